@@ -1,0 +1,56 @@
+# Every target sets up what it needs, once: .venv from the hash-locked requirements, Debian packages where it may.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-virtualenv
+
+.PHONY: help demo test check format lint types docs bench clean
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(VENV)/.runtime  ## a simulated OpenD, the collector, a live view; leaves ./demo-data/YYYYMMDD.db (SECONDS_TO_RUN=30 ends it by itself)
+	@$(BIN)/hk-tick-collector demo $(if $(SECONDS_TO_RUN),--seconds $(SECONDS_TO_RUN))
+
+test: $(VENV)/.dev debian-packages  ## every test
+	@$(BIN)/python -X dev -m pytest $(ARGS)
+
+check: lint types docs  ## format, lint, types, the layout's rules, documents in step with the code
+
+format: $(VENV)/.dev  ## rewrite the sources in the agreed format
+	@$(BIN)/ruff check --quiet --fix-only . ; $(BIN)/ruff format .
+
+lint: $(VENV)/.dev
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+
+types: $(VENV)/.dev
+	@$(BIN)/mypy
+
+docs: $(VENV)/.dev
+	@$(BIN)/python -m pytest --quiet tests/test_architecture.py tests/test_docs.py
+
+bench: $(VENV)/.dev  ## end to end beside decode alone and insert alone, in one run
+	@$(BIN)/python bench/end_to_end.py $(ARGS)
+
+clean:  ## remove everything that the other targets made
+	rm -rf $(VENV) demo-data dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	$(PYTHON) tools/check_python.py
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
+	@echo "setting up $(VENV) (once)"
+	$(PIP) --require-hashes -r requirements/runtime.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
+	$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+.PHONY: debian-packages
+debian-packages:
+	@tools/debian_packages.sh sqlite3

@@ -1,0 +1,66 @@
+"""Every error that this package raises on purpose.
+
+    CollectorError               carries a hint: what the operator does next
+    ├── UsageError               an argument or a setting that cannot work      exit 2
+    ├── ProtocolError            the peer broke OpenD's wire protocol           the connection is reset
+    │   └── CryptoError          a body or a key that does not decrypt
+    ├── OpenDError               OpenD answered a request with a failure
+    ├── StoreError               a day file or its directory cannot be used
+    │   ├── ForeignFileError     exists, but is no day file of ours (or a newer one)
+    │   ├── SealedDayError       the day is finished and read-only
+    │   └── NoDayError           there is no file for that day
+    └── OwnedError               another collector owns DATA_ROOT
+
+Errors are raised low and decided on once: in `collect` while the service runs, in `cli` for everything else.
+"""
+
+from __future__ import annotations
+
+
+class CollectorError(Exception):
+    """Base of all: `str(error)` names what was wrong, `hint` what to do about it."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def one_line(self) -> str:
+        """The cause and its remedy in one line, as an operator sees them."""
+        text = " ".join(str(self).split())
+        return f"{text}: {self.hint}" if self.hint else text
+
+
+class UsageError(CollectorError):
+    """An argument, a setting or a file of settings that cannot work."""
+
+
+class ProtocolError(CollectorError):
+    """The peer sent bytes that are not OpenD's protocol; nothing after them can be trusted."""
+
+
+class CryptoError(ProtocolError):
+    """An RSA key that does not parse, or a body that does not decrypt."""
+
+
+class OpenDError(CollectorError):
+    """OpenD answered a request with a failure, or not in time."""
+
+
+class StoreError(CollectorError):
+    """A day file or its directory cannot be used."""
+
+
+class ForeignFileError(StoreError):
+    """The file exists but is not a day file that this version may write; it was not touched."""
+
+
+class SealedDayError(StoreError):
+    """The day is finished: its file is read-only."""
+
+
+class NoDayError(StoreError):
+    """There is no file for that day."""
+
+
+class OwnedError(CollectorError):
+    """Another collector owns this DATA_ROOT."""

@@ -1,0 +1,94 @@
+"""Log lines: one event a line on stderr, `TIME LEVEL event key=value …`, which journald keeps and grep finds.
+
+Enters: an event's name and its fields. Leaves: one line. A value with a space, a quote or nothing in it is quoted, so
+that a line always splits back into its fields. Times carry their offset from UTC.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import TextIO
+
+_LOGGER = logging.getLogger("hk_tick_collector")
+
+
+def debug(event: str, **fields: object) -> None:
+    """What a developer wants while looking for a bug."""
+    _LOGGER.debug(_line(event, fields))
+
+
+def info(event: str, **fields: object) -> None:
+    """What happened and is fine."""
+    _LOGGER.info(_line(event, fields))
+
+
+def warning(event: str, **fields: object) -> None:
+    """What an operator should know; collection goes on."""
+    _LOGGER.warning(_line(event, fields))
+
+
+def error(event: str, **fields: object) -> None:
+    """What an operator must look at."""
+    _LOGGER.error(_line(event, fields))
+
+
+def bug(event: str, **fields: object) -> None:
+    """What should never happen: the line, then the traceback of the exception being handled."""
+    _LOGGER.error(_line(event, fields), exc_info=True)
+
+
+class Repeated:
+    """Lets one line through per interval and counts the others, so that a fault cannot flood the journal.
+
+    `allow(now_s)` returns how many were held back since the last one let through, or None to stay silent.
+    """
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._next_s = float("-inf")
+        self._held_back = 0
+
+    def allow(self, now_s: float) -> int | None:
+        """Whether the caller may log now; `now_s` is any monotonic clock in seconds."""
+        if now_s < self._next_s:
+            self._held_back += 1
+            return None
+        held_back, self._held_back = self._held_back, 0
+        self._next_s = now_s + self._interval_s
+        return held_back
+
+
+def configure(level: str, stream: TextIO | None = None) -> None:
+    """Sends every event of at least `level` (`DEBUG` … `ERROR`) to `stream`, stderr when not given."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(_Formatter())
+    for old in _LOGGER.handlers[:]:
+        _LOGGER.removeHandler(old)
+    _LOGGER.addHandler(handler)
+    _LOGGER.setLevel(level)
+    _LOGGER.propagate = False
+
+
+def render(value: object) -> str:
+    """One field's value: floats without noise, text quoted where it would not split back."""
+    if isinstance(value, bool) or value is None:
+        return str(value)
+    if isinstance(value, float):
+        return f"{value:.3f}".rstrip("0").rstrip(".")
+    text = str(value).replace("\n", " ")
+    if not text or any(char in text for char in ' "='):
+        return '"' + text.replace('"', "'") + '"'
+    return text
+
+
+def _line(event: str, fields: dict[str, object]) -> str:
+    return " ".join([event, *(f"{key}={render(value)}" for key, value in fields.items())])
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, UTC).astimezone()
+        line = f"{moment.isoformat(timespec='milliseconds')} {record.levelname} {record.getMessage()}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line

@@ -1,0 +1,83 @@
+"""The Hong Kong trading day: dates, sessions and market states. Pure; no clock is read here.
+
+Clock and calendar only explain silence. They never decide whether a tick is kept.
+
+Hong Kong has had no daylight saving time since 1979, so a fixed offset of eight hours is exact.
+Sessions are HKEX's for the securities market; the states are OpenD's `QotMarketState`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Final
+
+HKT: Final = timezone(timedelta(hours=8), "HKT")
+HKT_OFFSET_MS: Final = 8 * 3_600_000
+DAY_MS: Final = 86_400_000
+
+SEALING_HOUR: Final = 6  # a finished day is sealed from 06:00 the next morning, when nothing of it can still arrive
+
+_STATES: Final = {
+    0: "none",
+    1: "auction",
+    2: "waiting_open",
+    3: "morning",
+    4: "rest",
+    5: "afternoon",
+    6: "closed",
+    19: "closing_auction",
+}
+_TRADING_STATES: Final = frozenset({1, 3, 5, 19})
+
+
+def day_number(ts_ms: int) -> int:
+    """The Hong Kong date of a UTC epoch in milliseconds, as days since 1970-01-01."""
+    return (ts_ms + HKT_OFFSET_MS) // DAY_MS
+
+
+def day_start_ms(day: int) -> int:
+    """Midnight in Hong Kong that begins the day with this number, UTC epoch ms."""
+    return day * DAY_MS - HKT_OFFSET_MS
+
+
+def day_name(day: int) -> str:
+    """`20261120` for a day number: the stem of its file."""
+    return day_date(day).strftime("%Y%m%d")
+
+
+def day_date(day: int) -> date:
+    """The calendar date of a day number."""
+    return date(1970, 1, 1) + timedelta(days=day)
+
+
+def parse_day(text: str) -> int:
+    """A day number from `20261120` or `2026-11-20`; ValueError for anything else."""
+    digits = text.replace("-", "") if len(text) == 10 else text
+    if len(digits) != 8 or not digits.isascii() or not digits.isdigit():
+        raise ValueError(f"not a date: {text!r}")
+    return (date(int(digits[:4]), int(digits[4:6]), int(digits[6:])) - date(1970, 1, 1)).days
+
+
+def hkt(ts_ms: int) -> datetime:
+    """A UTC epoch in milliseconds as a Hong Kong datetime."""
+    return datetime.fromtimestamp(ts_ms / 1000, UTC).astimezone(HKT)
+
+
+def is_weekday(day: int) -> bool:
+    """Monday to Friday: what is known of a day before OpenD's calendar has been asked."""
+    return day_date(day).weekday() < 5
+
+
+def state_name(state: int) -> str:
+    """OpenD's `QotMarketState` in words; `state_n` for a number that is not Hong Kong's."""
+    return _STATES.get(state, f"state_{state}")
+
+
+def is_trading(state: int) -> bool:
+    """Whether ticks are expected in this `QotMarketState`: the sessions and the auctions around them."""
+    return state in _TRADING_STATES
+
+
+def may_seal(day: int, opend_now_ms: int) -> bool:
+    """Whether a day is over for good: OpenD's own date is later, and it is 06:00 in Hong Kong or after."""
+    return day < day_number(opend_now_ms) and hkt(opend_now_ms).hour >= SEALING_HOUR

@@ -1,0 +1,111 @@
+"""Frames: the 44-byte header and the body behind it.
+
+Enters: bytes in pieces of any size. Leaves: whole frames in order, their SHA-1 checked. A body never grows beyond
+`MAX_BODY_BYTES`, whatever a header claims.
+
+    offset  0  2s   "FT"
+            2  u32  protocol number
+            6  u8   body format: 0 protobuf, 1 JSON
+            7  u8   version of the header, 0
+            8  u32  serial number; a reply echoes its request's
+           12  u32  length of the body on the wire, after encryption
+           16  20s  SHA-1 of the plain body
+           36  8s   reserved
+                                   (all little-endian; the vendor's SDK, `MESSAGE_HEAD_FMT`)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from hk_tick_collector.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+HEADER: Final = struct.Struct("<2sI2B2I20s8s")
+HEADER_BYTES: Final = HEADER.size
+MAX_BODY_BYTES: Final = 16 * 1024 * 1024  # the largest honest one, a list of every security, stays below 4 MB
+
+_MAGIC: Final = b"FT"
+_RESERVED: Final = bytes(8)
+_FORMAT_PROTOBUF: Final = 0
+
+
+class Frame(NamedTuple):
+    """One message as it came off the wire, its body decrypted and checked."""
+
+    proto_id: int
+    serial: int
+    body: bytes
+
+
+def encode_frame(proto_id: int, serial: int, body: bytes, encrypt: Callable[[bytes], bytes] | None = None) -> bytes:
+    """The bytes of one frame; `encrypt` turns the plain body into what travels."""
+    digest = hashlib.sha1(body, usedforsecurity=False).digest()
+    wire = encrypt(body) if encrypt else body
+    return HEADER.pack(_MAGIC, proto_id, _FORMAT_PROTOBUF, 0, serial, len(wire), digest, _RESERVED) + wire
+
+
+class FrameReader:
+    """Cuts a stream of bytes into frames.
+
+    `feed` returns an iterator that the caller must exhaust before the next `feed`. It is lazy on purpose: `decrypt`,
+    called with a protocol number and a body, may learn its key from one frame before the next one is decrypted.
+
+    Raises ProtocolError, after every whole frame before the fault, when the bytes are not OpenD's protocol. Nothing
+    that follows can be trusted then: drop the reader with its connection.
+    """
+
+    def __init__(self, decrypt: Callable[[int, bytes], bytes] | None = None) -> None:
+        self._decrypt = decrypt
+        self._pieces: list[
+            bytes
+        ] = []  # joined once they may hold a whole frame: a large body costs no quadratic copying
+        self._have = 0
+        self._need = HEADER_BYTES
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """Takes the next bytes of the stream and yields the frames they complete."""
+        self._pieces.append(data)
+        self._have += len(data)
+        if self._have < self._need:
+            return
+        buffer = data if len(self._pieces) == 1 else b"".join(self._pieces)
+        unpack, sha1, decrypt = HEADER.unpack_from, hashlib.sha1, self._decrypt
+        start, end = 0, len(buffer)
+        need = HEADER_BYTES
+        while end - start >= HEADER_BYTES:
+            magic, proto_id, body_format, _, serial, length, digest, _ = unpack(buffer, start)
+            if magic != _MAGIC or length > MAX_BODY_BYTES or body_format != _FORMAT_PROTOBUF:
+                raise _bad_header(magic, body_format, length)
+            body_start = start + HEADER_BYTES
+            if end - body_start < length:
+                need = HEADER_BYTES + length
+                break
+            start = body_start + length
+            body = buffer[body_start:start]
+            if decrypt is not None:
+                body = decrypt(proto_id, body)
+            if sha1(body, usedforsecurity=False).digest() != digest:
+                raise ProtocolError(f"SHA-1 of the body of message {proto_id} does not match its header")
+            yield Frame(proto_id, serial, body)
+        self._pieces = [buffer[start:]] if start < end else []
+        self._have = end - start
+        self._need = need
+
+
+def _bad_header(magic: bytes, body_format: int, length: int) -> ProtocolError:
+    if magic != _MAGIC:
+        return ProtocolError(f"expected a frame that begins with FT, got {magic!r}", hint=_hint_for(magic))
+    if length > MAX_BODY_BYTES:
+        return ProtocolError(f"a header claims a body of {length} bytes, more than the {MAX_BODY_BYTES} allowed")
+    return ProtocolError(f"a body has format {body_format}, expected 0 (protobuf)")
+
+
+def _hint_for(magic: bytes) -> str:
+    if magic == b"HT":
+        return "an HTTP server listens there; point FUTU_HOST and FUTU_PORT at OpenD's API port"
+    return "check that FUTU_HOST and FUTU_PORT name OpenD's API port"

@@ -1,0 +1,306 @@
+"""Protocol numbers, and the messages of `opend.proto` as plain Python values.
+
+What knows a field of the vendor's by name, apart from Ticker, lives here: one function a request, one a reply.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from hk_tick_collector.errors import OpenDError, ProtocolError, UsageError
+
+from . import opend_pb2 as pb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_M = TypeVar("_M", bound=Message)
+
+INIT_CONNECT: Final = 1001
+GET_GLOBAL_STATE: Final = 1002
+NOTIFY: Final = 1003
+KEEP_ALIVE: Final = 1004
+SUB: Final = 3001
+GET_SUB_INFO: Final = 3003
+GET_BASIC_QOT: Final = 3004
+GET_TICKER: Final = 3010
+UPDATE_TICKER: Final = 3011
+GET_STATIC_INFO: Final = 3202
+GET_SECURITY_SNAPSHOT: Final = 3203
+REQUEST_TRADE_DATE: Final = 3219
+
+RET_OK: Final = 0
+MARKET_HK: Final = 1
+SUB_TYPE_TICKER: Final = 4
+TICKER_WINDOW_ROWS: Final = 1000  # GetTicker's reach: the only history there is
+
+PROGRAM_READY: Final = 10
+_PROGRAM_STATES: Final = {
+    1: "loaded",
+    2: "logging_in",
+    3: "needs_captcha",
+    4: "needs_sms_code",
+    5: "login_failed",
+    6: "needs_update",
+    7: "preparing",
+    8: "data_missing",
+    9: "disclaimer_not_agreed",
+    PROGRAM_READY: "ready",
+    11: "forced_logout",
+    12: "disclaimer_unavailable",
+}
+_GATEWAY_EVENTS: Final = {
+    1: "config_load_failed",
+    2: "api_server_failed",
+    3: "needs_update",
+    4: "login_failed",
+    5: "disclaimer_not_agreed",
+    6: "network_config_missing",
+    7: "kicked_out",
+    8: "password_changed",
+    9: "login_banned",
+    10: "needs_captcha",
+    11: "needs_sms_code",
+    12: "app_data_missing",
+    13: "data_missing",
+    14: "trade_password_changed",
+    15: "device_lock_enabled",
+}
+_QUOTE_RIGHTS: Final = {0: "unknown", 1: "bmp", 2: "level1", 3: "level2", 4: "sf", 5: "none", 6: "level3"}
+QUOTE_RIGHTS_WITHOUT_TICKS: Final = frozenset({"bmp", "none"})
+
+
+class InitReply(NamedTuple):
+    """What OpenD says of itself and of this connection."""
+
+    server_ver: int
+    conn_id: int
+    aes_key: bytes
+    aes_iv: bytes | None
+    keep_alive_s: int
+
+
+class GlobalState(NamedTuple):
+    """Whether OpenD is logged in and what the Hong Kong market does."""
+
+    market_hk: int  # QotMarketState
+    quote_logged_in: bool
+    program: str  # "ready", or why not
+    program_detail: str
+    server_time_s: int
+
+
+class SubInfo(NamedTuple):
+    """What this connection is really subscribed to, and the quota of the account."""
+
+    symbols: frozenset[str]
+    used_quota: int
+    remaining_quota: int
+
+
+class Notice(NamedTuple):
+    """One Notify push: `kind` is a word of ours, `healthy` whether data can be expected after it."""
+
+    kind: str
+    healthy: bool
+    detail: str
+
+
+class TradingDay(NamedTuple):
+    """One day of the exchange's calendar; ad-hoc closures are not in it."""
+
+    date: str  # "2026-11-20"
+    kind: str  # whole, morning, afternoon
+
+
+class DayTotals(NamedTuple):
+    """OpenD's own day totals of one symbol."""
+
+    symbol: str
+    volume: int  # shares
+    turnover: float  # HKD
+    suspended: bool
+
+
+def symbol_of(security: pb.Security) -> str:
+    """`HK.00700` for the vendor's pair of market and code."""
+    return f"HK.{security.code}" if security.market == MARKET_HK else f"{security.market}.{security.code}"
+
+
+def security_of(symbol: str) -> pb.Security:
+    """The vendor's pair of market and code for `HK.00700`; UsageError for another market."""
+    market, _, code = symbol.partition(".")
+    if market != "HK" or not code:
+        raise UsageError(f"{symbol!r} is not a Hong Kong symbol", hint="write it like HK.00700")
+    return pb.Security(market=MARKET_HK, code=code)
+
+
+def init_connect(client_id: str, encryption: int) -> pb.InitConnectRequest:
+    """The first message of every connection; `encryption` is one of crypto's ENC_ALGO numbers."""
+    return pb.InitConnectRequest(
+        c2s=pb.InitConnectRequest.C2S(
+            clientVer=1011,  # the version of the vendor's SDK whose behaviour we follow, 10.11
+            clientID=client_id,
+            recvNotify=True,
+            packetEncAlgo=encryption,
+            pushProtoFmt=0,
+            programmingLanguage="Python",
+        )
+    )
+
+
+def get_global_state() -> pb.GetGlobalStateRequest:
+    """Asks for the state of OpenD and of the markets."""
+    return pb.GetGlobalStateRequest(c2s=pb.GetGlobalStateRequest.C2S(userID=0))
+
+
+def keep_alive(epoch_s: int) -> pb.KeepAliveRequest:
+    """Keeps the connection alive; the reply proves that the peer is."""
+    return pb.KeepAliveRequest(c2s=pb.KeepAliveRequest.C2S(time=epoch_s))
+
+
+def subscribe(symbols: Iterable[str]) -> pb.SubRequest:
+    """Subscribes to ticks with pushes. The latest cached tick comes first: on a reconnect it shows every hole."""
+    return pb.SubRequest(
+        c2s=pb.SubRequest.C2S(
+            securityList=[security_of(symbol) for symbol in symbols],
+            subTypeList=[SUB_TYPE_TICKER],
+            isSubOrUnSub=True,
+            isRegOrUnRegPush=True,
+            isFirstPush=True,
+        )
+    )
+
+
+def get_sub_info() -> pb.GetSubInfoRequest:
+    """Asks what this connection is subscribed to."""
+    return pb.GetSubInfoRequest(c2s=pb.GetSubInfoRequest.C2S(isReqAllConn=False))
+
+
+def get_ticker(symbol: str, rows: int = TICKER_WINDOW_ROWS) -> pb.GetTickerRequest:
+    """Asks for the latest `rows` ticks of a subscribed symbol."""
+    return pb.GetTickerRequest(c2s=pb.GetTickerRequest.C2S(security=security_of(symbol), maxRetNum=rows))
+
+
+def get_basic_qot(symbols: Iterable[str]) -> pb.GetBasicQotRequest:
+    """Asks for the day's totals of subscribed symbols."""
+    return pb.GetBasicQotRequest(
+        c2s=pb.GetBasicQotRequest.C2S(securityList=[security_of(symbol) for symbol in symbols])
+    )
+
+
+def request_trade_date(first: str, last: str) -> pb.RequestTradeDateRequest:
+    """Asks for the trading days from `first` to `last`, both `YYYY-MM-DD`."""
+    return pb.RequestTradeDateRequest(
+        c2s=pb.RequestTradeDateRequest.C2S(market=MARKET_HK, beginTime=first, endTime=last)
+    )
+
+
+def read_init_connect(body: bytes) -> InitReply:
+    """The reply to `init_connect`; OpenDError with OpenD's own words when it refuses."""
+    s2c = _succeeded(_parse(pb.InitConnectResponse, body)).s2c
+    return InitReply(
+        server_ver=s2c.serverVer,
+        conn_id=s2c.connID,
+        aes_key=s2c.connAESKey.encode(),
+        aes_iv=s2c.aesCBCiv.encode() or None,
+        keep_alive_s=s2c.keepAliveInterval,
+    )
+
+
+def read_global_state(body: bytes) -> GlobalState:
+    """The reply to `get_global_state`; OpenDError when it failed."""
+    s2c = _succeeded(_parse(pb.GetGlobalStateResponse, body)).s2c
+    # An old OpenD sends no programStatus; it answered, so it runs.
+    known = s2c.HasField("programStatus")
+    return GlobalState(
+        market_hk=s2c.marketHK,
+        quote_logged_in=s2c.qotLogined,
+        program=_program_name(s2c.programStatus.type) if known else "ready",
+        program_detail=s2c.programStatus.strExtDesc,
+        server_time_s=s2c.time,
+    )
+
+
+def read_outcome(body: bytes) -> None:
+    """A reply of which only success matters; OpenDError when it failed."""
+    _succeeded(_parse(pb.Outcome, body), needs_s2c=False)
+
+
+def read_sub_info(body: bytes) -> SubInfo:
+    """The reply to `get_sub_info`; OpenDError when it failed."""
+    s2c = _succeeded(_parse(pb.GetSubInfoResponse, body)).s2c
+    symbols = frozenset(
+        symbol_of(security)
+        for connection in s2c.connSubInfoList
+        if connection.isOwnConnData
+        for info in connection.subInfoList
+        if info.subType == SUB_TYPE_TICKER
+        for security in info.securityList
+    )
+    return SubInfo(symbols, s2c.totalUsedQuota, s2c.remainQuota)
+
+
+def read_trade_dates(body: bytes) -> list[TradingDay]:
+    """The reply to `request_trade_date`; OpenDError when it failed."""
+    s2c = _succeeded(_parse(pb.RequestTradeDateResponse, body)).s2c
+    kinds = {0: "whole", 1: "morning", 2: "afternoon"}
+    return [TradingDay(day.time[:10], kinds.get(day.tradeDateType, "whole")) for day in s2c.tradeDateList]
+
+
+def read_basic_qot(body: bytes) -> list[DayTotals]:
+    """The reply to `get_basic_qot`; OpenDError when it failed."""
+    s2c = _succeeded(_parse(pb.GetBasicQotResponse, body)).s2c
+    return [
+        DayTotals(symbol_of(quote.security), quote.volume, quote.turnover, quote.isSuspended)
+        for quote in s2c.basicQotList
+    ]
+
+
+def read_ticker_response(body: bytes) -> pb.TickerResponse:
+    """The reply to `get_ticker`, or a push of ticks; ProtocolError when it is no such message."""
+    return _parse(pb.TickerResponse, body)
+
+
+def read_notify(body: bytes) -> Notice:
+    """A Notify push in our words; a kind that is not known is `notify_n` and healthy."""
+    s2c = _parse(pb.NotifyResponse, body).s2c
+    if s2c.HasField("event"):
+        kind = _GATEWAY_EVENTS.get(s2c.event.eventType, f"gateway_event_{s2c.event.eventType}")
+        return Notice(kind, s2c.event.eventType not in _GATEWAY_EVENTS, s2c.event.desc)
+    if s2c.HasField("programStatus"):
+        status = s2c.programStatus.programStatus
+        return Notice(f"program_{_program_name(status.type)}", status.type == PROGRAM_READY, status.strExtDesc)
+    if s2c.HasField("connectStatus"):
+        logged_in = s2c.connectStatus.qotLogined
+        return Notice("quote_link_up" if logged_in else "quote_link_lost", logged_in, "")
+    if s2c.HasField("qotRight"):
+        right = _QUOTE_RIGHTS.get(s2c.qotRight.hkQotRight, f"right_{s2c.qotRight.hkQotRight}")
+        return Notice(f"quote_right_{right}", right not in QUOTE_RIGHTS_WITHOUT_TICKS, "")
+    if s2c.HasField("apiQuota"):
+        return Notice("quota", True, f"subscriptions={s2c.apiQuota.subQuota}")
+    if s2c.HasField("usedQuota"):
+        return Notice("used_quota", True, f"subscriptions={s2c.usedQuota.usedSubQuota}")
+    return Notice(f"notify_{s2c.type}", True, "")
+
+
+def _program_name(state: int) -> str:
+    return _PROGRAM_STATES.get(state, f"state_{state}")
+
+
+def _parse(kind: type[_M], body: bytes) -> _M:
+    try:
+        return kind.FromString(body)
+    except DecodeError:
+        raise ProtocolError(f"a body of {len(body)} bytes is no {kind.DESCRIPTOR.name}") from None
+
+
+def _succeeded(reply: _M, *, needs_s2c: bool = True) -> _M:
+    """The reply itself when OpenD calls it a success, otherwise OpenDError with OpenD's own words."""
+    ret_type: int = reply.retType  # type: ignore[attr-defined]
+    if ret_type != RET_OK or (needs_s2c and not reply.HasField("s2c")):
+        words: str = reply.retMsg  # type: ignore[attr-defined]
+        raise OpenDError(words or f"OpenD answered retType {ret_type} without a message")
+    return reply

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Rewrites requirements/*.txt from pyproject.toml: every version pinned, every file hashed, no address recorded.
+# Needs uv. Run it after changing a dependency, then commit both.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+lock() { uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+             --no-annotate --upgrade "$@"; }
+lock pyproject.toml --extra encryption --group build --output-file requirements/runtime.txt
+lock pyproject.toml --extra encryption --group dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
