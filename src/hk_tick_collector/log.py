@@ -36,7 +36,7 @@ def error(event: str, **fields: object) -> None:
 
 def bug(event: str, **fields: object) -> None:
     """What should never happen: the line, then the traceback of the exception being handled."""
-    _LOGGER.error(_line(event, fields), exc_info=True)
+    _LOGGER.error(_line(event, fields), exc_info=True)  # noqa: LOG014 - callers are inside an except block
 
 
 class Repeated:

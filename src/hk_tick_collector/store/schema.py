@@ -1,0 +1,115 @@
+"""The tables of a day file, and the migrations that lead to them.
+
+`user_version` is the schema's version, `application_id` marks the file as ours; each migration runs in one
+transaction with the version it leads to. Readers outside rely on these names (see docs/data-quality.md): add columns
+and tables, never rename.
+
+`ticks` is WITHOUT ROWID because its key is its order: 74 to 85 bytes a row against 129 with a rowid table and an index,
+at the same speed. The counters in `symbols` are kept by a trigger: it runs inside SQLite for exactly the rows that
+were inserted, whatever else the statement skipped as a duplicate.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+APPLICATION_ID: Final = 0x484B5443  # "HKTC"
+VERSION: Final = 1
+
+TICK_COLUMNS: Final = (
+    "symbol",
+    "seq",
+    "ts_ms",
+    "price",
+    "volume",
+    "turnover",
+    "direction",
+    "tick_type",
+    "push_type",
+    "recv_ts_ms",
+)
+
+_V1: Final = """
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE ticks (
+    symbol     TEXT    NOT NULL,  -- HK.00700
+    seq        INTEGER NOT NULL,  -- the exchange feed's own sequence
+    ts_ms      INTEGER NOT NULL,  -- when the trade happened, UTC epoch ms
+    price      REAL    NOT NULL,  -- HKD
+    volume     INTEGER NOT NULL,  -- shares
+    turnover   REAL    NOT NULL,  -- HKD
+    direction  TEXT    NOT NULL,  -- BUY SELL NEUTRAL UNKNOWN
+    tick_type  TEXT    NOT NULL,  -- AUTO_MATCH ODD_LOT ... TYPE_n
+    push_type  TEXT    NOT NULL,  -- realtime cache disconnect_refill backfill
+    recv_ts_ms INTEGER NOT NULL,  -- when it reached our socket, UTC epoch ms
+    PRIMARY KEY (symbol, seq)
+) STRICT, WITHOUT ROWID;
+
+-- One row a symbol, kept in the transaction of its ticks, so that nobody has to count.
+CREATE TABLE symbols (
+    symbol      TEXT    PRIMARY KEY,
+    rows        INTEGER NOT NULL,
+    first_ts_ms INTEGER NOT NULL,
+    last_ts_ms  INTEGER NOT NULL,
+    max_seq     INTEGER NOT NULL,
+    volume      INTEGER NOT NULL,  -- shares
+    turnover    REAL    NOT NULL,  -- HKD
+    expected    INTEGER            -- ticks that the feed's counter says there are; NULL where it does not tell
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER ticks_counted AFTER INSERT ON ticks BEGIN
+    INSERT INTO symbols VALUES (
+        NEW.symbol, 1, NEW.ts_ms, NEW.ts_ms, NEW.seq, NEW.volume, NEW.turnover, NULL)
+    ON CONFLICT (symbol) DO UPDATE SET
+        rows = rows + 1,
+        first_ts_ms = min(first_ts_ms, excluded.first_ts_ms),
+        last_ts_ms = max(last_ts_ms, excluded.last_ts_ms),
+        max_seq = max(max_seq, excluded.max_seq),
+        volume = volume + excluded.volume,
+        turnover = turnover + excluded.turnover;
+END;
+
+-- One row a contiguous hole.
+CREATE TABLE gaps (
+    symbol     TEXT    NOT NULL,
+    from_seq   INTEGER,
+    to_seq     INTEGER,
+    from_ts_ms INTEGER,
+    to_ts_ms   INTEGER,
+    missing    INTEGER,            -- ticks still not stored; NULL where unknown
+    cause      TEXT    NOT NULL,
+    status     TEXT    NOT NULL CHECK (status IN ('open', 'healed')),
+    opened_ms  INTEGER NOT NULL,
+    closed_ms  INTEGER
+) STRICT;
+CREATE INDEX gaps_by_symbol ON gaps (symbol, status);
+
+-- One row a stretch of time with or without OpenD; to_ms is NULL while it lasts.
+CREATE TABLE connections (
+    from_ms   INTEGER NOT NULL,
+    to_ms     INTEGER,
+    connected INTEGER NOT NULL CHECK (connected IN (0, 1)),
+    conn_id   INTEGER,
+    reason    TEXT    NOT NULL     -- why not connected, or what ended the stretch
+) STRICT;
+
+-- One row a run of the service: received = stored + duplicate + rejected + dropped + waiting.
+CREATE TABLE ledger (
+    run_id     TEXT    PRIMARY KEY,
+    started_ms INTEGER NOT NULL,
+    updated_ms INTEGER NOT NULL,
+    received   INTEGER NOT NULL,
+    stored     INTEGER NOT NULL,
+    duplicate  INTEGER NOT NULL,
+    rejected   INTEGER NOT NULL,
+    dropped    INTEGER NOT NULL,
+    waiting    INTEGER NOT NULL,
+    CHECK (received = stored + duplicate + rejected + dropped + waiting)
+) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS: Final = (_V1,)  # MIGRATIONS[n] leads from version n to n + 1
