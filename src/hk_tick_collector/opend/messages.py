@@ -259,9 +259,20 @@ def read_basic_qot(body: bytes) -> list[DayTotals]:
     ]
 
 
-def read_ticker_response(body: bytes) -> pb.TickerResponse:
-    """The reply to `get_ticker`, or a push of ticks; ProtocolError when it is no such message."""
-    return _parse(pb.TickerResponse, body)
+def read_get_ticker(body: bytes) -> pb.TickerResponse.S2C:
+    """The reply to `get_ticker`; OpenDError when it failed."""
+    return _succeeded(_parse(pb.TickerResponse, body)).s2c
+
+
+def read_ticker_push(body: bytes) -> pb.TickerResponse.S2C:
+    """The ticks of one push; ProtocolError when it is none. Every tick comes through here, so it does no more."""
+    try:
+        s2c = pb.TickerResponse.FromString(body).s2c
+    except DecodeError:
+        s2c = pb.TickerResponse.S2C()
+    if not s2c.security.code:
+        raise ProtocolError(f"a push of {len(body)} bytes holds no ticks that can be read")
+    return s2c
 
 
 def read_notify(body: bytes) -> Notice:

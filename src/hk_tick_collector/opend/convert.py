@@ -1,0 +1,193 @@
+"""The vendor's Ticker → our tick: the only place that knows how OpenD spells a trade.
+
+Enters: the ticks of one message. Leaves: rows for the table `ticks`, and a Rejected for each tick that cannot be
+stored; one bad tick never costs its neighbours.
+
+The moment of a trade. `timestamp` (epoch s) is the exchange's time, with its date; where it has whole seconds only, the
+text `time` adds the milliseconds. Without it the text is read in Hong Kong time, and its date is taken from the
+sequence, whose upper half is the tick's second, or else from the moment of receipt. Texts seen: `HH:MM:SS`, `.fff`,
+`:fff`, a date in front, and a fraction that is milliseconds without their leading zeros (`.8` meant `.008`).
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from math import inf, isfinite
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector.model import PUSH_CACHE, PUSH_REALTIME, PUSH_REFILL, Rejected, TickRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from . import opend_pb2 as pb
+
+_DAY_MS: Final = 86_400_000
+_HKT_MS: Final = 8 * 3_600_000
+_EARLIEST_S: Final = 946_684_800  # 2000-01-01: OpenD has nothing older, so an earlier moment is no moment
+_LATEST_S: Final = 4_102_444_800  # 2100-01-01
+_NEAR_MS: Final = 10_000  # how far a tick's second may stand from the second in its sequence
+_AHEAD_MS: Final = 2 * 3_600_000  # how far a host's clock may be behind before a tick looks like yesterday's
+
+_DIRECTIONS: Final = {1: "BUY", 2: "SELL", 3: "NEUTRAL"}
+_PUSH_TYPES: Final = {1: PUSH_REALTIME, 2: PUSH_REFILL, 3: PUSH_CACHE}
+
+# The constants of the official SDK's `TickerType`, by the numbers of `Qot_Common.TickerType`, its spelling included.
+TICK_TYPES: Final = dict(
+    enumerate(
+        (
+            "UNKNOWN",
+            "AUTO_MATCH",
+            "LATE",
+            "NON_AUTO_MATCH",
+            "INTER_AUTO_MATCH",
+            "INTER_NON_AUTO_MATCH",
+            "ODD_LOT",
+            "AUCTION",
+            "BULK",
+            "CRASH",
+            "CROSS_MARKET",
+            "BULK_SOLD",
+            "FREE_ON_BOARD",
+            "RULE127_OR_155",
+            "DELAY",
+            "MARKET_CENTER_CLOSE_PRICE",
+            "NEXT_DAY",
+            "MARKET_CENTER_OPENING",
+            "PRIOR_REFERENCE_PRICE",
+            "MARKET_CENTER_OPEN_PRICE",
+            "SELLER",
+            "T",
+            "EXTENDED_TRADING_HOURS",
+            "CONTINGENT",
+            "AVERAGE_PRICE",
+            "OTC_SOLD",
+            "ODD_LOT_CROSS_MARKET",
+            "DERIVATIVELY_PRICED",
+            "REOPENINGP_RICED",
+            "CLOSING_PRICED",
+            "COMPREHENSIVE_DELAY_PRICE",
+            "OVERSEAS",
+        )
+    )
+)
+
+_TIME = re.compile(
+    r"(?:(?P<date>\d{4}-?\d\d-?\d\d)[ T])?(?P<h>\d{1,2}):(?P<m>\d\d):(?P<s>\d\d)(?:[.:](?P<fraction>\d{1,6}))?",
+    re.ASCII,
+)
+
+
+def convert(
+    symbol: str,
+    tickers: Iterable[pb.Ticker],
+    recv_ts_ms: int,
+    rows: list[TickRow],
+    rejected: list[Rejected],
+    push_type: str | None = None,
+) -> None:
+    """Appends each of `tickers` to `rows` or to `rejected`.
+
+    `recv_ts_ms` is when the message reached our socket, UTC epoch ms. `push_type` is given for ticks that we asked
+    for; a pushed tick says itself how it came.
+
+    The tuple is built in one go from fields read once: this loop runs for every tick of a burst.
+    """
+    append = rows.append
+    for ticker in tickers:
+        seq, price, volume, turnover = ticker.sequence, ticker.price, ticker.volume, ticker.turnover
+        stamp_s, precise_volume = ticker.timestamp, ticker.hpVolume
+        if precise_volume and precise_volume != volume:
+            volume = _volume(precise_volume, volume)
+        ts_ms = int(stamp_s * 1000 + 0.5) if _EARLIEST_S < stamp_s < _LATEST_S else None
+        # Whatever is not plainly a trade (no time, whole seconds, zero, negative, NaN, a field that is not there) is
+        # looked at with care, and away from this loop.
+        if not (ts_ms and ts_ms % 1000 and 0 < price < inf and 0 < turnover < inf and volume and seq):
+            ts_ms = _with_milliseconds(ts_ms, ticker.time) if ts_ms else _moment(ticker.time, seq, recv_ts_ms)
+            cause = _cause_to_reject(ticker, ts_ms)
+            if ts_ms is None or cause:
+                rejected.append(Rejected(symbol, seq, cause, " ".join(str(ticker).split()), recv_ts_ms))
+                continue
+        append(
+            (
+                symbol,
+                seq,
+                ts_ms,
+                price,
+                volume,
+                turnover,
+                _DIRECTIONS.get(ticker.dir, "UNKNOWN"),
+                TICK_TYPES.get(ticker.type) or f"TYPE_{ticker.type}",
+                push_type or _PUSH_TYPES.get(ticker.pushDataType, PUSH_REALTIME),
+                recv_ts_ms,
+            )
+        )
+
+
+def _cause_to_reject(ticker: pb.Ticker, ts_ms: int | None) -> str:
+    """Why a tick cannot be stored, empty when it can. Zero and negative figures are the exchange's business."""
+    if not ticker.IsInitialized():
+        return "incomplete"
+    if ts_ms is None:
+        return "bad_time"
+    return "" if isfinite(ticker.price) and isfinite(ticker.turnover) else "non_finite"
+
+
+def _volume(precise: float, plain: int) -> int:
+    """The high-precision volume where it is a number of shares; Hong Kong trades no fractions."""
+    return int(precise) if precise.is_integer() and abs(precise) < 2**63 else plain
+
+
+def _with_milliseconds(ts_ms: int, text: str) -> int:
+    """A moment of whole seconds with the milliseconds of its text, when both mean the same second."""
+    _, time_ms = _read_time(text)
+    if ts_ms % 1000 or time_ms is None or (ts_ms + _HKT_MS) % _DAY_MS != time_ms - time_ms % 1000:
+        return ts_ms
+    return ts_ms + time_ms % 1000
+
+
+def _moment(text: str, seq: int, recv_ts_ms: int) -> int | None:
+    """UTC epoch ms of a tick without `timestamp`; None when its text is no time."""
+    date, time_ms = _read_time(text)
+    if time_ms is None:
+        return None
+    if date:
+        return _with_date(date, time_ms)
+    second = seq >> 32
+    if _EARLIEST_S < second < _LATEST_S:
+        near = _on_day_of(second * 1000, time_ms)
+        if abs(near - second * 1000) <= _NEAR_MS:
+            return near
+    # Ticks come from the past: of the two days around the receipt, the later one that is not in the future.
+    latest = recv_ts_ms + _AHEAD_MS
+    today = (latest + _HKT_MS) // _DAY_MS * _DAY_MS - _HKT_MS + time_ms
+    return today if today <= latest else today - _DAY_MS
+
+
+def _read_time(text: str) -> tuple[str, int | None]:
+    """The date in front of a time, empty when there is none, and the milliseconds since midnight; None for no time."""
+    match = _TIME.fullmatch(text.strip())
+    if match is None:
+        return "", None
+    hour, minute, second = int(match["h"]), int(match["m"]), int(match["s"])
+    if hour > 23 or minute > 59 or second > 59:
+        return "", None
+    fraction = match["fraction"] or "0"
+    ms = int(fraction) if len(fraction) <= 3 else int(fraction.ljust(6, "0")) // 1000
+    return match["date"] or "", ((hour * 60 + minute) * 60 + second) * 1000 + ms
+
+
+def _on_day_of(moment_ms: int, time_ms: int) -> int:
+    """The moment with this time of day in Hong Kong that is nearest to `moment_ms`."""
+    midnight = (moment_ms + _HKT_MS) // _DAY_MS * _DAY_MS - _HKT_MS
+    return min((midnight + shift + time_ms for shift in (-_DAY_MS, 0, _DAY_MS)), key=lambda ms: abs(ms - moment_ms))
+
+
+def _with_date(text: str, time_ms: int) -> int | None:
+    digits = text.replace("-", "")
+    try:
+        midnight = datetime(int(digits[:4]), int(digits[4:6]), int(digits[6:]), tzinfo=UTC)
+    except ValueError:
+        return None
+    return int(midnight.timestamp()) * 1000 - _HKT_MS + time_ms

@@ -1,0 +1,292 @@
+"""One connection to OpenD, from InitConnect to its end, as a state machine without I/O.
+
+Enters: bytes from the peer, requests of ours, the time. Leaves: events and bytes to send. The caller's duty:
+
+1. write `data_to_send()` to the socket after every call below;
+2. pass what it reads to `receive`, the end of the stream to `receive_eof`;
+3. call `advance` no later than `next_deadline_s`;
+4. after a Closed event, close the socket and drop the object: a connection is never used twice, so that no stale byte
+   can reach the next one.
+
+    NEW ──start──▶ CONNECTING ──reply to InitConnect──▶ READY ──▶ CLOSED
+                       └── refusal, silence, bad bytes, end of stream ──▶ CLOSED
+
+Times named `now_s` are the caller's monotonic clock in seconds; `recv_ts_ms` is UTC epoch ms, stamped at the socket.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from hk_tick_collector.errors import CollectorError, OpenDError, ProtocolError
+from hk_tick_collector.model import PUSH_BACKFILL
+
+from . import messages
+from .convert import convert
+from .crypto import ENC_ALGO_AES_CBC, ENC_ALGO_NONE, AesCipher
+from .frame import FrameReader, encode_frame
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+    from hk_tick_collector.model import Rejected, TickRow
+
+    from . import opend_pb2 as pb
+    from .crypto import Cipher, RsaCipher
+
+INIT_TIMEOUT_S: Final = 10.0
+REQUEST_TIMEOUT_S: Final = 12.0  # the vendor's SDK gives up after the same time
+SILENCE_S: Final = 33.0  # no whole message for so long: the link is dead, whatever TCP says (the SDK's figure)
+KEEP_ALIVE_SHARE: Final = 0.8  # of the interval that OpenD names
+_KEEP_ALIVE_MIN_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """OpenD accepted the connection."""
+
+    reply: messages.InitReply
+
+
+@dataclass(frozen=True, slots=True)
+class Ticks:
+    """Ticks in order of arrival: pushed, or pulled by the GetTicker request with this serial number."""
+
+    rows: list[TickRow] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    pulled_by: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """The reply to request `serial`, for one of messages' `read_*` functions."""
+
+    serial: int
+    proto_id: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Request `serial` has no reply and will get none."""
+
+    serial: int
+    proto_id: int
+    error: CollectorError
+
+
+@dataclass(frozen=True, slots=True)
+class Notified:
+    """OpenD said something about itself."""
+
+    notice: messages.Notice
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A whole, checked message that means nothing to us: nothing is lost but that message."""
+
+    proto_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The connection is over. Always the last event; `error` says why."""
+
+    error: CollectorError
+
+
+Event: TypeAlias = Ready | Ticks | Replied | Failed | Notified | Skipped | Closed
+
+
+class State(Enum):
+    """Where a connection stands."""
+
+    NEW = auto()
+    CONNECTING = auto()
+    READY = auto()
+    CLOSED = auto()
+
+
+class Connection:
+    """The client's side of one connection; see the module for the caller's duty.
+
+    `client_id` names us to OpenD. `rsa` is given when the operator of OpenD configured a key.
+    """
+
+    def __init__(self, client_id: str, rsa: RsaCipher | None = None) -> None:
+        self.state = State.NEW
+        self.skipped = 0  # messages received whole that meant nothing to us
+        self._client_id = client_id
+        self._rsa = rsa
+        self._cipher: Cipher | None = rsa
+        self._reader = FrameReader(self._decrypt if rsa else None)
+        self._out: list[bytes] = []
+        self._serial = 0
+        self._waiting: dict[int, tuple[int, float]] = {}  # serial → protocol number, deadline
+        self._symbols: dict[str, str] = {}  # code → symbol: one string object a symbol, however many ticks
+        self._heard_s = 0.0
+        self._keep_alive_every_s = 0.0
+        self._keep_alive_at_s = float("inf")
+
+    def start(self, now_s: float) -> None:
+        """Asks OpenD to accept this connection; Ready or Closed follows."""
+        self.state = State.CONNECTING
+        self._heard_s = now_s
+        encryption = ENC_ALGO_AES_CBC if self._rsa else ENC_ALGO_NONE
+        request = messages.init_connect(self._client_id, encryption)
+        self._send(messages.INIT_CONNECT, request, now_s + INIT_TIMEOUT_S)
+
+    def request(self, proto_id: int, message: Message, now_s: float, timeout_s: float = REQUEST_TIMEOUT_S) -> int:
+        """Sends a request and returns its serial number: Replied, Ticks or Failed will carry it.
+
+        Raises OpenDError when the connection is not ready.
+        """
+        if self.state is not State.READY:
+            raise OpenDError(f"not connected, message {proto_id} was not sent")
+        return self._send(proto_id, message, now_s + timeout_s)
+
+    def data_to_send(self) -> bytes:
+        """The bytes that wait for the socket; each is returned once."""
+        data = b"".join(self._out)
+        self._out.clear()
+        return data
+
+    def receive(self, data: bytes, now_s: float, recv_ts_ms: int) -> list[Event]:
+        """What the peer's next bytes mean."""
+        if self.state is State.CLOSED:
+            return []
+        events: list[Event] = []
+        burst: Ticks | None = None  # grows while pushes follow each other: an event a burst, not an event a tick
+        try:
+            for proto_id, serial, body in self._reader.feed(data):
+                self._heard_s = now_s
+                if proto_id != messages.UPDATE_TICKER:
+                    burst = None
+                    self._read_message(proto_id, serial, body, now_s, recv_ts_ms, events)
+                    continue
+                if burst is None:
+                    burst = Ticks()
+                    events.append(burst)
+                try:
+                    self._read_ticks(messages.read_ticker_push(body), recv_ts_ms, burst, None)
+                except ProtocolError as error:
+                    burst = None
+                    self._skip(proto_id, str(error), events)
+        except ProtocolError as error:
+            return self._close(events, error)
+        return events
+
+    def receive_eof(self) -> list[Event]:
+        """The peer ended the stream."""
+        return [] if self.state is State.CLOSED else self._close([], OpenDError("OpenD closed the connection"))
+
+    def next_deadline_s(self) -> float:
+        """When `advance` must be called at the latest; infinity when there is nothing to wait for."""
+        if self.state in (State.NEW, State.CLOSED):
+            return float("inf")
+        waiting = min((deadline for _, deadline in self._waiting.values()), default=float("inf"))
+        return min(waiting, self._heard_s + SILENCE_S, self._keep_alive_at_s)
+
+    def advance(self, now_s: float, epoch_s: int) -> list[Event]:
+        """What the passing of time means: a request without a reply, a dead link; sends the keep-alive.
+
+        `epoch_s` is the wall clock, which KeepAlive carries.
+        """
+        if self.state in (State.NEW, State.CLOSED):
+            return []
+        if now_s >= self._heard_s + SILENCE_S:
+            return self._close([], OpenDError(f"OpenD has been silent for {SILENCE_S:.0f} s"))
+        events: list[Event] = []
+        for serial, (proto_id, deadline) in list(self._waiting.items()):
+            if now_s >= deadline:
+                del self._waiting[serial]
+                error = OpenDError(f"OpenD did not answer message {proto_id} in time")
+                if proto_id == messages.INIT_CONNECT:
+                    return self._close(events, error)
+                events.append(Failed(serial, proto_id, error))
+        if now_s >= self._keep_alive_at_s:
+            self._keep_alive_at_s = now_s + self._keep_alive_every_s
+            self._send(messages.KEEP_ALIVE, messages.keep_alive(epoch_s), now_s + SILENCE_S)
+        return events
+
+    def _read_message(
+        self, proto_id: int, serial: int, body: bytes, now_s: float, recv_ts_ms: int, events: list[Event]
+    ) -> None:
+        """Any message but a push of ticks."""
+        if proto_id == messages.NOTIFY:
+            try:
+                events.append(Notified(messages.read_notify(body)))
+            except ProtocolError as error:
+                self._skip(proto_id, str(error), events)
+            return
+        asked = self._waiting.get(serial)
+        if asked is None or asked[0] != proto_id:
+            self._skip(proto_id, f"no request of ours has serial number {serial}", events)
+            return
+        del self._waiting[serial]
+        if proto_id == messages.INIT_CONNECT:
+            events.append(self._accepted(body, now_s))
+        elif proto_id == messages.GET_TICKER:
+            self._pulled(serial, body, recv_ts_ms, events)
+        elif proto_id != messages.KEEP_ALIVE:
+            events.append(Replied(serial, proto_id, body))
+
+    def _accepted(self, body: bytes, now_s: float) -> Ready:
+        """Raises ProtocolError when OpenD refuses: nothing else can follow on this connection."""
+        try:
+            reply = messages.read_init_connect(body)
+        except OpenDError as error:
+            raise ProtocolError(f"OpenD refused the connection: {error}") from None
+        if self._rsa:
+            self._cipher = AesCipher(reply.aes_key, reply.aes_iv)
+        self._keep_alive_every_s = max(_KEEP_ALIVE_MIN_S, reply.keep_alive_s * KEEP_ALIVE_SHARE)
+        self._keep_alive_at_s = now_s + self._keep_alive_every_s
+        self.state = State.READY
+        return Ready(reply)
+
+    def _pulled(self, serial: int, body: bytes, recv_ts_ms: int, events: list[Event]) -> None:
+        ticks = Ticks(pulled_by=serial)
+        try:
+            self._read_ticks(messages.read_get_ticker(body), recv_ts_ms, ticks, PUSH_BACKFILL)
+        except (OpenDError, ProtocolError) as error:
+            events.append(Failed(serial, messages.GET_TICKER, error))
+        else:
+            events.append(ticks)
+
+    def _read_ticks(self, s2c: pb.TickerResponse.S2C, recv_ts_ms: int, ticks: Ticks, push_type: str | None) -> None:
+        security = s2c.security
+        symbol = self._symbols.get(security.code) or self._learn(security)
+        convert(symbol, s2c.tickerList, recv_ts_ms, ticks.rows, ticks.rejected, push_type)
+
+    def _learn(self, security: pb.Security) -> str:
+        symbol = messages.symbol_of(security)
+        if security.market == messages.MARKET_HK:
+            self._symbols[security.code] = symbol
+        return symbol
+
+    def _skip(self, proto_id: int, reason: str, events: list[Event]) -> None:
+        self.skipped += 1
+        events.append(Skipped(proto_id, reason))
+
+    def _close(self, events: list[Event], error: CollectorError) -> list[Event]:
+        self.state = State.CLOSED
+        events.extend(Failed(serial, proto_id, error) for serial, (proto_id, _) in self._waiting.items())
+        self._waiting.clear()
+        events.append(Closed(error))
+        return events
+
+    def _send(self, proto_id: int, message: Message, deadline_s: float) -> int:
+        self._serial = self._serial % 0xFFFFFFFF + 1
+        encrypt = self._cipher.encrypt if self._cipher else None
+        self._out.append(encode_frame(proto_id, self._serial, message.SerializeToString(), encrypt))
+        self._waiting[self._serial] = (proto_id, deadline_s)
+        return self._serial
+
+    def _decrypt(self, proto_id: int, body: bytes) -> bytes:
+        cipher = self._rsa if proto_id == messages.INIT_CONNECT else self._cipher
+        assert cipher is not None
+        return cipher.decrypt(body)
