@@ -1,0 +1,27 @@
+"""The settings: the only part that reads the process environment. Imported by `cli` alone; others take plain values.
+
+settings.py   every setting: name, unit, bounds, default, meaning
+values.py     from text to value, exactly
+envfile.py    the settings file, as systemd reads it or not at all
+load.py       environment, file, defaults; where each value came from
+"""
+
+from __future__ import annotations
+
+from .load import DEFAULT, ENVIRONMENT, Loaded, Systemd, load_settings, systemd_environment
+from .settings import DEFINITIONS, Setting, Settings, as_text
+from .values import Address
+
+__all__ = [
+    "DEFAULT",
+    "DEFINITIONS",
+    "ENVIRONMENT",
+    "Address",
+    "Loaded",
+    "Setting",
+    "Settings",
+    "Systemd",
+    "as_text",
+    "load_settings",
+    "systemd_environment",
+]

@@ -1,0 +1,339 @@
+"""Every setting of the collector: its name, unit, bounds, default and what it means, in this one place.
+
+`Settings` is what the parts are configured from; an attribute is the setting's name in lower case, `FUTU_SYMBOLS` is
+`symbols`. A new setting is one field here, and `make docs` says which generated file to refresh.
+Bounds refuse only what cannot work. Reading, precedence and messages are `load.py`'s business.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
+
+from annotated_types import Ge, Le
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo
+
+from hk_tick_collector.errors import UsageError
+
+from . import values
+from .values import Address
+
+_INT32: Final = 2**31 - 1  # SQLite keeps its own settings in an int
+_ROWS: Final = 10**9
+_YEAR_S: Final = 31_536_000
+
+T = TypeVar("T")
+
+
+class Words(NamedTuple):
+    """The same in English and in Traditional Chinese."""
+
+    en: str
+    zh: str
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What an operator is told about a setting."""
+
+    text: Words
+    unit: str = ""
+    allowed: Words | None = None  # where bounds do not say it
+    default: Words | None = None  # where the default is not one constant
+    secret: bool = False
+
+
+def _from_text(parse: Any) -> BeforeValidator:
+    """Parses text; a value that is typed already, as in tests, passes."""
+    return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
+
+
+def _symbols(value: object, info: ValidationInfo) -> object:
+    """Parses symbols; one named twice is harmless: it is kept once and told in the context, a list of warnings."""
+    if not isinstance(value, str):
+        return value
+    symbols, again = values.symbols(value)
+    if again and isinstance(info.context, list):
+        more = f" and {len(again) - 3} more" if len(again) > 3 else ""
+        info.context.append(f"FUTU_SYMBOLS names {', '.join(again[:3])}{more} more than once; once is kept")
+    return symbols
+
+
+def _one_of(*names: str) -> BeforeValidator:
+    def check(value: str) -> str:
+        if value not in names:
+            raise ValueError("is none of them")
+        return value
+
+    return BeforeValidator(check)
+
+
+def _hostname() -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()).strip("-._")[:64] or "collector"
+
+
+_Whole = Annotated[int, _from_text(values.whole)]
+_Decimal = Annotated[float, _from_text(values.decimal)]
+_Directory = Annotated[Path, _from_text(values.path)]
+
+_PATH: Final = Words(
+    "an absolute path; a relative one begins at the current directory", "絕對路徑;相對路徑由目前目錄起算"
+)
+_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
+_SYNCHRONOUS: Final = ("NORMAL", "FULL", "EXTRA")
+
+
+def _among(names: tuple[str, ...]) -> Words:
+    return Words(", ".join(names), "、".join(names))
+
+
+class Settings(BaseModel):
+    """All settings in force, parsed and checked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=str.upper, populate_by_name=True)
+
+    # OpenD
+    futu_host: Annotated[
+        str,
+        _from_text(values.host),
+        About(
+            Words("host of OpenD", "OpenD 所在主機"),
+            allowed=Words("a host name or an IP address", "主機名稱或 IP 位址"),
+        ),
+    ] = "127.0.0.1"
+    futu_port: Annotated[_Whole, Ge(1), Le(65535), About(Words("port of OpenD", "OpenD 的連接埠"))] = 11111
+    futu_rsa_key: Annotated[
+        Path | None,
+        _from_text(values.optional_path),
+        About(
+            Words(
+                "PEM file of the RSA key that OpenD encrypts with; empty: plain",
+                "OpenD 加密用 RSA 私鑰的 PEM 檔;留空則不加密",
+            ),
+            allowed=Words("empty, or " + _PATH.en, "留空,或" + _PATH.zh),
+        ),
+    ] = None
+    symbols: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_symbols),
+        Field(alias="FUTU_SYMBOLS"),
+        About(
+            Words("symbols to collect; `run` needs one at least", "要收集的股票;`run` 至少需要一隻"),
+            allowed=Words(
+                f"up to {values.MAX_SYMBOLS} like HK.00700,HK.00981, or @FILE with one a line",
+                f"最多 {values.MAX_SYMBOLS} 隻,如 HK.00700,HK.00981;或 @FILE(每行一隻)",
+            ),
+        ),
+    ] = ()
+
+    # Where data goes
+    data_root: Annotated[
+        _Directory, About(Words("directory of the day files", "每日資料檔所在目錄"), allowed=_PATH)
+    ] = Path("/data/sqlite/HK")
+    spool_dir: Annotated[
+        _Directory,
+        About(
+            Words("where received ticks wait when they cannot be stored", "暫時無法寫入的 tick 的暫存目錄"),
+            allowed=_PATH,
+            default=Words("DATA_ROOT/.spool", "DATA_ROOT/.spool"),
+        ),
+        Field(default_factory=lambda known: known["data_root"] / ".spool"),
+    ]
+    snapshot_dir: Annotated[
+        _Directory,
+        About(Words("where snapshots go", "快照目錄"), allowed=_PATH, default=Words("DATA_ROOT", "DATA_ROOT")),
+        Field(default_factory=lambda known: known["data_root"]),
+    ]
+
+    # Queue and batches
+    batch_rows: Annotated[
+        _Whole, Ge(1), Le(_ROWS), About(Words("most rows of one commit", "單次提交的最多列數"), "rows")
+    ] = 12_000
+    max_wait_ms: Annotated[
+        _Whole,
+        Ge(1),
+        Le(_INT32),
+        About(Words("longest wait of a tick for its commit", "tick 等待提交的最長時間"), "ms"),
+    ] = 200
+    max_queue_rows: Annotated[
+        _Whole, Ge(1), Le(_ROWS), About(Words("most ticks waiting in memory", "記憶體佇列最多可等待的 tick 數"), "rows")
+    ] = 1_000_000
+    stop_flush_timeout_sec: Annotated[
+        _Decimal,
+        Ge(0.001),
+        Le(_YEAR_S),
+        About(Words("longest wait for the last commit at a stop", "停止時等待寫完的最長時間"), "s"),
+    ] = 20.0
+
+    # Reconnecting
+    reconnect_min_delay: Annotated[
+        _Decimal,
+        Ge(0.001),
+        Le(_YEAR_S),
+        About(Words("first wait before connecting again", "重新連線前的最短等待"), "s"),
+    ] = 0.2
+    reconnect_max_delay: Annotated[
+        _Decimal,
+        Ge(0.001),
+        Le(_YEAR_S),
+        About(Words("longest wait before connecting again", "重新連線前的最長等待"), "s"),
+    ] = 1.5
+
+    # Watchdog
+    watchdog_stall_sec: Annotated[
+        _Decimal,
+        Ge(1),
+        Le(_YEAR_S),
+        About(
+            Words(
+                "nothing committed for this long, with a full queue, is a stall", "佇列達門檻而多久沒有提交即視為停滯"
+            ),
+            "s",
+        ),
+    ] = 180.0
+    watchdog_queue_threshold_rows: Annotated[
+        _Whole, Ge(1), Le(_ROWS), About(Words("queue from which a stall counts", "開始判斷停滯的佇列長度"), "rows")
+    ] = 50_000
+    watchdog_recovery_max_failures: Annotated[
+        _Whole,
+        Ge(1),
+        Le(_INT32),
+        About(Words("failed recoveries before the service restarts", "恢復失敗幾次後重啟服務"), "times"),
+    ] = 3
+
+    # SQLite
+    sqlite_busy_timeout_ms: Annotated[
+        _Whole,
+        Ge(1),
+        Le(_INT32),
+        About(Words("wait for a lock before backing off", "等待鎖的時間,逾時才退避重試"), "ms"),
+    ] = 5000
+    sqlite_synchronous: Annotated[
+        str,
+        _one_of(*_SYNCHRONOUS),
+        About(
+            Words(
+                "durability of a commit; NORMAL may lose the newest commits at a power loss",
+                "提交的持久性;NORMAL 於斷電時可能遺失最新的提交",
+            ),
+            allowed=_among(_SYNCHRONOUS),
+        ),
+    ] = "FULL"
+    sqlite_wal_autocheckpoint: Annotated[
+        _Whole,
+        Ge(1),
+        Le(_INT32),
+        About(Words("WAL length that starts a checkpoint", "觸發 checkpoint 的 WAL 長度"), "pages"),
+    ] = 4000
+
+    # Health
+    health_interval_sec: Annotated[
+        _Decimal, Ge(1), Le(_YEAR_S), About(Words("time between two health lines", "health 日誌的間隔"), "s")
+    ] = 60.0
+    lag_critical_sec: Annotated[
+        _Decimal,
+        Ge(1),
+        Le(_YEAR_S),
+        About(Words("lag of the newest stored tick that is critical", "最新 tick 落後多久屬嚴重"), "s"),
+    ] = 300.0
+    drift_warn_sec: Annotated[
+        _Decimal,
+        Ge(0.001),
+        Le(_YEAR_S),
+        About(Words("clock difference to OpenD that is warned of", "本機與 OpenD 時鐘相差多少即警告"), "s"),
+    ] = 2.0
+    disk_min_free_mb: Annotated[
+        _Whole,
+        Ge(0),
+        Le(_INT32),
+        About(Words("free space below which the disk is warned of", "磁碟剩餘空間低於此值即警告"), "MiB"),
+    ] = 2048
+
+    # What others see
+    metrics_addr: Annotated[
+        Address | None,
+        _from_text(values.address),
+        About(
+            Words(
+                "where Prometheus reads metrics; port 0 takes a free one, empty: off",
+                "Prometheus 指標位址;連接埠 0 表示任取,留空則關閉",
+            ),
+            allowed=Words("HOST:PORT, port 0 to 65535, or empty", "HOST:PORT(埠 0 至 65535),或留空"),
+        ),
+    ] = Address("127.0.0.1", 9108)
+    alert_urls: Annotated[
+        tuple[SecretStr, ...],
+        _from_text(values.urls),
+        About(
+            Words("where alerts go, as Apprise URLs; empty: nowhere", "告警目的地(Apprise URL);留空則不發"),
+            allowed=Words("URLs separated by blanks or commas, or empty", "以空格或逗號分隔的 URL,或留空"),
+            secret=True,
+        ),
+    ] = ()
+    instance_id: Annotated[
+        str,
+        _from_text(values.instance_id),
+        Field(default_factory=_hostname),
+        About(
+            Words("name of this collector in alerts and metrics", "告警與指標中本收集器的名稱"),
+            allowed=Words("1 to 64 letters, digits, '.', '_' and '-'", "1 至 64 個英文字母、數字、「.」「_」「-」"),
+            default=Words("the host's name", "主機名稱"),
+        ),
+    ]
+    log_level: Annotated[
+        str, _one_of(*_LEVELS), About(Words("least level of a log line", "日誌的最低級別"), allowed=_among(_LEVELS))
+    ] = "INFO"
+
+    def needed_symbols(self) -> tuple[str, ...]:
+        """The symbols, for a verb that cannot do without; UsageError where there are none."""
+        if not self.symbols:
+            raise UsageError("FUTU_SYMBOLS is empty", hint="set it to HK.00700,HK.00981 or to @FILE with one a line")
+        return self.symbols
+
+
+class Setting(NamedTuple):
+    """A setting's definition, as `config` shows it."""
+
+    name: str  # FUTU_PORT
+    attribute: str  # futu_port
+    about: About
+    allowed: Words
+    default: str | None  # as it would be written in a file; None where `about.default` says it in words
+
+
+def _definitions() -> tuple[Setting, ...]:
+    found = []
+    for attribute, field in Settings.model_fields.items():
+        about = next(item for item in field.metadata if isinstance(item, About))
+        constant = None if about.default else as_text(field.get_default())
+        found.append(
+            Setting(field.alias or attribute.upper(), attribute, about, _allowed(about, field.metadata), constant)
+        )
+    return tuple(found)
+
+
+def _allowed(about: About, metadata: list[Any]) -> Words:
+    if about.allowed:
+        return about.allowed
+    low = next(as_text(item.ge) for item in metadata if isinstance(item, Ge))
+    high = next(as_text(item.le) for item in metadata if isinstance(item, Le))
+    return Words(f"{low} to {high}", f"{low} 至 {high}")
+
+
+def as_text(value: object) -> str:
+    """A setting's value as it would be written in a file; secrets masked but for their scheme."""
+    if value is None:
+        return ""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value().partition("://")[0] + "://***"
+    if isinstance(value, Address):
+        return f"[{value.host}]:{value.port}" if ":" in value.host else f"{value.host}:{value.port}"
+    if isinstance(value, tuple):
+        return ",".join(map(as_text, value))
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
+DEFINITIONS: Final = _definitions()
