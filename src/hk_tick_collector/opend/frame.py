@@ -58,24 +58,24 @@ class FrameReader:
 
     def __init__(self, decrypt: Callable[[int, bytes], bytes] | None = None) -> None:
         self._decrypt = decrypt
-        self._pieces: list[
-            bytes
-        ] = []  # joined once they may hold a whole frame: a large body costs no quadratic copying
-        self._have = 0
+        # What came of the next frame: one growing buffer, so that small pieces cost neither copies of it nor objects.
+        self._partial = bytearray()
         self._need = HEADER_BYTES
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Takes the next bytes of the stream and yields the frames they complete."""
-        self._pieces.append(data)
-        self._have += len(data)
-        if self._have < self._need:
-            return
-        buffer = data if len(self._pieces) == 1 else b"".join(self._pieces)
+        partial = self._partial
+        if partial or len(data) < HEADER_BYTES:
+            partial += data
+            if len(partial) < self._need:
+                return
+            data = bytes(partial)
+            partial.clear()
         unpack, sha1, decrypt = HEADER.unpack_from, hashlib.sha1, self._decrypt
-        start, end = 0, len(buffer)
+        start, end = 0, len(data)
         need = HEADER_BYTES
         while end - start >= HEADER_BYTES:
-            magic, proto_id, body_format, _, serial, length, digest, _ = unpack(buffer, start)
+            magic, proto_id, body_format, _, serial, length, digest, _ = unpack(data, start)
             if magic != _MAGIC or length > MAX_BODY_BYTES or body_format != _FORMAT_PROTOBUF:
                 raise _bad_header(magic, body_format, length)
             body_start = start + HEADER_BYTES
@@ -83,14 +83,13 @@ class FrameReader:
                 need = HEADER_BYTES + length
                 break
             start = body_start + length
-            body = buffer[body_start:start]
+            body = data[body_start:start]
             if decrypt is not None:
                 body = decrypt(proto_id, body)
             if sha1(body, usedforsecurity=False).digest() != digest:
-                raise ProtocolError(f"SHA-1 of the body of message {proto_id} does not match its header")
+                raise _bad_digest(proto_id, encrypted=decrypt is not None)
             yield proto_id, serial, body
-        self._pieces = [buffer[start:]] if start < end else []
-        self._have = end - start
+        partial += data[start:]
         self._need = need
 
 
@@ -100,6 +99,12 @@ def _bad_header(magic: bytes, body_format: int, length: int) -> ProtocolError:
     if length > MAX_BODY_BYTES:
         return ProtocolError(f"a header claims a body of {length} bytes, more than the {MAX_BODY_BYTES} allowed")
     return ProtocolError(f"a body has format {body_format}, expected 0 (protobuf)")
+
+
+def _bad_digest(proto_id: int, *, encrypted: bool) -> ProtocolError:
+    # A body under a foreign RSA key decrypts to noise without complaint (PKCS#1 v1.5 with implicit rejection).
+    hint = "use the RSA key that OpenD itself is configured with" if encrypted else ""
+    return ProtocolError(f"SHA-1 of the body of message {proto_id} does not match its header", hint=hint)
 
 
 def _hint_for(magic: bytes) -> str:
