@@ -1,0 +1,301 @@
+"""Every SELECT: day files read through connections of their own, never the writer's.
+
+A reader opens with `mode=ro`, so it can neither change nor checkpoint a file, needs no right to write, and its crash
+cannot touch collection. `immutable=1` is never used: it ignores the WAL, in which the newest ticks of a live day are.
+While a statement is unfinished SQLite keeps the WAL from being reset, so hold no iterator open longer than you read.
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+import stat
+from bisect import bisect_left
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from urllib.parse import quote
+
+import apsw
+
+from hk_tick_collector.errors import ForeignFileError, NoDayError, StoreError
+from hk_tick_collector.model import Tick
+
+from .schema import APPLICATION_ID, TICK_COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+_BUSY_MS: Final = 5000  # only a crashed writer's recovery or a day being sealed can keep a reader waiting
+_NAME_A_DAY_FILE: Final = "name a file like 20261120.db"
+_NO_RIGHT: Final = "join the group hkcollector, or run it with sudo"
+_DAY_FILE: Final = re.compile(r"([0-9]{8})\.db")
+
+
+class SymbolCount(NamedTuple):
+    """What is known of a symbol without counting: a row of `symbols`."""
+
+    symbol: str
+    rows: int
+    first_ts_ms: int
+    last_ts_ms: int
+    max_seq: int
+    volume: int  # shares
+    turnover: float  # HKD
+    expected: int | None  # ticks that the feed's counter says there are; None where it does not tell
+
+
+class Gap(NamedTuple):
+    """One contiguous hole: a row of `gaps`."""
+
+    symbol: str
+    from_seq: int | None
+    to_seq: int | None
+    from_ts_ms: int | None
+    to_ts_ms: int | None
+    missing: int | None  # ticks still not stored; None where unknown
+    cause: str
+    status: str  # open, healed
+    opened_ms: int
+    closed_ms: int | None
+
+
+class Stretch(NamedTuple):
+    """A stretch of time with or without OpenD: a row of `connections`."""
+
+    from_ms: int
+    to_ms: int | None  # None while it lasts
+    connected: bool
+    conn_id: int | None
+    reason: str
+
+
+class Run(NamedTuple):
+    """The account of one run of the service: a row of `ledger`."""
+
+    run_id: str
+    started_ms: int
+    updated_ms: int
+    received: int  # = stored + duplicate + rejected + dropped + waiting
+    stored: int
+    duplicate: int
+    rejected: int
+    dropped: int
+    waiting: int
+
+
+class Totals(NamedTuple):
+    """The whole day in one row."""
+
+    symbols: int
+    rows: int
+    first_ts_ms: int | None  # None while there is no tick
+    last_ts_ms: int | None
+    volume: int
+    turnover: float
+    gaps_open: int
+    missing: int  # ticks of open gaps, as far as their number is known
+
+
+def path_of(data_root: Path, day: str) -> Path:
+    """Where the file of a day (`20261120`) is, or would be."""
+    return data_root / f"{day}.db"
+
+
+def list_days(data_root: Path) -> list[str]:
+    """The days that have a file, oldest first; none where the directory does not exist."""
+    try:
+        names = [_DAY_FILE.fullmatch(path.name) for path in data_root.iterdir()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StoreError(
+            f"cannot list {data_root} ({error.strerror})", hint="check DATA_ROOT and its rights"
+        ) from error
+    return sorted(name[1] for name in names if name)
+
+
+class DayReader:
+    """One day file, read-only. A context manager; raises NoDayError or ForeignFileError at once where it cannot read.
+
+    A file of a newer schema is read as long as it has the columns of this one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        _check_file(path)
+        with self._named_errors():
+            uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+            self._db = apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+        try:
+            with self._named_errors():
+                self._db.set_busy_timeout(_BUSY_MS)
+                self._check_schema()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the connection and every iterator of it."""
+        self._db.close(True)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Everything read inside is of one moment."""
+        with self._named_errors():
+            self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.execute("ROLLBACK")
+
+    def ticks(self, symbols: Sequence[str] = ()) -> Iterator[Tick]:
+        """The ticks of the day in the order of (ts_ms, symbol, seq); of these symbols, or all.
+
+        Memory is bounded: SQLite sorts, a large day in a temporary file.
+        """
+        where, values = _of_symbols(symbols)
+        return self._ticks(f"{where} ORDER BY ts_ms, symbol, seq", values)
+
+    def latest(self, count: int, symbols: Sequence[str] = ()) -> list[Tick]:
+        """The latest `count` ticks in the order of (ts_ms, symbol, seq), without a scan of the day.
+
+        Within a symbol the feed's own sequence says what is latest, among symbols the time does.
+        """
+        heap: list[tuple[tuple[int, str, int], Tick]] = []
+        for symbol in sorted(self.symbols(symbols), key=lambda symbol: -symbol.last_ts_ms):
+            if len(heap) == count and (not heap or symbol.last_ts_ms < heap[0][0][0]):
+                break  # no symbol from here on has a tick as late as those at hand
+            for tick in self._ticks("WHERE symbol = ? ORDER BY seq DESC LIMIT ?", (symbol.symbol, count)):
+                entry = ((tick.ts_ms, tick.symbol, tick.seq), tick)
+                if len(heap) < count:
+                    heapq.heappush(heap, entry)
+                else:
+                    heapq.heappushpop(heap, entry)
+        return [tick for _, tick in sorted(heap)]
+
+    def ticks_after(self, symbol: str, seq: int, limit: int) -> list[Tick]:
+        """At most `limit` ticks of a symbol with a higher sequence, in its order."""
+        return list(self._ticks("WHERE symbol = ? AND seq > ? ORDER BY seq LIMIT ?", (symbol, seq, limit)))
+
+    def tick(self, symbol: str, seq: int) -> Tick:
+        """One tick that is there."""
+        return next(self._ticks("WHERE symbol = ? AND seq = ?", (symbol, seq)))
+
+    def seqs(self, symbol: str, from_seq: int) -> Iterator[int]:
+        """The sequences of a symbol from one on, in order."""
+        rows = self._select(("seq",), "ticks", "WHERE symbol = ? AND seq >= ? ORDER BY seq", (symbol, from_seq))
+        return (seq for (seq,) in rows)
+
+    def symbols(self, symbols: Sequence[str] = ()) -> list[SymbolCount]:
+        """The counters of these symbols or of all that have ticks, by name."""
+        where, values = _of_symbols(symbols)
+        rows = self._select(SymbolCount._fields, "symbols", f"{where} ORDER BY symbol", values)
+        return list(map(SymbolCount._make, rows))
+
+    def gaps(self) -> list[Gap]:
+        """The holes of the day, oldest first."""
+        return list(map(Gap._make, self._select(Gap._fields, "gaps", "ORDER BY opened_ms, symbol, from_seq")))
+
+    def connections(self) -> list[Stretch]:
+        """When OpenD was there and when not, oldest first."""
+        rows = self._select(Stretch._fields, "connections", "ORDER BY from_ms")
+        return [stretch._replace(connected=bool(stretch.connected)) for stretch in map(Stretch._make, rows)]
+
+    def ledger(self) -> list[Run]:
+        """The account of every run that wrote this file, oldest first."""
+        return list(map(Run._make, self._select(Run._fields, "ledger", "ORDER BY started_ms")))
+
+    def meta(self) -> dict[str, str]:
+        """What the file says of itself: day, versions."""
+        return dict(self._select(("key", "value"), "meta", "ORDER BY key"))
+
+    def totals(self) -> Totals:
+        """The whole day in one row, from counters alone."""
+        sql = """SELECT count(*), ifnull(sum(rows), 0), min(first_ts_ms), max(last_ts_ms), ifnull(sum(volume), 0),
+                        ifnull(sum(turnover), 0.0),
+                        (SELECT count(*) FROM gaps WHERE status = 'open'),
+                        (SELECT ifnull(sum(missing), 0) FROM gaps WHERE status = 'open')
+                 FROM symbols"""
+        return Totals._make(next(self._rows(sql)))
+
+    def _check_schema(self) -> None:
+        if self._db.pragma("application_id") != APPLICATION_ID:
+            raise ForeignFileError(f"{self.path} is no day file of this collector", hint=_NAME_A_DAY_FILE)
+        for table, needed in (("ticks", TICK_COLUMNS), ("symbols", SymbolCount._fields), ("meta", ("key", "value"))):
+            columns = {name for (name,) in self._db.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+            if missing := [column for column in needed if column not in columns]:
+                raise ForeignFileError(
+                    f"{self.path} has schema {self._db.pragma('user_version')} without {table}.{missing[0]}",
+                    hint="read it with the version of hk-tick-collector that wrote it",
+                )
+
+    def _ticks(self, rest: str, values: Sequence[str | int]) -> Iterator[Tick]:
+        return map(Tick._make, self._select(TICK_COLUMNS, "ticks", rest, values))
+
+    def _select(
+        self, columns: Iterable[str], table: str, rest: str, values: Sequence[str | int] = ()
+    ) -> Iterator[tuple[Any, ...]]:
+        """Rows whose types STRICT tables vouch for. All but `values` are constants of this module."""
+        return self._rows(f"SELECT {', '.join(columns)} FROM {table} {rest}", values)  # noqa: S608
+
+    def _rows(self, sql: str, values: Sequence[str | int] = ()) -> Iterator[tuple[Any, ...]]:
+        with self._named_errors():
+            yield from self._db.execute(sql, values)
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        """SQLite's errors with the file's name and a remedy; an error in our own SQL stays what it is, a bug."""
+        try:
+            yield
+        except apsw.NotADBError as error:
+            raise ForeignFileError(f"{self.path} is no SQLite file", hint=_NAME_A_DAY_FILE) from error
+        except apsw.CorruptError as error:
+            raise StoreError(
+                f"{self.path} is damaged ({error})", hint="copy it aside, then sqlite3 FILE .recover"
+            ) from error
+        except (apsw.BusyError, apsw.LockedError) as error:
+            raise StoreError(
+                f"{self.path} stays locked", hint="lsof names the process that holds it; try again"
+            ) from error
+        except (apsw.CantOpenError, apsw.PermissionsError, apsw.AuthError, apsw.ReadOnlyError) as error:
+            raise StoreError(f"cannot open {self.path} ({error})", hint=_NO_RIGHT) from error
+        except (apsw.IOError, apsw.FullError, apsw.NoMemError) as error:
+            raise StoreError(f"cannot read {self.path} ({error})", hint="check the disk: dmesg | tail") from error
+
+
+def _of_symbols(symbols: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    if not symbols:
+        return "", ()
+    return f"WHERE symbol IN ({', '.join('?' * len(symbols))})", tuple(symbols)
+
+
+def _check_file(path: Path) -> None:
+    """Names what SQLite would only call "unable to open"."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        days = list_days(path.parent) if path.parent.is_dir() else []
+        raise NoDayError(f"there is no {path}", hint=_days_there(days, path.stem)) from None
+    except OSError as error:
+        raise StoreError(f"cannot look at {path} ({error.strerror})", hint=_NO_RIGHT) from error
+    if not stat.S_ISREG(mode):
+        raise ForeignFileError(f"{path} is no file", hint=_NAME_A_DAY_FILE)
+
+
+def _days_there(days: list[str], wanted: str) -> str:
+    if not days:
+        return "no day was collected there yet; check DATA_ROOT and the service"
+    if len(days) == 1:
+        return f"the only day there is {days[0]}"
+    nearest = days[max(bisect_left(days, wanted) - 1, 0)]
+    return f"{len(days)} days from {days[0]} to {days[-1]} are there, the nearest is {nearest}"
