@@ -1,0 +1,180 @@
+"""`hk-tick-collector simulate`: arguments → a Plan and a Gateway, then a simulator until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from hk_tick_collector import log, market
+from hk_tick_collector.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hk_tick_collector.model import Tick
+    from hk_tick_collector.simulator.plan import Gateway, Plan
+
+_DEFAULT_AT: Final = "09:30"
+_AT: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
+
+
+def simulate(  # noqa: PLR0917 - typer makes an option of each
+    symbols: Annotated[
+        str, typer.Option(help="How many symbols, a list like HK.00700,HK.00981, or @FILE with one a line.")
+    ] = "100",
+    rate: Annotated[
+        float, typer.Option(help="Mean of ticks per second of wall time over all symbols, while the market trades.")
+    ] = 200.0,
+    day: Annotated[
+        str,
+        typer.Option(help="Trading day to simulate, like 20261120. Without it and --at, exchange time is wall time."),
+    ] = "",
+    at: Annotated[
+        str, typer.Option(help="Hong Kong time of day to start at, like 09:30 (which is the default of --day).")
+    ] = "",
+    speed: Annotated[float, typer.Option(help="Seconds of simulated time in a second of wall time.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Equal seed, day and time give equal ticks.")] = 1,
+    replay: Annotated[Path | None, typer.Option(help="Replay this recorded day file instead of making ticks.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 11111,
+    truth: Annotated[Path | None, typer.Option(help="Write every tick that is made to this file.")] = None,
+    write_symbols: Annotated[
+        Path | None, typer.Option(help="Write the symbols to this file, for FUTU_SYMBOLS=@FILE.")
+    ] = None,
+    ticks_per_push: Annotated[int, typer.Option(help="Ticks of each trade, which one push carries.")] = 1,
+    total: Annotated[int | None, typer.Option(help="Make so many ticks, then only serve.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Make ticks for so many seconds, then only serve.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Begin once one client is subscribed to every symbol.")] = False,
+    quota: Annotated[int, typer.Option(help="Subscription quota of the account.")] = 2000,
+    refuse: Annotated[str, typer.Option(help="Symbols that OpenD claims not to know: a list, or @FILE.")] = "",
+    rsa_key: Annotated[
+        Path | None, typer.Option(help="Encrypt with this RSA private key (PEM, PKCS#1), as OpenD does.")
+    ] = None,
+    client_buffer_mb: Annotated[int, typer.Option(help="Cut off a client that lets more than this wait unread.")] = 64,
+) -> None:
+    """An OpenD that needs no account: a synthetic Hong Kong day, or a recorded one.
+
+    Example: hk-tick-collector simulate --symbols HK.00700,HK.00981 --rate 50 --day 20261120 --at 09:30 --speed 10
+    """
+    from hk_tick_collector.simulator.plan import Gateway, Plan
+
+    log.configure("INFO")
+    with ExitStack() as stack:
+        recorded: Iterator[Tick] | None = None
+        if replay is None:
+            names, start_ms = _symbols(symbols), _start_ms(day, at)
+        else:
+            names, recorded, start_ms = _recording(stack, replay, at)
+        plan = Plan(
+            symbols=names,
+            rate=rate,
+            seed=seed,
+            start_ms=start_ms,
+            speed=speed,
+            fills=ticks_per_push,
+            recorded=recorded,
+            total=total,
+            seconds=seconds,
+            wait=wait,
+            truth=truth,
+        )
+        gateway = Gateway(
+            host=host,
+            port=port,
+            quota=quota,
+            refused=frozenset(_symbols(refuse) if refuse else ()),
+            rsa_pem=_read(rsa_key, "RSA key") if rsa_key else None,
+            buffer_bytes=client_buffer_mb << 20,
+        )
+        if write_symbols is not None:
+            _write_symbols(write_symbols, names)
+        asyncio.run(serve(plan, gateway))
+
+
+async def serve(plan: Plan, gateway: Gateway) -> None:
+    """Simulates until SIGINT or SIGTERM; raises what keeps the ticks from being made."""
+    from hk_tick_collector.simulator.server import Simulator
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with Simulator(plan, gateway) as simulator:
+        stopped = asyncio.create_task(stop.wait())
+        finished = asyncio.create_task(simulator.finished())
+        await asyncio.wait([stopped, finished], return_when=asyncio.FIRST_COMPLETED)
+        if finished.done():
+            finished.result()
+        await stopped
+        finished.cancel()
+
+
+def _symbols(text: str) -> list[str]:
+    """The symbols that a count, a list or @FILE means."""
+    from hk_tick_collector.simulator.listing import default_symbols, parse_symbols
+
+    if text.startswith("@"):
+        lines = _read(Path(text[1:]), "file of symbols").decode(errors="replace").splitlines()
+        return parse_symbols(line for line in lines if not line.lstrip().startswith("#"))
+    if text.strip().lstrip("-").isdecimal():
+        return default_symbols(int(text))
+    return parse_symbols(text.split(","))
+
+
+def _start_ms(day: str, at: str) -> int | None:
+    """Where the simulated clock starts, UTC epoch ms; None for wall time."""
+    if not day and not at:
+        return None
+    try:
+        number = market.parse_day(day) if day else market.day_number(_wall_ms())
+    except ValueError:
+        raise UsageError(f"--day is {day!r}, which is no date", hint="write it like 20261120") from None
+    return market.day_start_ms(number) + _time_of_day_ms(at or _DEFAULT_AT)
+
+
+def _time_of_day_ms(text: str) -> int:
+    match = _AT.fullmatch(text)
+    if match is None:
+        raise UsageError(f"--at is {text!r}, which is no time of day", hint="write it like 09:30 or 13:45:10")
+    hour, minute, second = (int(part or 0) for part in match.groups())
+    return ((hour * 60 + minute) * 60 + second) * 1000
+
+
+def _recording(stack: ExitStack, path: Path, at: str) -> tuple[list[str], Iterator[Tick], int]:
+    """The symbols and ticks of a day file, and where the clock starts: at its first tick, or at a time of its day."""
+    from hk_tick_collector.store.query import DayReader
+
+    reader = stack.enter_context(DayReader(path))
+    counts = reader.symbols()
+    if not counts:
+        raise UsageError(f"{path} holds no tick to replay", hint="give a day file that a collector has written to")
+    first_ms = min(count.first_ts_ms for count in counts)
+    if at:
+        first_ms = market.day_start_ms(market.day_number(first_ms)) + _time_of_day_ms(at)
+    busiest_first = sorted(counts, key=lambda count: (-count.rows, count.symbol))
+    return [count.symbol for count in busiest_first], reader.ticks(), first_ms
+
+
+def _read(path: Path, what: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"the {what} {path} cannot be read ({error.strerror})", hint="check the path") from None
+
+
+def _write_symbols(path: Path, symbols: list[str]) -> None:
+    try:
+        path.write_text("\n".join([*symbols, ""]), encoding="ascii")
+    except OSError as error:
+        raise UsageError(f"the file of symbols {path} cannot be written ({error.strerror})", hint="check it") from None
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,60 @@
+"""The exchange's clock: wall time, or a simulated time that starts where told and runs at a chosen speed.
+
+Ticks are made in slots of ten milliseconds of wall time. The grid of slots is fixed in exchange time, not by when the
+process wakes up: a late slot is made late but holds the same ticks, so that equal seed, day and time give equal bytes.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+SLOT_S: Final = 0.01  # fine enough to look like single trades, coarse enough to write many frames at once
+
+
+class Clock:
+    """Stands at `start_ms` (UTC epoch ms) until it begins; without `start_ms` it is the wall clock."""
+
+    def __init__(self, start_ms: int | None, speed: float) -> None:
+        self.simulated = start_ms is not None
+        self._start_ms = start_ms if start_ms is not None else _wall_ms()
+        self._speed = speed
+        self._begun_s: float | None = None
+
+    def begin(self) -> None:
+        """Starts the clock, and with it the grid of slots."""
+        if not self.simulated:
+            self._start_ms = _wall_ms()
+        self._begun_s = time.monotonic()
+
+    def now_ms(self) -> int:
+        """Exchange time, UTC epoch ms."""
+        if not self.simulated:
+            return _wall_ms()
+        return self._start_ms + int(self.elapsed_s() * self._speed * 1000)
+
+    def elapsed_s(self) -> float:
+        """Wall seconds since the clock began, 0 before."""
+        return 0.0 if self._begun_s is None else time.monotonic() - self._begun_s
+
+    def slot(self, number: int) -> tuple[int, int]:
+        """The exchange time that slot `number` covers, UTC epoch ms, its end excluded."""
+        width_ms = SLOT_S * self._speed * 1000
+        return self._start_ms + int(number * width_ms), self._start_ms + int((number + 1) * width_ms)
+
+    @staticmethod
+    def slot_begins_s(number: int) -> float:
+        """The wall seconds between the clock's beginning and slot `number`."""
+        return number * SLOT_S
+
+    def wait_s(self, number: int) -> float:
+        """Wall seconds until slot `number` is over, 0 when it is."""
+        return max(0.0, (number + 1) * SLOT_S - self.elapsed_s())
+
+    def received_s(self, slot_end_ms: int) -> float:
+        """When OpenD receives the ticks of a slot that is being sent now, epoch s, by its own clock."""
+        return slot_end_ms / 1000 if self.simulated else time.time()
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000

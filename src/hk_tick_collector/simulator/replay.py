@@ -1,0 +1,47 @@
+"""A recorded day as a source of ticks: every field as it was recorded, at the pace of the exchange's clock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector.opend.convert import TICK_TYPES
+
+from .truth import DIRECTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from hk_tick_collector.model import Tick
+
+    from .market import MadeRow
+
+_DIRECTION_NUMBERS: Final = {name: number for number, name in DIRECTIONS.items()}
+_TYPE_NUMBERS: Final = {name: number for number, name in TICK_TYPES.items()}
+
+
+class Replay:
+    """Gives recorded ticks slot by slot. `ticks` come in the order of their time; `places` is the listing's order."""
+
+    def __init__(self, ticks: Iterable[Tick], places: Mapping[str, int]) -> None:
+        self._ticks = iter(ticks)
+        self._next = next(self._ticks, None)
+        self._places = places
+
+    def slot(self, start_ms: int, end_ms: int) -> list[MadeRow]:
+        """The ticks from `start_ms` up to `end_ms`, UTC epoch ms; what lies before `start_ms` is passed over."""
+        made: list[MadeRow] = []
+        tick = self._next
+        while tick is not None and tick.ts_ms < end_ms:
+            if tick.ts_ms >= start_ms:
+                made.append(_made(tick, self._places[tick.symbol]))
+            tick = next(self._ticks, None)
+        self._next = tick
+        return made
+
+
+def _made(tick: Tick, place: int) -> MadeRow:
+    tick_type = _TYPE_NUMBERS.get(tick.tick_type)
+    if tick_type is None:
+        tick_type = int(tick.tick_type.removeprefix("TYPE_"))
+    direction = _DIRECTION_NUMBERS[tick.direction]
+    return place, tick.seq, tick.ts_ms, tick.price, tick.volume, tick.turnover, direction, tick_type
