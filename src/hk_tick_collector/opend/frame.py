@@ -34,8 +34,8 @@ _RESERVED: Final = bytes(8)
 _FORMAT_PROTOBUF: Final = 0
 
 
-# One message as it came off the wire: protocol number, serial number, plain and checked body. A plain tuple: a burst has
-# one frame a tick, and a named one costs as much as its decoding.
+# One message as it came off the wire: protocol number, serial number, plain and checked body. A plain tuple: a burst
+# has one frame a tick, and a named one costs as much as its decoding.
 Frame: TypeAlias = tuple[int, int, bytes]
 
 
