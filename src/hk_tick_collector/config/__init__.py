@@ -8,6 +8,7 @@ load.py       environment, file, defaults; where each value came from
 
 from __future__ import annotations
 
+from . import reference
 from .load import DEFAULT, ENVIRONMENT, Loaded, Systemd, load_settings, systemd_environment
 from .settings import DEFINITIONS, Setting, Settings, as_text
 from .values import Address
@@ -23,5 +24,6 @@ __all__ = [
     "Systemd",
     "as_text",
     "load_settings",
+    "reference",
     "systemd_environment",
 ]

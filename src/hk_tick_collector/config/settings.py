@@ -43,6 +43,7 @@ class About:
     unit: str = ""
     allowed: Words | None = None  # where bounds do not say it
     default: Words | None = None  # where the default is not one constant
+    example: str = ""  # what `.env.example` shows instead of the default
     secret: bool = False
 
 
@@ -79,9 +80,7 @@ _Whole = Annotated[int, _from_text(values.whole)]
 _Decimal = Annotated[float, _from_text(values.decimal)]
 _Directory = Annotated[Path, _from_text(values.path)]
 
-_PATH: Final = Words(
-    "an absolute path; a relative one begins at the current directory", "絕對路徑;相對路徑由目前目錄起算"
-)
+_PATH: Final = Words("a path, relative to the current directory unless absolute", "路徑；相對路徑由目前目錄起算")
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 _SYNCHRONOUS: Final = ("NORMAL", "FULL", "EXTRA")
 
@@ -111,9 +110,9 @@ class Settings(BaseModel):
         About(
             Words(
                 "PEM file of the RSA key that OpenD encrypts with; empty: plain",
-                "OpenD 加密用 RSA 私鑰的 PEM 檔;留空則不加密",
+                "OpenD 加密用 RSA 私鑰的 PEM 檔；留空則不加密",
             ),
-            allowed=Words("empty, or " + _PATH.en, "留空,或" + _PATH.zh),
+            allowed=Words("empty, or " + _PATH.en, "留空，或" + _PATH.zh),
         ),
     ] = None
     symbols: Annotated[
@@ -121,11 +120,12 @@ class Settings(BaseModel):
         BeforeValidator(_symbols),
         Field(alias="FUTU_SYMBOLS"),
         About(
-            Words("symbols to collect; `run` needs one at least", "要收集的股票;`run` 至少需要一隻"),
+            Words("symbols to collect; `run` needs one at least", "要收集的股票；`run` 至少需要一隻"),
             allowed=Words(
                 f"up to {values.MAX_SYMBOLS} like HK.00700,HK.00981, or @FILE with one a line",
-                f"最多 {values.MAX_SYMBOLS} 隻,如 HK.00700,HK.00981;或 @FILE(每行一隻)",
+                f"最多 {values.MAX_SYMBOLS} 隻，如 HK.00700,HK.00981；或 @FILE（每行一隻）",
             ),
+            example="HK.00700,HK.09988",
         ),
     ] = ()
 
@@ -139,12 +139,18 @@ class Settings(BaseModel):
             Words("where received ticks wait when they cannot be stored", "暫時無法寫入的 tick 的暫存目錄"),
             allowed=_PATH,
             default=Words("DATA_ROOT/.spool", "DATA_ROOT/.spool"),
+            example="/data/sqlite/HK/.spool",
         ),
         Field(default_factory=lambda known: known["data_root"] / ".spool"),
     ]
     snapshot_dir: Annotated[
         _Directory,
-        About(Words("where snapshots go", "快照目錄"), allowed=_PATH, default=Words("DATA_ROOT", "DATA_ROOT")),
+        About(
+            Words("where snapshots go", "快照目錄"),
+            allowed=_PATH,
+            default=Words("DATA_ROOT", "DATA_ROOT"),
+            example="/data/sqlite/HK",
+        ),
         Field(default_factory=lambda known: known["data_root"]),
     ]
 
@@ -189,7 +195,8 @@ class Settings(BaseModel):
         Le(_YEAR_S),
         About(
             Words(
-                "nothing committed for this long, with a full queue, is a stall", "佇列達門檻而多久沒有提交即視為停滯"
+                "nothing committed for this long, with a full queue, is a stall",
+                "佇列已達門檻，且此時間內沒有提交，即視為停滯",
             ),
             "s",
         ),
@@ -209,7 +216,7 @@ class Settings(BaseModel):
         _Whole,
         Ge(1),
         Le(_INT32),
-        About(Words("wait for a lock before backing off", "等待鎖的時間,逾時才退避重試"), "ms"),
+        About(Words("wait for a lock before backing off", "等待鎖的時間，逾時才退避重試"), "ms"),
     ] = 5000
     sqlite_synchronous: Annotated[
         str,
@@ -217,7 +224,7 @@ class Settings(BaseModel):
         About(
             Words(
                 "durability of a commit; NORMAL may lose the newest commits at a power loss",
-                "提交的持久性;NORMAL 於斷電時可能遺失最新的提交",
+                "提交的持久性；NORMAL 於斷電時可能遺失最新的提交",
             ),
             allowed=_among(_SYNCHRONOUS),
         ),
@@ -259,17 +266,17 @@ class Settings(BaseModel):
         About(
             Words(
                 "where Prometheus reads metrics; port 0 takes a free one, empty: off",
-                "Prometheus 指標位址;連接埠 0 表示任取,留空則關閉",
+                "Prometheus 指標位址；連接埠 0 表示任取，留空則關閉",
             ),
-            allowed=Words("HOST:PORT, port 0 to 65535, or empty", "HOST:PORT(埠 0 至 65535),或留空"),
+            allowed=Words("HOST:PORT, port 0 to 65535, or empty", "HOST:PORT（埠 0 至 65535），或留空"),
         ),
     ] = Address("127.0.0.1", 9108)
     alert_urls: Annotated[
         tuple[SecretStr, ...],
         _from_text(values.urls),
         About(
-            Words("where alerts go, as Apprise URLs; empty: nowhere", "告警目的地(Apprise URL);留空則不發"),
-            allowed=Words("URLs separated by blanks or commas, or empty", "以空格或逗號分隔的 URL,或留空"),
+            Words("where alerts go, as Apprise URLs; empty: nowhere", "告警目的地（Apprise URL）；留空則不發"),
+            allowed=Words("URLs separated by blanks or commas, or empty", "以空格或逗號分隔的 URL，或留空"),
             secret=True,
         ),
     ] = ()
@@ -281,6 +288,7 @@ class Settings(BaseModel):
             Words("name of this collector in alerts and metrics", "告警與指標中本收集器的名稱"),
             allowed=Words("1 to 64 letters, digits, '.', '_' and '-'", "1 至 64 個英文字母、數字、「.」「_」「-」"),
             default=Words("the host's name", "主機名稱"),
+            example="collector-1",
         ),
     ]
     log_level: Annotated[

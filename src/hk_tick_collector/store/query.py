@@ -289,7 +289,8 @@ def _check_file(path: Path) -> None:
     except OSError as error:
         raise StoreError(f"cannot look at {path} ({error.strerror})", hint=_NO_RIGHT) from error
     if not stat.S_ISREG(mode):
-        raise ForeignFileError(f"{path} is no file", hint=_NAME_A_DAY_FILE)
+        kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
+        raise ForeignFileError(f"{path} is {kind}", hint=_NAME_A_DAY_FILE)
 
 
 def _days_there(days: list[str], wanted: str) -> str:

@@ -1,0 +1,7 @@
+"""`python -m hk_tick_collector VERB`, the same as `hk-tick-collector VERB`."""
+
+import sys
+
+from hk_tick_collector.cli import main
+
+sys.exit(main())

@@ -1,0 +1,119 @@
+"""The command line: one file a verb, each a function with the verb's name; only the verb asked for is imported.
+
+Exit codes: 0 fine, 1 what was asked for failed, 2 wrong usage or settings, 130 Ctrl-C, 141 the reader of a pipe left;
+a verb may define others. A cause that has a name is told in one line with its remedy; a traceback means a bug.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from hk_tick_collector import __version__, log
+from hk_tick_collector.errors import CollectorError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PROGRAM: Final = "hk-tick-collector"
+
+# A verb is a module of this package, its function, and one line here.
+VERBS: Final = {
+    "run": "the service: collects until told to stop",
+    "simulate": "an OpenD that needs no account: a synthetic Hong Kong day over real TCP",
+    "demo": "simulate and run together in one terminal, with a live view",
+    "status": "the 30-second check: one line that says what is wrong and what to do",
+    "ticks": "prints or follows ticks as a table, CSV or JSON lines",
+    "config": "every setting in force and where it came from",
+}
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Runs one verb and returns the exit code; `args` are those after the program's name, by default the process's."""
+    args = sys.argv[1:] if args is None else args
+    try:
+        code = _top_level(list(args))
+        sys.stdout.flush()  # here, where a closed pipe or a full disk can still be told
+    except CollectorError as error:
+        return _fail(error.one_line(), 2 if isinstance(error, UsageError) else 1)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # What is left in the buffer would be written at exit and fail again, with a message.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        return _fail(f"{error.strerror or error}{where}", 1)
+    except Exception:  # noqa: BLE001 - the last boundary: whatever arrives here is a bug
+        log.configure("INFO")
+        log.bug("bug", version=__version__, hint="please report the lines below")
+        return 1
+    return code
+
+
+def _top_level(args: list[str]) -> int:
+    verb = args.pop(0) if args else ""
+    if verb in ("--version", "-V"):
+        print(f"{PROGRAM} {__version__}")
+        return 0
+    if verb in ("--help", "-h", "help"):
+        if args and verb == "help":
+            return _run_verb(args[0], ["--help"])
+        print(_help())
+        return 0
+    return _run_verb(verb, args)
+
+
+def _run_verb(verb: str, args: list[str]) -> int:
+    if verb not in VERBS:
+        near = difflib.get_close_matches(verb, VERBS, n=1)
+        hint = f"perhaps {near[0]}" if near else f"verbs are {', '.join(VERBS)}; see {PROGRAM} --help"
+        raise UsageError(f"there is no verb {verb!r}" if verb else "no verb given", hint=hint)
+    import typer  # the help above needs no 0.1 s for it
+
+    command = _command(verb)
+    try:
+        with command.make_context(f"{PROGRAM} {verb}", args) as context:
+            code = command.invoke(context)
+    except typer.Exit as exit_:
+        return exit_.exit_code
+    except typer.Abort:
+        return 130
+    except typer.TyperException as error:
+        message = " ".join(error.format_message().split()).rstrip(".")
+        raise UsageError(f"{verb}: {message}", hint=f"see {PROGRAM} {verb} --help") from None
+    return code if isinstance(code, int) else 0
+
+
+def _command(verb: str) -> Any:
+    """The verb as a typer command. Its private main() is passed by: it catches what `main` above names in one line."""
+    import typer
+
+    function = getattr(importlib.import_module(f"{__name__}.{verb}"), verb)
+    app = typer.Typer(
+        add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["--help", "-h"]}
+    )
+    app.command(verb)(function)
+    return typer.main.get_command(app)
+
+
+def _help() -> str:
+    verbs = "\n".join(f"  {verb:10}{line}" for verb, line in VERBS.items())
+    return f"""Usage: {PROGRAM} VERB [OPTIONS]
+
+Collects every Hong Kong trade tick from Futu OpenD into one SQLite file per trading day.
+
+Verbs:
+{verbs}
+
+{PROGRAM} VERB --help tells more, with an example. {PROGRAM} --version tells the version.
+Try it without an account: {PROGRAM} demo"""
+
+
+def _fail(line: str, code: int) -> int:
+    print(f"{PROGRAM}: {line}", file=sys.stderr)
+    return code

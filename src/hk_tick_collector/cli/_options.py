@@ -1,0 +1,54 @@
+"""What the verbs have in common: options that read alike everywhere, the settings in force, the day that is meant."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from hk_tick_collector import market
+from hk_tick_collector.config import load_settings
+from hk_tick_collector.errors import UsageError
+
+if TYPE_CHECKING:
+    from hk_tick_collector.config import Settings
+
+EnvFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--env-file", metavar="FILE", help="settings to read instead of ./.env or the installed one"),
+]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="print one JSON document and nothing else")]
+Day: TypeAlias = Annotated[
+    str | None, typer.Option("--day", metavar="YYYYMMDD", help="the Hong Kong trading day, today when not given")
+]
+
+
+def settings_in_force(env_file: Path | None) -> Settings:
+    """The settings, for a verb at a terminal: what is odd goes to stderr. UsageError for what cannot work."""
+    loaded = load_settings(env_file)
+    for warning in loaded.warnings:
+        warn(warning)
+    return loaded.settings
+
+
+def warn(line: str) -> None:
+    """One line for a person, beside the output."""
+    print(f"warning: {line}", file=sys.stderr)
+
+
+def day_named(text: str | None) -> str:
+    """The day file's name for what `--day` says, today in Hong Kong when it says nothing; UsageError for no date."""
+    if text is None:
+        return today()
+    try:
+        return market.day_name(market.parse_day(text))
+    except ValueError:
+        raise UsageError(f"--day {text} is no date", hint="write a day like 20261120") from None
+
+
+def today() -> str:
+    """The Hong Kong date of this host's clock, which chooses a file to read and nothing else."""
+    return market.day_name(market.day_number(time.time_ns() // 1_000_000))

@@ -1,0 +1,44 @@
+"""A table for a person: drawn by rich on a terminal, plain aligned columns where the output is piped."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[str] = frozenset()) -> None:
+    """Prints rows under their header; columns named in `right` are aligned to the right."""
+    if sys.stdout.isatty():
+        _print_rich(header, rows, right)
+    else:
+        for line in plain_lines(header, rows, right):
+            print(line)
+
+
+def plain_lines(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str]) -> list[str]:
+    """Header and rows with columns as wide as their widest cell, two blanks between."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+
+    def line(row: Sequence[str]) -> str:
+        cells = zip(row, header, widths, strict=True)
+        aligned = (cell.rjust(width) if name in right else cell.ljust(width) for cell, name, width in cells)
+        return "  ".join(aligned).rstrip()
+
+    return [line(row) for row in (header, *rows)]
+
+
+def _print_rich(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str]) -> None:
+    from rich import box  # 0.1 s that a piped table does not need
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in header:
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console().print(table)

@@ -1,0 +1,84 @@
+"""`config`: every setting in force, where it came from, default, unit, bounds."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from hk_tick_collector.config import DEFINITIONS, Address, Loaded, Setting, as_text, load_settings, reference
+
+from ._options import AsJson, EnvFile, warn
+from ._table import print_table
+
+
+def config(
+    env_file: EnvFile = None,
+    as_json: AsJson = False,
+    example: Annotated[bool, typer.Option("--example", help="print a .env with every setting and its default")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", hidden=True)] = False,
+) -> None:
+    """Shows every setting in force, where it came from, its default, unit and bounds. Secrets are masked.
+
+    \b
+    Examples:
+      hk-tick-collector config
+      hk-tick-collector config --env-file /opt/futu_tick_downloader/.env --json
+      hk-tick-collector config --example > .env
+    """
+    if example:
+        print(reference.env_example(), end="")
+    elif markdown:
+        print(reference.markdown(), end="")
+    else:
+        loaded = load_settings(env_file)
+        for line in loaded.warnings:
+            warn(line)
+        if as_json:
+            print(_as_json(loaded))
+        else:
+            _print_table(loaded)
+
+
+def _print_table(loaded: Loaded) -> None:
+    header = ("setting", "value", "from", "default", "unit", "allowed")
+    print_table(header, [_row(setting, loaded) for setting in DEFINITIONS])
+
+
+def _row(setting: Setting, loaded: Loaded) -> tuple[str, ...]:
+    about = setting.about
+    default = about.default.en if about.default else setting.default or "(empty)"
+    value = _brief(getattr(loaded.settings, setting.attribute))
+    return (setting.name, value or "(empty)", loaded.origins[setting.name], default, about.unit, setting.allowed.en)
+
+
+def _brief(value: object) -> str:
+    """The value in one cell: of a thousand symbols the first ones and their number."""
+    if isinstance(value, tuple) and not isinstance(value, Address) and len(value) > 3:
+        return f"{as_text(value[:3])},… ({len(value)})"
+    return as_text(value)
+
+
+def _as_json(loaded: Loaded) -> str:
+    settings = [
+        {
+            "name": setting.name,
+            "value": _json_value(getattr(loaded.settings, setting.attribute)),
+            "from": loaded.origins[setting.name],
+            "default": setting.default,
+            "unit": setting.about.unit or None,
+            "allowed": setting.allowed.en,
+            "description": setting.about.text.en,
+        }
+        for setting in DEFINITIONS
+    ]
+    document = {"env_file": str(loaded.env_file) if loaded.env_file else None, "settings": settings}
+    return json.dumps({**document, "warnings": loaded.warnings}, ensure_ascii=False, indent=2)
+
+
+def _json_value(value: object) -> object:
+    """Numbers and lists as such, everything else as it would be written in a file."""
+    if isinstance(value, tuple) and not isinstance(value, Address):
+        return [as_text(item) for item in value]
+    return value if value is None or isinstance(value, int | float) else as_text(value)

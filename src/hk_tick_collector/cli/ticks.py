@@ -1,0 +1,179 @@
+"""`ticks`: prints or follows the ticks of symbols."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import sys
+import time
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
+
+import typer
+
+from hk_tick_collector import market
+from hk_tick_collector.config import values
+from hk_tick_collector.errors import NoDayError, StoreError, UsageError
+from hk_tick_collector.model import Tick
+from hk_tick_collector.store.follow import Follower
+from hk_tick_collector.store.query import DayReader, list_days, path_of
+
+from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, today, warn
+from ._table import print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_HEADER: Final = ("time", "symbol", "price", "volume", "turnover", "direction", "type", "push", "delay_ms", "seq")
+_WIDTHS: Final = (12, 8, 9, 10, 14, 9, 10, 10, 8, 19)
+_RIGHT: Final = frozenset({"price", "volume", "turnover", "delay_ms", "seq"})
+_TABLE_ROWS: Final = 20
+_LOOK_EVERY_S: Final = 0.5
+
+
+class Format(StrEnum):
+    """How ticks are printed."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSONL = "jsonl"
+
+
+def ticks(
+    symbols: Annotated[list[str] | None, typer.Argument(metavar="SYMBOL", help="like HK.00700; all when none")] = None,
+    day: Day = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="go on with new ticks as they are stored")] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit", "-n", min=0, metavar="N", help="only the latest N; 20 in a table or with --follow, else all"
+        ),
+    ] = None,
+    form: Annotated[Format, typer.Option("--format", metavar="FORMAT", help="table, csv or jsonl")] = Format.TABLE,
+    as_json: AsJson = False,
+    env_file: EnvFile = None,
+) -> None:
+    """Prints the ticks of a day in the order of their time, or follows them as they are stored.
+
+    Times in a table are Hong Kong's. csv, jsonl and --json have the columns of the table `ticks`: ts_ms and
+    recv_ts_ms are UTC epoch milliseconds. seq is above 2^53: read it as a 64-bit integer, never through a float.
+
+    \b
+    Examples:
+      hk-tick-collector ticks HK.00700
+      hk-tick-collector ticks HK.00700 HK.09988 --follow
+      hk-tick-collector ticks --day 20261120 --format csv > 20261120.csv
+    """
+    if as_json and (follow or form is not Format.TABLE):
+        raise UsageError(
+            "--json is one whole document", hint="use --format jsonl with --follow, and one format at a time"
+        )
+    wanted = _symbols(symbols or [])
+    data_root = settings_in_force(env_file).data_root
+    name = day_named(day)
+    try:
+        if follow:
+            _follow(data_root, name, wanted, limit=_TABLE_ROWS if limit is None else limit, form=form, roll=day is None)
+        with DayReader(path_of(data_root, name)) as reader:
+            _refuse_nothing(reader, name, wanted)
+            if limit is None and form is Format.TABLE and not as_json:
+                limit = _TABLE_ROWS
+            found = reader.ticks(wanted) if limit is None else iter(reader.latest(limit, wanted))
+            if as_json:
+                _print_document(reader.path, name, found)
+            else:
+                _print(form, found)
+    except NoDayError as error:
+        if name > today():
+            raise UsageError(f"{name} has not come yet", hint=error.hint) from None
+        raise
+
+
+def _symbols(arguments: list[str]) -> tuple[str, ...]:
+    """Symbols as arguments, as comma-separated lists or as @FILE."""
+    found: dict[str, None] = {}
+    for argument in arguments:
+        try:
+            symbols, _ = values.symbols(argument)
+        except ValueError as error:
+            raise UsageError(f"{argument} {error}", hint="name symbols like HK.00700, or @FILE") from None
+        found.update(dict.fromkeys(symbols))
+    return tuple(found)
+
+
+def _refuse_nothing(reader: DayReader, day: str, wanted: tuple[str, ...]) -> None:
+    """Says why there is nothing to print; a symbol that is missing among others is only warned of."""
+    there = {symbol.symbol for symbol in reader.symbols(wanted)}
+    if not there and not wanted:
+        raise StoreError(f"{reader.path} holds no tick yet", hint="hk-tick-collector status says whether it should")
+    missing = [symbol for symbol in wanted if symbol not in there]
+    names = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+    if not there:
+        raise StoreError(f"no tick of {names} on {day}", hint="check FUTU_SYMBOLS: hk-tick-collector config")
+    if missing:
+        warn(f"no tick of {names} on {day}")
+
+
+def _follow(data_root: Path, day: str, wanted: tuple[str, ...], *, limit: int, form: Format, roll: bool) -> NoReturn:
+    """Prints the latest ticks, then new ones until Ctrl-C; with `roll` it goes on to the next day's file."""
+    follower = Follower(path_of(data_root, day), wanted)
+    _print(form, iter(follower.begin(limit)), follow=True)
+    while True:
+        newer = next((name for name in list_days(data_root) if name > day), None) if roll else None
+        try:
+            found = follower.look()
+        except NoDayError:  # a damaged file is set aside and a fresh one begun: the next look finds it
+            found = []
+        _print(form, iter(found), follow=True, header=False)
+        sys.stdout.flush()
+        if found:
+            continue
+        if newer:  # seen before the last look, so nothing of the finished day was missed
+            day = newer
+            follower = Follower(path_of(data_root, day), wanted)
+        else:
+            time.sleep(_LOOK_EVERY_S)
+
+
+def _print(form: Format, ticks: Iterator[Tick], *, follow: bool = False, header: bool = True) -> None:
+    if form is Format.JSONL:
+        sys.stdout.writelines(f"{_json(tick)}\n" for tick in ticks)
+    elif form is Format.CSV:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerows([Tick._fields] if header else [])
+        writer.writerows(ticks)
+    elif follow:  # columns cannot grow with what is yet to come
+        rows = [_HEADER] if header else []
+        for row in itertools.chain(rows, map(_row, ticks)):
+            print("  ".join(cell.rjust(width) for cell, width in zip(row, _WIDTHS, strict=True)))
+    else:
+        print_table(_HEADER, [_row(tick) for tick in ticks], right=_RIGHT)
+
+
+def _print_document(path: Path, day: str, ticks: Iterator[Tick]) -> None:
+    """One JSON document, written as it is read: a day may not fit into memory."""
+    print(f'{{"day": {json.dumps(day)}, "file": {json.dumps(str(path))}, "ticks": [', end="")
+    for comma, tick in zip(itertools.chain(["\n"], itertools.repeat(",\n")), ticks, strict=False):
+        print(f"{comma}{_json(tick)}", end="")
+    print("\n]}")
+
+
+def _json(tick: Tick) -> str:
+    return json.dumps(tick._asdict(), ensure_ascii=False)
+
+
+def _row(tick: Tick) -> tuple[str, ...]:
+    return (
+        market.hkt(tick.ts_ms).strftime("%H:%M:%S.") + f"{tick.ts_ms % 1000:03}",
+        tick.symbol,
+        f"{tick.price:.3f}",
+        f"{tick.volume:,}",
+        f"{tick.turnover:,.2f}",
+        tick.direction,
+        tick.tick_type,
+        tick.push_type,
+        str(tick.recv_ts_ms - tick.ts_ms),
+        str(tick.seq),
+    )
