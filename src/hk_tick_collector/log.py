@@ -34,9 +34,9 @@ def error(event: str, **fields: object) -> None:
     _LOGGER.error(_line(event, fields))
 
 
-def bug(event: str, **fields: object) -> None:
-    """What should never happen: the line, then the traceback of the exception being handled."""
-    _LOGGER.error(_line(event, fields), exc_info=True)  # noqa: LOG014 - callers are inside an except block
+def bug(event: str, error: BaseException | None = None, **fields: object) -> None:
+    """What should never happen: the line, then the traceback of `error` or of the exception being handled."""
+    _LOGGER.error(_line(event, fields), exc_info=error or True)  # noqa: LOG014 - callers are inside an except block
 
 
 class Repeated:

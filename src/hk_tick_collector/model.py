@@ -6,6 +6,7 @@ cannot afford; `Tick` is the same tuple with names, for everyone who is not in a
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 TickRow: TypeAlias = tuple[str, int, int, float, int, float, str, str, str, int]
@@ -39,3 +40,53 @@ class Rejected(NamedTuple):
     cause: str  # bad_time, non_finite, out_of_range, sealed_day
     detail: str  # the whole tick, for the log
     recv_ts_ms: int
+
+
+@dataclass(slots=True)
+class Stats:
+    """What the running parts know of themselves. Each field has one writer; health, status and metrics only read.
+
+    Times are UTC epoch ms, None while there is none.
+    """
+
+    # the feed (event loop)
+    connected: bool = False
+    link_since_ms: int | None = None
+    link_reason: str = "starting"  # why not connected
+    conn_id: int | None = None
+    server_ver: int | None = None
+    connects: int = 0
+    program: str = ""  # OpenD's own state, "ready" when it can serve
+    program_detail: str = ""
+    quote_logged_in: bool = False
+    market_state: int | None = None  # QotMarketState
+    opend_time_ms: int | None = None  # OpenD's clock when it was last asked
+    drift_s: float | None = None  # our clock minus OpenD's
+    symbols: int = 0
+    subscribed: int = 0
+    refused: dict[str, str] = field(default_factory=dict)  # symbol → OpenD's words
+    quota_used: int | None = None
+    quota_remaining: int | None = None
+    trouble: dict[str, str] = field(default_factory=dict)  # what OpenD told by Notify and did not take back
+    skipped_messages: int = 0
+
+    # the intake (event loop)
+    received: int = 0
+    rejected: int = 0
+    dropped: int = 0
+    last_tick_ms: int | None = None  # when a tick last reached our socket
+
+    # the writer (its thread)
+    stored: int = 0
+    duplicate: int = 0
+    sealed_day: int = 0  # rejected by the writer: their day is finished
+    commits: int = 0
+    batches_rows: int = 0
+    last_commit_ms: int | None = None
+    writer_alive_ms: int | None = None
+    newest_ts_ms: int | None = None
+    newest_day: str = ""
+    wal_bytes: int = 0
+    writer_trouble: str = ""  # the named cause the writer waits for: busy, disk_full, read_only, io_error, ...
+    writer_detail: str = ""
+    writer_trouble_since_ms: int | None = None

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from hk_tick_collector.model import TickRow
+
 _BUSY_MS: Final = 5000  # only a crashed writer's recovery or a day being sealed can keep a reader waiting
 _NAME_A_DAY_FILE: Final = "name a file like 20261120.db"
 _NO_RIGHT: Final = "join the group hkcollector, or run it with sudo"
@@ -190,6 +192,11 @@ class DayReader:
     def tick(self, symbol: str, seq: int) -> Tick:
         """One tick that is there."""
         return next(self._ticks("WHERE symbol = ? AND seq = ?", (symbol, seq)))
+
+    def not_stored(self, rows: Iterable[TickRow]) -> list[TickRow]:
+        """Those of `rows` whose key the file does not have."""
+        sql = "SELECT count(*) FROM ticks WHERE symbol = ? AND seq = ?"
+        return [row for row in rows if next(self._rows(sql, row[:2])) == (0,)]
 
     def seqs(self, symbol: str, from_seq: int) -> Iterator[int]:
         """The sequences of a symbol from one on, in order."""

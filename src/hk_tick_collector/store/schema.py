@@ -102,6 +102,7 @@ CREATE TABLE ledger (
     run_id     TEXT    PRIMARY KEY,
     started_ms INTEGER NOT NULL,
     updated_ms INTEGER NOT NULL,
+    commits    INTEGER NOT NULL,  -- tells after a failed commit whether it happened all the same
     received   INTEGER NOT NULL,
     stored     INTEGER NOT NULL,
     duplicate  INTEGER NOT NULL,

@@ -1,0 +1,97 @@
+"""The verb `run`: settings in, the service started, its exit code out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hk_tick_collector import log
+from hk_tick_collector.config import load_settings, systemd_environment
+from hk_tick_collector.errors import UsageError
+
+from ._options import EnvFile  # noqa: TC001 - typer reads the annotation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hk_tick_collector.collect.service import ServiceOptions
+    from hk_tick_collector.config import Settings
+    from hk_tick_collector.opend.crypto import RsaCipher
+
+
+def run(env_file: EnvFile = None) -> int:
+    """The service: collects every tick of FUTU_SYMBOLS until SIGTERM or SIGINT, then flushes and exits 0.
+
+    Example: FUTU_SYMBOLS=HK.00700,HK.00981 DATA_ROOT=./data hk-tick-collector run
+    """
+    loaded = load_settings(env_file)
+    options = _options(loaded.settings)
+    log.configure(loaded.settings.log_level)
+    for warning in loaded.warnings:
+        log.warning("setting", detail=warning)
+
+    import uvloop  # after the settings: a wrong one is told without waiting for imports
+
+    from hk_tick_collector.collect.service import serve
+
+    return uvloop.run(serve(options))
+
+
+def _options(settings: Settings) -> ServiceOptions:
+    from hk_tick_collector.collect.feed import FeedOptions
+    from hk_tick_collector.collect.service import ServiceOptions
+    from hk_tick_collector.store.dayfile import StoreOptions
+
+    data_root = settings.data_root
+    _check_directory(data_root)
+    return ServiceOptions(
+        feed=FeedOptions(
+            host=settings.futu_host,
+            port=settings.futu_port,
+            symbols=settings.needed_symbols(),
+            client_id=f"hk-tick-collector-{settings.instance_id}",
+            reconnect_min_delay_s=settings.reconnect_min_delay,
+            reconnect_max_delay_s=settings.reconnect_max_delay,
+            rsa=_rsa(settings.futu_rsa_key),
+        ),
+        store=StoreOptions(
+            synchronous=settings.sqlite_synchronous,
+            wal_autocheckpoint_pages=settings.sqlite_wal_autocheckpoint,
+            busy_timeout_ms=settings.sqlite_busy_timeout_ms,
+        ),
+        data_root=data_root,
+        status_path=status_path(data_root),
+        instance=settings.instance_id,
+        batch_rows=settings.batch_rows,
+        max_wait_ms=settings.max_wait_ms,
+        max_queue_rows=settings.max_queue_rows,
+        health_interval_s=settings.health_interval_sec,
+        stop_flush_timeout_s=settings.stop_flush_timeout_sec,
+    )
+
+
+def status_path(data_root: Path) -> Path:
+    """Where the live state is: systemd's runtime directory when it started us, else DATA_ROOT."""
+    from hk_tick_collector.ops.status import STATUS_NAME
+
+    return (systemd_environment().runtime_directory or data_root) / STATUS_NAME
+
+
+def _check_directory(path: Path) -> None:
+    if not path.exists():
+        raise UsageError(f"DATA_ROOT {path} does not exist", hint=f"create it: mkdir -p {path}")
+    if not path.is_dir():
+        raise UsageError(f"DATA_ROOT {path} is not a directory", hint="name a directory")
+
+
+def _rsa(path: Path | None) -> RsaCipher | None:
+    if path is None:
+        return None
+    from hk_tick_collector.errors import CryptoError
+    from hk_tick_collector.opend.crypto import RsaCipher
+
+    try:
+        return RsaCipher(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"FUTU_RSA_KEY {path}: {error.strerror}", hint="name the PEM file that OpenD uses") from None
+    except CryptoError as error:
+        raise UsageError(f"FUTU_RSA_KEY {path}: {error}", hint=error.hint) from None

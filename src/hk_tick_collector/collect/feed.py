@@ -1,0 +1,359 @@
+"""OpenD's socket: connect, subscribe, stay alive, come back. The protocol itself is in `opend.protocol`.
+
+Enters: bytes from the socket, stamped with the time as they are read. Leaves: ticks to the intake, Stats. Whatever ends
+a connection (a bad frame, silence, a refusal, the network) ends in the same place: drop it whole, wait a jittered
+moment, begin anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
+
+from hk_tick_collector import log, market
+from hk_tick_collector.errors import CollectorError, OpenDError
+from hk_tick_collector.opend import messages, protocol
+
+from .subscriptions import subscribe_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from google.protobuf.message import Message
+
+    from hk_tick_collector.model import Stats
+    from hk_tick_collector.opend.crypto import RsaCipher
+
+    from .intake import Intake
+
+_CONNECT_TIMEOUT_S: Final = 5.0
+_STATE_EVERY_S: Final = 3.0  # how often OpenD is asked for its state: TCP may be up while its data is not
+_REFUSED_EVERY_S: Final = 60.0  # quota stays used for about a minute after a connection closes: refusals may pass
+_LOG_EVERY_S: Final = 30.0
+_CALENDAR_DAYS: Final = 14
+
+
+@dataclass(frozen=True, slots=True)
+class FeedOptions:
+    """Whom to ask for what; see the settings of the same names."""
+
+    host: str
+    port: int
+    symbols: tuple[str, ...]
+    client_id: str
+    reconnect_min_delay_s: float
+    reconnect_max_delay_s: float
+    rsa: RsaCipher | None = None
+
+
+class Wire(asyncio.Protocol):
+    """One connection: the protocol core on an asyncio transport. All that is here is I/O.
+
+    `closed` is done when the connection is over; its result says why.
+    """
+
+    def __init__(self, core: protocol.Connection, intake: Intake, on_notice: Callable[[messages.Notice], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self.closed: asyncio.Future[CollectorError] = loop.create_future()
+        self.ready: asyncio.Future[messages.InitReply] = loop.create_future()
+        self.core = core
+        self._intake = intake
+        self._on_notice = on_notice
+        self._replies: dict[int, asyncio.Future[protocol.Replied | protocol.Ticks]] = {}
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._skips = log.Repeated(_LOG_EVERY_S)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begins with InitConnect."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports are no subclass of asyncio's
+        self.core.start(time.monotonic())
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes arrived: this is the moment that `recv_ts_ms` means."""
+        recv_ts_ms = time.time_ns() // 1_000_000
+        self._handle(self.core.receive(data, time.monotonic(), recv_ts_ms), recv_ts_ms)
+
+    def eof_received(self) -> None:
+        """The peer ended the stream."""
+        self._handle(self.core.receive_eof(), 0)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport is gone, for whatever reason."""
+        reason = f"the connection broke ({exc})" if exc else "OpenD closed the connection"
+        self._end(OpenDError(reason))
+
+    async def request(self, proto_id: int, message: Message) -> bytes:
+        """The body of the reply; OpenDError when there is none in time or the connection ends."""
+        reply = await self._ask(proto_id, message)
+        assert isinstance(reply, protocol.Replied)
+        return reply.body
+
+    def close(self, error: CollectorError) -> None:
+        """Ends the connection from our side."""
+        self._end(error)
+
+    async def _ask(self, proto_id: int, message: Message) -> protocol.Replied | protocol.Ticks:
+        serial = self.core.request(proto_id, message, time.monotonic())
+        future: asyncio.Future[protocol.Replied | protocol.Ticks] = asyncio.get_running_loop().create_future()
+        self._replies[serial] = future
+        self._flush()
+        try:
+            return await future
+        finally:
+            self._replies.pop(serial, None)
+
+    def _handle(self, events: list[protocol.Event], recv_ts_ms: int) -> None:
+        for event in events:
+            if isinstance(event, protocol.Ticks):
+                self._intake.ticks(event, recv_ts_ms)
+                if event.pulled_by is not None:
+                    self._resolve(event.pulled_by, event)
+            else:
+                self._handle_rare(event)
+        self._flush()
+
+    def _handle_rare(self, event: protocol.Event) -> None:
+        """Everything but ticks."""
+        match event:
+            case protocol.Ready(reply=reply):
+                self.ready.set_result(reply)
+            case protocol.Replied(serial=serial):
+                self._resolve(serial, event)
+            case protocol.Failed(serial=serial, error=error):
+                self._fail(serial, error)
+            case protocol.Notified(notice=notice):
+                self._on_notice(notice)
+            case protocol.Skipped(proto_id=proto_id, reason=reason):
+                held_back = self._skips.allow(time.monotonic())
+                if held_back is not None:
+                    log.warning("message_skipped", proto_id=proto_id, reason=reason, repeats=held_back)
+            case protocol.Closed(error=error):
+                self._end(error)
+
+    def _resolve(self, serial: int, event: protocol.Replied | protocol.Ticks) -> None:
+        future = self._replies.get(serial)
+        if future and not future.done():
+            future.set_result(event)
+
+    def _fail(self, serial: int, error: CollectorError) -> None:
+        future = self._replies.get(serial)
+        if future and not future.done():
+            future.set_exception(error)
+            future.exception()  # nobody may be waiting for it any more
+
+    def _flush(self) -> None:
+        """Writes what the core has to say, and sets the alarm for its next deadline."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        data = self.core.data_to_send()
+        if data:
+            self._transport.write(data)
+        if self._timer is None:
+            delay_s = max(0.0, self.core.next_deadline_s() - time.monotonic())
+            if delay_s != float("inf"):
+                # Never longer than a second, and never moved by a burst: an alarm that rings early does no harm.
+                self._timer = asyncio.get_running_loop().call_later(min(delay_s, 1.0), self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._handle(self.core.advance(time.monotonic(), int(time.time())), 0)
+
+    def _end(self, error: CollectorError) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._transport is not None:
+            self._transport.abort()
+        if not self.closed.done():
+            self.closed.set_result(error)
+        for serial in list(self._replies):
+            self._fail(serial, error)
+        if not self.ready.done():
+            self.ready.set_exception(error)
+            self.ready.exception()  # nobody may be waiting for it any more
+
+
+class Feed:
+    """Keeps one connection to OpenD for as long as the service runs.
+
+    `subscribed` is set while the wanted symbols are subscribed, or were refused by name. `calendar` holds what OpenD
+    said of the coming days: date → whole, morning, afternoon; empty until it was asked.
+    """
+
+    def __init__(self, options: FeedOptions, intake: Intake, stats: Stats) -> None:
+        self.subscribed = asyncio.Event()
+        self.calendar: dict[str, str] = {}
+        self._options = options
+        self._intake = intake
+        self._stats = stats
+        self._random = random.Random()  # noqa: S311 - jitter
+        self._failures = log.Repeated(_LOG_EVERY_S)
+        self._last_failure = ""
+        stats.symbols = len(options.symbols)
+
+    async def run(self) -> None:
+        """Connects, and connects again, until it is cancelled."""
+        options = self._options
+        delay_s = options.reconnect_min_delay_s
+        while True:
+            reached = self._stats.connects
+            error = await self._one_connection()
+            if self._stats.connects > reached:
+                delay_s = options.reconnect_min_delay_s
+            self._note_down(error, was_up=self._stats.connects > reached)
+            # Full jitter above the minimum: a hundred clients of one OpenD do not come back in step.
+            await asyncio.sleep(self._random.uniform(options.reconnect_min_delay_s, delay_s))
+            delay_s = min(delay_s * 2, options.reconnect_max_delay_s)
+
+    async def _one_connection(self) -> CollectorError:
+        """One connection from its first byte to its last; returns why it ended."""
+        options = self._options
+        loop = asyncio.get_running_loop()
+        core = protocol.Connection(options.client_id, options.rsa)
+        wire = Wire(core, self._intake, self._note_notice)
+        try:
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                await loop.create_connection(lambda: wire, options.host, options.port)
+        except TimeoutError:
+            return OpenDError(f"no TCP connection to {options.host}:{options.port} within {_CONNECT_TIMEOUT_S:.0f} s")
+        except OSError as error:
+            return OpenDError(f"no TCP connection to {options.host}:{options.port} ({_words(error)})")
+        session = asyncio.create_task(self._session(wire))
+        try:
+            await asyncio.wait((session, wire.closed), return_when=asyncio.FIRST_COMPLETED)
+            if session.done():
+                return session.result()
+            return wire.closed.result()
+        finally:
+            wire.close(OpenDError("the service stops"))
+            session.cancel()
+            await asyncio.gather(session, return_exceptions=True)
+            self.subscribed.clear()
+            self._stats.skipped_messages += core.skipped
+
+    async def _session(self, wire: Wire) -> CollectorError:
+        """What we want of a connection; returns only with the reason to give it up."""
+        try:
+            reply = await wire.ready
+            self._note_up(reply)
+            await self._ask_state(wire)
+            while not self._can_serve():
+                await asyncio.sleep(_STATE_EVERY_S)
+                await self._ask_state(wire)
+            await self._subscribe(wire, self._options.symbols)
+            await self._ask_calendar(wire)
+            retry_s = time.monotonic() + _REFUSED_EVERY_S
+            while True:
+                await asyncio.sleep(_STATE_EVERY_S)
+                await self._ask_state(wire)
+                if self._stats.refused and time.monotonic() >= retry_s:
+                    retry_s = time.monotonic() + _REFUSED_EVERY_S
+                    await self._subscribe(wire, tuple(self._stats.refused))
+        except CollectorError as error:
+            return error
+
+    async def _subscribe(self, wire: Wire, symbols: tuple[str, ...]) -> None:
+        stats = self._stats
+        refused = await subscribe_all(wire.request, symbols)
+        for symbol in symbols:
+            stats.refused.pop(symbol, None)
+        stats.refused.update(refused)
+        stats.subscribed = stats.symbols - len(stats.refused)
+        info = messages.read_sub_info(await wire.request(messages.GET_SUB_INFO, messages.get_sub_info()))
+        stats.quota_used, stats.quota_remaining = info.used_quota, info.remaining_quota
+        self.subscribed.set()
+        log.info(
+            "subscribed",
+            symbols=stats.subscribed,
+            refused=len(stats.refused),
+            quota_used=info.used_quota,
+            quota_remaining=info.remaining_quota,
+        )
+        for reason in dict.fromkeys(refused.values()):
+            names = [symbol for symbol, words in refused.items() if words == reason]
+            shown = ",".join(names[:20]) + (f",… ({len(names)} in all)" if len(names) > 20 else "")
+            log.error("symbols_refused", symbols=shown, count=len(names), reason=reason)
+
+    async def _ask_state(self, wire: Wire) -> None:
+        """Asks OpenD how it is: logged in or not, the market, its clock."""
+        stats = self._stats
+        before_ms = time.time() * 1000
+        body = await wire.request(messages.GET_GLOBAL_STATE, messages.get_global_state())
+        after_ms = time.time() * 1000
+        state = messages.read_global_state(body)
+        if state.market_hk != stats.market_state:
+            log.info("market_state", state=market.state_name(state.market_hk))
+        stats.market_state = state.market_hk
+        stats.quote_logged_in = state.quote_logged_in
+        stats.program, stats.program_detail = state.program, state.program_detail
+        stats.opend_time_ms = state.server_time_s * 1000
+        # OpenD tells whole seconds: the middle of that second is the best guess, and half a second the error.
+        stats.drift_s = ((before_ms + after_ms) / 2 - stats.opend_time_ms - 500) / 1000
+        if self._can_serve():
+            stats.trouble = {kind: words for kind, words in stats.trouble.items() if kind.startswith("quote_right")}
+
+    def _can_serve(self) -> bool:
+        return self._stats.quote_logged_in and self._stats.program == "ready"
+
+    async def _ask_calendar(self, wire: Wire) -> None:
+        today = market.day_number(self._stats.opend_time_ms or 0)
+        first, last = market.day_date(today), market.day_date(today + _CALENDAR_DAYS)
+        request = messages.request_trade_date(first.isoformat(), last.isoformat())
+        try:
+            days = messages.read_trade_dates(await wire.request(messages.REQUEST_TRADE_DATE, request))
+        except OpenDError as error:
+            log.warning("calendar_unknown", reason=error)
+            return
+        self.calendar = {day.date.replace("-", ""): day.kind for day in days}
+
+    def _note_up(self, reply: messages.InitReply) -> None:
+        stats, now_ms = self._stats, int(time.time() * 1000)
+        stats.connected, stats.link_since_ms, stats.link_reason = True, now_ms, ""
+        stats.conn_id, stats.server_ver = reply.conn_id, reply.server_ver
+        stats.connects += 1
+        stats.refused.clear()
+        stats.subscribed = 0
+        self._failures = log.Repeated(_LOG_EVERY_S)
+        self._last_failure = ""
+        log.info(
+            "futu_connected",
+            host=self._options.host,
+            port=self._options.port,
+            conn_id=reply.conn_id,
+            server_ver=reply.server_ver,
+        )
+        self._intake.link(now_ms, connected=True, conn_id=reply.conn_id, reason="")
+
+    def _note_down(self, error: CollectorError, *, was_up: bool) -> None:
+        stats, now_ms, reason = self._stats, int(time.time() * 1000), str(error)
+        if was_up or stats.link_since_ms is None or stats.link_reason != reason:
+            self._intake.link(now_ms, connected=False, conn_id=None, reason=reason)
+            if was_up or stats.link_since_ms is None:
+                stats.link_since_ms = now_ms
+        stats.connected, stats.conn_id, stats.link_reason = False, None, reason
+        stats.subscribed = 0
+        held_back = self._failures.allow(time.monotonic())
+        if was_up or reason != self._last_failure or held_back is not None:
+            hint = {"hint": error.hint} if error.hint else {}
+            log.warning("futu_disconnected", reason=reason, repeats=held_back or 0, **hint)
+        self._last_failure = reason
+
+    def _note_notice(self, notice: messages.Notice) -> None:
+        stats = self._stats
+        if notice.healthy:
+            log.info("opend_notice", kind=notice.kind, detail=notice.detail)
+            if notice.kind in ("quote_link_up", "program_ready"):
+                stats.trouble.clear()
+            return
+        stats.trouble[notice.kind] = notice.detail
+        log.error("opend_notice", kind=notice.kind, detail=notice.detail)
+
+
+def _words(error: OSError) -> str:
+    """The cause without asyncio's repetition of the address."""
+    return error.strerror.split("[")[0].strip() if error.strerror and error.errno else str(error)

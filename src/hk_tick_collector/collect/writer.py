@@ -1,0 +1,338 @@
+"""The writer: the one thread that commits what the queue holds to day files.
+
+Enters: chunks from the queue. Leaves: committed rows, each in the file of its own Hong Kong day; Stats. It alone decides
+what an error of the disk means: wait and try again, the cause named, for as long as it takes. A batch is in its hands
+until it is committed or refused for good, so nothing is lost while the process lives.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, replace
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector import log, market
+from hk_tick_collector.errors import SealedDayError, StoreError
+from hk_tick_collector.model import Tick
+from hk_tick_collector.store.dayfile import Batch, DayFile, Ledger, Written, seal
+from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
+from hk_tick_collector.store.query import DayReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from hk_tick_collector.model import Stats, TickRow
+    from hk_tick_collector.store.dayfile import StoreOptions
+
+    from .queue import Chunk, TickQueue
+
+_IDLE_S: Final = 1.0  # how long the thread sleeps at most: its heartbeat
+_BACKOFF_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
+_IDLE_FILE_MS: Final = 10 * 60_000  # a file of another day is closed after so long without a tick
+_SEAL_AGAIN_S: Final = 60.0
+_LOG_EVERY_S: Final = 10.0  # a fault that repeats is logged so often, with a count
+
+_TS_MS = itemgetter(2)
+
+
+@dataclass(frozen=True, slots=True)
+class WriterOptions:
+    """Where and how to write; see the settings of the same names."""
+
+    data_root: Path
+    run_id: str
+    version: str
+    batch_rows: int
+    max_wait_ms: int
+    store: StoreOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit, for the summaries."""
+
+    rows: int
+    write_ms: float  # from BEGIN to the return of COMMIT
+    age_ms: int  # from the socket to the commit, of the batch's oldest row
+
+
+class Writer:
+    """Owns the day files. Made and stopped by the service; everything else happens on its own thread.
+
+    `now_ms` is the wall clock in UTC epoch ms. Set `open_day` to the day whose file must exist, `seal_before` to the
+    day before which finished days may be sealed: the thread sees to both while no tick waits.
+    """
+
+    def __init__(self, queue: TickQueue, stats: Stats, options: WriterOptions, now_ms: Callable[[], int]) -> None:
+        self.open_day: int | None = None
+        self.seal_before: int | None = None
+        self._queue = queue
+        self._stats = stats
+        self._options = options
+        self._now_ms = now_ms
+        self._files: dict[int, DayFile] = {}
+        self._used_ms: dict[int, int] = {}  # day → when its file last took a row
+        self._ledgers: dict[int, Ledger] = {}  # day → what is known to be committed
+        self._unfiled = Batch()  # links and counts that wait for a file to be written to
+        self._commits: list[Commit] = []
+        self._seal_at_s = 0.0
+        self._held_back = log.Repeated(_LOG_EVERY_S)
+        self._closing = threading.Event()
+        self._give_up = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+
+    def prepare(self, day: int) -> None:
+        """Opens the file of a day before the thread starts, so that a start fails at once where it must.
+
+        Raises StoreError, or a subclass, for a file or a directory that cannot be used.
+        """
+        try:
+            self._file(day)
+        except StoreError:
+            raise
+        except DISK_ERRORS as error:
+            cause, _ = diagnose(error)
+            raise StoreError(f"cannot write {market.day_name(day)}.db ({cause}): {error}") from error
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> int:
+        """Commits what the queue holds, closes the files and ends the thread; returns the rows left uncommitted.
+
+        Returns after `timeout_s` at the latest, also when the disk does not answer.
+        """
+        self._closing.set()
+        self._queue.close()
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            self._give_up.set()
+            for file in list(self._files.values()):
+                file.interrupt()
+            self._thread.join(1.0)
+        return self._queue.rows
+
+    def pop_commits(self) -> list[Commit]:
+        """The commits since the last call."""
+        commits, self._commits = self._commits, []
+        return commits
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        options = self._options
+        linger_s = options.max_wait_ms / 2000  # the other half of the promise is for the commit itself
+        try:
+            while not self._give_up.is_set():
+                chunks = self._queue.take(options.batch_rows, linger_s, _IDLE_S)
+                self._stats.writer_alive_ms = self._now_ms()
+                if chunks:
+                    self._store(chunks)
+                elif self._closing.is_set():
+                    break
+                else:
+                    self._tend()
+        except Exception:  # noqa: BLE001 - the thread's boundary: the service sees it dead and ends the process
+            log.bug("writer_failed")
+        finally:
+            self._close_files(list(self._files))
+
+    def _store(self, chunks: list[Chunk]) -> None:
+        for chunk in chunks:
+            self._unfiled.rejected += len(chunk.rejected)
+            self._unfiled.dropped += chunk.dropped
+            self._unfiled.links.extend(chunk.links)
+        rows = [row for chunk in chunks for row in chunk.rows]
+        for day, of_day in _by_day(rows).items():
+            if not self._commit(day, of_day):
+                return
+        if not rows and self._files and self._has_unfiled() and not self._commit(max(self._files), []):
+            return
+        self._queue.done()
+
+    def _has_unfiled(self) -> bool:
+        held = self._unfiled
+        return bool(held.links or held.rejected or held.duplicate or held.dropped)
+
+    def _commit(self, day: int, rows: list[TickRow]) -> bool:
+        """Stores rows of one day, however often that must be tried; False when the service gives up instead."""
+        attempt = 0
+        while not self._give_up.is_set():
+            started_s = time.monotonic()
+            try:
+                file = self._file(day)
+                batch = replace(self._unfiled, rows=rows, waiting=self._queue.waiting_rows)
+                written = self._write(day, file, batch)
+            except SealedDayError:
+                self._refuse(day, rows)
+                return True
+            except DISK_ERRORS as error:
+                attempt += 1
+                self._note_trouble(day, error, attempt)
+                self._give_up.wait(_BACKOFF_S[min(attempt, len(_BACKOFF_S)) - 1])
+            else:
+                self._unfiled = Batch()
+                self._note_success(day, file, rows, written, started_s)
+                return True
+        return False
+
+    def _write(self, day: int, file: DayFile, batch: Batch) -> Written:
+        """One transaction; recognises a commit whose error hid that it had happened."""
+        known = self._ledgers[day]
+        if file.ledger.commits == known.commits + 1:
+            written = Written(file.ledger.stored - known.stored, file.ledger.duplicate - known.duplicate)
+        else:
+            written = file.write(batch, self._now_ms())
+        self._ledgers[day] = file.ledger
+        return written
+
+    def _file(self, day: int) -> DayFile:
+        file = self._files.get(day)
+        if file is None:
+            options, name = self._options, market.day_name(day)
+            path = options.data_root / f"{name}.db"
+            file = DayFile(path, name, options.run_id, self._now_ms(), options.version, options.store)
+            self._files[day] = file
+            self._ledgers.setdefault(day, file.ledger)
+            self._used_ms[day] = self._now_ms()
+            self._note_newest(day, file)
+            log.info("day_opened", day=name, newest_ts_ms=file.newest_ts_ms, path=path)
+        return file
+
+    def _refuse(self, day: int, rows: list[TickRow]) -> None:
+        """Ticks of a finished day: those it has are duplicates, the others are rejected and logged whole."""
+        name = market.day_name(day)
+        try:
+            with DayReader(self._options.data_root / f"{name}.db") as reader:
+                late = reader.not_stored(rows)
+        except DISK_ERRORS:
+            late = rows
+        for row in late:
+            log.warning("tick_rejected", cause="sealed_day", day=name, **Tick(*row)._asdict())
+        self._unfiled.rejected += len(late)
+        self._unfiled.duplicate += len(rows) - len(late)
+        self._stats.sealed_day += len(late)
+        self._stats.duplicate += len(rows) - len(late)
+
+    def _note_success(self, day: int, file: DayFile, rows: list[TickRow], written: Written, started_s: float) -> None:
+        stats, now_ms = self._stats, self._now_ms()
+        self._used_ms[day] = now_ms
+        stats.stored += written.stored
+        stats.duplicate += written.duplicate
+        stats.commits += 1
+        stats.last_commit_ms = stats.writer_alive_ms = now_ms
+        stats.wal_bytes = file.wal_bytes()
+        self._note_newest(day, file)
+        if rows:
+            oldest_ms = min(row[9] for row in rows)
+            self._commits.append(Commit(len(rows), (time.monotonic() - started_s) * 1000, now_ms - oldest_ms))
+        if stats.writer_trouble:
+            log.info("writer_recovered", cause=stats.writer_trouble, waiting_rows=self._queue.rows)
+            stats.writer_trouble = stats.writer_detail = ""
+            stats.writer_trouble_since_ms = None
+
+    def _note_newest(self, day: int, file: DayFile) -> None:
+        stats, name = self._stats, market.day_name(day)
+        stats.newest_day = max(name, stats.newest_day)
+        if file.newest_ts_ms:
+            stats.newest_ts_ms = max(stats.newest_ts_ms or 0, file.newest_ts_ms)
+
+    def _note_trouble(self, day: int, error: Exception, attempt: int) -> None:
+        cause, reopen = diagnose(error)
+        if reopen:
+            self._abandon(day)
+        stats = self._stats
+        stats.writer_alive_ms = self._now_ms()
+        if stats.writer_trouble != cause:
+            stats.writer_trouble_since_ms = self._now_ms()
+            self._held_back = log.Repeated(_LOG_EVERY_S)
+        stats.writer_trouble, stats.writer_detail = cause, str(error)
+        held_back = self._held_back.allow(time.monotonic())
+        if held_back is not None:
+            wait_ms = _BACKOFF_S[min(attempt, len(_BACKOFF_S)) - 1] * 1000
+            say = log.warning if cause == "busy" else log.error
+            say(
+                "sqlite_busy_backoff" if cause == "busy" else "persist_failed",
+                cause=cause,
+                day=market.day_name(day),
+                attempt=attempt,
+                wait_ms=wait_ms,
+                repeats=held_back,
+                queue_rows=self._queue.rows,
+                detail=error,
+            )
+
+    def _abandon(self, day: int) -> None:
+        """Lets go of a file after an error that its connection may not survive; the next attempt opens it anew."""
+        file = self._files.pop(day, None)
+        if file is not None:
+            file.abandon()
+
+    def _tend(self) -> None:
+        """What is due while no tick waits: today's file, files of other days, sealing."""
+        now_ms = self._now_ms()
+        if self.open_day is not None and self.open_day not in self._files:
+            day, self.open_day = self.open_day, None
+            try:
+                self._file(day)
+            except SealedDayError:
+                log.warning("day_sealed_early", day=market.day_name(day))
+            except DISK_ERRORS as error:
+                self.open_day = day
+                self._note_trouble(day, error, 1)
+        today = market.day_number(now_ms)
+        done = [day for day, used in self._used_ms.items() if day < today and now_ms - used > _IDLE_FILE_MS]
+        self._close_files(done)
+        if self.seal_before is not None and time.monotonic() >= self._seal_at_s:
+            self._seal_at_s = time.monotonic() + _SEAL_AGAIN_S
+            self._seal(self.seal_before)
+
+    def _close_files(self, days: list[int]) -> None:
+        for day in days:
+            self._used_ms.pop(day, None)
+            file = self._files.pop(day, None)
+            if file is None:
+                continue
+            try:
+                plain = file.close()
+            except DISK_ERRORS as error:
+                log.warning("day_close_failed", day=market.day_name(day), detail=error)
+            else:
+                log.info("day_closed", day=market.day_name(day), plain=plain)
+
+    def _seal(self, before: int) -> None:
+        """Seals every finished day that is still writable. A reader that holds one only delays it."""
+        for path in sorted(self._options.data_root.glob("[0-9]" * 8 + ".db")):
+            try:
+                day = market.parse_day(path.stem)
+                if day >= before or not path.stat().st_mode & 0o200:
+                    continue
+                self._close_files([day])
+                sealed = seal(path, self._now_ms(), self._options.store)
+            except ValueError:
+                continue  # a name that only looks like a day
+            except DISK_ERRORS as error:
+                log.error("day_seal_failed", file=path.name, detail=error)
+            else:
+                if sealed:
+                    log.info("day_sealed", day=path.stem)
+
+
+def _by_day(rows: list[TickRow]) -> dict[int, list[TickRow]]:
+    """Rows by the Hong Kong day of their own time; nearly always that is one day, told by two figures."""
+    if not rows:
+        return {}
+    first, last = market.day_number(min(map(_TS_MS, rows))), market.day_number(max(map(_TS_MS, rows)))
+    if first == last:
+        return {first: rows}
+    days: dict[int, list[TickRow]] = {}
+    for row in rows:
+        days.setdefault(market.day_number(row[2]), []).append(row)
+    return days

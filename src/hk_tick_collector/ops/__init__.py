@@ -1,0 +1,5 @@
+"""What operators see of the running service. Nothing here changes anything.
+
+status.py  the live state that the service leaves for other processes
+health.py  live state + now → findings, and the one line that sums them up
+"""

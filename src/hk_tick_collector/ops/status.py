@@ -1,0 +1,105 @@
+"""The live state: a small JSON file that the service replaces every second and every other process may read.
+
+Nobody asks the service anything. A file that has grown old says that the service is stuck or gone, which is an answer
+too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector.errors import StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STATUS_NAME: Final = "status.json"
+_MODE: Final = 0o640
+
+
+@dataclass(frozen=True, slots=True)
+class LiveStatus:
+    """Everything `status`, the live view and the health line tell. Times are UTC epoch ms, None while there is none."""
+
+    # the process
+    written_ms: int
+    started_ms: int
+    pid: int
+    version: str
+    instance: str
+    state: str  # starting, running, stopping, stopped
+    data_root: str
+
+    # OpenD
+    address: str
+    connected: bool
+    link_since_ms: int | None
+    link_reason: str
+    program: str
+    program_detail: str
+    quote_logged_in: bool
+    market_state: str
+    trading: bool
+    trading_since_ms: int | None
+    drift_s: float | None  # our clock minus OpenD's
+    symbols: int
+    subscribed: int
+    refused: dict[str, str]
+    quota_used: int | None
+    quota_remaining: int | None
+    trouble: dict[str, str]
+    connects: int
+    skipped_messages: int
+
+    # the data's way: received = stored + duplicate + rejected + dropped + waiting
+    received: int
+    stored: int
+    duplicate: int
+    rejected: int
+    dropped: int
+    waiting: int
+    max_queue_rows: int
+    persisted_rows_per_min: int
+    rows_per_s: list[int] = field(default_factory=list)  # of the last minute, oldest first
+
+    # the writer
+    newest_day: str = ""
+    newest_ts_ms: int | None = None
+    last_commit_ms: int | None = None
+    writer_alive_ms: int | None = None
+    writer_trouble: str = ""
+    writer_detail: str = ""
+    writer_trouble_since_ms: int | None = None
+    wal_bytes: int = 0
+    commit_ms_p50: float | None = None
+    commit_ms_p99: float | None = None
+    day_expected: bool = False  # today is a trading day, so its file must be there
+    disk_free_mb: int | None = None
+
+
+def write_status(path: Path, status: LiveStatus) -> None:
+    """Replaces the file in one step: a reader sees the old one or the new one, never half. OSError when it cannot."""
+    temporary = path.with_name(f".{path.name}.{status.pid}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _MODE)
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
+        json.dump(asdict(status), file, separators=(",", ":"))
+    temporary.replace(path)
+
+
+def read_status(path: Path) -> LiveStatus | None:
+    """The live state, None when there is no file. Raises StoreError for one that cannot be read or understood."""
+    try:
+        raw = json.loads(path.read_bytes())
+        known = {spec.name for spec in fields(LiveStatus)}
+        return LiveStatus(**{key: value for key, value in raw.items() if key in known})
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(
+            f"cannot read {path} ({error.strerror})", hint="join the group hkcollector, or run it with sudo"
+        ) from None
+    except (ValueError, TypeError, AttributeError):
+        raise StoreError(f"{path} is not the live state of this version", hint="restart the service") from None

@@ -1,0 +1,378 @@
+"""The only writer: day files, and what goes into them in one transaction.
+
+Enters: batches of rows for one day. Leaves: the same rows in `YYYYMMDD.db`, each `(symbol, seq)` once, with the
+counters of `symbols` and `ledger` in the same transaction. Nothing here logs, waits or retries: errors tell what went
+wrong, and the writer thread in `collect` decides.
+
+States of a file. While it is written it is a WAL database whose `-wal` and `-shm` stay on disk even after a crash, so
+that a reader without write access can always open it. `close` leaves one plain file when no reader holds it. `seal`
+ends a day: checked, plain, mode 0440; no tick enters it again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import stat
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final
+
+import apsw
+
+from hk_tick_collector.errors import ForeignFileError, SealedDayError, StoreError
+
+from . import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from hk_tick_collector.model import TickRow
+
+_TS_MS = itemgetter(schema.TICK_COLUMNS.index("ts_ms"))
+
+FILE_MODE: Final = 0o640
+SEALED_MODE: Final = 0o440
+
+# Rows of one INSERT. Wide statements keep the GIL away from SQLite's work: beside a busy event loop 3,276 rows a
+# statement stored four times as many rows a second as 100. A ladder of widths keeps the statements few and prepared.
+_PARAMETERS: Final = 32_766  # SQLite's limit for one statement
+_WIDTHS: Final = (_PARAMETERS // len(schema.TICK_COLUMNS), 512, 64, 8, 1)
+_INSERT_HEAD: Final = f"INSERT INTO ticks ({', '.join(schema.TICK_COLUMNS)}) VALUES "  # noqa: S608 - our own names
+_INSERT_ROW: Final = "(" + ", ".join("?" * len(schema.TICK_COLUMNS)) + ")"
+# DO NOTHING for the key alone: OR IGNORE would also swallow a NULL and count it as a duplicate.
+_INSERT_TAIL: Final = " ON CONFLICT (symbol, seq) DO NOTHING"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """How SQLite is to be used; the defaults are the settings' own."""
+
+    synchronous: str = "FULL"
+    wal_autocheckpoint_pages: int = 4000
+    busy_timeout_ms: int = 5000
+    cache_kib: int = 65_536
+    vfs: str | None = None  # tests inject disk faults through one
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What became of everything received in one run: received = stored + duplicate + rejected + dropped + waiting."""
+
+    stored: int = 0
+    duplicate: int = 0
+    rejected: int = 0
+    dropped: int = 0
+    waiting: int = 0
+    commits: int = 0
+
+    @property
+    def received(self) -> int:
+        """All ticks that reached the socket, whatever became of them."""
+        return self.stored + self.duplicate + self.rejected + self.dropped + self.waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A stretch of time with or without OpenD begins."""
+
+    at_ms: int
+    connected: bool
+    conn_id: int | None
+    reason: str
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction writes into one day file."""
+
+    rows: list[TickRow] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
+    duplicate: int = 0  # ticks of another, finished day that were stored long ago
+    rejected: int = 0
+    dropped: int = 0
+    waiting: int = 0  # rows still queued behind this batch
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one transaction did."""
+
+    stored: int
+    duplicate: int
+
+
+class DayFile:
+    """One day's file, open for writing; made when missing.
+
+    `day_name` is `YYYYMMDD`; `run_id` names this run of the service in the ledger.
+
+    Raises ForeignFileError, nothing touched, for a file that is not ours or is newer than this version; SealedDayError
+    for a finished day; StoreError for what the system refuses; and SQLite's own errors as `apsw.Error`.
+    """
+
+    def __init__(
+        self, path: Path, day_name: str, run_id: str, now_ms: int, version: str, options: StoreOptions
+    ) -> None:
+        self.path = path
+        self.day_name = day_name
+        self.ledger = Ledger()
+        self._run_id = run_id
+        self._started_ms = now_ms
+        self._db = _open(path, options)
+        try:
+            self._db.pragma("synchronous", options.synchronous)
+            _migrate(self._db)  # before WAL: the plain file alone tells from its first moment whose it is
+            _configure(self._db, options)
+            self._describe(now_ms, version)
+            self.ledger = self._read_ledger()
+            self.newest_ts_ms = self._read_newest()
+        except BaseException:
+            self._db.close(True)
+            raise
+
+    def write(self, batch: Batch, now_ms: int) -> Written:
+        """Stores a batch in one transaction; when it returns, SQLite has committed it.
+
+        On an error the transaction is rolled back, but a commit that failed may still have happened: reopen the file
+        then and compare `ledger.commits`.
+        """
+        before = self.ledger
+        rows = sorted(batch.rows)  # in the order of the key: neighbours go to the same page
+        with self._transaction():
+            stored = self._insert(rows)
+            for link in batch.links:
+                self._write_link(link)
+            ledger = replace(
+                before,
+                stored=before.stored + stored,
+                duplicate=before.duplicate + batch.duplicate + len(rows) - stored,
+                rejected=before.rejected + batch.rejected,
+                dropped=before.dropped + batch.dropped,
+                waiting=batch.waiting,
+                commits=before.commits + 1,
+            )
+            self._write_ledger(ledger, now_ms)
+        self.ledger = ledger
+        if rows:
+            self.newest_ts_ms = max(self.newest_ts_ms, *map(_TS_MS, rows))
+        return Written(stored, len(rows) - stored)
+
+    def wal_bytes(self) -> int:
+        """The size of the write-ahead log on disk."""
+        try:
+            return os.stat(f"{self.path}-wal").st_size  # noqa: PTH116 - beside the database, not a name of ours
+        except FileNotFoundError:
+            return 0
+
+    def close(self) -> bool:
+        """Closes the file; True when it is now one plain file, False when a reader kept the WAL alive."""
+        try:
+            return _make_plain(self._db)
+        finally:
+            self._db.close()
+
+    def abandon(self) -> None:
+        """Closes without a checkpoint, after an error: what was committed stays in the WAL."""
+        self._db.close(True)
+
+    def interrupt(self) -> None:
+        """Ends the statement that runs in another thread; `write` raises there. Safe to call from any thread."""
+        self._db.interrupt()
+
+    def _insert(self, rows: Sequence[TickRow]) -> int:
+        stored, start = 0, 0
+        for width in _WIDTHS:
+            while len(rows) - start >= width:
+                values = tuple(chain.from_iterable(rows[start : start + width]))
+                self._db.execute(_insert_sql(width), values)
+                stored += self._db.changes()
+                start += width
+        return stored
+
+    def _write_link(self, link: Link) -> None:
+        self._db.execute("UPDATE connections SET to_ms = ? WHERE to_ms IS NULL", (link.at_ms,))
+        self._db.execute(
+            "INSERT INTO connections (from_ms, connected, conn_id, reason) VALUES (?, ?, ?, ?)",
+            (link.at_ms, int(link.connected), link.conn_id, link.reason),
+        )
+
+    def _write_ledger(self, ledger: Ledger, now_ms: int) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                self._run_id,
+                self._started_ms,
+                now_ms,
+                ledger.commits,
+                ledger.received,
+                ledger.stored,
+                ledger.duplicate,
+                ledger.rejected,
+                ledger.dropped,
+                ledger.waiting,
+            ),
+        )
+
+    def _read_ledger(self) -> Ledger:
+        row = self._db.execute(
+            "SELECT stored, duplicate, rejected, dropped, waiting, commits, started_ms FROM ledger WHERE run_id = ?",
+            (self._run_id,),
+        ).fetchone()
+        if row is None:
+            return Ledger()
+        self._started_ms = row[6]
+        return Ledger(*row[:6])
+
+    def _read_newest(self) -> int:
+        return int(self._db.execute("SELECT ifnull(max(last_ts_ms), 0) FROM symbols").get)
+
+    def _describe(self, now_ms: int, version: str) -> None:
+        facts = {
+            "schema_version": str(schema.VERSION),
+            "market": "HK",
+            "trading_day": self.day_name,
+            "software_version": version,
+            "sqlite_version": apsw.sqlite_lib_version(),
+        }
+        with self._transaction():
+            if self._db.execute("SELECT value FROM meta WHERE key = 'sealed_ms'").get is not None:
+                raise SealedDayError(f"{self.path.name} is sealed")
+            self._db.execute("INSERT INTO meta VALUES ('created_ms', ?) ON CONFLICT DO NOTHING", (str(now_ms),))
+            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", facts.items())
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+
+def seal(path: Path, now_ms: int, options: StoreOptions) -> bool:
+    """Ends a day whose file nobody writes: checks it, makes it one plain file, mode 0440.
+
+    True when that is done (also when it was before), False when a reader holds the file: try again later. Raises
+    StoreError when the check finds damage, and leaves the file as it is.
+    """
+    if not path.stat().st_mode & stat.S_IWUSR:
+        return True
+    db = _open(path, options)
+    try:
+        _configure(db, options)
+        if db.execute("SELECT value FROM meta WHERE key = 'sealed_ms'").get is None:
+            verdict = db.execute("PRAGMA integrity_check(1)").get
+            if verdict != "ok":
+                raise StoreError(
+                    f"{path.name} does not pass its integrity check ({verdict})",
+                    hint="keep the file, copy it away and see docs/sqlite-wal.md",
+                )
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('sealed_ms', ?)", (str(now_ms),))
+        plain = _make_plain(db)
+    finally:
+        db.close()
+    if plain:
+        path.chmod(SEALED_MODE)
+    return plain
+
+
+def _insert_sql(width: int) -> str:
+    if width not in _INSERT_SQL:
+        _INSERT_SQL[width] = _INSERT_HEAD + ",".join([_INSERT_ROW] * width) + _INSERT_TAIL
+    return _INSERT_SQL[width]
+
+
+_INSERT_SQL: Final[dict[int, str]] = {}
+
+
+def _open(path: Path, options: StoreOptions) -> apsw.Connection:
+    """A connection to a file of ours, or to a new and empty one. Nothing of a foreign file is touched."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    except IsADirectoryError:
+        raise ForeignFileError(f"{path} is a directory", hint="move it away; a day file belongs there") from None
+    except OSError as error:
+        if path.exists() and not path.stat().st_mode & stat.S_IWUSR:
+            raise SealedDayError(f"{path.name} is read-only (mode {path.stat().st_mode & 0o777:04o})") from None
+        raise StoreError(f"cannot open {path}: {error.strerror}", hint="check rights and disk of DATA_ROOT") from error
+    try:
+        mode, size = os.fstat(fd).st_mode, os.fstat(fd).st_size
+    finally:
+        os.close(fd)
+    if not stat.S_ISREG(mode):
+        raise ForeignFileError(f"{path} is no regular file", hint="move it away; a day file belongs there")
+    if not mode & stat.S_IWUSR:
+        raise SealedDayError(f"{path.name} is sealed (mode {mode & 0o777:04o})")
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=options.vfs)
+    try:
+        db.set_busy_timeout(options.busy_timeout_ms)
+        if size:
+            _refuse_foreign(db, path)
+    except BaseException:
+        db.close(True)
+        raise
+    return db
+
+
+def _refuse_foreign(db: apsw.Connection, path: Path) -> None:
+    try:
+        application_id, version = db.pragma("application_id"), db.pragma("user_version")
+        tables = db.execute("SELECT count(*) FROM sqlite_schema").get
+    except apsw.NotADBError:
+        raise ForeignFileError(
+            f"{path} is not a SQLite database", hint="move it away; a day file belongs there"
+        ) from None
+    if application_id != schema.APPLICATION_ID and (application_id or version or tables):
+        raise ForeignFileError(f"{path} is another program's database", hint="move it away; a day file belongs there")
+    if version > schema.VERSION:
+        raise ForeignFileError(
+            f"{path} has schema {version}, this version writes up to {schema.VERSION}",
+            hint="install the version that wrote it, or move the file away",
+        )
+
+
+def _configure(db: apsw.Connection, options: StoreOptions) -> None:
+    db.pragma("journal_mode", "wal")
+    _keep_wal(db, keep=True)
+    db.pragma("synchronous", options.synchronous)
+    db.pragma("cache_size", -options.cache_kib)
+    db.wal_autocheckpoint(options.wal_autocheckpoint_pages)
+
+
+def _migrate(db: apsw.Connection) -> None:
+    """Brings an older or empty file to this version, one transaction a step."""
+    for version in range(db.pragma("user_version"), schema.VERSION):
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            db.execute(schema.MIGRATIONS[version])
+            db.pragma("application_id", schema.APPLICATION_ID)
+            db.pragma("user_version", version + 1)
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+
+
+def _make_plain(db: apsw.Connection) -> bool:
+    """Turns a WAL database into one plain file; False when another connection holds it."""
+    _keep_wal(db, keep=False)
+    try:
+        db.pragma("journal_mode", "delete")
+    except (apsw.BusyError, apsw.LockedError):
+        _keep_wal(db, keep=True)
+        return False
+    return True
+
+
+def _keep_wal(db: apsw.Connection, *, keep: bool) -> None:
+    """Whether `-wal` and `-shm` outlive the last connection: without them a read-only reader cannot open the file."""
+    value = ctypes.c_int(int(keep))
+    db.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(value))

@@ -1,0 +1,49 @@
+"""What can go wrong with a disk and with SQLite, in the words that operators see."""
+
+from __future__ import annotations
+
+import errno
+from typing import Final
+
+import apsw
+
+from hk_tick_collector.errors import ForeignFileError, NoDayError, StoreError
+
+# Whatever a disk can do to us; anything else is a bug.
+DISK_ERRORS: Final = (apsw.Error, StoreError, OSError)
+
+_CAUSES: Final[tuple[tuple[type[Exception], str, bool], ...]] = (
+    # error, its name for the operator, whether the connection must be opened anew; the first match counts
+    (apsw.BusyError, "busy", False),
+    (apsw.LockedError, "busy", False),
+    (apsw.FullError, "disk_full", True),
+    (apsw.ReadOnlyError, "read_only", True),
+    (apsw.CantOpenError, "cannot_open", True),
+    (apsw.PermissionsError, "no_permission", True),
+    (apsw.CorruptError, "damaged", True),
+    (apsw.NotADBError, "damaged", True),
+    (apsw.InterruptError, "interrupted", True),
+    (apsw.IOError, "io_error", True),
+    (apsw.Error, "sqlite_error", True),
+    (ForeignFileError, "foreign_file", True),
+    (NoDayError, "no_file", True),
+    (StoreError, "cannot_open", True),
+)
+_ERRNO_CAUSES: Final = {
+    errno.ENOSPC: "disk_full",
+    errno.EDQUOT: "disk_full",
+    errno.EROFS: "read_only",
+    errno.EACCES: "no_permission",
+    errno.EPERM: "no_permission",
+    errno.ENOENT: "no_directory",
+    errno.EMFILE: "no_descriptors",
+    errno.ENFILE: "no_descriptors",
+}
+
+
+def diagnose(error: Exception) -> tuple[str, bool]:
+    """The cause in one word, and whether the file must be opened anew before the next attempt."""
+    root = error.__cause__ if isinstance(error.__cause__, OSError) else error
+    if isinstance(root, OSError):
+        return _ERRNO_CAUSES.get(root.errno or 0, "io_error"), True
+    return next(((cause, reopen) for kind, cause, reopen in _CAUSES if isinstance(error, kind)), ("bug", True))
