@@ -308,7 +308,7 @@ def test_a_pushed_tick_says_how_it_came_and_a_pulled_one_is_a_backfill(number: i
 def test_an_incomplete_tick_is_rejected_and_its_neighbours_are_kept(missing: str, stamp: float) -> None:
     """A tick without a field that has a column cannot be told from one with zero in it; it alone is lost."""
     good = [ticker(sequence=SEQ + n, timestamp=stamp) for n in (0, 2)]
-    broken = ticker(sequence=SEQ + 1, timestamp=stamp, **{missing: None})
+    broken = ticker(**{"sequence": SEQ + 1, "timestamp": stamp, missing: None})
     rows, rejected = convert_all(good[0], broken, good[1])
     assert [row.seq for row in rows] == [SEQ, SEQ + 2]
     assert [one.cause for one in rejected] == ["incomplete"]
@@ -329,7 +329,7 @@ def test_a_precise_volume_stands_in_for_a_missing_one(stamp: float) -> None:
 
 
 def test_a_text_that_is_no_utf8_is_no_time() -> None:
-    """protobuf hands such a string over as bytes: the tick is rejected, or kept by its timestamp, and nothing raised."""
+    """protobuf hands such a string over as bytes: the tick is rejected, or kept by its timestamp."""
     assert cause_of(non_utf8(ticker())) == "bad_time"
     assert row_of(non_utf8(ticker(timestamp=TRADED_MS / 1000))).ts_ms == TRADED_MS
 
