@@ -35,6 +35,7 @@ RET_OK: Final = 0
 MARKET_HK: Final = 1
 SUB_TYPE_TICKER: Final = 4
 TICKER_WINDOW_ROWS: Final = 1000  # GetTicker's reach: the only history there is
+_LONGEST_CODE: Final = 32  # options have the longest, some 20 characters
 
 PROGRAM_READY: Final = 10
 _PROGRAM_STATES: Final = {
@@ -125,8 +126,11 @@ class DayTotals(NamedTuple):
 
 
 def symbol_of(security: pb.Security) -> str:
-    """`HK.00700` for the vendor's pair of market and code."""
-    return f"HK.{security.code}" if security.market == MARKET_HK else f"{security.market}.{security.code}"
+    """`HK.00700` for the vendor's pair of market and code; ProtocolError for a code that could name no row."""
+    code = _text(security.code)
+    if not 0 < len(code) <= _LONGEST_CODE or not code.isprintable() or "\\" in code:
+        raise ProtocolError(f"a security has the code {code[:_LONGEST_CODE]!r}")
+    return f"HK.{code}" if security.market == MARKET_HK else f"{security.market}.{code}"
 
 
 def security_of(symbol: str) -> pb.Security:
@@ -204,8 +208,8 @@ def read_init_connect(body: bytes) -> InitReply:
     return InitReply(
         server_ver=s2c.serverVer,
         conn_id=s2c.connID,
-        aes_key=s2c.connAESKey.encode(),
-        aes_iv=s2c.aesCBCiv.encode() or None,
+        aes_key=_octets(s2c.connAESKey),
+        aes_iv=_octets(s2c.aesCBCiv) or None,
         keep_alive_s=s2c.keepAliveInterval,
     )
 
@@ -219,7 +223,7 @@ def read_global_state(body: bytes) -> GlobalState:
         market_hk=s2c.marketHK,
         quote_logged_in=s2c.qotLogined,
         program=_program_name(s2c.programStatus.type) if known else "ready",
-        program_detail=s2c.programStatus.strExtDesc,
+        program_detail=_text(s2c.programStatus.strExtDesc),
         server_time_s=s2c.time,
     )
 
@@ -247,7 +251,7 @@ def read_trade_dates(body: bytes) -> list[TradingDay]:
     """The reply to `request_trade_date`; OpenDError when it failed."""
     s2c = _succeeded(_parse(pb.RequestTradeDateResponse, body)).s2c
     kinds = {0: "whole", 1: "morning", 2: "afternoon"}
-    return [TradingDay(day.time[:10], kinds.get(day.tradeDateType, "whole")) for day in s2c.tradeDateList]
+    return [TradingDay(_text(day.time)[:10], kinds.get(day.tradeDateType, "whole")) for day in s2c.tradeDateList]
 
 
 def read_basic_qot(body: bytes) -> list[DayTotals]:
@@ -280,10 +284,10 @@ def read_notify(body: bytes) -> Notice:
     s2c = _parse(pb.NotifyResponse, body).s2c
     if s2c.HasField("event"):
         kind = _GATEWAY_EVENTS.get(s2c.event.eventType, f"gateway_event_{s2c.event.eventType}")
-        return Notice(kind, s2c.event.eventType not in _GATEWAY_EVENTS, s2c.event.desc)
+        return Notice(kind, s2c.event.eventType not in _GATEWAY_EVENTS, _text(s2c.event.desc))
     if s2c.HasField("programStatus"):
         status = s2c.programStatus.programStatus
-        return Notice(f"program_{_program_name(status.type)}", status.type == PROGRAM_READY, status.strExtDesc)
+        return Notice(f"program_{_program_name(status.type)}", status.type == PROGRAM_READY, _text(status.strExtDesc))
     if s2c.HasField("connectStatus"):
         logged_in = s2c.connectStatus.qotLogined
         return Notice("quote_link_up" if logged_in else "quote_link_lost", logged_in, "")
@@ -311,7 +315,20 @@ def _parse(kind: type[_M], body: bytes) -> _M:
 def _succeeded(reply: _M, *, needs_s2c: bool = True) -> _M:
     """The reply itself when OpenD calls it a success, otherwise OpenDError with OpenD's own words."""
     ret_type: int = reply.retType  # type: ignore[attr-defined]
-    if ret_type != RET_OK or (needs_s2c and not reply.HasField("s2c")):
-        words: str = reply.retMsg  # type: ignore[attr-defined]
+    if ret_type != RET_OK:
+        words = _text(reply.retMsg)  # type: ignore[attr-defined]
         raise OpenDError(words or f"OpenD answered retType {ret_type} without a message")
+    if needs_s2c and not reply.HasField("s2c"):
+        raise OpenDError(f"OpenD answered {reply.DESCRIPTOR.name} without its content")
     return reply
+
+
+# A string of proto2 may hold any bytes; protobuf hands those that are no UTF-8 over as bytes.
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode(errors="backslashreplace")
+
+
+def _octets(value: str | bytes) -> bytes:
+    return value if isinstance(value, bytes) else value.encode()
