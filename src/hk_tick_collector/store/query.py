@@ -79,6 +79,7 @@ class Run(NamedTuple):
     run_id: str
     started_ms: int
     updated_ms: int
+    commits: int
     received: int  # = stored + duplicate + rejected + dropped + waiting
     stored: int
     duplicate: int

@@ -1,0 +1,141 @@
+"""`ticks`: a day as table, CSV, JSON lines or one document; followed while written; a reason where there is none."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hk_tick_collector.model import Tick
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from typing import Any
+
+    from hk_tick_collector.model import TickRow
+
+    Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+BIG = (1_795_138_200 << 32) | 17  # a real sequence: beyond what a double holds
+
+
+@pytest.fixture
+def stored(make_day: Callable[..., Any], tick: Callable[..., TickRow], workdir: Path) -> list[TickRow]:
+    """Thirty ticks of two symbols in DATA_ROOT, in the order of their time."""
+    ticks = [tick(symbol, BIG + n, 1_795_138_200_000 + n) for n in range(15) for symbol in ("HK.00005", "HK.00700")]
+    make_day("20261120").add(reversed(ticks))
+    (workdir / ".env").write_text(f"DATA_ROOT={workdir}\n")
+    return ticks
+
+
+def test_csv_and_json_lines_are_exact(cli: Cli, stored: list[TickRow]) -> None:
+    """All columns of all ticks in the order of their time, sequences to the last digit."""
+    rows = list(csv.reader(io.StringIO(cli("ticks", "--day", "20261120", "--format", "csv").stdout)))
+    assert tuple(rows[0]) == Tick._fields
+    assert rows[1:] == [[str(value) for value in row] for row in stored]
+    lines = cli("ticks", "--day", "2026-11-20", "--format", "jsonl").stdout.splitlines()
+    assert [tuple(json.loads(line).values()) for line in lines] == stored
+    assert list(json.loads(lines[0])) == list(Tick._fields)
+
+
+def test_json_is_one_document(cli: Cli, stored: list[TickRow], workdir: Path) -> None:
+    """One document with the day, the file and all ticks; with nothing asked for, an empty list."""
+    document = json.loads(cli("ticks", "--day", "20261120", "--json").stdout)
+    assert (document["day"], document["file"]) == ("20261120", f"{workdir}/20261120.db")
+    assert [tuple(tick.values()) for tick in document["ticks"]] == stored
+    assert json.loads(cli("ticks", "--day", "20261120", "--json", "--limit", "0").stdout)["ticks"] == []
+
+
+def test_a_table_shows_the_latest(cli: Cli, stored: list[TickRow]) -> None:
+    """The latest twenty, or as many as asked for, of the symbols asked for, with Hong Kong's time."""
+    assert len(cli("ticks", "--day", "20261120").stdout.splitlines()) == 1 + 20
+    header, *rows = cli("ticks", "HK.00700", "--day", "20261120", "-n", "2").stdout.splitlines()
+    assert header.split()[:3] == ["time", "symbol", "price"]
+    assert [row.split()[:2] for row in rows] == [["09:30:00.013", "HK.00700"], ["09:30:00.014", "HK.00700"]]
+    assert rows[-1].split()[-1] == str(BIG + 14)
+
+
+def test_symbols_from_a_file_and_missing_ones(cli: Cli, stored: list[TickRow], workdir: Path) -> None:
+    """@FILE names symbols; one without a tick is told on stderr, beside the ticks of the others."""
+    (workdir / "hk.txt").write_text("HK.00700\nHK.00388\n")
+    done = cli("ticks", "@hk.txt", "--day", "20261120", "--format", "jsonl")
+    assert {json.loads(line)["symbol"] for line in done.stdout.splitlines()} == {"HK.00700"}
+    assert done.stderr == "warning: no tick of HK.00388 on 20261120\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["--day", "20261119"], "the only day there is 20261120"),
+        (["--day", "20261120", "HK.00388"], "no tick of HK.00388 on 20261120"),
+        (["--day", "20261121"], "20261121.db holds no tick yet"),
+        (["--day", "20261122"], "20261122.db is no SQLite file"),
+    ],
+)
+@pytest.mark.parametrize("form", [[], ["--json"], ["--format", "csv"]])
+def test_nothing_to_print_has_a_reason(
+    cli: Cli,
+    stored: list[TickRow],
+    make_day: Callable[..., Any],
+    workdir: Path,
+    args: list[str],
+    says: str,
+    form: list[str],
+) -> None:
+    """No file, no such symbol, an empty day, a foreign file: one line with cause and remedy, exit 1, stdout empty."""
+    if args[1] == "20261121":
+        make_day("20261121")
+    elif args[1] == "20261122":
+        (workdir / "20261122.db").write_text("what is this\n" * 100)
+    done = cli("ticks", *args, *form)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert says in done.stderr
+
+
+def test_an_empty_data_root(cli: Cli, workdir: Path) -> None:
+    """Before the first day: the line says what to check."""
+    done = cli("ticks", DATA_ROOT=f"{workdir}/nowhere")
+    assert done.returncode == 1
+    assert "check DATA_ROOT" in done.stderr
+
+
+def test_following_prints_what_is_stored_later(
+    workdir: Path, make_day: Callable[..., Any], tick: Callable[..., TickRow]
+) -> None:
+    """After the latest ticks come the new ones, late ones too, as soon as they are committed."""
+    day = make_day("20261120")
+    day.add([tick("HK.00700", seq) for seq in (10, 20)])
+    command = [
+        sys.executable,
+        "-m",
+        "hk_tick_collector",
+        "ticks",
+        "--day",
+        "20261120",
+        "-f",
+        "-n",
+        "1",
+        "--format",
+        "jsonl",
+    ]
+    process = subprocess.Popen(
+        command, cwd=workdir, env={**os.environ, "DATA_ROOT": str(workdir)}, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout
+        seqs: Iterator[int] = (json.loads(line)["seq"] for line in process.stdout)
+        assert next(seqs) == 20
+        day.add([tick("HK.00700", 30)])
+        assert next(seqs) == 30
+        day.add([tick("HK.00700", 15), tick("HK.00005", 1)])
+        assert sorted([next(seqs), next(seqs)]) == [1, 15]
+    finally:
+        process.kill()
+        process.communicate()

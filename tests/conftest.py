@@ -1,0 +1,104 @@
+"""What every test may ask for: a place without foreign settings, day files, the command line as a process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import apsw
+import pytest
+
+from hk_tick_collector.config import DEFINITIONS
+from hk_tick_collector.store.schema import APPLICATION_ID, MIGRATIONS, TICK_COLUMNS, VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from hk_tick_collector.model import TickRow
+
+
+@pytest.fixture(autouse=True)
+def _no_foreign_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shell that runs the tests may have settings of its own."""
+    names = {setting.name for setting in DEFINITIONS}
+    for name in list(os.environ):
+        if name in names or name.startswith(("FUTU_", "SQLITE_", "WATCHDOG_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An own current directory; its empty `.env` keeps an installed one from being read."""
+    (tmp_path / ".env").touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def cli(workdir: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `python -m hk_tick_collector ARGS` in a process of its own, with extra environment variables as keywords."""
+
+    def run(*args: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "hk_tick_collector", *args],
+            cwd=workdir,
+            env={**os.environ, **environ},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+class DayFile:
+    """A day file of a test, with its own writing connection, as a collector would have it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.db = apsw.Connection(str(path))
+        self.db.pragma("journal_mode", "wal")
+        self.db.pragma("application_id", APPLICATION_ID)
+        self.db.pragma("user_version", VERSION)
+        with self.db:
+            for migration in MIGRATIONS:
+                self.db.execute(migration)
+
+    def add(self, ticks: Iterable[TickRow]) -> None:
+        """Stores ticks in one transaction; those that are there already are passed by."""
+        marks = ", ".join("?" * len(TICK_COLUMNS))
+        with self.db:
+            self.db.executemany(f"INSERT INTO ticks VALUES ({marks}) ON CONFLICT DO NOTHING", ticks)
+
+    def execute(self, sql: str, values: tuple[Any, ...] = ()) -> None:
+        """Any other statement."""
+        self.db.execute(sql, values)
+
+
+@pytest.fixture
+def make_day(tmp_path: Path) -> Iterable[Callable[..., DayFile]]:
+    """Makes `NAME.db` in the test's directory."""
+    made: list[DayFile] = []
+
+    def make(name: str = "20261120", directory: Path = tmp_path) -> DayFile:
+        made.append(DayFile(directory / f"{name}.db"))
+        return made[-1]
+
+    yield make
+    for day in made:
+        day.db.close()
+
+
+@pytest.fixture
+def tick() -> Callable[..., TickRow]:
+    """Makes a tick from a symbol and a sequence; its time follows the sequence where not given."""
+
+    def make(symbol: str, seq: int, ts_ms: int | None = None) -> TickRow:
+        ts_ms = 1_795_138_200_000 + seq if ts_ms is None else ts_ms
+        return (symbol, seq, ts_ms, 388.2, 100, 38_820.0, "BUY", "AUTO_MATCH", "realtime", ts_ms + 3)
+
+    return make

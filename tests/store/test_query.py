@@ -1,0 +1,305 @@
+"""Reading a day file: what is in it, in order, while another writes; one clear error where that cannot be."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import apsw
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hk_tick_collector.errors import ForeignFileError, NoDayError, StoreError
+from hk_tick_collector.model import Tick
+from hk_tick_collector.store.follow import Follower
+from hk_tick_collector.store.query import DayReader, list_days, path_of
+from hk_tick_collector.store.schema import APPLICATION_ID, MIGRATIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from typing import Any
+
+    from hk_tick_collector.model import TickRow
+
+    MakeTick = Callable[..., TickRow]
+    MakeDay = Callable[..., Any]
+
+SYMBOLS = ("HK.00005", "HK.00700", "HK.09988")
+
+
+def shuffled(tick: MakeTick, count: int = 300) -> list[TickRow]:
+    """Ticks of three symbols in no order, several at the same moment."""
+    ticks = [tick(symbol, seq, 1_795_138_200_000 + seq // 5) for symbol in SYMBOLS for seq in range(count)]
+    random.Random(7).shuffle(ticks)
+    return ticks
+
+
+def in_time(ticks: list[TickRow]) -> list[TickRow]:
+    return sorted(ticks, key=lambda row: (row[2], row[0], row[1]))
+
+
+def test_ticks_come_in_the_order_of_time(make_day: MakeDay, tick: MakeTick) -> None:
+    """However they arrived: by (ts_ms, symbol, seq), every column as stored; of all symbols or of those asked for."""
+    day = make_day()
+    stored = shuffled(tick)
+    day.add(stored)
+    with DayReader(day.path) as reader:
+        assert list(reader.ticks()) == in_time(stored)
+        assert all(isinstance(found, Tick) for found in reader.ticks())
+        assert list(reader.ticks(["HK.00005", "HK.12345"])) == in_time([row for row in stored if row[0] == "HK.00005"])
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 299, 5000])
+@pytest.mark.parametrize("symbols", [(), ("HK.00700",), ("HK.12345",)])
+def test_latest_are_the_last_of_all(make_day: MakeDay, tick: MakeTick, count: int, symbols: tuple[str, ...]) -> None:
+    """The latest N found without a scan are the last N of the whole day in order, also when symbols end apart."""
+    day = make_day()
+    stored = [*shuffled(tick), tick("HK.00001", 1, 1_795_138_000_000), tick("HK.00002", 1, 1_795_139_000_000)]
+    day.add(stored)
+    wanted = [row for row in in_time(stored) if not symbols or row[0] in symbols]
+    with DayReader(day.path) as reader:
+        assert reader.latest(count, symbols) == (wanted[-count:] if count else [])
+
+
+def test_counters_need_no_count(make_day: MakeDay, tick: MakeTick) -> None:
+    """Counters of symbols and the day's totals agree with the ticks; an empty day has totals too."""
+    day = make_day()
+    with DayReader(day.path) as reader:
+        assert reader.totals() == (0, 0, None, None, 0, 0.0, 0, 0)
+        assert reader.symbols() == []
+    day.add([tick("HK.00700", 5), tick("HK.00700", 9), tick("HK.00005", 1)])
+    day.execute("INSERT INTO gaps VALUES ('HK.00700', 6, 8, 1, 2, 3, 'disconnect', 'open', 4, NULL)")
+    day.execute("INSERT INTO gaps VALUES ('HK.00005', 2, NULL, 1, 2, NULL, 'kicked_out', 'open', 5, NULL)")
+    day.execute("INSERT INTO gaps VALUES ('HK.00005', 2, 3, 1, 2, 0, 'disconnect', 'healed', 6, 7)")
+    with DayReader(day.path) as reader:
+        five, tencent = reader.symbols()
+        assert (five.symbol, five.rows) == ("HK.00005", 1)
+        assert (tencent.rows, tencent.max_seq, tencent.volume, tencent.expected) == (2, 9, 200, None)
+        assert reader.symbols(["HK.00700"]) == [tencent]
+        totals = reader.totals()
+        assert (totals.symbols, totals.rows, totals.gaps_open, totals.missing) == (2, 3, 2, 3)
+        assert (totals.first_ts_ms, totals.last_ts_ms) == (five.first_ts_ms, tencent.last_ts_ms)
+        assert [gap.status for gap in reader.gaps()] == ["open", "open", "healed"]
+        assert reader.gaps()[1].missing is None
+
+
+def test_the_books_of_the_service(make_day: MakeDay) -> None:
+    """Connections, runs and meta come back typed and in their order."""
+    day = make_day()
+    day.execute("INSERT INTO connections VALUES (20, NULL, 1, 99, ''), (10, 20, 0, NULL, 'refused')")
+    day.execute("INSERT INTO ledger VALUES ('b', 2, 3, 4, 10, 5, 2, 1, 1, 1), ('a', 1, 2, 0, 0, 0, 0, 0, 0, 0)")
+    day.execute("INSERT INTO meta VALUES ('trading_day', '20261120')")
+    with DayReader(day.path) as reader:
+        assert reader.connections() == [(10, 20, False, None, "refused"), (20, None, True, 99, "")]
+        assert [run.run_id for run in reader.ledger()] == ["a", "b"]
+        assert reader.ledger()[1].received == 10
+        assert reader.meta() == {"trading_day": "20261120"}
+
+
+def test_a_reader_sees_the_live_wal_and_changes_nothing(make_day: MakeDay, tick: MakeTick) -> None:
+    """Ticks that are in the WAL alone are read at once; a snapshot holds still; the reader cannot write."""
+    day = make_day()
+    day.add([tick("HK.00700", 1)])
+    before = day.path.read_bytes()
+    with DayReader(day.path) as reader:
+        with reader.snapshot():
+            assert reader.totals().rows == 1
+            day.add([tick("HK.00700", 2)])
+            assert reader.totals().rows == 1
+        assert reader.totals().rows == 2
+        with pytest.raises(apsw.ReadOnlyError):
+            reader._db.execute("DELETE FROM ticks")  # noqa: SLF001 - proves that no statement could
+    assert day.path.read_bytes() == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_group_member_reads_without_write_access(make_day: MakeDay, tick: MakeTick, tmp_path: Path) -> None:
+    """While the service runs, a process that may read but not write sees the newest commit."""
+    day = make_day()
+    day.add([tick("HK.00700", 1)])
+    for path in tmp_path.iterdir():
+        path.chmod(0o640)
+        os.chown(path, 0, 12345)
+    os.chown(tmp_path, 0, 12345)
+    tmp_path.chmod(0o750)
+    code = f"""
+import os, pathlib
+from hk_tick_collector.store.query import DayReader  # before the rights go: this Python may be root's own
+os.setgroups([]); os.setgid(12345); os.setuid(12345)
+with DayReader(pathlib.Path({str(day.path)!r})) as reader:
+    print(reader.totals().rows)
+"""
+    parents = [parent for parent in tmp_path.parents if parent.stat().st_mode & 0o001 == 0]
+    modes = [(parent, parent.stat().st_mode) for parent in parents]
+    for parent in parents:
+        parent.chmod(0o711)
+    try:
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30)
+    finally:
+        for parent, mode in modes:
+            parent.chmod(mode)
+    assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+@pytest.mark.parametrize("kind", ["text", "empty", "foreign", "older", "directory", "fifo"])
+def test_what_is_no_day_file_is_named(tmp_path: Path, kind: str) -> None:
+    """A text, an empty file, another program's database, a directory and a pipe: one error with the path and a hint."""
+    path = tmp_path / "20261120.db"
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    elif kind in ("foreign", "older"):
+        db = apsw.Connection(str(path))
+        db.execute("CREATE TABLE ticks (x)")
+        db.pragma("application_id", APPLICATION_ID if kind == "older" else 1)
+        db.close()
+    else:
+        path.write_text("hello, I am no database\n" * 100 if kind == "text" else "")
+    with pytest.raises(ForeignFileError, match=str(path)) as caught:
+        DayReader(path)
+    assert caught.value.hint
+
+
+def test_a_newer_schema_is_read(make_day: MakeDay, tick: MakeTick) -> None:
+    """Columns and tables that a later version added do not matter to a reader of today."""
+    day = make_day()
+    day.add([tick("HK.00700", 1)])
+    day.execute("PRAGMA user_version = 99")
+    day.execute("ALTER TABLE ticks ADD COLUMN venue TEXT")
+    day.execute("ALTER TABLE symbols ADD COLUMN note TEXT")
+    with DayReader(day.path) as reader:
+        assert list(reader.ticks()) == [tick("HK.00700", 1)]
+        assert reader.totals().rows == 1
+
+
+def test_a_damaged_file_is_named(make_day: MakeDay, tick: MakeTick, tmp_path: Path) -> None:
+    """A page overwritten with rubbish is an error with the path and what to do, when it is met."""
+    day = make_day()
+    day.add(shuffled(tick))
+    day.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    damaged = tmp_path / "20261121.db"
+    data = bytearray(day.path.read_bytes())
+    for page in range(12, len(data) // 4096):
+        data[page * 4096 : page * 4096 + 200] = b"\xff" * 200
+    damaged.write_bytes(data)
+    with DayReader(damaged) as reader, pytest.raises(StoreError, match="damaged") as caught:
+        list(reader.ticks())
+    assert str(damaged) in str(caught.value)
+
+
+def test_a_missing_day_names_those_that_are_there(make_day: MakeDay, tmp_path: Path) -> None:
+    """The error says which days there are and the nearest one before."""
+    with pytest.raises(NoDayError) as caught:
+        DayReader(path_of(tmp_path / "nowhere", "20261120"))
+    assert "no day was collected" in caught.value.hint
+    for name in ("20261118", "20261119", "20261123"):
+        make_day(name)
+    with pytest.raises(NoDayError) as caught:
+        DayReader(path_of(tmp_path, "20261121"))
+    assert caught.value.hint == "3 days from 20261118 to 20261123 are there, the nearest is 20261119"
+
+
+def test_days_are_files_with_a_date(tmp_path: Path) -> None:
+    """Snapshots, WALs and files set aside are no days; a directory that is not there has none."""
+    for name in (
+        "20261120.db",
+        "20261119.db",
+        "20261120.db-wal",
+        "20261120.snapshot.db",
+        "20261120.damaged-1.db",
+        "x.db",
+    ):
+        (tmp_path / name).touch()
+    assert list_days(tmp_path) == ["20261119", "20261120"]
+    assert list_days(tmp_path / "nowhere") == []
+
+
+# --- following ---
+
+
+def test_following_tells_late_ticks_too(make_day: MakeDay, tick: MakeTick) -> None:
+    """After the latest ticks: new ones above, between and below the known sequences, and new symbols, each once."""
+    day = make_day()
+    day.add([tick("HK.00700", seq) for seq in range(0, 10_000, 2)])
+    follower = Follower(day.path)
+    assert follower.begin(3) == [tick("HK.00700", seq) for seq in (9994, 9996, 9998)]
+    assert follower.look() == []
+    late = [tick("HK.00700", 9_997), tick("HK.00700", 3), tick("HK.00700", 10_000), tick("HK.00005", 1)]
+    day.add(late)
+    assert follower.look() == in_time(late)
+    assert follower.look() == []
+
+
+def test_one_look_is_bounded(make_day: MakeDay, tick: MakeTick) -> None:
+    """Behind a back-fill a look returns what was asked for at most, and further looks the rest."""
+    day = make_day()
+    day.add([tick("HK.00700", 1000)])
+    follower = Follower(day.path, most_ticks=7)
+    follower.begin(0)
+    new = [tick("HK.00700", seq) for seq in range(990, 1011) if seq != 1000] + [tick("HK.00005", 1)]
+    day.add(new)
+    looks = []
+    while found := follower.look():
+        looks.append(found)
+    assert all(len(found) <= 7 for found in looks)
+    assert in_time([row for found in looks for row in found]) == in_time(new)
+
+
+def test_following_survives_a_replaced_file(make_day: MakeDay, tick: MakeTick, tmp_path: Path) -> None:
+    """When a damaged file was set aside and a fresh one begun, nothing is told twice and nothing new is missed."""
+    day = make_day()
+    day.add([tick("HK.00700", seq) for seq in range(50)])
+    follower = Follower(day.path)
+    follower.begin(0)
+    fresh = make_day("fresh")
+    fresh.add([tick("HK.00700", seq) for seq in (5, 6, 60)])
+    fresh.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    for path in tmp_path.glob("20261120.db*"):
+        path.unlink()
+    (tmp_path / "fresh.db").rename(day.path)
+    (tmp_path / "fresh.db-wal").rename(tmp_path / "20261120.db-wal")
+    (tmp_path / "fresh.db-shm").unlink()
+    assert follower.look() == [tick("HK.00700", 60)]
+    assert follower.look() == []
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_following_misses_nothing_in_any_order(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Whatever is stored between looks, in whatever order: every tick is told exactly once."""
+    db = apsw.Connection(str(path := tmp_path_factory.mktemp("follow") / "20261120.db"))
+    db.pragma("application_id", APPLICATION_ID)
+    db.pragma("journal_mode", "wal")
+    db.execute(MIGRATIONS[0])
+    ticks = [(symbol, seq) for symbol in SYMBOLS for seq in range(12)]
+    order = data.draw(st.permutations(ticks))
+    follower = Follower(path, most_ticks=data.draw(st.integers(1, 9)))
+    begun = data.draw(st.integers(0, len(order)))
+    told: list[tuple[str, int]] = []
+    for position, (symbol, seq) in enumerate(order):
+        if position == begun:
+            follower.begin(0)
+        db.execute("INSERT INTO ticks VALUES (?, ?, ?, 1, 1, 1, 'BUY', 'X', 'realtime', 1)", (symbol, seq, seq))
+        if position >= begun and data.draw(st.booleans()):
+            told += [(found.symbol, found.seq) for found in follower.look()]
+    if begun == len(order):
+        follower.begin(0)
+    while found := follower.look():
+        told += [(tick.symbol, tick.seq) for tick in found]
+    db.close()
+    assert sorted(told) == sorted(order[begun:])
+
+
+def test_what_is_not_stored_yet(make_day: MakeDay, tick: MakeTick) -> None:
+    """Of a batch, the ticks whose (symbol, seq) the day does not have."""
+    day = make_day()
+    day.add([tick("HK.00700", 1), tick("HK.00700", 2)])
+    with DayReader(day.path) as reader:
+        batch = [tick("HK.00700", 2), tick("HK.00700", 3), tick("HK.00005", 1)]
+        assert reader.not_stored(batch) == batch[1:]

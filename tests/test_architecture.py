@@ -1,0 +1,117 @@
+"""The rules of the layout, kept by reading the sources: who imports whom, and who may touch the world."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "hk_tick_collector"
+MODULES = sorted(path for path in SOURCE.rglob("*.py") if path.name != "opend_pb2.py")
+
+# A part imports only parts of a lower rank, so that parts of one rank do not know each other.
+RANKS = {
+    "errors": 0,
+    "log": 0,
+    "model": 1,
+    "market": 1,
+    "opend": 2,
+    "store": 2,
+    "ops": 3,
+    "collect": 4,
+    "simulator": 4,
+    "cli": 6,
+    "__main__": 7,
+}
+CONFIG_MAY_IMPORT = {"errors"}  # and only cli imports config
+SIMULATOR_MAY_NOT_IMPORT = {"store", "ops"}
+
+
+def part_of(path: Path) -> str:
+    """`opend` for `opend/frame.py`, `errors` for `errors.py`, nothing for the package itself."""
+    inside = path.relative_to(SOURCE)
+    return "" if inside.name == "__init__.py" and len(inside.parts) == 1 else inside.parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a source imports, absolute; of `from a import b` both `a` and `a.b`."""
+    package = ["hk_tick_collector", *path.relative_to(SOURCE).parts[:-1]]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            found.add(module)
+            found.update(f"{module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def parts_imported(path: Path) -> set[str]:
+    """The parts of our own package that a source imports, its own not counted."""
+    ours = {name.split(".")[1] for name in imports(path) if name.startswith("hk_tick_collector.")}
+    return (ours & {*RANKS, "config"}) - {part_of(path)}
+
+
+def uses(path: Path, *, attributes: set[str], names: set[str]) -> set[str]:
+    """Which of these attributes (as `x.environ`) and imported names a source mentions."""
+    tree = ast.parse(path.read_text("utf-8"))
+    found = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr in attributes}
+    return found | {name for name in imports(path) if name in names}
+
+
+def label(path: Path) -> str:
+    return str(path.relative_to(SOURCE))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=label)
+def test_imports_go_one_way(path: Path) -> None:
+    """cli → simulator, collect → ops → store, opend → market, model → errors; config is cli's alone."""
+    part, imported = part_of(path), parts_imported(path)
+    if part == "config":
+        assert imported <= CONFIG_MAY_IMPORT
+    elif part == "":
+        assert not imported
+    else:
+        assert part in RANKS, f"{part} has no rank yet: give it one in {Path(__file__).name} and in ARCHITECTURE.md"
+        assert {other for other in imported - {"config"} if RANKS[other] >= RANKS[part]} == set()
+        assert "config" not in imported or part == "cli"
+    if part == "simulator":
+        assert not imported & SIMULATOR_MAY_NOT_IMPORT
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if part_of(path) == "opend"], ids=label)
+def test_the_protocol_core_does_no_io(path: Path) -> None:
+    """opend/ has no event loop, socket, thread, database or clock: bytes and times come in as arguments."""
+    forbidden = {"asyncio", "socket", "selectors", "ssl", "threading", "time", "uvloop", "sqlite3", "apsw", "os"}
+    assert {name.split(".")[0] for name in imports(path)} & forbidden == set()
+    assert uses(path, attributes={"now", "utcnow", "today"}, names=set()) == set()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=label)
+def test_sqlite_is_opened_in_the_store_alone(path: Path) -> None:
+    """Only store/ knows SQLite; everyone else asks it."""
+    assert part_of(path) == "store" or not {name.split(".")[0] for name in imports(path)} & {"apsw", "sqlite3"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=label)
+def test_the_environment_is_read_in_config_alone(path: Path) -> None:
+    """What systemd or a shell sets reaches the rest as plain values."""
+    used = uses(path, attributes={"environ", "environb", "getenv"}, names={"os.environ", "os.getenv", "os.environb"})
+    assert part_of(path) == "config" or used == set()
+
+
+def test_the_page_names_every_module() -> None:
+    """ARCHITECTURE.md has every source as `part/module.py`, and no source that is not there."""
+    page = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    sources = {label(path) for path in MODULES if not path.name.startswith("__")}
+    named = set(re.findall(r"(?<![\w/.-])(?:[a-z_]+/)?[a-z_0-9]+\.py\b", page))
+    assert sources - named == set(), "missing in ARCHITECTURE.md"
+    there = {
+        str(path.relative_to(ROOT)) for folder in ("tests", "tools", "bench") for path in (ROOT / folder).glob("*.py")
+    }
+    assert {name for name in named if not name.startswith("__")} - sources - there == set(), "named, but not there"

@@ -1,0 +1,429 @@
+"""The settings: a file that systemd reads alike or not at all, exact values, messages that name all that is needed."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hk_tick_collector.config import DEFINITIONS, Address, as_text, load_settings, reference, systemd_environment
+from hk_tick_collector.config.envfile import read_env_file
+from hk_tick_collector.errors import UsageError
+
+# --- a model of systemd's reader, written from its documentation and behaviour, to compare ours with ---
+
+
+def systemd_reads(data: bytes, *, joins_comments: bool) -> dict[str, str] | None:
+    """What `EnvironmentFile=` makes of a file; None where systemd refuses all of it.
+
+    `joins_comments` is systemd before version 254: a comment's last backslash takes in the next line.
+    """
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return None
+    if "\0" in text:
+        return None
+    found: dict[str, str] = {}
+    rest = text
+    while rest := rest.lstrip(" \t\n\r"):
+        if rest[0] in "#;":
+            comment = r"(?:\\.|[^\\\n\r])*\\?" if joins_comments else r"(?:\\[^\n\r]|[^\\\n\r])*\\?"
+            match = re.match(comment, rest, re.DOTALL)
+            assert match
+            rest = rest[match.end() :]
+            continue
+        match = re.match(r"[^=\n\r]*", rest)
+        assert match
+        key, rest = match[0].rstrip(" \t"), rest[match.end() :]
+        if rest[:1] == "=":
+            value, rest = systemd_value(rest[1:])
+            if re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", key) and not re.search("[\x01-\x08\x0b-\x1f\x7f]", value):
+                found[key] = value
+    return found
+
+
+def systemd_value(rest: str) -> tuple[str, str]:
+    """Value and remaining text after a `=`."""
+    value, rest = "", rest.lstrip(" \t")
+    while rest[:1] in ("'", '"') and rest:  # quoted parts, blanks between them ignored
+        pattern = r"'([^']*)(?:'|\Z)" if rest[0] == "'" else r'"((?:\\.|[^"\\])*)(?:"|\\?\Z)'
+        match = re.match(pattern, rest, re.DOTALL)
+        assert match
+        part = match[1]
+        if rest[0] == '"':
+            part = re.sub(r'\\(["\\`$])|\\\n', lambda found: found[1] or "", part)
+        value, rest = value + part, rest[match.end() :].lstrip(" \t")
+    match = re.match(r"((?:\\.|[^\\\n\r])*)\\?", rest, re.DOTALL)
+    assert match
+    bare = re.sub(r"(?<!\\)[ \t]+\Z", "", match[1])
+    return value + re.sub(r"\\(.)", lambda found: "" if found[1] in "\n\r" else found[1], bare, flags=re.DOTALL), rest[
+        match.end() :
+    ]
+
+
+def read(data: bytes) -> dict[str, str]:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        return {variable.name: variable.value for variable in read_env_file(Path(file.name))}
+
+
+PIECES = st.sampled_from(
+    [
+        "A",
+        "B=",
+        "=",
+        "=1",
+        "# c",
+        "#",
+        ";",
+        "'",
+        '"',
+        "\\",
+        " ",
+        "\t",
+        "\n",
+        "\n",
+        "\r",
+        "\0",
+        "export ",
+        "é",
+        "\x0b",
+        "$",
+        "\\\n",
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=14).map(lambda pieces: "".join(pieces).encode()) | st.binary(max_size=30))
+def test_whatever_we_accept_systemd_reads_the_same(data: bytes) -> None:
+    """No file that our reader accepts means anything else to systemd, old or new; all others are refused by name."""
+    try:
+        ours = read(data)
+    except UsageError:
+        return
+    assert ours == systemd_reads(data, joins_comments=False)
+    assert ours == systemd_reads(data, joins_comments=True)
+
+
+NAMES = st.from_regex(r"[A-Z_][A-Z0-9_]{0,20}", fullmatch=True)
+PLAIN = st.text(
+    st.characters(exclude_categories=["Cc", "Cs", "Cn", "Zs", "Zl", "Zp"], exclude_characters="\\"), max_size=30
+)
+
+
+@given(st.dictionaries(NAMES, PLAIN.filter(lambda value: value[:1] not in ("'", '"'))))
+def test_plain_lines_are_accepted(variables: dict[str, str]) -> None:
+    """A file of KEY=VALUE lines without quotes, blanks and backslashes is read, whatever else is in the values."""
+    text = "# comment\n\n" + "".join(f"{name}={value}\n" for name, value in variables.items())
+    assert read(text.encode()) == variables
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ('A="x"', 1, "quote"),
+        ("A='x'", 1, "quote"),
+        ("A=x\\", 1, "backslash"),
+        ("A=a\\nb", 1, "backslash"),
+        ("# c \\\nA=1", 1, "backslash"),
+        ("A=1\nexport B=2", 2, "export"),
+        ("; c", 1, "#"),
+        (" A=1", 1, "first column"),
+        (" # c", 1, "first column"),
+        ("A =1", 1, "blanks"),
+        ("A= 1", 1, "blanks"),
+        ("A=1 ", 1, "blanks"),
+        ("A=1\t", 1, "blanks"),
+        ("A", 1, "KEY=VALUE"),
+        ("=1", 1, "variable name"),
+        ("A.B=1", 1, "variable name"),
+        ("A=1\nB=1\nA=2", 3, "line 1"),
+        ("A=1\r\nB=2", 1, "Windows"),
+        ("A=1\n\0", 2, "NUL"),
+        ("\ufeffA=1", 1, "BOM"),
+        ("A=1\x07", 1, "control"),
+        ("A=\ufffe", 1, "control"),
+    ],
+)
+def test_a_line_in_doubt_is_refused(tmp_path: Path, text: str, line: int, says: str) -> None:
+    """Each line that systemd reads otherwise stops with file, line, what is wrong and what to write."""
+    file = tmp_path / "x.env"
+    file.write_bytes(text.encode())
+    with pytest.raises(UsageError) as caught:
+        read_env_file(file)
+    assert caught.value.one_line().startswith(f"{file}:{line}: ")
+    assert says in caught.value.one_line()
+
+
+def test_a_big5_comment_is_refused(tmp_path: Path) -> None:
+    """A comment in Big5 may end in a backslash byte and swallow the next line."""
+    (tmp_path / "x.env").write_bytes("A=1\n# 成功\n".encode("big5"))
+    with pytest.raises(UsageError, match=r"x\.env:2: bytes that are not UTF-8"):
+        read_env_file(tmp_path / "x.env")
+
+
+@pytest.mark.parametrize("what", ["missing", "directory", "large"])
+def test_a_file_that_cannot_be_one(tmp_path: Path, what: str) -> None:
+    """A missing file that was asked for, a directory and a day file in its place are one line each."""
+    path = tmp_path / "x.env"
+    if what == "directory":
+        path.mkdir()
+    elif what == "large":
+        path.write_bytes(b"#" * 2_000_000)
+    with pytest.raises(UsageError, match=str(path)):
+        load_settings(path, {})
+
+
+# --- values ---
+
+
+@pytest.mark.parametrize(
+    "value", ["1e3", "１２", " 5", "5 ", "+5", "-5", "0x10", "1_000", "nan", "inf", "", "007", "5.0", "9" * 5000]
+)
+def test_whole_numbers_are_exact(workdir: Path, value: str) -> None:
+    """What Python would take for a number, but a person did not mean as one, is refused."""
+    with pytest.raises(UsageError, match=r"^BATCH_ROWS="):
+        load_settings(None, {"BATCH_ROWS": value})
+
+
+@pytest.mark.parametrize("value", ["1e3", "nan", "inf", "-1", "+1", ".5", "1.", " 1", "0", "0.0001", "9" * 400, "١"])
+def test_decimals_are_exact(workdir: Path, value: str) -> None:
+    """The same for numbers with a fraction; waits begin at 1 ms."""
+    with pytest.raises(UsageError, match=r"^RECONNECT_MIN_DELAY="):
+        load_settings(None, {"RECONNECT_MIN_DELAY": value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FUTU_PORT", "0"),
+        ("FUTU_PORT", "65536"),
+        ("FUTU_PORT", "abc"),
+        ("FUTU_HOST", ""),
+        ("FUTU_HOST", "127.0.0.1:11111"),
+        ("FUTU_HOST", "http://opend"),
+        ("FUTU_HOST", "127.0.0.256"),
+        ("FUTU_HOST", "11111"),
+        ("FUTU_SYMBOLS", "700"),
+        ("FUTU_SYMBOLS", "HK.700"),
+        ("FUTU_SYMBOLS", "US.AAPL"),
+        ("FUTU_SYMBOLS", "HK.00700;"),
+        ("FUTU_SYMBOLS", "HK.00700;HK.00981"),
+        ("FUTU_SYMBOLS", "HK.00700,"),
+        ("FUTU_SYMBOLS", "HK.００７００"),
+        ("FUTU_SYMBOLS", "@missing.txt"),
+        ("FUTU_SYMBOLS", "@"),
+        ("DATA_ROOT", ""),
+        ("DATA_ROOT", "~/data"),
+        ("HEALTH_INTERVAL_SEC", "0.5"),
+        ("SQLITE_SYNCHRONOUS", "OFF"),
+        ("SQLITE_BUSY_TIMEOUT_MS", "2147483648"),
+        ("METRICS_ADDR", "9108"),
+        ("METRICS_ADDR", "127.0.0.1:65536"),
+        ("METRICS_ADDR", "::1:9108"),
+        ("INSTANCE_ID", "a b"),
+        ("LOG_LEVEL", "verbose"),
+    ],
+)
+def test_a_bad_value_names_all_that_is_needed(workdir: Path, name: str, value: str) -> None:
+    """Name, value, where it came from and what is allowed are in the line, from the environment as from a file."""
+    allowed = next(setting.allowed.en for setting in DEFINITIONS if setting.name == name)
+    (workdir / ".env").write_text(f"# c\n{name}={value}\n")
+    for environ, origin in (({name: value}, "environment"), ({}, f"{workdir}/.env:2")):
+        with pytest.raises(UsageError) as caught:
+            load_settings(None, environ)
+        line = caught.value.one_line()
+        assert line.startswith(f"{name}={value} (from {origin})")
+        assert f"allowed is {allowed}" in line
+        assert "\n" not in line
+
+
+def test_every_bad_setting_is_named(workdir: Path) -> None:
+    """One start tells all that is wrong: the first in full, the others by name; defaults built on them are no fault."""
+    with pytest.raises(UsageError) as caught:
+        load_settings(None, {"FUTU_PORT": "x", "BATCH_ROWS": "0", "DATA_ROOT": "~"})
+    assert caught.value.hint.endswith("(also wrong: DATA_ROOT, BATCH_ROWS)")
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("FUTU_PRT", "FUTU_PORT"), ("SQLITE_SYNC", "SQLITE_SYNCHRONOUS"), ("WATCHDOG_STALL_SECS", "WATCHDOG_STALL_SEC")],
+)
+def test_an_unknown_name_of_ours_stops(workdir: Path, name: str, nearest: str) -> None:
+    """A misspelt setting is never ignored: the line names it and the nearest that exists."""
+    (workdir / "x.env").write_text(f"{name}=1\n")
+    for file, environ in ((None, {name: "1"}), (workdir / "x.env", {})):
+        with pytest.raises(UsageError) as caught:
+            load_settings(file, environ)
+        assert f"unknown setting {name} (from " in str(caught.value)
+        assert caught.value.hint.endswith(nearest)
+
+
+def test_names_of_others_pass(workdir: Path) -> None:
+    """systemd sets WATCHDOG_USEC for the services it watches; SQLite has names of its own; a file may set a proxy."""
+    (workdir / ".env").write_text("HTTPS_PROXY=http://proxy\nTZ=Asia/Hong_Kong\n")
+    loaded = load_settings(
+        None, {"WATCHDOG_USEC": "1", "WATCHDOG_PID": "1", "SQLITE_TMPDIR": "/tmp", "SQLITE_HISTORY": "x"}
+    )
+    assert loaded.warnings == ()
+
+
+def test_a_near_miss_in_a_file_is_told(workdir: Path) -> None:
+    """A name without our prefix may be anyone's, but one that looks like a setting is warned of."""
+    (workdir / ".env").write_text("BATCH_ROW=5\n")
+    (warning,) = load_settings(None, {}).warnings
+    assert "BATCH_ROW " in warning
+    assert "BATCH_ROWS" in warning
+
+
+# --- precedence, defaults ---
+
+
+def test_the_environment_wins_over_the_file(workdir: Path) -> None:
+    """Each value comes from the environment, else from the file, else from the default, and is told to."""
+    (workdir / ".env").write_text("FUTU_PORT=2222\nFUTU_HOST=file\n")
+    loaded = load_settings(None, {"FUTU_HOST": "environ"})
+    assert (loaded.settings.futu_host, loaded.settings.futu_port, loaded.settings.batch_rows) == (
+        "environ",
+        2222,
+        12_000,
+    )
+    assert loaded.origins["FUTU_HOST"] == "environment"
+    assert loaded.origins["FUTU_PORT"] == f"{workdir}/.env:1"
+    assert loaded.origins["BATCH_ROWS"] == "default"
+
+
+def test_a_named_file_replaces_the_local_one(workdir: Path) -> None:
+    """--env-file is read alone."""
+    (workdir / ".env").write_text("FUTU_PORT=2222\n")
+    (workdir / "other.env").write_text("FUTU_HOST=other\n")
+    settings = load_settings(Path("other.env"), {}).settings
+    assert (settings.futu_host, settings.futu_port) == ("other", 11111)
+
+
+def test_defaults_follow_what_they_depend_on(workdir: Path) -> None:
+    """Directories follow DATA_ROOT; a default beyond a bound that was given moves with it."""
+    settings = load_settings(None, {"DATA_ROOT": "data", "RECONNECT_MIN_DELAY": "5", "MAX_QUEUE_ROWS": "10"}).settings
+    assert (settings.data_root, settings.spool_dir) == (workdir / "data", workdir / "data/.spool")
+    assert settings.snapshot_dir == settings.data_root
+    assert settings.reconnect_max_delay == 5.0
+    assert settings.watchdog_queue_threshold_rows == 10
+    assert load_settings(None, {"RECONNECT_MAX_DELAY": "0.1"}).settings.reconnect_min_delay == 0.1
+    assert load_settings(None, {"WATCHDOG_QUEUE_THRESHOLD_ROWS": "2000000"}).settings.max_queue_rows == 2_000_000
+
+
+def test_two_given_settings_that_exclude_each_other(workdir: Path) -> None:
+    """When both were given neither is guessed: one line names both and their places."""
+    with pytest.raises(
+        UsageError, match=r"RECONNECT_MIN_DELAY=5 \(from environment\) .* RECONNECT_MAX_DELAY=1 \(from environment\)"
+    ):
+        load_settings(None, {"RECONNECT_MIN_DELAY": "5", "RECONNECT_MAX_DELAY": "1"})
+
+
+# --- symbols, addresses, secrets ---
+
+
+def test_symbols_as_list_and_as_file(workdir: Path) -> None:
+    """A list and a file with comments and blank lines give the same symbols in their order."""
+    (workdir / "hk.txt").write_text("# mine\n\nHK.00700  # Tencent\r\n  HK.00981\n")
+    for text in ("HK.00700,HK.00981", "HK.00700, HK.00981", "@hk.txt", f"@{workdir}/hk.txt"):
+        assert load_settings(None, {"FUTU_SYMBOLS": text}).settings.symbols == ("HK.00700", "HK.00981")
+
+
+def test_a_symbol_named_twice_is_kept_once(workdir: Path) -> None:
+    """A duplicate is harmless: it is told, and the service starts."""
+    loaded = load_settings(None, {"FUTU_SYMBOLS": "HK.00700,HK.00981,HK.00700"})
+    assert loaded.settings.symbols == ("HK.00700", "HK.00981")
+    assert "HK.00700" in loaded.warnings[0]
+
+
+def test_no_symbols(workdir: Path) -> None:
+    """Only a verb that collects needs symbols; there, none is one line."""
+    settings = load_settings(None, {"FUTU_SYMBOLS": ""}).settings
+    assert settings.symbols == ()
+    with pytest.raises(UsageError, match="FUTU_SYMBOLS is empty"):
+        settings.needed_symbols()
+
+
+@pytest.mark.parametrize("count", [2000, 2001, 5000])
+def test_more_symbols_than_any_quota(workdir: Path, count: int) -> None:
+    """2,000 is OpenD's largest quota; more is refused with the number found, in a line that stays short."""
+    text = ",".join(f"HK.{number:05}" for number in range(count))
+    if count == 2000:
+        assert len(load_settings(None, {"FUTU_SYMBOLS": text}).settings.needed_symbols()) == count
+        return
+    with pytest.raises(UsageError, match=f"holds {count} symbols") as caught:
+        load_settings(None, {"FUTU_SYMBOLS": text})
+    assert len(caught.value.one_line()) < 400
+
+
+def test_a_file_of_symbols_names_the_line(workdir: Path) -> None:
+    """In a long file the line of the first fault is named."""
+    (workdir / "hk.txt").write_text("HK.00700\nHK.700\n700\n")
+    with pytest.raises(UsageError, match=r"HK\.700 in .*hk\.txt:2 and 1 more"):
+        load_settings(None, {"FUTU_SYMBOLS": "@hk.txt"})
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:9108", Address("127.0.0.1", 9108)),
+        ("[::1]:0", Address("::1", 0)),
+        ("localhost:1", Address("localhost", 1)),
+        ("", None),
+    ],
+)
+def test_metrics_address(workdir: Path, text: str, address: Address | None) -> None:
+    """HOST:PORT, an IPv6 address in brackets, or nothing; written back the same."""
+    settings = load_settings(None, {"METRICS_ADDR": text}).settings
+    assert settings.metrics_addr == address
+    assert as_text(address) == text
+
+
+def test_secrets_never_show(workdir: Path) -> None:
+    """ALERT_URLS is masked in texts, in the settings' own repr and in errors; the URLs themselves are kept."""
+    settings = load_settings(None, {"ALERT_URLS": "tgram://token/chat, mailto://me:pw@x?to=a,b slack://t"}).settings
+    assert [url.get_secret_value() for url in settings.alert_urls] == [
+        "tgram://token/chat",
+        "mailto://me:pw@x?to=a,b",
+        "slack://t",
+    ]
+    assert as_text(settings.alert_urls) == "tgram://***,mailto://***,slack://***"
+    assert "token" not in repr(settings)
+    with pytest.raises(UsageError) as caught:
+        load_settings(None, {"ALERT_URLS": "token-without-scheme"})
+    assert "token" not in caught.value.one_line()
+
+
+def test_settings_do_not_change(workdir: Path) -> None:
+    """Settings are read once and frozen."""
+    settings = load_settings(None, {}).settings
+    with pytest.raises(ValueError, match="frozen"):
+        settings.futu_port = 1
+
+
+def test_the_example_works_with_every_line_in_force(workdir: Path) -> None:
+    """Every default that `.env.example` shows may be uncommented as it stands."""
+    text = re.sub(r"(?m)^#(?=[A-Z_]+=)", "", reference.env_example())
+    (workdir / "x.env").write_text(text)
+    loaded = load_settings(workdir / "x.env", {})
+    assert "default" not in loaded.origins.values()
+    defaults = load_settings(None, {}).settings
+    same = set(type(defaults).model_fields) - {"symbols", "instance_id"}
+    assert loaded.settings.model_dump(include=same) == defaults.model_dump(include=same)
+
+
+def test_what_systemd_tells() -> None:
+    """RUNTIME_DIRECTORY, NOTIFY_SOCKET and the watchdog's time are read here; another's watchdog is not."""
+    told = systemd_environment(
+        {"RUNTIME_DIRECTORY": "/run/a:/run/b", "NOTIFY_SOCKET": "@n", "WATCHDOG_USEC": "30000000"}
+    )
+    assert told == (Path("/run/a"), "@n", 30_000_000)
+    assert systemd_environment({}) == (None, None, None)
+    assert systemd_environment({"WATCHDOG_USEC": "5", "WATCHDOG_PID": "1"}).watchdog_usec is None

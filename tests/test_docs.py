@@ -1,0 +1,48 @@
+"""Documents in step with the code: what is generated is fresh, and every verb is explained where people look."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hk_tick_collector.cli import VERBS, main
+from hk_tick_collector.config import reference
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_env_example_is_fresh() -> None:
+    """`.env.example` is what `config --example` prints: hk-tick-collector config --example > .env.example."""
+    assert (ROOT / ".env.example").read_text("utf-8") == reference.env_example()
+
+
+def test_the_page_of_settings_is_fresh() -> None:
+    """docs/configuration.md is generated: hk-tick-collector config --markdown > docs/configuration.md."""
+    assert (ROOT / "docs" / "configuration.md").read_text("utf-8") == reference.markdown()
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its help shows a command line to copy."""
+    assert main([verb, "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Example" in text
+    assert f"hk-tick-collector {verb}" in text.partition("Example")[2]
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh-Hant.md"])
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_readme_knows_every_verb(page: str, verb: str) -> None:
+    """Each verb is in the table of both readmes; the English one has the line of the help, word for word."""
+    rows = [line for line in (ROOT / page).read_text("utf-8").splitlines() if line.startswith(f"| `{verb}` |")]
+    assert len(rows) == 1, f"{page} needs a row that begins with '| `{verb}` |'"
+    if page == "README.md":
+        assert VERBS[verb] in rows[0]
+
+
+def test_the_generated_messages_are_fresh() -> None:
+    """opend_pb2.py and its types are what opend.proto says: tools/generate_proto.sh."""
+    done = subprocess.run(["tools/generate_proto.sh", "--check"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
