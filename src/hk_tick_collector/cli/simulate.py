@@ -27,37 +27,37 @@ _AT: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
 
 def simulate(  # noqa: PLR0917 - typer makes an option of each
     symbols: Annotated[
-        str, typer.Option(help="How many symbols, a list like HK.00700,HK.00981, or @FILE with one a line.")
+        str, typer.Option(help="how many symbols, a list like HK.00700,HK.00981, or @FILE with one a line")
     ] = "100",
     rate: Annotated[
-        float, typer.Option(help="Mean of ticks per second of wall time over all symbols, while the market trades.")
+        float, typer.Option(help="mean of ticks per second of wall time over all symbols, while the market trades")
     ] = 200.0,
     day: Annotated[
         str,
-        typer.Option(help="Trading day to simulate, like 20261120. Without it and --at, exchange time is wall time."),
+        typer.Option(help="trading day to simulate, like 20261120; without it and --at, exchange time is wall time"),
     ] = "",
     at: Annotated[
-        str, typer.Option(help="Hong Kong time of day to start at, like 09:30 (which is the default of --day).")
+        str, typer.Option(help="Hong Kong time of day to start at, like 09:30 (which is the default of --day)")
     ] = "",
-    speed: Annotated[float, typer.Option(help="Seconds of simulated time in a second of wall time.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="Equal seed, day and time give equal ticks.")] = 1,
-    replay: Annotated[Path | None, typer.Option(help="Replay this recorded day file instead of making ticks.")] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 11111,
-    truth: Annotated[Path | None, typer.Option(help="Write every tick that is made to this file.")] = None,
+    speed: Annotated[float, typer.Option(help="seconds of simulated time in a second of wall time")] = 1.0,
+    seed: Annotated[int, typer.Option(help="equal seed, day and time give equal ticks")] = 1,
+    replay: Annotated[Path | None, typer.Option(help="replay this recorded day file instead of making ticks")] = None,
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="port to listen on; 0 takes a free one")] = 11111,
+    truth: Annotated[Path | None, typer.Option(help="write every tick that is made to this file")] = None,
     write_symbols: Annotated[
-        Path | None, typer.Option(help="Write the symbols to this file, for FUTU_SYMBOLS=@FILE.")
+        Path | None, typer.Option(help="write the symbols to this file, for FUTU_SYMBOLS=@FILE")
     ] = None,
-    ticks_per_push: Annotated[int, typer.Option(help="Ticks of each trade, which one push carries.")] = 1,
-    total: Annotated[int | None, typer.Option(help="Make so many ticks, then only serve.")] = None,
-    seconds: Annotated[float | None, typer.Option(help="Make ticks for so many seconds, then only serve.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Begin once one client is subscribed to every symbol.")] = False,
-    quota: Annotated[int, typer.Option(help="Subscription quota of the account.")] = 2000,
-    refuse: Annotated[str, typer.Option(help="Symbols that OpenD claims not to know: a list, or @FILE.")] = "",
+    ticks_per_push: Annotated[int, typer.Option(help="ticks of each trade, which one push carries")] = 1,
+    total: Annotated[int | None, typer.Option(help="make so many ticks, then only serve")] = None,
+    seconds: Annotated[float | None, typer.Option(help="make ticks for so many seconds, then only serve")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="begin once one client is subscribed to every symbol")] = False,
+    quota: Annotated[int, typer.Option(help="subscription quota of the account")] = 2000,
+    refuse: Annotated[str, typer.Option(help="symbols that OpenD claims not to know: a list, or @FILE")] = "",
     rsa_key: Annotated[
-        Path | None, typer.Option(help="Encrypt with this RSA private key (PEM, PKCS#1), as OpenD does.")
+        Path | None, typer.Option(help="encrypt with this RSA private key (PEM, PKCS#1), as OpenD does")
     ] = None,
-    client_buffer_mb: Annotated[int, typer.Option(help="Cut off a client that lets more than this wait unread.")] = 64,
+    client_buffer_mb: Annotated[int, typer.Option(help="cut off a client that lets more than this wait unread")] = 64,
 ) -> None:
     """An OpenD that needs no account: a synthetic Hong Kong day, or a recorded one.
 

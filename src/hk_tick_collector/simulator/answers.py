@@ -189,17 +189,18 @@ def _basic_qot(desk: Desk, client: Client, body: bytes) -> Message:
         place = desk.place(asked)
         _needs_subscription(desk, client, place, _SUB_TYPE_BASIC)
         security, totals = desk.securities[place], desk.tape.totals(place)
+        last = totals.last or security.last_close
         swing = (totals.high - totals.low) / security.last_close * 100
         reply.s2c.basicQotList.add(
             security=asked,
             isSuspended=False,
             listTime=_LISTED,
-            priceSpread=spread_at(totals.last),
+            priceSpread=spread_at(last),
             updateTime=_time_text(totals.updated_ms),
             highPrice=totals.high,
             openPrice=totals.open,
             lowPrice=totals.low,
-            curPrice=totals.last,
+            curPrice=last,
             lastClosePrice=security.last_close,
             volume=totals.volume,
             turnover=totals.turnover,
@@ -221,6 +222,7 @@ def _snapshot(desk: Desk, client: Client, body: bytes) -> Message:
     for asked in wanted:
         place = desk.place(asked)
         security, totals = desk.securities[place], desk.tape.totals(place)
+        last = totals.last or security.last_close
         reply.s2c.snapshotList.add(
             basic=pb.GetSecuritySnapshotResponse.SnapshotBasicData(
                 security=asked,
@@ -228,13 +230,13 @@ def _snapshot(desk: Desk, client: Client, body: bytes) -> Message:
                 isSuspend=False,
                 listTime=_LISTED,
                 lotSize=security.lot,
-                priceSpread=spread_at(totals.last),
+                priceSpread=spread_at(last),
                 updateTime=_time_text(totals.updated_ms),
                 highPrice=totals.high,
                 openPrice=totals.open,
                 lowPrice=totals.low,
                 lastClosePrice=security.last_close,
-                curPrice=totals.last,
+                curPrice=last,
                 volume=totals.volume,
                 turnover=totals.turnover,
                 turnoverRate=0.0,

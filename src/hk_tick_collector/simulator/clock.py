@@ -1,6 +1,6 @@
 """The exchange's clock: wall time, or a simulated time that starts where told and runs at a chosen speed.
 
-Ticks are made in slots of ten milliseconds of wall time. The grid of slots is fixed in exchange time, not by when the
+Ticks are made in slots of a few milliseconds of wall time. The grid of slots is fixed in exchange time, not by when the
 process wakes up: a late slot is made late but holds the same ticks, so that equal seed, day and time give equal bytes.
 """
 
@@ -9,16 +9,24 @@ from __future__ import annotations
 import time
 from typing import Final
 
-SLOT_S: Final = 0.01  # fine enough to look like single trades, coarse enough to write many frames at once
+_LONGEST_SLOT_S: Final = 0.01
+_SHORTEST_SLOT_S: Final = 0.001
+_SLOT_TICKS: Final = 400  # enough to share the cost of a write, few enough to stay in the processor's cache
+
+
+def slot_seconds(rate: float) -> float:
+    """How long a slot is, in seconds of wall time, at so many ticks per second."""
+    return min(max(_SLOT_TICKS / rate, _SHORTEST_SLOT_S), _LONGEST_SLOT_S) if rate else _LONGEST_SLOT_S
 
 
 class Clock:
     """Stands at `start_ms` (UTC epoch ms) until it begins; without `start_ms` it is the wall clock."""
 
-    def __init__(self, start_ms: int | None, speed: float) -> None:
+    def __init__(self, start_ms: int | None, speed: float, slot_s: float) -> None:
         self.simulated = start_ms is not None
         self._start_ms = start_ms if start_ms is not None else _wall_ms()
         self._speed = speed
+        self._slot_s = slot_s
         self._begun_s: float | None = None
 
     def begin(self) -> None:
@@ -39,17 +47,16 @@ class Clock:
 
     def slot(self, number: int) -> tuple[int, int]:
         """The exchange time that slot `number` covers, UTC epoch ms, its end excluded."""
-        width_ms = SLOT_S * self._speed * 1000
+        width_ms = self._slot_s * self._speed * 1000
         return self._start_ms + int(number * width_ms), self._start_ms + int((number + 1) * width_ms)
 
-    @staticmethod
-    def slot_begins_s(number: int) -> float:
+    def slot_begins_s(self, number: int) -> float:
         """The wall seconds between the clock's beginning and slot `number`."""
-        return number * SLOT_S
+        return number * self._slot_s
 
     def wait_s(self, number: int) -> float:
         """Wall seconds until slot `number` is over, 0 when it is."""
-        return max(0.0, (number + 1) * SLOT_S - self.elapsed_s())
+        return max(0.0, (number + 1) * self._slot_s - self.elapsed_s())
 
     def received_s(self, slot_end_ms: int) -> float:
         """When OpenD receives the ticks of a slot that is being sent now, epoch s, by its own clock."""

@@ -24,7 +24,7 @@ from hk_tick_collector.opend import frame
 from hk_tick_collector.opend.messages import UPDATE_TICKER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from .listing import Security
     from .market import MadeRow
@@ -41,9 +41,13 @@ _NO_RECV_TIME: Final = bytes(8)
 # The exchange's letter for each kind of trade, as ASCII (HKEX's public trade types).
 _TYPE_SIGNS: Final = {1: " ", 2: "P", 3: "M", 4: "Y", 5: "X", 6: "D", 7: "U", 31: "*"}
 
+# What nearly every tick looks like; the others take the long way.
+_HIGH_BYTES, _TAIL_BYTES, _SHORT = 5, 24, 128
 _LOW_BITS: Final = 28  # of a sequence: the counter, four groups of seven bits
+_LOW_END: Final = 1 << _LOW_BITS
 _GROUP_PAIRS: Final = [bytes((0x80 | pair & 0x7F, 0x80 | pair >> 7)) for pair in range(1 << 14)]
 _MAX_KNOWN: Final = 100_000  # distinct prices or volumes kept encoded
+_MAX_FRONTS: Final = 256  # lengths remembered a security: single ticks have a handful
 
 
 def varint(number: int) -> bytes:
@@ -65,6 +69,16 @@ def time_text(ts_ms: int) -> str:
     return f"{hour:02d}:{minute:02d}:{second:02d}.{ms:03d}"
 
 
+def _packer(volume_bytes: int) -> tuple[Callable[..., bytes], bytes]:
+    """What packs an entry whose volume takes so many bytes, and the tag and length that the entry begins with."""
+    packer = struct.Struct(f"<2s15s2s2s{_HIGH_BYTES}s2s10s{volume_bytes}ssd{_TAIL_BYTES}s")
+    return packer.pack, bytes((0x12, packer.size - 2))
+
+
+_PACKERS: Final = [_packer(volume_bytes) for volume_bytes in range(11)]
+_DIRECTIONS: Final = [bytes((0x18, direction)) for direction in range(128)]
+
+
 class EntryEncoder:
     """Turns made ticks into entries. Ticks that share a millisecond, a price or a volume share its bytes."""
 
@@ -74,13 +88,14 @@ class EntryEncoder:
 
     def entries(self, ticks: Iterable[MadeRow], recv_time_s: float) -> list[bytes]:
         """One entry a tick; `recv_time_s` is when OpenD received them, epoch seconds."""
-        prices, volumes, pairs, double = self._prices, self._volumes, _GROUP_PAIRS, _DOUBLE
+        prices, volumes = self._prices, self._volumes
+        pairs, packers, directions = _GROUP_PAIRS, _PACKERS, _DIRECTIONS
         if len(prices) > _MAX_KNOWN or len(volumes) > _MAX_KNOWN:
             prices.clear()
             volumes.clear()
-        received = b"\x39" + double(recv_time_s) + b"\x40"
-        at_ms, high = -1, -1
-        head = moment = high_bytes = b""
+        received = b"\x39" + _DOUBLE(recv_time_s) + b"\x40"
+        at_ms = base = -1
+        head = moment = high = b""
         tails: dict[int, bytes] = {}
         entries: list[bytes] = []
         append = entries.append
@@ -88,26 +103,39 @@ class EntryEncoder:
             if ts_ms != at_ms:
                 at_ms = ts_ms
                 head = b"\x0a\x0c" + time_text(ts_ms).encode() + b"\x10"
-                moment = b"\x59" + double(ts_ms / 1000)
+                moment = b"\x59" + _DOUBLE(ts_ms / 1000)
                 tails.clear()
-            if seq >> _LOW_BITS != high:
-                high = seq >> _LOW_BITS
-                high_bytes = varint(high)
-            # The upper half of a sequence is its second, so only the counter's four groups differ from tick to tick.
-            low = pairs[seq & 0x3FFF] + pairs[seq >> 14 & 0x3FFF] + high_bytes if high > 0 else varint(seq)
+            # The upper part of a sequence is its second: only the counter's bits differ from tick to tick.
+            low = seq - base
+            if not 0 <= low < _LOW_END:
+                base = seq >> _LOW_BITS << _LOW_BITS
+                low, high = seq - base, varint(seq >> _LOW_BITS)
             tail = tails.get(tick_type)
             if tail is None:
                 tail = tails[tick_type] = received + _kind(tick_type) + _REALTIME + moment
-            body = b"%b%b\x18%b%b%b\x31%b%b" % (
-                head,
-                low,
-                _SMALL[direction],
-                prices.get(price) or self._price(price),
-                volumes.get(volume) or self._volume(volume),
-                double(turnover),
-                tail,
-            )
-            append(b"\x12%c%b" % (len(body), body))
+            size = volumes.get(volume) or self._volume(volume)
+            value = prices.get(price) or self._price(price)
+            dir_ = directions[direction]
+            if len(high) == _HIGH_BYTES and tick_type < _SHORT:
+                pack, front = packers[len(size)]
+                append(
+                    pack(
+                        front,
+                        head,
+                        pairs[low & 0x3FFF],
+                        pairs[low >> 14],
+                        high,
+                        dir_,
+                        value,
+                        size,
+                        b"\x31",
+                        turnover,
+                        tail,
+                    )
+                )
+            else:
+                rest = b"".join((head, varint(seq), dir_, value, size, b"\x31", _DOUBLE(turnover), tail))
+                append(b"\x12" + varint(len(rest)) + rest)
         return entries
 
     def _price(self, price: float) -> bytes:
@@ -145,18 +173,25 @@ class BodyEncoder:
     def __init__(self, securities: Sequence[Security]) -> None:
         self._fronts = [_length_prefixed(b"\x0a", _SECURITY_HK + _text(security.code)) for security in securities]
         self._backs = [b"\x1a" + _text(security.name) for security in securities]
-        # What stands before and after the entries, by security and their total length: pushes of one tick have few.
-        self._single: list[dict[int, bytes]] = [{} for _ in securities]
+        self._known: list[dict[int, bytes]] = [{} for _ in securities]  # what precedes entries, by their length
 
     def body(self, security: int, entries: bytes) -> bytes:
         """The body with these entries, one or many of them joined."""
-        known = self._single[security]
-        front = known.get(len(entries))
-        if front is None:
-            front = self._front(security, len(entries))
-            if len(known) < 256:
-                known[len(entries)] = front
-        return front + entries + self._backs[security]
+        return self._front(security, len(entries)) + entries + self._backs[security]
+
+    def bodies(self, securities: Iterable[int], entries: Iterable[bytes]) -> list[bytes]:
+        """One body for each security with its entries."""
+        known, backs = self._known, self._backs
+        return [
+            (known[security].get(len(entry)) or self._remember(security, len(entry))) + entry + backs[security]
+            for security, entry in zip(securities, entries, strict=True)
+        ]
+
+    def _remember(self, security: int, length: int) -> bytes:
+        front = self._front(security, length)
+        if len(self._known[security]) < _MAX_FRONTS:
+            self._known[security][length] = front
+        return front
 
     def _front(self, security: int, length: int) -> bytes:
         front, back = self._fronts[security], self._backs[security]
@@ -167,21 +202,26 @@ def push_frames(bodies: Sequence[bytes]) -> list[bytes]:
     """One UpdateTicker frame a body, in plain. Pushes answer nothing, so their serial number is 0."""
     sha1, heads = hashlib.sha1, _PUSH_HEADS
     return [
-        b"%b%b\0\0\0\0\0\0\0\0%b" % (heads.get(len(body)) or _push_head(len(body)), sha1(body).digest(), body)
+        b"".join(
+            (
+                heads[length] if (length := len(body)) < _KNOWN_HEADS else _push_head(length),
+                sha1(body).digest(),
+                _RESERVED,
+                body,
+            )
+        )
         for body in bodies
     ]
 
 
 def _push_head(length: int) -> bytes:
     """The 16 bytes of a header before its SHA-1."""
-    head = frame.HEADER.pack(b"FT", UPDATE_TICKER, 0, 0, 0, length, b"", b"")[:16]
-    if length < 1024:
-        _PUSH_HEADS[length] = head
-    return head
+    return frame.HEADER.pack(b"FT", UPDATE_TICKER, 0, 0, 0, length, b"", b"")[:16]
 
 
-_PUSH_HEADS: Final[dict[int, bytes]] = {}
-_SMALL: Final = [bytes((number,)) for number in range(128)]
+_KNOWN_HEADS: Final = 1024
+_PUSH_HEADS: Final = [_push_head(length) for length in range(_KNOWN_HEADS)]
+_RESERVED: Final = bytes(8)
 
 
 def _kind(tick_type: int) -> bytes:

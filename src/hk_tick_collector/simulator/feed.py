@@ -57,17 +57,21 @@ class Feed:
 
     def _push_bodies(self, ticks: Sequence[MadeRow], entries: Sequence[bytes]) -> tuple[list[int], list[bytes]]:
         """The body of each push, and the place in the listing that it is about."""
-        body = self._bodies.body
         places = [tick[0] for tick in ticks]
-        if self._fills == 1:
-            return places, list(map(body, places, entries))
-        joined_places, joined = [], []
-        start = 0
-        while start < len(places):
-            place, end = places[start], start + 1
-            while end < len(places) and end - start < self._fills and places[end] == place:
-                end += 1
-            joined_places.append(place)
-            joined.append(body(place, b"".join(entries[start:end])))
-            start = end
-        return joined_places, joined
+        if self._fills > 1:
+            places, entries = _joined(places, entries, self._fills)
+        return places, self._bodies.bodies(places, entries)
+
+
+def _joined(places: Sequence[int], entries: Sequence[bytes], most: int) -> tuple[list[int], list[bytes]]:
+    """Consecutive entries of one security put together, `most` at most."""
+    joined_places, joined = [], []
+    start = 0
+    while start < len(places):
+        place, end = places[start], start + 1
+        while end < len(places) and end - start < most and places[end] == place:
+            end += 1
+        joined_places.append(place)
+        joined.append(b"".join(entries[start:end]))
+        start = end
+    return joined_places, joined

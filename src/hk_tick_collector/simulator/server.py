@@ -18,7 +18,7 @@ from hk_tick_collector.opend.crypto import RsaCipher
 
 from .account import Account
 from .answers import Desk
-from .clock import Clock
+from .clock import Clock, slot_seconds
 from .encode import BodyEncoder
 from .feed import Feed
 from .listing import listing
@@ -46,7 +46,7 @@ class Simulator:
     def __init__(self, plan: Plan, gateway: Gateway) -> None:
         self._plan = plan
         self._gateway = gateway
-        self._clock = Clock(plan.start_ms, plan.speed)
+        self._clock = Clock(plan.start_ms, plan.speed, slot_seconds(plan.rate))
         securities = listing(plan.symbols, plan.seed)
         calendar = Calendar(day_number(self._clock.now_ms()), plan.seed, always_open=plan.start_ms is None)
         places = {security.symbol: place for place, security in enumerate(securities)}
@@ -62,6 +62,7 @@ class Simulator:
         self._conn_ids = itertools.count(_FIRST_CONN_ID)
         self._server: asyncio.Server | None = None
         self._subscribed = asyncio.Event()
+        self._started = asyncio.Event()
         self._play: asyncio.Task[None] | None = None
 
     @property
@@ -119,6 +120,10 @@ class Simulator:
             self._truth.close()
         log.info("simulator_stopped", ticks=self.ticks, pushes=self.pushes)
 
+    async def started(self) -> None:
+        """Returns once ticks are being made."""
+        await self._started.wait()
+
     async def finished(self) -> None:
         """Returns once the plan's ticks are all made; raises what ended their making too early."""
         assert self._play is not None
@@ -144,6 +149,7 @@ class Simulator:
         if plan.wait:
             await self._subscribed.wait()
         clock.begin()
+        self._started.set()
         for number in itertools.count():
             await asyncio.sleep(clock.wait_s(number))
             if plan.seconds is not None and clock.slot_begins_s(number) >= plan.seconds:

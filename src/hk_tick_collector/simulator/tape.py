@@ -29,7 +29,7 @@ _ON_THE_BOOK: Final = frozenset({AUTO_MATCH, INTER_AUTO_MATCH, AUCTION})  # odd 
 class DayTotals:
     """One security's day. Every trade counts in volume and turnover; only the order book's set the prices."""
 
-    last: float
+    last: float = 0.0  # HKD; 0 before the first trade of the day, as the other prices
     open: float = 0.0
     high: float = 0.0
     low: float = 0.0
@@ -43,7 +43,7 @@ class Tape:
 
     def __init__(self, securities: Sequence[Security]) -> None:
         self._windows: list[deque[bytes]] = [deque(maxlen=TICKER_WINDOW_ROWS) for _ in securities]
-        self._totals = [DayTotals(security.last_close) for security in securities]
+        self._totals = [DayTotals() for _ in securities]
         self._day = -1
         self.made = 0
 
@@ -54,7 +54,7 @@ class Tape:
         day = day_number(ticks[0][2])
         if day != self._day:
             self._day = day
-            self._totals = [DayTotals(totals.last) for totals in self._totals]
+            self._totals = [DayTotals() for _ in self._totals]
         windows, all_totals, on_the_book = self._windows, self._totals, _ON_THE_BOOK
         for (security, _, ts_ms, price, volume, turnover, _, tick_type), entry in zip(ticks, entries, strict=True):
             windows[security].append(entry)
@@ -63,11 +63,7 @@ class Tape:
             totals.turnover += turnover
             totals.updated_ms = ts_ms
             if price != totals.last and tick_type in on_the_book:
-                totals.last = price
-                totals.high = max(totals.high, price)
-                totals.low = min(totals.low, price)
-            if not totals.open and tick_type in on_the_book:
-                totals.last = totals.open = totals.high = totals.low = price
+                _note_price(totals, price)
         self.made += len(ticks)
 
     def totals(self, security: int) -> DayTotals:
@@ -83,3 +79,11 @@ class Tape:
         """The latest entry as a first push carries it, empty when there is none."""
         window = self._windows[security]
         return as_cached(window[-1]) if window else b""
+
+
+def _note_price(totals: DayTotals, price: float) -> None:
+    if not totals.open:
+        totals.open = totals.high = totals.low = price
+    totals.last = price
+    totals.high = max(totals.high, price)
+    totals.low = min(totals.low, price)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 DIRECTIONS: Final = {0: "UNKNOWN", 1: "BUY", 2: "SELL", 3: "NEUTRAL"}
 
 
+_MAX_KNOWN: Final = 100_000  # prices kept as texts
+
+
 class TruthTick(NamedTuple):
     """One tick of the truth file, in the column order of the table `ticks`."""
 
@@ -49,17 +52,24 @@ class TruthFile:
             ) from None
         self._path = path
         self._symbols = symbols
+        self._prices: dict[float, str] = {}  # as texts: prices repeat
 
     def write(self, ticks: Iterable[MadeRow]) -> None:
         """Hands the lines of `ticks` to the system: a kill of this process can no longer lose them."""
-        symbols, directions, types = self._symbols, DIRECTIONS, TICK_TYPES
-        data = "".join(
-            [
-                f"{symbols[security]}\t{seq}\t{ts_ms}\t{price!r}\t{volume}\t{turnover!r}\t{directions[direction]}\t"
-                f"{types.get(tick_type) or f'TYPE_{tick_type}'}\n"
-                for security, seq, ts_ms, price, volume, turnover, direction, tick_type in ticks
-            ]
-        ).encode()
+        symbols, prices, endings = self._symbols, self._prices, _ENDINGS
+        if len(prices) > _MAX_KNOWN:
+            prices.clear()
+        at_ms, moment = 0, ""
+        lines = []
+        for security, seq, ts_ms, price, volume, turnover, direction, tick_type in ticks:
+            if ts_ms != at_ms:
+                at_ms, moment = ts_ms, str(ts_ms)
+            text = prices.get(price)
+            if text is None:
+                text = prices[price] = repr(price)
+            ending = endings[direction].get(tick_type) or _ending(direction, tick_type)
+            lines.append(f"{symbols[security]}\t{seq}\t{moment}\t{text}\t{volume}\t{turnover!r}{ending}")
+        data = "".join(lines).encode()
         view = memoryview(data)
         while view:
             try:
@@ -78,6 +88,14 @@ class TruthFile:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _ending(direction: int, tick_type: int) -> str:
+    name = TICK_TYPES.get(tick_type) or f"TYPE_{tick_type}"
+    return f"\t{DIRECTIONS[direction]}\t{name}\n"
+
+
+_ENDINGS: Final = [{kind: _ending(direction, kind) for kind in TICK_TYPES} for direction in DIRECTIONS]
 
 
 def read_truth(path: Path) -> Iterator[TruthTick]:
