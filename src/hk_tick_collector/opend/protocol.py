@@ -41,6 +41,9 @@ REQUEST_TIMEOUT_S: Final = 12.0  # the vendor's SDK gives up after the same time
 SILENCE_S: Final = 33.0  # no whole message for so long: the link is dead, whatever TCP says (the SDK's figure)
 KEEP_ALIVE_SHARE: Final = 0.8  # of the interval that OpenD names
 _KEEP_ALIVE_MIN_S: Final = 1.0
+_KEEP_ALIVE_MAX_S: Final = (
+    SILENCE_S / 2
+)  # whatever OpenD names: a quiet link must have been heard before it counts as dead
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,7 @@ class Connection:
         self._out: list[bytes] = []
         self._serial = 0
         self._waiting: dict[int, tuple[int, float]] = {}  # serial → protocol number, deadline
-        self._symbols: dict[str, str] = {}  # code → symbol: one string object a symbol, however many ticks
+        self._symbols: dict[str, str] = {}  # Hong Kong code → symbol: one string object, however many ticks
         self._heard_s = 0.0
         self._keep_alive_every_s = 0.0
         self._keep_alive_at_s = float("inf")
@@ -243,7 +246,8 @@ class Connection:
             raise ProtocolError(f"OpenD refused the connection: {error}") from None
         if self._rsa:
             self._cipher = AesCipher(reply.aes_key, reply.aes_iv)
-        self._keep_alive_every_s = max(_KEEP_ALIVE_MIN_S, reply.keep_alive_s * KEEP_ALIVE_SHARE)
+        wanted_s = reply.keep_alive_s * KEEP_ALIVE_SHARE
+        self._keep_alive_every_s = min(max(_KEEP_ALIVE_MIN_S, wanted_s), _KEEP_ALIVE_MAX_S)
         self._keep_alive_at_s = now_s + self._keep_alive_every_s
         self.state = State.READY
         return Ready(reply)
@@ -259,7 +263,8 @@ class Connection:
 
     def _read_ticks(self, s2c: pb.TickerResponse.S2C, recv_ts_ms: int, ticks: Ticks, push_type: str | None) -> None:
         security = s2c.security
-        symbol = self._symbols.get(security.code) or self._learn(security)
+        known = self._symbols.get(security.code) if security.market == messages.MARKET_HK else None
+        symbol = known or self._learn(security)
         convert(symbol, s2c.tickerList, recv_ts_ms, ticks.rows, ticks.rejected, push_type)
 
     def _learn(self, security: pb.Security) -> str:

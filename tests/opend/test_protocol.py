@@ -1,0 +1,707 @@
+"""One connection from InitConnect to its end: a scripted OpenD's bytes in, events out, the clock an argument.
+
+Every script is fed whole, byte by byte, and with the beginning of a next frame behind it; the events must be the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hk_tick_collector.errors import OpenDError, ProtocolError
+from hk_tick_collector.opend import messages
+from hk_tick_collector.opend import opend_pb2 as pb
+from hk_tick_collector.opend.crypto import AesCipher, Cipher, RsaCipher
+from hk_tick_collector.opend.frame import FrameReader, encode_frame
+from hk_tick_collector.opend.protocol import (
+    INIT_TIMEOUT_S,
+    KEEP_ALIVE_SHARE,
+    REQUEST_TIMEOUT_S,
+    SILENCE_S,
+    Closed,
+    Connection,
+    Event,
+    Failed,
+    Notified,
+    Ready,
+    Replied,
+    Skipped,
+    State,
+    Ticks,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from google.protobuf.message import Message
+
+NOW_S: Final = 5000.0
+TRADED_S: Final = int(datetime(2026, 11, 20, 2, 0, 1, tzinfo=UTC).timestamp())  # 10:00:01 in Hong Kong
+RECEIVED_MS: Final = TRADED_S * 1000 + 250
+INTERVAL_S: Final = 10
+Told = tuple[object, ...]
+
+
+# ---- a scripted OpenD ----
+
+
+def frame(proto_id: int, serial: int, message: Message, cipher: Cipher | None = None) -> bytes:
+    """One message of the server's."""
+    body = message.SerializePartialToString()
+    return encode_frame(proto_id, serial, body, cipher.encrypt if cipher else None)
+
+
+def accepted(interval_s: int = INTERVAL_S, key: str = "k" * 16, iv: str | None = None) -> pb.InitConnectResponse:
+    """The body of OpenD's yes to InitConnect."""
+    s2c = pb.InitConnectResponse.S2C(
+        serverVer=1011, loginUserID=1, connID=42, connAESKey=key, keepAliveInterval=interval_s, aesCBCiv=iv
+    )
+    return pb.InitConnectResponse(retType=0, s2c=s2c)
+
+
+def ticks_of(*seqs: int, code: str = "00700", market: int = 1, **fields: Any) -> pb.TickerResponse:
+    """The ticks of one security, for a push or for the reply to GetTicker."""
+    one: dict[str, Any] = {"time": "10:00:01", "dir": 1, "price": 402.2, "volume": 100, "turnover": 40_220.0, **fields}
+    tickers = [pb.Ticker(**{"sequence": seq, **one}) for seq in seqs]
+    return pb.TickerResponse(retType=0, s2c={"security": {"market": market, "code": code}, "tickerList": tickers})
+
+
+def push(*seqs: int, **kwargs: Any) -> bytes:
+    """The frame of one UpdateTicker."""
+    return frame(messages.UPDATE_TICKER, 0, ticks_of(*seqs, **kwargs))
+
+
+def notify(**s2c: Any) -> bytes:
+    """The frame of one Notify."""
+    return frame(messages.NOTIFY, 0, pb.NotifyResponse(retType=0, s2c={"type": 1, **s2c}))
+
+
+OK: Final = pb.Outcome(retType=0)
+NO: Final = pb.Outcome(retType=-1, retMsg="quota exceeded")
+INIT: Final = frame(messages.INIT_CONNECT, 1, accepted())
+KICKED: Final = notify(event={"eventType": 7, "desc": "elsewhere"})
+
+
+# ---- what a connection tells ----
+
+
+def told(events: Iterable[Event]) -> list[Told]:
+    """Events as plain values: errors by their words, neighbouring bursts of pushes as one, empty ones as none."""
+    plain: list[Told] = []
+    for event in events:
+        match event:
+            case Ticks(rows=rows, rejected=rejected, pulled_by=None):
+                seqs = tuple(row[:2] for row in rows)
+                bad = tuple((one.seq, one.cause) for one in rejected)
+                if plain and plain[-1][0] == "Ticks":
+                    _, before, bad_before = plain.pop()
+                    assert isinstance(before, tuple)
+                    assert isinstance(bad_before, tuple)
+                    seqs, bad = before + seqs, bad_before + bad
+                if seqs or bad:
+                    plain.append(("Ticks", seqs, bad))
+            case Ticks(rows=rows, pulled_by=serial):
+                plain.append(("Pulled", serial, tuple(row[:2] for row in rows)))
+            case Ready(reply=reply):
+                plain.append(("Ready", reply.conn_id))
+            case Replied(serial=serial, proto_id=proto_id):
+                plain.append(("Replied", serial, proto_id))
+            case Failed(serial=serial, proto_id=proto_id, error=error):
+                plain.append(("Failed", serial, proto_id, str(error)))
+            case Notified(notice=notice):
+                plain.append(("Notified", notice.kind, notice.healthy))
+            case Skipped(proto_id=proto_id):
+                plain.append(("Skipped", proto_id))
+            case Closed(error=error):
+                plain.append(("Closed", str(error)))
+    return plain
+
+
+def connecting(rsa: RsaCipher | None = None) -> Connection:
+    """A connection that has sent InitConnect, serial number 1."""
+    connection = Connection("test", rsa)
+    connection.start(NOW_S)
+    connection.data_to_send()
+    return connection
+
+
+def ready(*requests: tuple[int, Message], interval_s: int = INTERVAL_S) -> Connection:
+    """A connection that OpenD has accepted and that waits for the replies to these, serial numbers 2, 3, …"""
+    connection = connecting()
+    events = connection.receive(frame(messages.INIT_CONNECT, 1, accepted(interval_s=interval_s)), NOW_S, RECEIVED_MS)
+    assert told(events) == [("Ready", 42)]
+    for proto_id, message in requests:
+        connection.request(proto_id, message, NOW_S)
+    connection.data_to_send()
+    return connection
+
+
+def feed(connection: Connection, pieces: Iterable[bytes], now_s: float = NOW_S) -> list[Event]:
+    """The events of these pieces, in order."""
+    return [event for piece in pieces for event in connection.receive(piece, now_s, RECEIVED_MS)]
+
+
+def cut(data: bytes, places: Iterable[int]) -> list[bytes]:
+    """`data` in pieces that begin and end at these places."""
+    return [data[start:end] for start, end in pairwise(sorted({0, len(data), *places}))]
+
+
+@dataclass(frozen=True)
+class Script:
+    """What the server sends to such a connection, and what it must tell."""
+
+    name: str
+    begin: Callable[[], Connection]
+    sent: bytes
+    expected: list[Told]
+    skipped: int = field(default=0)
+
+
+def hk(*seqs: int, symbol: str = "HK.00700") -> tuple[tuple[str, int], ...]:
+    """Symbol and sequence of rows."""
+    return tuple((symbol, seq) for seq in seqs)
+
+
+GET_TICKER: Final = (messages.GET_TICKER, messages.get_ticker("HK.00700"))
+SUBSCRIBE: Final = (messages.SUB, messages.subscribe(["HK.00700"]))
+STATE: Final = (messages.GET_GLOBAL_STATE, messages.get_global_state())
+BAD_SHA: Final = bytearray(push(9))
+BAD_SHA[-1] ^= 1
+SHA_CLOSED: Final = ("Closed", "SHA-1 of the body of message 3011 does not match its header")
+
+
+def raw(proto_id: int, body: bytes, serial: int = 0) -> bytes:
+    """A good frame around any body."""
+    return encode_frame(proto_id, serial, body)
+
+
+SCRIPTS: Final = [
+    Script("accepted", connecting, INIT, [("Ready", 42)]),
+    Script("accepted, and pushes in the same read", connecting, INIT + push(1), [("Ready", 42), ("Ticks", hk(1), ())]),
+    Script(
+        "refused",
+        connecting,
+        frame(messages.INIT_CONNECT, 1, pb.Outcome(retType=-1, retMsg="too many connections")) + push(1),
+        [("Closed", "OpenD refused the connection: too many connections")],
+    ),
+    Script(
+        "accepted without content",
+        connecting,
+        frame(messages.INIT_CONNECT, 1, OK),
+        [("Closed", "OpenD refused the connection: OpenD answered InitConnectResponse without its content")],
+    ),
+    Script(
+        "a reply to InitConnect that is none",
+        connecting,
+        raw(messages.INIT_CONNECT, b"\xff", 1) + push(1),
+        [("Closed", "a body of 1 bytes is no InitConnectResponse")],
+    ),
+    Script(
+        "a second yes",
+        connecting,
+        INIT + INIT + push(1),
+        [("Ready", 42), ("Skipped", messages.INIT_CONNECT), ("Ticks", hk(1), ())],
+        skipped=1,
+    ),
+    Script(
+        "replies in order",
+        lambda: ready(SUBSCRIBE, STATE),
+        frame(messages.SUB, 2, OK) + frame(messages.GET_GLOBAL_STATE, 3, OK),
+        [("Replied", 2, messages.SUB), ("Replied", 3, messages.GET_GLOBAL_STATE)],
+    ),
+    Script(
+        "replies out of order, between pushes",
+        lambda: ready(SUBSCRIBE, STATE, SUBSCRIBE),
+        push(1)
+        + frame(messages.SUB, 4, NO)
+        + push(2)
+        + frame(messages.SUB, 2, OK)
+        + frame(messages.GET_GLOBAL_STATE, 3, OK),
+        [
+            ("Ticks", hk(1), ()),
+            ("Replied", 4, messages.SUB),  # with a refusal inside, for read_outcome
+            ("Ticks", hk(2), ()),
+            ("Replied", 2, messages.SUB),
+            ("Replied", 3, messages.GET_GLOBAL_STATE),
+        ],
+    ),
+    Script(
+        "a reply twice",
+        lambda: ready(SUBSCRIBE),
+        frame(messages.SUB, 2, OK) * 2,
+        [("Replied", 2, messages.SUB), ("Skipped", messages.SUB)],
+        skipped=1,
+    ),
+    Script(
+        "a reply of another kind does not answer",
+        lambda: ready(SUBSCRIBE),
+        frame(messages.GET_GLOBAL_STATE, 2, OK) + frame(messages.SUB, 2, OK),
+        [("Skipped", messages.GET_GLOBAL_STATE), ("Replied", 2, messages.SUB)],
+        skipped=1,
+    ),
+    Script(
+        "a reply to nothing",
+        ready,
+        frame(messages.SUB, 77, OK) + push(1),
+        [("Skipped", messages.SUB), ("Ticks", hk(1), ())],
+        skipped=1,
+    ),
+    Script(
+        "pulled ticks",
+        lambda: ready(GET_TICKER, GET_TICKER),
+        frame(messages.GET_TICKER, 3, ticks_of(5, 6)) + frame(messages.GET_TICKER, 2, ticks_of()),
+        [("Pulled", 3, hk(5, 6)), ("Pulled", 2, ())],
+    ),
+    Script(
+        "a pull that fails, with OpenD's words",
+        lambda: ready(GET_TICKER),
+        frame(messages.GET_TICKER, 2, NO) + push(1),
+        [("Failed", 2, messages.GET_TICKER, "quota exceeded"), ("Ticks", hk(1), ())],
+    ),
+    Script(
+        "a pull that is no message",
+        lambda: ready(GET_TICKER),
+        raw(messages.GET_TICKER, b"\xff", 2) + push(1),
+        [("Failed", 2, messages.GET_TICKER, "a body of 1 bytes is no TickerResponse"), ("Ticks", hk(1), ())],
+    ),
+    Script(
+        "a pull that names no security",
+        lambda: ready(GET_TICKER),
+        frame(messages.GET_TICKER, 2, pb.TickerResponse(retType=0, s2c={"tickerList": ticks_of(1).s2c.tickerList})),
+        [("Failed", 2, messages.GET_TICKER, "a security has the code ''")],
+    ),
+    Script(
+        "a burst of many securities",
+        ready,
+        push(1) + push(1, code="00981") + push(2, 3),
+        [("Ticks", (*hk(1), *hk(1, symbol="HK.00981"), *hk(2, 3)), ())],
+    ),
+    Script(
+        "the same code in another market",
+        ready,
+        push(1) + push(2, market=21) + push(3),
+        [("Ticks", (*hk(1), *hk(2, symbol="21.00700"), *hk(3)), ())],
+    ),
+    Script(
+        "a bad tick among good ones",
+        ready,
+        push(1) + push(2, time="99:99:99") + push(3) + push(4, price=float("nan")),
+        [("Ticks", hk(1, 3), ((2, "bad_time"), (4, "non_finite")))],
+    ),
+    Script("a push of nothing", ready, push() + push(1), [("Ticks", hk(1), ())]),
+    Script(
+        "pushes that cannot be read, between ones that can",
+        ready,
+        push(1) + raw(messages.UPDATE_TICKER, b"\x22\x7f") + push(2) + raw(messages.UPDATE_TICKER, b"") + push(3),
+        [
+            ("Ticks", hk(1), ()),
+            ("Skipped", messages.UPDATE_TICKER),
+            ("Ticks", hk(2), ()),
+            ("Skipped", messages.UPDATE_TICKER),
+            ("Ticks", hk(3), ()),
+        ],
+        skipped=2,
+    ),
+    Script(
+        "texts that are no UTF-8",
+        ready,
+        raw(messages.UPDATE_TICKER, ticks_of(1, code="!!").SerializeToString().replace(b"!!", b"\xff\xfe"))
+        + raw(messages.UPDATE_TICKER, ticks_of(2, time="!!").SerializeToString().replace(b"!!", b"\xff\xfe"))
+        + push(3),
+        [("Skipped", messages.UPDATE_TICKER), ("Ticks", hk(3), ((2, "bad_time"),))],
+        skipped=1,
+    ),
+    Script(
+        "messages of numbers that nobody knows",
+        ready,
+        raw(9999, b"whatever") + push(1) + raw(0, b"") + raw(0xFFFFFFFF, b"\xff"),
+        [("Skipped", 9999), ("Ticks", hk(1), ()), ("Skipped", 0), ("Skipped", 0xFFFFFFFF)],
+        skipped=3,
+    ),
+    Script(
+        "notices",
+        ready,
+        KICKED
+        + notify(connectStatus={"qotLogined": True, "trdLogined": True})
+        + raw(messages.NOTIFY, b"\x22\x7f")
+        + push(1),
+        [
+            ("Notified", "kicked_out", False),
+            ("Notified", "quote_link_up", True),
+            ("Skipped", messages.NOTIFY),
+            ("Ticks", hk(1), ()),
+        ],
+        skipped=1,
+    ),
+    Script(
+        "a fault in a burst",
+        lambda: ready(SUBSCRIBE, GET_TICKER),
+        push(1) + push(2) + bytes(BAD_SHA) + push(3) + frame(messages.SUB, 2, OK),
+        [
+            ("Ticks", hk(1, 2), ()),
+            ("Failed", 2, messages.SUB, SHA_CLOSED[1]),
+            ("Failed", 3, messages.GET_TICKER, SHA_CLOSED[1]),
+            SHA_CLOSED,
+        ],
+    ),
+    Script(
+        "a web server",
+        connecting,
+        b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
+        [
+            ("Failed", 1, messages.INIT_CONNECT, "expected a frame that begins with FT, got b'HT'"),
+            ("Closed", "expected a frame that begins with FT, got b'HT'"),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+@pytest.mark.parametrize("way", ["whole", "byte by byte", "with a next frame's beginning"])
+def test_a_script_is_told_alike_however_it_arrives(script: Script, way: str) -> None:
+    """Every case whole, byte by byte, and with trailing bytes: the same events in the same order."""
+    connection = script.begin()
+    data = script.sent + (push(99)[:50] if way.startswith("with") else b"")
+    pieces = [data] if way != "byte by byte" else [data[i : i + 1] for i in range(len(data))]
+    assert told(feed(connection, pieces)) == script.expected
+    assert connection.skipped == script.skipped
+    assert (connection.state is State.CLOSED) == (script.expected[-1][0] == "Closed")
+
+
+STORY: Final = b"".join(
+    [
+        INIT,
+        push(1),
+        push(2, 3, code="00981"),
+        frame(messages.SUB, 2, OK),
+        KICKED,
+        push(4),
+        raw(9999, b"x" * 300),
+        frame(messages.GET_TICKER, 3, ticks_of(*range(5, 25))),
+        push(*range(30, 60)),
+    ]
+)
+
+
+def story_teller() -> Connection:
+    """A connection whose requests 2 and 3 are out before the yes is read, as when all arrives in one read."""
+    connection = connecting()
+    assert told(connection.receive(INIT, NOW_S, RECEIVED_MS)) == [("Ready", 42)]
+    connection.request(*SUBSCRIBE, NOW_S)
+    connection.request(*GET_TICKER, NOW_S)
+    return connection
+
+
+REST: Final = STORY[len(INIT) :]
+
+
+@given(st.lists(st.integers(0, len(REST)), max_size=40))
+def test_split_points_do_not_matter(places: list[int]) -> None:
+    """However TCP cuts a busy stream, it tells the same."""
+    whole = told(feed(story_teller(), [REST]))
+    assert len(whole) == 7
+    assert told(feed(story_teller(), cut(REST, places))) == whole
+
+
+@settings(max_examples=300)
+@given(
+    place=st.integers(0, len(REST) - 1),
+    wound=st.one_of(st.binary(min_size=1, max_size=60), st.just(b"")),
+    removed=st.integers(0, 60),
+    places=st.lists(st.integers(0, len(REST)), max_size=5),
+)
+def test_garbage_anywhere_ends_in_closed_or_changes_nothing_before_it(
+    place: int, wound: bytes, removed: int, places: list[int]
+) -> None:
+    """Nothing but events comes of it; what was whole before the damage is told; Closed, if it comes, is the last."""
+    before = told(feed(story_teller(), [REST[:place]]))
+    connection = story_teller()
+    events = feed(connection, cut(REST[:place] + wound + REST[place + removed :], places))
+    kinds = [event[0] for event in told(events)]
+    assert "Closed" not in kinds[:-1]
+    assert connection.state is (State.CLOSED if kinds[-1:] == ["Closed"] else State.READY)
+    rows_before = [row for event in before if event[0] == "Ticks" for row in event[1]]  # type: ignore[attr-defined]
+    rows = [row for event in told(events) if event[0] == "Ticks" for row in event[1]]  # type: ignore[attr-defined]
+    assert rows[: len(rows_before)] == rows_before
+    if connection.state is State.CLOSED:
+        assert connection.receive(push(1), NOW_S, RECEIVED_MS) == []
+
+
+# ---- requests and replies ----
+
+
+def test_requests_are_numbered_and_framed() -> None:
+    """Serial numbers count from InitConnect; the bytes to send come out once, in order."""
+    connection = ready()
+    serials = [connection.request(*SUBSCRIBE, NOW_S), connection.request(*GET_TICKER, NOW_S)]
+    sent = list(FrameReader().feed(connection.data_to_send()))
+    assert serials == [2, 3]
+    assert [(proto_id, serial) for proto_id, serial, _ in sent] == [(messages.SUB, 2), (messages.GET_TICKER, 3)]
+    assert sent[1][2] == GET_TICKER[1].SerializeToString()
+    assert connection.data_to_send() == b""
+
+
+def test_the_first_message_asks_to_be_accepted() -> None:
+    """InitConnect names us, asks for notices and, without a key, for no encryption."""
+    connection = Connection("collector-7")
+    connection.start(NOW_S)
+    [(proto_id, serial, body)] = FrameReader().feed(connection.data_to_send())
+    asked = pb.InitConnectRequest.FromString(body).c2s
+    assert (proto_id, serial) == (messages.INIT_CONNECT, 1)
+    assert (asked.clientID, asked.recvNotify, asked.packetEncAlgo) == ("collector-7", True, -1)
+
+
+@pytest.mark.parametrize("begin", [lambda: Connection("test"), connecting], ids=["new", "connecting"])
+def test_nothing_is_asked_before_opend_accepts(begin: Callable[[], Connection]) -> None:
+    """A request too early is an error of its own, and nothing is sent."""
+    connection = begin()
+    with pytest.raises(OpenDError, match="not connected"):
+        connection.request(*SUBSCRIBE, NOW_S)
+    assert connection.data_to_send() == b""
+
+
+def test_a_reply_comes_with_its_body() -> None:
+    """The body is whole and for messages' readers."""
+    [event] = ready(SUBSCRIBE).receive(frame(messages.SUB, 2, NO), NOW_S, RECEIVED_MS)
+    assert isinstance(event, Replied)
+    with pytest.raises(OpenDError, match="quota exceeded"):
+        messages.read_outcome(event.body)
+
+
+def test_rows_carry_how_they_came_and_when() -> None:
+    """The receipt that the caller stamped at the socket; pushed ticks say their way, pulled ones are a backfill."""
+    connection = ready(GET_TICKER)
+    data = push(1, pushDataType=3) + frame(messages.GET_TICKER, 2, ticks_of(2, pushDataType=1))
+    pushed, pulled = connection.receive(data, NOW_S, RECEIVED_MS)
+    assert isinstance(pushed, Ticks)
+    assert isinstance(pulled, Ticks)
+    assert [row[8:] for row in pushed.rows] == [("cache", RECEIVED_MS)]
+    assert [row[8:] for row in pulled.rows] == [("backfill", RECEIVED_MS)]
+
+
+def test_a_burst_is_one_event() -> None:
+    """An event a burst, not an event a tick; a message between them begins a new one, so that order is kept."""
+    events = ready().receive(b"".join(push(seq) for seq in range(500)), NOW_S, RECEIVED_MS)
+    assert len(events) == 1
+    events = ready().receive(push(1) + KICKED + push(2), NOW_S, RECEIVED_MS)
+    assert [type(event) for event in events] == [Ticks, Notified, Ticks]
+
+
+# ---- time ----
+
+
+def test_a_request_without_a_reply_fails_at_its_deadline() -> None:
+    """Not before; once; and its reply, should it still come, is only counted."""
+    connection = ready(SUBSCRIBE)
+    serial = connection.request(*GET_TICKER, NOW_S, timeout_s=3.0)
+    assert connection.next_deadline_s() == NOW_S + 3.0
+    assert told(connection.advance(NOW_S + 2.999, 0)) == []
+    late = "OpenD did not answer message {} in time"
+    assert told(connection.advance(NOW_S + 3.0, 0)) == [("Failed", serial, 3010, late.format(3010))]
+    assert told(connection.receive(frame(messages.GET_TICKER, serial, ticks_of()), NOW_S + 4, 0)) == [("Skipped", 3010)]
+    assert told(connection.advance(NOW_S + REQUEST_TIMEOUT_S, 0)) == [("Failed", 2, 3001, late.format(3001))]
+    assert connection.state is State.READY
+
+
+def test_an_opend_that_never_accepts_is_left_after_ten_seconds() -> None:
+    """On the clock that is passed in, also when it sends other things meanwhile."""
+    connection = connecting()
+    connection.receive(KICKED, NOW_S + 9, RECEIVED_MS)
+    assert connection.next_deadline_s() == NOW_S + INIT_TIMEOUT_S == NOW_S + 10
+    assert connection.advance(NOW_S + 9.999, 0) == []
+    assert told(connection.advance(NOW_S + 10, 0)) == [("Closed", "OpenD did not answer message 1001 in time")]
+
+
+@pytest.mark.parametrize("interval_s", [1, 5, 10, 20])
+def test_the_connection_is_kept_alive_at_the_share_of_the_interval(interval_s: int) -> None:
+    """0.8 of what OpenD named, again and again, with the wall clock in it; the replies are nobody's business."""
+    connection = ready(interval_s=interval_s)
+    due_s = NOW_S
+    for turn in range(1, 6):
+        due_s += max(1.0, KEEP_ALIVE_SHARE * interval_s)
+        assert connection.next_deadline_s() == pytest.approx(due_s)
+        assert connection.advance(due_s - 0.01, 7000 + turn) == []
+        assert connection.data_to_send() == b""
+        due_s = connection.next_deadline_s()
+        assert connection.advance(due_s, 7000 + turn) == []
+        [(proto_id, serial, body)] = FrameReader().feed(connection.data_to_send())
+        assert proto_id == messages.KEEP_ALIVE
+        assert pb.KeepAliveRequest.FromString(body).c2s.time == 7000 + turn
+        assert connection.receive(frame(messages.KEEP_ALIVE, serial, OK), due_s, RECEIVED_MS) == []
+
+
+@pytest.mark.parametrize("interval_s", [-1, 0, 1, 10, 41, 60, 3600, 2**31 - 1])
+def test_a_quiet_peer_that_answers_is_never_taken_for_dead(interval_s: int) -> None:
+    """Whatever interval OpenD names, the lunch break of an hour brings no disconnect and no flood of keep-alives."""
+    connection = ready(interval_s=interval_s)
+    sent = 0
+    while (now_s := connection.next_deadline_s()) < NOW_S + 3600:
+        assert connection.advance(now_s, 0) == []
+        for _, serial, _ in FrameReader().feed(connection.data_to_send()):
+            sent += 1
+            assert connection.receive(frame(messages.KEEP_ALIVE, serial, OK), now_s, RECEIVED_MS) == []
+    assert connection.state is State.READY
+    assert 3600 / SILENCE_S < sent <= 3600
+
+
+@pytest.mark.parametrize("trickle", [b"", push(*range(40))], ids=["nothing", "one byte a second"])
+def test_silence_is_noticed(trickle: bytes) -> None:
+    """33 seconds without a whole message: keep-alives that go unanswered and single bytes are no life."""
+    connection = ready(SUBSCRIBE)
+    events: list[Event] = []
+    for second in range(1, 36):
+        now_s = NOW_S + second
+        events += connection.receive(trickle[second - 1 : second], now_s, RECEIVED_MS) if trickle else []
+        events += connection.advance(now_s, 0)
+        if connection.state is State.CLOSED:
+            break
+    assert now_s - NOW_S == SILENCE_S
+    assert told(events)[-1] == ("Closed", "OpenD has been silent for 33 s")
+    assert connection.next_deadline_s() == float("inf")
+
+
+def test_every_whole_message_is_life() -> None:
+    """Pushes alone keep a connection that does not answer keep-alives, and so does a message that means nothing."""
+    connection = ready()
+    for step, data in enumerate([push(1), raw(9999, b""), KICKED] * 5, start=1):
+        connection.receive(data, NOW_S + 30 * step, RECEIVED_MS)
+        assert not any(isinstance(event, Closed) for event in connection.advance(NOW_S + 30 * step + 1, 0))
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 40.0), st.sampled_from(["wait", "push", "ask", "answer"])), max_size=30))
+def test_time_always_moves_on(steps: list[tuple[float, str]]) -> None:
+    """After `advance` at the deadline the next one lies later: a caller that sleeps until then never spins."""
+    connection = ready()
+    now_s, asked = NOW_S, 0
+    for pause_s, deed in steps:
+        now_s = min(now_s + pause_s, connection.next_deadline_s())
+        connection.advance(now_s, 0)
+        assert connection.next_deadline_s() > now_s
+        if connection.state is State.CLOSED:
+            return
+        if deed == "push":
+            connection.receive(push(1), now_s, RECEIVED_MS)
+        elif deed == "ask":
+            asked = connection.request(*SUBSCRIBE, now_s, timeout_s=pause_s)
+        elif deed == "answer":
+            connection.receive(frame(messages.SUB, asked, OK), now_s, RECEIVED_MS)
+
+
+# ---- the end ----
+
+
+def test_the_end_of_the_stream_closes_and_fails_what_waits() -> None:
+    """Each outstanding request hears of it before Closed; half a frame is forgotten with the connection."""
+    connection = ready(SUBSCRIBE, GET_TICKER)
+    connection.receive(push(1) + push(2)[:60], NOW_S, RECEIVED_MS)
+    words = "OpenD closed the connection"
+    expected = [("Failed", 2, messages.SUB, words), ("Failed", 3, messages.GET_TICKER, words), ("Closed", words)]
+    assert told(connection.receive_eof()) == expected
+
+
+@pytest.mark.parametrize("begin", [lambda: Connection("test"), connecting, ready], ids=["new", "connecting", "ready"])
+def test_the_end_of_the_stream_is_told_in_every_state(begin: Callable[[], Connection]) -> None:
+    """Closed, once."""
+    connection = begin()
+    assert told(connection.receive_eof())[-1] == ("Closed", "OpenD closed the connection")
+    assert connection.receive_eof() == []
+
+
+def test_nothing_happens_after_closed() -> None:
+    """No bytes, no time and no request bring a closed connection back; the rest of a burst is not read."""
+    connection = ready(SUBSCRIBE)
+    connection.receive(b"garbage" * 10, NOW_S, RECEIVED_MS)
+    assert connection.state is State.CLOSED
+    assert connection.receive(push(1), NOW_S, RECEIVED_MS) == []
+    assert connection.receive_eof() == []
+    assert connection.advance(NOW_S + 100, 0) == []
+    assert connection.next_deadline_s() == float("inf")
+    with pytest.raises(OpenDError):
+        connection.request(*SUBSCRIBE, NOW_S)
+
+
+def test_a_new_connection_knows_nothing_of_the_last() -> None:
+    """Half a frame before a drop and the rest after the reconnect are two things."""
+    first, second = ready(), ready()
+    first.receive(push(1)[:70], NOW_S, RECEIVED_MS)
+    first.receive_eof()
+    assert told(second.receive(push(2), NOW_S, RECEIVED_MS)) == [("Ticks", hk(2), ())]
+
+
+# ---- encrypted ----
+
+
+@cache
+def key(which: int = 0) -> RsaCipher:
+    """A pair of sides that share a key file; another `which`, another file."""
+    private = rsa.generate_private_key(65537, 1024)
+    return RsaCipher(private.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
+
+
+@pytest.mark.parametrize("iv", ["i" * 16, None], ids=["cbc", "ftaes_ecb"])
+@pytest.mark.parametrize("way", ["whole", "byte by byte"])
+def test_an_encrypted_session(iv: str | None, way: str) -> None:
+    """InitConnect under RSA, everything after it under AES, the key learnt from one frame of a read for the next."""
+    connection = Connection("test", key())
+    connection.start(NOW_S)
+    [(_, _, body)] = FrameReader(lambda _, wire: key().decrypt(wire)).feed(connection.data_to_send())
+    assert pb.InitConnectRequest.FromString(body).c2s.packetEncAlgo == 2
+
+    aes = AesCipher(b"k" * 16, iv.encode() if iv else None)
+    data = frame(messages.INIT_CONNECT, 1, accepted(iv=iv), key()) + frame(messages.UPDATE_TICKER, 0, ticks_of(1), aes)
+    pieces = [data] if way == "whole" else cut(data, range(len(data)))
+    assert told(feed(connection, pieces)) == [("Ready", 42), ("Ticks", hk(1), ())]
+
+    serial = connection.request(*GET_TICKER, NOW_S)
+    [(_, _, body)] = FrameReader(lambda _, wire: aes.decrypt(wire)).feed(connection.data_to_send())
+    assert body == GET_TICKER[1].SerializeToString()
+    data = frame(messages.GET_TICKER, serial, ticks_of(2, 3), aes)
+    assert told(feed(connection, [data])) == [("Pulled", serial, hk(2, 3))]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        frame(messages.INIT_CONNECT, 1, accepted(), key(1)),
+        frame(messages.INIT_CONNECT, 1, accepted()),
+        frame(messages.INIT_CONNECT, 1, accepted(), AesCipher(b"k" * 16)),
+    ],
+    ids=["another key", "in the clear", "another cipher"],
+)
+def test_an_opend_with_another_key_is_named(reply: bytes) -> None:
+    """Each way in which the two sides' keys can differ ends in Closed with the key as its remedy."""
+    connection = connecting(key())
+    *_, closed = connection.receive(reply, NOW_S, RECEIVED_MS)
+    assert isinstance(closed, Closed)
+    assert isinstance(closed.error, ProtocolError)
+    assert "RSA key" in closed.error.hint
+
+
+@pytest.mark.parametrize(("session_key", "iv"), [("short", None), ("", None), ("k" * 16, "short")])
+def test_a_session_key_that_cannot_be_used_closes(session_key: str, iv: str | None) -> None:
+    """OpenD's slip is told; nothing is sent under half a key."""
+    connection = connecting(key())
+    data = frame(messages.INIT_CONNECT, 1, accepted(key=session_key, iv=iv), key())
+    assert told(connection.receive(data, NOW_S, RECEIVED_MS))[-1][0] == "Closed"
+    assert connection.data_to_send() == b""
+
+
+@pytest.mark.parametrize("wire", [b"", b"x" * 15, b"x" * 16, bytes(32)])
+def test_a_body_that_does_not_decrypt_closes_after_what_came_before(wire: bytes) -> None:
+    """The ticks before it are told; it and what follows are not."""
+    connection = connecting(key())
+    aes = AesCipher(b"k" * 16, b"i" * 16)
+    connection.receive(frame(messages.INIT_CONNECT, 1, accepted(iv="i" * 16), key()), NOW_S, RECEIVED_MS)
+    good = frame(messages.UPDATE_TICKER, 0, ticks_of(1), aes)
+    events = told(connection.receive(good + encode_frame(3011, 0, b"plain", lambda _: wire) + good, NOW_S, RECEIVED_MS))
+    assert [event[0] for event in events] == ["Ticks", "Closed"]
+    assert events[0] == ("Ticks", hk(1), ())
