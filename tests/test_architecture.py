@@ -39,7 +39,7 @@ def part_of(path: Path) -> str:
 def imports(path: Path) -> set[str]:
     """Every module that a source imports, absolute; of `from a import b` both `a` and `a.b`."""
     package = ["hk_tick_collector", *path.relative_to(SOURCE).parts[:-1]]
-    found = set()
+    found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)

@@ -8,10 +8,13 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
+from hk_tick_collector import market
 from hk_tick_collector.model import Tick
 
 if TYPE_CHECKING:
@@ -106,36 +109,46 @@ def test_an_empty_data_root(cli: Cli, workdir: Path) -> None:
     assert "check DATA_ROOT" in done.stderr
 
 
+@contextmanager
+def following(workdir: Path, *args: str) -> Iterator[Iterator[int]]:
+    """The sequences that a following process prints, as they come."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hk_tick_collector", "ticks", "--follow", "--format", "jsonl", *args],
+        cwd=workdir,
+        env={**os.environ, "DATA_ROOT": str(workdir)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout
+        yield (json.loads(line)["seq"] for line in process.stdout)
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_following_prints_what_is_stored_later(
     workdir: Path, make_day: Callable[..., Any], tick: Callable[..., TickRow]
 ) -> None:
     """After the latest ticks come the new ones, late ones too, as soon as they are committed."""
     day = make_day("20261120")
     day.add([tick("HK.00700", seq) for seq in (10, 20)])
-    command = [
-        sys.executable,
-        "-m",
-        "hk_tick_collector",
-        "ticks",
-        "--day",
-        "20261120",
-        "-f",
-        "-n",
-        "1",
-        "--format",
-        "jsonl",
-    ]
-    process = subprocess.Popen(
-        command, cwd=workdir, env={**os.environ, "DATA_ROOT": str(workdir)}, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout
-        seqs: Iterator[int] = (json.loads(line)["seq"] for line in process.stdout)
+    with following(workdir, "--day", "20261120", "-n", "1") as seqs:
         assert next(seqs) == 20
         day.add([tick("HK.00700", 30)])
         assert next(seqs) == 30
         day.add([tick("HK.00700", 15), tick("HK.00005", 1)])
         assert sorted([next(seqs), next(seqs)]) == [1, 15]
-    finally:
-        process.kill()
-        process.communicate()
+
+
+def test_following_goes_on_to_the_next_day(
+    workdir: Path, make_day: Callable[..., Any], tick: Callable[..., TickRow]
+) -> None:
+    """Without --day, today's file is followed until there is a newer one, and then that."""
+    today = make_day(datetime.now(market.HKT).strftime("%Y%m%d"))
+    today.add([tick("HK.00700", 1)])
+    with following(workdir) as seqs:
+        assert next(seqs) == 1
+        today.add([tick("HK.00700", 2)])
+        make_day("99991231").add([tick("HK.00700", 3)])
+        assert [next(seqs), next(seqs)] == [2, 3]
