@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hk_tick_collector.config import DEFINITIONS, Address, as_text, load_settings, reference, systemd_environment
+from hk_tick_collector.config import (
+    DEFINITIONS,
+    Address,
+    as_text,
+    environment_without_settings,
+    load_settings,
+    reference,
+    systemd_environment,
+)
 from hk_tick_collector.config.envfile import read_env_file
 from hk_tick_collector.errors import UsageError
 
@@ -427,3 +435,10 @@ def test_what_systemd_tells() -> None:
     assert told == (Path("/run/a"), "@n", 30_000_000)
     assert systemd_environment({}) == (None, None, None)
     assert systemd_environment({"WATCHDOG_USEC": "5", "WATCHDOG_PID": "1"}).watchdog_usec is None
+
+
+def test_a_child_gets_an_environment_without_our_settings(workdir: Path) -> None:
+    """What starts a collector with settings of its own hands on everything but ours."""
+    environ = {"PATH": "/bin", "TZ": "UTC", "FUTU_PORT": "1", "DATA_ROOT": "/x", "WATCHDOG_USEC": "5"}
+    assert environment_without_settings(environ) == {"PATH": "/bin", "TZ": "UTC"}
+    assert load_settings(Path("/dev/null"), {}).settings.futu_port == 11111  # and so can the file be left out

@@ -9,7 +9,15 @@ load.py       environment, file, defaults; where each value came from
 from __future__ import annotations
 
 from . import reference
-from .load import DEFAULT, ENVIRONMENT, Loaded, Systemd, load_settings, systemd_environment
+from .load import (
+    DEFAULT,
+    ENVIRONMENT,
+    Loaded,
+    Systemd,
+    environment_without_settings,
+    load_settings,
+    systemd_environment,
+)
 from .settings import DEFINITIONS, Setting, Settings, as_text
 from .values import Address
 
@@ -23,6 +31,7 @@ __all__ = [
     "Settings",
     "Systemd",
     "as_text",
+    "environment_without_settings",
     "load_settings",
     "reference",
     "systemd_environment",

@@ -95,6 +95,14 @@ def systemd_environment(environ: Mapping[str, str] | None = None) -> Systemd:
     )
 
 
+def environment_without_settings(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a child process that gets settings of its own: all but ours."""
+    environ = os.environ if environ is None else environ
+    return {
+        name: value for name, value in environ.items() if name not in _BY_NAME and not name.startswith(_OUR_PREFIXES)
+    }
+
+
 def _found_file() -> Path | None:
     local = Path(".env").absolute()
     # lexists, because a link to nowhere must be an error and not a start without settings.
