@@ -266,7 +266,6 @@ def seal(path: Path, now_ms: int, options: StoreOptions) -> bool:
         return True
     db = _open(path, options)
     try:
-        _configure(db, options)
         if db.execute("SELECT value FROM meta WHERE key = 'sealed_ms'").get is None:
             verdict = db.execute("PRAGMA integrity_check(1)").get
             if verdict != "ok":
@@ -276,6 +275,8 @@ def seal(path: Path, now_ms: int, options: StoreOptions) -> bool:
                 )
             db.execute("INSERT OR REPLACE INTO meta VALUES ('sealed_ms', ?)", (str(now_ms),))
         plain = _make_plain(db)
+    except (apsw.BusyError, apsw.LockedError):
+        return False
     finally:
         db.close()
     if plain:
@@ -312,6 +313,8 @@ def _open(path: Path, options: StoreOptions) -> apsw.Connection:
         raise SealedDayError(f"{path.name} is sealed (mode {mode & 0o777:04o})")
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=options.vfs)
     try:
+        # Closing is no checkpoint: a file that we refuse keeps its WAL, and a disk in trouble is not written to.
+        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         db.set_busy_timeout(options.busy_timeout_ms)
         if size:
             _refuse_foreign(db, path)

@@ -1,0 +1,375 @@
+"""The only writer: what one transaction leaves in a day file, and what it refuses to touch."""
+
+from __future__ import annotations
+
+import os
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+import apsw
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hk_tick_collector.errors import ForeignFileError, StoreError
+from hk_tick_collector.model import Tick
+from hk_tick_collector.store import schema
+from hk_tick_collector.store.dayfile import Batch, DayFile, Ledger, Link, StoreOptions, Written
+from hk_tick_collector.store.query import DayReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from hk_tick_collector.model import TickRow
+
+    from .conftest import OpenDay
+
+    MakeTick = Callable[..., TickRow]
+
+NOW_MS: Final = 1_795_140_000_000
+FULL_MARKET_BATCH: Final = 12_001  # more than three of the widest statements, and an odd rest
+
+RECOUNT: Final = """
+    SELECT symbol, count(*), min(ts_ms), max(ts_ms), max(seq), sum(volume), sum(turnover), NULL
+    FROM ticks GROUP BY symbol ORDER BY symbol
+"""
+
+
+def query(path: Path, sql: str) -> list[tuple[object, ...]]:
+    """What a reader beside the writer sees."""
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        return list(db.execute(sql))
+    finally:
+        db.close()
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """Every file with its bytes, without the shared memory, which says nothing."""
+    return {path.name: path.read_bytes() for path in directory.iterdir() if not path.name.endswith("-shm")}
+
+
+# --- rows ---
+
+
+def test_a_batch_is_there_when_write_returns(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
+    """Every column as it was given, for a reader beside the writer, as soon as `write` has returned."""
+    day = open_day(path)
+    rows = [tick("HK.00700", 2**62 + 1), tick("HK.00005", -1), tick("HK.00700", 3, 0)]
+    assert day.write(Batch(rows=rows), NOW_MS) == Written(3, 0)
+    with DayReader(path) as reader:
+        assert sorted(reader.ticks()) == sorted(map(Tick._make, rows))
+
+
+def test_a_batch_of_any_size_is_one_commit(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
+    """Thousands of rows go through statements of every width; those stored before are counted as duplicates."""
+    day = open_day(path)
+    rows = [tick(f"HK.{n % 7:05}", n) for n in range(FULL_MARKET_BATCH)]
+    assert day.write(Batch(rows=rows[::3]), NOW_MS) == Written(len(rows[::3]), 0)
+    assert day.write(Batch(rows=rows), NOW_MS) == Written(len(rows) - len(rows[::3]), len(rows[::3]))
+    assert day.ledger.commits == 2
+    assert query(path, "SELECT count(*) FROM ticks") == [(FULL_MARKET_BATCH,)]
+    assert query(path, RECOUNT) == query(path, "SELECT * FROM symbols ORDER BY symbol")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_interleaving_is_the_set(
+    data: st.DataObject, tick: MakeTick, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Whatever comes twice, in whatever order and batches: each key once, and every counter equals a recount.
+
+    The file is closed, or left as a crash leaves it, and opened anew between batches; also by another run.
+    """
+    keys = st.tuples(st.sampled_from(["HK.00005", "HK.00700", "HK.09988"]), st.integers(0, 12))
+    path = tmp_path_factory.mktemp("day") / "20261120.db"
+    day = DayFile(path, path.stem, "first", NOW_MS, "test", StoreOptions())
+    received: dict[str, int] = {}
+    run, told = "first", Written(0, 0)
+    stored: set[TickRow] = set()
+    for batch in data.draw(st.lists(st.lists(keys, max_size=90), max_size=6)):
+        rows = [tick(*key) for key in batch]
+        written = day.write(Batch(rows=rows, rejected=1, dropped=2), NOW_MS)
+        assert written == Written(len(set(rows) - stored), len(rows) - len(set(rows) - stored))
+        stored.update(rows)
+        received[run] = received.get(run, 0) + len(rows) + 3
+        told = Written(told.stored + written.stored, told.duplicate + written.duplicate)
+        match data.draw(st.sampled_from(["keep", "close", "abandon"])):
+            case "close":
+                assert day.close()
+            case "abandon":
+                day.abandon()
+            case _:
+                continue
+        run = data.draw(st.sampled_from(["first", "second"]))
+        day = DayFile(path, path.stem, run, NOW_MS, "test", StoreOptions())
+    assert day.close()
+    with DayReader(path) as reader:
+        assert set(reader.ticks()) == stored
+        assert {run.run_id: run.received for run in reader.ledger()} == received
+        assert sum(run.stored for run in reader.ledger()) == told.stored == len(stored)
+        assert sum(run.duplicate for run in reader.ledger()) == told.duplicate
+    assert query(path, RECOUNT) == query(path, "SELECT * FROM symbols ORDER BY symbol")
+    assert query(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+@pytest.mark.parametrize("column", schema.TICK_COLUMNS)
+@pytest.mark.parametrize("wrong", [None, b"bytes"])
+def test_a_wrong_value_stores_nothing_of_its_batch(
+    open_day: OpenDay, path: Path, tick: MakeTick, column: str, wrong: object
+) -> None:
+    """NOT NULL and STRICT hold for every column: an error, never a silent "duplicate"; the batch leaves no trace."""
+    day = open_day(path)
+    bad = list(tick("HK.00700", 2))
+    bad[schema.TICK_COLUMNS.index(column)] = wrong  # type: ignore[call-overload]
+    before = day.ledger
+    with pytest.raises((apsw.ConstraintError, TypeError)):
+        day.write(Batch(rows=[tick("HK.00001", 1), tuple(bad), tick("HK.09988", 3)]), NOW_MS)  # type: ignore[list-item]
+    assert day.ledger == before
+    assert query(path, "SELECT (SELECT count(*) FROM ticks), (SELECT count(*) FROM symbols)") == [(0, 0)]
+    assert day.write(Batch(rows=[tick("HK.00700", 2)]), NOW_MS) == Written(1, 0)
+
+
+def test_not_a_number_is_an_error(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
+    """SQLite turns NaN into NULL: it must not pass for a duplicate."""
+    with pytest.raises(apsw.ConstraintError):
+        open_day(path).write(Batch(rows=[Tick(*tick("HK.00700", 1))._replace(price=float("nan"))]), NOW_MS)
+
+
+# --- ledger and connections ---
+
+
+def test_the_ledger_balances(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
+    """received = stored + duplicate + rejected + dropped + waiting, in the transaction of the ticks, a row a run."""
+    day = open_day(path, "monday")
+    day.write(Batch(rows=[tick("HK.00700", 1), tick("HK.00700", 1)], rejected=3, waiting=40), NOW_MS)
+    day.write(Batch(rows=[tick("HK.00700", 2)], dropped=5, duplicate=7, waiting=0), NOW_MS + 1)
+    assert day.ledger == Ledger(stored=2, duplicate=8, rejected=3, dropped=5, waiting=0, commits=2)
+    open_day(path, "tuesday").write(Batch(rows=[tick("HK.00700", 2)]), NOW_MS)
+    with DayReader(path) as reader:
+        runs = {run.run_id: run for run in reader.ledger()}
+    assert [(run.received, run.commits) for run in runs.values()] == [(18, 2), (1, 1)]
+    assert runs["monday"].updated_ms == NOW_MS + 1
+    assert all(run.received == sum(run[5:]) for run in runs.values())
+
+
+def test_a_run_goes_on_with_its_own_account(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
+    """A file opened anew in the same run continues the counters and keeps the time of the start."""
+    open_day(path).write(Batch(rows=[tick("HK.00700", 1)]), NOW_MS)
+    again = DayFile(path, path.stem, "run", NOW_MS + 9, "test", StoreOptions())
+    assert again.ledger == Ledger(stored=1, commits=1)
+    assert again.newest_ts_ms == tick("HK.00700", 1)[2]
+    again.write(Batch(rows=[tick("HK.00700", 2)]), NOW_MS + 9)
+    again.abandon()
+    assert query(path, "SELECT started_ms, updated_ms, stored FROM ledger") == [(NOW_MS, NOW_MS + 9, 2)]
+
+
+def test_stretches_of_connection_follow_each_other(open_day: OpenDay, path: Path) -> None:
+    """Each stretch ends where the next begins, and only the last one is still going on."""
+    day = open_day(path)
+    links = [Link(10, False, None, "starting"), Link(20, True, 7, ""), Link(30, False, None, "gone")]
+    day.write(Batch(links=links[:2]), NOW_MS)
+    day.write(Batch(links=links[2:]), NOW_MS)
+    with DayReader(path) as reader:
+        stretches = reader.connections()
+    assert [(s.from_ms, s.to_ms, s.connected, s.conn_id, s.reason) for s in stretches] == [
+        (10, 20, False, None, "starting"),
+        (20, 30, True, 7, ""),
+        (30, None, False, None, "gone"),
+    ]
+    assert all(before.to_ms == after.from_ms for before, after in pairwise(stretches))
+
+
+# --- what is opened, and what is refused ---
+
+
+def test_a_new_file_says_what_it_is(open_day: OpenDay, path: Path) -> None:
+    """`meta`, the schema's version and our application id; WAL as the contract wants it."""
+    open_day(path)
+    with DayReader(path) as reader:
+        meta = reader.meta()
+    assert meta.pop("created_ms") == str(NOW_MS)
+    assert meta == {
+        "schema_version": str(schema.VERSION),
+        "market": "HK",
+        "trading_day": "20261120",
+        "software_version": "test",
+        "sqlite_version": apsw.sqlite_lib_version(),
+    }
+    assert query(path, "PRAGMA journal_mode") == [("wal",)]
+    assert query(path, "PRAGMA application_id") == [(schema.APPLICATION_ID,)]
+    assert query(path, "PRAGMA user_version") == [(schema.VERSION,)]
+
+
+def test_every_table_is_strict_and_ticks_have_the_contracts_columns(open_day: OpenDay, path: Path) -> None:
+    """Names, types, NOT NULL and key as the contract says."""
+    open_day(path)
+    assert query(path, "SELECT name FROM pragma_table_list WHERE schema = 'main' AND NOT strict ORDER BY name") == [
+        ("sqlite_schema",)
+    ]
+    columns = query(path, "SELECT name, type, \"notnull\", pk FROM pragma_table_info('ticks') ORDER BY cid")
+    assert columns == [
+        ("symbol", "TEXT", 1, 1),
+        ("seq", "INTEGER", 1, 2),
+        ("ts_ms", "INTEGER", 1, 0),
+        ("price", "REAL", 1, 0),
+        ("volume", "INTEGER", 1, 0),
+        ("turnover", "REAL", 1, 0),
+        ("direction", "TEXT", 1, 0),
+        ("tick_type", "TEXT", 1, 0),
+        ("push_type", "TEXT", 1, 0),
+        ("recv_ts_ms", "INTEGER", 1, 0),
+    ]
+
+
+@pytest.mark.parametrize("mask", [0o027, 0o077, 0o000])
+def test_a_new_file_is_never_open_to_others(open_day: OpenDay, path: Path, mask: int) -> None:
+    """0640 under the service's umask 0027, for the WAL and the shared memory too; a stricter umask is respected."""
+    before = os.umask(mask)
+    try:
+        open_day(path)
+    finally:
+        os.umask(before)
+    modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+    assert modes == dict.fromkeys((path.name, f"{path.name}-wal", f"{path.name}-shm"), 0o640 & ~mask)
+
+
+def test_an_empty_file_is_begun(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
+    """A crash between creation and the first transaction leaves an empty file: it is no obstacle."""
+    path.touch()
+    assert open_day(path).write(Batch(rows=[tick("HK.00700", 1)]), NOW_MS) == Written(1, 0)
+
+
+def newer_schema(path: Path) -> None:
+    """Leaves a file of a later version."""
+    day = DayFile(path, path.stem, "run", NOW_MS, "test", StoreOptions())
+    assert day.close()
+    _alter(path, f"PRAGMA user_version = {schema.VERSION + 1}")
+
+
+def foreign_database(path: Path) -> None:
+    """Leaves a database of another program."""
+    _alter(path, "CREATE TABLE ticks (t INTEGER); INSERT INTO ticks VALUES (1)")
+
+
+def foreign_application(path: Path) -> None:
+    """Leaves an empty database that another program marked as its own."""
+    _alter(path, "PRAGMA application_id = 77")
+
+
+def text_file(path: Path) -> None:
+    """Leaves notes."""
+    path.write_text("symbol,seq,price\nHK.00700,1,388.2\n")
+
+
+def zeros(path: Path) -> None:
+    """Leaves what a file system may leave of a file after a power loss."""
+    path.write_bytes(bytes(40_960))
+
+
+def _alter(path: Path, sql: str) -> None:
+    db = apsw.Connection(str(path))
+    db.execute(sql)
+    db.close()
+
+
+@pytest.mark.parametrize(
+    ("leave", "told"),
+    [
+        (newer_schema, f"has schema {schema.VERSION + 1}"),
+        (foreign_database, "another program's database"),
+        (foreign_application, "another program's database"),
+        (text_file, "not a SQLite database"),
+        (zeros, "not a SQLite database"),
+    ],
+)
+def test_a_foreign_file_is_refused_untouched(
+    open_day: OpenDay, path: Path, leave: Callable[[Path], None], told: str
+) -> None:
+    """One error with a remedy; not a byte of it changes, and nothing appears beside it."""
+    leave(path)
+    before = contents(path.parent)
+    with pytest.raises(ForeignFileError, match=told) as caught:
+        open_day(path)
+    assert caught.value.hint
+    assert contents(path.parent) == before
+
+
+@pytest.mark.parametrize("statement", [f"PRAGMA user_version = {schema.VERSION + 1}", "PRAGMA application_id = 77"])
+def test_a_foreign_file_keeps_its_write_ahead_log(
+    open_day: OpenDay, tmp_path: Path, path: Path, statement: str
+) -> None:
+    """A newer collector was killed: refusing its file neither moves its WAL into it nor takes the WAL from readers."""
+    alive = tmp_path / "alive"
+    alive.mkdir()
+    day = open_day(alive / path.name)
+    db = apsw.Connection(str(day.path))
+    db.execute(statement)
+    for suffix in ("", "-wal", "-shm"):  # as SIGKILL would leave them
+        path.with_name(path.name + suffix).write_bytes((alive / (path.name + suffix)).read_bytes())
+    db.close()
+    files = {name: (tmp_path / name).read_bytes() for name in (path.name, f"{path.name}-wal")}
+    with pytest.raises(ForeignFileError):
+        open_day(path)
+    assert {name: (tmp_path / name).read_bytes() for name in files} == files
+    assert path.with_name(f"{path.name}-shm").exists()
+
+
+def test_what_is_no_file_is_refused(open_day: OpenDay, path: Path) -> None:
+    """A directory, a FIFO (without waiting for its other end), a missing DATA_ROOT: named, with a remedy."""
+    path.mkdir()
+    with pytest.raises(ForeignFileError, match="is a directory"):
+        open_day(path)
+    path.rmdir()
+    os.mkfifo(path)
+    with pytest.raises(ForeignFileError, match="no regular file"):
+        open_day(path)
+    with pytest.raises(StoreError, match="No such file or directory") as caught:
+        open_day(path.parent / "gone" / path.name)
+    assert "DATA_ROOT" in caught.value.hint
+
+
+def test_a_damaged_file_is_an_error_and_stays(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
+    """Flipped bytes in the schema's page raise; the file is not replaced."""
+    day = open_day(path)
+    day.write(Batch(rows=[tick("HK.00700", n) for n in range(100)]), NOW_MS)
+    assert day.close()
+    data = bytearray(path.read_bytes())
+    data[100:600] = b"\xa5" * 500
+    path.write_bytes(data)
+    with pytest.raises(apsw.CorruptError):
+        open_day(path)
+    assert path.read_bytes() == bytes(data)
+
+
+# --- migrations ---
+
+
+def test_a_failing_migration_changes_nothing(
+    open_day: OpenDay, path: Path, tick: MakeTick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A migration is one transaction: when its second statement fails, the first one never was."""
+    day = open_day(path)
+    day.write(Batch(rows=[tick("HK.00700", 1)]), NOW_MS)
+    assert day.close()
+    before = contents(path.parent)
+    broken = "ALTER TABLE ticks ADD COLUMN venue TEXT; CREATE TABLE ticks (x);"
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, broken))
+    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
+    with pytest.raises(apsw.SQLError, match="already exists"):
+        open_day(path)
+    assert contents(path.parent) == before
+
+
+def test_a_migration_keeps_the_ticks_and_marks_its_version(
+    open_day: OpenDay, path: Path, tick: MakeTick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older file is brought to the version of the program that writes it, with all that it holds."""
+    open_day(path).write(Batch(rows=[tick("HK.00700", 1)]), NOW_MS)
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "CREATE TABLE venues (name TEXT) STRICT"))
+    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
+    assert open_day(path).write(Batch(rows=[tick("HK.00700", 1)]), NOW_MS) == Written(0, 1)
+    assert query(path, "PRAGMA user_version") == [(schema.VERSION,)]
+    assert query(path, "SELECT value FROM meta WHERE key = 'schema_version'") == [(str(schema.VERSION),)]
+    assert query(path, "SELECT count(*) FROM venues") == [(0,)]
