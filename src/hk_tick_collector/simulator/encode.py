@@ -41,8 +41,9 @@ _NO_RECV_TIME: Final = bytes(8)
 # The exchange's letter for each kind of trade, as ASCII (HKEX's public trade types).
 _TYPE_SIGNS: Final = {1: " ", 2: "P", 3: "M", 4: "Y", 5: "X", 6: "D", 7: "U", 31: "*"}
 
-# What nearly every tick looks like; the others take the long way.
-_HIGH_BYTES, _TAIL_BYTES, _SHORT = 5, 24, 128
+MAX_TICK_TYPE: Final = 127  # one byte, so that what follows recvTime has a fixed length
+_TAIL_BYTES: Final = 24  # from recvTime on
+_HIGH_BYTES: Final = 5  # what precedes the counter in a sequence that begins with a second
 _LOW_BITS: Final = 28  # of a sequence: the counter, four groups of seven bits
 _LOW_END: Final = 1 << _LOW_BITS
 _GROUP_PAIRS: Final = [bytes((0x80 | pair & 0x7F, 0x80 | pair >> 7)) for pair in range(1 << 14)]
@@ -115,8 +116,7 @@ class EntryEncoder:
                 tail = tails[tick_type] = received + _kind(tick_type) + _REALTIME + moment
             size = volumes.get(volume) or self._volume(volume)
             value = prices.get(price) or self._price(price)
-            dir_ = directions[direction]
-            if len(high) == _HIGH_BYTES and tick_type < _SHORT:
+            if len(high) == _HIGH_BYTES:
                 pack, front = packers[len(size)]
                 append(
                     pack(
@@ -125,7 +125,7 @@ class EntryEncoder:
                         pairs[low & 0x3FFF],
                         pairs[low >> 14],
                         high,
-                        dir_,
+                        directions[direction],
                         value,
                         size,
                         b"\x31",
@@ -133,8 +133,9 @@ class EntryEncoder:
                         tail,
                     )
                 )
-            else:
-                rest = b"".join((head, varint(seq), dir_, value, size, b"\x31", _DOUBLE(turnover), tail))
+            else:  # a sequence of another pattern
+                parts = (head, varint(seq), directions[direction], value, size, b"\x31", _DOUBLE(turnover), tail)
+                rest = b"".join(parts)
                 append(b"\x12" + varint(len(rest)) + rest)
         return entries
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 MAX_SYMBOLS: Final = 5000
-_SYMBOL: Final = re.compile(r"HK\.\d{5}")
+_SYMBOL: Final = re.compile(r"HK\.\d{5}", re.ASCII)
 
 # The busiest names come first, as their trades do. Prices are of the right size, not of any day.
 _WELL_KNOWN: Final = (

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.opend.convert import TICK_TYPES
 
+from .encode import MAX_TICK_TYPE
 from .truth import DIRECTIONS
 
 if TYPE_CHECKING:
@@ -40,8 +42,14 @@ class Replay:
 
 
 def _made(tick: Tick, place: int) -> MadeRow:
-    tick_type = _TYPE_NUMBERS.get(tick.tick_type)
-    if tick_type is None:
-        tick_type = int(tick.tick_type.removeprefix("TYPE_"))
     direction = _DIRECTION_NUMBERS[tick.direction]
-    return place, tick.seq, tick.ts_ms, tick.price, tick.volume, tick.turnover, direction, tick_type
+    return place, tick.seq, tick.ts_ms, tick.price, tick.volume, tick.turnover, direction, _type_number(tick)
+
+
+def _type_number(tick: Tick) -> int:
+    number = _TYPE_NUMBERS.get(tick.tick_type)
+    if number is None:
+        number = int(tick.tick_type.removeprefix("TYPE_"))
+        if not 0 <= number <= MAX_TICK_TYPE:
+            raise CollectorError(f"a tick of {tick.symbol} has type {number}, which cannot be replayed")
+    return number

@@ -110,7 +110,7 @@ class Simulator:
         assert self._server is not None
         assert self._play is not None
         self._play.cancel()
-        await asyncio.wait([self._play])
+        await asyncio.gather(self._play, return_exceptions=True)  # `finished` tells what went wrong
         self._server.close()
         for session in list(self.sessions.values()):
             session.close()

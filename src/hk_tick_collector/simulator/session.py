@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from typing import TYPE_CHECKING, Final, cast
 
 from google.protobuf.message import DecodeError
@@ -83,7 +84,7 @@ class Session(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is over, whoever ended it."""
         if self._sessions.pop(self.client.conn_id, None):
-            self._desk.account.leave(self.client.conn_id, asyncio.get_running_loop().time())
+            self._desk.account.leave(self.client.conn_id, time.monotonic())
             log.info("client_disconnected", conn_id=self.client.conn_id, pushes=self.pushes, reason=exc or "closed")
         self.client.pushed.clear()
         self._transport = None

@@ -1,0 +1,174 @@
+"""`hk-tick-collector simulate` as an operator meets it: signals, files, replay, and one line for what cannot work."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hk_tick_collector.opend import messages
+from hk_tick_collector.simulator.truth import read_truth
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from hk_tick_collector.model import TickRow
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_at_once_with_the_truth_whole(
+    start_simulate: Callable[..., Any], workdir: Path, number: signal.Signals
+) -> None:
+    """Exit 0, a last line with the totals, and as many lines in the truth file."""
+    simulate = start_simulate("--rate", "5000", "--truth", "truth")
+    while (workdir / "truth").stat().st_size == 0:
+        assert simulate.process.poll() is None
+    assert simulate.stop(number) == 0
+    ticks = int(re.findall(r"simulator_stopped ticks=(\d+) pushes=0$", simulate.log, re.MULTILINE)[0])
+    assert len(list(read_truth(workdir / "truth"))) == ticks > 0
+
+
+def test_it_goes_on_serving_when_all_ticks_are_made(start_simulate: Callable[..., Any], tools: Any) -> None:
+    """After --total a client may still connect and pull."""
+    simulate = start_simulate("--symbols", "HK.00700", "--rate", "10000", "--total", "200")
+    simulate.wait_for("simulator_market_ended ticks=200")
+
+    async def main() -> None:
+        async with tools.peer_of(simulate.port) as peer:
+            await peer.subscribe("HK.00700")
+            assert len(await peer.tickers("HK.00700")) == 200
+
+    tools.run(main())
+    assert simulate.stop() == 0
+
+
+def test_equal_arguments_make_equal_truth_files(start_simulate: Callable[..., Any], workdir: Path) -> None:
+    """Seed, day and time decide every byte, however the process is scheduled."""
+    arguments = ("--day", "20261120", "--at", "15:59", "--speed", "30", "--rate", "2000", "--seconds", "1")
+    for name in ("one", "two"):
+        simulate = start_simulate(*arguments, "--truth", name)
+        simulate.wait_for("simulator_market_ended")
+        assert simulate.stop() == 0
+    assert (workdir / "one").read_bytes() == (workdir / "two").read_bytes() != b""
+
+
+def test_symbols_come_from_a_file_and_go_to_one(start_simulate: Callable[..., Any], workdir: Path) -> None:
+    """@FILE skips comments; --write-symbols tells a collector what there is."""
+    (workdir / "in.txt").write_text("# mine\nHK.00981\n\nHK.00700\n")
+    simulate = start_simulate("--symbols", "@in.txt", "--write-symbols", "out.txt")
+    assert (workdir / "out.txt").read_text() == "HK.00981\nHK.00700\n"
+    assert simulate.stop() == 0
+
+
+def test_a_recorded_day_is_replayed_field_by_field(
+    start_simulate: Callable[..., Any],
+    make_day: Callable[..., Any],
+    tick: Callable[..., TickRow],
+    workdir: Path,
+    tools: Any,
+) -> None:
+    """Sequences, times, prices, directions and types as recorded, unknown types and strange sequences included."""
+    start_ms = 1_795_138_200_000
+    rows = [tick("HK.00700", (start_ms // 1000 + i // 50) << 32 | i + 1, start_ms + 20 * i) for i in range(150)]
+    rows += [
+        ("HK.00981", 12 + i, start_ms + 30 * i, 72.55, 1 + i, 72.55 * (1 + i), "SELL", f"TYPE_{i + 40}", "cache", 1)
+        for i in range(50)
+    ]
+    day = make_day()
+    day.add(rows)
+    simulate = start_simulate("--replay", str(day.path), "--speed", "5", "--wait", "--truth", "truth")
+
+    async def main() -> dict[tuple[str, int], Any]:
+        async with tools.peer_of(simulate.port) as peer:
+            await peer.subscribe("HK.00700", "HK.00981")
+            pushes = [await peer.next_push() for _ in range(200)]
+            return {
+                (messages.symbol_of(push.s2c.security), ticker.sequence): ticker
+                for push in pushes
+                for ticker in push.s2c.tickerList
+            }
+
+    got = tools.run(main())
+    assert simulate.stop() == 0
+    assert sorted(read_truth(workdir / "truth")) == sorted(row[:8] for row in rows)
+    for symbol, seq, ts_ms, price, volume, turnover, direction, tick_type, _, _ in rows:
+        ticker = got.pop((symbol, seq))
+        assert round(ticker.timestamp * 1000) == ts_ms
+        assert (ticker.price, ticker.volume, ticker.turnover) == (price, volume, turnover)
+        assert ticker.dir == {"BUY": 1, "SELL": 2}[direction]
+        assert ticker.type == (1 if tick_type == "AUTO_MATCH" else int(tick_type.removeprefix("TYPE_")))
+    assert not got
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--symbols", "HK.700"], "'HK.700'"),
+        (["--symbols", "0"], "0 symbols"),
+        (["--symbols", "6000"], "6000 symbols"),
+        (["--symbols", "HK.00700,US.AAPL"], "'US.AAPL' is not a Hong Kong symbol"),
+        (["--symbols", ""], "no symbol"),
+        (["--symbols", "@missing.txt"], "missing.txt cannot be read"),
+        (["--day", "20261399"], "--day is '20261399'"),
+        (["--at", "25:00"], "--at is '25:00'"),
+        (["--day", "20261120", "--speed", "0"], "speed is 0"),
+        (["--day", "20261120", "--speed", "nan"], "speed is nan"),
+        (["--speed", "10"], "a speed needs a simulated clock"),
+        (["--rate", "-1"], "rate is -1"),
+        (["--port", "70000"], "port is 70000"),
+        (["--host", "203.0.113.1"], "cannot listen on 203.0.113.1"),
+        (["--truth", "missing/truth"], "the truth file missing/truth cannot be written"),
+        (["--rsa-key", "missing.pem"], "missing.pem cannot be read"),
+        (["--rsa-key", ".env"], "the RSA key"),
+        (["--total", "0"], "total is 0"),
+        (["--ticks-per-push", "0"], "ticks per push is 0"),
+        (["--replay", "missing.db"], "missing.db"),
+        (["--replay", "notes.txt"], "notes.txt"),
+    ],
+)
+def test_what_cannot_work_is_one_line(
+    cli: Callable[..., subprocess.CompletedProcess[str]], workdir: Path, arguments: list[str], words: str
+) -> None:
+    """A cause and a remedy, exit 2 (1 for a day file that cannot be read), no traceback, nothing on stdout."""
+    (workdir / "notes.txt").write_text("no day file\n" * 100)
+    done = cli("simulate", *(["--port", "0"] if "--port" not in arguments else []), *arguments)
+    assert done.returncode == (1 if "--replay" in arguments else 2), done.stderr
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert words in done.stderr
+
+
+def test_a_taken_port_is_named(cli: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    """The line says what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = cli("simulate", "--port", str(port))
+    assert done.returncode == 2
+    assert f"127.0.0.1:{port} is taken: stop what listens there" in done.stderr
+
+
+def test_no_tick_is_sent_that_the_truth_lacks(start_simulate: Callable[..., Any], workdir: Path, tools: Any) -> None:
+    """Killed in the middle of pushing, the truth file holds every tick that a client received."""
+    simulate = start_simulate("--symbols", "HK.00700", "--rate", "20000", "--truth", "truth")
+
+    async def main() -> list[int]:
+        seqs: list[int] = []
+        async with tools.peer_of(simulate.port) as peer:
+            await peer.subscribe("HK.00700")
+            try:
+                while True:
+                    seqs += [ticker.sequence for ticker in (await peer.next_push()).s2c.tickerList]
+                    if len(seqs) == 3_000:
+                        simulate.process.kill()
+            except ConnectionError:
+                return seqs
+
+    received = tools.run(main())
+    truth = {tick.seq for tick in read_truth(workdir / "truth")}
+    assert len(received) >= 3_000
+    assert set(received) <= truth
