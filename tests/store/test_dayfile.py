@@ -122,7 +122,7 @@ def test_a_wrong_value_stores_nothing_of_its_batch(
     """NOT NULL and STRICT hold for every column: an error, never a silent "duplicate"; the batch leaves no trace."""
     day = open_day(path)
     bad = list(tick("HK.00700", 2))
-    bad[schema.TICK_COLUMNS.index(column)] = wrong  # type: ignore[call-overload]
+    bad[schema.TICK_COLUMNS.index(column)] = wrong
     before = day.ledger
     with pytest.raises((apsw.ConstraintError, TypeError)):
         day.write(Batch(rows=[tick("HK.00001", 1), tuple(bad), tick("HK.09988", 3)]), NOW_MS)  # type: ignore[list-item]
