@@ -367,6 +367,38 @@ def test_the_129th_connection_is_turned_away(tools: Any) -> None:
     tools.run(main())
 
 
+def test_an_encrypting_opend_turns_away_who_does_not_encrypt(tools: Any, rsa_key: Path) -> None:
+    """A plain InitConnect to an OpenD with a key ends the connection."""
+
+    async def main() -> None:
+        async with tools.simulating({"rsa_pem": rsa_key.read_bytes()}, rate=0) as simulator:
+            reader, writer = await asyncio.open_connection("127.0.0.1", simulator.port)
+            plain = messages.init_connect("test", -1).SerializeToString()
+            writer.write(encode_frame(messages.INIT_CONNECT, 1, plain))
+            assert not await until_closed(reader)
+            writer.close()
+
+    tools.run(main())
+
+
+def test_waiting_ends_when_everything_that_can_be_is_subscribed(tools: Any) -> None:
+    """Not with the first batch; refused symbols are not waited for."""
+
+    async def main() -> None:
+        gateway = {"refused": frozenset({"HK.09988"})}
+        async with (
+            tools.simulating(gateway, rate=1_000, wait=True) as simulator,
+            tools.peer_of(simulator.port) as peer,
+        ):
+            await peer.subscribe("HK.00700")
+            await peer.ask(messages.KEEP_ALIVE, messages.keep_alive(1))
+            assert simulator.ticks == 0
+            await peer.subscribe("HK.00981")
+            assert await peer.next_push()
+
+    tools.run(main())
+
+
 def test_a_taken_port_says_what_to_do(tools: Any) -> None:
     """One line with the cause and the remedy."""
 

@@ -127,6 +127,7 @@ def test_a_recorded_day_is_replayed_field_by_field(
         (["--rsa-key", ".env"], "the RSA key"),
         (["--total", "0"], "total is 0"),
         (["--ticks-per-push", "0"], "ticks per push is 0"),
+        (["--day", "20261120", "--replay", "notes.txt"], "a day of its own"),
         (["--replay", "missing.db"], "missing.db"),
         (["--replay", "notes.txt"], "notes.txt"),
     ],
@@ -137,7 +138,7 @@ def test_what_cannot_work_is_one_line(
     """A cause and a remedy, exit 2 (1 for a day file that cannot be read), no traceback, nothing on stdout."""
     (workdir / "notes.txt").write_text("no day file\n" * 100)
     done = cli("simulate", *(["--port", "0"] if "--port" not in arguments else []), *arguments)
-    assert done.returncode == (1 if "--replay" in arguments else 2), done.stderr
+    assert done.returncode == (1 if arguments[0] == "--replay" else 2), done.stderr
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert words in done.stderr

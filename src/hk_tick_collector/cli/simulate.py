@@ -71,6 +71,8 @@ def simulate(  # noqa: PLR0917 - typer makes an option of each
         if replay is None:
             names, start_ms = _symbols(symbols), _start_ms(day, at)
         else:
+            if day:
+                raise UsageError("a recording has a day of its own", hint="leave out --day, or --replay")
             names, recorded, start_ms = _recording(stack, replay, at)
         plan = Plan(
             symbols=names,

@@ -62,7 +62,7 @@ def _trades() -> list[tuple[int, int, int, int]]:
 
 
 def _sizes() -> list[int]:
-    """4,096 equally likely sizes in board lots: half are one lot, one in a thousand is several hundred."""
+    """4,096 equally likely sizes in board lots: four in five are one lot, one in a thousand a few hundred."""
     return [max(1, min(2000, int(0.5 * (4096 / (rank + 0.5)) ** 0.9))) for rank in range(4096)]
 
 

@@ -32,7 +32,7 @@ class Plan:
     recorded: Iterable[Tick] | None = None  # these ticks instead of made ones, in the order of their time
     total: int | None = None  # make so many ticks, then only serve
     seconds: float | None = None  # make ticks for so long in wall time, then only serve
-    wait: bool = False  # begin once one client is subscribed to every symbol
+    wait: bool = False  # begin once one client is subscribed to every symbol that is not refused
     truth: Path | None = None
 
     def __post_init__(self) -> None:

@@ -61,6 +61,7 @@ class Simulator:
         self.sessions: dict[int, Session] = {}
         self._conn_ids = itertools.count(_FIRST_CONN_ID)
         self._server: asyncio.Server | None = None
+        self._needed = [place for symbol, place in places.items() if symbol not in gateway.refused]
         self._subscribed = asyncio.Event()
         self._started = asyncio.Event()
         self._play: asyncio.Task[None] | None = None
@@ -140,7 +141,7 @@ class Simulator:
         )
 
     def _note_subscribed(self, session: Session) -> None:
-        if len(session.client.pushed) == len(self._plan.symbols):
+        if session.client.pushed.issuperset(self._needed):
             self._subscribed.set()
 
     async def _make_ticks(self) -> None:

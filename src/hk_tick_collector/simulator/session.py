@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 from google.protobuf.message import DecodeError
 
 from hk_tick_collector import log
-from hk_tick_collector.errors import ProtocolError
+from hk_tick_collector.errors import CryptoError, ProtocolError
 from hk_tick_collector.opend import messages
 from hk_tick_collector.opend import opend_pb2 as pb
 from hk_tick_collector.opend.crypto import ENC_ALGO_AES_CBC, ENC_ALGO_NONE, AesCipher
@@ -175,5 +175,8 @@ class Session(asyncio.Protocol):
 
     def _decrypt(self, proto_id: int, body: bytes) -> bytes:
         if proto_id == messages.INIT_CONNECT and self._rsa is not None:
-            return self._rsa.decrypt(body)
+            try:
+                return self._rsa.decrypt(body)
+            except CryptoError:
+                raise ProtocolError("its InitConnect is not encrypted with the RSA key of this OpenD") from None
         return self._cipher.decrypt(body) if self._cipher else body
