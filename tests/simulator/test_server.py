@@ -369,9 +369,10 @@ def test_the_129th_connection_is_turned_away(tools: Any) -> None:
 
 def test_an_encrypting_opend_turns_away_who_does_not_encrypt(tools: Any, rsa_key: Path) -> None:
     """A plain InitConnect to an OpenD with a key ends the connection."""
+    pem = rsa_key.read_bytes()
 
     async def main() -> None:
-        async with tools.simulating({"rsa_pem": rsa_key.read_bytes()}, rate=0) as simulator:
+        async with tools.simulating({"rsa_pem": pem}, rate=0) as simulator:
             reader, writer = await asyncio.open_connection("127.0.0.1", simulator.port)
             plain = messages.init_connect("test", -1).SerializeToString()
             writer.write(encode_frame(messages.INIT_CONNECT, 1, plain))
