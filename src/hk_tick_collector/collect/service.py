@@ -126,7 +126,7 @@ async def _serve(options: ServiceOptions) -> int:
         received=stats.received,
         stored=stats.stored,
         duplicate=stats.duplicate,
-        rejected=stats.rejected,
+        rejected=stats.rejected + stats.sealed_day,
         dropped=stats.dropped,
     )
     return 1 if failed or left else 0

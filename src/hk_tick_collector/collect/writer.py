@@ -153,7 +153,7 @@ class Writer:
         for day, of_day in _by_day(rows).items():
             if not self._commit(day, of_day):
                 return
-        if not rows and self._files and self._has_unfiled() and not self._commit(max(self._files), []):
+        if self._files and self._has_unfiled() and not self._commit(max(self._files), []):
             return
         self._queue.done()
 

@@ -1,0 +1,200 @@
+"""For the tests of the running parts: a journal that can be waited for, a disk that fails on request, a writer."""
+
+from __future__ import annotations
+
+import io
+import shlex
+import threading
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import apsw
+import pytest
+
+from hk_tick_collector import log
+from hk_tick_collector.collect.queue import Chunk, TickQueue
+from hk_tick_collector.collect.writer import Writer, WriterOptions
+from hk_tick_collector.model import Stats
+from hk_tick_collector.store.dayfile import StoreOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from hk_tick_collector.model import TickRow
+
+CAP_S = 30.0
+NOW_MS = 1_795_140_000_000  # 2026-11-20 10:00 in Hong Kong
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    """Returns once `condition()` holds; fails with `what` when that takes more than the cap."""
+    deadline_s = time.monotonic() + CAP_S
+    while not condition():
+        assert time.monotonic() < deadline_s, f"not within {CAP_S:.0f} s: {what}"
+        time.sleep(0.005)
+
+
+class Event(NamedTuple):
+    """One line of the log, taken apart."""
+
+    level: str
+    name: str
+    fields: dict[str, str]
+
+
+class Journal(io.StringIO):
+    """The log of a test, as an operator would grep it."""
+
+    def events(self, name: str = "") -> list[Event]:
+        """The lines so far, of one event or of all."""
+        found = []
+        for line in self.getvalue().splitlines():
+            if not line.startswith("2"):
+                continue  # of a traceback
+            _, level, event, *rest = shlex.split(line)
+            if name in ("", event):
+                found.append(Event(level, event, dict(part.split("=", 1) for part in rest)))
+        return found
+
+    def wait_for(self, name: str) -> Event:
+        """The first line of an event, which may still have to come."""
+        wait_until(lambda: self.events(name), f"a line {name} in\n{self.getvalue()}")
+        return self.events(name)[0]
+
+
+@pytest.fixture
+def journal() -> Iterator[Journal]:
+    """Every event from now on."""
+    stream = Journal()
+    log.configure("DEBUG", stream)
+    yield stream
+    log.configure("INFO")
+
+
+class Disk(apsw.VFS):
+    """A disk that fails on request. `error` is raised by every `operation` (`write`, `sync`, `open`) while set.
+
+    A sync fails behind the real one: the bytes are safe, and the error hides it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.operation = ""
+        self.error: Callable[[], Exception] | None = None
+        self.met = 0
+        self.blocked = threading.Event()  # set while somebody waits in vain
+        self._free = threading.Event()
+        self._free.set()
+        super().__init__(name, base="")
+
+    def fail(self, operation: str, error: Callable[[], Exception]) -> None:
+        """From now on `operation` fails."""
+        self.operation, self.error, self.met = operation, error, 0
+
+    def heal(self) -> None:
+        """Everything works again."""
+        self.error = None
+        self._free.set()
+
+    def block(self) -> None:
+        """Writes wait until the disk is healed."""
+        self._free.clear()
+
+    def meet(self, operation: str) -> None:
+        """What a file does to the disk passes here."""
+        if operation == "write" and not self._free.is_set():
+            self.blocked.set()
+            self._free.wait()
+        if self.error is not None and operation == self.operation:
+            self.met += 1
+            raise self.error()
+
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - APSW's
+        """Opens a file of this disk."""
+        self.meet("open")
+        return DiskFile(self, name, flags)
+
+
+class DiskFile(apsw.VFSFile):
+    """A file on such a disk."""
+
+    def __init__(self, disk: Disk, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
+        self._disk = disk
+        super().__init__("", name, flags)
+
+    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
+        """Writes, or fails."""
+        self._disk.meet("write")
+        super().xWrite(data, offset)
+
+    def xSync(self, flags: int) -> None:  # noqa: N802
+        """Syncs, and then may say that it did not."""
+        super().xSync(flags)
+        self._disk.meet("sync")
+
+
+@pytest.fixture
+def disk() -> Iterator[Disk]:
+    """A disk that works until it is told otherwise."""
+    disk = Disk("faulty")
+    yield disk
+    disk.heal()
+    disk.unregister()
+
+
+class Rig:
+    """A writer with its queue, on a directory of its own."""
+
+    def __init__(
+        self, data_root: Path, vfs: str | None, max_queue_rows: int, batch_rows: int, max_wait_ms: int
+    ) -> None:
+        self.data_root = data_root
+        self.stats = Stats()
+        self.queue = TickQueue(max_queue_rows)
+        self.now_ms = NOW_MS
+        store = StoreOptions(busy_timeout_ms=10, vfs=vfs)
+        options = WriterOptions(data_root, "run", "test", batch_rows, max_wait_ms, store)
+        self.writer = Writer(self.queue, self.stats, options, lambda: self.now_ms)
+
+    def put(self, rows: list[TickRow]) -> None:
+        """As the intake does."""
+        self.stats.received += len(rows)
+        self.queue.put(Chunk(rows=rows))
+
+    def wait_stored(self, rows: int) -> None:
+        """Returns when so many rows are committed, duplicates counted."""
+        wait_until(lambda: self.stats.stored + self.stats.duplicate == rows, f"{rows} rows: {self.stats}")
+
+    def query(self, day: str, sql: str) -> list[tuple[object, ...]]:
+        """What a reader of a day file sees."""
+        db = apsw.Connection(str(self.data_root / f"{day}.db"), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            return list(db.execute(sql))
+        finally:
+            db.close()
+
+
+class MakeRig:
+    """Makes rigs, and ends them with the test."""
+
+    def __init__(self, data_root: Path) -> None:
+        self._data_root = data_root
+        self.made: list[Rig] = []
+
+    def __call__(
+        self, *, vfs: str | None = None, max_queue_rows: int = 100_000, batch_rows: int = 12_000, max_wait_ms: int = 20
+    ) -> Rig:
+        """A writer that has not been started."""
+        self.made.append(Rig(self._data_root, vfs, max_queue_rows, batch_rows, max_wait_ms))
+        return self.made[-1]
+
+
+@pytest.fixture
+def make_rig(tmp_path: Path, journal: Journal) -> Iterator[MakeRig]:  # what writers log stays in the test
+    """Writers on the test's directory; the clock stands at 10:00 of a trading day."""
+    rigs = MakeRig(tmp_path)
+    yield rigs
+    for rig in rigs.made:
+        if rig.writer.alive:
+            rig.writer.stop(CAP_S)
