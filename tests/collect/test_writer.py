@@ -233,6 +233,31 @@ def test_a_foreign_lock_is_waited_for(make_rig: MakeRig, tick: MakeTick, journal
     assert rig.query(DAY, COUNT) == [(1000,)]
 
 
+def test_a_query_on_the_file_of_a_stopped_day_does_not_fail_the_start(
+    make_rig: MakeRig, tick: MakeTick, journal: Journal
+) -> None:
+    """Between a stop and a start the file is plain, and a reader in a query keeps it from becoming a WAL database:
+    that is waited for, like any other lock.
+    """
+    first = make_rig()
+    first.put(hundred(tick))
+    first.writer.start()
+    stop(first)
+    reader = apsw.Connection(str(first.data_root / f"{DAY}.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    rows = reader.execute("SELECT * FROM ticks")
+    next(rows)
+    rig = make_rig()
+    rig.writer.prepare(market.parse_day(DAY))
+    rig.put(hundred(tick, 100))
+    rig.writer.start()
+    journal.wait_for("sqlite_busy_backoff")
+    assert len(list(rows)) == 99
+    reader.close()
+    rig.wait_stored(100)
+    stop(rig)
+    assert rig.query(DAY, COUNT) == [(200,)]
+
+
 def test_a_reader_that_holds_the_wal_stops_nothing(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
     """With a reader in a long query every tick is committed all the same, and its own view does not change."""
     rig = make_rig()

@@ -95,6 +95,8 @@ class Writer:
             raise
         except DISK_ERRORS as error:
             cause, _ = diagnose(error)
+            if cause == "busy":
+                return  # a lock passes: the thread waits for it, and says so
             raise StoreError(f"cannot write {market.day_name(day)}.db ({cause}): {error}") from error
 
     def start(self) -> None:
