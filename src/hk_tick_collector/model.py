@@ -37,7 +37,7 @@ class Rejected(NamedTuple):
 
     symbol: str
     seq: int
-    cause: str  # bad_time, non_finite, out_of_range, sealed_day
+    cause: str  # incomplete, bad_time, non_finite, out_of_range
     detail: str  # the whole tick, for the log
     recv_ts_ms: int
 
@@ -79,9 +79,10 @@ class Stats:
     # the writer (its thread)
     stored: int = 0
     duplicate: int = 0
+    gaps_open: int = 0  # of the newest day, as its file says
+    gaps_missing: int = 0
     sealed_day: int = 0  # rejected by the writer: their day is finished
     commits: int = 0
-    batches_rows: int = 0
     last_commit_ms: int | None = None
     writer_alive_ms: int | None = None
     newest_ts_ms: int | None = None
@@ -90,3 +91,30 @@ class Stats:
     writer_trouble: str = ""  # the named cause the writer waits for: busy, disk_full, read_only, io_error, ...
     writer_detail: str = ""
     writer_trouble_since_ms: int | None = None
+
+
+GAP_OPEN = "open"
+GAP_HEALED = "healed"
+
+
+class Gap(NamedTuple):
+    """One contiguous hole: a row of `gaps`. The ticks it misses lie between its bounds, bounds included."""
+
+    symbol: str
+    from_seq: int | None
+    to_seq: int | None
+    from_ts_ms: int | None
+    to_ts_ms: int | None
+    missing: int | None  # ticks still not stored; None where unknown
+    cause: str
+    status: str  # open, healed
+    opened_ms: int
+    closed_ms: int | None
+    id: int
+
+
+class GapChange(NamedTuple):
+    """A row of `gaps` as it is to be, written in the transaction of the ticks that changed it."""
+
+    day: int  # number of the Hong Kong day whose file it belongs to
+    gap: Gap

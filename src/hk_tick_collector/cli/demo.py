@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from hk_tick_collector.config import environment_without_settings
 from hk_tick_collector.errors import CollectorError, UsageError
 from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, read_status
 from hk_tick_collector.store.query import DayReader, path_of
@@ -85,11 +86,10 @@ def _process(
 
     In a session of its own, so that Ctrl-C in the terminal reaches this process alone and the end has an order.
     """
-    environment = {name: value for name, value in os.environ.items() if not _is_setting(name)}
     with log_file.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-m", "hk_tick_collector", verb, *arguments],
-            env={**environment, **settings},
+            env={**environment_without_settings(), **settings},  # the demo shows the defaults
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -99,13 +99,6 @@ def _process(
         yield process
     finally:
         _end(process)
-
-
-def _is_setting(name: str) -> bool:
-    """The demo shows the defaults: settings of the caller's environment, a real OpenD's port say, stay out."""
-    from hk_tick_collector.config import DEFINITIONS
-
-    return name in {setting.name for setting in DEFINITIONS}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -1,8 +1,15 @@
 """The running service, in the order of the data's way.
 
-feed.py     OpenD's socket: connect, subscribe, stay alive, come back
-intake.py   counts every tick, hands it to the queue
-queue.py    rows between the network and the disk, bounded
-writer.py   the thread that commits them to day files
-service.py  puts the parts together: start, health, stop
+feed.py           OpenD's socket: connect, subscribe, stay alive, come back
+subscriptions.py  batches, and what a refusal costs
+intake.py         counts every tick, hands it to the queue
+holes.py          sees every tick, tells what is missing; pure
+resume.py         where a day stands when its first tick is seen
+queue.py          rows between the network and the disk, bounded
+writer.py         the thread that commits them to day files
+
+healer.py         plans whom to ask for what is missing; pure
+doctor.py         asks, and looks after quiet symbols
+gaps.py           what is told of holes
+service.py        puts the parts together: start, health, stop
 """

@@ -27,11 +27,14 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import Stats
     from hk_tick_collector.opend.crypto import RsaCipher
 
+    from .doctor import Doctor
     from .intake import Intake
 
 _CONNECT_TIMEOUT_S: Final = 5.0
 _STATE_EVERY_S: Final = 3.0  # how often OpenD is asked for its state: TCP may be up while its data is not
-_REFUSED_EVERY_S: Final = 60.0  # quota stays used for about a minute after a connection closes: refusals may pass
+# How often subscriptions are compared with OpenD's own list, and refused ones asked for again: quota stays used for
+# about a minute after a connection closes.
+_RESUBSCRIBE_EVERY_S: Final = 60.0
 _LOG_EVERY_S: Final = 30.0
 _CALENDAR_DAYS: Final = 14
 
@@ -92,6 +95,15 @@ class Wire(asyncio.Protocol):
         reply = await self._ask(proto_id, message)
         assert isinstance(reply, protocol.Replied)
         return reply.body
+
+    async def pull(self, symbol: str, rows: int) -> list[int]:
+        """Asks for a symbol's latest ticks, which go the way of all ticks; returns their sequences.
+
+        OpenDError when OpenD refuses, does not answer in time or the connection ends.
+        """
+        ticks = await self._ask(messages.GET_TICKER, messages.get_ticker(symbol, rows))
+        assert isinstance(ticks, protocol.Ticks)
+        return [row[1] for row in ticks.rows] + [tick.seq for tick in ticks.rejected]
 
     def close(self, error: CollectorError) -> None:
         """Ends the connection from our side."""
@@ -185,11 +197,12 @@ class Feed:
     said of the coming days: date → whole, morning, afternoon; empty until it was asked.
     """
 
-    def __init__(self, options: FeedOptions, intake: Intake, stats: Stats) -> None:
+    def __init__(self, options: FeedOptions, intake: Intake, doctor: Doctor, stats: Stats) -> None:
         self.subscribed = asyncio.Event()
         self.calendar: dict[str, str] = {}
         self._options = options
         self._intake = intake
+        self._doctor = doctor
         self._stats = stats
         self._random = random.Random()  # noqa: S311 - jitter
         self._failures = log.Repeated(_LOG_EVERY_S)
@@ -224,15 +237,15 @@ class Feed:
         except OSError as error:
             return OpenDError(f"no TCP connection to {options.host}:{options.port} ({_words(error)})")
         session = asyncio.create_task(self._session(wire))
+        healing = asyncio.create_task(self._doctor.run(wire, self.subscribed))
         try:
-            await asyncio.wait((session, wire.closed), return_when=asyncio.FIRST_COMPLETED)
-            if session.done():
-                return session.result()
-            return wire.closed.result()
+            done, _ = await asyncio.wait((session, healing, wire.closed), return_when=asyncio.FIRST_COMPLETED)
+            return next(iter(done)).result()
         finally:
             wire.close(OpenDError("the service stops"))
             session.cancel()
-            await asyncio.gather(session, return_exceptions=True)
+            healing.cancel()
+            await asyncio.gather(session, healing, return_exceptions=True)
             self.subscribed.clear()
             self._stats.skipped_messages += core.skipped
 
@@ -246,16 +259,29 @@ class Feed:
                 await asyncio.sleep(_STATE_EVERY_S)
                 await self._ask_state(wire)
             await self._subscribe(wire, self._options.symbols)
+            self._doctor.look_at(self._options.symbols)
             await self._ask_calendar(wire)
-            retry_s = time.monotonic() + _REFUSED_EVERY_S
+            retry_s = time.monotonic() + _RESUBSCRIBE_EVERY_S
             while True:
                 await asyncio.sleep(_STATE_EVERY_S)
                 await self._ask_state(wire)
-                if self._stats.refused and time.monotonic() >= retry_s:
-                    retry_s = time.monotonic() + _REFUSED_EVERY_S
-                    await self._subscribe(wire, tuple(self._stats.refused))
+                if time.monotonic() >= retry_s:
+                    retry_s = time.monotonic() + _RESUBSCRIBE_EVERY_S
+                    await self._mend_subscriptions(wire)
         except CollectorError as error:
             return error
+
+    async def _mend_subscriptions(self, wire: Wire) -> None:
+        """Subscribes to what is wanted and, by OpenD's own word, not subscribed."""
+        stats = self._stats
+        info = messages.read_sub_info(await wire.request(messages.GET_SUB_INFO, messages.get_sub_info()))
+        missing = [symbol for symbol in self._options.symbols if symbol not in info.symbols]
+        lost = [symbol for symbol in missing if symbol not in stats.refused]
+        if lost:
+            log.error("subscriptions_lost", count=len(lost), symbols=",".join(lost[:20]))
+        if missing:
+            await self._subscribe(wire, tuple(missing))
+            self._doctor.look_at([symbol for symbol in missing if symbol not in stats.refused])
 
     async def _subscribe(self, wire: Wire, symbols: tuple[str, ...]) -> None:
         stats = self._stats
@@ -294,8 +320,11 @@ class Feed:
         stats.opend_time_ms = state.server_time_s * 1000
         # OpenD tells whole seconds: the middle of that second is the best guess, and half a second the error.
         stats.drift_s = ((before_ms + after_ms) / 2 - stats.opend_time_ms - 500) / 1000
-        if self._can_serve():
-            stats.trouble = {kind: words for kind, words in stats.trouble.items() if kind.startswith("quote_right")}
+        if self._can_serve() and stats.trouble:
+            kept = {kind: words for kind, words in stats.trouble.items() if kind.startswith("quote_right")}
+            if kept != stats.trouble:
+                stats.trouble = kept
+                self._doctor.look_at(self._options.symbols)
 
     def _can_serve(self) -> bool:
         return self._stats.quote_logged_in and self._stats.program == "ready"
@@ -342,15 +371,19 @@ class Feed:
             hint = {"hint": error.hint} if error.hint else {}
             log.warning("futu_disconnected", reason=reason, repeats=held_back or 0, **hint)
         self._last_failure = reason
+        if was_up:
+            self._doctor.interrupt("disconnected")
 
     def _note_notice(self, notice: messages.Notice) -> None:
         stats = self._stats
         if notice.healthy:
             log.info("opend_notice", kind=notice.kind, detail=notice.detail)
-            if notice.kind in ("quote_link_up", "program_ready"):
+            if stats.trouble and notice.kind in ("quote_link_up", "program_ready"):
                 stats.trouble.clear()
+                self._doctor.look_at(self._options.symbols)
             return
         stats.trouble[notice.kind] = notice.detail
+        self._doctor.interrupt(notice.kind)
         log.error("opend_notice", kind=notice.kind, detail=notice.detail)
 
 

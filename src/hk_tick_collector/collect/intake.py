@@ -1,7 +1,8 @@
 """The intake: every tick that reached the socket passes here, and is counted here.
 
-Enters: Ticks events of the protocol core. Leaves: chunks in the queue. What finds no place there is dropped, with an
-exact count in the ledger; nothing waits, because the loop that calls this also reads the socket.
+Enters: Ticks events of the protocol core. Leaves: chunks in the queue, each with the rows of `gaps` that its ticks open
+and fill. What finds no place is dropped, with an exact count in the ledger and as a hole; nothing waits, because the
+loop that calls this also reads the socket.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import Stats
     from hk_tick_collector.opend.protocol import Ticks
 
+    from .holes import Holes
     from .queue import TickQueue
 
 _LOG_EVERY_S: Final = 10.0
@@ -27,8 +29,9 @@ _LOG_EVERY_S: Final = 10.0
 class Intake:
     """Counts what is received and passes it on. `now_s` is a monotonic clock in seconds."""
 
-    def __init__(self, queue: TickQueue, stats: Stats, now_s: Callable[[], float]) -> None:
+    def __init__(self, queue: TickQueue, holes: Holes, stats: Stats, now_s: Callable[[], float]) -> None:
         self._queue = queue
+        self._holes = holes
         self._stats = stats
         self._now_s = now_s
         self._rejects = log.Repeated(_LOG_EVERY_S)
@@ -37,34 +40,49 @@ class Intake:
 
     def ticks(self, event: Ticks, recv_ts_ms: int) -> None:
         """Takes what one reading of the socket brought."""
-        stats = self._stats
-        rows, rejected = event.rows, event.rejected
+        stats, rows, rejected = self._stats, event.rows, event.rejected
         if not rows and not rejected:
             return
         stats.received += len(rows) + len(rejected)
         stats.last_tick_ms = recv_ts_ms
+        dropped = 0
+        if self._queue.has_room(len(rows)):
+            self._holes.see(rows)
+        else:
+            self._holes.lose(rows)
+            dropped, rows = len(rows), []
+            self._note_drop(dropped)
         if rejected:
-            stats.rejected += len(rejected)
-            held_back = self._rejects.allow(self._now_s())
-            if held_back is not None:
-                first = rejected[0]
-                log.warning(
-                    "tick_rejected",
-                    cause=first.cause,
-                    symbol=first.symbol,
-                    seq=first.seq,
-                    rejected_total=stats.rejected,
-                    tick=first.detail,
-                )
-        if not self._queue.put(Chunk(rows=rows, rejected=rejected)):
-            self._queue.put(Chunk(rejected=rejected, dropped=len(rows)))
-            self._drop(len(rows))
+            self._holes.reject(rejected)
+            self._note_rejects(event)
+        gaps = self._holes.take_changes()
+        self._queue.put(Chunk(rows=rows, rejected=rejected, dropped=dropped, gaps=gaps))
+
+    def flush_gaps(self) -> None:
+        """Sends changes of `gaps` that no tick brought on their way to the day file."""
+        gaps = self._holes.take_changes()
+        if gaps:
+            self._queue.put(Chunk(gaps=gaps))
 
     def link(self, at_ms: int, *, connected: bool, conn_id: int | None, reason: str) -> None:
         """Takes note that a stretch of time with or without OpenD begins."""
         self._queue.put(Chunk(links=[Link(at_ms, connected, conn_id, reason)]))
 
-    def _drop(self, rows: int) -> None:
+    def _note_rejects(self, event: Ticks) -> None:
+        stats, first = self._stats, event.rejected[0]
+        stats.rejected += len(event.rejected)
+        held_back = self._rejects.allow(self._now_s())
+        if held_back is not None:
+            log.warning(
+                "tick_rejected",
+                cause=first.cause,
+                symbol=first.symbol,
+                seq=first.seq,
+                rejected_total=stats.rejected,
+                tick=first.detail,
+            )
+
+    def _note_drop(self, rows: int) -> None:
         self._stats.dropped += rows
         self._dropped_unlogged += rows
         if self._drops.allow(self._now_s()) is not None:

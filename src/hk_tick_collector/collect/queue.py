@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hk_tick_collector.model import Rejected, TickRow
+    from hk_tick_collector.model import GapChange, Rejected, TickRow
     from hk_tick_collector.store.dayfile import Link
 
 
@@ -25,6 +25,7 @@ class Chunk:
     rejected: list[Rejected] = field(default_factory=list)
     dropped: int = 0  # rows that found no place, counted where they would have been stored
     links: list[Link] = field(default_factory=list)
+    gaps: list[GapChange] = field(default_factory=list)  # what these rows open and fill: one transaction with them
 
 
 class TickQueue:
@@ -36,6 +37,7 @@ class TickQueue:
         self._rows = 0
         self._taken_rows = 0
         self._oldest_s = 0.0  # when the first of the waiting chunks was put
+        self._oldest_uncommitted_s = 0.0
         self._wanted_rows = 1  # how many rows the taker waits for; 0 while it does not wait
         self._closed = False
         self._changed = threading.Condition(threading.Lock())
@@ -50,19 +52,26 @@ class TickQueue:
         """Rows that nobody has taken yet."""
         return self._rows
 
-    def put(self, chunk: Chunk) -> bool:
-        """Adds a chunk; False, and nothing added, when its rows would exceed the bound."""
+    def oldest_age_s(self) -> float:
+        """How long the oldest row that is not committed has waited; 0 while there is none."""
+        return time.monotonic() - self._oldest_uncommitted_s if self._rows or self._taken_rows else 0.0
+
+    def has_room(self, rows: int) -> bool:
+        """Whether so many rows may be put. Only the one who puts may rely on it: takers only make more room."""
+        return self._rows + self._taken_rows + rows <= self.max_rows
+
+    def put(self, chunk: Chunk) -> None:
+        """Adds a chunk. The caller has asked `has_room` for its rows; one without rows is always welcome."""
         with self._changed:
-            if chunk.rows and self._rows + self._taken_rows + len(chunk.rows) > self.max_rows:
-                return False
             if not self._chunks:
                 self._oldest_s = time.monotonic()
+                if not self._taken_rows:
+                    self._oldest_uncommitted_s = self._oldest_s
             self._chunks.append(chunk)
             self._rows += len(chunk.rows)
             # Waking the writer costs a switch of threads: only for the first chunk, and for a full batch.
             if self._wanted_rows and (len(self._chunks) == 1 or self._rows >= self._wanted_rows):
                 self._changed.notify()
-            return True
 
     def take(self, batch_rows: int, linger_s: float, idle_s: float) -> list[Chunk]:
         """The next chunks, about `batch_rows` rows of them; empty after `idle_s` without any.
@@ -96,6 +105,7 @@ class TickQueue:
         """What was taken is committed, or accounted for in another way."""
         with self._changed:
             self._taken_rows = 0
+            self._oldest_uncommitted_s = self._oldest_s
 
     def close(self) -> None:
         """From now on `take` returns at once."""

@@ -16,6 +16,7 @@ import time
 import uuid
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from hk_tick_collector import __version__, log, market
@@ -25,9 +26,14 @@ from hk_tick_collector.ops.health import lag_s
 from hk_tick_collector.ops.status import LiveStatus, write_status
 from hk_tick_collector.store.owner import OwnerLock
 
+from .doctor import Doctor
 from .feed import Feed
+from .gaps import Gaps
+from .healer import Healer
+from .holes import Holes
 from .intake import Intake
 from .queue import TickQueue
+from .resume import load_day
 from .writer import Writer, WriterOptions
 
 if TYPE_CHECKING:
@@ -86,14 +92,17 @@ async def _serve(options: ServiceOptions) -> int:
     asyncio.get_running_loop().set_exception_handler(_log_bug)
     stats = Stats()
     queue = TickQueue(options.max_queue_rows)
-    intake = Intake(queue, stats, time.monotonic)
-    feed = Feed(options.feed, intake, stats)
+    holes = Holes(partial(load_day, options.data_root), now_ms)
+    intake = Intake(queue, holes, stats, time.monotonic)
+    healer = Healer(holes)
+    feed = Feed(options.feed, intake, Doctor(healer, holes, intake, stats), stats)
     writer = Writer(queue, stats, _writer_options(options), now_ms)
-    pulse = Pulse(options, stats, queue, feed, writer)
+    pulse = Pulse(options, stats, queue, feed, writer, Gaps(holes, healer, writer, now_ms))
 
     today = market.day_number(now_ms())
     if market.is_weekday(today):
         writer.prepare(today)
+    holes.resume(today)
     log.info("started", version=__version__, pid=os.getpid(), symbols=stats.symbols, data_root=options.data_root)
     writer.start()
     stop = _stop_signals()
@@ -112,6 +121,7 @@ async def _serve(options: ServiceOptions) -> int:
     waiting[0].cancel()
     tasks[0].cancel()
     await asyncio.gather(waiting[0], tasks[0], return_exceptions=True)
+    intake.link(now_ms(), connected=False, conn_id=None, reason="the collector was stopped")
     flushed_from = stats.stored + stats.duplicate
     left = await asyncio.to_thread(writer.stop, options.stop_flush_timeout_s)
     tasks[1].cancel()
@@ -135,13 +145,16 @@ async def _serve(options: ServiceOptions) -> int:
 class Pulse:
     """The clock beside the data's way: live state every second, health lines every interval, the roll of the day."""
 
-    def __init__(self, options: ServiceOptions, stats: Stats, queue: TickQueue, feed: Feed, writer: Writer) -> None:
+    def __init__(
+        self, options: ServiceOptions, stats: Stats, queue: TickQueue, feed: Feed, writer: Writer, gaps: Gaps
+    ) -> None:
         self.state = "running"
         self._options = options
         self._stats = stats
         self._queue = queue
         self._feed = feed
         self._writer = writer
+        self._gaps = gaps
         self._started_ms = now_ms()
         self._per_second: deque[int] = deque(maxlen=_MINUTE)
         self._stored_before = 0
@@ -172,6 +185,7 @@ class Pulse:
         commits = self._writer.pop_commits()
         self._recent.extend(commits)
         self._interval += commits
+        self._gaps.tell()
         self._per_second.append(stats.stored - self._stored_before)
         self._stored_before = stats.stored
         trading = self._trading()
@@ -213,7 +227,10 @@ class Pulse:
             persisted_rows_per_min=sum(self._per_second),
             lag_s="none" if behind_s is None else round(behind_s, 1),
             queue_rows=f"{queue.rows}/{queue.max_rows}",
-            gaps_open=0,
+            gaps_open=stats.gaps_open,
+            gaps_missing=stats.gaps_missing,
+            exposed_rows=queue.rows,
+            exposed_s=round(queue.oldest_age_s(), 1),
             dropped=stats.dropped,
             rejected=stats.rejected + stats.sealed_day,
             market="unknown" if stats.market_state is None else market.state_name(stats.market_state),
@@ -290,6 +307,11 @@ class Pulse:
             commit_ms_p99=_percentile(write_ms, 99),
             day_expected=self._opened_day is not None,
             disk_free_mb=_free_mb(options.data_root),
+            synchronous=options.store.synchronous,
+            exposed_s=queue.oldest_age_s(),
+            gaps_open=stats.gaps_open,
+            gaps_missing=stats.gaps_missing,
+            **self._gaps.summary(),
         )
 
 

@@ -1,8 +1,8 @@
 """The writer: the one thread that commits what the queue holds to day files.
 
-Enters: chunks from the queue. Leaves: committed rows, each in the file of its own Hong Kong day; Stats. It alone decides
-what an error of the disk means: wait and try again, the cause named, for as long as it takes. A batch is in its hands
-until it is committed or refused for good, so nothing is lost while the process lives.
+Enters: chunks from the queue. Leaves: committed rows, each in the file of its own Hong Kong day; Stats. It alone
+decides what an error of the disk means: wait and try again, the cause named, for as long as it takes. A batch is in its
+hands until it is committed or refused for good, so nothing is lost while the process lives.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
 from hk_tick_collector.errors import SealedDayError, StoreError
-from hk_tick_collector.model import Tick
+from hk_tick_collector.model import GAP_OPEN, Tick
 from hk_tick_collector.store.dayfile import Batch, DayFile, Ledger, Written, seal
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
 from hk_tick_collector.store.query import DayReader
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from hk_tick_collector.model import Stats, TickRow
+    from hk_tick_collector.model import Gap, Stats, TickRow
     from hk_tick_collector.store.dayfile import StoreOptions
 
     from .queue import Chunk, TickQueue
@@ -78,6 +78,7 @@ class Writer:
         self._ledgers: dict[int, Ledger] = {}  # day → what is known to be committed
         self._unfiled = Batch()  # links and counts that wait for a file to be written to
         self._commits: list[Commit] = []
+        self._gap_events: list[Gap] = []  # gaps that opened or closed with a commit
         self._seal_at_s = 0.0
         self._held_back = log.Repeated(_LOG_EVERY_S)
         self._closing = threading.Event()
@@ -123,6 +124,11 @@ class Writer:
         commits, self._commits = self._commits, []
         return commits
 
+    def pop_gap_events(self) -> list[Gap]:
+        """The gaps that opened or closed since the last call, as committed."""
+        events, self._gap_events = self._gap_events, []
+        return events
+
     @property
     def alive(self) -> bool:
         """Whether the thread runs."""
@@ -151,11 +157,15 @@ class Writer:
             self._unfiled.rejected += len(chunk.rejected)
             self._unfiled.dropped += chunk.dropped
             self._unfiled.links.extend(chunk.links)
-        rows = [row for chunk in chunks for row in chunk.rows]
-        for day, of_day in _by_day(rows).items():
-            if not self._commit(day, of_day):
+        rows = _by_day([row for chunk in chunks for row in chunk.rows])
+        gaps: dict[int, list[Gap]] = {}
+        for chunk in chunks:
+            for change in chunk.gaps:
+                gaps.setdefault(change.day, []).append(change.gap)
+        for day in sorted(rows.keys() | gaps.keys()):
+            if not self._commit(day, rows.get(day, []), gaps.get(day, [])):
                 return
-        if self._files and self._has_unfiled() and not self._commit(max(self._files), []):
+        if self._files and self._has_unfiled() and not self._commit(max(self._files), [], []):
             return
         self._queue.done()
 
@@ -163,14 +173,15 @@ class Writer:
         held = self._unfiled
         return bool(held.links or held.rejected or held.duplicate or held.dropped)
 
-    def _commit(self, day: int, rows: list[TickRow]) -> bool:
+    def _commit(self, day: int, rows: list[TickRow], gaps: list[Gap]) -> bool:
         """Stores rows of one day, however often that must be tried; False when the service gives up instead."""
         attempt = 0
         while not self._give_up.is_set():
             started_s = time.monotonic()
             try:
                 file = self._file(day)
-                batch = replace(self._unfiled, rows=rows, waiting=self._queue.waiting_rows)
+                known_gaps = dict(file.open_gaps) if gaps else {}
+                batch = replace(self._unfiled, rows=rows, gaps=gaps, waiting=self._queue.waiting_rows)
                 written = self._write(day, file, batch)
             except SealedDayError:
                 self._refuse(day, rows)
@@ -182,6 +193,7 @@ class Writer:
             else:
                 self._unfiled = Batch()
                 self._note_success(day, file, rows, written, started_s)
+                self._gap_events += [gap for gap in gaps if (gap.id in known_gaps) != (gap.status == GAP_OPEN)]
                 return True
         return False
 
@@ -242,7 +254,9 @@ class Writer:
 
     def _note_newest(self, day: int, file: DayFile) -> None:
         stats, name = self._stats, market.day_name(day)
-        stats.newest_day = max(name, stats.newest_day)
+        if name >= stats.newest_day:
+            stats.newest_day = name
+            stats.gaps_open, stats.gaps_missing = len(file.open_gaps), sum(file.open_gaps.values())
         if file.newest_ts_ms:
             stats.newest_ts_ms = max(stats.newest_ts_ms or 0, file.newest_ts_ms)
 

@@ -79,6 +79,16 @@ class LiveStatus:
     day_expected: bool = False  # today is a trading day, so its file must be there
     disk_free_mb: int | None = None
 
+    # what is missing, and what would be
+    gaps_open: int = 0
+    gaps_missing: int = 0
+    gaps_healing: int = 0  # open gaps that OpenD may still fill
+    gaps_lost_lately: int = 0  # open gaps that can heal no more, opened within the last 15 minutes
+    busiest_symbol: str = ""
+    outage_budget_s: float | None = None  # how long OpenD may stay away before that symbol overflows its window
+    exposed_s: float = 0.0  # age of the oldest received row that is not committed; `waiting` is how many there are
+    synchronous: str = ""
+
 
 def write_status(path: Path, status: LiveStatus) -> None:
     """Replaces the file in one step: a reader sees the old one or the new one, never half. OSError when it cannot."""

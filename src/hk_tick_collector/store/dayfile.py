@@ -18,11 +18,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from operator import itemgetter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
 from hk_tick_collector.errors import ForeignFileError, SealedDayError, StoreError
+from hk_tick_collector.model import GAP_OPEN, Gap
 
 from . import schema
 
@@ -91,6 +92,7 @@ class Batch:
 
     rows: list[TickRow] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)  # as they are to be, of this file's day
     duplicate: int = 0  # ticks of another, finished day that were stored long ago
     rejected: int = 0
     dropped: int = 0
@@ -108,7 +110,8 @@ class Written:
 class DayFile:
     """One day's file, open for writing; made when missing.
 
-    `day_name` is `YYYYMMDD`; `run_id` names this run of the service in the ledger.
+    `day_name` is `YYYYMMDD`; `run_id` names this run of the service in the ledger. `ledger`, `newest_ts_ms` and
+    `open_gaps` (id → ticks missing) are what is committed.
 
     Raises ForeignFileError, nothing touched, for a file that is not ours or is newer than this version; SealedDayError
     for a finished day; StoreError for what the system refuses; and SQLite's own errors as `apsw.Error`.
@@ -130,6 +133,7 @@ class DayFile:
             self._describe(now_ms, version)
             self.ledger = self._read_ledger()
             self.newest_ts_ms = self._read_newest()
+            self.open_gaps = self._read_open_gaps()
         except BaseException:
             self._db.close(True)
             raise
@@ -146,6 +150,7 @@ class DayFile:
             stored = self._insert(rows)
             for link in batch.links:
                 self._write_link(link)
+            self._db.executemany(_GAP_SQL, batch.gaps)
             ledger = replace(
                 before,
                 stored=before.stored + stored,
@@ -157,6 +162,11 @@ class DayFile:
             )
             self._write_ledger(ledger, now_ms)
         self.ledger = ledger
+        for gap in batch.gaps:
+            if gap.status == GAP_OPEN:
+                self.open_gaps[gap.id] = gap.missing or 0
+            else:
+                self.open_gaps.pop(gap.id, None)
         if rows:
             self.newest_ts_ms = max(self.newest_ts_ms, *map(_TS_MS, rows))
         return Written(stored, len(rows) - stored)
@@ -230,6 +240,10 @@ class DayFile:
     def _read_newest(self) -> int:
         return int(self._db.execute("SELECT ifnull(max(last_ts_ms), 0) FROM symbols").get)
 
+    def _read_open_gaps(self) -> dict[int, int]:
+        rows: Any = self._db.execute("SELECT id, ifnull(missing, 0) FROM gaps WHERE status = ?", (GAP_OPEN,))
+        return dict(rows)
+
     def _describe(self, now_ms: int, version: str) -> None:
         facts = {
             "schema_version": str(schema.VERSION),
@@ -243,6 +257,13 @@ class DayFile:
                 raise SealedDayError(f"{self.path.name} is sealed")
             self._db.execute("INSERT INTO meta VALUES ('created_ms', ?) ON CONFLICT DO NOTHING", (str(now_ms),))
             self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", facts.items())
+            # An earlier run that was killed could not end its last stretch: it lasted to its last commit at least.
+            self._db.execute(
+                """UPDATE connections SET to_ms = max(from_ms, (SELECT max(updated_ms) FROM ledger)),
+                          reason = iif(connected, 'unclean stop', reason)
+                   WHERE to_ms IS NULL AND NOT EXISTS (SELECT 1 FROM ledger WHERE run_id = ?)""",
+                (self._run_id,),
+            )
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -291,6 +312,10 @@ def _insert_sql(width: int) -> str:
 
 
 _INSERT_SQL: Final[dict[int, str]] = {}
+_GAP_SQL: Final = (
+    f"INSERT OR REPLACE INTO gaps ({', '.join(Gap._fields)}) "  # noqa: S608 - our own names
+    f"VALUES ({', '.join('?' * len(Gap._fields))})"
+)
 
 
 def _open(path: Path, options: StoreOptions) -> apsw.Connection:

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import apsw
 
 from hk_tick_collector.errors import ForeignFileError, NoDayError, StoreError
-from hk_tick_collector.model import Tick
+from hk_tick_collector.model import Gap, Tick
 
 from .schema import APPLICATION_ID, TICK_COLUMNS
 
@@ -46,21 +46,6 @@ class SymbolCount(NamedTuple):
     volume: int  # shares
     turnover: float  # HKD
     expected: int | None  # ticks that the feed's counter says there are; None where it does not tell
-
-
-class Gap(NamedTuple):
-    """One contiguous hole: a row of `gaps`."""
-
-    symbol: str
-    from_seq: int | None
-    to_seq: int | None
-    from_ts_ms: int | None
-    to_ts_ms: int | None
-    missing: int | None  # ticks still not stored; None where unknown
-    cause: str
-    status: str  # open, healed
-    opened_ms: int
-    closed_ms: int | None
 
 
 class Stretch(NamedTuple):
@@ -269,7 +254,7 @@ class DayReader:
             raise ForeignFileError(f"{self.path} is no SQLite file", hint=_NAME_A_DAY_FILE) from error
         except apsw.CorruptError as error:
             raise StoreError(
-                f"{self.path} is damaged ({error})", hint="copy it aside, then sqlite3 FILE .recover"
+                f"{self.path} is damaged ({error})", hint="see docs/sqlite-wal.md for what can be saved"
             ) from error
         except (apsw.BusyError, apsw.LockedError) as error:
             raise StoreError(

@@ -63,14 +63,17 @@ CREATE TABLE symbols (
 
 CREATE TRIGGER ticks_counted AFTER INSERT ON ticks BEGIN
     INSERT INTO symbols VALUES (
-        NEW.symbol, 1, NEW.ts_ms, NEW.ts_ms, NEW.seq, NEW.volume, NEW.turnover, NULL)
+        NEW.symbol, 1, NEW.ts_ms, NEW.ts_ms, NEW.seq, NEW.volume, NEW.turnover,
+        -- seq = epoch second << 32 | counter, where the feed keeps to that pattern
+        iif(abs((NEW.seq >> 32) - NEW.ts_ms / 1000) <= 10, NEW.seq & 0xFFFFFFFF, NULL))
     ON CONFLICT (symbol) DO UPDATE SET
         rows = rows + 1,
         first_ts_ms = min(first_ts_ms, excluded.first_ts_ms),
         last_ts_ms = max(last_ts_ms, excluded.last_ts_ms),
         max_seq = max(max_seq, excluded.max_seq),
         volume = volume + excluded.volume,
-        turnover = turnover + excluded.turnover;
+        turnover = turnover + excluded.turnover,
+        expected = max(expected, excluded.expected);  -- NULL once a tick broke the pattern
 END;
 
 -- One row a contiguous hole.
@@ -84,7 +87,8 @@ CREATE TABLE gaps (
     cause      TEXT    NOT NULL,
     status     TEXT    NOT NULL CHECK (status IN ('open', 'healed')),
     opened_ms  INTEGER NOT NULL,
-    closed_ms  INTEGER
+    closed_ms  INTEGER,
+    id         INTEGER PRIMARY KEY
 ) STRICT;
 CREATE INDEX gaps_by_symbol ON gaps (symbol, status);
 

@@ -1,0 +1,202 @@
+"""Healing and audits while a connection lives: asks OpenD what `healer` plans, and looks after quiet symbols.
+
+Enters: plans. Leaves: GetTicker requests, whose ticks go the way of all ticks; log lines. At most a few requests are in
+flight, so that an answer of 1,000 ticks never holds up the pushes for long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector import log, market
+from hk_tick_collector.errors import CollectorError, OpenDError
+from hk_tick_collector.opend import messages
+
+from .healer import Ask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hk_tick_collector.model import Stats
+
+    from .feed import Wire
+    from .healer import Healer
+    from .holes import Hole, Holes
+    from .intake import Intake
+
+_IN_FLIGHT: Final = 4
+_POLL_S: Final = 0.05
+_IDLE_S: Final = 0.25
+_SETTLE_S: Final = 5.0
+_QUIET_S: Final = 30.0  # a symbol without a tick for so long, while the market trades, is looked at
+_AUDIT_EVERY_S: Final = 0.5  # one quiet symbol at a time: 2,000 symbols in a quarter of an hour
+_STALE_PUSH_MS: Final = 5000  # a pulled tick that old should have been pushed long ago
+
+
+class _Round:
+    """What the pulls of the last second brought: one log line, however many symbols a reconnect sends us after."""
+
+    def __init__(self) -> None:
+        self._next_s = 0.0
+        self._clear()
+
+    def _clear(self) -> None:
+        self._requests = self._ticks = self._found = 0
+        self._symbols: set[str] = set()
+        self._lost: list[tuple[str, Hole]] = []
+
+    def add(self, symbol: str, ticks: int, found: int, lost: list[Hole]) -> None:
+        """Takes one answer: `found` of its `ticks` had been missing, `lost` are holes that can heal no more."""
+        self._requests += 1
+        self._ticks += ticks
+        self._found += found
+        if found:
+            self._symbols.add(symbol)
+        self._lost += [(symbol, hole) for hole in lost]
+
+    def tell(self, now_s: float) -> None:
+        """Logs what was found or lost, once a second."""
+        if now_s < self._next_s or not (self._found or self._lost):
+            return
+        log.info("backfill", requests=self._requests, ticks=self._ticks, found=self._found, symbols=len(self._symbols))
+        if self._lost:
+            worst, hole = max(self._lost, key=lambda item: item[1].missing or 0)
+            log.error(
+                "gaps_beyond_reach",
+                gaps=len(self._lost),
+                missing=sum(hole.missing or 0 for _, hole in self._lost),
+                causes=",".join(sorted({hole.cause for _, hole in self._lost})),
+                worst=f"{worst}:{hole.missing or 'unknown'}",
+            )
+        self._clear()
+        self._next_s = now_s + 1.0
+
+
+class Doctor:
+    """Keeps every symbol whole. `run` works for one connection; the rest may be called at any time."""
+
+    def __init__(self, healer: Healer, holes: Holes, intake: Intake, stats: Stats) -> None:
+        self._healer = healer
+        self._holes = holes
+        self._intake = intake
+        self._stats = stats
+        self._audited_s: dict[str, float] = {}
+        self._symbols: tuple[str, ...] = ()
+        self._next_audit_s = 0.0
+        self._settle_at_s: float | None = None
+        self._round = _Round()
+
+    def look_at(self, symbols: Iterable[str]) -> None:
+        """Symbols of which ticks may have been missed: each is asked for once."""
+        symbols = tuple(symbols)
+        self._healer.look_at(symbols)
+        self._symbols = tuple(dict.fromkeys((*self._symbols, *symbols)))
+        self._settle_at_s = time.monotonic() + _SETTLE_S
+
+    def interrupt(self, cause: str) -> None:
+        """Ticks may pass us by from now on, for this cause."""
+        self._settle_at_s = None
+        self._holes.interrupt(cause)
+        self._intake.flush_gaps()
+
+    async def run(self, wire: Wire, subscribed: asyncio.Event) -> CollectorError:
+        """Heals from the moment `subscribed` is set, for as long as the connection lives.
+
+        Returns only with the connection's own error.
+        """
+        self._healer.reset()
+        flights: set[asyncio.Task[object]] = set()
+        try:
+            await subscribed.wait()  # OpenD answers for subscribed symbols alone
+            while True:
+                now_s = time.monotonic()
+                flights |= {
+                    asyncio.create_task(self._pull(wire, ask))
+                    for ask in self._healer.due(now_s, _IN_FLIGHT - len(flights))
+                }
+                quiet = self._audit(now_s) if len(flights) < _IN_FLIGHT else None
+                if quiet:
+                    flights.add(asyncio.create_task(self._inspect(wire, quiet)))
+                self._healer.measure(now_s)
+                self._settle(now_s, busy=bool(flights))
+                self._round.tell(now_s)
+                if flights:
+                    done, flights = await asyncio.wait(flights, timeout=_POLL_S, return_when=asyncio.FIRST_COMPLETED)
+                    for task in done:
+                        task.result()
+                else:
+                    await asyncio.sleep(_POLL_S if self._stats.gaps_open else _IDLE_S)
+        except OpenDError as error:
+            return error
+        finally:
+            for task in flights:
+                task.cancel()
+            await asyncio.gather(*flights, return_exceptions=True)
+
+    async def _pull(self, wire: Wire, ask: Ask) -> list[int] | None:
+        """One request; its ticks have passed the intake when it returns. None when OpenD did not answer."""
+        before = self._holes.missing(ask.symbol)
+        try:
+            seqs = await wire.pull(ask.symbol, ask.rows)
+        except CollectorError as error:
+            self._healer.failed(ask, time.monotonic())
+            log.warning("backfill_failed", symbol=ask.symbol, rows=ask.rows, reason=error)
+            return None
+        lost = self._healer.answered(ask, min(seqs, default=None), len(seqs), time.monotonic())
+        self._intake.flush_gaps()
+        after = self._holes.missing(ask.symbol)
+        lost_ticks = sum(hole.missing or 0 for hole in lost)
+        self._round.add(ask.symbol, len(seqs), before - after - lost_ticks, lost)
+        log.debug("pulled", symbol=ask.symbol, asked=ask.rows, got=len(seqs), missing_before=before, missing=after)
+        return seqs
+
+    def _settle(self, now_s: float, *, busy: bool) -> None:
+        if self._settle_at_s is not None and now_s >= self._settle_at_s and not busy and not self._healer.looking:
+            self._settle_at_s = None
+            self._holes.settle()
+
+    def _audit(self, now_s: float) -> Ask | None:
+        """A symbol to look at because it has been quiet while the market trades; None most of the time."""
+        state = self._stats.market_state
+        if now_s < self._next_audit_s or state is None or not market.is_trading(state) or self._healer.looking:
+            return None
+        self._next_audit_s = now_s + _AUDIT_EVERY_S
+        wall_ms = self._exchange_ms()
+        quiet = [
+            symbol
+            for symbol in self._symbols
+            if symbol not in self._stats.refused and self._is_quiet(symbol, wall_ms, now_s)
+        ]
+        if not quiet:
+            return None
+        symbol = min(quiet, key=lambda name: self._audited_s.get(name, 0.0))
+        self._audited_s[symbol] = now_s
+        return Ask(symbol, 10)
+
+    def _is_quiet(self, symbol: str, wall_ms: int, now_s: float) -> bool:
+        track = self._holes.track(symbol)
+        if now_s - self._audited_s.get(symbol, float("-inf")) < _QUIET_S:
+            return False
+        return track is None or wall_ms - track.last_ts_ms > _QUIET_S * 1000
+
+    async def _inspect(self, wire: Wire, ask: Ask) -> None:
+        """Compares a quiet symbol with OpenD's own latest ticks: what is new there was not pushed to us."""
+        track = self._holes.track(ask.symbol)
+        known = track.last_seq if track else 0
+        seqs = await self._pull(wire, ask)
+        track = self._holes.track(ask.symbol)
+        if not seqs or max(seqs) <= known or track is None:
+            return
+        if self._exchange_ms() - track.last_ts_ms < _STALE_PUSH_MS:
+            return  # so fresh that its push may still be on the way
+        log.error("pushes_stopped", symbol=ask.symbol, known_seq=known, newest_seq=max(seqs))
+        try:
+            messages.read_outcome(await wire.request(messages.SUB, messages.subscribe([ask.symbol])))
+        except OpenDError as error:
+            log.error("resubscribe_failed", symbol=ask.symbol, reason=error)
+
+    def _exchange_ms(self) -> int:
+        """The exchange's time: our clock, corrected by what OpenD's said."""
+        return time.time_ns() // 1_000_000 - int((self._stats.drift_s or 0.0) * 1000)

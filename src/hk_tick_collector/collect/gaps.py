@@ -1,0 +1,84 @@
+"""What is told of holes: log lines as their rows are committed, and the figures of the live state. Changes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypedDict
+
+from hk_tick_collector import log
+from hk_tick_collector.model import GAP_OPEN
+
+from .healer import WINDOW_ROWS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hk_tick_collector.model import Gap
+
+    from .healer import Healer
+    from .holes import Holes
+    from .writer import Writer
+
+_ONE_BY_ONE: Final = 5  # so many lines a second; a reconnect may open a gap for each of 2,000 symbols
+_LATELY_MS: Final = 15 * 60_000
+
+
+class Summary(TypedDict):
+    """The fields of the live state that this module knows."""
+
+    gaps_healing: int
+    gaps_lost_lately: int
+    busiest_symbol: str
+    outage_budget_s: float | None
+
+
+class Gaps:
+    """Reads holes, healer and writer; call `tell` about once a second."""
+
+    def __init__(self, holes: Holes, healer: Healer, writer: Writer, now_ms: Callable[[], int]) -> None:
+        self._holes = holes
+        self._healer = healer
+        self._writer = writer
+        self._now_ms = now_ms
+
+    def tell(self) -> None:
+        """Logs the gaps that opened or closed since the last call: each, or their sum when they are many."""
+        events = self._writer.pop_gap_events()
+        for name, gaps in (
+            ("gap_opened", [gap for gap in events if gap.status == GAP_OPEN]),
+            ("gap_closed", [gap for gap in events if gap.status != GAP_OPEN]),
+        ):
+            if len(gaps) <= _ONE_BY_ONE:
+                for gap in gaps:
+                    _log_one(name, gap)
+            else:
+                _log_sum(name, gaps)
+
+    def summary(self) -> Summary:
+        """How many gaps may still heal, how many were lost lately, and the outage budget."""
+        now_ms = self._now_ms()
+        healing = lost = 0
+        for _, hole in self._holes.open_holes():
+            if not hole.final:
+                healing += 1
+            elif now_ms - hole.opened_ms < _LATELY_MS:
+                lost += 1
+        symbol, rate = self._healer.busiest() or ("", 0.0)
+        budget_s = round(WINDOW_ROWS / rate, 1) if rate else None
+        return Summary(gaps_healing=healing, gaps_lost_lately=lost, busiest_symbol=symbol, outage_budget_s=budget_s)
+
+
+def _log_one(name: str, gap: Gap) -> None:
+    say = log.warning if gap.status == GAP_OPEN else log.info
+    missing = "unknown" if gap.missing is None else gap.missing
+    say(name, symbol=gap.symbol, from_seq=gap.from_seq, to_seq=gap.to_seq, missing=missing, cause=gap.cause)
+
+
+def _log_sum(name: str, gaps: list[Gap]) -> None:
+    symbols, causes = len({gap.symbol for gap in gaps}), ",".join(sorted({gap.cause for gap in gaps}))
+    if gaps[0].status != GAP_OPEN:
+        log.info(name, gaps=len(gaps), symbols=symbols, causes=causes)
+        return
+    worst = max(gaps, key=lambda gap: gap.missing or 0)
+    missing = sum(gap.missing or 0 for gap in gaps)
+    worst_name = f"{worst.symbol}:{worst.missing or 'unknown'}"
+    log.warning(name, gaps=len(gaps), symbols=symbols, missing=missing, causes=causes, worst=worst_name)

@@ -1,0 +1,79 @@
+"""Where a day stands when its first tick is seen: what its file already has, and what it is missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hk_tick_collector import log, market
+from hk_tick_collector.errors import NoDayError
+from hk_tick_collector.model import GAP_OPEN
+from hk_tick_collector.store.faults import DISK_ERRORS
+from hk_tick_collector.store.query import DayReader, path_of
+
+from .holes import CAUSE_REJECTED, COUNTER_MASK, Day, Hole, Track
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hk_tick_collector.model import Gap
+    from hk_tick_collector.store.query import SymbolCount
+
+_CAUSE_RESTART = "restart"
+
+
+def load_day(data_root: Path, number: int) -> Day:
+    """What the file of a day knows of its symbols and holes; nothing where there is no file.
+
+    The counters of an open gap are the low halves of its bounds: a missing tick lies between its neighbours, and theirs
+    are one below and one above.
+    """
+    day = Day(number)
+    try:
+        with DayReader(path_of(data_root, market.day_name(number))) as reader, reader.snapshot():
+            for symbol in reader.symbols():
+                day.tracks[symbol.symbol] = _track(symbol)
+            for gap in reader.gaps():
+                day.next_gap_id = max(day.next_gap_id, gap.id + 1)
+                if gap.status == GAP_OPEN or gap.cause == CAUSE_REJECTED:
+                    _add(day, gap)
+    except NoDayError:
+        pass
+    except DISK_ERRORS as error:
+        # The key of the table still keeps every tick once; only what is missing from before is not known.
+        log.error("day_not_resumed", day=market.day_name(number), detail=error)
+    return day
+
+
+def _track(symbol: SymbolCount) -> Track:
+    upcoming = -1 if symbol.expected is None else symbol.expected + 1
+    return Track(symbol.symbol, upcoming, symbol.max_seq, symbol.last_ts_ms, interrupted=_CAUSE_RESTART)
+
+
+def _add(day: Day, gap: Gap) -> None:
+    track = day.tracks.setdefault(gap.symbol, Track(gap.symbol, interrupted=_CAUSE_RESTART))
+    if gap.from_seq is None or gap.to_seq is None or gap.from_ts_ms is None or gap.to_ts_ms is None:
+        return
+    known = gap.missing is not None
+    hole = Hole(
+        gap.id,
+        gap.from_seq & COUNTER_MASK if known else 0,
+        gap.to_seq & COUNTER_MASK if known else 0,
+        gap.from_seq,
+        gap.to_seq,
+        gap.from_ts_ms,
+        gap.to_ts_ms,
+        gap.cause,
+        gap.opened_ms,
+        written=True,
+    )
+    if not known:
+        track.doubt = hole
+        return
+    if gap.status == GAP_OPEN:
+        track.holes.append(hole)
+        track.holes.sort(key=lambda each: each.first)
+    if track.next >= 0:
+        # A dropped or a rejected tick may be newer than the newest stored one: it was seen all the same.
+        track.next = max(track.next, hole.last + 1)
+        if hole.to_seq > track.last_seq:
+            track.last_seq, track.last_ts_ms = hole.to_seq, hole.to_ts_ms
