@@ -1,0 +1,304 @@
+"""For end-to-end tests: the real `simulate` and the real `run`, each a process of its own, and what they leave behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import apsw
+import pytest
+
+from hk_tick_collector.model import Tick
+from hk_tick_collector.simulator.truth import TruthTick, read_truth
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+CAP_S = 30.0
+SYMBOLS = "HK.00700,HK.09988,HK.00005"
+
+_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d (DEBUG|INFO|WARNING|ERROR) ")
+
+
+def wait_until(condition: Callable[[], object], what: Callable[[], str] | str) -> None:
+    """Returns once `condition()` holds; fails with `what` when that takes more than the cap."""
+    deadline_s = time.monotonic() + CAP_S
+    while not condition():
+        assert time.monotonic() < deadline_s, f"not within {CAP_S:.0f} s: {what if isinstance(what, str) else what()}"
+        time.sleep(0.01)
+
+
+class Event(NamedTuple):
+    """One line of a log, taken apart."""
+
+    time: str
+    level: str
+    name: str
+    fields: dict[str, str]
+
+
+class Process:
+    """A verb in a process of its own, with what it writes in a file."""
+
+    def __init__(self, log_path: Path, args: list[str], environ: dict[str, str], user: int | None = None) -> None:
+        self._log_path = log_path
+        with log_path.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "hk_tick_collector", *args],
+                cwd=log_path.parent,
+                env={**os.environ, **environ},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                user=user,
+                group=user,
+                extra_groups=None if user is None else [],
+            )
+        self.pid = self._process.pid
+
+    @property
+    def output(self) -> str:
+        """All that it has written so far."""
+        return self._log_path.read_text("utf-8")
+
+    def events(self, name: str = "") -> list[Event]:
+        """Its log lines so far, of one event or of all."""
+        found = []
+        for line in self.output.splitlines(keepends=True):
+            if line.endswith("\n") and _LINE.match(line):
+                moment, level, event, *rest = shlex.split(line)
+                if name in ("", event):
+                    found.append(Event(moment, level, event, dict(part.split("=", 1) for part in rest)))
+        return found
+
+    def wait_for(self, name: str, count: int = 1, **fields: str) -> Event:
+        """The `count`th line of an event with these fields, which may still have to come."""
+
+        def matching() -> list[Event]:
+            assert self._process.poll() is None or self.events(name), self.output
+            return [event for event in self.events(name) if fields.items() <= event.fields.items()]
+
+        wait_until(lambda: len(matching()) >= count, lambda: f"{name} {fields} × {count} in\n{self.output}")
+        return matching()[count - 1]
+
+    def signal(self, number: signal.Signals) -> None:
+        """As `kill` would."""
+        self._process.send_signal(number)
+
+    def finish(self) -> int:
+        """Waits for its end and returns its exit code."""
+        try:
+            return self._process.wait(CAP_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            pytest.fail(f"it did not end within {CAP_S:.0f} s:\n{self.output}")
+
+    def stop(self) -> int:
+        """SIGTERM, and its exit code."""
+        self.signal(signal.SIGTERM)
+        return self.finish()
+
+    def kill(self) -> None:
+        """SIGKILL, and its end."""
+        self._process.kill()
+        self._process.wait(CAP_S)
+
+
+class OpenD(Process):
+    """`simulate` in a process of its own."""
+
+    truth_path: Path
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.wait_for("simulator_listening").fields["port"])
+
+    def truth(self) -> list[TruthTick]:
+        """Every tick that it has made so far."""
+        return list(read_truth(self.truth_path))
+
+    def wait_made(self, ticks: int) -> None:
+        """Returns when so many ticks are made."""
+        wait_until(lambda: self.truth_path.read_bytes().count(b"\n") >= ticks, f"{ticks} ticks made")
+
+
+class Collector(Process):
+    """`run` in a process of its own."""
+
+    data_root: Path
+
+    def ticks(self) -> list[Tick]:
+        """What all its day files hold, in the order of the key."""
+        rows = []
+        for path in sorted(self.data_root.glob("[0-9]" * 8 + ".db")):
+            db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+            assert db.execute("PRAGMA integrity_check").get == "ok"
+            rows += [Tick._make(row) for row in db.execute("SELECT * FROM ticks")]
+            db.close()
+        return sorted(rows)
+
+    def stored(self) -> int:
+        """How many ticks its day files hold; none yet in one that is just being made."""
+        count = 0
+        for path in self.data_root.glob("[0-9]" * 8 + ".db"):
+            db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+            db.set_busy_timeout(1000)
+            if db.table_exists("main", "ticks"):
+                count += int(db.execute("SELECT count(*) FROM ticks").get)
+            db.close()
+        return count
+
+    def wait_stored(self, ticks: int) -> None:
+        """Returns when its day files hold so many ticks."""
+        wait_until(lambda: self.stored() >= ticks, lambda: f"{ticks} ticks stored in\n{self.output}")
+
+    def shutdown(self) -> dict[str, str]:
+        """The fields of its last line, which tells how it ended."""
+        last = self.events()[-1]
+        assert last.name == "shutdown", self.output
+        assert "Traceback" not in self.output
+        return last.fields
+
+
+class Start:
+    """Starts processes, and ends them with the test."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._started: list[Process] = []
+
+    def simulate(self, *args: str, port: int = 0, symbols: str = SYMBOLS) -> OpenD:
+        """A simulated OpenD that already listens."""
+        number = len(self._started)
+        truth = self._directory / f"truth-{number}.tsv"
+        options = ["--port", str(port), "--truth", str(truth), "--symbols", symbols, *args]
+        opend = OpenD(self._directory / f"simulate-{number}.log", ["simulate", *options], {})
+        opend.truth_path = truth
+        self._started.append(opend)
+        assert opend.port
+        return opend
+
+    def run(self, port: int, *, data_root: Path | None = None, user: int | None = None, **environ: str) -> Collector:
+        """A collector that is just starting; keywords are its settings."""
+        root = data_root or self._directory / "HK"
+        if data_root is None:
+            root.mkdir(exist_ok=True)
+        settings = {
+            "FUTU_PORT": str(port),
+            "FUTU_SYMBOLS": SYMBOLS,
+            "DATA_ROOT": str(root),
+            "HEALTH_INTERVAL_SEC": "1",
+            "METRICS_ADDR": "",
+        }
+        log_path = self._directory / f"run-{len(self._started)}.log"
+        collector = Collector(log_path, ["run"], {**settings, **environ}, user)
+        collector.data_root = root
+        self._started.append(collector)
+        return collector
+
+    def end(self) -> None:
+        """Leaves no process behind."""
+        for process in self._started:
+            process.kill()
+
+
+@pytest.fixture
+def start(workdir: Path) -> Iterator[Start]:
+    """Starts the verbs as processes in the test's directory."""
+    processes = Start(workdir)
+    yield processes
+    processes.end()
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+class Cable:
+    """A line to an OpenD that can be cut: it forwards bytes, and `cut` ends every connection at once."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._ends: list[socket.socket] = []
+        self._stopped = False
+        self._thread = threading.Thread(target=self._forward, name="cable")
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        """The near end."""
+        port: int = self._server.getsockname()[1]
+        return port
+
+    def cut(self) -> None:
+        """Both ends of every connection find it closed, wherever in a frame that is."""
+        for end in list(self._ends):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue  # closed before
+
+    def close(self) -> None:
+        """Ends the line for good."""
+        self._stopped = True
+        self.cut()
+        self._thread.join()
+        self._server.close()
+
+    def _forward(self) -> None:
+        other: dict[socket.socket, socket.socket] = {}
+        while not self._stopped:
+            readable, _, _ = select.select([self._server, *other], [], [], 0.02)
+            for end in readable:
+                if end is self._server:
+                    near, _ = self._server.accept()
+                    far = socket.create_connection(("127.0.0.1", self._target))
+                    other |= {near: far, far: near}
+                elif end in other:
+                    data = _received(end)
+                    if data:
+                        other[end].sendall(data)
+                    else:
+                        for one in (other.pop(end), end):
+                            other.pop(one, None)
+                            one.close()
+            self._ends = list(other)
+        for end in other:
+            end.close()
+
+
+def _received(end: socket.socket) -> bytes:
+    try:
+        return end.recv(65_536)
+    except OSError:
+        return b""
+
+
+@pytest.fixture
+def lay_cable() -> Iterator[Callable[[int], Cable]]:
+    """Lays a line to a port, and removes it with the test."""
+    laid: list[Cable] = []
+
+    def lay(port: int) -> Cable:
+        laid.append(Cable(port))
+        return laid[-1]
+
+    yield lay
+    for cable in laid:
+        cable.close()
