@@ -1,4 +1,4 @@
-"""For end-to-end tests: the real `simulate` and the real `run`, each a process of its own, and what they leave behind."""
+"""For end-to-end tests: the real `simulate` and the real `run`, each a process, and what they leave behind."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hk_tick_collector.model import Tick
 from hk_tick_collector.simulator.truth import TruthTick, read_truth
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 CAP_S = 30.0
@@ -50,19 +50,16 @@ class Event(NamedTuple):
 class Process:
     """A verb in a process of its own, with what it writes in a file."""
 
-    def __init__(self, log_path: Path, args: list[str], environ: dict[str, str], user: int | None = None) -> None:
+    def __init__(self, log_path: Path, args: list[str], environ: dict[str, str], wrapper: tuple[str, ...] = ()) -> None:
         self._log_path = log_path
         with log_path.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "hk_tick_collector", *args],
+                [*wrapper, sys.executable, "-m", "hk_tick_collector", *args],
                 cwd=log_path.parent,
                 env={**os.environ, **environ},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                user=user,
-                group=user,
-                extra_groups=None if user is None else [],
             )
         self.pid = self._process.pid
 
@@ -189,20 +186,27 @@ class Start:
         assert opend.port
         return opend
 
-    def run(self, port: int, *, data_root: Path | None = None, user: int | None = None, **environ: str) -> Collector:
-        """A collector that is just starting; keywords are its settings."""
+    def run(
+        self,
+        port: int,
+        settings: Mapping[str, str] | None = None,
+        *,
+        data_root: Path | None = None,
+        wrapper: tuple[str, ...] = (),
+    ) -> Collector:
+        """A collector that is just starting, with these settings."""
         root = data_root or self._directory / "HK"
         if data_root is None:
             root.mkdir(exist_ok=True)
-        settings = {
+        environ = {
             "FUTU_PORT": str(port),
             "FUTU_SYMBOLS": SYMBOLS,
             "DATA_ROOT": str(root),
             "HEALTH_INTERVAL_SEC": "1",
             "METRICS_ADDR": "",
-        }
+        } | dict(settings or {})
         log_path = self._directory / f"run-{len(self._started)}.log"
-        collector = Collector(log_path, ["run"], {**settings, **environ}, user)
+        collector = Collector(log_path, ["run"], environ, wrapper)
         collector.data_root = root
         self._started.append(collector)
         return collector
@@ -270,24 +274,23 @@ class Cable:
                     near, _ = self._server.accept()
                     far = socket.create_connection(("127.0.0.1", self._target))
                     other |= {near: far, far: near}
-                elif end in other:
-                    data = _received(end)
-                    if data:
-                        other[end].sendall(data)
-                    else:
-                        for one in (other.pop(end), end):
-                            other.pop(one, None)
-                            one.close()
+                elif end in other and not _carried(end, other[end]):
+                    for one in (end, other[end]):
+                        del other[one]
+                        one.close()
             self._ends = list(other)
         for end in other:
             end.close()
 
 
-def _received(end: socket.socket) -> bytes:
+def _carried(source: socket.socket, target: socket.socket) -> bool:
+    """Whether the connection lives on."""
     try:
-        return end.recv(65_536)
+        data = source.recv(65_536)
+        target.sendall(data)
     except OSError:
-        return b""
+        return False
+    return bool(data)
 
 
 @pytest.fixture

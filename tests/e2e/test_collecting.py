@@ -47,7 +47,7 @@ def assert_prefix(collector: Collector, opend: OpenD) -> None:
 def test_the_day_file_equals_the_truth(start: Start) -> None:
     """2,000 ticks/s over 100 symbols: every field of every tick, each once; counters and ledger agree; no remains."""
     opend = start.simulate("--rate", "2000", "--total", "8000", "--wait", "--write-symbols", "s.txt", symbols="100")
-    collector = start.run(opend.port, FUTU_SYMBOLS="@s.txt")
+    collector = start.run(opend.port, {"FUTU_SYMBOLS": "@s.txt"})
     opend.wait_made(8000)
     collector.wait_stored(8000)
     assert collector.stop() == 0
@@ -116,7 +116,7 @@ def test_a_kill_under_load_loses_at_most_what_was_in_memory(start: Start) -> Non
 def test_an_encrypted_day_equals_the_truth(start: Start, rsa_key: Path) -> None:
     """With OpenD's RSA key every body travels encrypted, and nothing else changes."""
     opend = start.simulate("--rate", "1000", "--total", "2000", "--wait", "--rsa-key", str(rsa_key))
-    collector = start.run(opend.port, FUTU_RSA_KEY=str(rsa_key))
+    collector = start.run(opend.port, {"FUTU_RSA_KEY": str(rsa_key)})
     collector.wait_stored(2000)
     assert collector.stop() == 0
     assert made(collector.ticks()) == sorted(opend.truth())

@@ -1,0 +1,167 @@
+"""An OpenD that is absent, killed, mute or something else: named, survived, and never in the way of SIGTERM."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .conftest import Cable, Collector, Start
+
+RECONNECTS: Final = 20
+QUICK: Final = {"RECONNECT_MIN_DELAY": "0.01", "RECONNECT_MAX_DELAY": "0.05"}
+
+
+def keys(ticks: list[tuple[object, ...]]) -> set[tuple[object, ...]]:
+    """Everything of a tick that the truth file knows."""
+    return {tuple(tick[:8]) for tick in ticks}
+
+
+# --- absent and back ---
+
+
+def test_without_opend_the_service_reports_and_stops(start: Start, free_port: int) -> None:
+    """Health lines come from the start, the cause is told once, and SIGTERM is obeyed at once."""
+    collector = start.run(free_port)
+    health = collector.wait_for("health", count=2).fields
+    assert (health["connected"], health["persisted_rows_per_min"]) == ("False", "0")
+    told = collector.wait_for("futu_disconnected")
+    assert told.level == "WARNING"
+    assert f"127.0.0.1:{free_port}" in told.fields["reason"]
+    assert len(collector.events("futu_disconnected")) == 1
+    started_s = time.monotonic()
+    assert collector.stop() == 0
+    assert time.monotonic() - started_s < 5
+    assert collector.shutdown()["left_rows"] == "0"
+
+
+def test_when_opend_appears_collecting_begins_by_itself(start: Start, free_port: int) -> None:
+    """The first tick is stored within two seconds of OpenD's arrival; five times that is the test's cap."""
+    collector = start.run(free_port)
+    collector.wait_for("futu_disconnected")
+    opend = start.simulate("--rate", "200", port=free_port)
+    started_s = time.monotonic()
+    collector.wait_stored(1)
+    waited_s = time.monotonic() - started_s
+    print(f"first tick stored {waited_s:.2f} s after OpenD listened")
+    assert waited_s < 10
+    assert collector.stop() == 0
+    assert keys([*collector.ticks()]) <= keys([*opend.truth()])
+
+
+def test_a_killed_opend_is_come_back_to(start: Start, free_port: int) -> None:
+    """Killed and started anew on its port, with another connection id: named, reconnected, in the file."""
+    first = start.simulate("--rate", "500", port=free_port)
+    collector = start.run(free_port, QUICK)
+    collector.wait_stored(100)
+    first.kill()
+    assert collector.wait_for("futu_disconnected").fields["reason"]
+    assert collector.wait_for("health", connected="False")
+    second = start.simulate("--rate", "500", port=free_port)
+    collector.wait_for("futu_connected", count=2)
+    second.wait_made(100)
+    before = collector.stored()
+    collector.wait_stored(before + 100)
+    assert collector.stop() == 0
+    assert keys([*collector.ticks()]) <= keys([*first.truth()]) | keys([*second.truth()])
+
+
+def resources(collector: Collector) -> tuple[int, int]:
+    """Open descriptors, and resident memory in KiB."""
+    proc = Path(f"/proc/{collector.pid}")
+    resident = next(line for line in (proc / "status").read_text().splitlines() if line.startswith("VmRSS"))
+    return len(os.listdir(proc / "fd")), int(resident.split()[1])  # noqa: PTH208 - names are enough
+
+
+def test_reconnecting_leaks_nothing(start: Start, lay_cable: Callable[[int], Cable]) -> None:
+    """Twenty cuts in the middle of the stream: the same descriptors, no growing memory, no stale byte in the data."""
+    opend = start.simulate("--rate", "2000")
+    cable = lay_cable(opend.port)
+    collector = start.run(cable.port, QUICK)
+    collector.wait_for("subscribed")
+    collector.wait_stored(500)
+    descriptors, resident_kib = resources(collector)
+    for cut in range(1, RECONNECTS + 1):
+        cable.cut()
+        collector.wait_for("subscribed", count=cut + 1)
+    before = collector.stored()
+    collector.wait_stored(before + 500)
+    after = resources(collector)
+    assert after[0] == descriptors
+    assert after[1] < resident_kib + 16 * 1024
+    assert collector.stop() == 0
+    assert len(collector.events("futu_connected")) == RECONNECTS + 1
+    assert "Traceback" not in collector.output
+    assert keys([*collector.ticks()]) <= keys([*opend.truth()])
+
+
+# --- something else on the port ---
+
+
+class WebServer(BaseHTTPRequestHandler):
+    """What commonly listens on a port."""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        """Stays quiet."""
+
+
+@pytest.fixture
+def web_port() -> Iterator[int]:
+    """A port that serves HTTP."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), WebServer) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+def test_a_web_server_on_the_port_is_named(start: Start, web_port: int) -> None:
+    """One clear line with a hint, tried again, no traceback, and SIGTERM works."""
+    collector = start.run(web_port)
+    told = collector.wait_for("futu_disconnected").fields
+    assert "FUTU_PORT" in told["hint"]
+    collector.wait_for("health", connected="False")
+    assert collector.stop() == 0
+    assert collector.shutdown()["received"] == "0"
+
+
+def test_something_mute_on_the_port_is_given_up(start: Start) -> None:
+    """What takes the connection and says nothing is left after ten seconds, by name; health goes on meanwhile."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        collector = start.run(mute.getsockname()[1])
+        collector.wait_for("health", count=2, connected="False")
+        told = collector.wait_for("futu_disconnected")
+        assert "did not answer" in told.fields["reason"]
+        assert collector.stop() == 0
+    assert collector.shutdown()["left_rows"] == "0"
+
+
+# --- refused ---
+
+
+def test_refused_symbols_and_a_short_quota_are_named(start: Start) -> None:
+    """A symbol that OpenD does not know and those beyond the quota: each by name with OpenD's words; the rest comes."""
+    symbols = "HK.00001,HK.00005,HK.00700,HK.09988"
+    opend = start.simulate("--rate", "300", "--quota", "2", "--refuse", "HK.00005", symbols=symbols)
+    collector = start.run(opend.port, {"FUTU_SYMBOLS": symbols})
+    refused = [collector.wait_for("symbols_refused", count=count) for count in (1, 2)]
+    assert [event.level for event in refused] == ["ERROR", "ERROR"]
+    words = {event.fields["symbols"]: event.fields["reason"] for event in refused}
+    assert set(words) == {"HK.00005", "HK.09988"}
+    assert "quota" in words["HK.09988"].lower()
+    subscribed = collector.wait_for("subscribed").fields
+    assert (subscribed["symbols"], subscribed["refused"], subscribed["quota_remaining"]) == ("2", "2", "0")
+    collector.wait_stored(100)
+    assert collector.wait_for("health", connected="True", subscribed="2/4")
+    assert collector.stop() == 0
+    assert {tick.symbol for tick in collector.ticks()} == {"HK.00001", "HK.00700"}
