@@ -1,0 +1,223 @@
+"""A disk that fails when told to: an APSW VFS under SQLite, whose faults are switched on and off while it runs.
+
+What SQLite sees is what os_unix.c makes of an errno, so that a test meets the error an operator would meet. Two things
+follow that surprise: a write to a file system that turned read-only is an I/O error (only opening anew says why), and a
+failing write may have written a part. The service also opens day files itself before SQLite does; that opening fails
+with the plain OSError.
+
+The `-shm` file is beyond a VFS in Python: SQLite maps it into memory.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import math
+import os
+import random
+import sys
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import apsw
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+OPERATIONS: Final = ("open", "read", "write", "sync", "truncate", "delete")
+KINDS: Final = ("db", "wal", "journal")
+
+# What os_unix.c reports for a failed operation, and for the errno where it looks at that.
+_CODES: Final = {
+    "open": apsw.SQLITE_CANTOPEN,
+    "read": apsw.SQLITE_IOERR_READ,
+    "write": apsw.SQLITE_IOERR_WRITE,
+    "sync": apsw.SQLITE_IOERR_FSYNC,
+    "truncate": apsw.SQLITE_IOERR_TRUNCATE,
+    "delete": apsw.SQLITE_IOERR_DELETE,
+}
+_SPECIAL_CODES: Final = {
+    ("write", "ENOSPC"): apsw.SQLITE_FULL,
+    ("read", "EIO"): apsw.SQLITE_IOERR_CORRUPTFS,
+}
+_KIND_OF_FLAG: Final = {
+    apsw.SQLITE_OPEN_MAIN_DB: "db",
+    apsw.SQLITE_OPEN_WAL: "wal",
+    apsw.SQLITE_OPEN_MAIN_JOURNAL: "journal",
+}
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class Fault:
+    """What goes wrong, from `inject` until it is lifted or used up. Raises ValueError for a word that is unknown.
+
+    `delay_s` comes before the error, or before the operation where there is no error; `math.inf` is a gate: it blocks
+    until the fault is lifted, which also ends every other delay.
+    """
+
+    operations: Sequence[str] = ("write",)
+    files: Sequence[str] = KINDS
+    error: str = ""  # ENOSPC, EIO, EROFS, EACCES, EMFILE, …; none: the operation is only late
+    delay_s: float = 0.0
+    after: int = 0  # so many operations pass unharmed first
+    times: int | None = None  # so many operations are hit; None: all, until lifted
+    chance: float = 1.0  # of each operation to be hit
+    hits: int = 0  # how many operations it has hit so far
+    lifted: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        unknown = {*self.operations} - {*OPERATIONS} | {*self.files} - {*KINDS}
+        if unknown or (self.error and not hasattr(errno, self.error)):
+            raise ValueError(f"no such fault: {sorted(unknown) or self.error}")
+
+
+class FaultyDisk(apsw.VFS):
+    """The VFS `name` on top of `base`. Safe to use from any thread; a context manager that lifts every fault.
+
+    `seed` decides which operations a chance hits, and how much of a failing write is written all the same.
+    """
+
+    def __init__(self, name: str, base: str = "unix", *, seed: int = 0, default: bool = False) -> None:
+        super().__init__(name, base, makedefault=default)
+        self.name = name
+        self.operations: Counter[tuple[str, str]] = Counter()  # (operation, kind of file) → how many were begun
+        self._base = base
+        self._random = random.Random(seed)
+        self._faults: list[Fault] = []
+        self._lock = threading.Lock()
+        _watch_own_opens(self)
+
+    def __enter__(self) -> FaultyDisk:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.lift()
+        _WATCHING.discard(self)
+
+    def inject(self, fault: Fault) -> Fault:
+        """From now on operations meet this fault; the earliest of those that match counts."""
+        with self._lock:
+            self._faults.append(fault)
+        return fault
+
+    def lift(self, fault: Fault | None = None) -> None:
+        """Ends one fault, or all; operations that it delays go on at once."""
+        with self._lock:
+            ended = list(self._faults) if fault is None else [fault]
+            self._faults = [other for other in self._faults if other not in ended]
+        for other in ended:
+            other.lifted.set()
+
+    def meet(self, operation: str, kind: str) -> str:
+        """One operation passes here: delayed as a fault says, and the name of the errno it fails with, or nothing."""
+        with self._lock:
+            self.operations[operation, kind] += 1
+            fault = next((fault for fault in self._faults if self._strikes(fault, operation, kind)), None)
+        if fault is None:
+            return ""
+        if fault.delay_s and fault.lifted.wait(None if math.isinf(fault.delay_s) else fault.delay_s):
+            return ""
+        return fault.error
+
+    def written_part(self, size: int) -> int:
+        """How many bytes of a failing write of `size` reach the file."""
+        with self._lock:
+            return self._random.randrange(size)
+
+    def _strikes(self, fault: Fault, operation: str, kind: str) -> bool:
+        if operation not in fault.operations or kind not in fault.files or fault.times == 0:
+            return False
+        if fault.after:
+            fault.after -= 1
+            return False
+        if self._random.random() >= fault.chance:
+            return False
+        fault.hits += 1
+        if fault.times is not None:
+            fault.times -= 1
+        return True
+
+    # What SQLite calls.
+
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802
+        """Opens a file of SQLite's; temporary ones never fail."""
+        kind = next((kind for flag, kind in _KIND_OF_FLAG.items() if flags[0] & flag), "")
+        if not kind:
+            return apsw.VFSFile(self._base, name, flags)
+        _raise("open", self.meet("open", kind))
+        return _File(self, kind, self._base, name, flags)
+
+    def xDelete(self, name: str, syncdir: bool) -> None:  # noqa: N802
+        """Deletes a journal or a WAL."""
+        _raise("delete", self.meet("delete", kind_of(name)))
+        super().xDelete(name, syncdir)
+
+
+class _File(apsw.VFSFile):
+    """One open file; each operation asks the disk what becomes of it."""
+
+    def __init__(
+        self, disk: FaultyDisk, kind: str, base: str, name: str | apsw.URIFilename | None, flags: list[int]
+    ) -> None:
+        super().__init__(base, name, flags)
+        self._disk = disk
+        self._kind = kind
+
+    def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802
+        _raise("read", self._disk.meet("read", self._kind))
+        return super().xRead(amount, offset)
+
+    def xWrite(self, data: Any, offset: int) -> None:  # noqa: N802
+        error = self._disk.meet("write", self._kind)
+        if error and (part := self._disk.written_part(len(data))):
+            super().xWrite(data[:part], offset)
+        _raise("write", error)
+        super().xWrite(data, offset)
+
+    def xTruncate(self, newsize: int) -> None:  # noqa: N802
+        _raise("truncate", self._disk.meet("truncate", self._kind))
+        super().xTruncate(newsize)
+
+    def xSync(self, flags: int) -> None:  # noqa: N802
+        _raise("sync", self._disk.meet("sync", self._kind))
+        super().xSync(flags)
+
+
+def kind_of(name: str) -> str:
+    """The kind of a file by its name; nothing for a file that is none of ours."""
+    for suffix, kind in ((".db", "db"), ("-wal", "wal"), ("-journal", "journal")):
+        if name.endswith(suffix):
+            return kind
+    return ""
+
+
+def _raise(operation: str, error: str) -> None:
+    if error:
+        failure = apsw.exception_for(_SPECIAL_CODES.get((operation, error), _CODES[operation]))
+        failure.args = (f"{operation}: {os.strerror(getattr(errno, error))}",)
+        raise failure
+
+
+_WATCHING: Final[set[FaultyDisk]] = set()
+_HOOKED: Final = itertools.count()
+
+
+def _watch_own_opens(disk: FaultyDisk) -> None:
+    """Lets `os.open` of a day file meet the disk's faults too. Python keeps an audit hook for ever, so there is one."""
+    _WATCHING.add(disk)
+    if next(_HOOKED) == 0:
+        sys.addaudithook(_on_audit)
+
+
+def _on_audit(event: str, arguments: tuple[Any, ...]) -> None:
+    if event != "open" or not _WATCHING or not isinstance(arguments[0], (str, os.PathLike)):
+        return
+    path = os.fspath(arguments[0])
+    if isinstance(path, str) and (kind := kind_of(path)):
+        for disk in list(_WATCHING):
+            if error := disk.meet("open", kind):
+                number = getattr(errno, error)
+                raise OSError(number, os.strerror(number), path)
