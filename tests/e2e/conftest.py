@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CAP_S = 30.0
+PROGRAM = (sys.executable, "-m", "hk_tick_collector")
 SYMBOLS = "HK.00700,HK.09988,HK.00005"
 
 _LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d (DEBUG|INFO|WARNING|ERROR) ")
@@ -50,11 +51,11 @@ class Event(NamedTuple):
 class Process:
     """A verb in a process of its own, with what it writes in a file."""
 
-    def __init__(self, log_path: Path, args: list[str], environ: dict[str, str], wrapper: tuple[str, ...] = ()) -> None:
+    def __init__(self, log_path: Path, command: list[str], environ: dict[str, str]) -> None:
         self._log_path = log_path
         with log_path.open("wb") as output:
             self._process = subprocess.Popen(
-                [*wrapper, sys.executable, "-m", "hk_tick_collector", *args],
+                command,
                 cwd=log_path.parent,
                 env={**os.environ, **environ},
                 stdin=subprocess.DEVNULL,
@@ -180,7 +181,7 @@ class Start:
         number = len(self._started)
         truth = self._directory / f"truth-{number}.tsv"
         options = ["--port", str(port), "--truth", str(truth), "--symbols", symbols, *args]
-        opend = OpenD(self._directory / f"simulate-{number}.log", ["simulate", *options], {})
+        opend = OpenD(self._directory / f"simulate-{number}.log", [*PROGRAM, "simulate", *options], {})
         opend.truth_path = truth
         self._started.append(opend)
         assert opend.port
@@ -193,6 +194,7 @@ class Start:
         *,
         data_root: Path | None = None,
         wrapper: tuple[str, ...] = (),
+        program: tuple[str, ...] = PROGRAM,
     ) -> Collector:
         """A collector that is just starting, with these settings."""
         root = data_root or self._directory / "HK"
@@ -206,7 +208,7 @@ class Start:
             "METRICS_ADDR": "",
         } | dict(settings or {})
         log_path = self._directory / f"run-{len(self._started)}.log"
-        collector = Collector(log_path, ["run"], environ, wrapper)
+        collector = Collector(log_path, [*wrapper, *program, "run"], environ)
         collector.data_root = root
         self._started.append(collector)
         return collector

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -146,6 +147,39 @@ def test_a_stop_with_a_locked_file_ends_in_time_and_says_what_it_leaves(start: S
     assert int(fields["received"]) == sum(parts)
     assert int(fields["left_rows"]) > 0
     assert collector.stored() == int(fields["stored"])
+
+
+BROKEN_STORE: Final = """
+import sys
+import apsw
+from hk_tick_collector.cli import main
+
+class BrokenFile(apsw.VFSFile):
+    def xWrite(self, data, offset):
+        if offset:
+            raise ZeroDivisionError("a bug")
+        super().xWrite(data, offset)
+
+class Broken(apsw.VFS):
+    def xOpen(self, name, flags):
+        path = name.filename() if name else ""
+        return (BrokenFile if path.endswith("-wal") else apsw.VFSFile)("unix", name, flags)
+
+broken = Broken("broken", "unix", makedefault=True)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_dead_writer_ends_the_service(start: Start) -> None:
+    """A bug in the writer is not hidden by a living network loop: its traceback, `shutdown reason=failure`, exit 1."""
+    opend = start.simulate("--rate", "200")
+    collector = start.run(opend.port, program=(sys.executable, "-c", BROKEN_STORE))
+    assert collector.finish() == 1
+    assert collector.wait_for("writer_failed").level == "ERROR"
+    assert "ZeroDivisionError: a bug" in collector.output
+    last = collector.events()[-1]
+    assert (last.name, last.fields["reason"]) == ("shutdown", "failure")
+    assert int(last.fields["left_rows"]) > 0
 
 
 def lock(collector: Collector) -> Callable[[], None]:

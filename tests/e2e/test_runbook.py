@@ -35,7 +35,7 @@ sqlite3 "file:${DB}?mode=ro" "SELECT COUNT(*), MAX(ts_ms) FROM ticks;"
 EIGHT_HOURS: Final = """
 sqlite3 "file:${DB}?mode=ro" \\
   "SELECT datetime(MAX(ts_ms)/1000,'unixepoch') AS ts_utc, datetime(MAX(ts_ms)/1000,'unixepoch','localtime') AS ts_local FROM ticks;"
-"""
+"""  # noqa: E501 - as it is written there
 SNAPSHOT: Final = """
 SNAP=/data/sqlite/HK/${DAY}.snapshot.db
 sqlite3 "$DB" ".backup '${SNAP}'"
