@@ -118,3 +118,23 @@ class GapChange(NamedTuple):
 
     day: int  # number of the Hong Kong day whose file it belongs to
     gap: Gap
+
+
+class Reconciled(NamedTuple):
+    """One symbol's day so far, ours beside OpenD's own totals: a row of `reconciliation`.
+
+    Official figures are None where OpenD gave none. `explained` is one word of `collect.reconcile`.
+    """
+
+    session: str  # lunch, close
+    symbol: str
+    at_ms: int  # when both were read, UTC epoch ms
+    volume: int  # shares, of all stored ticks
+    turnover: float  # HKD
+    odd_lot_volume: int  # of which ODD_LOT
+    odd_lot_turnover: float
+    late_volume: int  # of which LATE: concluded before the open, or the day before
+    late_turnover: float
+    official_volume: int | None
+    official_turnover: float | None
+    explained: str

@@ -91,6 +91,27 @@ GOOD: Final[dict[Callable[[bytes], object], Message]] = {
             ]
         },
     ),
+    messages.read_security_snapshot: pb.GetSecuritySnapshotResponse(
+        retType=0,
+        s2c={
+            "snapshotList": [
+                {
+                    "basic": {
+                        "security": HK_00700,
+                        "type": 3,
+                        "isSuspend": True,
+                        "listTime": "2004-06-16",
+                        "lotSize": 100,
+                        "updateTime": "2026-11-20 16:08:05.123",
+                        "volume": 2**53 + 1,
+                        "turnover": 1e10,
+                        **dict.fromkeys(("priceSpread", "highPrice", "openPrice", "lowPrice", "curPrice"), 1.0),
+                        **dict.fromkeys(("lastClosePrice", "turnoverRate"), 1.0),
+                    }
+                }
+            ]
+        },
+    ),
     messages.read_get_ticker: pb.TickerResponse(retType=0, s2c={"security": HK_00700}),
     messages.read_ticker_push: pb.TickerResponse(retType=0, s2c={"security": HK_00700}),
     messages.read_notify: pb.NotifyResponse(retType=0, s2c={"type": 1, "event": {"eventType": 7, "desc": "elsewhere"}}),
@@ -158,6 +179,9 @@ def test_trading_days_are_read() -> None:
 def test_day_totals_are_read_exactly() -> None:
     """Shares are an int64 and stay one."""
     assert read(messages.read_basic_qot) == [messages.DayTotals("HK.00700", 2**53 + 1, 1e10, False)]
+    assert read(messages.read_security_snapshot) == [
+        messages.DayTotals("HK.00700", 2**53 + 1, 1e10, True, "2026-11-20")
+    ]
 
 
 def test_ticks_are_handed_over_as_they_came() -> None:

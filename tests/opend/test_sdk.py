@@ -351,6 +351,7 @@ def packed_by_us() -> dict[str, tuple[int, Message]]:
         "subs": (messages.GET_SUB_INFO, messages.get_sub_info()),
         "ticker": (messages.GET_TICKER, messages.get_ticker("HK.00700")),
         "quote": (messages.GET_BASIC_QOT, messages.get_basic_qot(SYMBOLS)),
+        "snapshot": (messages.GET_SECURITY_SNAPSHOT, messages.get_security_snapshot(SYMBOLS)),
         "days": (messages.REQUEST_TRADE_DATE, messages.request_trade_date("2026-11-01", "2026-11-30")),
     }
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hk_tick_collector.errors import ForeignFileError, StoreError
-from hk_tick_collector.model import Tick
+from hk_tick_collector.model import Reconciled, Tick
 from hk_tick_collector.store import schema
 from hk_tick_collector.store.dayfile import Batch, DayFile, Ledger, Link, StoreOptions, Written
 from hk_tick_collector.store.query import DayReader
@@ -179,6 +179,17 @@ def test_stretches_of_connection_follow_each_other(open_day: OpenDay, path: Path
         (30, None, False, None, "gone"),
     ]
     assert all(before.to_ms == after.from_ms for before, after in pairwise(stretches))
+
+
+def test_a_reconciliation_replaces_that_of_its_session(open_day: OpenDay, path: Path) -> None:
+    """One row a symbol and session: a later look at the same session takes the place of the first."""
+    day = open_day(path)
+    first = Reconciled("lunch", "HK.00700", NOW_MS, 100, 1.5, 0, 0.0, 0, 0.0, None, None, "no_answer")
+    day.write(Batch(reconciled=[first, first._replace(symbol="HK.00005")]), NOW_MS)
+    second = first._replace(at_ms=NOW_MS + 1, official_volume=100, official_turnover=1.5, explained="match")
+    day.write(Batch(reconciled=[second]), NOW_MS)
+    with DayReader(path) as reader:
+        assert reader.reconciliation() == [first._replace(symbol="HK.00005"), second]
 
 
 # --- what is opened, and what is refused ---

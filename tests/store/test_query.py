@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hk_tick_collector.errors import ForeignFileError, NoDayError, StoreError
 from hk_tick_collector.model import Tick
 from hk_tick_collector.store.follow import Follower
-from hk_tick_collector.store.query import DayReader, list_days, path_of
+from hk_tick_collector.store.query import Completeness, DayReader, list_days, path_of
 from hk_tick_collector.store.schema import APPLICATION_ID, MIGRATIONS
 
 if TYPE_CHECKING:
@@ -73,9 +73,9 @@ def test_counters_need_no_count(make_day: MakeDay, tick: MakeTick) -> None:
         assert reader.totals() == (0, 0, None, None, 0, 0.0, 0, 0)
         assert reader.symbols() == []
     day.add([tick("HK.00700", 5), tick("HK.00700", 9), tick("HK.00005", 1)])
-    day.execute("INSERT INTO gaps VALUES ('HK.00700', 6, 8, 1, 2, 3, 'disconnect', 'open', 4, NULL)")
-    day.execute("INSERT INTO gaps VALUES ('HK.00005', 2, NULL, 1, 2, NULL, 'kicked_out', 'open', 5, NULL)")
-    day.execute("INSERT INTO gaps VALUES ('HK.00005', 2, 3, 1, 2, 0, 'disconnect', 'healed', 6, 7)")
+    day.execute("INSERT INTO gaps VALUES ('HK.00700', 6, 8, 1, 2, 3, 'disconnect', 'open', 4, NULL, NULL)")
+    day.execute("INSERT INTO gaps VALUES ('HK.00005', 2, NULL, 1, 2, NULL, 'kicked_out', 'open', 5, NULL, NULL)")
+    day.execute("INSERT INTO gaps VALUES ('HK.00005', 2, 3, 1, 2, 0, 'disconnect', 'healed', 6, 7, NULL)")
     with DayReader(day.path) as reader:
         five, tencent = reader.symbols()
         assert (five.symbol, five.rows) == ("HK.00005", 1)
@@ -86,6 +86,9 @@ def test_counters_need_no_count(make_day: MakeDay, tick: MakeTick) -> None:
         assert (totals.first_ts_ms, totals.last_ts_ms) == (five.first_ts_ms, tencent.last_ts_ms)
         assert [gap.status for gap in reader.gaps()] == ["open", "open", "healed"]
         assert reader.gaps()[1].missing is None
+        assert [gap.symbol for gap in reader.gaps(only_open=True)] == ["HK.00700", "HK.00005"]
+        assert [gap.status for gap in reader.gaps(["HK.00005"])] == ["open", "healed"]
+        assert [gap.cause for gap in reader.gaps(["HK.00005", "HK.00001"], only_open=True)] == ["kicked_out"]
 
 
 def test_the_books_of_the_service(make_day: MakeDay) -> None:
@@ -303,3 +306,39 @@ def test_what_is_not_stored_yet(make_day: MakeDay, tick: MakeTick) -> None:
     with DayReader(day.path) as reader:
         batch = [tick("HK.00700", 2), tick("HK.00700", 3), tick("HK.00005", 1)]
         assert reader.not_stored(batch) == batch[1:]
+
+
+def test_completeness_counts_symbols_with_the_pattern_alone(make_day: MakeDay, tick: MakeTick) -> None:
+    """Rows beside what the sequences say there are, to the tick; a symbol without the pattern is told apart."""
+    day, start_ms = make_day(), 1_795_138_200_000
+    seqs = [(start_ms // 1000) << 32 | counter for counter in (1, 2, 5)]
+    day.add([tick("HK.00700", seq, start_ms) for seq in seqs])
+    day.add([tick("HK.00005", seqs[0], start_ms), tick("HK.00388", 77)])
+    with DayReader(day.path) as reader:
+        assert reader.completeness() == Completeness(symbols=2, rows=4, expected=6, without_pattern=1)
+        assert [(symbol.symbol, symbol.rows, symbol.expected) for symbol in reader.least_complete(3)] == [
+            ("HK.00700", 3, 5)
+        ]
+
+
+def test_sums_of_one_type(make_day: MakeDay, tick: MakeTick) -> None:
+    """Volume and turnover of a type's ticks, by symbol; symbols without one are left out."""
+    day = make_day()
+    odd = [Tick(*tick("HK.00700", n))._replace(tick_type="ODD_LOT", volume=n, turnover=n / 2) for n in (1, 2)]
+    day.add([*odd, tick("HK.00700", 3), tick("HK.00005", 1)])
+    with DayReader(day.path) as reader:
+        assert reader.sums_of_type("ODD_LOT") == {"HK.00700": (3, 1.5)}
+
+
+def test_the_latest_reconciliation_is_read(make_day: MakeDay) -> None:
+    """That of the lunch break, until the close has its own; none in a file of the first schema."""
+    day = make_day()
+    values = "1, 100, 1.5, 0, 0.0, 0, 0.0, 100, 1.5, 'match')"
+    with DayReader(day.path) as reader:
+        assert reader.reconciliation() == []
+        for session in ("lunch", "close"):
+            day.execute(f"INSERT INTO reconciliation VALUES ('{session}', 'HK.00700', {values}")
+            assert [row.session for row in reader.reconciliation()] == [session]
+    day.execute("DROP TABLE reconciliation")
+    with DayReader(day.path) as reader:
+        assert reader.reconciliation() == []

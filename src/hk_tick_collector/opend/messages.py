@@ -34,6 +34,7 @@ REQUEST_TRADE_DATE: Final = 3219
 RET_OK: Final = 0
 MARKET_HK: Final = 1
 SUB_TYPE_TICKER: Final = 4
+SNAPSHOT_MAX: Final = 400  # symbols of one request; 60 requests in 30 s at most (the vendor's documentation)
 TICKER_WINDOW_ROWS: Final = 1000  # GetTicker's reach: the only history there is
 _LONGEST_CODE: Final = 32  # options have the longest, some 20 characters
 
@@ -123,6 +124,7 @@ class DayTotals(NamedTuple):
     volume: int  # shares
     turnover: float  # HKD
     suspended: bool
+    updated: str = ""  # "2026-11-20": the day of its latest quote, hence of these totals; empty where not told
 
 
 def symbol_of(security: pb.Security) -> str:
@@ -195,6 +197,13 @@ def get_basic_qot(symbols: Iterable[str]) -> pb.GetBasicQotRequest:
     )
 
 
+def get_security_snapshot(symbols: Iterable[str]) -> pb.GetSecuritySnapshotRequest:
+    """Asks for the day's totals of at most SNAPSHOT_MAX symbols; none needs to be subscribed."""
+    return pb.GetSecuritySnapshotRequest(
+        c2s=pb.GetSecuritySnapshotRequest.C2S(securityList=[security_of(symbol) for symbol in symbols])
+    )
+
+
 def request_trade_date(first: str, last: str) -> pb.RequestTradeDateRequest:
     """Asks for the trading days from `first` to `last`, both `YYYY-MM-DD`."""
     return pb.RequestTradeDateRequest(
@@ -260,6 +269,21 @@ def read_basic_qot(body: bytes) -> list[DayTotals]:
     return [
         DayTotals(symbol_of(quote.security), quote.volume, quote.turnover, quote.isSuspended)
         for quote in s2c.basicQotList
+    ]
+
+
+def read_security_snapshot(body: bytes) -> list[DayTotals]:
+    """The reply to `get_security_snapshot`; OpenDError when it failed."""
+    s2c = _succeeded(_parse(pb.GetSecuritySnapshotResponse, body)).s2c
+    return [
+        DayTotals(
+            symbol_of(each.basic.security),
+            each.basic.volume,
+            each.basic.turnover,
+            each.basic.isSuspend,
+            _text(each.basic.updateTime)[:10],
+        )
+        for each in s2c.snapshotList
     ]
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 
 from hk_tick_collector.errors import ForeignFileError, SealedDayError, StoreError
-from hk_tick_collector.model import GAP_OPEN, Gap
+from hk_tick_collector.model import GAP_OPEN, Gap, Reconciled
 
 from . import schema
 
@@ -93,6 +93,7 @@ class Batch:
     rows: list[TickRow] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)  # as they are to be, of this file's day
+    reconciled: list[Reconciled] = field(default_factory=list)  # in place of what its session had
     duplicate: int = 0  # ticks of another, finished day that were stored long ago
     rejected: int = 0
     dropped: int = 0
@@ -151,6 +152,7 @@ class DayFile:
             for link in batch.links:
                 self._write_link(link)
             self._db.executemany(_GAP_SQL, batch.gaps)
+            self._db.executemany(_RECONCILED_SQL, batch.reconciled)
             ledger = replace(
                 before,
                 stored=before.stored + stored,
@@ -315,6 +317,10 @@ _INSERT_SQL: Final[dict[int, str]] = {}
 _GAP_SQL: Final = (
     f"INSERT OR REPLACE INTO gaps ({', '.join(Gap._fields)}) "  # noqa: S608 - our own names
     f"VALUES ({', '.join('?' * len(Gap._fields))})"
+)
+_RECONCILED_SQL: Final = (
+    f"INSERT OR REPLACE INTO reconciliation ({', '.join(Reconciled._fields)}) "  # noqa: S608 - our own names
+    f"VALUES ({', '.join('?' * len(Reconciled._fields))})"
 )
 
 

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import apsw
 
 from hk_tick_collector.errors import ForeignFileError, NoDayError, StoreError
-from hk_tick_collector.model import Gap, Tick
+from hk_tick_collector.model import GAP_OPEN, Gap, Reconciled, Tick
 
 from .schema import APPLICATION_ID, TICK_COLUMNS
 
@@ -71,6 +71,15 @@ class Run(NamedTuple):
     rejected: int
     dropped: int
     waiting: int
+
+
+class Completeness(NamedTuple):
+    """How much of the day is stored, over the symbols whose sequence tells how many ticks there are."""
+
+    symbols: int
+    rows: int
+    expected: int  # rows / expected is the share that is stored
+    without_pattern: int  # symbols whose sequence does not tell
 
 
 class Totals(NamedTuple):
@@ -195,9 +204,40 @@ class DayReader:
         rows = self._select(SymbolCount._fields, "symbols", f"{where} ORDER BY symbol", values)
         return list(map(SymbolCount._make, rows))
 
-    def gaps(self) -> list[Gap]:
-        """The holes of the day, oldest first."""
-        return list(map(Gap._make, self._select(Gap._fields, "gaps", "ORDER BY opened_ms, symbol, from_seq")))
+    def completeness(self) -> Completeness:
+        """How much of the day is stored, from counters alone."""
+        sql = """SELECT count(expected), ifnull(sum(rows) FILTER (WHERE expected IS NOT NULL), 0),
+                        ifnull(sum(expected), 0), count(*) - count(expected)
+                 FROM symbols"""
+        return Completeness._make(next(self._rows(sql)))
+
+    def least_complete(self, count: int) -> list[SymbolCount]:
+        """The symbols that miss the most ticks by their own counter, at most `count`; none that misses none."""
+        where = "WHERE expected > rows ORDER BY expected - rows DESC, symbol LIMIT ?"
+        return list(map(SymbolCount._make, self._select(SymbolCount._fields, "symbols", where, (count,))))
+
+    def sums_of_type(self, tick_type: str) -> dict[str, tuple[int, float]]:
+        """Volume (shares) and turnover (HKD) of one type's ticks, by symbol. Scans the day: seconds for millions."""
+        sql = "SELECT symbol, sum(volume), sum(turnover) FROM ticks WHERE tick_type = ? GROUP BY symbol"
+        return {symbol: (volume, turnover) for symbol, volume, turnover in self._rows(sql, (tick_type,))}
+
+    def gaps(self, symbols: Sequence[str] = (), *, only_open: bool = False) -> list[Gap]:
+        """The holes of the day, oldest first; of these symbols or of all."""
+        where, values = _of_symbols(symbols)
+        if only_open:
+            where, values = (f"{where} AND status = ?" if where else "WHERE status = ?"), (*values, GAP_OPEN)
+        rows = self._select(Gap._fields, "gaps", f"{where} ORDER BY opened_ms, symbol, from_seq", values)
+        return list(map(Gap._make, rows))
+
+    def reconciliation(self) -> list[Reconciled]:
+        """What the latest comparison with OpenD's own totals found, by symbol; nothing before the first.
+
+        The close's comparison, once there is one, replaces that of the lunch break.
+        """
+        if not self._db.table_exists("main", "reconciliation"):
+            return []  # a file of schema 1
+        latest = "WHERE session = (SELECT min(session) FROM reconciliation) ORDER BY symbol"  # "close" < "lunch"
+        return list(map(Reconciled._make, self._select(Reconciled._fields, "reconciliation", latest)))
 
     def connections(self) -> list[Stretch]:
         """When OpenD was there and when not, oldest first."""

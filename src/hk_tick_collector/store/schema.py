@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Final
 
 APPLICATION_ID: Final = 0x484B5443  # "HKTC"
-VERSION: Final = 1
+VERSION: Final = 2
 
 TICK_COLUMNS: Final = (
     "symbol",
@@ -117,4 +117,23 @@ CREATE TABLE ledger (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: Final = (_V1,)  # MIGRATIONS[n] leads from version n to n + 1
+_V2: Final = """
+-- One row a symbol and session: our sums beside OpenD's own totals of the day so far.
+CREATE TABLE reconciliation (
+    session           TEXT    NOT NULL CHECK (session IN ('lunch', 'close')),
+    symbol            TEXT    NOT NULL,
+    at_ms             INTEGER NOT NULL,  -- when both were read
+    volume            INTEGER NOT NULL,  -- shares, of all stored ticks
+    turnover          REAL    NOT NULL,  -- HKD
+    odd_lot_volume    INTEGER NOT NULL,  -- of which ODD_LOT
+    odd_lot_turnover  REAL    NOT NULL,
+    late_volume       INTEGER NOT NULL,  -- of which LATE
+    late_turnover     REAL    NOT NULL,
+    official_volume   INTEGER,           -- NULL where OpenD gave none
+    official_turnover REAL,
+    explained         TEXT    NOT NULL,  -- match, gap, unexplained ...: see docs/data-quality.md
+    PRIMARY KEY (session, symbol)
+) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS: Final = (_V1, _V2)  # MIGRATIONS[n] leads from version n to n + 1
