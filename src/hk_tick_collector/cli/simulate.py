@@ -6,9 +6,9 @@ import asyncio
 import re
 import signal
 import time
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -16,13 +16,29 @@ from hk_tick_collector import log, market
 from hk_tick_collector.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Coroutine, Iterator, Sequence
 
     from hk_tick_collector.model import Tick
     from hk_tick_collector.simulator.plan import Gateway, Plan
+    from hk_tick_collector.simulator.scenario import Line
 
+_PATIENCE_S: Final = 3.0  # how long clients may read after the first signal
 _DEFAULT_AT: Final = "09:30"
 _AT: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
+
+
+def _list_steps(wanted: bool) -> None:
+    """Prints what a scenario may say."""
+    if not wanted:
+        return
+    from hk_tick_collector.simulator.scenario import STEPS
+
+    print("[at TIME] [every TIME [until TIME]] STEP          one line of a scenario; TIME like 500ms, 5s or 2m")
+    print("every TIME random seed NUMBER from STEP | STEP …  one of them each time\n")
+    for name, form in STEPS.items():
+        print(" ".join(filter(None, (f"  {name}", form.words, "[for TIME]" if form.lasts else ""))))
+        print(f"      {form.says}")
+    raise typer.Exit
 
 
 def simulate(  # noqa: PLR0917 - typer makes an option of each
@@ -58,14 +74,39 @@ def simulate(  # noqa: PLR0917 - typer makes an option of each
         Path | None, typer.Option(help="encrypt with this RSA private key (PEM, PKCS#1), as OpenD does")
     ] = None,
     client_buffer_mb: Annotated[int, typer.Option(help="cut off a client that lets more than this wait unread")] = 64,
+    resume: Annotated[
+        Path | None, typer.Option(help="go on as the same exchange from this truth file, and append to it")
+    ] = None,
+    scenario: Annotated[
+        Path | None, typer.Option(help="what goes wrong and when: lines like `at 5s cut`, `every 1m away for 3s`")
+    ] = None,
+    control: Annotated[
+        Path | None, typer.Option(help="take steps of a scenario from this Unix socket, one a line")
+    ] = None,
+    list_steps: Annotated[
+        bool,
+        typer.Option(
+            "--list-steps", help="print every step of a scenario and exit", callback=_list_steps, is_eager=True
+        ),
+    ] = False,
 ) -> None:
-    """An OpenD that needs no account: a synthetic Hong Kong day, or a recorded one.
+    """An OpenD that needs no account: a synthetic Hong Kong day, or a recorded one, well or as badly as scripted.
 
-    Example: hk-tick-collector simulate --symbols HK.00700,HK.00981 --rate 50 --day 20261120 --at 09:30 --speed 10
+    A signal ends it: it makes no more ticks and gives clients 3 s to read what was sent; a second one ends it at once.
+
+    \b
+    Examples:
+      hk-tick-collector simulate --symbols HK.00700,HK.00981 --rate 50 --day 20261120 --at 09:30 --speed 10
+      printf 'at 5s cut\\nat 9s mute for 4s\\n' > bad.txt && hk-tick-collector simulate --scenario bad.txt
+
     """
     from hk_tick_collector.simulator.plan import Gateway, Plan
+    from hk_tick_collector.simulator.scenario import parse_scenario
 
     log.configure("INFO")
+    if resume is not None and truth is not None:
+        raise UsageError("--resume goes on with its own truth file", hint="leave out --truth")
+    lines = parse_scenario(_read(scenario, "scenario").decode(errors="replace"), str(scenario)) if scenario else []
     with ExitStack() as stack:
         recorded: Iterator[Tick] | None = None
         if replay is None:
@@ -85,7 +126,8 @@ def simulate(  # noqa: PLR0917 - typer makes an option of each
             total=total,
             seconds=seconds,
             wait=wait,
-            truth=truth,
+            truth=resume or truth,
+            resume=resume is not None,
         )
         gateway = Gateway(
             host=host,
@@ -97,25 +139,46 @@ def simulate(  # noqa: PLR0917 - typer makes an option of each
         )
         if write_symbols is not None:
             _write_symbols(write_symbols, names)
-        asyncio.run(serve(plan, gateway))
+        asyncio.run(serve(plan, gateway, lines, control))
 
 
-async def serve(plan: Plan, gateway: Gateway) -> None:
-    """Simulates until SIGINT or SIGTERM; raises what keeps the ticks from being made."""
+async def serve(plan: Plan, gateway: Gateway, lines: Sequence[Line] = (), control: Path | None = None) -> None:
+    """Simulates until SIGINT or SIGTERM; raises what keeps the ticks from being made, or a scenario from its end."""
+    from hk_tick_collector.simulator.control import Control
     from hk_tick_collector.simulator.server import Simulator
 
-    stop = asyncio.Event()
+    stop, at_once = asyncio.Event(), asyncio.Event()
+
+    def on_signal() -> None:
+        (at_once if stop.is_set() else stop).set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    async with Simulator(plan, gateway) as simulator:
-        stopped = asyncio.create_task(stop.wait())
-        finished = asyncio.create_task(simulator.finished())
-        await asyncio.wait([stopped, finished], return_when=asyncio.FIRST_COMPLETED)
-        if finished.done():
-            finished.result()
-        await stopped
-        finished.cancel()
+        loop.add_signal_handler(number, on_signal)
+    async with AsyncExitStack() as stack:
+        simulator = await stack.enter_async_context(Simulator(plan, gateway))
+        if control is not None:
+            await stack.enter_async_context(Control(control, simulator))
+        await _until(stop, simulator.finished(), simulator.play(lines))
+        finishing = asyncio.create_task(simulator.finish(_PATIENCE_S))
+        finishing.add_done_callback(lambda _: at_once.set())
+        await _until(at_once)
+        finishing.cancel()
+
+
+async def _until(stop: asyncio.Event, *work: Coroutine[None, None, None]) -> None:
+    """Lets `work` run, to its end or until `stop` is set; raises what fails in it."""
+    stopped = asyncio.create_task(stop.wait())
+    running: set[asyncio.Task[Any]] = {stopped, *map(asyncio.create_task, work)}
+    try:
+        while not stopped.done():
+            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 def _symbols(text: str) -> list[str]:

@@ -11,7 +11,15 @@ tape.py      what has been made so far: the 1,000-tick windows and the day's tot
 account.py   subscriptions and their quota
 answers.py   one function a request: what OpenD answers
 session.py   one client's connection
-server.py    the whole: sockets, pace, and the way of a tick from the market to the clients
+door.py      the listening socket
+server.py    the whole: pace, beginning and end
+
+scenario.py  the steps of a scenario as text, and when each is due
+conditions.py what is wrong at this moment
+faults.py    what each step does
+odd_ticks.py, wrong_bytes.py, notices.py  what some of them send
+control.py   a Unix socket that takes steps
+verdict.py   truth against day files: the checker
 
 The way of a tick: market (or replay) → truth file → tape → sessions. The truth comes first, so that no client ever
 holds a tick that the truth lacks, whatever kills the process.

@@ -60,6 +60,12 @@ class Account:
             if until_s > now_s:
                 self._left[subscription] = max(until_s, self._left.get(subscription, 0.0))
 
+    def lose(self, places: Collection[int]) -> None:
+        """Every connection loses what it holds of these places in the listing, without a word."""
+        for held in self._held.values():
+            for subscription in [subscription for subscription in held if subscription.security in places]:
+                del held[subscription]
+
     def held(self, connection: int) -> Mapping[Subscription, float]:
         """What one connection is subscribed to, each with its moment of subscribing."""
         return self._held.get(connection, {})

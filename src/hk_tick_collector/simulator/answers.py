@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from .account import Account
     from .clock import Clock
+    from .conditions import Conditions
     from .encode import BodyEncoder
     from .listing import Security
     from .tape import Tape
@@ -65,7 +66,7 @@ class Desk:
 
     securities: Sequence[Security]
     places: dict[str, int]
-    refused: frozenset[str]
+    conditions: Conditions
     calendar: Calendar
     clock: Clock
     tape: Tape
@@ -76,9 +77,23 @@ class Desk:
         """The place of a security in the listing; OpenDError for one that is not listed, or refused on purpose."""
         symbol = messages.symbol_of(security)
         place = self.places.get(symbol)
-        if place is None or symbol in self.refused:
+        if place is None or symbol in self.conditions.refused:
             raise OpenDError(f"Unknown stock. {symbol}")
         return place
+
+    def told_ms(self) -> int:
+        """The time that OpenD tells, UTC epoch ms."""
+        return self.clock.now_ms() + self.conditions.clock_offset_ms
+
+    def market_state(self) -> int:
+        """The QotMarketState that OpenD tells."""
+        told = self.conditions.market_state
+        return self.calendar.state(self.clock.now_ms()) if told is None else told
+
+    def needs_login(self) -> None:
+        """Raises OpenDError while OpenD has no link to the quote servers."""
+        if not self.conditions.logged_in:
+            raise OpenDError("Not logged in to the quote server")
 
 
 def answer(desk: Desk, client: Client, proto_id: int, body: bytes) -> Answer:
@@ -102,20 +117,20 @@ def refused(words: str) -> bytes:
 
 def _global_state(desk: Desk, client: Client, body: bytes) -> Message:
     pb.GetGlobalStateRequest.FromString(body)
-    now_ms = desk.clock.now_ms()
+    told_ms, conditions = desk.told_ms(), desk.conditions
     state = pb.GetGlobalStateResponse.S2C(
-        marketHK=desk.calendar.state(now_ms),
+        marketHK=desk.market_state(),
         marketUS=_CLOSED,
         marketSH=_CLOSED,
         marketSZ=_CLOSED,
         marketHKFuture=_CLOSED,
-        qotLogined=True,
+        qotLogined=conditions.logged_in,
         trdLogined=True,
         serverVer=SERVER_VER,
         serverBuildNo=_BUILD,
-        time=now_ms // 1000,
+        time=told_ms // 1000,
         localTime=time.time(),
-        programStatus=pb.ProgramStatus(type=messages.PROGRAM_READY),
+        programStatus=pb.ProgramStatus(type=conditions.program),
         marketUSFuture=_CLOSED,
         connID=client.conn_id,
     )
@@ -125,7 +140,7 @@ def _global_state(desk: Desk, client: Client, body: bytes) -> Message:
 def _keep_alive(desk: Desk, client: Client, body: bytes) -> Message:
     del client
     pb.KeepAliveRequest.FromString(body)
-    return pb.KeepAliveResponse(retType=0, s2c=pb.KeepAliveResponse.S2C(time=desk.clock.now_ms() // 1000))
+    return pb.KeepAliveResponse(retType=0, s2c=pb.KeepAliveResponse.S2C(time=desk.told_ms() // 1000))
 
 
 def _sub(desk: Desk, client: Client, body: bytes) -> Answer:
@@ -134,6 +149,7 @@ def _sub(desk: Desk, client: Client, body: bytes) -> Answer:
         desk.account.unsubscribe(client.conn_id, list(desk.account.held(client.conn_id)), time.monotonic())
         client.pushed.clear()
         return Answer(_OK)
+    desk.needs_login()
     places = [desk.place(security) for security in c2s.securityList]
     if not places or not c2s.subTypeList or any(sub_type not in _SUB_TYPES for sub_type in c2s.subTypeList):
         raise OpenDError("A subscription needs securities and known types of data")
@@ -147,7 +163,8 @@ def _sub(desk: Desk, client: Client, body: bytes) -> Answer:
     if messages.SUB_TYPE_TICKER not in c2s.subTypeList or not c2s.isRegOrUnRegPush:
         return Answer(_OK)
     client.pushed.update(places)
-    return Answer(_OK, _first_pushes(desk, places) if c2s.isFirstPush else ())
+    first_push = c2s.isFirstPush and desk.conditions.first_push and not desk.conditions.pushes_stop
+    return Answer(_OK, _first_pushes(desk, places) if first_push else ())
 
 
 def _first_pushes(desk: Desk, places: Iterable[int]) -> list[bytes]:
@@ -176,14 +193,17 @@ def _sub_info(desk: Desk, client: Client, body: bytes) -> Message:
 
 def _ticker(desk: Desk, client: Client, body: bytes) -> Answer:
     c2s = pb.GetTickerRequest.FromString(body).c2s
+    desk.needs_login()
     place = desk.place(c2s.security)
     _needs_subscription(desk, client, place, messages.SUB_TYPE_TICKER)
     if not 0 <= c2s.maxRetNum <= messages.TICKER_WINDOW_ROWS:
         raise OpenDError(f"maxRetNum is {c2s.maxRetNum}, allowed are at most {messages.TICKER_WINDOW_ROWS}")
-    return Answer(desk.bodies.body(place, desk.tape.pulled(place, c2s.maxRetNum)))
+    rows = min(c2s.maxRetNum, desk.conditions.window_rows)
+    return Answer(desk.bodies.body(place, desk.tape.pulled(place, rows)))
 
 
 def _basic_qot(desk: Desk, client: Client, body: bytes) -> Message:
+    desk.needs_login()
     reply = pb.GetBasicQotResponse(retType=0, s2c=pb.GetBasicQotResponse.S2C())
     for asked in pb.GetBasicQotRequest.FromString(body).c2s.securityList:
         place = desk.place(asked)

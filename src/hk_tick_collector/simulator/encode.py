@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _DOUBLE: Final = struct.Struct("<d").pack
 _OUTCOME_OK: Final = b"\x08\x00\x12\x00\x18\x00"  # retType 0, an empty retMsg, errCode 0
 _SECURITY_HK: Final = b"\x08\x01\x12"  # market 1, then the code
-_REALTIME, _CACHE = b"\x50\x01", b"\x50\x03"
+_REALTIME, _REFILL, _CACHE = b"\x50\x01", b"\x50\x02", b"\x50\x03"
 
 # Where the last fields of an entry begin, from its end: recvTime's eight bytes, pushDataType, timestamp.
 _RECV_TIME, _PUSH_DATA_TYPE, _TIMESTAMP = -23, -11, -9
@@ -153,6 +153,11 @@ def as_cached(entry: bytes) -> bytes:
     return b"".join(
         (entry[:_RECV_TIME], _NO_RECV_TIME, entry[_RECV_TIME + 8 : _PUSH_DATA_TYPE], _CACHE, entry[_TIMESTAMP:])
     )
+
+
+def as_refilled(entry: bytes) -> bytes:
+    """The entry as OpenD pushes it after an outage of its own link: pushDataType refill, all else as it was."""
+    return b"".join((entry[:_PUSH_DATA_TYPE], _REFILL, entry[_TIMESTAMP:]))
 
 
 def as_pulled(entry: bytes) -> bytes:

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import deque
+from itertools import groupby, islice
+from typing import TYPE_CHECKING, Final
 
-from .encode import BodyEncoder, EntryEncoder, push_frames
+from hk_tick_collector.market import day_number
+
+from .encode import BodyEncoder, EntryEncoder, as_refilled, push_frames
+from .odd_ticks import odd_tick
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from .conditions import Conditions
     from .listing import Security
-    from .market import MadeRow
+    from .market import MadeRow, SyntheticMarket
     from .session import Session
     from .tape import Tape
     from .truth import TruthFile
 
+REFILL_ROWS: Final = 50  # what OpenD pushes again of each security after an outage of its own link, at most
+_RESTORE_ROWS: Final = 10_000
+
 
 class Feed:
-    """Publishes made ticks. `fills` is how many consecutive ticks of one security a push may carry."""
+    """Publishes made ticks to `sessions`. `fills` is how many consecutive ticks of one security a push may carry."""
 
     def __init__(
         self,
         securities: Sequence[Security],
         tape: Tape,
         bodies: BodyEncoder,
+        sessions: Mapping[int, Session],
+        conditions: Conditions,
         *,
         truth: TruthFile | None,
         fills: int,
@@ -31,21 +42,73 @@ class Feed:
         self._everything = len(securities)
         self._tape = tape
         self._bodies = bodies
+        self._sessions = sessions
+        self._conditions = conditions
         self._entries = EntryEncoder()
         self._truth = truth
         self._fills = fills
+        self._held_back: dict[int, deque[bytes]] = {}  # what a refill will push, by security
         self.pushes = 0
 
-    def publish(self, ticks: Sequence[MadeRow], recv_time_s: float, sessions: Iterable[Session]) -> None:
+    def publish(self, ticks: Sequence[MadeRow], recv_time_s: float, *, last_first: bool = False) -> None:
         """Writes the truth of `ticks`, remembers them, and pushes them; `recv_time_s` is OpenD's own receive time."""
         if self._truth:
             self._truth.write(ticks)
         entries = self._entries.entries(ticks, recv_time_s)
         self._tape.record(ticks, entries)
-        listeners = [session for session in sessions if session.client.pushed]
+        places = [tick[0] for tick in ticks]
+        if last_first:
+            places, entries = places[::-1], entries[::-1]
+        self._push(places, entries)
+
+    def publish_odd(self, kind: str, market: SyntheticMarket, security: int, ts_ms: int) -> None:
+        """Makes one odd tick at `ts_ms` and publishes it; see `odd_ticks`. Only those of today count in its totals."""
+        tick = odd_tick(kind, market, self._entries, security, ts_ms)
+        if self._truth and tick.storable:
+            self._truth.write([tick.row])
+        elif self._truth:
+            self._truth.write_reject(security, tick.row[1], kind)
+        if tick.storable and tick.row[2] == ts_ms:
+            self._tape.record([tick.row], [tick.entry])
+        else:
+            self._tape.remember(security, tick.entry)
+        self._push([security], [tick.entry])
+
+    def restore(self, ticks: Iterable[MadeRow], today: int) -> None:
+        """Remembers ticks that an earlier process published, in their order; those of `today` count in its totals."""
+        for is_today, some in groupby(ticks, key=lambda tick: day_number(tick[2]) == today):
+            while rows := list(islice(some, _RESTORE_ROWS)):
+                entries = self._entries.entries(rows, 0.0)
+                if is_today:
+                    self._tape.record(rows, entries)
+                else:
+                    for row, entry in zip(rows, entries, strict=True):
+                        self._tape.remember(row[0], entry)
+
+    def repeat(self, rows: int) -> None:
+        """Pushes the latest `rows` ticks of every security again."""
+        for place in range(self._everything):
+            entries = self._tape.latest(place, rows)
+            self._push([place] * len(entries), entries)
+
+    def refill(self) -> None:
+        """OpenD's own link is back: pushes the latest of what passed by meanwhile, marked as a refill."""
+        held_back, self._held_back = self._held_back, {}
+        for place, entries in held_back.items():
+            self._push([place] * len(entries), [as_refilled(entry) for entry in entries])
+
+    def _push(self, places: Sequence[int], entries: Sequence[bytes]) -> None:
+        """Pushes entries to every session that wants their securities."""
+        if self._conditions.pushes_stop:
+            for place, entry in zip(places, entries, strict=True):
+                self._held_back.setdefault(place, deque(maxlen=REFILL_ROWS)).append(entry)
+            return
+        listeners = [session for session in self._sessions.values() if session.client.pushed]
         if not listeners:
             return
-        places, bodies = self._push_bodies(ticks, entries)
+        if self._fills > 1:
+            places, entries = _joined(places, entries, self._fills)
+        bodies = self._bodies.bodies(places, entries)
         frames = push_frames(bodies) if any(not session.encrypted for session in listeners) else []
         for session in listeners:
             every, send = (bodies, session.push) if session.encrypted else (frames, session.push_frames)
@@ -54,13 +117,6 @@ class Feed:
                 every = [item for place, item in zip(places, every, strict=True) if place in wanted]
             self.pushes += len(every)
             send(every)
-
-    def _push_bodies(self, ticks: Sequence[MadeRow], entries: Sequence[bytes]) -> tuple[list[int], list[bytes]]:
-        """The body of each push, and the place in the listing that it is about."""
-        places = [tick[0] for tick in ticks]
-        if self._fills > 1:
-            places, entries = _joined(places, entries, self._fills)
-        return places, self._bodies.bodies(places, entries)
 
 
 def _joined(places: Sequence[int], entries: Sequence[bytes], most: int) -> tuple[list[int], list[bytes]]:

@@ -19,7 +19,7 @@ from .prices import LADDER, LADDER_MILS, level_of
 from .timetable import Trading
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from .listing import Security
     from .timetable import Calendar
@@ -48,7 +48,7 @@ class Source(Protocol):
     """Where made ticks come from: the synthetic market, or a recorded day."""
 
     def slot(self, start_ms: int, end_ms: int) -> Sequence[MadeRow]:
-        """The ticks from `start_ms` up to `end_ms`, UTC epoch ms; slots are asked for in order and without holes."""
+        """The ticks from `start_ms` up to `end_ms`, UTC epoch ms; slots are asked for in order."""
         ...
 
 
@@ -69,6 +69,7 @@ def _sizes() -> list[int]:
 _TRADES: Final = _trades()
 _SIZES: Final = _sizes()
 _CARDS: Final = 1 << 16
+_COUNTER_MASK: Final = 0xFFFF_FFFF  # of a sequence: what counts the ticks of a day
 _SWING: Final = 0.1  # how far a price may move from the last close
 _REPORTED_LOTS: Final = 20  # what is agreed outside the order book is larger
 
@@ -100,15 +101,14 @@ class SyntheticMarket:
         self._highest = [min(level_of(security.last_close * (1 + _SWING)), len(LADDER) - 2) for security in securities]
         self._counters = [0] * len(securities)
         self._day = -1
+        self._other_days: dict[int, list[int]] = {}  # the counters of days that are over, or not yet there
 
     def slot(self, start_ms: int, end_ms: int) -> list[MadeRow]:
-        """The ticks from `start_ms` up to `end_ms`; slots are asked for in order and without holes."""
+        """The ticks from `start_ms` up to `end_ms`; slots are asked for in order."""
         ticks: list[MadeRow] = []
         while start_ms < end_ms:
             day = day_number(start_ms)
-            if day != self._day:
-                self._day = day
-                self._counters = [0] * len(self._counters)
+            self._begin(day)
             phase = self._calendar.day(day).at(start_ms)
             until_ms = min(end_ms, phase.end_ms)
             if phase.trading is not Trading.NONE:
@@ -116,6 +116,44 @@ class SyntheticMarket:
                 self._trade(phase.trading, start_ms, until_ms, _poisson(self._rng, expected), ticks)
             start_ms = until_ms
         return ticks
+
+    def burst(self, ticks: int, ts_ms: int) -> list[MadeRow]:
+        """So many ticks of one moment, which must not lie before what was made already."""
+        self._begin(day_number(ts_ms))
+        rows: list[MadeRow] = []
+        self._trade(Trading.CONTINUOUS, ts_ms, ts_ms + 1, -(-ticks // self._fills), rows)
+        self.take_back(rows[ticks:])
+        return rows[:ticks]
+
+    def take_back(self, ticks: Iterable[MadeRow]) -> None:
+        """The last ticks of today shall never have been made: their counters are free again."""
+        for tick in ticks:
+            self._counters[tick[0]] -= 1
+
+    def single(self, security: int, ts_ms: int) -> MadeRow:
+        """A tick of one board lot at the bid, of any day; the counter is the next one of that day."""
+        day = day_number(ts_ms)
+        counters = self._counters if day == self._day else self._other_days.setdefault(day, [0] * len(self._counters))
+        counters[security] += 1
+        level, volume = self._bids[security], self._lots[security]
+        seq = (ts_ms // 1000) << 32 | counters[security]
+        return (security, seq, ts_ms, LADDER[level], volume, LADDER_MILS[level] * volume / 1000, SELL, AUTO_MATCH)
+
+    def resume(self, ticks: Iterable[MadeRow]) -> None:
+        """Goes on from ticks that were made before: their days' counters, and the prices of the book."""
+        for security, seq, ts_ms, price, _, _, _, tick_type in ticks:
+            counters = self._other_days.setdefault(day_number(ts_ms), [0] * len(self._counters))
+            counters[security] = max(counters[security], seq & _COUNTER_MASK)
+            if tick_type == AUTO_MATCH and price > 0:
+                self._bids[security] = min(max(level_of(price), self._lowest[security]), self._highest[security])
+
+    def _begin(self, day: int) -> None:
+        """Counts from 1, or from where a day stood."""
+        if day != self._day:
+            if self._day >= 0:
+                self._other_days[self._day] = self._counters
+            self._day = day
+            self._counters = self._other_days.pop(day, [0] * len(self._counters))
 
     def _trade(self, trading: Trading, start_ms: int, end_ms: int, number: int, ticks: list[MadeRow]) -> None:
         """Appends the ticks of `number` trades at random moments of a stretch within one phase."""

@@ -34,6 +34,7 @@ class Plan:
     seconds: float | None = None  # make ticks for so long in wall time, then only serve
     wait: bool = False  # begin once one client is subscribed to every symbol that is not refused
     truth: Path | None = None
+    resume: bool = False  # go on from what the truth file holds already, as the same exchange
 
     def __post_init__(self) -> None:
         """Names the first value that cannot work."""
@@ -44,6 +45,8 @@ class Plan:
             _within("total", self.total, 1, 10**12)
         if self.seconds is not None:
             _within("seconds", self.seconds, 0.001, 10**9)
+        if self.resume and (self.truth is None or self.recorded is not None):
+            raise UsageError("only made ticks with a truth file can be resumed", hint="leave out the recording")
         if self.start_ms is None and self.speed != 1:
             raise UsageError(
                 "a speed needs a simulated clock", hint="give the day or the time of day to start from too"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import Tick
 
     from .market import MadeRow
+    from .truth import TruthTick
 
 _DIRECTION_NUMBERS: Final = {name: number for number, name in DIRECTIONS.items()}
 _TYPE_NUMBERS: Final = {name: number for number, name in TICK_TYPES.items()}
@@ -35,18 +36,19 @@ class Replay:
         tick = self._next
         while tick is not None and tick.ts_ms < end_ms:
             if tick.ts_ms >= start_ms:
-                made.append(_made(tick, self._places[tick.symbol]))
+                made.append(made_row(tick, self._places[tick.symbol]))
             tick = next(self._ticks, None)
         self._next = tick
         return made
 
 
-def _made(tick: Tick, place: int) -> MadeRow:
+def made_row(tick: Tick | TruthTick, place: int) -> MadeRow:
+    """A recorded tick as it was made; `place` is its security's in the listing."""
     direction = _DIRECTION_NUMBERS[tick.direction]
     return place, tick.seq, tick.ts_ms, tick.price, tick.volume, tick.turnover, direction, _type_number(tick)
 
 
-def _type_number(tick: Tick) -> int:
+def _type_number(tick: Tick | TruthTick) -> int:
     number = _TYPE_NUMBERS.get(tick.tick_type)
     if number is None:
         number = int(tick.tick_type.removeprefix("TYPE_"))

@@ -1,43 +1,49 @@
 """The simulator: its sockets, its pace, and its end.
 
 Enters: a Plan and a Gateway. `async with Simulator(plan, gateway) as simulator` listens on `simulator.port` and makes
-ticks in the background until the block ends.
+ticks in the background until the block ends. `perform` is for whoever wants something to go wrong.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import itertools
+import random
+import time
 from typing import TYPE_CHECKING, Final, Self
 
 from hk_tick_collector import log
-from hk_tick_collector.errors import CryptoError, UsageError
+from hk_tick_collector.errors import CollectorError, CryptoError, UsageError
 from hk_tick_collector.market import day_number
 from hk_tick_collector.opend.crypto import RsaCipher
 
 from .account import Account
 from .answers import Desk
 from .clock import Clock, slot_seconds
+from .conditions import Conditions
+from .door import Door
 from .encode import BodyEncoder
+from .faults import Faults, Stage
 from .feed import Feed
 from .listing import listing
 from .market import SyntheticMarket
-from .replay import Replay
+from .replay import Replay, made_row
+from .scenario import moments
 from .session import Session
 from .tape import Tape
 from .timetable import Calendar
-from .truth import TruthFile
+from .truth import TruthFile, last_moment, read_truth
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
     from .listing import Security
-    from .market import Source
+    from .market import MadeRow, Source
     from .plan import Gateway, Plan
+    from .scenario import Line, Step
 
-_FIRST_CONN_ID: Final = 7_000_000_000_000_000_001  # connection ids need all of uint64's upper half, as the vendor's do
+_CONN_IDS: Final = 7_000_000_000_000_000_000
 
 
 class Simulator:
@@ -46,55 +52,76 @@ class Simulator:
     def __init__(self, plan: Plan, gateway: Gateway) -> None:
         self._plan = plan
         self._gateway = gateway
-        self._clock = Clock(plan.start_ms, plan.speed, slot_seconds(plan.rate))
+        self._clock = Clock(_start_ms(plan), plan.speed, slot_seconds(plan.rate))
+        today = day_number(self._clock.now_ms())
         securities = listing(plan.symbols, plan.seed)
-        calendar = Calendar(day_number(self._clock.now_ms()), plan.seed, always_open=plan.start_ms is None)
+        calendar = Calendar(today, plan.seed, always_open=plan.start_ms is None)
         places = {security.symbol: place for place, security in enumerate(securities)}
         self._source = _source(plan, securities, places, calendar)
         self._rsa = _rsa(gateway.rsa_pem)
-        self._truth = TruthFile(plan.truth, plan.symbols) if plan.truth else None
-        tape, bodies = Tape(securities), BodyEncoder(securities)
-        self._tape = tape
-        self._feed = Feed(securities, tape, bodies, truth=self._truth, fills=plan.fills)
-        account = Account(gateway.quota, gateway.min_hold_s)
-        self._desk = Desk(securities, places, gateway.refused, calendar, self._clock, tape, account, bodies)
+        self._tape = Tape(securities)
+        self._conditions = Conditions(refused=gateway.refused)
         self.sessions: dict[int, Session] = {}
-        self._conn_ids = itertools.count(_FIRST_CONN_ID)
-        self._server: asyncio.Server | None = None
+        self._truth = TruthFile(plan.truth, plan.symbols, go_on=plan.resume) if plan.truth else None
+        self._feed = Feed(
+            securities,
+            self._tape,
+            bodies := BodyEncoder(securities),
+            self.sessions,
+            self._conditions,
+            truth=self._truth,
+            fills=plan.fills,
+        )
+        account = Account(gateway.quota, gateway.min_hold_s)
+        self._desk = Desk(securities, places, self._conditions, calendar, self._clock, self._tape, account, bodies)
+        self._stage = Stage(
+            desk=self._desk,
+            conditions=self._conditions,
+            sessions=self.sessions,
+            feed=self._feed,
+            source=self._source,
+            making=asyncio.Lock(),
+            rng=random.Random(f"{plan.seed}/faults"),
+            listen=self._listen,
+            stop_listening=self._stop_listening,
+            sleep=asyncio.sleep,
+        )
+        self._faults = Faults(self._stage)
+        self._door = Door(gateway.host, gateway.port)
+        self._next_conn_id = _first_conn_id()
         self._needed = [place for symbol, place in places.items() if symbol not in gateway.refused]
         self._subscribed = asyncio.Event()
         self._started = asyncio.Event()
         self._play: asyncio.Task[None] | None = None
+        if plan.resume:
+            self._resume(places, today)
 
     @property
     def port(self) -> int:
         """The port it listens on."""
-        assert self._server is not None
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+        return self._door.port
 
     @property
     def ticks(self) -> int:
-        """How many ticks were made so far."""
+        """How many ticks were made so far, by this process."""
         return self._tape.made
 
     @property
     def pushes(self) -> int:
-        """How many pushes of made ticks were sent so far, over all connections."""
+        """How many pushes of ticks were sent so far, over all connections."""
         return self._feed.pushes
 
     async def __aenter__(self) -> Self:
         """Listens, and begins to make ticks."""
-        gateway = self._gateway
         try:
-            self._server = await asyncio.get_running_loop().create_server(self._session, gateway.host, gateway.port)
-        except OSError as error:
+            await self._listen(0)
+        except UsageError:
             if self._truth:
                 self._truth.close()
-            raise _cannot_listen(gateway, error) from None
+            raise
         log.info(
             "simulator_listening",
-            host=gateway.host,
+            host=self._gateway.host,
             port=self.port,
             symbols=len(self._plan.symbols),
             rate=self._plan.rate,
@@ -108,18 +135,55 @@ class Simulator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Ends every connection and the making of ticks, at once."""
-        assert self._server is not None
-        assert self._play is not None
-        self._play.cancel()
-        await asyncio.gather(self._play, return_exceptions=True)  # `finished` tells what went wrong
-        self._server.close()
+        await self._stop_making()
+        await self._faults.close()
         for session in list(self.sessions.values()):
             session.close()
         await asyncio.sleep(0)  # lets the transports tell their sessions
-        await self._server.wait_closed()
+        await self._door.close()
         if self._truth:
             self._truth.close()
         log.info("simulator_stopped", ticks=self.ticks, pushes=self.pushes)
+
+    async def perform(self, step: Step | str) -> None:
+        """Performs one step of a scenario now; see `scenario` for the steps and `Faults.perform` for what it raises."""
+        await self._faults.perform(step)
+
+    async def play(self, lines: Sequence[Line]) -> None:
+        """Performs a scenario; its times count from the first tick."""
+        await self._started.wait()
+        begun_s = time.monotonic()
+        for at_s, step in moments(lines):
+            await self._stage.sleep(max(0.0, begun_s + at_s - time.monotonic()))
+            try:
+                await self.perform(step)
+            except CollectorError as error:
+                log.warning("scenario_step_failed", step=step.text, reason=error.one_line())
+
+    def stats(self) -> dict[str, object]:
+        """What a test wants to know of a simulator at this moment."""
+        sessions = self.sessions.values()
+        return {
+            "ticks": self.ticks,
+            "pushes": self.pushes,
+            "clients": len(sessions),
+            "subscribed": max((len(session.client.pushed) for session in sessions), default=0),
+            "waiting_bytes": sum(session.waiting_bytes for session in sessions),
+            "lasting": ",".join(self._faults.lasting) or "none",
+        }
+
+    async def finish(self, patience_s: float) -> None:
+        """Makes no more ticks, and gives clients so long to read what was sent to them."""
+        await self._stop_making()
+        await self._door.shut()
+        sessions = list(self.sessions.values())
+        for session in sessions:
+            session.finish()
+        try:
+            async with asyncio.timeout(patience_s):
+                await asyncio.gather(*(session.closed.wait() for session in sessions))
+        except TimeoutError:
+            log.warning("clients_left", clients=len(self.sessions), waiting_bytes=self.stats()["waiting_bytes"])
 
     async def started(self) -> None:
         """Returns once ticks are being made."""
@@ -130,11 +194,19 @@ class Simulator:
         assert self._play is not None
         await asyncio.shield(self._play)
 
+    async def _listen(self, conn_ids_apart: int) -> None:
+        self._next_conn_id += conn_ids_apart
+        await self._door.open(self._session)
+
+    async def _stop_listening(self) -> None:
+        await self._door.shut()
+
     def _session(self) -> Session:
+        self._next_conn_id += 1
         return Session(
             self._desk,
             self.sessions,
-            next(self._conn_ids),
+            self._next_conn_id,
             rsa=self._rsa,
             buffer_bytes=self._gateway.buffer_bytes,
             on_subscribed=self._note_subscribed,
@@ -144,26 +216,68 @@ class Simulator:
         if session.client.pushed.issuperset(self._needed):
             self._subscribed.set()
 
+    def _resume(self, places: dict[str, int], today: int) -> None:
+        """Takes up what an earlier process left in the truth file: the counters, the windows, the day's totals."""
+
+        def made() -> Iterator[MadeRow]:
+            assert self._plan.truth is not None
+            return (made_row(tick, places[tick.symbol]) for tick in read_truth(self._plan.truth))
+
+        assert isinstance(self._source, SyntheticMarket)
+        self._source.resume(made())
+        self._feed.restore(made(), today)
+
+    async def _stop_making(self) -> None:
+        assert self._play is not None
+        self._play.cancel()
+        await asyncio.gather(self._play, return_exceptions=True)  # `finished` tells what went wrong
+
     async def _make_ticks(self) -> None:
         """Makes the ticks of one slot after the other, each when it is over, and catches up when late."""
-        plan, clock = self._plan, self._clock
+        plan, clock, stage = self._plan, self._clock, self._stage
+        left = plan.total
         if plan.wait:
             await self._subscribed.wait()
         clock.begin()
-        self._started.set()
         for number in itertools.count():
+            start_ms, end_ms = clock.slot(number)
+            stage.made_until_ms = max(stage.made_until_ms, start_ms)
+            self._started.set()
             await asyncio.sleep(clock.wait_s(number))
             if plan.seconds is not None and clock.slot_begins_s(number) >= plan.seconds:
                 break
-            start_ms, end_ms = clock.slot(number)
-            ticks = self._source.slot(start_ms, end_ms)
-            if plan.total is not None:
-                ticks = ticks[: plan.total - self._tape.made]
-            if ticks:
-                self._feed.publish(ticks, clock.received_s(end_ms), list(self.sessions.values()))
-            if plan.total is not None and self._tape.made >= plan.total:
+            if not self._conditions.trading:
+                continue
+            async with stage.making:
+                ticks = self._source.slot(start_ms, end_ms)
+                if left is not None:
+                    ticks = self._first(ticks, left)
+                    left -= len(ticks)
+                if ticks:
+                    self._feed.publish(ticks, clock.received_s(end_ms))
+            if left == 0:
                 break
         log.info("simulator_market_ended", ticks=self.ticks, pushes=self.pushes)
+
+    def _first(self, ticks: Sequence[MadeRow], most: int) -> Sequence[MadeRow]:
+        """The first of these ticks; the others shall never have been made."""
+        if len(ticks) > most and isinstance(self._source, SyntheticMarket):
+            self._source.take_back(ticks[most:])
+        return ticks[:most]
+
+
+def _first_conn_id() -> int:
+    """Connection ids need all of uint64's upper half, as the vendor's do, and differ from process to process."""
+    return _CONN_IDS + time.time_ns() // 1_000_000 % 1_000_000_000 * 1_000_000
+
+
+def _start_ms(plan: Plan) -> int | None:
+    """Where exchange time begins: what is resumed goes on no earlier than it ended."""
+    if plan.start_ms is None or not plan.resume:
+        return plan.start_ms
+    assert plan.truth is not None
+    last_ms = last_moment(plan.truth, day_number(plan.start_ms))
+    return plan.start_ms if last_ms is None else max(plan.start_ms, last_ms + 1)
 
 
 def _source(plan: Plan, securities: Sequence[Security], places: dict[str, int], calendar: Calendar) -> Source:
@@ -180,12 +294,3 @@ def _rsa(pem: bytes | None) -> RsaCipher | None:
         return RsaCipher(pem)
     except CryptoError as error:
         raise UsageError(str(error), hint=error.hint) from None
-
-
-def _cannot_listen(gateway: Gateway, error: OSError) -> UsageError:
-    where = f"{gateway.host}:{gateway.port}"
-    if error.errno == errno.EADDRINUSE:
-        return UsageError(
-            f"{where} is taken", hint="stop what listens there, or give another port (0 takes a free one)"
-        )
-    return UsageError(f"cannot listen on {where} ({error.strerror})", hint="give an address of this host")

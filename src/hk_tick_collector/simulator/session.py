@@ -1,7 +1,8 @@
 """One client's connection: bytes in, answers and pushes out.
 
-Everything a client sends comes through `data_received`, everything it gets goes through `write`: the two places where
-a scripted fault takes hold.
+Everything a client sends comes through `data_received` and `_answer`, everything it gets goes through `write`: the
+places where a scripted fault takes hold. What is wrong at the moment is in the desk's Conditions; what is wrong with
+this connection alone is told to it by name.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from hk_tick_collector.opend.crypto import ENC_ALGO_AES_CBC, ENC_ALGO_NONE, AesC
 from hk_tick_collector.opend.frame import FrameReader, encode_frame
 
 from .answers import SERVER_VER, Client, answer, refused
+from .conditions import Reply
+from .wrong_bytes import within_first_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,7 +57,9 @@ class Session(asyncio.Protocol):
     ) -> None:
         self.client = Client(conn_id)
         self.pushes = 0
+        self.closed = asyncio.Event()
         self._desk = desk
+        self._conditions = desk.conditions
         self._sessions = sessions
         self._rsa = rsa
         self._buffer_bytes = buffer_bytes
@@ -64,11 +69,22 @@ class Session(asyncio.Protocol):
         self._reader = FrameReader(self._decrypt)
         self._transport: asyncio.Transport | None = None
         self._peer = ""
+        self._wants_notices = False
+        self._frozen = False
+        self._finishing = False
+        self._cut_at: Callable[[bytes], int] | None = None
+        self._trickle = bytearray()  # written, but not yet let out
 
     @property
     def encrypted(self) -> bool:
         """Whether its bodies travel under AES, so that it cannot share its frames with others."""
         return self._cipher is not None
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What was written for this client and has not left the process yet."""
+        transport = self._transport
+        return len(self._trickle) + (transport.get_write_buffer_size() if transport else 0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected; beyond 128 it is turned away, as OpenD does."""
@@ -88,22 +104,31 @@ class Session(asyncio.Protocol):
             log.info("client_disconnected", conn_id=self.client.conn_id, pushes=self.pushes, reason=exc or "closed")
         self.client.pushed.clear()
         self._transport = None
+        self.closed.set()
 
     def data_received(self, data: bytes) -> None:
         """Answers every request that these bytes complete; bytes that are no protocol end the connection."""
         try:
             for proto_id, serial, body in self._reader.feed(data):
-                self._answer(proto_id, serial, body)
+                if not self._conditions.mute and not self._finishing:
+                    self._answer(proto_id, serial, body)
         except ProtocolError as error:
             self.cut(str(error))
 
     def write(self, data: bytes) -> None:
-        """Sends bytes; a client that does not read them in time is cut off."""
+        """Sends whole frames; a client that does not read them in time is cut off."""
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is None or transport.is_closing() or self._frozen or self._finishing or self._conditions.mute:
             return
-        transport.write(data)
-        waiting = transport.get_write_buffer_size()
+        if self._cut_at is not None and (end := self._cut_at(data)):
+            transport.write(data[:end])
+            self.cut("scenario")
+            return
+        if self._conditions.trickle or self._trickle:
+            self._trickle += data
+        else:
+            transport.write(data)
+        waiting = self.waiting_bytes
         if waiting > self._buffer_bytes:
             self.cut(f"too slow, {waiting} bytes were waiting for it")
 
@@ -119,6 +144,43 @@ class Session(asyncio.Protocol):
             self.pushes += len(frames)
             self.write(b"".join(frames))
 
+    def send(self, proto_id: int, serial: int, body: bytes) -> None:
+        """Sends one message, right or wrong, framed and encrypted as it should be."""
+        self.write(self._frame(proto_id, serial, body))
+
+    def notify(self, body: bytes) -> None:
+        """Sends a Notify push to a client that asked for them."""
+        if self._wants_notices:
+            self.send(messages.NOTIFY, _NO_SERIAL, body)
+
+    def freeze(self) -> None:
+        """From now on it hears and says nothing, not even that the client left: a half-open connection."""
+        self._frozen = True
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def cut_in_next_write(self, cut_at: Callable[[bytes], int]) -> None:
+        """Ends in the next bytes for which `cut_at` tells how many of them still leave; 0 lets them pass."""
+        self._cut_at = cut_at
+
+    def let_out(self, size: int | None = None) -> None:
+        """Lets `size` of the bytes that trickle leave, all of them when not told."""
+        if self._transport is None or self._frozen or self._conditions.mute:
+            return
+        portion = bytes(self._trickle[:size])
+        del self._trickle[: len(portion)]
+        if portion:
+            self._transport.write(portion)
+
+    def finish(self) -> None:
+        """Sends what still waits, then the end of the stream, and hears nothing more; `closed` follows."""
+        self.let_out()
+        self._finishing = True
+        if self._transport is None or self._frozen or self._transport.is_closing():
+            self.close()
+        else:
+            self._transport.write_eof()
+
     def cut(self, reason: str) -> None:
         """Ends the connection at once, without the bytes that still wait."""
         if self._transport is not None:
@@ -131,14 +193,32 @@ class Session(asyncio.Protocol):
             self._transport.abort()
 
     def _answer(self, proto_id: int, serial: int, body: bytes) -> None:
+        """Answers a request as its fate wants it: well, or late, or not at all."""
+        fault = self._conditions.fate_of(proto_id)
+        match fault and fault.kind:
+            case None:
+                self._answer_well(proto_id, serial, body)
+            case Reply.SLOW:
+                assert fault is not None
+                loop = asyncio.get_running_loop()
+                loop.call_later(fault.delay_s, self._answer_well, proto_id, serial, body)
+            case Reply.REFUSED:
+                self.send(proto_id, serial, refused("Refused by the scenario"))
+
+    def _answer_well(self, proto_id: int, serial: int, body: bytes) -> None:
+        if self._transport is None:
+            return
         if proto_id == messages.INIT_CONNECT:
             self._init(serial, body)
             return
         if not self._ready:
-            self.write(self._frame(proto_id, serial, refused("The first request must be InitConnect")))
+            self.send(proto_id, serial, refused("The first request must be InitConnect"))
             return
         reply = answer(self._desk, self.client, proto_id, body)
-        self.write(self._frame(proto_id, serial, reply.body))
+        if proto_id == messages.GET_TICKER and self._conditions.cut_next_ticker:
+            self._conditions.cut_next_ticker = False
+            self.cut_in_next_write(within_first_frame)
+        self.send(proto_id, serial, reply.body)
         self.push(reply.pushes)
         if proto_id == messages.SUB:
             self._on_subscribed(self)
@@ -146,12 +226,13 @@ class Session(asyncio.Protocol):
     def _init(self, serial: int, body: bytes) -> None:
         """Accepts the client, encrypted when OpenD has a key and the client asks for it."""
         try:
-            asked = pb.InitConnectRequest.FromString(body).c2s.packetEncAlgo
+            c2s = pb.InitConnectRequest.FromString(body).c2s
         except DecodeError:
             raise ProtocolError("InitConnect cannot be parsed") from None
         if self._ready:
-            self.write(self._frame(messages.INIT_CONNECT, serial, refused("The connection is initialised already")))
+            self.send(messages.INIT_CONNECT, serial, refused("The connection is initialised already"))
             return
+        self._wants_notices, asked = c2s.recvNotify, c2s.packetEncAlgo
         key = secrets.token_hex(8)
         s2c = pb.InitConnectResponse.S2C(
             serverVer=SERVER_VER,

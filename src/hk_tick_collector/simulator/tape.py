@@ -66,6 +66,10 @@ class Tape:
                 _note_price(totals, price)
         self.made += len(ticks)
 
+    def remember(self, security: int, entry: bytes) -> None:
+        """Remembers one entry that does not count in the totals of today."""
+        self._windows[security].append(entry)
+
     def totals(self, security: int) -> DayTotals:
         """The day of one security so far."""
         return self._totals[security]
@@ -74,6 +78,11 @@ class Tape:
         """The latest `rows` entries as GetTicker returns them, oldest first, joined."""
         window = self._windows[security]
         return b"".join(map(as_pulled, islice(window, max(0, len(window) - rows), None)))
+
+    def latest(self, security: int, rows: int) -> list[bytes]:
+        """The latest `rows` entries as they were pushed, oldest first."""
+        window = self._windows[security]
+        return list(islice(window, max(0, len(window) - rows), None))
 
     def cached(self, security: int) -> bytes:
         """The latest entry as a first push carries it, empty when there is none."""

@@ -4,6 +4,10 @@
 
 The columns are those of the table `ticks`, floats by `repr`, so that they read back exactly. A line without its end
 belongs to a batch that a kill cut short: none of that batch was sent.
+
+Ticks that no collector can store (a price that is no number) are not in it, but beside it, in `NAME.rejects`:
+
+    symbol  seq  kind
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import os
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from hk_tick_collector.errors import CollectorError, UsageError
+from hk_tick_collector.market import day_number
 from hk_tick_collector.opend.convert import TICK_TYPES
 
 if TYPE_CHECKING:
@@ -24,6 +29,8 @@ DIRECTIONS: Final = {0: "UNKNOWN", 1: "BUY", 2: "SELL", 3: "NEUTRAL"}
 
 
 _MAX_KNOWN: Final = 100_000  # prices kept as texts
+_TAIL_BYTES: Final = 1 << 16  # more than any line
+_TABS: Final = 7  # in a line
 
 
 class TruthTick(NamedTuple):
@@ -40,11 +47,19 @@ class TruthTick(NamedTuple):
 
 
 class TruthFile:
-    """Writes made ticks. Raises UsageError when `path` cannot be opened; an existing file is begun anew."""
+    """Writes made ticks. Raises UsageError when `path` cannot be opened.
 
-    def __init__(self, path: Path, symbols: Sequence[str]) -> None:
+    An existing file is begun anew, or with `go_on` appended to, its last line cut off where a kill left it unfinished.
+    """
+
+    def __init__(self, path: Path, symbols: Sequence[str], *, go_on: bool = False) -> None:
         try:
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            if go_on:
+                os.truncate(path, _whole_bytes(path))
+            else:
+                rejects_path(path).unlink(missing_ok=True)
+            begin = 0 if go_on else os.O_TRUNC
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | begin | os.O_APPEND | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise UsageError(
                 f"the truth file {path} cannot be written ({error.strerror})",
@@ -69,7 +84,14 @@ class TruthFile:
                 text = prices[price] = repr(price)
             ending = endings[direction].get(tick_type) or _ending(direction, tick_type)
             lines.append(f"{symbols[security]}\t{seq}\t{moment}\t{text}\t{volume}\t{turnover!r}{ending}")
-        data = "".join(lines).encode()
+        self._write_all("".join(lines).encode())
+
+    def write_reject(self, security: int, seq: int, kind: str) -> None:
+        """Notes a tick that is about to be sent and that cannot be stored."""
+        with rejects_path(self._path).open("a", encoding="ascii") as rejects:
+            rejects.write(f"{self._symbols[security]}\t{seq}\t{kind}\n")
+
+    def _write_all(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
             try:
@@ -96,6 +118,43 @@ def _ending(direction: int, tick_type: int) -> str:
 
 
 _ENDINGS: Final = [{kind: _ending(direction, kind) for kind in TICK_TYPES} for direction in DIRECTIONS]
+
+
+def rejects_path(truth: Path) -> Path:
+    """Where the ticks that cannot be stored are, when there are any."""
+    return truth.with_name(f"{truth.name}.rejects")
+
+
+def read_rejects(truth: Path) -> list[tuple[str, int]]:
+    """The symbol and sequence of each of them."""
+    try:
+        lines = rejects_path(truth).read_text("ascii").splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    fields = [line.split("\t") for line in lines if line.endswith("\n")]
+    return [(symbol, int(seq)) for symbol, seq, _ in fields]
+
+
+def last_moment(path: Path, day: int) -> int | None:
+    """The latest time of a tick of `day` near the end of a truth file, UTC epoch ms; None when there is none."""
+    lines = _tail(path)[1].decode("ascii").split("\n")
+    # The first line may lack its beginning, the last its end.
+    times = [int(line.split("\t")[2]) for line in lines[:-1] if line.count("\t") == _TABS]
+    return max((ts_ms for ts_ms in times if day_number(ts_ms) == day), default=None)
+
+
+def _whole_bytes(path: Path) -> int:
+    """How much of a file ends with the end of a line."""
+    size, tail = _tail(path)
+    return size - len(tail) + tail.rfind(b"\n") + 1
+
+
+def _tail(path: Path) -> tuple[int, bytes]:
+    """The size of a file, and its last bytes."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _TAIL_BYTES))
+        return size, file.read()
 
 
 def read_truth(path: Path) -> Iterator[TruthTick]:

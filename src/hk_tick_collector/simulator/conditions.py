@@ -1,0 +1,69 @@
+"""What is wrong with OpenD at this moment: answers, sessions and the feed look here, faults change it.
+
+Nothing is wrong by default. A value here says how OpenD behaves, never why: one scripted fault may change several.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Final
+
+from hk_tick_collector import market
+from hk_tick_collector.opend import messages
+
+EVERY_MESSAGE: Final = 0  # instead of a protocol number
+
+
+class Reply(Enum):
+    """How a request fares."""
+
+    NONE = auto()  # it is read and forgotten
+    SLOW = auto()  # it is answered, later
+    REFUSED = auto()
+
+
+@dataclass(slots=True)
+class ReplyFault:
+    """What happens to requests of one kind; `left` is to how many more, None for all."""
+
+    kind: Reply
+    left: int | None = None
+    delay_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Conditions:
+    """The state of one simulated OpenD."""
+
+    refused: frozenset[str] = frozenset()  # symbols that exist but that OpenD does not know
+    mute: bool = False  # it reads, and answers nothing
+    trickle: bool = False  # what it writes waits, and leaves in small portions
+    pushes_stop: bool = False  # no tick reaches it from the exchange
+    logged_in: bool = True  # to the quote servers
+    program: int = messages.PROGRAM_READY
+    clock_offset_ms: int = 0  # by how much the time it tells is wrong
+    market_state: int | None = None  # told instead of the true one
+    first_push: bool = True
+    window_rows: int = messages.TICKER_WINDOW_ROWS  # how far back GetTicker reaches
+    paused: bool = False  # the exchange makes no ticks
+    cut_next_ticker: bool = False  # the next answer to GetTicker ends in its middle
+    replies: dict[int, ReplyFault] = field(default_factory=dict)  # by protocol number, or EVERY_MESSAGE
+
+    @property
+    def trading(self) -> bool:
+        """Whether the exchange makes ticks, as far as faults decide that."""
+        return not self.paused and (self.market_state is None or market.is_trading(self.market_state))
+
+    def fate_of(self, proto_id: int) -> ReplyFault | None:
+        """What happens to this request; None for a good answer. Counts it."""
+        for key in (proto_id, EVERY_MESSAGE):
+            fault = self.replies.get(key)
+            if fault is None:
+                continue
+            if fault.left is not None:
+                fault.left -= 1
+                if not fault.left:
+                    del self.replies[key]
+            return fault
+        return None
