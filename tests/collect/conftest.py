@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import shlex
+import re
 import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +12,8 @@ import apsw
 import pytest
 
 from hk_tick_collector import log
-from hk_tick_collector.collect.queue import Chunk, TickQueue
+from hk_tick_collector.collect.chunk import Chunk
+from hk_tick_collector.collect.queue import TickQueue
 from hk_tick_collector.collect.writer import Writer, WriterOptions
 from hk_tick_collector.model import Stats
 from hk_tick_collector.store.dayfile import StoreOptions
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import TickRow
 
 CAP_S = 30.0
+
+_LINE = re.compile(r"2\S+ (DEBUG|INFO|WARNING|ERROR) (\w+)(.*)")
+_FIELD = re.compile(r' (\w+)=(?:"([^"]*)"|([^" ]*))')
 NOW_MS = 1_795_140_000_000  # 2026-11-20 10:00 in Hong Kong
 
 
@@ -50,11 +54,11 @@ class Journal(io.StringIO):
         """The lines so far, of one event or of all."""
         found = []
         for line in self.getvalue().splitlines():
-            if not line.startswith("2"):
-                continue  # of a traceback
-            _, level, event, *rest = shlex.split(line)
-            if name in ("", event):
-                found.append(Event(level, event, dict(part.split("=", 1) for part in rest)))
+            if match := _LINE.fullmatch(line):
+                level, event, rest = match.groups()
+                if name in ("", event):
+                    fields = {key: quoted or plain for key, quoted, plain in _FIELD.findall(rest)}
+                    found.append(Event(level, event, fields))
         return found
 
     def wait_for(self, name: str) -> Event:

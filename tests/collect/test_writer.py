@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 from hk_tick_collector import market
-from hk_tick_collector.collect.queue import Chunk
+from hk_tick_collector.collect.chunk import Chunk
 from hk_tick_collector.errors import ForeignFileError
 from hk_tick_collector.model import Rejected, Tick
 from hk_tick_collector.store.dayfile import Link, StoreOptions, seal

@@ -59,12 +59,16 @@ def _options(settings: Settings) -> ServiceOptions:
             busy_timeout_ms=settings.sqlite_busy_timeout_ms,
         ),
         data_root=data_root,
+        spool_dir=settings.spool_dir,
         status_path=status_path(data_root),
         instance=settings.instance_id,
         batch_rows=settings.batch_rows,
         max_wait_ms=settings.max_wait_ms,
         max_queue_rows=settings.max_queue_rows,
         health_interval_s=settings.health_interval_sec,
+        watchdog_stall_s=settings.watchdog_stall_sec,
+        watchdog_queue_rows=settings.watchdog_queue_threshold_rows,
+        watchdog_max_failures=settings.watchdog_recovery_max_failures,
         stop_flush_timeout_s=settings.stop_flush_timeout_sec,
     )
 

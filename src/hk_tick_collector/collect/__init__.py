@@ -5,11 +5,16 @@ subscriptions.py  batches, and what a refusal costs
 intake.py         counts every tick, hands it to the queue
 holes.py          sees every tick, tells what is missing; pure
 resume.py         where a day stands when its first tick is seen
+chunk.py          what travels from here on
 queue.py          rows between the network and the disk, bounded
+overflow.py       what memory cannot hold: to the spool and back, in order
 writer.py         the thread that commits them to day files
 
 healer.py         plans whom to ask for what is missing; pure
 doctor.py         asks, and looks after quiet symbols
 gaps.py           what is told of holes
+leftover.py       what an earlier run had to leave in its spool
+seat.py           the writer in office, and its replacement
+rescue.py         what the watchdog's judgement leads to
 service.py        puts the parts together: start, health, stop
 """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .healer import Healer
     from .holes import Holes
-    from .writer import Writer
+    from .seat import WriterSeat
 
 _ONE_BY_ONE: Final = 5  # so many lines a second; a reconnect may open a gap for each of 2,000 symbols
 _LATELY_MS: Final = 15 * 60_000
@@ -34,15 +34,15 @@ class Summary(TypedDict):
 class Gaps:
     """Reads holes, healer and writer; call `tell` about once a second."""
 
-    def __init__(self, holes: Holes, healer: Healer, writer: Writer, now_ms: Callable[[], int]) -> None:
+    def __init__(self, holes: Holes, healer: Healer, seat: WriterSeat, now_ms: Callable[[], int]) -> None:
         self._holes = holes
         self._healer = healer
-        self._writer = writer
+        self._seat = seat
         self._now_ms = now_ms
 
     def tell(self) -> None:
         """Logs the gaps that opened or closed since the last call: each, or their sum when they are many."""
-        events = self._writer.pop_gap_events()
+        events = self._seat.writer.pop_gap_events()
         for name, gaps in (
             ("gap_opened", [gap for gap in events if gap.status == GAP_OPEN]),
             ("gap_closed", [gap for gap in events if gap.status != GAP_OPEN]),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector import log
 from hk_tick_collector.store.dayfile import Link
 
-from .queue import Chunk
+from .chunk import Chunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,13 +38,16 @@ class Intake:
         self._drops = log.Repeated(_LOG_EVERY_S)
         self._dropped_unlogged = 0
 
-    def ticks(self, event: Ticks, recv_ts_ms: int) -> None:
-        """Takes what one reading of the socket brought."""
+    def ticks(self, event: Ticks, recv_ts_ms: int | None, on_commit: Callable[[], None] | None = None) -> None:
+        """Takes what one reading of the socket brought, at `recv_ts_ms`; None for ticks that waited on disk.
+
+        `on_commit` is called, by the writer's thread, once they are committed.
+        """
         stats, rows, rejected = self._stats, event.rows, event.rejected
         if not rows and not rejected:
             return
         stats.received += len(rows) + len(rejected)
-        stats.last_tick_ms = recv_ts_ms
+        stats.last_tick_ms = recv_ts_ms or stats.last_tick_ms
         dropped = 0
         if self._queue.has_room(len(rows)):
             self._holes.see(rows)
@@ -56,7 +59,7 @@ class Intake:
             self._holes.reject(rejected)
             self._note_rejects(event)
         gaps = self._holes.take_changes()
-        self._queue.put(Chunk(rows=rows, rejected=rejected, dropped=dropped, gaps=gaps))
+        self._queue.put(Chunk(rows=rows, rejected=rejected, dropped=dropped, gaps=gaps, on_commit=on_commit))
 
     def flush_gaps(self) -> None:
         """Sends changes of `gaps` that no tick brought on their way to the day file."""

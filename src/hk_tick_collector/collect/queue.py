@@ -1,4 +1,4 @@
-"""What waits between the network and the disk: bounded, and counted in rows.
+"""What waits between the network and the disk: bounded, and counted in rows. What memory cannot hold is spooled.
 
 The event loop puts, the writer thread takes; neither ever waits for the other's work, only for this lock, which is held
 for a few operations on a deque.
@@ -9,30 +9,23 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from hk_tick_collector.model import GapChange, Rejected, TickRow
-    from hk_tick_collector.store.dayfile import Link
+    from .chunk import Chunk
+    from .overflow import Overflow
 
 
-@dataclass(slots=True)
-class Chunk:
-    """What one reading of the socket brought, or one event that belongs into the day file."""
-
-    rows: list[TickRow] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
-    dropped: int = 0  # rows that found no place, counted where they would have been stored
-    links: list[Link] = field(default_factory=list)
-    gaps: list[GapChange] = field(default_factory=list)  # what these rows open and fill: one transaction with them
+_SPOOL_POLL_S: Final = 0.01  # while the spool's own thread has not written yet what is to come back
 
 
 class TickQueue:
-    """A queue of chunks that holds at most `max_rows` rows."""
+    """A queue of chunks that holds at most `max_rows` rows in memory; more go to `overflow`, when there is one."""
 
-    def __init__(self, max_rows: int) -> None:
+    def __init__(self, max_rows: int, overflow: Overflow | None = None) -> None:
         self.max_rows = max_rows
+        self._overflow = overflow
+        self._taken: list[Chunk] = []
         self._chunks: deque[Chunk] = deque()
         self._rows = 0
         self._taken_rows = 0
@@ -44,13 +37,18 @@ class TickQueue:
 
     @property
     def rows(self) -> int:
-        """Rows received and not yet committed: those waiting here, and those in the writer's hands."""
-        return self._rows + self._taken_rows
+        """Rows received and not yet committed: waiting here, in the writer's hands, and spooled."""
+        return self._rows + self._taken_rows + self.spooled_rows
+
+    @property
+    def spooled_rows(self) -> int:
+        """Rows that memory could not hold."""
+        return self._overflow.rows if self._overflow else 0
 
     @property
     def waiting_rows(self) -> int:
         """Rows that nobody has taken yet."""
-        return self._rows
+        return self.rows - self._taken_rows
 
     def oldest_age_s(self) -> float:
         """How long the oldest row that is not committed has waited; 0 while there is none."""
@@ -58,10 +56,18 @@ class TickQueue:
 
     def has_room(self, rows: int) -> bool:
         """Whether so many rows may be put. Only the one who puts may rely on it: takers only make more room."""
-        return self._rows + self._taken_rows + rows <= self.max_rows
+        return self.has_memory_for(rows) or (self._overflow is not None and self._overflow.has_room(rows))
+
+    def has_memory_for(self, rows: int) -> bool:
+        """Whether so many rows find place in memory: never past others that are spooled."""
+        overflowing = self._overflow is not None and self._overflow.active
+        return not overflowing and self._rows + self._taken_rows + rows <= self.max_rows
 
     def put(self, chunk: Chunk) -> None:
         """Adds a chunk. The caller has asked `has_room` for its rows; one without rows is always welcome."""
+        if self._overflow is not None and not self.has_memory_for(len(chunk.rows)):
+            self._overflow.put(chunk)
+            return
         with self._changed:
             if not self._chunks:
                 self._oldest_s = time.monotonic()
@@ -77,11 +83,13 @@ class TickQueue:
         """The next chunks, about `batch_rows` rows of them; empty after `idle_s` without any.
 
         When quiet it waits until the oldest chunk is `linger_s` old, so that a commit carries more than one tick;
-        under load a full batch is there at once. What is taken counts as queued until `done`.
+        under load a full batch is there at once. What is taken counts as queued until `done`. What was spooled comes
+        when memory is empty; OSError when it cannot be read now.
         """
         with self._changed:
+            overflowing = self._overflow is not None and self._overflow.active
             self._wanted_rows = 1
-            if not self._chunks and not self._closed:
+            if not self._chunks and not self._closed and not overflowing:
                 self._changed.wait(idle_s)
             self._wanted_rows = batch_rows
             while self._chunks and self._rows < batch_rows and not self._closed:
@@ -98,14 +106,41 @@ class TickQueue:
                 taken.append(chunk)
             self._rows -= rows
             self._taken_rows += rows
+            self._taken = taken
             self._oldest_s = time.monotonic()
+        if taken or self._overflow is None or not overflowing:
             return taken
-
-    def done(self) -> None:
-        """What was taken is committed, or accounted for in another way."""
+        spooled = self._overflow.take()
+        if spooled is None:
+            time.sleep(_SPOOL_POLL_S)
+            return []
         with self._changed:
-            self._taken_rows = 0
+            self._taken = [spooled]
+            return self._taken
+
+    def done(self, taken: list[Chunk]) -> None:
+        """What `take` returned is committed, or accounted for in another way; nothing, if it was given back since."""
+        with self._changed:
+            if taken is not self._taken:
+                return
+            self._taken, self._taken_rows = [], 0
             self._oldest_uncommitted_s = self._oldest_s
+        for chunk in taken:
+            if chunk.on_commit:
+                chunk.on_commit()
+
+    def give_back(self) -> None:
+        """What was taken and is not done goes back to the head: another taker will see to it."""
+        with self._changed:
+            self._chunks.extendleft(reversed(self._taken))
+            self._rows += self._taken_rows
+            self._taken, self._taken_rows = [], 0
+            self._changed.notify_all()
+
+    def held_in_memory(self) -> list[Chunk]:
+        """What is not committed and not spooled, oldest first: in the taker's hands, then waiting."""
+        with self._changed:
+            return [*self._taken, *self._chunks]
 
     def close(self) -> None:
         """From now on `take` returns at once."""

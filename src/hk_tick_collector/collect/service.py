@@ -15,7 +15,8 @@ import sys
 import time
 import uuid
 from collections import deque
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,7 +25,9 @@ from hk_tick_collector.errors import CollectorError, StoreError
 from hk_tick_collector.model import Stats
 from hk_tick_collector.ops.health import lag_s
 from hk_tick_collector.ops.status import LiveStatus, write_status
+from hk_tick_collector.ops.watchdog import Watchdog
 from hk_tick_collector.store.owner import OwnerLock
+from hk_tick_collector.store.spool import Spool
 
 from .doctor import Doctor
 from .feed import Feed
@@ -32,11 +35,16 @@ from .gaps import Gaps
 from .healer import Healer
 from .holes import Holes
 from .intake import Intake
+from .leftover import replay_leftovers
+from .overflow import Overflow
 from .queue import TickQueue
+from .rescue import Rescue
 from .resume import load_day
+from .seat import WriterSeat
 from .writer import Writer, WriterOptions
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine
     from pathlib import Path
 
     from hk_tick_collector.store.dayfile import StoreOptions
@@ -50,6 +58,8 @@ _MINUTE: Final = 60
 # loop at every statement of a burst; 0.5 ms cost the loop nothing measurable and let the writer store a third more.
 _SWITCH_INTERVAL_S: Final = 0.0005
 _LOG_EVERY_S: Final = 60.0
+_SPOOL_BUFFER_ROWS: Final = 50_000  # rows in memory, beyond MAX_QUEUE_ROWS, on their way to the spool
+_STORE_SHARE: Final = 0.7  # of the time a stop may take, for the day file; the rest for the spool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +69,16 @@ class ServiceOptions:
     feed: FeedOptions
     store: StoreOptions
     data_root: Path
+    spool_dir: Path
     status_path: Path
     instance: str
     batch_rows: int
     max_wait_ms: int
     max_queue_rows: int
     health_interval_s: float
+    watchdog_stall_s: float
+    watchdog_queue_rows: int
+    watchdog_max_failures: int
     stop_flush_timeout_s: float
 
 
@@ -91,70 +105,118 @@ async def serve(options: ServiceOptions) -> int:
 async def _serve(options: ServiceOptions) -> int:
     asyncio.get_running_loop().set_exception_handler(_log_bug)
     stats = Stats()
-    queue = TickQueue(options.max_queue_rows)
+    writer_options = _writer_options(options)
+    overflow = Overflow(_spool(options.spool_dir, writer_options.run_id), _SPOOL_BUFFER_ROWS, stats)
+    queue = TickQueue(options.max_queue_rows, overflow)
     holes = Holes(partial(load_day, options.data_root), now_ms)
     intake = Intake(queue, holes, stats, time.monotonic)
     healer = Healer(holes)
     feed = Feed(options.feed, intake, Doctor(healer, holes, intake, stats), stats)
-    writer = Writer(queue, stats, _writer_options(options), now_ms)
-    pulse = Pulse(options, stats, queue, feed, writer, Gaps(holes, healer, writer, now_ms))
+    seat = WriterSeat(queue, lambda number: Writer(queue, stats, _numbered(writer_options, number), now_ms))
+    rescue = Rescue(_watchdog(options), queue, stats, seat)
+    pulse = Pulse(options, stats, queue, feed, seat, Gaps(holes, healer, seat, now_ms), rescue)
 
     today = market.day_number(now_ms())
     if market.is_weekday(today):
-        writer.prepare(today)
+        seat.writer.prepare(today)
     holes.resume(today)
     log.info("started", version=__version__, pid=os.getpid(), symbols=stats.symbols, data_root=options.data_root)
-    writer.start()
-    stop = _stop_signals()
-    tasks = [asyncio.create_task(feed.run(), name="feed"), asyncio.create_task(pulse.run(), name="pulse")]
-    waiting = [asyncio.create_task(stop.wait(), name="stop"), *tasks]
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    failed = [task for task in tasks if task.done()]  # neither ever ends by itself: that is a bug, or the writer's end
-    for task in failed:
-        error = task.exception()
-        if isinstance(error, CollectorError):
-            log.error("task_failed", task=task.get_name(), detail=error)
-        else:
-            log.bug("task_failed", error, task=task.get_name())
-    reason = "failure" if failed else "signal"
-    pulse.state = "stopping"
-    waiting[0].cancel()
-    tasks[0].cancel()
-    await asyncio.gather(waiting[0], tasks[0], return_exceptions=True)
-    intake.link(now_ms(), connected=False, conn_id=None, reason="the collector was stopped")
-    flushed_from = stats.stored + stats.duplicate
-    left = await asyncio.to_thread(writer.stop, options.stop_flush_timeout_s)
-    tasks[1].cancel()
-    await asyncio.gather(tasks[1], return_exceptions=True)
+    seat.writer.start()
+    leftovers = replay_leftovers(options.spool_dir, writer_options.run_id, intake, queue)
+    async with _running(feed.run(), pulse.run(), leftovers) as (feeding, pulsing, _):
+        failed = await _until_stopped(feeding, pulsing)
+        pulse.state = "stopping"
+        feeding.cancel()
+        await asyncio.gather(feeding, return_exceptions=True)
+        intake.link(now_ms(), connected=False, conn_id=None, reason="the collector was stopped")
+        flushed = stats.stored + stats.duplicate
+        left, spooled, lost = await asyncio.to_thread(_flush, options.stop_flush_timeout_s, seat, queue, overflow)
+        flushed = stats.stored + stats.duplicate - flushed
     pulse.state = "stopped"
     pulse.beat()
     log.info(
         "shutdown",
-        reason=reason,
-        flushed_rows=stats.stored + stats.duplicate - flushed_from,
+        reason="failure" if failed else "signal",
+        flushed_rows=flushed,
         left_rows=left,
+        spooled_rows=spooled,
+        lost_rows=lost,
         received=stats.received,
         stored=stats.stored,
         duplicate=stats.duplicate,
         rejected=stats.rejected + stats.sealed_day,
         dropped=stats.dropped,
     )
-    return 1 if failed or left else 0
+    return 1 if failed or lost else 0
+
+
+@asynccontextmanager
+async def _running(*parts: Coroutine[None, None, None]) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Runs parts side by side; none outlives the block."""
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _until_stopped(*parts: asyncio.Task[None]) -> bool:
+    """Waits for SIGTERM or SIGINT; True when a part ended before, which none does by itself."""
+    stop = _stop_signals()
+    waiting = asyncio.create_task(stop.wait())
+    await asyncio.wait((waiting, *parts), return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    failed = [part for part in parts if part.done()]
+    for part in failed:
+        error = part.exception()
+        if isinstance(error, CollectorError):
+            log.error("stopping", cause=error)
+        else:
+            log.bug("bug", error)
+    return bool(failed)
+
+
+def _flush(timeout_s: float, seat: WriterSeat, queue: TickQueue, overflow: Overflow) -> tuple[int, int, int]:
+    """Brings to the disk what is held; returns the rows left unstored, and of those the rows spooled and lost."""
+    left = seat.writer.stop(timeout_s * _STORE_SHARE)
+    spooled, lost = overflow.stop(timeout_s * (1 - _STORE_SHARE), queue.held_in_memory() if left else [])
+    return left, spooled, lost
+
+
+def _spool(directory: Path, run_id: str) -> Spool:
+    """This run's own part of the spool; the others are what earlier runs left."""
+    try:
+        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"cannot make SPOOL_DIR {directory}: {error.strerror}", hint="name a directory that can be written"
+        ) from None
+    return Spool(directory / run_id)
 
 
 class Pulse:
     """The clock beside the data's way: live state every second, health lines every interval, the roll of the day."""
 
     def __init__(
-        self, options: ServiceOptions, stats: Stats, queue: TickQueue, feed: Feed, writer: Writer, gaps: Gaps
+        self,
+        options: ServiceOptions,
+        stats: Stats,
+        queue: TickQueue,
+        feed: Feed,
+        seat: WriterSeat,
+        gaps: Gaps,
+        rescue: Rescue,
     ) -> None:
         self.state = "running"
         self._options = options
         self._stats = stats
         self._queue = queue
         self._feed = feed
-        self._writer = writer
+        self._seat = seat
         self._gaps = gaps
+        self._rescue = rescue
         self._started_ms = now_ms()
         self._per_second: deque[int] = deque(maxlen=_MINUTE)
         self._stored_before = 0
@@ -170,10 +232,11 @@ class Pulse:
         started_s = loop.time()
         health_s = started_s + min(1.0, self._options.health_interval_s)  # the first health line comes at once
         for beats in range(1, sys.maxsize):
-            if not self._writer.alive and self.state == "running":
+            if not self._seat.writer.alive and self.state == "running":
                 raise StoreError("the writer thread has ended")
             self._turn_day()
             self.beat()
+            self._rescue.look(now_ms())
             if loop.time() >= health_s:
                 health_s += self._options.health_interval_s
                 self._log_health()
@@ -182,7 +245,7 @@ class Pulse:
     def beat(self) -> None:
         """Takes the measures of one second and leaves the live state."""
         stats = self._stats
-        commits = self._writer.pop_commits()
+        commits = self._seat.writer.pop_commits()
         self._recent.extend(commits)
         self._interval += commits
         self._gaps.tell()
@@ -209,9 +272,9 @@ class Pulse:
         moment_ms = stats.opend_time_ms if stats.connected and stats.opend_time_ms else now_ms()
         today = market.day_number(moment_ms)
         if today != self._opened_day and self._is_trading_day(today):
-            self._opened_day = self._writer.open_day = today
+            self._opened_day = self._seat.writer.open_day = today
         known = stats.connected and stats.opend_time_ms is not None
-        self._writer.seal_before = today if known and market.may_seal(today - 1, moment_ms) else None
+        self._seat.writer.seal_before = today if known and market.may_seal(today - 1, moment_ms) else None
 
     def _is_trading_day(self, day: int) -> bool:
         calendar = self._feed.calendar
@@ -329,6 +392,15 @@ def _writer_options(options: ServiceOptions) -> WriterOptions:
         max_wait_ms=options.max_wait_ms,
         store=options.store,
     )
+
+
+def _numbered(options: WriterOptions, number: int) -> WriterOptions:
+    """Each writer of a run has a row of its own in the ledger."""
+    return options if number == 1 else replace(options, run_id=f"{options.run_id}-{number}")
+
+
+def _watchdog(options: ServiceOptions) -> Watchdog:
+    return Watchdog(options.watchdog_stall_s, options.watchdog_queue_rows, options.watchdog_max_failures)
 
 
 def _stop_signals() -> asyncio.Event:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import Gap, Stats, TickRow
     from hk_tick_collector.store.dayfile import StoreOptions
 
-    from .queue import Chunk, TickQueue
+    from .chunk import Chunk
+    from .queue import TickQueue
 
 _IDLE_S: Final = 1.0  # how long the thread sleeps at most: its heartbeat
 _BACKOFF_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -83,6 +84,7 @@ class Writer:
         self._held_back = log.Repeated(_LOG_EVERY_S)
         self._closing = threading.Event()
         self._give_up = threading.Event()
+        self._reopen = threading.Event()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
     def prepare(self, day: int) -> None:
@@ -114,10 +116,30 @@ class Writer:
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             self._give_up.set()
-            for file in list(self._files.values()):
-                file.interrupt()
+            self.interrupt()
             self._thread.join(1.0)
         return self._queue.rows
+
+    def interrupt(self) -> None:
+        """Ends the SQLite call that the thread may be stuck in; it opens the file anew and tries again."""
+        for file in list(self._files.values()):
+            file.interrupt()
+
+    def reopen(self) -> None:
+        """Makes the thread open every file anew before it goes on, after an interrupt."""
+        self._reopen.set()
+        self.interrupt()
+
+    def retire(self) -> None:
+        """Another writer takes over: this thread must not write again, whenever it wakes up. What it had taken goes
+        back to the queue's head, and if its last commit happens all the same, the key recognises the rows."""
+        self._give_up.set()
+        self.interrupt()
+
+    @property
+    def native_id(self) -> int | None:
+        """The kernel's number of the thread."""
+        return self._thread.native_id
 
     def pop_commits(self) -> list[Commit]:
         """The commits since the last call."""
@@ -139,11 +161,11 @@ class Writer:
         linger_s = options.max_wait_ms / 2000  # the other half of the promise is for the commit itself
         try:
             while not self._give_up.is_set():
-                chunks = self._queue.take(options.batch_rows, linger_s, _IDLE_S)
+                chunks = self._take(linger_s)
                 self._stats.writer_alive_ms = self._now_ms()
                 if chunks:
                     self._store(chunks)
-                elif self._closing.is_set():
+                elif self._closing.is_set() and not self._queue.rows:
                     break
                 else:
                     self._tend()
@@ -151,6 +173,14 @@ class Writer:
             log.bug("writer_failed")
         finally:
             self._close_files(list(self._files))
+
+    def _take(self, linger_s: float) -> list[Chunk]:
+        try:
+            return self._queue.take(self._options.batch_rows, linger_s, _IDLE_S)
+        except OSError as error:  # the spool cannot be read now; what is in it stays there
+            self._note_trouble(market.day_number(self._now_ms()), error, 1)
+            self._give_up.wait(_BACKOFF_S[-1])
+            return []
 
     def _store(self, chunks: list[Chunk]) -> None:
         for chunk in chunks:
@@ -167,7 +197,7 @@ class Writer:
                 return
         if self._files and self._has_unfiled() and not self._commit(max(self._files), [], []):
             return
-        self._queue.done()
+        self._queue.done(chunks)
 
     def _has_unfiled(self) -> bool:
         held = self._unfiled
@@ -178,6 +208,9 @@ class Writer:
         attempt = 0
         while not self._give_up.is_set():
             started_s = time.monotonic()
+            if self._reopen.is_set():
+                self._reopen.clear()
+                self._abandon(day)
             try:
                 file = self._file(day)
                 known_gaps = dict(file.open_gaps) if gaps else {}

@@ -2,4 +2,5 @@
 
 status.py  the live state that the service leaves for other processes
 health.py  live state + now → findings, and the one line that sums them up
+watchdog.py  is the writer stuck, and what is to be done; pure
 """

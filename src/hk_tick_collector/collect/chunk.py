@@ -1,0 +1,28 @@
+"""What travels from the intake to the writer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hk_tick_collector.model import GapChange, Rejected, TickRow
+    from hk_tick_collector.store.dayfile import Link
+
+
+@dataclass(slots=True)
+class Chunk:
+    """What one reading of the socket brought, or one event that belongs into the day file."""
+
+    rows: list[TickRow] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    dropped: int = 0  # rows that found no place, counted where they would have been stored
+    links: list[Link] = field(default_factory=list)
+    gaps: list[GapChange] = field(default_factory=list)  # what these rows open and fill: one transaction with them
+    on_commit: Callable[[], None] | None = None  # called by the writer's thread once all of it is committed
+
+    def has_more_than_rows(self) -> bool:
+        """Whether it holds anything but rows."""
+        return bool(self.rejected or self.dropped or self.links or self.gaps)

@@ -1,0 +1,188 @@
+"""Where chunks go that memory can hold no more: through a thread of its own to the spool, and back in their order.
+
+Enters: chunks that found the queue full, and every later one until all are back: order is kept, because what a chunk
+says of holes is true only after those before it. Leaves: the same chunks, oldest first, their rows read from disk.
+What does not concern rows (changes of `gaps`, links, counts) waits in memory beside them: it is small, and after a
+crash it is found anew from the rows.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector import log
+from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
+
+from .chunk import Chunk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hk_tick_collector.model import Stats, TickRow
+    from hk_tick_collector.store.spool import Spool
+
+_RETRY_S: Final = 1.0
+_APPEND_ROWS: Final = 20_000  # rows of one append: one fsync for many chunks
+_LOG_EVERY_S: Final = 10.0
+
+
+class Overflow:
+    """Chunks on their way to the spool, in it, and back.
+
+    `put` is called by the one who fills the queue, `take` by the one who empties it, who calls the chunk's `on_commit`
+    before he takes again. At most `max_buffer_rows` rows wait in memory for the spool's disk.
+    """
+
+    def __init__(self, spool: Spool, max_buffer_rows: int, stats: Stats) -> None:
+        self._spool = spool
+        self._max_buffer_rows = max_buffer_rows
+        self._stats = stats
+        self._buffer: deque[Chunk] = deque()
+        self._buffer_rows = 0
+        self._appended = 0  # rows that went to the spool, ever
+        self._replayed = 0  # rows that came back
+        self._beside: deque[tuple[int, Chunk]] = deque()  # what belongs behind the row of that number
+        self._taken_rows: int | None = None  # rows of the chunk that `take` gave, None while there is none
+        self._stopping = False
+        self._held_back = log.Repeated(_LOG_EVERY_S)
+        self._changed = threading.Condition(threading.Lock())
+        self._thread = threading.Thread(target=self._run, name="overflow", daemon=True)
+        self._started = False
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is on its way: then every new chunk must go the same way."""
+        return bool(self._buffer or self._beside or self._taken_rows is not None)
+
+    @property
+    def rows(self) -> int:
+        """Rows that are not committed: before the spool, in it, and in the taker's hands."""
+        return self._buffer_rows + self._appended - self._replayed
+
+    def has_room(self, rows: int) -> bool:
+        """Whether so many rows may be put."""
+        return self._buffer_rows + rows <= self._max_buffer_rows
+
+    def put(self, chunk: Chunk) -> None:
+        """Takes a chunk; the caller has asked `has_room` for its rows."""
+        with self._changed:
+            if not self._started:
+                self._started = True
+                self._thread.start()
+                log.warning("spool_started", cause=self._stats.writer_trouble or "queue_full")
+            self._buffer.append(chunk)
+            self._buffer_rows += len(chunk.rows)
+            self._changed.notify()
+
+    def take(self) -> Chunk | None:
+        """The oldest rows that are in the spool, with what belongs to them; None while there is nothing to take.
+
+        Raises OSError when the spool cannot be read now.
+        """
+        rows: list[TickRow] = self._spool.first() or []
+        self._tell_damage()
+        with self._changed:
+            if not rows and self._buffer:
+                return None
+            upto = self._replayed + len(rows)
+            if not rows:
+                upto = self._appended  # damage may have cost rows: what stood beside them is told all the same
+            chunk = Chunk(rows=rows)
+            while self._beside and self._beside[0][0] <= upto:
+                _add(chunk, self._beside.popleft()[1])
+            if not rows and not chunk.has_more_than_rows():
+                self._replayed = self._appended
+                return None
+            self._taken_rows = len(rows)
+            chunk.on_commit = self._done
+            return chunk
+
+    def _done(self) -> None:
+        """What was taken is committed."""
+        with self._changed:
+            taken, self._taken_rows = self._taken_rows, None
+            if taken is None:
+                return
+            self._replayed += taken
+        if taken:
+            self._spool.forget()
+        if not self.active:
+            log.info("spool_drained", rows=self._appended)
+
+    def stop(self, timeout_s: float, rest: Iterable[Chunk]) -> tuple[int, int]:
+        """Spools `rest`, what the queue still holds, and what waits here; returns the rows spooled and the rows lost.
+
+        They are replayed at the next start. Returns after `timeout_s` at the latest, also when the disk is stuck.
+        """
+        with self._changed:
+            for chunk in rest:
+                self._buffer.append(chunk)
+                self._buffer_rows += len(chunk.rows)
+            if self._buffer and not self._started:
+                self._started = True
+                self._thread.start()
+            self._stopping = True
+            self._changed.notify()
+        if self._started:
+            self._thread.join(timeout_s)
+        with self._changed:
+            return self._appended - self._replayed, self._buffer_rows
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._buffer and not self._stopping:
+                    self._changed.wait()
+                if not self._buffer:
+                    return
+                chunks, rows = self._next_chunks()
+            try:
+                if rows:
+                    self._spool.append(rows)
+            except DISK_ERRORS as error:
+                self._note_failure(error, len(rows))
+                if self._stopping:
+                    return
+                time.sleep(_RETRY_S)
+            else:
+                self._note_appended(chunks)
+
+    def _next_chunks(self) -> tuple[list[Chunk], list[TickRow]]:
+        chunks: list[Chunk] = []
+        rows: list[TickRow] = []
+        for chunk in self._buffer:
+            if chunks and len(rows) + len(chunk.rows) > _APPEND_ROWS:
+                break
+            chunks.append(chunk)
+            rows += chunk.rows
+        return chunks, rows
+
+    def _note_appended(self, chunks: list[Chunk]) -> None:
+        with self._changed:
+            for chunk in chunks:
+                self._buffer.popleft()
+                self._buffer_rows -= len(chunk.rows)
+                self._appended += len(chunk.rows)
+                # Also for a chunk of rows alone: it keeps `active` true until its rows are back.
+                self._beside.append((self._appended, replace(chunk, rows=[])))
+
+    def _note_failure(self, error: Exception, rows: int) -> None:
+        held_back = self._held_back.allow(time.monotonic())
+        if held_back is not None:
+            cause, _ = diagnose(error)
+            log.error("spool_failed", cause=cause, rows=rows, buffer_rows=self._buffer_rows, detail=error)
+
+    def _tell_damage(self) -> None:
+        for damage in self._spool.pop_damage():
+            log.error("spool_damaged", **damage._asdict())
+
+
+def _add(chunk: Chunk, beside: Chunk) -> None:
+    chunk.rejected += beside.rejected
+    chunk.dropped += beside.dropped
+    chunk.links += beside.links
+    chunk.gaps += beside.gaps

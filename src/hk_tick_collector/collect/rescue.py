@@ -1,0 +1,92 @@
+"""What the watchdog's judgement leads to: the one place that lays hands on a stuck writer.
+
+Enters: the state of queue, writer and link, once a second. Leaves: the line `WATCHDOG persistent_stall` with what was
+done, thread stacks in the log, and at last an error that ends the service, with all that is held spooled on the way.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector import log
+from hk_tick_collector.errors import StoreError
+from hk_tick_collector.ops.watchdog import Action, Pressure, Verdict, Watchdog
+
+if TYPE_CHECKING:
+    from hk_tick_collector.model import Stats
+
+    from .queue import TickQueue
+    from .seat import WriterSeat
+
+# System calls in which a thread waits for the disk: write, pwrite64, fsync, fdatasync, ftruncate, by architecture.
+_DISK_CALLS: Final = {"x86_64": {1, 18, 74, 75, 77}, "aarch64": {64, 68, 82, 83, 46}}.get(os.uname().machine, set())
+
+
+class Rescue:
+    """Watches the writer in office."""
+
+    def __init__(self, watchdog: Watchdog, queue: TickQueue, stats: Stats, seat: WriterSeat) -> None:
+        self._watchdog = watchdog
+        self._queue = queue
+        self._stats = stats
+        self._seat = seat
+
+    def look(self, now_ms: int) -> None:
+        """Judges and acts. Raises StoreError when the process must be restarted."""
+        stats, queue = self._stats, self._queue
+        waited_s = queue.oldest_age_s()  # rows that have only just begun to wait are no stall, however old the commit
+        since_commit_s = waited_s if stats.last_commit_ms is None else (now_ms - stats.last_commit_ms) / 1000
+        pressure = Pressure(
+            queue_rows=queue.rows,
+            commit_age_s=min(since_commit_s, waited_s),
+            upstream_age_s=(now_ms - (stats.last_tick_ms or 0)) / 1000,
+            cause=stats.writer_trouble or self._disk_cause(),
+        )
+        verdict = self._watchdog.judge(pressure, time.monotonic())
+        if verdict:
+            self._tell(pressure, verdict)
+            self._act(verdict)
+
+    def _tell(self, pressure: Pressure, verdict: Verdict) -> None:
+        log.error(
+            "WATCHDOG persistent_stall",
+            queue_rows=pressure.queue_rows,
+            last_commit_age_s=round(pressure.commit_age_s, 1),
+            upstream_age_s=round(pressure.upstream_age_s, 1),
+            cause=pressure.cause or "unknown",
+            action=verdict.action,
+            failed_recoveries=verdict.failures,
+        )
+        if verdict.action is not Action.WAIT:
+            log.error("thread_stacks", why="what every thread does at this moment follows")
+            sys.stderr.flush()
+            faulthandler.dump_traceback(sys.stderr, all_threads=True)
+
+    def _act(self, verdict: Verdict) -> None:
+        match verdict.action:
+            case Action.INTERRUPT:
+                self._seat.writer.interrupt()
+            case Action.NEW_CONNECTION:
+                self._seat.writer.reopen()
+            case Action.NEW_WRITER:
+                self._seat.replace()
+            case Action.EXIT:
+                raise StoreError("the writer is stuck and could not be recovered", hint="systemd restarts the service")
+            case Action.WAIT:
+                pass
+
+    def _disk_cause(self) -> str:
+        """`slow_disk` when the writer's thread waits inside the kernel for a write or a sync, by the kernel's word."""
+        thread = self._seat.writer.native_id
+        if thread is None:
+            return ""
+        try:
+            call = Path(f"/proc/self/task/{thread}/syscall").read_text(encoding="ascii").split()[0]
+        except (OSError, IndexError):
+            return ""
+        return "slow_disk" if call.isdigit() and int(call) in _DISK_CALLS else ""

@@ -1,0 +1,36 @@
+"""The writer's seat: whoever writes now sits here. A writer that is stuck beyond help is replaced by a new one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hk_tick_collector import log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .queue import TickQueue
+    from .writer import Writer
+
+
+class WriterSeat:
+    """Holds the writer in office. `appoint(n)` makes the n-th writer of this run, not yet started."""
+
+    def __init__(self, queue: TickQueue, appoint: Callable[[int], Writer]) -> None:
+        self._queue = queue
+        self._appoint = appoint
+        self._count = 1
+        self.writer = appoint(1)
+
+    def replace(self) -> None:
+        """A new writer goes on with what the old one had taken.
+
+        The old thread may wake up and finish its last commit: the key of the table keeps each tick once, and each
+        writer has a row of its own in the ledger.
+        """
+        old, self._count = self.writer, self._count + 1
+        old.retire()
+        self._queue.give_back()
+        self.writer = self._appoint(self._count)
+        self.writer.start()
+        log.error("writer_replaced", writers=self._count)
