@@ -557,6 +557,7 @@ os.chdir(sys.argv[1])
 os.chmod(".", 0o755)  # pytest's directories are closed to others
 for name in ("open", "closed"):
     Path(name).mkdir()
+    os.chmod(name, 0o755)
 os.chown("open", 65534, 65534)
 Path("open/theirs").mkdir(mode=0o700)
 Path("open/0000000001.spool").write_bytes(b"HKTSPOOL")
