@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import select
-import shlex
 import signal
 import socket
 import subprocess
@@ -28,7 +27,8 @@ CAP_S = 30.0
 PROGRAM = (sys.executable, "-m", "hk_tick_collector")
 SYMBOLS = "HK.00700,HK.09988,HK.00005"
 
-_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d (DEBUG|INFO|WARNING|ERROR) ")
+_LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d) (DEBUG|INFO|WARNING|ERROR) (\w+)(.*)\n")
+_FIELD = re.compile(r' (\w+)=(?:"([^"]*)"|([^" ]*))')
 
 
 def wait_until(condition: Callable[[], object], what: Callable[[], str] | str) -> None:
@@ -73,10 +73,12 @@ class Process:
         """Its log lines so far, of one event or of all."""
         found = []
         for line in self.output.splitlines(keepends=True):
-            if line.endswith("\n") and _LINE.match(line):
-                moment, level, event, *rest = shlex.split(line)
+            if match := _LINE.fullmatch(line):
+                moment, level, event, rest = match.groups()
+                assert _FIELD.sub("", rest) == "", line
                 if name in ("", event):
-                    found.append(Event(moment, level, event, dict(part.split("=", 1) for part in rest)))
+                    fields = {key: quoted or plain for key, quoted, plain in _FIELD.findall(rest)}
+                    found.append(Event(moment, level, event, fields))
         return found
 
     def wait_for(self, name: str, count: int = 1, **fields: str) -> Event:

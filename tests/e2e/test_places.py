@@ -162,7 +162,7 @@ class BrokenFile(apsw.VFSFile):
 
 class Broken(apsw.VFS):
     def xOpen(self, name, flags):
-        path = name.filename() if name else ""
+        path = name.filename() if isinstance(name, apsw.URIFilename) else name or ""
         return (BrokenFile if path.endswith("-wal") else apsw.VFSFile)("unix", name, flags)
 
 broken = Broken("broken", "unix", makedefault=True)

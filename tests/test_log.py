@@ -1,0 +1,95 @@
+"""Log lines: one event a line that splits back into its fields, whatever the values are."""
+
+from __future__ import annotations
+
+import io
+import re
+from datetime import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hk_tick_collector import log
+
+# Values as they come from OpenD and the system: any language, and what a line must not take literally.
+TEXT = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"], include_characters="\n"), max_size=30)
+
+
+@given(st.dictionaries(st.from_regex(r"[a-z_]{1,12}", fullmatch=True), TEXT, max_size=5))
+def test_a_line_splits_back_into_its_fields(fields: dict[str, str]) -> None:
+    """Blanks, quotes, equal signs, backslashes, newlines, nothing at all: one line, the same keys, readable values."""
+    stream = io.StringIO()
+    log.configure("INFO", stream)
+    log.info("event", **fields)
+    log.configure("INFO")
+    text = stream.getvalue()
+    assert text.endswith("\n")
+    assert len(text.splitlines()) == 1
+    moment, level, event, *rest = split(text)
+    assert datetime.fromisoformat(moment).utcoffset() is not None
+    assert (level, event) == ("INFO", "event")
+    assert [part.partition("=")[0] for part in rest] == list(fields)
+
+
+def split(line: str) -> list[str]:
+    """At blanks, but for those between double quotes."""
+    return re.findall(r'(?:"[^"]*"|[^ "])+', line.rstrip("\n"))
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (1.0, "1"),
+        (0.25, "0.25"),
+        (1 / 3, "0.333"),
+        (10.0, "10"),
+        (-0.0001, "-0"),
+        (10**20, "100000000000000000000"),
+        (True, "True"),
+        (None, "None"),
+        ("", '""'),
+        ("plain", "plain"),
+        ("two words", '"two words"'),
+        ("a=b", '"a=b"'),
+        ('say "no" now', "\"say 'no' now\""),
+        ("two\nlines", '"two lines"'),
+    ],
+)
+def test_values_are_told_without_noise(value: object, told: str) -> None:
+    """Floats without trailing zeros, whole numbers whole, text quoted only where it must be."""
+    assert log.render(value) == told
+
+
+def test_repeats_are_held_back_and_counted() -> None:
+    """One line an interval; the next one through tells how many were not."""
+    repeated = log.Repeated(10.0)
+    assert [repeated.allow(now_s) for now_s in (0.0, 1.0, 9.9, 10.0, 10.1, 25.0, 50.0)] == [
+        0,
+        None,
+        None,
+        2,
+        None,
+        1,
+        0,
+    ]
+
+
+def test_a_bug_has_its_traceback_and_nothing_else_has() -> None:
+    """The line first, then the traceback, of the error given or of the one being handled."""
+    stream = io.StringIO()
+    log.configure("WARNING", stream)
+    try:
+        print(1 / len(stream.getvalue()))
+    except ZeroDivisionError:
+        log.bug("writer_failed", day="20261120")
+    log.bug("task_failed", ValueError("given"))
+    log.warning("futu_disconnected", reason="gone")
+    log.info("not_told")
+    log.configure("INFO")
+    lines = stream.getvalue().splitlines()
+    events = [split(line)[2] for line in lines if re.match(r"\d{4}-", line)]
+    assert events == ["writer_failed", "task_failed", "futu_disconnected"]
+    assert lines[0].endswith("ERROR writer_failed day=20261120")
+    assert "ZeroDivisionError: division by zero" in lines
+    assert "ValueError: given" in lines
