@@ -1,0 +1,176 @@
+"""Row 8 at the store: what opening does to a damaged day file. Whatever it does, the damaged bytes must survive it.
+
+Marked as expected failures: the damage that opening does not notice yet, so that it writes over what could be saved.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from hk_tick_collector.store.dayfile import Batch
+from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
+
+from .days import NOW_MS, open_day, ticks, verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Damage = Callable[[Path], object]
+
+BATCH: Final = 200
+BATCHES: Final = 10
+CHECKPOINTED: Final = 9  # so many of the batches are in the database, the others in the WAL alone
+PAGE: Final = 4096
+FRAME: Final = PAGE + 24
+
+
+def killed(path: Path) -> Path:
+    """A day file as SIGKILL leaves it: the newest batch in the WAL alone."""
+    live = path.parent / "live" / path.name
+    live.parent.mkdir()
+    day = open_day(live, "before", wal_autocheckpoint_pages=60)
+    for n in range(BATCHES):
+        day.write(Batch(rows=ticks(n * BATCH, BATCH)), NOW_MS)
+    for suffix in ("", "-wal", "-shm"):
+        shutil.copy(f"{live}{suffix}", f"{path}{suffix}")
+    day.abandon()
+    return path
+
+
+def stopped(path: Path) -> Path:
+    """A day file as a clean stop leaves it: one plain file."""
+    day = open_day(killed(path), "stop")
+    assert day.close()
+    return path
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """The WAL or the shared memory of a day file."""
+    return path.with_name(path.name + suffix)
+
+
+def remove(path: Path, *suffixes: str) -> None:
+    """Takes files of a day away."""
+    for suffix in suffixes:
+        beside(path, suffix).unlink()
+
+
+def cut(path: Path, size: float) -> None:
+    """Keeps so many bytes, or that share of them."""
+    data = path.read_bytes()
+    path.write_bytes(data[: int(size if size < 0 or size > 1 else len(data) * size)])
+
+
+def flip(path: Path, start: int, count: int) -> None:
+    """Other bytes where there were some."""
+    data = bytearray(path.read_bytes())
+    data[start : start + count] = bytes(byte ^ 0xA5 for byte in data[start : start + count])
+    path.write_bytes(data)
+
+
+def leaf(path: Path) -> int:
+    """Where a page of ticks begins."""
+    return path.read_bytes().index(b"AUTO_MATCH", 20 * PAGE) // PAGE * PAGE
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    """The database and its WAL, as far as they are there; the shared memory says nothing."""
+    return {file.name: file.read_bytes() for file in (path, beside(path, "-wal")) if file.exists()}
+
+
+HARMLESS: Final[list[Any]] = [
+    pytest.param(lambda path: remove(path, "-shm"), id="no shm"),
+    pytest.param(lambda path: beside(path, "-shm").write_bytes(b"\x5a" * 32_768), id="garbage in the shm"),
+    pytest.param(lambda path: flip(path, 0, 16), id="magic of a database whose first page is in the WAL"),
+]
+
+
+@pytest.mark.parametrize("damage", HARMLESS)
+def test_damage_that_sqlite_repairs(path: Path, damage: Damage) -> None:
+    """What the WAL holds too, and the shared memory, are made anew: every tick is there."""
+    damage(killed(path))
+    open_day(path).abandon()
+    assert sorted(verdict(path)) == sorted(ticks(0, BATCHES * BATCH))
+
+
+NAMED: Final[list[Any]] = [
+    pytest.param(lambda path: cut(path, 0.5), "damaged", id="half a file"),
+    pytest.param(lambda path: cut(path, -PAGE), "damaged", id="the last page missing"),
+    pytest.param(lambda path: flip(path, 100, 500), "damaged", id="the schema's page"),
+    pytest.param(lambda path: flip(path, 0, 16), "foreign_file", id="the magic"),
+    pytest.param(lambda path: flip(path, 20, 60), "foreign_file", id="fields of the header"),
+    pytest.param(lambda path: path.write_bytes(bytes(len(path.read_bytes()))), "foreign_file", id="zeros"),
+]
+
+
+@pytest.mark.parametrize(("damage", "cause"), NAMED)
+def test_damage_that_opening_names(path: Path, damage: Damage, cause: str) -> None:
+    """Refused with a cause, and not a byte of it changes."""
+    damage(stopped(path))
+    before = contents(path)
+    with pytest.raises(DISK_ERRORS) as caught:
+        open_day(path)
+    assert diagnose(caught.value)[0] == cause
+    assert contents(path) == before
+
+
+MISSING: Final[list[Any]] = [
+    pytest.param(lambda path: remove(path, "-wal"), id="no WAL"),
+    pytest.param(lambda path: remove(path, "-wal", "-shm"), id="no WAL, no shm"),
+    pytest.param(lambda path: cut(beside(path, "-wal"), 0), id="an empty WAL"),
+    pytest.param(lambda path: flip(beside(path, "-wal"), 32 + 2 * FRAME + 500, 50), id="a frame of the WAL"),
+]
+
+
+@pytest.mark.parametrize("damage", MISSING)
+def test_a_missing_wal_takes_only_what_it_held(path: Path, damage: Damage) -> None:
+    """The day as of its last checkpoint, whole; nothing says that more was there, and back-fill brings it once.
+
+    A frame whose checksum is wrong ends the WAL: a power cut in the middle of a commit leaves the very same.
+    """
+    damage(killed(path))
+    day = open_day(path, "after")
+    assert sorted(verdict(path)) == sorted(ticks(0, CHECKPOINTED * BATCH))
+    assert day.write(Batch(rows=ticks(0, BATCHES * BATCH)), NOW_MS).stored == (BATCHES - CHECKPOINTED) * BATCH
+    assert day.close()
+    assert sorted(verdict(path)) == sorted(ticks(0, BATCHES * BATCH))
+
+
+UNNOTICED: Final[list[Any]] = [
+    # (as left by, damage): PRAGMA quick_check would tell these ...
+    pytest.param(stopped, lambda path: cut(path, -1000), id="an odd size"),
+    pytest.param(stopped, lambda path: flip(path, leaf(path), 16), id="header of a page of ticks"),
+    pytest.param(stopped, lambda path: flip(path, leaf(path) + 8, 200), id="cells of a page of ticks"),
+    pytest.param(killed, lambda path: flip(path, leaf(path) + 8, 200), id="cells of a page, beside a WAL"),
+    pytest.param(killed, lambda path: cut(path, 0.5), id="half a file, beside a WAL"),
+    # ... a WAL without its database these ...
+    pytest.param(killed, lambda path: remove(path, ""), id="no database, but its WAL"),
+    pytest.param(killed, lambda path: cut(path, 0), id="an empty database, but its WAL"),
+    # ... and a header that is none this one: SQLite begins such a WAL anew.
+    pytest.param(killed, lambda path: flip(beside(path, "-wal"), 0, 32), id="header of the WAL"),
+]
+
+
+@pytest.mark.xfail(reason="opening does not look for this damage yet, and writes over it", raises=pytest.fail.Exception)
+@pytest.mark.parametrize(("leave", "damage"), UNNOTICED)
+def test_damage_is_never_written_over(path: Path, leave: Callable[[Path], Path], damage: Damage) -> None:
+    """Opening refuses, named as damaged, and not a byte changes: the file can be set aside with its WAL as it was."""
+    damage(leave(path))
+    before = contents(path)
+    with pytest.raises(DISK_ERRORS) as caught:
+        open_day(path).abandon()
+    assert diagnose(caught.value)[0] == "damaged"
+    assert contents(path) == before
+
+
+def test_a_value_that_changed_on_the_disk_stays_unseen(path: Path) -> None:
+    """SQLite's pages carry no checksum: another price in a sound page is beyond every check. Stated, not solved."""
+    stopped(path)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"AUTO_MATCH", b"AUTO_WATCH", 1))
+    open_day(path).abandon()
+    assert len(verdict(path)) == BATCHES * BATCH
