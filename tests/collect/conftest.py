@@ -12,7 +12,8 @@ import apsw
 import pytest
 
 from hk_tick_collector import log
-from hk_tick_collector.collect.queue import Chunk, TickQueue
+from hk_tick_collector.collect.chunk import Chunk
+from hk_tick_collector.collect.queue import TickQueue
 from hk_tick_collector.collect.writer import Writer, WriterOptions
 from hk_tick_collector.model import Stats
 from hk_tick_collector.store.dayfile import StoreOptions
@@ -29,6 +30,7 @@ _LINE = re.compile(r"2\S+ (DEBUG|INFO|WARNING|ERROR) (\w+)(.*)")
 _FIELD = re.compile(r' (\w+)=(?:"([^"]*)"|([^" ]*))')
 NOW_MS = 1_795_140_000_000  # 2026-11-20 10:00 in Hong Kong
 
+
 def wait_until(condition: Callable[[], object], what: str) -> None:
     """Returns once `condition()` holds; fails with `what` when that takes more than the cap."""
     deadline_s = time.monotonic() + CAP_S
@@ -36,12 +38,14 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
         assert time.monotonic() < deadline_s, f"not within {CAP_S:.0f} s: {what}"
         time.sleep(0.005)
 
+
 class Event(NamedTuple):
     """One line of the log, taken apart."""
 
     level: str
     name: str
     fields: dict[str, str]
+
 
 class Journal(io.StringIO):
     """The log of a test, as an operator would grep it."""
@@ -62,6 +66,7 @@ class Journal(io.StringIO):
         wait_until(lambda: self.events(name), f"a line {name} in\n{self.getvalue()}")
         return self.events(name)[0]
 
+
 @pytest.fixture
 def journal() -> Iterator[Journal]:
     """Every event from now on."""
@@ -69,6 +74,7 @@ def journal() -> Iterator[Journal]:
     log.configure("DEBUG", stream)
     yield stream
     log.configure("INFO")
+
 
 class Disk(apsw.VFS):
     """A disk that fails on request. `error` is raised by every `operation` (`write`, `sync`, `open`) while set.
@@ -113,6 +119,7 @@ class Disk(apsw.VFS):
         self.meet("open")
         return DiskFile(self, name, flags)
 
+
 class DiskFile(apsw.VFSFile):
     """A file on such a disk."""
 
@@ -130,6 +137,7 @@ class DiskFile(apsw.VFSFile):
         super().xSync(flags)
         self._disk.meet("sync")
 
+
 @pytest.fixture
 def disk() -> Iterator[Disk]:
     """A disk that works until it is told otherwise."""
@@ -137,6 +145,7 @@ def disk() -> Iterator[Disk]:
     yield disk
     disk.heal()
     disk.unregister()
+
 
 class Rig:
     """A writer with its queue, on a directory of its own."""
@@ -169,6 +178,7 @@ class Rig:
         finally:
             db.close()
 
+
 class MakeRig:
     """Makes rigs, and ends them with the test."""
 
@@ -182,6 +192,7 @@ class MakeRig:
         """A writer that has not been started."""
         self.made.append(Rig(self._data_root, vfs, max_queue_rows, batch_rows, max_wait_ms))
         return self.made[-1]
+
 
 @pytest.fixture
 def make_rig(tmp_path: Path, journal: Journal) -> Iterator[MakeRig]:  # what writers log stays in the test

@@ -35,6 +35,7 @@ def test_rows_come_out_once_in_order_and_never_above_the_bound(
     seq = held = 0
     accepted: list[TickRow] = []
     taken: list[TickRow] = []
+    chunks: list[Chunk] = []
     for step in steps:
         if step == "take" and not held:
             chunks = queue.take(batch_rows, 0.0, 0.0)
@@ -43,7 +44,7 @@ def test_rows_come_out_once_in_order_and_never_above_the_bound(
             held = len(rows)
             taken += rows
         elif step == "done":
-            queue.done()
+            queue.done(chunks)
             held = 0
         elif isinstance(step, int):
             rows = [tick("HK.00700", seq + n) for n in range(step)]
