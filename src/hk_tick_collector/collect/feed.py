@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from .doctor import Doctor
     from .intake import Intake
+    from .reconcile import Reconciler
 
 _CONNECT_TIMEOUT_S: Final = 5.0
 _STATE_EVERY_S: Final = 3.0  # how often OpenD is asked for its state: TCP may be up while its data is not
@@ -197,12 +198,15 @@ class Feed:
     said of the coming days: date → whole, morning, afternoon; empty until it was asked.
     """
 
-    def __init__(self, options: FeedOptions, intake: Intake, doctor: Doctor, stats: Stats) -> None:
+    def __init__(
+        self, options: FeedOptions, intake: Intake, doctor: Doctor, reconciler: Reconciler, stats: Stats
+    ) -> None:
         self.subscribed = asyncio.Event()
         self.calendar: dict[str, str] = {}
         self._options = options
         self._intake = intake
         self._doctor = doctor
+        self._reconciler = reconciler
         self._stats = stats
         self._random = random.Random()  # noqa: S311 - jitter
         self._failures = log.Repeated(_LOG_EVERY_S)
@@ -238,6 +242,7 @@ class Feed:
             return OpenDError(f"no TCP connection to {options.host}:{options.port} ({_words(error)})")
         session = asyncio.create_task(self._session(wire))
         healing = asyncio.create_task(self._doctor.run(wire, self.subscribed))
+        reconciling = asyncio.create_task(self._reconciler.run(wire, self.subscribed))
         try:
             done, _ = await asyncio.wait((session, healing, wire.closed), return_when=asyncio.FIRST_COMPLETED)
             return next(iter(done)).result()
@@ -245,7 +250,8 @@ class Feed:
             wire.close(OpenDError("the service stops"))
             session.cancel()
             healing.cancel()
-            await asyncio.gather(session, healing, return_exceptions=True)
+            reconciling.cancel()
+            await asyncio.gather(session, healing, reconciling, return_exceptions=True)
             self.subscribed.clear()
             self._stats.skipped_messages += core.skipped
 

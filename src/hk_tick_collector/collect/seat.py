@@ -9,6 +9,8 @@ from hk_tick_collector import log
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hk_tick_collector.model import Reconciled
+
     from .queue import TickQueue
     from .writer import Writer
 
@@ -34,3 +36,7 @@ class WriterSeat:
         self.writer = self._appoint(self._count)
         self.writer.start()
         log.error("writer_replaced", writers=self._count)
+
+    def reconcile(self, day: int, rows: list[Reconciled]) -> None:
+        """Has the writer in office store the rows of a reconciliation."""
+        self.writer.reconcile(day, rows)

@@ -38,6 +38,7 @@ from .intake import Intake
 from .leftover import replay_leftovers
 from .overflow import Overflow
 from .queue import TickQueue
+from .reconcile import Reconciler
 from .rescue import Rescue
 from .resume import load_day
 from .seat import WriterSeat
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
 _UMASK: Final = 0o027
 _MINUTE: Final = 60
+_LATELY_BEATS: Final = 15 * 60  # so many seconds a loss is a warning, afterwards it is only listed
 # How often the interpreter lets another thread run. With the default of 5 ms the writer waits that long for the event
 # loop at every statement of a burst; 0.5 ms cost the loop nothing measurable and let the writer store a third more.
 _SWITCH_INTERVAL_S: Final = 0.0005
@@ -111,8 +113,9 @@ async def _serve(options: ServiceOptions) -> int:
     holes = Holes(partial(load_day, options.data_root), now_ms)
     intake = Intake(queue, holes, stats, time.monotonic)
     healer = Healer(holes)
-    feed = Feed(options.feed, intake, Doctor(healer, holes, intake, stats), stats)
     seat = WriterSeat(queue, lambda number: Writer(queue, stats, _numbered(writer_options, number), now_ms))
+    reconciler = Reconciler(options.data_root, options.feed.symbols, stats, seat.reconcile)
+    feed = Feed(options.feed, intake, Doctor(healer, holes, intake, stats), reconciler, stats)
     rescue = Rescue(_watchdog(options), queue, stats, seat)
     pulse = Pulse(options, stats, queue, feed, seat, Gaps(holes, healer, seat, now_ms), rescue)
 
@@ -220,6 +223,7 @@ class Pulse:
         self._started_ms = now_ms()
         self._per_second: deque[int] = deque(maxlen=_MINUTE)
         self._stored_before = 0
+        self._refused: deque[tuple[int, int, int]] = deque([(0, 0, 0)], maxlen=_LATELY_BEATS)
         self._recent: deque[Commit] = deque(maxlen=1000)  # commits for the live view's percentiles
         self._interval: list[Commit] = []  # commits since the last persist_summary
         self._trading_since_ms: int | None = None
@@ -251,6 +255,7 @@ class Pulse:
         self._gaps.tell()
         self._per_second.append(stats.stored - self._stored_before)
         self._stored_before = stats.stored
+        self._refused.append((stats.dropped, stats.rejected, stats.sealed_day))
         trading = self._trading()
         self._trading_since_ms = (self._trading_since_ms or now_ms()) if trading else None
         try:
@@ -322,6 +327,7 @@ class Pulse:
     def _live_status(self) -> LiveStatus:
         options, stats, queue = self._options, self._stats, self._queue
         write_ms = [commit.write_ms for commit in self._recent]
+        dropped_before, rejected_before, sealed_before = self._refused[0]
         return LiveStatus(
             written_ms=now_ms(),
             started_ms=self._started_ms,
@@ -374,6 +380,10 @@ class Pulse:
             exposed_s=queue.oldest_age_s(),
             gaps_open=stats.gaps_open,
             gaps_missing=stats.gaps_missing,
+            sealed_day=stats.sealed_day,
+            dropped_lately=stats.dropped - dropped_before,
+            rejected_lately=stats.rejected - rejected_before,
+            sealed_day_lately=stats.sealed_day - sealed_before,
             **self._gaps.summary(),
         )
 

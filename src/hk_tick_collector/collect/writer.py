@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from hk_tick_collector.model import Gap, Stats, TickRow
+    from hk_tick_collector.model import Gap, Reconciled, Stats, TickRow
     from hk_tick_collector.store.dayfile import StoreOptions
 
     from .chunk import Chunk
@@ -80,6 +80,7 @@ class Writer:
         self._unfiled = Batch()  # links and counts that wait for a file to be written to
         self._commits: list[Commit] = []
         self._gap_events: list[Gap] = []  # gaps that opened or closed with a commit
+        self._reconciled: tuple[int, list[Reconciled]] | None = None
         self._seal_at_s = 0.0
         self._held_back = log.Repeated(_LOG_EVERY_S)
         self._closing = threading.Event()
@@ -150,6 +151,10 @@ class Writer:
         """The gaps that opened or closed since the last call, as committed."""
         events, self._gap_events = self._gap_events, []
         return events
+
+    def reconcile(self, day: int, rows: list[Reconciled]) -> None:
+        """Has these rows stored in a day's file, once no tick waits."""
+        self._reconciled = day, rows
 
     @property
     def alive(self) -> bool:
@@ -336,6 +341,10 @@ class Writer:
             except DISK_ERRORS as error:
                 self.open_day = day
                 self._note_trouble(day, error, 1)
+        if self._reconciled is not None:
+            (day, self._unfiled.reconciled), self._reconciled = self._reconciled, None
+            self._commit(day, [], [])
+            self._unfiled.reconciled = []
         today = market.day_number(now_ms)
         done = [day for day, used in self._used_ms.items() if day < today and now_ms - used > _IDLE_FILE_MS]
         self._close_files(done)

@@ -88,6 +88,10 @@ class LiveStatus:
     outage_budget_s: float | None = None  # how long OpenD may stay away before that symbol overflows its window
     exposed_s: float = 0.0  # age of the oldest received row that is not committed; `waiting` is how many there are
     synchronous: str = ""
+    sealed_day: int = 0  # of the rejected: their day is finished
+    dropped_lately: int = 0  # within the last 15 minutes, as the next two
+    rejected_lately: int = 0  # those of a finished day not counted
+    sealed_day_lately: int = 0
 
 
 def write_status(path: Path, status: LiveStatus) -> None:
