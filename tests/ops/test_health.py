@@ -1,0 +1,111 @@
+"""Findings: what is wrong is found, named and has a remedy; what only looks wrong is left alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from hk_tick_collector.ops.health import Limits, Severity, check, lag_s, summary
+
+if TYPE_CHECKING:
+    from .conftest import MakeStatus
+
+NOW_MS: Final = 1_795_140_000_000
+LIMITS: Final = Limits(drift_warn_s=2.0, lag_critical_s=300.0, disk_min_free_mb=2048, queue_warn_rows=50_000)
+MINUTE: Final = 60_000
+
+OK, WARNING, CRITICAL = Severity.OK, Severity.WARNING, Severity.CRITICAL
+
+
+def test_a_healthy_service_has_no_finding(make_status: MakeStatus) -> None:
+    """Nothing to say: one line, exit code 0."""
+    findings = check(make_status(), NOW_MS, LIMITS)
+    assert findings == []
+    severity, line = summary(findings)
+    assert severity == OK == 0
+    assert line.startswith("OK")
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "severity"),
+    [
+        ({"state": "stopped"}, "service_stopped", CRITICAL),
+        ({"written_ms": NOW_MS - 11_000}, "service_hung", CRITICAL),
+        ({"connected": False, "link_since_ms": NOW_MS - 5_000, "link_reason": "refused"}, "opend_away", WARNING),
+        ({"connected": False, "link_since_ms": NOW_MS - 2 * MINUTE, "link_reason": "refused"}, "opend_away", CRITICAL),
+        ({"trouble": {"kicked_out": "another login"}}, "opend_kicked_out", CRITICAL),
+        ({"quote_logged_in": False}, "opend_not_ready", CRITICAL),
+        ({"program": "sms"}, "opend_not_ready", CRITICAL),
+        ({"subscribed": 0}, "not_subscribed", WARNING),
+        ({"subscribed": 0, "refused": {"HK.00005": "no quota"}}, "not_subscribed", CRITICAL),
+        ({"subscribed": 9, "refused": {"HK.00005": "no quota"}}, "symbols_refused", WARNING),
+        ({"writer_trouble": "busy", "writer_trouble_since_ms": NOW_MS - 5_000}, "writer_busy", WARNING),
+        ({"writer_trouble": "busy", "writer_trouble_since_ms": NOW_MS - 2 * MINUTE}, "writer_busy", CRITICAL),
+        ({"writer_trouble": "disk_full", "writer_trouble_since_ms": NOW_MS}, "writer_disk_full", CRITICAL),
+        ({"writer_alive_ms": NOW_MS - MINUTE}, "writer_stuck", CRITICAL),
+        ({"drift_s": -3.0}, "clock_drift", WARNING),
+        ({"newest_ts_ms": NOW_MS - 2 * MINUTE}, "lag", WARNING),
+        ({"newest_ts_ms": NOW_MS - 6 * MINUTE}, "lag", CRITICAL),
+        ({"waiting": 60_000}, "queue", WARNING),
+        ({"dropped": 1}, "dropped", WARNING),
+        ({"wal_bytes": 2**30}, "wal_large", WARNING),
+        ({"disk_free_mb": 2000}, "disk", WARNING),
+        ({"disk_free_mb": 100}, "disk", CRITICAL),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_what_is_wrong_is_found(
+    make_status: MakeStatus, changes: dict[str, Any], code: str, severity: Severity
+) -> None:
+    """Each trouble alone gives its one finding, with words, a remedy, and the exit code of its severity."""
+    (finding,) = check(make_status(**changes), NOW_MS, LIMITS)
+    assert (finding.code, finding.severity) == (code, severity)
+    assert finding.text
+    assert finding.remedy
+    told, line = summary([finding])
+    assert told == severity
+    assert line.count("\n") == 0
+    assert finding.remedy in line
+
+
+def test_without_a_live_state_nothing_runs() -> None:
+    """No file at all is critical: nobody collects."""
+    (finding,) = check(None, NOW_MS, LIMITS)
+    assert (finding.code, finding.severity) == ("service_down", CRITICAL)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"trading": False, "market_state": "rest", "newest_ts_ms": NOW_MS - 60 * MINUTE},
+        {"trading": False, "market_state": "closed", "newest_ts_ms": NOW_MS - 3 * 1440 * MINUTE},
+        {"trading_since_ms": NOW_MS - 10_000, "newest_ts_ms": NOW_MS - 90 * MINUTE},
+        {"newest_ts_ms": None, "trading_since_ms": NOW_MS - 10_000},
+        {"newest_ts_ms": NOW_MS + 5_000},
+    ],
+    ids=["lunch", "weekend", "just opened", "first day", "exchange ahead"],
+)
+def test_silence_that_the_market_explains_is_no_lag(make_status: MakeStatus, changes: dict[str, Any]) -> None:
+    """Lag is judged only while OpenD says that the market trades, and not from before it began to."""
+    assert check(make_status(**changes), NOW_MS, LIMITS) == []
+
+
+def test_a_wrong_clock_is_told_once_and_does_not_make_a_lag(make_status: MakeStatus) -> None:
+    """A host an hour ahead of OpenD has a clock finding, not ticks that are an hour late."""
+    status = make_status(drift_s=3600.0, newest_ts_ms=NOW_MS - 3_601_000, trading_since_ms=NOW_MS - 2 * 3_600_000)
+    assert len(check(status, NOW_MS, LIMITS)) == 1
+
+
+def test_the_worst_comes_first_and_the_others_are_counted(make_status: MakeStatus) -> None:
+    """The one line is about the worst, and says that there is more."""
+    findings = check(make_status(dropped=3, disk_free_mb=100, waiting=60_000), NOW_MS, LIMITS)
+    assert findings[0].code == "disk"
+    assert [finding.severity for finding in findings] == [CRITICAL, WARNING, WARNING]
+    assert "and 2 more" in summary(findings)[1]
+
+
+def test_lag_is_now_minus_the_newest_stored(make_status: MakeStatus) -> None:
+    """In seconds; none before the first tick."""
+    assert lag_s(make_status(newest_ts_ms=NOW_MS - 1_500), NOW_MS) == 1.5
+    assert lag_s(make_status(newest_ts_ms=None), NOW_MS) is None

@@ -1,0 +1,78 @@
+"""The live state: always whole, always readable by the group, and understood across versions."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hk_tick_collector.errors import StoreError
+from hk_tick_collector.ops.status import STATUS_NAME, read_status, write_status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .conftest import MakeStatus
+
+
+def test_what_is_written_is_read(tmp_path: Path, make_status: MakeStatus) -> None:
+    """Every field comes back; nothing else is left in the directory; others than the group read nothing."""
+    status = make_status(refused={"HK.00005": "說明 unknown"}, rows_per_s=[1, 2, 3], drift_s=-0.25)
+    path = tmp_path / STATUS_NAME
+    write_status(path, status)
+    assert read_status(path) == status
+    assert [file.name for file in tmp_path.iterdir()] == [STATUS_NAME]
+    assert path.stat().st_mode & 0o777 & ~0o640 == 0
+
+
+def test_a_reader_never_finds_half_of_it(tmp_path: Path, make_status: MakeStatus) -> None:
+    """While it is replaced again and again, every look finds a whole one."""
+    path = tmp_path / STATUS_NAME
+    write_status(path, make_status())
+    done = threading.Event()
+
+    def replace() -> None:
+        while not done.is_set():
+            write_status(path, make_status(link_reason="x" * 10_000))
+
+    writer = threading.Thread(target=replace)
+    writer.start()
+    try:
+        assert all(read_status(path) is not None for _ in range(300))
+    finally:
+        done.set()
+        writer.join()
+
+
+def test_no_file_is_an_answer(tmp_path: Path) -> None:
+    """A service that never ran left nothing."""
+    assert read_status(tmp_path / STATUS_NAME) is None
+
+
+def test_a_later_version_is_understood(tmp_path: Path, make_status: MakeStatus) -> None:
+    """Fields that this version does not know are passed by."""
+    path = tmp_path / STATUS_NAME
+    path.write_text(json.dumps({**asdict(make_status()), "invented_later": 1}))
+    assert read_status(path) == make_status()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"text"', '{"pid": 1}', "\udcff"])
+def test_what_is_no_live_state_is_named(tmp_path: Path, text: str) -> None:
+    """Half a file, another document, one without the fields that are needed: one error with a remedy."""
+    path = tmp_path / STATUS_NAME
+    path.write_text(text, errors="surrogateescape")
+    with pytest.raises(StoreError, match="not the live state") as caught:
+        read_status(path)
+    assert caught.value.hint
+
+
+def test_a_place_that_cannot_be_written_is_an_os_error(tmp_path: Path, make_status: MakeStatus) -> None:
+    """The service decides what to make of it; reading what is no file is named."""
+    with pytest.raises(OSError, match="No such file"):
+        write_status(tmp_path / "gone" / STATUS_NAME, make_status())
+    (tmp_path / STATUS_NAME).mkdir()
+    with pytest.raises(StoreError, match="directory"):
+        read_status(tmp_path / STATUS_NAME)
