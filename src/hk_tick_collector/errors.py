@@ -7,6 +7,7 @@
     ├── OpenDError               OpenD answered a request with a failure
     ├── StoreError               a day file or its directory cannot be used
     │   ├── ForeignFileError     exists, but is no day file of ours (or a newer one)
+    │   ├── DamagedFileError     a day file of ours whose content cannot be trusted
     │   ├── SealedDayError       the day is finished and read-only
     │   └── NoDayError           there is no file for that day
     └── OwnedError               another collector owns DATA_ROOT
@@ -52,6 +53,10 @@ class StoreError(CollectorError):
 
 class ForeignFileError(StoreError):
     """The file exists but is not a day file that this version may write; it was not touched."""
+
+
+class DamagedFileError(StoreError):
+    """A day file of ours does not pass its check; it was not changed."""
 
 
 class SealedDayError(StoreError):

@@ -5,6 +5,7 @@ subscriptions.py  batches, and what a refusal costs
 intake.py         counts every tick, hands it to the queue
 holes.py          sees every tick, tells what is missing; pure
 resume.py         where a day stands when its first tick is seen
+rebuild.py        what a file really holds, when its counters cannot be believed
 chunk.py          what travels from here on
 queue.py          rows between the network and the disk, bounded
 overflow.py       what memory cannot hold: to the spool and back, in order

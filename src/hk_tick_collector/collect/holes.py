@@ -171,6 +171,18 @@ class Holes:
             day.dirty = {}
         return changes
 
+    def replace_day(self, number: int, make: Callable[[Day], Day]) -> None:
+        """Puts what `make` builds from a day in its place; what was known to be open there is open no more."""
+        old = self._days.get(number) or Day(number)
+        new = make(old)
+        for track in old.tracks.values():
+            for hole in track.holes:
+                if hole.written:
+                    new.dirty[hole.id] = (track.symbol, hole, False)
+        self._days[number] = new
+        if old.tracks is self._current:
+            self._make_current(new)
+
     def open_holes(self) -> Iterable[tuple[Track, Hole]]:
         """Every hole and doubt that is open, of every day that was seen."""
         for day in self._days.values():

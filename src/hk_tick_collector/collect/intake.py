@@ -13,9 +13,11 @@ from hk_tick_collector import log
 from hk_tick_collector.store.dayfile import Link
 
 from .chunk import Chunk
+from .rebuild import rebuild_day
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from hk_tick_collector.model import Stats
     from hk_tick_collector.opend.protocol import Ticks
@@ -66,6 +68,15 @@ class Intake:
         gaps = self._holes.take_changes()
         if gaps:
             self._queue.put(Chunk(gaps=gaps))
+
+    def rebuild(self, data_root: Path, day: int, now_ms: int) -> bool:
+        """Looks anew at what a day's file holds, after it was begun afresh; False when that must wait for the spool."""
+        if self._queue.spooled_rows:
+            return False
+        held = [row for chunk in self._queue.held_in_memory() for row in chunk.rows]
+        self._holes.replace_day(day, lambda old: rebuild_day(data_root, old, held, now_ms))
+        self.flush_gaps()
+        return True
 
     def link(self, at_ms: int, *, connected: bool, conn_id: int | None, reason: str) -> None:
         """Takes note that a stretch of time with or without OpenD begins."""

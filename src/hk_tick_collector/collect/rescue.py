@@ -13,11 +13,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from hk_tick_collector import log
+from hk_tick_collector import log, market
 from hk_tick_collector.errors import StoreError
 from hk_tick_collector.ops.watchdog import Action, Pressure, Verdict, Watchdog
+from hk_tick_collector.store.faults import DISK_ERRORS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hk_tick_collector.model import Stats
 
     from .queue import TickQueue
@@ -28,16 +31,20 @@ _DISK_CALLS: Final = {"x86_64": {1, 18, 74, 75, 77}, "aarch64": {64, 68, 82, 83,
 
 
 class Rescue:
-    """Watches the writer in office."""
+    """Watches the writer in office; `rebuild` looks what a day's fresh file lacks, False when it must wait."""
 
-    def __init__(self, watchdog: Watchdog, queue: TickQueue, stats: Stats, seat: WriterSeat) -> None:
+    def __init__(
+        self, watchdog: Watchdog, queue: TickQueue, stats: Stats, seat: WriterSeat, rebuild: Callable[[int, int], bool]
+    ) -> None:
         self._watchdog = watchdog
         self._queue = queue
         self._stats = stats
         self._seat = seat
+        self._rebuild = rebuild
 
     def look(self, now_ms: int) -> None:
         """Judges and acts. Raises StoreError when the process must be restarted."""
+        self._look_at_fresh_days(now_ms)
         stats, queue = self._stats, self._queue
         waited_s = queue.oldest_age_s()  # rows that have only just begun to wait are no stall, however old the commit
         since_commit_s = waited_s if stats.last_commit_ms is None else (now_ms - stats.last_commit_ms) / 1000
@@ -51,6 +58,17 @@ class Rescue:
         if verdict:
             self._tell(pressure, verdict)
             self._act(verdict)
+
+    def _look_at_fresh_days(self, now_ms: int) -> None:
+        fresh = self._seat.fresh_days
+        while fresh:
+            try:
+                if not self._rebuild(fresh[0], now_ms):
+                    return
+            except DISK_ERRORS as error:
+                log.warning("day_not_rebuilt", day=market.day_name(fresh[0]), detail=error)
+                return  # the fresh file is not there yet: again in a second
+            log.warning("day_begun_afresh", day=market.day_name(fresh.popleft()))
 
     def _tell(self, pressure: Pressure, verdict: Verdict) -> None:
         log.error(

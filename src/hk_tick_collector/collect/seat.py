@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from hk_tick_collector import log
@@ -16,13 +17,18 @@ if TYPE_CHECKING:
 
 
 class WriterSeat:
-    """Holds the writer in office. `appoint(n)` makes the n-th writer of this run, not yet started."""
+    """Holds the writer in office.
 
-    def __init__(self, queue: TickQueue, appoint: Callable[[int], Writer]) -> None:
+    `appoint(n, on_fresh)` makes the n-th writer of this run, not yet started. `fresh_days` collects the days whose
+    damaged file a writer set aside: somebody must look what the fresh one lacks.
+    """
+
+    def __init__(self, queue: TickQueue, appoint: Callable[[int, Callable[[int], None]], Writer]) -> None:
+        self.fresh_days: deque[int] = deque()
         self._queue = queue
         self._appoint = appoint
         self._count = 1
-        self.writer = appoint(1)
+        self.writer = appoint(1, self.fresh_days.append)
 
     def replace(self) -> None:
         """A new writer goes on with what the old one had taken.
@@ -33,7 +39,7 @@ class WriterSeat:
         old, self._count = self.writer, self._count + 1
         old.retire()
         self._queue.give_back()
-        self.writer = self._appoint(self._count)
+        self.writer = self._appoint(self._count, self.fresh_days.append)
         self.writer.start()
         log.error("writer_replaced", writers=self._count)
 

@@ -113,10 +113,12 @@ async def _serve(options: ServiceOptions) -> int:
     holes = Holes(partial(load_day, options.data_root), now_ms)
     intake = Intake(queue, holes, stats, time.monotonic)
     healer = Healer(holes)
-    seat = WriterSeat(queue, lambda number: Writer(queue, stats, _numbered(writer_options, number), now_ms))
+    seat = WriterSeat(
+        queue, lambda number, fresh: Writer(queue, stats, _numbered(writer_options, number), now_ms, fresh)
+    )
     reconciler = Reconciler(options.data_root, options.feed.symbols, stats, seat.reconcile)
     feed = Feed(options.feed, intake, Doctor(healer, holes, intake, stats), reconciler, stats)
-    rescue = Rescue(_watchdog(options), queue, stats, seat)
+    rescue = Rescue(_watchdog(options), queue, stats, seat, partial(intake.rebuild, options.data_root))
     pulse = Pulse(options, stats, queue, feed, seat, Gaps(holes, healer, seat, now_ms), rescue)
 
     today = market.day_number(now_ms())

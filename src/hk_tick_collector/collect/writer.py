@@ -14,10 +14,11 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
-from hk_tick_collector.errors import SealedDayError, StoreError
+from hk_tick_collector.errors import DamagedFileError, SealedDayError, StoreError
 from hk_tick_collector.model import GAP_OPEN, Tick
 from hk_tick_collector.store.dayfile import Batch, DayFile, Ledger, Written, seal
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
+from hk_tick_collector.store.opening import set_aside
 from hk_tick_collector.store.query import DayReader
 
 if TYPE_CHECKING:
@@ -63,17 +64,26 @@ class Commit:
 class Writer:
     """Owns the day files. Made and stopped by the service; everything else happens on its own thread.
 
-    `now_ms` is the wall clock in UTC epoch ms. Set `open_day` to the day whose file must exist, `seal_before` to the
+    `now_ms` is the wall clock in UTC epoch ms. `on_fresh` is called, on the thread, with a day whose damaged file was
+    set aside for a fresh one. Set `open_day` to the day whose file must exist, `seal_before` to the
     day before which finished days may be sealed: the thread sees to both while no tick waits.
     """
 
-    def __init__(self, queue: TickQueue, stats: Stats, options: WriterOptions, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        queue: TickQueue,
+        stats: Stats,
+        options: WriterOptions,
+        now_ms: Callable[[], int],
+        on_fresh: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self.open_day: int | None = None
         self.seal_before: int | None = None
         self._queue = queue
         self._stats = stats
         self._options = options
         self._now_ms = now_ms
+        self._on_fresh = on_fresh
         self._files: dict[int, DayFile] = {}
         self._used_ms: dict[int, int] = {}  # day → when its file last took a row
         self._ledgers: dict[int, Ledger] = {}  # day → what is known to be committed
@@ -250,13 +260,29 @@ class Writer:
         if file is None:
             options, name = self._options, market.day_name(day)
             path = options.data_root / f"{name}.db"
-            file = DayFile(path, name, options.run_id, self._now_ms(), options.version, options.store)
+            try:
+                file = self._open_file(path, name)
+            except DamagedFileError as error:
+                self._set_aside(day, path, error)
+                file = self._open_file(path, name)
             self._files[day] = file
             self._ledgers.setdefault(day, file.ledger)
             self._used_ms[day] = self._now_ms()
             self._note_newest(day, file)
             log.info("day_opened", day=name, newest_ts_ms=file.newest_ts_ms, path=path)
         return file
+
+    def _open_file(self, path: Path, name: str) -> DayFile:
+        options = self._options
+        return DayFile(path, name, options.run_id, self._now_ms(), options.version, options.store)
+
+    def _set_aside(self, day: int, path: Path, error: DamagedFileError) -> None:
+        """A damaged file is kept under a new name and a fresh one begun; what it held is asked of OpenD again."""
+        target = set_aside(path, self._now_ms())
+        self._ledgers.pop(day, None)  # the account of the damaged file stays with it
+        self._stats.damaged_files.append(str(target))
+        log.error("day_set_aside", day=market.day_name(day), cause=error, kept_as=target, hint="docs/sqlite-wal.md")
+        self._on_fresh(day)
 
     def _refuse(self, day: int, rows: list[TickRow]) -> None:
         """Ticks of a finished day: those it has are duplicates, the others are rejected and logged whole."""

@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
-from hk_tick_collector.errors import ForeignFileError, SealedDayError, StoreError
+from hk_tick_collector.errors import SealedDayError, StoreError
 from hk_tick_collector.model import GAP_OPEN, Gap, Reconciled
 
 from . import schema
+from .opening import open_for_writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 _TS_MS = itemgetter(schema.TICK_COLUMNS.index("ts_ms"))
 
-FILE_MODE: Final = 0o640
 SEALED_MODE: Final = 0o440
 
 # Rows of one INSERT. Wide statements keep the GIL away from SQLite's work: beside a busy event loop 3,276 rows a
@@ -114,8 +114,9 @@ class DayFile:
     `day_name` is `YYYYMMDD`; `run_id` names this run of the service in the ledger. `ledger`, `newest_ts_ms` and
     `open_gaps` (id → ticks missing) are what is committed.
 
-    Raises ForeignFileError, nothing touched, for a file that is not ours or is newer than this version; SealedDayError
-    for a finished day; StoreError for what the system refuses; and SQLite's own errors as `apsw.Error`.
+    Raises ForeignFileError, nothing touched, for a file that is not ours or is newer than this version;
+    DamagedFileError for one of ours that does not pass its check; SealedDayError for a finished day; StoreError for
+    what the system refuses; and SQLite's own errors as `apsw.Error`.
     """
 
     def __init__(
@@ -287,7 +288,7 @@ def seal(path: Path, now_ms: int, options: StoreOptions) -> bool:
     """
     if not path.stat().st_mode & stat.S_IWUSR:
         return True
-    db = _open(path, options)
+    db = _open(path, options, check=False)  # its own check is the thorough one
     try:
         if db.execute("SELECT value FROM meta WHERE key = 'sealed_ms'").get is None:
             verdict = db.execute("PRAGMA integrity_check(1)").get
@@ -324,52 +325,8 @@ _RECONCILED_SQL: Final = (
 )
 
 
-def _open(path: Path, options: StoreOptions) -> apsw.Connection:
-    """A connection to a file of ours, or to a new and empty one. Nothing of a foreign file is touched."""
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
-    except IsADirectoryError:
-        raise ForeignFileError(f"{path} is a directory", hint="move it away; a day file belongs there") from None
-    except OSError as error:
-        if path.exists() and not path.stat().st_mode & stat.S_IWUSR:
-            raise SealedDayError(f"{path.name} is read-only (mode {path.stat().st_mode & 0o777:04o})") from None
-        raise StoreError(f"cannot open {path}: {error.strerror}", hint="check rights and disk of DATA_ROOT") from error
-    try:
-        mode, size = os.fstat(fd).st_mode, os.fstat(fd).st_size
-    finally:
-        os.close(fd)
-    if not stat.S_ISREG(mode):
-        raise ForeignFileError(f"{path} is no regular file", hint="move it away; a day file belongs there")
-    if not mode & stat.S_IWUSR:
-        raise SealedDayError(f"{path.name} is sealed (mode {mode & 0o777:04o})")
-    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=options.vfs)
-    try:
-        # Closing is no checkpoint: a file that we refuse keeps its WAL, and a disk in trouble is not written to.
-        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        db.set_busy_timeout(options.busy_timeout_ms)
-        if size:
-            _refuse_foreign(db, path)
-    except BaseException:
-        db.close(True)
-        raise
-    return db
-
-
-def _refuse_foreign(db: apsw.Connection, path: Path) -> None:
-    try:
-        application_id, version = db.pragma("application_id"), db.pragma("user_version")
-        tables = db.execute("SELECT count(*) FROM sqlite_schema").get
-    except apsw.NotADBError:
-        raise ForeignFileError(
-            f"{path} is not a SQLite database", hint="move it away; a day file belongs there"
-        ) from None
-    if application_id != schema.APPLICATION_ID and (application_id or version or tables):
-        raise ForeignFileError(f"{path} is another program's database", hint="move it away; a day file belongs there")
-    if version > schema.VERSION:
-        raise ForeignFileError(
-            f"{path} has schema {version}, this version writes up to {schema.VERSION}",
-            hint="install the version that wrote it, or move the file away",
-        )
+def _open(path: Path, options: StoreOptions, *, check: bool = True) -> apsw.Connection:
+    return open_for_writing(path, options.busy_timeout_ms, options.vfs, check=check)
 
 
 def _configure(db: apsw.Connection, options: StoreOptions) -> None:

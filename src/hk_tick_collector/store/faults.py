@@ -7,7 +7,7 @@ from typing import Final
 
 import apsw
 
-from hk_tick_collector.errors import ForeignFileError, NoDayError, StoreError
+from hk_tick_collector.errors import DamagedFileError, ForeignFileError, NoDayError, StoreError
 
 # Whatever a disk can do to us; anything else is a bug.
 DISK_ERRORS: Final = (apsw.Error, StoreError, OSError)
@@ -25,6 +25,7 @@ _CAUSES: Final[tuple[tuple[type[Exception], str, bool], ...]] = (
     (apsw.InterruptError, "interrupted", True),
     (apsw.IOError, "io_error", True),
     (apsw.Error, "sqlite_error", True),
+    (DamagedFileError, "damaged", True),
     (ForeignFileError, "foreign_file", True),
     (NoDayError, "no_file", True),
     (StoreError, "cannot_open", True),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import TickRow
 
 _BUSY_MS: Final = 5000  # only a crashed writer's recovery or a day being sealed can keep a reader waiting
+_INTEGRITY_LINES: Final = 5
 _NAME_A_DAY_FILE: Final = "name a file like 20261120.db"
 _NO_RIGHT: Final = "join the group hkcollector, or run it with sudo"
 _DAY_FILE: Final = re.compile(r"([0-9]{8})\.db")
@@ -163,6 +164,10 @@ class DayReader:
         where, values = _of_symbols(symbols)
         return self._ticks(f"{where} ORDER BY ts_ms, symbol, seq", values)
 
+    def ticks_by_key(self) -> Iterator[Tick]:
+        """The ticks of the day in the order of (symbol, seq), as they lie in the file."""
+        return self._ticks("ORDER BY symbol, seq", ())
+
     def latest(self, count: int, symbols: Sequence[str] = ()) -> list[Tick]:
         """The latest `count` ticks in the order of (ts_ms, symbol, seq), without a scan of the day.
 
@@ -260,6 +265,10 @@ class DayReader:
                         (SELECT ifnull(sum(missing), 0) FROM gaps WHERE status = 'open')
                  FROM symbols"""
         return Totals._make(next(self._rows(sql)))
+
+    def integrity(self) -> str:
+        """`ok`, or what SQLite finds wrong with the file; it reads all of it."""
+        return "; ".join(line for (line,) in self._rows(f"PRAGMA integrity_check({_INTEGRITY_LINES})"))
 
     def _check_schema(self) -> None:
         if self._db.pragma("application_id") != APPLICATION_ID:

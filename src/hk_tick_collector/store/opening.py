@@ -1,0 +1,125 @@
+"""Opening a file for writing: is it ours, is it whole, may it be written. And setting aside one that is not whole.
+
+Nothing of a file that is refused is touched. An existing file is looked at with `stat` and through SQLite alone:
+closing any other descriptor of it would drop the locks that SQLite holds on it for the whole process.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import apsw
+
+from hk_tick_collector.errors import DamagedFileError, ForeignFileError, SealedDayError, StoreError
+
+from . import schema
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE_MODE: Final = 0o640
+_MAGIC: Final = b"SQLite format 3\0"
+_APPLICATION_ID_AT: Final = 68  # in the header of every SQLite file, 4 bytes, big-endian
+_MOVE_AWAY: Final = "move it away; a day file belongs there"
+
+
+def open_for_writing(path: Path, busy_timeout_ms: int, vfs: str | None, *, check: bool = True) -> apsw.Connection:
+    """A connection to a whole file of ours, or to a new and empty one.
+
+    `check` reads the whole file once (0.3 s for a million rows). Raises ForeignFileError, SealedDayError,
+    DamagedFileError or StoreError, and SQLite's own errors as `apsw.Error` for what may pass, a lock for example.
+    """
+    size = _existing_size(path)
+    wal = path.with_name(path.name + "-wal")
+    if size == 0 and wal.exists() and wal.stat().st_size:
+        raise DamagedFileError(f"{path.name} is empty but its WAL is not: it was truncated")
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
+    try:
+        # Closing is no checkpoint: a file that we refuse keeps its WAL, and a disk in trouble is not written to.
+        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        db.set_busy_timeout(busy_timeout_ms)
+        if size:
+            _refuse(db, path, check=check)
+    except BaseException:
+        db.close(True)
+        raise
+    return db
+
+
+def set_aside(path: Path, now_ms: int) -> Path:
+    """Moves a damaged file with its WAL and shm out of the way, changes nothing in them, and returns its new place.
+
+    The WAL goes first: a fresh file must never meet the WAL of another. Raises OSError.
+    """
+    moment = datetime.fromtimestamp(now_ms / 1000, UTC)
+    stem = f"{path.name}.damaged-{moment:%Y%m%dT%H%M%SZ}"
+    taken = {name.name for name in path.parent.glob(f"{stem}*")}
+    target = path.with_name(next(name for name in _numbered(stem) if name not in taken))
+    for suffix in ("-wal", "-shm", ""):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(target.with_name(target.name + suffix))
+    return target
+
+
+def _numbered(stem: str) -> list[str]:
+    return [stem, *(f"{stem}-{number}" for number in range(2, 1000))]
+
+
+def _existing_size(path: Path) -> int:
+    """The size of the file, which is made when missing; what is no writable file of ours is refused."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        os.close(fd)
+        return 0
+    if stat.S_ISDIR(found.st_mode):
+        raise ForeignFileError(f"{path} is a directory", hint=_MOVE_AWAY)
+    if not stat.S_ISREG(found.st_mode):
+        raise ForeignFileError(f"{path} is no regular file", hint=_MOVE_AWAY)
+    if not found.st_mode & stat.S_IWUSR:
+        raise SealedDayError(f"{path.name} is sealed (mode {found.st_mode & 0o777:04o})")
+    if not os.access(path, os.R_OK | os.W_OK):
+        read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+        raise PermissionError(errno.EROFS if read_only else errno.EACCES, "may not be written", str(path))
+    return found.st_size
+
+
+def _refuse(db: apsw.Connection, path: Path, *, check: bool) -> None:
+    """Raises for a file that is not ours, is newer than this version, or is damaged."""
+    try:
+        application_id, version = db.pragma("application_id"), db.pragma("user_version")
+        tables = db.execute("SELECT count(*) FROM sqlite_schema").get
+        ours = application_id == schema.APPLICATION_ID or not (application_id or version or tables)
+        verdict = db.execute("PRAGMA quick_check(1)").get if ours and check else "ok"
+    except (apsw.NotADBError, apsw.CorruptError, apsw.FormatError) as error:
+        if _was_ours(path):
+            raise DamagedFileError(f"{path.name} is damaged ({error})") from error
+        raise ForeignFileError(f"{path} is not a SQLite database", hint=_MOVE_AWAY) from None
+    if not ours:
+        raise ForeignFileError(f"{path} is another program's database", hint=_MOVE_AWAY)
+    if version > schema.VERSION:
+        raise ForeignFileError(
+            f"{path} has schema {version}, this version writes up to {schema.VERSION}",
+            hint="install the version that wrote it, or move the file away",
+        )
+    if verdict != "ok":
+        raise DamagedFileError(f"{path.name} is damaged ({' '.join(str(verdict).split())})")
+
+
+def _was_ours(path: Path) -> bool:
+    """Whether an unreadable file bears our mark, or what is left of it is the beginning of a SQLite file."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_APPLICATION_ID_AT + 4)
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror}") from error
+    mark = head[_APPLICATION_ID_AT:]
+    if mark == schema.APPLICATION_ID.to_bytes(4, "big"):
+        return True
+    return head.startswith(_MAGIC[: len(head)]) and mark in (b"", b"\0\0\0\0")
