@@ -1,4 +1,4 @@
-"""What the verbs have in common: options that read alike everywhere, the settings in force, the day that is meant."""
+"""What the verbs have in common: options that read alike, the settings in force, the day and symbols that are meant."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from hk_tick_collector import market
-from hk_tick_collector.config import load_settings
+from hk_tick_collector.config import load_settings, values
 from hk_tick_collector.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,6 +47,18 @@ def day_named(text: str | None) -> str:
         return market.day_name(market.parse_day(text))
     except ValueError:
         raise UsageError(f"--day {text} is no date", hint="write a day like 20261120") from None
+
+
+def symbols_named(arguments: list[str]) -> tuple[str, ...]:
+    """Symbols as arguments, as comma-separated lists or as @FILE, each once; UsageError for what is none."""
+    found: dict[str, None] = {}
+    for argument in arguments:
+        try:
+            symbols, _ = values.symbols(argument)
+        except ValueError as error:
+            raise UsageError(f"{argument} {error}", hint="name symbols like HK.00700, or @FILE") from None
+        found.update(dict.fromkeys(symbols))
+    return tuple(found)
 
 
 def today() -> str:

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 import typer
 
 from hk_tick_collector import market
-from hk_tick_collector.config import values
 from hk_tick_collector.errors import NoDayError, StoreError, UsageError
 from hk_tick_collector.model import Tick
 from hk_tick_collector.store.follow import Follower
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
-from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, today, warn
+from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, symbols_named, today, warn
 from ._table import print_table
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def ticks(
         raise UsageError(
             "--json is one whole document", hint="use --format jsonl with --follow, and one format at a time"
         )
-    wanted = _symbols(symbols or [])
+    wanted = symbols_named(symbols or [])
     data_root = settings_in_force(env_file).data_root
     name = day_named(day)
     try:
@@ -89,18 +88,6 @@ def ticks(
         if name > today():
             raise UsageError(f"{name} has not come yet", hint=error.hint) from None
         raise
-
-
-def _symbols(arguments: list[str]) -> tuple[str, ...]:
-    """Symbols as arguments, as comma-separated lists or as @FILE."""
-    found: dict[str, None] = {}
-    for argument in arguments:
-        try:
-            symbols, _ = values.symbols(argument)
-        except ValueError as error:
-            raise UsageError(f"{argument} {error}", hint="name symbols like HK.00700, or @FILE") from None
-        found.update(dict.fromkeys(symbols))
-    return tuple(found)
 
 
 def _refuse_nothing(reader: DayReader, day: str, wanted: tuple[str, ...]) -> None:

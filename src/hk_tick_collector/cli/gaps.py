@@ -1,0 +1,113 @@
+"""`gaps`: the holes of a day, as the day file has them, and their sums."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from hk_tick_collector import market
+from hk_tick_collector.errors import NoDayError, UsageError
+from hk_tick_collector.model import GAP_OPEN
+from hk_tick_collector.store.query import DayReader, path_of
+
+from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, symbols_named, today
+from ._table import print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hk_tick_collector.model import Gap
+
+_HEADER: Final = ("symbol", "from", "to", "missing", "cause", "status", "opened", "closed", "from_seq", "to_seq")
+_RIGHT: Final = frozenset({"missing", "from_seq", "to_seq"})
+_NO_END: Final = 2**63 - 1  # a gap that nobody knows the end of
+
+
+def gaps(
+    symbols: Annotated[list[str] | None, typer.Argument(metavar="SYMBOL", help="like HK.00700; all when none")] = None,
+    day: Day = None,
+    only_open: Annotated[bool, typer.Option("--open", help="only gaps whose ticks are still missing")] = False,
+    as_json: AsJson = False,
+    env_file: EnvFile = None,
+) -> None:
+    """Lists the holes of a day: which ticks of a symbol are missing, why, and whether they were fetched since.
+
+    Times are Hong Kong's. A gap is open while its ticks are missing, and healed once they are stored; one with the
+    cause rejected was received, cannot be stored, and is not asked for again. Exit code 0, with gaps or without.
+
+    \b
+    Examples:
+      hk-tick-collector gaps --open
+      hk-tick-collector gaps HK.00700 --day 20261120 --json
+    """
+    wanted = symbols_named(symbols or [])
+    name = day_named(day)
+    path = path_of(settings_in_force(env_file).data_root, name)
+    try:
+        with DayReader(path) as reader:
+            found = reader.gaps(wanted, only_open=only_open)
+    except NoDayError as error:
+        if name > today():
+            raise UsageError(f"{name} has not come yet", hint=error.hint) from None
+        raise
+    sums = summed(found)
+    if as_json:
+        document = {"day": name, "file": str(path), "gaps": [gap._asdict() for gap in found], "sums": sums}
+        print(json.dumps(document, ensure_ascii=False))
+        return
+    if found:
+        print_table(_HEADER, [_row(gap) for gap in found], right=_RIGHT)
+    sys.stdout.writelines(f"{line}\n" for line in _sum_lines(name, sums))
+
+
+def summed(gaps: Sequence[Gap]) -> dict[str, Any]:
+    """How many gaps and missing ticks there are, in all and per cause; `unknown` counts gaps of unknown size."""
+    opened = [gap for gap in gaps if gap.status == GAP_OPEN]
+    causes: dict[str, Counter[str]] = {}
+    for gap in gaps:
+        count = causes.setdefault(gap.cause, Counter(open=0, healed=0, missing=0, unknown=0))
+        count[gap.status] += 1
+        count["missing"] += gap.missing or 0
+        count["unknown"] += gap.missing is None
+    return {
+        "open": len(opened),
+        "healed": len(gaps) - len(opened),
+        "missing": sum(gap.missing or 0 for gap in opened),
+        "unknown": sum(gap.missing is None for gap in opened),
+        "causes": {cause: dict(causes[cause]) for cause in sorted(causes)},
+    }
+
+
+def _sum_lines(day: str, sums: dict[str, Any]) -> list[str]:
+    if not sums["causes"]:
+        return [f"{day}: no gap"]
+    lines = [f"{day}: {_sum(sums)}"]
+    return lines + [f"  {cause}: {_sum(count)}" for cause, count in sums["causes"].items()]
+
+
+def _sum(count: dict[str, int]) -> str:
+    unknown = f" ({count['unknown']:,} of unknown size)" if count["unknown"] else ""
+    return f"{count['open']:,} open{unknown}, {count['missing']:,} ticks missing; {count['healed']:,} healed"
+
+
+def _row(gap: Gap) -> tuple[str, ...]:
+    return (
+        gap.symbol,
+        _time(gap.from_ts_ms),
+        _time(gap.to_ts_ms),
+        "unknown" if gap.missing is None else f"{gap.missing:,}",
+        gap.cause,
+        gap.status,
+        _time(gap.opened_ms),
+        _time(gap.closed_ms),
+        "" if gap.from_seq is None else str(gap.from_seq),
+        "" if gap.to_seq in (None, _NO_END) else str(gap.to_seq),
+    )
+
+
+def _time(ts_ms: int | None) -> str:
+    return "" if ts_ms is None else market.hkt(ts_ms).strftime("%H:%M:%S.") + f"{ts_ms % 1000:03}"
