@@ -27,6 +27,7 @@ VERBS: Final = {
     "demo": "simulate and run together in one terminal, with a live view",
     "status": "the 30-second check: one line that says what is wrong and what to do",
     "ticks": "prints or follows ticks as a table, CSV or JSON lines",
+    "verify": "the truth of simulate against the day files of run, tick by tick",
     "gaps": "the holes of a day: which ticks are missing, why, and what has been healed",
     "config": "every setting in force and where it came from",
 }

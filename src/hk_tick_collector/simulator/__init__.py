@@ -20,6 +20,7 @@ faults.py    what each step does
 odd_ticks.py, wrong_bytes.py, notices.py  what some of them send
 control.py   a Unix socket that takes steps
 verdict.py   truth against day files: the checker
+truth_columns.py the truth in arrays, for it
 
 The way of a tick: market (or replay) → truth file → tape → sessions. The truth comes first, so that no client ever
 holds a tick that the truth lacks, whatever kills the process.

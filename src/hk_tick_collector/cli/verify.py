@@ -1,0 +1,98 @@
+"""The verb `verify`: the truth of a simulator against the day files of a collector; exit 0 when all holds, 1 else."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from dataclasses import astuple, fields
+from pathlib import Path  # noqa: TC003 - typer reads the annotation
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hk_tick_collector.errors import UsageError
+from hk_tick_collector.store.query import DayReader, list_days, path_of
+
+from ._options import AsJson, Day, EnvFile, day_named, settings_in_force
+from ._table import print_table
+
+if TYPE_CHECKING:
+    from hk_tick_collector.simulator.verdict import StoredDay, Verdict
+
+
+def verify(
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="DAYFILE", help="day files; those of DATA_ROOT when none")
+    ] = None,
+    truth: Annotated[Path | None, typer.Option(metavar="FILE", help="what `simulate --truth` wrote")] = None,
+    day: Day = None,
+    acked: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="keys that must be stored, one a line: SYMBOL, a tab, SEQ")
+    ] = None,
+    as_json: AsJson = False,
+    env_file: EnvFile = None,
+) -> int:
+    """Compares a collector's day files with the truth of the simulator that it collected from, tick by tick.
+
+    Every day of the truth needs its file; with --day only that day counts. Let the collector catch up before: what is
+    still on its way counts as missing.
+
+    Example: hk-tick-collector verify --truth truth.tsv demo-data/20261120.db
+    """
+    from hk_tick_collector.simulator.truth import read_rejects, read_truth
+    from hk_tick_collector.simulator.truth_columns import Truth
+    from hk_tick_collector.simulator.verdict import judge
+
+    if truth is None:
+        raise UsageError("there is nothing to compare with", hint="name the file of simulate --truth: --truth FILE")
+    if day is not None and files:
+        raise UsageError("a day file has a day of its own", hint="leave out --day, or the files")
+    only = None if day is None else frozenset({day_named(day)})
+    try:
+        made = Truth(read_truth(truth), read_rejects(truth), only)
+        promised = _read_keys(acked) if acked else []
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{truth if acked is None else acked} cannot be read ({error})", hint="check it") from None
+    paths = files or _of_data_root(env_file, made.days)
+    with ExitStack() as stack:
+        verdict = judge(made, (_stored_day(stack, path) for path in paths), promised)
+    if as_json:
+        print(json.dumps(verdict.document()))
+    else:
+        _print(verdict)
+    return 0 if verdict.ok else 1
+
+
+def _of_data_root(env_file: Path | None, days: list[str]) -> list[Path]:
+    """The files that there are of these days."""
+    data_root = settings_in_force(env_file).data_root
+    there = set(list_days(data_root))
+    return [path_of(data_root, day) for day in days if day in there]
+
+
+def _stored_day(stack: ExitStack, path: Path) -> StoredDay:
+    from hk_tick_collector.simulator.verdict import StoredDay
+
+    reader = stack.enter_context(DayReader(path))
+    stack.enter_context(reader.snapshot())
+    return StoredDay(
+        name=reader.meta().get("trading_day", path.stem),
+        ticks=reader.ticks_by_key(),
+        gaps=reader.gaps(),
+        runs=reader.ledger(),
+        counts=reader.symbols(),
+        integrity=reader.integrity(),
+    )
+
+
+def _read_keys(path: Path) -> list[tuple[str, int]]:
+    lines = path.read_text("ascii").splitlines()
+    return [(symbol, int(seq)) for symbol, seq in (line.split("\t") for line in lines)]
+
+
+def _print(verdict: Verdict) -> None:
+    names = [field.name for field in fields(verdict.days[0])] if verdict.days else []
+    if names:
+        rows = [[str(value) for value in astuple(day)] for day in verdict.days]
+        print_table(names, rows, right=frozenset(names[1:]))
+    print(verdict.line())
