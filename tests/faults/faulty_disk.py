@@ -65,8 +65,8 @@ class Fault:
     after: int = 0  # so many operations pass unharmed first
     times: int | None = None  # so many operations are hit; None: all, until lifted
     chance: float = 1.0  # of each operation to be hit
-    hits: int = 0  # how many operations it has hit so far
-    lifted: threading.Event = field(default_factory=threading.Event)
+    hits: int = field(default=0, init=False)  # how many operations it has hit so far
+    lifted: threading.Event = field(default_factory=threading.Event, init=False)
 
     def __post_init__(self) -> None:
         unknown = {*self.operations} - {*OPERATIONS} | {*self.files} - {*KINDS}
