@@ -61,6 +61,7 @@ def _options(settings: Settings) -> ServiceOptions:
         data_root=data_root,
         spool_dir=settings.spool_dir,
         status_path=status_path(data_root),
+        notify_socket=systemd_environment().notify_socket,
         instance=settings.instance_id,
         batch_rows=settings.batch_rows,
         max_wait_ms=settings.max_wait_ms,

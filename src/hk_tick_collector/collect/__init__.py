@@ -17,5 +17,8 @@ gaps.py           what is told of holes
 leftover.py       what an earlier run had to leave in its spool
 seat.py           the writer in office, and its replacement
 rescue.py         what the watchdog's judgement leads to
-service.py        puts the parts together: start, health, stop
+reconcile.py      our sums beside OpenD's own totals
+pulse.py          the clock beside the data's way: live state, health lines, the roll of the day
+clock.py          now
+service.py        puts the parts together: start and stop
 """

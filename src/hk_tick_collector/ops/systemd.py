@@ -1,0 +1,41 @@
+"""What systemd is told: ready, alive, stopping, and one line of how it goes (sd_notify, by its datagram protocol)."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+
+
+class Notifier:
+    """Sends to the socket that systemd named; to nobody when there is none.
+
+    `address` is NOTIFY_SOCKET: a path, or `@name` in the abstract namespace. What cannot be sent is not sent: systemd's
+    own timers say so soon enough.
+    """
+
+    def __init__(self, address: str | None) -> None:
+        self._address = "\0" + address[1:] if address and address.startswith("@") else address
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) if address else None
+        if self._socket:
+            self._socket.setblocking(False)
+
+    def ready(self) -> None:
+        """The service is up: units ordered after it may start."""
+        self._send("READY=1")
+
+    def alive(self) -> None:
+        """Feeds systemd's watchdog."""
+        self._send("WATCHDOG=1")
+
+    def status(self, line: str) -> None:
+        """The line that `systemctl status` shows."""
+        self._send(f"STATUS={line}")
+
+    def stopping(self) -> None:
+        """The service ends and flushes what it holds."""
+        self._send("STOPPING=1")
+
+    def _send(self, text: str) -> None:
+        if self._socket and self._address:
+            with contextlib.suppress(OSError):
+                self._socket.sendto(text.encode(), self._address)
