@@ -124,7 +124,7 @@ class GapChange(NamedTuple):
 class Reconciled(NamedTuple):
     """One symbol's day so far, ours beside OpenD's own totals: a row of `reconciliation`.
 
-    Official figures are None where OpenD gave none. `explained` is one word of `collect.reconcile`.
+    Official figures are None where OpenD gave none. `explained` is a word from below or from `collect.reconcile`.
     """
 
     session: str  # lunch, close
@@ -139,3 +139,17 @@ class Reconciled(NamedTuple):
     official_volume: int | None
     official_turnover: float | None
     explained: str
+
+    @property
+    def difference(self) -> int:
+        """By how many shares ours and OpenD's volume differ; 0 where OpenD gave none."""
+        return 0 if self.official_volume is None else abs(self.official_volume - self.volume)
+
+
+MATCH = "match"
+WITHOUT_ODD_LOTS = "match_without_odd_lots"
+WITHOUT_LATE = "match_without_late"
+WITHOUT_BOTH = "match_without_odd_lots_and_late"
+NOT_TRADED = "not_traded"  # we have no tick, and OpenD's totals are of an earlier day
+UNEXPLAINED = "unexplained"
+MATCHING = frozenset({MATCH, WITHOUT_ODD_LOTS, WITHOUT_LATE, WITHOUT_BOTH, NOT_TRADED})

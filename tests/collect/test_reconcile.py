@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from hk_tick_collector import market
+from hk_tick_collector import market, model
 from hk_tick_collector.collect import reconcile
 from hk_tick_collector.collect.reconcile import DaySums, Reconciler, ask_totals, compare
 from hk_tick_collector.errors import OpenDError
@@ -55,16 +55,16 @@ def word(ours: DaySums, official: DayTotals | None) -> str:
 @pytest.mark.parametrize(
     ("volume", "turnover", "expected"),
     [
-        (1000, 2000.0, reconcile.MATCH),
-        (1000, 2000.9, reconcile.MATCH),
-        (970, 1940.0, reconcile.WITHOUT_ODD_LOTS),
-        (800, 1600.0, reconcile.WITHOUT_LATE),
-        (770, 1540.0, reconcile.WITHOUT_BOTH),
+        (1000, 2000.0, model.MATCH),
+        (1000, 2000.9, model.MATCH),
+        (970, 1940.0, model.WITHOUT_ODD_LOTS),
+        (800, 1600.0, model.WITHOUT_LATE),
+        (770, 1540.0, model.WITHOUT_BOTH),
         (1000, 2005.0, reconcile.TURNOVER),
         (970, 2000.0, reconcile.TURNOVER),
-        (1001, 2002.0, reconcile.UNEXPLAINED),
-        (999, 1998.0, reconcile.UNEXPLAINED),
-        (0, 0.0, reconcile.UNEXPLAINED),
+        (1001, 2002.0, model.UNEXPLAINED),
+        (999, 1998.0, model.UNEXPLAINED),
+        (0, 0.0, model.UNEXPLAINED),
     ],
 )
 def test_whichever_trades_count_is_seen(volume: int, turnover: float, expected: str) -> None:
@@ -75,7 +75,7 @@ def test_whichever_trades_count_is_seen(volume: int, turnover: float, expected: 
 def test_large_turnovers_may_differ_by_their_rounding() -> None:
     """A millionth, not a hundred-thousandth: 10 HKD of 20 million pass, 100 do not."""
     official = DayTotals("HK.00700", 10_000_000, 20_000_000.0, False, DAY)
-    assert word(sums(10_000_000), official._replace(turnover=20_000_010.0)) == reconcile.MATCH
+    assert word(sums(10_000_000), official._replace(turnover=20_000_010.0)) == model.MATCH
     assert word(sums(10_000_000), official._replace(turnover=20_000_100.0)) == reconcile.TURNOVER
 
 
@@ -85,7 +85,7 @@ def test_missing_ticks_explain_only_a_lack() -> None:
     assert word(sums(gap=True), more) == reconcile.GAP
     assert word(sums(rejected=True), more) == reconcile.REJECTED
     assert word(sums(gap=True, rejected=True), more) == reconcile.GAP
-    assert word(sums(gap=True, rejected=True), less) == reconcile.UNEXPLAINED
+    assert word(sums(gap=True, rejected=True), less) == model.UNEXPLAINED
     without_odd_lots = more._replace(volume=990)  # odd lots do not count there, and 20 shares are missing
     assert word(sums(gap=True), without_odd_lots) == reconcile.GAP
 
@@ -93,11 +93,11 @@ def test_missing_ticks_explain_only_a_lack() -> None:
 @pytest.mark.parametrize(
     ("official", "expected"),
     [
-        (DayTotals("HK.00700", 0, 0.0, False, "2026-11-19"), reconcile.MATCH),
-        (DayTotals("HK.00700", 500, 9.0, False, "2026-11-19"), reconcile.NOT_TRADED),
-        (DayTotals("HK.00700", 500, 9.0, True, ""), reconcile.NOT_TRADED),
-        (DayTotals("HK.00700", 500, 9.0, False, DAY), reconcile.UNEXPLAINED),
-        (DayTotals("HK.00700", 500, 9.0, False, ""), reconcile.UNEXPLAINED),
+        (DayTotals("HK.00700", 0, 0.0, False, "2026-11-19"), model.MATCH),
+        (DayTotals("HK.00700", 500, 9.0, False, "2026-11-19"), model.NOT_TRADED),
+        (DayTotals("HK.00700", 500, 9.0, True, ""), model.NOT_TRADED),
+        (DayTotals("HK.00700", 500, 9.0, False, DAY), model.UNEXPLAINED),
+        (DayTotals("HK.00700", 500, 9.0, False, ""), model.UNEXPLAINED),
         (None, reconcile.NO_ANSWER),
     ],
 )
@@ -234,7 +234,7 @@ def test_what_matches_is_compared_once(tmp_path: Path, day: Any, journal: Journa
     rig, opend = Rig(tmp_path), Snapshots()
     rig.at(REST, NOON_MS)
     rig.at(REST, NOON_MS + 60_000)
-    assert rig.attempt(opend) == reconcile.MATCH
+    assert rig.attempt(opend) == model.MATCH
     assert all(rig.at(REST, NOON_MS + later) is None for later in range(60_000, 3_600_000, 1000))
     (line,) = journal.events("reconciled")
     assert line.level == "INFO"
@@ -249,7 +249,7 @@ def test_a_difference_is_looked_at_again(tmp_path: Path, day: Any, journal: Jour
     looks = []
     for later in range(0, 3_600_000, 1000):
         if rig.at(REST, NOON_MS + later) is not None:
-            assert rig.attempt(opend) == reconcile.UNEXPLAINED
+            assert rig.attempt(opend) == model.UNEXPLAINED
             looks.append(later // 1000)
     assert looks == [60, 120, 240]
     assert [line.level for line in journal.events("reconciled")] == ["WARNING"] * 3
@@ -315,5 +315,5 @@ def test_refused_symbols_are_not_asked_for(tmp_path: Path, day: Any) -> None:
     """OpenD said that it does not know them: they are no difference."""
     rig, opend = Rig(tmp_path, ("HK.00700", "HK.09999")), Snapshots()
     rig.stats.refused["HK.09999"] = "Unknown stock"
-    assert rig.attempt(opend) == reconcile.MATCH
+    assert rig.attempt(opend) == model.MATCH
     assert opend.asked == [["HK.00700"]]

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from hk_tick_collector.ops.health import Limits, Severity, check, lag_s, summary
+from hk_tick_collector.model import Reconciled
+from hk_tick_collector.ops.health import Limits, Severity, check, check_totals, lag_s, summary
 
 if TYPE_CHECKING:
     from .conftest import MakeStatus
@@ -48,7 +49,12 @@ def test_a_healthy_service_has_no_finding(make_status: MakeStatus) -> None:
         ({"newest_ts_ms": NOW_MS - 2 * MINUTE}, "lag", WARNING),
         ({"newest_ts_ms": NOW_MS - 6 * MINUTE}, "lag", CRITICAL),
         ({"waiting": 60_000}, "queue", WARNING),
-        ({"dropped": 1}, "dropped", WARNING),
+        ({"dropped": 1, "dropped_lately": 1}, "dropped", WARNING),
+        ({"rejected": 1, "rejected_lately": 1}, "rejected", WARNING),
+        ({"sealed_day": 1, "sealed_day_lately": 1, "persisted_rows_per_min": 9}, "sealed_day", WARNING),
+        ({"sealed_day": 1, "sealed_day_lately": 1, "persisted_rows_per_min": 0}, "sealed_day", CRITICAL),
+        ({"gaps_open": 2, "gaps_healing": 2}, "gaps_healing", WARNING),
+        ({"gaps_open": 2, "gaps_lost_lately": 2}, "gaps_lost", WARNING),
         ({"wal_bytes": 2**30}, "wal_large", WARNING),
         ({"disk_free_mb": 2000}, "disk", WARNING),
         ({"disk_free_mb": 100}, "disk", CRITICAL),
@@ -99,7 +105,7 @@ def test_a_wrong_clock_is_told_once_and_does_not_make_a_lag(make_status: MakeSta
 
 def test_the_worst_comes_first_and_the_others_are_counted(make_status: MakeStatus) -> None:
     """The one line is about the worst, and says that there is more."""
-    findings = check(make_status(dropped=3, disk_free_mb=100, waiting=60_000), NOW_MS, LIMITS)
+    findings = check(make_status(dropped_lately=3, disk_free_mb=100, waiting=60_000), NOW_MS, LIMITS)
     assert findings[0].code == "disk"
     assert [finding.severity for finding in findings] == [CRITICAL, WARNING, WARNING]
     assert "and 2 more" in summary(findings)[1]
@@ -109,3 +115,53 @@ def test_lag_is_now_minus_the_newest_stored(make_status: MakeStatus) -> None:
     """In seconds; none before the first tick."""
     assert lag_s(make_status(newest_ts_ms=NOW_MS - 1_500), NOW_MS) == 1.5
     assert lag_s(make_status(newest_ts_ms=None), NOW_MS) is None
+
+
+def test_old_losses_are_no_findings(make_status: MakeStatus) -> None:
+    """After a quarter of an hour they are listed and not warned of: a start at 14:00 is not yellow all day."""
+    status = make_status(dropped=9, rejected=9, sealed_day=5, gaps_open=3, gaps_missing=500)
+    assert check(status, NOW_MS, LIMITS) == []
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("loaded", "logging_in", "needs_captcha", "needs_sms_code", "login_failed", "needs_update", "preparing"),
+        *("data_missing", "disclaimer_not_agreed", "forced_logout", "disclaimer_unavailable"),
+    ],
+)
+def test_every_state_of_opend_has_its_remedy(make_status: MakeStatus, kind: str) -> None:
+    """Whether OpenD answers with it or tells it by itself, the operator reads the same, and more than "look at it"."""
+    (answered,) = check(make_status(program=kind), NOW_MS, LIMITS)
+    (told,) = check(make_status(trouble={f"program_{kind}": ""}), NOW_MS, LIMITS)
+    assert answered.remedy == told.remedy
+    assert "status futu-opend" not in answered.remedy
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("config_load_failed", "api_server_failed", "needs_update", "login_failed", "disclaimer_not_agreed"),
+        *("network_config_missing", "kicked_out", "password_changed", "login_banned", "needs_captcha"),
+        *("needs_sms_code", "app_data_missing", "data_missing", "trade_password_changed", "device_lock_enabled"),
+        *("quote_link_lost", "quote_right_bmp", "quote_right_none"),
+    ],
+)
+def test_every_notice_has_its_remedy(make_status: MakeStatus, kind: str) -> None:
+    """What OpenD may tell by Notify is critical, named, and has a remedy of its own."""
+    (finding,) = check(make_status(trouble={kind: ""}), NOW_MS, LIMITS)
+    assert (finding.code, finding.severity) == (f"opend_{kind}", CRITICAL)
+    assert "status futu-opend" not in finding.remedy
+
+
+def test_unexplained_totals_are_a_warning() -> None:
+    """How many symbols differ, and the worst; what has a reason is no finding, nor is a day not yet compared."""
+    same = Reconciled("close", "HK.00005", NOW_MS, 100, 1.0, 0, 0.0, 0, 0.0, 100, 1.0, "match")
+    gap = same._replace(symbol="HK.00388", official_volume=9000, explained="gap")
+    small = same._replace(symbol="HK.00700", official_volume=90, explained="unexplained")
+    large = small._replace(symbol="HK.09988", official_volume=2300)
+    assert check_totals([]) == check_totals([same, gap]) == []
+    (finding,) = check_totals([same, gap, small, large])
+    assert (finding.code, finding.severity) == ("totals_differ", WARNING)
+    assert "2 of 4 symbols" in finding.text
+    assert "HK.09988 by 2,200 shares" in finding.text

@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
 from hk_tick_collector.errors import CollectorError, NoDayError, OpenDError
-from hk_tick_collector.model import GAP_OPEN, Reconciled
+from hk_tick_collector.model import (
+    GAP_OPEN,
+    MATCH,
+    MATCHING,
+    NOT_TRADED,
+    UNEXPLAINED,
+    WITHOUT_BOTH,
+    WITHOUT_LATE,
+    WITHOUT_ODD_LOTS,
+    Reconciled,
+)
 from hk_tick_collector.opend import messages
 from hk_tick_collector.store.faults import DISK_ERRORS
 from hk_tick_collector.store.query import DayReader, path_of
@@ -36,18 +46,11 @@ if TYPE_CHECKING:
 
     Request = Callable[[int, Message], Awaitable[bytes]]
 
-MATCH: Final = "match"
-WITHOUT_ODD_LOTS: Final = "match_without_odd_lots"
-WITHOUT_LATE: Final = "match_without_late"
-WITHOUT_BOTH: Final = "match_without_odd_lots_and_late"
 TURNOVER: Final = "turnover"  # the volume is the same to the share, so no tick is missing
-NOT_TRADED: Final = "not_traded"  # we have no tick, and OpenD's totals are of an earlier day
 GAP: Final = "gap"  # ticks are missing, and the table `gaps` says so
 REJECTED: Final = "rejected"
 NO_ANSWER: Final = "no_answer"
-UNEXPLAINED: Final = "unexplained"
 
-MATCHING: Final = frozenset({MATCH, WITHOUT_ODD_LOTS, WITHOUT_LATE, WITHOUT_BOTH, NOT_TRADED})
 _SETTLED: Final = MATCHING | {TURNOVER, REJECTED}  # looking again would find the same
 
 _SESSIONS: Final = {4: "lunch", 6: "close"}  # by QotMarketState: rest, closed
@@ -239,7 +242,7 @@ class Reconciler:
 def _tell(session: str, rows: Sequence[Reconciled]) -> None:
     differing = [row for row in rows if row.explained not in MATCHING]
     unexplained = [row for row in differing if row.explained == UNEXPLAINED]
-    worst = max(unexplained or differing, key=difference, default=None)
+    worst = max(unexplained or differing, key=lambda row: row.difference, default=None)
     say = log.warning if unexplained else log.info
     say(
         "reconciled",
@@ -248,10 +251,5 @@ def _tell(session: str, rows: Sequence[Reconciled]) -> None:
         matching=len(rows) - len(differing),
         differing=len(differing),
         unexplained=len(unexplained),
-        worst=f"{worst.symbol}:{difference(worst)}:{worst.explained}" if worst else "none",
+        worst=f"{worst.symbol}:{worst.difference}:{worst.explained}" if worst else "none",
     )
-
-
-def difference(row: Reconciled) -> int:
-    """By how many shares ours and OpenD's volume differ; 0 where OpenD gave none."""
-    return 0 if row.official_volume is None else abs(row.official_volume - row.volume)

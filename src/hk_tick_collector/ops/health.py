@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
+from hk_tick_collector.model import UNEXPLAINED
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from hk_tick_collector.model import Reconciled
 
     from .status import LiveStatus
 
@@ -22,6 +26,7 @@ _LAG_WARN_S: Final = 60.0
 
 _JOURNAL: Final = "sudo journalctl -u hk-tick-collector --since '10 minutes ago' --no-pager"
 _OPEND_STATUS: Final = "sudo systemctl status futu-opend --no-pager"
+_GAPS: Final = "hk-tick-collector gaps --open"
 
 
 class Severity(IntEnum):
@@ -72,7 +77,7 @@ def check(status: LiveStatus | None, now_ms: int, limits: Limits) -> list[Findin
     gone = _gone(status, now_ms)
     if gone:
         return [gone]
-    findings = [*_opend(status, now_ms), *_writer(status, now_ms), *_data(status, now_ms, limits)]
+    findings = [*_opend(status, now_ms), *_writer(status, now_ms), *_data(status, now_ms, limits), *_losses(status)]
     return sorted(findings, key=lambda finding: -finding.severity)
 
 
@@ -174,8 +179,6 @@ def _data(status: LiveStatus, now_ms: int, limits: Limits) -> Iterator[Finding]:
         yield Finding(
             "queue", Severity.WARNING, f"{status.waiting} of {status.max_queue_rows} rows wait for the disk", _JOURNAL
         )
-    if status.dropped:
-        yield Finding("dropped", Severity.WARNING, f"{status.dropped} ticks were dropped since the start", _JOURNAL)
     if status.wal_bytes > _WAL_LARGE_BYTES:
         yield Finding(
             "wal_large",
@@ -190,6 +193,64 @@ def _data(status: LiveStatus, now_ms: int, limits: Limits) -> Iterator[Finding]:
         )
 
 
+def _losses(status: LiveStatus) -> Iterator[Finding]:
+    """What is missing: a warning while it is fresh or heals, afterwards only listed."""
+    if status.sealed_day_lately:
+        nothing_else = not status.persisted_rows_per_min
+        yield Finding(
+            "sealed_day",
+            Severity.CRITICAL if nothing_else else Severity.WARNING,
+            f"{'every tick is' if nothing_else else f'{status.sealed_day_lately} ticks were'} rejected:"
+            f" their day is sealed ({status.sealed_day} since the start, each whole in the log)",
+            f"ls -l {status.data_root}: only finished days may be read-only (docs/data-quality.md)",
+        )
+    if status.rejected_lately:
+        yield Finding(
+            "rejected",
+            Severity.WARNING,
+            f"{status.rejected_lately} ticks that cannot be stored came in the last 15 minutes",
+            "sudo journalctl -u hk-tick-collector --no-pager | grep tick_rejected | tail",
+        )
+    if status.dropped_lately:
+        yield Finding(
+            "dropped",
+            Severity.WARNING,
+            f"{status.dropped_lately} ticks were dropped in the last 15 minutes, {status.dropped} since the start",
+            f"{_GAPS}; why the disk was slow: {_JOURNAL}",
+        )
+    if status.gaps_lost_lately:
+        yield Finding(
+            "gaps_lost",
+            Severity.WARNING,
+            f"{status.gaps_lost_lately} gaps of the last 15 minutes can heal no more: OpenD has their ticks no longer",
+            f"{_GAPS}; nothing can be done, the warning ends by itself",
+        )
+    if status.gaps_healing:
+        yield Finding(
+            "gaps_healing",
+            Severity.WARNING,
+            f"{status.gaps_healing} gaps are being fetched again",
+            f"wait, they close by themselves; {_GAPS}",
+        )
+
+
+def check_totals(rows: Sequence[Reconciled]) -> list[Finding]:
+    """What the day's reconciliation with OpenD's own totals says is wrong; nothing when there was none."""
+    unexplained = [row for row in rows if row.explained == UNEXPLAINED]
+    if not unexplained:
+        return []
+    worst = max(unexplained, key=lambda row: row.difference)
+    text = f"{len(unexplained)} of {len(rows)} symbols differ from OpenD's own volume at {worst.session} without a"
+    return [
+        Finding(
+            "totals_differ",
+            Severity.WARNING,
+            f"{text} known reason, {worst.symbol} by {worst.difference:,} shares",
+            "docs/data-quality.md tells how to read the table reconciliation",
+        )
+    ]
+
+
 def _judged_lag_s(status: LiveStatus, now_ms: int, limits: Limits) -> float:
     """How long ticks have been missing: only while the market trades, and not from before it began to."""
     if not (status.connected and status.trading and status.subscribed):
@@ -202,17 +263,39 @@ def _judged_lag_s(status: LiveStatus, now_ms: int, limits: Limits) -> float:
 
 
 def _remedy(kind: str) -> str:
-    return next((remedy for word, remedy in _OPEND_REMEDIES.items() if word in kind), _OPEND_STATUS)
+    return _OPEND_REMEDIES.get(kind.removeprefix("program_"), _OPEND_STATUS)
 
 
+_RESTART: Final = "sudo systemctl restart futu-opend"
+_PASSWORD: Final = f"check OpenD's account and password, then {_RESTART}"
+_RIGHT: Final = "check the account's Hong Kong quote right; another terminal may hold it"
+_DISCLAIMER: Final = f"agree to the API disclaimer in Futu's app, then {_RESTART}"
+
+# By the words of opend.messages for program states and for what Notify tells.
 _OPEND_REMEDIES: Final = {
-    "kicked_out": "log out the other terminal of this account, then sudo systemctl restart futu-opend",
-    "captcha": "enter the captcha in OpenD's console (docs/operations.md)",
-    "sms": "enter the SMS code in OpenD's console (docs/operations.md)",
-    "quote_right": "check the account's Hong Kong quote right; another terminal may hold it",
-    "login": "check OpenD's account and password, then sudo systemctl restart futu-opend",
-    "password": "check OpenD's account and password, then sudo systemctl restart futu-opend",
-    "update": "install the current version of OpenD",
+    "loaded": f"wait a minute; if it stays so, {_RESTART}",
+    "logging_in": f"wait a minute; if it stays so, {_RESTART}",
+    "preparing": f"wait a minute; if it stays so, {_RESTART}",
+    "needs_captcha": "enter the captcha in OpenD's console (docs/operations.md)",
+    "needs_sms_code": "enter the SMS code in OpenD's console (docs/operations.md)",
+    "device_lock_enabled": "enter the device's code in OpenD's console (docs/operations.md)",
+    "login_failed": _PASSWORD,
+    "password_changed": _PASSWORD,
+    "trade_password_changed": f"ticks need no trade password: {_RESTART}",
+    "login_banned": "the account may not log in: ask Futu's support",
+    "forced_logout": f"OpenD was logged out, by another login or by Futu: {_RESTART}",
+    "kicked_out": f"log out the other terminal of this account, then {_RESTART}",
+    "needs_update": "install the current version of OpenD",
+    "disclaimer_not_agreed": _DISCLAIMER,
+    "disclaimer_unavailable": _DISCLAIMER,
+    "config_load_failed": f"check OpenD.xml, then {_RESTART}",
+    "network_config_missing": f"check OpenD.xml and the installation of OpenD, then {_RESTART}",
+    "app_data_missing": f"install OpenD anew beside its data, then {_RESTART}",
+    "data_missing": f"install OpenD anew beside its data, then {_RESTART}",
+    "api_server_failed": "another program may hold OpenD's port: sudo ss -ltnp",
+    "quote_link_lost": "OpenD lost Futu's servers: check this host's network; it comes back by itself",
+    "quote_right_bmp": _RIGHT,
+    "quote_right_none": _RIGHT,
 }
 _WRITER_REMEDIES: Final = {
     "busy": "find the other writer: sudo fuser -v the day file",
