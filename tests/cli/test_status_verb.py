@@ -1,0 +1,267 @@
+"""`status`: one line, an exit code and the figures, from what a collector has left; and the real one, reconciled."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from hk_tick_collector import market
+from hk_tick_collector.model import Gap, Reconciled
+from hk_tick_collector.ops.status import LiveStatus, write_status
+from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from hk_tick_collector.model import TickRow
+
+    Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+CAP_S: Final = 60.0
+DAY: Final = "20261120"
+OPEN_MS: Final = market.day_start_ms(market.parse_day(DAY)) + 34_200_000  # 09:30
+SEQ: Final = (OPEN_MS // 1000) << 32
+SAME: Final = Reconciled("close", "HK.00005", OPEN_MS, 100, 1.0, 0, 0.0, 0, 0.0, 100, 1.0, "match")
+
+
+@pytest.fixture
+def live(workdir: Path) -> Callable[..., None]:
+    """Leaves the live state of a collector in which all is well; keywords are what is different."""
+    (workdir / ".env").write_text(f"DATA_ROOT={workdir}\n")
+
+    def leave(**changes: Any) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        values: dict[str, Any] = {
+            "written_ms": now_ms, "started_ms": now_ms - 3_600_000, "pid": 1, "version": "1", "instance": "one",
+            "state": "running", "data_root": str(workdir), "address": "127.0.0.1:11111", "connected": True,
+            "link_since_ms": now_ms - 3_600_000, "link_reason": "", "program": "ready", "program_detail": "",
+            "quote_logged_in": True, "market_state": "closed", "trading": False, "trading_since_ms": None,
+            "drift_s": 0.0, "symbols": 3, "subscribed": 3, "refused": {}, "quota_used": 3, "quota_remaining": 97,
+            "trouble": {}, "connects": 1, "skipped_messages": 0, "received": 9, "stored": 9, "duplicate": 0,
+            "rejected": 0, "dropped": 0, "waiting": 0, "max_queue_rows": 100, "persisted_rows_per_min": 0,
+            "newest_day": DAY, "writer_alive_ms": now_ms, "disk_free_mb": 50_000, "synchronous": "FULL",
+        }  # fmt: skip
+        write_status(workdir / "status.json", LiveStatus(**{**values, **changes}))
+
+    return leave
+
+
+def leave_day(workdir: Path, rows: list[TickRow], **batch: Any) -> None:
+    """The day file of DAY as a collector leaves it."""
+    day = DayFile(workdir / f"{DAY}.db", DAY, "run", OPEN_MS, "test", StoreOptions())
+    day.write(Batch(rows=rows, **batch), OPEN_MS)
+    day.close()
+
+
+def figures(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """The lines of figures, by the name at their beginning."""
+    return {line[:12].strip(): line[12:] for line in done.stdout.splitlines()[1:] if not line.startswith("  ")}
+
+
+def test_all_is_well(cli: Cli, workdir: Path, live: Callable[..., None], tick: Callable[..., TickRow]) -> None:
+    """Exit 0 and one line that says so; the day is complete, agrees with OpenD, and nothing committed is exposed."""
+    live(busiest_symbol="HK.00700", outage_budget_s=83.4)
+    leave_day(workdir, [tick("HK.00700", SEQ | n, OPEN_MS) for n in (1, 2)], reconciled=[SAME])
+    done = cli("status")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "OK: collecting, nothing to do")
+    lines = figures(done)
+    assert lines["complete"] == "100.00000 %, 2 of 2 ticks of 1 symbols"
+    assert lines["gaps"] == "0 open, 0 ticks missing"
+    assert lines["totals"] == "1 of 1 symbols agree with OpenD's own at close (09:30 HKT): 1 match"
+    assert lines["may be away"] == "83 s, then HK.00700, the busiest, has more ticks than OpenD keeps"
+    assert lines["exposed"] == (
+        "0 rows, 0.0 s: to be fetched again if the process died now; a power cut costs nothing that is committed (FULL)"
+    )
+
+
+def test_one_tick_in_ten_million_shows(
+    cli: Cli, workdir: Path, live: Callable[..., None], tick: Callable[..., TickRow]
+) -> None:
+    """Completeness is cut, never rounded up; the symbols that miss the most are named, others counted."""
+    live()
+    leave_day(workdir, [tick("HK.00700", SEQ | 1, OPEN_MS), tick("HK.00001", 7, OPEN_MS)])
+    for rows, expected, shown in ((9_999_999, 10_000_000, "99.99999"), (19_999_999, 20_000_000, "99.99999")):
+        count = f"UPDATE symbols SET rows = {rows}, expected = {expected} WHERE symbol = 'HK.00700'"
+        subprocess.run(["sqlite3", str(workdir / f"{DAY}.db"), count], check=True)
+        lines = figures(cli("status"))
+        assert lines["complete"] == f"{shown} %, {rows:,} of {expected:,} ticks of 1 symbols; of 1 it is unknown"
+        assert lines["worst"] == "HK.00700 -1"
+
+
+def test_gaps_are_told_apart(cli: Cli, workdir: Path, live: Callable[..., None]) -> None:
+    """Those that heal and those beyond reach; while they heal the verdict is a warning, in `--json` as well."""
+    live(gaps_open=2, gaps_healing=1)
+    holes = [Gap("HK.00700", n, n, OPEN_MS, OPEN_MS, 600, "restart", "open", OPEN_MS, None, n) for n in (1, 2)]
+    leave_day(workdir, [], gaps=holes)
+    done = cli("status")
+    assert done.returncode == 1
+    assert done.stdout.startswith("WARNING: 1 gaps are being fetched again -> wait")
+    assert figures(done)["gaps"] == "2 open, 1,200 ticks missing; 1 healing, 1 beyond reach"
+    document = json.loads(cli("status", "--json").stdout)
+    assert [finding["code"] for finding in document["findings"]] == ["gaps_healing"]
+    assert document["day"]["completeness"]["percent"] is None
+
+
+def test_exposure_is_stated(cli: Cli, live: Callable[..., None]) -> None:
+    """What waits would be fetched again; NORMAL says what a power cut may cost, bounded by the WAL's size."""
+    live(waiting=40, exposed_s=0.25, synchronous="NORMAL", wal_bytes=3 * 2**20)
+    exposure = json.loads(cli("status", "--json").stdout)["exposure"]
+    assert (exposure["rows"], exposure["seconds"], exposure["synchronous"]) == (40, 0.25, "NORMAL")
+    assert exposure["power_cut"] == (
+        "commits since the last checkpoint, at most the 3.0 MB of the WAL (one every 4,000 pages)"
+    )
+    assert "40 rows, 0.2 s: to be fetched again" in figures(cli("status"))["exposed"]
+
+
+def test_totals_that_differ_are_a_warning(cli: Cli, workdir: Path, live: Callable[..., None]) -> None:
+    """A difference without a reason is the verdict, with the worst symbol; the counts per reason are shown."""
+    live()
+    other = SAME._replace(symbol="HK.00700", official_volume=1300, explained="unexplained")
+    gap = SAME._replace(symbol="HK.00001", official_volume=9900, explained="gap")
+    leave_day(workdir, [], reconciled=[SAME, other, gap])
+    done = cli("status")
+    assert done.returncode == 1
+    assert "1 of 3 symbols differ from OpenD's own volume at close" in done.stdout.splitlines()[0]
+    assert figures(done)["totals"].endswith("1 gap, 1 match, 1 unexplained; worst HK.00700 by 1,200 shares")
+
+
+def test_every_tick_of_a_sealed_day_is_critical(cli: Cli, live: Callable[..., None]) -> None:
+    """A day that is closed to all its ticks is no healthy day."""
+    live(rejected=500, sealed_day=500, sealed_day_lately=500)
+    done = cli("status")
+    assert done.returncode == 2
+    assert "every tick is rejected" in done.stdout
+
+
+def test_a_damaged_or_missing_day_is_told(cli: Cli, workdir: Path, live: Callable[..., None]) -> None:
+    """Without a file the figures of the day are left out; one that cannot be read is unknown, exit 3."""
+    live()
+    assert "complete" not in figures(cli("status"))
+    (workdir / f"{DAY}.db").write_text("no database\n" * 1000)
+    done = cli("status")
+    assert (done.returncode, done.stdout[:8]) == (3, "UNKNOWN:")
+
+
+def test_it_takes_half_a_second(
+    workdir: Path, live: Callable[..., None], tick: Callable[..., TickRow], cli: Cli
+) -> None:
+    """A day of 2,000 symbols and as many gaps and comparisons costs no more than an empty one: counters, no scan."""
+    live()
+    symbols = [f"HK.{number:05}" for number in range(2000)]
+    leave_day(
+        workdir,
+        [tick(symbol, SEQ | n, OPEN_MS) for symbol in symbols for n in range(1, 21)],
+        gaps=[
+            Gap(symbol, 1, 2, OPEN_MS, OPEN_MS, 2, "restart", "open", OPEN_MS, None, n + 1)
+            for n, symbol in enumerate(symbols)
+        ],
+        reconciled=[SAME._replace(symbol=symbol) for symbol in symbols],
+    )
+    taken_s = []
+    for _ in range(3):
+        started_s = time.monotonic()
+        assert cli("status").returncode == 0
+        taken_s.append(time.monotonic() - started_s)
+    print(f"status took {min(taken_s):.2f} s")
+    assert min(taken_s) < 5 * 0.5
+
+
+class Verb:
+    """A verb in a process of its own."""
+
+    def __init__(self, workdir: Path, *args: str, **environ: str) -> None:
+        self.log = workdir / f"{args[0]}-{time.monotonic_ns()}.log"
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "hk_tick_collector", *args],
+                cwd=workdir,
+                env={**os.environ, **environ},
+                stdout=output,
+                stderr=output,
+            )
+
+    def wait_for(self, words: str) -> str:
+        """The first line with these words."""
+        deadline_s = time.monotonic() + CAP_S
+        while time.monotonic() < deadline_s:
+            for line in self.log.read_text("utf-8").splitlines():
+                if words in line:
+                    return line
+            time.sleep(0.05)
+        pytest.fail(f"no {words!r} within {CAP_S:.0f} s in\n{self.log.read_text('utf-8')}")
+
+
+@pytest.fixture
+def start(workdir: Path) -> Iterator[Callable[..., Verb]]:
+    """Starts verbs, and ends them with the test."""
+    started: list[Verb] = []
+
+    def verb(*args: str, **environ: str) -> Verb:
+        started.append(Verb(workdir, *args, **environ))
+        return started[-1]
+
+    yield verb
+    for each in started:
+        each.process.kill()
+        each.process.wait()
+
+
+@pytest.mark.parametrize(
+    ("day", "at", "session"), [("20261120", "11:59:30", "lunch"), ("20261224", "11:59:30", "close")]
+)
+def test_a_real_session_agrees_with_opend(
+    start: Callable[..., Verb], cli: Cli, workdir: Path, day: str, at: str, session: str
+) -> None:
+    """Lunch, and the close of half a day: every symbol matches, odd lots and late reports included; told everywhere."""
+    args = ("--day", day, "--at", at, "--speed", "60", "--rate", "400", "--symbols", "HK.00700,HK.09988,HK.00005")
+    opend = start("simulate", *args, "--port", "0", "--wait")
+    port = opend.wait_for("simulator_listening").split("port=")[1].split()[0]
+    settings = {"FUTU_PORT": port, "FUTU_SYMBOLS": "HK.00700,HK.09988,HK.00005", "DATA_ROOT": str(workdir)}
+    collector = start("run", **settings, METRICS_ADDR="")
+    line = collector.wait_for(" reconciled ")
+    assert f"session={session} symbols=3 matching=3 differing=0 unexplained=0 worst=none" in line
+    path = workdir / f"{day}.db"
+    done = cli("status", "--json", **settings)
+    document = json.loads(done.stdout)
+    deadline_s = time.monotonic() + CAP_S
+    while not (document["day"] or {}).get("reconciliation") and time.monotonic() < deadline_s:
+        document = json.loads(cli("status", "--json", **settings).stdout)
+    assert document["day"]["reconciliation"] == {
+        "session": session, "at_ms": document["day"]["reconciliation"]["at_ms"], "symbols": 3, "matching": 3,
+        "explained": {"match": 3}, "worst": None,
+    }  # fmt: skip
+    assert document["day"]["completeness"]["percent"] == 100
+    collector.process.send_signal(signal.SIGTERM)
+    assert collector.process.wait(CAP_S) == 0
+    sums = "SELECT sum(volume) FROM ticks UNION ALL SELECT sum(official_volume) FROM reconciliation"
+    ours, theirs = subprocess.run(
+        ["sqlite3", f"file:{path}?mode=ro", sums], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert int(ours) == int(theirs) > 0
+
+
+def test_what_was_missed_explains_the_difference(start: Callable[..., Verb], cli: Cli, workdir: Path) -> None:
+    """A collector that came too late for the first ticks differs from OpenD's totals, and its gap is the reason."""
+    args = ("--day", DAY, "--at", "11:50:00", "--speed", "60", "--rate", "400", "--symbols", "HK.00700")
+    opend = start("simulate", *args, "--port", "0")
+    port = opend.wait_for("simulator_listening").split("port=")[1].split()[0]
+    time.sleep(4)  # more than 1,000 ticks, which are all that OpenD remembers
+    settings = {"FUTU_PORT": port, "FUTU_SYMBOLS": "HK.00700", "DATA_ROOT": str(workdir)}
+    collector = start("run", **settings, METRICS_ADDR="")
+    line = collector.wait_for(" reconciled ")
+    assert "session=lunch symbols=1 matching=0 differing=1 unexplained=0 worst=HK.00700:" in line
+    assert " INFO " in line
+    gaps = json.loads(cli("gaps", "--day", DAY, "--json", **settings).stdout)
+    assert [gap["cause"] for gap in gaps["gaps"] if gap["status"] == "open"] == ["before_start"]
+    status = json.loads(cli("status", "--json", **settings).stdout)["day"]
+    assert status["worst"] == [
+        {"symbol": "HK.00700", "missing": gaps["sums"]["missing"], "expected": status["completeness"]["expected"]}
+    ]
