@@ -27,7 +27,6 @@ from hk_tick_collector.model import (
     Reconciled,
 )
 from hk_tick_collector.opend import messages
-from hk_tick_collector.store.faults import DISK_ERRORS
 from hk_tick_collector.store.query import DayReader, path_of
 
 from .holes import CAUSE_REJECTED
@@ -228,7 +227,7 @@ class Reconciler:
         except NoDayError:
             self._due_ms = None  # a day without trading
             return
-        except (CollectorError, *DISK_ERRORS) as error:
+        except (CollectorError, OSError) as error:
             log.warning("reconcile_failed", session=session, attempt=self._attempts, reason=error)
             return
         at_ms = self._stats.opend_time_ms or 0
