@@ -36,7 +36,7 @@ def error(event: str, **fields: object) -> None:
 
 def bug(event: str, error: BaseException | None = None, **fields: object) -> None:
     """What should never happen: the line, then the traceback of `error` or of the exception being handled."""
-    _LOGGER.error(_line(event, fields), exc_info=error or True)  # noqa: LOG014 - callers are inside an except block
+    _LOGGER.error(_line(event, fields), exc_info=error or True)
 
 
 class Repeated:
@@ -77,7 +77,8 @@ def render(value: object) -> str:
         return str(value)
     if isinstance(value, float):
         return f"{value:.3f}".rstrip("0").rstrip(".")
-    text = str(value).replace("\n", " ")
+    # What is not printable (a line break, an escape sequence of a terminal) came from outside and stays outside.
+    text = "".join(char if char.isprintable() else " " for char in str(value))
     if not text or any(char in text for char in ' "='):
         return '"' + text.replace('"', "'") + '"'
     return text

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hk_tick_collector.errors import ForeignFileError, StoreError
+from hk_tick_collector.errors import DamagedFileError, ForeignFileError, StoreError
 from hk_tick_collector.model import Reconciled, Tick
 from hk_tick_collector.store import schema
 from hk_tick_collector.store.dayfile import Batch, DayFile, Ledger, Link, StoreOptions, Written
@@ -349,7 +349,7 @@ def test_a_damaged_file_is_an_error_and_stays(open_day: OpenDay, path: Path, tic
     data = bytearray(path.read_bytes())
     data[100:600] = b"\xa5" * 500
     path.write_bytes(data)
-    with pytest.raises(apsw.CorruptError):
+    with pytest.raises(DamagedFileError):
         open_day(path)
     assert path.read_bytes() == bytes(data)
 

@@ -36,7 +36,7 @@ def caused(error: Exception) -> StoreError:
         (apsw.NotADBError("file is not a database"), "damaged", True),
         (apsw.InterruptError("interrupted"), "interrupted", True),
         (apsw.CantOpenError("unable to open database file"), "cannot_open", True),
-        (apsw.NoMemError("out of memory"), "sqlite_error", True),
+        (apsw.NoMemError("out of memory"), "no_memory", True),
         (os_error(errno.ENOSPC), "disk_full", True),
         (os_error(errno.EDQUOT), "disk_full", True),
         (os_error(errno.EROFS), "read_only", True),

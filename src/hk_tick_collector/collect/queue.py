@@ -26,11 +26,10 @@ class TickQueue:
         self.max_rows = max_rows
         self._overflow = overflow
         self._taken: list[Chunk] = []
-        self._chunks: deque[Chunk] = deque()
+        self._chunks: deque[tuple[float, Chunk]] = deque()  # with the moment it was put
         self._rows = 0
         self._taken_rows = 0
-        self._oldest_s = 0.0  # when the first of the waiting chunks was put
-        self._oldest_uncommitted_s = 0.0
+        self._taken_since_s = 0.0  # when the oldest of what is taken was put
         self._wanted_rows = 1  # how many rows the taker waits for; 0 while it does not wait
         self._closed = False
         self._changed = threading.Condition(threading.Lock())
@@ -52,7 +51,10 @@ class TickQueue:
 
     def oldest_age_s(self) -> float:
         """How long the oldest row that is not committed has waited; 0 while there is none."""
-        return time.monotonic() - self._oldest_uncommitted_s if self._rows or self._taken_rows else 0.0
+        with self._changed:
+            if self._taken:
+                return time.monotonic() - self._taken_since_s
+            return time.monotonic() - self._chunks[0][0] if self._chunks else 0.0
 
     def has_room(self, rows: int) -> bool:
         """Whether so many rows may be put. Only the one who puts may rely on it: takers only make more room."""
@@ -69,11 +71,7 @@ class TickQueue:
             self._overflow.put(chunk)
             return
         with self._changed:
-            if not self._chunks:
-                self._oldest_s = time.monotonic()
-                if not self._taken_rows:
-                    self._oldest_uncommitted_s = self._oldest_s
-            self._chunks.append(chunk)
+            self._chunks.append((time.monotonic(), chunk))
             self._rows += len(chunk.rows)
             # Waking the writer costs a switch of threads: only for the first chunk, and for a full batch.
             if self._wanted_rows and (len(self._chunks) == 1 or self._rows >= self._wanted_rows):
@@ -93,21 +91,22 @@ class TickQueue:
                 self._changed.wait(idle_s)
             self._wanted_rows = batch_rows
             while self._chunks and self._rows < batch_rows and not self._closed:
-                rest_s = self._oldest_s + linger_s - time.monotonic()
+                rest_s = self._chunks[0][0] + linger_s - time.monotonic()
                 if rest_s <= 0:
                     break
                 self._changed.wait(rest_s)
             self._wanted_rows = 0
             taken: list[Chunk] = []
             rows = 0
-            while self._chunks and (not taken or rows + len(self._chunks[0].rows) <= batch_rows):
-                chunk = self._chunks.popleft()
+            if self._chunks:
+                self._taken_since_s = self._chunks[0][0]
+            while self._chunks and (not taken or rows + len(self._chunks[0][1].rows) <= batch_rows):
+                _, chunk = self._chunks.popleft()
                 rows += len(chunk.rows)
                 taken.append(chunk)
             self._rows -= rows
             self._taken_rows += rows
             self._taken = taken
-            self._oldest_s = time.monotonic()
         if taken or self._overflow is None or not overflowing:
             return taken
         spooled = self._overflow.take()
@@ -115,7 +114,7 @@ class TickQueue:
             time.sleep(_SPOOL_POLL_S)
             return []
         with self._changed:
-            self._taken = [spooled]
+            self._taken, self._taken_since_s = [spooled], time.monotonic()
             return self._taken
 
     def done(self, taken: list[Chunk]) -> None:
@@ -124,7 +123,6 @@ class TickQueue:
             if taken is not self._taken:
                 return
             self._taken, self._taken_rows = [], 0
-            self._oldest_uncommitted_s = self._oldest_s
         for chunk in taken:
             if chunk.on_commit:
                 chunk.on_commit()
@@ -132,7 +130,7 @@ class TickQueue:
     def give_back(self) -> None:
         """What was taken and is not done goes back to the head: another taker will see to it."""
         with self._changed:
-            self._chunks.extendleft(reversed(self._taken))
+            self._chunks.extendleft((self._taken_since_s, chunk) for chunk in reversed(self._taken))
             self._rows += self._taken_rows
             self._taken, self._taken_rows = [], 0
             self._changed.notify_all()
@@ -140,7 +138,7 @@ class TickQueue:
     def held_in_memory(self) -> list[Chunk]:
         """What is not committed and not spooled, oldest first: in the taker's hands, then waiting."""
         with self._changed:
-            return [*self._taken, *self._chunks]
+            return [*self._taken, *(chunk for _, chunk in self._chunks)]
 
     def close(self) -> None:
         """From now on `take` returns at once."""

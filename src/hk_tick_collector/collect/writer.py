@@ -35,6 +35,7 @@ _IDLE_S: Final = 1.0  # how long the thread sleeps at most: its heartbeat
 _BACKOFF_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 _IDLE_FILE_MS: Final = 10 * 60_000  # a file of another day is closed after so long without a tick
 _SEAL_AGAIN_S: Final = 60.0
+_TEND_EVERY_S: Final = 5.0  # also while ticks keep coming
 _LOG_EVERY_S: Final = 10.0  # a fault that repeats is logged so often, with a count
 
 _TS_MS = itemgetter(2)
@@ -92,6 +93,7 @@ class Writer:
         self._gap_events: list[Gap] = []  # gaps that opened or closed with a commit
         self._reconciled: tuple[int, list[Reconciled]] | None = None
         self._seal_at_s = 0.0
+        self._tend_at_s = 0.0
         self._held_back = log.Repeated(_LOG_EVERY_S)
         self._closing = threading.Event()
         self._give_up = threading.Event()
@@ -182,7 +184,8 @@ class Writer:
                     self._store(chunks)
                 elif self._closing.is_set() and not self._queue.rows:
                     break
-                else:
+                if not chunks or time.monotonic() >= self._tend_at_s:
+                    self._tend_at_s = time.monotonic() + _TEND_EVERY_S
                     self._tend()
         except Exception:  # noqa: BLE001 - the thread's boundary: the service sees it dead and ends the process
             log.bug("writer_failed")
@@ -249,6 +252,7 @@ class Writer:
         """One transaction; recognises a commit whose error hid that it had happened."""
         known = self._ledgers[day]
         if file.ledger.commits == known.commits + 1:
+            file.settle()
             written = Written(file.ledger.stored - known.stored, file.ledger.duplicate - known.duplicate)
         else:
             written = file.write(batch, self._now_ms())
@@ -356,7 +360,7 @@ class Writer:
             file.abandon()
 
     def _tend(self) -> None:
-        """What is due while no tick waits: today's file, files of other days, sealing."""
+        """What is due beside the ticks: today's file, files of other days, sealing."""
         now_ms = self._now_ms()
         if self.open_day is not None and self.open_day not in self._files:
             day, self.open_day = self.open_day, None
@@ -385,6 +389,8 @@ class Writer:
             if file is None:
                 continue
             try:
+                if file.ledger.waiting:
+                    file.write(Batch(), self._now_ms())  # what waits behind it is not for this file
                 plain = file.close()
             except DISK_ERRORS as error:
                 log.warning("day_close_failed", day=market.day_name(day), detail=error)

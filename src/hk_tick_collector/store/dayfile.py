@@ -127,10 +127,12 @@ class DayFile:
         self.ledger = Ledger()
         self._run_id = run_id
         self._started_ms = now_ms
+        if not path.exists():
+            _build(path, options)
         self._db = _open(path, options)
         try:
             self._db.pragma("synchronous", options.synchronous)
-            _migrate(self._db)  # before WAL: the plain file alone tells from its first moment whose it is
+            _migrate(self._db)  # before WAL: the plain file alone tells whose it is
             _configure(self._db, options)
             self._describe(now_ms, version)
             self.ledger = self._read_ledger()
@@ -173,6 +175,14 @@ class DayFile:
         if rows:
             self.newest_ts_ms = max(self.newest_ts_ms, *map(_TS_MS, rows))
         return Written(stored, len(rows) - stored)
+
+    def settle(self) -> None:
+        """Brings what the WAL holds into the file and syncs that; raises BusyError while a reader is in the way.
+
+        For a commit that is found although it had failed: its sync failed, and a disk that was asked to sync the same
+        pages again would only claim to have done it. Written anew, to the file, they are synced in earnest.
+        """
+        self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
     def wal_bytes(self) -> int:
         """The size of the write-ahead log on disk."""
@@ -327,6 +337,25 @@ _RECONCILED_SQL: Final = (
 
 def _open(path: Path, options: StoreOptions, *, check: bool = True) -> apsw.Connection:
     return open_for_writing(path, options.busy_timeout_ms, options.vfs, check=check)
+
+
+def _build(path: Path, options: StoreOptions) -> None:
+    """Makes an empty day file under another name first: nobody ever sees one without its tables."""
+    draft = path.with_name(f".{path.name}.new")
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        draft.with_name(draft.name + suffix).unlink(missing_ok=True)
+    db = _open(draft, options)
+    try:
+        db.pragma("synchronous", options.synchronous)
+        _migrate(db)
+    finally:
+        db.close()
+    draft.rename(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)  # without it a power cut may take the name away
+    finally:
+        os.close(directory)
 
 
 def _configure(db: apsw.Connection, options: StoreOptions) -> None:

@@ -9,9 +9,6 @@ import apsw
 
 from hk_tick_collector.errors import DamagedFileError, ForeignFileError, NoDayError, StoreError
 
-# Whatever a disk can do to us; anything else is a bug.
-DISK_ERRORS: Final = (apsw.Error, StoreError, OSError)
-
 _CAUSES: Final[tuple[tuple[type[Exception], str, bool], ...]] = (
     # error, its name for the operator, whether the connection must be opened anew; the first match counts
     (apsw.BusyError, "busy", False),
@@ -24,12 +21,19 @@ _CAUSES: Final[tuple[tuple[type[Exception], str, bool], ...]] = (
     (apsw.NotADBError, "damaged", True),
     (apsw.InterruptError, "interrupted", True),
     (apsw.IOError, "io_error", True),
-    (apsw.Error, "sqlite_error", True),
+    (apsw.ProtocolError, "busy", False),
+    (apsw.NoMemError, "no_memory", True),
+    (apsw.FormatError, "damaged", True),
+    (apsw.AbortError, "io_error", True),
+    (apsw.SchemaChangeError, "schema_changed", True),
     (DamagedFileError, "damaged", True),
     (ForeignFileError, "foreign_file", True),
     (NoDayError, "no_file", True),
     (StoreError, "cannot_open", True),
 )
+# Whatever a disk, and who else uses it, can do to us. Anything else, a wrong statement say, is a bug.
+DISK_ERRORS: Final[tuple[type[Exception], ...]] = (*(kind for kind, _, _ in _CAUSES), OSError)
+
 _ERRNO_CAUSES: Final = {
     errno.ENOSPC: "disk_full",
     errno.EDQUOT: "disk_full",

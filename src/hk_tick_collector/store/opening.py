@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import struct
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 FILE_MODE: Final = 0o640
 _MAGIC: Final = b"SQLite format 3\0"
+_WAL_HEADER: Final = struct.Struct(">8I")  # magic, version, page size, checkpoint, two salts, two checksums
+_WAL_MAGICS: Final = {0x377F0682: "<", 0x377F0683: ">"}  # and the byte order of the checksums
 _APPLICATION_ID_AT: Final = 68  # in the header of every SQLite file, 4 bytes, big-endian
 _MOVE_AWAY: Final = "move it away; a day file belongs there"
 
@@ -35,8 +38,11 @@ def open_for_writing(path: Path, busy_timeout_ms: int, vfs: str | None, *, check
     """
     size = _existing_size(path)
     wal = path.with_name(path.name + "-wal")
-    if size == 0 and wal.exists() and wal.stat().st_size:
+    wal_size = wal.stat().st_size if wal.exists() else 0
+    if size == 0 and wal_size:
         raise DamagedFileError(f"{path.name} is empty but its WAL is not: it was truncated")
+    if wal_size > _WAL_HEADER.size and not _is_wal(wal):
+        raise DamagedFileError(f"the WAL of {path.name} has a damaged header: SQLite would begin it anew")
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
     try:
         # Closing is no checkpoint: a file that we refuse keeps its WAL, and a disk in trouble is not written to.
@@ -75,8 +81,7 @@ def _existing_size(path: Path) -> int:
     try:
         found = path.stat()
     except FileNotFoundError:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
-        os.close(fd)
+        _make(path)
         return 0
     if stat.S_ISDIR(found.st_mode):
         raise ForeignFileError(f"{path} is a directory", hint=_MOVE_AWAY)
@@ -86,8 +91,16 @@ def _existing_size(path: Path) -> int:
         raise SealedDayError(f"{path.name} is sealed (mode {found.st_mode & 0o777:04o})")
     if not os.access(path, os.R_OK | os.W_OK):
         read_only = os.statvfs(path).f_flag & os.ST_RDONLY
-        raise PermissionError(errno.EROFS if read_only else errno.EACCES, "may not be written", str(path))
+        cause = OSError(errno.EROFS if read_only else errno.EACCES, "may not be written")
+        raise StoreError(f"{path} may not be written", hint="check rights and disk of DATA_ROOT") from cause
     return found.st_size
+
+
+def _make(path: Path) -> None:
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
+    except OSError as error:
+        raise StoreError(f"cannot make {path}: {error.strerror}", hint="check rights and disk of DATA_ROOT") from error
 
 
 def _refuse(db: apsw.Connection, path: Path, *, check: bool) -> None:
@@ -110,6 +123,22 @@ def _refuse(db: apsw.Connection, path: Path, *, check: bool) -> None:
         )
     if verdict != "ok":
         raise DamagedFileError(f"{path.name} is damaged ({' '.join(str(verdict).split())})")
+
+
+def _is_wal(path: Path) -> bool:
+    """Whether a write-ahead log begins as one, checksum included (sqlite.org/fileformat2.html#walformat)."""
+    with path.open("rb") as file:
+        head = file.read(_WAL_HEADER.size)
+    magic, *_, first, second = _WAL_HEADER.unpack(head)
+    order = _WAL_MAGICS.get(magic)
+    if order is None:
+        return False
+    words = struct.unpack(f"{order}6I", head[:24])
+    sum1 = sum2 = 0
+    for even, odd in zip(words[::2], words[1::2], strict=True):
+        sum1 = (sum1 + even + sum2) & 0xFFFFFFFF
+        sum2 = (sum2 + odd + sum1) & 0xFFFFFFFF
+    return (sum1, sum2) == (first, second)
 
 
 def _was_ours(path: Path) -> bool:
