@@ -100,10 +100,12 @@ async def peer_of(port: int) -> AsyncIterator[Peer]:
 
 
 @asynccontextmanager
-async def simulating(gateway: dict[str, Any] | None = None, **plan: Any) -> AsyncIterator[Simulator]:
+async def simulating(
+    gateway: dict[str, Any] | None = None, sleep: Callable[[float], Any] = asyncio.sleep, **plan: Any
+) -> AsyncIterator[Simulator]:
     """A simulator in this process, on a free port; Plan's fields as keywords, three symbols by default."""
     plan.setdefault("symbols", ["HK.00700", "HK.00981", "HK.09988"])
-    async with Simulator(Plan(**plan), Gateway(**{"port": 0, **(gateway or {})})) as simulator:
+    async with Simulator(Plan(**plan), Gateway(**{"port": 0, **(gateway or {})}), sleep) as simulator:
         yield simulator
 
 

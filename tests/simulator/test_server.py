@@ -122,7 +122,7 @@ def test_each_connection_gets_what_it_subscribed_to(tools: Any) -> None:
 
     async def main() -> None:
         async with (
-            tools.simulating(rate=20_000, total=600) as simulator,
+            tools.simulating(rate=0) as simulator,
             tools.peer_of(simulator.port) as one,
             tools.peer_of(simulator.port) as other,
             tools.peer_of(simulator.port) as puller,
@@ -132,9 +132,10 @@ def test_each_connection_gets_what_it_subscribed_to(tools: Any) -> None:
             quiet = messages.subscribe(["HK.00700"])
             quiet.c2s.isRegOrUnRegPush = False
             messages.read_outcome(await puller.ask(messages.SUB, quiet))
+            await simulator.started()
+            await simulator.perform("burst 600")
             assert {(await one.next_push()).s2c.security.code for _ in range(20)} == {"00700"}
             assert {(await other.next_push()).s2c.security.code for _ in range(20)} == {"00981"}
-            await simulator.finished()
             assert await puller.tickers("HK.00700")
             assert puller.pushes == []
 

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hk_tick_collector.opend import messages
+from hk_tick_collector.opend.frame import FrameReader, encode_frame
+from hk_tick_collector.simulator.control import tell
+from hk_tick_collector.simulator.scenario import STEPS
 from hk_tick_collector.simulator.truth import read_truth
 
 if TYPE_CHECKING:
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hk_tick_collector.model import TickRow
+
+SYMBOLS = ("HK.00700", "HK.00981")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -31,6 +36,108 @@ def test_a_signal_ends_it_at_once_with_the_truth_whole(
     assert simulate.stop(number) == 0
     ticks = int(re.findall(r"simulator_stopped ticks=(\d+) pushes=0$", simulate.log, re.MULTILINE)[0])
     assert len(list(read_truth(workdir / "truth"))) == ticks > 0
+
+
+def subscribe_without_reading(port: int) -> socket.socket:
+    """A client that takes 100 ticks and reads no more; its buffers hold a small part of what follows."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(30)
+    client.connect(("127.0.0.1", port))
+    requests = [(messages.INIT_CONNECT, messages.init_connect("test", -1)), (messages.SUB, messages.subscribe(SYMBOLS))]
+    for serial, (proto_id, request) in enumerate(requests, start=1):
+        client.sendall(encode_frame(proto_id, serial, request.SerializeToString()))
+    return client
+
+
+async def read_on(peer: Any) -> None:
+    """Reads pushes for ever."""
+    while True:
+        await peer.next_push()
+
+
+def pushes_until_the_end(client: socket.socket) -> int:
+    """How many pushes can still be read."""
+    frames = FrameReader()
+    pushes = 0
+    while data := client.recv(1 << 20):
+        pushes += sum(proto_id == messages.UPDATE_TICKER for proto_id, _, _ in frames.feed(data))
+    return pushes
+
+
+def stalled(start_simulate: Callable[..., Any], workdir: Path) -> tuple[Any, socket.socket]:
+    """A simulator that made 50,000 ticks, most of which its client has not read."""
+    simulate = start_simulate("--symbols", ",".join(SYMBOLS), "--rate", "100", "--wait", "--control", "control")
+    client = subscribe_without_reading(simulate.port)
+    while tell(workdir / "control", "stats")["subscribed"] != "2":
+        pass
+    tell(workdir / "control", "burst 50000")
+    assert int(tell(workdir / "control", "stats")["waiting_bytes"]) > 1_000_000
+    return simulate, client
+
+
+def test_after_a_signal_clients_may_read_what_was_sent(start_simulate: Callable[..., Any], workdir: Path) -> None:
+    """No tick is made any more, and what was pushed is received to the last one; then the connection ends."""
+    simulate, client = stalled(start_simulate, workdir)
+    simulate.process.send_signal(signal.SIGTERM)
+    pushes = pushes_until_the_end(client)
+    client.close()
+    assert simulate.process.wait(30) == 0
+    assert simulate.log.splitlines()[-1].endswith(f"simulator_stopped ticks={pushes} pushes={pushes}")
+    assert pushes >= 50_000
+
+
+def test_patience_has_an_end_and_a_second_signal_ends_it(start_simulate: Callable[..., Any], workdir: Path) -> None:
+    """Who does not read is left behind after 3 s, or at once."""
+    for signals, left in (((signal.SIGTERM,), 1), ((signal.SIGINT, signal.SIGTERM), 0)):
+        simulate, client = stalled(start_simulate, workdir)
+        for number in signals:
+            simulate.process.send_signal(number)
+        assert simulate.process.wait(30) == 0
+        assert simulate.log.count("clients_left clients=1") == left
+        assert " simulator_stopped " in simulate.log.splitlines()[-1]
+        client.close()
+
+
+def test_a_scenario_goes_wrong_as_it_says(start_simulate: Callable[..., Any], workdir: Path, tools: Any) -> None:
+    """Its steps are logged, and clients feel them."""
+    (workdir / "bad.txt").write_text("# the end of this connection\nat 50ms cut\n")
+    simulate = start_simulate("--symbols", "HK.00700", "--rate", "1000", "--wait", "--scenario", "bad.txt")
+
+    async def main() -> None:
+        async with tools.peer_of(simulate.port) as peer:
+            await peer.subscribe("HK.00700")
+            with pytest.raises(ConnectionError):
+                await read_on(peer)
+
+    tools.run(main())
+    simulate.wait_for(r"WARNING scenario_step step=cut\n")
+    assert simulate.stop() == 0
+
+
+def test_steps_can_be_listed(cli: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    """Each with its arguments and what it does."""
+    done = cli("simulate", "--list-steps")
+    assert (done.returncode, done.stderr) == (0, "")
+    for name, form in STEPS.items():
+        assert f"\n  {' '.join(filter(None, (name, form.words)))}" in done.stdout
+        assert form.says in done.stdout
+
+
+def test_a_killed_simulator_goes_on(start_simulate: Callable[..., Any], workdir: Path) -> None:
+    """Killed at any moment and resumed, its truth has every counter once."""
+    arguments = ("--symbols", ",".join(SYMBOLS), "--rate", "20000", "--day", "20261120", "--at", "10:00")
+    for number in range(3):
+        simulate = start_simulate(*arguments, *(("--resume", "truth") if number else ("--truth", "truth")))
+        size = (workdir / "truth").stat().st_size
+        while (workdir / "truth").stat().st_size < size + 50_000:
+            assert simulate.process.poll() is None
+        simulate.stop(signal.SIGKILL)
+    truth = list(read_truth(workdir / "truth"))
+    for symbol in SYMBOLS:
+        own = [tick for tick in truth if tick.symbol == symbol]
+        assert [tick.seq & 0xFFFFFFFF for tick in own] == list(range(1, len(own) + 1))
+        assert own == sorted(own, key=lambda tick: tick.seq)
 
 
 def test_it_goes_on_serving_when_all_ticks_are_made(start_simulate: Callable[..., Any], tools: Any) -> None:
@@ -128,6 +235,11 @@ def test_a_recorded_day_is_replayed_field_by_field(
         (["--total", "0"], "total is 0"),
         (["--ticks-per-push", "0"], "ticks per push is 0"),
         (["--day", "20261120", "--replay", "notes.txt"], "a day of its own"),
+        (["--scenario", "missing.txt"], "missing.txt cannot be read"),
+        (["--scenario", "notes.txt"], "notes.txt:1: a line begins with at TIME or every TIME"),
+        (["--resume", "missing"], "the truth file missing cannot be written"),
+        (["--resume", "truth", "--truth", "truth"], "--resume goes on with its own truth file"),
+        (["--control", "missing/control"], "the control socket missing/control cannot be made"),
         (["--replay", "missing.db"], "missing.db"),
         (["--replay", "notes.txt"], "notes.txt"),
     ],

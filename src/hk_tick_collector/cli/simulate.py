@@ -156,9 +156,10 @@ async def serve(plan: Plan, gateway: Gateway, lines: Sequence[Line] = (), contro
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal)
     async with AsyncExitStack() as stack:
-        simulator = await stack.enter_async_context(Simulator(plan, gateway))
-        if control is not None:
+        simulator = Simulator(plan, gateway)
+        if control is not None:  # first, so that it is there when the simulator says that it listens
             await stack.enter_async_context(Control(control, simulator))
+        await stack.enter_async_context(simulator)
         await _until(stop, simulator.finished(), simulator.play(lines))
         finishing = asyncio.create_task(simulator.finish(_PATIENCE_S))
         finishing.add_done_callback(lambda _: at_once.set())

@@ -48,6 +48,7 @@ class Feed:
         self._truth = truth
         self._fills = fills
         self._held_back: dict[int, deque[bytes]] = {}  # what a refill will push, by security
+        self.ticks = 0  # published so far, those that cannot be stored not counted
         self.pushes = 0
 
     def publish(self, ticks: Sequence[MadeRow], recv_time_s: float, *, last_first: bool = False) -> None:
@@ -56,6 +57,7 @@ class Feed:
             self._truth.write(ticks)
         entries = self._entries.entries(ticks, recv_time_s)
         self._tape.record(ticks, entries)
+        self.ticks += len(ticks)
         places = [tick[0] for tick in ticks]
         if last_first:
             places, entries = places[::-1], entries[::-1]
@@ -72,6 +74,7 @@ class Feed:
             self._tape.record([tick.row], [tick.entry])
         else:
             self._tape.remember(security, tick.entry)
+        self.ticks += tick.storable
         self._push([security], [tick.entry])
 
     def restore(self, ticks: Iterable[MadeRow], today: int) -> None:

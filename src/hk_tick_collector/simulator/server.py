@@ -35,7 +35,7 @@ from .timetable import Calendar
 from .truth import TruthFile, last_moment, read_truth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
     from types import TracebackType
 
     from .listing import Security
@@ -47,9 +47,12 @@ _CONN_IDS: Final = 7_000_000_000_000_000_000
 
 
 class Simulator:
-    """An OpenD that needs no account. Raises UsageError when the truth file, the key or the port cannot be used."""
+    """An OpenD that needs no account. Raises UsageError when the truth file, the key or the port cannot be used.
 
-    def __init__(self, plan: Plan, gateway: Gateway) -> None:
+    `sleep` is what scenarios wait with.
+    """
+
+    def __init__(self, plan: Plan, gateway: Gateway, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._plan = plan
         self._gateway = gateway
         self._clock = Clock(_start_ms(plan), plan.speed, slot_seconds(plan.rate))
@@ -59,13 +62,13 @@ class Simulator:
         places = {security.symbol: place for place, security in enumerate(securities)}
         self._source = _source(plan, securities, places, calendar)
         self._rsa = _rsa(gateway.rsa_pem)
-        self._tape = Tape(securities)
+        tape = Tape(securities)
         self._conditions = Conditions(refused=gateway.refused)
         self.sessions: dict[int, Session] = {}
         self._truth = TruthFile(plan.truth, plan.symbols, go_on=plan.resume) if plan.truth else None
         self._feed = Feed(
             securities,
-            self._tape,
+            tape,
             bodies := BodyEncoder(securities),
             self.sessions,
             self._conditions,
@@ -73,7 +76,7 @@ class Simulator:
             fills=plan.fills,
         )
         account = Account(gateway.quota, gateway.min_hold_s)
-        self._desk = Desk(securities, places, self._conditions, calendar, self._clock, self._tape, account, bodies)
+        self._desk = Desk(securities, places, self._conditions, calendar, self._clock, tape, account, bodies)
         self._stage = Stage(
             desk=self._desk,
             conditions=self._conditions,
@@ -84,7 +87,7 @@ class Simulator:
             rng=random.Random(f"{plan.seed}/faults"),
             listen=self._listen,
             stop_listening=self._stop_listening,
-            sleep=asyncio.sleep,
+            sleep=sleep,
         )
         self._faults = Faults(self._stage)
         self._door = Door(gateway.host, gateway.port)
@@ -104,7 +107,7 @@ class Simulator:
     @property
     def ticks(self) -> int:
         """How many ticks were made so far, by this process."""
-        return self._tape.made
+        return self._feed.ticks
 
     @property
     def pushes(self) -> int:
@@ -246,9 +249,9 @@ class Simulator:
             await asyncio.sleep(clock.wait_s(number))
             if plan.seconds is not None and clock.slot_begins_s(number) >= plan.seconds:
                 break
-            if not self._conditions.trading:
-                continue
             async with stage.making:
+                if not self._conditions.trading:
+                    continue
                 ticks = self._source.slot(start_ms, end_ms)
                 if left is not None:
                     ticks = self._first(ticks, left)

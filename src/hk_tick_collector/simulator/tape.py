@@ -45,7 +45,6 @@ class Tape:
         self._windows: list[deque[bytes]] = [deque(maxlen=TICKER_WINDOW_ROWS) for _ in securities]
         self._totals = [DayTotals() for _ in securities]
         self._day = -1
-        self.made = 0
 
     def record(self, ticks: Sequence[MadeRow], entries: Iterable[bytes]) -> None:
         """Remembers `ticks`, in the order in which they were made, with one entry each."""
@@ -64,7 +63,6 @@ class Tape:
             totals.updated_ms = ts_ms
             if price != totals.last and tick_type in on_the_book:
                 _note_price(totals, price)
-        self.made += len(ticks)
 
     def remember(self, security: int, entry: bytes) -> None:
         """Remembers one entry that does not count in the totals of today."""
