@@ -14,7 +14,7 @@ from hk_tick_collector import log, market
 from hk_tick_collector.errors import CollectorError, OpenDError
 from hk_tick_collector.opend import messages
 
-from .healer import Ask
+from .holes import CAUSE_PUSH_LOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import Stats
 
     from .feed import Wire
-    from .healer import Healer
+    from .healer import Ask, Healer
     from .holes import Hole, Holes
     from .intake import Intake
 
@@ -91,7 +91,8 @@ class Doctor:
     def look_at(self, symbols: Iterable[str]) -> None:
         """Symbols of which ticks may have been missed: each is asked for once."""
         symbols = tuple(symbols)
-        self._healer.look_at(symbols)
+        self._holes.listen()
+        self._healer.look_at(symbol for symbol in symbols if symbol not in self._stats.refused)
         self._symbols = tuple(dict.fromkeys((*self._symbols, *symbols)))
         self._settle_at_s = time.monotonic() + _SETTLE_S
 
@@ -137,18 +138,22 @@ class Doctor:
 
     async def _pull(self, wire: Wire, ask: Ask) -> list[int] | None:
         """One request; its ticks have passed the intake when it returns. None when OpenD did not answer."""
-        before = self._holes.missing(ask.symbol)
+        before, dropped = self._holes.missing(ask.symbol), self._stats.dropped
         try:
             seqs = await wire.pull(ask.symbol, ask.rows)
         except CollectorError as error:
             self._healer.failed(ask, time.monotonic())
             log.warning("backfill_failed", symbol=ask.symbol, rows=ask.rows, reason=error)
             return None
-        lost = self._healer.answered(ask, min(seqs, default=None), len(seqs), time.monotonic())
+        if self._stats.dropped > dropped:
+            self._healer.failed(ask, time.monotonic())  # no room for what comes: that says nothing of what OpenD has
+            return None
+        lowest_seq = min((seq for seq in seqs if seq > 0), default=None)  # 0 is a tick without a sequence
+        lost = self._healer.answered(ask, lowest_seq, len(seqs), time.monotonic())
         self._intake.flush_gaps()
         after = self._holes.missing(ask.symbol)
         lost_ticks = sum(hole.missing or 0 for hole in lost)
-        self._round.add(ask.symbol, len(seqs), before - after - lost_ticks, lost)
+        self._round.add(ask.symbol, len(seqs), max(0, before - after - lost_ticks), lost)
         log.debug("pulled", symbol=ask.symbol, asked=ask.rows, got=len(seqs), missing_before=before, missing=after)
         return seqs
 
@@ -173,7 +178,7 @@ class Doctor:
             return None
         symbol = min(quiet, key=lambda name: self._audited_s.get(name, 0.0))
         self._audited_s[symbol] = now_s
-        return Ask(symbol, 10)
+        return self._healer.look_now(symbol)
 
     def _is_quiet(self, symbol: str, wall_ms: int, now_s: float) -> bool:
         track = self._holes.track(symbol)
@@ -184,17 +189,19 @@ class Doctor:
     async def _inspect(self, wire: Wire, ask: Ask) -> None:
         """Compares a quiet symbol with OpenD's own latest ticks: what is new there was not pushed to us."""
         track = self._holes.track(ask.symbol)
-        known = track.last_seq if track else 0
+        known, known_ms = (track.last_seq, track.last_ts_ms) if track else (0, 0)
         seqs = await self._pull(wire, ask)
         track = self._holes.track(ask.symbol)
         if not seqs or max(seqs) <= known or track is None:
             return
         if self._exchange_ms() - track.last_ts_ms < _STALE_PUSH_MS:
             return  # so fresh that its push may still be on the way
+        if min(seqs) > known:
+            self._holes.doubt(ask.symbol, known + 1, known_ms, CAUSE_PUSH_LOST)
         log.error("pushes_stopped", symbol=ask.symbol, known_seq=known, newest_seq=max(seqs))
         try:
             messages.read_outcome(await wire.request(messages.SUB, messages.subscribe([ask.symbol])))
-        except OpenDError as error:
+        except CollectorError as error:
             log.error("resubscribe_failed", symbol=ask.symbol, reason=error)
 
     def _exchange_ms(self) -> int:

@@ -1,17 +1,15 @@
-"""Whom to ask OpenD for next, so that holes close before they can close no more. Pure: the feed does the asking.
+"""Whom to ask OpenD for next, so that holes close before they can close no more. Pure: the doctor does the asking.
 
 GetTicker gives the latest 1,000 ticks of a symbol, nothing older. So a hole heals as long as its ticks are among those,
 and the symbol whose oldest missing tick leaves that window first is asked first. Beside holes there are symbols that
 nobody has heard of since a connection began or an outage of OpenD's own ended: they are looked at once, because a jump
-shows only when a next tick comes.
+shows only when a next tick comes. Of one symbol only one request is under way at a time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
-
-from .holes import SEQ_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 WINDOW_ROWS: Final = 1000
 _LOOK_ROWS: Final = 10  # enough to see whether a quiet symbol has gone on without us
 _SPARE_ROWS: Final = 20  # ticks that may arrive between the question and the answer
-_STRIKES: Final = 3  # answers that bring nothing before OpenD is believed to have nothing
+_LOOKS: Final = 3  # failures before a symbol is no longer looked at for its own sake
 _RETRY_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _RATE_EVERY_S: Final = 10.0
 
@@ -39,9 +37,8 @@ class _Patient:
 
     asked: bool = False
     not_before_s: float = 0.0
-    strikes: int = 0
-    failures: int = 0
-    missing: int = 0  # when it was asked last
+    failures: int = 0  # requests without an answer, one after the other
+    whole: bool = False  # the last request did not reach back far enough
 
 
 class Healer:
@@ -58,8 +55,18 @@ class Healer:
     def look_at(self, symbols: Iterable[str]) -> None:
         """Asks for each of these once: what OpenD's newest tick is tells whether one was missed."""
         for symbol in symbols:
-            track = self._holes.track(symbol)
-            self._to_look_at[symbol] = _LOOK_ROWS if track and track.patterned else WINDOW_ROWS
+            self._to_look_at[symbol] = self._look_rows(symbol)
+            patient = self._patient(symbol)
+            patient.not_before_s, patient.failures = 0.0, 0
+            self._holes.hope(symbol, WINDOW_ROWS)
+
+    def look_now(self, symbol: str) -> Ask | None:
+        """A request to look at one symbol out of turn; None while another one is under way."""
+        patient = self._patient(symbol)
+        if patient.asked:
+            return None
+        patient.asked = True
+        return Ask(symbol, self._look_rows(symbol))
 
     def reset(self) -> None:
         """A connection ended: what was asked of it will not be answered."""
@@ -76,16 +83,16 @@ class Healer:
         if most <= 0:
             return []
         asks = [ask for _, ask in sorted(self._urgent(now_s))[:most]]
+        for ask in asks:
+            self._patient(ask.symbol).asked = True
+            self._to_look_at.pop(ask.symbol, None)
         for symbol in list(self._to_look_at):
             if len(asks) >= most:
                 break
-            if self._patient(symbol).asked:
-                continue
-            asks.append(Ask(symbol, self._to_look_at.pop(symbol)))
-        for ask in asks:
-            patient = self._patient(ask.symbol)
-            patient.asked = True
-            patient.missing = self._holes.missing(ask.symbol)
+            patient = self._patient(symbol)
+            if not patient.asked and now_s >= patient.not_before_s:
+                patient.asked = True
+                asks.append(Ask(symbol, self._to_look_at.pop(symbol)))
         return asks
 
     def answered(self, ask: Ask, lowest_seq: int | None, received: int, now_s: float) -> list[Hole]:
@@ -94,21 +101,12 @@ class Healer:
         `lowest_seq` is the lowest sequence of the `received` ticks, None without any.
         """
         patient = self._patient(ask.symbol)
+        complete = received < ask.rows
+        exhausted = complete or ask.rows >= WINDOW_ROWS
+        lost = self._holes.answered(ask.symbol, lowest_seq, exhausted=exhausted, complete=complete)
         patient.asked, patient.failures = False, 0
-        lost: list[Hole] = []
-        exhausted = received < ask.rows or ask.rows >= WINDOW_ROWS
-        self._holes.resolve(ask.symbol, lowest_seq, everything=received < ask.rows)
-        if exhausted and lowest_seq is not None:
-            lost = self._holes.out_of_reach(ask.symbol, lowest_seq)
-        missing = self._holes.missing(ask.symbol)
-        if missing and missing >= patient.missing and exhausted:
-            patient.strikes += 1
-            patient.not_before_s = now_s + _RETRY_S[min(patient.strikes, len(_RETRY_S)) - 1]
-            if patient.strikes >= _STRIKES:
-                patient.strikes = 0
-                lost += self._holes.out_of_reach(ask.symbol, SEQ_MAX)
-        else:
-            patient.strikes, patient.not_before_s = 0, 0.0
+        patient.whole = not exhausted and self._holes.missing(ask.symbol) > 0
+        patient.not_before_s = now_s + _delay_s(self._holes.tries(ask.symbol))
         return lost
 
     def failed(self, ask: Ask, now_s: float) -> None:
@@ -116,7 +114,9 @@ class Healer:
         patient = self._patient(ask.symbol)
         patient.asked = False
         patient.failures += 1
-        patient.not_before_s = now_s + _RETRY_S[min(patient.failures, len(_RETRY_S)) - 1]
+        patient.not_before_s = now_s + _delay_s(patient.failures)
+        if patient.failures < _LOOKS:
+            self._to_look_at.setdefault(ask.symbol, ask.rows)
 
     def measure(self, now_s: float) -> None:
         """Takes the rate of every symbol; call it about once a second."""
@@ -139,7 +139,9 @@ class Healer:
         """Symbols with holes that may heal, with the seconds until their oldest missing tick is out of reach."""
         first: dict[str, tuple[int, int]] = {}
         for track, hole in self._holes.open_holes():
-            if not hole.final and track.symbol not in first:
+            if hole.final or track.symbol in first:
+                continue
+            if hole.first or not self._holes.deaf:
                 first[track.symbol] = (hole.first, track.next)  # a doubt begins at 0: the whole window is asked for
         for symbol, (oldest, upcoming) in first.items():
             patient = self._patient(symbol)
@@ -147,8 +149,19 @@ class Healer:
                 continue
             rate = self._rates.get(symbol, 0.0)
             slack = max(0, oldest - (upcoming - WINDOW_ROWS))
-            rows = min(WINDOW_ROWS, upcoming - oldest + _SPARE_ROWS + int(rate * 2)) if oldest else WINDOW_ROWS
+            rows = WINDOW_ROWS
+            if oldest and not patient.whole:
+                rows = min(rows, upcoming - oldest + _SPARE_ROWS + int(rate * 2))
             yield (slack / (rate + 0.001), -rate), Ask(symbol, rows)
+
+    def _look_rows(self, symbol: str) -> int:
+        track = self._holes.track(symbol)
+        return _LOOK_ROWS if track and track.patterned else WINDOW_ROWS
 
     def _patient(self, symbol: str) -> _Patient:
         return self._patients.setdefault(symbol, _Patient())
+
+
+def _delay_s(times: int) -> float:
+    """How long to wait after something went wrong so often in a row."""
+    return _RETRY_S[min(times, len(_RETRY_S)) - 1] if times else 0.0

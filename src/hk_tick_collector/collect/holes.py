@@ -9,6 +9,10 @@ and day, from 1. So a jump is a hole of known size, the first tick of a day tell
 is complete when it has as many rows as its counter says. Whether a sequence follows that pattern is judged at every
 tick that is not simply the next one. A symbol that breaks it is judged by time for the rest of the day: what happened
 while nobody listened is a doubt, until a pull reaches back to what was known.
+
+The bounds of a hole are made of its neighbours' seconds and its own counters, so the counters can be read back from
+them. Each symbol has its own idea of today, the day of the last tick that was its newest: a single tick with the date
+of tomorrow leads nobody else astray.
 """
 
 from __future__ import annotations
@@ -28,8 +32,9 @@ if TYPE_CHECKING:
 COUNTER_MASK: Final = 0xFFFF_FFFF
 SEQ_MAX: Final = 2**63 - 1
 _NEAR_S: Final = 10  # how far the second in a sequence may stand from the tick's own time
-_COUNTER_MAX: Final = 10_000_000  # more ticks than any symbol has a day: beyond it the low half is no counter
+COUNTER_MAX: Final = 10_000_000  # more ticks than any symbol has a day: beyond it the low half is no counter
 _JUMP_MAX: Final = 1_000_000
+_TRIES: Final = 3  # answers without a tick that should be in them, before OpenD is believed not to have it
 
 CAUSE_BEFORE_START: Final = "before_start"
 CAUSE_PUSH_LOST: Final = "push_lost"
@@ -50,6 +55,7 @@ class Hole:
     to_ts_ms: int
     cause: str
     opened_ms: int
+    tries: int = 0  # answers that should have held one of these ticks
     final: bool = False  # OpenD can no longer give these ticks
     written: bool = False  # the day file knows this hole
 
@@ -65,11 +71,14 @@ class Track:
 
     symbol: str
     next: int = 0  # 0 before the first tick, -1 once the sequence has broken the pattern
-    last_seq: int = 0
+    last_seq: int = 0  # the highest, not the one before `next`: a late report may carry an older second
     last_ts_ms: int = 0
     holes: list[Hole] = field(default_factory=list)  # by counter, never adjacent
     doubt: Hole | None = None  # without the pattern: a stretch of time in which ticks may be missing
-    interrupted: str = ""  # why ticks may be missing since the last one: the cause of the next jump
+    interrupted: str = ""  # why ticks may be missing since `interrupted_at` came next: the cause of a jump from there
+    interrupted_at: int = 0
+    from_ms: int = 0  # its day, see Day.keep
+    to_ms: int = 0
 
     @property
     def patterned(self) -> bool:
@@ -85,6 +94,18 @@ class Day:
     tracks: dict[str, Track] = field(default_factory=dict)
     next_gap_id: int = 1
     dirty: dict[int, tuple[str, Hole, bool]] = field(default_factory=dict)  # hole id → symbol, hole, still open
+    sealed: bool = False  # finished: nothing can be stored there, so nothing is looked for
+
+    @property
+    def start_s(self) -> int:
+        """When it begins, UTC epoch s."""
+        return market.day_start_ms(self.number) // 1000
+
+    def keep(self, track: Track) -> None:
+        """Makes a track one of this day's."""
+        self.tracks[track.symbol] = track
+        track.from_ms, track.to_ms = market.day_start_ms(self.number), market.day_start_ms(self.number + 1)
+        track.interrupted_at = track.next
 
     def new_gap_id(self) -> int:
         """The number of a new row of `gaps`."""
@@ -102,22 +123,22 @@ class Holes:
         self._load = load
         self._now_ms = now_ms
         self._days: dict[int, Day] = {}
-        self._current: dict[str, Track] = {}  # the tracks of the day that ticks are of now
-        self._from_ms = self._to_ms = 0  # and when that day begins and ends
+        self._latest: dict[str, Track] = {}  # each symbol on the day of the last tick that was its newest
         self._interrupted = CAUSE_BEFORE_START
+        self.deaf = False  # OpenD itself does not hear of every tick now: its answers prove nothing
 
     def see(self, rows: list[TickRow]) -> None:
         """Takes rows that will be stored. Nearly every row is the next of its symbol: that way is short."""
-        tracks, from_ms, to_ms = self._current, self._from_ms, self._to_ms
+        latest = self._latest
         for row in rows:
-            track = tracks.get(row[0])
+            track = latest.get(row[0])
             seq, ts_ms = row[1], row[2]
-            if track is not None and seq & COUNTER_MASK == track.next and from_ms <= ts_ms < to_ms:
+            if track is not None and seq & COUNTER_MASK == track.next and track.from_ms <= ts_ms < track.to_ms:
                 track.next += 1
-                track.last_seq, track.last_ts_ms = seq, ts_ms
+                if seq > track.last_seq:
+                    track.last_seq, track.last_ts_ms = seq, ts_ms
             else:
                 self._place(row[0], seq, ts_ms, stored=True)
-                tracks, from_ms, to_ms = self._current, self._from_ms, self._to_ms
 
     def lose(self, rows: Iterable[TickRow]) -> None:
         """Takes rows that were received but find no place: their absence is known at once, to the tick."""
@@ -138,22 +159,31 @@ class Holes:
             mark.written = True
             day.dirty[mark.id] = (tick.symbol, mark, False)
 
-    def resume(self, day: int) -> None:
+    def resume(self, number: int) -> None:
         """Begins with what a day's file knows, before its first tick arrives."""
-        self._make_current(self._day(day))
+        day = self._day(number)
+        for track in day.tracks.values():
+            if track.next < 0:
+                self._doubt(day, track, track.last_seq + 1, track.last_ts_ms, track.interrupted)
 
     def interrupt(self, cause: str) -> None:
-        """From now on ticks may have passed us by: a jump that shows is blamed on `cause`."""
-        self._interrupted = cause
-        for track in self._current.values():
-            track.interrupted = cause
+        """From now on ticks may pass us by: a jump that shows is blamed on `cause`, or on what it comes on top of."""
+        self.deaf = True
+        self._interrupted = self._interrupted or cause
+        for track in self._latest.values():
+            if not track.interrupted or track.interrupted_at != track.next:
+                track.interrupted, track.interrupted_at = cause, track.next
             if track.next < 0:
-                self._doubt(track, track.last_seq + 1, track.last_ts_ms, cause)
+                self._doubt(self._day_of(track), track, track.last_seq + 1, track.last_ts_ms, cause)
+
+    def listen(self) -> None:
+        """Ticks reach us again: from now on an answer of OpenD's tells what passed us by."""
+        self.deaf = False
 
     def settle(self) -> None:
-        """The interruption is over for every symbol: what jumps from now on was lost on the way."""
+        """Every symbol has been looked at since the interruption: what jumps from now on was lost on the way."""
         self._interrupted = ""
-        for track in self._current.values():
+        for track in self._latest.values():
             track.interrupted = ""
 
     def take_changes(self) -> list[GapChange]:
@@ -180,8 +210,7 @@ class Holes:
                 if hole.written:
                     new.dirty[hole.id] = (track.symbol, hole, False)
         self._days[number] = new
-        if old.tracks is self._current:
-            self._make_current(new)
+        self._adopt(new)
 
     def open_holes(self) -> Iterable[tuple[Track, Hole]]:
         """Every hole and doubt that is open, of every day that was seen."""
@@ -193,84 +222,111 @@ class Holes:
                     yield track, track.doubt
 
     def track(self, symbol: str) -> Track | None:
-        """What is known of a symbol on the day that ticks are of now."""
-        return self._current.get(symbol)
+        """What is known of a symbol on the day of its newest tick."""
+        return self._latest.get(symbol)
 
     def tracks(self) -> Iterable[Track]:
-        """Every symbol of the day that ticks are of now."""
-        return self._current.values()
+        """Every symbol on the day of its newest tick."""
+        return self._latest.values()
 
     def missing(self, symbol: str) -> int:
         """How many ticks of a symbol are missing that OpenD may still have; a doubt counts as one."""
-        tracks = [day.tracks[symbol] for day in self._days.values() if symbol in day.tracks]
-        doubts = sum(1 for track in tracks if track.doubt and not track.doubt.final)
-        return doubts + sum(hole.missing or 0 for track in tracks for hole in track.holes if not hole.final)
+        return sum(hole.missing or 1 for hole in self._hopeful(symbol))
 
-    def resolve(self, symbol: str, lowest_seq: int | None, *, everything: bool) -> None:
-        """A pull has answered a doubt: healed when it reaches back to what was known, or to OpenD's beginning."""
-        track = self._current.get(symbol)
-        doubt = track.doubt if track else None
-        if track is None or doubt is None or doubt.final:
-            return
-        reaches = everything or (lowest_seq is not None and lowest_seq < doubt.from_seq)
-        if reaches:
-            track.doubt = None
-        else:
-            doubt.final = True
-            if lowest_seq is not None:
-                doubt.to_seq = lowest_seq - 1
-        day = self._days[market.day_number(self._from_ms)]
-        day.dirty[doubt.id] = (symbol, doubt, not reaches)
+    def tries(self, symbol: str) -> int:
+        """How many answers at most left something of a symbol missing that they should have held."""
+        return max((hole.tries for hole in self._hopeful(symbol)), default=0)
 
-    def out_of_reach(self, symbol: str, below_seq: int) -> list[Hole]:
-        """OpenD has nothing of a symbol before this sequence: holes before it can heal no more. Returns those."""
-        found = []
+    def doubt(self, symbol: str, from_seq: int, from_ts_ms: int, cause: str) -> None:
+        """Ticks of a symbol may be missing from here on. Only for a symbol that does not follow the pattern."""
+        track = self._latest.get(symbol)
+        if track is not None and track.next < 0:
+            self._doubt(self._day_of(track), track, from_seq, from_ts_ms, cause)
+
+    def answered(self, symbol: str, lowest_seq: int | None, *, exhausted: bool, complete: bool) -> list[Hole]:
+        """OpenD's answer for a symbol has been seen; returns the holes that can heal no more.
+
+        `lowest_seq` is the lowest sequence in the answer, None without any; `exhausted` says that nothing older can be
+        had, `complete` that this is all OpenD has at all. A hole older than that is lost, one that the answer should
+        have filled is lost when that happens again. A doubt is healed when the answer reaches back to what was known.
+        """
+        lost = []
         for day in self._days.values():
             track = day.tracks.get(symbol)
-            for hole in list(track.holes) if track else ():
-                if hole.from_seq >= below_seq or hole.final:
-                    continue
-                if hole.to_seq >= below_seq:
-                    self._split(day, symbol, hole, below_seq & COUNTER_MASK, below_seq, hole.to_ts_ms)
-                hole.final = True
-                found.append(hole)
-        return found
+            if track is None:
+                continue
+            lost += [hole for hole in track.holes if not hole.final and _is_lost(hole, lowest_seq, exhausted)]
+            doubt = track.doubt
+            if doubt and not doubt.final and not self.deaf:
+                from_the_beginning = complete and doubt.from_seq <= day.start_s << 32
+                is_known = lowest_seq is not None and (lowest_seq <= doubt.from_seq or from_the_beginning)
+                if is_known:
+                    track.doubt = None
+                elif _is_lost(doubt, lowest_seq, exhausted):
+                    doubt.to_seq = max(doubt.from_seq, track.last_seq if lowest_seq is None else lowest_seq - 1)
+                    lost.append(doubt)
+                day.dirty[doubt.id] = (symbol, doubt, not is_known)
+        return lost
+
+    def hope(self, symbol: str, window_rows: int) -> None:
+        """Another connection may know more: holes among the latest `window_rows` ticks of a symbol may heal again."""
+        track = self._latest.get(symbol)
+        for hole in track.holes if track else ():
+            if track and hole.last >= track.next - window_rows:
+                hole.final, hole.tries = False, 0
 
     def forget_days_before(self, number: int) -> None:
-        """Lets go of finished days."""
+        """Lets go of finished days. A tick that still comes for one has its file read again."""
         for day in [day for day in self._days if day < number]:
             del self._days[day]
+        from_ms = market.day_start_ms(number)
+        self._latest = {symbol: track for symbol, track in self._latest.items() if track.from_ms >= from_ms}
+
+    def _hopeful(self, symbol: str) -> Iterable[Hole]:
+        """The holes and doubts of a symbol that may heal."""
+        for day in self._days.values():
+            track = day.tracks.get(symbol)
+            if track is not None:
+                yield from (hole for hole in track.holes if not hole.final)
+                if track.doubt and not track.doubt.final:
+                    yield track.doubt
 
     def _day(self, number: int) -> Day:
         day = self._days.get(number)
         if day is None:
             day = self._days[number] = self._load(number)
+            self._adopt(day)
         return day
 
-    def _make_current(self, day: Day) -> None:
-        self._current = day.tracks
-        self._from_ms, self._to_ms = market.day_start_ms(day.number), market.day_start_ms(day.number + 1)
+    def _day_of(self, track: Track) -> Day:
+        return self._days[market.day_number(track.from_ms)]
+
+    def _adopt(self, day: Day) -> None:
+        """Makes a day's tracks the latest of their symbols, where they are."""
+        for track in day.tracks.values():
+            day.keep(track)
+            latest = self._latest.get(track.symbol)
+            if latest is None or latest.from_ms <= track.from_ms:
+                self._latest[track.symbol] = track
 
     def _place(self, symbol: str, seq: int, ts_ms: int, *, stored: bool) -> bool:
-        """Any tick that is not simply the next one of its symbol on the current day; whether it is known to be new."""
-        number = market.day_number(ts_ms)
-        day = self._day(number)
-        if market.day_start_ms(number) > self._from_ms:
-            self._make_current(day)  # a later day begins; an earlier one only had a late tick
+        """Any tick that is not simply the next one of its symbol on its latest day; whether it is known to be new."""
+        day = self._day(market.day_number(ts_ms))
+        if day.sealed:
+            return False
         track = day.tracks.get(symbol)
         if track is None:
-            track = day.tracks[symbol] = Track(symbol, interrupted=self._interrupted)
-        counter = seq & COUNTER_MASK
-        if not _plausible(seq, ts_ms) or (track.next > 0 and counter - track.next > _JUMP_MAX):
+            track = Track(symbol, interrupted=self._interrupted)
+            day.keep(track)
+        if track.next >= 0 and not _fits(track, seq, ts_ms):
             self._give_up_pattern(day, track)
         if track.next < 0:
-            track.last_seq, track.last_ts_ms = max(track.last_seq, seq), max(track.last_ts_ms, ts_ms)
-        elif counter >= max(track.next, 1):
-            self._advance(day, track, seq, ts_ms, stored=stored)
-            return True
-        elif stored:
-            return self._fill(day, track, seq, ts_ms)
-        return False
+            self._follow(day, track, seq, ts_ms, stored=stored)
+            return False
+        if seq & COUNTER_MASK < max(track.next, 1):
+            return stored and self._fill(day, track, seq, ts_ms)
+        self._advance(day, track, seq, ts_ms, stored=stored)
+        return True
 
     def _advance(self, day: Day, track: Track, seq: int, ts_ms: int, *, stored: bool) -> None:
         """A tick beyond all that were seen: what it skips is a hole, and so is itself when it is not stored."""
@@ -278,23 +334,28 @@ class Holes:
         first = max(track.next, 1)
         last = counter - 1 if stored else counter
         if first <= last:
-            start_s = market.day_start_ms(day.number) // 1000
-            from_seq = track.last_seq + 1 if track.last_seq else start_s << 32 | 1
-            from_ms = track.last_ts_ms or start_s * 1000
-            to_seq = seq - 1 if stored else seq
-            cause = (track.interrupted or CAUSE_PUSH_LOST) if stored else CAUSE_DROPPED
+            seconds = (track.last_seq >> 32 if track.last_seq else day.start_s, seq >> 32)
+            from_seq, to_seq = min(seconds) << 32 | first, max(seconds) << 32 | last
             previous = track.holes[-1] if track.holes else None
-            if previous and previous.last == first - 1 and not previous.final:
+            if previous and previous.last == first - 1:
                 previous.last, previous.to_seq, previous.to_ts_ms = last, to_seq, ts_ms
+                previous.final, previous.tries = False, 0
                 day.dirty[previous.id] = (track.symbol, previous, True)
             else:
-                opened_ms = self._now_ms()
+                from_ms, opened_ms = track.last_ts_ms or day.start_s * 1000, self._now_ms()
+                cause = self._blame(track) if stored else CAUSE_DROPPED
                 hole = Hole(day.new_gap_id(), first, last, from_seq, to_seq, from_ms, ts_ms, cause, opened_ms)
                 track.holes.append(hole)
                 day.dirty[hole.id] = (track.symbol, hole, True)
         track.interrupted = ""
         track.next = counter + 1
-        track.last_seq, track.last_ts_ms = seq, ts_ms
+        if seq > track.last_seq:
+            track.last_seq, track.last_ts_ms = seq, ts_ms
+        self._latest[track.symbol] = track
+
+    def _blame(self, track: Track) -> str:
+        """Why a jump: what interrupted us, unless ticks came in order since."""
+        return track.interrupted if track.interrupted and track.interrupted_at == track.next else CAUSE_PUSH_LOST
 
     def _fill(self, day: Day, track: Track, seq: int, ts_ms: int) -> bool:
         """A tick behind the newest: late, or pulled, or seen before; whether it was missing."""
@@ -307,47 +368,49 @@ class Holes:
             del track.holes[index]
             day.dirty[hole.id] = (track.symbol, hole, False)
             return True
+        second = min(max(seq >> 32, hole.from_seq >> 32), hole.to_seq >> 32) << 32
         if counter == hole.first:
-            hole.first, hole.from_seq, hole.from_ts_ms = counter + 1, seq + 1, ts_ms
-        elif counter == hole.last:
-            hole.last, hole.to_seq, hole.to_ts_ms = counter - 1, seq - 1, ts_ms
+            hole.first, hole.from_seq, hole.from_ts_ms = counter + 1, second | counter + 1, ts_ms
         else:
-            self._split(day, track.symbol, hole, counter + 1, seq + 1, ts_ms)
-            hole.last, hole.to_seq = counter - 1, seq - 1
+            if counter != hole.last:
+                right = replace(hole, id=day.new_gap_id(), first=counter + 1, from_seq=second | counter + 1)
+                right.from_ts_ms, right.written = ts_ms, False
+                track.holes.insert(index + 1, right)
+                day.dirty[right.id] = (track.symbol, right, True)
+            hole.last, hole.to_seq, hole.to_ts_ms = counter - 1, second | counter - 1, ts_ms
         day.dirty[hole.id] = (track.symbol, hole, True)
         return True
 
-    def _split(self, day: Day, symbol: str, hole: Hole, first: int, from_seq: int, ts_ms: int) -> Hole:
-        """Cuts a hole in two; it keeps what is before counter `first`, the new one begins there."""
-        right = replace(hole, id=day.new_gap_id(), first=first, from_seq=from_seq, from_ts_ms=ts_ms, written=False)
-        hole.last, hole.to_seq, hole.to_ts_ms = first - 1, from_seq - 1, ts_ms
-        holes = day.tracks[symbol].holes
-        holes.insert(bisect_right(holes, first, key=_first), right)
-        day.dirty[hole.id] = (symbol, hole, True)
-        day.dirty[right.id] = (symbol, right, True)
-        return right
-
     def _give_up_pattern(self, day: Day, track: Track) -> None:
-        """The sequence does not mean what we thought: how many ticks are missing is unknown from here on."""
-        if track.next < 0:
-            return
-        for hole in track.holes:
-            hole.final = True
-        if track.next == 0:
-            start_s = market.day_start_ms(day.number) // 1000
-            track.next = -1
-            if day.tracks is self._current:
-                self._doubt(track, start_s << 32, start_s * 1000, track.interrupted or CAUSE_PUSH_LOST)
+        """The sequence does not mean what we thought: how many ticks are missing is unknown, also of known holes."""
+        holes, track.holes = track.holes, []
+        for hole in holes:
+            day.dirty[hole.id] = (track.symbol, hole, False)
+        if holes:
+            self._doubt(day, track, holes[0].from_seq, holes[0].from_ts_ms, holes[0].cause)
+        elif track.next == 0 and track.interrupted:
+            self._doubt(day, track, day.start_s << 32, day.start_s * 1000, track.interrupted)
         track.next = -1
 
-    def _doubt(self, track: Track, from_seq: int, from_ts_ms: int, cause: str) -> None:
+    def _follow(self, day: Day, track: Track, seq: int, ts_ms: int, *, stored: bool) -> None:
+        """A tick of a symbol without the pattern."""
+        if not stored:
+            self._doubt(day, track, seq, ts_ms, CAUSE_DROPPED)
+        if not track.last_ts_ms or seq > track.last_seq:
+            track.last_seq = seq
+        if ts_ms >= track.last_ts_ms:
+            track.last_ts_ms = ts_ms
+            self._latest[track.symbol] = track
+
+    def _doubt(self, day: Day, track: Track, from_seq: int, from_ts_ms: int, cause: str) -> None:
         """Ticks may be missing from here on, nobody knows how many: until a pull tells."""
-        if track.doubt and not track.doubt.final:
-            return
-        day = self._days[market.day_number(self._from_ms)]
-        now_ms = self._now_ms()
-        track.doubt = Hole(day.new_gap_id(), 0, 0, from_seq, SEQ_MAX, from_ts_ms, now_ms, cause, now_ms)
-        day.dirty[track.doubt.id] = (track.symbol, track.doubt, True)
+        from_seq, doubt = min(from_seq, SEQ_MAX), track.doubt
+        if doubt is None or doubt.final:
+            now_ms = self._now_ms()
+            doubt = track.doubt = Hole(day.new_gap_id(), 0, 0, from_seq, SEQ_MAX, from_ts_ms, now_ms, cause, now_ms)
+        elif from_seq < doubt.from_seq:
+            doubt.from_seq, doubt.from_ts_ms = from_seq, from_ts_ms
+        day.dirty[doubt.id] = (track.symbol, doubt, True)
 
 
 def _first(hole: Hole) -> int:
@@ -356,7 +419,27 @@ def _first(hole: Hole) -> int:
 
 def _plausible(seq: int, ts_ms: int) -> bool:
     """Whether a sequence can be `epoch second << 32 | counter` of a tick of that moment."""
-    return abs((seq >> 32) - ts_ms // 1000) <= _NEAR_S and 1 <= seq & COUNTER_MASK <= _COUNTER_MAX
+    return abs((seq >> 32) - ts_ms // 1000) <= _NEAR_S and 1 <= seq & COUNTER_MASK <= COUNTER_MAX
+
+
+def _fits(track: Track, seq: int, ts_ms: int) -> bool:
+    """Whether a tick can be one of a symbol that follows the pattern."""
+    if not _plausible(seq, ts_ms):
+        return False
+    jump = (seq & COUNTER_MASK) - track.next
+    if track.next == 0 or jump >= 0:
+        return track.next == 0 or jump <= _JUMP_MAX
+    return (seq >> 32) - (track.last_seq >> 32) <= _NEAR_S  # counters never begin anew within a day
+
+
+def _is_lost(hole: Hole, lowest_seq: int | None, exhausted: bool) -> bool:
+    """Notes an answer of OpenD's; whether it leaves no hope for a hole or a doubt."""
+    if exhausted and lowest_seq is not None and (hole.to_seq < lowest_seq or not hole.first):
+        hole.final = True
+    elif exhausted or (lowest_seq is not None and lowest_seq <= hole.from_seq):
+        hole.tries += 1
+        hole.final = hole.tries >= _TRIES
+    return hole.final
 
 
 def _gap(symbol: str, hole: Hole, now_ms: int, *, is_open: bool) -> Gap:

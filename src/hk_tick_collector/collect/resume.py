@@ -10,7 +10,7 @@ from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.store.faults import DISK_ERRORS
 from hk_tick_collector.store.query import DayReader, path_of
 
-from .holes import CAUSE_REJECTED, COUNTER_MASK, Day, Hole, Track
+from .holes import CAUSE_REJECTED, COUNTER_MASK, COUNTER_MAX, Day, Hole, Track
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ _CAUSE_RESTART = "restart"
 
 
 def load_day(data_root: Path, number: int) -> Day:
-    """What the file of a day knows of its symbols and holes; nothing where there is no file.
+    """What the file of a day knows of its symbols and holes; nothing where there is no file, or none to write to.
 
     The counters of an open gap are the low halves of its bounds: a missing tick lies between its neighbours, and theirs
     are one below and one above.
@@ -30,6 +30,9 @@ def load_day(data_root: Path, number: int) -> Day:
     day = Day(number)
     try:
         with DayReader(path_of(data_root, market.day_name(number))) as reader, reader.snapshot():
+            if "sealed_ms" in reader.meta():
+                day.sealed = True
+                return day
             for symbol in reader.symbols():
                 day.tracks[symbol.symbol] = _track(symbol)
             for gap in reader.gaps():
@@ -45,7 +48,8 @@ def load_day(data_root: Path, number: int) -> Day:
 
 
 def _track(symbol: SymbolCount) -> Track:
-    upcoming = -1 if symbol.expected is None else symbol.expected + 1
+    counter = symbol.expected
+    upcoming = -1 if counter is None or counter > COUNTER_MAX else counter + 1
     return Track(symbol.symbol, upcoming, symbol.max_seq, symbol.last_ts_ms, interrupted=_CAUSE_RESTART)
 
 
@@ -68,6 +72,7 @@ def _add(day: Day, gap: Gap) -> None:
     )
     if not known:
         track.doubt = hole
+        track.next = -1  # only a symbol without the pattern has doubts
         return
     if gap.status == GAP_OPEN:
         track.holes.append(hole)
