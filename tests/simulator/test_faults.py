@@ -331,6 +331,18 @@ def test_trickle_lets_so_many_bytes_out_at_a_time(tools: Any) -> None:
     tools.run(main())
 
 
+def test_a_trickle_that_ends_while_muted_loses_no_order(tools: Any) -> None:
+    """What waited comes first, then what is new."""
+
+    async def main() -> None:
+        async with pair(tools, symbols=["HK.00700"]) as (simulator, client):
+            for step in ("trickle 1", "burst 5", "mute", "end trickle", "end mute", "burst 5"):
+                await simulator.perform(step)
+            assert [row[1] & 0xFFFFFFFF for row in await client.got(10)] == list(range(1, 11))
+
+    tools.run(main())
+
+
 def test_a_trickle_has_an_end_to_its_patience(tools: Any) -> None:
     """Who lets too much wait is cut off, trickle or not: memory stays bounded."""
 

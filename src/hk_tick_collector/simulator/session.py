@@ -124,9 +124,10 @@ class Session(asyncio.Protocol):
             transport.write(data[:end])
             self.cut("scenario")
             return
-        if self._conditions.trickle or self._trickle:
+        if self._conditions.trickle:
             self._trickle += data
         else:
+            self.let_out()  # what a mute kept back comes first
             transport.write(data)
         waiting = self.waiting_bytes
         if waiting > self._buffer_bytes:
