@@ -6,7 +6,8 @@ a WAL that somebody removed, a spool that lost a record. Reads every sequence of
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import market
 from hk_tick_collector.store.query import DayReader, path_of
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.model import TickRow
 
-CAUSE_DAMAGED = "damaged"
-_LOWEST_SEQ = -(2**63)
+CAUSE_DAMAGED: Final = "damaged"
+LOWEST_SEQ: Final = -(2**63)
 
 
 def rebuild_day(data_root: Path, old: Day, held: Iterable[TickRow], now_ms: int) -> Day:
@@ -34,36 +35,42 @@ def rebuild_day(data_root: Path, old: Day, held: Iterable[TickRow], now_ms: int)
             seqs.setdefault(row[0], set()).add(row[1])
     with DayReader(path_of(data_root, market.day_name(old.number))) as reader, reader.snapshot():
         for count in reader.symbols():
-            seqs.setdefault(count.symbol, set()).update(reader.seqs(count.symbol, _LOWEST_SEQ))
+            seqs.setdefault(count.symbol, set()).update(reader.seqs(count.symbol, LOWEST_SEQ))
     day = Day(old.number, next_gap_id=old.next_gap_id)
     for symbol in seqs.keys() | old.tracks.keys():
         before = old.tracks.get(symbol) or Track(symbol)
-        day.tracks[symbol] = rebuild_track(day, before, sorted(seqs.get(symbol, ())), now_ms)
+        day.tracks[symbol] = rebuild_track(day, before, seqs.get(symbol, ()), now_ms)
     return day
 
 
-def rebuild_track(day: Day, before: Track, seqs: list[int], now_ms: int) -> Track:
-    """One symbol from its stored sequences, in order, up to the newest tick that was ever seen."""
-    track = Track(before.symbol, before.next, before.last_seq, before.last_ts_ms, interrupted=before.interrupted)
+def rebuild_track(day: Day, before: Track, seqs: Iterable[int], now_ms: int) -> Track:
+    """One symbol from its stored sequences, up to the newest tick that was ever seen."""
+    track = replace(before, holes=[])
     if before.next < 0:
-        track.doubt = before.doubt
         return track
-    start_s = market.day_start_ms(day.number) // 1000
-    counter, seq = 0, start_s << 32
-    for stored in seqs:
-        _hole(day, track, counter + 1, (stored & COUNTER_MASK) - 1, (seq + 1, stored - 1), now_ms)
-        counter, seq = stored & COUNTER_MASK, stored
-    _hole(day, track, counter + 1, before.next - 1, (seq + 1, before.last_seq), now_ms)
+    counter, second = 0, day.start_s
+    for seq in sorted(seqs, key=_counter):
+        _hole(day, track, (counter + 1, _counter(seq) - 1), (second, seq >> 32), now_ms)
+        counter, second = _counter(seq), seq >> 32
+    _hole(day, track, (counter + 1, before.next - 1), (second, before.last_seq >> 32), now_ms)
     if counter >= before.next:
-        track.next, track.last_seq, track.last_ts_ms = counter + 1, seq, (seq >> 32) * 1000
+        track.next, track.last_seq, track.last_ts_ms = counter + 1, second << 32 | counter, second * 1000
     return track
 
 
-def _hole(day: Day, track: Track, first: int, last: int, bounds: tuple[int, int], now_ms: int) -> None:
+def _counter(seq: int) -> int:
+    return seq & COUNTER_MASK
+
+
+def _hole(day: Day, track: Track, counters: tuple[int, int], seconds: tuple[int, int], now_ms: int) -> None:
+    """Adds the hole with these counters between ticks of these seconds, when there is one."""
+    first, last = counters
     if first > last:
         return
-    from_seq, to_seq = bounds
-    from_ts_ms, to_ts_ms = (from_seq >> 32) * 1000, (to_seq >> 32) * 1000
-    hole = Hole(day.new_gap_id(), first, last, from_seq, to_seq, from_ts_ms, to_ts_ms, CAUSE_DAMAGED, now_ms)
+    low_s, high_s = min(seconds), max(seconds)
+    hole = Hole(
+        day.new_gap_id(), first, last, low_s << 32 | first, high_s << 32 | last, low_s * 1000, high_s * 1000,
+        CAUSE_DAMAGED, now_ms,
+    )  # fmt: skip
     track.holes.append(hole)
     day.dirty[hole.id] = (track.symbol, hole, True)

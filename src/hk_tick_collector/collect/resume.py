@@ -10,7 +10,9 @@ from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.store.faults import DISK_ERRORS
 from hk_tick_collector.store.query import DayReader, path_of
 
+from .clock import now_ms
 from .holes import CAUSE_REJECTED, COUNTER_MASK, COUNTER_MAX, Day, Hole, Track
+from .rebuild import LOWEST_SEQ, rebuild_track
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,18 +35,43 @@ def load_day(data_root: Path, number: int) -> Day:
             if "sealed_ms" in reader.meta():
                 day.sealed = True
                 return day
-            for symbol in reader.symbols():
+            counts = reader.symbols()
+            for symbol in counts:
                 day.tracks[symbol.symbol] = _track(symbol)
+            rejected: dict[str, set[int]] = {}
             for gap in reader.gaps():
                 day.next_gap_id = max(day.next_gap_id, gap.id + 1)
                 if gap.status == GAP_OPEN or gap.cause == CAUSE_REJECTED:
                     _add(day, gap)
+                if gap.cause == CAUSE_REJECTED and gap.from_seq is not None:
+                    rejected.setdefault(gap.symbol, set()).add(gap.from_seq)
+            _check(day, counts, rejected, reader)
     except NoDayError:
         pass
     except DISK_ERRORS as error:
         # The key of the table still keeps every tick once; only what is missing from before is not known.
         log.error("day_not_resumed", day=market.day_name(number), detail=error)
     return day
+
+
+def _check(day: Day, counts: list[SymbolCount], rejected: dict[str, set[int]], reader: DayReader) -> None:
+    """Looks tick by tick at symbols whose rows, gaps and rejected ticks do not add up to their counter.
+
+    So it is after a WAL was removed, or a record of the spool lost: what is missing then shows nowhere else.
+    """
+    wrong = []
+    for count in counts:
+        track, refused = day.tracks[count.symbol], rejected.get(count.symbol, set())
+        known = count.rows + len(refused) + sum(hole.missing or 0 for hole in track.holes)
+        if not track.patterned or known == track.next - 1:
+            continue
+        wrong.append(count.symbol)
+        seqs = refused.union(reader.seqs(count.symbol, LOWEST_SEQ))
+        for hole in track.holes:
+            day.dirty[hole.id] = (count.symbol, hole, False)
+        day.tracks[count.symbol] = rebuild_track(day, track, seqs, now_ms())
+    if wrong:
+        log.error("counters_disagree", day=market.day_name(day.number), symbols=len(wrong), first=wrong[0])
 
 
 def _track(symbol: SymbolCount) -> Track:
