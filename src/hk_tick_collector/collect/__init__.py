@@ -1,6 +1,7 @@
 """The running service, in the order of the data's way.
 
-feed.py           OpenD's socket: connect, subscribe, stay alive, come back
+wire.py           one connection: the protocol core on a socket
+feed.py           the link: connect, subscribe, stay alive, come back
 subscriptions.py  batches, and what a refusal costs
 intake.py         counts every tick, hands it to the queue
 holes.py          sees every tick, tells what is missing; pure
@@ -10,6 +11,7 @@ chunk.py          what travels from here on
 queue.py          rows between the network and the disk, bounded
 overflow.py       what memory cannot hold: to the spool and back, in order
 writer.py         the thread that commits them to day files
+days.py           the day files that are open now
 
 healer.py         plans whom to ask for what is missing; pure
 doctor.py         asks, and looks after quiet symbols

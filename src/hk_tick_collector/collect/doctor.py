@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.model import Stats
 
-    from .feed import Wire
     from .healer import Ask, Healer
     from .holes import Hole, Holes
     from .intake import Intake
+    from .wire import Wire
 
 _IN_FLIGHT: Final = 4
 _POLL_S: Final = 0.05

@@ -1,6 +1,6 @@
-"""OpenD's socket: connect, subscribe, stay alive, come back. The protocol itself is in `opend.protocol`.
+"""The link to OpenD: connect, subscribe, stay alive, come back. The socket is in `wire`, the protocol in `opend`.
 
-Enters: bytes from the socket, stamped with the time as they are read. Leaves: ticks to the intake, Stats. Whatever ends
+Enters: what OpenD says of itself. Leaves: requests, Stats; its ticks go from the wire to the intake. Whatever ends
 a connection (a bad frame, silence, a refusal, the network) ends in the same place: drop it whole, wait a jittered
 moment, begin anew.
 """
@@ -11,19 +11,16 @@ import asyncio
 import random
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
 from hk_tick_collector.errors import CollectorError, OpenDError
 from hk_tick_collector.opend import messages, protocol
 
 from .subscriptions import subscribe_all
+from .wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from google.protobuf.message import Message
-
     from hk_tick_collector.model import Stats
     from hk_tick_collector.opend.crypto import RsaCipher
 
@@ -51,144 +48,6 @@ class FeedOptions:
     reconnect_min_delay_s: float
     reconnect_max_delay_s: float
     rsa: RsaCipher | None = None
-
-
-class Wire(asyncio.Protocol):
-    """One connection: the protocol core on an asyncio transport. All that is here is I/O.
-
-    `closed` is done when the connection is over; its result says why.
-    """
-
-    def __init__(self, core: protocol.Connection, intake: Intake, on_notice: Callable[[messages.Notice], None]) -> None:
-        loop = asyncio.get_running_loop()
-        self.closed: asyncio.Future[CollectorError] = loop.create_future()
-        self.ready: asyncio.Future[messages.InitReply] = loop.create_future()
-        self.core = core
-        self._intake = intake
-        self._on_notice = on_notice
-        self._replies: dict[int, asyncio.Future[protocol.Replied | protocol.Ticks]] = {}
-        self._transport: asyncio.Transport | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._skips = log.Repeated(_LOG_EVERY_S)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begins with InitConnect."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports are no subclass of asyncio's
-        self.core.start(time.monotonic())
-        self._flush()
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes arrived: this is the moment that `recv_ts_ms` means."""
-        recv_ts_ms = time.time_ns() // 1_000_000
-        self._handle(self.core.receive(data, time.monotonic(), recv_ts_ms), recv_ts_ms)
-
-    def eof_received(self) -> None:
-        """The peer ended the stream."""
-        self._handle(self.core.receive_eof(), 0)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The transport is gone, for whatever reason."""
-        reason = f"the connection broke ({exc})" if exc else "OpenD closed the connection"
-        self._end(OpenDError(reason))
-
-    async def request(self, proto_id: int, message: Message) -> bytes:
-        """The body of the reply; OpenDError when there is none in time or the connection ends."""
-        reply = await self._ask(proto_id, message)
-        assert isinstance(reply, protocol.Replied)
-        return reply.body
-
-    async def pull(self, symbol: str, rows: int) -> list[int]:
-        """Asks for a symbol's latest ticks, which go the way of all ticks; returns their sequences.
-
-        OpenDError when OpenD refuses, does not answer in time or the connection ends.
-        """
-        ticks = await self._ask(messages.GET_TICKER, messages.get_ticker(symbol, rows))
-        assert isinstance(ticks, protocol.Ticks)
-        return [row[1] for row in ticks.rows] + [tick.seq for tick in ticks.rejected]
-
-    def close(self, error: CollectorError) -> None:
-        """Ends the connection from our side."""
-        self._end(error)
-
-    async def _ask(self, proto_id: int, message: Message) -> protocol.Replied | protocol.Ticks:
-        serial = self.core.request(proto_id, message, time.monotonic())
-        future: asyncio.Future[protocol.Replied | protocol.Ticks] = asyncio.get_running_loop().create_future()
-        self._replies[serial] = future
-        self._flush()
-        try:
-            return await future
-        finally:
-            self._replies.pop(serial, None)
-
-    def _handle(self, events: list[protocol.Event], recv_ts_ms: int) -> None:
-        for event in events:
-            if isinstance(event, protocol.Ticks):
-                self._intake.ticks(event, recv_ts_ms)
-                if event.pulled_by is not None:
-                    self._resolve(event.pulled_by, event)
-            else:
-                self._handle_rare(event)
-        self._flush()
-
-    def _handle_rare(self, event: protocol.Event) -> None:
-        """Everything but ticks."""
-        match event:
-            case protocol.Ready(reply=reply):
-                self.ready.set_result(reply)
-            case protocol.Replied(serial=serial):
-                self._resolve(serial, event)
-            case protocol.Failed(serial=serial, error=error):
-                self._fail(serial, error)
-            case protocol.Notified(notice=notice):
-                self._on_notice(notice)
-            case protocol.Skipped(proto_id=proto_id, reason=reason):
-                held_back = self._skips.allow(time.monotonic())
-                if held_back is not None:
-                    log.warning("message_skipped", proto_id=proto_id, reason=reason, repeats=held_back)
-            case protocol.Closed(error=error):
-                self._end(error)
-
-    def _resolve(self, serial: int, event: protocol.Replied | protocol.Ticks) -> None:
-        future = self._replies.get(serial)
-        if future and not future.done():
-            future.set_result(event)
-
-    def _fail(self, serial: int, error: CollectorError) -> None:
-        future = self._replies.get(serial)
-        if future and not future.done():
-            future.set_exception(error)
-            future.exception()  # nobody may be waiting for it any more
-
-    def _flush(self) -> None:
-        """Writes what the core has to say, and sets the alarm for its next deadline."""
-        if self._transport is None or self._transport.is_closing():
-            return
-        data = self.core.data_to_send()
-        if data:
-            self._transport.write(data)
-        if self._timer is None:
-            delay_s = max(0.0, self.core.next_deadline_s() - time.monotonic())
-            if delay_s != float("inf"):
-                # Never longer than a second, and never moved by a burst: an alarm that rings early does no harm.
-                self._timer = asyncio.get_running_loop().call_later(min(delay_s, 1.0), self._ring)
-
-    def _ring(self) -> None:
-        self._timer = None
-        self._handle(self.core.advance(time.monotonic(), int(time.time())), 0)
-
-    def _end(self, error: CollectorError) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._transport is not None:
-            self._transport.abort()
-        if not self.closed.done():
-            self.closed.set_result(error)
-        for serial in list(self._replies):
-            self._fail(serial, error)
-        if not self.ready.done():
-            self.ready.set_exception(error)
-            self.ready.exception()  # nobody may be waiting for it any more
 
 
 class Feed:

@@ -258,7 +258,7 @@ class Holes:
             lost += [hole for hole in track.holes if not hole.final and _is_lost(hole, lowest_seq, exhausted)]
             doubt = track.doubt
             if doubt and not doubt.final and not self.deaf:
-                from_the_beginning = complete and doubt.from_seq <= day.start_s << 32
+                from_the_beginning = complete and doubt.from_ts_ms <= day.start_s * 1000
                 is_known = lowest_seq is not None and (lowest_seq <= doubt.from_seq or from_the_beginning)
                 if is_known:
                     track.doubt = None
@@ -389,7 +389,8 @@ class Holes:
         if holes:
             self._doubt(day, track, holes[0].from_seq, holes[0].from_ts_ms, holes[0].cause)
         elif track.next == 0 and track.interrupted:
-            self._doubt(day, track, day.start_s << 32, day.start_s * 1000, track.interrupted)
+            before = self._latest.get(track.symbol)
+            self._doubt(day, track, before.last_seq + 1 if before else 0, day.start_s * 1000, track.interrupted)
         track.next = -1
 
     def _follow(self, day: Day, track: Track, seq: int, ts_ms: int, *, stored: bool) -> None:

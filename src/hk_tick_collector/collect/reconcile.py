@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.opend.messages import DayTotals
     from hk_tick_collector.store.query import SymbolCount
 
-    from .feed import Wire
+    from .wire import Wire
 
     Request = Callable[[int, Message], Awaitable[bytes]]
 

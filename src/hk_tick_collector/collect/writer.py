@@ -14,27 +14,26 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
-from hk_tick_collector.errors import DamagedFileError, SealedDayError, StoreError
+from hk_tick_collector.errors import SealedDayError, StoreError
 from hk_tick_collector.model import GAP_OPEN, Tick
-from hk_tick_collector.store.dayfile import Batch, DayFile, Ledger, Written, seal
+from hk_tick_collector.store.dayfile import Batch, Written
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
-from hk_tick_collector.store.opening import set_aside
-from hk_tick_collector.store.query import DayReader
+from hk_tick_collector.store.query import DayReader, path_of
+
+from .days import OpenDays
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from hk_tick_collector.model import Gap, Reconciled, Stats, TickRow
-    from hk_tick_collector.store.dayfile import StoreOptions
+    from hk_tick_collector.store.dayfile import DayFile, StoreOptions
 
     from .chunk import Chunk
     from .queue import TickQueue
 
 _IDLE_S: Final = 1.0  # how long the thread sleeps at most: its heartbeat
 _BACKOFF_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
-_IDLE_FILE_MS: Final = 10 * 60_000  # a file of another day is closed after so long without a tick
-_SEAL_AGAIN_S: Final = 60.0
 _TEND_EVERY_S: Final = 5.0  # also while ticks keep coming
 _LOG_EVERY_S: Final = 10.0  # a fault that repeats is logged so often, with a count
 
@@ -63,11 +62,11 @@ class Commit:
 
 
 class Writer:
-    """Owns the day files. Made and stopped by the service; everything else happens on its own thread.
+    """Commits what the queue holds. Made and stopped by the service; everything else happens on its own thread.
 
     `now_ms` is the wall clock in UTC epoch ms. `on_fresh` is called, on the thread, with a day whose damaged file was
-    set aside for a fresh one. Set `open_day` to the day whose file must exist, `seal_before` to the
-    day before which finished days may be sealed: the thread sees to both while no tick waits.
+    set aside for a fresh one. Set `open_day` to the day whose file must exist, `seal_before` to the day before which
+    finished days may be sealed: the thread sees to both within seconds.
     """
 
     def __init__(
@@ -84,15 +83,11 @@ class Writer:
         self._stats = stats
         self._options = options
         self._now_ms = now_ms
-        self._on_fresh = on_fresh
-        self._files: dict[int, DayFile] = {}
-        self._used_ms: dict[int, int] = {}  # day → when its file last took a row
-        self._ledgers: dict[int, Ledger] = {}  # day → what is known to be committed
+        self._days = OpenDays(options, stats, now_ms, on_fresh)
         self._unfiled = Batch()  # links and counts that wait for a file to be written to
         self._commits: list[Commit] = []
         self._gap_events: list[Gap] = []  # gaps that opened or closed with a commit
         self._reconciled: tuple[int, list[Reconciled]] | None = None
-        self._seal_at_s = 0.0
         self._tend_at_s = 0.0
         self._held_back = log.Repeated(_LOG_EVERY_S)
         self._closing = threading.Event()
@@ -106,7 +101,7 @@ class Writer:
         Raises StoreError, or a subclass, for a file or a directory that cannot be used.
         """
         try:
-            self._file(day)
+            self._days.file(day)
         except StoreError:
             raise
         except DISK_ERRORS as error:
@@ -135,8 +130,7 @@ class Writer:
 
     def interrupt(self) -> None:
         """Ends the SQLite call that the thread may be stuck in; it opens the file anew and tries again."""
-        for file in list(self._files.values()):
-            file.interrupt()
+        self._days.interrupt()
 
     def reopen(self) -> None:
         """Makes the thread open every file anew before it goes on, after an interrupt."""
@@ -144,8 +138,7 @@ class Writer:
         self.interrupt()
 
     def retire(self) -> None:
-        """Another writer takes over: this thread must not write again, whenever it wakes up. What it had taken goes
-        back to the queue's head, and if its last commit happens all the same, the key recognises the rows."""
+        """Another writer takes over: this thread must not begin another commit, whenever it wakes up."""
         self._give_up.set()
         self.interrupt()
 
@@ -190,7 +183,7 @@ class Writer:
         except Exception:  # noqa: BLE001 - the thread's boundary: the service sees it dead and ends the process
             log.bug("writer_failed")
         finally:
-            self._close_files(list(self._files))
+            self._days.close_all()
 
     def _take(self, linger_s: float) -> list[Chunk]:
         try:
@@ -213,7 +206,8 @@ class Writer:
         for day in sorted(rows.keys() | gaps.keys()):
             if not self._commit(day, rows.get(day, []), gaps.get(day, [])):
                 return
-        if self._files and self._has_unfiled() and not self._commit(max(self._files), [], []):
+        newest = self._days.newest()
+        if newest is not None and self._has_unfiled() and not self._commit(newest, [], []):
             return
         self._queue.done(chunks)
 
@@ -228,9 +222,9 @@ class Writer:
             started_s = time.monotonic()
             if self._reopen.is_set():
                 self._reopen.clear()
-                self._abandon(day)
+                self._days.abandon(day)
             try:
-                file = self._file(day)
+                file = self._days.file(day)
                 known_gaps = dict(file.open_gaps) if gaps else {}
                 batch = replace(self._unfiled, rows=rows, gaps=gaps, waiting=self._queue.waiting_rows)
                 written = self._write(day, file, batch)
@@ -243,56 +237,27 @@ class Writer:
                 self._give_up.wait(_BACKOFF_S[min(attempt, len(_BACKOFF_S)) - 1])
             else:
                 self._unfiled = Batch()
-                self._note_success(day, file, rows, written, started_s)
+                self._note_success(day, rows, written, started_s)
                 self._gap_events += [gap for gap in gaps if (gap.id in known_gaps) != (gap.status == GAP_OPEN)]
                 return True
         return False
 
     def _write(self, day: int, file: DayFile, batch: Batch) -> Written:
         """One transaction; recognises a commit whose error hid that it had happened."""
-        known = self._ledgers[day]
+        known = self._days.known[day]
         if file.ledger.commits == known.commits + 1:
             file.settle()
             written = Written(file.ledger.stored - known.stored, file.ledger.duplicate - known.duplicate)
         else:
             written = file.write(batch, self._now_ms())
-        self._ledgers[day] = file.ledger
+        self._days.known[day] = file.ledger
         return written
-
-    def _file(self, day: int) -> DayFile:
-        file = self._files.get(day)
-        if file is None:
-            options, name = self._options, market.day_name(day)
-            path = options.data_root / f"{name}.db"
-            try:
-                file = self._open_file(path, name)
-            except DamagedFileError as error:
-                self._set_aside(day, path, error)
-                file = self._open_file(path, name)
-            self._files[day] = file
-            self._ledgers.setdefault(day, file.ledger)
-            self._used_ms[day] = self._now_ms()
-            self._note_newest(day, file)
-            log.info("day_opened", day=name, newest_ts_ms=file.newest_ts_ms, path=path)
-        return file
-
-    def _open_file(self, path: Path, name: str) -> DayFile:
-        options = self._options
-        return DayFile(path, name, options.run_id, self._now_ms(), options.version, options.store)
-
-    def _set_aside(self, day: int, path: Path, error: DamagedFileError) -> None:
-        """A damaged file is kept under a new name and a fresh one begun; what it held is asked of OpenD again."""
-        target = set_aside(path, self._now_ms())
-        self._ledgers.pop(day, None)  # the account of the damaged file stays with it
-        self._stats.damaged_files.append(str(target))
-        log.error("day_set_aside", day=market.day_name(day), cause=error, kept_as=target, hint="docs/sqlite-wal.md")
-        self._on_fresh(day)
 
     def _refuse(self, day: int, rows: list[TickRow]) -> None:
         """Ticks of a finished day: those it has are duplicates, the others are rejected and logged whole."""
         name = market.day_name(day)
         try:
-            with DayReader(self._options.data_root / f"{name}.db") as reader:
+            with DayReader(path_of(self._options.data_root, name)) as reader:
                 late = reader.not_stored(rows)
         except DISK_ERRORS:
             late = rows
@@ -303,35 +268,29 @@ class Writer:
         self._stats.sealed_day += len(late)
         self._stats.duplicate += len(rows) - len(late)
 
-    def _note_success(self, day: int, file: DayFile, rows: list[TickRow], written: Written, started_s: float) -> None:
+    def _note_success(self, day: int, rows: list[TickRow], written: Written, started_s: float) -> None:
         stats, now_ms = self._stats, self._now_ms()
-        self._used_ms[day] = now_ms
         stats.stored += written.stored
         stats.duplicate += written.duplicate
         stats.commits += 1
         stats.last_commit_ms = stats.writer_alive_ms = now_ms
-        stats.wal_bytes = file.wal_bytes()
-        self._note_newest(day, file)
+        self._days.touch(day)
         if rows:
             oldest_ms = min(row[9] for row in rows)
             self._commits.append(Commit(len(rows), (time.monotonic() - started_s) * 1000, now_ms - oldest_ms))
+        self._note_recovery()
+
+    def _note_recovery(self) -> None:
+        stats = self._stats
         if stats.writer_trouble:
             log.info("writer_recovered", cause=stats.writer_trouble, waiting_rows=self._queue.rows)
             stats.writer_trouble = stats.writer_detail = ""
             stats.writer_trouble_since_ms = None
 
-    def _note_newest(self, day: int, file: DayFile) -> None:
-        stats, name = self._stats, market.day_name(day)
-        if name >= stats.newest_day:
-            stats.newest_day = name
-            stats.gaps_open, stats.gaps_missing = len(file.open_gaps), sum(file.open_gaps.values())
-        if file.newest_ts_ms:
-            stats.newest_ts_ms = max(stats.newest_ts_ms or 0, file.newest_ts_ms)
-
     def _note_trouble(self, day: int, error: Exception, attempt: int) -> None:
         cause, reopen = diagnose(error)
         if reopen:
-            self._abandon(day)
+            self._days.abandon(day)
         stats = self._stats
         stats.writer_alive_ms = self._now_ms()
         if stats.writer_trouble != cause:
@@ -353,66 +312,26 @@ class Writer:
                 detail=error,
             )
 
-    def _abandon(self, day: int) -> None:
-        """Lets go of a file after an error that its connection may not survive; the next attempt opens it anew."""
-        file = self._files.pop(day, None)
-        if file is not None:
-            file.abandon()
-
     def _tend(self) -> None:
-        """What is due beside the ticks: today's file, files of other days, sealing."""
-        now_ms = self._now_ms()
-        if self.open_day is not None and self.open_day not in self._files:
+        """What is due beside the ticks: today's file, a reconciliation, files of other days, sealing."""
+        if self.open_day is not None and self.open_day not in self._days:
             day, self.open_day = self.open_day, None
             try:
-                self._file(day)
+                self._days.file(day)
             except SealedDayError:
                 log.warning("day_sealed_early", day=market.day_name(day))
             except DISK_ERRORS as error:
                 self.open_day = day
                 self._note_trouble(day, error, 1)
+            else:
+                self._note_recovery()
         if self._reconciled is not None:
             (day, self._unfiled.reconciled), self._reconciled = self._reconciled, None
             self._commit(day, [], [])
             self._unfiled.reconciled = []
-        today = market.day_number(now_ms)
-        done = [day for day, used in self._used_ms.items() if day < today and now_ms - used > _IDLE_FILE_MS]
-        self._close_files(done)
-        if self.seal_before is not None and time.monotonic() >= self._seal_at_s:
-            self._seal_at_s = time.monotonic() + _SEAL_AGAIN_S
-            self._seal(self.seal_before)
-
-    def _close_files(self, days: list[int]) -> None:
-        for day in days:
-            self._used_ms.pop(day, None)
-            file = self._files.pop(day, None)
-            if file is None:
-                continue
-            try:
-                if file.ledger.waiting:
-                    file.write(Batch(), self._now_ms())  # what waits behind it is not for this file
-                plain = file.close()
-            except DISK_ERRORS as error:
-                log.warning("day_close_failed", day=market.day_name(day), detail=error)
-            else:
-                log.info("day_closed", day=market.day_name(day), plain=plain)
-
-    def _seal(self, before: int) -> None:
-        """Seals every finished day that is still writable. A reader that holds one only delays it."""
-        for path in sorted(self._options.data_root.glob("[0-9]" * 8 + ".db")):
-            try:
-                day = market.parse_day(path.stem)
-                if day >= before or not path.stat().st_mode & 0o200:
-                    continue
-                self._close_files([day])
-                sealed = seal(path, self._now_ms(), self._options.store)
-            except ValueError:
-                continue  # a name that only looks like a day
-            except DISK_ERRORS as error:
-                log.error("day_seal_failed", file=path.name, detail=error)
-            else:
-                if sealed:
-                    log.info("day_sealed", day=path.stem)
+        self._days.close_idle()
+        if self.seal_before is not None:
+            self._days.seal_before(self.seal_before)
 
 
 def _by_day(rows: list[TickRow]) -> dict[int, list[TickRow]]:

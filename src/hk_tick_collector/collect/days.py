@@ -1,0 +1,151 @@
+"""The day files that are open now: opened when a tick or a new day asks for them, closed, sealed and set aside.
+
+Enters: days. Leaves: DayFiles to write to. For the writer's thread alone, but for `interrupt`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector import log, market
+from hk_tick_collector.errors import DamagedFileError
+from hk_tick_collector.store.dayfile import Batch, DayFile, Ledger, seal
+from hk_tick_collector.store.faults import DISK_ERRORS
+from hk_tick_collector.store.opening import set_aside
+from hk_tick_collector.store.query import path_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from hk_tick_collector.model import Stats
+
+    from .writer import WriterOptions
+
+_IDLE_FILE_MS: Final = 10 * 60_000  # a file of another day is closed after so long without a tick
+_SEAL_AGAIN_S: Final = 60.0
+
+
+class OpenDays:
+    """The files of the writer, by day number.
+
+    `on_fresh` is called with a day whose damaged file was set aside for a fresh one. `known` holds what is known to be
+    committed in each day: a file that is opened anew after an error may turn out to have more.
+    """
+
+    def __init__(
+        self, options: WriterOptions, stats: Stats, now_ms: Callable[[], int], on_fresh: Callable[[int], None]
+    ) -> None:
+        self.known: dict[int, Ledger] = {}
+        self._options = options
+        self._stats = stats
+        self._now_ms = now_ms
+        self._on_fresh = on_fresh
+        self._files: dict[int, DayFile] = {}
+        self._used_ms: dict[int, int] = {}
+        self._seal_at_s = 0.0
+
+    def __contains__(self, day: int) -> bool:
+        return day in self._files
+
+    def newest(self) -> int | None:
+        """The latest day that is open, None while none is."""
+        return max(self._files, default=None)
+
+    def file(self, day: int) -> DayFile:
+        """The file of a day, opened or made when it must be. Raises what DayFile raises, but for damage: that is dealt
+        with, by a fresh file."""
+        file = self._files.get(day)
+        if file is None:
+            name = market.day_name(day)
+            path = path_of(self._options.data_root, name)
+            try:
+                file = self._open(path, name)
+            except DamagedFileError as error:
+                self._set_aside(day, path, error)
+                file = self._open(path, name)
+            self._files[day] = file
+            self.known.setdefault(day, file.ledger)
+            self.touch(day)
+            log.info("day_opened", day=name, newest_ts_ms=file.newest_ts_ms, path=path)
+        return file
+
+    def touch(self, day: int) -> None:
+        """Notes that a day's file is in use, and what it holds."""
+        stats, file, name = self._stats, self._files[day], market.day_name(day)
+        self._used_ms[day] = self._now_ms()
+        if name >= stats.newest_day:
+            stats.newest_day = name
+            stats.gaps_open, stats.gaps_missing = len(file.open_gaps), sum(file.open_gaps.values())
+        if file.newest_ts_ms:
+            stats.newest_ts_ms = max(stats.newest_ts_ms or 0, file.newest_ts_ms)
+        stats.wal_bytes = file.wal_bytes()
+
+    def abandon(self, day: int) -> None:
+        """Lets go of a file after an error that its connection may not survive; the next use opens it anew."""
+        file = self._files.pop(day, None)
+        if file is not None:
+            file.abandon()
+
+    def interrupt(self) -> None:
+        """Ends the SQLite call that the writer's thread may be stuck in. For any thread."""
+        for file in list(self._files.values()):
+            file.interrupt()
+
+    def close_idle(self) -> None:
+        """Closes the files of other days that take no more ticks."""
+        now_ms = self._now_ms()
+        today = market.day_number(now_ms)
+        self._close([day for day, used in self._used_ms.items() if day < today and now_ms - used > _IDLE_FILE_MS])
+
+    def close_all(self) -> None:
+        """Closes every file."""
+        self._close(list(self._files))
+
+    def seal_before(self, limit: int) -> None:
+        """Seals every day before `limit` that is still writable, now and then. A reader that holds one delays it."""
+        if time.monotonic() < self._seal_at_s:
+            return
+        self._seal_at_s = time.monotonic() + _SEAL_AGAIN_S
+        for path in sorted(self._options.data_root.glob("[0-9]" * 8 + ".db")):
+            try:
+                day = market.parse_day(path.stem)
+                if day >= limit or not path.stat().st_mode & 0o200:
+                    continue
+                self._close([day])
+                sealed = seal(path, self._now_ms(), self._options.store)
+            except ValueError:
+                continue  # a name that only looks like a day
+            except DISK_ERRORS as error:
+                log.error("day_seal_failed", file=path.name, detail=error)
+            else:
+                if sealed:
+                    log.info("day_sealed", day=path.stem)
+
+    def _open(self, path: Path, name: str) -> DayFile:
+        options = self._options
+        return DayFile(path, name, options.run_id, self._now_ms(), options.version, options.store)
+
+    def _set_aside(self, day: int, path: Path, error: DamagedFileError) -> None:
+        """A damaged file is kept under a new name; what it held is asked of OpenD again."""
+        target = set_aside(path, self._now_ms())
+        self.known.pop(day, None)  # the account of the damaged file stays with it
+        self._stats.damaged_files.append(str(target))
+        log.error("day_set_aside", day=market.day_name(day), cause=error, kept_as=target, hint="docs/sqlite-wal.md")
+        self._on_fresh(day)
+
+    def _close(self, days: Iterable[int]) -> None:
+        for day in days:
+            self._used_ms.pop(day, None)
+            file = self._files.pop(day, None)
+            if file is None:
+                continue
+            try:
+                if file.ledger.waiting:
+                    file.write(Batch(), self._now_ms())  # what waits behind it is not for this file
+                plain = file.close()
+            except DISK_ERRORS as error:
+                log.warning("day_close_failed", day=market.day_name(day), detail=error)
+            else:
+                log.info("day_closed", day=market.day_name(day), plain=plain)
