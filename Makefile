@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-virtualenv
 
-.PHONY: help demo test check format lint types docs bench clean
+.PHONY: help demo test check format lint types docs bench soak clean
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
@@ -32,6 +32,9 @@ docs: $(VENV)/.dev
 
 bench: $(VENV)/.dev  ## end to end beside decode alone and insert alone, in one run
 	@$(BIN)/python bench/end_to_end.py $(ARGS)
+
+soak: $(VENV)/.dev  ## ten minutes of every fault at random, then the verdict (ARGS="--minutes 60 --seed 7")
+	@$(BIN)/python -X dev tests/reliability/soak.py $(if $(ARGS),$(ARGS),--minutes 10)
 
 clean:  ## remove everything that the other targets made
 	rm -rf $(VENV) demo-data dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
