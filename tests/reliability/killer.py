@@ -1,0 +1,68 @@
+"""Row 1 as a machine: start, wait for a commit, read what is committed, kill. For the tests and the soak."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import time
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector.errors import CollectorError
+from hk_tick_collector.store.query import list_days, path_of
+
+from .trial import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .trial import Trial
+
+_LONGEST_LIFE_S: Final = 0.4  # of a collector, after its first commit
+_NO_COMMIT_S: Final = 2.0  # without ticks (a pause, OpenD away) it is killed without having committed any
+_SNAPSHOT_EVERY: Final = 8  # kills
+
+
+class Killer:
+    """Kills one collector after the other of a trial. `settings` are theirs."""
+
+    def __init__(self, trial: Trial, rng: random.Random, **settings: str) -> None:
+        self.kills = 0
+        self.snapshots = 0
+        self._trial = trial
+        self._rng = rng
+        self._settings = settings
+        self._acked: dict[str, list[int]] = {}
+
+    @property
+    def acked_count(self) -> int:
+        """How many ticks are known to have been committed before a kill."""
+        return sum(map(len, self._acked.values()))
+
+    def acked(self) -> Iterator[tuple[str, int]]:
+        """Their keys."""
+        return ((symbol, seq) for symbol, seqs in self._acked.items() for seq in seqs)
+
+    def cycle(self, cap_s: float = _NO_COMMIT_S * 10) -> None:
+        """One life: from the start to SIGKILL at a random moment after its first commit."""
+        trial, rng = self._trial, self._rng
+        collector = trial.run(**self._settings)
+        before = self._rows()
+        wait_until(lambda: self._rows() > before, lambda: f"a commit after kill {self.kills}\n{trial.tail()}", cap_s)
+        snapshot = None
+        if self.kills % _SNAPSHOT_EVERY == 0:
+            self.snapshots += 1
+            target = trial.directory / f"snapshot-{self.snapshots}.db"
+            source = path_of(trial.data_root, list_days(trial.data_root)[-1])
+            snapshot = subprocess.Popen(["sqlite3", f"file:{source}?mode=ro", f".backup {target}"])
+        time.sleep(rng.uniform(0.0, _LONGEST_LIFE_S))  # the moment is what is random here
+        trial.stored.new_keys(self._acked)
+        collector.close()
+        self.kills += 1
+        if snapshot is not None:
+            assert snapshot.wait(30) == 0
+
+    def _rows(self) -> int:
+        try:
+            return self._trial.stored.rows()
+        except CollectorError:
+            return 0  # just being made

@@ -1,0 +1,155 @@
+"""Collectors that start in a tenth of a second: forked from a process that has imported everything already.
+
+    PYTHONPATH=. python -m tests.reliability.nursery FD
+
+A thousand kills need a thousand starts, and most of a start is Python's imports. So one process does them once; each
+collector is a fork of it, a process of its own that runs the verb `run` as the command line does, on a disk that works
+until it is told otherwise (tests/faults/run_on_faulty_disk.py). Requests and answers are JSON on the socket FD:
+
+    {"fork": {SETTING: value, …}}     with the descriptors of stdin, stdout and stderr; answers the process id
+    {"reap": pid}                     answers the exit code, as subprocess does, once that process has ended
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from tests.faults.run_on_faulty_disk import main as run_on_faulty_disk
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOT: Final = Path(__file__).parents[2]
+_REQUEST_BYTES: Final = 1 << 18
+
+
+class Forked:
+    """A collector that was forked: as much of `subprocess.Popen` as tests use."""
+
+    def __init__(self, nursery: Nursery, pid: int) -> None:
+        self.pid = pid
+        self._nursery = nursery
+        self._ends = os.pidfd_open(pid)  # readable once the process has ended
+        self._code: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit code; None while it runs."""
+        if self._code is None and select.select([self._ends], [], [], 0)[0]:
+            self._reap()
+        return self._code
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, once it has ended; TimeoutExpired when it has not by then."""
+        if self._code is None:
+            if not select.select([self._ends], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired("run", timeout or 0.0)
+            self._reap()
+        assert self._code is not None
+        return self._code
+
+    def send_signal(self, number: int) -> None:
+        """As `kill` would; nothing once it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def _reap(self) -> None:
+        self._code = int(self._nursery.ask({"reap": self.pid}))
+        os.close(self._ends)
+
+
+class Nursery:
+    """Where collectors are forked; its end is the end of all of them. Settings are on top of this process's own."""
+
+    def __init__(self) -> None:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.reliability.nursery", str(theirs.fileno())],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                pass_fds=(theirs.fileno(),),
+            )
+
+    def fork(self, environ: Mapping[str, str], directory: Path, files: tuple[int, int, int]) -> Forked:
+        """A collector in `directory` with these settings and these stdin, stdout and stderr."""
+        request = {"fork": {**environ}, "in": str(directory)}
+        socket.send_fds(self._socket, [json.dumps(request).encode()], list(files))
+        return Forked(self, int(self._answer()))
+
+    def ask(self, request: dict[str, Any]) -> Any:
+        """One request, one answer."""
+        self._socket.send(json.dumps(request).encode())
+        return self._answer()
+
+    def close(self) -> None:
+        """Ends it, and every collector that still runs."""
+        self._socket.close()
+        self._process.wait(30)
+
+    def _answer(self) -> Any:
+        return json.loads(self._socket.recv(_REQUEST_BYTES))
+
+
+def main() -> int:
+    """Forks and reaps until its socket ends."""
+    import uvloop  # noqa: F401 - what `run` imports late, so that every fork has it
+
+    import hk_tick_collector.collect.service  # noqa: F401
+
+    gc.freeze()
+    running: set[int] = set()
+    with socket.socket(fileno=int(sys.argv[1])) as requests:
+        while True:
+            data, files, _, _ = socket.recv_fds(requests, _REQUEST_BYTES, 3)
+            if not data:
+                break
+            request = json.loads(data)
+            if "fork" in request:
+                pid = os.fork()
+                if not pid:
+                    requests.close()
+                    _become(request, files)
+                running.add(pid)
+                for file in files:
+                    os.close(file)
+                requests.send(json.dumps(pid).encode())
+            else:
+                _, status = os.waitpid(request["reap"], 0)
+                running.discard(request["reap"])
+                requests.send(json.dumps(os.waitstatus_to_exitcode(status)).encode())
+    for pid in running:
+        os.kill(pid, signal.SIGKILL)
+    return 0
+
+
+def _become(request: dict[str, Any], files: list[int]) -> NoReturn:
+    """The child: a collector, from its settings to its exit code."""
+    code = 1
+    try:
+        os.chdir(request["in"])
+        os.environ.update(request["fork"])
+        for number, file in enumerate(files):
+            os.dup2(file, number)
+            os.close(file)
+        sys.argv = ["run"]
+        code = run_on_faulty_disk()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

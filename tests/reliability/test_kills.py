@@ -1,0 +1,67 @@
+"""Row 1: SIGKILL at a random moment, then restart. What was committed stays; what was not is fetched again."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import time
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from hk_tick_collector import market
+
+from .killer import Killer
+from .trial import wait_until
+
+if TYPE_CHECKING:
+    from .conftest import Begin
+
+KILLS: Final = 60
+DAY_ROLL_KILLS: Final = 10
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_kills_at_random_moments_cost_nothing(begin: Begin, seed: int) -> None:
+    """Row 1: 60 random SIGKILLs after a commit, some in a snapshot, most near a checkpoint: all acked ticks are stored,
+    and after the back-fill nothing of the day is missing.
+    """
+    print(f"seed {seed}")
+    trial = begin("--wait", symbols="40", rate=1000)
+    killer = Killer(trial, random.Random(seed), SQLITE_WAL_AUTOCHECKPOINT="50")
+    started_s = time.monotonic()
+    for _ in range(KILLS):
+        killer.cycle()
+    print(f"{KILLS} kills in {time.monotonic() - started_s:.1f} s, {killer.acked_count} ticks acked before one")
+    trial.run()
+    verdict = trial.finish(killer.acked())
+    assert killer.acked_count > 0
+    assert verdict.days[0].stored >= killer.acked_count
+    assert killer.snapshots > 0
+    for snapshot in trial.directory.glob("snapshot-*.db"):
+        ask = ["sqlite3", str(snapshot), "PRAGMA integrity_check"]
+        assert subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip() == "ok"
+
+
+def test_kills_while_days_begin_and_end_cost_nothing(begin: Begin) -> None:
+    """Row 1: SIGKILL while one day follows the other in seconds: opened, rolled, sealed; each tick in its own file."""
+    trial = begin("--wait", "--day", "20261117", "--at", "09:30", "--speed", "10000", symbols="10", rate=300)
+    killer = Killer(trial, random.Random(2))
+    for _ in range(DAY_ROLL_KILLS):
+        killer.cycle(cap_s=60)
+    trial.run()
+    trial.finish(killer.acked())
+
+
+def test_what_the_end_of_a_day_brought_while_nobody_listened_is_not_forgotten(begin: Begin) -> None:
+    """Row 1: killed before the close, started again in the next day's trading: the rest of the old day is fetched, or
+    recorded as missing.
+    """
+    trial = begin("--wait", "--day", "20261117", "--at", "15:00", "--speed", "5000", symbols="5", rate=200)
+    trial.run()
+    trial.wait_stored(20)
+    trial.collector.kill()
+    wait_until(lambda: len({market.day_number(tick.ts_ms) for tick in trial.market.process.truth()}) == 2, "a new day")
+    trial.run()
+    trial.wait_more(20)
+    trial.finish(complete=False)

@@ -1,0 +1,424 @@
+"""One trial: a simulated OpenD, a collector on a disk that can fail, faults for both, and the common verdict.
+
+The processes are real, and so is what is done to them. What holds after every fault (faults.md) is in `finish`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import apsw
+
+from hk_tick_collector.errors import CollectorError
+from hk_tick_collector.model import GAP_OPEN
+from hk_tick_collector.ops.health import Finding, Limits, check
+from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, read_status
+from hk_tick_collector.simulator.control import tell
+from hk_tick_collector.simulator.truth import read_rejects, read_truth
+from hk_tick_collector.simulator.truth_columns import Truth
+from hk_tick_collector.simulator.verdict import StoredDay, Verdict, judge
+from hk_tick_collector.store.query import DayReader, list_days, path_of
+from tests.e2e.conftest import PROGRAM, Collector, OpenD
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from tests.faults.faulty_disk import Fault
+
+    from .nursery import Nursery
+
+CAP_S: Final = 60.0  # no test asserts a time without need; this one only ends a test that would wait for ever
+LIMITS: Final = Limits(drift_warn_s=2.0, lag_critical_s=300.0, disk_min_free_mb=0, queue_warn_rows=50_000)
+QUICK: Final = {"RECONNECT_MIN_DELAY": "0.02", "RECONNECT_MAX_DELAY": "0.2"}
+
+
+def wait_until(condition: Callable[[], object], what: Callable[[], str] | str, cap_s: float = CAP_S) -> float:
+    """Returns once `condition()` holds, with how long that took; fails with `what` when it takes more than the cap."""
+    started_s = time.monotonic()
+    while not condition():
+        if time.monotonic() - started_s > cap_s:
+            raise AssertionError(f"not within {cap_s:.0f} s: {what if isinstance(what, str) else what()}")
+        time.sleep(0.01)
+    return time.monotonic() - started_s
+
+
+class FaultyCollector(Collector):
+    """`run` in a process of its own, on a disk whose faults come and go while it collects."""
+
+    def __init__(self, nursery: Nursery, log_path: Path, environ: Mapping[str, str], data_root: Path) -> None:
+        self._log_path = log_path
+        self.data_root = data_root
+        their_in, self._requests = os.pipe()
+        self._answers, their_out = os.pipe()
+        log_file = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        theirs = (their_in, their_out, log_file)
+        forked = nursery.fork(environ, log_path.parent, theirs)
+        for file in theirs:
+            os.close(file)
+        self._process = cast("subprocess.Popen[bytes]", forked)  # as much of one as Process uses
+        self.pid = forked.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._process.poll() is None
+
+    def inject(self, fault: Fault) -> int:
+        """Its disk meets this fault from now on; returns its number."""
+        return int(self._ask("inject", {each.name: getattr(fault, each.name) for each in fields(fault) if each.init}))
+
+    def hits(self, number: int) -> int:
+        """How many operations a fault has hit."""
+        return int(self._ask("hits", number))
+
+    def lift(self, number: int | None = None) -> None:
+        """Ends one fault, or all."""
+        self._ask("lift", number)
+
+    def close(self) -> None:
+        """Ends it, if it has not ended, and closes the pipes."""
+        if self._requests >= 0:
+            self.kill()
+            os.close(self._requests)
+            os.close(self._answers)
+            self._requests = -1
+
+    def resources(self) -> tuple[int, int]:
+        """Open descriptors, and resident memory in KiB."""
+        return resources(self.pid)
+
+    def _ask(self, request: str, value: Any) -> Any:
+        os.write(self._requests, json.dumps({request: value}).encode() + b"\n")
+        answer = b""
+        while not answer.endswith(b"\n"):
+            part = os.read(self._answers, 4096)
+            if not part:
+                raise ConnectionError("the collector has ended")
+            answer += part
+        return json.loads(answer)
+
+
+def resources(pid: int) -> tuple[int, int]:
+    """Open descriptors of a process, and its resident memory in KiB."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as lines:  # noqa: PTH123 - no path of a test's
+        resident = next(line for line in lines if line.startswith("VmRSS"))
+    return len(os.listdir(f"/proc/{pid}/fd")), int(resident.split()[1])  # noqa: PTH208
+
+
+class Market:
+    """A simulated OpenD with a truth file and a control socket, that can be killed and come back as the same one."""
+
+    def __init__(self, directory: Path, *args: str, symbols: str = "20", rate: float = 1000.0) -> None:
+        self.directory = directory
+        self.truth_path = directory / "truth"
+        self.control_path = directory / "control"
+        self.symbols_path = directory / "symbols"
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            self.port: int = server.getsockname()[1]
+        self._options = ["--port", str(self.port), "--control", str(self.control_path)]
+        self._options += ["--symbols", symbols, "--rate", str(rate), *args]
+        self._starts = 0
+        self._begin("--truth", str(self.truth_path), "--write-symbols", str(self.symbols_path))
+
+    @property
+    def symbols(self) -> list[str]:
+        """What it trades."""
+        return self.symbols_path.read_text().split()
+
+    def tell(self, step: str) -> dict[str, str]:
+        """Has it perform a step of a scenario now; `stats` answers its figures."""
+        return tell(self.control_path, step)
+
+    def try_step(self, step: str) -> str:
+        """The same; returns why it was impossible at this moment, empty when it was not."""
+        try:
+            self.tell(step)
+        except (CollectorError, OSError) as error:
+            return str(error) or type(error).__name__
+        return ""
+
+    def made(self) -> int:
+        """How many ticks it has made that can be stored."""
+        return count_lines(self.truth_path)
+
+    def kill(self) -> None:
+        """SIGKILL: connections end, nobody listens."""
+        self.process.kill()
+
+    def resume(self) -> None:
+        """The same exchange again, on its port, with other connection ids, as OpenD has been restarted."""
+        self._begin("--resume", str(self.truth_path))
+
+    def close(self) -> None:
+        """Leaves no process behind."""
+        self.process.kill()
+
+    def _begin(self, *options: str) -> None:
+        self._starts += 1
+        log_path = self.directory / f"simulate-{self._starts}.log"
+        self.process = OpenD(log_path, [*PROGRAM, "simulate", *self._options, *options], {})
+        self.process.truth_path = self.truth_path
+        try:
+            assert self.process.port == self.port
+        except BaseException:
+            self.process.kill()
+            raise
+
+
+def count_lines(path: Path) -> int:
+    """How many whole lines a file has."""
+    with path.open("rb") as file:
+        return sum(part.count(b"\n") for part in iter(lambda: file.read(1 << 20), b""))
+
+
+class Stored:
+    """The day files of one DATA_ROOT, read from outside as anybody may."""
+
+    def __init__(self, data_root: Path) -> None:
+        self._root = data_root
+
+    def accounted(self) -> int:
+        """Ticks that are stored, and ticks that are known to be missing."""
+        count = 0
+        for reader in self._readers():
+            totals = reader.totals()
+            count += totals.rows + totals.missing
+        return count
+
+    def rows(self) -> int:
+        """Ticks that are stored."""
+        return sum(reader.totals().rows for reader in self._readers())
+
+    def gaps_open(self) -> int:
+        """Gaps that are open."""
+        return sum(reader.totals().gaps_open for reader in self._readers())
+
+    def gaps(self, *causes: str) -> list[tuple[str, int | None, str]]:
+        """Symbol, ticks missing and cause of each open gap, of these causes or of all."""
+        return [
+            (gap.symbol, gap.missing, gap.cause)
+            for reader in self._readers()
+            for gap in reader.gaps()
+            if gap.status == GAP_OPEN and (not causes or gap.cause in causes)
+        ]
+
+    def ledger(self) -> dict[str, int]:
+        """The sums of the ledger, over runs and days."""
+        names = ("received", "stored", "duplicate", "rejected", "dropped", "waiting")
+        runs = [run for reader in self._readers() for run in reader.ledger()]
+        return {name: sum(getattr(run, name) for run in runs) for name in names}
+
+    def new_keys(self, known: dict[str, list[int]]) -> int:
+        """Adds to `known` what each symbol has beyond its last known sequence: committed, for anybody reads it."""
+        count = 0
+        for reader in self._readers():
+            for symbol in reader.symbols():
+                seqs = known.setdefault(symbol.symbol, [])
+                if not seqs or symbol.max_seq > seqs[-1]:
+                    fresh = list(reader.seqs(symbol.symbol, seqs[-1] + 1 if seqs else 0))
+                    seqs += fresh
+                    count += len(fresh)
+        return count
+
+    def days(self, stack: ExitStack, only: frozenset[str] | None = None) -> Iterator[StoredDay]:
+        """What the checker wants of each file."""
+        for day in list_days(self._root):
+            if only is None or day in only:
+                reader = stack.enter_context(DayReader(path_of(self._root, day)))
+                stack.enter_context(reader.snapshot())
+                yield StoredDay(
+                    name=reader.meta().get("trading_day", day),
+                    ticks=reader.ticks_by_key(),
+                    gaps=reader.gaps(),
+                    runs=reader.ledger(),
+                    counts=reader.symbols(),
+                    integrity=reader.integrity(),
+                )
+
+    def _readers(self) -> Iterator[DayReader]:
+        for day in list_days(self._root):
+            with DayReader(path_of(self._root, day)) as reader, reader.snapshot():
+                yield reader
+
+
+class Trial:
+    """A market, one collector after the other on one DATA_ROOT, and what is to be said in the end."""
+
+    def __init__(self, nursery: Nursery, directory: Path, market: Market, name: str = "HK") -> None:
+        self.market = market
+        self.directory = directory
+        self.data_root = directory / name
+        self.data_root.mkdir(exist_ok=True)
+        self.stored = Stored(self.data_root)
+        self.collectors: list[FaultyCollector] = []
+        self._nursery = nursery
+        self._name = name
+
+    @property
+    def collector(self) -> FaultyCollector:
+        """The one that runs, or ran last."""
+        return self.collectors[-1]
+
+    def run(self, **settings: str) -> FaultyCollector:
+        """Starts a collector with these settings."""
+        environ = {
+            "FUTU_PORT": str(self.market.port),
+            "FUTU_SYMBOLS": f"@{self.market.symbols_path}",
+            "DATA_ROOT": str(self.data_root),
+            "SPOOL_DIR": str(self.data_root / ".spool"),
+            "HEALTH_INTERVAL_SEC": "1",
+            "METRICS_ADDR": "",
+            **QUICK,
+            **settings,
+        }
+        if self.collectors:
+            self.collector.close()
+        log_path = self.directory / f"{self._name}-{len(self.collectors) + 1}.log"
+        self.collectors.append(FaultyCollector(self._nursery, log_path, environ, self.data_root))
+        return self.collector
+
+    def close(self) -> None:
+        """Leaves no process behind."""
+        for collector in self.collectors[-1:]:
+            collector.close()
+
+    def status(self) -> LiveStatus | None:
+        """The live state of the collector that runs; None before it has left any."""
+        status = read_status(self.data_root / STATUS_NAME)
+        return status if status and status.pid == self.collector.pid else None
+
+    def live(self, **wanted: object) -> LiveStatus:
+        """The live state, once it is there, and says this."""
+        found: list[LiveStatus] = []
+
+        def there() -> bool:
+            status = self.status()
+            if status is None or any(getattr(status, name) != value for name, value in wanted.items()):
+                return False
+            found.append(status)
+            return True
+
+        wait_until(there, lambda: f"{wanted} in {self.status()}\n{self.tail()}")
+        return found[-1]
+
+    def findings(self) -> dict[str, Finding]:
+        """What the verb `status` says at this moment, by code."""
+        status = self.status()
+        return {finding.code: finding for finding in check(status, now_ms(), LIMITS)} if status else {}
+
+    def wait_finding(self, code: str) -> Finding:
+        """A finding of `status`, once it says so."""
+        found: dict[str, Finding] = {}
+
+        def there() -> bool:
+            found.update(self.findings())
+            return code in found
+
+        wait_until(there, lambda: f"finding {code}; there was {sorted(found)}\n{self.tail()}")
+        return found[code]
+
+    def wait_no_finding(self, code: str) -> None:
+        """Returns once `status` says it no more."""
+        wait_until(lambda: self.findings() and code not in self.findings() or self._all_is_well(), f"no {code}")
+
+    def wait_stored(self, rows: int) -> float:
+        """Returns once so many ticks are stored, with the seconds that took."""
+        return wait_until(lambda: self.stored.rows() >= rows, lambda: f"{rows} ticks stored\n{self.tail()}")
+
+    def wait_more(self, rows: int) -> float:
+        """Returns once so many more ticks are stored, with the seconds that took."""
+        return self.wait_stored(self.stored.rows() + rows)
+
+    def settle(self, *, excused: int = 0, cap_s: float = CAP_S) -> float:
+        """The market pauses; returns once every tick that was made is stored or known to be missing for good.
+
+        `excused` of them nobody can know of. Returns after the cap in any case: the verdict has the better words.
+        """
+        self.market.tell("pause")
+        made = self.market.made() - excused
+        started_s = time.monotonic()
+        while not self._is_settled(made) and time.monotonic() - started_s < cap_s:
+            time.sleep(0.05)
+        return time.monotonic() - started_s
+
+    def stop(self) -> dict[str, str]:
+        """SIGTERM; exit 0, and the fields of `shutdown`, which say that nothing is lost and that the account is even."""
+        code = self.collector.stop()
+        assert code == 0, self.tail()
+        return self.ended()
+
+    def ended(self) -> dict[str, str]:
+        """The fields of the last line of a collector that has ended."""
+        last = self.collector.shutdown()
+        parts = ("stored", "duplicate", "rejected", "dropped", "left_rows")
+        assert int(last["received"]) == sum(int(last[part]) for part in parts), last
+        assert int(last["left_rows"]) == int(last["spooled_rows"]) + int(last["lost_rows"]), last
+        return last
+
+    def verdict(
+        self, acked: Iterable[tuple[str, int]] = (), only: frozenset[str] | None = None, *, ok: bool = True
+    ) -> Verdict:
+        """The common verdict on all day files, or on those of some days; it must be `ok`, unless told otherwise."""
+        truth = Truth(read_truth(self.market.truth_path), read_rejects(self.market.truth_path), only)
+        with ExitStack() as stack:
+            verdict = judge(truth, self.stored.days(stack, only), acked)
+        print(verdict.line())
+        assert verdict.ok or not ok, f"{verdict.line()}\n{self.tail()}"
+        return verdict
+
+    def finish(
+        self, acked: Iterable[tuple[str, int]] = (), *, complete: bool = True, excused: int = 0, cap_s: float = CAP_S
+    ) -> Verdict:
+        """Settles, stops, judges; with `complete` nothing at all may be missing."""
+        self.settle(excused=excused, cap_s=cap_s)
+        last = self.stop()
+        assert last["left_rows"] == "0", last
+        for collector in self.collectors:
+            assert "Traceback" not in collector.output, collector.output
+        verdict = self.verdict(acked)
+        if complete:
+            assert sum(day.missing - day.rejected for day in verdict.days) == 0, f"{verdict.line()}\n{self.tail()}"
+            assert self.stored.gaps_open() == 0
+        return verdict
+
+    def tail(self) -> str:
+        """The end of the log, for the words of a failure."""
+        return "\n".join(self.collector.output.splitlines()[-60:])
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Another program holds the write lock of every day file."""
+        held = [apsw.Connection(str(path_of(self.data_root, day))) for day in list_days(self.data_root)]
+        try:
+            for db in held:
+                db.set_busy_timeout(10_000)
+                db.execute("BEGIN IMMEDIATE")
+            yield
+        finally:
+            for db in held:
+                db.close(True)
+
+    def _is_settled(self, made: int) -> bool:
+        status = self.status()
+        quiet = status is not None and status.connected and not (status.waiting or status.gaps_healing)
+        try:
+            return quiet and self.stored.accounted() >= made
+        except CollectorError:
+            return False  # locked, or just being made
+
+    def _all_is_well(self) -> bool:
+        status = self.status()
+        return status is not None and not check(status, now_ms(), LIMITS)
+
+
+def now_ms() -> int:
+    """The wall clock, UTC epoch ms."""
+    return time.time_ns() // 1_000_000
