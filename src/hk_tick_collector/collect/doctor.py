@@ -124,9 +124,10 @@ class Doctor:
                 self._settle(now_s, busy=bool(flights))
                 self._round.tell(now_s)
                 if flights:
-                    done, flights = await asyncio.wait(flights, timeout=_POLL_S, return_when=asyncio.FIRST_COMPLETED)
+                    done, _ = await asyncio.wait(flights, timeout=_POLL_S, return_when=asyncio.FIRST_COMPLETED)
                     for task in done:
                         task.result()
+                    flights -= done
                 else:
                     await asyncio.sleep(_POLL_S if self._stats.gaps_open else _IDLE_S)
         except OpenDError as error:
@@ -182,7 +183,7 @@ class Doctor:
 
     def _is_quiet(self, symbol: str, wall_ms: int, now_s: float) -> bool:
         track = self._holes.track(symbol)
-        if now_s - self._audited_s.get(symbol, float("-inf")) < _QUIET_S:
+        if self._healer.is_asked(symbol) or now_s - self._audited_s.get(symbol, float("-inf")) < _QUIET_S:
             return False
         return track is None or wall_ms - track.last_ts_ms > _QUIET_S * 1000
 

@@ -38,7 +38,7 @@ class _Patient:
     asked: bool = False
     not_before_s: float = 0.0
     failures: int = 0  # requests without an answer, one after the other
-    whole: bool = False  # the last request did not reach back far enough
+    whole: bool = False  # the last request for holes did not reach back far enough
 
 
 class Healer:
@@ -60,13 +60,14 @@ class Healer:
             patient.not_before_s, patient.failures = 0.0, 0
             self._holes.hope(symbol, WINDOW_ROWS)
 
-    def look_now(self, symbol: str) -> Ask | None:
-        """A request to look at one symbol out of turn; None while another one is under way."""
-        patient = self._patient(symbol)
-        if patient.asked:
-            return None
-        patient.asked = True
+    def look_now(self, symbol: str) -> Ask:
+        """A request to look at one symbol out of turn. Not while another one is under way: see `is_asked`."""
+        self._patient(symbol).asked = True
         return Ask(symbol, self._look_rows(symbol))
+
+    def is_asked(self, symbol: str) -> bool:
+        """Whether a request for a symbol is under way."""
+        return self._patient(symbol).asked
 
     def reset(self) -> None:
         """A connection ended: what was asked of it will not be answered."""
@@ -105,7 +106,8 @@ class Healer:
         exhausted = complete or ask.rows >= WINDOW_ROWS
         lost = self._holes.answered(ask.symbol, lowest_seq, exhausted=exhausted, complete=complete)
         patient.asked, patient.failures = False, 0
-        patient.whole = not exhausted and self._holes.missing(ask.symbol) > 0
+        asked_for_holes = ask.rows > _LOOK_ROWS
+        patient.whole = asked_for_holes and not exhausted and self._holes.missing(ask.symbol) > 0
         patient.not_before_s = now_s + _delay_s(self._holes.tries(ask.symbol))
         return lost
 
