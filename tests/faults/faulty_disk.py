@@ -1,9 +1,8 @@
 """A disk that fails when told to: an APSW VFS under SQLite, whose faults are switched on and off while it runs.
 
-What SQLite sees is what os_unix.c makes of an errno, so that a test meets the error an operator would meet. Two things
-follow that surprise: a write to a file system that turned read-only is an I/O error (only opening anew says why), and a
-failing write may have written a part. The service also opens day files itself before SQLite does; that opening fails
-with the plain OSError.
+What SQLite sees is what os_unix.c makes of an errno, so that a test meets the error an operator would meet. Some of it
+surprises: a failing write may have written a part; a write to a file system that turned read-only is an I/O error; and
+a database that may not be opened for writing (EROFS, EACCES) is opened for reading, so that its first write says so.
 
 The `-shm` file is beyond a VFS in Python: SQLite maps it into memory.
 """
@@ -11,11 +10,9 @@ The `-shm` file is beyond a VFS in Python: SQLite maps it into memory.
 from __future__ import annotations
 
 import errno
-import itertools
 import math
 import os
 import random
-import sys
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
@@ -27,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
+_SECTOR: Final = 512
 OPERATIONS: Final = ("open", "read", "write", "sync", "truncate", "delete")
 KINDS: Final = ("db", "wal", "journal")
 
@@ -43,6 +41,7 @@ _SPECIAL_CODES: Final = {
     ("write", "ENOSPC"): apsw.SQLITE_FULL,
     ("read", "EIO"): apsw.SQLITE_IOERR_CORRUPTFS,
 }
+_READABLE: Final = ("EROFS", "EACCES")
 _KIND_OF_FLAG: Final = {
     apsw.SQLITE_OPEN_MAIN_DB: "db",
     apsw.SQLITE_OPEN_WAL: "wal",
@@ -88,14 +87,12 @@ class FaultyDisk(apsw.VFS):
         self._random = random.Random(seed)
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
-        _watch_own_opens(self)
 
     def __enter__(self) -> FaultyDisk:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.lift()
-        _WATCHING.discard(self)
 
     def inject(self, fault: Fault) -> Fault:
         """From now on operations meet this fault; the earliest of those that match counts."""
@@ -122,10 +119,11 @@ class FaultyDisk(apsw.VFS):
             return ""
         return fault.error
 
-    def written_part(self, size: int) -> int:
-        """How many bytes of a failing write of `size` reach the file."""
+    def written_part(self, offset: int, size: int) -> int:
+        """How many bytes of a failing write reach the file: it stops before any of the sectors that it touches."""
         with self._lock:
-            return self._random.randrange(size)
+            stop = self._random.randrange(offset // _SECTOR, -(-(offset + size) // _SECTOR)) * _SECTOR
+        return max(0, stop - offset)
 
     def _strikes(self, fault: Fault, operation: str, kind: str) -> bool:
         if operation not in fault.operations or kind not in fault.files or fault.times == 0:
@@ -147,8 +145,14 @@ class FaultyDisk(apsw.VFS):
         kind = next((kind for flag, kind in _KIND_OF_FLAG.items() if flags[0] & flag), "")
         if not kind:
             return apsw.VFSFile(self._base, name, flags)
-        _raise("open", self.meet("open", kind))
-        return _File(self, kind, self._base, name, flags)
+        error = self.meet("open", kind)
+        if kind != "db" or error not in _READABLE:
+            _raise("open", error)
+            return _File(self, kind, self._base, name, flags)
+        wanted = [flags[0] & ~(apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE) | apsw.SQLITE_OPEN_READONLY, 0]
+        opened = _File(self, kind, self._base, name, wanted)
+        flags[1] = wanted[1]
+        return opened
 
     def xDelete(self, name: str, syncdir: bool) -> None:  # noqa: N802
         """Deletes a journal or a WAL."""
@@ -172,7 +176,7 @@ class _File(apsw.VFSFile):
 
     def xWrite(self, data: Any, offset: int) -> None:  # noqa: N802
         error = self._disk.meet("write", self._kind)
-        if error and (part := self._disk.written_part(len(data))):
+        if error and (part := self._disk.written_part(offset, len(data))):
             super().xWrite(data[:part], offset)
         _raise("write", error)
         super().xWrite(data, offset)
@@ -199,25 +203,3 @@ def _raise(operation: str, error: str) -> None:
         failure = apsw.exception_for(_SPECIAL_CODES.get((operation, error), _CODES[operation]))
         failure.args = (f"{operation}: {os.strerror(getattr(errno, error))}",)
         raise failure
-
-
-_WATCHING: Final[set[FaultyDisk]] = set()
-_HOOKED: Final = itertools.count()
-
-
-def _watch_own_opens(disk: FaultyDisk) -> None:
-    """Lets `os.open` of a day file meet the disk's faults too. Python keeps an audit hook for ever, so there is one."""
-    _WATCHING.add(disk)
-    if next(_HOOKED) == 0:
-        sys.addaudithook(_on_audit)
-
-
-def _on_audit(event: str, arguments: tuple[Any, ...]) -> None:
-    if event != "open" or not _WATCHING or not isinstance(arguments[0], (str, os.PathLike)):
-        return
-    path = os.fspath(arguments[0])
-    if isinstance(path, str) and (kind := kind_of(path)):
-        for disk in list(_WATCHING):
-            if error := disk.meet("open", kind):
-                number = getattr(errno, error)
-                raise OSError(number, os.strerror(number), path)

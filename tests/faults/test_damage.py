@@ -1,7 +1,4 @@
-"""Row 8 at the store: what opening does to a damaged day file. Whatever it does, the damaged bytes must survive it.
-
-Marked as expected failures: the damage that opening does not notice yet, so that it writes over what could be saved.
-"""
+"""Row 8 at the store: what opening does to a damaged day file. Whatever it does, the damaged bytes must survive it."""
 
 from __future__ import annotations
 
@@ -98,24 +95,36 @@ def test_damage_that_sqlite_repairs(path: Path, damage: Damage) -> None:
 
 
 NAMED: Final[list[Any]] = [
-    pytest.param(lambda path: cut(path, 0.5), "damaged", id="half a file"),
-    pytest.param(lambda path: cut(path, -PAGE), "damaged", id="the last page missing"),
-    pytest.param(lambda path: flip(path, 100, 500), "damaged", id="the schema's page"),
-    pytest.param(lambda path: flip(path, 0, 16), "foreign_file", id="the magic"),
-    pytest.param(lambda path: flip(path, 20, 60), "foreign_file", id="fields of the header"),
-    pytest.param(lambda path: path.write_bytes(bytes(len(path.read_bytes()))), "foreign_file", id="zeros"),
+    pytest.param(stopped, lambda path: cut(path, 0.5), "damaged", id="half a file"),
+    pytest.param(stopped, lambda path: cut(path, -PAGE), "damaged", id="the last page missing"),
+    pytest.param(stopped, lambda path: cut(path, -1000), "damaged", id="an odd size"),
+    pytest.param(stopped, lambda path: flip(path, 0, 16), "damaged", id="the magic"),
+    pytest.param(stopped, lambda path: flip(path, 20, 40), "damaged", id="fields of the header"),
+    pytest.param(stopped, lambda path: flip(path, 100, 500), "damaged", id="the schema's page"),
+    pytest.param(stopped, lambda path: flip(path, leaf(path), 16), "damaged", id="header of a page of ticks"),
+    pytest.param(stopped, lambda path: flip(path, leaf(path) + 8, 200), "damaged", id="cells of a page of ticks"),
+    pytest.param(killed, lambda path: flip(path, leaf(path) + 8, 200), "damaged", id="cells, beside a WAL"),
+    pytest.param(killed, lambda path: cut(path, 0.5), "damaged", id="half a file, beside a WAL"),
+    pytest.param(killed, lambda path: cut(path, 0), "damaged", id="an empty database, but its WAL"),
+    pytest.param(killed, lambda path: remove(path, ""), "damaged", id="no database, but its WAL"),
+    pytest.param(killed, lambda path: flip(beside(path, "-wal"), 0, 32), "damaged", id="header of the WAL"),
+    # Nothing in these says that they were ours.
+    pytest.param(stopped, lambda path: flip(path, 0, 100), "foreign_file", id="the whole header"),
+    pytest.param(stopped, lambda path: path.write_bytes(bytes(40_960)), "foreign_file", id="zeros"),
 ]
 
 
-@pytest.mark.parametrize(("damage", "cause"), NAMED)
-def test_damage_that_opening_names(path: Path, damage: Damage, cause: str) -> None:
-    """Refused with a cause, and not a byte of it changes."""
-    damage(stopped(path))
+@pytest.mark.parametrize(("leave", "damage", "cause"), NAMED)
+def test_damage_is_named_and_never_written_over(
+    path: Path, leave: Callable[[Path], Path], damage: Damage, cause: str
+) -> None:
+    """Opening refuses, and not a byte changes: the file can be set aside, with its WAL, as it was found."""
+    damage(leave(path))
     before = contents(path)
     with pytest.raises(DISK_ERRORS) as caught:
-        open_day(path)
+        open_day(path).abandon()
     assert diagnose(caught.value)[0] == cause
-    assert contents(path) == before
+    assert before.items() <= contents(path).items()
 
 
 MISSING: Final[list[Any]] = [
@@ -138,33 +147,6 @@ def test_a_missing_wal_takes_only_what_it_held(path: Path, damage: Damage) -> No
     assert day.write(Batch(rows=ticks(0, BATCHES * BATCH)), NOW_MS).stored == (BATCHES - CHECKPOINTED) * BATCH
     assert day.close()
     assert sorted(verdict(path)) == sorted(ticks(0, BATCHES * BATCH))
-
-
-UNNOTICED: Final[list[Any]] = [
-    # (as left by, damage): PRAGMA quick_check would tell these ...
-    pytest.param(stopped, lambda path: cut(path, -1000), id="an odd size"),
-    pytest.param(stopped, lambda path: flip(path, leaf(path), 16), id="header of a page of ticks"),
-    pytest.param(stopped, lambda path: flip(path, leaf(path) + 8, 200), id="cells of a page of ticks"),
-    pytest.param(killed, lambda path: flip(path, leaf(path) + 8, 200), id="cells of a page, beside a WAL"),
-    pytest.param(killed, lambda path: cut(path, 0.5), id="half a file, beside a WAL"),
-    # ... a WAL without its database these ...
-    pytest.param(killed, lambda path: remove(path, ""), id="no database, but its WAL"),
-    pytest.param(killed, lambda path: cut(path, 0), id="an empty database, but its WAL"),
-    # ... and a header that is none this one: SQLite begins such a WAL anew.
-    pytest.param(killed, lambda path: flip(beside(path, "-wal"), 0, 32), id="header of the WAL"),
-]
-
-
-@pytest.mark.xfail(reason="opening does not look for this damage yet, and writes over it", raises=pytest.fail.Exception)
-@pytest.mark.parametrize(("leave", "damage"), UNNOTICED)
-def test_damage_is_never_written_over(path: Path, leave: Callable[[Path], Path], damage: Damage) -> None:
-    """Opening refuses, named as damaged, and not a byte changes: the file can be set aside with its WAL as it was."""
-    damage(leave(path))
-    before = contents(path)
-    with pytest.raises(DISK_ERRORS) as caught:
-        open_day(path).abandon()
-    assert diagnose(caught.value)[0] == "damaged"
-    assert contents(path) == before
 
 
 def test_a_value_that_changed_on_the_disk_stays_unseen(path: Path) -> None:

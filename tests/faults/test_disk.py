@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import threading
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import apsw
 import pytest
 
-from hk_tick_collector.errors import StoreError
 from hk_tick_collector.store.dayfile import Batch
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
 
@@ -17,6 +19,7 @@ from .faulty_disk import Fault, FaultyDisk
 from .power_loss import PowerLossDisk
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from hk_tick_collector.store.dayfile import DayFile
@@ -35,20 +38,6 @@ FAULTS: Final = [
     pytest.param(("sync",), ("db",), "EIO", "io_error", id="row 5: fsync of the database"),
     pytest.param(("read",), ("wal",), "EIO", "io_error", id="row 5: read of the WAL"),
 ]
-
-
-def store(path: Path, vfs: str, day: DayFile, first: int, pages: int) -> DayFile:
-    """Stores the batch that begins at `first`, as the writer does: after an error once more, in a file opened anew."""
-    known = day.ledger.commits
-    try:
-        day.write(Batch(rows=ticks(first, BATCH)), NOW_MS)
-    except DISK_ERRORS:
-        day.abandon()
-        day = open_day(path, vfs=vfs, wal_autocheckpoint_pages=pages)
-        if day.ledger.commits == known:
-            day.write(Batch(rows=ticks(first, BATCH)), NOW_MS)
-    assert day.ledger.commits == known + 1
-    return day
 
 
 @pytest.mark.parametrize("passed", [0, 1, 5])
@@ -85,22 +74,61 @@ def test_a_failing_disk_is_named_and_the_batch_stored_once(
     assert sorted(verdict(path)) == sorted(ticks(0, first + BATCH))
 
 
-@pytest.mark.parametrize(
-    ("error", "cause"),
-    [("EROFS", "read_only"), ("EACCES", "no_permission"), ("EMFILE", "no_descriptors"), ("EIO", "io_error")],
-)
-def test_a_file_that_cannot_be_opened_says_why(disk: FaultyDisk, path: Path, error: str, cause: str) -> None:
-    """Row 4, row 22: the database itself is opened by us first, so that the errno is known."""
+@pytest.mark.parametrize("error", ["EROFS", "EACCES"])
+def test_a_file_that_may_only_be_read_is_named(disk: FaultyDisk, path: Path, error: str) -> None:
+    """Row 4: SQLite opens it for reading then; the first write says what is wrong, and nothing is changed."""
     assert open_day(path, vfs=disk.name).close()
+    before = path.read_bytes()
     disk.inject(Fault(operations=("open",), files=("db",), error=error))
-    with pytest.raises(StoreError) as caught:
+    with pytest.raises(apsw.ReadOnlyError) as caught:
         open_day(path, vfs=disk.name)
-    assert diagnose(caught.value) == (cause, True)
+    assert diagnose(caught.value) == ("read_only", True)
+    assert path.read_bytes() == before
     disk.lift()
     day = open_day(path, vfs=disk.name)
     day.write(Batch(rows=ticks(0, BATCH)), NOW_MS)
     assert day.close()
     assert sorted(verdict(path)) == sorted(ticks(0, BATCH))
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """Every descriptor that this process may have is taken."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    next_free = os.dup(0)
+    os.close(next_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next_free + 20, hard))
+    taken: list[int] = []
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        yield
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize(
+    "exists",
+    [
+        pytest.param(False, id="a new file"),
+        pytest.param(
+            True,
+            id="a file that is there",
+            marks=pytest.mark.xfail(reason="SQLite opens it and does not tell why it cannot", raises=AssertionError),
+        ),
+    ],
+)
+def test_exhausted_descriptors_are_named(path: Path, exists: bool) -> None:
+    """Row 22, for real: `no_descriptors`, and the file opens once there are some again."""
+    if exists:
+        assert open_day(path).close()
+    with no_descriptors(), pytest.raises(DISK_ERRORS) as caught:
+        open_day(path)
+    assert open_day(path).close()
+    assert diagnose(caught.value) == ("no_descriptors", True)
 
 
 @pytest.mark.parametrize("error", ["EACCES", "EROFS", "EMFILE"])
@@ -114,14 +142,14 @@ def test_a_wal_that_cannot_be_created_is_named(disk: FaultyDisk, path: Path, err
     assert open_day(path, vfs=disk.name).close()
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_faults_at_random_cost_and_repeat_nothing(disk: FaultyDisk, path: Path, seed: int) -> None:
     """Rows 3 and 5: one operation in fifty fails with one errno or another, while files are opened anew too."""
     print(f"seed {seed}")
     with FaultyDisk(f"random-{seed}", seed=seed) as unreliable:
         day = open_day(path, vfs=unreliable.name, wal_autocheckpoint_pages=OFTEN)
         for error in ("ENOSPC", "EIO"):
-            unreliable.inject(Fault(operations=("write", "sync", "truncate", "read"), error=error, chance=0.02))
+            unreliable.inject(Fault(operations=("write", "sync", "truncate"), error=error, chance=0.02))
         known, first = day.ledger, 0
         while first < 20 * BATCH:
             try:
@@ -145,39 +173,99 @@ def reopen(path: Path, disk: FaultyDisk) -> DayFile:
             continue
 
 
-def after_a_failed_sync(base: FaultyDisk, live: Path, cut: Path, seed: int, files: str, pages: int) -> tuple[int, int]:
-    """Commits with one failed sync among them, then a power cut: how many were acknowledged, how many are there."""
-    disk = PowerLossDisk(f"power-{seed}", base.name, seed=seed)
-    day = open_day(live, vfs=disk.name, wal_autocheckpoint_pages=pages)
-    base.inject(Fault(operations=("sync",), files=(files,), error="EIO", times=1, after=seed % 4))
-    for n in range(8):
-        day = store(live, disk.name, day, n * BATCH, pages)
-    acked = day.ledger.stored
-    disk.crash(cut, seed)
-    day.abandon()
-    base.lift()
-    return acked, len(verdict(cut / live.name))
+class FailedSync:
+    """A file whose last commit failed at its sync, on a disk that may lose what that sync was to keep."""
+
+    def __init__(self, base: FaultyDisk, root: Path, seed: int) -> None:
+        self.disk = PowerLossDisk(f"power-{seed}", base.name, seed=seed)
+        self.path = root / f"live-{seed}" / "20261120.db"
+        self.path.parent.mkdir()
+        self.cut = root / f"cut-{seed}"
+        day = self._open()
+        for n in range(4):
+            day.write(Batch(rows=ticks(n * BATCH, BATCH)), NOW_MS)
+        day.settle()  # from here on the WAL holds nothing but the failed commit, behind the sync of its header
+        fault = base.inject(Fault(operations=("sync",), files=("wal",), error="EIO", after=1, times=1))
+        with pytest.raises(apsw.IOError):
+            day.write(Batch(rows=ticks(4 * BATCH, BATCH)), NOW_MS)
+        base.lift(fault)
+        day.abandon()
+        self.day = self._open()
+        assert self.day.ledger.commits == 5, "the commit is found, as long as the power stays"
+
+    def _open(self) -> DayFile:
+        return open_day(self.path, vfs=self.disk.name)
 
 
-@pytest.mark.parametrize(("files", "pages"), [("db", OFTEN), ("wal", 4000)])
-def test_no_commit_builds_on_a_sync_that_failed(
-    disk: FaultyDisk, tmp_path: Path, files: str, pages: int, request: pytest.FixtureRequest
-) -> None:
+def test_no_commit_builds_on_a_sync_that_failed(disk: FaultyDisk, tmp_path: Path) -> None:
     """Row 5, FULL: a failed fsync may drop what it was to keep, and the next one says nothing of it.
 
-    So what was acknowledged after one, a power cut must not take, although the failed commit can be read until then.
+    So a commit that is found behind one is settled before it counts; then a power cut takes neither it nor those after.
     """
-    if files == "wal":
-        reason = "a commit that is found in the WAL after a failed sync is taken for durable: see store/dayfile.py"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason, raises=AssertionError))
     lost = {}
-    for seed in range(30):
-        live = tmp_path / f"live-{seed}"
-        live.mkdir()
-        acked, there = after_a_failed_sync(disk, live / "20261120.db", tmp_path / f"cut-{seed}", seed, files, pages)
-        if there < acked:
-            lost[seed] = acked - there
+    for seed in range(20):
+        failed = FailedSync(disk, tmp_path, seed)
+        failed.day.settle()
+        for n in range(5, 8):
+            failed.day.write(Batch(rows=ticks(n * BATCH, BATCH)), NOW_MS)
+        failed.disk.crash(failed.cut, seed)
+        failed.day.abandon()
+        if missing := 8 * BATCH - len(verdict(failed.cut / failed.path.name)):
+            lost[seed] = missing
     assert lost == {}, "rows lost, by seed"
+
+
+NOT_WRITTEN_ANEW: Final = pytest.mark.xfail(
+    reason="opening does not write a WAL anew: what a failed sync was to keep is still nowhere", raises=AssertionError
+)
+
+
+@NOT_WRITTEN_ANEW
+def test_a_power_cut_while_settling_damages_nothing(disk: FaultyDisk, tmp_path: Path) -> None:
+    """Rows 2 and 5: whenever the power goes, the file is whole and what was committed before is there.
+
+    A checkpoint may stop half way because the WAL still holds its pages; after a failed sync, it may not.
+    """
+    wrong = {}
+    for seed in range(20):
+        failed = FailedSync(disk, tmp_path, seed)
+        cut_after(failed, seed)
+        failed.day.settle()
+        failed.day.abandon()
+        try:
+            assert set(ticks(0, 4 * BATCH)) <= set(verdict(failed.cut / failed.path.name))
+        except (apsw.CorruptError, AssertionError) as error:
+            wrong[seed] = f"{error}"
+    assert wrong == {}
+
+
+def cut_after(failed: FailedSync, changes: int) -> None:
+    """Lets the power go after so many more changes of the disk."""
+    left = iter(range(changes, -1, -1))
+
+    def count(_: str, __: str) -> None:
+        if next(left, -1) == 0:
+            failed.disk.crash(failed.cut, changes)
+
+    failed.disk.after_change = count
+
+
+@NOT_WRITTEN_ANEW
+def test_what_another_run_finds_behind_a_failed_sync_is_safe_too(disk: FaultyDisk, tmp_path: Path) -> None:
+    """Row 5: the process was restarted between the failed sync and the next commit; nobody knows of it any more."""
+    lost = {}
+    for seed in range(20):
+        failed = FailedSync(disk, tmp_path, seed)
+        failed.day.abandon()
+        day = open_day(failed.path, "next", vfs=failed.disk.name)
+        for n in range(5, 8):
+            day.write(Batch(rows=ticks(n * BATCH, BATCH)), NOW_MS)
+        failed.disk.crash(failed.cut, seed)
+        day.abandon()
+        stored = set(verdict(failed.cut / failed.path.name))
+        if missing := set(ticks(5 * BATCH, 3 * BATCH)) - stored:
+            lost[seed] = len(missing)
+    assert lost == {}, "acknowledged rows lost, by seed"
 
 
 # --- the disk itself ---
