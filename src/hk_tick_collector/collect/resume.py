@@ -76,7 +76,8 @@ def _check(day: Day, counts: list[SymbolCount], rejected: dict[str, set[int]], r
 
 def _track(symbol: SymbolCount) -> Track:
     counter = symbol.expected
-    upcoming = -1 if counter is None or counter > COUNTER_MAX else counter + 1
+    follows_pattern = counter is not None and symbol.rows <= counter <= COUNTER_MAX  # more rows than numbers: no pattern
+    upcoming = counter + 1 if counter is not None and follows_pattern else -1
     return Track(symbol.symbol, upcoming, symbol.max_seq, symbol.last_ts_ms, interrupted=_CAUSE_RESTART)
 
 

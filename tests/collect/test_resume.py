@@ -1,0 +1,237 @@
+"""Where a day stands at the start: as it was left, whatever of it the file can tell."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from hk_tick_collector import market
+from hk_tick_collector.collect.holes import Day, Holes
+from hk_tick_collector.collect.resume import load_day
+from hk_tick_collector.model import Rejected, Tick
+from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions, seal
+from hk_tick_collector.store.query import DayReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from hk_tick_collector.model import Gap, TickRow
+
+    from .conftest import Journal
+
+NAME: Final = "20261120"
+DAY: Final = market.parse_day(NAME)
+TEN_S: Final = market.day_start_ms(DAY) // 1000 + 36_000
+A, B = "HK.00700", "HK.09988"
+
+
+def at(counter: int, symbol: str = A) -> TickRow:
+    """A tick of the pattern, a second after the one before."""
+    second = TEN_S + counter
+    return Tick(symbol, second << 32 | counter, second * 1000, 1.0, 100, 100.0, "BUY", "AUTO_MATCH", "realtime", 0)
+
+
+def odd(seq: int, symbol: str = A) -> TickRow:
+    """A tick whose sequence follows no pattern."""
+    return Tick(symbol, seq, TEN_S * 1000 + seq % 1000, 1.0, 100, 100.0, "BUY", "AUTO_MATCH", "realtime", 0)
+
+
+class Run:
+    """Holes and the day file that they are written to, over restarts."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.path = root / f"{NAME}.db"
+        self.restart()
+
+    def restart(self) -> None:
+        """The service begins anew."""
+        self.holes = Holes(partial(load_day, self.root), lambda: TEN_S * 1000)
+        self.holes.resume(DAY)
+
+    def store(self, *ticks: TickRow) -> None:
+        """Ticks come and are committed with what they change of holes."""
+        self.holes.see(list(ticks))
+        self.commit(list(ticks))
+
+    def commit(self, rows: list[TickRow] | None = None) -> None:
+        """What changed of holes is committed."""
+        file = DayFile(self.path, NAME, "run", TEN_S * 1000, "test", StoreOptions(synchronous="OFF"))
+        changes = self.holes.take_changes()
+        file.write(Batch(rows=rows or [], gaps=[change.gap for change in changes]), TEN_S * 1000)
+        file.close()
+
+    def open(self) -> list[Gap]:
+        """The open gaps of the file."""
+        with DayReader(self.path) as reader:
+            return [gap for gap in reader.gaps() if gap.status == "open"]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A service whose day has no file yet."""
+    return Run(tmp_path)
+
+
+def state(holes: Holes) -> dict[str, tuple[object, ...]]:
+    """What counts of every symbol."""
+    return {
+        track.symbol: (
+            track.next,
+            track.last_seq,
+            track.last_ts_ms,
+            [(hole.id, hole.first, hole.last, hole.from_seq, hole.to_seq, hole.cause) for hole in track.holes],
+            track.doubt and (track.doubt.id, track.doubt.from_seq, track.doubt.cause),
+        )
+        for track in holes.tracks()
+    }
+
+
+def refuse(run: Run, tick: TickRow) -> None:
+    """A tick comes that cannot be stored."""
+    run.holes.reject([Rejected(tick[0], tick[1], "non_finite", "", tick[2])])
+
+
+def _nothing(run: Run) -> None:
+    run.store(at(1), at(2), at(1, B))
+
+
+def _holes(run: Run) -> None:
+    run.store(at(4), at(9), at(12), at(2, B))
+    run.store(at(7), at(2))
+
+
+def _dropped(run: Run) -> None:
+    run.store(at(1))
+    run.holes.lose([at(2), at(3)])
+
+
+def _rejected(run: Run) -> None:
+    run.store(at(1), at(4))
+    refuse(run, at(2))
+    refuse(run, at(5))
+
+
+def _nothing_but_dropped(run: Run) -> None:
+    run.holes.lose([at(7, B)])
+
+
+def _doubt(run: Run) -> None:
+    run.holes.settle()
+    run.store(odd(70), at(3, B))
+    run.holes.interrupt("quote_link_lost")
+
+
+@pytest.mark.parametrize("story", [_nothing, _holes, _dropped, _rejected, _nothing_but_dropped, _doubt])
+def test_a_restart_changes_nothing_of_what_is_known(run: Run, story: Callable[[Run], None]) -> None:
+    """Counters, bounds, causes and ids are read back from the file as they were in memory."""
+    story(run)
+    run.commit()
+    before, gaps = state(run.holes), run.open()
+    run.restart()
+    assert state(run.holes) == before
+    run.commit()
+    assert run.open() == gaps
+
+
+def test_what_a_restart_missed_is_blamed_on_it(run: Run) -> None:
+    """The next jump of each known symbol; a symbol that nobody knew missed what came before the start."""
+    run.store(at(1), at(2))
+    run.restart()
+    run.store(at(5), at(6), at(8), at(3, B))
+    causes = [(gap.symbol, gap.missing, gap.cause) for gap in run.open()]
+    assert sorted(causes) == [(A, 1, "push_lost"), (A, 2, "restart"), (B, 2, "before_start")]
+
+
+def test_ids_go_on_where_they_ended(run: Run) -> None:
+    """Also past those of healed gaps: no row of `gaps` is ever overwritten by another hole."""
+    run.store(at(1), at(3), at(5))
+    run.store(at(2), at(4))
+    run.restart()
+    run.store(at(8))
+    with DayReader(run.path) as reader:
+        assert sorted((gap.id, gap.status) for gap in reader.gaps()) == [(1, "healed"), (2, "healed"), (3, "open")]
+
+
+def test_a_rejected_tick_is_known_after_a_restart(run: Run) -> None:
+    """Neither a hole nor a second row when it comes again."""
+    run.store(at(1), at(3))
+    refuse(run, at(2))
+    refuse(run, at(4))
+    run.commit()
+    run.restart()
+    refuse(run, at(2))
+    refuse(run, at(4))
+    run.store(at(5))
+    assert run.open() == []
+    with DayReader(run.path) as reader:
+        assert [gap.cause for gap in reader.gaps()].count("rejected") == 2
+
+
+def test_without_the_pattern_a_restart_is_a_doubt(run: Run) -> None:
+    """From the last stored tick on, one however often the service starts; healed as any other."""
+    run.holes.settle()
+    run.store(odd(70), odd(80))
+    for _ in range(2):
+        run.restart()
+        run.commit()
+        assert [(gap.from_seq, gap.missing, gap.cause) for gap in run.open()] == [(81, None, "restart")]
+    run.store(odd(95))
+    run.holes.answered(A, 80, exhausted=False, complete=False)
+    run.commit()
+    assert run.open() == []
+
+
+@pytest.mark.parametrize(
+    "seqs",
+    [
+        [TEN_S << 32 | 5, TEN_S << 32 | 20_000_000],  # more ticks than any symbol has
+        [(TEN_S + n) << 32 | 1 for n in range(5)],  # the numbers begin anew every second
+        [70, 80, 90],
+    ],
+)
+def test_a_file_shows_whether_a_symbol_follows_the_pattern(run: Run, seqs: list[int]) -> None:
+    """Where it does not, nothing is concluded from the highest number."""
+    file = DayFile(run.path, NAME, "run", TEN_S * 1000, "test", StoreOptions(synchronous="OFF"))
+    rows = [(A, seq, max(seq >> 32, TEN_S) * 1000, 1.0, 1, 1.0, "BUY", "BULK", "realtime", 0) for seq in seqs]
+    file.write(Batch(rows=rows), TEN_S * 1000)
+    file.close()
+    track = load_day(run.root, DAY).tracks[A]
+    assert not track.patterned
+    assert track.holes == []
+
+
+def test_a_sealed_day_holds_nothing_to_heal(run: Run) -> None:
+    """Its holes stay as they are: what came for it could not be stored."""
+    run.store(at(1), at(3))
+    assert seal(run.path, TEN_S * 1000, StoreOptions())
+    assert load_day(run.root, DAY) == Day(DAY, sealed=True)
+
+
+def test_a_day_without_a_file_begins_from_nothing(run: Run, journal: Journal) -> None:
+    """Also without a directory; that is no fault."""
+    assert load_day(run.root, DAY) == Day(DAY)
+    assert load_day(run.root / "nowhere", DAY) == Day(DAY)
+    assert journal.events() == []
+
+
+@pytest.mark.parametrize("content", [b"no database at all, whatever its name may say" * 100, b""])
+def test_a_file_that_cannot_be_read_is_told(run: Run, content: bytes, journal: Journal) -> None:
+    """What is missing from before is not known then; collection goes on, and the file is not touched."""
+    run.path.write_bytes(content)
+    assert load_day(run.root, DAY) == Day(DAY)
+    assert run.path.read_bytes() == content
+    (event,) = journal.events()
+    assert (event.level, event.name, event.fields["day"]) == ("ERROR", "day_not_resumed", NAME)
+
+
+def test_reading_a_day_changes_nothing_on_disk(run: Run) -> None:
+    """It is the writer's file: it is opened read-only."""
+    run.store(at(1), at(3))
+    before = run.path.read_bytes()
+    load_day(run.root, DAY)
+    assert run.path.read_bytes() == before
+    assert [path.name for path in run.root.iterdir()] == [run.path.name]
