@@ -60,7 +60,7 @@ class Gaps:
         for _, hole in self._holes.open_holes():
             if not hole.final:
                 healing += 1
-            elif now_ms - hole.opened_ms < _LATELY_MS:
+            elif now_ms - hole.lost_ms < _LATELY_MS:
                 lost += 1
         symbol, rate = self._healer.busiest() or ("", 0.0)
         budget_s = round(WINDOW_ROWS / rate, 1) if rate else None

@@ -57,6 +57,7 @@ class Hole:
     opened_ms: int
     tries: int = 0  # answers that should have held one of these ticks
     final: bool = False  # OpenD can no longer give these ticks
+    lost_ms: int = 0  # when that was first seen; 0 when it never was
     written: bool = False  # the day file knows this hole
 
     @property
@@ -266,6 +267,8 @@ class Holes:
                     doubt.to_seq = max(doubt.from_seq, track.last_seq if lowest_seq is None else lowest_seq - 1)
                     lost.append(doubt)
                 day.dirty[doubt.id] = (symbol, doubt, not is_known)
+        for hole in lost:
+            hole.lost_ms = hole.lost_ms or self._now_ms()
         return lost
 
     def hope(self, symbol: str, window_rows: int) -> None:

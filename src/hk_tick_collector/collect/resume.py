@@ -76,8 +76,8 @@ def _check(day: Day, counts: list[SymbolCount], rejected: dict[str, set[int]], r
 
 def _track(symbol: SymbolCount) -> Track:
     counter = symbol.expected
-    follows_pattern = counter is not None and symbol.rows <= counter <= COUNTER_MAX  # more rows than numbers: no pattern
-    upcoming = counter + 1 if counter is not None and follows_pattern else -1
+    # More rows than numbers: they began anew.
+    upcoming = counter + 1 if counter is not None and symbol.rows <= counter <= COUNTER_MAX else -1
     return Track(symbol.symbol, upcoming, symbol.max_seq, symbol.last_ts_ms, interrupted=_CAUSE_RESTART)
 
 
@@ -96,6 +96,7 @@ def _add(day: Day, gap: Gap) -> None:
         gap.to_ts_ms,
         gap.cause,
         gap.opened_ms,
+        lost_ms=gap.opened_ms,
         written=True,
     )
     if not known:

@@ -1,0 +1,174 @@
+"""The intake: everything received is stored, rejected or dropped, counted once, and travels with what it changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hk_tick_collector import market
+from hk_tick_collector.collect.holes import Day, Holes
+from hk_tick_collector.collect.intake import Intake
+from hk_tick_collector.collect.queue import TickQueue
+from hk_tick_collector.model import GAP_HEALED, GAP_OPEN, Rejected, Stats, Tick
+from hk_tick_collector.opend.protocol import Ticks
+from hk_tick_collector.store.dayfile import Link
+
+if TYPE_CHECKING:
+    from hk_tick_collector.collect.chunk import Chunk
+    from hk_tick_collector.model import TickRow
+
+    from .conftest import Journal
+
+DAY: Final = market.parse_day("20261120")
+TEN_S: Final = market.day_start_ms(DAY) // 1000 + 36_000
+NOW_MS: Final = TEN_S * 1000
+SYMBOL: Final = "HK.00700"
+
+
+def at(counter: int) -> TickRow:
+    """A tick of the pattern."""
+    return Tick(SYMBOL, TEN_S << 32 | counter, NOW_MS, 1.0, 100, 100.0, "BUY", "AUTO_MATCH", "realtime", NOW_MS)
+
+
+def refused(counter: int) -> Rejected:
+    """A tick that cannot be stored."""
+    return Rejected(SYMBOL, TEN_S << 32 | counter, "non_finite", f"the tick {counter}, whole", NOW_MS)
+
+
+class Desk:
+    """An intake with its queue; time stands still unless it is moved."""
+
+    def __init__(self, max_rows: int = 1000) -> None:
+        self.now_s = 100.0
+        self.stats = Stats()
+        self.queue = TickQueue(max_rows)
+        self.holes = Holes(Day, lambda: NOW_MS)
+        self.intake = Intake(self.queue, self.holes, self.stats, lambda: self.now_s)
+
+    def take(self) -> list[Chunk]:
+        """What the writer would get, all of it."""
+        chunks = self.queue.take(10**9, 0.0, 0.0)
+        self.queue.done(chunks)
+        return chunks
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.lists(st.integers(1, 60), max_size=12), st.lists(st.integers(1, 60), max_size=3)),
+            st.just(None),
+        ),
+        max_size=20,
+    )
+)
+def test_received_is_stored_rejected_or_dropped(story: list[tuple[list[int], list[int]] | None]) -> None:
+    """To the tick, whatever comes together, while a writer sometimes makes room; never more rows than allowed."""
+    desk = Desk(max_rows=20)
+    chunks: list[Chunk] = []
+    for step in story:
+        if step is None:
+            chunks += desk.take()
+        else:
+            event = Ticks(rows=[at(n) for n in step[0]], rejected=[refused(n) for n in step[1]])
+            room = desk.queue.rows + len(step[0]) <= 20
+            dropped = desk.stats.dropped
+            desk.intake.ticks(event, NOW_MS)
+            assert desk.stats.dropped - dropped == (0 if room else len(step[0]))
+            assert desk.queue.rows <= 20
+    chunks += desk.take()
+    received = sum(len(step[0]) + len(step[1]) for step in story if step)
+    rows, rejected = sum(len(chunk.rows) for chunk in chunks), sum(len(chunk.rejected) for chunk in chunks)
+    assert desk.stats.received == received == rows + rejected + sum(chunk.dropped for chunk in chunks)
+    assert (desk.stats.rejected, desk.stats.dropped) == (rejected, sum(chunk.dropped for chunk in chunks))
+    assert desk.stats.last_tick_ms == (NOW_MS if received else None)
+
+
+def test_a_chunk_carries_the_gaps_of_its_own_rows() -> None:
+    """One transaction stores a tick and opens or closes its hole."""
+    desk = Desk()
+    for rows in ([at(1)], [at(4)], [at(3), at(2)]):
+        desk.intake.ticks(Ticks(rows=rows), NOW_MS)
+    told = [
+        ([row[1] & 0xFF for row in chunk.rows], [(change.gap.status, change.gap.missing) for change in chunk.gaps])
+        for chunk in desk.take()
+    ]
+    assert told == [([1], []), ([4], [(GAP_OPEN, 2)]), ([3, 2], [(GAP_HEALED, 0)])]
+
+
+def test_what_finds_no_place_is_counted_told_and_a_hole(journal: Journal) -> None:
+    """All rows of a chunk or none; the line is not repeated for each, but no drop is missing from its sum."""
+    desk = Desk(max_rows=3)
+    desk.intake.ticks(Ticks(rows=[at(1), at(2)]), NOW_MS)
+    desk.intake.ticks(Ticks(rows=[at(3), at(4)]), NOW_MS)
+    desk.stats.writer_trouble = "disk_full"
+    desk.intake.ticks(Ticks(rows=[at(5), at(6), at(7)]), NOW_MS)
+    desk.now_s += 60
+    desk.intake.ticks(Ticks(rows=[at(8), at(9)]), NOW_MS)
+    assert [
+        (event.level, event.fields["rows"], event.fields["cause"]) for event in journal.events("ticks_dropped")
+    ] == [
+        ("ERROR", "2", "queue_full"),
+        ("ERROR", "5", "disk_full"),
+    ]
+    chunks = desk.take()
+    assert [(len(chunk.rows), chunk.dropped) for chunk in chunks] == [(2, 0), (0, 2), (0, 3), (0, 2)]
+    last = chunks[-1].gaps[-1].gap
+    assert (last.status, last.cause, last.missing) == (GAP_OPEN, "dropped", 7)
+
+
+def test_rejected_ticks_close_their_holes_and_are_told(journal: Journal) -> None:
+    """With the first of them whole, however many follow; also when their neighbours find no place."""
+    desk = Desk(max_rows=2)
+    desk.intake.ticks(Ticks(rows=[at(1), at(3)], rejected=[refused(2)]), NOW_MS)
+    desk.intake.ticks(Ticks(rows=[at(4)], rejected=[refused(5)]), NOW_MS)
+    assert [hole.missing for _, hole in desk.holes.open_holes()] == [1]
+    (event,) = journal.events("tick_rejected")
+    assert event.fields == {
+        "cause": "non_finite",
+        "symbol": SYMBOL,
+        "seq": str(TEN_S << 32 | 2),
+        "rejected_total": "1",
+        "tick": "the tick 2, whole",
+    }
+    assert [(chunk.dropped, len(chunk.rejected)) for chunk in desk.take()] == [(0, 1), (1, 1)]
+
+
+def test_changes_that_no_tick_brought_are_flushed() -> None:
+    """A doubt that an interruption opens finds its way to the day file; when nothing changed, nothing is queued."""
+    desk = Desk()
+    desk.intake.flush_gaps()
+    assert desk.take() == []
+    desk.holes.settle()
+    desk.intake.ticks(Ticks(rows=[at(1)]), NOW_MS)
+    desk.intake.ticks(Ticks(rows=[Tick(*at(7))._replace(seq=7)]), NOW_MS)
+    desk.holes.interrupt("quote_link_lost")
+    desk.intake.flush_gaps()
+    desk.intake.flush_gaps()
+    assert [[change.gap.cause for change in chunk.gaps] for chunk in desk.take()] == [[], [], ["quote_link_lost"]]
+
+
+def test_an_empty_message_is_nothing() -> None:
+    """OpenD may push a message without a tick."""
+    desk = Desk()
+    desk.intake.ticks(Ticks(), NOW_MS)
+    assert (desk.take(), desk.stats.received, desk.stats.last_tick_ms) == ([], 0, None)
+
+
+def test_ticks_that_waited_on_disk_count_but_are_not_heard_now() -> None:
+    """A replay after a crash does not make the link look alive; its commit is told to who forgets the record."""
+    desk = Desk()
+    told: list[bool] = []
+    desk.intake.ticks(Ticks(rows=[at(1)]), None, lambda: told.append(True))
+    assert (desk.stats.received, desk.stats.last_tick_ms, told) == (1, None, [])
+    desk.take()
+    assert told == [True]
+
+
+def test_a_full_queue_still_takes_links() -> None:
+    """When OpenD went away is known, whatever the disk does."""
+    desk = Desk(max_rows=1)
+    desk.intake.ticks(Ticks(rows=[at(1)]), NOW_MS)
+    desk.intake.link(NOW_MS, connected=False, conn_id=None, reason="gone")
+    assert [chunk.links for chunk in desk.take()] == [[], [Link(NOW_MS, False, None, "gone")]]
