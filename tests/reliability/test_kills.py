@@ -53,15 +53,22 @@ def test_kills_while_days_begin_and_end_cost_nothing(begin: Begin) -> None:
     trial.finish(killer.acked())
 
 
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="what an earlier day's end brought beyond OpenD's window, while no collector ran, has no row in `gaps`",
+)
 def test_what_the_end_of_a_day_brought_while_nobody_listened_is_not_forgotten(begin: Begin) -> None:
     """Row 1: killed before the close, started again in the next day's trading: the rest of the old day is fetched, or
     recorded as missing.
     """
-    trial = begin("--wait", "--day", "20261117", "--at", "15:00", "--speed", "5000", symbols="5", rate=200)
+    trial = begin("--wait", "--day", "20261117", "--at", "15:00", "--speed", "5000", symbols="5", rate=1000)
     trial.run()
     trial.wait_stored(20)
+    trial.market.tell("window 50")
     trial.collector.kill()
-    wait_until(lambda: len({market.day_number(tick.ts_ms) for tick in trial.market.process.truth()}) == 2, "a new day")
+    opening_ms = market.day_start_ms(market.parse_day("20261118"))
+    wait_until(lambda: sum(tick.ts_ms > opening_ms for tick in trial.market.process.truth()) > 1500, "a new day")
     trial.run()
     trial.wait_more(20)
-    trial.finish(complete=False)
+    trial.finish(complete=False, cap_s=10)

@@ -345,7 +345,14 @@ class Trial:
         self.market.tell("pause")
         made = self.market.made() - excused
         started_s = time.monotonic()
-        while not self._is_settled(made) and time.monotonic() - started_s < cap_s:
+        since_ms = None
+        while time.monotonic() - started_s < cap_s:
+            if not self._accounts_for(made):
+                since_ms = None
+            elif since_ms is None:
+                since_ms = now_ms()
+            elif self._is_quiet(since_ms):
+                break
             time.sleep(0.05)
         return time.monotonic() - started_s
 
@@ -406,13 +413,18 @@ class Trial:
             for db in held:
                 db.close(True)
 
-    def _is_settled(self, made: int) -> bool:
-        status = self.status()
-        quiet = status is not None and status.connected and not (status.waiting or status.gaps_healing)
+    def _accounts_for(self, made: int) -> bool:
         try:
-            return quiet and self.stored.accounted() >= made
+            return self.stored.accounted() >= made
         except CollectorError:
             return False  # locked, or just being made
+
+    def _is_quiet(self, since_ms: int) -> bool:
+        """Whether a live state that was left after that moment says that nothing is under way."""
+        status = self.status()
+        if status is None or status.written_ms <= since_ms:
+            return False
+        return status.connected and not (status.waiting or status.gaps_healing)
 
     def _all_is_well(self) -> bool:
         status = self.status()
