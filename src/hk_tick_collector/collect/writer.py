@@ -246,7 +246,6 @@ class Writer:
         """One transaction; recognises a commit whose error hid that it had happened."""
         known = self._days.known[day]
         if file.ledger.commits == known.commits + 1:
-            file.settle()
             written = Written(file.ledger.stored - known.stored, file.ledger.duplicate - known.duplicate)
         else:
             written = file.write(batch, self._now_ms())

@@ -176,14 +176,6 @@ class DayFile:
             self.newest_ts_ms = max(self.newest_ts_ms, *map(_TS_MS, rows))
         return Written(stored, len(rows) - stored)
 
-    def settle(self) -> None:
-        """Brings what the WAL holds into the file and syncs that; raises BusyError while a reader is in the way.
-
-        For a commit that is found although it had failed: its sync failed, and a disk that was asked to sync the same
-        pages again would only claim to have done it. Written anew, to the file, they are synced in earnest.
-        """
-        self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-
     def wal_bytes(self) -> int:
         """The size of the write-ahead log on disk."""
         try:

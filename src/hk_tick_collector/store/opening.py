@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FILE_MODE: Final = 0o640
 _MAGIC: Final = b"SQLite format 3\0"
+_CHUNK_BYTES: Final = 65_536
 _WAL_HEADER: Final = struct.Struct(">8I")  # magic, version, page size, checkpoint, two salts, two checksums
 _WAL_MAGICS: Final = {0x377F0682: "<", 0x377F0683: ">"}  # and the byte order of the checksums
 _APPLICATION_ID_AT: Final = 68  # in the header of every SQLite file, 4 bytes, big-endian
@@ -43,13 +44,19 @@ def open_for_writing(path: Path, busy_timeout_ms: int, vfs: str | None, *, check
         raise DamagedFileError(f"{path.name} is empty but its WAL is not: it was truncated")
     if wal_size > _WAL_HEADER.size and not _is_wal(wal):
         raise DamagedFileError(f"the WAL of {path.name} has a damaged header: SQLite would begin it anew")
-    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
+    try:
+        db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
+    except apsw.CantOpenError:
+        _tell_why_nothing_opens(path.parent)
+        raise
     try:
         # Closing is no checkpoint: a file that we refuse keeps its WAL, and a disk in trouble is not written to.
         db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         db.set_busy_timeout(busy_timeout_ms)
         if size:
             _refuse(db, path, check=check)
+        if wal_size:
+            _sync_again(db, wal, vfs)
     except BaseException:
         db.close(True)
         raise
@@ -70,6 +77,35 @@ def set_aside(path: Path, now_ms: int) -> Path:
         if part.exists():
             part.rename(target.with_name(target.name + suffix))
     return target
+
+
+def _sync_again(db: apsw.Connection, wal: Path, vfs: str | None) -> None:
+    """Writes a WAL's own bytes over themselves and syncs them, before anything is built on them.
+
+    A commit whose fsync failed can still be read, from memory; the disk may have dropped it, and a second fsync of the
+    same pages says nothing of that. Written anew they are dirty again, and synced in earnest. The write lock keeps
+    everybody else from appending to the WAL or beginning it anew meanwhile.
+    """
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        file = apsw.VFSFile(vfs or "", str(wal), [apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_WAL, 0])
+        try:
+            size = file.xFileSize()
+            for offset in range(0, size, _CHUNK_BYTES):
+                file.xWrite(file.xRead(min(_CHUNK_BYTES, size - offset), offset), offset)
+            file.xSync(apsw.SQLITE_SYNC_NORMAL)
+        finally:
+            file.xClose()
+    finally:
+        db.execute("ROLLBACK")
+
+
+def _tell_why_nothing_opens(directory: Path) -> None:
+    """SQLite does not say why it could not open a file; the system does, of any other."""
+    try:
+        os.close(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    except OSError as error:
+        raise StoreError(f"cannot open anything in {directory}: {error.strerror}") from error
 
 
 def _numbered(stem: str) -> list[str]:
