@@ -65,8 +65,8 @@ def test_each_tick_goes_to_the_file_of_its_own_day(make_rig: MakeRig, tick: Make
         path.stem: rig.query(path.stem, "SELECT seq FROM ticks ORDER BY seq") for path in rig.data_root.glob("*.db")
     }
     assert stored == {"20261119": [(0,)], DAY: [(1,), (2,)], "20261121": [(3,)], "20251229": [(4,)]}
-    assert rig.stats.newest_day == "20261121"
-    assert rig.stats.newest_ts_ms == MIDNIGHT_MS + market.DAY_MS
+    assert rig.stats.newest_day == DAY, "nothing is judged by a tick with the date of tomorrow"
+    assert rig.stats.newest_ts_ms == MIDNIGHT_MS + market.DAY_MS - 1
 
 
 def test_files_of_other_days_are_closed_when_done(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:

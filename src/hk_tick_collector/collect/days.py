@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _IDLE_FILE_MS: Final = 10 * 60_000  # a file of another day is closed after so long without a tick
 _SEAL_AGAIN_S: Final = 60.0
+_AHEAD_MS: Final = 2 * 3_600_000  # how far this host's clock may be behind the exchange's
 
 
 class OpenDays:
@@ -74,13 +75,15 @@ class OpenDays:
     def touch(self, day: int) -> None:
         """Notes that a day's file is in use, and what it holds."""
         stats, file, name = self._stats, self._files[day], market.day_name(day)
-        self._used_ms[day] = self._now_ms()
+        now_ms = self._used_ms[day] = self._now_ms()
+        stats.wal_bytes = file.wal_bytes()
+        if day > market.day_number(max(now_ms, stats.opend_time_ms or 0) + _AHEAD_MS):
+            return  # a tick with the date of tomorrow is kept, but nothing is judged by it
         if name >= stats.newest_day:
             stats.newest_day = name
             stats.gaps_open, stats.gaps_missing = len(file.open_gaps), sum(file.open_gaps.values())
         if file.newest_ts_ms:
             stats.newest_ts_ms = max(stats.newest_ts_ms or 0, file.newest_ts_ms)
-        stats.wal_bytes = file.wal_bytes()
 
     def abandon(self, day: int) -> None:
         """Lets go of a file after an error that its connection may not survive; the next use opens it anew."""

@@ -122,6 +122,7 @@ class Doctor:
                     flights.add(asyncio.create_task(self._inspect(wire, quiet)))
                 self._healer.measure(now_s)
                 self._settle(now_s, busy=bool(flights))
+                self._forget_finished_days()
                 self._round.tell(now_s)
                 if flights:
                     done, _ = await asyncio.wait(flights, timeout=_POLL_S, return_when=asyncio.FIRST_COMPLETED)
@@ -157,6 +158,11 @@ class Doctor:
         self._round.add(ask.symbol, len(seqs), max(0, before - after - lost_ticks), lost)
         log.debug("pulled", symbol=ask.symbol, asked=ask.rows, got=len(seqs), missing_before=before, missing=after)
         return seqs
+
+    def _forget_finished_days(self) -> None:
+        moment_ms = self._stats.opend_time_ms
+        if moment_ms is not None and market.may_seal((today := market.day_number(moment_ms)) - 1, moment_ms):
+            self._holes.forget_days_before(today)
 
     def _settle(self, now_s: float, *, busy: bool) -> None:
         if self._settle_at_s is not None and now_s >= self._settle_at_s and not busy and not self._healer.looking:

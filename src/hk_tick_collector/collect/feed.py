@@ -185,11 +185,8 @@ class Feed:
         stats.opend_time_ms = state.server_time_s * 1000
         # OpenD tells whole seconds: the middle of that second is the best guess, and half a second the error.
         stats.drift_s = ((before_ms + after_ms) / 2 - stats.opend_time_ms - 500) / 1000
-        if self._can_serve() and stats.trouble:
-            kept = {kind: words for kind, words in stats.trouble.items() if kind.startswith("quote_right")}
-            if kept != stats.trouble:
-                stats.trouble = kept
-                self._doctor.look_at(self._options.symbols)
+        if self._can_serve():
+            self._forget_trouble(rights=False)
 
     def _can_serve(self) -> bool:
         return self._stats.quote_logged_in and self._stats.program == "ready"
@@ -239,13 +236,23 @@ class Feed:
         if was_up:
             self._doctor.interrupt("disconnected")
 
+    def _forget_trouble(self, *, rights: bool) -> None:
+        """OpenD says that its quote right is back, or that all else is well: what passed us by is asked for."""
+        trouble = self._stats.trouble
+        over = [kind for kind in trouble if kind.startswith("quote_right") == rights]
+        for kind in over:
+            del trouble[kind]
+        if over and not trouble:
+            self._doctor.look_at(self._options.symbols)
+
     def _note_notice(self, notice: messages.Notice) -> None:
         stats = self._stats
         if notice.healthy:
             log.info("opend_notice", kind=notice.kind, detail=notice.detail)
-            if stats.trouble and notice.kind in ("quote_link_up", "program_ready"):
-                stats.trouble.clear()
-                self._doctor.look_at(self._options.symbols)
+            if notice.kind.startswith("quote_right"):
+                self._forget_trouble(rights=True)
+            elif notice.kind in ("quote_link_up", "program_ready"):
+                self._forget_trouble(rights=False)
             return
         stats.trouble[notice.kind] = notice.detail
         self._doctor.interrupt(notice.kind)

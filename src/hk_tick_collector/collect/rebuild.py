@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector import market
 from hk_tick_collector.store.query import DayReader, path_of
 
-from .holes import COUNTER_MASK, Day, Hole, Track
+from .holes import COUNTER_MASK, SEQ_MAX, Day, Hole, Track
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,6 +47,9 @@ def rebuild_track(day: Day, before: Track, seqs: Iterable[int], now_ms: int) -> 
     """One symbol from its stored sequences, up to the newest tick that was ever seen."""
     track = replace(before, holes=[])
     if before.next < 0:
+        start_ms = day.start_s * 1000
+        track.doubt = Hole(day.new_gap_id(), 0, 0, day.start_s << 32, SEQ_MAX, start_ms, now_ms, CAUSE_DAMAGED, now_ms)
+        day.dirty[track.doubt.id] = (track.symbol, track.doubt, True)
         return track
     counter, second = 0, day.start_s
     for seq in sorted(seqs, key=_counter):

@@ -238,7 +238,8 @@ class Writer:
             else:
                 self._unfiled = Batch()
                 self._note_success(day, rows, written, started_s)
-                self._gap_events += [gap for gap in gaps if (gap.id in known_gaps) != (gap.status == GAP_OPEN)]
+                last = {gap.id: gap for gap in gaps}.values()
+                self._gap_events += [gap for gap in last if (gap.id in known_gaps) != (gap.status == GAP_OPEN)]
                 return True
         return False
 
