@@ -10,9 +10,10 @@ import pytest
 
 from hk_tick_collector.collect.doctor import Doctor
 from hk_tick_collector.collect.healer import WINDOW_ROWS, Healer
-from hk_tick_collector.collect.holes import Day, Holes
+from hk_tick_collector.collect.holes import Holes
 from hk_tick_collector.collect.intake import Intake
 from hk_tick_collector.collect.queue import TickQueue
+from hk_tick_collector.collect.track import Day
 from hk_tick_collector.errors import OpenDError, ProtocolError
 from hk_tick_collector.model import Rejected, Stats, Tick
 from hk_tick_collector.opend import messages

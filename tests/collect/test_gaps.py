@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final, cast
 from hk_tick_collector import market
 from hk_tick_collector.collect.gaps import Gaps
 from hk_tick_collector.collect.healer import Healer
-from hk_tick_collector.collect.holes import Day, Holes
+from hk_tick_collector.collect.holes import Holes
+from hk_tick_collector.collect.track import Day
 from hk_tick_collector.model import GAP_HEALED, GAP_OPEN, Gap, Tick
 
 if TYPE_CHECKING:

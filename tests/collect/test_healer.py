@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from hk_tick_collector import market
 from hk_tick_collector.collect.healer import WINDOW_ROWS, Ask, Healer
-from hk_tick_collector.collect.holes import Day, Holes
+from hk_tick_collector.collect.holes import Holes
+from hk_tick_collector.collect.track import Day
 from hk_tick_collector.model import Tick
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hk_tick_collector import market
-from hk_tick_collector.collect.holes import Day, Holes
+from hk_tick_collector.collect.holes import Holes
 from hk_tick_collector.collect.resume import load_day
+from hk_tick_collector.collect.track import Day
 from hk_tick_collector.model import GAP_HEALED, GAP_OPEN, Gap, GapChange, Rejected, Tick, TickRow
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 from hk_tick_collector.store.query import DayReader, path_of

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hk_tick_collector import market
-from hk_tick_collector.collect.holes import Day, Holes
+from hk_tick_collector.collect.holes import Holes
 from hk_tick_collector.collect.intake import Intake
 from hk_tick_collector.collect.queue import TickQueue
+from hk_tick_collector.collect.track import Day
 from hk_tick_collector.model import GAP_HEALED, GAP_OPEN, Rejected, Stats, Tick
 from hk_tick_collector.opend.protocol import Ticks
 from hk_tick_collector.store.dayfile import Link

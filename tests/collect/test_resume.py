@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from hk_tick_collector import market
-from hk_tick_collector.collect.holes import Day, Holes
+from hk_tick_collector.collect.holes import Holes
 from hk_tick_collector.collect.resume import load_day
+from hk_tick_collector.collect.track import Day
 from hk_tick_collector.model import Rejected, Tick
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions, seal
 from hk_tick_collector.store.query import DayReader

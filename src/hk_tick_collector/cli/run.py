@@ -13,7 +13,7 @@ from ._options import EnvFile  # noqa: TC001 - typer reads the annotation
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hk_tick_collector.collect.service import ServiceOptions
+    from hk_tick_collector.collect.options import ServiceOptions
     from hk_tick_collector.config import Settings
     from hk_tick_collector.opend.crypto import RsaCipher
 
@@ -37,8 +37,7 @@ def run(env_file: EnvFile = None) -> int:
 
 
 def _options(settings: Settings) -> ServiceOptions:
-    from hk_tick_collector.collect.feed import FeedOptions
-    from hk_tick_collector.collect.service import ServiceOptions
+    from hk_tick_collector.collect.options import FeedOptions, ServiceOptions
     from hk_tick_collector.store.dayfile import StoreOptions
 
     data_root = settings.data_root

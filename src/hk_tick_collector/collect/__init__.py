@@ -4,6 +4,7 @@ wire.py           one connection: the protocol core on a socket
 feed.py           the link: connect, subscribe, stay alive, come back
 subscriptions.py  batches, and what a refusal costs
 intake.py         counts every tick, hands it to the queue
+track.py          one symbol on one day
 holes.py          sees every tick, tells what is missing; pure
 resume.py         where a day stands when its first tick is seen
 rebuild.py        what a file really holds, when its counters cannot be believed
@@ -22,5 +23,6 @@ rescue.py         what the watchdog's judgement leads to
 reconcile.py      our sums beside OpenD's own totals
 pulse.py          the clock beside the data's way: live state, health lines, the roll of the day
 clock.py          now
+options.py        what each part is told at its start
 service.py        puts the parts together: start and stop
 """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.model import Stats
 
-    from .writer import WriterOptions
+    from .options import WriterOptions
 
 _IDLE_FILE_MS: Final = 10 * 60_000  # a file of another day is closed after so long without a tick
 _SEAL_AGAIN_S: Final = 60.0

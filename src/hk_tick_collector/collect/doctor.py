@@ -14,7 +14,7 @@ from hk_tick_collector import log, market
 from hk_tick_collector.errors import CollectorError, OpenDError
 from hk_tick_collector.opend import messages
 
-from .holes import CAUSE_PUSH_LOST
+from .track import CAUSE_PUSH_LOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import Stats
 
     from .healer import Ask, Healer
-    from .holes import Hole, Holes
+    from .holes import Holes
     from .intake import Intake
+    from .track import Hole
     from .wire import Wire
 
 _IN_FLIGHT: Final = 4

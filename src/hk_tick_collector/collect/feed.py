@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
@@ -22,10 +21,10 @@ from .wire import Wire
 
 if TYPE_CHECKING:
     from hk_tick_collector.model import Stats
-    from hk_tick_collector.opend.crypto import RsaCipher
 
     from .doctor import Doctor
     from .intake import Intake
+    from .options import FeedOptions
     from .reconcile import Reconciler
 
 _CONNECT_TIMEOUT_S: Final = 5.0
@@ -35,19 +34,6 @@ _STATE_EVERY_S: Final = 3.0  # how often OpenD is asked for its state: TCP may b
 _RESUBSCRIBE_EVERY_S: Final = 60.0
 _LOG_EVERY_S: Final = 30.0
 _CALENDAR_DAYS: Final = 14
-
-
-@dataclass(frozen=True, slots=True)
-class FeedOptions:
-    """Whom to ask for what; see the settings of the same names."""
-
-    host: str
-    port: int
-    symbols: tuple[str, ...]
-    client_id: str
-    reconnect_min_delay_s: float
-    reconnect_max_delay_s: float
-    rsa: RsaCipher | None = None
 
 
 class Feed:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .holes import Hole, Holes
+    from .holes import Holes
+    from .track import Hole
 
 WINDOW_ROWS: Final = 1000
 _LOOK_ROWS: Final = 10  # enough to see whether a quiet symbol has gone on without us

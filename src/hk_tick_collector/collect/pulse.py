@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
     from .feed import Feed
     from .gaps import Gaps
+    from .options import ServiceOptions
     from .queue import TickQueue
     from .rescue import Rescue
     from .seat import WriterSeat
-    from .service import ServiceOptions
     from .writer import Commit
 
 _MINUTE: Final = 60

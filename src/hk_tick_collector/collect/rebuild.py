@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector import market
 from hk_tick_collector.store.query import DayReader, path_of
 
-from .holes import COUNTER_MASK, SEQ_MAX, Day, Hole, Track
+from .track import COUNTER_MASK, SEQ_MAX, Day, Hole, Track
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -29,7 +29,7 @@ from hk_tick_collector.model import (
 from hk_tick_collector.opend import messages
 from hk_tick_collector.store.query import DayReader, path_of
 
-from .holes import CAUSE_REJECTED
+from .track import CAUSE_REJECTED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence

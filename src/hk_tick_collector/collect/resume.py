@@ -11,8 +11,8 @@ from hk_tick_collector.store.faults import DISK_ERRORS
 from hk_tick_collector.store.query import DayReader, path_of
 
 from .clock import now_ms
-from .holes import CAUSE_REJECTED, COUNTER_MASK, COUNTER_MAX, Day, Hole, Track
 from .rebuild import LOWEST_SEQ, rebuild_track
+from .track import CAUSE_REJECTED, COUNTER_MASK, COUNTER_MAX, Day, Hole, Track
 
 if TYPE_CHECKING:
     from pathlib import Path

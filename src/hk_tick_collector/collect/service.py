@@ -13,7 +13,7 @@ import sys
 import time
 import uuid
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,6 +33,7 @@ from .healer import Healer
 from .holes import Holes
 from .intake import Intake
 from .leftover import replay_leftovers
+from .options import WriterOptions
 from .overflow import Overflow
 from .pulse import Pulse
 from .queue import TickQueue
@@ -40,15 +41,13 @@ from .reconcile import Reconciler
 from .rescue import Rescue
 from .resume import load_day
 from .seat import WriterSeat
-from .writer import Writer, WriterOptions
+from .writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
     from pathlib import Path
 
-    from hk_tick_collector.store.dayfile import StoreOptions
-
-    from .feed import FeedOptions
+    from .options import ServiceOptions
 
 _UMASK: Final = 0o027
 # How often the interpreter lets another thread run. With the default of 5 ms the writer waits that long for the event
@@ -56,27 +55,6 @@ _UMASK: Final = 0o027
 _SWITCH_INTERVAL_S: Final = 0.0005
 _SPOOL_BUFFER_ROWS: Final = 50_000  # rows in memory, beyond MAX_QUEUE_ROWS, on their way to the spool
 _STORE_SHARE: Final = 0.7  # of the time a stop may take, for the day file; the rest for the spool
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceOptions:
-    """What the service needs to know; see the settings of the same names."""
-
-    feed: FeedOptions
-    store: StoreOptions
-    data_root: Path
-    spool_dir: Path
-    status_path: Path
-    notify_socket: str | None  # systemd's, None without it
-    instance: str
-    batch_rows: int
-    max_wait_ms: int
-    max_queue_rows: int
-    health_interval_s: float
-    watchdog_stall_s: float
-    watchdog_queue_rows: int
-    watchdog_max_failures: int
-    stop_flush_timeout_s: float
 
 
 async def serve(options: ServiceOptions) -> int:

@@ -24,12 +24,12 @@ from .days import OpenDays
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from hk_tick_collector.model import Gap, Reconciled, Stats, TickRow
-    from hk_tick_collector.store.dayfile import DayFile, StoreOptions
+    from hk_tick_collector.store.dayfile import DayFile
 
     from .chunk import Chunk
+    from .options import WriterOptions
     from .queue import TickQueue
 
 _IDLE_S: Final = 1.0  # how long the thread sleeps at most: its heartbeat
@@ -38,18 +38,6 @@ _TEND_EVERY_S: Final = 5.0  # also while ticks keep coming
 _LOG_EVERY_S: Final = 10.0  # a fault that repeats is logged so often, with a count
 
 _TS_MS = itemgetter(2)
-
-
-@dataclass(frozen=True, slots=True)
-class WriterOptions:
-    """Where and how to write; see the settings of the same names."""
-
-    data_root: Path
-    run_id: str
-    version: str
-    batch_rows: int
-    max_wait_ms: int
-    store: StoreOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,58 @@
+"""What each part is told at its start: plain values, from the settings of the same names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hk_tick_collector.opend.crypto import RsaCipher
+    from hk_tick_collector.store.dayfile import StoreOptions
+
+
+@dataclass(frozen=True, slots=True)
+class FeedOptions:
+    """Whom to ask for what; see the settings of the same names."""
+
+    host: str
+    port: int
+    symbols: tuple[str, ...]
+    client_id: str
+    reconnect_min_delay_s: float
+    reconnect_max_delay_s: float
+    rsa: RsaCipher | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WriterOptions:
+    """Where and how to write; see the settings of the same names."""
+
+    data_root: Path
+    run_id: str
+    version: str
+    batch_rows: int
+    max_wait_ms: int
+    store: StoreOptions
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceOptions:
+    """What the service needs to know; see the settings of the same names."""
+
+    feed: FeedOptions
+    store: StoreOptions
+    data_root: Path
+    spool_dir: Path
+    status_path: Path
+    notify_socket: str | None  # systemd's, None without it
+    instance: str
+    batch_rows: int
+    max_wait_ms: int
+    max_queue_rows: int
+    health_interval_s: float
+    watchdog_stall_s: float
+    watchdog_queue_rows: int
+    watchdog_max_failures: int
+    stop_flush_timeout_s: float
