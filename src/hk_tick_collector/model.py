@@ -88,6 +88,7 @@ class Stats:
     newest_ts_ms: int | None = None
     newest_day: str = ""
     wal_bytes: int = 0
+    stalls: int = 0  # how often the watchdog has met a stall
     damaged_files: list[str] = field(default_factory=list)  # set aside by this run
     writer_trouble: str = ""  # the named cause the writer waits for: busy, disk_full, read_only, io_error, ...
     writer_detail: str = ""

@@ -56,6 +56,7 @@ class Rescue:
         )
         verdict = self._watchdog.judge(pressure, time.monotonic())
         if verdict:
+            stats.stalls += 1
             self._tell(pressure, verdict)
             self._act(verdict)
 

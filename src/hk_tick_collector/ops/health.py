@@ -162,6 +162,28 @@ def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
             "sudo systemctl restart hk-tick-collector",
         )
 
+    if status.stalls and status.waiting:
+        yield Finding(
+            "persistent_stall",
+            Severity.CRITICAL,
+            f"the watchdog has met a stall {status.stalls} times: {status.waiting} rows wait",
+            "docs/data-quality.md, and the lines WATCHDOG of " + _JOURNAL,
+        )
+    if status.spooled:
+        yield Finding(
+            "spooling",
+            Severity.WARNING,
+            f"{status.spooled} rows are spooled: the day file could not take them in time",
+            "wait, they are stored as soon as it can; why it could not: " + _JOURNAL,
+        )
+    if status.damaged_files:
+        yield Finding(
+            "day_damaged",
+            Severity.WARNING,
+            f"a damaged day file was set aside as {status.damaged_files[-1]} and a fresh one begun",
+            "keep it, see docs/sqlite-wal.md; what was lost: hk-tick-collector gaps --open",
+        )
+
 
 def _data(status: LiveStatus, now_ms: int, limits: Limits) -> Iterator[Finding]:
     drift_s = status.drift_s

@@ -74,6 +74,9 @@ class LiveStatus:
     writer_detail: str = ""
     writer_trouble_since_ms: int | None = None
     wal_bytes: int = 0
+    damaged_files: list[str] = field(default_factory=list)  # set aside by this run
+    spooled: int = 0  # of those waiting, the rows that memory could not hold
+    stalls: int = 0  # how often the watchdog has met a stall
     commit_ms_p50: float | None = None
     commit_ms_p99: float | None = None
     day_expected: bool = False  # today is a trading day, so its file must be there
