@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from tests.e2e.conftest import Event
     from tests.faults.faulty_disk import Fault
 
     from .nursery import Nursery
@@ -46,7 +47,7 @@ def wait_until(condition: Callable[[], object], what: Callable[[], str] | str, c
     while not condition():
         if time.monotonic() - started_s > cap_s:
             raise AssertionError(f"not within {cap_s:.0f} s: {what if isinstance(what, str) else what()}")
-        time.sleep(0.01)
+        time.sleep(0.02)
     return time.monotonic() - started_s
 
 
@@ -70,6 +71,12 @@ class FaultyCollector(Collector):
     def alive(self) -> bool:
         """Whether it runs."""
         return self._process.poll() is None
+
+    def wait_for_long(self, name: str, count: int, cap_s: float) -> Event:
+        """The `count`th line of an event, which may take longer than the cap of `wait_for`."""
+        told = f" {name} "
+        wait_until(lambda: self.output.count(told) >= count, lambda: f"{name} × {count} in\n{self.output}", cap_s)
+        return self.events(name)[count - 1]
 
     def inject(self, fault: Fault) -> int:
         """Its disk meets this fault from now on; returns its number."""

@@ -1,0 +1,206 @@
+"""Rows 3 to 8 for the whole service: the disk is full, read-only, slow, locked or damaged, and then is not."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Final
+
+import apsw
+import pytest
+
+from hk_tick_collector.store.query import list_days, path_of
+from tests.faults.faulty_disk import Fault
+
+from .disks import remount, small_disk
+from .trial import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from .conftest import Begin
+
+FAULTS: Final = {
+    "row 3: no space": (Fault(operations=("write", "truncate"), error="ENOSPC"), "disk_full"),
+    "row 4: read-only": (Fault(operations=("open", "write"), error="EROFS"), "read_only"),
+    "row 5: a write fails": (Fault(operations=("write",), error="EIO"), "io_error"),
+    "row 5: a sync fails": (Fault(operations=("sync",), error="EIO"), "io_error"),
+    "row 5: a read fails": (Fault(operations=("read", "write"), error="EIO"), "io_error"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_failing_disk_is_named_and_costs_nothing(begin: Begin, name: str) -> None:
+    """Rows 3, 4, 5: for three seconds; critical in `status`, named in the log, and afterwards every tick is stored once."""
+    fault, cause = FAULTS[name]
+    trial = begin("--wait", symbols="20", rate=1000)
+    collector = trial.run()
+    trial.wait_stored(500)
+    number = collector.inject(fault)
+    assert collector.wait_for("persist_failed", cause=cause).level == "ERROR"
+    finding = trial.wait_finding(f"writer_{cause}")
+    assert finding.severity.name == "CRITICAL"
+    assert finding.remedy
+    wait_until(lambda: trial.live().waiting >= 3000, "three seconds of the market")
+    assert collector.hits(number) > 0
+    collector.lift()
+    collector.wait_for("writer_recovered")
+    trial.finish()
+    assert collector.shutdown()["dropped"] == "0"
+
+
+def test_one_operation_in_twenty_fails(begin: Begin) -> None:
+    """Rows 3 and 5: writes, syncs, reads and truncations fail at random for five seconds; nothing is lost or doubled."""
+    trial = begin("--wait", symbols="20", rate=1000)
+    collector = trial.run(SQLITE_WAL_AUTOCHECKPOINT="20")
+    trial.wait_stored(500)
+    for error in ("EIO", "ENOSPC"):
+        collector.inject(Fault(operations=("write", "sync", "truncate", "read"), error=error, chance=0.025))
+    collector.wait_for("persist_failed", count=2)
+    wait_until(lambda: trial.market.made() >= 6000, "five seconds of the market")
+    collector.lift()
+    trial.finish()
+
+
+@pytest.fixture
+def spool_disk(workdir: Path) -> Iterator[Path]:
+    """A disk for the spool that can turn read-only for real."""
+    with small_disk(workdir / "spool", "size=64m") as place:
+        yield place
+
+
+def test_read_only_everywhere_bounds_memory_and_counts_drops(begin: Begin, spool_disk: Path) -> None:
+    """Row 4: the day file's disk and, for real, the spool's turn read-only: memory stays bounded, what finds no place is
+    counted to the tick; both return, and the service goes on by itself.
+    """
+    trial = begin("--wait", symbols="20", rate=200)
+    collector = trial.run(MAX_QUEUE_ROWS="5000", SPOOL_DIR=str(spool_disk))
+    trial.wait_stored(100)
+    _, before_kib = collector.resources()
+    remount(spool_disk, "ro")
+    collector.inject(Fault(operations=("open", "write"), error="EROFS"))
+    trial.wait_finding("writer_read_only")
+    trial.market.tell("burst 80000")
+    collector.wait_for("ticks_dropped")
+    assert collector.wait_for("spool_failed", cause="read_only").level == "ERROR"
+    wait_until(lambda: trial.live().received >= 80_000, "the burst")
+    _, full_kib = collector.resources()
+    print(f"memory {before_kib} KiB before, {full_kib} KiB with memory full")
+    assert full_kib < before_kib + 200_000
+    assert trial.wait_finding("dropped").remedy
+    remount(spool_disk, "rw")
+    collector.lift()
+    collector.wait_for("writer_recovered")
+    verdict = trial.finish(complete=False)
+    assert trial.stored.ledger()["dropped"] == int(collector.shutdown()["dropped"]) > 0
+    assert verdict.days[0].missing == verdict.days[0].in_gaps > 0
+
+
+def test_a_slow_sync_is_waited_for(begin: Begin) -> None:
+    """Row 6: each sync takes 3 s: the queue stays bounded, no watchdog, no restart; nothing is lost."""
+    trial = begin("--wait", symbols="20", rate=1000)
+    collector = trial.run()
+    trial.wait_stored(500)
+    fault = collector.inject(Fault(operations=("sync",), files=("wal",), delay_s=3.0))
+    wait_until(lambda: collector.hits(fault) >= 3, "three slow syncs")
+    assert trial.live().waiting < 12_000
+    collector.lift()
+    trial.finish()
+    assert len(trial.collectors) == 1
+    assert not collector.events("WATCHDOG")
+    assert "WATCHDOG" not in collector.output
+
+
+def test_a_foreign_lock_is_named_and_outlived(begin: Begin) -> None:
+    """Row 7: another program holds the write lock for seconds: `sqlite_busy_backoff`, `status` says who to look for."""
+    trial = begin("--wait", symbols="20", rate=1000)
+    collector = trial.run(SQLITE_BUSY_TIMEOUT_MS="50")
+    trial.wait_stored(500)
+    with trial.locked():
+        collector.wait_for("sqlite_busy_backoff")
+        assert "fuser" in trial.wait_finding("writer_busy").remedy
+        wait_until(lambda: trial.live().waiting >= 2000, "two seconds of the market")
+    collector.wait_for("writer_recovered", cause="busy")
+    trial.finish()
+
+
+def test_a_reader_that_stays_makes_the_wal_grow_and_nothing_else(begin: Begin) -> None:
+    """Row 7: a reader holds the WAL: it grows, and is used anew once the reader has gone; nothing is lost. That a large
+    one is warned of is proved in tests/ops/test_health.py.
+    """
+    trial = begin("--wait", symbols="20", rate=1500)
+    trial.run(SQLITE_WAL_AUTOCHECKPOINT="50")
+    trial.wait_stored(500)
+    limit_bytes = 50 * 4096
+    path = path_of(trial.data_root, list_days(trial.data_root)[-1])
+    with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as reader:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM ticks").get > 0
+        wait_until(lambda: trial.live().wal_bytes > 8 * limit_bytes, "a WAL eight times as long")
+    trial.wait_more(3000)
+    grown = trial.live().wal_bytes
+    trial.wait_more(3000)
+    assert trial.live().wal_bytes <= grown + 2 * limit_bytes
+    trial.finish()
+
+
+def truncate(path: Path) -> None:
+    """Half of it is gone."""
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+
+
+def flip(path: Path) -> None:
+    """Other bytes in the middle, over a few pages."""
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2 // 4096 * 4096)
+        file.write(bytes(3 * 4096))
+
+
+def empty(path: Path) -> None:
+    """Nothing is left of it."""
+    with path.open("r+b") as file:
+        file.truncate(0)
+
+
+@pytest.mark.parametrize("damage", [truncate, flip, empty])
+def test_a_damaged_day_is_set_aside_and_fetched_again(begin: Begin, damage: Callable[[Path], None]) -> None:
+    """Row 8: found at a start: kept under a new name as it was, a fresh file begun, OpenD asked again; what is beyond its
+    window is an open gap of exact size.
+    """
+    trial = begin("--wait", symbols="10", rate=1000)
+    trial.run()
+    trial.wait_stored(5000)
+    trial.stop()
+    path = path_of(trial.data_root, list_days(trial.data_root)[-1])
+    damage(path)
+    damaged = path.read_bytes()
+    collector = trial.run()
+    if damage is empty:
+        # An empty file is no damage to SQLite: a plain file without a byte is a fresh one.
+        trial.wait_stored(100)
+    else:
+        told = collector.wait_for("day_set_aside")
+        assert told.level == "ERROR"
+        kept = next(iter(trial.data_root.glob(f"{path.name}.damaged-*")))
+        assert kept.read_bytes() == damaged
+        collector.wait_for("day_begun_afresh")
+    verdict = trial.finish(complete=False)
+    assert verdict.days[0].missing == verdict.days[0].in_gaps > 0
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm"])
+def test_a_day_whose_wal_or_shm_is_gone_is_completed(begin: Begin, suffix: str) -> None:
+    """Row 8: removed after a crash: what only the WAL had is asked of OpenD again, nothing is left out unnoticed."""
+    trial = begin("--wait", symbols="10", rate=500)
+    trial.run(SQLITE_WAL_AUTOCHECKPOINT="20")
+    trial.wait_stored(1500)
+    trial.collector.kill()
+    path = path_of(trial.data_root, list_days(trial.data_root)[-1])
+    path.with_name(path.name + suffix).unlink()
+    trial.run()
+    started_s = time.monotonic()
+    trial.wait_stored(1600)
+    print(f"going on after {time.monotonic() - started_s:.1f} s")
+    trial.finish()

@@ -1,0 +1,118 @@
+"""Rows 14 to 16: bytes that are no messages, ticks that are odd, and ticks that come twice, late or in another order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from hk_tick_collector import market
+from hk_tick_collector.simulator.odd_ticks import ODD_KINDS
+from hk_tick_collector.simulator.truth import read_rejects
+from hk_tick_collector.store.dayfile import DayFile, StoreOptions
+
+from .trial import now_ms, wait_until
+
+if TYPE_CHECKING:
+    from .conftest import Begin
+
+RESETS: Final = ("garbage 300", "bad-magic", "bad-sha1", "huge-length", "json-body")
+SKIPS: Final = ("truncated-protobuf", "unknown-ids")
+GROWTH_KIB: Final = 32 * 1024
+
+
+def test_bytes_that_are_no_messages_end_the_connection_and_nothing_else(begin: Begin) -> None:
+    """Row 14: garbage, a wrong magic, a wrong SHA-1, a length of 4 GB, another format: reset and named each time, memory
+    bounded; what passed meanwhile is fetched.
+    """
+    trial = begin(symbols="40", rate=300)
+    collector = trial.run()
+    trial.wait_stored(200)
+    descriptors, before_kib = collector.resources()
+    for number, step in enumerate(RESETS * 2, start=1):
+        trial.market.tell(step)
+        collector.wait_for("futu_disconnected", count=number)
+        collector.wait_for("subscribed", count=number + 1)
+    reasons = {event.fields["reason"] for event in collector.events("futu_disconnected")}
+    print("\n".join(sorted(reasons)))
+    assert len(reasons) >= 4
+    trial.wait_more(200)
+    after = collector.resources()
+    print(f"descriptors {descriptors} and {after[0]}, memory {before_kib} and {after[1]} KiB")
+    assert after[0] <= descriptors + 1
+    assert after[1] < before_kib + GROWTH_KIB
+    trial.finish()
+
+
+def test_messages_that_mean_nothing_are_skipped_and_counted(begin: Begin) -> None:
+    """Row 14: a truncated protobuf, unknown messages, unknown enum values: counted, named, the connection lives on."""
+    trial = begin(symbols="20", rate=300)
+    collector = trial.run()
+    trial.wait_stored(200)
+    for step in SKIPS * 3:
+        trial.market.tell(step)
+    assert collector.wait_for("message_skipped").level == "WARNING"
+    trial.wait_more(200)
+    assert not collector.events("futu_disconnected")
+    trial.finish()
+
+
+def test_odd_ticks_never_cost_their_neighbours(begin: Begin) -> None:
+    """Row 15: no number, no end, below zero, no shares, a time like 99:99:99, of yesterday, of tomorrow, unknown kinds:
+    stored faithfully or rejected with a count that `status` and the log tell.
+    """
+    trial = begin("--wait", symbols="20", rate=500)
+    collector = trial.run()
+    trial.wait_stored(200)
+    for _ in range(3):
+        trial.market.tell(f"bad-ticks {','.join(ODD_KINDS)}")
+    assert collector.wait_for("tick_rejected").level == "WARNING"
+    assert trial.wait_finding("rejected").remedy
+    trial.wait_more(200)
+    trial.finish()
+    unstorable = len(read_rejects(trial.market.truth_path))
+    assert unstorable == 9
+    assert int(collector.shutdown()["rejected"]) == unstorable
+    assert len(list(trial.data_root.glob("*.db"))) == 3
+
+
+def test_what_comes_twice_or_in_another_order_is_stored_once(begin: Begin) -> None:
+    """Row 16: the last 200 of each symbol again, thousands the last first, ticks of the day before: once, in their file."""
+    trial = begin("--wait", symbols="20", rate=500)
+    trial.run()
+    trial.wait_stored(500)
+    for step in ("duplicate 200", "out-of-order 2000", "late 30", "duplicate 200", "out-of-order 500"):
+        trial.market.tell(step)
+        trial.wait_more(100)
+    trial.finish()
+    yesterday = market.day_name(market.day_number(now_ms()) - 1)
+    assert (trial.data_root / f"{yesterday}.db").exists()
+    assert trial.stored.ledger()["duplicate"] > 0
+
+
+def test_a_sealed_day_is_not_reborn(begin: Begin) -> None:
+    """Row 16: late ticks of a day that is sealed: rejected, each whole in the log, the file untouched, `status` warns."""
+    trial = begin("--wait", symbols="20", rate=300)
+    today = market.day_number(now_ms())
+    sealed = trial.data_root / f"{market.day_name(today - 1)}.db"
+    assert DayFile(sealed, sealed.stem, "before", 0, "test", StoreOptions()).close()
+    sealed.chmod(0o440)
+    content = sealed.read_bytes()
+    collector = trial.run()
+    trial.wait_stored(100)
+    trial.market.tell("late 5")
+    collector.wait_for("tick_rejected", count=5, cause="sealed_day")
+    assert trial.wait_finding("sealed_day").remedy
+    trial.wait_more(100)
+    trial.settle(excused=5)
+    trial.stop()
+    trial.verdict(only=frozenset({market.day_name(today)}))
+    assert sealed.read_bytes() == content
+    told = {int(event.fields["seq"]): event.fields for event in collector.events("tick_rejected")}
+    late = [tick for tick in trial.market.process.truth() if market.day_number(tick.ts_ms) == today - 1]
+    assert len(late) == 5
+    for tick in late:
+        assert float(told[tick.seq]["price"]) == pytest.approx(tick.price)
+        assert told[tick.seq]["symbol"] == tick.symbol
+    assert int(collector.shutdown()["rejected"]) >= 5
+    wait_until(lambda: not trial.collector.alive, "its end")
