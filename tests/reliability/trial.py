@@ -276,21 +276,14 @@ class Trial:
 
     def run(self, **settings: str) -> FaultyCollector:
         """Starts a collector with these settings."""
-        environ = {
-            "FUTU_PORT": str(self.market.port),
-            "FUTU_SYMBOLS": f"@{self.market.symbols_path}",
-            "DATA_ROOT": str(self.data_root),
-            "SPOOL_DIR": str(self.data_root / ".spool"),
-            "HEALTH_INTERVAL_SEC": "1",
-            "METRICS_ADDR": "",
-            **QUICK,
-            **settings,
-        }
         if self.collectors:
             self.collector.close()
-        log_path = self.directory / f"{self._name}-{len(self.collectors) + 1}.log"
-        self.collectors.append(FaultyCollector(self._nursery, log_path, environ, self.data_root))
+        self.collectors.append(self._start(len(self.collectors) + 1, settings))
         return self.collector
+
+    def another(self) -> FaultyCollector:
+        """Starts one on the same DATA_ROOT, beside the one that runs; whoever asked for it closes it."""
+        return self._start(len(self.collectors) + 1000, {})
 
     def close(self) -> None:
         """Leaves no process behind."""
@@ -419,6 +412,19 @@ class Trial:
         finally:
             for db in held:
                 db.close(True)
+
+    def _start(self, number: int, settings: Mapping[str, str]) -> FaultyCollector:
+        environ = {
+            "FUTU_PORT": str(self.market.port),
+            "FUTU_SYMBOLS": f"@{self.market.symbols_path}",
+            "DATA_ROOT": str(self.data_root),
+            "SPOOL_DIR": str(self.data_root / ".spool"),
+            "HEALTH_INTERVAL_SEC": "1",
+            "METRICS_ADDR": "",
+            **QUICK,
+            **settings,
+        }
+        return FaultyCollector(self._nursery, self.directory / f"{self._name}-{number}.log", environ, self.data_root)
 
     def _accounts_for(self, made: int) -> bool:
         try:

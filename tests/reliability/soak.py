@@ -1,0 +1,371 @@
+"""Row 23: a whole simulated trading day at speed, with faults of the table at random, and at the end one verdict.
+
+    .venv/bin/python tests/reliability/soak.py --minutes 10 [--seed N]
+
+One market, two collectors. One of them lives through everything that OpenD and its own disk do wrong; its memory and
+descriptors are measured. The other one is killed at random moments, about twice a second, and starts again each time.
+Everything comes from the seed, but the moment at which the scheduler lets it happen. Prints each fault, a line of
+figures every ten seconds, and the verdict. Exit 0 when it is good.
+
+A file that is damaged on disk is not in here: what it held, and OpenD has no longer, is lost, as the table's row 8 says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+import sys
+import tempfile
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from hk_tick_collector.errors import CollectorError
+from tests.faults.faulty_disk import Fault
+from tests.reliability.killer import Killer
+from tests.reliability.nursery import Nursery
+from tests.reliability.trial import Market, Trial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DAY: Final = "20261118"
+OPENS_AT: Final = "09:29"
+DAY_S: Final = 6.75 * 3600  # to the end of the closing auction
+SYMBOLS: Final = 60
+RATE: Final = 1200.0
+REPORT_S: Final = 10.0
+RESUME_EVERY_S: Final = 45.0  # OpenD is killed: reading its truth again takes a while
+CALM_S: Final = 3.0
+MEMORY_GROWTH_KIB: Final = 64 * 1024
+DESCRIPTOR_GROWTH: Final = 4
+
+LINK_STEPS: Final = (
+    "cut",
+    "cut-mid-frame",
+    "cut-mid-burst",
+    "cut-during-backfill",
+    "away for 1s",
+    "away for 2500ms",
+    "mute for 2s",
+    "trickle 4000 for 2s",
+    "half-open",
+)
+OPEND_STEPS: Final = (
+    "garbage 400",
+    "bad-magic",
+    "bad-sha1",
+    "huge-length",
+    "json-body",
+    "truncated-protobuf",
+    "unknown-ids",
+    "no-reply GetTicker 2",
+    "fail-reply GetTicker 5",
+    "fail-reply Sub 1",
+    "slow-reply any 300ms 20",
+    "kicked-out for 2s",
+    "quote-link-lost for 2s",
+    "quote-right none for 1500ms",
+    "program needs_sms_code for 2s",
+    "not-logged-in for 2s",
+    "lose-subscriptions HK.00700",
+    "stop-pushes HK.00005,HK.00700 for 2s",
+    "no-first-push for 3s",
+    "clock +3600s for 3s",
+    "market-state rest for 2s",
+)
+TICK_STEPS: Final = (
+    "burst 2000",
+    "duplicate 50",
+    "out-of-order 300",
+    "bad-ticks nan,infinite,bad-time,negative,zero-volume,odd-time,unknown-type",
+)
+DISK_FAULTS: Final[dict[str, tuple[Fault, float]]] = {  # and for how long
+    "no space": (Fault(operations=("write", "truncate"), error="ENOSPC"), 2.0),
+    "read-only": (Fault(operations=("open", "write"), files=("db",), error="EROFS"), 1.5),
+    "a write fails": (Fault(error="EIO", times=2), 0.5),
+    "a sync fails": (Fault(operations=("sync",), error="EIO", times=2), 0.5),
+    "one in twenty fails": (Fault(operations=("write", "sync", "truncate", "read"), error="EIO", chance=0.05), 2.0),
+    "slow syncs": (Fault(operations=("sync",), delay_s=0.7), 3.0),
+    "blocked": (Fault(operations=("write", "sync"), delay_s=math.inf), 2.5),
+}
+SETTINGS: Final = {
+    "SQLITE_WAL_AUTOCHECKPOINT": "200",
+    "SQLITE_BUSY_TIMEOUT_MS": "100",
+    "MAX_QUEUE_ROWS": "2500",
+    "HEALTH_INTERVAL_SEC": "10",
+}
+
+
+@dataclass(slots=True)
+class Figures:
+    """What a soak comes to."""
+
+    seed: int
+    seconds: float = 0.0
+    ticks: int = 0
+    kills: int = 0
+    disconnects: int = 0
+    opend_kills: int = 0
+    stops: int = 0
+    faults: int = 0
+    lost: int = 0  # neither stored nor known to be missing
+    gone: int = 0  # known to be missing, over both collectors
+    acked: int = 0  # committed before a kill, and looked for afterwards
+    memory_kib: list[int] = field(default_factory=list)
+    descriptors: list[int] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def line(self) -> str:
+        """All of it, for the record."""
+        memory, descriptors = self.memory_kib or [0], self.descriptors or [0]
+        return (
+            f"soak: seed={self.seed} seconds={self.seconds:.0f} ticks={self.ticks} kills={self.kills}"
+            f" opend_kills={self.opend_kills} stops={self.stops} disconnects={self.disconnects} faults={self.faults}"
+            f" acked={self.acked} lost={self.lost} open_in_gaps={self.gone}"
+            f" memory_mib_start={memory[0] / 1024:.0f} memory_mib_end={memory[-1] / 1024:.0f}"
+            f" memory_mib_max={max(memory) / 1024:.0f} descriptors_start={descriptors[0]}"
+            f" descriptors_end={descriptors[-1]} descriptors_max={max(descriptors)}"
+        )
+
+
+class Soak:
+    """One soak in a directory, for so many seconds."""
+
+    def __init__(self, directory: Path, nursery: Nursery, seconds: float, seed: int) -> None:
+        self.figures = Figures(seed)
+        self._seconds = seconds
+        self._rng = random.Random(seed)
+        speed = max(1.0, DAY_S / seconds)
+        clock = ("--day", DAY, "--at", OPENS_AT, "--speed", f"{speed:.3f}", "--seed", str(seed))
+        self._market = Market(directory, *clock, "--wait", symbols=str(SYMBOLS), rate=RATE)
+        self._steady = Trial(nursery, directory, self._market, "steady")
+        self._killed = Trial(nursery, directory, self._market, "killed")
+        self._killer = Killer(self._killed, random.Random(seed + 1), **SETTINGS)
+        self._started_s = time.monotonic()
+        self._done = threading.Event()
+        self._say_at_s = 0.0
+
+    def run(self) -> Figures:
+        """Faults, then calm, then the verdict."""
+        self._steady.run(**SETTINGS)
+        self._steady.wait_stored(1000)
+        self._started_s = time.monotonic()
+        self._measure()
+        killing = threading.Thread(target=self._kill, name="kills")
+        killing.start()
+        try:
+            self._injure()
+        finally:
+            self._done.set()
+            killing.join()
+        self._conclude()
+        return self.figures
+
+    def close(self) -> None:
+        """Leaves no process behind."""
+        for part in (self._steady, self._killed, self._market):
+            part.close()
+
+    # --- what goes wrong ---
+
+    def _injure(self) -> None:
+        deadline_s, resume_s = self._started_s + self._seconds, self._started_s + RESUME_EVERY_S / 2
+        kinds: tuple[tuple[Callable[[], None], int], ...] = (
+            (self._link_fault, 3),
+            (self._opend_fault, 4),
+            (self._tick_fault, 2),
+            (self._disk_fault, 4),
+            (self._lock, 1),
+            (self._stop, 1),
+        )
+        while time.monotonic() < deadline_s:
+            if time.monotonic() >= resume_s:
+                resume_s = time.monotonic() + RESUME_EVERY_S
+                self._kill_opend()
+            act = self._rng.choices([act for act, _ in kinds], [weight for _, weight in kinds])[0]
+            act()
+            self._wait(self._rng.uniform(0.1, 1.2))
+
+    def _step(self, step: str) -> None:
+        refused = self._market.try_step(step)
+        if refused:
+            self._say(f"impossible now: {step} ({refused})")
+            return
+        self._note(step)
+        if " for " in step:
+            amount = step.rsplit(" ", 1)[1]
+            self._wait(float(amount[:-2]) / 1000 if amount.endswith("ms") else float(amount[:-1]))
+
+    def _link_fault(self) -> None:
+        steps = LINK_STEPS if self._seconds >= 300 else LINK_STEPS[:-1]  # half-open lasts 33 s
+        self._step(self._rng.choice(steps))
+
+    def _opend_fault(self) -> None:
+        self._step(self._rng.choice(OPEND_STEPS))
+
+    def _tick_fault(self) -> None:
+        self._step(self._rng.choice(TICK_STEPS))
+
+    def _disk_fault(self) -> None:
+        name = self._rng.choice(tuple(DISK_FAULTS))
+        fault, lasts_s = DISK_FAULTS[name]
+        self._note(f"disk: {name} for {lasts_s} s")
+        self._steady.collector.inject(fault)
+        self._wait(lasts_s)
+        self._steady.collector.lift()
+
+    def _lock(self) -> None:
+        self._note("disk: another program's lock for 1.5 s")
+        with self._steady.locked():
+            self._wait(1.5)
+
+    def _stop(self) -> None:
+        """SIGTERM in the middle of it all; memory is measured in lives that follow each other."""
+        self._note("SIGTERM and a new start")
+        self.figures.stops += 1
+        self._count_disconnects()
+        last = self._steady.stop()
+        if last["lost_rows"] != "0":
+            self.figures.failures.append(f"lost at a stop: {last}")
+        self._steady.run(**SETTINGS)
+
+    def _kill_opend(self) -> None:
+        self._note("OpenD is killed and comes back")
+        self.figures.opend_kills += 1
+        self._market.kill()
+        self._wait(0.5)
+        self._market.resume()
+
+    def _kill(self) -> None:
+        while not self._done.is_set():
+            try:
+                self._killer.cycle(cap_s=120)
+            except Exception as error:  # noqa: BLE001 - a thread's boundary: the soak fails with it
+                if not self._done.is_set():
+                    self.figures.failures.append(f"the killed collector: {error}")
+                return
+
+    # --- what is told ---
+
+    def _wait(self, seconds: float) -> None:
+        until_s = time.monotonic() + seconds
+        while time.monotonic() < until_s:
+            if not self._steady.collector.alive:
+                raise AssertionError(f"the steady collector has ended:\n{self._steady.tail()}")
+            if time.monotonic() >= self._say_at_s:
+                self._say_at_s = time.monotonic() + REPORT_S
+                self._measure()
+                self._say(self._progress())
+            time.sleep(min(0.05, max(0.0, until_s - time.monotonic())))
+
+    def _measure(self) -> None:
+        descriptors, memory_kib = self._steady.collector.resources()
+        self.figures.descriptors.append(descriptors)
+        self.figures.memory_kib.append(memory_kib)
+
+    def _progress(self) -> str:
+        figures, status = self.figures, self._steady.status()
+        known = f"stored={status.stored} waiting={status.waiting} gaps_open={status.gaps_open}" if status else "starting"
+        return (
+            f"made={self._market.made()} kills={self._killer.kills} faults={figures.faults} {known}"
+            f" memory_mib={figures.memory_kib[-1] / 1024:.0f} descriptors={figures.descriptors[-1]}"
+        )
+
+    def _note(self, fault: str) -> None:
+        self.figures.faults += 1
+        self._say(fault)
+
+    def _say(self, words: str) -> None:
+        print(f"{time.monotonic() - self._started_s:7.1f} s  {words}", flush=True)
+
+    def _count_disconnects(self) -> None:
+        self.figures.disconnects += len(self._steady.collector.events("futu_disconnected"))
+
+    # --- the end ---
+
+    def _conclude(self) -> None:
+        figures = self.figures
+        self._say("calm: everything is let be, and heals")
+        self._steady.collector.lift()
+        self._market.tell("end all")
+        self._killed.run(**SETTINGS)
+        time.sleep(CALM_S)  # half-open connections apart, everybody is back by then
+        for trial in (self._steady, self._killed):
+            trial.settle(cap_s=120)
+        self._measure()
+        figures.seconds = time.monotonic() - self._started_s
+        figures.ticks, figures.kills = self._market.made(), self._killer.kills
+        figures.acked = self._killer.acked_count
+        self._count_disconnects()
+        for trial, acked in ((self._steady, iter(())), (self._killed, self._killer.acked())):
+            last = trial.stop()
+            verdict = trial.verdict(acked, ok=False)
+            figures.gone += sum(day.in_gaps for day in verdict.days)
+            if not verdict.ok:
+                figures.failures.append(f"{trial.data_root.name}: {verdict.line()}")
+                names = ("missing_outside_gaps", "acked_lost")
+                figures.lost += sum(verdict.findings[name].count for name in names if name in verdict.findings)
+            if last["left_rows"] != "0":
+                figures.failures.append(f"left at the end: {last}")
+            if any("Traceback" in collector.output for collector in trial.collectors):
+                figures.failures.append(f"a traceback in a log of {trial.data_root.name}")
+        self._judge_growth()
+
+    def _judge_growth(self) -> None:
+        figures = self.figures
+        early = max(figures.memory_kib[: max(2, len(figures.memory_kib) // 3)])
+        if figures.memory_kib[-1] > early + MEMORY_GROWTH_KIB:
+            figures.failures.append(f"memory grew from {early} to {figures.memory_kib[-1]} KiB")
+        if figures.descriptors[-1] > figures.descriptors[0] + DESCRIPTOR_GROWTH:
+            figures.failures.append(f"descriptors grew: {figures.descriptors}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a soak and prints what it came to."""
+    parser = argparse.ArgumentParser(description="A day of faults, and the verdict.")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
+    parser.add_argument("--keep", type=Path, help="leave everything in this directory")
+    options = parser.parse_args(arguments)
+    with ExitStack() as stack:
+        if options.keep:
+            directory = options.keep.absolute()
+            directory.mkdir(parents=True)
+        else:
+            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-")))
+        (directory / ".env").touch()
+        figures = soak(directory, options.minutes * 60, options.seed)
+    return 1 if figures.failures else 0
+
+
+def soak(directory: Path, seconds: float, seed: int) -> Figures:
+    """One soak; prints its seed first and its figures last."""
+    print(f"soak: seed={seed}, {seconds:.0f} s in {directory}", flush=True)
+    nursery = Nursery()
+    try:
+        one = Soak(directory, nursery, seconds, seed)
+        try:
+            figures = one.run()
+        finally:
+            one.close()
+    finally:
+        nursery.close()
+    print(figures.line())
+    for failure in figures.failures:
+        print(f"FAILED: {failure}")
+    return figures
+
+
+if __name__ == "__main__":
+    try:
+        raise SystemExit(main())
+    except CollectorError as error:
+        raise SystemExit(error.one_line()) from None

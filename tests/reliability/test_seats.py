@@ -1,0 +1,161 @@
+"""Rows 19, 20 and 22: what OpenD refuses, who owns DATA_ROOT, and parts of the service that are stuck."""
+
+from __future__ import annotations
+
+import math
+import os
+import resource
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from tests.faults.faulty_disk import Fault
+
+from .trial import wait_until
+
+if TYPE_CHECKING:
+    from .conftest import Begin
+
+GATE: Final = Fault(operations=("write",), files=("wal",), delay_s=math.inf)
+STALL: Final = {"WATCHDOG_STALL_SEC": "3", "WATCHDOG_QUEUE_THRESHOLD_ROWS": "500"}
+TROUBLES: Final = {
+    "kicked-out": ("opend_kicked_out", "log out the other terminal"),
+    "quote-link-lost": ("opend_quote_link_lost", "network"),
+    "quote-right none": ("opend_quote_right_none", "quote right"),
+    "program needs_sms_code": ("opend_not_ready", "SMS"),
+    "not-logged-in": ("opend_not_ready", "futu-opend"),
+}
+
+
+# --- row 19 ---
+
+
+@pytest.mark.parametrize("step", TROUBLES)
+def test_trouble_that_opend_tells_is_a_finding_with_its_remedy(begin: Begin, step: str) -> None:
+    """Row 19: kicked out, no link, no right, a code wanted, not logged in: named in `status` with what to do, critical;
+    when it ends the ticks that passed by are fetched and the finding goes.
+    """
+    code, words = TROUBLES[step]
+    trial = begin("--wait", symbols="20", rate=200)
+    collector = trial.run()
+    trial.wait_stored(200)
+    trial.market.tell(step)
+    finding = trial.wait_finding(code)
+    assert finding.severity.name == "CRITICAL"
+    assert words in finding.remedy
+    if not step.startswith("not-"):
+        assert collector.wait_for("opend_notice").level == "ERROR"
+    made = trial.market.made()
+    wait_until(lambda: trial.market.made() >= made + 200, "a second of the market")
+    trial.market.tell("end all")
+    trial.wait_more(100)
+    wait_until(lambda: code not in trial.findings(), lambda: f"{sorted(trial.findings())}\n{trial.tail()}")
+    trial.finish()
+
+
+def test_a_short_quota_and_refused_symbols_leave_the_others_alone(begin: Begin) -> None:
+    """Row 19: three symbols beyond the quota, one that OpenD does not know: named with the remedy, the rest is whole."""
+    trial = begin("--quota", "16", "--refuse", "HK.00700", symbols="20", rate=300)
+    collector = trial.run()
+    refused = [collector.wait_for("symbols_refused", count=count) for count in (1, 2)]
+    assert sum(int(event.fields["count"]) for event in refused) == 4
+    assert "quota" in trial.wait_finding("symbols_refused").remedy
+    trial.wait_more(300)
+    absent = {symbol for event in refused for symbol in event.fields["symbols"].split(",")}
+    assert "HK.00700" in absent
+    excused = sum(tick.symbol in absent for tick in trial.market.process.truth())
+    trial.settle(excused=excused, cap_s=5)
+    trial.stop()
+    verdict = trial.verdict(ok=False)
+    lost = verdict.findings.pop("missing_outside_gaps")
+    assert verdict.ok, verdict.line()
+    assert lost.count == sum(tick.symbol in absent for tick in trial.market.process.truth())
+
+
+# --- row 20 ---
+
+
+def test_the_second_collector_is_refused_and_the_first_goes_on(begin: Begin) -> None:
+    """Row 20: on one DATA_ROOT the second exits 1 and says who holds it; the first loses nothing."""
+    trial = begin("--wait", symbols="20", rate=500)
+    first = trial.run(INSTANCE_ID="first")
+    trial.wait_stored(200)
+    second = trial.another()
+    assert second.finish() == 1
+    assert f"pid {first.pid}, instance first" in second.output
+    assert len(second.output.splitlines()) == 1
+    second.close()
+    trial.wait_more(200)
+    trial.finish()
+
+
+# --- row 22 ---
+
+
+def test_a_stuck_writer_ends_the_service_with_everything_spooled(begin: Begin) -> None:
+    """Row 22: the writer's thread never returns from a write, and nobody knows why: stacks in the log, three recoveries
+    in steps, then exit 1 with all that was held spooled; the next start stores it without OpenD.
+    """
+    trial = begin("--wait", symbols="20", rate=1000)
+    collector = trial.run(**STALL, STOP_FLUSH_TIMEOUT_SEC="2")
+    trial.wait_stored(500)
+    collector.inject(GATE)
+    assert collector.finish() == 1
+    stalls = [line for line in collector.output.splitlines() if "WATCHDOG persistent_stall" in line]
+    print("\n".join(line.split("persistent_stall")[1] for line in stalls))
+    actions = [line.split("action=")[1].split()[0] for line in stalls]
+    assert actions == ["interrupt", "new_connection", "new_writer", "exit"]
+    assert "cause=unknown" in stalls[0]
+    assert "most recent call first" in collector.output, "the stacks"
+    last = trial.ended()
+    assert last["reason"] == "failure"
+    assert int(last["spooled_rows"]) > 0
+    assert last["lost_rows"] == "0"
+    trial.market.tell("pause")
+    trial.market.tell("window 1")
+    after = trial.run()
+    after.wait_for("spool_replayed")
+    assert int(after.wait_for("spool_replayed").fields["rows"]) == int(last["spooled_rows"])
+    trial.market.tell("end window")
+    trial.market.tell("resume")
+    trial.settle()
+    assert trial.stop()["left_rows"] == "0"
+    assert trial.verdict().days[0].missing == 0
+
+
+def test_a_writer_that_is_stuck_once_is_replaced(begin: Begin) -> None:
+    """Row 22: one write never returns, every other works: the service recovers by itself or exits for a restart, and
+    nothing is lost.
+    """
+    trial = begin("--wait", symbols="20", rate=1000)
+    collector = trial.run(**STALL, STOP_FLUSH_TIMEOUT_SEC="2")
+    trial.wait_stored(500)
+    collector.inject(Fault(operations=("write",), files=("wal",), delay_s=math.inf, times=1))
+    wait_until(lambda: "WATCHDOG persistent_stall" in collector.output, "the watchdog")
+    stored = trial.stored.rows()
+    wait_until(lambda: not collector.alive or trial.stored.rows() > stored, lambda: trial.tail(), 40)
+    if not collector.alive:
+        assert collector.finish() == 1
+        trial.run()
+    trial.finish()
+
+
+def test_exhausted_descriptors_are_outlived(begin: Begin) -> None:
+    """Row 22: no descriptor is left when the link breaks: named, health goes on, and it recovers once there are some."""
+    trial = begin("--wait", symbols="20", rate=300)
+    collector = trial.run()
+    trial.wait_stored(200)
+    before = resource.prlimit(collector.pid, resource.RLIMIT_NOFILE)
+    names = [int(name) for name in os.listdir(f"/proc/{collector.pid}/fd")]  # noqa: PTH208
+    resource.prlimit(collector.pid, resource.RLIMIT_NOFILE, (min(set(range(max(names) + 2)) - set(names)), before[1]))
+    trial.market.tell("cut")
+    told = collector.wait_for("status_not_written")
+    assert "open files" in told.fields["detail"]
+    lines = len(collector.events("health"))
+    collector.wait_for("health", count=lines + 2)
+    resource.prlimit(collector.pid, resource.RLIMIT_NOFILE, before)
+    collector.wait_for("subscribed", count=2)
+    trial.wait_more(200)
+    reasons = [event.fields["reason"] for event in collector.events("futu_disconnected")]
+    print(reasons)
+    trial.finish()

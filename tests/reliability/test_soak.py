@@ -1,0 +1,26 @@
+"""Row 23: the soak's cut for every day. `make soak` runs the same for ten minutes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from .soak import soak
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECONDS: Final = 45.0  # with its start, its calm and its verdict about a minute
+
+
+@pytest.mark.parametrize("seed", [23])
+def test_a_day_of_faults_loses_nothing(workdir: Path, seed: int) -> None:
+    """Row 23: a trading day in three quarters of a minute, faults at random: the verdict holds for a collector that lives
+    through it and for one that is killed all the time; memory and descriptors stay flat.
+    """
+    figures = soak(workdir, SECONDS, seed)
+    assert figures.failures == []
+    assert figures.lost == 0
+    assert figures.kills >= 20
+    assert figures.faults >= 10
