@@ -3,11 +3,13 @@
     PYTHONPATH=. python -m tests.reliability.nursery FD
 
 A thousand kills need a thousand starts, and most of a start is Python's imports. So one process does them once; each
-collector is a fork of it, a process of its own that runs the verb `run` as the command line does, on a disk that works
-until it is told otherwise (tests/faults/run_on_faulty_disk.py). Requests and answers are JSON on the socket FD:
+collector is a fork of it, a process of its own that runs the verb `run` as the command line does; with `faulty` on a
+disk that works until it is told otherwise (tests/faults/run_on_faulty_disk.py). Requests and answers are JSON on the
+socket FD:
 
-    {"fork": {SETTING: value, …}}     with the descriptors of stdin, stdout and stderr; answers the process id
-    {"reap": pid}                     answers the exit code, as subprocess does, once that process has ended
+    {"fork": {SETTING: value, …}, "in": directory, "faulty": true}    with the descriptors of stdin, stdout and stderr;
+                                                                      answers the process id
+    {"reap": pid}     answers the exit code, as subprocess does, once that process has ended
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from tests.faults.run_on_faulty_disk import main as run_on_faulty_disk
+
+from hk_tick_collector.cli import main as run_verb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,9 +87,9 @@ class Nursery:
                 pass_fds=(theirs.fileno(),),
             )
 
-    def fork(self, environ: Mapping[str, str], directory: Path, files: tuple[int, int, int]) -> Forked:
-        """A collector in `directory` with these settings and these stdin, stdout and stderr."""
-        request = {"fork": {**environ}, "in": str(directory)}
+    def fork(self, environ: Mapping[str, str], directory: Path, files: tuple[int, int, int], *, faulty: bool) -> Forked:
+        """A collector in `directory` with these settings and these stdin, stdout and stderr; `faulty` is its disk."""
+        request = {"fork": {**environ}, "in": str(directory), "faulty": faulty}
         socket.send_fds(self._socket, [json.dumps(request).encode()], list(files))
         return Forked(self, int(self._answer()))
 
@@ -145,7 +149,7 @@ def _become(request: dict[str, Any], files: list[int]) -> NoReturn:
             os.dup2(file, number)
             os.close(file)
         sys.argv = ["run"]
-        code = run_on_faulty_disk()
+        code = run_on_faulty_disk() if request["faulty"] else run_verb(["run"])
         sys.stderr.flush()
     finally:
         os._exit(code)

@@ -27,11 +27,12 @@ from typing import TYPE_CHECKING, Final
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from hk_tick_collector.errors import CollectorError
 from tests.faults.faulty_disk import Fault
 from tests.reliability.killer import Killer
 from tests.reliability.nursery import Nursery
 from tests.reliability.trial import Market, Trial
+
+from hk_tick_collector.errors import CollectorError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,7 +156,7 @@ class Soak:
 
     def run(self) -> Figures:
         """Faults, then calm, then the verdict."""
-        self._steady.run(**SETTINGS)
+        self._steady.run_on_faulty_disk(**SETTINGS)
         self._steady.wait_stored(1000)
         self._started_s = time.monotonic()
         self._measure()
@@ -235,7 +236,7 @@ class Soak:
         last = self._steady.stop()
         if last["lost_rows"] != "0":
             self.figures.failures.append(f"lost at a stop: {last}")
-        self._steady.run(**SETTINGS)
+        self._steady.run_on_faulty_disk(**SETTINGS)
 
     def _kill_opend(self) -> None:
         self._note("OpenD is killed and comes back")
@@ -273,7 +274,9 @@ class Soak:
 
     def _progress(self) -> str:
         figures, status = self.figures, self._steady.status()
-        known = f"stored={status.stored} waiting={status.waiting} gaps_open={status.gaps_open}" if status else "starting"
+        known = (
+            f"stored={status.stored} waiting={status.waiting} gaps_open={status.gaps_open}" if status else "starting"
+        )
         return (
             f"made={self._market.made()} kills={self._killer.kills} faults={figures.faults} {known}"
             f" memory_mib={figures.memory_kib[-1] / 1024:.0f} descriptors={figures.descriptors[-1]}"

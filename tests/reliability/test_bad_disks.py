@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import apsw
 import pytest
+from tests.faults.faulty_disk import Fault
 
 from hk_tick_collector.store.query import list_days, path_of
-from tests.faults.faulty_disk import Fault
 
 from .disks import remount, small_disk
 from .trial import wait_until
@@ -36,7 +36,7 @@ def test_a_failing_disk_is_named_and_costs_nothing(begin: Begin, name: str) -> N
     """Rows 3, 4, 5: for three seconds; critical in `status`, named in the log, and afterwards every tick is stored once."""
     faults, cause = FAULTS[name]
     trial = begin("--wait", symbols="20", rate=1000)
-    collector = trial.run()
+    collector = trial.run_on_faulty_disk()
     trial.wait_stored(500)
     numbers = [collector.inject(fault) for fault in faults]
     assert collector.wait_for("persist_failed", cause=cause).level == "ERROR"
@@ -54,7 +54,7 @@ def test_a_failing_disk_is_named_and_costs_nothing(begin: Begin, name: str) -> N
 def test_one_operation_in_twenty_fails(begin: Begin) -> None:
     """Rows 3 and 5: writes, syncs, reads and truncations fail at random for five seconds; nothing is lost or doubled."""
     trial = begin("--wait", symbols="20", rate=1000)
-    collector = trial.run(SQLITE_WAL_AUTOCHECKPOINT="20")
+    collector = trial.run_on_faulty_disk(SQLITE_WAL_AUTOCHECKPOINT="20")
     trial.wait_stored(500)
     for error in ("EIO", "ENOSPC"):
         collector.inject(Fault(operations=("write", "sync", "truncate", "read"), error=error, chance=0.025))
@@ -76,7 +76,7 @@ def test_read_only_everywhere_bounds_memory_and_counts_drops(begin: Begin, spool
     counted to the tick; both return, and the service goes on by itself.
     """
     trial = begin("--wait", symbols="20", rate=200)
-    collector = trial.run(MAX_QUEUE_ROWS="5000", SPOOL_DIR=str(spool_disk))
+    collector = trial.run_on_faulty_disk(MAX_QUEUE_ROWS="5000", SPOOL_DIR=str(spool_disk))
     trial.wait_stored(100)
     _, before_kib = collector.resources()
     remount(spool_disk, "ro")
@@ -102,7 +102,7 @@ def test_read_only_everywhere_bounds_memory_and_counts_drops(begin: Begin, spool
 def test_a_slow_sync_is_waited_for(begin: Begin) -> None:
     """Row 6: each sync takes 3 s: the queue stays bounded, no watchdog, no restart; nothing is lost."""
     trial = begin("--wait", symbols="20", rate=1000)
-    collector = trial.run()
+    collector = trial.run_on_faulty_disk()
     trial.wait_stored(500)
     fault = collector.inject(Fault(operations=("sync",), files=("wal",), delay_s=3.0))
     wait_until(lambda: collector.hits(fault) >= 3, "three slow syncs")

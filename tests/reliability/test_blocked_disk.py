@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING, Final
 
 import pytest
-
 from tests.faults.faulty_disk import Fault
 
 from .disks import remount, small_disk
@@ -41,7 +40,7 @@ def test_a_burst_of_100_000_pushes_with_the_disk_blocked_for_10_s_is_stored_whol
     middle: every one is stored, none had to be fetched again.
     """
     trial = begin("--wait", symbols="300", rate=200)
-    collector = trial.run()
+    collector = trial.run_on_faulty_disk()
     trial.wait_stored(200)
     gate = collector.inject(GATE)
     blocked_s = time.monotonic()
@@ -62,7 +61,7 @@ def test_a_burst_of_100_000_pushes_with_the_disk_blocked_for_10_s_is_stored_whol
 def test_a_burst_beyond_memory_waits_in_the_spool(begin: Begin) -> None:
     """Row 17: memory for 2,000 rows, the disk of the day file blocked: the rest goes to the spool and comes back."""
     trial = begin("--wait", symbols="50", rate=200)
-    collector = trial.run(MAX_QUEUE_ROWS="2000")
+    collector = trial.run_on_faulty_disk(MAX_QUEUE_ROWS="2000")
     trial.wait_stored(200)
     gate = collector.inject(GATE)
     trial.market.tell("burst 30000")
@@ -104,7 +103,7 @@ def test_beyond_memory_and_spool_drops_are_exact_and_fetched_again(begin: Begin,
     tick; when the disk comes back, OpenD's window is fetched and the rest stays an open gap of exact size.
     """
     trial = begin("--wait", symbols="20", rate=200)
-    collector = trial.run(MAX_QUEUE_ROWS="2000", SPOOL_DIR=str(spool_disk))
+    collector = trial.run_on_faulty_disk(MAX_QUEUE_ROWS="2000", SPOOL_DIR=str(spool_disk))
     trial.wait_stored(200)
     gate = collector.inject(GATE)
     trial.market.tell(f"burst {BURST}")
@@ -133,7 +132,7 @@ def test_a_stop_with_a_blocked_disk_spools_what_it_holds(begin: Begin, signals: 
     STOP_FLUSH_TIMEOUT_SEC, exit 0, all of it spooled; the next start stores it, without asking OpenD.
     """
     trial = begin("--wait", symbols="20", rate=200)
-    collector = trial.run(STOP_FLUSH_TIMEOUT_SEC=str(STOP_S))
+    collector = trial.run_on_faulty_disk(STOP_FLUSH_TIMEOUT_SEC=str(STOP_S))
     trial.wait_stored(200)
     collector.inject(GATE)
     trial.market.tell("burst 20000")
@@ -178,7 +177,7 @@ def test_a_stop_under_load_with_a_full_queue_flushes_it(begin: Begin) -> None:
 def test_a_stop_that_can_leave_nothing_anywhere_says_so(begin: Begin, spool_disk: Path) -> None:
     """Row 21: neither the day file nor the spool takes anything: still out in time, exit 1, the loss told to the row."""
     trial = begin("--wait", symbols="20", rate=200)
-    collector = trial.run(SPOOL_DIR=str(spool_disk), STOP_FLUSH_TIMEOUT_SEC=str(STOP_S))
+    collector = trial.run_on_faulty_disk(SPOOL_DIR=str(spool_disk), STOP_FLUSH_TIMEOUT_SEC=str(STOP_S))
     trial.wait_stored(200)
     remount(spool_disk, "ro")
     collector.inject(GATE)

@@ -6,7 +6,6 @@ The deadlines themselves are proved with an injected clock in tests/opend/test_p
 from __future__ import annotations
 
 import os
-import socket
 import time
 from typing import TYPE_CHECKING, Final
 

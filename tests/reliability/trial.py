@@ -14,6 +14,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import apsw
+from tests.e2e.conftest import PROGRAM, Collector, OpenD
 
 from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.model import GAP_OPEN
@@ -24,7 +25,6 @@ from hk_tick_collector.simulator.truth import read_rejects, read_truth
 from hk_tick_collector.simulator.truth_columns import Truth
 from hk_tick_collector.simulator.verdict import StoredDay, Verdict, judge
 from hk_tick_collector.store.query import DayReader, list_days, path_of
-from tests.e2e.conftest import PROGRAM, Collector, OpenD
 
 if TYPE_CHECKING:
     import subprocess
@@ -52,16 +52,18 @@ def wait_until(condition: Callable[[], object], what: Callable[[], str] | str, c
 
 
 class FaultyCollector(Collector):
-    """`run` in a process of its own, on a disk whose faults come and go while it collects."""
+    """`run` in a process of its own; with `faulty` on a disk whose faults come and go while it collects."""
 
-    def __init__(self, nursery: Nursery, log_path: Path, environ: Mapping[str, str], data_root: Path) -> None:
+    def __init__(
+        self, nursery: Nursery, log_path: Path, environ: Mapping[str, str], data_root: Path, *, faulty: bool
+    ) -> None:
         self._log_path = log_path
         self.data_root = data_root
         their_in, self._requests = os.pipe()
         self._answers, their_out = os.pipe()
         log_file = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         theirs = (their_in, their_out, log_file)
-        forked = nursery.fork(environ, log_path.parent, theirs)
+        forked = nursery.fork(environ, log_path.parent, theirs, faulty=faulty)
         for file in theirs:
             os.close(file)
         self._process = cast("subprocess.Popen[bytes]", forked)  # as much of one as Process uses
@@ -123,8 +125,16 @@ def resources(pid: int) -> tuple[int, int]:
 class Market:
     """A simulated OpenD with a truth file and a control socket, that can be killed and come back as the same one."""
 
-    def __init__(self, directory: Path, *args: str, symbols: str = "20", rate: float = 1000.0) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *args: str,
+        symbols: str = "20",
+        rate: float = 1000.0,
+        environ: dict[str, str] | None = None,
+    ) -> None:
         self.directory = directory
+        self._environ = environ or {}
         self.truth_path = directory / "truth"
         self.control_path = directory / "control"
         self.symbols_path = directory / "symbols"
@@ -171,7 +181,7 @@ class Market:
     def _begin(self, *options: str) -> None:
         self._starts += 1
         log_path = self.directory / f"simulate-{self._starts}.log"
-        self.process = OpenD(log_path, [*PROGRAM, "simulate", *self._options, *options], {})
+        self.process = OpenD(log_path, [*PROGRAM, "simulate", *self._options, *options], self._environ)
         self.process.truth_path = self.truth_path
         try:
             assert self.process.port == self.port
@@ -276,14 +286,15 @@ class Trial:
 
     def run(self, **settings: str) -> FaultyCollector:
         """Starts a collector with these settings."""
-        if self.collectors:
-            self.collector.close()
-        self.collectors.append(self._start(len(self.collectors) + 1, settings))
-        return self.collector
+        return self._next(settings, faulty=False)
+
+    def run_on_faulty_disk(self, **settings: str) -> FaultyCollector:
+        """The same on a disk to which faults can be told."""
+        return self._next(settings, faulty=True)
 
     def another(self) -> FaultyCollector:
         """Starts one on the same DATA_ROOT, beside the one that runs; whoever asked for it closes it."""
-        return self._start(len(self.collectors) + 1000, {})
+        return self._start(len(self.collectors) + 1000, {}, faulty=False)
 
     def close(self) -> None:
         """Leaves no process behind."""
@@ -325,10 +336,6 @@ class Trial:
         wait_until(there, lambda: f"finding {code}; there was {sorted(found)}\n{self.tail()}")
         return found[code]
 
-    def wait_no_finding(self, code: str) -> None:
-        """Returns once `status` says it no more."""
-        wait_until(lambda: self.findings() and code not in self.findings() or self._all_is_well(), f"no {code}")
-
     def wait_stored(self, rows: int) -> float:
         """Returns once so many ticks are stored, with the seconds that took."""
         return wait_until(lambda: self.stored.rows() >= rows, lambda: f"{rows} ticks stored\n{self.tail()}")
@@ -357,7 +364,7 @@ class Trial:
         return time.monotonic() - started_s
 
     def stop(self) -> dict[str, str]:
-        """SIGTERM; exit 0, and the fields of `shutdown`, which say that nothing is lost and that the account is even."""
+        """SIGTERM; exit 0, and the fields of `shutdown`, whose account is even."""
         code = self.collector.stop()
         assert code == 0, self.tail()
         return self.ended()
@@ -413,7 +420,13 @@ class Trial:
             for db in held:
                 db.close(True)
 
-    def _start(self, number: int, settings: Mapping[str, str]) -> FaultyCollector:
+    def _next(self, settings: Mapping[str, str], *, faulty: bool) -> FaultyCollector:
+        if self.collectors:
+            self.collector.close()
+        self.collectors.append(self._start(len(self.collectors) + 1, settings, faulty=faulty))
+        return self.collector
+
+    def _start(self, number: int, settings: Mapping[str, str], *, faulty: bool) -> FaultyCollector:
         environ = {
             "FUTU_PORT": str(self.market.port),
             "FUTU_SYMBOLS": f"@{self.market.symbols_path}",
@@ -424,7 +437,8 @@ class Trial:
             **QUICK,
             **settings,
         }
-        return FaultyCollector(self._nursery, self.directory / f"{self._name}-{number}.log", environ, self.data_root)
+        log_path = self.directory / f"{self._name}-{number}.log"
+        return FaultyCollector(self._nursery, log_path, environ, self.data_root, faulty=faulty)
 
     def _accounts_for(self, made: int) -> bool:
         try:
@@ -438,10 +452,6 @@ class Trial:
         if status is None or status.written_ms <= since_ms:
             return False
         return status.connected and not (status.waiting or status.gaps_healing)
-
-    def _all_is_well(self) -> bool:
-        status = self.status()
-        return status is not None and not check(status, now_ms(), LIMITS)
 
 
 def now_ms() -> int:

@@ -1,0 +1,179 @@
+"""Row 18: a wall clock that jumps, another time zone, midnight, a half day, a close that nobody announced."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from tests.e2e.conftest import Start
+
+from hk_tick_collector import market
+
+from .trial import Market, Trial, now_ms, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.e2e.conftest import Collector
+
+    from .conftest import Begin
+    from .nursery import Nursery
+
+HOUR_S: Final = 3600
+FALSE_ALARMS: Final = {"lag", "writer_stuck", "queue", "gaps_lost", "dropped"}
+
+
+class Clock:
+    """The wall clock of whoever is started with `environ`."""
+
+    def __init__(self, directory: Path) -> None:
+        library, self._file = directory / "wrong_clock.so", directory / "wrong_clock"
+        source = Path(__file__).with_name("wrong_clock.c")
+        subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", str(library), str(source), "-ldl"], check=True)
+        self.environ = {"LD_PRELOAD": str(library), "WRONG_CLOCK_FILE": str(self._file)}
+        self.set(0)
+
+    def set(self, offset_s: int) -> None:
+        """It is wrong by so many seconds from now on."""
+        fresh = self._file.with_suffix(".new")
+        fresh.write_text(str(offset_s))
+        fresh.replace(self._file)
+
+
+@pytest.fixture
+def clock(workdir: Path) -> Clock:
+    """A clock that can be set for single processes."""
+    if shutil.which("cc") is None:
+        pytest.skip("a wall clock can only be set for one process with a C compiler")
+    return Clock(workdir)
+
+
+@pytest.fixture
+def start(workdir: Path) -> Iterator[Start]:
+    """Starts the verbs as processes of their own: a preloaded library needs a new program, not a fork."""
+    processes = Start(workdir)
+    yield processes
+    processes.end()
+
+
+class Clocked(Trial):
+    """A trial whose collector is a program of its own, so that it can have a clock, or a time zone, of its own."""
+
+    def __init__(self, nursery: Nursery, directory: Path, market: Market, start: Start) -> None:
+        super().__init__(nursery, directory, market)
+        self._programs = start
+
+    def start(self, environ: dict[str, str]) -> Collector:
+        """Starts it in this environment."""
+        settings = {"FUTU_SYMBOLS": f"@{self.market.symbols_path}", "RECONNECT_MAX_DELAY": "0.2", **environ}
+        self.program = self._programs.run(self.market.port, settings, data_root=self.data_root)
+        return self.program
+
+    def end(self) -> None:
+        """Settles by rows, stops, judges: nothing may be missing, nothing false may have been told."""
+        self.market.tell("pause")
+        made = self.market.made()
+        wait_until(lambda: self.stored.rows() >= made, lambda: f"{made} ticks stored\n{self.program.output}")
+        wait_until(lambda: self.stored.gaps_open() == 0, "no gap is open")
+        assert self.program.stop() == 0
+        assert "Traceback" not in self.program.output
+        assert "WATCHDOG" not in self.program.output
+        assert self.program.shutdown()["left_rows"] == "0"
+        truth_days = self.verdict_of_program()
+        assert sum(day.missing for day in truth_days) == 0
+
+    def verdict_of_program(self) -> list[DayCount]:
+        """The common verdict."""
+        self.collectors.clear()
+        return self.verdict().days
+
+    def tail(self) -> str:
+        """The end of its log."""
+        return "\n".join(self.program.output.splitlines()[-60:])
+
+
+if TYPE_CHECKING:
+    from hk_tick_collector.simulator.verdict import DayCount
+
+    Clocking = Callable[..., Clocked]
+
+
+@pytest.fixture
+def clocking(nursery: Nursery, workdir: Path, start: Start) -> Iterator[Clocking]:
+    """Begins trials whose collector has a clock of its own."""
+    begun: list[Clocked] = []
+
+    def make(*args: str, rate: float = 300.0, environ: dict[str, str] | None = None) -> Clocked:
+        begun.append(Clocked(nursery, workdir, Market(workdir, *args, rate=rate, environ=environ), start))
+        return begun[-1]
+
+    yield make
+    for trial in begun:
+        trial.market.close()
+
+
+@pytest.mark.parametrize("offset_s", [HOUR_S, -HOUR_S])
+def test_a_clock_that_jumps_an_hour_changes_nothing_that_is_stored(
+    clocking: Clocking, clock: Clock, offset_s: int
+) -> None:
+    """Row 18: the host's wall clock is set an hour on or back while it collects, and a link breaks on top: the right file,
+    no gap, no watchdog; `clock_drift` names it.
+    """
+    trial = clocking()
+    program = trial.start(clock.environ)
+    trial.wait_stored(300)
+    clock.set(offset_s)
+    trial.wait_more(300)
+    trial.market.tell("cut")
+    program.wait_for("subscribed", count=2)
+    trial.wait_more(300)
+    clock.set(0)
+    trial.wait_more(300)
+    trial.end()
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Kiritimati"])
+def test_the_hosts_time_zone_does_not_matter(clocking: Clocking, zone: str) -> None:
+    """Row 18: twelve hours behind, six hours ahead: the day is Hong Kong's."""
+    trial = clocking()
+    trial.start({"TZ": zone})
+    trial.wait_stored(500)
+    trial.end()
+    days = {market.day_name(market.day_number(tick.ts_ms)) for tick in trial.market.process.truth()}
+    assert {path.stem for path in trial.data_root.glob("*.db")} == days
+
+
+def test_midnight_in_the_middle_of_trading_parts_the_files(clocking: Clocking, clock: Clock) -> None:
+    """Row 18: ticks on both sides of Hong Kong's midnight, without a pause: each in the file of its own day."""
+    now = now_ms()
+    midnight_ms = market.day_start_ms(market.day_number(now) + 1)
+    clock.set((midnight_ms - now) // 1000 - 5)
+    trial = clocking(environ=clock.environ)
+    trial.start(clock.environ)
+    names = {market.day_name(market.day_number(midnight_ms) - 1), market.day_name(market.day_number(midnight_ms))}
+    wait_until(lambda: {path.stem for path in trial.data_root.glob("*.db")} == names, "two files")
+    trial.wait_more(600)
+    trial.end()
+
+
+@pytest.mark.parametrize(
+    ("day", "at", "closed_by"),
+    [("20261224", "12:05", "itself"), ("20261118", "16:05", "itself"), ("20261118", "10:00", "nobody knows what")],
+)
+def test_a_close_is_no_alarm(begin: Begin, day: str, at: str, closed_by: str) -> None:
+    """Row 18: a half day, a whole day, a close that nobody announced: no gap, no stall, no lag; the service goes on."""
+    trial = begin("--wait", "--day", day, "--at", at, "--speed", "60", symbols="20", rate=300)
+    collector = trial.run()
+    trial.wait_stored(200)
+    if closed_by != "itself":
+        trial.market.tell("market-state closed")
+    trial.live(trading=False, market_state="closed")
+    lines = len(collector.events("health"))
+    collector.wait_for("health", count=lines + 4)  # four minutes of the exchange
+    assert not FALSE_ALARMS & trial.findings().keys()
+    assert "WATCHDOG" not in collector.output
+    trial.finish()
+    assert {path.stem for path in trial.data_root.glob("*.db")} == {day}
