@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import subprocess
 import time
 from typing import TYPE_CHECKING, Final
@@ -13,6 +12,7 @@ from hk_tick_collector.store.query import list_days, path_of
 from .trial import wait_until
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Iterator
 
     from .trial import Trial

@@ -7,7 +7,7 @@ descriptors are measured. The other one is killed at random moments, about twice
 Everything comes from the seed, but the moment at which the scheduler lets it happen. Prints each fault, a line of
 figures every ten seconds, and the verdict. Exit 0 when it is good.
 
-A file that is damaged on disk is not in here: what it held, and OpenD has no longer, is lost, as the table's row 8 says.
+A file that is damaged on disk is not in here: what only it held is lost, as the table's row 8 says.
 """
 
 from __future__ import annotations

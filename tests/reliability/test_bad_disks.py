@@ -33,7 +33,7 @@ FAULTS: Final = {
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_failing_disk_is_named_and_costs_nothing(begin: Begin, name: str) -> None:
-    """Rows 3, 4, 5: for three seconds; critical in `status`, named in the log, and afterwards every tick is stored once."""
+    """Rows 3, 4, 5: for three seconds; critical in `status`, named in the log; then every tick is stored."""
     faults, cause = FAULTS[name]
     trial = begin("--wait", symbols="20", rate=1000)
     collector = trial.run_on_faulty_disk()
@@ -52,7 +52,7 @@ def test_a_failing_disk_is_named_and_costs_nothing(begin: Begin, name: str) -> N
 
 
 def test_one_operation_in_twenty_fails(begin: Begin) -> None:
-    """Rows 3 and 5: writes, syncs, reads and truncations fail at random for five seconds; nothing is lost or doubled."""
+    """Rows 3 and 5: writes, syncs, reads and truncations fail at random for five seconds; nothing is lost."""
     trial = begin("--wait", symbols="20", rate=1000)
     collector = trial.run_on_faulty_disk(SQLITE_WAL_AUTOCHECKPOINT="20")
     trial.wait_stored(500)
@@ -72,8 +72,8 @@ def spool_disk(workdir: Path) -> Iterator[Path]:
 
 
 def test_read_only_everywhere_bounds_memory_and_counts_drops(begin: Begin, spool_disk: Path) -> None:
-    """Row 4: the day file's disk and, for real, the spool's turn read-only: memory stays bounded, what finds no place is
-    counted to the tick; both return, and the service goes on by itself.
+    """Row 4: the day file's disk and, for real, the spool's turn read-only: memory stays bounded, what finds no place
+    is counted to the tick; both return, and the service goes on by itself.
     """
     trial = begin("--wait", symbols="20", rate=200)
     collector = trial.run_on_faulty_disk(MAX_QUEUE_ROWS="5000", SPOOL_DIR=str(spool_disk))
@@ -168,8 +168,8 @@ def empty(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [truncate, flip, empty])
 def test_a_damaged_day_is_set_aside_and_fetched_again(begin: Begin, damage: Callable[[Path], None]) -> None:
-    """Row 8: found at a start: kept under a new name as it was, a fresh file begun, OpenD asked again; what is beyond its
-    window is an open gap of exact size.
+    """Row 8: found at a start: kept under a new name as it was, a fresh file begun, OpenD asked again; what is beyond
+    its window is an open gap of exact size.
     """
     trial = begin("--wait", symbols="10", rate=1000)
     trial.run()

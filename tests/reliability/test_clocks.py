@@ -11,8 +11,10 @@ import pytest
 from tests.e2e.conftest import Start
 
 from hk_tick_collector import market
+from hk_tick_collector.ops.health import check
+from hk_tick_collector.ops.status import STATUS_NAME, read_status
 
-from .trial import Market, Trial, now_ms, wait_until
+from .trial import LIMITS, Market, Trial, now_ms, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,6 +92,11 @@ class Clocked(Trial):
         self.collectors.clear()
         return self.verdict().days
 
+    def codes(self) -> set[str]:
+        """What `status` says, asked on that host."""
+        status = read_status(self.data_root / STATUS_NAME)
+        return {finding.code for finding in check(status, status.written_ms, LIMITS)} if status else set()
+
     def tail(self) -> str:
         """The end of its log."""
         return "\n".join(self.program.output.splitlines()[-60:])
@@ -119,8 +126,8 @@ def clocking(nursery: Nursery, workdir: Path, start: Start) -> Iterator[Clocking
 def test_a_clock_that_jumps_an_hour_changes_nothing_that_is_stored(
     clocking: Clocking, clock: Clock, offset_s: int
 ) -> None:
-    """Row 18: the host's wall clock is set an hour on or back while it collects, and a link breaks on top: the right file,
-    no gap, no watchdog; `clock_drift` names it.
+    """Row 18: the host's wall clock is set an hour on or back while it collects, and a link breaks on top: the right
+    file, no gap, no watchdog; `clock_drift` names it.
     """
     trial = clocking()
     program = trial.start(clock.environ)
@@ -129,6 +136,8 @@ def test_a_clock_that_jumps_an_hour_changes_nothing_that_is_stored(
     trial.wait_more(300)
     trial.market.tell("cut")
     program.wait_for("subscribed", count=2)
+    wait_until(lambda: "clock_drift" in trial.codes(), lambda: f"clock_drift in {trial.codes()}")
+    assert not FALSE_ALARMS & trial.codes()
     trial.wait_more(300)
     clock.set(0)
     trial.wait_more(300)

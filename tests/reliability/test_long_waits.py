@@ -93,15 +93,9 @@ def test_a_dead_link_is_noticed_left_and_replaced(waits: Waits, fault: str) -> N
     trial.finish()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="an audit takes a symbol that trades all the time for one whose push may still be on the way: healed every 30 s,"
-    " but neither named nor subscribed again",
-)
 def test_pushes_that_stop_are_found_by_asking(waits: Waits) -> None:
-    """Row 13: two symbols are pushed no more while the link lives: found by comparison with GetTicker, named, subscribed
-    again, and nothing is missing.
+    """Row 13: two symbols are pushed no more while the link lives: found by comparison with GetTicker, named,
+    subscribed again, and nothing is missing.
     """
     trial = waits.trials["stop-pushes"]
     collector = trial.collector

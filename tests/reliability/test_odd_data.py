@@ -1,4 +1,4 @@
-"""Rows 14 to 16: bytes that are no messages, ticks that are odd, and ticks that come twice, late or in another order."""
+"""Rows 14 to 16: bytes that are no messages, odd ticks, and ticks that come twice, late or in another order."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ GROWTH_KIB: Final = 32 * 1024
 
 
 def test_bytes_that_are_no_messages_end_the_connection_and_nothing_else(begin: Begin) -> None:
-    """Row 14: garbage, a wrong magic, a wrong SHA-1, a length of 4 GB, another format: reset and named each time, memory
-    bounded; what passed meanwhile is fetched.
+    """Row 14: garbage, a wrong magic, a wrong SHA-1, a length of 4 GB, another format: reset and named each time,
+    memory bounded; what passed meanwhile is fetched.
     """
     trial = begin(symbols="40", rate=300)
     collector = trial.run()
@@ -77,7 +77,7 @@ def test_odd_ticks_never_cost_their_neighbours(begin: Begin) -> None:
 
 
 def test_what_comes_twice_or_in_another_order_is_stored_once(begin: Begin) -> None:
-    """Row 16: the last 200 of each symbol again, thousands the last first, ticks of the day before: once, in their file."""
+    """Row 16: the last 200 of each symbol again, thousands the last first, ticks of the day before: once each."""
     trial = begin("--wait", symbols="20", rate=500)
     trial.run()
     trial.wait_stored(500)
@@ -91,7 +91,7 @@ def test_what_comes_twice_or_in_another_order_is_stored_once(begin: Begin) -> No
 
 
 def test_a_sealed_day_is_not_reborn(begin: Begin) -> None:
-    """Row 16: late ticks of a day that is sealed: rejected, each whole in the log, the file untouched, `status` warns."""
+    """Row 16: late ticks of a day that is sealed: rejected, whole in the log, the file untouched, `status` warns."""
     trial = begin("--wait", symbols="20", rate=300)
     today = market.day_number(now_ms())
     sealed = trial.data_root / f"{market.day_name(today - 1)}.db"

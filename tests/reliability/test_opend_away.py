@@ -35,8 +35,8 @@ def open_gaps_of(trial: Trial) -> dict[str, int]:
 
 
 def test_opend_absent_killed_and_back_as_another(begin: Begin) -> None:
-    """Row 9: absent at the start, killed, restarted with other connection ids: named meanwhile, SIGTERM and health work,
-    the first tick is stored within 2 s of each return, and what passed meanwhile is fetched.
+    """Row 9: absent at the start, killed, restarted with other connection ids: named meanwhile, health goes on, the
+    first tick is stored within 2 s of each return, and what passed meanwhile is fetched.
     """
     trial = begin(rate=300)
     trial.market.kill()
@@ -69,8 +69,8 @@ def test_opend_absent_killed_and_back_as_another(begin: Begin) -> None:
 
 @pytest.mark.parametrize("seed", [11])
 def test_no_stale_byte_reaches_the_next_connection(begin: Begin, seed: int) -> None:
-    """Row 11: cut in the middle of a frame, of a burst, of an answer to a back-fill, 25 times: no byte of one connection
-    is read as the next one's, and nothing is missing.
+    """Row 11: cut in the middle of a frame, of a burst, of an answer to a back-fill, 25 times: no byte of one
+    connection is read as the next one's, and nothing is missing.
     """
     print(f"seed {seed}")
     rng = random.Random(seed)
