@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .healer import Ask, Healer
     from .holes import Holes
     from .intake import Intake
-    from .track import Hole
+    from .track import Hole, Track
     from .wire import Wire
 
 _IN_FLIGHT: Final = 4
@@ -34,6 +34,7 @@ _SETTLE_S: Final = 5.0
 _QUIET_S: Final = 30.0  # a symbol without a tick for so long, while the market trades, is looked at
 _AUDIT_EVERY_S: Final = 0.5  # one quiet symbol at a time: 2,000 symbols in a quarter of an hour
 _STALE_PUSH_MS: Final = 5000  # a pulled tick that old should have been pushed long ago
+_UNHEARD_S: Final = 2  # and so should this one, when nothing was pushed for that long
 
 
 class _Round:
@@ -202,8 +203,9 @@ class Doctor:
         track = self._holes.track(ask.symbol)
         if not seqs or max(seqs) <= known or track is None:
             return
-        if self._exchange_ms() - track.last_ts_ms < _STALE_PUSH_MS:
-            return  # so fresh that its push may still be on the way
+        fresh = self._exchange_ms() - track.last_ts_ms < _STALE_PUSH_MS
+        if fresh and not await self._goes_on_unheard(wire, track):
+            return
         if min(seqs) > known:
             self._holes.doubt(ask.symbol, known + 1, known_ms, CAUSE_PUSH_LOST)
         log.error("pushes_stopped", symbol=ask.symbol, known_seq=known, newest_seq=max(seqs))
@@ -211,6 +213,21 @@ class Doctor:
             messages.read_outcome(await wire.request(messages.SUB, messages.subscribe([ask.symbol])))
         except CollectorError as error:
             log.error("resubscribe_failed", symbol=ask.symbol, reason=error)
+
+    async def _goes_on_unheard(self, wire: Wire, track: Track) -> bool:
+        """Whether a symbol that trades right now does so without us: the push of its newest tick may be on the way.
+
+        Live pushes bring the next tick by themselves. Where none came for a while, although OpenD has some that are no
+        longer fresh, they do not live.
+        """
+        newest = track.last_seq
+        self._intake.listen_for(track.symbol)
+        await asyncio.sleep(_STALE_PUSH_MS / 1000)
+        if self._intake.was_heard(track.symbol):
+            return False
+        seqs = await self._pull(wire, self._healer.look_now(track.symbol)) or []
+        unheard = [seq for seq in seqs if seq > newest]
+        return bool(unheard) and self._exchange_ms() // 1000 - (min(unheard) >> 32) >= _UNHEARD_S
 
     def _exchange_ms(self) -> int:
         """The exchange's time: our clock, corrected by what OpenD's said."""

@@ -39,6 +39,17 @@ class Intake:
         self._rejects = log.Repeated(_LOG_EVERY_S)
         self._drops = log.Repeated(_LOG_EVERY_S)
         self._dropped_unlogged = 0
+        self._listening: set[str] = set()  # symbols of which no push has come since somebody asked
+
+    def listen_for(self, symbol: str) -> None:
+        """From now on it is noted whether a push of this symbol comes; nearly always nobody asks."""
+        self._listening.add(symbol)
+
+    def was_heard(self, symbol: str) -> bool:
+        """Whether one came since `listen_for`."""
+        heard = symbol not in self._listening
+        self._listening.discard(symbol)
+        return heard
 
     def ticks(self, event: Ticks, recv_ts_ms: int | None, on_commit: Callable[[], None] | None = None) -> None:
         """Takes what one reading of the socket brought, at `recv_ts_ms`; None for ticks that waited on disk.
@@ -48,6 +59,8 @@ class Intake:
         stats, rows, rejected = self._stats, event.rows, event.rejected
         if not rows and not rejected:
             return
+        if self._listening and event.pulled_by is None:
+            self._listening.difference_update(row[0] for row in rows)
         stats.received += len(rows) + len(rejected)
         stats.last_tick_ms = recv_ts_ms or stats.last_tick_ms
         dropped = 0

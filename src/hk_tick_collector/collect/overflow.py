@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log
@@ -20,7 +21,7 @@ from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
 from .chunk import Chunk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from hk_tick_collector.model import Stats, TickRow
     from hk_tick_collector.store.spool import Spool
@@ -46,8 +47,10 @@ class Overflow:
         self._appended = 0  # rows that went to the spool, ever
         self._replayed = 0  # rows that came back
         self._beside: deque[tuple[int, Chunk]] = deque()  # what belongs behind the row of that number
-        self._taken_rows: int | None = None  # rows of the chunk that `take` gave, None while there is none
+        self._taken_rows: int | None = None  # rows of the chunk that `take` gave from the spool, None without one
+        self._in_hand_rows: int | None = None  # the same of a chunk that never reached the spool
         self._stopping = False
+        self._failing = False  # the last append failed, and the next has not begun
         self._held_back = log.Repeated(_LOG_EVERY_S)
         self._changed = threading.Condition(threading.Lock())
         self._thread = threading.Thread(target=self._run, name="overflow", daemon=True)
@@ -56,12 +59,12 @@ class Overflow:
     @property
     def active(self) -> bool:
         """Whether anything is on its way: then every new chunk must go the same way."""
-        return bool(self._buffer or self._beside or self._taken_rows is not None)
+        return bool(self._buffer or self._beside or self._taken_rows is not None or self._in_hand_rows is not None)
 
     @property
     def rows(self) -> int:
         """Rows that are not committed: before the spool, in it, and in the taker's hands."""
-        return self._buffer_rows + self._appended - self._replayed
+        return self._buffer_rows + self._appended - self._replayed + (self._in_hand_rows or 0)
 
     def has_room(self, rows: int) -> bool:
         """Whether so many rows may be put."""
@@ -86,6 +89,8 @@ class Overflow:
         rows: list[TickRow] = self._spool.first() or []
         self._tell_damage()
         with self._changed:
+            if not rows and not self._beside and self._failing:
+                return self._take_from_memory()
             if not rows and self._buffer:
                 return None
             upto = self._replayed + len(rows)
@@ -100,6 +105,21 @@ class Overflow:
             self._taken_rows = len(rows)
             chunk.on_commit = self._done
             return chunk
+
+    def _take_from_memory(self) -> Chunk | None:
+        """The spool is empty and takes nothing, but the day file does again: the spool is not needed any more."""
+        if not self._buffer:
+            return None
+        chunk = self._buffer.popleft()
+        self._buffer_rows -= len(chunk.rows)
+        self._in_hand_rows = len(chunk.rows)
+        chunk.on_commit = partial(self._done_from_memory, chunk.on_commit)
+        return chunk
+
+    def _done_from_memory(self, on_commit: Callable[[], None] | None) -> None:
+        self._in_hand_rows = None
+        if on_commit:
+            on_commit()
 
     def _done(self) -> None:
         """What was taken is committed."""
@@ -139,6 +159,7 @@ class Overflow:
                     self._changed.wait()
                 if not self._buffer:
                     return
+                self._failing = False  # from here on the chunks are this thread's, until it is known how that went
                 chunks, rows = self._next_chunks()
             try:
                 if rows:
@@ -147,6 +168,7 @@ class Overflow:
                 self._note_failure(error, len(rows))
                 if self._stopping:
                     return
+                self._failing = True
                 time.sleep(_RETRY_S)
             else:
                 self._note_appended(chunks)

@@ -52,7 +52,8 @@ class Rescue:
             queue_rows=queue.rows,
             commit_age_s=min(since_commit_s, waited_s),
             upstream_age_s=(now_ms - (stats.last_tick_ms or 0)) / 1000,
-            cause=stats.writer_trouble or self._disk_cause(),
+            # A lock has no outside cause to wait for while a writer of our own that is stuck may hold it.
+            cause="" if self._seat.haunted else stats.writer_trouble or self._disk_cause(),
         )
         verdict = self._watchdog.judge(pressure, time.monotonic())
         if verdict:

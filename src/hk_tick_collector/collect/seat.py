@@ -28,7 +28,13 @@ class WriterSeat:
         self._queue = queue
         self._appoint = appoint
         self._count = 1
+        self._retired: list[Writer] = []
         self.writer = appoint(1, self.fresh_days.append)
+
+    @property
+    def haunted(self) -> bool:
+        """Whether a writer that was replaced still hangs on: the lock that the new one meets may be its."""
+        return any(writer.alive for writer in self._retired)
 
     def replace(self) -> None:
         """A new writer goes on with what the old one had taken.
@@ -38,6 +44,7 @@ class WriterSeat:
         """
         old, self._count = self.writer, self._count + 1
         old.retire()
+        self._retired.append(old)
         self._queue.give_back()
         self.writer = self._appoint(self._count, self.fresh_days.append)
         self.writer.start()
