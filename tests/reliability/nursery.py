@@ -22,6 +22,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -75,9 +76,10 @@ class Forked:
 
 
 class Nursery:
-    """Where collectors are forked; its end is the end of all of them. Settings are on top of this process's own."""
+    """Where collectors are forked, by any thread; its end is theirs. Settings are on top of this process's own."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()  # one request at a time
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
@@ -90,13 +92,15 @@ class Nursery:
     def fork(self, environ: Mapping[str, str], directory: Path, files: tuple[int, int, int], *, faulty: bool) -> Forked:
         """A collector in `directory` with these settings and these stdin, stdout and stderr; `faulty` is its disk."""
         request = {"fork": {**environ}, "in": str(directory), "faulty": faulty}
-        socket.send_fds(self._socket, [json.dumps(request).encode()], list(files))
-        return Forked(self, int(self._answer()))
+        with self._lock:
+            socket.send_fds(self._socket, [json.dumps(request).encode()], list(files))
+            return Forked(self, int(self._answer()))
 
     def ask(self, request: dict[str, Any]) -> Any:
         """One request, one answer."""
-        self._socket.send(json.dumps(request).encode())
-        return self._answer()
+        with self._lock:
+            self._socket.send(json.dumps(request).encode())
+            return self._answer()
 
     def close(self) -> None:
         """Ends it, and every collector that still runs."""

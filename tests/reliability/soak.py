@@ -2,8 +2,8 @@
 
     .venv/bin/python tests/reliability/soak.py --minutes 10 [--seed N]
 
-One market, two collectors. One of them lives through everything that OpenD and its own disk do wrong; its memory and
-descriptors are measured. The other one is killed at random moments, about twice a second, and starts again each time.
+One market, three collectors. One of them lives through everything that OpenD and its own disk do wrong; its memory and
+descriptors are measured. The others are killed at random moments, about once a second, and start again each time.
 Everything comes from the seed, but the moment at which the scheduler lets it happen. Prints each fault, a line of
 figures every ten seconds, and the verdict. Exit 0 when it is good.
 
@@ -43,6 +43,9 @@ DAY_S: Final = 6.75 * 3600  # to the end of the closing auction
 SYMBOLS: Final = 60
 RATE: Final = 1200.0
 REPORT_S: Final = 10.0
+KILLERS: Final = 2
+KILL_ANYWAY_S: Final = 1.5  # while nobody trades there is no commit to wait for
+HALF_OPEN_FROM_S: Final = 300.0  # a half-open connection is noticed after 33 s: only a long soak has that time
 RESUME_EVERY_S: Final = 45.0  # OpenD is killed: reading its truth again takes a while
 CALM_S: Final = 3.0
 MEMORY_GROWTH_KIB: Final = 64 * 1024
@@ -57,7 +60,6 @@ LINK_STEPS: Final = (
     "away for 2500ms",
     "mute for 2s",
     "trickle 4000 for 2s",
-    "half-open",
 )
 OPEND_STEPS: Final = (
     "garbage 400",
@@ -118,7 +120,7 @@ class Figures:
     stops: int = 0
     faults: int = 0
     lost: int = 0  # neither stored nor known to be missing
-    gone: int = 0  # known to be missing, over both collectors
+    gone: int = 0  # known to be missing, over all collectors
     acked: int = 0  # committed before a kill, and looked for afterwards
     memory_kib: list[int] = field(default_factory=list)
     descriptors: list[int] = field(default_factory=list)
@@ -148,8 +150,10 @@ class Soak:
         clock = ("--day", DAY, "--at", OPENS_AT, "--speed", f"{speed:.3f}", "--seed", str(seed))
         self._market = Market(directory, *clock, "--wait", symbols=str(SYMBOLS), rate=RATE)
         self._steady = Trial(nursery, directory, self._market, "steady")
-        self._killed = Trial(nursery, directory, self._market, "killed")
-        self._killer = Killer(self._killed, random.Random(seed + 1), **SETTINGS)
+        self._killed = [Trial(nursery, directory, self._market, f"killed-{number}") for number in range(KILLERS)]
+        self._killers = [
+            Killer(trial, random.Random(seed + number), **SETTINGS) for number, trial in enumerate(self._killed, 1)
+        ]
         self._started_s = time.monotonic()
         self._done = threading.Event()
         self._say_at_s = 0.0
@@ -160,20 +164,23 @@ class Soak:
         self._steady.wait_stored(1000)
         self._started_s = time.monotonic()
         self._measure()
-        killing = threading.Thread(target=self._kill, name="kills")
-        killing.start()
+        threads = [threading.Thread(target=self._kill, args=(killer,), name="kills") for killer in self._killers]
+        for thread in threads:
+            thread.start()
         try:
             self._injure()
         finally:
             self._done.set()
-            killing.join()
+            for thread in threads:
+                thread.join()
         self._conclude()
         return self.figures
 
     def close(self) -> None:
         """Leaves no process behind."""
-        for part in (self._steady, self._killed, self._market):
-            part.close()
+        for trial in (self._steady, *self._killed):
+            trial.close()
+        self._market.close()
 
     # --- what goes wrong ---
 
@@ -185,9 +192,11 @@ class Soak:
             (self._tick_fault, 2),
             (self._disk_fault, 4),
             (self._lock, 1),
-            (self._stop, 1),
         )
+        planned = [(0.3, self._stop)] + ([(0.6, self._half_open)] if self._seconds >= HALF_OPEN_FROM_S else [])
         while time.monotonic() < deadline_s:
+            if planned and time.monotonic() >= self._started_s + planned[0][0] * self._seconds:
+                planned.pop(0)[1]()
             if time.monotonic() >= resume_s:
                 resume_s = time.monotonic() + RESUME_EVERY_S
                 self._kill_opend()
@@ -206,8 +215,10 @@ class Soak:
             self._wait(float(amount[:-2]) / 1000 if amount.endswith("ms") else float(amount[:-1]))
 
     def _link_fault(self) -> None:
-        steps = LINK_STEPS if self._seconds >= 300 else LINK_STEPS[:-1]  # half-open lasts 33 s
-        self._step(self._rng.choice(steps))
+        self._step(self._rng.choice(LINK_STEPS))
+
+    def _half_open(self) -> None:
+        self._step("half-open")
 
     def _opend_fault(self) -> None:
         self._step(self._rng.choice(OPEND_STEPS))
@@ -229,7 +240,7 @@ class Soak:
             self._wait(1.5)
 
     def _stop(self) -> None:
-        """SIGTERM in the middle of it all; memory is measured in lives that follow each other."""
+        """SIGTERM in the middle of it all; memory is that of the life that begins then, and lasts to the end."""
         self._note("SIGTERM and a new start")
         self.figures.stops += 1
         self._count_disconnects()
@@ -237,6 +248,10 @@ class Soak:
         if last["lost_rows"] != "0":
             self.figures.failures.append(f"lost at a stop: {last}")
         self._steady.run_on_faulty_disk(**SETTINGS)
+        self.figures.memory_kib.clear()
+        self.figures.descriptors.clear()
+        self._steady.live(connected=True)
+        self._measure()
 
     def _kill_opend(self) -> None:
         self._note("OpenD is killed and comes back")
@@ -245,13 +260,13 @@ class Soak:
         self._wait(0.5)
         self._market.resume()
 
-    def _kill(self) -> None:
+    def _kill(self, killer: Killer) -> None:
         while not self._done.is_set():
             try:
-                self._killer.cycle(cap_s=120)
+                killer.cycle(KILL_ANYWAY_S, patient=False)
             except Exception as error:  # noqa: BLE001 - a thread's boundary: the soak fails with it
                 if not self._done.is_set():
-                    self.figures.failures.append(f"the killed collector: {error}")
+                    self.figures.failures.append(f"a killed collector: {error}")
                 return
 
     # --- what is told ---
@@ -278,9 +293,12 @@ class Soak:
             f"stored={status.stored} waiting={status.waiting} gaps_open={status.gaps_open}" if status else "starting"
         )
         return (
-            f"made={self._market.made()} kills={self._killer.kills} faults={figures.faults} {known}"
+            f"made={self._market.made()} kills={self._kills()} faults={figures.faults} {known}"
             f" memory_mib={figures.memory_kib[-1] / 1024:.0f} descriptors={figures.descriptors[-1]}"
         )
+
+    def _kills(self) -> int:
+        return sum(killer.kills for killer in self._killers)
 
     def _note(self, fault: str) -> None:
         self.figures.faults += 1
@@ -299,16 +317,18 @@ class Soak:
         self._say("calm: everything is let be, and heals")
         self._steady.collector.lift()
         self._market.tell("end all")
-        self._killed.run(**SETTINGS)
+        for trial in self._killed:
+            trial.run(**SETTINGS)
         time.sleep(CALM_S)  # half-open connections apart, everybody is back by then
-        for trial in (self._steady, self._killed):
+        for trial in (self._steady, *self._killed):
             trial.settle(cap_s=120)
         self._measure()
         figures.seconds = time.monotonic() - self._started_s
-        figures.ticks, figures.kills = self._market.made(), self._killer.kills
-        figures.acked = self._killer.acked_count
+        figures.ticks, figures.kills = self._market.made(), self._kills()
+        figures.acked = sum(killer.acked_count for killer in self._killers)
         self._count_disconnects()
-        for trial, acked in ((self._steady, iter(())), (self._killed, self._killer.acked())):
+        promised = [iter(()), *(killer.acked() for killer in self._killers)]
+        for trial, acked in zip((self._steady, *self._killed), promised, strict=True):
             last = trial.stop()
             verdict = trial.verdict(acked, ok=False)
             figures.gone += sum(day.in_gaps for day in verdict.days)
@@ -324,7 +344,7 @@ class Soak:
 
     def _judge_growth(self) -> None:
         figures = self.figures
-        early = max(figures.memory_kib[: max(2, len(figures.memory_kib) // 3)])
+        early = max(figures.memory_kib[: max(2, len(figures.memory_kib) // 4)])
         if figures.memory_kib[-1] > early + MEMORY_GROWTH_KIB:
             figures.failures.append(f"memory grew from {early} to {figures.memory_kib[-1]} KiB")
         if figures.descriptors[-1] > figures.descriptors[0] + DESCRIPTOR_GROWTH:
