@@ -78,6 +78,11 @@ def is_trading(state: int) -> bool:
     return state in _TRADING_STATES
 
 
+def close_ms(day: int) -> int:
+    """When the closing auction of a whole trading day has ended at the earliest, 16:08, UTC epoch ms."""
+    return day_start_ms(day) + (16 * 60 + 8) * 60_000
+
+
 def may_seal(day: int, opend_now_ms: int) -> bool:
     """Whether a day is over for good: OpenD's own date is later, and it is 06:00 in Hong Kong or after."""
     return day < day_number(opend_now_ms) and hkt(opend_now_ms).hour >= SEALING_HOUR

@@ -69,6 +69,7 @@ class Stats:
     quota_remaining: int | None = None
     trouble: dict[str, str] = field(default_factory=dict)  # what OpenD told by Notify and did not take back
     skipped_messages: int = 0
+    looked_around: bool = False  # every symbol was compared with OpenD since ticks may have passed us by
 
     # the intake (event loop)
     received: int = 0

@@ -53,11 +53,6 @@ def test_kills_while_days_begin_and_end_cost_nothing(begin: Begin) -> None:
     trial.finish(killer.acked())
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="what an earlier day's end brought beyond OpenD's window, while no collector ran, has no row in `gaps`",
-)
 def test_what_the_end_of_a_day_brought_while_nobody_listened_is_not_forgotten(begin: Begin) -> None:
     """Row 1: killed before the close, started again in the next day's trading: the rest of the old day is fetched, or
     recorded as missing.

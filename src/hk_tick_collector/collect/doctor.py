@@ -94,6 +94,7 @@ class Doctor:
         """Symbols of which ticks may have been missed: each is asked for once."""
         symbols = tuple(symbols)
         self._holes.listen()
+        self._stats.looked_around = False
         self._healer.look_at(symbol for symbol in symbols if symbol not in self._stats.refused)
         self._symbols = tuple(dict.fromkeys((*self._symbols, *symbols)))
         self._settle_at_s = time.monotonic() + _SETTLE_S
@@ -101,6 +102,7 @@ class Doctor:
     def interrupt(self, cause: str) -> None:
         """Ticks may pass us by from now on, for this cause."""
         self._settle_at_s = None
+        self._stats.looked_around = False
         self._holes.interrupt(cause)
         self._intake.flush_gaps()
 
@@ -170,6 +172,7 @@ class Doctor:
         if self._settle_at_s is not None and now_s >= self._settle_at_s and not busy and not self._healer.looking:
             self._settle_at_s = None
             self._holes.settle()
+            self._stats.looked_around = True
 
     def _audit(self, now_s: float) -> Ask | None:
         """A symbol to look at because it has been quiet while the market trades; None most of the time."""

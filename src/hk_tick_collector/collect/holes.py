@@ -98,6 +98,13 @@ class Holes:
             if track.next < 0:
                 self._doubt(day, track, track.last_seq + 1, track.last_ts_ms, track.interrupted)
 
+    def resume_unfinished(self, number: int) -> None:
+        """An earlier day whose close nobody heard: how many ticks of its end are missing, no later tick will tell."""
+        day = self._day(number)
+        for track in day.tracks.values():
+            if not day.sealed:
+                self._doubt(day, track, track.last_seq + 1, track.last_ts_ms, track.interrupted)
+
     def interrupt(self, cause: str) -> None:
         """From now on ticks may pass us by: a jump that shows is blamed on `cause`, or on what it comes on top of."""
         self.deaf = True

@@ -142,7 +142,8 @@ class Pulse:
         today = market.day_number(moment_ms)
         if today != self._opened_day and self._is_trading_day(today):
             self._opened_day = self._seat.writer.open_day = today
-        known = stats.connected and stats.opend_time_ms is not None
+        # Not before every symbol was looked at: what an earlier day still lacks may be in OpenD's window.
+        known = stats.connected and stats.looked_around and stats.opend_time_ms is not None
         self._seat.writer.seal_before = today if known and market.may_seal(today - 1, moment_ms) else None
 
     def _is_trading_day(self, day: int) -> bool:

@@ -8,7 +8,7 @@ from hk_tick_collector import log, market
 from hk_tick_collector.errors import NoDayError
 from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.store.faults import DISK_ERRORS
-from hk_tick_collector.store.query import DayReader, path_of
+from hk_tick_collector.store.query import DayReader, list_days, path_of
 
 from .clock import now_ms
 from .rebuild import LOWEST_SEQ, rebuild_track
@@ -52,6 +52,31 @@ def load_day(data_root: Path, number: int) -> Day:
         # The key of the table still keeps every tick once; only what is missing from before is not known.
         log.error("day_not_resumed", day=market.day_name(number), detail=error)
     return day
+
+
+def unfinished_days(data_root: Path, today: int) -> list[int]:
+    """Earlier days that can still be written and whose close nobody heard."""
+    found = []
+    for name in list_days(data_root):
+        number = market.parse_day(name)
+        try:
+            with DayReader(path_of(data_root, name)) as reader:
+                if number < today and "sealed_ms" not in reader.meta() and not _heard_the_close(reader, number):
+                    found.append(number)
+        except DISK_ERRORS as error:
+            log.error("day_not_resumed", day=name, detail=error)
+    return found
+
+
+def _heard_the_close(reader: DayReader, number: int) -> bool:
+    """Whether ticks came until the close, or the link lived at that moment."""
+    close_ms = market.close_ms(number)
+    last_ms = reader.totals().last_ts_ms
+    alive_ms = max((run.updated_ms for run in reader.ledger()), default=0)
+    return (last_ms is not None and last_ms >= close_ms) or any(
+        stretch.connected and stretch.from_ms <= close_ms <= (stretch.to_ms or alive_ms)
+        for stretch in reader.connections()
+    )
 
 
 def _check(day: Day, counts: list[SymbolCount], rejected: dict[str, set[int]], reader: DayReader) -> None:
@@ -101,7 +126,6 @@ def _add(day: Day, gap: Gap) -> None:
     )
     if not known:
         track.doubt = hole
-        track.next = -1  # only a symbol without the pattern has doubts
         return
     if gap.status == GAP_OPEN:
         track.holes.append(hole)

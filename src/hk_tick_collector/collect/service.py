@@ -39,7 +39,7 @@ from .pulse import Pulse
 from .queue import TickQueue
 from .reconcile import Reconciler
 from .rescue import Rescue
-from .resume import load_day
+from .resume import load_day, unfinished_days
 from .seat import WriterSeat
 from .writer import Writer
 
@@ -93,7 +93,10 @@ async def _serve(options: ServiceOptions) -> int:
     today = market.day_number(now_ms())
     if market.is_weekday(today):
         seat.writer.prepare(today)
+    for earlier in unfinished_days(options.data_root, today):
+        holes.resume_unfinished(earlier)
     holes.resume(today)
+    intake.flush_gaps()
     log.info("started", version=__version__, pid=os.getpid(), symbols=stats.symbols, data_root=options.data_root)
     seat.writer.start()
     leftovers = replay_leftovers(options.spool_dir, writer_options.run_id, intake, queue)
