@@ -44,10 +44,10 @@ def main(args: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # What is left in the buffer would be written at exit and fail again, with a message.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 141
     except OSError as error:
+        _drop_output()
         where = f": {error.filename}" if error.filename else ""
         return _fail(f"{error.strerror or error}{where}", 1)
     except Exception:  # noqa: BLE001 - the last boundary: whatever arrives here is a bug
@@ -55,6 +55,14 @@ def main(args: Sequence[str] | None = None) -> int:
         log.bug("bug", version=__version__, hint="please report the lines below")
         return 1
     return code
+
+
+def _drop_output() -> None:
+    """What is left in the buffer would be written at exit and fail again, with a message of the interpreter's."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _top_level(args: list[str]) -> int:
