@@ -1,14 +1,13 @@
-"""Collectors that start in a tenth of a second: forked from a process that has imported everything already.
+"""Processes that start in a tenth of a second: forked from one that has imported everything already.
 
     PYTHONPATH=. python -m tests.reliability.nursery FD
 
 A thousand kills need a thousand starts, and most of a start is Python's imports. So one process does them once; each
-collector is a fork of it, a process of its own that runs the verb `run` as the command line does; with `faulty` on a
-disk that works until it is told otherwise (tests/faults/run_on_faulty_disk.py). Requests and answers are JSON on the
-socket FD:
+fork of it is a process of its own that runs a verb as the command line does, with `faulty` the verb `run` on a disk
+that works until it is told otherwise (tests/faults/run_on_faulty_disk.py). Requests and answers are JSON on a socket:
 
-    {"fork": {SETTING: value, …}, "in": directory, "faulty": true}    with the descriptors of stdin, stdout and stderr;
-                                                                      answers the process id
+    {"verb": ["run"], "environ": {NAME: value, …}, "in": directory, "faulty": true}
+                      with the descriptors of stdin, stdout and stderr; answers the process id
     {"reap": pid}     answers the exit code, as subprocess does, once that process has ended
 """
 
@@ -29,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from tests.faults.run_on_faulty_disk import main as run_on_faulty_disk
 
 from hk_tick_collector.cli import main as run_verb
+from hk_tick_collector.config import DEFINITIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +38,7 @@ _REQUEST_BYTES: Final = 1 << 18
 
 
 class Forked:
-    """A collector that was forked: as much of `subprocess.Popen` as tests use."""
+    """A process that was forked: as much of `subprocess.Popen` as tests use."""
 
     def __init__(self, nursery: Nursery, pid: int) -> None:
         self.pid = pid
@@ -76,7 +76,7 @@ class Forked:
 
 
 class Nursery:
-    """Where collectors are forked, by any thread; its end is theirs. Settings are on top of this process's own."""
+    """Where processes are forked, by any thread; its end is theirs. Settings are on top of this process's own."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # one request at a time
@@ -85,13 +85,21 @@ class Nursery:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.reliability.nursery", str(theirs.fileno())],
                 cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                env={**_own_environ(), "PYTHONPATH": str(ROOT)},
                 pass_fds=(theirs.fileno(),),
             )
 
-    def fork(self, environ: Mapping[str, str], directory: Path, files: tuple[int, int, int], *, faulty: bool) -> Forked:
-        """A collector in `directory` with these settings and these stdin, stdout and stderr; `faulty` is its disk."""
-        request = {"fork": {**environ}, "in": str(directory), "faulty": faulty}
+    def fork(
+        self,
+        verb: list[str],
+        directory: Path,
+        files: tuple[int, int, int],
+        environ: Mapping[str, str],
+        *,
+        faulty: bool = False,
+    ) -> Forked:
+        """A verb in `directory` with these stdin, stdout and stderr and these settings; `faulty` is its disk."""
+        request = {"verb": verb, "environ": {**environ}, "in": str(directory), "faulty": faulty}
         with self._lock:
             socket.send_fds(self._socket, [json.dumps(request).encode()], list(files))
             return Forked(self, int(self._answer()))
@@ -103,7 +111,7 @@ class Nursery:
             return self._answer()
 
     def close(self) -> None:
-        """Ends it, and every collector that still runs."""
+        """Ends it, and every process that still runs."""
         self._socket.close()
         self._process.wait(30)
 
@@ -111,11 +119,22 @@ class Nursery:
         return json.loads(self._socket.recv(_REQUEST_BYTES))
 
 
+def _own_environ() -> dict[str, str]:
+    """This process's environment without settings that somebody's shell may have."""
+    names = {setting.name for setting in DEFINITIONS}
+    foreign = ("FUTU_", "SQLITE_", "WATCHDOG_")
+    return {name: value for name, value in os.environ.items() if name not in names and not name.startswith(foreign)}
+
+
 def main() -> int:
     """Forks and reaps until its socket ends."""
     import uvloop  # noqa: F401 - what `run` imports late, so that every fork has it
 
-    import hk_tick_collector.collect.service  # noqa: F401
+    import hk_tick_collector.cli.run
+    import hk_tick_collector.cli.simulate
+    import hk_tick_collector.collect.service
+    import hk_tick_collector.simulator.control
+    import hk_tick_collector.simulator.server  # noqa: F401
 
     gc.freeze()
     running: set[int] = set()
@@ -125,7 +144,7 @@ def main() -> int:
             if not data:
                 break
             request = json.loads(data)
-            if "fork" in request:
+            if "verb" in request:
                 pid = os.fork()
                 if not pid:
                     requests.close()
@@ -144,16 +163,16 @@ def main() -> int:
 
 
 def _become(request: dict[str, Any], files: list[int]) -> NoReturn:
-    """The child: a collector, from its settings to its exit code."""
+    """The child: a verb, from its settings to its exit code."""
     code = 1
     try:
         os.chdir(request["in"])
-        os.environ.update(request["fork"])
+        os.environ.update(request["environ"])
         for number, file in enumerate(files):
             os.dup2(file, number)
             os.close(file)
         sys.argv = ["run"]
-        code = run_on_faulty_disk() if request["faulty"] else run_verb(["run"])
+        code = run_on_faulty_disk() if request["faulty"] else run_verb(request["verb"])
         sys.stderr.flush()
     finally:
         os._exit(code)

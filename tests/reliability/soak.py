@@ -148,7 +148,7 @@ class Soak:
         self._rng = random.Random(seed)
         speed = max(1.0, DAY_S / seconds)
         clock = ("--day", DAY, "--at", OPENS_AT, "--speed", f"{speed:.3f}", "--seed", str(seed))
-        self._market = Market(directory, *clock, "--wait", symbols=str(SYMBOLS), rate=RATE)
+        self._market = Market(nursery, directory, *clock, "--wait", symbols=str(SYMBOLS), rate=RATE)
         self._steady = Trial(nursery, directory, self._market, "steady")
         self._killed = [Trial(nursery, directory, self._market, f"killed-{number}") for number in range(KILLERS)]
         self._killers = [

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from .conftest import Begin
+    from .conftest import Begin, Crowd
     from .trial import Trial
 
 BURST: Final = 100_000
@@ -25,6 +25,7 @@ BLOCKED_S: Final = 10
 GATE: Final = Fault(operations=("write", "sync"), delay_s=math.inf)
 STOP_S: Final = 3.0
 SLACK: Final = 5
+SIGNALS: Final = (1, 2)  # SIGTERMs
 
 
 def behind(trial: Trial, rows: int) -> None:
@@ -118,11 +119,8 @@ def test_beyond_memory_and_spool_drops_are_exact_and_fetched_again(begin: Begin,
 # --- row 21 ---
 
 
-@pytest.mark.parametrize("signals", [1, 2])
-def test_a_stop_with_a_blocked_disk_spools_what_it_holds(begin: Begin, signals: int) -> None:
-    """Row 21: SIGTERM, once or twice, with a full queue and a disk that does not answer: out within
-    STOP_FLUSH_TIMEOUT_SEC, exit 0, all of it spooled; the next start stores it, without asking OpenD.
-    """
+def a_stop_with_a_blocked_disk_spools_what_it_holds(begin: Begin, signals: int) -> None:
+    """A case of the test that follows."""
     trial = begin("--wait", symbols="20", rate=200)
     collector = trial.run_on_faulty_disk(STOP_FLUSH_TIMEOUT_SEC=str(STOP_S))
     trial.wait_stored(200)
@@ -146,6 +144,14 @@ def test_a_stop_with_a_blocked_disk_spools_what_it_holds(begin: Begin, signals: 
     collector.wait_for("spool_replayed")
     trial.wait_stored(made)
     trial.finish()
+
+
+@pytest.mark.parametrize("signals", SIGNALS)
+def test_a_stop_with_a_blocked_disk_spools_what_it_holds(crowd: Crowd, signals: int) -> None:
+    """Row 21: SIGTERM, once or twice, with a full queue and a disk that does not answer: out within
+    STOP_FLUSH_TIMEOUT_SEC, exit 0, all of it spooled; the next start stores it, without asking OpenD.
+    """
+    crowd.judge(a_stop_with_a_blocked_disk_spools_what_it_holds, SIGNALS, signals)
 
 
 def test_a_stop_under_load_with_a_full_queue_flushes_it(begin: Begin) -> None:

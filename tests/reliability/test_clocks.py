@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
     from tests.e2e.conftest import Collector
 
-    from .conftest import Begin
+    from .conftest import Begin, Crowd
     from .nursery import Nursery
 
 HOUR_S: Final = 3600
+CLOSES: Final = (("20261224", "12:05", True), ("20261118", "16:05", True), ("20261118", "10:00", False))
 FALSE_ALARMS: Final = {"lag", "writer_stuck", "queue", "gaps_lost", "dropped"}
 
 
@@ -114,7 +115,7 @@ def clocking(nursery: Nursery, workdir: Path, start: Start) -> Iterator[Clocking
     begun: list[Clocked] = []
 
     def make(*args: str, rate: float = 300.0, environ: dict[str, str] | None = None) -> Clocked:
-        begun.append(Clocked(nursery, workdir, Market(workdir, *args, rate=rate, environ=environ), start))
+        begun.append(Clocked(nursery, workdir, Market(nursery, workdir, *args, rate=rate, environ=environ), start))
         return begun[-1]
 
     yield make
@@ -122,7 +123,6 @@ def clocking(nursery: Nursery, workdir: Path, start: Start) -> Iterator[Clocking
         trial.market.close()
 
 
-@pytest.mark.parametrize("offset_s", [HOUR_S, -HOUR_S])
 def test_a_clock_that_jumps_an_hour_changes_nothing_that_is_stored(
     clocking: Clocking, clock: Clock, offset_s: int
 ) -> None:
@@ -168,16 +168,13 @@ def test_midnight_in_the_middle_of_trading_parts_the_files(clocking: Clocking, c
     trial.end()
 
 
-@pytest.mark.parametrize(
-    ("day", "at", "closed_by"),
-    [("20261224", "12:05", "itself"), ("20261118", "16:05", "itself"), ("20261118", "10:00", "nobody knows what")],
-)
-def test_a_close_is_no_alarm(begin: Begin, day: str, at: str, closed_by: str) -> None:
-    """Row 18: a half day, a whole day, a close that nobody announced: no gap, no stall, no lag; the service goes on."""
+def a_close_is_no_alarm(begin: Begin, close: tuple[str, str, bool]) -> None:
+    """A case of the test that follows."""
+    day, at, announced = close
     trial = begin("--wait", "--day", day, "--at", at, "--speed", "60", symbols="20", rate=300)
     collector = trial.run()
     trial.wait_stored(200)
-    if closed_by != "itself":
+    if not announced:
         trial.market.tell("market-state closed")
     trial.live(trading=False, market_state="closed")
     lines = len(collector.events("health"))
@@ -186,3 +183,10 @@ def test_a_close_is_no_alarm(begin: Begin, day: str, at: str, closed_by: str) ->
     assert "WATCHDOG" not in collector.output
     trial.finish()
     assert {path.stem for path in trial.data_root.glob("*.db")} == {day}
+
+
+@pytest.mark.parametrize("offset_s", [HOUR_S, -HOUR_S])
+@pytest.mark.parametrize("close", CLOSES)
+def test_a_close_is_no_alarm(crowd: Crowd, close: tuple[str, str, bool]) -> None:
+    """Row 18: a half day, a whole day, a close that nobody announced: no gap, no stall, no lag; the service goes on."""
+    crowd.judge(a_close_is_no_alarm, CLOSES, close)

@@ -17,13 +17,13 @@ from .trial import wait_until
 if TYPE_CHECKING:
     from .conftest import Begin
 
-KILLS: Final = 60
+KILLS: Final = 50
 DAY_ROLL_KILLS: Final = 10
 
 
 @pytest.mark.parametrize("seed", [1])
 def test_kills_at_random_moments_cost_nothing(begin: Begin, seed: int) -> None:
-    """Row 1: 60 random SIGKILLs after a commit, some in a snapshot, most near a checkpoint: all acked ticks are stored,
+    """Row 1: 50 random SIGKILLs after a commit, some in a snapshot, most near a checkpoint: all acked ticks are stored,
     and after the back-fill nothing of the day is missing.
     """
     print(f"seed {seed}")

@@ -13,7 +13,7 @@ from tests.faults.faulty_disk import Fault
 from .trial import wait_until
 
 if TYPE_CHECKING:
-    from .conftest import Begin
+    from .conftest import Begin, Crowd
     from .trial import FaultyCollector
 
 GATE: Final = Fault(operations=("write",), files=("wal",), delay_s=math.inf)
@@ -30,11 +30,8 @@ TROUBLES: Final = {
 # --- row 19 ---
 
 
-@pytest.mark.parametrize("step", TROUBLES)
-def test_trouble_that_opend_tells_is_a_finding_with_its_remedy(begin: Begin, step: str) -> None:
-    """Row 19: kicked out, no link, no right, a code wanted, not logged in: named in `status` with what to do, critical;
-    when it ends the ticks that passed by are fetched and the finding goes.
-    """
+def trouble_that_opend_tells_is_a_finding_with_its_remedy(begin: Begin, step: str) -> None:
+    """A case of the test that follows."""
     code, words = TROUBLES[step]
     trial = begin("--wait", symbols="20", rate=200)
     collector = trial.run()
@@ -51,6 +48,14 @@ def test_trouble_that_opend_tells_is_a_finding_with_its_remedy(begin: Begin, ste
     trial.wait_more(100)
     wait_until(lambda: code not in trial.findings(), lambda: f"{sorted(trial.findings())}\n{trial.tail()}")
     trial.finish()
+
+
+@pytest.mark.parametrize("step", TROUBLES)
+def test_trouble_that_opend_tells_is_a_finding_with_its_remedy(crowd: Crowd, step: str) -> None:
+    """Row 19: kicked out, no link, no right, a code wanted, not logged in: named in `status` with what to do, critical;
+    when it ends the ticks that passed by are fetched and the finding goes.
+    """
+    crowd.judge(trouble_that_opend_tells_is_a_finding_with_its_remedy, TROUBLES, step)
 
 
 def test_a_short_quota_and_refused_symbols_leave_the_others_alone(begin: Begin) -> None:

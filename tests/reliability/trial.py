@@ -11,6 +11,7 @@ import socket
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import apsw
@@ -29,7 +30,6 @@ from hk_tick_collector.store.query import DayReader, list_days, path_of
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from tests.e2e.conftest import Event
     from tests.faults.faulty_disk import Fault
@@ -63,7 +63,7 @@ class FaultyCollector(Collector):
         self._answers, their_out = os.pipe()
         log_file = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         theirs = (their_in, their_out, log_file)
-        forked = nursery.fork(environ, log_path.parent, theirs, faulty=faulty)
+        forked = nursery.fork(["run"], log_path.parent, theirs, environ, faulty=faulty)
         for file in theirs:
             os.close(file)
         self._process = cast("subprocess.Popen[bytes]", forked)  # as much of one as Process uses
@@ -115,6 +115,18 @@ class FaultyCollector(Collector):
         return json.loads(answer)
 
 
+class ForkedOpenD(OpenD):
+    """`simulate` in a process of its own."""
+
+    def __init__(self, nursery: Nursery, log_path: Path, verb: list[str]) -> None:
+        self._log_path = log_path
+        log_path.touch()
+        with Path(os.devnull).open() as nothing, log_path.open("ab") as log:
+            forked = nursery.fork(verb, log_path.parent, (nothing.fileno(), log.fileno(), log.fileno()), {})
+        self._process = cast("subprocess.Popen[bytes]", forked)
+        self.pid = forked.pid
+
+
 def resources(pid: int) -> tuple[int, int]:
     """Open descriptors of a process, and its resident memory in KiB."""
     with open(f"/proc/{pid}/status", encoding="ascii") as lines:  # noqa: PTH123 - no path of a test's
@@ -127,6 +139,7 @@ class Market:
 
     def __init__(
         self,
+        nursery: Nursery,
         directory: Path,
         *args: str,
         symbols: str = "20",
@@ -134,7 +147,8 @@ class Market:
         environ: dict[str, str] | None = None,
     ) -> None:
         self.directory = directory
-        self._environ = environ or {}
+        self._nursery = nursery
+        self._environ = environ
         self.truth_path = directory / "truth"
         self.control_path = directory / "control"
         self.symbols_path = directory / "symbols"
@@ -181,7 +195,11 @@ class Market:
     def _begin(self, *options: str) -> None:
         self._starts += 1
         log_path = self.directory / f"simulate-{self._starts}.log"
-        self.process = OpenD(log_path, [*PROGRAM, "simulate", *self._options, *options], self._environ)
+        verb = ["simulate", *self._options, *options]
+        if self._environ is None:
+            self.process: OpenD = ForkedOpenD(self._nursery, log_path, verb)
+        else:  # what is preloaded, for example, needs a program of its own
+            self.process = OpenD(log_path, [*PROGRAM, *verb], self._environ)
         self.process.truth_path = self.truth_path
         try:
             assert self.process.port == self.port
