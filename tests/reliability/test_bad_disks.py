@@ -31,12 +31,6 @@ FAULTS: Final = {
 }
 
 
-XFAIL: Final = pytest.mark.xfail(
-    strict=True,
-    reason="a file that could be opened for reading only is called io_error: its WAL is written over before that is seen",
-)
-
-
 def a_failing_disk_is_named_and_costs_nothing(begin: Begin, name: str) -> None:
     """A case of the test that follows."""
     faults, cause = FAULTS[name]
@@ -56,7 +50,7 @@ def a_failing_disk_is_named_and_costs_nothing(begin: Begin, name: str) -> None:
     assert collector.shutdown()["dropped"] == "0"
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=XFAIL) if "row 4" in name else name for name in FAULTS])
+@pytest.mark.parametrize("name", FAULTS)
 def test_a_failing_disk_is_named_and_costs_nothing(crowd: Crowd, name: str) -> None:
     """Rows 3, 4, 5: for three seconds; critical in `status`, named in the log; then every tick is stored."""
     crowd.judge(a_failing_disk_is_named_and_costs_nothing, FAULTS, name)

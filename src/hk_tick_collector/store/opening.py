@@ -55,6 +55,7 @@ def open_for_writing(path: Path, busy_timeout_ms: int, vfs: str | None, *, check
         db.set_busy_timeout(busy_timeout_ms)
         if size:
             _refuse(db, path, check=check)
+        _demand_writable(db, path)
         if wal_size:
             _sync_again(db, wal, vfs)
     except BaseException:
@@ -77,6 +78,11 @@ def set_aside(path: Path, now_ms: int) -> Path:
         if part.exists():
             part.rename(target.with_name(target.name + suffix))
     return target
+
+
+def _demand_writable(db: apsw.Connection, path: Path) -> None:
+    if db.readonly("main"):  # what SQLite falls back to, without a word
+        raise apsw.ReadOnlyError(f"{path.name} opens for reading only")
 
 
 def _sync_again(db: apsw.Connection, wal: Path, vfs: str | None) -> None:
