@@ -2,7 +2,7 @@
 
     .venv/bin/python tests/reliability/soak.py --minutes 10 [--seed N]
 
-One market, three collectors. One of them lives through everything that OpenD and its own disk do wrong; its memory and
+One market, four collectors. One of them lives through everything that OpenD and its own disk do wrong; its memory and
 descriptors are measured. The others are killed at random moments, about once a second, and start again each time.
 Everything comes from the seed, but the moment at which the scheduler lets it happen. Prints each fault, a line of
 figures every ten seconds, and the verdict. Exit 0 when it is good.
@@ -43,7 +43,7 @@ DAY_S: Final = 6.75 * 3600  # to the end of the closing auction
 SYMBOLS: Final = 60
 RATE: Final = 1200.0
 REPORT_S: Final = 10.0
-KILLERS: Final = 2
+KILLERS: Final = 3
 KILL_ANYWAY_S: Final = 1.5  # while nobody trades there is no commit to wait for
 HALF_OPEN_FROM_S: Final = 300.0  # a half-open connection is noticed after 33 s: only a long soak has that time
 RESUME_EVERY_S: Final = 45.0  # OpenD is killed: reading its truth again takes a while
@@ -102,9 +102,9 @@ DISK_FAULTS: Final[dict[str, tuple[Fault, float]]] = {  # and for how long
 SETTINGS: Final = {
     "SQLITE_WAL_AUTOCHECKPOINT": "200",
     "SQLITE_BUSY_TIMEOUT_MS": "100",
-    "MAX_QUEUE_ROWS": "2500",
     "HEALTH_INTERVAL_SEC": "10",
 }
+SMALL_MEMORY: Final = {"MAX_QUEUE_ROWS": "2500"}  # so that the steady one's spool is used too
 
 
 @dataclass(slots=True)
@@ -160,7 +160,7 @@ class Soak:
 
     def run(self) -> Figures:
         """Faults, then calm, then the verdict."""
-        self._steady.run_on_faulty_disk(**SETTINGS)
+        self._steady.run_on_faulty_disk(**SETTINGS, **SMALL_MEMORY)
         self._steady.wait_stored(1000)
         self._started_s = time.monotonic()
         self._measure()
@@ -247,7 +247,7 @@ class Soak:
         last = self._steady.stop()
         if last["lost_rows"] != "0":
             self.figures.failures.append(f"lost at a stop: {last}")
-        self._steady.run_on_faulty_disk(**SETTINGS)
+        self._steady.run_on_faulty_disk(**SETTINGS, **SMALL_MEMORY)
         self.figures.memory_kib.clear()
         self.figures.descriptors.clear()
         self._steady.live(connected=True)

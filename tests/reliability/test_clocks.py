@@ -123,6 +123,7 @@ def clocking(nursery: Nursery, workdir: Path, start: Start) -> Iterator[Clocking
         trial.market.close()
 
 
+@pytest.mark.parametrize("offset_s", [HOUR_S, -HOUR_S])
 def test_a_clock_that_jumps_an_hour_changes_nothing_that_is_stored(
     clocking: Clocking, clock: Clock, offset_s: int
 ) -> None:
@@ -185,7 +186,6 @@ def a_close_is_no_alarm(begin: Begin, close: tuple[str, str, bool]) -> None:
     assert {path.stem for path in trial.data_root.glob("*.db")} == {day}
 
 
-@pytest.mark.parametrize("offset_s", [HOUR_S, -HOUR_S])
 @pytest.mark.parametrize("close", CLOSES)
 def test_a_close_is_no_alarm(crowd: Crowd, close: tuple[str, str, bool]) -> None:
     """Row 18: a half day, a whole day, a close that nobody announced: no gap, no stall, no lag; the service goes on."""

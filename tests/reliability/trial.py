@@ -469,7 +469,9 @@ class Trial:
         status = self.status()
         if status is None or status.written_ms <= since_ms:
             return False
-        return status.connected and not (status.waiting or status.gaps_healing)
+        spool = self.data_root / ".spool"
+        spooled = spool.is_dir() and any(spool.iterdir())  # an earlier run's, which waits for its turn
+        return status.connected and not (status.waiting or status.gaps_healing or spooled)
 
 
 def now_ms() -> int:
