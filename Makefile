@@ -56,4 +56,4 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 
 .PHONY: debian-packages
 debian-packages:
-	@tools/debian_packages.sh sqlite3
+	@tools/debian_packages.sh sqlite3 gcc libc6-dev
