@@ -108,8 +108,8 @@ def test_an_outage_within_the_window_is_healed_to_the_tick(begin: Begin) -> None
     collector.wait_for("subscribed", count=2)
     trial.wait_more(100)
     trial.finish()
-    assert collector.events("gap_opened")
-    assert collector.events("gap_closed")
+    # A gap that opens and heals in one commit is told by what was fetched alone.
+    assert any(int(event.fields["found"]) > 0 for event in collector.events("backfill"))
 
 
 def test_an_outage_beyond_the_window_leaves_the_rest_as_gaps_of_exact_size(begin: Begin) -> None:
