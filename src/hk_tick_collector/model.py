@@ -53,6 +53,12 @@ class Stats:
     connected: bool = False
     link_since_ms: int | None = None
     link_reason: str = "starting"  # why not connected
+    link_hint: str = ""  # what to do about it, where that is known
+    link_breaks: int = 0  # how often a connection that was up has ended
+    link_break_ms: int | None = None  # when that last happened, and why
+    link_break_reason: str = ""
+    protocol_errors: int = 0  # of the breaks, those for bytes that are not OpenD's protocol
+    protocol_error: str = ""  # the last one
     conn_id: int | None = None
     server_ver: int | None = None
     connects: int = 0
@@ -68,7 +74,9 @@ class Stats:
     quota_used: int | None = None
     quota_remaining: int | None = None
     trouble: dict[str, str] = field(default_factory=dict)  # what OpenD told by Notify and did not take back
-    skipped_messages: int = 0
+    skipped_messages: int = 0  # whole, and without a meaning to us
+    skipped_message: str = ""  # the last one
+    pushes_stopped: dict[str, int] = field(default_factory=dict)  # symbol → when it was last found to have stopped
     looked_around: bool = False  # every symbol was compared with OpenD since ticks may have passed us by
 
     # the intake (event loop)
@@ -90,6 +98,7 @@ class Stats:
     newest_day: str = ""
     wal_bytes: int = 0
     stalls: int = 0  # how often the watchdog has met a stall
+    disk_wait_ms: int = 0  # for how long the writer has been waiting inside the kernel for the disk, 0 when it is not
     damaged_files: list[str] = field(default_factory=list)  # set aside by this run
     writer_trouble: str = ""  # the named cause the writer waits for: busy, disk_full, read_only, io_error, ...
     writer_detail: str = ""

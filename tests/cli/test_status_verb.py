@@ -82,6 +82,22 @@ def test_all_is_well(cli: Cli, workdir: Path, live: Callable[..., None], tick: C
     )
 
 
+def test_a_link_that_broke_and_came_back_is_named_and_no_warning(cli: Cli, live: Callable[..., None]) -> None:
+    """Exit 0 with the reason among the figures; the third break within a quarter of an hour is a warning."""
+    broken = {"link_break_ms": OPEN_MS, "link_break_reason": "OpenD closed the connection"}
+    live(**broken, link_breaks_lately=1)
+    done = cli("status")
+    assert done.returncode == 0
+    assert figures(done)["link"] == (
+        "up 1 h 0 min, broke once in the last 15 minutes;"
+        " last broken 2026-11-20 09:30:00 HKT: OpenD closed the connection"
+    )
+    live(**broken, link_breaks_lately=3)
+    done = cli("status")
+    assert done.returncode == 1
+    assert done.stdout.startswith("WARNING: the link to OpenD broke 3 times in the last 15 minutes")
+
+
 def test_one_tick_in_ten_million_shows(
     cli: Cli, workdir: Path, live: Callable[..., None], tick: Callable[..., TickRow]
 ) -> None:

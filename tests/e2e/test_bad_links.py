@@ -12,6 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from hk_tick_collector.ops.health import Finding, Limits, check
+from hk_tick_collector.ops.status import STATUS_NAME, read_status
+
+from .conftest import wait_until
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -24,6 +29,23 @@ QUICK: Final = {"RECONNECT_MIN_DELAY": "0.01", "RECONNECT_MAX_DELAY": "0.05"}
 def keys(ticks: list[tuple[object, ...]]) -> set[tuple[object, ...]]:
     """Everything of a tick that the truth file knows."""
     return {tuple(tick[:8]) for tick in ticks}
+
+
+LIMITS: Final = Limits(drift_warn_s=2.0, lag_critical_s=300.0, disk_min_free_mb=0, queue_warn_rows=50_000)
+
+
+def wait_finding(collector: Collector, code: str) -> Finding:
+    """A finding of `status`, once it says so."""
+    found: dict[str, Finding] = {}
+
+    def there() -> bool:
+        status = read_status(collector.data_root / STATUS_NAME)
+        if status and status.pid == collector.pid:
+            found.update({each.code: each for each in check(status, time.time_ns() // 1_000_000, LIMITS)})
+        return code in found
+
+    wait_until(there, lambda: f"finding {code}; there was {sorted(found)} in\n{collector.output}")
+    return found[code]
 
 
 # --- absent and back ---
@@ -66,6 +88,7 @@ def test_a_killed_opend_is_come_back_to(start: Start, free_port: int) -> None:
     first.kill()
     assert collector.wait_for("futu_disconnected").fields["reason"]
     assert collector.wait_for("health", connected="False")
+    assert "futu-opend" in wait_finding(collector, "opend_away").remedy
     second = start.simulate("--rate", "500", port=free_port)
     collector.wait_for("futu_connected", count=2)
     second.wait_made(100)
@@ -98,6 +121,8 @@ def test_reconnecting_leaks_nothing(start: Start, lay_cable: Callable[[int], Cab
     after = resources(collector)
     assert after[0] == descriptors
     assert after[1] < resident_kib + 16 * 1024
+    unstable = wait_finding(collector, "link_unstable")
+    assert "futu_disconnected" in unstable.remedy
     assert collector.stop() == 0
     assert len(collector.events("futu_connected")) == RECONNECTS + 1
     assert "Traceback" not in collector.output
@@ -130,6 +155,7 @@ def test_a_web_server_on_the_port_is_named(start: Start, web_port: int) -> None:
     collector = start.run(web_port)
     told = collector.wait_for("futu_disconnected").fields
     assert "FUTU_PORT" in told["hint"]
+    assert "FUTU_PORT" in wait_finding(collector, "opend_away").remedy
     collector.wait_for("health", connected="False")
     assert collector.stop() == 0
     assert collector.shutdown()["received"] == "0"
@@ -142,6 +168,7 @@ def test_something_mute_on_the_port_is_given_up(start: Start) -> None:
         collector.wait_for("health", count=2, connected="False")
         told = collector.wait_for("futu_disconnected")
         assert "did not answer" in told.fields["reason"]
+        assert "did not answer" in wait_finding(collector, "opend_away").text
         assert collector.stop() == 0
     assert collector.shutdown()["left_rows"] == "0"
 
@@ -159,6 +186,7 @@ def test_refused_symbols_and_a_short_quota_are_named(start: Start) -> None:
     words = {event.fields["symbols"]: event.fields["reason"] for event in refused}
     assert set(words) == {"HK.00005", "HK.09988"}
     assert "quota" in words["HK.09988"].lower()
+    assert "quota" in wait_finding(collector, "symbols_refused").remedy
     subscribed = collector.wait_for("subscribed").fields
     assert (subscribed["symbols"], subscribed["refused"], subscribed["quota_remaining"]) == ("2", "2", "0")
     collector.wait_stored(100)

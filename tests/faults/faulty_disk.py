@@ -10,6 +10,7 @@ The `-shm` file is beyond a VFS in Python: SQLite maps it into memory.
 from __future__ import annotations
 
 import errno
+import fcntl
 import math
 import os
 import random
@@ -62,6 +63,7 @@ class Fault:
     error: str = ""  # ENOSPC, EIO, EROFS, EACCES, EMFILE, …; none: the operation is only late
     delay_s: float = 0.0
     after: int = 0  # so many operations pass unharmed first
+    in_kernel: bool = False  # the delay is spent in a system call that writes, as on a disk that is slow for real
     times: int | None = None  # so many operations are hit; None: all, until lifted
     chance: float = 1.0  # of each operation to be hit
     hits: int = field(default=0, init=False)  # how many operations it has hit so far
@@ -115,8 +117,11 @@ class FaultyDisk(apsw.VFS):
             fault = next((fault for fault in self._faults if self._strikes(fault, operation, kind)), None)
         if fault is None:
             return ""
-        if fault.delay_s and fault.lifted.wait(None if math.isinf(fault.delay_s) else fault.delay_s):
-            return ""
+        if fault.delay_s:
+            timeout_s = None if math.isinf(fault.delay_s) else fault.delay_s
+            (_wait_in_kernel if fault.in_kernel else threading.Event.wait)(fault.lifted, timeout_s)
+            if fault.lifted.is_set():
+                return ""
         return fault.error
 
     def written_part(self, offset: int, size: int) -> int:
@@ -196,6 +201,24 @@ def kind_of(name: str) -> str:
         if name.endswith(suffix):
             return kind
     return ""
+
+
+def _wait_in_kernel(lifted: threading.Event, timeout_s: float | None) -> None:
+    """Waits in write(2), for a pipe that is full until then."""
+    reading, writing = os.pipe()
+
+    def make_room() -> None:
+        lifted.wait(timeout_s)
+        os.read(reading, size)
+
+    size = fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 1)  # a page is the least
+    os.write(writing, bytes(size))
+    thread = threading.Thread(target=make_room, name="slow-disk", daemon=True)
+    thread.start()
+    os.write(writing, b"x")
+    thread.join()
+    os.close(reading)
+    os.close(writing)
 
 
 def _raise(operation: str, error: str) -> None:

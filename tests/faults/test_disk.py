@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import resource
 import threading
-from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import apsw
@@ -15,11 +12,11 @@ from hk_tick_collector.store.dayfile import Batch
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
 
 from .days import CAP_S, NOW_MS, open_day, ticks, verdict
+from .descriptors import no_descriptors
 from .faulty_disk import Fault, FaultyDisk
 from .power_loss import PowerLossDisk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from hk_tick_collector.store.dayfile import DayFile
@@ -89,25 +86,6 @@ def test_a_file_that_may_only_be_read_is_named(disk: FaultyDisk, path: Path, err
     day.write(Batch(rows=ticks(0, BATCH)), NOW_MS)
     assert day.close()
     assert sorted(verdict(path)) == sorted(ticks(0, BATCH))
-
-
-@contextmanager
-def no_descriptors() -> Iterator[None]:
-    """Every descriptor that this process may have is taken."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    next_free = os.dup(0)
-    os.close(next_free)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (next_free + 20, hard))
-    taken: list[int] = []
-    try:
-        with suppress(OSError):
-            while True:
-                taken.append(os.open(os.devnull, os.O_RDONLY))
-        yield
-    finally:
-        for descriptor in taken:
-            os.close(descriptor)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize(

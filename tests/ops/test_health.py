@@ -61,6 +61,17 @@ def test_a_healthy_service_has_no_finding(make_status: MakeStatus) -> None:
         ({"wal_bytes": 2**30}, "wal_large", WARNING),
         ({"disk_free_mb": 2000}, "disk", WARNING),
         ({"disk_free_mb": 100}, "disk", CRITICAL),
+        ({"disk_wait_s": 3.0, "disk_wait_max_s": 3.0}, "writer_slow_disk", WARNING),
+        ({"disk_wait_s": 30.0, "writer_alive_ms": NOW_MS - MINUTE}, "writer_slow_disk", CRITICAL),
+        ({"disk_wait_max_s": 3.0, "disk_waits": 1}, "writer_slow_disk", WARNING),
+        ({"disk_wait_max_s": 0.9, "disk_waits": 3}, "writer_slow_disk", WARNING),
+        ({"disk_wait_max_s": 3.0, "writer_alive_ms": NOW_MS - MINUTE}, "writer_stuck", CRITICAL),
+        ({"link_breaks_lately": 3, "link_break_reason": "reset by peer"}, "link_unstable", WARNING),
+        ({"link_breaks_lately": 1, "protocol_errors_lately": 1, "protocol_error": "SHA-1"}, "bad_messages", WARNING),
+        ({"skipped_messages_lately": 2, "skipped_message": "9999"}, "messages_skipped", WARNING),
+        ({"pushes_stopped_lately": 2, "pushes_stopped_first": "HK.00005"}, "pushes_stopped", WARNING),
+        ({"descriptors": 820, "descriptors_limit": 1024}, "descriptors", WARNING),
+        ({"descriptors": 1024, "descriptors_limit": 1024}, "descriptors", CRITICAL),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
@@ -76,6 +87,41 @@ def test_what_is_wrong_is_found(
     assert told == severity
     assert line.count("\n") == 0
     assert finding.remedy in line
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"link_breaks_lately": 2, "link_break_ms": NOW_MS - MINUTE, "link_break_reason": "OpenD closed the connection"},
+        {"connects": 9, "protocol_error": "SHA-1", "skipped_messages": 9, "skipped_message": "9999"},
+        {"disk_wait_s": 0.9, "disk_wait_max_s": 0.9, "disk_waits": 2},
+        {"descriptors": 30, "descriptors_limit": 1024},
+        {"descriptors": None},
+    ],
+    ids=["came back", "long ago", "a slow second", "descriptors to spare", "descriptors unknown"],
+)
+def test_what_healed_or_is_usual_is_no_finding(make_status: MakeStatus, changes: dict[str, Any]) -> None:
+    """A link that came back, what is older than a quarter of an hour, a disk that is slow for a moment."""
+    assert check(make_status(**changes), NOW_MS, LIMITS) == []
+
+
+def test_what_lately_happened_is_named(make_status: MakeStatus) -> None:
+    """The reason of the last break, the last message, the first symbol; and while OpenD is away its hint is the remedy."""
+    lately = {"link_breaks_lately": 4, "link_break_reason": "reset by peer", "protocol_errors_lately": 1}
+    lately |= {"protocol_error": "SHA-1 of 3011", "skipped_messages_lately": 2, "skipped_message": "9999, no request"}
+    lately |= {"pushes_stopped_lately": 2, "pushes_stopped_first": "HK.00005"}
+    texts = {finding.code: finding.text for finding in check(make_status(**lately), NOW_MS, LIMITS)}
+    assert "4 times in the last 15 minutes, the last time: reset by peer" in texts["link_unstable"]
+    assert "once in the last 15 minutes, the last time: SHA-1 of 3011" in texts["bad_messages"]
+    assert "2 messages" in texts["messages_skipped"]
+    assert "9999, no request" in texts["messages_skipped"]
+    assert "2 symbols in the last 15 minutes, HK.00005 first: subscribed again" in texts["pushes_stopped"]
+    away = make_status(
+        connected=False, link_since_ms=NOW_MS, link_reason="got HTTP", link_hint="check FUTU_PORT", **lately
+    )
+    findings = {finding.code: finding for finding in check(away, NOW_MS, LIMITS)}
+    assert findings.keys() == {"opend_away", "messages_skipped", "pushes_stopped"}
+    assert (findings["opend_away"].remedy, "got HTTP" in findings["opend_away"].text) == ("check FUTU_PORT", True)
 
 
 def test_without_a_live_state_nothing_runs() -> None:

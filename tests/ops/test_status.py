@@ -8,9 +8,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.faults.descriptors import no_descriptors
 
 from hk_tick_collector.errors import StoreError
-from hk_tick_collector.ops.status import STATUS_NAME, read_status, write_status
+from hk_tick_collector.ops.status import STATUS_NAME, StatusFile, read_status, write_status
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +46,28 @@ def test_a_reader_never_finds_half_of_it(tmp_path: Path, make_status: MakeStatus
     finally:
         done.set()
         writer.join()
+
+
+def test_without_a_descriptor_it_is_written_all_the_same(tmp_path: Path, make_status: MakeStatus) -> None:
+    """Row 22, for real: every descriptor is taken; one is in reserve for the live state, time and again."""
+    path = tmp_path / STATUS_NAME
+    file = StatusFile(path)
+    with no_descriptors():
+        with pytest.raises(OSError, match="Too many open files"):
+            path.open("rb").close()
+        for number in (1, 2, 3):
+            file.write(make_status(received=number))
+    status = read_status(path)
+    assert status
+    assert status.received == 3
+
+
+def test_what_else_hinders_it_is_an_os_error(tmp_path: Path, make_status: MakeStatus) -> None:
+    """The reserve is for that one case; every other is told at once."""
+    file = StatusFile(tmp_path / "gone" / STATUS_NAME)
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError):
+            file.write(make_status())
 
 
 def test_no_file_is_an_answer(tmp_path: Path) -> None:

@@ -105,11 +105,15 @@ def test_read_only_everywhere_bounds_memory_and_counts_drops(begin: Begin, spool
 
 
 def test_a_slow_sync_is_waited_for(begin: Begin) -> None:
-    """Row 6: each sync takes 3 s: the queue stays bounded, no watchdog, no restart; nothing is lost."""
+    """Row 6: each sync takes 3 s: named, the queue stays bounded, no watchdog, no restart; nothing is lost."""
     trial = begin("--wait", symbols="20", rate=1000)
     collector = trial.run_on_faulty_disk()
     trial.wait_stored(500)
-    fault = collector.inject(Fault(operations=("sync",), files=("wal",), delay_s=3.0))
+    fault = collector.inject(Fault(operations=("sync",), files=("wal",), delay_s=3.0, in_kernel=True))
+    assert collector.wait_for("disk_slow").level == "WARNING"
+    finding = trial.wait_finding("writer_slow_disk")
+    assert finding.severity.name == "WARNING"
+    assert "disk busy" in finding.remedy
     wait_until(lambda: collector.hits(fault) >= 3, "three slow syncs")
     assert trial.live().waiting < 12_000
     collector.lift()

@@ -63,19 +63,27 @@ def test_pushes_that_stop_are_found_by_asking(waits: Waits) -> None:
         print(f"{event.fields['symbol']}: found after {found_s:.1f} s")
         assert found_s < FOUND_S * SLACK
     assert not collector.events("futu_disconnected")
+    finding = trial.wait_finding("pushes_stopped")
+    wait_until(lambda: "2 symbols" in trial.findings()["pushes_stopped"].text, lambda: f"{trial.findings()}")
+    assert collector.events("pushes_stopped")[0].fields["symbol"] in finding.text
+    assert "restart futu-opend" in finding.remedy
     wait_until(lambda: trial.market.tell("stats")["subscribed"] == "4", "both are subscribed again")
     trial.finish()
 
 
 def test_a_stuck_event_loop_starves_systemds_watchdog_and_shows_its_stack(waits: Waits) -> None:
-    """Row 22: the loop hangs in a callback: systemd is told nothing more, after 30 s every thread's stack is logged;
-    left alone it goes on, and what waited in the socket is stored.
+    """Row 22: the loop hangs in a callback: systemd is told nothing more, `status` calls the service hung, after 30 s
+    every thread's stack is logged; left alone it goes on, and what waited in the socket is stored.
     """
     loop, collector = waits.loop, waits.loop.collector
     wait_until(lambda: "Timeout (0:00:30)!" in collector.output, lambda: collector.output, NOTICED_S * SLACK)
     assert "most recent call first" in collector.output
     wait_until(lambda: loop.longest_hunger_s() > 30, "the loop turns again, and the watchdog is fed")
     print(f"systemd heard nothing for {loop.longest_hunger_s():.1f} s")
+    assert loop.hung, "`status` said so"
+    assert "systemctl restart hk-tick-collector" in loop.hung[0].remedy
+    assert "journalctl" in loop.hung[0].remedy, "where the stacks are"
+    wait_until(lambda: not loop.findings().get("service_hung"), "`status` says so no more")
     loop.market.tell("pause")
     made = loop.market.made()
     collector.wait_stored(made)

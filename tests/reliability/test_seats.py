@@ -160,7 +160,9 @@ def test_a_write_that_never_returns_costs_nothing(begin: Begin) -> None:
 
 
 def test_exhausted_descriptors_are_outlived(begin: Begin) -> None:
-    """Row 22: no descriptor is left when the link breaks: named, health goes on, recovers once there are some."""
+    """Row 22: no descriptor is left when the link breaks: named, also in `status`; health goes on, recovers once
+    there are some.
+    """
     trial = begin("--wait", symbols="20", rate=300)
     collector = trial.run()
     trial.wait_stored(200)
@@ -168,13 +170,17 @@ def test_exhausted_descriptors_are_outlived(begin: Begin) -> None:
     names = [int(name) for name in os.listdir(f"/proc/{collector.pid}/fd")]  # noqa: PTH208
     resource.prlimit(collector.pid, resource.RLIMIT_NOFILE, (min(set(range(max(names) + 2)) - set(names)), before[1]))
     trial.market.tell("cut")
-    told = collector.wait_for("status_not_written")
-    assert "open files" in told.fields["detail"]
+    assert collector.wait_for("descriptors_short").level == "ERROR"
+    finding = trial.wait_finding("descriptors")
+    assert finding.severity.name == "CRITICAL"
+    assert f"/proc/{collector.pid}/fd" in finding.remedy
     lines = len(collector.events("health"))
     collector.wait_for("health", count=lines + 2)
     resource.prlimit(collector.pid, resource.RLIMIT_NOFILE, before)
     collector.wait_for("subscribed", count=2)
     trial.wait_more(200)
+    wait_until(lambda: "descriptors" not in trial.findings(), lambda: f"{trial.findings()}")
+    assert not collector.events("status_not_written")
     reasons = [event.fields["reason"] for event in collector.events("futu_disconnected")]
     print(reasons)
     trial.finish()

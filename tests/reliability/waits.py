@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Final
 
 from tests.e2e.conftest import Start
 
-from .trial import Market, Trial, now_ms, wait_until
+from hk_tick_collector.ops.health import check
+from hk_tick_collector.ops.status import STATUS_NAME, read_status
+
+from .trial import LIMITS, Market, Trial, now_ms, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+
+    from hk_tick_collector.ops.health import Finding
 
     from .nursery import Nursery
 
@@ -64,6 +69,20 @@ class Loop:
         self.collector.wait_stored(10)
         wait_until(lambda: len(self.fed_s) >= 2, "a watchdog that is fed")
         sign.touch()
+        self.hung: list[Finding] = []  # what `status` said meanwhile
+        self._over = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="operator", daemon=True)
+        self._watcher.start()
+
+    def findings(self) -> dict[str, Finding]:
+        """What the verb `status` says at this moment, by code."""
+        status = read_status(self.collector.data_root / STATUS_NAME)
+        return {finding.code: finding for finding in check(status, now_ms(), LIMITS)}
+
+    def _watch(self) -> None:
+        while not self.hung and not self._over.wait(0.5):
+            finding = self.findings().get("service_hung")
+            self.hung += [finding] if finding else []
 
     def longest_hunger_s(self) -> float:
         """For how long the watchdog was not fed."""
@@ -76,6 +95,8 @@ class Loop:
 
     def close(self) -> None:
         """Leaves no process behind."""
+        self._over.set()
+        self._watcher.join()
         self.start.end()
         self.market.close()
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:

@@ -14,6 +14,7 @@ from hk_tick_collector.errors import CollectorError, NoDayError, StoreError
 from hk_tick_collector.model import MATCHING, UNEXPLAINED
 from hk_tick_collector.ops import health
 from hk_tick_collector.ops.health import Finding, Limits, Severity
+from hk_tick_collector.ops.lately import times
 from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, read_status
 from hk_tick_collector.store.query import DayReader, path_of
 
@@ -201,6 +202,17 @@ def _totals_line(found: dict[str, Any] | None) -> str:
     return line
 
 
+def _link_line(live: LiveStatus, now_ms: int) -> str:
+    """For how long the link has been up or away, and when and why one broke: no finding where it came back soon."""
+    since_min = (now_ms - (live.link_since_ms or live.started_ms)) // 60_000
+    line = f"{'up' if live.connected else 'away'} {since_min // 60} h {since_min % 60} min"
+    if live.link_breaks_lately:
+        line += f", broke {times(live.link_breaks_lately)} in the last 15 minutes"
+    if live.link_break_ms is not None:
+        line += f"; last broken {market.hkt(live.link_break_ms):%Y-%m-%d %H:%M:%S} HKT: {live.link_break_reason}"
+    return line
+
+
 def _live_lines(live: LiveStatus, now_ms: int) -> list[tuple[str, str]]:
     up_min = (now_ms - live.started_ms) // 60_000
     behind_s = health.lag_s(live, now_ms)
@@ -222,6 +234,7 @@ def _live_lines(live: LiveStatus, now_ms: int) -> list[tuple[str, str]]:
     return [
         ("service", f"{live.state}, pid {live.pid}, version {live.version}, up {up_min // 60} h {up_min % 60} min"),
         ("OpenD", link),
+        ("link", _link_line(live, now_ms)),
         ("market", live.market_state + (", trading" if live.trading else "")),
         ("symbols", f"{live.subscribed} of {live.symbols} subscribed{quota}"),
         ("lag", lag),

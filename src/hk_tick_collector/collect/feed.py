@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
-from hk_tick_collector.errors import CollectorError, OpenDError
+from hk_tick_collector.errors import CollectorError, OpenDError, ProtocolError
 from hk_tick_collector.opend import messages, protocol
 
 from .subscriptions import subscribe_all
@@ -56,6 +56,7 @@ class Feed:
         self._random = random.Random()  # noqa: S311 - jitter
         self._failures = log.Repeated(_LOG_EVERY_S)
         self._last_failure = ""
+        self._skips = log.Repeated(_LOG_EVERY_S)
         stats.symbols = len(options.symbols)
 
     async def run(self) -> None:
@@ -77,7 +78,7 @@ class Feed:
         options = self._options
         loop = asyncio.get_running_loop()
         core = protocol.Connection(options.client_id, options.rsa)
-        wire = Wire(core, self._intake, self._note_notice)
+        wire = Wire(core, self._intake, self._note_notice, self._note_skipped)
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                 await loop.create_connection(lambda: wire, options.host, options.port)
@@ -98,7 +99,6 @@ class Feed:
             reconciling.cancel()
             await asyncio.gather(session, healing, reconciling, return_exceptions=True)
             self.subscribed.clear()
-            self._stats.skipped_messages += core.skipped
 
     async def _session(self, wire: Wire) -> CollectorError:
         """What we want of a connection; returns only with the reason to give it up."""
@@ -190,7 +190,7 @@ class Feed:
 
     def _note_up(self, reply: messages.InitReply) -> None:
         stats, now_ms = self._stats, int(time.time() * 1000)
-        stats.connected, stats.link_since_ms, stats.link_reason = True, now_ms, ""
+        stats.connected, stats.link_since_ms, stats.link_reason, stats.link_hint = True, now_ms, "", ""
         stats.conn_id, stats.server_ver = reply.conn_id, reply.server_ver
         stats.connects += 1
         stats.refused.clear()
@@ -212,7 +212,7 @@ class Feed:
             self._intake.link(now_ms, connected=False, conn_id=None, reason=reason)
             if was_up or stats.link_since_ms is None:
                 stats.link_since_ms = now_ms
-        stats.connected, stats.conn_id, stats.link_reason = False, None, reason
+        stats.connected, stats.conn_id, stats.link_reason, stats.link_hint = False, None, reason, error.hint
         stats.subscribed = 0
         held_back = self._failures.allow(time.monotonic())
         if was_up or reason != self._last_failure or held_back is not None:
@@ -220,6 +220,11 @@ class Feed:
             log.warning("futu_disconnected", reason=reason, repeats=held_back or 0, **hint)
         self._last_failure = reason
         if was_up:
+            stats.link_breaks += 1
+            stats.link_break_ms, stats.link_break_reason = now_ms, reason
+            if isinstance(error, ProtocolError):
+                stats.protocol_errors += 1
+                stats.protocol_error = reason
             self._doctor.interrupt("disconnected")
 
     def _forget_trouble(self, *, rights: bool) -> None:
@@ -243,6 +248,14 @@ class Feed:
         stats.trouble[notice.kind] = notice.detail
         self._doctor.interrupt(notice.kind)
         log.error("opend_notice", kind=notice.kind, detail=notice.detail)
+
+    def _note_skipped(self, skipped: protocol.Skipped) -> None:
+        stats = self._stats
+        stats.skipped_messages += 1
+        stats.skipped_message = f"{skipped.proto_id}, {skipped.reason}"
+        held_back = self._skips.allow(time.monotonic())
+        if held_back is not None:
+            log.warning("message_skipped", proto_id=skipped.proto_id, reason=skipped.reason, repeats=held_back)
 
 
 def _words(error: OSError) -> str:

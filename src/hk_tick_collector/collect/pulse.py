@@ -8,25 +8,29 @@ for the rescue of a stuck writer, which it lets judge once a second.
 from __future__ import annotations
 
 import asyncio
+import errno
 import faulthandler
 import os
+import resource
 import shutil
 import sys
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from copy import copy
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Final
 
 from hk_tick_collector import __version__, log, market
 from hk_tick_collector.errors import StoreError
-from hk_tick_collector.ops.health import lag_s
-from hk_tick_collector.ops.status import LiveStatus, write_status
+from hk_tick_collector.model import Stats
+from hk_tick_collector.ops.health import descriptors_short, lag_s
+from hk_tick_collector.ops.status import LiveStatus, StatusFile
 
 from .clock import now_ms
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hk_tick_collector.model import Stats
     from hk_tick_collector.ops.systemd import Notifier
 
     from .feed import Feed
@@ -39,6 +43,10 @@ if TYPE_CHECKING:
 
 _MINUTE: Final = 60
 _LATELY_BEATS: Final = 15 * 60  # so many seconds a loss is a warning, afterwards it is only listed
+_COUNTED_LATELY: Final = ("dropped", "rejected", "sealed_day", "link_breaks", "protocol_errors", "skipped_messages")
+# What the live state tells as Stats has it, by the same name; two names mean something else there.
+_OTHERWISE: Final = {"market_state", "rejected"}
+_AS_IN_STATS: Final = {spec.name for spec in fields(Stats)} & {spec.name for spec in fields(LiveStatus)} - _OTHERWISE
 _LOG_EVERY_S: Final = 60.0
 _READY_S: Final = 20.0  # systemd hears of readiness at the latest then, also with OpenD away
 _LOOP_STUCK_S: Final = 30  # an event loop that does not beat for so long has the stacks of all threads logged
@@ -71,12 +79,15 @@ class Pulse:
         self._started_ms = now_ms()
         self._per_second: deque[int] = deque(maxlen=_MINUTE)
         self._stored_before = 0
-        self._refused: deque[tuple[int, int, int]] = deque([(0, 0, 0)], maxlen=_LATELY_BEATS)
+        self._counted = deque([self._counts()], maxlen=_LATELY_BEATS)
+        self._disk_waits_ms: deque[int] = deque(maxlen=_MINUTE)
         self._recent: deque[Commit] = deque(maxlen=1000)  # commits for the live view's percentiles
         self._interval: list[Commit] = []  # commits since the last persist_summary
         self._trading_since_ms: int | None = None
         self._opened_day: int | None = None
+        self._status_file = StatusFile(options.status_path)
         self._status_failures = log.Repeated(_LOG_EVERY_S)
+        self._short_of_descriptors = log.Repeated(_LOG_EVERY_S)
 
     async def run(self) -> None:
         """Beats until cancelled; ends with StoreError when the writer thread has died."""
@@ -111,17 +122,24 @@ class Pulse:
         self._gaps.tell()
         self._per_second.append(stats.stored - self._stored_before)
         self._stored_before = stats.stored
-        self._refused.append((stats.dropped, stats.rejected, stats.sealed_day))
+        self._counted.append(self._counts())
+        self._disk_waits_ms.append(stats.disk_wait_ms)
         trading = self._trading()
         self._trading_since_ms = (self._trading_since_ms or now_ms()) if trading else None
+        status = self._live_status()
+        self._tell_of_descriptors(status)
         try:
-            write_status(self._options.status_path, self._live_status())
+            self._status_file.write(status)
         except OSError as error:
             held_back = self._status_failures.allow(time.monotonic())
             if held_back is not None:
-                log.warning(
-                    "status_not_written", path=self._options.status_path, detail=error.strerror, repeats=held_back
-                )
+                log.warning("status_not_written", path=self._status_file.path, detail=error.strerror, repeats=held_back)
+
+    def _tell_of_descriptors(self, status: LiveStatus) -> None:
+        short = descriptors_short(status)
+        held_back = self._short_of_descriptors.allow(time.monotonic()) if short else None
+        if held_back is not None:
+            log.error("descriptors_short", open=status.descriptors, limit=status.descriptors_limit, repeats=held_back)
 
     def _notify(self, up_s: float) -> None:
         """Reaching this place means: the loop turns, and the writer is supervised."""
@@ -195,7 +213,8 @@ class Pulse:
     def _live_status(self) -> LiveStatus:
         options, stats, queue = self._options, self._stats, self._queue
         write_ms = [commit.write_ms for commit in self._recent]
-        dropped_before, rejected_before, sealed_before = self._refused[0]
+        stopped = self._stopped_lately()
+        descriptors, descriptors_limit = _descriptors()
         return LiveStatus(
             written_ms=now_ms(),
             started_ms=self._started_ms,
@@ -205,58 +224,45 @@ class Pulse:
             state=self.state,
             data_root=str(options.data_root),
             address=f"{options.feed.host}:{options.feed.port}",
-            connected=stats.connected,
-            link_since_ms=stats.link_since_ms,
-            link_reason=stats.link_reason,
-            program=stats.program,
-            program_detail=stats.program_detail,
-            quote_logged_in=stats.quote_logged_in,
             market_state="unknown" if stats.market_state is None else market.state_name(stats.market_state),
             trading=self._trading(),
             trading_since_ms=self._trading_since_ms,
-            drift_s=stats.drift_s,
-            symbols=stats.symbols,
-            subscribed=stats.subscribed,
-            refused=dict(stats.refused),
-            quota_used=stats.quota_used,
-            quota_remaining=stats.quota_remaining,
-            trouble=dict(stats.trouble),
-            connects=stats.connects,
-            skipped_messages=stats.skipped_messages,
-            received=stats.received,
-            stored=stats.stored,
-            duplicate=stats.duplicate,
             rejected=stats.rejected + stats.sealed_day,
-            dropped=stats.dropped,
             waiting=queue.rows,
             max_queue_rows=queue.max_rows,
             persisted_rows_per_min=sum(self._per_second),
             rows_per_s=list(self._per_second),
-            newest_day=stats.newest_day,
-            newest_ts_ms=stats.newest_ts_ms,
-            last_commit_ms=stats.last_commit_ms,
-            writer_alive_ms=stats.writer_alive_ms,
-            writer_trouble=stats.writer_trouble,
-            writer_detail=stats.writer_detail,
-            writer_trouble_since_ms=stats.writer_trouble_since_ms,
-            wal_bytes=stats.wal_bytes,
-            damaged_files=list(stats.damaged_files),
             spooled=queue.spooled_rows,
-            stalls=stats.stalls,
             commit_ms_p50=_percentile(write_ms, 50),
             commit_ms_p99=_percentile(write_ms, 99),
             day_expected=self._opened_day is not None,
             disk_free_mb=_free_mb(options.data_root),
             synchronous=options.store.synchronous,
             exposed_s=queue.oldest_age_s(),
-            gaps_open=stats.gaps_open,
-            gaps_missing=stats.gaps_missing,
-            sealed_day=stats.sealed_day,
-            dropped_lately=stats.dropped - dropped_before,
-            rejected_lately=stats.rejected - rejected_before,
-            sealed_day_lately=stats.sealed_day - sealed_before,
+            pushes_stopped_lately=len(stopped),
+            pushes_stopped_first=stopped[0] if stopped else "",
+            disk_wait_s=stats.disk_wait_ms / 1000,
+            disk_wait_max_s=max(self._disk_waits_ms, default=0) / 1000,
+            disk_waits=sum(wait_ms > 0 for wait_ms in self._disk_waits_ms),
+            descriptors=descriptors,
+            descriptors_limit=descriptors_limit,
+            **{name: copy(getattr(stats, name)) for name in _AS_IN_STATS},
+            **self._grown_lately(),
             **self._gaps.summary(),
         )
+
+    def _counts(self) -> tuple[int, ...]:
+        return tuple(getattr(self._stats, name) for name in _COUNTED_LATELY)
+
+    def _grown_lately(self) -> dict[str, Any]:
+        """By how much the counters have grown within the last quarter of an hour."""
+        growth = zip(_COUNTED_LATELY, self._counts(), self._counted[0], strict=True)
+        return {f"{name}_lately": now - before for name, now, before in growth}
+
+    def _stopped_lately(self) -> list[str]:
+        """Symbols whose pushes were found to have stopped, the first one first."""
+        since_ms = now_ms() - _LATELY_BEATS * 1000
+        return [symbol for symbol, found_ms in self._stats.pushes_stopped.items() if found_ms > since_ms]
 
 
 def _percentile(values: list[float], percent: int) -> float | None:
@@ -271,3 +277,12 @@ def _free_mb(path: Path) -> int | None:
         return shutil.disk_usage(path).free // 2**20
     except OSError:
         return None
+
+
+def _descriptors() -> tuple[int | None, int]:
+    """How many descriptors this process has open, and how many it may have; at least as many when none is left."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    try:
+        return len(os.listdir("/proc/self/fd")) - 1, limit  # noqa: PTH208 - names are enough; one is this look's own
+    except OSError as error:
+        return limit if error.errno == errno.EMFILE else None, limit

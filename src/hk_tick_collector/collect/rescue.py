@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 # System calls in which a thread waits for the disk: write, pwrite64, fsync, fdatasync, ftruncate, by architecture.
 _DISK_CALLS: Final = {"x86_64": {1, 18, 74, 75, 77}, "aarch64": {64, 68, 82, 83, 46}}.get(os.uname().machine, set())
 
+_SLOW_DISK_MS: Final = 500  # a write or a sync that takes longer is told
+_LOG_EVERY_S: Final = 30.0
+
 
 class Rescue:
     """Watches the writer in office; `rebuild` looks what a day's fresh file lacks, False when it must wait."""
@@ -41,11 +44,13 @@ class Rescue:
         self._stats = stats
         self._seat = seat
         self._rebuild = rebuild
+        self._slow_disk = log.Repeated(_LOG_EVERY_S)
 
     def look(self, now_ms: int) -> None:
         """Judges and acts. Raises StoreError when the process must be restarted."""
         self._look_at_fresh_days(now_ms)
         stats, queue = self._stats, self._queue
+        disk_cause = self._look_at_disk(now_ms)
         waited_s = queue.oldest_age_s()  # rows that have only just begun to wait are no stall, however old the commit
         since_commit_s = waited_s if stats.last_commit_ms is None else (now_ms - stats.last_commit_ms) / 1000
         pressure = Pressure(
@@ -53,7 +58,7 @@ class Rescue:
             commit_age_s=min(since_commit_s, waited_s),
             upstream_age_s=(now_ms - (stats.last_tick_ms or 0)) / 1000,
             # A lock has no outside cause to wait for while a writer of our own that is stuck may hold it.
-            cause="" if self._seat.haunted else stats.writer_trouble or self._disk_cause(),
+            cause="" if self._seat.haunted else stats.writer_trouble or disk_cause,
         )
         verdict = self._watchdog.judge(pressure, time.monotonic())
         if verdict:
@@ -99,6 +104,18 @@ class Rescue:
                 raise StoreError("the writer is stuck and could not be recovered", hint="systemd restarts the service")
             case Action.WAIT:
                 pass
+
+    def _look_at_disk(self, now_ms: int) -> str:
+        """`slow_disk` when the writer waits for the disk; what is worth telling goes to the log and to Stats."""
+        stats, cause = self._stats, self._disk_cause()
+        still_ms = now_ms - stats.writer_alive_ms if stats.writer_alive_ms is not None else 0
+        slow = cause and not stats.writer_trouble and still_ms >= _SLOW_DISK_MS
+        stats.disk_wait_ms = still_ms if slow else 0
+        held_back = self._slow_disk.allow(time.monotonic()) if slow else None
+        if held_back is not None:
+            waits_s = round(still_ms / 1000, 1)
+            log.warning("disk_slow", waits_s=waits_s, queue_rows=self._queue.rows, repeats=held_back)
+        return cause
 
     def _disk_cause(self) -> str:
         """`slow_disk` when the writer's thread waits inside the kernel for a write or a sync, by the kernel's word."""

@@ -1,16 +1,15 @@
 """One connection to OpenD: the protocol core on an asyncio transport. All that is here is I/O.
 
-Enters: bytes from the socket, stamped with the time as they are read. Leaves: ticks to the intake, notices to whoever
-listens, replies to whoever asked.
+Enters: bytes from the socket, stamped with the time as they are read. Leaves: ticks to the intake, notices and
+skipped messages to whoever listens, replies to whoever asked.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
-from hk_tick_collector import log
 from hk_tick_collector.errors import CollectorError, OpenDError
 from hk_tick_collector.opend import messages, protocol
 
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
     from .intake import Intake
 
-_LOG_EVERY_S: Final = 30.0
-
 
 class Wire(asyncio.Protocol):
     """One connection: the protocol core on an asyncio transport. All that is here is I/O.
@@ -30,17 +27,23 @@ class Wire(asyncio.Protocol):
     `closed` is done when the connection is over; its result says why.
     """
 
-    def __init__(self, core: protocol.Connection, intake: Intake, on_notice: Callable[[messages.Notice], None]) -> None:
+    def __init__(
+        self,
+        core: protocol.Connection,
+        intake: Intake,
+        on_notice: Callable[[messages.Notice], None],
+        on_skipped: Callable[[protocol.Skipped], None],
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[CollectorError] = loop.create_future()
         self.ready: asyncio.Future[messages.InitReply] = loop.create_future()
         self.core = core
         self._intake = intake
         self._on_notice = on_notice
+        self._on_skipped = on_skipped
         self._replies: dict[int, asyncio.Future[protocol.Replied | protocol.Ticks]] = {}
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._skips = log.Repeated(_LOG_EVERY_S)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begins with InitConnect."""
@@ -112,10 +115,8 @@ class Wire(asyncio.Protocol):
                 self._fail(serial, error)
             case protocol.Notified(notice=notice):
                 self._on_notice(notice)
-            case protocol.Skipped(proto_id=proto_id, reason=reason):
-                held_back = self._skips.allow(time.monotonic())
-                if held_back is not None:
-                    log.warning("message_skipped", proto_id=proto_id, reason=reason, repeats=held_back)
+            case protocol.Skipped():
+                self._on_skipped(event)
             case protocol.Closed(error=error):
                 self._end(error)
 

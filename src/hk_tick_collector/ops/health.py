@@ -6,10 +6,13 @@ The calendar and the market's state only explain silence here; they decide nothi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.model import UNEXPLAINED
+
+from . import remedies
+from .finding import Finding, Severity
+from .lately import check_lately
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,31 +24,14 @@ if TYPE_CHECKING:
 _STALE_MS: Final = 10_000  # the live state is written every second
 _START_GRACE_MS: Final = 60_000  # OpenD may be away for so long before it is more than a warning
 _WRITER_STUCK_MS: Final = 30_000
+_SLOW_DISK_S: Final = 2.0  # one wait of the writer inside the kernel
+_SLOW_DISK_CRITICAL_S: Final = 30.0
+_SLOW_DISK_WAITS: Final = 3  # shorter ones, of half a second and more, within a minute
+_DESCRIPTORS_WARN_SHARE: Final = 0.8
 _WAL_LARGE_BYTES: Final = 512 * 1024 * 1024
 _LAG_WARN_S: Final = 60.0
 
-_JOURNAL: Final = "sudo journalctl -u hk-tick-collector --since '10 minutes ago' --no-pager"
-_OPEND_STATUS: Final = "sudo systemctl status futu-opend --no-pager"
-_GAPS: Final = "hk-tick-collector gaps --open"
-
-
-class Severity(IntEnum):
-    """As the exit codes of `status`."""
-
-    OK = 0
-    WARNING = 1
-    CRITICAL = 2
-    UNKNOWN = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is wrong: `code` names it for machines, `remedy` is what to type or do next."""
-
-    code: str
-    severity: Severity
-    text: str
-    remedy: str
+__all__ = ["Finding", "Limits", "Severity", "check", "check_totals", "descriptors_short", "lag_s", "summary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +49,12 @@ def lag_s(status: LiveStatus, now_ms: int) -> float | None:
     return None if status.newest_ts_ms is None else (now_ms - status.newest_ts_ms) / 1000
 
 
+def descriptors_short(status: LiveStatus) -> bool:
+    """Whether so few file descriptors are left that it should be told before there is none."""
+    count, limit = status.descriptors, status.descriptors_limit
+    return count is not None and limit is not None and count >= limit * _DESCRIPTORS_WARN_SHARE
+
+
 def check(status: LiveStatus | None, now_ms: int, limits: Limits) -> list[Finding]:
     """What is wrong, the worst first. `status` is None when there is no live state at all."""
     if status is None:
@@ -71,13 +63,18 @@ def check(status: LiveStatus | None, now_ms: int, limits: Limits) -> list[Findin
                 "service_down",
                 Severity.CRITICAL,
                 "the collector has left no live state: it is not running here",
-                "sudo systemctl start hk-tick-collector",
+                remedies.START,
             )
         ]
     gone = _gone(status, now_ms)
     if gone:
         return [gone]
-    findings = [*_opend(status, now_ms), *_writer(status, now_ms), *_data(status, now_ms, limits), *_losses(status)]
+    findings = [
+        *_opend(status, now_ms),
+        *_writer(status, now_ms),
+        *_data(status, now_ms, limits),
+        *check_lately(status),
+    ]
     return sorted(findings, key=lambda finding: -finding.severity)
 
 
@@ -97,14 +94,14 @@ def _gone(status: LiveStatus, now_ms: int) -> Finding | None:
             "service_stopped",
             Severity.CRITICAL,
             f"the collector was stopped {age_s:.0f} s ago",
-            "sudo systemctl start hk-tick-collector",
+            remedies.START,
         )
     if now_ms - status.written_ms > _STALE_MS:
         return Finding(
             "service_hung",
             Severity.CRITICAL,
             f"the collector (pid {status.pid}) has not reported for {age_s:.0f} s: it died or hangs",
-            "sudo systemctl restart hk-tick-collector",
+            remedies.HUNG,
         )
     return None
 
@@ -115,7 +112,10 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
         severity = Severity.CRITICAL if now_ms - since_ms > _START_GRACE_MS else Severity.WARNING
         away_s = (now_ms - since_ms) / 1000
         yield Finding(
-            "opend_away", severity, f"no connection to OpenD for {away_s:.0f} s: {status.link_reason}", _OPEND_STATUS
+            "opend_away",
+            severity,
+            f"no connection to OpenD for {away_s:.0f} s: {status.link_reason}",
+            status.link_hint or remedies.OPEND_STATUS,
         )
         return
     for kind, words in status.trouble.items():
@@ -123,17 +123,20 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
             f"opend_{kind}",
             Severity.CRITICAL,
             f"OpenD reports {kind.replace('_', ' ')} {words}".rstrip(),
-            _remedy(kind),
+            remedies.for_opend(kind),
         )
     if not status.quote_logged_in or status.program != "ready":
         detail = status.program_detail or "not logged in to the quote server"
         yield Finding(
-            "opend_not_ready", Severity.CRITICAL, f"OpenD is {status.program}: {detail}", _remedy(status.program)
+            "opend_not_ready",
+            Severity.CRITICAL,
+            f"OpenD is {status.program}: {detail}",
+            remedies.for_opend(status.program),
         )
     elif status.subscribed == 0:
         severity = Severity.CRITICAL if status.refused else Severity.WARNING
         words = next(iter(status.refused.values()), "still subscribing")
-        yield Finding("not_subscribed", severity, f"no symbol is subscribed: {words}", _JOURNAL)
+        yield Finding("not_subscribed", severity, f"no symbol is subscribed: {words}", remedies.JOURNAL)
     elif status.refused:
         symbol, words = next(iter(status.refused.items()))
         yield Finding(
@@ -152,29 +155,35 @@ def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
             f"writer_{status.writer_trouble}",
             Severity.WARNING if waits else Severity.CRITICAL,
             f"the writer waits for {since_s:.0f} s: {status.writer_trouble} ({status.writer_detail})",
-            _WRITER_REMEDIES.get(status.writer_trouble, _JOURNAL),
+            remedies.for_writer(status.writer_trouble),
         )
+    elif status.disk_wait_s >= _SLOW_DISK_S:
+        severity = Severity.CRITICAL if status.disk_wait_s >= _SLOW_DISK_CRITICAL_S else Severity.WARNING
+        text = f"the writer has been waiting for the disk for {status.disk_wait_s:.0f} s"
+        yield Finding("writer_slow_disk", severity, text, remedies.SLOW_DISK)
     elif status.writer_alive_ms is not None and now_ms - status.writer_alive_ms > _WRITER_STUCK_MS:
         yield Finding(
             "writer_stuck",
             Severity.CRITICAL,
             f"the writer has not moved for {(now_ms - status.writer_alive_ms) / 1000:.0f} s",
-            "sudo systemctl restart hk-tick-collector",
+            remedies.RESTART,
         )
-
+    elif status.disk_wait_max_s >= _SLOW_DISK_S or status.disk_waits >= _SLOW_DISK_WAITS:
+        text = f"the disk let the writer wait for {status.disk_wait_max_s:.1f} s and more within the last minute"
+        yield Finding("writer_slow_disk", Severity.WARNING, text, remedies.SLOW_DISK)
     if status.stalls and status.waiting:
         yield Finding(
             "persistent_stall",
             Severity.CRITICAL,
             f"the watchdog has met a stall {status.stalls} times: {status.waiting} rows wait",
-            "docs/data-quality.md, and the lines WATCHDOG of " + _JOURNAL,
+            "docs/data-quality.md, and the lines WATCHDOG of " + remedies.JOURNAL,
         )
     if status.spooled:
         yield Finding(
             "spooling",
             Severity.WARNING,
             f"{status.spooled} rows are spooled: the day file could not take them in time",
-            "wait, they are stored as soon as it can; why it could not: " + _JOURNAL,
+            "wait, they are stored as soon as it can; why it could not: " + remedies.JOURNAL,
         )
     if status.damaged_files:
         yield Finding(
@@ -195,11 +204,14 @@ def _data(status: LiveStatus, now_ms: int, limits: Limits) -> Iterator[Finding]:
     if behind_s > _LAG_WARN_S:
         severity = Severity.CRITICAL if behind_s > limits.lag_critical_s else Severity.WARNING
         yield Finding(
-            "lag", severity, f"the newest stored tick is {behind_s:.0f} s old while the market trades", _JOURNAL
+            "lag", severity, f"the newest stored tick is {behind_s:.0f} s old while the market trades", remedies.JOURNAL
         )
     if status.waiting > limits.queue_warn_rows:
         yield Finding(
-            "queue", Severity.WARNING, f"{status.waiting} of {status.max_queue_rows} rows wait for the disk", _JOURNAL
+            "queue",
+            Severity.WARNING,
+            f"{status.waiting} of {status.max_queue_rows} rows wait for the disk",
+            remedies.JOURNAL,
         )
     if status.wal_bytes > _WAL_LARGE_BYTES:
         yield Finding(
@@ -213,46 +225,13 @@ def _data(status: LiveStatus, now_ms: int, limits: Limits) -> Iterator[Finding]:
         yield Finding(
             "disk", severity, f"{status.disk_free_mb} MB are free in {status.data_root}", f"df -h {status.data_root}"
         )
-
-
-def _losses(status: LiveStatus) -> Iterator[Finding]:
-    """What is missing: a warning while it is fresh or heals, afterwards only listed."""
-    if status.sealed_day_lately:
-        nothing_else = not status.persisted_rows_per_min
+    if descriptors_short(status):
+        count, limit = status.descriptors or 0, status.descriptors_limit or 0
         yield Finding(
-            "sealed_day",
-            Severity.CRITICAL if nothing_else else Severity.WARNING,
-            f"{'every tick is' if nothing_else else f'{status.sealed_day_lately} ticks were'} rejected:"
-            f" their day is sealed ({status.sealed_day} since the start, each whole in the log)",
-            f"ls -l {status.data_root}: only finished days may be read-only (docs/data-quality.md)",
-        )
-    if status.rejected_lately:
-        yield Finding(
-            "rejected",
-            Severity.WARNING,
-            f"{status.rejected_lately} ticks that cannot be stored came in the last 15 minutes",
-            "sudo journalctl -u hk-tick-collector --no-pager | grep tick_rejected | tail",
-        )
-    if status.dropped_lately:
-        yield Finding(
-            "dropped",
-            Severity.WARNING,
-            f"{status.dropped_lately} ticks were dropped in the last 15 minutes, {status.dropped} since the start",
-            f"{_GAPS}; why the disk was slow: {_JOURNAL}",
-        )
-    if status.gaps_lost_lately:
-        yield Finding(
-            "gaps_lost",
-            Severity.WARNING,
-            f"{status.gaps_lost_lately} gaps of the last 15 minutes can heal no more: OpenD has their ticks no longer",
-            f"{_GAPS}; nothing can be done, the warning ends by itself",
-        )
-    if status.gaps_healing:
-        yield Finding(
-            "gaps_healing",
-            Severity.WARNING,
-            f"{status.gaps_healing} gaps are being fetched again",
-            f"wait, they close by themselves; {_GAPS}",
+            "descriptors",
+            Severity.CRITICAL if count >= limit else Severity.WARNING,
+            f"{count:,} of {limit:,} file descriptors are open: without one no link and no file can be opened",
+            f"sudo ls -l /proc/{status.pid}/fd shows what they are; then {remedies.RESTART}",
         )
 
 
@@ -282,49 +261,3 @@ def _judged_lag_s(status: LiveStatus, now_ms: int, limits: Limits) -> float:
         now_ms -= int(drift_s * 1000)  # the exchange's time is OpenD's, not that of a wrong clock
     last_ms = max(status.newest_ts_ms or 0, status.trading_since_ms or 0)
     return max(0.0, (now_ms - last_ms) / 1000) if last_ms else 0.0
-
-
-def _remedy(kind: str) -> str:
-    return _OPEND_REMEDIES.get(kind.removeprefix("program_"), _OPEND_STATUS)
-
-
-_RESTART: Final = "sudo systemctl restart futu-opend"
-_PASSWORD: Final = f"check OpenD's account and password, then {_RESTART}"
-_RIGHT: Final = "check the account's Hong Kong quote right; another terminal may hold it"
-_DISCLAIMER: Final = f"agree to the API disclaimer in Futu's app, then {_RESTART}"
-
-# By the words of opend.messages for program states and for what Notify tells.
-_OPEND_REMEDIES: Final = {
-    "loaded": f"wait a minute; if it stays so, {_RESTART}",
-    "logging_in": f"wait a minute; if it stays so, {_RESTART}",
-    "preparing": f"wait a minute; if it stays so, {_RESTART}",
-    "needs_captcha": "enter the captcha in OpenD's console (docs/operations.md)",
-    "needs_sms_code": "enter the SMS code in OpenD's console (docs/operations.md)",
-    "device_lock_enabled": "enter the device's code in OpenD's console (docs/operations.md)",
-    "login_failed": _PASSWORD,
-    "password_changed": _PASSWORD,
-    "trade_password_changed": f"ticks need no trade password: {_RESTART}",
-    "login_banned": "the account may not log in: ask Futu's support",
-    "forced_logout": f"OpenD was logged out, by another login or by Futu: {_RESTART}",
-    "kicked_out": f"log out the other terminal of this account, then {_RESTART}",
-    "needs_update": "install the current version of OpenD",
-    "disclaimer_not_agreed": _DISCLAIMER,
-    "disclaimer_unavailable": _DISCLAIMER,
-    "config_load_failed": f"check OpenD.xml, then {_RESTART}",
-    "network_config_missing": f"check OpenD.xml and the installation of OpenD, then {_RESTART}",
-    "app_data_missing": f"install OpenD anew beside its data, then {_RESTART}",
-    "data_missing": f"install OpenD anew beside its data, then {_RESTART}",
-    "api_server_failed": "another program may hold OpenD's port: sudo ss -ltnp",
-    "quote_link_lost": "OpenD lost Futu's servers: check this host's network; it comes back by itself",
-    "quote_right_bmp": _RIGHT,
-    "quote_right_none": _RIGHT,
-}
-_WRITER_REMEDIES: Final = {
-    "busy": "find the other writer: sudo fuser -v the day file",
-    "disk_full": "free space: df -h, then wait, it resumes by itself",
-    "read_only": "mount | grep /data; remount read-write, it resumes by itself",
-    "no_permission": "sudo chown -R hkcollector:hkcollector DATA_ROOT, it resumes by itself",
-    "no_directory": "bring DATA_ROOT back (is its disk mounted?), it resumes by itself",
-    "foreign_file": "move the foreign file away, it resumes by itself",
-    "damaged": "see docs/sqlite-wal.md",
-}

@@ -6,6 +6,7 @@ too.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from dataclasses import asdict, dataclass, field, fields
@@ -52,7 +53,7 @@ class LiveStatus:
     quota_remaining: int | None
     trouble: dict[str, str]
     connects: int
-    skipped_messages: int
+    skipped_messages: int  # since the start
 
     # the data's way: received = stored + duplicate + rejected + dropped + waiting
     received: int
@@ -95,6 +96,57 @@ class LiveStatus:
     dropped_lately: int = 0  # within the last 15 minutes, as the next two
     rejected_lately: int = 0  # those of a finished day not counted
     sealed_day_lately: int = 0
+
+    # what else happened within the last 15 minutes, and the last one's words
+    link_hint: str = ""  # while OpenD is away: what to do, where that is known
+    link_breaks_lately: int = 0  # connections that were up and ended
+    link_break_ms: int | None = None  # the last one since the start, however long ago
+    link_break_reason: str = ""
+    protocol_errors_lately: int = 0  # of the breaks, those for bytes that are not OpenD's protocol
+    protocol_error: str = ""
+    skipped_messages_lately: int = 0  # whole, and without a meaning to us
+    skipped_message: str = ""
+    pushes_stopped_lately: int = 0  # symbols
+    pushes_stopped_first: str = ""
+
+    # the process's means
+    disk_wait_s: float = 0.0  # for how long the writer has been waiting inside the kernel for the disk
+    disk_wait_max_s: float = 0.0  # the longest such wait that was seen within the last minute
+    disk_waits: int = 0  # and in how many of its seconds one was seen
+    descriptors: int | None = None  # open ones; the limit itself when there is none left
+    descriptors_limit: int | None = None
+
+
+class StatusFile:
+    """The file of the live state at `path`. It can be written also when every descriptor is taken: one is in reserve.
+
+    It lives as long as the process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._reserve = _open_reserve()
+
+    def write(self, status: LiveStatus) -> None:
+        """As `write_status`."""
+        try:
+            write_status(self.path, status)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE) or self._reserve is None:
+                raise
+            os.close(self._reserve)
+            self._reserve = None
+            write_status(self.path, status)
+        finally:
+            if self._reserve is None:
+                self._reserve = _open_reserve()
+
+
+def _open_reserve() -> int | None:
+    try:
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
 
 
 def write_status(path: Path, status: LiveStatus) -> None:
