@@ -34,17 +34,17 @@ def keys(ticks: list[tuple[object, ...]]) -> set[tuple[object, ...]]:
 LIMITS: Final = Limits(drift_warn_s=2.0, lag_critical_s=300.0, disk_min_free_mb=0, queue_warn_rows=50_000)
 
 
-def wait_finding(collector: Collector, code: str) -> Finding:
-    """A finding of `status`, once it says so."""
+def wait_finding(collector: Collector, code: str, words: str = "") -> Finding:
+    """A finding of `status`, once it says so, in these words."""
     found: dict[str, Finding] = {}
 
     def there() -> bool:
         status = read_status(collector.data_root / STATUS_NAME)
         if status and status.pid == collector.pid:
             found.update({each.code: each for each in check(status, time.time_ns() // 1_000_000, LIMITS)})
-        return code in found
+        return code in found and words in found[code].text
 
-    wait_until(there, lambda: f"finding {code}; there was {sorted(found)} in\n{collector.output}")
+    wait_until(there, lambda: f"finding {code} {words}; there was {found} in\n{collector.output}")
     return found[code]
 
 
@@ -155,7 +155,7 @@ def test_a_web_server_on_the_port_is_named(start: Start, web_port: int) -> None:
     collector = start.run(web_port)
     told = collector.wait_for("futu_disconnected").fields
     assert "FUTU_PORT" in told["hint"]
-    assert "FUTU_PORT" in wait_finding(collector, "opend_away").remedy
+    assert "FUTU_PORT" in wait_finding(collector, "opend_away", "FT").remedy
     collector.wait_for("health", connected="False")
     assert collector.stop() == 0
     assert collector.shutdown()["received"] == "0"
@@ -168,7 +168,7 @@ def test_something_mute_on_the_port_is_given_up(start: Start) -> None:
         collector.wait_for("health", count=2, connected="False")
         told = collector.wait_for("futu_disconnected")
         assert "did not answer" in told.fields["reason"]
-        assert "did not answer" in wait_finding(collector, "opend_away").text
+        assert wait_finding(collector, "opend_away", "did not answer").remedy
         assert collector.stop() == 0
     assert collector.shutdown()["left_rows"] == "0"
 

@@ -106,7 +106,7 @@ def test_what_healed_or_is_usual_is_no_finding(make_status: MakeStatus, changes:
 
 
 def test_what_lately_happened_is_named(make_status: MakeStatus) -> None:
-    """The reason of the last break, the last message, the first symbol; and while OpenD is away its hint is the remedy."""
+    """The reason of the last break, the last message, the first symbol; while OpenD is away its hint is the remedy."""
     lately = {"link_breaks_lately": 4, "link_break_reason": "reset by peer", "protocol_errors_lately": 1}
     lately |= {"protocol_error": "SHA-1 of 3011", "skipped_messages_lately": 2, "skipped_message": "9999, no request"}
     lately |= {"pushes_stopped_lately": 2, "pushes_stopped_first": "HK.00005"}

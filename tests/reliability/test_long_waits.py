@@ -63,8 +63,7 @@ def test_pushes_that_stop_are_found_by_asking(waits: Waits) -> None:
         print(f"{event.fields['symbol']}: found after {found_s:.1f} s")
         assert found_s < FOUND_S * SLACK
     assert not collector.events("futu_disconnected")
-    finding = trial.wait_finding("pushes_stopped")
-    wait_until(lambda: "2 symbols" in trial.findings()["pushes_stopped"].text, lambda: f"{trial.findings()}")
+    finding = trial.wait_finding("pushes_stopped", "2 symbols")
     assert collector.events("pushes_stopped")[0].fields["symbol"] in finding.text
     assert "restart futu-opend" in finding.remedy
     wait_until(lambda: trial.market.tell("stats")["subscribed"] == "4", "both are subscribed again")

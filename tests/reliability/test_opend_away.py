@@ -86,9 +86,9 @@ def test_no_stale_byte_reaches_the_next_connection(begin: Begin, seed: int) -> N
         if step == "cut-during-backfill":
             trial.market.try_step("cut")  # so that there is something to fetch
         collector.wait_for("futu_disconnected", count=ends + 1)
+    finding = trial.wait_finding("link_unstable")
     reasons = {event.fields["reason"] for event in collector.events("futu_disconnected")}
     print(f"reasons {sorted(reasons)}")
-    finding = trial.wait_finding("link_unstable")
     assert any(reason in finding.text for reason in reasons), finding.text
     assert "futu_disconnected" in finding.remedy
     assert not collector.events("message_skipped")

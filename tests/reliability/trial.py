@@ -343,15 +343,15 @@ class Trial:
         status = self.status()
         return {finding.code: finding for finding in check(status, now_ms(), LIMITS)} if status else {}
 
-    def wait_finding(self, code: str) -> Finding:
-        """A finding of `status`, once it says so."""
+    def wait_finding(self, code: str, words: str = "") -> Finding:
+        """A finding of `status`, once it says so, in these words."""
         found: dict[str, Finding] = {}
 
         def there() -> bool:
             found.update(self.findings())
-            return code in found
+            return code in found and words in found[code].text
 
-        wait_until(there, lambda: f"finding {code}; there was {sorted(found)}\n{self.tail()}")
+        wait_until(there, lambda: f"finding {code} {words}; there was {found}\n{self.tail()}")
         return found[code]
 
     def wait_stored(self, rows: int) -> float:
