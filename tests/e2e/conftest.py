@@ -27,7 +27,9 @@ CAP_S = 30.0
 PROGRAM = (sys.executable, "-m", "hk_tick_collector")
 SYMBOLS = "HK.00700,HK.09988,HK.00005"
 
-_LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d) (DEBUG|INFO|WARNING|ERROR) (\w+)(.*)\n")
+_LINE = re.compile(
+    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d) (DEBUG|INFO|WARNING|ERROR) (WATCHDOG \w+|\w+)(.*)\n"
+)
 _FIELD = re.compile(r' (\w+)=(?:"([^"]*)"|([^" ]*))')
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
@@ -119,8 +120,25 @@ def test_a_slow_sync_is_waited_for(begin: Begin) -> None:
     collector.lift()
     trial.finish()
     assert len(trial.collectors) == 1
-    assert not collector.events("WATCHDOG")
     assert "WATCHDOG" not in collector.output
+
+
+def test_a_stall_of_the_disk_itself_is_waited_for(begin: Begin) -> None:
+    """Row 6: one sync takes longer than WATCHDOG_STALL_SEC: the watchdog names the disk and lays no hand on anything;
+    `status` says for how long the writer has been waiting; nothing is lost.
+    """
+    trial = begin("--wait", symbols="20", rate=1000)
+    collector = trial.run_on_faulty_disk(WATCHDOG_STALL_SEC="3", WATCHDOG_QUEUE_THRESHOLD_ROWS="500")
+    trial.wait_stored(500)
+    collector.inject(Fault(operations=("sync",), files=("wal",), delay_s=math.inf, in_kernel=True))
+    assert collector.wait_for("WATCHDOG persistent_stall", cause="slow_disk", action="wait").level == "ERROR"
+    assert trial.wait_finding("writer_slow_disk", "has been waiting for the disk").remedy
+    made = trial.market.made()
+    wait_until(lambda: trial.market.made() >= made + 2000, "two seconds of the market")
+    collector.lift()
+    trial.finish()
+    assert len(collector.events("WATCHDOG persistent_stall")) == 1
+    assert len(trial.collectors) == 1
 
 
 def test_a_foreign_lock_is_named_and_outlived(begin: Begin) -> None:
