@@ -202,4 +202,4 @@ def make_rig(tmp_path: Path, journal: Journal) -> Iterator[MakeRig]:  # what wri
     yield rigs
     for rig in rigs.made:
         if rig.writer.alive:
-            rig.writer.stop(CAP_S)
+            rig.writer.stop(time.monotonic() + CAP_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
@@ -64,7 +65,7 @@ class Collecting:
 
     def stop(self) -> list[TickRow]:
         """Ends the writer, which leaves nothing behind; the verdict on its file."""
-        assert self.writer.stop(CAP_S) == 0, self.log.getvalue()
+        assert self.writer.stop(time.monotonic() + CAP_S) == 0, self.log.getvalue()
         assert self.stats.writer_trouble == ""
         return verdict(self.path)
 
@@ -86,7 +87,7 @@ def collecting(disk: FaultyDisk, tmp_path: Path) -> Iterator[Start]:
     disk.lift()
     for one in started:
         if one.writer.alive:
-            one.writer.stop(CAP_S)
+            one.writer.stop(time.monotonic() + CAP_S)
     log.configure("INFO")
 
 
@@ -186,7 +187,7 @@ def test_a_stop_does_not_wait_for_a_blocked_disk(collecting: Start, disk: Faulty
     gate = disk.inject(Fault(operations=("write",), delay_s=math.inf))
     one.put(ticks(BATCH, BATCH))
     one.wait_for(lambda: gate.hits)
-    assert one.writer.stop(0.2) == BATCH
+    assert one.writer.stop(time.monotonic() + 0.2) == BATCH
     disk.lift(gate)
     one.wait_for(lambda: not one.writer.alive)
     assert set(ticks(0, BATCH)) <= set(verdict(one.path)) <= set(ticks(0, 2 * BATCH))

@@ -217,6 +217,31 @@ def test_first_repeats_until_it_is_forgotten(place: Path, rows: Callable[..., li
     assert spool.first() == rows(3, 5)
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_first_gives_whole_records_up_to_a_bound(
+    place: Path, rows: Callable[..., list[TickRow]], damaged: bool
+) -> None:
+    """As many records as fit, at least one; damage ends them, is passed over by the next call, and costs one record."""
+    spool = Spool(place)
+    ends = []
+    for n in range(0, 50, 5):
+        spool.append(rows(n, n + 5))
+        ends.append(segments(place)[0].stat().st_size)
+    if damaged:
+        with segments(place)[0].open("r+b") as file:
+            file.seek(ends[1] + 30)  # in the payload of the third
+            file.write(b"\xff\xff")
+    found = []
+    while record := spool.first(17):
+        assert spool.first(17) == record
+        found.append([row[1] & 0xFF for row in record])
+        spool.forget()
+    bounds = [(0, 10), (15, 30), (30, 45), (45, 50)] if damaged else [(0, 15), (15, 30), (30, 45), (45, 50)]
+    assert found == [list(range(*bound)) for bound in bounds]
+    assert [damage.rows for damage in spool.pop_damage()] == ([5] if damaged else [])
+    assert not place.exists()
+
+
 def test_modes(place: Path, rows: Callable[..., list[TickRow]]) -> None:
     """The directory is 0750 and files are 0640, so that the group may look and others may not."""
     before = os.umask(0)

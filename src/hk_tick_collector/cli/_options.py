@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from hk_tick_collector import market
+from hk_tick_collector.collect.clock import now_ms
 from hk_tick_collector.config import load_settings, values
 from hk_tick_collector.errors import UsageError
 
@@ -63,4 +63,4 @@ def symbols_named(arguments: list[str]) -> tuple[str, ...]:
 
 def today() -> str:
     """The Hong Kong date of this host's clock, which chooses a file to read and nothing else."""
-    return market.day_name(market.day_number(time.time_ns() // 1_000_000))
+    return market.day_name(market.day_number(now_ms()))

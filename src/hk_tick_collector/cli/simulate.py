@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-import time
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from hk_tick_collector import log, market
+from hk_tick_collector.collect.clock import now_ms
 from hk_tick_collector.errors import UsageError
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def _start_ms(day: str, at: str) -> int | None:
     if not day and not at:
         return None
     try:
-        number = market.parse_day(day) if day else market.day_number(_wall_ms())
+        number = market.parse_day(day) if day else market.day_number(now_ms())
     except ValueError:
         raise UsageError(f"--day is {day!r}, which is no date", hint="write it like 20261120") from None
     return market.day_start_ms(number) + _time_of_day_ms(at or _DEFAULT_AT)
@@ -240,7 +240,3 @@ def _write_symbols(path: Path, symbols: list[str]) -> None:
         path.write_text("\n".join([*symbols, ""]), encoding="ascii")
     except OSError as error:
         raise UsageError(f"the file of symbols {path} cannot be written ({error.strerror})", hint="check it") from None
-
-
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hk_tick_collector import market
+from hk_tick_collector.collect import clock
 from hk_tick_collector.errors import CollectorError, NoDayError, StoreError
 from hk_tick_collector.model import MATCHING, UNEXPLAINED
 from hk_tick_collector.ops import health
@@ -39,7 +39,7 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     Example: hk-tick-collector status
     """
     settings = settings_in_force(env_file)
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = clock.now_ms()
     live: LiveStatus | None = None
     try:
         live = _live_status(settings.data_root)

@@ -21,6 +21,7 @@ class Chunk:
     dropped: int = 0  # rows that found no place, counted where they would have been stored
     links: list[Link] = field(default_factory=list)
     gaps: list[GapChange] = field(default_factory=list)  # what these rows open and fill: one transaction with them
+    on_disk: bool = False  # the rows are in a spool until `on_commit`: a stop need not save them, nor can it lose them
     on_commit: Callable[[], None] | None = None  # called by the writer's thread once all of it is committed
 
     def has_more_than_rows(self) -> bool:

@@ -14,6 +14,7 @@ from hk_tick_collector import log, market
 from hk_tick_collector.errors import CollectorError, OpenDError
 from hk_tick_collector.opend import messages
 
+from .clock import now_ms
 from .track import CAUSE_PUSH_LOST
 
 if TYPE_CHECKING:
@@ -235,4 +236,4 @@ class Doctor:
 
     def _exchange_ms(self) -> int:
         """The exchange's time: our clock, corrected by what OpenD's said."""
-        return time.time_ns() // 1_000_000 - int((self._stats.drift_s or 0.0) * 1000)
+        return now_ms() - int((self._stats.drift_s or 0.0) * 1000)

@@ -52,9 +52,8 @@ class Intake:
         return heard
 
     def ticks(self, event: Ticks, recv_ts_ms: int | None, on_commit: Callable[[], None] | None = None) -> None:
-        """Takes what one reading of the socket brought, at `recv_ts_ms`; None for ticks that waited on disk.
-
-        `on_commit` is called, by the writer's thread, once they are committed.
+        """Takes what one reading of the socket brought, at `recv_ts_ms`; None for ticks that wait on disk until they
+        are committed: then the writer's thread calls `on_commit`.
         """
         stats, rows, rejected = self._stats, event.rows, event.rejected
         if not rows and not rejected:
@@ -74,7 +73,9 @@ class Intake:
             self._holes.reject(rejected)
             self._note_rejects(event)
         gaps = self._holes.take_changes()
-        self._queue.put(Chunk(rows=rows, rejected=rejected, dropped=dropped, gaps=gaps, on_commit=on_commit))
+        chunk = Chunk(rows=rows, rejected=rejected, dropped=dropped, gaps=gaps, on_commit=on_commit)
+        chunk.on_disk = recv_ts_ms is None
+        self._queue.put(chunk)
 
     def flush_gaps(self) -> None:
         """Sends changes of `gaps` that no tick brought on their way to the day file."""

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log
 from hk_tick_collector.opend.protocol import Ticks
 from hk_tick_collector.store.faults import DISK_ERRORS
-from hk_tick_collector.store.spool import Spool
+from hk_tick_collector.store.spool import RECORD_ROWS, Spool
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from hk_tick_collector.model import TickRow
 
     from .intake import Intake
     from .queue import TickQueue
 
 _POLL_S: Final = 0.05
 _RETRY_S: Final = 30.0
+_PATIENCE_S: Final = 5.0  # so long one commit of these waits for memory while all live ticks go by way of the spool
+_SPARE: Final = 4  # so many times their own rows must then be free for live ticks on their way to it
 
 
 async def replay_leftovers(spool_dir: Path, mine: str, intake: Intake, queue: TickQueue) -> None:
     """Stores what earlier runs spooled, the oldest run first; `mine` is this run's own directory there.
 
-    A record is forgotten only once it is committed. What cannot be read now is tried again later, for ever.
+    Records are forgotten only once all their rows are committed. What cannot be read now is tried again later, for
+    ever.
     """
     while True:
         try:
@@ -43,19 +50,38 @@ async def _replay(spool: Spool, directory: Path, intake: Intake, queue: TickQueu
     rows_found = spool.rows
     loop = asyncio.get_running_loop()
     while True:
-        rows = spool.first()
+        rows = spool.first(RECORD_ROWS)
         for damage in spool.pop_damage():
             log.error("spool_damaged", **damage._asdict())
         if not rows:
             break
-        while not queue.has_memory_for(len(rows)):  # noqa: ASYNC110 - the queue is no asyncio object
-            await asyncio.sleep(_POLL_S)  # live ticks go first; these wait on disk as they did before
         committed = asyncio.Event()
-        intake.ticks(Ticks(rows=rows), None, partial(_tell, loop, committed))
+        await _put(rows, intake, queue, partial(_tell, loop, committed))
         await committed.wait()
         spool.forget()
     if rows_found:
         log.info("spool_replayed", directory=directory.name, rows=rows_found)
+
+
+async def _put(rows: list[TickRow], intake: Intake, queue: TickQueue, on_commit: Callable[[], None]) -> None:
+    """Hands rows on, in slices that memory has place for; `on_commit` is told when the last of them is committed.
+
+    Live ticks go first: half of the memory is theirs, and these wait on disk as they did before. Memory is passed by
+    for as long as live ticks come faster than the spool can be emptied, which may be all day: then the rest has its
+    turn behind them, all at once, and waits in memory beside the spool for the rows in front of it.
+    """
+    slice_rows, live_rows = max(1, queue.max_rows // 4), queue.max_rows // 2
+    turn_s = time.monotonic() + _PATIENCE_S
+    while rows:
+        now = rows[:slice_rows]
+        if not queue.has_memory_for(len(now) + live_rows):
+            if time.monotonic() < turn_s or not queue.has_turn_for(_SPARE * len(rows)):
+                await asyncio.sleep(_POLL_S)
+                continue
+            now = rows
+        rows = rows[len(now) :]
+        # What is put is committed in its order: the last slice speaks for all.
+        intake.ticks(Ticks(rows=now), None, None if rows else on_commit)
 
 
 def _tell(loop: asyncio.AbstractEventLoop, committed: asyncio.Event) -> None:

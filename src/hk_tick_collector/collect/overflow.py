@@ -3,7 +3,7 @@
 Enters: chunks that found the queue full, and every later one until all are back: order is kept, because what a chunk
 says of holes is true only after those before it. Leaves: the same chunks, oldest first, their rows read from disk.
 What does not concern rows (changes of `gaps`, links, counts) waits in memory beside them: it is small, and after a
-crash it is found anew from the rows.
+crash it is found anew from the rows. Rows that an earlier run's spool holds until they are committed wait there too.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
+from hk_tick_collector.store.spool import RECORD_ROWS
 
 from .chunk import Chunk
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _RETRY_S: Final = 1.0
 _APPEND_ROWS: Final = 20_000  # rows of one append: one fsync for many chunks
 _LOG_EVERY_S: Final = 10.0
+_LAST_WRITE_S: Final = 0.05  # at the end of a stop, for the write that is under way: into the page cache, as a rule
 
 
 class Overflow:
@@ -47,14 +49,15 @@ class Overflow:
         self._appended = 0  # rows that went to the spool, ever
         self._replayed = 0  # rows that came back
         self._beside: deque[tuple[int, Chunk]] = deque()  # what belongs behind the row of that number
+        self._beside_rows = 0  # rows of an earlier run's spool, there and in the taker's hands
         self._taken_rows: int | None = None  # rows of the chunk that `take` gave from the spool, None without one
         self._in_hand_rows: int | None = None  # the same of a chunk that never reached the spool
         self._stopping = False
+        self._ended = False  # the time of the stop is over
         self._failing = False  # the last append failed, and the next has not begun
         self._held_back = log.Repeated(_LOG_EVERY_S)
         self._changed = threading.Condition(threading.Lock())
         self._thread = threading.Thread(target=self._run, name="overflow", daemon=True)
-        self._started = False
 
     @property
     def active(self) -> bool:
@@ -63,8 +66,9 @@ class Overflow:
 
     @property
     def rows(self) -> int:
-        """Rows that are not committed: before the spool, in it, and in the taker's hands."""
-        return self._buffer_rows + self._appended - self._replayed + (self._in_hand_rows or 0)
+        """Rows that are not committed: before the spool, in it, beside it, and in the taker's hands."""
+        with self._changed:
+            return self._buffer_rows + self._appended - self._replayed + self._beside_rows + (self._in_hand_rows or 0)
 
     def has_room(self, rows: int) -> bool:
         """Whether so many rows may be put."""
@@ -73,37 +77,34 @@ class Overflow:
     def put(self, chunk: Chunk) -> None:
         """Takes a chunk; the caller has asked `has_room` for its rows."""
         with self._changed:
-            if not self._started:
-                self._started = True
-                self._thread.start()
+            if self._thread.ident is None:
                 log.warning("spool_started", cause=self._stats.writer_trouble or "queue_full")
-            self._buffer.append(chunk)
-            self._buffer_rows += len(chunk.rows)
-            self._changed.notify()
+            self._buffer_up(chunk)
 
     def take(self) -> Chunk | None:
         """The oldest rows that are in the spool, with what belongs to them; None while there is nothing to take.
 
         Raises OSError when the spool cannot be read now.
         """
-        rows: list[TickRow] = self._spool.first() or []
+        upto = self._appended  # before looking: what the spool does not have then is committed, or was damaged
+        rows: list[TickRow] = self._spool.first(RECORD_ROWS) or []
         self._tell_damage()
         with self._changed:
             if not rows and not self._beside and self._failing:
                 return self._take_from_memory()
-            if not rows and self._buffer:
-                return None
-            upto = self._replayed + len(rows)
-            if not rows:
-                upto = self._appended  # damage may have cost rows: what stood beside them is told all the same
-            chunk = Chunk(rows=rows)
+            if rows:
+                upto = self._replayed + len(rows)
+            else:
+                self._replayed = upto
+            chunk, from_spool_rows, told = Chunk(rows=rows, on_disk=True), len(rows), []
             while self._beside and self._beside[0][0] <= upto:
-                _add(chunk, self._beside.popleft()[1])
-            if not rows and not chunk.has_more_than_rows():
-                self._replayed = self._appended
+                beside = self._beside.popleft()[1]
+                _add(chunk, beside)
+                told.append(beside.on_commit)
+            if not chunk.rows and not chunk.has_more_than_rows():
                 return None
-            self._taken_rows = len(rows)
-            chunk.on_commit = self._done
+            self._taken_rows = from_spool_rows
+            chunk.on_commit = partial(self._done, len(chunk.rows) - from_spool_rows, told)
             return chunk
 
     def _take_from_memory(self) -> Chunk | None:
@@ -121,66 +122,83 @@ class Overflow:
         if on_commit:
             on_commit()
 
-    def _done(self) -> None:
+    def _done(self, beside_rows: int, told: list[Callable[[], None] | None]) -> None:
         """What was taken is committed."""
         with self._changed:
             taken, self._taken_rows = self._taken_rows, None
             if taken is None:
                 return
             self._replayed += taken
+            self._beside_rows -= beside_rows
         if taken:
             self._spool.forget()
+        for on_commit in told:
+            if on_commit:
+                on_commit()
         if not self.active:
             log.info("spool_drained", rows=self._appended)
 
-    def stop(self, timeout_s: float, rest: Iterable[Chunk]) -> tuple[int, int]:
-        """Spools `rest`, what the queue still holds, and what waits here; returns the rows spooled and the rows lost.
+    def stop(self, deadline_s: float, rest: Iterable[Chunk]) -> int:
+        """Spools `rest`, what the queue still holds, and what waits here; returns the rows of them that are lost.
 
-        They are replayed at the next start. Returns after `timeout_s` at the latest, also when the disk is stuck.
+        All others are replayed at the next start. Returns at `deadline_s`, of the monotonic clock, also when the disk
+        is stuck; what has gone in by then is not lost, and nothing goes in afterwards.
         """
         with self._changed:
-            for chunk in rest:
-                self._buffer.append(chunk)
-                self._buffer_rows += len(chunk.rows)
-            if self._buffer and not self._started:
-                self._started = True
-                self._thread.start()
             self._stopping = True
             self._changed.notify()
-        if self._started:
-            self._thread.join(timeout_s)
+            for chunk in rest:
+                if not chunk.on_disk:
+                    self._buffer_up(chunk)
+        if self._thread.ident is not None:
+            self._thread.join(max(0.0, deadline_s - time.monotonic()))
+        self._ended = True
+        written_rows = self._spool.close(_LAST_WRITE_S)
         with self._changed:
-            return self._appended - self._replayed, self._buffer_rows
+            if self._thread.is_alive() and written_rows > self._appended:
+                log.warning("spool_not_synced", rows=written_rows - self._appended, hint="safe but for a power cut")
+            unsaved_rows = sum(len(chunk.rows) for chunk in self._buffer if not chunk.on_disk)
+            return unsaved_rows - (written_rows - self._appended)
+
+    def _buffer_up(self, chunk: Chunk) -> None:
+        self._buffer.append(chunk)
+        self._buffer_rows += len(chunk.rows)
+        if self._thread.ident is None:
+            self._thread.start()
+        self._changed.notify()
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self._buffer and not self._stopping:
-                    self._changed.wait()
+                self._changed.wait_for(lambda: self._buffer or self._stopping)
                 if not self._buffer:
                     return
                 self._failing = False  # from here on the chunks are this thread's, until it is known how that went
                 chunks, rows = self._next_chunks()
+                last = self._stopping  # a stop has it tried once more
             try:
                 if rows:
                     self._spool.append(rows)
             except DISK_ERRORS as error:
                 self._note_failure(error, len(rows))
-                if self._stopping:
+                if last:
                     return
-                self._failing = True
-                time.sleep(_RETRY_S)
+                with self._changed:
+                    self._failing = True
+                    self._changed.wait_for(lambda: self._stopping, _RETRY_S)
             else:
                 self._note_appended(chunks)
 
     def _next_chunks(self) -> tuple[list[Chunk], list[TickRow]]:
+        """The next chunks, and the rows of them that are on no disk yet."""
         chunks: list[Chunk] = []
         rows: list[TickRow] = []
         for chunk in self._buffer:
             if chunks and len(rows) + len(chunk.rows) > _APPEND_ROWS:
                 break
             chunks.append(chunk)
-            rows += chunk.rows
+            if not chunk.on_disk:
+                rows += chunk.rows
         return chunks, rows
 
     def _note_appended(self, chunks: list[Chunk]) -> None:
@@ -188,11 +206,16 @@ class Overflow:
             for chunk in chunks:
                 self._buffer.popleft()
                 self._buffer_rows -= len(chunk.rows)
-                self._appended += len(chunk.rows)
+                if chunk.on_disk:
+                    self._beside_rows += len(chunk.rows)
+                else:
+                    self._appended += len(chunk.rows)
                 # Also for a chunk of rows alone: it keeps `active` true until its rows are back.
-                self._beside.append((self._appended, replace(chunk, rows=[])))
+                self._beside.append((self._appended, chunk if chunk.on_disk else replace(chunk, rows=[])))
 
     def _note_failure(self, error: Exception, rows: int) -> None:
+        if self._ended:
+            return  # `stop` has told what became of them
         held_back = self._held_back.allow(time.monotonic())
         if held_back is not None:
             cause, _ = diagnose(error)
@@ -204,6 +227,7 @@ class Overflow:
 
 
 def _add(chunk: Chunk, beside: Chunk) -> None:
+    chunk.rows += beside.rows
     chunk.rejected += beside.rejected
     chunk.dropped += beside.dropped
     chunk.links += beside.links

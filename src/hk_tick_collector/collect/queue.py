@@ -26,6 +26,8 @@ class TickQueue:
         self.max_rows = max_rows
         self._overflow = overflow
         self._taken: list[Chunk] = []
+        self._taken_spooled = False  # it came back from the spool: memory does not count its rows
+        self._given_back: Chunk | None = None  # such a one, for another taker
         self._chunks: deque[tuple[float, Chunk]] = deque()  # with the moment it was put
         self._rows = 0
         self._taken_rows = 0
@@ -64,6 +66,10 @@ class TickQueue:
         """Whether so many rows find place in memory: never past others that are spooled."""
         overflowing = self._overflow is not None and self._overflow.active
         return not overflowing and self._rows + self._taken_rows + rows <= self.max_rows
+
+    def has_turn_for(self, rows: int) -> bool:
+        """Whether memory is passed by, because the spool must be emptied first, and so many rows may be put there."""
+        return self._overflow is not None and self._overflow.active and self._overflow.has_room(rows)
 
     def put(self, chunk: Chunk) -> None:
         """Adds a chunk. The caller has asked `has_room` for its rows; one without rows is always welcome."""
@@ -109,11 +115,12 @@ class TickQueue:
             self._taken = taken
         if taken or self._overflow is None or not overflowing:
             return taken
-        spooled = self._overflow.take()
+        spooled = self._given_back or self._overflow.take()
         if spooled is None:
             time.sleep(_SPOOL_POLL_S)
             return []
         with self._changed:
+            self._taken_spooled, self._given_back = True, None
             self._taken, self._taken_since_s = [spooled], time.monotonic()
             return self._taken
 
@@ -122,7 +129,7 @@ class TickQueue:
         with self._changed:
             if taken is not self._taken:
                 return
-            self._taken, self._taken_rows = [], 0
+            self._taken, self._taken_rows, self._taken_spooled = [], 0, False
         for chunk in taken:
             if chunk.on_commit:
                 chunk.on_commit()
@@ -130,15 +137,19 @@ class TickQueue:
     def give_back(self) -> None:
         """What was taken and is not done goes back to the head: another taker will see to it."""
         with self._changed:
-            self._chunks.extendleft((self._taken_since_s, chunk) for chunk in reversed(self._taken))
+            if self._taken_spooled:
+                [self._given_back] = self._taken
+            else:
+                self._chunks.extendleft((self._taken_since_s, chunk) for chunk in reversed(self._taken))
             self._rows += self._taken_rows
-            self._taken, self._taken_rows = [], 0
+            self._taken, self._taken_rows, self._taken_spooled = [], 0, False
             self._changed.notify_all()
 
     def held_in_memory(self) -> list[Chunk]:
-        """What is not committed and not spooled, oldest first: in the taker's hands, then waiting."""
+        """What is not committed and was not left to the spool, oldest first: in the taker's hands, then waiting."""
         with self._changed:
-            return [*self._taken, *(chunk for _, chunk in self._chunks)]
+            given_back = [self._given_back] if self._given_back else []
+            return [*self._taken, *given_back, *(chunk for _, chunk in self._chunks)]
 
     def close(self) -> None:
         """From now on `take` returns at once."""

@@ -54,7 +54,8 @@ _UMASK: Final = 0o027
 # loop at every statement of a burst; 0.5 ms cost the loop nothing measurable and let the writer store a third more.
 _SWITCH_INTERVAL_S: Final = 0.0005
 _SPOOL_BUFFER_ROWS: Final = 50_000  # rows in memory, beyond MAX_QUEUE_ROWS, on their way to the spool
-_STORE_SHARE: Final = 0.7  # of the time a stop may take, for the day file; the rest for the spool
+_STORE_SHARE: Final = 0.7  # of the time a stop may take, for the day file; all that is left then for the spool
+_LEAVE_S: Final = 0.3  # of it, for what comes after the flush; a tenth, where that is less
 
 
 async def serve(options: ServiceOptions) -> int:
@@ -100,15 +101,16 @@ async def _serve(options: ServiceOptions) -> int:
     log.info("started", version=__version__, pid=os.getpid(), symbols=stats.symbols, data_root=options.data_root)
     seat.writer.start()
     leftovers = replay_leftovers(options.spool_dir, writer_options.run_id, intake, queue)
-    async with _running(feed.run(), pulse.run(), leftovers) as (feeding, pulsing, _):
+    async with _running(feed.run(), pulse.run(), leftovers) as (feeding, pulsing, replaying):
         failed = await _until_stopped(feeding, pulsing)
+        limit_s = options.stop_flush_timeout_s
+        deadline_s = time.monotonic() + limit_s - min(_LEAVE_S, limit_s / 10)
         pulse.state = "stopping"
         notifier.stopping()
-        feeding.cancel()
-        await asyncio.gather(feeding, return_exceptions=True)
+        await _cancelled(feeding, replaying)  # nobody puts anything from here on
         intake.link(now_ms(), connected=False, conn_id=None, reason="the collector was stopped")
         flushed = stats.stored + stats.duplicate
-        left, spooled, lost = await asyncio.to_thread(_flush, options.stop_flush_timeout_s, seat, queue, overflow)
+        left, lost = await asyncio.to_thread(_flush, deadline_s, seat, queue, overflow)
         flushed = stats.stored + stats.duplicate - flushed
     pulse.state = "stopped"
     pulse.beat()
@@ -117,7 +119,7 @@ async def _serve(options: ServiceOptions) -> int:
         reason="failure" if failed else "signal",
         flushed_rows=flushed,
         left_rows=left,
-        spooled_rows=spooled,
+        spooled_rows=left - lost,
         lost_rows=lost,
         received=stats.received,
         stored=stats.stored,
@@ -135,9 +137,14 @@ async def _running(*parts: Coroutine[None, None, None]) -> AsyncIterator[list[as
     try:
         yield tasks
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cancelled(*tasks)
+
+
+async def _cancelled(*tasks: asyncio.Task[None]) -> None:
+    """Ends tasks, and returns once they have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _until_stopped(*parts: asyncio.Task[None]) -> bool:
@@ -156,11 +163,15 @@ async def _until_stopped(*parts: asyncio.Task[None]) -> bool:
     return bool(failed)
 
 
-def _flush(timeout_s: float, seat: WriterSeat, queue: TickQueue, overflow: Overflow) -> tuple[int, int, int]:
-    """Brings to the disk what is held; returns the rows left unstored, and of those the rows spooled and lost."""
-    left = seat.writer.stop(timeout_s * _STORE_SHARE)
-    spooled, lost = overflow.stop(timeout_s * (1 - _STORE_SHARE), queue.held_in_memory() if left else [])
-    return left, spooled, lost
+def _flush(deadline_s: float, seat: WriterSeat, queue: TickQueue, overflow: Overflow) -> tuple[int, int]:
+    """Brings to the disk what is held; returns the rows left unstored, and how many of them are lost: not spooled."""
+    now_s = time.monotonic()
+    seat.writer.stop(now_s + (deadline_s - now_s) * _STORE_SHARE)
+    held, left = queue.held_in_memory(), queue.rows
+    lost = overflow.stop(deadline_s, held)
+    still_held = {id(chunk) for chunk in queue.held_in_memory()}  # a stuck writer may have woken up meanwhile
+    left -= sum(len(chunk.rows) for chunk in held if id(chunk) not in still_held)
+    return left, min(lost, left)
 
 
 def _spool(directory: Path, run_id: str) -> Spool:

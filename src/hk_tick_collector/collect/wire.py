@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, cast
 from hk_tick_collector.errors import CollectorError, OpenDError
 from hk_tick_collector.opend import messages, protocol
 
+from .clock import now_ms
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -53,7 +55,7 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes arrived: this is the moment that `recv_ts_ms` means."""
-        recv_ts_ms = time.time_ns() // 1_000_000
+        recv_ts_ms = now_ms()
         self._handle(self.core.receive(data, time.monotonic(), recv_ts_ms), recv_ts_ms)
 
     def eof_received(self) -> None:

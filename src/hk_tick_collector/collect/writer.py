@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _IDLE_S: Final = 1.0  # how long the thread sleeps at most: its heartbeat
 _BACKOFF_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
+_GRACE_S: Final = 1.0  # of the time for a stop, to end after an interrupt
 _TEND_EVERY_S: Final = 5.0  # also while ticks keep coming
 _LOG_EVERY_S: Final = 10.0  # a fault that repeats is logged so often, with a count
 
@@ -102,18 +103,19 @@ class Writer:
         """Starts the thread."""
         self._thread.start()
 
-    def stop(self, timeout_s: float) -> int:
+    def stop(self, deadline_s: float) -> int:
         """Commits what the queue holds, closes the files and ends the thread; returns the rows left uncommitted.
 
-        Returns after `timeout_s` at the latest, also when the disk does not answer.
+        Returns at `deadline_s`, of the monotonic clock, at the latest, also when the disk does not answer.
         """
         self._closing.set()
         self._queue.close()
-        self._thread.join(timeout_s)
+        rest_s = max(0.0, deadline_s - time.monotonic())
+        self._thread.join(rest_s - min(_GRACE_S, rest_s / 4))
         if self._thread.is_alive():
             self._give_up.set()
             self.interrupt()
-            self._thread.join(1.0)
+            self._thread.join(max(0.0, deadline_s - time.monotonic()))
         return self._queue.rows
 
     def interrupt(self) -> None:

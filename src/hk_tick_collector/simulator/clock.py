@@ -24,7 +24,7 @@ class Clock:
 
     def __init__(self, start_ms: int | None, speed: float, slot_s: float) -> None:
         self.simulated = start_ms is not None
-        self._start_ms = start_ms if start_ms is not None else _wall_ms()
+        self._start_ms = start_ms if start_ms is not None else wall_ms()
         self._speed = speed
         self._slot_s = slot_s
         self._begun_s: float | None = None
@@ -32,13 +32,13 @@ class Clock:
     def begin(self) -> None:
         """Starts the clock, and with it the grid of slots."""
         if not self.simulated:
-            self._start_ms = _wall_ms()
+            self._start_ms = wall_ms()
         self._begun_s = time.monotonic()
 
     def now_ms(self) -> int:
         """Exchange time, UTC epoch ms."""
         if not self.simulated:
-            return _wall_ms()
+            return wall_ms()
         return self._start_ms + int(self.elapsed_s() * self._speed * 1000)
 
     def elapsed_s(self) -> float:
@@ -63,5 +63,6 @@ class Clock:
         return slot_end_ms / 1000 if self.simulated else time.time()
 
 
-def _wall_ms() -> int:
+def wall_ms() -> int:
+    """The wall clock, UTC epoch ms."""
     return time.time_ns() // 1_000_000

@@ -19,7 +19,7 @@ from hk_tick_collector.opend.crypto import RsaCipher
 
 from .account import Account
 from .answers import Desk
-from .clock import Clock, slot_seconds
+from .clock import Clock, slot_seconds, wall_ms
 from .conditions import Conditions
 from .door import Door
 from .encode import BodyEncoder
@@ -271,7 +271,7 @@ class Simulator:
 
 def _first_conn_id() -> int:
     """Connection ids need all of uint64's upper half, as the vendor's do, and differ from process to process."""
-    return _CONN_IDS + time.time_ns() // 1_000_000 % 1_000_000_000 * 1_000_000
+    return _CONN_IDS + wall_ms() % 1_000_000_000 * 1_000_000
 
 
 def _start_ms(plan: Plan) -> int | None:

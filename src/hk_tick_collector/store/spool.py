@@ -41,7 +41,7 @@ FILE_MODE: Final = 0o640
 # Small enough that space comes back while a full disk is being drained, and that a crash replays little of it twice;
 # large enough that a long outage makes hundreds of files and not thousands.
 SEGMENT_BYTES: Final = 16 * 1024 * 1024
-RECORD_ROWS: Final = 8192  # half a MiB: what `first` returns at most; keeps the texts of a record below 65,536
+RECORD_ROWS: Final = 8192  # half a MiB; keeps the texts of a record below 65,536
 
 _NAME: Final = re.compile(r"[0-9]{10}\.spool")
 _FILE_MAGIC: Final = b"HKTSPOOL"
@@ -51,6 +51,7 @@ _RECORD_MAGIC: Final = b"\xf5TK\xfa"  # no UTF-8 text contains it
 _RECORD_HEAD: Final = struct.Struct("<4sIIII")  # magic, payload bytes, rows, crc32 of the payload, crc32 of the above
 _ROW: Final = struct.Struct("<HqqdqdHHHq")  # TickRow; a text is its index in the table that follows the rows
 _LENGTH: Final = struct.Struct("<I")  # of a text, in bytes
+_READ_BYTES: Final = 1024 * 1024  # what one look behind a record reads at most: thousands of small ones
 _THIS_VERSION: Final = _FILE_HEAD.pack(_FILE_MAGIC, _VERSION)
 
 _CHECKSUM: Final = "its checksum is wrong"
@@ -92,7 +93,7 @@ class Spool:
 
     `append` is for one thread, `first` and `forget` are for one other; the rest may be called from anywhere. Reads what
     an earlier run left, checks it, and cuts off what a crash left unfinished at a segment's end, which was never
-    acknowledged: see `pop_damage`.
+    acknowledged: see `pop_damage`. `close` ends it for appends.
 
     Raises StoreError when the directory, or the place where it would be made, cannot be written.
     """
@@ -101,9 +102,13 @@ class Spool:
         self._directory = directory
         self._segment_bytes = segment_bytes
         self._lock = threading.Lock()  # for the fields below; never held while a file is read, written or synced
+        self._idle = threading.Condition(self._lock)  # told when a write has returned
         self._segments: deque[_Segment] = deque()  # oldest first
         self._current: _Segment | None = None  # the one to append to
         self._appending = False
+        self._writing = False  # a write of `append` has not returned
+        self._written_rows = 0  # by this process, in whole records, synced or not
+        self._closed = False
         self._damage: list[Damage] = []
         self._number = 0  # of the newest segment
         self._returned: tuple[_Segment, int, int] | None = None  # by `first`: segment, end of the record, rows
@@ -139,44 +144,60 @@ class Spool:
     def append(self, rows: Sequence[TickRow]) -> None:
         """Adds rows; they are on disk when it returns.
 
-        Raises OSError, and then the spool is as before. Integers beyond 64 bits raise struct.error, text that is no
-        UTF-8 UnicodeEncodeError: such rows fit into no day file either.
+        Raises OSError, and then the spool is as before, unless `close` came between. Integers beyond 64 bits raise
+        struct.error, text that is no UTF-8 UnicodeEncodeError: such rows fit into no day file either.
         """
         if not rows:
             return
-        records = [_encode(rows[start : start + RECORD_ROWS]) for start in range(0, len(rows), RECORD_ROWS)]
+        parts = [rows[start : start + RECORD_ROWS] for start in range(0, len(rows), RECORD_ROWS)]
+        records = [(len(part), _encode(part)) for part in parts]
         with self._lock:
+            self._check_open()
             segment = self._current
             if segment is None or segment.end >= self._segment_bytes:
                 self._number += 1
                 segment = _Segment(self._directory / f"{self._number:010}.spool")
             self._current, self._appending = segment, True  # now the reader removes neither it nor the directory
         new = segment.end == 0
-        data = b"".join([_THIS_VERSION, *records] if new else records)
         try:
             if new:
                 _make_directory(self._directory)
-            _write(segment.path, segment.end, data)
+            end = self._write(segment.path, segment.end, records)
         except BaseException:
             # Never again into this segment: after a failed write or fsync nobody knows what the disk holds of it, and
             # a later fsync may report success for pages that the kernel has thrown away. What was acknowledged before
             # is on disk, and stays to be replayed.
             with self._lock:
+                if self._closed:
+                    raise  # what has gone in was told by `close`, so it stays
                 self._current, self._appending = None, False
             self._remove_drained()
             raise
         with self._lock:
-            segment.end += len(data)
+            segment.end = end
             segment.rows += len(rows)
             if new:
                 self._segments.append(segment)
             self._appending = False
 
-    def first(self) -> list[TickRow] | None:
-        """The oldest rows that are not forgotten, at most RECORD_ROWS of them; None when there are none.
+    def close(self, timeout_s: float) -> int:
+        """Nothing more goes in; returns how many rows went in since this spool was made, in whole records.
 
-        What turns out to be damaged is passed over for good, and told by `pop_damage`. Raises OSError when the file
-        cannot be opened now; its rows are there for a later call.
+        Those of an append that is still under way count as far as they are written: the next start finds them, also if
+        their sync does not return before this process ends; only a power cut could cost them. The one write that may
+        be under way is waited for, for `timeout_s` at most. Its rows do not count when it takes longer.
+        """
+        with self._idle:
+            self._closed = True
+            self._idle.wait_for(lambda: not self._writing, timeout_s)
+            return self._written_rows
+
+    def first(self, max_rows: int = 1) -> list[TickRow] | None:
+        """The oldest rows that are not forgotten; None when there are none.
+
+        They are those of one record, and of as many behind it as have `max_rows` rows with it at most. What turns out
+        to be damaged is passed over for good, and told by `pop_damage`. Raises OSError when the file cannot be opened
+        now; its rows are there for a later call.
         """
         self._returned = None
         while True:
@@ -193,7 +214,11 @@ class Spool:
             except FileNotFoundError:
                 part, rows = _Part(end, segment.rows, cause="the file is gone"), None
             if rows is not None:
-                self._returned = segment, part.end, len(rows)
+                position = part.end
+                if len(rows) < max_rows:
+                    stop = min((hole for hole in segment.holes if hole >= position), default=end)
+                    position = _read_more(segment.path, position, stop, rows, max_rows)
+                self._returned = segment, position, len(rows)
                 return rows
             with self._lock:
                 self._damage.append(Damage(segment.path, position, part.end - position, part.rows, part.cause))
@@ -254,6 +279,53 @@ class Spool:
                     path.unlink()
                 elif segment.end < size:
                     os.truncate(path, segment.end)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise OSError(errno.ECANCELED, "the spool has been closed")
+
+    def _write(self, path: Path, end: int, records: list[tuple[int, bytes]]) -> int:
+        """Writes records, each with its number of rows, behind `end` and syncs; 0 makes the file; returns the new end.
+
+        After an error the file is as before, as far as possible, unless `close` has told what is in it.
+        """
+        new, at, written_rows = end == 0, end, 0
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | (os.O_EXCL | os.O_CREAT if new else 0), FILE_MODE)
+        try:
+            if new:
+                at += _write_all(fd, at, _THIS_VERSION)
+            for rows, data in records:
+                with self._lock:
+                    self._check_open()
+                    self._writing = True
+                whole = False
+                try:
+                    at += _write_all(fd, at, data)
+                    whole = True
+                finally:
+                    with self._idle:
+                        self._writing = False
+                        written_rows += rows * whole
+                        self._written_rows += rows * whole
+                        self._idle.notify_all()
+            os.fsync(fd)
+            if new:
+                _sync_directory(path.parent)
+        except BaseException:
+            with self._lock:
+                undo = not self._closed
+                if undo:
+                    self._written_rows -= written_rows
+            if undo:
+                with suppress(OSError):  # what stays behind is cut off, or replayed in vain, by the next run
+                    if new:
+                        path.unlink()
+                    else:
+                        os.ftruncate(fd, end)
+            raise
+        finally:
+            os.close(fd)
+        return at
 
     def _leave_alone(self, path: Path, cause: str) -> None:
         with suppress(OSError):
@@ -351,6 +423,29 @@ def _read_rows(path: Path, position: int, end: int) -> tuple[_Part, list[TickRow
         return part._replace(payload=None, cause="not in the spool's format"), None
 
 
+def _read_more(path: Path, position: int, end: int, rows: list[TickRow], max_rows: int) -> int:
+    """Adds to `rows` those of the whole records at `position` and on, to `max_rows` at most; returns where they end.
+
+    Nothing more where there is damage or the disk does not answer: whoever comes to that record next will find out.
+    """
+    with suppress(OSError):
+        data = _read(path, position, min(end - position, _READ_BYTES))
+        at = 0
+        while head := _parse_head(data[at : at + _RECORD_HEAD.size]):
+            size, count, crc = head
+            start = at + _RECORD_HEAD.size
+            payload = data[start : start + size]
+            if len(rows) + count > max_rows or len(payload) < size or zlib.crc32(payload) != crc:
+                break
+            try:
+                rows += _decode(payload, count)
+            except (ValueError, IndexError, struct.error):
+                break
+            at = start + size
+        position += at
+    return position
+
+
 def _read_part(path: Path, position: int, end: int) -> _Part:
     """The record at `position`, or the damage there: up to the next head that can be trusted, or to `end`."""
     data = _read(path, position, _RECORD_HEAD.size)
@@ -407,25 +502,12 @@ def _read(path: Path, position: int, size: int) -> bytes:
         os.close(fd)
 
 
-def _write(path: Path, end: int, data: bytes) -> None:
-    """Writes behind `end` and syncs; 0 makes the file. After an error the file is as before, as far as possible."""
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | (os.O_EXCL | os.O_CREAT if end == 0 else 0), FILE_MODE)
-    try:
-        written, view = 0, memoryview(data)
-        while written < len(data):
-            written += os.pwrite(fd, view[written:], end + written)
-        os.fsync(fd)
-        if end == 0:
-            _sync_directory(path.parent)
-    except BaseException:
-        with suppress(OSError):  # what stays behind is cut off, or replayed in vain, by the next run
-            if end == 0:
-                path.unlink()
-            else:
-                os.ftruncate(fd, end)
-        raise
-    finally:
-        os.close(fd)
+def _write_all(fd: int, position: int, data: bytes) -> int:
+    """Writes it all; returns how many bytes that is."""
+    written, view = 0, memoryview(data)
+    while written < len(data):
+        written += os.pwrite(fd, view[written:], position + written)
+    return written
 
 
 def _make_directory(directory: Path) -> None:
