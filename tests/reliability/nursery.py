@@ -3,10 +3,11 @@
     PYTHONPATH=. python -m tests.reliability.nursery FD
 
 A thousand kills need a thousand starts, and most of a start is Python's imports. So one process does them once; each
-fork of it is a process of its own that runs a verb as the command line does, with `faulty` the verb `run` on a disk
-that works until it is told otherwise (tests/faults/run_on_faulty_disk.py). Requests and answers are JSON on a socket:
+fork of it is a process of its own that runs a verb as the command line does, or the verb `run` on a disk that works
+until it is told otherwise: a `faulty` or a `forgetful` one (tests/faults/run_on_faulty_disk.py). With `user` the
+process is that account's, without any right of root's. Requests and answers are JSON on a socket:
 
-    {"verb": ["run"], "environ": {NAME: value, …}, "in": directory, "faulty": true}
+    {"verb": ["run"], "environ": {NAME: value, …}, "in": directory, "disk": "faulty", "user": null}
                       with the descriptors of stdin, stdout and stderr; answers the process id
     {"reap": pid}     answers the exit code, as subprocess does, once that process has ended
 """
@@ -23,7 +24,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 from tests.faults.run_on_faulty_disk import main as run_on_faulty_disk
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[2]
 _REQUEST_BYTES: Final = 1 << 18
+
+Disk = Literal["plain", "faulty", "forgetful"]
 
 
 class Forked:
@@ -96,10 +99,11 @@ class Nursery:
         files: tuple[int, int, int],
         environ: Mapping[str, str],
         *,
-        faulty: bool = False,
+        disk: Disk = "plain",
+        user: int | None = None,
     ) -> Forked:
-        """A verb in `directory` with these stdin, stdout and stderr and these settings; `faulty` is its disk."""
-        request = {"verb": verb, "environ": {**environ}, "in": str(directory), "faulty": faulty}
+        """A verb in `directory` with these stdin, stdout and stderr, these settings, this disk; as this account."""
+        request = {"verb": verb, "environ": {**environ}, "in": str(directory), "disk": disk, "user": user}
         with self._lock:
             socket.send_fds(self._socket, [json.dumps(request).encode()], list(files))
             return Forked(self, int(self._answer()))
@@ -171,8 +175,13 @@ def _become(request: dict[str, Any], files: list[int]) -> NoReturn:
         for number, file in enumerate(files):
             os.dup2(file, number)
             os.close(file)
+        if request["user"] is not None:
+            os.setgroups([])
+            os.setgid(request["user"])
+            os.setuid(request["user"])
         sys.argv = ["run"]
-        code = run_on_faulty_disk() if request["faulty"] else run_verb(request["verb"])
+        plain, forgetful = request["disk"] == "plain", request["disk"] == "forgetful"
+        code = run_verb(request["verb"]) if plain else run_on_faulty_disk(forgetful=forgetful)
         sys.stderr.flush()
     finally:
         os._exit(code)
