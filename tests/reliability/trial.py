@@ -52,7 +52,7 @@ def wait_until(condition: Callable[[], object], what: Callable[[], str] | str, c
 
 
 class FaultyCollector(Collector):
-    """`run` in a process of its own, as `user`; its faults come and go while it collects, where its `disk` has any."""
+    """`run` in a process of its own, whose faults come and go while it collects, where its `disk` has any."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class FaultyCollector(Collector):
         data_root: Path,
         *,
         disk: Disk,
-        user: int | None = None,
+        powerless: bool = False,
     ) -> None:
         self._log_path = log_path
         self.data_root = data_root
@@ -70,7 +70,7 @@ class FaultyCollector(Collector):
         self._answers, their_out = os.pipe()
         log_file = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         theirs = (their_in, their_out, log_file)
-        forked = nursery.fork(["run"], log_path.parent, theirs, environ, disk=disk, user=user)
+        forked = nursery.fork(["run"], log_path.parent, theirs, environ, disk=disk, powerless=powerless)
         for file in theirs:
             os.close(file)
         self._process = cast("subprocess.Popen[bytes]", forked)  # as much of one as Process uses
@@ -308,7 +308,8 @@ class Trial:
         self.data_root.mkdir(exist_ok=True)
         self.stored = Stored(self.data_root)
         self.collectors: list[FaultyCollector] = []
-        self.user: int | None = None  # the account of those that are started from now on; None: the tests' own
+        self.powerless = False  # whether those that are started from now on have none of root's capabilities
+        self.runtime: Path | None = None  # systemd's directory for the live state; without one DATA_ROOT has it
         self._nursery = nursery
         self._name = name
 
@@ -340,7 +341,7 @@ class Trial:
 
     def status(self) -> LiveStatus | None:
         """The live state of the collector that runs; None before it has left any."""
-        status = read_status(self.data_root / STATUS_NAME)
+        status = read_status((self.runtime or self.data_root) / STATUS_NAME)
         return status if status and status.pid == self.collector.pid else None
 
     def live(self, **wanted: object) -> LiveStatus:
@@ -471,11 +472,12 @@ class Trial:
             "SPOOL_DIR": str(self.data_root / ".spool"),
             "HEALTH_INTERVAL_SEC": "1",
             "METRICS_ADDR": "",
+            **({"RUNTIME_DIRECTORY": str(self.runtime)} if self.runtime else {}),
             **QUICK,
             **settings,
         }
         log_path = self.directory / f"{self._name}-{number}.log"
-        return FaultyCollector(self._nursery, log_path, environ, self.data_root, disk=disk, user=self.user)
+        return FaultyCollector(self._nursery, log_path, environ, self.data_root, disk=disk, powerless=self.powerless)
 
     def _accounts_for(self, made: int) -> bool:
         try:
