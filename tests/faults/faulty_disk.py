@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
+from .quiet_file import QuietFile
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
@@ -165,7 +167,7 @@ class FaultyDisk(apsw.VFS):
         super().xDelete(name, syncdir)
 
 
-class _File(apsw.VFSFile):
+class _File(QuietFile):
     """One open file; each operation asks the disk what becomes of it."""
 
     def __init__(

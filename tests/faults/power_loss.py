@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
+from .quiet_file import QuietFile
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -96,8 +98,8 @@ class PowerLossDisk(apsw.VFS):
     called there. `seed` decides what a failing sync keeps.
     """
 
-    def __init__(self, name: str, base: str = "unix", *, seed: int = 0) -> None:
-        super().__init__(name, base)
+    def __init__(self, name: str, base: str = "unix", *, seed: int = 0, default: bool = False) -> None:
+        super().__init__(name, base, makedefault=default)
         self.name = name
         self.after_change: Callable[[str, str], None] | None = None
         self._base = base
@@ -122,7 +124,8 @@ class PowerLossDisk(apsw.VFS):
         if not flags[0] & _SHADOWED or name is None:
             return apsw.VFSFile(self._base, name, flags)
         path = name.filename() if isinstance(name, apsw.URIFilename) else name
-        before = _read(path)
+        with self._lock:  # and before it is opened: closing any other descriptor would drop SQLite's locks on it
+            before = _read(path) if path not in self._names else b""
         opened = _File(self, path, flags, self._base, name)
         with self._lock:
             meanings = self._names.get(path)
@@ -179,7 +182,7 @@ class PowerLossDisk(apsw.VFS):
         return content
 
 
-class _File(apsw.VFSFile):
+class _File(QuietFile):
     """One open file, whose changes the disk notes."""
 
     def __init__(

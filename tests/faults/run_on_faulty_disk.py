@@ -7,7 +7,11 @@ Its stdin takes one request a line, a JSON object with one key, and stdout answe
     {"inject": {"operations": ["write"], "error": "ENOSPC"}}   the fields of Fault; answers its number
     {"hits": 1}                                                answers how many operations it has hit
     {"lift": 1} or {"lift": null}                              ends that fault, or all; answers its number
+    {"cut": {"after": 9, "of": "-wal", "into": DIRECTORY, "seed": 1}}
+                                                               of a forgetful disk: the power goes after so many changes
+                                                               of files whose names end so
 
+The power takes the process with SIGKILL, in the middle of what it does; what its disk may hold then is in DIRECTORY.
 `FaultyRun` is the other end of these pipes, for tests and the soak. The end of stdin lifts every fault.
 """
 
@@ -15,6 +19,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -23,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from .faulty_disk import Fault, FaultyDisk
+from .power_loss import PowerLossDisk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,7 +84,7 @@ class FaultyRun:
         return json.loads(answer)
 
 
-def serve(disk: FaultyDisk) -> None:
+def serve(disk: FaultyDisk, power: PowerLossDisk | None = None) -> None:
     """Answers requests until stdin ends."""
     injected: list[Fault] = []
     with disk, open(0, "rb", buffering=0, closefd=False) as requests:
@@ -89,15 +95,37 @@ def serve(disk: FaultyDisk) -> None:
                 value = len(injected)
             elif request == "hits":
                 value = injected[value - 1].hits
+            elif request == "cut" and power is not None:
+                power.after_change = _PowerCut(power, **value)
             else:
                 disk.lift(None if value is None else injected[value - 1])
             print(json.dumps(value), flush=True)
 
 
-def main() -> int:
-    """Runs the service; SQLite's default disk is the faulty one."""
-    disk = FaultyDisk("faulty", default=True)
-    threading.Thread(target=serve, args=(disk,), name="faults", daemon=True).start()
+class _PowerCut:
+    """The end of the power, so many changes of the disk from now."""
+
+    def __init__(self, power: PowerLossDisk, after: int, of: str, into: str, seed: int) -> None:
+        self._power = power
+        self._left = after
+        self._of = of
+        self._into = Path(into)
+        self._seed = seed
+
+    def __call__(self, operation: str, path: str) -> None:
+        """Something on the disk was changed: by the writer's thread alone, which is stopped here."""
+        self._left -= path.endswith(self._of)
+        if self._left == 0:
+            self._power.crash(self._into, self._seed)
+            print(f"the power went after {operation} of {Path(path).name}", file=sys.stderr, flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(*, forgetful: bool = False) -> int:
+    """Runs the service; SQLite's default disk is the faulty one, or a forgetful one on top of it."""
+    disk = FaultyDisk("faulty", default=not forgetful)
+    power = PowerLossDisk("power", disk.name, default=True) if forgetful else None
+    threading.Thread(target=serve, args=(disk, power), name="faults", daemon=True).start()
     from hk_tick_collector.cli import main as run_verb
 
     return run_verb(["run", *sys.argv[1:]])

@@ -69,6 +69,11 @@ def flip(path: Path, start: int, count: int) -> None:
     path.write_bytes(data)
 
 
+def zero(path: Path, count: int) -> None:
+    """Zeros where the file began, as a file system leaves of a block that never reached the disk."""
+    path.write_bytes(bytes(count) + path.read_bytes()[count:])
+
+
 def leaf(path: Path) -> int:
     """Where a page of ticks begins."""
     return path.read_bytes().index(b"AUTO_MATCH", 20 * PAGE) // PAGE * PAGE
@@ -108,9 +113,15 @@ NAMED: Final[list[Any]] = [
     pytest.param(killed, lambda path: cut(path, 0), "damaged", id="an empty database, but its WAL"),
     pytest.param(killed, lambda path: remove(path, ""), "damaged", id="no database, but its WAL"),
     pytest.param(killed, lambda path: flip(beside(path, "-wal"), 0, 32), "damaged", id="header of the WAL"),
-    # Nothing in these says that they were ours.
-    pytest.param(stopped, lambda path: flip(path, 0, 100), "foreign_file", id="the whole header"),
-    pytest.param(stopped, lambda path: path.write_bytes(bytes(40_960)), "foreign_file", id="zeros"),
+    # Of these SQLite cannot say whose they were; zeros, and the text of our tables, do.
+    pytest.param(stopped, lambda path: flip(path, 0, 100), "damaged", id="the whole header"),
+    pytest.param(stopped, lambda path: flip(path, 0, PAGE), "damaged", id="the whole first page"),
+    pytest.param(stopped, lambda path: zero(path, 100), "damaged", id="zeros for a header"),
+    pytest.param(stopped, lambda path: zero(path, PAGE), "damaged", id="zeros for a first page"),
+    pytest.param(stopped, lambda path: zero(path, 10 * PAGE), "damaged", id="zeros for the first ten pages"),
+    pytest.param(stopped, lambda path: path.write_bytes(bytes(40_960)), "damaged", id="zeros and nothing else"),
+    pytest.param(stopped, lambda path: path.write_bytes(bytes(50)), "damaged", id="a few zeros"),
+    pytest.param(stopped, lambda path: cut(path, 0), "damaged", id="an empty file"),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from typing import TYPE_CHECKING, Final
 
@@ -234,6 +235,22 @@ def test_what_another_run_finds_behind_a_failed_sync_is_safe_too(disk: FaultyDis
 
 
 # --- the disk itself ---
+
+
+@pytest.mark.parametrize("kind", [FaultyDisk, PowerLossDisk])
+def test_a_reader_of_what_a_kill_left_closes_in_peace(path: Path, kind: type[FaultyDisk | PowerLossDisk]) -> None:
+    """As on the plain disk: the last one to close cannot lock the file, and nobody minds."""
+    left = path.with_name("left.db")
+    day = open_day(path)
+    day.write(Batch(rows=ticks(0, BATCH)), NOW_MS)
+    for suffix in ("", "-wal", "-shm"):
+        shutil.copy(f"{path}{suffix}", f"{left}{suffix}")
+    day.abandon()
+    working = kind(f"working-{kind.__name__}")
+    reader = apsw.Connection(str(left), flags=apsw.SQLITE_OPEN_READONLY, vfs=working.name)
+    assert reader.execute("SELECT count(*) FROM ticks").get == BATCH
+    reader.close()
+    assert left.with_name("left.db-wal").exists()
 
 
 def test_a_fault_hits_what_it_names_and_no_more(disk: FaultyDisk, path: Path) -> None:

@@ -1,17 +1,23 @@
-"""Small disks for tests: file systems in memory that fill up and turn read-only for real. Needs root, else it skips."""
+"""Disks for tests that fill up, turn read-only and change their owner for real. Needs root, else it skips.
+
+A file system whose files are open for writing cannot be mounted read-only. `closed` does what comes next to it: what is
+open stays as it is, and whatever is opened from then on meets the error.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+_NOBODY: Final = 65_534
 
 
 @contextmanager
@@ -30,3 +36,32 @@ def small_disk(place: Path, options: str) -> Iterator[Path]:
 def remount(place: Path, how: str) -> None:
     """`ro` or `rw`; no file of it may be open for writing."""
     subprocess.run(["mount", "-o", f"remount,{how}", str(place)], check=True)
+
+
+@contextmanager
+def closed(place: Path, error: str) -> Iterator[None]:
+    """Nothing in a directory can be opened for writing any more: EROFS, or EACCES for all but mighty processes."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can take a directory away")
+    if error == "EROFS":
+        bind = subprocess.run(["mount", "--bind", str(place), str(place)], capture_output=True, check=False)
+        if bind.returncode:
+            pytest.skip("mounting is not permitted here")
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(place)], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["umount", "--lazy", str(place)], check=True)
+    else:
+        owner = place.stat()
+        _give(place, _NOBODY, _NOBODY)
+        try:
+            yield
+        finally:
+            _give(place, owner.st_uid, owner.st_gid)
+
+
+def _give(place: Path, user: int, group: int) -> None:
+    """As `chown -R` does."""
+    for path in (place, *place.rglob("*")):
+        os.chown(path, user, group)

@@ -3,16 +3,18 @@
     PYTHONPATH=. python -m tests.reliability.nursery FD
 
 A thousand kills need a thousand starts, and most of a start is Python's imports. So one process does them once; each
-fork of it is a process of its own that runs a verb as the command line does, with `faulty` the verb `run` on a disk
-that works until it is told otherwise (tests/faults/run_on_faulty_disk.py). Requests and answers are JSON on a socket:
+fork of it is a process of its own that runs a verb as the command line does, or the verb `run` on a disk that works
+until it is told otherwise: a `faulty` or a `forgetful` one (tests/faults/run_on_faulty_disk.py). A `powerless` one has
+none of root's capabilities: owners and modes bind it as anybody else. Requests and answers are JSON on a socket:
 
-    {"verb": ["run"], "environ": {NAME: value, …}, "in": directory, "faulty": true}
+    {"verb": ["run"], "environ": {NAME: value, …}, "in": directory, "disk": "faulty", "powerless": false}
                       with the descriptors of stdin, stdout and stderr; answers the process id
     {"reap": pid}     answers the exit code, as subprocess does, once that process has ended
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import os
@@ -23,7 +25,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 from tests.faults.run_on_faulty_disk import main as run_on_faulty_disk
 
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[2]
 _REQUEST_BYTES: Final = 1 << 18
+
+Disk = Literal["plain", "faulty", "forgetful"]
 
 
 class Forked:
@@ -96,10 +100,11 @@ class Nursery:
         files: tuple[int, int, int],
         environ: Mapping[str, str],
         *,
-        faulty: bool = False,
+        disk: Disk = "plain",
+        powerless: bool = False,
     ) -> Forked:
-        """A verb in `directory` with these stdin, stdout and stderr and these settings; `faulty` is its disk."""
-        request = {"verb": verb, "environ": {**environ}, "in": str(directory), "faulty": faulty}
+        """A verb in `directory` with these stdin, stdout and stderr, these settings, this disk and these powers."""
+        request = {"verb": verb, "environ": {**environ}, "in": str(directory), "disk": disk, "powerless": powerless}
         with self._lock:
             socket.send_fds(self._socket, [json.dumps(request).encode()], list(files))
             return Forked(self, int(self._answer()))
@@ -171,11 +176,23 @@ def _become(request: dict[str, Any], files: list[int]) -> NoReturn:
         for number, file in enumerate(files):
             os.dup2(file, number)
             os.close(file)
+        if request["powerless"]:
+            _drop_capabilities()
         sys.argv = ["run"]
-        code = run_on_faulty_disk() if request["faulty"] else run_verb(request["verb"])
+        plain, forgetful = request["disk"] == "plain", request["disk"] == "forgetful"
+        code = run_verb(request["verb"]) if plain else run_on_faulty_disk(forgetful=forgetful)
         sys.stderr.flush()
     finally:
         os._exit(code)
+
+
+def _drop_capabilities() -> None:
+    """As another account, but one that may read the Python that it runs, wherever that is installed."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    version_3, own_process = 0x20080522, 0
+    none = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable, 64 bits each
+    if libc.capset((ctypes.c_uint32 * 2)(version_3, own_process), none):
+        raise OSError(ctypes.get_errno(), "capset")
 
 
 if __name__ == "__main__":

@@ -193,7 +193,13 @@ def empty(path: Path) -> None:
         file.truncate(0)
 
 
-DAMAGES: Final = (truncate, flip, empty)
+def zero(path: Path) -> None:
+    """Its first page never reached the disk."""
+    with path.open("r+b") as file:
+        file.write(bytes(4096))
+
+
+DAMAGES: Final = (truncate, flip, empty, zero)
 SUFFIXES: Final = ("-wal", "-shm")
 
 
@@ -207,14 +213,11 @@ def a_damaged_day_is_set_aside_and_fetched_again(begin: Begin, damage: Callable[
     damage(path)
     damaged = path.read_bytes()
     collector = trial.run()
-    if damage is empty:
-        collector.wait_for("day_opened")  # there is nothing to keep: it is begun anew where it lies
-    else:
-        told = collector.wait_for("day_set_aside")
-        assert told.level == "ERROR"
-        kept = next(iter(trial.data_root.glob(f"{path.name}.damaged-*")))
-        assert kept.read_bytes() == damaged
-        collector.wait_for("day_begun_afresh")
+    assert collector.wait_for("day_set_aside").level == "ERROR"
+    kept = next(iter(trial.data_root.glob(f"{path.name}.damaged-*")))
+    assert kept.read_bytes() == damaged
+    collector.wait_for("day_begun_afresh")
+    assert str(kept) in trial.wait_finding("day_damaged").text
     verdict = trial.finish(complete=False)
     assert verdict.days[0].missing == verdict.days[0].in_gaps > 0
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Event
     from tests.faults.faulty_disk import Fault
 
-    from .nursery import Nursery
+    from .nursery import Disk, Nursery
 
 CAP_S: Final = 60.0  # no test asserts a time without need; this one only ends a test that would wait for ever
 LIMITS: Final = Limits(drift_warn_s=2.0, lag_critical_s=300.0, disk_min_free_mb=0, queue_warn_rows=50_000)
@@ -52,10 +52,17 @@ def wait_until(condition: Callable[[], object], what: Callable[[], str] | str, c
 
 
 class FaultyCollector(Collector):
-    """`run` in a process of its own; with `faulty` on a disk whose faults come and go while it collects."""
+    """`run` in a process of its own, whose faults come and go while it collects, where its `disk` has any."""
 
     def __init__(
-        self, nursery: Nursery, log_path: Path, environ: Mapping[str, str], data_root: Path, *, faulty: bool
+        self,
+        nursery: Nursery,
+        log_path: Path,
+        environ: Mapping[str, str],
+        data_root: Path,
+        *,
+        disk: Disk,
+        powerless: bool = False,
     ) -> None:
         self._log_path = log_path
         self.data_root = data_root
@@ -63,7 +70,7 @@ class FaultyCollector(Collector):
         self._answers, their_out = os.pipe()
         log_file = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         theirs = (their_in, their_out, log_file)
-        forked = nursery.fork(["run"], log_path.parent, theirs, environ, faulty=faulty)
+        forked = nursery.fork(["run"], log_path.parent, theirs, environ, disk=disk, powerless=powerless)
         for file in theirs:
             os.close(file)
         self._process = cast("subprocess.Popen[bytes]", forked)  # as much of one as Process uses
@@ -91,6 +98,13 @@ class FaultyCollector(Collector):
     def lift(self, number: int | None = None) -> None:
         """Ends one fault, or all."""
         self._ask("lift", number)
+
+    def cut_power(self, after: int, of: str, into: Path, seed: int) -> None:
+        """The power of its forgetful disk goes after so many more changes of files whose names end with `of`.
+
+        `into` is the directory that may be found then, as `seed` decides.
+        """
+        self._ask("cut", {"after": after, "of": of, "into": str(into), "seed": seed})
 
     def close(self) -> None:
         """Ends it, if it has not ended, and closes the pipes."""
@@ -294,6 +308,8 @@ class Trial:
         self.data_root.mkdir(exist_ok=True)
         self.stored = Stored(self.data_root)
         self.collectors: list[FaultyCollector] = []
+        self.powerless = False  # whether those that are started from now on have none of root's capabilities
+        self.runtime: Path | None = None  # systemd's directory for the live state; without one DATA_ROOT has it
         self._nursery = nursery
         self._name = name
 
@@ -304,15 +320,19 @@ class Trial:
 
     def run(self, **settings: str) -> FaultyCollector:
         """Starts a collector with these settings."""
-        return self._next(settings, faulty=False)
+        return self._next(settings, "plain")
 
     def run_on_faulty_disk(self, **settings: str) -> FaultyCollector:
         """The same on a disk to which faults can be told."""
-        return self._next(settings, faulty=True)
+        return self._next(settings, "faulty")
+
+    def run_on_forgetful_disk(self, **settings: str) -> FaultyCollector:
+        """The same on a disk whose power can be cut."""
+        return self._next(settings, "forgetful")
 
     def another(self) -> FaultyCollector:
         """Starts one on the same DATA_ROOT, beside the one that runs; whoever asked for it closes it."""
-        return self._start(len(self.collectors) + 1000, {}, faulty=False)
+        return self._start(len(self.collectors) + 1000, {}, "plain")
 
     def close(self) -> None:
         """Leaves no process behind."""
@@ -321,7 +341,7 @@ class Trial:
 
     def status(self) -> LiveStatus | None:
         """The live state of the collector that runs; None before it has left any."""
-        status = read_status(self.data_root / STATUS_NAME)
+        status = read_status((self.runtime or self.data_root) / STATUS_NAME)
         return status if status and status.pid == self.collector.pid else None
 
     def live(self, **wanted: object) -> LiveStatus:
@@ -438,13 +458,13 @@ class Trial:
             for db in held:
                 db.close(True)
 
-    def _next(self, settings: Mapping[str, str], *, faulty: bool) -> FaultyCollector:
+    def _next(self, settings: Mapping[str, str], disk: Disk) -> FaultyCollector:
         if self.collectors:
             self.collector.close()
-        self.collectors.append(self._start(len(self.collectors) + 1, settings, faulty=faulty))
+        self.collectors.append(self._start(len(self.collectors) + 1, settings, disk))
         return self.collector
 
-    def _start(self, number: int, settings: Mapping[str, str], *, faulty: bool) -> FaultyCollector:
+    def _start(self, number: int, settings: Mapping[str, str], disk: Disk) -> FaultyCollector:
         environ = {
             "FUTU_PORT": str(self.market.port),
             "FUTU_SYMBOLS": f"@{self.market.symbols_path}",
@@ -452,11 +472,12 @@ class Trial:
             "SPOOL_DIR": str(self.data_root / ".spool"),
             "HEALTH_INTERVAL_SEC": "1",
             "METRICS_ADDR": "",
+            **({"RUNTIME_DIRECTORY": str(self.runtime)} if self.runtime else {}),
             **QUICK,
             **settings,
         }
         log_path = self.directory / f"{self._name}-{number}.log"
-        return FaultyCollector(self._nursery, log_path, environ, self.data_root, faulty=faulty)
+        return FaultyCollector(self._nursery, log_path, environ, self.data_root, disk=disk, powerless=self.powerless)
 
     def _accounts_for(self, made: int) -> bool:
         try:

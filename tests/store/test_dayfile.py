@@ -246,10 +246,13 @@ def test_a_new_file_is_never_open_to_others(open_day: OpenDay, path: Path, mask:
     assert modes == dict.fromkeys((path.name, f"{path.name}-wal", f"{path.name}-shm"), 0o640 & ~mask)
 
 
-def test_an_empty_file_is_begun(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
-    """A crash between creation and the first transaction leaves an empty file: it is no obstacle."""
-    path.touch()
+def test_an_unfinished_draft_is_no_obstacle(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
+    """A crash while a day file is made leaves at most a draft under another name: it is made anew."""
+    draft = path.with_name(f".{path.name}.new")
+    draft.touch()
+    draft.with_name(f"{draft.name}-journal").write_bytes(b"of the crash")
     assert open_day(path).write(Batch(rows=[tick("HK.00700", 1)]), NOW_MS) == Written(1, 0)
+    assert not list(path.parent.glob(f"{draft.name}*"))
 
 
 def newer_schema(path: Path) -> None:
@@ -274,9 +277,14 @@ def text_file(path: Path) -> None:
     path.write_text("symbol,seq,price\nHK.00700,1,388.2\n")
 
 
-def zeros(path: Path) -> None:
-    """Leaves what a file system may leave of a file after a power loss."""
-    path.write_bytes(bytes(40_960))
+def dump(path: Path) -> None:
+    """Leaves a day as text, as `.dump` writes it: our tables' names in a file that never was a day file."""
+    path.write_text("PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\n" + ";\n".join(schema.MIGRATIONS))
+
+
+def other_beginning(path: Path) -> None:
+    """Leaves bytes of no format that we know."""
+    path.write_bytes(b"\x1f\x8b\x08\0" + bytes(range(1, 256)) * 200)
 
 
 def _alter(path: Path, sql: str) -> None:
@@ -292,7 +300,8 @@ def _alter(path: Path, sql: str) -> None:
         (foreign_database, "another program's database"),
         (foreign_application, "another program's database"),
         (text_file, "not a SQLite database"),
-        (zeros, "not a SQLite database"),
+        (dump, "not a SQLite database"),
+        (other_beginning, "not a SQLite database"),
     ],
 )
 def test_a_foreign_file_is_refused_untouched(

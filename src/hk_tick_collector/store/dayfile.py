@@ -177,11 +177,11 @@ class DayFile:
         return Written(stored, len(rows) - stored)
 
     def wal_bytes(self) -> int:
-        """The size of the write-ahead log on disk."""
+        """The size of the write-ahead log on disk; 0 without one, and where it cannot be looked at."""
         try:
             return os.stat(f"{self.path}-wal").st_size  # noqa: PTH116 - beside the database, not a name of ours
-        except FileNotFoundError:
-            return 0
+        except OSError:
+            return 0  # an open file takes ticks also when its directory is closed to us
 
     def close(self) -> bool:
         """Closes the file; True when it is now one plain file, False when a reader kept the WAL alive."""

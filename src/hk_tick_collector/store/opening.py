@@ -27,7 +27,9 @@ _MAGIC: Final = b"SQLite format 3\0"
 _CHUNK_BYTES: Final = 65_536
 _WAL_HEADER: Final = struct.Struct(">8I")  # magic, version, page size, checkpoint, two salts, two checksums
 _WAL_MAGICS: Final = {0x377F0682: "<", 0x377F0683: ">"}  # and the byte order of the checksums
+_HEADER_BYTES: Final = 100
 _APPLICATION_ID_AT: Final = 68  # in the header of every SQLite file, 4 bytes, big-endian
+_TEXT_OF_OURS: Final = b"recv_ts_ms INTEGER NOT NULL"  # in our table's definition, on one of the first pages
 _MOVE_AWAY: Final = "move it away; a day file belongs there"
 
 
@@ -40,8 +42,10 @@ def open_for_writing(path: Path, busy_timeout_ms: int, vfs: str | None, *, check
     size = _existing_size(path)
     wal = path.with_name(path.name + "-wal")
     wal_size = wal.stat().st_size if wal.exists() else 0
-    if size == 0 and wal_size:
+    if not size and wal_size:
         raise DamagedFileError(f"{path.name} is empty but its WAL is not: it was truncated")
+    if size == 0:  # nobody ever sees a new one before its tables are in it
+        raise DamagedFileError(f"{path.name} is empty: it was truncated")
     if wal_size > _WAL_HEADER.size and not _is_wal(wal):
         raise DamagedFileError(f"the WAL of {path.name} has a damaged header: SQLite would begin it anew")
     try:
@@ -118,13 +122,13 @@ def _numbered(stem: str) -> list[str]:
     return [stem, *(f"{stem}-{number}" for number in range(2, 1000))]
 
 
-def _existing_size(path: Path) -> int:
-    """The size of the file, which is made when missing; what is no writable file of ours is refused."""
+def _existing_size(path: Path) -> int | None:
+    """The size of the file; None when it was missing and is made now. What is no writable file of ours is refused."""
     try:
         found = path.stat()
     except FileNotFoundError:
         _make(path)
-        return 0
+        return None
     if stat.S_ISDIR(found.st_mode):
         raise ForeignFileError(f"{path} is a directory", hint=_MOVE_AWAY)
     if not stat.S_ISREG(found.st_mode):
@@ -184,13 +188,20 @@ def _is_wal(path: Path) -> bool:
 
 
 def _was_ours(path: Path) -> bool:
-    """Whether an unreadable file bears our mark, or what is left of it is the beginning of a SQLite file."""
+    """Whether an unreadable file, which has the name of a day, is what damage leaves of one of ours.
+
+    Its header may bear our mark, begin as a SQLite file does and end or go on without any other mark, or be zeros, as a
+    file system leaves of a block that was never written. Whatever the header is, our tables' text may be behind it.
+    """
     try:
         with path.open("rb") as file:
-            head = file.read(_APPLICATION_ID_AT + 4)
+            data = file.read(_CHUNK_BYTES)
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}") from error
-    mark = head[_APPLICATION_ID_AT:]
-    if mark == schema.APPLICATION_ID.to_bytes(4, "big"):
+    head = data[:_HEADER_BYTES]
+    mark = head[_APPLICATION_ID_AT : _APPLICATION_ID_AT + 4]
+    if mark == schema.APPLICATION_ID.to_bytes(4, "big") or not any(head):
         return True
-    return head.startswith(_MAGIC[: len(head)]) and mark in (b"", b"\0\0\0\0")
+    if head.startswith(_MAGIC[: len(head)]) and mark in (b"", b"\0\0\0\0"):
+        return True
+    return _TEXT_OF_OURS in data and b"\0" in data  # without a zero it is text, a dump for example
