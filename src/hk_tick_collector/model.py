@@ -91,6 +91,7 @@ class Stats:
     wal_bytes: int = 0
     stalls: int = 0  # how often the watchdog has met a stall
     damaged_files: list[str] = field(default_factory=list)  # set aside by this run
+    gone_files: list[str] = field(default_factory=list)  # removed, moved or replaced while this run wrote them
     writer_trouble: str = ""  # the named cause the writer waits for: busy, disk_full, read_only, io_error, ...
     writer_detail: str = ""
     writer_trouble_since_ms: int | None = None

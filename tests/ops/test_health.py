@@ -58,6 +58,7 @@ def test_a_healthy_service_has_no_finding(make_status: MakeStatus) -> None:
         ({"spooled": 5, "waiting": 5}, "spooling", WARNING),
         ({"stalls": 1, "waiting": 5}, "persistent_stall", CRITICAL),
         ({"damaged_files": ["20261120.db.damaged-20261120T013000Z"]}, "day_damaged", WARNING),
+        ({"gone_files": ["/data/sqlite/HK/20261120.db"]}, "day_gone", WARNING),
         ({"wal_bytes": 2**30}, "wal_large", WARNING),
         ({"disk_free_mb": 2000}, "disk", WARNING),
         ({"disk_free_mb": 100}, "disk", CRITICAL),

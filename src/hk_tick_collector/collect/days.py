@@ -25,14 +25,16 @@ if TYPE_CHECKING:
 
 _IDLE_FILE_MS: Final = 10 * 60_000  # a file of another day is closed after so long without a tick
 _SEAL_AGAIN_S: Final = 60.0
+_LEAVE_ALONE: Final = "copy day files, never move or remove one that is being written"
 _AHEAD_MS: Final = 2 * 3_600_000  # how far this host's clock may be behind the exchange's
 
 
 class OpenDays:
     """The files of the writer, by day number.
 
-    `on_fresh` is called with a day whose damaged file was set aside for a fresh one. `known` holds what is known to be
-    committed in each day: a file that is opened anew after an error may turn out to have more.
+    `on_fresh` is called with a day whose file was damaged and set aside, or taken away, so that a fresh one is begun.
+    `known` holds what is known to be committed in each day: a file that is opened anew after an error may turn out to
+    have more.
     """
 
     def __init__(
@@ -58,6 +60,9 @@ class OpenDays:
         """The file of a day, opened or made when it must be. Raises what DayFile raises, but for damage: that is dealt
         with, by a fresh file."""
         file = self._files.get(day)
+        if file is not None and not file.in_place():
+            self._lose(day)
+            file = None
         if file is None:
             name = market.day_name(day)
             path = path_of(self._options.data_root, name)
@@ -90,6 +95,13 @@ class OpenDays:
         file = self._files.pop(day, None)
         if file is not None:
             file.abandon()
+
+    def take_gone(self) -> list[int]:
+        """Lets go of files that somebody took away meanwhile, and returns their days."""
+        gone = [day for day, file in self._files.items() if not file.in_place()]
+        for day in gone:
+            self._lose(day)
+        return gone
 
     def interrupt(self) -> None:
         """Ends the SQLite call that the writer's thread may be stuck in. For any thread."""
@@ -138,10 +150,28 @@ class OpenDays:
         log.error("day_set_aside", day=market.day_name(day), cause=error, kept_as=target, hint="docs/sqlite-wal.md")
         self._on_fresh(day)
 
+    def _lose(self, day: int) -> None:
+        """A file that was removed, moved or replaced: nobody would find what is written to it from now on.
+
+        What stands in its place is kept under a new name: it must not meet the WAL of the one that is gone.
+        """
+        path = path_of(self._options.data_root, market.day_name(day))
+        kept_as = set_aside(path, self._now_ms()) if path.exists() else "none"
+        self.abandon(day)
+        self._used_ms.pop(day, None)
+        self.known.pop(day, None)
+        self._stats.gone_files.append(str(path))
+        log.error("day_file_gone", day=market.day_name(day), path=path, in_its_place=kept_as, hint=_LEAVE_ALONE)
+        self._on_fresh(day)
+
     def _close(self, days: Iterable[int]) -> None:
         for day in days:
+            file = self._files.get(day)
+            if file is not None and not file.in_place():
+                self._lose(day)
+                continue
             self._used_ms.pop(day, None)
-            file = self._files.pop(day, None)
+            self._files.pop(day, None)
             if file is None:
                 continue
             try:

@@ -241,6 +241,7 @@ class Pulse:
             writer_trouble_since_ms=stats.writer_trouble_since_ms,
             wal_bytes=stats.wal_bytes,
             damaged_files=list(stats.damaged_files),
+            gone_files=list(stats.gone_files),
             spooled=queue.spooled_rows,
             stalls=stats.stalls,
             commit_ms_p50=_percentile(write_ms, 50),

@@ -69,6 +69,7 @@ class Rescue:
                     return
             except DISK_ERRORS as error:
                 log.warning("day_not_rebuilt", day=market.day_name(fresh[0]), detail=error)
+                fresh.rotate(-1)  # another day's may be there
                 return  # the fresh file is not there yet: again in a second
             log.warning("day_begun_afresh", day=market.day_name(fresh.popleft()))
 

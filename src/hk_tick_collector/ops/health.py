@@ -184,6 +184,14 @@ def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
             "keep it, see docs/sqlite-wal.md; what was lost: hk-tick-collector gaps --open",
         )
 
+    if status.gone_files:
+        yield Finding(
+            "day_gone",
+            Severity.WARNING,
+            f"{status.gone_files[-1]} was removed, moved or replaced while it was written: a fresh one was begun",
+            "bring its ticks back from a copy if there is one; what was lost: hk-tick-collector gaps --open",
+        )
+
 
 def _data(status: LiveStatus, now_ms: int, limits: Limits) -> Iterator[Finding]:
     drift_s = status.drift_s

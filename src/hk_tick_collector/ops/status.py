@@ -75,6 +75,7 @@ class LiveStatus:
     writer_trouble_since_ms: int | None = None
     wal_bytes: int = 0
     damaged_files: list[str] = field(default_factory=list)  # set aside by this run
+    gone_files: list[str] = field(default_factory=list)  # removed, moved or replaced while this run wrote them
     spooled: int = 0  # of those waiting, the rows that memory could not hold
     stalls: int = 0  # how often the watchdog has met a stall
     commit_ms_p50: float | None = None
