@@ -41,17 +41,19 @@ class Rescue:
         self._stats = stats
         self._seat = seat
         self._rebuild = rebuild
+        self._commits, self._committed_s = 0, time.monotonic()  # when a commit was last noticed
+        self._received, self._heard_s = 0, float("-inf")  # and when ticks were
 
     def look(self, now_ms: int) -> None:
         """Judges and acts. Raises StoreError when the process must be restarted."""
         self._look_at_fresh_days(now_ms)
         stats, queue = self._stats, self._queue
         waited_s = queue.oldest_age_s()  # rows that have only just begun to wait are no stall, however old the commit
-        since_commit_s = waited_s if stats.last_commit_ms is None else (now_ms - stats.last_commit_ms) / 1000
+        since_commit_s, since_tick_s = self._silence_s(time.monotonic())
         pressure = Pressure(
             queue_rows=queue.rows,
             commit_age_s=min(since_commit_s, waited_s),
-            upstream_age_s=(now_ms - (stats.last_tick_ms or 0)) / 1000,
+            upstream_age_s=since_tick_s,
             # A lock has no outside cause to wait for while a writer of our own that is stuck may hold it.
             cause="" if self._seat.haunted else stats.writer_trouble or self._disk_cause(),
         )
@@ -60,6 +62,15 @@ class Rescue:
             stats.stalls += 1
             self._tell(pressure, verdict)
             self._act(verdict)
+
+    def _silence_s(self, now_s: float) -> tuple[float, float]:
+        """How long ago a commit and a tick were noticed. Not by the wall clock, which may be set an hour back."""
+        stats = self._stats
+        if stats.commits != self._commits:
+            self._commits, self._committed_s = stats.commits, now_s
+        if stats.received != self._received:
+            self._received, self._heard_s = stats.received, now_s
+        return now_s - self._committed_s, now_s - self._heard_s
 
     def _look_at_fresh_days(self, now_ms: int) -> None:
         fresh = self._seat.fresh_days

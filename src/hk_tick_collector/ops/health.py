@@ -99,6 +99,13 @@ def _gone(status: LiveStatus, now_ms: int) -> Finding | None:
             f"the collector was stopped {age_s:.0f} s ago",
             "sudo systemctl start hk-tick-collector",
         )
+    if now_ms - status.written_ms < -_STALE_MS:  # a service that lives would have written anew, by the clock of now
+        return Finding(
+            "service_hung",
+            Severity.CRITICAL,
+            f"the live state is {-age_s:.0f} s in the future: the clock was set back and the collector does not report",
+            "timedatectl status; sudo systemctl restart hk-tick-collector",
+        )
     if now_ms - status.written_ms > _STALE_MS:
         return Finding(
             "service_hung",

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Final
+from math import isfinite
+from typing import TYPE_CHECKING, Final, cast
 
 from hk_tick_collector.errors import StoreError
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 STATUS_NAME: Final = "status.json"
 _MODE: Final = 0o640
+_LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01: no moment that we tell is later
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +113,39 @@ def read_status(path: Path) -> LiveStatus | None:
     """The live state, None when there is no file. Raises StoreError for one that cannot be read or understood."""
     try:
         raw = json.loads(path.read_bytes())
-        known = {spec.name for spec in fields(LiveStatus)}
-        return LiveStatus(**{key: value for key, value in raw.items() if key in known})
+        known = {spec.name: str(spec.type) for spec in fields(LiveStatus)}
+        found = {key: value for key, value in raw.items() if key in known}
+        for key, value in found.items():
+            if not _fits(key, value, known[key]):
+                raise ValueError(key)
+        return LiveStatus(**found)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise StoreError(
             f"cannot read {path} ({error.strerror})", hint="join the group hkcollector, or run it with sudo"
         ) from None
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         raise StoreError(f"{path} is not the live state of this version", hint="restart the service") from None
+
+
+def _fits(name: str, value: object, declared: str) -> bool:
+    """Whether a value can be what a field of this name and type holds: who reads it later relies on that."""
+    kind, _, optional = declared.partition(" | ")
+    if value is None:
+        return optional == "None"
+    match kind:
+        case "int":
+            return type(value) is int and (not name.endswith("_ms") or 0 <= value < _LATEST_MS)
+        case "float":
+            return type(value) in (int, float) and isfinite(cast("float", value))
+        case "dict[str, str]":
+            return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
+        case "list[int]":
+            return isinstance(value, list) and all(type(item) is int for item in value)
+        case "list[str]":
+            return isinstance(value, list) and all(isinstance(item, str) for item in value)
+        case "bool":
+            return isinstance(value, bool)
+        case _:
+            return kind == "str" and isinstance(value, str)
