@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 # The lines of the contract that a quiet minute has, with the fields that others rely on.
 LINES: Final = {
-    "health": {"connected", "persisted_rows_per_min", "lag_s", "queue_rows", "gaps_open", "dropped", "market"},
+    "health": {"connected", "persisted_rows_per_min", "lag_s", "queue_rows", "gaps_open", "dropped", "market"}
+    | {"exposed_rows", "exposed_s", "synchronous", "power_cut_mb"},
     "persist_summary": {"rows", "batches", "commit_ms_p50", "commit_ms_p99"},
     "persist_loop_heartbeat": {"queue_rows", "last_commit_age_s"},
     "futu_connected": {"host", "port", "conn_id"},

@@ -294,7 +294,7 @@ class Trial:
         self.data_root.mkdir(exist_ok=True)
         self.stored = Stored(self.data_root)
         self.collectors: list[FaultyCollector] = []
-        self._nursery = nursery
+        self.nursery = nursery
         self._name = name
 
     @property
@@ -456,7 +456,7 @@ class Trial:
             **settings,
         }
         log_path = self.directory / f"{self._name}-{number}.log"
-        return FaultyCollector(self._nursery, log_path, environ, self.data_root, faulty=faulty)
+        return FaultyCollector(self.nursery, log_path, environ, self.data_root, faulty=faulty)
 
     def _accounts_for(self, made: int) -> bool:
         try:

@@ -147,7 +147,7 @@ def _exposure(live: LiveStatus, settings: Settings) -> dict[str, Any]:
         pages = settings.sqlite_wal_autocheckpoint
         cost = f"commits since the last checkpoint, at most the {live.wal_bytes / 2**20:.1f} MB of the WAL"
         cost += f" (one every {pages:,} pages)"
-    return {"rows": live.waiting, "seconds": live.exposed_s, "synchronous": live.synchronous, "power_cut": cost}
+    return {"rows": live.exposed_rows, "seconds": live.exposed_s, "synchronous": live.synchronous, "power_cut": cost}
 
 
 def _lines(

@@ -210,7 +210,7 @@ class Holes:
         return lost
 
     def give_up(self, symbol: str) -> list[Hole]:
-        """Nobody may be asked about a symbol; returns its holes, which can heal no more unless `hope` says otherwise."""
+        """Nobody may be asked about a symbol; returns its holes, which heal no more unless `hope` says otherwise."""
         lost = list(self._hopeful(symbol))
         for hole in lost:
             hole.final, hole.lost_ms = True, hole.lost_ms or self._now_ms()

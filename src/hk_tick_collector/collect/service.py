@@ -22,7 +22,7 @@ from hk_tick_collector.errors import CollectorError, StoreError
 from hk_tick_collector.model import Stats
 from hk_tick_collector.ops.systemd import Notifier
 from hk_tick_collector.ops.watchdog import Watchdog
-from hk_tick_collector.store.owner import OwnerLock
+from hk_tick_collector.store.owner import OwnerLock, spool_owned
 from hk_tick_collector.store.spool import Spool
 
 from .clock import now_ms
@@ -60,14 +60,16 @@ _STORE_SHARE: Final = 0.7  # of the time a stop may take, for the day file; the 
 async def serve(options: ServiceOptions) -> int:
     """Collects until SIGTERM or SIGINT, then flushes; returns the exit code.
 
-    Raises OwnedError when another collector holds DATA_ROOT, StoreError when the day's file cannot be used.
+    Raises OwnedError when another collector holds DATA_ROOT or SPOOL_DIR, StoreError when the day's file cannot be used.
     """
     os.umask(_UMASK)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     who = f"pid {os.getpid()}, instance {options.instance}, started {market.hkt(now_ms()):%Y-%m-%d %H:%M:%S} HKT"
     lock = OwnerLock(options.data_root, who)
     try:
-        return await _serve(options)
+        _make_spool_dir(options.spool_dir)
+        with spool_owned(options.spool_dir):
+            return await _serve(options)
     finally:
         lock.release()
 
@@ -76,7 +78,8 @@ async def _serve(options: ServiceOptions) -> int:
     asyncio.get_running_loop().set_exception_handler(_log_bug)
     stats = Stats()
     writer_options = _writer_options(options)
-    overflow = Overflow(_spool(options.spool_dir, writer_options.run_id), _SPOOL_BUFFER_ROWS, stats)
+    spool = Spool(options.spool_dir / writer_options.run_id)  # this run's own part; others are earlier runs'
+    overflow = Overflow(spool, _SPOOL_BUFFER_ROWS, stats)
     queue = TickQueue(options.max_queue_rows, overflow)
     holes = Holes(partial(load_day, options.data_root), now_ms)
     intake = Intake(queue, holes, stats, time.monotonic)
@@ -163,15 +166,13 @@ def _flush(timeout_s: float, seat: WriterSeat, queue: TickQueue, overflow: Overf
     return left, spooled, lost
 
 
-def _spool(directory: Path, run_id: str) -> Spool:
-    """This run's own part of the spool; the others are what earlier runs left."""
+def _make_spool_dir(directory: Path) -> None:
     try:
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(
             f"cannot make SPOOL_DIR {directory}: {error.strerror}", hint="name a directory that can be written"
         ) from None
-    return Spool(directory / run_id)
 
 
 def _log_bug(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -92,7 +92,8 @@ class LiveStatus:
     gaps_lost_lately: int = 0  # open gaps that can heal no more, opened within the last 15 minutes
     busiest_symbol: str = ""
     outage_budget_s: float | None = None  # how long OpenD may stay away before that symbol overflows its window
-    exposed_s: float = 0.0  # age of the oldest received row that is not committed; `waiting` is how many there are
+    exposed_rows: int = 0  # received, and neither committed nor spooled
+    exposed_s: float = 0.0  # age of the oldest received row that is not committed
     synchronous: str = ""
     sealed_day: int = 0  # of the rejected: their day is finished
     dropped_lately: int = 0  # within the last 15 minutes, as the next two
@@ -115,10 +116,7 @@ def read_status(path: Path) -> LiveStatus | None:
         raw = json.loads(path.read_bytes())
         known = {spec.name: str(spec.type) for spec in fields(LiveStatus)}
         found = {key: value for key, value in raw.items() if key in known}
-        for key, value in found.items():
-            if not _fits(key, value, known[key]):
-                raise ValueError(key)
-        return LiveStatus(**found)
+        status = LiveStatus(**found) if all(_fits(key, value, known[key]) for key, value in found.items()) else None
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -126,7 +124,10 @@ def read_status(path: Path) -> LiveStatus | None:
             f"cannot read {path} ({error.strerror})", hint="join the group hkcollector, or run it with sudo"
         ) from None
     except (ValueError, TypeError, AttributeError, RecursionError):
-        raise StoreError(f"{path} is not the live state of this version", hint="restart the service") from None
+        status = None
+    if status is None:
+        raise StoreError(f"{path} is not the live state of this version", hint="restart the service")
+    return status
 
 
 def _fits(name: str, value: object, declared: str) -> bool:
