@@ -60,7 +60,7 @@ _STORE_SHARE: Final = 0.7  # of the time a stop may take, for the day file; the 
 async def serve(options: ServiceOptions) -> int:
     """Collects until SIGTERM or SIGINT, then flushes; returns the exit code.
 
-    Raises OwnedError when another collector holds DATA_ROOT or SPOOL_DIR, StoreError when the day's file cannot be used.
+    Raises OwnedError when another collector holds DATA_ROOT or SPOOL_DIR, StoreError when the day cannot be stored.
     """
     os.umask(_UMASK)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
