@@ -69,11 +69,6 @@ class FaultyCollector(Collector):
         self._process = cast("subprocess.Popen[bytes]", forked)  # as much of one as Process uses
         self.pid = forked.pid
 
-    @property
-    def alive(self) -> bool:
-        """Whether it runs."""
-        return self._process.poll() is None
-
     def wait_for_long(self, name: str, count: int, cap_s: float) -> Event:
         """The `count`th line of an event, which may take longer than the cap of `wait_for`."""
         told = f" {name} "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections import Counter
 from dataclasses import asdict
@@ -73,7 +74,8 @@ def _live_status(data_root: Path) -> LiveStatus | None:
     found = [
         live
         for directory in (RUNTIME_DIRECTORY, data_root)
-        if (live := read_status(directory / STATUS_NAME)) and Path(live.data_root) == data_root
+        if (live := read_status(directory / STATUS_NAME))
+        and os.path.realpath(live.data_root) == os.path.realpath(data_root)
     ]
     return max(found, key=lambda live: live.written_ms, default=None)
 

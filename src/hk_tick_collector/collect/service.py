@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from .options import ServiceOptions
 
 _UMASK: Final = 0o027
+_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 # How often the interpreter lets another thread run. With the default of 5 ms the writer waits that long for the event
 # loop at every statement of a burst; 0.5 ms cost the loop nothing measurable and let the writer store a third more.
 _SWITCH_INTERVAL_S: Final = 0.0005
@@ -76,6 +77,7 @@ async def serve(options: ServiceOptions) -> int:
 
 async def _serve(options: ServiceOptions) -> int:
     asyncio.get_running_loop().set_exception_handler(_log_bug)
+    stop = _stop_signals()
     stats = Stats()
     writer_options = _writer_options(options)
     spool = Spool(options.spool_dir / writer_options.run_id)  # this run's own part; others are earlier runs'
@@ -104,7 +106,7 @@ async def _serve(options: ServiceOptions) -> int:
     seat.writer.start()
     leftovers = replay_leftovers(options.spool_dir, writer_options.run_id, intake, queue)
     async with _running(feed.run(), pulse.run(), leftovers) as (feeding, pulsing, _):
-        failed = await _until_stopped(feeding, pulsing)
+        failed = await _until_stopped(stop, feeding, pulsing)
         pulse.state = "stopping"
         notifier.stopping()
         feeding.cancel()
@@ -128,6 +130,8 @@ async def _serve(options: ServiceOptions) -> int:
         rejected=stats.rejected + stats.sealed_day,
         dropped=stats.dropped,
     )
+    for number in _STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # all is said and done
     return 1 if failed or lost else 0
 
 
@@ -143,9 +147,8 @@ async def _running(*parts: Coroutine[None, None, None]) -> AsyncIterator[list[as
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _until_stopped(*parts: asyncio.Task[None]) -> bool:
+async def _until_stopped(stop: asyncio.Event, *parts: asyncio.Task[None]) -> bool:
     """Waits for SIGTERM or SIGINT; True when a part ended before, which none does by itself."""
-    stop = _stop_signals()
     waiting = asyncio.create_task(stop.wait())
     await asyncio.wait((waiting, *parts), return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
@@ -201,14 +204,20 @@ def _watchdog(options: ServiceOptions) -> Watchdog:
 
 
 def _stop_signals() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set. A second signal changes nothing: the flush has its own time limit."""
-    stop = asyncio.Event()
+    """An event that SIGTERM and SIGINT set. A second signal changes nothing: the flush has its own time limit.
 
-    def note(number: signal.Signals) -> None:
-        log.info("signal", name=number.name, already_stopping=stop.is_set())
+    Not the loop's own handlers: it takes those away when it ends, and a signal a moment later would make a failure of
+    a clean end.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def note(number: int) -> None:
+        log.info("signal", name=signal.Signals(number).name, already_stopping=stop.is_set())
+        if stop.is_set():
+            signal.signal(number, signal.SIG_IGN)  # whoever repeats it changes nothing, and costs nothing
         stop.set()
 
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, note, number)
+    for number in _STOP_SIGNALS:
+        signal.signal(number, lambda number, _: loop.call_soon_threadsafe(note, number))
     return stop
