@@ -98,6 +98,20 @@ def test_the_day_has_its_file_before_its_first_tick(make_rig: MakeRig, journal: 
 # --- batches ---
 
 
+def test_the_newest_day_is_one_that_the_exchange_has_reached(make_rig: MakeRig, tick: MakeTick) -> None:
+    """This host's date is days ahead of OpenD's: the file that was made for it is not the day that `status` shows."""
+    rig = make_rig()
+    rig.now_ms += 5 * market.DAY_MS
+    rig.writer.prepare(market.parse_day(DAY) + 5)
+    assert rig.stats.newest_day == "20261125"
+    rig.stats.opend_time_ms = MIDNIGHT_MS + 36_000_000
+    rig.put(hundred(tick))
+    rig.writer.start()
+    rig.wait_stored(100)
+    stop(rig)
+    assert rig.stats.newest_day == DAY
+
+
 def test_when_quiet_a_tick_is_committed_within_the_wait(make_rig: MakeRig, tick: MakeTick) -> None:
     """A lone tick does not wait for company longer than MAX_WAIT_MS; the figure's fivefold is the test's cap."""
     rig = make_rig(max_wait_ms=100)

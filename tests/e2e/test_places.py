@@ -163,12 +163,13 @@ def test_a_stop_with_a_locked_file_ends_in_time_and_leaves_its_rows_to_the_next_
 
 BROKEN_STORE: Final = """
 import sys
+import threading
 import apsw
 from hk_tick_collector.cli import main
 
 class BrokenFile(apsw.VFSFile):
     def xWrite(self, data, offset):
-        if offset:
+        if offset and threading.current_thread().name == "writer":
             raise ZeroDivisionError("a bug")
         super().xWrite(data, offset)
 

@@ -84,11 +84,19 @@ class OpenDays:
         stats.wal_bytes = file.wal_bytes()
         if day > market.day_number(max(now_ms, stats.opend_time_ms or 0) + _AHEAD_MS):
             return  # a tick with the date of tomorrow is kept, but nothing is judged by it
-        if name >= stats.newest_day:
+        if self._is_too_early(day):
+            return
+        if name >= stats.newest_day or self._is_too_early(market.parse_day(stats.newest_day)):
             stats.newest_day = name
             stats.gaps_open, stats.gaps_missing = len(file.open_gaps), sum(file.open_gaps.values())
         if file.newest_ts_ms:
             stats.newest_ts_ms = max(stats.newest_ts_ms or 0, file.newest_ts_ms)
+
+    def _is_too_early(self, day: int) -> bool:
+        """Whether a day has no tick, and by OpenD's word has not begun: this host's clock had its file made."""
+        file, opend_ms = self._files.get(day), self._stats.opend_time_ms
+        has_ticks = file is not None and file.newest_ts_ms
+        return opend_ms is not None and day > market.day_number(opend_ms + _AHEAD_MS) and not has_ticks
 
     def abandon(self, day: int) -> None:
         """Lets go of a file after an error that its connection may not survive; the next use opens it anew."""
