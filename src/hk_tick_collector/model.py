@@ -100,6 +100,7 @@ class Stats:
     stalls: int = 0  # how often the watchdog has met a stall
     disk_wait_ms: int = 0  # for how long the writer has been waiting inside the kernel for the disk, 0 when it is not
     damaged_files: list[str] = field(default_factory=list)  # set aside by this run
+    gone_files: list[str] = field(default_factory=list)  # removed, moved or replaced while this run wrote them
     writer_trouble: str = ""  # the named cause the writer waits for: busy, disk_full, read_only, io_error, ...
     writer_detail: str = ""
     writer_trouble_since_ms: int | None = None

@@ -126,9 +126,18 @@ def test_gaps_are_told_apart(cli: Cli, workdir: Path, live: Callable[..., None])
     assert document["day"]["completeness"]["percent"] is None
 
 
+def test_a_data_root_behind_a_link_is_the_same(cli: Cli, workdir: Path, live: Callable[..., None]) -> None:
+    """The service was told one path, the operator another of the same directory: it runs here."""
+    live()
+    link = workdir / "link"
+    link.symlink_to(workdir)
+    done = cli("status", DATA_ROOT=str(link))
+    assert done.returncode == 0, done.stdout
+
+
 def test_exposure_is_stated(cli: Cli, live: Callable[..., None]) -> None:
-    """What waits would be fetched again; NORMAL says what a power cut may cost, bounded by the WAL's size."""
-    live(waiting=40, exposed_s=0.25, synchronous="NORMAL", wal_bytes=3 * 2**20)
+    """What waits in memory alone would be fetched again; NORMAL says what a power cut may cost: the WAL at most."""
+    live(waiting=90, spooled=50, exposed_rows=40, exposed_s=0.25, synchronous="NORMAL", wal_bytes=3 * 2**20)
     exposure = json.loads(cli("status", "--json").stdout)["exposure"]
     assert (exposure["rows"], exposure["seconds"], exposure["synchronous"]) == (40, 0.25, "NORMAL")
     assert exposure["power_cut"] == (

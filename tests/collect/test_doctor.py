@@ -265,7 +265,7 @@ def test_a_request_that_fails_is_made_again(journal: Journal) -> None:
         ward.make(A, 2, pushed=False)
         ward.make(A, 1, pushed=True)
         ward.wire.error = OpenDError("OpenD is busy")
-        task = ward.begin()
+        task = ward.begin(A)
         await until(lambda: len(journal.events("backfill_failed")) >= 2, "two failures")
         ward.wire.error = None
         await until(lambda: ward.whole(A), "healed")
@@ -273,6 +273,31 @@ def test_a_request_that_fails_is_made_again(journal: Journal) -> None:
 
     play(story())
     assert journal.events("backfill_failed")[0].fields == {"symbol": A, "rows": "23", "reason": "OpenD is busy"}
+
+
+def test_a_symbol_that_is_not_subscribed_is_asked_for_once(journal: Journal) -> None:
+    """A gap of a symbol that FUTU_SYMBOLS has no longer, or that OpenD refuses: given up and told, not asked for
+    every half minute and shown as healing all day; it heals when the symbol is subscribed after all.
+    """
+
+    async def story() -> None:
+        ward = Ward()
+        ward.make(A, 1, pushed=True)
+        ward.make(A, 2, pushed=False)
+        ward.make(A, 1, pushed=True)
+        ward.wire.error = OpenDError(f"{A} is not subscribed to Ticker; please subscribe first")
+        task = ward.begin()
+        await until(lambda: journal.events("gaps_beyond_reach"), "the gap is given up")
+        assert (ward.holes.missing(A), len(ward.wire.pulls)) == (0, 1)
+        assert [hole.missing for _, hole in ward.holes.open_holes()] == [2]
+        ward.wire.error = None
+        ward.doctor.look_at([A])
+        await until(lambda: ward.whole(A), "healed")
+        await end(task)
+
+    play(story())
+    assert not journal.events("backfill_failed")
+    assert [event.fields["missing"] for event in journal.events("gaps_beyond_reach")] == ["2"]
 
 
 def test_a_full_queue_gives_no_hole_up() -> None:

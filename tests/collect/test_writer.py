@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import time
 from typing import TYPE_CHECKING, Final
 
 import apsw
 import pytest
+from tests.collect.conftest import wait_until
 
 from hk_tick_collector import market
 from hk_tick_collector.collect.chunk import Chunk
@@ -95,6 +97,20 @@ def test_the_day_has_its_file_before_its_first_tick(make_rig: MakeRig, journal: 
 
 
 # --- batches ---
+
+
+def test_the_newest_day_is_one_that_the_exchange_has_reached(make_rig: MakeRig, tick: MakeTick) -> None:
+    """This host's date is days ahead of OpenD's: the file that was made for it is not the day that `status` shows."""
+    rig = make_rig()
+    rig.now_ms += 5 * market.DAY_MS
+    rig.writer.prepare(market.parse_day(DAY) + 5)
+    assert rig.stats.newest_day == "20261125"
+    rig.stats.opend_time_ms = MIDNIGHT_MS + 36_000_000
+    rig.put(hundred(tick))
+    rig.writer.start()
+    rig.wait_stored(100)
+    stop(rig)
+    assert rig.stats.newest_day == DAY
 
 
 def test_when_quiet_a_tick_is_committed_within_the_wait(make_rig: MakeRig, tick: MakeTick) -> None:
@@ -357,6 +373,55 @@ def test_a_directory_that_goes_away_is_waited_for(
     assert journal.wait_for("persist_failed").fields["cause"] == "no_directory"
     tmp_path.with_name("elsewhere").rename(rig.data_root)
     rig.wait_stored(100)
+
+
+@pytest.mark.parametrize("how", ["removed", "moved away", "replaced", "the directory removed"])
+def test_a_day_file_that_is_taken_away_is_begun_anew(
+    how: str, make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
+) -> None:
+    """The open day's file goes from its place: what comes next is in a file that can be found, and the loss is told."""
+    rig = make_rig()
+    rig.put(hundred(tick))
+    rig.writer.start()
+    rig.wait_stored(100)
+    path = rig.data_root / f"{DAY}.db"
+    match how:
+        case "removed":
+            for part in rig.data_root.glob(f"{DAY}.db*"):
+                part.unlink()
+        case "moved away":
+            path.rename(tmp_path.with_name("elsewhere.db"))
+        case "replaced":
+            copy = tmp_path.with_name("copy.db")
+            shutil.copy(path, copy)
+            copy.rename(path)
+        case _:
+            shutil.rmtree(rig.data_root)
+            rig.data_root.mkdir()
+    rig.put(hundred(tick, 100))
+    rig.wait_stored(200)
+    assert (DAY, str(path)) == tuple(journal.wait_for("day_file_gone").fields[name] for name in ("day", "path"))
+    assert rig.stats.gone_files == [str(path)]
+    stop(rig)
+    assert rig.query(DAY, "SELECT count(*) FROM ticks WHERE seq >= 100") == [(100,)]
+    assert rig.query(DAY, "PRAGMA integrity_check") == [("ok",)]
+    assert bool(list(rig.data_root.glob(f"{DAY}.db.damaged-*"))) == (how == "replaced")
+
+
+def test_a_day_file_that_is_taken_away_while_nothing_trades_is_there_again(
+    make_rig: MakeRig, tick: MakeTick, journal: Journal
+) -> None:
+    """At lunch too: nobody waits for the next tick to be told."""
+    rig = make_rig()
+    rig.put(hundred(tick))
+    rig.writer.start()
+    rig.wait_stored(100)
+    path = rig.data_root / f"{DAY}.db"
+    for part in rig.data_root.glob(f"{DAY}.db*"):
+        part.unlink()
+    journal.wait_for("day_file_gone")
+    wait_until(path.exists, "a fresh file")
+    stop(rig)
 
 
 def test_a_foreign_file_in_the_way_stays_whole(

@@ -93,6 +93,11 @@ class Process:
         wait_until(lambda: len(matching()) >= count, lambda: f"{name} {fields} × {count} in\n{self.output}")
         return matching()[count - 1]
 
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._process.poll() is None
+
     def signal(self, number: signal.Signals) -> None:
         """As `kill` would."""
         self._process.send_signal(number)

@@ -97,6 +97,17 @@ def test_a_stop_under_load_leaves_nothing_out(start: Start, signals: list[signal
     assert [path.name for path in collector.data_root.glob("*.db-*")] == []
 
 
+def test_signals_that_do_not_end_leave_a_clean_end(start: Start) -> None:
+    """SIGTERM again and again, from the first until there is no process: flushed, exit 0, `shutdown` the last line."""
+    opend = start.simulate("--rate", "500")
+    collector = start.run(opend.port)
+    collector.wait_stored(100)
+    while collector.alive:
+        collector.signal(signal.SIGTERM)
+    assert collector.finish() == 0
+    assert collector.shutdown()["left_rows"] == "0"
+
+
 def test_a_kill_under_load_loses_at_most_what_was_in_memory(start: Start) -> None:
     """After SIGKILL every stored tick is true and the file is sound; a restart goes on in it, without asking anyone."""
     opend = start.simulate("--rate", "5000", "--wait")

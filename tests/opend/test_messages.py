@@ -161,6 +161,14 @@ def test_global_state_is_read() -> None:
     assert messages.read_global_state(reply.SerializeToString()).program == "ready"
 
 
+@pytest.mark.parametrize("moment_s", [0, -1, 1, 99_999_999_999, 2**63 - 1])
+def test_a_time_of_opends_that_is_no_moment_is_not_known(moment_s: int) -> None:
+    """No date could be made of it, and every date that is asked for would end the service."""
+    reply = pb.GetGlobalStateResponse.FromString(GOOD[messages.read_global_state].SerializeToString())
+    reply.s2c.time = moment_s
+    assert messages.read_global_state(reply.SerializeToString()).server_time_s == 0
+
+
 def test_subscriptions_are_this_connections_ticks() -> None:
     """Other types and other connections of the account are not ours; the quota is the account's."""
     assert read(messages.read_sub_info) == messages.SubInfo(frozenset({"HK.00700", "HK.00981"}), 3, 97)

@@ -33,6 +33,7 @@ def test_a_healthy_service_has_no_finding(make_status: MakeStatus) -> None:
     [
         ({"state": "stopped"}, "service_stopped", CRITICAL),
         ({"written_ms": NOW_MS - 11_000}, "service_hung", CRITICAL),
+        ({"written_ms": NOW_MS + 60 * MINUTE}, "service_hung", CRITICAL),
         ({"connected": False, "link_since_ms": NOW_MS - 5_000, "link_reason": "refused"}, "opend_away", WARNING),
         ({"connected": False, "link_since_ms": NOW_MS - 2 * MINUTE, "link_reason": "refused"}, "opend_away", CRITICAL),
         ({"trouble": {"kicked_out": "another login"}}, "opend_kicked_out", CRITICAL),
@@ -58,6 +59,7 @@ def test_a_healthy_service_has_no_finding(make_status: MakeStatus) -> None:
         ({"spooled": 5, "waiting": 5}, "spooling", WARNING),
         ({"stalls": 1, "waiting": 5}, "persistent_stall", CRITICAL),
         ({"damaged_files": ["20261120.db.damaged-20261120T013000Z"]}, "day_damaged", WARNING),
+        ({"gone_files": ["/data/sqlite/HK/20261120.db"]}, "day_gone", WARNING),
         ({"wal_bytes": 2**30}, "wal_large", WARNING),
         ({"disk_free_mb": 2000}, "disk", WARNING),
         ({"disk_free_mb": 100}, "disk", CRITICAL),

@@ -92,6 +92,43 @@ def test_what_is_no_live_state_is_named(tmp_path: Path, text: str) -> None:
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("written_ms", None),
+        ("written_ms", "now"),
+        ("newest_ts_ms", 10**30),
+        ("newest_ts_ms", -1),
+        ("drift_s", "x"),
+        ("drift_s", float("nan")),
+        ("pid", True),
+        ("connected", 1),
+        ("trouble", 5),
+        ("refused", ["HK.00700"]),
+        ("refused", {"HK.00700": 1}),
+        ("rows_per_s", [1, "2"]),
+        ("damaged_files", [None]),
+        ("newest_day", 20261120),
+    ],
+)
+def test_a_field_that_cannot_be_is_named_as_no_live_state(
+    tmp_path: Path, make_status: MakeStatus, name: str, value: object
+) -> None:
+    """Whoever wrote it: `status` says so in one line, and no reader stumbles over it later."""
+    path = tmp_path / STATUS_NAME
+    path.write_text(json.dumps({**asdict(make_status()), name: value}))
+    with pytest.raises(StoreError, match="not the live state"):
+        read_status(path)
+
+
+def test_a_file_without_a_bottom_is_no_live_state(tmp_path: Path) -> None:
+    """Brackets, a hundred thousand deep."""
+    path = tmp_path / STATUS_NAME
+    path.write_text("[" * 100_000)
+    with pytest.raises(StoreError, match="not the live state"):
+        read_status(path)
+
+
 def test_a_place_that_cannot_be_written_is_an_os_error(tmp_path: Path, make_status: MakeStatus) -> None:
     """The service decides what to make of it; reading what is no file is named."""
     with pytest.raises(OSError, match="No such file"):

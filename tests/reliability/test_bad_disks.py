@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
@@ -249,3 +250,38 @@ def a_day_whose_wal_or_shm_is_gone_is_completed(begin: Begin, suffix: str) -> No
 def test_a_day_whose_wal_or_shm_is_gone_is_completed(crowd: Crowd, suffix: str) -> None:
     """Row 8: removed after a crash: what only the WAL had is asked of OpenD again, nothing is left out unnoticed."""
     crowd.judge(a_day_whose_wal_or_shm_is_gone_is_completed, SUFFIXES, suffix)
+
+
+def the_file_alone(data_root: Path) -> None:
+    """The day's file is removed by name."""
+    path_of(data_root, list_days(data_root)[-1]).unlink()
+
+
+def the_directory(data_root: Path) -> None:
+    """Everything is removed, the spool and the lock included, and an empty DATA_ROOT made in its place."""
+    shutil.rmtree(data_root)
+    data_root.mkdir()
+
+
+REMOVALS: Final = (the_file_alone, the_directory)
+
+
+def a_day_that_is_removed_under_way_is_begun_anew(begin: Begin, remove: Callable[[Path], None]) -> None:
+    """A case of the test that follows."""
+    trial = begin("--wait", symbols="20", rate=500)
+    collector = trial.run(MAX_QUEUE_ROWS="2000")
+    trial.wait_stored(500)
+    remove(trial.data_root)
+    assert collector.wait_for("day_file_gone").level == "ERROR"
+    assert "gaps --open" in trial.wait_finding("day_gone").remedy
+    collector.wait_for("day_begun_afresh")
+    trial.wait_more(200)
+    trial.finish()
+
+
+@pytest.mark.parametrize("remove", REMOVALS)
+def test_a_day_that_is_removed_under_way_is_begun_anew(crowd: Crowd, remove: Callable[[Path], None]) -> None:
+    """Row 8: somebody removes the file that is being written. SQLite would go on writing to what nobody can find; so a
+    fresh one is begun, the log and `status` say so, and what it held is fetched again.
+    """
+    crowd.judge(a_day_that_is_removed_under_way_is_begun_anew, REMOVALS, remove)

@@ -69,6 +69,8 @@ def test_a_burst_beyond_memory_waits_in_the_spool(begin: Begin) -> None:
     assert collector.wait_for("spool_started").level == "WARNING"
     behind(trial, 30_000)
     assert trial.live().dropped == 0
+    wait_until(lambda: trial.live().exposed_rows < 3000, "what is spooled is safe")
+    assert trial.live().waiting >= 30_000
     collector.lift(gate)
     trial.wait_stored(30_000)
     trial.finish()

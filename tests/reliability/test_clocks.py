@@ -145,6 +145,22 @@ def test_a_clock_that_jumps_an_hour_changes_nothing_that_is_stored(
     trial.end()
 
 
+def test_a_clock_that_is_set_back_does_not_blind_the_watchdog(clocking: Clocking, clock: Clock) -> None:
+    """Rows 18 and 22: the clock goes an hour back while nothing can be committed: the stall is seen all the same."""
+    trial = clocking()
+    stall = {"WATCHDOG_STALL_SEC": "3", "WATCHDOG_QUEUE_THRESHOLD_ROWS": "300", "SQLITE_BUSY_TIMEOUT_MS": "50"}
+    program = trial.start({**stall, **clock.environ})
+    trial.wait_stored(300)
+    with trial.locked():
+        clock.set(-HOUR_S)
+        wait_until(lambda: "WATCHDOG persistent_stall" in program.output, lambda: program.output, 30)
+    clock.set(0)
+    trial.market.tell("pause")
+    trial.wait_stored(trial.market.made())
+    assert program.stop() == 0
+    assert sum(day.missing for day in trial.verdict_of_program()) == 0
+
+
 @pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Kiritimati"])
 def test_the_hosts_time_zone_does_not_matter(clocking: Clocking, zone: str) -> None:
     """Row 18: twelve hours behind, six hours ahead: the day is Hong Kong's."""

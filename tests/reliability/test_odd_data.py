@@ -122,3 +122,17 @@ def test_a_sealed_day_is_not_reborn(begin: Begin) -> None:
     for tick in late:
         assert float(told[tick.symbol, tick.seq]["price"]) == pytest.approx(tick.price)
     assert int(collector.shutdown()["rejected"]) >= 5
+
+
+def test_a_time_that_is_none_ends_nothing(begin: Begin) -> None:
+    """Rows 14 and 18: OpenD tells the year 3,170,900, later one before 1970: not believed, nothing is lost."""
+    trial = begin("--wait", symbols="20", rate=500)
+    trial.run()
+    trial.wait_stored(200)
+    for shift in ("+99999999999999s", "-99999999999999s"):
+        trial.market.tell(f"clock {shift}")
+        trial.live(drift_s=None)
+        trial.market.tell("cut")
+        trial.wait_more(200)
+    trial.market.tell("end all")
+    trial.finish()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from tests.faults.faulty_disk import Fault
 
-from .trial import wait_until
+from .trial import Trial, wait_until
 
 if TYPE_CHECKING:
     from .conftest import Begin, Crowd
@@ -91,6 +91,23 @@ def test_the_second_collector_is_refused_and_the_first_goes_on(begin: Begin) -> 
     assert f"pid {first.pid}, instance first" in second.output
     assert len(second.output.splitlines()) == 1
     second.close()
+    trial.wait_more(200)
+    trial.finish()
+
+
+def test_a_spool_has_one_owner_too(begin: Begin) -> None:
+    """Row 20: with a DATA_ROOT of its own but the spool of another, a collector is refused: it would take for an
+    earlier run's what the first one spools at this moment.
+    """
+    trial = begin("--wait", symbols="20", rate=500)
+    trial.run()
+    trial.wait_stored(200)
+    other = Trial(trial.nursery, trial.directory, trial.market, "OTHER")
+    second = other.run(SPOOL_DIR=str(trial.data_root / ".spool"))
+    assert second.finish() == 1
+    assert "SPOOL_DIR" in second.output
+    assert len(second.output.splitlines()) == 1
+    other.close()
     trial.wait_more(200)
     trial.finish()
 

@@ -76,11 +76,6 @@ class FaultyCollector(Collector):
         self._process = cast("subprocess.Popen[bytes]", forked)  # as much of one as Process uses
         self.pid = forked.pid
 
-    @property
-    def alive(self) -> bool:
-        """Whether it runs."""
-        return self._process.poll() is None
-
     def wait_for_long(self, name: str, count: int, cap_s: float) -> Event:
         """The `count`th line of an event, which may take longer than the cap of `wait_for`."""
         told = f" {name} "
@@ -310,7 +305,7 @@ class Trial:
         self.collectors: list[FaultyCollector] = []
         self.powerless = False  # whether those that are started from now on have none of root's capabilities
         self.runtime: Path | None = None  # systemd's directory for the live state; without one DATA_ROOT has it
-        self._nursery = nursery
+        self.nursery = nursery
         self._name = name
 
     @property
@@ -477,7 +472,7 @@ class Trial:
             **settings,
         }
         log_path = self.directory / f"{self._name}-{number}.log"
-        return FaultyCollector(self._nursery, log_path, environ, self.data_root, disk=disk, powerless=self.powerless)
+        return FaultyCollector(self.nursery, log_path, environ, self.data_root, disk=disk, powerless=self.powerless)
 
     def _accounts_for(self, made: int) -> bool:
         try:

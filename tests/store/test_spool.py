@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import shutil
 import signal
 import struct
 import subprocess
@@ -473,6 +474,19 @@ def test_a_segment_taken_away_while_running(place: Path, rows: Callable[..., lis
     segments(place)[0].unlink()
     assert drain(spool) == rows(4, 5)
     assert [(damage.rows, damage.cause) for damage in spool.pop_damage()] == [(4, "the file is gone")]
+
+
+def test_a_spool_directory_that_is_taken_away_is_made_again(tmp_path: Path, rows: Callable[..., list[TickRow]]) -> None:
+    """SPOOL_DIR goes while it is empty: it is made again, but never the place where it stood."""
+    home = tmp_path / "HK"
+    (home / ".spool").mkdir(parents=True)
+    spool = Spool(home / ".spool" / "run")
+    shutil.rmtree(home)
+    with pytest.raises(FileNotFoundError):
+        spool.append(rows(0, 5))
+    home.mkdir()
+    spool.append(rows(0, 5))
+    assert spool.first() == rows(0, 5)
 
 
 @pytest.mark.parametrize("when", ["before the start", "while running"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -74,7 +75,8 @@ def _live_status(data_root: Path) -> LiveStatus | None:
     found = [
         live
         for directory in (RUNTIME_DIRECTORY, data_root)
-        if (live := read_status(directory / STATUS_NAME)) and Path(live.data_root) == data_root
+        if (live := read_status(directory / STATUS_NAME))
+        and os.path.realpath(live.data_root) == os.path.realpath(data_root)
     ]
     return max(found, key=lambda live: live.written_ms, default=None)
 
@@ -148,7 +150,7 @@ def _exposure(live: LiveStatus, settings: Settings) -> dict[str, Any]:
         pages = settings.sqlite_wal_autocheckpoint
         cost = f"commits since the last checkpoint, at most the {live.wal_bytes / 2**20:.1f} MB of the WAL"
         cost += f" (one every {pages:,} pages)"
-    return {"rows": live.waiting, "seconds": live.exposed_s, "synchronous": live.synchronous, "power_cut": cost}
+    return {"rows": live.exposed_rows, "seconds": live.exposed_s, "synchronous": live.synchronous, "power_cut": cost}
 
 
 def _lines(

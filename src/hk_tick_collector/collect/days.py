@@ -25,14 +25,16 @@ if TYPE_CHECKING:
 
 _IDLE_FILE_MS: Final = 10 * 60_000  # a file of another day is closed after so long without a tick
 _SEAL_AGAIN_S: Final = 60.0
+_LEAVE_ALONE: Final = "copy day files, never move or remove one that is being written"
 _AHEAD_MS: Final = 2 * 3_600_000  # how far this host's clock may be behind the exchange's
 
 
 class OpenDays:
     """The files of the writer, by day number.
 
-    `on_fresh` is called with a day whose damaged file was set aside for a fresh one. `known` holds what is known to be
-    committed in each day: a file that is opened anew after an error may turn out to have more.
+    `on_fresh` is called with a day whose file was damaged and set aside, or taken away, so that a fresh one is begun.
+    `known` holds what is known to be committed in each day: a file that is opened anew after an error may turn out to
+    have more.
     """
 
     def __init__(
@@ -58,6 +60,9 @@ class OpenDays:
         """The file of a day, opened or made when it must be. Raises what DayFile raises, but for damage: that is dealt
         with, by a fresh file."""
         file = self._files.get(day)
+        if file is not None and not file.in_place():
+            self._lose(day)
+            file = None
         if file is None:
             name = market.day_name(day)
             path = path_of(self._options.data_root, name)
@@ -79,17 +84,32 @@ class OpenDays:
         stats.wal_bytes = file.wal_bytes()
         if day > market.day_number(max(now_ms, stats.opend_time_ms or 0) + _AHEAD_MS):
             return  # a tick with the date of tomorrow is kept, but nothing is judged by it
-        if name >= stats.newest_day:
+        if self._is_too_early(day):
+            return
+        if name >= stats.newest_day or self._is_too_early(market.parse_day(stats.newest_day)):
             stats.newest_day = name
             stats.gaps_open, stats.gaps_missing = len(file.open_gaps), sum(file.open_gaps.values())
         if file.newest_ts_ms:
             stats.newest_ts_ms = max(stats.newest_ts_ms or 0, file.newest_ts_ms)
+
+    def _is_too_early(self, day: int) -> bool:
+        """Whether a day has no tick, and by OpenD's word has not begun: this host's clock had its file made."""
+        file, opend_ms = self._files.get(day), self._stats.opend_time_ms
+        has_ticks = file is not None and file.newest_ts_ms
+        return opend_ms is not None and day > market.day_number(opend_ms + _AHEAD_MS) and not has_ticks
 
     def abandon(self, day: int) -> None:
         """Lets go of a file after an error that its connection may not survive; the next use opens it anew."""
         file = self._files.pop(day, None)
         if file is not None:
             file.abandon()
+
+    def take_gone(self) -> list[int]:
+        """Lets go of files that somebody took away meanwhile, and returns their days."""
+        gone = [day for day, file in self._files.items() if not file.in_place()]
+        for day in gone:
+            self._lose(day)
+        return gone
 
     def interrupt(self) -> None:
         """Ends the SQLite call that the writer's thread may be stuck in. For any thread."""
@@ -138,10 +158,28 @@ class OpenDays:
         log.error("day_set_aside", day=market.day_name(day), cause=error, kept_as=target, hint="docs/sqlite-wal.md")
         self._on_fresh(day)
 
+    def _lose(self, day: int) -> None:
+        """A file that was removed, moved or replaced: nobody would find what is written to it from now on.
+
+        What stands in its place is kept under a new name: it must not meet the WAL of the one that is gone.
+        """
+        path = path_of(self._options.data_root, market.day_name(day))
+        kept_as = set_aside(path, self._now_ms()) if path.exists() else "none"
+        self.abandon(day)
+        self._used_ms.pop(day, None)
+        self.known.pop(day, None)
+        self._stats.gone_files.append(str(path))
+        log.error("day_file_gone", day=market.day_name(day), path=path, in_its_place=kept_as, hint=_LEAVE_ALONE)
+        self._on_fresh(day)
+
     def _close(self, days: Iterable[int]) -> None:
         for day in days:
+            file = self._files.get(day)
+            if file is not None and not file.in_place():
+                self._lose(day)
+                continue
             self._used_ms.pop(day, None)
-            file = self._files.pop(day, None)
+            self._files.pop(day, None)
             if file is None:
                 continue
             try:

@@ -149,6 +149,9 @@ class Doctor:
         try:
             seqs = await wire.pull(ask.symbol, ask.rows)
         except CollectorError as error:
+            if ask.symbol not in self._symbols or ask.symbol in self._stats.refused:
+                self._round.add(ask.symbol, 0, 0, self._healer.refused(ask))
+                return None
             self._healer.failed(ask, time.monotonic())
             log.warning("backfill_failed", symbol=ask.symbol, rows=ask.rows, reason=error)
             return None

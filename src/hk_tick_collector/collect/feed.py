@@ -168,9 +168,11 @@ class Feed:
         stats.market_state = state.market_hk
         stats.quote_logged_in = state.quote_logged_in
         stats.program, stats.program_detail = state.program, state.program_detail
-        stats.opend_time_ms = state.server_time_s * 1000
-        # OpenD tells whole seconds: the middle of that second is the best guess, and half a second the error.
-        stats.drift_s = ((before_ms + after_ms) / 2 - stats.opend_time_ms - 500) / 1000
+        stats.opend_time_ms = stats.drift_s = None
+        if state.server_time_s:
+            stats.opend_time_ms = state.server_time_s * 1000
+            # OpenD tells whole seconds: the middle of that second is the best guess, and half a second the error.
+            stats.drift_s = ((before_ms + after_ms) / 2 - stats.opend_time_ms - 500) / 1000
         if self._can_serve():
             self._forget_trouble(rights=False)
 
@@ -178,7 +180,7 @@ class Feed:
         return self._stats.quote_logged_in and self._stats.program == "ready"
 
     async def _ask_calendar(self, wire: Wire) -> None:
-        today = market.day_number(self._stats.opend_time_ms or 0)
+        today = market.day_number(self._stats.opend_time_ms or int(time.time() * 1000))
         first, last = market.day_date(today), market.day_date(today + _CALENDAR_DAYS)
         request = messages.request_trade_date(first.isoformat(), last.isoformat())
         try:

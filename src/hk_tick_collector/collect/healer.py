@@ -121,6 +121,11 @@ class Healer:
         if patient.failures < _LOOKS:
             self._to_look_at.setdefault(ask.symbol, ask.rows)
 
+    def refused(self, ask: Ask) -> list[Hole]:
+        """OpenD does not answer for this symbol, because it is not subscribed: returns the holes that it leaves."""
+        self._patient(ask.symbol).asked = False
+        return self._holes.give_up(ask.symbol)
+
     def measure(self, now_s: float) -> None:
         """Takes the rate of every symbol; call it about once a second."""
         passed_s = now_s - self._rate_at_s

@@ -209,6 +209,13 @@ class Holes:
             hole.lost_ms = hole.lost_ms or self._now_ms()
         return lost
 
+    def give_up(self, symbol: str) -> list[Hole]:
+        """Nobody may be asked about a symbol; returns its holes, which heal no more unless `hope` says otherwise."""
+        lost = list(self._hopeful(symbol))
+        for hole in lost:
+            hole.final, hole.lost_ms = True, hole.lost_ms or self._now_ms()
+        return lost
+
     def hope(self, symbol: str, window_rows: int) -> None:
         """Another connection may know more: holes among the latest `window_rows` ticks of a symbol may heal again."""
         track = self._latest.get(symbol)

@@ -70,6 +70,11 @@ class Overflow:
         with self._changed:
             return self._buffer_rows + self._appended - self._replayed + self._beside_rows + (self._in_hand_rows or 0)
 
+    @property
+    def safe_rows(self) -> int:
+        """Of these, the rows that are in the spool, and would be there after a crash."""
+        return self._appended - self._replayed
+
     def has_room(self, rows: int) -> bool:
         """Whether so many rows may be put."""
         return self._buffer_rows + rows <= self._max_buffer_rows

@@ -180,8 +180,10 @@ class Pulse:
             queue_rows=f"{queue.rows}/{queue.max_rows}",
             gaps_open=stats.gaps_open,
             gaps_missing=stats.gaps_missing,
-            exposed_rows=queue.rows,
+            exposed_rows=queue.exposed_rows,
             exposed_s=round(queue.oldest_age_s(), 1),
+            synchronous=self._options.store.synchronous,
+            power_cut_mb=round(self._power_cut_bytes() / 2**20, 1),
             dropped=stats.dropped,
             rejected=stats.rejected + stats.sealed_day,
             market="unknown" if stats.market_state is None else market.state_name(stats.market_state),
@@ -209,6 +211,10 @@ class Pulse:
             wal_mb=round(stats.wal_bytes / 2**20, 1),
             trouble=stats.writer_trouble or "none",
         )
+
+    def _power_cut_bytes(self) -> int:
+        """What a power cut may cost of what is committed: the WAL, where only a checkpoint syncs it."""
+        return self._stats.wal_bytes if self._options.store.synchronous == "NORMAL" else 0
 
     def _live_status(self) -> LiveStatus:
         options, stats, queue = self._options, self._stats, self._queue
@@ -238,6 +244,7 @@ class Pulse:
             day_expected=self._opened_day is not None,
             disk_free_mb=_free_mb(options.data_root),
             synchronous=options.store.synchronous,
+            exposed_rows=queue.exposed_rows,
             exposed_s=queue.oldest_age_s(),
             pushes_stopped_lately=len(stopped),
             pushes_stopped_first=stopped[0] if stopped else "",

@@ -47,6 +47,11 @@ class TickQueue:
         return self._overflow.rows if self._overflow else 0
 
     @property
+    def exposed_rows(self) -> int:
+        """Rows that would be lost if the process died now: in memory alone."""
+        return self.rows - (self._overflow.safe_rows if self._overflow else 0)
+
+    @property
     def waiting_rows(self) -> int:
         """Rows that nobody has taken yet."""
         return self.rows - self._taken_rows

@@ -45,6 +45,8 @@ class Rescue:
         self._seat = seat
         self._rebuild = rebuild
         self._slow_disk = log.Repeated(_LOG_EVERY_S)
+        self._commits, self._committed_s = 0, time.monotonic()  # when a commit was last noticed
+        self._received, self._heard_s = 0, float("-inf")  # and when ticks were
 
     def look(self, now_ms: int) -> None:
         """Judges and acts. Raises StoreError when the process must be restarted."""
@@ -52,11 +54,11 @@ class Rescue:
         stats, queue = self._stats, self._queue
         disk_cause = self._look_at_disk(now_ms)
         waited_s = queue.oldest_age_s()  # rows that have only just begun to wait are no stall, however old the commit
-        since_commit_s = waited_s if stats.last_commit_ms is None else (now_ms - stats.last_commit_ms) / 1000
+        since_commit_s, since_tick_s = self._silence_s(time.monotonic())
         pressure = Pressure(
             queue_rows=queue.rows,
             commit_age_s=min(since_commit_s, waited_s),
-            upstream_age_s=(now_ms - (stats.last_tick_ms or 0)) / 1000,
+            upstream_age_s=since_tick_s,
             # A lock has no outside cause to wait for while a writer of our own that is stuck may hold it.
             cause="" if self._seat.haunted else stats.writer_trouble or disk_cause,
         )
@@ -66,6 +68,15 @@ class Rescue:
             self._tell(pressure, verdict)
             self._act(verdict)
 
+    def _silence_s(self, now_s: float) -> tuple[float, float]:
+        """How long ago a commit and a tick were noticed. Not by the wall clock, which may be set an hour back."""
+        stats = self._stats
+        if stats.commits != self._commits:
+            self._commits, self._committed_s = stats.commits, now_s
+        if stats.received != self._received:
+            self._received, self._heard_s = stats.received, now_s
+        return now_s - self._committed_s, now_s - self._heard_s
+
     def _look_at_fresh_days(self, now_ms: int) -> None:
         fresh = self._seat.fresh_days
         while fresh:
@@ -74,6 +85,7 @@ class Rescue:
                     return
             except DISK_ERRORS as error:
                 log.warning("day_not_rebuilt", day=market.day_name(fresh[0]), detail=error)
+                fresh.rotate(-1)  # another day's may be there
                 return  # the fresh file is not there yet: again in a second
             log.warning("day_begun_afresh", day=market.day_name(fresh.popleft()))
 

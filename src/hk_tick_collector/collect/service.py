@@ -22,7 +22,7 @@ from hk_tick_collector.errors import CollectorError, StoreError
 from hk_tick_collector.model import Stats
 from hk_tick_collector.ops.systemd import Notifier
 from hk_tick_collector.ops.watchdog import Watchdog
-from hk_tick_collector.store.owner import OwnerLock
+from hk_tick_collector.store.owner import OwnerLock, spool_owned
 from hk_tick_collector.store.spool import Spool
 
 from .clock import now_ms
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from .options import ServiceOptions
 
 _UMASK: Final = 0o027
+_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 # How often the interpreter lets another thread run. With the default of 5 ms the writer waits that long for the event
 # loop at every statement of a burst; 0.5 ms cost the loop nothing measurable and let the writer store a third more.
 _SWITCH_INTERVAL_S: Final = 0.0005
@@ -61,23 +62,27 @@ _LEAVE_S: Final = 0.3  # of it, for what comes after the flush; a tenth, where t
 async def serve(options: ServiceOptions) -> int:
     """Collects until SIGTERM or SIGINT, then flushes; returns the exit code.
 
-    Raises OwnedError when another collector holds DATA_ROOT, StoreError when the day's file cannot be used.
+    Raises OwnedError when another collector holds DATA_ROOT or SPOOL_DIR, StoreError when the day cannot be stored.
     """
     os.umask(_UMASK)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     who = f"pid {os.getpid()}, instance {options.instance}, started {market.hkt(now_ms()):%Y-%m-%d %H:%M:%S} HKT"
     lock = OwnerLock(options.data_root, who)
     try:
-        return await _serve(options)
+        _make_spool_dir(options.spool_dir)
+        with spool_owned(options.spool_dir):
+            return await _serve(options)
     finally:
         lock.release()
 
 
 async def _serve(options: ServiceOptions) -> int:
     asyncio.get_running_loop().set_exception_handler(_log_bug)
+    stop = _stop_signals()
     stats = Stats()
     writer_options = _writer_options(options)
-    overflow = Overflow(_spool(options.spool_dir, writer_options.run_id), _SPOOL_BUFFER_ROWS, stats)
+    spool = Spool(options.spool_dir / writer_options.run_id)  # this run's own part; others are earlier runs'
+    overflow = Overflow(spool, _SPOOL_BUFFER_ROWS, stats)
     queue = TickQueue(options.max_queue_rows, overflow)
     holes = Holes(partial(load_day, options.data_root), now_ms)
     intake = Intake(queue, holes, stats, time.monotonic)
@@ -102,7 +107,7 @@ async def _serve(options: ServiceOptions) -> int:
     seat.writer.start()
     leftovers = replay_leftovers(options.spool_dir, writer_options.run_id, intake, queue)
     async with _running(feed.run(), pulse.run(), leftovers) as (feeding, pulsing, replaying):
-        failed = await _until_stopped(feeding, pulsing)
+        failed = await _until_stopped(stop, feeding, pulsing)
         limit_s = options.stop_flush_timeout_s
         deadline_s = time.monotonic() + limit_s - min(_LEAVE_S, limit_s / 10)
         pulse.state = "stopping"
@@ -127,6 +132,8 @@ async def _serve(options: ServiceOptions) -> int:
         rejected=stats.rejected + stats.sealed_day,
         dropped=stats.dropped,
     )
+    for number in _STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # all is said and done
     return 1 if failed or lost else 0
 
 
@@ -147,9 +154,8 @@ async def _cancelled(*tasks: asyncio.Task[None]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _until_stopped(*parts: asyncio.Task[None]) -> bool:
+async def _until_stopped(stop: asyncio.Event, *parts: asyncio.Task[None]) -> bool:
     """Waits for SIGTERM or SIGINT; True when a part ended before, which none does by itself."""
-    stop = _stop_signals()
     waiting = asyncio.create_task(stop.wait())
     await asyncio.wait((waiting, *parts), return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
@@ -174,15 +180,13 @@ def _flush(deadline_s: float, seat: WriterSeat, queue: TickQueue, overflow: Over
     return left, min(lost, left)
 
 
-def _spool(directory: Path, run_id: str) -> Spool:
-    """This run's own part of the spool; the others are what earlier runs left."""
+def _make_spool_dir(directory: Path) -> None:
     try:
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(
             f"cannot make SPOOL_DIR {directory}: {error.strerror}", hint="name a directory that can be written"
         ) from None
-    return Spool(directory / run_id)
 
 
 def _log_bug(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -211,14 +215,20 @@ def _watchdog(options: ServiceOptions) -> Watchdog:
 
 
 def _stop_signals() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set. A second signal changes nothing: the flush has its own time limit."""
-    stop = asyncio.Event()
+    """An event that SIGTERM and SIGINT set. A second signal changes nothing: the flush has its own time limit.
 
-    def note(number: signal.Signals) -> None:
-        log.info("signal", name=number.name, already_stopping=stop.is_set())
+    Not the loop's own handlers: it takes those away when it ends, and a signal a moment later would make a failure of
+    a clean end.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def note(number: int) -> None:
+        log.info("signal", name=signal.Signals(number).name, already_stopping=stop.is_set())
+        if stop.is_set():
+            signal.signal(number, signal.SIG_IGN)  # whoever repeats it changes nothing, and costs nothing
         stop.set()
 
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, note, number)
+    for number in _STOP_SIGNALS:
+        signal.signal(number, lambda number, _: loop.call_soon_threadsafe(note, number))
     return stop

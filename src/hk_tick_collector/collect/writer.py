@@ -304,6 +304,8 @@ class Writer:
 
     def _tend(self) -> None:
         """What is due beside the ticks: today's file, a reconciliation, files of other days, sealing."""
+        for gone in self._days.take_gone():
+            self.open_day = gone
         if self.open_day is not None and self.open_day not in self._days:
             day, self.open_day = self.open_day, None
             try:

@@ -37,6 +37,8 @@ SUB_TYPE_TICKER: Final = 4
 SNAPSHOT_MAX: Final = 400  # symbols of one request; 60 requests in 30 s at most (the vendor's documentation)
 TICKER_WINDOW_ROWS: Final = 1000  # GetTicker's reach: the only history there is
 _LONGEST_CODE: Final = 32  # options have the longest, some 20 characters
+_EARLIEST_S: Final = 946_684_800  # 2000-01-01, and 2100-01-01: no clock of OpenD's stands outside
+_LATEST_S: Final = 4_102_444_800
 
 PROGRAM_READY: Final = 10
 _PROGRAM_STATES: Final = {
@@ -91,7 +93,7 @@ class GlobalState(NamedTuple):
     quote_logged_in: bool
     program: str  # "ready", or why not
     program_detail: str
-    server_time_s: int
+    server_time_s: int  # UTC epoch s; 0 for what is no moment of this century
 
 
 class SubInfo(NamedTuple):
@@ -233,7 +235,7 @@ def read_global_state(body: bytes) -> GlobalState:
         quote_logged_in=s2c.qotLogined,
         program=_program_name(s2c.programStatus.type) if known else "ready",
         program_detail=_text(s2c.programStatus.strExtDesc),
-        server_time_s=s2c.time,
+        server_time_s=s2c.time if _EARLIEST_S < s2c.time < _LATEST_S else 0,
     )
 
 

@@ -96,6 +96,13 @@ def _gone(status: LiveStatus, now_ms: int) -> Finding | None:
             f"the collector was stopped {age_s:.0f} s ago",
             remedies.START,
         )
+    if now_ms - status.written_ms < -_STALE_MS:  # a service that lives would have written anew, by the clock of now
+        return Finding(
+            "service_hung",
+            Severity.CRITICAL,
+            f"the live state is {-age_s:.0f} s in the future: the clock was set back and the collector does not report",
+            "timedatectl status; sudo systemctl restart hk-tick-collector",
+        )
     if now_ms - status.written_ms > _STALE_MS:
         return Finding(
             "service_hung",
@@ -191,6 +198,14 @@ def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
             Severity.WARNING,
             f"a damaged day file was set aside as {status.damaged_files[-1]} and a fresh one begun",
             "keep it, see docs/sqlite-wal.md; what was lost: hk-tick-collector gaps --open",
+        )
+
+    if status.gone_files:
+        yield Finding(
+            "day_gone",
+            Severity.WARNING,
+            f"{status.gone_files[-1]} was removed, moved or replaced while it was written: a fresh one was begun",
+            "bring its ticks back from a copy if there is one; what was lost: hk-tick-collector gaps --open",
         )
 
 

@@ -10,7 +10,8 @@ import errno
 import json
 import os
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Final
+from math import isfinite
+from typing import TYPE_CHECKING, Final, cast
 
 from hk_tick_collector.errors import StoreError
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 STATUS_NAME: Final = "status.json"
 _MODE: Final = 0o640
+_LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01: no moment that we tell is later
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class LiveStatus:
     writer_trouble_since_ms: int | None = None
     wal_bytes: int = 0
     damaged_files: list[str] = field(default_factory=list)  # set aside by this run
+    gone_files: list[str] = field(default_factory=list)  # removed, moved or replaced while this run wrote them
     spooled: int = 0  # of those waiting, the rows that memory could not hold
     stalls: int = 0  # how often the watchdog has met a stall
     commit_ms_p50: float | None = None
@@ -90,7 +93,8 @@ class LiveStatus:
     gaps_lost_lately: int = 0  # open gaps that can heal no more, opened within the last 15 minutes
     busiest_symbol: str = ""
     outage_budget_s: float | None = None  # how long OpenD may stay away before that symbol overflows its window
-    exposed_s: float = 0.0  # age of the oldest received row that is not committed; `waiting` is how many there are
+    exposed_rows: int = 0  # received, and neither committed nor spooled
+    exposed_s: float = 0.0  # age of the oldest received row that is not committed
     synchronous: str = ""
     sealed_day: int = 0  # of the rejected: their day is finished
     dropped_lately: int = 0  # within the last 15 minutes, as the next two
@@ -162,13 +166,39 @@ def read_status(path: Path) -> LiveStatus | None:
     """The live state, None when there is no file. Raises StoreError for one that cannot be read or understood."""
     try:
         raw = json.loads(path.read_bytes())
-        known = {spec.name for spec in fields(LiveStatus)}
-        return LiveStatus(**{key: value for key, value in raw.items() if key in known})
+        known = {spec.name: str(spec.type) for spec in fields(LiveStatus)}
+        found = {key: value for key, value in raw.items() if key in known}
+        status = LiveStatus(**found) if all(_fits(key, value, known[key]) for key, value in found.items()) else None
     except FileNotFoundError:
         return None
     except OSError as error:
         raise StoreError(
             f"cannot read {path} ({error.strerror})", hint="join the group hkcollector, or run it with sudo"
         ) from None
-    except (ValueError, TypeError, AttributeError):
-        raise StoreError(f"{path} is not the live state of this version", hint="restart the service") from None
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        status = None
+    if status is None:
+        raise StoreError(f"{path} is not the live state of this version", hint="restart the service")
+    return status
+
+
+def _fits(name: str, value: object, declared: str) -> bool:
+    """Whether a value can be what a field of this name and type holds: who reads it later relies on that."""
+    kind, _, optional = declared.partition(" | ")
+    if value is None:
+        return optional == "None"
+    match kind:
+        case "int":
+            return type(value) is int and (not name.endswith("_ms") or 0 <= value < _LATEST_MS)
+        case "float":
+            return type(value) in (int, float) and isfinite(cast("float", value))
+        case "dict[str, str]":
+            return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
+        case "list[int]":
+            return isinstance(value, list) and all(type(item) is int for item in value)
+        case "list[str]":
+            return isinstance(value, list) and all(isinstance(item, str) for item in value)
+        case "bool":
+            return isinstance(value, bool)
+        case _:
+            return kind == "str" and isinstance(value, str)

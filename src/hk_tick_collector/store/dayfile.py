@@ -130,6 +130,7 @@ class DayFile:
         if not path.exists():
             _build(path, options)
         self._db = _open(path, options)
+        self._identity = _identity(path)
         try:
             self._db.pragma("synchronous", options.synchronous)
             _migrate(self._db)  # before WAL: the plain file alone tells whose it is
@@ -182,6 +183,13 @@ class DayFile:
             return os.stat(f"{self.path}-wal").st_size  # noqa: PTH116 - beside the database, not a name of ours
         except OSError:
             return 0  # an open file takes ticks also when its directory is closed to us
+
+    def in_place(self) -> bool:
+        """Whether the path still leads to this file; SQLite goes on writing to one that was removed or moved away."""
+        try:
+            return _identity(self.path) == self._identity
+        except OSError:
+            return True  # a right that is lacking, for example, tells nothing of the file
 
     def close(self) -> bool:
         """Closes the file; True when it is now one plain file, False when a reader kept the WAL alive."""
@@ -325,6 +333,15 @@ _RECONCILED_SQL: Final = (
     f"INSERT OR REPLACE INTO reconciliation ({', '.join(Reconciled._fields)}) "  # noqa: S608 - our own names
     f"VALUES ({', '.join('?' * len(Reconciled._fields))})"
 )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file a path leads to; None when to none."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _open(path: Path, options: StoreOptions, *, check: bool = True) -> apsw.Connection:

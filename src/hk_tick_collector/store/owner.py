@@ -1,14 +1,16 @@
-"""One collector a DATA_ROOT: a lock that the kernel lets go of when its holder dies, however it dies."""
+"""One collector a DATA_ROOT, one a SPOOL_DIR: locks that the kernel lets go of when their holder dies, in any way."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.errors import OwnedError, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 LOCK_NAME: Final = ".collector.lock"
@@ -46,3 +48,30 @@ class OwnerLock:
     def release(self) -> None:
         """Lets the next collector in. The file stays: removing it would let two in."""
         os.close(self._fd)
+
+
+@contextmanager
+def spool_owned(spool_dir: Path) -> Iterator[None]:
+    """Holds SPOOL_DIR for this process; another collector's rows there would be taken for an earlier run's.
+
+    Raises OwnedError when another process holds it, StoreError when it is no directory that can be read. The lock is
+    on the directory itself: the spool has no file of ours beside its own.
+    """
+    try:
+        fd = os.open(spool_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise StoreError(
+            f"cannot read SPOOL_DIR {spool_dir}: {error.strerror}",
+            hint="it must be a directory of the account that runs the collector",
+        ) from None
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OwnedError(
+                f"SPOOL_DIR {spool_dir} belongs to a collector with another DATA_ROOT",
+                hint="give each a SPOOL_DIR of its own, or leave it at its default",
+            ) from None
+        yield
+    finally:
+        os.close(fd)

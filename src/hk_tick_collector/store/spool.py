@@ -515,6 +515,10 @@ def _make_directory(directory: Path) -> None:
         directory.mkdir(DIRECTORY_MODE)
     except FileExistsError:
         return
+    except FileNotFoundError:  # SPOOL_DIR itself was taken away; where it stood is not ours to make
+        directory.parent.mkdir(DIRECTORY_MODE)
+        _sync_directory(directory.parent.parent)
+        directory.mkdir(DIRECTORY_MODE)
     _sync_directory(directory.parent)
 
 
