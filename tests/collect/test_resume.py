@@ -236,3 +236,30 @@ def test_reading_a_day_changes_nothing_on_disk(run: Run) -> None:
     load_day(run.root, DAY)
     assert run.path.read_bytes() == before
     assert [path.name for path in run.root.iterdir()] == [run.path.name]
+
+
+def test_the_doubt_of_a_day_that_goes_on_ends_where_its_numbers_tell(run: Run) -> None:
+    """A day taken for unfinished brings more ticks, and the service is killed before OpenD has answered: by the time it
+    answers, the window no longer reaches the doubt. The numbers tell what is missing, so nothing unknown stays open.
+    """
+    run.holes.settle()
+    run.store(at(1), at(2), odd(70, B))
+    for _ in range(2):
+        run.restart()
+        run.holes.resume_unfinished(DAY)
+        run.commit()
+    run.store(at(5), at(6), odd(80, B))
+    run.holes.answered(A, at(5)[1], exhausted=True, complete=False)
+    run.holes.answered(B, 80, exhausted=True, complete=False)
+    run.commit()
+    assert [(gap.symbol, gap.missing, gap.cause) for gap in run.open()] == [(A, 2, "restart"), (B, None, "restart")]
+
+
+def test_the_doubt_of_a_day_that_is_over_stays_where_the_window_does_not_reach(run: Run) -> None:
+    """An answer with nothing of the old day tells nothing of its end."""
+    run.store(at(1), at(2))
+    run.restart()
+    run.holes.resume_unfinished(DAY)
+    run.holes.answered(A, at(90_000)[1], exhausted=True, complete=False)
+    run.commit()
+    assert [(gap.from_seq, gap.missing, gap.cause) for gap in run.open()] == [(at(2)[1] + 1, None, "restart")]

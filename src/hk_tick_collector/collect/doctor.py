@@ -17,7 +17,7 @@ from hk_tick_collector.opend import messages
 from .track import CAUSE_PUSH_LOST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from hk_tick_collector.model import Stats
 
@@ -77,9 +77,19 @@ class _Round:
 
 
 class Doctor:
-    """Keeps every symbol whole. `run` works for one connection; the rest may be called at any time."""
+    """Keeps every symbol whole. `run` works for one connection; the rest may be called at any time.
 
-    def __init__(self, healer: Healer, holes: Holes, intake: Intake, stats: Stats) -> None:
+    `unfinished` gives the days before a date that can still be written and whose close nobody heard.
+    """
+
+    def __init__(
+        self,
+        healer: Healer,
+        holes: Holes,
+        intake: Intake,
+        stats: Stats,
+        unfinished: Callable[[int], list[int]] = lambda _: [],
+    ) -> None:
         self._healer = healer
         self._holes = holes
         self._intake = intake
@@ -89,6 +99,21 @@ class Doctor:
         self._next_audit_s = 0.0
         self._settle_at_s: float | None = None
         self._round = _Round()
+        self._unfinished = unfinished
+        self._recalled: set[int] = set()
+
+    async def recall(self) -> None:
+        """Whose end nobody heard of the days before OpenD's own date. Call it before anything is subscribed.
+
+        How many ticks of such an end are missing, no later tick will tell. This host's clock is not asked.
+        """
+        today = market.day_number(self._stats.opend_time_ms or 0)
+        for earlier in await asyncio.to_thread(self._unfinished, today):
+            if earlier not in self._recalled:  # a day that is over is in doubt once
+                self._recalled.add(earlier)
+                self._holes.resume_unfinished(earlier)
+        self._holes.resume(today)
+        self._intake.flush_gaps()
 
     def look_at(self, symbols: Iterable[str]) -> None:
         """Symbols of which ticks may have been missed: each is asked for once."""
