@@ -240,6 +240,7 @@ class Pulse:
             writer_detail=stats.writer_detail,
             writer_trouble_since_ms=stats.writer_trouble_since_ms,
             wal_bytes=stats.wal_bytes,
+            wal_autocheckpoint_bytes=options.store.wal_autocheckpoint_bytes,
             damaged_files=list(stats.damaged_files),
             spooled=queue.spooled_rows,
             stalls=stats.stalls,

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 _STALE_MS: Final = 10_000  # the live state is written every second
 _START_GRACE_MS: Final = 60_000  # OpenD may be away for so long before it is more than a warning
 _WRITER_STUCK_MS: Final = 30_000
-_WAL_LARGE_BYTES: Final = 512 * 1024 * 1024
+# A WAL is begun anew at its first checkpoint; one that is many times longer has a reader that keeps it from that. Not
+# below a size that a single transaction of a long backlog may have.
+_WAL_LARGE_TIMES: Final = 16
+_WAL_LARGE_BYTES: Final = 64 * 2**20
 _LAG_WARN_S: Final = 60.0
 
 _JOURNAL: Final = "sudo journalctl -u hk-tick-collector --since '10 minutes ago' --no-pager"
@@ -201,7 +204,7 @@ def _data(status: LiveStatus, now_ms: int, limits: Limits) -> Iterator[Finding]:
         yield Finding(
             "queue", Severity.WARNING, f"{status.waiting} of {status.max_queue_rows} rows wait for the disk", _JOURNAL
         )
-    if status.wal_bytes > _WAL_LARGE_BYTES:
+    if status.wal_bytes > max(_WAL_LARGE_BYTES, _WAL_LARGE_TIMES * status.wal_autocheckpoint_bytes):
         yield Finding(
             "wal_large",
             Severity.WARNING,
