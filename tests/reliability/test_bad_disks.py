@@ -12,6 +12,7 @@ from tests.faults.faulty_disk import Fault
 
 from hk_tick_collector.store.query import list_days, path_of
 
+from .damage import empty, flip, truncate
 from .disks import remount, small_disk
 from .trial import wait_until
 
@@ -133,8 +134,8 @@ def test_a_foreign_lock_is_named_and_outlived(begin: Begin) -> None:
 
 
 def test_a_reader_that_stays_makes_the_wal_grow_and_nothing_else(begin: Begin) -> None:
-    """Row 7: a reader holds the WAL: it grows, and is cut once the reader has gone; nothing is lost. That a large one is
-    warned of is proved in tests/ops/test_health.py and in the soak.
+    """Row 7: a reader holds the WAL: it grows, and is cut once the reader has gone; nothing is lost. That a large one
+    is warned of is proved in tests/ops/test_health.py and in the soak.
     """
     trial = begin("--wait", symbols="20", rate=1500)
     trial.run(SQLITE_WAL_AUTOCHECKPOINT="50")
@@ -147,25 +148,6 @@ def test_a_reader_that_stays_makes_the_wal_grow_and_nothing_else(begin: Begin) -
         wait_until(lambda: trial.live().wal_bytes > 8 * limit_bytes, "a WAL eight times as long")
     wait_until(lambda: trial.live().wal_bytes <= 4 * limit_bytes, lambda: f"{trial.live().wal_bytes} bytes")
     trial.finish()
-
-
-def truncate(path: Path) -> None:
-    """Half of it is gone."""
-    with path.open("r+b") as file:
-        file.truncate(path.stat().st_size // 2)
-
-
-def flip(path: Path) -> None:
-    """Other bytes in the middle, over a few pages."""
-    with path.open("r+b") as file:
-        file.seek(path.stat().st_size // 2 // 4096 * 4096)
-        file.write(bytes(3 * 4096))
-
-
-def empty(path: Path) -> None:
-    """Nothing is left of it."""
-    with path.open("r+b") as file:
-        file.truncate(0)
 
 
 DAMAGES: Final = (truncate, flip, empty)
