@@ -55,7 +55,7 @@ def load_day(data_root: Path, number: int) -> Day:
 
 
 def unfinished_days(data_root: Path, today: int) -> list[int]:
-    """Earlier days that can still be written and whose close nobody heard."""
+    """Days before OpenD's `today` that can still be written and whose close nobody heard."""
     found = []
     for name in list_days(data_root):
         number = market.parse_day(name)
