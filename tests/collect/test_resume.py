@@ -9,7 +9,7 @@ import pytest
 
 from hk_tick_collector import market
 from hk_tick_collector.collect.holes import Holes
-from hk_tick_collector.collect.resume import load_day
+from hk_tick_collector.collect.resume import load_day, unfinished_days
 from hk_tick_collector.collect.track import Day
 from hk_tick_collector.model import Rejected, Tick
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions, seal
@@ -263,3 +263,14 @@ def test_the_doubt_of_a_day_that_is_over_stays_where_the_window_does_not_reach(r
     run.holes.answered(A, at(90_000)[1], exhausted=True, complete=False)
     run.commit()
     assert [(gap.from_seq, gap.missing, gap.cause) for gap in run.open()] == [(at(2)[1] + 1, None, "restart")]
+
+
+def test_days_that_cannot_be_read_keep_nobody_from_collecting(run: Run, journal: Journal) -> None:
+    """A name that is no date is no day; a file or a directory in trouble is told, and the other days count."""
+    run.store(at(1))
+    for name in ("99999999.db", "20261119.db"):
+        (run.root / name).write_bytes(b"no database at all, whatever its name may say" * 100)
+    assert unfinished_days(run.root, DAY + 1) == [DAY]
+    assert unfinished_days(run.root, DAY) == []
+    assert unfinished_days(run.path, DAY + 1) == []
+    assert {(event.level, event.name) for event in journal.events()} == {("ERROR", "day_not_resumed")}

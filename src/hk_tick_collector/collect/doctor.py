@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _IN_FLIGHT: Final = 4
 _POLL_S: Final = 0.05
 _IDLE_S: Final = 0.25
+_RECALL_S: Final = 5.0  # for reading what a few hundred day files say of their end
 _SETTLE_S: Final = 5.0
 _QUIET_S: Final = 30.0  # a symbol without a tick for so long, while the market trades, is looked at
 _AUDIT_EVERY_S: Final = 0.5  # one quiet symbol at a time: 2,000 symbols in a quarter of an hour
@@ -108,7 +109,13 @@ class Doctor:
         How many ticks of such an end are missing, no later tick will tell. This host's clock is not asked.
         """
         today = market.day_number(self._stats.opend_time_ms or 0)
-        for earlier in await asyncio.to_thread(self._unfinished, today):
+        earlier_days: list[int] = []
+        try:
+            async with asyncio.timeout(_RECALL_S):
+                earlier_days = await asyncio.to_thread(self._unfinished, today)
+        except TimeoutError:  # the network does not wait for the disk: the next connection asks again
+            log.error("day_not_resumed", day="all", detail=f"the disk did not answer within {_RECALL_S:.0f} s")
+        for earlier in earlier_days:
             if earlier not in self._recalled:  # a day that is over is in doubt once
                 self._recalled.add(earlier)
                 self._holes.resume_unfinished(earlier)
