@@ -67,6 +67,10 @@ class Vandal:
         """How many acked ticks were in a file that was damaged by hand."""
         return sum(map(len, self._hurt.values()))
 
+    def is_open(self) -> bool:
+        """Whether the collector that runs has opened the day: what was damaged there is set aside by then."""
+        return f" day_opened day={self._day} " in self._trial.collector.output
+
     def visit(self, acked: dict[str, list[int]]) -> None:
         """Between a kill and the next start: nearly always nothing; else `acked` is no longer promised by anybody."""
         path = path_of(self._trial.data_root, self._day)

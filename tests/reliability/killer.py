@@ -53,7 +53,7 @@ class Killer:
         before = self._rows()
         try:
             wait_until(
-                lambda: self._rows() not in (0, before),
+                lambda: self._is_open() and self._rows() not in (0, before),
                 lambda: f"commit after kill {self.kills}\n{trial.tail()}",
                 cap_s,
             )
@@ -68,13 +68,18 @@ class Killer:
             source = path_of(trial.data_root, days[-1])
             snapshot = subprocess.Popen(["sqlite3", f"file:{source}?mode=ro", f".backup {target}"])
         time.sleep(rng.uniform(0.0, _LONGEST_LIFE_S))  # the moment is what is random here
-        trial.stored.new_keys(self._acked)
+        if self._is_open():
+            trial.stored.new_keys(self._acked)
         collector.close()
         self.kills += 1
         if snapshot is not None:
             assert snapshot.wait(30) == 0
         if self._vandal is not None:
             self._vandal.visit(self._acked)
+
+    def _is_open(self) -> bool:
+        """Whether what lies there is what the collector writes to: a damaged file does until it was looked at."""
+        return self._vandal is None or self._vandal.is_open()
 
     def _rows(self) -> int:
         try:

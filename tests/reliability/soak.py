@@ -384,14 +384,18 @@ class Soak:
     def _judge(self, trial: Trial, acked: Iterable[tuple[str, int]]) -> None:
         figures, name = self.figures, trial.data_root.name
         print(f"{name}: ", end="")
-        last = trial.stop()
+        try:
+            last = trial.stop()
+        except AssertionError as error:
+            last = {}
+            figures.failures.append(f"{name}: {error or 'no even account at its end, or a traceback in its log'}")
         verdict = trial.verdict(acked, ok=False)
         figures.gone += sum(day.in_gaps for day in verdict.days)
         if not verdict.ok:
             figures.failures.append(f"{name}: {verdict.line()}")
             reasons = ("missing_outside_gaps", "acked_lost")
             figures.lost += sum(verdict.findings[reason].count for reason in reasons if reason in verdict.findings)
-        if last["left_rows"] != "0":
+        if last and last["left_rows"] != "0":
             figures.failures.append(f"{name}: left at the end: {last}")
         if any("Traceback" in collector.output for collector in trial.collectors):
             figures.failures.append(f"{name}: a traceback in a log")
