@@ -199,9 +199,11 @@ def a_close_is_no_alarm(begin: Begin, close: tuple[str, str, bool]) -> None:
     assert not FALSE_ALARMS & trial.findings().keys()
     assert "WATCHDOG" not in collector.output
     trial.finish()
-    assert {path.stem for path in trial.data_root.glob("*.db")} == {day}
+    of_this_host = market.day_name(market.day_number(now_ms()))  # begun before OpenD's date was known
+    assert {path.stem for path in trial.data_root.glob("*.db")} - {of_this_host} == {day}
 
 
+@pytest.mark.early(a_close_is_no_alarm, CLOSES)
 @pytest.mark.parametrize("close", CLOSES)
 def test_a_close_is_no_alarm(crowd: Crowd, close: tuple[str, str, bool]) -> None:
     """Row 18: a half day, a whole day, a close that nobody announced: no gap, no stall, no lag; the service goes on."""
