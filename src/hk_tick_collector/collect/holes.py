@@ -29,6 +29,7 @@ from .track import (
     CAUSE_DROPPED,
     CAUSE_PUSH_LOST,
     CAUSE_REJECTED,
+    CAUSE_RESTART,
     COUNTER_MASK,
     SEQ_MAX,
     Day,
@@ -98,12 +99,21 @@ class Holes:
             if track.next < 0:
                 self._doubt(day, track, track.last_seq + 1, track.last_ts_ms, track.interrupted)
 
-    def resume_unfinished(self, number: int) -> None:
-        """An earlier day whose close nobody heard: how many ticks of its end are missing, no later tick will tell."""
+    def resume_unfinished(self, number: int, symbols: Iterable[str]) -> None:
+        """An earlier day whose close nobody heard: how many ticks of its end are missing, no later tick will tell.
+
+        Of these symbols all of that day may be missing, where nothing of it was stored before the end.
+        """
         day = self._day(number)
+        if day.sealed:
+            return
+        for symbol in symbols:
+            if symbol not in day.tracks:
+                day.keep(Track(symbol, interrupted=CAUSE_RESTART))
         for track in day.tracks.values():
-            if not day.sealed:
-                self._doubt(day, track, track.last_seq + 1, track.last_ts_ms, track.interrupted)
+            known_ms = track.last_ts_ms or day.start_s * 1000
+            from_seq = track.last_seq + 1 if track.last_seq else day.start_s << 32
+            self._doubt(day, track, from_seq, known_ms, track.interrupted)
 
     def interrupt(self, cause: str) -> None:
         """From now on ticks may pass us by: a jump that shows is blamed on `cause`, or on what it comes on top of."""
