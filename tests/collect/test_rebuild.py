@@ -110,4 +110,4 @@ def test_only_a_symbol_that_lost_rows_is_made_anew(path: Path) -> None:
 
     assert open_gaps(holes) == {"HK.00700": [(6, 8)], "HK.00005": [(3, 4)]}
     changed = [(change.gap.symbol, change.gap.missing, change.gap.cause) for change in holes.take_changes()]
-    assert sorted(changed) == [("HK.00005", 2, "before_start"), ("HK.00700", 3, "damaged")]
+    assert sorted(changed) == [("HK.00005", 2, "push_lost"), ("HK.00700", 3, "damaged")]

@@ -113,8 +113,8 @@ def test_a_spool_that_cannot_be_written_is_named_and_tried_again(
 
 
 def test_a_spool_that_cannot_be_read_costs_no_more_than_is_told(spooling: Spooling, bad_spool: BadSpool) -> None:
-    """Row 5: reads of the spool fail for good while it drains: named; what it held is dropped to the tick, fetched again
-    or an open gap, and the ledger is even, without a restart.
+    """Row 5: reads of the spool fail for good while it drains: named; what it held is dropped to the tick, fetched
+    again or an open gap, and the ledger is even, without a restart.
     """
     with spooling.locked():
         spooling.market.tell(f"burst {BURST}")

@@ -163,8 +163,8 @@ def test_a_clock_that_is_set_back_does_not_blind_the_watchdog(clocking: Clocking
 
 
 def test_an_opend_a_day_ahead_does_not_seal_the_current_day(clocking: Clocking, clock: Clock, workdir: Path) -> None:
-    """Row 18: the clock of OpenD's host jumps a day and more ahead, to 06:30: yesterday is sealed, today is not, and its
-    ticks are stored when that clock is right again.
+    """Row 18: the clock of OpenD's host jumps a day and more ahead, to 06:30: yesterday is sealed, today is not, and
+    its ticks are stored when that clock is right again.
     """
     elsewhere = workdir / "opend"
     elsewhere.mkdir()

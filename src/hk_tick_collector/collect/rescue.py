@@ -37,7 +37,8 @@ _LOG_EVERY_S: Final = 30.0
 class Rescue:
     """Watches the writer in office.
 
-    `rebuild` looks what a day's file lacks, False when it must wait; `open_days` gives the days that a loss may concern.
+    `rebuild` looks what a day's file lacks, False when it must wait; `open_days` gives those that a loss of the spool
+    may concern.
     """
 
     def __init__(
