@@ -111,3 +111,11 @@ def test_only_a_symbol_that_lost_rows_is_made_anew(path: Path) -> None:
     assert open_gaps(holes) == {"HK.00700": [(6, 8)], "HK.00005": [(3, 4)]}
     changed = [(change.gap.symbol, change.gap.missing, change.gap.cause) for change in holes.take_changes()]
     assert sorted(changed) == [("HK.00005", 2, "push_lost"), ("HK.00700", 3, "damaged")]
+
+
+def test_a_day_without_a_file_lacks_all_that_is_not_held(path: Path) -> None:
+    """The spool lost all that there was of a day: nothing waits for a file that nobody makes."""
+    holes = Holes(lambda number: load_day(path.parent, number), lambda: NOW_MS)
+    holes.see([row("HK.00700", n) for n in range(1, 6)])
+    holes.replace_day(DAY, lambda old: rebuild_day(path.parent, old, [row("HK.00700", 5)], NOW_MS))
+    assert open_gaps(holes) == {"HK.00700": [(1, 4)]}

@@ -6,10 +6,12 @@ than its counters explain: a WAL that somebody removed. Reads every sequence of 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import market
+from hk_tick_collector.errors import NoDayError
 from hk_tick_collector.store.query import DayReader, path_of
 
 from .track import CAUSE_REJECTED, COUNTER_MASK, SEQ_MAX, Day, Hole, Track
@@ -33,12 +35,8 @@ def rebuild_day(data_root: Path, old: Day, held: Iterable[TickRow], now_ms: int)
     for row in held:
         if market.day_number(row[2]) == old.number:
             seqs.setdefault(row[0], set()).add(row[1])
-    with DayReader(path_of(data_root, market.day_name(old.number))) as reader, reader.snapshot():
-        for count in reader.symbols():
-            seqs.setdefault(count.symbol, set()).update(reader.seqs(count.symbol, LOWEST_SEQ))
-        for gap in reader.gaps():
-            if gap.cause == CAUSE_REJECTED and gap.from_seq is not None:
-                seqs.setdefault(gap.symbol, set()).add(gap.from_seq)
+    with suppress(NoDayError):  # then nothing of it is stored, and the next commit makes the file
+        _add_stored(path_of(data_root, market.day_name(old.number)), seqs)
     day = Day(old.number, next_gap_id=old.next_gap_id)
     for symbol in seqs.keys() | old.tracks.keys():
         before, known = old.tracks.get(symbol) or Track(symbol), seqs.get(symbol, set())
@@ -48,6 +46,16 @@ def rebuild_day(data_root: Path, old: Day, held: Iterable[TickRow], now_ms: int)
         else:
             day.tracks[symbol] = rebuild_track(day, before, known, now_ms)
     return day
+
+
+def _add_stored(path: Path, seqs: dict[str, set[int]]) -> None:
+    """Adds the sequences that a day's file has or has refused for good."""
+    with DayReader(path) as reader, reader.snapshot():
+        for count in reader.symbols():
+            seqs.setdefault(count.symbol, set()).update(reader.seqs(count.symbol, LOWEST_SEQ))
+        for gap in reader.gaps():
+            if gap.cause == CAUSE_REJECTED and gap.from_seq is not None:
+                seqs.setdefault(gap.symbol, set()).add(gap.from_seq)
 
 
 def rebuild_track(day: Day, before: Track, seqs: Iterable[int], now_ms: int) -> Track:
