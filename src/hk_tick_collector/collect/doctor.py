@@ -201,7 +201,8 @@ class Doctor:
 
     def _forget_finished_days(self) -> None:
         moment_ms = self._stats.opend_time_ms
-        if moment_ms is not None and market.may_seal((today := market.day_number(moment_ms)) - 1, moment_ms):
+        today = market.finished_before(moment_ms, now_ms()) if moment_ms is not None else None
+        if today is not None:
             self._holes.forget_days_before(today)
 
     def _settle(self, now_s: float, *, busy: bool) -> None:

@@ -155,11 +155,17 @@ class Holes:
         old = self._days.get(number) or Day(number)
         new = make(old)
         for track in old.tracks.values():
-            for hole in track.holes:
+            if new.tracks.get(track.symbol) is track:
+                continue
+            for hole in (*track.holes, *([track.doubt] if track.doubt else [])):
                 if hole.written:
                     new.dirty[hole.id] = (track.symbol, hole, False)
         self._days[number] = new
         self._adopt(new)
+
+    def open_days(self) -> list[int]:
+        """The days that were seen and are not finished."""
+        return [day.number for day in self._days.values() if not day.sealed]
 
     def open_holes(self) -> Iterable[tuple[Track, Hole]]:
         """Every hole and doubt that is open, of every day that was seen."""

@@ -162,7 +162,7 @@ class Pulse:
             self._opened_day = self._seat.writer.open_day = today
         # Not before every symbol was looked at: what an earlier day still lacks may be in OpenD's window.
         known = stats.connected and stats.looked_around and stats.opend_time_ms is not None
-        self._seat.writer.seal_before = today if known and market.may_seal(today - 1, moment_ms) else None
+        self._seat.writer.seal_before = market.finished_before(moment_ms, now_ms()) if known else None
 
     def _is_trading_day(self, day: int) -> bool:
         calendar = self._feed.calendar
@@ -234,6 +234,7 @@ class Pulse:
             trading=self._trading(),
             trading_since_ms=self._trading_since_ms,
             rejected=stats.rejected + stats.sealed_day,
+            dropped=stats.dropped,
             waiting=queue.rows,
             max_queue_rows=queue.max_rows,
             persisted_rows_per_min=sum(self._per_second),

@@ -93,7 +93,8 @@ async def _serve(options: ServiceOptions) -> int:
     reconciler = Reconciler(options.data_root, options.feed.symbols, stats, seat.reconcile)
     doctor = Doctor(healer, holes, intake, stats, partial(unfinished_days, options.data_root))
     feed = Feed(options.feed, intake, doctor, reconciler, stats)
-    rescue = Rescue(_watchdog(options), queue, stats, seat, partial(intake.rebuild, options.data_root))
+    rebuild = partial(intake.rebuild, options.data_root)
+    rescue = Rescue(_watchdog(options), queue, stats, seat, rebuild, holes.open_days)
     notifier = Notifier(options.notify_socket)
     pulse = Pulse(options, stats, queue, feed, seat, Gaps(holes, healer, seat, now_ms), rescue, notifier)
 
