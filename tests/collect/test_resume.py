@@ -280,6 +280,18 @@ def test_a_symbol_of_which_nothing_was_stored_is_in_doubt_too(run: Run) -> None:
     assert [gap.symbol for gap in run.open()] == [A]
 
 
+@pytest.mark.parametrize("lowest", [None, at(90_000)[1]], ids=["nothing", "the next day's"])
+def test_what_opend_has_of_a_later_day_tells_nothing_of_an_earlier_one(run: Run, lowest: int | None) -> None:
+    """OpenD may begin anew every day: an answer that is all it has is no proof for a day before."""
+    run.store(at(1))
+    run.restart()
+    run.holes.resume_unfinished(DAY, (B,))
+    run.holes.resume(DAY + 1)
+    run.holes.answered(B, lowest, exhausted=True, complete=True)
+    run.commit()
+    assert [(gap.symbol, gap.missing) for gap in run.open()] == [(A, None), (B, None)]
+
+
 def test_days_that_cannot_be_read_keep_nobody_from_collecting(run: Run, journal: Journal) -> None:
     """A name that is no date is no day; a file or a directory in trouble is told, and the other days count."""
     run.store(at(1))

@@ -213,7 +213,9 @@ class Holes:
             lost += [hole for hole in track.holes if not hole.final and is_lost(hole, lowest_seq, exhausted)]
             doubt = track.doubt
             if doubt and not doubt.final and not self.deaf:
-                from_the_beginning = complete and doubt.from_ts_ms <= day.start_s * 1000
+                from_the_beginning = (
+                    complete and doubt.from_ts_ms <= day.start_s * 1000 and self._tells_of(day, lowest_seq)
+                )
                 # With the pattern all up to the newest is stored or a hole: an answer that meets it leaves no doubt.
                 known_seq = track.last_seq if track.patterned else doubt.from_seq
                 is_known = lowest_seq is not None and (lowest_seq <= known_seq or from_the_beginning)
@@ -233,6 +235,12 @@ class Holes:
         for hole in lost:
             hole.final, hole.lost_ms = True, hole.lost_ms or self._now_ms()
         return lost
+
+    def _tells_of(self, day: Day, lowest_seq: int | None) -> bool:
+        """Whether all that OpenD has, from `lowest_seq` on, can tell of a whole day: it may begin anew every day."""
+        if lowest_seq is None:
+            return day.number == max(self._days)
+        return lowest_seq >> 32 < day.start_s + market.DAY_MS // 1000
 
     def hope(self, symbol: str, window_rows: int) -> None:
         """Another connection may know more: holes among the latest `window_rows` ticks of a symbol may heal again."""
