@@ -47,7 +47,6 @@ def logs(
     explain: Annotated[
         str | None, typer.Option("--explain", metavar="EVENT_OR_LINE", help="what it means; `all` lists every name")
     ] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", hidden=True)] = False,
     as_json: AsJson = False,
 ) -> None:
     """Shows what the service logged, newest last: warnings and errors stand out, repeats are summed up.
@@ -63,9 +62,7 @@ def logs(
       hk-tick-collector logs --explain 'ERROR persist_failed cause=disk_full'
       journalctl -u hk-tick-collector -b | hk-tick-collector logs -
     """
-    if markdown:
-        print(catalogue.markdown(), end="")
-    elif explain is not None:
+    if explain is not None:
         _explain(explain, as_json=as_json)
     else:
         if follow and (as_json or file):

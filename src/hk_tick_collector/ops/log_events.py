@@ -196,6 +196,12 @@ EVENTS: Final[dict[str, Entry]] = {
         "docs/incident-watchdog-stall.md; least remedy: sudo systemctl restart hk-tick-collector",
         "見 docs/incident-watchdog-stall.md；最小恢復：`sudo systemctl restart hk-tick-collector`",
     ),
+    "writer_failed": entry(
+        "the writer ended by a bug; the traceback below it is for the developers, and the service starts again",
+        "寫入執行緒因程式缺陷結束；其後的 Traceback 供開發者使用，服務會重新啟動",
+        "report it with the lines below; what was not committed is asked for again",
+        "連同其後各行回報；未提交的會再向 OpenD 補取",
+    ),
     "thread_stacks": entry(
         "what every thread does follows, for the developers",
         "其後為各執行緒的堆疊，供開發者使用",
@@ -298,7 +304,7 @@ EVENTS: Final[dict[str, Entry]] = {
 }
 
 SIMULATOR_EVENTS: Final[dict[str, Entry]] = {
-    "simulator_started": fine("the simulated OpenD listens", "模擬 OpenD 已開始"),
+    "simulator_listening": fine("the simulated OpenD listens", "模擬 OpenD 已開始"),
     "simulator_stopped": fine("the simulated OpenD ended", "模擬 OpenD 已結束"),
     "simulator_market_ended": fine("the simulated day is over", "模擬的交易日已完結"),
     "client_connected": fine("a client connected to the simulator", "有客戶端連上模擬 OpenD"),
