@@ -6,8 +6,6 @@ import ast
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import pytest
-
 from hk_tick_collector.opend.messages import QUOTE_RIGHTS_WITHOUT_TICKS
 from hk_tick_collector.ops import catalogue
 from hk_tick_collector.ops.finding_codes import FINDINGS
@@ -40,22 +38,56 @@ def is_logging(function: ast.expr) -> bool:
     return isinstance(function, ast.Name) and function.id == "say"
 
 
+def looped(tree: ast.Module, name: str) -> set[str]:
+    """What a variable is that a loop of its module sets from a table of constants."""
+    constants = [node for node in tree.body if isinstance(node, ast.AnnAssign)]
+    tables = {node.target.id: node.value for node in constants if isinstance(node.target, ast.Name)}
+    found: set[str] = set()
+    for loop in (node for node in ast.walk(tree) if isinstance(node, ast.For)):
+        if not isinstance(loop.target, ast.Tuple):
+            continue
+        names = [each.id for each in loop.target.elts if isinstance(each, ast.Name)]
+        table = tables.get(loop.iter.id) if isinstance(loop.iter, ast.Name) else loop.iter
+        if name in names and isinstance(table, ast.Tuple):
+            rows = [row for row in table.elts if isinstance(row, ast.Tuple)]
+            found |= set().union(*(strings(row.elts[names.index(name)]) for row in rows))
+    return found
+
+
+def handed(tree: ast.Module, name: str) -> set[str]:
+    """What constants a module's own calls hand to its functions as an argument of this name."""
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    places = {function.name: [arg.arg for arg in function.args.args] for function in functions}
+    found: set[str] = set()
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        method = isinstance(call.func, ast.Attribute)
+        arguments = places.get(call.func.attr if isinstance(call.func, ast.Attribute) else ast.unparse(call.func), [])
+        for argument, value in zip(arguments[method:], call.args, strict=False):
+            found |= strings(value) if argument == name else set()
+    return found
+
+
+def possible(tree: ast.Module, name: str) -> set[str]:
+    """Everything that a variable of this name can be in a module."""
+    found = looped(tree, name) | handed(tree, name)
+    assert found, f"nobody can tell what {name} is"
+    return found
+
+
 def logged() -> set[str]:
-    """Every event that a source logs. One that comes in a variable stands first in a pair of its module."""
+    """Every event that a source logs."""
     found: set[str] = set()
     for tree in trees():
         for node in ast.walk(tree):
             if not (isinstance(node, ast.Call) and node.args and is_logging(node.func)):
                 continue
-            if isinstance(node.args[0], ast.Name):
-                pairs = [each for each in ast.walk(tree) if isinstance(each, ast.Tuple) and len(each.elts) == 2]
-                named = {each.elts[0].value for each in pairs if isinstance(each.elts[0], ast.Constant)}
-                assert named, f"line {node.lineno}: no event's name can be told"
-                found |= {name for name in named if isinstance(name, str) and name}
-            elif isinstance(node.args[0], ast.IfExp):
-                found |= strings(node.args[0].body) | strings(node.args[0].orelse)
+            event = node.args[0]
+            if isinstance(event, ast.Name):
+                found |= possible(tree, event.id)
+            elif isinstance(event, ast.IfExp):
+                found |= strings(event.body) | strings(event.orelse)
             else:
-                found |= strings(node.args[0])
+                found |= strings(event)
     return found
 
 
@@ -88,10 +120,10 @@ def made() -> set[str]:
             if isinstance(code, ast.JoinedStr):
                 (start,) = strings(code)
                 found |= {start + member for member in families()[start]}
-            elif isinstance(code, ast.Constant) and isinstance(code.value, str):
-                found.add(code.value)
+            elif isinstance(code, ast.Name):
+                found |= possible(tree, code.id)
             else:
-                pytest.fail(f"line {node.lineno}: no code of a finding can be told")
+                found |= strings(code)
     return found
 
 

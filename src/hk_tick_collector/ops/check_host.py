@@ -21,6 +21,7 @@ INSTALLED: Final = Path("/opt/futu_tick_downloader")
 SERVICE: Final = "hk-tick-collector.service"
 OPEND: Final = "futu-opend.service"
 TIMERS: Final = ("hk-tick-collector-snapshot.timer", "hk-tick-collector-report.timer")
+_SHIPPED: Final = INSTALLED / "deploy" / "systemd"
 _PROGRAMS: Final = {"sqlite3": "sqlite3", "lsof": "lsof", "fuser": "psmisc", "nc": "netcat-openbsd"}  # and packages
 _COMMAND_S: Final = 5.0
 _HTTP_S: Final = 2.0
@@ -115,19 +116,18 @@ def _service() -> Check:
         return warning(name, f"{state}: it does not start with the host", f"sudo systemctl enable --now {SERVICE}")
     if unit["ActiveState"] != "active":
         return warning(name, state, f"sudo systemctl start {SERVICE}")
-    if not _is_as_shipped(unit["FragmentPath"]):
-        return warning(
-            name,
-            f"{unit['FragmentPath']} differs from the one that was shipped",
-            f"diff {unit['FragmentPath']} {INSTALLED}/deploy/; keep changes in: sudo systemctl edit {SERVICE}",
-        )
-    return ok(name, f"{state}, {unit['NRestarts']} restarts")
+    changed = (
+        "" if _is_as_shipped(unit["FragmentPath"]) else f"; {unit['FragmentPath']} is not as shipped in {_SHIPPED}"
+    )
+    return ok(name, f"{state}, {unit['NRestarts']} restarts{changed}")
 
 
 def _opend() -> Check:
     name, unit = "OpenD's unit", _show(OPEND)
     if unit is None:
         return not_checked(name, "systemctl does not answer", f"systemctl status {OPEND}")
+    if unit["LoadState"] == "masked":
+        return ok(name, f"{OPEND} is masked: OpenD is not run by this host's systemd")
     if unit["LoadState"] != "loaded":
         return warning(name, f"{OPEND} is {unit['LoadState']}: OpenD does not start with the host", _INSTALL)
     state = f"{OPEND} is {unit['ActiveState']}, {unit['UnitFileState'] or 'not enabled'}"
@@ -153,10 +153,9 @@ def _show(unit: str) -> dict[str, str] | None:
 
 
 def _is_as_shipped(unit_file: str) -> bool:
-    """Whether the unit is the file of its name in deploy/; true where one of them cannot be read."""
-    shipped = next((INSTALLED / "deploy").rglob(SERVICE), None)
+    """Whether the unit is the one that was installed; an operator may change it. True where one cannot be read."""
     try:
-        return shipped is None or shipped.read_bytes() == Path(unit_file).read_bytes()
+        return (_SHIPPED / SERVICE).read_bytes() == Path(unit_file).read_bytes()
     except OSError:
         return True
 
