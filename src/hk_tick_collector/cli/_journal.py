@@ -24,7 +24,19 @@ _HEAD: Final = re.compile(r"(\d{4}-\d\d-\d\dT\S+|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d
 _FIELD: Final = re.compile(r' (\w+)=(?:"([^"]*)"|(\S*))')
 _TROUBLE: Final = re.compile(r"fail|kill|abort|timed? ?out|core.?dump|status=", re.IGNORECASE)
 # Two lines of one event are alike when these fields are: they say what happened, the others how much of it.
-_TELLING: Final = ("cause", "reason", "kind", "connected", "market", "trouble", "action", "detail", "state", "session")
+_TELLING: Final = (
+    "cause",
+    "reason",
+    "kind",
+    "connected",
+    "market",
+    "trouble",
+    "action",
+    "detail",
+    "state",
+    "session",
+    "day",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,8 @@ def _checks(env_file: Path | None) -> Iterator[Check]:
     try:
         loaded = load_settings(env_file)
     except UsageError as error:
-        yield failure("settings", str(error), error.hint)
+        seen = not isinstance(error.__cause__, PermissionError)
+        yield (failure if seen else not_checked)("settings", str(error), error.hint)
         loaded = None
     if loaded:
         yield from _check_settings(loaded, account)
@@ -85,7 +86,7 @@ def _checks(env_file: Path | None) -> Iterator[Check]:
         yield _check_metrics(loaded.settings)
         yield _check_alerts(loaded.settings)
     else:
-        yield not_checked("the rest", "data, OpenD, metrics and alerts need settings", "correct the settings first")
+        yield not_checked("the rest", "data, OpenD, metrics and alerts need settings", "see settings above")
 
 
 def _check_settings(loaded: Loaded, account: check_files.Account) -> Iterator[Check]:

@@ -72,7 +72,7 @@ def logs(
         choice = Choice(_level(level), frozenset(map(_event, event or [])), everything)
         with _source(file, since, follow=follow) as raw_lines:
             wanted = filter(choice.takes, read_lines(raw_lines, at_once=follow))
-            _print(wanted, repeats=everything or follow, as_json=as_json)
+            _print(wanted, repeats=everything or follow, at_once=follow, as_json=as_json)
 
 
 def _level(text: str) -> str:
@@ -188,7 +188,7 @@ def _judge(said: str, code: int, lines: int, since: str | None) -> None:
         raise JournalError(cause.rstrip("."), hint=f"is it installed? sudo systemctl status {UNIT} --no-pager")
 
 
-def _print(lines: Iterator[Line], *, repeats: bool, as_json: bool) -> None:
+def _print(lines: Iterator[Line], *, repeats: bool, at_once: bool, as_json: bool) -> None:
     if as_json:
         keys = ("time", "level", "event", "fields", "text", "more")
         print(json.dumps({"lines": [{key: getattr(line, key) for key in keys} for line in lines]}, ensure_ascii=False))
@@ -199,4 +199,5 @@ def _print(lines: Iterator[Line], *, repeats: bool, as_json: bool) -> None:
             print(f"    … {held_back:,} more {line.event} like it, then the last:")
         for text in (line.text, *line.more):
             print(f"{_COLOURS[line.level]}{text}{_PLAIN}" if colour and _COLOURS[line.level] else text)
-        sys.stdout.flush()
+        if at_once:
+            sys.stdout.flush()
