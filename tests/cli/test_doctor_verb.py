@@ -47,11 +47,12 @@ def verb(workdir: Path, *args: str, until: str, **environ: str) -> Iterator[tupl
 def _line(path: Path, words: str) -> str:
     deadline_s = time.monotonic() + CAP_S
     while time.monotonic() < deadline_s:
-        found = [line for line in path.read_text("utf-8").splitlines() if words in line]
+        text = path.read_text("utf-8") if path.exists() else ""
+        found = [line for line in text.splitlines() if words in line]
         if found:
             return found[0]
         time.sleep(0.05)
-    pytest.fail(f"no {words!r} in\n{path.read_text('utf-8')}")
+    pytest.fail(f"no {words!r} in\n{text}")
 
 
 @contextmanager
@@ -84,6 +85,7 @@ def told(found: dict[str, dict[str, str]], *names: str) -> list[str]:
 def test_all_that_is_right(cli: Cli, workdir: Path) -> None:
     """Beside a collector at work: OpenD, login, clock, quota with what is ours in it, symbols, calendar, day file."""
     with opend(workdir, "quota 3") as settings, verb(workdir, "run", until=" subscribed ", **settings) as (_, log):
+        _line(workdir / "status.json", '"subscribed":3')  # written every second
         found = checks(cli("doctor", "--json", **settings))
         names = ("settings", "DATA_ROOT", "SPOOL_DIR", "disk", "day file", "OpenD", "login", "OpenD's clock")
         assert told(found, *names, "quota", "symbols", "calendar") == ["ok"] * 11, found
