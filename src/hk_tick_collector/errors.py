@@ -10,7 +10,8 @@
     │   ├── DamagedFileError     a day file of ours whose content cannot be trusted
     │   ├── SealedDayError       the day is finished and read-only
     │   └── NoDayError           there is no file for that day
-    └── OwnedError               another collector owns DATA_ROOT
+    ├── OwnedError               another collector owns DATA_ROOT
+    └── JournalError             systemd's journal cannot be read
 
 Errors are raised low and decided on once: in `collect` while the service runs, in `cli` for everything else.
 """
@@ -69,3 +70,7 @@ class NoDayError(StoreError):
 
 class OwnedError(CollectorError):
     """Another collector owns this DATA_ROOT."""
+
+
+class JournalError(CollectorError):
+    """The journal of systemd is not there, or this user may not read it."""

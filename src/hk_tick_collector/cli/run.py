@@ -50,7 +50,7 @@ def _options(settings: Settings) -> ServiceOptions:
             client_id=f"hk-tick-collector-{settings.instance_id}",
             reconnect_min_delay_s=settings.reconnect_min_delay,
             reconnect_max_delay_s=settings.reconnect_max_delay,
-            rsa=_rsa(settings.futu_rsa_key),
+            rsa=rsa_key(settings.futu_rsa_key),
         ),
         store=StoreOptions(
             synchronous=settings.sqlite_synchronous,
@@ -87,7 +87,8 @@ def _check_directory(path: Path) -> None:
         raise UsageError(f"DATA_ROOT {path} is not a directory", hint="name a directory")
 
 
-def _rsa(path: Path | None) -> RsaCipher | None:
+def rsa_key(path: Path | None) -> RsaCipher | None:
+    """The key of FUTU_RSA_KEY, None where there is none; UsageError for a file that holds none."""
     if path is None:
         return None
     from hk_tick_collector.errors import CryptoError

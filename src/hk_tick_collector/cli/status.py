@@ -43,7 +43,7 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     now_ms = clock.now_ms()
     live: LiveStatus | None = None
     try:
-        live = _live_status(settings.data_root)
+        live = live_status(settings.data_root)
         findings = health.check(live, now_ms, _limits(settings))
     except StoreError as error:
         findings = [Finding("live_state", Severity.UNKNOWN, str(error), error.hint)]
@@ -70,7 +70,7 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     return int(severity)
 
 
-def _live_status(data_root: Path) -> LiveStatus | None:
+def live_status(data_root: Path) -> LiveStatus | None:
     """The newest live state of a service that writes to this DATA_ROOT."""
     found = [
         live

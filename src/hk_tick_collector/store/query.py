@@ -257,6 +257,11 @@ class DayReader:
         """What the file says of itself: day, versions."""
         return dict(self._select(("key", "value"), "meta", "ORDER BY key"))
 
+    def schema_version(self) -> int:
+        """The version of the tables in the file."""
+        version: int = self._db.pragma("user_version")
+        return version
+
     def totals(self) -> Totals:
         """The whole day in one row, from counters alone."""
         sql = """SELECT count(*), ifnull(sum(rows), 0), min(first_ts_ms), max(last_ts_ms), ifnull(sum(volume), 0),
