@@ -277,6 +277,12 @@ EVENTS: Final[dict[str, Entry]] = {
         "bring its ticks back from a copy if there is one; nobody may touch files of the current day",
         "如有副本，取回其 tick；不可移動當日檔案",
     ),
+    "day_recounted": entry(
+        "the spool lost rows of a day, so what its file holds was counted again",
+        "spool 遺失了某日的資料，已按檔案實際內容重新計數",
+        "hk-tick-collector gaps --open shows what is missing",
+        "`hk-tick-collector gaps --open` 看欠缺甚麼",
+    ),
     "day_begun_afresh": entry(
         "a fresh file of a day is in use; what memory still knew is in it again",
         "該日的新檔已啟用；記憶體所知的已寫回",
