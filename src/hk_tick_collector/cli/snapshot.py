@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from pathlib import Path  # noqa: TC003 - typer reads the annotation
-from typing import TYPE_CHECKING, Annotated, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -48,7 +48,6 @@ def snapshot(
       hk-tick-collector snapshot
       hk-tick-collector snapshot --day 20261120 --to /backup
     """
-    _end_by_exception(signal.SIGTERM, signal.SIGHUP)
     settings = settings_in_force(env_file)
     name = day_named(day)
     if day is None and (newest := newest_when_closed(settings.data_root)):
@@ -56,15 +55,15 @@ def snapshot(
         name = newest
     source, directory = path_of(settings.data_root, name), to or settings.snapshot_dir
     began_s = time.monotonic()
-    bar = _Bar()
+    watch = _Watch()
     try:
         if name > today():
             raise no_file(settings.data_root, name)
-        taken = take(source, directory, keep_free_bytes=_keep_free_bytes(settings, directory), progress=bar.show)
+        taken = take(source, directory, keep_free_bytes=_keep_free_bytes(settings, directory), progress=watch.show)
     except NoDayError:
         raise no_file(settings.data_root, name) from None
     finally:
-        bar.clear()
+        watch.clear()
     took_s = time.monotonic() - began_s
     if as_json:
         print(json.dumps(_document(name, taken, took_s), ensure_ascii=False))
@@ -103,14 +102,22 @@ def _line(taken: Snapshot, took_s: float) -> str:
     return f"{taken.path}: {taken.rows:,} ticks of {taken.symbols:,} symbols{newest}, {size}"
 
 
-class _Bar:
-    """What is being done and how far it is, on one line of a terminal; nothing elsewhere."""
+class _Watch:
+    """Who looks on: a bar on a terminal, and signals that may end the copy between two of its steps."""
 
     def __init__(self) -> None:
         self._drawn = False
+        self._signal: signal.Signals | None = None
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+                signal.signal(number, self._note)
 
     def show(self, what: str, done: int, total: int) -> None:
-        """Draws the line anew."""
+        """Between two steps: ends the process where a signal came, so that nothing half is left; else draws the bar."""
+        if self._signal is not None:
+            self.clear()
+            print(f"hk-tick-collector: ended by {self._signal.name}, no copy was left", file=sys.stderr)
+            raise SystemExit(128 + self._signal)
         if not sys.stderr.isatty():
             return
         full = _BAR * done // total if total else _BAR
@@ -120,19 +127,12 @@ class _Bar:
         self._drawn = True
 
     def clear(self) -> None:
-        """Leaves the line to what is printed next."""
+        """Leaves the bar's line to what is printed next."""
         if self._drawn:
             sys.stderr.write("\r\033[K")
             sys.stderr.flush()
+            self._drawn = False
 
-
-def _end_by_exception(*signals: signal.Signals) -> None:
-    """Lets these signals unwind the stack, so that no half copy stays. One that is ignored, as nohup does, stays so."""
-
-    def end(number: int, _frame: FrameType | None) -> NoReturn:
-        print(f"hk-tick-collector: snapshot: ended by {signal.Signals(number).name}, no copy was left", file=sys.stderr)
-        raise SystemExit(128 + number)
-
-    for number in signals:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, end)
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self._signal = signal.Signals(number)
+        signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from .query import Totals
+
     Progress = Callable[[str, int, int], None]  # what is being done, bytes done, bytes in all
 
 SUFFIX: Final = ".snapshot.db"
@@ -92,9 +94,8 @@ def take(source: Path, directory: Path, *, keep_free_bytes: int, progress: Progr
         size = os.fstat(fd).st_size
         digest = _digest(fd, size, progress)  # first: it brings the file into memory in its order, ten times as fast
         progress("check", size, size)
-        with DayReader(draft) as copy:
-            _check(copy, source)
-            totals = copy.totals()
+        totals = _check(draft, source)
+        progress("check", size, size)
         replaced = final.exists()
         with _named_errors(directory):
             _publish(draft, final, digest, os.fstat(fd))
@@ -203,16 +204,24 @@ def _demand_room(directory: Path, needed_bytes: int, keep_free_bytes: int) -> No
         )
 
 
-def _check(copy: DayReader, source: Path) -> None:
+def _check(draft: Path, source: Path) -> Totals:
     """The whole of SQLite's own check, which costs no more than its quick one here, and every symbol's counter."""
-    verdict = copy.integrity()
+    wrong: list[str] = []
+    try:
+        with DayReader(draft) as copy:
+            verdict, totals = copy.integrity(), copy.totals()
+            if verdict == "ok":
+                wrong = copy.miscounted()
+    except StoreError as error:
+        verdict = str(error.__cause__ or error)
     if verdict != "ok":
         raise StoreError(f"the copy of {source} does not pass its check ({verdict})", hint="see docs/sqlite-wal.md")
-    if wrong := copy.miscounted():
+    if wrong:
         raise StoreError(
             f"{source} does not have as many ticks as its table symbols tells, {wrong[0]} for one",
             hint="copy it with sqlite3's .backup and see docs/sqlite-wal.md",
         )
+    return totals
 
 
 def _digest(fd: int, size: int, progress: Progress) -> str:
