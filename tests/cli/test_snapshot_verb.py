@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from tests import wrong_clock
 from tests.bigday import make_big_day
 
 from hk_tick_collector import market
+from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, write_status
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 
 if TYPE_CHECKING:
@@ -102,6 +104,46 @@ def test_why_there_is_no_file(cli: Cli, day: Path, day_asked: str, code: int, sa
     done = cli("snapshot", "--day", day_asked)
     assert done.returncode == code
     assert says in only_line(done)
+
+
+@pytest.fixture
+def on_thursday(root: Path) -> dict[str, str]:
+    """The environment of a process for which it is 10:00 of the trading day before DAY."""
+    built = wrong_clock.library(root)
+    return wrong_clock.environ(built, root / "offset", wrong_clock.offset_s("20261119", "10:00:00"))
+
+
+def leave_live_state(root: Path, day_expected: bool) -> None:
+    """As a collector does that runs at that moment."""
+    at_ms = market.day_start_ms(market.parse_day("20261119")) + 36_000_000 + 3_000
+    live = LiveStatus(
+        written_ms=at_ms, started_ms=at_ms, pid=1, version="1", instance="one", state="running", data_root=str(root),
+        address="127.0.0.1:11111", connected=True, link_since_ms=at_ms, link_reason="", program="ready",
+        program_detail="", quote_logged_in=True, market_state="closed", trading=False, trading_since_ms=None,
+        drift_s=0.0, symbols=1, subscribed=1, refused={}, quota_used=1, quota_remaining=99, trouble={}, connects=1,
+        skipped_messages=0, received=0, stored=0, duplicate=0, rejected=0, dropped=0, waiting=0, max_queue_rows=100,
+        persisted_rows_per_min=0, day_expected=day_expected,
+    )  # fmt: skip
+    write_status(root / STATUS_NAME, live)
+
+
+def test_why_today_has_no_file(cli: Cli, day: Path, root: Path, on_thursday: dict[str, str]) -> None:
+    """No collector, one that ought to have made it, and a holiday: then the newest day is what is wanted."""
+    day.rename(root / "20261118.db")
+    done = cli("snapshot", **on_thursday)
+    assert done.returncode == 1
+    assert "20261119.db: no collector runs here: sudo systemctl start hk-tick-collector" in only_line(done)
+    leave_live_state(root, day_expected=True)
+    done = cli("snapshot", **on_thursday)
+    assert done.returncode == 1
+    assert "20261119.db, though the collector runs: hk-tick-collector status" in only_line(done)
+    leave_live_state(root, day_expected=False)
+    done = cli("snapshot", "--day", "20261119", **on_thursday)
+    assert (done.returncode, "by OpenD's calendar 20261119 is no trading day" in only_line(done)) == (1, True)
+    done = cli("snapshot", **on_thursday)
+    assert done.returncode == 0
+    assert done.stderr == "warning: 20261119 is no trading day: this is a snapshot of 20261118\n"
+    assert (root / "20261118.snapshot.db").exists()
 
 
 def test_what_is_no_day_file_or_has_no_room(cli: Cli, root: Path, day: Path) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Final, Protocol
 
 import pytest
+from tests import wrong_clock
 
 ROOT: Final = Path(__file__).parents[2]
 SCRIPT: Final = ROOT / "scripts" / "db_health_check.sh"
-CLOCK: Final = ROOT / "tests" / "reliability" / "wrong_clock.c"
 
 
 class Check(Protocol):
@@ -39,26 +38,18 @@ class Checked:
 
 
 @pytest.fixture(scope="session")
-def wrong_clock(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
-    """A library that makes one process's wall clock wrong; None without a C compiler."""
-    if shutil.which("cc") is None:
-        return None
-    library = tmp_path_factory.mktemp("clock") / "wrong_clock.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", str(library), str(CLOCK), "-ldl"], check=True)
-    return library
+def preload(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library that makes one process's wall clock wrong."""
+    return wrong_clock.library(tmp_path_factory.mktemp("clock"))
 
 
 @pytest.fixture
-def check(tmp_path: Path, wrong_clock: Path | None) -> Check:
+def check(tmp_path: Path, preload: Path) -> Check:
     """`bash scripts/db_health_check.sh ARGS`, with nothing of this shell's environment."""
 
     def run(*args: object, offset_s: int = 0, user: int | None = None, **environ: str) -> Checked:
         if offset_s:
-            if wrong_clock is None:
-                pytest.skip("a wall clock can only be set for one process with a C compiler")
-            offset = tmp_path / "offset"
-            offset.write_text(str(offset_s))
-            environ = {"LD_PRELOAD": str(wrong_clock), "WRONG_CLOCK_FILE": str(offset), **environ}
+            environ = {**wrong_clock.environ(preload, tmp_path / "offset", offset_s), **environ}
         done = subprocess.run(
             ["bash", str(SCRIPT), *map(str, args)],
             env={"PATH": os.defpath, "DISK_MIN_FREE_MB": "1", **environ},

@@ -6,12 +6,12 @@ import os
 import shutil
 import time
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 import pytest
 from tests.bigday import make_big_day
+from tests.wrong_clock import offset_s
 
 from hk_tick_collector import market
 from hk_tick_collector.model import Gap
@@ -36,8 +36,7 @@ CAP_S: Final = 5.0
 
 def at(clock: str) -> int:
     """What to add to this host's clock for it to be that time of DAY in Hong Kong."""
-    moment = datetime.strptime(f"{DAY} {clock} +0800", "%Y%m%d %H:%M:%S %z")
-    return int(moment.timestamp() - datetime.now(UTC).timestamp())
+    return offset_s(DAY, clock)
 
 
 def fill(path: Path, tick: Callable[..., TickRow], *, count: int = 5, **batch: Any) -> DayFile:
@@ -101,16 +100,16 @@ def test_lag_is_judged_in_trading_hours_alone(
 
 def test_opend_knows_better_than_the_clock(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
     """On a half day the fresh live state says that the market is closed: no alarm. A stale one means a hung service."""
-    path, offset_s = tmp_path / f"{DAY}.db", at("13:10:00")
+    path, ahead_s = tmp_path / f"{DAY}.db", at("13:10:00")
     live = tmp_path / "status.json"
     live.write_text(f'{{"data_root":"{tmp_path}","trading":false,"day_expected":true}}')
     with closing(fill(path, tick)), collecting(tmp_path):
-        moment = time.time() + offset_s
+        moment = time.time() + ahead_s
         os.utime(live, (moment, moment))
-        found = check(path, offset_s=offset_s)
+        found = check(path, offset_s=ahead_s)
         assert (found.code, found.verdict) == (0, "OK: 5 ticks of 1 symbols, collecting, nothing to do")
         os.utime(live, (moment - 100, moment - 100))
-        found = check(path, offset_s=offset_s)
+        found = check(path, offset_s=ahead_s)
     assert found.code == 2
     assert found.verdict.startswith("CRITICAL: the collector has not reported for 10")
     assert "sudo systemctl restart hk-tick-collector" in found.verdict
@@ -198,14 +197,14 @@ def test_why_there_is_no_file(tmp_path: Path, check: Check, name: str, clock: st
 
 def test_why_there_is_no_file_of_today(tmp_path: Path, check: Check) -> None:
     """With a collector it is a holiday by OpenD's calendar, or something that `status` knows."""
-    path, offset_s = tmp_path / f"{DAY}.db", at("10:00:00")
+    path, ahead_s = tmp_path / f"{DAY}.db", at("10:00:00")
     with collecting(tmp_path):
-        found = check(path, offset_s=offset_s)
+        found = check(path, offset_s=ahead_s)
         assert (found.code, "though a collector runs" in found.only_line()) == (2, True)
         live = tmp_path / "status.json"
         live.write_text(f'{{"data_root":"{tmp_path}","trading":false,"day_expected":false}}')
-        os.utime(live, (time.time() + offset_s,) * 2)
-        found = check(path, offset_s=offset_s)
+        os.utime(live, (time.time() + ahead_s,) * 2)
+        found = check(path, offset_s=ahead_s)
     assert found.code == 0
     assert f"by OpenD's calendar {DAY} is no trading day" in found.only_line()
 

@@ -260,5 +260,5 @@ def test_a_directory_that_is_not_there_and_one_that_is_closed(filled: Path) -> N
     assert "SNAPSHOT_DIR" in caught.value.hint
     taken = snapshot_path(filled.parent, DAY)
     taken.mkdir()
-    with pytest.raises(StoreError, match=f"cannot copy to {filled.parent}"):
+    with pytest.raises(StoreError, match=f"the copy to {filled.parent} failed"):
         shoot(filled)

@@ -4,17 +4,21 @@ Enters: a day file, live or sealed. Leaves: `YYYYMMDD.snapshot.db`, one plain fi
 `YYYYMMDD.snapshot.db.sha256` as `sha256sum` writes it. Both appear whole or not at all, whatever ends the process. The
 day file is opened for reading only; nothing here logs, waits or retries.
 
-SQLite's backup API copies in steps, and begins anew whenever another process has committed between two of them. Beside
-2,000 rows every 0.2 s and a file of 407 MB it had begun anew 201 times after 40 s, as the shell's `.backup` does too.
-So one read transaction spans all steps: nothing makes the copy begin anew, and it is of the moment it began. While it
-lasts, the write-ahead log cannot be used anew and grows instead. Measured at that rate, on two cores:
+SQLite's backup API copies in steps, and begins anew whenever another process has committed between two of them. So one
+read transaction spans all steps: the copy is of the moment it began. While it lasts, the write-ahead log cannot be used
+anew and grows instead. Measured on two cores beside a writer of 2,000 rows every 0.2 s, file of 407 MB; the slowest
+commit of the writer meanwhile was 56 ms without any copy:
 
-    method                            transaction   slowest commit   log grew
-    one transaction, 16 MB a step           0.8 s           153 ms       7 MB
-    the same, each step sent to disk        1.0 s            49 ms       0 MB    this one; 47 ms without any snapshot
-    VACUUM INTO                             {vacuum}
+    method                                        time            slowest commit   log grew by
+    no transaction, 16 MB a step                  not in 40 s     168 ms           180 MB        begun anew 201 times
+    the shell's .backup, 100 pages a step         not in 40 s     335 ms           39 MB
+    VACUUM INTO                                   1.4 to 2.1 s    44 to 116 ms     0 to 18 MB    no room check, no bar
+    one transaction, 16 MB a step                 0.8 to 0.9 s    153 to 259 ms    7 to 9 MB
+    the same, each step sent to disk at once      0.9 to 1.6 s    49 to 189 ms     0 to 15 MB
+    the same, 1 MB a step: this one               0.8 to 0.9 s    21 to 41 ms      8 to 9 MB
 
-The bound is on the log: a target so slow that the log grows by MAX_WAL_GROWTH_BYTES ends the copy, not the collector.
+With eleven other busy processes on these cores it took 4 to 11 s, the log grew by up to 104 MB. The bound is on the
+log: where it has grown by MAX_WAL_GROWTH_BYTES, because the target is slow, the copy ends, not the collector.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ import apsw
 
 from hk_tick_collector.errors import CollectorError, StoreError
 
+from .faults import DISK_ERRORS
 from .query import DayReader
 
 if TYPE_CHECKING:
@@ -276,6 +281,10 @@ def _named_errors(directory: Path) -> Iterator[None]:
             f"no right to write in {directory}",
             hint="name a directory of yours with --to, or run it as hkcollector: sudo -u hkcollector",
         ) from error
-    except (OSError, apsw.FullError, apsw.IOError, apsw.CantOpenError) as error:
+    except CollectorError:
+        raise
+    except DISK_ERRORS as error:  # of either disk: SQLite does not tell whose
         words = error.strerror if isinstance(error, OSError) else error
-        raise StoreError(f"cannot copy to {directory} ({words})", hint="df -h and dmesg | tail tell more") from error
+        raise StoreError(
+            f"the copy to {directory} failed ({words})", hint="df -h and dmesg | tail tell more"
+        ) from error
