@@ -10,8 +10,11 @@ set -uo pipefail
 export LC_ALL=C TZ=Asia/Hong_Kong
 
 LAG_WARN_S=60
-LAG_CRITICAL_S=${LAG_CRITICAL_SEC:-300}  # settings of the same names, where the environment has them
+# Settings of the same names, where the environment has them.
+LAG_CRITICAL_S=${LAG_CRITICAL_SEC:-300} LAG_CRITICAL_S=${LAG_CRITICAL_S%.*}
 DISK_MIN_FREE_MB=${DISK_MIN_FREE_MB:-2048}
+[[ $LAG_CRITICAL_S =~ ^[1-9][0-9]*$ ]] || LAG_CRITICAL_S=300
+[[ $DISK_MIN_FREE_MB =~ ^[1-9][0-9]*$ ]] || DISK_MIN_FREE_MB=2048
 WAL_LARGE_BYTES=$((512 * 1024 * 1024))
 GAP_LATELY_S=900
 FRESH_S=10
@@ -121,7 +124,8 @@ explain() {
   finish 2 "sqlite3 cannot read $path (${1//$'\n'/ })" "hk-tick-collector status"
 }
 
-# Everything that is asked of the file, of one moment. Counters alone.
+# Everything that is asked of the file, of one moment. Counters alone. What is calculated with must be a number, whatever
+# file somebody gave us: bash evaluates what stands in an arithmetic expression.
 ask() {
   local uri=${path//%/%25}
   uri=${uri//\?/%3f} uri=${uri//#/%23}
@@ -132,15 +136,15 @@ SELECT 'application_id', application_id FROM pragma_application_id;
 SELECT 'schema', user_version FROM pragma_user_version;
 SELECT 'sealed', count(*) FROM meta WHERE key = 'sealed_ms';
 SELECT 'version', value FROM meta WHERE key = 'software_version';
-SELECT 'symbols', count(*), ifnull(sum(rows), 0), ifnull(max(last_ts_ms), 0),
+SELECT 'symbols', count(*), ifnull(sum(rows), 0), CAST(ifnull(max(last_ts_ms), 0) AS INTEGER),
        count(expected), ifnull(sum(CASE WHEN expected IS NOT NULL THEN rows END), 0), ifnull(sum(expected), 0)
   FROM symbols;
-SELECT 'gaps', count(*), ifnull(sum(missing), 0), count(*) - count(missing), ifnull(max(opened_ms), 0)
+SELECT 'gaps', count(*), ifnull(sum(missing), 0), count(*) - count(missing), CAST(ifnull(max(opened_ms), 0) AS INTEGER)
   FROM gaps WHERE status = 'open';
 SELECT 'ledger', count(*), ifnull(sum(received), 0), ifnull(sum(stored), 0), ifnull(sum(duplicate), 0),
-       ifnull(sum(rejected), 0), ifnull(sum(dropped), 0), ifnull(sum(waiting), 0), ifnull(max(updated_ms), 0)
+       ifnull(sum(rejected), 0), ifnull(sum(dropped), 0), ifnull(sum(waiting), 0), CAST(ifnull(max(updated_ms), 0) AS INTEGER)
   FROM ledger;
-SELECT 'link', connected, from_ms, replace(replace(reason, '|', '/'), char(10), ' ')
+SELECT 'link', connected, CAST(from_ms AS INTEGER), replace(replace(reason, '|', '/'), char(10), ' ')
   FROM connections WHERE to_ms IS NULL ORDER BY from_ms DESC LIMIT 1;
 COMMIT;
 SELECT 'done';

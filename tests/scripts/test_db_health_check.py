@@ -98,6 +98,13 @@ def test_lag_is_judged_in_trading_hours_alone(
     assert says in "\n".join(found.lines)
 
 
+def test_limits_are_the_settings_of_the_environment(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
+    """LAG_CRITICAL_SEC counts where it is a number; what is none leaves the default."""
+    with closing(fill(tmp_path / f"{DAY}.db", tick)), collecting(tmp_path):
+        for value, code in (("100", 2), ("100.5", 2), ("many", 1), ("x[$(touch /tmp/no)]", 1)):
+            assert check(tmp_path / f"{DAY}.db", offset_s=at("09:33:00"), LAG_CRITICAL_SEC=value).code == code
+
+
 def test_opend_knows_better_than_the_clock(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
     """On a half day the fresh live state says that the market is closed: no alarm. A stale one means a hung service."""
     path, ahead_s = tmp_path / f"{DAY}.db", at("13:10:00")
