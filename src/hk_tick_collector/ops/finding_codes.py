@@ -379,4 +379,65 @@ FINDINGS: Final[dict[str, Entry]] = {
         "docs/data-quality.md tells how to read the table reconciliation",
         "見 docs/data-quality.md 關於 reconciliation 的說明",
     ),
+    # what is kept (hk-tick-collector report)
+    "disk_fills": entry(
+        "as days have been, the disk is full within days",
+        "按近日增長，磁碟將於數日內用盡",
+        "hk-tick-collector report names the days that may be moved; or enlarge the disk",
+        "`hk-tick-collector report` 列出可搬走的日子；或擴充磁碟",
+    ),
+    "day_unreadable": entry(
+        "a day file cannot be read",
+        "某日的檔案不能讀取",
+        "see docs/sqlite-wal.md; bring it back from a copy",
+        "見 docs/sqlite-wal.md；由副本取回",
+    ),
+    "snapshot_damaged": entry(
+        "a snapshot does not have its SHA-256 or cannot be read",
+        "快照與其 SHA-256 不符或不能讀取",
+        "hk-tick-collector snapshot --day YYYYMMDD takes it anew",
+        "`hk-tick-collector snapshot --day YYYYMMDD` 重做",
+    ),
+    "no_snapshot": entry(
+        "a past day has no snapshot",
+        "某日沒有快照",
+        "hk-tick-collector snapshot --day YYYYMMDD",
+        "`hk-tick-collector snapshot --day YYYYMMDD`",
+    ),
+    "no_sum": entry(
+        "a snapshot has no SHA-256, so nothing tells that it was checked",
+        "快照沒有 SHA-256，不能證明已驗證",
+        "hk-tick-collector snapshot --day YYYYMMDD",
+        "`hk-tick-collector snapshot --day YYYYMMDD`",
+    ),
+    "snapshot_behind": entry(
+        "a snapshot has fewer ticks than its day file",
+        "快照的 tick 少於當日檔案",
+        "hk-tick-collector snapshot --day YYYYMMDD",
+        "`hk-tick-collector snapshot --day YYYYMMDD`",
+    ),
+    "unsealed": entry(
+        "a past day is not sealed yet",
+        "已完結的日子仍未封存",
+        "hk-tick-collector logs --event day_seal_failed",
+        "`hk-tick-collector logs --event day_seal_failed`",
+    ),
+    "damaged_files": entry(
+        "damaged day files were set aside and still lie there",
+        "有改名保留的損壞檔案",
+        "see docs/sqlite-wal.md, then move them to another disk",
+        "見 docs/sqlite-wal.md，再搬到另一磁碟",
+    ),
+    "spool": entry(
+        "spool files wait for a day file",
+        "spool 有資料等待寫入",
+        "the collector stores them by itself, also at its next start",
+        "收集器會自行寫入，下次啟動時亦然",
+    ),
+    "partial": entry(
+        "a snapshot was killed half-way, or is being taken now",
+        "快照做到一半被終止，或正在進行",
+        "nothing: the next snapshot of that day uses it up",
+        "毋須處理：該日的下一個快照會用掉它",
+    ),
 }

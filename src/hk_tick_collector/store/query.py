@@ -271,6 +271,26 @@ class DayReader:
                  FROM symbols"""
         return Totals._make(next(self._rows(sql)))
 
+    def page_bytes(self) -> int:
+        """The size of a page."""
+        return int(next(self._rows("PRAGMA page_size"))[0])
+
+    def page_count(self) -> int:
+        """How many pages the file has, those in the WAL included."""
+        return int(next(self._rows("PRAGMA page_count"))[0])
+
+    def backup_into(self, target: apsw.Connection) -> apsw.Backup:
+        """A copy to be made step by step. Inside `snapshot` no writer makes it begin anew; SQLite's errors are bare."""
+        return target.backup("main", self._db, "main")
+
+    def miscounted(self) -> list[str]:
+        """Symbols whose counter is not the number of their ticks. Scans the keys: 0.4 s for five million ticks."""
+        sql = """SELECT ifnull(counted.symbol, stored.symbol)
+                 FROM symbols AS counted
+                 FULL JOIN (SELECT symbol, count(*) AS rows FROM ticks GROUP BY symbol) AS stored USING (symbol)
+                 WHERE counted.rows IS NOT stored.rows ORDER BY 1"""
+        return [symbol for (symbol,) in self._rows(sql)]
+
     def integrity(self) -> str:
         """`ok`, or what SQLite finds wrong with the file; it reads all of it."""
         return "; ".join(line for (line,) in self._rows(f"PRAGMA integrity_check({_INTEGRITY_LINES})"))
