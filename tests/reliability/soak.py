@@ -143,7 +143,8 @@ class Figures:
         memory, descriptors = self.memory_kib or [0], self.descriptors or [0]
         return (
             f"soak: seed={self.seed} seconds={self.seconds:.0f} closed={self.closed} ticks={self.ticks}"
-            f" kills={self.kills} opend_kills={self.opend_kills} stops={self.stops} disconnects={self.disconnects} faults={self.faults}"
+            f" kills={self.kills} opend_kills={self.opend_kills} stops={self.stops} disconnects={self.disconnects}"
+            f" faults={self.faults}"
             f" acked={self.acked} lost={self.lost} open_in_gaps={self.gone} damages={self.damages}"
             f" set_aside={self.set_aside} damaged_acked={self.damaged_acked} damaged_lost={self.damaged_lost}"
             f" memory_mib_start={memory[0] / 1024:.0f} memory_mib_end={memory[-1] / 1024:.0f}"
