@@ -10,6 +10,7 @@
     │   ├── DamagedFileError     a day file of ours whose content cannot be trusted
     │   ├── SealedDayError       the day is finished and read-only
     │   └── NoDayError           there is no file for that day
+    ├── AlertError               a message did not reach its destination
     └── OwnedError               another collector owns DATA_ROOT
 
 Errors are raised low and decided on once: in `collect` while the service runs, in `cli` for everything else.
@@ -65,6 +66,10 @@ class SealedDayError(StoreError):
 
 class NoDayError(StoreError):
     """There is no file for that day."""
+
+
+class AlertError(CollectorError):
+    """A message did not reach its destination."""
 
 
 class OwnedError(CollectorError):
