@@ -58,6 +58,7 @@ class Alarm:
         self._digests = DigestClock(memory.digest_day)
         self._base_ms = now_ms() - time.monotonic_ns() // 1_000_000
         self._broken = False
+        self._abandoned = False
         self._errands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._clerk = threading.Thread(target=self._work, name="alerts clerk", daemon=True)
         self._failures = log.Repeated(_LOG_EVERY_S)
@@ -86,7 +87,10 @@ class Alarm:
             courier.stop()
 
     def join(self, deadline_s: float) -> None:
-        """Waits for the couriers until then, by the monotonic clock; whatever is left is dropped."""
+        """Waits for the end until then, by the monotonic clock; whatever is left is dropped, and nothing is told later."""
+        if self._couriers:
+            self._clerk.join(max(0.0, deadline_s - time.monotonic()))
+            self._abandoned = True
         for courier in self._couriers:
             courier.join(max(0.0, deadline_s - time.monotonic()))
 
@@ -115,7 +119,8 @@ class Alarm:
             try:
                 errand()
             except Exception:  # noqa: BLE001 - the thread's boundary: the next errand has its own chance
-                log.bug("bug", detail="an errand of the alerts failed")
+                if not self._abandoned:
+                    log.bug("bug", detail="an errand of the alerts failed")
 
     def _remember(self, text: str) -> None:
         temporary = self._path.with_name(f"{self._path.name}.new")
@@ -125,7 +130,7 @@ class Alarm:
                 file.write(text)
             temporary.replace(self._path)
         except OSError as error:
-            held_back = self._failures.allow(time.monotonic())
+            held_back = None if self._abandoned else self._failures.allow(time.monotonic())
             if held_back is not None:
                 log.warning("alerts_not_kept", path=self._path, detail=error.strerror, repeats=held_back)
 

@@ -45,6 +45,8 @@ class Courier:
         self._queue: deque[Message] = deque()
         self._changed = threading.Condition()
         self._stopping = False
+        self._abandoned = False
+        self._carried: Message | None = None  # the one on its way
         self._failures = log.Repeated(_LOG_EVERY_S)
         # A daemon: a server that hangs must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name=f"alerts {destination.label}", daemon=True)
@@ -60,8 +62,8 @@ class Courier:
             oldest = self._queue.popleft() if full else None
             self._queue.append(message)
             self._changed.notify()
-        if oldest:
-            self._drop(oldest, "the queue is full")
+            if oldest:
+                self._drop(oldest, "the queue is full")
 
     def stop(self) -> None:
         """No message is waited for any more: each that is queued is tried once, then the thread ends."""
@@ -70,12 +72,14 @@ class Courier:
             self._changed.notify()
 
     def join(self, timeout_s: float) -> None:
-        """Waits for the end for at most so long; what is left then is told as dropped."""
+        """Waits for the end for at most so long; what is left then is told as dropped, and nothing is told later."""
         self._thread.join(timeout_s)
         with self._changed:
-            left, self._queue = list(self._queue), deque()
-        for message in left:
-            self._drop(message, "the collector was stopped")
+            left = [self._carried, *self._queue] if self._carried else [*self._queue]
+            self._queue.clear()
+            for message in left:
+                self._drop(message, "the collector was stopped")
+            self._abandoned = True
 
     def _run(self) -> None:
         try:
@@ -88,20 +92,27 @@ class Courier:
         with self._changed:
             while not self._queue and not self._stopping:
                 self._changed.wait()
-            return self._queue.popleft() if self._queue else None
+            self._carried = self._queue.popleft() if self._queue else None
+            return self._carried
 
     def _carry(self, message: Message) -> None:
         for wait_s in (*self._retries_s, None):
             try:
                 self._destination.send(message)
             except AlertError as error:
-                self._tell_failure(message, error)
+                with self._changed:
+                    self._tell_failure(message, error)
             else:
-                log.info("alert_sent", to=self._destination.label, title=message.title)
+                with self._changed:
+                    self._carried = None
+                    if not self._abandoned:
+                        log.info("alert_sent", to=self._destination.label, title=message.title)
                 return
             if wait_s is None or not self._waited(wait_s):
                 break
-        self._drop(message, "it could not be sent")
+        with self._changed:
+            self._carried = None
+            self._drop(message, "it could not be sent")
 
     def _waited(self, wait_s: float) -> bool:
         """False when it is time to end instead."""
@@ -112,13 +123,16 @@ class Courier:
             return not self._stopping
 
     def _tell_failure(self, message: Message, error: AlertError) -> None:
-        held_back = self._failures.allow(time.monotonic())
+        held_back = None if self._abandoned else self._failures.allow(time.monotonic())
         if held_back is not None:
             log.warning(
                 "alert_failed", to=self._destination.label, title=message.title, detail=error, repeats=held_back
             )
 
     def _drop(self, message: Message, why: str) -> None:
+        """The caller holds the lock: one count, and no line after the last one."""
+        if self._abandoned:
+            return
         self.dropped += 1
         to = self._destination.label
         log.warning("alert_dropped", to=to, title=message.title, why=why, dropped=self.dropped)
