@@ -87,7 +87,7 @@ class Alarm:
             courier.stop()
 
     def join(self, deadline_s: float) -> None:
-        """Waits for the end until then, by the monotonic clock; whatever is left is dropped, and nothing is told later."""
+        """Waits until then, by the monotonic clock; whatever is left is dropped, and nothing is told later."""
         if self._couriers:
             self._clerk.join(max(0.0, deadline_s - time.monotonic()))
             self._abandoned = True
