@@ -10,6 +10,7 @@
     │   ├── DamagedFileError     a day file of ours whose content cannot be trusted
     │   ├── SealedDayError       the day is finished and read-only
     │   └── NoDayError           there is no file for that day
+    ├── AlertError               a message did not reach its destination
     ├── OwnedError               another collector owns DATA_ROOT
     └── JournalError             systemd's journal cannot be read
 
@@ -66,6 +67,10 @@ class SealedDayError(StoreError):
 
 class NoDayError(StoreError):
     """There is no file for that day."""
+
+
+class AlertError(CollectorError):
+    """A message did not reach its destination."""
 
 
 class OwnedError(CollectorError):

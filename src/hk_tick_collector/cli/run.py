@@ -37,8 +37,12 @@ def run(env_file: EnvFile = None) -> int:
 
 
 def _options(settings: Settings) -> ServiceOptions:
+    from hk_tick_collector.collect.alarm import AlarmOptions
+    from hk_tick_collector.collect.destination import open_destinations
     from hk_tick_collector.collect.options import FeedOptions, ServiceOptions
     from hk_tick_collector.store.dayfile import StoreOptions
+
+    from .status import limits
 
     data_root = settings.data_root
     _check_directory(data_root)
@@ -70,6 +74,10 @@ def _options(settings: Settings) -> ServiceOptions:
         watchdog_queue_rows=settings.watchdog_queue_threshold_rows,
         watchdog_max_failures=settings.watchdog_recovery_max_failures,
         stop_flush_timeout_s=settings.stop_flush_timeout_sec,
+        alarm=AlarmOptions(
+            destinations=open_destinations([url.get_secret_value() for url in settings.alert_urls]),
+            limits=limits(settings),
+        ),
     )
 
 

@@ -29,6 +29,7 @@ from hk_tick_collector.ops.status import LiveStatus, StatusFile
 from .clock import now_ms
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from hk_tick_collector.ops.systemd import Notifier
@@ -67,6 +68,7 @@ class Pulse:
         notifier: Notifier,
     ) -> None:
         self.state = "running"
+        self.listeners: list[Callable[[LiveStatus], None]] = []  # told the live state of every second; none may wait
         self._options = options
         self._stats = stats
         self._queue = queue
@@ -134,6 +136,8 @@ class Pulse:
             held_back = self._status_failures.allow(time.monotonic())
             if held_back is not None:
                 log.warning("status_not_written", path=self._status_file.path, detail=error.strerror, repeats=held_back)
+        for listener in self.listeners:
+            listener(status)
 
     def _tell_of_descriptors(self, status: LiveStatus) -> None:
         short = descriptors_short(status)

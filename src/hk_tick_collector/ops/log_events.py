@@ -11,6 +11,25 @@ from .entry import Entry, entry, fine
 
 EVENTS: Final[dict[str, Entry]] = {
     # the service
+    "alert_sent": fine("an alert reached its destination", "告警已送達"),
+    "alert_failed": entry(
+        "an alert could not be sent; it is tried again, and collection goes on",
+        "告警未能送出；會重試，收集不受影響",
+        "follow detail=; check ALERT_URLS and this host's network",
+        "按 `detail=` 處理；檢查 ALERT_URLS 與本機網絡",
+    ),
+    "alert_dropped": entry(
+        "an alert was given up, why= says why; what it said is in the log all the same",
+        "放棄一則告警，原因見 `why=`；其內容仍在日誌",
+        "check ALERT_URLS; hk-tick-collector status tells what is wrong now",
+        "檢查 ALERT_URLS；現況見 `hk-tick-collector status`",
+    ),
+    "alerts_not_kept": entry(
+        "what was alerted of could not be kept or read: after a restart open findings are told again",
+        "未能保存或讀取已發告警的記錄：重啟後未了結的會再發一次",
+        "check space and rights of the directory in path=",
+        "檢查 `path=` 所在目錄的空間與權限",
+    ),
     "setting": entry(
         "a setting is odd but works; detail= says which and why",
         "某項設定可疑但可用；`detail=` 指明是哪一項及原因",
