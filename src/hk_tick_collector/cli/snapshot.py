@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.store.snapshot import Snapshot
 
 _BAR: Final = 30
+_NICE: Final = 10
 
 
 def snapshot(
@@ -107,6 +109,7 @@ class _Watch:
 
     def __init__(self) -> None:
         self._drawn = False
+        self._gives_way = False
         self._signal: signal.Signals | None = None
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
@@ -118,6 +121,9 @@ class _Watch:
             self.clear()
             print(f"hk-tick-collector: ended by {self._signal.name}, no copy was left", file=sys.stderr)
             raise SystemExit(128 + self._signal)
+        if what != "copy" and not self._gives_way:
+            self._gives_way = True
+            os.nice(_NICE)  # from here on nothing of the collector's is held: it goes first
         if not sys.stderr.isatty():
             return
         full = _BAR * done // total if total else _BAR
