@@ -157,7 +157,7 @@ install_packages() {
     $DRY_RUN && { act apt-get install -y "${missing[@]}"; return; }
     export DEBIAN_FRONTEND=noninteractive
     if [ ${#debs[@]} -gt 0 ]; then
-        apt-get install -y -qq --no-install-recommends "${debs[@]}" >>"$LOG" 2>&1 || true
+        apt-get install -y -qq --no-install-recommends -o APT::Sandbox::User=root "${debs[@]}" >>"$LOG" 2>&1 || true
     else
         apt-get update -qq -o Acquire::Retries=1 >>"$LOG" 2>&1 || true # lists and files may be here already
         apt-get install -y -qq --no-install-recommends "${missing[@]}" >>"$LOG" 2>&1 || true
