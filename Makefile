@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-virtualenv
 
-.PHONY: help demo test check format lint types docs bench soak clean
+.PHONY: help demo test check format lint types docs bench soak wheelhouse clean
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
@@ -36,8 +36,14 @@ bench: $(VENV)/.dev  ## end to end beside decode alone and insert alone, in one 
 soak: $(VENV)/.dev  ## ten minutes of every fault at random, then the verdict (ARGS="--minutes 60 --seed 7")
 	@$(BIN)/python -X dev tests/reliability/soak.py $(if $(ARGS),$(ARGS),--minutes 10)
 
+wheelhouse: $(BIN)/python  ## ./wheelhouse: the packages for `deploy/install.sh --wheelhouse` on a host without a network
+	@mkdir -p wheelhouse
+	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
+		--dest wheelhouse -r requirements/runtime.txt
+	@echo "wheelhouse: $$(ls wheelhouse/*.whl | wc -l) wheels for Python $$($(BIN)/python -c 'import platform; print(platform.python_version())') on $$(uname -m)"
+
 clean:  ## remove everything that the other targets made
-	rm -rf $(VENV) demo-data dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo-data dist wheelhouse .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -16,27 +16,27 @@ _LOGGER = logging.getLogger("hk_tick_collector")
 
 def debug(event: str, **fields: object) -> None:
     """What a developer wants while looking for a bug."""
-    _LOGGER.debug(_line(event, fields))
+    _LOGGER.debug(line(event, fields))
 
 
 def info(event: str, **fields: object) -> None:
     """What happened and is fine."""
-    _LOGGER.info(_line(event, fields))
+    _LOGGER.info(line(event, fields))
 
 
 def warning(event: str, **fields: object) -> None:
     """What an operator should know; collection goes on."""
-    _LOGGER.warning(_line(event, fields))
+    _LOGGER.warning(line(event, fields))
 
 
 def error(event: str, **fields: object) -> None:
     """What an operator must look at."""
-    _LOGGER.error(_line(event, fields))
+    _LOGGER.error(line(event, fields))
 
 
 def bug(event: str, error: BaseException | None = None, **fields: object) -> None:
     """What should never happen: the line, then the traceback of `error` or of the exception being handled."""
-    _LOGGER.error(_line(event, fields), exc_info=error or True)
+    _LOGGER.error(line(event, fields), exc_info=error or True)
 
 
 class Repeated:
@@ -84,7 +84,8 @@ def render(value: object) -> str:
     return text
 
 
-def _line(event: str, fields: dict[str, object]) -> str:
+def line(event: str, fields: dict[str, object]) -> str:
+    """An event as it stands in the log, without time and level."""
     return " ".join([event, *(f"{key}={render(value)}" for key, value in fields.items())])
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from hk_tick_collector import log
 from hk_tick_collector.config import load_settings, systemd_environment
-from hk_tick_collector.errors import UsageError
+from hk_tick_collector.errors import CollectorError, UsageError
+from hk_tick_collector.ops.systemd import Notifier
 
 from ._options import EnvFile  # noqa: TC001 - typer reads the annotation
 
@@ -23,6 +25,15 @@ def run(env_file: EnvFile = None) -> int:
 
     Example: FUTU_SYMBOLS=HK.00700,HK.00981 DATA_ROOT=./data hk-tick-collector run
     """
+    try:
+        return _run(env_file)
+    except CollectorError as error:
+        with closing(Notifier(systemd_environment().notify_socket)) as notifier:
+            notifier.status(error.one_line())  # for `systemctl status`
+        raise
+
+
+def _run(env_file: Path | None) -> int:
     loaded = load_settings(env_file)
     options = _options(loaded.settings)
     log.configure(loaded.settings.log_level)

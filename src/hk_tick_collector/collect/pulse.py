@@ -50,7 +50,9 @@ _OTHERWISE: Final = {"market_state", "rejected"}
 _AS_IN_STATS: Final = {spec.name for spec in fields(Stats)} & {spec.name for spec in fields(LiveStatus)} - _OTHERWISE
 _LOG_EVERY_S: Final = 60.0
 _READY_S: Final = 20.0  # systemd hears of readiness at the latest then, also with OpenD away
-_LOOP_STUCK_S: Final = 30  # an event loop that does not beat for so long has the stacks of all threads logged
+_STATUS_BEATS: Final = 5  # so many seconds lie between two lines for `systemctl status`
+# An event loop that does not beat for so long has the stacks of all threads logged, before the unit's watchdog bites.
+_LOOP_STUCK_S: Final = 20
 
 
 class Pulse:
@@ -109,7 +111,7 @@ class Pulse:
             self.beat()
             if self.state == "running":
                 self._rescue.look(now_ms())
-            self._notify(loop.time() - started_s)
+            self._notify(loop.time() - started_s, beats)
             if loop.time() >= health_s:
                 health_s += self._options.health_interval_s
                 self._log_health()
@@ -145,13 +147,21 @@ class Pulse:
         if held_back is not None:
             log.error("descriptors_short", open=status.descriptors, limit=status.descriptors_limit, repeats=held_back)
 
-    def _notify(self, up_s: float) -> None:
+    def _notify(self, up_s: float, beats: int) -> None:
         """Reaching this place means: the loop turns, and the writer is supervised."""
         faulthandler.dump_traceback_later(_LOOP_STUCK_S, exit=False)
         self._notifier.alive()
+        if self.state == "running" and beats % _STATUS_BEATS == 1:
+            self._notifier.status(log.line("health", {**self._health(), **self._trouble()}))
         if not self._ready and (self._feed.subscribed.is_set() or up_s >= _READY_S):
             self._ready = True
             self._notifier.ready()
+
+    def _trouble(self) -> dict[str, str]:
+        """Why the link is away and what the writer waits for: what `systemctl status` is asked for first."""
+        link = "" if self._stats.connected else self._stats.link_reason
+        named = {"link": link, "writer": self._stats.writer_trouble}
+        return {part: why for part, why in named.items() if why}
 
     def _trading(self) -> bool:
         state = self._stats.market_state
@@ -172,29 +182,30 @@ class Pulse:
         calendar = self._feed.calendar
         return market.day_name(day) in calendar if calendar else market.is_weekday(day)
 
-    def _log_health(self) -> None:
+    def _health(self) -> dict[str, object]:
+        """What the health line says, and `systemctl status` with it."""
         stats, queue = self._stats, self._queue
         behind_s = lag_s(self._live_status(), now_ms())
-        log.info(
-            "health",
-            connected=stats.connected,
-            subscribed=f"{stats.subscribed}/{stats.symbols}",
-            persisted_rows_per_min=sum(self._per_second),
-            lag_s="none" if behind_s is None else round(behind_s, 1),
-            queue_rows=f"{queue.rows}/{queue.max_rows}",
-            gaps_open=stats.gaps_open,
-            gaps_missing=stats.gaps_missing,
-            exposed_rows=queue.exposed_rows,
-            exposed_s=round(queue.oldest_age_s(), 1),
-            synchronous=self._options.store.synchronous,
-            power_cut_mb=round(self._power_cut_bytes() / 2**20, 1),
-            dropped=stats.dropped,
-            rejected=stats.rejected + stats.sealed_day,
-            market="unknown" if stats.market_state is None else market.state_name(stats.market_state),
-        )
-        self._notifier.status(
-            f"connected={stats.connected} rows/min={sum(self._per_second)} queue={queue.rows} gaps={stats.gaps_open}"
-        )
+        return {
+            "connected": stats.connected,
+            "subscribed": f"{stats.subscribed}/{stats.symbols}",
+            "persisted_rows_per_min": sum(self._per_second),
+            "lag_s": "none" if behind_s is None else round(behind_s, 1),
+            "queue_rows": f"{queue.rows}/{queue.max_rows}",
+            "gaps_open": stats.gaps_open,
+            "gaps_missing": stats.gaps_missing,
+            "exposed_rows": queue.exposed_rows,
+            "exposed_s": round(queue.oldest_age_s(), 1),
+            "synchronous": self._options.store.synchronous,
+            "power_cut_mb": round(self._power_cut_bytes() / 2**20, 1),
+            "dropped": stats.dropped,
+            "rejected": stats.rejected + stats.sealed_day,
+            "market": "unknown" if stats.market_state is None else market.state_name(stats.market_state),
+        }
+
+    def _log_health(self) -> None:
+        stats, queue = self._stats, self._queue
+        log.info("health", **self._health())
         commits, self._interval = self._interval, []
         log.info(
             "persist_summary",

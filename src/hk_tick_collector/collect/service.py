@@ -57,6 +57,7 @@ _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _SWITCH_INTERVAL_S: Final = 0.0005
 _SPOOL_BUFFER_ROWS: Final = 50_000  # rows in memory, beyond MAX_QUEUE_ROWS, on their way to the spool
 _STORE_SHARE: Final = 0.7  # of the time a stop may take, for the day file; all that is left then for the spool
+_EXIT_S: Final = 10  # what systemd is asked for beyond it: a disk that is slow to close, the interpreter's end
 _LEAVE_S: Final = 0.3  # of it, for what comes after the flush; a tenth, where that is less
 
 
@@ -101,6 +102,7 @@ async def _serve(options: ServiceOptions) -> int:
     alarm = Alarm(options.alarm, options.data_root, options.instance, now_ms)
     pulse.listeners.append(alarm.look)
 
+    notifier.status("starting: reads what the files of the day know")
     today = market.day_number(now_ms())
     if market.is_weekday(today):
         seat.writer.prepare(today)
@@ -115,7 +117,8 @@ async def _serve(options: ServiceOptions) -> int:
         limit_s = options.stop_flush_timeout_s
         deadline_s = time.monotonic() + limit_s - min(_LEAVE_S, limit_s / 10)
         pulse.state = "stopping"
-        notifier.stopping()
+        notifier.status("stopping: writes what it holds")
+        notifier.stopping(limit_s + _LEAVE_S + _EXIT_S)
         alarm.stop()
         alarms_end_s = min(time.monotonic() + STOP_S, deadline_s)
         await _cancelled(feeding, replaying)  # nobody puts anything from here on

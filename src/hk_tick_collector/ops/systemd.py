@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 
 
@@ -28,12 +29,17 @@ class Notifier:
         self._send("WATCHDOG=1")
 
     def status(self, line: str) -> None:
-        """The line that `systemctl status` shows."""
-        self._send(f"STATUS={line}")
+        """The line that `systemctl status` shows, also after the service has ended."""
+        self._send("STATUS=" + " ".join(line.split()))
 
-    def stopping(self) -> None:
-        """The service ends and flushes what it holds."""
-        self._send("STOPPING=1")
+    def stopping(self, within_s: float) -> None:
+        """The service ends and flushes what it holds; it asks for that time, whatever the unit's TimeoutStopSec is."""
+        self._send(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={math.ceil(within_s * 1_000_000)}")
+
+    def close(self) -> None:
+        """Nothing more will be told."""
+        if self._socket:
+            self._socket.close()
 
     def _send(self, text: str) -> None:
         if self._socket and self._address:
