@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 
-from .conftest import PROGRAM
+from hk_tick_collector.ops.status import STATUS_NAME, read_status
+
+from .conftest import PROGRAM, wait_until
 
 if TYPE_CHECKING:
     from .conftest import Collector, Start
@@ -83,3 +85,17 @@ def test_the_health_check_of_a_collector_at_work(start: Start) -> None:
     done = check()
     assert done.returncode == 2
     assert f"no collector runs on {collector.data_root}" in done.stdout.splitlines()[0]
+
+
+def test_no_file_is_expected_of_a_saturday_that_follows_a_friday(start: Start) -> None:
+    """A collector that has been running since Friday says so; who finds no file on a holiday is told that."""
+    opend = start.simulate("--day", "20261120", "--at", "23:59:55")
+    collector = start.run(opend.port)
+
+    def expected() -> bool | None:
+        found = read_status(collector.data_root / STATUS_NAME)
+        return found.day_expected if found and found.connected and found.newest_day == "20261120" else None
+
+    wait_until(lambda: expected() is True, "the file of Friday is expected")
+    wait_until(lambda: expected() is False, "no file of Saturday is")
+    assert collector.stop() == 0

@@ -89,6 +89,7 @@ class Pulse:
         self._interval: list[Commit] = []  # commits since the last persist_summary
         self._trading_since_ms: int | None = None
         self._opened_day: int | None = None
+        self._today: int | None = None  # by OpenD where it has told
         self._status_file = StatusFile(options.status_path)
         self._status_failures = log.Repeated(_LOG_EVERY_S)
         self._short_of_descriptors = log.Repeated(_LOG_EVERY_S)
@@ -171,7 +172,7 @@ class Pulse:
         """The file of a new trading day from its first second, and finished days to be sealed."""
         stats = self._stats
         moment_ms = stats.opend_time_ms if stats.connected and stats.opend_time_ms else now_ms()
-        today = market.day_number(moment_ms)
+        today = self._today = market.day_number(moment_ms)
         if today != self._opened_day and self._is_trading_day(today):
             self._opened_day = self._seat.writer.open_day = today
         # Not before every symbol was looked at: what an earlier day still lacks may be in OpenD's window.
@@ -258,7 +259,7 @@ class Pulse:
             spooled=queue.spooled_rows,
             commit_ms_p50=_percentile(write_ms, 50),
             commit_ms_p99=_percentile(write_ms, 99),
-            day_expected=self._opened_day is not None,
+            day_expected=self._today is not None and self._opened_day == self._today,
             disk_free_mb=_free_mb(options.data_root),
             synchronous=options.store.synchronous,
             exposed_rows=queue.exposed_rows,
