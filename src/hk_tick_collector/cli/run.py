@@ -8,7 +8,7 @@ from hk_tick_collector import log
 from hk_tick_collector.config import load_settings, systemd_environment
 from hk_tick_collector.errors import UsageError
 
-from ._options import EnvFile  # noqa: TC001 - typer reads the annotation
+from ._options import EnvFile, limits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,6 +70,8 @@ def _options(settings: Settings) -> ServiceOptions:
         watchdog_queue_rows=settings.watchdog_queue_threshold_rows,
         watchdog_max_failures=settings.watchdog_recovery_max_failures,
         stop_flush_timeout_s=settings.stop_flush_timeout_sec,
+        limits=limits(settings),
+        metrics_addr=settings.metrics_addr,
     )
 
 

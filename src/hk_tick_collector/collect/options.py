@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hk_tick_collector.opend.crypto import RsaCipher
+    from hk_tick_collector.ops.health import Limits
     from hk_tick_collector.store.dayfile import StoreOptions
 
 
@@ -56,3 +57,5 @@ class ServiceOptions:
     watchdog_queue_rows: int
     watchdog_max_failures: int
     stop_flush_timeout_s: float
+    limits: Limits
+    metrics_addr: tuple[str, int] | None  # host and port, None to serve none

@@ -53,7 +53,7 @@ _LOOP_STUCK_S: Final = 30  # an event loop that does not beat for so long has th
 
 
 class Pulse:
-    """Beats once a second; `state` is what it tells of the service."""
+    """Beats once a second; `state` is what it tells of the service, `latest` the live state that it told last."""
 
     def __init__(
         self,
@@ -67,6 +67,7 @@ class Pulse:
         notifier: Notifier,
     ) -> None:
         self.state = "running"
+        self.latest: LiveStatus | None = None
         self._options = options
         self._stats = stats
         self._queue = queue
@@ -126,7 +127,7 @@ class Pulse:
         self._disk_waits_ms.append(stats.disk_wait_ms)
         trading = self._trading()
         self._trading_since_ms = (self._trading_since_ms or now_ms()) if trading else None
-        status = self._live_status()
+        self.latest = status = self._live_status()
         self._tell_of_descriptors(status)
         try:
             self._status_file.write(status)

@@ -27,6 +27,7 @@ from hk_tick_collector.store.spool import Spool
 
 from .clock import now_ms
 from .doctor import Doctor
+from .exporter import metrics_served
 from .feed import Feed
 from .gaps import Gaps
 from .healer import Healer
@@ -106,7 +107,8 @@ async def _serve(options: ServiceOptions) -> int:
     log.info("started", version=__version__, pid=os.getpid(), symbols=stats.symbols, data_root=options.data_root)
     seat.writer.start()
     leftovers = replay_leftovers(options.spool_dir, writer_options.run_id, intake, queue)
-    async with _running(feed.run(), pulse.run(), leftovers) as (feeding, pulsing, replaying):
+    exporter = metrics_served(options.metrics_addr, lambda: pulse.latest, stats, options.limits)
+    async with exporter, _running(feed.run(), pulse.run(), leftovers) as (feeding, pulsing, replaying):
         failed = await _until_stopped(stop, feeding, pulsing)
         limit_s = options.stop_flush_timeout_s
         deadline_s = time.monotonic() + limit_s - min(_LEAVE_S, limit_s / 10)
