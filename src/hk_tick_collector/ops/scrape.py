@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MAX_CLIENTS: Final = 16
-_PATIENCE_S: Final = 5.0  # for one client's request and its answer
 _MAX_REQUEST_BYTES: Final = 8192
 _TURN_S: Final = 0.01  # a turn accepts one client: 100 of them a second is what a flood can have
 _NO_DESCRIPTOR_S: Final = 1.0
@@ -39,12 +38,16 @@ class _Client:
 class ScrapeServer:
     """Listens on `host` and `port`, 0 for a free one, from the start; answers once `serve` runs, until `stop`.
 
-    `render` gives the text, of `content_type`. Raises OSError when the address cannot be had.
+    `render` gives the text, of `content_type`. One client has `patience_s` for its request and its answer. Raises
+    OSError when the address cannot be had.
     """
 
-    def __init__(self, host: str, port: int, render: Callable[[], bytes], content_type: str) -> None:
+    def __init__(
+        self, host: str, port: int, render: Callable[[], bytes], content_type: str, patience_s: float = 5.0
+    ) -> None:
         self._render = render
         self._content_type = content_type
+        self._patience_s = patience_s
         self._text = b""
         self._text_until_s = float("-inf")
         self._clients: dict[socket.socket, _Client] = {}  # the oldest first
@@ -104,7 +107,7 @@ class ScrapeServer:
         accepted.setblocking(False)
         if len(self._clients) >= _MAX_CLIENTS:
             self._drop(next(iter(self._clients.values())))
-        self._clients[accepted] = _Client(accepted, time.monotonic() + _PATIENCE_S)
+        self._clients[accepted] = _Client(accepted, time.monotonic() + self._patience_s)
         self._selector.register(accepted, selectors.EVENT_READ)
 
     def _advance(self, client: _Client) -> None:
