@@ -254,6 +254,22 @@ def test_prometheus_takes_the_rules() -> None:
     promtool("check", "config", "--syntax-only", "scrape.yml")
 
 
+def test_prometheus_understands_what_the_dashboard_asks(tmp_path: Path) -> None:
+    """Each expression is one of its language, once Grafana has filled in what is chosen."""
+    chosen = {"$job": "hk-tick-collector", "$instance": ".*", "$__rate_interval": "1m"}
+    asked = "\n".join(one for one in expressions(dashboard()) if not one.startswith("label_values("))
+    for variable, value in chosen.items():
+        asked = asked.replace(variable, value)
+    records = [
+        {"record": "asked", "expr": expression, "labels": {"number": str(number)}}
+        for number, expression in enumerate(asked.splitlines())
+    ]
+    assert len(records) > 40
+    path = tmp_path / "asked.yml"
+    path.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": records}]}), "utf-8")  # JSON is YAML
+    promtool("check", "rules", str(path))
+
+
 def test_every_rule_is_tested_and_says_what_to_type() -> None:
     """Each alert fires somewhere in rules_test.yml, and carries a command and the page that explains it."""
     alerts = re.split(r"^ +- alert: ", rules(), flags=re.MULTILINE)[1:]

@@ -87,10 +87,10 @@ def test_a_service_whose_pulse_has_stopped(make_status: MakeStatus) -> None:
 
 
 def test_the_number_of_series_is_bounded(make_status: MakeStatus) -> None:
-    """2,000 refused symbols and 500 notices that nobody knows: not more series than a few hundred."""
+    """2,000 refused symbols and 100 notices that nobody knows: not more series than a few hundred."""
     symbols = {f"HK.{number:05}": "quota" for number in range(2000)}
     scrapes = Scrapes(make_status(refused=symbols, subscribed=5))
-    for notice in range(500):
+    for notice in range(100):
         scrapes.live = make_status(refused=symbols, trouble={f"gateway_event_{notice}": "?"})
         scrapes.read()
     found = scrapes.read()
