@@ -18,8 +18,8 @@ from hk_tick_collector.ops.watchdog import Watchdog
 from hk_tick_collector.store.spool import Spool
 
 from .alarm import Alarm
+from .caretaker import Caretaker
 from .clock import now_ms
-from .doctor import Doctor
 from .feed import Feed
 from .gaps import Gaps
 from .healer import Healer
@@ -70,9 +70,9 @@ def assemble(options: ServiceOptions) -> Parts:
     writing = _writer_options(options, run_id)
     seat = WriterSeat(queue, lambda number, fresh: Writer(queue, stats, _numbered(writing, number), now_ms, fresh))
     healer = Healer(holes)
-    doctor = Doctor(healer, holes, intake, stats, partial(unfinished_days, options.data_root))
+    caretaker = Caretaker(healer, holes, intake, stats, partial(unfinished_days, options.data_root))
     reconciler = Reconciler(options.data_root, options.feed.symbols, stats, seat.reconcile)
-    feed = Feed(options.feed, intake, doctor, reconciler, stats)
+    feed = Feed(options.feed, intake, caretaker, reconciler, stats)
     watchdog = Watchdog(options.watchdog_stall_s, options.watchdog_queue_rows, options.watchdog_max_failures)
     rebuild = partial(intake.rebuild, options.data_root)
     rescue = Rescue(watchdog, queue, stats, seat, rebuild, holes.open_days)
