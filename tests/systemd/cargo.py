@@ -55,7 +55,10 @@ def edits(host: Host, script: str) -> None:
 def _bring_checkout(place: Path) -> None:
     """Every file that git knows or would take in."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
     )
     for name in filter(None, listed.stdout.decode().split("\0")):
         source = ROOT / name

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _FENCE: Final = re.compile(r"^(?P<indent> *)```(?P<language>\w*)[ \t]*(?P<words>[^`\n]*)$")
 _HEADING: Final = re.compile(r"^#{1,6} +(?P<title>.*)$")
+_INLINE: Final = re.compile(r"`(sudo [^`]+)`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,15 @@ class Block:
     root: bool = False
     codes: tuple[int, ...] = (0,)
     not_run: str = ""  # why
+    inline: bool = False
 
 
-def blocks(text: str) -> list[Block]:
-    """The shell blocks of a page. ValueError for words after the language that mean nothing."""
-    return list(_blocks(text))
+def blocks(text: str, *, inline: bool = False) -> list[Block]:
+    """The shell blocks of a page, with `inline` also each `sudo …` in its sentences, in their order.
+
+    ValueError for words after the language that mean nothing.
+    """
+    return [block for block in _blocks(text) if inline or not block.inline]
 
 
 def _blocks(text: str) -> Iterator[Block]:
@@ -54,6 +59,8 @@ def _blocks(text: str) -> Iterator[Block]:
             inside, start, words, language, body = True, number, fence["words"], fence["language"], []
         elif heading := _HEADING.match(line):
             title = heading["title"]
+        elif commands := _INLINE.findall(line):
+            yield Block(title, number, tuple(commands), inline=True)
 
 
 def _block(title: str, line: int, body: list[str], words: str) -> Block:
@@ -62,7 +69,8 @@ def _block(title: str, line: int, body: list[str], words: str) -> Block:
         if not reason:
             raise ValueError(f"line {line}: say after no-run why")
         return Block(title, line, (), not_run=reason)
-    root, codes = False, (0,)
+    root = False
+    codes: tuple[int, ...] = (0,)
     for word in words.split():
         name, _, value = word.partition("=")
         if word == "root":

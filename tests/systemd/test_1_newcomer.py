@@ -50,7 +50,8 @@ def test_the_installer_may_be_run_again(machine: Host, watch: Watch) -> None:
 def test_a_dry_run_tells_and_changes_nothing(machine: Host, watch: Watch) -> None:
     """Without root, and on a host that has it all."""
     releases = machine.run("ls /opt/futu_tick_downloader/releases")
-    said = machine.run(f"cd {cargo.CHECKOUT} && bash deploy/install.sh --dry-run --wheelhouse {cargo.WHEELHOUSE}", who="duty")
+    dry_run = f"cd {cargo.CHECKOUT} && bash deploy/install.sh --dry-run --wheelhouse {cargo.WHEELHOUSE}"
+    said = machine.run(dry_run, who="duty")
     assert "nothing was changed" in said
     assert machine.run("ls /opt/futu_tick_downloader/releases") == releases
     assert watch.pid()

@@ -6,7 +6,6 @@ The page is the seed that operators already have, where it lies beside the check
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from . import pages
@@ -14,6 +13,7 @@ from .cargo import ROOT, SYMBOLS, edits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from .host import Host
     from .reader import Reader
@@ -71,7 +71,7 @@ EXPECTED: Final[tuple[tuple[str, Callable[[str], object]], ...]] = (
 
 def test_every_command_of_the_page(machine: Host, reader: Reader, watch: Watch) -> None:
     """In its order, in one terminal, each with its exit code 0 and the answer that the page promises."""
-    blocks = pages.blocks(page().read_text("utf-8"))
+    blocks = pages.blocks(page().read_text("utf-8"), inline=True)
     assert sum(len(block.commands) for block in blocks) > 30
     edits(machine, "")
     machine.run(f"touch {KEY}", who="duty")
@@ -79,11 +79,8 @@ def test_every_command_of_the_page(machine: Host, reader: Reader, watch: Watch) 
         print(f"\n=== {page().name}:{block.line} {block.title}")
         root = block.root or block.title.startswith(AS_ROOT)
         for command in block.commands:
-            if command.startswith("scp "):  # the other computer's half: that there is something to fetch, for this account
-                command = re.sub(r"^scp .*@\w+:(\S+) \./$", r"cp \1 ./ && rm ${DAY}.snapshot.db", command)  # noqa: PLW2901
-                reader.paste("cd ~")
             text = reader.paste(
-                command.replace("<your-key>.pem", KEY),
+                _here(command),
                 who="root" if root else "duty",
                 codes=block.codes,
                 until="health connected=True",
@@ -92,6 +89,12 @@ def test_every_command_of_the_page(machine: Host, reader: Reader, watch: Watch) 
             assert expected(text), f"{page().name}:{block.line}: {command!r} answered:\n{text}"
             if re.search(r"systemctl (start|restart|enable)", command):
                 watch.collecting()
+
+
+def _here(command: str) -> str:
+    """What is done on another computer, as far as this one has a part in it: the file is there for who comes for it."""
+    fetched = re.sub(r"^scp .*@\w+:(\S+) \./$", r"cp \1 /tmp/ && rm /tmp/${DAY}.snapshot.db", command)
+    return fetched.replace("<your-key>.pem", KEY)
 
 
 def test_the_backup_of_the_page_is_whole(machine: Host, reader: Reader, watch: Watch) -> None:

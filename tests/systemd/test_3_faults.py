@@ -66,7 +66,8 @@ def test_opend_stays_away(machine: Host, reader: Reader, watch: Watch) -> None:
 
 def test_a_foreign_lock(machine: Host, reader: Reader, watch: Watch) -> None:
     """Section 4 B: busy in the journal and in `status`, the page's commands name who holds it, then it catches up."""
-    machine.run(f"systemd-run --unit=foreign --collect bash -c '(echo BEGIN IMMEDIATE\\;; sleep 600) | sqlite3 {_db()}'")
+    holding = f"(echo BEGIN IMMEDIATE\\;; sleep 600) | sqlite3 {_db()}"
+    machine.run(f"systemd-run --unit=foreign --collect bash -c '{holding}'")
     watch.named(r"busy", WARNING)
     machine.wait("a line about it", lambda: "sqlite_busy_backoff" in watch.journal())
     for command in ("DAY=$(TZ=Asia/Hong_Kong date +%Y%m%d)", f"DB={DATA}/${{DAY}}.db"):
@@ -86,15 +87,16 @@ def test_the_collector_hangs(machine: Host, watch: Watch) -> None:
     watch.named(r"not reported .*(died|hangs)", CRITICAL)
     machine.wait("another process", lambda: watch.pid() not in (0, pid), 120)
     watch.collecting()
-    assert "watchdog" in machine.run("journalctl -u hk-tick-collector --since=-3min --no-pager | grep -i watchdog").lower()
+    machine.run("journalctl -u hk-tick-collector --since=-3min --no-pager | grep -i watchdog")
 
 
 @pytest.fixture
 def small_disk(machine: Host, watch: Watch) -> Iterator[None]:
-    """The data directory on a file system of its own, of 64 MB; its files move there and back, as when a disk is changed."""
+    """The data directory on a disk of its own, of 64 MB; its files move there and back, as when a disk is changed."""
     edits(machine, "$ a DISK_MIN_FREE_MB=1\n")
     machine.run(f"vim {ENV} && systemctl stop hk-tick-collector")
-    machine.run(f"mount -t tmpfs -o size=64m,mode=750 tmpfs /mnt && cp -a {DATA}/. /mnt/ && mount --move /mnt {DATA}")
+    machine.run(f"mount -t tmpfs -o size=64m,mode=750 tmpfs /mnt && cp -a {DATA}/. /mnt/")
+    machine.run(f"mount --bind /mnt {DATA} && umount /mnt")
     machine.run(f"chown hkcollector:hkcollector {DATA} && systemctl start hk-tick-collector")
     watch.collecting()
     yield

@@ -104,9 +104,8 @@ def _fill_repository(tree: Path) -> None:
     for package in sorted((tree / "var/cache/apt/archives").glob("*.deb")):
         data = package.read_bytes()
         fields = subprocess.run(["dpkg-deb", "--field", str(package)], capture_output=True, text=True, check=True)
-        entries.append(
-            f"{fields.stdout}Filename: ./{package.name}\nSize: {len(data)}\nSHA256: {hashlib.sha256(data).hexdigest()}\n"
-        )
+        digest = hashlib.sha256(data).hexdigest()
+        entries.append(f"{fields.stdout}Filename: ./{package.name}\nSize: {len(data)}\nSHA256: {digest}\n")
         shutil.move(package, repository / package.name)
     (repository / "Packages").write_text("\n".join(entries), "utf-8")
     shutil.rmtree(tree / "var/lib/apt/lists")

@@ -35,7 +35,7 @@ class Watch:
         """Until the service is active, its rows grow and `status` has nothing critical to say."""
         self.host.wait("active", lambda: self.show("ActiveState") == "active", cap_s)
         self.grows(cap_s)
-        self.host.wait("status is fine", lambda: self.host.quietly("hk-tick-collector status", who="duty").code <= 1, cap_s)
+        self.host.wait("status is fine", lambda: self.status()[0] <= 1, cap_s)
 
     def status(self) -> tuple[int, str]:
         """Exit code and the one line of `status`."""
@@ -43,7 +43,7 @@ class Watch:
         return answer.code, answer.text.partition("\n")[0]
 
     def named(self, pattern: str, code: int, cap_s: float = 90.0) -> str:
-        """Until the one line of `status` has `pattern` and its exit code is `code`; the whole answer goes to the log."""
+        """Until the one line of `status` has `pattern` and it exits with `code`; the whole answer goes to the log."""
         said: list[str] = []
 
         def holds() -> bool:
