@@ -23,7 +23,7 @@ readonly LINKS=(.venv scripts docs deploy)
 readonly SOURCES=(src pyproject.toml README.md LICENSE requirements/runtime.txt .env.example deploy scripts docs)
 readonly PACKAGES=(sqlite3 lsof psmisc netcat-openbsd python3-venv)
 readonly NEEDED_MB=400      # a release takes about a third of it, an upgrade has two side by side
-readonly HEALTH_S=90        # the new version has so long to come up
+readonly HEALTH_S=60        # the new version has so long to come up
 readonly GOOD_LOOKS=3       # in a row, with the same process
 readonly KEPT_RELEASES=3
 readonly PYTHON=${PYTHON:-python3}
@@ -328,6 +328,7 @@ change_units() {
             act install -m 0644 "$to/deploy/systemd/$name" "$installed"
         elif cmp -s "$installed" "$from/deploy/systemd/$name"; then
             say "unit $name: changed with the version"
+            [ "$name" != futu-opend.service ] || say "OpenD keeps running as it is; the change counts from its next start"
             act install -m 0644 "$to/deploy/systemd/$name" "$installed"
         elif [ "$from" = /nonexistent ]; then
             warn "$installed was not ours: moved to $installed.before-install"
@@ -429,9 +430,11 @@ check_settings() {
         die "$release does not take the settings, nothing was changed: ${complaint:-$UNIT config}"
 }
 
-# What `status` says, as one line of JSON; {} when it says nothing.
+# What `status` says, as one line of JSON; {} when it says nothing. Its exit code is of no interest here.
 live_state() {
-    (cd $HOME_DIR && "$RELEASES/$1/.venv/bin/$UNIT" status --json 2>/dev/null) | grep . || echo '{}'
+    local said
+    said=$(cd $HOME_DIR && "$RELEASES/$1/.venv/bin/$UNIT" status --json 2>/dev/null) || true
+    printf '%s\n' "${said:-{\}}"
 }
 
 # Restarts the service and says why it is not well; silent and successful when it is.
@@ -471,7 +474,7 @@ if live.get("pid") != pid:
 if lived.get("connected") and not live["connected"]:
     sys.exit("it does not reach OpenD, which the old one did")
 known = {each["code"] for each in before.get("findings", [])}
-for each in now["findings"]:
+for each in now.get("findings", []):
     if each["severity"] in ("CRITICAL", "UNKNOWN") and each["code"] not in known:
         sys.exit(each["severity"] + ": " + each["text"])
 ' "$2" "$3" 2>&1

@@ -243,7 +243,9 @@ def test_a_bad_value_names_all_that_is_needed(workdir: Path, name: str, value: s
     """Name, value, where it came from and what is allowed are in the line, from the environment as from a file."""
     allowed = next(setting.allowed.en for setting in DEFINITIONS if setting.name == name)
     (workdir / ".env").write_text(f"# c\n{name}={value}\n")
-    for environ, origin in (({name: value}, "environment"), ({}, f"{workdir}/.env:2")):
+    line_2 = f"{workdir}/.env:2"  # also where systemd read it first and handed it over
+    of_systemd = {name: value, "INVOCATION_ID": "8f3a"}
+    for environ, origin in (({name: value}, "environment"), ({}, line_2), (of_systemd, line_2)):
         with pytest.raises(UsageError) as caught:
             load_settings(None, environ)
         line = caught.value.one_line()

@@ -71,9 +71,10 @@ def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | Non
         _check_name(variable.name, where, warnings)
         if variable.name in _BY_NAME:
             texts[variable.name], origins[variable.name] = variable.value, where
+    by_systemd = "INVOCATION_ID" in environ  # whose EnvironmentFile= hands over the file's lines: theirs is the origin
     for name, value in environ.items():
         _check_name(name, ENVIRONMENT, None)
-        if name in _BY_NAME:
+        if name in _BY_NAME and not (by_systemd and texts.get(name) == value):
             texts[name], origins[name] = value, ENVIRONMENT
     try:
         settings = Settings.model_validate(texts, context=warnings)
