@@ -9,7 +9,7 @@ import pytest
 
 from hk_tick_collector import market
 from hk_tick_collector.collect.holes import Holes
-from hk_tick_collector.collect.resume import load_day
+from hk_tick_collector.collect.resume import load_day, unfinished_days
 from hk_tick_collector.collect.track import Day
 from hk_tick_collector.model import Rejected, Tick
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions, seal
@@ -236,3 +236,41 @@ def test_reading_a_day_changes_nothing_on_disk(run: Run) -> None:
     load_day(run.root, DAY)
     assert run.path.read_bytes() == before
     assert [path.name for path in run.root.iterdir()] == [run.path.name]
+
+
+def test_the_doubt_of_a_day_that_goes_on_ends_where_its_numbers_tell(run: Run) -> None:
+    """A day taken for unfinished brings more ticks, and the service is killed before OpenD has answered: by the time it
+    answers, the window no longer reaches the doubt. The numbers tell what is missing, so nothing unknown stays open.
+    """
+    run.holes.settle()
+    run.store(at(1), at(2), odd(70, B))
+    for _ in range(2):
+        run.restart()
+        run.holes.resume_unfinished(DAY)
+        run.commit()
+    run.store(at(5), at(6), odd(80, B))
+    run.holes.answered(A, at(5)[1], exhausted=True, complete=False)
+    run.holes.answered(B, 80, exhausted=True, complete=False)
+    run.commit()
+    assert [(gap.symbol, gap.missing, gap.cause) for gap in run.open()] == [(A, 2, "restart"), (B, None, "restart")]
+
+
+def test_the_doubt_of_a_day_that_is_over_stays_where_the_window_does_not_reach(run: Run) -> None:
+    """An answer with nothing of the old day tells nothing of its end."""
+    run.store(at(1), at(2))
+    run.restart()
+    run.holes.resume_unfinished(DAY)
+    run.holes.answered(A, at(90_000)[1], exhausted=True, complete=False)
+    run.commit()
+    assert [(gap.from_seq, gap.missing, gap.cause) for gap in run.open()] == [(at(2)[1] + 1, None, "restart")]
+
+
+def test_days_that_cannot_be_read_keep_nobody_from_collecting(run: Run, journal: Journal) -> None:
+    """A name that is no date is no day; a file or a directory in trouble is told, and the other days count."""
+    run.store(at(1))
+    for name in ("99999999.db", "20261119.db"):
+        (run.root / name).write_bytes(b"no database at all, whatever its name may say" * 100)
+    assert unfinished_days(run.root, DAY + 1) == [DAY]
+    assert unfinished_days(run.root, DAY) == []
+    assert unfinished_days(run.path, DAY + 1) == []
+    assert {(event.level, event.name) for event in journal.events()} == {("ERROR", "day_not_resumed")}

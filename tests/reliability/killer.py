@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Iterator
 
+    from .damage import Vandal
     from .trial import Trial
 
 _LONGEST_LIFE_S: Final = 0.4  # of a collector, after its first commit
@@ -22,19 +23,20 @@ _SNAPSHOT_EVERY: Final = 8  # kills
 
 
 class Killer:
-    """Kills one collector after the other of a trial. `settings` are theirs."""
+    """Kills one collector after the other of a trial. `settings` are theirs; `vandal` comes after each kill."""
 
-    def __init__(self, trial: Trial, rng: random.Random, **settings: str) -> None:
+    def __init__(self, trial: Trial, rng: random.Random, vandal: Vandal | None = None, **settings: str) -> None:
         self.kills = 0
         self.snapshots = 0
         self._trial = trial
         self._rng = rng
+        self._vandal = vandal
         self._settings = settings
         self._acked: dict[str, list[int]] = {}
 
     @property
     def acked_count(self) -> int:
-        """How many ticks are known to have been committed before a kill."""
+        """How many ticks are known to have been committed before a kill, and are still promised."""
         return sum(map(len, self._acked.values()))
 
     def acked(self) -> Iterator[tuple[str, int]]:
@@ -50,7 +52,11 @@ class Killer:
         collector = trial.run(**self._settings)
         before = self._rows()
         try:
-            wait_until(lambda: self._rows() > before, lambda: f"commit after kill {self.kills}\n{trial.tail()}", cap_s)
+            wait_until(
+                lambda: self._is_open() and self._rows() not in (0, before),
+                lambda: f"commit after kill {self.kills}\n{trial.tail()}",
+                cap_s,
+            )
         except AssertionError:
             if patient or not collector.alive:
                 raise
@@ -62,11 +68,18 @@ class Killer:
             source = path_of(trial.data_root, days[-1])
             snapshot = subprocess.Popen(["sqlite3", f"file:{source}?mode=ro", f".backup {target}"])
         time.sleep(rng.uniform(0.0, _LONGEST_LIFE_S))  # the moment is what is random here
-        trial.stored.new_keys(self._acked)
+        if self._is_open():
+            trial.stored.new_keys(self._acked)
         collector.close()
         self.kills += 1
         if snapshot is not None:
             assert snapshot.wait(30) == 0
+        if self._vandal is not None:
+            self._vandal.visit(self._acked)
+
+    def _is_open(self) -> bool:
+        """Whether what lies there is what the collector writes to: a damaged file does until it was looked at."""
+        return self._vandal is None or self._vandal.is_open()
 
     def _rows(self) -> int:
         try:

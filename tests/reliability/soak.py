@@ -2,12 +2,14 @@
 
     .venv/bin/python tests/reliability/soak.py --minutes 10 [--seed N]
 
-One market, four collectors. One of them lives through everything that OpenD and its own disk do wrong; its memory and
-descriptors are measured. The others are killed at random moments, about once a second, and start again each time.
+One market, seven collectors. One of them lives through everything that OpenD and its own disk do wrong; its memory and
+descriptors are measured. Three are killed at random moments, about once a second, and start again each time; now and
+then their day file is damaged in between: what was acked only there is counted, not held against them. Three more meet
+rows 6 and 7 at full length (see `lengths`), from five minutes on; a reader is held for 95 % of the soak, so that
+`--minutes 70` holds it for more than an hour.
+
 Everything comes from the seed, but the moment at which the scheduler lets it happen. Prints each fault, a line of
 figures every ten seconds, and the verdict. Exit 0 when it is good.
-
-A file that is damaged on disk is not in here: what only it held is lost, as the table's row 8 says.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -28,14 +31,16 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.faults.faulty_disk import Fault
+from tests.reliability.damage import Vandal
 from tests.reliability.killer import Killer
+from tests.reliability.lengths import CUT_SETTINGS, foreign_lock, lasting_reader, slow_syncs
 from tests.reliability.nursery import Nursery
 from tests.reliability.trial import Market, Trial
 
 from hk_tick_collector.errors import CollectorError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 DAY: Final = "20261118"
 OPENS_AT: Final = "09:29"
@@ -45,7 +50,8 @@ RATE: Final = 1200.0
 REPORT_S: Final = 10.0
 KILLERS: Final = 3
 KILL_ANYWAY_S: Final = 1.5  # while nobody trades there is no commit to wait for
-HALF_OPEN_FROM_S: Final = 300.0  # a half-open connection is noticed after 33 s: only a long soak has that time
+FULL_FROM_S: Final = 300.0  # only a long soak has time for the full lengths, and to notice a half-open connection
+READER_SHARE: Final = 0.95  # of the soak; the market still trades then, so that the WAL is begun anew
 RESUME_EVERY_S: Final = 45.0  # OpenD is killed: reading its truth again takes a while
 CALM_S: Final = 3.0
 MEMORY_GROWTH_KIB: Final = 64 * 1024
@@ -122,6 +128,10 @@ class Figures:
     lost: int = 0  # neither stored nor known to be missing
     gone: int = 0  # known to be missing, over all collectors
     acked: int = 0  # committed before a kill, and looked for afterwards
+    damages: int = 0  # of day files, by hand
+    set_aside: int = 0  # files that are kept for it
+    damaged_acked: int = 0  # acked in a file that was damaged afterwards
+    damaged_lost: int = 0  # of those: in no file now, and inside a recorded gap
     memory_kib: list[int] = field(default_factory=list)
     descriptors: list[int] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -132,7 +142,8 @@ class Figures:
         return (
             f"soak: seed={self.seed} seconds={self.seconds:.0f} ticks={self.ticks} kills={self.kills}"
             f" opend_kills={self.opend_kills} stops={self.stops} disconnects={self.disconnects} faults={self.faults}"
-            f" acked={self.acked} lost={self.lost} open_in_gaps={self.gone}"
+            f" acked={self.acked} lost={self.lost} open_in_gaps={self.gone} damages={self.damages}"
+            f" set_aside={self.set_aside} damaged_acked={self.damaged_acked} damaged_lost={self.damaged_lost}"
             f" memory_mib_start={memory[0] / 1024:.0f} memory_mib_end={memory[-1] / 1024:.0f}"
             f" memory_mib_max={max(memory) / 1024:.0f} descriptors_start={descriptors[0]}"
             f" descriptors_end={descriptors[-1]} descriptors_max={max(descriptors)}"
@@ -151,20 +162,45 @@ class Soak:
         self._market = Market(nursery, directory, *clock, "--wait", symbols=str(SYMBOLS), rate=RATE)
         self._steady = Trial(nursery, directory, self._market, "steady")
         self._killed = [Trial(nursery, directory, self._market, f"killed-{number}") for number in range(KILLERS)]
-        self._killers = [
-            Killer(trial, random.Random(seed + number), **SETTINGS) for number, trial in enumerate(self._killed, 1)
+        self._vandals = [
+            Vandal(trial, DAY, random.Random(seed + 100 + number), self._say)
+            for number, trial in enumerate(self._killed, 1)
         ]
+        self._killers = [
+            Killer(trial, random.Random(seed + number), vandal, **SETTINGS)
+            for number, (trial, vandal) in enumerate(zip(self._killed, self._vandals, strict=True), 1)
+        ]
+        self._full = seconds >= FULL_FROM_S
+        self._slow = Trial(nursery, directory, self._market, "slow-syncs")
+        self._locked = Trial(nursery, directory, self._market, "locked")
+        self._read = Trial(nursery, directory, self._market, "read")
+        self._beside = (self._slow, self._locked, self._read)
         self._started_s = time.monotonic()
         self._done = threading.Event()
         self._say_at_s = 0.0
+        self._told: list[str] = []  # of the rows that were led at full length
 
     def run(self) -> Figures:
         """Faults, then calm, then the verdict."""
         self._steady.run_on_faulty_disk(**SETTINGS, **SMALL_MEMORY)
-        self._steady.wait_stored(1000)
+        settings = {} if self._full else CUT_SETTINGS
+        self._slow.run_on_faulty_disk(**settings)
+        self._locked.run(**settings)
+        self._read.run(**settings)
+        for trial in (self._steady, *self._beside):
+            trial.wait_stored(1000)
         self._started_s = time.monotonic()
         self._measure()
         threads = [threading.Thread(target=self._kill, args=(killer,), name="kills") for killer in self._killers]
+        until_s = self._started_s + self._seconds * READER_SHARE
+        threads += [
+            threading.Thread(target=self._lead, args=each, name=each[0])
+            for each in (
+                ("row 6", partial(slow_syncs, self._slow, full=self._full)),
+                ("row 7", partial(foreign_lock, self._locked, full=self._full)),
+                ("row 7", partial(lasting_reader, self._read, full=self._full, until_s=until_s)),
+            )
+        ]
         for thread in threads:
             thread.start()
         try:
@@ -178,7 +214,7 @@ class Soak:
 
     def close(self) -> None:
         """Leaves no process behind."""
-        for trial in (self._steady, *self._killed):
+        for trial in (self._steady, *self._killed, *self._beside):
             trial.close()
         self._market.close()
 
@@ -193,7 +229,7 @@ class Soak:
             (self._disk_fault, 4),
             (self._lock, 1),
         )
-        planned = [(0.3, self._stop)] + ([(0.6, self._half_open)] if self._seconds >= HALF_OPEN_FROM_S else [])
+        planned = [(0.3, self._stop)] + ([(0.6, self._half_open)] if self._seconds >= FULL_FROM_S else [])
         while time.monotonic() < deadline_s:
             if planned and time.monotonic() >= self._started_s + planned[0][0] * self._seconds:
                 planned.pop(0)[1]()
@@ -269,6 +305,15 @@ class Soak:
                     self.figures.failures.append(f"a killed collector: {error}")
                 return
 
+    def _lead(self, row: str, length: Callable[[], str]) -> None:
+        try:
+            words = length()
+        except Exception as error:  # noqa: BLE001 - a thread's boundary: the soak fails with it
+            words = f"FAILED: {error}"
+            self.figures.failures.append(f"{row}: {error}")
+        self._say(f"{row}: {words}")
+        self._told.append(f"{row}: {words.splitlines()[0]}")
+
     # --- what is told ---
 
     def _wait(self, seconds: float) -> None:
@@ -320,27 +365,51 @@ class Soak:
         for trial in self._killed:
             trial.run(**SETTINGS)
         time.sleep(CALM_S)  # half-open connections apart, everybody is back by then
-        for trial in (self._steady, *self._killed):
+        for trial in (self._steady, *self._killed, *self._beside):
             trial.settle(cap_s=120)
         self._measure()
         figures.seconds = time.monotonic() - self._started_s
         figures.ticks, figures.kills = self._market.made(), self._kills()
         figures.acked = sum(killer.acked_count for killer in self._killers)
         self._count_disconnects()
-        promised = [iter(()), *(killer.acked() for killer in self._killers)]
-        for trial, acked in zip((self._steady, *self._killed), promised, strict=True):
-            last = trial.stop()
-            verdict = trial.verdict(acked, ok=False)
-            figures.gone += sum(day.in_gaps for day in verdict.days)
-            if not verdict.ok:
-                figures.failures.append(f"{trial.data_root.name}: {verdict.line()}")
-                names = ("missing_outside_gaps", "acked_lost")
-                figures.lost += sum(verdict.findings[name].count for name in names if name in verdict.findings)
-            if last["left_rows"] != "0":
-                figures.failures.append(f"left at the end: {last}")
-            if any("Traceback" in collector.output for collector in trial.collectors):
-                figures.failures.append(f"a traceback in a log of {trial.data_root.name}")
+        for trial, killer in zip(self._killed, self._killers, strict=True):
+            self._judge(trial, killer.acked())
+        for trial in (self._steady, *self._beside):
+            self._judge(trial, ())
+        for vandal in self._vandals:
+            self._judge_damage(vandal)
         self._judge_growth()
+        print("\n".join(self._told))
+
+    def _judge(self, trial: Trial, acked: Iterable[tuple[str, int]]) -> None:
+        figures, name = self.figures, trial.data_root.name
+        print(f"{name}: ", end="")
+        try:
+            last = trial.stop()
+        except AssertionError as error:
+            last = {}
+            figures.failures.append(f"{name}: {error or 'no even account at its end, or a traceback in its log'}")
+        verdict = trial.verdict(acked, ok=False)
+        figures.gone += sum(day.in_gaps for day in verdict.days)
+        if not verdict.ok:
+            figures.failures.append(f"{name}: {verdict.line()}")
+            reasons = ("missing_outside_gaps", "acked_lost")
+            figures.lost += sum(verdict.findings[reason].count for reason in reasons if reason in verdict.findings)
+        if last and last["left_rows"] != "0":
+            figures.failures.append(f"{name}: left at the end: {last}")
+        if any("Traceback" in collector.output for collector in trial.collectors):
+            figures.failures.append(f"{name}: a traceback in a log")
+
+    def _judge_damage(self, vandal: Vandal) -> None:
+        figures = self.figures
+        kept, gone = vandal.kept()
+        figures.damages += vandal.count
+        figures.faults += vandal.count
+        figures.set_aside += kept
+        figures.damaged_acked += vandal.acked_count
+        figures.damaged_lost += vandal.lost()
+        if gone:
+            figures.failures.append(f"set aside, and there no longer: {gone}")
 
     def _judge_growth(self) -> None:
         figures = self.figures
@@ -384,6 +453,8 @@ def soak(directory: Path, seconds: float, seed: int) -> Figures:
     print(figures.line())
     for failure in figures.failures:
         print(f"FAILED: {failure}")
+    words = "FAILED" if figures.failures else "ok: nothing lost, memory and descriptors flat"
+    print(f'soak verdict: {words} (again: make soak ARGS="--minutes {seconds / 60:g} --seed {seed}")')
     return figures
 
 

@@ -15,10 +15,15 @@ from .killer import Killer
 from .trial import wait_until
 
 if TYPE_CHECKING:
-    from .conftest import Begin
+    from .conftest import Begin, Crowd
 
 KILLS: Final = 50
 DAY_ROLL_KILLS: Final = 10
+ENDS: Final = (
+    ("20201117", "20201118", "collector"),
+    ("20301119", "20301120", "collector"),
+    ("20201117", "20201118", "OpenD"),
+)
 
 
 @pytest.mark.parametrize("seed", [1])
@@ -53,17 +58,50 @@ def test_kills_while_days_begin_and_end_cost_nothing(begin: Begin) -> None:
     trial.finish(killer.acked())
 
 
-def test_what_the_end_of_a_day_brought_while_nobody_listened_is_not_forgotten(begin: Begin) -> None:
-    """Row 1: killed before the close, started again in the next day's trading: the rest of the old day is fetched, or
-    recorded as missing.
-    """
-    trial = begin("--wait", "--day", "20261117", "--at", "15:00", "--speed", "5000", symbols="5", rate=1000)
-    trial.run()
+def the_end_of_a_day_that_nobody_heard_is_not_forgotten(begin: Begin, end: tuple[str, str, str]) -> None:
+    """A case of the test that follows."""
+    day, following, gone = end
+    trial = begin("--wait", "--day", day, "--at", "15:00", "--speed", "5000", symbols="5", rate=1000)
+    collector = trial.run()
     trial.wait_stored(20)
     trial.market.tell("window 50")
-    trial.collector.kill()
-    opening_ms = market.day_start_ms(market.parse_day("20261118"))
-    wait_until(lambda: sum(tick.ts_ms > opening_ms for tick in trial.market.process.truth()) > 1500, "a new day")
-    trial.run()
+    if gone == "collector":
+        trial.collector.kill()
+        opening_ms = market.day_start_ms(market.parse_day(following))
+        wait_until(lambda: sum(tick.ts_ms > opening_ms for tick in trial.market.process.truth()) > 1500, "a new day")
+        trial.run()
+    else:
+        trial.market.tell("away for 14s")
+        collector.wait_for("subscribed", count=2)
     trial.wait_more(20)
     trial.finish(complete=False, cap_s=10)
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_the_end_of_a_day_that_nobody_heard_is_not_forgotten(crowd: Crowd, end: tuple[str, str, str]) -> None:
+    """Rows 1 and 9: the collector is killed, or OpenD goes, before the close; back in the next day's trading: the rest
+    of the old day is fetched, or recorded as missing. Whether this host's clock is behind OpenD's or ahead of it makes
+    no difference.
+    """
+    crowd.judge(the_end_of_a_day_that_nobody_heard_is_not_forgotten, ENDS, end)
+
+
+def test_a_day_of_opends_is_not_over_because_this_hosts_clock_says_so(begin: Begin) -> None:
+    """Rows 1 and 18: this host's date is later than OpenD's. Killed in the middle of OpenD's day before it answered,
+    and started again when its window has moved on: what is missing is known to the tick, nothing is in doubt.
+    """
+    trial = begin("--wait", "--day", "20200102", "--at", "10:00", symbols="4", rate=200)
+    trial.run()
+    trial.wait_stored(200)
+    trial.market.tell("window 30")
+    trial.market.tell("no-reply GetTicker 1000")
+    for _ in range(2):
+        trial.collector.kill()
+        trial.run()
+        trial.wait_more(200)
+    trial.market.tell("end all")
+    trial.market.tell("window 30")
+    trial.collector.kill()
+    trial.run()
+    verdict = trial.finish(complete=False)
+    assert sum(day.gaps_unknown for day in verdict.days) == 0

@@ -18,7 +18,7 @@ from .clock import now_ms
 from .track import CAUSE_PUSH_LOST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from hk_tick_collector.model import Stats
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _IN_FLIGHT: Final = 4
 _POLL_S: Final = 0.05
 _IDLE_S: Final = 0.25
+_RECALL_S: Final = 5.0  # for reading what a few hundred day files say of their end
 _SETTLE_S: Final = 5.0
 _QUIET_S: Final = 30.0  # a symbol without a tick for so long, while the market trades, is looked at
 _AUDIT_EVERY_S: Final = 0.5  # one quiet symbol at a time: 2,000 symbols in a quarter of an hour
@@ -78,9 +79,19 @@ class _Round:
 
 
 class Doctor:
-    """Keeps every symbol whole. `run` works for one connection; the rest may be called at any time."""
+    """Keeps every symbol whole. `run` works for one connection; the rest may be called at any time.
 
-    def __init__(self, healer: Healer, holes: Holes, intake: Intake, stats: Stats) -> None:
+    `unfinished` gives the days before a date that can still be written and whose close nobody heard.
+    """
+
+    def __init__(
+        self,
+        healer: Healer,
+        holes: Holes,
+        intake: Intake,
+        stats: Stats,
+        unfinished: Callable[[int], list[int]] = lambda _: [],
+    ) -> None:
         self._healer = healer
         self._holes = holes
         self._intake = intake
@@ -90,6 +101,27 @@ class Doctor:
         self._next_audit_s = 0.0
         self._settle_at_s: float | None = None
         self._round = _Round()
+        self._unfinished = unfinished
+        self._recalled: set[int] = set()
+
+    async def recall(self) -> None:
+        """Whose end nobody heard of the days before OpenD's own date. Call it before anything is subscribed.
+
+        How many ticks of such an end are missing, no later tick will tell. This host's clock is not asked.
+        """
+        today = market.day_number(self._stats.opend_time_ms or 0)
+        earlier_days: list[int] = []
+        try:
+            async with asyncio.timeout(_RECALL_S):
+                earlier_days = await asyncio.to_thread(self._unfinished, today)
+        except TimeoutError:  # the network does not wait for the disk: the next connection asks again
+            log.error("day_not_resumed", day="all", detail=f"the disk did not answer within {_RECALL_S:.0f} s")
+        for earlier in earlier_days:
+            if earlier not in self._recalled:  # a day that is over is in doubt once
+                self._recalled.add(earlier)
+                self._holes.resume_unfinished(earlier)
+        self._holes.resume(today)
+        self._intake.flush_gaps()
 
     def look_at(self, symbols: Iterable[str]) -> None:
         """Symbols of which ticks may have been missed: each is asked for once."""

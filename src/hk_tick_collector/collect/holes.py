@@ -187,7 +187,7 @@ class Holes:
 
         `lowest_seq` is the lowest sequence in the answer, None without any; `exhausted` says that nothing older can be
         had, `complete` that this is all OpenD has at all. A hole older than that is lost, one that the answer should
-        have filled is lost when that happens again. A doubt is healed when the answer reaches back to what was known.
+        have filled is lost when that happens again. A doubt is healed when the answer reaches back to what is known.
         """
         lost = []
         for day in self._days.values():
@@ -198,7 +198,9 @@ class Holes:
             doubt = track.doubt
             if doubt and not doubt.final and not self.deaf:
                 from_the_beginning = complete and doubt.from_ts_ms <= day.start_s * 1000
-                is_known = lowest_seq is not None and (lowest_seq <= doubt.from_seq or from_the_beginning)
+                # With the pattern all up to the newest is stored or a hole: an answer that meets it leaves no doubt.
+                known_seq = track.last_seq if track.patterned else doubt.from_seq
+                is_known = lowest_seq is not None and (lowest_seq <= known_seq or from_the_beginning)
                 if is_known:
                     track.doubt = None
                 elif is_lost(doubt, lowest_seq, exhausted):

@@ -249,6 +249,7 @@ class Pulse:
             max_queue_rows=queue.max_rows,
             persisted_rows_per_min=sum(self._per_second),
             rows_per_s=list(self._per_second),
+            wal_autocheckpoint_bytes=options.store.wal_autocheckpoint_bytes,
             spooled=queue.spooled_rows,
             commit_ms_p50=_percentile(write_ms, 50),
             commit_ms_p99=_percentile(write_ms, 99),

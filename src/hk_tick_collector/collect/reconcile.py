@@ -27,6 +27,7 @@ from hk_tick_collector.model import (
     Reconciled,
 )
 from hk_tick_collector.opend import messages
+from hk_tick_collector.store.faults import DISK_ERRORS
 from hk_tick_collector.store.query import DayReader, path_of
 
 from .track import CAUSE_REJECTED
@@ -53,6 +54,7 @@ NO_ANSWER: Final = "no_answer"
 _SETTLED: Final = MATCHING | {TURNOVER, REJECTED}  # looking again would find the same
 
 _SESSIONS: Final = {4: "lunch", 6: "close"}  # by QotMarketState: rest, closed
+_FAILURES: Final[tuple[type[Exception], ...]] = (CollectorError, *DISK_ERRORS)  # a link or a disk in trouble, no bug
 _LATE_TICKS_MS: Final = 60_000  # after the end of a session, for what is still under way
 _AGAIN_MS: Final = (60_000, 120_000, 300_000, 900_000)  # after an attempt, by OpenD's clock
 _LOOKS: Final = 3  # before a difference is believed; a failure is tried again as often as _AGAIN_MS has places
@@ -227,7 +229,7 @@ class Reconciler:
         except NoDayError:
             self._due_ms = None  # a day without trading
             return
-        except (CollectorError, OSError) as error:
+        except _FAILURES as error:
             log.warning("reconcile_failed", session=session, attempt=self._attempts, reason=error)
             return
         at_ms = self._stats.opend_time_ms or 0

@@ -55,14 +55,21 @@ def load_day(data_root: Path, number: int) -> Day:
 
 
 def unfinished_days(data_root: Path, today: int) -> list[int]:
-    """Earlier days that can still be written and whose close nobody heard."""
+    """Days before OpenD's `today` that can still be written and whose close nobody heard."""
     found = []
-    for name in list_days(data_root):
-        number = market.parse_day(name)
+    try:
+        names = list_days(data_root)
+    except DISK_ERRORS as error:
+        log.error("day_not_resumed", day="all", detail=error)
+        return []
+    for name in names:
         try:
+            number = market.parse_day(name)
             with DayReader(path_of(data_root, name)) as reader:
                 if number < today and "sealed_ms" not in reader.meta() and not _heard_the_close(reader, number):
                     found.append(number)
+        except ValueError:
+            continue  # a name that only looks like a day
         except DISK_ERRORS as error:
             log.error("day_not_resumed", day=name, detail=error)
     return found

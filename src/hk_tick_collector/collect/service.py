@@ -92,7 +92,8 @@ async def _serve(options: ServiceOptions) -> int:
         queue, lambda number, fresh: Writer(queue, stats, _numbered(writer_options, number), now_ms, fresh)
     )
     reconciler = Reconciler(options.data_root, options.feed.symbols, stats, seat.reconcile)
-    feed = Feed(options.feed, intake, Doctor(healer, holes, intake, stats), reconciler, stats)
+    doctor = Doctor(healer, holes, intake, stats, partial(unfinished_days, options.data_root))
+    feed = Feed(options.feed, intake, doctor, reconciler, stats)
     rescue = Rescue(_watchdog(options), queue, stats, seat, partial(intake.rebuild, options.data_root))
     notifier = Notifier(options.notify_socket)
     pulse = Pulse(options, stats, queue, feed, seat, Gaps(holes, healer, seat, now_ms), rescue, notifier)
@@ -101,8 +102,6 @@ async def _serve(options: ServiceOptions) -> int:
     today = market.day_number(now_ms())
     if market.is_weekday(today):
         seat.writer.prepare(today)
-    for earlier in unfinished_days(options.data_root, today):
-        holes.resume_unfinished(earlier)
     holes.resume(today)
     intake.flush_gaps()
     log.info("started", version=__version__, pid=os.getpid(), symbols=stats.symbols, data_root=options.data_root)

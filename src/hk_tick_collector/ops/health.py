@@ -28,7 +28,10 @@ _SLOW_DISK_S: Final = 2.0  # one wait of the writer inside the kernel
 _SLOW_DISK_CRITICAL_S: Final = 30.0
 _SLOW_DISK_WAITS: Final = 3  # shorter ones, of half a second and more, within a minute
 _DESCRIPTORS_WARN_SHARE: Final = 0.8
-_WAL_LARGE_BYTES: Final = 512 * 1024 * 1024
+# A WAL is begun anew at its first checkpoint; one that is many times longer has a reader that keeps it from that. Not
+# below a size that a single transaction of a long backlog may have.
+_WAL_LARGE_TIMES: Final = 16
+_WAL_LARGE_BYTES: Final = 64 * 2**20
 _LAG_WARN_S: Final = 60.0
 
 __all__ = ["Finding", "Limits", "Severity", "check", "check_totals", "descriptors_short", "lag_s", "summary"]
@@ -228,7 +231,7 @@ def _data(status: LiveStatus, now_ms: int, limits: Limits) -> Iterator[Finding]:
             f"{status.waiting} of {status.max_queue_rows} rows wait for the disk",
             remedies.JOURNAL,
         )
-    if status.wal_bytes > _WAL_LARGE_BYTES:
+    if status.wal_bytes > max(_WAL_LARGE_BYTES, _WAL_LARGE_TIMES * status.wal_autocheckpoint_bytes):
         yield Finding(
             "wal_large",
             Severity.WARNING,

@@ -77,6 +77,7 @@ class LiveStatus:
     writer_detail: str = ""
     writer_trouble_since_ms: int | None = None
     wal_bytes: int = 0
+    wal_autocheckpoint_bytes: int = 0  # from this length on it is copied to the day file and begun anew
     damaged_files: list[str] = field(default_factory=list)  # set aside by this run
     gone_files: list[str] = field(default_factory=list)  # removed, moved or replaced while this run wrote them
     spooled: int = 0  # of those waiting, the rows that memory could not hold

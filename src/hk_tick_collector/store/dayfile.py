@@ -38,6 +38,7 @@ _TS_MS = itemgetter(schema.TICK_COLUMNS.index("ts_ms"))
 
 SEALED_MODE: Final = 0o440
 
+_PAGE_BYTES: Final = 4096  # SQLite's default
 # Rows of one INSERT. Wide statements keep the GIL away from SQLite's work: beside a busy event loop 3,276 rows a
 # statement stored four times as many rows a second as 100. A ladder of widths keeps the statements few and prepared.
 _PARAMETERS: Final = 32_766  # SQLite's limit for one statement
@@ -57,6 +58,11 @@ class StoreOptions:
     busy_timeout_ms: int = 5000
     cache_kib: int = 65_536
     vfs: str | None = None  # tests inject disk faults through one
+
+    @property
+    def wal_autocheckpoint_bytes(self) -> int:
+        """The same in bytes of the write-ahead log."""
+        return self.wal_autocheckpoint_pages * _PAGE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,6 +379,8 @@ def _configure(db: apsw.Connection, options: StoreOptions) -> None:
     db.pragma("synchronous", options.synchronous)
     db.pragma("cache_size", -options.cache_kib)
     db.wal_autocheckpoint(options.wal_autocheckpoint_pages)
+    # A WAL that a reader made long is cut when it is begun anew; otherwise its size would stay, and tell of a reader.
+    db.pragma("journal_size_limit", 2 * options.wal_autocheckpoint_bytes)
 
 
 def _migrate(db: apsw.Connection) -> None:
