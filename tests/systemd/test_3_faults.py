@@ -141,7 +141,7 @@ def test_the_disk_is_read_only(machine: Host, reader: Reader, watch: Watch) -> N
 
 @NOT_YET
 def test_the_rights_are_wrong(machine: Host, reader: Reader, watch: Watch) -> None:
-    """The day file belongs to root, as after a restore: `status` names the rights; with a chown it goes on by itself."""
+    """The day file is root's, as after a restore: `status` names the rights; with a chown it goes on by itself."""
     machine.run(f"systemctl stop hk-tick-collector && chown root:root {_db()}")
     try:
         machine.run("systemctl start hk-tick-collector", codes=(0, 1))

@@ -58,10 +58,11 @@ def test_wrong_arguments_have_one_line(machine: Host) -> None:
 
 def test_a_stranger_is_told_what_to_do(machine: Host) -> None:
     """Someone outside of the group: one line with the remedy."""
-    machine.run("id stranger || useradd --create-home --shell /bin/bash stranger", codes=(0,))
+    machine.run("id stranger >/dev/null 2>&1 || useradd --create-home --shell /bin/bash stranger")
     answer = machine.ask("hk-tick-collector status", who="stranger")
-    assert answer.code == 3, answer
-    assert "hkcollector" in answer.text.splitlines()[0], answer
+    assert answer.code in (2, 3), answer
+    assert len(answer.text.splitlines()) == 1, answer
+    assert "group" in answer.text, answer
 
 
 def _seconds_since_end(machine: Host, watch: Watch) -> float:
