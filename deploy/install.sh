@@ -55,8 +55,9 @@ Example: sudo bash deploy/install.sh --wheelhouse ./wheelhouse
 END
 }
 
-say() { printf '%s: %s\n' "$PROGRAM" "$*"; }
-warn() { printf '%s: WARNING: %s\n' "$PROGRAM" "$*" >&2; }
+# Told even if nobody listens any more: an upgrade goes to its end also when the terminal has gone.
+say() { printf '%s: %s\n' "$PROGRAM" "$*" || true; }
+warn() { printf '%s: WARNING: %s\n' "$PROGRAM" "$*" >&2 || true; }
 die() { printf '%s: %s\n' "$PROGRAM" "$*" >&2; exit 1; }
 wrong_usage() { printf '%s: %s: see --help\n' "$PROGRAM" "$*" >&2; exit 2; }
 
@@ -101,8 +102,7 @@ parse_arguments() {
 
 check_host() {
     [ "$(id -u)" -eq 0 ] || require "this needs root: sudo bash deploy/install.sh"
-    command -v apt-get >/dev/null && command -v dpkg-query >/dev/null ||
-        require "this is no Debian (no apt-get): install by hand as deploy/ and README.md show, on Debian 12 or newer"
+    command -v apt-get >/dev/null || require "this is no Debian (no apt-get): install by hand as deploy/ and README.md show, on Debian 12 or newer"
     [ -d /run/systemd/system ] || require "systemd does not run here: boot the host with systemd"
 }
 
@@ -227,6 +227,7 @@ build_release() {
         say "version $release: is here already"
         return
     fi
+    check_space
     say "version $release: into $directory"
     if $DRY_RUN; then
         act "$PYTHON" -m venv "$directory/.venv"
@@ -247,9 +248,9 @@ build_release() {
 
 # Packages with the hashes of requirements/runtime.txt and no others, then ours, built without fetching anything.
 fill_venv() {
-    local python=$1 from=()
-    [ -z "$WHEELHOUSE" ] || from=(--no-index --find-links "$WHEELHOUSE")
-    run_pip "$python" install "${from[@]}" --require-hashes --only-binary :all: -r "$SOURCE/requirements/runtime.txt"
+    local python=$1 offline=()
+    [ -z "$WHEELHOUSE" ] || offline=(--no-index --find-links "$WHEELHOUSE")
+    run_pip "$python" install "${offline[@]}" --require-hashes --only-binary :all: -r "$SOURCE/requirements/runtime.txt"
     run_pip "$python" install --no-index --no-deps --no-build-isolation "$SOURCE"
 }
 
@@ -364,7 +365,6 @@ install_or_upgrade() {
     if [ "$ACTION" = install ] && [ -n "$old" ] && [ "$old" != "$new" ]; then
         require "version $old is installed and this checkout is $new: run it with --upgrade"
     fi
-    check_space
     install_packages
     check_python
     make_accounts
@@ -392,19 +392,20 @@ upgrade() {
     local old=$1 new=$2 before reason
     say "from $old to $new"
     check_settings "$new"
-    if ! systemctl is-active --quiet $UNIT 2>/dev/null; then
+    if [[ $(systemctl is-active $UNIT 2>/dev/null) =~ ^(inactive|failed|unknown|)$ ]]; then
         put_in_force "$new" "$RELEASES/$old"
         say "upgraded to $new; the service was not running, and was not started. Start it: sudo systemctl start $UNIT"
         return
     fi
     before=$(live_state "$old")
+    trap : INT TERM HUP # no half upgrade: it goes to its end, or back
     put_in_force "$new" "$RELEASES/$old"
     $DRY_RUN && { act systemctl restart $UNIT; say "would look whether it comes up, and go back to $old if not"; return; }
     if reason=$(restart_and_look "$new" "$before"); then
         remove_old_releases "$new" "$old"
         say "upgraded to $new, which is up and well; $old is kept in $RELEASES"
     else
-        roll_back "$old" "$new" "$before" "$reason"
+        roll_back "$old" "$new" "$before" "${reason:-it was interrupted}"
     fi
 }
 
@@ -439,7 +440,7 @@ live_state() {
 
 # Restarts the service and says why it is not well; silent and successful when it is.
 restart_and_look() {
-    local release=$1 before=$2 good=0 pid pid_before= reason='' until=$((SECONDS + HEALTH_S))
+    local release=$1 before=$2 good=0 pid pid_before='' reason='' until=$((SECONDS + HEALTH_S))
     timeout $((HEALTH_S + 300)) systemctl restart $UNIT >>"$LOG" 2>&1 || { reason_down; return 1; }
     while [ $SECONDS -lt $until ]; do
         [ "$(systemctl is-failed $UNIT)" != failed ] || { reason_down; return 1; }
@@ -457,10 +458,13 @@ restart_and_look() {
     return 1
 }
 
+# How it ended, and the last that it told systemd of itself.
 reason_down() {
-    local words
+    local state code words
+    state=$(systemctl is-active $UNIT || true)
+    code=$(systemctl show --property=ExecMainStatus --value $UNIT)
     words=$(systemctl show --property=StatusText --value $UNIT)
-    echo "${words:-it is $(systemctl is-active $UNIT || true), exit code $(systemctl show --property=ExecMainStatus --value $UNIT)}"
+    echo "it is $state, exit code $code${words:+, its last word: $words}"
 }
 
 # status --json on stdin: is this process alive and no worse off than the one before? Otherwise says what is wrong.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from hk_tick_collector import log
@@ -27,7 +28,8 @@ def run(env_file: EnvFile = None) -> int:
     try:
         return _run(env_file)
     except CollectorError as error:
-        Notifier(systemd_environment().notify_socket).status(error.one_line())  # for `systemctl status`
+        with closing(Notifier(systemd_environment().notify_socket)) as notifier:
+            notifier.status(error.one_line())  # for `systemctl status`
         raise
 
 

@@ -50,7 +50,7 @@ _AS_IN_STATS: Final = {spec.name for spec in fields(Stats)} & {spec.name for spe
 _LOG_EVERY_S: Final = 60.0
 _READY_S: Final = 20.0  # systemd hears of readiness at the latest then, also with OpenD away
 _STATUS_BEATS: Final = 5  # so many seconds lie between two lines for `systemctl status`
-# An event loop that does not beat for so long has the stacks of all threads logged: before the unit's WatchdogSec of 30.
+# An event loop that does not beat for so long has the stacks of all threads logged, before the unit's watchdog bites.
 _LOOP_STUCK_S: Final = 20
 
 

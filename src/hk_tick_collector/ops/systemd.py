@@ -36,6 +36,11 @@ class Notifier:
         """The service ends and flushes what it holds; it asks for that time, whatever the unit's TimeoutStopSec is."""
         self._send(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={math.ceil(within_s * 1_000_000)}")
 
+    def close(self) -> None:
+        """Nothing more will be told."""
+        if self._socket:
+            self._socket.close()
+
     def _send(self, text: str) -> None:
         if self._socket and self._address:
             with contextlib.suppress(OSError):

@@ -1,0 +1,184 @@
+"""deploy/install.sh as far as it goes without changing a host: usage, refusals, and what a dry run tells.
+
+The rest, installing, upgrading, rolling back and uninstalling for real, needs a booted systemd.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent.parent
+NOBODY = 65534
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    """A directory that anybody may read, with a copy of what an installation needs."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        for part in ("deploy", "src", "requirements"):
+            shutil.copytree(ROOT / part, directory / "checkout" / part)
+        for part in ("pyproject.toml", "README.md", "LICENSE", ".env.example"):
+            shutil.copy(ROOT / part, directory / "checkout")
+        (directory / "wheelhouse").mkdir()
+        (directory / "wheelhouse" / "some-1-py3-none-any.whl").touch()
+        yield directory
+
+
+class Installer:
+    """Runs a checkout's installer as a user without rights, whoever runs the tests."""
+
+    def __init__(self, checkout: Path) -> None:
+        self.checkout = checkout
+
+    def __call__(self, *args: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        nobody = NOBODY if os.getuid() == 0 else None
+        return subprocess.run(
+            ["bash", str(self.checkout / "deploy" / "install.sh"), *args],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={"PATH": os.environ["PATH"], **environ},
+            cwd="/",
+            user=nobody,
+            group=nobody,
+            extra_groups=None if nobody is None else [],
+        )
+
+
+@pytest.fixture
+def install(place: Path) -> Installer:
+    """The installer of a checkout."""
+    return Installer(place / "checkout")
+
+
+@pytest.mark.parametrize("script", sorted(ROOT.glob("deploy/*.sh")), ids=lambda path: path.name)
+def test_scripts_are_read_by_their_shell(script: Path) -> None:
+    """No syntax error waits in a branch that is seldom taken."""
+    shell = script.read_text("utf-8").splitlines()[0].rpartition("/")[2].split()[-1]
+    subprocess.run([shell, "-n", str(script)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (["--update"], "unknown argument '--update'"),
+        (["now"], "unknown argument 'now'"),
+        (["--wheelhouse"], "--wheelhouse needs a directory"),
+        (["--wheelhouse", "/nowhere"], "'/nowhere' holds no *.whl"),
+        (["--upgrade", "--uninstall"], "--uninstall and --upgrade exclude each other"),
+    ],
+)
+def test_wrong_arguments_end_with_one_line(install: Installer, args: list[str], named: str) -> None:
+    """Exit code 2, what was wrong and where to read on."""
+    done = install(*args)
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "--help" in done.stderr
+    assert not done.stdout
+
+
+def test_uninstall_takes_no_wheelhouse(install: Installer, place: Path) -> None:
+    """It would be for nothing, so it is a mistake."""
+    done = install("--uninstall", "--wheelhouse", str(place / "wheelhouse"))
+    assert done.returncode == 2
+    assert "--uninstall needs no --wheelhouse" in done.stderr
+
+
+def test_help_names_every_option(install: Installer) -> None:
+    """And has an example."""
+    done = install("--help")
+    assert done.returncode == 0
+    for word in ("--upgrade", "--uninstall", "--wheelhouse DIR", "--dry-run", "Example: sudo bash deploy/install.sh"):
+        assert word in done.stdout
+
+
+@pytest.mark.parametrize("args", [[], ["--upgrade"], ["--uninstall"]])
+def test_without_rights_it_ends_with_one_line(install: Installer, args: list[str]) -> None:
+    """Before anything is done, with the command to type."""
+    done = install(*args)
+    assert done.returncode == 1
+    assert done.stderr == "install.sh: this needs root: sudo bash deploy/install.sh\n"
+    assert not done.stdout
+
+
+def test_a_copy_without_sources_says_so(place: Path) -> None:
+    """The copy that lies in the installed tree uninstalls; it has nothing to install."""
+    shutil.copytree(ROOT / "deploy", place / "installed" / "deploy")
+    done = Installer(place / "installed")("--dry-run")
+    assert done.returncode == 1
+    assert f"{place / 'installed'} holds no sources (no src)" in done.stderr
+
+
+def test_a_dry_run_tells_each_step_and_needs_no_rights(install: Installer, place: Path) -> None:
+    """Whoever may not do it may see it: what it would stop at, and every change to the host."""
+    done = install("--dry-run", "--wheelhouse", str(place / "wheelhouse"))
+    assert done.returncode == 0, done.stderr
+    assert "would stop here: this needs root" in done.stdout
+    assert "dry run: nothing was changed" in done.stdout
+    steps = "\n".join(line for line in done.stdout.splitlines() if line.startswith("  would run: "))
+    for change in (
+        "install -d -o hkcollector -g hkcollector -m 0750 /data/sqlite/HK",
+        "/opt/futu_tick_downloader/current",
+        "systemctl daemon-reload",
+    ):
+        assert change in steps
+
+
+@pytest.mark.parametrize("action", ["--upgrade", "--uninstall"])
+def test_every_action_has_its_dry_run(install: Installer, action: str) -> None:
+    """None of them touches the host."""
+    done = install(action, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "dry run: nothing was changed" in done.stdout
+
+
+def test_a_python_that_is_too_old_is_named(install: Installer, place: Path) -> None:
+    """With its version and how to name another."""
+    old = place / "python3.9"
+    old.write_text('#!/bin/sh\ncase "$*" in *platform*) echo 3.9.2 ;; *) exit 1 ;; esac\n')
+    old.chmod(0o755)
+    done = install("--dry-run", PYTHON=str(old))
+    assert f"Python 3.11 or newer is needed, {old} is 3.9.2" in done.stdout
+    assert "PYTHON=/path/to/python3.11" in done.stdout
+
+
+def opend(**environ: str) -> subprocess.CompletedProcess[str]:
+    """Starts OpenD as futu-opend.service does."""
+    return subprocess.run(
+        [ROOT / "deploy" / "run-opend.sh"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": os.environ["PATH"], **environ},
+    )
+
+
+@pytest.mark.parametrize("program", ["", "/nowhere/FutuOpenD", "/"])
+def test_an_opend_that_is_not_there_is_told_and_not_tried_again(program: str) -> None:
+    """Exit code 78, which the unit does not restart after, and one line that names the file to correct."""
+    done = opend(OPEND_BIN=program)
+    assert done.returncode == 78
+    assert f"OPEND_BIN={program} is no program" in done.stderr
+    assert "/etc/default/futu-opend" in done.stderr
+
+
+def test_opend_runs_in_its_own_directory_with_its_arguments(tmp_path: Path) -> None:
+    """There it looks for its own files; the arguments are words."""
+    program = tmp_path / "FutuOpenD"
+    program.write_text('#!/bin/sh\npwd\nprintf "%s\\n" "$@"\n')
+    program.chmod(0o755)
+    done = opend(OPEND_BIN=str(program), OPEND_ARGS="-cfg_file=/a/b.xml -no_monitor=1")
+    assert done.stdout.splitlines() == [str(tmp_path), "-cfg_file=/a/b.xml", "-no_monitor=1"]

@@ -1,0 +1,129 @@
+"""The unit files: systemd reads them, they expose little, and they say the same as the code about names and times."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hk_tick_collector.cli import VERBS
+from hk_tick_collector.cli.status import RUNTIME_DIRECTORY
+from hk_tick_collector.config import load_settings
+from hk_tick_collector.config.load import INSTALLED_ENV_FILE
+
+ROOT = Path(__file__).parent.parent.parent
+UNITS = ROOT / "deploy" / "systemd"
+SERVICES = {
+    "hk-tick-collector": 1.5,
+    "futu-opend": 4.0,
+    "hk-tick-collector-snapshot": 1.5,
+    "hk-tick-collector-report": 1.5,
+}
+TIMERS = ("hk-tick-collector-snapshot", "hk-tick-collector-report")
+
+needs_systemd = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="systemd-analyze is not here: apt-get install systemd"
+)
+
+
+def unit(name: str) -> dict[str, list[str]]:
+    """A unit's lines by key, in their order."""
+    lines: dict[str, list[str]] = {}
+    for line in (UNITS / name).read_text("utf-8").splitlines():
+        key, equals, value = line.partition("=")
+        if equals and not line.startswith("#"):
+            lines.setdefault(key, []).append(value)
+    return lines
+
+
+def seconds(text: str) -> float:
+    """A time as the units write it."""
+    match = re.fullmatch(r"(\d+)(min)?", text)
+    assert match, text
+    return int(match[1]) * (60 if match[2] else 1)
+
+
+@needs_systemd
+def test_systemd_reads_every_unit_without_a_complaint(tmp_path: Path) -> None:
+    """No unknown key, no bad value, every program where the unit says; in a tree like an installed one."""
+    installed = tmp_path / "etc/systemd/system"
+    shutil.copytree(UNITS, installed)
+    shutil.copytree("/usr/lib/systemd/system", tmp_path / "usr/lib/systemd/system", symlinks=True)
+    for program in (".venv/bin/hk-tick-collector", "deploy/run-opend.sh"):
+        path = tmp_path / "opt/futu_tick_downloader" / program
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy("/bin/true", path)
+    names = sorted(path.name for path in installed.iterdir() if path.is_file())
+    done = subprocess.run(
+        ["systemd-analyze", "verify", f"--root={tmp_path}", *names], capture_output=True, text=True, check=False
+    )
+    ours = [line for line in done.stderr.splitlines() if "hk-tick-collector" in line or "futu-opend" in line]
+    assert (done.returncode, ours) == (0, [])
+
+
+@needs_systemd
+@pytest.mark.parametrize(("name", "most"), SERVICES.items())
+def test_the_exposure_is_low(name: str, most: float) -> None:
+    """As `systemd-analyze security` rates it, from 0 to 10."""
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", str(UNITS / f"{name}.service")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    level = re.search(r"exposure level for \S+: ([\d.]+)", done.stdout)
+    assert level, done.stdout + done.stderr
+    assert float(level[1]) <= most
+
+
+def test_the_service_says_what_the_code_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Places and times that stand in both: the file of settings, the live state, the data, the time of a stop."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").touch()
+    lines, settings = unit("hk-tick-collector.service"), load_settings(None, {}).settings
+    assert lines["EnvironmentFile"] == [f"-{INSTALLED_ENV_FILE}"]
+    assert lines["WorkingDirectory"] == [str(INSTALLED_ENV_FILE.parent)]
+    assert lines["RuntimeDirectory"] == [RUNTIME_DIRECTORY.name]
+    assert lines["ReadWritePaths"] == [f"-{settings.data_root}"]
+    assert seconds(lines["TimeoutStopSec"][0]) > settings.stop_flush_timeout_sec + 10
+
+
+def test_the_service_is_restarted_for_ever_but_for_a_wrong_setting() -> None:
+    """What the issue asks of it, to the letter."""
+    lines = unit("hk-tick-collector.service")
+    for key, value in {
+        "Type": "notify",
+        "NotifyAccess": "main",
+        "Restart": "always",
+        "RestartSec": "5",
+        "StartLimitIntervalSec": "0",
+        "RestartPreventExitStatus": "2",
+        "RuntimeDirectoryPreserve": "yes",
+        "RuntimeDirectoryMode": "0750",
+        "UMask": "0027",
+        "User": "hkcollector",
+        "Group": "hkcollector",
+    }.items():
+        assert lines[key] == [value], key
+    assert "ExecStartPre" not in lines
+    assert lines["ExecStart"][0].endswith("/hk-tick-collector run")
+    assert "run" in VERBS
+
+
+def test_the_service_outlives_opend() -> None:
+    """It starts after OpenD and is not bound to it."""
+    lines = unit("hk-tick-collector.service")
+    assert "futu-opend.service" in lines["After"][0].split()
+    assert not {"Requires", "Requisite", "BindsTo", "PartOf"} & set(lines)
+
+
+@pytest.mark.parametrize("name", TIMERS)
+def test_timers_keep_hong_kong_time_and_make_up_for_a_missed_hour(name: str) -> None:
+    """Whatever the host's own time zone is, and after a host that was down; there is no daylight saving to mind."""
+    lines = unit(f"{name}.timer")
+    assert lines["OnCalendar"][0].endswith(" Asia/Hong_Kong")
+    assert lines["Persistent"] == ["yes"]
+    assert unit(f"{name}.service")["Type"] == ["oneshot"]
