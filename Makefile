@@ -32,7 +32,7 @@ types: $(VENV)/.dev
 	@$(BIN)/mypy
 
 docs: $(VENV)/.dev
-	@$(BIN)/python -m pytest --quiet tests/test_architecture.py tests/test_docs.py
+	@$(BIN)/python -m pytest --quiet tests/test_architecture.py tests/test_docs.py tests/ops/test_catalogue.py
 
 bench: $(VENV)/.dev  ## end to end beside decode alone and insert alone, in one run
 	@$(BIN)/python bench/end_to_end.py $(ARGS)

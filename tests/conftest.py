@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 import pytest
+from tests.receiver import Receiver
 
 from hk_tick_collector.config import DEFINITIONS
 from hk_tick_collector.store.schema import APPLICATION_ID, MIGRATIONS, TICK_COLUMNS, VERSION
@@ -102,3 +103,17 @@ def tick() -> Callable[..., TickRow]:
         return (symbol, seq, ts_ms, 388.2, 100, 38_820.0, "BUY", "AUTO_MATCH", "realtime", ts_ms + 3)
 
     return make
+
+
+@pytest.fixture
+def receiver() -> Iterable[Callable[..., Receiver]]:
+    """Starts receivers of alerts, and ends them with the test."""
+    started: list[Receiver] = []
+
+    def start(*answers: int, hangs: bool = False) -> Receiver:
+        started.append(Receiver(*answers, hangs=hangs))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()

@@ -68,6 +68,25 @@ def test_a_day_may_be_sealed_from_six_in_the_morning(hkt: str, *, may: bool) -> 
     assert market.may_seal(day, int(now.timestamp() * 1000)) is may
 
 
+@pytest.mark.parametrize(
+    ("opend", "ours", "limit"),
+    [
+        ("2026-11-20 09:30", "2026-11-20 09:30", "20261120"),
+        ("2026-11-21 09:30", "2026-11-20 09:30", "20261120"),
+        ("2026-11-20 09:30", "2026-11-21 09:30", "20261120"),
+        ("2026-11-20 05:59", "2026-11-20 06:01", None),
+        ("2026-11-21 05:59", "2026-11-20 05:59", None),
+    ],
+)
+def test_the_current_day_ends_by_no_single_clock(opend: str, ours: str, limit: str | None) -> None:
+    """Row 18: OpenD's clock a day ahead ends nothing that this host still calls today, nor the other way round."""
+    zone = timezone(timedelta(hours=8))
+    opend_ms, our_ms = (
+        int(datetime.fromisoformat(hkt).replace(tzinfo=zone).timestamp() * 1000) for hkt in (opend, ours)
+    )
+    assert market.finished_before(opend_ms, our_ms) == (market.parse_day(limit) if limit else None)
+
+
 def test_states_have_the_names_of_the_sessions() -> None:
     """Hong Kong's market states in words; an unknown number is kept, and nothing is expected in it."""
     assert [market.state_name(state) for state in (1, 2, 3, 4, 5, 6, 19)] == [

@@ -10,7 +10,9 @@
     │   ├── DamagedFileError     a day file of ours whose content cannot be trusted
     │   ├── SealedDayError       the day is finished and read-only
     │   └── NoDayError           there is no file for that day
-    └── OwnedError               another collector owns DATA_ROOT
+    ├── AlertError               a message did not reach its destination
+    ├── OwnedError               another collector owns DATA_ROOT
+    └── JournalError             systemd's journal cannot be read
 
 Errors are raised low and decided on once: in `collect` while the service runs, in `cli` for everything else.
 """
@@ -67,5 +69,13 @@ class NoDayError(StoreError):
     """There is no file for that day."""
 
 
+class AlertError(CollectorError):
+    """A message did not reach its destination."""
+
+
 class OwnedError(CollectorError):
     """Another collector owns this DATA_ROOT."""
+
+
+class JournalError(CollectorError):
+    """The journal of systemd is not there, or this user may not read it."""

@@ -86,3 +86,12 @@ def close_ms(day: int) -> int:
 def may_seal(day: int, opend_now_ms: int) -> bool:
     """Whether a day is over for good: OpenD's own date is later, and it is 06:00 in Hong Kong or after."""
     return day < day_number(opend_now_ms) and hkt(opend_now_ms).hour >= SEALING_HOUR
+
+
+def finished_before(opend_now_ms: int, our_now_ms: int) -> int | None:
+    """The day before which all days are over for good; None before 06:00, when yesterday may not be.
+
+    By the earlier of two dates, OpenD's and this host's: a clock that is a day ahead must not end the current day.
+    """
+    today = day_number(min(opend_now_ms, our_now_ms))
+    return today if may_seal(today - 1, opend_now_ms) else None

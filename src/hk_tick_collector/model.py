@@ -82,7 +82,7 @@ class Stats:
     # the intake (event loop)
     received: int = 0
     rejected: int = 0
-    dropped: int = 0
+    no_room: int = 0  # dropped: neither memory nor the spool had place
     last_tick_ms: int | None = None  # when a tick last reached our socket
 
     # the writer (its thread)
@@ -91,6 +91,7 @@ class Stats:
     gaps_open: int = 0  # of the newest day, as its file says
     gaps_missing: int = 0
     sealed_day: int = 0  # rejected by the writer: their day is finished
+    spool_lost: int = 0  # dropped: they went to the spool, and it could not give them back
     commits: int = 0
     last_commit_ms: int | None = None
     writer_alive_ms: int | None = None
@@ -104,6 +105,11 @@ class Stats:
     writer_trouble: str = ""  # the named cause the writer waits for: busy, disk_full, read_only, io_error, ...
     writer_detail: str = ""
     writer_trouble_since_ms: int | None = None
+
+    @property
+    def dropped(self) -> int:
+        """Received and not kept, for either reason."""
+        return self.no_room + self.spool_lost
 
 
 GAP_OPEN = "open"

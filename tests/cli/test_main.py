@@ -8,17 +8,21 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import apsw
 import pytest
 
 from hk_tick_collector import __version__, errors
 from hk_tick_collector import cli as command_line
 from hk_tick_collector.cli import VERBS, main
+from hk_tick_collector.store.schema import APPLICATION_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+OLD = "(symbol, seq, ts_ms, price, volume, turnover, direction, tick_type, push_type)"  # of a table without a column
 
 
 def only_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -171,3 +175,24 @@ def test_a_bug_shows_its_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     first, *rest = capsys.readouterr().err.splitlines()
     assert " ERROR bug " in first
     assert rest[0].startswith("Traceback")
+
+
+@pytest.mark.parametrize("verb", ["ticks", "gaps"])
+@pytest.mark.parametrize(
+    ("day", "code", "words"),
+    [
+        ("20261332", 2, "--day 20261332 is no date: write a day like 20261120"),
+        ("2026", 2, "--day 2026 is no date"),
+        ("20991120", 2, "20991120 has not come yet: the only day there is 20261120"),
+        ("20261119", 1, "the only day there is 20261120"),
+        ("20261120", 1, "20261120.db has schema 1 without ticks.recv_ts_ms: read it with the version"),
+    ],
+)
+def test_a_day_that_cannot_be_read(cli: Cli, workdir: Path, verb: str, day: str, code: int, words: str) -> None:
+    """No date, a day to come, one without a file, a file of another schema: one line with cause and remedy."""
+    db = apsw.Connection(str(workdir / "20261120.db"))
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1; CREATE TABLE ticks {OLD}")
+    db.close()
+    done = cli(verb, "--day", day, DATA_ROOT=str(workdir))
+    assert words in only_line(done)
+    assert done.returncode == code

@@ -126,8 +126,8 @@ def test_rows_that_reach_the_spool_behind_a_look_into_it_come_back(
     """The taker finds the spool empty at the very moment when an append ends: those rows are its next."""
 
     class SlowToLook(Spool):
-        def first(self, max_rows: int = 1) -> list[TickRow] | None:
-            rows = super().first(max_rows)
+        def first(self, max_rows: int = 1, *, patient: bool = False) -> list[TickRow] | None:
+            rows = super().first(max_rows, patient=patient)
             if rows is None:
                 overflow.put(chunk(0, 5))
                 wait_until(lambda: overflow.has_room(BUFFER_ROWS), "the append")
@@ -165,6 +165,40 @@ def test_what_a_stuck_writer_had_from_the_spool_goes_to_the_next_and_counts_once
     assert queue.has_memory_for(1)
     assert not queue.has_memory_for(2)
     assert seqs_in(place) == []
+
+
+def test_a_writer_that_was_stuck_at_the_spool_leaves_what_it_read_to_the_next(
+    place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
+) -> None:
+    """Row 22: it was replaced while a read of the spool did not return, and wakes up: it takes nothing, its successor
+    takes each row once, and no row waits for ever.
+    """
+    stuck, lift = threading.Event(), threading.Event()
+
+    class StuckOnce(Spool):
+        def first(self, max_rows: int = 1, *, patient: bool = False) -> list[TickRow] | None:
+            if not stuck.is_set():
+                stuck.set()
+                assert lift.wait(CAP_S)
+            return super().first(max_rows, patient=patient)
+
+    overflow = make_overflow(StuckOnce(place))
+    queue = TickQueue(1, overflow)
+    queue.put(chunk(0, 5))
+    wait_until(lambda: overflow.has_room(BUFFER_ROWS), "the append")
+    late: list[list[Chunk]] = []
+    retired = threading.Thread(target=lambda: late.append(queue.take(1000, 0.0, 0.0)))
+    retired.start()
+    assert stuck.wait(CAP_S)
+    queue.give_back()
+    threading.Timer(0.1, lift.set).start()
+    again = take(queue)
+    retired.join(CAP_S)
+    assert late == [[]]
+    assert [row[1] for each in again for row in each.rows] == [0, 1, 2, 3, 4]
+    queue.done(again)
+    assert queue.rows == 0
+    assert not overflow.active
 
 
 def test_small_appends_come_back_together(place: Path, make_overflow: MakeOverflow, chunk: MakeChunk) -> None:

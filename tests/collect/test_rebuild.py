@@ -11,6 +11,7 @@ from hk_tick_collector import market
 from hk_tick_collector.collect.holes import Holes
 from hk_tick_collector.collect.rebuild import rebuild_day
 from hk_tick_collector.collect.resume import load_day
+from hk_tick_collector.model import Rejected
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 
 if TYPE_CHECKING:
@@ -90,3 +91,31 @@ def test_a_fresh_file_lacks_all_but_what_it_and_memory_hold(path: Path) -> None:
     assert open_gaps(holes) == {"HK.00700": [(1, 89)]}
     holes.see([row("HK.00700", 101)])
     assert open_gaps(holes) == {"HK.00700": [(1, 89)]}
+
+
+def test_only_a_symbol_that_lost_rows_is_made_anew(path: Path) -> None:
+    """The spool lost rows of one symbol: they are holes. Another's gap, and a rejected tick, stay what they were."""
+    stored = [row("HK.00700", n) for n in (1, 2, 3, 5)] + [row("HK.00005", n) for n in (1, 2, 5)]
+    holes = Holes(lambda number: load_day(path.parent, number), lambda: NOW_MS)
+    holes.see(stored[:3])
+    refused = row("HK.00700", 4)
+    holes.reject([Rejected("HK.00700", refused[1], "non_finite", "", refused[2])])
+    holes.see(stored[3:])
+    day = DayFile(path, NAME, "run", NOW_MS, "test", StoreOptions())
+    day.write(Batch(rows=stored, gaps=[change.gap for change in holes.take_changes()]), NOW_MS)
+    day.close()
+    holes.see([row("HK.00700", n) for n in range(6, 9)])  # these the spool had
+
+    holes.replace_day(DAY, lambda old: rebuild_day(path.parent, old, [], NOW_MS))
+
+    assert open_gaps(holes) == {"HK.00700": [(6, 8)], "HK.00005": [(3, 4)]}
+    changed = [(change.gap.symbol, change.gap.missing, change.gap.cause) for change in holes.take_changes()]
+    assert sorted(changed) == [("HK.00005", 2, "push_lost"), ("HK.00700", 3, "damaged")]
+
+
+def test_a_day_without_a_file_lacks_all_that_is_not_held(path: Path) -> None:
+    """The spool lost all that there was of a day: nothing waits for a file that nobody makes."""
+    holes = Holes(lambda number: load_day(path.parent, number), lambda: NOW_MS)
+    holes.see([row("HK.00700", n) for n in range(1, 6)])
+    holes.replace_day(DAY, lambda old: rebuild_day(path.parent, old, [row("HK.00700", 5)], NOW_MS))
+    assert open_gaps(holes) == {"HK.00700": [(1, 4)]}

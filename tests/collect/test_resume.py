@@ -246,7 +246,7 @@ def test_the_doubt_of_a_day_that_goes_on_ends_where_its_numbers_tell(run: Run) -
     run.store(at(1), at(2), odd(70, B))
     for _ in range(2):
         run.restart()
-        run.holes.resume_unfinished(DAY)
+        run.holes.resume_unfinished(DAY, (A,))
         run.commit()
     run.store(at(5), at(6), odd(80, B))
     run.holes.answered(A, at(5)[1], exhausted=True, complete=False)
@@ -259,10 +259,37 @@ def test_the_doubt_of_a_day_that_is_over_stays_where_the_window_does_not_reach(r
     """An answer with nothing of the old day tells nothing of its end."""
     run.store(at(1), at(2))
     run.restart()
-    run.holes.resume_unfinished(DAY)
+    run.holes.resume_unfinished(DAY, (A,))
     run.holes.answered(A, at(90_000)[1], exhausted=True, complete=False)
     run.commit()
     assert [(gap.from_seq, gap.missing, gap.cause) for gap in run.open()] == [(at(2)[1] + 1, None, "restart")]
+
+
+def test_a_symbol_of_which_nothing_was_stored_is_in_doubt_too(run: Run) -> None:
+    """The service was killed before the first tick of B was committed: B's whole day may be missing, and a pull that
+    reaches back before that day says that it is not.
+    """
+    run.store(at(1))
+    run.restart()
+    run.holes.resume_unfinished(DAY, (A, B))
+    run.commit()
+    doubts = {gap.symbol: (gap.from_ts_ms, gap.missing, gap.cause) for gap in run.open()}
+    assert doubts[B] == (market.day_start_ms(DAY), None, "restart")
+    run.holes.answered(B, (market.day_start_ms(DAY) // 1000 - 3600 << 32) + 7, exhausted=True, complete=False)
+    run.commit()
+    assert [gap.symbol for gap in run.open()] == [A]
+
+
+@pytest.mark.parametrize("lowest", [None, at(90_000)[1]], ids=["nothing", "the next day's"])
+def test_what_opend_has_of_a_later_day_tells_nothing_of_an_earlier_one(run: Run, lowest: int | None) -> None:
+    """OpenD may begin anew every day: an answer that is all it has is no proof for a day before."""
+    run.store(at(1))
+    run.restart()
+    run.holes.resume_unfinished(DAY, (B,))
+    run.holes.resume(DAY + 1)
+    run.holes.answered(B, lowest, exhausted=True, complete=True)
+    run.commit()
+    assert [(gap.symbol, gap.missing) for gap in run.open()] == [(A, None), (B, None)]
 
 
 def test_days_that_cannot_be_read_keep_nobody_from_collecting(run: Run, journal: Journal) -> None:

@@ -148,17 +148,17 @@ def rsa_key(workdir: Path) -> Path:
 def test_the_day_is_the_exchanges_and_finished_days_are_sealed(start: Start, workdir: Path) -> None:
     """Ticks of a simulated day go to that day's file, whatever day it is here; the day before it is sealed."""
     (workdir / "HK").mkdir()
-    yesterday = workdir / "HK" / "20301119.db"
+    yesterday = workdir / "HK" / "20201119.db"
     assert DayFile(yesterday, yesterday.stem, "run", 0, "test", StoreOptions()).close()
     opend = start.simulate(
-        "--day", "20301120", "--at", "09:30", "--speed", "20", "--rate", "500", "--total", "500", "--wait"
+        "--day", "20201120", "--at", "09:30", "--speed", "20", "--rate", "500", "--total", "500", "--wait"
     )
     collector = start.run(opend.port)
     assert collector.wait_for("day_sealed", day=yesterday.stem)
-    wait_for_day = collector.wait_for("day_opened", day="20301120")
+    wait_for_day = collector.wait_for("day_opened", day="20201120")
     assert wait_for_day.level == "INFO"
     collector.wait_stored(500)
     assert collector.stop() == 0
-    assert {market.day_name(market.day_number(tick.ts_ms)) for tick in collector.ticks()} == {"20301120"}
+    assert {market.day_name(market.day_number(tick.ts_ms)) for tick in collector.ticks()} == {"20201120"}
     assert yesterday.stat().st_mode & 0o777 == 0o440
     assert set(made(collector.ticks())) <= set(opend.truth())

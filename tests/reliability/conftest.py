@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _AT_ONCE: Final = 4  # cases; most of each is waiting
+_EARLY_AT_ONCE: Final = 3  # of those that nobody waits for yet; none of them keeps another back
 
 
 class Begin(Protocol):
@@ -48,24 +49,33 @@ def beginning(nursery: Nursery, directory: Path) -> Iterator[Begin]:
 
 
 class Crowd:
-    """Runs the cases of a parametrized test side by side; each test then has its own one's outcome."""
+    """Runs cases side by side, of a parametrized test and of others; each test then has its own one's outcome."""
 
     def __init__(self, nursery: Nursery, factory: pytest.TempPathFactory) -> None:
         self._nursery = nursery
         self._factory = factory
         self._pool = ThreadPoolExecutor(_AT_ONCE)
+        self._early = ThreadPoolExecutor(_EARLY_AT_ONCE)
         self._running: dict[tuple[object, object], Future[None]] = {}
 
     def judge(self, case: Callable[[Begin, Any], None], keys: Iterable[Any], key: object) -> None:
-        """The outcome of `case(begin, key)`; the first call starts it for all `keys`."""
+        """The outcome of `case(begin, key)`; it is started for all `keys`, unless it was."""
+        self._start(self._pool, case, keys)
+        self._running[case, key].result()
+
+    def begin_early(self, case: Callable[[Begin, Any], None], keys: Iterable[Any]) -> None:
+        """Runs `case(begin, key)` for each key beside whatever the session waits for."""
+        self._start(self._early, case, keys)
+
+    def _start(self, pool: ThreadPoolExecutor, case: Callable[[Begin, Any], None], keys: Iterable[Any]) -> None:
         for each in keys:
             if (case, each) not in self._running:
                 directory = self._factory.mktemp("crowd")
-                self._running[case, each] = self._pool.submit(self._run, case, each, directory)
-        self._running[case, key].result()
+                self._running[case, each] = pool.submit(self._run, case, each, directory)
 
     def close(self) -> None:
         """Ends with the last case."""
+        self._early.shutdown(cancel_futures=True)
         self._pool.shutdown()
 
     def _run(self, case: Callable[[Begin, Any], None], key: object, directory: Path) -> None:
@@ -106,6 +116,9 @@ def waits(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="session", autouse=True)
 def _begin_early(request: pytest.FixtureRequest) -> None:
-    """The long waits pass while the other tests run."""
+    """The long waits, and the cases of tests marked `early(case, keys)`, pass while the other tests run."""
     if any("test_long_waits" in item.nodeid for item in request.session.items):
         request.getfixturevalue("waits")
+    for item in request.session.items:
+        if marker := item.get_closest_marker("early"):
+            request.getfixturevalue("crowd").begin_early(*marker.args)

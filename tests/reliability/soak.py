@@ -51,6 +51,7 @@ REPORT_S: Final = 10.0
 KILLERS: Final = 3
 KILL_ANYWAY_S: Final = 1.5  # while nobody trades there is no commit to wait for
 FULL_FROM_S: Final = 300.0  # only a long soak has time for the full lengths, and to notice a half-open connection
+OVERTIME_SHARE: Final = 0.2  # of the soak, to hear the close: an OpenD that is killed goes on where it ended
 READER_SHARE: Final = 0.95  # of the soak; the market still trades then, so that the WAL is begun anew
 RESUME_EVERY_S: Final = 45.0  # OpenD is killed: reading its truth again takes a while
 CALM_S: Final = 3.0
@@ -119,6 +120,7 @@ class Figures:
 
     seed: int
     seconds: float = 0.0
+    closed: bool = False  # the day came to its end
     ticks: int = 0
     kills: int = 0
     disconnects: int = 0
@@ -140,8 +142,9 @@ class Figures:
         """All of it, for the record."""
         memory, descriptors = self.memory_kib or [0], self.descriptors or [0]
         return (
-            f"soak: seed={self.seed} seconds={self.seconds:.0f} ticks={self.ticks} kills={self.kills}"
-            f" opend_kills={self.opend_kills} stops={self.stops} disconnects={self.disconnects} faults={self.faults}"
+            f"soak: seed={self.seed} seconds={self.seconds:.0f} closed={self.closed} ticks={self.ticks}"
+            f" kills={self.kills} opend_kills={self.opend_kills} stops={self.stops} disconnects={self.disconnects}"
+            f" faults={self.faults}"
             f" acked={self.acked} lost={self.lost} open_in_gaps={self.gone} damages={self.damages}"
             f" set_aside={self.set_aside} damaged_acked={self.damaged_acked} damaged_lost={self.damaged_lost}"
             f" memory_mib_start={memory[0] / 1024:.0f} memory_mib_end={memory[-1] / 1024:.0f}"
@@ -230,15 +233,26 @@ class Soak:
             (self._lock, 1),
         )
         planned = [(0.3, self._stop)] + ([(0.6, self._half_open)] if self._seconds >= FULL_FROM_S else [])
-        while time.monotonic() < deadline_s:
+        last_s = deadline_s + OVERTIME_SHARE * self._seconds
+        while (now_s := time.monotonic()) < deadline_s or (now_s < last_s and not self._day_is_over()):
             if planned and time.monotonic() >= self._started_s + planned[0][0] * self._seconds:
                 planned.pop(0)[1]()
-            if time.monotonic() >= resume_s:
+            if time.monotonic() >= resume_s and self._trades():
                 resume_s = time.monotonic() + RESUME_EVERY_S
                 self._kill_opend()
             act = self._rng.choices([act for act, _ in kinds], [weight for _, weight in kinds])[0]
             act()
             self._wait(self._rng.uniform(0.1, 1.2))
+
+    def _trades(self) -> bool:
+        """Whether the exchange makes ticks; one that is resumed in its lunch would begin that anew."""
+        status = self._steady.status()
+        return status is not None and status.trading
+
+    def _day_is_over(self) -> bool:
+        status = self._steady.status()
+        self.figures.closed = self.figures.closed or (status is not None and status.market_state == "closed")
+        return self.figures.closed
 
     def _step(self, step: str) -> None:
         refused = self._market.try_step(step)

@@ -148,6 +148,7 @@ def a_stop_with_a_blocked_disk_spools_what_it_holds(begin: Begin, signals: int) 
     trial.finish()
 
 
+@pytest.mark.early(a_stop_with_a_blocked_disk_spools_what_it_holds, SIGNALS)
 @pytest.mark.parametrize("signals", SIGNALS)
 def test_a_stop_with_a_blocked_disk_spools_what_it_holds(crowd: Crowd, signals: int) -> None:
     """Row 21: SIGTERM, once or twice, with a full queue and a disk that does not answer: out within

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 KILLS: Final = 50
 DAY_ROLL_KILLS: Final = 10
+DAY_ROLL_SEEDS: Final = (2,)
 ENDS: Final = (
     ("20201117", "20201118", "collector"),
     ("20301119", "20301120", "collector"),
@@ -48,14 +49,21 @@ def test_kills_at_random_moments_cost_nothing(begin: Begin, seed: int) -> None:
         assert subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip() == "ok"
 
 
-def test_kills_while_days_begin_and_end_cost_nothing(begin: Begin) -> None:
-    """Row 1: SIGKILL while one day follows the other in seconds: opened, rolled, sealed; each tick in its own file."""
+def kills_while_days_begin_and_end_cost_nothing(begin: Begin, seed: int) -> None:
+    """A case of the test that follows."""
     trial = begin("--wait", "--day", "20261117", "--at", "09:30", "--speed", "10000", symbols="10", rate=300)
-    killer = Killer(trial, random.Random(2))
+    killer = Killer(trial, random.Random(seed))
     for _ in range(DAY_ROLL_KILLS):
         killer.cycle(cap_s=60)
     trial.run()
     trial.finish(killer.acked())
+
+
+@pytest.mark.early(kills_while_days_begin_and_end_cost_nothing, DAY_ROLL_SEEDS)
+@pytest.mark.parametrize("seed", DAY_ROLL_SEEDS)
+def test_kills_while_days_begin_and_end_cost_nothing(crowd: Crowd, seed: int) -> None:
+    """Row 1: SIGKILL while one day follows the other in seconds: opened, rolled, sealed; each tick in its own file."""
+    crowd.judge(kills_while_days_begin_and_end_cost_nothing, DAY_ROLL_SEEDS, seed)
 
 
 def the_end_of_a_day_that_nobody_heard_is_not_forgotten(begin: Begin, end: tuple[str, str, str]) -> None:
@@ -77,6 +85,7 @@ def the_end_of_a_day_that_nobody_heard_is_not_forgotten(begin: Begin, end: tuple
     trial.finish(complete=False, cap_s=10)
 
 
+@pytest.mark.early(the_end_of_a_day_that_nobody_heard_is_not_forgotten, ENDS)
 @pytest.mark.parametrize("end", ENDS)
 def test_the_end_of_a_day_that_nobody_heard_is_not_forgotten(crowd: Crowd, end: tuple[str, str, str]) -> None:
     """Rows 1 and 9: the collector is killed, or OpenD goes, before the close; back in the next day's trading: the rest

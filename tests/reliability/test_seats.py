@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 GATE: Final = Fault(operations=("write",), files=("wal",), delay_s=math.inf)
 STALL: Final = {"WATCHDOG_STALL_SEC": "3", "WATCHDOG_QUEUE_THRESHOLD_ROWS": "500"}
+WRITES: Final = (1,)  # that never return
 LOCK_MET: Final = {"the lock met": "50", "the lock not met": "60000"}  # SQLITE_BUSY_TIMEOUT_MS
 TROUBLES: Final = {
     "kicked-out": ("opend_kicked_out", "log out the other terminal"),
@@ -153,6 +154,7 @@ def a_stuck_writer_ends_the_service(begin: Begin, met: str) -> None:
     trial.verdict()
 
 
+@pytest.mark.early(a_stuck_writer_ends_the_service, LOCK_MET)
 @pytest.mark.parametrize("met", LOCK_MET)
 def test_a_stuck_writer_ends_the_service_with_everything_spooled(crowd: Crowd, met: str) -> None:
     """Row 22: the writer's thread never returns from a write, and nobody knows why: stacks in the log, three recoveries
@@ -162,18 +164,25 @@ def test_a_stuck_writer_ends_the_service_with_everything_spooled(crowd: Crowd, m
     crowd.judge(a_stuck_writer_ends_the_service, LOCK_MET, met)
 
 
-def test_a_write_that_never_returns_costs_nothing(begin: Begin) -> None:
-    """Row 22: one write never returns, every other works: the service ends for a restart, and nothing is lost."""
+def a_write_never_returns(begin: Begin, times: int) -> None:
+    """A case of the test that follows."""
     trial = begin("--wait", symbols="40", rate=300)
     collector = trial.run_on_faulty_disk(**STALL, SQLITE_BUSY_TIMEOUT_MS="60000", STOP_FLUSH_TIMEOUT_SEC="5")
     trial.wait_stored(200)
-    collector.inject(Fault(operations=("write",), files=("wal",), delay_s=math.inf, times=1))
+    collector.inject(Fault(operations=("write",), files=("wal",), delay_s=math.inf, times=times))
     assert collector.finish() == 1
     assert stalls_of(collector)[-1] == "exit"
     trial.run()
     trial.settle()
     assert trial.stop()["left_rows"] == "0"
     assert trial.verdict().days[0].missing == 0
+
+
+@pytest.mark.early(a_write_never_returns, WRITES)
+@pytest.mark.parametrize("times", WRITES)
+def test_a_write_that_never_returns_costs_nothing(crowd: Crowd, times: int) -> None:
+    """Row 22: one write never returns, every other works: the service ends for a restart, and nothing is lost."""
+    crowd.judge(a_write_never_returns, WRITES, times)
 
 
 def test_exhausted_descriptors_are_outlived(begin: Begin) -> None:

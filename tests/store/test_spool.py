@@ -516,6 +516,26 @@ def test_a_bad_sector(
     assert [(damage.rows, damage.cause) for damage in spool.pop_damage()] == [(1, "the disk cannot read it")]
 
 
+def test_what_cannot_be_read_for_a_moment_is_there_for_a_patient_reader(
+    place: Path, rows: Callable[..., list[TickRow]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault row 5: EIO passes over nothing for whoever says that he comes again; later the rows are there."""
+    spool = Spool(place)
+    spool.append(rows(0, 3))
+    pread = os.pread
+
+    def no_pread(fd: int, length: int, offset: int) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "pread", no_pread)  # no disk of a test fails
+    for _ in range(2):
+        with pytest.raises(OSError, match=r"\.spool"):
+            spool.first(patient=True)
+    monkeypatch.setattr(os, "pread", pread)
+    assert spool.first(patient=True) == rows(0, 3)
+    assert spool.pop_damage() == []
+
+
 # --- the disk refuses ---
 
 

@@ -26,9 +26,13 @@ VERBS: Final = {
     "simulate": "an OpenD that needs no account: a synthetic Hong Kong day over real TCP",
     "demo": "simulate and run together in one terminal, with a live view",
     "status": "the 30-second check: one line that says what is wrong and what to do",
+    "doctor": "everything that must be right before the open, each failure with its remedy",
+    "logs": "the journal filtered and coloured; --explain tells what a line means",
     "ticks": "prints or follows ticks as a table, CSV or JSON lines",
     "verify": "the truth of simulate against the day files of run, tick by tick",
     "gaps": "the holes of a day: which ticks are missing, why, and what has been healed",
+    "snapshot": "an online copy of a day, checked, with SHA-256; the collector never stops",
+    "report": "retention and disk: what is kept, what is missing, when the disk is full; deletes nothing",
     "config": "every setting in force and where it came from",
 }
 

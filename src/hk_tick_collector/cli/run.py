@@ -48,8 +48,12 @@ def _run(env_file: Path | None) -> int:
 
 
 def _options(settings: Settings) -> ServiceOptions:
+    from hk_tick_collector.collect.alarm import AlarmOptions
+    from hk_tick_collector.collect.destination import open_destinations
     from hk_tick_collector.collect.options import FeedOptions, ServiceOptions
     from hk_tick_collector.store.dayfile import StoreOptions
+
+    from .status import limits
 
     data_root = settings.data_root
     _check_directory(data_root)
@@ -61,7 +65,7 @@ def _options(settings: Settings) -> ServiceOptions:
             client_id=f"hk-tick-collector-{settings.instance_id}",
             reconnect_min_delay_s=settings.reconnect_min_delay,
             reconnect_max_delay_s=settings.reconnect_max_delay,
-            rsa=_rsa(settings.futu_rsa_key),
+            rsa=rsa_key(settings.futu_rsa_key),
         ),
         store=StoreOptions(
             synchronous=settings.sqlite_synchronous,
@@ -81,6 +85,10 @@ def _options(settings: Settings) -> ServiceOptions:
         watchdog_queue_rows=settings.watchdog_queue_threshold_rows,
         watchdog_max_failures=settings.watchdog_recovery_max_failures,
         stop_flush_timeout_s=settings.stop_flush_timeout_sec,
+        alarm=AlarmOptions(
+            destinations=open_destinations([url.get_secret_value() for url in settings.alert_urls]),
+            limits=limits(settings),
+        ),
     )
 
 
@@ -98,7 +106,8 @@ def _check_directory(path: Path) -> None:
         raise UsageError(f"DATA_ROOT {path} is not a directory", hint="name a directory")
 
 
-def _rsa(path: Path | None) -> RsaCipher | None:
+def rsa_key(path: Path | None) -> RsaCipher | None:
+    """The key of FUTU_RSA_KEY, None where there is none; UsageError for a file that holds none."""
     if path is None:
         return None
     from hk_tick_collector.errors import CryptoError

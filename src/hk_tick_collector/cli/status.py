@@ -43,8 +43,8 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     now_ms = clock.now_ms()
     live: LiveStatus | None = None
     try:
-        live = _live_status(settings.data_root)
-        findings = health.check(live, now_ms, _limits(settings))
+        live = live_status(settings.data_root)
+        findings = health.check(live, now_ms, limits(settings))
     except StoreError as error:
         findings = [Finding("live_state", Severity.UNKNOWN, str(error), error.hint)]
     day = _day(settings.data_root, live, findings)
@@ -70,7 +70,7 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     return int(severity)
 
 
-def _live_status(data_root: Path) -> LiveStatus | None:
+def live_status(data_root: Path) -> LiveStatus | None:
     """The newest live state of a service that writes to this DATA_ROOT."""
     found = [
         live
@@ -81,7 +81,8 @@ def _live_status(data_root: Path) -> LiveStatus | None:
     return max(found, key=lambda live: live.written_ms, default=None)
 
 
-def _limits(settings: Settings) -> Limits:
+def limits(settings: Settings) -> Limits:
+    """From when on a figure is a finding, by the settings."""
     return Limits(
         drift_warn_s=settings.drift_warn_sec,
         lag_critical_s=settings.lag_critical_sec,

@@ -104,8 +104,8 @@ class Doctor:
         self._unfinished = unfinished
         self._recalled: set[int] = set()
 
-    async def recall(self) -> None:
-        """Whose end nobody heard of the days before OpenD's own date. Call it before anything is subscribed.
+    async def recall(self, symbols: Iterable[str]) -> None:
+        """Whose end nobody heard of the days before OpenD's own date. Call it before these symbols are subscribed.
 
         How many ticks of such an end are missing, no later tick will tell. This host's clock is not asked.
         """
@@ -119,7 +119,7 @@ class Doctor:
         for earlier in earlier_days:
             if earlier not in self._recalled:  # a day that is over is in doubt once
                 self._recalled.add(earlier)
-                self._holes.resume_unfinished(earlier)
+                self._holes.resume_unfinished(earlier, symbols)
         self._holes.resume(today)
         self._intake.flush_gaps()
 
@@ -201,7 +201,8 @@ class Doctor:
 
     def _forget_finished_days(self) -> None:
         moment_ms = self._stats.opend_time_ms
-        if moment_ms is not None and market.may_seal((today := market.day_number(moment_ms)) - 1, moment_ms):
+        today = market.finished_before(moment_ms, now_ms()) if moment_ms is not None else None
+        if today is not None:
             self._holes.forget_days_before(today)
 
     def _settle(self, now_s: float, *, busy: bool) -> None:

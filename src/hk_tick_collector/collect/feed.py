@@ -109,7 +109,7 @@ class Feed:
             while not self._can_serve():
                 await asyncio.sleep(_STATE_EVERY_S)
                 await self._ask_state(wire)
-            await self._doctor.recall()
+            await self._doctor.recall(self._options.symbols)
             await self._subscribe(wire, self._options.symbols)
             self._doctor.look_at(self._options.symbols)
             await self._ask_calendar(wire)

@@ -29,6 +29,7 @@ from .track import (
     CAUSE_DROPPED,
     CAUSE_PUSH_LOST,
     CAUSE_REJECTED,
+    CAUSE_RESTART,
     COUNTER_MASK,
     SEQ_MAX,
     Day,
@@ -98,12 +99,21 @@ class Holes:
             if track.next < 0:
                 self._doubt(day, track, track.last_seq + 1, track.last_ts_ms, track.interrupted)
 
-    def resume_unfinished(self, number: int) -> None:
-        """An earlier day whose close nobody heard: how many ticks of its end are missing, no later tick will tell."""
+    def resume_unfinished(self, number: int, symbols: Iterable[str]) -> None:
+        """An earlier day whose close nobody heard: how many ticks of its end are missing, no later tick will tell.
+
+        Of these symbols all of that day may be missing, where nothing of it was stored before the end.
+        """
         day = self._day(number)
+        if day.sealed:
+            return
+        for symbol in symbols:
+            if symbol not in day.tracks:
+                day.keep(Track(symbol, interrupted=CAUSE_RESTART))
         for track in day.tracks.values():
-            if not day.sealed:
-                self._doubt(day, track, track.last_seq + 1, track.last_ts_ms, track.interrupted)
+            known_ms = track.last_ts_ms or day.start_s * 1000
+            from_seq = track.last_seq + 1 if track.last_seq else day.start_s << 32
+            self._doubt(day, track, from_seq, known_ms, track.interrupted)
 
     def interrupt(self, cause: str) -> None:
         """From now on ticks may pass us by: a jump that shows is blamed on `cause`, or on what it comes on top of."""
@@ -145,11 +155,17 @@ class Holes:
         old = self._days.get(number) or Day(number)
         new = make(old)
         for track in old.tracks.values():
-            for hole in track.holes:
+            if new.tracks.get(track.symbol) is track:
+                continue
+            for hole in (*track.holes, *([track.doubt] if track.doubt else [])):
                 if hole.written:
                     new.dirty[hole.id] = (track.symbol, hole, False)
         self._days[number] = new
         self._adopt(new)
+
+    def open_days(self) -> list[int]:
+        """The days that were seen and are not finished."""
+        return [day.number for day in self._days.values() if not day.sealed]
 
     def open_holes(self) -> Iterable[tuple[Track, Hole]]:
         """Every hole and doubt that is open, of every day that was seen."""
@@ -197,7 +213,9 @@ class Holes:
             lost += [hole for hole in track.holes if not hole.final and is_lost(hole, lowest_seq, exhausted)]
             doubt = track.doubt
             if doubt and not doubt.final and not self.deaf:
-                from_the_beginning = complete and doubt.from_ts_ms <= day.start_s * 1000
+                from_the_beginning = (
+                    complete and doubt.from_ts_ms <= day.start_s * 1000 and self._tells_of(day, lowest_seq)
+                )
                 # With the pattern all up to the newest is stored or a hole: an answer that meets it leaves no doubt.
                 known_seq = track.last_seq if track.patterned else doubt.from_seq
                 is_known = lowest_seq is not None and (lowest_seq <= known_seq or from_the_beginning)
@@ -217,6 +235,12 @@ class Holes:
         for hole in lost:
             hole.final, hole.lost_ms = True, hole.lost_ms or self._now_ms()
         return lost
+
+    def _tells_of(self, day: Day, lowest_seq: int | None) -> bool:
+        """Whether all that OpenD has, from `lowest_seq` on, can tell of a whole day: it may begin anew every day."""
+        if lowest_seq is None:
+            return day.number == max(self._days)
+        return lowest_seq >> 32 < day.start_s + market.DAY_MS // 1000
 
     def hope(self, symbol: str, window_rows: int) -> None:
         """Another connection may know more: holes among the latest `window_rows` ticks of a symbol may heal again."""

@@ -84,7 +84,7 @@ class Intake:
             self._queue.put(Chunk(gaps=gaps))
 
     def rebuild(self, data_root: Path, day: int, now_ms: int) -> bool:
-        """Looks anew at what a day's file holds, after it was begun afresh; False when that must wait for the spool."""
+        """Looks anew at what a day's file holds; False when that must wait for the spool."""
         if self._queue.spooled_rows:
             return False
         held = [row for chunk in self._queue.held_in_memory() for row in chunk.rows]
@@ -111,7 +111,7 @@ class Intake:
             )
 
     def _note_drop(self, rows: int) -> None:
-        self._stats.dropped += rows
+        self._stats.no_room += rows
         self._dropped_unlogged += rows
         if self._drops.allow(self._now_s()) is not None:
             log.error(

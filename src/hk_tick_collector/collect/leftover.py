@@ -30,8 +30,8 @@ _SPARE: Final = 4  # so many times their own rows must then be free for live tic
 async def replay_leftovers(spool_dir: Path, mine: str, intake: Intake, queue: TickQueue) -> None:
     """Stores what earlier runs spooled, the oldest run first; `mine` is this run's own directory there.
 
-    Records are forgotten only once all their rows are committed. What cannot be read now is tried again later, for
-    ever.
+    Records are forgotten only once all their rows are committed. What cannot be read now is tried again later, a file
+    that cannot be opened for ever; a record that is still unreadable then is passed over.
     """
     while True:
         try:
@@ -50,7 +50,7 @@ async def _replay(spool: Spool, directory: Path, intake: Intake, queue: TickQueu
     rows_found = spool.rows
     loop = asyncio.get_running_loop()
     while True:
-        rows = spool.first(RECORD_ROWS)
+        rows = spool.first(RECORD_ROWS, patient=True)
         for damage in spool.pop_damage():
             log.error("spool_damaged", **damage._asdict())
         if not rows:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from hk_tick_collector.opend.crypto import RsaCipher
     from hk_tick_collector.store.dayfile import StoreOptions
 
+    from .alarm import AlarmOptions
+
 
 @dataclass(frozen=True, slots=True)
 class FeedOptions:
@@ -56,3 +58,4 @@ class ServiceOptions:
     watchdog_queue_rows: int
     watchdog_max_failures: int
     stop_flush_timeout_s: float
+    alarm: AlarmOptions

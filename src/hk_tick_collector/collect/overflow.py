@@ -8,6 +8,7 @@ crash it is found anew from the rows. Rows that an earlier run's spool holds unt
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections import deque
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.store.spool import Spool
 
 _RETRY_S: Final = 1.0
+_READ_TRIES: Final = 10  # of what the disk cannot read, a second apart: a path may fail over, a cable be put back
 _APPEND_ROWS: Final = 20_000  # rows of one append: one fsync for many chunks
 _LOG_EVERY_S: Final = 10.0
 _LAST_WRITE_S: Final = 0.05  # at the end of a stop, for the write that is under way: into the page cache, as a rule
@@ -52,6 +54,7 @@ class Overflow:
         self._beside_rows = 0  # rows of an earlier run's spool, there and in the taker's hands
         self._taken_rows: int | None = None  # rows of the chunk that `take` gave from the spool, None without one
         self._in_hand_rows: int | None = None  # the same of a chunk that never reached the spool
+        self._failed_reads = 0  # without a good one between
         self._stopping = False
         self._ended = False  # the time of the stop is over
         self._failing = False  # the last append failed, and the next has not begun
@@ -89,19 +92,21 @@ class Overflow:
     def take(self) -> Chunk | None:
         """The oldest rows that are in the spool, with what belongs to them; None while there is nothing to take.
 
-        Raises OSError when the spool cannot be read now.
+        Raises OSError when the spool cannot be read now. What the spool has lost is known once it is empty: it goes
+        into the account as dropped.
         """
         upto = self._appended  # before looking: what the spool does not have then is committed, or was damaged
-        rows: list[TickRow] = self._spool.first(RECORD_ROWS) or []
+        rows, lost_rows = self._read(), 0
         self._tell_damage()
         with self._changed:
             if not rows and not self._beside and self._failing:
                 return self._take_from_memory()
             if rows:
                 upto = self._replayed + len(rows)
-            else:
+            elif upto > self._replayed:  # not when an append that has given all its rows is not noted yet
+                lost_rows = upto - self._replayed
                 self._replayed = upto
-            chunk, from_spool_rows, told = Chunk(rows=rows, on_disk=True), len(rows), []
+            chunk, from_spool_rows, told = Chunk(rows=rows, dropped=lost_rows, on_disk=True), len(rows), []
             while self._beside and self._beside[0][0] <= upto:
                 beside = self._beside.popleft()[1]
                 _add(chunk, beside)
@@ -110,7 +115,23 @@ class Overflow:
                 return None
             self._taken_rows = from_spool_rows
             chunk.on_commit = partial(self._done, len(chunk.rows) - from_spool_rows, told)
-            return chunk
+        if lost_rows:
+            self._stats.spool_lost += lost_rows
+            log.error("ticks_dropped", rows=lost_rows, dropped_total=self._stats.dropped, cause="spool_damaged")
+        return chunk
+
+    def _read(self) -> list[TickRow]:
+        """The oldest rows in the spool; what the disk cannot read is tried again before it is passed over.
+
+        A disk that has read nothing since is given no more time for the next record: behind it everything waits.
+        """
+        try:
+            rows = self._spool.first(RECORD_ROWS, patient=self._failed_reads < _READ_TRIES) or []
+        except OSError as error:
+            self._failed_reads += error.errno == errno.EIO
+            raise
+        self._failed_reads = 0
+        return rows
 
     def _take_from_memory(self) -> Chunk | None:
         """The spool is empty and takes nothing, but the day file does again: the spool is not needed any more."""

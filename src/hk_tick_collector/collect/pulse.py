@@ -29,6 +29,7 @@ from hk_tick_collector.ops.status import LiveStatus, StatusFile
 from .clock import now_ms
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from hk_tick_collector.ops.systemd import Notifier
@@ -69,6 +70,7 @@ class Pulse:
         notifier: Notifier,
     ) -> None:
         self.state = "running"
+        self.listeners: list[Callable[[LiveStatus], None]] = []  # told the live state of every second; none may wait
         self._options = options
         self._stats = stats
         self._queue = queue
@@ -87,6 +89,7 @@ class Pulse:
         self._interval: list[Commit] = []  # commits since the last persist_summary
         self._trading_since_ms: int | None = None
         self._opened_day: int | None = None
+        self._today: int | None = None  # by OpenD where it has told
         self._status_file = StatusFile(options.status_path)
         self._status_failures = log.Repeated(_LOG_EVERY_S)
         self._short_of_descriptors = log.Repeated(_LOG_EVERY_S)
@@ -136,6 +139,8 @@ class Pulse:
             held_back = self._status_failures.allow(time.monotonic())
             if held_back is not None:
                 log.warning("status_not_written", path=self._status_file.path, detail=error.strerror, repeats=held_back)
+        for listener in self.listeners:
+            listener(status)
 
     def _tell_of_descriptors(self, status: LiveStatus) -> None:
         short = descriptors_short(status)
@@ -167,12 +172,12 @@ class Pulse:
         """The file of a new trading day from its first second, and finished days to be sealed."""
         stats = self._stats
         moment_ms = stats.opend_time_ms if stats.connected and stats.opend_time_ms else now_ms()
-        today = market.day_number(moment_ms)
+        today = self._today = market.day_number(moment_ms)
         if today != self._opened_day and self._is_trading_day(today):
             self._opened_day = self._seat.writer.open_day = today
         # Not before every symbol was looked at: what an earlier day still lacks may be in OpenD's window.
         known = stats.connected and stats.looked_around and stats.opend_time_ms is not None
-        self._seat.writer.seal_before = today if known and market.may_seal(today - 1, moment_ms) else None
+        self._seat.writer.seal_before = market.finished_before(moment_ms, now_ms()) if known else None
 
     def _is_trading_day(self, day: int) -> bool:
         calendar = self._feed.calendar
@@ -245,6 +250,7 @@ class Pulse:
             trading=self._trading(),
             trading_since_ms=self._trading_since_ms,
             rejected=stats.rejected + stats.sealed_day,
+            dropped=stats.dropped,
             waiting=queue.rows,
             max_queue_rows=queue.max_rows,
             persisted_rows_per_min=sum(self._per_second),
@@ -253,7 +259,7 @@ class Pulse:
             spooled=queue.spooled_rows,
             commit_ms_p50=_percentile(write_ms, 50),
             commit_ms_p99=_percentile(write_ms, 99),
-            day_expected=self._opened_day is not None,
+            day_expected=self._today is not None and self._opened_day == self._today,
             disk_free_mb=_free_mb(options.data_root),
             synchronous=options.store.synchronous,
             exposed_rows=queue.exposed_rows,

@@ -34,6 +34,8 @@ class TickQueue:
         self._taken_since_s = 0.0  # when the oldest of what is taken was put
         self._wanted_rows = 1  # how many rows the taker waits for; 0 while it does not wait
         self._closed = False
+        self._takers = 1  # how many there were: one that was replaced takes no more
+        self._at_spool = threading.Lock()  # one of them at a time, also while the disk does not answer
         self._changed = threading.Condition(threading.Lock())
 
     @property
@@ -96,6 +98,7 @@ class TickQueue:
         when memory is empty; OSError when it cannot be read now.
         """
         with self._changed:
+            taker = self._takers
             overflowing = self._overflow is not None and self._overflow.active
             self._wanted_rows = 1
             if not self._chunks and not self._closed and not overflowing:
@@ -120,11 +123,18 @@ class TickQueue:
             self._taken = taken
         if taken or self._overflow is None or not overflowing:
             return taken
-        spooled = self._given_back or self._overflow.take()
-        if spooled is None:
-            time.sleep(_SPOOL_POLL_S)
-            return []
+        with self._at_spool:
+            spooled = self._given_back or self._overflow.take()
+            if spooled is not None:
+                return self._take_spooled(spooled, taker)
+        time.sleep(_SPOOL_POLL_S)
+        return []
+
+    def _take_spooled(self, spooled: Chunk, taker: int) -> list[Chunk]:
         with self._changed:
+            if taker != self._takers:  # replaced while it read: what it has is for its successor
+                self._given_back = spooled
+                return []
             self._taken_spooled, self._given_back = True, None
             self._taken, self._taken_since_s = [spooled], time.monotonic()
             return self._taken
@@ -142,6 +152,7 @@ class TickQueue:
     def give_back(self) -> None:
         """What was taken and is not done goes back to the head: another taker will see to it."""
         with self._changed:
+            self._takers += 1
             if self._taken_spooled:
                 [self._given_back] = self._taken
             else:

@@ -10,6 +10,7 @@ import faulthandler
 import os
 import sys
 import time
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +20,7 @@ from hk_tick_collector.ops.watchdog import Action, Pressure, Verdict, Watchdog
 from hk_tick_collector.store.faults import DISK_ERRORS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from hk_tick_collector.model import Stats
 
@@ -34,23 +35,40 @@ _LOG_EVERY_S: Final = 30.0
 
 
 class Rescue:
-    """Watches the writer in office; `rebuild` looks what a day's fresh file lacks, False when it must wait."""
+    """Watches the writer in office.
+
+    `rebuild` looks what a day's file lacks, False when it must wait; `open_days` gives those that a loss of the spool
+    may concern.
+    """
 
     def __init__(
-        self, watchdog: Watchdog, queue: TickQueue, stats: Stats, seat: WriterSeat, rebuild: Callable[[int, int], bool]
+        self,
+        watchdog: Watchdog,
+        queue: TickQueue,
+        stats: Stats,
+        seat: WriterSeat,
+        rebuild: Callable[[int, int], bool],
+        open_days: Callable[[], Iterable[int]],
     ) -> None:
         self._watchdog = watchdog
         self._queue = queue
         self._stats = stats
         self._seat = seat
         self._rebuild = rebuild
+        self._open_days = open_days
+        self._thinned_days: deque[int] = deque()  # the spool lost rows, and these days may lack them
+        self._spool_lost = 0  # how many rows, when that was last noticed
         self._slow_disk = log.Repeated(_LOG_EVERY_S)
         self._commits, self._committed_s = 0, time.monotonic()  # when a commit was last noticed
         self._received, self._heard_s = 0, float("-inf")  # and when ticks were
 
     def look(self, now_ms: int) -> None:
         """Judges and acts. Raises StoreError when the process must be restarted."""
-        self._look_at_fresh_days(now_ms)
+        if self._stats.spool_lost != self._spool_lost:
+            self._spool_lost = self._stats.spool_lost
+            self._thinned_days.extend(day for day in self._open_days() if day not in self._thinned_days)
+        self._look_anew(self._seat.fresh_days, "day_begun_afresh", now_ms)
+        self._look_anew(self._thinned_days, "day_recounted", now_ms)
         stats, queue = self._stats, self._queue
         disk_cause = self._look_at_disk(now_ms)
         waited_s = queue.oldest_age_s()  # rows that have only just begun to wait are no stall, however old the commit
@@ -77,17 +95,16 @@ class Rescue:
             self._received, self._heard_s = stats.received, now_s
         return now_s - self._committed_s, now_s - self._heard_s
 
-    def _look_at_fresh_days(self, now_ms: int) -> None:
-        fresh = self._seat.fresh_days
-        while fresh:
+    def _look_anew(self, days: deque[int], event: str, now_ms: int) -> None:
+        while days:
             try:
-                if not self._rebuild(fresh[0], now_ms):
+                if not self._rebuild(days[0], now_ms):
                     return
             except DISK_ERRORS as error:
-                log.warning("day_not_rebuilt", day=market.day_name(fresh[0]), detail=error)
-                fresh.rotate(-1)  # another day's may be there
-                return  # the fresh file is not there yet: again in a second
-            log.warning("day_begun_afresh", day=market.day_name(fresh.popleft()))
+                log.warning("day_not_rebuilt", day=market.day_name(days[0]), detail=error)
+                days.rotate(-1)  # another day's may be there
+                return  # a fresh file is not there yet: again in a second
+            log.warning(event, day=market.day_name(days.popleft()))
 
     def _tell(self, pressure: Pressure, verdict: Verdict) -> None:
         log.error(

@@ -12,15 +12,13 @@ from hk_tick_collector.store.query import DayReader, list_days, path_of
 
 from .clock import now_ms
 from .rebuild import LOWEST_SEQ, rebuild_track
-from .track import CAUSE_REJECTED, COUNTER_MASK, COUNTER_MAX, Day, Hole, Track
+from .track import CAUSE_REJECTED, CAUSE_RESTART, COUNTER_MASK, COUNTER_MAX, Day, Hole, Track
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from hk_tick_collector.model import Gap
     from hk_tick_collector.store.query import SymbolCount
-
-_CAUSE_RESTART = "restart"
 
 
 def load_day(data_root: Path, number: int) -> Day:
@@ -110,11 +108,11 @@ def _track(symbol: SymbolCount) -> Track:
     counter = symbol.expected
     # More rows than numbers: they began anew.
     upcoming = counter + 1 if counter is not None and symbol.rows <= counter <= COUNTER_MAX else -1
-    return Track(symbol.symbol, upcoming, symbol.max_seq, symbol.last_ts_ms, interrupted=_CAUSE_RESTART)
+    return Track(symbol.symbol, upcoming, symbol.max_seq, symbol.last_ts_ms, interrupted=CAUSE_RESTART)
 
 
 def _add(day: Day, gap: Gap) -> None:
-    track = day.tracks.setdefault(gap.symbol, Track(gap.symbol, interrupted=_CAUSE_RESTART))
+    track = day.tracks.setdefault(gap.symbol, Track(gap.symbol, interrupted=CAUSE_RESTART))
     if gap.from_seq is None or gap.to_seq is None or gap.from_ts_ms is None or gap.to_ts_ms is None:
         return
     known = gap.missing is not None

@@ -25,6 +25,7 @@ from hk_tick_collector.ops.watchdog import Watchdog
 from hk_tick_collector.store.owner import OwnerLock, spool_owned
 from hk_tick_collector.store.spool import Spool
 
+from .alarm import STOP_S, Alarm
 from .clock import now_ms
 from .doctor import Doctor
 from .feed import Feed
@@ -94,9 +95,12 @@ async def _serve(options: ServiceOptions) -> int:
     reconciler = Reconciler(options.data_root, options.feed.symbols, stats, seat.reconcile)
     doctor = Doctor(healer, holes, intake, stats, partial(unfinished_days, options.data_root))
     feed = Feed(options.feed, intake, doctor, reconciler, stats)
-    rescue = Rescue(_watchdog(options), queue, stats, seat, partial(intake.rebuild, options.data_root))
+    rebuild = partial(intake.rebuild, options.data_root)
+    rescue = Rescue(_watchdog(options), queue, stats, seat, rebuild, holes.open_days)
     notifier = Notifier(options.notify_socket)
     pulse = Pulse(options, stats, queue, feed, seat, Gaps(holes, healer, seat, now_ms), rescue, notifier)
+    alarm = Alarm(options.alarm, options.data_root, options.instance, now_ms)
+    pulse.listeners.append(alarm.look)
 
     notifier.status("starting: reads what the files of the day know")
     today = market.day_number(now_ms())
@@ -106,6 +110,7 @@ async def _serve(options: ServiceOptions) -> int:
     intake.flush_gaps()
     log.info("started", version=__version__, pid=os.getpid(), symbols=stats.symbols, data_root=options.data_root)
     seat.writer.start()
+    alarm.start()
     leftovers = replay_leftovers(options.spool_dir, writer_options.run_id, intake, queue)
     async with _running(feed.run(), pulse.run(), leftovers) as (feeding, pulsing, replaying):
         failed = await _until_stopped(stop, feeding, pulsing)
@@ -114,6 +119,8 @@ async def _serve(options: ServiceOptions) -> int:
         pulse.state = "stopping"
         notifier.status("stopping: writes what it holds")
         notifier.stopping(limit_s + _LEAVE_S + _EXIT_S)
+        alarm.stop()
+        alarms_end_s = min(time.monotonic() + STOP_S, deadline_s)
         await _cancelled(feeding, replaying)  # nobody puts anything from here on
         intake.link(now_ms(), connected=False, conn_id=None, reason="the collector was stopped")
         flushed = stats.stored + stats.duplicate
@@ -121,6 +128,7 @@ async def _serve(options: ServiceOptions) -> int:
         flushed = stats.stored + stats.duplicate - flushed
     pulse.state = "stopped"
     pulse.beat()
+    await asyncio.to_thread(alarm.join, alarms_end_s)
     log.info(
         "shutdown",
         reason="failure" if failed else "signal",

@@ -21,6 +21,7 @@ CAUSE_BEFORE_START: Final = "before_start"
 CAUSE_PUSH_LOST: Final = "push_lost"
 CAUSE_DROPPED: Final = "dropped"
 CAUSE_REJECTED: Final = "rejected"
+CAUSE_RESTART: Final = "restart"
 
 
 @dataclass(slots=True)

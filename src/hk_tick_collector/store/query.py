@@ -257,6 +257,11 @@ class DayReader:
         """What the file says of itself: day, versions."""
         return dict(self._select(("key", "value"), "meta", "ORDER BY key"))
 
+    def schema_version(self) -> int:
+        """The version of the tables in the file."""
+        version: int = self._db.pragma("user_version")
+        return version
+
     def totals(self) -> Totals:
         """The whole day in one row, from counters alone."""
         sql = """SELECT count(*), ifnull(sum(rows), 0), min(first_ts_ms), max(last_ts_ms), ifnull(sum(volume), 0),
@@ -265,6 +270,26 @@ class DayReader:
                         (SELECT ifnull(sum(missing), 0) FROM gaps WHERE status = 'open')
                  FROM symbols"""
         return Totals._make(next(self._rows(sql)))
+
+    def page_bytes(self) -> int:
+        """The size of a page."""
+        return int(next(self._rows("PRAGMA page_size"))[0])
+
+    def page_count(self) -> int:
+        """How many pages the file has, those in the WAL included."""
+        return int(next(self._rows("PRAGMA page_count"))[0])
+
+    def backup_into(self, target: apsw.Connection) -> apsw.Backup:
+        """A copy to be made step by step. Inside `snapshot` no writer makes it begin anew; SQLite's errors are bare."""
+        return target.backup("main", self._db, "main")
+
+    def miscounted(self) -> list[str]:
+        """Symbols whose counter is not the number of their ticks. Scans the keys: 0.4 s for five million ticks."""
+        sql = """SELECT ifnull(counted.symbol, stored.symbol)
+                 FROM symbols AS counted
+                 FULL JOIN (SELECT symbol, count(*) AS rows FROM ticks GROUP BY symbol) AS stored USING (symbol)
+                 WHERE counted.rows IS NOT stored.rows ORDER BY 1"""
+        return [symbol for (symbol,) in self._rows(sql)]
 
     def integrity(self) -> str:
         """`ok`, or what SQLite finds wrong with the file; it reads all of it."""

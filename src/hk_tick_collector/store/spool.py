@@ -192,12 +192,12 @@ class Spool:
             self._idle.wait_for(lambda: not self._writing, timeout_s)
             return self._written_rows
 
-    def first(self, max_rows: int = 1) -> list[TickRow] | None:
+    def first(self, max_rows: int = 1, *, patient: bool = False) -> list[TickRow] | None:
         """The oldest rows that are not forgotten; None when there are none.
 
         They are those of one record, and of as many behind it as have `max_rows` rows with it at most. What turns out
         to be damaged is passed over for good, and told by `pop_damage`. Raises OSError when the file cannot be opened
-        now; its rows are there for a later call.
+        now, or, to a caller who is `patient`, read; its rows are there for a later call.
         """
         self._returned = None
         while True:
@@ -220,6 +220,8 @@ class Spool:
                     position = _read_more(segment.path, position, stop, rows, max_rows)
                 self._returned = segment, position, len(rows)
                 return rows
+            if patient and part.cause == _UNREADABLE:
+                raise OSError(errno.EIO, os.strerror(errno.EIO), str(segment.path))
             with self._lock:
                 self._damage.append(Damage(segment.path, position, part.end - position, part.rows, part.cause))
             self._advance(segment, part.end, part.rows or 0)
@@ -453,14 +455,14 @@ def _read_part(path: Path, position: int, end: int) -> _Part:
     if head is None:
         rest = _read(path, position, end - position)
         cause = _CHECKSUM if len(rest) >= _RECORD_HEAD.size else _UNFINISHED
-        return _Part(position + _find_head(rest) if rest else end, cause=cause if data else _UNREADABLE)
+        return _Part(position + _find_head(rest) if rest else end, cause=cause if data and rest else _UNREADABLE)
     size, rows, crc = head
     start = position + _RECORD_HEAD.size
     if start + size > end:
         return _Part(end, rows, cause=_UNFINISHED)
     payload = _read(path, start, size)
     if zlib.crc32(payload) != crc:
-        return _Part(start + size, rows, cause=_CHECKSUM if payload else _UNREADABLE)
+        return _Part(start + size, rows, cause=_CHECKSUM if len(payload) == size else _UNREADABLE)
     return _Part(start + size, rows, payload)
 
 

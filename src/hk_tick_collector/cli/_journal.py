@@ -1,0 +1,127 @@
+"""Log lines as `logs` reads them: taken apart, chosen, repeats summed up. No I/O.
+
+A line may be ours as it stands (stderr, `journalctl -o cat`), ours behind the journal's own head, or of systemd, which
+says of our unit that it started or was killed. Lines of a traceback belong to the line above them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
+ROUTINE: Final = frozenset({"persist_summary", "persist_loop_heartbeat"})  # once a minute, and `health` beside them
+SYSTEMD: Final = "systemd"
+
+_OURS: Final = re.compile(
+    r"(?:^|: )(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\S+) (DEBUG|INFO|WARNING|ERROR) (WATCHDOG \w+|\w+)(?=\s|$)(.*)"
+)
+_HEAD: Final = re.compile(r"(\d{4}-\d\d-\d\dT\S+|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) \S+ ([^\s\[]+)\[\d+\]: (.*)")
+_FIELD: Final = re.compile(r' (\w+)=(?:"([^"]*)"|(\S*))')
+_TROUBLE: Final = re.compile(r"fail|kill|abort|timed? ?out|core.?dump|status=", re.IGNORECASE)
+# Two lines of one event are alike when these fields are: they say what happened, the others how much of it.
+_TELLING: Final = (
+    "cause",
+    "reason",
+    "kind",
+    "connected",
+    "market",
+    "trouble",
+    "action",
+    "detail",
+    "state",
+    "session",
+    "day",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One event of the log; `text` is the line without the journal's head, `more` what belongs to it below."""
+
+    time: str
+    level: str
+    event: str
+    fields: dict[str, str]
+    text: str
+    more: list[str] = field(default_factory=list)
+
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """Equal for lines that say the same."""
+        return (self.level, self.event, *(self.fields.get(name, "") for name in _TELLING), *self.more[:1])
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which lines are wanted: of at least this level, of these events or of any; `everything` keeps the routine."""
+
+    level: str = "DEBUG"
+    events: frozenset[str] = frozenset()
+    everything: bool = False
+
+    def takes(self, line: Line) -> bool:
+        """Whether the line is wanted."""
+        if LEVELS.index(line.level) < LEVELS.index(self.level):
+            return False
+        if self.events:
+            return line.event in self.events
+        return self.everything or line.event not in ROUTINE
+
+
+def read_line(raw: str) -> Line | None:
+    """One line taken apart; None for what belongs to the line above it, such as a traceback."""
+    if match := _OURS.search(raw):
+        time, level, event, rest = match.groups()
+        fields = {name: quoted or plain for name, quoted, plain in _FIELD.findall(rest)}
+        return Line(time, level, event, fields, f"{time} {level} {event}{rest}")
+    head = _HEAD.match(raw)
+    if head and head[2] == SYSTEMD:
+        level = "WARNING" if _TROUBLE.search(head[3]) else "INFO"
+        return Line(head[1], level, SYSTEMD, {}, f"{head[1]} {level} {SYSTEMD}: {head[3]}")
+    return None
+
+
+def read_lines(raw_lines: Iterable[str], *, at_once: bool = False) -> Iterator[Line]:
+    """Lines with what belongs to them. `at_once` does not wait for more of a line: each comes when it is read."""
+    held: Line | None = None
+    for raw in raw_lines:
+        text = raw.rstrip("\n")
+        line = read_line(text)
+        if line is None:
+            head = _HEAD.match(text)
+            below = head[3] if head else text
+            if held and not at_once:
+                held.more.append(below)
+            elif below.strip() and not text.startswith("-- "):  # journalctl's own remarks
+                yield Line("", held.level if held else "INFO", "", {}, below)
+            continue
+        if held and not at_once:
+            yield held
+        held = line
+        if at_once:
+            yield line
+    if held and not at_once:
+        yield held
+
+
+def summed(lines: Iterable[Line]) -> Iterator[tuple[Line, int]]:
+    """Each line with how many like it were left out before it: of a row of repeats the first and the last are kept."""
+    first: Line | None = None
+    last: Line | None = None
+    held_back = 0
+    for line in lines:
+        if first is not None and line.kind == first.kind:
+            held_back += last is not None
+            last = line
+            continue
+        if last is not None:
+            yield last, held_back
+        yield line, 0
+        first, last, held_back = line, None, 0
+    if last is not None:
+        yield last, held_back

@@ -1,0 +1,69 @@
+"""Why a day has no file, in words for the one who asked for it: by the calendar, and by what the service left."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector import market
+from hk_tick_collector.collect.clock import now_ms
+from hk_tick_collector.errors import CollectorError, NoDayError, StoreError, UsageError
+from hk_tick_collector.ops import remedies
+from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, read_status
+from hk_tick_collector.store.query import list_days, path_of
+
+from ._options import today
+from .status import RUNTIME_DIRECTORY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_FRESH_MS: Final = 10_000
+
+
+def no_file(data_root: Path, day: str) -> CollectorError:
+    """The error to raise where a day has no file: what is the cause, and what to do."""
+    number, now = market.parse_day(day), today()
+    there = list_days(data_root)
+    known = f"the days there: {there[0]} to {there[-1]}" if there else f"no day was collected in {data_root} yet"
+    if day > now:
+        return UsageError(f"{day} has not come yet", hint=known)
+    why = f"there is no {path_of(data_root, day)}"
+    if not market.is_weekday(number):
+        return NoDayError(f"{why}: {day} was a {market.day_date(number):%A}, no trading day", hint=known)
+    if day < now:
+        return NoDayError(f"{why}: a holiday, or the collector did not run that day", hint=known)
+    live = _alive(data_root)
+    if live is None:
+        return NoDayError(f"{why}: no collector runs here", hint=remedies.START)
+    if not live.day_expected:
+        return NoDayError(f"{why}: by OpenD's calendar {day} is no trading day", hint=known)
+    return NoDayError(f"{why}, though the collector runs", hint="hk-tick-collector status tells what it waits for")
+
+
+def newest_when_closed(data_root: Path) -> str | None:
+    """The newest day there is, where today is known to be no trading day and has no file; None otherwise."""
+    day = today()
+    there = [name for name in list_days(data_root) if name <= day]
+    if not there or there[-1] == day:
+        return None
+    if market.is_weekday(market.parse_day(day)):
+        live = _alive(data_root)
+        if live is None or live.day_expected:
+            return None
+    return there[-1]
+
+
+def _alive(data_root: Path) -> LiveStatus | None:
+    """The live state of a service that writes here and has reported within seconds."""
+    for directory in (RUNTIME_DIRECTORY, data_root):
+        with suppress(StoreError):  # one that cannot be understood tells nothing
+            live = read_status(directory / STATUS_NAME)
+            if (
+                live
+                and live.data_root == str(data_root)
+                and live.state != "stopped"
+                and abs(now_ms() - live.written_ms) < _FRESH_MS
+            ):
+                return live
+    return None

@@ -1,0 +1,178 @@
+"""`doctor`: everything that must be right before the open, each failure with its remedy."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector import market
+from hk_tick_collector.collect import clock
+from hk_tick_collector.config import ENVIRONMENT, load_settings
+from hk_tick_collector.errors import CollectorError, StoreError, UsageError
+from hk_tick_collector.ops import check_files, check_host, check_opend
+from hk_tick_collector.ops.asking import ask
+from hk_tick_collector.ops.checks import EXIT_CODES, Check, Outcome, failure, not_checked, ok, verdict, warning
+
+from ._options import AsJson, EnvFile, today
+from .run import rsa_key
+from .status import live_status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from hk_tick_collector.config import Loaded, Settings
+    from hk_tick_collector.ops.status import LiveStatus
+
+_FRESH_MS: Final = 10_000  # the live state of a service that runs is written every second
+_COLOURS: Final = {Outcome.OK: "\33[32m", Outcome.NOT_CHECKED: "\33[2m", Outcome.WARNING: "\33[33m"}
+_COLOURS_OF_FAILURE: Final = "\33[1;31m"
+_PLAIN: Final = "\33[0m"
+
+
+def doctor(env_file: EnvFile = None, as_json: AsJson = False) -> int:
+    """Checks everything that must be right before the open; each failure comes with what to type.
+
+    It changes nothing, does not disturb a running service, and opens one short connection to OpenD, on which it never
+    subscribes. Run it as root to have all of it checked. Exit code 0 fine, 1 warning, 2 failure.
+
+    \b
+    Examples:
+      sudo hk-tick-collector doctor
+      hk-tick-collector doctor --env-file ./.env --json
+    """
+    checks: list[Check] = []
+    for check in _checks(env_file):
+        checks.append(check)
+        if not as_json:
+            _print(check)
+    worst, line = verdict(checks)
+    if as_json:
+        print(json.dumps({"verdict": worst, "line": line, "checks": list(map(asdict, checks))}, ensure_ascii=False))
+    else:
+        print(line)
+    return EXIT_CODES[worst]
+
+
+def _print(check: Check) -> None:
+    remedy = f" -> {check.remedy}" if check.remedy else ""
+    colour = _COLOURS.get(check.outcome, _COLOURS_OF_FAILURE) if sys.stdout.isatty() else ""
+    plain = _PLAIN if colour else ""
+    print(f"{colour}{check.outcome.upper():12}{plain}{check.name:16}{check.text}{remedy}", flush=True)
+
+
+def _checks(env_file: Path | None) -> Iterator[Check]:
+    """Every check in the order of what depends on what; one that fails stops no other."""
+    account = check_files.service_account()
+    yield check_files.check_caller(account)
+    try:
+        loaded = load_settings(env_file)
+    except UsageError as error:
+        seen = not isinstance(error.__cause__, PermissionError)
+        yield (failure if seen else not_checked)("settings", str(error), error.hint)
+        loaded = None
+    if loaded:
+        yield from _check_settings(loaded, account)
+        yield from _check_data(loaded.settings, account)
+    yield check_host.check_sqlite()
+    yield check_host.check_programs()
+    yield check_host.check_ntp()
+    yield from check_host.check_units(local_opend=loaded is None or _is_local(loaded.settings.futu_host))
+    if loaded:
+        yield from _check_opend(loaded.settings)
+        yield _check_metrics(loaded.settings)
+        yield _check_alerts(loaded.settings)
+    else:
+        yield not_checked("the rest", "data, OpenD, metrics and alerts need settings", "see settings above")
+
+
+def _check_settings(loaded: Loaded, account: check_files.Account) -> Iterator[Check]:
+    settings = loaded.settings
+    given = sum(origin != "default" for origin in loaded.origins.values())
+    where = loaded.env_file or ENVIRONMENT
+    if not settings.symbols:
+        yield failure("settings", "FUTU_SYMBOLS is empty", f"name symbols in {where}: FUTU_SYMBOLS=HK.00700,HK.00981")
+    elif loaded.warnings:
+        yield warning("settings", "; ".join(loaded.warnings), f"correct {where}")
+    else:
+        yield ok("settings", f"{given} given, the others default; {len(settings.symbols):,} symbols")
+    try:
+        rsa_key(settings.futu_rsa_key)
+    except UsageError as error:
+        yield failure("RSA key", str(error), error.hint)
+    installed = (
+        account.installed and loaded.env_file is not None and loaded.env_file.is_relative_to(check_host.INSTALLED)
+    )
+    secrets = bool(settings.alert_urls)
+    yield check_files.check_env_file(loaded.env_file, secrets=secrets, installed=installed)
+
+
+def _check_data(settings: Settings, account: check_files.Account) -> Iterator[Check]:
+    root = settings.data_root
+    yield check_files.check_directory("DATA_ROOT", root, account, made_by_service=False)
+    yield check_files.check_directory("SPOOL_DIR", settings.spool_dir, account, made_by_service=True)
+    if settings.snapshot_dir != root:
+        yield check_files.check_directory("SNAPSHOT_DIR", settings.snapshot_dir, account, made_by_service=True)
+    yield check_files.check_file_system(root)
+    yield check_files.check_files(root, account)
+    yield check_files.check_space(root, today(), settings.disk_min_free_mb)
+    yield check_files.check_day(root, today())
+    yield check_files.check_damaged(root)
+    yield check_files.check_spool(settings.spool_dir, running=_running(settings) is not None)
+
+
+def _check_opend(settings: Settings) -> list[Check]:
+    try:
+        rsa = rsa_key(settings.futu_rsa_key)
+        client_id = f"hk-tick-collector-{settings.instance_id}-doctor"
+        answers = ask(settings.futu_host, settings.futu_port, client_id, rsa, settings.symbols)
+    except CollectorError as error:
+        return check_opend.check_away(error)
+    day, drift_warn_s = market.day_number(clock.now_ms()), settings.drift_warn_sec
+    ours = _subscribed(settings)
+    return list(check_opend.check_answers(answers, settings.symbols, ours, drift_warn_s=drift_warn_s, today=day))
+
+
+def _subscribed(settings: Settings) -> int | None:
+    """How many symbols the running service has subscribed; None where its live state may not be read."""
+    try:
+        live_status(settings.data_root)
+    except StoreError:
+        return None
+    live = _running(settings)
+    return live.subscribed if live and live.connected else 0
+
+
+def _check_metrics(settings: Settings) -> Check:
+    if settings.metrics_addr is None:
+        return ok("metrics", "off: METRICS_ADDR is empty")
+    host, port = settings.metrics_addr
+    return check_host.check_metrics(host, port, running=_running(settings) is not None)
+
+
+def _check_alerts(settings: Settings) -> Check:
+    """How many there are and of which kind; what is behind a scheme is a secret."""
+    schemes = sorted({url.get_secret_value().partition("://")[0] for url in settings.alert_urls})
+    if not schemes:
+        return ok("alerts", "none are sent: ALERT_URLS is empty")
+    return ok("alerts", f"{len(settings.alert_urls)} destinations: {', '.join(schemes)}")
+
+
+def _running(settings: Settings) -> LiveStatus | None:
+    """The live state of a service that runs now with this DATA_ROOT."""
+    try:
+        live = live_status(settings.data_root)
+    except StoreError:
+        return None
+    fresh = live is not None and abs(clock.now_ms() - live.written_ms) < _FRESH_MS and live.state != "stopped"
+    return live if fresh else None
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

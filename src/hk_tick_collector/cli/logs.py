@@ -1,0 +1,203 @@
+"""`logs`: the service's journal, filtered and coloured; and what a line means."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import which
+from typing import IO, TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from hk_tick_collector.errors import JournalError, UsageError
+from hk_tick_collector.ops import catalogue
+
+from ._journal import LEVELS, SYSTEMD, Choice, Line, read_lines, summed
+from ._options import AsJson  # noqa: TC001 - typer reads the annotation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+UNIT: Final = "hk-tick-collector"
+_LATEST_LINES: Final = 500  # what is read of the journal where no --since says it
+_MAY_NOT: Final = ("insufficient permissions", "not seeing messages from other users", "Permission denied")
+_COLOURS: Final = {"DEBUG": "\33[2m", "INFO": "", "WARNING": "\33[33m", "ERROR": "\33[1;31m"}
+_PLAIN: Final = "\33[0m"
+
+
+def logs(
+    file: Annotated[
+        str | None, typer.Argument(metavar="FILE", help="a saved log, - for stdin; the journal when not given")
+    ] = None,
+    *,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="as journalctl: '10 minutes ago', 09:15, today")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="go on with new lines as they come")] = False,
+    level: Annotated[str, typer.Option("--level", metavar="LEVEL", help="least level: DEBUG to ERROR")] = "DEBUG",
+    event: Annotated[
+        list[str] | None, typer.Option("--event", metavar="EVENT", help="only this event; may be given again")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="every line as it is: routine ones too, repeats not summed up")
+    ] = False,
+    explain: Annotated[
+        str | None, typer.Option("--explain", metavar="EVENT_OR_LINE", help="what it means; `all` lists every name")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Shows what the service logged, newest last: warnings and errors stand out, repeats are summed up.
+
+    Without --since these are the last 500 lines of the journal. Lines that only say that all goes on
+    (persist_summary, persist_loop_heartbeat) are left out; --all shows them.
+
+    \b
+    Examples:
+      hk-tick-collector logs --since '30 minutes ago' --level WARNING
+      hk-tick-collector logs --follow
+      hk-tick-collector logs --explain sqlite_busy_backoff
+      hk-tick-collector logs --explain 'ERROR persist_failed cause=disk_full'
+      journalctl -u hk-tick-collector -b | hk-tick-collector logs -
+    """
+    if explain is not None:
+        _explain(explain, as_json=as_json)
+    else:
+        if follow and (as_json or file):
+            raise UsageError("--follow is for the journal on a terminal", hint="leave --json and FILE away")
+        if file and since:
+            raise UsageError("--since is for the journal", hint="leave it away, or pipe journalctl --since in")
+        choice = Choice(_level(level), frozenset(map(_event, event or [])), everything)
+        with _source(file, since, follow=follow) as raw_lines:
+            wanted = filter(choice.takes, read_lines(raw_lines, at_once=follow))
+            _print(wanted, repeats=everything or follow, at_once=follow, as_json=as_json)
+
+
+def _level(text: str) -> str:
+    if text.upper() not in LEVELS:
+        raise UsageError(f"--level {text} is no level", hint=f"levels are {', '.join(LEVELS)}")
+    return text.upper()
+
+
+def _event(text: str) -> str:
+    """The event that is meant, by the name it has in the log."""
+    found = [each.name for each in catalogue.explain(text) if each.what == "log line"]
+    if text != SYSTEMD and not found:
+        raise _unknown(text)
+    return found[0] if found else SYSTEMD
+
+
+def _unknown(text: str) -> UsageError:
+    near = catalogue.nearest(text)
+    hint = f"perhaps {near}" if near else "hk-tick-collector logs --explain all lists every name"
+    shown = text if len(text) <= 60 else text[:57] + "..."
+    return UsageError(f"{shown!r} is no log line and no finding of this version", hint=hint)
+
+
+def _explain(text: str, *, as_json: bool) -> None:
+    if text == "all":
+        found = [each for name in catalogue.names() for each in catalogue.explain(name)]
+    else:
+        found = catalogue.explain(text)
+    if not found:
+        raise _unknown(text)
+    if as_json:
+        entries = [
+            {"name": each.name, "what": each.what, "meaning": each.entry.meaning.en, "remedy": each.entry.remedy.en}
+            for each in found
+        ]
+        print(json.dumps({"explained": entries}, ensure_ascii=False))
+        return
+    for each in found:
+        print(f"{each.name} ({each.what}): {each.entry.meaning.en}\n  do: {each.entry.remedy.en}")
+
+
+@contextmanager
+def _source(file: str | None, since: str | None, *, follow: bool) -> Iterator[Iterable[str]]:
+    """Lines of a file, of stdin or of the journal."""
+    if file == "-":
+        yield sys.stdin
+    elif file:
+        path = Path(file)
+        try:
+            opened = path.open(encoding="utf-8", errors="backslashreplace")
+        except OSError as error:
+            raise UsageError(
+                f"cannot read {file} ({error.strerror})", hint="name a saved log, or - for stdin"
+            ) from None
+        with opened:
+            yield opened
+    else:
+        with _journal(since, follow=follow) as lines:
+            yield lines
+
+
+@contextmanager
+def _journal(since: str | None, *, follow: bool) -> Iterator[Iterable[str]]:
+    """What journalctl prints of our unit. JournalError when there is no journal, or none that this user may read."""
+    program = which("journalctl")
+    if program is None:
+        raise JournalError("there is no journalctl on this host", hint="name a file: hk-tick-collector logs FILE")
+    command = [program, "-u", UNIT, "-o", "short-iso", "--no-pager"]
+    command += [f"--since={since}"] if since else ["-n", str(_LATEST_LINES)]
+    command += ["--follow"] if follow else []
+    with subprocess.Popen(  # noqa: S603 - a fixed program, and no shell
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="backslashreplace"
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        seen = _Seen(process.stdout)
+        try:
+            yield seen
+            _judge(process.stderr.read(), process.wait(), seen.count, since)
+        finally:
+            process.terminate()
+
+
+class _Seen:
+    """Lines of a stream, counted; journalctl's own remarks are no lines."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self.count = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._stream:
+            self.count += not line.startswith("-- ")
+            yield line
+
+
+def _judge(said: str, code: int, lines: int, since: str | None) -> None:
+    """What journalctl said beside its output, in one line with a remedy."""
+    if not lines and any(words in said for words in _MAY_NOT):
+        raise JournalError(
+            "this user may not read the journal",
+            hint=f"sudo {UNIT} logs, or sudo usermod -aG systemd-journal USER and log in anew",
+        )
+    words = " ".join(said.split())
+    if code and "parse timestamp" in words:
+        raise UsageError(
+            f"--since {since} is no time", hint="write '10 minutes ago', 'today', 09:15 or '2026-11-20 09:15'"
+        )
+    if code:
+        raise JournalError(f"journalctl failed: {words}", hint=f"compare with: sudo journalctl -u {UNIT} -n 20")
+    if not lines:
+        cause = words or f"the journal has no line of {UNIT}.service for that time"
+        raise JournalError(cause.rstrip("."), hint=f"is it installed? sudo systemctl status {UNIT} --no-pager")
+
+
+def _print(lines: Iterator[Line], *, repeats: bool, at_once: bool, as_json: bool) -> None:
+    if as_json:
+        keys = ("time", "level", "event", "fields", "text", "more")
+        print(json.dumps({"lines": [{key: getattr(line, key) for key in keys} for line in lines]}, ensure_ascii=False))
+        return
+    colour = sys.stdout.isatty()
+    for line, held_back in ((line, 0) for line in lines) if repeats else summed(lines):
+        if held_back:
+            print(f"    … {held_back:,} more {line.event} like it, then the last:")
+        for text in (line.text, *line.more):
+            print(f"{_COLOURS[line.level]}{text}{_PLAIN}" if colour and _COLOURS[line.level] else text)
+        if at_once:
+            sys.stdout.flush()

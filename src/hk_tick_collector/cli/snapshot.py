@@ -1,0 +1,144 @@
+"""The verb `snapshot`: an online copy of a day, checked, with its SHA-256."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path  # noqa: TC003 - typer reads the annotation
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from hk_tick_collector import market
+from hk_tick_collector.errors import NoDayError
+from hk_tick_collector.store.query import path_of
+from hk_tick_collector.store.snapshot import sum_path, take
+
+from ._missing import newest_when_closed, no_file
+from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, today, warn
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from hk_tick_collector.config import Settings
+    from hk_tick_collector.store.snapshot import Snapshot
+
+_BAR: Final = 30
+_NICE: Final = 10
+
+
+def snapshot(
+    day: Day = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="DIR", help="directory for the copy instead of SNAPSHOT_DIR")
+    ] = None,
+    as_json: AsJson = False,
+    env_file: EnvFile = None,
+) -> None:
+    """Copies a day while the collector writes it, and checks the copy: YYYYMMDD.snapshot.db and its .sha256.
+
+    The copy is of one moment, is one plain file, and appears whole or not at all. The collector never stops. An older
+    snapshot of the day is replaced, unless it has more ticks. When today is no trading day, the newest day is copied.
+
+    Exit code 0 taken, 1 not taken, 2 wrong usage.
+
+    \b
+    Examples:
+      hk-tick-collector snapshot
+      hk-tick-collector snapshot --day 20261120 --to /backup
+    """
+    settings = settings_in_force(env_file)
+    name = day_named(day)
+    if day is None and (newest := newest_when_closed(settings.data_root)):
+        warn(f"{name} is no trading day: this is a snapshot of {newest}")
+        name = newest
+    source, directory = path_of(settings.data_root, name), to or settings.snapshot_dir
+    began_s = time.monotonic()
+    watch = _Watch()
+    try:
+        if name > today():
+            raise no_file(settings.data_root, name)
+        taken = take(source, directory, keep_free_bytes=_keep_free_bytes(settings, directory), progress=watch.show)
+    except NoDayError:
+        raise no_file(settings.data_root, name) from None
+    finally:
+        watch.clear()
+    took_s = time.monotonic() - began_s
+    if as_json:
+        print(json.dumps(_document(name, taken, took_s), ensure_ascii=False))
+    else:
+        print(_line(taken, took_s))
+        print(f"SHA-256 {taken.sha256}; after copying it: sha256sum -c {sum_path(taken.path).name}")
+
+
+def _keep_free_bytes(settings: Settings, directory: Path) -> int:
+    """On the collector's own disk so much stays free that `status` does not become critical."""
+    try:
+        same_disk = directory.stat().st_dev == settings.data_root.stat().st_dev
+    except OSError:
+        return 0  # `take` names what is wrong with it
+    return settings.disk_min_free_mb * 2**20 // 4 if same_disk else 0
+
+
+def _document(day: str, taken: Snapshot, took_s: float) -> dict[str, object]:
+    return {
+        "day": day,
+        "file": str(taken.path),
+        "bytes": taken.size_bytes,
+        "sha256": taken.sha256,
+        "sha256_file": str(sum_path(taken.path)),
+        "symbols": taken.symbols,
+        "rows": taken.rows,
+        "newest_ts_ms": taken.newest_ts_ms,
+        "replaced": taken.replaced,
+        "seconds": round(took_s, 3),
+    }
+
+
+def _line(taken: Snapshot, took_s: float) -> str:
+    newest = f" up to {market.hkt(taken.newest_ts_ms):%H:%M:%S} HKT" if taken.newest_ts_ms else ""
+    size = f"{taken.size_bytes / 2**20:,.1f} MB, checked, in {took_s:.1f} s"
+    return f"{taken.path}: {taken.rows:,} ticks of {taken.symbols:,} symbols{newest}, {size}"
+
+
+class _Watch:
+    """Who looks on: a bar on a terminal, and signals that may end the copy between two of its steps."""
+
+    def __init__(self) -> None:
+        self._drawn = False
+        self._gives_way = False
+        self._signal: signal.Signals | None = None
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+                signal.signal(number, self._note)
+
+    def show(self, what: str, done: int, total: int) -> None:
+        """Between two steps: ends the process where a signal came, so that nothing half is left; else draws the bar."""
+        if self._signal is not None:
+            self.clear()
+            print(f"hk-tick-collector: ended by {self._signal.name}, no copy was left", file=sys.stderr)
+            raise SystemExit(128 + self._signal)
+        if what != "copy" and not self._gives_way:
+            self._gives_way = True
+            os.nice(_NICE)  # from here on nothing of the collector's is held: it goes first
+        if not sys.stderr.isatty():
+            return
+        full = _BAR * done // total if total else _BAR
+        figures = f"{done // 2**20:,} of {total // 2**20:,} MB"
+        sys.stderr.write(f"\r\033[K{what:6}[{'#' * full}{'.' * (_BAR - full)}] {figures}")
+        sys.stderr.flush()
+        self._drawn = True
+
+    def clear(self) -> None:
+        """Leaves the bar's line to what is printed next."""
+        if self._drawn:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
+            self._drawn = False
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self._signal = signal.Signals(number)
+        signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once

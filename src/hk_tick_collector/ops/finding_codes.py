@@ -1,0 +1,443 @@
+"""Every code of a finding: what it means and what to do. Words only; `catalogue` finds them.
+
+`status --json` and alerts name findings by these codes. A test reads the sources and fails for a code that is made and
+not here, and for one that is here and not made.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .entry import Entry, entry
+
+_RESTART_OPEND: Final = ("sudo systemctl restart futu-opend", "`sudo systemctl restart futu-opend`")
+_START: Final = ("sudo systemctl start hk-tick-collector", "`sudo systemctl start hk-tick-collector`")
+_RESUMES: Final = ("it resumes by itself", "排除後自行恢復")
+_LINES: Final = ("hk-tick-collector logs --since '10 minutes ago'", "`hk-tick-collector logs --since '10 minutes ago'`")
+
+
+def _opend(en: str, zh: str, do_en: str, do_zh: str, *, restart: bool = True) -> Entry:
+    """OpenD's own troubles, most of which end with a restart of OpenD."""
+    if restart:
+        return entry(en, zh, f"{do_en}, then {_RESTART_OPEND[0]}", f"{do_zh}，再 {_RESTART_OPEND[1]}")
+    return entry(en, zh, do_en, do_zh)
+
+
+def _writer(en: str, zh: str, do_en: str, do_zh: str) -> Entry:
+    """Causes for which the writer waits; rows are kept meanwhile."""
+    return entry(
+        f"the writer waits: {en}", f"寫入程序等待中：{zh}", f"{do_en}; {_RESUMES[0]}", f"{do_zh}；{_RESUMES[1]}"
+    )
+
+
+FINDINGS: Final[dict[str, Entry]] = {
+    # the service
+    "service_down": entry(
+        "there is no live state: the service does not run here", "沒有即時狀態：服務不在此運行", *_START
+    ),
+    "service_stopped": entry("the service was stopped", "服務已被停止", *_START),
+    "service_hung": entry(
+        "the live state is old: the service died or hangs",
+        "即時狀態過舊：服務已死或卡住",
+        "sudo systemctl restart hk-tick-collector; sudo systemctl status hk-tick-collector --no-pager",
+        "`sudo systemctl restart hk-tick-collector`；`sudo systemctl status hk-tick-collector --no-pager`",
+    ),
+    "live_state": entry(
+        "status.json cannot be read or is of another version",
+        "status.json 不能讀取或屬另一版本",
+        "join the group hkcollector or use sudo; after an upgrade restart the service",
+        "加入 hkcollector 群組或用 sudo；升級後重啟服務",
+    ),
+    "day_file": entry(
+        "the day file cannot be read",
+        "當日檔案不能讀取",
+        "follow the text: hk-tick-collector doctor",
+        "按說明處理：`hk-tick-collector doctor`",
+    ),
+    "descriptors": entry(
+        "file descriptors run out: without one no link and no file can be opened",
+        "檔案描述符將用盡：再不能開檔案或連線",
+        "sudo systemctl restart hk-tick-collector",
+        "`sudo systemctl restart hk-tick-collector`",
+    ),
+    # OpenD
+    "opend_away": entry(
+        "no connection to OpenD",
+        "與 OpenD 沒有連線",
+        "sudo systemctl status futu-opend --no-pager; nc -vz 127.0.0.1 11111; sudo systemctl restart futu-opend",
+        "`sudo systemctl status futu-opend --no-pager`；`nc -vz 127.0.0.1 11111`；" + _RESTART_OPEND[1],
+    ),
+    "opend_not_ready": entry(
+        "OpenD answers but is not logged in; the text names its state",
+        "OpenD 有回應但未登入；文字指明其狀態",
+        "see the finding opend_STATE, and docs/operations.md for the login",
+        "見 `opend_狀態` 一項，登入步驟見 docs/operations.md",
+    ),
+    "opend_loaded": _opend("OpenD has just started", "OpenD 剛啟動", "wait a minute", "等一分鐘"),
+    "opend_logging_in": _opend("OpenD logs in", "OpenD 正在登入", "wait a minute", "等一分鐘"),
+    "opend_preparing": _opend("OpenD prepares", "OpenD 正在準備", "wait a minute", "等一分鐘"),
+    "opend_needs_captcha": _opend(
+        "Futu wants a captcha",
+        "富途要求圖形驗證碼",
+        "enter it in OpenD's console (docs/operations.md)",
+        "在 OpenD 主控台輸入（docs/operations.md）",
+        restart=False,
+    ),
+    "opend_needs_sms_code": _opend(
+        "Futu wants the code of an SMS",
+        "富途要求短訊驗證碼",
+        "enter it in OpenD's console (docs/operations.md)",
+        "在 OpenD 主控台輸入（docs/operations.md）",
+        restart=False,
+    ),
+    "opend_device_lock_enabled": _opend(
+        "the account's device lock was switched on",
+        "帳戶已開啟裝置鎖",
+        "enter the device's code in OpenD's console (docs/operations.md)",
+        "在 OpenD 主控台輸入裝置碼（docs/operations.md）",
+        restart=False,
+    ),
+    "opend_login_failed": _opend(
+        "OpenD's login failed", "OpenD 登入失敗", "check account and password", "檢查帳號與密碼"
+    ),
+    "opend_password_changed": _opend(
+        "the account's password was changed", "帳戶密碼已更改", "set the new one in OpenD", "在 OpenD 設定新密碼"
+    ),
+    "opend_trade_password_changed": _opend(
+        "the trade password was changed; ticks need none",
+        "交易密碼已更改；收取 tick 毋須它",
+        "wait a minute",
+        "等一分鐘",
+    ),
+    "opend_login_banned": _opend(
+        "the account may not log in", "帳戶被禁止登入", "ask Futu's support", "聯絡富途客服", restart=False
+    ),
+    "opend_forced_logout": _opend(
+        "OpenD was logged out by another login or by Futu",
+        "OpenD 被另一登入或富途登出",
+        "see that no other terminal uses the account",
+        "確保沒有其他終端使用該帳戶",
+    ),
+    "opend_kicked_out": _opend(
+        "another terminal of this account took the login",
+        "同一帳戶在另一終端登入，OpenD 被踢出",
+        "log out the other terminal",
+        "登出另一終端",
+    ),
+    "opend_needs_update": _opend(
+        "Futu demands a newer OpenD", "富途要求更新 OpenD", "install the current OpenD", "安裝最新的 OpenD"
+    ),
+    "opend_disclaimer_not_agreed": _opend(
+        "the API disclaimer was not agreed to", "未同意 API 免責聲明", "agree in Futu's app", "在富途 App 同意"
+    ),
+    "opend_disclaimer_unavailable": _opend(
+        "OpenD could not load the API disclaimer",
+        "OpenD 未能載入 API 免責聲明",
+        "check this host's network",
+        "檢查本機網絡",
+    ),
+    "opend_config_load_failed": _opend(
+        "OpenD cannot read its configuration", "OpenD 不能讀取其設定", "check OpenD.xml", "檢查 OpenD.xml"
+    ),
+    "opend_network_config_missing": _opend(
+        "OpenD misses its network configuration",
+        "OpenD 欠網絡設定",
+        "check OpenD.xml and its installation",
+        "檢查 OpenD.xml 與安裝",
+    ),
+    "opend_api_server_failed": _opend(
+        "OpenD cannot open its port",
+        "OpenD 不能開啟連接埠",
+        "find who holds it: sudo ss -ltnp",
+        "找出誰佔用：`sudo ss -ltnp`",
+    ),
+    "opend_app_data_missing": _opend(
+        "OpenD's data beside the program is missing", "OpenD 程式旁的資料遺失", "install OpenD anew", "重新安裝 OpenD"
+    ),
+    "opend_data_missing": _opend("OpenD's data is missing", "OpenD 的資料遺失", "install OpenD anew", "重新安裝 OpenD"),
+    "opend_quote_link_lost": _opend(
+        "OpenD lost Futu's servers",
+        "OpenD 與富途伺服器失去連線",
+        "check this host's network; it comes back by itself",
+        "檢查本機網絡；會自行恢復",
+        restart=False,
+    ),
+    "opend_quote_right_bmp": _opend(
+        "the quote right fell to BMP, which has no ticks",
+        "行情權限降為 BMP，沒有 tick",
+        "check the account's Hong Kong quote right; another terminal may hold it",
+        "檢查帳戶的港股行情權限；可能被另一終端佔用",
+        restart=False,
+    ),
+    "opend_quote_right_none": _opend(
+        "the account has no Hong Kong quote right",
+        "帳戶沒有港股行情權限",
+        "check the account's Hong Kong quote right; another terminal may hold it",
+        "檢查帳戶的港股行情權限；可能被另一終端佔用",
+        restart=False,
+    ),
+    "not_subscribed": entry(
+        "no symbol is subscribed",
+        "沒有已訂閱的股票",
+        f"{_LINES[0]}; hk-tick-collector doctor",
+        f"{_LINES[1]}；`hk-tick-collector doctor`",
+    ),
+    "symbols_refused": entry(
+        "OpenD refused some symbols; the others are collected",
+        "OpenD 拒絕部分股票；其餘照常收集",
+        "check FUTU_SYMBOLS and the quota: hk-tick-collector doctor",
+        "檢查 FUTU_SYMBOLS 與額度：`hk-tick-collector doctor`",
+    ),
+    "bad_messages": entry(
+        "OpenD sent bytes that are not its protocol; the connection was begun anew",
+        "OpenD 送來不合協定的資料；已重新連線",
+        "if it goes on: update OpenD, look for a proxy on the way",
+        "若持續：更新 OpenD，檢查中間有否代理",
+    ),
+    "link_unstable": entry(
+        "the link to OpenD broke three times or more within 15 minutes",
+        "15 分鐘內與 OpenD 的連線斷開三次或以上",
+        "sudo systemctl status futu-opend --no-pager",
+        "`sudo systemctl status futu-opend --no-pager`",
+    ),
+    "messages_skipped": entry(
+        "messages that mean nothing to us were skipped",
+        "略過了無法理解的訊息",
+        "compare OpenD's version with the one this release was made for",
+        "核對 OpenD 版本是否與本版本相符",
+    ),
+    "pushes_stopped": entry(
+        "OpenD had stopped pushing some symbols; they are subscribed again",
+        "OpenD 曾停止推送部分股票；已重新訂閱",
+        f"ends by itself; if it comes again: {_RESTART_OPEND[0]}",
+        f"自行消失；若再出現：{_RESTART_OPEND[1]}",
+    ),
+    # the writer and its disk
+    "writer_busy": _writer(
+        "another process holds a lock on the day file",
+        "另一程序鎖住當日檔案",
+        "sudo fuser -v the day file, and end the other writer",
+        "`sudo fuser -v` 當日檔案，停止另一寫入者",
+    ),
+    "writer_disk_full": _writer("the disk is full", "磁碟已滿", "free space: df -h", "騰出空間：`df -h`"),
+    "writer_read_only": _writer(
+        "the file system is read-only",
+        "檔案系統唯讀",
+        "sudo dmesg | tail; then mount -o remount,rw",
+        "`sudo dmesg | tail`；再 `mount -o remount,rw`",
+    ),
+    "writer_no_permission": _writer(
+        "DATA_ROOT may not be written",
+        "DATA_ROOT 沒有寫入權限",
+        "sudo chown -R hkcollector:hkcollector DATA_ROOT",
+        "`sudo chown -R hkcollector:hkcollector DATA_ROOT`",
+    ),
+    "writer_no_directory": _writer(
+        "DATA_ROOT is gone",
+        "DATA_ROOT 不見了",
+        "bring it back: is its disk mounted?",
+        "取回該目錄：磁碟是否已掛載？",
+    ),
+    "writer_no_file": _writer("the day file is gone", "當日檔案不見了", "nobody may move it", "不可移動該檔"),
+    "writer_no_descriptors": _writer(
+        "no file descriptor is left",
+        "檔案描述符已用盡",
+        "sudo systemctl restart hk-tick-collector",
+        "`sudo systemctl restart hk-tick-collector`",
+    ),
+    "writer_no_memory": _writer(
+        "memory ran out", "記憶體不足", "free -m, and end what takes it", "`free -m`，停止佔用者"
+    ),
+    "writer_io_error": _writer(
+        "the disk fails to read or write",
+        "磁碟讀寫錯誤",
+        "sudo dmesg | tail, and replace the disk",
+        "`sudo dmesg | tail`，並更換磁碟",
+    ),
+    "writer_cannot_open": _writer(
+        "the day file cannot be opened",
+        "當日檔案不能開啟",
+        "ls -l the file; hk-tick-collector doctor",
+        "`ls -l` 該檔；`hk-tick-collector doctor`",
+    ),
+    "writer_foreign_file": _writer(
+        "a file that is not ours has the day's name", "有不屬本系統的檔案佔用當日檔名", "move it away", "移走該檔"
+    ),
+    "writer_damaged": _writer(
+        "the day file is damaged", "當日檔案損壞", "see docs/sqlite-wal.md", "見 docs/sqlite-wal.md"
+    ),
+    "writer_schema_changed": _writer(
+        "another program changed the tables of the day file",
+        "另一程式更改了當日檔案的表",
+        "sudo fuser -v the day file, and end it",
+        "`sudo fuser -v` 當日檔案，停止該程式",
+    ),
+    "writer_interrupted": _writer(
+        "the watchdog interrupted a statement",
+        "watchdog 中斷了一項操作",
+        "see WATCHDOG in hk-tick-collector logs",
+        "在 `hk-tick-collector logs` 看 WATCHDOG",
+    ),
+    "writer_bug": _writer(
+        "an error without a name, a bug", "未有名稱的錯誤，屬程式缺陷", "report it with the journal", "連同日誌回報"
+    ),
+    "writer_slow_disk": entry(
+        "the writer waits inside the kernel for the disk; rows wait in memory",
+        "寫入程序在核心等待磁碟；資料暫存記憶體",
+        "cat /proc/pressure/io; sudo dmesg | tail",
+        "`cat /proc/pressure/io`；`sudo dmesg | tail`",
+    ),
+    "writer_stuck": entry(
+        "the writer has not moved for 30 s and gives no cause",
+        "寫入程序 30 秒沒有動靜，原因不明",
+        "sudo systemctl restart hk-tick-collector",
+        "`sudo systemctl restart hk-tick-collector`",
+    ),
+    "persistent_stall": entry(
+        "the watchdog met a stall: rows wait and nothing is committed",
+        "watchdog 發現停滯：資料等待而沒有提交",
+        "docs/incident-watchdog-stall.md",
+        "見 docs/incident-watchdog-stall.md",
+    ),
+    "spooling": entry(
+        "rows are in the spool: the day file could not take them in time; none is lost",
+        "資料在 spool：當日檔案來不及寫入；沒有遺失",
+        f"wait; why it could not: {_LINES[0]}",
+        f"等待；原因：{_LINES[1]}",
+    ),
+    "queue": entry("many rows wait for the disk", "大量資料等待寫入", *_LINES),
+    "wal_large": entry(
+        "the write-ahead log grows: a reader holds it",
+        "WAL 過大：有讀者佔用",
+        "lsof the -wal file, and end the reader",
+        "`lsof` 該 -wal 檔，停止該讀者",
+    ),
+    "disk": entry(
+        "little space is left in DATA_ROOT",
+        "DATA_ROOT 剩餘空間不足",
+        "df -h; move old days away, then their snapshots",
+        "`df -h`；搬走舊日子與快照",
+    ),
+    "day_damaged": entry(
+        "a damaged day file was set aside and a fresh one begun",
+        "損壞的檔案已改名保留，新檔已建立",
+        "keep it, see docs/sqlite-wal.md; hk-tick-collector gaps --open",
+        "保留該檔，見 docs/sqlite-wal.md；`hk-tick-collector gaps --open`",
+    ),
+    "day_gone": entry(
+        "the day file was removed, moved or replaced while it was written",
+        "寫入期間檔案被移除、移走或換掉",
+        "bring its ticks back from a copy; hk-tick-collector gaps --open",
+        "由副本取回 tick；`hk-tick-collector gaps --open`",
+    ),
+    # the data
+    "lag": entry(
+        "the newest stored tick is old while the market trades",
+        "盤中最新的 tick 已過時",
+        f"hk-tick-collector status; {_LINES[0]}",
+        f"`hk-tick-collector status`；{_LINES[1]}",
+    ),
+    "clock_drift": entry(
+        "this host's clock differs from OpenD's; ticks keep the exchange's own time",
+        "本機時鐘與 OpenD 不同；tick 仍用交易所時間",
+        "timedatectl status; sudo systemctl restart systemd-timesyncd",
+        "`timedatectl status`；`sudo systemctl restart systemd-timesyncd`",
+    ),
+    "sealed_day": entry(
+        "ticks are rejected because their day is sealed",
+        "tick 所屬的日子已封存，被拒收",
+        "ls -l DATA_ROOT: only finished days may be read-only",
+        "`ls -l` DATA_ROOT：只有已完結的日子可為唯讀",
+    ),
+    "rejected": entry(
+        "ticks came that cannot be stored",
+        "收到不能儲存的 tick",
+        "hk-tick-collector logs --event tick_rejected",
+        "`hk-tick-collector logs --event tick_rejected`",
+    ),
+    "dropped": entry(
+        "memory and spool were full: ticks were dropped, counted, and are open gaps",
+        "記憶體與 spool 均滿：tick 被丟棄，已計數並列為缺口",
+        "hk-tick-collector gaps --open; find why the disk was slow",
+        "`hk-tick-collector gaps --open`；找出磁碟慢的原因",
+    ),
+    "gaps_lost": entry(
+        "gaps can heal no more: OpenD has their ticks no longer",
+        "缺口不能再補：OpenD 已沒有那些 tick",
+        "nothing can be done, the warning ends by itself; hk-tick-collector gaps --open",
+        "無法補救，警告自行消失；`hk-tick-collector gaps --open`",
+    ),
+    "gaps_healing": entry(
+        "gaps are being fetched again",
+        "缺口正在補取",
+        "wait, they close by themselves",
+        "等待，會自行補回",
+    ),
+    "totals_differ": entry(
+        "some symbols differ from OpenD's own volume without a known reason",
+        "部分股票的成交量與 OpenD 官方數字不符，原因不明",
+        "docs/data-quality.md tells how to read the table reconciliation",
+        "見 docs/data-quality.md 關於 reconciliation 的說明",
+    ),
+    # what is kept (hk-tick-collector report)
+    "disk_fills": entry(
+        "as days have been, the disk is full within days",
+        "按近日增長，磁碟將於數日內用盡",
+        "hk-tick-collector report names the days that may be moved; or enlarge the disk",
+        "`hk-tick-collector report` 列出可搬走的日子；或擴充磁碟",
+    ),
+    "day_unreadable": entry(
+        "a day file cannot be read",
+        "某日的檔案不能讀取",
+        "see docs/sqlite-wal.md; bring it back from a copy",
+        "見 docs/sqlite-wal.md；由副本取回",
+    ),
+    "snapshot_damaged": entry(
+        "a snapshot does not have its SHA-256 or cannot be read",
+        "快照與其 SHA-256 不符或不能讀取",
+        "hk-tick-collector snapshot --day YYYYMMDD takes it anew",
+        "`hk-tick-collector snapshot --day YYYYMMDD` 重做",
+    ),
+    "no_snapshot": entry(
+        "a past day has no snapshot",
+        "某日沒有快照",
+        "hk-tick-collector snapshot --day YYYYMMDD",
+        "`hk-tick-collector snapshot --day YYYYMMDD`",
+    ),
+    "no_sum": entry(
+        "a snapshot has no SHA-256, so nothing tells that it was checked",
+        "快照沒有 SHA-256，不能證明已驗證",
+        "hk-tick-collector snapshot --day YYYYMMDD",
+        "`hk-tick-collector snapshot --day YYYYMMDD`",
+    ),
+    "snapshot_behind": entry(
+        "a snapshot has fewer ticks than its day file",
+        "快照的 tick 少於當日檔案",
+        "hk-tick-collector snapshot --day YYYYMMDD",
+        "`hk-tick-collector snapshot --day YYYYMMDD`",
+    ),
+    "unsealed": entry(
+        "a past day is not sealed yet",
+        "已完結的日子仍未封存",
+        "hk-tick-collector logs --event day_seal_failed",
+        "`hk-tick-collector logs --event day_seal_failed`",
+    ),
+    "damaged_files": entry(
+        "damaged day files were set aside and still lie there",
+        "有改名保留的損壞檔案",
+        "see docs/sqlite-wal.md, then move them to another disk",
+        "見 docs/sqlite-wal.md，再搬到另一磁碟",
+    ),
+    "spool": entry(
+        "spool files wait for a day file",
+        "spool 有資料等待寫入",
+        "the collector stores them by itself, also at its next start",
+        "收集器會自行寫入，下次啟動時亦然",
+    ),
+    "partial": entry(
+        "a snapshot was killed half-way, or is being taken now",
+        "快照做到一半被終止，或正在進行",
+        "nothing: the next snapshot of that day uses it up",
+        "毋須處理：該日的下一個快照會用掉它",
+    ),
+}

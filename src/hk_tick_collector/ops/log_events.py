@@ -1,0 +1,346 @@
+"""Every event that the service writes to its log: what it means and what to do. Words only, `catalogue` finds them.
+
+A test reads the sources and fails for an event that is logged and not here, and for one that is here and not logged.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .entry import Entry, entry, fine
+
+EVENTS: Final[dict[str, Entry]] = {
+    # the service
+    "alert_sent": fine("an alert reached its destination", "告警已送達"),
+    "alert_failed": entry(
+        "an alert could not be sent; it is tried again, and collection goes on",
+        "告警未能送出；會重試，收集不受影響",
+        "follow detail=; check ALERT_URLS and this host's network",
+        "按 `detail=` 處理；檢查 ALERT_URLS 與本機網絡",
+    ),
+    "alert_dropped": entry(
+        "an alert was given up, why= says why; what it said is in the log all the same",
+        "放棄一則告警，原因見 `why=`；其內容仍在日誌",
+        "check ALERT_URLS; hk-tick-collector status tells what is wrong now",
+        "檢查 ALERT_URLS；現況見 `hk-tick-collector status`",
+    ),
+    "alerts_not_kept": entry(
+        "what was alerted of could not be kept or read: after a restart open findings are told again",
+        "未能保存或讀取已發告警的記錄：重啟後未了結的會再發一次",
+        "check space and rights of the directory in path=",
+        "檢查 `path=` 所在目錄的空間與權限",
+    ),
+    "setting": entry(
+        "a setting is odd but works; detail= says which and why",
+        "某項設定可疑但可用；`detail=` 指明是哪一項及原因",
+        "correct the line in .env, then sudo systemctl restart hk-tick-collector",
+        "改正 `.env` 該行，再 `sudo systemctl restart hk-tick-collector`",
+    ),
+    "started": fine("the service runs; version, pid and DATA_ROOT", "服務已啟動；附版本、pid 與 DATA_ROOT"),
+    "signal": fine(
+        "systemd or a person told the service to stop; it flushes what it holds",
+        "systemd 或人手要求停止；服務先寫完手上的資料",
+    ),
+    "stopping": entry(
+        "a part failed for a cause with a name, so the service stops and systemd starts it again",
+        "某部分因 `cause=` 所述原因失敗，服務停止，由 systemd 重新啟動",
+        "follow cause=; if it comes again: hk-tick-collector doctor",
+        "按 `cause=` 處理；若再出現：`hk-tick-collector doctor`",
+    ),
+    "shutdown": entry(
+        "the last line of a run: flushed_rows were committed, left_rows were not, lost_rows are in no spool either",
+        "該次執行的最後一行：`flushed_rows` 已提交，`left_rows` 未提交，`lost_rows` 連 spool 也沒有",
+        "left_rows=0 is fine; otherwise start again, spooled rows are replayed and lost ones asked for",
+        "`left_rows=0` 即正常；否則再啟動，已入 spool 的會重放，遺失的會向 OpenD 補取",
+    ),
+    "bug": entry(
+        "something that should never happen; the traceback below it is for the developers",
+        "不應發生的情況；其後的 Traceback 供開發者使用",
+        "report it with the lines below and the version; the service starts again by itself",
+        "連同其後各行與版本回報；服務會自行重啟",
+    ),
+    "health": entry(
+        "the state in one line every HEALTH_INTERVAL_SEC; connected=False while OpenD is away",
+        "每 HEALTH_INTERVAL_SEC 一行的狀態；OpenD 不在時 `connected=False`",
+        "in the session persisted_rows_per_min must be above 0; if not: hk-tick-collector status",
+        "盤中 `persisted_rows_per_min` 應大於 0；否則 `hk-tick-collector status`",
+    ),
+    "persist_summary": entry(
+        "rows and batches committed in the last interval, and how long commits took",
+        "上一段時間提交的列數、批數與提交延遲",
+        "a p99 of seconds means a slow disk: cat /proc/pressure/io",
+        "p99 達數秒即磁碟緩慢：`cat /proc/pressure/io`",
+    ),
+    "persist_loop_heartbeat": entry(
+        "the writer is alive; what waits, and how long ago the last commit was",
+        "寫入程序仍在運作；附等待列數與距上次提交的時間",
+        "if trouble= is not none, look for persist_failed or sqlite_busy_backoff",
+        "`trouble=` 不是 none 時，找 `persist_failed` 或 `sqlite_busy_backoff`",
+    ),
+    "status_not_written": entry(
+        "status.json could not be replaced, so status and alerts see an old state; collection goes on",
+        "無法更新 status.json，`status` 與告警看到舊狀態；收集不受影響",
+        "check space and rights of the directory in path=",
+        "檢查 `path=` 所在目錄的空間與權限",
+    ),
+    "descriptors_short": entry(
+        "nearly every file descriptor of the process is open",
+        "程序的檔案描述符將用盡",
+        "sudo ls -l /proc/PID/fd shows what they are; then sudo systemctl restart hk-tick-collector",
+        "`sudo ls -l /proc/PID/fd` 看是甚麼；再 `sudo systemctl restart hk-tick-collector`",
+    ),
+    # OpenD
+    "futu_connected": fine("OpenD accepted the connection", "OpenD 已接受連線"),
+    "futu_disconnected": entry(
+        "the connection to OpenD ended or could not be made; reason= says why. It is tried again for ever",
+        "與 OpenD 的連線中斷或無法建立，原因見 `reason=`；會一直重試",
+        "sudo systemctl status futu-opend --no-pager; nc -vz 127.0.0.1 11111",
+        "`sudo systemctl status futu-opend --no-pager`；`nc -vz 127.0.0.1 11111`",
+    ),
+    "subscribed": fine("symbols are subscribed; quota used and left", "已訂閱股票；附已用與剩餘額度"),
+    "symbols_refused": entry(
+        "OpenD refuses some symbols; reason= is OpenD's own words. The others are collected",
+        "OpenD 拒絕部分股票，`reason=` 為 OpenD 的原話；其餘照常收集",
+        "correct FUTU_SYMBOLS, or free quota: hk-tick-collector doctor compares both",
+        "改正 FUTU_SYMBOLS 或騰出額度：`hk-tick-collector doctor` 會比對",
+    ),
+    "subscriptions_lost": entry(
+        "OpenD no longer has subscriptions that it had accepted; they are made again",
+        "OpenD 失去已接受的訂閱；現正重新訂閱",
+        "nothing, what was missed is fetched; if it comes again: sudo systemctl restart futu-opend",
+        "毋須處理，欠缺的會補取；若再出現：`sudo systemctl restart futu-opend`",
+    ),
+    "pushes_stopped": entry(
+        "OpenD stopped pushing a symbol although the link lives; it is subscribed anew",
+        "連線仍在，但 OpenD 停止推送某股票；現正重新訂閱",
+        "nothing, what was missed is fetched; if it comes again: sudo systemctl restart futu-opend",
+        "毋須處理，欠缺的會補取；若再出現：`sudo systemctl restart futu-opend`",
+    ),
+    "resubscribe_failed": entry(
+        "subscribing a quiet symbol anew failed; it is tried again",
+        "重新訂閱某股票失敗；會再試",
+        "follow reason=; if it comes again: sudo systemctl restart futu-opend",
+        "按 `reason=` 處理；若再出現：`sudo systemctl restart futu-opend`",
+    ),
+    "market_state": fine("OpenD says that the market changed its session", "OpenD 指市場進入另一時段"),
+    "calendar_unknown": entry(
+        "OpenD did not tell its trading days; Monday to Friday is assumed, and no tick is refused for it",
+        "OpenD 沒有提供交易日曆；暫以星期一至五計，不會因此拒收 tick",
+        "nothing; if it stays so: hk-tick-collector doctor",
+        "毋須處理；若持續：`hk-tick-collector doctor`",
+    ),
+    "opend_notice": entry(
+        "OpenD tells of itself: kind= is a word like kicked_out, explained as opend_kicked_out",
+        "OpenD 的通知：`kind=` 如 kicked_out，解釋見 `opend_kicked_out`",
+        "hk-tick-collector status names the remedy",
+        "`hk-tick-collector status` 指出做法",
+    ),
+    "message_skipped": entry(
+        "a whole message that means nothing to us was skipped; no tick was in it that could be read",
+        "略過一個無法理解的完整訊息",
+        "compare OpenD's version with the one this release was made for",
+        "核對 OpenD 版本是否與本版本相符",
+    ),
+    # the data's way
+    "tick_rejected": entry(
+        "a tick cannot be stored: cause= says why; sealed_day is one of a finished day, told whole",
+        "某筆 tick 不能儲存，原因見 `cause=`；`sealed_day` 即屬已封存日子，整筆寫在日誌",
+        "a few are OpenD's oddities; many of sealed_day: ls -l the day file, only finished days may be read-only",
+        "零星出現屬 OpenD 的異常；大量 `sealed_day`：`ls -l` 當日檔案，只有已完結的日子可為唯讀",
+    ),
+    "ticks_dropped": entry(
+        "memory and spool were full, so ticks were dropped; they are counted and are open gaps",
+        "記憶體與 spool 均滿，tick 被丟棄；已計數並列為缺口",
+        "find why the disk cannot keep up (persist_failed, disk_slow); hk-tick-collector gaps --open",
+        "找出磁碟跟不上的原因（`persist_failed`、`disk_slow`）；`hk-tick-collector gaps --open`",
+    ),
+    "gap_opened": entry(
+        "ticks are missing between two sequences; they are asked for at once",
+        "兩個序號之間欠缺 tick；隨即向 OpenD 補取",
+        "wait for gap_closed; hk-tick-collector gaps --open shows what stays",
+        "等待 `gap_closed`；`hk-tick-collector gaps --open` 看仍欠甚麼",
+    ),
+    "gap_closed": fine("a gap is filled, or its ticks can never be stored", "缺口已補回，或其 tick 已確定不能儲存"),
+    "gaps_beyond_reach": entry(
+        "OpenD no longer has these ticks: it keeps 1,000 a symbol. The gap stays on record",
+        "OpenD 已沒有這些 tick（每股票只保留 1,000 筆）；缺口留下記錄",
+        "nothing can be done; shorten outages: see may be away in hk-tick-collector status",
+        "無法補救；縮短中斷時間：見 `hk-tick-collector status` 的 may be away",
+    ),
+    "backfill": fine(
+        "OpenD was asked for missed ticks; found= of them were new", "已向 OpenD 補取；`found=` 為新得的筆數"
+    ),
+    "backfill_failed": entry(
+        "OpenD did not answer a request for a symbol's ticks; it is asked again",
+        "OpenD 沒有回應某股票的補取；會再問",
+        "nothing; if it stays so: sudo systemctl status futu-opend --no-pager",
+        "毋須處理；若持續：`sudo systemctl status futu-opend --no-pager`",
+    ),
+    "pulled": fine("DEBUG: one answer of a back-fill", "DEBUG：一次補取的回應"),
+    "reconciled": entry(
+        "our volume beside OpenD's own, at lunch and after the close",
+        "午休與收市後，本機成交量與 OpenD 官方數字的核對",
+        "unexplained=0 is fine; otherwise read docs/data-quality.md on reconciliation",
+        "`unexplained=0` 即正常；否則見 docs/data-quality.md",
+    ),
+    "reconcile_failed": entry(
+        "the comparison with OpenD's totals could not be made; it is tried again",
+        "未能與 OpenD 的總數核對；會再試",
+        "nothing; follow reason= if it stays so",
+        "毋須處理；若持續，按 `reason=` 處理",
+    ),
+    # the writer and its disk
+    "persist_failed": entry(
+        "the disk refused a batch: cause= is explained as writer_CAUSE. The batch is kept and tried again",
+        "磁碟拒絕一批資料：`cause=` 的解釋見 `writer_原因`；該批保留並重試",
+        "hk-tick-collector status names the remedy; it resumes by itself",
+        "`hk-tick-collector status` 指出做法；排除後自行恢復",
+    ),
+    "sqlite_busy_backoff": entry(
+        "another process holds a lock on the day file; the writer waits and tries again",
+        "另一程序鎖住當日檔案；寫入程序等待後重試",
+        "sudo fuser -v the day file, and end the other writer; rarely: raise SQLITE_BUSY_TIMEOUT_MS",
+        "`sudo fuser -v` 當日檔案，停止另一寫入者；必要時增大 SQLITE_BUSY_TIMEOUT_MS",
+    ),
+    "writer_recovered": fine("the writer commits again", "寫入程序已恢復提交"),
+    "disk_slow": entry(
+        "the writer waits inside the kernel for the disk; rows wait in memory meanwhile",
+        "寫入程序在核心等待磁碟；資料暫存記憶體",
+        "cat /proc/pressure/io; sudo dmesg | tail",
+        "`cat /proc/pressure/io`；`sudo dmesg | tail`",
+    ),
+    "WATCHDOG persistent_stall": entry(
+        "the queue is over its threshold and nothing was committed for WATCHDOG_STALL_SEC; action= was done",
+        "佇列超過門檻而 WATCHDOG_STALL_SEC 內沒有提交；已執行 `action=`",
+        "docs/incident-watchdog-stall.md; least remedy: sudo systemctl restart hk-tick-collector",
+        "見 docs/incident-watchdog-stall.md；最小恢復：`sudo systemctl restart hk-tick-collector`",
+    ),
+    "writer_failed": entry(
+        "the writer ended by a bug; the traceback below it is for the developers, and the service starts again",
+        "寫入執行緒因程式缺陷結束；其後的 Traceback 供開發者使用，服務會重新啟動",
+        "report it with the lines below; what was not committed is asked for again",
+        "連同其後各行回報；未提交的會再向 OpenD 補取",
+    ),
+    "thread_stacks": entry(
+        "what every thread does follows, for the developers",
+        "其後為各執行緒的堆疊，供開發者使用",
+        "keep the lines for the post-mortem",
+        "保留以作事後檢討",
+    ),
+    "writer_replaced": entry(
+        "the writer was stuck for good and another thread took its place",
+        "寫入執行緒無法恢復，已由另一執行緒接替",
+        "nothing now; find the cause in the WATCHDOG lines before it",
+        "目前毋須處理；在其前的 WATCHDOG 各行找原因",
+    ),
+    "spool_started": entry(
+        "memory could hold no more, so rows go to SPOOL_DIR; none is lost",
+        "記憶體已滿，資料寫入 SPOOL_DIR；沒有遺失",
+        "find why the day file cannot be written: hk-tick-collector status",
+        "找出當日檔案不能寫入的原因：`hk-tick-collector status`",
+    ),
+    "spool_drained": fine("all spooled rows are in the day file", "spool 內的資料已全部寫入當日檔案"),
+    "spool_replayed": fine("rows that an earlier run had to leave were stored", "上次執行留下的資料已存入"),
+    "spool_not_synced": entry(
+        "spooled rows are written but not synced: a power cut could cost them",
+        "spool 已寫入但未同步到磁碟：斷電可能遺失",
+        "check the disk of SPOOL_DIR: sudo dmesg | tail",
+        "檢查 SPOOL_DIR 的磁碟：`sudo dmesg | tail`",
+    ),
+    "spool_failed": entry(
+        "the spool cannot be read or written; when memory is full too, ticks are dropped",
+        "spool 不能讀寫；若記憶體亦滿，tick 會被丟棄",
+        "check space and rights of SPOOL_DIR: df -h; hk-tick-collector doctor",
+        "檢查 SPOOL_DIR 的空間與權限：`df -h`；`hk-tick-collector doctor`",
+    ),
+    "spool_damaged": entry(
+        "a record of the spool is damaged; the others are read, what was in it is asked for again",
+        "spool 有一段損壞；其餘照讀，損失的部分向 OpenD 補取",
+        "check the disk: sudo dmesg | tail; hk-tick-collector gaps --open",
+        "檢查磁碟：`sudo dmesg | tail`；`hk-tick-collector gaps --open`",
+    ),
+    # the day's file
+    "day_opened": fine("a day file is open for writing", "當日檔案已開啟"),
+    "day_closed": fine(
+        "a day file is closed; plain=False: a reader held it, its WAL stays",
+        "檔案已關閉；`plain=False` 即有讀者佔用，WAL 留下",
+    ),
+    "day_close_failed": entry(
+        "closing a day file failed; nothing committed is lost",
+        "關閉檔案失敗；已提交的沒有遺失",
+        "follow detail=; check the disk",
+        "按 `detail=` 處理；檢查磁碟",
+    ),
+    "day_sealed": fine("a finished day is one plain read-only file", "已完結的日子封存為單一唯讀檔案"),
+    "day_seal_failed": entry(
+        "a finished day could not be sealed, or did not pass its check",
+        "已完結的日子未能封存，或未通過檢查",
+        "follow detail=; see docs/sqlite-wal.md",
+        "按 `detail=` 處理；見 docs/sqlite-wal.md",
+    ),
+    "day_sealed_early": entry(
+        "the file of the current day is read-only, so its ticks are rejected",
+        "當日檔案為唯讀，其 tick 會被拒收",
+        "chmod 0640 the file, then sudo systemctl restart hk-tick-collector",
+        "`chmod 0640` 該檔，再 `sudo systemctl restart hk-tick-collector`",
+    ),
+    "day_set_aside": entry(
+        "a damaged day file was renamed and a fresh one begun, which is filled from OpenD",
+        "損壞的檔案已改名保留，新檔已建立並向 OpenD 補取",
+        "keep the file in kept_as=, see docs/sqlite-wal.md; hk-tick-collector gaps --open",
+        "保留 `kept_as=` 的檔案，見 docs/sqlite-wal.md；`hk-tick-collector gaps --open`",
+    ),
+    "day_file_gone": entry(
+        "the day file was removed, moved or replaced while it was written; a fresh one was begun",
+        "寫入期間檔案被移除、移走或換掉；新檔已建立",
+        "bring its ticks back from a copy if there is one; nobody may touch files of the current day",
+        "如有副本，取回其 tick；不可移動當日檔案",
+    ),
+    "day_recounted": entry(
+        "the spool lost rows of a day, so what its file holds was counted again",
+        "spool 遺失了某日的資料，已按檔案實際內容重新計數",
+        "hk-tick-collector gaps --open shows what is missing",
+        "`hk-tick-collector gaps --open` 看欠缺甚麼",
+    ),
+    "day_begun_afresh": entry(
+        "a fresh file of a day is in use; what memory still knew is in it again",
+        "該日的新檔已啟用；記憶體所知的已寫回",
+        "hk-tick-collector gaps --open shows what is missing",
+        "`hk-tick-collector gaps --open` 看欠缺甚麼",
+    ),
+    "day_not_rebuilt": entry(
+        "the fresh file of a day cannot be read yet; it is tried every second",
+        "該日的新檔暫時不能讀取；每秒重試",
+        "follow detail=; check the disk",
+        "按 `detail=` 處理；檢查磁碟",
+    ),
+    "day_not_resumed": entry(
+        "what a day's file knows could not be read at the start, so its holes show only with new ticks",
+        "啟動時未能讀取該日檔案所知；缺口要等新 tick 才顯現",
+        "follow detail=; hk-tick-collector doctor",
+        "按 `detail=` 處理；`hk-tick-collector doctor`",
+    ),
+    "counters_disagree": entry(
+        "the counters of a day file are not what its ticks say; the ticks are believed",
+        "檔案的計數與其 tick 不符；以 tick 為準",
+        "check the disk: sudo dmesg | tail; see docs/data-quality.md",
+        "檢查磁碟：`sudo dmesg | tail`；見 docs/data-quality.md",
+    ),
+}
+
+SIMULATOR_EVENTS: Final[dict[str, Entry]] = {
+    "simulator_listening": fine("the simulated OpenD listens", "模擬 OpenD 已開始"),
+    "simulator_stopped": fine("the simulated OpenD ended", "模擬 OpenD 已結束"),
+    "simulator_market_ended": fine("the simulated day is over", "模擬的交易日已完結"),
+    "client_connected": fine("a client connected to the simulator", "有客戶端連上模擬 OpenD"),
+    "client_disconnected": fine("a client of the simulator left", "客戶端已離開"),
+    "client_cut": fine("the simulator cut a client off; reason= says why", "模擬 OpenD 切斷客戶端，原因見 `reason=`"),
+    "clients_left": fine("clients were still there when the simulator ended", "結束時仍有客戶端"),
+    "scenario_step": fine("a scripted fault begins or ends", "預定的故障開始或結束"),
+    "scenario_step_failed": entry(
+        "a scripted fault could not be done",
+        "預定的故障未能執行",
+        "correct the scenario: hk-tick-collector simulate --help",
+        "改正劇本：`hk-tick-collector simulate --help`",
+    ),
+}

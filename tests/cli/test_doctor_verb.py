@@ -1,0 +1,200 @@
+"""`doctor`: every check against the real thing: an OpenD in trouble, a collector at work, files as they can be."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from hk_tick_collector import market
+from hk_tick_collector.ops.asking import TOTAL_S
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+CAP_S: Final = 60.0
+SYMBOLS: Final = "HK.00700,HK.09988,HK.00005"
+ENDS: Final = {"ok": 0, "not checked": 0, "warning": 1, "failure": 2}
+
+
+@contextmanager
+def verb(workdir: Path, *args: str, until: str, **environ: str) -> Iterator[tuple[str, Path]]:
+    """A verb in a process of its own, once it has logged `until`: that line, and the file of its log."""
+    path = workdir / f"{args[0]}.log"
+    with path.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "hk_tick_collector", *args],
+            cwd=workdir, env={**os.environ, **environ}, stdout=output, stderr=output,
+        )  # fmt: skip
+    try:
+        yield _line(path, until), path
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(CAP_S)
+
+
+def _line(path: Path, words: str) -> str:
+    deadline_s = time.monotonic() + CAP_S
+    while time.monotonic() < deadline_s:
+        text = path.read_text("utf-8") if path.exists() else ""
+        found = [line for line in text.splitlines() if words in line]
+        if found:
+            return found[0]
+        time.sleep(0.05)
+    pytest.fail(f"no {words!r} in\n{text}")
+
+
+@contextmanager
+def opend(workdir: Path, *scenario: str) -> Iterator[dict[str, str]]:
+    """A simulated OpenD with these steps from its start; the settings that lead to it."""
+    steps = workdir / "scenario.txt"
+    steps.write_text("".join(f"at 0s {step}\n" for step in scenario))
+    args = ("simulate", "--port", "0", "--symbols", SYMBOLS, "--rate", "20", "--scenario", str(steps))
+    with verb(workdir, *args, until="simulator_listening") as (line, log):
+        if scenario:
+            _line(log, "scenario_step")
+        port = line.split("port=")[1].split()[0]
+        yield {"FUTU_PORT": port, "FUTU_SYMBOLS": SYMBOLS, "DATA_ROOT": str(workdir), "METRICS_ADDR": ""}
+
+
+def checks(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, str]]:
+    """The checks by name; the exit code is that of the worst, and none that is not ok lacks a remedy or a reason."""
+    document: dict[str, Any] = json.loads(done.stdout)
+    found = {each["name"]: each for each in document["checks"]}
+    assert len(found) == len(document["checks"])
+    assert done.returncode == max(ENDS[each["outcome"]] for each in found.values())
+    assert all(each["remedy"] for each in found.values() if each["outcome"] in ("warning", "failure"))
+    return found
+
+
+def told(found: dict[str, dict[str, str]], *names: str) -> list[str]:
+    return [found[name]["outcome"] for name in names]
+
+
+def test_all_that_is_right(cli: Cli, workdir: Path) -> None:
+    """Beside a collector at work: OpenD, login, clock, quota with what is ours in it, symbols, calendar, day file."""
+    with opend(workdir, "quota 3") as settings, verb(workdir, "run", until=" subscribed ", **settings) as (_, log):
+        _line(workdir / "status.json", '"subscribed":3')  # written every second
+        found = checks(cli("doctor", "--json", **settings))
+        names = ("settings", "DATA_ROOT", "SPOOL_DIR", "disk", "day file", "OpenD", "login", "OpenD's clock")
+        assert told(found, *names, "quota", "symbols", "calendar") == ["ok"] * 11, found
+        assert found["quota"]["text"] == "3 symbols wanted, 3 can be had (3 of 3 used, 3 by us)"
+        simulated = workdir / "simulate.log"
+        _line(simulated, "client_disconnected")  # its own short connection, and not the collector's
+        assert "futu_disconnected" not in log.read_text("utf-8")
+        assert "subscriptions_lost" not in log.read_text("utf-8")
+
+
+def test_opend_away_stops_no_other_check(cli: Cli, workdir: Path) -> None:
+    """The failure has the runbook's commands, what depends on OpenD is not checked, all else is."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+    done = cli("doctor", DATA_ROOT=str(workdir), FUTU_SYMBOLS=SYMBOLS, FUTU_PORT=port)
+    assert done.returncode == 2
+    lines = done.stdout.splitlines()
+    (line,) = [line for line in lines if line.startswith("FAILURE") and "OpenD" in line[:20]]
+    assert f"no connection to 127.0.0.1:{port}: Connection refused -> sudo systemctl status futu-opend" in line
+    first = next(line for line in lines if "could not be asked" in line)
+    assert first.split()[:3] == ["NOT", "CHECKED", "login"]
+    assert any(line.startswith("OK          alerts") for line in lines)
+    assert lines[-1].startswith("FAILURE: failures 1,")
+
+
+def test_a_mute_opend_is_not_waited_for(cli: Cli, workdir: Path) -> None:
+    """What accepts and says nothing costs seconds and becomes a failure with a remedy."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        begun_s = time.monotonic()
+        settings = {"DATA_ROOT": str(workdir), "FUTU_PORT": str(mute.getsockname()[1]), "FUTU_SYMBOLS": SYMBOLS}
+        found = checks(cli("doctor", "--json", **settings))
+        took_s = time.monotonic() - begun_s
+    assert "does not answer in time" in found["OpenD"]["text"]
+    assert took_s < TOTAL_S * 2, took_s
+
+
+@pytest.mark.parametrize(
+    ("step", "name", "outcome", "words"),
+    [
+        ("program needs_sms_code", "login", "failure", "OpenD is needs_sms_code"),
+        ("not-logged-in", "login", "failure", "not logged in"),
+        ("clock +1h", "OpenD's clock", "warning", "s off OpenD's"),
+        ("quota 2", "quota", "failure", "3 symbols wanted, 2 can be had"),
+        ("no-reply GetSubInfo", "quota", "not checked", "did not answer"),
+        ("fail-reply RequestTradeDate", "calendar", "not checked", "did not answer"),
+    ],
+)
+def test_each_trouble_of_opend_is_named(
+    cli: Cli, workdir: Path, step: str, name: str, outcome: str, words: str
+) -> None:
+    """By the check that it concerns, with a remedy; the other questions are asked all the same."""
+    with opend(workdir, step) as settings:
+        found = checks(cli("doctor", "--json", **settings))
+    assert (found[name]["outcome"], words in found[name]["text"]) == (outcome, True), found[name]
+    assert found[name]["remedy"]
+    assert found["OpenD"]["outcome"] == "ok"
+
+
+def test_symbols_that_opend_does_not_know(cli: Cli, workdir: Path) -> None:
+    """A warning with OpenD's words: the collector takes the others all the same."""
+    with opend(workdir) as settings:
+        found = checks(cli("doctor", "--json", **{**settings, "FUTU_SYMBOLS": f"{SYMBOLS},HK.99999"}))
+    assert found["symbols"]["outcome"] == "warning"
+    assert "99999" in found["symbols"]["text"]
+
+
+def test_settings_that_cannot_work(cli: Cli, workdir: Path) -> None:
+    """The failure names key, value, place and what is allowed; what needs no settings is checked."""
+    (workdir / ".env").write_text("FUTU_PORT=11111\nBATCH_ROWS=none\n")
+    done = cli("doctor", "--json")
+    found = checks(done)
+    assert (done.returncode, done.stderr) == (2, "")
+    assert f"BATCH_ROWS=none (from {workdir}/.env:2)" in found["settings"]["text"]
+    assert "allowed is 1 to" in found["settings"]["remedy"]
+    assert found["SQLite"]["outcome"] == "ok"
+
+
+def test_what_is_on_disk(cli: Cli, workdir: Path, make_day: Callable[..., Any]) -> None:
+    """A day of another schema, a spool with rows, a damaged file, days that grow beyond the disk: each has its line."""
+    today = market.day_name(market.day_number(time.time_ns() // 1_000_000))
+    make_day(today).execute("PRAGMA user_version = 99")
+    (workdir / ".spool" / "1-run").mkdir(parents=True)
+    (workdir / ".spool" / "1-run" / "0000000001.spool").write_bytes(b"x" * 2**20)
+    (workdir / "20261120.db.damaged-20261120T013000Z").touch()
+    with (workdir / "20200102.db").open("wb") as grown:
+        grown.truncate(4 * 2**40)  # sparse: it takes nothing
+    found = checks(cli("doctor", "--json", DATA_ROOT=str(workdir), FUTU_SYMBOLS=SYMBOLS, FUTU_PORT="1"))
+    assert told(found, "day file", "spool", "damaged files", "disk") == ["failure", "warning", "warning", "failure"]
+    assert "has schema 99" in found["day file"]["text"]
+    assert "1.0 MB of ticks wait" in found["spool"]["text"]
+    assert "systemctl start" in found["spool"]["remedy"]
+    assert "enough for 0 such days" in found["disk"]["text"]
+
+
+def test_a_place_that_is_not_there(cli: Cli, workdir: Path) -> None:
+    """DATA_ROOT must be made by the operator, and the line says how; the spool is made by the service."""
+    found = checks(cli("doctor", "--json", DATA_ROOT=f"{workdir}/gone", FUTU_SYMBOLS=SYMBOLS, FUTU_PORT="1"))
+    assert told(found, "DATA_ROOT", "SPOOL_DIR") == ["failure", "ok"]
+    assert f"{workdir}/gone" in found["DATA_ROOT"]["remedy"]
+
+
+def test_a_metrics_port_that_is_taken(cli: Cli, workdir: Path) -> None:
+    """A warning, because collection works without; the secrets of alerts stay secret."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        settings = {"METRICS_ADDR": address, "ALERT_URLS": "tgram://secret/1,mailto://me:secret@host"}
+        done = cli("doctor", "--json", DATA_ROOT=str(workdir), FUTU_SYMBOLS=SYMBOLS, FUTU_PORT="1", **settings)
+    found = checks(done)
+    assert found["metrics"]["outcome"] == "warning"
+    assert address in found["metrics"]["text"]
+    assert found["alerts"]["text"] == "2 destinations: mailto, tgram"
+    assert "secret" not in done.stdout

@@ -1,0 +1,145 @@
+"""`report`: what is kept and what is missing, in one line and an exit code; and that nothing is touched."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import closing
+from typing import TYPE_CHECKING, Final
+
+import apsw
+import pytest
+
+from hk_tick_collector import market
+from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions, seal
+from hk_tick_collector.store.snapshot import take
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from hk_tick_collector.model import TickRow
+
+    Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+DAY: Final = "20251120"
+
+
+@pytest.fixture
+def root(workdir: Path) -> Path:
+    """DATA_ROOT of the settings in force."""
+    root = workdir / "HK"
+    root.mkdir()
+    (workdir / ".env").write_text(f"DATA_ROOT={root}\nDISK_MIN_FREE_MB=1\n")
+    return root
+
+
+@pytest.fixture
+def keep(root: Path, tick: Callable[..., TickRow]) -> Callable[..., Path]:
+    """Leaves a day: sealed, with its snapshot, as the collector and its timer do; returns its file."""
+
+    def make(day: str, *, rows: int = 3, sealed: bool = True, snapshot: bool = True) -> Path:
+        start_ms = market.day_start_ms(market.parse_day(day)) + 34_200_000
+        file = DayFile(root / f"{day}.db", day, "run", start_ms, "test", StoreOptions())
+        file.write(Batch(rows=[tick("HK.00700", n, start_ms + n) for n in range(rows)]), start_ms)
+        file.close()
+        if snapshot:
+            take(file.path, root, keep_free_bytes=0, progress=lambda *_: None)
+        if sealed:
+            assert seal(file.path, start_ms, StoreOptions())
+        return file.path
+
+    return make
+
+
+def test_all_is_well(cli: Cli, keep: Callable[..., Path]) -> None:
+    """Sealed days with good snapshots: exit 0, and the figures."""
+    keep("20251119")
+    keep(DAY)
+    done = cli("report")
+    assert (done.returncode, done.stderr) == (0, "")
+    verdict, *lines = done.stdout.splitlines()
+    assert verdict == "OK: nothing to do"
+    figures = {line[:12].strip(): line[12:] for line in lines}
+    assert figures["days"].startswith("2, 20251119 to 20251120, 2 sealed, ")
+    assert figures["snapshots"].startswith("2 good, ")
+    assert "MB a trading day: DISK_MIN_FREE_MB is reached in " in figures["growth"]
+    assert figures["spool"] == "0 files, 0.0 MB"
+    assert "may move" not in figures
+
+
+def test_nothing_was_collected_yet(cli: Cli, root: Path) -> None:
+    """A fresh host: fine, and it says what is not known yet; a DATA_ROOT that is not there is one line."""
+    done = cli("report")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "OK: nothing to do")
+    assert "not known before the first finished day" in done.stdout
+    done = cli("report", DATA_ROOT=str(root / "nowhere"))
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "cannot read DATA_ROOT" in done.stderr
+
+
+def test_each_thing_that_is_missing_is_named(cli: Cli, root: Path, keep: Callable[..., Path]) -> None:
+    """A snapshot, its sum, its last ticks, a seal; what was set aside, what a spool holds: each with its remedy."""
+    keep("20251117", snapshot=False)
+    keep("20251118")
+    (root / "20251118.snapshot.db.sha256").unlink()
+    keep("20251119", sealed=False)
+    keep("20251119", rows=9, sealed=False, snapshot=False)
+    keep(DAY, sealed=False)
+    (root / f"{DAY}.db.damaged-20251120T020304Z").write_bytes(bytes(3 * 2**20))
+    (root / ".spool").mkdir()
+    (root / ".spool" / "0000000001.spool").write_bytes(bytes(100))
+    (root / f".{DAY}.snapshot.db.partial").touch()
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    done = cli("report", "--json")
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["verdict"]) == (1, "WARNING")
+    texts = {finding["code"]: (finding["text"], finding["remedy"]) for finding in document["findings"]}
+    assert texts["no_snapshot"] == ("20251117: no snapshot", "hk-tick-collector snapshot --day 20251117")
+    assert texts["no_sum"][0].startswith("20251118: a snapshot without its SHA-256")
+    assert texts["snapshot_behind"][0] == "20251119: the snapshot has fewer ticks than the day file"
+    assert texts["unsealed"][0].startswith(f"20251119, {DAY} not sealed yet")
+    assert texts["damaged_files"][0].endswith(f"3 MB: {DAY}.db.damaged-20251120T020304Z")
+    assert texts["spool"][0].startswith("1 spool files")
+    assert "partial" in texts
+    assert [(day["day"], day["snapshot"], day["sealed"]) for day in document["days"]] == [
+        ("20251117", "none", True), ("20251118", "no_sum", True), ("20251119", "behind", False), (DAY, "good", False),
+    ]  # fmt: skip
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+
+
+def test_what_is_damaged_is_critical(cli: Cli, keep: Callable[..., Path], root: Path) -> None:
+    """A snapshot whose content is not what its sum is of is found by --read; a day file that is none at once."""
+    keep(DAY)
+    with closing(apsw.Connection(str(root / f"{DAY}.snapshot.db"))) as db:
+        db.execute("UPDATE ticks SET price = 1")
+    assert cli("report").returncode == 0
+    done = cli("report", "--read")
+    assert done.returncode == 2
+    verdict = done.stdout.splitlines()[0]
+    assert verdict == (
+        f"CRITICAL: the snapshot of {DAY} is damaged -> hk-tick-collector snapshot --day {DAY}"
+    )  # fmt: skip
+    assert cli("snapshot", "--day", DAY).returncode == 0
+    assert cli("report", "--read").returncode == 0
+    (root / "20251118.db").write_text("no database " * 1000)
+    done = cli("report")
+    assert (done.returncode, "20251118 cannot be read" in done.stdout.splitlines()[0]) == (2, True)
+
+
+def test_little_disk_is_told_with_what_may_move(cli: Cli, keep: Callable[..., Path], root: Path) -> None:
+    """Less than DISK_MIN_FREE_MB: critical; of 23 good days the oldest three may go, by a command for a person."""
+    keep(DAY)
+    for number in range(22):
+        for suffix in (".db", ".snapshot.db"):
+            shutil.copy2(root / (DAY + suffix), root / f"{20251001 + number}{suffix}")
+        text = (root / f"{DAY}.snapshot.db.sha256").read_text().replace(DAY, str(20251001 + number))
+        (root / f"{20251001 + number}.snapshot.db.sha256").write_text(text)
+    done = cli("report", DISK_MIN_FREE_MB="1000000000")
+    assert done.returncode == 2
+    assert "MB are free, less than DISK_MIN_FREE_MB (1,000,000,000 MB)" in done.stdout.splitlines()[0]
+    move = done.stdout.splitlines()[-1]
+    assert move.startswith("may move    3 sealed days with a good snapshot, 20251001 to 20251003, ")
+    assert f"sudo mv {root}/20251001.db {root}/20251001.snapshot.db " in move
+    assert len(list(root.iterdir())) == 23 * 3

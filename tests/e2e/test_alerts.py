@@ -1,0 +1,102 @@
+"""Alerts through the real `run`: what a person gets when something happens to a simulated OpenD."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from hk_tick_collector.simulator.control import tell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.receiver import Receiver
+
+    from .conftest import Start
+
+CAP_S = 150.0  # a finding is over after a minute
+SECRET = "hunter2secret"
+TIMES = "?cto=2&rto=2"
+
+
+def wait_for(condition: Callable[[], object], what: Callable[[], object]) -> None:
+    deadline_s = time.monotonic() + CAP_S
+    while not condition():
+        assert time.monotonic() < deadline_s, what()
+        time.sleep(0.05)
+
+
+def test_a_kick_is_told_with_its_remedy_and_so_is_its_end(
+    start: Start, workdir: Path, receiver: Callable[..., Receiver]
+) -> None:
+    """Once each, to a receiver that works, though another one hangs; every tick is stored; no secret in the log."""
+    control = workdir / "control"
+    opend = start.simulate("--rate", "200", "--wait", "--control", str(control))
+    there, hanging = receiver(), receiver(hangs=True)
+    urls = [f"json://me:{SECRET}@127.0.0.1:{one.port}/{SECRET}{TIMES}" for one in (hanging, there)]
+    collector = start.run(opend.port, {"ALERT_URLS": " ".join(urls), "INSTANCE_ID": "desk-1"})
+    collector.wait_stored(200)
+    tell(control, "kicked-out")
+    title = "[desk-1] WARNING opend_kicked_out"
+    wait_for(lambda: title in there.titles(), there.titles)
+    body = next(message["message"] for message in there.messages if message["title"] == title)
+    assert "next: log out the other terminal of this account, then sudo systemctl restart futu-opend" in body
+    wait_for(lambda: hanging.requests, lambda: "the other receiver was asked")
+    tell(control, "end kicked-out")
+    stored = collector.stored()
+    collector.wait_stored(stored + 500)
+    wait_for(lambda: "[desk-1] resolved opend_kicked_out" in there.titles(), there.titles)
+    assert there.titles().count(title) == there.titles().count("[desk-1] resolved opend_kicked_out") == 1
+    begun_s = time.monotonic()
+    assert collector.stop() == 0
+    assert time.monotonic() - begun_s < 10
+    assert collector.shutdown()["left_rows"] == "0"
+    assert collector.events("alert_failed")[0].fields["to"] == "1:json://***"
+    assert SECRET not in collector.output
+
+
+def test_a_digest_after_the_close_and_only_one(start: Start, receiver: Callable[..., Receiver]) -> None:
+    """A quarter of an hour after the close of a simulated day; a restart does not send it again."""
+    opend = start.simulate("--day", "20251120", "--at", "15:59", "--speed", "120", "--rate", "200")
+    there = receiver()
+    settings = {"ALERT_URLS": f"json://127.0.0.1:{there.port}/{TIMES}", "INSTANCE_ID": "desk-1"}
+    collector = start.run(opend.port, settings)
+    title = "[desk-1] digest 20251120"
+    wait_for(lambda: title in there.titles(), there.titles)
+    body = str(next(message["message"] for message in there.messages if message["title"] == title))
+    stored = collector.stored()
+    assert f"rows: {stored:,} of " in body
+    for words in ("completeness: ", "open gaps: ", "reconciliation", "without OpenD", "stalls: 0", "disk free: "):
+        assert words in body
+    assert collector.stop() == 0
+    again = start.run(opend.port, settings)
+    again.wait_for("health", connected="True", count=3)
+    assert again.stop() == 0
+    assert there.titles().count(title) == 1
+
+
+def test_what_is_open_is_remembered_over_a_restart(
+    start: Start, receiver: Callable[..., Receiver], free_port: int
+) -> None:
+    """OpenD is away, that was told: after SIGKILL and a restart it is not told anew."""
+    there = receiver()
+    settings = {"ALERT_URLS": f"json://127.0.0.1:{there.port}/{TIMES}", "INSTANCE_ID": "desk-1"}
+    title = "[desk-1] WARNING opend_away"
+    collector = start.run(free_port, settings)
+    wait_for(lambda: title in there.titles(), there.titles)
+    wait_for((collector.data_root / ".alerts.json").exists, lambda: "kept")
+    collector.kill()
+    again = start.run(free_port, settings)
+    again.wait_for("health", count=20)
+    assert there.titles().count(title) == 1
+
+
+def test_a_url_that_cannot_work_stops_the_start(start: Start, free_port: int) -> None:
+    """Exit 2 and one line: which, masked, and what is allowed."""
+    collector = start.run(free_port, {"ALERT_URLS": f"json://127.0.0.1 nonsense://{SECRET}"})
+    assert collector.finish() == 2
+    (line,) = collector.output.splitlines()
+    assert "ALERT_URLS: URL 2:nonsense://***" in line
+    assert "allowed are Apprise URLs" in line
+    assert SECRET not in line

@@ -1,0 +1,101 @@
+"""What an operator runs beside a collector in a burst: the snapshot, the report, the health check. It never notices."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import apsw
+
+from hk_tick_collector.ops.status import STATUS_NAME, read_status
+
+from .conftest import PROGRAM, wait_until
+
+if TYPE_CHECKING:
+    from .conftest import Collector, Start
+
+SCRIPT: Final = Path(__file__).parents[2] / "scripts" / "db_health_check.sh"
+BURST: Final = 10_000  # ticks a second
+CAP_S: Final = 60.0
+
+
+def verb(collector: Collector, *args: str) -> Any:
+    """What a verb answers as JSON, of the data of this collector."""
+    environ = {**os.environ, "DATA_ROOT": str(collector.data_root), "DISK_MIN_FREE_MB": "1"}
+    command = [*PROGRAM, *args, "--json"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=CAP_S, check=False)
+    assert done.stderr == ""
+    return json.loads(done.stdout)
+
+
+def test_snapshots_in_a_burst(start: Start) -> None:
+    """Each holds what was committed when it began, counted right; the writer meets no lock, and nothing is dropped."""
+    opend = start.simulate("--rate", str(BURST), "--wait")
+    collector = start.run(opend.port)
+    collector.wait_stored(20_000)
+    known = 0
+    for _ in range(3):
+        before = collector.stored()
+        taken = verb(collector, "snapshot")
+        assert before <= taken["rows"] <= collector.stored()
+        assert taken["rows"] > known
+        known = taken["rows"]
+        with_sum = ["sha256sum", "--check", "--strict", Path(taken["sha256_file"]).name]
+        subprocess.run(with_sum, cwd=collector.data_root, capture_output=True, check=True)
+    db = apsw.Connection(taken["file"], flags=apsw.SQLITE_OPEN_READONLY)
+    assert db.execute("SELECT count(*) FROM ticks").get == known
+    assert db.execute("SELECT stored FROM ledger").get == known
+    db.close()
+    assert [day["snapshot"] for day in verb(collector, "report")["days"]] == ["behind"]
+    assert collector.stop() == 0
+    for trouble in ("sqlite_busy_backoff", "persist_failed", "ticks_dropped", "WATCHDOG persistent_stall"):
+        assert not collector.events(trouble)
+    assert collector.shutdown()["left_rows"] == "0"
+
+
+def test_the_health_check_of_a_collector_at_work(start: Start) -> None:
+    """It finds a collector that runs, an account that balances and a commit of just now; once it is stopped, that."""
+    opend = start.simulate("--rate", "1000", "--wait")
+    collector = start.run(opend.port)
+    collector.wait_stored(500)
+    day = next(collector.data_root.glob("[0-9]" * 8 + ".db"))
+
+    def check() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", str(SCRIPT), str(day)],
+            env={"PATH": os.defpath, "DISK_MIN_FREE_MB": "1"},
+            capture_output=True,
+            text=True,
+            timeout=CAP_S,
+            check=False,
+        )
+
+    done = check()
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    verdict, *lines = done.stdout.splitlines()
+    assert verdict.startswith("OK: ")
+    assert verdict.endswith(" ticks of 3 symbols, collecting, nothing to do")
+    figures = {line[:12].strip(): line[12:] for line in lines}
+    assert figures["file"].endswith(", being written")
+    assert int(figures["last commit"].split()[0]) <= CAP_S
+    assert collector.stop() == 0
+    done = check()
+    assert done.returncode == 2
+    assert f"no collector runs on {collector.data_root}" in done.stdout.splitlines()[0]
+
+
+def test_no_file_is_expected_of_a_saturday_that_follows_a_friday(start: Start) -> None:
+    """A collector that has been running since Friday says so; who finds no file on a holiday is told that."""
+    opend = start.simulate("--day", "20261120", "--at", "23:59:55")
+    collector = start.run(opend.port)
+
+    def expected() -> bool | None:
+        found = read_status(collector.data_root / STATUS_NAME)
+        return found.day_expected if found and found.connected and found.newest_day == "20261120" else None
+
+    wait_until(lambda: expected() is True, "the file of Friday is expected")
+    wait_until(lambda: expected() is False, "no file of Saturday is")
+    assert collector.stop() == 0

@@ -1,0 +1,62 @@
+"""A receiver of alerts on loopback: what Apprise's `json://` sends, and servers that fail or hang."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+class Receiver:
+    """Keeps every message. `answers` are the HTTP codes of the next requests, 200 where there is none left.
+
+    One that `hangs` takes a connection and never answers.
+    """
+
+    def __init__(self, *answers: int, hangs: bool = False) -> None:
+        self.messages: list[dict[str, Any]] = []
+        self.requests = 0
+        self._answers = list(answers)
+        self._released = threading.Event()
+        if not hangs:
+            self._released.set()
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                receiver.requests += 1
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver._released.wait()
+                code = receiver._answers.pop(0) if receiver._answers else 200
+                if code == 200:
+                    receiver.messages.append(json.loads(body))
+                try:
+                    self.send_response(code)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                except OSError:
+                    return  # the other side did not wait
+
+            def log_message(self, *_: object) -> None:
+                return
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="receiver")
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._server.server_address[1])
+
+    def titles(self) -> list[str]:
+        """Of what has arrived so far."""
+        return [str(message["title"]) for message in self.messages]
+
+    def close(self) -> None:
+        """Ends it, and whoever hangs in it."""
+        self._released.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

@@ -1,0 +1,67 @@
+"""For the tests of scripts/: the script as an operator calls it, at a moment of the test's choosing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Final, Protocol
+
+import pytest
+from tests import wrong_clock
+
+ROOT: Final = Path(__file__).parents[2]
+SCRIPT: Final = ROOT / "scripts" / "db_health_check.sh"
+
+
+class Check(Protocol):
+    """Runs the health check."""
+
+    def __call__(self, *args: object, offset_s: int = 0, user: int | None = None, **environ: str) -> Checked:
+        """With the wall clock wrong by so many seconds, as root or as another user."""
+
+
+class Checked:
+    """What it said."""
+
+    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
+        assert not done.stdout or not done.stderr, done
+        self.code = done.returncode
+        self.lines = (done.stdout or done.stderr).splitlines()
+        self.verdict = self.lines[0]
+        self.figures = {line[:12].strip(): line[12:] for line in self.lines[1:] if not line.startswith(" ")}
+
+    def only_line(self) -> str:
+        """The one line, where there is nothing to show behind it."""
+        assert len(self.lines) == 1, self.lines
+        return self.verdict
+
+
+@pytest.fixture(scope="session")
+def preload(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library that makes one process's wall clock wrong."""
+    return wrong_clock.library(tmp_path_factory.mktemp("clock"))
+
+
+@pytest.fixture
+def check(tmp_path: Path, preload: Path) -> Check:
+    """`bash scripts/db_health_check.sh ARGS`, with nothing of this shell's environment."""
+
+    def run(*args: object, offset_s: int = 0, user: int | None = None, **environ: str) -> Checked:
+        if offset_s:
+            environ = {**wrong_clock.environ(preload, tmp_path / "offset", offset_s), **environ}
+        done = subprocess.run(
+            ["bash", str(SCRIPT), *map(str, args)],
+            env={"PATH": os.defpath, "DISK_MIN_FREE_MB": "1", **environ},
+            cwd=tmp_path,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return Checked(done)
+
+    return run

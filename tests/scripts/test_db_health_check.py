@@ -1,0 +1,349 @@
+"""`db_health_check.sh "$DB"`: one verdict that names the cause, from real day files, with the stock sqlite3 alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import apsw
+import pytest
+from tests.bigday import make_big_day
+from tests.wrong_clock import offset_s
+
+from hk_tick_collector import market
+from hk_tick_collector.model import Gap
+from hk_tick_collector.store.dayfile import Batch, DayFile, Link, StoreOptions, seal
+from hk_tick_collector.store.owner import OwnerLock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from hk_tick_collector.model import TickRow
+
+    from .conftest import Check
+
+DAY: Final = "20261120"  # a Friday
+START_MS: Final = market.day_start_ms(market.parse_day(DAY))
+OPEN_MS: Final = START_MS + 34_200_000  # 09:30
+SEQ: Final = (OPEN_MS // 1000) << 32
+NOBODY: Final = 65_534
+CAP_S: Final = 5.0
+
+
+def at(clock: str) -> int:
+    """What to add to this host's clock for it to be that time of DAY in Hong Kong."""
+    return offset_s(DAY, clock)
+
+
+def fill(path: Path, tick: Callable[..., TickRow], *, count: int = 5, **batch: Any) -> DayFile:
+    """A day file with `count` ticks of HK.00700 from 09:30:00 on, a second apart, open as a collector has it."""
+    day = DayFile(path, path.stem, "run", OPEN_MS, "1.2.3", StoreOptions())
+    rows = [tick("HK.00700", ((OPEN_MS // 1000 + n) << 32) | (n + 1), OPEN_MS + n * 1000) for n in range(count)]
+    day.write(Batch(rows=rows, **batch), OPEN_MS + 60_000)
+    return day
+
+
+@contextmanager
+def collecting(directory: Path) -> Iterator[None]:
+    """DATA_ROOT is held, as a running collector holds it."""
+    lock = OwnerLock(directory, "pid 1")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def test_a_day_that_is_collected_is_ok(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
+    """While the writer has the file open and the newest ticks are in the WAL alone: OK, exit 0, every figure."""
+    path = tmp_path / f"{DAY}.db"
+    link = Link(OPEN_MS, connected=True, conn_id=1, reason="")
+    with closing(fill(path, tick, count=1200, links=[link], duplicate=3)), collecting(tmp_path):
+        found = check(path, offset_s=at("09:50:30"))
+    assert (found.code, found.verdict) == (0, "OK: 1,200 ticks of 1 symbols, collecting, nothing to do")
+    assert found.figures["rows"] == "1,200 of 1 symbols"
+    assert found.figures["lag"].startswith("3")
+    assert "newest tick 2026-11-20 09:49:59 HKT (judged in 09:30 to 12:00" in found.figures["lag"]
+    assert found.figures["complete"] == "100.00000 %, 1,200 of 1,200 ticks of 1 symbols"
+    assert found.figures["gaps"] == "0 open, 0 ticks missing"
+    account = "1,203 received = 1,200 stored + 3 duplicate + 0 rejected + 0 dropped + 0 waiting"
+    assert found.figures["ledger"] == account
+    assert found.figures["last commit"].endswith("2026-11-20 09:31:00 HKT")
+    assert found.figures["file"] == f"{path}, schema 2, written by 1.2.3, being written"
+    assert "MB free" in found.figures["disk"]
+
+
+@pytest.mark.parametrize(
+    ("clock", "code", "says"),
+    [
+        ("09:31:00", 0, "OK: 5 ticks"),
+        ("09:31:30", 1, "s old while the market trades -> sudo journalctl"),
+        ("09:41:00", 2, "s old while the market trades -> sudo journalctl"),
+        ("12:30:00", 0, "not judged: the market does not trade now"),
+        ("13:00:30", 0, "OK: 5 ticks"),
+        ("13:10:00", 2, "s old while the market trades"),
+        ("16:05:00", 0, "not judged: the market does not trade now"),
+    ],
+)
+def test_lag_is_judged_in_trading_hours_alone(
+    tmp_path: Path, tick: Callable[..., TickRow], check: Check, clock: str, code: int, says: str
+) -> None:
+    """The newest tick is of 09:30:04: fine within a minute, critical after five, of no account outside the sessions."""
+    with closing(fill(tmp_path / f"{DAY}.db", tick)), collecting(tmp_path):
+        found = check(tmp_path / f"{DAY}.db", offset_s=at(clock))
+    assert found.code == code, found.lines
+    assert says in "\n".join(found.lines)
+
+
+def test_limits_are_the_settings_of_the_environment(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
+    """LAG_CRITICAL_SEC counts where it is a number; what is none leaves the default."""
+    with closing(fill(tmp_path / f"{DAY}.db", tick)), collecting(tmp_path):
+        for value, code in (("100", 2), ("100.5", 2), ("many", 1), ("x[$(touch /tmp/no)]", 1)):
+            assert check(tmp_path / f"{DAY}.db", offset_s=at("09:33:00"), LAG_CRITICAL_SEC=value).code == code
+
+
+def test_opend_knows_better_than_the_clock(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
+    """On a half day the fresh live state says that the market is closed: no alarm. A stale one means a hung service."""
+    path, ahead_s = tmp_path / f"{DAY}.db", at("13:10:00")
+    live = tmp_path / "status.json"
+    live.write_text(f'{{"data_root":"{tmp_path}","trading":false,"day_expected":true}}')
+    with closing(fill(path, tick)), collecting(tmp_path):
+        moment = time.time() + ahead_s
+        os.utime(live, (moment, moment))
+        found = check(path, offset_s=ahead_s)
+        assert (found.code, found.verdict) == (0, "OK: 5 ticks of 1 symbols, collecting, nothing to do")
+        os.utime(live, (moment - 100, moment - 100))
+        found = check(path, offset_s=ahead_s)
+    assert found.code == 2
+    assert found.verdict.startswith("CRITICAL: the collector has not reported for 10")
+    assert "sudo systemctl restart hk-tick-collector" in found.verdict
+
+
+def test_the_cause_of_a_lag_is_named_first(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
+    """Nobody collects; then OpenD is away: each is the verdict, and the lag that follows from it comes below."""
+    path = tmp_path / f"{DAY}.db"
+    link = Link(OPEN_MS + 5000, connected=False, conn_id=None, reason="connection refused")
+    with closing(fill(path, tick, links=[link])):
+        found = check(path, offset_s=at("10:00:00"))
+        assert found.code == 2
+        assert found.verdict == (
+            f"CRITICAL: no collector runs on {tmp_path} (and 1 more, below) -> sudo systemctl start hk-tick-collector"
+        )
+        assert "s old while the market trades" in found.lines[2]
+        with collecting(tmp_path):
+            found = check(path, offset_s=at("10:00:00"))
+    assert found.verdict.startswith("CRITICAL: OpenD is away since 09:30:05: connection refused (and 1 more, below)")
+    assert found.verdict.endswith("-> sudo systemctl status futu-opend --no-pager")
+
+
+def test_what_is_missing_is_told(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
+    """Open gaps with their sizes, dropped ticks, a little disk; a gap of long ago is a figure and no alarm."""
+    path, opened_ms = tmp_path / f"{DAY}.db", OPEN_MS + 10_000
+    gaps = [
+        Gap("HK.00700", SEQ | 9, SEQ | 1208, OPEN_MS, OPEN_MS, 1200, "disconnected", "open", opened_ms, None, 1),
+        Gap("HK.00005", None, None, OPEN_MS, OPEN_MS, None, "kicked_out", "open", opened_ms, None, 2),
+        Gap("HK.00005", SEQ | 2, SEQ | 2, OPEN_MS, OPEN_MS, 0, "push_lost", "healed", opened_ms, opened_ms, 3),
+    ]
+    with closing(fill(path, tick, gaps=gaps)), collecting(tmp_path):
+        lately = check(path, offset_s=at("09:30:30"))
+        assert (lately.code, lately.verdict) == (
+            1, "WARNING: 2 gaps are open, the last since 09:30:10 -> hk-tick-collector gaps --open",
+        )  # fmt: skip
+        assert lately.figures["gaps"] == "2 open, 1,200 ticks missing, 1 of unknown size"
+        assert check(path, offset_s=at("12:30:00")).code == 0
+        full = check(path, offset_s=at("12:30:00"), DISK_MIN_FREE_MB="999999999")
+    assert full.code == 2
+    assert f"MB are free in {tmp_path} -> df -h {tmp_path}" in full.verdict
+
+
+def test_dropped_ticks_and_a_wrong_account(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
+    """What was dropped is a warning; a file whose counters and ledger disagree is critical."""
+    path = tmp_path / f"{DAY}.db"
+    fill(path, tick, dropped=7).close()
+    assert "7 received ticks were dropped" in check(path).verdict
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute("UPDATE symbols SET rows = 4")
+    found = check(path)
+    assert (found.code, "the ledger has 5 ticks stored and the symbols 4" in found.verdict) == (2, True)
+
+
+def test_a_past_day_closed_sealed_or_copied(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
+    """Whatever state the file is in it is read, its lag is not judged, and a snapshot is a day file too."""
+    path = tmp_path / f"{DAY}.db"
+    fill(path, tick).close()
+    found = check(path)
+    assert (found.code, found.verdict) == (0, "OK: 5 ticks of 1 symbols, nothing to do")
+    assert found.figures["file"].endswith("closed, one plain file")
+    assert f"(not judged: {DAY} is not today)" in found.figures["lag"]
+    assert seal(path, OPEN_MS, StoreOptions())
+    assert check(path).figures["file"].endswith("sealed")
+    shutil.copy(path, tmp_path / f"{DAY}.snapshot.db")
+    assert check(f"{DAY}.snapshot.db", offset_s=at("10:00:00")).figures["file"].endswith("snapshot")
+
+
+@pytest.mark.parametrize(
+    ("name", "clock", "code", "says"),
+    [
+        ("20261121", "10:00:00", 2, "20261121 has not come yet -> today is 20261120 in Hong Kong"),
+        ("20261115", "10:00:00", 0, "none is expected: 20261115 is a Sunday, no trading day"),
+        ("20261119", "10:00:00", 1, "a holiday, or the collector did not run that day"),
+        ("20261120", "10:00:00", 2, "no collector runs on"),
+        ("20261119.snapshot", "10:00:00", 1, "hk-tick-collector snapshot --day 20261119"),
+    ],
+)
+def test_why_there_is_no_file(tmp_path: Path, check: Check, name: str, clock: str, code: int, says: str) -> None:
+    """By the calendar, by whether somebody collects; where none is expected that is no fault."""
+    found = check(tmp_path / f"{name}.db", offset_s=at(clock))
+    assert found.code == code
+    assert f"there is no {tmp_path}/{name}.db" in found.only_line() or "snapshot" in name
+    assert says in found.only_line()
+
+
+def test_why_there_is_no_file_of_today(tmp_path: Path, check: Check) -> None:
+    """With a collector it is a holiday by OpenD's calendar, or something that `status` knows."""
+    path, ahead_s = tmp_path / f"{DAY}.db", at("10:00:00")
+    with collecting(tmp_path):
+        found = check(path, offset_s=ahead_s)
+        assert (found.code, "though a collector runs" in found.only_line()) == (2, True)
+        live = tmp_path / "status.json"
+        live.write_text(f'{{"data_root":"{tmp_path}","trading":false,"day_expected":false}}')
+        os.utime(live, (time.time() + ahead_s,) * 2)
+        found = check(path, offset_s=ahead_s)
+    assert found.code == 0
+    assert f"by OpenD's calendar {DAY} is no trading day" in found.only_line()
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        ([], "one day file is needed, 0 given"),
+        (["a", "b"], "one day file is needed, 2 given"),
+        ([""], "the path is empty"),
+        (["/data/20261332.db"], "20261332 is no date"),
+        (["/data/ticks.db"], "/data/ticks.db has not the name of a day file"),
+        (["/nowhere/at/all/20261120.db"], "there is no directory /nowhere/at/all -> check the path and DATA_ROOT"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_2(check: Check, args: list[str], says: str) -> None:
+    """It names what was wrong and how it is called."""
+    found = check(*args)
+    assert found.code == 2
+    assert says in found.only_line()
+
+
+def test_help_says_what_it_does(check: Check) -> None:
+    """The head of the script, exit 0."""
+    found = check("--help")
+    assert found.code == 0
+    assert 'bash scripts/db_health_check.sh "$DB"' in found.verdict
+
+
+def _text(path: Path) -> None:
+    path.write_text("no database " * 1000)
+
+
+def _foreign(path: Path) -> None:
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute("CREATE TABLE ticks (a)")
+
+
+def _other_schema(path: Path) -> None:
+    with closing(apsw.Connection(str(path))) as db:
+        db.pragma("application_id", 1212896323)
+        db.pragma("user_version", 9)
+        db.execute("CREATE TABLE meta (key, value)")
+
+
+def _zeros_inside(path: Path) -> None:
+    DayFile(path, DAY, "run", OPEN_MS, "1", StoreOptions()).close()
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 8192)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (_text, "is no SQLite file -> name a day file like"),
+        (_foreign, "is no day file of this collector -> name a day file like"),
+        (_other_schema, "has another schema (symbols) -> use the scripts of the version that wrote it"),
+        (_zeros_inside, "is damaged -> keep it, see docs/sqlite-wal.md"),
+        (lambda path: path.touch(), "is empty: it was truncated -> see docs/sqlite-wal.md"),
+        (lambda path: path.mkdir(), "is no regular file -> name a day file like"),
+    ],
+)
+def test_what_is_no_whole_day_file(tmp_path: Path, check: Check, make: Callable[[Path], object], says: str) -> None:
+    """One line with cause and remedy, exit 2."""
+    make(tmp_path / f"{DAY}.db")
+    found = check(tmp_path / f"{DAY}.db")
+    assert found.code == 2
+    assert says in found.only_line()
+
+
+def test_a_locked_file(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
+    """A foreign exclusive lock: who holds it is one command away."""
+    path = tmp_path / f"{DAY}.db"
+    fill(path, tick).close()
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute("BEGIN EXCLUSIVE")
+        found = check(path)
+    assert (found.code, found.only_line()) == (
+        2, f"CRITICAL: {path} stays locked -> lsof {path} names the process that holds it"
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+def test_without_the_right_the_group_is_named(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
+    """A file or a directory that the caller may not read: which group to join."""
+    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        parent.chmod(parent.stat().st_mode | 0o011)
+    root = tmp_path / "HK"
+    root.mkdir()
+    path = root / f"{DAY}.db"
+    with closing(fill(path, tick)):
+        path.chmod(0o640)
+        assert f"no right to read {path} -> join its group" in check(path, user=NOBODY).only_line()
+        root.chmod(0o750)
+        found = check(path, user=NOBODY)
+        assert (found.code, f"no right to look into {root} -> join its group" in found.only_line()) == (2, True)
+        os.chown(root, 0, NOBODY)
+        for part in root.iterdir():
+            os.chown(part, 0, NOBODY)
+        assert check(path, user=NOBODY).verdict == "OK: 5 ticks of 1 symbols, nothing to do"
+
+
+def test_without_sqlite3_the_package_is_named(tmp_path: Path, check: Check) -> None:
+    """A host without it: what to install."""
+    (tmp_path / "bash").symlink_to(shutil.which("bash") or "/bin/bash")
+    found = check(tmp_path / f"{DAY}.db", PATH=str(tmp_path))
+    assert (found.code, found.only_line()) == (
+        2, "CRITICAL: there is no sqlite3 on this host -> sudo apt-get install sqlite3"
+    )  # fmt: skip
+
+
+def test_a_path_with_odd_characters(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
+    """Blanks and what means something in a URI are parts of a name."""
+    odd = tmp_path / "a b?c#d%20'e"
+    odd.mkdir()
+    fill(odd / f"{DAY}.db", tick).close()
+    assert check(odd / f"{DAY}.db").verdict == "OK: 5 ticks of 1 symbols, nothing to do"
+
+
+def test_five_million_rows_take_no_longer(
+    tmp_path_factory: pytest.TempPathFactory, check: Check, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Counters answer, no tick is read: a day of five million rows, while it is written."""
+    path = tmp_path_factory.mktemp("big") / f"{DAY}.db"
+    rows = make_big_day(path, 5_000_000)
+    with closing(DayFile(path, DAY, "run", OPEN_MS, "1", StoreOptions())):
+        began_s = time.monotonic()
+        found = check(path)
+        took_s = time.monotonic() - began_s
+    path.unlink()
+    with capsys.disabled():
+        print(f" [{rows:,} rows: {took_s:.2f} s]", end="")
+    assert (found.code, found.verdict) == (0, f"OK: {rows:,} ticks of 900 symbols, nothing to do")
+    assert took_s < CAP_S
