@@ -153,7 +153,7 @@ install_packages() {
     mapfile -t missing < <(missing_packages)
     [ ${#missing[@]} -gt 0 ] || return 0
     say "Debian packages: ${missing[*]}"
-    [ -z "$WHEELHOUSE" ] || mapfile -t debs < <(compgen -G "$WHEELHOUSE/*.deb")
+    [ -z "$WHEELHOUSE" ] || mapfile -t debs < <(compgen -G "$WHEELHOUSE/*.deb" || true)
     $DRY_RUN && { act apt-get install -y "${missing[@]}"; return; }
     export DEBIAN_FRONTEND=noninteractive
     if [ ${#debs[@]} -gt 0 ]; then

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from .watching import Watch
 
 
-def test_a_fresh_host_collects_after_the_installers_three_commands(watch: Watch, started: str) -> None:
+def test_a_fresh_host_collects_after_the_installers_three_commands(watch: Watch, installed: str, started: str) -> None:
     """Installed, FUTU_SYMBOLS set, started: active, every symbol's rows grow, `status` is content."""
+    assert not re.search(r"WARNING|stopped at", installed), installed
     assert re.match(r"OK\b", started), started
     assert watch.show("ActiveState") == "active"
     assert watch.show("ActiveState", "futu-opend") == "active"
