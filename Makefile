@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-virtualenv
 
-.PHONY: help demo test check format lint types docs bench soak wheelhouse clean
+.PHONY: help demo test test-systemd check format lint types docs bench soak wheelhouse clean
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
@@ -15,6 +15,10 @@ demo: $(VENV)/.runtime  ## a simulated OpenD, the collector, a live view; leaves
 
 test: $(VENV)/.dev debian-packages  ## every test
 	@$(BIN)/python -X dev -m pytest $(ARGS)
+
+test-systemd: $(VENV)/.dev  ## as root: the runbook and its faults on a booted Debian 12; the log shows each command and its answer
+	@tools/debian_packages.sh debootstrap systemd-container
+	@$(BIN)/python -m pytest tests/systemd --verbose --capture=no $(ARGS)
 
 check: lint types docs  ## format, lint, types, the layout's rules, documents in step with the code
 

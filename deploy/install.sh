@@ -153,7 +153,7 @@ install_packages() {
     mapfile -t missing < <(missing_packages)
     [ ${#missing[@]} -gt 0 ] || return 0
     say "Debian packages: ${missing[*]}"
-    [ -z "$WHEELHOUSE" ] || mapfile -t debs < <(compgen -G "$WHEELHOUSE/*.deb")
+    [ -z "$WHEELHOUSE" ] || mapfile -t debs < <(compgen -G "$WHEELHOUSE/*.deb" || true)
     $DRY_RUN && { act apt-get install -y "${missing[@]}"; return; }
     export DEBIAN_FRONTEND=noninteractive
     if [ ${#debs[@]} -gt 0 ]; then
@@ -392,7 +392,7 @@ upgrade() {
     local old=$1 new=$2 before reason
     say "from $old to $new"
     check_settings "$new"
-    if ! systemctl is-active --quiet $UNIT 2>/dev/null; then
+    if [[ $(systemctl is-active $UNIT 2>/dev/null) =~ ^(inactive|failed|unknown|)$ ]]; then
         put_in_force "$new" "$RELEASES/$old"
         say "upgraded to $new; the service was not running, and was not started. Start it: sudo systemctl start $UNIT"
         return
@@ -458,10 +458,13 @@ restart_and_look() {
     return 1
 }
 
+# How it ended, and the last that it told systemd of itself.
 reason_down() {
-    local words
+    local state code words
+    state=$(systemctl is-active $UNIT || true)
+    code=$(systemctl show --property=ExecMainStatus --value $UNIT)
     words=$(systemctl show --property=StatusText --value $UNIT)
-    echo "${words:-it is $(systemctl is-active $UNIT || true), exit code $(systemctl show --property=ExecMainStatus --value $UNIT)}"
+    echo "it is $state, exit code $code${words:+, its last word: $words}"
 }
 
 # status --json on stdin: is this process alive and no worse off than the one before? Otherwise says what is wrong.

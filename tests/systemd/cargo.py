@@ -1,0 +1,104 @@
+"""What is brought to the machine: this checkout, the wheels for a host without a network, and a stand-in for OpenD."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from .tree import cache_directory
+
+if TYPE_CHECKING:
+    from .host import Host
+
+ROOT: Final = Path(__file__).parents[2]
+CHECKOUT: Final = "/home/duty/hk-tick-collector"
+WHEELHOUSE: Final = "/home/duty/wheelhouse"
+SYMBOLS: Final = ("HK.00005", "HK.00700", "HK.09988")
+RATE: Final = 30  # ticks per second: an outage of half a minute heals
+TRUTH: Final = "/var/lib/futu-opend/truth"
+
+_DOWNLOAD_S: Final = 600
+_PYTHON: Final = ("3.11", "cp311")  # Debian 12's
+_OPEND: Final = f"""#!/bin/sh
+# Stands in for the vendor's program: an exchange that goes on where it was when it is started again.
+truth={TRUTH}
+if [ -s "$truth" ]; then set -- --resume "$truth"; else set -- --truth "$truth"; fi
+export PYTHONPATH=/opt/FutuOpenD/lib
+exec /usr/bin/python3 -m hk_tick_collector simulate --symbols {",".join(SYMBOLS)} --rate {RATE} "$@"
+"""
+# Whoever edits a file by hand is played by sed, with the edits of /etc/edits.
+_EDITOR: Final = """#!/bin/sh
+sed -i -f /etc/edits "$1"
+"""
+
+
+def bring(host: Host) -> None:
+    """Puts all of it on the machine's disk."""
+    _bring_checkout(host.path(CHECKOUT))
+    shutil.copytree(wheelhouse(), host.path(WHEELHOUSE))
+    _bring_opend(host.path("/opt/FutuOpenD"))
+    editor = host.path("/usr/local/bin/vim")
+    editor.write_text(_EDITOR, "ascii")
+    editor.chmod(0o755)
+    host.path("/etc/edits").touch()
+
+
+def edits(host: Host, script: str) -> None:
+    """What the next `vim` on the machine does, in sed's words."""
+    host.path("/etc/edits").write_text(script, "utf-8")
+
+
+def _bring_checkout(place: Path) -> None:
+    """Every file that git knows or would take in."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        source = ROOT / name
+        if source.is_file():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, place / name)
+
+
+def wheelhouse() -> Path:
+    """A directory with the wheels of requirements/runtime.txt, for Debian 12's Python; cached by that file."""
+    lock = ROOT / "requirements/runtime.txt"
+    place = cache_directory() / f"wheels-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
+    if place.exists():
+        return place
+    for old in cache_directory().glob("wheels-*"):
+        shutil.rmtree(old)
+    making = place.with_name("making-wheels")
+    shutil.rmtree(making, ignore_errors=True)
+    version, abi = _PYTHON
+    target = ["--python-version", version, "--implementation", "cp", "--abi", abi, "--abi", "abi3", "--abi", "none"]
+    for glibc in ("2_17", "2_28", "2_34"):
+        target += ["--platform", f"manylinux_{glibc}_x86_64"]
+    target += ["--platform", "manylinux2014_x86_64", "--platform", "any"]
+    if sys.version_info[:2] == (3, 11):
+        target = []
+    _pip("download", *target, "--only-binary", ":all:", "--require-hashes", "-r", str(lock), "--dest", str(making))
+    making.rename(place)
+    return place
+
+
+def _bring_opend(place: Path) -> None:
+    """A program with its own copy of everything, so that no upgrade of the collector touches it."""
+    wheels = ["--no-index", "--find-links", str(wheelhouse()), "--require-hashes"]
+    _pip("install", "--target", str(place / "lib"), *wheels, "-r", str(ROOT / "requirements/runtime.txt"))
+    shutil.copytree(ROOT / "src/hk_tick_collector", place / "lib/hk_tick_collector")
+    (place / "FutuOpenD").write_text(_OPEND, "ascii")
+    (place / "FutuOpenD").chmod(0o755)
+
+
+def _pip(*arguments: str) -> None:
+    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_DOWNLOAD_S, check=False)
+    assert done.returncode == 0, f"pip {arguments[0]} failed:\n{done.stderr[-2000:]}"

@@ -1,0 +1,78 @@
+"""One machine for all stories, installed as README.md says; each story leaves it as it found it: collecting."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from . import cargo
+from .host import Host
+from .reader import Reader
+from .tree import fresh_tree
+from .watching import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NEEDED = ("systemd-nspawn", "debootstrap", "nsenter", "setpriv", "unshare")
+
+
+@pytest.fixture(scope="session")
+def machine() -> Iterator[Host]:
+    """A booted Debian 12 with nothing of ours but a checkout, wheels, and OpenD's program in its place."""
+    missing = [name for name in _NEEDED if shutil.which(name) is None]
+    if os.geteuid() != 0 or missing:
+        pytest.fail(f"this needs root and {', '.join(_NEEDED)}; missing: {', '.join(missing) or 'root'}")
+    with fresh_tree("ticks") as tree:
+        host = Host(tree)
+        try:
+            cargo.bring(host)
+            host.boot()
+            host.run(f"chown -R duty:duty {cargo.CHECKOUT} {cargo.WHEELHOUSE}")
+            yield host
+        finally:
+            host.close()
+
+
+@pytest.fixture(scope="session")
+def installed(machine: Host) -> str:
+    """What the installer says, typed by the person on duty as README.md has it; then they may read without sudo."""
+    install = f"cd {cargo.CHECKOUT} && sudo bash deploy/install.sh --wheelhouse {cargo.WHEELHOUSE}"
+    said = machine.run(install, who="duty", cap_s=300)
+    machine.run("sudo usermod -aG hkcollector,systemd-journal duty", who="duty")
+    return said
+
+
+@pytest.fixture(scope="session")
+def started(machine: Host, installed: str) -> str:
+    """What the installer's last three commands lead to: the answer of `status` once it is well."""
+    cargo.edits(machine, f"s/^FUTU_SYMBOLS=.*/FUTU_SYMBOLS={','.join(cargo.SYMBOLS)}/\n$ a HEALTH_INTERVAL_SEC=5\n")
+    lines = installed.partition("The next three commands:")[2].splitlines()
+    commands = [line.strip() for line in lines if line.startswith("  ")][:3]
+    assert len(commands) == 3, installed
+    reader, watch = Reader(machine), Watch(machine)
+    reader.paste(commands[0])
+    reader.paste(commands[1])
+    watch.collecting()
+    return reader.paste(commands[2])
+
+
+@pytest.fixture
+def watch(machine: Host, started: str) -> Iterator[Watch]:
+    """What can be seen from outside of a machine that collects, at the beginning of the story and at its end."""
+    assert started
+    watch = Watch(machine)
+    if watch.show("ActiveState") != "active":  # a story before this one has failed: that shall not be this one's end
+        machine.ask("systemctl restart futu-opend hk-tick-collector")
+    watch.collecting()
+    yield watch
+    watch.collecting()
+
+
+@pytest.fixture
+def reader(machine: Host) -> Reader:
+    """Someone with a page, on the machine."""
+    return Reader(machine)
