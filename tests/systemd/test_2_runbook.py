@@ -65,6 +65,18 @@ EXPECTED: Final[tuple[tuple[str, Callable[[str], object]], ...]] = (
     ("lslocks", lambda _: True),
     ("lsof", lambda _: True),
     ("fuser", lambda _: True),
+    # and what our own page has beside them
+    ("hk-tick-collector status", lambda text: re.match(r"(OK|WARNING)\b", text)),
+    ("hk-tick-collector doctor", lambda text: "OpenD" in text and "FAILURE" not in text),
+    ("hk-tick-collector logs --explain", lambda text: "do:" in text),
+    ("hk-tick-collector logs", lambda text: "health connected=True" in text),
+    ("hk-tick-collector gaps", lambda text: " gap" in text),
+    ("hk-tick-collector config", lambda text: "FUTU_SYMBOLS" in text),
+    ("hk-tick-collector snapshot", lambda text: "SHA-256" in text),
+    ("journalctl -u futu-opend", lambda text: "run-opend.sh" in text),
+    ("df -h", lambda text: "Use%" in text),
+    ("findmnt", lambda text: "TARGET" in text),
+    ("ls -ld", lambda text: "hkcollector hkcollector" in text),
     ("", lambda text: not text.strip()),  # a variable, an edit, start and stop: silence is the answer
 )
 
