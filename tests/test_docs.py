@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hk_tick_collector.cli import VERBS, main
 from hk_tick_collector.config import reference
 
 ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 
 def test_env_example_is_fresh() -> None:
@@ -46,3 +48,23 @@ def test_the_generated_messages_are_fresh() -> None:
     """opend_pb2.py and its types are what opend.proto says: tools/generate_proto.sh."""
     done = subprocess.run(["tools/generate_proto.sh", "--check"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
+    """The file is there, and the heading that it names."""
+    lost = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+        if "://" in link:
+            continue
+        name, _, heading = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        if not target.exists() or (heading and heading not in _headings(target)):
+            lost.append(link)
+    assert lost == []
+
+
+def _headings(page: Path) -> set[str]:
+    """The headings of a page as GitHub's links name them."""
+    titles = re.findall(r"^#+ +(.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
