@@ -27,6 +27,7 @@ _STATES: Final = {
     6: "closed",
     19: "closing_auction",
 }
+STATE_NAMES: Final = tuple(_STATES.values())  # of `state_name`, those that are known
 _TRADING_STATES: Final = frozenset({1, 3, 5, 19})
 
 

@@ -6,6 +6,7 @@ cannot afford; `Tick` is the same tuple with names, for everyone who is not in a
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -40,6 +41,26 @@ class Rejected(NamedTuple):
     cause: str  # incomplete, bad_time, non_finite, out_of_range
     detail: str  # the whole tick, for the log
     recv_ts_ms: int
+
+
+LATENCY_BOUNDS_MS = (1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10_000.0, 60_000.0)
+
+
+@dataclass(slots=True)
+class Latencies:
+    """How long something took, as often as it happened since the start: `counts[i]` times up to `LATENCY_BOUNDS_MS[i]`.
+
+    The last count is of those beyond every bound. One thread adds; others may read at any moment.
+    """
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BOUNDS_MS) + 1))
+    sum_ms: float = 0.0
+
+    def add(self, took_ms: float) -> None:
+        """Once more; a clock that was set back makes it 0."""
+        took_ms = max(0.0, took_ms)
+        self.counts[bisect_left(LATENCY_BOUNDS_MS, took_ms)] += 1
+        self.sum_ms += took_ms
 
 
 @dataclass(slots=True)
@@ -93,6 +114,10 @@ class Stats:
     sealed_day: int = 0  # rejected by the writer: their day is finished
     spool_lost: int = 0  # dropped: they went to the spool, and it could not give them back
     commits: int = 0
+    commit_times: Latencies = field(
+        default_factory=Latencies
+    )  # of commits with rows, from BEGIN to the return of COMMIT
+    row_ages: Latencies = field(default_factory=Latencies)  # at each of them, of its oldest row, from the socket on
     last_commit_ms: int | None = None
     writer_alive_ms: int | None = None
     newest_ts_ms: int | None = None

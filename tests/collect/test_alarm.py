@@ -10,7 +10,7 @@ import pytest
 from tests.ops import conftest as ops
 
 from hk_tick_collector import log
-from hk_tick_collector.collect.alarm import MEMORY_NAME, Alarm, AlarmOptions
+from hk_tick_collector.collect.alarm import MEMORY_NAME, Alarm
 from hk_tick_collector.collect.destination import open_destinations
 from hk_tick_collector.ops.health import Limits
 
@@ -46,7 +46,7 @@ def stalled(make_status: ops.MakeStatus) -> LiveStatus:
 def looked(data_root: Path, there: Receiver, *statuses: LiveStatus) -> None:
     """A run of the service that sees these live states and stops."""
     destinations = open_destinations([f"json://127.0.0.1:{there.port}/?cto=5&rto=5"])
-    alarm = Alarm(AlarmOptions(destinations, LIMITS), data_root, "one", lambda: ops.NOW_MS)
+    alarm = Alarm(destinations, LIMITS, data_root, "one", lambda: ops.NOW_MS)
     alarm.start()
     for status in statuses:
         alarm.look(status)

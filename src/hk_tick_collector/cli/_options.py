@@ -15,6 +15,7 @@ from hk_tick_collector.errors import UsageError
 
 if TYPE_CHECKING:
     from hk_tick_collector.config import Settings
+    from hk_tick_collector.ops.health import Limits
 
 EnvFile: TypeAlias = Annotated[
     Path | None,
@@ -32,6 +33,18 @@ def settings_in_force(env_file: Path | None) -> Settings:
     for warning in loaded.warnings:
         warn(warning)
     return loaded.settings
+
+
+def limits(settings: Settings) -> Limits:
+    """From when on a figure is a finding, whoever asks: `status`, metrics."""
+    from hk_tick_collector.ops.health import Limits  # most verbs need it not
+
+    return Limits(
+        drift_warn_s=settings.drift_warn_sec,
+        lag_critical_s=settings.lag_critical_sec,
+        disk_min_free_mb=settings.disk_min_free_mb,
+        queue_warn_rows=settings.watchdog_queue_threshold_rows,
+    )
 
 
 def warn(line: str) -> None:

@@ -60,6 +60,7 @@ def demo(
         ):
             port = _wait_for_port(simulator, simulator_log, stop)
             settings = {"FUTU_PORT": str(port), "FUTU_SYMBOLS": f"@{symbols_file}", "DATA_ROOT": str(root)}
+            settings["METRICS_ADDR"] = ""  # the port is the installed service's
             with _process("run", ["--env-file", os.devnull], settings, collector_log) as collector:
                 print(f"OpenD is simulated on 127.0.0.1:{port}; the collector writes to {root}. Ctrl-C ends it.")
                 live = _show(root, stop, seconds, (simulator, collector), (simulator_log, collector_log))

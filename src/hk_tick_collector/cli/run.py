@@ -10,7 +10,7 @@ from hk_tick_collector.config import load_settings, systemd_environment
 from hk_tick_collector.errors import CollectorError, UsageError
 from hk_tick_collector.ops.systemd import Notifier
 
-from ._options import EnvFile  # noqa: TC001 - typer reads the annotation
+from ._options import EnvFile, limits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,12 +48,9 @@ def _run(env_file: Path | None) -> int:
 
 
 def _options(settings: Settings) -> ServiceOptions:
-    from hk_tick_collector.collect.alarm import AlarmOptions
     from hk_tick_collector.collect.destination import open_destinations
     from hk_tick_collector.collect.options import FeedOptions, ServiceOptions
     from hk_tick_collector.store.dayfile import StoreOptions
-
-    from .status import limits
 
     data_root = settings.data_root
     _check_directory(data_root)
@@ -85,10 +82,9 @@ def _options(settings: Settings) -> ServiceOptions:
         watchdog_queue_rows=settings.watchdog_queue_threshold_rows,
         watchdog_max_failures=settings.watchdog_recovery_max_failures,
         stop_flush_timeout_s=settings.stop_flush_timeout_sec,
-        alarm=AlarmOptions(
-            destinations=open_destinations([url.get_secret_value() for url in settings.alert_urls]),
-            limits=limits(settings),
-        ),
+        destinations=open_destinations([url.get_secret_value() for url in settings.alert_urls]),
+        limits=limits(settings),
+        metrics_addr=settings.metrics_addr,
     )
 
 

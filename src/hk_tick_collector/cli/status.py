@@ -14,12 +14,12 @@ from hk_tick_collector.collect import clock
 from hk_tick_collector.errors import CollectorError, NoDayError, StoreError
 from hk_tick_collector.model import MATCHING, UNEXPLAINED
 from hk_tick_collector.ops import health
-from hk_tick_collector.ops.health import Finding, Limits, Severity
+from hk_tick_collector.ops.health import Finding, Severity
 from hk_tick_collector.ops.lately import times
 from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, read_status
 from hk_tick_collector.store.query import DayReader, path_of
 
-from ._options import AsJson, EnvFile, settings_in_force, today
+from ._options import AsJson, EnvFile, limits, settings_in_force, today
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,16 +79,6 @@ def live_status(data_root: Path) -> LiveStatus | None:
         and os.path.realpath(live.data_root) == os.path.realpath(data_root)
     ]
     return max(found, key=lambda live: live.written_ms, default=None)
-
-
-def limits(settings: Settings) -> Limits:
-    """From when on a figure is a finding, by the settings."""
-    return Limits(
-        drift_warn_s=settings.drift_warn_sec,
-        lag_critical_s=settings.lag_critical_sec,
-        disk_min_free_mb=settings.disk_min_free_mb,
-        queue_warn_rows=settings.watchdog_queue_threshold_rows,
-    )
 
 
 def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding]) -> dict[str, Any] | None:

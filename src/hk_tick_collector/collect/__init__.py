@@ -15,14 +15,20 @@ writer.py         the thread that commits them to day files
 days.py           the day files that are open now
 
 healer.py         plans whom to ask for what is missing; pure
-doctor.py         asks, and looks after quiet symbols
+caretaker.py      asks, and looks after quiet symbols
 gaps.py           what is told of holes
 leftover.py       what an earlier run had to leave in its spool
 seat.py           the writer in office, and its replacement
 rescue.py         what the watchdog's judgement leads to
 reconcile.py      our sums beside OpenD's own totals
 pulse.py          the clock beside the data's way: live state, health lines, the roll of the day
+alarm.py          from the live state to messages
+courier.py        the thread that carries them to one destination
+destination.py    one Apprise URL
+exporter.py       the thread that serves the metrics
+
 clock.py          now
 options.py        what each part is told at its start
-service.py        puts the parts together: start and stop
+parts.py          puts the parts together
+service.py        from start to stop
 """

@@ -11,7 +11,6 @@ import os
 import queue
 import threading
 import time
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +22,7 @@ from hk_tick_collector.ops.digest import DigestClock, digest
 from .courier import Courier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from hk_tick_collector.ops.health import Limits
@@ -37,22 +36,21 @@ _MODE: Final = 0o640
 _LOG_EVERY_S: Final = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class AlarmOptions:
-    """Whom to tell, and from when on a figure is worth it."""
-
-    destinations: tuple[Destination, ...]
-    limits: Limits
-
-
 class Alarm:
     """Without a destination it does nothing. `now_ms` is the wall clock, read at the start alone: it may be set."""
 
-    def __init__(self, options: AlarmOptions, data_root: Path, instance: str, now_ms: Callable[[], int]) -> None:
-        self._limits = options.limits
+    def __init__(
+        self,
+        destinations: Sequence[Destination],
+        limits: Limits,
+        data_root: Path,
+        instance: str,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._limits = limits
         self._data_root = data_root
         self._path = data_root / MEMORY_NAME
-        self._couriers = [Courier(destination) for destination in options.destinations]
+        self._couriers = [Courier(destination) for destination in destinations]
         memory = _recall(self._path) if self._couriers else Memory({}, [])
         self._alerts = Alerts(instance, memory)
         self._digests = DigestClock(memory.digest_day)

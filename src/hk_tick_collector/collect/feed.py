@@ -22,7 +22,7 @@ from .wire import Wire
 if TYPE_CHECKING:
     from hk_tick_collector.model import Stats
 
-    from .doctor import Doctor
+    from .caretaker import Caretaker
     from .intake import Intake
     from .options import FeedOptions
     from .reconcile import Reconciler
@@ -44,13 +44,13 @@ class Feed:
     """
 
     def __init__(
-        self, options: FeedOptions, intake: Intake, doctor: Doctor, reconciler: Reconciler, stats: Stats
+        self, options: FeedOptions, intake: Intake, caretaker: Caretaker, reconciler: Reconciler, stats: Stats
     ) -> None:
         self.subscribed = asyncio.Event()
         self.calendar: dict[str, str] = {}
         self._options = options
         self._intake = intake
-        self._doctor = doctor
+        self._caretaker = caretaker
         self._reconciler = reconciler
         self._stats = stats
         self._random = random.Random()  # noqa: S311 - jitter
@@ -87,7 +87,7 @@ class Feed:
         except OSError as error:
             return OpenDError(f"no TCP connection to {options.host}:{options.port} ({_words(error)})")
         session = asyncio.create_task(self._session(wire))
-        healing = asyncio.create_task(self._doctor.run(wire, self.subscribed))
+        healing = asyncio.create_task(self._caretaker.run(wire, self.subscribed))
         reconciling = asyncio.create_task(self._reconciler.run(wire, self.subscribed))
         try:
             done, _ = await asyncio.wait((session, healing, wire.closed), return_when=asyncio.FIRST_COMPLETED)
@@ -109,9 +109,9 @@ class Feed:
             while not self._can_serve():
                 await asyncio.sleep(_STATE_EVERY_S)
                 await self._ask_state(wire)
-            await self._doctor.recall(self._options.symbols)
+            await self._caretaker.recall(self._options.symbols)
             await self._subscribe(wire, self._options.symbols)
-            self._doctor.look_at(self._options.symbols)
+            self._caretaker.look_at(self._options.symbols)
             await self._ask_calendar(wire)
             retry_s = time.monotonic() + _RESUBSCRIBE_EVERY_S
             while True:
@@ -133,7 +133,7 @@ class Feed:
             log.error("subscriptions_lost", count=len(lost), symbols=",".join(lost[:20]))
         if missing:
             await self._subscribe(wire, tuple(missing))
-            self._doctor.look_at([symbol for symbol in missing if symbol not in stats.refused])
+            self._caretaker.look_at([symbol for symbol in missing if symbol not in stats.refused])
 
     async def _subscribe(self, wire: Wire, symbols: tuple[str, ...]) -> None:
         stats = self._stats
@@ -228,7 +228,7 @@ class Feed:
             if isinstance(error, ProtocolError):
                 stats.protocol_errors += 1
                 stats.protocol_error = reason
-            self._doctor.interrupt("disconnected")
+            self._caretaker.interrupt("disconnected")
 
     def _forget_trouble(self, *, rights: bool) -> None:
         """OpenD says that its quote right is back, or that all else is well: what passed us by is asked for."""
@@ -237,7 +237,7 @@ class Feed:
         for kind in over:
             del trouble[kind]
         if over and not trouble:
-            self._doctor.look_at(self._options.symbols)
+            self._caretaker.look_at(self._options.symbols)
 
     def _note_notice(self, notice: messages.Notice) -> None:
         stats = self._stats
@@ -249,7 +249,7 @@ class Feed:
                 self._forget_trouble(rights=False)
             return
         stats.trouble[notice.kind] = notice.detail
-        self._doctor.interrupt(notice.kind)
+        self._caretaker.interrupt(notice.kind)
         log.error("opend_notice", kind=notice.kind, detail=notice.detail)
 
     def _note_skipped(self, skipped: protocol.Skipped) -> None:

@@ -1,4 +1,4 @@
-"""Whom to ask OpenD for next, so that holes close before they can close no more. Pure: the doctor does the asking.
+"""Whom to ask OpenD for next, so that holes close before they can close no more. Pure: the caretaker does the asking.
 
 GetTicker gives the latest 1,000 ticks of a symbol, nothing older. So a hole heals as long as its ticks are among those,
 and the symbol whose oldest missing tick leaves that window first is asked first. Beside holes there are symbols that

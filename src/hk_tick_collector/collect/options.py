@@ -9,9 +9,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hk_tick_collector.opend.crypto import RsaCipher
+    from hk_tick_collector.ops.health import Limits
     from hk_tick_collector.store.dayfile import StoreOptions
 
-    from .alarm import AlarmOptions
+    from .destination import Destination
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,4 +59,6 @@ class ServiceOptions:
     watchdog_queue_rows: int
     watchdog_max_failures: int
     stop_flush_timeout_s: float
-    alarm: AlarmOptions
+    destinations: tuple[Destination, ...]  # of alerts
+    limits: Limits
+    metrics_addr: tuple[str, int] | None  # host and port, None to serve none

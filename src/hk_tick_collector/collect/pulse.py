@@ -56,7 +56,7 @@ _LOOP_STUCK_S: Final = 20
 
 
 class Pulse:
-    """Beats once a second; `state` is what it tells of the service."""
+    """Beats once a second; `state` is what it tells of the service, `latest` the live state that it told last."""
 
     def __init__(
         self,
@@ -71,6 +71,7 @@ class Pulse:
     ) -> None:
         self.state = "running"
         self.listeners: list[Callable[[LiveStatus], None]] = []  # told the live state of every second; none may wait
+        self.latest: LiveStatus | None = None
         self._options = options
         self._stats = stats
         self._queue = queue
@@ -131,7 +132,7 @@ class Pulse:
         self._disk_waits_ms.append(stats.disk_wait_ms)
         trading = self._trading()
         self._trading_since_ms = (self._trading_since_ms or now_ms()) if trading else None
-        status = self._live_status()
+        self.latest = status = self._live_status()
         self._tell_of_descriptors(status)
         try:
             self._status_file.write(status)

@@ -1,8 +1,4 @@
-"""The service: puts the parts together, and brings everything to the disk before it ends.
-
-`serve` reads as the architecture: OpenD → feed → intake → queue → writer → day files. Beside that way runs one clock,
-the pulse.
-"""
+"""The service from its start to its end: one owner, the parts at work, and everything on the disk before it ends."""
 
 from __future__ import annotations
 
@@ -11,51 +7,36 @@ import os
 import signal
 import sys
 import time
-import uuid
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from hk_tick_collector import __version__, log, market
 from hk_tick_collector.errors import CollectorError, StoreError
-from hk_tick_collector.model import Stats
-from hk_tick_collector.ops.systemd import Notifier
-from hk_tick_collector.ops.watchdog import Watchdog
 from hk_tick_collector.store.owner import OwnerLock, spool_owned
-from hk_tick_collector.store.spool import Spool
 
-from .alarm import STOP_S, Alarm
+from .alarm import STOP_S
 from .clock import now_ms
-from .doctor import Doctor
-from .feed import Feed
-from .gaps import Gaps
-from .healer import Healer
-from .holes import Holes
-from .intake import Intake
+from .exporter import metrics_served
 from .leftover import replay_leftovers
-from .options import WriterOptions
-from .overflow import Overflow
-from .pulse import Pulse
-from .queue import TickQueue
-from .reconcile import Reconciler
-from .rescue import Rescue
-from .resume import load_day, unfinished_days
-from .seat import WriterSeat
-from .writer import Writer
+from .parts import assemble
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
     from pathlib import Path
 
+    from hk_tick_collector.model import Stats
+
     from .options import ServiceOptions
+    from .overflow import Overflow
+    from .parts import Parts
+    from .queue import TickQueue
+    from .seat import WriterSeat
 
 _UMASK: Final = 0o027
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 # How often the interpreter lets another thread run. With the default of 5 ms the writer waits that long for the event
 # loop at every statement of a burst; 0.5 ms cost the loop nothing measurable and let the writer store a third more.
 _SWITCH_INTERVAL_S: Final = 0.0005
-_SPOOL_BUFFER_ROWS: Final = 50_000  # rows in memory, beyond MAX_QUEUE_ROWS, on their way to the spool
 _STORE_SHARE: Final = 0.7  # of the time a stop may take, for the day file; all that is left then for the spool
 _EXIT_S: Final = 10  # what systemd is asked for beyond it: a disk that is slow to close, the interpreter's end
 _LEAVE_S: Final = 0.3  # of it, for what comes after the flush; a tenth, where that is less
@@ -81,54 +62,51 @@ async def serve(options: ServiceOptions) -> int:
 async def _serve(options: ServiceOptions) -> int:
     asyncio.get_running_loop().set_exception_handler(_log_bug)
     stop = _stop_signals()
-    stats = Stats()
-    writer_options = _writer_options(options)
-    spool = Spool(options.spool_dir / writer_options.run_id)  # this run's own part; others are earlier runs'
-    overflow = Overflow(spool, _SPOOL_BUFFER_ROWS, stats)
-    queue = TickQueue(options.max_queue_rows, overflow)
-    holes = Holes(partial(load_day, options.data_root), now_ms)
-    intake = Intake(queue, holes, stats, time.monotonic)
-    healer = Healer(holes)
-    seat = WriterSeat(
-        queue, lambda number, fresh: Writer(queue, stats, _numbered(writer_options, number), now_ms, fresh)
-    )
-    reconciler = Reconciler(options.data_root, options.feed.symbols, stats, seat.reconcile)
-    doctor = Doctor(healer, holes, intake, stats, partial(unfinished_days, options.data_root))
-    feed = Feed(options.feed, intake, doctor, reconciler, stats)
-    rebuild = partial(intake.rebuild, options.data_root)
-    rescue = Rescue(_watchdog(options), queue, stats, seat, rebuild, holes.open_days)
-    notifier = Notifier(options.notify_socket)
-    pulse = Pulse(options, stats, queue, feed, seat, Gaps(holes, healer, seat, now_ms), rescue, notifier)
-    alarm = Alarm(options.alarm, options.data_root, options.instance, now_ms)
-    pulse.listeners.append(alarm.look)
-
-    notifier.status("starting: reads what the files of the day know")
-    today = market.day_number(now_ms())
-    if market.is_weekday(today):
-        seat.writer.prepare(today)
-    holes.resume(today)
-    intake.flush_gaps()
-    log.info("started", version=__version__, pid=os.getpid(), symbols=stats.symbols, data_root=options.data_root)
-    seat.writer.start()
-    alarm.start()
-    leftovers = replay_leftovers(options.spool_dir, writer_options.run_id, intake, queue)
-    async with _running(feed.run(), pulse.run(), leftovers) as (feeding, pulsing, replaying):
+    parts = assemble(options)
+    _begin(parts, options.data_root)
+    leftovers = replay_leftovers(options.spool_dir, parts.run_id, parts.intake, parts.queue)
+    exporter = metrics_served(options.metrics_addr, lambda: parts.pulse.latest, parts.stats, options.limits)
+    async with exporter, _running(parts.feed.run(), parts.pulse.run(), leftovers) as (feeding, pulsing, replaying):
         failed = await _until_stopped(stop, feeding, pulsing)
         limit_s = options.stop_flush_timeout_s
         deadline_s = time.monotonic() + limit_s - min(_LEAVE_S, limit_s / 10)
-        pulse.state = "stopping"
-        notifier.status("stopping: writes what it holds")
-        notifier.stopping(limit_s + _LEAVE_S + _EXIT_S)
-        alarm.stop()
+        _announce_the_end(parts, limit_s)
         alarms_end_s = min(time.monotonic() + STOP_S, deadline_s)
         await _cancelled(feeding, replaying)  # nobody puts anything from here on
-        intake.link(now_ms(), connected=False, conn_id=None, reason="the collector was stopped")
-        flushed = stats.stored + stats.duplicate
-        left, lost = await asyncio.to_thread(_flush, deadline_s, seat, queue, overflow)
-        flushed = stats.stored + stats.duplicate - flushed
-    pulse.state = "stopped"
-    pulse.beat()
-    await asyncio.to_thread(alarm.join, alarms_end_s)
+        parts.intake.link(now_ms(), connected=False, conn_id=None, reason="the collector was stopped")
+        before = parts.stats.stored + parts.stats.duplicate
+        left, lost = await asyncio.to_thread(_flush, deadline_s, parts.seat, parts.queue, parts.overflow)
+        flushed = parts.stats.stored + parts.stats.duplicate - before
+    parts.pulse.state = "stopped"
+    parts.pulse.beat()
+    await asyncio.to_thread(parts.alarm.join, alarms_end_s)
+    _tell_the_end(parts.stats, failed=failed, flushed=flushed, left=left, lost=lost)
+    for number in _STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # all is said and done
+    return 1 if failed or lost else 0
+
+
+def _begin(parts: Parts, data_root: Path) -> None:
+    """From the files of the day to a writer at work; what cannot be written fails here, before OpenD is asked."""
+    parts.notifier.status("starting: reads what the files of the day know")
+    today = market.day_number(now_ms())
+    if market.is_weekday(today):
+        parts.seat.writer.prepare(today)
+    parts.holes.resume(today)
+    parts.intake.flush_gaps()
+    log.info("started", version=__version__, pid=os.getpid(), symbols=parts.stats.symbols, data_root=data_root)
+    parts.seat.writer.start()
+    parts.alarm.start()
+
+
+def _announce_the_end(parts: Parts, limit_s: float) -> None:
+    parts.pulse.state = "stopping"
+    parts.notifier.status("stopping: writes what it holds")
+    parts.notifier.stopping(limit_s + _LEAVE_S + _EXIT_S)
+    parts.alarm.stop()
+
+
+def _tell_the_end(stats: Stats, *, failed: bool, flushed: int, left: int, lost: int) -> None:
     log.info(
         "shutdown",
         reason="failure" if failed else "signal",
@@ -142,9 +120,6 @@ async def _serve(options: ServiceOptions) -> int:
         rejected=stats.rejected + stats.sealed_day,
         dropped=stats.dropped,
     )
-    for number in _STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)  # all is said and done
-    return 1 if failed or lost else 0
 
 
 @asynccontextmanager
@@ -202,26 +177,6 @@ def _make_spool_dir(directory: Path) -> None:
 def _log_bug(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """An exception in a callback of the loop: the connection it broke is made anew, the bug is told."""
     log.bug("bug", context.get("exception"), detail=context.get("message", ""))
-
-
-def _writer_options(options: ServiceOptions) -> WriterOptions:
-    return WriterOptions(
-        data_root=options.data_root,
-        run_id=f"{market.hkt(now_ms()):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}",
-        version=__version__,
-        batch_rows=options.batch_rows,
-        max_wait_ms=options.max_wait_ms,
-        store=options.store,
-    )
-
-
-def _numbered(options: WriterOptions, number: int) -> WriterOptions:
-    """Each writer of a run has a row of its own in the ledger."""
-    return options if number == 1 else replace(options, run_id=f"{options.run_id}-{number}")
-
-
-def _watchdog(options: ServiceOptions) -> Watchdog:
-    return Watchdog(options.watchdog_stall_s, options.watchdog_queue_rows, options.watchdog_max_failures)
 
 
 def _stop_signals() -> asyncio.Event:

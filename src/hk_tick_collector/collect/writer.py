@@ -267,7 +267,10 @@ class Writer:
         self._days.touch(day)
         if rows:
             oldest_ms = min(row[9] for row in rows)
-            self._commits.append(Commit(len(rows), (time.monotonic() - started_s) * 1000, now_ms - oldest_ms))
+            commit = Commit(len(rows), (time.monotonic() - started_s) * 1000, now_ms - oldest_ms)
+            self._commits.append(commit)
+            stats.commit_times.add(commit.write_ms)
+            stats.row_ages.add(commit.age_ms)
         self._note_recovery()
 
     def _note_recovery(self) -> None:

@@ -11,6 +11,19 @@ from .entry import Entry, entry, fine
 
 EVENTS: Final[dict[str, Entry]] = {
     # the service
+    "metrics_listening": fine("Prometheus can read metrics at this address", "Prometheus 可由此位址讀取指標"),
+    "metrics_unavailable": entry(
+        "METRICS_ADDR cannot be taken; it is tried again, and collection goes on",
+        "METRICS_ADDR 不能使用；會重試，收集不受影響",
+        "sudo ss -ltnp names who holds the port; set another METRICS_ADDR, or leave it empty",
+        "`sudo ss -ltnp` 看誰佔用；改 METRICS_ADDR 或留空",
+    ),
+    "metrics_failed": entry(
+        "the metrics server ended by a bug; it starts again, and collection goes on",
+        "指標服務因程式缺陷結束；會重新啟動，收集不受影響",
+        "report it with the lines below",
+        "連同其後各行回報",
+    ),
     "alert_sent": fine("an alert reached its destination", "告警已送達"),
     "alert_failed": entry(
         "an alert could not be sent; it is tried again, and collection goes on",

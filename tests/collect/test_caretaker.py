@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import pytest
 
-from hk_tick_collector.collect.doctor import Doctor
+from hk_tick_collector.collect.caretaker import Caretaker
 from hk_tick_collector.collect.healer import WINDOW_ROWS, Healer
 from hk_tick_collector.collect.holes import Holes
 from hk_tick_collector.collect.intake import Intake
@@ -98,7 +98,7 @@ class ScriptedWire:
 
 
 class Ward:
-    """A doctor with all it needs, on one connection."""
+    """A caretaker with all it needs, on one connection."""
 
     def __init__(self, max_queue_rows: int = 100_000) -> None:
         self.stats = Stats(market_state=MORNING, drift_s=0.0)
@@ -106,7 +106,7 @@ class Ward:
         self.holes = Holes(Day, lambda: time.time_ns() // 1_000_000)
         self.intake = Intake(self.queue, self.holes, self.stats, time.monotonic)
         self.healer = Healer(self.holes)
-        self.doctor = Doctor(self.healer, self.holes, self.intake, self.stats)
+        self.caretaker = Caretaker(self.healer, self.holes, self.intake, self.stats)
         self.wire = ScriptedWire(self.intake)
         self.subscribed = asyncio.Event()
 
@@ -125,7 +125,7 @@ class Ward:
 
     def run(self) -> asyncio.Task[Any]:
         """One connection begins; subscriptions are the test's business."""
-        return asyncio.create_task(self.doctor.run(cast("Wire", self.wire), self.subscribed))
+        return asyncio.create_task(self.caretaker.run(cast("Wire", self.wire), self.subscribed))
 
     def begin(self, *symbols: str) -> asyncio.Task[Any]:
         """A connection with its subscriptions made."""
@@ -133,7 +133,7 @@ class Ward:
 
         async def subscribe() -> None:
             self.subscribed.set()
-            self.doctor.look_at(symbols)
+            self.caretaker.look_at(symbols)
 
         self.subscribing = asyncio.create_task(subscribe())
         return task
@@ -182,7 +182,7 @@ def test_after_an_outage_everything_is_healed(journal: Journal) -> None:
         symbols = [f"HK.{n:05d}" for n in range(1, 31)]
         for symbol in symbols:
             ward.make(symbol, 5, pushed=True)
-        ward.doctor.interrupt("disconnected")
+        ward.caretaker.interrupt("disconnected")
         for symbol in symbols[:10]:
             ward.make(symbol, 300, pushed=False, age_s=0)
         task = ward.begin(*symbols)
@@ -225,7 +225,7 @@ def test_nothing_is_asked_before_the_subscriptions_are_made() -> None:
         task = ward.run()
         await asyncio.sleep(0.1)
         ward.stats.refused = {B: "unknown stock"}
-        ward.doctor.look_at([A, B])
+        ward.caretaker.look_at([A, B])
         await asyncio.sleep(0.1)
         assert ward.wire.pulls == []
         ward.subscribed.set()
@@ -291,7 +291,7 @@ def test_a_symbol_that_is_not_subscribed_is_asked_for_once(journal: Journal) -> 
         assert (ward.holes.missing(A), len(ward.wire.pulls)) == (0, 1)
         assert [hole.missing for _, hole in ward.holes.open_holes()] == [2]
         ward.wire.error = None
-        ward.doctor.look_at([A])
+        ward.caretaker.look_at([A])
         await until(lambda: ward.whole(A), "healed")
         await end(task)
 
@@ -382,7 +382,7 @@ def test_a_new_connection_begins_anew() -> None:
         task = ward.begin(A)
         await until(lambda: ward.wire.under_way, "asked")
         await end(task)
-        ward.doctor.interrupt("disconnected")
+        ward.caretaker.interrupt("disconnected")
         ward.subscribed.clear()
         ward.wire.delay_s = 0
         task = ward.begin(A)
@@ -398,7 +398,7 @@ def test_an_interruption_is_blamed_until_every_symbol_was_looked_at(clock: Clock
     async def story() -> None:
         ward = Ward()
         ward.make(A, 1, pushed=True)
-        ward.doctor.interrupt("disconnected")
+        ward.caretaker.interrupt("disconnected")
         task = ward.begin(A)
         await until(lambda: ward.wire.pulls, "looked at")
         clock.pass_s(10)

@@ -78,7 +78,7 @@ class _Round:
         self._next_s = now_s + 1.0
 
 
-class Doctor:
+class Caretaker:
     """Keeps every symbol whole. `run` works for one connection; the rest may be called at any time.
 
     `unfinished` gives the days before a date that can still be written and whose close nobody heard.

@@ -1,0 +1,308 @@
+"""Metrics of a real run, scraped over HTTP; the rules, the dashboard and the page beside them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+from contextlib import ExitStack
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import apsw
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from hk_tick_collector import opend, ops, store
+from hk_tick_collector.ops.status import LiveStatus, read_status
+
+from .conftest import CAP_S, wait_until
+
+if TYPE_CHECKING:
+    from .conftest import Collector, Start
+
+ROOT: Final = Path(__file__).parent.parent.parent
+DEPLOY: Final = ROOT / "deploy"
+PAGE: Final = ROOT / "docs" / "metrics.md"
+FREE: Final = {"METRICS_ADDR": "127.0.0.1:0"}
+SPARE: Final = {  # neither on the dashboard nor in a rule
+    "hktc_queue_limit_rows",  # a million: it would flatten every other line
+    "hktc_quota_used",
+    "hktc_sealed_day_ticks_total",
+    "hktc_opend_link_since_timestamp_seconds",
+    "process_virtual_memory_bytes",
+}
+_NAME: Final = re.compile(r"\b(?:hktc|process)_[a-z_]+\b")
+
+
+def scrape(collector: Collector) -> str:
+    """What Prometheus would get."""
+    address = collector.wait_for("metrics_listening").fields["address"]
+    connection = HTTPConnection(address, timeout=CAP_S)
+    try:
+        connection.request("GET", "/metrics")
+        answer = connection.getresponse()
+        assert answer.status == 200
+        assert answer.getheader("Content-Type", "").startswith("text/plain; version=0.0.4")
+        return answer.read().decode("utf-8")
+    finally:
+        connection.close()
+
+
+def samples(text: str) -> dict[str, float]:
+    """Sample → value; labels as they are written."""
+    return {
+        sample.name + "".join(f"{{{key}={value}}}" for key, value in sample.labels.items()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def live_state(collector: Collector) -> LiveStatus:
+    """What `status.json` says now."""
+    live = read_status(collector.data_root / "status.json")
+    assert live is not None
+    return live
+
+
+def dashboard() -> dict[str, Any]:
+    """Grafana's."""
+    found: dict[str, Any] = json.loads((DEPLOY / "grafana" / "hk-tick-collector.json").read_text("utf-8"))
+    return found
+
+
+def expressions(board: dict[str, Any]) -> list[str]:
+    """What a dashboard asks Prometheus for."""
+    asked = [target["expr"] for panel in board["panels"] for target in panel.get("targets", [])]
+    asked += [variable["query"]["query"] for variable in board["templating"]["list"] if variable["type"] == "query"]
+    return asked + [annotation["expr"] for annotation in board["annotations"]["list"]]
+
+
+def rules() -> str:
+    """The rules without their remarks."""
+    lines = (DEPLOY / "prometheus" / "rules.yml").read_text("utf-8").splitlines()
+    return "\n".join(line for line in lines if not line.lstrip().startswith("#"))
+
+
+def promtool(*args: str, stdin: str = "") -> None:
+    """Has Prometheus' own tool judge; its words when it finds fault."""
+    if not shutil.which("promtool"):
+        pytest.skip("promtool is missing: apt install prometheus")
+    done = subprocess.run(
+        ["promtool", *args],
+        cwd=DEPLOY / "prometheus",
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def page_table() -> dict[str, str]:
+    """Name → type of each row of the page's table."""
+    rows = re.findall(
+        r"^\| `((?:hktc|process)_\w+)(?:\{\w+(?:, \w+)*\})?` \| (\w+) \|", PAGE.read_text("utf-8"), re.MULTILINE
+    )
+    return dict(rows)
+
+
+def test_a_scrape_tells_the_truth(start: Start, page_table: dict[str, str]) -> None:
+    """It agrees with `status.json` and the day file; everything that page, rules and dashboard name is there.
+
+    It takes half a minute: the outage budget wants ticks of 20 seconds.
+    """
+    opend_process = start.simulate("--rate", "200", "--total", "6000", "--wait")
+    collector = start.run(opend_process.port, FREE)
+    wait_until(lambda: "hktc_outage_budget_seconds" in samples(scrape(collector)), "an outage budget")
+    collector.wait_stored(6000)
+    stored = "hktc_ticks_total{outcome=stored}"
+    wait_until(lambda: samples(scrape(collector))[stored] == 6000, "all 6000 in a scrape")
+
+    found, live = samples(scrape(collector)), live_state(collector)
+    assert found["hktc_ticks_received_total"] == live.received
+    assert found["hktc_ticks_total{outcome=duplicate}"] == live.duplicate
+    assert found["hktc_queue_rows"] == 0
+    assert (found["hktc_symbols_wanted"], found["hktc_symbols_subscribed"]) == (3, 3)
+    assert (found["hktc_opend_connected"], found["hktc_opend_ready"]) == (1, 1)
+    assert found[f"hktc_market_state{{state={live.market_state}}}"] == 1
+    assert found["process_start_time_seconds"] == pytest.approx(live.started_ms / 1000, abs=60)
+    newest_ms = sums = 0
+    for path in collector.data_root.glob("[0-9]" * 8 + ".db"):
+        db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        newest_ms = max(newest_ms, int(db.execute("SELECT max(ts_ms) FROM ticks").get or 0))
+        sums += int(db.execute("SELECT sum(stored) FROM ledger").get or 0)
+        db.close()
+    assert found["hktc_newest_tick_timestamp_seconds"] == newest_ms / 1000
+    assert sums == 6000
+    commits = found["hktc_commit_duration_seconds_count"]
+    assert found["hktc_socket_to_commit_seconds_count"] == commits > 0
+    assert found["hktc_commits_total"] >= commits
+
+    opend_process.kill()
+    wait_until(lambda: samples(scrape(collector))["hktc_opend_connected"] == 0, "OpenD away")
+    text = scrape(collector)
+    assert samples(text)["hktc_finding{code=opend_away}"] == 1  # a warning in its first minute
+    names = {name.partition("{")[0] for name in samples(text)}
+    assert set(_NAME.findall(rules())) - names == set()
+    assert set(_NAME.findall(" ".join(expressions(dashboard())))) - names == set()
+    kinds = {
+        family.name + "_total" * (family.type == "counter"): family.type
+        for family in text_string_to_metric_families(text)
+    }
+    assert page_table == kinds
+    collector.stop()
+    assert collector.shutdown()["left_rows"] == "0"
+    promtool("check", "metrics", stdin=text)
+
+
+def test_the_whole_of_the_metrics_is_on_the_dashboard_or_in_a_rule(page_table: dict[str, str]) -> None:
+    """What nobody looks at need not be counted; a few are there to be asked for."""
+    asked = _NAME.findall(" ".join([rules(), *expressions(dashboard())]))
+    asked = [re.sub(r"_(bucket|count|sum)$", "", name) for name in asked]
+    assert set(page_table) - set(asked) == SPARE
+
+
+def test_a_port_that_is_taken_costs_the_metrics_alone(start: Start) -> None:
+    """A warning names the port and what to do; every tick is stored."""
+    opend_process = start.simulate("--rate", "1000", "--total", "2000", "--wait")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        collector = start.run(opend_process.port, {"METRICS_ADDR": address})
+        event = collector.wait_for("metrics_unavailable", address=address)
+        assert event.level == "WARNING"
+        assert "ss -ltnp" in event.fields["hint"]
+        collector.wait_stored(2000)
+    assert collector.stop() == 0
+    assert collector.shutdown()["left_rows"] == "0"
+
+
+@pytest.mark.parametrize("address", ["no-such-host.invalid:9108", "192.0.2.1:9108"])
+def test_an_address_that_is_not_ours_costs_the_metrics_alone(start: Start, address: str) -> None:
+    """A name that nobody knows, an address of another host: a warning."""
+    opend_process = start.simulate("--rate", "1000", "--total", "500", "--wait")
+    collector = start.run(opend_process.port, {"METRICS_ADDR": address})
+    collector.wait_stored(500)
+    assert collector.wait_for("metrics_unavailable").fields["address"] == address
+    assert collector.stop() == 0
+
+
+def test_an_empty_address_turns_them_off(start: Start) -> None:
+    """Nothing listens, nothing is said."""
+    opend_process = start.simulate("--rate", "1000", "--total", "500", "--wait")
+    collector = start.run(opend_process.port, {"METRICS_ADDR": ""})
+    collector.wait_stored(500)
+    assert listening(collector.pid) == 0
+    assert not [event for event in collector.events() if event.name.startswith("metrics")]
+    collector.stop()
+    collector = start.run(opend_process.port, FREE)
+    collector.wait_for("metrics_listening")
+    assert listening(collector.pid) == 1  # so the figure above can tell
+
+
+def listening(pid: int) -> int:
+    """How many TCP ports a process listens on."""
+    inodes = set()
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        for line in table.read_text("ascii").splitlines()[1:] if table.exists() else []:
+            fields = line.split()
+            if fields[3] == "0A":
+                inodes.add(f"socket:[{fields[9]}]")
+    held = [entry for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink()]
+    return sum(str(entry.readlink()) in inodes for entry in held)
+
+
+def test_hostile_scrapers_cost_no_tick(start: Start) -> None:
+    """400 connections that send an endless header, and scrapes beside them, while 2,000 ticks a second come."""
+    opend_process = start.simulate("--rate", "2000", "--total", "10000", "--wait")
+    collector = start.run(opend_process.port, FREE)
+    host, _, port = collector.wait_for("metrics_listening").fields["address"].partition(":")
+    with ExitStack() as stack:
+        flood = []
+        for number in range(400):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex((host, int(port)))
+            flood.append(client)
+            if number % 100 == 99:
+                assert "hktc_build_info" in scrape(collector)
+
+        def done() -> bool:
+            for client in flood:
+                try:
+                    client.send(b"X-Endless: 1\r\n")
+                except OSError:
+                    continue  # dropped, or still on its way
+            return collector.stored() >= 10_000
+
+        wait_until(done, "every tick stored under a flood")
+        assert len(list(Path(f"/proc/{collector.pid}/fd").iterdir())) < 100
+    assert collector.stop() == 0
+    fields = collector.shutdown()
+    assert (fields["stored"], fields["dropped"], fields["left_rows"]) == ("10000", "0", "0")
+
+
+def test_prometheus_takes_the_rules() -> None:
+    """Its own tool loads them, and finds them to fire and to keep silent as rules_test.yml says."""
+    promtool("check", "rules", "rules.yml")
+    promtool("test", "rules", "rules_test.yml")
+    promtool("check", "config", "--syntax-only", "scrape.yml")
+
+
+def test_prometheus_understands_what_the_dashboard_asks(tmp_path: Path) -> None:
+    """Each expression is one of its language, once Grafana has filled in what is chosen."""
+    chosen = {"$job": "hk-tick-collector", "$instance": ".*", "$__rate_interval": "1m"}
+    asked = "\n".join(one for one in expressions(dashboard()) if not one.startswith("label_values("))
+    for variable, value in chosen.items():
+        asked = asked.replace(variable, value)
+    records = [
+        {"record": "asked", "expr": expression, "labels": {"number": str(number)}}
+        for number, expression in enumerate(asked.splitlines())
+    ]
+    assert len(records) > 40
+    path = tmp_path / "asked.yml"
+    path.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": records}]}), "utf-8")  # JSON is YAML
+    promtool("check", "rules", str(path))
+
+
+def test_every_rule_is_tested_and_says_what_to_type() -> None:
+    """Each alert fires somewhere in rules_test.yml, and carries a command and the page that explains it."""
+    alerts = re.split(r"^ +- alert: ", rules(), flags=re.MULTILINE)[1:]
+    tested = (DEPLOY / "prometheus" / "rules_test.yml").read_text("utf-8")
+    for alert in alerts:
+        name = alert.split()[0]
+        assert f'alertname="{name}"' in tested
+        assert re.search(r"severity: (critical|warning)\b", alert), name
+        assert re.search(r'command: ".+"', alert), name
+        assert re.search(r"runbook: docs/[a-z-]+\.md\b", alert), name
+
+
+def test_the_findings_that_rules_name_exist() -> None:
+    """A code that no part of the service knows would be an alert that never fires."""
+    words = "\n".join(
+        path.read_text("utf-8") for package in (ops, opend, store) for path in Path(package.__path__[0]).glob("*.py")
+    )
+    for code in {code for match in re.findall(r'code=~?"([^"]+)"', rules()) for code in match.split("|")}:
+        cause = re.sub(r"\.\*$|^(writer|opend)_", "", code)
+        assert f'"{code}"' in words or f'"{cause}"' in words or f"{cause}{{" in words, code
+
+
+def test_the_dashboard_is_whole() -> None:
+    """Panels have numbers of their own and do not overlap; each asks the source that its reader chooses."""
+    panels = dashboard()["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        place = panel["gridPos"]
+        cells = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
+        assert not cells & taken, panel["title"]
+        assert place["x"] + place["w"] <= 24, panel["title"]
+        taken |= cells
+        for target in panel.get("targets", []):
+            assert target["datasource"]["uid"] == "${datasource}", panel["title"]
+            assert 'job="$job"' in target["expr"], panel["title"]
