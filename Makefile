@@ -14,7 +14,7 @@ demo: $(VENV)/.runtime  ## a simulated OpenD, the collector, a live view; leaves
 	@$(BIN)/hk-tick-collector demo $(if $(SECONDS_TO_RUN),--seconds $(SECONDS_TO_RUN))
 
 test: $(VENV)/.dev debian-packages  ## every test
-	@$(BIN)/python -X dev -m pytest $(ARGS)
+	@tools/test.sh $(ARGS)
 
 test-systemd: $(VENV)/.dev  ## as root: the runbook and its faults on a booted Debian 12; the log shows each command and its answer
 	@tools/debian_packages.sh debootstrap systemd-container
