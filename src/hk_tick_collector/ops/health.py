@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector.model import UNEXPLAINED
 
 from . import remedies
+from .causes import in_order, worst
 from .finding import Finding, Severity
+from .gone import Host, check_gone
 from .lately import check_lately
+from .silence import check_silence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
 
     from .status import LiveStatus
 
-_STALE_MS: Final = 10_000  # the live state is written every second
 _START_GRACE_MS: Final = 60_000  # OpenD may be away for so long before it is more than a warning
 _WRITER_STUCK_MS: Final = 30_000
 _SLOW_DISK_S: Final = 2.0  # one wait of the writer inside the kernel
@@ -32,9 +34,20 @@ _DESCRIPTORS_WARN_SHARE: Final = 0.8
 # below a size that a single transaction of a long backlog may have.
 _WAL_LARGE_TIMES: Final = 16
 _WAL_LARGE_BYTES: Final = 64 * 2**20
-_LAG_WARN_S: Final = 60.0
 
-__all__ = ["Finding", "Limits", "Severity", "check", "check_totals", "descriptors_short", "lag_s", "summary"]
+NOTHING_KNOWN: Final = Host()
+
+__all__ = [
+    "Finding",
+    "Limits",
+    "Severity",
+    "check",
+    "check_totals",
+    "descriptors_short",
+    "in_order",
+    "lag_s",
+    "summary",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,62 +71,33 @@ def descriptors_short(status: LiveStatus) -> bool:
     return count is not None and limit is not None and count >= limit * _DESCRIPTORS_WARN_SHARE
 
 
-def check(status: LiveStatus | None, now_ms: int, limits: Limits) -> list[Finding]:
-    """What is wrong, the worst first. `status` is None when there is no live state at all."""
-    if status is None:
-        return [
-            Finding(
-                "service_down",
-                Severity.CRITICAL,
-                "the collector has left no live state: it is not running here",
-                remedies.START,
-            )
-        ]
-    gone = _gone(status, now_ms)
-    if gone:
-        return [gone]
+def check(status: LiveStatus | None, now_ms: int, limits: Limits, host: Host = NOTHING_KNOWN) -> list[Finding]:
+    """What is wrong, the one to act on first. `status` is None when there is no live state at all.
+
+    `host` helps to say why a service does not report.
+    """
+    gone = check_gone(status, now_ms, host)
+    if gone or status is None:
+        return [gone] if gone else []
     findings = [
         *_opend(status, now_ms),
         *_writer(status, now_ms),
         *_data(status, now_ms, limits),
         *check_lately(status),
     ]
-    return sorted(findings, key=lambda finding: -finding.severity)
+    return in_order(findings)
 
 
-def summary(findings: list[Finding]) -> tuple[Severity, str]:
-    """The one line that says why and what to do."""
+def summary(findings: list[Finding], quiet: str = "") -> tuple[Severity, str]:
+    """The severity of all, and the one line that says why and what to do; `quiet` is why no tick is to be expected.
+
+    The line is about the first finding: they are in the order of `in_order`.
+    """
     if not findings:
-        return Severity.OK, "OK: collecting, nothing to do"
-    worst = findings[0]
+        return Severity.OK, "OK: collecting, nothing to do" + (f" ({quiet})" if quiet else "")
+    first, severity = findings[0], worst(findings)
     more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-    return worst.severity, f"{worst.severity.name}: {worst.text}{more} -> {worst.remedy}"
-
-
-def _gone(status: LiveStatus, now_ms: int) -> Finding | None:
-    age_s = (now_ms - status.written_ms) / 1000
-    if status.state == "stopped":
-        return Finding(
-            "service_stopped",
-            Severity.CRITICAL,
-            f"the collector was stopped {age_s:.0f} s ago",
-            remedies.START,
-        )
-    if now_ms - status.written_ms < -_STALE_MS:  # a service that lives would have written anew, by the clock of now
-        return Finding(
-            "service_hung",
-            Severity.CRITICAL,
-            f"the live state is {-age_s:.0f} s in the future: the clock was set back and the collector does not report",
-            "timedatectl status; sudo systemctl restart hk-tick-collector",
-        )
-    if now_ms - status.written_ms > _STALE_MS:
-        return Finding(
-            "service_hung",
-            Severity.CRITICAL,
-            f"the collector (pid {status.pid}) has not reported for {age_s:.0f} s: it died or hangs",
-            remedies.HUNG,
-        )
-    return None
+    return severity, f"{severity.name}: {first.text}{more} -> {first.remedy}"
 
 
 def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
@@ -125,7 +109,7 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
             "opend_away",
             severity,
             f"no connection to OpenD for {away_s:.0f} s: {status.link_reason}",
-            status.link_hint or remedies.OPEND_STATUS,
+            status.link_hint or remedies.for_link(status.address),
         )
         return
     for kind, words in status.trouble.items():
@@ -146,14 +130,15 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
     elif status.subscribed == 0:
         severity = Severity.CRITICAL if status.refused else Severity.WARNING
         words = next(iter(status.refused.values()), "still subscribing")
-        yield Finding("not_subscribed", severity, f"no symbol is subscribed: {words}", remedies.JOURNAL)
+        remedy = remedies.for_refusal(words) if status.refused else remedies.JOURNAL
+        yield Finding("not_subscribed", severity, f"no symbol is subscribed: {words}", remedy)
     elif status.refused:
         symbol, words = next(iter(status.refused.items()))
         yield Finding(
             "symbols_refused",
             Severity.WARNING,
             f"OpenD refused {len(status.refused)} of {status.symbols} symbols, {symbol} first: {words}",
-            "check FUTU_SYMBOLS and the account's quota (retried every minute)",
+            remedies.for_refusal(words),
         )
 
 
@@ -165,7 +150,7 @@ def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
             f"writer_{status.writer_trouble}",
             Severity.WARNING if waits else Severity.CRITICAL,
             f"the writer waits for {since_s:.0f} s: {status.writer_trouble} ({status.writer_detail})",
-            remedies.for_writer(status.writer_trouble),
+            remedies.for_writer(status.writer_trouble, status.data_root, status.newest_day),
         )
     elif status.disk_wait_s >= _SLOW_DISK_S:
         severity = Severity.CRITICAL if status.disk_wait_s >= _SLOW_DISK_CRITICAL_S else Severity.WARNING
@@ -218,12 +203,7 @@ def _data(status: LiveStatus, now_ms: int, limits: Limits) -> Iterator[Finding]:
         yield Finding(
             "clock_drift", Severity.WARNING, f"this host's clock is {drift_s:+.1f} s off OpenD's", "timedatectl status"
         )
-    behind_s = _judged_lag_s(status, now_ms, limits)
-    if behind_s > _LAG_WARN_S:
-        severity = Severity.CRITICAL if behind_s > limits.lag_critical_s else Severity.WARNING
-        yield Finding(
-            "lag", severity, f"the newest stored tick is {behind_s:.0f} s old while the market trades", remedies.JOURNAL
-        )
+    yield from check_silence(status, now_ms, limits.lag_critical_s)
     if status.waiting > limits.queue_warn_rows:
         yield Finding(
             "queue",
@@ -268,14 +248,3 @@ def check_totals(rows: Sequence[Reconciled]) -> list[Finding]:
             "docs/data-quality.md tells how to read the table reconciliation",
         )
     ]
-
-
-def _judged_lag_s(status: LiveStatus, now_ms: int, limits: Limits) -> float:
-    """How long ticks have been missing: only while the market trades, and not from before it began to."""
-    if not (status.connected and status.trading and status.subscribed):
-        return 0.0
-    drift_s = status.drift_s or 0.0
-    if abs(drift_s) > limits.drift_warn_s:
-        now_ms -= int(drift_s * 1000)  # the exchange's time is OpenD's, not that of a wrong clock
-    last_ms = max(status.newest_ts_ms or 0, status.trading_since_ms or 0)
-    return max(0.0, (now_ms - last_ms) / 1000) if last_ms else 0.0

@@ -11,6 +11,10 @@ OPEND_STATUS: Final = "sudo systemctl status futu-opend --no-pager"
 RESTART_OPEND: Final = "sudo systemctl restart futu-opend"
 GAPS: Final = "hk-tick-collector gaps --open"
 SLOW_DISK: Final = "rows wait in memory; what keeps the disk busy: cat /proc/pressure/io; sudo dmesg | tail"
+LAST_LINES: Final = "sudo journalctl -u hk-tick-collector -b --no-pager | tail -n 200"
+EDIT_SETTINGS: Final = f"sudo vim /opt/futu_tick_downloader/.env; {RESTART}"
+JOIN: Final = "sudo usermod -aG hkcollector $USER, then log in again"
+NO_TICKS: Final = f"hk-tick-collector doctor; if it finds nothing: {RESTART_OPEND}"
 HUNG: Final = f"{RESTART}; why, with every thread's stack: {JOURNAL}"
 
 
@@ -24,12 +28,26 @@ def for_opend(kind: str) -> str:
     return _OPEND.get(kind.removeprefix("program_"), OPEND_STATUS)
 
 
-def for_writer(trouble: str) -> str:
-    """By the cause for which the writer waits."""
-    return _WRITER.get(trouble, JOURNAL)
+def for_link(address: str) -> str:
+    """While there is no connection to OpenD, by the `host:port` where it should be."""
+    host, _, port = address.rpartition(":")
+    return f"{OPEND_STATUS}; nc -vz {host} {port}; {RESTART_OPEND}"
+
+
+def for_refusal(words: str) -> str:
+    """Symbols that OpenD did not subscribe, by its words."""
+    if any(word in words.lower() for word in _QUOTA_WORDS):
+        return f"sudo hk-tick-collector doctor tells the quota; then take symbols out: {EDIT_SETTINGS}"
+    return f"correct FUTU_SYMBOLS (refused ones are tried again every minute): {EDIT_SETTINGS}"
+
+
+def for_writer(trouble: str, data_root: str, day: str) -> str:
+    """By the cause for which the writer waits; `day` is that of the file it writes."""
+    return _WRITER.get(trouble, JOURNAL).format(root=data_root, db=f"{data_root}/{day or '*'}.db")
 
 
 _PASSWORD: Final = f"check OpenD's account and password, then {RESTART_OPEND}"
+_QUOTA_WORDS: Final = ("quota", "額度", "额度")
 _RIGHT: Final = "check the account's Hong Kong quote right; another terminal may hold it"
 _DISCLAIMER: Final = f"agree to the API disclaimer in Futu's app, then {RESTART_OPEND}"
 
@@ -59,14 +77,19 @@ _OPEND: Final = {
     "quote_right_bmp": _RIGHT,
     "quote_right_none": _RIGHT,
 }
+# {db} is the day file, {root} DATA_ROOT.
 _WRITER: Final = {
-    "busy": "find the other writer: sudo fuser -v the day file",
-    "disk_full": "free space: df -h, then wait, it resumes by itself",
-    "read_only": "mount | grep /data; remount read-write, it resumes by itself",
-    "no_permission": "sudo chown -R hkcollector:hkcollector DATA_ROOT, it resumes by itself",
-    "no_directory": "bring DATA_ROOT back (is its disk mounted?), it resumes by itself",
-    "foreign_file": "move the foreign file away, it resumes by itself",
-    "damaged": "see docs/sqlite-wal.md",
+    "busy": "sudo fuser -v {db} {db}-wal {db}-shm names who else writes it; end that one",
+    "disk_full": "df -h {root}; free space, it resumes by itself",
+    "read_only": "sudo mount -o remount,rw $(findmnt -n -o TARGET -T {root}), it resumes by itself; sudo dmesg | tail",
+    "no_permission": "sudo chown -R hkcollector:hkcollector {root}, it resumes by itself",
+    "no_directory": "ls -ld {root}; bring it back (is its disk mounted?), it resumes by itself",
+    "no_file": "ls -l {db}; nobody may move it, it resumes by itself",
+    "cannot_open": "ls -l {db}; sudo hk-tick-collector doctor",
+    "foreign_file": "sudo mv {db} {db}.foreign, it resumes by itself",
+    "damaged": "ls -l {root}; see docs/sqlite-wal.md",
     "io_error": "sudo dmesg | tail tells of a disk that fails; it resumes by itself",
     "no_descriptors": RESTART,
+    "no_memory": "free -m; end what takes it, it resumes by itself",
+    "schema_changed": "sudo fuser -v {db} names who changed it; end that one",
 }
