@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +18,7 @@ from hk_tick_collector.ops.gone import UNIT_PROPERTIES, Host, is_silent
 from hk_tick_collector.ops.health import Finding, Limits, Severity
 from hk_tick_collector.ops.silence import silence
 from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, read_status
-from hk_tick_collector.ops.unit import SERVICE, process_state, show_unit, systemd_runs
+from hk_tick_collector.ops.unit import SERVICE, place_trouble, process_state, show_unit, systemd_runs
 from hk_tick_collector.store.query import DayReader, path_of
 
 from ._figures import figure_lines
@@ -105,7 +105,9 @@ def _check(live: LiveStatus | None, settings: Settings | None, wrong: UsageError
     if is_silent(live, now_ms):
         unit = show_unit(SERVICE, UNIT_PROPERTIES, _SYSTEMD_S) if systemd_runs() else None
         error = wrong.one_line() if wrong else _lacking(settings) if unit and unit["LoadState"] == "loaded" else ""
-        host = Host(process_state(live.pid) if live else "", unit, error)
+        host = Host(unit=unit, settings_error=error)
+        if live:
+            host = replace(host, process=process_state(live.pid), place=place_trouble(Path(live.data_root)))
     findings = health.check(live, now_ms, _limits(settings or Settings.model_validate({})), host)
     if wrong and not is_silent(live, now_ms):
         text = f"the collector runs, but would not start again with these settings: {wrong.one_line()}"

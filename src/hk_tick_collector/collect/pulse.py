@@ -43,7 +43,15 @@ if TYPE_CHECKING:
 
 _MINUTE: Final = 60
 _LATELY_BEATS: Final = 15 * 60  # so many seconds a loss is a warning, afterwards it is only listed
-_COUNTED_LATELY: Final = ("dropped", "rejected", "sealed_day", "link_breaks", "protocol_errors", "skipped_messages")
+_COUNTED_LATELY: Final = (
+    "dropped",
+    "rejected",
+    "sealed_day",
+    "stalls",
+    "link_breaks",
+    "protocol_errors",
+    "skipped_messages",
+)
 # What the live state tells as Stats has it, by the same name; two names mean something else there.
 _OTHERWISE: Final = {"market_state", "rejected"}
 _AS_IN_STATS: Final = {spec.name for spec in fields(Stats)} & {spec.name for spec in fields(LiveStatus)} - _OTHERWISE

@@ -29,6 +29,7 @@ class Host:
 
     process: str = ""  # of the pid that reported last: lives, frozen, in_kernel, gone
     unit: dict[str, str] | None = None  # UNIT_PROPERTIES by systemd; None where it knows of no such unit
+    place: str = ""  # what keeps a live state from being written: disk_full, read_only
     settings_error: str = ""  # why the settings in force cannot work
 
 
@@ -43,7 +44,7 @@ def check_gone(status: LiveStatus | None, now_ms: int, host: Host) -> Finding | 
         return None
     hangs = status is not None and status.state != "stopped" and host.process in ("lives", "frozen", "in_kernel")
     if status and hangs:
-        return _hung(status, now_ms, host)
+        return _unwritten(status, now_ms, host.place) if host.place else _hung(status, now_ms, host)
     if host.settings_error:
         return _bad_settings(status, now_ms, host.settings_error)
     by_unit = _by_unit(host.unit) if host.unit and host.unit.get("LoadState") == "loaded" else None
@@ -105,6 +106,17 @@ def _ending(unit: dict[str, str]) -> str:
         return f"{result}, {signal.Signals(int(status)).name}"
     except ValueError:
         return result
+
+
+def _unwritten(status: LiveStatus, now_ms: int, place: str) -> Finding:
+    """The collector lives and cannot say so: its live state lies on the disk that is full, or read-only."""
+    age_s = (now_ms - status.written_ms) / 1000
+    what = "is full" if place == "disk_full" else "is read-only"
+    text = f"the disk of {status.data_root} {what}: the collector (pid {status.pid}) could not report for {age_s:.0f} s"
+    remedy = remedies.for_writer(place, status.data_root, status.newest_day)
+    if place == "disk_full":
+        return Finding("writer_disk_full", Severity.CRITICAL, text, remedy)
+    return Finding("writer_read_only", Severity.CRITICAL, text, remedy)
 
 
 def _hung(status: LiveStatus, now_ms: int, host: Host) -> Finding:

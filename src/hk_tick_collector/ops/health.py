@@ -14,7 +14,7 @@ from . import remedies
 from .causes import in_order, worst
 from .finding import Finding, Severity
 from .gone import Host, check_gone
-from .lately import check_lately
+from .lately import check_lately, times
 from .silence import check_silence
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _START_GRACE_MS: Final = 60_000  # OpenD may be away for so long before it is more than a warning
 _WRITER_STUCK_MS: Final = 30_000
+_STALLED_MS: Final = 10_000
+_STALLS_CRITICAL: Final = 2  # so many within a quarter of an hour: the runbook's signal to escalate
 _SLOW_DISK_S: Final = 2.0  # one wait of the writer inside the kernel
 _SLOW_DISK_CRITICAL_S: Final = 30.0
 _SLOW_DISK_WAITS: Final = 3  # shorter ones, of half a second and more, within a minute
@@ -116,17 +118,18 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
         yield Finding(
             f"opend_{kind}",
             Severity.CRITICAL,
-            f"OpenD reports {kind.replace('_', ' ')} {words}".rstrip(),
+            _reported(kind, words),
             remedies.for_opend(kind),
         )
     if not status.quote_logged_in or status.program != "ready":
-        detail = status.program_detail or "not logged in to the quote server"
-        yield Finding(
-            "opend_not_ready",
-            Severity.CRITICAL,
-            f"OpenD is {status.program}: {detail}",
-            remedies.for_opend(status.program),
-        )
+        text, remedy = "OpenD is not logged in to the quote server", remedies.for_login()
+        if status.program != "ready":
+            detail = f": {status.program_detail}" if status.program_detail else ""
+            text, remedy = (
+                f"OpenD is not ready, {status.program.replace('_', ' ')}{detail}",
+                remedies.for_opend(status.program),
+            )
+        yield Finding("opend_not_ready", Severity.CRITICAL, text, remedy)
     elif status.subscribed == 0:
         severity = Severity.CRITICAL if status.refused else Severity.WARNING
         words = next(iter(status.refused.values()), "still subscribing")
@@ -140,6 +143,12 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
             f"OpenD refused {len(status.refused)} of {status.symbols} symbols, {symbol} first: {words}",
             remedies.for_refusal(words),
         )
+
+
+def _reported(kind: str, words: str) -> str:
+    """What OpenD told by itself; its words, where they say more than our own for it."""
+    told = kind.replace("_", " ")
+    return f"OpenD reports: {told}" + (f", {words}" if words and words.lower() not in told else "")
 
 
 def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
@@ -166,13 +175,7 @@ def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
     elif status.disk_wait_max_s >= _SLOW_DISK_S or status.disk_waits >= _SLOW_DISK_WAITS:
         text = f"the disk let the writer wait for {status.disk_wait_max_s:.1f} s and more within the last minute"
         yield Finding("writer_slow_disk", Severity.WARNING, text, remedies.SLOW_DISK)
-    if status.stalls and status.waiting:
-        yield Finding(
-            "persistent_stall",
-            Severity.CRITICAL,
-            f"the watchdog has met a stall {status.stalls} times: {status.waiting} rows wait",
-            "docs/data-quality.md, and the lines WATCHDOG of " + remedies.JOURNAL,
-        )
+    yield from _stalls(status, now_ms)
     if status.spooled:
         yield Finding(
             "spooling",
@@ -194,6 +197,20 @@ def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
             Severity.WARNING,
             f"{status.gone_files[-1]} was removed, moved or replaced while it was written: a fresh one was begun",
             "bring its ticks back from a copy if there is one; what was lost: hk-tick-collector gaps --open",
+        )
+
+
+def _stalls(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
+    """One that lasts, or that came back, is critical; one that is over is a warning for a while."""
+    still = status.waiting and now_ms - (status.last_commit_ms or status.started_ms) > _STALLED_MS
+    if status.stalls and still:
+        text = f"the watchdog has met a stall {times(status.stalls)}: {status.waiting:,} rows wait"
+        yield Finding("persistent_stall", Severity.CRITICAL, text, remedies.STALL)
+    elif status.stalls_lately:
+        severity = Severity.CRITICAL if status.stalls_lately >= _STALLS_CRITICAL else Severity.WARNING
+        text = f"the watchdog met a stall {times(status.stalls_lately)} in the last 15 minutes; rows are stored again"
+        yield Finding(
+            "persistent_stall", severity, text, f"{remedies.grep('WATCHDOG')}; docs/incident-watchdog-stall.md"
         )
 
 

@@ -28,10 +28,18 @@ def for_opend(kind: str) -> str:
     return _OPEND.get(kind.removeprefix("program_"), OPEND_STATUS)
 
 
+STALL: Final = f"{RESTART}; why: {grep('WATCHDOG')}; docs/incident-watchdog-stall.md"
+
+
 def for_link(address: str) -> str:
     """While there is no connection to OpenD, by the `host:port` where it should be."""
     host, _, port = address.rpartition(":")
     return f"{OPEND_STATUS}; nc -vz {host} {port}; {RESTART_OPEND}"
+
+
+def for_login() -> str:
+    """OpenD runs and is not logged in to the quote server."""
+    return f"{OPEND_STATUS}; if it stays so: {RESTART_OPEND}"
 
 
 def for_refusal(words: str) -> str:
@@ -48,7 +56,8 @@ def for_writer(trouble: str, data_root: str, day: str) -> str:
 
 _PASSWORD: Final = f"check OpenD's account and password, then {RESTART_OPEND}"
 _QUOTA_WORDS: Final = ("quota", "額度", "额度")
-_RIGHT: Final = "check the account's Hong Kong quote right; another terminal may hold it"
+_RIGHT: Final = "hk-tick-collector doctor; check the account's Hong Kong quote right; another terminal may hold it"
+_ASKS: Final = "sudo journalctl -u futu-opend -n 20 --no-pager shows what OpenD asks for; enter"
 _DISCLAIMER: Final = f"agree to the API disclaimer in Futu's app, then {RESTART_OPEND}"
 
 # By the words of opend.messages for program states and for what Notify tells.
@@ -56,15 +65,15 @@ _OPEND: Final = {
     "loaded": f"wait a minute; if it stays so, {RESTART_OPEND}",
     "logging_in": f"wait a minute; if it stays so, {RESTART_OPEND}",
     "preparing": f"wait a minute; if it stays so, {RESTART_OPEND}",
-    "needs_captcha": "enter the captcha in OpenD's console (docs/operations.md)",
-    "needs_sms_code": "enter the SMS code in OpenD's console (docs/operations.md)",
-    "device_lock_enabled": "enter the device's code in OpenD's console (docs/operations.md)",
+    "needs_captcha": f"{_ASKS} the captcha in its console (docs/operations.md)",
+    "needs_sms_code": f"{_ASKS} the SMS code in its console (docs/operations.md)",
+    "device_lock_enabled": f"{_ASKS} the device's code in its console (docs/operations.md)",
     "login_failed": _PASSWORD,
     "password_changed": _PASSWORD,
     "trade_password_changed": f"ticks need no trade password: {RESTART_OPEND}",
     "login_banned": "the account may not log in: ask Futu's support",
     "forced_logout": f"OpenD was logged out, by another login or by Futu: {RESTART_OPEND}",
-    "kicked_out": f"log out the other terminal of this account, then {RESTART_OPEND}",
+    "kicked_out": f"{RESTART_OPEND}, once the other terminal of this account is logged out",
     "needs_update": "install the current version of OpenD",
     "disclaimer_not_agreed": _DISCLAIMER,
     "disclaimer_unavailable": _DISCLAIMER,
@@ -72,7 +81,7 @@ _OPEND: Final = {
     "network_config_missing": f"check OpenD.xml and the installation of OpenD, then {RESTART_OPEND}",
     "app_data_missing": f"install OpenD anew beside its data, then {RESTART_OPEND}",
     "data_missing": f"install OpenD anew beside its data, then {RESTART_OPEND}",
-    "api_server_failed": "another program may hold OpenD's port: sudo ss -ltnp",
+    "api_server_failed": "sudo ss -ltnp shows who holds OpenD's port; end that one, it comes back by itself",
     "quote_link_lost": "OpenD lost Futu's servers: check this host's network; it comes back by itself",
     "quote_right_bmp": _RIGHT,
     "quote_right_none": _RIGHT,

@@ -105,6 +105,7 @@ class LiveStatus:
     dropped_lately: int = 0  # within the last 15 minutes, as the next two
     rejected_lately: int = 0  # those of a finished day not counted
     sealed_day_lately: int = 0
+    stalls_lately: int = 0
 
     # what else happened within the last 15 minutes, and the last one's words
     link_hint: str = ""  # while OpenD is away: what to do, where that is known

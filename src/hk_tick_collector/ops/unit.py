@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SERVICE: Final = "hk-tick-collector.service"
 _OURS: Final = (b"hk-tick-collector", b"hk_tick_collector")  # one of them is in every command line of the collector
 _COMMAND_S: Final = 5.0
+_SMALL_FILE_BYTES: Final = 65_536
 _STATES: Final = {"T": "frozen", "t": "frozen", "D": "in_kernel", "Z": "gone", "X": "gone"}
 
 
@@ -68,6 +69,17 @@ def process_state(pid: int) -> str:
         return ""
     found = [_STATES.get(state, "lives") for state in states]
     return found[0] if found[0] != "lives" else "in_kernel" if "in_kernel" in found else "lives"
+
+
+def place_trouble(directory: Path) -> str:
+    """What keeps anybody from writing a small file there: `disk_full`, `read_only`; empty when nothing is known to."""
+    try:
+        place = os.statvfs(directory)
+    except OSError:
+        return ""
+    if place.f_flag & os.ST_RDONLY:
+        return "read_only"
+    return "disk_full" if place.f_bavail * place.f_frsize < _SMALL_FILE_BYTES else ""
 
 
 def _state(task: Path) -> str:
