@@ -82,7 +82,7 @@ _OPEND: Final = {
     "app_data_missing": f"install OpenD anew beside its data, then {RESTART_OPEND}",
     "data_missing": f"install OpenD anew beside its data, then {RESTART_OPEND}",
     "api_server_failed": "sudo ss -ltnp shows who holds OpenD's port; end that one, it comes back by itself",
-    "quote_link_lost": "OpenD lost Futu's servers: check this host's network; it comes back by itself",
+    "quote_link_lost": "sudo journalctl -u futu-opend -n 20 --no-pager; check this host's network, it comes back by itself",
     "quote_right_bmp": _RIGHT,
     "quote_right_none": _RIGHT,
 }
