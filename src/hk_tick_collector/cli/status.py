@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hk_tick_collector.collect import clock
-from hk_tick_collector.config import ENVIRONMENT, Settings
+from hk_tick_collector.config import ENVIRONMENT, Settings, settings_file
 from hk_tick_collector.errors import CollectorError, NoDayError, StoreError, UsageError
 from hk_tick_collector.model import MATCHING, UNEXPLAINED
 from hk_tick_collector.ops import health, remedies
-from hk_tick_collector.ops.gone import UNIT_PROPERTIES, Host, is_silent
+from hk_tick_collector.ops.gone import UNIT_PROPERTIES, Host, is_late, is_silent
 from hk_tick_collector.ops.health import Finding, Limits, Severity
 from hk_tick_collector.ops.silence import silence
 from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, read_status
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import Reconciled
     from hk_tick_collector.store.query import Completeness
 
+    _Known: TypeAlias = tuple[Settings | None, UsageError | None]  # the settings, or why there are none
+
 _SYSTEMD_S: Final = 2.0
 _WORST: Final = 3  # symbols that are named, those that miss the most
 RUNTIME_DIRECTORY: Final = Path("/run/hk-tick-collector")  # systemd's, see the unit
@@ -43,12 +45,12 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     Example: hk-tick-collector status
     """
     now_ms = clock.now_ms()
-    settings, wrong = _settings(env_file)
+    settings, wrong = known = _settings(env_file)
     live, unread = _live(settings.data_root if settings else None)
-    findings = [unread] if unread else _check(live, settings, wrong, now_ms)
+    findings = [unread] if unread else _check(live, env_file, known, now_ms)
     if wrong and _is_unreadable(wrong):  # whoever may not read them sees no cause in what else is missing
         findings = [Finding("settings_unreadable", Severity.UNKNOWN, str(wrong), remedies.JOIN)]
-    day = _day(settings.data_root, live, findings) if settings else None
+    day = _day(settings.data_root, live, findings) if settings and not unread else None
     findings = health.in_order(findings)
     exposure = _exposure(live, settings) if live and settings else None
     quiet = silence(live, now_ms) if live else ""
@@ -74,7 +76,7 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     return int(severity)
 
 
-def _settings(env_file: Path | None) -> tuple[Settings | None, UsageError | None]:
+def _settings(env_file: Path | None) -> _Known:
     """The settings in force, or why there are none: that may be why the service does not run, so it is no usage error.
 
     What this command itself was given, a file that is not there or a variable of the shell, stays one.
@@ -99,20 +101,31 @@ def _live(data_root: Path | None) -> tuple[LiveStatus | None, Finding | None]:
         return None, Finding("live_state", Severity.UNKNOWN, str(error), error.hint)
 
 
-def _check(live: LiveStatus | None, settings: Settings | None, wrong: UsageError | None, now_ms: int) -> list[Finding]:
-    """Findings of the live state; systemd, the kernel and the settings are asked only when no service reports."""
+def _check(live: LiveStatus | None, env_file: Path | None, known: _Known, now_ms: int) -> list[Finding]:
+    """Findings of the live state; the host is asked only when a report is overdue."""
+    settings, wrong = known
     host = Host()
-    if is_silent(live, now_ms):
-        unit = show_unit(SERVICE, UNIT_PROPERTIES, _SYSTEMD_S) if systemd_runs() else None
-        error = wrong.one_line() if wrong else _lacking(settings) if unit and unit["LoadState"] == "loaded" else ""
-        host = Host(unit=unit, settings_error=error)
-        if live:
-            host = replace(host, process=process_state(live.pid), place=place_trouble(Path(live.data_root)))
+    if is_silent(live, now_ms) or is_late(live, now_ms):
+        host = _host(live, env_file, known)
     findings = health.check(live, now_ms, _limits(settings or Settings.model_validate({})), host)
     if wrong and not is_silent(live, now_ms):
         text = f"the collector runs, but would not start again with these settings: {wrong.one_line()}"
-        findings.append(Finding("settings", Severity.WARNING, text, remedies.EDIT_SETTINGS))
+        findings.append(Finding("settings", Severity.WARNING, text, f"sudo vim {settings_file(env_file)}"))
     return findings
+
+
+def _host(live: LiveStatus | None, env_file: Path | None, known: _Known) -> Host:
+    """What systemd, the kernel and the settings say of a service that does not report."""
+    settings, wrong = known
+    unit = show_unit(SERVICE, UNIT_PROPERTIES, _SYSTEMD_S) if systemd_runs() else None
+    installed = unit is not None and unit["LoadState"] == "loaded"
+    return Host(
+        process=process_state(live.pid) if live else "",
+        unit=unit,
+        place=place_trouble(Path(live.data_root)) if live else "",
+        settings_error=wrong.one_line() if wrong else _lacking(settings) if installed else "",
+        settings_file=str(settings_file(env_file)),
+    )
 
 
 def _lacking(settings: Settings | None) -> str:

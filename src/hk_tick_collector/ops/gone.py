@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .status import LiveStatus
 
 _STALE_MS: Final = 10_000  # the live state is written every second
+_LATE_MS: Final = 3_000  # from then on it is worth a look whether its process lives
 UNIT_PROPERTIES: Final = "LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus,NRestarts"
 _EXITED: Final = "1"  # ExecMainCode: CLD_EXITED; other numbers mean that a signal ended it
 _BAD_SETTINGS: Final = "2"  # the exit code of `run` for settings that cannot work
@@ -31,6 +32,7 @@ class Host:
     unit: dict[str, str] | None = None  # UNIT_PROPERTIES by systemd; None where it knows of no such unit
     place: str = ""  # what keeps a live state from being written: disk_full, read_only
     settings_error: str = ""  # why the settings in force cannot work
+    settings_file: str = remedies.INSTALLED_SETTINGS
 
 
 def is_silent(status: LiveStatus | None, now_ms: int) -> bool:
@@ -38,15 +40,20 @@ def is_silent(status: LiveStatus | None, now_ms: int) -> bool:
     return status is None or status.state == "stopped" or abs(now_ms - status.written_ms) > _STALE_MS
 
 
+def is_late(status: LiveStatus | None, now_ms: int) -> bool:
+    """Whether a report is overdue, so that its process may be gone."""
+    return status is None or now_ms - status.written_ms > _LATE_MS
+
+
 def check_gone(status: LiveStatus | None, now_ms: int, host: Host) -> Finding | None:
     """Why no service reports; None when one does."""
-    if not is_silent(status, now_ms):
+    if not is_silent(status, now_ms) and not (is_late(status, now_ms) and host.process == "gone"):
         return None
     hangs = status is not None and status.state != "stopped" and host.process in ("lives", "frozen", "in_kernel")
     if status and hangs:
         return _unwritten(status, now_ms, host.place) if host.place else _hung(status, now_ms, host)
     if host.settings_error:
-        return _bad_settings(status, now_ms, host.settings_error)
+        return _bad_settings(status, now_ms, host)
     by_unit = _by_unit(host.unit) if host.unit and host.unit.get("LoadState") == "loaded" else None
     if by_unit:
         return by_unit
@@ -63,13 +70,13 @@ def check_gone(status: LiveStatus | None, now_ms: int, host: Host) -> Finding | 
     return _hung(status, now_ms, host)
 
 
-def _bad_settings(status: LiveStatus | None, now_ms: int, error: str) -> Finding:
+def _bad_settings(status: LiveStatus | None, now_ms: int, host: Host) -> Finding:
     """Whoever ended it: this keeps it from coming back."""
     ended = "does not run"
     if status and status.state == "stopped":
         ended = f"was stopped {_ago((now_ms - status.written_ms) / 1000)} ago"
-    text = f"the collector {ended} and cannot start with these settings: {error}"
-    return Finding("service_settings", Severity.CRITICAL, text, remedies.EDIT_SETTINGS)
+    text = f"the collector {ended} and cannot start with these settings: {host.settings_error}"
+    return Finding("service_settings", Severity.CRITICAL, text, f"sudo vim {host.settings_file}; {remedies.RESTART}")
 
 
 def _by_unit(unit: dict[str, str]) -> Finding | None:

@@ -12,7 +12,8 @@ RESTART_OPEND: Final = "sudo systemctl restart futu-opend"
 GAPS: Final = "hk-tick-collector gaps --open"
 SLOW_DISK: Final = "rows wait in memory; what keeps the disk busy: cat /proc/pressure/io; sudo dmesg | tail"
 LAST_LINES: Final = "sudo journalctl -u hk-tick-collector -b --no-pager | tail -n 200"
-EDIT_SETTINGS: Final = f"sudo vim /opt/futu_tick_downloader/.env; {RESTART}"
+INSTALLED_SETTINGS: Final = "/opt/futu_tick_downloader/.env"
+EDIT_SETTINGS: Final = f"sudo vim {INSTALLED_SETTINGS}; {RESTART}"
 JOIN: Final = "sudo usermod -aG hkcollector $USER, then log in again"
 NO_TICKS: Final = f"hk-tick-collector doctor; if it finds nothing: {RESTART_OPEND}"
 HUNG: Final = f"{RESTART}; why, with every thread's stack: {JOURNAL}"
@@ -82,7 +83,7 @@ _OPEND: Final = {
     "app_data_missing": f"install OpenD anew beside its data, then {RESTART_OPEND}",
     "data_missing": f"install OpenD anew beside its data, then {RESTART_OPEND}",
     "api_server_failed": "sudo ss -ltnp shows who holds OpenD's port; end that one, it comes back by itself",
-    "quote_link_lost": "sudo journalctl -u futu-opend -n 20 --no-pager; check this host's network, it comes back by itself",
+    "quote_link_lost": "ip route; ping -c 3 www.futunn.com: does this host reach Futu? It comes back by itself",
     "quote_right_bmp": _RIGHT,
     "quote_right_none": _RIGHT,
 }
