@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _START_GRACE_MS: Final = 60_000  # OpenD may be away for so long before it is more than a warning
 _WRITER_STUCK_MS: Final = 30_000
-_STALLED_MS: Final = 10_000
+_STALLED_MS: Final = 3_000
 _STALLS_CRITICAL: Final = 2  # so many within a quarter of an hour: the runbook's signal to escalate
 _SLOW_DISK_S: Final = 2.0  # one wait of the writer inside the kernel
 _SLOW_DISK_CRITICAL_S: Final = 30.0
