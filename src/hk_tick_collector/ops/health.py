@@ -133,7 +133,7 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
     elif status.subscribed == 0:
         severity = Severity.CRITICAL if status.refused else Severity.WARNING
         words = next(iter(status.refused.values()), "still subscribing")
-        remedy = remedies.for_refusal(words) if status.refused else remedies.JOURNAL
+        remedy = remedies.for_refusal(status.refused.values()) if status.refused else remedies.JOURNAL
         yield Finding("not_subscribed", severity, f"no symbol is subscribed: {words}", remedy)
     elif status.refused:
         symbol, words = next(iter(status.refused.items()))
@@ -141,7 +141,7 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
             "symbols_refused",
             Severity.WARNING,
             f"OpenD refused {len(status.refused)} of {status.symbols} symbols, {symbol} first: {words}",
-            remedies.for_refusal(words),
+            remedies.for_refusal(status.refused.values()),
         )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 JOURNAL: Final = "sudo journalctl -u hk-tick-collector --since '10 minutes ago' --no-pager"
 START: Final = "sudo systemctl start hk-tick-collector"
@@ -43,9 +46,10 @@ def for_login() -> str:
     return f"{OPEND_STATUS}; if it stays so: {RESTART_OPEND}"
 
 
-def for_refusal(words: str) -> str:
-    """Symbols that OpenD did not subscribe, by its words."""
-    if any(word in words.lower() for word in _QUOTA_WORDS):
+def for_refusal(reasons: Iterable[str]) -> str:
+    """Symbols that OpenD did not subscribe, by its words for each."""
+    said = " ".join(set(reasons)).lower()
+    if any(word in said for word in _QUOTA_WORDS):
         return f"sudo hk-tick-collector doctor tells the quota; then take symbols out: {EDIT_SETTINGS}"
     return f"correct FUTU_SYMBOLS (refused ones are tried again every minute): {EDIT_SETTINGS}"
 
