@@ -29,6 +29,8 @@ _HEALTHY: dict[str, Any] = {
     "drift_s": 0.1,
     "symbols": 10,
     "subscribed": 10,
+    "received": 1_000,
+    "stored": 1_000,
     "max_queue_rows": 1_000_000,
     "newest_day": "20261120",
     "newest_ts_ms": NOW_MS - 1_000,

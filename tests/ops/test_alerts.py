@@ -56,7 +56,7 @@ def test_a_finding_opens_once_and_closes_once(watch: Watch) -> None:
     assert (opened.kind, opened.title) == (Kind.WARNING, "[one] WARNING opend_kicked_out")
     assert "another login" in opened.body
     assert "since 2026-11-20 " in opened.body
-    assert "next: log out the other terminal" in opened.body
+    assert "next: sudo systemctl restart futu-opend, once the other terminal" in opened.body
     assert watch.look(59) == []
     (resolved,) = watch.look(200)
     assert (resolved.kind, resolved.code) == (Kind.RESOLVED, "opend_kicked_out")

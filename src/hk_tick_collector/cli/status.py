@@ -7,27 +7,32 @@ import os
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from hk_tick_collector import market
 from hk_tick_collector.collect import clock
-from hk_tick_collector.errors import CollectorError, NoDayError, StoreError
+from hk_tick_collector.config import ENVIRONMENT, Settings, settings_file
+from hk_tick_collector.errors import CollectorError, NoDayError, StoreError, UsageError
 from hk_tick_collector.model import MATCHING, UNEXPLAINED
-from hk_tick_collector.ops import health
+from hk_tick_collector.ops import health, remedies
+from hk_tick_collector.ops.gone import UNIT_PROPERTIES, Host, is_late, is_silent
 from hk_tick_collector.ops.health import Finding, Severity
-from hk_tick_collector.ops.lately import times
+from hk_tick_collector.ops.silence import silence
 from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, read_status
+from hk_tick_collector.ops.unit import SERVICE, place_trouble, process_state, show_unit, systemd_runs
 from hk_tick_collector.store.query import DayReader, path_of
 
+from ._figures import figure_lines
 from ._options import AsJson, EnvFile, limits, settings_in_force, today
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hk_tick_collector.config import Settings
     from hk_tick_collector.model import Reconciled
     from hk_tick_collector.store.query import Completeness
 
+    _Known: TypeAlias = tuple[Settings | None, UsageError | None]  # the settings, or why there are none
+
+_SYSTEMD_S: Final = 2.0
 _WORST: Final = 3  # symbols that are named, those that miss the most
 RUNTIME_DIRECTORY: Final = Path("/run/hk-tick-collector")  # systemd's, see the unit
 
@@ -39,22 +44,23 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
 
     Example: hk-tick-collector status
     """
-    settings = settings_in_force(env_file)
     now_ms = clock.now_ms()
-    live: LiveStatus | None = None
-    try:
-        live = live_status(settings.data_root)
-        findings = health.check(live, now_ms, limits(settings))
-    except StoreError as error:
-        findings = [Finding("live_state", Severity.UNKNOWN, str(error), error.hint)]
-    day = _day(settings.data_root, live, findings)
-    exposure = _exposure(live, settings) if live else None
-    severity, line = health.summary(findings)
+    settings, wrong = known = _settings(env_file)
+    live, unread = _live(settings.data_root if settings else None)
+    findings = [unread] if unread else _check(live, env_file, known, now_ms)
+    if wrong and _is_unreadable(wrong):  # whoever may not read them sees no cause in what else is missing
+        findings = [Finding("settings_unreadable", Severity.UNKNOWN, str(wrong), remedies.JOIN)]
+    day = _day(settings.data_root, live, findings) if settings and not unread else None
+    findings = health.in_order(findings)
+    exposure = _exposure(live, settings) if live and settings else None
+    quiet = silence(live, now_ms) if live else ""
+    severity, line = health.summary(findings, quiet)
     if as_json:
         document = {
             "verdict": severity.name,
             "line": line,
             "findings": [{**asdict(finding), "severity": finding.severity.name} for finding in findings],
+            "silence": quiet,
             "lag_s": health.lag_s(live, now_ms) if live else None,
             "live": asdict(live) if live else None,
             "exposure": exposure,
@@ -65,19 +71,89 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
         print(line)
         for finding in findings[1:]:
             print(f"  {finding.severity.name}: {finding.text} -> {finding.remedy}")
-        for name, text in _lines(live, day, exposure, now_ms):
+        for name, text in figure_lines(live, day, exposure, now_ms):
             print(f"{name:12}{text}")
     return int(severity)
 
 
+def _settings(env_file: Path | None) -> _Known:
+    """The settings in force, or why there are none: that may be why the service does not run, so it is no usage error.
+
+    What this command itself was given, a file that is not there or a variable of the shell, stays one.
+    """
+    try:
+        return settings_in_force(env_file), None
+    except UsageError as error:
+        if isinstance(error.__cause__, FileNotFoundError) or f"(from {ENVIRONMENT})" in str(error):
+            raise
+        return None, error
+
+
+def _is_unreadable(wrong: UsageError) -> bool:
+    return isinstance(wrong.__cause__, PermissionError)
+
+
+def _live(data_root: Path | None) -> tuple[LiveStatus | None, Finding | None]:
+    """The newest live state, of this DATA_ROOT where it is known; a finding when it cannot be read."""
+    try:
+        return (live_status(data_root) if data_root else read_status(RUNTIME_DIRECTORY / STATUS_NAME)), None
+    except StoreError as error:
+        return None, Finding("live_state", Severity.UNKNOWN, str(error), error.hint)
+
+
+def _check(live: LiveStatus | None, env_file: Path | None, known: _Known, now_ms: int) -> list[Finding]:
+    """Findings of the live state; the host is asked only when a report is overdue."""
+    settings, wrong = known
+    host = Host()
+    if is_silent(live, now_ms) or is_late(live, now_ms):
+        host = _host(live, env_file, known)
+    findings = health.check(live, now_ms, limits(settings or Settings.model_validate({})), host)
+    if wrong and not is_silent(live, now_ms):
+        text = f"the collector runs, but would not start again with these settings: {wrong.one_line()}"
+        findings.append(Finding("settings", Severity.WARNING, text, f"sudo vim {settings_file(env_file)}"))
+    return findings
+
+
+def _host(live: LiveStatus | None, env_file: Path | None, known: _Known) -> Host:
+    """What systemd, the kernel and the settings say of a service that does not report."""
+    settings, wrong = known
+    unit = show_unit(SERVICE, UNIT_PROPERTIES, _SYSTEMD_S) if systemd_runs() else None
+    installed = unit is not None and unit["LoadState"] == "loaded"
+    return Host(
+        process=process_state(live.pid) if live else "",
+        unit=unit,
+        place=place_trouble(Path(live.data_root)) if live else "",
+        settings_error=wrong.one_line() if wrong else _lacking(settings) if installed else "",
+        settings_file=str(settings_file(env_file)),
+    )
+
+
+def _lacking(settings: Settings | None) -> str:
+    """What the unit's `run` needs and these settings, each right by itself, do not give."""
+    if settings is None:
+        return ""
+    try:
+        settings.needed_symbols()
+    except UsageError as error:
+        return error.one_line()
+    root = settings.data_root
+    return "" if root.is_dir() else f"DATA_ROOT {root} is no directory: sudo install -d -o hkcollector {root}"
+
+
 def live_status(data_root: Path) -> LiveStatus | None:
-    """The newest live state of a service that writes to this DATA_ROOT."""
-    found = [
-        live
-        for directory in (RUNTIME_DIRECTORY, data_root)
-        if (live := read_status(directory / STATUS_NAME))
-        and os.path.realpath(live.data_root) == os.path.realpath(data_root)
-    ]
+    """The newest live state of a service that writes to this DATA_ROOT. Raises StoreError when none can be read."""
+    found: list[LiveStatus] = []
+    errors: list[StoreError] = []
+    for directory in (RUNTIME_DIRECTORY, data_root):
+        try:
+            live = read_status(directory / STATUS_NAME)
+        except StoreError as error:
+            errors.append(error)
+            continue
+        if live and os.path.realpath(live.data_root) == os.path.realpath(data_root):
+            found.append(live)
+    if errors and not found:
+        raise errors[0]
     return max(found, key=lambda live: live.written_ms, default=None)
 
 
@@ -96,10 +172,8 @@ def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding]) -> d
         return None
     except CollectorError as error:
         findings.append(Finding("day_file", Severity.UNKNOWN, str(error), error.hint))
-        findings.sort(key=lambda finding: -finding.severity)
         return None
     findings += health.check_totals(reconciled)
-    findings.sort(key=lambda finding: -finding.severity)
     return {
         "day": name,
         "path": str(path),
@@ -142,97 +216,3 @@ def _exposure(live: LiveStatus, settings: Settings) -> dict[str, Any]:
         cost = f"commits since the last checkpoint, at most the {live.wal_bytes / 2**20:.1f} MB of the WAL"
         cost += f" (one every {pages:,} pages)"
     return {"rows": live.exposed_rows, "seconds": live.exposed_s, "synchronous": live.synchronous, "power_cut": cost}
-
-
-def _lines(
-    live: LiveStatus | None, day: dict[str, Any] | None, exposure: dict[str, Any] | None, now_ms: int
-) -> list[tuple[str, str]]:
-    lines: list[tuple[str, str]] = []
-    if live:
-        lines += _live_lines(live, now_ms)
-    if exposure:
-        again = f"{exposure['rows']:,} rows, {exposure['seconds']:.1f} s: to be fetched again if the process died now"
-        cut = f"a power cut costs {exposure['power_cut']} ({exposure['synchronous']})"
-        lines.append(("exposed", f"{again}; {cut}"))
-    if day:
-        lines += _day_lines(day, live)
-    if live and live.disk_free_mb is not None:
-        lines.append(("disk", f"{live.disk_free_mb:,} MB free"))
-    return lines
-
-
-def _day_lines(day: dict[str, Any], live: LiveStatus | None) -> list[tuple[str, str]]:
-    complete = day["completeness"]
-    share = "no tick yet" if day["rows"] == 0 else "unknown: no sequence tells how many ticks there are"
-    if complete["percent"] is not None:
-        share = f"{complete['percent']:.5f} %, {complete['rows']:,} of {complete['expected']:,} ticks"
-        share += f" of {complete['symbols']:,} symbols"
-        if complete["without_pattern"]:
-            share += f"; of {complete['without_pattern']:,} it is unknown"
-    gaps = f"{day['gaps_open']:,} open, {day['missing']:,} ticks missing"
-    if live and day["gaps_open"]:
-        healing = min(live.gaps_healing, day["gaps_open"])
-        gaps += f"; {healing:,} healing, {day['gaps_open'] - healing:,} beyond reach"
-    size_mb, wal_mb = day["bytes"] / 2**20, (live.wal_bytes if live else 0) / 2**20
-    worst = [f"{each['symbol']} -{each['missing']:,}" for each in day["worst"]]
-    return [
-        ("complete", share),
-        *([("worst", ", ".join(worst))] if worst else []),
-        ("gaps", gaps),
-        ("totals", _totals_line(day["reconciliation"])),
-        ("day file", f"{day['path']}, {day['rows']:,} rows, {size_mb:,.1f} MB and WAL {wal_mb:,.1f} MB"),
-    ]
-
-
-def _totals_line(found: dict[str, Any] | None) -> str:
-    if found is None:
-        return "not yet compared with OpenD's own: at lunch and after the close"
-    words = ", ".join(f"{count:,} {word}" for word, count in found["explained"].items())
-    line = f"{found['matching']:,} of {found['symbols']:,} symbols agree with OpenD's own at {found['session']}"
-    line += f" ({market.hkt(found['at_ms']):%H:%M} HKT): {words}"
-    if found["worst"]:
-        line += f"; worst {found['worst']['symbol']} by {found['worst']['shares']:,} shares"
-    return line
-
-
-def _link_line(live: LiveStatus, now_ms: int) -> str:
-    """For how long the link has been up or away, and when and why one broke: no finding where it came back soon."""
-    since_min = (now_ms - (live.link_since_ms or live.started_ms)) // 60_000
-    line = f"{'up' if live.connected else 'away'} {since_min // 60} h {since_min % 60} min"
-    if live.link_breaks_lately:
-        line += f", broke {times(live.link_breaks_lately)} in the last 15 minutes"
-    if live.link_break_ms is not None:
-        line += f"; last broken {market.hkt(live.link_break_ms):%Y-%m-%d %H:%M:%S} HKT: {live.link_break_reason}"
-    return line
-
-
-def _live_lines(live: LiveStatus, now_ms: int) -> list[tuple[str, str]]:
-    up_min = (now_ms - live.started_ms) // 60_000
-    behind_s = health.lag_s(live, now_ms)
-    link = f"{live.address}, {live.program}" if live.connected else f"{live.address}, away: {live.link_reason}"
-    if live.connected and live.drift_s is not None:
-        link += f", our clock {live.drift_s:+.1f} s"
-    lag = "no tick yet"
-    if behind_s is not None and live.newest_ts_ms is not None:
-        lag = f"{behind_s:.1f} s, newest tick {market.hkt(live.newest_ts_ms):%Y-%m-%d %H:%M:%S} HKT"
-    quota = "" if live.quota_used is None else f", quota {live.quota_used} used, {live.quota_remaining} left"
-    commit = "" if live.commit_ms_p99 is None else f", commit p50 {live.commit_ms_p50} ms, p99 {live.commit_ms_p99} ms"
-    budget = "not known yet"
-    if live.outage_budget_s is not None:
-        budget = (
-            f"{live.outage_budget_s:,.0f} s, then {live.busiest_symbol}, the busiest, has more ticks than OpenD keeps"
-        )
-    account = f"{live.received:,} received = {live.stored:,} stored + {live.duplicate:,} duplicate"
-    account += f" + {live.rejected:,} rejected + {live.dropped:,} dropped + {live.waiting:,} waiting"
-    return [
-        ("service", f"{live.state}, pid {live.pid}, version {live.version}, up {up_min // 60} h {up_min % 60} min"),
-        ("OpenD", link),
-        ("link", _link_line(live, now_ms)),
-        ("market", live.market_state + (", trading" if live.trading else "")),
-        ("symbols", f"{live.subscribed} of {live.symbols} subscribed{quota}"),
-        ("lag", lag),
-        ("rows/min", f"{live.persisted_rows_per_min:,}"),
-        ("queue", f"{live.waiting:,} of {live.max_queue_rows:,} rows{commit}"),
-        ("ledger", account),
-        ("may be away", budget),
-    ]

@@ -48,6 +48,7 @@ class Feed:
     ) -> None:
         self.subscribed = asyncio.Event()
         self.calendar: dict[str, str] = {}
+        self._calendar_day: int | None = None  # the day on which it was last asked for
         self._options = options
         self._intake = intake
         self._caretaker = caretaker
@@ -120,6 +121,8 @@ class Feed:
                 if time.monotonic() >= retry_s:
                     retry_s = time.monotonic() + _RESUBSCRIBE_EVERY_S
                     await self._mend_subscriptions(wire)
+                    if self._today() != self._calendar_day:  # a connection may outlive what it was told at first
+                        await self._ask_calendar(wire)
         except CollectorError as error:
             return error
 
@@ -181,7 +184,7 @@ class Feed:
         return self._stats.quote_logged_in and self._stats.program == "ready"
 
     async def _ask_calendar(self, wire: Wire) -> None:
-        today = market.day_number(self._stats.opend_time_ms or int(time.time() * 1000))
+        today = self._today()
         first, last = market.day_date(today), market.day_date(today + _CALENDAR_DAYS)
         request = messages.request_trade_date(first.isoformat(), last.isoformat())
         try:
@@ -190,6 +193,10 @@ class Feed:
             log.warning("calendar_unknown", reason=error)
             return
         self.calendar = {day.date.replace("-", ""): day.kind for day in days}
+        self._calendar_day = today
+
+    def _today(self) -> int:
+        return market.day_number(self._stats.opend_time_ms or int(time.time() * 1000))
 
     def _note_up(self, reply: messages.InitReply) -> None:
         stats, now_ms = self._stats, int(time.time() * 1000)

@@ -44,7 +44,15 @@ if TYPE_CHECKING:
 
 _MINUTE: Final = 60
 _LATELY_BEATS: Final = 15 * 60  # so many seconds a loss is a warning, afterwards it is only listed
-_COUNTED_LATELY: Final = ("dropped", "rejected", "sealed_day", "link_breaks", "protocol_errors", "skipped_messages")
+_COUNTED_LATELY: Final = (
+    "dropped",
+    "rejected",
+    "sealed_day",
+    "stalls",
+    "link_breaks",
+    "protocol_errors",
+    "skipped_messages",
+)
 # What the live state tells as Stats has it, by the same name; two names mean something else there.
 _OTHERWISE: Final = {"market_state", "rejected"}
 _AS_IN_STATS: Final = {spec.name for spec in fields(Stats)} & {spec.name for spec in fields(LiveStatus)} - _OTHERWISE
@@ -88,7 +96,8 @@ class Pulse:
         self._disk_waits_ms: deque[int] = deque(maxlen=_MINUTE)
         self._recent: deque[Commit] = deque(maxlen=1000)  # commits for the live view's percentiles
         self._interval: list[Commit] = []  # commits since the last persist_summary
-        self._trading_since_ms: int | None = None
+        self._trading_since_ms: int | None = None  # in one state of the market: an auction is no session
+        self._trading_state: int | None = None
         self._opened_day: int | None = None
         self._today: int | None = None  # by OpenD where it has told
         self._status_file = StatusFile(options.status_path)
@@ -130,8 +139,7 @@ class Pulse:
         self._stored_before = stats.stored
         self._counted.append(self._counts())
         self._disk_waits_ms.append(stats.disk_wait_ms)
-        trading = self._trading()
-        self._trading_since_ms = (self._trading_since_ms or now_ms()) if trading else None
+        self._note_trading()
         self.latest = status = self._live_status()
         self._tell_of_descriptors(status)
         try:
@@ -169,6 +177,12 @@ class Pulse:
         state = self._stats.market_state
         return self._stats.connected and state is not None and market.is_trading(state)
 
+    def _note_trading(self) -> None:
+        state = self._stats.market_state if self._trading() else None
+        if state != self._trading_state:
+            self._trading_state = state
+            self._trading_since_ms = None if state is None else now_ms()
+
     def _turn_day(self) -> None:
         """The file of a new trading day from its first second, and finished days to be sealed."""
         stats = self._stats
@@ -183,6 +197,13 @@ class Pulse:
     def _is_trading_day(self, day: int) -> bool:
         calendar = self._feed.calendar
         return market.day_name(day) in calendar if calendar else market.is_weekday(day)
+
+    def _day_kind(self) -> str:
+        """Today's kind in OpenD's calendar, by OpenD's date; empty before it has been asked."""
+        moment_ms, calendar = self._stats.opend_time_ms, self._feed.calendar
+        if not calendar or moment_ms is None:
+            return ""
+        return calendar.get(market.day_name(market.day_number(moment_ms)), "holiday")
 
     def _health(self) -> dict[str, object]:
         """What the health line says, and `systemctl status` with it."""
@@ -260,6 +281,7 @@ class Pulse:
             spooled=queue.spooled_rows,
             commit_ms_p50=_percentile(write_ms, 50),
             commit_ms_p99=_percentile(write_ms, 99),
+            day_kind=self._day_kind(),
             day_expected=self._today is not None and self._opened_day == self._today,
             disk_free_mb=_free_mb(options.data_root),
             synchronous=options.store.synchronous,

@@ -16,6 +16,7 @@ from .load import (
     Systemd,
     environment_without_settings,
     load_settings,
+    settings_file,
     systemd_environment,
 )
 from .settings import DEFINITIONS, Setting, Settings, as_text
@@ -34,5 +35,6 @@ __all__ = [
     "environment_without_settings",
     "load_settings",
     "reference",
+    "settings_file",
     "systemd_environment",
 ]

@@ -62,7 +62,7 @@ def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | Non
     Raises UsageError for anything that cannot work, with the setting's name, value, place and what is allowed.
     """
     environ = os.environ if environ is None else environ
-    path = env_file.absolute() if env_file else _found_file()
+    path = settings_file(env_file)
     texts: dict[str, str] = {}
     origins = dict.fromkeys(_BY_NAME, DEFAULT)
     warnings: list[str] = []
@@ -81,6 +81,11 @@ def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | Non
     except ValidationError as error:
         raise _bad_value(error.errors(), texts, origins) from None
     return Loaded(_in_order(settings, origins), origins, tuple(warnings), path)
+
+
+def settings_file(env_file: Path | None = None) -> Path | None:
+    """The file that `load_settings` reads, right or wrong; None when there is none."""
+    return env_file.absolute() if env_file else _found_file()
 
 
 def systemd_environment(environ: Mapping[str, str] | None = None) -> Systemd:

@@ -5,25 +5,20 @@ from __future__ import annotations
 import http.client
 import re
 import socket
-import subprocess
 from pathlib import Path
 from shutil import which
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from hk_tick_collector.store.versions import is_sound, library_version
 
 from .checks import Check, failure, not_checked, ok, warning
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from .unit import SERVICE, output, show_unit, systemd_runs
 
 INSTALLED: Final = Path("/opt/futu_tick_downloader")
-SERVICE: Final = "hk-tick-collector.service"
 OPEND: Final = "futu-opend.service"
 TIMERS: Final = ("hk-tick-collector-snapshot.timer", "hk-tick-collector-report.timer")
 _SHIPPED: Final = INSTALLED / "deploy" / "systemd"
 _PROGRAMS: Final = {"sqlite3": "sqlite3", "lsof": "lsof", "fuser": "psmisc", "nc": "netcat-openbsd"}  # and packages
-_COMMAND_S: Final = 5.0
 _HTTP_S: Final = 2.0
 _INSTALL: Final = "sudo bash deploy/install.sh"
 _PROPERTIES: Final = "LoadState,UnitFileState,ActiveState,SubState,Result,NRestarts,NeedDaemonReload,FragmentPath"
@@ -38,7 +33,7 @@ def check_sqlite() -> Check:
             f"we write with {ours}, whose WAL can be corrupted by two writers",
             "install apsw anew: " + _INSTALL,
         )
-    said = _output(["sqlite3", "--version"])
+    said = output(["sqlite3", "--version"])
     version = said.split()[0] if said and said.split() else ""
     if not re.fullmatch(r"\d+\.\d+\.\d+", version):
         return ok("SQLite", f"we write with {ours}")
@@ -57,7 +52,7 @@ def check_programs() -> Check:
 
 def check_ntp() -> Check:
     """Whether this host's clock follows a time server."""
-    said = _output(["timedatectl", "show", "-p", "NTPSynchronized", "--value"]) if systemd_runs() else None
+    said = output(["timedatectl", "show", "-p", "NTPSynchronized", "--value"]) if systemd_runs() else None
     if said is None:
         return not_checked("NTP", "there is no systemd here that could tell", "chronyc tracking, or ntpq -p")
     if said.strip() == "yes":
@@ -95,13 +90,8 @@ def check_metrics(host: str, port: int, *, running: bool) -> Check:
     return ok("metrics", f"{where} is free")
 
 
-def systemd_runs() -> bool:
-    """Whether systemd is this host's init."""
-    return Path("/run/systemd/system").is_dir() and which("systemctl") is not None
-
-
 def _service() -> Check:
-    name, unit = "unit", _show(SERVICE)
+    name, unit = "unit", show_unit(SERVICE, _PROPERTIES)
     if unit is None:
         return not_checked(name, "systemctl does not answer", f"systemctl status {SERVICE}")
     state = f"{SERVICE} is {unit['ActiveState']} ({unit['SubState']}), {unit['UnitFileState'] or 'not enabled'}"
@@ -123,7 +113,7 @@ def _service() -> Check:
 
 
 def _opend() -> Check:
-    name, unit = "OpenD's unit", _show(OPEND)
+    name, unit = "OpenD's unit", show_unit(OPEND, _PROPERTIES)
     if unit is None:
         return not_checked(name, "systemctl does not answer", f"systemctl status {OPEND}")
     if unit["LoadState"] == "masked":
@@ -137,19 +127,11 @@ def _opend() -> Check:
 
 
 def _timers() -> Check:
-    units = {timer: _show(timer) for timer in TIMERS}
+    units = {timer: show_unit(timer, _PROPERTIES) for timer in TIMERS}
     idle = [timer for timer, unit in units.items() if unit is None or unit["ActiveState"] != "active"]
     if idle:
         return warning("timers", f"not active: {', '.join(idle)}", f"sudo systemctl enable --now {' '.join(idle)}")
     return ok("timers", "snapshot and report run daily")
-
-
-def _show(unit: str) -> dict[str, str] | None:
-    said = _output(["systemctl", "show", "--no-pager", f"--property={_PROPERTIES}", unit])
-    if not said:
-        return None
-    found = dict.fromkeys(_PROPERTIES.split(","), "")
-    return found | dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
 
 
 def _is_as_shipped(unit_file: str) -> bool:
@@ -169,17 +151,3 @@ def _answers_metrics(host: str, port: int) -> bool:
         return False
     finally:
         connection.close()
-
-
-def _output(command: Sequence[str]) -> str | None:
-    """What a program of this host says; None when it is not there, fails, or takes too long."""
-    program = which(command[0])
-    if program is None:
-        return None
-    try:
-        done = subprocess.run(  # noqa: S603 - fixed programs, and no shell
-            [program, *command[1:]], capture_output=True, text=True, timeout=_COMMAND_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None

@@ -37,16 +37,40 @@ FINDINGS: Final[dict[str, Entry]] = {
     ),
     "service_stopped": entry("the service was stopped", "服務已被停止", *_START),
     "service_hung": entry(
-        "the live state is old: the service died or hangs",
-        "即時狀態過舊：服務已死或卡住",
+        "the live state is old: the service hangs, is frozen, or died",
+        "即時狀態過舊：服務卡住、被凍結或已死",
         "sudo systemctl restart hk-tick-collector; sudo systemctl status hk-tick-collector --no-pager",
         "`sudo systemctl restart hk-tick-collector`；`sudo systemctl status hk-tick-collector --no-pager`",
+    ),
+    "service_settings": entry(
+        "the service does not run: it refuses its settings (exit 2); the text names key, value and what is allowed",
+        "服務沒有運行：設定有誤而拒絕啟動（退出碼 2）；文字列出鍵、值與允許範圍",
+        "sudo vim /opt/futu_tick_downloader/.env; sudo systemctl restart hk-tick-collector",
+        "`sudo vim /opt/futu_tick_downloader/.env`；`sudo systemctl restart hk-tick-collector`",
+    ),
+    "service_died": entry(
+        "the service died, was killed, or dies at every start; the text says how",
+        "服務已死、被殺或每次啟動即死；文字說明情形",
+        "sudo journalctl -u hk-tick-collector -b --no-pager | tail -n 200; sudo systemctl start hk-tick-collector",
+        "`sudo journalctl -u hk-tick-collector -b --no-pager | tail -n 200`；`sudo systemctl start hk-tick-collector`",
+    ),
+    "settings": entry(
+        "the service runs, but the settings on disk are wrong: it would not start again",
+        "服務在運行，但設定檔有誤：重啟便起不來",
+        "sudo vim /opt/futu_tick_downloader/.env; sudo systemctl restart hk-tick-collector",
+        "`sudo vim /opt/futu_tick_downloader/.env`；`sudo systemctl restart hk-tick-collector`",
+    ),
+    "settings_unreadable": entry(
+        "this user may not read the settings",
+        "目前使用者無權讀取設定",
+        "sudo usermod -aG hkcollector $USER, then log in again",
+        "`sudo usermod -aG hkcollector $USER`，再重新登入",
     ),
     "live_state": entry(
         "status.json cannot be read or is of another version",
         "status.json 不能讀取或屬另一版本",
-        "join the group hkcollector or use sudo; after an upgrade restart the service",
-        "加入 hkcollector 群組或用 sudo；升級後重啟服務",
+        "sudo usermod -aG hkcollector $USER, then log in again; after an upgrade restart the service",
+        "`sudo usermod -aG hkcollector $USER` 再重新登入；升級後重啟服務",
     ),
     "day_file": entry(
         "the day file cannot be read",
@@ -336,6 +360,18 @@ FINDINGS: Final[dict[str, Entry]] = {
         "盤中最新的 tick 已過時",
         f"hk-tick-collector status; {_LINES[0]}",
         f"`hk-tick-collector status`；{_LINES[1]}",
+    ),
+    "no_tick_at_open": entry(
+        "the session has begun by OpenD's word, and no tick of any symbol has come",
+        "OpenD 說已開市，但任何股票都沒有 tick",
+        "hk-tick-collector doctor; if it finds nothing: sudo systemctl restart futu-opend",
+        "`hk-tick-collector doctor`；若無異常：`sudo systemctl restart futu-opend`",
+    ),
+    "no_ticks": entry(
+        "no tick of any symbol comes though OpenD says that the market trades; one halted symbol is no finding",
+        "OpenD 說盤中，但所有股票均無 tick；單一股票停牌不算",
+        "hk-tick-collector doctor; if it finds nothing: sudo systemctl restart futu-opend",
+        "`hk-tick-collector doctor`；若無異常：`sudo systemctl restart futu-opend`",
     ),
     "clock_drift": entry(
         "this host's clock differs from OpenD's; ticks keep the exchange's own time",

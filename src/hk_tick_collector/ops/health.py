@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector.model import UNEXPLAINED
 
 from . import remedies
+from .causes import in_order, worst
 from .finding import Finding, Severity
-from .lately import check_lately
+from .gone import Host, check_gone
+from .lately import check_lately, times
+from .silence import check_silence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,9 +24,10 @@ if TYPE_CHECKING:
 
     from .status import LiveStatus
 
-_STALE_MS: Final = 10_000  # the live state is written every second
 _START_GRACE_MS: Final = 60_000  # OpenD may be away for so long before it is more than a warning
 _WRITER_STUCK_MS: Final = 30_000
+_STALLED_MS: Final = 3_000
+_STALLS_CRITICAL: Final = 2  # so many within a quarter of an hour: the runbook's signal to escalate
 _SLOW_DISK_S: Final = 2.0  # one wait of the writer inside the kernel
 _SLOW_DISK_CRITICAL_S: Final = 30.0
 _SLOW_DISK_WAITS: Final = 3  # shorter ones, of half a second and more, within a minute
@@ -32,9 +36,20 @@ _DESCRIPTORS_WARN_SHARE: Final = 0.8
 # below a size that a single transaction of a long backlog may have.
 _WAL_LARGE_TIMES: Final = 16
 _WAL_LARGE_BYTES: Final = 64 * 2**20
-_LAG_WARN_S: Final = 60.0
 
-__all__ = ["Finding", "Limits", "Severity", "check", "check_totals", "descriptors_short", "lag_s", "summary"]
+NOTHING_KNOWN: Final = Host()
+
+__all__ = [
+    "Finding",
+    "Limits",
+    "Severity",
+    "check",
+    "check_totals",
+    "descriptors_short",
+    "in_order",
+    "lag_s",
+    "summary",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,62 +73,33 @@ def descriptors_short(status: LiveStatus) -> bool:
     return count is not None and limit is not None and count >= limit * _DESCRIPTORS_WARN_SHARE
 
 
-def check(status: LiveStatus | None, now_ms: int, limits: Limits) -> list[Finding]:
-    """What is wrong, the worst first. `status` is None when there is no live state at all."""
-    if status is None:
-        return [
-            Finding(
-                "service_down",
-                Severity.CRITICAL,
-                "the collector has left no live state: it is not running here",
-                remedies.START,
-            )
-        ]
-    gone = _gone(status, now_ms)
-    if gone:
-        return [gone]
+def check(status: LiveStatus | None, now_ms: int, limits: Limits, host: Host = NOTHING_KNOWN) -> list[Finding]:
+    """What is wrong, the one to act on first. `status` is None when there is no live state at all.
+
+    `host` helps to say why a service does not report.
+    """
+    gone = check_gone(status, now_ms, host)
+    if gone or status is None:
+        return [gone] if gone else []
     findings = [
         *_opend(status, now_ms),
         *_writer(status, now_ms),
         *_data(status, now_ms, limits),
         *check_lately(status),
     ]
-    return sorted(findings, key=lambda finding: -finding.severity)
+    return in_order(findings)
 
 
-def summary(findings: list[Finding]) -> tuple[Severity, str]:
-    """The one line that says why and what to do."""
+def summary(findings: list[Finding], quiet: str = "") -> tuple[Severity, str]:
+    """The severity of all, and the one line that says why and what to do; `quiet` is why no tick is to be expected.
+
+    The line is about the first finding: they are in the order of `in_order`.
+    """
     if not findings:
-        return Severity.OK, "OK: collecting, nothing to do"
-    worst = findings[0]
+        return Severity.OK, "OK: collecting, nothing to do" + (f" ({quiet})" if quiet else "")
+    first, severity = findings[0], worst(findings)
     more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-    return worst.severity, f"{worst.severity.name}: {worst.text}{more} -> {worst.remedy}"
-
-
-def _gone(status: LiveStatus, now_ms: int) -> Finding | None:
-    age_s = (now_ms - status.written_ms) / 1000
-    if status.state == "stopped":
-        return Finding(
-            "service_stopped",
-            Severity.CRITICAL,
-            f"the collector was stopped {age_s:.0f} s ago",
-            remedies.START,
-        )
-    if now_ms - status.written_ms < -_STALE_MS:  # a service that lives would have written anew, by the clock of now
-        return Finding(
-            "service_hung",
-            Severity.CRITICAL,
-            f"the live state is {-age_s:.0f} s in the future: the clock was set back and the collector does not report",
-            "timedatectl status; sudo systemctl restart hk-tick-collector",
-        )
-    if now_ms - status.written_ms > _STALE_MS:
-        return Finding(
-            "service_hung",
-            Severity.CRITICAL,
-            f"the collector (pid {status.pid}) has not reported for {age_s:.0f} s: it died or hangs",
-            remedies.HUNG,
-        )
-    return None
+    return severity, f"{severity.name}: {first.text}{more} -> {first.remedy}"
 
 
 def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
@@ -125,36 +111,44 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
             "opend_away",
             severity,
             f"no connection to OpenD for {away_s:.0f} s: {status.link_reason}",
-            status.link_hint or remedies.OPEND_STATUS,
+            status.link_hint or remedies.for_link(status.address),
         )
         return
     for kind, words in status.trouble.items():
         yield Finding(
             f"opend_{kind}",
             Severity.CRITICAL,
-            f"OpenD reports {kind.replace('_', ' ')} {words}".rstrip(),
+            _reported(kind, words),
             remedies.for_opend(kind),
         )
     if not status.quote_logged_in or status.program != "ready":
-        detail = status.program_detail or "not logged in to the quote server"
-        yield Finding(
-            "opend_not_ready",
-            Severity.CRITICAL,
-            f"OpenD is {status.program}: {detail}",
-            remedies.for_opend(status.program),
-        )
+        text, remedy = "OpenD is not logged in to the quote server", remedies.for_login()
+        if status.program != "ready":
+            detail = f": {status.program_detail}" if status.program_detail else ""
+            text, remedy = (
+                f"OpenD is not ready, {status.program.replace('_', ' ')}{detail}",
+                remedies.for_opend(status.program),
+            )
+        yield Finding("opend_not_ready", Severity.CRITICAL, text, remedy)
     elif status.subscribed == 0:
         severity = Severity.CRITICAL if status.refused else Severity.WARNING
         words = next(iter(status.refused.values()), "still subscribing")
-        yield Finding("not_subscribed", severity, f"no symbol is subscribed: {words}", remedies.JOURNAL)
+        remedy = remedies.for_refusal(status.refused.values()) if status.refused else remedies.JOURNAL
+        yield Finding("not_subscribed", severity, f"no symbol is subscribed: {words}", remedy)
     elif status.refused:
         symbol, words = next(iter(status.refused.items()))
         yield Finding(
             "symbols_refused",
             Severity.WARNING,
             f"OpenD refused {len(status.refused)} of {status.symbols} symbols, {symbol} first: {words}",
-            "check FUTU_SYMBOLS and the account's quota (retried every minute)",
+            remedies.for_refusal(status.refused.values()),
         )
+
+
+def _reported(kind: str, words: str) -> str:
+    """What OpenD told by itself; its words, where they say more than our own for it."""
+    told = kind.replace("_", " ")
+    return f"OpenD reports: {told}" + (f", {words}" if words and words.lower() not in told else "")
 
 
 def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
@@ -165,7 +159,7 @@ def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
             f"writer_{status.writer_trouble}",
             Severity.WARNING if waits else Severity.CRITICAL,
             f"the writer waits for {since_s:.0f} s: {status.writer_trouble} ({status.writer_detail})",
-            remedies.for_writer(status.writer_trouble),
+            remedies.for_writer(status.writer_trouble, status.data_root, status.newest_day),
         )
     elif status.disk_wait_s >= _SLOW_DISK_S:
         severity = Severity.CRITICAL if status.disk_wait_s >= _SLOW_DISK_CRITICAL_S else Severity.WARNING
@@ -181,13 +175,7 @@ def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
     elif status.disk_wait_max_s >= _SLOW_DISK_S or status.disk_waits >= _SLOW_DISK_WAITS:
         text = f"the disk let the writer wait for {status.disk_wait_max_s:.1f} s and more within the last minute"
         yield Finding("writer_slow_disk", Severity.WARNING, text, remedies.SLOW_DISK)
-    if status.stalls and status.waiting:
-        yield Finding(
-            "persistent_stall",
-            Severity.CRITICAL,
-            f"the watchdog has met a stall {status.stalls} times: {status.waiting} rows wait",
-            "docs/data-quality.md, and the lines WATCHDOG of " + remedies.JOURNAL,
-        )
+    yield from _stalls(status, now_ms)
     if status.spooled:
         yield Finding(
             "spooling",
@@ -212,18 +200,27 @@ def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
         )
 
 
+def _stalls(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
+    """One that lasts, or that came back, is critical; one that is over is a warning for a while."""
+    still = status.waiting and now_ms - (status.last_commit_ms or status.started_ms) > _STALLED_MS
+    if status.stalls and still:
+        text = f"the watchdog has met a stall {times(status.stalls)}: {status.waiting:,} rows wait"
+        yield Finding("persistent_stall", Severity.CRITICAL, text, remedies.STALL)
+    elif status.stalls_lately:
+        severity = Severity.CRITICAL if status.stalls_lately >= _STALLS_CRITICAL else Severity.WARNING
+        text = f"the watchdog met a stall {times(status.stalls_lately)} in the last 15 minutes; rows are stored again"
+        yield Finding(
+            "persistent_stall", severity, text, f"{remedies.grep('WATCHDOG')}; docs/incident-watchdog-stall.md"
+        )
+
+
 def _data(status: LiveStatus, now_ms: int, limits: Limits) -> Iterator[Finding]:
     drift_s = status.drift_s
     if drift_s is not None and abs(drift_s) > limits.drift_warn_s:
         yield Finding(
             "clock_drift", Severity.WARNING, f"this host's clock is {drift_s:+.1f} s off OpenD's", "timedatectl status"
         )
-    behind_s = _judged_lag_s(status, now_ms, limits)
-    if behind_s > _LAG_WARN_S:
-        severity = Severity.CRITICAL if behind_s > limits.lag_critical_s else Severity.WARNING
-        yield Finding(
-            "lag", severity, f"the newest stored tick is {behind_s:.0f} s old while the market trades", remedies.JOURNAL
-        )
+    yield from check_silence(status, now_ms, limits.lag_critical_s)
     if status.waiting > limits.queue_warn_rows:
         yield Finding(
             "queue",
@@ -268,14 +265,3 @@ def check_totals(rows: Sequence[Reconciled]) -> list[Finding]:
             "docs/data-quality.md tells how to read the table reconciliation",
         )
     ]
-
-
-def _judged_lag_s(status: LiveStatus, now_ms: int, limits: Limits) -> float:
-    """How long ticks have been missing: only while the market trades, and not from before it began to."""
-    if not (status.connected and status.trading and status.subscribed):
-        return 0.0
-    drift_s = status.drift_s or 0.0
-    if abs(drift_s) > limits.drift_warn_s:
-        now_ms -= int(drift_s * 1000)  # the exchange's time is OpenD's, not that of a wrong clock
-    last_ms = max(status.newest_ts_ms or 0, status.trading_since_ms or 0)
-    return max(0.0, (now_ms - last_ms) / 1000) if last_ms else 0.0

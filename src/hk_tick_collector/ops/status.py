@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from hk_tick_collector.errors import StoreError
 
+from . import remedies
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -71,6 +73,7 @@ class LiveStatus:
     # the writer
     newest_day: str = ""
     newest_ts_ms: int | None = None
+    last_tick_ms: int | None = None  # when a tick last reached our socket; None since the start
     last_commit_ms: int | None = None
     writer_alive_ms: int | None = None
     writer_trouble: str = ""
@@ -84,6 +87,7 @@ class LiveStatus:
     stalls: int = 0  # how often the watchdog has met a stall
     commit_ms_p50: float | None = None
     commit_ms_p99: float | None = None
+    day_kind: str = ""  # by OpenD's calendar: whole, morning, afternoon, holiday; empty where it is not known
     day_expected: bool = False  # today is a trading day, so its file must be there
     disk_free_mb: int | None = None
 
@@ -101,6 +105,7 @@ class LiveStatus:
     dropped_lately: int = 0  # within the last 15 minutes, as the next two
     rejected_lately: int = 0  # those of a finished day not counted
     sealed_day_lately: int = 0
+    stalls_lately: int = 0
 
     # what else happened within the last 15 minutes, and the last one's words
     link_hint: str = ""  # while OpenD is away: what to do, where that is known
@@ -174,7 +179,7 @@ def read_status(path: Path) -> LiveStatus | None:
         return None
     except OSError as error:
         raise StoreError(
-            f"cannot read {path} ({error.strerror})", hint="join the group hkcollector, or run it with sudo"
+            f"cannot read {path} ({error.strerror})", hint=remedies.JOIN if isinstance(error, PermissionError) else ""
         ) from None
     except (ValueError, TypeError, AttributeError, RecursionError):
         status = None

@@ -1,0 +1,108 @@
+"""The figures below the one line of `status`: name and text, from the live state and the day's own account. No I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hk_tick_collector import market
+from hk_tick_collector.ops import health
+from hk_tick_collector.ops.lately import times
+from hk_tick_collector.ops.silence import silence
+
+if TYPE_CHECKING:
+    from hk_tick_collector.ops.status import LiveStatus
+
+
+def figure_lines(
+    live: LiveStatus | None, day: dict[str, Any] | None, exposure: dict[str, Any] | None, now_ms: int
+) -> list[tuple[str, str]]:
+    """Each figure under its name, in the order of the data's way."""
+    lines: list[tuple[str, str]] = []
+    if live:
+        lines += _live_lines(live, now_ms)
+    if exposure:
+        again = f"{exposure['rows']:,} rows, {exposure['seconds']:.1f} s: to be fetched again if the process died now"
+        cut = f"a power cut costs {exposure['power_cut']} ({exposure['synchronous']})"
+        lines.append(("exposed", f"{again}; {cut}"))
+    if day:
+        lines += _day_lines(day, live)
+    if live and live.disk_free_mb is not None:
+        lines.append(("disk", f"{live.disk_free_mb:,} MB free"))
+    return lines
+
+
+def _day_lines(day: dict[str, Any], live: LiveStatus | None) -> list[tuple[str, str]]:
+    complete = day["completeness"]
+    share = "no tick yet" if day["rows"] == 0 else "unknown: no sequence tells how many ticks there are"
+    if complete["percent"] is not None:
+        share = f"{complete['percent']:.5f} %, {complete['rows']:,} of {complete['expected']:,} ticks"
+        share += f" of {complete['symbols']:,} symbols"
+        if complete["without_pattern"]:
+            share += f"; of {complete['without_pattern']:,} it is unknown"
+    gaps = f"{day['gaps_open']:,} open, {day['missing']:,} ticks missing"
+    if live and day["gaps_open"]:
+        healing = min(live.gaps_healing, day["gaps_open"])
+        gaps += f"; {healing:,} healing, {day['gaps_open'] - healing:,} beyond reach"
+    size_mb, wal_mb = day["bytes"] / 2**20, (live.wal_bytes if live else 0) / 2**20
+    worst = [f"{each['symbol']} -{each['missing']:,}" for each in day["worst"]]
+    return [
+        ("complete", share),
+        *([("worst", ", ".join(worst))] if worst else []),
+        ("gaps", gaps),
+        ("totals", _totals_line(day["reconciliation"])),
+        ("day file", f"{day['path']}, {day['rows']:,} rows, {size_mb:,.1f} MB and WAL {wal_mb:,.1f} MB"),
+    ]
+
+
+def _totals_line(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "not yet compared with OpenD's own: at lunch and after the close"
+    words = ", ".join(f"{count:,} {word}" for word, count in found["explained"].items())
+    line = f"{found['matching']:,} of {found['symbols']:,} symbols agree with OpenD's own at {found['session']}"
+    line += f" ({market.hkt(found['at_ms']):%H:%M} HKT): {words}"
+    if found["worst"]:
+        line += f"; worst {found['worst']['symbol']} by {found['worst']['shares']:,} shares"
+    return line
+
+
+def _link_line(live: LiveStatus, now_ms: int) -> str:
+    """For how long the link has been up or away, and when and why one broke: no finding where it came back soon."""
+    since_min = (now_ms - (live.link_since_ms or live.started_ms)) // 60_000
+    line = f"{'up' if live.connected else 'away'} {since_min // 60} h {since_min % 60} min"
+    if live.link_breaks_lately:
+        line += f", broke {times(live.link_breaks_lately)} in the last 15 minutes"
+    if live.link_break_ms is not None:
+        line += f"; last broken {market.hkt(live.link_break_ms):%Y-%m-%d %H:%M:%S} HKT: {live.link_break_reason}"
+    return line
+
+
+def _live_lines(live: LiveStatus, now_ms: int) -> list[tuple[str, str]]:
+    up_min = (now_ms - live.started_ms) // 60_000
+    behind_s, quiet = health.lag_s(live, now_ms), silence(live, now_ms)
+    link = f"{live.address}, {live.program}" if live.connected else f"{live.address}, away: {live.link_reason}"
+    if live.connected and live.drift_s is not None:
+        link += f", our clock {live.drift_s:+.1f} s"
+    lag = "no tick yet"
+    if behind_s is not None and live.newest_ts_ms is not None:
+        lag = f"{behind_s:.1f} s, newest tick {market.hkt(live.newest_ts_ms):%Y-%m-%d %H:%M:%S} HKT"
+    quota = "" if live.quota_used is None else f", quota {live.quota_used} used, {live.quota_remaining} left"
+    commit = "" if live.commit_ms_p99 is None else f", commit p50 {live.commit_ms_p50} ms, p99 {live.commit_ms_p99} ms"
+    budget = "not known yet"
+    if live.outage_budget_s is not None:
+        budget = (
+            f"{live.outage_budget_s:,.0f} s, then {live.busiest_symbol}, the busiest, has more ticks than OpenD keeps"
+        )
+    account = f"{live.received:,} received = {live.stored:,} stored + {live.duplicate:,} duplicate"
+    account += f" + {live.rejected:,} rejected + {live.dropped:,} dropped + {live.waiting:,} waiting"
+    return [
+        ("service", f"{live.state}, pid {live.pid}, version {live.version}, up {up_min // 60} h {up_min % 60} min"),
+        ("OpenD", link),
+        ("link", _link_line(live, now_ms)),
+        ("market", live.market_state + (", trading" if live.trading else "") + (f": {quiet}" if quiet else "")),
+        ("symbols", f"{live.subscribed} of {live.symbols} subscribed{quota}"),
+        ("lag", lag),
+        ("rows/min", f"{live.persisted_rows_per_min:,}"),
+        ("queue", f"{live.waiting:,} of {live.max_queue_rows:,} rows{commit}"),
+        ("ledger", account),
+        ("may be away", budget),
+    ]

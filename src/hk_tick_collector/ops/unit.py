@@ -1,0 +1,92 @@
+"""What this host's systemd says of a unit, and what its kernel says of a process. Bounded, and silent where neither is.
+
+Leaves: plain words. It changes nothing, and needs no rights.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from shutil import which
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SERVICE: Final = "hk-tick-collector.service"
+_OURS: Final = (b"hk-tick-collector", b"hk_tick_collector")  # one of them is in every command line of the collector
+_COMMAND_S: Final = 5.0
+_SMALL_FILE_BYTES: Final = 65_536
+_STATES: Final = {"T": "frozen", "t": "frozen", "D": "in_kernel", "Z": "gone", "X": "gone"}
+
+
+def systemd_runs() -> bool:
+    """Whether systemd is this host's init."""
+    return Path("/run/systemd/system").is_dir() and which("systemctl") is not None
+
+
+def show_unit(unit: str, properties: str, within_s: float = _COMMAND_S) -> dict[str, str] | None:
+    """Properties (comma-separated) of a unit, empty where systemd has none; None when it does not answer in time."""
+    said = output(["systemctl", "show", "--no-pager", f"--property={properties}", unit], within_s)
+    if not said:
+        return None
+    found = dict.fromkeys(properties.split(","), "")
+    return found | dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+
+
+def output(command: Sequence[str], within_s: float = _COMMAND_S) -> str | None:
+    """What a program of this host says; None when it is not there, fails, or takes too long."""
+    import subprocess  # `status` of a service that runs does not need it
+
+    program = which(command[0])
+    if program is None:
+        return None
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed programs, and no shell
+            [program, *command[1:]], capture_output=True, text=True, timeout=within_s, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def process_state(pid: int) -> str:
+    """What became of the collector with this pid: `lives`, `frozen`, `in_kernel` or `gone`; empty when nobody can tell.
+
+    A pid that another program has by now is gone: the command line must be a collector's.
+    """
+    proc = Path("/proc")
+    if not (proc / "self" / "stat").exists():
+        return ""
+    directory = proc / str(pid)
+    try:
+        if not any(name in (directory / "cmdline").read_bytes() for name in _OURS):
+            return "gone"
+        states = [_state(task) for task in sorted((directory / "task").iterdir())]
+    except (FileNotFoundError, ProcessLookupError):
+        return "gone" if os.geteuid() == 0 or _shows_others() else ""
+    except OSError:
+        return ""
+    found = [_STATES.get(state, "lives") for state in states]
+    return found[0] if found[0] != "lives" else "in_kernel" if "in_kernel" in found else "lives"
+
+
+def place_trouble(directory: Path) -> str:
+    """What keeps anybody from writing a small file there: `disk_full`, `read_only`; empty when nothing is known to."""
+    try:
+        place = os.statvfs(directory)
+    except OSError:
+        return ""
+    if place.f_flag & os.ST_RDONLY:
+        return "read_only"
+    return "disk_full" if place.f_bavail * place.f_frsize < _SMALL_FILE_BYTES else ""
+
+
+def _state(task: Path) -> str:
+    """The letter behind the name, which may itself hold blanks and brackets."""
+    return (task / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+
+
+def _shows_others() -> bool:
+    """Whether /proc shows the processes of other users: some hosts hide them."""
+    return Path("/proc/1/cmdline").exists()

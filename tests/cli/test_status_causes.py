@@ -1,0 +1,232 @@
+"""`status` beside real collectors that are ill: its one line names the true cause, with what to type next."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import pytest
+from tests.e2e.conftest import PROGRAM, Start
+from tests.reliability.disks import small_disk
+
+from hk_tick_collector import market
+from hk_tick_collector.simulator.control import tell
+from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+CAP_S: Final = 30.0
+NOBODY: Final = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+ROWS: Final = 5_000_000
+
+
+@pytest.fixture
+def start(workdir: Path) -> Iterator[Start]:
+    """Starts collectors and simulators, and ends them with the test."""
+    processes = Start(workdir)
+    yield processes
+    processes.end()
+
+
+Said: TypeAlias = dict[str, Any]
+Status: TypeAlias = "Callable[[Callable[[Said], object]], Said]"
+Verdict: TypeAlias = "Callable[[str], Said]"
+
+
+def codes(said: Said) -> list[str]:
+    """The findings, the first of which is the line."""
+    return [finding["code"] for finding in said["findings"]]
+
+
+@pytest.fixture
+def status(workdir: Path) -> Status:
+    """What `status --json` says, once it says what is waited for."""
+
+    def ask(awaited: Callable[[Said], object]) -> Said:
+        deadline_s = time.monotonic() + CAP_S
+        while True:
+            done = subprocess.run([*PROGRAM, "status", "--json"], cwd=workdir, capture_output=True, check=False)
+            said: Said = json.loads(done.stdout)
+            if awaited(said):
+                return said
+            assert time.monotonic() < deadline_s, said["line"]
+            time.sleep(0.1)
+
+    return ask
+
+
+@pytest.fixture
+def verdict(status: Status) -> Verdict:
+    """What it says once the first finding, which is its line, has this code; empty: once there is none."""
+    return lambda code: status(lambda said: codes(said)[:1] == ([code] if code else []))
+
+
+def write_settings(workdir: Path, port: int, **more: str) -> dict[str, str]:
+    """The settings of the service, where `status` finds them as well."""
+    (workdir / "HK").mkdir(exist_ok=True)
+    settings = {"FUTU_PORT": str(port), "FUTU_SYMBOLS": "HK.00700,HK.00005", "DATA_ROOT": str(workdir / "HK")} | more
+    (workdir / ".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    return settings
+
+
+def test_frozen_died_stopped_and_wrong(start: Start, workdir: Path, verdict: Verdict) -> None:
+    """One collector, from SIGSTOP to a setting that keeps it from starting: each time the line says what happened."""
+    port = start.simulate(symbols="HK.00700,HK.00005").port
+    settings = write_settings(workdir, port)
+    collector = start.run(port, settings)
+    collector.wait_stored(10)
+    assert "OK: collecting" in verdict("")["line"]
+    collector.signal(signal.SIGSTOP)
+    line = verdict("service_hung")["line"]
+    assert f"CRITICAL: the collector (pid {collector.pid}) is frozen by a signal" in line
+    assert f"-> sudo kill -CONT {collector.pid}" in line
+    collector.signal(signal.SIGCONT)
+    verdict("")
+    (workdir / ".env").write_text((workdir / ".env").read_text().replace(f"={port}\n", "=abc\n"))
+    collector.kill()
+    done = subprocess.run([*PROGRAM, "status"], cwd=workdir, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    line = done.stdout.splitlines()[0]
+    assert "cannot start with these settings: FUTU_PORT=abc" in line
+    assert f"-> sudo vim {workdir}/.env" in line
+    write_settings(workdir, port)
+    assert f"pid {collector.pid}) died" in verdict("service_died")["line"]
+    collector = start.run(port, settings)
+    collector.wait_for("subscribed")
+    assert collector.stop() == 0
+    assert "was stopped" in verdict("service_stopped")["line"]
+
+
+def test_opend_and_the_market(start: Start, workdir: Path, status: Status, verdict: Verdict) -> None:
+    """Kicked out, right lost, waiting for a code, quota: OpenD's own words. A close is no fault, and is explained."""
+    opend = start.simulate("--control", str(workdir / "control"), symbols="HK.00700,HK.00005")
+    settings = write_settings(workdir, opend.port)
+    start.run(opend.port, settings).wait_stored(10)
+    for step, code, words in (
+        ("kicked-out", "opend_kicked_out", "once the other terminal of this account is logged out"),
+        ("quote-right none", "opend_quote_right_none", "the account's Hong Kong quote right"),
+        ("program needs_sms_code", "opend_program_needs_sms_code", "the SMS code"),
+        ("clock +3600s", "clock_drift", "timedatectl status"),
+    ):
+        tell(workdir / "control", step)
+        assert words in verdict(code)["line"]
+        tell(workdir / "control", "end all")
+        status(lambda said, code=code: code not in codes(said))  # type: ignore[misc]
+    tell(workdir / "control", "market-state rest")
+    said = status(lambda said: said["silence"])
+    assert "lunch" in said["silence"] or "unscheduled" in said["silence"]
+    tell(workdir / "control", "end all")
+    tell(workdir / "control", "quota 1")
+    tell(workdir / "control", "cut")
+    said = status(lambda said: {"symbols_refused", "not_subscribed"} & set(codes(said)))
+    assert any("subscription quota" in finding["text"] for finding in said["findings"])
+
+
+def test_a_lock_is_named_before_what_waits_for_it(start: Start, workdir: Path, status: Status) -> None:
+    """Rows queue and the watchdog stirs, but the line is about the other writer, with the files to look at."""
+    opend = start.simulate("--rate", "500", symbols="HK.00700,HK.00005")
+    more = {"WATCHDOG_STALL_SEC": "5", "WATCHDOG_QUEUE_THRESHOLD_ROWS": "500", "SQLITE_BUSY_TIMEOUT_MS": "100"}
+    collector = start.run(opend.port, write_settings(workdir, opend.port, **more))
+    collector.wait_stored(10)
+    (day,) = (workdir / "HK").glob("2*.db")
+    foreign = sqlite3.connect(day, isolation_level=None)
+    try:
+        foreign.execute("BEGIN IMMEDIATE")
+        collector.wait_for("WATCHDOG persistent_stall")
+        said = status(lambda said: "persistent_stall" in codes(said))
+    finally:
+        foreign.close()
+    assert (said["verdict"], codes(said)[0]) == ("CRITICAL", "writer_busy")
+    assert f"-> sudo fuser -v {day} {day}-wal {day}-shm" in said["line"]
+
+
+def fill(path: Path) -> None:
+    """Takes all the room that is left."""
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
+
+
+def test_a_full_disk_is_told_also_when_it_holds_the_live_state(
+    start: Start, workdir: Path, status: Status, verdict: Verdict
+) -> None:
+    """Outside systemd the live state is in DATA_ROOT, and cannot be written either: full, and not hung."""
+    with small_disk(workdir / "HK", "size=12m") as disk:
+        opend = start.simulate("--rate", "200", symbols="HK.00700,HK.00005")
+        settings = write_settings(workdir, opend.port, DISK_MIN_FREE_MB="1")
+        collector = start.run(opend.port, settings, data_root=disk)
+        collector.wait_stored(10)
+        fill(disk / "full")
+        said = verdict("writer_disk_full")
+        assert f"-> df -h {disk}" in said["line"]
+        (disk / "full").unlink()
+        status(lambda said: "writer_disk_full" not in codes(said))
+        collector.kill()
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root becomes another user")
+def test_who_is_not_of_the_group_is_told_how_to_join(workdir: Path) -> None:
+    """Settings or data that may not be read: exit 3, one line, and no other trouble is guessed from it."""
+    root = workdir / "HK"
+    root.mkdir(mode=0o750)
+    seen = [workdir, *workdir.parents][:3]
+    for directory in seen:
+        directory.chmod(directory.stat().st_mode | 0o011)
+    status = [*NOBODY, *PROGRAM, "status"]
+    for mode in (0o640, 0o644):
+        (workdir / ".env").write_text(f"DATA_ROOT={root}\n")
+        (workdir / ".env").chmod(mode)
+        done = subprocess.run(status, cwd=workdir, capture_output=True, text=True, check=False)
+        if "No module named" in done.stderr or "Permission denied" in done.stderr:  # to the interpreter itself
+            pytest.skip("another user may not run this checkout")
+        assert (done.returncode, done.stderr) == (3, "")
+        (line,) = done.stdout.splitlines()
+        assert line.startswith("UNKNOWN: cannot read ")
+        assert line.endswith("-> sudo usermod -aG hkcollector $USER, then log in again")
+
+
+@pytest.fixture(scope="module")
+def long_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a day of 5 million rows, written by the store's own writer."""
+    directory = tmp_path_factory.mktemp("long")
+    today = market.day_number(time.time_ns() // 1_000_000)  # the day that `status` reads where no service names one
+    open_ms = market.day_start_ms(today) + 34_200_000
+    seq = (open_ms // 1000) << 32
+    day = DayFile(
+        directory / f"{market.day_name(today)}.db", market.day_name(today), "run", open_ms, "test", StoreOptions()
+    )
+    symbols = [f"HK.{number:05}" for number in range(1000)]
+    for first in range(0, len(symbols), 10):
+        rows = [
+            (symbol, seq | n, open_ms + n, 388.2, 100, 38_820.0, "BUY", "AUTO_MATCH", "realtime", open_ms + n)
+            for symbol in symbols[first : first + 10]
+            for n in range(1, ROWS // len(symbols) + 1)
+        ]
+        day.write(Batch(rows=rows), open_ms)
+    day.close()
+    return directory
+
+
+def test_a_day_of_five_million_rows_takes_half_a_second(long_day: Path) -> None:
+    """The whole command, from its start to its exit: counters are read, no tick is."""
+    (long_day / ".env").write_text(f"DATA_ROOT={long_day}\n")
+    taken_s = []
+    for _ in range(5):
+        started_s = time.monotonic()
+        command = [sys.executable, "-m", "hk_tick_collector", "status", "--json"]
+        done = subprocess.run(command, cwd=long_day, capture_output=True, text=True, check=False)
+        taken_s.append(time.monotonic() - started_s)
+        assert done.returncode == 2, done.stderr  # nobody collects here
+        assert json.loads(done.stdout)["day"]["rows"] == ROWS
+    print(f"status took {sorted(taken_s)[2]:.2f} s beside {ROWS:,} rows (median of 5)")
+    assert min(taken_s) < 5 * 0.5
