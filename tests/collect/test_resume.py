@@ -280,6 +280,13 @@ def test_a_symbol_of_which_nothing_was_stored_is_in_doubt_too(run: Run) -> None:
     assert [gap.symbol for gap in run.open()] == [A]
 
 
+def test_a_day_without_any_tick_is_no_doubt(run: Run) -> None:
+    """The file of a holiday, made before OpenD had told that it is one: nobody is asked for its ticks the next day."""
+    run.holes.resume_unfinished(DAY, (A, B))
+    run.commit()
+    assert run.open() == []
+
+
 @pytest.mark.parametrize("lowest", [None, at(90_000)[1]], ids=["nothing", "the next day's"])
 def test_what_opend_has_of_a_later_day_tells_nothing_of_an_earlier_one(run: Run, lowest: int | None) -> None:
     """OpenD may begin anew every day: an answer that is all it has is no proof for a day before."""

@@ -102,10 +102,11 @@ class Holes:
     def resume_unfinished(self, number: int, symbols: Iterable[str]) -> None:
         """An earlier day whose close nobody heard: how many ticks of its end are missing, no later tick will tell.
 
-        Of these symbols all of that day may be missing, where nothing of it was stored before the end.
+        Of these symbols all of that day may be missing, where nothing of it was stored before the end. A day without
+        any tick was none of trading, for all that its file can tell.
         """
         day = self._day(number)
-        if day.sealed:
+        if day.sealed or not day.tracks:
             return
         for symbol in symbols:
             if symbol not in day.tracks:
