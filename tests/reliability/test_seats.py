@@ -21,8 +21,8 @@ STALL: Final = {"WATCHDOG_STALL_SEC": "3", "WATCHDOG_QUEUE_THRESHOLD_ROWS": "500
 WRITES: Final = (1,)  # that never return
 LOCK_MET: Final = {"the lock met": "50", "the lock not met": "60000"}  # SQLITE_BUSY_TIMEOUT_MS
 TROUBLES: Final = {
-    "kicked-out": ("opend_kicked_out", "log out the other terminal"),
-    "quote-link-lost": ("opend_quote_link_lost", "network"),
+    "kicked-out": ("opend_kicked_out", "the other terminal"),
+    "quote-link-lost": ("opend_quote_link_lost", "Futu"),
     "quote-right none": ("opend_quote_right_none", "quote right"),
     "program needs_sms_code": ("opend_not_ready", "SMS"),
     "not-logged-in": ("opend_not_ready", "futu-opend"),
