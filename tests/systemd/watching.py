@@ -33,7 +33,11 @@ class Watch:
 
     def collecting(self, cap_s: float = 120.0) -> None:
         """Until the service is active, its rows grow and `status` has nothing critical to say."""
-        self.host.wait("active", lambda: self.show("ActiveState") == "active", cap_s)
+        try:
+            self.host.wait("active", lambda: self.show("ActiveState") == "active", cap_s)
+        except AssertionError:
+            self.host.ask("systemctl status hk-tick-collector futu-opend --no-pager -l")  # for the log
+            raise
         self.grows(cap_s)
         self.host.wait("status is fine", lambda: self.status()[0] <= 1, cap_s)
 
