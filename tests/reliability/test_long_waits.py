@@ -71,11 +71,11 @@ def test_pushes_that_stop_are_found_by_asking(waits: Waits) -> None:
 
 
 def test_a_stuck_event_loop_starves_systemds_watchdog_and_shows_its_stack(waits: Waits) -> None:
-    """Row 22: the loop hangs in a callback: systemd is told nothing more, `status` calls the service hung, after 30 s
+    """Row 22: the loop hangs in a callback: systemd is told nothing more, `status` calls the service hung, after 20 s
     every thread's stack is logged; left alone it goes on, and what waited in the socket is stored.
     """
     loop, collector = waits.loop, waits.loop.collector
-    wait_until(lambda: "Timeout (0:00:30)!" in collector.output, lambda: collector.output, NOTICED_S * SLACK)
+    wait_until(lambda: "Timeout (0:00:20)!" in collector.output, lambda: collector.output, NOTICED_S * SLACK)
     assert "most recent call first" in collector.output
     wait_until(lambda: loop.longest_hunger_s() > 30, "the loop turns again, and the watchdog is fed")
     print(f"systemd heard nothing for {loop.longest_hunger_s():.1f} s")
