@@ -40,7 +40,7 @@ def lines() -> io.StringIO:
 @pytest.fixture
 def stalled(make_status: ops.MakeStatus) -> LiveStatus:
     """What is told without any delay: the watchdog has met a stall."""
-    return make_status(stalls=1, waiting=900)
+    return make_status(stalls=1, stalls_lately=1, waiting=900)
 
 
 def looked(data_root: Path, there: Receiver, *statuses: LiveStatus) -> None:

@@ -108,7 +108,8 @@ def test_who_says_nothing_more_is_dropped(begun: bytes) -> None:
 def test_who_does_not_read_is_dropped() -> None:
     """An answer that nobody takes is thrown away when its time is over."""
     large = b"x" * 2**26
-    with serving(lambda: large, patience_s=0.2) as port, socket.create_connection(("127.0.0.1", port), CAP_S) as client:
+    with serving(lambda: large, patience_s=0.5) as port, socket.create_connection(("127.0.0.1", port), CAP_S) as client:
+        _wait(lambda: _connected_to(port) == 1)
         client.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
         _wait(lambda: _connected_to(port) == 0)
         received = 0
