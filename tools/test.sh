@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 pytest=(.venv/bin/python -X dev -m pytest)
 [ $# -eq 0 ] || exec "${pytest[@]}" "$@"
 
-groups=("tests/reliability" "tests/e2e tests/cli tests/scripts" "")
+groups=("tests/reliability" "tests/e2e" "tests/cli tests/scripts" "")
 others=(--ignore=tests/reliability --ignore=tests/e2e --ignore=tests/cli --ignore=tests/scripts)
 logs=$(mktemp -d)
 pids=()
