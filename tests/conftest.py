@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import apsw
@@ -61,13 +62,16 @@ class DayFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        draft = path.with_name(f".{path.name}.new")  # nobody sees one without its tables: they may be looking already
+        with closing(apsw.Connection(str(draft))) as db:
+            db.pragma("application_id", APPLICATION_ID)
+            db.pragma("user_version", VERSION)
+            with db:
+                for migration in MIGRATIONS:
+                    db.execute(migration)
+        draft.rename(path)
         self.db = apsw.Connection(str(path))
         self.db.pragma("journal_mode", "wal")
-        self.db.pragma("application_id", APPLICATION_ID)
-        self.db.pragma("user_version", VERSION)
-        with self.db:
-            for migration in MIGRATIONS:
-                self.db.execute(migration)
 
     def add(self, ticks: Iterable[TickRow]) -> None:
         """Stores ticks in one transaction; those that are there already are passed by."""

@@ -15,8 +15,9 @@ trap 'kill "${pids[@]}" 2>/dev/null || true; wait; rm -rf "$logs"' EXIT
 for group in "${!groups[@]}"; do
     read -ra folders <<<"${groups[group]}"
     [ ${#folders[@]} -gt 0 ] || folders=("${others[@]}")
-    # Each has its own place for temporary files: pytest removes those of older runs.
-    "${pytest[@]}" "${folders[@]}" --basetemp="$logs/files-$group" -o cache_dir=".pytest_cache/$group" >"$logs/$group" 2>&1 &
+    # Each has its own place for temporary files: pytest removes those of older runs. A shell lets what it runs in the
+    # background ignore Ctrl-C, and tests send that signal.
+    env --default-signal=INT,QUIT "${pytest[@]}" "${folders[@]}" --basetemp="$logs/files-$group" -o cache_dir=".pytest_cache/$group" >"$logs/$group" 2>&1 &
     pids+=($!)
 done
 failed=0
