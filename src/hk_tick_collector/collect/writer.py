@@ -10,7 +10,8 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, replace
-from operator import itemgetter
+from itertools import chain
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
@@ -39,6 +40,8 @@ _TEND_EVERY_S: Final = 5.0  # also while ticks keep coming
 _LOG_EVERY_S: Final = 10.0  # a fault that repeats is logged so often, with a count
 
 _TS_MS = itemgetter(2)
+_RECV_TS_MS = itemgetter(9)
+_ROWS = attrgetter("rows")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +191,7 @@ class Writer:
             self._unfiled.rejected += len(chunk.rejected)
             self._unfiled.dropped += chunk.dropped
             self._unfiled.links.extend(chunk.links)
-        rows = _by_day([row for chunk in chunks for row in chunk.rows])
+        rows = _by_day(list(chain.from_iterable(map(_ROWS, chunks))))
         gaps: dict[int, list[Gap]] = {}
         for chunk in chunks:
             for change in chunk.gaps:
@@ -266,7 +269,7 @@ class Writer:
         stats.last_commit_ms = stats.writer_alive_ms = now_ms
         self._days.touch(day)
         if rows:
-            oldest_ms = min(row[9] for row in rows)
+            oldest_ms = min(map(_RECV_TS_MS, rows))
             commit = Commit(len(rows), (time.monotonic() - started_s) * 1000, now_ms - oldest_ms)
             self._commits.append(commit)
             stats.commit_times.add(commit.write_ms)

@@ -42,7 +42,7 @@ _PAGE_BYTES: Final = 4096  # SQLite's default
 # Rows of one INSERT. Wide statements keep the GIL away from SQLite's work: beside a busy event loop 3,276 rows a
 # statement stored four times as many rows a second as 100. A ladder of widths keeps the statements few and prepared.
 _PARAMETERS: Final = 32_766  # SQLite's limit for one statement
-_WIDTHS: Final = (_PARAMETERS // len(schema.TICK_COLUMNS), 512, 64, 8, 1)
+_WIDTHS: Final = (_PARAMETERS // len(schema.TICK_COLUMNS), 1024, 256, 64, 16, 4, 1)
 _INSERT_HEAD: Final = f"INSERT INTO ticks ({', '.join(schema.TICK_COLUMNS)}) VALUES "  # noqa: S608 - our own names
 _INSERT_ROW: Final = "(" + ", ".join("?" * len(schema.TICK_COLUMNS)) + ")"
 # DO NOTHING for the key alone: OR IGNORE would also swallow a NULL and count it as a duplicate.
@@ -161,8 +161,10 @@ class DayFile:
             stored = self._insert(rows)
             for link in batch.links:
                 self._write_link(link)
-            self._db.executemany(_GAP_SQL, batch.gaps)
-            self._db.executemany(_RECONCILED_SQL, batch.reconciled)
+            if batch.gaps:
+                self._db.executemany(_GAP_SQL, batch.gaps)
+            if batch.reconciled:
+                self._db.executemany(_RECONCILED_SQL, batch.reconciled)
             ledger = replace(
                 before,
                 stored=before.stored + stored,
@@ -180,7 +182,7 @@ class DayFile:
             else:
                 self.open_gaps.pop(gap.id, None)
         if rows:
-            self.newest_ts_ms = max(self.newest_ts_ms, *map(_TS_MS, rows))
+            self.newest_ts_ms = max(self.newest_ts_ms, max(map(_TS_MS, rows)))
         return Written(stored, len(rows) - stored)
 
     def wal_bytes(self) -> int:
