@@ -35,6 +35,8 @@ LOOPING: Final = unit(
     ActiveState="activating", SubState="auto-restart", Result="exit-code", ExecMainStatus="1", NRestarts="7"
 )
 KILLED: Final = unit(ActiveState="failed", Result="signal", ExecMainCode="2", ExecMainStatus="9")
+CLOSED: Final = "20261125.db may not be written: check rights and disk of DATA_ROOT"
+HEALTH: Final = "connected=True subscribed=3/3"
 REFUSED: Final = unit(ActiveState="failed", Result="exit-code", ExecMainStatus="2")
 WRONG: Final = "FUTU_PORT=abc (from /opt/futu_tick_downloader/.env:3) is not a whole number: allowed is 1 to 65535"
 
@@ -52,6 +54,9 @@ WRONG: Final = "FUTU_PORT=abc (from /opt/futu_tick_downloader/.env:3) is not a w
         (OLD, Host(unit=REFUSED), "service_settings", "exit 2", "systemctl restart"),
         (OLD, Host(unit=KILLED, process="gone"), "service_died", "signal, SIGKILL", "journalctl"),
         (OLD, Host(unit=LOOPING, process="gone"), "service_died", "7 restarts", "journalctl"),
+        (OLD, Host(unit=LOOPING | {"StatusText": CLOSED}, process="gone"), "service_died", CLOSED, "doctor"),
+        (OLD, Host(unit=LOOPING | {"StatusText": HEALTH}, process="gone"), "service_died", "7 restarts", "journalctl"),
+        (OLD, Host(unit=KILLED | {"StatusText": CLOSED}, process="gone"), "service_died", "SIGKILL", "journalctl"),
         (OLD, Host(process="gone"), "service_died", "pid 4711) died 60 s ago", "systemctl start"),
         (OLD, Host(process="frozen"), "service_hung", "frozen by a signal", "kill -CONT 4711"),
         (OLD, Host(process="lives"), "service_hung", "pid 4711) lives", "systemctl restart"),

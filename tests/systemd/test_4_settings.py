@@ -62,7 +62,7 @@ def test_a_stranger_is_told_what_to_do(machine: Host) -> None:
     answer = machine.ask("hk-tick-collector status", who="stranger")
     assert answer.code in (2, 3), answer
     assert len(answer.text.splitlines()) == 1, answer
-    assert "group" in answer.text, answer
+    assert "usermod -aG hkcollector" in answer.text, answer
 
 
 def _seconds_since_end(machine: Host, watch: Watch) -> float:

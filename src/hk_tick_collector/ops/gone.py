@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 _STALE_MS: Final = 10_000  # the live state is written every second
 _LATE_MS: Final = 3_000  # from then on it is worth a look whether its process lives
-UNIT_PROPERTIES: Final = "LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus,NRestarts"
+UNIT_PROPERTIES: Final = "LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus,NRestarts,StatusText"
 _EXITED: Final = "1"  # ExecMainCode: CLD_EXITED; other numbers mean that a signal ended it
 _BAD_SETTINGS: Final = "2"  # the exit code of `run` for settings that cannot work
+# How the words begin that a service which runs gives systemd; others are why it could not start (`run` sends them last).
+_RUNNING_WORDS: Final = ("connected=", "starting", "stopping")
 _RESTARTS: Final = 3  # so many in a row, and more, are no accident
 
 
@@ -83,6 +85,10 @@ def _by_unit(unit: dict[str, str]) -> Finding | None:
     """What systemd knows better than the last live state; None where that says all."""
     state, result, restarts = unit["ActiveState"], unit["Result"], int(unit["NRestarts"] or 0)
     ended = _ending(unit)
+    refusal = _refusal(unit)
+    if refusal and (state == "failed" or unit["SubState"] == "auto-restart"):
+        remedy = f"sudo hk-tick-collector doctor; then {remedies.RESTART}"
+        return Finding("service_died", Severity.CRITICAL, f"the collector cannot start: {refusal}", remedy)
     if state in ("activating", "reloading") and unit["SubState"] == "auto-restart":
         text = f"the collector dies at every start, {restarts} restarts so far: {ended}"
         return Finding("service_died", Severity.CRITICAL, text, remedies.LAST_LINES)
@@ -102,6 +108,13 @@ def _by_unit(unit: dict[str, str]) -> Finding | None:
         text = "the collector was stopped: systemd says inactive, and nothing failed"
         return Finding("service_stopped", Severity.CRITICAL, text, remedies.START)
     return None
+
+
+def _refusal(unit: dict[str, str]) -> str:
+    """Why the service ended its start, in its own last words to systemd; empty where it left none."""
+    words = unit.get("StatusText", "")
+    own_end = unit["ExecMainCode"] == _EXITED and unit["ExecMainStatus"] not in ("0", _BAD_SETTINGS)
+    return words if own_end and not words.startswith(_RUNNING_WORDS) else ""
 
 
 def _ending(unit: dict[str, str]) -> str:
