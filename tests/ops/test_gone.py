@@ -36,7 +36,7 @@ LOOPING: Final = unit(
 )
 KILLED: Final = unit(ActiveState="failed", Result="signal", ExecMainCode="2", ExecMainStatus="9")
 CLOSED: Final = "20261125.db may not be written: check rights and disk of DATA_ROOT"
-HEALTH: Final = "connected=True subscribed=3/3"
+HEALTH: Final = "health connected=True subscribed=3/3"
 REFUSED: Final = unit(ActiveState="failed", Result="exit-code", ExecMainStatus="2")
 WRONG: Final = "FUTU_PORT=abc (from /opt/futu_tick_downloader/.env:3) is not a whole number: allowed is 1 to 65535"
 

@@ -22,7 +22,7 @@ UNIT_PROPERTIES: Final = "LoadState,ActiveState,SubState,Result,ExecMainCode,Exe
 _EXITED: Final = "1"  # ExecMainCode: CLD_EXITED; other numbers mean that a signal ended it
 _BAD_SETTINGS: Final = "2"  # the exit code of `run` for settings that cannot work
 # How the words of a service that runs begin, as systemd has them; others say why it could not start (`run` sends them).
-_RUNNING_WORDS: Final = ("connected=", "starting", "stopping")
+_RUNNING_WORDS: Final = ("health ", "starting: ", "stopping: ")
 _RESTARTS: Final = 3  # so many in a row, and more, are no accident
 
 
