@@ -34,8 +34,8 @@ types: $(VENV)/.dev
 docs: $(VENV)/.dev
 	@$(BIN)/python -m pytest --quiet tests/test_architecture.py tests/test_docs.py tests/ops/test_catalogue.py
 
-bench: $(VENV)/.dev  ## end to end beside decode alone and insert alone, in one run
-	@$(BIN)/python bench/end_to_end.py $(ARGS)
+bench: $(VENV)/.dev  ## every figure beside its limit, in one run of less than ten minutes; leaves bench/report.json and bench/report.svg
+	@$(BIN)/python -m bench $(ARGS)
 
 soak: $(VENV)/.dev  ## ten minutes of every fault at random, then the verdict (ARGS="--minutes 60 --seed 7")
 	@$(BIN)/python -X dev tests/reliability/soak.py $(if $(ARGS),$(ARGS),--minutes 10)
