@@ -15,7 +15,7 @@ import apsw
 from hk_tick_collector import market
 from hk_tick_collector.store.dayfile import DayFile, StoreOptions
 
-from .stream import Preparation
+from .stream import Preparation, flush
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -77,6 +77,7 @@ class BigDay:
             db.execute(_COUNT)
             db.execute("COMMIT")
             db.execute(trigger)
+        flush(self.path)
 
     def batches(self) -> Iterator[list[TickRow]]:
         """The next cycle, in the writer's batches, unsorted as they arrive."""

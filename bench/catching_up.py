@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SYMBOLS: Final = 500
 RATE: Final = 5_000
 _EMPTY_ROWS: Final = RATE // 5  # what waits at any moment with MAX_WAIT_MS as shipped
-_KEEP_COMING_S: Final = 20
+_KEEP_COMING_S: Final = 15
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""What the collector costs while little happens: import time, idle memory. The rest of the costs come with other runs."""
+"""What the collector costs while little happens: start, idle memory. The other costs come with other runs."""
 
 from __future__ import annotations
 

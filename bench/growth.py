@@ -1,6 +1,6 @@
 """One day file of 1, 5 and 20 million rows: what an insert costs then, and the runbook's queries and `status`.
 
-The rows between are put in inside SQLite; what is measured goes through the collector's own writer. Queries are asked
+The rows between are put in inside SQLite and brought to the disk; what is measured goes through the collector's own writer. Queries are asked
 with the system's SQLite on a file that nobody writes; `status` beside a running collector that holds the file open.
 """
 
@@ -24,6 +24,7 @@ from .runbook import QUERIES
 from .trial import Trial, read_only
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 SYMBOLS: Final = 2000
@@ -44,12 +45,12 @@ class Size:
     bytes_per_tick: float = 0.0
 
 
-def measure(scratch: Path, sizes: tuple[int, ...], tell: object = print) -> list[Size]:
+def measure(scratch: Path, sizes: Sequence[int]) -> Iterator[Size]:
     """Each size in turn, in one growing file."""
     symbols = default_symbols(SYMBOLS)
     trial = Trial(scratch, symbols, [])
     trial.data.mkdir()
-    day, found = BigDay(trial.path, symbols), []
+    day = BigDay(trial.path, symbols)
     for rows in sizes:
         day.fill(rows - _RUNS * 100_000)
         size = Size(rows)
@@ -72,8 +73,7 @@ def measure(scratch: Path, sizes: tuple[int, ...], tell: object = print) -> list
             with trial:
                 size.start_s = trial.start_s
                 size.status_s = [_status_s(trial) for _ in range(_RUNS)]
-        found.append(size)
-    return found
+        yield size
 
 
 def _ask(path: Path, size: Size) -> None:

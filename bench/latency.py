@@ -62,7 +62,7 @@ def measure(scratch: Path, rate: int, seconds: float, beside: str = "", rows_bef
         for part in parts:
             busy_s, expected = cpu_s(trial.pid), expected + len(part.rows)
             begun_s = trial.go()
-            for seen in trial.until(lambda seen, rows=expected: seen.stored >= rows, LOOK_EVERY_S):  # type: ignore[misc]
+            for seen in trial.until_stored(expected, LOOK_EVERY_S):
                 if seen.stored > marks[-1][1]:
                     marks.append((time.time_ns() // 1_000_000, seen.stored))
                 others.keep_going()

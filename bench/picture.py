@@ -35,9 +35,7 @@ def draw(cells: dict[tuple[int, int], Cell], paced: Sequence[Paced], sizes: Sequ
         inserts = {f"{size.rows // 1_000_000}M": [each / 1000 for each in size.inserted] for size in sizes}
         charts.append(("insert, thousand rows/s, by rows in the file", [Series("insert", inserts)], 0.0, False))
         names = sizes[0].queries
-        queries = [
-            Series(name, {f"{size.rows // 1_000_000}M": size.queries[name] for size in sizes}) for name in names
-        ]
+        queries = [Series(name, {f"{size.rows // 1_000_000}M": size.queries[name] for size in sizes}) for name in names]
         charts.append(("runbook queries s, by rows in the file", queries, 0.0, False))
     width, parts = _WIDTH * len(charts), []
     for place, (title, series, low, logarithmic) in enumerate(charts):

@@ -85,9 +85,9 @@ def table(figures: Iterable[Figure]) -> str:
 def markdown(figures: Iterable[Figure], took_s: float) -> str:
     """For docs/performance.md, between its two marks."""
     machine = facts()
+    versions = f"Python {machine['python']}，SQLite {machine['sqlite']}"
     lines = [
-        f"{machine['taken']}，{machine['cores']} 核，Python {machine['python']}，SQLite {machine['sqlite']}，"
-        f"全程 {took_s:.0f} 秒。",
+        f"{machine['taken']}，{machine['cores']} 核，{versions}，全程 {took_s:.0f} 秒。",
         "",
         "| 項目 | 單位 | 次數 | 最小 | 中位 | 最大 | 目標 | |",
         "|---|---|--:|--:|--:|--:|--:|---|",

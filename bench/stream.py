@@ -7,6 +7,7 @@ come at random moments (Poisson), to securities by Zipf's law; `sequence = epoch
 from __future__ import annotations
 
 import json
+import os
 import random
 import time
 from dataclasses import dataclass
@@ -109,16 +110,21 @@ def write_stream(directory: Path, symbols: Sequence[str], parts: Sequence[Part])
     with (directory / "stream.bin").open("wb") as file:
         for part in parts:
             file.writelines(chunk.data for chunk in part.chunks)
+    flush(directory / "stream.bin")
+
+
+def flush(path: Path) -> None:
+    """Brings a file to the disk, so that its dirty pages do not go there with somebody else's fsync."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def read_stream(directory: Path) -> tuple[list[str], list[list[Chunk]]]:
     """The symbols, and the writes of each part."""
     symbols = (directory / "symbols").read_text("ascii").split()
-    parts = []
+    parts = json.loads((directory / "stream.json").read_text())
     with (directory / "stream.bin").open("rb") as file:
-        for sizes in json.loads((directory / "stream.json").read_text()):
-            parts.append([Chunk(due_s, file.read(size)) for due_s, size in sizes])
-    return symbols, parts
+        return symbols, [[Chunk(due_s, file.read(size)) for due_s, size in sizes] for sizes in parts]
 
 
 def _paced(frames: Sequence[bytes], due_s: Sequence[float]) -> list[Chunk]:

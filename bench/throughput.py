@@ -1,5 +1,5 @@
-"""End to end beside its limits: a sender with ready bytes → collector → committed rows; the same bodies decoded alone;
-the same rows in the same order inserted alone, through the same writer into the same schema with its counters.
+"""End to end beside its limits: a sender with ready bytes → collector → committed rows; the same bodies decoded
+alone; the same rows in the same order inserted alone, through the same writer into the same schema with its counters.
 
 A run ends when a reader of the file sees the last row.
 """
@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.market import day_name
 from hk_tick_collector.opend import opend_pb2 as pb
+from hk_tick_collector.opend.convert import convert
+from hk_tick_collector.opend.frame import FrameReader
+from hk_tick_collector.opend.messages import read_ticker_push
 from hk_tick_collector.simulator.listing import default_symbols
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 
@@ -22,6 +25,8 @@ from .trial import Trial, cpu_s, written_bytes
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from hk_tick_collector.model import Rejected, TickRow
 
     from .stream import Part
 
@@ -39,6 +44,7 @@ class Cell:
     end_to_end: list[float] = field(default_factory=list)
     inserted: list[float] = field(default_factory=list)
     decoded: list[float] = field(default_factory=list)
+    read: list[float] = field(default_factory=list)
     sender_cores: list[float] = field(default_factory=list)
     collector_cores: list[float] = field(default_factory=list)
     start_s: float = 0.0
@@ -71,6 +77,7 @@ def measure(scratch: Path, per_push: int, symbols: int, ticks: int) -> Cell:
     cell.inserted = [insert_alone(file, part) for part in parts]
     file.close()
     cell.decoded = [decode_alone(part) for part in parts]
+    cell.read = [read_alone(part) for part in parts]
     return cell
 
 
@@ -91,6 +98,19 @@ def decode_alone(part: Part) -> float:
     return len(part.rows) / (time.monotonic() - begun_s)
 
 
+def read_alone(part: Part) -> float:
+    """Ticks/s from bytes to rows, as the collector does it: frames with their SHA-1, protobuf, conversion."""
+    reader = FrameReader()
+    rejected: list[Rejected] = []
+    begun_s = time.monotonic()
+    for chunk in part.chunks:
+        rows: list[TickRow] = []
+        for _, _, body in reader.feed(chunk.data):
+            s2c = read_ticker_push(body)
+            convert(s2c.security.code, s2c.tickerList, 0, rows, rejected)
+    return len(part.rows) / (time.monotonic() - begun_s)
+
+
 def figures(cells: dict[tuple[int, int], Cell]) -> list[Figure]:
     """Each mix beside its limits."""
     found: list[Figure] = []
@@ -104,6 +124,7 @@ def figures(cells: dict[tuple[int, int], Cell]) -> list[Figure]:
         add(per_push, symbols, "end to end", "ticks/s", cell.end_to_end)
         add(per_push, symbols, "insert alone", "ticks/s", cell.inserted)
         add(per_push, symbols, "decode alone", "ticks/s", cell.decoded)
+        add(per_push, symbols, "bytes to rows alone", "ticks/s", cell.read)
         add(per_push, symbols, "collector's cores", "cores", cell.collector_cores)
         add(per_push, symbols, "sender's cores", "cores", cell.sender_cores)
     return found

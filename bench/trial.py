@@ -13,7 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parent.parent
 BUSY_TIMEOUT_S: Final = 30.0
 _CAP_S: Final = 180.0  # only keeps a broken run from hanging
-_SETTLE_S: Final = 2.0  # after the subscription the collector looks once at every symbol
+_SETTLE_S: Final = 2.0  # the collector asks once for every symbol's ticks after its subscription
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -47,7 +47,7 @@ class Seen(NamedTuple):
 
 
 class Trial:
-    """`async`-free and plain: enter it and both processes are up and subscribed; leave it and both are gone.
+    """Enter it and both processes are up and subscribed; leave it and both are gone.
 
     `data` may hold a day file already; what it holds is not counted.
     """
@@ -129,9 +129,13 @@ class Trial:
                 raise BrokenRunError(f"the collector did not do its part, see {self._scratch}: {seen}")
             time.sleep(every_s)
 
+    def until_stored(self, rows: int, every_s: float = 0.01) -> Iterator[Seen]:
+        """The same, until so many rows are committed."""
+        return self.until(lambda seen: seen.stored >= rows, every_s)
+
     def wait_stored(self, rows: int) -> float:
         """Waits until so many rows are committed; returns that moment."""
-        for _ in self.until(lambda seen: seen.stored >= rows):
+        for _ in self.until_stored(rows):
             pass
         return time.monotonic()
 
@@ -164,23 +168,18 @@ class Trial:
             time.sleep(0.005)
 
 
-class process:  # noqa: N801 - reads as what it is where it is used
+@contextmanager
+def process(command: Sequence[str], settings: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`python -m` what is named, as a process that ends with the block."""
-
-    def __init__(self, command: Sequence[str], settings: Mapping[str, str], log: Path) -> None:
-        environment = {**environment_without_settings(), **settings}
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", *command], env=environment, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT
-            )
-
-    def __enter__(self) -> subprocess.Popen[bytes]:
-        return self._process
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        stop(self._process)
+    environment = {**environment_without_settings(), **settings}
+    with log.open("wb") as output:
+        running = subprocess.Popen(
+            [sys.executable, "-m", *command], env=environment, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT
+        )
+    try:
+        yield running
+    finally:
+        stop(running)
 
 
 def stop(running: subprocess.Popen[bytes]) -> None:
