@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from . import catching_up, cost, growth, latency, picture, report, throughput
-from .trial import ROOT
+from .trial import ROOT, BrokenRunError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,7 +137,10 @@ def main() -> None:
         for topic in TOPICS:
             if topic in wanted:
                 bench.tell(f"— {topic}")
-                getattr(bench, topic)()
+                try:
+                    getattr(bench, topic)()
+                except BrokenRunError as error:
+                    raise SystemExit(f"bench: {topic}: {error}") from None
     print(report.table(bench.figures))
     drawing = picture.draw(bench.cells, bench.paced, bench.sizes)
     report.write_json(ROOT / "bench" / "report.json", bench.figures, bench.took_s)

@@ -1,7 +1,8 @@
 """One day file of 1, 5 and 20 million rows: what an insert costs then, and the runbook's queries and `status`.
 
-The rows between are put in inside SQLite and brought to the disk; what is measured goes through the collector's own writer. Queries are asked
-with the system's SQLite on a file that nobody writes; `status` beside a running collector that holds the file open.
+The rows between are put in inside SQLite and brought to the disk; what is measured goes through the collector's own
+writer. Queries are asked with the system's SQLite on a file that nobody writes; `status` beside a running collector
+that holds the file open.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parent.parent
 BUSY_TIMEOUT_S: Final = 30.0
+_LOG_LINES: Final = 10
 _CAP_S: Final = 180.0  # only keeps a broken run from hanging
 _SETTLE_S: Final = 2.0  # the collector asks once for every symbol's ticks after its subscription
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
@@ -126,7 +127,7 @@ class Trial:
             if condition(seen):
                 return
             if time.monotonic() > end_s or self._collector.poll() is not None:
-                raise BrokenRunError(f"the collector did not do its part, see {self._scratch}: {seen}")
+                raise self._broken(f"the collector did not do its part: {seen}")
             time.sleep(every_s)
 
     def until_stored(self, rows: int, every_s: float = 0.01) -> Iterator[Seen]:
@@ -150,8 +151,13 @@ class Trial:
                 "SELECT stored, duplicate + rejected + dropped + waiting FROM ledger ORDER BY started_ms DESC LIMIT 1"
             ).fetchone()
         if [row[:9] for row in rows] != sent or ledger != (len(sent), 0):
-            raise BrokenRunError(f"{len(sent)} ticks sent, {len(rows)} stored, ledger {ledger}: the run does not count")
+            raise self._broken(f"{len(sent)} ticks sent, {len(rows)} stored, ledger {ledger}: the run does not count")
         return sorted(row[9] for row in rows)
+
+    def _broken(self, why: str) -> BrokenRunError:
+        """The error, with the ends of both logs: the directory will be gone."""
+        logs = [path.read_text(errors="replace").splitlines() for path in (self._log("sender"), self._log("run"))]
+        return BrokenRunError("\n".join([why, *logs[0][-_LOG_LINES:], *logs[1][-_LOG_LINES:]]))
 
     def _log(self, name: str) -> Path:
         return self._scratch / f"{name}.log"
@@ -164,7 +170,7 @@ class Trial:
             if len(lines) >= number and lines[number - 1].count("at_s="):
                 return dict(re.findall(r"(\w+)=(\S+)", lines[number - 1]))
             if time.monotonic() > end_s or self._sender.poll() is not None:
-                raise BrokenRunError(f"the sender never was {step}, see {self._scratch}")
+                raise self._broken(f"the sender never was {step}")
             time.sleep(0.005)
 
 
