@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from .throughput import Cell
 
 TOPICS: Final = ("throughput", "latency", "catching_up", "growth", "cost")
-_BURST: Final = 200_000  # ticks of a run whose ratio has a target
-_SHORT_BURST: Final = 100_000  # of the others
+_BURST: Final = 300_000  # ticks of a run whose ratio has a target
+_SHORT_BURST: Final = 150_000  # of the others
 _SEGMENT_S: Final = 5.0
 _BACKLOG: Final = 500_000
 _ROWS_BEFORE: Final = 1_000_000  # in the file that is read or copied while it is written

@@ -47,6 +47,7 @@ class Cell:
     read: list[float] = field(default_factory=list)
     sender_cores: list[float] = field(default_factory=list)
     collector_cores: list[float] = field(default_factory=list)
+    network_cores: list[float] = field(default_factory=list)  # of them, those of the event loop's thread
     start_s: float = 0.0
     written_per_tick: float = 0.0  # bytes
 
@@ -65,11 +66,13 @@ def measure(scratch: Path, per_push: int, symbols: int, ticks: int) -> Cell:
         cell.start_s = trial.start_s
         before_bytes, expected = written_bytes(trial.pid), 0
         for part in parts:
-            busy_s, expected = cpu_s(trial.pid), expected + len(part.rows)
+            busy_s, network_s = cpu_s(trial.pid), cpu_s(trial.pid, main_thread=True)
+            expected += len(part.rows)
             begun_s = trial.go()
             took_s = trial.wait_stored(expected) - begun_s
             cell.end_to_end.append(len(part.rows) / took_s)
             cell.collector_cores.append((cpu_s(trial.pid) - busy_s) / took_s)
+            cell.network_cores.append((cpu_s(trial.pid, main_thread=True) - network_s) / took_s)
             cell.sender_cores.append(float(trial.sent()["cpu_s"]) / took_s)
         cell.written_per_tick = (written_bytes(trial.pid) - before_bytes) / expected
         trial.verify(parts)
@@ -126,5 +129,6 @@ def figures(cells: dict[tuple[int, int], Cell]) -> list[Figure]:
         add(per_push, symbols, "decode alone", "ticks/s", cell.decoded)
         add(per_push, symbols, "bytes to rows alone", "ticks/s", cell.read)
         add(per_push, symbols, "collector's cores", "cores", cell.collector_cores)
+        add(per_push, symbols, "  of which its network thread", "cores", cell.network_cores)
         add(per_push, symbols, "sender's cores", "cores", cell.sender_cores)
     return found
