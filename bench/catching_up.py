@@ -60,7 +60,7 @@ def measure(scratch: Path, ticks: int) -> Backlog:
 
 
 def measure_burst(scratch: Path, ticks: int) -> float:
-    """Peak resident memory of a burst that nothing holds up, MiB."""
+    """Peak resident memory of a burst that nothing holds up, MB."""
     preparation = Preparation(default_symbols(SYMBOLS), 1)
     parts = [preparation.part(ticks)]
     with Trial(scratch, preparation.symbols, parts) as trial:

@@ -28,7 +28,7 @@ _RUNS: Final = 5
 
 
 def idle_memory_mb(scratch: Path) -> list[float]:
-    """Resident memory with 2,000 symbols and no tick, looked at some seconds apart, MiB."""
+    """Resident memory with 2,000 symbols and no tick, looked at some seconds apart, MB."""
     with Trial(scratch, default_symbols(SYMBOLS), []) as trial:
         looks = []
         for _ in range(_LOOKS):

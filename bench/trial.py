@@ -215,9 +215,9 @@ def cpu_s(pid: int, *, main_thread: bool = False) -> float:
 
 
 def memory_mb(pid: int, *, peak: bool) -> float:
-    """Resident memory of a process now, or at its highest, MiB."""
+    """Resident memory of a process now, or at its highest, MB."""
     match = re.search(rf"{'VmHWM' if peak else 'VmRSS'}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    return int(match[1]) / 1024 if match else 0.0
+    return int(match[1]) * 1024 / 1e6 if match else 0.0
 
 
 def written_bytes(pid: int) -> int:
