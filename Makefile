@@ -34,8 +34,8 @@ types: $(VENV)/.dev
 docs: $(VENV)/.dev
 	@$(BIN)/python -m pytest --quiet tests/test_architecture.py tests/test_docs.py tests/ops/test_catalogue.py
 
-bench: $(VENV)/.dev  ## end to end beside decode alone and insert alone, in one run
-	@$(BIN)/python bench/end_to_end.py $(ARGS)
+bench: $(VENV)/.dev  ## every figure beside its limit, in one run of less than ten minutes; leaves bench/report.json and bench/report.svg
+	@$(BIN)/python -m bench $(ARGS)
 
 soak: $(VENV)/.dev  ## ten minutes of every fault at random, then the verdict (ARGS="--minutes 60 --seed 7")
 	@$(BIN)/python -X dev tests/reliability/soak.py $(if $(ARGS),$(ARGS),--minutes 10)
@@ -47,7 +47,7 @@ wheelhouse: $(BIN)/python  ## ./wheelhouse: the packages for `deploy/install.sh 
 	@echo "wheelhouse: $$(ls wheelhouse/*.whl | wc -l) wheels for Python $$($(BIN)/python -c 'import platform; print(platform.python_version())') on $$(uname -m)"
 
 clean:  ## remove everything that the other targets made
-	rm -rf $(VENV) demo-data dist wheelhouse .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo-data dist wheelhouse bench/report.json bench/report.svg .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -1,0 +1,155 @@
+"""`make bench`: every topic in turn, then the report.
+
+    python -m bench [--only throughput,latency,catching_up,growth,cost] [--scale 1.0] [--write-docs]
+
+`--scale 0.1` is for who works on the benchmark itself: totals and times become a tenth, and figures mean little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from . import catching_up, cost, growth, latency, picture, report, throughput
+from .trial import ROOT, BrokenRunError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .catching_up import Backlog
+    from .growth import Size
+    from .latency import Paced
+    from .throughput import Cell
+
+TOPICS: Final = ("throughput", "latency", "catching_up", "growth", "cost")
+_BURST: Final = 300_000  # ticks of a run whose ratio has a target
+_SHORT_BURST: Final = 150_000  # of the others
+_SEGMENT_S: Final = 5.0
+_BACKLOG: Final = 500_000
+_ROWS_BEFORE: Final = 1_000_000  # in the file that is read or copied while it is written
+_RATES: Final = (500, 5_000, 20_000)
+_RUNS: Final = 3
+
+
+class Bench:
+    """Runs topics and keeps what they find. Everything on disk is in `scratch`, one directory a run."""
+
+    def __init__(self, scratch: Path, scale: float) -> None:
+        self._scratch = scratch
+        self._scale = scale
+        self._begun_s = time.monotonic()
+        self._number = 0
+        self.cells: dict[tuple[int, int], Cell] = {}
+        self.paced: list[Paced] = []
+        self.backlogs: list[Backlog] = []
+        self.sizes: list[Size] = []
+        self.figures: list[report.Figure] = []
+
+    def throughput(self) -> None:
+        """Every mix of symbols and ticks a push."""
+        for symbols in throughput.SYMBOLS:
+            for per_push in throughput.PER_PUSH:
+                ticks = self._ticks(_BURST if (per_push, symbols) in throughput.TARGETS else _SHORT_BURST)
+                with self._directory() as scratch:
+                    cell = throughput.measure(scratch, per_push, symbols, ticks)
+                self.cells[per_push, symbols] = cell
+                rates = ", ".join(f"{rate:,.0f}" for rate in cell.end_to_end)
+                self.tell(f"{per_push} a push, {symbols} symbols: {rates} ticks/s end to end")
+        self.figures += throughput.figures(self.cells)
+
+    def latency(self) -> None:
+        """Every rate alone, and one beside a reader and snapshots."""
+        beside = [(latency.TARGET_RATE, latency.READER), (latency.TARGET_RATE, latency.SNAPSHOT)]
+        for rate, other in [*((rate, "") for rate in _RATES), *beside]:
+            rows = self._ticks(_ROWS_BEFORE) if other else 0
+            with self._directory() as scratch:
+                paced = latency.measure(scratch, rate, max(1.0, _SEGMENT_S * self._scale), other, rows)
+            self.paced.append(paced)
+            shown = ", ".join(f"{each:.0f}" for each in paced.p99_ms)
+            self.tell(f"{rate:,} ticks/s {other}: p99 {shown} ms")
+        self.figures += latency.figures(self.paced)
+
+    def catching_up(self) -> None:
+        """A backlog, and a burst of the same size without one."""
+        for _ in range(_RUNS - 1):
+            with self._directory() as scratch:
+                backlog = catching_up.measure(scratch, self._ticks(_BACKLOG))
+            with self._directory() as scratch:
+                backlog.peak_burst_mb = catching_up.measure_burst(scratch, self._ticks(_BACKLOG))
+            self.backlogs.append(backlog)
+            self.tell(f"{backlog.rows:,} rows waiting: empty after {backlog.caught_up_s:.1f} s")
+        self.figures += catching_up.figures(self.backlogs)
+
+    def growth(self) -> None:
+        """One file of millions of rows."""
+        with self._directory() as scratch:
+            sizes = growth.SIZES if self._scale == 1 else growth.SIZES[:2]
+            for size in growth.measure(scratch, sizes):
+                self.sizes.append(size)
+                self.tell(f"{size.rows:,} rows: {sorted(size.inserted)[1]:,.0f} rows/s more")
+        self.figures += growth.figures(self.sizes)
+
+    def cost(self) -> None:
+        """What is left to measure of the costs."""
+        with self._directory() as scratch:
+            idle_mb = cost.idle_memory_mb(scratch)
+        with self._directory() as one, self._directory() as two, self._directory() as three:
+            starts_s = cost.start_s([one, two, three])
+        imports_s, pythons_s = cost.import_s(), cost.python_s()
+        self.tell(f"idle {max(idle_mb):.0f} MB, subscribed after {sorted(starts_s)[1]:.2f} s")
+        self.figures += cost.figures(idle_mb, imports_s, pythons_s, starts_s, self.paced, self.cells)
+
+    @property
+    def took_s(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self._begun_s
+
+    def tell(self, line: str) -> None:
+        """One line of progress."""
+        print(f"{self.took_s:5.0f} s  {line}", flush=True)
+
+    @contextmanager
+    def _directory(self) -> Iterator[Path]:
+        """A directory for one run, kept by nobody: what is in it would crowd the disk's cache."""
+        with tempfile.TemporaryDirectory(dir=self._scratch) as directory:
+            yield Path(directory)
+
+    def _ticks(self, full: int) -> int:
+        return max(10_000, int(full * self._scale) // 10_000 * 10_000)
+
+
+def main() -> None:
+    """Runs what is asked for, and leaves the report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default=",".join(TOPICS), help="topics, separated by commas")
+    parser.add_argument("--scale", type=float, default=1.0, help="of totals and times")
+    parser.add_argument("--write-docs", action="store_true", help="renew the table and picture of docs/performance.md")
+    arguments = parser.parse_args()
+    wanted = arguments.only.split(",")
+    if unknown := [topic for topic in wanted if topic not in TOPICS]:
+        parser.error(f"no topic is named {unknown[0]!r}; there are {', '.join(TOPICS)}")
+    with tempfile.TemporaryDirectory(prefix="hk-tick-bench-") as scratch:
+        bench = Bench(Path(scratch), arguments.scale)
+        for topic in TOPICS:
+            if topic in wanted:
+                bench.tell(f"— {topic}")
+                try:
+                    getattr(bench, topic)()
+                except BrokenRunError as error:
+                    raise SystemExit(f"bench: {topic}: {error}") from None
+    print(report.table(bench.figures))
+    drawing = picture.draw(bench.cells, bench.paced, bench.sizes)
+    report.write_json(ROOT / "bench" / "report.json", bench.figures, bench.took_s)
+    (ROOT / "bench" / "report.svg").write_text(drawing, "utf-8")
+    print(f"{bench.took_s:.0f} s; bench/report.json and bench/report.svg are written")
+    if arguments.write_docs:
+        report.write_page(ROOT / "docs" / "performance.md", report.markdown(bench.figures, bench.took_s))
+        (ROOT / "docs" / "performance.svg").write_text(drawing, "utf-8")
+
+
+if __name__ == "__main__":
+    main()

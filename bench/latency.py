@@ -1,0 +1,158 @@
+"""Latency from the socket to the commit, at a paced rate; alone, beside a reader, and during snapshots.
+
+Measured from outside, for every tick: from its `recv_ts_ms` to the moment when a reader that looks every few
+milliseconds first sees the ledger count it. Rows are committed in the order of arrival, so a count tells which they
+are. What is measured is too long by up to one look, and never too short.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector.simulator.listing import default_symbols
+
+from .bigday import BigDay
+from .report import Figure, Target
+from .runbook import QUERIES
+from .stream import Preparation
+from .trial import Trial, cpu_s, process, read_only, stop, written_bytes
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Sequence
+
+SYMBOLS: Final = 500
+LOOK_EVERY_S: Final = 0.004
+READER, SNAPSHOT = "reader", "snapshot"
+TARGET_RATE: Final = 5_000
+_SEGMENTS: Final = 3
+
+
+@dataclass(slots=True)
+class Paced:
+    """What one rate gave; a value a segment of the run."""
+
+    rate: int
+    beside: str  # what ran beside it
+    p50_ms: list[float] = field(default_factory=list)
+    p99_ms: list[float] = field(default_factory=list)
+    max_ms: list[float] = field(default_factory=list)
+    cores: list[float] = field(default_factory=list)  # of the collector
+    written_per_tick: float = 0.0  # bytes
+    rounds: int = 0  # how often what ran beside it came to its end
+
+
+def measure(scratch: Path, rate: int, seconds: float, beside: str = "", rows_before: int = 0) -> Paced:
+    """Three segments of so many seconds each. `rows_before` are in the file already, of other symbols."""
+    names = default_symbols(SYMBOLS * 4)
+    preparation = Preparation(names[:SYMBOLS], 1)
+    parts = [preparation.part(int(rate * seconds), rate) for _ in range(_SEGMENTS)]
+    trial = Trial(scratch, preparation.symbols, parts)
+    trial.data.mkdir()
+    if rows_before:
+        BigDay(trial.path, names[SYMBOLS:]).fill(rows_before)
+    found, marks, expected = Paced(rate, beside), [(0, 0)], 0
+    with trial, Beside(scratch, trial, beside) as others:
+        before_bytes = written_bytes(trial.pid)
+        for part in parts:
+            busy_s, expected = cpu_s(trial.pid), expected + len(part.rows)
+            begun_s = trial.go()
+            for seen in trial.until_stored(expected, LOOK_EVERY_S):
+                if seen.stored > marks[-1][1]:
+                    marks.append((time.time_ns() // 1_000_000, seen.stored))
+                others.keep_going()
+            found.cores.append((cpu_s(trial.pid) - busy_s) / (time.monotonic() - begun_s))
+        found.written_per_tick = (written_bytes(trial.pid) - before_bytes) / expected
+        others.end()
+        found.rounds = others.rounds
+        ages = _ages(trial.verify(parts), marks)
+    start = 0
+    for part in parts:
+        segment = sorted(ages[start : start + len(part.rows)])
+        start += len(part.rows)
+        found.p50_ms.append(segment[len(segment) // 2])
+        found.p99_ms.append(segment[len(segment) * 99 // 100])
+        found.max_ms.append(segment[-1])
+    return found
+
+
+def _ages(received_ms: Sequence[int], marks: Sequence[tuple[int, int]]) -> list[float]:
+    """How old each row was when it was first seen; `marks` are moments and how many were seen by then."""
+    ages: list[float] = []
+    for seen_ms, stored in marks:
+        ages += [float(seen_ms - each_ms) for each_ms in received_ms[len(ages) : stored]]
+    return ages
+
+
+class Beside:
+    """What runs beside the collector, begun again whenever it ends: nothing, `reader` or `snapshot`."""
+
+    def __init__(self, scratch: Path, trial: Trial, kind: str) -> None:
+        self._log = scratch / "beside.log"
+        self._trial = trial
+        self._kind = kind
+        self._running: subprocess.Popen[bytes] | None = None
+        self._stack = ExitStack()
+        self.rounds = 0
+
+    def __enter__(self) -> Beside:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def keep_going(self) -> None:
+        """Begins it, and begins it again."""
+        if not self._kind or (self._running is not None and self._running.poll() is None):
+            return
+        if self._running is not None:
+            self.rounds += self._running.returncode == 0
+        commands = {
+            READER: ["bench.latency", str(self._trial.path)],
+            SNAPSHOT: ["hk_tick_collector", "snapshot", "--env-file", "/dev/null"],
+        }
+        self._running = self._stack.enter_context(
+            process(commands[self._kind], {"DATA_ROOT": str(self._trial.data)}, self._log)
+        )
+
+    def end(self) -> None:
+        """Ends it for good."""
+        if self._running is not None:
+            stop(self._running)
+        self._stack.close()
+
+
+def figures(runs: Sequence[Paced]) -> list[Figure]:
+    """p50, p99 and the maximum of each rate."""
+    found = []
+    for paced in runs:
+        name = f"{paced.rate:,} ticks/s" + (f", {paced.beside} at work ({paced.rounds} rounds)" if paced.beside else "")
+        asked = paced.rate == TARGET_RATE
+        found += [
+            Figure("latency, socket → committed", f"{name}: p50", "ms", paced.p50_ms),
+            Figure("latency, socket → committed", f"{name}: p99", "ms", paced.p99_ms, Target(300) if asked else None),
+            Figure(
+                "latency, socket → committed",
+                f"{name}: max",
+                "ms",
+                paced.max_ms,
+                Target(1000, worst=True) if asked else None,
+            ),
+        ]
+    return found
+
+
+def main() -> None:
+    """The reader: the runbook's queries, one round."""
+    with closing(read_only(Path(sys.argv[1]))) as db:
+        for query in QUERIES.values():
+            db.execute(query).fetchall()
+
+
+if __name__ == "__main__":
+    main()

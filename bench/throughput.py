@@ -1,0 +1,134 @@
+"""End to end beside its limits: a sender with ready bytes → collector → committed rows; the same bodies decoded
+alone; the same rows in the same order inserted alone, through the same writer into the same schema with its counters.
+
+A run ends when a reader of the file sees the last row.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector.market import day_name
+from hk_tick_collector.opend import opend_pb2 as pb
+from hk_tick_collector.opend.convert import convert
+from hk_tick_collector.opend.frame import FrameReader
+from hk_tick_collector.opend.messages import read_ticker_push
+from hk_tick_collector.simulator.listing import default_symbols
+from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
+
+from .report import Figure, Target
+from .stream import Preparation
+from .trial import Trial, cpu_s, written_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from hk_tick_collector.model import Rejected, TickRow
+
+    from .stream import Part
+
+PER_PUSH: Final = (1, 10, 100)
+SYMBOLS: Final = (50, 500, 2000)
+BATCH_ROWS: Final = 12_000  # BATCH_ROWS as shipped
+TARGETS: Final = {(1, 500): Target(0.6, at_least=True), (10, 500): Target(0.85, at_least=True)}
+_RUNS: Final = 3
+
+
+@dataclass(slots=True)
+class Cell:
+    """One mix of symbols and ticks a push; a value a run, ticks/s but for the shares."""
+
+    end_to_end: list[float] = field(default_factory=list)
+    inserted: list[float] = field(default_factory=list)
+    decoded: list[float] = field(default_factory=list)
+    read: list[float] = field(default_factory=list)
+    sender_cores: list[float] = field(default_factory=list)
+    collector_cores: list[float] = field(default_factory=list)
+    network_cores: list[float] = field(default_factory=list)  # of them, those of the event loop's thread
+    start_s: float = 0.0
+    written_per_tick: float = 0.0  # bytes
+
+    @property
+    def shares(self) -> list[float]:
+        """End to end ÷ insert alone, run by run."""
+        return [whole / part for whole, part in zip(self.end_to_end, self.inserted, strict=True)]
+
+
+def measure(scratch: Path, per_push: int, symbols: int, ticks: int) -> Cell:
+    """Three bursts of so many ticks into one file, then what is possible at most with the same three."""
+    preparation = Preparation(default_symbols(symbols), per_push)
+    parts = [preparation.part(ticks) for _ in range(_RUNS)]
+    cell = Cell()
+    with Trial(scratch, preparation.symbols, parts) as trial:
+        cell.start_s = trial.start_s
+        before_bytes, expected = written_bytes(trial.pid), 0
+        for part in parts:
+            busy_s, network_s = cpu_s(trial.pid), cpu_s(trial.pid, main_thread=True)
+            expected += len(part.rows)
+            begun_s = trial.go()
+            took_s = trial.wait_stored(expected) - begun_s
+            cell.end_to_end.append(len(part.rows) / took_s)
+            cell.collector_cores.append((cpu_s(trial.pid) - busy_s) / took_s)
+            cell.network_cores.append((cpu_s(trial.pid, main_thread=True) - network_s) / took_s)
+            cell.sender_cores.append(float(trial.sent()["cpu_s"]) / took_s)
+        cell.written_per_tick = (written_bytes(trial.pid) - before_bytes) / expected
+        trial.verify(parts)
+    file = DayFile(scratch / "alone.db", day_name(preparation.day), "bench", 0, "bench", StoreOptions())
+    cell.inserted = [insert_alone(file, part) for part in parts]
+    file.close()
+    cell.decoded = [decode_alone(part) for part in parts]
+    cell.read = [read_alone(part) for part in parts]
+    return cell
+
+
+def insert_alone(file: DayFile, part: Part) -> float:
+    """Rows/s of the store, nothing else running."""
+    begun_s = time.monotonic()
+    for start in range(0, len(part.rows), BATCH_ROWS):
+        file.write(Batch(rows=part.rows[start : start + BATCH_ROWS]), 0)
+    return len(part.rows) / (time.monotonic() - begun_s)
+
+
+def decode_alone(part: Part) -> float:
+    """Ticks/s of protobuf's part: bodies of pushes to messages."""
+    bodies, parse = part.bodies(), pb.TickerResponse.FromString
+    begun_s = time.monotonic()
+    for body in bodies:
+        parse(body)
+    return len(part.rows) / (time.monotonic() - begun_s)
+
+
+def read_alone(part: Part) -> float:
+    """Ticks/s from bytes to rows, as the collector does it: frames with their SHA-1, protobuf, conversion."""
+    reader = FrameReader()
+    rejected: list[Rejected] = []
+    begun_s = time.monotonic()
+    for chunk in part.chunks:
+        rows: list[TickRow] = []
+        for _, _, body in reader.feed(chunk.data):
+            s2c = read_ticker_push(body)
+            convert(s2c.security.code, s2c.tickerList, 0, rows, rejected)
+    return len(part.rows) / (time.monotonic() - begun_s)
+
+
+def figures(cells: dict[tuple[int, int], Cell]) -> list[Figure]:
+    """Each mix beside its limits."""
+    found: list[Figure] = []
+
+    def add(per_push: int, symbols: int, what: str, unit: str, runs: Sequence[float]) -> None:
+        target = TARGETS.get((per_push, symbols)) if unit == "ratio" else None
+        found.append(Figure("end to end", f"{per_push} a push, {symbols} symbols: {what}", unit, runs, target))
+
+    for (per_push, symbols), cell in cells.items():
+        add(per_push, symbols, "end to end ÷ insert alone", "ratio", cell.shares)
+        add(per_push, symbols, "end to end", "ticks/s", cell.end_to_end)
+        add(per_push, symbols, "insert alone", "ticks/s", cell.inserted)
+        add(per_push, symbols, "decode alone", "ticks/s", cell.decoded)
+        add(per_push, symbols, "bytes to rows alone", "ticks/s", cell.read)
+        add(per_push, symbols, "collector's cores", "cores", cell.collector_cores)
+        add(per_push, symbols, "  of which its network thread", "cores", cell.network_cores)
+        add(per_push, symbols, "sender's cores", "cores", cell.sender_cores)
+    return found
