@@ -109,6 +109,17 @@ def test_each_thing_that_is_missing_is_named(cli: Cli, root: Path, keep: Callabl
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
 
 
+def test_a_copy_made_by_hand_is_not_damaged(cli: Cli, keep: Callable[..., Path], root: Path) -> None:
+    """The runbook's `.backup` is marked as WAL, so a reader without write access cannot open it: nothing tells that it
+    was checked, and that is all there is to say.
+    """
+    keep(DAY, snapshot=False)
+    (root / f"{DAY}.snapshot.db").write_text("what this reader cannot open " * 100)
+    done = cli("report", "--json")
+    assert done.returncode < 2
+    assert json.loads(done.stdout)["days"][0]["snapshot"] == "no_sum"
+
+
 def test_what_is_damaged_is_critical(cli: Cli, keep: Callable[..., Path], root: Path) -> None:
     """A snapshot whose content is not what its sum is of is found by --read; a day file that is none at once."""
     keep(DAY)
