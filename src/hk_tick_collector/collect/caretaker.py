@@ -248,7 +248,7 @@ class Caretaker:
             return
         if min(seqs) > known:
             self._holes.doubt(ask.symbol, known + 1, known_ms, CAUSE_PUSH_LOST)
-        self._stats.pushes_stopped[ask.symbol] = time.time_ns() // 1_000_000
+        self._stats.pushes_stopped[ask.symbol] = now_ms()
         log.error("pushes_stopped", symbol=ask.symbol, known_seq=known, newest_seq=max(seqs))
         try:
             messages.read_outcome(await wire.request(messages.SUB, messages.subscribe([ask.symbol])))

@@ -16,6 +16,7 @@ from hk_tick_collector import log, market
 from hk_tick_collector.errors import CollectorError, OpenDError, ProtocolError
 from hk_tick_collector.opend import messages, protocol
 
+from . import clock
 from .subscriptions import subscribe_all
 from .wire import Wire
 
@@ -196,10 +197,10 @@ class Feed:
         self._calendar_day = today
 
     def _today(self) -> int:
-        return market.day_number(self._stats.opend_time_ms or int(time.time() * 1000))
+        return market.day_number(self._stats.opend_time_ms or clock.now_ms())
 
     def _note_up(self, reply: messages.InitReply) -> None:
-        stats, now_ms = self._stats, int(time.time() * 1000)
+        stats, now_ms = self._stats, clock.now_ms()
         stats.connected, stats.link_since_ms, stats.link_reason, stats.link_hint = True, now_ms, "", ""
         stats.conn_id, stats.server_ver = reply.conn_id, reply.server_ver
         stats.connects += 1
@@ -217,7 +218,7 @@ class Feed:
         self._intake.link(now_ms, connected=True, conn_id=reply.conn_id, reason="")
 
     def _note_down(self, error: CollectorError, *, was_up: bool) -> None:
-        stats, now_ms, reason = self._stats, int(time.time() * 1000), str(error)
+        stats, now_ms, reason = self._stats, clock.now_ms(), str(error)
         if was_up or stats.link_since_ms is None or stats.link_reason != reason:
             self._intake.link(now_ms, connected=False, conn_id=None, reason=reason)
             if was_up or stats.link_since_ms is None:

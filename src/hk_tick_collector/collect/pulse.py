@@ -208,7 +208,7 @@ class Pulse:
     def _health(self) -> dict[str, object]:
         """What the health line says, and `systemctl status` with it."""
         stats, queue = self._stats, self._queue
-        behind_s = lag_s(self._live_status(), now_ms())
+        behind_s = lag_s(self.latest, now_ms()) if self.latest else None
         return {
             "connected": stats.connected,
             "subscribed": f"{stats.subscribed}/{stats.symbols}",
