@@ -302,7 +302,7 @@ def test_the_environment_wins_over_the_file(workdir: Path) -> None:
     assert (loaded.settings.futu_host, loaded.settings.futu_port, loaded.settings.batch_rows) == (
         "environ",
         2222,
-        12_000,
+        50_000,
     )
     assert loaded.origins["FUTU_HOST"] == "environment"
     assert loaded.origins["FUTU_PORT"] == f"{workdir}/.env:1"

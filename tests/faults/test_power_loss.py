@@ -78,7 +78,7 @@ class Day:
         if operation == "sync" and path.endswith("-wal"):
             self._synced = self._acked
         # A checkpoint is short and dangerous: cut often while the database is written.
-        self._cut(f"{operation} {path[-8:]}", 0.12 if path.endswith(".db") else 0.02)
+        self._cut(f"{operation} {path[-8:]}", 0.15 if path.endswith(".db") else 0.02)
 
     def _cut(self, operation: str, chance: float) -> None:
         if self._rng.random() < chance:

@@ -62,6 +62,7 @@ def _options(settings: Settings) -> ServiceOptions:
             client_id=f"hk-tick-collector-{settings.instance_id}",
             reconnect_min_delay_s=settings.reconnect_min_delay,
             reconnect_max_delay_s=settings.reconnect_max_delay,
+            max_wait_ms=settings.max_wait_ms,
             rsa=rsa_key(settings.futu_rsa_key),
         ),
         store=StoreOptions(

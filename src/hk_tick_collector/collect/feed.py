@@ -17,6 +17,7 @@ from hk_tick_collector.errors import CollectorError, OpenDError, ProtocolError
 from hk_tick_collector.opend import messages, protocol
 
 from . import clock
+from .options import GATHER_SHARE
 from .subscriptions import subscribe_all
 from .wire import Wire
 
@@ -35,6 +36,7 @@ _STATE_EVERY_S: Final = 3.0  # how often OpenD is asked for its state: TCP may b
 _RESUBSCRIBE_EVERY_S: Final = 60.0
 _LOG_EVERY_S: Final = 30.0
 _CALENDAR_DAYS: Final = 14
+_GATHER_MAX_S: Final = 0.05  # beyond it nothing is gained: 20 ms saved 30 % of the share at 500 ticks/s, 50 ms 37 %
 
 
 class Feed:
@@ -80,7 +82,8 @@ class Feed:
         options = self._options
         loop = asyncio.get_running_loop()
         core = protocol.Connection(options.client_id, options.rsa)
-        wire = Wire(core, self._intake, self._note_notice, self._note_skipped)
+        gather_s = min(options.max_wait_ms / 1000 * GATHER_SHARE, _GATHER_MAX_S)
+        wire = Wire(core, self._intake, self._note_notice, self._note_skipped, gather_s)
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                 await loop.create_connection(lambda: wire, options.host, options.port)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from hk_tick_collector.store.dayfile import StoreOptions
 
     from .destination import Destination
+
+# Of MAX_WAIT_MS: so long received bytes may wait for others, before the writer's share begins.
+GATHER_SHARE: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class FeedOptions:
     client_id: str
     reconnect_min_delay_s: float
     reconnect_max_delay_s: float
+    max_wait_ms: int
     rsa: RsaCipher | None = None
 
 

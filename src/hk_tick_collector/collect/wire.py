@@ -1,14 +1,17 @@
 """One connection to OpenD: the protocol core on an asyncio transport. All that is here is I/O.
 
-Enters: bytes from the socket, stamped with the time as they are read. Leaves: ticks to the intake, notices and
+Enters: bytes from the socket, stamped with the time as they are received. Leaves: ticks to the intake, notices and
 skipped messages to whoever listens, replies to whoever asked.
+
+Bytes are stamped as each packet comes and understood a few packets together: to wake all that code for every single
+one costs a third more of a processor at 500 ticks/s.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from hk_tick_collector.errors import CollectorError, OpenDError
 from hk_tick_collector.opend import messages, protocol
@@ -23,10 +26,14 @@ if TYPE_CHECKING:
     from .intake import Intake
 
 
+_ENOUGH_BYTES: Final = 64 * 1024  # a burst waits for nothing
+
+
 class Wire(asyncio.Protocol):
     """One connection: the protocol core on an asyncio transport. All that is here is I/O.
 
-    `closed` is done when the connection is over; its result says why.
+    `closed` is done when the connection is over; its result says why. `gather_s` is how long received bytes may wait
+    for others; they do not where somebody waits for a reply, and what waits is understood before the connection ends.
     """
 
     def __init__(
@@ -35,6 +42,7 @@ class Wire(asyncio.Protocol):
         intake: Intake,
         on_notice: Callable[[messages.Notice], None],
         on_skipped: Callable[[protocol.Skipped], None],
+        gather_s: float,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[CollectorError] = loop.create_future()
@@ -43,6 +51,10 @@ class Wire(asyncio.Protocol):
         self._intake = intake
         self._on_notice = on_notice
         self._on_skipped = on_skipped
+        self._gather_s = gather_s
+        self._unread: list[tuple[int, bytes]] = []  # with the moment of each
+        self._unread_bytes = 0
+        self._gathering: asyncio.TimerHandle | None = None
         self._replies: dict[int, asyncio.Future[protocol.Replied | protocol.Ticks]] = {}
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -55,15 +67,21 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes arrived: this is the moment that `recv_ts_ms` means."""
-        recv_ts_ms = now_ms()
-        self._handle(self.core.receive(data, time.monotonic(), recv_ts_ms), recv_ts_ms)
+        self._unread.append((now_ms(), data))
+        self._unread_bytes += len(data)
+        if self._replies or self._unread_bytes >= _ENOUGH_BYTES or not self.ready.done():
+            self._read()
+        elif self._gathering is None:
+            self._gathering = asyncio.get_running_loop().call_later(self._gather_s, self._read_gathered)
 
     def eof_received(self) -> None:
         """The peer ended the stream."""
+        self._read()
         self._handle(self.core.receive_eof(), 0)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone, for whatever reason."""
+        self._read()
         reason = f"the connection broke ({exc})" if exc else "OpenD closed the connection"
         self._end(OpenDError(reason))
 
@@ -84,6 +102,7 @@ class Wire(asyncio.Protocol):
 
     def close(self, error: CollectorError) -> None:
         """Ends the connection from our side."""
+        self._read()
         self._end(error)
 
     async def _ask(self, proto_id: int, message: Message) -> protocol.Replied | protocol.Ticks:
@@ -95,6 +114,24 @@ class Wire(asyncio.Protocol):
             return await future
         finally:
             self._replies.pop(serial, None)
+
+    def _read(self) -> None:
+        """Has the core understand what was received."""
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+        unread, self._unread, self._unread_bytes = self._unread, [], 0
+        now_s = time.monotonic()
+        for recv_ts_ms, data in unread:
+            self._handle(self.core.receive(data, now_s, recv_ts_ms), recv_ts_ms)
+
+    def _read_gathered(self) -> None:
+        """Ends the connection after a bug of ours, as a transport does whose `data_received` raises."""
+        try:
+            self._read()
+        except Exception:
+            self._end(OpenDError("what OpenD sent could not be understood, see the line `bug` in the log"))
+            raise
 
     def _handle(self, events: list[protocol.Event], recv_ts_ms: int) -> None:
         for event in events:

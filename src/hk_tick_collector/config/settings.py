@@ -157,7 +157,7 @@ class Settings(BaseModel):
     # Queue and batches
     batch_rows: Annotated[
         _Whole, Ge(1), Le(_ROWS), About(Words("most rows of one commit", "單次提交的最多列數"), "rows")
-    ] = 12_000
+    ] = 50_000
     max_wait_ms: Annotated[
         _Whole,
         Ge(1),

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.model import TickRow
 
+_SYMBOL = itemgetter(schema.TICK_COLUMNS.index("symbol"))
 _TS_MS = itemgetter(schema.TICK_COLUMNS.index("ts_ms"))
 
 SEALED_MODE: Final = 0o440
@@ -156,7 +157,9 @@ class DayFile:
         then and compare `ledger.commits`.
         """
         before = self.ledger
-        rows = sorted(batch.rows)  # in the order of the key: neighbours go to the same page
+        # Nearly the order of the key, so that neighbours go to the same page: a symbol's own rows came in order. To
+        # compare whole rows would take three times as long, and nobody else gets the interpreter meanwhile.
+        rows = sorted(batch.rows, key=_SYMBOL)
         with self._transaction():
             stored = self._insert(rows)
             for link in batch.links:
