@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 PER_PUSH: Final = (1, 10, 100)
 SYMBOLS: Final = (50, 500, 2000)
-BATCH_ROWS: Final = 12_000  # BATCH_ROWS as shipped
+BATCH_ROWS: Final = 50_000  # BATCH_ROWS as shipped
 TARGETS: Final = {(1, 500): Target(0.6, at_least=True), (10, 500): Target(0.85, at_least=True)}
 _RUNS: Final = 3
 
