@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 LINE_RATE: Final = 10_000.0  # ticks/s of exchange time for what is sent at line speed
 _SEED: Final = 1
 _CHUNK_BYTES: Final = 64 << 10  # of one write at line speed
-_SLOT_S: Final = 0.005  # of one write when paced
+_SLOT_S: Final = 0.001  # of one write when paced
 _DIRECTIONS: Final = ("UNKNOWN", "BUY", "SELL", "NEUTRAL")
 _LEAD_MS: Final = 120_000  # exchange time begins this long ago, so that little of it lies ahead of the clock
 
