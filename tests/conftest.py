@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 from contextlib import closing
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import apsw
 import pytest
+from tests.preloaded import library
 from tests.receiver import Receiver
 
 from hk_tick_collector.config import DEFINITIONS
@@ -121,3 +123,9 @@ def receiver() -> Iterable[Callable[..., Receiver]]:
     yield start
     for one in started:
         one.close()
+
+
+@pytest.fixture(scope="session")
+def build_library(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Compiles a C file of tests/preloaded, by its name, once; skips the test without a C compiler."""
+    return cache(partial(library.build, tmp_path_factory.mktemp("preloaded")))
