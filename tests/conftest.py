@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import pty
 import subprocess
 import sys
-from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from contextlib import closing, suppress
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 import pytest
+from tests.preloaded import library
 from tests.receiver import Receiver
 
 from hk_tick_collector.config import DEFINITIONS
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hk_tick_collector.model import TickRow
+
+
+_TERMINAL_VARIABLES: Final = {"TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +59,31 @@ def cli(workdir: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             timeout=60,
             check=False,
         )
+
+    return run
+
+
+@pytest.fixture
+def on_terminal(workdir: Path) -> Callable[..., tuple[int, str]]:
+    """As `cli`, with everything on a terminal that knows colours: the exit code, and what appeared."""
+    ours = {name: value for name, value in os.environ.items() if name not in _TERMINAL_VARIABLES}
+
+    def run(*args: str, **environ: str) -> tuple[int, str]:
+        leader, follower = pty.openpty()
+        with subprocess.Popen(
+            [sys.executable, "-m", "hk_tick_collector", *args],
+            cwd=workdir,
+            env={**ours, "TERM": "xterm", **environ},
+            stdin=follower,
+            stdout=follower,
+            stderr=follower,
+        ) as process:
+            os.close(follower)
+            shown = b""
+            with os.fdopen(leader, "rb", buffering=0) as terminal, suppress(OSError):  # how Linux tells its end
+                while piece := terminal.read(65_536):
+                    shown += piece
+            return process.wait(60), shown.decode().replace("\r\n", "\n")
 
     return run
 
@@ -121,3 +152,9 @@ def receiver() -> Iterable[Callable[..., Receiver]]:
     yield start
     for one in started:
         one.close()
+
+
+@pytest.fixture(scope="session")
+def build_library(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Compiles a C file of tests/preloaded, by its name, once; skips the test without a C compiler."""
+    return cache(partial(library.build, tmp_path_factory.mktemp("preloaded")))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
@@ -182,22 +181,10 @@ def test_a_line_is_explained(cli: Cli) -> None:
     assert len(cli("logs", "--explain", "all").stdout.splitlines()) > 200
 
 
-def test_colour_is_for_a_terminal(workdir: Path, saved: str) -> None:
+def test_colour_is_for_a_terminal(on_terminal: Callable[..., tuple[int, str]], saved: str) -> None:
     """Warnings and errors stand out where a person looks; a pipe gets plain lines."""
-    leader, follower = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-m", "hk_tick_collector", "logs", saved], cwd=workdir, stdout=follower
-    ) as process:
-        os.close(follower)
-        shown = b""
-        try:
-            while piece := os.read(leader, 65_536):
-                shown += piece
-        except OSError:  # Linux tells the end of a terminal so
-            pass
-        assert process.wait(60) == 0
-    os.close(leader)
-    text = shown.decode().replace("\r\n", "\n")
+    code, text = on_terminal("logs", saved)
+    assert code == 0
     assert f"\33[33m{LINES[8]}\33[0m\n" in text
     assert f"\33[1;31m{LINES[-1]}\33[0m\n" in text
     assert f"\n{HEALTH[0]}\n" in text

@@ -91,19 +91,24 @@ assert not {"rich", "apsw", "uvloop", "asyncio", "google.protobuf"} & set(sys.mo
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_reader_that_goes_away_is_quiet(workdir: Path) -> None:
-    """`config | head` neither complains nor leaves a traceback; its exit code is any program's in a broken pipe."""
-    read_end, write_end = os.pipe()
-    os.close(read_end)
-    done = subprocess.run(
+def config_into(output: int, workdir: Path) -> subprocess.CompletedProcess[str]:
+    """Runs `config` with its output on a descriptor."""
+    return subprocess.run(
         [sys.executable, "-m", "hk_tick_collector", "config"],
         cwd=workdir,
-        stdout=write_end,
+        stdout=output,
         stderr=subprocess.PIPE,
         text=True,
         check=False,
         timeout=60,
     )
+
+
+def test_a_reader_that_goes_away_is_quiet(workdir: Path) -> None:
+    """`config | head` neither complains nor leaves a traceback; its exit code is any program's in a broken pipe."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    done = config_into(write_end, workdir)
     os.close(write_end)
     assert (done.returncode, done.stderr) == (141, "")
 
@@ -111,15 +116,7 @@ def test_a_reader_that_goes_away_is_quiet(workdir: Path) -> None:
 def test_a_full_disk_behind_the_output_is_named(workdir: Path) -> None:
     """Output that cannot be written is an error, not a silent success."""
     with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
-        done = subprocess.run(
-            [sys.executable, "-m", "hk_tick_collector", "config"],
-            cwd=workdir,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        done = config_into(full.fileno(), workdir)
     assert done.returncode == 1
     assert done.stderr == "hk-tick-collector: No space left on device\n"
 

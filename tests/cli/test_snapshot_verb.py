@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from tests import wrong_clock
 from tests.bigday import make_big_day
+from tests.preloaded.wrong_clock import Clock, offset_s
 
 from hk_tick_collector import market
 from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, write_status
@@ -107,10 +107,11 @@ def test_why_there_is_no_file(cli: Cli, day: Path, day_asked: str, code: int, sa
 
 
 @pytest.fixture
-def on_thursday(root: Path) -> dict[str, str]:
+def on_thursday(root: Path, build_library: Callable[[str], Path]) -> dict[str, str]:
     """The environment of a process for which it is 10:00 of the trading day before DAY."""
-    built = wrong_clock.library(root)
-    return wrong_clock.environ(built, root / "offset", wrong_clock.offset_s("20261119", "10:00:00"))
+    clock = Clock(build_library("wrong_clock"), root / "offset")
+    clock.set(offset_s("20261119", "10:00:00"))
+    return clock.environ
 
 
 def leave_live_state(root: Path, day_expected: bool) -> None:

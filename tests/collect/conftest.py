@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import re
 import threading
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import apsw
 import pytest
+from tests.log_lines import Event, events_in
 
 from hk_tick_collector import log
 from hk_tick_collector.collect.chunk import Chunk
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import TickRow
 
 CAP_S = 30.0
-
-_LINE = re.compile(r"2\S+ (DEBUG|INFO|WARNING|ERROR) (\w+)(.*)")
-_FIELD = re.compile(r' (\w+)=(?:"([^"]*)"|([^" ]*))')
 NOW_MS = 1_795_140_000_000  # 2026-11-20 10:00 in Hong Kong
 
 
@@ -40,27 +37,12 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.005)
 
 
-class Event(NamedTuple):
-    """One line of the log, taken apart."""
-
-    level: str
-    name: str
-    fields: dict[str, str]
-
-
 class Journal(io.StringIO):
     """The log of a test, as an operator would grep it."""
 
     def events(self, name: str = "") -> list[Event]:
         """The lines so far, of one event or of all."""
-        found = []
-        for line in self.getvalue().splitlines():
-            if match := _LINE.fullmatch(line):
-                level, event, rest = match.groups()
-                if name in ("", event):
-                    fields = {key: quoted or plain for key, quoted, plain in _FIELD.findall(rest)}
-                    found.append(Event(level, event, fields))
-        return found
+        return events_in(self.getvalue(), name)
 
     def wait_for(self, name: str) -> Event:
         """The first line of an event, which may still have to come."""

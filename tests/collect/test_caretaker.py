@@ -138,6 +138,14 @@ class Ward:
         self.subscribing = asyncio.create_task(subscribe())
         return task
 
+    async def begin_quiet(self, *symbols: str, patterned: bool = True) -> asyncio.Task[Any]:
+        """A connection whose symbols have all been looked at; none of them has traded for a minute and a half."""
+        for symbol in symbols:
+            self.make(symbol, 5, pushed=True, age_s=90, patterned=patterned)
+        task = self.begin(*symbols)
+        await until(lambda: len(self.wire.pulls) >= len(symbols), "looked at")
+        return task
+
     def stored(self, symbol: str) -> int:
         """How many different ticks of a symbol are on their way to the day file."""
         return len({row[1] for chunk in self.queue.held_in_memory() for row in chunk.rows if row[0] == symbol})
@@ -420,10 +428,7 @@ def test_pushes_that_stopped_are_found_and_mended(journal: Journal) -> None:
 
     async def story() -> None:
         ward = Ward()
-        for symbol in (A, B):
-            ward.make(symbol, 5, pushed=True, age_s=90)
-        task = ward.begin(A, B)
-        await until(lambda: len(ward.wire.pulls) == 2, "looked at")
+        task = await ward.begin_quiet(A, B)
         ward.make(A, 200, pushed=False, age_s=20)
         await until(lambda: ward.whole(A, B), "healed")
         await until(lambda: ward.wire.subscribed, "subscribed again")
@@ -455,9 +460,7 @@ def test_a_tick_that_is_just_coming_is_no_alarm(journal: Journal) -> None:
 
     async def story() -> None:
         ward = Ward()
-        ward.make(A, 5, pushed=True, age_s=90)
-        task = ward.begin(A)
-        await until(lambda: ward.wire.pulls, "looked at")
+        task = await ward.begin_quiet(A)
         ward.make(A, 1, pushed=False, age_s=1)
         await until(lambda: len(ward.wire.pulls) > 1, "audited")
         await asyncio.sleep(0.1)
@@ -475,9 +478,7 @@ def test_audits_wait_for_the_market(state: int | None, clock: Clock) -> None:
     async def story() -> None:
         ward = Ward()
         ward.stats.market_state = state
-        ward.make(A, 5, pushed=True, age_s=90)
-        task = ward.begin(A)
-        await until(lambda: ward.wire.pulls, "looked at")
+        task = await ward.begin_quiet(A)
         clock.pass_s(120)
         await asyncio.sleep(0.7)
         assert len(ward.wire.pulls) == 1
@@ -493,10 +494,8 @@ def test_one_symbol_is_not_audited_again_and_again(clock: Clock) -> None:
 
     async def story() -> None:
         ward = Ward()
-        for symbol in (A, B):
-            ward.make(symbol, 5, pushed=True, age_s=90)
-        task = ward.begin(A, B)
-        await until(lambda: len(ward.wire.pulls) == 4, "looked at, and audited")
+        task = await ward.begin_quiet(A, B)
+        await until(lambda: len(ward.wire.pulls) == 4, "audited")
         await asyncio.sleep(0.7)
         assert len(ward.wire.pulls) == 4
         clock.pass_s(31)
@@ -537,9 +536,7 @@ def test_without_the_pattern_stopped_pushes_are_mended_too(journal: Journal) -> 
 
     async def one(ward: Ward, missed: int, doubts: int) -> None:
         ward.holes.settle()
-        ward.make(A, 5, pushed=True, age_s=90, patterned=False)
-        task = ward.begin(A)
-        await until(lambda: ward.wire.pulls, "looked at")
+        task = await ward.begin_quiet(A, patterned=False)
         ward.make(A, missed, pushed=False, age_s=20, patterned=False)
         await until(lambda: ward.wire.subscribed, "subscribed again")
         await asyncio.sleep(0.3)
@@ -556,10 +553,8 @@ def test_a_refused_subscription_is_told_and_costs_nothing_else(error: Exception,
 
     async def story() -> None:
         ward = Ward()
-        ward.make(A, 5, pushed=True, age_s=90)
         ward.wire.sub_error = error
-        task = ward.begin(A)
-        await until(lambda: ward.wire.pulls, "looked at")
+        task = await ward.begin_quiet(A)
         ward.make(A, 50, pushed=False, age_s=20)
         await until(lambda: journal.events("resubscribe_failed"), "told")
         await until(lambda: ward.whole(A), "healed")

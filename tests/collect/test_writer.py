@@ -41,6 +41,14 @@ def hundred(tick: MakeTick, first: int = 0) -> list[TickRow]:
     return [tick("HK.00700", seq) for seq in range(first, first + 100)]
 
 
+def at_work(rig: Rig, tick: MakeTick) -> Rig:
+    """Starts its writer, which stores a hundred ticks."""
+    rig.put(hundred(tick))
+    rig.writer.start()
+    rig.wait_stored(100)
+    return rig
+
+
 def stop(rig: Rig) -> None:
     """Ends a healthy writer, which leaves nothing."""
     assert rig.writer.stop(time.monotonic() + CAP_S) == 0
@@ -106,9 +114,7 @@ def test_the_newest_day_is_one_that_the_exchange_has_reached(make_rig: MakeRig, 
     rig.writer.prepare(market.parse_day(DAY) + 5)
     assert rig.stats.newest_day == "20261125"
     rig.stats.opend_time_ms = MIDNIGHT_MS + 36_000_000
-    rig.put(hundred(tick))
-    rig.writer.start()
-    rig.wait_stored(100)
+    at_work(rig, tick)
     stop(rig)
     assert rig.stats.newest_day == DAY
 
@@ -380,10 +386,7 @@ def test_a_day_file_that_is_taken_away_is_begun_anew(
     how: str, make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
 ) -> None:
     """The open day's file goes from its place: what comes next is in a file that can be found, and the loss is told."""
-    rig = make_rig()
-    rig.put(hundred(tick))
-    rig.writer.start()
-    rig.wait_stored(100)
+    rig = at_work(make_rig(), tick)
     path = rig.data_root / f"{DAY}.db"
     match how:
         case "removed":
@@ -412,10 +415,7 @@ def test_a_day_file_that_is_taken_away_while_nothing_trades_is_there_again(
     make_rig: MakeRig, tick: MakeTick, journal: Journal
 ) -> None:
     """At lunch too: nobody waits for the next tick to be told."""
-    rig = make_rig()
-    rig.put(hundred(tick))
-    rig.writer.start()
-    rig.wait_stored(100)
+    rig = at_work(make_rig(), tick)
     path = rig.data_root / f"{DAY}.db"
     for part in rig.data_root.glob(f"{DAY}.db*"):
         part.unlink()
@@ -460,10 +460,7 @@ def test_a_stop_ends_also_when_the_disk_does_not_answer(
     make_rig: MakeRig, tick: MakeTick, journal: Journal, disk: Disk, kind: str
 ) -> None:
     """A write that never returns, a full disk, a foreign lock: out within the limit, and the rows left counted."""
-    rig = make_rig(vfs=disk.name)
-    rig.put(hundred(tick))
-    rig.writer.start()
-    rig.wait_stored(100)
+    rig = at_work(make_rig(vfs=disk.name), tick)
     other = apsw.Connection(str(rig.data_root / f"{DAY}.db"))
     if kind == "blocked":
         disk.block()

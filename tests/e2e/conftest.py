@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import select
 import signal
 import socket
@@ -11,10 +10,11 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import apsw
 import pytest
+from tests.log_lines import Event, events_in
 
 from hk_tick_collector.model import Tick
 from hk_tick_collector.simulator.truth import TruthTick, read_truth
@@ -27,11 +27,6 @@ CAP_S = 30.0
 PROGRAM = (sys.executable, "-m", "hk_tick_collector")
 SYMBOLS = "HK.00700,HK.09988,HK.00005"
 
-_LINE = re.compile(
-    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d) (DEBUG|INFO|WARNING|ERROR) (WATCHDOG \w+|\w+)(.*)\n"
-)
-_FIELD = re.compile(r' (\w+)=(?:"([^"]*)"|([^" ]*))')
-
 
 def wait_until(condition: Callable[[], object], what: Callable[[], str] | str) -> None:
     """Returns once `condition()` holds; fails with `what` when that takes more than the cap."""
@@ -39,15 +34,6 @@ def wait_until(condition: Callable[[], object], what: Callable[[], str] | str) -
     while not condition():
         assert time.monotonic() < deadline_s, f"not within {CAP_S:.0f} s: {what if isinstance(what, str) else what()}"
         time.sleep(0.01)
-
-
-class Event(NamedTuple):
-    """One line of a log, taken apart."""
-
-    time: str
-    level: str
-    name: str
-    fields: dict[str, str]
 
 
 class Process:
@@ -73,15 +59,7 @@ class Process:
 
     def events(self, name: str = "") -> list[Event]:
         """Its log lines so far, of one event or of all."""
-        found = []
-        for line in self.output.splitlines(keepends=True):
-            if match := _LINE.fullmatch(line):
-                moment, level, event, rest = match.groups()
-                assert _FIELD.sub("", rest) == "", line
-                if name in ("", event):
-                    fields = {key: quoted or plain for key, quoted, plain in _FIELD.findall(rest)}
-                    found.append(Event(moment, level, event, fields))
-        return found
+        return events_in(self.output, name)
 
     def wait_for(self, name: str, count: int = 1, **fields: str) -> Event:
         """The `count`th line of an event with these fields, which may still have to come."""

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 from tests.e2e.conftest import Start
+from tests.preloaded.library import Library
 
 from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, read_status
 
 from .trial import CAP_S, Market, Trial, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from .nursery import Nursery
 
@@ -23,28 +22,18 @@ BURST: Final = 20_000  # ten times what memory holds, less than what waits in it
 ROW_BYTES: Final = 50  # of a spooled row, at least
 
 
-class BadSpool:
-    """The disk under the spool of whoever is started with `environ`."""
-
-    def __init__(self, directory: Path) -> None:
-        library, self._sign = directory / "bad_spool.so", directory / "bad_spool"
-        source = Path(__file__).with_name("bad_spool.c")
-        subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", str(library), str(source), "-ldl"], check=True)
-        self.environ = {"LD_PRELOAD": str(library), "BAD_SPOOL_FILE": str(self._sign)}
+class BadSpool(Library):
+    """The disk under the spool of whoever is started with `environ`; `bad_spool.c`, compiled."""
 
     def fail(self, call: str) -> None:
         """Every call of that name fails from now on; none does for the empty name."""
-        fresh = self._sign.with_suffix(".new")
-        fresh.write_text(call)
-        fresh.replace(self._sign)
+        self.tell(call)
 
 
 @pytest.fixture
-def bad_spool(workdir: Path) -> BadSpool:
+def bad_spool(workdir: Path, build_library: Callable[[str], Path]) -> BadSpool:
     """A disk that can be told to fail."""
-    if shutil.which("cc") is None:
-        pytest.skip("the disk of a spool alone can only fail with a C compiler")
-    return BadSpool(workdir)
+    return BadSpool(build_library("bad_spool"), workdir / "bad_spool")
 
 
 class Spooling(Trial):

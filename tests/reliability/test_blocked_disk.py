@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .conftest import Begin, Crowd
-    from .trial import Trial
+    from .trial import FaultyCollector, Trial
 
 BURST: Final = 100_000
 BLOCKED_S: Final = 10
@@ -31,6 +31,29 @@ SIGNALS: Final = (1, 2)  # SIGTERMs
 def behind(trial: Trial, rows: int) -> None:
     """Returns once so many ticks wait for the disk."""
     wait_until(lambda: trial.live().waiting >= rows, lambda: f"{rows} rows wait\n{trial.tail()}")
+
+
+def blocked(begin: Begin, rows: int, rate: float = 200) -> tuple[Trial, FaultyCollector]:
+    """A trial whose disk answers no more, with so many ticks that wait for it, and its collector."""
+    trial = begin("--wait", symbols="20", rate=rate)
+    collector = trial.run_on_faulty_disk(STOP_FLUSH_TIMEOUT_SEC=str(STOP_S))
+    trial.wait_stored(200)
+    collector.inject(GATE)
+    trial.market.tell(f"burst {rows}")
+    behind(trial, rows)
+    return trial, collector
+
+
+def stop_in_time(collector: FaultyCollector, signals: int = 1) -> int:
+    """The exit code after so many SIGTERMs; it comes within STOP_FLUSH_TIMEOUT_SEC, and slack for a slow machine."""
+    stopped_s = time.monotonic()
+    for _ in range(signals):
+        collector.signal(signal.SIGTERM)
+    code = collector.finish()
+    took_s = time.monotonic() - stopped_s
+    print(f"out after {took_s:.2f} s")
+    assert took_s < STOP_S * SLACK
+    return code
 
 
 # --- row 17 ---
@@ -123,21 +146,10 @@ def test_beyond_memory_and_spool_drops_are_exact_and_fetched_again(begin: Begin,
 
 def a_stop_with_a_blocked_disk_spools_what_it_holds(begin: Begin, signals: int) -> None:
     """A case of the test that follows."""
-    trial = begin("--wait", symbols="20", rate=200)
-    collector = trial.run_on_faulty_disk(STOP_FLUSH_TIMEOUT_SEC=str(STOP_S))
-    trial.wait_stored(200)
-    collector.inject(GATE)
-    trial.market.tell("burst 20000")
-    behind(trial, 20_000)
+    trial, collector = blocked(begin, 20_000)
     trial.market.tell("pause")
     made = trial.market.made()
-    stopped_s = time.monotonic()
-    for _ in range(signals):
-        collector.signal(signal.SIGTERM)
-    assert collector.finish() == 0
-    took_s = time.monotonic() - stopped_s
-    print(f"out after {took_s:.2f} s")
-    assert took_s < STOP_S * SLACK
+    assert stop_in_time(collector, signals) == 0
     last = trial.ended()
     assert int(last["spooled_rows"]) >= 20_000
     assert last["lost_rows"] == "0"
@@ -185,12 +197,7 @@ def test_a_stop_that_can_leave_nothing_anywhere_says_so(begin: Begin, spool_disk
     trial.market.tell("burst 5000")
     behind(trial, 5000)
     trial.market.tell("pause")
-    stopped_s = time.monotonic()
-    collector.signal(signal.SIGTERM)
-    assert collector.finish() == 1
-    took_s = time.monotonic() - stopped_s
-    print(f"out after {took_s:.2f} s")
-    assert took_s < STOP_S * SLACK
+    assert stop_in_time(collector) == 1
     last = trial.ended()
     assert int(last["lost_rows"]) >= 5000
     assert last["spooled_rows"] == "0"
@@ -200,12 +207,7 @@ def test_a_stop_that_can_leave_nothing_anywhere_says_so(begin: Begin, spool_disk
 
 def test_what_is_left_is_replayed_however_little_memory_there_is(begin: Begin) -> None:
     """Row 21: a spool that was left with memory for many rows is replayed by a run that has memory for few."""
-    trial = begin("--wait", symbols="20", rate=200)
-    collector = trial.run_on_faulty_disk(STOP_FLUSH_TIMEOUT_SEC=str(STOP_S))
-    trial.wait_stored(200)
-    collector.inject(GATE)
-    trial.market.tell("burst 20000")
-    behind(trial, 20_000)
+    trial, collector = blocked(begin, 20_000)
     trial.market.tell("pause")
     collector.signal(signal.SIGTERM)
     assert collector.finish() == 0
@@ -237,12 +239,7 @@ def test_what_is_left_has_its_turn_also_while_live_ticks_never_stop(begin: Begin
     """Row 21: memory for so few rows that every live tick goes by way of the spool, from the start and without an end:
     what an earlier run left is stored all the same, and no live tick is dropped for it.
     """
-    trial = begin("--wait", symbols="20", rate=1000)
-    collector = trial.run_on_faulty_disk(STOP_FLUSH_TIMEOUT_SEC=str(STOP_S))
-    trial.wait_stored(200)
-    collector.inject(GATE)
-    trial.market.tell("burst 5000")
-    behind(trial, 5000)
+    trial, collector = blocked(begin, 5000, rate=1000)
     trial.market.tell("window 1")
     collector.signal(signal.SIGTERM)
     assert collector.finish() == 0

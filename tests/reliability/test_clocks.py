@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 from tests.e2e.conftest import Start
+from tests.preloaded.wrong_clock import Clock
 
 from hk_tick_collector import market
 from hk_tick_collector.ops.health import check
@@ -19,6 +17,7 @@ from .trial import LIMITS, Market, Trial, now_ms, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.e2e.conftest import Collector
 
@@ -30,29 +29,10 @@ CLOSES: Final = (("20261224", "12:05", True), ("20261118", "16:05", True), ("202
 FALSE_ALARMS: Final = {"lag", "writer_stuck", "queue", "gaps_lost", "dropped"}
 
 
-class Clock:
-    """The wall clock of whoever is started with `environ`."""
-
-    def __init__(self, directory: Path) -> None:
-        library, self._file = directory / "wrong_clock.so", directory / "wrong_clock"
-        source = Path(__file__).with_name("wrong_clock.c")
-        subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", str(library), str(source), "-ldl"], check=True)
-        self.environ = {"LD_PRELOAD": str(library), "WRONG_CLOCK_FILE": str(self._file)}
-        self.set(0)
-
-    def set(self, offset_s: int) -> None:
-        """It is wrong by so many seconds from now on."""
-        fresh = self._file.with_suffix(".new")
-        fresh.write_text(str(offset_s))
-        fresh.replace(self._file)
-
-
 @pytest.fixture
-def clock(workdir: Path) -> Clock:
+def clock(workdir: Path, build_library: Callable[[str], Path]) -> Clock:
     """A clock that can be set for single processes."""
-    if shutil.which("cc") is None:
-        pytest.skip("a wall clock can only be set for one process with a C compiler")
-    return Clock(workdir)
+    return Clock(build_library("wrong_clock"), workdir / "wrong_clock")
 
 
 @pytest.fixture
@@ -162,13 +142,13 @@ def test_a_clock_that_is_set_back_does_not_blind_the_watchdog(clocking: Clocking
     assert sum(day.missing for day in trial.verdict_of_program()) == 0
 
 
-def test_an_opend_a_day_ahead_does_not_seal_the_current_day(clocking: Clocking, clock: Clock, workdir: Path) -> None:
+def test_an_opend_a_day_ahead_does_not_seal_the_current_day(
+    clocking: Clocking, clock: Clock, workdir: Path, build_library: Callable[[str], Path]
+) -> None:
     """Row 18: the clock of OpenD's host jumps a day and more ahead, to 06:30: yesterday is sealed, today is not, and
     its ticks are stored when that clock is right again.
     """
-    elsewhere = workdir / "opend"
-    elsewhere.mkdir()
-    theirs = Clock(elsewhere)
+    theirs = Clock(build_library("wrong_clock"), workdir / "their_clock")
     today = market.day_number(now_ms())
     at_five_s = (market.day_start_ms(today) - now_ms()) // 1000 + 5 * HOUR_S
     clock.set(at_five_s)

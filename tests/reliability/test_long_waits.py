@@ -15,7 +15,7 @@ from .trial import wait_until
 from .waits import DEAD, STOPPED, sockets
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Event
+    from tests.log_lines import Event
 
     from .waits import Waits
 

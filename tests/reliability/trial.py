@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from tests.e2e.conftest import Event
     from tests.faults.faulty_disk import Fault
+    from tests.log_lines import Event
 
     from .nursery import Disk, Nursery
 

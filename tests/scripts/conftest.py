@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import pytest
-from tests import wrong_clock
+from tests.preloaded.wrong_clock import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT: Final = Path(__file__).parents[2]
 SCRIPT: Final = ROOT / "scripts" / "db_health_check.sh"
@@ -37,19 +40,15 @@ class Checked:
         return self.verdict
 
 
-@pytest.fixture(scope="session")
-def preload(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The library that makes one process's wall clock wrong."""
-    return wrong_clock.library(tmp_path_factory.mktemp("clock"))
-
-
 @pytest.fixture
-def check(tmp_path: Path, preload: Path) -> Check:
+def check(tmp_path: Path, build_library: Callable[[str], Path]) -> Check:
     """`bash scripts/db_health_check.sh ARGS`, with nothing of this shell's environment."""
+    clock = Clock(build_library("wrong_clock"), tmp_path / "offset")
 
     def run(*args: object, offset_s: int = 0, user: int | None = None, **environ: str) -> Checked:
         if offset_s:
-            environ = {**wrong_clock.environ(preload, tmp_path / "offset", offset_s), **environ}
+            clock.set(offset_s)
+            environ = {**clock.environ, **environ}
         done = subprocess.run(
             ["bash", str(SCRIPT), *map(str, args)],
             env={"PATH": os.defpath, "DISK_MIN_FREE_MB": "1", **environ},

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 import pytest
 from tests.bigday import make_big_day
-from tests.wrong_clock import offset_s
+from tests.preloaded.wrong_clock import offset_s
 
 from hk_tick_collector import market
 from hk_tick_collector.model import Gap

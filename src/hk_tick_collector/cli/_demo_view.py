@@ -1,4 +1,4 @@
-"""What the demo shows: a panel that is redrawn on a terminal, one plain line a second elsewhere."""
+"""What the demo shows: a panel that is redrawn on a terminal that can, one plain line a second elsewhere."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from hk_tick_collector import market
 from hk_tick_collector.ops.health import lag_s
+
+from ._terminal import can_redraw
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -42,7 +44,7 @@ class DemoView:
         self._history: dict[str, deque[int]] = defaultdict(lambda: deque(maxlen=_HISTORY))
         self._rows: dict[str, int] = {}
         self._live_display = None
-        if sys.stdout.isatty():
+        if can_redraw(sys.stdout):
             from rich.live import Live  # 0.1 s that plain lines do not need
 
             self._live_display = Live(refresh_per_second=4, transient=False)

@@ -1,9 +1,11 @@
-"""A table for a person: drawn by rich on a terminal, plain aligned columns where the output is piped."""
+"""A table for a person: drawn by rich on a terminal, plain aligned columns in a pipe or on a terminal that is dumb."""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING
+
+from ._terminal import can_redraw
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[str] = frozenset()) -> None:
     """Prints rows under their header; columns named in `right` are aligned to the right."""
-    if sys.stdout.isatty():
+    if can_redraw(sys.stdout):
         _print_rich(header, rows, right)
     else:
         for line in plain_lines(header, rows, right):

@@ -17,6 +17,7 @@ from hk_tick_collector.ops.asking import ask
 from hk_tick_collector.ops.checks import EXIT_CODES, Check, Outcome, failure, not_checked, ok, verdict, warning
 
 from ._options import AsJson, EnvFile, today
+from ._terminal import in_colour
 from .run import rsa_key
 from .status import live_status
 
@@ -45,10 +46,11 @@ def doctor(env_file: EnvFile = None, as_json: AsJson = False) -> int:
       hk-tick-collector doctor --env-file ./.env --json
     """
     checks: list[Check] = []
+    colour = not as_json and in_colour(sys.stdout)
     for check in _checks(env_file):
         checks.append(check)
         if not as_json:
-            _print(check)
+            _print(check, colour=colour)
     worst, line = verdict(checks)
     if as_json:
         print(json.dumps({"verdict": worst, "line": line, "checks": list(map(asdict, checks))}, ensure_ascii=False))
@@ -57,11 +59,12 @@ def doctor(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     return EXIT_CODES[worst]
 
 
-def _print(check: Check) -> None:
+def _print(check: Check, *, colour: bool) -> None:
     remedy = f" -> {check.remedy}" if check.remedy else ""
-    colour = _COLOURS.get(check.outcome, _COLOURS_OF_FAILURE) if sys.stdout.isatty() else ""
-    plain = _PLAIN if colour else ""
-    print(f"{colour}{check.outcome.upper():12}{plain}{check.name:16}{check.text}{remedy}", flush=True)
+    outcome = f"{check.outcome.upper():12}"
+    if colour:
+        outcome = f"{_COLOURS.get(check.outcome, _COLOURS_OF_FAILURE)}{outcome}{_PLAIN}"
+    print(f"{outcome}{check.name:16}{check.text}{remedy}", flush=True)
 
 
 def _checks(env_file: Path | None) -> Iterator[Check]:

@@ -17,6 +17,7 @@ from hk_tick_collector.ops import catalogue
 
 from ._journal import LEVELS, SYSTEMD, Choice, Line, read_lines, summed
 from ._options import AsJson  # noqa: TC001 - typer reads the annotation
+from ._terminal import in_colour
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -193,7 +194,7 @@ def _print(lines: Iterator[Line], *, repeats: bool, at_once: bool, as_json: bool
         keys = ("time", "level", "event", "fields", "text", "more")
         print(json.dumps({"lines": [{key: getattr(line, key) for key in keys} for line in lines]}, ensure_ascii=False))
         return
-    colour = sys.stdout.isatty()
+    colour = in_colour(sys.stdout)
     for line, held_back in ((line, 0) for line in lines) if repeats else summed(lines):
         if held_back:
             print(f"    … {held_back:,} more {line.event} like it, then the last:")

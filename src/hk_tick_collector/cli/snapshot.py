@@ -19,6 +19,7 @@ from hk_tick_collector.store.snapshot import sum_path, take
 
 from ._missing import newest_when_closed, no_file
 from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, today, warn
+from ._terminal import can_redraw
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -108,6 +109,7 @@ class _Watch:
     """Who looks on: a bar on a terminal, and signals that may end the copy between two of its steps."""
 
     def __init__(self) -> None:
+        self._draws = can_redraw(sys.stderr)
         self._drawn = False
         self._gives_way = False
         self._signal: signal.Signals | None = None
@@ -124,7 +126,7 @@ class _Watch:
         if what != "copy" and not self._gives_way:
             self._gives_way = True
             os.nice(_NICE)  # from here on nothing of the collector's is held: it goes first
-        if not sys.stderr.isatty():
+        if not self._draws:
             return
         full = _BAR * done // total if total else _BAR
         figures = f"{done // 2**20:,} of {total // 2**20:,} MB"

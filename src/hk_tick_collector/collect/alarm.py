@@ -7,7 +7,6 @@ file and the digest belong to a thread of their own, the clerk.
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 import time
@@ -18,6 +17,7 @@ from hk_tick_collector import log
 from hk_tick_collector.ops import health
 from hk_tick_collector.ops.alerts import Alerts, Kind, Memory, Message
 from hk_tick_collector.ops.digest import DigestClock, digest
+from hk_tick_collector.ops.replacing import replace_file
 
 from .courier import Courier
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 MEMORY_NAME: Final = ".alerts.json"
 STOP_S: Final = 1.0  # what a stop gives to messages that are still queued
-_MODE: Final = 0o640
 _LOG_EVERY_S: Final = 60.0
 
 
@@ -121,12 +120,8 @@ class Alarm:
                     log.bug("bug", detail="an errand of the alerts failed")
 
     def _remember(self, text: str) -> None:
-        temporary = self._path.with_name(f"{self._path.name}.new")
         try:
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _MODE)
-            with os.fdopen(fd, "w", encoding="utf-8") as file:
-                file.write(text)
-            temporary.replace(self._path)
+            replace_file(self._path, text, f"{self._path.name}.new")
         except OSError as error:
             held_back = None if self._abandoned else self._failures.allow(time.monotonic())
             if held_back is not None:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Final, cast
 from hk_tick_collector.errors import StoreError
 
 from . import remedies
+from .replacing import replace_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 STATUS_NAME: Final = "status.json"
-_MODE: Final = 0o640
 _LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01: no moment that we tell is later
 
 
@@ -161,11 +161,7 @@ def _open_reserve() -> int | None:
 
 def write_status(path: Path, status: LiveStatus) -> None:
     """Replaces the file in one step: a reader sees the old one or the new one, never half. OSError when it cannot."""
-    temporary = path.with_name(f".{path.name}.{status.pid}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _MODE)
-    with os.fdopen(fd, "w", encoding="utf-8") as file:
-        json.dump(asdict(status), file, separators=(",", ":"))
-    temporary.replace(path)
+    replace_file(path, json.dumps(asdict(status), separators=(",", ":")), f".{path.name}.{status.pid}")
 
 
 def read_status(path: Path) -> LiveStatus | None:
