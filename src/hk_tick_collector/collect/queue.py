@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 _SPOOL_POLL_S: Final = 0.01  # while the spool's own thread has not written yet what is to come back
-# So many rows wait for no others. A batch grows beyond it while the one before is being committed: to wait for a full one
-# would leave the disk idle at the beginning of a burst.
+# So many rows wait for no others. A batch grows beyond it while the one before is being committed: to wait for a full
+# one would leave the disk idle at the beginning of a burst.
 _ENOUGH_ROWS: Final = 10_000
 
 
@@ -97,7 +97,7 @@ class TickQueue:
         """The next chunks, about `batch_rows` rows of them; empty after `idle_s` without any.
 
         When quiet it waits until the oldest chunk is `linger_s` old, so that a commit carries more than one tick;
-        under load enough for a batch are there at once. What is taken counts as queued until `done`. What was spooled comes
+        under load enough rows are there at once. What is taken counts as queued until `done`. What was spooled comes
         when memory is empty; OSError when it cannot be read now.
         """
         with self._changed:

@@ -185,7 +185,7 @@ class DayFile:
             else:
                 self.open_gaps.pop(gap.id, None)
         if rows:
-            self.newest_ts_ms = max(self.newest_ts_ms, max(map(_TS_MS, rows)))
+            self.newest_ts_ms = max(self.newest_ts_ms, *map(_TS_MS, rows))
         return Written(stored, len(rows) - stored)
 
     def wal_bytes(self) -> int:
