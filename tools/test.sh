@@ -16,8 +16,8 @@ for group in "${!groups[@]}"; do
     read -ra folders <<<"${groups[group]}"
     [ ${#folders[@]} -gt 0 ] || folders=("${others[@]}")
     # Each has its own place for temporary files: pytest removes those of older runs. A shell lets what it runs in the
-    # background ignore Ctrl-C, and tests send that signal.
-    env --default-signal=INT,QUIT "${pytest[@]}" "${folders[@]}" --basetemp="$logs/files-$group" -o cache_dir=".pytest_cache/$group" >"$logs/$group" 2>&1 &
+    # background ignore Ctrl-C, nohup has it ignore SIGHUP, and tests send both.
+    env --default-signal=INT,QUIT,HUP "${pytest[@]}" "${folders[@]}" --basetemp="$logs/files-$group" -o cache_dir=".pytest_cache/$group" >"$logs/$group" 2>&1 &
     pids+=($!)
 done
 failed=0

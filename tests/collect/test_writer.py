@@ -147,6 +147,17 @@ def test_when_behind_commits_are_large(make_rig: MakeRig, tick: MakeTick) -> Non
     assert rig.query(DAY, "SELECT stored, waiting FROM ledger") == [(50_000, 0)]
 
 
+def test_a_burst_begins_to_be_committed_at_once(make_rig: MakeRig, tick: MakeTick) -> None:
+    """Ten thousand rows wait for no others: neither for a full batch nor for the hour that ticks might wait."""
+    rig = make_rig(batch_rows=50_000, max_wait_ms=3_600_000)
+    rig.writer.prepare(market.parse_day(DAY))
+    rig.writer.start()
+    for start in range(0, 10_000, 500):
+        rig.put([tick(f"HK.{seq % 40:05}", seq) for seq in range(start, start + 500)])
+    rig.wait_stored(10_000)
+    stop(rig)
+
+
 def test_the_account_balances_with_the_file(make_rig: MakeRig, tick: MakeTick) -> None:
     """Duplicates, rejected and dropped ticks and links of the queue are in the ledger, with or without rows beside."""
     rig = make_rig()
