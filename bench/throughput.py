@@ -1,12 +1,14 @@
 """End to end beside its limits: a sender with ready bytes → collector → committed rows; the same bodies decoded
 alone; the same rows in the same order inserted alone, through the same writer into the same schema with its counters.
 
-A run ends when a reader of the file sees the last row.
+A run ends when a reader of the file sees the last row. The same rows are inserted alone right after it, while the
+collector idles: what else the machine does in those seconds then weighs on both.
 """
 
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -33,8 +35,10 @@ if TYPE_CHECKING:
 PER_PUSH: Final = (1, 10, 100)
 SYMBOLS: Final = (50, 500, 2000)
 BATCH_ROWS: Final = 50_000  # BATCH_ROWS as shipped
+SMALL_BATCH_ROWS: Final = 12_000  # for who compares with what was measured before batches grew
 TARGETS: Final = {(1, 500): Target(0.6, at_least=True), (10, 500): Target(0.85, at_least=True)}
 _RUNS: Final = 3
+_RUNS_OF_TARGETS: Final = 5
 
 
 @dataclass(slots=True)
@@ -43,6 +47,7 @@ class Cell:
 
     end_to_end: list[float] = field(default_factory=list)
     inserted: list[float] = field(default_factory=list)
+    inserted_small: list[float] = field(default_factory=list)  # in transactions of SMALL_BATCH_ROWS
     decoded: list[float] = field(default_factory=list)
     read: list[float] = field(default_factory=list)
     sender_cores: list[float] = field(default_factory=list)
@@ -58,11 +63,16 @@ class Cell:
 
 
 def measure(scratch: Path, per_push: int, symbols: int, ticks: int) -> Cell:
-    """Three bursts of so many ticks into one file, then what is possible at most with the same three."""
+    """Bursts of so many ticks into one file, and what is possible at most with the same ticks."""
     preparation = Preparation(default_symbols(symbols), per_push)
-    parts = [preparation.part(ticks) for _ in range(_RUNS)]
+    runs = _RUNS_OF_TARGETS if (per_push, symbols) in TARGETS else _RUNS
+    parts = [preparation.part(ticks) for _ in range(runs)]
     cell = Cell()
-    with Trial(scratch, preparation.symbols, parts) as trial:
+    with (
+        Trial(scratch, preparation.symbols, parts) as trial,
+        closing(_alone(scratch, "large", preparation.day)) as large,
+        closing(_alone(scratch, "small", preparation.day)) as small,
+    ):
         cell.start_s = trial.start_s
         before_bytes, expected = written_bytes(trial.pid), 0
         for part in parts:
@@ -74,21 +84,24 @@ def measure(scratch: Path, per_push: int, symbols: int, ticks: int) -> Cell:
             cell.collector_cores.append((cpu_s(trial.pid) - busy_s) / took_s)
             cell.network_cores.append((cpu_s(trial.pid, main_thread=True) - network_s) / took_s)
             cell.sender_cores.append(float(trial.sent()["cpu_s"]) / took_s)
+            cell.inserted.append(insert_alone(large, part, BATCH_ROWS))
+            cell.inserted_small.append(insert_alone(small, part, SMALL_BATCH_ROWS))
         cell.written_per_tick = (written_bytes(trial.pid) - before_bytes) / expected
         trial.verify(parts)
-    file = DayFile(scratch / "alone.db", day_name(preparation.day), "bench", 0, "bench", StoreOptions())
-    cell.inserted = [insert_alone(file, part) for part in parts]
-    file.close()
     cell.decoded = [decode_alone(part) for part in parts]
     cell.read = [read_alone(part) for part in parts]
     return cell
 
 
-def insert_alone(file: DayFile, part: Part) -> float:
-    """Rows/s of the store, nothing else running."""
+def _alone(scratch: Path, name: str, day: int) -> DayFile:
+    return DayFile(scratch / f"{name}.db", day_name(day), "bench", 0, "bench", StoreOptions())
+
+
+def insert_alone(file: DayFile, part: Part, batch_rows: int) -> float:
+    """Rows/s of the store, with nothing to do beside it."""
     begun_s = time.monotonic()
-    for start in range(0, len(part.rows), BATCH_ROWS):
-        file.write(Batch(rows=part.rows[start : start + BATCH_ROWS]), 0)
+    for start in range(0, len(part.rows), batch_rows):
+        file.write(Batch(rows=part.rows[start : start + batch_rows]), 0)
     return len(part.rows) / (time.monotonic() - begun_s)
 
 
@@ -126,6 +139,7 @@ def figures(cells: dict[tuple[int, int], Cell]) -> list[Figure]:
         add(per_push, symbols, "end to end ÷ insert alone", "ratio", cell.shares)
         add(per_push, symbols, "end to end", "ticks/s", cell.end_to_end)
         add(per_push, symbols, "insert alone", "ticks/s", cell.inserted)
+        add(per_push, symbols, f"insert alone, {SMALL_BATCH_ROWS:,} a transaction", "ticks/s", cell.inserted_small)
         add(per_push, symbols, "decode alone", "ticks/s", cell.decoded)
         add(per_push, symbols, "bytes to rows alone", "ticks/s", cell.read)
         add(per_push, symbols, "collector's cores", "cores", cell.collector_cores)

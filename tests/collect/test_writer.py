@@ -148,13 +148,13 @@ def test_when_behind_commits_are_large(make_rig: MakeRig, tick: MakeTick) -> Non
 
 
 def test_a_burst_begins_to_be_committed_at_once(make_rig: MakeRig, tick: MakeTick) -> None:
-    """Ten thousand rows wait for no others: neither for a full batch nor for the hour that ticks might wait."""
+    """Five thousand rows wait for no others: neither for a full batch nor for the hour that ticks might wait."""
     rig = make_rig(batch_rows=50_000, max_wait_ms=3_600_000)
     rig.writer.prepare(market.parse_day(DAY))
     rig.writer.start()
-    for start in range(0, 10_000, 500):
+    for start in range(0, 5_000, 500):
         rig.put([tick(f"HK.{seq % 40:05}", seq) for seq in range(start, start + 500)])
-    rig.wait_stored(10_000)
+    rig.wait_stored(5_000)
     stop(rig)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SPOOL_POLL_S: Final = 0.01  # while the spool's own thread has not written yet what is to come back
 # So many rows wait for no others. A batch grows beyond it while the one before is being committed: to wait for a full
 # one would leave the disk idle at the beginning of a burst.
-_ENOUGH_ROWS: Final = 10_000
+_ENOUGH_ROWS: Final = 5_000
 
 
 class TickQueue:
