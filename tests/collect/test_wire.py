@@ -216,14 +216,20 @@ class BrokenIntake(Intake):
         raise ZeroDivisionError
 
 
-def test_a_bug_ends_the_connection_and_is_told() -> None:
-    """Ticks that a bug swallowed are asked for on the next connection; the loop's handler writes the bug to the log."""
+@pytest.mark.parametrize("gather_s", [0.001, HOUR_S])
+def test_a_bug_ends_the_connection_and_is_told(gather_s: float) -> None:
+    """Ticks that a bug swallowed are asked for on the next connection; the loop's handler writes the bug to the log.
+
+    What waits at the end of a connection does not keep it from ending.
+    """
 
     async def story() -> None:
         bugs: list[object] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: bugs.append(context["exception"]))
-        async with Link(0.001, BrokenIntake).up() as link:
-            link.writer.write(push(1))
+        async with Link(gather_s, BrokenIntake).up() as link:
+            await link.send(push(1))
+            if gather_s == HOUR_S:
+                link.wire.close(OpenDError("enough"))
             assert "could not be understood" in str(await link.wire.closed)
         assert [type(bug) for bug in bugs] == [ZeroDivisionError]
 

@@ -106,8 +106,8 @@ class TickQueue:
             self._wanted_rows = 1
             if not self._chunks and not self._closed and not overflowing:
                 self._changed.wait(idle_s)
-            self._wanted_rows = min(batch_rows, _ENOUGH_ROWS)
-            while self._chunks and self._rows < self._wanted_rows and not self._closed:
+            self._wanted_rows = enough_rows = min(batch_rows, _ENOUGH_ROWS)
+            while self._chunks and self._rows < enough_rows and not self._closed:
                 rest_s = self._chunks[0][0] + linger_s - time.monotonic()
                 if rest_s <= 0:
                     break

@@ -72,7 +72,7 @@ class Wire(asyncio.Protocol):
         if self._replies or self._unread_bytes >= _ENOUGH_BYTES or not self.ready.done():
             self._read()
         elif self._gathering is None:
-            self._gathering = asyncio.get_running_loop().call_later(self._gather_s, self._read_gathered)
+            self._gathering = asyncio.get_running_loop().call_later(self._gather_s, self._read)
 
     def eof_received(self) -> None:
         """The peer ended the stream."""
@@ -116,22 +116,19 @@ class Wire(asyncio.Protocol):
             self._replies.pop(serial, None)
 
     def _read(self) -> None:
-        """Has the core understand what was received."""
+        """Has the core understand what was received. A bug of ours there ends the connection, and is told."""
         if self._gathering is not None:
             self._gathering.cancel()
             self._gathering = None
         unread, self._unread, self._unread_bytes = self._unread, [], 0
         now_s = time.monotonic()
-        for recv_ts_ms, data in unread:
-            self._handle(self.core.receive(data, now_s, recv_ts_ms), recv_ts_ms)
-
-    def _read_gathered(self) -> None:
-        """Ends the connection after a bug of ours, as a transport does whose `data_received` raises."""
         try:
-            self._read()
-        except Exception:
-            self._end(OpenDError("what OpenD sent could not be understood, see the line `bug` in the log"))
-            raise
+            for recv_ts_ms, data in unread:
+                self._handle(self.core.receive(data, now_s, recv_ts_ms), recv_ts_ms)
+        except Exception as bug:  # noqa: BLE001 - a callback's boundary: what it cost is asked for on the next connection
+            message = "what OpenD sent could not be understood"
+            asyncio.get_running_loop().call_exception_handler({"message": message, "exception": bug})
+            self._end(OpenDError(f"{message}, see the line `bug` in the log"))
 
     def _handle(self, events: list[protocol.Event], recv_ts_ms: int) -> None:
         for event in events:
@@ -185,6 +182,7 @@ class Wire(asyncio.Protocol):
 
     def _ring(self) -> None:
         self._timer = None
+        self._read()  # before anybody calls the link silent
         self._handle(self.core.advance(time.monotonic(), int(time.time())), 0)
 
     def _end(self, error: CollectorError) -> None:
