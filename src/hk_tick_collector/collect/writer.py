@@ -38,7 +38,9 @@ _IDLE_S: Final = 1.0  # how long the thread sleeps at most: its heartbeat
 _BACKOFF_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 _GRACE_S: Final = 1.0  # of the time for a stop, to end after an interrupt
 _TEND_EVERY_S: Final = 5.0  # also while ticks keep coming
-_LINGER_LEAST: Final = 0.5  # of MAX_WAIT_MS, however long commits take
+# Of MAX_WAIT_MS: so long ticks wait for company where commits are short, and where they are long.
+_LINGER_MOST: Final = 0.95 - GATHER_SHARE
+_LINGER_LEAST: Final = 0.5
 _LOG_EVERY_S: Final = 10.0  # a fault that repeats is logged so often, with a count
 
 _TS_MS = itemgetter(2)
@@ -180,10 +182,10 @@ class Writer:
             self._days.close_all()
 
     def _take(self) -> list[Chunk]:
-        # Ticks wait for company as long as the promise allows: what they had waited before they came here is taken off,
-        # and twice what the last commit took. Fewer commits are less work and fewer bytes written.
+        # As long as the promise allows, with twice what the last commit took in reserve: fewer commits are less work
+        # and fewer bytes written.
         promised_s = self._options.max_wait_ms / 1000
-        linger_s = max(promised_s * _LINGER_LEAST, promised_s * (1 - GATHER_SHARE) - 2 * self._took_s)
+        linger_s = max(promised_s * _LINGER_LEAST, promised_s * _LINGER_MOST - 2 * self._took_s)
         try:
             return self._queue.take(self._options.batch_rows, linger_s, _IDLE_S)
         except OSError as error:  # the spool cannot be read now; what is in it stays there
