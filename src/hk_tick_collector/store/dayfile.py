@@ -16,7 +16,7 @@ import os
 import stat
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import chain, islice, repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -144,6 +144,7 @@ class DayFile:
             _configure(self._db, options)
             self._describe(now_ms, version)
             self.ledger = self._read_ledger()
+            self._counted = self._count()
             self.newest_ts_ms = self._read_newest()
             self.open_gaps = self._read_open_gaps()
         except BaseException:
@@ -179,6 +180,7 @@ class DayFile:
             )
             self._write_ledger(ledger, now_ms)
         self.ledger = ledger
+        self._counted += stored
         for gap in batch.gaps:
             if gap.status == GAP_OPEN:
                 self.open_gaps[gap.id] = gap.missing or 0
@@ -218,14 +220,19 @@ class DayFile:
         self._db.interrupt()
 
     def _insert(self, rows: Sequence[TickRow]) -> int:
-        stored, start = 0, 0
+        # Iterators of C alone, from one statement to the next: no line of Python at which the event loop, which waits
+        # for the interpreter in a burst, would be given it between the making of the values and their binding.
+        values, left = chain.from_iterable(rows), len(rows)
         for width in _WIDTHS:
-            while len(rows) - start >= width:
-                values = tuple(chain.from_iterable(rows[start : start + width]))
-                self._db.execute(_insert_sql(width), values)
-                stored += self._db.changes()
-                start += width
-        return stored
+            times, left = divmod(left, width)
+            if times:
+                pieces = map(islice, repeat(values, times), repeat(width * len(schema.TICK_COLUMNS)))
+                self._db.executemany(_insert_sql(width), map(tuple, pieces))
+        return self._count() - self._counted
+
+    def _count(self) -> int:
+        """The rows of `ticks`, as their trigger has counted them."""
+        return int(self._db.execute("SELECT ifnull(sum(rows), 0) FROM symbols").get)
 
     def _write_link(self, link: Link) -> None:
         self._db.execute("UPDATE connections SET to_ms = ? WHERE to_ms IS NULL", (link.at_ms,))
