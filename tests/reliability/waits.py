@@ -40,6 +40,7 @@ from hk_tick_collector.cli import main
 def stick(sign):
     while not sign.exists():
         time.sleep(0.05)
+    gc.unfreeze()  # the service hides from the collector what it began with
     loop = next(each for each in gc.get_objects() if isinstance(each, uvloop.Loop))
     loop.call_soon_threadsafe(time.sleep, 36)
 
