@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from hk_tick_collector.config import Settings
 from hk_tick_collector.market import day_name
 from hk_tick_collector.opend import opend_pb2 as pb
 from hk_tick_collector.opend.convert import convert
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 PER_PUSH: Final = (1, 10, 100)
 SYMBOLS: Final = (50, 500, 2000)
-BATCH_ROWS: Final = 50_000  # BATCH_ROWS as shipped
+BATCH_ROWS: Final = Settings.model_validate({}).batch_rows  # as shipped
 SMALL_BATCH_ROWS: Final = 12_000  # for who compares with what was measured before batches grew
 TARGETS: Final = {(1, 500): Target(0.6, at_least=True), (10, 500): Target(0.85, at_least=True)}
 _RUNS: Final = 3

@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from tests import scripted_opend
+from tests.scripted_opend import accepted, frame
 
 from hk_tick_collector import market
 from hk_tick_collector.collect.clock import now_ms
@@ -24,13 +26,11 @@ from hk_tick_collector.errors import OpenDError
 from hk_tick_collector.model import Stats
 from hk_tick_collector.opend import messages
 from hk_tick_collector.opend import opend_pb2 as pb
-from hk_tick_collector.opend.frame import HEADER_BYTES, encode_frame
+from hk_tick_collector.opend.frame import HEADER, HEADER_BYTES
 from hk_tick_collector.opend.protocol import Connection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
-
-    from google.protobuf.message import Message
 
     from hk_tick_collector.model import TickRow
     from hk_tick_collector.opend.protocol import Ticks
@@ -40,17 +40,9 @@ HOUR_S: Final = 3600.0
 TRADED_S: Final = market.day_start_ms(market.parse_day("20261120")) // 1000 + 36_000
 
 
-def frame(proto_id: int, serial: int, message: Message) -> bytes:
-    """One message of OpenD's."""
-    return encode_frame(proto_id, serial, message.SerializePartialToString())
-
-
 def push(*counters: int) -> bytes:
-    """One push of ticks."""
-    fields: dict[str, Any] = {"time": "10:00:00", "dir": 1, "price": 402.2, "volume": 100, "turnover": 40_220.0}
-    tickers = [pb.Ticker(sequence=TRADED_S << 32 | counter, timestamp=TRADED_S, **fields) for counter in counters]
-    s2c = {"security": {"market": 1, "code": "00700"}, "tickerList": tickers}
-    return frame(messages.UPDATE_TICKER, 0, pb.TickerResponse(retType=0, s2c=s2c))
+    """One push of ticks that follow the feed's pattern."""
+    return scripted_opend.push(*(TRADED_S << 32 | counter for counter in counters), time="10:00:00", timestamp=TRADED_S)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -89,8 +81,7 @@ class Link:
             await asyncio.get_running_loop().create_connection(lambda: self.wire, *server.sockets[0].getsockname())
             self.reader, self.writer = await peers.get()
             serial = await self.read_request()
-            s2c = {"serverVer": 1011, "loginUserID": 1, "connID": 42, "connAESKey": "k" * 16, "keepAliveInterval": 10}
-            self.writer.write(frame(messages.INIT_CONNECT, serial, pb.InitConnectResponse(retType=0, s2c=s2c)))
+            self.writer.write(frame(messages.INIT_CONNECT, serial, accepted()))
             await self.wire.ready
             yield self
             self.wire.close(OpenDError("the test is over"))
@@ -99,7 +90,7 @@ class Link:
     async def read_request(self) -> int:
         """OpenD reads one request; its serial number."""
         header = await self.reader.readexactly(HEADER_BYTES)
-        serial, length = struct.unpack_from("<II", header, 8)
+        _, _, _, _, serial, length, _, _ = HEADER.unpack(header)
         await self.reader.readexactly(length)
         return int(serial)
 

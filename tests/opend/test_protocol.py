@@ -9,18 +9,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.scripted_opend import INTERVAL_S, accepted, frame, notify, push, ticks_of
 
 from hk_tick_collector.errors import OpenDError, ProtocolError
 from hk_tick_collector.opend import messages
 from hk_tick_collector.opend import opend_pb2 as pb
-from hk_tick_collector.opend.crypto import AesCipher, Cipher, RsaCipher
+from hk_tick_collector.opend.crypto import AesCipher, RsaCipher
 from hk_tick_collector.opend.frame import FrameReader, encode_frame
 from hk_tick_collector.opend.protocol import (
     INIT_TIMEOUT_S,
@@ -47,43 +48,10 @@ if TYPE_CHECKING:
 NOW_S: Final = 5000.0
 TRADED_S: Final = int(datetime(2026, 11, 20, 2, 0, 1, tzinfo=UTC).timestamp())  # 10:00:01 in Hong Kong
 RECEIVED_MS: Final = TRADED_S * 1000 + 250
-INTERVAL_S: Final = 10
 Told = tuple[object, ...]
 
 
 # ---- a scripted OpenD ----
-
-
-def frame(proto_id: int, serial: int, message: Message, cipher: Cipher | None = None) -> bytes:
-    """One message of the server's."""
-    body = message.SerializePartialToString()
-    return encode_frame(proto_id, serial, body, cipher.encrypt if cipher else None)
-
-
-def accepted(interval_s: int = INTERVAL_S, key: str = "k" * 16, iv: str | None = None) -> pb.InitConnectResponse:
-    """The body of OpenD's yes to InitConnect."""
-    s2c = pb.InitConnectResponse.S2C(
-        serverVer=1011, loginUserID=1, connID=42, connAESKey=key, keepAliveInterval=interval_s, aesCBCiv=iv
-    )
-    return pb.InitConnectResponse(retType=0, s2c=s2c)
-
-
-def ticks_of(*seqs: int, code: str = "00700", market: int = 1, **fields: Any) -> pb.TickerResponse:
-    """The ticks of one security, for a push or for the reply to GetTicker."""
-    one: dict[str, Any] = {"time": "10:00:01", "dir": 1, "price": 402.2, "volume": 100, "turnover": 40_220.0, **fields}
-    tickers = [pb.Ticker(**{"sequence": seq, **one}) for seq in seqs]
-    return pb.TickerResponse(retType=0, s2c={"security": {"market": market, "code": code}, "tickerList": tickers})
-
-
-def push(*seqs: int, **kwargs: Any) -> bytes:
-    """The frame of one UpdateTicker."""
-    return frame(messages.UPDATE_TICKER, 0, ticks_of(*seqs, **kwargs))
-
-
-def notify(**s2c: Any) -> bytes:
-    """The frame of one Notify."""
-    return frame(messages.NOTIFY, 0, pb.NotifyResponse(retType=0, s2c={"type": 1, **s2c}))
-
 
 OK: Final = pb.Outcome(retType=0)
 NO: Final = pb.Outcome(retType=-1, retMsg="quota exceeded")
