@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 import resource
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from tests.descriptors import descriptors
 from tests.faults.faulty_disk import Fault
 
 from .trial import Trial, wait_until
@@ -193,8 +193,8 @@ def test_exhausted_descriptors_are_outlived(begin: Begin) -> None:
     collector = trial.run()
     trial.wait_stored(200)
     before = resource.prlimit(collector.pid, resource.RLIMIT_NOFILE)
-    names = [int(name) for name in os.listdir(f"/proc/{collector.pid}/fd")]  # noqa: PTH208
-    resource.prlimit(collector.pid, resource.RLIMIT_NOFILE, (min(set(range(max(names) + 2)) - set(names)), before[1]))
+    kept = descriptors(collector.pid).keys()
+    resource.prlimit(collector.pid, resource.RLIMIT_NOFILE, (min(set(range(max(kept) + 2)) - kept), before[1]))
     trial.market.tell("cut")
     assert collector.wait_for("descriptors_short").level == "ERROR"
     finding = trial.wait_finding("descriptors")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import apsw
+from tests.descriptors import descriptors, resident_kib
 from tests.e2e.conftest import PROGRAM, Collector, OpenD
 
 from hk_tick_collector.errors import CollectorError
@@ -111,7 +112,7 @@ class FaultyCollector(Collector):
 
     def resources(self) -> tuple[int, int]:
         """Open descriptors, and resident memory in KiB."""
-        return resources(self.pid)
+        return len(descriptors(self.pid)), resident_kib(self.pid)
 
     def _ask(self, request: str, value: Any) -> Any:
         os.write(self._requests, json.dumps({request: value}).encode() + b"\n")
@@ -134,13 +135,6 @@ class ForkedOpenD(OpenD):
             forked = nursery.fork(verb, log_path.parent, (nothing.fileno(), log.fileno(), log.fileno()), {})
         self._process = cast("subprocess.Popen[bytes]", forked)
         self.pid = forked.pid
-
-
-def resources(pid: int) -> tuple[int, int]:
-    """Open descriptors of a process, and its resident memory in KiB."""
-    with open(f"/proc/{pid}/status", encoding="ascii") as lines:  # noqa: PTH123 - no path of a test's
-        resident = next(line for line in lines if line.startswith("VmRSS"))
-    return len(os.listdir(f"/proc/{pid}/fd")), int(resident.split()[1])  # noqa: PTH208
 
 
 class Market:

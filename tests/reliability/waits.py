@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 import threading
@@ -10,6 +9,7 @@ import time
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from tests.descriptors import descriptors
 from tests.e2e.conftest import Start
 
 from hk_tick_collector.ops.health import check
@@ -138,5 +138,4 @@ class Waits:
 
 def sockets(pid: int) -> int:
     """How many sockets a process holds."""
-    names = os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208
-    return sum(os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:") for name in names)  # noqa: PTH115
+    return sum(what.startswith("socket:") for what in descriptors(pid).values())
