@@ -40,14 +40,16 @@ _TS_MS = itemgetter(schema.TICK_COLUMNS.index("ts_ms"))
 SEALED_MODE: Final = 0o440
 
 _PAGE_BYTES: Final = 4096  # SQLite's default
-# Rows of one INSERT. Wide statements keep the GIL away from SQLite's work: beside a busy event loop 3,276 rows a
-# statement stored four times as many rows a second as 100. A ladder of widths keeps the statements few and prepared.
-_PARAMETERS: Final = 32_766  # SQLite's limit for one statement
-_WIDTHS: Final = (_PARAMETERS // len(schema.TICK_COLUMNS), 1024, 256, 64, 16, 4, 1)
 _INSERT_HEAD: Final = f"INSERT INTO ticks ({', '.join(schema.TICK_COLUMNS)}) VALUES "  # noqa: S608 - our own names
-_INSERT_ROW: Final = "(" + ", ".join("?" * len(schema.TICK_COLUMNS)) + ")"
+_INSERT_ROW: Final = "(" + ",".join("?" * len(schema.TICK_COLUMNS)) + ")"
 # DO NOTHING for the key alone: OR IGNORE would also swallow a NULL and count it as a duplicate.
 _INSERT_TAIL: Final = " ON CONFLICT (symbol, seq) DO NOTHING"
+# Rows of one INSERT. Wide statements keep the GIL away from SQLite's work, but one that is too long for the cache of
+# prepared statements is prepared at each use: to fill SQLite's 32,766 parameters, 3,276 rows, cost a third of all its
+# time. A ladder of widths keeps the statements few.
+_CACHED_BYTES: Final = 16_384  # apsw's `max_cacheable_bytes`, of which a statement must stay short
+_WIDEST: Final = (_CACHED_BYTES - 1 - len(_INSERT_HEAD + _INSERT_TAIL)) // len(_INSERT_ROW + ",")
+_WIDTHS: Final = (_WIDEST, 256, 64, 16, 4, 1)
 
 
 @dataclass(frozen=True, slots=True)
