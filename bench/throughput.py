@@ -17,7 +17,7 @@ from hk_tick_collector.market import day_name
 from hk_tick_collector.opend import opend_pb2 as pb
 from hk_tick_collector.opend.convert import convert
 from hk_tick_collector.opend.frame import FrameReader
-from hk_tick_collector.opend.messages import read_ticker_push
+from hk_tick_collector.opend.messages import read_security, read_ticker_push, symbol_of
 from hk_tick_collector.simulator.listing import default_symbols
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 
@@ -117,14 +117,16 @@ def decode_alone(part: Part) -> float:
 
 def read_alone(part: Part) -> float:
     """Ticks/s from bytes to rows, as the collector does it: frames with their SHA-1, protobuf, conversion."""
-    reader = FrameReader()
+    reader, symbols = FrameReader(), dict[bytes, str]()
     rejected: list[Rejected] = []
     begun_s = time.monotonic()
     for chunk in part.chunks:
         rows: list[TickRow] = []
         for _, _, body in reader.feed(chunk.data):
             s2c = read_ticker_push(body)
-            convert(s2c.security.code, s2c.tickerList, 0, rows, rejected)
+            security = s2c.security
+            symbol = symbols.get(security) or symbols.setdefault(security, symbol_of(read_security(security)))
+            convert(symbol, s2c.tickerList[:], 0, rows, rejected)
     return len(part.rows) / (time.monotonic() - begun_s)
 
 

@@ -137,6 +137,14 @@ def symbol_of(security: pb.Security) -> str:
     return f"HK.{code}" if security.market == MARKET_HK else f"{security.market}.{code}"
 
 
+def read_security(security: bytes) -> pb.Security:
+    """The security that a push names; ProtocolError when it names none."""
+    try:
+        return pb.Security.FromString(security)
+    except DecodeError:
+        raise ProtocolError("a push does not tell whose ticks it holds") from None
+
+
 def security_of(symbol: str) -> pb.Security:
     """The vendor's pair of market and code for `HK.00700`; UsageError for another market."""
     market, _, code = symbol.partition(".")
@@ -294,15 +302,12 @@ def read_get_ticker(body: bytes) -> pb.TickerResponse.S2C:
     return _succeeded(_parse(pb.TickerResponse, body)).s2c
 
 
-def read_ticker_push(body: bytes) -> pb.TickerResponse.S2C:
+def read_ticker_push(body: bytes) -> pb.TickerPush.S2C:
     """The ticks of one push; ProtocolError when it is none. Every tick comes through here, so it does no more."""
     try:
-        s2c = pb.TickerResponse.FromString(body).s2c
+        return pb.TickerPush.FromString(body).s2c
     except DecodeError:
-        s2c = pb.TickerResponse.S2C()
-    if not s2c.security.code:
-        raise ProtocolError(f"a push of {len(body)} bytes holds no ticks that can be read")
-    return s2c
+        raise ProtocolError(f"a push of {len(body)} bytes holds no ticks that can be read") from None
 
 
 def read_notify(body: bytes) -> Notice:

@@ -433,6 +433,21 @@ class GetTickerRequest(_message.Message):
     c2s: GetTickerRequest.C2S
     def __init__(self, c2s: _Optional[_Union[GetTickerRequest.C2S, _Mapping]] = ...) -> None: ...
 
+class TickerPush(_message.Message):
+    __slots__ = ("retType", "s2c")
+    class S2C(_message.Message):
+        __slots__ = ("security", "tickerList")
+        SECURITY_FIELD_NUMBER: _ClassVar[int]
+        TICKERLIST_FIELD_NUMBER: _ClassVar[int]
+        security: bytes
+        tickerList: _containers.RepeatedCompositeFieldContainer[Ticker]
+        def __init__(self, security: _Optional[bytes] = ..., tickerList: _Optional[_Iterable[_Union[Ticker, _Mapping]]] = ...) -> None: ...
+    RETTYPE_FIELD_NUMBER: _ClassVar[int]
+    S2C_FIELD_NUMBER: _ClassVar[int]
+    retType: int
+    s2c: TickerPush.S2C
+    def __init__(self, retType: _Optional[int] = ..., s2c: _Optional[_Union[TickerPush.S2C, _Mapping]] = ...) -> None: ...
+
 class TickerResponse(_message.Message):
     __slots__ = ("retType", "retMsg", "errCode", "s2c")
     class S2C(_message.Message):

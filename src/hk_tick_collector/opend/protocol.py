@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.model import Rejected, TickRow
 
-    from . import opend_pb2 as pb
     from .crypto import Cipher, RsaCipher
 
 INIT_TIMEOUT_S: Final = 10.0
@@ -130,7 +129,7 @@ class Connection:
         self._out: list[bytes] = []
         self._serial = 0
         self._waiting: dict[int, tuple[int, float]] = {}  # serial → protocol number, deadline
-        self._symbols: dict[str, str] = {}  # Hong Kong code → symbol: one string object, however many ticks
+        self._symbols: dict[bytes, str] = {}  # security in a push → symbol: one string object, however many ticks
         self._heard_s = 0.0
         self._keep_alive_every_s = 0.0
         self._keep_alive_at_s = float("inf")
@@ -175,7 +174,7 @@ class Connection:
                     burst = Ticks()
                     events.append(burst)
                 try:
-                    self._read_ticks(messages.read_ticker_push(body), recv_ts_ms, burst, None)
+                    self._read_push(body, recv_ts_ms, burst)
                 except ProtocolError as error:
                     burst = None
                     self._skip(proto_id, str(error), events)
@@ -255,23 +254,26 @@ class Connection:
     def _pulled(self, serial: int, body: bytes, recv_ts_ms: int, events: list[Event]) -> None:
         ticks = Ticks(pulled_by=serial)
         try:
-            self._read_ticks(messages.read_get_ticker(body), recv_ts_ms, ticks, PUSH_BACKFILL)
+            s2c = messages.read_get_ticker(body)
+            symbol = messages.symbol_of(s2c.security)
+            convert(symbol, s2c.tickerList, recv_ts_ms, ticks.rows, ticks.rejected, PUSH_BACKFILL)
         except (OpenDError, ProtocolError) as error:
             events.append(Failed(serial, messages.GET_TICKER, error))
         else:
             events.append(ticks)
 
-    def _read_ticks(self, s2c: pb.TickerResponse.S2C, recv_ts_ms: int, ticks: Ticks, push_type: str | None) -> None:
+    def _read_push(self, body: bytes, recv_ts_ms: int, ticks: Ticks) -> None:
+        s2c = messages.read_ticker_push(body)
         security = s2c.security
-        known = self._symbols.get(security.code) if security.market == messages.MARKET_HK else None
-        symbol = known or self._learn(security)
+        symbol = self._symbols.get(security) or self._learn(security)
         # A copy of the list: to iterate over protobuf's own ends with an exception, which costs a lone tick 7 %.
-        convert(symbol, s2c.tickerList[:], recv_ts_ms, ticks.rows, ticks.rejected, push_type)
+        convert(symbol, s2c.tickerList[:], recv_ts_ms, ticks.rows, ticks.rejected)
 
-    def _learn(self, security: pb.Security) -> str:
+    def _learn(self, wire: bytes) -> str:
+        security = messages.read_security(wire)
         symbol = messages.symbol_of(security)
         if security.market == messages.MARKET_HK:
-            self._symbols[security.code] = symbol
+            self._symbols[wire] = symbol
         return symbol
 
     def _skip(self, proto_id: int, reason: str, events: list[Event]) -> None:
