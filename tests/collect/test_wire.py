@@ -227,6 +227,28 @@ def test_a_bug_ends_the_connection_and_is_told(gather_s: float) -> None:
     run(story())
 
 
+def test_a_bug_costs_nothing_of_what_was_understood_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packets that were read before the one that met the bug have passed the intake."""
+
+    async def story() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        async with Link(HOUR_S).up() as link:
+            await link.send(push(1))
+            await link.send(push(2))
+            receive, read = link.wire.core.receive, list[bytes]()
+
+            def break_at_the_second(data: bytes, *rest: Any) -> object:
+                read.append(data)
+                return receive(data, *rest) if len(read) == 1 else 1 / 0
+
+            monkeypatch.setattr(link.wire.core, "receive", break_at_the_second)
+            link.wire.close(OpenDError("enough"))
+            assert "could not be understood" in str(await link.wire.closed)
+            assert len(link.rows()) == 1
+
+    run(story())
+
+
 @pytest.mark.parametrize("gather_s", [0.0, HOUR_S])
 def test_a_tick_in_pieces_is_one_tick(gather_s: float) -> None:
     """A frame may be cut anywhere between packets; it is received when its last byte is."""

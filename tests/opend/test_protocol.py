@@ -464,6 +464,18 @@ def test_a_burst_is_one_event() -> None:
     assert [type(event) for event in events] == [Ticks, Notified, Ticks]
 
 
+def test_bytes_that_nobody_has_looked_at_yet_are_one_event_with_those_that_follow() -> None:
+    """Each tick keeps the moment of its own bytes; pulled ticks and messages are joined by none."""
+    connection, events = ready(GET_TICKER), list[Event]()
+    for number, data in enumerate(
+        (push(1), push(2), frame(messages.GET_TICKER, 2, ticks_of(3)), push(4), KICKED, push(5))
+    ):
+        assert connection.receive(data, NOW_S, RECEIVED_MS + number, events) is events
+    rows = [[(row[1], row[9] - RECEIVED_MS) for row in event.rows] for event in events if isinstance(event, Ticks)]
+    assert rows == [[(1, 0), (2, 1)], [(3, 2)], [(4, 3)], [(5, 5)]]
+    assert [type(event) for event in events] == [Ticks, Ticks, Ticks, Notified, Ticks]
+
+
 # ---- time ----
 
 

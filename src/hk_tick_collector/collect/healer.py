@@ -167,7 +167,10 @@ class Healer:
         return _LOOK_ROWS if track and track.patterned else WINDOW_ROWS
 
     def _patient(self, symbol: str) -> _Patient:
-        return self._patients.setdefault(symbol, _Patient())
+        patient = self._patients.get(symbol)
+        if patient is None:
+            patient = self._patients[symbol] = _Patient()
+        return patient
 
 
 def _delay_s(times: int) -> float:

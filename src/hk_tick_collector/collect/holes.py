@@ -252,7 +252,10 @@ class Holes:
 
     def forget_days_before(self, number: int) -> None:
         """Lets go of finished days. A tick that still comes for one has its file read again."""
-        for day in [day for day in self._days if day < number]:
+        finished = [day for day in self._days if day < number]
+        if not finished:
+            return
+        for day in finished:
             del self._days[day]
         from_ms = market.day_start_ms(number)
         self._latest = {symbol: track for symbol, track in self._latest.items() if track.from_ms >= from_ms}

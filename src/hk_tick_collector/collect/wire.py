@@ -120,11 +120,17 @@ class Wire(asyncio.Protocol):
         if self._gathering is not None:
             self._gathering.cancel()
             self._gathering = None
+        if not self._unread:
+            return
         unread, self._unread, self._unread_bytes = self._unread, [], 0
-        now_s = time.monotonic()
+        now_s, recv_ts_ms = time.monotonic(), unread[-1][0]
+        events: list[protocol.Event] = []
         try:
-            for recv_ts_ms, data in unread:
-                self._handle(self.core.receive(data, now_s, recv_ts_ms), recv_ts_ms)
+            try:
+                for received_ms, data in unread:
+                    self.core.receive(data, now_s, received_ms, events)
+            finally:
+                self._handle(events, recv_ts_ms)
         except Exception as bug:  # noqa: BLE001 - a callback's boundary: what it cost is asked for on the next connection
             message = "what OpenD sent could not be understood"
             asyncio.get_running_loop().call_exception_handler({"message": message, "exception": bug})

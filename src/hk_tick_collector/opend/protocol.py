@@ -157,12 +157,14 @@ class Connection:
         self._out.clear()
         return data
 
-    def receive(self, data: bytes, now_s: float, recv_ts_ms: int) -> list[Event]:
-        """What the peer's next bytes mean."""
+    def receive(self, data: bytes, now_s: float, recv_ts_ms: int, events: list[Event] | None = None) -> list[Event]:
+        """What the peer's next bytes mean, behind the `events` of the bytes before where nobody has looked at them yet:
+        ticks that follow each other are one event then.
+        """
+        events = [] if events is None else events
         if self.state is State.CLOSED:
-            return []
-        events: list[Event] = []
-        burst: Ticks | None = None  # grows while pushes follow each other: an event a burst, not an event a tick
+            return events
+        burst = _unfinished(events)  # grows while pushes follow each other: an event a burst, not an event a tick
         try:
             for proto_id, serial, body in self._reader.feed(data):
                 self._heard_s = now_s
@@ -298,3 +300,9 @@ class Connection:
         cipher = self._rsa if proto_id == messages.INIT_CONNECT else self._cipher
         assert cipher is not None
         return cipher.decrypt(body)
+
+
+def _unfinished(events: list[Event]) -> Ticks | None:
+    """The pushed ticks that are the last event, which more may join."""
+    last = events[-1] if events else None
+    return last if isinstance(last, Ticks) and last.pulled_by is None else None
