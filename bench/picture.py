@@ -28,7 +28,7 @@ def draw(cells: dict[tuple[int, int], Cell], paced: Sequence[Paced], sizes: Sequ
     """The charts side by side, those that have data."""
     charts = []
     if cells:
-        charts.append(("end to end ÷ insert alone, by ticks a push", _shares(cells), 0.0, False))
+        charts.append(("end to end ÷ wide insert alone, by ticks a push", _shares(cells), 0.0, False))
     if paced:
         charts.append(("latency ms, by ticks/s", _latencies(paced), 1.0, True))
     if sizes:

@@ -1,5 +1,6 @@
 """End to end beside its limits: a sender with ready bytes → collector → committed rows; the same bodies decoded
-alone; the same rows in the same order inserted alone, through the same writer into the same schema with its counters.
+alone; the same rows in the same order inserted alone into the same schema with its counters, by plain wide statements
+and through the collector's own store.
 
 A run ends when a reader of the file sees the last row. The same rows are inserted alone right after it, while the
 collector idles: what else the machine does in those seconds then weighs on both.
@@ -24,6 +25,7 @@ from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 from .report import Figure, Target
 from .stream import Preparation
 from .trial import Trial, cpu_s, written_bytes
+from .wide import WideInsert
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
 PER_PUSH: Final = (1, 10, 100)
 SYMBOLS: Final = (50, 500, 2000)
 BATCH_ROWS: Final = Settings.model_validate({}).batch_rows  # as shipped
-SMALL_BATCH_ROWS: Final = 12_000  # for who compares with what was measured before batches grew
 TARGETS: Final = {(1, 500): Target(0.6, at_least=True), (10, 500): Target(0.85, at_least=True)}
 _RUNS: Final = 3
 _RUNS_OF_TARGETS: Final = 5
@@ -48,7 +49,7 @@ class Cell:
 
     end_to_end: list[float] = field(default_factory=list)
     inserted: list[float] = field(default_factory=list)
-    inserted_small: list[float] = field(default_factory=list)  # in transactions of SMALL_BATCH_ROWS
+    inserted_wide: list[float] = field(default_factory=list)  # by plain wide statements
     decoded: list[float] = field(default_factory=list)
     read: list[float] = field(default_factory=list)
     sender_cores: list[float] = field(default_factory=list)
@@ -59,7 +60,12 @@ class Cell:
 
     @property
     def shares(self) -> list[float]:
-        """End to end ÷ insert alone, run by run."""
+        """End to end ÷ wide insert alone, run by run."""
+        return [whole / part for whole, part in zip(self.end_to_end, self.inserted_wide, strict=True)]
+
+    @property
+    def shares_of_store(self) -> list[float]:
+        """End to end ÷ the store alone, run by run."""
         return [whole / part for whole, part in zip(self.end_to_end, self.inserted, strict=True)]
 
 
@@ -68,11 +74,11 @@ def measure(scratch: Path, per_push: int, symbols: int, ticks: int) -> Cell:
     preparation = Preparation(default_symbols(symbols), per_push)
     runs = _RUNS_OF_TARGETS if (per_push, symbols) in TARGETS else _RUNS
     parts = [preparation.part(ticks) for _ in range(runs)]
-    cell = Cell()
+    cell, name = Cell(), day_name(preparation.day)
     with (
         Trial(scratch, preparation.symbols, parts) as trial,
-        closing(_alone(scratch, "large", preparation.day)) as large,
-        closing(_alone(scratch, "small", preparation.day)) as small,
+        closing(DayFile(scratch / "store.db", name, "bench", 0, "bench", StoreOptions())) as store,
+        WideInsert(scratch / "wide.db", name, BATCH_ROWS) as wide,
     ):
         cell.start_s = trial.start_s
         before_bytes, expected = written_bytes(trial.pid), 0
@@ -85,8 +91,8 @@ def measure(scratch: Path, per_push: int, symbols: int, ticks: int) -> Cell:
             cell.collector_cores.append((cpu_s(trial.pid) - busy_s) / took_s)
             cell.network_cores.append((cpu_s(trial.pid, main_thread=True) - network_s) / took_s)
             cell.sender_cores.append(float(trial.sent()["cpu_s"]) / took_s)
-            cell.inserted.append(insert_alone(large, part, BATCH_ROWS))
-            cell.inserted_small.append(insert_alone(small, part, SMALL_BATCH_ROWS))
+            cell.inserted_wide.append(wide.rate(part.rows))
+            cell.inserted.append(insert_alone(store, part))
         cell.written_per_tick = (written_bytes(trial.pid) - before_bytes) / expected
         trial.verify(parts)
     cell.decoded = [decode_alone(part) for part in parts]
@@ -94,15 +100,11 @@ def measure(scratch: Path, per_push: int, symbols: int, ticks: int) -> Cell:
     return cell
 
 
-def _alone(scratch: Path, name: str, day: int) -> DayFile:
-    return DayFile(scratch / f"{name}.db", day_name(day), "bench", 0, "bench", StoreOptions())
-
-
-def insert_alone(file: DayFile, part: Part, batch_rows: int) -> float:
+def insert_alone(file: DayFile, part: Part) -> float:
     """Rows/s of the store, with nothing to do beside it."""
     begun_s = time.monotonic()
-    for start in range(0, len(part.rows), batch_rows):
-        file.write(Batch(rows=part.rows[start : start + batch_rows]), 0)
+    for start in range(0, len(part.rows), BATCH_ROWS):
+        file.write(Batch(rows=part.rows[start : start + BATCH_ROWS]), 0)
     return len(part.rows) / (time.monotonic() - begun_s)
 
 
@@ -134,15 +136,17 @@ def figures(cells: dict[tuple[int, int], Cell]) -> list[Figure]:
     """Each mix beside its limits."""
     found: list[Figure] = []
 
-    def add(per_push: int, symbols: int, what: str, unit: str, runs: Sequence[float]) -> None:
-        target = TARGETS.get((per_push, symbols)) if unit == "ratio" else None
+    def add(
+        per_push: int, symbols: int, what: str, unit: str, runs: Sequence[float], target: Target | None = None
+    ) -> None:
         found.append(Figure("end to end", f"{per_push} a push, {symbols} symbols: {what}", unit, runs, target))
 
     for (per_push, symbols), cell in cells.items():
-        add(per_push, symbols, "end to end ÷ insert alone", "ratio", cell.shares)
+        add(per_push, symbols, "end to end ÷ wide insert alone", "ratio", cell.shares, TARGETS.get((per_push, symbols)))
+        add(per_push, symbols, "end to end ÷ our store alone", "ratio", cell.shares_of_store)
         add(per_push, symbols, "end to end", "ticks/s", cell.end_to_end)
-        add(per_push, symbols, "insert alone", "ticks/s", cell.inserted)
-        add(per_push, symbols, f"insert alone, {SMALL_BATCH_ROWS:,} a transaction", "ticks/s", cell.inserted_small)
+        add(per_push, symbols, "wide insert alone", "ticks/s", cell.inserted_wide)
+        add(per_push, symbols, "our store alone", "ticks/s", cell.inserted)
         add(per_push, symbols, "decode alone", "ticks/s", cell.decoded)
         add(per_push, symbols, "bytes to rows alone", "ticks/s", cell.read)
         add(per_push, symbols, "collector's cores", "cores", cell.collector_cores)

@@ -1,0 +1,61 @@
+"""The plain wide insert, which the end to end figures are compared with: what anybody would write for SQLite alone.
+
+Rows in the order of their symbols, each INSERT as wide as SQLite allows, a transaction of the collector's largest
+batch, the day file's own schema with its counters and the same pragmas. The collector's own statements are narrower and
+faster; they have a row of their own in the report.
+"""
+
+from __future__ import annotations
+
+import time
+from itertools import chain
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final, Self
+
+import apsw
+
+from hk_tick_collector.store.dayfile import DayFile, StoreOptions
+from hk_tick_collector.store.schema import TICK_COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from hk_tick_collector.model import TickRow
+
+_PARAMETERS: Final = 32_766  # SQLite's limit for one statement
+_WIDTH: Final = _PARAMETERS // len(TICK_COLUMNS)
+_ROW: Final = f"({', '.join('?' * len(TICK_COLUMNS))})"
+
+
+class WideInsert:
+    """A day file that is filled so. Enter it to open, leave it to close."""
+
+    def __init__(self, path: Path, day_name: str, batch_rows: int) -> None:
+        DayFile(path, day_name, "bench", 0, "bench", StoreOptions()).close()
+        self._batch_rows = batch_rows
+        self._db = apsw.Connection(str(path))
+
+    def __enter__(self) -> Self:
+        options = StoreOptions()
+        self._db.pragma("journal_mode", "wal")
+        self._db.pragma("synchronous", options.synchronous)
+        self._db.pragma("cache_size", -options.cache_kib)
+        self._db.wal_autocheckpoint(options.wal_autocheckpoint_pages)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def rate(self, rows: Sequence[TickRow]) -> float:
+        """Rows/s, committed."""
+        begun_s = time.monotonic()
+        for start in range(0, len(rows), self._batch_rows):
+            batch = sorted(rows[start : start + self._batch_rows], key=itemgetter(0))
+            with self._db:
+                for first in range(0, len(batch), _WIDTH):
+                    piece = batch[first : first + _WIDTH]
+                    marks = ", ".join([_ROW] * len(piece))
+                    sql = f"INSERT INTO ticks VALUES {marks} ON CONFLICT (symbol, seq) DO NOTHING"
+                    self._db.execute(sql, tuple(chain.from_iterable(piece)))
+        return len(rows) / (time.monotonic() - begun_s)
