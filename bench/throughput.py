@@ -16,22 +16,20 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector.config import Settings
 from hk_tick_collector.market import day_name
 from hk_tick_collector.opend import opend_pb2 as pb
-from hk_tick_collector.opend.convert import convert
-from hk_tick_collector.opend.frame import FrameReader
-from hk_tick_collector.opend.messages import read_security, read_ticker_push, symbol_of
+from hk_tick_collector.opend.protocol import Connection
 from hk_tick_collector.simulator.listing import default_symbols
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 
 from .report import Figure, Target
 from .stream import Preparation
 from .trial import Trial, cpu_s, written_bytes
-from .wide import WideInsert
+from .wide import WideFile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from hk_tick_collector.model import Rejected, TickRow
+    from hk_tick_collector.model import TickRow
 
     from .stream import Part
 
@@ -61,12 +59,12 @@ class Cell:
     @property
     def shares(self) -> list[float]:
         """End to end ÷ wide insert alone, run by run."""
-        return [whole / part for whole, part in zip(self.end_to_end, self.inserted_wide, strict=True)]
+        return _ratios(self.end_to_end, self.inserted_wide)
 
     @property
     def shares_of_store(self) -> list[float]:
         """End to end ÷ the store alone, run by run."""
-        return [whole / part for whole, part in zip(self.end_to_end, self.inserted, strict=True)]
+        return _ratios(self.end_to_end, self.inserted)
 
 
 def measure(scratch: Path, per_push: int, symbols: int, ticks: int) -> Cell:
@@ -78,7 +76,7 @@ def measure(scratch: Path, per_push: int, symbols: int, ticks: int) -> Cell:
     with (
         Trial(scratch, preparation.symbols, parts) as trial,
         closing(DayFile(scratch / "store.db", name, "bench", 0, "bench", StoreOptions())) as store,
-        WideInsert(scratch / "wide.db", name, BATCH_ROWS) as wide,
+        closing(WideFile(scratch / "wide.db", name)) as wide,
     ):
         cell.start_s = trial.start_s
         before_bytes, expected = written_bytes(trial.pid), 0
@@ -91,8 +89,8 @@ def measure(scratch: Path, per_push: int, symbols: int, ticks: int) -> Cell:
             cell.collector_cores.append((cpu_s(trial.pid) - busy_s) / took_s)
             cell.network_cores.append((cpu_s(trial.pid, main_thread=True) - network_s) / took_s)
             cell.sender_cores.append(float(trial.sent()["cpu_s"]) / took_s)
-            cell.inserted_wide.append(wide.rate(part.rows))
-            cell.inserted.append(insert_alone(store, part))
+            cell.inserted_wide.append(insert_alone(wide.write, part))
+            cell.inserted.append(insert_alone(lambda rows: store.write(Batch(rows=rows), 0), part))
         cell.written_per_tick = (written_bytes(trial.pid) - before_bytes) / expected
         trial.verify(parts)
     cell.decoded = [decode_alone(part) for part in parts]
@@ -100,11 +98,15 @@ def measure(scratch: Path, per_push: int, symbols: int, ticks: int) -> Cell:
     return cell
 
 
-def insert_alone(file: DayFile, part: Part) -> float:
-    """Rows/s of the store, with nothing to do beside it."""
+def _ratios(wholes: Sequence[float], parts: Sequence[float]) -> list[float]:
+    return [whole / part for whole, part in zip(wholes, parts, strict=True)]
+
+
+def insert_alone(write: Callable[[list[TickRow]], object], part: Part) -> float:
+    """Rows/s of what writes a batch in one transaction, with nothing to do beside it."""
     begun_s = time.monotonic()
     for start in range(0, len(part.rows), BATCH_ROWS):
-        file.write(Batch(rows=part.rows[start : start + BATCH_ROWS]), 0)
+        write(part.rows[start : start + BATCH_ROWS])
     return len(part.rows) / (time.monotonic() - begun_s)
 
 
@@ -118,17 +120,11 @@ def decode_alone(part: Part) -> float:
 
 
 def read_alone(part: Part) -> float:
-    """Ticks/s from bytes to rows, as the collector does it: frames with their SHA-1, protobuf, conversion."""
-    reader, symbols = FrameReader(), dict[bytes, str]()
-    rejected: list[Rejected] = []
+    """Ticks/s from bytes to rows, by the collector's protocol core: frames with their SHA-1, protobuf, conversion."""
+    core = Connection("bench")
     begun_s = time.monotonic()
     for chunk in part.chunks:
-        rows: list[TickRow] = []
-        for _, _, body in reader.feed(chunk.data):
-            s2c = read_ticker_push(body)
-            security = s2c.security
-            symbol = symbols.get(security) or symbols.setdefault(security, symbol_of(read_security(security)))
-            convert(symbol, s2c.tickerList[:], 0, rows, rejected)
+        core.receive(chunk.data, begun_s, 0)
     return len(part.rows) / (time.monotonic() - begun_s)
 
 

@@ -7,10 +7,9 @@ faster; they have a row of their own in the report.
 
 from __future__ import annotations
 
-import time
 from itertools import chain
 from operator import itemgetter
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import apsw
 
@@ -18,7 +17,7 @@ from hk_tick_collector.store.dayfile import DayFile, StoreOptions
 from hk_tick_collector.store.schema import TICK_COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
     from pathlib import Path
 
     from hk_tick_collector.model import TickRow
@@ -28,34 +27,28 @@ _WIDTH: Final = _PARAMETERS // len(TICK_COLUMNS)
 _ROW: Final = f"({', '.join('?' * len(TICK_COLUMNS))})"
 
 
-class WideInsert:
-    """A day file that is filled so. Enter it to open, leave it to close."""
+class WideFile:
+    """A day file that is filled so."""
 
-    def __init__(self, path: Path, day_name: str, batch_rows: int) -> None:
-        DayFile(path, day_name, "bench", 0, "bench", StoreOptions()).close()
-        self._batch_rows = batch_rows
-        self._db = apsw.Connection(str(path))
-
-    def __enter__(self) -> Self:
+    def __init__(self, path: Path, day_name: str) -> None:
         options = StoreOptions()
+        DayFile(path, day_name, "bench", 0, "bench", options).close()
+        self._db = apsw.Connection(str(path))
         self._db.pragma("journal_mode", "wal")
         self._db.pragma("synchronous", options.synchronous)
         self._db.pragma("cache_size", -options.cache_kib)
         self._db.wal_autocheckpoint(options.wal_autocheckpoint_pages)
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def write(self, rows: Iterable[TickRow]) -> None:
+        """Commits rows in one transaction."""
+        batch = sorted(rows, key=itemgetter(0))
+        with self._db:
+            for first in range(0, len(batch), _WIDTH):
+                piece = batch[first : first + _WIDTH]
+                marks = ", ".join([_ROW] * len(piece))
+                sql = f"INSERT INTO ticks VALUES {marks} ON CONFLICT (symbol, seq) DO NOTHING"
+                self._db.execute(sql, tuple(chain.from_iterable(piece)))
+
+    def close(self) -> None:
+        """Closes the file."""
         self._db.close()
-
-    def rate(self, rows: Sequence[TickRow]) -> float:
-        """Rows/s, committed."""
-        begun_s = time.monotonic()
-        for start in range(0, len(rows), self._batch_rows):
-            batch = sorted(rows[start : start + self._batch_rows], key=itemgetter(0))
-            with self._db:
-                for first in range(0, len(batch), _WIDTH):
-                    piece = batch[first : first + _WIDTH]
-                    marks = ", ".join([_ROW] * len(piece))
-                    sql = f"INSERT INTO ticks VALUES {marks} ON CONFLICT (symbol, seq) DO NOTHING"
-                    self._db.execute(sql, tuple(chain.from_iterable(piece)))
-        return len(rows) / (time.monotonic() - begun_s)

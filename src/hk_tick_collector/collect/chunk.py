@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Chunk:
-    """What one reading of the socket brought, or one event that belongs into the day file."""
+    """Ticks that were understood together, or one event that belongs into the day file."""
 
     rows: list[TickRow] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)

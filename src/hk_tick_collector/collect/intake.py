@@ -52,8 +52,8 @@ class Intake:
         return heard
 
     def ticks(self, event: Ticks, recv_ts_ms: int | None, on_commit: Callable[[], None] | None = None) -> None:
-        """Takes what one reading of the socket brought, at `recv_ts_ms`; None for ticks that wait on disk until they
-        are committed: then the writer's thread calls `on_commit`.
+        """Takes ticks that were understood together, the last of them received at `recv_ts_ms`; None for ticks that
+        wait on disk until they are committed: then the writer's thread calls `on_commit`.
         """
         stats, rows, rejected = self._stats, event.rows, event.rejected
         if not rows and not rejected:

@@ -123,18 +123,21 @@ class Wire(asyncio.Protocol):
         if not self._unread:
             return
         unread, self._unread, self._unread_bytes = self._unread, [], 0
-        now_s, recv_ts_ms = time.monotonic(), unread[-1][0]
-        events: list[protocol.Event] = []
         try:
-            try:
-                for received_ms, data in unread:
-                    self.core.receive(data, now_s, received_ms, events)
-            finally:
-                self._handle(events, recv_ts_ms)
+            self._understand(unread)
         except Exception as bug:  # noqa: BLE001 - a callback's boundary: what it cost is asked for on the next connection
             message = "what OpenD sent could not be understood"
             asyncio.get_running_loop().call_exception_handler({"message": message, "exception": bug})
             self._end(OpenDError(f"{message}, see the line `bug` in the log"))
+
+    def _understand(self, unread: list[tuple[int, bytes]]) -> None:
+        now_s, recv_ts_ms = time.monotonic(), 0
+        events: list[protocol.Event] = []
+        try:
+            for recv_ts_ms, data in unread:
+                self.core.receive(data, now_s, recv_ts_ms, events)
+        finally:
+            self._handle(events, recv_ts_ms)
 
     def _handle(self, events: list[protocol.Event], recv_ts_ms: int) -> None:
         for event in events:

@@ -272,10 +272,7 @@ class Connection:
         convert(symbol, s2c.tickerList[:], recv_ts_ms, ticks.rows, ticks.rejected)
 
     def _learn(self, wire: bytes) -> str:
-        security = messages.read_security(wire)
-        symbol = messages.symbol_of(security)
-        if security.market == messages.MARKET_HK:
-            self._symbols[wire] = symbol
+        symbol = self._symbols[wire] = messages.symbol_of(messages.read_security(wire))
         return symbol
 
     def _skip(self, proto_id: int, reason: str, events: list[Event]) -> None:
