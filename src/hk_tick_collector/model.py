@@ -139,6 +139,8 @@ class Stats:
 
 GAP_OPEN = "open"
 GAP_HEALED = "healed"
+# Causes of gaps whose tick came and is not in the file: it was rejected, or is stored in the file of another day.
+UNSTORED_CAUSES = frozenset({"rejected", "other_day"})
 
 
 class Gap(NamedTuple):
@@ -162,6 +164,15 @@ class GapChange(NamedTuple):
 
     day: int  # number of the Hong Kong day whose file it belongs to
     gap: Gap
+
+
+class RuleChange(NamedTuple):
+    """What was judged of a symbol's sequence, written in the transaction of the ticks that showed it."""
+
+    day: int  # number of the Hong Kong day whose file it belongs to
+    symbol: str
+    rule: str  # counter: the sequence tells what is missing; none: it does not
+    run_seq: int  # the first sequence of this run of the counter, 0 where it never began anew within the day
 
 
 class Reconciled(NamedTuple):

@@ -15,17 +15,19 @@ from hk_tick_collector.errors import CollectorError, OpenDError
 from hk_tick_collector.opend import messages
 
 from .clock import now_ms
+from .day_loader import in_thread
 from .track import CAUSE_PUSH_LOST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from hk_tick_collector.model import Stats
 
     from .healer import Ask, Healer
+    from .hole import Hole
     from .holes import Holes
     from .intake import Intake
-    from .track import Hole, Track
+    from .track import Track
     from .wire import Wire
 
 _IN_FLIGHT: Final = 4
@@ -37,6 +39,10 @@ _QUIET_S: Final = 30.0  # a symbol without a tick for so long, while the market 
 _AUDIT_EVERY_S: Final = 0.5  # one quiet symbol at a time: 2,000 symbols in a quarter of an hour
 _STALE_PUSH_MS: Final = 5000  # a pulled tick that old should have been pushed long ago
 _UNHEARD_S: Final = 2  # and so should this one, when nothing was pushed for that long
+
+
+async def _at_once(_: list[int]) -> None:
+    """Days that are read at once need not be waited for."""
 
 
 class _Round:
@@ -91,6 +97,7 @@ class Caretaker:
         intake: Intake,
         stats: Stats,
         unfinished: Callable[[int], list[int]] = lambda _: [],
+        loaded: Callable[[list[int]], Awaitable[None]] = _at_once,
     ) -> None:
         self._healer = healer
         self._holes = holes
@@ -102,6 +109,7 @@ class Caretaker:
         self._settle_at_s: float | None = None
         self._round = _Round()
         self._unfinished = unfinished
+        self._loaded = loaded
         self._recalled: set[int] = set()
 
     async def recall(self, symbols: Iterable[str]) -> None:
@@ -113,14 +121,17 @@ class Caretaker:
         earlier_days: list[int] = []
         try:
             async with asyncio.timeout(_RECALL_S):
-                earlier_days = await asyncio.to_thread(self._unfinished, today)
+                found = await in_thread(self._unfinished, today)
+                earlier_days = [day for day in found if day not in self._recalled]  # a day is in doubt once
+                for number in (*earlier_days, today):
+                    self._holes.resume(number)
+                await self._loaded([*earlier_days, today])
         except TimeoutError:  # the network does not wait for the disk: the next connection asks again
             log.error("day_not_resumed", day="all", detail=f"the disk did not answer within {_RECALL_S:.0f} s")
         for earlier in earlier_days:
-            if earlier not in self._recalled:  # a day that is over is in doubt once
+            if not self._holes.is_loading(earlier):
                 self._recalled.add(earlier)
                 self._holes.resume_unfinished(earlier, symbols)
-        self._holes.resume(today)
         self._intake.flush_gaps()
 
     def look_at(self, symbols: Iterable[str]) -> None:
@@ -179,7 +190,7 @@ class Caretaker:
         """One request; its ticks have passed the intake when it returns. None when OpenD did not answer."""
         before, dropped = self._holes.missing(ask.symbol), self._stats.dropped
         try:
-            seqs = await wire.pull(ask.symbol, ask.rows)
+            ticks = await wire.pull(ask.symbol, ask.rows)
         except CollectorError as error:
             if ask.symbol not in self._symbols or ask.symbol in self._stats.refused:
                 self._round.add(ask.symbol, 0, 0, self._healer.refused(ask))
@@ -190,14 +201,13 @@ class Caretaker:
         if self._stats.dropped > dropped:
             self._healer.failed(ask, time.monotonic())  # no room for what comes: that says nothing of what OpenD has
             return None
-        lowest_seq = min((seq for seq in seqs if seq > 0), default=None)  # 0 is a tick without a sequence
-        lost = self._healer.answered(ask, lowest_seq, len(seqs), time.monotonic())
+        lost = self._healer.answered(ask, ticks, time.monotonic())
         self._intake.flush_gaps()
         after = self._holes.missing(ask.symbol)
         lost_ticks = sum(hole.missing or 0 for hole in lost)
-        self._round.add(ask.symbol, len(seqs), max(0, before - after - lost_ticks), lost)
-        log.debug("pulled", symbol=ask.symbol, asked=ask.rows, got=len(seqs), missing_before=before, missing=after)
-        return seqs
+        self._round.add(ask.symbol, len(ticks), max(0, before - after - lost_ticks), lost)
+        log.debug("pulled", symbol=ask.symbol, asked=ask.rows, got=len(ticks), missing_before=before, missing=after)
+        return [seq for seq, _ in ticks]
 
     def _forget_finished_days(self) -> None:
         moment_ms = self._stats.opend_time_ms
@@ -247,7 +257,7 @@ class Caretaker:
         if fresh and not await self._goes_on_unheard(wire, track):
             return
         if min(seqs) > known:
-            self._holes.doubt(ask.symbol, known + 1, known_ms, CAUSE_PUSH_LOST)
+            self._holes.doubt(ask.symbol, known_ms, CAUSE_PUSH_LOST)
         self._stats.pushes_stopped[ask.symbol] = now_ms()
         log.error("pushes_stopped", symbol=ask.symbol, known_seq=known, newest_seq=max(seqs))
         try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hk_tick_collector.model import GapChange, Rejected, TickRow
+    from hk_tick_collector.model import GapChange, Rejected, RuleChange, TickRow
     from hk_tick_collector.store.dayfile import Link
 
 
@@ -21,9 +21,10 @@ class Chunk:
     dropped: int = 0  # rows that found no place, counted where they would have been stored
     links: list[Link] = field(default_factory=list)
     gaps: list[GapChange] = field(default_factory=list)  # what these rows open and fill: one transaction with them
+    rules: list[RuleChange] = field(default_factory=list)  # what they show of the rule of their sequences
     on_disk: bool = False  # the rows are in a spool until `on_commit`: a stop need not save them, nor can it lose them
     on_commit: Callable[[], None] | None = None  # called by the writer's thread once all of it is committed
 
     def has_more_than_rows(self) -> bool:
         """Whether it holds anything but rows."""
-        return bool(self.rejected or self.dropped or self.links or self.gaps)
+        return bool(self.rejected or self.dropped or self.links or self.gaps or self.rules)

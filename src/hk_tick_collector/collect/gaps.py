@@ -55,13 +55,8 @@ class Gaps:
 
     def summary(self) -> Summary:
         """How many gaps may still heal, how many were lost lately, and the outage budget."""
-        now_ms = self._now_ms()
-        healing = lost = 0
-        for _, hole in self._holes.open_holes():
-            if not hole.final:
-                healing += 1
-            elif now_ms - hole.lost_ms < _LATELY_MS:
-                lost += 1
+        healing = sum(1 for _, hole in self._holes.open_holes() if not hole.final)
+        lost = self._holes.lost_since(self._now_ms() - _LATELY_MS)
         symbol, rate = self._healer.busiest() or ("", 0.0)
         budget_s = round(WINDOW_ROWS / rate, 1) if rate else None
         return Summary(gaps_healing=healing, gaps_lost_lately=lost, busiest_symbol=symbol, outage_budget_s=budget_s)

@@ -1,9 +1,12 @@
-"""Whom to ask OpenD for next, so that holes close before they can close no more. Pure: the caretaker does the asking.
+"""Whom to ask OpenD for next, so that gaps are filled before they are lost. Pure: the caretaker does the asking.
 
-GetTicker gives the latest 1,000 ticks of a symbol, nothing older. So a hole heals as long as its ticks are among those,
-and the symbol whose oldest missing tick leaves that window first is asked first. Beside holes there are symbols that
-nobody has heard of since a connection began or an outage of OpenD's own ended: they are looked at once, because a jump
-shows only when a next tick comes. Of one symbol only one request is under way at a time.
+GetTicker gives the latest 1,000 ticks of a symbol, nothing older. So a gap can be filled as long as its ticks are among
+those, and the symbol whose oldest missing tick leaves that window first is asked first. What an answer leaves open is
+asked for again, ever more slowly, until an honest and full answer says that it is lost. Beside gaps there are symbols
+that nobody has heard of since a connection began or an outage of OpenD's own ended: they are looked at once, because a
+jump shows only when a next tick comes. And every symbol that trades is compared with OpenD's answer now and then: often
+where its sequence does not tell what is missing, so that each answer overlaps the one before, and rarely where it does.
+Of one symbol only one request is under way at a time.
 """
 
 from __future__ import annotations
@@ -11,18 +14,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from .answer import Answer
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from .hole import Hole
     from .holes import Holes
-    from .track import Hole
+    from .track import Track
 
 WINDOW_ROWS: Final = 1000
 _LOOK_ROWS: Final = 10  # enough to see whether a quiet symbol has gone on without us
 _SPARE_ROWS: Final = 20  # ticks that may arrive between the question and the answer
 _LOOKS: Final = 3  # failures before a symbol is no longer looked at for its own sake
-_RETRY_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+_RETRY_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 _RATE_EVERY_S: Final = 10.0
+_COMPARE_EVERY_S: Final = 1.0  # how often it is seen who is to be compared
+_COMPARE_RULE_S: Final = 300.0  # a symbol that follows the rule
+_COMPARE_S: Final = (1.0, 30.0)  # one that does not: at least and at most
+_COMPARE_ROWS: Final = 400  # and before it has so many new ticks: OpenD's window holds two and a half times that
 
 
 class Ask(NamedTuple):
@@ -39,7 +49,10 @@ class _Patient:
     asked: bool = False
     not_before_s: float = 0.0
     failures: int = 0  # requests without an answer, one after the other
-    whole: bool = False  # the last request for holes did not reach back far enough
+    whole: bool = False  # the last request for gaps did not reach back far enough
+    newest_ms: int = 0  # the newest tick that was known when it was asked
+    compared_s: float = 0.0  # when OpenD last answered, and how far the symbol had come
+    progress: int = 0
 
 
 class Healer:
@@ -52,6 +65,8 @@ class Healer:
         self._rates: dict[str, float] = {}  # ticks/s
         self._rate_base: dict[str, int] = {}
         self._rate_at_s = 0.0
+        self._to_compare: dict[str, int] = {}  # symbol → rows, in order of asking
+        self._compare_at_s = 0.0
 
     def look_at(self, symbols: Iterable[str]) -> None:
         """Asks for each of these once: what OpenD's newest tick is tells whether one was missed."""
@@ -63,8 +78,7 @@ class Healer:
 
     def look_now(self, symbol: str) -> Ask:
         """A request to look at one symbol out of turn. Not while another one is under way: see `is_asked`."""
-        self._patient(symbol).asked = True
-        return Ask(symbol, self._look_rows(symbol))
+        return self._ask(Ask(symbol, self._look_rows(symbol)))
 
     def is_asked(self, symbol: str) -> bool:
         """Whether a request for a symbol is under way."""
@@ -74,6 +88,7 @@ class Healer:
         """A connection ended: what was asked of it will not be answered."""
         self._patients.clear()
         self._to_look_at.clear()
+        self._to_compare.clear()
 
     @property
     def looking(self) -> bool:
@@ -84,32 +99,29 @@ class Healer:
         """The next requests, at most `most`, the most urgent first."""
         if most <= 0:
             return []
-        asks = [ask for _, ask in sorted(self._urgent(now_s))[:most]]
+        asks = [self._ask(ask) for _, ask in sorted(self._urgent(now_s))[:most]]
         for ask in asks:
-            self._patient(ask.symbol).asked = True
             self._to_look_at.pop(ask.symbol, None)
-        for symbol in list(self._to_look_at):
-            if len(asks) >= most:
-                break
-            patient = self._patient(symbol)
-            if not patient.asked and now_s >= patient.not_before_s:
-                patient.asked = True
-                asks.append(Ask(symbol, self._to_look_at.pop(symbol)))
+        self._plan_to_compare(now_s)
+        for waiting in (self._to_look_at, self._to_compare):
+            for symbol in list(waiting):
+                if len(asks) >= most:
+                    break
+                patient = self._patient(symbol)
+                if not patient.asked and now_s >= patient.not_before_s:
+                    asks.append(self._ask(Ask(symbol, waiting.pop(symbol))))
         return asks
 
-    def answered(self, ask: Ask, lowest_seq: int | None, received: int, now_s: float) -> list[Hole]:
-        """The reply to a request was seen by Holes; returns the holes that can heal no more.
-
-        `lowest_seq` is the lowest sequence of the `received` ticks, None without any.
-        """
-        patient = self._patient(ask.symbol)
-        complete = received < ask.rows
-        exhausted = complete or ask.rows >= WINDOW_ROWS
-        lost = self._holes.answered(ask.symbol, lowest_seq, exhausted=exhausted, complete=complete)
+    def answered(self, ask: Ask, ticks: Sequence[tuple[int, int]], now_s: float) -> list[Hole]:
+        """The reply to a request, sequences and times (epoch ms), was seen by Holes; returns the gaps that are lost."""
+        patient, full = self._patient(ask.symbol), len(ticks) >= WINDOW_ROWS
+        lost = self._holes.answered(ask.symbol, Answer(ticks, ask.rows, full, patient.newest_ms, now_s))
+        track = self._holes.track(ask.symbol)
         patient.asked, patient.failures = False, 0
-        asked_for_holes = ask.rows > _LOOK_ROWS
-        patient.whole = asked_for_holes and not exhausted and self._holes.missing(ask.symbol) > 0
-        patient.not_before_s = now_s + _delay_s(self._holes.tries(ask.symbol))
+        patient.compared_s, patient.progress = now_s, track.progress if track else 0
+        exhausted = len(ticks) < ask.rows or ask.rows >= WINDOW_ROWS
+        patient.whole = ask.rows > _LOOK_ROWS and not exhausted and self._holes.missing(ask.symbol) > 0
+        patient.not_before_s = now_s
         return lost
 
     def failed(self, ask: Ask, now_s: float) -> None:
@@ -133,24 +145,53 @@ class Healer:
             return
         for track in self._holes.tracks():
             base = self._rate_base.get(track.symbol)
-            if base is not None and track.next >= base > 0 and self._rate_at_s:
-                rate = (track.next - base) / passed_s
+            if base is not None and track.progress >= base > 0 and self._rate_at_s:
+                rate = (track.progress - base) / passed_s
                 self._rates[track.symbol] = max(rate, self._rates.get(track.symbol, 0.0) * 0.9)
-            self._rate_base[track.symbol] = track.next
+            self._rate_base[track.symbol] = track.progress
         self._rate_at_s = now_s
 
     def busiest(self) -> tuple[str, float] | None:
         """The symbol with the most ticks a second, and how many; None before a rate is known."""
         return max(self._rates.items(), key=lambda item: item[1], default=None)
 
+    def _ask(self, ask: Ask) -> Ask:
+        patient, track = self._patient(ask.symbol), self._holes.track(ask.symbol)
+        patient.asked, patient.newest_ms = True, track.last_ts_ms if track else 0
+        return ask
+
+    def _plan_to_compare(self, now_s: float) -> None:
+        """Which symbols that trade are due to be compared with OpenD's own ticks."""
+        if now_s < self._compare_at_s or self._holes.deaf:
+            return
+        self._compare_at_s = now_s + _COMPARE_EVERY_S
+        for track in self._holes.tracks():
+            symbol, patient = track.symbol, self._patient(track.symbol)
+            if symbol in self._to_compare or patient.asked or track.progress == patient.progress:
+                continue
+            if not patient.compared_s:
+                patient.compared_s = now_s  # it begins to be counted
+            if now_s - patient.compared_s >= self._compare_after_s(track, track.progress - patient.progress):
+                self._to_compare[symbol] = self._look_rows(symbol)
+
+    def _compare_after_s(self, track: Track, new_rows: int) -> float:
+        if track.patterned:
+            return _COMPARE_RULE_S
+        least_s, most_s = _COMPARE_S
+        return least_s if new_rows >= _COMPARE_ROWS else most_s
+
     def _urgent(self, now_s: float) -> Iterable[tuple[tuple[float, float], Ask]]:
-        """Symbols with holes that may heal, with the seconds until their oldest missing tick is out of reach."""
+        """Symbols with gaps that may be filled, with the seconds until their oldest missing tick is out of reach."""
         first: dict[str, tuple[int, int]] = {}
         for track, hole in self._holes.open_holes():
-            if hole.final or track.symbol in first:
+            if hole.final or track.symbol in first or now_s < hole.tried_s + _delay_s(hole.tries):
                 continue
             if hole.first or not self._holes.deaf:
                 first[track.symbol] = (hole.first, track.next)  # a doubt begins at 0: the whole window is asked for
+        for track in () if self._holes.deaf else self._holes.unwitnessed():
+            before = track.unwitnessed
+            if before and before.answers and track.symbol not in first:
+                first[track.symbol] = (before.next - 1 if before.answers == 1 else 0, track.next)
         for symbol, (oldest, upcoming) in first.items():
             patient = self._patient(symbol)
             if patient.asked or now_s < patient.not_before_s:

@@ -13,13 +13,11 @@ from hk_tick_collector import log
 from hk_tick_collector.store.dayfile import Link
 
 from .chunk import Chunk
-from .rebuild import rebuild_day
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-    from hk_tick_collector.model import Stats
+    from hk_tick_collector.model import Stats, TickRow
     from hk_tick_collector.opend.protocol import Ticks
 
     from .holes import Holes
@@ -72,25 +70,22 @@ class Intake:
         if rejected:
             self._holes.reject(rejected)
             self._note_rejects(event)
-        gaps = self._holes.take_changes()
-        chunk = Chunk(rows=rows, rejected=rejected, dropped=dropped, gaps=gaps, on_commit=on_commit)
+        gaps, rules = self._holes.take_changes(), self._holes.take_rules()
+        chunk = Chunk(rows=rows, rejected=rejected, dropped=dropped, gaps=gaps, rules=rules, on_commit=on_commit)
         chunk.on_disk = recv_ts_ms is None
         self._queue.put(chunk)
 
     def flush_gaps(self) -> None:
         """Sends changes of `gaps` that no tick brought on their way to the day file."""
-        gaps = self._holes.take_changes()
-        if gaps:
-            self._queue.put(Chunk(gaps=gaps))
+        gaps, rules = self._holes.take_changes(), self._holes.take_rules()
+        if gaps or rules:
+            self._queue.put(Chunk(gaps=gaps, rules=rules))
 
-    def rebuild(self, data_root: Path, day: int, now_ms: int) -> bool:
-        """Looks anew at what a day's file holds; False when that must wait for the spool."""
+    def held_rows(self) -> list[TickRow] | None:
+        """The rows that are not committed; None while some of them are in the spool."""
         if self._queue.spooled_rows:
-            return False
-        held = [row for chunk in self._queue.held_in_memory() for row in chunk.rows]
-        self._holes.replace_day(day, lambda old: rebuild_day(data_root, old, held, now_ms))
-        self.flush_gaps()
-        return True
+            return None
+        return [row for chunk in self._queue.held_in_memory() for row in chunk.rows]
 
     def link(self, at_ms: int, *, connected: bool, conn_id: int | None, reason: str) -> None:
         """Takes note that a stretch of time with or without OpenD begins."""

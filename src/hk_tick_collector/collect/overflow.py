@@ -258,3 +258,4 @@ def _add(chunk: Chunk, beside: Chunk) -> None:
     chunk.dropped += beside.dropped
     chunk.links += beside.links
     chunk.gaps += beside.gaps
+    chunk.rules += beside.rules

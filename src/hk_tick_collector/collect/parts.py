@@ -20,6 +20,7 @@ from hk_tick_collector.store.spool import Spool
 from .alarm import Alarm
 from .caretaker import Caretaker
 from .clock import now_ms
+from .day_loader import DayLoader
 from .feed import Feed
 from .gaps import Gaps
 from .healer import Healer
@@ -31,7 +32,7 @@ from .pulse import Pulse
 from .queue import TickQueue
 from .reconcile import Reconciler
 from .rescue import Rescue
-from .resume import load_day, unfinished_days
+from .resume import unfinished_days
 from .seat import WriterSeat
 from .writer import Writer
 
@@ -65,17 +66,18 @@ def assemble(options: ServiceOptions) -> Parts:
     spool = Spool(options.spool_dir / run_id)  # this run's own part; others are earlier runs'
     overflow = Overflow(spool, _SPOOL_BUFFER_ROWS, stats)
     queue = TickQueue(options.max_queue_rows, overflow)
-    holes = Holes(partial(load_day, options.data_root), now_ms)
+    loader = DayLoader(options.data_root)
+    holes = Holes(loader, now_ms)
     intake = Intake(queue, holes, stats, time.monotonic)
+    loader.serve(holes, intake)
     writing = _writer_options(options, run_id)
     seat = WriterSeat(queue, lambda number, fresh: Writer(queue, stats, _numbered(writing, number), now_ms, fresh))
     healer = Healer(holes)
-    caretaker = Caretaker(healer, holes, intake, stats, partial(unfinished_days, options.data_root))
+    caretaker = Caretaker(healer, holes, intake, stats, partial(unfinished_days, options.data_root), loader.wait)
     reconciler = Reconciler(options.data_root, options.feed.symbols, stats, seat.reconcile)
     feed = Feed(options.feed, intake, caretaker, reconciler, stats)
     watchdog = Watchdog(options.watchdog_stall_s, options.watchdog_queue_rows, options.watchdog_max_failures)
-    rebuild = partial(intake.rebuild, options.data_root)
-    rescue = Rescue(watchdog, queue, stats, seat, rebuild, holes.open_days)
+    rescue = Rescue(watchdog, queue, stats, seat, loader.rebuild, holes.open_days)
     notifier = Notifier(options.notify_socket)
     pulse = Pulse(options, stats, queue, feed, seat, Gaps(holes, healer, seat, now_ms), rescue, notifier)
     alarm = Alarm(options.destinations, options.limits, options.data_root, options.instance, now_ms)

@@ -47,7 +47,7 @@ class Rescue:
         queue: TickQueue,
         stats: Stats,
         seat: WriterSeat,
-        rebuild: Callable[[int, int], bool],
+        rebuild: Callable[[int], bool],
         open_days: Callable[[], Iterable[int]],
     ) -> None:
         self._watchdog = watchdog
@@ -67,8 +67,8 @@ class Rescue:
         if self._stats.spool_lost != self._spool_lost:
             self._spool_lost = self._stats.spool_lost
             self._thinned_days.extend(day for day in self._open_days() if day not in self._thinned_days)
-        self._look_anew(self._seat.fresh_days, "day_begun_afresh", now_ms)
-        self._look_anew(self._thinned_days, "day_recounted", now_ms)
+        self._look_anew(self._seat.fresh_days, "day_begun_afresh")
+        self._look_anew(self._thinned_days, "day_recounted")
         stats, queue = self._stats, self._queue
         disk_cause = self._look_at_disk(now_ms)
         waited_s = queue.oldest_age_s()  # rows that have only just begun to wait are no stall, however old the commit
@@ -95,10 +95,10 @@ class Rescue:
             self._received, self._heard_s = stats.received, now_s
         return now_s - self._committed_s, now_s - self._heard_s
 
-    def _look_anew(self, days: deque[int], event: str, now_ms: int) -> None:
+    def _look_anew(self, days: deque[int], event: str) -> None:
         while days:
             try:
-                if not self._rebuild(days[0], now_ms):
+                if not self._rebuild(days[0]):
                     return
             except DISK_ERRORS as error:
                 log.warning("day_not_rebuilt", day=market.day_name(days[0]), detail=error)

@@ -1,8 +1,13 @@
-"""Where a day stands when its first tick is seen: what its file already has, and what it is missing."""
+"""Where a day stands when its first tick is seen: what its file already has, and what it is missing. Reads one file.
+
+Time and memory grow with the number of symbols and of gaps, never with the number of ticks: only a symbol whose rows,
+gaps and rejected ticks do not add up is read tick by tick.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import log, market
 from hk_tick_collector.errors import NoDayError
@@ -11,21 +16,49 @@ from hk_tick_collector.store.faults import DISK_ERRORS
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
 from .clock import now_ms
-from .rebuild import LOWEST_SEQ, rebuild_track
-from .track import CAUSE_REJECTED, CAUSE_RESTART, COUNTER_MASK, COUNTER_MAX, Day, Hole, Track
+from .hole import Hole
+from .rebuild import add_vanished, counters_of
+from .track import (
+    CAUSE_ELSEWHERE,
+    CAUSE_REJECTED,
+    CAUSE_RESTART,
+    CAUSE_SKIPPED,
+    COUNTER_MASK,
+    COUNTER_MAX,
+    RULE_COUNTER,
+    RULE_NONE,
+    STRANGE_MOST,
+    Day,
+    Recent,
+    Track,
+    plausible,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from hk_tick_collector.model import Gap
-    from hk_tick_collector.store.query import SymbolCount
+    from hk_tick_collector.store.query import Rule, SymbolCount
+
+_WINDOW_ROWS: Final = 1_100  # gaps among so many newest ticks may be filled; the others only take memory
+_LOWEST_SEQ: Final = -(2**63)
+_JUDGED_ROWS: Final = 20  # so many ticks show whether a sequence follows the rule
+
+
+class _Gaps(NamedTuple):
+    """The gaps of one symbol as the file has them."""
+
+    open: list[Hole]
+    marks: set[int]  # sequences that came and are not in this file
+    skipped: list[Hole]  # counters without a tick, by OpenD's word
+    doubts: list[Hole]
 
 
 def load_day(data_root: Path, number: int) -> Day:
-    """What the file of a day knows of its symbols and holes; nothing where there is no file, or none to write to.
+    """What the file of a day knows of its symbols and gaps; nothing where there is no file, or none to write to.
 
     The counters of an open gap are the low halves of its bounds: a missing tick lies between its neighbours, and theirs
-    are one below and one above.
+    are one below and one above. Any thread may call it.
     """
     day = Day(number)
     try:
@@ -33,23 +66,173 @@ def load_day(data_root: Path, number: int) -> Day:
             if "sealed_ms" in reader.meta():
                 day.sealed = True
                 return day
-            counts = reader.symbols()
-            for symbol in counts:
-                day.tracks[symbol.symbol] = _track(symbol)
-            rejected: dict[str, set[int]] = {}
-            for gap in reader.gaps():
-                day.next_gap_id = max(day.next_gap_id, gap.id + 1)
-                if gap.status == GAP_OPEN or gap.cause == CAUSE_REJECTED:
-                    _add(day, gap)
-                if gap.cause == CAUSE_REJECTED and gap.from_seq is not None:
-                    rejected.setdefault(gap.symbol, set()).add(gap.from_seq)
-            _check(day, counts, rejected, reader)
+            _load(day, reader)
     except NoDayError:
         pass
     except DISK_ERRORS as error:
         # The key of the table still keeps every tick once; only what is missing from before is not known.
         log.error("day_not_resumed", day=market.day_name(number), detail=error)
+        return Day(number)
     return day
+
+
+def _load(day: Day, reader: DayReader) -> None:
+    counts = {count.symbol: count for count in reader.symbols()}
+    rules, gaps = reader.rules(), _read_gaps(day, reader)
+    wrong = []
+    for symbol in sorted(counts.keys() | gaps.keys()):
+        count, rule = counts.get(symbol), rules.get(symbol)
+        track = _track(day, reader, count, rule) if count and rule else Track(symbol, interrupted=CAUSE_RESTART)
+        day.tracks[symbol] = track
+        if symbol in gaps:
+            _add_gaps(track, gaps[symbol], reader)
+        adds_up = track.next <= 0 or _adds_up(track, count, gaps.get(symbol))
+        if not adds_up and _recount(day, track, gaps.get(symbol), reader):
+            wrong.append(symbol)
+        if count is None and track.next > 0:
+            day.rules[symbol] = RULE_COUNTER  # the file has no row yet to write it to
+    if wrong:
+        log.error("counters_disagree", day=market.day_name(day.number), symbols=len(wrong), first=wrong[0])
+
+
+def _read_gaps(day: Day, reader: DayReader) -> dict[str, _Gaps]:
+    found: dict[str, _Gaps] = {}
+    for gap in reader.open_gaps_and_marks((CAUSE_REJECTED, CAUSE_ELSEWHERE, CAUSE_SKIPPED)):
+        of_symbol = found.setdefault(gap.symbol, _Gaps([], set(), [], []))
+        if gap.cause == CAUSE_SKIPPED:
+            of_symbol.skipped.append(_skipped(gap))
+        elif gap.status != GAP_OPEN:
+            if gap.from_seq is not None:
+                of_symbol.marks.add(gap.from_seq)
+        else:
+            (of_symbol.doubts if gap.missing is None else of_symbol.open).append(_hole(gap))
+    day.next_gap_id = reader.highest_gap_id() + 1
+    return found
+
+
+def _hole(gap: Gap) -> Hole:
+    known = gap.missing is not None and gap.from_seq is not None and gap.to_seq is not None
+    return Hole(
+        gap.id,
+        (gap.from_seq or 0) & COUNTER_MASK if known else 0,
+        (gap.to_seq or 0) & COUNTER_MASK if known else 0,
+        gap.from_seq,
+        gap.to_seq,
+        gap.from_ts_ms or 0,
+        gap.to_ts_ms or 0,
+        gap.cause,
+        gap.opened_ms,
+        written=True,
+    )
+
+
+def _skipped(gap: Gap) -> Hole:
+    return _hole(gap._replace(missing=1))  # its bounds have counters
+
+
+def _track(day: Day, reader: DayReader, count: SymbolCount, rule: Rule) -> Track:
+    """A symbol as its counters tell, before its gaps are known."""
+    symbol, name = count.symbol, rule.rule
+    if not name and count.rows < STRANGE_MOST:
+        track = Track(symbol, last_ts_ms=count.last_ts_ms, interrupted=CAUSE_RESTART)
+        for seq in reader.seqs(symbol, _LOWEST_SEQ):
+            track.note_strange(seq)
+        return track
+    newest = reader.newest_of(symbol, _WINDOW_ROWS) if name != RULE_COUNTER else []
+    if not name:
+        name = _judge(newest)
+        day.rules[symbol] = name
+    if name == RULE_NONE:
+        recent = Recent()
+        for seq, ts_ms in newest:
+            recent.add(seq, ts_ms)
+        last_seq = newest[-1][0] if newest else count.max_seq
+        return Track(symbol, -1, last_seq, count.last_ts_ms, recent=recent, interrupted=CAUSE_RESTART)
+    top_seq = reader.top_seq(symbol, max(rule.run_seq, day.start_s << 32), day.last_seq) or 0
+    upcoming = (top_seq & COUNTER_MASK) + 1
+    return Track(symbol, upcoming, top_seq, count.last_ts_ms, run_seq=rule.run_seq, interrupted=CAUSE_RESTART)
+
+
+def _judge(newest: list[tuple[int, int]]) -> str:
+    """The rule of a symbol by its newest ticks, for a file whose writer did not leave a judgement."""
+    fitting = sum(plausible(seq, ts_ms) for seq, ts_ms in newest)
+    counters = sorted(seq & COUNTER_MASK for seq, _ in newest)
+    by_one = sum(after - before == 1 for before, after in pairwise(counters))
+    enough = len(newest) >= _JUDGED_ROWS
+    return RULE_COUNTER if enough and min(fitting, by_one + 1) * 10 >= 9 * len(newest) else RULE_NONE
+
+
+def _add_gaps(track: Track, gaps: _Gaps, reader: DayReader) -> None:
+    if track.next >= 0:
+        # A dropped or a rejected tick may be newer than the newest stored one: it was seen all the same.
+        for hole in gaps.open:
+            if (hole.from_seq or 0) >= track.run_seq:
+                _go_to(track, hole.last, hole.to_seq or 0, hole.to_ts_ms)
+        for seq in gaps.marks:
+            if seq >= track.run_seq:
+                _go_to(track, seq & COUNTER_MASK, seq, track.last_ts_ms)
+    for hole in gaps.skipped:
+        if (hole.from_seq or 0) >= track.run_seq:
+            track.skipped.add(hole)
+    _add_open(track, gaps.open)
+    if gaps.doubts:
+        track.doubt = doubt = min(gaps.doubts, key=lambda hole: hole.from_ts_ms)
+        if track.recent is not None:
+            known = reader.newest_of(track.symbol, _WINDOW_ROWS, doubt.from_ts_ms)
+            track.known = frozenset(seq for seq, _ in known)
+
+
+def _add_open(track: Track, holes: list[Hole]) -> None:
+    """Adds open gaps: those that OpenD's window may reach, those that it does not, those of earlier runs."""
+    upper, held = track.next, 0
+    lost: list[Hole] = []
+    for hole in sorted(holes, key=lambda hole: hole.first, reverse=True):
+        if (hole.from_seq or 0) < track.run_seq:
+            track.past.append(hole)
+            continue
+        held += max(0, upper - hole.last - 1)  # ticks that are stored between this gap and the next
+        upper = hole.first
+        if held <= _WINDOW_ROWS:
+            track.holes.append(hole)
+        else:
+            hole.final, hole.lost_ms = True, hole.opened_ms
+            lost.append(hole)
+    track.holes.reverse()
+    for hole in reversed(lost):
+        track.lost.add(hole)
+
+
+def _go_to(track: Track, counter: int, seq: int, ts_ms: int) -> None:
+    if counter <= COUNTER_MAX and counter >= track.next:
+        track.next = counter + 1
+    if seq > track.last_seq:
+        track.last_seq, track.last_ts_ms = seq, max(ts_ms, track.last_ts_ms)
+
+
+def _adds_up(track: Track, count: SymbolCount | None, gaps: _Gaps | None) -> bool:
+    """Whether every counter up to the newest is stored, in an open gap, or came and is elsewhere."""
+    rows, marks = count.rows if count else 0, len(gaps.marks) if gaps else 0
+    missing = sum(hole.missing or 0 for hole in (*track.holes, *track.past))
+    return rows + marks + missing + track.lost.missing() + track.skipped.missing() == track.next - 1
+
+
+def _recount(day: Day, track: Track, gaps: _Gaps | None, reader: DayReader) -> bool:
+    """Reads a symbol tick by tick; whether rows have vanished. They are then gaps.
+
+    So it is after a WAL was removed, or a record of the spool lost: what is missing then shows nowhere else. A symbol
+    with ticks that do not follow the rule, or whose counter began anew, does not add up either, and misses nothing.
+    """
+    from_seq = max(track.run_seq, day.start_s << 32)
+    seqs = [seq for seq in reader.seqs(track.symbol, from_seq) if seq <= day.last_seq]
+    if gaps:
+        seqs += [seq for seq in gaps.marks if from_seq <= seq <= day.last_seq]
+    counters = counters_of(track, seqs)
+    if counters:
+        track.next = max(counters[-1], max((hole.last for hole in track.holes), default=0), track.lost.last) + 1
+    if not add_vanished(day, track, counters, seqs, now_ms()):
+        return False
+    day.rules[track.symbol] = RULE_COUNTER
+    return True
 
 
 def unfinished_days(data_root: Path, today: int) -> list[int]:
@@ -74,7 +257,7 @@ def unfinished_days(data_root: Path, today: int) -> list[int]:
 
 
 def _heard_the_close(reader: DayReader, number: int) -> bool:
-    """Whether ticks came until the close, or the link lived at that moment."""
+    """Whether ticks came until the close, or the connection lived at that moment."""
     close_ms = market.close_ms(number)
     last_ms = reader.totals().last_ts_ms
     alive_ms = max((run.updated_ms for run in reader.ledger()), default=0)
@@ -82,61 +265,3 @@ def _heard_the_close(reader: DayReader, number: int) -> bool:
         stretch.connected and stretch.from_ms <= close_ms <= (stretch.to_ms or alive_ms)
         for stretch in reader.connections()
     )
-
-
-def _check(day: Day, counts: list[SymbolCount], rejected: dict[str, set[int]], reader: DayReader) -> None:
-    """Looks tick by tick at symbols whose rows, gaps and rejected ticks do not add up to their counter.
-
-    So it is after a WAL was removed, or a record of the spool lost: what is missing then shows nowhere else.
-    """
-    wrong = []
-    for count in counts:
-        track, refused = day.tracks[count.symbol], rejected.get(count.symbol, set())
-        known = count.rows + len(refused) + sum(hole.missing or 0 for hole in track.holes)
-        if not track.patterned or known == track.next - 1:
-            continue
-        wrong.append(count.symbol)
-        seqs = refused.union(reader.seqs(count.symbol, LOWEST_SEQ))
-        for hole in track.holes:
-            day.dirty[hole.id] = (count.symbol, hole, False)
-        day.tracks[count.symbol] = rebuild_track(day, track, seqs, now_ms())
-    if wrong:
-        log.error("counters_disagree", day=market.day_name(day.number), symbols=len(wrong), first=wrong[0])
-
-
-def _track(symbol: SymbolCount) -> Track:
-    counter = symbol.expected
-    # More rows than numbers: they began anew.
-    upcoming = counter + 1 if counter is not None and symbol.rows <= counter <= COUNTER_MAX else -1
-    return Track(symbol.symbol, upcoming, symbol.max_seq, symbol.last_ts_ms, interrupted=CAUSE_RESTART)
-
-
-def _add(day: Day, gap: Gap) -> None:
-    track = day.tracks.setdefault(gap.symbol, Track(gap.symbol, interrupted=CAUSE_RESTART))
-    if gap.from_seq is None or gap.to_seq is None or gap.from_ts_ms is None or gap.to_ts_ms is None:
-        return
-    known = gap.missing is not None
-    hole = Hole(
-        gap.id,
-        gap.from_seq & COUNTER_MASK if known else 0,
-        gap.to_seq & COUNTER_MASK if known else 0,
-        gap.from_seq,
-        gap.to_seq,
-        gap.from_ts_ms,
-        gap.to_ts_ms,
-        gap.cause,
-        gap.opened_ms,
-        lost_ms=gap.opened_ms,
-        written=True,
-    )
-    if not known:
-        track.doubt = hole
-        return
-    if gap.status == GAP_OPEN:
-        track.holes.append(hole)
-        track.holes.sort(key=lambda each: each.first)
-    if track.next >= 0:
-        # A dropped or a rejected tick may be newer than the newest stored one: it was seen all the same.
-        track.next = max(track.next, hole.last + 1)
-        if hole.to_seq > track.last_seq:
-            track.last_seq, track.last_ts_ms = hole.to_seq, hole.to_ts_ms

@@ -1,72 +1,163 @@
-"""One symbol on one day: how far its counter has come, the holes behind it, and whether it follows the pattern.
+"""One symbol on one day: how far its counter has come, the gaps behind it, and whether its sequence follows the rule.
 
 The values that `holes` works on, `resume` loads from a day's file and `rebuild` makes anew.
 """
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import market
 
+from .lost import LostHoles
+
+if TYPE_CHECKING:
+    from .hole import Hole
+
 COUNTER_MASK: Final = 0xFFFF_FFFF
 SEQ_MAX: Final = 2**63 - 1
-_NEAR_S: Final = 10  # how far the second in a sequence may stand from the tick's own time
+NEAR_S: Final = 10  # how far the second in a sequence may stand from the tick's own time
 COUNTER_MAX: Final = 10_000_000  # more ticks than any symbol has a day: beyond it the low half is no counter
 _JUMP_MAX: Final = 1_000_000
-_TRIES: Final = 3  # answers without a tick that should be in them, before OpenD is believed not to have it
+# Ticks that a symbol may have skipped in the time since its newest tick. A larger jump must be confirmed by the tick
+# after it: one wrong number must not open a gap that nothing ever fills.
+_JUMP_ALWAYS: Final = 1_000
+_JUMP_PER_S: Final = 2_000
+_STEP_S: Final = 600  # a late report's own time says nothing: its second may be that much after the newest one
+STRANGE_MOST: Final = 3  # ticks in a row that do not follow the rule, before it no longer holds
+_STRANGE_KEPT: Final = 64
 
 CAUSE_BEFORE_START: Final = "before_start"
 CAUSE_PUSH_LOST: Final = "push_lost"
+CAUSE_DISCONNECTED: Final = "disconnected"
 CAUSE_DROPPED: Final = "dropped"
 CAUSE_REJECTED: Final = "rejected"
 CAUSE_RESTART: Final = "restart"
+CAUSE_DAMAGED: Final = "damaged"
+CAUSE_ELSEWHERE: Final = "other_day"  # its tick is stored in the file of another day, by its own time
+CAUSE_SKIPPED: Final = "counter_skipped"  # no tick was missing: the counter left numbers out
+CAUSE_SEQUENCE: Final = "sequence_restarted"
+# Ticks that passed us by on our side of OpenD, which had them all. For any other cause OpenD itself may not have them.
+OURS: Final = frozenset(
+    {
+        CAUSE_BEFORE_START,
+        CAUSE_PUSH_LOST,
+        CAUSE_DISCONNECTED,
+        CAUSE_DROPPED,
+        CAUSE_RESTART,
+        CAUSE_DAMAGED,
+        CAUSE_SEQUENCE,
+    }
+)
+
+RULE_COUNTER: Final = "counter"  # second << 32 | counter, by one for each tick: the sequence tells what is missing
+RULE_NONE: Final = "none"  # the sequence identifies a tick and tells nothing else
 
 
-@dataclass(slots=True)
-class Hole:
-    """Missing ticks of one symbol with counters `first` to `last`; their sequences lie within from_seq and to_seq."""
+class Recent:
+    """The newest ticks of a symbol without the rule, in order of arrival: OpenD's answers are compared with them."""
 
-    id: int
-    first: int
-    last: int
-    from_seq: int
-    to_seq: int
-    from_ts_ms: int
-    to_ts_ms: int
-    cause: str
-    opened_ms: int
-    tries: int = 0  # answers that should have held one of these ticks
-    final: bool = False  # OpenD can no longer give these ticks
-    lost_ms: int = 0  # when that was first seen; 0 when it never was
-    written: bool = False  # the day file knows this hole
+    _KEPT: Final = 1_100  # a little more than OpenD's window
 
-    @property
-    def missing(self) -> int | None:
-        """How many ticks are missing; None for a doubt, where only time tells that some may be."""
-        return self.last - self.first + 1 if self.first else None
+    def __init__(self) -> None:
+        self.seqs = array("q")
+        self.times = array("q")  # UTC epoch ms
+        self.count = 0  # ever
+
+    def add(self, seq: int, ts_ms: int) -> None:
+        """The next tick."""
+        self.seqs.append(seq)
+        self.times.append(ts_ms)
+        self.count += 1
+        if len(self.seqs) > 2 * self._KEPT:
+            del self.seqs[: -self._KEPT], self.times[: -self._KEPT]
+
+    def known(self) -> frozenset[int]:
+        """The sequences."""
+        return frozenset(self.seqs)
+
+    def between(self, from_ms: int, to_ms: int) -> set[int]:
+        """The sequences of the ticks whose own time lies strictly between two moments."""
+        return {seq for seq, ts_ms in zip(self.seqs, self.times, strict=True) if from_ms < ts_ms < to_ms}
+
+
+class Oldest(NamedTuple):
+    """What answers that are all OpenD has begin with."""
+
+    seq: int
+    since_s: float
+    times: int
+    ticks: int  # in the first of them
+
+
+class Unwitnessed(NamedTuple):
+    """What was known of a symbol that follows the rule when ticks may have begun to pass us by."""
+
+    next: int
+    last_seq: int
+    last_ts_ms: int
+    answers: int = 0  # that did not reach it
 
 
 @dataclass(slots=True)
 class Track:
-    """One symbol on one day: the counter that comes next, and the holes behind it."""
+    """One symbol on one day: the counter that comes next, and the gaps behind it."""
 
     symbol: str
-    next: int = 0  # 0 before the first tick, -1 once the sequence has broken the pattern
+    next: int = 0  # 0 before the first tick that follows the rule, -1 once the rule does not hold
     last_seq: int = 0  # the highest, not the one before `next`: a late report may carry an older second
     last_ts_ms: int = 0
-    holes: list[Hole] = field(default_factory=list)  # by counter, never adjacent
-    doubt: Hole | None = None  # without the pattern: a stretch of time in which ticks may be missing
+    holes: list[Hole] = field(default_factory=list)  # by counter, never adjacent: those that may still be filled
+    lost: LostHoles = field(default_factory=LostHoles)  # and those that OpenD can no longer give
+    past: list[Hole] = field(default_factory=list)  # of the counter's earlier runs
+    doubt: Hole | None = None  # a stretch of time in which ticks may be missing
+    known: frozenset[int] = frozenset()  # without the rule: ticks from before the doubt, one of which ends it
+    proved: frozenset[int] = frozenset()  # without the rule: the newest answer that left nothing open
+    proved_ms: int = 0  # and the time of its newest tick
     interrupted: str = ""  # why ticks may be missing since `interrupted_at` came next: the cause of a jump from there
     interrupted_at: int = 0
     from_ms: int = 0  # its day, see Day.keep
     to_ms: int = 0
+    run_seq: int = 0  # the first sequence of this run of the counter, where it began anew within the day
+    candidate: int = 0  # a sequence that begins another run, if the next tick follows it
+    strange: list[int] = field(default_factory=list)  # sequences that do not follow the rule
+    in_a_row: int = 0  # of these, since the last that does: `next` was `strange_at` then
+    strange_at: int = 0
+    skipped: LostHoles = field(default_factory=LostHoles)  # counters without a tick, by OpenD's answers
+    contradicted: int = 0  # how many of them were found
+    unwitnessed: Unwitnessed | None = (
+        None  # since ticks may have passed us by no answer has reached what was known then
+    )
+    recent: Recent | None = None  # without the rule
+    oldest: Oldest | None = None  # the same first tick in answers that OpenD calls complete
 
     @property
     def patterned(self) -> bool:
         """Whether the sequence tells what is missing."""
         return self.next > 0
+
+    @property
+    def progress(self) -> int:
+        """A number that grows with each tick."""
+        return self.recent.count if self.recent else self.next
+
+    def remember(self, seq: int, ts_ms: int) -> None:
+        """Notes a tick of a symbol without the rule."""
+        if self.recent is None:
+            self.recent = Recent()
+        self.recent.add(seq, ts_ms)
+
+    def note_strange(self, seq: int) -> bool:
+        """Notes a tick that does not follow the rule; whether it is one too many."""
+        if seq in self.strange:
+            return False
+        self.strange.append(seq)
+        del self.strange[:-_STRANGE_KEPT]
+        self.in_a_row = self.in_a_row + 1 if self.next == self.strange_at else 1
+        self.strange_at = self.next
+        return self.in_a_row >= STRANGE_MOST
 
 
 @dataclass(slots=True)
@@ -77,12 +168,20 @@ class Day:
     tracks: dict[str, Track] = field(default_factory=dict)
     next_gap_id: int = 1
     dirty: dict[int, tuple[str, Hole, bool]] = field(default_factory=dict)  # hole id → symbol, hole, still open
+    rules: dict[str, str] = field(default_factory=dict)  # symbol → its rule, where that is not yet in the file
     sealed: bool = False  # finished: nothing can be stored there, so nothing is looked for
+    loading: bool = False  # its file is being read: what comes meanwhile waits in `pending`
+    pending: list[tuple[str, int, int, bool]] = field(default_factory=list)  # symbol, seq, ts_ms, stored
 
     @property
     def start_s(self) -> int:
         """When it begins, UTC epoch s."""
         return market.day_start_ms(self.number) // 1000
+
+    @property
+    def last_seq(self) -> int:
+        """The highest sequence that a tick of this day can have by the rule."""
+        return min((market.day_start_ms(self.number + 1) // 1000 << 32) - 1, SEQ_MAX)
 
     def keep(self, track: Track) -> None:
         """Makes a track one of this day's."""
@@ -98,24 +197,28 @@ class Day:
 
 def plausible(seq: int, ts_ms: int) -> bool:
     """Whether a sequence can be `epoch second << 32 | counter` of a tick of that moment."""
-    return abs((seq >> 32) - ts_ms // 1000) <= _NEAR_S and 1 <= seq & COUNTER_MASK <= COUNTER_MAX
+    return abs((seq >> 32) - ts_ms // 1000) <= NEAR_S and 1 <= seq & COUNTER_MASK <= COUNTER_MAX
 
 
-def fits(track: Track, seq: int, ts_ms: int) -> bool:
-    """Whether a tick can be one of a symbol that follows the pattern."""
-    if not plausible(seq, ts_ms):
+def continues(track: Track, seq: int, *, near: bool) -> bool:
+    """Whether a sequence goes on where a track that follows the rule has come to, a believable number of ticks later.
+
+    `near` says that the tick's own time is that of the sequence; a late report's is not.
+    """
+    jump, passed_s = (seq & COUNTER_MASK) - track.next, (seq >> 32) - (track.last_seq >> 32)
+    if jump < 0 or jump > _JUMP_MAX or seq & COUNTER_MASK > COUNTER_MAX:
         return False
-    jump = (seq & COUNTER_MASK) - track.next
-    if track.next == 0 or jump >= 0:
-        return track.next == 0 or jump <= _JUMP_MAX
-    return (seq >> 32) - (track.last_seq >> 32) <= _NEAR_S  # counters never begin anew within a day
+    if near:
+        return not track.last_seq or jump <= max(_JUMP_ALWAYS, passed_s * _JUMP_PER_S)
+    return jump <= _JUMP_ALWAYS and -NEAR_S <= passed_s <= _STEP_S
 
 
-def is_lost(hole: Hole, lowest_seq: int | None, exhausted: bool) -> bool:
-    """Notes an answer of OpenD's; whether it leaves no hope for a hole or a doubt."""
-    if exhausted and lowest_seq is not None and (hole.to_seq < lowest_seq or not hole.first):
-        hole.final = True
-    elif exhausted or (lowest_seq is not None and lowest_seq <= hole.from_seq):
-        hole.tries += 1
-        hole.final = hole.tries >= _TRIES
-    return hole.final
+def begins_anew(track: Track, seq: int) -> bool:
+    """Whether a sequence is later than every one before, although its counter is not: the counter began anew."""
+    return seq > track.last_seq and seq & COUNTER_MASK < track.next
+
+
+def follows(seq: int, before: int) -> bool:
+    """Whether a sequence can be the next, or nearly the next, after another of the same run."""
+    jump, passed_s = (seq & COUNTER_MASK) - (before & COUNTER_MASK), (seq >> 32) - (before >> 32)
+    return 0 < jump <= max(_JUMP_ALWAYS, passed_s * _JUMP_PER_S) and passed_s >= -NEAR_S

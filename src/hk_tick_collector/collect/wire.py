@@ -91,14 +91,14 @@ class Wire(asyncio.Protocol):
         assert isinstance(reply, protocol.Replied)
         return reply.body
 
-    async def pull(self, symbol: str, rows: int) -> list[int]:
-        """Asks for a symbol's latest ticks, which go the way of all ticks; returns their sequences.
+    async def pull(self, symbol: str, rows: int) -> list[tuple[int, int]]:
+        """Asks for a symbol's latest ticks, which go the way of all others; returns sequences and times (epoch ms).
 
         OpenDError when OpenD refuses, does not answer in time or the connection ends.
         """
         ticks = await self._ask(messages.GET_TICKER, messages.get_ticker(symbol, rows))
         assert isinstance(ticks, protocol.Ticks)
-        return [row[1] for row in ticks.rows] + [tick.seq for tick in ticks.rejected]
+        return [(row[1], row[2]) for row in ticks.rows] + [(bad.seq, (bad.seq >> 32) * 1000) for bad in ticks.rejected]
 
     def close(self, error: CollectorError) -> None:
         """Ends the connection from our side."""

@@ -25,9 +25,9 @@ from .days import OpenDays
 from .options import GATHER_SHARE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from hk_tick_collector.model import Gap, Reconciled, Stats, TickRow
+    from hk_tick_collector.model import Gap, Reconciled, RuleChange, Stats, TickRow
     from hk_tick_collector.store.dayfile import DayFile
 
     from .chunk import Chunk
@@ -200,11 +200,14 @@ class Writer:
             self._unfiled.links.extend(chunk.links)
         rows = _by_day(list(chain.from_iterable(map(_ROWS, chunks))))
         gaps: dict[int, list[Gap]] = {}
+        rules: dict[int, list[RuleChange]] = {}
         for chunk in chunks:
             for change in chunk.gaps:
                 gaps.setdefault(change.day, []).append(change.gap)
-        for day in sorted(rows.keys() | gaps.keys()):
-            if not self._commit(day, rows.get(day, []), gaps.get(day, [])):
+            for rule in chunk.rules:
+                rules.setdefault(rule.day, []).append(rule)
+        for day in sorted(rows.keys() | gaps.keys() | rules.keys()):
+            if not self._commit(day, rows.get(day, []), gaps.get(day, []), rules.get(day, [])):
                 return
         newest = self._days.newest()
         if newest is not None and self._has_unfiled() and not self._commit(newest, [], []):
@@ -215,7 +218,7 @@ class Writer:
         held = self._unfiled
         return bool(held.links or held.rejected or held.duplicate or held.dropped)
 
-    def _commit(self, day: int, rows: list[TickRow], gaps: list[Gap]) -> bool:
+    def _commit(self, day: int, rows: list[TickRow], gaps: list[Gap], rules: Sequence[RuleChange] = ()) -> bool:
         """Stores rows of one day, however often that must be tried; False when the service gives up instead."""
         attempt = 0
         while not self._give_up.is_set():
@@ -226,7 +229,8 @@ class Writer:
             try:
                 file = self._days.file(day)
                 known_gaps = dict(file.open_gaps) if gaps else {}
-                batch = replace(self._unfiled, rows=rows, gaps=gaps, waiting=self._queue.waiting_rows)
+                waiting = self._queue.waiting_rows
+                batch = replace(self._unfiled, rows=rows, gaps=gaps, rules=list(rules), waiting=waiting)
                 written = self._write(day, file, batch)
             except SealedDayError:
                 self._refuse(day, rows)

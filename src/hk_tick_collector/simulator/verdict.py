@@ -23,7 +23,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from hk_tick_collector import market
-from hk_tick_collector.model import GAP_OPEN, Gap
+from hk_tick_collector.model import GAP_OPEN, UNSTORED_CAUSES, Gap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 CAUSE_REJECTED: Final = "rejected"  # of a gap: its tick came and could not be stored
 _FIELDS: Final = ("ts_ms", "price", "volume", "turnover", "direction", "tick_type")
 _EXAMPLES: Final = 3
-_NEAR_S: Final = 10  # how far the second in a sequence may stand from the tick's own time, as in the day file
-_COUNTER_MASK: Final = 0xFFFF_FFFF
 _TURNOVER_TOLERANCE: Final = 1e-9  # a sum of floats depends on its order
 
 
@@ -179,7 +177,6 @@ class _Recount:
         self.turnover = 0.0
         self.first_ts_ms = self.last_ts_ms = tick.ts_ms
         self.max_seq = tick.seq
-        self.expected: int | None = 0
 
     def add(self, tick: Tick) -> None:
         self.rows += 1
@@ -188,15 +185,17 @@ class _Recount:
         self.first_ts_ms = min(self.first_ts_ms, tick.ts_ms)
         self.last_ts_ms = max(self.last_ts_ms, tick.ts_ms)
         self.max_seq = max(self.max_seq, tick.seq)
-        if self.expected is not None:
-            near = abs((tick.seq >> 32) - tick.ts_ms // 1000) <= _NEAR_S
-            self.expected = max(self.expected, tick.seq & _COUNTER_MASK) if near else None
 
-    def differs(self, row: CountRow) -> str:
-        """The first counter that is another than this, empty when there is none."""
-        for name in ("rows", "first_ts_ms", "last_ts_ms", "max_seq", "volume", "expected"):
+    def differs(self, row: CountRow, beside: int) -> str:
+        """The first counter that is another than this, empty when there is none.
+
+        `beside` is how many ticks the gaps tell of: `expected` is these and the rows, where it is known.
+        """
+        for name in ("rows", "first_ts_ms", "last_ts_ms", "max_seq", "volume"):
             if getattr(self, name) != getattr(row, name):
                 return f"{name} {getattr(row, name)}, counted {getattr(self, name)}"
+        if row.expected is not None and row.expected != self.rows + beside:
+            return f"expected {row.expected}, counted {self.rows + beside}"
         if not math.isclose(self.turnover, row.turnover, rel_tol=_TURNOVER_TOLERANCE, abs_tol=_TURNOVER_TOLERANCE):
             return f"turnover {row.turnover}, counted {self.turnover}"
         return ""
@@ -335,7 +334,7 @@ class _JudgeDay:
             row, recount = rows.get(symbol), self._recounts.get(symbol)
             if row is None or recount is None:
                 self._verdict.note("symbols", f"{self._day.name} {symbol} {'without a row' if recount else 'no ticks'}")
-            elif difference := recount.differs(row):
+            elif difference := recount.differs(row, _told_by(self._gaps.get(symbol, []))):
                 self._verdict.note("symbols", f"{self._day.name} {symbol} {difference}")
 
     def _judge_ledger(self) -> None:
@@ -346,6 +345,11 @@ class _JudgeDay:
         stored = sum(run.stored for run in runs)
         if stored != self._count.stored:
             verdict.note("ledger", f"{day} stored {stored}, counted {self._count.stored}")
+
+
+def _told_by(gaps: Iterable[Gap]) -> int:
+    """How many ticks gaps tell of: those they miss, and those that came and are not in the file."""
+    return sum(gap.missing or 0 if gap.status == GAP_OPEN else gap.cause in UNSTORED_CAUSES for gap in gaps)
 
 
 def _inside(gap: Gap, missing: Sequence[tuple[int, int]], seqs: Sequence[int]) -> list[int]:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 
 from hk_tick_collector.errors import SealedDayError, StoreError
-from hk_tick_collector.model import GAP_OPEN, Gap, Reconciled
+from hk_tick_collector.model import GAP_OPEN, UNSTORED_CAUSES, Gap, Reconciled
 
 from . import schema
 from .opening import open_for_writing
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from hk_tick_collector.model import TickRow
+    from hk_tick_collector.model import RuleChange, TickRow
 
 _SYMBOL = itemgetter(schema.TICK_COLUMNS.index("symbol"))
 _TS_MS = itemgetter(schema.TICK_COLUMNS.index("ts_ms"))
@@ -102,6 +102,7 @@ class Batch:
     rows: list[TickRow] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)  # as they are to be, of this file's day
+    rules: list[RuleChange] = field(default_factory=list)  # what was judged of sequences
     reconciled: list[Reconciled] = field(default_factory=list)  # in place of what its session had
     duplicate: int = 0  # ticks of another, finished day that were stored long ago
     rejected: int = 0
@@ -136,6 +137,7 @@ class DayFile:
         self.ledger = Ledger()
         self._run_id = run_id
         self._started_ms = now_ms
+        self._rules: dict[str, RuleChange] = {}  # of symbols that have no row yet
         if not path.exists():
             _build(path, options)
         self._db = _open(path, options)
@@ -167,8 +169,8 @@ class DayFile:
             stored = self._insert(rows)
             for link in batch.links:
                 self._write_link(link)
-            if batch.gaps:
-                self._db.executemany(_GAP_SQL, batch.gaps)
+            self._write_gaps(batch.gaps)
+            rules = self._write_rules(batch.rules)
             if batch.reconciled:
                 self._db.executemany(_RECONCILED_SQL, batch.reconciled)
             ledger = replace(
@@ -181,7 +183,7 @@ class DayFile:
                 commits=before.commits + 1,
             )
             self._write_ledger(ledger, now_ms)
-        self.ledger = ledger
+        self.ledger, self._rules = ledger, rules
         self._counted += stored
         for gap in batch.gaps:
             if gap.status == GAP_OPEN:
@@ -235,6 +237,24 @@ class DayFile:
     def _count(self) -> int:
         """The rows of `ticks`, as their trigger has counted them."""
         return int(self._db.execute("SELECT ifnull(sum(rows), 0) FROM symbols").get)
+
+    def _write_gaps(self, gaps: Sequence[Gap]) -> None:
+        """Writes gaps as they are now, and what that changes of their symbols' `expected`."""
+        for gap in gaps:
+            old = self._db.execute(_MISSING_SQL, (gap.id,)).get
+            now = gap.missing or 0 if gap.status == GAP_OPEN else int(old is None and gap.cause in UNSTORED_CAUSES)
+            self._db.execute(_GAP_SQL, gap)
+            if now != (old or 0):
+                self._db.execute(_EXPECT_SQL, (now - (old or 0), gap.symbol))
+
+    def _write_rules(self, rules: Sequence[RuleChange]) -> dict[str, RuleChange]:
+        """Writes what was judged; returns what waits for the first row of its symbol."""
+        waiting = self._rules | {rule.symbol: rule for rule in rules}
+        for change in list(waiting.values()):
+            self._db.execute(_RULE_SQL, (change.rule, change.run_seq, change.symbol))
+            if self._db.changes():
+                del waiting[change.symbol]
+        return waiting
 
     def _write_link(self, link: Link) -> None:
         self._db.execute("UPDATE connections SET to_ms = ? WHERE to_ms IS NULL", (link.at_ms,))
@@ -349,6 +369,15 @@ _GAP_SQL: Final = (
     f"INSERT OR REPLACE INTO gaps ({', '.join(Gap._fields)}) "  # noqa: S608 - our own names
     f"VALUES ({', '.join('?' * len(Gap._fields))})"
 )
+_MISSING_SQL: Final = "SELECT iif(status = 'open', ifnull(missing, 0), 0) FROM gaps WHERE id = ?"
+_EXPECT_SQL: Final = "UPDATE symbols SET expected = expected + ? WHERE symbol = ?"
+_UNSTORED: Final = ", ".join(f"'{cause}'" for cause in sorted(UNSTORED_CAUSES))
+_RULE_SQL: Final = f"""
+    UPDATE symbols SET rule = ?1, run_seq = ?2, expected = iif(?1 = 'counter',
+        rows + (SELECT ifnull(sum(missing), 0) FROM gaps WHERE symbol = ?3 AND status = 'open')
+        + (SELECT count(*) FROM gaps WHERE symbol = ?3 AND status = 'healed' AND cause IN ({_UNSTORED})), NULL)
+    WHERE symbol = ?3
+"""  # noqa: S608 - our own names
 _RECONCILED_SQL: Final = (
     f"INSERT OR REPLACE INTO reconciliation ({', '.join(Reconciled._fields)}) "  # noqa: S608 - our own names
     f"VALUES ({', '.join('?' * len(Reconciled._fields))})"

@@ -49,6 +49,13 @@ class SymbolCount(NamedTuple):
     expected: int | None  # ticks that the feed's counter says there are; None where it does not tell
 
 
+class Rule(NamedTuple):
+    """What was judged of a symbol's sequence."""
+
+    rule: str  # counter, none; empty where nothing was judged yet
+    run_seq: int  # the first sequence of the counter's present run, 0 where it never began anew within the day
+
+
 class Stretch(NamedTuple):
     """A stretch of time with or without OpenD: a row of `connections`."""
 
@@ -220,6 +227,40 @@ class DayReader:
         """The symbols that miss the most ticks by their own counter, at most `count`; none that misses none."""
         where = "WHERE expected > rows ORDER BY expected - rows DESC, symbol LIMIT ?"
         return list(map(SymbolCount._make, self._select(SymbolCount._fields, "symbols", where, (count,))))
+
+    def rules(self) -> dict[str, Rule]:
+        """What was judged of the sequence of each symbol. A file of schema 2 tells it by `expected` alone."""
+        columns = {name for (name,) in self._rows("SELECT name FROM pragma_table_info('symbols')")}
+        if {"rule", "run_seq"} <= columns:
+            rows = self._select(("symbol", "rule", "run_seq"), "symbols", "")
+            return {symbol: Rule(rule, run_seq) for symbol, rule, run_seq in rows}
+        rows = self._select(("symbol", "expected IS NOT NULL AND expected >= rows"), "symbols", "")
+        return {symbol: Rule("counter" if patterned else "", 0) for symbol, patterned in rows}
+
+    def newest_of(self, symbol: str, count: int, until_ms: int | None = None) -> list[tuple[int, int]]:
+        """Sequence and time of the newest `count` ticks of a symbol in the order of their receipt; of those not later
+        than `until_ms` (UTC epoch ms). Reads all ticks of the symbol.
+        """
+        where, values = ("AND ts_ms <= ?", (until_ms,)) if until_ms is not None else ("", ())
+        rest = f"WHERE symbol = ? {where} ORDER BY recv_ts_ms DESC, ts_ms DESC LIMIT ?"
+        rows = list(self._select(("seq", "ts_ms"), "ticks", rest, (symbol, *values, count)))
+        return [(seq, ts_ms) for seq, ts_ms in reversed(rows)]
+
+    def top_seq(self, symbol: str, from_seq: int, to_seq: int) -> int | None:
+        """The highest sequence of a symbol between these, None where there is none."""
+        sql = "SELECT max(seq) FROM ticks WHERE symbol = ? AND seq BETWEEN ? AND ?"
+        found: int | None = next(self._rows(sql, (symbol, from_seq, to_seq)))[0]
+        return found
+
+    def open_gaps_and_marks(self, causes: Sequence[str]) -> Iterator[Gap]:
+        """The open gaps, and the gaps of these causes whatever became of them, one by one."""
+        marks = ", ".join("?" * len(causes))
+        rows = self._select(Gap._fields, "gaps", f"WHERE status = ? OR cause IN ({marks})", (GAP_OPEN, *causes))
+        return map(Gap._make, rows)
+
+    def highest_gap_id(self) -> int:
+        """The highest id of a gap, 0 without any."""
+        return int(next(self._rows("SELECT ifnull(max(id), 0) FROM gaps"))[0])
 
     def sums_of_type(self, tick_type: str) -> dict[str, tuple[int, float]]:
         """Volume (shares) and turnover (HKD) of one type's ticks, by symbol. Scans the day: seconds for millions."""

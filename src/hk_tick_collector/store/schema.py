@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Final
 
 APPLICATION_ID: Final = 0x484B5443  # "HKTC"
-VERSION: Final = 2
+VERSION: Final = 3
 
 TICK_COLUMNS: Final = (
     "symbol",
@@ -136,4 +136,29 @@ CREATE TABLE reconciliation (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: Final = (_V1, _V2)  # MIGRATIONS[n] leads from version n to n + 1
+# The rule of a symbol's sequence is judged by the collector alone, tick by tick; a trigger that judged it too let one
+# wrong tick cost the symbol its completeness for the day. `expected` grows with each row here, and the collector
+# corrects it in the transaction of the gaps that change it: rows + ticks missing in open gaps + ticks that came and are
+# not in this file (rejected, or of another day by their own time).
+_V3: Final = """
+ALTER TABLE symbols ADD COLUMN rule TEXT NOT NULL DEFAULT '';       -- counter, none; '' before it is judged
+ALTER TABLE symbols ADD COLUMN run_seq INTEGER NOT NULL DEFAULT 0;  -- where the counter began anew within the day
+UPDATE symbols SET rule = iif(expected >= rows, 'counter', '');
+UPDATE symbols SET expected = NULL WHERE rule = '';
+
+DROP TRIGGER IF EXISTS ticks_counted;
+CREATE TRIGGER ticks_counted AFTER INSERT ON ticks BEGIN
+    INSERT INTO symbols (symbol, rows, first_ts_ms, last_ts_ms, max_seq, volume, turnover)
+    VALUES (NEW.symbol, 1, NEW.ts_ms, NEW.ts_ms, NEW.seq, NEW.volume, NEW.turnover)
+    ON CONFLICT (symbol) DO UPDATE SET
+        rows = rows + 1,
+        first_ts_ms = min(first_ts_ms, excluded.first_ts_ms),
+        last_ts_ms = max(last_ts_ms, excluded.last_ts_ms),
+        max_seq = max(max_seq, excluded.max_seq),
+        volume = volume + excluded.volume,
+        turnover = turnover + excluded.turnover,
+        expected = expected + 1;
+END;
+"""
+
+MIGRATIONS: Final = (_V1, _V2, _V3)  # MIGRATIONS[n] leads from version n to n + 1
