@@ -36,7 +36,7 @@ _STALLED_S: Final = 2.0  # our own event loop stood still: what waits in the soc
 _HOLD_S: Final = 1.0
 _INTERVALS: Final = 6  # without a push: at one tick a second by chance 1 time in 400
 _INTERVALS_KNOWN: Final = 3  # so many were measured: before that nobody knows how busy a symbol is
-_PATIENCE_MIN_S: Final = 1.5  # at 500 ticks/s three quarters of the window
+_PATIENCE_MIN_S: Final = 1.0  # at 500 ticks/s half of the window
 _PATIENCE_NEW_S: Final = 10.0
 _PATIENCE_MAX_S: Final = 15.0  # of a symbol with at least one tick every 5 s
 _BUSY_INTERVAL_S: Final = 5.0
@@ -45,6 +45,7 @@ _AGAIN_S: Final = 5.0  # after a question without an answer
 _FIRST_PULL_S: Final = 1.0
 _PULL_MIN_S: Final = 0.25
 _PULL_MAX_S: Final = 5.0
+_RATE_KEPT: Final = 0.7  # of the rate that was known: one answer with few ticks does not delay the next question
 _PULL_ROWS: Final = 400  # new ticks an answer should hold: there is room for twice as many
 _JUDGE_EVERY_S: Final = 0.5
 _MANY: Final = 3  # symbols found one by one: then all that are silent are taken to have stopped
@@ -71,10 +72,14 @@ class Question(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """What an answer means: ticks never seen before, and whether it reaches back to a tick that was known."""
+    """What an answer means: ticks never seen before, and whether it reaches back to a tick that was known.
+
+    `passed` counts the ticks since the answer before it, those included that were seen by other ways.
+    """
 
     new: int
     reaches: bool
+    passed: int
 
 
 @dataclass(slots=True)
@@ -114,7 +119,7 @@ class _Watched:
             return QUIET_S
         most = _PATIENCE_MAX_S if self.interval_s <= _BUSY_INTERVAL_S else QUIET_S
         least = _PATIENCE_MIN_S if self.intervals >= _INTERVALS_KNOWN else _PATIENCE_NEW_S
-        return min(max(least, _INTERVALS * self.interval_s), most)
+        return min(max(least, _INTERVALS * (self.interval_s - _SLOT_S / 2)), most)  # a slot is read at its end
 
     def is_overdue(self, now_s: float) -> bool:
         return now_s - self.last_s >= self.patience_s and now_s >= self.not_before_s
@@ -201,10 +206,11 @@ class PushWatch:
         watched = self._watched.setdefault(symbol, _Watched(now_s))
         seqs = [seq for seq in seqs if seq]
         comparison = _compare(watched, seqs, known)
-        since_s = max(watched.last_s, watched.asked_s)
-        watched.asked_s, watched.reached = now_s, comparison.reaches
+        since_s = watched.asked_s if watched.anchor else max(watched.last_s, watched.asked_s)
+        watched.asked_s, watched.reached = now_s, comparison.passed < max(len(seqs), 1)
+        rate = comparison.passed / max(now_s - since_s, _SLOT_S)
+        watched.rate = max(rate, watched.rate * _RATE_KEPT)
         if comparison.new:
-            watched.rate = comparison.new / max(now_s - since_s, _SLOT_S)
             watched.news_s = now_s
             if watched.unheard_s is None and watched.heard_again_s is None and symbol not in self._fresh:
                 watched.unheard_s = now_s
@@ -363,10 +369,11 @@ def _compare(watched: _Watched, seqs: Sequence[int], known: Known) -> Comparison
     rest = seqs if behind is None else seqs[len(seqs) - behind :]
     if known.ordered:
         new = sum(seq > known.last_seq for seq in rest)
-        return Comparison(new, new < len(seqs))
+        return Comparison(new, new < len(seqs), len(rest) if watched.anchor else new)
     if behind is not None:
-        return Comparison(behind, reaches=True)
-    return Comparison(len(seqs) if anchor else 0, not seqs)
+        return Comparison(behind, reaches=True, passed=behind)
+    new = len(seqs) if anchor else 0
+    return Comparison(new, not seqs, new)
 
 
 def _pull_delay_s(watched: _Watched) -> float:
