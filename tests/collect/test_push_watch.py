@@ -233,9 +233,9 @@ def test_a_question_without_an_answer_is_asked_again() -> None:
     assert len(world.subs) == 1
 
 
-def test_two_thousand_slow_symbols_are_asked_a_few_a_second() -> None:
+def test_hundreds_of_slow_symbols_are_asked_a_few_a_second() -> None:
     """The busy one that stops is found within 20 s among them: the most suspicious is asked first."""
-    rates = {f"HK.{n:05d}": 0.01 for n in range(2, 2001)} | {"HK.00001": 5.0}
+    rates = {f"HK.{n:05d}": 0.01 for n in range(2, 601)} | {"HK.00001": 5.0}
     world = World(rates)
     world.run(40.0)
     since_s = world.stop("HK.00001")
@@ -249,7 +249,7 @@ def test_two_thousand_slow_symbols_are_asked_a_few_a_second() -> None:
 def test_when_all_stop_at_once_all_are_subscribed_again_within_20_s() -> None:
     """A few are asked, then all that are silent are subscribed again in batches of 100, with few lines to tell it."""
     world = World({f"HK.{n:05d}": 3.0 for n in range(500)})
-    world.run(10.0)
+    world.run(5.0)
     since_s = world.stop(*world.rates)
     world.run(WITHIN_S)
     again = {symbol for moment_s, batch in world.subs for symbol in batch if moment_s - since_s <= WITHIN_S}
@@ -266,9 +266,9 @@ def test_when_all_stop_at_once_all_are_subscribed_again_within_20_s() -> None:
 def test_slow_symbols_are_subscribed_again_with_the_busy_ones() -> None:
     """Where most of the busy ones have stopped, the slow ones are not found one by one, and get no finding."""
     busy = {f"HK.{n:05d}": 5.0 for n in range(100)}
-    slow = {f"HK.{n:05d}": 0.02 for n in range(100, 1000)}
+    slow = {f"HK.{n:05d}": 0.02 for n in range(100, 400)}
     world = World(busy | slow)
-    world.run(60.0)
+    world.run(20.0)
     since_s = world.stop(*world.rates)
     world.run(60.0)
     again = {symbol for moment_s, batch in world.subs for symbol in batch if moment_s - since_s <= 60.0}

@@ -37,7 +37,7 @@ _HOLD_S: Final = 1.0
 _INTERVALS: Final = 6  # without a push: at one tick a second by chance 1 time in 400
 _INTERVALS_KNOWN: Final = 3  # so many were measured: before that nobody knows how busy a symbol is
 _PATIENCE_MIN_S: Final = 1.0  # at 500 ticks/s half of the window
-_PATIENCE_NEW_S: Final = 10.0
+_PATIENCE_NEW_S: Final = 5.0
 _PATIENCE_MAX_S: Final = 15.0  # of a symbol with at least one tick every 5 s
 _BUSY_INTERVAL_S: Final = 5.0
 _QUESTION_EVERY_S: Final = 0.25  # of symbols that are only silent
@@ -90,7 +90,7 @@ class _Watched:
     interval_s: float = QUIET_S  # mean time between pushes
     intervals: int = 0  # measured
     asked_s: float = float("-inf")  # the last question that was answered
-    not_before_s: float = float("-inf")
+    ask_s: float = 0.0  # when to ask next: about silence, or for the ticks of a symbol in doubt
     pushed: deque[int] = field(default_factory=lambda: deque(maxlen=32))  # newest sequences, where they have no order
     answered_seq: int | None = None  # the newest tick of OpenD's last answer
     anchor: frozenset[int] | None = None  # what was known when the doubt began: later pushes prove nothing
@@ -121,8 +121,9 @@ class _Watched:
         least = _PATIENCE_MIN_S if self.intervals >= _INTERVALS_KNOWN else _PATIENCE_NEW_S
         return min(max(least, _INTERVALS * (self.interval_s - _SLOT_S / 2)), most)  # a slot is read at its end
 
-    def is_overdue(self, now_s: float) -> bool:
-        return now_s - self.last_s >= self.patience_s and now_s >= self.not_before_s
+    def be_patient(self, now_s: float) -> None:
+        """Nothing is wrong with it: it may be silent for a while from now on."""
+        self.ask_s = now_s + self.patience_s
 
 
 class PushWatch:
@@ -132,6 +133,7 @@ class PushWatch:
         self.unordered: frozenset[str] = frozenset()  # symbols whose sequences have no order
         self._fresh: set[str] = set()  # pushed since the last slot
         self._watched: dict[str, _Watched] = {}
+        self._doubted: set[str] = set()  # those that are in doubt
         self._slot_s = 0.0
         self._hold_until_s = 0.0
         self._question_s = 0.0
@@ -159,7 +161,9 @@ class PushWatch:
             if old is not None:
                 new.interval_s, new.intervals, new.rate = old.interval_s, old.intervals, old.rate
                 new.pushed, new.answered_seq = old.pushed, old.answered_seq
+            new.be_patient(now_s)
             self._fresh.discard(symbol)
+            self._doubted.discard(symbol)
         self._precaution.clear()
 
     def measure(self, now_s: float) -> None:
@@ -175,6 +179,8 @@ class PushWatch:
             watched = self._watched.get(symbol)
             if watched is not None:
                 _hear(watched, now_s)
+                if symbol in self._doubted and not watched.in_doubt:
+                    self._doubted.discard(symbol)
 
     def due(self, now_s: float, most: int, may_ask: Callable[[str], bool], *, trading: bool) -> list[Question]:
         """Whom to ask now, at most `most`: symbols in doubt before their ticks leave OpenD's window, then one that is
@@ -183,9 +189,9 @@ class PushWatch:
         if most <= 0 or now_s < self._hold_until_s:
             return []
         doubted = [
-            (watched.not_before_s, symbol)
-            for symbol, watched in self._watched.items()
-            if watched.in_doubt and now_s >= watched.not_before_s and may_ask(symbol)
+            (self._watched[symbol].ask_s, symbol)
+            for symbol in self._doubted
+            if now_s >= self._watched[symbol].ask_s and may_ask(symbol)
         ]
         questions = [Question(symbol, self._rows(symbol)) for _, symbol in sorted(doubted)[:most]]
         if trading and len(questions) < most and now_s >= self._question_s:
@@ -193,12 +199,12 @@ class PushWatch:
             silent = [
                 ((now_s - max(watched.last_s, watched.asked_s)) / watched.patience_s, symbol)
                 for symbol, watched in self._watched.items()
-                if not watched.in_doubt and watched.is_overdue(now_s) and may_ask(symbol)
+                if now_s >= watched.ask_s and symbol not in self._doubted and may_ask(symbol)
             ]
             if silent:
                 questions.append(Question(max(silent)[1], None))
         for symbol, _ in questions:
-            self._watched[symbol].not_before_s = now_s + _AGAIN_S
+            self._watched[symbol].ask_s = now_s + _AGAIN_S
         return questions
 
     def answered(self, symbol: str, seqs: Sequence[int], known: Known, now_s: float) -> Comparison:
@@ -215,12 +221,14 @@ class PushWatch:
             if watched.unheard_s is None and watched.heard_again_s is None and symbol not in self._fresh:
                 watched.unheard_s = now_s
         if watched.in_doubt:
-            watched.not_before_s = now_s + _pull_delay_s(watched)
+            watched.ask_s = now_s + _pull_delay_s(watched)
             watched.anchor = frozenset(seqs[-1:]) or watched.anchor
-            _end_doubt(watched, now_s)
+            self._doubted.add(symbol)
+            if _end_doubt(watched, now_s):
+                self._doubted.discard(symbol)
         else:
             silent_s = now_s - watched.last_s
-            watched.not_before_s = now_s + min(max(2 * silent_s, _AGAIN_S), QUIET_S)
+            watched.ask_s = now_s + min(max(2 * silent_s, _AGAIN_S), QUIET_S)
             watched.interval_s += max(silent_s - watched.interval_s, 0.0) / 3
         self.pulled(symbol, seqs)
         return comparison
@@ -239,8 +247,8 @@ class PushWatch:
         self._judge_s = now_s + _JUDGE_EVERY_S
         found = [
             symbol
-            for symbol, watched in self._watched.items()
-            if watched.unheard_s is not None and not watched.stopped and now_s - watched.unheard_s >= UNHEARD_S
+            for symbol in self._doubted
+            if not (watched := self._watched[symbol]).stopped and _is_unheard(watched, now_s)
         ]
         for symbol in found:
             self._stop(symbol, now_s)
@@ -250,7 +258,7 @@ class PushWatch:
 
     def still_stopped(self) -> list[str]:
         """Symbols that were subscribed again, and of which no push has come since."""
-        return [symbol for symbol, watched in self._watched.items() if watched.stopped]
+        return [symbol for symbol in self._doubted if self._watched[symbol].stopped]
 
     def to_subscribe(self, now_s: float) -> list[str]:
         """The next batch of symbols to subscribe again; empty when none is due, or OpenD's limit forbids it."""
@@ -258,7 +266,7 @@ class PushWatch:
         self._subs_at_s = now_s
         if self._subs_left < 1:
             return []
-        batch = [symbol for symbol, watched in self._watched.items() if _wants_sub(watched, now_s)]
+        batch = [symbol for symbol in self._doubted if _wants_sub(self._watched[symbol], now_s)]
         batch = (batch + [symbol for symbol in self._precaution if symbol not in batch])[: self._batch_symbols]
         if not batch:
             return []
@@ -294,20 +302,21 @@ class PushWatch:
         watched.stopped, watched.heard_again_s = True, None
         watched.anchor = watched.anchor or _known_seqs(watched)
         if watched.unheard_s is None:
-            watched.unheard_s, watched.not_before_s = now_s - UNHEARD_S, now_s
+            watched.unheard_s, watched.ask_s = now_s - UNHEARD_S, now_s
+        self._doubted.add(symbol)
 
     def _stopped_with_them(self, now_s: float) -> list[str]:
         """Several have stopped: whoever is silent for too long has stopped with them, and is not asked about first.
 
         Where most of the busy ones are silent, all that were not pushed since are subscribed again as a precaution.
         """
-        stopped = [watched for watched in self._watched.values() if watched.stopped]
+        stopped = [self._watched[symbol] for symbol in self.still_stopped()]
         if len(stopped) < _MANY:
             return []
         silent = [
             symbol
             for symbol, each in self._watched.items()
-            if not each.stopped and each.busy and each.is_overdue(now_s)
+            if now_s >= each.ask_s and symbol not in self._doubted and each.busy
         ]
         for symbol in silent:
             self._stop(symbol, now_s)
@@ -341,9 +350,10 @@ def _hear(watched: _Watched, now_s: float) -> None:
     watched.unheard_s = None
     if watched.stopped:
         if watched.heard_again_s is None:
-            watched.heard_again_s, watched.not_before_s = now_s, now_s
+            watched.heard_again_s, watched.ask_s = now_s, now_s
     else:
-        watched.anchor, watched.not_before_s = None, now_s
+        watched.anchor = None
+        watched.be_patient(now_s)
 
 
 def _known_seqs(watched: _Watched) -> frozenset[int]:
@@ -353,13 +363,16 @@ def _known_seqs(watched: _Watched) -> frozenset[int]:
     return frozenset(known)
 
 
-def _end_doubt(watched: _Watched, now_s: float) -> None:
-    """An answer after the first push closes the gap before it; so does half a minute without anything new."""
+def _end_doubt(watched: _Watched, now_s: float) -> bool:
+    """Whether an answer ends it: one after the first push, or half a minute without anything new."""
     quiet = watched.unheard_s is None and now_s - max(watched.news_s, watched.sub_s) >= QUIET_S
     if watched.heard_again_s is not None or quiet:
         watched.stopped, watched.heard_again_s = False, None
-    if not watched.in_doubt:
-        watched.anchor, watched.not_before_s = None, now_s
+    if watched.in_doubt:
+        return False
+    watched.anchor = None
+    watched.be_patient(now_s)
+    return True
 
 
 def _compare(watched: _Watched, seqs: Sequence[int], known: Known) -> Comparison:
@@ -385,5 +398,9 @@ def _pull_delay_s(watched: _Watched) -> float:
 
 
 def _wants_sub(watched: _Watched, now_s: float) -> bool:
-    unheard = watched.unheard_s is not None and now_s - watched.unheard_s >= UNHEARD_S
-    return watched.stopped and unheard and now_s >= watched.sub_again_s
+    return watched.stopped and _is_unheard(watched, now_s) and now_s >= watched.sub_again_s
+
+
+def _is_unheard(watched: _Watched, now_s: float) -> bool:
+    """Whether OpenD has had ticks for so long that a push under way would have arrived."""
+    return watched.unheard_s is not None and now_s - watched.unheard_s >= UNHEARD_S
