@@ -335,3 +335,13 @@ def test_reversed_bursts_are_not_taken_for_new_ticks() -> None:
     world.run(120.0)
     assert world.questions
     assert (world.found, world.subs) == ([], [])
+
+
+def test_symbols_that_opend_does_not_know_are_never_subscribed_again() -> None:
+    """Many have stopped: a symbol that was refused from the beginning is in none of the batches."""
+    world = World({f"HK.{n:05d}": 3.0 for n in range(50)} | {"HK.99999": 0.0})
+    world.watch.forget(["HK.99999"])
+    world.run(10.0)
+    world.stop(*world.rates)
+    world.run(WITHIN_S)
+    assert {symbol for _, batch in world.subs for symbol in batch} == set(world.rates) - {"HK.99999"}

@@ -134,6 +134,7 @@ class Caretaker:
         self._healer.look_at(symbol for symbol in symbols if symbol not in self._stats.refused)
         self._symbols = tuple(dict.fromkeys((*self._symbols, *symbols)))
         self._pushes.begin(symbols, time.monotonic())
+        self._pushes.forget(self._stats.refused)
         self._settle_at_s = time.monotonic() + _SETTLE_S
 
     def interrupt(self, cause: str) -> None:
@@ -153,6 +154,7 @@ class Caretaker:
         try:
             await subscribed.wait()  # OpenD answers for subscribed symbols alone
             self._pushes.begin(self._symbols, time.monotonic())
+            self._pushes.forget(self._stats.refused)
             while True:
                 now_s = time.monotonic()
                 self._pushes.measure(now_s)
@@ -239,6 +241,7 @@ class Caretaker:
         """One line for all that were found together; the finding stays for as long as pushes do not come back."""
         if now_s >= self._next_upkeep_s:
             self._next_upkeep_s = now_s + _UPKEEP_EVERY_S
+            self._pushes.forget(self._stats.refused)
             tracks = self._holes.tracks()
             self._pushes.unordered = frozenset(track.symbol for track in tracks if not track.patterned)
             self._stats.pushes_stopped.update(dict.fromkeys(self._pushes.still_stopped(), now_ms()))

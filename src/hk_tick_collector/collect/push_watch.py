@@ -166,6 +166,13 @@ class PushWatch:
             self._doubted.discard(symbol)
         self._precaution.clear()
 
+    def forget(self, symbols: Iterable[str]) -> None:
+        """OpenD refuses these: one of them would have a whole batch refused."""
+        for symbol in symbols:
+            if self._watched.pop(symbol, None) is not None:
+                self._doubted.discard(symbol)
+                self._precaution = [each for each in self._precaution if each != symbol]
+
     def measure(self, now_s: float) -> None:
         """Takes note of the pushes since the last call; call it several times a second."""
         passed_s = now_s - self._slot_s
@@ -287,7 +294,9 @@ class PushWatch:
         """OpenD refused a batch: one symbol in it may be the reason, so the next batch has half as many."""
         self._batch_symbols = max(1, len(batch) // 2)
         for symbol in batch:
-            watched = self._watched[symbol]
+            watched = self._watched.get(symbol)
+            if watched is None:
+                continue
             if watched.stopped:
                 watched.unheard_s = now_s - UNHEARD_S  # it still counts as not subscribed
                 if len(batch) > 1:
