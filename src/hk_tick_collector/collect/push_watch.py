@@ -122,8 +122,15 @@ class _Watched:
         return min(max(least, _INTERVALS * (self.interval_s - _SLOT_S / 2)), most)  # a slot is read at its end
 
     def be_patient(self, now_s: float) -> None:
-        """Nothing is wrong with it: it may be silent for a while from now on."""
-        self.ask_s = now_s + self.patience_s
+        """Nothing is wrong with it: it may be silent for a while from now on, how long is worked out once it is."""
+        self.ask_s = now_s + _PATIENCE_MIN_S
+
+    def is_overdue(self, now_s: float) -> bool:
+        """Whether it has been silent for too long; not for a symbol in doubt."""
+        if now_s < self.ask_s:
+            return False
+        self.ask_s = max(self.ask_s, self.last_s + self.patience_s)
+        return now_s >= self.ask_s
 
 
 class PushWatch:
@@ -206,7 +213,7 @@ class PushWatch:
             silent = [
                 ((now_s - max(watched.last_s, watched.asked_s)) / watched.patience_s, symbol)
                 for symbol, watched in self._watched.items()
-                if now_s >= watched.ask_s and symbol not in self._doubted and may_ask(symbol)
+                if symbol not in self._doubted and watched.is_overdue(now_s) and may_ask(symbol)
             ]
             if silent:
                 questions.append(Question(max(silent)[1], None))
@@ -325,7 +332,7 @@ class PushWatch:
         silent = [
             symbol
             for symbol, each in self._watched.items()
-            if now_s >= each.ask_s and symbol not in self._doubted and each.busy
+            if symbol not in self._doubted and each.is_overdue(now_s) and each.busy
         ]
         for symbol in silent:
             self._stop(symbol, now_s)
