@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 CAP_S: Final = 150.0  # a quiet symbol is looked at every 30 s
 A, B = "HK.00700", "HK.09988"
 MORNING: Final = 3
+REST: Final = 4
 IN_FLIGHT: Final = 4
 
 
@@ -138,12 +139,14 @@ class Ward:
         self.subscribing = asyncio.create_task(subscribe())
         return task
 
-    async def begin_quiet(self, *symbols: str, patterned: bool = True) -> asyncio.Task[Any]:
+    async def begin_quiet(self, clock: Clock, *symbols: str, patterned: bool = True) -> asyncio.Task[Any]:
         """A connection whose symbols have all been looked at; none of them has traded for a minute and a half."""
         for symbol in symbols:
             self.make(symbol, 5, pushed=True, age_s=90, patterned=patterned)
         task = self.begin(*symbols)
         await until(lambda: len(self.wire.pulls) >= len(symbols), "looked at")
+        await asyncio.sleep(0.1)
+        clock.pass_s(31)
         return task
 
     def stored(self, symbol: str) -> int:
@@ -186,7 +189,7 @@ def test_after_an_outage_everything_is_healed(journal: Journal) -> None:
 
     async def story() -> None:
         ward = Ward()
-        ward.stats.market_state = None  # no audits
+        ward.stats.market_state = REST  # no audits
         symbols = [f"HK.{n:05d}" for n in range(1, 31)]
         for symbol in symbols:
             ward.make(symbol, 5, pushed=True)
@@ -423,12 +426,12 @@ def test_an_interruption_is_blamed_until_every_symbol_was_looked_at(clock: Clock
 # --- audits ---
 
 
-def test_pushes_that_stopped_are_found_and_mended(journal: Journal) -> None:
+def test_pushes_that_stopped_are_found_and_mended(journal: Journal, clock: Clock) -> None:
     """A quiet symbol has newer ticks at OpenD: told by name, subscribed again, healed; its neighbour is left alone."""
 
     async def story() -> None:
         ward = Ward()
-        task = await ward.begin_quiet(A, B)
+        task = await ward.begin_quiet(clock, A, B)
         ward.make(A, 200, pushed=False, age_s=20)
         await until(lambda: ward.whole(A, B), "healed")
         await until(lambda: ward.wire.subscribed, "subscribed again")
@@ -439,7 +442,7 @@ def test_pushes_that_stopped_are_found_and_mended(journal: Journal) -> None:
     assert [event.fields["symbol"] for event in journal.events("pushes_stopped")] == [A]
 
 
-def test_a_quiet_symbol_is_only_quiet(journal: Journal) -> None:
+def test_a_quiet_symbol_is_only_quiet(journal: Journal, clock: Clock) -> None:
     """With ticks, without any, with ticks of yesterday alone: looked at, and left alone."""
 
     async def story() -> None:
@@ -447,7 +450,13 @@ def test_a_quiet_symbol_is_only_quiet(journal: Journal) -> None:
         ward.make(A, 5, pushed=True, age_s=90)
         ward.make("HK.00005", 5, pushed=False, age_s=86_400 + 90)
         task = ward.begin(A, B, "HK.00005")
-        await until(lambda: len(ward.wire.pulls) >= 6, "looked at, and audited")
+        await until(lambda: len(ward.wire.pulls) >= 3, "looked at")
+        await asyncio.sleep(0.1)
+        clock.pass_s(31)
+        await until(lambda: len(ward.wire.pulls) >= 6, "audited")
+        await asyncio.sleep(0.1)
+        clock.pass_s(5)
+        await asyncio.sleep(1.5)
         await end(task)
         assert ward.wire.subscribed == []
 
@@ -455,15 +464,18 @@ def test_a_quiet_symbol_is_only_quiet(journal: Journal) -> None:
     assert journal.events("pushes_stopped") == []
 
 
-def test_a_tick_that_is_just_coming_is_no_alarm(journal: Journal) -> None:
-    """The answer overtakes the push: what is only seconds old may still be on its way."""
+def test_a_tick_that_is_just_coming_is_no_alarm(journal: Journal, clock: Clock) -> None:
+    """The answer overtakes the push, which arrives a moment later."""
 
     async def story() -> None:
         ward = Ward()
-        task = await ward.begin_quiet(A)
+        task = await ward.begin_quiet(clock, A)
         ward.make(A, 1, pushed=False, age_s=1)
         await until(lambda: len(ward.wire.pulls) > 1, "audited")
-        await asyncio.sleep(0.1)
+        ward.intake.ticks(Ticks(rows=ward.wire.tapes[A][-1:]), 1)
+        await asyncio.sleep(0.3)
+        clock.pass_s(5)
+        await asyncio.sleep(1.5)
         await end(task)
         assert ward.wire.subscribed == []
 
@@ -471,16 +483,29 @@ def test_a_tick_that_is_just_coming_is_no_alarm(journal: Journal) -> None:
     assert journal.events("pushes_stopped") == []
 
 
-@pytest.mark.parametrize("state", [None, 0, 2, 4, 6])
+def test_audits_do_not_wait_for_a_state_that_nobody_knows(clock: Clock) -> None:
+    """OpenD does not tell the market's state: symbols are looked after as if it traded."""
+
+    async def story() -> None:
+        ward = Ward()
+        ward.stats.market_state = None
+        task = await ward.begin_quiet(clock, A)
+        await until(lambda: len(ward.wire.pulls) == 2, "audited")
+        await end(task)
+
+    play(story())
+
+
+@pytest.mark.parametrize("state", [0, 2, 4, 6])
 def test_audits_wait_for_the_market(state: int | None, clock: Clock) -> None:
-    """Silence at lunch, at night and before OpenD has said anything needs no explanation."""
+    """Silence at lunch and at night needs no explanation."""
 
     async def story() -> None:
         ward = Ward()
         ward.stats.market_state = state
-        task = await ward.begin_quiet(A)
+        task = await ward.begin_quiet(clock, A)
         clock.pass_s(120)
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(1.5)
         assert len(ward.wire.pulls) == 1
         ward.stats.market_state = MORNING
         await until(lambda: len(ward.wire.pulls) == 2, "audited")
@@ -494,7 +519,7 @@ def test_one_symbol_is_not_audited_again_and_again(clock: Clock) -> None:
 
     async def story() -> None:
         ward = Ward()
-        task = await ward.begin_quiet(A, B)
+        task = await ward.begin_quiet(clock, A, B)
         await until(lambda: len(ward.wire.pulls) == 4, "audited")
         await asyncio.sleep(0.7)
         assert len(ward.wire.pulls) == 4
@@ -506,8 +531,8 @@ def test_one_symbol_is_not_audited_again_and_again(clock: Clock) -> None:
     play(story())
 
 
-def test_a_clock_that_is_wrong_by_an_hour_changes_nothing(journal: Journal) -> None:
-    """What OpenD said of the time corrects ours: neither blind nor alarmed."""
+def test_a_clock_that_is_wrong_by_an_hour_changes_nothing(journal: Journal, clock: Clock) -> None:
+    """No clock but the monotonic one is asked: neither blind nor alarmed."""
 
     async def story() -> None:
         for drift_s in (3600.0, -3600.0):
@@ -515,19 +540,25 @@ def test_a_clock_that_is_wrong_by_an_hour_changes_nothing(journal: Journal) -> N
 
     async def one(ward: Ward, drift_s: float) -> None:
         ward.stats.drift_s = drift_s
-        ward.make(A, 5, pushed=True, age_s=drift_s)  # now, by the exchange's clock
-        ward.make(B, 5, pushed=True, age_s=drift_s + 90)
+        for symbol in (A, B):
+            ward.make(symbol, 5, pushed=True, age_s=drift_s)  # now, by the exchange's clock
         task = ward.begin(A, B)
-        await until(lambda: len(ward.wire.pulls) == 3, "looked at, and one audited")
-        await asyncio.sleep(0.7)
+        await until(lambda: len(ward.wire.pulls) == 2, "looked at")
+        await asyncio.sleep(0.1)
+        clock.pass_s(29)
+        ward.make(A, 1, pushed=True, age_s=drift_s)
+        ward.make(B, 1, pushed=False, age_s=drift_s)
+        await until(lambda: len(ward.wire.pulls) > 2, "audited")
+        clock.pass_s(4)
+        await until(lambda: ward.wire.subscribed, "subscribed again")
         await end(task)
-        assert [symbol for symbol, _ in ward.wire.pulls[2:]] == [B]
+        assert ward.wire.subscribed == [B]
 
     play(story())
-    assert journal.events("pushes_stopped") == []
+    assert [event.fields["symbol"] for event in journal.events("pushes_stopped")] == [B, B]
 
 
-def test_without_the_pattern_stopped_pushes_are_mended_too(journal: Journal) -> None:
+def test_without_the_pattern_stopped_pushes_are_mended_too(journal: Journal, clock: Clock) -> None:
     """The answer does not reach what we knew: a doubt, healed or final by what OpenD still has."""
 
     async def story() -> None:
@@ -536,7 +567,7 @@ def test_without_the_pattern_stopped_pushes_are_mended_too(journal: Journal) -> 
 
     async def one(ward: Ward, missed: int, doubts: int) -> None:
         ward.holes.settle()
-        task = await ward.begin_quiet(A, patterned=False)
+        task = await ward.begin_quiet(clock, A, patterned=False)
         ward.make(A, missed, pushed=False, age_s=20, patterned=False)
         await until(lambda: ward.wire.subscribed, "subscribed again")
         await asyncio.sleep(0.3)
@@ -548,17 +579,19 @@ def test_without_the_pattern_stopped_pushes_are_mended_too(journal: Journal) -> 
 
 
 @pytest.mark.parametrize("error", [OpenDError("quota"), ProtocolError("no outcome")])
-def test_a_refused_subscription_is_told_and_costs_nothing_else(error: Exception, journal: Journal) -> None:
+def test_a_refused_subscription_is_told_and_costs_nothing_else(
+    error: Exception, journal: Journal, clock: Clock
+) -> None:
     """Healing goes on."""
 
     async def story() -> None:
         ward = Ward()
         ward.wire.sub_error = error
-        task = await ward.begin_quiet(A)
+        task = await ward.begin_quiet(clock, A)
         ward.make(A, 50, pushed=False, age_s=20)
         await until(lambda: journal.events("resubscribe_failed"), "told")
         await until(lambda: ward.whole(A), "healed")
         await end(task)
 
     play(story())
-    assert journal.events("resubscribe_failed")[0].fields == {"symbol": A, "reason": str(error)}
+    assert journal.events("resubscribe_failed")[0].fields == {"symbol": A, "count": "1", "reason": str(error)}

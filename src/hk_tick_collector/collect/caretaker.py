@@ -1,4 +1,4 @@
-"""Healing and audits while a connection lives: asks OpenD what `healer` plans, and looks after quiet symbols.
+"""Backfill while a connection lives: asks OpenD what `healer` and `push_watch` plan, and subscribes again.
 
 Enters: plans. Leaves: GetTicker requests, whose ticks go the way of all ticks; log lines. At most a few requests are in
 flight, so that an answer of 1,000 ticks never holds up the pushes for long.
@@ -16,6 +16,7 @@ from hk_tick_collector.opend import messages
 
 from .clock import now_ms
 from .day_loader import in_thread
+from .push_watch import Known
 from .track import CAUSE_PUSH_LOST
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from .hole import Hole
     from .holes import Holes
     from .intake import Intake
-    from .track import Track
+    from .push_watch import Question
     from .wire import Wire
 
 _IN_FLIGHT: Final = 4
@@ -35,10 +36,10 @@ _POLL_S: Final = 0.05
 _IDLE_S: Final = 0.25
 _RECALL_S: Final = 5.0  # for reading what a few hundred day files say of their end
 _SETTLE_S: Final = 5.0
-_QUIET_S: Final = 30.0  # a symbol without a tick for so long, while the market trades, is looked at
-_AUDIT_EVERY_S: Final = 0.5  # one quiet symbol at a time: 2,000 symbols in a quarter of an hour
-_STALE_PUSH_MS: Final = 5000  # a pulled tick that old should have been pushed long ago
-_UNHEARD_S: Final = 2  # and so should this one, when nothing was pushed for that long
+_UPKEEP_EVERY_S: Final = 1.0
+_WATCHING: Final = 2  # requests at most for symbols that are silent: the others are for gaps
+_NOTHING_SEQ: Final = -(1 << 63)  # below every sequence
+_NAMED: Final = 20  # symbols at most in one line
 
 
 async def _at_once(_: list[int]) -> None:
@@ -103,9 +104,10 @@ class Caretaker:
         self._holes = holes
         self._intake = intake
         self._stats = stats
-        self._audited_s: dict[str, float] = {}
+        self._pushes = intake.pushes
+        self._subscribing: asyncio.Task[object] | None = None
         self._symbols: tuple[str, ...] = ()
-        self._next_audit_s = 0.0
+        self._next_upkeep_s = 0.0
         self._settle_at_s: float | None = None
         self._round = _Round()
         self._unfinished = unfinished
@@ -141,6 +143,8 @@ class Caretaker:
         self._stats.looked_around = False
         self._healer.look_at(symbol for symbol in symbols if symbol not in self._stats.refused)
         self._symbols = tuple(dict.fromkeys((*self._symbols, *symbols)))
+        self._pushes.begin(symbols, time.monotonic())
+        self._pushes.forget(self._stats.refused)
         self._settle_at_s = time.monotonic() + _SETTLE_S
 
     def interrupt(self, cause: str) -> None:
@@ -159,15 +163,16 @@ class Caretaker:
         flights: set[asyncio.Task[object]] = set()
         try:
             await subscribed.wait()  # OpenD answers for subscribed symbols alone
+            self._pushes.begin(self._symbols, time.monotonic())
+            self._pushes.forget(self._stats.refused)
             while True:
                 now_s = time.monotonic()
+                self._pushes.measure(now_s)
+                flights |= self._watch_pushes(wire, now_s, min(_WATCHING, _IN_FLIGHT - len(flights)))
                 flights |= {
-                    asyncio.create_task(self._pull(wire, ask))
+                    asyncio.create_task(self._backfill(wire, ask))
                     for ask in self._healer.due(now_s, _IN_FLIGHT - len(flights))
                 }
-                quiet = self._audit(now_s) if len(flights) < _IN_FLIGHT else None
-                if quiet:
-                    flights.add(asyncio.create_task(self._inspect(wire, quiet)))
                 self._healer.measure(now_s)
                 self._settle(now_s, busy=bool(flights))
                 self._forget_finished_days()
@@ -185,6 +190,10 @@ class Caretaker:
             for task in flights:
                 task.cancel()
             await asyncio.gather(*flights, return_exceptions=True)
+
+    async def _backfill(self, wire: Wire, ask: Ask) -> None:
+        """One request that the healer planned."""
+        self._pushes.pulled(ask.symbol, await self._pull(wire, ask) or [])
 
     async def _pull(self, wire: Wire, ask: Ask) -> list[int] | None:
         """One request; its ticks have passed the intake when it returns. None when OpenD did not answer."""
@@ -221,65 +230,63 @@ class Caretaker:
             self._holes.settle()
             self._stats.looked_around = True
 
-    def _audit(self, now_s: float) -> Ask | None:
-        """A symbol to look at because it has been quiet while the market trades; None most of the time."""
-        state = self._stats.market_state
-        if now_s < self._next_audit_s or state is None or not market.is_trading(state) or self._healer.looking:
-            return None
-        self._next_audit_s = now_s + _AUDIT_EVERY_S
-        wall_ms = self._exchange_ms()
-        quiet = [
-            symbol
-            for symbol in self._symbols
-            if symbol not in self._stats.refused and self._is_quiet(symbol, wall_ms, now_s)
-        ]
-        if not quiet:
-            return None
-        symbol = min(quiet, key=lambda name: self._audited_s.get(name, 0.0))
-        self._audited_s[symbol] = now_s
-        return self._healer.look_now(symbol)
+    def _watch_pushes(self, wire: Wire, now_s: float, most: int) -> set[asyncio.Task[object]]:
+        """Begins what is due for symbols that are silent: questions, and a batch to subscribe again."""
+        self._tell_stopped(now_s)
+        state = self._stats.market_state  # None: OpenD has not said, so it may trade
+        trading = (state is None or market.is_trading(state)) and not self._healer.looking
+        tasks: set[asyncio.Task[object]] = {
+            asyncio.create_task(self._inspect(wire, question))
+            for question in self._pushes.due(now_s, most, self._may_ask, trading=trading)
+        }
+        if self._subscribing is None or self._subscribing.done():
+            batch = self._pushes.to_subscribe(now_s)
+            if batch:
+                self._subscribing = asyncio.create_task(self._subscribe_again(wire, batch))
+                tasks.add(self._subscribing)
+        return tasks
 
-    def _is_quiet(self, symbol: str, wall_ms: int, now_s: float) -> bool:
+    def _tell_stopped(self, now_s: float) -> None:
+        """One line for all that were found together; the finding stays for as long as pushes do not come back."""
+        if now_s >= self._next_upkeep_s:
+            self._next_upkeep_s = now_s + _UPKEEP_EVERY_S
+            self._pushes.forget(self._stats.refused)
+            tracks = self._holes.tracks()
+            self._pushes.unordered = frozenset(track.symbol for track in tracks if not track.patterned)
+            self._stats.pushes_stopped.update(dict.fromkeys(self._pushes.still_stopped(), now_ms()))
+        stopped = self._pushes.stopped(now_s)
+        if stopped:
+            self._stats.pushes_stopped.update(dict.fromkeys(stopped, now_ms()))
+            more = {"symbols": ",".join(stopped[:_NAMED])} if len(stopped) > 1 else {}
+            log.error("pushes_stopped", symbol=stopped[0], count=len(stopped), **more)
+
+    def _may_ask(self, symbol: str) -> bool:
+        return symbol not in self._stats.refused and not self._healer.is_asked(symbol)
+
+    async def _inspect(self, wire: Wire, question: Question) -> None:
+        """Compares a silent symbol with OpenD's own latest ticks."""
+        symbol, rows = question
         track = self._holes.track(symbol)
-        if self._healer.is_asked(symbol) or now_s - self._audited_s.get(symbol, float("-inf")) < _QUIET_S:
-            return False
-        return track is None or wall_ms - track.last_ts_ms > _QUIET_S * 1000
+        known_ms = track.last_ts_ms if track else 0
+        known = Known(track.patterned, track.last_seq) if track else Known(ordered=True, last_seq=_NOTHING_SEQ)
+        ask = self._healer.look_now(symbol)
+        seqs = await self._pull(wire, ask if rows is None else ask._replace(rows=rows))
+        if seqs is None:
+            return
+        if self._holes.track(symbol) is None:
+            seqs = []  # all of a day that is finished
+        comparison = self._pushes.answered(symbol, seqs, known, time.monotonic())
+        if comparison.new and not comparison.reaches and track is not None:
+            self._holes.doubt(symbol, known_ms, CAUSE_PUSH_LOST)
 
-    async def _inspect(self, wire: Wire, ask: Ask) -> None:
-        """Compares a quiet symbol with OpenD's own latest ticks: what is new there was not pushed to us."""
-        track = self._holes.track(ask.symbol)
-        known, known_ms = (track.last_seq, track.last_ts_ms) if track else (0, 0)
-        seqs = await self._pull(wire, ask)
-        track = self._holes.track(ask.symbol)
-        if not seqs or max(seqs) <= known or track is None:
-            return
-        fresh = self._exchange_ms() - track.last_ts_ms < _STALE_PUSH_MS
-        if fresh and not await self._goes_on_unheard(wire, track):
-            return
-        if min(seqs) > known:
-            self._holes.doubt(ask.symbol, known_ms, CAUSE_PUSH_LOST)
-        self._stats.pushes_stopped[ask.symbol] = now_ms()
-        log.error("pushes_stopped", symbol=ask.symbol, known_seq=known, newest_seq=max(seqs))
+    async def _subscribe_again(self, wire: Wire, batch: list[str]) -> None:
+        """One Sub request. Those of which nobody knows whether they have stopped are looked at after it."""
         try:
-            messages.read_outcome(await wire.request(messages.SUB, messages.subscribe([ask.symbol])))
+            messages.read_outcome(await wire.request(messages.SUB, messages.subscribe(batch)))
         except CollectorError as error:
-            log.error("resubscribe_failed", symbol=ask.symbol, reason=error)
-
-    async def _goes_on_unheard(self, wire: Wire, track: Track) -> bool:
-        """Whether a symbol that trades right now does so without us: the push of its newest tick may be on the way.
-
-        Live pushes bring the next tick by themselves. Where none came for a while, although OpenD has some that are no
-        longer fresh, they do not live.
-        """
-        newest = track.last_seq
-        self._intake.listen_for(track.symbol)
-        await asyncio.sleep(_STALE_PUSH_MS / 1000)
-        if self._intake.was_heard(track.symbol):
-            return False
-        seqs = await self._pull(wire, self._healer.look_now(track.symbol)) or []
-        unheard = [seq for seq in seqs if seq > newest]
-        return bool(unheard) and self._exchange_ms() // 1000 - (min(unheard) >> 32) >= _UNHEARD_S
-
-    def _exchange_ms(self) -> int:
-        """The exchange's time: our clock, corrected by what OpenD's said."""
-        return now_ms() - int((self._stats.drift_s or 0.0) * 1000)
+            self._pushes.refused(batch, time.monotonic())
+            log.error("resubscribe_failed", symbol=batch[0], count=len(batch), reason=error)
+            return
+        self._pushes.subscribed()
+        stopped = set(self._pushes.still_stopped())
+        self._healer.look_at(symbol for symbol in batch if symbol not in stopped)

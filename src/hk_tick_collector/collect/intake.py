@@ -13,6 +13,7 @@ from hk_tick_collector import log
 from hk_tick_collector.store.dayfile import Link
 
 from .chunk import Chunk
+from .push_watch import PushWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,10 @@ _LOG_EVERY_S: Final = 10.0
 
 
 class Intake:
-    """Counts what is received and passes it on. `now_s` is a monotonic clock in seconds."""
+    """Counts what is received and passes it on. `now_s` is a monotonic clock in seconds.
+
+    `pushes` is told of every push.
+    """
 
     def __init__(self, queue: TickQueue, holes: Holes, stats: Stats, now_s: Callable[[], float]) -> None:
         self._queue = queue
@@ -37,17 +41,7 @@ class Intake:
         self._rejects = log.Repeated(_LOG_EVERY_S)
         self._drops = log.Repeated(_LOG_EVERY_S)
         self._dropped_unlogged = 0
-        self._listening: set[str] = set()  # symbols of which no push has come since somebody asked
-
-    def listen_for(self, symbol: str) -> None:
-        """From now on it is noted whether a push of this symbol comes; nearly always nobody asks."""
-        self._listening.add(symbol)
-
-    def was_heard(self, symbol: str) -> bool:
-        """Whether one came since `listen_for`."""
-        heard = symbol not in self._listening
-        self._listening.discard(symbol)
-        return heard
+        self.pushes: Final = PushWatch()
 
     def ticks(self, event: Ticks, recv_ts_ms: int | None, on_commit: Callable[[], None] | None = None) -> None:
         """Takes ticks that were understood together, the last of them received at `recv_ts_ms`; None for ticks that
@@ -56,8 +50,8 @@ class Intake:
         stats, rows, rejected = self._stats, event.rows, event.rejected
         if not rows and not rejected:
             return
-        if self._listening and event.pulled_by is None:
-            self._listening.difference_update(row[0] for row in rows)
+        if event.pulled_by is None:
+            self.pushes.note(rows, rejected)
         stats.received += len(rows) + len(rejected)
         stats.last_tick_ms = recv_ts_ms or stats.last_tick_ms
         dropped = 0

@@ -124,14 +124,15 @@ EVENTS: Final[dict[str, Entry]] = {
         "毋須處理，欠缺的會補取；若再出現：`sudo systemctl restart futu-opend`",
     ),
     "pushes_stopped": entry(
-        "OpenD stopped pushing a symbol although the link lives; it is subscribed anew",
-        "連線仍在，但 OpenD 停止推送某股票；現正重新訂閱",
+        "OpenD stopped pushing symbol= although it has newer ticks and the connection lives; it is subscribed again,"
+        " with all of symbols= where count= is more than 1",
+        "連線仍在，OpenD 亦有新成交，卻停止推送 symbol=（count= 多於 1 即 symbols= 各隻）；現正重新訂閱",
         "nothing, what was missed is fetched; if it comes again: sudo systemctl restart futu-opend",
         "毋須處理，欠缺的會補取；若再出現：`sudo systemctl restart futu-opend`",
     ),
     "resubscribe_failed": entry(
-        "subscribing a quiet symbol anew failed; it is tried again",
-        "重新訂閱某股票失敗；會再試",
+        "OpenD refused to subscribe count= symbols again, of which symbol= is the first; it is tried again, in halves",
+        "OpenD 拒絕重新訂閱 count= 隻股票，首隻為 symbol=；會分半再試",
         "follow reason=; if it comes again: sudo systemctl restart futu-opend",
         "按 `reason=` 處理；若再出現：`sudo systemctl restart futu-opend`",
     ),
