@@ -72,7 +72,7 @@ class ScriptedWire:
         self.most_under_way = 0
         self._intake = intake
 
-    async def pull(self, symbol: str, rows: int) -> list[int]:
+    async def pull(self, symbol: str, rows: int) -> list[tuple[int, int]]:
         """The latest ticks of a symbol, through the intake."""
         assert symbol not in self.under_way, "asked twice at once"
         self.pulls.append((symbol, rows))
@@ -86,7 +86,7 @@ class ScriptedWire:
             raise self.error
         reply = self.tapes.get(symbol, [])[-min(rows, WINDOW_ROWS) :]
         self._intake.ticks(Ticks(rows=list(reply), rejected=list(self.rejects), pulled_by=1), 1)
-        return [row[1] for row in reply] + [tick.seq for tick in self.rejects]
+        return [(row[1], row[2]) for row in reply] + [(tick.seq, 0) for tick in self.rejects]
 
     async def request(self, proto_id: int, message: Message) -> bytes:
         """A subscription."""
@@ -342,7 +342,7 @@ def test_a_tick_without_a_sequence_is_not_the_oldest() -> None:
         task = ward.begin()
         await until(lambda: ward.stored(A) > 900, "answered")
         await end(task)
-        assert [(hole.missing, hole.final) for _, hole in ward.holes.open_holes()] == [(501, True)]
+        assert [(hole.missing, hole.final) for _, hole in ward.holes.lost_holes()] == [(501, True)]
 
     play(story())
 

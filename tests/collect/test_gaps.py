@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final, cast
 
 from hk_tick_collector import market
+from hk_tick_collector.collect.answer import Answer
 from hk_tick_collector.collect.gaps import Gaps
 from hk_tick_collector.collect.healer import Healer
 from hk_tick_collector.collect.holes import Holes
@@ -115,12 +116,13 @@ def test_a_lost_gap_warns_for_a_quarter_of_an_hour() -> None:
         "outage_budget_s": None,
     }
     desk.now_ms += 60 * MINUTE_MS  # OpenD did not answer for so long
-    desk.holes.answered("HK.00700", TEN_S << 32 | 3, exhausted=True, complete=False)
+    answer = Answer([(TEN_S << 32 | 3, TEN_S * 1000)], 1000, full=True, newest_ms=0, now_s=1.0)
+    desk.holes.answered("HK.00700", answer)
     summary = desk.gaps.summary()
     assert (summary["gaps_healing"], summary["gaps_lost_lately"]) == (1, 1)
     desk.now_ms += 15 * MINUTE_MS
     desk.holes.hope("HK.00700", 1000)
-    desk.holes.answered("HK.00700", TEN_S << 32 | 3, exhausted=True, complete=False)  # given up a second time
+    desk.holes.answered("HK.00700", answer)
     summary = desk.gaps.summary()
     assert (summary["gaps_healing"], summary["gaps_lost_lately"]) == (1, 0)
     desk.holes.see([at("HK.00005", 2), at("HK.00005", 3)])

@@ -14,15 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hk_tick_collector import market
+from hk_tick_collector.collect.answer import Answer
 from hk_tick_collector.collect.holes import Holes
 from hk_tick_collector.collect.resume import load_day
 from hk_tick_collector.collect.track import Day
-from hk_tick_collector.model import GAP_HEALED, GAP_OPEN, Gap, GapChange, Rejected, Tick, TickRow
+from hk_tick_collector.model import GAP_HEALED, GAP_OPEN, Gap, GapChange, Rejected, RuleChange, Tick, TickRow
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 from hk_tick_collector.store.query import DayReader, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from hk_tick_collector.collect.hole import Hole
 
 DAY: Final = market.parse_day("20261120")
 TEN_MS: Final = market.day_start_ms(DAY) + 10 * 3_600_000
@@ -56,6 +59,7 @@ class Table:
         self.now_ms = now_ms
         self.holes = Holes(load, lambda: self.now_ms)
         self.rows: dict[tuple[int, int], Gap] = {}
+        self.now_s = 100.0
 
     def take(self) -> list[GapChange]:
         """Applies what changed."""
@@ -67,6 +71,17 @@ class Table:
         """One chunk of ticks that are stored."""
         self.holes.see(list(ticks))
         return self.take()
+
+    def answer(self, *ticks: TickRow, full: bool = False, asked: int = 1000, symbol: str = SYMBOL) -> list[Hole]:
+        """OpenD answers with these ticks, which are seen; a quarter of a minute after the answer before."""
+        track = self.holes.track(symbol)
+        newest_ms = track.last_ts_ms if track else 0
+        self.holes.see(list(ticks))
+        self.now_s += 15.0
+        pairs = [(tick[1], tick[2]) for tick in ticks]
+        lost = self.holes.answered(symbol, Answer(pairs, asked, full, newest_ms, self.now_s))
+        self.take()
+        return lost
 
     def open(self) -> list[tuple[int | None, str]]:
         """How many ticks each open gap misses and why, in the order of their places."""
@@ -113,7 +128,7 @@ class World:
         self.accepted: set[Made] = set()
         self.dropped: set[Made] = set()  # the newest ones seen count, though they are not stored
         self.rejected: set[Made] = set()
-        self.uncommitted: list[tuple[list[TickRow], list[GapChange]]] = []
+        self.uncommitted: list[tuple[list[TickRow], list[GapChange], list[RuleChange]]] = []
         self.committed: tuple[set[Made], ...] = (set(), set(), set())
         self.names: dict[tuple[int, int], str] = {}  # (day, gap id) → the symbol it was given to
         self.table = Table(partial(load_day, root))
@@ -143,24 +158,31 @@ class World:
             rows = []
         self.table.holes.reject([refused(made.row) for made in bad])
         self.rejected |= set(bad)
-        self.uncommitted.append((rows, self.table.take()))
+        self.uncommitted.append((rows, self.table.take(), self.table.holes.take_rules()))
 
     def pull(self, symbol: str, rows: int, *, room: bool = True) -> None:
         """OpenD answers with the latest ticks of a symbol, today's and older ones alike."""
         reply = self.made[symbol][-min(rows, WINDOW) :]
+        track = self.table.holes.track(symbol)
+        newest_ms = track.last_ts_ms if track else 0
         self.arrive(reply, room=room)
-        lowest = min((made.row[1] for made in reply), default=None)
-        complete = len(reply) < rows
-        self.table.holes.answered(symbol, lowest, exhausted=complete or rows >= WINDOW, complete=complete)
-        self.uncommitted.append(([], self.table.take()))
+        if not room:
+            return  # then the answer says nothing of what OpenD has
+        self.table.now_s += 15.0
+        ticks = [(made.row[1], made.row[2]) for made in reply]
+        answer = Answer(ticks, rows, len(reply) >= WINDOW, newest_ms, self.table.now_s)
+        self.table.holes.answered(symbol, answer)
+        self.uncommitted.append(([], self.table.take(), self.table.holes.take_rules()))
 
     def commit(self) -> None:
         """The writer stores what waits, each chunk in one transaction of its day."""
-        for rows, changes in self.uncommitted:
-            for day in {market.day_number(tick[2]) for tick in rows} | {change.day for change in changes}:
+        for rows, changes, rules in self.uncommitted:
+            days = {market.day_number(tick[2]) for tick in rows}
+            for day in days | {change.day for change in changes} | {rule.day for rule in rules}:
                 batch = Batch(
                     rows=[tick for tick in rows if market.day_number(tick[2]) == day],
                     gaps=[change.gap for change in changes if change.day == day],
+                    rules=[rule for rule in rules if rule.day == day],
                 )
                 self._file(day).write(batch, TEN_MS)
         self.uncommitted.clear()
@@ -205,7 +227,8 @@ class World:
         newest = max((one.counter for one in accepted | dropped | rejected), default=0)
         missing = [one for one in made if one.counter <= newest and one not in accepted and one not in rejected]
         gaps = [gap for (of, _), gap in self.table.rows.items() if (of, gap.symbol) == (day, symbol)]
-        opened = sorted((gap for gap in gaps if gap.status == GAP_OPEN), key=lambda gap: gap.from_seq or 0)
+        sized = [gap for gap in gaps if gap.status == GAP_OPEN and gap.missing is not None]
+        opened = sorted(sized, key=lambda gap: gap.from_seq or 0)
         bounds = [(gap.from_seq or 0, gap.to_seq or 0) for gap in opened]
 
         def inside(one: Made) -> list[int]:
@@ -398,60 +421,120 @@ def test_ticks_out_of_order_within_a_chunk_leave_no_trace() -> None:
 
 
 @given(st.integers(1, 12))
-def test_what_lies_before_the_oldest_tick_that_opend_has_is_lost(oldest: int) -> None:
-    """Wherever an answer begins: holes before it are final, those it should have filled get another chance."""
+def test_what_lies_before_a_full_answer_is_lost(oldest: int) -> None:
+    """Wherever it begins: gaps before it are lost, those after it stay open."""
     table = Table()
     table.see(at(1), at(5), at(9), at(12))  # missing 2-4, 6-8, 10-11
-    lost = table.holes.answered(SYMBOL, at(oldest)[1], exhausted=True, complete=False)
-    assert [(hole.first, hole.last) for hole in lost] == [
-        hole for hole in [(2, 4), (6, 8), (10, 11)] if hole[1] < oldest
-    ]
+    known = [at(counter) for counter in (1, 5, 9, 12) if counter >= oldest]
+    lost = table.answer(*known, full=True)
+    first = min(tick[1] & COUNTER for tick in known)
+    assert [(hole.first, hole.last) for hole in lost] == [gap for gap in [(2, 4), (6, 8), (10, 11)] if gap[1] < first]
     assert table.holes.missing(SYMBOL) == 8 - sum(hole.missing or 0 for hole in lost)
     assert table.counters() == [(2, 4), (6, 8), (10, 11)]
 
 
-def test_a_tick_that_three_answers_lack_is_not_asked_for_again() -> None:
-    """Also with empty answers. A final hole still heals when its tick comes by itself."""
+@pytest.mark.parametrize(
+    "ticks",
+    [[], [at(1)], [at(9)], [at(5), at(9)]],
+    ids=["nothing", "only old ones", "only the newest", "not all that we know"],
+)
+def test_an_answer_that_is_not_honest_and_full_loses_nothing(ticks: list[TickRow]) -> None:
+    """After a reconnect OpenD may give few ticks, old ones or none for a while: the gap stays, and is asked for again.
+
+    However often that is so.
+    """
     table = Table()
-    table.see(at(1), at(3))
-    for _ in range(2):
-        assert table.holes.answered(SYMBOL, None, exhausted=True, complete=True) == []
-    assert table.holes.answered(SYMBOL, at(1)[1], exhausted=False, complete=False) != []
-    assert table.holes.missing(SYMBOL) == 0
-    assert table.open() == [(1, "push_lost")]
-    table.see(at(2))
+    table.see(at(1), at(3), at(5), at(7), at(9, 9))
+    for _ in range(20):
+        assert table.answer(*ticks) == []
+    assert table.holes.missing(SYMBOL) >= 1
+    table.answer(*[at(counter) for counter in range(1, 9)], at(9, 9))
     assert table.open() == []
 
 
+def test_a_gap_whose_neighbours_stand_side_by_side_is_none() -> None:
+    """OpenD's answer shows it twice, some seconds apart: no tick was missing, the counter left a number out."""
+    table = Table()
+    table.see(*[at(counter) for counter in range(1, 30) if counter != 20])
+    answer = [at(counter) for counter in range(15, 30) if counter != 20]
+    table.answer(*answer)
+    assert table.open() == [(1, "push_lost")]
+    table.answer(*answer)
+    assert table.open() == []
+    table.see(at(30), at(32))
+    assert table.open() == [(1, "push_lost")], "the rule holds for what comes"
+
+
+def test_an_answer_that_lacks_what_we_have_contradicts_nothing() -> None:
+    """It shows two neighbours side by side because it leaves out ticks."""
+    table = Table()
+    table.see(*[at(counter) for counter in range(1, 30) if counter != 20])
+    for _ in range(5):
+        table.answer(*[at(counter) for counter in range(15, 30) if counter not in (17, 20)])
+    assert table.open() == [(1, "push_lost")]
+
+
+def test_what_opend_never_had_is_lost() -> None:
+    """Its own connection was away: the gap keeps its size although the answer shows nothing between."""
+    table = Table()
+    table.see(*[at(counter) for counter in range(1, 10)])
+    table.holes.interrupt("quote_link_lost")
+    table.holes.listen()
+    table.see(*[at(counter) for counter in range(15, 25)])
+    answer = [at(counter) for counter in (*range(1, 10), *range(15, 25))]
+    assert table.answer(*answer) == []
+    assert [hole.missing for hole in table.answer(*answer)] == [5]
+    assert (table.open(), table.holes.missing(SYMBOL)) == ([(5, "quote_link_lost")], 0)
+
+
 def test_an_answer_that_does_not_reach_back_proves_nothing() -> None:
-    """Fewer ticks were asked for than OpenD has: whoever asks more may still heal the hole."""
+    """Fewer ticks were asked for than OpenD has: whoever asks more may still fill the gap."""
     table = Table()
     table.see(at(1), at(3), at(9))
     for _ in range(9):
-        assert table.holes.answered(SYMBOL, at(9)[1], exhausted=False, complete=False) == []
+        assert table.answer(at(9), asked=1) == []
     assert table.holes.missing(SYMBOL) == 6
 
 
-def test_holes_in_opends_window_get_another_chance_with_the_next_connection() -> None:
+def test_gaps_in_opends_window_get_another_chance_with_the_next_connection() -> None:
     """Those among its latest ticks; what is older stays lost."""
     table = Table()
     table.see(at(1), at(3), at(8), at(10))
-    for _ in range(3):
-        table.holes.answered(SYMBOL, None, exhausted=True, complete=True)
+    table.answer(at(10), full=True)
     assert table.holes.missing(SYMBOL) == 0
     table.holes.hope(SYMBOL, 4)
     assert table.holes.missing(SYMBOL) == 5  # 9, and 4 to 7 for their newest, which is still there
 
 
-def test_a_lost_hole_that_grows_stays_one_row_and_has_hope_again() -> None:
-    """Dropped ticks behind a hole that was given up: one contiguous hole, one row."""
+def test_a_lost_gap_that_grows_stays_one_row_and_has_hope_again() -> None:
+    """Dropped ticks behind a gap that is lost: one contiguous gap, one row."""
     table = Table()
     table.see(at(1))
     table.holes.lose([at(2)])
-    table.holes.answered(SYMBOL, at(3)[1], exhausted=True, complete=False)
+    table.see(at(3))
+    table.answer(at(3), full=True)
     assert table.holes.missing(SYMBOL) == 0
+    table = Table()
+    table.see(at(1))
+    table.holes.lose([at(2)])
+    table.take()
+    (hole,) = [hole for _, hole in table.holes.open_holes()]
+    table.holes.give_up(SYMBOL)
     table.holes.lose([at(3)])
     assert (table.open(), table.holes.missing(SYMBOL)) == ([(2, "dropped")], 2)
+    assert not hole.final
+
+
+def test_a_lost_gap_is_filled_when_its_ticks_come_all_the_same() -> None:
+    """From the spool of an earlier run, for example: its row shrinks, splits and closes as any other."""
+    table = Table()
+    table.see(at(1), at(9))
+    table.answer(at(9), full=True)
+    assert (table.holes.missing(SYMBOL), table.counters()) == (0, [(2, 8)])
+    table.see(at(5))
+    assert table.counters() == [(2, 4), (6, 8)]
+    table.see(*[at(counter) for counter in (2, 3, 4, 6, 7, 8)])
+    assert table.open() == []
 
 
 # --- rejected ticks ---
@@ -490,6 +573,11 @@ def unknown(table: Table) -> list[Gap]:
     return [gap for gap in table.rows.values() if gap.status == GAP_OPEN and gap.missing is None]
 
 
+def assert_fits(gap: Gap) -> None:
+    """SQLite can hold its bounds."""
+    assert all(bound is None or bound in INT64 for bound in (gap.from_seq, gap.to_seq))
+
+
 def odd(number: int, second: int = 0) -> TickRow:
     """A tick whose sequence is only a number that grows."""
     return row(number, TEN_MS + second * 1000)
@@ -508,158 +596,233 @@ def test_ids_of_another_kind_never_make_a_hole_of_known_size(seqs: list[int], wh
     table.take()
     for gap in table.rows.values():
         assert gap.missing is None or (gap.status, gap.missing) == (GAP_HEALED, 0)
-        assert gap.from_seq in INT64
-        assert gap.to_seq in INT64
+        assert_fits(gap)
 
 
-def test_a_pattern_that_breaks_takes_its_sizes_back() -> None:
-    """The holes it seemed to show become one doubt: how many ticks are missing there is not known."""
+def test_a_rule_that_breaks_takes_its_sizes_back() -> None:
+    """Several ticks of another kind in a row: the gaps it seemed to show become one doubt."""
     table = Table()
     table.see(at(1), at(3), at(7))
     assert table.open() == [(1, "push_lost"), (3, "push_lost")]
-    table.see(odd(99, 9))
+    table.see(odd(99, 9), odd(5, 9), odd(70, 10))
     (doubt,) = unknown(table)
-    assert (table.open(), doubt.from_seq) == ([(None, "push_lost")], at(2)[1])
-    table.see(at(10, 9), at(20, 9))
+    assert (table.open(), doubt.from_ts_ms) == ([(None, "push_lost")], TEN_MS)
+    table.see(at(10, 19), at(20, 19))
     assert table.open() == [(None, "push_lost")]
 
 
-def test_counters_that_begin_anew_are_no_pattern() -> None:
-    """A number for every second looks right at first: an old counter in a much newer second gives it away."""
+def test_a_counter_that_begins_anew_is_a_new_run() -> None:
+    """OpenD was restarted: the next of its ticks count from one, the whole window is asked for, and it is told."""
     table = Table()
-    table.see(at(1, 0), at(2, 0), at(3, 0), at(1, 30), at(7, 40))
-    track = table.holes.track(SYMBOL)
-    assert track is not None
-    assert not track.patterned
+    table.see(at(1), at(2), at(3), at(5), at(6))
+    table.see(at(1, 60), at(2, 60), at(3, 61), at(5, 62))
+    assert table.open() == [(None, "sequence_restarted"), (1, "push_lost"), (1, "push_lost")]
+    assert [event[1] for event in table.holes.events] == ["sequence_restarted"]
+    everything = [at(1), at(2), at(3), at(4), at(5), at(6), at(1, 60), at(2, 60), at(3, 61), at(4, 61), at(5, 62)]
+    table.answer(*everything)
     assert table.open() == []
 
 
-def test_a_jump_beyond_belief_is_no_hole() -> None:
+def test_a_counter_that_begins_anew_beyond_the_window_leaves_a_doubt() -> None:
+    """A full answer that does not reach the run before: how many ticks are missing between them is not known."""
+    table = Table()
+    table.see(*[at(counter) for counter in range(1, 9)])
+    table.see(*[at(counter, 60 + counter) for counter in range(4, 8)])
+    (lost,) = table.answer(*[at(counter, 60 + counter) for counter in range(3, 8)], full=True)
+    assert (lost.missing, lost.cause) == (None, "sequence_restarted")
+    assert table.open() == [(None, "sequence_restarted")]
+
+
+@pytest.mark.parametrize(
+    "outlier",
+    [at(6)[:1] + (at(6)[1], at(6)[2] - 300_000) + at(6)[3:], row(99, TEN_MS + 6_000), row(at(1)[1] + 900_000)],
+    ids=["a late report", "another kind of sequence", "a leap"],
+)
+def test_one_outlier_costs_itself_only(outlier: TickRow) -> None:
+    """The ticks after it are judged as those before, and the gaps among them are seen."""
+    table = Table()
+    table.see(*[at(counter) for counter in range(1, 6)], outlier)
+    table.see(*[at(counter, 20) for counter in range(6 + (outlier[1] == at(6)[1]), 20)])
+    assert [gap for gap in table.open() if gap[0] is not None] == []
+    table.see(at(22, 30))
+    assert (2, "push_lost") in table.open()
+
+
+def test_a_wrong_date_affects_only_its_own_day_and_no_counter() -> None:
+    """A tick dated yesterday whose sequence is in order: it is in yesterday's file, and today misses nothing."""
+    table = Table()
+    table.see(at(1), at(2))
+    table.see(row(at(3)[1], at(3)[2] - market.DAY_MS))
+    table.see(at(4), at(6))
+    assert table.open() == [(1, "push_lost")]
+    marks = [gap for gap in table.rows.values() if gap.cause == "other_day"]
+    assert [(gap.from_seq, gap.status, gap.missing) for gap in marks] == [(at(3)[1], GAP_HEALED, 0)]
+    assert {day for day, _ in table.rows} == {DAY}
+
+
+def test_counters_in_steps_are_no_rule() -> None:
+    """One answer of OpenD's shows it: the gaps are taken back, and nothing is invented from then on."""
+    table = Table()
+    counters = [1, 3, 4, 7, 9, 12, 14, 15, 17]
+    table.see(*[at(counter) for counter in counters])
+    assert len(table.open()) == 6
+    table.answer(*[at(counter) for counter in counters])
+    assert table.open() == []
+    assert table.holes.without_rule() == [SYMBOL]
+    table.see(at(30), at(44))
+    assert table.open() == []
+
+
+def test_a_leap_beyond_belief_is_no_gap() -> None:
     """A million ticks at once, or a counter beyond what any symbol has in a day."""
     for counter in (1_000_100, 10_000_001, COUNTER, 0):
         table = Table()
         table.see(at(1), row(at(1)[1] & ~COUNTER | counter))
-        table.see(at(500))
-        assert table.open() == []
+        table.see(at(2), at(3))
+        assert [gap for gap in table.open() if gap[0] is not None] == []
 
 
-def test_without_the_pattern_an_interruption_is_a_doubt() -> None:
-    """Not while all is well, one for any number of interruptions, from the last known tick on."""
-    table = Table()
+def heard(table: Table, *numbers: int) -> list[TickRow]:
+    """A symbol without the rule that was heard of, a tick a second; all of it is proved by an answer."""
     table.holes.settle()
-    table.see(odd(7), odd(90, 1))
+    ticks = [odd(number, second) for second, number in enumerate(numbers)]
+    table.see(*ticks)
+    return ticks
+
+
+def test_without_the_rule_an_interruption_is_a_doubt() -> None:
+    """Not while all is well, one for any number of interruptions, from some seconds before the last known tick on."""
+    table = Table()
+    heard(table, 7, 90, 3)
     assert table.open() == []
     table.holes.interrupt("disconnected")
     table.holes.interrupt("quote_link_lost")
     (doubt,) = unknown(table)
-    assert (doubt.from_seq, doubt.from_ts_ms, doubt.cause) == (91, TEN_MS + 1000, "disconnected")
+    assert (doubt.from_seq, doubt.to_seq) == (None, None)
+    assert (doubt.from_ts_ms, doubt.cause) == (TEN_MS + 2_000 - 10_000, "disconnected")
+    assert doubt.to_ts_ms == market.day_start_ms(DAY + 1) - 1
 
 
-def test_without_the_pattern_the_start_of_the_service_is_a_doubt() -> None:
-    """Nobody knows what came before the first tick; an answer that is all OpenD has tells it."""
-    table = Table()
-    table.see(odd(7))
-    assert table.open() == [(None, "before_start")]
-    assert table.holes.answered(SYMBOL, 3, exhausted=True, complete=True) == []
-    assert table.open() == []
+def test_without_the_rule_the_start_of_the_service_is_a_doubt() -> None:
+    """Nobody knows what came before the first tick; OpenD says so more than once, or has ticks of the day before."""
+    for first, answers in (([], 3), ([row(5, TEN_MS - market.DAY_MS)], 1)):
+        table = Table()
+        ticks = [odd(number, 1) for number in (70, 20, 90, 10)]
+        table.see(*ticks)
+        assert table.open() == [(None, "before_start")]
+        for _ in range(answers):
+            assert table.open() == [(None, "before_start")]
+            table.answer(*first, *ticks)
+        assert [gap for (day, _), gap in table.rows.items() if day == DAY and gap.status == GAP_OPEN] == []
 
 
 @pytest.mark.parametrize(
-    ("lowest", "exhausted", "complete", "left"),
+    ("numbers", "full", "left"),
     [
-        (90, True, False, []),  # a known tick is in the answer
-        (91, True, False, []),  # it begins with the very next one
-        (60, False, False, []),  # a smaller request reached far enough
-        (95, True, False, [(91, 94, True)]),  # all that OpenD has begins later
-        (95, True, True, [(91, 94, True)]),  # fewer than asked, and yet not what it gave us before: it has forgotten
-        (95, False, False, [(91, 2**63 - 1, False)]),  # ask for more
-        (None, True, True, [(91, 2**63 - 1, False)]),  # an empty answer proves nothing the first time
+        ((500, 3, 400), False, []),  # a known tick is in the answer
+        ((500, 3, 400), True, []),
+        ((500, 400, 600), True, [True]),  # all that OpenD has begins later: how many are missing is not known
+        ((500, 400, 600), False, [False]),  # few ticks, none of them known: asked for again
+        ((), False, [False]),
     ],
 )
-def test_an_answer_heals_a_doubt_when_it_reaches_what_was_known(
-    lowest: int | None, exhausted: bool, complete: bool, left: list[tuple[int, int, bool]]
+def test_an_answer_ends_a_doubt_when_it_reaches_what_was_known(
+    numbers: tuple[int, ...], full: bool, left: list[bool]
 ) -> None:
-    """Otherwise it is final, with the stretch that stays unknown, once OpenD has no more to give."""
+    """Whatever the order of the numbers is."""
     table = Table()
-    table.holes.settle()
-    table.see(odd(7), odd(90, 1))
+    known = {tick[1]: tick for tick in heard(table, 7, 90, 3)}
     table.holes.interrupt("disconnected")
     table.holes.listen()
-    table.see(odd(99, 9))
-    lost = table.holes.answered(SYMBOL, lowest, exhausted=exhausted, complete=complete)
-    assert [(gap.from_seq, gap.to_seq, bool(lost)) for gap in unknown(table)] == left
-
-
-def test_a_doubt_ends_after_three_empty_answers() -> None:
-    """OpenD knows nothing of the symbol: nothing more is asked, and the row stays open."""
-    table = Table()
-    table.see(odd(7))
-    for _ in range(3):
-        assert table.holes.missing(SYMBOL) == 1
-        table.holes.answered(SYMBOL, None, exhausted=True, complete=True)
-    assert table.holes.missing(SYMBOL) == 0
-    assert [(gap.from_seq or 0) <= (gap.to_seq or 0) < 2**63 - 1 for gap in unknown(table)] == [True]
+    lost = table.answer(*[known.get(number) or odd(number, 9) for number in numbers], full=full, asked=3)
+    assert [bool(lost) for _ in unknown(table)] == left
 
 
 def test_an_answer_during_the_trouble_says_nothing_of_a_doubt() -> None:
-    """OpenD without its own link has what we have: only once it hears again an answer tells."""
+    """OpenD without its own connection has what we have: only once it hears again an answer tells."""
     table = Table()
-    table.holes.settle()
-    table.see(odd(7))
+    ticks = heard(table, 7, 90, 3)
     table.holes.interrupt("quote_link_lost")
-    assert table.holes.answered(SYMBOL, 7, exhausted=True, complete=False) == []
+    assert table.answer(*ticks) == []
     assert len(unknown(table)) == 1
     table.holes.listen()
-    table.holes.answered(SYMBOL, 7, exhausted=True, complete=False)
+    table.answer(*ticks)
     assert table.open() == []
 
 
-def test_a_doubt_of_yesterday_ends_too() -> None:
-    """Today's answers decide it: they reach back to yesterday's last known tick, or they never will."""
-    for lowest, left in ((7, 0), (50, 2)):
-        table = Table()
-        table.holes.settle()
-        table.see(odd(7))
-        table.holes.interrupt("disconnected")
-        table.holes.listen()
-        table.see(row(60, TEN_MS + market.DAY_MS))
-        assert table.holes.missing(SYMBOL) == 2  # the end of yesterday, and the beginning of today
-        table.holes.answered(SYMBOL, lowest, exhausted=True, complete=False)
-        assert (len(unknown(table)), table.holes.missing(SYMBOL)) == (left, 0)
+def test_without_the_rule_answers_must_overlap() -> None:
+    """Pushes are lost and nobody notices: an answer that no longer reaches the one before is a doubt, and lost."""
+    table = Table()
+    ticks = heard(table, 7, 90, 3, 44, 21)
+    table.answer(*ticks)
+    more = [odd(number, 30) for number in (8, 55, 2, 61, 12)]
+    assert table.answer(*ticks, *more) == []
+    assert table.open() == []
+    (lost,) = table.answer(*[odd(number, 90) for number in (101, 33, 250, 77, 160)], full=True, asked=5)
+    assert (lost.missing, lost.cause) == (None, "push_lost")
+    assert (lost.from_ts_ms, lost.to_ts_ms) == (TEN_MS + 30_000 - 10_000, TEN_MS + 90_000 + 10_000)
 
 
 def test_a_doubt_after_a_final_one_is_a_row_of_its_own() -> None:
-    """They follow each other and never overlap."""
+    """The first is lost; what comes later is judged by itself."""
     table = Table()
-    table.holes.settle()
-    table.see(odd(7))
-    for number in (100, 200):
+    heard(table, 7, 90, 3)
+    for start in (100, 200):
         table.holes.interrupt("disconnected")
         table.holes.listen()
-        table.see(odd(number))
-        table.holes.answered(SYMBOL, number - 20, exhausted=True, complete=False)
-    assert sorted((gap.from_seq, gap.to_seq) for gap in unknown(table)) == [(8, 79), (101, 179)]
+        later = [odd(start + number, start) for number in (9, 4, 6)]
+        table.see(*later)
+        table.answer(*later, full=True, asked=3)
+    assert [gap.cause for gap in unknown(table)] == ["disconnected", "disconnected"]
 
 
-def test_dropped_ticks_without_the_pattern_are_a_doubt() -> None:
-    """It begins with the first of them and heals when an answer holds that one."""
+def test_dropped_ticks_without_the_rule_are_a_doubt() -> None:
+    """It ends when an answer reaches back to what was known before them."""
     table = Table()
-    table.holes.settle()
-    table.see(odd(7))
-    table.holes.lose([odd(20, 1), odd(30, 2)])
-    assert [(gap.from_seq, gap.cause) for gap in unknown(table)] == [(20, "dropped")]
-    table.holes.answered(SYMBOL, 20, exhausted=False, complete=False)
+    ticks = heard(table, 7, 90, 3)
+    table.holes.lose([odd(20, 4), odd(30, 5)])
+    assert [gap.cause for gap in unknown(table)] == ["dropped"]
+    table.answer(*ticks, odd(20, 4), odd(30, 5))
     assert table.open() == []
 
 
-def test_what_an_audit_misses_is_a_doubt_only_without_the_pattern() -> None:
+def test_what_a_comparison_misses_is_a_doubt_only_without_the_rule() -> None:
     """Where the sequence tells what is missing, no guess is needed."""
     table = Table()
     table.holes.settle()
-    table.see(at(1), row(5, TEN_MS, "HK.00005"))
+    table.see(at(1), *[row(number, TEN_MS, "HK.00005") for number in (5, 2, 9)])
     for symbol in (SYMBOL, "HK.00005", "HK.99999"):
-        table.holes.doubt(symbol, 6, TEN_MS, "push_lost")
-    assert [(gap.symbol, gap.from_seq) for gap in unknown(table)] == [("HK.00005", 6)]
+        table.holes.doubt(symbol, TEN_MS, "push_lost")
+    assert [gap.symbol for gap in unknown(table)] == ["HK.00005"]
+
+
+# --- the second witness ---
+
+
+def test_after_an_interruption_the_counter_alone_is_no_proof() -> None:
+    """It began anew while nobody heard, and has just reached the number that comes next: a full answer that does not
+    reach what was known leaves a doubt although the counter tells of no gap.
+    """
+    table = Table()
+    table.see(at(1), at(2), at(3))
+    table.holes.interrupt("disconnected")
+    table.holes.listen()
+    table.see(at(4, 900), at(5, 900))
+    assert table.open() == []
+    table.answer(*[at(counter, 900) for counter in range(1, 6)], full=True)
+    assert table.open() == [(None, "disconnected")]
+
+
+def test_an_answer_that_reaches_what_was_known_leaves_no_doubt() -> None:
+    """As after nearly every reconnect."""
+    table = Table()
+    table.see(at(1), at(2), at(3))
+    table.holes.interrupt("disconnected")
+    table.holes.listen()
+    table.see(at(6, 9))
+    table.answer(at(2), at(3), at(4, 8), at(5, 8), at(6, 9))
+    assert table.open() == []
+    assert list(table.holes.unwitnessed()) == []
 
 
 # --- days and clocks ---
@@ -688,7 +851,8 @@ def test_an_unbelievable_tick_of_tomorrow_does_not_overflow_anything() -> None:
     table = Table()
     table.see(at(1), row(7, 3_800_000_000_000))
     table.holes.interrupt("disconnected")
-    assert all(gap.from_seq in INT64 and gap.to_seq in INT64 for gap in table.rows.values())
+    for gap in table.rows.values():
+        assert_fits(gap)
     table.see(at(2))
     track = table.holes.track(SYMBOL)
     assert track is not None
@@ -704,7 +868,8 @@ def test_beyond_2038_sequences_are_negative_and_no_pattern() -> None:
         table.see(row(seq, moment_s * 1000 + counter))
     table.holes.interrupt("disconnected")
     assert {gap.missing for gap in unknown(table)} == {None}
-    assert all(gap.from_seq in INT64 and gap.to_seq in INT64 for gap in table.rows.values())
+    for gap in table.rows.values():
+        assert_fits(gap)
 
 
 def test_a_late_tick_of_yesterday_stays_in_yesterday() -> None:
@@ -728,7 +893,7 @@ def test_each_day_counts_from_one() -> None:
     table = Table()
     table.see(*ticks)
     table.see(*sorted(ticks))
-    table.holes.answered(SYMBOL, min(tick[1] for tick in ticks), exhausted=True, complete=True)
+    table.answer(*ticks)
     assert table.rows == {}
 
 

@@ -36,7 +36,8 @@ def store(path: Path, rows: list[TickRow]) -> None:
     holes = Holes(lambda number: load_day(path.parent, number), lambda: NOW_MS)
     day = DayFile(path, NAME, "run", NOW_MS, "test", StoreOptions())
     holes.see(rows)
-    day.write(Batch(rows=rows, gaps=[change.gap for change in holes.take_changes()]), NOW_MS)
+    gaps = [change.gap for change in holes.take_changes()]
+    day.write(Batch(rows=rows, gaps=gaps, rules=holes.take_rules()), NOW_MS)
     day.close()
 
 
@@ -86,7 +87,7 @@ def test_a_fresh_file_lacks_all_but_what_it_and_memory_hold(path: Path) -> None:
     store(path, seen[89:95])  # the fresh file took the batch that met the damage
     held = seen[95:]
 
-    holes.replace_day(DAY, lambda old: rebuild_day(path.parent, old, held, NOW_MS))
+    holes.adopt(rebuild_day(path.parent, holes.lend(DAY), held, NOW_MS))
 
     assert open_gaps(holes) == {"HK.00700": [(1, 89)]}
     holes.see([row("HK.00700", 101)])
@@ -102,11 +103,12 @@ def test_only_a_symbol_that_lost_rows_is_made_anew(path: Path) -> None:
     holes.reject([Rejected("HK.00700", refused[1], "non_finite", "", refused[2])])
     holes.see(stored[3:])
     day = DayFile(path, NAME, "run", NOW_MS, "test", StoreOptions())
-    day.write(Batch(rows=stored, gaps=[change.gap for change in holes.take_changes()]), NOW_MS)
+    gaps = [change.gap for change in holes.take_changes()]
+    day.write(Batch(rows=stored, gaps=gaps, rules=holes.take_rules()), NOW_MS)
     day.close()
     holes.see([row("HK.00700", n) for n in range(6, 9)])  # these the spool had
 
-    holes.replace_day(DAY, lambda old: rebuild_day(path.parent, old, [], NOW_MS))
+    holes.adopt(rebuild_day(path.parent, holes.lend(DAY), [], NOW_MS))
 
     assert open_gaps(holes) == {"HK.00700": [(6, 8)], "HK.00005": [(3, 4)]}
     changed = [(change.gap.symbol, change.gap.missing, change.gap.cause) for change in holes.take_changes()]
@@ -117,5 +119,5 @@ def test_a_day_without_a_file_lacks_all_that_is_not_held(path: Path) -> None:
     """The spool lost all that there was of a day: nothing waits for a file that nobody makes."""
     holes = Holes(lambda number: load_day(path.parent, number), lambda: NOW_MS)
     holes.see([row("HK.00700", n) for n in range(1, 6)])
-    holes.replace_day(DAY, lambda old: rebuild_day(path.parent, old, [row("HK.00700", 5)], NOW_MS))
+    holes.adopt(rebuild_day(path.parent, holes.lend(DAY), [row("HK.00700", 5)], NOW_MS))
     assert open_gaps(holes) == {"HK.00700": [(1, 4)]}

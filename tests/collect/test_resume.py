@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from hk_tick_collector import market
+from hk_tick_collector.collect.answer import Answer
 from hk_tick_collector.collect.holes import Holes
 from hk_tick_collector.collect.resume import load_day, unfinished_days
 from hk_tick_collector.collect.track import Day
@@ -40,6 +41,9 @@ def odd(seq: int, symbol: str = A) -> TickRow:
     return Tick(symbol, seq, TEN_S * 1000 + seq % 1000, 1.0, 100, 100.0, "BUY", "AUTO_MATCH", "realtime", 0)
 
 
+NOW_S: Final = 1000.0
+
+
 class Run:
     """Holes and the day file that they are written to, over restarts."""
 
@@ -61,9 +65,15 @@ class Run:
     def commit(self, rows: list[TickRow] | None = None) -> None:
         """What changed of holes is committed."""
         file = DayFile(self.path, NAME, "run", TEN_S * 1000, "test", StoreOptions(synchronous="OFF"))
-        changes = self.holes.take_changes()
-        file.write(Batch(rows=rows or [], gaps=[change.gap for change in changes]), TEN_S * 1000)
+        changes, rules = self.holes.take_changes(), self.holes.take_rules()
+        file.write(Batch(rows=rows or [], gaps=[change.gap for change in changes], rules=rules), TEN_S * 1000)
         file.close()
+
+    def answer(self, symbol: str, *ticks: TickRow, full: bool = False, asked: int = 1000) -> None:
+        """OpenD answers with these ticks, which have been seen."""
+        pairs = [(tick[1], tick[2]) for tick in ticks]
+        self.holes.answered(symbol, Answer(pairs, asked, full, 0, NOW_S))
+        self.commit()
 
     def open(self) -> list[Gap]:
         """The open gaps of the file."""
@@ -172,17 +182,17 @@ def test_a_rejected_tick_is_known_after_a_restart(run: Run) -> None:
         assert [gap.cause for gap in reader.gaps()].count("rejected") == 2
 
 
-def test_without_the_pattern_a_restart_is_a_doubt(run: Run) -> None:
-    """From the last stored tick on, one however often the service starts; healed as any other."""
+def test_without_the_rule_a_restart_is_a_doubt(run: Run) -> None:
+    """From shortly before the last stored tick on, one however often the service starts; it ends as any other."""
     run.holes.settle()
-    run.store(odd(70), odd(80))
+    stored = [odd(70), odd(20), odd(90)]
+    run.store(*stored)
     for _ in range(2):
         run.restart()
         run.commit()
-        assert [(gap.from_seq, gap.missing, gap.cause) for gap in run.open()] == [(81, None, "restart")]
-    run.store(odd(95))
-    run.holes.answered(A, 80, exhausted=False, complete=False)
-    run.commit()
+        assert [(gap.from_seq, gap.missing, gap.cause) for gap in run.open()] == [(None, None, "restart")]
+    run.store(odd(5))
+    run.answer(A, *stored, odd(5))
     assert run.open() == []
 
 
@@ -249,9 +259,8 @@ def test_the_doubt_of_a_day_that_goes_on_ends_where_its_numbers_tell(run: Run) -
         run.holes.resume_unfinished(DAY, (A,))
         run.commit()
     run.store(at(5), at(6), odd(80, B))
-    run.holes.answered(A, at(5)[1], exhausted=True, complete=False)
-    run.holes.answered(B, 80, exhausted=True, complete=False)
-    run.commit()
+    run.answer(A, at(5), at(6), full=True)
+    run.answer(B, odd(80, B), full=True, asked=1)
     assert [(gap.symbol, gap.missing, gap.cause) for gap in run.open()] == [(A, 2, "restart"), (B, None, "restart")]
 
 
@@ -260,9 +269,8 @@ def test_the_doubt_of_a_day_that_is_over_stays_where_the_window_does_not_reach(r
     run.store(at(1), at(2))
     run.restart()
     run.holes.resume_unfinished(DAY, (A,))
-    run.holes.answered(A, at(90_000)[1], exhausted=True, complete=False)
-    run.commit()
-    assert [(gap.from_seq, gap.missing, gap.cause) for gap in run.open()] == [(at(2)[1] + 1, None, "restart")]
+    run.answer(A, at(90_000), full=True)
+    assert [(gap.from_seq, gap.missing, gap.cause) for gap in run.open()] == [(at(2)[1] & ~0xFFFFFFFF, None, "restart")]
 
 
 def test_a_symbol_of_which_nothing_was_stored_is_in_doubt_too(run: Run) -> None:
@@ -275,8 +283,10 @@ def test_a_symbol_of_which_nothing_was_stored_is_in_doubt_too(run: Run) -> None:
     run.commit()
     doubts = {gap.symbol: (gap.from_ts_ms, gap.missing, gap.cause) for gap in run.open()}
     assert doubts[B] == (market.day_start_ms(DAY), None, "restart")
-    run.holes.answered(B, (market.day_start_ms(DAY) // 1000 - 3600 << 32) + 7, exhausted=True, complete=False)
-    run.commit()
+    the_evening_before = market.day_start_ms(DAY) - 3_600_000
+    run.answer(
+        B, (B, (the_evening_before // 1000 << 32) + 7, the_evening_before, *odd(1, B)[3:]), at(90_000, B), full=True
+    )
     assert [gap.symbol for gap in run.open()] == [A]
 
 
@@ -287,15 +297,15 @@ def test_a_day_without_any_tick_is_no_doubt(run: Run) -> None:
     assert run.open() == []
 
 
-@pytest.mark.parametrize("lowest", [None, at(90_000)[1]], ids=["nothing", "the next day's"])
-def test_what_opend_has_of_a_later_day_tells_nothing_of_an_earlier_one(run: Run, lowest: int | None) -> None:
+@pytest.mark.parametrize("ticks", [(), (at(90_000, B),)], ids=["nothing", "the next day's"])
+def test_what_opend_has_of_a_later_day_tells_nothing_of_an_earlier_one(run: Run, ticks: tuple[TickRow, ...]) -> None:
     """OpenD may begin anew every day: an answer that is all it has is no proof for a day before."""
     run.store(at(1))
     run.restart()
     run.holes.resume_unfinished(DAY, (B,))
     run.holes.resume(DAY + 1)
-    run.holes.answered(B, lowest, exhausted=True, complete=True)
-    run.commit()
+    for _ in range(5):
+        run.answer(B, *ticks)
     assert [(gap.symbol, gap.missing) for gap in run.open()] == [(A, None), (B, None)]
 
 

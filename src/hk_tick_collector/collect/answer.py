@@ -34,7 +34,7 @@ _STEPS_SHARE: Final = 10
 class Answer(NamedTuple):
     """OpenD's latest ticks of a symbol, those included that could not be stored."""
 
-    ticks: Sequence[tuple[int, int]]  # sequence, UTC epoch ms
+    ticks: Sequence[tuple[int, int]]  # sequence, UTC epoch ms; 0 where a tick that cannot be stored has no time
     asked_rows: int
     full: bool  # as many as OpenD ever gives: what is older can be had no more
     newest_ms: int  # the time of the newest tick that was known when it was asked for
@@ -71,6 +71,8 @@ def part_of(answer: Answer, day: int) -> Part:
     here: dict[int, int] = {}
     before = after = False
     for seq, ts_ms in answer.ticks:
+        if not ts_ms:
+            continue
         number = market.day_number(ts_ms)
         before, after = before or number < day, after or number > day
         if number == day:
@@ -185,7 +187,7 @@ def knows(day: Day, track: Track, doubt: Hole, part: Part) -> bool:
     """Whether an answer reaches back to a tick from before a doubt: then all after it is stored."""
     if doubt.from_seq is None:
         return bool(part.seqs & track.known)
-    return any(day.start_s << 32 <= seq < (doubt.from_seq or 0) for seq in part.seqs)
+    return any(day.start_s << 32 <= seq <= max(track.known_seq, doubt.from_seq - 1) for seq in part.seqs)
 
 
 def tells_of(track: Track, counter: int) -> bool:

@@ -44,6 +44,7 @@ from .track import (
     CAUSE_SEQUENCE,
     CAUSE_SKIPPED,
     COUNTER_MASK,
+    MARGIN_MS,
     NEAR_S,
     OURS,
     RULE_COUNTER,
@@ -68,7 +69,6 @@ if TYPE_CHECKING:
 _REACH: Final = 600 << 32
 _AGAIN_S: Final = 10.0  # so long after the first answer that contradicts a gap, another one must do it again
 _EXCEPTIONS: Final = 3  # contradicted jumps, one at a time, before the rule does not hold
-_MARGIN_MS: Final = 10_000  # ticks are not in the order of their times: a doubt reaches so far beyond what is known
 
 
 class Holes:
@@ -162,10 +162,10 @@ class Holes:
 
     def _doubt_restarted(self, day: Day) -> None:
         for track in day.tracks.values():
-            if track.next < 0 and track.interrupted == CAUSE_RESTART:
+            if track.next <= 0 and track.interrupted == CAUSE_RESTART:
                 self._doubt(day, track, None, track.last_ts_ms, track.interrupted)
             elif track.next > 0 and track.unwitnessed is None and track.interrupted == CAUSE_RESTART:
-                track.unwitnessed = Unwitnessed(track.next, track.last_seq, track.last_ts_ms)
+                track.unwitnessed = Unwitnessed(track.next, track.last_seq, track.last_ts_ms, track.interrupted)
 
     def resume_unfinished(self, number: int, symbols: Iterable[str]) -> None:
         """An earlier day whose close nobody heard: how many ticks of its end are missing, no later tick will tell.
@@ -230,7 +230,7 @@ class Holes:
             if track.next <= 0:
                 self._doubt(self._day_of(track), track, None, track.last_ts_ms, cause)
             elif track.unwitnessed is None:
-                track.unwitnessed = Unwitnessed(track.next, track.last_seq, track.last_ts_ms)
+                track.unwitnessed = Unwitnessed(track.next, track.last_seq, track.last_ts_ms, track.interrupted)
 
     def listen(self) -> None:
         """Ticks reach us again: from now on an answer of OpenD's tells what passed us by."""
@@ -287,6 +287,12 @@ class Holes:
                     yield track, hole
                 if track.doubt:
                     yield track, track.doubt
+
+    def lost_holes(self) -> Iterable[tuple[Track, Hole]]:
+        """Every gap of known size that OpenD can no longer give."""
+        for day in self._days.values():
+            for track in day.tracks.values():
+                yield from ((track, hole) for hole in track.lost)
 
     def lost_since(self, moment_ms: int) -> int:
         """How many gaps were found to be lost since a moment (UTC epoch ms)."""
@@ -417,8 +423,7 @@ class Holes:
         if told or not (answer.full or before.answers):
             return []
         if track.doubt is None or track.doubt.final:
-            cause = track.interrupted or CAUSE_PUSH_LOST
-            self._doubt(day, track, before.last_seq & ~COUNTER_MASK, before.last_ts_ms, cause)
+            self._doubt(day, track, before.last_seq + 1, before.last_ts_ms, before.cause)
         return []
 
     def _contradict(self, day: Day, track: Track, hole: Hole) -> None:
@@ -475,13 +480,12 @@ class Holes:
         if part.from_before and part.from_after:
             return self._end_doubt(day, track, part)  # OpenD has ticks on both sides of this day
         if answer.full and doubt.from_seq and doubt.from_seq > track.run_seq > -1 and track.patterned:
-            known = (doubt.from_seq - 1) & COUNTER_MASK
-            if answers.tells_of(track, known + 1):
+            if answers.tells_of(track, (track.known_seq & COUNTER_MASK) + 1):
                 return self._end_doubt(day, track, part)  # a gap of known size begins there
         if answer.full and (part.seqs or part.from_after):
             doubt.final = True
             end_ms = part.oldest_ms if part.seqs else doubt.to_ts_ms
-            doubt.to_ts_ms = min(doubt.to_ts_ms, max(doubt.from_ts_ms, end_ms + _MARGIN_MS))
+            doubt.to_ts_ms = min(doubt.to_ts_ms, max(doubt.from_ts_ms, end_ms + MARGIN_MS))
             if doubt.from_seq is not None and part.lowest_seq is not None:
                 # Where the counter began anew within a second, what is missing may have a higher one than what is not.
                 doubt.to_seq = max(doubt.from_seq, part.lowest_seq | COUNTER_MASK)
@@ -505,7 +509,7 @@ class Holes:
         if not answers.has_all_recent(track, part, answer):
             return []
         if track.proved and answer.full and not part.from_before and not part.seqs & track.proved:
-            gap_ms = part.oldest_ms + _MARGIN_MS
+            gap_ms = part.oldest_ms + MARGIN_MS
             lost = self._doubt(day, track, None, track.proved_ms, CAUSE_PUSH_LOST)
             lost.final, lost.to_ts_ms = True, max(lost.from_ts_ms, gap_ms)
             track.proved, track.proved_ms = part.seqs, part.newest_ms
@@ -563,22 +567,22 @@ class Holes:
         return self._place_by_rule(day, track, seq, ts_ms, stored=stored, near=near)
 
     def _place_by_rule(self, day: Day, track: Track, seq: int, ts_ms: int, *, stored: bool, near: bool) -> bool:
-        counter = seq & COUNTER_MASK
+        counter, in_day = seq & COUNTER_MASK, day.start_s <= seq >> 32 <= day.last_seq >> 32
         in_run = seq >= track.run_seq or not track.run_seq
         if counter >= max(track.next, 1) and (near if track.next == 0 else in_run and continues(track, seq, near=near)):
             self._advance(day, track, seq, ts_ms, stored=stored)
             return True
-        if not in_run or (counter < track.next and not (near and begins_anew(track, seq))):
+        if in_day and (not in_run or (counter < track.next and not (near and begins_anew(track, seq)))):
             # It came before, or it was missing: in this run of the counter or in an earlier one.
             return stored and self._fill(day, track, seq, ts_ms)
-        if stored and self._fill(day, track, seq, ts_ms):
+        if in_day and stored and self._fill(day, track, seq, ts_ms):
             return True
         if near and self._is_run(track, seq):
             self._begin_run(day, track, seq, ts_ms, stored=stored)
             return True
         if near and track.next > 0:
             track.candidate = seq
-            self._doubt(day, track, track.last_seq & ~COUNTER_MASK, track.last_ts_ms, CAUSE_SEQUENCE)
+            self._doubt(day, track, track.last_seq + 1, track.last_ts_ms, CAUSE_SEQUENCE)
             return False
         if track.next == 0:
             self._doubt_unknown(day, track, ts_ms)
@@ -696,6 +700,12 @@ class Holes:
     def _begin_run(self, day: Day, track: Track, seq: int, ts_ms: int, *, stored: bool) -> None:
         """The counter began anew, or leapt: its ticks have another order from here on."""
         began = track.candidate
+        if began & COUNTER_MASK >= track.next:  # a leap within the run: the gap that it opens has a size
+            if track.doubt and track.doubt.cause == CAUSE_SEQUENCE:
+                self._take_doubt(day, track)
+            self._advance(day, track, began, track.last_ts_ms, stored=True)
+            self._advance(day, track, seq, ts_ms, stored=stored)
+            return
         track.past += track.holes
         track.past += [hole for hole in track.lost.clear() if not hole.final]
         track.holes, track.run_seq = [], began
@@ -724,7 +734,7 @@ class Holes:
         before += self._take_doubt(day, track)
         unheard, track.unwitnessed = track.unwitnessed, None
         if unheard and not answers.witnesses(track, day, answer, unheard):
-            since = (unheard.last_seq & ~COUNTER_MASK, unheard.last_ts_ms, track.interrupted or CAUSE_PUSH_LOST)
+            since = (unheard.last_seq + 1, unheard.last_ts_ms, unheard.cause)
         else:
             since = (day.last_seq, track.to_ms, "")
         if before:
@@ -733,7 +743,7 @@ class Holes:
         if since[2]:
             doubt = self._doubt(day, track, max(since[0], day.start_s << 32), since[1], since[2], known=frozenset())
             if not part.from_before:
-                doubt.to_ts_ms = max(doubt.from_ts_ms, part.oldest_ms + _MARGIN_MS)
+                doubt.to_ts_ms = max(doubt.from_ts_ms, part.oldest_ms + MARGIN_MS)
                 doubt.to_seq = max(doubt.from_seq or 0, (part.lowest_seq or day.last_seq) | COUNTER_MASK)
         track.proved, track.proved_ms = part.seqs, part.newest_ms
 
@@ -747,7 +757,7 @@ class Holes:
         self._without_rule(day, track, "order")
         if holes:
             first = min(holes, key=_from_ms)
-            self._doubt(day, track, None, first.from_ts_ms + _MARGIN_MS, first.cause, known=frozenset())
+            self._doubt(day, track, None, first.from_ts_ms + MARGIN_MS, first.cause, known=frozenset())
         for strange in track.strange:
             track.remember(strange, track.last_ts_ms or ts_ms)
         self._latest.setdefault(track.symbol, track)
@@ -796,19 +806,24 @@ class Holes:
     ) -> Hole:
         """Ticks may be missing from here on, nobody knows how many: until an answer tells.
 
-        With the rule it has sequences as bounds, without it only times. It lasts to the end of the day until then.
+        With the rule it has sequences as bounds, from the second of the last known one on: the counter may begin anew
+        within it. Without the rule it has only times. It lasts to the end of the day until then.
         """
         day_start_ms, doubt = day.start_s * 1000, track.doubt
+        if known is None:
+            known = track.recent.until(from_ts_ms) if track.recent else frozenset()
         if from_seq is None:
-            from_ts_ms = from_ts_ms - _MARGIN_MS if from_ts_ms else day_start_ms
+            from_ts_ms = from_ts_ms - MARGIN_MS if from_ts_ms else day_start_ms
         from_ts_ms = max(from_ts_ms, day_start_ms)
+        if from_seq is not None:
+            track.known_seq = from_seq - 1 if doubt is None or doubt.final else min(track.known_seq, from_seq - 1)
+            from_seq &= ~COUNTER_MASK
         if doubt is None or doubt.final:
             to_seq = None if from_seq is None else max(from_seq, day.last_seq)
             doubt = track.doubt = Hole(
                 day.new_gap_id(), 0, 0, from_seq, to_seq, from_ts_ms, track.to_ms - 1, cause, self._now_ms()
             )
-            recent = track.recent.known() if track.recent else frozenset()
-            track.known, track.oldest = recent if known is None else known, None
+            track.known, track.oldest = known, None
         elif from_seq is None or doubt.from_seq is None:
             doubt.from_seq = doubt.to_seq = None
             doubt.from_ts_ms, doubt.to_ts_ms = min(doubt.from_ts_ms, from_ts_ms), track.to_ms - 1

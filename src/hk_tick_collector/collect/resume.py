@@ -25,6 +25,7 @@ from .track import (
     CAUSE_SKIPPED,
     COUNTER_MASK,
     COUNTER_MAX,
+    MARGIN_MS,
     RULE_COUNTER,
     RULE_NONE,
     STRANGE_MOST,
@@ -170,7 +171,7 @@ def _add_gaps(track: Track, gaps: _Gaps, reader: DayReader) -> None:
                 _go_to(track, hole.last, hole.to_seq or 0, hole.to_ts_ms)
         for seq in gaps.marks:
             if seq >= track.run_seq:
-                _go_to(track, seq & COUNTER_MASK, seq, track.last_ts_ms)
+                _go_to(track, seq & COUNTER_MASK, seq, (seq >> 32) * 1000)
     for hole in gaps.skipped:
         if (hole.from_seq or 0) >= track.run_seq:
             track.skipped.add(hole)
@@ -178,8 +179,10 @@ def _add_gaps(track: Track, gaps: _Gaps, reader: DayReader) -> None:
     if gaps.doubts:
         track.doubt = doubt = min(gaps.doubts, key=lambda hole: hole.from_ts_ms)
         if track.recent is not None:
-            known = reader.newest_of(track.symbol, _WINDOW_ROWS, doubt.from_ts_ms)
+            known = reader.newest_of(track.symbol, _WINDOW_ROWS, doubt.from_ts_ms + MARGIN_MS)
             track.known = frozenset(seq for seq, _ in known)
+        elif doubt.from_seq is not None:
+            track.known_seq = reader.top_seq(track.symbol, track.run_seq, doubt.from_seq | COUNTER_MASK) or 0
 
 
 def _add_open(track: Track, holes: list[Hole]) -> None:

@@ -26,6 +26,7 @@ _JUMP_MAX: Final = 1_000_000
 _JUMP_ALWAYS: Final = 1_000
 _JUMP_PER_S: Final = 2_000
 _STEP_S: Final = 600  # a late report's own time says nothing: its second may be that much after the newest one
+MARGIN_MS: Final = 10_000  # ticks are not in the order of their times: a doubt reaches so far beyond what is known
 STRANGE_MOST: Final = 3  # ticks in a row that do not follow the rule, before it no longer holds
 _STRANGE_KEPT: Final = 64
 
@@ -78,6 +79,10 @@ class Recent:
         """The sequences."""
         return frozenset(self.seqs)
 
+    def until(self, moment_ms: int) -> frozenset[int]:
+        """The sequences of the ticks whose own time is not later than a moment."""
+        return frozenset(seq for seq, ts_ms in zip(self.seqs, self.times, strict=True) if ts_ms <= moment_ms)
+
     def between(self, from_ms: int, to_ms: int) -> set[int]:
         """The sequences of the ticks whose own time lies strictly between two moments."""
         return {seq for seq, ts_ms in zip(self.seqs, self.times, strict=True) if from_ms < ts_ms < to_ms}
@@ -98,6 +103,7 @@ class Unwitnessed(NamedTuple):
     next: int
     last_seq: int
     last_ts_ms: int
+    cause: str
     answers: int = 0  # that did not reach it
 
 
@@ -114,6 +120,7 @@ class Track:
     past: list[Hole] = field(default_factory=list)  # of the counter's earlier runs
     doubt: Hole | None = None  # a stretch of time in which ticks may be missing
     known: frozenset[int] = frozenset()  # without the rule: ticks from before the doubt, one of which ends it
+    known_seq: int = 0  # with the rule: the last one before it
     proved: frozenset[int] = frozenset()  # without the rule: the newest answer that left nothing open
     proved_ms: int = 0  # and the time of its newest tick
     interrupted: str = ""  # why ticks may be missing since `interrupted_at` came next: the cause of a jump from there

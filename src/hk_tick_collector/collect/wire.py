@@ -13,6 +13,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final, cast
 
+from hk_tick_collector import market
 from hk_tick_collector.errors import CollectorError, OpenDError
 from hk_tick_collector.opend import messages, protocol
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from google.protobuf.message import Message
+
+    from hk_tick_collector.model import Rejected
 
     from .intake import Intake
 
@@ -94,11 +97,12 @@ class Wire(asyncio.Protocol):
     async def pull(self, symbol: str, rows: int) -> list[tuple[int, int]]:
         """Asks for a symbol's latest ticks, which go the way of all others; returns sequences and times (epoch ms).
 
+        The time of a tick that cannot be stored is that of its sequence, 0 where that is none.
         OpenDError when OpenD refuses, does not answer in time or the connection ends.
         """
         ticks = await self._ask(messages.GET_TICKER, messages.get_ticker(symbol, rows))
         assert isinstance(ticks, protocol.Ticks)
-        return [(row[1], row[2]) for row in ticks.rows] + [(bad.seq, (bad.seq >> 32) * 1000) for bad in ticks.rejected]
+        return [(row[1], row[2]) for row in ticks.rows] + [(bad.seq, _time_of(bad)) for bad in ticks.rejected]
 
     def close(self, error: CollectorError) -> None:
         """Ends the connection from our side."""
@@ -207,3 +211,9 @@ class Wire(asyncio.Protocol):
         if not self.ready.done():
             self.ready.set_exception(error)
             self.ready.exception()  # nobody may be waiting for it any more
+
+
+def _time_of(rejected: Rejected) -> int:
+    """The second in a sequence where it can be that of a tick, UTC epoch ms; 0 where it cannot."""
+    ts_ms = (rejected.seq >> 32) * 1000
+    return ts_ms if abs(ts_ms - rejected.recv_ts_ms) <= 2 * market.DAY_MS else 0
