@@ -635,7 +635,7 @@ def test_a_counter_that_begins_anew_beyond_the_window_leaves_a_doubt() -> None:
 
 @pytest.mark.parametrize(
     "outlier",
-    [at(6)[:1] + (at(6)[1], at(6)[2] - 300_000) + at(6)[3:], row(99, TEN_MS + 6_000), row(at(1)[1] + 900_000)],
+    [row(at(6)[1], at(6)[2] - 300_000), row(99, TEN_MS + 6_000), row(at(1)[1] + 900_000)],
     ids=["a late report", "another kind of sequence", "a leap"],
 )
 def test_one_outlier_costs_itself_only(outlier: TickRow) -> None:

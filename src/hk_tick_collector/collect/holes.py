@@ -296,7 +296,7 @@ class Holes:
 
     def lost_since(self, moment_ms: int) -> int:
         """How many gaps were found to be lost since a moment (UTC epoch ms)."""
-        return sum(1 for at_ms in self._lost_ms if at_ms >= moment_ms)
+        return sum(1 for at_ms in self._lost_ms if at_ms > moment_ms)
 
     def track(self, symbol: str) -> Track | None:
         """What is known of a symbol on the day of its newest tick."""
@@ -479,9 +479,9 @@ class Holes:
             return self._end_doubt(day, track, part)
         if part.from_before and part.from_after:
             return self._end_doubt(day, track, part)  # OpenD has ticks on both sides of this day
-        if answer.full and doubt.from_seq and doubt.from_seq > track.run_seq > -1 and track.patterned:
-            if answers.tells_of(track, (track.known_seq & COUNTER_MASK) + 1):
-                return self._end_doubt(day, track, part)  # a gap of known size begins there
+        sized = doubt.from_seq is not None and doubt.from_seq > track.run_seq and track.patterned
+        if answer.full and sized and answers.tells_of(track, (track.known_seq & COUNTER_MASK) + 1):
+            return self._end_doubt(day, track, part)  # a gap of known size begins there
         if answer.full and (part.seqs or part.from_after):
             doubt.final = True
             end_ms = part.oldest_ms if part.seqs else doubt.to_ts_ms
