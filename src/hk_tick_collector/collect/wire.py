@@ -85,9 +85,9 @@ class Wire(asyncio.Protocol):
         reason = f"the connection broke ({exc})" if exc else "OpenD closed the connection"
         self._end(OpenDError(reason))
 
-    async def request(self, proto_id: int, message: Message) -> bytes:
+    async def request(self, proto_id: int, message: Message, limit_s: float = protocol.REQUEST_TIMEOUT_S) -> bytes:
         """The body of the reply; OpenDError when there is none in time or the connection ends."""
-        reply = await self._ask(proto_id, message)
+        reply = await self._ask(proto_id, message, limit_s)
         assert isinstance(reply, protocol.Replied)
         return reply.body
 
@@ -105,8 +105,10 @@ class Wire(asyncio.Protocol):
         self._read()
         self._end(error)
 
-    async def _ask(self, proto_id: int, message: Message) -> protocol.Replied | protocol.Ticks:
-        serial = self.core.request(proto_id, message, time.monotonic())
+    async def _ask(
+        self, proto_id: int, message: Message, limit_s: float = protocol.REQUEST_TIMEOUT_S
+    ) -> protocol.Replied | protocol.Ticks:
+        serial = self.core.request(proto_id, message, time.monotonic(), limit_s)
         future: asyncio.Future[protocol.Replied | protocol.Ticks] = asyncio.get_running_loop().create_future()
         self._replies[serial] = future
         self._flush()
