@@ -169,7 +169,7 @@ class Feed:
                 address=reached.address,
                 conn_id=reply.conn_id,
                 server_ver=reply.server_ver,
-                repeats=held_back if held_back and self._useless else 0,
+                **({"repeats": held_back} if held_back else {}),
             )
         self._intake.link(now_ms, connected=True, conn_id=reply.conn_id, reason="")
 

@@ -98,6 +98,7 @@ class Pulse:
         self._interval: list[Commit] = []  # commits since the last persist_summary
         self._trading_since_ms: int | None = None  # in one state of the market: an auction is no session
         self._trading_state: int | None = None
+        self._ticks_expected_since_ms: int | None = None
         self._opened_day: int | None = None
         self._today: int | None = None  # by OpenD where it has told
         self._status_file = StatusFile(options.status_path)
@@ -175,13 +176,23 @@ class Pulse:
 
     def _trading(self) -> bool:
         state = self._stats.market_state
-        return self._stats.connected and state is not None and market.is_trading(state)
+        return self._stats.connected and self._stats.state_told and state is not None and market.is_trading(state)
 
     def _note_trading(self) -> None:
         state = self._stats.market_state if self._trading() else None
         if state != self._trading_state:
             self._trading_state = state
             self._trading_since_ms = None if state is None else now_ms()
+        told = self._stats.market_state if self._stats.state_told else None
+        if told is not None and not market.is_continuous(told):
+            self._ticks_expected_since_ms = None
+        elif self._ticks_expected_since_ms is None:
+            self._ticks_expected_since_ms = now_ms()
+
+    def _market_state(self) -> str:
+        """The market's state in words; `unknown` where OpenD did not tell it lately."""
+        state = self._stats.market_state if self._stats.state_told else None
+        return "unknown" if state is None else market.state_name(state)
 
     def _turn_day(self) -> None:
         """The file of a new trading day from its first second, and finished days to be sealed."""
@@ -223,7 +234,7 @@ class Pulse:
             "power_cut_mb": round(self._power_cut_bytes() / 2**20, 1),
             "dropped": stats.dropped,
             "rejected": stats.rejected + stats.sealed_day,
-            "market": "unknown" if stats.market_state is None else market.state_name(stats.market_state),
+            "market": self._market_state(),
         }
 
     def _log_health(self) -> None:
@@ -268,9 +279,10 @@ class Pulse:
             state=self.state,
             data_root=str(options.data_root),
             address=f"{options.feed.host}:{options.feed.port}",
-            market_state="unknown" if stats.market_state is None else market.state_name(stats.market_state),
+            market_state=self._market_state(),
             trading=self._trading(),
             trading_since_ms=self._trading_since_ms,
+            ticks_expected_since_ms=self._ticks_expected_since_ms,
             rejected=stats.rejected + stats.sealed_day,
             dropped=stats.dropped,
             waiting=queue.rows,

@@ -258,10 +258,10 @@ class Session:
         request = messages.REQUEST_TRADE_DATE, messages.request_trade_date(first, last)
 
         def read(body: bytes) -> list[messages.TradingDay]:
-            days = messages.read_trade_dates(body)
-            odd = next((day.date for day in days if not first <= day.date <= last), None)
-            if odd is not None:
-                raise OpenDError(f"it names {odd!r}, which is no day from {first} to {last}")
+            told = messages.read_trade_dates(body)
+            days = [day for day in told if first <= day.date <= last]
+            if told and not days:
+                raise OpenDError(f"it names {told[0].date!r}, and no day from {first} to {last}")
             return days
 
         days = await self._questions.ask(self._wire, questions.CALENDAR, request, read, self._waits.answer_s)

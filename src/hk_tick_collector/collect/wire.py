@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .intake import Intake
 
 
+_ALARM_MOST_S: Final = 1.0
 _ENOUGH_BYTES: Final = 64 * 1024  # a burst waits for nothing
 
 
@@ -111,6 +112,9 @@ class Wire(asyncio.Protocol):
         serial = self.core.request(proto_id, message, time.monotonic(), limit_s)
         future: asyncio.Future[protocol.Replied | protocol.Ticks] = asyncio.get_running_loop().create_future()
         self._replies[serial] = future
+        if self._timer is not None and limit_s < _ALARM_MOST_S:
+            self._timer.cancel()  # it may ring after this request's own deadline
+            self._timer = None
         self._flush()
         try:
             return await future
@@ -189,7 +193,7 @@ class Wire(asyncio.Protocol):
             delay_s = max(0.0, self.core.next_deadline_s() - time.monotonic())
             if delay_s != float("inf"):
                 # Never longer than a second, and never moved by a burst: an alarm that rings early does no harm.
-                self._timer = asyncio.get_running_loop().call_later(min(delay_s, 1.0), self._ring)
+                self._timer = asyncio.get_running_loop().call_later(min(delay_s, _ALARM_MOST_S), self._ring)
 
     def _ring(self) -> None:
         self._timer = None

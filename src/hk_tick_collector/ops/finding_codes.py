@@ -373,6 +373,19 @@ FINDINGS: Final[dict[str, Entry]] = {
         "hk-tick-collector doctor; if it finds nothing: sudo systemctl restart futu-opend",
         "`hk-tick-collector doctor`；若無異常：`sudo systemctl restart futu-opend`",
     ),
+    "no_ticks_stored": entry(
+        "nothing is stored although ticks are wanted: connections come and go, no symbol is subscribed,"
+        " or OpenD does not tell whether the market trades",
+        "需要收集但一直沒有 tick 入庫：連線反覆中斷、沒有訂閱到任何股票，或 OpenD 沒有回覆市場狀態",
+        "hk-tick-collector doctor; sudo systemctl restart futu-opend; the text names the cause",
+        "`hk-tick-collector doctor`；`sudo systemctl restart futu-opend`；原因見文字",
+    ),
+    "questions_failed": entry(
+        "OpenD refuses a question beside the ticks, or does not answer it in time; ticks are collected all the same",
+        "OpenD 拒絕或沒有及時回覆某項查詢（狀態、訂閱資訊、交易日曆等）；tick 照常收集",
+        "wait, it is asked again; if it stays so: sudo systemctl restart futu-opend",
+        "稍候，會自動再問；若持續：`sudo systemctl restart futu-opend`",
+    ),
     "clock_drift": entry(
         "this host's clock differs from OpenD's; ticks keep the exchange's own time",
         "本機時鐘與 OpenD 不同；tick 仍用交易所時間",

@@ -136,12 +136,15 @@ EVENTS: Final[dict[str, Entry]] = {
         "按 `reason=` 處理；若再出現：`sudo systemctl restart futu-opend`",
     ),
     "market_state": fine("OpenD says that the market changed its session", "OpenD 指市場進入另一時段"),
-    "calendar_unknown": entry(
-        "OpenD did not tell its trading days; Monday to Friday is assumed, and no tick is refused for it",
-        "OpenD 沒有提供交易日曆；暫以星期一至五計，不會因此拒收 tick",
+    "question_failed": entry(
+        "OpenD did not answer a question beside the ticks: kind= is the request, reason= why; it is asked again,"
+        " the connection goes on, and no tick is refused for it; told once, then every ten minutes with a count",
+        "OpenD 沒有回覆某項查詢：`kind=` 是請求，`reason=` 是原因；會再問，連線照舊，不會因此拒收 tick；"
+        "先記一次，其後每十分鐘記一次連同次數",
         "nothing; if it stays so: hk-tick-collector doctor",
         "毋須處理；若持續：`hk-tick-collector doctor`",
     ),
+    "question_answered": fine("OpenD answers that question again", "OpenD 已恢復回覆該項查詢"),
     "opend_notice": entry(
         "OpenD tells of itself: kind= is a word like kicked_out, explained as opend_kicked_out",
         "OpenD 的通知：`kind=` 如 kicked_out，解釋見 `opend_kicked_out`",
