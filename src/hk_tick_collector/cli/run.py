@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def run(env_file: EnvFile = None) -> int:
-    """The service: collects every tick of FUTU_SYMBOLS until SIGTERM or SIGINT, then flushes and exits 0.
+    """The service: collects every tick of FUTU_SYMBOLS until SIGTERM, SIGINT or SIGHUP, then flushes and exits 0.
 
     Example: FUTU_SYMBOLS=HK.00700,HK.00981 DATA_ROOT=./data hk-tick-collector run
     """

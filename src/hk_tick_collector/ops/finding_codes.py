@@ -269,6 +269,12 @@ FINDINGS: Final[dict[str, Entry]] = {
         "sudo systemctl restart hk-tick-collector",
         "`sudo systemctl restart hk-tick-collector`",
     ),
+    "writer_file_size_limit": _writer(
+        "a limit of the size of a file is met (RLIMIT_FSIZE): rows are spooled or kept in memory",
+        "達到檔案大小上限（RLIMIT_FSIZE）：資料暫存或留在記憶體",
+        "set LimitFSIZE=infinity, in a shell ulimit -f unlimited; sudo systemctl restart hk-tick-collector",
+        "設 `LimitFSIZE=infinity`（shell 則 `ulimit -f unlimited`）；`sudo systemctl restart hk-tick-collector`",
+    ),
     "writer_no_memory": _writer(
         "memory ran out", "記憶體不足", "free -m, and end what takes it", "`free -m`，停止佔用者"
     ),

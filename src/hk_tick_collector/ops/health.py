@@ -150,9 +150,7 @@ def _questions(status: LiveStatus) -> Iterator[Finding]:
     """What OpenD does not answer; ticks come all the same."""
     if status.questions_failed:
         kind, reason = next(iter(status.questions_failed.items()))
-        others = (
-            f" (and {len(status.questions_failed) - 1} other questions)" if len(status.questions_failed) > 1 else ""
-        )
+        others = f" (and {len(status.questions_failed) - 1} more)" if len(status.questions_failed) > 1 else ""
         yield Finding(
             "questions_failed",
             Severity.WARNING,

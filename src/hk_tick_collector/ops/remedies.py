@@ -110,6 +110,8 @@ _WRITER: Final = {
     "damaged": "ls -l {root}; see docs/sqlite-wal.md",
     "io_error": "sudo dmesg | tail tells of a disk that fails; it resumes by itself",
     "no_descriptors": RESTART,
+    "file_size_limit": "systemctl show -p LimitFSIZE hk-tick-collector, in a shell ulimit -f;"
+    f" set it to infinity, then {RESTART}",
     "no_memory": "free -m; end what takes it, it resumes by itself",
     "schema_changed": "sudo fuser -v {db} names who changed it; end that one",
 }

@@ -72,7 +72,7 @@ def judged_lag_s(status: LiveStatus, now_ms: int) -> float:
 def check_silence(status: LiveStatus, now_ms: int, lag_critical_s: float) -> Iterator[Finding]:
     """The whole market silent while OpenD says that it trades; one silent symbol is nothing, it may be halted."""
     behind_s = judged_lag_s(status, now_ms)
-    if behind_s <= LAG_WARN_S:
+    if behind_s <= min(LAG_WARN_S, lag_critical_s):
         yield from _check_stored(status, now_ms, lag_critical_s)
         return
     severity = Severity.CRITICAL if behind_s > lag_critical_s else Severity.WARNING
@@ -112,7 +112,7 @@ def _check_stored(status: LiveStatus, now_ms: int, lag_critical_s: float) -> Ite
         return
     shift_ms = _shift_ms(status)
     behind_s = (now_ms - shift_ms - max(status.newest_ts_ms or 0, since_ms - shift_ms)) / 1000
-    if behind_s > LAG_WARN_S:
+    if behind_s > min(LAG_WARN_S, lag_critical_s):
         severity = Severity.CRITICAL if behind_s > lag_critical_s else Severity.WARNING
         yield Finding(
             "no_ticks_stored", severity, f"no tick has been stored for {behind_s:.0f} s: {why}", remedies.NOT_STORED
