@@ -16,6 +16,7 @@ import shutil
 import sys
 import time
 from collections import deque
+from contextlib import suppress
 from copy import copy
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,7 @@ from hk_tick_collector.ops.health import descriptors_short, lag_s
 from hk_tick_collector.ops.status import LiveStatus, StatusFile
 
 from .clock import now_ms
+from .memory import MemoryGuard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +80,7 @@ class Pulse:
         notifier: Notifier,
     ) -> None:
         self.state = "running"
+        self.memory = MemoryGuard()
         self.listeners: list[Callable[[LiveStatus], None]] = []  # told the live state of every second; none may wait
         self.latest: LiveStatus | None = None
         self._options = options
@@ -106,7 +109,7 @@ class Pulse:
         self._short_of_descriptors = log.Repeated(_LOG_EVERY_S)
 
     async def run(self) -> None:
-        """Beats until cancelled; ends with StoreError when the writer thread has died."""
+        """Beats until cancelled; ends with StoreError when the writer thread has died or memory runs out."""
         try:
             await self._beat_for_ever()
         finally:
@@ -119,6 +122,8 @@ class Pulse:
         for beats in range(1, sys.maxsize):
             if not self._seat.writer.alive and self.state == "running":
                 raise StoreError("the writer thread has ended")
+            if self.state == "running" and self.memory.short():
+                raise StoreError("memory runs out: RLIMIT_AS is nearly met", hint="free -m; raise LimitAS= of the unit")
             self._turn_day()
             self.beat()
             if self.state == "running":
@@ -160,7 +165,8 @@ class Pulse:
 
     def _notify(self, up_s: float, beats: int) -> None:
         """Reaching this place means: the loop turns, and the writer is supervised."""
-        faulthandler.dump_traceback_later(_LOOP_STUCK_S, exit=False)
+        with suppress(RuntimeError):  # no thread can be had: what it would tell is not worth an end
+            faulthandler.dump_traceback_later(_LOOP_STUCK_S, exit=False)
         self._notifier.alive()
         if self.state == "running" and beats % _STATUS_BEATS == 1:
             self._notifier.status(log.line("health", {**self._health(), **self._trouble()}))

@@ -74,6 +74,7 @@ async def _serve(options: ServiceOptions) -> int:
     exporter = metrics_served(options.metrics_addr, lambda: parts.pulse.latest, parts.stats, options.limits)
     async with exporter, _running(parts.feed.run(), parts.pulse.run(), leftovers) as (feeding, pulsing, replaying):
         failed = await _until_stopped(stop, feeding, pulsing)
+        parts.pulse.memory.release()
         limit_s = options.stop_flush_timeout_s
         deadline_s = time.monotonic() + limit_s - min(_LEAVE_S, limit_s / 10)
         _announce_the_end(parts, limit_s)
@@ -154,7 +155,9 @@ async def _until_stopped(stop: asyncio.Event, *parts: asyncio.Task[None]) -> boo
     for part in failed:
         error = part.exception()
         if isinstance(error, CollectorError):
-            log.error("stopping", cause=error)
+            log.error("stopping", cause=error, **({"hint": error.hint} if error.hint else {}))
+        elif isinstance(error, MemoryError):
+            log.error("stopping", cause="no memory is left")
         else:
             log.bug("bug", error)
     return bool(failed)
@@ -182,7 +185,11 @@ def _make_spool_dir(directory: Path) -> None:
 
 def _log_bug(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """An exception in a callback of the loop: the connection it broke is made anew, the bug is told."""
-    log.bug("bug", context.get("exception"), detail=context.get("message", ""))
+    error = context.get("exception")
+    if isinstance(error, MemoryError):
+        log.error("memory_short", detail=context.get("message", ""))
+    else:
+        log.bug("bug", error, detail=context.get("message", ""))
 
 
 def _stop_signals() -> asyncio.Event:

@@ -54,6 +54,12 @@ EVENTS: Final[dict[str, Entry]] = {
         "systemd or a person told the service to stop; it flushes what it holds",
         "systemd 或人手要求停止；服務先寫完手上的資料",
     ),
+    "memory_short": entry(
+        "no memory was left for a piece of work; the service ends itself in time, and stores what it holds",
+        "某項工作沒有記憶體可用；服務會及時自行結束，並寫完手上的資料",
+        "free -m; end what takes the memory, or raise LimitAS= and MemoryMax= of the unit",
+        "`free -m`；停止佔用記憶體者，或提高 unit 的 LimitAS= 與 MemoryMax=",
+    ),
     "stopping": entry(
         "a part failed for a cause with a name, so the service stops and systemd starts it again",
         "某部分因 `cause=` 所述原因失敗，服務停止，由 systemd 重新啟動",
