@@ -170,7 +170,9 @@ class Session:
                 await self._subscribe(missing)
             self._tried.set()
             if self._unanswered or not self._stats.subscribed:
-                await asyncio.sleep(min(wait_s, self._waits.compare_every_s))
+                # A refusal of all costs many requests, and may be a limit of how many there may be: not so soon.
+                least_s = 0.0 if self._unanswered else self._waits.compare_every_s / 4
+                await asyncio.sleep(min(max(wait_s, least_s), self._waits.compare_every_s))
                 wait_s *= 2
             else:
                 wait_s = self._waits.subscribe_again_s
