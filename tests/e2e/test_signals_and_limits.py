@@ -123,6 +123,15 @@ def test_a_limit_of_file_size_is_named(start: Start) -> None:
     assert {tick.seq for tick in collector.ticks()} == {tick.seq for tick in opend.truth()}
 
 
+@pytest.mark.parametrize("limit", [6, 10, 15])
+def test_too_few_descriptors_are_named_at_the_start(start: Start, free_port: int, limit: int) -> None:
+    """Where the event loop itself could not live, the start is refused in one line; libuv would abort."""
+    collector = start.run(free_port, wrapper=("prlimit", f"--nofile={limit}:{limit}"))
+    assert collector.finish() == 1
+    assert f"only {limit} files may be open" in collector.output
+    assert "Traceback" not in collector.output
+
+
 def test_a_limit_of_memory_ends_it_in_time(start: Start) -> None:
     """RLIMIT_AS nearly met: named, everything that is held on the disk, exit code 1 for systemd; no abort."""
     opend = start.simulate("--rate", "50")
