@@ -397,8 +397,12 @@ def test_a_state_that_is_old_is_no_longer_known(tmp_path: Path) -> None:
     run(story())
 
 
-def test_connections_without_use_are_made_ever_more_slowly(journal: Journal, tmp_path: Path) -> None:
-    """OpenD accepts and closes at once: the delay grows to its maximum, and the log tells of few of the connections."""
+@pytest.mark.parametrize("after", [messages.INIT_CONNECT, messages.GET_GLOBAL_STATE, messages.SUB])
+def test_connections_without_use_are_made_ever_more_slowly(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """OpenD accepts and closes at once, or as soon as it was asked something: the delay grows to its maximum, and the
+    log tells of few of the connections."""
     delays: list[tuple[float, float]] = []
 
     class Chance(random.Random):
@@ -408,12 +412,13 @@ def test_connections_without_use_are_made_ever_more_slowly(journal: Journal, tmp
 
     async def story() -> None:
         opend = OpenD()
-        opend.ending = lambda proto_id: proto_id == messages.INIT_CONNECT
+        opend.ending = lambda proto_id: proto_id == after
         service = Service(opend, tmp_path, reconnect_min_delay_s=0.001, reconnect_max_delay_s=0.016)
         async with service.up():
             service.feed._random = Chance()  # noqa: SLF001 - what the delay is drawn from
             await service.until(lambda: len(delays) >= 12)
             opend.ending = lambda _: False
+            monkeypatch.setattr("hk_tick_collector.collect.feed._USEFUL_WITH_TICKS_S", 0.001)
             await service.until_ticks(3)
             opend.ending = lambda _: True
             known = len(delays)
