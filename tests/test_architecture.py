@@ -18,6 +18,7 @@ RANKS = {
     "log": 0,
     "model": 1,
     "market": 1,
+    "connecting": 1,
     "opend": 2,
     "store": 2,
     "ops": 3,

@@ -29,6 +29,7 @@ _STATES: Final = {
 }
 STATE_NAMES: Final = tuple(_STATES.values())  # of `state_name`, those that are known
 _TRADING_STATES: Final = frozenset({1, 3, 5, 19})
+_CONTINUOUS_STATES: Final = frozenset({3, 5})
 
 
 def day_number(ts_ms: int) -> int:
@@ -77,6 +78,11 @@ def state_name(state: int) -> str:
 def is_trading(state: int) -> bool:
     """Whether ticks are expected in this `QotMarketState`: the sessions and the auctions around them."""
     return state in _TRADING_STATES
+
+
+def is_continuous(state: int) -> bool:
+    """Whether this `QotMarketState` is a session; an auction trades in one moment at its end."""
+    return state in _CONTINUOUS_STATES
 
 
 def close_ms(day: int) -> int:

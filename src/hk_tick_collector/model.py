@@ -83,10 +83,12 @@ class Stats:
     conn_id: int | None = None
     server_ver: int | None = None
     connects: int = 0
-    program: str = ""  # OpenD's own state, "ready" when it can serve
+    program: str = ""  # OpenD's own state, "ready" when it can serve, empty where it is not known
     program_detail: str = ""
     quote_logged_in: bool = False
-    market_state: int | None = None  # QotMarketState
+    questions_failed: dict[str, str] = field(default_factory=dict)  # kinds that OpenD does not answer now → why
+    state_told: bool = False  # OpenD has told its state a short time ago
+    market_state: int | None = None  # QotMarketState, the last one that was told
     opend_time_ms: int | None = None  # OpenD's clock when it was last asked
     drift_s: float | None = None  # our clock minus OpenD's
     symbols: int = 0

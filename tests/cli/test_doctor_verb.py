@@ -104,7 +104,7 @@ def test_opend_away_stops_no_other_check(cli: Cli, workdir: Path) -> None:
     assert done.returncode == 2
     lines = done.stdout.splitlines()
     (line,) = [line for line in lines if line.startswith("FAILURE") and "OpenD" in line[:20]]
-    assert f"no connection to 127.0.0.1:{port}: Connection refused -> sudo systemctl status futu-opend" in line
+    assert f"no TCP connection to 127.0.0.1:{port} (Connection refused) -> sudo systemctl status futu-opend" in line
     first = next(line for line in lines if "could not be asked" in line)
     assert first.split()[:3] == ["NOT", "CHECKED", "login"]
     assert any(line.startswith("OK          alerts") for line in lines)

@@ -317,3 +317,15 @@ def test_refused_symbols_are_not_asked_for(tmp_path: Path, day: Any) -> None:
     rig.stats.refused["HK.09999"] = "Unknown stock"
     assert rig.attempt(opend) == model.MATCH
     assert opend.asked == [["HK.00700"]]
+
+
+def test_an_answer_that_cannot_be_read_costs_the_others_nothing(no_spacing: list[float]) -> None:
+    """A symbol whose answer is no message has no totals; the connection and the other symbols do not suffer."""
+    opend = Snapshots()
+
+    async def request(proto_id: int, message: Message) -> bytes:
+        reply = await opend(proto_id, message)
+        return b"\xff\xff" if "HK.00005" in opend.asked[-1] else reply
+
+    totals = asyncio.run(ask_totals(request, ["HK.00001", "HK.00005", "HK.00700", "HK.09988"]))
+    assert set(totals) == {"HK.00001", "HK.00700", "HK.09988"}

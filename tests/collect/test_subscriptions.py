@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hk_tick_collector.collect.subscriptions import BATCH_SYMBOLS, subscribe_all
+from hk_tick_collector.collect.subscriptions import BATCH_SYMBOLS, Outcome, subscribe_all
 from hk_tick_collector.errors import OpenDError
 from hk_tick_collector.opend import messages
 from hk_tick_collector.opend import opend_pb2 as pb
@@ -57,7 +57,7 @@ def test_exactly_the_bad_ones_are_refused(count: int, bad: set[int]) -> None:
     symbols = names(count)
     refused = {symbols[n] for n in bad if n < count}
     account = Account(bad=refused)
-    assert asyncio.run(subscribe_all(account.request, symbols)) == dict.fromkeys(refused, UNKNOWN)
+    assert asyncio.run(subscribe_all(account.request, symbols)) == Outcome(dict.fromkeys(refused, UNKNOWN))
     assert account.held == [symbol for symbol in symbols if symbol not in refused]
     assert account.requests <= ceil(count / BATCH_SYMBOLS) + len(refused) * 2 * ceil(log2(BATCH_SYMBOLS))
 
@@ -67,15 +67,45 @@ def test_a_short_quota_is_used_up(quota: int) -> None:
     """As many symbols as the account allows are subscribed, in the order of the settings; the rest is named."""
     account = Account(bad=set(), quota=quota)
     symbols = names(250)
-    assert asyncio.run(subscribe_all(account.request, symbols)) == dict.fromkeys(symbols[quota:], NO_QUOTA)
+    assert asyncio.run(subscribe_all(account.request, symbols)) == Outcome(dict.fromkeys(symbols[quota:], NO_QUOTA))
     assert account.held == symbols[:quota]
 
 
-def test_the_end_of_the_connection_is_no_refusal() -> None:
-    """What fails to answer refuses nothing: the error ends the attempt."""
+def test_a_batch_without_an_answer_is_no_refusal() -> None:
+    """Its symbols are named with the reason, to be asked for again; the other batches are subscribed all the same."""
+    account = Account(bad={"HK.00250"})
+    mute = "OpenD did not answer message 3001 in time"
+
+    async def request(proto_id: int, message: Message) -> bytes:
+        assert isinstance(message, pb.SubRequest)
+        if message.c2s.securityList[0].code == "00100":
+            raise OpenDError(mute)
+        return await account.request(proto_id, message)
+
+    outcome = asyncio.run(subscribe_all(request, names(300)))
+    assert outcome == Outcome({"HK.00250": UNKNOWN}, dict.fromkeys(names(300)[100:200], mute))
+
+
+def test_an_answer_that_cannot_be_read_is_no_refusal() -> None:
+    """Bytes that are no message say nothing of the symbols, and end nothing."""
+
+    async def request(proto_id: int, message: Message) -> bytes:
+        return b"\xff"
+
+    outcome = asyncio.run(subscribe_all(request, names(2)))
+    assert not outcome.refused
+    assert list(outcome.unanswered) == names(2)
+
+
+def test_where_nothing_is_answered_not_every_batch_is_waited_for() -> None:
+    """Two thousand symbols would be twenty time limits one after the other."""
+    requests = 0
 
     async def gone(proto_id: int, message: Message) -> bytes:
+        nonlocal requests
+        requests += 1
         raise OpenDError("OpenD closed the connection")
 
-    with pytest.raises(OpenDError, match="closed"):
-        asyncio.run(subscribe_all(gone, names(3)))
+    outcome = asyncio.run(subscribe_all(gone, names(2000)))
+    assert outcome == Outcome({}, dict.fromkeys(names(2000), "OpenD closed the connection"))
+    assert requests == 2

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import socketserver
+import subprocess
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from tests.descriptors import descriptors, resident_kib
+from tests.scripted_opend import accepted, frame
 
+from hk_tick_collector.opend import opend_pb2 as pb
+from hk_tick_collector.opend.frame import HEADER, HEADER_BYTES
 from hk_tick_collector.ops.health import Finding, Limits, check
 from hk_tick_collector.ops.status import STATUS_NAME, read_status
 
-from .conftest import wait_until
+from .conftest import PROGRAM, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -162,6 +168,73 @@ def test_something_mute_on_the_port_is_given_up(start: Start) -> None:
         assert wait_finding(collector, "opend_away", "did not answer").remedy
         assert collector.stop() == 0
     assert collector.shutdown()["left_rows"] == "0"
+
+
+# --- accepted, and of no use ---
+
+
+class Fickle(socketserver.BaseRequestHandler):
+    """An OpenD that accepts, says that the market trades, and closes before anything else."""
+
+    def handle(self) -> None:
+        """One connection, until it is closed after the first answer to GetGlobalState."""
+        for reply in (accepted(), trading()):
+            header = self.request.recv(HEADER_BYTES, socket.MSG_WAITALL)
+            if len(header) < HEADER_BYTES:
+                return
+            _, proto_id, _, _, serial, length, _, _ = HEADER.unpack(header)
+            self.request.recv(length, socket.MSG_WAITALL)
+            self.request.sendall(frame(proto_id, serial, reply))
+
+
+class FickleServer(socketserver.ThreadingTCPServer):
+    """Counts its connections."""
+
+    daemon_threads = True
+    connections = 0
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """One more."""
+        self.connections += 1
+        super().process_request(request, client_address)
+
+
+def trading() -> pb.GetGlobalStateResponse:
+    """The body of OpenD's word that the morning session is on."""
+    s2c: dict[str, Any] = dict.fromkeys(("marketUS", "marketSH", "marketSZ", "marketHKFuture"), 0)
+    s2c |= {"marketHK": 3, "qotLogined": True, "trdLogined": True, "serverVer": 1, "serverBuildNo": 1}
+    return pb.GetGlobalStateResponse(retType=0, s2c={**s2c, "time": time.time_ns() // 10**9})
+
+
+@pytest.fixture
+def fickle() -> Iterator[FickleServer]:
+    """Such an OpenD."""
+    with FickleServer(("127.0.0.1", 0), Fickle) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_an_opend_that_accepts_and_closes_is_critical(start: Start, fickle: FickleServer) -> None:
+    """It is not hammered, the log tells of few of the connections, and `status` says that nothing is stored."""
+    quick = {"LAG_CRITICAL_SEC": "3", "RECONNECT_MIN_DELAY": "0.02", "RECONNECT_MAX_DELAY": "0.4"}
+    collector = start.run(fickle.server_address[1], quick)
+    wait_until(lambda: fickle.connections >= 20, "20 connections")
+    status = {}
+
+    def critical() -> bool:
+        environ = {**os.environ, "DATA_ROOT": str(collector.data_root), **quick}
+        done = subprocess.run([*PROGRAM, "status"], check=False, env=environ, capture_output=True, text=True)
+        status["line"] = done.stdout.partition("\n")[0]
+        return done.returncode == 2 and "no tick has been stored for" in done.stdout
+
+    wait_until(critical, lambda: f"critical; it was {status} with\n{collector.output}")
+    assert status["line"].startswith("CRITICAL")
+    assert len(collector.events("futu_connected")) < 12
+    assert len(collector.events("futu_disconnected")) < 12
+    assert collector.stop() == 0
 
 
 # --- refused ---

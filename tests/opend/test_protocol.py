@@ -245,7 +245,49 @@ SCRIPTS: Final = [
         "a pull that names no security",
         lambda: ready(GET_TICKER),
         frame(messages.GET_TICKER, 2, pb.TickerResponse(retType=0, s2c={"tickerList": ticks_of(1).s2c.tickerList})),
-        [("Failed", 2, messages.GET_TICKER, "a security has the code ''")],
+        [("Failed", 2, messages.GET_TICKER, "the answer for HK.00700 names no security")],
+    ),
+    Script(
+        "a pull whose security has no code",
+        lambda: ready(GET_TICKER),
+        frame(messages.GET_TICKER, 2, ticks_of(1, code="")),
+        [("Failed", 2, messages.GET_TICKER, "in the answer for HK.00700 a security has the code ''")],
+    ),
+    Script(
+        "a pull whose security has a malformed code",
+        lambda: ready(GET_TICKER),
+        frame(messages.GET_TICKER, 2, ticks_of(1, code="00\n700")),
+        [("Failed", 2, messages.GET_TICKER, "in the answer for HK.00700 a security has the code '00\\n700'")],
+    ),
+    Script(
+        "a pull with the ticks of a symbol that is not ours",
+        lambda: ready(SUBSCRIBE, GET_TICKER),
+        frame(messages.GET_TICKER, 3, ticks_of(1, 2, code="00005")) + push(3),
+        [
+            ("Failed", 3, messages.GET_TICKER, "OpenD answered with ticks of HK.00005, HK.00700 was asked for"),
+            ("Skipped", messages.GET_TICKER),
+            ("Ticks", hk(3), ()),
+        ],
+        skipped=1,
+    ),
+    Script(
+        "a pull with the ticks of another market's symbol",
+        lambda: ready(SUBSCRIBE, GET_TICKER),
+        frame(messages.GET_TICKER, 3, ticks_of(1, market=11)),
+        [
+            ("Failed", 3, messages.GET_TICKER, "OpenD answered with ticks of 11.00700, HK.00700 was asked for"),
+            ("Skipped", messages.GET_TICKER),
+        ],
+        skipped=1,
+    ),
+    Script(
+        "a pull with the ticks of another symbol that is subscribed",
+        lambda: ready((messages.SUB, messages.subscribe(["HK.00700", "HK.00005"])), GET_TICKER),
+        frame(messages.GET_TICKER, 3, ticks_of(1, 2, code="00005")),
+        [
+            ("Failed", 3, messages.GET_TICKER, "OpenD answered with ticks of HK.00005, HK.00700 was asked for"),
+            ("Pulled", 3, hk(1, 2, symbol="HK.00005")),
+        ],
     ),
     Script(
         "a burst of many securities",
@@ -480,16 +522,35 @@ def test_bytes_that_nobody_has_looked_at_yet_are_one_event_with_those_that_follo
 
 
 def test_a_request_without_a_reply_fails_at_its_deadline() -> None:
-    """Not before; once; and its reply, should it still come, is only counted."""
+    """Not before; once. Ticks in a reply that still comes are ticks; another late reply is no message without a
+    meaning."""
     connection = ready(SUBSCRIBE)
     serial = connection.request(*GET_TICKER, NOW_S, timeout_s=3.0)
     assert connection.next_deadline_s() == NOW_S + 3.0
     assert told(connection.advance(NOW_S + 2.999, 0)) == []
     late = "OpenD did not answer message {} in time"
     assert told(connection.advance(NOW_S + 3.0, 0)) == [("Failed", serial, 3010, late.format(3010))]
-    assert told(connection.receive(frame(messages.GET_TICKER, serial, ticks_of()), NOW_S + 4, 0)) == [("Skipped", 3010)]
+    late_ticks = frame(messages.GET_TICKER, serial, ticks_of(1))
+    assert told(connection.receive(late_ticks, NOW_S + 4, 0)) == [("Pulled", serial, hk(1))]
+    assert told(connection.receive(late_ticks, NOW_S + 4, 0)) == [("Skipped", 3010)]
     assert told(connection.advance(NOW_S + REQUEST_TIMEOUT_S, 0)) == [("Failed", 2, 3001, late.format(3001))]
+    assert told(connection.receive(frame(messages.SUB, 2, OK), NOW_S + 14, 0)) == []
+    assert connection.skipped == 1
     assert connection.state is State.READY
+
+
+def test_what_is_remembered_of_late_requests_is_bounded() -> None:
+    """An OpenD that never answers costs no memory, however often it is asked."""
+    connection = ready()
+    first = connection.request(*GET_TICKER, NOW_S, timeout_s=1.0)
+    for _ in range(300):
+        connection.request(*GET_TICKER, NOW_S, timeout_s=1.0)
+    connection.advance(NOW_S + 1.0, 0)
+    assert told(connection.receive(frame(messages.GET_TICKER, first, ticks_of(1)), NOW_S + 4, 0)) == [("Skipped", 3010)]
+    newest = first + 300
+    assert told(connection.receive(frame(messages.GET_TICKER, newest, ticks_of(1)), NOW_S + 4, 0)) == [
+        ("Pulled", newest, hk(1))
+    ]
 
 
 def test_an_opend_that_never_accepts_is_left_after_ten_seconds() -> None:

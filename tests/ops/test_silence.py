@@ -112,3 +112,82 @@ def test_a_wrong_clock_explains_no_silence(make_status: MakeStatus, drift_s: flo
     own["trading_since_ms"] = at("09:30:02") + shift_ms
     status = make_status(**own, newest_ts_ms=at("09:58:00"), drift_s=drift_s)
     assert {each.code for each in check(status, now_ms, LIMITS)} == {"clock_drift", "no_ticks", "lag"}
+
+
+# --- nothing is stored, and no steady connection says that the market trades ---
+
+
+def unsteady(clock: str, **changes: Any) -> dict[str, Any]:
+    """A service whose connections come and go since 09:40; nothing is stored since 09:50."""
+    found = {
+        "link_breaks_lately": 9,
+        "link_break_reason": "OpenD closed the connection",
+        "newest_ts_ms": at("09:50:00"),
+    }
+    found |= {"last_tick_ms": at("09:50:00"), "trading_since_ms": at(clock) - 2000, "link_since_ms": at(clock) - 2000}
+    return fresh(clock, **found, ticks_expected_since_ms=at("09:30:00"), drift_s=0.0) | changes
+
+
+@pytest.mark.parametrize("connected", [True, False])
+@pytest.mark.parametrize("state", ["morning", "unknown"])
+@pytest.mark.parametrize(
+    ("clock", "severity"), [("09:50:30", None), ("09:51:30", Severity.WARNING), ("09:55:30", Severity.CRITICAL)]
+)
+def test_connections_that_come_and_go_hide_no_silence(
+    make_status: MakeStatus, clock: str, severity: Severity | None, state: str, connected: bool
+) -> None:
+    """Each connection begins the session anew; the newest stored tick does not get younger by that."""
+    changes = unsteady(clock, market_state=state, trading=state == "morning", connected=connected)
+    if not connected:
+        changes |= {"trading_since_ms": None, "trading": False}
+    found = {each.code: each for each in check(make_status(**changes), at(clock), LIMITS)}
+    assert ("no_ticks_stored" in found) == (severity is not None)
+    if severity is not None:
+        assert found["no_ticks_stored"].severity == severity
+        assert "broke 9 times" in found["no_ticks_stored"].text
+        assert "OpenD closed the connection" in found["no_ticks_stored"].text
+        assert "systemctl restart futu-opend" in found["no_ticks_stored"].remedy
+
+
+def test_connections_that_come_and_go_are_critical_in_the_one_line(make_status: MakeStatus) -> None:
+    """What an operator reads first names it."""
+    severity, line = summary(check(make_status(**unsteady("09:56:00")), at("09:56:00"), LIMITS))
+    assert severity == Severity.CRITICAL
+    assert "no tick has been stored for 360 s" in line
+
+
+@pytest.mark.parametrize(
+    ("changes", "severity"),
+    [
+        ({"link_breaks_lately": 0, "market_state": "unknown", "trading": False}, Severity.CRITICAL),
+        ({"link_breaks_lately": 0, "market_state": "unknown", "day_kind": "holiday"}, None),
+        ({"link_breaks_lately": 0, "subscribed": 0}, Severity.CRITICAL),
+        ({"newest_ts_ms": at("09:59:50")}, None),  # a connection broke, and ticks are stored
+        ({"ticks_expected_since_ms": None, "market_state": "closed", "trading": False}, None),
+        ({"ticks_expected_since_ms": at("09:59:30")}, None),  # the session has just begun
+        ({"symbols": 0, "subscribed": 0}, None),
+    ],
+)
+def test_when_nothing_stored_is_a_finding(
+    make_status: MakeStatus, changes: dict[str, Any], severity: Severity | None
+) -> None:
+    """A state that nobody tells, or no subscription: judged; a market that is closed, or a holiday: not."""
+    found = {each.code: each for each in check(make_status(**unsteady("10:00:00", **changes)), at("10:00:00"), LIMITS)}
+    assert (found["no_ticks_stored"].severity if "no_ticks_stored" in found else None) == severity
+
+
+@pytest.mark.parametrize("clock", ["08:30:00", "12:30:00", "20:00:00"])
+def test_an_unknown_state_outside_the_hours_calls_nobody(make_status: MakeStatus, clock: str) -> None:
+    """A steady connection on which OpenD does not tell the market's state, at an hour at which nothing trades."""
+    changes = unsteady(clock, link_breaks_lately=0, market_state="unknown", trading=False, trading_since_ms=None)
+    changes |= {"newest_ts_ms": at("08:00:00") - 3_600_000, "ticks_expected_since_ms": at("08:00:00") - 3_600_000}
+    assert check(make_status(**changes), at(clock), LIMITS) == []
+
+
+def test_questions_without_an_answer_are_named(make_status: MakeStatus) -> None:
+    """A warning, since ticks come all the same; a state that was never told is not `not logged in`."""
+    failed = {"GetGlobalState": "OpenD did not answer message 1002 in time", "GetSubInfo": "too frequent"}
+    changes = fresh("10:00:00", program="", quote_logged_in=False, market_state="unknown", newest_ts_ms=at("09:59:59"))
+    [finding] = check(make_status(**changes, questions_failed=failed), at("10:00:00"), LIMITS)
+    assert (finding.code, finding.severity) == ("questions_failed", Severity.WARNING)
+    assert "GetGlobalState (and 1 more): OpenD did not answer" in finding.text

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from hk_tick_collector import __version__, log
 from hk_tick_collector.errors import CollectorError, UsageError
 
+from ._streams import open_missing
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -39,6 +41,7 @@ VERBS: Final = {
 
 def main(args: Sequence[str] | None = None) -> int:
     """Runs one verb and returns the exit code; `args` are those after the program's name, by default the process's."""
+    open_missing()  # before anything that opens a file
     args = sys.argv[1:] if args is None else args
     try:
         code = _top_level(list(args))

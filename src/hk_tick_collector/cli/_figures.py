@@ -79,7 +79,11 @@ def _link_line(live: LiveStatus, now_ms: int) -> str:
 def _live_lines(live: LiveStatus, now_ms: int) -> list[tuple[str, str]]:
     up_min = (now_ms - live.started_ms) // 60_000
     behind_s, quiet = health.lag_s(live, now_ms), silence(live, now_ms)
-    link = f"{live.address}, {live.program}" if live.connected else f"{live.address}, away: {live.link_reason}"
+    link = (
+        f"{live.address}, {live.program or 'state not known'}"
+        if live.connected
+        else f"{live.address}, away: {live.link_reason}"
+    )
     if live.connected and live.drift_s is not None:
         link += f", our clock {live.drift_s:+.1f} s"
     lag = "no tick yet"

@@ -48,7 +48,8 @@ def demo(
     """
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stop.set())
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+            signal.signal(number, lambda *_: stop.set())
     root = data.absolute()
     _make_directory(root)
     with tempfile.TemporaryDirectory(prefix="hk-tick-demo-") as scratch:

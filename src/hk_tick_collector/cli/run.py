@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log
 from hk_tick_collector.config import load_settings, systemd_environment
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
     from hk_tick_collector.config import Settings
     from hk_tick_collector.opend.crypto import RsaCipher
 
+_DESCRIPTORS_LEAST: Final = 16
+
 
 def run(env_file: EnvFile = None) -> int:
-    """The service: collects every tick of FUTU_SYMBOLS until SIGTERM or SIGINT, then flushes and exits 0.
+    """The service: collects every tick of FUTU_SYMBOLS until SIGTERM, SIGINT or SIGHUP, then flushes and exits 0.
 
     Example: FUTU_SYMBOLS=HK.00700,HK.00981 DATA_ROOT=./data hk-tick-collector run
     """
@@ -39,6 +42,8 @@ def _run(env_file: Path | None) -> int:
     log.configure(loaded.settings.log_level)
     for warning in loaded.warnings:
         log.warning("setting", detail=warning)
+
+    _check_descriptors()
 
     import uvloop  # after the settings: a wrong one is told without waiting for imports
 
@@ -94,6 +99,16 @@ def status_path(data_root: Path) -> Path:
     from hk_tick_collector.ops.status import STATUS_NAME
 
     return (systemd_environment().runtime_directory or data_root) / STATUS_NAME
+
+
+def _check_descriptors() -> None:
+    """With fewer than the event loop itself needs, libuv would abort."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if limit < _DESCRIPTORS_LEAST:
+        raise CollectorError(
+            f"only {limit} files may be open, at least {_DESCRIPTORS_LEAST} must be",
+            hint="ulimit -n 1024, or LimitNOFILE=1024 in the unit",
+        )
 
 
 def _check_directory(path: Path) -> None:

@@ -143,7 +143,7 @@ def simulate(  # noqa: PLR0917 - typer makes an option of each
 
 
 async def serve(plan: Plan, gateway: Gateway, lines: Sequence[Line] = (), control: Path | None = None) -> None:
-    """Simulates until SIGINT or SIGTERM; raises what keeps the ticks from being made, or a scenario from its end."""
+    """Simulates until SIGINT, SIGTERM or SIGHUP; raises what keeps the ticks from being made."""
     from hk_tick_collector.simulator.control import Control
     from hk_tick_collector.simulator.server import Simulator
 
@@ -153,7 +153,9 @@ async def serve(plan: Plan, gateway: Gateway, lines: Sequence[Line] = (), contro
         (at_once if stop.is_set() else stop).set()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            continue  # as nohup sets SIGHUP
         loop.add_signal_handler(number, on_signal)
     async with AsyncExitStack() as stack:
         simulator = Simulator(plan, gateway)

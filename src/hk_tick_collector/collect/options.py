@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+from .session import Waits
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hk_tick_collector.connecting import Resolve
     from hk_tick_collector.opend.crypto import RsaCipher
     from hk_tick_collector.ops.health import Limits
     from hk_tick_collector.store.dayfile import StoreOptions
@@ -30,6 +33,8 @@ class FeedOptions:
     reconnect_max_delay_s: float
     max_wait_ms: int
     rsa: RsaCipher | None = None
+    resolve: Resolve | None = None  # looks up the host's addresses; the operating system where it is None
+    waits: Waits = field(default_factory=Waits)
 
 
 @dataclass(frozen=True, slots=True)

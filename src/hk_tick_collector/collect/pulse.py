@@ -16,6 +16,7 @@ import shutil
 import sys
 import time
 from collections import deque
+from contextlib import suppress
 from copy import copy
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,7 @@ from hk_tick_collector.ops.health import descriptors_short, lag_s
 from hk_tick_collector.ops.status import LiveStatus, StatusFile
 
 from .clock import now_ms
+from .memory import MemoryGuard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +80,7 @@ class Pulse:
         notifier: Notifier,
     ) -> None:
         self.state = "running"
+        self.memory = MemoryGuard()
         self.listeners: list[Callable[[LiveStatus], None]] = []  # told the live state of every second; none may wait
         self.latest: LiveStatus | None = None
         self._options = options
@@ -98,6 +101,7 @@ class Pulse:
         self._interval: list[Commit] = []  # commits since the last persist_summary
         self._trading_since_ms: int | None = None  # in one state of the market: an auction is no session
         self._trading_state: int | None = None
+        self._ticks_expected_since_ms: int | None = None
         self._opened_day: int | None = None
         self._today: int | None = None  # by OpenD where it has told
         self._status_file = StatusFile(options.status_path)
@@ -105,7 +109,7 @@ class Pulse:
         self._short_of_descriptors = log.Repeated(_LOG_EVERY_S)
 
     async def run(self) -> None:
-        """Beats until cancelled; ends with StoreError when the writer thread has died."""
+        """Beats until cancelled; ends with StoreError when the writer thread has died or memory runs out."""
         try:
             await self._beat_for_ever()
         finally:
@@ -118,6 +122,8 @@ class Pulse:
         for beats in range(1, sys.maxsize):
             if not self._seat.writer.alive and self.state == "running":
                 raise StoreError("the writer thread has ended")
+            if self.state == "running" and self.memory.short():
+                raise StoreError("memory runs out: RLIMIT_AS is nearly met", hint="free -m; raise LimitAS= of the unit")
             self._turn_day()
             self.beat()
             if self.state == "running":
@@ -159,7 +165,8 @@ class Pulse:
 
     def _notify(self, up_s: float, beats: int) -> None:
         """Reaching this place means: the loop turns, and the writer is supervised."""
-        faulthandler.dump_traceback_later(_LOOP_STUCK_S, exit=False)
+        with suppress(RuntimeError):  # no thread can be had: what it would tell is not worth an end
+            faulthandler.dump_traceback_later(_LOOP_STUCK_S, exit=False)
         self._notifier.alive()
         if self.state == "running" and beats % _STATUS_BEATS == 1:
             self._notifier.status(log.line("health", {**self._health(), **self._trouble()}))
@@ -175,13 +182,23 @@ class Pulse:
 
     def _trading(self) -> bool:
         state = self._stats.market_state
-        return self._stats.connected and state is not None and market.is_trading(state)
+        return self._stats.connected and self._stats.state_told and state is not None and market.is_trading(state)
 
     def _note_trading(self) -> None:
         state = self._stats.market_state if self._trading() else None
         if state != self._trading_state:
             self._trading_state = state
             self._trading_since_ms = None if state is None else now_ms()
+        told = self._stats.market_state if self._stats.state_told else None
+        if told is not None and not market.is_continuous(told):
+            self._ticks_expected_since_ms = None
+        elif self._ticks_expected_since_ms is None:
+            self._ticks_expected_since_ms = now_ms()
+
+    def _market_state(self) -> str:
+        """The market's state in words; `unknown` where OpenD did not tell it lately."""
+        state = self._stats.market_state if self._stats.state_told else None
+        return "unknown" if state is None else market.state_name(state)
 
     def _turn_day(self) -> None:
         """The file of a new trading day from its first second, and finished days to be sealed."""
@@ -223,7 +240,7 @@ class Pulse:
             "power_cut_mb": round(self._power_cut_bytes() / 2**20, 1),
             "dropped": stats.dropped,
             "rejected": stats.rejected + stats.sealed_day,
-            "market": "unknown" if stats.market_state is None else market.state_name(stats.market_state),
+            "market": self._market_state(),
         }
 
     def _log_health(self) -> None:
@@ -268,9 +285,10 @@ class Pulse:
             state=self.state,
             data_root=str(options.data_root),
             address=f"{options.feed.host}:{options.feed.port}",
-            market_state="unknown" if stats.market_state is None else market.state_name(stats.market_state),
+            market_state=self._market_state(),
             trading=self._trading(),
             trading_since_ms=self._trading_since_ms,
+            ticks_expected_since_ms=self._ticks_expected_since_ms,
             rejected=stats.rejected + stats.sealed_day,
             dropped=stats.dropped,
             waiting=queue.rows,

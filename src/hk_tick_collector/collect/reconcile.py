@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
-from hk_tick_collector.errors import CollectorError, NoDayError, OpenDError
+from hk_tick_collector.errors import CollectorError, NoDayError
 from hk_tick_collector.model import (
     GAP_OPEN,
     MATCH,
@@ -164,7 +164,7 @@ async def ask_totals(request: Request, symbols: Sequence[str]) -> dict[str, DayT
         body = await request(messages.GET_SECURITY_SNAPSHOT, messages.get_security_snapshot(batch))
         try:
             totals.update((each.symbol, each) for each in messages.read_security_snapshot(body))
-        except OpenDError:
+        except CollectorError:  # refused, or it cannot be read
             middle = len(batch) // 2
             waiting += [half for half in (batch[middle:], batch[:middle]) if middle and half]
     return totals

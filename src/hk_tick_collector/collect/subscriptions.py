@@ -6,9 +6,10 @@ stand alone: about 2 log₂ n requests for one bad symbol among n.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from hk_tick_collector.errors import OpenDError
+from hk_tick_collector.errors import CollectorError, OpenDError
 from hk_tick_collector.opend import messages
 
 if TYPE_CHECKING:
@@ -19,22 +20,44 @@ if TYPE_CHECKING:
 BATCH_SYMBOLS: Final = 100  # what the vendor's SDK puts into one request
 
 
-async def subscribe_all(request: Callable[[int, Message], Awaitable[bytes]], symbols: Sequence[str]) -> dict[str, str]:
-    """Subscribes to `symbols` and returns those that OpenD refused, with its words.
+_UNANSWERED_MOST: Final = 2  # batches without an answer, one after the other; then the others are not asked for
 
-    Raises OpenDError only when the connection ends: a refusal is an answer.
+
+@dataclass(slots=True)
+class Outcome:
+    """Symbols that are not subscribed, so far as is known: by OpenD's words, or by the reason why it gave no answer."""
+
+    refused: dict[str, str] = field(default_factory=dict)
+    unanswered: dict[str, str] = field(default_factory=dict)
+
+
+async def subscribe_all(request: Callable[[int, Message], Awaitable[bytes]], symbols: Sequence[str]) -> Outcome:
+    """Subscribes to `symbols`; those that `Outcome` does not name are subscribed.
+
+    A refusal is an answer. A batch without one, or with one that cannot be read, may be subscribed or not.
     """
-    refused: dict[str, str] = {}
+    outcome, in_a_row = Outcome(), 0
     waiting = [list(symbols[i : i + BATCH_SYMBOLS]) for i in range(0, len(symbols), BATCH_SYMBOLS)][::-1]
     while waiting:
         batch = waiting.pop()
-        body = await request(messages.SUB, messages.subscribe(batch))
+        try:
+            body = await request(messages.SUB, messages.subscribe(batch))
+        except CollectorError as error:
+            outcome.unanswered.update(dict.fromkeys(batch, str(error)))
+            in_a_row += 1
+            if in_a_row >= _UNANSWERED_MOST:
+                outcome.unanswered.update((symbol, str(error)) for rest in waiting for symbol in rest)
+                break
+            continue
+        in_a_row = 0
         try:
             messages.read_outcome(body)
         except OpenDError as error:
             if len(batch) == 1:
-                refused[batch[0]] = str(error)
+                outcome.refused[batch[0]] = str(error)
             else:
                 middle = len(batch) // 2
                 waiting += [batch[middle:], batch[:middle]]
-    return refused
+        except CollectorError as error:
+            outcome.unanswered.update(dict.fromkeys(batch, str(error)))
+    return outcome

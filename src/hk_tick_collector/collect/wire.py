@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .intake import Intake
 
 
+_ALARM_MOST_S: Final = 1.0
 _ENOUGH_BYTES: Final = 64 * 1024  # a burst waits for nothing
 
 
@@ -88,9 +89,9 @@ class Wire(asyncio.Protocol):
         reason = f"the connection broke ({exc})" if exc else "OpenD closed the connection"
         self._end(OpenDError(reason))
 
-    async def request(self, proto_id: int, message: Message) -> bytes:
+    async def request(self, proto_id: int, message: Message, limit_s: float = protocol.REQUEST_TIMEOUT_S) -> bytes:
         """The body of the reply; OpenDError when there is none in time or the connection ends."""
-        reply = await self._ask(proto_id, message)
+        reply = await self._ask(proto_id, message, limit_s)
         assert isinstance(reply, protocol.Replied)
         return reply.body
 
@@ -109,10 +110,15 @@ class Wire(asyncio.Protocol):
         self._read()
         self._end(error)
 
-    async def _ask(self, proto_id: int, message: Message) -> protocol.Replied | protocol.Ticks:
-        serial = self.core.request(proto_id, message, time.monotonic())
+    async def _ask(
+        self, proto_id: int, message: Message, limit_s: float = protocol.REQUEST_TIMEOUT_S
+    ) -> protocol.Replied | protocol.Ticks:
+        serial = self.core.request(proto_id, message, time.monotonic(), limit_s)
         future: asyncio.Future[protocol.Replied | protocol.Ticks] = asyncio.get_running_loop().create_future()
         self._replies[serial] = future
+        if self._timer is not None and limit_s < _ALARM_MOST_S:
+            self._timer.cancel()  # it may ring after this request's own deadline
+            self._timer = None
         self._flush()
         try:
             return await future
@@ -191,7 +197,7 @@ class Wire(asyncio.Protocol):
             delay_s = max(0.0, self.core.next_deadline_s() - time.monotonic())
             if delay_s != float("inf"):
                 # Never longer than a second, and never moved by a burst: an alarm that rings early does no harm.
-                self._timer = asyncio.get_running_loop().call_later(min(delay_s, 1.0), self._ring)
+                self._timer = asyncio.get_running_loop().call_later(min(delay_s, _ALARM_MOST_S), self._ring)
 
     def _ring(self) -> None:
         self._timer = None

@@ -24,6 +24,7 @@ from hk_tick_collector.errors import CollectorError, OpenDError, ProtocolError
 from hk_tick_collector.model import PUSH_BACKFILL
 
 from . import messages
+from . import opend_pb2 as pb
 from .convert import convert
 from .crypto import ENC_ALGO_AES_CBC, ENC_ALGO_NONE, AesCipher
 from .frame import FrameReader, encode_frame
@@ -39,6 +40,7 @@ INIT_TIMEOUT_S: Final = 10.0
 REQUEST_TIMEOUT_S: Final = 12.0  # the vendor's SDK gives up after the same time
 SILENCE_S: Final = 33.0  # no whole message for so long: the link is dead, whatever TCP says (the SDK's figure)
 KEEP_ALIVE_SHARE: Final = 0.8  # of the interval that OpenD names
+_LATE_MOST: Final = 256  # requests without an answer that are remembered, so that a late one is known for what it is
 _KEEP_ALIVE_MIN_S: Final = 1.0
 _KEEP_ALIVE_MAX_S: Final = (
     SILENCE_S / 2
@@ -54,7 +56,11 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Ticks:
-    """Ticks in order of arrival: pushed, or pulled by the GetTicker request with this serial number."""
+    """Ticks in order of arrival: pushed, or in the answer to the GetTicker request with this serial number.
+
+    An answer may come after its request had Failed, late or because it holds another symbol's ticks: they are ticks
+    all the same.
+    """
 
     rows: list[TickRow] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
@@ -129,6 +135,9 @@ class Connection:
         self._out: list[bytes] = []
         self._serial = 0
         self._waiting: dict[int, tuple[int, float]] = {}  # serial → protocol number, deadline
+        self._late: dict[int, int] = {}  # serial of a request that was given up → its protocol number
+        self._asked_of: dict[int, str] = {}  # serial of a GetTicker request → the symbol that was asked for
+        self._subscribed: set[str] = set()  # what was asked to be pushed
         self._symbols: dict[bytes, str] = {}  # security in a push → symbol: one string object, however many ticks
         self._heard_s = 0.0
         self._keep_alive_every_s = 0.0
@@ -149,7 +158,12 @@ class Connection:
         """
         if self.state is not State.READY:
             raise OpenDError(f"not connected, message {proto_id} was not sent")
-        return self._send(proto_id, message, now_s + timeout_s)
+        serial = self._send(proto_id, message, now_s + timeout_s)
+        if isinstance(message, pb.GetTickerRequest):
+            self._asked_of[serial] = messages.symbol_of(message.c2s.security)
+        elif isinstance(message, pb.SubRequest):
+            self._subscribed.update(map(messages.symbol_of, message.c2s.securityList))
+        return serial
 
     def data_to_send(self) -> bytes:
         """The bytes that wait for the socket; each is returned once."""
@@ -212,6 +226,11 @@ class Connection:
                 if proto_id == messages.INIT_CONNECT:
                     return self._close(events, error)
                 events.append(Failed(serial, proto_id, error))
+                self._late[serial] = proto_id
+                if len(self._late) > _LATE_MOST:
+                    oldest = next(iter(self._late))
+                    del self._late[oldest]
+                    self._asked_of.pop(oldest, None)
         if now_s >= self._keep_alive_at_s:
             self._keep_alive_at_s = now_s + self._keep_alive_every_s
             self._send(messages.KEEP_ALIVE, messages.keep_alive(epoch_s), now_s + SILENCE_S)
@@ -226,6 +245,11 @@ class Connection:
                 events.append(Notified(messages.read_notify(body)))
             except ProtocolError as error:
                 self._skip(proto_id, str(error), events)
+            return
+        if self._late.get(serial) == proto_id:
+            del self._late[serial]
+            if proto_id == messages.GET_TICKER:
+                self._pulled(serial, body, recv_ts_ms, events)
             return
         asked = self._waiting.get(serial)
         if asked is None or asked[0] != proto_id:
@@ -254,10 +278,19 @@ class Connection:
         return Ready(reply)
 
     def _pulled(self, serial: int, body: bytes, recv_ts_ms: int, events: list[Event]) -> None:
-        ticks = Ticks(pulled_by=serial)
+        """An answer without the symbol that was asked for fails. Ticks of another are no answer; where that symbol is
+        subscribed they are kept as what they are, else skipped.
+        """
+        ticks, wanted = Ticks(pulled_by=serial), self._asked_of.pop(serial, "")
         try:
             s2c = messages.read_get_ticker(body)
-            symbol = messages.symbol_of(s2c.security)
+            symbol = _symbol_in_answer(s2c, wanted)
+            if symbol != wanted:
+                error = OpenDError(f"OpenD answered with ticks of {symbol}, {wanted} was asked for")
+                events.append(Failed(serial, messages.GET_TICKER, error))
+                if symbol not in self._subscribed:
+                    self._skip(messages.GET_TICKER, f"{len(s2c.tickerList)} ticks: {error}", events)
+                    return
             convert(symbol, s2c.tickerList, recv_ts_ms, ticks.rows, ticks.rejected, PUSH_BACKFILL)
         except (OpenDError, ProtocolError) as error:
             events.append(Failed(serial, messages.GET_TICKER, error))
@@ -297,6 +330,16 @@ class Connection:
         cipher = self._rsa if proto_id == messages.INIT_CONNECT else self._cipher
         assert cipher is not None
         return cipher.decrypt(body)
+
+
+def _symbol_in_answer(s2c: pb.TickerResponse.S2C, wanted: str) -> str:
+    """Whose ticks an answer holds. Raises ProtocolError where it names no security, or one that cannot be."""
+    if not s2c.HasField("security"):
+        raise ProtocolError(f"the answer for {wanted} names no security")
+    try:
+        return messages.symbol_of(s2c.security)
+    except ProtocolError as error:
+        raise ProtocolError(f"in the answer for {wanted} {error}") from None
 
 
 def _unfinished(events: list[Event]) -> Ticks | None:

@@ -65,6 +65,7 @@ RULES: Final[dict[str, Rule]] = {
     # section 6 of the runbook
     "persistent_stall": Rule(hold_s=0, critical_s=0),  # a repeated one
     "lag": Rule(hold_s=10, critical_s=0),  # over LAG_CRITICAL_SEC and growing
+    "no_ticks_stored": Rule(hold_s=10, critical_s=0),  # the same while connections come and go
     "writer_disk_full": Rule(hold_s=2, critical_s=0),
     "writer_read_only": Rule(hold_s=2, critical_s=0),
     "writer_no_permission": Rule(hold_s=10, critical_s=0),

@@ -1,23 +1,25 @@
 """A short connection of our own to OpenD that asks how things are. It never subscribes, so it uses no quota.
 
 Enters: where OpenD is and which symbols are wanted. Leaves: its answers, and for each that is missing why. Blocking,
-and bounded: the whole conversation ends within TOTAL_S. One of OpenD's 128 connections is used meanwhile.
+and bounded: each address of the host has a time limit, and the whole conversation ends within TOTAL_S. One of OpenD's
+128 connections is used meanwhile.
 """
 
 from __future__ import annotations
 
-import socket
+import asyncio
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from hk_tick_collector import market
+from hk_tick_collector import connecting, market
 from hk_tick_collector.errors import CollectorError, OpenDError
 from hk_tick_collector.opend import messages, protocol
 
 from . import remedies
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Sequence
 
     from google.protobuf.message import Message
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 TOTAL_S: Final = 15.0
-_CONNECT_S: Final = 3.0
 _REPLY_S: Final = 5.0
 _READ_BYTES: Final = 65_536
 _CALENDAR_DAYS: Final = 14
@@ -40,6 +41,8 @@ class Answers:
     """What OpenD said. `failed` has, by the name of the question, why there is no answer."""
 
     server_ver: int = 0
+    address: str = ""  # of those that FUTU_HOST has, the one that answered
+    unreachable: dict[str, str] = field(default_factory=dict)  # those that did not, and why
     state: GlobalState | None = None
     drift_s: float | None = None  # our clock minus OpenD's; half a second is the error
     quota: SubInfo | None = None
@@ -48,20 +51,29 @@ class Answers:
     failed: dict[str, CollectorError] = field(default_factory=dict)
 
 
-def ask(host: str, port: int, client_id: str, rsa: RsaCipher | None, symbols: Sequence[str]) -> Answers:
-    """Asks everything once. Raises OpenDError when there is no connection to ask on."""
+def ask(
+    host: str,
+    port: int,
+    client_id: str,
+    rsa: RsaCipher | None,
+    symbols: Sequence[str],
+    resolve: connecting.Resolve | None = None,
+) -> Answers:
+    """Asks everything once. Raises OpenDError when there is no connection to ask on.
+
+    `resolve` looks up the host's addresses; the operating system does it when it is not given.
+    """
     deadline_s = time.monotonic() + TOTAL_S
+    resolve = resolve or connecting.Resolver()
     try:
-        connection = socket.create_connection((host, port), timeout=_CONNECT_S)
-    except OSError as error:
-        cause = (error.strerror or str(error)) if not isinstance(error, TimeoutError) else "no answer"
-        raise OpenDError(
-            f"no connection to {host}:{port}: {cause}",
-            hint=f"{remedies.OPEND_STATUS}; nc -vz {host} {port}; {remedies.RESTART_OPEND}",
-        ) from None
-    with connection:
-        talk = _Talk(connection, protocol.Connection(client_id, rsa), deadline_s)
-        answers = Answers(server_ver=talk.start().server_ver)
+        reached = asyncio.run(connecting.connect(host, port, resolve, all_addresses=True))
+    except OpenDError as error:
+        hint = f"{remedies.OPEND_STATUS}; nc -vz {host} {port}; {remedies.RESTART_OPEND}"
+        raise OpenDError(str(error), hint=hint) from None
+    with reached.socket:
+        reached.socket.setblocking(True)
+        talk = _Talk(reached.socket, protocol.Connection(client_id, rsa), deadline_s)
+        answers = Answers(talk.start().server_ver, reached.address, reached.failed)
         _try(answers, "state", lambda: _ask_state(talk, answers))
         _try(answers, "quota", lambda: _ask_quota(talk, answers))
         _try(answers, "calendar", lambda: _ask_calendar(talk, answers))

@@ -10,8 +10,25 @@ from typing import Final
 
 from .finding import Finding, Severity
 
-_WAITING: Final = ("persistent_stall", "spooling", "queue", "dropped", "lag", "gaps_lost", "gaps_healing")
-_SILENCE: Final = ("no_tick_at_open", "no_ticks", "lag", "pushes_stopped", "gaps_lost", "gaps_healing")
+_WAITING: Final = (
+    "persistent_stall",
+    "spooling",
+    "queue",
+    "dropped",
+    "lag",
+    "no_ticks_stored",
+    "gaps_lost",
+    "gaps_healing",
+)
+_SILENCE: Final = (
+    "no_tick_at_open",
+    "no_ticks",
+    "no_ticks_stored",
+    "lag",
+    "pushes_stopped",
+    "gaps_lost",
+    "gaps_healing",
+)
 _FETCHED: Final = ("gaps_lost", "gaps_healing", "lag")
 
 # The beginning of a cause's code → the codes that it explains, directly or through another. Causes are told apart by

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .asking import Answers
 
 NAMES: Final = ("login", "OpenD's clock", "quota", "symbols", "calendar")
+_LOCAL_V6: Final = "::1"  # the first address of localhost, where OpenD does not listen; it refuses at once
 _KINDS: Final = {"whole": "a whole day", "morning": "a half day: the morning only", "afternoon": "the afternoon only"}
 
 
@@ -34,12 +35,24 @@ def check_answers(
     `ours` is what our own running service has subscribed, None where that may not be read; `today` is this host's
     Hong Kong day.
     """
-    yield ok("OpenD", f"answers, version {answers.server_ver}")
+    yield _addresses(answers)
     yield _login(answers)
     yield _clock(answers, drift_warn_s)
     yield _quota(answers, symbols, ours)
     yield _symbols(answers, symbols)
     yield _calendar(answers, today)
+
+
+def _addresses(answers: Answers) -> Check:
+    where = f" at {answers.address}" if answers.address else ""
+    text = f"answers{where}, version {answers.server_ver}"
+    unreachable = {address: reason for address, reason in answers.unreachable.items() if address != _LOCAL_V6}
+    if not unreachable:
+        return ok("OpenD", text)
+    count = len(unreachable)
+    dead = "; ".join(f"{address}: {reason}" for address, reason in unreachable.items())
+    words = "another address of FUTU_HOST does" if count == 1 else f"{count} other addresses of FUTU_HOST do"
+    return warning("OpenD", f"{text}; {words} not: {dead}", f"set FUTU_HOST={answers.address}, or correct the name")
 
 
 def _login(answers: Answers) -> Check:

@@ -269,6 +269,12 @@ FINDINGS: Final[dict[str, Entry]] = {
         "sudo systemctl restart hk-tick-collector",
         "`sudo systemctl restart hk-tick-collector`",
     ),
+    "writer_file_size_limit": _writer(
+        "a limit of the size of a file is met (RLIMIT_FSIZE): rows are spooled or kept in memory",
+        "達到檔案大小上限（RLIMIT_FSIZE）：資料暫存或留在記憶體",
+        "set LimitFSIZE=infinity, in a shell ulimit -f unlimited; sudo systemctl restart hk-tick-collector",
+        "設 `LimitFSIZE=infinity`（shell 則 `ulimit -f unlimited`）；`sudo systemctl restart hk-tick-collector`",
+    ),
     "writer_no_memory": _writer(
         "memory ran out", "記憶體不足", "free -m, and end what takes it", "`free -m`，停止佔用者"
     ),
@@ -372,6 +378,19 @@ FINDINGS: Final[dict[str, Entry]] = {
         "OpenD 說盤中，但所有股票均無 tick；單一股票停牌不算",
         "hk-tick-collector doctor; if it finds nothing: sudo systemctl restart futu-opend",
         "`hk-tick-collector doctor`；若無異常：`sudo systemctl restart futu-opend`",
+    ),
+    "no_ticks_stored": entry(
+        "nothing is stored although ticks are wanted: connections come and go, no symbol is subscribed,"
+        " or OpenD does not tell whether the market trades",
+        "需要收集但一直沒有 tick 入庫：連線反覆中斷、沒有訂閱到任何股票，或 OpenD 沒有回覆市場狀態",
+        "hk-tick-collector doctor; sudo systemctl restart futu-opend; the text names the cause",
+        "`hk-tick-collector doctor`；`sudo systemctl restart futu-opend`；原因見文字",
+    ),
+    "questions_failed": entry(
+        "OpenD refuses a question beside the ticks, or does not answer it in time; ticks are collected all the same",
+        "OpenD 拒絕或沒有及時回覆某項查詢（狀態、訂閱資訊、交易日曆等）；tick 照常收集",
+        "wait, it is asked again; if it stays so: sudo systemctl restart futu-opend",
+        "稍候，會自動再問；若持續：`sudo systemctl restart futu-opend`",
     ),
     "clock_drift": entry(
         "this host's clock differs from OpenD's; ticks keep the exchange's own time",

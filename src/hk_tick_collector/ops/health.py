@@ -121,7 +121,8 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
             _reported(kind, words),
             remedies.for_opend(kind),
         )
-    if not status.quote_logged_in or status.program != "ready":
+    yield from _questions(status)
+    if status.program and (not status.quote_logged_in or status.program != "ready"):
         text, remedy = "OpenD is not logged in to the quote server", remedies.for_login()
         if status.program != "ready":
             detail = f": {status.program_detail}" if status.program_detail else ""
@@ -142,6 +143,19 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
             Severity.WARNING,
             f"OpenD refused {len(status.refused)} of {status.symbols} symbols, {symbol} first: {words}",
             remedies.for_refusal(status.refused.values()),
+        )
+
+
+def _questions(status: LiveStatus) -> Iterator[Finding]:
+    """What OpenD does not answer; ticks come all the same."""
+    if status.questions_failed:
+        kind, reason = next(iter(status.questions_failed.items()))
+        others = f" (and {len(status.questions_failed) - 1} more)" if len(status.questions_failed) > 1 else ""
+        yield Finding(
+            "questions_failed",
+            Severity.WARNING,
+            f"OpenD does not answer {kind}{others}: {reason}; ticks are collected all the same",
+            remedies.for_questions(),
         )
 
 

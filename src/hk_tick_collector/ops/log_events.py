@@ -54,6 +54,12 @@ EVENTS: Final[dict[str, Entry]] = {
         "systemd or a person told the service to stop; it flushes what it holds",
         "systemd 或人手要求停止；服務先寫完手上的資料",
     ),
+    "memory_short": entry(
+        "no memory was left for a piece of work; the service ends itself in time, and stores what it holds",
+        "某項工作沒有記憶體可用；服務會及時自行結束，並寫完手上的資料",
+        "free -m; end what takes the memory, or raise LimitAS= and MemoryMax= of the unit",
+        "`free -m`；停止佔用記憶體者，或提高 unit 的 LimitAS= 與 MemoryMax=",
+    ),
     "stopping": entry(
         "a part failed for a cause with a name, so the service stops and systemd starts it again",
         "某部分因 `cause=` 所述原因失敗，服務停止，由 systemd 重新啟動",
@@ -137,12 +143,15 @@ EVENTS: Final[dict[str, Entry]] = {
         "按 `reason=` 處理；若再出現：`sudo systemctl restart futu-opend`",
     ),
     "market_state": fine("OpenD says that the market changed its session", "OpenD 指市場進入另一時段"),
-    "calendar_unknown": entry(
-        "OpenD did not tell its trading days; Monday to Friday is assumed, and no tick is refused for it",
-        "OpenD 沒有提供交易日曆；暫以星期一至五計，不會因此拒收 tick",
+    "question_failed": entry(
+        "OpenD did not answer a question beside the ticks: kind= is the request, reason= why; it is asked again,"
+        " the connection goes on, and no tick is refused for it; told once, then every ten minutes with a count",
+        "OpenD 沒有回覆某項查詢：`kind=` 是請求，`reason=` 是原因；會再問，連線照舊，不會因此拒收 tick；"
+        "先記一次，其後每十分鐘記一次連同次數",
         "nothing; if it stays so: hk-tick-collector doctor",
         "毋須處理；若持續：`hk-tick-collector doctor`",
     ),
+    "question_answered": fine("OpenD answers that question again", "OpenD 已恢復回覆該項查詢"),
     "opend_notice": entry(
         "OpenD tells of itself: kind= is a word like kicked_out, explained as opend_kicked_out",
         "OpenD 的通知：`kind=` 如 kicked_out，解釋見 `opend_kicked_out`",

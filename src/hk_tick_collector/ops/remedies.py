@@ -19,6 +19,7 @@ INSTALLED_SETTINGS: Final = "/opt/futu_tick_downloader/.env"
 EDIT_SETTINGS: Final = f"sudo vim {INSTALLED_SETTINGS}; {RESTART}"
 JOIN: Final = "sudo usermod -aG hkcollector $USER, then log in again"
 NO_TICKS: Final = f"hk-tick-collector doctor; if it finds nothing: {RESTART_OPEND}"
+NOT_STORED: Final = f"hk-tick-collector doctor; {RESTART_OPEND}; why: {JOURNAL}"
 HUNG: Final = f"{RESTART}; why, with every thread's stack: {JOURNAL}"
 
 
@@ -44,6 +45,11 @@ def for_link(address: str) -> str:
 def for_login() -> str:
     """OpenD runs and is not logged in to the quote server."""
     return f"{OPEND_STATUS}; if it stays so: {RESTART_OPEND}"
+
+
+def for_questions() -> str:
+    """OpenD delivers, and does not answer questions beside that."""
+    return f"wait, it is asked again; if it stays so: {grep('question_failed')}; {RESTART_OPEND}"
 
 
 def for_refusal(reasons: Iterable[str]) -> str:
@@ -104,6 +110,8 @@ _WRITER: Final = {
     "damaged": "ls -l {root}; see docs/sqlite-wal.md",
     "io_error": "sudo dmesg | tail tells of a disk that fails; it resumes by itself",
     "no_descriptors": RESTART,
+    "file_size_limit": "systemctl show -p LimitFSIZE hk-tick-collector, in a shell ulimit -f;"
+    f" set it to infinity, then {RESTART}",
     "no_memory": "free -m; end what takes it, it resumes by itself",
     "schema_changed": "sudo fuser -v {db} names who changed it; end that one",
 }

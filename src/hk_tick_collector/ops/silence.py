@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LAG_WARN_S: Final = 60.0
 # The auctions trade in a moment at their end alone: quiet minutes before it are the rule, and no lag.
 _CONTINUOUS: Final = {"morning": 9 * 60 + 30, "afternoon": 13 * 60}  # state → its first minute of the day
+_UNTOLD: Final = ("", "unknown")
 _MINUTE_MS: Final = 60_000
 _NOON: Final = 12 * 60
 _AUCTIONS: Final = {
@@ -71,7 +72,8 @@ def judged_lag_s(status: LiveStatus, now_ms: int) -> float:
 def check_silence(status: LiveStatus, now_ms: int, lag_critical_s: float) -> Iterator[Finding]:
     """The whole market silent while OpenD says that it trades; one silent symbol is nothing, it may be halted."""
     behind_s = judged_lag_s(status, now_ms)
-    if behind_s <= LAG_WARN_S:
+    if behind_s <= min(LAG_WARN_S, lag_critical_s):
+        yield from _check_stored(status, now_ms, lag_critical_s)
         return
     severity = Severity.CRITICAL if behind_s > lag_critical_s else Severity.WARNING
     state, symbols = status.market_state, f"{status.subscribed:,} symbols subscribed"
@@ -91,6 +93,37 @@ def check_silence(status: LiveStatus, now_ms: int, lag_critical_s: float) -> Ite
         f"the newest stored tick is {behind_s:.0f} s old while the market trades",
         remedies.JOURNAL,
     )
+
+
+def _check_stored(status: LiveStatus, now_ms: int, lag_critical_s: float) -> Iterator[Finding]:
+    """Nothing is stored although ticks are wanted, and no steady connection says whether the market trades."""
+    breaks, since_ms = status.link_breaks_lately, status.ticks_expected_since_ms
+    unknown = status.market_state in _UNTOLD
+    if since_ms is None or not status.symbols or not (status.connected or breaks):
+        return  # without any connection, `opend_away` says it
+    if breaks:
+        often = "once" if breaks == 1 else f"{breaks:,} times"
+        why = f"the connection to OpenD broke {often} in the last 15 minutes, the last time: {status.link_break_reason}"
+    elif not status.subscribed:
+        why = "no symbol is subscribed"
+    elif unknown and _may_trade(status, now_ms):
+        why = "OpenD does not tell the market's state"
+    else:
+        return
+    shift_ms = _shift_ms(status)
+    behind_s = (now_ms - shift_ms - max(status.newest_ts_ms or 0, since_ms - shift_ms)) / 1000
+    if behind_s > min(LAG_WARN_S, lag_critical_s):
+        severity = Severity.CRITICAL if behind_s > lag_critical_s else Severity.WARNING
+        yield Finding(
+            "no_ticks_stored", severity, f"no tick has been stored for {behind_s:.0f} s: {why}", remedies.NOT_STORED
+        )
+
+
+def _may_trade(status: LiveStatus, now_ms: int) -> bool:
+    """Whether the market trades at this hour, for all that the calendar or else the weekday tells."""
+    day = market.day_number(now_ms - _shift_ms(status))
+    kind = status.day_kind or ("whole" if market.is_weekday(day) else "holiday")
+    return any(_minute(status, now_ms) in hours for hours in _TRADING_HOURS.get(kind, ()))
 
 
 def _is_at_open(status: LiveStatus, now_ms: int) -> bool:

@@ -116,6 +116,8 @@ class LiveStatus:
     protocol_error: str = ""
     skipped_messages_lately: int = 0  # whole, and without a meaning to us
     skipped_message: str = ""
+    questions_failed: dict[str, str] = field(default_factory=dict)  # kinds that OpenD does not answer now → why
+    ticks_expected_since_ms: int | None = None  # the market trades, or nobody knows whether it does; connected or not
     pushes_stopped_lately: int = 0  # symbols
     pushes_stopped_first: str = ""
 

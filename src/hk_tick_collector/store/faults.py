@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 from typing import Final
 
 import apsw
@@ -23,6 +24,7 @@ _CAUSES: Final[tuple[tuple[type[Exception], str, bool], ...]] = (
     (apsw.IOError, "io_error", True),
     (apsw.ProtocolError, "busy", False),
     (apsw.NoMemError, "no_memory", True),
+    (MemoryError, "no_memory", True),
     (apsw.FormatError, "damaged", True),
     (apsw.AbortError, "io_error", True),
     (apsw.SchemaChangeError, "schema_changed", True),
@@ -43,7 +45,19 @@ _ERRNO_CAUSES: Final = {
     errno.ENOENT: "no_directory",
     errno.EMFILE: "no_descriptors",
     errno.ENFILE: "no_descriptors",
+    errno.EFBIG: "file_size_limit",
+    errno.ENOMEM: "no_memory",
 }
+
+
+# SQLite does not tell the system's error, EFBIG here. A write that fails where a limit is set has met it nearly always.
+_WRITE_ERRORS: Final = frozenset(
+    {apsw.SQLITE_IOERR_WRITE, apsw.SQLITE_IOERR_TRUNCATE, apsw.SQLITE_IOERR_SHMSIZE, apsw.SQLITE_IOERR_SHMOPEN}
+)
+
+
+def _is_file_size_limited() -> bool:
+    return resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
 
 
 def diagnose(error: Exception) -> tuple[str, bool]:
@@ -51,4 +65,10 @@ def diagnose(error: Exception) -> tuple[str, bool]:
     root = error.__cause__ if isinstance(error.__cause__, OSError) else error
     if isinstance(root, OSError):
         return _ERRNO_CAUSES.get(root.errno or 0, "io_error"), True
+    if (
+        isinstance(error, apsw.IOError)
+        and getattr(error, "extendedresult", 0) in _WRITE_ERRORS
+        and _is_file_size_limited()
+    ):
+        return "file_size_limit", True
     return next(((cause, reopen) for kind, cause, reopen in _CAUSES if isinstance(error, kind)), ("bug", True))

@@ -1,0 +1,237 @@
+"""A host with several addresses: the first that answers is used, and no socket is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+import uvloop
+
+from hk_tick_collector import connecting
+from hk_tick_collector.connecting import Address, Resolver, connect
+from hk_tick_collector.errors import OpenDError
+from hk_tick_collector.ops.asking import Answers
+from hk_tick_collector.ops.check_opend import check_answers
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+
+CAP_S: Final = 30.0
+RUNNERS: Final = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+
+
+@contextmanager
+def swallowing(port: int, host: str = "127.0.0.2") -> Iterator[None]:
+    """An address at which packets vanish: its queue of connections is full."""
+    with ExitStack() as stack:
+        stack.enter_context(socket.create_server((host, port), backlog=0))
+        for _ in range(4):
+            one = stack.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex((host, port))
+        yield
+
+
+@contextmanager
+def answering(host: str = "127.0.0.3") -> Iterator[int]:
+    """An address that takes connections; its port."""
+    with socket.create_server((host, 0)) as server:
+        yield server.getsockname()[1]
+
+
+def resolves_to(*hosts: str) -> connecting.Resolve:
+    """A name server that knows these addresses of every name."""
+
+    async def resolve(_: str, port: int) -> list[Address]:
+        return [Address(socket.AF_INET6 if ":" in host else socket.AF_INET, (host, port)) for host in hosts]
+
+    return resolve
+
+
+def sockets() -> int:
+    """How many sockets this process has open."""
+    found = 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        try:
+            found += str(descriptor.readlink()).startswith("socket:")
+        except OSError:
+            continue
+    return found
+
+
+async def where(coroutine: Coroutine[Any, Any, connecting.Reached]) -> tuple[str, str, dict[str, str]]:
+    """The address that was reached, the one at the socket's other end, the failures; the socket is closed."""
+    async with asyncio.timeout(CAP_S):
+        reached = await coroutine
+    with reached.socket:
+        return reached.address, reached.socket.getpeername()[0], reached.failed
+
+
+@RUNNERS
+def test_an_address_that_swallows_packets_costs_a_moment(run: Any) -> None:
+    """The second address is used, though the first has not failed yet; nothing of the first attempt is left open."""
+    with answering() as port, swallowing(port):
+        before = sockets()
+        found = run(where(connect("opend.test", port, resolves_to("127.0.0.2", "127.0.0.3"))))
+        assert found == ("127.0.0.3", "127.0.0.3", {})
+        assert sockets() == before
+
+
+@RUNNERS
+def test_an_address_that_refuses_costs_nothing(run: Any) -> None:
+    """The next one begins at once, and the refusal is told."""
+    with answering() as port:
+        found = run(where(connect("opend.test", port, resolves_to("127.0.0.2", "127.0.0.3"))))
+    assert found == ("127.0.0.3", "127.0.0.3", {"127.0.0.2": "Connection refused"})
+
+
+@RUNNERS
+def test_all_addresses_are_judged_where_that_is_asked_for(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`doctor` tells of each address that does not answer, wherever it stands in the list."""
+    monkeypatch.setattr(connecting, "ADDRESS_LIMIT_S", 1.0)
+    hosts = ("127.0.0.4", "127.0.0.3", "127.0.0.2")
+    with answering() as port, swallowing(port):
+        before = sockets()
+        found = run(where(connect("opend.test", port, resolves_to(*hosts), all_addresses=True)))
+        assert found[:2] == ("127.0.0.3", "127.0.0.3")
+        assert found[2] == {"127.0.0.4": "Connection refused", "127.0.0.2": "no answer within 1 s"}
+        assert sockets() == before
+
+
+@RUNNERS
+def test_when_no_address_answers_each_is_named(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line tells what was wrong with which address; with a single address it tells the cause alone."""
+    monkeypatch.setattr(connecting, "ADDRESS_LIMIT_S", 0.3)
+    with answering() as port:
+        pass
+    with swallowing(port):
+        with pytest.raises(OpenDError) as told:
+            run(connect("opend.test", port, resolves_to("127.0.0.2", "127.0.0.4")))
+        assert "127.0.0.2: no answer within 0.3 s" in str(told.value)
+        assert "127.0.0.4: Connection refused" in str(told.value)
+    with pytest.raises(OpenDError, match=rf"127.0.0.4:{port} \(Connection refused\)"):
+        run(connect("127.0.0.4", port, Resolver()))
+
+
+@RUNNERS
+def test_an_end_in_the_middle_leaves_no_socket(run: Any) -> None:
+    """The service stops while addresses are being tried."""
+
+    async def story(port: int) -> None:
+        before = sockets()
+        attempt = asyncio.create_task(connect("opend.test", port, resolves_to("127.0.0.2", "127.0.0.5")))
+        while sockets() <= before:  # noqa: ASYNC110 - nothing tells of a socket that was made
+            await asyncio.sleep(0.001)
+        attempt.cancel()
+        await asyncio.gather(attempt, return_exceptions=True)
+        assert sockets() == before
+
+    with answering() as port, swallowing(port), swallowing(port, "127.0.0.5"):
+        run(story(port))
+
+
+def test_an_address_that_disappointed_comes_last() -> None:
+    """An address that takes connections and is no OpenD keeps nobody from the others."""
+    with answering("127.0.0.2") as port, socket.create_server(("127.0.0.3", port)):
+        resolve = resolves_to("127.0.0.2", "127.0.0.3")
+        assert asyncio.run(where(connect("opend.test", port, resolve)))[0] == "127.0.0.2"
+        assert asyncio.run(where(connect("opend.test", port, resolve, last={"127.0.0.2"})))[0] == "127.0.0.3"
+
+
+def test_families_take_turns() -> None:
+    """Where the IPv6 of a host is dead as a whole, the first IPv4 address is second."""
+    tried: list[str] = []
+
+    async def attempt(address: Address) -> socket.socket:
+        tried.append(address.where[0])
+        raise ConnectionRefusedError(111, "refused")
+
+    hosts = ("::1", "::2", "::3", "127.0.0.2", "127.0.0.3", "::1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(connecting, "_attempt", attempt)
+        with pytest.raises(OpenDError):
+            asyncio.run(connect("opend.test", 1, resolves_to(*hosts)))
+    assert tried == ["::1", "127.0.0.2", "::2", "127.0.0.3", "::3"]
+
+
+@RUNNERS
+def test_a_name_server_that_hangs_is_named_and_asked_once(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lookup has a time limit; one that is still under way is waited for again, and its answer used."""
+    monkeypatch.setattr(connecting, "LOOKUP_LIMIT_S", 0.05)
+    answer, asked = threading.Event(), list[str]()
+
+    def lookup(host: str, port: int) -> list[Address]:
+        asked.append(host)
+        answer.wait(CAP_S)
+        return [Address(socket.AF_INET, ("127.0.0.3", port))]
+
+    async def story(port: int) -> None:
+        resolver = Resolver(lookup)
+        for _ in range(3):
+            with pytest.raises(OpenDError, match="not resolved within"):
+                await connect("opend.test", port, resolver)
+        answer.set()
+        monkeypatch.setattr(connecting, "LOOKUP_LIMIT_S", CAP_S)
+        assert (await where(connect("opend.test", port, resolver)))[0] == "127.0.0.3"
+
+    with answering() as port:
+        run(story(port))
+    assert asked == ["opend.test"]
+
+
+def test_a_name_that_is_not_known_is_looked_up_again() -> None:
+    """A name server that says no is asked anew by the next attempt."""
+    answers: list[list[Address] | OSError] = [
+        socket.gaierror(-2, "Name or service not known"),
+        [Address(socket.AF_INET, ("127.0.0.3", 0))],
+    ]
+
+    def lookup(_: str, port: int) -> list[Address]:
+        found = answers.pop(0)
+        if isinstance(found, OSError):
+            raise found
+        return [address._replace(where=(address.where[0], port)) for address in found]
+
+    async def story(port: int) -> None:
+        resolver = Resolver(lookup)
+        with pytest.raises(OpenDError, match="Name or service not known"):
+            await connect("opend.test", port, resolver)
+        assert (await where(connect("opend.test", port, resolver)))[0] == "127.0.0.3"
+
+    with answering() as port:
+        asyncio.run(story(port))
+
+
+def test_a_name_server_that_hangs_does_not_hold_up_the_end() -> None:
+    """A process whose lookup never ends can end."""
+    script = (
+        "import asyncio, threading\n"
+        "from hk_tick_collector import connecting\n"
+        "connecting.LOOKUP_LIMIT_S = 0.05\n"
+        "resolver = connecting.Resolver(lambda *_: threading.Event().wait())\n"
+        "asyncio.run(connecting.connect('opend.test', 1, resolver))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True, timeout=CAP_S)
+    assert "was not resolved within" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("unreachable", "outcome"),
+    [({}, "ok"), ({"::1": "Connection refused"}, "ok"), ({"127.0.0.2": "no answer within 3 s"}, "warning")],
+)
+def test_doctor_tells_of_addresses_that_do_not_answer(unreachable: dict[str, str], outcome: str) -> None:
+    """Which address answered is always told; localhost's IPv6, where OpenD does not listen, is no finding."""
+    answers = Answers(server_ver=1011, address="127.0.0.3", unreachable=unreachable)
+    check = next(iter(check_answers(answers, ["HK.00700"], 0, drift_warn_s=2.0, today=20_000)))
+    assert (check.name, check.outcome) == ("OpenD", outcome)
+    assert "answers at 127.0.0.3" in check.text
+    if outcome == "warning":
+        assert "127.0.0.2: no answer" in check.text
+        assert "127.0.0.3" in check.remedy
