@@ -20,7 +20,9 @@ import apsw
 from hk_tick_collector.errors import ForeignFileError, NoDayError, StoreError
 from hk_tick_collector.model import GAP_OPEN, Gap, Reconciled, Tick
 
+from .identity import Compared, compare
 from .schema import APPLICATION_ID, TICK_COLUMNS
+from .schema_check import SCHEMA_ERRORS, named_change
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -193,10 +195,10 @@ class DayReader:
         """One tick that is there."""
         return next(self._ticks("WHERE symbol = ? AND seq = ?", (symbol, seq)))
 
-    def not_stored(self, rows: Iterable[TickRow]) -> list[TickRow]:
-        """Those of `rows` whose key the file does not have."""
-        sql = "SELECT count(*) FROM ticks WHERE symbol = ? AND seq = ?"
-        return [row for row in rows if next(self._rows(sql, row[:2])) == (0,)]
+    def compare(self, rows: Sequence[TickRow]) -> Compared:
+        """Which of `rows` the file does not have, and which differ from the tick that it has under their key."""
+        with self._named_errors():
+            return compare(self._db, rows)
 
     def seqs(self, symbol: str, from_seq: int) -> Iterator[int]:
         """The sequences of a symbol from one on, in order."""
@@ -324,6 +326,11 @@ class DayReader:
         """SQLite's errors with the file's name and a remedy; an error in our own SQL stays what it is, a bug."""
         try:
             yield
+        except SCHEMA_ERRORS as error:
+            changed = named_change(self._db, str(self.path), error)
+            if changed is None:
+                raise
+            raise changed from error
         except apsw.NotADBError as error:
             raise ForeignFileError(f"{self.path} is no SQLite file", hint=_NAME_A_DAY_FILE) from error
         except apsw.CorruptError as error:
