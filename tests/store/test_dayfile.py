@@ -80,6 +80,7 @@ def test_statements_are_prepared_once(
     their size: to prepare a wide statement takes half as long as to run it.
     """
     connections: list[apsw.Connection] = []
+    open_day(path).abandon()  # the file is made, and what it is compared with
     monkeypatch.setattr(apsw, "connection_hooks", [*apsw.connection_hooks, connections.append])
     day = open_day(path)
     rows = [tick("HK.00700", n) for n in range(1, FULL_MARKET_BATCH)]

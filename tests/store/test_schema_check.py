@@ -55,7 +55,7 @@ NAMED: Final = {
     "DROP TABLE symbols; CREATE VIEW symbols AS SELECT 1 AS symbol": "the table symbols is a view",
     "DROP TABLE gaps; CREATE TABLE gaps (a)": "the column gaps.symbol is missing",
     "CREATE TRIGGER guard BEFORE INSERT ON ticks BEGIN SELECT RAISE(ABORT, 'no'); END": "the trigger guard was added",
-    "CREATE TRIGGER guard AFTER INSERT ON ledger BEGIN SELECT unheard_of(); END": "the trigger guard was added to ledger",
+    "CREATE TRIGGER guard AFTER INSERT ON ledger BEGIN SELECT unheard_of(); END": "the trigger guard was added",
     "CREATE UNIQUE INDEX guard ON ticks (tick_type)": "the index guard was added to ticks",
     "CREATE TRIGGER guard BEFORE INSERT ON ticks BEGIN SELECT RAISE(IGNORE); END": "keeps 2 ticks out",
 }

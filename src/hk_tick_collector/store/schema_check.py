@@ -119,8 +119,7 @@ def mend(db: apsw.Connection, name: str) -> list[str]:
 
 def cookie(db: apsw.Connection) -> int:
     """SQLite's count of changes to the schema: as long as it stays, nobody changed anything."""
-    count: int = db.pragma("schema_version")
-    return count
+    return int(db.execute("PRAGMA schema_version").get)  # `pragma` would prepare it at each commit
 
 
 def _obstacle(ours: _Tables, found: _Tables) -> str | None:
