@@ -174,7 +174,7 @@ EVENTS: Final[dict[str, Entry]] = {
     "day_schema_mended": entry(
         "a trigger or an index of the day file was dropped or altered, or is of an earlier version: it was made anew",
         "日檔的 trigger 或索引被刪除、更改，或屬舊版本：已重新建立",
-        "after an upgrade nothing; otherwise find who changed it, day files are for reading: sudo fuser -v the day file",
+        "after an upgrade nothing; otherwise find who changed it (day files are for reading): sudo fuser -v the file",
         "升級後出現毋須處理；否則找出更改者，日檔只供讀取：`sudo fuser -v` 當日檔案",
     ),
     "ticks_dropped": entry(

@@ -29,7 +29,7 @@ from hk_tick_collector.model import GAP_OPEN, Gap, Reconciled
 from . import schema
 from .identity import compare
 from .opening import open_for_writing
-from .schema_check import cookie, mend, named_changes
+from .schema_check import CHANGED_HINT, cookie, mend, named_changes
 from .wide import bindings, widths
 
 if TYPE_CHECKING:
@@ -262,7 +262,7 @@ class DayFile:
             raise SchemaChangedError(
                 f"{self.path.name}: a trigger or another program keeps {len(missing)} ticks out,"
                 f" {missing[0][0]} {missing[0][1]} first",
-                hint="undo that change with sqlite3; see docs/sqlite-wal.md",
+                hint=CHANGED_HINT,
             )
         return stored, differing
 

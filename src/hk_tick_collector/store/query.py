@@ -17,12 +17,12 @@ from urllib.parse import quote
 
 import apsw
 
-from hk_tick_collector.errors import ForeignFileError, NoDayError, StoreError
+from hk_tick_collector.errors import ForeignFileError, NoDayError, SchemaChangedError, StoreError
 from hk_tick_collector.model import GAP_OPEN, Gap, Reconciled, Tick
 
 from .identity import Compared, compare
-from .schema import APPLICATION_ID, TICK_COLUMNS
-from .schema_check import SCHEMA_ERRORS, named_change
+from .schema import APPLICATION_ID, TICK_COLUMNS, VERSION
+from .schema_check import CHANGED_HINT, SCHEMA_ERRORS, difference, named_change
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -303,6 +303,8 @@ class DayReader:
         for table, needed in (("ticks", TICK_COLUMNS), ("symbols", SymbolCount._fields), ("meta", ("key", "value"))):
             columns = {name for (name,) in self._db.execute("SELECT name FROM pragma_table_info(?)", (table,))}
             if missing := [column for column in needed if column not in columns]:
+                if self._db.pragma("user_version") == VERSION:
+                    raise SchemaChangedError(f"{self.path}: {difference(self._db)}", hint=CHANGED_HINT)
                 raise ForeignFileError(
                     f"{self.path} has schema {self._db.pragma('user_version')} without {table}.{missing[0]}",
                     hint="read it with the version of hk-tick-collector that wrote it",

@@ -29,7 +29,7 @@ SCHEMA_ERRORS: Final = (
     apsw.AuthError,
     apsw.TooBigError,
 )
-_HINT: Final = "undo that change with sqlite3; see docs/sqlite-wal.md"
+CHANGED_HINT: Final = "undo that change with sqlite3; see docs/sqlite-wal.md"
 
 
 class _Column(NamedTuple):
@@ -71,7 +71,7 @@ def named_changes(db: apsw.Connection, name: str) -> Iterator[None]:
 def named_change(db: apsw.Connection, name: str, error: Exception) -> SchemaChangedError | None:
     """The error to raise for one of SCHEMA_ERRORS; None when nothing was changed: then it is a bug."""
     found = difference(db)
-    return None if found is None else SchemaChangedError(f"{name}: {found} ({error})", hint=_HINT)
+    return None if found is None else SchemaChangedError(f"{name}: {found} ({error})", hint=CHANGED_HINT)
 
 
 def difference(db: apsw.Connection) -> str | None:
@@ -102,7 +102,7 @@ def mend(db: apsw.Connection, name: str) -> list[str]:
     ours = _made_by(schema.MIGRATIONS)
     found = _read(db, ours.columns)
     if wrong := _obstacle(ours, found):
-        raise SchemaChangedError(f"{name}: {wrong}", hint=_HINT)
+        raise SchemaChangedError(f"{name}: {wrong}", hint=CHANGED_HINT)
     mended = []
     for key, each in ours.objects.items():
         there = found.objects.get(key)
