@@ -253,3 +253,14 @@ def test_each_gap_event_and_commit_is_told_once(make_rig: MakeRig, tick: MakeTic
     assert popped_gaps == events
     assert popped_rows == 600
     assert (rig.stats.gaps_open, rig.stats.gaps_missing) == (0, 0)
+
+
+def test_a_writer_that_takes_over_has_what_was_not_told_yet(make_rig: MakeRig, tick: MakeTick) -> None:
+    """Commits of a writer that was replaced reach the log through its successor, once."""
+    old, new = make_rig(), make_rig()
+    old.put([tick("HK.00700", 1)])
+    old.writer.start()
+    stop(old)
+    new.writer.take_over(old.writer)
+    assert [commit.rows for commit in new.writer.pop_commits()] == [1]
+    assert old.writer.pop_commits() == []
