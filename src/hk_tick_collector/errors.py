@@ -8,6 +8,7 @@
     ├── StoreError               a day file or its directory cannot be used
     │   ├── ForeignFileError     exists, but is no day file of ours (or a newer one)
     │   ├── DamagedFileError     a day file of ours whose content cannot be trusted
+    │   ├── SchemaChangedError   somebody else changed the tables of a day file of ours
     │   ├── SealedDayError       the day is finished and read-only
     │   └── NoDayError           there is no file for that day
     ├── AlertError               a message did not reach its destination
@@ -59,6 +60,10 @@ class ForeignFileError(StoreError):
 
 class DamagedFileError(StoreError):
     """A day file of ours does not pass its check; it was not changed."""
+
+
+class SchemaChangedError(StoreError):
+    """Somebody else changed the tables of a day file of ours so that it cannot be used; nothing was written."""
 
 
 class SealedDayError(StoreError):

@@ -113,7 +113,16 @@ class Stats:
     duplicate: int = 0
     gaps_open: int = 0  # of the newest day, as its file says
     gaps_missing: int = 0
-    sealed_day: int = 0  # rejected by the writer: their day is finished
+    sealed_day: int = 0  # rejected by the writer: pushed, and their day is finished
+    sealed_day_backfill: int = 0  # the same of ticks that OpenD gave when it was asked
+    conflicts: int = 0  # rejected by the writer: another tick has their symbol and sequence, and was first
+    conflicts_symbols: int = 0  # of how many symbols, and which has the most
+    conflicts_most: str = ""
+    conflicts_most_ticks: int = 0
+    no_sequence: int = 0  # as conflicts, with sequence 0: it is none
+    no_sequence_symbols: int = 0
+    no_sequence_most: str = ""
+    no_sequence_most_ticks: int = 0
     spool_lost: int = 0  # dropped: they went to the spool, and it could not give them back
     commits: int = 0
     commit_times: Latencies = field(
@@ -132,6 +141,12 @@ class Stats:
     writer_trouble: str = ""  # the named cause the writer waits for: busy, disk_full, read_only, io_error, ...
     writer_detail: str = ""
     writer_trouble_since_ms: int | None = None
+
+    @property
+    def rejected_total(self) -> int:
+        """Received and refused for good, by the intake or by the writer."""
+        by_writer = self.sealed_day + self.sealed_day_backfill + self.conflicts + self.no_sequence
+        return self.rejected + by_writer
 
     @property
     def dropped(self) -> int:

@@ -120,20 +120,39 @@ def test_what_finds_no_place_is_counted_told_and_a_hole(journal: Journal) -> Non
 
 
 def test_rejected_ticks_close_their_holes_and_are_told(journal: Journal) -> None:
-    """With the first of them whole, however many follow; also when their neighbours find no place."""
+    """Each of them whole; also when their neighbours find no place."""
     desk = Desk(max_rows=2)
     desk.intake.ticks(Ticks(rows=[at(1), at(3)], rejected=[refused(2)]), NOW_MS)
     desk.intake.ticks(Ticks(rows=[at(4)], rejected=[refused(5)]), NOW_MS)
     assert [hole.missing for _, hole in desk.holes.open_holes()] == [1]
-    (event,) = journal.events("tick_rejected")
-    assert event.fields == {
-        "cause": "non_finite",
-        "symbol": SYMBOL,
-        "seq": str(TEN_S << 32 | 2),
-        "rejected_total": "1",
-        "tick": "the tick 2, whole",
-    }
+    assert [event.fields for event in journal.events("tick_rejected")] == [
+        {
+            "cause": "non_finite",
+            "symbol": SYMBOL,
+            "seq": str(TEN_S << 32 | number),
+            "rejected_total": str(count),
+            "tick": f"the tick {number}, whole",
+        }
+        for count, number in ((1, 2), (2, 5))
+    ]
     assert [(chunk.dropped, len(chunk.rejected)) for chunk in desk.take()] == [(0, 1), (1, 1)]
+
+
+def test_a_flood_of_rejected_ticks_is_a_line_a_minute(journal: Journal) -> None:
+    """The first hundred of a cause are told whole, the others as a count; another cause has its own hundred."""
+    desk = Desk()
+    for second in range(120):
+        desk.now_s = 100.0 + second
+        desk.intake.ticks(Ticks(rejected=[refused(number) for number in range(50)]), NOW_MS)
+    desk.intake.ticks(Ticks(rejected=[refused(1)._replace(cause="bad_time")]), NOW_MS)
+    desk.now_s += 60
+    desk.intake.flush_gaps()
+    whole = [event.fields["cause"] for event in journal.events("tick_rejected")]
+    assert whole == ["non_finite"] * 100 + ["bad_time"]
+    counts = journal.events("ticks_rejected")
+    assert [(event.fields["cause"], event.fields["symbols"]) for event in counts] == [("non_finite", "1")] * 3
+    assert sum(int(event.fields["ticks"]) for event in counts) == 120 * 50 - 100
+    assert desk.stats.rejected == 120 * 50 + 1
 
 
 def test_changes_that_no_tick_brought_are_flushed() -> None:

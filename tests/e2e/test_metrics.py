@@ -33,6 +33,8 @@ SPARE: Final = {  # neither on the dashboard nor in a rule
     "hktc_queue_limit_rows",  # a million: it would flatten every other line
     "hktc_quota_used",
     "hktc_sealed_day_ticks_total",
+    "hktc_conflict_ticks_total",
+    "hktc_no_sequence_ticks_total",
     "hktc_opend_link_since_timestamp_seconds",
     "process_virtual_memory_bytes",
 }

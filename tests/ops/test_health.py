@@ -52,6 +52,9 @@ def test_a_healthy_service_has_no_finding(make_status: MakeStatus) -> None:
         ({"waiting": 60_000}, "queue", WARNING),
         ({"dropped": 1, "dropped_lately": 1}, "dropped", WARNING),
         ({"rejected": 1, "rejected_lately": 1}, "rejected", WARNING),
+        ({"sealed_day_backfill": 60_000, "sealed_day_backfill_lately": 60_000}, "sealed_day_backfill", WARNING),
+        ({"conflicts": 9, "conflicts_lately": 9, "conflicts_most": "HK.00002"}, "conflict", WARNING),
+        ({"no_sequence": 9, "no_sequence_lately": 9, "no_sequence_most": "HK.00002"}, "no_sequence", WARNING),
         ({"sealed_day": 1, "sealed_day_lately": 1, "persisted_rows_per_min": 9}, "sealed_day", WARNING),
         ({"sealed_day": 1, "sealed_day_lately": 1, "persisted_rows_per_min": 0}, "sealed_day", CRITICAL),
         ({"gaps_open": 2, "gaps_healing": 2}, "gaps_healing", WARNING),
@@ -229,3 +232,18 @@ def test_unexplained_totals_are_a_warning() -> None:
     assert (finding.code, finding.severity) == ("totals_differ", WARNING)
     assert "2 of 4 symbols" in finding.text
     assert "HK.09988 by 2,200 shares" in finding.text
+
+
+def test_a_conflict_names_its_symbol_and_how_many(make_status: MakeStatus) -> None:
+    """What to type shows the ticks of the symbol that has the most."""
+    status = make_status(
+        conflicts=12,
+        conflicts_lately=11,
+        conflicts_symbols=2,
+        conflicts_most="HK.00003",
+        conflicts_most_ticks=10,
+    )
+    (finding,) = (each for each in check(status, NOW_MS, LIMITS) if each.code == "conflict")
+    assert "11 ticks" in finding.text
+    assert "HK.00003 most: 10" in finding.text
+    assert finding.remedy.endswith("grep 'tick_rejected cause=conflict' | grep HK.00003 | tail -n 10")

@@ -300,12 +300,13 @@ def test_following_misses_nothing_in_any_order(data: st.DataObject, tmp_path_fac
 
 
 def test_what_is_not_stored_yet(make_day: MakeDay, tick: MakeTick) -> None:
-    """Of a batch, the ticks whose (symbol, seq) the day does not have."""
+    """Of a batch, the ticks whose (symbol, seq) the day does not have, and those that differ from what it has there."""
     day = make_day()
     day.add([tick("HK.00700", 1), tick("HK.00700", 2)])
     with DayReader(day.path) as reader:
         batch = [tick("HK.00700", 2), tick("HK.00700", 3), tick("HK.00005", 1)]
-        assert reader.not_stored(batch) == batch[1:]
+        other = ("HK.00700", 1, *tick("HK.00700", 9_999)[2:])
+        assert reader.compare([*batch, other]) == (batch[1:], [other])
 
 
 def test_completeness_counts_symbols_with_the_pattern_alone(make_day: MakeDay, tick: MakeTick) -> None:

@@ -4,6 +4,7 @@ wire.py           one connection: the protocol core on a socket
 feed.py           the link: connect, subscribe, stay alive, come back
 subscriptions.py  batches, and what a refusal costs
 intake.py         counts every tick, hands it to the queue
+rejections.py     what is told of rejected ticks
 track.py          one symbol on one day
 holes.py          sees every tick, tells what is missing; pure
 resume.py         where a day stands when its first tick is seen

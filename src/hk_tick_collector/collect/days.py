@@ -88,7 +88,7 @@ class OpenDays:
             return
         if name >= stats.newest_day or self._is_too_early(market.parse_day(stats.newest_day)):
             stats.newest_day = name
-            stats.gaps_open, stats.gaps_missing = len(file.open_gaps), sum(file.open_gaps.values())
+            stats.gaps_open, stats.gaps_missing = file.gaps_open, file.gaps_missing
         if file.newest_ts_ms:
             stats.newest_ts_ms = max(stats.newest_ts_ms or 0, file.newest_ts_ms)
 

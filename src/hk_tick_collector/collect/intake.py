@@ -14,17 +14,19 @@ from hk_tick_collector.store.dayfile import Link
 
 from .chunk import Chunk
 from .push_watch import PushWatch
+from .rejections import Rejections
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hk_tick_collector.model import Stats, TickRow
+    from hk_tick_collector.model import Rejected, Stats, TickRow
     from hk_tick_collector.opend.protocol import Ticks
 
     from .holes import Holes
     from .queue import TickQueue
 
 _LOG_EVERY_S: Final = 10.0
+_DETAIL_CHARS: Final = 1000  # a tick has 300; what is longer is no tick
 
 
 class Intake:
@@ -38,7 +40,7 @@ class Intake:
         self._holes = holes
         self._stats = stats
         self._now_s = now_s
-        self._rejects = log.Repeated(_LOG_EVERY_S)
+        self._rejections = Rejections(now_s)
         self._drops = log.Repeated(_LOG_EVERY_S)
         self._dropped_unlogged = 0
         self.pushes: Final = PushWatch()
@@ -71,6 +73,7 @@ class Intake:
 
     def flush_gaps(self) -> None:
         """Sends changes of `gaps` that no tick brought on their way to the day file."""
+        self._rejections.tell()
         gaps, rules = self._holes.take_changes(), self._holes.take_rules()
         if gaps or rules:
             self._queue.put(Chunk(gaps=gaps, rules=rules))
@@ -86,18 +89,24 @@ class Intake:
         self._queue.put(Chunk(links=[Link(at_ms, connected, conn_id, reason)]))
 
     def _note_rejects(self, event: Ticks) -> None:
-        stats, first = self._stats, event.rejected[0]
-        stats.rejected += len(event.rejected)
-        held_back = self._rejects.allow(self._now_s())
-        if held_back is not None:
-            log.warning(
-                "tick_rejected",
-                cause=first.cause,
-                symbol=first.symbol,
-                seq=first.seq,
-                rejected_total=stats.rejected,
-                tick=first.detail,
-            )
+        stats, rejected = self._stats, event.rejected
+        stats.rejected += len(rejected)
+        by_cause: dict[str, list[Rejected]] = {}
+        for tick in rejected:
+            by_cause.setdefault(tick.cause, []).append(tick)
+        for cause, ticks in by_cause.items():
+            whole = self._rejections.whole(cause, len(ticks))
+            for tick in ticks[:whole]:
+                log.warning(
+                    "tick_rejected",
+                    cause=cause,
+                    symbol=tick.symbol,
+                    seq=tick.seq,
+                    rejected_total=stats.rejected,
+                    tick=tick.detail[:_DETAIL_CHARS],
+                )
+            if ticks[whole:]:
+                self._rejections.count(cause, (tick.symbol for tick in ticks[whole:]))
 
     def _note_drop(self, rows: int) -> None:
         self._stats.no_room += rows

@@ -50,6 +50,9 @@ _COUNTED_LATELY: Final = (
     "dropped",
     "rejected",
     "sealed_day",
+    "sealed_day_backfill",
+    "conflicts",
+    "no_sequence",
     "stalls",
     "link_breaks",
     "protocol_errors",
@@ -239,7 +242,7 @@ class Pulse:
             "synchronous": self._options.store.synchronous,
             "power_cut_mb": round(self._power_cut_bytes() / 2**20, 1),
             "dropped": stats.dropped,
-            "rejected": stats.rejected + stats.sealed_day,
+            "rejected": stats.rejected_total,
             "market": self._market_state(),
         }
 
@@ -289,7 +292,7 @@ class Pulse:
             trading=self._trading(),
             trading_since_ms=self._trading_since_ms,
             ticks_expected_since_ms=self._ticks_expected_since_ms,
-            rejected=stats.rejected + stats.sealed_day,
+            rejected=stats.rejected_total,
             dropped=stats.dropped,
             waiting=queue.rows,
             max_queue_rows=queue.max_rows,

@@ -47,6 +47,7 @@ class WriterSeat:
         self._retired.append(old)
         self._queue.give_back()
         self.writer = self._appoint(self._count, self.fresh_days.append)
+        self.writer.take_over(old)
         self.writer.start()
         log.error("writer_replaced", writers=self._count)
 

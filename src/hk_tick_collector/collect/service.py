@@ -124,7 +124,7 @@ def _tell_the_end(stats: Stats, *, failed: bool, flushed: int, left: int, lost: 
         received=stats.received,
         stored=stats.stored,
         duplicate=stats.duplicate,
-        rejected=stats.rejected + stats.sealed_day,
+        rejected=stats.rejected_total,
         dropped=stats.dropped,
     )
 

@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass, replace
 from itertools import chain
 from operator import attrgetter, itemgetter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from hk_tick_collector import log, market
-from hk_tick_collector.errors import SealedDayError, StoreError
-from hk_tick_collector.model import GAP_OPEN, Tick
+from hk_tick_collector.errors import SchemaChangedError, SealedDayError, StoreError
+from hk_tick_collector.model import PUSH_BACKFILL, Tick
 from hk_tick_collector.store.dayfile import Batch, Written
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
 from hk_tick_collector.store.query import DayReader, path_of
 
 from .days import OpenDays
 from .options import GATHER_SHARE
+from .rejections import Rejections, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,9 +45,11 @@ _LINGER_MOST: Final = 0.95 - GATHER_SHARE
 _LINGER_LEAST: Final = 0.5
 _LOG_EVERY_S: Final = 10.0  # a fault that repeats is logged so often, with a count
 
+_SYMBOL = itemgetter(0)
 _TS_MS = itemgetter(2)
 _RECV_TS_MS = itemgetter(9)
 _ROWS = attrgetter("rows")
+_Event = TypeVar("_Event")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +86,13 @@ class Writer:
         self._days = OpenDays(options, stats, now_ms, on_fresh)
         self._unfiled = Batch()  # links and counts that wait for a file to be written to
         self._took_s = 0.0  # how long the last commit of ticks took
-        self._commits: list[Commit] = []
-        self._gap_events: list[Gap] = []  # gaps that opened or closed with a commit
-        self._reconciled: tuple[int, list[Reconciled]] | None = None
+        # Three that pass from one thread to another: one appends, the other pops from the left, each in one step.
+        self._commits: deque[Commit] = deque()
+        self._gap_events: deque[Gap] = deque()  # gaps that opened or closed with a commit
+        self._reconciled: deque[tuple[int, list[Reconciled]]] = deque()
+        self._attempted: dict[int, Written] = {}  # by day: what its last transaction did, also when its commit raised
+        self._rejections = Rejections(time.monotonic)
+        self._conflicts, self._unnumbered = Tally(), Tally()  # ticks under whose key another one is stored
         self._tend_at_s = 0.0
         self._held_back = log.Repeated(_LOG_EVERY_S)
         self._closing = threading.Event()
@@ -99,6 +107,8 @@ class Writer:
         """
         try:
             self._days.file(day)
+        except SchemaChangedError as error:
+            self._note_trouble(day, error, 1)  # for the operator to undo: ticks are kept until then
         except StoreError:
             raise
         except DISK_ERRORS as error:
@@ -147,17 +157,22 @@ class Writer:
 
     def pop_commits(self) -> list[Commit]:
         """The commits since the last call."""
-        commits, self._commits = self._commits, []
-        return commits
+        return _popped(self._commits)
 
     def pop_gap_events(self) -> list[Gap]:
         """The gaps that opened or closed since the last call, as committed."""
-        events, self._gap_events = self._gap_events, []
-        return events
+        return _popped(self._gap_events)
+
+    def take_over(self, retired: Writer) -> None:
+        """Shares with a retired writer what passes between its thread and the event loop: nothing of it is lost.
+
+        To be called before `start`; the retired thread may still end its last commit.
+        """
+        self._commits, self._gap_events, self._reconciled = retired._commits, retired._gap_events, retired._reconciled
 
     def reconcile(self, day: int, rows: list[Reconciled]) -> None:
         """Has these rows stored in a day's file, once no tick waits."""
-        self._reconciled = day, rows
+        self._reconciled.append((day, rows))
 
     @property
     def alive(self) -> bool:
@@ -228,7 +243,6 @@ class Writer:
                 self._days.abandon(day)
             try:
                 file = self._days.file(day)
-                known_gaps = dict(file.open_gaps) if gaps else {}
                 waiting = self._queue.waiting_rows
                 batch = replace(self._unfiled, rows=rows, gaps=gaps, rules=list(rules), waiting=waiting)
                 written = self._write(day, file, batch)
@@ -242,8 +256,6 @@ class Writer:
             else:
                 self._unfiled = Batch()
                 self._note_success(day, rows, written, started_s)
-                last = {gap.id: gap for gap in gaps}.values()
-                self._gap_events += [gap for gap in last if (gap.id in known_gaps) != (gap.status == GAP_OPEN)]
                 return True
         return False
 
@@ -251,26 +263,65 @@ class Writer:
         """One transaction; recognises a commit whose error hid that it had happened."""
         known = self._days.known[day]
         if file.ledger.commits == known.commits + 1:
-            written = Written(file.ledger.stored - known.stored, file.ledger.duplicate - known.duplicate)
+            written = self._attempted[day]  # its own words, from before the commit
         else:
-            written = file.write(batch, self._now_ms())
+            try:
+                written = file.write(batch, self._now_ms())
+            finally:
+                if file.attempted is not None:
+                    self._attempted[day] = file.attempted
         self._days.known[day] = file.ledger
         return written
 
     def _refuse(self, day: int, rows: list[TickRow]) -> None:
-        """Ticks of a finished day: those it has are duplicates, the others are rejected and logged whole."""
+        """Ticks of a finished day: those it has are duplicates, the others are rejected."""
         name = market.day_name(day)
         try:
             with DayReader(path_of(self._options.data_root, name)) as reader:
-                late = reader.not_stored(rows)
+                late, conflicts = reader.compare(rows)
         except DISK_ERRORS:
-            late = rows
-        for row in late:
-            log.warning("tick_rejected", cause="sealed_day", day=name, **Tick(*row)._asdict())
-        self._unfiled.rejected += len(late)
-        self._unfiled.duplicate += len(rows) - len(late)
-        self._stats.sealed_day += len(late)
-        self._stats.duplicate += len(rows) - len(late)
+            late, conflicts = rows, []
+        duplicate = len(rows) - len(late) - len(conflicts)
+        backfilled = [row for row in late if row[8] == PUSH_BACKFILL]
+        pushed = [row for row in late if row[8] != PUSH_BACKFILL] if backfilled else late
+        self._reject("sealed_day", name, pushed)
+        # OpenD's latest ticks of a quiet symbol reach back to days that are over: nobody missed them.
+        if backfilled:
+            self._rejections.count("sealed_day_backfill", map(_SYMBOL, backfilled))
+        self._note_conflicts(name, conflicts)
+        self._unfiled.rejected += len(late) + len(conflicts)
+        self._unfiled.duplicate += duplicate
+        self._stats.sealed_day += len(pushed)
+        self._stats.sealed_day_backfill += len(backfilled)
+        self._stats.duplicate += duplicate
+
+    def _note_conflicts(self, day: str, rows: Sequence[TickRow]) -> None:
+        """Ticks under whose key another one is stored: that was first and stays, these are rejected."""
+        if not rows:
+            return
+        stats = self._stats
+        unnumbered = [row for row in rows if row[1] == 0]
+        numbered = [row for row in rows if row[1] != 0] if unnumbered else rows
+        if numbered:
+            self._reject("conflict", day, numbered)
+            self._conflicts.add(map(_SYMBOL, numbered))
+            stats.conflicts += len(numbered)
+            stats.conflicts_symbols = self._conflicts.symbols
+            stats.conflicts_most, stats.conflicts_most_ticks = self._conflicts.most()
+        if unnumbered:
+            self._reject("no_sequence", day, unnumbered)
+            self._unnumbered.add(map(_SYMBOL, unnumbered))
+            stats.no_sequence += len(unnumbered)
+            stats.no_sequence_symbols = self._unnumbered.symbols
+            stats.no_sequence_most, stats.no_sequence_most_ticks = self._unnumbered.most()
+
+    def _reject(self, cause: str, day: str, rows: Sequence[TickRow]) -> None:
+        """Tells of rejected ticks: the first of a cause whole, the others as a count."""
+        whole = self._rejections.whole(cause, len(rows))
+        for row in rows[:whole]:
+            log.warning("tick_rejected", cause=cause, day=day, **Tick(*row)._asdict())
+        if rows[whole:]:
+            self._rejections.count(cause, map(_SYMBOL, rows[whole:]))
 
     def _note_success(self, day: int, rows: list[TickRow], written: Written, started_s: float) -> None:
         stats, now_ms = self._stats, self._now_ms()
@@ -285,6 +336,11 @@ class Writer:
             self._commits.append(commit)
             stats.commit_times.add(commit.write_ms)
             stats.row_ages.add(commit.age_ms)
+        self._gap_events.extend(written.gaps)
+        for what in written.mended:
+            log.warning("day_schema_mended", day=market.day_name(day), what=what)
+        self._note_conflicts(market.day_name(day), written.conflicts)
+        self._rejections.tell()
         self._note_recovery()
 
     def _note_recovery(self) -> None:
@@ -334,13 +390,18 @@ class Writer:
                 self._note_trouble(day, error, 1)
             else:
                 self._note_recovery()
-        if self._reconciled is not None:
-            (day, self._unfiled.reconciled), self._reconciled = self._reconciled, None
+        while self._reconciled:
+            day, self._unfiled.reconciled = self._reconciled.popleft()
             self._commit(day, [], [])
             self._unfiled.reconciled = []
         self._days.close_idle()
         if self.seal_before is not None:
             self._days.seal_before(self.seal_before)
+
+
+def _popped(events: deque[_Event]) -> list[_Event]:
+    """What is in there now, taken out one by one; the other thread may go on appending."""
+    return [events.popleft() for _ in range(len(events))]
 
 
 def _by_day(rows: list[TickRow]) -> dict[int, list[TickRow]]:

@@ -79,6 +79,8 @@ RULES: Final[dict[str, Rule]] = {
     "gaps_healing": Rule(hold_s=180),
     "dropped": _SOON,
     "rejected": _SOON,
+    "conflict": _SOON,
+    "no_sequence": _SOON,
     "sealed_day": _SOON,
     "clock_drift": _PATIENT,
     "disk": _PATIENT,

@@ -53,7 +53,7 @@ _EXPLAINS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("sealed_day", ("lag",)),
     ("day_damaged", _FETCHED),
     ("day_gone", _FETCHED),
-    ("clock_drift", ("sealed_day", "rejected")),
+    ("clock_drift", ("sealed_day", "sealed_day_backfill", "rejected")),
 )
 _BADNESS: Final = (Severity.OK, Severity.WARNING, Severity.UNKNOWN, Severity.CRITICAL)
 

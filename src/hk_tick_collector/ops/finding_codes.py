@@ -297,10 +297,10 @@ FINDINGS: Final[dict[str, Entry]] = {
         "the day file is damaged", "當日檔案損壞", "see docs/sqlite-wal.md", "見 docs/sqlite-wal.md"
     ),
     "writer_schema_changed": _writer(
-        "another program changed the tables of the day file",
-        "另一程式更改了當日檔案的表",
-        "sudo fuser -v the day file, and end it",
-        "`sudo fuser -v` 當日檔案，停止該程式",
+        "another program changed the tables of the day file so that it cannot be written; ticks wait, and are spooled",
+        "另一程式更改了當日檔案的資料表，令其不能寫入；tick 暫存等候",
+        "undo the change that status names, with sqlite3; rows are stored again by themselves",
+        "以 sqlite3 還原 status 所指的更改；其後自動恢復儲存",
     ),
     "writer_interrupted": _writer(
         "the watchdog interrupted a statement",
@@ -403,6 +403,25 @@ FINDINGS: Final[dict[str, Entry]] = {
         "tick 所屬的日子已封存，被拒收",
         "ls -l DATA_ROOT: only finished days may be read-only",
         "`ls -l` DATA_ROOT：只有已完結的日子可為唯讀",
+    ),
+    "sealed_day_backfill": entry(
+        "a backfill answer reached back to days that are sealed: those ticks are counted and rejected",
+        "補取的回覆包含已封存日子的 tick：已計數並拒收",
+        "no action needed: so it is with symbols that were added today; this clears by itself",
+        "毋須處理：當日新增的股票會這樣；警告會自行結束",
+    ),
+    "conflict": entry(
+        "ticks of one symbol have the sequence of another, stored tick and differ from it: the first is kept",
+        "同一股票有 tick 與已儲存者序號相同而內容不同：保留先到者，其餘拒收",
+        "look at the ticks that status names; a sequence that begins anew in mid-day is a fault of OpenD: restart it"
+        " after the close",
+        "查看 status 所列的 tick；序號在日中重新開始屬 OpenD 故障：收市後重啟 OpenD",
+    ),
+    "no_sequence": entry(
+        "OpenD gives ticks the sequence 0, which is none: one of each symbol and day is kept, the others are rejected",
+        "OpenD 給出的 tick 序號為 0，即沒有序號：每隻股票每日只保留一筆，其餘拒收",
+        "look at the ticks that status names; install the current version of OpenD",
+        "查看 status 所列的 tick；安裝最新版本的 OpenD",
     ),
     "rejected": entry(
         "ticks came that cannot be stored",

@@ -74,9 +74,18 @@ def _refused(status: LiveStatus) -> Iterator[Finding]:
             "sealed_day",
             Severity.CRITICAL if nothing_else else Severity.WARNING,
             f"{'every tick is' if nothing_else else f'{status.sealed_day_lately} ticks were'} rejected:"
-            f" their day is sealed ({status.sealed_day} since the start, each whole in the log)",
+            f" their day is sealed ({status.sealed_day} since the start)",
             f"ls -l {status.data_root}: only finished days may be read-only (docs/data-quality.md)",
         )
+    if status.sealed_day_backfill_lately:
+        yield Finding(
+            "sealed_day_backfill",
+            Severity.WARNING,
+            f"backfill answers brought {status.sealed_day_backfill_lately:,} ticks of sealed days {_WHEN}, which were"
+            " rejected: symbols that were added today have such",
+            "no action needed, this clears by itself",
+        )
+    yield from _other_content(status)
     if status.rejected_lately:
         yield Finding(
             "rejected",
@@ -90,6 +99,30 @@ def _refused(status: LiveStatus) -> Iterator[Finding]:
             Severity.WARNING,
             f"{status.dropped_lately} ticks were dropped {_WHEN}, {status.dropped} since the start",
             f"{remedies.GAPS}; why the disk was slow: {remedies.JOURNAL}",
+        )
+
+
+def _other_content(status: LiveStatus) -> Iterator[Finding]:
+    """Ticks with the key of another one, which was first."""
+    if status.conflicts_lately:
+        symbol, ticks = status.conflicts_most, status.conflicts_most_ticks
+        yield Finding(
+            "conflict",
+            Severity.WARNING,
+            f"{status.conflicts_lately:,} ticks were rejected {_WHEN}: another trade is stored under their sequence"
+            f" (since the start {status.conflicts:,} of {status.conflicts_symbols:,} symbols, {symbol} most:"
+            f" {ticks:,})",
+            remedies.for_rejected("conflict", symbol, ticks),
+        )
+    if status.no_sequence_lately:
+        symbol, ticks = status.no_sequence_most, status.no_sequence_most_ticks
+        yield Finding(
+            "no_sequence",
+            Severity.WARNING,
+            f"{status.no_sequence_lately:,} ticks were rejected {_WHEN}: OpenD gave them the sequence 0, which is none"
+            f" (since the start {status.no_sequence:,} of {status.no_sequence_symbols:,} symbols, {symbol} most:"
+            f" {ticks:,})",
+            remedies.for_rejected("no_sequence", symbol, ticks),
         )
 
 

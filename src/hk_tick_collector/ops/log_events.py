@@ -166,10 +166,26 @@ EVENTS: Final[dict[str, Entry]] = {
     ),
     # the data's way
     "tick_rejected": entry(
-        "a tick cannot be stored: cause= says why; sealed_day is one of a finished day, told whole",
-        "某筆 tick 不能儲存，原因見 `cause=`；`sealed_day` 即屬已封存日子，整筆寫在日誌",
+        "a tick is rejected: cause= says why, sealed_day: its day is finished, conflict: another trade is stored under"
+        " its sequence, no_sequence: sequence 0; the first hundred of a cause are told whole",
+        "某筆 tick 被拒收，原因見 `cause=`：`sealed_day` 屬已封存日子，`conflict` 同序號已有另一成交，"
+        "`no_sequence` 序號為 0；每種原因首一百筆整筆寫在日誌",
         "a few are OpenD's oddities; many of sealed_day: ls -l the day file, only finished days may be read-only",
         "零星出現屬 OpenD 的異常；大量 `sealed_day`：`ls -l` 當日檔案，只有已完結的日子可為唯讀",
+    ),
+    "ticks_rejected": entry(
+        "how many more ticks of a cause were rejected since its last line, one line a minute; most= names the symbol"
+        " with the most; sealed_day_backfill: a backfill answer reached back to sealed days, which is harmless",
+        "同一原因自上一行起再拒收的筆數，每分鐘最多一行；`most=` 為最多的股票；"
+        "`sealed_day_backfill` 指補取的回覆包含已封存的日子，並無影響",
+        "as for tick_rejected",
+        "同 `tick_rejected`",
+    ),
+    "day_schema_mended": entry(
+        "a trigger or an index of the day file was dropped or altered, or is of an earlier version: it was made anew",
+        "日檔的 trigger 或索引被刪除、更改，或屬舊版本：已重新建立",
+        "after an upgrade nothing; otherwise find who changed it (day files are for reading): sudo fuser -v the file",
+        "升級後出現毋須處理；否則找出更改者，日檔只供讀取：`sudo fuser -v` 當日檔案",
     ),
     "ticks_dropped": entry(
         "memory and spool were full, so ticks were dropped; they are counted and are open gaps",

@@ -177,7 +177,17 @@ _COUNTERS: Final = (
     Plain(
         "hktc_sealed_day_ticks_total",
         "Of the rejected ticks, those whose day is sealed.",
-        lambda seen: seen.live.sealed_day,
+        lambda seen: seen.live.sealed_day + seen.live.sealed_day_backfill,
+    ),
+    Plain(
+        "hktc_conflict_ticks_total",
+        "Of the rejected ticks, those with other content than the stored tick of their symbol and sequence.",
+        lambda seen: seen.live.conflicts,
+    ),
+    Plain(
+        "hktc_no_sequence_ticks_total",
+        "The same of ticks with the sequence 0, which is none.",
+        lambda seen: seen.live.no_sequence,
     ),
     Plain("hktc_commits_total", "Transactions that were committed.", lambda seen: seen.stats.commits),
     Plain("hktc_watchdog_stalls_total", "Stalls of the writer that the watchdog met.", lambda seen: seen.live.stalls),

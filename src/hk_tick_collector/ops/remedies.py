@@ -28,6 +28,12 @@ def grep(event: str) -> str:
     return f"sudo journalctl -u hk-tick-collector --no-pager | grep {event} | tail"
 
 
+def for_rejected(cause: str, symbol: str, ticks: int) -> str:
+    """Shows the rejected ticks of a symbol; at most a hundred of a cause are logged whole."""
+    lines = f"grep 'tick_rejected cause={cause}' | grep {symbol} | tail -n {min(ticks, 100)}"
+    return f"sudo journalctl -u hk-tick-collector --no-pager | {lines}"
+
+
 def for_opend(kind: str) -> str:
     """By OpenD's program state, or by what Notify told."""
     return _OPEND.get(kind.removeprefix("program_"), OPEND_STATUS)
@@ -113,5 +119,5 @@ _WRITER: Final = {
     "file_size_limit": "systemctl show -p LimitFSIZE hk-tick-collector, in a shell ulimit -f;"
     f" set it to infinity, then {RESTART}",
     "no_memory": "free -m; end what takes it, it resumes by itself",
-    "schema_changed": "sudo fuser -v {db} names who changed it; end that one",
+    "schema_changed": "sudo sqlite3 {db} .schema shows it: undo the change that is named, it resumes by itself",
 }

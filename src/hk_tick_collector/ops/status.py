@@ -101,10 +101,22 @@ class LiveStatus:
     exposed_rows: int = 0  # received, and neither committed nor spooled
     exposed_s: float = 0.0  # age of the oldest received row that is not committed
     synchronous: str = ""
-    sealed_day: int = 0  # of the rejected: their day is finished
-    dropped_lately: int = 0  # within the last 15 minutes, as the next two
-    rejected_lately: int = 0  # those of a finished day not counted
+    sealed_day: int = 0  # of the rejected: pushed, and their day is finished
+    sealed_day_backfill: int = 0  # the same of ticks that OpenD gave when it was asked
+    conflicts: int = 0  # of the rejected: another tick has their symbol and sequence, and was first
+    conflicts_symbols: int = 0  # of how many symbols, and which has the most
+    conflicts_most: str = ""
+    conflicts_most_ticks: int = 0
+    no_sequence: int = 0  # as conflicts, with sequence 0: it is none
+    no_sequence_symbols: int = 0
+    no_sequence_most: str = ""
+    no_sequence_most_ticks: int = 0
+    dropped_lately: int = 0  # within the last 15 minutes, as the next five
+    rejected_lately: int = 0  # those that the following count not counted
     sealed_day_lately: int = 0
+    sealed_day_backfill_lately: int = 0
+    conflicts_lately: int = 0
+    no_sequence_lately: int = 0
     stalls_lately: int = 0
 
     # what else happened within the last 15 minutes, and the last one's words

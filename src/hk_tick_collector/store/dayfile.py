@@ -12,21 +12,26 @@ ends a day: checked, plain, mode 0440; no tick enters it again.
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import stat
-from contextlib import contextmanager
+from collections import Counter
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice, repeat
+from itertools import chain, repeat, starmap
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import apsw
 
-from hk_tick_collector.errors import SealedDayError, StoreError
+from hk_tick_collector.errors import SchemaChangedError, SealedDayError, StoreError
 from hk_tick_collector.model import GAP_OPEN, UNSTORED_CAUSES, Gap, Reconciled
 
 from . import schema
+from .identity import compare
 from .opening import open_for_writing
+from .schema_check import CHANGED_HINT, cookie, mend, named_changes
+from .wide import bindings, widths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import RuleChange, TickRow
 
 _SYMBOL = itemgetter(schema.TICK_COLUMNS.index("symbol"))
+_SECOND = itemgetter(1)
 _TS_MS = itemgetter(schema.TICK_COLUMNS.index("ts_ms"))
 
 SEALED_MODE: Final = 0o440
@@ -44,12 +50,7 @@ _INSERT_HEAD: Final = f"INSERT INTO ticks ({', '.join(schema.TICK_COLUMNS)}) VAL
 _INSERT_ROW: Final = "(" + ",".join("?" * len(schema.TICK_COLUMNS)) + ")"
 # DO NOTHING for the key alone: OR IGNORE would also swallow a NULL and count it as a duplicate.
 _INSERT_TAIL: Final = " ON CONFLICT (symbol, seq) DO NOTHING"
-# Rows of one INSERT. Wide statements keep the GIL away from SQLite's work, but one that is too long for the cache of
-# prepared statements is prepared at each use: to fill SQLite's 32,766 parameters, 3,276 rows, cost a third of all its
-# time. A ladder of widths keeps the statements few.
-_CACHED_BYTES: Final = 16_384  # apsw's `max_cacheable_bytes`, of which a statement must stay short
-_WIDEST: Final = (_CACHED_BYTES - 1 - len(_INSERT_HEAD + _INSERT_TAIL)) // len(_INSERT_ROW + ",")
-_WIDTHS: Final = (_WIDEST, 256, 64, 16, 4, 1)
+_WIDTHS: Final = widths(len(_INSERT_HEAD + _INSERT_TAIL), len(_INSERT_ROW + ","))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,21 +113,27 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What one transaction did."""
+    """What one transaction did with a batch: its rows are stored, duplicate, or in `conflicts`."""
 
     stored: int
     duplicate: int
+    # In the order in which they came: another tick has their key, and was first. They are rejected in the ledger.
+    conflicts: tuple[TickRow, ...] = ()
+    gaps: tuple[Gap, ...] = ()  # those that this transaction opened or closed, as committed
+    mended: tuple[str, ...] = ()  # what others had changed in the schema and was made anew, in words
 
 
 class DayFile:
     """One day's file, open for writing; made when missing.
 
-    `day_name` is `YYYYMMDD`; `run_id` names this run of the service in the ledger. `ledger`, `newest_ts_ms` and
-    `open_gaps` (id → ticks missing) are what is committed.
+    `day_name` is `YYYYMMDD`; `run_id` names this run of the service in the ledger. `ledger`, `newest_ts_ms`,
+    `gaps_open` and `gaps_missing` (ticks that open gaps miss) are what is committed. `attempted` is what the last call
+    of `write` did, from before its COMMIT: the truth of it, should the error of a commit hide that it happened.
 
     Raises ForeignFileError, nothing touched, for a file that is not ours or is newer than this version;
-    DamagedFileError for one of ours that does not pass its check; SealedDayError for a finished day; StoreError for
-    what the system refuses; and SQLite's own errors as `apsw.Error`.
+    DamagedFileError for one of ours that does not pass its check; SealedDayError for a finished day;
+    SchemaChangedError when others changed its tables; StoreError for what the system refuses; and SQLite's own errors
+    as `apsw.Error`.
     """
 
     def __init__(
@@ -142,15 +149,18 @@ class DayFile:
             _build(path, options)
         self._db = _open(path, options)
         self._identity = _identity(path)
+        self.attempted: Written | None = None
+        self._cookie: int | None = None  # of the schema when it was last looked at
+        self._mended: list[str] = []  # and not told yet
         try:
-            self._db.pragma("synchronous", options.synchronous)
-            _migrate(self._db)  # before WAL: the plain file alone tells whose it is
-            _configure(self._db, options)
-            self._describe(now_ms, version)
-            self.ledger = self._read_ledger()
-            self._counted = self._count()
-            self.newest_ts_ms = self._read_newest()
-            self.open_gaps = self._read_open_gaps()
+            with named_changes(self._db, path.name):
+                self._db.pragma("synchronous", options.synchronous)
+                _migrate(self._db)  # before WAL: the plain file alone tells whose it is
+                _configure(self._db, options)
+                self._describe(now_ms, version)
+                self.ledger = self._read_ledger()
+                self.newest_ts_ms = self._read_newest()
+                self.gaps_open, self.gaps_missing = self._read_open_gaps()
         except BaseException:
             self._db.close(True)
             raise
@@ -161,38 +171,43 @@ class DayFile:
         On an error the transaction is rolled back, but a commit that failed may still have happened: reopen the file
         then and compare `ledger.commits`.
         """
+        self.attempted = None
+        with named_changes(self._db, self.path.name):
+            return self._write(batch, now_ms)
+
+    def _write(self, batch: Batch, now_ms: int) -> Written:
         before = self.ledger
         # Nearly the order of the key, so that neighbours go to the same page: a symbol's own rows came in order. To
         # compare whole rows would take three times as long, and nobody else gets the interpreter meanwhile.
         rows = sorted(batch.rows, key=_SYMBOL)
         with self._transaction():
-            stored = self._insert(rows)
+            self._look_at_schema()
+            stored, conflicts = self._insert(rows)
             for link in batch.links:
                 self._write_link(link)
-            self._write_gaps(batch.gaps)
+            turned, gaps_open, gaps_missing = self._write_gaps(batch.gaps)
             rules = self._write_rules(batch.rules)
             if batch.reconciled:
                 self._db.executemany(_RECONCILED_SQL, batch.reconciled)
+            duplicate = len(rows) - stored - len(conflicts)
             ledger = replace(
                 before,
                 stored=before.stored + stored,
-                duplicate=before.duplicate + batch.duplicate + len(rows) - stored,
-                rejected=before.rejected + batch.rejected,
+                duplicate=before.duplicate + batch.duplicate + duplicate,
+                rejected=before.rejected + batch.rejected + len(conflicts),
                 dropped=before.dropped + batch.dropped,
                 waiting=batch.waiting,
                 commits=before.commits + 1,
             )
             self._write_ledger(ledger, now_ms)
+            self.attempted = written = Written(stored, duplicate, tuple(conflicts), tuple(turned), tuple(self._mended))
+        self._mended.clear()
         self.ledger, self._rules = ledger, rules
-        self._counted += stored
-        for gap in batch.gaps:
-            if gap.status == GAP_OPEN:
-                self.open_gaps[gap.id] = gap.missing or 0
-            else:
-                self.open_gaps.pop(gap.id, None)
+        self.gaps_open += gaps_open
+        self.gaps_missing += gaps_missing
         if rows:
             self.newest_ts_ms = max(self.newest_ts_ms, *map(_TS_MS, rows))
-        return Written(stored, len(rows) - stored)
+        return written
 
     def wal_bytes(self) -> int:
         """The size of the write-ahead log on disk; 0 without one, and where it cannot be looked at."""
@@ -221,31 +236,67 @@ class DayFile:
 
     def interrupt(self) -> None:
         """Ends the statement that runs in another thread; `write` raises there. Safe to call from any thread."""
-        self._db.interrupt()
+        with suppress(apsw.ConnectionClosedError):  # its own thread may close it meanwhile
+            self._db.interrupt()
 
-    def _insert(self, rows: Sequence[TickRow]) -> int:
+    def _insert(self, rows: Sequence[TickRow]) -> tuple[int, list[TickRow]]:
+        """How many of the rows are new, and those under whose key another tick is stored."""
         # Iterators of C alone, from one statement to the next: no line of Python at which the event loop, which waits
         # for the interpreter in a burst, would be given it between the making of the values and their binding.
-        values, left = chain.from_iterable(rows), len(rows)
+        values, first, stored = chain.from_iterable(rows), 0, 0
+        known: list[TickRow] = []  # rows of statements that did not insert all of theirs
         for width in _WIDTHS:
-            times, left = divmod(left, width)
-            if times:
-                pieces = map(islice, repeat(values, times), repeat(width * len(schema.TICK_COLUMNS)))
-                self._db.executemany(_insert_sql(width), map(tuple, pieces))
-        return self._count() - self._counted
+            statements = (len(rows) - first) // width
+            if not statements:
+                continue
+            # Before each statement binds its values, the change count of the one before it is noted; once at the end.
+            inserted: list[int] = []
+            noting = map(inserted.append, starmap(self._db.changes, repeat(())))
+            values_of_each = bindings(values, statements, width * len(schema.TICK_COLUMNS))
+            self._db.executemany(_insert_sql(width), map(_SECOND, zip(noting, values_of_each, strict=False)))
+            for start, count in zip(range(first, len(rows), width), inserted[1:], strict=False):
+                stored += count
+                if count < width:
+                    known += rows[start : start + width]
+            first += statements * width
+        if not known:
+            return stored, []
+        missing, differing = compare(self._db, known)
+        if missing:
+            raise SchemaChangedError(
+                f"{self.path.name}: a trigger or another program keeps {len(missing)} ticks out,"
+                f" {missing[0][0]} {missing[0][1]} first",
+                hint=CHANGED_HINT,
+            )
+        return stored, differing
 
-    def _count(self) -> int:
-        """The rows of `ticks`, as their trigger has counted them."""
-        return int(self._db.execute("SELECT ifnull(sum(rows), 0) FROM symbols").get)
+    def _look_at_schema(self) -> None:
+        """Sees, within a transaction, what others changed since the last one; makes anew what that is safe for."""
+        if cookie(self._db) != self._cookie:
+            self._mended += mend(self._db, self.path.name)
+            self._cookie = cookie(self._db)
 
-    def _write_gaps(self, gaps: Sequence[Gap]) -> None:
-        """Writes gaps as they are now, and what that changes of their symbols' `expected`."""
-        for gap in gaps:
-            old = self._db.execute(_MISSING_SQL, (gap.id,)).get
-            now = gap.missing or 0 if gap.status == GAP_OPEN else int(old is None and gap.cause in UNSTORED_CAUSES)
-            self._db.execute(_GAP_SQL, gap)
-            if now != (old or 0):
-                self._db.execute(_EXPECT_SQL, (now - (old or 0), gap.symbol))
+    def _write_gaps(self, gaps: Sequence[Gap]) -> tuple[list[Gap], int, int]:
+        """Those that are opened or closed by this, and by how much the figures of open gaps change."""
+        if not gaps:
+            return [], 0, 0
+        last = {gap.id: gap for gap in gaps}
+        before: dict[int, int] = dict(  # id → ticks missing, -1 where it is not open
+            self._db.execute(_GAPS_BEFORE_SQL, (json.dumps(list(last)), GAP_OPEN)).fetchall()  # type: ignore[arg-type]
+        )
+        self._db.executemany(_GAP_SQL, last.values())
+        turned, opened, missing = [], 0, 0
+        expected: Counter[str] = Counter()
+        for gap in last.values():
+            was, now = before.get(gap.id, -1), gap.missing or 0 if gap.status == GAP_OPEN else -1
+            if (was < 0) != (now < 0):
+                turned.append(gap)
+                opened += 1 if was < 0 else -1
+            missing += max(now, 0) - max(was, 0)
+            is_new_mark = gap.id not in before and now < 0 and gap.cause in UNSTORED_CAUSES
+            expected[gap.symbol] += max(now, 0) - max(was, 0) + is_new_mark
+        self._db.executemany(_EXPECT_SQL, [(more, symbol) for symbol, more in expected.items() if more])
+        return turned, opened, missing
 
     def _write_rules(self, rules: Sequence[RuleChange]) -> dict[str, RuleChange]:
         """Writes what was judged; returns what waits for the first row of its symbol."""
@@ -265,7 +316,7 @@ class DayFile:
 
     def _write_ledger(self, ledger: Ledger, now_ms: int) -> None:
         self._db.execute(
-            "INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            _LEDGER_SQL,
             (
                 self._run_id,
                 self._started_ms,
@@ -293,9 +344,10 @@ class DayFile:
     def _read_newest(self) -> int:
         return int(self._db.execute("SELECT ifnull(max(last_ts_ms), 0) FROM symbols").get)
 
-    def _read_open_gaps(self) -> dict[int, int]:
-        rows: Any = self._db.execute("SELECT id, ifnull(missing, 0) FROM gaps WHERE status = ?", (GAP_OPEN,))
-        return dict(rows)
+    def _read_open_gaps(self) -> tuple[int, int]:
+        sql = "SELECT count(*), ifnull(sum(missing), 0) FROM gaps WHERE status = ?"
+        gaps, missing = self._db.execute(sql, (GAP_OPEN,)).get
+        return gaps, missing
 
     def _describe(self, now_ms: int, version: str) -> None:
         facts = {
@@ -308,8 +360,10 @@ class DayFile:
         with self._transaction():
             if self._db.execute("SELECT value FROM meta WHERE key = 'sealed_ms'").get is not None:
                 raise SealedDayError(f"{self.path.name} is sealed")
-            self._db.execute("INSERT INTO meta VALUES ('created_ms', ?) ON CONFLICT DO NOTHING", (str(now_ms),))
-            self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", facts.items())
+            self._look_at_schema()
+            created = "INSERT INTO meta (key, value) VALUES ('created_ms', ?) ON CONFLICT DO NOTHING"
+            self._db.execute(created, (str(now_ms),))
+            self._db.executemany("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", facts.items())
             # An earlier run that was killed could not end its last stretch: it lasted to its last commit at least.
             self._db.execute(
                 """UPDATE connections SET to_ms = max(from_ms, (SELECT max(updated_ms) FROM ledger)),
@@ -320,11 +374,13 @@ class DayFile:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        mended = list(self._mended)
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
             self._db.execute("COMMIT")
         except BaseException:
+            self._cookie, self._mended = None, mended
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
@@ -334,20 +390,14 @@ def seal(path: Path, now_ms: int, options: StoreOptions) -> bool:
     """Ends a day whose file nobody writes: checks it, makes it one plain file, mode 0440.
 
     True when that is done (also when it was before), False when a reader holds the file: try again later. Raises
-    StoreError when the check finds damage, and leaves the file as it is.
+    StoreError when the check finds damage or others changed its tables, and leaves the file as it is.
     """
     if not path.stat().st_mode & stat.S_IWUSR:
         return True
     db = _open(path, options, check=False)  # its own check is the thorough one
     try:
-        if db.execute("SELECT value FROM meta WHERE key = 'sealed_ms'").get is None:
-            verdict = db.execute("PRAGMA integrity_check(1)").get
-            if verdict != "ok":
-                raise StoreError(
-                    f"{path.name} does not pass its integrity check ({verdict})",
-                    hint="keep the file, copy it away and see docs/sqlite-wal.md",
-                )
-            db.execute("INSERT OR REPLACE INTO meta VALUES ('sealed_ms', ?)", (str(now_ms),))
+        with named_changes(db, path.name):
+            _seal(db, path, now_ms)
         plain = _make_plain(db)
     except (apsw.BusyError, apsw.LockedError):
         return False
@@ -356,6 +406,17 @@ def seal(path: Path, now_ms: int, options: StoreOptions) -> bool:
     if plain:
         path.chmod(SEALED_MODE)
     return plain
+
+
+def _seal(db: apsw.Connection, path: Path, now_ms: int) -> None:
+    if db.execute("SELECT value FROM meta WHERE key = 'sealed_ms'").get is None:
+        verdict = db.execute("PRAGMA integrity_check(1)").get
+        if verdict != "ok":
+            raise StoreError(
+                f"{path.name} does not pass its integrity check ({verdict})",
+                hint="keep the file, copy it away and see docs/sqlite-wal.md",
+            )
+        db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('sealed_ms', ?)", (str(now_ms),))
 
 
 def _insert_sql(width: int) -> str:
@@ -369,7 +430,8 @@ _GAP_SQL: Final = (
     f"INSERT OR REPLACE INTO gaps ({', '.join(Gap._fields)}) "  # noqa: S608 - our own names
     f"VALUES ({', '.join('?' * len(Gap._fields))})"
 )
-_MISSING_SQL: Final = "SELECT iif(status = 'open', ifnull(missing, 0), 0) FROM gaps WHERE id = ?"
+_GAPS_BEFORE_SQL: Final = """SELECT id, iif(status = ?2, ifnull(missing, 0), -1) FROM gaps
+    WHERE id IN (SELECT value FROM json_each(?1))"""
 _EXPECT_SQL: Final = "UPDATE symbols SET expected = expected + ? WHERE symbol = ?"
 _UNSTORED: Final = ", ".join(f"'{cause}'" for cause in sorted(UNSTORED_CAUSES))
 _RULE_SQL: Final = f"""
@@ -378,6 +440,9 @@ _RULE_SQL: Final = f"""
         + (SELECT count(*) FROM gaps WHERE symbol = ?3 AND status = 'healed' AND cause IN ({_UNSTORED})), NULL)
     WHERE symbol = ?3
 """  # noqa: S608 - our own names
+_LEDGER_SQL: Final = """INSERT OR REPLACE INTO ledger
+    (run_id, started_ms, updated_ms, commits, received, stored, duplicate, rejected, dropped, waiting)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _RECONCILED_SQL: Final = (
     f"INSERT OR REPLACE INTO reconciliation ({', '.join(Reconciled._fields)}) "  # noqa: S608 - our own names
     f"VALUES ({', '.join('?' * len(Reconciled._fields))})"

@@ -8,7 +8,7 @@ from typing import Final
 
 import apsw
 
-from hk_tick_collector.errors import DamagedFileError, ForeignFileError, NoDayError, StoreError
+from hk_tick_collector.errors import DamagedFileError, ForeignFileError, NoDayError, SchemaChangedError, StoreError
 
 _CAUSES: Final[tuple[tuple[type[Exception], str, bool], ...]] = (
     # error, its name for the operator, whether the connection must be opened anew; the first match counts
@@ -30,6 +30,7 @@ _CAUSES: Final[tuple[tuple[type[Exception], str, bool], ...]] = (
     (apsw.SchemaChangeError, "schema_changed", True),
     (DamagedFileError, "damaged", True),
     (ForeignFileError, "foreign_file", True),
+    (SchemaChangedError, "schema_changed", True),
     (NoDayError, "no_file", True),
     (StoreError, "cannot_open", True),
 )

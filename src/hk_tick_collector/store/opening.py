@@ -18,6 +18,7 @@ import apsw
 from hk_tick_collector.errors import DamagedFileError, ForeignFileError, SealedDayError, StoreError
 
 from . import schema
+from .schema_check import named_changes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,7 +156,8 @@ def _refuse(db: apsw.Connection, path: Path, *, check: bool) -> None:
         application_id, version = db.pragma("application_id"), db.pragma("user_version")
         tables = db.execute("SELECT count(*) FROM sqlite_schema").get
         ours = application_id == schema.APPLICATION_ID or not (application_id or version or tables)
-        verdict = db.execute("PRAGMA quick_check(1)").get if ours and check else "ok"
+        with named_changes(db, path.name):
+            verdict = db.execute("PRAGMA quick_check(1)").get if ours and check else "ok"
     except (apsw.NotADBError, apsw.CorruptError, apsw.FormatError) as error:
         if _was_ours(path):
             raise DamagedFileError(f"{path.name} is damaged ({error})") from error

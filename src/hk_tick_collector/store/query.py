@@ -17,10 +17,12 @@ from urllib.parse import quote
 
 import apsw
 
-from hk_tick_collector.errors import ForeignFileError, NoDayError, StoreError
+from hk_tick_collector.errors import ForeignFileError, NoDayError, SchemaChangedError, StoreError
 from hk_tick_collector.model import GAP_OPEN, Gap, Reconciled, Tick
 
-from .schema import APPLICATION_ID, TICK_COLUMNS
+from .identity import Compared, compare
+from .schema import APPLICATION_ID, TICK_COLUMNS, VERSION
+from .schema_check import CHANGED_HINT, SCHEMA_ERRORS, difference, named_change
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -200,10 +202,10 @@ class DayReader:
         """One tick that is there."""
         return next(self._ticks("WHERE symbol = ? AND seq = ?", (symbol, seq)))
 
-    def not_stored(self, rows: Iterable[TickRow]) -> list[TickRow]:
-        """Those of `rows` whose key the file does not have."""
-        sql = "SELECT count(*) FROM ticks WHERE symbol = ? AND seq = ?"
-        return [row for row in rows if next(self._rows(sql, row[:2])) == (0,)]
+    def compare(self, rows: Sequence[TickRow]) -> Compared:
+        """Which of `rows` the file does not have, and which differ from the tick that it has under their key."""
+        with self._named_errors():
+            return compare(self._db, rows)
 
     def seqs(self, symbol: str, from_seq: int) -> Iterator[int]:
         """The sequences of a symbol from one on, in order."""
@@ -342,6 +344,8 @@ class DayReader:
         for table, needed in (("ticks", TICK_COLUMNS), ("symbols", SymbolCount._fields), ("meta", ("key", "value"))):
             columns = {name for (name,) in self._db.execute("SELECT name FROM pragma_table_info(?)", (table,))}
             if missing := [column for column in needed if column not in columns]:
+                if self._db.pragma("user_version") == VERSION:
+                    raise SchemaChangedError(f"{self.path}: {difference(self._db)}", hint=CHANGED_HINT)
                 raise ForeignFileError(
                     f"{self.path} has schema {self._db.pragma('user_version')} without {table}.{missing[0]}",
                     hint="read it with the version of hk-tick-collector that wrote it",
@@ -365,6 +369,11 @@ class DayReader:
         """SQLite's errors with the file's name and a remedy; an error in our own SQL stays what it is, a bug."""
         try:
             yield
+        except SCHEMA_ERRORS as error:
+            changed = named_change(self._db, str(self.path), error)
+            if changed is None:
+                raise
+            raise changed from error
         except apsw.NotADBError as error:
             raise ForeignFileError(f"{self.path} is no SQLite file", hint=_NAME_A_DAY_FILE) from error
         except apsw.CorruptError as error:

@@ -1,0 +1,82 @@
+"""What is told of rejected ticks: the first hundred of a cause whole, then one line a minute with their count.
+
+Enters: rejected ticks, as counts by symbol. Leaves: how many of them may be logged whole, and lines `ticks_rejected`.
+One cause can bring thousands of ticks a second. For one thread; each that rejects has one of its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector import log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_WHOLE: Final = 100
+_EVERY_S: Final = 60.0
+_SYMBOLS: Final = 10_000  # so many are kept apart; OpenD can name more than there are
+
+
+class Rejections:
+    """`now_s` is a monotonic clock in seconds."""
+
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        self._now_s = now_s
+        self._whole: Counter[str] = Counter()  # how many of each cause were logged whole
+        self._counted: dict[str, Counter[str]] = {}  # cause → symbol → ticks since its last line
+        self._next_s: dict[str, float] = {}  # when the next line of a cause is due
+
+    def whole(self, cause: str, ticks: int) -> int:
+        """How many of so many ticks the caller is to log whole; the others he counts."""
+        allowed = min(ticks, _WHOLE - self._whole[cause])
+        self._whole[cause] += allowed
+        return allowed
+
+    def count(self, cause: str, symbols: Iterable[str]) -> None:
+        """Notes the symbol of each tick that is not logged whole."""
+        self._counted.setdefault(cause, Counter()).update(symbols)
+        self.tell()
+
+    def tell(self) -> None:
+        """Logs the counts that are due; cheap while there is none."""
+        if not self._counted:
+            return
+        now_s = self._now_s()
+        for cause in [cause for cause in self._counted if now_s >= self._next_s.get(cause, now_s)]:
+            counts = self._counted.pop(cause)
+            if not counts:
+                continue
+            self._next_s[cause] = now_s + _EVERY_S
+            [(worst, ticks)] = counts.most_common(1)
+            log.warning(
+                "ticks_rejected",
+                cause=cause,
+                ticks=counts.total(),
+                symbols=len(counts),
+                most=f"{worst}:{ticks}",
+            )
+
+
+class Tally:
+    """How many ticks of which symbol, since the start."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def add(self, symbols: Iterable[str]) -> None:
+        """Counts one tick for each symbol."""
+        counts = Counter(symbols)
+        if len(self._counts) >= _SYMBOLS:
+            counts = Counter({symbol: ticks for symbol, ticks in counts.items() if symbol in self._counts})
+        self._counts.update(counts)
+
+    @property
+    def symbols(self) -> int:
+        """How many there are."""
+        return len(self._counts)
+
+    def most(self) -> tuple[str, int]:
+        """The symbol with the most ticks, and how many; empty and 0 before the first."""
+        return max(self._counts.items(), key=lambda item: item[1], default=("", 0))

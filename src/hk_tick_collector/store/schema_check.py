@@ -1,0 +1,177 @@
+"""What others changed in the tables of a day file: named, and repaired where that is safe.
+
+Enters: a connection to a file of ours. Leaves: words. A column that may be empty, an index, a view are harmless and
+stay. A trigger or an index of ours that was dropped or altered is made anew. All else is for the operator to undo.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import apsw
+
+from hk_tick_collector.errors import SchemaChangedError
+
+from . import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator
+
+# What SQLite raises when tables are not as a statement expects, or a trigger or an index refuses a row. With our own
+# tables unchanged these are bugs of ours.
+SCHEMA_ERRORS: Final = (
+    apsw.SQLError,
+    apsw.ConstraintError,
+    apsw.MismatchError,
+    apsw.SchemaChangeError,
+    apsw.AuthError,
+    apsw.TooBigError,
+)
+CHANGED_HINT: Final = "undo that change with sqlite3; see docs/sqlite-wal.md"
+
+
+class _Column(NamedTuple):
+    name: str
+    type: str
+    not_null: bool
+    default: str | None
+    key: int  # its place in the primary key, from 1; 0 outside of it
+    hidden: int
+
+
+class _Object(NamedTuple):
+    kind: str  # table, index, trigger, view
+    name: str
+    table: str
+    sql: str | None  # None for an index that SQLite made by itself
+
+
+class _Tables(NamedTuple):
+    objects: dict[tuple[str, str], _Object]  # by kind and name
+    columns: dict[str, dict[str, _Column]]  # by table and name
+
+
+@contextmanager
+def named_changes(db: apsw.Connection, name: str) -> Iterator[None]:
+    """Turns an error that follows from a change by others into SchemaChangedError; any other stays as it is: a bug.
+
+    `name` is the file's, for the message. To be left only outside of a transaction.
+    """
+    try:
+        yield
+    except SCHEMA_ERRORS as error:
+        changed = named_change(db, name, error)
+        if changed is None:
+            raise
+        raise changed from error
+
+
+def named_change(db: apsw.Connection, name: str, error: Exception) -> SchemaChangedError | None:
+    """The error to raise for one of SCHEMA_ERRORS; None when nothing was changed: then it is a bug."""
+    found = difference(db)
+    return None if found is None else SchemaChangedError(f"{name}: {found} ({error})", hint=CHANGED_HINT)
+
+
+def difference(db: apsw.Connection) -> str | None:
+    """What is not as this version makes it and may be in the way, in words; None when nothing is."""
+    version = int(db.pragma("user_version"))
+    ours, newest = _made_by(schema.MIGRATIONS[:version]), _made_by(schema.MIGRATIONS)
+    try:
+        found = _read(db, newest.columns)
+    except SCHEMA_ERRORS as cause:
+        return f"its schema cannot be read: {cause}"
+    wrong = _obstacle(ours, found) or _of_others(ours, found)
+    if wrong:
+        return wrong
+    for key, each in ours.objects.items():
+        if key not in found.objects:
+            return f"the {each.kind} {each.name} is missing"
+        if found.objects[key].sql != each.sql:
+            return f"the {each.kind} {each.name} was altered"
+    early = [each for key, each in newest.objects.items() if key not in ours.objects and key in found.objects]
+    return f"user_version is {version}, and the {early[0].kind} {early[0].name} is there" if early else None
+
+
+def mend(db: apsw.Connection, name: str) -> list[str]:
+    """Makes triggers and indexes of ours anew where they were dropped or altered; returns what was made, in words.
+
+    To be called within a transaction. Raises SchemaChangedError, nothing done, when a table cannot be written as it is.
+    """
+    ours = _made_by(schema.MIGRATIONS)
+    found = _read(db, ours.columns)
+    if wrong := _obstacle(ours, found):
+        raise SchemaChangedError(f"{name}: {wrong}", hint=CHANGED_HINT)
+    mended = []
+    for key, each in ours.objects.items():
+        there = found.objects.get(key)
+        if each.kind not in ("trigger", "index") or (there is not None and there.sql == each.sql):
+            continue
+        if each.sql is None or (each.kind == "index" and ("table", each.name) in found.objects):
+            continue
+        if there is not None:
+            db.execute(f"DROP {each.kind} {each.name}")
+        db.execute(each.sql)
+        mended.append(f"{each.kind} {each.name} {'was altered' if there is not None else 'was missing'}")
+    return mended
+
+
+def cookie(db: apsw.Connection) -> int:
+    """SQLite's count of changes to the schema: as long as it stays, nobody changed anything."""
+    return int(db.execute("PRAGMA schema_version").get)  # `pragma` would prepare it at each commit
+
+
+def _obstacle(ours: _Tables, found: _Tables) -> str | None:
+    """What keeps our statements from working."""
+    for table, columns in ours.columns.items():
+        if table not in found.columns:
+            kind = "a view" if ("view", table) in found.objects else "missing"
+            return f"the table {table} is {kind}"
+        there = found.columns[table]
+        for column in columns.values():
+            if column.name not in there:
+                return f"the column {table}.{column.name} is missing"
+            if there[column.name]._replace(default=None) != column._replace(default=None):
+                return f"the column {table}.{column.name} was altered"
+        for column in there.values():
+            if column.name not in columns and column.not_null and column.default is None and not column.hidden:
+                return f"the column {table}.{column.name} must not be empty and has no default"
+    return None
+
+
+def _of_others(ours: _Tables, found: _Tables) -> str | None:
+    """What others added to our tables that can refuse a row."""
+    for key, each in found.objects.items():
+        if each.kind in ("trigger", "index") and key not in ours.objects and each.table in ours.columns:
+            return f"the {each.kind} {each.name} was added to {each.table}"
+    return None
+
+
+def _read(db: apsw.Connection, tables: Container[str] | None = None) -> _Tables:
+    """What the file has; columns of these tables or of all: SQLite may not be able to read those of others."""
+    rows = db.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema").fetchall()
+    objects = {(each.kind, each.name): each for each in map(_Object._make, rows)}
+    columns: dict[str, dict[str, _Column]] = {}
+    for kind, name in objects:
+        if kind == "table" and (tables is None or name in tables):
+            columns[name] = {column.name: column for column in _columns(db, name)}
+    return _Tables(objects, columns)
+
+
+def _columns(db: apsw.Connection, table: str) -> Iterator[_Column]:
+    sql = 'SELECT name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?)'
+    for name, kind, not_null, default, key, hidden in db.execute(sql, (table,)):
+        yield _Column(name, kind.upper(), bool(not_null), default, key, hidden)
+
+
+@cache
+def _made_by(migrations: tuple[str, ...]) -> _Tables:
+    """The tables as these migrations make them."""
+    db = apsw.Connection(":memory:")
+    try:
+        for migration in migrations:
+            db.execute(migration)
+        return _read(db)
+    finally:
+        db.close()
