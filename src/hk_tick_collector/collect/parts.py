@@ -23,6 +23,7 @@ from .clock import now_ms
 from .feed import Feed
 from .gaps import Gaps
 from .healer import Healer
+from .held import HeldDays
 from .holes import Holes
 from .intake import Intake
 from .options import WriterOptions
@@ -68,7 +69,10 @@ def assemble(options: ServiceOptions) -> Parts:
     holes = Holes(partial(load_day, options.data_root), now_ms)
     intake = Intake(queue, holes, stats, time.monotonic)
     writing = _writer_options(options, run_id)
-    seat = WriterSeat(queue, lambda number, fresh: Writer(queue, stats, _numbered(writing, number), now_ms, fresh))
+    held = HeldDays(queue, stats, options.data_root, options.spool_dir / run_id)
+    seat = WriterSeat(
+        queue, lambda number, fresh: Writer(queue, stats, _numbered(writing, number), now_ms, fresh, held)
+    )
     healer = Healer(holes)
     caretaker = Caretaker(healer, holes, intake, stats, partial(unfinished_days, options.data_root))
     reconciler = Reconciler(options.data_root, options.feed.symbols, stats, seat.reconcile)

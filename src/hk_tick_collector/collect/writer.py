@@ -2,7 +2,9 @@
 
 Enters: chunks from the queue. Leaves: committed rows, each in the file of its own Hong Kong day; Stats. It alone
 decides what an error of the disk means: wait and try again, the cause named, for as long as it takes. A batch is in its
-hands until it is committed or refused for good, so nothing is lost while the process lives.
+hands until it is committed or refused for good, so nothing is lost while the process lives. Today's rows go first. What
+belongs to other days waits for its turn, and what belongs to a day whose file cannot be written waits for that file,
+both in HeldDays: no day waits for another's file.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
 from hk_tick_collector.store.query import DayReader, path_of
 
 from .days import OpenDays
+from .held import HeldDays
 from .options import GATHER_SHARE
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from .queue import TickQueue
 
 _IDLE_S: Final = 1.0  # how long the thread sleeps at most: its heartbeat
+_HELD_IDLE_S: Final = 0.1  # while a day's file is tried again: its first retries come soon
 _BACKOFF_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 _GRACE_S: Final = 1.0  # of the time for a stop, to end after an interrupt
 _TEND_EVERY_S: Final = 5.0  # also while ticks keep coming
@@ -61,7 +65,8 @@ class Writer:
     """Commits what the queue holds. Made and stopped by the service; everything else happens on its own thread.
 
     `now_ms` is the wall clock in UTC epoch ms. `on_fresh` is called, on the thread, with a day whose damaged file was
-    set aside for a fresh one. Set `open_day` to the day whose file must exist, `seal_before` to the day before which
+    set aside for a fresh one. `held` are the rows that wait for their day's file, which outlive a writer that is
+    replaced. Set `open_day` to the day whose file must exist, `seal_before` to the day before which
     finished days may be sealed: the thread sees to both within seconds.
     """
 
@@ -72,6 +77,7 @@ class Writer:
         options: WriterOptions,
         now_ms: Callable[[], int],
         on_fresh: Callable[[int], None] = lambda _: None,
+        held: HeldDays | None = None,
     ) -> None:
         self.open_day: int | None = None
         self.seal_before: int | None = None
@@ -79,12 +85,16 @@ class Writer:
         self._stats = stats
         self._options = options
         self._now_ms = now_ms
+        self._on_fresh = on_fresh
         self._days = OpenDays(options, stats, now_ms, on_fresh)
+        self._held = held or HeldDays(queue, stats, options.data_root, None)
+        self._more_to_seal = False
         self._unfiled = Batch()  # links and counts that wait for a file to be written to
         self._took_s = 0.0  # how long the last commit of ticks took
         self._commits: list[Commit] = []
         self._gap_events: list[Gap] = []  # gaps that opened or closed with a commit
         self._reconciled: tuple[int, list[Reconciled]] | None = None
+        self._reconciling: list[Reconciled] = []  # rows of it for the commit that is under way
         self._tend_at_s = 0.0
         self._held_back = log.Repeated(_LOG_EVERY_S)
         self._closing = threading.Event()
@@ -95,13 +105,19 @@ class Writer:
     def prepare(self, day: int) -> None:
         """Opens the file of a day before the thread starts, so that a start fails at once where it must.
 
-        Raises StoreError, or a subclass, for a file or a directory that cannot be used.
+        Where only this day's file is at fault the ticks of the day are held, and the start goes on. Raises StoreError,
+        or a subclass, for a directory that cannot be used and for a day that is sealed.
         """
         try:
             self._days.file(day)
-        except StoreError:
+        except SealedDayError:
             raise
         except DISK_ERRORS as error:
+            if self._days.is_alone(day, error, 1):
+                self._held.fail(day, error)
+                return
+            if isinstance(error, StoreError):
+                raise
             cause, _ = diagnose(error)
             if cause == "busy":
                 return  # a lock passes: the thread waits for it, and says so
@@ -117,6 +133,7 @@ class Writer:
         Returns at `deadline_s`, of the monotonic clock, at the latest, also when the disk does not answer.
         """
         self._closing.set()
+        self._held.hurry()
         self._queue.close()
         rest_s = max(0.0, deadline_s - time.monotonic())
         self._thread.join(rest_s - min(_GRACE_S, rest_s / 4))
@@ -171,23 +188,32 @@ class Writer:
                 self._stats.writer_alive_ms = self._now_ms()
                 if chunks:
                     self._store(chunks)
-                elif self._closing.is_set() and not self._queue.rows:
+                moved = self._store_held()
+                if not chunks and not moved and self._may_end():
                     break
-                if not chunks or time.monotonic() >= self._tend_at_s:
+                if not (chunks or moved) or time.monotonic() >= self._tend_at_s:
                     self._tend_at_s = time.monotonic() + _TEND_EVERY_S
                     self._tend()
         except Exception:  # noqa: BLE001 - the thread's boundary: the service sees it dead and ends the process
             log.bug("writer_failed")
         finally:
-            self._days.close_all()
+            self._days.close_all(self._give_up.is_set)
+
+    def _may_end(self) -> bool:
+        """Whether a stop was asked for, and nothing is left that could be stored now."""
+        return self._closing.is_set() and self._queue.rows == self._queue.held_rows and self._held.all_bad
 
     def _take(self) -> list[Chunk]:
         # As long as the promise allows, with twice what the last commit took in reserve: fewer commits are less work
         # and fewer bytes written.
         promised_s = self._options.max_wait_ms / 1000
-        linger_s = max(promised_s * _LINGER_LEAST, promised_s * _LINGER_MOST - 2 * self._took_s)
+        linger_s, idle_s = max(promised_s * _LINGER_LEAST, promised_s * _LINGER_MOST - 2 * self._took_s), _IDLE_S
+        if not self._held.all_bad or self._more_to_seal:
+            linger_s = idle_s = 0.0  # there is work to do meanwhile
+        elif self._held:
+            idle_s = _HELD_IDLE_S
         try:
-            return self._queue.take(self._options.batch_rows, linger_s, _IDLE_S)
+            return self._queue.take(self._options.batch_rows, linger_s, idle_s)
         except OSError as error:  # the spool cannot be read now; what is in it stays there
             self._note_trouble(market.day_number(self._now_ms()), error, 1)
             self._give_up.wait(_BACKOFF_S[-1])
@@ -203,20 +229,69 @@ class Writer:
         for chunk in chunks:
             for change in chunk.gaps:
                 gaps.setdefault(change.day, []).append(change.gap)
-        for day in sorted(rows.keys() | gaps.keys()):
-            if not self._commit(day, rows.get(day, []), gaps.get(day, [])):
+        # Rows that are on a disk until this batch is done must be on one, or committed, by then.
+        on_disk = any(chunk.on_disk or chunk.on_commit for chunk in chunks)
+        current, later = self._days.current(), []
+        days = sorted(rows.keys() | gaps.keys(), key=lambda day: (day != current, -day))
+        for day in days:
+            if day != current and not on_disk and self._may_wait(day, days, rows):
+                later.append(day)
+            elif not self._store_day(day, rows.get(day, []), gaps.get(day, []), on_disk=on_disk):
                 return
-        newest = self._days.newest()
-        if newest is not None and self._has_unfiled() and not self._commit(newest, [], []):
+        if not self._store_unfiled() or self._give_up.is_set():
             return
+        for day in later:
+            self._held.defer(day, rows.get(day, []), gaps.get(day, []))
         self._queue.done(chunks)
+
+    def _may_wait(self, day: int, days: list[int], rows: dict[int, list[TickRow]]) -> bool:
+        """Whether rows of another day than today have their turn later, so that today's never wait for many files."""
+        many = len(days) > 1 or day in self._held
+        of_others = sum(len(rows.get(other, [])) for other in days)
+        return many and not self._held.must_wait(day) and self._held.has_room(of_others)
+
+    def _store_day(self, day: int, rows: list[TickRow], gaps: list[Gap], *, on_disk: bool) -> bool:
+        """Stores rows of a day now, or has them held where its file cannot be written; False when the service gives
+        up."""
+        while day in self._held and not self._held.must_wait(day):
+            if not self._store_held(day):
+                return False  # what is in front of them
+        if self._held.must_wait(day) and self._held.hold(day, rows, gaps, on_disk=on_disk):
+            return True
+        return self._commit(day, rows, gaps, on_disk=on_disk)
+
+    def _store_unfiled(self) -> bool:
+        """Stores links and counts that no rows took along, in today's file; they wait for it when it is held."""
+        home = self._days.home()
+        if home is None or self._held.is_bad(self._days.current()) or not self._has_unfiled():
+            return True
+        return self._commit(home, [], [])
+
+    def _store_held(self, day: int | None = None) -> bool:
+        """One commit for a day that waits for its turn or for its file, when one is due; whether there was one."""
+        day = self._held.next_day(self._days.current()) if day is None else day
+        if day is None or self._give_up.is_set():
+            return False
+        try:
+            rows, gaps = self._held.first(day, self._options.batch_rows)
+        except OSError as error:  # its spool cannot be read now
+            self._held.fail(day, error)
+            return True
+        if self._commit(day, rows, gaps, was_held=True) and not self._held.is_bad(day):
+            self._store_unfiled()
+        return True
 
     def _has_unfiled(self) -> bool:
         held = self._unfiled
         return bool(held.links or held.rejected or held.duplicate or held.dropped)
 
-    def _commit(self, day: int, rows: list[TickRow], gaps: list[Gap]) -> bool:
-        """Stores rows of one day, however often that must be tried; False when the service gives up instead."""
+    def _commit(
+        self, day: int, rows: list[TickRow], gaps: list[Gap], *, on_disk: bool = False, was_held: bool = False
+    ) -> bool:
+        """Stores rows of one day, however often that must be tried; False when the service gives up instead.
+
+        Where the day's own file is at fault they are held, and other days go on: that is no failure.
+        """
         attempt = 0
         while not self._give_up.is_set():
             started_s = time.monotonic()
@@ -226,17 +301,25 @@ class Writer:
             try:
                 file = self._days.file(day)
                 known_gaps = dict(file.open_gaps) if gaps else {}
-                batch = replace(self._unfiled, rows=rows, gaps=gaps, waiting=self._queue.waiting_rows)
+                is_home = day == self._days.home()
+                batch = self._unfiled if is_home else Batch()
+                waiting = self._queue.waiting_rows - was_held * len(rows) if is_home else 0
+                batch = replace(batch, rows=rows, gaps=gaps, reconciled=self._reconciling, waiting=waiting)
                 written = self._write(day, file, batch)
             except SealedDayError:
                 self._refuse(day, rows)
+                self._note_held(day, rows, was_held=was_held)
                 return True
             except DISK_ERRORS as error:
                 attempt += 1
+                if self._days.is_alone(day, error, attempt) and self._hold(day, rows, gaps, error, on_disk, was_held):
+                    return True
                 self._note_trouble(day, error, attempt)
                 self._give_up.wait(_BACKOFF_S[min(attempt, len(_BACKOFF_S)) - 1])
             else:
-                self._unfiled = Batch()
+                if is_home:
+                    self._unfiled = Batch()
+                self._note_held(day, rows, was_held=was_held)
                 self._note_success(day, rows, written, started_s)
                 last = {gap.id: gap for gap in gaps}.values()
                 self._gap_events += [gap for gap in last if (gap.id in known_gaps) != (gap.status == GAP_OPEN)]
@@ -252,6 +335,24 @@ class Writer:
             written = file.write(batch, self._now_ms())
         self._days.known[day] = file.ledger
         return written
+
+    def _hold(
+        self, day: int, rows: list[TickRow], gaps: list[Gap], error: Exception, on_disk: bool, was_held: bool
+    ) -> bool:
+        """Has rows wait for the file of their day alone; False when there is no place for them."""
+        if not was_held and not self._held.hold(day, rows, gaps, on_disk=on_disk):
+            return False
+        self._held.fail(day, error, len(rows))
+        if diagnose(error)[1]:
+            self._days.abandon(day)
+        if self._stats.writer_day == market.day_name(day):
+            self._forget_trouble()
+        return True
+
+    def _note_held(self, day: int, rows: list[TickRow], *, was_held: bool) -> None:
+        """Rows that were held are committed, or refused for good."""
+        if was_held and not self._give_up.is_set() and self._held.done(day, len(rows)):
+            self._on_fresh(day)
 
     def _refuse(self, day: int, rows: list[TickRow]) -> None:
         """Ticks of a finished day: those it has are duplicates, the others are rejected and logged whole."""
@@ -287,8 +388,12 @@ class Writer:
         stats = self._stats
         if stats.writer_trouble:
             log.info("writer_recovered", cause=stats.writer_trouble, waiting_rows=self._queue.rows)
-            stats.writer_trouble = stats.writer_detail = ""
-            stats.writer_trouble_since_ms = None
+            self._forget_trouble()
+
+    def _forget_trouble(self) -> None:
+        stats = self._stats
+        stats.writer_trouble = stats.writer_detail = stats.writer_day = ""
+        stats.writer_trouble_since_ms = None
 
     def _note_trouble(self, day: int, error: Exception, attempt: int) -> None:
         cause, reopen = diagnose(error)
@@ -299,7 +404,7 @@ class Writer:
         if stats.writer_trouble != cause:
             stats.writer_trouble_since_ms = self._now_ms()
             self._held_back = log.Repeated(_LOG_EVERY_S)
-        stats.writer_trouble, stats.writer_detail = cause, str(error)
+        stats.writer_trouble, stats.writer_detail, stats.writer_day = cause, str(error), market.day_name(day)
         held_back = self._held_back.allow(time.monotonic())
         if held_back is not None:
             wait_ms = _BACKOFF_S[min(attempt, len(_BACKOFF_S)) - 1] * 1000
@@ -318,25 +423,42 @@ class Writer:
     def _tend(self) -> None:
         """What is due beside the ticks: today's file, a reconciliation, files of other days, sealing."""
         for gone in self._days.take_gone():
-            self.open_day = gone
-        if self.open_day is not None and self.open_day not in self._days:
+            self._begin_day(gone)
+        if self.open_day is not None:
             day, self.open_day = self.open_day, None
-            try:
-                self._days.file(day)
-            except SealedDayError:
-                log.warning("day_sealed_early", day=market.day_name(day))
-            except DISK_ERRORS as error:
+            if not self._begin_day(day):
                 self.open_day = day
-                self._note_trouble(day, error, 1)
-            else:
-                self._note_recovery()
-        if self._reconciled is not None:
-            (day, self._unfiled.reconciled), self._reconciled = self._reconciled, None
-            self._commit(day, [], [])
-            self._unfiled.reconciled = []
+        self._store_reconciled()
         self._days.close_idle()
-        if self.seal_before is not None:
-            self._days.seal_before(self.seal_before)
+        if self.seal_before is not None and not self._queue.spooled_rows:
+            self._more_to_seal = self._days.seal_before(self.seal_before, self._held.days())
+
+    def _begin_day(self, day: int) -> bool:
+        """Makes sure that the file of a day is open; False when that must be tried again."""
+        if day in self._days or self._held.is_bad(day):
+            return True
+        try:
+            self._days.file(day)
+        except SealedDayError:
+            log.warning("day_sealed_early", day=market.day_name(day))
+        except DISK_ERRORS as error:
+            if self._days.is_alone(day, error, 1):
+                self._held.fail(day, error)
+                return True
+            self._note_trouble(day, error, 1)
+            return False
+        else:
+            self._note_recovery()
+        return True
+
+    def _store_reconciled(self) -> None:
+        if self._reconciled is None or self._held.is_bad(self._reconciled[0]):
+            return
+        (day, self._reconciling), self._reconciled = self._reconciled, None
+        self._commit(day, [], [])
+        if self._held.is_bad(day):
+            self._reconciled = self._reconciled or (day, self._reconciling)
+        self._reconciling = []
 
 
 def _by_day(rows: list[TickRow]) -> dict[int, list[TickRow]]:
