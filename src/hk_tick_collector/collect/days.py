@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
-from hk_tick_collector.errors import DamagedFileError
+from hk_tick_collector.errors import DamagedFileError, ForeignFileError
 from hk_tick_collector.store.dayfile import Batch, DayFile, Ledger, seal
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
 from hk_tick_collector.store.opening import set_aside
@@ -227,8 +227,12 @@ class OpenDays:
 
     def _clear_place(self, path: Path, name: str) -> None:
         """Keeps under a new name the write-ahead log of a file that was moved away without it: SQLite would apply it to
-        the file that is made now."""
-        if not path.exists() and path.with_name(f"{path.name}-wal").exists():
+        the file that is made now. Raises ForeignFileError for a link to nowhere, which a new file would replace."""
+        if path.exists():
+            return
+        if path.is_symlink():
+            raise ForeignFileError(f"{path} is a link to {path.readlink()}, which is not there")
+        if path.with_name(f"{path.name}-wal").exists():
             target = set_aside(path, self._now_ms())
             log.warning("day_set_aside", day=name, cause="a write-ahead log without its file", kept_as=f"{target}-wal")
 

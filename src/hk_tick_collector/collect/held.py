@@ -86,9 +86,6 @@ class HeldDays:
     def __contains__(self, day: int) -> bool:
         return day in self._days
 
-    def __bool__(self) -> bool:
-        return bool(self._days)
-
     def is_bad(self, day: int) -> bool:
         """Whether the file of a day cannot be written."""
         held = self._days.get(day)

@@ -87,7 +87,7 @@ class Writer:
         self._now_ms = now_ms
         self._on_fresh = on_fresh
         self._days = OpenDays(options, stats, now_ms, on_fresh)
-        self._held = held or HeldDays(queue, stats, options.data_root, None)
+        self._held = held if held is not None else HeldDays(queue, stats, options.data_root, None)
         self._more_to_seal = False
         self._unfiled = Batch()  # links and counts that wait for a file to be written to
         self._took_s = 0.0  # how long the last commit of ticks took
@@ -210,7 +210,7 @@ class Writer:
         linger_s, idle_s = max(promised_s * _LINGER_LEAST, promised_s * _LINGER_MOST - 2 * self._took_s), _IDLE_S
         if not self._held.all_bad or self._more_to_seal:
             linger_s = idle_s = 0.0  # there is work to do meanwhile
-        elif self._held:
+        elif self._held.days():
             idle_s = _HELD_IDLE_S
         try:
             return self._queue.take(self._options.batch_rows, linger_s, idle_s)
@@ -343,6 +343,8 @@ class Writer:
         if not was_held and not self._held.hold(day, rows, gaps, on_disk=on_disk):
             return False
         self._held.fail(day, error, len(rows))
+        if was_held:
+            self._held.hold(day, [], [], on_disk=False)  # what waited in memory for its turn will wait longer
         if diagnose(error)[1]:
             self._days.abandon(day)
         if self._stats.writer_day == market.day_name(day):
