@@ -120,7 +120,10 @@ def test_files_of_old_days_end_plain(make_rig: MakeRig, tick: MakeTick) -> None:
     rig.put([*of_old_days(tick, MOST_FILES + 2), *of_today(tick, 1)])
     rig.writer.start()
     rig.wait_stored(MOST_FILES + 3)
-    wals = lambda: {path.name[:8] for path in rig.data_root.glob("*-wal")}  # noqa: E731
+
+    def wals() -> set[str]:
+        return {path.name[:8] for path in rig.data_root.glob("*-wal")}
+
     assert len(wals()) == MOST_FILES + 3, "no file is made plain only because others were opened"
     rig.now_ms += 11 * 60_000
     wait_until(lambda: len(wals()) < MOST_FILES + 2, "a few of them plain")

@@ -30,8 +30,17 @@ MOST_FILES: Final = 4
 _IDLE_FILE_MS: Final = 10 * 60_000  # the file of another day is made a plain one after so long without a tick
 _SEAL_AGAIN_S: Final = 60.0
 _SEAL_FAILED_LOG_S: Final = 3600.0  # a file that cannot be sealed is told so often, and when its cause changes
-# What concerns every file, whichever met it first. An interrupt is the watchdog's.
-_OF_THE_DISK: Final = {"disk_full", "read_only", "no_directory", "no_descriptors", "no_memory", "interrupted"}
+# What concerns every file, whichever met it first: a right that only one file lacks is seen in the file itself. An
+# interrupt is the watchdog's.
+_OF_THE_DISK: Final = {
+    "disk_full",
+    "read_only",
+    "no_permission",
+    "no_directory",
+    "no_descriptors",
+    "no_memory",
+    "interrupted",
+}
 # What ends when the file is opened anew, if it ends; and then the file is at fault.
 _OF_THE_FILE_WHEN_REPEATED: Final = {"damaged", "schema_changed"}
 _LEAVE_ALONE: Final = "copy day files, never move or remove one that is being written"
