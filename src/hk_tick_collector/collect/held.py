@@ -181,12 +181,18 @@ class HeldDays:
         due = [day for day, held in self._days.items() if not held.cause or now_s >= held.retry_at_s]
         return min(due, key=lambda day: (day != current, bool(self._days[day].cause)), default=None)
 
-    def first(self, day: int, max_rows: int) -> tuple[list[TickRow], list[Gap]]:
-        """The oldest rows of a day, and with the last of them the changes of `gaps`. Raises OSError when its spool
-        cannot be read now."""
+    def first(self, day: int, max_rows: int, *, is_today: bool) -> tuple[list[TickRow], list[Gap]]:
+        """The oldest rows of a day, and with the last of them the changes of `gaps`, where they are right.
+
+        They go on from what the file knew when it was last read. That of another day than today is read again now and
+        then, without the changes that wait here: its gaps are counted anew. Raises OSError when the day's spool cannot
+        be read now.
+        """
         held = self._days[day]
-        if held.unread and not os.path.lexists(self._path(day)):
+        if is_today and held.unread and not os.path.lexists(self._path(day)):
             held.unread = False  # it was moved away: in a fresh file they are right
+        if not is_today and held.since_s and held.gaps:
+            held.recount = True
         max_rows = held.first_rows or max_rows
         rows = self._first_spooled(held, max_rows) if held.spooled_rows else []
         rows = rows or held.chunk.rows[:max_rows]

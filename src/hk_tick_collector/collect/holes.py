@@ -153,7 +153,7 @@ class Holes:
 
     def replace_day(self, number: int, make: Callable[[Day], Day]) -> None:
         """Puts what `make` builds from a day in its place; what was known to be open there is open no more."""
-        old = self._days.get(number) or Day(number)
+        old = self._days.get(number) or self._load(number)
         new = make(old)
         for track in old.tracks.values():
             if new.tracks.get(track.symbol) is track:

@@ -273,7 +273,7 @@ class Writer:
         if day is None or self._give_up.is_set():
             return False
         try:
-            rows, gaps = self._held.first(day, self._options.batch_rows)
+            rows, gaps = self._held.first(day, self._options.batch_rows, is_today=day == self._days.current())
         except OSError as error:  # its spool cannot be read now
             self._held.fail(day, error)
             return True
