@@ -229,3 +229,45 @@ def test_unexplained_totals_are_a_warning() -> None:
     assert (finding.code, finding.severity) == ("totals_differ", WARNING)
     assert "2 of 4 symbols" in finding.text
     assert "HK.09988 by 2,200 shares" in finding.text
+
+
+@pytest.mark.parametrize(("day", "severity"), [("20261119", "WARNING"), ("20261120", "CRITICAL")])
+@pytest.mark.parametrize(
+    ("cause", "remedy"),
+    [
+        ("foreign_file", "for f in {db}{,-wal,-shm}; do sudo mv $f $f.aside; done"),
+        ("no_permission", "sudo chown hkcollector:hkcollector {db}*; sudo chmod u+rw {db}*"),
+        ("cannot_open", "ls -l {db}*; sudo hk-tick-collector doctor"),
+    ],
+)
+def test_a_day_that_is_held_names_its_own_file(
+    make_status: MakeStatus, day: str, severity: str, cause: str, remedy: str
+) -> None:
+    """How many ticks wait, for which day, why, and what to do, with that day's file and no other's. The rows are no
+    queue and no stall.
+    """
+    status = make_status(
+        waiting=60_000,
+        held_rows={day: 60_000},
+        held_causes={day: cause},
+        held_details={day: "words"},
+        stalls=1,
+    )
+    (finding,) = check(status, NOW_MS, LIMITS)
+    assert (finding.code, finding.severity.name) == ("day_held", severity)
+    assert finding.text.startswith(f"60,000 ticks of {day} wait: /data/sqlite/HK/{day}.db cannot be written, {cause}")
+    assert finding.remedy == remedy.replace("{db}", f"/data/sqlite/HK/{day}.db")
+
+
+def test_the_remedy_of_a_writer_names_the_file_that_it_waits_for(make_status: MakeStatus) -> None:
+    """A lock on another day's file: that file, not today's."""
+    (finding,) = check(make_status(writer_trouble="busy", writer_day="20261119"), NOW_MS, LIMITS)
+    assert "20261119.db" in finding.remedy
+    assert "20261120.db" not in finding.remedy
+
+
+def test_a_day_that_cannot_be_sealed_is_a_finding(make_status: MakeStatus) -> None:
+    """With its file and the cause."""
+    (finding,) = check(make_status(not_sealed={"20261118.db": "it is a directory"}), NOW_MS, LIMITS)
+    assert (finding.code, finding.severity.name) == ("day_not_sealed", "WARNING")
+    assert finding.text == "/data/sqlite/HK/20261118.db cannot be sealed: it is a directory"

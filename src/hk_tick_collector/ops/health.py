@@ -217,11 +217,16 @@ def _days(status: LiveStatus) -> Iterator[Finding]:
         yield Finding("day_not_sealed", Severity.WARNING, text, remedies.for_sealing(status.data_root, name))
 
 
+def _queued(status: LiveStatus) -> int:
+    """Rows that wait for the writer; those that wait for the file of their day have a finding of their own."""
+    return status.waiting - sum(status.held_rows.values())
+
+
 def _stalls(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
     """One that lasts, or that came back, is critical; one that is over is a warning for a while."""
-    still = status.waiting and now_ms - (status.last_commit_ms or status.started_ms) > _STALLED_MS
+    still = _queued(status) and now_ms - (status.last_commit_ms or status.started_ms) > _STALLED_MS
     if status.stalls and still:
-        text = f"the watchdog has met a stall {times(status.stalls)}: {status.waiting:,} rows wait"
+        text = f"the watchdog has met a stall {times(status.stalls)}: {_queued(status):,} rows wait"
         yield Finding("persistent_stall", Severity.CRITICAL, text, remedies.STALL)
     elif status.stalls_lately:
         severity = Severity.CRITICAL if status.stalls_lately >= _STALLS_CRITICAL else Severity.WARNING
@@ -238,7 +243,7 @@ def _data(status: LiveStatus, now_ms: int, limits: Limits) -> Iterator[Finding]:
             "clock_drift", Severity.WARNING, f"this host's clock is {drift_s:+.1f} s off OpenD's", "timedatectl status"
         )
     yield from check_silence(status, now_ms, limits.lag_critical_s)
-    queued = status.waiting - sum(status.held_rows.values())  # those have a finding of their own
+    queued = _queued(status)
     if queued > limits.queue_warn_rows:
         yield Finding(
             "queue",
