@@ -252,6 +252,7 @@ def test_a_day_that_is_held_names_its_own_file(
         held_causes={day: cause},
         held_details={day: "words"},
         stalls=1,
+        last_commit_ms=NOW_MS - 10_000,
     )
     (finding,) = check(status, NOW_MS, LIMITS)
     assert (finding.code, finding.severity.name) == ("day_held", severity)

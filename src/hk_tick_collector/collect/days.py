@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hk_tick_collector.model import Stats
+    from hk_tick_collector.store.dayfile import StoreOptions
 
     from .options import WriterOptions
 
 # So many files are open at most, three descriptors each: today's, yesterday's, and those of ticks with other dates.
 MOST_FILES: Final = 4
 _IDLE_FILE_MS: Final = 10 * 60_000  # the file of another day is made a plain one after so long without a tick
+_OTHERS_BUSY_MS: Final = 100  # so long a lock on the file of another day is waited for at once: today's ticks wait too
 _SEAL_AGAIN_S: Final = 60.0
 _SEAL_FAILED_LOG_S: Final = 3600.0  # a file that cannot be sealed is told so often, and when its cause changes
 # What concerns every file, whichever met it first: a right that only one file lacks is seen in the file itself. An
@@ -201,7 +204,7 @@ class OpenDays:
                     self._note_sealing(path.name)
                     continue
                 self._close(day)
-                sealed = seal(path, self._now_ms(), self._options.store)
+                sealed = seal(path, self._now_ms(), self._options_of(day))
             except ValueError:
                 continue  # a name that only looks like a day
             except DISK_ERRORS as error:
@@ -231,8 +234,14 @@ class OpenDays:
             log.error("day_seal_failed", file=name, repeats=held_back, detail=error)
 
     def _open(self, path: Path, name: str) -> DayFile:
-        options = self._options
-        return DayFile(path, name, options.run_id, self._now_ms(), options.version, options.store)
+        options, store = self._options, self._options_of(market.parse_day(name))
+        return DayFile(path, name, options.run_id, self._now_ms(), options.version, store)
+
+    def _options_of(self, day: int) -> StoreOptions:
+        store = self._options.store
+        if day == self.current():
+            return store
+        return replace(store, busy_timeout_ms=min(store.busy_timeout_ms, _OTHERS_BUSY_MS))
 
     def _clear_place(self, path: Path, name: str) -> None:
         """Keeps under a new name the write-ahead log of a file that was moved away without it: SQLite would apply it to

@@ -58,7 +58,6 @@ class _Held:
     place: _Place = None
     spool: Spool | None = None
     spooled_rows: int = 0
-    stored_rows: int = 0  # since the day was held
     in_spool: threading.Lock = field(default_factory=threading.Lock)  # a writer that was replaced may hang in there
     told: log.Repeated = field(default_factory=lambda: log.Repeated(_LOG_EVERY_S))
     spool_told: log.Repeated = field(default_factory=lambda: log.Repeated(10.0))
@@ -141,7 +140,7 @@ class HeldDays:
         held, path = self._days.setdefault(day, _Held()), self._path(day)
         cause, now_s = diagnose(error)[0], time.monotonic()
         if not held.cause:
-            held.since_s, held.stored_rows = now_s, 0
+            held.since_s = now_s
             held.unread = held.unread or not _is_readable(path)
         held.first_rows = held.first_rows or tried_rows
         held.retry_at_s = now_s + _RETRY_S[min(held.failures, len(_RETRY_S) - 1)]
@@ -208,7 +207,6 @@ class HeldDays:
             held.spooled_rows -= rows
         else:
             del held.chunk.rows[:rows]
-        held.stored_rows += rows
         held.failures, held.first_rows, held.retry_at_s = 0, 0, 0.0
         was_bad, held.cause = held.cause, ""
         ended = not held.rows

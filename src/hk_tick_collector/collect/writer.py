@@ -66,8 +66,8 @@ class Writer:
 
     `now_ms` is the wall clock in UTC epoch ms. `on_fresh` is called, on the thread, with a day whose damaged file was
     set aside for a fresh one. `held` are the rows that wait for their day's file, which outlive a writer that is
-    replaced. Set `open_day` to the day whose file must exist, `seal_before` to the day before which
-    finished days may be sealed: the thread sees to both within seconds.
+    replaced. Set `open_day` to the day whose file must exist, `seal_before` to the day before which finished days may
+    be sealed: the thread sees to both within seconds.
     """
 
     def __init__(
@@ -208,8 +208,10 @@ class Writer:
         # and fewer bytes written.
         promised_s = self._options.max_wait_ms / 1000
         linger_s, idle_s = max(promised_s * _LINGER_LEAST, promised_s * _LINGER_MOST - 2 * self._took_s), _IDLE_S
-        if not self._held.all_bad or self._more_to_seal:
-            linger_s = idle_s = 0.0  # there is work to do meanwhile
+        if not self._held.all_bad:
+            linger_s = idle_s = 0.0  # the rows of another day have their turn next
+        elif self._more_to_seal:
+            idle_s = 0.0
         elif self._held.days():
             idle_s = _HELD_IDLE_S
         try:
@@ -263,7 +265,8 @@ class Writer:
     def _store_unfiled(self) -> bool:
         """Stores links and counts that no rows took along, in today's file; they wait for it when it is held."""
         home = self._days.home()
-        if home is None or self._held.is_bad(self._days.current()) or not self._has_unfiled():
+        waits = self._held.is_bad(self._days.current()) or (home is not None and self._held.is_bad(home))
+        if home is None or waits or not self._has_unfiled():
             return True
         return self._commit(home, [], [])
 
@@ -345,8 +348,7 @@ class Writer:
         self._held.fail(day, error, len(rows))
         if was_held:
             self._held.hold(day, [], [], on_disk=False)  # what waited in memory for its turn will wait longer
-        if diagnose(error)[1]:
-            self._days.abandon(day)
+        self._days.abandon(day)
         if self._stats.writer_day == market.day_name(day):
             self._forget_trouble()
         return True
