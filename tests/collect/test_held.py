@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import shutil
 import time
 from typing import TYPE_CHECKING, Final
@@ -336,3 +338,59 @@ def test_rows_of_another_spool_are_on_disk_before_it_forgets_them(rig: SpoolingR
     rig.queue.put(Chunk(rows=rows, on_disk=True, on_commit=lambda: done.append(rig.queue.held_safe_rows)))
     wait_until(lambda: done, "done with")
     assert done == [10]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_each_tick_is_stored_once_whatever_becomes_of_the_days(
+    rig: SpoolingRig, tick: MakeTick, journal: Journal, seed: int
+) -> None:
+    """Days whose files are locked, in the way and free again at random while ticks of all of them come, some twice: in
+    the end each is stored once, and every account balances.
+    """
+    chance = random.Random(seed)
+    days = [TODAY - n for n in range(7)]
+    locks: dict[int, apsw.Connection] = {}
+    blocked: set[int] = set()
+    sent: set[tuple[int, int]] = set()
+    received = 0
+    rig.writer.start()
+    for _ in range(120):
+        day = chance.choice(days)
+        path = rig.data_root / f"{market.day_name(day)}.db"
+        if day in locks:
+            locks.pop(day).close(True)
+        elif day in blocked:
+            path.rmdir()
+            blocked.discard(day)
+        elif path.exists():
+            locks[day] = apsw.Connection(str(path))
+            with contextlib.suppress(apsw.BusyError):
+                locks[day].execute("BEGIN IMMEDIATE")
+        elif chance.random() < 0.5:
+            with contextlib.suppress(FileExistsError):  # the writer was faster
+                path.mkdir()
+                blocked.add(day)
+        keys = [(chance.choice(days), chance.randrange(400)) for _ in range(chance.randrange(1, 30))]
+        rig.put([row for day, seq in keys for row in rows_of(tick, day, 1, seq)])
+        sent.update(keys)
+        received += len(keys)
+        time.sleep(chance.random() / 50)  # the writer gets on, as far as it does
+    for lock in locks.values():
+        lock.close(True)
+    for day in blocked:
+        (rig.data_root / f"{market.day_name(day)}.db").rmdir()
+    rig.wait_stored(received)
+    assert rig.queue.rows == 0
+    assert rig.end() == 0
+    stored = {
+        (day, int(str(seq)))
+        for day in days
+        if (rig.data_root / f"{market.day_name(day)}.db").exists()
+        for (seq,) in rig.query(market.day_name(day), "SELECT seq FROM ticks")
+    }
+    assert stored == sent
+    assert rig.stats.stored == len(sent)
+    sums = rig.accounts()
+    assert (sums["received"], sums["stored"], sums["duplicate"]) == (received, len(sent), received - len(sent))
+    assert sums["waiting"] == 0
+    assert not list(rig.spool_dir.iterdir())
