@@ -193,7 +193,11 @@ class OpenDays:
             if time.monotonic() < self._seal_at_s:
                 return False
             self._seal_at_s = time.monotonic() + _SEAL_AGAIN_S
-            self._to_seal = sorted(self._options.data_root.glob("[0-9]" * 8 + ".db"), reverse=True)
+            try:
+                self._to_seal = sorted(self._options.data_root.glob("[0-9]" * 8 + ".db"), reverse=True)
+            except OSError as error:
+                log.error("day_seal_failed", file="all", repeats=0, detail=error)
+                return False
             there = {path.name for path in self._to_seal}
             self._stats.not_sealed = {name: why for name, why in self._stats.not_sealed.items() if name in there}
         while self._to_seal:
@@ -292,11 +296,11 @@ class OpenDays:
     def _make_plain(self, day: int) -> None:
         """Closes a file, opened again for it when it was let go of."""
         path = path_of(self._options.data_root, market.day_name(day))
-        if day not in self._files and path.exists():
-            try:
+        try:
+            if day not in self._files and path.exists():
                 self.file(day)
-            except DISK_ERRORS as error:
-                log.warning("day_close_failed", day=market.day_name(day), detail=error)
+        except DISK_ERRORS as error:
+            log.warning("day_close_failed", day=market.day_name(day), detail=error)
         self._close(day)
 
     def _close(self, day: int) -> None:
