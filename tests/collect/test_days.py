@@ -96,6 +96,25 @@ def test_todays_ticks_do_not_wait_for_old_days(make_rig: MakeRig, tick: MakeTick
     assert sizes == [3, 1, 1, 1, 1, 7, *[1] * 26], "the fifth file was being opened, for the fourth old day"
 
 
+def test_a_leftover_of_old_days_holds_back_nothing_of_today(
+    make_rig: MakeRig, tick: MakeTick, journal: Journal
+) -> None:
+    """Rows that an earlier run's spool holds go in turns too; the spool lets go of them once the last is committed."""
+    rig = make_rig()
+    stored: list[int] = []
+    watch(journal, lambda number: rig.put(of_today(tick, 7, first=100)) if number == 5 else None)
+    rig.stats.received += 33
+    leftover = [*of_old_days(tick, 30), *of_today(tick, 3)]
+    rig.queue.put(Chunk(rows=leftover[:20], on_disk=True))
+    rig.queue.put(Chunk(rows=leftover[20:], on_disk=True, on_commit=lambda: stored.append(rig.stats.stored)))
+    rig.writer.start()
+    rig.wait_stored(40)
+    wait_until(lambda: stored, "told")
+    assert stored == [40]
+    sizes = [commit.rows for commit in rig.writer.pop_commits()]
+    assert sizes.index(7) < 10
+
+
 def test_rows_that_wait_for_their_day_are_counted(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
     """While old days wait for their turn their rows count as waiting: in the queue, and in the ledger of today."""
     rig = make_rig()

@@ -24,6 +24,7 @@ from hk_tick_collector.store.spool import Spool
 from .chunk import Chunk
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from hk_tick_collector.model import Gap, Stats, TickRow
@@ -79,6 +80,7 @@ class HeldDays:
         self._data_root = data_root
         self._spool_dir = spool_dir
         self._days: dict[int, _Held] = {}
+        self._waiting_for: list[Callable[[], None]] = []
         self._look_at_s = 0.0
         queue.held_chunks = self.chunks
 
@@ -218,6 +220,17 @@ class HeldDays:
             self._days[day] = self._days.pop(day)  # every other day has its turn first
         self._count()
         return ended and (held.recount or held.unread)
+
+    def when_safe(self, on_commit: Callable[[], None]) -> None:
+        """Has `on_commit` called once no row that is held now is in memory alone."""
+        self._waiting_for.append(on_commit)
+
+    def tell_safe(self) -> None:
+        """Calls what `when_safe` was given, when it is time."""
+        if self._waiting_for and not self.chunks():
+            told, self._waiting_for = self._waiting_for, []
+            for on_commit in told:
+                on_commit()
 
     def chunks(self) -> list[Chunk]:
         """What waits in memory alone, a chunk for each day: the same objects at every call."""

@@ -68,6 +68,11 @@ class TickQueue:
         """Rows that nobody has taken yet, and those that are held for their day."""
         return self.rows - self._taken_rows
 
+    @property
+    def taken_from_spool(self) -> bool:
+        """Whether what is taken came back from the spool, which gives nothing more before that is done."""
+        return self._taken_spooled
+
     def oldest_age_s(self) -> float:
         """How long the oldest row that is not committed has waited; 0 while there is none."""
         with self._changed:

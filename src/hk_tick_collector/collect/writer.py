@@ -189,6 +189,7 @@ class Writer:
                 if chunks:
                     self._store(chunks)
                 moved = self._store_held()
+                self._held.tell_safe()
                 if not chunks and not moved and self._may_end():
                     break
                 if not (chunks or moved) or time.monotonic() >= self._tend_at_s:
@@ -231,8 +232,8 @@ class Writer:
         for chunk in chunks:
             for change in chunk.gaps:
                 gaps.setdefault(change.day, []).append(change.gap)
-        # Rows that are on a disk until this batch is done must be on one, or committed, by then.
-        on_disk = any(chunk.on_disk or chunk.on_commit for chunk in chunks)
+        # Rows of the spool are on disk until this batch is done: by then they must be on one again, or committed.
+        on_disk = self._queue.taken_from_spool
         current, later = self._days.current(), []
         days = sorted(rows.keys() | gaps.keys(), key=lambda day: (day != current, -day))
         for day in days:
@@ -244,7 +245,16 @@ class Writer:
             return
         for day in later:
             self._held.defer(day, rows.get(day, []), gaps.get(day, []))
+        if not on_disk and self._held.chunks():
+            self._postpone(chunks)
         self._queue.done(chunks)
+
+    def _postpone(self, chunks: list[Chunk]) -> None:
+        """Who keeps rows on disk until they are committed is told when those that are held are no longer in memory."""
+        for chunk in chunks:
+            if chunk.on_commit:
+                self._held.when_safe(chunk.on_commit)
+                chunk.on_commit = None
 
     def _may_wait(self, day: int, days: list[int], rows: dict[int, list[TickRow]]) -> bool:
         """Whether rows of another day than today have their turn later, so that today's never wait for many files."""
