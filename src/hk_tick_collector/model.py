@@ -140,7 +140,13 @@ class Stats:
     gone_files: list[str] = field(default_factory=list)  # removed, moved or replaced while this run wrote them
     writer_trouble: str = ""  # the named cause the writer waits for: busy, disk_full, read_only, io_error, ...
     writer_detail: str = ""
+    writer_day: str = ""  # the day whose file it waits for
     writer_trouble_since_ms: int | None = None
+    # days whose own file cannot be written, while the others are: rows that wait, the cause, and its words
+    held_rows: dict[str, int] = field(default_factory=dict)
+    held_causes: dict[str, str] = field(default_factory=dict)
+    held_details: dict[str, str] = field(default_factory=dict)
+    not_sealed: dict[str, str] = field(default_factory=dict)  # the name of a file that should be sealed → why it is not
 
     @property
     def rejected_total(self) -> int:

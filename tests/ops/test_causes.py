@@ -35,6 +35,11 @@ SILENT: Final[dict[str, Any]] = {
         ),
         ({"writer_trouble": "read_only", "writer_trouble_since_ms": NOW_MS}, BEHIND, "writer_read_only"),
         ({"writer_trouble": "busy", "writer_trouble_since_ms": NOW_MS - 5_000}, BEHIND, "writer_busy"),
+        (
+            {"held_rows": {"20261120": 7}, "held_causes": {"20261120": "foreign_file"}},
+            {"waiting": 7, "newest_ts_ms": NOW_MS - 6 * MINUTE},
+            "day_held",
+        ),
         ({"writer_alive_ms": NOW_MS - MINUTE}, BEHIND, "writer_stuck"),
         ({"disk_wait_s": 3.0}, BEHIND, "writer_slow_disk"),
         ({}, BEHIND, "persistent_stall"),

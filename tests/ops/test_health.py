@@ -247,3 +247,46 @@ def test_a_conflict_names_its_symbol_and_how_many(make_status: MakeStatus) -> No
     assert "11 ticks" in finding.text
     assert "HK.00003 most: 10" in finding.text
     assert finding.remedy.endswith("grep 'tick_rejected cause=conflict' | grep HK.00003 | tail -n 10")
+
+
+@pytest.mark.parametrize(("day", "severity"), [("20261119", "WARNING"), ("20261120", "CRITICAL")])
+@pytest.mark.parametrize(
+    ("cause", "remedy"),
+    [
+        ("foreign_file", "for f in {db}{,-wal,-shm}; do sudo mv $f $f.aside; done"),
+        ("no_permission", "sudo chown hkcollector:hkcollector {db}*; sudo chmod u+rw {db}*"),
+        ("cannot_open", "ls -l {db}*; sudo hk-tick-collector doctor"),
+    ],
+)
+def test_a_day_that_is_held_names_its_own_file(
+    make_status: MakeStatus, day: str, severity: str, cause: str, remedy: str
+) -> None:
+    """How many ticks wait, for which day, why, and what to do, with that day's file and no other's. The rows are no
+    queue and no stall.
+    """
+    status = make_status(
+        waiting=60_000,
+        held_rows={day: 60_000},
+        held_causes={day: cause},
+        held_details={day: "words"},
+        stalls=1,
+        last_commit_ms=NOW_MS - 10_000,
+    )
+    (finding,) = check(status, NOW_MS, LIMITS)
+    assert (finding.code, finding.severity.name) == ("day_held", severity)
+    assert finding.text.startswith(f"60,000 ticks of {day} wait: /data/sqlite/HK/{day}.db cannot be written, {cause}")
+    assert finding.remedy == remedy.replace("{db}", f"/data/sqlite/HK/{day}.db")
+
+
+def test_the_remedy_of_a_writer_names_the_file_that_it_waits_for(make_status: MakeStatus) -> None:
+    """A lock on another day's file: that file, not today's."""
+    (finding,) = check(make_status(writer_trouble="busy", writer_day="20261119"), NOW_MS, LIMITS)
+    assert "20261119.db" in finding.remedy
+    assert "20261120.db" not in finding.remedy
+
+
+def test_a_day_that_cannot_be_sealed_is_a_finding(make_status: MakeStatus) -> None:
+    """With its file and the cause."""
+    (finding,) = check(make_status(not_sealed={"20261118.db": "it is a directory"}), NOW_MS, LIMITS)
+    assert (finding.code, finding.severity.name) == ("day_not_sealed", "WARNING")
+    assert finding.text == "/data/sqlite/HK/20261118.db cannot be sealed: it is a directory"

@@ -107,6 +107,13 @@ def _live_lines(live: LiveStatus, now_ms: int) -> list[tuple[str, str]]:
         ("lag", lag),
         ("rows/min", f"{live.persisted_rows_per_min:,}"),
         ("queue", f"{live.waiting:,} of {live.max_queue_rows:,} rows{commit}"),
+        *([("held", _held_line(live))] if live.held_rows else []),
         ("ledger", account),
         ("may be away", budget),
     ]
+
+
+def _held_line(live: LiveStatus) -> str:
+    """Which days' rows wait for their files."""
+    days = (f"{rows:,} rows of {day}, {live.held_causes.get(day, '')}" for day, rows in sorted(live.held_rows.items()))
+    return f"{'; '.join(days)}: in spools of their own until the file can be written"

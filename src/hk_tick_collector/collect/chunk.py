@@ -1,15 +1,28 @@
-"""What travels from the intake to the writer."""
+"""What travels from the intake to the writer, and what of it belongs to one day."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hk_tick_collector.model import GapChange, Rejected, RuleChange, TickRow
+    from hk_tick_collector.model import Gap, GapChange, Rejected, RuleChange, TickRow
     from hk_tick_collector.store.dayfile import Link
+
+
+class Part(NamedTuple):
+    """What belongs into the file of one day, in one transaction."""
+
+    rows: list[TickRow]
+    gaps: list[Gap]
+    rules: list[RuleChange]
+
+    @classmethod
+    def of(cls, rows: list[TickRow]) -> Part:
+        """Rows alone."""
+        return cls(rows, [], [])
 
 
 @dataclass(slots=True)

@@ -95,7 +95,10 @@ class DayLoader:
     def _rebuild(self, old: Day, held: list[Any]) -> Day:
         """In the thread: the day as it is now, or as it was where its file cannot be read."""
         try:
-            day = rebuild_day(self._data_root, old, held, now_ms())
+            if old.tracks:
+                day = rebuild_day(self._data_root, old, held, now_ms())
+            else:  # nothing of it is known here: what its file tells is all there is
+                day = load_day(self._data_root, old.number)
         except Exception as error:  # noqa: BLE001 - handed to whoever asked for it
             self._rebuilt[old.number] = error
             return old

@@ -5,26 +5,47 @@ Enters: days. Leaves: DayFiles to write to. For the writer's thread alone, but f
 
 from __future__ import annotations
 
+import os
+import stat
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
-from hk_tick_collector.errors import DamagedFileError
+from hk_tick_collector.errors import DamagedFileError, ForeignFileError
 from hk_tick_collector.store.dayfile import Batch, DayFile, Ledger, seal
-from hk_tick_collector.store.faults import DISK_ERRORS
+from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
 from hk_tick_collector.store.opening import set_aside
 from hk_tick_collector.store.query import path_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from hk_tick_collector.model import Stats
+    from hk_tick_collector.store.dayfile import StoreOptions
 
     from .options import WriterOptions
 
-_IDLE_FILE_MS: Final = 10 * 60_000  # a file of another day is closed after so long without a tick
+# So many files are open at most, three descriptors each: today's, yesterday's, and those of ticks with other dates.
+MOST_FILES: Final = 4
+_IDLE_FILE_MS: Final = 10 * 60_000  # the file of another day is made a plain one after so long without a tick
+_OTHERS_BUSY_MS: Final = 100  # so long a lock on the file of another day is waited for at once: today's ticks wait too
 _SEAL_AGAIN_S: Final = 60.0
+_SEAL_FAILED_LOG_S: Final = 3600.0  # a file that cannot be sealed is told so often, and when its cause changes
+# What concerns every file, whichever met it first: a right that only one file lacks is seen in the file itself. An
+# interrupt is the watchdog's.
+_OF_THE_DISK: Final = {
+    "disk_full",
+    "read_only",
+    "no_permission",
+    "no_directory",
+    "no_descriptors",
+    "no_memory",
+    "interrupted",
+}
+# What ends when the file is opened anew, if it ends; and then the file is at fault.
+_OF_THE_FILE_WHEN_REPEATED: Final = {"damaged", "schema_changed"}
 _LEAVE_ALONE: Final = "copy day files, never move or remove one that is being written"
 _AHEAD_MS: Final = 2 * 3_600_000  # how far this host's clock may be behind the exchange's
 
@@ -45,16 +66,37 @@ class OpenDays:
         self._stats = stats
         self._now_ms = now_ms
         self._on_fresh = on_fresh
-        self._files: dict[int, DayFile] = {}
-        self._used_ms: dict[int, int] = {}
+        self._files: dict[int, DayFile] = {}  # the one used last comes last
+        self._used_ms: dict[int, int] = {}  # of open files, and of those that were let go of without being made plain
         self._seal_at_s = 0.0
+        self._to_seal: list[Path] = []
+        self._seal_failures: dict[str, log.Repeated] = {}  # by the name of the file and the cause
 
     def __contains__(self, day: int) -> bool:
         return day in self._files
 
-    def newest(self) -> int | None:
-        """The latest day that is open, None while none is."""
-        return max(self._files, default=None)
+    def current(self) -> int:
+        """Today: by OpenD's date while there is a connection, else by this host's."""
+        opend_ms = self._stats.opend_time_ms if self._stats.connected else None
+        return market.day_number(opend_ms or self._now_ms())
+
+    def home(self) -> int | None:
+        """The day whose file takes what belongs to no day's ticks: today, else the latest that is open."""
+        current = self.current()
+        return current if current in self._files else max(self._files, default=None)
+
+    def is_alone(self, day: int, error: Exception, attempt: int) -> bool:
+        """Whether an error concerns the file of this day and no other: then no other day need wait for it.
+
+        `attempt` counts from 1. An error of another day than today that may be the disk's is taken for the file's: if
+        it is the disk's, today's file meets it too.
+        """
+        cause = diagnose(error)[0]
+        if cause == "foreign_file" or _is_in_the_way(path_of(self._options.data_root, market.day_name(day))):
+            return True
+        if cause in _OF_THE_DISK:
+            return False
+        return day != self.current() or (attempt > 1 and cause in _OF_THE_FILE_WHEN_REPEATED)
 
     def file(self, day: int) -> DayFile:
         """The file of a day, opened or made when it must be. Raises what DayFile raises, but for damage: that is dealt
@@ -66,22 +108,26 @@ class OpenDays:
         if file is None:
             name = market.day_name(day)
             path = path_of(self._options.data_root, name)
+            self._clear_place(path, name)
             try:
                 file = self._open(path, name)
             except DamagedFileError as error:
                 self._set_aside(day, path, error)
                 file = self._open(path, name)
+            self._make_place(day)
             self._files[day] = file
             self.known.setdefault(day, file.ledger)
             self.touch(day)
             log.info("day_opened", day=name, newest_ts_ms=file.newest_ts_ms, path=path)
+        self._files[day] = self._files.pop(day)
         return file
 
     def touch(self, day: int) -> None:
         """Notes that a day's file is in use, and what it holds."""
         stats, file, name = self._stats, self._files[day], market.day_name(day)
         now_ms = self._used_ms[day] = self._now_ms()
-        stats.wal_bytes = file.wal_bytes()
+        if day == self.home():
+            stats.wal_bytes = file.wal_bytes()
         if day > market.day_number(max(now_ms, stats.opend_time_ms or 0) + _AHEAD_MS):
             return  # a tick with the date of tomorrow is kept, but nothing is judged by it
         if self._is_too_early(day):
@@ -106,9 +152,14 @@ class OpenDays:
 
     def take_gone(self) -> list[int]:
         """Lets go of files that somebody took away meanwhile, and returns their days."""
-        gone = [day for day, file in self._files.items() if not file.in_place()]
-        for day in gone:
-            self._lose(day)
+        gone = []
+        for day in [day for day, file in self._files.items() if not file.in_place()]:
+            try:
+                self._lose(day)
+            except OSError as error:  # what stands in its place cannot be moved: the next tick of that day finds it
+                log.warning("day_close_failed", day=market.day_name(day), detail=error)
+                self._forget(day)
+            gone.append(day)
         return gone
 
     def interrupt(self) -> None:
@@ -117,38 +168,95 @@ class OpenDays:
             file.interrupt()
 
     def close_idle(self) -> None:
-        """Closes the files of other days that take no more ticks."""
-        now_ms = self._now_ms()
-        today = market.day_number(now_ms)
-        self._close([day for day, used in self._used_ms.items() if day < today and now_ms - used > _IDLE_FILE_MS])
+        """Makes one plain file of another day that takes no more ticks, when there is one."""
+        now_ms, current = self._now_ms(), self.current()
+        idle = (day for day, used in self._used_ms.items() if day != current and now_ms - used > _IDLE_FILE_MS)
+        day = next(idle, None)
+        if day is not None:
+            self._make_plain(day)
 
-    def close_all(self) -> None:
-        """Closes every file."""
-        self._close(list(self._files))
+    def close_all(self, until: Callable[[], bool] = lambda: False) -> None:
+        """Closes every file; those that were let go of before are made plain for as long as `until` is false."""
+        for day in list(self._files):
+            self._close(day)
+        for day in list(self._used_ms):
+            if until():
+                return
+            self._make_plain(day)
 
-    def seal_before(self, limit: int) -> None:
-        """Seals every day before `limit` that is still writable, now and then. A reader that holds one delays it."""
-        if time.monotonic() < self._seal_at_s:
-            return
-        self._seal_at_s = time.monotonic() + _SEAL_AGAIN_S
-        for path in sorted(self._options.data_root.glob("[0-9]" * 8 + ".db")):
+    def seal_before(self, limit: int, held: Collection[int] = ()) -> bool:
+        """Seals one day before `limit` that is still writable; whether there are more to do at once.
+
+        All are looked at now and then. A reader that holds one delays it, and so do ticks that wait for it, in `held`.
+        """
+        if not self._to_seal:
+            if time.monotonic() < self._seal_at_s:
+                return False
+            self._seal_at_s = time.monotonic() + _SEAL_AGAIN_S
+            try:
+                self._to_seal = sorted(self._options.data_root.glob("[0-9]" * 8 + ".db"), reverse=True)
+            except OSError as error:
+                log.error("day_seal_failed", file="all", repeats=0, detail=error)
+                return False
+            there = {path.name for path in self._to_seal}
+            self._stats.not_sealed = {name: why for name, why in self._stats.not_sealed.items() if name in there}
+        while self._to_seal:
+            path = self._to_seal.pop()
             try:
                 day = market.parse_day(path.stem)
-                if day >= limit or not path.stat().st_mode & 0o200:
+                if day >= limit or day in held or not path.stat().st_mode & stat.S_IWUSR:
+                    self._note_sealing(path.name)
                     continue
-                self._close([day])
-                sealed = seal(path, self._now_ms(), self._options.store)
+                self._close(day)
+                sealed = seal(path, self._now_ms(), self._options_of(day))
             except ValueError:
                 continue  # a name that only looks like a day
             except DISK_ERRORS as error:
-                log.error("day_seal_failed", file=path.name, detail=error)
+                self._note_sealing(path.name, error)
             else:
+                self._note_sealing(path.name)
                 if sealed:
+                    self._used_ms.pop(day, None)
                     log.info("day_sealed", day=path.stem)
+            break
+        return bool(self._to_seal)
+
+    def _note_sealing(self, name: str, error: Exception | None = None) -> None:
+        """What keeps a file from being sealed: for `status` while it lasts, and in the log now and then."""
+        stats = self._stats
+        if error is None:
+            if name in stats.not_sealed:
+                stats.not_sealed = {other: why for other, why in stats.not_sealed.items() if other != name}
+                self._seal_failures.pop(name, None)
+            return
+        why = str(error)
+        if stats.not_sealed.get(name) != why:
+            stats.not_sealed = {**stats.not_sealed, name: why}
+            self._seal_failures[name] = log.Repeated(_SEAL_FAILED_LOG_S)
+        held_back = self._seal_failures[name].allow(time.monotonic())
+        if held_back is not None:
+            log.error("day_seal_failed", file=name, repeats=held_back, detail=error)
 
     def _open(self, path: Path, name: str) -> DayFile:
-        options = self._options
-        return DayFile(path, name, options.run_id, self._now_ms(), options.version, options.store)
+        options, store = self._options, self._options_of(market.parse_day(name))
+        return DayFile(path, name, options.run_id, self._now_ms(), options.version, store)
+
+    def _options_of(self, day: int) -> StoreOptions:
+        store = self._options.store
+        if day == self.current():
+            return store
+        return replace(store, busy_timeout_ms=min(store.busy_timeout_ms, _OTHERS_BUSY_MS))
+
+    def _clear_place(self, path: Path, name: str) -> None:
+        """Keeps under a new name the write-ahead log of a file that was moved away without it: SQLite would apply it to
+        the file that is made now. Raises ForeignFileError for a link to nowhere, which a new file would replace."""
+        if path.exists():
+            return
+        if path.is_symlink():
+            raise ForeignFileError(f"{path} is a link to {path.readlink()}, which is not there")
+        if path.with_name(f"{path.name}-wal").exists():
+            target = set_aside(path, self._now_ms())
+            log.warning("day_set_aside", day=name, cause="a write-ahead log without its file", kept_as=f"{target}-wal")
 
     def _set_aside(self, day: int, path: Path, error: DamagedFileError) -> None:
         """A damaged file is kept under a new name; what it held is asked of OpenD again."""
@@ -165,28 +273,70 @@ class OpenDays:
         """
         path = path_of(self._options.data_root, market.day_name(day))
         kept_as = set_aside(path, self._now_ms()) if path.exists() else "none"
-        self.abandon(day)
-        self._used_ms.pop(day, None)
-        self.known.pop(day, None)
+        self._forget(day)
         self._stats.gone_files.append(str(path))
         log.error("day_file_gone", day=market.day_name(day), path=path, in_its_place=kept_as, hint=_LEAVE_ALONE)
         self._on_fresh(day)
 
-    def _close(self, days: Iterable[int]) -> None:
-        for day in days:
-            file = self._files.get(day)
+    def _make_place(self, day: int) -> None:
+        """Lets go of the files that were used least lately, without making plain files of them: they may soon be used
+        again. Never of today's, nor of the one that is about to be opened."""
+        current = self.current()
+        while len(self._files) >= MOST_FILES:
+            oldest = next((other for other in self._files if other not in (current, day)), None)
+            if oldest is None:
+                return
+            self.abandon(oldest)
+
+    def _forget(self, day: int) -> None:
+        self.abandon(day)
+        self._used_ms.pop(day, None)
+        self.known.pop(day, None)
+
+    def _make_plain(self, day: int) -> None:
+        """Closes a file, opened again for it when it was let go of."""
+        path = path_of(self._options.data_root, market.day_name(day))
+        try:
+            if day not in self._files and path.exists():
+                self.file(day)
+        except DISK_ERRORS as error:
+            log.warning("day_close_failed", day=market.day_name(day), detail=error)
+        self._close(day)
+
+    def _close(self, day: int) -> None:
+        file = self._files.get(day)
+        try:
             if file is not None and not file.in_place():
                 self._lose(day)
-                continue
+                return
             self._used_ms.pop(day, None)
             self._files.pop(day, None)
             if file is None:
-                continue
-            try:
-                if file.ledger.waiting:
-                    file.write(Batch(), self._now_ms())  # what waits behind it is not for this file
-                plain = file.close()
-            except DISK_ERRORS as error:
-                log.warning("day_close_failed", day=market.day_name(day), detail=error)
-            else:
-                log.info("day_closed", day=market.day_name(day), plain=plain)
+                return
+            if file.ledger.waiting:
+                file.write(Batch(), self._now_ms())  # what waits behind it is not for this file
+            plain = file.close()
+        except DISK_ERRORS as error:
+            log.warning("day_close_failed", day=market.day_name(day), detail=error)
+        else:
+            log.info("day_closed", day=market.day_name(day), plain=plain)
+
+
+def _is_in_the_way(path: Path) -> bool:
+    """Whether something that is no file, or none that we may write, is where a day's file or what SQLite keeps beside
+    it belongs, while new files can be made there."""
+    if not os.access(path.parent, os.R_OK | os.W_OK | os.X_OK):
+        return False
+    draft = path.with_name(f".{path.name}.new")
+    for name in (path, draft, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal"))):
+        try:
+            mode = name.stat().st_mode
+        except FileNotFoundError:
+            if name.is_symlink():
+                return True
+            continue
+        except OSError:
+            return True
+        if not stat.S_ISREG(mode) or not os.access(name, os.R_OK | os.W_OK):
+            return True
+    return False

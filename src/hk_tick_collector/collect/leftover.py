@@ -89,5 +89,8 @@ def _tell(loop: asyncio.AbstractEventLoop, committed: asyncio.Event) -> None:
 
 
 def _earlier(spool_dir: Path, mine: str) -> list[Path]:
-    """The directories of earlier runs, oldest first: their names begin with the time of their start."""
-    return sorted(path for path in spool_dir.iterdir() if path.is_dir() and path.name != mine)
+    """The directories of earlier runs, oldest first: their names begin with the time of their start.
+
+    A run has one of its own name, and `NAME.YYYYMMDD` for each day whose file could not be written.
+    """
+    return sorted(path for path in spool_dir.iterdir() if path.is_dir() and path.name.partition(".")[0] != mine)

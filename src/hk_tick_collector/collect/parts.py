@@ -24,6 +24,7 @@ from .day_loader import DayLoader
 from .feed import Feed
 from .gaps import Gaps
 from .healer import Healer
+from .held import HeldDays
 from .holes import Holes
 from .intake import Intake
 from .options import WriterOptions
@@ -71,7 +72,10 @@ def assemble(options: ServiceOptions) -> Parts:
     intake = Intake(queue, holes, stats, time.monotonic)
     loader.serve(holes, intake)
     writing = _writer_options(options, run_id)
-    seat = WriterSeat(queue, lambda number, fresh: Writer(queue, stats, _numbered(writing, number), now_ms, fresh))
+    held = HeldDays(queue, stats, options.data_root, options.spool_dir / run_id)
+    seat = WriterSeat(
+        queue, lambda number, fresh: Writer(queue, stats, _numbered(writing, number), now_ms, fresh, held)
+    )
     healer = Healer(holes)
     caretaker = Caretaker(healer, holes, intake, stats, partial(unfinished_days, options.data_root), loader.wait)
     reconciler = Reconciler(options.data_root, options.feed.symbols, stats, seat.reconcile)

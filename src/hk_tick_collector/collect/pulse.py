@@ -178,9 +178,9 @@ class Pulse:
             self._notifier.ready()
 
     def _trouble(self) -> dict[str, str]:
-        """Why the link is away and what the writer waits for: what `systemctl status` is asked for first."""
+        """Why the link is away, what the writer waits for, which days are held: the first questions of an operator."""
         link = "" if self._stats.connected else self._stats.link_reason
-        named = {"link": link, "writer": self._stats.writer_trouble}
+        named = {"link": link, "writer": self._stats.writer_trouble, "held": ",".join(self._stats.held_rows)}
         return {part: why for part, why in named.items() if why}
 
     def _trading(self) -> bool:

@@ -12,6 +12,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .chunk import Chunk
     from .overflow import Overflow
 
@@ -27,6 +29,11 @@ class TickQueue:
 
     def __init__(self, max_rows: int, overflow: Overflow | None = None) -> None:
         self.max_rows = max_rows
+        # Rows that were taken and wait for the file of their day, and of these the ones that a crash would not cost.
+        # Set by the one who holds them.
+        self.held_rows = 0
+        self.held_safe_rows = 0
+        self.held_chunks: Callable[[], list[Chunk]] = list  # those in memory alone
         self._overflow = overflow
         self._taken: list[Chunk] = []
         self._taken_spooled = False  # it came back from the spool: memory does not count its rows
@@ -43,8 +50,8 @@ class TickQueue:
 
     @property
     def rows(self) -> int:
-        """Rows received and not yet committed: waiting here, in the writer's hands, and spooled."""
-        return self._rows + self._taken_rows + self.spooled_rows
+        """Rows received and not yet committed: waiting here, in the writer's hands, spooled, and held for their day."""
+        return self._rows + self._taken_rows + self.spooled_rows + self.held_rows
 
     @property
     def spooled_rows(self) -> int:
@@ -54,12 +61,17 @@ class TickQueue:
     @property
     def exposed_rows(self) -> int:
         """Rows that would be lost if the process died now: in memory alone."""
-        return self.rows - (self._overflow.safe_rows if self._overflow else 0)
+        return self.rows - (self._overflow.safe_rows if self._overflow else 0) - self.held_safe_rows
 
     @property
     def waiting_rows(self) -> int:
-        """Rows that nobody has taken yet."""
+        """Rows that nobody has taken yet, and those that are held for their day."""
         return self.rows - self._taken_rows
+
+    @property
+    def taken_from_spool(self) -> bool:
+        """Whether what is taken came back from the spool, which gives nothing more before that is done."""
+        return self._taken_spooled
 
     def oldest_age_s(self) -> float:
         """How long the oldest row that is not committed has waited; 0 while there is none."""
@@ -75,7 +87,8 @@ class TickQueue:
     def has_memory_for(self, rows: int) -> bool:
         """Whether so many rows find place in memory: never past others that are spooled."""
         overflowing = self._overflow is not None and self._overflow.active
-        return not overflowing and self._rows + self._taken_rows + rows <= self.max_rows
+        in_memory = self._rows + self._taken_rows + self.held_rows - self.held_safe_rows
+        return not overflowing and in_memory + rows <= self.max_rows
 
     def has_turn_for(self, rows: int) -> bool:
         """Whether memory is passed by, because the spool must be emptied first, and so many rows may be put there."""
@@ -165,10 +178,10 @@ class TickQueue:
             self._changed.notify_all()
 
     def held_in_memory(self) -> list[Chunk]:
-        """What is not committed and was not left to the spool, oldest first: in the taker's hands, then waiting."""
+        """What is not committed and was not left to the spool, oldest first: held, in the taker's hands, waiting."""
         with self._changed:
             given_back = [self._given_back] if self._given_back else []
-            return [*self._taken, *given_back, *(chunk for _, chunk in self._chunks)]
+            return [*self.held_chunks(), *self._taken, *given_back, *(chunk for _, chunk in self._chunks)]
 
     def close(self) -> None:
         """From now on `take` returns at once."""

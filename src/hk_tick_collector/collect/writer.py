@@ -2,7 +2,9 @@
 
 Enters: chunks from the queue. Leaves: committed rows, each in the file of its own Hong Kong day; Stats. It alone
 decides what an error of the disk means: wait and try again, the cause named, for as long as it takes. A batch is in its
-hands until it is committed or refused for good, so nothing is lost while the process lives.
+hands until it is committed or refused for good, so nothing is lost while the process lives. Today's rows go first. What
+belongs to other days waits for its turn, and what belongs to a day whose file cannot be written waits for that file,
+both in HeldDays: no day waits for another's file.
 """
 
 from __future__ import annotations
@@ -16,13 +18,15 @@ from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from hk_tick_collector import log, market
-from hk_tick_collector.errors import SchemaChangedError, SealedDayError, StoreError
+from hk_tick_collector.errors import SealedDayError, StoreError
 from hk_tick_collector.model import PUSH_BACKFILL, Tick
 from hk_tick_collector.store.dayfile import Batch, Written
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
 from hk_tick_collector.store.query import DayReader, path_of
 
+from .chunk import Part
 from .days import OpenDays
+from .held import HeldDays
 from .options import GATHER_SHARE
 from .rejections import Rejections, Tally
 
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     from .queue import TickQueue
 
 _IDLE_S: Final = 1.0  # how long the thread sleeps at most: its heartbeat
+_HELD_IDLE_S: Final = 0.1  # while a day's file is tried again: its first retries come soon
 _BACKOFF_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 _GRACE_S: Final = 1.0  # of the time for a stop, to end after an interrupt
 _TEND_EVERY_S: Final = 5.0  # also while ticks keep coming
@@ -65,8 +70,9 @@ class Writer:
     """Commits what the queue holds. Made and stopped by the service; everything else happens on its own thread.
 
     `now_ms` is the wall clock in UTC epoch ms. `on_fresh` is called, on the thread, with a day whose damaged file was
-    set aside for a fresh one. Set `open_day` to the day whose file must exist, `seal_before` to the day before which
-    finished days may be sealed: the thread sees to both within seconds.
+    set aside for a fresh one. `held` are the rows that wait for their day's file, which outlive a writer that is
+    replaced. Set `open_day` to the day whose file must exist, `seal_before` to the day before which finished days may
+    be sealed: the thread sees to both within seconds.
     """
 
     def __init__(
@@ -76,6 +82,7 @@ class Writer:
         options: WriterOptions,
         now_ms: Callable[[], int],
         on_fresh: Callable[[int], None] = lambda _: None,
+        held: HeldDays | None = None,
     ) -> None:
         self.open_day: int | None = None
         self.seal_before: int | None = None
@@ -83,13 +90,17 @@ class Writer:
         self._stats = stats
         self._options = options
         self._now_ms = now_ms
+        self._on_fresh = on_fresh
         self._days = OpenDays(options, stats, now_ms, on_fresh)
+        self._held = held if held is not None else HeldDays(queue, stats, options.data_root, None)
+        self._more_to_seal = False
         self._unfiled = Batch()  # links and counts that wait for a file to be written to
         self._took_s = 0.0  # how long the last commit of ticks took
         # Three that pass from one thread to another: one appends, the other pops from the left, each in one step.
         self._commits: deque[Commit] = deque()
         self._gap_events: deque[Gap] = deque()  # gaps that opened or closed with a commit
         self._reconciled: deque[tuple[int, list[Reconciled]]] = deque()
+        self._reconciling: list[Reconciled] = []  # rows of it for the commit that is under way
         self._attempted: dict[int, Written] = {}  # by day: what its last transaction did, also when its commit raised
         self._rejections = Rejections(time.monotonic)
         self._conflicts, self._unnumbered = Tally(), Tally()  # ticks under whose key another one is stored
@@ -103,15 +114,19 @@ class Writer:
     def prepare(self, day: int) -> None:
         """Opens the file of a day before the thread starts, so that a start fails at once where it must.
 
-        Raises StoreError, or a subclass, for a file or a directory that cannot be used.
+        Where only this day's file is at fault the ticks of the day are held, and the start goes on. Raises StoreError,
+        or a subclass, for a directory that cannot be used and for a day that is sealed.
         """
         try:
             self._days.file(day)
-        except SchemaChangedError as error:
-            self._note_trouble(day, error, 1)  # for the operator to undo: ticks are kept until then
-        except StoreError:
+        except SealedDayError:
             raise
         except DISK_ERRORS as error:
+            if self._days.is_alone(day, error, 1):
+                self._held.fail(day, error)
+                return
+            if isinstance(error, StoreError):
+                raise
             cause, _ = diagnose(error)
             if cause == "busy":
                 return  # a lock passes: the thread waits for it, and says so
@@ -127,6 +142,7 @@ class Writer:
         Returns at `deadline_s`, of the monotonic clock, at the latest, also when the disk does not answer.
         """
         self._closing.set()
+        self._held.hurry()
         self._queue.close()
         rest_s = max(0.0, deadline_s - time.monotonic())
         self._thread.join(rest_s - min(_GRACE_S, rest_s / 4))
@@ -186,23 +202,35 @@ class Writer:
                 self._stats.writer_alive_ms = self._now_ms()
                 if chunks:
                     self._store(chunks)
-                elif self._closing.is_set() and not self._queue.rows:
+                moved = self._store_held()
+                self._held.tell_safe()
+                if not chunks and not moved and self._may_end():
                     break
-                if not chunks or time.monotonic() >= self._tend_at_s:
+                if not (chunks or moved) or time.monotonic() >= self._tend_at_s:
                     self._tend_at_s = time.monotonic() + _TEND_EVERY_S
                     self._tend()
         except Exception:  # noqa: BLE001 - the thread's boundary: the service sees it dead and ends the process
             log.bug("writer_failed")
         finally:
-            self._days.close_all()
+            self._days.close_all(self._give_up.is_set)
+
+    def _may_end(self) -> bool:
+        """Whether a stop was asked for, and nothing is left that could be stored now."""
+        return self._closing.is_set() and self._queue.rows == self._queue.held_rows and self._held.all_bad
 
     def _take(self) -> list[Chunk]:
         # As long as the promise allows, with twice what the last commit took in reserve: fewer commits are less work
         # and fewer bytes written.
         promised_s = self._options.max_wait_ms / 1000
-        linger_s = max(promised_s * _LINGER_LEAST, promised_s * _LINGER_MOST - 2 * self._took_s)
+        linger_s, idle_s = max(promised_s * _LINGER_LEAST, promised_s * _LINGER_MOST - 2 * self._took_s), _IDLE_S
+        if not self._held.all_bad:
+            linger_s = idle_s = 0.0  # the rows of another day have their turn next
+        elif self._more_to_seal:
+            idle_s = 0.0
+        elif self._held.days():
+            idle_s = _HELD_IDLE_S
         try:
-            return self._queue.take(self._options.batch_rows, linger_s, _IDLE_S)
+            return self._queue.take(self._options.batch_rows, linger_s, idle_s)
         except OSError as error:  # the spool cannot be read now; what is in it stays there
             self._note_trouble(market.day_number(self._now_ms()), error, 1)
             self._give_up.wait(_BACKOFF_S[-1])
@@ -221,20 +249,79 @@ class Writer:
                 gaps.setdefault(change.day, []).append(change.gap)
             for rule in chunk.rules:
                 rules.setdefault(rule.day, []).append(rule)
-        for day in sorted(rows.keys() | gaps.keys() | rules.keys()):
-            if not self._commit(day, rows.get(day, []), gaps.get(day, []), rules.get(day, [])):
+        # Rows of the spool are on disk until this batch is done: by then they must be on one again, or committed.
+        on_disk = self._queue.taken_from_spool
+        current = self._days.current()
+        later: list[tuple[int, Part]] = []
+        days = sorted(rows.keys() | gaps.keys() | rules.keys(), key=lambda day: (day != current, -day))
+        for day in days:
+            part = Part(rows.get(day, []), gaps.get(day, []), rules.get(day, []))
+            if day != current and not on_disk and self._may_wait(day, days, rows):
+                later.append((day, part))
+            elif not self._store_day(day, part, on_disk=on_disk):
                 return
-        newest = self._days.newest()
-        if newest is not None and self._has_unfiled() and not self._commit(newest, [], []):
+        if not self._store_unfiled() or self._give_up.is_set():
             return
+        for day, part in later:
+            self._held.defer(day, part)
+        if not on_disk and self._held.chunks():
+            self._postpone(chunks)
         self._queue.done(chunks)
+
+    def _postpone(self, chunks: list[Chunk]) -> None:
+        """Who keeps rows on disk until they are committed is told when those that are held are no longer in memory."""
+        for chunk in chunks:
+            if chunk.on_commit:
+                self._held.when_safe(chunk.on_commit)
+                chunk.on_commit = None
+
+    def _may_wait(self, day: int, days: list[int], rows: dict[int, list[TickRow]]) -> bool:
+        """Whether rows of another day than today have their turn later, so that today's never wait for many files."""
+        many = len(days) > 1 or day in self._held
+        of_others = sum(len(rows.get(other, [])) for other in days)
+        return many and not self._held.must_wait(day) and self._held.has_room(of_others)
+
+    def _store_day(self, day: int, part: Part, *, on_disk: bool) -> bool:
+        """Stores what belongs to a day now, or has it held where its file cannot be written; False when the service
+        gives up."""
+        while day in self._held and not self._held.must_wait(day):
+            if not self._store_held(day):
+                return False  # what is in front of them
+        if self._held.must_wait(day) and self._held.hold(day, part, on_disk=on_disk):
+            return True
+        return self._commit(day, part, on_disk=on_disk)
+
+    def _store_unfiled(self) -> bool:
+        """Stores links and counts that no rows took along, in today's file; they wait for it when it is held."""
+        home = self._days.home()
+        waits = self._held.is_bad(self._days.current()) or (home is not None and self._held.is_bad(home))
+        if home is None or waits or not self._has_unfiled():
+            return True
+        return self._commit(home, Part.of([]))
+
+    def _store_held(self, day: int | None = None) -> bool:
+        """One commit for a day that waits for its turn or for its file, when one is due; whether there was one."""
+        day = self._held.next_day(self._days.current()) if day is None else day
+        if day is None or self._give_up.is_set():
+            return False
+        try:
+            part = self._held.first(day, self._options.batch_rows, is_today=day == self._days.current())
+        except OSError as error:  # its spool cannot be read now
+            self._held.fail(day, error)
+            return True
+        if self._commit(day, part, was_held=True) and not self._held.is_bad(day):
+            self._store_unfiled()
+        return True
 
     def _has_unfiled(self) -> bool:
         held = self._unfiled
         return bool(held.links or held.rejected or held.duplicate or held.dropped)
 
-    def _commit(self, day: int, rows: list[TickRow], gaps: list[Gap], rules: Sequence[RuleChange] = ()) -> bool:
-        """Stores rows of one day, however often that must be tried; False when the service gives up instead."""
+    def _commit(self, day: int, part: Part, *, on_disk: bool = False, was_held: bool = False) -> bool:
+        """Stores what belongs to one day, however often that must be tried; False when the service gives up instead.
+
+        Where the day's own file is at fault it is held, and other days go on: that is no failure.
+        """
         attempt = 0
         while not self._give_up.is_set():
             started_s = time.monotonic()
@@ -243,19 +330,27 @@ class Writer:
                 self._days.abandon(day)
             try:
                 file = self._days.file(day)
-                waiting = self._queue.waiting_rows
-                batch = replace(self._unfiled, rows=rows, gaps=gaps, rules=list(rules), waiting=waiting)
+                is_home = day == self._days.home()
+                batch = self._unfiled if is_home else Batch()
+                waiting = self._queue.waiting_rows - was_held * len(part.rows) if is_home else 0
+                batch = replace(batch, **part._asdict(), reconciled=self._reconciling, waiting=waiting)
                 written = self._write(day, file, batch)
             except SealedDayError:
-                self._refuse(day, rows)
+                self._refuse(day, part.rows)
+                self._note_held(day, part.rows, was_held=was_held)
                 return True
             except DISK_ERRORS as error:
                 attempt += 1
+                is_alone = self._days.is_alone(day, error, attempt)
+                if is_alone and self._hold(day, part, error, on_disk=on_disk, was_held=was_held):
+                    return True
                 self._note_trouble(day, error, attempt)
                 self._give_up.wait(_BACKOFF_S[min(attempt, len(_BACKOFF_S)) - 1])
             else:
-                self._unfiled = Batch()
-                self._note_success(day, rows, written, started_s)
+                if is_home:
+                    self._unfiled = Batch()
+                self._note_held(day, part.rows, was_held=was_held)
+                self._note_success(day, part.rows, written, started_s)
                 return True
         return False
 
@@ -272,6 +367,23 @@ class Writer:
                     self._attempted[day] = file.attempted
         self._days.known[day] = file.ledger
         return written
+
+    def _hold(self, day: int, part: Part, error: Exception, *, on_disk: bool, was_held: bool) -> bool:
+        """Has rows wait for the file of their day alone; False when there is no place for them."""
+        if not was_held and not self._held.hold(day, part, on_disk=on_disk):
+            return False
+        self._held.fail(day, error, len(part.rows))
+        if was_held:
+            self._held.hold(day, Part.of([]), on_disk=False)  # what waited in memory for its turn will wait longer
+        self._days.abandon(day)
+        if self._stats.writer_day == market.day_name(day):
+            self._forget_trouble()
+        return True
+
+    def _note_held(self, day: int, rows: list[TickRow], *, was_held: bool) -> None:
+        """Rows that were held are committed, or refused for good."""
+        if was_held and not self._give_up.is_set() and self._held.done(day, len(rows)):
+            self._on_fresh(day)
 
     def _refuse(self, day: int, rows: list[TickRow]) -> None:
         """Ticks of a finished day: those it has are duplicates, the others are rejected."""
@@ -347,8 +459,12 @@ class Writer:
         stats = self._stats
         if stats.writer_trouble:
             log.info("writer_recovered", cause=stats.writer_trouble, waiting_rows=self._queue.rows)
-            stats.writer_trouble = stats.writer_detail = ""
-            stats.writer_trouble_since_ms = None
+            self._forget_trouble()
+
+    def _forget_trouble(self) -> None:
+        stats = self._stats
+        stats.writer_trouble = stats.writer_detail = stats.writer_day = ""
+        stats.writer_trouble_since_ms = None
 
     def _note_trouble(self, day: int, error: Exception, attempt: int) -> None:
         cause, reopen = diagnose(error)
@@ -359,7 +475,7 @@ class Writer:
         if stats.writer_trouble != cause:
             stats.writer_trouble_since_ms = self._now_ms()
             self._held_back = log.Repeated(_LOG_EVERY_S)
-        stats.writer_trouble, stats.writer_detail = cause, str(error)
+        stats.writer_trouble, stats.writer_detail, stats.writer_day = cause, str(error), market.day_name(day)
         held_back = self._held_back.allow(time.monotonic())
         if held_back is not None:
             wait_ms = _BACKOFF_S[min(attempt, len(_BACKOFF_S)) - 1] * 1000
@@ -378,25 +494,43 @@ class Writer:
     def _tend(self) -> None:
         """What is due beside the ticks: today's file, a reconciliation, files of other days, sealing."""
         for gone in self._days.take_gone():
-            self.open_day = gone
-        if self.open_day is not None and self.open_day not in self._days:
+            self._begin_day(gone)
+        if self.open_day is not None:
             day, self.open_day = self.open_day, None
-            try:
-                self._days.file(day)
-            except SealedDayError:
-                log.warning("day_sealed_early", day=market.day_name(day))
-            except DISK_ERRORS as error:
+            if not self._begin_day(day):
                 self.open_day = day
-                self._note_trouble(day, error, 1)
-            else:
-                self._note_recovery()
-        while self._reconciled:
-            day, self._unfiled.reconciled = self._reconciled.popleft()
-            self._commit(day, [], [])
-            self._unfiled.reconciled = []
+        self._store_reconciled()
         self._days.close_idle()
-        if self.seal_before is not None:
-            self._days.seal_before(self.seal_before)
+        if self.seal_before is not None and not self._queue.spooled_rows:
+            self._more_to_seal = self._days.seal_before(self.seal_before, self._held.days())
+
+    def _begin_day(self, day: int) -> bool:
+        """Makes sure that the file of a day is open; False when that must be tried again."""
+        if day in self._days or self._held.is_bad(day):
+            return True
+        try:
+            self._days.file(day)
+        except SealedDayError:
+            log.warning("day_sealed_early", day=market.day_name(day))
+        except DISK_ERRORS as error:
+            if self._days.is_alone(day, error, 1):
+                self._held.fail(day, error)
+                return True
+            self._note_trouble(day, error, 1)
+            return False
+        else:
+            self._note_recovery()
+        return True
+
+    def _store_reconciled(self) -> None:
+        for _ in range(len(self._reconciled)):
+            day, rows = self._reconciled.popleft()
+            if not self._held.is_bad(day):
+                self._reconciling = rows
+                self._commit(day, Part.of([]))
+                self._reconciling = []
+            if self._held.is_bad(day):
+                self._reconciled.append((day, rows))  # once its file can be written
 
 
 def _popped(events: deque[_Event]) -> list[_Event]:

@@ -85,6 +85,8 @@ RULES: Final[dict[str, Rule]] = {
     "clock_drift": _PATIENT,
     "disk": _PATIENT,
     "descriptors": _PATIENT,
+    "day_held": Rule(hold_s=10, critical_s=0),  # today's
+    "day_not_sealed": Rule(hold_s=300),
     "day_damaged": _SOON,
     "day_gone": _SOON,
     "writer_": Rule(hold_s=10),

@@ -360,6 +360,18 @@ FINDINGS: Final[dict[str, Entry]] = {
         "bring its ticks back from a copy; hk-tick-collector gaps --open",
         "由副本取回 tick；`hk-tick-collector gaps --open`",
     ),
+    "day_held": entry(
+        "the file of one day cannot be written: its ticks wait in a spool of their own, every other day goes on",
+        "某一日的檔案不能寫入：其 tick 存於專用的 spool，其他日子照常寫入",
+        "what status names: move the file away, or give it back to the collector's account; no restart is needed",
+        "按 status 所示：移走該檔，或將擁有者改回 collector 帳戶；毋須重啟",
+    ),
+    "day_not_sealed": entry(
+        "the file of a finished day cannot be sealed; the other days are",
+        "已完結的某一日不能封存；其他日子照常封存",
+        "follow the cause that status names; it is tried again every minute",
+        "按 status 所示的原因處理；每分鐘重試",
+    ),
     # the data
     "lag": entry(
         "the newest stored tick is old while the market trades",

@@ -173,7 +173,7 @@ def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
             f"writer_{status.writer_trouble}",
             Severity.WARNING if waits else Severity.CRITICAL,
             f"the writer waits for {since_s:.0f} s: {status.writer_trouble} ({status.writer_detail})",
-            remedies.for_writer(status.writer_trouble, status.data_root, status.newest_day),
+            remedies.for_writer(status.writer_trouble, status.data_root, status.writer_day or status.newest_day),
         )
     elif status.disk_wait_s >= _SLOW_DISK_S:
         severity = Severity.CRITICAL if status.disk_wait_s >= _SLOW_DISK_CRITICAL_S else Severity.WARNING
@@ -189,6 +189,7 @@ def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
     elif status.disk_wait_max_s >= _SLOW_DISK_S or status.disk_waits >= _SLOW_DISK_WAITS:
         text = f"the disk let the writer wait for {status.disk_wait_max_s:.1f} s and more within the last minute"
         yield Finding("writer_slow_disk", Severity.WARNING, text, remedies.SLOW_DISK)
+    yield from _days(status)
     yield from _stalls(status, now_ms)
     if status.spooled:
         yield Finding(
@@ -214,11 +215,32 @@ def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
         )
 
 
+def _days(status: LiveStatus) -> Iterator[Finding]:
+    """Files of single days that cannot be written or sealed, the latest day first: today's is the worst."""
+    for day, rows in sorted(status.held_rows.items(), reverse=True):
+        cause = status.held_causes.get(day, "")
+        yield Finding(
+            "day_held",
+            Severity.CRITICAL if day >= status.newest_day else Severity.WARNING,
+            f"{rows:,} ticks of {day} wait: {status.data_root}/{day}.db cannot be written, {cause}"
+            f" ({status.held_details.get(day, '')}); other days are stored",
+            remedies.for_held_day(cause, status.data_root, day),
+        )
+    for name, why in sorted(status.not_sealed.items(), reverse=True):
+        text = f"{status.data_root}/{name} cannot be sealed: {why}"
+        yield Finding("day_not_sealed", Severity.WARNING, text, remedies.for_sealing(status.data_root, name))
+
+
+def _queued(status: LiveStatus) -> int:
+    """Rows that wait for the writer; those that wait for the file of their day have a finding of their own."""
+    return status.waiting - sum(status.held_rows.values())
+
+
 def _stalls(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
     """One that lasts, or that came back, is critical; one that is over is a warning for a while."""
-    still = status.waiting and now_ms - (status.last_commit_ms or status.started_ms) > _STALLED_MS
+    still = _queued(status) and now_ms - (status.last_commit_ms or status.started_ms) > _STALLED_MS
     if status.stalls and still:
-        text = f"the watchdog has met a stall {times(status.stalls)}: {status.waiting:,} rows wait"
+        text = f"the watchdog has met a stall {times(status.stalls)}: {_queued(status):,} rows wait"
         yield Finding("persistent_stall", Severity.CRITICAL, text, remedies.STALL)
     elif status.stalls_lately:
         severity = Severity.CRITICAL if status.stalls_lately >= _STALLS_CRITICAL else Severity.WARNING
@@ -235,11 +257,12 @@ def _data(status: LiveStatus, now_ms: int, limits: Limits) -> Iterator[Finding]:
             "clock_drift", Severity.WARNING, f"this host's clock is {drift_s:+.1f} s off OpenD's", "timedatectl status"
         )
     yield from check_silence(status, now_ms, limits.lag_critical_s)
-    if status.waiting > limits.queue_warn_rows:
+    queued = _queued(status)
+    if queued > limits.queue_warn_rows:
         yield Finding(
             "queue",
             Severity.WARNING,
-            f"{status.waiting} of {status.max_queue_rows} rows wait for the disk",
+            f"{queued} of {status.max_queue_rows} rows wait for the disk",
             remedies.JOURNAL,
         )
     if status.wal_bytes > max(_WAL_LARGE_BYTES, _WAL_LARGE_TIMES * status.wal_autocheckpoint_bytes):

@@ -335,6 +335,16 @@ EVENTS: Final[dict[str, Entry]] = {
         "bring its ticks back from a copy if there is one; nobody may touch files of the current day",
         "如有副本，取回其 tick；不可移動當日檔案",
     ),
+    "day_held": entry(
+        "the file of this day alone cannot be written: its ticks wait in a spool of their own, every other day goes on",
+        "只有該日的檔案不能寫入：其 tick 存於專用的 spool，其他日子照常寫入",
+        "hk-tick-collector status names the file and the remedy; its ticks are stored once it can be written",
+        "`hk-tick-collector status` 指出檔案與做法；檔案可寫入後自動存入",
+    ),
+    "day_writable": fine(
+        "the file of a day can be written again; the ticks that waited for it are being stored",
+        "該日的檔案可再寫入；等待中的 tick 正在存入",
+    ),
     "day_recounted": entry(
         "the spool lost rows of a day, so what its file holds was counted again",
         "spool 遺失了某日的資料，已按檔案實際內容重新計數",

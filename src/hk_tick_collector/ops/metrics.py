@@ -97,6 +97,11 @@ _GAUGES: Final = (
     ),
     Plain("hktc_spool_rows", "Of the waiting rows, those that memory could not hold.", lambda seen: seen.live.spooled),
     Plain(
+        "hktc_held_rows",
+        "Of the waiting rows, those of days whose own file cannot be written.",
+        lambda seen: sum(seen.live.held_rows.values()),
+    ),
+    Plain(
         "hktc_exposed_rows",
         "Of the waiting rows, those in memory alone: lost if the process died now.",
         lambda seen: seen.live.exposed_rows,

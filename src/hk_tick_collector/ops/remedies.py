@@ -71,6 +71,16 @@ def for_writer(trouble: str, data_root: str, day: str) -> str:
     return _WRITER.get(trouble, JOURNAL).format(root=data_root, db=f"{data_root}/{day or '*'}.db")
 
 
+def for_held_day(cause: str, data_root: str, day: str) -> str:
+    """By the cause for which only the file of `day` cannot be written."""
+    return _HELD.get(cause, "ls -l {db}*; sudo hk-tick-collector doctor").format(db=f"{data_root}/{day}.db")
+
+
+def for_sealing(data_root: str, name: str) -> str:
+    """For a file of a finished day that cannot be sealed."""
+    return f"ls -ld {data_root}/{name}*; docs/sqlite-wal.md"
+
+
 _PASSWORD: Final = f"check OpenD's account and password, then {RESTART_OPEND}"
 _QUOTA_WORDS: Final = ("quota", "額度", "额度")
 _RIGHT: Final = "hk-tick-collector doctor; check the account's Hong Kong quote right; another terminal may hold it"
@@ -120,4 +130,14 @@ _WRITER: Final = {
     f" set it to infinity, then {RESTART}",
     "no_memory": "free -m; end what takes it, it resumes by itself",
     "schema_changed": "sudo sqlite3 {db} .schema shows it: undo the change that is named, it resumes by itself",
+}
+# For the file of one day, {db}. What a file has beside it goes with it: a fresh one must not meet it.
+_MOVE_DAY: Final = "for f in {db}{{,-wal,-shm}}; do sudo mv $f $f.aside; done"
+_HELD: Final = {
+    "foreign_file": _MOVE_DAY,
+    "damaged": _MOVE_DAY,
+    "schema_changed": _MOVE_DAY,
+    "no_permission": "sudo chown hkcollector:hkcollector {db}*; sudo chmod u+rw {db}*",
+    "busy": _WRITER["busy"],
+    "io_error": "sudo dmesg | tail",
 }

@@ -78,11 +78,17 @@ class LiveStatus:
     writer_alive_ms: int | None = None
     writer_trouble: str = ""
     writer_detail: str = ""
+    writer_day: str = ""  # the day whose file it waits for
     writer_trouble_since_ms: int | None = None
     wal_bytes: int = 0
     wal_autocheckpoint_bytes: int = 0  # from this length on it is copied to the day file and begun anew
     damaged_files: list[str] = field(default_factory=list)  # set aside by this run
     gone_files: list[str] = field(default_factory=list)  # removed, moved or replaced while this run wrote them
+    # days whose own file cannot be written, while the others are: rows that wait, the cause, and its words
+    held_rows: dict[str, int] = field(default_factory=dict)
+    held_causes: dict[str, str] = field(default_factory=dict)
+    held_details: dict[str, str] = field(default_factory=dict)
+    not_sealed: dict[str, str] = field(default_factory=dict)  # the name of a file that should be sealed → why it is not
     spooled: int = 0  # of those waiting, the rows that memory could not hold
     stalls: int = 0  # how often the watchdog has met a stall
     commit_ms_p50: float | None = None
@@ -208,8 +214,10 @@ def _fits(name: str, value: object, declared: str) -> bool:
             return type(value) is int and (not name.endswith("_ms") or 0 <= value < _LATEST_MS)
         case "float":
             return type(value) in (int, float) and isfinite(cast("float", value))
-        case "dict[str, str]":
-            return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
+        case "dict[str, str]" | "dict[str, int]":
+            return isinstance(value, dict) and {type(item) for item in value.values()} <= {
+                str if "str]" in kind else int
+            }
         case "list[int]":
             return isinstance(value, list) and all(type(item) is int for item in value)
         case "list[str]":

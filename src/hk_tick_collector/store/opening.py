@@ -134,7 +134,7 @@ def _existing_size(path: Path) -> int | None:
         raise ForeignFileError(f"{path} is a directory", hint=_MOVE_AWAY)
     if not stat.S_ISREG(found.st_mode):
         raise ForeignFileError(f"{path} is no regular file", hint=_MOVE_AWAY)
-    if not found.st_mode & stat.S_IWUSR:
+    if found.st_mode & stat.S_IRUSR and not found.st_mode & stat.S_IWUSR:  # one that nobody may read was not sealed
         raise SealedDayError(f"{path.name} is sealed (mode {found.st_mode & 0o777:04o})")
     if not os.access(path, os.R_OK | os.W_OK):
         read_only = os.statvfs(path).f_flag & os.ST_RDONLY
