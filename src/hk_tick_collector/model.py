@@ -130,6 +130,9 @@ class Stats:
     writer_trouble: str = ""  # the named cause the writer waits for: busy, disk_full, read_only, io_error, ...
     writer_detail: str = ""
     writer_trouble_since_ms: int | None = None
+    copy_path: str = ""  # the copy that somebody makes of a day that is written, and since when it is seen
+    copy_since_ms: int | None = None
+    copy_held: bool = False  # commits wait for it
 
     @property
     def dropped(self) -> int:

@@ -78,6 +78,11 @@ class Overflow:
         """Of these, the rows that are in the spool, and would be there after a crash."""
         return self._appended - self._replayed
 
+    @property
+    def keeps_up(self) -> bool:
+        """Whether the spool's disk takes what is put, so that more may follow."""
+        return not self._failing and self._buffer_rows * 2 <= self._max_buffer_rows
+
     def has_room(self, rows: int) -> bool:
         """Whether so many rows may be put."""
         return self._buffer_rows + rows <= self._max_buffer_rows
@@ -86,7 +91,9 @@ class Overflow:
         """Takes a chunk; the caller has asked `has_room` for its rows."""
         with self._changed:
             if self._thread.ident is None:
-                log.warning("spool_started", cause=self._stats.writer_trouble or "queue_full")
+                copying = self._stats.copy_held
+                say = log.info if copying else log.warning
+                say("spool_started", cause=self._stats.writer_trouble or ("copy" if copying else "queue_full"))
             self._buffer_up(chunk)
 
     def take(self) -> Chunk | None:

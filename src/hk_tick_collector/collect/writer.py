@@ -21,6 +21,7 @@ from hk_tick_collector.store.dayfile import Batch, Written
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
 from hk_tick_collector.store.query import DayReader, path_of
 
+from .commithold import POLL_S, CommitHold
 from .days import OpenDays
 from .options import GATHER_SHARE
 
@@ -80,6 +81,8 @@ class Writer:
         self._options = options
         self._now_ms = now_ms
         self._days = OpenDays(options, stats, now_ms, on_fresh)
+        copies_in = (options.data_root, options.snapshot_dir or options.data_root)
+        self._hold = CommitHold(queue, stats, copies_in, self._days.__contains__, now_ms)
         self._unfiled = Batch()  # links and counts that wait for a file to be written to
         self._took_s = 0.0  # how long the last commit of ticks took
         self._commits: list[Commit] = []
@@ -167,6 +170,8 @@ class Writer:
     def _run(self) -> None:
         try:
             while not self._give_up.is_set():
+                if self._waits_for_copy():
+                    continue
                 chunks = self._take()
                 self._stats.writer_alive_ms = self._now_ms()
                 if chunks:
@@ -180,6 +185,14 @@ class Writer:
             log.bug("writer_failed")
         finally:
             self._days.close_all()
+
+    def _waits_for_copy(self) -> bool:
+        """Whether nothing may be committed now, because a copy of the day would start over; a stop has precedence."""
+        if self._closing.is_set() or not self._hold.lasts():
+            return False
+        self._stats.writer_alive_ms = self._now_ms()
+        self._closing.wait(POLL_S)
+        return True
 
     def _take(self) -> list[Chunk]:
         # As long as the promise allows, with twice what the last commit took in reserve: fewer commits are less work

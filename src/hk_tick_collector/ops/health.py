@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from hk_tick_collector import market
 from hk_tick_collector.model import UNEXPLAINED
 
 from . import remedies
@@ -84,6 +85,7 @@ def check(status: LiveStatus | None, now_ms: int, limits: Limits, host: Host = N
     findings = [
         *_opend(status, now_ms),
         *_writer(status, now_ms),
+        *_copying(status),
         *_data(status, now_ms, limits),
         *check_lately(status),
     ]
@@ -176,7 +178,7 @@ def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
         text = f"the disk let the writer wait for {status.disk_wait_max_s:.1f} s and more within the last minute"
         yield Finding("writer_slow_disk", Severity.WARNING, text, remedies.SLOW_DISK)
     yield from _stalls(status, now_ms)
-    if status.spooled:
+    if status.spooled and not status.copy_held:
         yield Finding(
             "spooling",
             Severity.WARNING,
@@ -197,6 +199,29 @@ def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
             Severity.WARNING,
             f"{status.gone_files[-1]} was removed, moved or replaced while it was written: a fresh one was begun",
             "bring its ticks back from a copy if there is one; what was lost: hk-tick-collector gaps --open",
+        )
+
+
+def _copying(status: LiveStatus) -> Iterator[Finding]:
+    """A copy that `sqlite3` makes of a day that is being written: nothing is wrong, unless it does not end."""
+    if status.copy_since_ms is None:
+        return
+    since = f"{market.hkt(status.copy_since_ms):%H:%M:%S} HKT"
+    if status.copy_held:
+        yield Finding(
+            "day_being_copied",
+            Severity.OK,
+            f"a copy of the day is being made since {since}, {status.copy_path}: commits wait for it,"
+            f" {status.waiting:,} ticks are kept in memory and spool",
+            "wait: they are stored when it ends, after a minute at the latest",
+        )
+    else:
+        yield Finding(
+            "copy_too_slow",
+            Severity.WARNING,
+            f"commits no longer wait for the copy {status.copy_path}, being made since {since}:"
+            " it starts over at each of them",
+            remedies.SLOW_COPY,
         )
 
 
@@ -221,7 +246,7 @@ def _data(status: LiveStatus, now_ms: int, limits: Limits) -> Iterator[Finding]:
             "clock_drift", Severity.WARNING, f"this host's clock is {drift_s:+.1f} s off OpenD's", "timedatectl status"
         )
     yield from check_silence(status, now_ms, limits.lag_critical_s)
-    if status.waiting > limits.queue_warn_rows:
+    if status.waiting > limits.queue_warn_rows and not status.copy_held:
         yield Finding(
             "queue",
             Severity.WARNING,
