@@ -12,11 +12,12 @@ from tests.collect.conftest import NOW_MS, wait_until
 
 from hk_tick_collector import market
 from hk_tick_collector.collect.chunk import Chunk
-from hk_tick_collector.collect.commithold import CommitHold
+from hk_tick_collector.collect.commithold import CommitHold, Elsewhere
 from hk_tick_collector.collect.copyrule import LIMIT_S
 from hk_tick_collector.collect.overflow import Overflow
 from hk_tick_collector.collect.queue import TickQueue
 from hk_tick_collector.model import Stats
+from hk_tick_collector.store.copies import find_copies
 from hk_tick_collector.store.spool import Spool
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Scene:
         self.queue = TickQueue(max_rows, self.overflow)
         self.now_s = 1000.0
         self.hold = CommitHold(
-            self.queue, self.stats, (root, root), lambda day: day == DAY, lambda: NOW_MS, lambda: self.now_s
+            self.queue, self.stats, root, None, lambda day: day == DAY, lambda: NOW_MS, lambda: self.now_s
         )
         self._steps = 0
         assert not self.hold.lasts()
@@ -199,3 +200,24 @@ def test_a_copy_of_another_day_holds_nothing(scene: Scene, tmp_path: Path) -> No
     """A sealed day is copied without anybody's wait."""
     scene.copy = tmp_path / "20261119.snapshot.db"
     assert not any(scene.step() for _ in range(10))
+
+
+def test_a_copy_in_another_directory_is_seen_and_a_disk_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
+    """SNAPSHOT_DIR may be on a network disk: the writer takes what the last look found, and never looks itself."""
+    answers, hangs = threading.Event(), threading.Event()
+
+    def look() -> dict[str, tuple[int, ...]]:
+        hangs.set()
+        assert answers.wait(CAP_S)
+        return find_copies((tmp_path,), lambda _: True)
+
+    elsewhere = Elsewhere(look)
+    (tmp_path / "x.db").touch()
+    (tmp_path / "x.db-journal").touch()
+    assert elsewhere.latest() == {}
+    assert hangs.wait(CAP_S)
+    assert elsewhere.latest() == {}, "returned although the disk hangs"
+    answers.set()
+    wait_until(elsewhere.latest, "the copy")
+    assert list(elsewhere.latest()) == [str(tmp_path / "x.db")]
+    elsewhere.close()

@@ -120,7 +120,7 @@ def test_the_runbooks_backup_ends_in_time_and_costs_nothing(start: Start, large_
     over. Also when it is run again over the copy that it left, and when memory holds fewer ticks than arrive meanwhile.
     """
     quiet = quiet_s(large_day)
-    opend, collector, source = begin(start, large_day, {"MAX_QUEUE_ROWS": max_queue_rows, "WATCHDOG_STALL_SEC": "1"})
+    opend, collector, source = begin(start, large_day, {"MAX_QUEUE_ROWS": max_queue_rows})
     target = source.with_name(f"{source.stem}.snapshot.db")
     for turn in (1, 2):
         allowed_s = 1.5 * quiet[turn - 1] + 2

@@ -6,7 +6,9 @@ lines, the copy in Stats. Ticks that wait for longer than a second go to the spo
 
 from __future__ import annotations
 
+import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hk_tick_collector.model import Stats
+    from hk_tick_collector.store.copies import Mark
 
     from .queue import TickQueue
 
@@ -29,24 +32,57 @@ _IN_MEMORY_S: Final = 1.0  # ticks that wait longer are spooled
 _NO_SPOOL: Final = "spool"
 
 
+class Elsewhere:
+    """Looks in a directory of another disk, in a thread of its own: a network disk may not answer for ever."""
+
+    def __init__(self, look: Callable[[], dict[str, Mark]]) -> None:
+        self._look = look
+        self._found: dict[str, Mark] = {}
+        self._wanted = threading.Event()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="copies", daemon=True)
+
+    def latest(self) -> dict[str, Mark]:
+        """What the last look found; has the next one begin."""
+        if self._thread.ident is None:
+            self._thread.start()
+        self._wanted.set()
+        return self._found
+
+    def close(self) -> None:
+        """Ends the thread, once its look returns."""
+        self._closed = True
+        self._wanted.set()
+
+    def _run(self) -> None:
+        while self._wanted.wait() and not self._closed:
+            self._wanted.clear()
+            self._found = self._look()
+
+
 class CommitHold:
     """The writer asks `lasts` before it takes the next batch. For its thread alone.
 
-    `is_written` tells whether a day's file is open for writing; `now_ms` is the wall clock in UTC epoch ms.
+    It looks in `data_root`, and in `snapshot_dir` where that is another. `is_written` tells whether a day's file is
+    open for writing; `now_ms` is the wall clock in UTC epoch ms.
     """
 
     def __init__(
         self,
         queue: TickQueue,
         stats: Stats,
-        directories: tuple[Path, ...],
+        data_root: Path,
+        snapshot_dir: Path | None,
         is_written: Callable[[int], bool],
         now_ms: Callable[[], int],
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._queue = queue
         self._stats = stats
-        self._directories = tuple(dict.fromkeys(directories))
+        self._look = partial(find_copies, (data_root,), self._writes)
+        self._elsewhere = None
+        if snapshot_dir not in (None, data_root):
+            self._elsewhere = Elsewhere(partial(find_copies, (snapshot_dir,), self._writes))
         self._is_written = is_written
         self._now_ms = now_ms
         self._now_s = now_s
@@ -59,7 +95,7 @@ class CommitHold:
         """Whether commits have to wait for a copy."""
         now_s = self._now_s()
         if now_s >= self._look_at_s:
-            seen = find_copies(self._directories, self._writes)
+            seen = self._look() | (self._elsewhere.latest() if self._elsewhere else {})
             self._rule.judge(seen, now_s, all_stored=not self._queue.spooled_rows)
             self._look_at_s = now_s + (_LOOK_AGAIN_S if self._rule.held else _LOOK_EVERY_S)
         held = self._rule.held
@@ -70,6 +106,11 @@ class CommitHold:
             self._end(_NO_SPOOL if held else self._rule.ended, now_s)
         self._note(held or self._rule.unfinished)
         return safe
+
+    def close(self) -> None:
+        """Ends what looks elsewhere."""
+        if self._elsewhere:
+            self._elsewhere.close()
 
     def _writes(self, day_name: str) -> bool:
         try:
@@ -94,6 +135,7 @@ class CommitHold:
     def _note(self, path: str) -> None:
         """The copy that goes on, and since when."""
         stats = self._stats
+        path = "".join(char if char.isprintable() else "?" for char in path)  # a name may hold anything
         if path != stats.copy_path:
             stats.copy_path = path
             stats.copy_since_ms = self._now_ms() if path else None

@@ -32,6 +32,8 @@ _RETRY_S: Final = 1.0
 _READ_TRIES: Final = 10  # of what the disk cannot read, a second apart: a path may fail over, a cable be put back
 _APPEND_ROWS: Final = 20_000  # rows of one append: one fsync for many chunks
 _LOG_EVERY_S: Final = 10.0
+# While commits wait for a copy: one sync for the ticks of so long, because each one keeps the copy from the disk.
+_GATHER_S: Final = 1.0
 _LAST_WRITE_S: Final = 0.05  # at the end of a stop, for the write that is under way: into the page cache, as a rule
 
 
@@ -204,6 +206,7 @@ class Overflow:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._buffer or self._stopping)
+                self._changed.wait_for(self._is_due, _GATHER_S)
                 if not self._buffer:
                     return
                 self._failing = False  # from here on the chunks are this thread's, until it is known how that went
@@ -221,6 +224,10 @@ class Overflow:
                     self._changed.wait_for(lambda: self._stopping, _RETRY_S)
             else:
                 self._note_appended(chunks)
+
+    def _is_due(self) -> bool:
+        """Whether the buffer is to be written now: it is, unless that would disturb a copy for a few ticks."""
+        return self._stopping or not self._stats.copy_held or self._buffer_rows * 4 >= self._max_buffer_rows
 
     def _next_chunks(self) -> tuple[list[Chunk], list[TickRow]]:
         """The next chunks, and the rows of them that are on no disk yet."""

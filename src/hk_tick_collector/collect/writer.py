@@ -81,8 +81,8 @@ class Writer:
         self._options = options
         self._now_ms = now_ms
         self._days = OpenDays(options, stats, now_ms, on_fresh)
-        copies_in = (options.data_root, options.snapshot_dir or options.data_root)
-        self._hold = CommitHold(queue, stats, copies_in, self._days.__contains__, now_ms)
+        copied_to = options.data_root, options.snapshot_dir
+        self._hold = CommitHold(queue, stats, *copied_to, self._days.__contains__, now_ms)
         self._unfiled = Batch()  # links and counts that wait for a file to be written to
         self._took_s = 0.0  # how long the last commit of ticks took
         self._commits: list[Commit] = []
@@ -184,6 +184,7 @@ class Writer:
         except Exception:  # noqa: BLE001 - the thread's boundary: the service sees it dead and ends the process
             log.bug("writer_failed")
         finally:
+            self._hold.close()
             self._days.close_all()
 
     def _waits_for_copy(self) -> bool:
