@@ -8,6 +8,7 @@ import signal
 import statistics
 import subprocess
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,7 @@ from tests.bigday import make_big_day
 from .conftest import CAP_S, PROGRAM, wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from .conftest import Collector, OpenD, Start
@@ -39,16 +41,24 @@ def large_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def begin_backup(source: Path, target: Path) -> subprocess.Popen[str]:
-    """The line of the runbook, in a process of its own."""
-    command = ["sqlite3", str(source), f".backup '{target}'"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+@contextmanager
+def copying(source: Path) -> Iterator[None]:
+    """The line of the runbook again and again, and a last one that is killed in the middle."""
+    target = source.with_name(f"{source.stem}.snapshot.db")
+    script = """while sqlite3 "$0" ".backup '$1'"; do :; done"""
+    shell = subprocess.Popen(["bash", "-c", script, str(source), str(target)], start_new_session=True)
+    try:
+        yield
+    finally:
+        os.killpg(shell.pid, signal.SIGKILL)
+        shell.wait()
 
 
 def backup(source: Path, target: Path, cap_s: float = CAP_S) -> float:
     """The line of the runbook to its end; returns how long it took, in seconds."""
     started_s = time.monotonic()
-    process = begin_backup(source, target)
+    command = ["sqlite3", str(source), f".backup '{target}'"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         words, _ = process.communicate(timeout=cap_s)
     finally:
@@ -135,28 +145,32 @@ def test_the_runbooks_backup_ends_in_time_and_costs_nothing(start: Start, large_
     finish(opend, collector, source)
 
 
+def ask_status(collector: Collector) -> dict[str, Any]:
+    """What `status --json` says, once it says so of a copy."""
+    command, environ = [*PROGRAM, "status", "--json"], os.environ | {"DATA_ROOT": str(collector.data_root)}
+    answer: dict[str, Any] = {}
+
+    def tells() -> bool:
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+        answer.update(json.loads(done.stdout))
+        return bool(answer["live"]["copy_held"])
+
+    wait_until(tells, "a copy told by status")
+    return answer
+
+
 def test_status_and_health_tell_of_the_copy_and_its_end(start: Start, large_day: Path) -> None:
     """While the copy is made, `status` says so and is content; the health line has since when; then both are silent."""
     opend, collector, source = begin(start, large_day, {})
-    process = begin_backup(source, source.with_name(f"{source.stem}.snapshot.db"))
-    wait_until(lambda: state(collector)["copy_held"], "the copy told in status.json")
-    done = subprocess.run(
-        [*PROGRAM, "status", "--json"],
-        env=os.environ | {"DATA_ROOT": str(collector.data_root)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.communicate()[0] == ""
-    answer = json.loads(done.stdout)
+    with copying(source):
+        answer = ask_status(collector)
+        wait_until(lambda: any("copying_since" in line.fields for line in collector.events("health")), "a health line")
     found = {finding["code"]: finding for finding in answer["findings"]}
-    if answer["live"]["copy_held"]:  # a fast disk may have ended the copy before it was asked
-        assert found["day_being_copied"]["severity"] == "OK"
-        assert f"{source.stem}.snapshot.db" in found["day_being_copied"]["text"]
-        assert "spooling" not in found
+    assert found["day_being_copied"]["severity"] == "OK"
+    assert f"{source.stem}.snapshot.db" in found["day_being_copied"]["text"]
+    assert "spooling" not in found
     wait_until(lambda: not state(collector)["copy_held"], "the end of the copy told in status.json")
     health = collector.events("health")
-    assert any("copying_since" in line.fields for line in health)
     assert "copying_since" not in collector.wait_for("health", len(health) + 2).fields
     finish(opend, collector, source)
 
@@ -164,13 +178,11 @@ def test_status_and_health_tell_of_the_copy_and_its_end(start: Start, large_day:
 def test_a_stop_during_a_copy_writes_at_once(start: Start, large_day: Path) -> None:
     """SIGTERM wins: what waits for the copy is stored, nothing is left behind."""
     opend, collector, source = begin(start, large_day, {})
-    process = begin_backup(source, source.with_name(f"{source.stem}.snapshot.db"))
-    collector.wait_for("commits_held")
-    assert collector.stop() == 0
+    with copying(source):
+        collector.wait_for("commits_held")
+        assert collector.stop() == 0
     end = collector.shutdown()
     assert (end["left_rows"], end["dropped"], end["lost_rows"]) == ("0", "0", "0")
-    process.kill()
-    process.communicate()
     opend.kill()
     made = {(tick.symbol, tick.seq) for tick in opend.truth()}
     stored = [row[:2] for row in rows_of(source)]

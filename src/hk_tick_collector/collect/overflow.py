@@ -244,7 +244,6 @@ class Overflow:
     def _note_appended(self, chunks: list[Chunk]) -> None:
         with self._changed:
             for chunk in chunks:
-                self._buffer.popleft()
                 self._buffer_rows -= len(chunk.rows)
                 if chunk.on_disk:
                     self._beside_rows += len(chunk.rows)
@@ -252,6 +251,7 @@ class Overflow:
                     self._appended += len(chunk.rows)
                 # Also for a chunk of rows alone: it keeps `active` true until its rows are back.
                 self._beside.append((self._appended, chunk if chunk.on_disk else replace(chunk, rows=[])))
+                self._buffer.popleft()  # last: `active`, which is asked without the lock, must not be false between
 
     def _note_failure(self, error: Exception, rows: int) -> None:
         if self._ended:

@@ -84,15 +84,16 @@ class TickQueue:
     def put(self, chunk: Chunk) -> None:
         """Adds a chunk. The caller has asked `has_room` for its rows; one without rows is always welcome."""
         with self._changed:
-            # Asked with the lock held: `wait_safely` may have spooled what was here, and order is kept.
+            # All of it with the lock held: `wait_safely` may be spooling what is here, and a later chunk must not come
+            # before it.
             if self._overflow is None or self.has_memory_for(len(chunk.rows)):
                 self._chunks.append((time.monotonic(), chunk))
                 self._rows += len(chunk.rows)
                 # Waking the writer costs a switch of threads: only for the first chunk, and for a full batch.
                 if self._wanted_rows and (len(self._chunks) == 1 or self._rows >= self._wanted_rows):
                     self._changed.notify()
-                return
-        self._overflow.put(chunk)
+            else:
+                self._overflow.put(chunk)
 
     def wait_safely(self, most_s: float) -> bool:
         """Whether the taker may leave alone what waits; for him, in place of `take`.
