@@ -181,6 +181,7 @@ def test_a_stop_during_a_copy_writes_at_once(start: Start, large_day: Path) -> N
     with copying(source):
         collector.wait_for("commits_held")
         assert collector.stop() == 0
+    assert collector.events("commits_resumed")[-1].fields["why"] in {"stop", "copy_ended"}
     end = collector.shutdown()
     assert (end["left_rows"], end["dropped"], end["lost_rows"]) == ("0", "0", "0")
     opend.kill()

@@ -30,6 +30,7 @@ _LOOK_EVERY_S: Final = 0.5  # so much of a copy may be in vain
 _LOOK_AGAIN_S: Final = 0.1  # while commits wait: its end is seen at once
 _IN_MEMORY_S: Final = 1.0  # ticks that wait longer are spooled
 _NO_SPOOL: Final = "spool"
+_STOP: Final = "stop"
 
 
 class Elsewhere:
@@ -89,6 +90,7 @@ class CommitHold:
         self._rule = CopyRule()
         self._look_at_s = float("-inf")
         self._since_s = 0.0
+        self._waits = False  # commits do
         self._told = False  # the wait that lasts has a line in the log
 
     def lasts(self) -> bool:
@@ -102,13 +104,15 @@ class CommitHold:
         safe = bool(held) and self._queue.wait_safely(_IN_MEMORY_S)
         if safe:
             self._go_on(held, now_s)
-        elif self._stats.copy_held:
+        else:
             self._end(_NO_SPOOL if held else self._rule.ended, now_s)
         self._note(held or self._rule.unfinished)
         return safe
 
     def close(self) -> None:
-        """Ends what looks elsewhere."""
+        """The service stops: that is more urgent than a copy. May be called again."""
+        self._end(_STOP, self._now_s())
+        self._note("")
         if self._elsewhere:
             self._elsewhere.close()
 
@@ -120,14 +124,17 @@ class CommitHold:
 
     def _go_on(self, path: str, now_s: float) -> None:
         """Commits wait; that is told in the log once ticks wait for long enough to be spooled."""
-        if not self._stats.copy_held:
-            self._stats.copy_held, self._since_s, self._told = True, now_s, False
+        if not self._waits:
+            self._waits = self._stats.copy_held = True
+            self._since_s, self._told = now_s, False
         if not self._told and now_s - self._since_s >= _IN_MEMORY_S:
             self._told = True
             log.info("commits_held", copy=path, queue_rows=self._queue.rows)
 
     def _end(self, why: str, now_s: float) -> None:
-        self._stats.copy_held = False
+        if not self._waits:
+            return
+        self._waits = self._stats.copy_held = False
         if self._told:
             say = log.warning if why in (LIMIT, _NO_SPOOL) else log.info
             say("commits_resumed", why=why, held_s=round(now_s - self._since_s, 1), queue_rows=self._queue.rows)

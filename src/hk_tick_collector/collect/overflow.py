@@ -34,6 +34,7 @@ _APPEND_ROWS: Final = 20_000  # rows of one append: one fsync for many chunks
 _LOG_EVERY_S: Final = 10.0
 # While commits wait for a copy: one sync for the ticks of so long, because each one keeps the copy from the disk.
 _GATHER_S: Final = 1.0
+_GATHER_POLL_S: Final = 0.05
 _LAST_WRITE_S: Final = 0.05  # at the end of a stop, for the write that is under way: into the page cache, as a rule
 
 
@@ -206,7 +207,7 @@ class Overflow:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._buffer or self._stopping)
-                self._changed.wait_for(self._is_due, _GATHER_S)
+                self._gather()
                 if not self._buffer:
                     return
                 self._failing = False  # from here on the chunks are this thread's, until it is known how that went
@@ -225,9 +226,14 @@ class Overflow:
             else:
                 self._note_appended(chunks)
 
-    def _is_due(self) -> bool:
-        """Whether the buffer is to be written now: it is, unless that would disturb a copy for a few ticks."""
-        return self._stopping or not self._stats.copy_held or self._buffer_rows * 4 >= self._max_buffer_rows
+    def _gather(self) -> None:
+        """While commits wait for a copy, lets a second's ticks come together, unless they are many."""
+        due_s = time.monotonic() + _GATHER_S
+        while self._stats.copy_held and not self._stopping and self._buffer_rows * 4 < self._max_buffer_rows:
+            rest_s = due_s - time.monotonic()
+            if rest_s <= 0:
+                return
+            self._changed.wait(min(rest_s, _GATHER_POLL_S))
 
     def _next_chunks(self) -> tuple[list[Chunk], list[TickRow]]:
         """The next chunks, and the rows of them that are on no disk yet."""

@@ -189,7 +189,10 @@ class Writer:
 
     def _waits_for_copy(self) -> bool:
         """Whether nothing may be committed now, because a copy of the day would start over; a stop has precedence."""
-        if self._closing.is_set() or not self._hold.lasts():
+        if self._closing.is_set():
+            self._hold.close()
+            return False
+        if not self._hold.lasts():
             return False
         self._stats.writer_alive_ms = self._now_ms()
         self._closing.wait(POLL_S)

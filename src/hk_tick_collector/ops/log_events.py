@@ -258,12 +258,12 @@ EVENTS: Final[dict[str, Entry]] = {
     ),
     "commits_resumed": entry(
         "ticks are stored again; why=copy_ended: the copy was made, copy_stands_still: it does not go on,"
-        " limit: it was not done within a minute, spool: the spool could not take what waits",
+        " limit: it was not done within a minute, spool: the spool could not take what waits, stop: the service stops",
         "恢復提交；`why=copy_ended`：複製已結束，`copy_stands_still`：複製沒有進展，`limit`：一分鐘內未完成，"
-        "`spool`：spool 未能接收等待中的資料",
-        "copy_ended: nothing; limit: end the copy and use sudo hk-tick-collector snapshot;"
+        "`spool`：spool 未能接收等待中的資料，`stop`：服務停止",
+        "copy_ended, stop: nothing; limit: end the copy and use sudo hk-tick-collector snapshot;"
         " spool: check the disk of SPOOL_DIR",
-        "`copy_ended`：毋須處理；`limit`：結束該複製，改用 `sudo hk-tick-collector snapshot`；"
+        "`copy_ended`、`stop`：毋須處理；`limit`：結束該複製，改用 `sudo hk-tick-collector snapshot`；"
         "`spool`：檢查 SPOOL_DIR 的磁碟",
     ),
     "spool_drained": fine("all spooled rows are in the day file", "spool 內的資料已全部寫入當日檔案"),
