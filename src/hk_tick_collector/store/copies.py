@@ -53,11 +53,13 @@ def find_copies(directories: Iterable[Path], is_written: Callable[[str], bool]) 
 
 
 def _mark(beside: Path, copy: Path) -> Mark | None:
-    """None where there is no copy, and for a WAL that is empty: a reader alone has one."""
+    """None where there is no copy.
+
+    A WAL that is empty counts: the first pages stay in the shell's cache, 2 MB, and on a busy host a copy that is made
+    to start over meanwhile would never be seen. A mere reader of an earlier copy has such a WAL too; it never changes.
+    """
     try:
         found, target = beside.stat(), copy.stat()
     except OSError:
-        return None
-    if beside.name.endswith(_WAL) and not found.st_size:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns, target.st_size, target.st_mtime_ns
