@@ -43,9 +43,9 @@ def large_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def copying(source: Path) -> Iterator[None]:
+def copying(source: Path, directory: Path) -> Iterator[None]:
     """The line of the runbook again and again, and a last one that is killed in the middle."""
-    target = source.with_name(f"{source.stem}.snapshot.db")
+    target = directory / f"{source.stem}.snapshot.db"
     script = """while sqlite3 "$0" ".backup '$1'"; do :; done"""
     shell = subprocess.Popen(["bash", "-c", script, str(source), str(target)], start_new_session=True)
     try:
@@ -165,7 +165,7 @@ def ask_status(collector: Collector) -> dict[str, Any]:
 def test_status_and_health_tell_of_the_copy_and_its_end(start: Start, large_day: Path) -> None:
     """While the copy is made, `status` says so and is content; the health line has since when; then both are silent."""
     opend, collector, source = begin(start, large_day, {})
-    with copying(source):
+    with copying(source, source.parent):
         answer = ask_status(collector)
         wait_until(
             lambda: any("copying_since" in line.fields for line in collector.events("health")),
@@ -182,10 +182,10 @@ def test_status_and_health_tell_of_the_copy_and_its_end(start: Start, large_day:
     finish(opend, collector, source)
 
 
-def test_a_stop_during_a_copy_writes_at_once(start: Start, large_day: Path) -> None:
-    """SIGTERM wins: what waits for the copy is stored, nothing is left behind."""
-    opend, collector, source = begin(start, large_day, {})
-    with copying(source):
+def test_a_stop_during_a_copy_writes_at_once(start: Start, large_day: Path, tmp_path: Path) -> None:
+    """SIGTERM wins: what waits for the copy, which goes to SNAPSHOT_DIR, is stored; nothing is left behind."""
+    opend, collector, source = begin(start, large_day, {"SNAPSHOT_DIR": str(tmp_path)})
+    with copying(source, tmp_path):
         wait_until(lambda: collector.events("commits_held"), "a wait told in the log", LONG_CAP_S)
         assert collector.stop() == 0
     assert collector.events("commits_resumed")[-1].fields["why"] in {"stop", "copy_ended"}

@@ -208,8 +208,10 @@ class Overflow:
             with self._changed:
                 self._changed.wait_for(lambda: self._buffer or self._stopping)
                 self._gather()
-                if not self._buffer:
+                if not self._buffer and self._stopping:
                     return
+                if not self._buffer:
+                    continue  # the taker had them from memory meanwhile
                 self._failing = False  # from here on the chunks are this thread's, until it is known how that went
                 chunks, rows = self._next_chunks()
                 last = self._stopping  # a stop has it tried once more
