@@ -142,6 +142,9 @@ class Stats:
     writer_detail: str = ""
     writer_day: str = ""  # the day whose file it waits for
     writer_trouble_since_ms: int | None = None
+    copy_path: str = ""  # the copy that somebody makes of a day that is written, and since when it is seen
+    copy_since_ms: int | None = None
+    copy_held: bool = False  # commits wait for it
     # days whose own file cannot be written, while the others are: rows that wait, the cause, and its words
     held_rows: dict[str, int] = field(default_factory=dict)
     held_causes: dict[str, str] = field(default_factory=dict)

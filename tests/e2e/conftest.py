@@ -28,11 +28,11 @@ PROGRAM = (sys.executable, "-m", "hk_tick_collector")
 SYMBOLS = "HK.00700,HK.09988,HK.00005"
 
 
-def wait_until(condition: Callable[[], object], what: Callable[[], str] | str) -> None:
+def wait_until(condition: Callable[[], object], what: Callable[[], str] | str, cap_s: float = CAP_S) -> None:
     """Returns once `condition()` holds; fails with `what` when that takes more than the cap."""
-    deadline_s = time.monotonic() + CAP_S
+    deadline_s = time.monotonic() + cap_s
     while not condition():
-        assert time.monotonic() < deadline_s, f"not within {CAP_S:.0f} s: {what if isinstance(what, str) else what()}"
+        assert time.monotonic() < deadline_s, f"not within {cap_s:.0f} s: {what if isinstance(what, str) else what()}"
         time.sleep(0.01)
 
 

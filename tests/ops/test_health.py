@@ -79,6 +79,7 @@ def test_a_healthy_service_has_no_finding(make_status: MakeStatus) -> None:
         ({"link_breaks_lately": 1, "protocol_errors_lately": 1, "protocol_error": "SHA-1"}, "bad_messages", WARNING),
         ({"skipped_messages_lately": 2, "skipped_message": "9999"}, "messages_skipped", WARNING),
         ({"pushes_stopped_lately": 2, "pushes_stopped_first": "HK.00005"}, "pushes_stopped", WARNING),
+        ({"copy_path": "/data/x.db", "copy_since_ms": NOW_MS - MINUTE}, "copy_too_slow", WARNING),
         ({"descriptors": 820, "descriptors_limit": 1024}, "descriptors", WARNING),
         ({"descriptors": 1024, "descriptors_limit": 1024}, "descriptors", CRITICAL),
     ],

@@ -31,7 +31,7 @@ NOW_MS: Final = 1_795_140_000_000
 FULL_MARKET_BATCH: Final = 12_001  # many of the widest statements, and an odd rest
 
 RECOUNT: Final = """
-    SELECT symbol, count(*), min(ts_ms), max(ts_ms), max(seq), sum(volume), sum(turnover), NULL
+    SELECT symbol, count(*), min(ts_ms), max(ts_ms), max(seq), sum(volume), sum(turnover), NULL, '', 0
     FROM ticks GROUP BY symbol ORDER BY symbol
 """
 

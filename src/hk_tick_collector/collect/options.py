@@ -47,6 +47,7 @@ class WriterOptions:
     batch_rows: int
     max_wait_ms: int
     store: StoreOptions
+    snapshot_dir: Path | None = None  # copies of days are looked for there too
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +72,4 @@ class ServiceOptions:
     destinations: tuple[Destination, ...]  # of alerts
     limits: Limits
     metrics_addr: tuple[str, int] | None  # host and port, None to serve none
+    snapshot_dir: Path | None = None  # where copies of days are looked for, beside DATA_ROOT

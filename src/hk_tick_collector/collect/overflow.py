@@ -32,6 +32,9 @@ _RETRY_S: Final = 1.0
 _READ_TRIES: Final = 10  # of what the disk cannot read, a second apart: a path may fail over, a cable be put back
 _APPEND_ROWS: Final = 20_000  # rows of one append: one fsync for many chunks
 _LOG_EVERY_S: Final = 10.0
+# While commits wait for a copy: one sync for the ticks of so long, because each one keeps the copy from the disk.
+_GATHER_S: Final = 1.0
+_GATHER_POLL_S: Final = 0.05
 _LAST_WRITE_S: Final = 0.05  # at the end of a stop, for the write that is under way: into the page cache, as a rule
 
 
@@ -78,6 +81,11 @@ class Overflow:
         """Of these, the rows that are in the spool, and would be there after a crash."""
         return self._appended - self._replayed
 
+    @property
+    def keeps_up(self) -> bool:
+        """Whether the spool's disk takes what is put, so that more may follow."""
+        return not self._failing and self._buffer_rows * 2 <= self._max_buffer_rows
+
     def has_room(self, rows: int) -> bool:
         """Whether so many rows may be put."""
         return self._buffer_rows + rows <= self._max_buffer_rows
@@ -86,7 +94,9 @@ class Overflow:
         """Takes a chunk; the caller has asked `has_room` for its rows."""
         with self._changed:
             if self._thread.ident is None:
-                log.warning("spool_started", cause=self._stats.writer_trouble or "queue_full")
+                copying = self._stats.copy_held
+                say = log.info if copying else log.warning
+                say("spool_started", cause=self._stats.writer_trouble or ("copy" if copying else "queue_full"))
             self._buffer_up(chunk)
 
     def take(self) -> Chunk | None:
@@ -197,8 +207,11 @@ class Overflow:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._buffer or self._stopping)
-                if not self._buffer:
+                self._gather()
+                if not self._buffer and self._stopping:
                     return
+                if not self._buffer:
+                    continue  # the taker had them from memory meanwhile
                 self._failing = False  # from here on the chunks are this thread's, until it is known how that went
                 chunks, rows = self._next_chunks()
                 last = self._stopping  # a stop has it tried once more
@@ -215,6 +228,15 @@ class Overflow:
             else:
                 self._note_appended(chunks)
 
+    def _gather(self) -> None:
+        """While commits wait for a copy, lets a second's ticks come together, unless they are many."""
+        due_s = time.monotonic() + _GATHER_S
+        while self._stats.copy_held and not self._stopping and self._buffer_rows * 4 < self._max_buffer_rows:
+            rest_s = due_s - time.monotonic()
+            if rest_s <= 0:
+                return
+            self._changed.wait(min(rest_s, _GATHER_POLL_S))
+
     def _next_chunks(self) -> tuple[list[Chunk], list[TickRow]]:
         """The next chunks, and the rows of them that are on no disk yet."""
         chunks: list[Chunk] = []
@@ -230,7 +252,6 @@ class Overflow:
     def _note_appended(self, chunks: list[Chunk]) -> None:
         with self._changed:
             for chunk in chunks:
-                self._buffer.popleft()
                 self._buffer_rows -= len(chunk.rows)
                 if chunk.on_disk:
                     self._beside_rows += len(chunk.rows)
@@ -238,6 +259,7 @@ class Overflow:
                     self._appended += len(chunk.rows)
                 # Also for a chunk of rows alone: it keeps `active` true until its rows are back.
                 self._beside.append((self._appended, chunk if chunk.on_disk else replace(chunk, rows=[])))
+                self._buffer.popleft()  # last: `active`, which is asked without the lock, must not be false between
 
     def _note_failure(self, error: Exception, rows: int) -> None:
         if self._ended:

@@ -97,6 +97,7 @@ def _writer_options(options: ServiceOptions, run_id: str) -> WriterOptions:
         batch_rows=options.batch_rows,
         max_wait_ms=options.max_wait_ms,
         store=options.store,
+        snapshot_dir=options.snapshot_dir,
     )
 
 

@@ -244,7 +244,13 @@ class Pulse:
             "dropped": stats.dropped,
             "rejected": stats.rejected_total,
             "market": self._market_state(),
+            **self._copying(),
         }
+
+    def _copying(self) -> dict[str, str]:
+        """Since when a copy of the day is being made by somebody, while it is."""
+        since_ms = self._stats.copy_since_ms
+        return {} if since_ms is None else {"copying_since": f"{market.hkt(since_ms):%H:%M:%S}"}
 
     def _log_health(self) -> None:
         stats, queue = self._stats, self._queue

@@ -96,15 +96,39 @@ class TickQueue:
 
     def put(self, chunk: Chunk) -> None:
         """Adds a chunk. The caller has asked `has_room` for its rows; one without rows is always welcome."""
-        if self._overflow is not None and not self.has_memory_for(len(chunk.rows)):
-            self._overflow.put(chunk)
-            return
         with self._changed:
-            self._chunks.append((time.monotonic(), chunk))
-            self._rows += len(chunk.rows)
-            # Waking the writer costs a switch of threads: only for the first chunk, and for a full batch.
-            if self._wanted_rows and (len(self._chunks) == 1 or self._rows >= self._wanted_rows):
-                self._changed.notify()
+            # All of it with the lock held: `wait_safely` may be spooling what is here, and a later chunk must not come
+            # before it.
+            if self._overflow is None or self.has_memory_for(len(chunk.rows)):
+                self._chunks.append((time.monotonic(), chunk))
+                self._rows += len(chunk.rows)
+                # Waking the writer costs a switch of threads: only for the first chunk, and for a full batch.
+                if self._wanted_rows and (len(self._chunks) == 1 or self._rows >= self._wanted_rows):
+                    self._changed.notify()
+            else:
+                self._overflow.put(chunk)
+
+    def wait_safely(self, most_s: float) -> bool:
+        """Whether the taker may leave alone what waits; for him, in place of `take`.
+
+        What waits here for longer than `most_s`, or fills half of the memory, goes to the spool first. False where it
+        cannot: older rows than the spool's are here, it has no room, or it does not write. Then they must be taken.
+        """
+        overflow = self._overflow
+        if overflow is None:
+            return False
+        with self._changed:
+            if self._chunks:
+                waits_s = time.monotonic() - self._chunks[0][0]
+                if overflow.active:
+                    return False
+                if waits_s >= most_s or 2 * self._rows >= self.max_rows:
+                    if not overflow.has_room(self._rows):
+                        return False
+                    while self._chunks:
+                        overflow.put(self._chunks.popleft()[1])
+                    self._rows = 0
+        return overflow.keeps_up
 
     def take(self, batch_rows: int, linger_s: float, idle_s: float) -> list[Chunk]:
         """The next chunks, about `batch_rows` rows of them; empty after `idle_s` without any.

@@ -75,7 +75,8 @@ class Rescue:
         since_commit_s, since_tick_s = self._silence_s(time.monotonic())
         pressure = Pressure(
             queue_rows=queue.rows,
-            commit_age_s=min(since_commit_s, waited_s),
+            # A writer that waits for a copy of the day is no stall; its wait has an end of its own.
+            commit_age_s=0.0 if stats.copy_held else min(since_commit_s, waited_s),
             upstream_age_s=since_tick_s,
             # A lock has no outside cause to wait for while a writer of our own that is stuck may hold it.
             cause="" if self._seat.haunted else stats.writer_trouble or disk_cause,

@@ -25,6 +25,7 @@ from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
 from hk_tick_collector.store.query import DayReader, path_of
 
 from .chunk import Part
+from .commithold import POLL_S, CommitHold
 from .days import OpenDays
 from .held import HeldDays
 from .options import GATHER_SHARE
@@ -94,6 +95,8 @@ class Writer:
         self._days = OpenDays(options, stats, now_ms, on_fresh)
         self._held = held if held is not None else HeldDays(queue, stats, options.data_root, None)
         self._more_to_seal = False
+        copied_to = options.data_root, options.snapshot_dir
+        self._copy_hold = CommitHold(queue, stats, *copied_to, self._days.__contains__, now_ms)
         self._unfiled = Batch()  # links and counts that wait for a file to be written to
         self._took_s = 0.0  # how long the last commit of ticks took
         # Three that pass from one thread to another: one appends, the other pops from the left, each in one step.
@@ -198,6 +201,8 @@ class Writer:
     def _run(self) -> None:
         try:
             while not self._give_up.is_set():
+                if self._waits_for_copy():
+                    continue
                 chunks = self._take()
                 self._stats.writer_alive_ms = self._now_ms()
                 if chunks:
@@ -212,11 +217,23 @@ class Writer:
         except Exception:  # noqa: BLE001 - the thread's boundary: the service sees it dead and ends the process
             log.bug("writer_failed")
         finally:
+            self._copy_hold.close()
             self._days.close_all(self._give_up.is_set)
 
     def _may_end(self) -> bool:
         """Whether a stop was asked for, and nothing is left that could be stored now."""
         return self._closing.is_set() and self._queue.rows == self._queue.held_rows and self._held.all_bad
+
+    def _waits_for_copy(self) -> bool:
+        """Whether nothing may be committed now, because a copy of the day would start over; a stop has precedence."""
+        if self._closing.is_set():
+            self._copy_hold.close()
+            return False
+        if not self._copy_hold.lasts():
+            return False
+        self._stats.writer_alive_ms = self._now_ms()
+        self._closing.wait(POLL_S)
+        return True
 
     def _take(self) -> list[Chunk]:
         # As long as the promise allows, with twice what the last commit took in reserve: fewer commits are less work

@@ -40,6 +40,8 @@ _EXPLAINS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("writer_disk_full", ("disk",)),
     ("writer_", ("day_file", "wal_large", *_WAITING)),
     ("day_held", ("day_file", "day_not_sealed", "lag", "gaps_healing")),
+    ("day_being_copied", ("lag",)),
+    ("copy_too_slow", ("spooling", "queue", "lag")),
     ("persistent_stall", _WAITING[1:]),
     ("opend_", ("opend_not_ready", "not_subscribed", "symbols_refused", "link_unstable", *_SILENCE)),
     ("not_subscribed", _SILENCE),

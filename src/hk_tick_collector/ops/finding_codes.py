@@ -335,6 +335,18 @@ FINDINGS: Final[dict[str, Entry]] = {
         f"wait; why it could not: {_LINES[0]}",
         f"等待；原因：{_LINES[1]}",
     ),
+    "day_being_copied": entry(
+        "sqlite3 copies the day (.backup): commits wait for it, ticks are kept in memory and spool; nothing is wrong",
+        "`sqlite3` 正以 `.backup` 複製當日檔案：提交暫停等它完成，tick 留在記憶體與 spool；屬正常",
+        "wait: they are stored when it ends, after a minute at the latest",
+        "等待：複製結束即寫入，最遲一分鐘後",
+    ),
+    "copy_too_slow": entry(
+        "a copy of the day is not done after a minute: commits go on, and it starts over at each of them",
+        "複製當日檔案一分鐘後仍未完成：收集器恢復提交，每次提交都令它從頭再來",
+        "end it, then: sudo hk-tick-collector snapshot",
+        "結束它，改用 `sudo hk-tick-collector snapshot`",
+    ),
     "queue": entry("many rows wait for the disk", "大量資料等待寫入", *_LINES),
     "wal_large": entry(
         "the write-ahead log grows: a reader holds it",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from hk_tick_collector import market
 from hk_tick_collector.model import UNEXPLAINED
 
 from . import remedies
@@ -84,6 +85,7 @@ def check(status: LiveStatus | None, now_ms: int, limits: Limits, host: Host = N
     findings = [
         *_opend(status, now_ms),
         *_writer(status, now_ms),
+        *_copying(status),
         *_data(status, now_ms, limits),
         *check_lately(status),
     ]
@@ -191,7 +193,7 @@ def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
         yield Finding("writer_slow_disk", Severity.WARNING, text, remedies.SLOW_DISK)
     yield from _days(status)
     yield from _stalls(status, now_ms)
-    if status.spooled:
+    if status.spooled and not status.copy_held:
         yield Finding(
             "spooling",
             Severity.WARNING,
@@ -236,6 +238,29 @@ def _queued(status: LiveStatus) -> int:
     return status.waiting - sum(status.held_rows.values())
 
 
+def _copying(status: LiveStatus) -> Iterator[Finding]:
+    """A copy that `sqlite3` makes of a day that is being written: nothing is wrong, unless it does not end."""
+    if status.copy_since_ms is None:
+        return
+    since = f"{market.hkt(status.copy_since_ms):%H:%M:%S} HKT"
+    if status.copy_held:
+        yield Finding(
+            "day_being_copied",
+            Severity.OK,
+            f"a copy of the day is being made since {since}, {status.copy_path}: commits wait for it,"
+            f" {status.waiting:,} ticks are kept in memory and spool",
+            "wait: they are stored when it ends, after a minute at the latest",
+        )
+    else:
+        yield Finding(
+            "copy_too_slow",
+            Severity.WARNING,
+            f"commits no longer wait for the copy {status.copy_path}, being made since {since}:"
+            " it starts over at each of them",
+            remedies.SLOW_COPY,
+        )
+
+
 def _stalls(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
     """One that lasts, or that came back, is critical; one that is over is a warning for a while."""
     still = _queued(status) and now_ms - (status.last_commit_ms or status.started_ms) > _STALLED_MS
@@ -258,7 +283,7 @@ def _data(status: LiveStatus, now_ms: int, limits: Limits) -> Iterator[Finding]:
         )
     yield from check_silence(status, now_ms, limits.lag_critical_s)
     queued = _queued(status)
-    if queued > limits.queue_warn_rows:
+    if queued > limits.queue_warn_rows and not status.copy_held:
         yield Finding(
             "queue",
             Severity.WARNING,

@@ -273,10 +273,24 @@ EVENTS: Final[dict[str, Entry]] = {
         "目前毋須處理；在其前的 WATCHDOG 各行找原因",
     ),
     "spool_started": entry(
-        "memory could hold no more, so rows go to SPOOL_DIR; none is lost",
-        "記憶體已滿，資料寫入 SPOOL_DIR；沒有遺失",
-        "find why the day file cannot be written: hk-tick-collector status",
-        "找出當日檔案不能寫入的原因：`hk-tick-collector status`",
+        "memory could hold no more, or a copy of the day is being made, so rows go to SPOOL_DIR; none is lost",
+        "記憶體已滿，或正在複製當日檔案，資料寫入 SPOOL_DIR；沒有遺失",
+        "cause=copy: nothing; otherwise find why the day file cannot be written: hk-tick-collector status",
+        "`cause=copy`：毋須處理；其餘：找出當日檔案不能寫入的原因：`hk-tick-collector status`",
+    ),
+    "commits_held": fine(
+        "sqlite3 copies the day (.backup): commits wait for it, ticks are kept in memory and spool",
+        "`sqlite3` 正以 `.backup` 複製當日檔案：提交暫停等它完成，tick 留在記憶體與 spool",
+    ),
+    "commits_resumed": entry(
+        "ticks are stored again; why=copy_ended: the copy was made, copy_stands_still: it does not go on,"
+        " limit: it was not done within a minute, spool: the spool could not take what waits, stop: the service stops",
+        "恢復提交；`why=copy_ended`：複製已結束，`copy_stands_still`：複製沒有進展，`limit`：一分鐘內未完成，"
+        "`spool`：spool 未能接收等待中的資料，`stop`：服務停止",
+        "copy_ended, stop: nothing; limit: end the copy and use sudo hk-tick-collector snapshot;"
+        " spool: check the disk of SPOOL_DIR",
+        "`copy_ended`、`stop`：毋須處理；`limit`：結束該複製，改用 `sudo hk-tick-collector snapshot`；"
+        "`spool`：檢查 SPOOL_DIR 的磁碟",
     ),
     "spool_drained": fine("all spooled rows are in the day file", "spool 內的資料已全部寫入當日檔案"),
     "spool_replayed": fine("rows that an earlier run had to leave were stored", "上次執行留下的資料已存入"),

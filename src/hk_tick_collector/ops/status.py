@@ -80,6 +80,9 @@ class LiveStatus:
     writer_detail: str = ""
     writer_day: str = ""  # the day whose file it waits for
     writer_trouble_since_ms: int | None = None
+    copy_path: str = ""  # the copy that somebody makes of a day that is written, and since when it is seen
+    copy_since_ms: int | None = None
+    copy_held: bool = False  # commits wait for it
     wal_bytes: int = 0
     wal_autocheckpoint_bytes: int = 0  # from this length on it is copied to the day file and begun anew
     damaged_files: list[str] = field(default_factory=list)  # set aside by this run
