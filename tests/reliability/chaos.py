@@ -62,6 +62,7 @@ class Chaos:
     calm_s: float = CALM_S
     model: str = ""
     hostile: bool = True  # answers, side questions, outliers and restarts of counters too
+    without: tuple[str, ...] = ()  # steps whose text begins so are left out
 
 
 @dataclass(slots=True)
@@ -117,7 +118,6 @@ class _Seed:
         self._trial: Trial = begin(*arguments, symbols=",".join(self._symbols), rate=rng.choice(RATES))
         self._log = (self._trial.directory / "faults.log").open("w", buffering=1)
         self._started_s = time.monotonic()
-        self._hushed = ""  # what lasts until the calm
 
     def run(self) -> None:
         trial, outcome = self._trial, self.outcome
@@ -313,6 +313,8 @@ class _Seed:
         return f"{self._rng.randint(least, most)}ms"
 
     def _step(self, step: str, *, fault: bool = True) -> None:
+        if fault and step.startswith(self._chaos.without):
+            return
         refused = self._trial.market.try_step(step)
         self.outcome.faults += fault and not refused
         self._say(f"{step}{f' (impossible now: {refused})' if refused else ''}")
@@ -339,9 +341,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=SIDE_BY_SIDE, help="seeds at a time")
     parser.add_argument("--sequence", default="", choices=["", *MODELS], help="this model for every symbol")
     parser.add_argument("--honest", action="store_true", help="no hostile answers, side questions, outliers, restarts")
+    parser.add_argument("--without", default="", help="leave out steps that begin so: ticker-sample,wrong-date")
     parser.add_argument("--keep", type=Path, help="where the directories of failed seeds are; a new one when not told")
     options = parser.parse_args(arguments)
-    chaos = Chaos(options.seconds, options.calm, options.sequence, not options.honest)
+    without = tuple(filter(None, options.without.split(",")))
+    chaos = Chaos(options.seconds, options.calm, options.sequence, not options.honest, without)
     root = options.keep.absolute() if options.keep else Path(tempfile.mkdtemp(prefix="chaos-"))
     root.mkdir(parents=True, exist_ok=True)
     seeds = [options.seed] if options.seed else list(range(options.first, options.first + options.seeds))
