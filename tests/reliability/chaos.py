@@ -97,6 +97,8 @@ def run_seed(begin: Begin, seed: int, chaos: Chaos) -> Outcome:
         one.run()
     except (AssertionError, CollectorError, OSError, TimeoutError) as error:
         one.outcome.failures.append(f"{type(error).__name__}: {str(error)[:2000]}")
+    finally:
+        one.close()
     return one.outcome
 
 
@@ -134,6 +136,10 @@ class _Seed:
         self._calm()
         outcome.seconds = time.monotonic() - self._started_s
         self._judge()
+
+    def close(self) -> None:
+        """Ends the record of faults; whoever began the trial ends its processes."""
+        self._log.close()
 
     # --- what goes wrong ---
 
@@ -173,7 +179,9 @@ class _Seed:
             self._step(f"stop-pushes {self._some()} for {self._ms(2000, 8000)}")
 
     def _ticks(self) -> None:
-        steps = (f"duplicate {self._rng.randint(1, 60)}", f"out-of-order {self._rng.randint(5, 300)}", "burst 1500")
+        steps = [f"duplicate {self._rng.randint(1, 60)}", f"out-of-order {self._rng.randint(5, 300)}", "burst 1500"]
+        if self._chaos.hostile:
+            steps.append("bad-ticks nan,negative,bad-time,zero-volume,infinite,odd-time,unknown-type")
         self._step(self._rng.choice(steps))
 
     def _restart_collector(self) -> None:
