@@ -31,9 +31,11 @@ from tests.reliability.conftest import beginning
 from tests.reliability.nursery import Nursery
 
 from hk_tick_collector.errors import CollectorError
+from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.simulator.listing import default_symbols
 from hk_tick_collector.simulator.sequences import COUNTER, MODELS
 from hk_tick_collector.simulator.truth import read_truth
+from hk_tick_collector.simulator.verdict import covers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from tests.reliability.conftest import Begin
     from tests.reliability.trial import Trial
 
+    from hk_tick_collector.model import Gap
     from hk_tick_collector.simulator.verdict import Verdict
 
 SYMBOLS: Final = 40  # by Zipf's law: the busiest has about a quarter of all ticks, the last one or two a second
@@ -76,6 +79,7 @@ class Outcome:
     rejected: int = 0
     gaps_open: int = 0
     gaps_unknown: int = 0
+    vague: int = 0  # stored ticks inside open gaps of unknown size: what such gaps claim beyond what is missing
     faults: int = 0
     seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
@@ -86,6 +90,7 @@ class Outcome:
         return (
             f"seed={self.seed} ticks={self.ticks} missing={self.missing} in_gaps={self.in_gaps}"
             f" rejected={self.rejected} gaps_open={self.gaps_open} gaps_unknown={self.gaps_unknown}"
+            f" vague={self.vague}"
             f" faults={self.faults} seconds={self.seconds:.0f} {words}"
         )
 
@@ -269,6 +274,19 @@ class _Seed:
             days = self._trial.stored.days(stack)
             return {(tick.symbol, tick.seq, tick.ts_ms) for day in days for tick in day.ticks}
 
+    def _vague(self) -> int:
+        """How many stored ticks lie in open gaps of unknown size; an empty excuse for everything would have many."""
+        count = 0
+        with ExitStack() as stack:
+            for day in self._trial.stored.days(stack):
+                unknown: defaultdict[str, list[Gap]] = defaultdict(list)
+                for gap in day.gaps:
+                    if gap.status == GAP_OPEN and gap.missing is None:
+                        unknown[gap.symbol].append(gap)
+                for tick in day.ticks if unknown else ():
+                    count += any(covers(gap, tick.seq, tick.ts_ms) for gap in unknown.get(tick.symbol, ()))
+        return count
+
     def _rejected(self) -> list[tuple[str, int]]:
         """What the collectors named as rejected: ticks of days that are over."""
         return [
@@ -295,6 +313,7 @@ class _Seed:
             outcome.rejected += day.rejected
             outcome.gaps_open += day.gaps_open
             outcome.gaps_unknown += day.gaps_unknown
+        outcome.vague = self._vague()
         outcome.failures += self._reasons(verdict)
         if any("Traceback" in collector.output for collector in trial.collectors):
             outcome.failures.append("a traceback in a log")

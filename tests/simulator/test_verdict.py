@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hk_tick_collector import market
@@ -266,6 +266,7 @@ SPOILERS = {
 
 
 @pytest.mark.parametrize("name", SPOILERS)
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_whatever_is_wrong_is_named(name: str, seed: int) -> None:
     """Wherever a correct day is spoiled: the verdict fails, and its line has the reason with an example."""
@@ -279,6 +280,7 @@ def test_whatever_is_wrong_is_named(name: str, seed: int) -> None:
     assert f"{reason}=" in verdict.line()
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_any_loss_that_is_recorded_exactly_passes(seed: int) -> None:
     """Whichever ticks are lost, one gap a contiguous stretch."""

@@ -303,7 +303,7 @@ class _JudgeDay:
         for place in missing:
             seq, ts_ms = column.seqs[place], column.times[place]
             made_ms = self._truth.made_ms(symbol, seq, ts_ms)
-            if _has(rejects, seq) or any(_covers(gap, seq, ts_ms) for gap in rejections):
+            if _has(rejects, seq) or any(covers(gap, seq, ts_ms) for gap in rejections):
                 count.rejected += 1
             elif self._lies_in_another_day(symbol, seq, made_ms):
                 count.in_gaps += 1
@@ -320,7 +320,7 @@ class _JudgeDay:
             gap.symbol == symbol
             and gap.status == GAP_OPEN
             and gap.cause != CAUSE_REJECTED
-            and _covers(gap, seq, made_ms)
+            and covers(gap, seq, made_ms)
             for gap in self._all_gaps.get(day, ())
         )
 
@@ -344,7 +344,7 @@ class _JudgeDay:
             inside = _inside(gap, missing, seqs)
             for place in inside:
                 explained[place] = 1
-            others = sum(_covers(gap, seq, made_ms) for seq, made_ms in strangers)
+            others = sum(covers(gap, seq, made_ms) for seq, made_ms in strangers)
             self._judge_number(gap, len(inside), _between(rejects, gap) + others)
             if gap.missing is not None and gap.from_seq is not None and gap.to_seq is not None:
                 sized.append((gap.from_seq, gap.to_seq))
@@ -396,11 +396,11 @@ def _inside(gap: Gap, missing: Sequence[_Missing], seqs: Sequence[int]) -> list[
         place
         for place in range(first, last)
         for seq, ts_ms, made_ms in [missing[place]]
-        if _covers(gap, seq, ts_ms) or (made_ms != ts_ms and _covers(gap, seq, made_ms))
+        if covers(gap, seq, ts_ms) or (made_ms != ts_ms and covers(gap, seq, made_ms))
     ]
 
 
-def _covers(gap: Gap, seq: int, ts_ms: int) -> bool:
+def covers(gap: Gap, seq: int, ts_ms: int) -> bool:
     """Whether a tick lies in a gap: by its sequence, and where the gap does not bound that, by its time."""
     begin, of_begin = (gap.from_ts_ms, ts_ms) if gap.from_seq is None else (gap.from_seq, seq)
     end, of_end = (gap.to_ts_ms, ts_ms) if gap.to_seq is None else (gap.to_seq, seq)
