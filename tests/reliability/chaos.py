@@ -30,7 +30,6 @@ from tests.log_lines import events_in
 from tests.reliability.conftest import beginning
 from tests.reliability.nursery import Nursery
 
-from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.simulator.listing import default_symbols
 from hk_tick_collector.simulator.sequences import COUNTER, MODELS
@@ -100,7 +99,7 @@ def run_seed(begin: Begin, seed: int, chaos: Chaos) -> Outcome:
     one = _Seed(begin, seed, chaos)
     try:
         one.run()
-    except (AssertionError, CollectorError, OSError, TimeoutError) as error:
+    except Exception as error:  # noqa: BLE001 - the boundary of a seed: it fails, the others go on
         one.outcome.failures.append(f"{type(error).__name__}: {str(error)[:2000]}")
     finally:
         one.close()
@@ -298,14 +297,14 @@ class _Seed:
 
     def _judge(self) -> None:
         trial, outcome = self._trial, self.outcome
-        for symbol, seqs in self._not_stored().items():
-            outcome.failures.append(
-                f"window_not_stored: {symbol} ({self._models[symbol]}) {len(seqs)} of {self._window}, first {seqs[0]}"
-            )
+        if lost := self._not_stored():
+            words = [f"{symbol} {len(seqs)} from {seqs[0]} [{self._models[symbol]}]" for symbol, seqs in lost.items()]
+            number = sum(len(seqs) for seqs in lost.values())
+            outcome.failures.append(f"window_not_stored={number} ({' | '.join(words[:_EXAMPLES])})")
         last = trial.stop()
         if last["left_rows"] != "0":
             outcome.failures.append(f"left at the end: {last}")
-        verdict = trial.verdict(ok=False, rejected=self._rejected())
+        verdict = trial.judge(rejected=self._rejected())
         outcome.ticks = trial.market.made()
         for day in verdict.days:
             outcome.missing += day.missing
@@ -354,6 +353,13 @@ class _Seed:
         while (now_s := time.monotonic()) < until_s:
             assert self._trial.collector.alive, f"the collector has ended:\n{self._trial.tail()}"
             time.sleep(min(0.1, until_s - now_s))
+
+
+def _again(options: argparse.Namespace, seed: int) -> str:
+    """What runs one of the seeds alone, as it was."""
+    words = ["--hostile", f"--seed {seed}", f"--seconds {options.seconds:g}", f"--calm {options.calm:g}"]
+    words += [f"--{name} {value}" for name in ("sequence", "without") if (value := getattr(options, name))]
+    return " ".join([*words, *(["--honest"] if options.honest else [])])
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -405,9 +411,8 @@ def main(arguments: list[str] | None = None) -> int:
         f" seconds={time.monotonic() - started_s:.0f}"
     )
     if failed:
-        print(
-            f'chaos verdict: FAILED seeds {failed} (again: make soak ARGS="--hostile --seed {failed[0]}"), see {root}'
-        )
+        again = f'again: make soak ARGS="{_again(options, failed[0])}"'
+        print(f"chaos verdict: FAILED seeds {failed}, see {root} ({again})")
         return 1
     if not options.keep and not options.seed:
         root.rmdir()

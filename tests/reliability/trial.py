@@ -404,22 +404,26 @@ class Trial:
         assert int(last["left_rows"]) == int(last["spooled_rows"]) + int(last["lost_rows"]), last
         return last
 
-    def verdict(
+    def judge(
         self,
         acked: Iterable[tuple[str, int]] = (),
         only: frozenset[str] | None = None,
-        *,
-        ok: bool = True,
         rejected: Iterable[tuple[str, int]] = (),
     ) -> Verdict:
-        """The common verdict on all day files, or on those of some days; it must be `ok`, unless told otherwise.
+        """The common verdict on all day files, or on those of some days.
 
         `rejected` are keys that the collector has named as rejected, beside those that nobody can store.
         """
         path = self.market.truth_path
         truth = Truth(read_truth(path), [*read_rejects(path), *rejected], only, read_outliers(path))
         with ExitStack() as stack:
-            verdict = judge(truth, self.stored.days(stack, only), acked)
+            return judge(truth, self.stored.days(stack, only), acked)
+
+    def verdict(
+        self, acked: Iterable[tuple[str, int]] = (), only: frozenset[str] | None = None, *, ok: bool = True
+    ) -> Verdict:
+        """The same, printed; it must be `ok`, unless told otherwise."""
+        verdict = self.judge(acked, only)
         print(verdict.line())
         assert verdict.ok or not ok, f"{verdict.line()}\n{self.tail()}"
         return verdict
