@@ -37,7 +37,7 @@ docs: $(VENV)/.dev
 bench: $(VENV)/.dev  ## every figure beside its limit, in one run of less than ten minutes; leaves bench/report.json and bench/report.svg
 	@$(BIN)/python -m bench $(ARGS)
 
-soak: $(VENV)/.dev  ## ten minutes of every fault at random, then the verdict (ARGS="--minutes 60 --seed 7")
+soak: $(VENV)/.dev  ## ten minutes of every fault at random, then the verdict (ARGS="--minutes 60 --seed 7"; ARGS="--hostile --seeds 100 --seconds 30": hostile sequences and answers)
 	@$(BIN)/python -X dev tests/reliability/soak.py $(if $(ARGS),$(ARGS),--minutes 10)
 
 wheelhouse: $(BIN)/python  ## ./wheelhouse: the packages for `deploy/install.sh --wheelhouse` on a host without a network

@@ -27,7 +27,7 @@ def test_a_writer_that_waits_for_a_copy_is_no_stall(
     rig = make_rig()
     seat = WriterSeat(rig.queue, lambda _number, _fresh: rig.writer)
     watchdog = Watchdog(STALL_S, threshold_rows=1, max_failures=1)
-    rescue = Rescue(watchdog, rig.queue, rig.stats, seat, lambda _day, _now_ms: True, list)
+    rescue = Rescue(watchdog, rig.queue, rig.stats, seat, lambda _day: True, list)
     rig.put([tick("HK.00700", 1)])
     wait_until(lambda: rig.queue.oldest_age_s() > 2 * STALL_S, "a tick that waits")
     rig.stats.copy_held = True

@@ -8,6 +8,8 @@ then their day file is damaged in between: what was acked only there is counted,
 rows 6 and 7 at full length (see `lengths`), from five minutes on; a reader is held for 95 % of the soak, so that
 `--minutes 70` holds it for more than an hour.
 
+With `--hostile` it is another soak, see `chaos`: hostile models of the sequence, hostile answers of GetTicker.
+
 Everything comes from the seed, but the moment at which the scheduler lets it happen. Prints each fault, a line of
 figures every ten seconds, and the verdict. Exit 0 when it is good.
 """
@@ -435,11 +437,18 @@ class Soak:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a soak and prints what it came to."""
+    """Runs a soak and prints what it came to; with `--hostile` that of `chaos`, many seeds side by side."""
+    if "--hostile" in (sys.argv[1:] if arguments is None else arguments):
+        from tests.reliability import chaos
+
+        return chaos.main(arguments)
     parser = argparse.ArgumentParser(description="A day of faults, and the verdict.")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
     parser.add_argument("--keep", type=Path, help="leave everything in this directory")
+    parser.add_argument(
+        "--hostile", action="store_true", help="instead: hostile sequences and answers, many seeds; --hostile --help"
+    )
     options = parser.parse_args(arguments)
     with ExitStack() as stack:
         if options.keep:

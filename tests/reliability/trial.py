@@ -23,7 +23,7 @@ from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.ops.health import Finding, Limits, check
 from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, read_status
 from hk_tick_collector.simulator.control import tell
-from hk_tick_collector.simulator.truth import read_rejects, read_truth
+from hk_tick_collector.simulator.truth import read_outliers, read_rejects, read_truth
 from hk_tick_collector.simulator.truth_columns import Truth
 from hk_tick_collector.simulator.verdict import StoredDay, Verdict, judge
 from hk_tick_collector.store.query import DayReader, list_days, path_of
@@ -404,13 +404,26 @@ class Trial:
         assert int(last["left_rows"]) == int(last["spooled_rows"]) + int(last["lost_rows"]), last
         return last
 
+    def judge(
+        self,
+        acked: Iterable[tuple[str, int]] = (),
+        only: frozenset[str] | None = None,
+        rejected: Iterable[tuple[str, int]] = (),
+    ) -> Verdict:
+        """The common verdict on all day files, or on those of some days.
+
+        `rejected` are keys that the collector has named as rejected, beside those that nobody can store.
+        """
+        path = self.market.truth_path
+        truth = Truth(read_truth(path), [*read_rejects(path), *rejected], only, read_outliers(path))
+        with ExitStack() as stack:
+            return judge(truth, self.stored.days(stack, only), acked)
+
     def verdict(
         self, acked: Iterable[tuple[str, int]] = (), only: frozenset[str] | None = None, *, ok: bool = True
     ) -> Verdict:
-        """The common verdict on all day files, or on those of some days; it must be `ok`, unless told otherwise."""
-        truth = Truth(read_truth(self.market.truth_path), read_rejects(self.market.truth_path), only)
-        with ExitStack() as stack:
-            verdict = judge(truth, self.stored.days(stack, only), acked)
+        """The same, printed; it must be `ok`, unless told otherwise."""
+        verdict = self.judge(acked, only)
         print(verdict.line())
         assert verdict.ok or not ok, f"{verdict.line()}\n{self.tail()}"
         return verdict

@@ -13,6 +13,7 @@ from hk_tick_collector.opend import messages
 from hk_tick_collector.opend.frame import FrameReader, encode_frame
 from hk_tick_collector.simulator.control import tell
 from hk_tick_collector.simulator.scenario import STEPS
+from hk_tick_collector.simulator.sequences import MODELS
 from hk_tick_collector.simulator.truth import read_truth
 
 if TYPE_CHECKING:
@@ -122,6 +123,19 @@ def test_steps_can_be_listed(cli: Callable[..., subprocess.CompletedProcess[str]
     for name, form in STEPS.items():
         assert f"\n  {' '.join(filter(None, (name, form.words)))}" in done.stdout
         assert form.says in done.stdout
+
+
+def test_models_of_the_sequence_can_be_listed_and_a_wrong_one_is_refused(
+    cli: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    """Each with what it is; a wrong value is one line that names what is allowed, exit 2."""
+    done = cli("simulate", "--list-sequences")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split()[0] for line in done.stdout.splitlines()] == list(MODELS)
+    for wrong in ("stepz", "HK.00700=rundom"):
+        done = cli("simulate", "--sequence", wrong)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert f"allowed are {', '.join(MODELS)}" in done.stderr
 
 
 def test_a_killed_simulator_goes_on(start_simulate: Callable[..., Any], workdir: Path) -> None:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hk_tick_collector import market
 from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.model import Gap, Tick
-from hk_tick_collector.simulator.truth import TruthTick
+from hk_tick_collector.simulator.truth import Outlier, TruthTick
 from hk_tick_collector.simulator.truth_columns import Truth
 from hk_tick_collector.simulator.verdict import StoredDay, Verdict, judge
 from hk_tick_collector.store.query import Run, SymbolCount
@@ -45,6 +45,7 @@ class Case:
     stored: list[Tick] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     rejects: list[tuple[str, int]] = field(default_factory=list)
+    outliers: list[Outlier] = field(default_factory=list)
     acked: list[tuple[str, int]] = field(default_factory=list)
     runs: list[Run] | None = None
     counts: list[SymbolCount] | None = None
@@ -75,7 +76,7 @@ class Case:
             counts=counts if self.counts is None else self.counts,
             integrity=self.integrity,
         )
-        return judge(Truth(self.truth, self.rejects), [day], self.acked)
+        return judge(Truth(self.truth, self.rejects, outliers=self.outliers), [day], self.acked)
 
     def count(self, symbol: str) -> SymbolCount:
         own = [tick for tick in self.stored if tick.symbol == symbol]
@@ -265,6 +266,7 @@ SPOILERS = {
 
 
 @pytest.mark.parametrize("name", SPOILERS)
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_whatever_is_wrong_is_named(name: str, seed: int) -> None:
     """Wherever a correct day is spoiled: the verdict fails, and its line has the reason with an example."""
@@ -278,6 +280,7 @@ def test_whatever_is_wrong_is_named(name: str, seed: int) -> None:
     assert f"{reason}=" in verdict.line()
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_any_loss_that_is_recorded_exactly_passes(seed: int) -> None:
     """Whichever ticks are lost, one gap a contiguous stretch."""
@@ -377,3 +380,42 @@ def test_the_expected_count_is_null_once_the_pattern_broke(case: Case) -> None:
 
 def replace_expected(count: SymbolCount) -> SymbolCount:
     return count._replace(expected=None)
+
+
+def made_within(case: Case, off_ms: int) -> TruthTick:
+    """The tick with counter 12 of HK.00700, which is in a gap of the case, bears another time."""
+    place = next(i for i, tick in enumerate(case.truth) if (tick.symbol, tick.seq & 0xFFFFFFFF) == ("HK.00700", 12))
+    tick = case.truth[place]
+    case.truth[place] = tick._replace(ts_ms=tick.ts_ms + off_ms)
+    case.outliers.append(Outlier("HK.00700", tick.seq, tick.ts_ms + off_ms, tick.ts_ms))
+    return tick
+
+
+@pytest.mark.parametrize("by", ["sequence", "time"])
+def test_a_lost_late_report_lies_in_the_gap_of_its_making(case: Case, by: str) -> None:
+    """By its sequence, or by the moment at which it was made; nobody can know the time that it bore."""
+    made_within(case, -300_000)
+    if by == "time":
+        case.gaps[0] = case.gaps[0]._replace(from_seq=None, to_seq=None, missing=None)
+    assert case.judge().ok
+    case.gaps[0] = case.gaps[0]._replace(to_seq=None, to_ts_ms=case.gaps[0].from_ts_ms, missing=None)
+    assert set(case.judge().findings) == {"missing_outside_gaps"}
+
+
+def test_a_lost_tick_of_a_wrong_date_lies_in_the_gap_of_another_day(case: Case) -> None:
+    """It belongs to the truth of its date, which needs no file for it; the gap may count it or not."""
+    made_within(case, -5 * 86_400_000)
+    verdict = case.judge()
+    assert verdict.ok, verdict.line()
+    assert sum(day.in_gaps for day in verdict.days) == 8
+    case.gaps[0] = case.gaps[0]._replace(missing=4)
+    assert case.judge().ok
+    del case.gaps[0]
+    assert case.judge().findings["missing_outside_gaps"].count == 5
+
+
+def test_an_honest_day_still_needs_its_file(case: Case) -> None:
+    """Only a day of nothing but outliers may have none."""
+    made_within(case, -5 * 86_400_000)
+    case.truth.append(case.truth[0]._replace(ts_ms=case.truth[0].ts_ms - 5 * 86_400_000))
+    assert "day_without_file" in case.judge().findings

@@ -41,6 +41,17 @@ def _list_steps(wanted: bool) -> None:
     raise typer.Exit
 
 
+def _list_sequences(wanted: bool) -> None:
+    """Prints the models of the sequence."""
+    if not wanted:
+        return
+    from hk_tick_collector.simulator.sequences import MODELS
+
+    for name, says in MODELS.items():
+        print(f"  {name:<16}{says}")
+    raise typer.Exit
+
+
 def simulate(  # noqa: PLR0917 - typer makes an option of each
     symbols: Annotated[
         str, typer.Option(help="how many symbols, a list like HK.00700,HK.00981, or @FILE with one a line")
@@ -57,6 +68,13 @@ def simulate(  # noqa: PLR0917 - typer makes an option of each
     ] = "",
     speed: Annotated[float, typer.Option(help="seconds of simulated time in a second of wall time")] = 1.0,
     seed: Annotated[int, typer.Option(help="equal seed, day and time give equal ticks")] = 1,
+    sequence: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL",
+            help="how ticks are numbered: `steps` for all symbols, `HK.00005=random,HK.00700=steps` for some",
+        ),
+    ] = "counter",
     replay: Annotated[Path | None, typer.Option(help="replay this recorded day file instead of making ticks")] = None,
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="port to listen on; 0 takes a free one")] = 11111,
@@ -89,6 +107,12 @@ def simulate(  # noqa: PLR0917 - typer makes an option of each
             "--list-steps", help="print every step of a scenario and exit", callback=_list_steps, is_eager=True
         ),
     ] = False,
+    list_sequences: Annotated[
+        bool,
+        typer.Option(
+            "--list-sequences", help="print every MODEL of --sequence and exit", callback=_list_sequences, is_eager=True
+        ),
+    ] = False,
 ) -> None:
     """An OpenD that needs no account: a synthetic Hong Kong day, or a recorded one, well or as badly as scripted.
 
@@ -102,6 +126,7 @@ def simulate(  # noqa: PLR0917 - typer makes an option of each
     """
     from hk_tick_collector.simulator.plan import Gateway, Plan
     from hk_tick_collector.simulator.scenario import parse_scenario
+    from hk_tick_collector.simulator.sequences import COUNTER, parse_sequence
 
     log.configure("INFO")
     if resume is not None and truth is not None:
@@ -121,6 +146,7 @@ def simulate(  # noqa: PLR0917 - typer makes an option of each
             seed=seed,
             start_ms=start_ms,
             speed=speed,
+            sequence=parse_sequence(sequence) if sequence != COUNTER else {},
             fills=ticks_per_push,
             recorded=recorded,
             total=total,

@@ -39,7 +39,7 @@ def verify(
 
     Example: hk-tick-collector verify --truth truth.tsv demo-data/20261120.db
     """
-    from hk_tick_collector.simulator.truth import read_rejects, read_truth
+    from hk_tick_collector.simulator.truth import read_outliers, read_rejects, read_truth
     from hk_tick_collector.simulator.truth_columns import Truth
     from hk_tick_collector.simulator.verdict import judge
 
@@ -49,7 +49,7 @@ def verify(
         raise UsageError("a day file has a day of its own", hint="leave out --day, or the files")
     only = None if day is None else frozenset({day_named(day)})
     try:
-        made = Truth(read_truth(truth), read_rejects(truth), only)
+        made = Truth(read_truth(truth), read_rejects(truth), only, read_outliers(truth))
         promised = _read_keys(acked) if acked else []
     except (OSError, ValueError) as error:
         raise UsageError(f"{truth if acked is None else acked} cannot be read ({error})", hint="check it") from None

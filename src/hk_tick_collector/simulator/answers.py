@@ -18,6 +18,7 @@ from hk_tick_collector.opend import messages
 from hk_tick_collector.opend import opend_pb2 as pb
 
 from .account import Subscription
+from .encode import as_pulled
 from .prices import spread_at
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from .account import Account
     from .clock import Clock
-    from .conditions import Conditions
+    from .conditions import Conditions, ReplyFault
     from .encode import BodyEncoder
     from .listing import Security
     from .tape import Tape
@@ -94,6 +95,17 @@ class Desk:
         """Raises OpenDError while OpenD has no link to the quote servers."""
         if not self.conditions.logged_in:
             raise OpenDError("Not logged in to the quote server")
+
+
+def fate(desk: Desk, proto_id: int, body: bytes) -> ReplyFault | None:
+    """What happens to a request; None for an answer. Counts it."""
+    fault = desk.conditions.fate_of(proto_id)
+    if fault is None and proto_id == messages.GET_TICKER and desk.conditions.ticker_fates:
+        try:
+            return desk.conditions.ticker_fate(desk.place(pb.GetTickerRequest.FromString(body).c2s.security))
+        except (OpenDError, DecodeError):
+            return None  # it is refused for its own sake
+    return fault
 
 
 def answer(desk: Desk, client: Client, proto_id: int, body: bytes) -> Answer:
@@ -198,8 +210,16 @@ def _ticker(desk: Desk, client: Client, body: bytes) -> Answer:
     _needs_subscription(desk, client, place, messages.SUB_TYPE_TICKER)
     if not 0 <= c2s.maxRetNum <= messages.TICKER_WINDOW_ROWS:
         raise OpenDError(f"maxRetNum is {c2s.maxRetNum}, allowed are at most {messages.TICKER_WINDOW_ROWS}")
-    rows = min(c2s.maxRetNum, desk.conditions.window_rows)
-    return Answer(desk.bodies.body(place, desk.tape.pulled(place, rows)))
+    changes = desk.conditions.ticker_changes(place)
+    entries = desk.tape.latest(place, desk.conditions.window_rows)
+    for fault in changes:
+        if fault.in_window:
+            place, entries = fault.change(place, entries)
+    entries = entries[max(0, len(entries) - c2s.maxRetNum) :]
+    for fault in changes:
+        if not fault.in_window:
+            place, entries = fault.change(place, entries)
+    return Answer(desk.bodies.body(place, b"".join(map(as_pulled, entries))))
 
 
 def _basic_qot(desk: Desk, client: Client, body: bytes) -> Message:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from hk_tick_collector import market
 from hk_tick_collector.opend import messages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EVERY_MESSAGE: Final = 0  # instead of a protocol number
 
@@ -32,6 +35,31 @@ class ReplyFault:
     delay_s: float = 0.0
 
 
+Change: TypeAlias = "Callable[[int, list[bytes]], tuple[int, list[bytes]]]"
+
+
+@dataclass(slots=True)
+class TickerChange:
+    """What becomes of answers to GetTicker about some securities; `left` is of how many more, None for all.
+
+    `change` takes a security and its entries, oldest first, and gives those to answer with. It sees all that OpenD
+    has with `in_window`, else what was asked for.
+    """
+
+    places: frozenset[int]  # in the listing
+    change: Change
+    in_window: bool = False
+    left: int | None = None
+
+
+@dataclass(slots=True)
+class TickerFate:
+    """What happens to requests of GetTicker about some securities."""
+
+    places: frozenset[int]
+    fault: ReplyFault
+
+
 @dataclass(slots=True)
 class Conditions:
     """The state of one simulated OpenD."""
@@ -49,6 +77,8 @@ class Conditions:
     paused: bool = False  # the exchange makes no ticks
     cut_next_ticker: bool = False  # the next answer to GetTicker ends in its middle
     replies: dict[int, ReplyFault] = field(default_factory=dict)  # by protocol number, or EVERY_MESSAGE
+    ticker_changes_by: dict[str, TickerChange] = field(default_factory=dict)  # by the name of the step
+    ticker_fates: dict[str, TickerFate] = field(default_factory=dict)
 
     @property
     def trading(self) -> bool:
@@ -66,4 +96,25 @@ class Conditions:
                 if not fault.left:
                     del self.replies[key]
             return fault
+        return None
+
+    def ticker_changes(self, place: int) -> list[TickerChange]:
+        """What becomes of this answer to GetTicker, in the order in which it began. Counts it."""
+        changes = [(name, change) for name, change in self.ticker_changes_by.items() if place in change.places]
+        for name, change in changes:
+            if change.left is not None:
+                change.left -= 1
+                if not change.left:
+                    del self.ticker_changes_by[name]
+        return [change for _, change in changes]
+
+    def ticker_fate(self, place: int) -> ReplyFault | None:
+        """What happens to this request of GetTicker; None for an answer. Counts it."""
+        for name, fate in self.ticker_fates.items():
+            if place in fate.places:
+                if fate.fault.left is not None:
+                    fate.fault.left -= 1
+                    if not fate.fault.left:
+                        del self.ticker_fates[name]
+                return fate.fault
         return None

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hk_tick_collector import log
 from hk_tick_collector.errors import CollectorError
+from hk_tick_collector.market import DAY_MS
 from hk_tick_collector.opend.messages import SUB_TYPE_TICKER
 
-from . import wrong_bytes
+from . import ticker_faults, wrong_bytes
 from .account import Subscription
 from .conditions import Reply, ReplyFault
 from .market import SyntheticMarket
 from .notices import RIGHTS_WITHOUT_PUSHES, notice, program_notice, program_number
-from .scenario import ALL, MARKET_STATES, MESSAGES, Step, parse_step
+from .scenario import ALL, MARKET_STATES, MESSAGES, STEPS, Step, parse_step
+from .ticker_faults import TICKER_FAULTS
 
 if TYPE_CHECKING:
     import random
@@ -308,6 +310,20 @@ def _fail_reply(stage: Stage, message: str, number: int | None = None) -> Undo:
     return _reply_fault(stage, message, ReplyFault(Reply.REFUSED, number))
 
 
+# ---- answers to GetTicker ----
+
+
+def _ticker(name: str, *, has_value: bool) -> Callable[..., Undo]:
+    def fault(stage: Stage, symbols: Sequence[str], *numbers: float) -> Undo:
+        value, *left = numbers if has_value else (0.0, *numbers)
+        places = frozenset(_places(stage, symbols))
+        if name == "ticker-other-symbol" and len(stage.desk.securities) == 1:
+            raise CollectorError("there is no other symbol")
+        return ticker_faults.begin(name, stage.desk, stage.rng, places, value, int(left[0]) if left else None)
+
+    return fault
+
+
 # ---- what OpenD tells of itself ----
 
 
@@ -421,6 +437,28 @@ async def _odd(stage: Stage, kinds: Sequence[str]) -> None:
             stage.feed.publish_odd(kind, synthetic, places[number % len(places)], stage.made_until_ms)
 
 
+async def _late_report(stage: Stage, symbols: Sequence[str], ago_s: float) -> None:
+    await _outliers(stage, symbols, -int(ago_s * 1000))
+
+
+async def _wrong_date(stage: Stage, symbols: Sequence[str], days: int) -> None:
+    await _outliers(stage, symbols, days * DAY_MS)
+
+
+async def _outliers(stage: Stage, symbols: Sequence[str], off_ms: int) -> None:
+    """One tick of each symbol, made now, whose time is another."""
+    synthetic, places = stage.synthetic(), sorted(_places(stage, symbols))
+    async with stage.making:
+        for place in places:
+            stage.feed.publish_outlier(synthetic, place, stage.made_until_ms, stage.made_until_ms + off_ms)
+
+
+async def _restart_sequence(stage: Stage, symbols: Sequence[str]) -> None:
+    synthetic, places = stage.synthetic(), _places(stage, symbols)
+    async with stage.making:
+        synthetic.begin_anew(places, stage.made_until_ms)
+
+
 FAULTS: Final[dict[str, Callable[..., Any]]] = {
     "cut": _cut,
     "cut-mid-frame": _cut_mid_frame,
@@ -441,6 +479,7 @@ FAULTS: Final[dict[str, Callable[..., Any]]] = {
     "no-reply": _no_reply,
     "slow-reply": _slow_reply,
     "fail-reply": _fail_reply,
+    **{name: _ticker(name, has_value=len(STEPS[name].reads) > 2) for name in TICKER_FAULTS},
     "notify": _notify,
     "kicked-out": _lost("kicked-out"),
     "quote-link-lost": _lost("quote-link-lost"),
@@ -454,5 +493,8 @@ FAULTS: Final[dict[str, Callable[..., Any]]] = {
     "duplicate": _duplicate,
     "out-of-order": _out_of_order,
     "late": _late,
+    "late-report": _late_report,
+    "wrong-date": _wrong_date,
+    "restart-sequence": _restart_sequence,
     "bad-ticks": _bad_ticks,
 }

@@ -77,6 +77,20 @@ class Feed:
         self.ticks += tick.storable
         self._push([security], [tick.entry])
 
+    def publish_outlier(self, market: SyntheticMarket, security: int, made_ms: int, ts_ms: int) -> None:
+        """Makes one tick at `made_ms` that bears the time `ts_ms`, and publishes it."""
+        row = market.outlier(security, made_ms, ts_ms)
+        if self._truth:
+            self._truth.write_outlier(row, made_ms)
+            self._truth.write([row])
+        entry = self._entries.entries([row], made_ms / 1000)[0]
+        if day_number(made_ms) == day_number(ts_ms):
+            self._tape.record([row], [entry])
+        else:
+            self._tape.remember(security, entry)
+        self.ticks += 1
+        self._push([security], [entry])
+
     def restore(self, ticks: Iterable[MadeRow], today: int) -> None:
         """Remembers ticks that an earlier process published, in their order; those of `today` count in its totals."""
         for is_today, some in groupby(ticks, key=lambda tick: day_number(tick[2]) == today):

@@ -13,13 +13,15 @@ import math
 import random
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
+from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.market import DAY_MS, HKT_OFFSET_MS, day_number
 
 from .prices import LADDER, LADDER_MILS, level_of
+from .sequences import Sequences
 from .timetable import Trading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from .listing import Security
     from .timetable import Calendar
@@ -69,7 +71,6 @@ def _sizes() -> list[int]:
 _TRADES: Final = _trades()
 _SIZES: Final = _sizes()
 _CARDS: Final = 1 << 16
-_COUNTER_MASK: Final = 0xFFFF_FFFF  # of a sequence: what counts the ticks of a day
 _SWING: Final = 0.1  # how far a price may move from the last close
 _REPORTED_LOTS: Final = 20  # what is agreed outside the order book is larger
 
@@ -89,6 +90,7 @@ class SyntheticMarket:
         seed: int,
         ticks_per_ms: float,
         fills: int = 1,
+        sequences: Sequences | None = None,
     ) -> None:
         self._calendar = calendar
         self._rng = random.Random(f"{seed}/trades")
@@ -99,6 +101,7 @@ class SyntheticMarket:
         self._bids = [level_of(security.last_close) for security in securities]
         self._lowest = [level_of(security.last_close * (1 - _SWING)) for security in securities]
         self._highest = [min(level_of(security.last_close * (1 + _SWING)), len(LADDER) - 2) for security in securities]
+        self._sequences = sequences or Sequences([security.symbol for security in securities], {}, seed)
         self._counters = [0] * len(securities)
         self._day = -1
         self._other_days: dict[int, list[int]] = {}  # the counters of days that are over, or not yet there
@@ -115,6 +118,7 @@ class SyntheticMarket:
                 expected = self._trades_per_ms * phase.activity(start_ms) * (until_ms - start_ms)
                 self._trade(phase.trading, start_ms, until_ms, _poisson(self._rng, expected), ticks)
             start_ms = until_ms
+        self._sequences.number(ticks)
         return ticks
 
     def burst(self, ticks: int, ts_ms: int) -> list[MadeRow]:
@@ -122,30 +126,67 @@ class SyntheticMarket:
         self._begin(day_number(ts_ms))
         rows: list[MadeRow] = []
         self._trade(Trading.CONTINUOUS, ts_ms, ts_ms + 1, -(-ticks // self._fills), rows)
+        self._sequences.number(rows)
         self.take_back(rows[ticks:])
         return rows[:ticks]
 
-    def take_back(self, ticks: Iterable[MadeRow]) -> None:
+    def take_back(self, ticks: Sequence[MadeRow]) -> None:
         """The last ticks of today shall never have been made: their counters are free again."""
         for tick in ticks:
             self._counters[tick[0]] -= 1
+        self._sequences.take_back(ticks)
 
     def single(self, security: int, ts_ms: int) -> MadeRow:
         """A tick of one board lot at the bid, of any day; the counter is the next one of that day."""
-        day = day_number(ts_ms)
-        counters = self._counters if day == self._day else self._other_days.setdefault(day, [0] * len(self._counters))
+        counters = self._counters_of(day_number(ts_ms))
         counters[security] += 1
         level, volume = self._bids[security], self._lots[security]
         seq = (ts_ms // 1000) << 32 | counters[security]
-        return (security, seq, ts_ms, LADDER[level], volume, LADDER_MILS[level] * volume / 1000, SELL, AUTO_MATCH)
+        turnover = LADDER_MILS[level] * volume / 1000
+        made: list[MadeRow] = [(security, seq, ts_ms, LADDER[level], volume, turnover, SELL, AUTO_MATCH)]
+        self._sequences.number(made)
+        return made[0]
 
-    def resume(self, ticks: Iterable[MadeRow]) -> None:
-        """Goes on from ticks that were made before: their days' counters, and the prices of the book."""
-        for security, seq, ts_ms, price, _, _, _, tick_type in ticks:
-            counters = self._other_days.setdefault(day_number(ts_ms), [0] * len(self._counters))
-            counters[security] = max(counters[security], seq & _COUNTER_MASK)
-            if tick_type == AUTO_MATCH and price > 0:
-                self._bids[security] = min(max(level_of(price), self._lowest[security]), self._highest[security])
+    def outlier(self, security: int, made_ms: int, ts_ms: int) -> MadeRow:
+        """A tick that was made at one moment, as its sequence says, and bears the time of another.
+
+        Raises CollectorError when the day of that time has its sequence already.
+        """
+        day, told_day = day_number(made_ms), day_number(ts_ms)
+        if day != told_day and self._sequences.is_plain(security):
+            nth, others = self._counters_of(day)[security] + 1, self._counters_of(told_day)
+            if nth <= others[security]:
+                raise CollectorError("the other day has a tick of this sequence already")
+            others[security] = nth
+        place, seq, _, price, volume, turnover, direction, tick_type = self.single(security, made_ms)
+        return (place, seq, ts_ms, price, volume, turnover, direction, tick_type)
+
+    def begin_anew(self, places: Iterable[int], now_ms: int) -> None:
+        """Counters begin at 1 with the next second; CollectorError where sequences would repeat."""
+        self._sequences.begin_anew(places, now_ms)
+
+    def resume(self, ticks: Iterable[MadeRow], others: Iterable[tuple[int, int, int | None]] = ()) -> None:
+        """Goes on from ticks that were made before: their days' counters, and the prices of the book.
+
+        `others` are places, sequences and moments of ticks that are not among them, or were made at another time.
+        """
+
+        def rows() -> Iterator[tuple[int, int, int | None]]:
+            for security, seq, ts_ms, price, _, _, _, tick_type in ticks:
+                if tick_type == AUTO_MATCH and price > 0:
+                    self._bids[security] = min(max(level_of(price), self._lowest[security]), self._highest[security])
+                yield security, seq, ts_ms
+            yield from others
+
+        for day, counts in self._sequences.resume(rows()).items():
+            counters = self._other_days.setdefault(day, [0] * len(self._counters))
+            for security, count in counts.items():
+                counters[security] = count
+
+    def _counters_of(self, day: int) -> list[int]:
+        if day == self._day:
+            return self._counters
+        return self._other_days.setdefault(day, [0] * len(self._counters))
 
     def _begin(self, day: int) -> None:
         """Counts from 1, or from where a day stood."""

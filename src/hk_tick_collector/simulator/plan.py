@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from hk_tick_collector.model import Tick
@@ -28,6 +28,7 @@ class Plan:
     seed: int = 1
     start_ms: int | None = None  # where exchange time begins, UTC epoch ms; None: it is wall time, at any hour
     speed: float = 1.0  # seconds of exchange time per second of wall time
+    sequence: Mapping[str, str] = field(default_factory=dict)  # models by symbol, "" for all others; see `sequences`
     fills: int = 1  # ticks of one trade, which one push carries
     recorded: Iterable[Tick] | None = None  # these ticks instead of made ones, in the order of their time
     total: int | None = None  # make so many ticks, then only serve
@@ -45,6 +46,8 @@ class Plan:
             _within("total", self.total, 1, 10**12)
         if self.seconds is not None:
             _within("seconds", self.seconds, 0.001, 10**9)
+        if self.sequence and self.recorded is not None:
+            raise UsageError("a recorded day has sequences of its own", hint="leave out --sequence, or the recording")
         if self.resume and (self.truth is None or self.recorded is not None):
             raise UsageError("only made ticks with a truth file can be resumed", hint="leave out the recording")
         if self.start_ms is None and self.speed != 1:

@@ -115,6 +115,12 @@ def _number(text: str, most: int = _MAX_COUNT) -> int:
     return int(text)
 
 
+def _days(text: str) -> int:
+    if not re.fullmatch(r"[+-]?[1-9]\d{0,3}", text, re.ASCII):
+        raise _WrongError(f"{text!r} is no number of days, write it like -1 or +30")
+    return int(text)
+
+
 def _bytes(text: str) -> int:
     return _number(text, _MAX_BYTES)
 
@@ -147,6 +153,9 @@ def _kinds(text: str) -> tuple[str, ...]:
 _message = _one_of(tuple(MESSAGES), "message")
 
 
+_Arguments: TypeAlias = "tuple[str, tuple[Callable[[str], Argument], ...], int]"
+
+
 class Form(NamedTuple):
     """How a step is written: its arguments as words for people and as what reads them, `optional` the last ones."""
 
@@ -155,6 +164,12 @@ class Form(NamedTuple):
     reads: tuple[Callable[[str], Argument], ...] = ()
     optional: int = 0
     lasts: bool = False
+
+
+def _of_tickers(word: str = "", read: Callable[[str], Argument] | None = None) -> _Arguments:
+    """Words, readers and optional ones of a step about GetTicker: of which symbols, what, and for how many answers."""
+    words = " ".join(filter(None, ("SYMBOLS|all", word, "[NUMBER]")))
+    return words, (_symbols_or_all, *((read,) if read else ()), _number), 1
 
 
 STEPS: Final[dict[str, Form]] = {
@@ -188,6 +203,17 @@ STEPS: Final[dict[str, Form]] = {
     ),
     "slow-reply": Form("they get it later", "MESSAGE TIME [NUMBER]", (_message, _time, _number), 1, lasts=True),
     "fail-reply": Form("they are refused", "MESSAGE [NUMBER]", (_message, _number), 1, lasts=True),
+    # answers to GetTicker; what they hide belongs to the truth
+    "ticker-partial": Form("it gives the newest ROWS only", *_of_tickers("ROWS", _number), lasts=True),
+    "ticker-sample": Form("it gives about half of the ticks, by chance", *_of_tickers(), lasts=True),
+    "ticker-without-latest": Form("it lacks the ticks of the last TIME", *_of_tickers("TIME", _time), lasts=True),
+    "ticker-unordered": Form("it gives them in an order by chance", *_of_tickers(), lasts=True),
+    "ticker-doubled": Form("it gives each tick twice", *_of_tickers(), lasts=True),
+    "ticker-empty": Form("it gives none", *_of_tickers(), lasts=True),
+    "ticker-other-symbol": Form("it gives another symbol's ticks, and names that", *_of_tickers(), lasts=True),
+    "ticker-refused": Form("it is refused", *_of_tickers(), lasts=True),
+    "ticker-never": Form("it never comes", *_of_tickers(), lasts=True),
+    "ticker-late": Form("it comes later", *_of_tickers("TIME", _time), lasts=True),
     # what OpenD tells of itself
     "notify": Form("a notice and nothing else", "KIND", (_one_of(tuple(NOTICES), "notice"),)),
     "kicked-out": Form("another login took the quotes: no pushes, no answers about quotes", lasts=True),
@@ -208,6 +234,17 @@ STEPS: Final[dict[str, Form]] = {
     "duplicate": Form("the latest ticks of each symbol are pushed again", "NUMBER", (_number,)),
     "out-of-order": Form("so many ticks at once, the last first", "NUMBER", (_number,)),
     "late": Form("ticks of the day before", "NUMBER", (_number,)),
+    "late-report": Form(
+        "a trade of each, whose time lies TIME before the second in its sequence",
+        "SYMBOLS|all TIME",
+        (_symbols_or_all, _time),
+    ),
+    "wrong-date": Form(
+        "a trade of each, dated so many DAYS off, its sequence in order", "SYMBOLS|all DAYS", (_symbols_or_all, _days)
+    ),
+    "restart-sequence": Form(
+        "counters of these begin anew at 1 with the next second", "SYMBOLS|all", (_symbols_or_all,)
+    ),
     "bad-ticks": Form(f"one tick of each kind: {', '.join(ODD_KINDS)}", "KIND,KIND…", (_kinds,)),
     "end": Form("ends a step that lasts", "NAME|all", ()),  # its argument is checked against this very table
 }

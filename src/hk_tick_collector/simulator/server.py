@@ -29,10 +29,11 @@ from .listing import listing
 from .market import SyntheticMarket
 from .replay import Replay, made_row
 from .scenario import moments
+from .sequences import Sequences
 from .session import Session
 from .tape import Tape
 from .timetable import Calendar
-from .truth import TruthFile, last_moment, read_truth
+from .truth import TruthFile, last_moment, read_outliers, read_rejects, read_truth
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -227,7 +228,12 @@ class Simulator:
             return (made_row(tick, places[tick.symbol]) for tick in read_truth(self._plan.truth))
 
         assert isinstance(self._source, SyntheticMarket)
-        self._source.resume(made())
+        assert self._plan.truth is not None
+        others: list[tuple[int, int, int | None]] = [
+            *((places[symbol], seq, None) for symbol, seq in read_rejects(self._plan.truth)),
+            *((places[tick.symbol], tick.seq, tick.made_ms) for tick in read_outliers(self._plan.truth)),
+        ]
+        self._source.resume(made(), others)
         self._feed.restore(made(), today)
 
     async def _stop_making(self) -> None:
@@ -287,7 +293,10 @@ def _source(plan: Plan, securities: Sequence[Security], places: dict[str, int], 
     if plan.recorded is not None:
         return Replay(plan.recorded, places)
     ticks_per_ms = plan.rate / plan.speed / 1000
-    return SyntheticMarket(securities, calendar, seed=plan.seed, ticks_per_ms=ticks_per_ms, fills=plan.fills)
+    sequences = Sequences(plan.symbols, plan.sequence, plan.seed)
+    return SyntheticMarket(
+        securities, calendar, seed=plan.seed, ticks_per_ms=ticks_per_ms, fills=plan.fills, sequences=sequences
+    )
 
 
 def _rsa(pem: bytes | None) -> RsaCipher | None:

@@ -21,7 +21,7 @@ from hk_tick_collector.opend import opend_pb2 as pb
 from hk_tick_collector.opend.crypto import ENC_ALGO_AES_CBC, ENC_ALGO_NONE, AesCipher
 from hk_tick_collector.opend.frame import FrameReader, encode_frame
 
-from .answers import SERVER_VER, Client, answer, refused
+from .answers import SERVER_VER, Client, answer, fate, refused
 from .conditions import Reply
 from .wrong_bytes import within_first_frame
 
@@ -195,7 +195,7 @@ class Session(asyncio.Protocol):
 
     def _answer(self, proto_id: int, serial: int, body: bytes) -> None:
         """Answers a request as its fate wants it: well, or late, or not at all."""
-        fault = self._conditions.fate_of(proto_id)
+        fault = fate(self._desk, proto_id, body)
         match fault and fault.kind:
             case None:
                 self._answer_well(proto_id, serial, body)

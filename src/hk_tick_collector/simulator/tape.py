@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector.market import day_number
 from hk_tick_collector.opend.messages import TICKER_WINDOW_ROWS
 
-from .encode import as_cached, as_pulled
+from .encode import as_cached
 from .market import AUCTION, AUTO_MATCH, INTER_AUTO_MATCH
 
 if TYPE_CHECKING:
@@ -71,11 +71,6 @@ class Tape:
     def totals(self, security: int) -> DayTotals:
         """The day of one security so far."""
         return self._totals[security]
-
-    def pulled(self, security: int, rows: int) -> bytes:
-        """The latest `rows` entries as GetTicker returns them, oldest first, joined."""
-        window = self._windows[security]
-        return b"".join(map(as_pulled, islice(window, max(0, len(window) - rows), None)))
 
     def latest(self, security: int, rows: int) -> list[bytes]:
         """The latest `rows` entries as they were pushed, oldest first."""

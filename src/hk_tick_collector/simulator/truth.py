@@ -8,6 +8,10 @@ belongs to a batch that a kill cut short: none of that batch was sent.
 Ticks that no collector can store (a price that is no number) are not in it, but beside it, in `NAME.rejects`:
 
     symbol  seq  kind
+
+Ticks that bear another time than that at which they were made are in it as they were sent, and in `NAME.outliers`:
+
+    symbol  seq  ts_ms  made_ms
 """
 
 from __future__ import annotations
@@ -46,6 +50,15 @@ class TruthTick(NamedTuple):
     tick_type: str
 
 
+class Outlier(NamedTuple):
+    """A tick that bears another time than that at which it was made: a late report, or a wrong date."""
+
+    symbol: str
+    seq: int
+    ts_ms: int  # as it was sent
+    made_ms: int
+
+
 class TruthFile:
     """Writes made ticks. Raises UsageError when `path` cannot be opened.
 
@@ -58,6 +71,7 @@ class TruthFile:
                 os.truncate(path, _whole_bytes(path))
             else:
                 rejects_path(path).unlink(missing_ok=True)
+                outliers_path(path).unlink(missing_ok=True)
             begin = 0 if go_on else os.O_TRUNC
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | begin | os.O_APPEND | os.O_CLOEXEC, 0o644)
         except OSError as error:
@@ -90,6 +104,11 @@ class TruthFile:
         """Notes a tick that is about to be sent and that cannot be stored."""
         with rejects_path(self._path).open("a", encoding="ascii") as rejects:
             rejects.write(f"{self._symbols[security]}\t{seq}\t{kind}\n")
+
+    def write_outlier(self, row: MadeRow, made_ms: int) -> None:
+        """Notes a tick that is about to be written to the truth with another time than that of its making."""
+        with outliers_path(self._path).open("a", encoding="ascii") as outliers:
+            outliers.write(f"{self._symbols[row[0]]}\t{row[1]}\t{row[2]}\t{made_ms}\n")
 
     def _write_all(self, data: bytes) -> None:
         view = memoryview(data)
@@ -133,6 +152,21 @@ def read_rejects(truth: Path) -> list[tuple[str, int]]:
         return []
     fields = [line.split("\t") for line in lines if line.endswith("\n")]
     return [(symbol, int(seq)) for symbol, seq, _ in fields]
+
+
+def outliers_path(truth: Path) -> Path:
+    """Where the ticks with another time than that of their making are named, when there are any."""
+    return truth.with_name(f"{truth.name}.outliers")
+
+
+def read_outliers(truth: Path) -> list[Outlier]:
+    """Each of them."""
+    try:
+        lines = outliers_path(truth).read_text("ascii").splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    fields = [line.split("\t") for line in lines if line.endswith("\n")]
+    return [Outlier(symbol, int(seq), int(ts_ms), int(made_ms)) for symbol, seq, ts_ms, made_ms in fields]
 
 
 def last_moment(path: Path, day: int) -> int | None:

@@ -16,7 +16,7 @@ from hk_tick_collector.errors import CollectorError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from .truth import TruthTick
+    from .truth import Outlier, TruthTick
 
 Fields: TypeAlias = tuple[int, float, int, float, str, str]  # of a tick, behind its key: from ts_ms to tick_type
 
@@ -59,7 +59,8 @@ _NOTHING: Final = Column()
 class Truth:
     """Every tick that was made, by day and symbol; of the days named in `only`, or of all.
 
-    `rejects` are keys whose absence is right: ticks that cannot be stored, or that came for a sealed day.
+    `rejects` are keys whose absence is right: ticks that cannot be stored, or that came for a sealed day. `outliers`
+    bear another time than that of their making.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Truth:
         ticks: Iterable[TruthTick],
         rejects: Iterable[tuple[str, int]] = (),
         only: frozenset[str] | None = None,
+        outliers: Iterable[Outlier] = (),
     ) -> None:
         self._days: dict[str, dict[str, Column]] = {}
         self._kinds: list[tuple[str, str]] = []
@@ -86,6 +88,12 @@ class Truth:
         self._rejects: defaultdict[str, list[int]] = defaultdict(list)
         for symbol, seq in sorted(set(rejects)):
             self._rejects[symbol].append(seq)
+        self._made_ms: dict[tuple[str, int, int], int] = {}
+        self._strangers: defaultdict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+        for symbol, seq, ts_ms, made_ms in outliers:
+            self._made_ms[symbol, seq, ts_ms] = made_ms
+            if market.day_number(ts_ms) != (day_made := market.day_number(made_ms)):
+                self._strangers[market.day_name(day_made), symbol].append((seq, made_ms))
 
     @property
     def days(self) -> list[str]:
@@ -103,6 +111,22 @@ class Truth:
     def rejects(self, symbol: str) -> Sequence[int]:
         """The sequences of one symbol whose absence is right, in order."""
         return self._rejects.get(symbol, [])
+
+    def made_ms(self, symbol: str, seq: int, ts_ms: int) -> int:
+        """When a tick was made, UTC epoch ms: its own time, but for an outlier."""
+        return self._made_ms.get((symbol, seq, ts_ms), ts_ms)
+
+    def strangers(self, day: str, symbol: str) -> Sequence[tuple[int, int]]:
+        """Sequence and moment of the ticks that were made on a day and bear the date of another."""
+        return self._strangers.get((day, symbol), [])
+
+    def only_outliers(self, day: str) -> bool:
+        """Whether no tick of a day was made at the time that it bears."""
+        return all(
+            (symbol, seq, ts_ms) in self._made_ms
+            for symbol, column in self._days.get(day, {}).items()
+            for seq, ts_ms in zip(column.seqs, column.times, strict=True)
+        )
 
     def fields(self, column: Column, place: int) -> Fields:
         """The fields of one tick behind its key."""

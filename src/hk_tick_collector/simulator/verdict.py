@@ -10,6 +10,8 @@ Leaves: a Verdict. These hold, or it names what does not:
 - what was acknowledged is stored; SQLite finds nothing wrong with the file.
 
 Ticks that cannot be stored are not in the truth; their absence proves nothing, their counter may be part of a gap.
+A tick that bears another time than that of its making belongs to the day of its time; one that is not stored may also
+lie in a gap of the moment and the day at which it was made.
 """
 
 from __future__ import annotations
@@ -20,13 +22,13 @@ from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 from itertools import groupby, pairwise
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from hk_tick_collector import market
 from hk_tick_collector.model import GAP_OPEN, UNSTORED_CAUSES, Gap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from hk_tick_collector.model import Tick
 
@@ -156,17 +158,28 @@ def judge(truth: Truth, days: Iterable[StoredDay], acked: Iterable[tuple[str, in
     promised: defaultdict[str, set[int]] = defaultdict(set)
     for symbol, seq in acked:
         promised[symbol].add(seq)
-    judged = set()
-    for day in days:
-        judged.add(day.name)
-        _JudgeDay(truth, day, promised, verdict).judge()
+    days = list(days)
+    judged = {day.name for day in days}
     for name in truth.days:
-        if name not in judged:
+        if name not in judged and truth.only_outliers(name):
+            days.append(StoredDay(name, (), (), (), ()))
+        elif name not in judged:
             verdict.note("day_without_file", name)
+    gaps = {day.name: day.gaps for day in days}
+    for day in days:
+        _JudgeDay(truth, day, gaps, promised, verdict).judge()
     for symbol, seqs in promised.items():
         for seq in sorted(seqs):
             verdict.note("acked_lost", _key(symbol, seq))
     return verdict
+
+
+class _Missing(NamedTuple):
+    """A tick of the truth that is not stored."""
+
+    seq: int
+    ts_ms: int  # as it bears it
+    made_ms: int  # the same, but for an outlier
 
 
 class _Recount:
@@ -204,9 +217,17 @@ class _Recount:
 class _JudgeDay:
     """The judgement of one day file."""
 
-    def __init__(self, truth: Truth, day: StoredDay, promised: defaultdict[str, set[int]], verdict: Verdict) -> None:
+    def __init__(
+        self,
+        truth: Truth,
+        day: StoredDay,
+        all_gaps: Mapping[str, Sequence[Gap]],
+        promised: defaultdict[str, set[int]],
+        verdict: Verdict,
+    ) -> None:
         self._truth = truth
         self._day = day
+        self._all_gaps = all_gaps  # by day
         self._promised = promised
         self._verdict = verdict
         self._count = DayCount(day.name)
@@ -280,21 +301,36 @@ class _JudgeDay:
         unexplained = []
         for place in missing:
             seq, ts_ms = column.seqs[place], column.times[place]
-            if _has(rejects, seq) or any(_covers(gap, seq, ts_ms) for gap in rejections):
+            made_ms = self._truth.made_ms(symbol, seq, ts_ms)
+            if _has(rejects, seq) or any(covers(gap, seq, ts_ms) for gap in rejections):
                 count.rejected += 1
+            elif self._lies_in_another_day(symbol, seq, made_ms):
+                count.in_gaps += 1
             else:
-                unexplained.append((seq, ts_ms))
+                unexplained.append(_Missing(seq, ts_ms, made_ms))
         in_truth = column.seqs
         count.unstorable += sum(1 for seq in rejects if not _has(in_truth, seq) and self._is_of_day(seq))
         self._judge_gaps(symbol, unexplained, rejects)
 
+    def _lies_in_another_day(self, symbol: str, seq: int, made_ms: int) -> bool:
+        """Whether a tick was made on another day than its time says, within an open gap of that day."""
+        day = market.day_name(market.day_number(made_ms))
+        return day != self._day.name and any(
+            gap.symbol == symbol
+            and gap.status == GAP_OPEN
+            and gap.cause != CAUSE_REJECTED
+            and covers(gap, seq, made_ms)
+            for gap in self._all_gaps.get(day, ())
+        )
+
     def _is_of_day(self, seq: int) -> bool:
         return market.day_name(market.day_number((seq >> 32) * 1000)) == self._day.name
 
-    def _judge_gaps(self, symbol: str, missing: Sequence[tuple[int, int]], rejects: Sequence[int]) -> None:
-        """Open gaps against the ticks (sequence, time) that are missing: each explains the other, to the tick."""
+    def _judge_gaps(self, symbol: str, missing: Sequence[_Missing], rejects: Sequence[int]) -> None:
+        """Open gaps against the ticks that are missing: each explains the other, to the tick."""
         count, verdict = self._count, self._verdict
-        seqs = [seq for seq, _ in missing]
+        strangers = self._truth.strangers(self._day.name, symbol)
+        seqs = [tick.seq for tick in missing]
         explained = bytearray(len(missing))
         sized: list[tuple[int, int]] = []
         for gap in self._gaps.get(symbol, []):
@@ -307,7 +343,8 @@ class _JudgeDay:
             inside = _inside(gap, missing, seqs)
             for place in inside:
                 explained[place] = 1
-            self._judge_number(gap, len(inside), _between(rejects, gap))
+            others = sum(covers(gap, seq, made_ms) for seq, made_ms in strangers)
+            self._judge_number(gap, len(inside), _between(rejects, gap) + others)
             if gap.missing is not None and gap.from_seq is not None and gap.to_seq is not None:
                 sized.append((gap.from_seq, gap.to_seq))
         for (_, to_seq), (from_seq, _) in pairwise(sorted(sized)):
@@ -319,7 +356,10 @@ class _JudgeDay:
                 verdict.note("missing_outside_gaps", f"{self._day.name} {_key(symbol, seqs[place])}")
 
     def _judge_number(self, gap: Gap, inside: int, unstorable: int) -> None:
-        """What an open gap says it misses; one that cannot tell claims nothing."""
+        """What an open gap says it misses; one that cannot tell claims nothing.
+
+        `unstorable` ticks may be among them and are not in the truth of this day.
+        """
         self._count.gaps_open += 1
         if gap.missing is None:
             self._count.gaps_unknown += 1
@@ -352,14 +392,19 @@ def _told_by(gaps: Iterable[Gap]) -> int:
     return sum(gap.missing or 0 if gap.status == GAP_OPEN else gap.cause in UNSTORED_CAUSES for gap in gaps)
 
 
-def _inside(gap: Gap, missing: Sequence[tuple[int, int]], seqs: Sequence[int]) -> list[int]:
+def _inside(gap: Gap, missing: Sequence[_Missing], seqs: Sequence[int]) -> list[int]:
     """The places of the missing ticks that a gap covers."""
     first = 0 if gap.from_seq is None else bisect_left(seqs, gap.from_seq)
     last = len(seqs) if gap.to_seq is None else bisect_right(seqs, gap.to_seq)
-    return [place for place in range(first, last) if _covers(gap, *missing[place])]
+    return [
+        place
+        for place in range(first, last)
+        for seq, ts_ms, made_ms in [missing[place]]
+        if covers(gap, seq, ts_ms) or (made_ms != ts_ms and covers(gap, seq, made_ms))
+    ]
 
 
-def _covers(gap: Gap, seq: int, ts_ms: int) -> bool:
+def covers(gap: Gap, seq: int, ts_ms: int) -> bool:
     """Whether a tick lies in a gap: by its sequence, and where the gap does not bound that, by its time."""
     begin, of_begin = (gap.from_ts_ms, ts_ms) if gap.from_seq is None else (gap.from_seq, seq)
     end, of_end = (gap.to_ts_ms, ts_ms) if gap.to_seq is None else (gap.to_seq, seq)
