@@ -25,7 +25,46 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import TickRow
 
 
+_LONGEST_FIRST: Final = ("reliability", "e2e")  # folders of tests/
+
 _TERMINAL_VARIABLES: Final = {"TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first: no worker is alone with it in the end."""
+
+    def rank(item: pytest.Item) -> int:
+        if item.get_closest_marker("early"):
+            return 0
+        folder = item.path.parent.name
+        return 1 + (_LONGEST_FIRST.index(folder) if folder in _LONGEST_FIRST else len(_LONGEST_FIRST))
+
+    items.sort(key=rank)
+
+
+class _TellsAtOnce:
+    """Shows each failure when it happens; pytest itself shows them when all tests have run."""
+
+    def __init__(self, terminal: pytest.TerminalReporter) -> None:
+        self._terminal = terminal
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A step of a test has ended."""
+        if report.failed:
+            self._terminal.ensure_newline()
+            self._terminal.section(f"{report.when} of {report.nodeid}", sep="_", red=True)
+            self._terminal.write_line(report.longreprtext)
+            for title, text in report.sections:
+                self._terminal.section(title, sep="-")
+                self._terminal.write_line(text)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Failures are shown where the tests are started from, not in each worker."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_TellsAtOnce(terminal))
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pytest
 from tests.e2e.conftest import PROGRAM, Start
+from tests.others import open_to_others
 from tests.reliability.disks import small_disk
 
 from hk_tick_collector import market
@@ -179,9 +180,7 @@ def test_who_is_not_of_the_group_is_told_how_to_join(workdir: Path) -> None:
     """Settings or data that may not be read: exit 3, one line, and no other trouble is guessed from it."""
     root = workdir / "HK"
     root.mkdir(mode=0o750)
-    seen = [workdir, *workdir.parents][:3]
-    for directory in seen:
-        directory.chmod(directory.stat().st_mode | 0o011)
+    open_to_others(workdir)
     status = [*NOBODY, *PROGRAM, "status"]
     for mode in (0o640, 0o644):
         (workdir / ".env").write_text(f"DATA_ROOT={root}\n")

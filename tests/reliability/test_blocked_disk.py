@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from .conftest import Begin, Crowd
+    from .conftest import Begin
     from .trial import FaultyCollector, Trial
 
 BURST: Final = 100_000
@@ -144,8 +144,12 @@ def test_beyond_memory_and_spool_drops_are_exact_and_fetched_again(begin: Begin,
 # --- row 21 ---
 
 
-def a_stop_with_a_blocked_disk_spools_what_it_holds(begin: Begin, signals: int) -> None:
-    """A case of the test that follows."""
+@pytest.mark.early
+@pytest.mark.parametrize("signals", SIGNALS)
+def test_a_stop_with_a_blocked_disk_spools_what_it_holds(begin: Begin, signals: int) -> None:
+    """Row 21: SIGTERM, once or twice, with a full queue and a disk that does not answer: out within
+    STOP_FLUSH_TIMEOUT_SEC, exit 0, all of it spooled; the next start stores it, without asking OpenD.
+    """
     trial, collector = blocked(begin, 20_000)
     trial.market.tell("pause")
     made = trial.market.made()
@@ -158,15 +162,6 @@ def a_stop_with_a_blocked_disk_spools_what_it_holds(begin: Begin, signals: int) 
     collector.wait_for("spool_replayed")
     trial.wait_stored(made)
     trial.finish()
-
-
-@pytest.mark.early(a_stop_with_a_blocked_disk_spools_what_it_holds, SIGNALS)
-@pytest.mark.parametrize("signals", SIGNALS)
-def test_a_stop_with_a_blocked_disk_spools_what_it_holds(crowd: Crowd, signals: int) -> None:
-    """Row 21: SIGTERM, once or twice, with a full queue and a disk that does not answer: out within
-    STOP_FLUSH_TIMEOUT_SEC, exit 0, all of it spooled; the next start stores it, without asking OpenD.
-    """
-    crowd.judge(a_stop_with_a_blocked_disk_spools_what_it_holds, SIGNALS, signals)
 
 
 def test_a_stop_under_load_with_a_full_queue_flushes_it(begin: Begin) -> None:

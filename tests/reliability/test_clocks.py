@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.conftest import Collector
 
-    from .conftest import Begin, Crowd
+    from .conftest import Begin
     from .nursery import Nursery
 
 HOUR_S: Final = 3600
@@ -195,8 +195,10 @@ def test_midnight_in_the_middle_of_trading_parts_the_files(clocking: Clocking, c
     trial.end()
 
 
-def a_close_is_no_alarm(begin: Begin, close: tuple[str, str, bool]) -> None:
-    """A case of the test that follows."""
+@pytest.mark.early
+@pytest.mark.parametrize("close", CLOSES)
+def test_a_close_is_no_alarm(begin: Begin, close: tuple[str, str, bool]) -> None:
+    """Row 18: a half day, a whole day, a close that nobody announced: no gap, no stall, no lag; the service goes on."""
     day, at, announced = close
     trial = begin("--wait", "--day", day, "--at", at, "--speed", "60", symbols="20", rate=300)
     collector = trial.run()
@@ -211,10 +213,3 @@ def a_close_is_no_alarm(begin: Begin, close: tuple[str, str, bool]) -> None:
     trial.finish()
     of_this_host = market.day_name(market.day_number(now_ms()))  # begun before OpenD's date was known
     assert {path.stem for path in trial.data_root.glob("*.db")} - {of_this_host} == {day}
-
-
-@pytest.mark.early(a_close_is_no_alarm, CLOSES)
-@pytest.mark.parametrize("close", CLOSES)
-def test_a_close_is_no_alarm(crowd: Crowd, close: tuple[str, str, bool]) -> None:
-    """Row 18: a half day, a whole day, a close that nobody announced: no gap, no stall, no lag; the service goes on."""
-    crowd.judge(a_close_is_no_alarm, CLOSES, close)

@@ -13,7 +13,7 @@ from tests.faults.faulty_disk import Fault
 from .trial import Trial, wait_until
 
 if TYPE_CHECKING:
-    from .conftest import Begin, Crowd
+    from .conftest import Begin
     from .trial import FaultyCollector
 
 GATE: Final = Fault(operations=("write",), files=("wal",), delay_s=math.inf)
@@ -32,8 +32,11 @@ TROUBLES: Final = {
 # --- row 19 ---
 
 
-def trouble_that_opend_tells_is_a_finding_with_its_remedy(begin: Begin, step: str) -> None:
-    """A case of the test that follows."""
+@pytest.mark.parametrize("step", TROUBLES)
+def test_trouble_that_opend_tells_is_a_finding_with_its_remedy(begin: Begin, step: str) -> None:
+    """Row 19: kicked out, no link, no right, a code wanted, not logged in: named in `status` with what to do, critical;
+    when it ends the ticks that passed by are fetched and the finding goes.
+    """
     code, words = TROUBLES[step]
     trial = begin("--wait", symbols="20", rate=200)
     collector = trial.run()
@@ -50,14 +53,6 @@ def trouble_that_opend_tells_is_a_finding_with_its_remedy(begin: Begin, step: st
     trial.wait_more(100)
     wait_until(lambda: code not in trial.findings(), lambda: f"{sorted(trial.findings())}\n{trial.tail()}")
     trial.finish()
-
-
-@pytest.mark.parametrize("step", TROUBLES)
-def test_trouble_that_opend_tells_is_a_finding_with_its_remedy(crowd: Crowd, step: str) -> None:
-    """Row 19: kicked out, no link, no right, a code wanted, not logged in: named in `status` with what to do, critical;
-    when it ends the ticks that passed by are fetched and the finding goes.
-    """
-    crowd.judge(trouble_that_opend_tells_is_a_finding_with_its_remedy, TROUBLES, step)
 
 
 def test_a_short_quota_and_refused_symbols_leave_the_others_alone(begin: Begin) -> None:
@@ -130,8 +125,13 @@ def last_fields(collector: FaultyCollector) -> dict[str, int]:
     return {name: int(value) for name, value in fields.items() if value.isdecimal()}
 
 
-def a_stuck_writer_ends_the_service(begin: Begin, met: str) -> None:
-    """A case of the test that follows."""
+@pytest.mark.early
+@pytest.mark.parametrize("met", LOCK_MET)
+def test_a_stuck_writer_ends_the_service_with_everything_spooled(begin: Begin, met: str) -> None:
+    """Row 22: the writer's thread never returns from a write, and nobody knows why: stacks in the log, three recoveries
+    in steps, then exit 1 with all that was held spooled; the next start stores it without OpenD. The new writer may
+    meet the lock of the stuck one on the way, or not.
+    """
     trial = begin("--wait", symbols="20", rate=400)
     collector = trial.run_on_faulty_disk(**STALL, SQLITE_BUSY_TIMEOUT_MS=LOCK_MET[met], STOP_FLUSH_TIMEOUT_SEC="5")
     trial.wait_stored(200)
@@ -154,18 +154,10 @@ def a_stuck_writer_ends_the_service(begin: Begin, met: str) -> None:
     trial.verdict()
 
 
-@pytest.mark.early(a_stuck_writer_ends_the_service, LOCK_MET)
-@pytest.mark.parametrize("met", LOCK_MET)
-def test_a_stuck_writer_ends_the_service_with_everything_spooled(crowd: Crowd, met: str) -> None:
-    """Row 22: the writer's thread never returns from a write, and nobody knows why: stacks in the log, three recoveries
-    in steps, then exit 1 with all that was held spooled; the next start stores it without OpenD. The new writer may
-    meet the lock of the stuck one on the way, or not.
-    """
-    crowd.judge(a_stuck_writer_ends_the_service, LOCK_MET, met)
-
-
-def a_write_never_returns(begin: Begin, times: int) -> None:
-    """A case of the test that follows."""
+@pytest.mark.early
+@pytest.mark.parametrize("times", WRITES)
+def test_a_write_that_never_returns_costs_nothing(begin: Begin, times: int) -> None:
+    """Row 22: one write never returns, every other works: the service ends for a restart, and nothing is lost."""
     trial = begin("--wait", symbols="40", rate=300)
     collector = trial.run_on_faulty_disk(**STALL, SQLITE_BUSY_TIMEOUT_MS="60000", STOP_FLUSH_TIMEOUT_SEC="5")
     trial.wait_stored(200)
@@ -176,13 +168,6 @@ def a_write_never_returns(begin: Begin, times: int) -> None:
     trial.settle()
     assert trial.stop()["left_rows"] == "0"
     assert trial.verdict().days[0].missing == 0
-
-
-@pytest.mark.early(a_write_never_returns, WRITES)
-@pytest.mark.parametrize("times", WRITES)
-def test_a_write_that_never_returns_costs_nothing(crowd: Crowd, times: int) -> None:
-    """Row 22: one write never returns, every other works: the service ends for a restart, and nothing is lost."""
-    crowd.judge(a_write_never_returns, WRITES, times)
 
 
 def test_exhausted_descriptors_are_outlived(begin: Begin) -> None:

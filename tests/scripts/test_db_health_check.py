@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 import pytest
 from tests.bigday import make_big_day
+from tests.others import open_to_others
 from tests.preloaded.wrong_clock import offset_s
 
 from hk_tick_collector import market
@@ -298,8 +299,7 @@ def test_a_locked_file(tmp_path: Path, tick: Callable[..., TickRow], check: Chec
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
 def test_without_the_right_the_group_is_named(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
     """A file or a directory that the caller may not read: which group to join."""
-    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        parent.chmod(parent.stat().st_mode | 0o011)
+    open_to_others(tmp_path)
     root = tmp_path / "HK"
     root.mkdir()
     path = root / f"{DAY}.db"
