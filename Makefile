@@ -16,8 +16,9 @@ demo: $(VENV)/.runtime  ## a simulated OpenD, the collector, a live view; leaves
 # Most tests wait for a process, a deadline or a disk: several run on each core. ARGS="--numprocesses 0" is one at a time.
 # A shell without job control lets a background job ignore Ctrl-C, nohup has it ignore SIGHUP, and tests send both.
 WORKERS ?= $(shell echo $$((4 * $$(nproc))))
-test: $(VENV)/.dev debian-packages  ## every test
-	@env --default-signal=INT,QUIT,HUP $(BIN)/python -X dev -m pytest --dist load --maxschedchunk 1 \
+test: $(VENV)/.dev debian-packages  ## every test (CLOCK="2026-11-28 23:58:00" begins at that time of Hong Kong)
+	@$(if $(CLOCK),tools/debian_packages.sh libfaketime)
+	@env --default-signal=INT,QUIT,HUP $(if $(CLOCK),tools/with_clock.sh "$(CLOCK)") $(BIN)/python -X dev -m pytest --dist load --maxschedchunk 1 \
 		--tx "$(WORKERS)*popen//python=$(BIN)/python -X dev" $(ARGS)
 
 test-systemd: $(VENV)/.dev  ## as root: the runbook and its faults on a booted Debian 12; the log shows each command and its answer

@@ -11,6 +11,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
+import hypothesis
 import pytest
 from tests.preloaded import library
 from tests.receiver import Receiver
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.model import TickRow
 
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("any load", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("any load")
 
 _LONGEST_FIRST: Final = ("reliability", "e2e")  # folders of tests/
 

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from tests.descriptors import descriptors, resident_kib
+from tests.descriptors import count_kept, resident_kib
 
 from hk_tick_collector.ops.health import Finding, Limits, check
 from hk_tick_collector.ops.status import STATUS_NAME, read_status
@@ -104,13 +104,13 @@ def test_reconnecting_leaks_nothing(start: Start, lay_cable: Callable[[int], Cab
     collector = start.run(cable.port, QUICK)
     collector.wait_for("subscribed")
     collector.wait_stored(500)
-    kept, before_kib = descriptors(collector.pid), resident_kib(collector.pid)
+    kept, before_kib = count_kept(collector.pid), resident_kib(collector.pid)
     for cut in range(1, RECONNECTS + 1):
         cable.cut()
         collector.wait_for("subscribed", count=cut + 1)
     before = collector.stored()
     collector.wait_stored(before + 500)
-    assert len(descriptors(collector.pid)) <= len(kept)
+    assert count_kept(collector.pid) <= kept
     assert resident_kib(collector.pid) < before_kib + 16 * 1024
     unstable = wait_finding(collector, "link_unstable")
     assert "futu_disconnected" in unstable.remedy

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import apsw
-from tests.descriptors import descriptors, resident_kib
+from tests.descriptors import count_kept, resident_kib
 from tests.e2e.conftest import PROGRAM, Collector, OpenD
 
 from hk_tick_collector.errors import CollectorError
@@ -111,8 +111,8 @@ class FaultyCollector(Collector):
             self._requests = -1
 
     def resources(self) -> tuple[int, int]:
-        """Open descriptors, and resident memory in KiB."""
-        return len(descriptors(self.pid)), resident_kib(self.pid)
+        """Descriptors that it keeps, and resident memory in KiB."""
+        return count_kept(self.pid), resident_kib(self.pid)
 
     def _ask(self, request: str, value: Any) -> Any:
         os.write(self._requests, json.dumps({request: value}).encode() + b"\n")
