@@ -100,7 +100,7 @@ def cli(workdir: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             env={**os.environ, **environ},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
 
@@ -127,7 +127,7 @@ def on_terminal(workdir: Path) -> Callable[..., tuple[int, str]]:
             with os.fdopen(leader, "rb", buffering=0) as terminal, suppress(OSError):  # how Linux tells its end
                 while piece := terminal.read(65_536):
                     shown += piece
-            return process.wait(60), shown.decode().replace("\r\n", "\n")
+            return process.wait(300), shown.decode().replace("\r\n", "\n")
 
     return run
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Cli = Callable[..., subprocess.CompletedProcess[str]]
 
-CAP_S: Final = 60.0
+CAP_S: Final = 300.0
 SYMBOLS: Final = "HK.00700,HK.09988,HK.00005"
 ENDS: Final = {"ok": 0, "not checked": 0, "warning": 1, "failure": 2}
 

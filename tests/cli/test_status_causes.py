@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pytest
+from tests.cpu import cpu_of_children_s
 from tests.e2e.conftest import PROGRAM, Start
 from tests.others import open_to_others
 from tests.reliability.disks import small_disk
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-CAP_S: Final = 30.0
+CAP_S: Final = 300.0
 NOBODY: Final = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 ROWS: Final = 5_000_000
 
@@ -221,11 +222,11 @@ def test_a_day_of_five_million_rows_takes_half_a_second(long_day: Path) -> None:
     (long_day / ".env").write_text(f"DATA_ROOT={long_day}\n")
     taken_s = []
     for _ in range(5):
-        started_s = time.monotonic()
+        before_s = cpu_of_children_s()
         command = [sys.executable, "-m", "hk_tick_collector", "status", "--json"]
         done = subprocess.run(command, cwd=long_day, capture_output=True, text=True, check=False)
-        taken_s.append(time.monotonic() - started_s)
+        taken_s.append(cpu_of_children_s() - before_s)
         assert done.returncode == 2, done.stderr  # nobody collects here
         assert json.loads(done.stdout)["day"]["rows"] == ROWS
-    print(f"status took {sorted(taken_s)[2]:.2f} s beside {ROWS:,} rows (median of 5)")
+    print(f"status took {sorted(taken_s)[2]:.2f} s of a core beside {ROWS:,} rows (median of 5)")
     assert min(taken_s) < 5 * 0.5

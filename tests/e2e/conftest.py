@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-CAP_S = 30.0
+CAP_S = 300.0
 PROGRAM = (sys.executable, "-m", "hk_tick_collector")
 SYMBOLS = "HK.00700,HK.09988,HK.00005"
 

@@ -70,7 +70,7 @@ def test_the_day_file_equals_the_truth(start: Start) -> None:
 def sqlite3(path: Path, sql: str) -> str:
     """What the stock `sqlite3` answers."""
     done = subprocess.run(
-        ["sqlite3", f"file:{path}?mode=ro", sql], capture_output=True, text=True, timeout=30, check=True
+        ["sqlite3", f"file:{path}?mode=ro", sql], capture_output=True, text=True, timeout=300, check=True
     )
     return done.stdout.strip()
 

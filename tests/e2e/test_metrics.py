@@ -98,7 +98,7 @@ def promtool(*args: str, stdin: str = "") -> None:
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr

@@ -50,7 +50,7 @@ def paste(commands: str, data_root: Path) -> str:
         env={"PATH": "/usr/local/bin:/usr/bin:/bin", "TZ": "Asia/Hong_Kong"},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=300,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

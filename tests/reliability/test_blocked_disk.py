@@ -24,7 +24,7 @@ BURST: Final = 100_000
 BLOCKED_S: Final = 10
 GATE: Final = Fault(operations=("write", "sync"), delay_s=math.inf)
 STOP_S: Final = 3.0
-SLACK: Final = 5
+SLACK: Final = 20  # a stop that waited for the disk would not end at all
 SIGNALS: Final = (1, 2)  # SIGTERMs
 
 
@@ -132,7 +132,7 @@ def test_beyond_memory_and_spool_drops_are_exact_and_fetched_again(begin: Begin,
     wait_until(lambda: trial.live().received >= BURST, "the burst")
     collector.lift(gate)
     trial.wait_more(200)
-    verdict = trial.finish(complete=False, cap_s=15)
+    verdict = trial.finish(complete=False, cap_s=60)
     dropped, last = trial.stored.ledger()["dropped"], collector.shutdown()
     print(f"dropped {dropped}, missing for good {verdict.days[0].missing}")
     assert dropped == int(last["dropped"]) > 0
@@ -209,7 +209,7 @@ def test_what_is_left_is_replayed_however_little_memory_there_is(begin: Begin) -
     assert int(trial.ended()["spooled_rows"]) >= 20_000
     trial.market.tell("window 1")
     trial.run(MAX_QUEUE_ROWS="2000")
-    wait_until(lambda: trial.stored.rows() >= trial.market.made(), "all is replayed", 15)
+    wait_until(lambda: trial.stored.rows() >= trial.market.made(), "all is replayed")
     trial.finish()
 
 
@@ -223,7 +223,7 @@ def test_a_spool_of_small_records_is_replayed_soon(begin: Begin) -> None:
     trial.market.tell("pause")
     collector.kill()
     collector = trial.run()
-    replayed_s = wait_until(lambda: collector.events("spool_replayed"), "the spool is replayed", 20)
+    replayed_s = wait_until(lambda: collector.events("spool_replayed"), "the spool is replayed")
     print(f"replayed in {replayed_s:.1f} s")
     assert int(collector.wait_for("spool_replayed").fields["rows"]) > 2500, "memory had 100 of them, or a few more"
     trial.market.tell("resume")
@@ -242,7 +242,7 @@ def test_what_is_left_has_its_turn_also_while_live_ticks_never_stop(begin: Begin
     trial.market.tell("end window")
     collector = trial.run(MAX_QUEUE_ROWS="1")
     collector.wait_for("spool_started")
-    replayed_s = wait_until(lambda: collector.events("spool_replayed"), lambda: f"a turn\n{trial.tail()}", 60)
+    replayed_s = wait_until(lambda: collector.events("spool_replayed"), lambda: f"a turn\n{trial.tail()}")
     print(f"replayed in {replayed_s:.1f} s; {trial.live().waiting} live ticks on their way")
     assert collector.wait_for("spool_replayed").fields["rows"] == left
     assert trial.live().dropped == 0

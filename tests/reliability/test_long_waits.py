@@ -26,7 +26,7 @@ STOPPED: Final = ("HK.00700", "HK.00005")
 DEAD: Final = ("mute for 45s", "half-open", "trickle 1 for 45s", "no-reply InitConnect for 45s")
 NOTICED_S: Final = 35.0
 FOUND_S: Final = 50.0  # a symbol is looked at when it has been quiet for 30 s
-SLACK: Final = 5
+SLACK: Final = 5  # times a figure: the cap of a test
 WORDS: Final = ("silent for", "did not answer")  # silence, or the question for OpenD's state that is asked every 3 s
 
 

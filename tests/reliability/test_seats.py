@@ -66,7 +66,7 @@ def test_a_short_quota_and_refused_symbols_leave_the_others_alone(begin: Begin) 
     absent = {symbol for event in refused for symbol in event.fields["symbols"].split(",")}
     assert "HK.00700" in absent
     excused = sum(tick.symbol in absent for tick in trial.market.process.truth())
-    trial.settle(excused=excused, cap_s=5)
+    trial.settle(excused=excused, cap_s=60)
     trial.stop()
     verdict = trial.verdict(ok=False)
     lost = verdict.findings.pop("missing_outside_gaps")

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from .nursery import Disk, Nursery
 
-CAP_S: Final = 60.0  # no test asserts a time without need; this one only ends a test that would wait for ever
+CAP_S: Final = 300.0  # no test asserts a time without need; this one only ends a test that would wait for ever
 LIMITS: Final = Limits(drift_warn_s=2.0, lag_critical_s=300.0, disk_min_free_mb=0, queue_warn_rows=50_000)
 QUICK: Final = {"RECONNECT_MIN_DELAY": "0.02", "RECONNECT_MAX_DELAY": "0.2"}
 

@@ -20,7 +20,7 @@ SCRIPT: Final = ROOT / "scripts" / "db_health_check.sh"
 class Check(Protocol):
     """Runs the health check."""
 
-    def __call__(self, *args: object, offset_s: int = 0, user: int | None = None, **environ: str) -> Checked:
+    def __call__(self, *args: object, at_s: int = 0, user: int | None = None, **environ: str) -> Checked:
         """With the wall clock wrong by so many seconds, as root or as another user."""
 
 
@@ -45,9 +45,9 @@ def check(tmp_path: Path, build_library: Callable[[str], Path]) -> Check:
     """`bash scripts/db_health_check.sh ARGS`, with nothing of this shell's environment."""
     clock = Clock(build_library("wrong_clock"), tmp_path / "offset")
 
-    def run(*args: object, offset_s: int = 0, user: int | None = None, **environ: str) -> Checked:
-        if offset_s:
-            clock.set(offset_s)
+    def run(*args: object, at_s: int = 0, user: int | None = None, **environ: str) -> Checked:
+        if at_s:
+            clock.stop_at(at_s)
             environ = {**clock.environ, **environ}
         done = subprocess.run(
             ["bash", str(SCRIPT), *map(str, args)],
@@ -58,7 +58,7 @@ def check(tmp_path: Path, build_library: Callable[[str], Path]) -> Check:
             extra_groups=None if user is None else [],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
         return Checked(done)

@@ -83,7 +83,7 @@ def sqlite3() -> Sqlite3:
             extra_groups=[],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=300,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -117,5 +117,5 @@ rows = [("HK.00700", n, {NOW_MS} + n, 1.0, 1, 1.0, "BUY", "AUTO_MATCH", "realtim
 day.write(Batch(rows=rows), {NOW_MS})
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, timeout=300, check=False)
     assert done.returncode == -9, done.stderr
