@@ -113,7 +113,7 @@ def test_a_slow_sync_is_waited_for(begin: Begin) -> None:
     assert finding.severity.name == "WARNING"
     assert "disk busy" in finding.remedy
     wait_until(lambda: collector.hits(fault) >= 3, "three slow syncs")
-    assert trial.live().waiting < 12_000
+    assert trial.live().dropped == 0
     collector.lift()
     trial.finish()
     assert len(trial.collectors) == 1
@@ -197,7 +197,7 @@ def test_a_damaged_day_is_set_aside_and_fetched_again(begin: Begin, damage: Call
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_day_whose_wal_or_shm_is_gone_is_completed(begin: Begin, suffix: str) -> None:
     """Row 8: removed after a crash: what only the WAL had is asked of OpenD again, nothing is left out unnoticed."""
-    trial = begin("--wait", symbols="10", rate=500)
+    trial = begin("--wait", symbols="10", rate=200)
     trial.run(SQLITE_WAL_AUTOCHECKPOINT="20")
     trial.wait_stored(1500)
     trial.collector.kill()
@@ -229,7 +229,7 @@ def test_a_day_that_is_removed_under_way_is_begun_anew(begin: Begin, remove: Cal
     """Row 8: somebody removes the file that is being written. SQLite would go on writing to what nobody can find; so a
     fresh one is begun, the log and `status` say so, and what it held is fetched again.
     """
-    trial = begin("--wait", symbols="20", rate=500)
+    trial = begin("--wait", symbols="20", rate=200)
     collector = trial.run(MAX_QUEUE_ROWS="2000")
     trial.wait_stored(500)
     remove(trial.data_root)

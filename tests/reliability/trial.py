@@ -169,7 +169,7 @@ class Market:
 
     def tell(self, step: str) -> dict[str, str]:
         """Has it perform a step of a scenario now; `stats` answers its figures."""
-        return tell(self.control_path, step)
+        return tell(self.control_path, step, CAP_S)
 
     def try_step(self, step: str) -> str:
         """The same; returns why it was impossible at this moment, empty when it was not."""
@@ -389,6 +389,16 @@ class Trial:
                 break
             time.sleep(0.05)
         return time.monotonic() - started_s
+
+    def pause(self) -> int:
+        """The market pauses; returns how many ticks it made, once the collector has received them all.
+
+        What is still on its way when the collector stops would be lost where OpenD's window is short.
+        """
+        self.market.tell("pause")
+        made = self.market.made()
+        wait_until(lambda: self.live().received >= made, lambda: f"{made} ticks received\n{self.tail()}")
+        return made
 
     def stop(self) -> dict[str, str]:
         """SIGTERM; exit 0, and the fields of `shutdown`, whose account is even."""
