@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from contextlib import closing, suppress
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 # How long an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("any load", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("any load")
+
+_HONG_KONG_MS: Final = 8 * 3_600_000
+_NEAR_MS: Final = 3 * 60_000
 
 _LONGEST_FIRST: Final = ("reliability", "e2e")  # folders of tests/
 
@@ -79,6 +83,17 @@ def _no_foreign_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name in names or name.startswith(("FUTU_", "SQLITE_", "WATCHDOG_")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def one_day() -> None:
+    """The test begins behind Hong Kong's midnight where that is near: what it asserts of one day must not meet two.
+
+    Midnight itself has its own tests, with a clock of their own.
+    """
+    day_ms = 24 * 3_600_000
+    while (left_ms := day_ms - (time.time_ns() // 1_000_000 + _HONG_KONG_MS) % day_ms) < _NEAR_MS:
+        time.sleep(min(1.0, left_ms / 1000))
 
 
 @pytest.fixture

@@ -163,6 +163,7 @@ def test_settings_that_cannot_work(cli: Cli, workdir: Path) -> None:
     assert found["SQLite"]["outcome"] == "ok"
 
 
+@pytest.mark.usefixtures("one_day")
 def test_what_is_on_disk(cli: Cli, workdir: Path, make_day: Callable[..., Any]) -> None:
     """A day of another schema, a spool with rows, a damaged file, days that grow beyond the disk: each has its line."""
     today = market.day_name(market.day_number(time.time_ns() // 1_000_000))

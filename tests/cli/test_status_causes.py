@@ -17,6 +17,7 @@ import pytest
 from tests.cpu import cpu_of_children_s
 from tests.e2e.conftest import PROGRAM, Start
 from tests.others import open_to_others
+from tests.preloaded.wrong_clock import Clock, moment_s
 from tests.reliability.disks import small_disk
 
 from hk_tick_collector import market
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CAP_S: Final = 300.0
+DAY: Final = "20261120"
 NOBODY: Final = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 ROWS: Final = 5_000_000
 
@@ -199,12 +201,9 @@ def test_who_is_not_of_the_group_is_told_how_to_join(workdir: Path) -> None:
 def long_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a day of 5 million rows, written by the store's own writer."""
     directory = tmp_path_factory.mktemp("long")
-    today = market.day_number(time.time_ns() // 1_000_000)  # the day that `status` reads where no service names one
-    open_ms = market.day_start_ms(today) + 34_200_000
+    open_ms = market.day_start_ms(market.parse_day(DAY)) + 34_200_000
     seq = (open_ms // 1000) << 32
-    day = DayFile(
-        directory / f"{market.day_name(today)}.db", market.day_name(today), "run", open_ms, "test", StoreOptions()
-    )
+    day = DayFile(directory / f"{DAY}.db", DAY, "run", open_ms, "test", StoreOptions())
     symbols = [f"HK.{number:05}" for number in range(1000)]
     for first in range(0, len(symbols), 10):
         rows = [
@@ -217,14 +216,20 @@ def long_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def test_a_day_of_five_million_rows_takes_half_a_second(long_day: Path) -> None:
+def test_a_day_of_five_million_rows_takes_half_a_second(
+    long_day: Path, build_library: Callable[[str], Path], tmp_path: Path
+) -> None:
     """The whole command, from its start to its exit: counters are read, no tick is."""
     (long_day / ".env").write_text(f"DATA_ROOT={long_day}\n")
+    clock = Clock(build_library("wrong_clock"), tmp_path / "clock")
+    clock.stop_at(moment_s(DAY, "20:00:00"))  # `status` reads today's file where no service names a day
     taken_s = []
     for _ in range(5):
         before_s = cpu_of_children_s()
         command = [sys.executable, "-m", "hk_tick_collector", "status", "--json"]
-        done = subprocess.run(command, cwd=long_day, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=long_day, env={**os.environ, **clock.environ}, capture_output=True, text=True, check=False
+        )
         taken_s.append(cpu_of_children_s() - before_s)
         assert done.returncode == 2, done.stderr  # nobody collects here
         assert json.loads(done.stdout)["day"]["rows"] == ROWS

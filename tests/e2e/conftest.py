@@ -206,6 +206,11 @@ class Start:
             process.kill()
 
 
+@pytest.fixture(autouse=True)
+def _one_day(one_day: None) -> None:
+    """A market on the host's clock is one day's, where it does not say otherwise."""
+
+
 @pytest.fixture
 def start(workdir: Path) -> Iterator[Start]:
     """Starts the verbs as processes in the test's directory."""

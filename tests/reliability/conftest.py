@@ -51,6 +51,11 @@ def nursery() -> Iterator[Nursery]:
     nursery.close()
 
 
+@pytest.fixture(autouse=True)
+def _one_day(one_day: None) -> None:
+    """A trial is one day's, where it does not say otherwise."""
+
+
 @pytest.fixture
 def begin(nursery: Nursery, workdir: Path) -> Iterator[Begin]:
     """Begins trials, and ends them with the test."""

@@ -190,9 +190,11 @@ def test_midnight_in_the_middle_of_trading_parts_the_files(clocking: Clocking, c
     """Row 18: ticks on both sides of Hong Kong's midnight, without a pause: each in the file of its own day."""
     now = now_ms()
     midnight_ms = market.day_start_ms(market.day_number(now) + 1)
-    clock.set((midnight_ms - now) // 1000 - 5)
+    clock.set((midnight_ms - now) // 1000 - 3600)
     trial = clocking(environ=clock.environ)
     trial.start(clock.environ)
+    trial.wait_stored(100)  # however long both take to start
+    clock.set((midnight_ms - now_ms()) // 1000 - 5)
     names = {market.day_name(market.day_number(midnight_ms) - 1), market.day_name(market.day_number(midnight_ms))}
     wait_until(lambda: {path.stem for path in trial.data_root.glob("*.db")} == names, "two files")
     trial.wait_more(600)
@@ -204,6 +206,7 @@ def test_midnight_in_the_middle_of_trading_parts_the_files(clocking: Clocking, c
 def test_a_close_is_no_alarm(begin: Begin, close: tuple[str, str, bool]) -> None:
     """Row 18: a half day, a whole day, a close that nobody announced: no gap, no stall, no lag; the service goes on."""
     day, at, announced = close
+    begun_ms = now_ms()
     trial = begin("--wait", "--day", day, "--at", at, "--speed", "60", symbols="20", rate=300)
     collector = trial.run()
     trial.wait_stored(200)
@@ -215,5 +218,5 @@ def test_a_close_is_no_alarm(begin: Begin, close: tuple[str, str, bool]) -> None
     assert not FALSE_ALARMS & trial.findings().keys()
     assert "WATCHDOG" not in collector.output
     trial.finish()
-    of_this_host = market.day_name(market.day_number(now_ms()))  # begun before OpenD's date was known
+    of_this_host = market.day_name(market.day_number(begun_ms))  # begun before OpenD's date was known
     assert {path.stem for path in trial.data_root.glob("*.db")} - {of_this_host} == {day}
