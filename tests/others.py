@@ -12,6 +12,5 @@ def open_to_others(directory: Path) -> None:
     """Lets other accounts pass through it: pytest closes its directories, and there is one more for each worker."""
     for each in (directory, *directory.parents):
         mode = each.stat().st_mode
-        if mode & 0o001:
-            break  # so are those above it
-        each.chmod(mode | 0o011)
+        if not mode & 0o001:
+            each.chmod(mode | 0o011)
