@@ -10,6 +10,11 @@ from pathlib import Path
 import pytest
 
 
+def suite_clock() -> dict[str, str]:
+    """What a process with an environment of its own needs for the clock that the suite runs with, if it has one."""
+    return {name: value for name, value in os.environ.items() if name == "LD_PRELOAD" or name.startswith("FAKETIME")}
+
+
 class Library:
     """The library `built`, under whoever is started with `environ`; `told` is its file."""
 

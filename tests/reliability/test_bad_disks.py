@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Final
 
 import apsw
@@ -217,7 +217,9 @@ def the_file_alone(data_root: Path) -> None:
 
 def the_directory(data_root: Path) -> None:
     """Everything is removed, the spool and the lock included, and an empty DATA_ROOT made in its place."""
-    shutil.rmtree(data_root)
+    while data_root.exists():
+        with suppress(OSError):  # not empty: the collector has just made another file
+            shutil.rmtree(data_root)
     data_root.mkdir()
 
 

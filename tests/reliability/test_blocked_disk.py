@@ -233,7 +233,7 @@ def test_what_is_left_has_its_turn_also_while_live_ticks_never_stop(begin: Begin
     """Row 21: memory for so few rows that every live tick goes by way of the spool, from the start and without an end:
     what an earlier run left is stored all the same, and no live tick is dropped for it.
     """
-    trial, collector = blocked(begin, 5000, rate=1000)
+    trial, collector = blocked(begin, 5000, rate=200)
     trial.market.tell("window 1")
     collector.signal(signal.SIGTERM)
     assert collector.finish() == 0

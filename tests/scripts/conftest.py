@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 import pytest
+from tests.preloaded.library import suite_clock
 from tests.preloaded.wrong_clock import Clock
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def check(tmp_path: Path, build_library: Callable[[str], Path]) -> Check:
             environ = {**clock.environ, **environ}
         done = subprocess.run(
             ["bash", str(SCRIPT), *map(str, args)],
-            env={"PATH": os.defpath, "DISK_MIN_FREE_MB": "1", **environ},
+            env={"PATH": os.defpath, "DISK_MIN_FREE_MB": "1", **suite_clock(), **environ},
             cwd=tmp_path,
             user=user,
             group=user,
