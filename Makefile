@@ -13,8 +13,16 @@ help:  ## this list
 demo: $(VENV)/.runtime  ## a simulated OpenD, the collector, a live view; leaves ./demo-data/YYYYMMDD.db (SECONDS_TO_RUN=30 ends it by itself)
 	@$(BIN)/hk-tick-collector demo $(if $(SECONDS_TO_RUN),--seconds $(SECONDS_TO_RUN))
 
-test: $(VENV)/.dev debian-packages  ## every test
-	@tools/test.sh $(ARGS)
+# Most tests wait for a process, a deadline or a disk: several run on each core. ARGS="--numprocesses 0" is one at a time.
+# A shell without job control lets a background job ignore Ctrl-C, nohup has it ignore SIGHUP, and tests send both.
+# Each run has its own place for temporary files: pytest closes the one that it shares to other accounts at each start.
+WORKERS ?= $(shell echo $$((3 * $$(nproc))))
+test: $(VENV)/.dev debian-packages  ## every test (CLOCK="2026-11-28 23:58:00" begins at that time of Hong Kong)
+	@$(if $(CLOCK),tools/debian_packages.sh libfaketime)
+	@files=$$(mktemp -d) && trap 'rm -rf "$$files"' EXIT && \
+	env --default-signal=INT,QUIT,HUP $(if $(CLOCK),tools/with_clock.sh "$(CLOCK)") $(BIN)/python -X dev -m pytest \
+		--dist load --maxschedchunk 1 --tx "$(WORKERS)*popen//python=$(BIN)/python -X dev" \
+		--basetemp="$$files/tests" $(ARGS)
 
 test-systemd: $(VENV)/.dev  ## as root: the runbook and its faults on a booted Debian 12; the log shows each command and its answer
 	@tools/debian_packages.sh debootstrap systemd-container

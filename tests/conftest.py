@@ -6,11 +6,13 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from contextlib import closing, suppress
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
+import hypothesis
 import pytest
 from tests.preloaded import library
 from tests.receiver import Receiver
@@ -25,7 +27,53 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import TickRow
 
 
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("any load", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("any load")
+
+_HONG_KONG_MS: Final = 8 * 3_600_000
+_NEAR_MS: Final = 3 * 60_000
+
+_LONGEST_FIRST: Final = ("reliability", "e2e")  # folders of tests/
+
 _TERMINAL_VARIABLES: Final = {"TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first: no worker is alone with it in the end."""
+
+    def rank(item: pytest.Item) -> int:
+        if item.get_closest_marker("early"):
+            return 0
+        folder = item.path.parent.name
+        return 1 + (_LONGEST_FIRST.index(folder) if folder in _LONGEST_FIRST else len(_LONGEST_FIRST))
+
+    items.sort(key=rank)
+
+
+class _TellsAtOnce:
+    """Shows each failure when it happens; pytest itself shows them when all tests have run."""
+
+    def __init__(self, terminal: pytest.TerminalReporter) -> None:
+        self._terminal = terminal
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A step of a test has ended."""
+        if report.failed:
+            self._terminal.ensure_newline()
+            self._terminal.section(f"{report.when} of {report.nodeid}", sep="_", red=True)
+            self._terminal.write_line(report.longreprtext)
+            for title, text in report.sections:
+                self._terminal.section(title, sep="-")
+                self._terminal.write_line(text)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Failures are shown where the tests are started from, not in each worker."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_TellsAtOnce(terminal))
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +83,17 @@ def _no_foreign_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name in names or name.startswith(("FUTU_", "SQLITE_", "WATCHDOG_")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def one_day() -> None:
+    """The test begins behind Hong Kong's midnight where that is near: what it asserts of one day must not meet two.
+
+    Midnight itself has its own tests, with a clock of their own.
+    """
+    day_ms = 24 * 3_600_000
+    while (left_ms := day_ms - (time.time_ns() // 1_000_000 + _HONG_KONG_MS) % day_ms) < _NEAR_MS:
+        time.sleep(min(1.0, left_ms / 1000))
 
 
 @pytest.fixture
@@ -56,7 +115,7 @@ def cli(workdir: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             env={**os.environ, **environ},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
 
@@ -83,7 +142,7 @@ def on_terminal(workdir: Path) -> Callable[..., tuple[int, str]]:
             with os.fdopen(leader, "rb", buffering=0) as terminal, suppress(OSError):  # how Linux tells its end
                 while piece := terminal.read(65_536):
                     shown += piece
-            return process.wait(60), shown.decode().replace("\r\n", "\n")
+            return process.wait(300), shown.decode().replace("\r\n", "\n")
 
     return run
 

@@ -24,6 +24,17 @@ def descriptors(pid: int) -> dict[int, str]:
     return kept
 
 
+def count_kept(pid: int) -> int:
+    """How many descriptors a process keeps; those of one database count once, beside those of its WAL.
+
+    SQLite keeps the descriptor of a reader that has left for as long as the same process writes to that file, because
+    closing it would end the writer's lock. Whether there is one depends on what was read since the file was opened,
+    and that on the weekday: a file of the day waits for ticks, or is made by the first. A reader that does not leave
+    has the WAL open too.
+    """
+    return len({what if what.endswith(".db") else number for number, what in descriptors(pid).items()})
+
+
 def resident_kib(pid: int) -> int:
     """Resident memory of a process in KiB."""
     with open(f"/proc/{pid}/status", encoding="ascii") as lines:  # noqa: PTH123 - no path of a test's

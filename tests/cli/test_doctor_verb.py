@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Cli = Callable[..., subprocess.CompletedProcess[str]]
 
-CAP_S: Final = 60.0
+CAP_S: Final = 300.0
 SYMBOLS: Final = "HK.00700,HK.09988,HK.00005"
 ENDS: Final = {"ok": 0, "not checked": 0, "warning": 1, "failure": 2}
 
@@ -163,6 +163,7 @@ def test_settings_that_cannot_work(cli: Cli, workdir: Path) -> None:
     assert found["SQLite"]["outcome"] == "ok"
 
 
+@pytest.mark.usefixtures("one_day")
 def test_what_is_on_disk(cli: Cli, workdir: Path, make_day: Callable[..., Any]) -> None:
     """A day of another schema, a spool with rows, a damaged file, days that grow beyond the disk: each has its line."""
     today = market.day_name(market.day_number(time.time_ns() // 1_000_000))

@@ -116,7 +116,7 @@ def test_a_pipe_is_read(workdir: Path) -> None:
     text = "".join(f"Nov 20 09:30:00 host hk-tick-collector[7]: {line}\n" for line in LINES)
     done = subprocess.run(
         [sys.executable, "-m", "hk_tick_collector", "logs", "-", "--level", "ERROR"],
-        input=text, capture_output=True, text=True, timeout=60, check=False, cwd=workdir,
+        input=text, capture_output=True, text=True, timeout=300, check=False, cwd=workdir,
     )  # fmt: skip
     assert done.stdout.splitlines() == LINES[9:]
 
@@ -164,7 +164,7 @@ def test_no_journalctl(workdir: Path) -> None:
     """A host without systemd: the line says that a file can be named."""
     done = subprocess.run(
         [sys.executable, "-m", "hk_tick_collector", "logs"],
-        env={**os.environ, "PATH": str(workdir)}, capture_output=True, text=True, timeout=60, check=False, cwd=workdir,
+        env={**os.environ, "PATH": str(workdir)}, capture_output=True, text=True, timeout=300, check=False, cwd=workdir,
     )  # fmt: skip
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "there is no journalctl on this host: name a file" in done.stderr

@@ -87,7 +87,7 @@ assert not {"typer", "pydantic", "rich", "apsw"} & set(sys.modules)
 main(["config", "--json"])
 assert not {"rich", "apsw", "uvloop", "asyncio", "google.protobuf"} & set(sys.modules)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -100,7 +100,7 @@ def config_into(output: int, workdir: Path) -> subprocess.CompletedProcess[str]:
         stderr=subprocess.PIPE,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
 
 
@@ -135,7 +135,7 @@ def test_ctrl_c_is_quiet(workdir: Path, cli: Cli, make_day: Callable[..., object
     assert process.stdout
     assert "symbol" in process.stdout.readline()  # the header: it follows
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, out, err) == (130, "", "")
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from tests.bigday import make_big_day
-from tests.preloaded.wrong_clock import Clock, offset_s
+from tests.preloaded.wrong_clock import Clock, moment_s
 
 from hk_tick_collector import market
 from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, write_status
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 DAY: Final = "20261120"
 OPEN_MS: Final = market.day_start_ms(market.parse_day(DAY)) + 34_200_000
-CAP_S: Final = 30.0
+CAP_S: Final = 300.0
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_why_there_is_no_file(cli: Cli, day: Path, day_asked: str, code: int, sa
 def on_thursday(root: Path, build_library: Callable[[str], Path]) -> dict[str, str]:
     """The environment of a process for which it is 10:00 of the trading day before DAY."""
     clock = Clock(build_library("wrong_clock"), root / "offset")
-    clock.set(offset_s("20261119", "10:00:00"))
+    clock.stop_at(moment_s("20261119", "10:00:00"))
     return clock.environ
 
 

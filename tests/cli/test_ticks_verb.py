@@ -141,6 +141,7 @@ def test_following_prints_what_is_stored_later(
         assert sorted([next(seqs), next(seqs)]) == [1, 15]
 
 
+@pytest.mark.usefixtures("one_day")
 def test_following_goes_on_to_the_next_day(
     workdir: Path, make_day: Callable[..., Any], tick: Callable[..., TickRow]
 ) -> None:

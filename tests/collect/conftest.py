@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.model import TickRow
 
-CAP_S = 30.0
+CAP_S = 300.0
 NOW_MS = 1_795_140_000_000  # 2026-11-20 10:00 in Hong Kong
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.ops.status import LiveStatus
 
-CAP_S = 20.0
+CAP_S = 300.0
 LIMITS = Limits(drift_warn_s=2, lag_critical_s=300, disk_min_free_mb=100, queue_warn_rows=1000)
 TITLE = "[one] WARNING persistent_stall"
 

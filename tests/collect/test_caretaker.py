@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from .conftest import Journal
 
-CAP_S: Final = 150.0  # a quiet symbol is looked at every 30 s
+CAP_S: Final = 300.0  # a quiet symbol is looked at every 30 s
 A, B = "HK.00700", "HK.09988"
 MORNING: Final = 3
 REST: Final = 4

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     MakeChunk = Callable[[int, int], Chunk]
     MakeOverflow = Callable[[Spool], Overflow]
 
-CAP_S: Final = 30.0
+CAP_S: Final = 300.0
 BUFFER_ROWS: Final = 50_000
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import TickRow
     from hk_tick_collector.opend.protocol import Ticks
 
-CAP_S: Final = 30.0
+CAP_S: Final = 300.0
 HOUR_S: Final = 3600.0
 TRADED_S: Final = market.day_start_ms(market.parse_day("20261120")) // 1000 + 36_000
 

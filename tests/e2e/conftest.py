@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-CAP_S = 30.0
+CAP_S = 300.0
 PROGRAM = (sys.executable, "-m", "hk_tick_collector")
 SYMBOLS = "HK.00700,HK.09988,HK.00005"
 
@@ -204,6 +204,11 @@ class Start:
         """Leaves no process behind."""
         for process in self._started:
             process.kill()
+
+
+@pytest.fixture(autouse=True)
+def _one_day(one_day: None) -> None:
+    """A market on the host's clock is one day's, where it does not say otherwise."""
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def test_the_day_file_equals_the_truth(start: Start) -> None:
     ticks = collector.ticks()
     assert made(ticks) == sorted(opend.truth())
     assert {tick.push_type for tick in ticks} <= {"realtime", "backfill"}
-    assert all(-1000 < tick.recv_ts_ms - tick.ts_ms < 10_000 for tick in ticks)
+    assert all(-1000 < tick.recv_ts_ms - tick.ts_ms < 300_000 for tick in ticks)
     for path in collector.data_root.glob("*.db"):
         columns = "count(*), min(ts_ms), max(ts_ms), max(seq), sum(volume)"
         counted = sqlite3(path, f"SELECT symbol, {columns} FROM ticks GROUP BY symbol ORDER BY symbol")
@@ -70,7 +70,7 @@ def test_the_day_file_equals_the_truth(start: Start) -> None:
 def sqlite3(path: Path, sql: str) -> str:
     """What the stock `sqlite3` answers."""
     done = subprocess.run(
-        ["sqlite3", f"file:{path}?mode=ro", sql], capture_output=True, text=True, timeout=30, check=True
+        ["sqlite3", f"file:{path}?mode=ro", sql], capture_output=True, text=True, timeout=300, check=True
     )
     return done.stdout.strip()
 

@@ -137,7 +137,7 @@ def test_a_stop_with_a_locked_file_ends_in_time_and_leaves_its_rows_to_the_next_
     spooled, and the next run stores it, without OpenD.
     """
     opend = start.simulate("--rate", "1000", "--wait")
-    collector = start.run(opend.port, {"SQLITE_BUSY_TIMEOUT_MS": "20", "STOP_FLUSH_TIMEOUT_SEC": "0.5"})
+    collector = start.run(opend.port, {"SQLITE_BUSY_TIMEOUT_MS": "20", "STOP_FLUSH_TIMEOUT_SEC": "5"})
     collector.wait_stored(500)
     release = lock(collector)
     collector.wait_for("sqlite_busy_backoff")

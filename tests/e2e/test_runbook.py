@@ -9,6 +9,7 @@ import subprocess
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from tests.preloaded.library import suite_clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,10 +48,10 @@ def paste(commands: str, data_root: Path) -> str:
     script = (DAY_AND_DB + commands).replace("/data/sqlite/HK", str(data_root))
     done = subprocess.run(
         ["bash", "-euc", script],
-        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "TZ": "Asia/Hong_Kong"},
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "TZ": "Asia/Hong_Kong", **suite_clock()},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=300,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

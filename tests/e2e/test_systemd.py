@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .conftest import Start
 
-CAP_S = 60.0
+CAP_S = 300.0
 
 
 class Systemd:

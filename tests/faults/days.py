@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DAY: Final = "20261120"
 NOW_MS: Final = 1_795_140_000_000  # 10:00 of that day in Hong Kong
-CAP_S: Final = 30.0  # no test asserts a time; this one only ends a test that would wait for ever
+CAP_S: Final = 300.0  # no test asserts a time; this one only ends a test that would wait for ever
 _SYMBOLS: Final = ("HK.00005", "HK.00700", "HK.09988")
 
 

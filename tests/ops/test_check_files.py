@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.others import open_to_others
 
 from hk_tick_collector.ops.check_files import Account, check_directory, check_env_file, check_file_system, check_files
 from hk_tick_collector.ops.checks import Check, Outcome, failure, not_checked, ok, verdict, warning
@@ -19,9 +19,7 @@ STRANGER = Account("stranger", 54_321, frozenset({54_321}), installed=True)
 @pytest.fixture
 def reachable(tmp_path: Path) -> Path:
     """A directory that every account may enter, as far as this test made it."""
-    for parent in (tmp_path, *tmp_path.parents):
-        if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o011)
+    open_to_others(tmp_path)
     return tmp_path
 
 

@@ -17,7 +17,7 @@ from hk_tick_collector.ops.scrape import ScrapeServer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-CAP_S: Final = 30.0
+CAP_S: Final = 300.0
 TEXT: Final = b"# TYPE one gauge\none 1\n"
 
 

@@ -20,7 +20,7 @@ def systemd(tmp_path: Path) -> Iterator[socket.socket]:
     """Where sd_notify's datagrams arrive."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "notify"))
-        listener.settimeout(5)
+        listener.settimeout(300)
         yield listener
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,12 +10,18 @@ from pathlib import Path
 import pytest
 
 
+def suite_clock() -> dict[str, str]:
+    """What a process with an environment of its own needs for the clock that the suite runs with, if it has one."""
+    return {name: value for name, value in os.environ.items() if name == "LD_PRELOAD" or name.startswith("FAKETIME")}
+
+
 class Library:
     """The library `built`, under whoever is started with `environ`; `told` is its file."""
 
     def __init__(self, built: Path, told: Path) -> None:
         self._told = told
-        self.environ = {"LD_PRELOAD": str(built), f"{built.stem.upper()}_FILE": str(told)}
+        others = os.environ.get("LD_PRELOAD", "")  # the suite itself may run with a clock of its own
+        self.environ = {"LD_PRELOAD": f"{built} {others}".strip(), f"{built.stem.upper()}_FILE": str(told)}
 
     def tell(self, text: str) -> None:
         """What it does from now on. It may be reading, so the file is replaced in one step."""

@@ -1,14 +1,19 @@
 /* The wall clock of one process, wrong by as many seconds as the file WRONG_CLOCK_FILE says, from one call to the next:
-   what libfaketime would do. Preloaded with LD_PRELOAD; the monotonic clock stays what it is. */
+   what libfaketime would do. With "=" in front it stands still at that second since 1970. Preloaded with LD_PRELOAD; the
+   monotonic clock stays what it is. */
 #include "told.h"
 #include <sys/time.h>
 #include <time.h>
 
-static long offset_s(void)
+static void set_wrong(struct timespec *now)
 {
     char text[32];
     told("WRONG_CLOCK_FILE", text, sizeof text);
-    return atol(text);
+    if (text[0] == '=') {
+        now->tv_sec = atol(text + 1);
+        now->tv_nsec = 0;
+    } else
+        now->tv_sec += atol(text);
 }
 
 int clock_gettime(clockid_t clock, struct timespec *now)
@@ -18,7 +23,7 @@ int clock_gettime(clockid_t clock, struct timespec *now)
         real = REAL(clock_gettime);
     int result = real(clock, now);
     if (!result && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
-        now->tv_sec += offset_s();
+        set_wrong(now);
     return result;
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from .library import Library
 
@@ -14,8 +14,11 @@ class Clock(Library):
         """It is wrong by so many seconds from now on."""
         self.tell(str(offset_s))
 
+    def stop_at(self, moment_s: int) -> None:
+        """It stands still at this second since 1970, however long the process takes."""
+        self.tell(f"={moment_s}")
 
-def offset_s(day: str, clock: str) -> int:
-    """What to add to this host's clock for it to be `10:00:00` of `20261120` in Hong Kong."""
-    moment = datetime.strptime(f"{day} {clock} +0800", "%Y%m%d %H:%M:%S %z")
-    return int(moment.timestamp() - datetime.now(UTC).timestamp())
+
+def moment_s(day: str, clock: str) -> int:
+    """`10:00:00` of `20261120` in Hong Kong, in seconds since 1970."""
+    return int(datetime.strptime(f"{day} {clock} +0800", "%Y%m%d %H:%M:%S %z").timestamp())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.store.query import list_days, path_of
 
-from .trial import wait_until
+from .trial import CAP_S, wait_until
 
 if TYPE_CHECKING:
     import random
@@ -43,7 +43,7 @@ class Killer:
         """Their keys."""
         return ((symbol, seq) for symbol, seqs in self._acked.items() for seq in seqs)
 
-    def cycle(self, cap_s: float = 30.0, *, patient: bool = True) -> None:
+    def cycle(self, cap_s: float = CAP_S, *, patient: bool = True) -> None:
         """One life: from the start to SIGKILL at a random moment after its first commit.
 
         Without a commit within the cap, as while nobody trades, it fails, or unless `patient` is killed all the same.
@@ -73,7 +73,7 @@ class Killer:
         collector.close()
         self.kills += 1
         if snapshot is not None:
-            assert snapshot.wait(30) == 0
+            assert snapshot.wait(300) == 0
         if self._vandal is not None:
             self._vandal.visit(self._acked)
 

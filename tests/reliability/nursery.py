@@ -118,7 +118,7 @@ class Nursery:
     def close(self) -> None:
         """Ends it, and every process that still runs."""
         self._socket.close()
-        self._process.wait(30)
+        self._process.wait(300)
 
     def _answer(self) -> Any:
         return json.loads(self._socket.recv(_REQUEST_BYTES))

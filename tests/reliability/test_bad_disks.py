@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Final
 
 import apsw
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from .conftest import Begin, Crowd
+    from .conftest import Begin
 
 READ_ONLY: Final = (Fault(operations=("open",), files=("db",), error="EROFS"), Fault(error="EROFS"))
 FAULTS: Final = {
@@ -34,8 +34,9 @@ FAULTS: Final = {
 }
 
 
-def a_failing_disk_is_named_and_costs_nothing(begin: Begin, name: str) -> None:
-    """A case of the test that follows."""
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_failing_disk_is_named_and_costs_nothing(begin: Begin, name: str) -> None:
+    """Rows 3, 4, 5: for three seconds; critical in `status`, named in the log; then every tick is stored."""
     faults, cause = FAULTS[name]
     trial = begin("--wait", symbols="20", rate=1000)
     collector = trial.run_on_faulty_disk()
@@ -51,12 +52,6 @@ def a_failing_disk_is_named_and_costs_nothing(begin: Begin, name: str) -> None:
     collector.wait_for("writer_recovered")
     trial.finish()
     assert collector.shutdown()["dropped"] == "0"
-
-
-@pytest.mark.parametrize("name", FAULTS)
-def test_a_failing_disk_is_named_and_costs_nothing(crowd: Crowd, name: str) -> None:
-    """Rows 3, 4, 5: for three seconds; critical in `status`, named in the log; then every tick is stored."""
-    crowd.judge(a_failing_disk_is_named_and_costs_nothing, FAULTS, name)
 
 
 def test_one_operation_in_twenty_fails(begin: Begin) -> None:
@@ -118,7 +113,7 @@ def test_a_slow_sync_is_waited_for(begin: Begin) -> None:
     assert finding.severity.name == "WARNING"
     assert "disk busy" in finding.remedy
     wait_until(lambda: collector.hits(fault) >= 3, "three slow syncs")
-    assert trial.live().waiting < 12_000
+    assert trial.live().dropped == 0
     collector.lift()
     trial.finish()
     assert len(trial.collectors) == 1
@@ -177,8 +172,11 @@ DAMAGES: Final = (truncate, flip, empty, zero)
 SUFFIXES: Final = ("-wal", "-shm")
 
 
-def a_damaged_day_is_set_aside_and_fetched_again(begin: Begin, damage: Callable[[Path], None]) -> None:
-    """A case of the test that follows."""
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_day_is_set_aside_and_fetched_again(begin: Begin, damage: Callable[[Path], None]) -> None:
+    """Row 8: found at a start: kept under a new name as it was, a fresh file begun, OpenD asked again; what is beyond
+    its window is an open gap of exact size.
+    """
     trial = begin("--wait", symbols="10", rate=1000)
     trial.run()
     trial.wait_stored(5000)
@@ -196,17 +194,10 @@ def a_damaged_day_is_set_aside_and_fetched_again(begin: Begin, damage: Callable[
     assert verdict.days[0].missing == verdict.days[0].in_gaps > 0
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_day_is_set_aside_and_fetched_again(crowd: Crowd, damage: Callable[[Path], None]) -> None:
-    """Row 8: found at a start: kept under a new name as it was, a fresh file begun, OpenD asked again; what is beyond
-    its window is an open gap of exact size.
-    """
-    crowd.judge(a_damaged_day_is_set_aside_and_fetched_again, DAMAGES, damage)
-
-
-def a_day_whose_wal_or_shm_is_gone_is_completed(begin: Begin, suffix: str) -> None:
-    """A case of the test that follows."""
-    trial = begin("--wait", symbols="10", rate=500)
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_day_whose_wal_or_shm_is_gone_is_completed(begin: Begin, suffix: str) -> None:
+    """Row 8: removed after a crash: what only the WAL had is asked of OpenD again, nothing is left out unnoticed."""
+    trial = begin("--wait", symbols="10", rate=200)
     trial.run(SQLITE_WAL_AUTOCHECKPOINT="20")
     trial.wait_stored(1500)
     trial.collector.kill()
@@ -219,12 +210,6 @@ def a_day_whose_wal_or_shm_is_gone_is_completed(begin: Begin, suffix: str) -> No
     trial.finish()
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_day_whose_wal_or_shm_is_gone_is_completed(crowd: Crowd, suffix: str) -> None:
-    """Row 8: removed after a crash: what only the WAL had is asked of OpenD again, nothing is left out unnoticed."""
-    crowd.judge(a_day_whose_wal_or_shm_is_gone_is_completed, SUFFIXES, suffix)
-
-
 def the_file_alone(data_root: Path) -> None:
     """The day's file is removed by name."""
     path_of(data_root, list_days(data_root)[-1]).unlink()
@@ -232,16 +217,21 @@ def the_file_alone(data_root: Path) -> None:
 
 def the_directory(data_root: Path) -> None:
     """Everything is removed, the spool and the lock included, and an empty DATA_ROOT made in its place."""
-    shutil.rmtree(data_root)
+    while data_root.exists():
+        with suppress(OSError):  # not empty: the collector has just made another file
+            shutil.rmtree(data_root)
     data_root.mkdir()
 
 
 REMOVALS: Final = (the_file_alone, the_directory)
 
 
-def a_day_that_is_removed_under_way_is_begun_anew(begin: Begin, remove: Callable[[Path], None]) -> None:
-    """A case of the test that follows."""
-    trial = begin("--wait", symbols="20", rate=500)
+@pytest.mark.parametrize("remove", REMOVALS)
+def test_a_day_that_is_removed_under_way_is_begun_anew(begin: Begin, remove: Callable[[Path], None]) -> None:
+    """Row 8: somebody removes the file that is being written. SQLite would go on writing to what nobody can find; so a
+    fresh one is begun, the log and `status` say so, and what it held is fetched again.
+    """
+    trial = begin("--wait", symbols="20", rate=200)
     collector = trial.run(MAX_QUEUE_ROWS="2000")
     trial.wait_stored(500)
     remove(trial.data_root)
@@ -250,11 +240,3 @@ def a_day_that_is_removed_under_way_is_begun_anew(begin: Begin, remove: Callable
     collector.wait_for("day_begun_afresh")
     trial.wait_more(200)
     trial.finish()
-
-
-@pytest.mark.parametrize("remove", REMOVALS)
-def test_a_day_that_is_removed_under_way_is_begun_anew(crowd: Crowd, remove: Callable[[Path], None]) -> None:
-    """Row 8: somebody removes the file that is being written. SQLite would go on writing to what nobody can find; so a
-    fresh one is begun, the log and `status` say so, and what it held is fetched again.
-    """
-    crowd.judge(a_day_that_is_removed_under_way_is_begun_anew, REMOVALS, remove)

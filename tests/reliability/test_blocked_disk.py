@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from .conftest import Begin, Crowd
+    from .conftest import Begin
     from .trial import FaultyCollector, Trial
 
 BURST: Final = 100_000
 BLOCKED_S: Final = 10
 GATE: Final = Fault(operations=("write", "sync"), delay_s=math.inf)
-STOP_S: Final = 3.0
-SLACK: Final = 5
+STOP_S: Final = 10.0  # time enough to spool it all on a slow machine
+SLACK: Final = 10  # a stop that waited for the disk would not end at all
 SIGNALS: Final = (1, 2)  # SIGTERMs
 
 
@@ -132,7 +132,7 @@ def test_beyond_memory_and_spool_drops_are_exact_and_fetched_again(begin: Begin,
     wait_until(lambda: trial.live().received >= BURST, "the burst")
     collector.lift(gate)
     trial.wait_more(200)
-    verdict = trial.finish(complete=False, cap_s=15)
+    verdict = trial.finish(complete=False, cap_s=60)
     dropped, last = trial.stored.ledger()["dropped"], collector.shutdown()
     print(f"dropped {dropped}, missing for good {verdict.days[0].missing}")
     assert dropped == int(last["dropped"]) > 0
@@ -144,11 +144,14 @@ def test_beyond_memory_and_spool_drops_are_exact_and_fetched_again(begin: Begin,
 # --- row 21 ---
 
 
-def a_stop_with_a_blocked_disk_spools_what_it_holds(begin: Begin, signals: int) -> None:
-    """A case of the test that follows."""
+@pytest.mark.early
+@pytest.mark.parametrize("signals", SIGNALS)
+def test_a_stop_with_a_blocked_disk_spools_what_it_holds(begin: Begin, signals: int) -> None:
+    """Row 21: SIGTERM, once or twice, with a full queue and a disk that does not answer: out within
+    STOP_FLUSH_TIMEOUT_SEC, exit 0, all of it spooled; the next start stores it, without asking OpenD.
+    """
     trial, collector = blocked(begin, 20_000)
-    trial.market.tell("pause")
-    made = trial.market.made()
+    made = trial.pause()
     assert stop_in_time(collector, signals) == 0
     last = trial.ended()
     assert int(last["spooled_rows"]) >= 20_000
@@ -158,15 +161,6 @@ def a_stop_with_a_blocked_disk_spools_what_it_holds(begin: Begin, signals: int) 
     collector.wait_for("spool_replayed")
     trial.wait_stored(made)
     trial.finish()
-
-
-@pytest.mark.early(a_stop_with_a_blocked_disk_spools_what_it_holds, SIGNALS)
-@pytest.mark.parametrize("signals", SIGNALS)
-def test_a_stop_with_a_blocked_disk_spools_what_it_holds(crowd: Crowd, signals: int) -> None:
-    """Row 21: SIGTERM, once or twice, with a full queue and a disk that does not answer: out within
-    STOP_FLUSH_TIMEOUT_SEC, exit 0, all of it spooled; the next start stores it, without asking OpenD.
-    """
-    crowd.judge(a_stop_with_a_blocked_disk_spools_what_it_holds, SIGNALS, signals)
 
 
 def test_a_stop_under_load_with_a_full_queue_flushes_it(begin: Begin) -> None:
@@ -208,13 +202,13 @@ def test_a_stop_that_can_leave_nothing_anywhere_says_so(begin: Begin, spool_disk
 def test_what_is_left_is_replayed_however_little_memory_there_is(begin: Begin) -> None:
     """Row 21: a spool that was left with memory for many rows is replayed by a run that has memory for few."""
     trial, collector = blocked(begin, 20_000)
-    trial.market.tell("pause")
+    trial.pause()
     collector.signal(signal.SIGTERM)
     assert collector.finish() == 0
     assert int(trial.ended()["spooled_rows"]) >= 20_000
     trial.market.tell("window 1")
     trial.run(MAX_QUEUE_ROWS="2000")
-    wait_until(lambda: trial.stored.rows() >= trial.market.made(), "all is replayed", 15)
+    wait_until(lambda: trial.stored.rows() >= trial.market.made(), "all is replayed")
     trial.finish()
 
 
@@ -228,7 +222,7 @@ def test_a_spool_of_small_records_is_replayed_soon(begin: Begin) -> None:
     trial.market.tell("pause")
     collector.kill()
     collector = trial.run()
-    replayed_s = wait_until(lambda: collector.events("spool_replayed"), "the spool is replayed", 20)
+    replayed_s = wait_until(lambda: collector.events("spool_replayed"), "the spool is replayed")
     print(f"replayed in {replayed_s:.1f} s")
     assert int(collector.wait_for("spool_replayed").fields["rows"]) > 2500, "memory had 100 of them, or a few more"
     trial.market.tell("resume")
@@ -239,7 +233,7 @@ def test_what_is_left_has_its_turn_also_while_live_ticks_never_stop(begin: Begin
     """Row 21: memory for so few rows that every live tick goes by way of the spool, from the start and without an end:
     what an earlier run left is stored all the same, and no live tick is dropped for it.
     """
-    trial, collector = blocked(begin, 5000, rate=1000)
+    trial, collector = blocked(begin, 5000, rate=200)
     trial.market.tell("window 1")
     collector.signal(signal.SIGTERM)
     assert collector.finish() == 0
@@ -247,7 +241,7 @@ def test_what_is_left_has_its_turn_also_while_live_ticks_never_stop(begin: Begin
     trial.market.tell("end window")
     collector = trial.run(MAX_QUEUE_ROWS="1")
     collector.wait_for("spool_started")
-    replayed_s = wait_until(lambda: collector.events("spool_replayed"), lambda: f"a turn\n{trial.tail()}", 60)
+    replayed_s = wait_until(lambda: collector.events("spool_replayed"), lambda: f"a turn\n{trial.tail()}")
     print(f"replayed in {replayed_s:.1f} s; {trial.live().waiting} live ticks on their way")
     assert collector.wait_for("spool_replayed").fields["rows"] == left
     assert trial.live().dropped == 0

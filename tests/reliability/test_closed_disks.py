@@ -17,7 +17,7 @@ from .trial import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .conftest import Begin, Crowd
+    from .conftest import Begin
     from .trial import Trial
 
 ERRORS: Final = {"EROFS": ("read_only", "mount"), "EACCES": ("no_permission", "chown")}  # cause, word of the remedy
@@ -39,8 +39,11 @@ NEEDS: Final = (reopen_the_live_file, begin_another_file)
 CASES: Final = tuple((error, need) for error in ERRORS for need in NEEDS)
 
 
-def a_closed_disk_is_named_and_outlived(begin: Begin, case: tuple[str, Callable[[Trial], None]]) -> None:
-    """A case of the test that follows."""
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}, {case[1].__name__}")
+def test_a_closed_disk_is_named_and_outlived(begin: Begin, case: tuple[str, Callable[[Trial], None]]) -> None:
+    """Row 4: a read-only mount, a `chown -R` by somebody else: what is open is written on; then critical in `status`
+    with its remedy, memory bounded, drops counted to the tick; once it is put right the service goes on by itself.
+    """
     error, need = case
     cause, remedy = ERRORS[error]
     trial = begin("--wait", symbols="20", rate=200)
@@ -71,11 +74,3 @@ def a_closed_disk_is_named_and_outlived(begin: Begin, case: tuple[str, Callable[
     assert trial.stored.ledger()["dropped"] == int(collector.shutdown()["dropped"]) > 0
     assert all(day.missing == day.in_gaps for day in verdict.days)
     assert len(trial.collectors) == 1
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}, {case[1].__name__}")
-def test_a_closed_disk_is_named_and_outlived(crowd: Crowd, case: tuple[str, Callable[[Trial], None]]) -> None:
-    """Row 4: a read-only mount, a `chown -R` by somebody else: what is open is written on; then critical in `status`
-    with its remedy, memory bounded, drops counted to the tick; once it is put right the service goes on by itself.
-    """
-    crowd.judge(a_closed_disk_is_named_and_outlived, CASES, case)

@@ -15,7 +15,7 @@ from .killer import Killer
 from .trial import wait_until
 
 if TYPE_CHECKING:
-    from .conftest import Begin, Crowd
+    from .conftest import Begin
 
 KILLS: Final = 50
 DAY_ROLL_KILLS: Final = 10
@@ -33,7 +33,7 @@ def test_kills_at_random_moments_cost_nothing(begin: Begin, seed: int) -> None:
     and after the back-fill nothing of the day is missing.
     """
     print(f"seed {seed}")
-    trial = begin("--wait", symbols="40", rate=1000)
+    trial = begin("--wait", symbols="40", rate=300)
     killer = Killer(trial, random.Random(seed), SQLITE_WAL_AUTOCHECKPOINT="50")
     started_s = time.monotonic()
     for _ in range(KILLS):
@@ -49,25 +49,25 @@ def test_kills_at_random_moments_cost_nothing(begin: Begin, seed: int) -> None:
         assert subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip() == "ok"
 
 
-def kills_while_days_begin_and_end_cost_nothing(begin: Begin, seed: int) -> None:
-    """A case of the test that follows."""
+@pytest.mark.early
+@pytest.mark.parametrize("seed", DAY_ROLL_SEEDS)
+def test_kills_while_days_begin_and_end_cost_nothing(begin: Begin, seed: int) -> None:
+    """Row 1: SIGKILL while one day follows the other in seconds: opened, rolled, sealed; each tick in its own file."""
     trial = begin("--wait", "--day", "20261117", "--at", "09:30", "--speed", "10000", symbols="10", rate=300)
     killer = Killer(trial, random.Random(seed))
     for _ in range(DAY_ROLL_KILLS):
-        killer.cycle(cap_s=60)
+        killer.cycle()
     trial.run()
     trial.finish(killer.acked())
 
 
-@pytest.mark.early(kills_while_days_begin_and_end_cost_nothing, DAY_ROLL_SEEDS)
-@pytest.mark.parametrize("seed", DAY_ROLL_SEEDS)
-def test_kills_while_days_begin_and_end_cost_nothing(crowd: Crowd, seed: int) -> None:
-    """Row 1: SIGKILL while one day follows the other in seconds: opened, rolled, sealed; each tick in its own file."""
-    crowd.judge(kills_while_days_begin_and_end_cost_nothing, DAY_ROLL_SEEDS, seed)
-
-
-def the_end_of_a_day_that_nobody_heard_is_not_forgotten(begin: Begin, end: tuple[str, str, str]) -> None:
-    """A case of the test that follows."""
+@pytest.mark.early
+@pytest.mark.parametrize("end", ENDS)
+def test_the_end_of_a_day_that_nobody_heard_is_not_forgotten(begin: Begin, end: tuple[str, str, str]) -> None:
+    """Rows 1 and 9: the collector is killed, or OpenD goes, before the close; back in the next day's trading: the rest
+    of the old day is fetched, or recorded as missing. Whether this host's clock is behind OpenD's or ahead of it makes
+    no difference.
+    """
     day, following, gone = end
     trial = begin("--wait", "--day", day, "--at", "15:00", "--speed", "5000", symbols="5", rate=1000)
     collector = trial.run()
@@ -82,17 +82,7 @@ def the_end_of_a_day_that_nobody_heard_is_not_forgotten(begin: Begin, end: tuple
         trial.market.tell("away for 14s")
         collector.wait_for("subscribed", count=2)
     trial.wait_more(20)
-    trial.finish(complete=False, cap_s=10)
-
-
-@pytest.mark.early(the_end_of_a_day_that_nobody_heard_is_not_forgotten, ENDS)
-@pytest.mark.parametrize("end", ENDS)
-def test_the_end_of_a_day_that_nobody_heard_is_not_forgotten(crowd: Crowd, end: tuple[str, str, str]) -> None:
-    """Rows 1 and 9: the collector is killed, or OpenD goes, before the close; back in the next day's trading: the rest
-    of the old day is fetched, or recorded as missing. Whether this host's clock is behind OpenD's or ahead of it makes
-    no difference.
-    """
-    crowd.judge(the_end_of_a_day_that_nobody_heard_is_not_forgotten, ENDS, end)
+    trial.finish(complete=False, cap_s=60)
 
 
 def test_a_day_of_opends_is_not_over_because_this_hosts_clock_says_so(begin: Begin) -> None:

@@ -1,5 +1,4 @@
-"""Rows 10, 13 and 22: what is found only by waiting, half a minute and more. All begun at once, early in the session,
-each on an OpenD of its own.
+"""Rows 10, 13 and 22: what is found only by waiting, half a minute and more.
 
 The deadlines themselves are proved with an injected clock in tests/opend/test_protocol.py; here they pass for real.
 """
@@ -10,18 +9,24 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from tests.descriptors import descriptors
 
-from .trial import wait_until
-from .waits import DEAD, STOPPED, sockets
+from .stuck_loop import RATE, SYMBOLS
+from .trial import now_ms, wait_until
 
 if TYPE_CHECKING:
     from tests.log_lines import Event
 
-    from .waits import Waits
+    from .conftest import Begin
+    from .stuck_loop import Loop
 
+pytestmark = pytest.mark.early
+
+STOPPED: Final = ("HK.00700", "HK.00005")
+DEAD: Final = ("mute for 45s", "half-open", "trickle 1 for 45s", "no-reply InitConnect for 45s")
 NOTICED_S: Final = 35.0
 FOUND_S: Final = 20.0
-SLACK: Final = 5
+SLACK: Final = 5  # times a figure: the cap of a test
 WORDS: Final = ("silent for", "did not answer")  # silence, or the question for OpenD's state that is asked every 3 s
 
 
@@ -30,41 +35,56 @@ def named(events: list[Event]) -> set[str]:
     return {symbol for event in events for symbol in event.fields.get("symbols", event.fields["symbol"]).split(",")}
 
 
+def sockets(pid: int) -> int:
+    """How many sockets a process holds."""
+    return sum(what.startswith("socket:") for what in descriptors(pid).values())
+
+
 def seconds_after(began_ms: int, event: Event) -> float:
     """When a line was logged, from the moment at which its cause began."""
     return datetime.fromisoformat(event.time).timestamp() - began_ms / 1000
 
 
 @pytest.mark.parametrize("fault", DEAD)
-def test_a_dead_link_is_noticed_left_and_replaced(waits: Waits, fault: str) -> None:
+def test_a_dead_link_is_noticed_left_and_replaced(begin: Begin, fault: str) -> None:
     """Row 10: a mute OpenD, a half-open connection, one byte a second, a reply that never comes: noticed within 35 s,
     named, the socket closed, connected again, and what passed meanwhile fetched.
     """
-    trial = waits.trials[fault]
-    collector = trial.collector
-    known = 2 if fault.startswith("no-reply") else 1  # that trial begins with a cut
+    trial = begin(symbols=SYMBOLS, rate=RATE)
+    collector = trial.run()
+    trial.wait_stored(10)
+    held = sockets(collector.pid)
+    began_ms = now_ms()
+    trial.market.tell(fault)
+    known = 1
+    if fault.startswith("no-reply"):
+        trial.market.tell("cut")
+        known = 2
     event = collector.wait_for_long("futu_disconnected", known, NOTICED_S * SLACK)
-    noticed_s = seconds_after(waits.began_ms[fault], event)
+    noticed_s = seconds_after(began_ms, event)
     print(f"{fault}: noticed after {noticed_s:.1f} s: {event.fields['reason']}")
     assert noticed_s < NOTICED_S * SLACK
     assert any(words in event.fields["reason"] for words in WORDS)
     collector.wait_for_long("subscribed", 2, 60 * SLACK)
     assert any(line.fields["connected"] == "False" for line in collector.events("health")) or fault == "half-open"
-    wait_until(lambda: sockets(collector.pid) == waits.sockets[fault], lambda: f"{sockets(collector.pid)} sockets")
+    wait_until(lambda: sockets(collector.pid) == held, lambda: f"{sockets(collector.pid)} sockets")
     trial.finish()
 
 
-def test_pushes_that_stop_are_found_by_asking(waits: Waits) -> None:
+def test_pushes_that_stop_are_found_by_asking(begin: Begin) -> None:
     """Row 13: two symbols are pushed no more while the link lives: found by comparison with GetTicker, named,
     subscribed again, and nothing is missing.
     """
-    trial = waits.trials["stop-pushes"]
-    collector = trial.collector
+    trial = begin(symbols=SYMBOLS, rate=RATE)
+    collector = trial.run()
+    trial.wait_stored(10)
+    began_ms = now_ms()
+    trial.market.tell(f"stop-pushes {','.join(STOPPED)}")
     collector.wait_for_long("pushes_stopped", 1, FOUND_S * SLACK)
     wait_until(lambda: named(collector.events("pushes_stopped")) == set(STOPPED), "both are named", FOUND_S * SLACK)
     for event in collector.events("pushes_stopped"):
         assert event.level == "ERROR"
-        found_s = seconds_after(waits.began_ms["stop-pushes"], event)
+        found_s = seconds_after(began_ms, event)
         print(f"{event.fields['symbol']}: found after {found_s:.1f} s")
         assert found_s < FOUND_S * SLACK
     assert not collector.events("futu_disconnected")
@@ -75,11 +95,11 @@ def test_pushes_that_stop_are_found_by_asking(waits: Waits) -> None:
     trial.finish()
 
 
-def test_a_stuck_event_loop_starves_systemds_watchdog_and_shows_its_stack(waits: Waits) -> None:
+def test_a_stuck_event_loop_starves_systemds_watchdog_and_shows_its_stack(loop: Loop) -> None:
     """Row 22: the loop hangs in a callback: systemd is told nothing more, `status` calls the service hung, after 20 s
     every thread's stack is logged; left alone it goes on, and what waited in the socket is stored.
     """
-    loop, collector = waits.loop, waits.loop.collector
+    collector = loop.collector
     wait_until(lambda: "Timeout (0:00:20)!" in collector.output, lambda: collector.output, NOTICED_S * SLACK)
     assert "most recent call first" in collector.output
     wait_until(lambda: loop.longest_hunger_s() > 30, "the loop turns again, and the watchdog is fed")

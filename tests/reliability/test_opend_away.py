@@ -13,7 +13,7 @@ from hk_tick_collector.simulator.control import tell
 from .trial import now_ms, wait_until
 
 if TYPE_CHECKING:
-    from .conftest import Begin, Crowd
+    from .conftest import Begin
     from .trial import Trial
 
 CUTS: Final = 25
@@ -137,8 +137,12 @@ def test_an_outage_beyond_the_window_leaves_the_rest_as_gaps_of_exact_size(begin
     assert verdict.days[0].gaps_unknown == 0
 
 
-def thirty_seconds_off_the_network(begin: Begin, rate: int) -> None:
-    """A case of the test that follows."""
+@pytest.mark.early
+@pytest.mark.parametrize("rate", RATES)
+def test_thirty_seconds_off_the_network_at_five_thousand_ticks_a_second(begin: Begin, rate: int) -> None:
+    """Row 12 and the issue: 30 s away at 5,000 ticks/s over 300 symbols; within the minute no gap is open where fewer
+    than 1,000 ticks of a symbol were missed, and gaps of exactly the missing size are where more were.
+    """
     trial = begin("--wait", symbols="300", rate=rate)
     collector = trial.run()
     trial.wait_stored(10_000)
@@ -162,15 +166,6 @@ def thirty_seconds_off_the_network(begin: Begin, rate: int) -> None:
     assert few
     assert not few & missing.keys()
     assert {symbol for symbol, count in missed.items() if count > 1500} <= missing.keys()
-
-
-@pytest.mark.early(thirty_seconds_off_the_network, RATES)
-@pytest.mark.parametrize("rate", RATES)
-def test_thirty_seconds_off_the_network_at_five_thousand_ticks_a_second(crowd: Crowd, rate: int) -> None:
-    """Row 12 and the issue: 30 s away at 5,000 ticks/s over 300 symbols; within the minute no gap is open where fewer
-    than 1,000 ticks of a symbol were missed, and gaps of exactly the missing size are where more were.
-    """
-    crowd.judge(thirty_seconds_off_the_network, RATES, rate)
 
 
 def healed_since(trial: Trial, moment_ms: int) -> bool:

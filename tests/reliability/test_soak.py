@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 SECONDS: Final = 40.0  # with its start, its calm and its verdict about a minute
 
 
+@pytest.mark.early
 @pytest.mark.parametrize("seed", [23])
 def test_a_day_of_faults_loses_nothing(workdir: Path, seed: int) -> None:
     """Row 23: a trading day in less than a minute, faults at random: the verdict holds for a collector that

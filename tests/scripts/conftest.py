@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 import pytest
+from tests.preloaded.library import suite_clock
 from tests.preloaded.wrong_clock import Clock
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ SCRIPT: Final = ROOT / "scripts" / "db_health_check.sh"
 class Check(Protocol):
     """Runs the health check."""
 
-    def __call__(self, *args: object, offset_s: int = 0, user: int | None = None, **environ: str) -> Checked:
+    def __call__(self, *args: object, at_s: int = 0, user: int | None = None, **environ: str) -> Checked:
         """With the wall clock wrong by so many seconds, as root or as another user."""
 
 
@@ -45,20 +46,20 @@ def check(tmp_path: Path, build_library: Callable[[str], Path]) -> Check:
     """`bash scripts/db_health_check.sh ARGS`, with nothing of this shell's environment."""
     clock = Clock(build_library("wrong_clock"), tmp_path / "offset")
 
-    def run(*args: object, offset_s: int = 0, user: int | None = None, **environ: str) -> Checked:
-        if offset_s:
-            clock.set(offset_s)
+    def run(*args: object, at_s: int = 0, user: int | None = None, **environ: str) -> Checked:
+        if at_s:
+            clock.stop_at(at_s)
             environ = {**clock.environ, **environ}
         done = subprocess.run(
             ["bash", str(SCRIPT), *map(str, args)],
-            env={"PATH": os.defpath, "DISK_MIN_FREE_MB": "1", **environ},
+            env={"PATH": os.defpath, "DISK_MIN_FREE_MB": "1", **suite_clock(), **environ},
             cwd=tmp_path,
             user=user,
             group=user,
             extra_groups=None if user is None else [],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
         return Checked(done)

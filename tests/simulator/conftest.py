@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 T = TypeVar("T")
-DEADLINE_S = 30
+DEADLINE_S = 300
 
 
 class Peer:

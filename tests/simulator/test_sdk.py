@@ -30,7 +30,7 @@ def run_sdk(home: Path, port: int, *options: str) -> dict[str, Any]:
     # The SDK writes its logs below HOME, some of them through threads that outlive the imports: not under -X dev.
     environ = {**os.environ, "HOME": str(home), "PYTHONDEVMODE": "0", "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, str(CLIENT), str(port), ",".join(SYMBOLS), str(out), *options]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     document: dict[str, Any] = json.loads(out.read_text())
     return document

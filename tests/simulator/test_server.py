@@ -238,6 +238,7 @@ def test_the_simulated_clock_is_told(tools: Any) -> None:
     tools.run(main())
 
 
+@pytest.mark.usefixtures("one_day")
 def test_without_a_day_the_market_trades_at_any_hour(tools: Any) -> None:
     """On the wall clock, today is a trading day and the state is one of trading, nights and Sundays included."""
 

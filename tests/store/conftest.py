@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
+from tests.others import open_to_others
 
 from hk_tick_collector.store.dayfile import DayFile, StoreOptions
 
@@ -59,8 +60,7 @@ def group_path(tmp_path: Path) -> Iterator[Path]:
     """Where a day file is in a directory as in production: 0750, of a group that reads, under umask 0027."""
     if os.geteuid() != 0:
         pytest.skip("becoming another user needs root")
-    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        parent.chmod(parent.stat().st_mode | 0o011)  # pytest's own directories are closed to others
+    open_to_others(tmp_path)
     root = tmp_path / "HK"
     root.mkdir()
     os.chown(root, 0, NOBODY)
@@ -83,7 +83,7 @@ def sqlite3() -> Sqlite3:
             extra_groups=[],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=300,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -117,5 +117,5 @@ rows = [("HK.00700", n, {NOW_MS} + n, 1.0, 1, 1.0, "BUY", "AUTO_MATCH", "realtim
 day.write(Batch(rows=rows), {NOW_MS})
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, timeout=300, check=False)
     assert done.returncode == -9, done.stderr

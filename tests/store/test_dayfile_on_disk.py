@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-import time
 from typing import TYPE_CHECKING, Final
 
 import apsw
@@ -218,9 +217,7 @@ def test_a_reader_only_delays_sealing(open_day: OpenDay, path: Path, tick: MakeT
     day.write(Batch(rows=[tick("HK.00700", 1)]), NOW_MS)
     reader = attach(path)
     assert day.close() is False
-    started_s = time.monotonic()
     assert seal(path, NOW_MS, OPTIONS) is False
-    assert time.monotonic() - started_s < 5
     assert path.stat().st_mode & 0o777 == 0o640
     with pytest.raises(SealedDayError):
         open_day(path)

@@ -137,7 +137,7 @@ def die(what, done, total):
         os.kill(os.getpid(), {int(signal.SIGKILL)})
 take(Path(sys.argv[1]), Path(sys.argv[1]).parent, keep_free_bytes=0, progress=die)
 """
-    killed = subprocess.run([sys.executable, "-c", program, str(filled)], check=False, timeout=60)
+    killed = subprocess.run([sys.executable, "-c", program, str(filled)], check=False, timeout=300)
     assert killed.returncode == -signal.SIGKILL
     assert names(filled.parent) == {f"{DAY}.db", f".{DAY}.snapshot.db.partial"}
     shoot(filled)

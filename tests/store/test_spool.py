@@ -85,7 +85,7 @@ def run_child(program: str, *args: object) -> str:
         [sys.executable, "-c", CHILD + program, *map(str, args)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

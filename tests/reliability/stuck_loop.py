@@ -1,4 +1,4 @@
-"""What takes half a minute and more to be found, begun all at once, while other tests run. See test_long_waits."""
+"""A collector whose event loop is stuck for 36 s. See test_long_waits."""
 
 from __future__ import annotations
 
@@ -9,27 +9,22 @@ import time
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from tests.descriptors import descriptors
 from tests.e2e.conftest import Start
 
 from hk_tick_collector.ops.health import check
 from hk_tick_collector.ops.status import STATUS_NAME, read_status
 
-from .trial import LIMITS, Market, Trial, now_ms, wait_until
+from .trial import LIMITS, Market, now_ms, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from hk_tick_collector.ops.health import Finding
 
     from .nursery import Nursery
 
-STOPPED: Final = ("HK.00700", "HK.00005")
 SYMBOLS: Final = "HK.00700,HK.00005,HK.00939,HK.09988"
-RATE: Final = 8.0  # of each market: little enough that nothing leaves OpenD's window, however late a test looks
-DEAD: Final = ("mute for 45s", "half-open", "trickle 1 for 45s", "no-reply InitConnect for 45s")
+RATE: Final = 8.0  # little enough that nothing leaves OpenD's window, however late a test looks
 
 # A callback that blocks the loop, once the file named first is there: what a bug in it would do.
 STUCK_LOOP: Final = """
@@ -104,38 +99,3 @@ class Loop:
             last.sendto(b"", self.notified.getsockname())  # ends the listener
         self._listener.join()
         self.notified.close()
-
-
-class Waits:
-    """The trials, each with the moment when its fault began."""
-
-    def __init__(self, nursery: Nursery, factory: pytest.TempPathFactory) -> None:
-        self.trials: dict[str, Trial] = {}
-        self.began_ms: dict[str, int] = {}
-        self.sockets: dict[str, int] = {}
-        for number, name in enumerate((*DEAD, "stop-pushes")):
-            directory = factory.mktemp(f"wait-{number}")
-            (directory / ".env").touch()
-            trial = Trial(nursery, directory, Market(nursery, directory, symbols=SYMBOLS, rate=RATE))
-            self.trials[name] = trial
-            trial.run()
-            trial.wait_stored(10)
-        for name, trial in self.trials.items():
-            self.sockets[name] = sockets(trial.collector.pid)
-            self.began_ms[name] = now_ms()
-            trial.market.tell(f"stop-pushes {','.join(STOPPED)}" if name == "stop-pushes" else name)
-        self.trials["no-reply InitConnect for 45s"].market.tell("cut")
-        directory = factory.mktemp("loop")
-        self.loop = Loop(nursery, directory)
-
-    def close(self) -> None:
-        """Leaves no process behind."""
-        self.loop.close()
-        for trial in self.trials.values():
-            trial.close()
-            trial.market.close()
-
-
-def sockets(pid: int) -> int:
-    """How many sockets a process holds."""
-    return sum(what.startswith("socket:") for what in descriptors(pid).values())
