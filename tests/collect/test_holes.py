@@ -487,6 +487,23 @@ def test_what_opend_never_had_is_lost() -> None:
     assert (table.open(), table.holes.missing(SYMBOL)) == ([(5, "quote_link_lost")], 0)
 
 
+def test_a_day_that_does_not_begin_with_one_has_an_unknown_number_missing() -> None:
+    """OpenD says again and again that it has nothing before counter 900: the counter may have begun there, or OpenD.
+
+    The gap stays open, without a number.
+    """
+    table = Table()
+    ticks = [at(counter, counter) for counter in range(900, 905)]
+    table.see(*ticks)
+    assert table.open() == [(899, "before_start")]
+    for _ in range(4):
+        table.answer(*ticks)
+    assert table.open() == [(None, "before_start")]
+    assert table.holes.missing(SYMBOL) == 0
+    table.see(at(905, 905), at(907, 907))
+    assert table.open() == [(None, "before_start"), (1, "push_lost")]
+
+
 def test_an_answer_that_does_not_reach_back_proves_nothing() -> None:
     """Fewer ticks were asked for than OpenD has: whoever asks more may still fill the gap."""
     table = Table()

@@ -39,6 +39,9 @@ def _day_lines(day: dict[str, Any], live: LiveStatus | None) -> list[tuple[str, 
         share += f" of {complete['symbols']:,} symbols"
         if complete["without_pattern"]:
             share += f"; of {complete['without_pattern']:,} it is unknown"
+        if complete["without_rule"]:
+            named = ", ".join(complete["without_rule"])
+            share += f", their sequence does not tell what is missing: {named}"
     gaps = f"{day['gaps_open']:,} open, {day['missing']:,} ticks missing"
     if live and day["gaps_open"]:
         healing = min(live.gaps_healing, day["gaps_open"])

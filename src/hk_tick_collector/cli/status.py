@@ -168,6 +168,7 @@ def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding]) -> d
         with DayReader(path) as reader, reader.snapshot():
             totals, complete = reader.totals(), reader.completeness()
             worst, reconciled = reader.least_complete(_WORST), reader.reconciliation()
+            without_rule = reader.without_rule(_WORST)
     except NoDayError:
         return None
     except CollectorError as error:
@@ -179,7 +180,7 @@ def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding]) -> d
         "path": str(path),
         "bytes": path.stat().st_size,
         **totals._asdict(),
-        "completeness": {**complete._asdict(), "percent": _percent(complete)},
+        "completeness": {**complete._asdict(), "percent": _percent(complete), "without_rule": without_rule},
         "worst": [
             {"symbol": symbol.symbol, "missing": (symbol.expected or 0) - symbol.rows, "expected": symbol.expected}
             for symbol in worst

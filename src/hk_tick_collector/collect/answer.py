@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import market
 
-from .track import COUNTER_MASK, Oldest
+from .track import COUNTER_MASK, Oldest, plausible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -70,13 +70,16 @@ def part_of(answer: Answer, day: int) -> Part:
     """What an answer has of a day."""
     here: dict[int, int] = {}
     before = after = False
-    for seq, ts_ms in answer.ticks:
+    last = len(answer.ticks) - 1
+    for index, (seq, ts_ms) in enumerate(answer.ticks):
         if not ts_ms:
             continue
         number = market.day_number(ts_ms)
-        before, after = before or number < day, after or number > day
         if number == day:
             here[seq] = ts_ms
+        # A wrong date says nothing: where the sequence does not confirm it, only the ends of an answer count.
+        elif plausible(seq, ts_ms) or index == (0 if number < day else last):
+            before, after = before or number < day, after or number > day
     times = here.values()
     return Part(frozenset(here), min(times, default=0), max(times, default=0), before, after)
 

@@ -8,6 +8,7 @@ from hk_tick_collector import log
 from hk_tick_collector.model import GAP_OPEN
 
 from .healer import WINDOW_ROWS
+from .track import CAUSE_SEQUENCE, CONTRADICTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from .seat import WriterSeat
 
 _ONE_BY_ONE: Final = 5  # so many lines a second; a reconnect may open a gap for each of 2,000 symbols
+_NAMED: Final = 20  # symbols at most in one line
 _LATELY_MS: Final = 15 * 60_000
 
 
@@ -43,6 +45,7 @@ class Gaps:
     def tell(self) -> None:
         """Logs the gaps that opened or closed since the last call: each, or their sum when they are many."""
         events = self._seat.writer.pop_gap_events()
+        self._tell_rules()
         for name, gaps in (
             ("gap_opened", [gap for gap in events if gap.status == GAP_OPEN]),
             ("gap_closed", [gap for gap in events if gap.status != GAP_OPEN]),
@@ -52,6 +55,23 @@ class Gaps:
                     _log_one(name, gap)
             else:
                 _log_sum(name, gaps)
+
+    def _tell_rules(self) -> None:
+        """What was found of the rule of symbols' sequences, one line for each kind."""
+        found: dict[str, list[tuple[str, int]]] = {}
+        while self._holes.events:
+            symbol, what, seq = self._holes.events.popleft()
+            found.setdefault(what, []).append((symbol, seq))
+        for what, events in found.items():
+            symbols = list(dict.fromkeys(symbol for symbol, _ in events))
+            shown = ",".join(symbols[:_NAMED]) + (f",… ({len(symbols)} in all)" if len(symbols) > _NAMED else "")
+            facts = {"symbols": shown, "count": len(events), "seq": events[0][1]}
+            if what == CONTRADICTED:
+                log.info("gap_contradicted", **facts)
+            elif what == CAUSE_SEQUENCE:
+                log.warning("sequence_restarted", **facts)
+            else:
+                log.warning("sequence_rule_broken", why=what, **facts)
 
     def summary(self) -> Summary:
         """How many gaps may still heal, how many were lost lately, and the outage budget."""

@@ -40,6 +40,7 @@ CAUSE_DAMAGED: Final = "damaged"
 CAUSE_ELSEWHERE: Final = "other_day"  # its tick is stored in the file of another day, by its own time
 CAUSE_SKIPPED: Final = "counter_skipped"  # no tick was missing: the counter left numbers out
 CAUSE_SEQUENCE: Final = "sequence_restarted"
+CONTRADICTED: Final = "contradicted"  # of what was found: a gap that OpenD's answers contradict
 # Ticks that passed us by on our side of OpenD, which had them all. For any other cause OpenD itself may not have them.
 OURS: Final = frozenset(
     {

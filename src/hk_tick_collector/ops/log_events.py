@@ -200,6 +200,25 @@ EVENTS: Final[dict[str, Entry]] = {
         "等待 `gap_closed`；`hk-tick-collector gaps --open` 看仍欠甚麼",
     ),
     "gap_closed": fine("a gap is filled, or its ticks can never be stored", "缺口已補回，或其 tick 已確定不能儲存"),
+    "gap_contradicted": entry(
+        "the counter left numbers out, but OpenD's answers show no tick between: the gap is closed",
+        "計數跳號，但 OpenD 的答覆顯示其間沒有 tick：缺口關閉",
+        "no action needed; often for one symbol: sequence_rule_broken follows",
+        "毋須處理；同一股票屢次出現，隨後有 `sequence_rule_broken`",
+    ),
+    "sequence_restarted": entry(
+        "the counter of these symbols began anew within the day: OpenD's whole window is asked for",
+        "這些股票的計數在日中重新開始：隨即向 OpenD 查詢整個窗口",
+        "wait for gap_closed; hk-tick-collector gaps --open shows what stays",
+        "等待 `gap_closed`；`hk-tick-collector gaps --open` 看仍欠甚麼",
+    ),
+    "sequence_rule_broken": entry(
+        "the sequence of these symbols does not tell what is missing, why= tells the cause: for the rest of the day"
+        " OpenD's answers are compared with each other instead",
+        "這些股票的序號不能顯示欠缺多少，`why=` 為原因：當日餘下時間改為比較 OpenD 前後的答覆",
+        "no action needed; hk-tick-collector status names them, their completeness is unknown",
+        "毋須處理；`hk-tick-collector status` 列出這些股票，其完整度不明",
+    ),
     "gaps_beyond_reach": entry(
         "OpenD no longer has these ticks: it keeps 1,000 a symbol. The gap stays on record",
         "OpenD 已沒有這些 tick（每股票只保留 1,000 筆）；缺口留下記錄",

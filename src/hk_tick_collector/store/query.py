@@ -239,6 +239,10 @@ class DayReader:
         rows = self._select(("symbol", "expected IS NOT NULL AND expected >= rows"), "symbols", "")
         return {symbol: Rule("counter" if patterned else "", 0) for symbol, patterned in rows}
 
+    def without_rule(self, count: int) -> list[str]:
+        """Symbols whose sequence does not tell what is missing, at most `count`, by name."""
+        return sorted(symbol for symbol, rule in self.rules().items() if rule.rule == "none")[:count]
+
     def newest_of(self, symbol: str, count: int, until_ms: int | None = None) -> list[tuple[int, int]]:
         """Sequence and time of the newest `count` ticks of a symbol in the order of their receipt; of those not later
         than `until_ms` (UTC epoch ms). Reads all ticks of the symbol.
