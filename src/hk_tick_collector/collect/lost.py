@@ -43,6 +43,10 @@ class LostHoles:
         """The highest counter in any of them; 0 without any."""
         return self._figures[-_FIGURES + 1] if self._firsts else 0
 
+    def newest(self) -> Hole | None:
+        """The one with the highest counters, None without any; it stays here."""
+        return self._make(len(self._firsts) - 1) if self._firsts else None
+
     def add(self, hole: Hole) -> None:
         """Takes a gap of known size."""
         if hole.cause not in self._causes:

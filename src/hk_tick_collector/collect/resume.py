@@ -6,7 +6,8 @@ gaps and rejected ticks do not add up is read tick by tick.
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import log, market
@@ -17,6 +18,7 @@ from hk_tick_collector.store.query import DayReader, list_days, path_of
 
 from .clock import now_ms
 from .hole import Hole
+from .lost import LostHoles
 from .rebuild import add_vanished, counters_of
 from .track import (
     CAUSE_ELSEWHERE,
@@ -36,6 +38,7 @@ from .track import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from hk_tick_collector.model import Gap
@@ -43,15 +46,17 @@ if TYPE_CHECKING:
 
 _WINDOW_ROWS: Final = 1_100  # gaps among so many newest ticks may be filled; the others only take memory
 _LOWEST_SEQ: Final = -(2**63)
+_ASKED_MOST: Final = 200  # gaps of a symbol that are asked for again, the newest ones
 _JUDGED_ROWS: Final = 20  # so many ticks show whether a sequence follows the rule
 
 
 class _Gaps(NamedTuple):
     """The gaps of one symbol as the file has them."""
 
-    open: list[Hole]
+    open: LostHoles  # in few bytes: there may be hundreds of thousands
+    past: list[Hole]  # of the counter's earlier runs
     marks: set[int]  # sequences that came and are not in this file
-    skipped: list[Hole]  # counters without a tick, by OpenD's word
+    skipped: LostHoles  # counters without a tick, by OpenD's word
     doubts: list[Hole]
 
 
@@ -78,36 +83,46 @@ def load_day(data_root: Path, number: int) -> Day:
 
 
 def _load(day: Day, reader: DayReader) -> None:
-    counts = {count.symbol: count for count in reader.symbols()}
-    rules, gaps = reader.rules(), _read_gaps(day, reader)
+    counts, rules = {count.symbol: count for count in reader.symbols()}, reader.rules()
+    day.next_gap_id = reader.highest_gap_id() + 1
     wrong = []
-    for symbol in sorted(counts.keys() | gaps.keys()):
-        count, rule = counts.get(symbol), rules.get(symbol)
+
+    def add(symbol: str, rows: Iterable[Gap]) -> None:
+        count, rule = counts.pop(symbol, None), rules.get(symbol)
         track = _track(day, reader, count, rule) if count and rule else Track(symbol, interrupted=CAUSE_RESTART)
         day.tracks[symbol] = track
-        if symbol in gaps:
-            _add_gaps(track, gaps[symbol], reader)
-        adds_up = track.next <= 0 or _adds_up(track, count, gaps.get(symbol))
-        if not adds_up and _recount(day, track, gaps.get(symbol), reader):
+        gaps = _read_gaps(rows, track.run_seq)
+        _add_gaps(track, gaps, reader)
+        if track.next > 0 and not _adds_up(track, count, gaps) and _recount(day, track, gaps, reader):
             wrong.append(symbol)
         if count is None and track.next > 0:
             day.rules[symbol] = RULE_COUNTER  # the file has no row yet to write it to
+
+    gaps_of_all = reader.open_gaps_and_marks((CAUSE_REJECTED, CAUSE_ELSEWHERE, CAUSE_SKIPPED))
+    for symbol, rows in groupby(gaps_of_all, key=attrgetter("symbol")):
+        add(symbol, rows)
+    for symbol in sorted(counts):
+        add(symbol, ())
     if wrong:
         log.error("counters_disagree", day=market.day_name(day.number), symbols=len(wrong), first=wrong[0])
 
 
-def _read_gaps(day: Day, reader: DayReader) -> dict[str, _Gaps]:
-    found: dict[str, _Gaps] = {}
-    for gap in reader.open_gaps_and_marks((CAUSE_REJECTED, CAUSE_ELSEWHERE, CAUSE_SKIPPED)):
-        of_symbol = found.setdefault(gap.symbol, _Gaps([], set(), [], []))
+def _read_gaps(rows: Iterable[Gap], run_seq: int) -> _Gaps:
+    found = _Gaps(LostHoles(), [], set(), LostHoles(), [])
+    for gap in rows:
+        from_seq = gap.from_seq or 0
         if gap.cause == CAUSE_SKIPPED:
-            of_symbol.skipped.append(_skipped(gap))
+            if from_seq >= run_seq:
+                found.skipped.add(_hole(gap._replace(missing=1)))  # its bounds have counters
         elif gap.status != GAP_OPEN:
             if gap.from_seq is not None:
-                of_symbol.marks.add(gap.from_seq)
+                found.marks.add(from_seq)
+        elif gap.missing is None:
+            found.doubts.append(_hole(gap))
+        elif from_seq < run_seq:
+            found.past.append(_hole(gap))
         else:
-            (of_symbol.doubts if gap.missing is None else of_symbol.open).append(_hole(gap))
-    day.next_gap_id = reader.highest_gap_id() + 1
+            found.open.add(_hole(gap))
     return found
 
 
@@ -125,10 +140,6 @@ def _hole(gap: Gap) -> Hole:
         gap.opened_ms,
         written=True,
     )
-
-
-def _skipped(gap: Gap) -> Hole:
-    return _hole(gap._replace(missing=1))  # its bounds have counters
 
 
 def _track(day: Day, reader: DayReader, count: SymbolCount, rule: Rule) -> Track:
@@ -164,18 +175,16 @@ def _judge(newest: list[tuple[int, int]]) -> str:
 
 
 def _add_gaps(track: Track, gaps: _Gaps, reader: DayReader) -> None:
+    track.lost, track.past, track.skipped = gaps.open, gaps.past, gaps.skipped
     if track.next >= 0:
         # A dropped or a rejected tick may be newer than the newest stored one: it was seen all the same.
-        for hole in gaps.open:
-            if (hole.from_seq or 0) >= track.run_seq:
-                _go_to(track, hole.last, hole.to_seq or 0, hole.to_ts_ms)
+        newest = gaps.open.newest()
+        if newest is not None:
+            _go_to(track, newest.last, newest.to_seq or 0, newest.to_ts_ms)
         for seq in gaps.marks:
             if seq >= track.run_seq:
                 _go_to(track, seq & COUNTER_MASK, seq, (seq >> 32) * 1000)
-    for hole in gaps.skipped:
-        if (hole.from_seq or 0) >= track.run_seq:
-            track.skipped.add(hole)
-    _add_open(track, gaps.open)
+    _ask_again(track)
     if gaps.doubts:
         track.doubt = doubt = min(gaps.doubts, key=lambda hole: hole.from_ts_ms)
         if track.recent is not None:
@@ -185,24 +194,21 @@ def _add_gaps(track: Track, gaps: _Gaps, reader: DayReader) -> None:
             track.known_seq = reader.top_seq(track.symbol, track.run_seq, doubt.from_seq | COUNTER_MASK) or 0
 
 
-def _add_open(track: Track, holes: list[Hole]) -> None:
-    """Adds open gaps: those that OpenD's window may reach, those that it does not, those of earlier runs."""
+def _ask_again(track: Track) -> None:
+    """The newest gaps, which OpenD's window may reach, are asked for again; an answer fills the others as well."""
     upper, held = track.next, 0
-    lost: list[Hole] = []
-    for hole in sorted(holes, key=lambda hole: hole.first, reverse=True):
-        if (hole.from_seq or 0) < track.run_seq:
-            track.past.append(hole)
-            continue
+    while len(track.holes) < _ASKED_MOST:
+        hole = track.lost.newest()
+        if hole is None:
+            break
         held += max(0, upper - hole.last - 1)  # ticks that are stored between this gap and the next
+        if held > _WINDOW_ROWS:
+            break
         upper = hole.first
-        if held <= _WINDOW_ROWS:
-            track.holes.append(hole)
-        else:
-            hole.final, hole.lost_ms = True, hole.opened_ms
-            lost.append(hole)
+        track.lost.take(hole.first)
+        hole.final, hole.lost_ms = False, 0
+        track.holes.append(hole)
     track.holes.reverse()
-    for hole in reversed(lost):
-        track.lost.add(hole)
 
 
 def _go_to(track: Track, counter: int, seq: int, ts_ms: int) -> None:
@@ -212,14 +218,14 @@ def _go_to(track: Track, counter: int, seq: int, ts_ms: int) -> None:
         track.last_seq, track.last_ts_ms = seq, max(ts_ms, track.last_ts_ms)
 
 
-def _adds_up(track: Track, count: SymbolCount | None, gaps: _Gaps | None) -> bool:
+def _adds_up(track: Track, count: SymbolCount | None, gaps: _Gaps) -> bool:
     """Whether every counter up to the newest is stored, in an open gap, or came and is elsewhere."""
-    rows, marks = count.rows if count else 0, len(gaps.marks) if gaps else 0
+    rows, marks = count.rows if count else 0, len(gaps.marks)
     missing = sum(hole.missing or 0 for hole in (*track.holes, *track.past))
     return rows + marks + missing + track.lost.missing() + track.skipped.missing() == track.next - 1
 
 
-def _recount(day: Day, track: Track, gaps: _Gaps | None, reader: DayReader) -> bool:
+def _recount(day: Day, track: Track, gaps: _Gaps, reader: DayReader) -> bool:
     """Reads a symbol tick by tick; whether rows have vanished. They are then gaps.
 
     So it is after a WAL was removed, or a record of the spool lost: what is missing then shows nowhere else. A symbol
@@ -227,8 +233,7 @@ def _recount(day: Day, track: Track, gaps: _Gaps | None, reader: DayReader) -> b
     """
     from_seq = max(track.run_seq, day.start_s << 32)
     seqs = [seq for seq in reader.seqs(track.symbol, from_seq) if seq <= day.last_seq]
-    if gaps:
-        seqs += [seq for seq in gaps.marks if from_seq <= seq <= day.last_seq]
+    seqs += [seq for seq in gaps.marks if from_seq <= seq <= day.last_seq]
     counters = counters_of(track, seqs)
     if counters:
         track.next = max(counters[-1], max((hole.last for hole in track.holes), default=0), track.lost.last) + 1

@@ -259,9 +259,10 @@ class DayReader:
         return found
 
     def open_gaps_and_marks(self, causes: Sequence[str]) -> Iterator[Gap]:
-        """The open gaps, and the gaps of these causes whatever became of them, one by one."""
+        """The open gaps, and the gaps of these causes whatever became of them, by symbol and sequence."""
         marks = ", ".join("?" * len(causes))
-        rows = self._select(Gap._fields, "gaps", f"WHERE status = ? OR cause IN ({marks})", (GAP_OPEN, *causes))
+        wanted = f"WHERE status = ? OR cause IN ({marks}) ORDER BY symbol, from_seq"
+        rows = self._select(Gap._fields, "gaps", wanted, (GAP_OPEN, *causes))
         return map(Gap._make, rows)
 
     def highest_gap_id(self) -> int:
