@@ -215,6 +215,22 @@ def test_a_file_shows_whether_a_symbol_follows_the_pattern(run: Run, seqs: list[
     assert track.holes == []
 
 
+@pytest.mark.parametrize("first", [1, 900])
+def test_ticks_that_were_stored_while_the_day_was_being_read_count(run: Run, first: int, journal: Journal) -> None:
+    """Their rows are committed, and the service is killed before what they show of gaps is: the next start sees it."""
+    rows = [at(counter) for counter in (first, first + 1, first + 5)]
+    file = DayFile(run.path, NAME, "run", TEN_S * 1000, "test", StoreOptions(synchronous="OFF"))
+    file.write(Batch(rows=[*rows, odd(70, B), odd(5, B)]), TEN_S * 1000)
+    file.close()
+    run.restart()
+    run.commit()
+    expected = [(A, 3, "damaged"), (B, None, "restart")]
+    assert [(gap.symbol, gap.missing, gap.cause) for gap in run.open()] == (
+        expected if first == 1 else [(A, first - 1, "damaged"), *expected]
+    )
+    assert journal.events("counters_disagree")
+
+
 def test_a_sealed_day_holds_nothing_to_heal(run: Run) -> None:
     """Its holes stay as they are: what came for it could not be stored."""
     run.store(at(1), at(3))

@@ -6,7 +6,7 @@ gaps and rejected ticks do not add up is read tick by tick.
 
 from __future__ import annotations
 
-from itertools import groupby, pairwise
+from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 _WINDOW_ROWS: Final = 1_100  # gaps among so many newest ticks may be filled; the others only take memory
 _LOWEST_SEQ: Final = -(2**63)
 _ASKED_MOST: Final = 200  # gaps of a symbol that are asked for again, the newest ones
-_JUDGED_ROWS: Final = 20  # so many ticks show whether a sequence follows the rule
 
 
 class _Gaps(NamedTuple):
@@ -93,6 +92,8 @@ def _load(day: Day, reader: DayReader) -> None:
         day.tracks[symbol] = track
         gaps = _read_gaps(rows, track.run_seq)
         _add_gaps(track, gaps, reader)
+        if track.next <= 0 and rule and not rule.rule and track.doubt is None:
+            _doubt_all(day, track)
         if track.next > 0 and not _adds_up(track, count, gaps) and _recount(day, track, gaps, reader):
             wrong.append(symbol)
         if count is None and track.next > 0:
@@ -145,15 +146,16 @@ def _hole(gap: Gap) -> Hole:
 def _track(day: Day, reader: DayReader, count: SymbolCount, rule: Rule) -> Track:
     """A symbol as its counters tell, before its gaps are known."""
     symbol, name = count.symbol, rule.rule
+    newest = reader.newest_of(symbol, _WINDOW_ROWS) if name != RULE_COUNTER else []
+    if not name and _looks_like_counter(newest):
+        name = day.rules[symbol] = RULE_COUNTER
     if not name and count.rows < STRANGE_MOST:
         track = Track(symbol, last_ts_ms=count.last_ts_ms, interrupted=CAUSE_RESTART)
         for seq in reader.seqs(symbol, _LOWEST_SEQ):
             track.note_strange(seq)
         return track
-    newest = reader.newest_of(symbol, _WINDOW_ROWS) if name != RULE_COUNTER else []
     if not name:
-        name = _judge(newest)
-        day.rules[symbol] = name
+        name = day.rules[symbol] = RULE_NONE
     if name == RULE_NONE:
         recent = Recent()
         for seq, ts_ms in newest:
@@ -165,13 +167,17 @@ def _track(day: Day, reader: DayReader, count: SymbolCount, rule: Rule) -> Track
     return Track(symbol, upcoming, top_seq, count.last_ts_ms, run_seq=rule.run_seq, interrupted=CAUSE_RESTART)
 
 
-def _judge(newest: list[tuple[int, int]]) -> str:
-    """The rule of a symbol by its newest ticks, for a file whose writer did not leave a judgement."""
-    fitting = sum(plausible(seq, ts_ms) for seq, ts_ms in newest)
-    counters = sorted(seq & COUNTER_MASK for seq, _ in newest)
-    by_one = sum(after - before == 1 for before, after in pairwise(counters))
-    enough = len(newest) >= _JUDGED_ROWS
-    return RULE_COUNTER if enough and min(fitting, by_one + 1) * 10 >= 9 * len(newest) else RULE_NONE
+def _looks_like_counter(newest: list[tuple[int, int]]) -> bool:
+    """Whether a symbol of which nothing was judged follows the rule; what contradicts it is seen soon."""
+    counters = {seq & COUNTER_MASK for seq, ts_ms in newest if plausible(seq, ts_ms)}
+    return len(counters) * 10 >= 9 * len(newest)
+
+
+def _doubt_all(day: Day, track: Track) -> None:
+    """Nothing was judged of a symbol, so no gap of it was written either: all of the day is in doubt."""
+    start_ms, end_ms = day.start_s * 1000, market.day_start_ms(day.number + 1) - 1
+    track.doubt = Hole(day.new_gap_id(), 0, 0, None, None, start_ms, end_ms, CAUSE_RESTART, now_ms())
+    day.dirty[track.doubt.id] = (track.symbol, track.doubt, True)
 
 
 def _add_gaps(track: Track, gaps: _Gaps, reader: DayReader) -> None:
