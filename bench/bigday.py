@@ -111,7 +111,7 @@ SELECT symbol, ((:begun_ms + offset_ms) / 1000 << 32) | (:cycle * each + counter
 FROM pattern WHERE batch = :batch ORDER BY symbol, counter
 """
 _COUNT: Final = """
-INSERT INTO symbols
-SELECT symbol, count(*), min(ts_ms), max(ts_ms), max(seq), sum(volume), sum(turnover), max(seq & 0xFFFFFFFF)
+INSERT INTO symbols (symbol, rows, first_ts_ms, last_ts_ms, max_seq, volume, turnover, expected, rule)
+SELECT symbol, count(*), min(ts_ms), max(ts_ms), max(seq), sum(volume), sum(turnover), count(*), 'counter'
 FROM ticks GROUP BY symbol
 """

@@ -48,7 +48,7 @@ SELECT printf('HK.%05d', symbol.n), ((:open_s + counter.n * :seconds / :each) <<
 FROM symbol CROSS JOIN counter
 """
 _COUNT: Final = """
-INSERT INTO symbols
-SELECT symbol, count(*), min(ts_ms), max(ts_ms), max(seq), sum(volume), sum(turnover), max(seq & 0xFFFFFFFF)
+INSERT INTO symbols (symbol, rows, first_ts_ms, last_ts_ms, max_seq, volume, turnover, expected, rule)
+SELECT symbol, count(*), min(ts_ms), max(ts_ms), max(seq), sum(volume), sum(turnover), count(*), 'counter'
 FROM ticks GROUP BY symbol
 """

@@ -118,7 +118,7 @@ def test_reconnecting_leaks_nothing(start: Start, lay_cable: Callable[[int], Cab
     unstable = wait_finding(collector, "link_unstable")
     assert "futu_disconnected" in unstable.remedy
     assert collector.stop() == 0
-    assert len(collector.events("futu_connected")) == RECONNECTS + 1
+    assert len(collector.events("subscribed")) == RECONNECTS + 1
     assert "Traceback" not in collector.output
     assert keys([*collector.ticks()]) <= keys([*opend.truth()])
 
