@@ -830,6 +830,25 @@ def test_after_an_interruption_the_counter_alone_is_no_proof() -> None:
     assert table.open() == [(None, "disconnected")]
 
 
+def test_what_an_earlier_run_had_spooled_was_known() -> None:
+    """It is replayed after the new connection's first ticks: OpenD's answer need not reach back before it."""
+    for patterned in (True, False):
+        table = Table()
+        make = at if patterned else odd
+        table.see(make(1), make(2), make(3))
+        if not patterned:
+            heard(table, 1, 2, 3)
+        table.holes.interrupt("disconnected")
+        table.holes.listen()
+        table.see(make(7, 9))
+        replayed = [make(counter, 5) for counter in (4, 5, 6)]
+        table.see(*replayed)
+        table.holes.recall(replayed)
+        for _ in range(3):
+            table.answer(make(6, 5), make(7, 9), asked=2)
+        assert [gap for gap in table.open() if gap[1] == "disconnected"] == []
+
+
 def test_an_answer_that_reaches_what_was_known_leaves_no_doubt() -> None:
     """As after nearly every reconnect."""
     table = Table()

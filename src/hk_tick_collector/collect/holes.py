@@ -242,6 +242,14 @@ class Holes:
         if track is not None and track.next < 0:
             self._known.doubt(self._known.day_of(track), track, None, from_ts_ms, cause)
 
+    def recall(self, rows: Iterable[TickRow]) -> None:
+        """Rows that were seen came from the spool of an earlier run: they were known before ticks could pass us by."""
+        for symbol, seq, ts_ms, *_ in rows:
+            day = self._known.days.get(market.day_number(ts_ms))
+            track = day.tracks.get(symbol) if day else None
+            if track is not None:
+                track.recall(seq)
+
     # --- what is known ---
 
     def take_changes(self) -> list[GapChange]:

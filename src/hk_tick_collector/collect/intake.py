@@ -59,6 +59,8 @@ class Intake:
         dropped = 0
         if self._queue.has_room(len(rows)):
             self._holes.see(rows)
+            if recv_ts_ms is None:
+                self._holes.recall(rows)
         else:
             self._holes.lose(rows)
             dropped, rows = len(rows), []

@@ -263,9 +263,7 @@ class Judging:
             first = min(before, key=_from_ms)
             since = min(since, (first.from_seq or 0, first.from_ts_ms, first.cause))
         if since[2]:
-            doubt = self._known.doubt(
-                day, track, max(since[0], day.start_s << 32), since[1], since[2], known=frozenset()
-            )
+            doubt = self._known.doubt(day, track, max(since[0], day.start_s << 32), since[1], since[2], known=set())
             if not part.from_before:
                 doubt.to_ts_ms = max(doubt.from_ts_ms, part.oldest_ms + MARGIN_MS)
                 doubt.to_seq = max(doubt.from_seq or 0, (part.lowest_seq or day.last_seq) | COUNTER_MASK)

@@ -214,7 +214,7 @@ class Placing:
         self._known.without_rule(day, track, "order")
         if holes:
             first = min(holes, key=_from_ms)
-            self._known.doubt(day, track, None, first.from_ts_ms + MARGIN_MS, first.cause, known=frozenset())
+            self._known.doubt(day, track, None, first.from_ts_ms + MARGIN_MS, first.cause, known=set())
         for strange in track.strange:
             track.remember(strange, track.last_ts_ms or ts_ms)
         self._known.latest.setdefault(track.symbol, track)

@@ -88,7 +88,7 @@ def _add_stored(path: Path, seqs: dict[str, dict[int, int]]) -> None:
 
 def _rebuild_track(day: Day, before: Track, known: dict[int, int], now_ms: int) -> Track:
     """One symbol from its stored sequences, up to the newest tick that was ever seen."""
-    track = replace(before, holes=[], past=[], lost=LostHoles(), doubt=None, known=frozenset(), proved=frozenset())
+    track = replace(before, holes=[], past=[], lost=LostHoles(), doubt=None, known=set(), proved=frozenset())
     if before.next <= 0 or before.run_seq:
         # How much was lost is not known: all of the day may be, up to now or to the beginning of this run.
         start_ms = day.start_s * 1000

@@ -195,7 +195,7 @@ def _add_gaps(track: Track, gaps: _Gaps, reader: DayReader) -> None:
         track.doubt = doubt = min(gaps.doubts, key=lambda hole: hole.from_ts_ms)
         if track.recent is not None:
             known = reader.newest_of(track.symbol, _WINDOW_ROWS, doubt.from_ts_ms + MARGIN_MS)
-            track.known = frozenset(seq for seq, _ in known)
+            track.known = {seq for seq, _ in known}
         elif doubt.from_seq is not None:
             track.known_seq = reader.top_seq(track.symbol, track.run_seq, doubt.from_seq | COUNTER_MASK) or 0
 

@@ -80,9 +80,9 @@ class Recent:
         """The sequences."""
         return frozenset(self.seqs)
 
-    def until(self, moment_ms: int) -> frozenset[int]:
+    def until(self, moment_ms: int) -> set[int]:
         """The sequences of the ticks whose own time is not later than a moment."""
-        return frozenset(seq for seq, ts_ms in zip(self.seqs, self.times, strict=True) if ts_ms <= moment_ms)
+        return {seq for seq, ts_ms in zip(self.seqs, self.times, strict=True) if ts_ms <= moment_ms}
 
     def between(self, from_ms: int, to_ms: int) -> set[int]:
         """The sequences of the ticks whose own time lies strictly between two moments."""
@@ -120,7 +120,7 @@ class Track:
     lost: LostHoles = field(default_factory=LostHoles)  # and those that OpenD can no longer give
     past: list[Hole] = field(default_factory=list)  # of the counter's earlier runs
     doubt: Hole | None = None  # a stretch of time in which ticks may be missing
-    known: frozenset[int] = frozenset()  # without the rule: ticks from before the doubt, one of which ends it
+    known: set[int] = field(default_factory=set)  # without the rule: ticks from before the doubt, one of which ends it
     known_seq: int = 0  # with the rule: the last one before it
     proved: frozenset[int] = frozenset()  # without the rule: the newest answer that left nothing open
     proved_ms: int = 0  # and the time of its newest tick
@@ -150,6 +150,16 @@ class Track:
     def progress(self) -> int:
         """A number that grows with each tick."""
         return self.recent.count if self.recent else self.next
+
+    def recall(self, seq: int) -> None:
+        """A tick turns out to have been known before ticks could pass us by: an answer that reaches it is a witness."""
+        before = self.unwitnessed
+        if before is not None and seq > before.last_seq:
+            self.unwitnessed = before._replace(next=max(before.next, (seq & COUNTER_MASK) + 1), last_seq=seq)
+        if self.doubt is not None and self.doubt.from_seq is not None:
+            self.known_seq = max(self.known_seq, seq)
+        elif self.doubt is not None:
+            self.known.add(seq)
 
     def remember(self, seq: int, ts_ms: int) -> None:
         """Notes a tick of a symbol without the rule."""

@@ -52,7 +52,7 @@ class Tracked:
         from_seq: int | None,
         from_ts_ms: int,
         cause: str,
-        known: frozenset[int] | None = None,
+        known: set[int] | None = None,
     ) -> Hole:
         """Ticks may be missing from here on, nobody knows how many: until an answer tells.
 
@@ -61,7 +61,7 @@ class Tracked:
         """
         day_start_ms, doubt = day.start_s * 1000, track.doubt
         if known is None:
-            known = track.recent.until(from_ts_ms) if track.recent else frozenset()
+            known = track.recent.until(from_ts_ms) if track.recent else set()
         if from_seq is None:
             from_ts_ms = from_ts_ms - MARGIN_MS if from_ts_ms else day_start_ms
         from_ts_ms = max(from_ts_ms, day_start_ms)
@@ -94,5 +94,5 @@ class Tracked:
         """An answer has told of all that the doubt was about."""
         if track.doubt is not None:
             day.dirty[track.doubt.id] = (track.symbol, track.doubt, False)
-        track.doubt, track.known = None, frozenset()
+        track.doubt, track.known = None, set()
         track.proved, track.proved_ms = part.seqs, part.newest_ms
