@@ -333,6 +333,11 @@ class Trial:
         status = read_status((self.runtime or self.data_root) / STATUS_NAME)
         return status if status and status.pid == self.collector.pid else None
 
+    def breaks(self) -> int:
+        """How often a connection that was up has ended, by the live state."""
+        status = self.status()
+        return status.link_breaks_lately if status else 0
+
     def live(self, **wanted: object) -> LiveStatus:
         """The live state, once it is there, and says this."""
         found: list[LiveStatus] = []
