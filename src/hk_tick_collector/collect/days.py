@@ -66,6 +66,8 @@ class OpenDays:
         self._stats = stats
         self._now_ms = now_ms
         self._on_fresh = on_fresh
+        self._opend_ms: int | None = None  # OpenD's clock when it was last told, and by how much it was ahead then
+        self._ahead_ms = 0
         self._files: dict[int, DayFile] = {}  # the one used last comes last
         self._used_ms: dict[int, int] = {}  # of open files, and of those that were let go of without being made plain
         self._seal_at_s = 0.0
@@ -76,9 +78,11 @@ class OpenDays:
         return day in self._files
 
     def current(self) -> int:
-        """Today: by OpenD's date while there is a connection, else by this host's."""
-        opend_ms = self._stats.opend_time_ms if self._stats.connected else None
-        return market.day_number(opend_ms or self._now_ms())
+        """Today: by OpenD's clock as it was last told, else by this host's."""
+        opend_ms, now_ms = self._stats.opend_time_ms, self._now_ms()
+        if opend_ms is not None and opend_ms != self._opend_ms:
+            self._opend_ms, self._ahead_ms = opend_ms, opend_ms - now_ms
+        return market.day_number(now_ms + self._ahead_ms)
 
     def home(self) -> int | None:
         """The day whose file takes what belongs to no day's ticks: today, else the latest that is open."""

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _LOG_EVERY_S: Final = 30.0
 _USEFUL_S: Final = 10.0  # a connection that was subscribed for so long was of use, though no tick came: a quiet market
 _USEFUL_WITH_TICKS_S: Final = 1.0  # and so was this one; one tick comes from OpenD's cache at each subscription
+_REASONS_KEPT: Final = 20
 _USELESS_TOLD: Final = 3  # useless connections one after the other that are each told; then they are counted
 _GATHER_MAX_S: Final = 0.05  # beyond it nothing is gained: 20 ms saved 30 % of the share at 500 ticks/s, 50 ms 37 %
 
@@ -63,7 +64,7 @@ class Feed:
         self._stats = stats
         self._random = random.Random()  # noqa: S311 - jitter
         self._failures = log.Repeated(_LOG_EVERY_S)
-        self._last_failure = ""
+        self._told: set[str] = set()  # why connections ended since the last one that was of use
         self._skips = log.Repeated(_LOG_EVERY_S)
         stats.symbols = len(options.symbols)
 
@@ -84,7 +85,8 @@ class Feed:
             if was_up and self._was_useful(received):
                 delay_s = options.reconnect_min_delay_s
                 self._useless = 0
-                self._failures, self._last_failure = log.Repeated(_LOG_EVERY_S), ""
+                self._failures = log.Repeated(_LOG_EVERY_S)
+                self._told.clear()
             elif was_up:
                 self._useless += 1
             self._note_down(error, was_up=was_up)
@@ -184,10 +186,11 @@ class Feed:
         stats.subscribed = 0
         held_back = self._failures.allow(time.monotonic())
         told = was_up and self._useless <= _USELESS_TOLD
-        if told or reason != self._last_failure or held_back is not None:
+        if told or reason not in self._told or held_back is not None:
             hint = {"hint": error.hint} if error.hint else {}
             log.warning("futu_disconnected", reason=reason, repeats=held_back or 0, **hint)
-        self._last_failure = reason
+        if len(self._told) < _REASONS_KEPT:
+            self._told.add(reason)
         if was_up:
             stats.link_breaks += 1
             stats.link_break_ms, stats.link_break_reason = now_ms, reason

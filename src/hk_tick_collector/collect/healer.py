@@ -28,6 +28,10 @@ _LOOK_ROWS: Final = 10  # enough to see whether a quiet symbol has gone on witho
 _SPARE_ROWS: Final = 20  # ticks that may arrive between the question and the answer
 _LOOKS: Final = 3  # failures before a symbol is no longer looked at for its own sake
 _RETRY_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+# OpenD keeps 1,000 ticks. Where it shows that it keeps fewer, an answer of that length is full.
+_WINDOW_LEAST: Final = 100
+_WINDOW_TIMES: Final = 2
+_WINDOW_S: Final = 15.0
 _RATE_EVERY_S: Final = 10.0
 _COMPARE_EVERY_S: Final = 1.0  # how often it is seen who is to be compared
 _COMPARE_RULE_S: Final = 300.0  # a symbol that follows the rule
@@ -42,6 +46,15 @@ class Ask(NamedTuple):
     rows: int
 
 
+class _Window(NamedTuple):
+    """OpenD may keep fewer ticks of a symbol than it says: answers that are always as long, and move on."""
+
+    rows: int
+    oldest_seq: int  # of the last of them
+    since_s: float
+    moved: int = 0  # how often the oldest tick had fallen out
+
+
 @dataclass(slots=True)
 class _Patient:
     """What is known of a symbol's healing."""
@@ -53,6 +66,7 @@ class _Patient:
     newest_ms: int = 0  # the newest tick that was known when it was asked
     compared_s: float = 0.0  # when OpenD last answered, and how far the symbol had come
     progress: int = 0
+    window: _Window | None = None  # answers of one length from which the oldest ticks fall out
 
 
 class Healer:
@@ -114,7 +128,9 @@ class Healer:
 
     def answered(self, ask: Ask, ticks: Sequence[tuple[int, int]], now_s: float) -> list[Hole]:
         """The reply to a request, sequences and times (epoch ms), was seen by Holes; returns the gaps that are lost."""
-        patient, full = self._patient(ask.symbol), len(ticks) >= WINDOW_ROWS
+        patient = self._patient(ask.symbol)
+        patient.window = _moved_on(patient.window, ask, ticks, now_s)
+        full = len(ticks) >= WINDOW_ROWS or _is_window(patient.window, now_s)
         lost = self._holes.answered(ask.symbol, Answer(ticks, ask.rows, full, patient.newest_ms, now_s))
         track = self._holes.track(ask.symbol)
         patient.asked, patient.failures = False, 0
@@ -190,7 +206,9 @@ class Healer:
                 first[track.symbol] = (hole.first, track.next)  # a doubt begins at 0: the whole window is asked for
         for track in () if self._holes.deaf else self._holes.unwitnessed():
             before = track.unwitnessed
-            if before and before.answers and track.symbol not in first:
+            if before is None or not before.answers or now_s < before.answered_s + _delay_s(before.answers - 1):
+                continue
+            if track.symbol not in first:
                 first[track.symbol] = (before.next - 1 if before.answers == 1 else 0, track.next)
         for symbol, (oldest, upcoming) in first.items():
             patient = self._patient(symbol)
@@ -212,6 +230,24 @@ class Healer:
         if patient is None:
             patient = self._patients[symbol] = _Patient()
         return patient
+
+
+def _moved_on(window: _Window | None, ask: Ask, ticks: Sequence[tuple[int, int]], now_s: float) -> _Window | None:
+    """What is known of OpenD's window for a symbol after an answer; a request for fewer rows changes nothing."""
+    if ask.rows < WINDOW_ROWS:
+        return window
+    if len(ticks) < _WINDOW_LEAST:
+        return None
+    oldest_seq = min(ticks, key=lambda tick: tick[1])[0]
+    if window is None or window.rows != len(ticks):
+        return _Window(len(ticks), oldest_seq, now_s)
+    fell_out = all(seq != window.oldest_seq for seq, _ in ticks)
+    return window._replace(oldest_seq=oldest_seq, moved=window.moved + fell_out)
+
+
+def _is_window(window: _Window | None, now_s: float) -> bool:
+    """Whether OpenD gives no more than this: shown often enough, and for longer than it takes to fill a cache."""
+    return window is not None and window.moved >= _WINDOW_TIMES and now_s - window.since_s >= _WINDOW_S
 
 
 def _delay_s(times: int) -> float:

@@ -136,7 +136,7 @@ class Judging:
         if answers.witnesses(track, day, answer, before) or part.from_before:
             track.unwitnessed = None
             return []
-        track.unwitnessed = before._replace(answers=before.answers + 1)
+        track.unwitnessed = before._replace(answers=before.answers + 1, answered_s=answer.now_s)
         told = answers.tells_of(track, before.next)
         if answer.full:
             track.unwitnessed = None

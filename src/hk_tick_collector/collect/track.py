@@ -106,6 +106,7 @@ class Unwitnessed(NamedTuple):
     last_ts_ms: int
     cause: str
     answers: int = 0  # that did not reach it
+    answered_s: float = 0.0  # when the last of them came (monotonic)
 
 
 @dataclass(slots=True)
