@@ -204,6 +204,8 @@ if [[ $day == "$today" && -z $copy ]]; then
     found 2 "no collector runs on $directory" "sudo systemctl start hk-tick-collector"
   elif ((silent_s = $(live_age), silent_s > FRESH_S)); then
     found 2 "the collector has not reported for $silent_s s: it hangs" "sudo systemctl restart hk-tick-collector; why: $JOURNAL"
+  elif grep -qE '"held_rows":\{"|"writer_trouble":"[a-z]' "$(live_file)" 2>/dev/null; then
+    found 2 "ticks wait: the collector cannot write a day file" "hk-tick-collector status"
   elif [[ $connected == 0 ]]; then
     found $((now_s - link_ms / 1000 > 60 ? 2 : 1)) "OpenD is away since $(at $((link_ms / 1000))): $reason" \
       "sudo systemctl status futu-opend --no-pager"

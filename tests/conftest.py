@@ -147,6 +147,14 @@ def on_terminal(workdir: Path) -> Callable[..., tuple[int, str]]:
     return run
 
 
+_JUDGE: Final = """
+    UPDATE symbols SET rule = 'counter', expected =
+        (SELECT max(seq & 0xFFFFFFFF) FROM ticks WHERE ticks.symbol = symbols.symbol)
+    WHERE NOT EXISTS (SELECT 1 FROM ticks WHERE ticks.symbol = symbols.symbol
+                      AND abs((seq >> 32) - ts_ms / 1000) > 10)
+"""
+
+
 class DayFile:
     """A day file of a test, with its own writing connection, as a collector would have it."""
 
@@ -168,6 +176,7 @@ class DayFile:
         marks = ", ".join("?" * len(TICK_COLUMNS))
         with self.db:
             self.db.executemany(f"INSERT INTO ticks VALUES ({marks}) ON CONFLICT DO NOTHING", ticks)
+            self.db.execute(_JUDGE)  # as the collector would, where the sequence of every tick follows the rule
 
     def execute(self, sql: str, values: tuple[Any, ...] = ()) -> None:
         """Any other statement."""

@@ -38,7 +38,7 @@ class Rejected(NamedTuple):
 
     symbol: str
     seq: int
-    cause: str  # incomplete, bad_time, non_finite, out_of_range
+    cause: str  # incomplete, bad_time, non_finite, out_of_range, future_date
     detail: str  # the whole tick, for the log
     recv_ts_ms: int
 

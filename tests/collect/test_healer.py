@@ -382,3 +382,24 @@ def test_rates_follow_the_busiest_and_forget_slowly() -> None:
     symbol, rate = opend.healer.busiest() or ("", 0.0)
     assert symbol == A
     assert round(rate, 3) == 40.5
+
+
+def test_a_window_that_is_smaller_than_opend_says_is_full_too() -> None:
+    """Answers that are always as long and move on: what is older is lost, once that has been so for a while."""
+    opend = OpenD()
+    opend.make(A, 50)
+    opend.make(A, 400, pushed=False)
+    opend.make(A, 30)
+    opend.asked.clear()
+    lost = 0
+    for _ in range(200):
+        for ask in opend.healer.due(opend.now_s, 4):
+            opend.asked.append(ask)
+            lost += opend.answer(ask, opend.tapes[A][-min(ask.rows, 200) :])
+        opend.make(A, 1)
+        opend.now_s += 0.25
+        if lost:
+            break
+    assert 400 - (200 - 30) <= lost <= 400 - (200 - 31) + 1
+    assert opend.holes.missing(A) == 0
+    assert opend.now_s - 100.0 >= 15.0

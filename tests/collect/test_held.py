@@ -224,7 +224,7 @@ def test_gaps_of_a_bad_day_wait_with_its_rows(rig: SpoolingRig, tick: MakeTick, 
     rig.wait_stored(3)
     assert rig.end() == 0
     assert rig.query(name, "SELECT missing FROM gaps") == ([(3,)] if which == "today" else [])
-    assert rig.fresh == ([] if which == "today" else [day])
+    assert rig.fresh == [day], "what the file that was moved away held is looked for"
 
 
 def test_a_file_that_nobody_could_read_is_counted_anew(rig: SpoolingRig, tick: MakeTick) -> None:
@@ -394,3 +394,44 @@ def test_each_tick_is_stored_once_whatever_becomes_of_the_days(
     assert (sums["received"], sums["stored"], sums["duplicate"]) == (received, len(sent), received - len(sent))
     assert sums["waiting"] == 0
     assert not list(rig.spool_dir.iterdir())
+
+
+@pytest.mark.parametrize("day", ["yesterday", "today"])
+def test_a_day_whose_file_was_moved_away_is_counted_anew(
+    tmp_path: Path, tick: MakeTick, journal: Journal, day: str
+) -> None:
+    """The remedy was followed: what the file that is gone held is missing from the fresh one, and is looked for."""
+    rig, number = SpoolingRig(tmp_path), DAYS[day]
+    name, start_ms = market.day_name(number), market.day_start_ms(number) + 36_000_000
+    rig.put([tick("HK.00700", 1, start_ms)])
+    rig.writer.start()
+    rig.wait_stored(1)
+    path = tmp_path / f"{name}.db"
+    with contextlib.closing(apsw.Connection(str(path))) as other:
+        other.set_busy_timeout(10_000)
+        other.execute("ALTER TABLE ticks RENAME TO trades")
+    rig.put([tick("HK.00700", 2, start_ms + 1)])
+    journal.wait_for("day_held")
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    for suffix in ("-wal", "-shm", ""):
+        (tmp_path / f"{path.name}{suffix}").rename(aside / f"{path.name}{suffix}")
+    wait_until(lambda: rig.stats.stored == 2, "the tick is stored in a fresh file")
+    wait_until(lambda: number in rig.fresh, "the day is counted anew")
+    assert rig.end() == 0
+
+
+def test_a_read_only_file_of_today_holds_its_ticks(tmp_path: Path, tick: MakeTick, journal: Journal) -> None:
+    """Only a day that is over is sealed: today's ticks wait until the file may be written again."""
+    rig, name = SpoolingRig(tmp_path), market.day_name(TODAY)
+    path = tmp_path / f"{name}.db"
+    with contextlib.closing(DayFile(path, name, "run", NOW_MS, "test", StoreOptions())):
+        pass
+    path.chmod(0o440)
+    rig.put([tick("HK.00700", 1, NOW_MS)])
+    rig.writer.start()
+    assert journal.wait_for("day_held").fields["cause"] == "no_permission"
+    path.chmod(0o640)
+    wait_until(lambda: rig.stats.stored == 1, "it is stored")
+    assert rig.end() == 0
+    assert rig.stats.rejected_total == 0

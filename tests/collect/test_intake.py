@@ -191,3 +191,21 @@ def test_a_full_queue_still_takes_links() -> None:
     desk.intake.ticks(Ticks(rows=[at(1)]), NOW_MS)
     desk.intake.link(NOW_MS, connected=False, conn_id=None, reason="gone")
     assert [chunk.links for chunk in desk.take()] == [[], [Link(NOW_MS, False, None, "gone")]]
+
+
+def test_a_tick_of_a_far_future_is_rejected() -> None:
+    """Later than the day after OpenD's own date: counted with its cause. Where OpenD's date is unknown it is stored."""
+    desk = Desk()
+    later = [
+        Tick(*at(n))._replace(ts_ms=NOW_MS + days * market.DAY_MS, symbol="HK.00005") for n, days in ((1, 1), (2, 3))
+    ]
+    desk.intake.ticks(Ticks(rows=list(later)), NOW_MS)
+    assert [len(chunk.rows) for chunk in desk.take()] == [2]
+    desk.stats.opend_time_ms = NOW_MS
+    desk.intake.ticks(Ticks(rows=[at(1), *later]), NOW_MS)
+    (chunk,) = desk.take()
+    assert ([row[0] for row in chunk.rows], [bad.cause for bad in chunk.rejected]) == (
+        ["HK.00700", "HK.00005"],
+        ["future_date"],
+    )
+    assert desk.stats.rejected == 1

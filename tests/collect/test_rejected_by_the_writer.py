@@ -180,9 +180,9 @@ def test_a_changed_schema_is_waited_for(make_rig: MakeRig, tick: MakeTick, journ
     rig.wait_stored(1)
     stock(tmp_path / f"{DAY}.db", "ALTER TABLE ticks RENAME TO trades")
     rig.put([tick("HK.00700", 2)])
-    assert journal.wait_for("persist_failed").fields["cause"] == "schema_changed"
-    assert rig.stats.writer_trouble == "schema_changed"
-    assert "ticks is missing" in rig.stats.writer_detail
+    assert journal.wait_for("day_held").fields["cause"] == "schema_changed"
+    assert rig.stats.held_causes == {DAY: "schema_changed"}
+    assert "ticks is missing" in rig.stats.held_details[DAY]
     stock(tmp_path / f"{DAY}.db", "ALTER TABLE trades RENAME TO ticks")
     rig.wait_stored(2)
     stop(rig)
@@ -190,7 +190,7 @@ def test_a_changed_schema_is_waited_for(make_rig: MakeRig, tick: MakeTick, journ
     stock(tmp_path / f"{DAY}.db", "ALTER TABLE ticks RENAME TO trades")
     again = make_rig()
     again.writer.prepare(market.parse_day(DAY))  # no error: the service starts
-    assert again.stats.writer_trouble == "schema_changed"
+    assert again.stats.held_causes == {DAY: "schema_changed"}
     again.writer.start()
     again.put([tick("HK.00700", 3)])
     stock(tmp_path / f"{DAY}.db", "ALTER TABLE trades RENAME TO ticks")

@@ -250,11 +250,14 @@ def test_a_conflict_names_its_symbol_and_how_many(make_status: MakeStatus) -> No
     assert finding.remedy.endswith("grep 'tick_rejected cause=conflict' | grep HK.00003 | tail -n 10")
 
 
+ASIDE: Final = "d={db}.aside-$(date +%H%M%S); sudo mkdir $d"
+
+
 @pytest.mark.parametrize(("day", "severity"), [("20261119", "WARNING"), ("20261120", "CRITICAL")])
 @pytest.mark.parametrize(
     ("cause", "remedy"),
     [
-        ("foreign_file", "for f in {db}{,-wal,-shm}; do sudo mv $f $f.aside; done"),
+        ("foreign_file", f"{ASIDE}; for f in {{db}}{{-wal,-shm,}}; do [ ! -e $f ] || sudo mv $f $d/; done"),
         ("no_permission", "sudo chown hkcollector:hkcollector {db}*; sudo chmod u+rw {db}*"),
         ("cannot_open", "ls -l {db}*; sudo hk-tick-collector doctor"),
     ],

@@ -15,7 +15,7 @@ from tests.others import open_to_others
 from tests.preloaded.wrong_clock import moment_s
 
 from hk_tick_collector import market
-from hk_tick_collector.model import Gap
+from hk_tick_collector.model import Gap, RuleChange
 from hk_tick_collector.store.dayfile import Batch, DayFile, Link, StoreOptions, seal
 from hk_tick_collector.store.owner import OwnerLock
 
@@ -44,7 +44,8 @@ def fill(path: Path, tick: Callable[..., TickRow], *, count: int = 5, **batch: A
     """A day file with `count` ticks of HK.00700 from 09:30:00 on, a second apart, open as a collector has it."""
     day = DayFile(path, path.stem, "run", OPEN_MS, "1.2.3", StoreOptions())
     rows = [tick("HK.00700", ((OPEN_MS // 1000 + n) << 32) | (n + 1), OPEN_MS + n * 1000) for n in range(count)]
-    day.write(Batch(rows=rows, **batch), OPEN_MS + 60_000)
+    rules = [RuleChange(market.parse_day(DAY), symbol, "counter", 0) for symbol in {row[0] for row in rows}]
+    day.write(Batch(rows=rows, rules=rules, **batch), OPEN_MS + 60_000)
     return day
 
 
@@ -73,7 +74,7 @@ def test_a_day_that_is_collected_is_ok(tmp_path: Path, tick: Callable[..., TickR
     account = "1,203 received = 1,200 stored + 3 duplicate + 0 rejected + 0 dropped + 0 waiting"
     assert found.figures["ledger"] == account
     assert found.figures["last commit"].endswith("2026-11-20 09:31:00 HKT")
-    assert found.figures["file"] == f"{path}, schema 2, written by 1.2.3, being written"
+    assert found.figures["file"] == f"{path}, schema 3, written by 1.2.3, being written"
     assert "MB free" in found.figures["disk"]
 
 

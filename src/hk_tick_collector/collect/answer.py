@@ -174,10 +174,9 @@ def is_whole_day(track: Track, part: Part, answer: Answer) -> bool:
     if not answer.complete or part.from_after:
         track.oldest = None
         return False
-    lowest, ticks = part.lowest_seq or 0, len(answer.ticks)
-    before = track.oldest
-    if before is None or before.seq != lowest:
-        track.oldest = Oldest(lowest, answer.now_s, 1, ticks)
+    ticks, before = len(answer.ticks), track.oldest
+    if before is None or before.ts_ms != part.oldest_ms:
+        track.oldest = Oldest(part.oldest_ms, answer.now_s, 1, ticks)
         return False
     track.oldest = before._replace(times=before.times + 1)
     lasted_s = answer.now_s - before.since_s
@@ -188,9 +187,8 @@ def is_whole_day(track: Track, part: Part, answer: Answer) -> bool:
 
 def knows(day: Day, track: Track, doubt: Hole, part: Part) -> bool:
     """Whether an answer reaches back to a tick from before a doubt: then all after it is stored."""
-    if doubt.from_seq is None:
-        return bool(part.seqs & track.known)
-    return any(day.start_s << 32 <= seq <= max(track.known_seq, doubt.from_seq - 1) for seq in part.seqs)
+    known_seq = track.known_seq if doubt.from_seq is None else max(track.known_seq, doubt.from_seq - 1)
+    return bool(part.seqs & track.known) or any(day.start_s << 32 <= seq <= known_seq for seq in part.seqs)
 
 
 def tells_of(track: Track, counter: int) -> bool:

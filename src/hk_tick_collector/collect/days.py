@@ -5,6 +5,7 @@ Enters: days. Leaves: DayFiles to write to. For the writer's thread alone, but f
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -12,11 +13,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
-from hk_tick_collector.errors import DamagedFileError, ForeignFileError
+from hk_tick_collector.errors import DamagedFileError, ForeignFileError, SealedDayError, StoreError
 from hk_tick_collector.store.dayfile import Batch, DayFile, Ledger, seal
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
 from hk_tick_collector.store.opening import set_aside
-from hk_tick_collector.store.query import path_of
+from hk_tick_collector.store.query import DayReader, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -35,6 +36,7 @@ _SEAL_AGAIN_S: Final = 60.0
 _SEAL_FAILED_LOG_S: Final = 3600.0  # a file that cannot be sealed is told so often, and when its cause changes
 # What concerns every file, whichever met it first: a right that only one file lacks is seen in the file itself. An
 # interrupt is the watchdog's.
+_OF_THE_FILE: Final = ("foreign_file", "schema_changed")
 _OF_THE_DISK: Final = {
     "disk_full",
     "read_only",
@@ -96,7 +98,8 @@ class OpenDays:
         it is the disk's, today's file meets it too.
         """
         cause = diagnose(error)[0]
-        if cause == "foreign_file" or _is_in_the_way(path_of(self._options.data_root, market.day_name(day))):
+        path = path_of(self._options.data_root, market.day_name(day))
+        if cause in _OF_THE_FILE or _is_read_only(path) or _is_in_the_way(path):
             return True
         if cause in _OF_THE_DISK:
             return False
@@ -118,6 +121,12 @@ class OpenDays:
             except DamagedFileError as error:
                 self._set_aside(day, path, error)
                 file = self._open(path, name)
+            except SealedDayError as error:
+                if not _is_finished(path):
+                    raise StoreError(f"{name}.db is read-only, though nobody sealed it") from PermissionError(
+                        errno.EACCES, "may not be written"
+                    )
+                raise error from None
             self._make_place(day)
             self._files[day] = file
             self.known.setdefault(day, file.ledger)
@@ -344,3 +353,16 @@ def _is_in_the_way(path: Path) -> bool:
         if not stat.S_ISREG(mode) or not os.access(name, os.R_OK | os.W_OK):
             return True
     return False
+
+
+def _is_read_only(path: Path) -> bool:
+    try:
+        return not path.stat().st_mode & stat.S_IWUSR
+    except OSError:
+        return False
+
+
+def _is_finished(path: Path) -> bool:
+    """Whether a file says itself that its day is over."""
+    with DayReader(path) as reader:
+        return "sealed_ms" in reader.meta()

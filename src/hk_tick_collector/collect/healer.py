@@ -222,7 +222,9 @@ class Healer:
             yield (slack / (rate + 0.001), -rate), Ask(symbol, rows)
 
     def _look_rows(self, symbol: str) -> int:
-        track = self._holes.track(symbol)
+        track, patient = self._holes.track(symbol), self._patients.get(symbol)
+        if track is None and patient is not None and patient.compared_s:
+            return _LOOK_ROWS  # OpenD has been asked, and has nothing of a day that goes on
         return _LOOK_ROWS if track and track.patterned else WINDOW_ROWS
 
     def _patient(self, symbol: str) -> _Patient:
@@ -233,8 +235,8 @@ class Healer:
 
 
 def _moved_on(window: _Window | None, ask: Ask, ticks: Sequence[tuple[int, int]], now_s: float) -> _Window | None:
-    """What is known of OpenD's window for a symbol after an answer; a request for fewer rows changes nothing."""
-    if ask.rows < WINDOW_ROWS:
+    """What is known of OpenD's window for a symbol after an answer; one as long as was asked for changes nothing."""
+    if len(ticks) >= ask.rows:
         return window
     if len(ticks) < _WINDOW_LEAST:
         return None

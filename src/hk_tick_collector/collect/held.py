@@ -58,6 +58,7 @@ class _Held:
     retry_at_s: float = 0.0
     first_rows: int = 0  # a commit of so many rows failed, and may have happened: they are tried again as they were
     place: _Place = None
+    began_with: _Place = None  # the file that was there when it could first not be written
     spool: Spool | None = None
     spooled_rows: int = 0
     in_spool: threading.Lock = field(default_factory=threading.Lock)  # a writer that was replaced may hang in there
@@ -143,7 +144,7 @@ class HeldDays:
         held, path = self._days.setdefault(day, _Held()), self._path(day)
         cause, now_s = diagnose(error)[0], time.monotonic()
         if not held.cause:
-            held.since_s = now_s
+            held.since_s, held.began_with = now_s, _place(path)
             held.unread = held.unread or not _is_readable(path)
         held.first_rows = held.first_rows or tried_rows
         held.retry_at_s = now_s + _RETRY_S[min(held.failures, len(_RETRY_S) - 1)]
@@ -212,6 +213,8 @@ class HeldDays:
             del held.chunk.rows[:rows]
         held.failures, held.first_rows, held.retry_at_s = 0, 0, 0.0
         was_bad, held.cause = held.cause, ""
+        if was_bad and _is_another(held.began_with, _place(self._path(day))):
+            held.recount = True  # what the file that was moved away held is not in this one
         ended = not held.rows
         if was_bad:
             log.info("day_writable", day=market.day_name(day), rows=held.rows + rows, held_s=_age_s(held), was=was_bad)
@@ -320,6 +323,11 @@ def _place(path: Path) -> _Place:
     except OSError:
         return None
     return found.st_dev, found.st_ino, found.st_mode, found.st_uid, found.st_gid
+
+
+def _is_another(before: _Place, now: _Place) -> bool:
+    """Whether another file is in a place than before; rights and owner may have changed."""
+    return before is not None and (now is None or now[:2] != before[:2])
 
 
 def _is_readable(path: Path) -> bool:

@@ -7,9 +7,11 @@ loop that calls this also reads the socket.
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
-from hk_tick_collector import log
+from hk_tick_collector import log, market
+from hk_tick_collector.model import Rejected, Tick
 from hk_tick_collector.store.dayfile import Link
 
 from .chunk import Chunk
@@ -19,13 +21,14 @@ from .rejections import Rejections
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hk_tick_collector.model import Rejected, Stats, TickRow
+    from hk_tick_collector.model import Stats, TickRow
     from hk_tick_collector.opend.protocol import Ticks
 
     from .holes import Holes
     from .queue import TickQueue
 
 _LOG_EVERY_S: Final = 10.0
+_TS_MS = itemgetter(2)
 _DETAIL_CHARS: Final = 1000  # a tick has 300; what is longer is no tick
 
 
@@ -43,6 +46,7 @@ class Intake:
         self._rejections = Rejections(now_s)
         self._drops = log.Repeated(_LOG_EVERY_S)
         self._dropped_unlogged = 0
+        self._newest_ms = 0  # a tick may have this time, UTC epoch ms; a later one is looked at with care
         self.pushes: Final = PushWatch()
 
     def ticks(self, event: Ticks, recv_ts_ms: int | None, on_commit: Callable[[], None] | None = None) -> None:
@@ -52,6 +56,8 @@ class Intake:
         stats, rows, rejected = self._stats, event.rows, event.rejected
         if not rows and not rejected:
             return
+        if rows and self._newest_ms < max(map(_TS_MS, rows)):
+            rows, rejected = self._without_future(rows, rejected)
         if event.pulled_by is None:
             self.pushes.note(rows, rejected)
         stats.received += len(rows) + len(rejected)
@@ -67,11 +73,26 @@ class Intake:
             self._note_drop(dropped)
         if rejected:
             self._holes.reject(rejected)
-            self._note_rejects(event)
+            self._note_rejects(rejected)
         gaps, rules = self._holes.take_changes(), self._holes.take_rules()
         chunk = Chunk(rows=rows, rejected=rejected, dropped=dropped, gaps=gaps, rules=rules, on_commit=on_commit)
         chunk.on_disk = recv_ts_ms is None
         self._queue.put(chunk)
+
+    def _without_future(self, rows: list[TickRow], rejected: list[Rejected]) -> tuple[list[TickRow], list[Rejected]]:
+        """Refuses ticks that are dated later than the day after OpenD's own date; where that is unknown there are none.
+
+        What may come is looked up again only when a tick is later than all before.
+        """
+        opend_ms = self._stats.opend_time_ms
+        if opend_ms is None:
+            return rows, rejected
+        self._newest_ms = market.day_start_ms(market.day_number(opend_ms) + 2) - 1
+        future = [row for row in rows if row[2] > self._newest_ms]
+        if not future:
+            return rows, rejected
+        refused = [Rejected(row[0], row[1], "future_date", str(Tick(*row)), row[9]) for row in future]
+        return [row for row in rows if row[2] <= self._newest_ms], [*rejected, *refused]
 
     def flush_gaps(self) -> None:
         """Sends changes of `gaps` that no tick brought on their way to the day file."""
@@ -90,8 +111,8 @@ class Intake:
         """Takes note that a stretch of time with or without OpenD begins."""
         self._queue.put(Chunk(links=[Link(at_ms, connected, conn_id, reason)]))
 
-    def _note_rejects(self, event: Ticks) -> None:
-        stats, rejected = self._stats, event.rejected
+    def _note_rejects(self, rejected: list[Rejected]) -> None:
+        stats = self._stats
         stats.rejected += len(rejected)
         by_cause: dict[str, list[Rejected]] = {}
         for tick in rejected:

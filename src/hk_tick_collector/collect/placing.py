@@ -22,6 +22,7 @@ from .track import (
     MARGIN_MS,
     NEAR_S,
     RULE_COUNTER,
+    RUNS_MOST,
     Day,
     Track,
     begins_anew,
@@ -199,10 +200,13 @@ class Placing:
         track.past += [hole for hole in track.lost.clear() if not hole.final]
         track.holes, track.run_seq = [], began
         track.skipped.clear()
+        track.runs += 1
         track.next, track.last_seq, track.candidate = (began & COUNTER_MASK) + 1, began, 0
         day.rules[track.symbol] = RULE_COUNTER
         self._known.events.append((track.symbol, CAUSE_SEQUENCE, began))
         self._advance(day, track, seq, ts_ms, stored=stored)
+        if track.runs > RUNS_MOST:  # a counter that falls again and again is none
+            self._give_up_rule(day, track, seq, ts_ms)
 
     def _give_up_rule(self, day: Day, track: Track, seq: int, ts_ms: int) -> None:
         """Several ticks in a row do not follow the rule: how many are missing is unknown, also of known gaps."""
@@ -212,9 +216,15 @@ class Placing:
         holes += self._known.take_doubt(day, track)
         track.holes, track.past, track.next = [], [], -1
         self._known.without_rule(day, track, "order")
-        if holes:
-            first = min(holes, key=_from_ms)
-            self._known.doubt(day, track, None, first.from_ts_ms + MARGIN_MS, first.cause, known=set())
+        # Ticks may have passed us by while the rule still held: an answer must reach one that was known then.
+        unheard, track.unwitnessed = track.unwitnessed, None
+        since = [(hole.from_ts_ms + MARGIN_MS, hole.cause) for hole in holes]
+        if unheard is not None:
+            since.append((unheard.last_ts_ms, unheard.cause))
+        if since:
+            from_ts_ms, cause = min(since)
+            self._known.doubt(day, track, None, from_ts_ms, cause, known=set())
+            track.known_seq = unheard.last_seq if unheard and not holes else 0
         for strange in track.strange:
             track.remember(strange, track.last_ts_ms or ts_ms)
         self._known.latest.setdefault(track.symbol, track)
@@ -239,10 +249,6 @@ class Placing:
         if ts_ms >= track.last_ts_ms:
             track.last_seq, track.last_ts_ms = seq, ts_ms
             self._known.latest[track.symbol] = track
-
-
-def _from_ms(hole: Hole) -> int:
-    return hole.from_ts_ms
 
 
 def _first(hole: Hole) -> int:

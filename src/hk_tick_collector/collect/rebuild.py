@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import TickRow
 
 _LOWEST_SEQ: Final = -(2**63)
+_VANISHED_MOST: Final = 2_000  # stretches of one symbol that are told one by one
 _LEAP: Final = 1_000  # a highest counter that is so far above the next one was never confirmed by another tick
 
 
@@ -118,8 +119,13 @@ def counters_of(track: Track, seqs: Iterable[int]) -> list[int]:
     return counters
 
 
-def add_vanished(day: Day, track: Track, counters: Sequence[int], seqs: Iterable[int], now_ms: int) -> bool:
-    """Adds a gap for each stretch of counters that is neither among these nor in a gap; whether there is one."""
+def add_vanished(
+    day: Day, track: Track, counters: Sequence[int], seqs: Iterable[int], now_ms: int, cause: str = CAUSE_DAMAGED
+) -> bool:
+    """Adds a gap for each stretch of counters that is neither among these nor in a gap; whether there is one.
+
+    Very many are one gap of unknown size instead.
+    """
     seconds = {seq & COUNTER_MASK: seq >> 32 for seq in seqs}
     first = track.run_seq & COUNTER_MASK if track.run_seq else 1
     # What is accounted for, as first and last counter and their seconds, and the end of it all.
@@ -130,25 +136,35 @@ def add_vanished(day: Day, track: Track, counters: Sequence[int], seqs: Iterable
     ]
     end_s = max(track.last_seq >> 32, day.start_s)
     accounted.append((track.next, track.next, end_s, end_s))
-    expected, before_s, found = first, (track.run_seq >> 32) or day.start_s, False
+    expected, before_s = first, (track.run_seq >> 32) or day.start_s
+    found: list[tuple[tuple[int, int], tuple[int, int]]] = []
     for low, high, low_s, high_s in sorted(accounted):
         if low >= track.next:
             low, low_s = track.next, end_s  # noqa: PLW2901 - an unconfirmed counter above all: the day ends before it
         if low > expected:
-            _add(day, track, (expected, low - 1), (before_s, low_s), now_ms)
-            found = True
+            found.append(((expected, low - 1), (before_s, low_s)))
         if high >= expected:
             expected, before_s = high + 1, high_s
+    if len(found) > _VANISHED_MOST:
+        (first_lost, _), (from_s, _) = found[0]
+        end_s = max(found[-1][1])
+        track.doubt = Hole(
+            day.new_gap_id(), 0, 0, from_s << 32, end_s << 32 | COUNTER_MASK, from_s * 1000, end_s * 1000, cause, now_ms
+        )
+        track.doubt.final = True
+        day.dirty[track.doubt.id] = (track.symbol, track.doubt, True)
+        for between, of_seconds in found:
+            track.skipped.add(_hole(0, between, of_seconds, cause, now_ms))
+        return first_lost > 0
+    for between, of_seconds in found:
+        hole = _hole(day.new_gap_id(), between, of_seconds, cause, now_ms)
+        track.holes.append(hole)
+        day.dirty[hole.id] = (track.symbol, hole, True)
     track.holes.sort(key=lambda hole: hole.first)
-    return found
+    return bool(found)
 
 
-def _add(day: Day, track: Track, counters: tuple[int, int], seconds: tuple[int, int], now_ms: int) -> None:
+def _hole(id_: int, counters: tuple[int, int], seconds: tuple[int, int], cause: str, now_ms: int) -> Hole:
     first, last = counters
     low_s, high_s = min(seconds), max(seconds)
-    hole = Hole(
-        day.new_gap_id(), first, last, low_s << 32 | first, high_s << 32 | last, low_s * 1000, high_s * 1000,
-        CAUSE_DAMAGED, now_ms,
-    )  # fmt: skip
-    track.holes.append(hole)
-    day.dirty[hole.id] = (track.symbol, hole, True)
+    return Hole(id_, first, last, low_s << 32 | first, high_s << 32 | last, low_s * 1000, high_s * 1000, cause, now_ms)

@@ -21,6 +21,7 @@ from .hole import Hole
 from .lost import LostHoles
 from .rebuild import add_vanished, counters_of
 from .track import (
+    CAUSE_DAMAGED,
     CAUSE_ELSEWHERE,
     CAUSE_REJECTED,
     CAUSE_RESTART,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 _WINDOW_ROWS: Final = 1_100  # gaps among so many newest ticks may be filled; the others only take memory
 _LOWEST_SEQ: Final = -(2**63)
+_STRAY_ROWS: Final = 20
 _ASKED_MOST: Final = 200  # gaps of a symbol that are asked for again, the newest ones
 
 
@@ -89,7 +91,7 @@ def _load(day: Day, reader: DayReader) -> None:
     def add(symbol: str, rows: Iterable[Gap]) -> None:
         count, rule = counts.pop(symbol, None), rules.get(symbol)
         track = _track(day, reader, count, rule) if count and rule else Track(symbol, interrupted=CAUSE_RESTART)
-        day.tracks[symbol] = track
+        day.keep(track)
         gaps = _read_gaps(rows, track.run_seq)
         _add_gaps(track, gaps, reader)
         if track.next <= 0 and rule and not rule.rule and track.doubt is None:
@@ -191,10 +193,13 @@ def _add_gaps(track: Track, gaps: _Gaps, reader: DayReader) -> None:
             if seq >= track.run_seq:
                 _go_to(track, seq & COUNTER_MASK, seq, (seq >> 32) * 1000)
     _ask_again(track)
-    if gaps.doubts:
-        track.doubt = doubt = min(gaps.doubts, key=lambda hole: hole.from_ts_ms)
+    # A doubt that ends before the day does is lost: only what an answer did not reach has such an end.
+    lasting = [hole for hole in gaps.doubts if hole.to_ts_ms >= track.to_ms - 1]
+    if lasting:
+        track.doubt = doubt = min(lasting, key=lambda hole: hole.from_ts_ms)
         if track.recent is not None:
-            known = reader.newest_of(track.symbol, _WINDOW_ROWS, doubt.from_ts_ms + MARGIN_MS)
+            margin_ms = MARGIN_MS if doubt.from_seq is None else 0
+            known = reader.newest_of(track.symbol, _WINDOW_ROWS, doubt.from_ts_ms + margin_ms)
             track.known = {seq for seq, _ in known}
         elif doubt.from_seq is not None:
             track.known_seq = reader.top_seq(track.symbol, track.run_seq, doubt.from_seq | COUNTER_MASK) or 0
@@ -243,10 +248,12 @@ def _recount(day: Day, track: Track, gaps: _Gaps, reader: DayReader) -> bool:
     counters = counters_of(track, seqs)
     if counters:
         track.next = max(counters[-1], max((hole.last for hole in track.holes), default=0), track.lost.last) + 1
-    if not add_vanished(day, track, counters, seqs, now_ms()):
+    was_judged = track.symbol not in day.rules  # if not, no gap of it was ever written: nothing has vanished
+    cause = CAUSE_DAMAGED if was_judged else CAUSE_RESTART
+    if not add_vanished(day, track, counters, seqs, now_ms(), cause):
         return False
     day.rules[track.symbol] = RULE_COUNTER
-    return True
+    return was_judged
 
 
 def unfinished_days(data_root: Path, today: int) -> list[int]:
@@ -261,13 +268,20 @@ def unfinished_days(data_root: Path, today: int) -> list[int]:
         try:
             number = market.parse_day(name)
             with DayReader(path_of(data_root, name)) as reader:
-                if number < today and "sealed_ms" not in reader.meta() and not _heard_the_close(reader, number):
+                over = number >= today or "sealed_ms" in reader.meta() or _heard_the_close(reader, number)
+                if not over and not _is_stray(reader, number):
                     found.append(number)
         except ValueError:
             continue  # a name that only looks like a day
         except DISK_ERRORS as error:
             log.error("day_not_resumed", day=name, detail=error)
     return found
+
+
+def _is_stray(reader: DayReader, number: int) -> bool:
+    """Whether a file holds only a few ticks with a wrong date: their sequences are of another day."""
+    start_s = market.day_start_ms(number) // 1000
+    return reader.totals().rows <= _STRAY_ROWS and not reader.has_seqs(start_s << 32, (start_s + 86_400) << 32)
 
 
 def _heard_the_close(reader: DayReader, number: int) -> bool:

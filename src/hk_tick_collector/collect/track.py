@@ -27,6 +27,7 @@ _JUMP_ALWAYS: Final = 1_000
 _JUMP_PER_S: Final = 2_000
 _STEP_S: Final = 600  # a late report's own time says nothing: its second may be that much after the newest one
 MARGIN_MS: Final = 10_000  # ticks are not in the order of their times: a doubt reaches so far beyond what is known
+RUNS_MOST: Final = 3  # times that a counter may begin anew within a day
 STRANGE_MOST: Final = 3  # ticks in a row that do not follow the rule, before it no longer holds
 _STRANGE_KEPT: Final = 64
 
@@ -92,7 +93,7 @@ class Recent:
 class Oldest(NamedTuple):
     """What answers that are all OpenD has begin with."""
 
-    seq: int
+    ts_ms: int  # of their oldest tick
     since_s: float
     times: int
     ticks: int  # in the first of them
@@ -130,6 +131,7 @@ class Track:
     from_ms: int = 0  # its day, see Day.keep
     to_ms: int = 0
     run_seq: int = 0  # the first sequence of this run of the counter, where it began anew within the day
+    runs: int = 0  # how often it began anew
     candidate: int = 0  # a sequence that begins another run, if the next tick follows it
     strange: list[int] = field(default_factory=list)  # sequences that do not follow the rule
     in_a_row: int = 0  # of these, since the last that does: `next` was `strange_at` then
@@ -157,9 +159,12 @@ class Track:
         before = self.unwitnessed
         if before is not None and seq > before.last_seq:
             self.unwitnessed = before._replace(next=max(before.next, (seq & COUNTER_MASK) + 1), last_seq=seq)
-        if self.doubt is not None and self.doubt.from_seq is not None:
+        if self.doubt is None:
+            return
+        self.doubt.final, self.doubt.tries = False, 0  # an answer that did not reach what was known may reach this
+        if self.doubt.from_seq is not None:
             self.known_seq = max(self.known_seq, seq)
-        elif self.doubt is not None:
+        else:
             self.known.add(seq)
 
     def remember(self, seq: int, ts_ms: int) -> None:

@@ -63,6 +63,7 @@ class Tracked:
         if known is None:
             known = track.recent.until(from_ts_ms) if track.recent else set()
         if from_seq is None:
+            track.known_seq = 0 if doubt is None or doubt.final else track.known_seq
             from_ts_ms = from_ts_ms - MARGIN_MS if from_ts_ms else day_start_ms
         from_ts_ms = max(from_ts_ms, day_start_ms)
         if from_seq is not None:

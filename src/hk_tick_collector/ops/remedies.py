@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def for_writer(trouble: str, data_root: str, day: str) -> str:
 
 def for_held_day(cause: str, data_root: str, day: str) -> str:
     """By the cause for which only the file of `day` cannot be written."""
-    return _HELD.get(cause, "ls -l {db}*; sudo hk-tick-collector doctor").format(db=f"{data_root}/{day}.db")
+    db = shlex.quote(f"{data_root}/{day}.db")
+    return _HELD.get(cause, "ls -l {db}*; sudo hk-tick-collector doctor").format(db=db)
 
 
 def for_sealing(data_root: str, name: str) -> str:
@@ -132,12 +134,15 @@ _WRITER: Final = {
     "no_memory": "free -m; end what takes it, it resumes by itself",
     "schema_changed": "sudo sqlite3 {db} .schema shows it: undo the change that is named, it resumes by itself",
 }
-# For the file of one day, {db}. What a file has beside it goes with it: a fresh one must not meet it.
-_MOVE_DAY: Final = "for f in {db}{{,-wal,-shm}}; do sudo mv $f $f.aside; done"
+# For the file of one day, {db}. What a file has beside it goes with it, under its own name, and the file itself last: a
+# fresh one must not meet its WAL, and an earlier file that was moved away is not overwritten.
+_MOVE_DAY: Final = (
+    "d={db}.aside-$(date +%H%M%S); sudo mkdir $d; for f in {db}{{-wal,-shm,}}; do [ ! -e $f ] || sudo mv $f $d/; done"
+)
 _HELD: Final = {
     "foreign_file": _MOVE_DAY,
     "damaged": _MOVE_DAY,
-    "schema_changed": _MOVE_DAY,
+    "schema_changed": _WRITER["schema_changed"],
     "no_permission": "sudo chown hkcollector:hkcollector {db}*; sudo chmod u+rw {db}*",
     "busy": _WRITER["busy"],
     "io_error": "sudo dmesg | tail",

@@ -258,6 +258,11 @@ class DayReader:
         found: int | None = next(self._rows(sql, (symbol, from_seq, to_seq)))[0]
         return found
 
+    def has_seqs(self, from_seq: int, to_seq: int) -> bool:
+        """Whether a tick has a sequence between these. Reads all ticks where none has."""
+        sql = "SELECT EXISTS (SELECT 1 FROM ticks WHERE seq BETWEEN ? AND ?)"
+        return bool(next(self._rows(sql, (from_seq, to_seq)))[0])
+
     def open_gaps_and_marks(self, causes: Sequence[str]) -> Iterator[Gap]:
         """The open gaps, and the gaps of these causes whatever became of them, by symbol and sequence."""
         marks = ", ".join("?" * len(causes))

@@ -82,6 +82,9 @@ def difference(db: apsw.Connection) -> str | None:
         found = _read(db, newest.columns)
     except SCHEMA_ERRORS as cause:
         return f"its schema cannot be read: {cause}"
+    early = [each for key, each in newest.objects.items() if key not in ours.objects and key in found.objects]
+    if early:
+        return f"user_version is {version}, and the {early[0].kind} {early[0].name} is there"
     wrong = _obstacle(ours, found) or _of_others(ours, found)
     if wrong:
         return wrong
@@ -90,8 +93,7 @@ def difference(db: apsw.Connection) -> str | None:
             return f"the {each.kind} {each.name} is missing"
         if found.objects[key].sql != each.sql:
             return f"the {each.kind} {each.name} was altered"
-    early = [each for key, each in newest.objects.items() if key not in ours.objects and key in found.objects]
-    return f"user_version is {version}, and the {early[0].kind} {early[0].name} is there" if early else None
+    return None
 
 
 def mend(db: apsw.Connection, name: str) -> list[str]:
