@@ -220,7 +220,7 @@ def test_gaps_of_a_bad_day_wait_with_its_rows(rig: SpoolingRig, tick: MakeTick, 
         rows = rows_of(tick, day, 1, first=10 - missing)
         rig.queue.put(Chunk(rows=rows, gaps=[GapChange(day, gap._replace(missing=missing))]))
     wait_until(lambda: rig.stats.held_rows == {name: 3}, "three held")
-    path.unlink()
+    path.rename(rig.data_root / "aside")
     rig.wait_stored(3)
     assert rig.end() == 0
     assert rig.query(name, "SELECT missing FROM gaps") == ([(3,)] if which == "today" else [])
