@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from .tracked import Tracked
 
 _AGAIN_S: Final = 10.0  # so long after the first answer that contradicts a gap, another one must do it again
-_EXCEPTIONS: Final = 3  # contradicted jumps, one at a time, before the rule does not hold
+# Contradicted jumps before the rule does not hold: a counter that has left out numbers once may do so within an outage,
+# where nobody can tell them from ticks.
+_EXCEPTIONS: Final = 1
 
 
 class Judging:

@@ -191,6 +191,7 @@ def _add_gaps(track: Track, gaps: _Gaps, reader: DayReader) -> None:
             _go_to(track, newest.last, newest.to_seq or 0, newest.to_ts_ms)
         for seq in gaps.marks:
             if seq >= track.run_seq:
+                track.marks.add(seq & COUNTER_MASK)
                 _go_to(track, seq & COUNTER_MASK, seq, (seq >> 32) * 1000)
     _ask_again(track)
     # A doubt that ends before the day does is lost: only what an answer did not reach has such an end.

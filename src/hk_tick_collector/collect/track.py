@@ -137,6 +137,7 @@ class Track:
     in_a_row: int = 0  # of these, since the last that does: `next` was `strange_at` then
     strange_at: int = 0
     skipped: LostHoles = field(default_factory=LostHoles)  # counters without a tick, by OpenD's answers
+    marks: set[int] = field(default_factory=set)  # counters of ticks that came and are not in this day's file
     contradicted: int = 0  # how many of them were found
     unwitnessed: Unwitnessed | None = (
         None  # since ticks may have passed us by no answer has reached what was known then

@@ -39,6 +39,7 @@ class Tracked:
         counter, ts_ms = seq & COUNTER_MASK, (seq >> 32) * 1000
         mark = Hole(day.new_gap_id(), counter, counter, seq, seq, ts_ms, ts_ms, cause, self.now_ms(), written=True)
         day.dirty[mark.id] = (symbol, mark, False)
+        day.tracks[symbol].marks.add(counter)
 
     def without_rule(self, day: Day, track: Track, why: str) -> None:
         """The rule of a symbol's sequence does not hold: that is written and told."""
