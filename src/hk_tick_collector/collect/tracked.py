@@ -61,7 +61,9 @@ class Tracked:
         within it. Without the rule it has only times. It lasts to the end of the day until then.
         """
         day_start_ms, doubt = day.start_s * 1000, track.doubt
-        if known is None:
+        if known is None and track.proved:  # what came since may lack ticks too
+            known, from_ts_ms = set(track.proved), min(from_ts_ms, track.proved_ms)
+        elif known is None:
             known = track.recent.until(from_ts_ms) if track.recent else set()
         if from_seq is None:
             track.known_seq = 0 if doubt is None or doubt.final else track.known_seq
