@@ -34,6 +34,7 @@ def day(make_day: Callable[..., Any], rows: list[TickRow], workdir: Path) -> Any
     """Their day file, with its ledger, and their truth file."""
     day = make_day(directory=workdir)
     day.add(rows)
+    day.execute("UPDATE symbols SET expected = NULL")  # the tests write gaps past the collector
     day.execute("INSERT INTO ledger VALUES ('a', 1, 2, 1, 20, 20, 0, 0, 0, 0)")
     (workdir / "truth").write_text("".join("\t".join(map(str, row[:8])) + "\n" for row in rows))
     return day
