@@ -160,7 +160,7 @@ def test_a_stuck_writer_ends_the_service_with_everything_spooled(begin: Begin, m
 @pytest.mark.parametrize("times", WRITES)
 def test_a_write_that_never_returns_costs_nothing(begin: Begin, times: int) -> None:
     """Row 22: one write never returns, every other works: the service ends for a restart, and nothing is lost."""
-    trial = begin("--wait", symbols="40", rate=300)
+    trial = begin("--wait", symbols="40", rate=150)
     collector = trial.run_on_faulty_disk(**STALL, SQLITE_BUSY_TIMEOUT_MS="60000", STOP_FLUSH_TIMEOUT_SEC="20")
     trial.wait_stored(200)
     collector.inject(Fault(operations=("write",), files=("wal",), delay_s=math.inf, times=times))
