@@ -179,8 +179,9 @@ def test_a_signal_leaves_no_half_copy(root: Path, number: signal.Signals) -> Non
     assert {path.name for path in root.iterdir()} == before
 
 
-def test_a_terminal_shows_how_far_it_is(root: Path) -> None:
+def test_a_terminal_shows_how_far_it_is(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bar while it works, and a clean line for what is printed at the end."""
+    monkeypatch.setenv("TERM", "xterm")  # a dumb one has no bar
     make_big_day(root / f"{DAY}.db", 100_000)
     ours, theirs = pty.openpty()
     process = start(root, stdout=subprocess.PIPE, stderr=theirs)
