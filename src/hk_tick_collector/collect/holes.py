@@ -153,10 +153,6 @@ class Holes:
         day = self._known.days.get(number)
         return day is not None and day.loading
 
-    def has(self, number: int) -> bool:
-        """Whether a day was seen."""
-        return number in self._known.days
-
     def _doubt_restarted(self, day: Day) -> None:
         for track in day.tracks.values():
             if track.next <= 0 and track.interrupted == CAUSE_RESTART:

@@ -77,10 +77,8 @@ class LostHoles:
 
     def take(self, counter: int) -> Hole | None:
         """The gap that a counter lies in, which is no longer held here then."""
-        index = bisect_right(self._firsts, counter) - 1
-        if index < 0 or self._figures[index * _FIGURES + 1] < counter:
-            return None
-        return self._pop(index)
+        index = self._index_of(counter)
+        return None if index < 0 else self._pop(index)
 
     def take_from(self, counter: int) -> list[Hole]:
         """All that reach to this counter or beyond, in order; they are no longer held here then."""
@@ -91,8 +89,7 @@ class LostHoles:
 
     def holds(self, counter: int) -> bool:
         """Whether a counter lies in one of them."""
-        index = bisect_right(self._firsts, counter) - 1
-        return index >= 0 and self._figures[index * _FIGURES + 1] >= counter
+        return self._index_of(counter) >= 0
 
     def missing_between(self, first: int, last: int) -> int:
         """How many of their ticks have counters from `first` to `last`."""
@@ -112,6 +109,11 @@ class LostHoles:
         holes = list(self)
         self._firsts, self._figures, self._causes = array("q"), array("q"), []
         return holes
+
+    def _index_of(self, counter: int) -> int:
+        """Where the gap stands that a counter lies in; -1 when it lies in none."""
+        index = bisect_right(self._firsts, counter) - 1
+        return index if index >= 0 and self._figures[index * _FIGURES + 1] >= counter else -1
 
     def _pop(self, index: int) -> Hole:
         hole = self._make(index)

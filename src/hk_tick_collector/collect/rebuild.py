@@ -146,7 +146,7 @@ def add_vanished(
         if high >= expected:
             expected, before_s = high + 1, high_s
     if len(found) > _VANISHED_MOST:
-        (first_lost, _), (from_s, _) = found[0]
+        _, (from_s, _) = found[0]
         end_s = max(found[-1][1])
         track.doubt = Hole(
             day.new_gap_id(), 0, 0, from_s << 32, end_s << 32 | COUNTER_MASK, from_s * 1000, end_s * 1000, cause, now_ms
@@ -155,7 +155,7 @@ def add_vanished(
         day.dirty[track.doubt.id] = (track.symbol, track.doubt, True)
         for between, of_seconds in found:
             track.skipped.add(_hole(0, between, of_seconds, cause, now_ms))
-        return first_lost > 0
+        return True
     for between, of_seconds in found:
         hole = _hole(day.new_gap_id(), between, of_seconds, cause, now_ms)
         track.holes.append(hole)
