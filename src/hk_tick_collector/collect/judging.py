@@ -54,7 +54,7 @@ class Judging:
             elif answer.full and part.from_after and not part.seqs:
                 lost += self._lose_all(track)  # the window begins on a later day
             if reached and track.patterned:
-                lost += self._judge_witness(day, track, answer, part)
+                self._judge_witness(day, track, answer, part)
             lost += self._judge_past(day, track, answer, part)
             lost += self._judge_doubt(day, track, answer, part, reached)
             if track.next < 0 and not self._known.deaf:
@@ -127,26 +127,25 @@ class Judging:
         doubt.final, doubt.to_seq, doubt.to_ts_ms = True, first.to_seq, first.to_ts_ms
         return [doubt]
 
-    def _judge_witness(self, day: Day, track: Track, answer: Answer, part: Part) -> list[Hole]:
+    def _judge_witness(self, day: Day, track: Track, answer: Answer, part: Part) -> None:
         """Ticks may have passed us by: the counter alone does not tell, it may have begun anew meanwhile.
 
         Where no answer reaches what was known before, and no gap tells of it, there is a doubt.
         """
         before = track.unwitnessed
         if before is None or self._known.deaf:
-            return []
+            return
         if answers.witnesses(track, day, answer, before) or part.from_before:
             track.unwitnessed = None
-            return []
+            return
         track.unwitnessed = before._replace(answers=before.answers + 1, answered_s=answer.now_s)
         told = answers.tells_of(track, before.next)
         if answer.full:
             track.unwitnessed = None
         if told or not (answer.full or before.answers):
-            return []
+            return
         if track.doubt is None or track.doubt.final:
             self._known.doubt(day, track, before.last_seq + 1, before.last_ts_ms, before.cause)
-        return []
 
     def _contradict(self, day: Day, track: Track, hole: Hole) -> None:
         """No tick is missing there, by OpenD's word, twice: the counter jumped without one."""
