@@ -31,6 +31,7 @@ class OpenD:
         self.holes = Holes(Day, lambda: TEN_S * 1000)
         self.healer = Healer(self.holes)
         self.tapes: dict[str, list[TickRow]] = {}
+        self.leapt: dict[str, int] = {}
         self.patterned = patterned
         self.now_s = 100.0
         self.asked: list[Ask] = []
@@ -41,13 +42,17 @@ class OpenD:
         tape = self.tapes.setdefault(symbol, [])
         made: list[TickRow] = []
         for _ in range(ticks):
-            counter = len(tape) + 1
+            counter = len(tape) + 1 + self.leapt.get(symbol, 0)
             second = TEN_S + counter // 100
             seq = second << 32 | counter if self.patterned else counter * 10
             made.append(Tick(symbol, seq, second * 1000, 1.0, 100, 100.0, "BUY", "AUTO_MATCH", "realtime", 0))
             tape.append(made[-1])
         if pushed:
             self.holes.see(made)
+
+    def leap(self, symbol: str, numbers: int) -> None:
+        """The symbol's counter leaves numbers out: no tick has them."""
+        self.leapt[symbol] = self.leapt.get(symbol, 0) + numbers
 
     def reply(self, ask: Ask) -> list[TickRow]:
         """What OpenD would answer now."""
@@ -403,3 +408,24 @@ def test_a_window_that_is_smaller_than_opend_says_is_full_too() -> None:
     assert 400 - (200 - 30) <= lost <= 400 - (200 - 31) + 1
     assert opend.holes.missing(A) == 0
     assert opend.now_s - 100.0 >= 15.0
+
+
+@pytest.mark.parametrize(
+    ("window", "rate"),
+    [(1000, 20), (1000, 150), (1000, 300), (1000, 600), (150, 60)],
+    ids=["20/s", "150/s", "300/s", "600/s", "60/s and a small window"],
+)
+def test_a_counter_that_leaps_is_no_rule_at_any_rate(window: int, rate: int) -> None:
+    """Two answers show that nothing lies within a leap, before the busy symbol's window has moved past it."""
+    opend = OpenD()
+    opend.make(A, 2000)
+    for tenth in range(200):
+        if tenth % 20 == 7:
+            opend.leap(A, 500)
+        opend.make(A, rate // 10)
+        opend.now_s += 0.1
+        opend.healer.measure(opend.now_s)
+        for ask in opend.healer.due(opend.now_s, 1):
+            opend.answer(ask, opend.tapes[A][-min(ask.rows, window) :])
+    assert opend.holes.without_rule() == [A]
+    assert list(opend.holes.lost_holes()) == []

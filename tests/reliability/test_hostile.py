@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.early
 
 SEEDS: Final = tuple(range(1001, 1011))
-CHAOS: Final = Chaos(seconds=12.0, calm_s=14.0)  # a contradicted jump is one after ten seconds
+CHAOS: Final = Chaos(seconds=12.0, calm_s=14.0)  # a contradicted jump of a quiet symbol is one after ten seconds
 HONEST_SEEDS: Final = (2001,)
 HONEST: Final = Chaos(seconds=12.0, calm_s=8.0, model="counter", hostile=False)
 

@@ -29,6 +29,7 @@ _GROWING_S: Final = 2.0
 _STEPS_LEAST: Final = 5
 _RISING: Final = 3  # so many ticks before a fall of the counter and after it show that it began anew
 _STEPS_SHARE: Final = 10
+WINDOW_LEAST: Final = 100  # an answer of fewer ticks is not all that OpenD can keep of a symbol
 
 
 class Answer(NamedTuple):
@@ -85,15 +86,28 @@ def part_of(answer: Answer, day: int) -> Part:
 
 
 class Reach(NamedTuple):
-    """The counters that an honest answer speaks of: those between `low` and `high`; `pairs` neighbours are in it."""
+    """The counters that an honest answer speaks of: those between `low` and `high`; `pairs` neighbours are in it.
+
+    Half of them are below `middle`.
+    """
 
     low: int
     high: int
     pairs: int
+    middle: int
 
     def contradicts(self, hole: Hole) -> bool:
         """Whether it shows the neighbours of a gap side by side."""
         return self.low < hole.first and hole.last < self.high
+
+    def is_last_word(self, hole: Hole, answer: Answer) -> bool:
+        """Whether the next answer may no longer reach a gap that this one contradicts.
+
+        So it is with a busy symbol, whose ticks leave OpenD's window within seconds..
+        """
+        if self.pairs < WINDOW_LEAST:
+            return False
+        return answer.full or (answer.complete and hole.last < self.middle)
 
 
 def reach(day: Day, track: Track, answer: Answer, part: Part) -> Reach | None:
@@ -116,7 +130,7 @@ def reach(day: Day, track: Track, answer: Answer, part: Part) -> Reach | None:
     if len(run) < held - optional:
         return None
     from_before = part.from_before or any(seq < track.run_seq for seq in part.seqs)
-    return Reach(0 if from_before else low, high, len(run) - 1)
+    return Reach(0 if from_before else low, high, len(run) - 1, sorted(run)[len(run) // 2])
 
 
 def missing_between(track: Track, low: int, high: int) -> int:

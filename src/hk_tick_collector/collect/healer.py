@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .answer import Answer
+from .answer import WINDOW_LEAST, Answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,7 +29,6 @@ _SPARE_ROWS: Final = 20  # ticks that may arrive between the question and the an
 _LOOKS: Final = 3  # failures before a symbol is no longer looked at for its own sake
 _RETRY_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 # OpenD keeps 1,000 ticks. Where it shows that it keeps fewer, an answer of that length is full.
-_WINDOW_LEAST: Final = 100
 _WINDOW_TIMES: Final = 2
 _WINDOW_S: Final = 15.0
 _RATE_EVERY_S: Final = 10.0
@@ -238,7 +237,7 @@ def _moved_on(window: _Window | None, ask: Ask, ticks: Sequence[tuple[int, int]]
     """What is known of OpenD's window for a symbol after an answer; one as long as was asked for changes nothing."""
     if len(ticks) >= ask.rows:
         return window
-    if len(ticks) < _WINDOW_LEAST:
+    if len(ticks) < WINDOW_LEAST:
         return None
     oldest_seq = min(ticks, key=lambda tick: tick[1])[0]
     if window is None or window.rows != len(ticks):

@@ -93,7 +93,7 @@ class Judging:
             elif reached.contradicts(hole) and not self._known.deaf:
                 if hole.contradicted_s is None:
                     hole.contradicted_s = answer.now_s
-                elif answer.now_s - hole.contradicted_s < _AGAIN_S:
+                elif answer.now_s - hole.contradicted_s < _AGAIN_S and not reached.is_last_word(hole, answer):
                     pass
                 elif hole.cause in OURS:
                     self._contradict(day, track, hole)
