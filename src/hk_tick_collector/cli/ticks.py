@@ -19,6 +19,7 @@ from hk_tick_collector.store.follow import Follower
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
 from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, symbols_named, today, warn
+from ._patience import demand_readable
 from ._table import print_table
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def ticks(
     data_root = settings_in_force(env_file).data_root
     name = day_named(day)
     try:
+        demand_readable(path_of(data_root, name))
         if follow:
             _follow(data_root, name, wanted, limit=_TABLE_ROWS if limit is None else limit, form=form, roll=day is None)
         with DayReader(path_of(data_root, name)) as reader:
@@ -110,6 +112,7 @@ def _follow(data_root: Path, day: str, wanted: tuple[str, ...], *, limit: int, f
     while True:
         newer = next((name for name in list_days(data_root) if name > day), None) if roll else None
         try:
+            demand_readable(follower.path)
             found = follower.look()
         except NoDayError:  # a damaged file is set aside and a fresh one begun: the next look finds it
             found = []

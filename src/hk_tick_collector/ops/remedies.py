@@ -19,6 +19,7 @@ SLOW_COPY: Final = "end it, then copy with: sudo hk-tick-collector snapshot"
 LAST_LINES: Final = "sudo journalctl -u hk-tick-collector -b --no-pager | tail -n 200"
 INSTALLED_SETTINGS: Final = "/opt/futu_tick_downloader/.env"
 EDIT_SETTINGS: Final = f"sudo vim {INSTALLED_SETTINGS}; {RESTART}"
+DISK_MESSAGES: Final = "sudo dmesg | tail"
 JOIN: Final = "sudo usermod -aG hkcollector $USER, then log in again"
 NO_TICKS: Final = f"hk-tick-collector doctor; if it finds nothing: {RESTART_OPEND}"
 NOT_STORED: Final = f"hk-tick-collector doctor; {RESTART_OPEND}; why: {JOURNAL}"
@@ -66,6 +67,16 @@ def for_refusal(reasons: Iterable[str]) -> str:
     if any(word in said for word in _QUOTA_WORDS):
         return f"sudo hk-tick-collector doctor tells the quota; then take symbols out: {EDIT_SETTINGS}"
     return f"correct FUTU_SYMBOLS (refused ones are tried again every minute): {EDIT_SETTINGS}"
+
+
+def for_frozen_disk(data_root: str) -> str:
+    """For a file system that was frozen, and is not thawed by who did it."""
+    return f"sudo fsfreeze --unfreeze $(findmnt -n -o TARGET -T {shlex.quote(data_root)})"
+
+
+def for_lock(path: str) -> str:
+    """Names the processes that have a file or what is beside it open."""
+    return f"sudo fuser -v {shlex.quote(path)}*"
 
 
 def for_writer(trouble: str, data_root: str, day: str) -> str:

@@ -145,6 +145,7 @@ class LiveStatus:
     # the process's means
     disk_wait_s: float = 0.0  # for how long the writer has been waiting inside the kernel for the disk
     disk_wait_max_s: float = 0.0  # the longest such wait that was seen within the last minute
+    disk_frozen: bool = False  # it waits for a file system that somebody has frozen
     disk_waits: int = 0  # and in how many of its seconds one was seen
     descriptors: int | None = None  # open ones; the limit itself when there is none left
     descriptors_limit: int | None = None

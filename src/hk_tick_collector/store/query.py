@@ -12,12 +12,13 @@ import re
 import stat
 from bisect import bisect_left
 from contextlib import contextmanager
+from shlex import quote as quote_word
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from urllib.parse import quote
 
 import apsw
 
-from hk_tick_collector.errors import ForeignFileError, NoDayError, SchemaChangedError, StoreError
+from hk_tick_collector.errors import BusyFileError, ForeignFileError, NoDayError, SchemaChangedError, StoreError
 from hk_tick_collector.model import GAP_OPEN, Gap, Reconciled, Tick
 
 from .identity import Compared, compare
@@ -390,9 +391,9 @@ class DayReader:
             raise StoreError(
                 f"{self.path} is damaged ({error})", hint="see docs/sqlite-wal.md for what can be saved"
             ) from error
-        except (apsw.BusyError, apsw.LockedError) as error:
-            raise StoreError(
-                f"{self.path} stays locked", hint="lsof names the process that holds it; try again"
+        except (apsw.BusyError, apsw.LockedError, apsw.ProtocolError) as error:  # the last: a writer that cannot go on
+            raise BusyFileError(
+                f"{self.path} stays locked", hint=f"sudo fuser -v {quote_word(str(self.path))}*"
             ) from error
         except (apsw.CantOpenError, apsw.PermissionsError, apsw.AuthError, apsw.ReadOnlyError) as error:
             raise StoreError(f"cannot open {self.path} ({error})", hint=_NO_RIGHT) from error
