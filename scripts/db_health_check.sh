@@ -18,6 +18,8 @@ DISK_MIN_FREE_MB=${DISK_MIN_FREE_MB:-2048}
 WAL_LARGE_BYTES=$((250 * 1024 * 1024)) # as `status`, with the default checkpoint length
 GAP_LATELY_S=900
 FRESH_S=10
+CPU_LIMIT_S=2  # of counters that take milliseconds
+LOOK_S=0.2 MOST_WAITS=12
 APPLICATION_ID=1212896323  # "HKTC", in the header of every day file
 RUNTIME_DIRECTORY=/run/hk-tick-collector
 JOURNAL="sudo journalctl -u hk-tick-collector --since '10 minutes ago' --no-pager"
@@ -114,14 +116,64 @@ explain() {
   case $1 in
     *"not a database"*) finish 2 "$path is no SQLite file" "name a day file like $directory/$today.db" ;;
     *malformed* | *corrupt*) finish 2 "$path is damaged" "keep it, see docs/sqlite-wal.md" ;;
-    *locked* | *busy*) finish 2 "$path stays locked" "lsof $path names the process that holds it" ;;
+    *locked* | *busy* | *"locking protocol"*)
+      disk_holds "$(collector_pid)" && finish_hanging "$(collector_pid)"
+      finish 2 "$path stays locked" "sudo fuser -v $path*" ;;
     *"no such table"* | *"no such column"*)
       finish 2 "$path has another schema (${1##*: })" "use the scripts of the version that wrote it" ;;
     *"unable to open"* | *readonly*)
       finish 2 "sqlite3 cannot open $path" "ls -l $path*: a WAL without its -shm needs the collector started, or sudo" ;;
     *"I/O error"*) finish 2 "$path cannot be read from its disk" "sudo dmesg | tail" ;;
   esac
+  [[ $1 == *rror* ]] || finish 2 "$path asks for more work than a day file does: others changed its tables" "sqlite3 $path .schema"
   finish 2 "sqlite3 cannot read $path (${1//$'\n'/ })" "hk-tick-collector status"
+}
+
+# The process that holds the lock of this DATA_ROOT, nothing where there is none.
+collector_pid() {
+  awk -v file=":$(stat -c %i "$directory/.collector.lock" 2>/dev/null)" '$2 == "FLOCK" && index($6, file) { print $5 }' /proc/locks
+}
+
+# Whether a thread of a process waits inside the kernel, as for a disk that does not answer.
+disk_holds() { [[ -n $1 ]] && grep -qsE '^[0-9]+ \(.*\) D ' /proc/"$1"/task/*/stat; }
+
+# finish_hanging PID: the verdict for a process that waits for the disk; the kernel says whether the disk is frozen.
+finish_hanging() {
+  if grep -qsE 'percpu_|sb_start_write' /proc/"$1"/task/*/wchan; then
+    finish 2 "the disk of $directory is frozen (fsfreeze): a backup of this machine does that, and must thaw it within seconds; if none is running, thaw it" \
+      "sudo fsfreeze --unfreeze \$(findmnt -n -o TARGET -T $directory)"
+  fi
+  finish 2 "the disk of $directory does not answer" "sudo dmesg | tail"
+}
+
+# The answer of `ask`, line by line into `answer`, from a process that nobody waits for: one that a disk keeps inside the
+# kernel cannot be ended. Work has its limit in CPU time, a wait for the disk or for a lock its limit in seconds.
+await_answer() {
+  local line asked pid state code switches="" before="" waits=0
+  exec {asked}< <(exec 2>/dev/null; ulimit -t "$CPU_LIMIT_S"; ask)
+  pid=$!
+  while true; do
+    IFS= read -r -t "$LOOK_S" -u "$asked" line
+    code=$? answer+=$line
+    ((code)) || { answer+=$'\n' waits=0; continue; }
+    ((code > 128)) || break
+    state=$(sed 's/.*) //; s/ .*//' /proc/"$pid"/stat 2>/dev/null)
+    switches=$(grep -s ctxt_switches /proc/"$pid"/status)
+    if [[ $state == S || ($state == D && $switches == "$before") ]]; then
+      ((++waits))
+    elif [[ $state == D ]]; then
+      waits=0
+    fi
+    before=$switches
+    if ((waits >= MOST_WAITS)); then
+      kill -KILL "$pid" 2>/dev/null
+      [[ $state == D ]] && finish_hanging "$pid"
+      answer="database is locked"
+      break
+    fi
+  done
+  exec {asked}<&-
+  answer=${answer%$'\n'}
 }
 
 # Everything that is asked of the file, of one moment. Counters alone. What is calculated with must be a number, whatever
@@ -129,8 +181,10 @@ explain() {
 ask() {
   local uri=${path//%/%25}
   uri=${uri//\?/%3f} uri=${uri//#/%23}
-  sqlite3 -batch -bail -init /dev/null -list -separator '|' "file:$uri?mode=ro" 2>&1 <<SQL
+  exec sqlite3 -batch -bail -init /dev/null -list -separator '|' "file:$uri?mode=ro" 2>&1 <<SQL
 .timeout 2000
+.limit length 1000000
+PRAGMA trusted_schema = OFF;
 BEGIN;
 SELECT 'application_id', application_id FROM pragma_application_id;
 SELECT 'schema', user_version FROM pragma_user_version;
@@ -171,9 +225,10 @@ day=${BASH_REMATCH[1]} copy=${BASH_REMATCH[2]}
 [[ -r $path ]] || finish 2 "no right to read $path" "join its group and log in anew: sudo usermod -aG $(stat -c %G "$path") $(id -un)"
 [[ -s $path ]] || finish 2 "$path is empty: it was truncated" "see docs/sqlite-wal.md"
 
-answer=$(ask)
+answer=""
+await_answer
 declare -A row
-while IFS='|' read -r key rest; do row[$key]=$rest; done <<<"$answer"
+while IFS='|' read -r key rest; do [[ -z $key ]] || row[$key]=$rest; done <<<"$answer"
 [[ -n ${row[application_id]:-} && ${row[application_id]} != "$APPLICATION_ID" ]] &&
   finish 2 "$path is no day file of this collector" "name a day file like $directory/$today.db"
 [[ -v row[done] ]] || explain "$answer"

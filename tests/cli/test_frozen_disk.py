@@ -6,7 +6,6 @@ Needs root and loop devices, else it skips. The file system is thawed and unmoun
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -88,8 +87,18 @@ def test_status_keeps_its_figures_and_says_why_the_day_is_not_among_them(workdir
     needed = [spec for spec in fields(LiveStatus) if spec.default is MISSING and spec.default_factory is MISSING]
     values: dict[str, Any] = {spec.name: nothing.get(str(spec.type), {}) for spec in needed}
     now_ms = time.time_ns() // 10**6
-    values |= {"written_ms": now_ms, "pid": os.getpid(), "data_root": str(root)}
-    write_status(root / "status.json", LiveStatus(**values, newest_day=DAY))
+    with subprocess.Popen(
+        ["hk-tick-collector", "300"], executable="/usr/bin/sleep"
+    ) as process:  # as the kernel lists it
+        values |= {"connected": True, "written_ms": now_ms, "pid": process.pid, "data_root": str(root)}
+        write_status(root / "status.json", LiveStatus(**values, newest_day=DAY))
+        try:
+            _demand_status(workdir, root)
+        finally:
+            process.kill()
+
+
+def _demand_status(workdir: Path, root: Path) -> None:
     with frozen(root.parent):
         done = ask(workdir, "status")
         assert (done.returncode, done.stderr) == (2, "")

@@ -13,6 +13,7 @@ from tests.bigday import make_big_day
 from tests.cpu import cpu_of_children_s
 from tests.others import open_to_others
 from tests.preloaded.wrong_clock import moment_s
+from tests.reliability.disks import disk_of_its_own, frozen
 
 from hk_tick_collector import market
 from hk_tick_collector.model import Gap, RuleChange
@@ -292,7 +293,7 @@ def test_a_locked_file(tmp_path: Path, tick: Callable[..., TickRow], check: Chec
         db.execute("BEGIN EXCLUSIVE")
         found = check(path)
     assert (found.code, found.only_line()) == (
-        2, f"CRITICAL: {path} stays locked -> lsof {path} names the process that holds it"
+        2, f"CRITICAL: {path} stays locked -> sudo fuser -v {path}*"
     )  # fmt: skip
 
 
@@ -347,3 +348,32 @@ def test_five_million_rows_take_no_longer(
         print(f" [{rows:,} rows: {took_s:.2f} s of a core]", end="")
     assert (found.code, found.verdict) == (0, f"OK: {rows:,} ticks of 900 symbols, nothing to do")
     assert took_s < CAP_S
+
+
+def test_a_frozen_disk(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
+    """sqlite3 cannot be ended there: the script answers without it, names the disk and the command that thaws it."""
+    with disk_of_its_own(tmp_path / "disk") as root:
+        path = root / f"{DAY}.db"
+        with closing(fill(path, tick)), frozen(root):
+            found = check(path)
+    assert found.code == 2
+    assert found.only_line().startswith(f"CRITICAL: the disk of {root} is frozen (fsfreeze)")
+    assert found.only_line().endswith(f" -> sudo fsfreeze --unfreeze $(findmnt -n -o TARGET -T {root})")
+
+
+def test_a_view_without_an_end(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
+    """A file whose `symbols` never ends is given up after seconds of CPU time, and what to look at is named."""
+    path = tmp_path / f"{DAY}.db"
+    fill(path, tick).close()
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute("ALTER TABLE symbols RENAME TO others")
+        db.execute(
+            "CREATE VIEW symbols AS WITH RECURSIVE n (rows) AS (SELECT 1 UNION ALL SELECT rows + 1 FROM n)"
+            " SELECT '' AS symbol, rows, 0 AS last_ts_ms, 0 AS expected FROM n"
+        )
+    began_s = cpu_of_children_s()
+    found = check(path)
+    assert found.code == 2
+    words = f"CRITICAL: {path} asks for more work than a day file does: others changed its tables"
+    assert found.only_line() == f"{words} -> sqlite3 {path} .schema"
+    assert cpu_of_children_s() - began_s < CAP_S

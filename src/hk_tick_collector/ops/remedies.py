@@ -130,7 +130,7 @@ _OPEND: Final = {
 # {db} is the day file, {root} DATA_ROOT.
 _WRITER: Final = {
     "busy": "sudo fuser -v {db} {db}-wal {db}-shm names who else writes it; end that one",
-    "disk_full": "df -h {root}; free space, it resumes by itself",
+    "disk_full": "df -h {root}; df -i {root}; free space, it resumes by itself",
     "read_only": "sudo mount -o remount,rw $(findmnt -n -o TARGET -T {root}), it resumes by itself; sudo dmesg | tail",
     "no_permission": "sudo chown -R hkcollector:hkcollector {root}, it resumes by itself",
     "no_directory": "ls -ld {root}; bring it back (is its disk mounted?), it resumes by itself",

@@ -88,7 +88,8 @@ def place_trouble(directory: Path) -> str:
         return ""
     if place.f_flag & os.ST_RDONLY:
         return "read_only"
-    return "disk_full" if place.f_bavail * place.f_frsize < _SMALL_FILE_BYTES else ""
+    is_full = place.f_bavail * place.f_frsize < _SMALL_FILE_BYTES or (place.f_files and not place.f_favail)
+    return "disk_full" if is_full else ""
 
 
 def _shows_others() -> bool:

@@ -28,6 +28,7 @@ from hk_tick_collector.errors import SchemaChangedError, SealedDayError, StoreEr
 from hk_tick_collector.model import GAP_OPEN, UNSTORED_CAUSES, Gap, Reconciled
 
 from . import schema
+from .faults import system_error_told
 from .identity import compare
 from .opening import open_for_writing
 from .schema_check import CHANGED_HINT, cookie, mend, named_changes
@@ -153,7 +154,7 @@ class DayFile:
         self._cookie: int | None = None  # of the schema when it was last looked at
         self._mended: list[str] = []  # and not told yet
         try:
-            with named_changes(self._db, path.name):
+            with system_error_told(self._db, path), named_changes(self._db, path.name):
                 self._db.pragma("synchronous", options.synchronous)
                 _migrate(self._db)  # before WAL: the plain file alone tells whose it is
                 _configure(self._db, options)
@@ -172,7 +173,7 @@ class DayFile:
         then and compare `ledger.commits`.
         """
         self.attempted = None
-        with named_changes(self._db, self.path.name):
+        with system_error_told(self._db, self.path), named_changes(self._db, self.path.name):
             return self._write(batch, now_ms)
 
     def _write(self, batch: Batch, now_ms: int) -> Written:
@@ -396,7 +397,7 @@ def seal(path: Path, now_ms: int, options: StoreOptions) -> bool:
         return True
     db = _open(path, options, check=False)  # its own check is the thorough one
     try:
-        with named_changes(db, path.name):
+        with system_error_told(db, path), named_changes(db, path.name):
             _seal(db, path, now_ms)
         plain = _make_plain(db)
     except (apsw.BusyError, apsw.LockedError):
@@ -469,8 +470,9 @@ def _build(path: Path, options: StoreOptions) -> None:
         draft.with_name(draft.name + suffix).unlink(missing_ok=True)
     db = _open(draft, options)
     try:
-        db.pragma("synchronous", options.synchronous)
-        _migrate(db)
+        with system_error_told(db, draft):
+            db.pragma("synchronous", options.synchronous)
+            _migrate(db)
     finally:
         db.close()
     draft.rename(path)

@@ -21,6 +21,7 @@ import apsw
 from hk_tick_collector.errors import BusyFileError, ForeignFileError, NoDayError, SchemaChangedError, StoreError
 from hk_tick_collector.model import GAP_OPEN, Gap, Reconciled, Tick
 
+from .faults import lack_of_room
 from .identity import Compared, compare
 from .schema import APPLICATION_ID, TICK_COLUMNS, VERSION
 from .schema_check import CHANGED_HINT, SCHEMA_ERRORS, difference, named_change
@@ -395,10 +396,25 @@ class DayReader:
             raise BusyFileError(
                 f"{self.path} stays locked", hint=f"sudo fuser -v {quote_word(str(self.path))}*"
             ) from error
-        except (apsw.CantOpenError, apsw.PermissionsError, apsw.AuthError, apsw.ReadOnlyError) as error:
+        except (apsw.IOError, apsw.CantOpenError) as error:
+            self._tell_of_no_room(error)
+            if isinstance(error, apsw.IOError):
+                raise StoreError(f"cannot read {self.path} ({error})", hint="sudo dmesg | tail") from error
             raise StoreError(f"cannot open {self.path} ({error})", hint=_NO_RIGHT) from error
-        except (apsw.IOError, apsw.FullError, apsw.NoMemError) as error:
-            raise StoreError(f"cannot read {self.path} ({error})", hint="check the disk: dmesg | tail") from error
+        except (apsw.PermissionsError, apsw.AuthError, apsw.ReadOnlyError) as error:
+            raise StoreError(f"cannot open {self.path} ({error})", hint=_NO_RIGHT) from error
+        except apsw.FullError as error:  # what SQLite sorts may go to another disk: SQLITE_TMPDIR, /var/tmp
+            raise StoreError(f"no room to read {self.path} ({error})", hint="df -h /var/tmp /tmp") from error
+        except apsw.NoMemError as error:
+            raise StoreError(f"cannot read {self.path} ({error})", hint="free -m") from error
+
+    def _tell_of_no_room(self, error: apsw.Error) -> None:
+        """Raises StoreError where what SQLite lacks to read is room for the small file `-shm` beside a WAL."""
+        directory = self.path.parent
+        if lack := lack_of_room(directory):
+            words = f"cannot open {self.path}: {lack} is left in {directory}, and a reader needs a little"
+            root = quote_word(str(directory))
+            raise StoreError(words, hint=f"df -h {root}; df -i {root}") from error
 
 
 def _of_symbols(symbols: Sequence[str]) -> tuple[str, tuple[str, ...]]:
