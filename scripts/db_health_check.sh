@@ -64,7 +64,7 @@ collector_runs() {
 live_file() {
   local file newest=""
   for file in "$RUNTIME_DIRECTORY/status.json" "$directory/status.json"; do
-    if [[ -r $file && (-z $newest || $file -nt $newest) ]] && grep -qF "\"data_root\":\"$directory\"" "$file"; then
+    if [[ -f $file && -r $file && (-z $newest || $file -nt $newest) ]] && grep -qF "\"data_root\":\"$directory\"" "$file"; then
       newest=$file
     fi
   done

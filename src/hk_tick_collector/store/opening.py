@@ -169,7 +169,7 @@ def _refuse(db: apsw.Connection, path: Path, *, check: bool) -> None:
         raise ForeignFileError(f"{path} is not a SQLite database", hint=_MOVE_AWAY) from None
     if not ours:
         raise ForeignFileError(f"{path} is another program's database", hint=_MOVE_AWAY)
-    if version > schema.VERSION:
+    if not 0 <= version <= schema.VERSION:
         raise ForeignFileError(
             f"{path} has schema {version}, this version writes up to {schema.VERSION}",
             hint="install the version that wrote it, or move the file away",
