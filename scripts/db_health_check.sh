@@ -115,6 +115,9 @@ no_file() {
 explain() {
   case $1 in
     *"not a database"*) finish 2 "$path is no SQLite file" "name a day file like $directory/$today.db" ;;
+    *'near "STRICT"'*)
+      finish 2 "sqlite3 of this host is $(sqlite3 --version | cut -d ' ' -f 1), too old for day files: they need 3.37 or later" \
+        "hk-tick-collector status" ;;
     *malformed* | *corrupt*) finish 2 "$path is damaged" "keep it, see docs/sqlite-wal.md" ;;
     *locked* | *busy* | *"locking protocol"*)
       disk_holds "$(collector_pid)" && finish_hanging "$(collector_pid)"

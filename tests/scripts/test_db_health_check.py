@@ -377,3 +377,16 @@ def test_a_view_without_an_end(tmp_path: Path, tick: Callable[..., TickRow], che
     words = f"CRITICAL: {path} asks for more work than a day file does: others changed its tables"
     assert found.only_line() == f"{words} -> sqlite3 {path} .schema"
     assert cpu_of_children_s() - began_s < CAP_S
+
+
+def test_a_sqlite3_that_is_too_old(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
+    """Before 3.37 there were no STRICT tables, and it calls the schema malformed: its age is named, not damage."""
+    path = tmp_path / f"{DAY}.db"
+    fill(path, tick).close()
+    old = tmp_path / "sqlite3"
+    told = 'Error: malformed database schema (meta) - near "STRICT": syntax error'
+    old.write_text(f"#!/bin/sh\n[ $1 = --version ] && echo 3.34.1 2021-01-20 && exit\necho '{told}'\nexit 1\n")
+    old.chmod(0o755)
+    found = check(path, PATH=f"{tmp_path}:{os.defpath}")
+    words = "CRITICAL: sqlite3 of this host is 3.34.1, too old for day files: they need 3.37 or later"
+    assert (found.code, found.only_line()) == (2, f"{words} -> hk-tick-collector status")
