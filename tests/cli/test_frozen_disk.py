@@ -11,14 +11,13 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import MISSING, fields
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
+from tests.live_state import leave_live_state
 from tests.reliability.disks import disk_of_its_own, frozen
 
 from hk_tick_collector import market
-from hk_tick_collector.ops.status import LiveStatus, write_status
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 
 if TYPE_CHECKING:
@@ -83,15 +82,11 @@ def test_each_verb_names_the_frozen_disk(workdir: Path, root: Path) -> None:
 
 def test_status_keeps_its_figures_and_says_why_the_day_is_not_among_them(workdir: Path, root: Path) -> None:
     """The live state is read all the same; the frozen disk is the first finding, in text and in JSON."""
-    nothing: dict[str, Any] = {"int": 0, "int | None": None, "str": "", "bool": False, "float | None": None}
-    needed = [spec for spec in fields(LiveStatus) if spec.default is MISSING and spec.default_factory is MISSING]
-    values: dict[str, Any] = {spec.name: nothing.get(str(spec.type), {}) for spec in needed}
-    now_ms = time.time_ns() // 10**6
     with subprocess.Popen(
         ["hk-tick-collector", "300"], executable="/usr/bin/sleep"
     ) as process:  # as the kernel lists it
-        values |= {"connected": True, "written_ms": now_ms, "pid": process.pid, "data_root": str(root)}
-        write_status(root / "status.json", LiveStatus(**values, newest_day=DAY))
+        told = {"connected": True, "written_ms": time.time_ns() // 10**6, "pid": process.pid, "newest_day": DAY}
+        leave_live_state(root, **told)
         try:
             _demand_status(workdir, root)
         finally:

@@ -11,6 +11,7 @@ import apsw
 import pytest
 from tests.bigday import make_big_day
 from tests.cpu import cpu_of_children_s
+from tests.live_state import leave_live_state
 from tests.others import open_to_others
 from tests.preloaded.wrong_clock import moment_s
 from tests.reliability.disks import disk_of_its_own, frozen
@@ -111,8 +112,7 @@ def test_limits_are_the_settings_of_the_environment(tmp_path: Path, tick: Callab
 def test_opend_knows_better_than_the_clock(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
     """On a half day the fresh live state says that the market is closed: no alarm. A stale one means a hung service."""
     path, now_s = tmp_path / f"{DAY}.db", at("13:10:00")
-    live = tmp_path / "status.json"
-    live.write_text(f'{{"data_root":"{tmp_path}","trading":false,"day_expected":true}}')
+    live = leave_live_state(tmp_path, trading=False, day_expected=True)
     with closing(fill(path, tick)), collecting(tmp_path):
         os.utime(live, (now_s, now_s))
         found = check(path, at_s=now_s)
@@ -210,8 +210,7 @@ def test_why_there_is_no_file_of_today(tmp_path: Path, check: Check) -> None:
     with collecting(tmp_path):
         found = check(path, at_s=now_s)
         assert (found.code, "though a collector runs" in found.only_line()) == (2, True)
-        live = tmp_path / "status.json"
-        live.write_text(f'{{"data_root":"{tmp_path}","trading":false,"day_expected":false}}')
+        live = leave_live_state(tmp_path, trading=False, day_expected=False)
         os.utime(live, (now_s, now_s))
         found = check(path, at_s=now_s)
     assert found.code == 0
