@@ -10,12 +10,11 @@ from hk_tick_collector import market
 from hk_tick_collector.collect.clock import now_ms
 from hk_tick_collector.errors import CollectorError, NoDayError, StoreError, UsageError
 from hk_tick_collector.ops import remedies
-from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, read_status
+from hk_tick_collector.ops.status import RUNTIME_DIRECTORY, STATUS_NAME, LiveStatus, read_status
 from hk_tick_collector.store.query import list_days, path_of
 
 from ._options import today
 from ._patience import in_child
-from .status import RUNTIME_DIRECTORY
 
 if TYPE_CHECKING:
     from pathlib import Path

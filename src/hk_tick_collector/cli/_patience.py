@@ -18,8 +18,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from hk_tick_collector.errors import BusyFileError, CollectorError, DiskHangsError
+from hk_tick_collector.errors import BusyFileError, CollectorError, DiskHangsError, StoreError
 from hk_tick_collector.ops import remedies, waiting
+from hk_tick_collector.ops.status import RUNTIME_DIRECTORY, STATUS_NAME, read_status
 from hk_tick_collector.store.query import DayReader
 
 if TYPE_CHECKING:
@@ -192,8 +193,18 @@ def _end(child: int) -> None:
 
 
 def _blame_the_disk(path: Path) -> None:
-    """Raises DiskHangsError when who holds the lock itself waits for the disk."""
-    beside = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
+    """Raises DiskHangsError when who holds the lock itself waits for the disk: by the kernel's word, or its own."""
+    is_file = path.suffix == ".db"
+    beside = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")] if is_file else path.glob("*.db*")
     for pid in waiting.lock_holders(beside):
         if how := waiting.waits_for_disk(pid):
-            raise disk_error(path, how)
+            raise disk_error(path, "frozen" if _collector_waits(path) else how)
+
+
+def _collector_waits(path: Path) -> bool:
+    """Whether the collector tells that this disk is frozen: the kernel may not tell it to whoever asks."""
+    try:
+        live = read_status(RUNTIME_DIRECTORY / STATUS_NAME)
+    except StoreError:
+        return False
+    return live is not None and live.disk_frozen and path.is_relative_to(live.data_root)

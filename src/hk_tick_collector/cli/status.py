@@ -19,7 +19,7 @@ from hk_tick_collector.ops import health, remedies
 from hk_tick_collector.ops.gone import UNIT_PROPERTIES, Host, is_late, is_silent
 from hk_tick_collector.ops.health import Finding, Severity
 from hk_tick_collector.ops.silence import silence
-from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, read_status
+from hk_tick_collector.ops.status import RUNTIME_DIRECTORY, STATUS_NAME, LiveStatus, read_status
 from hk_tick_collector.ops.unit import SERVICE, place_trouble, process_state, show_unit, systemd_runs
 from hk_tick_collector.store.query import DayReader, path_of
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 _SYSTEMD_S: Final = 2.0
 _WORST: Final = 3  # symbols that are named, those that miss the most
-RUNTIME_DIRECTORY: Final = Path("/run/hk-tick-collector")  # systemd's, see the unit
 
 
 def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:

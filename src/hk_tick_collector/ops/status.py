@@ -13,20 +13,19 @@ import re
 import stat
 from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
-from typing import TYPE_CHECKING, Final, cast
+from pathlib import Path
+from typing import Final, cast
 
 from hk_tick_collector.errors import StoreError
 
 from . import remedies
 from .replacing import replace_file
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 _MOST_BYTES: Final = 16 * 2**20  # thousands of symbols, each refused with words of its own, take less
 _DAYS: Final = ("newest_day", "writer_day")  # a day file is read by this name
 _DAY: Final = re.compile(r"([0-9]{8})?")
 STATUS_NAME: Final = "status.json"
+RUNTIME_DIRECTORY: Final = Path("/run/hk-tick-collector")  # systemd's, see the unit
 _LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01: no moment that we tell is later
 
 
