@@ -32,6 +32,7 @@ _T = TypeVar("_T")
 
 ONE_WAIT_S: Final = 2.5  # inside the kernel, in one and the same wait: no disk that works takes so long
 _ALL_WAITS_S: Final = 2.5  # for locks, in many short ones
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LOOK_EVERY_S: Final = 0.05
 _LATE_S: Final = 0.25  # one look counts for no longer: this process may itself have been kept waiting
 _READ_BYTES: Final = 2**20
@@ -44,15 +45,24 @@ def in_child(work: Callable[[], _T], path: Path) -> _T:
     seconds, BusyFileError when a lock keeps a file closed for as long.
     """
     reading, writing = os.pipe()
+    # A signal during the fork would be lost: what Python runs after it, it runs without raising.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     child = os.fork()
     if child == 0:
         os.close(reading)
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)  # they are the parent's, which ends its child
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         _work(work, writing)
     os.close(writing)
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         answer = _await(child, reading, path)
     except BusyFileError:
         _blame_the_disk(path)
+        raise
+    except KeyboardInterrupt:
+        _end(child)
         raise
     finally:
         os.close(reading)
