@@ -94,6 +94,7 @@ class Stats:
     symbols: int = 0
     subscribed: int = 0
     refused: dict[str, str] = field(default_factory=dict)  # symbol → OpenD's words
+    bad_symbols: list[str] = field(default_factory=list)  # entries of FUTU_SYMBOLS that are none, in words
     quota_used: int | None = None
     quota_remaining: int | None = None
     trouble: dict[str, str] = field(default_factory=dict)  # what OpenD told by Notify and did not take back

@@ -33,7 +33,7 @@ def config(
         print(reference.markdown(), end="")
     else:
         loaded = load_settings(env_file)
-        for line in loaded.warnings:
+        for line in loaded.told(3):
             warn(line)
         if as_json:
             print(_as_json(loaded))
@@ -74,7 +74,9 @@ def _as_json(loaded: Loaded) -> str:
         for setting in DEFINITIONS
     ]
     document = {"env_file": str(loaded.env_file) if loaded.env_file else None, "settings": settings}
-    return json.dumps({**document, "warnings": loaded.warnings}, ensure_ascii=False, indent=2)
+    return json.dumps(
+        {**document, "warnings": loaded.warnings, "bad_symbols": loaded.bad_symbols}, ensure_ascii=False, indent=2
+    )
 
 
 def _json_value(value: object) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log
@@ -38,9 +39,9 @@ def run(env_file: EnvFile = None) -> int:
 
 def _run(env_file: Path | None) -> int:
     loaded = load_settings(env_file)
-    options = _options(loaded.settings)
+    options = replace(_options(loaded.settings), bad_symbols=loaded.bad_symbols)
     log.configure(loaded.settings.log_level)
-    for warning in loaded.warnings:
+    for warning in loaded.told():
         log.warning("setting", detail=warning)
 
     _check_descriptors()

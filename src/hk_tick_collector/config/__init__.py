@@ -2,6 +2,7 @@
 
 settings.py   every setting: name, unit, bounds, default, meaning
 values.py     from text to value, exactly
+symbols.py    the list or file of symbols; what is none is named
 envfile.py    the settings file, as systemd reads it or not at all
 load.py       environment, file, defaults; where each value came from
 """
@@ -20,6 +21,7 @@ from .load import (
     systemd_environment,
 )
 from .settings import DEFINITIONS, Setting, Settings, as_text
+from .symbols import read_symbols
 from .values import Address
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "as_text",
     "environment_without_settings",
     "load_settings",
+    "read_symbols",
     "reference",
     "settings_file",
     "systemd_environment",

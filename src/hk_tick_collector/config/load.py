@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from hk_tick_collector.errors import UsageError
 
 from .envfile import read_env_file
-from .settings import DEFINITIONS, Setting, Settings, as_text
+from .settings import DEFINITIONS, Notes, Setting, Settings, as_text
+from .values import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +47,13 @@ class Loaded(NamedTuple):
     origins: dict[str, str]  # name → "environment", "/path/.env:12" or "default"
     warnings: tuple[str, ...]  # what is odd but works, one line each
     env_file: Path | None  # the file that was read
+    bad_symbols: tuple[str, ...] = ()  # entries of FUTU_SYMBOLS that are none, each with its place
+
+    def told(self, most: int = 20) -> tuple[str, ...]:
+        """What is odd and what is left out, one line each; of bad symbols the first and the number of the others."""
+        more = len(self.bad_symbols) - most
+        others = (f"and {more} more bad symbols: hk-tick-collector config --check",) if more > 0 else ()
+        return (*self.warnings, *self.bad_symbols[:most], *others)
 
 
 class Systemd(NamedTuple):
@@ -65,7 +73,8 @@ def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | Non
     path = settings_file(env_file)
     texts: dict[str, str] = {}
     origins = dict.fromkeys(_BY_NAME, DEFAULT)
-    warnings: list[str] = []
+    notes = Notes()
+    warnings = notes.warnings
     for variable in read_env_file(path) if path else []:
         where = f"{path}:{variable.line}"
         _check_name(variable.name, where, warnings)
@@ -77,10 +86,12 @@ def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | Non
         if name in _BY_NAME and not (by_systemd and texts.get(name) == value):
             texts[name], origins[name] = value, ENVIRONMENT
     try:
-        settings = Settings.model_validate(texts, context=warnings)
+        settings = Settings.model_validate(texts, context=notes)
     except ValidationError as error:
         raise _bad_value(error.errors(), texts, origins) from None
-    return Loaded(_in_order(settings, origins), origins, tuple(warnings), path)
+    origin = origins["FUTU_SYMBOLS"]
+    bad = tuple(f"{entry.place or f'FUTU_SYMBOLS (from {origin})'}: {entry.words()}" for entry in notes.bad_symbols)
+    return Loaded(_in_order(settings, origins), origins, tuple(warnings), path, bad)
 
 
 def settings_file(env_file: Path | None = None) -> Path | None:
@@ -144,8 +155,7 @@ def _bad_value(errors: list[ErrorDetails], texts: Mapping[str, str], origins: Ma
 def _shown(setting: Setting, text: str) -> str:
     if setting.about.secret:
         return "***"
-    text = text if len(text) <= 60 else text[:57] + "..."
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    return printable(text, 60)
 
 
 def _in_order(settings: Settings, origins: Mapping[str, str]) -> Settings:

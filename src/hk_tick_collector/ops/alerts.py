@@ -75,6 +75,7 @@ RULES: Final[dict[str, Rule]] = {
     "opend_": _SOON,  # kicked out, quote right, logged out: what OpenD tells of itself
     "not_subscribed": _PATIENT,
     "symbols_refused": Rule(hold_s=30),  # the quota
+    "bad_symbols": _SOON,
     "gaps_lost": _SOON,
     "gaps_healing": Rule(hold_s=180),
     "dropped": _SOON,

@@ -212,6 +212,13 @@ FINDINGS: Final[dict[str, Entry]] = {
         "check FUTU_SYMBOLS and the quota: hk-tick-collector doctor",
         "檢查 FUTU_SYMBOLS 與額度：`hk-tick-collector doctor`",
     ),
+    "bad_symbols": entry(
+        "some entries of FUTU_SYMBOLS are no symbols: the text says where, and what was probably meant;"
+        " the others are collected",
+        "`FUTU_SYMBOLS` 有部分不是股票代號：文字指明檔案與行，以及可能的正確寫法；其餘照常收集",
+        "sudo hk-tick-collector config --check; correct each line; sudo systemctl restart hk-tick-collector",
+        "`sudo hk-tick-collector config --check`；逐行改正；`sudo systemctl restart hk-tick-collector`",
+    ),
     "bad_messages": entry(
         "OpenD sent bytes that are not its protocol; the connection was begun anew",
         "OpenD 送來不合協定的資料；已重新連線",

@@ -115,6 +115,7 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
             f"no connection to OpenD for {away_s:.0f} s: {status.link_reason}",
             status.link_hint or remedies.for_link(status.address),
         )
+        yield from _bad_symbols(status)
         return
     for kind, words in status.trouble.items():
         yield Finding(
@@ -124,6 +125,7 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
             remedies.for_opend(kind),
         )
     yield from _questions(status)
+    yield from _bad_symbols(status)
     if status.program and (not status.quote_logged_in or status.program != "ready"):
         text, remedy = "OpenD is not logged in to the quote server", remedies.for_login()
         if status.program != "ready":
@@ -159,6 +161,14 @@ def _questions(status: LiveStatus) -> Iterator[Finding]:
             f"OpenD does not answer {kind}{others}: {reason}; ticks are collected all the same",
             remedies.for_questions(),
         )
+
+
+def _bad_symbols(status: LiveStatus) -> Iterator[Finding]:
+    """Entries of FUTU_SYMBOLS that no start can subscribe; told until they are mended."""
+    if status.bad_symbols:
+        more = f" (and {len(status.bad_symbols) - 1} more)" if len(status.bad_symbols) > 1 else ""
+        text = f"{status.bad_symbols[0]}{more}; the other {status.symbols:,} symbols are collected"
+        yield Finding("bad_symbols", Severity.WARNING, text, remedies.CHECK_SETTINGS)
 
 
 def _reported(kind: str, words: str) -> str:

@@ -44,10 +44,10 @@ EVENTS: Final[dict[str, Entry]] = {
         "檢查 `path=` 所在目錄的空間與權限",
     ),
     "setting": entry(
-        "a setting is odd but works; detail= says which and why",
-        "某項設定可疑但可用；`detail=` 指明是哪一項及原因",
-        "correct the line in .env, then sudo systemctl restart hk-tick-collector",
-        "改正 `.env` 該行，再 `sudo systemctl restart hk-tick-collector`",
+        "a setting is odd but works, or an entry of FUTU_SYMBOLS is left out; detail= says which and why",
+        "某項設定可疑但可用，或 `FUTU_SYMBOLS` 有一項不收集；`detail=` 指明是哪一項及原因",
+        "sudo hk-tick-collector config --check; correct the line, then sudo systemctl restart hk-tick-collector",
+        "`sudo hk-tick-collector config --check`；改正該行，再 `sudo systemctl restart hk-tick-collector`",
     ),
     "started": fine("the service runs; version, pid and DATA_ROOT", "服務已啟動；附版本、pid 與 DATA_ROOT"),
     "signal": fine(

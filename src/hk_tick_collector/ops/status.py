@@ -142,6 +142,8 @@ class LiveStatus:
     pushes_stopped_lately: int = 0  # symbols
     pushes_stopped_first: str = ""
 
+    bad_symbols: list[str] = field(default_factory=list)  # entries of FUTU_SYMBOLS that are none, in words
+
     # the process's means
     disk_wait_s: float = 0.0  # for how long the writer has been waiting inside the kernel for the disk
     disk_wait_max_s: float = 0.0  # the longest such wait that was seen within the last minute
