@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log
@@ -17,6 +18,7 @@ from ._options import EnvFile, limits
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hk_tick_collector.collect.destination import Destination
     from hk_tick_collector.collect.options import ServiceOptions
     from hk_tick_collector.config import Settings
     from hk_tick_collector.opend.crypto import RsaCipher
@@ -54,7 +56,6 @@ def _run(env_file: Path | None) -> int:
 
 
 def _options(settings: Settings) -> ServiceOptions:
-    from hk_tick_collector.collect.destination import open_destinations
     from hk_tick_collector.collect.options import FeedOptions, ServiceOptions
     from hk_tick_collector.store.dayfile import StoreOptions
 
@@ -89,11 +90,33 @@ def _options(settings: Settings) -> ServiceOptions:
         watchdog_queue_rows=settings.watchdog_queue_threshold_rows,
         watchdog_max_failures=settings.watchdog_recovery_max_failures,
         stop_flush_timeout_s=settings.stop_flush_timeout_sec,
-        destinations=open_destinations([url.get_secret_value() for url in settings.alert_urls]),
+        destinations=_destinations(settings),
         limits=limits(settings),
         metrics_addr=settings.metrics_addr,
         snapshot_dir=settings.snapshot_dir,
     )
+
+
+def refusals(settings: Settings) -> list[UsageError]:
+    """What `run` would refuse of settings that are right each by itself; it refuses the first."""
+    found = []
+    for check in (
+        settings.needed_symbols,
+        partial(_check_directory, settings.data_root),
+        partial(rsa_key, settings.futu_rsa_key),
+        partial(_destinations, settings),
+    ):
+        try:
+            check()
+        except UsageError as error:
+            found.append(error)
+    return found
+
+
+def _destinations(settings: Settings) -> tuple[Destination, ...]:
+    from hk_tick_collector.collect.destination import open_destinations
+
+    return open_destinations([url.get_secret_value() for url in settings.alert_urls])
 
 
 def status_path(data_root: Path) -> Path:
