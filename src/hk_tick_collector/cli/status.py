@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -19,6 +19,7 @@ from hk_tick_collector.ops.health import Finding, Severity
 from hk_tick_collector.ops.silence import silence
 from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, read_status
 from hk_tick_collector.ops.unit import SERVICE, place_trouble, process_state, show_unit, systemd_runs
+from hk_tick_collector.store.locks import describe
 from hk_tick_collector.store.query import DayReader, path_of
 
 from ._figures import figure_lines
@@ -47,6 +48,7 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     now_ms = clock.now_ms()
     settings, wrong = known = _settings(env_file)
     live, unread = _live(settings.data_root if settings else None)
+    live = _with_holder(live) if live else None
     findings = [unread] if unread else _check(live, env_file, known, now_ms)
     if wrong and _is_unreadable(wrong):  # whoever may not read them sees no cause in what else is missing
         findings = [Finding("settings_unreadable", Severity.UNKNOWN, str(wrong), remedies.JOIN)]
@@ -99,6 +101,12 @@ def _live(data_root: Path | None) -> tuple[LiveStatus | None, Finding | None]:
         return (live_status(data_root) if data_root else read_status(RUNTIME_DIRECTORY / STATUS_NAME)), None
     except StoreError as error:
         return None, Finding("live_state", Severity.UNKNOWN, str(error), error.hint)
+
+
+def _with_holder(live: LiveStatus) -> LiveStatus:
+    """Whose lock the writer waits for: the service's sandbox hides who a process is, and not from us."""
+    pid = live.writer_holder_pid
+    return replace(live, writer_holder=describe(pid).words()) if pid and pid > 0 else live
 
 
 def _check(live: LiveStatus | None, env_file: Path | None, known: _Known, now_ms: int) -> list[Finding]:

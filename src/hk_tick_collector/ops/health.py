@@ -180,12 +180,19 @@ def _reported(kind: str, words: str) -> str:
 def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
     if status.writer_trouble:
         since_s = (now_ms - (status.writer_trouble_since_ms or now_ms)) / 1000
+        held = f", locked by {status.writer_holder}" if status.writer_holder else ""
         waits = status.writer_trouble == "busy" and since_s < 60
         yield Finding(
             f"writer_{status.writer_trouble}",
             Severity.WARNING if waits else Severity.CRITICAL,
-            f"the writer waits for {since_s:.0f} s: {status.writer_trouble} ({status.writer_detail})",
-            remedies.for_writer(status.writer_trouble, status.data_root, status.writer_day or status.newest_day),
+            f"the writer waits for {since_s:.0f} s: {status.writer_trouble} ({status.writer_detail}){held}",
+            remedies.for_writer(
+                status.writer_trouble,
+                status.data_root,
+                status.writer_day or status.newest_day,
+                status.account,
+                status.writer_holder_pid,
+            ),
         )
     elif status.disk_wait_s >= _SLOW_DISK_S:
         severity = Severity.CRITICAL if status.disk_wait_s >= _SLOW_DISK_CRITICAL_S else Severity.WARNING
@@ -236,7 +243,7 @@ def _days(status: LiveStatus) -> Iterator[Finding]:
             Severity.CRITICAL if day >= status.newest_day else Severity.WARNING,
             f"{rows:,} ticks of {day} wait: {status.data_root}/{day}.db cannot be written, {cause}"
             f" ({status.held_details.get(day, '')}); other days are stored",
-            remedies.for_held_day(cause, status.data_root, day),
+            remedies.for_held_day(cause, status.data_root, day, status.account),
         )
     for name, why in sorted(status.not_sealed.items(), reverse=True):
         text = f"{status.data_root}/{name} cannot be sealed: {why}"

@@ -69,15 +69,22 @@ def for_refusal(reasons: Iterable[str]) -> str:
     return f"correct FUTU_SYMBOLS (refused ones are tried again every minute): {EDIT_SETTINGS}"
 
 
-def for_writer(trouble: str, data_root: str, day: str) -> str:
-    """By the cause for which the writer waits; `day` is that of the file it writes."""
-    return _WRITER.get(trouble, JOURNAL).format(root=data_root, db=f"{data_root}/{day or '*'}.db")
+def for_writer(trouble: str, data_root: str, day: str, account: str = "", holder_pid: int | None = None) -> str:
+    """By the cause for which the writer waits; `day` is that of the file it writes.
+
+    `account` is the service's `user:group`, `holder_pid` who holds a lock, where they are known.
+    """
+    if trouble == "busy" and holder_pid and holder_pid > 0:
+        return f"ps -fp {holder_pid}; sudo kill {holder_pid}"
+    words = _WRITER.get(trouble, JOURNAL)
+    return words.format(root=data_root, db=f"{data_root}/{day or '*'}.db", account=account or _ACCOUNT)
 
 
-def for_held_day(cause: str, data_root: str, day: str) -> str:
+def for_held_day(cause: str, data_root: str, day: str, account: str = "") -> str:
     """By the cause for which only the file of `day` cannot be written."""
     db = shlex.quote(f"{data_root}/{day}.db")
-    return _HELD.get(cause, "ls -l {db}*; sudo hk-tick-collector doctor").format(db=db)
+    words = _HELD.get(cause, "ls -l {db}*; sudo hk-tick-collector doctor")
+    return words.format(db=db, account=account or _ACCOUNT)
 
 
 def for_sealing(data_root: str, name: str) -> str:
@@ -85,6 +92,7 @@ def for_sealing(data_root: str, name: str) -> str:
     return f"ls -ld {data_root}/{name}*; docs/sqlite-wal.md"
 
 
+_ACCOUNT: Final = "hkcollector:hkcollector"
 _PASSWORD: Final = f"check OpenD's account and password, then {RESTART_OPEND}"
 _QUOTA_WORDS: Final = ("quota", "額度", "额度")
 _RIGHT: Final = "hk-tick-collector doctor; check the account's Hong Kong quote right; another terminal may hold it"
@@ -119,10 +127,10 @@ _OPEND: Final = {
 }
 # {db} is the day file, {root} DATA_ROOT.
 _WRITER: Final = {
-    "busy": "sudo fuser -v {db} {db}-wal {db}-shm names who else writes it; end that one",
+    "busy": "sudo fuser -v {db} {db}-wal {db}-shm",
     "disk_full": "df -h {root}; free space, it resumes by itself",
     "read_only": "sudo mount -o remount,rw $(findmnt -n -o TARGET -T {root}), it resumes by itself; sudo dmesg | tail",
-    "no_permission": "sudo chown -R hkcollector:hkcollector {root}, it resumes by itself",
+    "no_permission": "sudo chown -R {account} {root}",
     "no_directory": "ls -ld {root}; bring it back (is its disk mounted?), it resumes by itself",
     "no_file": "ls -l {db}; nobody may move it, it resumes by itself",
     "cannot_open": "ls -l {db}; sudo hk-tick-collector doctor",
@@ -144,7 +152,7 @@ _HELD: Final = {
     "foreign_file": _MOVE_DAY,
     "damaged": _MOVE_DAY,
     "schema_changed": _WRITER["schema_changed"],
-    "no_permission": "sudo chown hkcollector:hkcollector {db}*; sudo chmod u+rw {db}*",
+    "no_permission": "sudo chown {account} {db}*; sudo chmod u+rw {db}*",
     "busy": _WRITER["busy"],
     "io_error": "sudo dmesg | tail",
 }
