@@ -17,7 +17,7 @@ import pytest
 from tests.others import open_to_others
 
 from hk_tick_collector.errors import OwnedError, StoreError
-from hk_tick_collector.store import locks, owner
+from hk_tick_collector.store import locks
 from hk_tick_collector.store.owner import LOCK_NAME, SPOOL_LOCK_NAME, OwnerLock, spool_owned
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def test_where_the_list_of_locks_is_hidden_no_dead_collector_is_blamed(
     """As under the unit: a living collector is named by its file; else the command that finds the holder."""
     monkeypatch.setattr(locks, "_TABLE", tmp_path / "hidden")
     lock = OwnerLock(tmp_path, f"pid {os.getpid()}, instance alive")
-    monkeypatch.setattr(owner, "_OURS", re.compile("python"))
+    monkeypatch.setattr(locks, "_OURS", re.compile("python"))
     with pytest.raises(OwnedError, match=r"belongs to another collector: .*instance alive"):
         OwnerLock(tmp_path, "me")
     lock.release()

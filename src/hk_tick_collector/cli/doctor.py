@@ -121,6 +121,8 @@ def _check_data(settings: Settings, account: check_files.Account) -> Iterator[Ch
         yield check_files.check_directory("SNAPSHOT_DIR", settings.snapshot_dir, account, made_by_service=True)
     yield check_files.check_file_system(root)
     yield check_files.check_files(root, account)
+    yield check_files.check_locks(root, settings.spool_dir, today(), account)
+    yield check_files.check_left_behind(settings.spool_dir, settings.snapshot_dir, account)
     yield check_files.check_space(root, today(), settings.disk_min_free_mb)
     yield check_files.check_day(root, today())
     yield check_files.check_damaged(root)

@@ -14,6 +14,7 @@ from hk_tick_collector.config import ENVIRONMENT, Settings, settings_file
 from hk_tick_collector.errors import CollectorError, NoDayError, StoreError, UsageError
 from hk_tick_collector.model import MATCHING, UNEXPLAINED
 from hk_tick_collector.ops import health, remedies
+from hk_tick_collector.ops.checks import Outcome
 from hk_tick_collector.ops.gone import UNIT_PROPERTIES, Host, is_late, is_silent
 from hk_tick_collector.ops.health import Finding, Severity
 from hk_tick_collector.ops.silence import silence
@@ -133,7 +134,25 @@ def _host(live: LiveStatus | None, env_file: Path | None, known: _Known) -> Host
         place=place_trouble(Path(live.data_root)) if live else "",
         settings_error=wrong.one_line() if wrong else _lacking(settings) if installed else "",
         settings_file=str(settings_file(env_file)),
+        blocked=_blocked(settings) if settings else None,
     )
+
+
+def _blocked(settings: Settings) -> tuple[str, str] | None:
+    """What another account left, or holds, that a start would meet: in words, and what mends it."""
+    from hk_tick_collector.ops import check_files  # a service that runs does not need it
+
+    account, root = check_files.service_account(), settings.data_root
+    if not root.is_dir():
+        return None
+    for check in (
+        check_files.check_directory("DATA_ROOT", root, account, made_by_service=False),
+        check_files.check_directory("SPOOL_DIR", settings.spool_dir, account, made_by_service=True),
+        check_files.check_locks(root, settings.spool_dir, today(), account),
+    ):
+        if check.outcome is Outcome.FAILURE:
+            return check.text, check.remedy
+    return None
 
 
 def _lacking(settings: Settings | None) -> str:

@@ -255,10 +255,11 @@ EVENTS: Final[dict[str, Entry]] = {
         "`hk-tick-collector status` 指出做法；排除後自行恢復",
     ),
     "sqlite_busy_backoff": entry(
-        "another process holds a lock on the day file; the writer waits and tries again",
-        "另一程序鎖住當日檔案；寫入程序等待後重試",
-        "sudo fuser -v the day file, and end the other writer; rarely: raise SQLITE_BUSY_TIMEOUT_MS",
-        "`sudo fuser -v` 當日檔案，停止另一寫入者；必要時增大 SQLITE_BUSY_TIMEOUT_MS",
+        "another process holds a lock on the day file; holder= names it where the kernel tells;"
+        " the writer waits and tries again, ticks are spooled meanwhile",
+        "另一程序鎖住當日檔案，核心能說的話由 `holder=` 指明；寫入程序等待後重試，其間 tick 寫入 spool",
+        "hk-tick-collector status names the holder; end it, or: sudo fuser -v the day file",
+        "`hk-tick-collector status` 指明佔用者；停止它，或 `sudo fuser -v` 當日檔案",
     ),
     "writer_recovered": fine("the writer commits again", "寫入程序已恢復提交"),
     "disk_slow": entry(

@@ -25,6 +25,7 @@ _FLOCK: Final = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux: type, 
 _WAL_WRITE, _WAL_CHECKPOINT, _WAL_RECOVER = 120, 121, 122
 _PENDING_BYTE, _LOCK_BYTES = 0x40000000, 512  # of the database file itself
 _LINE: Final = re.compile(r"\d+: (?P<kind>\w+) +\w+ +(?P<mode>\w+) +(?P<pid>-?\d+) [0-9a-f]+:[0-9a-f]+:(?P<inode>\d+) ")
+_OURS: Final = re.compile(r"hk[-_]tick[-_]collector")  # in the command line of every collector
 _TABLE: Final = Path("/proc/locks")
 _MAX_COMMAND: Final = 400
 _SHOWN: Final = 80  # characters of a command
@@ -36,6 +37,11 @@ class Holder(NamedTuple):
     pid: int  # 0 or -1 where the kernel names none: another container's process, or no process in particular
     user: str = ""
     command: str = ""
+
+    @property
+    def is_collector(self) -> bool:
+        """Whether it runs a collector, as far as that is seen."""
+        return _OURS.search(self.command) is not None
 
     def words(self) -> str:
         """`pid 4711 (alice: sqlite3 x.db)`, or what is known of it."""

@@ -26,7 +26,6 @@ LOCK_NAME: Final = ".collector.lock"
 SPOOL_LOCK_NAME: Final = ".spool.lock"  # another name: SPOOL_DIR may be DATA_ROOT itself
 _MODE: Final = 0o600
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
-_OURS: Final = re.compile(r"hk[-_]tick[-_]collector")  # in the command line of every collector
 _PID: Final = re.compile(r"pid (\d+)")
 
 
@@ -95,7 +94,7 @@ def _owned(what: str, path: Path, named: str) -> OwnedError:
     if pid in [holder.pid for holder in found or ()] or (not found and pid is not None and _is_collector(pid)):
         return _of_another(what, named)
     holder = found[0] if found else Holder(-1)
-    if _OURS.search(holder.command):
+    if holder.is_collector:
         return _of_another(what, f"{holder.words()}, which is just starting")
     text = f"{what} is locked by {holder.words()}, which holds {path}: no collector"
     if holder.pid > 0:
@@ -118,5 +117,5 @@ def _is_collector(pid: int) -> bool:
         return False
     except PermissionError:
         pass
-    command = describe(pid).command
-    return not command or _OURS.search(command) is not None
+    holder = describe(pid)
+    return not holder.command or holder.is_collector
