@@ -152,7 +152,9 @@ def _make(path: Path) -> None:
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
     except OSError as error:
-        raise refused("the day file", path, error) from error
+        if isinstance(error, PermissionError):
+            raise refused("the day file", path, error) from error
+        raise StoreError(f"cannot make {path}: {error.strerror}", hint="check rights and disk of DATA_ROOT") from error
 
 
 def _refuse(db: apsw.Connection, path: Path, *, check: bool) -> None:
