@@ -190,6 +190,8 @@ class Judging:
         doubt = track.doubt
         if doubt is None or doubt.final or self._known.deaf or not answer.is_fresh:
             return []
+        if track.candidate and all(seq < track.candidate for seq in part.seqs):
+            return []  # it does not reach the tick that may have begun another run of the counter
         honest = answers.has_all_recent(track, part, answer) if track.next <= 0 else reached is not None
         if not honest and part.seqs:
             return []
