@@ -14,7 +14,7 @@ from hk_tick_collector.config import load_settings, values
 from hk_tick_collector.errors import UsageError
 
 if TYPE_CHECKING:
-    from hk_tick_collector.config import Settings
+    from hk_tick_collector.config import Loaded, Settings
     from hk_tick_collector.ops.health import Limits
 
 EnvFile: TypeAlias = Annotated[
@@ -32,7 +32,17 @@ def settings_in_force(env_file: Path | None) -> Settings:
     loaded = load_settings(env_file)
     for warning in loaded.warnings:
         warn(warning)
+    warn_of_predecessor(loaded)
     return loaded.settings
+
+
+def warn_of_predecessor(loaded: Loaded) -> None:
+    """Settings of the predecessor in one line; `config` and `doctor` tell each."""
+    found = loaded.predecessor
+    if found.alerts and not found.alerts.done:
+        warn("no alert is sent: the predecessor's TG_ settings do nothing -> sudo hk-tick-collector config")
+    elif found.lines:
+        warn("settings of the predecessor do nothing, or mean another thing -> sudo hk-tick-collector config")
 
 
 def limits(settings: Settings) -> Limits:

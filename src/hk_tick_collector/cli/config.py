@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Annotated
 
 import typer
@@ -33,17 +34,30 @@ def config(
         print(reference.markdown(), end="")
     else:
         loaded = load_settings(env_file)
-        for line in loaded.warnings:
+        for line in (*loaded.warnings, *loaded.predecessor.lines):
             warn(line)
         if as_json:
             print(_as_json(loaded))
         else:
             _print_table(loaded)
+        _print_next(loaded)
 
 
 def _print_table(loaded: Loaded) -> None:
     header = ("setting", "value", "from", "default", "unit", "allowed")
     print_table(header, [_row(setting, loaded) for setting in DEFINITIONS])
+
+
+def _print_next(loaded: Loaded) -> None:
+    """What to paste, beside the output: the line may hold a token, which stdout never shows."""
+    found, file = loaded.predecessor, loaded.env_file or "the settings file"
+    if found.alerts and found.alerts.lines:
+        either = "one of these lines" if len(found.alerts.lines) > 1 else "this line"
+        print(f"alerts go where they went once {either} is in {file}:", file=sys.stderr)
+        for line in found.alerts.lines:
+            print(line, file=sys.stderr)
+    if loaded.env_file and (command := found.removal(loaded.env_file)):
+        print(f"to take these settings out (a copy stays in {file}.predecessor):\n{command}", file=sys.stderr)
 
 
 def _row(setting: Setting, loaded: Loaded) -> tuple[str, ...]:
@@ -73,8 +87,15 @@ def _as_json(loaded: Loaded) -> str:
         }
         for setting in DEFINITIONS
     ]
-    document = {"env_file": str(loaded.env_file) if loaded.env_file else None, "settings": settings}
-    return json.dumps({**document, "warnings": loaded.warnings}, ensure_ascii=False, indent=2)
+    document: dict[str, object] = {"env_file": str(loaded.env_file) if loaded.env_file else None, "settings": settings}
+    found = loaded.predecessor
+    document["warnings"] = [*loaded.warnings, *found.lines]
+    document["predecessor"] = {
+        "became": {name: group.became for group in (*found.former, *found.same_name) for name in group.names},
+        "alerts": found.alerts.said if found.alerts else None,
+        "remove": found.removal(loaded.env_file) or None if loaded.env_file else None,
+    }
+    return json.dumps(document, ensure_ascii=False, indent=2)
 
 
 def _json_value(value: object) -> object:

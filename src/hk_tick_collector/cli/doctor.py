@@ -102,6 +102,7 @@ def _check_settings(loaded: Loaded, account: check_files.Account) -> Iterator[Ch
         yield warning("settings", "; ".join(loaded.warnings), f"correct {where}")
     else:
         yield ok("settings", f"{given} given, the others default; {len(settings.symbols):,} symbols")
+    yield from _check_predecessor(loaded)
     try:
         rsa_key(settings.futu_rsa_key)
     except UsageError as error:
@@ -111,6 +112,18 @@ def _check_settings(loaded: Loaded, account: check_files.Account) -> Iterator[Ch
     )
     secrets = bool(settings.alert_urls)
     yield check_files.check_env_file(loaded.env_file, secrets=secrets, installed=installed)
+
+
+def _check_predecessor(loaded: Loaded) -> Iterator[Check]:
+    """What of the predecessor's settings is left, and what to paste."""
+    found, where = loaded.predecessor, loaded.env_file or ENVIRONMENT
+    if found.alerts and not found.alerts.done:
+        remedy = f"write into {where}: {' or '.join(found.alerts.lines)}" if found.alerts.lines else f"edit {where}"
+        yield warning("predecessor", found.alerts.line, remedy)
+    elif found.alerts:
+        yield warning("predecessor", found.alerts.line, found.removal(where))
+    for former in (*found.former, *found.same_name):
+        yield warning("predecessor", former.line, found.removal(where))
 
 
 def _check_data(settings: Settings, account: check_files.Account) -> Iterator[Check]:

@@ -40,8 +40,12 @@ def _run(env_file: Path | None) -> int:
     loaded = load_settings(env_file)
     options = _options(loaded.settings)
     log.configure(loaded.settings.log_level)
-    for warning in loaded.warnings:
+    for warning in (*loaded.warnings, *loaded.predecessor.lines):
         log.warning("setting", detail=warning)
+    if loaded.predecessor.lines:
+        log.warning(
+            "setting", detail="settings of the predecessor are told above", hint="sudo hk-tick-collector config"
+        )
 
     _check_descriptors()
 
