@@ -14,6 +14,7 @@ from typing import Final
 from hk_tick_collector.errors import CollectorError, NoDayError, StoreError
 from hk_tick_collector.store import schema
 from hk_tick_collector.store.query import DayReader, list_days, path_of
+from hk_tick_collector.store.spool import segments_below
 
 from .checks import Check, failure, not_checked, ok, warning
 
@@ -229,8 +230,7 @@ def check_spool(spool_dir: Path, *, running: bool) -> Check:
     """Rows that wait on disk for a day file."""
     name = "spool"
     try:
-        runs = [Path(entry) for entry in _listed(spool_dir) if entry.is_dir()]
-        sizes = [file.stat().st_size for run in runs for file in _listed(run) if file.name.endswith(".spool")]
+        sizes = [file.stat().st_size for file in segments_below(spool_dir)]
     except OSError as error:
         return _unlisted(name, spool_dir, error)
     if not sizes:
