@@ -54,7 +54,7 @@ def report(
     else:
         print(line)
         for finding in findings[1:]:
-            print(f"  {finding.severity.name}: {finding.text} -> {finding.remedy}")
+            print(f"  {health.line_of(finding)}")
         for name, text in [*_lines(found, forecast), *_move_lines(movable, settings)]:
             print(f"{name:12}{text}")
     return int(severity)

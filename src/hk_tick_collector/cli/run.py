@@ -95,6 +95,7 @@ def _options(settings: Settings) -> ServiceOptions:
         destinations=open_destinations([url.get_secret_value() for url in settings.alert_urls]),
         limits=limits(settings),
         metrics_addr=settings.metrics_addr,
+        lang=settings.operator_lang,
         snapshot_dir=settings.snapshot_dir,
     )
 

@@ -14,12 +14,13 @@ from hk_tick_collector.config import ENVIRONMENT, Settings, settings_file
 from hk_tick_collector.errors import CollectorError, NoDayError, StoreError, UsageError
 from hk_tick_collector.model import MATCHING, UNEXPLAINED
 from hk_tick_collector.ops import health, remedies
+from hk_tick_collector.ops.completeness import check_completeness, lost_ticks
 from hk_tick_collector.ops.gone import UNIT_PROPERTIES, Host, is_late, is_silent
 from hk_tick_collector.ops.health import Finding, Severity
 from hk_tick_collector.ops.silence import silence
 from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, read_status
 from hk_tick_collector.ops.unit import SERVICE, place_trouble, process_state, show_unit, systemd_runs
-from hk_tick_collector.store.query import DayReader, path_of
+from hk_tick_collector.store.query import DayReader, list_days, path_of
 
 from ._figures import figure_lines
 from ._options import AsJson, EnvFile, limits, settings_in_force, today
@@ -54,7 +55,10 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     findings = health.in_order(findings)
     exposure = _exposure(live, settings) if live and settings else None
     quiet = silence(live, now_ms) if live else ""
-    severity, line = health.summary(findings, quiet)
+    lost = (
+        f"{day['lost']:,} ticks of {day['day']} are lost: hk-tick-collector gaps --open" if day and day["lost"] else ""
+    )
+    severity, line = health.summary(findings, "; ".join(filter(None, (quiet, lost))))
     if as_json:
         document = {
             "verdict": severity.name,
@@ -70,7 +74,7 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     else:
         print(line)
         for finding in findings[1:]:
-            print(f"  {finding.severity.name}: {finding.text} -> {finding.remedy}")
+            print(f"  {health.line_of(finding)}")
         for name, text in figure_lines(live, day, exposure, now_ms):
             print(f"{name:12}{text}")
     return int(severity)
@@ -98,7 +102,12 @@ def _live(data_root: Path | None) -> tuple[LiveStatus | None, Finding | None]:
     try:
         return (live_status(data_root) if data_root else read_status(RUNTIME_DIRECTORY / STATUS_NAME)), None
     except StoreError as error:
-        return None, Finding("live_state", Severity.UNKNOWN, str(error), error.hint)
+        return None, Finding("live_state", Severity.UNKNOWN, *_of_error(error))
+
+
+def _of_error(error: CollectorError) -> tuple[str, str]:
+    """Text and remedy of a finding that an error is."""
+    return remedies.advised(str(error), remedies.for_hint(error.hint, remedies.DOCTOR))
 
 
 def _check(live: LiveStatus | None, env_file: Path | None, known: _Known, now_ms: int) -> list[Finding]:
@@ -169,12 +178,16 @@ def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding]) -> d
             totals, complete = reader.totals(), reader.completeness()
             worst, reconciled = reader.least_complete(_WORST), reader.reconciliation()
             without_rule = reader.without_rule(_WORST)
+            incomplete = reader.incomplete(first_day=name == min(list_days(data_root), default=name))
     except NoDayError:
         return None
     except CollectorError as error:
-        findings.append(Finding("day_file", Severity.UNKNOWN, str(error), error.hint))
+        findings.append(Finding("day_file", Severity.UNKNOWN, *_of_error(error)))
         return None
     findings += health.check_totals(reconciled)
+    healing = live.ticks_healing if live and live.state != "stopped" else 0
+    if name == today():
+        findings += check_completeness(name, complete, incomplete, healing)
     return {
         "day": name,
         "path": str(path),
@@ -186,6 +199,7 @@ def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding]) -> d
             for symbol in worst
         ],
         "reconciliation": _reconciliation(reconciled),
+        "lost": lost_ticks(incomplete, healing),
     }
 
 

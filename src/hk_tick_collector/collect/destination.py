@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from hk_tick_collector.errors import AlertError, UsageError
-from hk_tick_collector.ops.alerts import Kind, Message
+from hk_tick_collector.ops.alert_words import Kind, Message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -156,7 +156,7 @@ class Healer:
     def measure(self, now_s: float) -> None:
         """Takes the rate of every symbol; call it about once a second."""
         passed_s = now_s - self._rate_at_s
-        if passed_s < _RATE_EVERY_S:
+        if passed_s < _RATE_EVERY_S or self._holes.deaf:  # no tick comes, and none is a rate of the market's
             return
         for track in self._holes.tracks():
             base = self._rate_base.get(track.symbol)

@@ -63,7 +63,7 @@ class Judging:
         now_ms = self._known.now_ms()
         for hole in lost:
             hole.lost_ms = hole.lost_ms or now_ms
-            self._known.lost_ms.append(hole.lost_ms)
+        self._known.losses.add(lost, now_ms)
         return lost
 
     def _why_no_rule(self, day: Day, track: Track, answer: Answer, reached: Reach | None) -> str:

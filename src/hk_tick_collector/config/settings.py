@@ -86,6 +86,7 @@ _Directory = Annotated[Path, _from_text(values.path)]
 
 _PATH: Final = Words("a path, relative to the current directory unless absolute", "路徑；相對路徑由目前目錄起算")
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
+_LANGUAGES: Final = ("en", "zh-Hant")
 _SYNCHRONOUS: Final = ("NORMAL", "FULL", "EXTRA")
 
 
@@ -298,6 +299,11 @@ class Settings(BaseModel):
             example="collector-1",
         ),
     ]
+    operator_lang: Annotated[
+        str,
+        _one_of(*_LANGUAGES),
+        About(Words("language of alerts", "告警的語言"), allowed=_among(_LANGUAGES)),
+    ] = "en"
     log_level: Annotated[
         str, _one_of(*_LEVELS), About(Words("least level of a log line", "日誌的最低級別"), allowed=_among(_LEVELS))
     ] = "INFO"

@@ -19,6 +19,7 @@ from hk_tick_collector.model import LATENCY_BOUNDS_MS
 
 from .finding import Severity
 from .health import check
+from .lately import unplanned_restarts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,12 +55,22 @@ class Plain(NamedTuple):
 
 _GAUGES: Final = (
     Plain("hktc_status_timestamp_seconds", "When the figures were taken.", lambda seen: _s(seen.live.written_ms)),
+    Plain(
+        "hktc_unplanned_restarts",
+        "How often the collector was started within the last hour although nobody had stopped it.",
+        lambda seen: len(unplanned_restarts(seen.live, seen.live.written_ms)),
+    ),
     # OpenD
     Plain("hktc_opend_connected", "1 while there is a link to OpenD.", lambda seen: seen.live.connected),
     Plain(
         "hktc_opend_ready",
-        "1 while OpenD is linked, logged in and can serve.",
-        lambda seen: seen.live.connected and seen.live.quote_logged_in and seen.live.program == "ready",
+        "1 while OpenD is linked, logged in and gives quotes.",
+        lambda seen: (
+            seen.live.connected
+            and seen.live.quote_logged_in
+            and seen.live.program == "ready"
+            and not seen.live.trouble.keys() - {"trade_password_changed"}
+        ),
     ),
     Plain(
         "hktc_opend_link_since_timestamp_seconds",
