@@ -169,6 +169,7 @@ install_packages() {
     [ -z "$WHEELHOUSE" ] || mapfile -t debs < <(compgen -G "$WHEELHOUSE/*.deb" || true)
     $DRY_RUN && { act apt-get install -y "${missing[@]}"; return; }
     export DEBIAN_FRONTEND=noninteractive
+    [ -z "$(dpkg --audit 2>/dev/null)" ] || dpkg --configure -a >>"$LOG" 2>&1 || true # an earlier run was killed
     if [ ${#debs[@]} -gt 0 ]; then
         apt-get install -y -qq --no-install-recommends -o APT::Sandbox::User=root "${debs[@]}" >>"$LOG" 2>&1 || true
     else
@@ -195,7 +196,11 @@ make_account() {
 
 make_directories() {
     [ -d "$(dirname $DATA_DIR)" ] || act install -d -m 0755 "$(dirname $DATA_DIR)"
-    act install -d -o $ACCOUNT -g $ACCOUNT -m 0750 $DATA_DIR
+    if [ -d $DATA_DIR ] && ! $DRY_RUN; then
+        (enter_data && chown $ACCOUNT:$ACCOUNT . && chmod 0750 .)
+    else
+        act install -d -o $ACCOUNT -g $ACCOUNT -m 0750 $DATA_DIR
+    fi
 }
 
 # Settings are the operator's: made once, never overwritten; only who may read them is set right.

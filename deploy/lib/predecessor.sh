@@ -55,13 +55,23 @@ take_over() {
 
 # Day files and their WALs as the service's own, whoever made them; nothing that a link leads to.
 own_data() {
-    [ -d $DATA_DIR ] || return 0
-    local other
-    other=$(find -H $DATA_DIR -xdev \( -type d -o -type f -links 1 \) ! -user $ACCOUNT -print -quit 2>/dev/null) || return 0
-    [ -n "$other" ] || return 0
-    say "$DATA_DIR: files of others become $ACCOUNT's ($other is the first)"
-    act find -H $DATA_DIR -xdev \( -type d -o -type f -links 1 \) ! -user $ACCOUNT \
-        -exec chown -h $ACCOUNT:$ACCOUNT {} + -exec chmod o-rwx {} +
+    $DRY_RUN && return
+    (
+        enter_data || exit 0
+        other=$(find . -xdev \( -type d -o -type f -links 1 \) ! -user $ACCOUNT -print -quit)
+        [ -n "$other" ] || exit 0
+        say "$DATA_DIR: files of others become $ACCOUNT's ($other is the first)"
+        find . -xdev \( -type d -o -type f -links 1 \) ! -user $ACCOUNT \
+            -exec chown -h $ACCOUNT:$ACCOUNT {} + -exec chmod o-rwx {} +
+    )
+}
+
+# Goes to where the data is: from there on nobody who owns a directory above can lead us elsewhere. False where there is none.
+enter_data() {
+    local place
+    place=$(realpath -e $DATA_DIR 2>/dev/null) || return 1
+    cd -P "$place" || return 1
+    [ -L $DATA_DIR ] || [ "$(pwd -P)" = $DATA_DIR ] || die "$DATA_DIR leads to $(pwd -P): nothing was changed there"
 }
 
 # Drop-ins of a unit that was not ours say how another program is started.
