@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -323,6 +324,23 @@ def test_the_environment_wins_over_the_file(workdir: Path) -> None:
     assert loaded.origins["FUTU_HOST"] == "environment"
     assert loaded.origins["FUTU_PORT"] == f"{workdir}/.env:1"
     assert loaded.origins["BATCH_ROWS"] == "default"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who may not be led by others")
+def test_root_is_not_led_by_the_file_of_somebody_else(workdir: Path) -> None:
+    """`./.env` of another account, or in a directory of one, is named and not read; named, it is."""
+    local = workdir / ".env"
+    local.write_text("FUTU_PORT=2222\n")
+    assert load_settings(None, {}).settings.futu_port == 2222  # root's own, and none is installed
+    for place in (local, workdir):
+        os.chown(place, 65534, 65534)
+        loaded = load_settings(None, {})
+        assert (loaded.settings.futu_port, loaded.env_file) == (11111, None)
+        assert loaded.warnings == (f"{local} is not read as root: --env-file {local} reads it",)
+        assert load_settings(local, {}).settings.futu_port == 2222
+        os.chown(place, 0, 0)
+    local.chmod(0o666)
+    assert load_settings(None, {}).env_file is None
 
 
 def test_a_named_file_replaces_the_local_one(workdir: Path) -> None:

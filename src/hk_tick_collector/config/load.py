@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -60,6 +61,7 @@ class Systemd(NamedTuple):
 
 def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | None = None) -> Loaded:
     """The settings in force. `env_file` must exist where given; else `./.env` or the installed one is read, if there.
+    Root reads the installed one alone: see `_may_read`.
 
     Raises one UsageError for all that cannot work, with each setting's name, value, place and what is allowed.
     Settings of the predecessor are passed by; `Loaded.predecessor` tells them.
@@ -70,6 +72,8 @@ def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | Non
     origins = dict.fromkeys(_BY_NAME, DEFAULT)
     former: dict[str, tuple[str, str]] = {}  # the predecessor's: name → value and place
     warnings: list[str] = []
+    if env_file is None and not _may_read(local := Path(".env").absolute()):
+        warnings.append(f"{local} is not read as root: --env-file {local} reads it")
     variables, faults = read_env_file(path) if path else ([], [])
     for variable in variables:
         where = f"{path}:{variable.line}"
@@ -127,7 +131,24 @@ def environment_without_settings(environ: Mapping[str, str] | None = None) -> di
 def _found_file() -> Path | None:
     local = Path(".env").absolute()
     # lexists, because a link to nowhere must be an error and not a start without settings.
-    return next((path for path in (local, INSTALLED_ENV_FILE) if os.path.lexists(path)), None)
+    places = (local, INSTALLED_ENV_FILE) if _may_read(local) else (INSTALLED_ENV_FILE,)
+    return next((path for path in places if os.path.lexists(path)), None)
+
+
+def _may_read(local: Path) -> bool:
+    """Whether `./.env` counts. Root reads the installed file; where none is installed, one that root alone may change.
+
+    `sudo hk-tick-collector` in the directory of another account would follow that account's DATA_ROOT and ALERT_URLS.
+    """
+    if os.geteuid() != 0 or local == INSTALLED_ENV_FILE or not os.path.lexists(local):
+        return True
+    return not os.path.lexists(INSTALLED_ENV_FILE) and _is_roots(local) and _is_roots(local.parent)
+
+
+def _is_roots(path: Path) -> bool:
+    """Whether root alone may change a file, or what a directory holds."""
+    found = path.lstat()
+    return found.st_uid == 0 and (stat.S_ISLNK(found.st_mode) or not found.st_mode & 0o022)
 
 
 def _unknown(name: str, where: str) -> list[UsageError]:
