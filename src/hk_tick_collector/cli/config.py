@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from hk_tick_collector.config import DEFINITIONS, Address, Loaded, Setting, as_text, load_settings, reference
 
-from ._options import AsJson, EnvFile, warn
+from ._options import AsJson, EnvFile  # noqa: TC001 - typer reads the annotations
+from ._say import say_json, say_lines, warn
 from ._table import print_table
 
 
@@ -28,15 +28,15 @@ def config(
       hk-tick-collector config --example > .env
     """
     if example:
-        print(reference.env_example(), end="")
+        say_lines(reference.env_example())
     elif markdown:
-        print(reference.markdown(), end="")
+        say_lines(reference.markdown())
     else:
         loaded = load_settings(env_file)
         for line in loaded.warnings:
             warn(line)
         if as_json:
-            print(_as_json(loaded))
+            say_json(_document(loaded), indent=2)
         else:
             _print_table(loaded)
 
@@ -56,11 +56,11 @@ def _row(setting: Setting, loaded: Loaded) -> tuple[str, ...]:
 def _brief(value: object) -> str:
     """The value in one cell: of a thousand symbols the first ones and their number."""
     if isinstance(value, tuple) and not isinstance(value, Address) and len(value) > 3:
-        return f"{as_text(value[:3])},… ({len(value)})"
+        return f"{as_text(value[:3])}, ... ({len(value)})"
     return as_text(value)
 
 
-def _as_json(loaded: Loaded) -> str:
+def _document(loaded: Loaded) -> dict[str, object]:
     settings = [
         {
             "name": setting.name,
@@ -74,7 +74,7 @@ def _as_json(loaded: Loaded) -> str:
         for setting in DEFINITIONS
     ]
     document = {"env_file": str(loaded.env_file) if loaded.env_file else None, "settings": settings}
-    return json.dumps({**document, "warnings": loaded.warnings}, ensure_ascii=False, indent=2)
+    return {**document, "warnings": loaded.warnings}
 
 
 def _json_value(value: object) -> object:

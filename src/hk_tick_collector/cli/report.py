@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +12,7 @@ from hk_tick_collector.ops import health, retention
 from hk_tick_collector.store.kept import GOOD, survey
 
 from ._options import AsJson, EnvFile, settings_in_force, today
+from ._say import say, say_json
 
 if TYPE_CHECKING:
     from hk_tick_collector.config import Settings
@@ -50,13 +50,13 @@ def report(
             "may_move": [each.day for each in movable],
             **_facts(found),
         }
-        print(json.dumps(document, ensure_ascii=False))
+        say_json(document)
     else:
-        print(line)
+        say(line)
         for finding in findings[1:]:
-            print(f"  {finding.severity.name}: {finding.text} -> {finding.remedy}")
+            say(f"  {finding.severity.name}: {finding.text} -> {finding.remedy}")
         for name, text in [*_lines(found, forecast), *_move_lines(movable, settings)]:
-            print(f"{name:12}{text}")
+            say(f"{name:12}{text}")
     return int(severity)
 
 

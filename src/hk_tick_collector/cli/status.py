@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from dataclasses import asdict
@@ -23,6 +22,7 @@ from hk_tick_collector.store.query import DayReader, path_of
 
 from ._figures import figure_lines
 from ._options import AsJson, EnvFile, limits, settings_in_force, today
+from ._say import say, say_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,13 +66,13 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
             "exposure": exposure,
             "day": day,
         }
-        print(json.dumps(document, ensure_ascii=False))
+        say_json(document)
     else:
-        print(line)
+        say(line)
         for finding in findings[1:]:
-            print(f"  {finding.severity.name}: {finding.text} -> {finding.remedy}")
+            say(f"  {finding.severity.name}: {finding.text} -> {finding.remedy}")
         for name, text in figure_lines(live, day, exposure, now_ms):
-            print(f"{name:12}{text}")
+            say(f"{name:12}{text}")
     return int(severity)
 
 

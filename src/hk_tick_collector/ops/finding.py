@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from hk_tick_collector.text import plain
+
 
 class Severity(IntEnum):
     """As the exit codes of `status`."""
@@ -17,9 +19,17 @@ class Severity(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong: `code` names it for machines, `remedy` is what to type or do next."""
+    """One thing that is wrong: `code` names it for machines, `remedy` is what to type or do next.
+
+    Text and remedy are one line each and fit to be shown, whatever words of others are in them.
+    """
 
     code: str
     severity: Severity
     text: str
     remedy: str
+
+    def __post_init__(self) -> None:
+        """Cleans what others said."""
+        object.__setattr__(self, "text", plain(self.text))
+        object.__setattr__(self, "remedy", plain(self.remedy))
