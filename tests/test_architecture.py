@@ -136,8 +136,8 @@ def outputs(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("path", [path for path in MODULES if part_of(path) in ("cli", "__main__")], ids=label)
 def test_what_verbs_print_has_one_way_out(path: Path) -> None:
-    """cli/_say.py alone prints, cleans what is printed and makes JSON; a table's cells pass through the same rule."""
-    if path.name == "_say.py":
+    """cli/_show.py alone prints, cleans what is printed and makes JSON; a table's cells pass through the same rule."""
+    if path.name == "_show.py":
         return
     allowed = ["Console().print"] if path.name == "_table.py" else []  # cells are cleaned before
     assert [each for each in outputs(path) if each.partition(" ")[2] not in allowed] == []

@@ -1,7 +1,7 @@
 """Text from outside, made fit to be shown: one line, and nothing that a terminal, a log or a browser acts on. Pure.
 
 Enters: words of OpenD, of files, of other programs, of the environment. Leaves: the same words on one line. Every place
-where text leaves the program applies it: the verbs (`cli/_say.py`), log lines, systemd's STATUS=, findings, alerts and
+where text leaves the program applies it: the verbs (`cli/_show.py`), log lines, systemd's STATUS=, findings, alerts and
 the labels of metrics.
 """
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from hk_tick_collector.cli._say import json_text
+from hk_tick_collector.cli._show import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hk_tick_collector import __version__, log
 from hk_tick_collector.errors import CollectorError, UsageError
 
-from ._say import complain, say_lines
+from ._show import complain, show_lines
 from ._streams import make_safe, open_missing
 
 if TYPE_CHECKING:
@@ -77,12 +77,12 @@ def _drop_output() -> None:
 def _top_level(args: list[str]) -> int:
     verb = args.pop(0) if args else ""
     if verb in ("--version", "-V"):
-        say_lines(f"{PROGRAM} {__version__}")
+        show_lines(f"{PROGRAM} {__version__}")
         return 0
     if verb in ("--help", "-h", "help"):
         if args and verb == "help":
             return _run_verb(args[0], ["--help"])
-        say_lines(_help())
+        show_lines(_help())
         return 0
     return _run_verb(verb, args)
 

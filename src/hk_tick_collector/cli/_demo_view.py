@@ -10,7 +10,7 @@ from hk_tick_collector import market
 from hk_tick_collector.ops.health import lag_s
 from hk_tick_collector.text import plain
 
-from ._say import say
+from ._show import show
 from ._terminal import can_encode, can_redraw
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class DemoView:
         if self._live_display:
             self._live_display.update(self._panel(frame))
         else:
-            say(plain_line(frame), flush=True)
+            show(plain_line(frame), flush=True)
 
     def _panel(self, frame: Frame) -> Group:
         from rich.console import Group

@@ -12,7 +12,7 @@ from hk_tick_collector.collect.clock import now_ms
 from hk_tick_collector.config import load_settings, values
 from hk_tick_collector.errors import UsageError
 
-from ._say import warn
+from ._show import warn
 
 if TYPE_CHECKING:
     from hk_tick_collector.config import Settings

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hk_tick_collector.text import plain
 
-from ._say import say
+from ._show import show
 from ._terminal import can_redraw
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: 
         _print_rich(header, rows, right)
     else:
         for line in plain_lines(header, rows, right):
-            say(line)
+            show(line)
 
 
 def plain_lines(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str]) -> list[str]:

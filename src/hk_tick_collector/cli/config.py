@@ -9,7 +9,7 @@ import typer
 from hk_tick_collector.config import DEFINITIONS, Address, Loaded, Setting, as_text, load_settings, reference
 
 from ._options import AsJson, EnvFile  # noqa: TC001 - typer reads the annotations
-from ._say import say_json, say_lines, warn
+from ._show import show_json, show_lines, warn
 from ._table import print_table
 
 
@@ -28,15 +28,15 @@ def config(
       hk-tick-collector config --example > .env
     """
     if example:
-        say_lines(reference.env_example())
+        show_lines(reference.env_example())
     elif markdown:
-        say_lines(reference.markdown())
+        show_lines(reference.markdown())
     else:
         loaded = load_settings(env_file)
         for line in loaded.warnings:
             warn(line)
         if as_json:
-            say_json(_document(loaded), indent=2)
+            show_json(_document(loaded), indent=2)
         else:
             _print_table(loaded)
 

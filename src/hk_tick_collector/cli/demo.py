@@ -26,7 +26,7 @@ from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, read_status
 from hk_tick_collector.store.query import DayReader, path_of
 
 from ._demo_view import DemoView, Frame
-from ._say import say
+from ._show import show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,8 +65,8 @@ def demo(
             settings = {"FUTU_PORT": str(port), "FUTU_SYMBOLS": f"@{symbols_file}", "DATA_ROOT": str(root)}
             settings["METRICS_ADDR"] = ""  # the port is the installed service's
             with _process("run", ["--env-file", os.devnull], settings, collector_log) as collector:
-                say(f"OpenD is simulated on 127.0.0.1:{port}; the collector writes to {root}. Ctrl-C ends it.")
-                live = _show(root, stop, seconds, (simulator, collector), (simulator_log, collector_log))
+                show(f"OpenD is simulated on 127.0.0.1:{port}; the collector writes to {root}. Ctrl-C ends it.")
+                live = _watch(root, stop, seconds, (simulator, collector), (simulator_log, collector_log))
                 _end(simulator)
                 live = _wait_until_drained(root, live)
                 _end(collector)
@@ -125,7 +125,7 @@ def _wait_for_port(simulator: subprocess.Popen[bytes], log_file: Path, stop: thr
     raise CollectorError(f"the simulator did not start: {_last_line(log_file)}")
 
 
-def _show(
+def _watch(
     root: Path,
     stop: threading.Event,
     seconds: float | None,
@@ -172,16 +172,16 @@ def _tell_totals(root: Path, live: LiveStatus | None, simulator_log: Path) -> in
     path = path_of(root, live.newest_day)
     with DayReader(path) as reader:
         totals = reader.totals()
-    say()
-    say(
+    show()
+    show(
         f"simulated ticks pushed {int(made[2]):,}, received {live.received:,} = {live.stored:,} stored"
         f" + {live.duplicate:,} duplicate + {live.rejected:,} rejected + {live.dropped:,} dropped"
     )
-    say(f"{_shown(path)}: {totals.rows:,} ticks of {totals.symbols} symbols, {path.stat().st_size / 2**20:,.1f} MB")
-    say("try:")
+    show(f"{_shown(path)}: {totals.rows:,} ticks of {totals.symbols} symbols, {path.stat().st_size / 2**20:,.1f} MB")
+    show("try:")
     sql = "SELECT symbol, COUNT(*) AS rows, MAX(seq) AS max_seq FROM ticks GROUP BY symbol ORDER BY rows DESC LIMIT 5;"
-    say(f"  sqlite3 -header {shlex.quote(f'file:{_shown(path)}?mode=ro')} \\")
-    say(f'    "{sql}"')
+    show(f"  sqlite3 -header {shlex.quote(f'file:{_shown(path)}?mode=ro')} \\")
+    show(f'    "{sql}"')
     return 0
 
 

@@ -16,7 +16,7 @@ from hk_tick_collector.ops.asking import ask
 from hk_tick_collector.ops.checks import EXIT_CODES, Check, Outcome, failure, not_checked, ok, verdict, warning
 
 from ._options import AsJson, EnvFile, today
-from ._say import say, say_json
+from ._show import show, show_json
 from ._terminal import in_colour
 from .run import rsa_key
 from .status import live_status
@@ -52,16 +52,16 @@ def doctor(env_file: EnvFile = None, as_json: AsJson = False) -> int:
             _print(check, colour=colour)
     worst, line = verdict(checks)
     if as_json:
-        say_json({"verdict": worst, "line": line, "checks": list(map(asdict, checks))})
+        show_json({"verdict": worst, "line": line, "checks": list(map(asdict, checks))})
     else:
-        say(line)
+        show(line)
     return EXIT_CODES[worst]
 
 
 def _print(check: Check, *, colour: bool) -> None:
     remedy = f" -> {check.remedy}" if check.remedy else ""
     style = _COLOURS.get(check.outcome, _COLOURS_OF_FAILURE) if colour else ""
-    say(f"{check.name:16}{check.text}{remedy}", head=f"{check.outcome.upper():12}", style=style, flush=True)
+    show(f"{check.name:16}{check.text}{remedy}", head=f"{check.outcome.upper():12}", style=style, flush=True)
 
 
 def _checks(env_file: Path | None) -> Iterator[Check]:

@@ -13,7 +13,7 @@ from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.store.query import DayReader, path_of
 
 from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, symbols_named, today
-from ._say import say, say_json
+from ._show import show, show_json
 from ._table import print_table
 
 if TYPE_CHECKING:
@@ -56,12 +56,12 @@ def gaps(
     sums = summed(found)
     if as_json:
         document = {"day": name, "file": str(path), "gaps": [gap._asdict() for gap in found], "sums": sums}
-        say_json(document)
+        show_json(document)
         return
     if found:
         print_table(_HEADER, [_row(gap) for gap in found], right=_RIGHT)
     for line in _sum_lines(name, sums):
-        say(line)
+        show(line)
 
 
 def summed(gaps: Sequence[Gap]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from hk_tick_collector.ops import catalogue
 
 from ._journal import LEVELS, SYSTEMD, Choice, Line, read_lines, summed
 from ._options import AsJson  # noqa: TC001 - typer reads the annotation
-from ._say import say, say_json
+from ._show import show, show_json
 from ._terminal import in_colour
 
 if TYPE_CHECKING:
@@ -108,11 +108,11 @@ def _explain(text: str, *, as_json: bool) -> None:
             {"name": each.name, "what": each.what, "meaning": each.entry.meaning.en, "remedy": each.entry.remedy.en}
             for each in found
         ]
-        say_json({"explained": entries})
+        show_json({"explained": entries})
         return
     for each in found:
-        say(f"{each.name} ({each.what}): {each.entry.meaning.en}")
-        say(f"  do: {each.entry.remedy.en}")
+        show(f"{each.name} ({each.what}): {each.entry.meaning.en}")
+        show(f"  do: {each.entry.remedy.en}")
 
 
 @contextmanager
@@ -192,13 +192,13 @@ def _judge(said: str, code: int, lines: int, since: str | None) -> None:
 def _print(lines: Iterator[Line], *, repeats: bool, at_once: bool, as_json: bool) -> None:
     if as_json:
         keys = ("time", "level", "event", "fields", "text", "more")
-        say_json({"lines": [{key: getattr(line, key) for key in keys} for line in lines]})
+        show_json({"lines": [{key: getattr(line, key) for key in keys} for line in lines]})
         return
     colour = in_colour(sys.stdout)
     for line, held_back in ((line, 0) for line in lines) if repeats else summed(lines):
         if held_back:
-            say(f"    ... {held_back:,} more {line.event} like it, then the last:")
+            show(f"    ... {held_back:,} more {line.event} like it, then the last:")
         for text in (line.text, *line.more):
-            say(head=text, style=_COLOURS[line.level] if colour else "")
+            show(head=text, style=_COLOURS[line.level] if colour else "")
         if at_once:
             sys.stdout.flush()

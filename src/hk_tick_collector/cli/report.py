@@ -12,7 +12,7 @@ from hk_tick_collector.ops import health, retention
 from hk_tick_collector.store.kept import GOOD, survey
 
 from ._options import AsJson, EnvFile, settings_in_force, today
-from ._say import say, say_json
+from ._show import show, show_json
 
 if TYPE_CHECKING:
     from hk_tick_collector.config import Settings
@@ -50,13 +50,13 @@ def report(
             "may_move": [each.day for each in movable],
             **_facts(found),
         }
-        say_json(document)
+        show_json(document)
     else:
-        say(line)
+        show(line)
         for finding in findings[1:]:
-            say(f"  {finding.severity.name}: {finding.text} -> {finding.remedy}")
+            show(f"  {finding.severity.name}: {finding.text} -> {finding.remedy}")
         for name, text in [*_lines(found, forecast), *_move_lines(movable, settings)]:
-            say(f"{name:12}{text}")
+            show(f"{name:12}{text}")
     return int(severity)
 
 

@@ -15,7 +15,7 @@ from hk_tick_collector import log, market
 from hk_tick_collector.collect.clock import now_ms
 from hk_tick_collector.errors import UsageError
 
-from ._say import say
+from ._show import show
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
@@ -35,12 +35,12 @@ def _list_steps(wanted: bool) -> None:
         return
     from hk_tick_collector.simulator.scenario import STEPS
 
-    say("[at TIME] [every TIME [until TIME]] STEP          one line of a scenario; TIME like 500ms, 5s or 2m")
-    say("every TIME random seed NUMBER from STEP | STEP ...  one of them each time")
-    say()
+    show("[at TIME] [every TIME [until TIME]] STEP          one line of a scenario; TIME like 500ms, 5s or 2m")
+    show("every TIME random seed NUMBER from STEP | STEP ...  one of them each time")
+    show()
     for name, form in STEPS.items():
-        say(" ".join(filter(None, (f"  {name}", form.words, "[for TIME]" if form.lasts else ""))))
-        say(f"      {form.says}")
+        show(" ".join(filter(None, (f"  {name}", form.words, "[for TIME]" if form.lasts else ""))))
+        show(f"      {form.says}")
     raise typer.Exit
 
 
@@ -51,7 +51,7 @@ def _list_sequences(wanted: bool) -> None:
     from hk_tick_collector.simulator.sequences import MODELS
 
     for name, says in MODELS.items():
-        say(f"  {name:<16}{says}")
+        show(f"  {name:<16}{says}")
     raise typer.Exit
 
 

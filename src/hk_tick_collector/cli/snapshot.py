@@ -18,7 +18,7 @@ from hk_tick_collector.store.snapshot import sum_path, take
 
 from ._missing import newest_when_closed, no_file
 from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, today
-from ._say import complain, redraw, say, say_json, warn
+from ._show import complain, redraw, show, show_json, warn
 from ._terminal import can_redraw
 
 if TYPE_CHECKING:
@@ -69,10 +69,10 @@ def snapshot(
         watch.clear()
     took_s = time.monotonic() - began_s
     if as_json:
-        say_json(_document(name, taken, took_s))
+        show_json(_document(name, taken, took_s))
     else:
-        say(_line(taken, took_s))
-        say(f"SHA-256 {taken.sha256}; after copying it: sha256sum -c {sum_path(taken.path).name}")
+        show(_line(taken, took_s))
+        show(f"SHA-256 {taken.sha256}; after copying it: sha256sum -c {sum_path(taken.path).name}")
 
 
 def _keep_free_bytes(settings: Settings, directory: Path) -> int:

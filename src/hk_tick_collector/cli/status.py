@@ -22,7 +22,7 @@ from hk_tick_collector.store.query import DayReader, path_of
 
 from ._figures import figure_lines
 from ._options import AsJson, EnvFile, limits, settings_in_force, today
-from ._say import say, say_json
+from ._show import show, show_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,13 +66,13 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
             "exposure": exposure,
             "day": day,
         }
-        say_json(document)
+        show_json(document)
     else:
-        say(line)
+        show(line)
         for finding in findings[1:]:
-            say(f"  {finding.severity.name}: {finding.text} -> {finding.remedy}")
+            show(f"  {finding.severity.name}: {finding.text} -> {finding.remedy}")
         for name, text in figure_lines(live, day, exposure, now_ms):
-            say(f"{name:12}{text}")
+            show(f"{name:12}{text}")
     return int(severity)
 
 

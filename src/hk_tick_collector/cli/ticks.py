@@ -17,7 +17,7 @@ from hk_tick_collector.store.follow import Follower
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
 from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, symbols_named, today
-from ._say import say, say_csv, say_json, say_json_list, warn
+from ._show import show, show_csv, show_json, show_json_list, warn
 from ._table import print_table
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def ticks(
             found = reader.ticks(wanted) if limit is None else iter(reader.latest(limit, wanted))
             if as_json:
                 document: dict[str, object] = {"day": name, "file": str(reader.path)}
-                say_json_list(document, "ticks", (tick._asdict() for tick in found))
+                show_json_list(document, "ticks", (tick._asdict() for tick in found))
             else:
                 _print(form, found)
     except NoDayError as error:
@@ -127,13 +127,13 @@ def _follow(data_root: Path, day: str, wanted: tuple[str, ...], *, limit: int, f
 def _print(form: Format, ticks: Iterator[Tick], *, follow: bool = False, header: bool = True) -> None:
     if form is Format.JSONL:
         for tick in ticks:
-            say_json(tick._asdict())
+            show_json(tick._asdict())
     elif form is Format.CSV:
-        say_csv(chain([Tick._fields] if header else [], ticks))
+        show_csv(chain([Tick._fields] if header else [], ticks))
     elif follow:  # columns cannot grow with what is yet to come
         rows = [_HEADER] if header else []
         for row in chain(rows, map(_row, ticks)):
-            say("  ".join(cell.rjust(width) for cell, width in zip(row, _WIDTHS, strict=True)))
+            show("  ".join(cell.rjust(width) for cell, width in zip(row, _WIDTHS, strict=True)))
     else:
         print_table(_HEADER, [_row(tick) for tick in ticks], right=_RIGHT)
 

@@ -25,16 +25,16 @@ _CLEAR_LINE: Final = "\r\33[K"
 _NOT_ASCII: Final = re.compile(r"[^\n -~]")  # a line break is one of an indented document
 
 
-def say(text: str = "", *, head: str = "", style: str = "", flush: bool = False) -> None:
+def show(text: str = "", *, head: str = "", style: str = "", flush: bool = False) -> None:
     """Prints one line: `head`, in `style` (an escape sequence of ours, or nothing), then `text`."""
     shown = f"{style}{plain(head)}{PLAIN}" if style else plain(head)
     print(f"{shown}{plain(text)}", flush=flush)
 
 
-def say_lines(text: str) -> None:
+def show_lines(text: str) -> None:
     """Prints words of our own that have several lines."""
     for line in text.splitlines():
-        say(line)
+        show(line)
 
 
 def complain(line: str) -> None:
@@ -54,7 +54,7 @@ def redraw(text: str, stream: TextIO) -> None:
     stream.flush()
 
 
-def say_json(document: object, *, indent: int | None = None) -> None:
+def show_json(document: object, *, indent: int | None = None) -> None:
     """Prints a JSON document, on one line unless indented."""
     print(json_text(document, indent=indent))
 
@@ -86,7 +86,7 @@ def _finite(value: Any) -> Any:
     return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def say_json_list(document: dict[str, object], name: str, items: Iterable[object]) -> None:
+def show_json_list(document: dict[str, object], name: str, items: Iterable[object]) -> None:
     """Prints a JSON document with one more field, a list that is printed as it is read: it may not fit into memory."""
     print(f"{json_text(document)[:-1]}, {json_text(name)}: [", end="")
     for comma, item in zip(chain(["\n"], repeat(",\n")), items, strict=False):
@@ -94,7 +94,7 @@ def say_json_list(document: dict[str, object], name: str, items: Iterable[object
     print("\n]}")
 
 
-def say_csv(rows: Iterable[Sequence[object]]) -> None:
+def show_csv(rows: Iterable[Sequence[object]]) -> None:
     """Prints rows as CSV: a row is one line, a cell with a comma or a quote is quoted, numbers are as they are."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerows([plain(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
