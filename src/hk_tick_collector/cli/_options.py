@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -12,6 +11,8 @@ from hk_tick_collector import market
 from hk_tick_collector.collect.clock import now_ms
 from hk_tick_collector.config import load_settings, values
 from hk_tick_collector.errors import UsageError
+
+from ._show import warn
 
 if TYPE_CHECKING:
     from hk_tick_collector.config import Loaded, Settings
@@ -55,11 +56,6 @@ def limits(settings: Settings) -> Limits:
         disk_min_free_mb=settings.disk_min_free_mb,
         queue_warn_rows=settings.watchdog_queue_threshold_rows,
     )
-
-
-def warn(line: str) -> None:
-    """One line for a person, beside the output."""
-    print(f"warning: {line}", file=sys.stderr)
 
 
 def day_named(text: str | None) -> str:

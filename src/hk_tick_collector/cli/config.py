@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Annotated
 
 import typer
 
 from hk_tick_collector.config import DEFINITIONS, Address, Loaded, Setting, as_text, load_settings, reference
 
-from ._options import AsJson, EnvFile, warn
+from ._options import AsJson, EnvFile  # noqa: TC001 - typer reads the annotations
+from ._show import complain, show_json, show_lines, warn
 from ._table import print_table
 
 
@@ -29,15 +28,15 @@ def config(
       hk-tick-collector config --example > .env
     """
     if example:
-        print(reference.env_example(), end="")
+        show_lines(reference.env_example())
     elif markdown:
-        print(reference.markdown(), end="")
+        show_lines(reference.markdown())
     else:
         loaded = load_settings(env_file)
         for line in (*loaded.warnings, *loaded.predecessor.lines):
             warn(line)
         if as_json:
-            print(_as_json(loaded))
+            show_json(_document(loaded), indent=2)
         else:
             _print_table(loaded)
         _print_next(loaded)
@@ -53,11 +52,12 @@ def _print_next(loaded: Loaded) -> None:
     found, file = loaded.predecessor, loaded.env_file or "the settings file"
     if found.alerts and found.alerts.lines:
         either = "one of these lines" if len(found.alerts.lines) > 1 else "this line"
-        print(f"alerts go where they went once {either} is in {file}:", file=sys.stderr)
+        complain(f"alerts go where they went once {either} is in {file}:")
         for line in found.alerts.lines:
-            print(line, file=sys.stderr)
+            complain(line)
     if loaded.env_file and (command := found.removal(loaded.env_file)):
-        print(f"to take these settings out (a copy stays in {file}.predecessor):\n{command}", file=sys.stderr)
+        complain(f"to take these settings out (a copy stays in {file}.predecessor):")
+        complain(command)
 
 
 def _row(setting: Setting, loaded: Loaded) -> tuple[str, ...]:
@@ -70,11 +70,11 @@ def _row(setting: Setting, loaded: Loaded) -> tuple[str, ...]:
 def _brief(value: object) -> str:
     """The value in one cell: of a thousand symbols the first ones and their number."""
     if isinstance(value, tuple) and not isinstance(value, Address) and len(value) > 3:
-        return f"{as_text(value[:3])},… ({len(value)})"
+        return f"{as_text(value[:3])}, ... ({len(value)})"
     return as_text(value)
 
 
-def _as_json(loaded: Loaded) -> str:
+def _document(loaded: Loaded) -> dict[str, object]:
     settings = [
         {
             "name": setting.name,
@@ -95,7 +95,7 @@ def _as_json(loaded: Loaded) -> str:
         "alerts": found.alerts.said if found.alerts else None,
         "remove": found.removal(loaded.env_file) or None if loaded.env_file else None,
     }
-    return json.dumps(document, ensure_ascii=False, indent=2)
+    return document
 
 
 def _json_value(value: object) -> object:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from dataclasses import asdict
@@ -24,6 +23,7 @@ from hk_tick_collector.store.query import DayReader, list_days, path_of
 
 from ._figures import figure_lines
 from ._options import AsJson, EnvFile, limits, settings_in_force, today
+from ._show import show, show_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,13 +70,13 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
             "exposure": exposure,
             "day": day,
         }
-        print(json.dumps(document, ensure_ascii=False))
+        show_json(document)
     else:
-        print(line)
+        show(line)
         for finding in findings[1:]:
-            print(f"  {health.line_of(finding)}")
+            show(f"  {health.line_of(finding)}")
         for name, text in figure_lines(live, day, exposure, now_ms):
-            print(f"{name:12}{text}")
+            show(f"{name:12}{text}")
     return int(severity)
 
 

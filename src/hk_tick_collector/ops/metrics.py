@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from hk_tick_collector import market
 from hk_tick_collector.model import LATENCY_BOUNDS_MS
+from hk_tick_collector.text import plain
 
 from .finding import Severity
 from .health import check
@@ -286,7 +287,7 @@ class Metrics:
             labels=("code",),
         )
         for code, severity in sorted(worst.items()):
-            by_code.add_metric((code,), severity)
+            by_code.add_metric((plain(code),), severity)
         yield by_code
         count = GaugeMetricFamily("hktc_findings", "How many findings are open.", labels=("severity",))
         for severity in (Severity.WARNING, Severity.CRITICAL):
@@ -297,7 +298,7 @@ class Metrics:
 
 def _info(live: LiveStatus) -> Metric:
     info = GaugeMetricFamily("hktc_build_info", "Always 1; what runs here.", labels=("version", "instance_id"))
-    info.add_metric((live.version, live.instance), 1)
+    info.add_metric((plain(live.version), plain(live.instance)), 1)
     return info
 
 
