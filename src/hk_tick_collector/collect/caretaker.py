@@ -100,6 +100,7 @@ class Caretaker:
         unfinished: Callable[[int], list[int]] = lambda _: [],
         loaded: Callable[[list[int]], Awaitable[None]] = _at_once,
     ) -> None:
+        self.refused = asyncio.Event()  # OpenD did not answer for a symbol that should be subscribed
         self._healer = healer
         self._holes = holes
         self._intake = intake
@@ -207,6 +208,7 @@ class Caretaker:
                 self._round.add(ask.symbol, 0, 0, self._healer.refused(ask))
                 return None
             self._healer.failed(ask, time.monotonic())
+            self.refused.set()
             self._note_failure(ask.symbol, str(error))
             log.warning("backfill_failed", symbol=ask.symbol, rows=ask.rows, reason=error)
             return None
