@@ -79,7 +79,10 @@ def read(data: bytes) -> dict[str, str]:
     with tempfile.NamedTemporaryFile() as file:
         file.write(data)
         file.flush()
-        return {variable.name: variable.value for variable in read_env_file(Path(file.name))}
+        variables, faults = read_env_file(Path(file.name))
+        if faults:
+            raise faults[0]
+        return {variable.name: variable.value for variable in variables}
 
 
 PIECES = st.sampled_from(
@@ -165,7 +168,7 @@ def test_a_line_in_doubt_is_refused(tmp_path: Path, text: str, line: int, says: 
     file = tmp_path / "x.env"
     file.write_bytes(text.encode())
     with pytest.raises(UsageError) as caught:
-        read_env_file(file)
+        load_settings(file, {})
     assert caught.value.one_line().startswith(f"{file}:{line}: ")
     assert says in caught.value.one_line()
 
@@ -256,10 +259,23 @@ def test_a_bad_value_names_all_that_is_needed(workdir: Path, name: str, value: s
 
 
 def test_every_bad_setting_is_named(workdir: Path) -> None:
-    """One start tells all that is wrong: the first in full, the others by name; defaults built on them are no fault."""
+    """One start tells all that is wrong in full: lines, unknown names, values; defaults built on them are no fault."""
+    (workdir / ".env").write_text("A.B=1\nFUTU_PRT=1\nexport TZ=x\n")
     with pytest.raises(UsageError) as caught:
-        load_settings(None, {"FUTU_PORT": "x", "BATCH_ROWS": "0", "DATA_ROOT": "~"})
-    assert caught.value.hint.endswith("(also wrong: DATA_ROOT, BATCH_ROWS)")
+        load_settings(None, {"FUTU_PORT": "x", "BATCH_ROWS": "0", "DATA_ROOT": "~", "SQLITE_SYNC": "FULL"})
+    line = caught.value.one_line()
+    for told in (
+        "7 settings are wrong: ",
+        f"{workdir}/.env:1: 'A.B' is no variable name: write KEY=VALUE",
+        f"{workdir}/.env:3: 'export' belongs to a shell",
+        f"unknown setting FUTU_PRT (from {workdir}/.env:2): the nearest that exists is FUTU_PORT",
+        "unknown setting SQLITE_SYNC (from environment): the nearest",
+        "FUTU_PORT=x (from environment) is not a whole number: allowed is 1 to 65535",
+        "BATCH_ROWS=0 (from environment) is out of bounds: allowed is 1 to",
+        "DATA_ROOT=~ (from environment) begins with ~",
+    ):
+        assert told in line
+    assert "SPOOL_DIR" not in line
 
 
 @pytest.mark.parametrize(
@@ -308,6 +324,23 @@ def test_the_environment_wins_over_the_file(workdir: Path) -> None:
     assert loaded.origins["FUTU_HOST"] == "environment"
     assert loaded.origins["FUTU_PORT"] == f"{workdir}/.env:1"
     assert loaded.origins["BATCH_ROWS"] == "default"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who may not be led by others")
+def test_root_is_not_led_by_the_file_of_somebody_else(workdir: Path) -> None:
+    """`./.env` of another account, or in a directory of one, is named and not read; named, it is."""
+    local = workdir / ".env"
+    local.write_text("FUTU_PORT=2222\n")
+    assert load_settings(None, {}).settings.futu_port == 2222  # root's own, and none is installed
+    for place in (local, workdir):
+        os.chown(place, 65534, 65534)
+        loaded = load_settings(None, {})
+        assert (loaded.settings.futu_port, loaded.env_file) == (11111, None)
+        assert loaded.warnings == (f"{local} is not read as root: --env-file {local} reads it",)
+        assert load_settings(local, {}).settings.futu_port == 2222
+        os.chown(place, 0, 0)
+    local.chmod(0o666)
+    assert load_settings(None, {}).env_file is None
 
 
 def test_a_named_file_replaces_the_local_one(workdir: Path) -> None:

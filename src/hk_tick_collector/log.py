@@ -1,15 +1,19 @@
 """Log lines: one event a line on stderr, `TIME LEVEL event key=value …`, which journald keeps and grep finds.
 
 Enters: an event's name and its fields. Leaves: one line. A value with a space, a quote or nothing in it is quoted, so
-that a line always splits back into its fields. Times carry their offset from UTC.
+that a line always splits back into its fields. Times are Hong Kong's, as everywhere, with their offset.
 """
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TextIO
+
+from .market import HKT
+from .text import plain
 
 _LOGGER = logging.getLogger("hk_tick_collector")
 
@@ -62,7 +66,10 @@ class Repeated:
 
 def configure(level: str, stream: TextIO | None = None) -> None:
     """Sends every event of at least `level` (`DEBUG` … `ERROR`) to `stream`, stderr when not given."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+    stream = stream or sys.stderr
+    if isinstance(stream, io.TextIOWrapper):  # a journal and a file are UTF-8 in any locale; a terminal is as it is
+        stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(_Formatter())
     for old in _LOGGER.handlers[:]:
         _LOGGER.removeHandler(old)
@@ -77,8 +84,7 @@ def render(value: object) -> str:
         return str(value)
     if isinstance(value, float):
         return f"{value:.3f}".rstrip("0").rstrip(".")
-    # What is not printable (a line break, an escape sequence of a terminal) came from outside and stays outside.
-    text = "".join(char if char.isprintable() else " " for char in str(value))
+    text = plain(value)
     if not text or any(char in text for char in ' "='):
         return '"' + text.replace('"', "'") + '"'
     return text
@@ -91,6 +97,7 @@ def line(event: str, fields: dict[str, object]) -> str:
 
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        moment = datetime.fromtimestamp(record.created, UTC).astimezone()
+        moment = datetime.fromtimestamp(record.created, HKT)
         line = f"{moment.isoformat(timespec='milliseconds')} {record.levelname} {record.getMessage()}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        trace = self.formatException(record.exc_info).splitlines() if record.exc_info else ()
+        return "\n".join([line, *map(plain, trace)])

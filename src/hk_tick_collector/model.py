@@ -70,6 +70,8 @@ class Stats:
     Times are UTC epoch ms, None while there is none.
     """
 
+    unplanned_ms: list[int] = field(default_factory=list)  # starts of the last hour that nobody asked for
+
     # the feed (event loop)
     connected: bool = False
     link_since_ms: int | None = None
@@ -98,9 +100,14 @@ class Stats:
     quota_used: int | None = None
     quota_remaining: int | None = None
     trouble: dict[str, str] = field(default_factory=dict)  # what OpenD told by Notify and did not take back
+    trouble_since_ms: dict[str, int] = field(default_factory=dict)  # since when, of each
     skipped_messages: int = 0  # whole, and without a meaning to us
     skipped_message: str = ""  # the last one
     pushes_stopped: dict[str, int] = field(default_factory=dict)  # symbol → when it was last found to have stopped
+    # Symbols whose missing ticks OpenD was asked for in vain: when that failed first since its last answer, and last
+    backfill_failing_ms: dict[str, int] = field(default_factory=dict)
+    backfill_failed_ms: dict[str, int] = field(default_factory=dict)
+    backfill_reason: str = ""
     looked_around: bool = False  # every symbol was compared with OpenD since ticks may have passed us by
 
     # the intake (event loop)

@@ -13,6 +13,7 @@ import pytest
 from hk_tick_collector import market
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions, seal
 from hk_tick_collector.store.snapshot import take
+from hk_tick_collector.store.spool import Spool
 
 if TYPE_CHECKING:
     import subprocess
@@ -79,7 +80,9 @@ def test_nothing_was_collected_yet(cli: Cli, root: Path) -> None:
     assert "cannot read DATA_ROOT" in done.stderr
 
 
-def test_each_thing_that_is_missing_is_named(cli: Cli, root: Path, keep: Callable[..., Path]) -> None:
+def test_each_thing_that_is_missing_is_named(
+    cli: Cli, root: Path, keep: Callable[..., Path], tick: Callable[..., TickRow]
+) -> None:
     """A snapshot, its sum, its last ticks, a seal; what was set aside, what a spool holds: each with its remedy."""
     keep("20251117", snapshot=False)
     keep("20251118")
@@ -89,7 +92,8 @@ def test_each_thing_that_is_missing_is_named(cli: Cli, root: Path, keep: Callabl
     keep(DAY, sealed=False)
     (root / f"{DAY}.db.damaged-20251120T020304Z").write_bytes(bytes(3 * 2**20))
     (root / ".spool").mkdir()
-    (root / ".spool" / "0000000001.spool").write_bytes(bytes(100))
+    for run in ("20251120T013000-0123abcd", "20251120T013000-0123abcd.20251119"):  # its own, and that of a held day
+        Spool(root / ".spool" / run).append([tick("HK.00700", 1, 1)])
     (root / f".{DAY}.snapshot.db.partial").touch()
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
     done = cli("report", "--json")
@@ -100,8 +104,8 @@ def test_each_thing_that_is_missing_is_named(cli: Cli, root: Path, keep: Callabl
     assert texts["no_sum"][0].startswith("20251118: a snapshot without its SHA-256")
     assert texts["snapshot_behind"][0] == "20251119: the snapshot has fewer ticks than the day file"
     assert texts["unsealed"][0].startswith(f"20251119, {DAY} not sealed yet")
-    assert texts["damaged_files"][0].endswith(f"3 MB: {DAY}.db.damaged-20251120T020304Z")
-    assert texts["spool"][0].startswith("1 spool files")
+    assert f"3 MB: {DAY}.db.damaged-20251120T020304Z; save" in texts["damaged_files"][0]
+    assert texts["spool"][0].startswith("2 spool files")
     assert "partial" in texts
     assert [(day["day"], day["snapshot"], day["sealed"]) for day in document["days"]] == [
         ("20251117", "none", True), ("20251118", "no_sum", True), ("20251119", "behind", False), (DAY, "good", False),

@@ -117,7 +117,7 @@ def test_opend_and_the_market(start: Start, workdir: Path, status: Status, verdi
     settings = write_settings(workdir, opend.port)
     start.run(opend.port, settings).wait_stored(10)
     for step, code, words in (
-        ("kicked-out", "opend_kicked_out", "once the other terminal of this account is logged out"),
+        ("kicked-out", "opend_kicked_out", "-> echo request_highest_quote_right | nc"),
         ("quote-right none", "opend_quote_right_none", "the account's Hong Kong quote right"),
         ("program needs_sms_code", "opend_program_needs_sms_code", "the SMS code"),
         ("clock +3600s", "clock_drift", "timedatectl status"),
@@ -152,7 +152,7 @@ def test_a_lock_is_named_before_what_waits_for_it(start: Start, workdir: Path, s
         foreign.close()
     assert (said["verdict"], codes(said)[0]) == ("CRITICAL", "writer_busy")
     assert f", locked by pid {os.getpid()} (" in said["line"]
-    assert f"-> ps -fp {os.getpid()}; sudo kill {os.getpid()}" in said["line"]
+    assert f"-> sudo kill -TERM {os.getpid()}" in said["line"]
 
 
 def fill(path: Path) -> None:

@@ -137,7 +137,9 @@ def test_gaps_are_told_apart(cli: Cli, workdir: Path, live: Callable[..., None])
     leave_day(workdir, [], gaps=holes)
     done = cli("status")
     assert done.returncode == 1
-    assert done.stdout.startswith("WARNING: 1 gaps are being fetched again -> wait")
+    assert done.stdout.startswith(
+        "WARNING: 1 gaps are being backfilled: they close by themselves -> hk-tick-collector gaps --open"
+    )
     assert figures(done)["gaps"] == "2 open, 1,200 ticks missing; 1 healing, 1 beyond reach"
     document = json.loads(cli("status", "--json").stdout)
     assert [finding["code"] for finding in document["findings"]] == ["gaps_healing"]

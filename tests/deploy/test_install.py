@@ -63,7 +63,7 @@ def install(place: Path) -> Installer:
     return Installer(place / "checkout")
 
 
-@pytest.mark.parametrize("script", sorted(ROOT.glob("deploy/*.sh")), ids=lambda path: path.name)
+@pytest.mark.parametrize("script", sorted(ROOT.glob("deploy/**/*.sh")), ids=lambda path: path.name)
 def test_scripts_are_read_by_their_shell(script: Path) -> None:
     """No syntax error waits in a branch that is seldom taken."""
     shell = script.read_text("utf-8").splitlines()[0].rpartition("/")[2].split()[-1]

@@ -114,6 +114,12 @@ def test_the_service_is_restarted_for_ever_but_for_a_wrong_setting() -> None:
     assert "run" in VERBS
 
 
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_has_a_limit_of_memory(name: str) -> None:
+    """What takes too much ends alone: the kernel is not left to choose, and the collector is the last that it takes."""
+    assert re.fullmatch(r"\d+[MG]", unit(f"{name}.service")["MemoryMax"][0])
+
+
 def test_the_service_outlives_opend() -> None:
     """It starts after OpenD and is not bound to it."""
     lines = unit("hk-tick-collector.service")

@@ -41,7 +41,7 @@ def test_a_kick_is_told_with_its_remedy_and_so_is_its_end(
     title = "[desk-1] WARNING opend_kicked_out"
     wait_for(lambda: title in there.titles(), there.titles)
     body = next(message["message"] for message in there.messages if message["title"] == title)
-    assert "next: sudo systemctl restart futu-opend, once the other terminal of this account is logged out" in body
+    assert "next: echo request_highest_quote_right | nc -C -q 3 127.0.0.1 22222" in body
     wait_for(lambda: hanging.requests, lambda: "the other receiver was asked")
     tell(control, "end kicked-out")
     stored = collector.stored()

@@ -59,7 +59,7 @@ def test_a_shared_lock_of_a_reader_is_named_and_its_ticks_are_spooled(start: Sta
         found = finding(collector, "writer_busy")
         assert found is not None
         assert f"locked by pid {other.pid} (" in found["text"]
-        assert found["remedy"] == f"ps -fp {other.pid}; sudo kill {other.pid}"
+        assert found["remedy"] == f"sudo kill -TERM {other.pid}"
         before = collector.stored()
     wait_until(lambda: not spooled(collector) and collector.stored() > before + 500, "everything stored")
     assert collector.events("writer_recovered")

@@ -95,7 +95,7 @@ def test_a_lock_that_somebody_holds_is_named(tmp_path: Path) -> None:
         found = check_locks(tmp_path, tmp_path / ".spool", DAY, me)
         assert found.outcome is Outcome.FAILURE
         assert f"{lock} is locked by pid {other.pid} (" in found.text
-        assert found.remedy == f"ps -fp {other.pid}; sudo kill {other.pid}"
+        assert found.remedy == f"sudo kill -TERM {other.pid}"
     path = tmp_path / f"{DAY}.db"
     day = open_day(path)
     with in_transaction(path, "BEGIN IMMEDIATE;") as writer:

@@ -60,6 +60,13 @@ def test_a_healthy_service_has_no_finding(make_status: MakeStatus) -> None:
         ({"sealed_day": 1, "sealed_day_lately": 1, "persisted_rows_per_min": 0}, "sealed_day", CRITICAL),
         ({"gaps_open": 2, "gaps_healing": 2}, "gaps_healing", WARNING),
         ({"gaps_open": 2, "gaps_lost_lately": 2}, "gaps_lost", WARNING),
+        (
+            {"backfill_failing_ms": {"HK.1": NOW_MS - MINUTE}, "backfill_failed_ms": {"HK.1": NOW_MS}},
+            "backfill_failing",
+            WARNING,
+        ),
+        ({"unplanned_ms": [NOW_MS - MINUTE, NOW_MS]}, "restarts", WARNING),
+        ({"unplanned_ms": [NOW_MS - n * MINUTE for n in (50, 40, 30, 20, 0)]}, "restarts", CRITICAL),
         ({"spooled": 5, "waiting": 5}, "spooling", WARNING),
         ({"stalls": 1, "waiting": 5, "last_commit_ms": NOW_MS - MINUTE}, "persistent_stall", CRITICAL),
         ({"stalls": 1, "stalls_lately": 1, "waiting": 5}, "persistent_stall", WARNING),
@@ -93,7 +100,7 @@ def test_what_is_wrong_is_found(
     (finding,) = check(make_status(**changes), NOW_MS, LIMITS)
     assert (finding.code, finding.severity) == (code, severity)
     assert finding.text
-    assert finding.remedy
+    assert finding.remedy or code == "sealed_day_backfill"
     told, line = summary([finding])
     assert told == severity
     assert line.count("\n") == 0
@@ -108,8 +115,22 @@ def test_what_is_wrong_is_found(
         {"disk_wait_s": 0.9, "disk_wait_max_s": 0.9, "disk_waits": 2},
         {"descriptors": 30, "descriptors_limit": 1024},
         {"descriptors": None},
+        {"unplanned_ms": [NOW_MS - MINUTE]},
+        {"unplanned_ms": [NOW_MS - n * MINUTE for n in (62, 61, 1)]},
+        {"backfill_failing_ms": {"HK.1": NOW_MS - 50_000}, "backfill_failed_ms": {"HK.1": NOW_MS}},
+        {"backfill_failing_ms": {"HK.1": NOW_MS - 9 * MINUTE}, "backfill_failed_ms": {"HK.1": NOW_MS - 9 * MINUTE}},
     ],
-    ids=["came back", "long ago", "a slow second", "descriptors to spare", "descriptors unknown"],
+    ids=[
+        "came back",
+        "long ago",
+        "a slow second",
+        "descriptors to spare",
+        "descriptors unknown",
+        "one restart",
+        "restarts an hour ago",
+        "not yet a minute",
+        "one failure, not needed again",
+    ],
 )
 def test_what_healed_or_is_usual_is_no_finding(make_status: MakeStatus, changes: dict[str, Any]) -> None:
     """A link that came back, what is older than a quarter of an hour, a disk that is slow for a moment."""
@@ -132,7 +153,8 @@ def test_what_lately_happened_is_named(make_status: MakeStatus) -> None:
     )
     findings = {finding.code: finding for finding in check(away, NOW_MS, LIMITS)}
     assert findings.keys() == {"opend_away", "messages_skipped", "pushes_stopped"}
-    assert (findings["opend_away"].remedy, "got HTTP" in findings["opend_away"].text) == ("check FUTU_PORT", True)
+    assert "got HTTP; check FUTU_PORT" in findings["opend_away"].text
+    assert findings["opend_away"].remedy.startswith("sudo systemctl status futu-opend")
 
 
 def test_without_a_live_state_nothing_runs() -> None:
@@ -294,4 +316,4 @@ def test_a_day_that_cannot_be_sealed_is_a_finding(make_status: MakeStatus) -> No
     """With its file and the cause."""
     (finding,) = check(make_status(not_sealed={"20261118.db": "it is a directory"}), NOW_MS, LIMITS)
     assert (finding.code, finding.severity.name) == ("day_not_sealed", "WARNING")
-    assert finding.text == "/data/sqlite/HK/20261118.db cannot be sealed: it is a directory"
+    assert finding.text == "/data/sqlite/HK/20261118.db cannot be sealed: it is a directory; see docs/sqlite-wal.md"

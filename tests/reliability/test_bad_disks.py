@@ -148,7 +148,7 @@ def test_a_foreign_lock_is_named_and_outlived(begin: Begin) -> None:
         collector.wait_for("sqlite_busy_backoff")
         finding = trial.wait_finding("writer_busy")
         assert f"locked by pid {os.getpid()} (" in finding.text
-        assert finding.remedy == f"ps -fp {os.getpid()}; sudo kill {os.getpid()}"
+        assert finding.remedy == f"sudo kill -TERM {os.getpid()}"
         wait_until(lambda: trial.live().waiting >= 2000, "two seconds of the market")
     collector.wait_for("writer_recovered", cause="busy")
     trial.finish()

@@ -110,7 +110,7 @@ def test_a_lock_of_somebody_else_is_named_with_its_holder(tmp_path: Path) -> Non
         user = pwd.getpwuid(os.geteuid()).pw_name
         assert f"is locked by pid {reader.pid} ({user}: {sys.executable} -c " in str(caught.value)
         assert "instance gone" not in str(caught.value)
-        assert caught.value.hint == f"ps -fp {reader.pid}; sudo kill {reader.pid}"
+        assert caught.value.hint == f"sudo kill -TERM {reader.pid}"
         assert caught.value.one_line().isprintable()
     OwnerLock(tmp_path, "me").release()
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from hk_tick_collector import __version__, log
 from hk_tick_collector.errors import CollectorError, UsageError
 
-from ._streams import open_missing
+from ._show import complain, show_lines
+from ._streams import make_safe, open_missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +43,7 @@ VERBS: Final = {
 def main(args: Sequence[str] | None = None) -> int:
     """Runs one verb and returns the exit code; `args` are those after the program's name, by default the process's."""
     open_missing()  # before anything that opens a file
+    make_safe()
     args = sys.argv[1:] if args is None else args
     try:
         code = _top_level(list(args))
@@ -75,12 +77,12 @@ def _drop_output() -> None:
 def _top_level(args: list[str]) -> int:
     verb = args.pop(0) if args else ""
     if verb in ("--version", "-V"):
-        print(f"{PROGRAM} {__version__}")
+        show_lines(f"{PROGRAM} {__version__}")
         return 0
     if verb in ("--help", "-h", "help"):
         if args and verb == "help":
             return _run_verb(args[0], ["--help"])
-        print(_help())
+        show_lines(_help())
         return 0
     return _run_verb(verb, args)
 
@@ -132,5 +134,5 @@ Try it without an account: {PROGRAM} demo"""
 
 
 def _fail(line: str, code: int) -> int:
-    print(f"{PROGRAM}: {line}", file=sys.stderr)
+    complain(f"{PROGRAM}: {line}")
     return code

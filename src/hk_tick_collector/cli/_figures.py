@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hk_tick_collector import market
 from hk_tick_collector.ops import health
-from hk_tick_collector.ops.lately import times
+from hk_tick_collector.ops.lately import times, unplanned_restarts
 from hk_tick_collector.ops.silence import silence
 
 if TYPE_CHECKING:
@@ -80,13 +80,14 @@ def _link_line(live: LiveStatus, now_ms: int) -> str:
 
 
 def _live_lines(live: LiveStatus, now_ms: int) -> list[tuple[str, str]]:
-    up_min = (now_ms - live.started_ms) // 60_000
     behind_s, quiet = health.lag_s(live, now_ms), silence(live, now_ms)
     link = (
         f"{live.address}, {live.program or 'state not known'}"
         if live.connected
         else f"{live.address}, away: {live.link_reason}"
     )
+    if live.connected and live.trouble:
+        link = f"{live.address}, {', '.join(_trouble(live))}: no ticks"
     if live.connected and live.drift_s is not None:
         link += f", our clock {live.drift_s:+.1f} s"
     lag = "no tick yet"
@@ -102,7 +103,7 @@ def _live_lines(live: LiveStatus, now_ms: int) -> list[tuple[str, str]]:
     account = f"{live.received:,} received = {live.stored:,} stored + {live.duplicate:,} duplicate"
     account += f" + {live.rejected:,} rejected + {live.dropped:,} dropped + {live.waiting:,} waiting"
     return [
-        ("service", f"{live.state}, pid {live.pid}, version {live.version}, up {up_min // 60} h {up_min % 60} min"),
+        ("service", _service_line(live, now_ms)),
         ("OpenD", link),
         ("link", _link_line(live, now_ms)),
         ("market", live.market_state + (", trading" if live.trading else "") + (f": {quiet}" if quiet else "")),
@@ -114,6 +115,24 @@ def _live_lines(live: LiveStatus, now_ms: int) -> list[tuple[str, str]]:
         ("ledger", account),
         ("may be away", budget),
     ]
+
+
+def _trouble(live: LiveStatus) -> list[str]:
+    """What OpenD told of itself, since when."""
+    found = []
+    for kind in live.trouble:
+        since_ms = live.trouble_since_ms.get(kind)
+        since = "" if since_ms is None else f" since {market.hkt(since_ms):%H:%M:%S} HKT"
+        found.append(kind.replace("_", " ") + since)
+    return found
+
+
+def _service_line(live: LiveStatus, now_ms: int) -> str:
+    """Which process it is and for how long it runs; how often it ended by itself."""
+    up_min = (now_ms - live.started_ms) // 60_000
+    line = f"{live.state}, pid {live.pid}, version {live.version}, up {up_min // 60} h {up_min % 60} min"
+    restarts = unplanned_restarts(live, now_ms)
+    return f"{line}; ended by itself {times(len(restarts))} in the last hour" if restarts else line
 
 
 def _held_line(live: LiveStatus) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from hk_tick_collector.text import plain
+
+from ._show import show
 from ._terminal import can_redraw
 
 if TYPE_CHECKING:
@@ -13,11 +16,12 @@ if TYPE_CHECKING:
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[str] = frozenset()) -> None:
     """Prints rows under their header; columns named in `right` are aligned to the right."""
+    rows = [[plain(cell) for cell in row] for row in rows]
     if can_redraw(sys.stdout):
         _print_rich(header, rows, right)
     else:
         for line in plain_lines(header, rows, right):
-            print(line)
+            show(line)
 
 
 def plain_lines(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str]) -> list[str]:

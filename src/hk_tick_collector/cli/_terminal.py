@@ -18,6 +18,15 @@ def in_colour(stream: TextIO) -> bool:
     return can_redraw(stream) and not _console(stream).no_color
 
 
+def can_encode(stream: TextIO, text: str) -> bool:
+    """Whether the stream's encoding has every one of these characters."""
+    try:
+        text.encode(stream.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
 def _console(stream: TextIO) -> Console:
     from rich.console import Console  # 0.1 s that a pipe does not need
 

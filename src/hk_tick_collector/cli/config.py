@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,7 +20,8 @@ from hk_tick_collector.config import (
 from hk_tick_collector.errors import UsageError
 from hk_tick_collector.ops import remedies
 
-from ._options import AsJson, EnvFile, warn
+from ._options import AsJson, EnvFile  # noqa: TC001 - typer reads the annotations
+from ._show import complain, show, show_json, show_lines, warn
 from ._table import print_table
 from .run import refusals
 
@@ -51,19 +51,20 @@ def config(
       hk-tick-collector config --example > .env
     """
     if example:
-        print(reference.env_example(), end="")
+        show_lines(reference.env_example())
     elif markdown:
-        print(reference.markdown(), end="")
+        show_lines(reference.markdown())
     elif check:
         return _check(env_file, as_json=as_json)
     else:
         loaded = load_settings(env_file)
-        for line in loaded.told(3):
+        for line in (*loaded.told(3), *loaded.predecessor.lines):
             warn(line)
         if as_json:
-            print(_as_json(loaded))
+            show_json(_document(loaded), indent=2)
         else:
             _print_table(loaded)
+        _print_next(loaded)
     return 0
 
 
@@ -74,18 +75,18 @@ def _check(env_file: Path | None, *, as_json: bool) -> int:
     if as_json:
         faults = [{"severity": "ERROR", "text": str(error), "remedy": error.hint} for error in errors]
         faults += [{"severity": "WARNING", "text": text, "remedy": ""} for text in odd]
-        print(json.dumps({"settings": str(where), "faults": faults}, ensure_ascii=False))
+        show_json({"settings": str(where), "faults": faults})
         return 2 if faults else 0
     for error in errors:
-        print(f"ERROR: {error.one_line()}")
+        show(f"ERROR: {error.one_line()}")
     for text in odd:
-        print(f"WARNING: {text}")
+        show(f"WARNING: {text}")
     if errors:
-        print(f"the service would not start with these settings; until a restart it runs on -> sudo vim {where}")
+        show(f"the service would not start with these settings; until a restart it runs on -> sudo vim {where}")
     elif odd:
-        print(f"the service would start, without what is named above -> sudo vim {where}")
+        show(f"the service would start, without what is named above -> sudo vim {where}")
     else:
-        print(f"OK: {where}: {right} -> {remedies.RESTART}")
+        show(f"OK: {where}: {right} -> {remedies.RESTART}")
     return 2 if errors or odd else 0
 
 
@@ -105,6 +106,19 @@ def _print_table(loaded: Loaded) -> None:
     print_table(header, [_row(setting, loaded) for setting in DEFINITIONS])
 
 
+def _print_next(loaded: Loaded) -> None:
+    """What to paste, beside the output: the line may hold a token, which stdout never shows."""
+    found, file = loaded.predecessor, loaded.env_file or "the settings file"
+    if found.alerts and found.alerts.lines:
+        either = "one of these lines" if len(found.alerts.lines) > 1 else "this line"
+        complain(f"alerts go where they went once {either} is in {file}:")
+        for line in found.alerts.lines:
+            complain(line)
+    if loaded.env_file and (command := found.removal(loaded.env_file)):
+        complain(f"to take these settings out (a copy stays in {file}.predecessor):")
+        complain(command)
+
+
 def _row(setting: Setting, loaded: Loaded) -> tuple[str, ...]:
     about = setting.about
     default = about.default.en if about.default else setting.default or "(empty)"
@@ -115,11 +129,11 @@ def _row(setting: Setting, loaded: Loaded) -> tuple[str, ...]:
 def _brief(value: object) -> str:
     """The value in one cell: of a thousand symbols the first ones and their number."""
     if isinstance(value, tuple) and not isinstance(value, Address) and len(value) > 3:
-        return f"{as_text(value[:3])},… ({len(value)})"
+        return f"{as_text(value[:3])}, ... ({len(value)})"
     return as_text(value)
 
 
-def _as_json(loaded: Loaded) -> str:
+def _document(loaded: Loaded) -> dict[str, object]:
     settings = [
         {
             "name": setting.name,
@@ -132,10 +146,16 @@ def _as_json(loaded: Loaded) -> str:
         }
         for setting in DEFINITIONS
     ]
-    document = {"env_file": str(loaded.env_file) if loaded.env_file else None, "settings": settings}
-    return json.dumps(
-        {**document, "warnings": loaded.warnings, "bad_symbols": loaded.bad_symbols}, ensure_ascii=False, indent=2
-    )
+    document: dict[str, object] = {"env_file": str(loaded.env_file) if loaded.env_file else None, "settings": settings}
+    found = loaded.predecessor
+    document["warnings"] = [*loaded.warnings, *found.lines]
+    document["bad_symbols"] = loaded.bad_symbols
+    document["predecessor"] = {
+        "became": {name: group.became for group in (*found.former, *found.same_name) for name in group.names},
+        "alerts": found.alerts.said if found.alerts else None,
+        "remove": found.removal(loaded.env_file) or None if loaded.env_file else None,
+    }
+    return document
 
 
 def _json_value(value: object) -> object:

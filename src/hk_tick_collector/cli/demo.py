@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, read_status
 from hk_tick_collector.store.query import DayReader, path_of
 
 from ._demo_view import DemoView, Frame
+from ._show import show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,8 +65,8 @@ def demo(
             settings = {"FUTU_PORT": str(port), "FUTU_SYMBOLS": f"@{symbols_file}", "DATA_ROOT": str(root)}
             settings["METRICS_ADDR"] = ""  # the port is the installed service's
             with _process("run", ["--env-file", os.devnull], settings, collector_log) as collector:
-                print(f"OpenD is simulated on 127.0.0.1:{port}; the collector writes to {root}. Ctrl-C ends it.")
-                live = _show(root, stop, seconds, (simulator, collector), (simulator_log, collector_log))
+                show(f"OpenD is simulated on 127.0.0.1:{port}; the collector writes to {root}. Ctrl-C ends it.")
+                live = _watch(root, stop, seconds, (simulator, collector), (simulator_log, collector_log))
                 _end(simulator)
                 live = _wait_until_drained(root, live)
                 _end(collector)
@@ -116,14 +118,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _wait_for_port(simulator: subprocess.Popen[bytes], log_file: Path, stop: threading.Event) -> int:
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline and not stop.wait(0.05):
-        if match := _LISTENING.search(log_file.read_text()):
+        if match := _LISTENING.search(_text(log_file)):
             return int(match[1])
         if simulator.poll() is not None:
             break
     raise CollectorError(f"the simulator did not start: {_last_line(log_file)}")
 
 
-def _show(
+def _watch(
     root: Path,
     stop: threading.Event,
     seconds: float | None,
@@ -164,20 +166,22 @@ def _wait_until_drained(root: Path, live: LiveStatus | None) -> LiveStatus | Non
 
 
 def _tell_totals(root: Path, live: LiveStatus | None, simulator_log: Path) -> int:
-    made = _STOPPED.search(simulator_log.read_text())
+    made = _STOPPED.search(_text(simulator_log))
     if live is None or not live.newest_day or made is None:
         raise CollectorError("the demo ended before a tick was stored", hint="try again, with --seconds 30")
     path = path_of(root, live.newest_day)
     with DayReader(path) as reader:
         totals = reader.totals()
-    print(
-        f"\nsimulated ticks pushed {int(made[2]):,}, received {live.received:,} = {live.stored:,} stored"
+    show()
+    show(
+        f"simulated ticks pushed {int(made[2]):,}, received {live.received:,} = {live.stored:,} stored"
         f" + {live.duplicate:,} duplicate + {live.rejected:,} rejected + {live.dropped:,} dropped"
     )
-    print(f"{_shown(path)}: {totals.rows:,} ticks of {totals.symbols} symbols, {path.stat().st_size / 2**20:,.1f} MB")
-    print("try:")
+    show(f"{_shown(path)}: {totals.rows:,} ticks of {totals.symbols} symbols, {path.stat().st_size / 2**20:,.1f} MB")
+    show("try:")
     sql = "SELECT symbol, COUNT(*) AS rows, MAX(seq) AS max_seq FROM ticks GROUP BY symbol ORDER BY rows DESC LIMIT 5;"
-    print(f"  sqlite3 -header 'file:{_shown(path)}?mode=ro' \\\n    \"{sql}\"")
+    show(f"  sqlite3 -header {shlex.quote(f'file:{_shown(path)}?mode=ro')} \\")
+    show(f'    "{sql}"')
     return 0
 
 
@@ -189,6 +193,10 @@ def _shown(path: Path) -> str:
         return str(path)
 
 
+def _text(log_file: Path) -> str:
+    return log_file.read_text("utf-8", errors="backslashreplace")
+
+
 def _last_line(log_file: Path) -> str:
-    lines = log_file.read_text().strip().splitlines()
+    lines = _text(log_file).strip().splitlines()
     return lines[-1] if lines else "it said nothing"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
@@ -17,6 +16,7 @@ from hk_tick_collector.ops.asking import ask
 from hk_tick_collector.ops.checks import EXIT_CODES, Check, Outcome, failure, not_checked, ok, verdict, warning
 
 from ._options import AsJson, EnvFile, today
+from ._show import show, show_json
 from ._terminal import in_colour
 from .run import rsa_key
 from .status import live_status
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 _FRESH_MS: Final = 10_000  # the live state of a service that runs is written every second
 _COLOURS: Final = {Outcome.OK: "\33[32m", Outcome.NOT_CHECKED: "\33[2m", Outcome.WARNING: "\33[33m"}
 _COLOURS_OF_FAILURE: Final = "\33[1;31m"
-_PLAIN: Final = "\33[0m"
 
 
 def doctor(env_file: EnvFile = None, as_json: AsJson = False) -> int:
@@ -53,18 +52,16 @@ def doctor(env_file: EnvFile = None, as_json: AsJson = False) -> int:
             _print(check, colour=colour)
     worst, line = verdict(checks)
     if as_json:
-        print(json.dumps({"verdict": worst, "line": line, "checks": list(map(asdict, checks))}, ensure_ascii=False))
+        show_json({"verdict": worst, "line": line, "checks": list(map(asdict, checks))})
     else:
-        print(line)
+        show(line)
     return EXIT_CODES[worst]
 
 
 def _print(check: Check, *, colour: bool) -> None:
     remedy = f" -> {check.remedy}" if check.remedy else ""
-    outcome = f"{check.outcome.upper():12}"
-    if colour:
-        outcome = f"{_COLOURS.get(check.outcome, _COLOURS_OF_FAILURE)}{outcome}{_PLAIN}"
-    print(f"{outcome}{check.name:16}{check.text}{remedy}", flush=True)
+    style = _COLOURS.get(check.outcome, _COLOURS_OF_FAILURE) if colour else ""
+    show(f"{check.name:16}{check.text}{remedy}", head=f"{check.outcome.upper():12}", style=style, flush=True)
 
 
 def _checks(env_file: Path | None) -> Iterator[Check]:
@@ -102,6 +99,7 @@ def _check_settings(loaded: Loaded, account: check_files.Account) -> Iterator[Ch
         yield warning("settings", "; ".join(told), remedies.CHECK_SETTINGS)
     else:
         yield ok("settings", f"{given} given, the others default; {len(settings.symbols):,} symbols")
+    yield from _check_predecessor(loaded)
     try:
         rsa_key(settings.futu_rsa_key)
     except UsageError as error:
@@ -111,6 +109,18 @@ def _check_settings(loaded: Loaded, account: check_files.Account) -> Iterator[Ch
     )
     secrets = bool(settings.alert_urls)
     yield check_files.check_env_file(loaded.env_file, secrets=secrets, installed=installed)
+
+
+def _check_predecessor(loaded: Loaded) -> Iterator[Check]:
+    """What of the predecessor's settings is left, and what to paste."""
+    found, where = loaded.predecessor, loaded.env_file or ENVIRONMENT
+    if found.alerts and not found.alerts.done:
+        remedy = f"write into {where}: {' or '.join(found.alerts.lines)}" if found.alerts.lines else f"edit {where}"
+        yield warning("predecessor", found.alerts.line, remedy)
+    elif found.alerts:
+        yield warning("predecessor", found.alerts.line, found.removal(where))
+    for former in (*found.former, *found.same_name):
+        yield warning("predecessor", former.line, found.removal(where))
 
 
 def _check_data(settings: Settings, account: check_files.Account) -> Iterator[Check]:

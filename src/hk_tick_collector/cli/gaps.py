@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -15,6 +13,7 @@ from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.store.query import DayReader, path_of
 
 from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, symbols_named, today
+from ._show import show, show_json
 from ._table import print_table
 
 if TYPE_CHECKING:
@@ -57,11 +56,12 @@ def gaps(
     sums = summed(found)
     if as_json:
         document = {"day": name, "file": str(path), "gaps": [gap._asdict() for gap in found], "sums": sums}
-        print(json.dumps(document, ensure_ascii=False))
+        show_json(document)
         return
     if found:
         print_table(_HEADER, [_row(gap) for gap in found], right=_RIGHT)
-    sys.stdout.writelines(f"{line}\n" for line in _sum_lines(name, sums))
+    for line in _sum_lines(name, sums):
+        show(line)
 
 
 def summed(gaps: Sequence[Gap]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +12,7 @@ from hk_tick_collector.ops import health, retention
 from hk_tick_collector.store.kept import GOOD, survey
 
 from ._options import AsJson, EnvFile, settings_in_force, today
+from ._show import show, show_json
 
 if TYPE_CHECKING:
     from hk_tick_collector.config import Settings
@@ -50,13 +50,13 @@ def report(
             "may_move": [each.day for each in movable],
             **_facts(found),
         }
-        print(json.dumps(document, ensure_ascii=False))
+        show_json(document)
     else:
-        print(line)
+        show(line)
         for finding in findings[1:]:
-            print(f"  {finding.severity.name}: {finding.text} -> {finding.remedy}")
+            show(f"  {health.line_of(finding)}")
         for name, text in [*_lines(found, forecast), *_move_lines(movable, settings)]:
-            print(f"{name:12}{text}")
+            show(f"{name:12}{text}")
     return int(severity)
 
 

@@ -43,8 +43,12 @@ def _run(env_file: Path | None) -> int:
     loaded = load_settings(env_file)
     options = replace(_options(loaded.settings), bad_symbols=loaded.bad_symbols)
     log.configure(loaded.settings.log_level)
-    for warning in loaded.told():
+    for warning in (*loaded.told(), *loaded.predecessor.lines):
         log.warning("setting", detail=warning)
+    if loaded.predecessor.lines:
+        log.warning(
+            "setting", detail="settings of the predecessor are told above", hint="sudo hk-tick-collector config"
+        )
 
     _check_descriptors()
 
@@ -93,6 +97,7 @@ def _options(settings: Settings) -> ServiceOptions:
         destinations=_destinations(settings),
         limits=limits(settings),
         metrics_addr=settings.metrics_addr,
+        lang=settings.operator_lang,
         snapshot_dir=settings.snapshot_dir,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from dataclasses import asdict, replace
@@ -15,16 +14,18 @@ from hk_tick_collector.errors import CollectorError, NoDayError, StoreError, Usa
 from hk_tick_collector.model import MATCHING, UNEXPLAINED
 from hk_tick_collector.ops import health, remedies
 from hk_tick_collector.ops.checks import Outcome
+from hk_tick_collector.ops.completeness import check_completeness, lost_ticks
 from hk_tick_collector.ops.gone import UNIT_PROPERTIES, Host, is_late, is_silent
 from hk_tick_collector.ops.health import Finding, Severity
 from hk_tick_collector.ops.silence import silence
 from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, read_status
 from hk_tick_collector.ops.unit import SERVICE, place_trouble, process_state, show_unit, systemd_runs
 from hk_tick_collector.store.locks import describe
-from hk_tick_collector.store.query import DayReader, path_of
+from hk_tick_collector.store.query import DayReader, list_days, path_of
 
 from ._figures import figure_lines
 from ._options import AsJson, EnvFile, limits, settings_in_force, today
+from ._show import show, show_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +58,10 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     findings = health.in_order(findings)
     exposure = _exposure(live, settings) if live and settings else None
     quiet = silence(live, now_ms) if live else ""
-    severity, line = health.summary(findings, quiet)
+    lost = (
+        f"{day['lost']:,} ticks of {day['day']} are lost: hk-tick-collector gaps --open" if day and day["lost"] else ""
+    )
+    severity, line = health.summary(findings, "; ".join(filter(None, (quiet, lost))))
     if as_json:
         document = {
             "verdict": severity.name,
@@ -69,13 +73,13 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
             "exposure": exposure,
             "day": day,
         }
-        print(json.dumps(document, ensure_ascii=False))
+        show_json(document)
     else:
-        print(line)
+        show(line)
         for finding in findings[1:]:
-            print(f"  {finding.severity.name}: {finding.text} -> {finding.remedy}")
+            show(f"  {health.line_of(finding)}")
         for name, text in figure_lines(live, day, exposure, now_ms):
-            print(f"{name:12}{text}")
+            show(f"{name:12}{text}")
     return int(severity)
 
 
@@ -101,7 +105,12 @@ def _live(data_root: Path | None) -> tuple[LiveStatus | None, Finding | None]:
     try:
         return (live_status(data_root) if data_root else read_status(RUNTIME_DIRECTORY / STATUS_NAME)), None
     except StoreError as error:
-        return None, Finding("live_state", Severity.UNKNOWN, str(error), error.hint)
+        return None, Finding("live_state", Severity.UNKNOWN, *_of_error(error))
+
+
+def _of_error(error: CollectorError) -> tuple[str, str]:
+    """Text and remedy of a finding that an error is."""
+    return remedies.advised(str(error), remedies.for_hint(error.hint, remedies.DOCTOR))
 
 
 def _with_holder(live: LiveStatus) -> LiveStatus:
@@ -196,12 +205,16 @@ def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding]) -> d
             totals, complete = reader.totals(), reader.completeness()
             worst, reconciled = reader.least_complete(_WORST), reader.reconciliation()
             without_rule = reader.without_rule(_WORST)
+            incomplete = reader.incomplete(first_day=name == min(list_days(data_root), default=name))
     except NoDayError:
         return None
     except CollectorError as error:
-        findings.append(Finding("day_file", Severity.UNKNOWN, str(error), error.hint))
+        findings.append(Finding("day_file", Severity.UNKNOWN, *_of_error(error)))
         return None
     findings += health.check_totals(reconciled)
+    healing = live.ticks_healing if live and live.state != "stopped" else 0
+    if name == today():
+        findings += check_completeness(name, complete, incomplete, healing)
     return {
         "day": name,
         "path": str(path),
@@ -213,6 +226,7 @@ def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding]) -> d
             for symbol in worst
         ],
         "reconciliation": _reconciliation(reconciled),
+        "lost": lost_ticks(incomplete, healing),
     }
 
 

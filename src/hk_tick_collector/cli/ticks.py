@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import itertools
-import json
 import sys
 import time
 from enum import StrEnum
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
@@ -18,7 +16,8 @@ from hk_tick_collector.model import Tick
 from hk_tick_collector.store.follow import Follower
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
-from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, symbols_named, today, warn
+from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, symbols_named, today
+from ._show import show, show_csv, show_json, show_json_list, warn
 from ._table import print_table
 
 if TYPE_CHECKING:
@@ -81,7 +80,8 @@ def ticks(
                 limit = _TABLE_ROWS
             found = reader.ticks(wanted) if limit is None else iter(reader.latest(limit, wanted))
             if as_json:
-                _print_document(reader.path, name, found)
+                document: dict[str, object] = {"day": name, "file": str(reader.path)}
+                show_json_list(document, "ticks", (tick._asdict() for tick in found))
             else:
                 _print(form, found)
     except NoDayError as error:
@@ -126,29 +126,16 @@ def _follow(data_root: Path, day: str, wanted: tuple[str, ...], *, limit: int, f
 
 def _print(form: Format, ticks: Iterator[Tick], *, follow: bool = False, header: bool = True) -> None:
     if form is Format.JSONL:
-        sys.stdout.writelines(f"{_json(tick)}\n" for tick in ticks)
+        for tick in ticks:
+            show_json(tick._asdict())
     elif form is Format.CSV:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerows([Tick._fields] if header else [])
-        writer.writerows(ticks)
+        show_csv(chain([Tick._fields] if header else [], ticks))
     elif follow:  # columns cannot grow with what is yet to come
         rows = [_HEADER] if header else []
-        for row in itertools.chain(rows, map(_row, ticks)):
-            print("  ".join(cell.rjust(width) for cell, width in zip(row, _WIDTHS, strict=True)))
+        for row in chain(rows, map(_row, ticks)):
+            show("  ".join(cell.rjust(width) for cell, width in zip(row, _WIDTHS, strict=True)))
     else:
         print_table(_HEADER, [_row(tick) for tick in ticks], right=_RIGHT)
-
-
-def _print_document(path: Path, day: str, ticks: Iterator[Tick]) -> None:
-    """One JSON document, written as it is read: a day may not fit into memory."""
-    print(f'{{"day": {json.dumps(day)}, "file": {json.dumps(str(path))}, "ticks": [', end="")
-    for comma, tick in zip(itertools.chain(["\n"], itertools.repeat(",\n")), ticks, strict=False):
-        print(f"{comma}{_json(tick)}", end="")
-    print("\n]}")
-
-
-def _json(tick: Tick) -> str:
-    return json.dumps(tick._asdict(), ensure_ascii=False)
 
 
 def _row(tick: Tick) -> tuple[str, ...]:

@@ -100,6 +100,7 @@ class Caretaker:
         unfinished: Callable[[int], list[int]] = lambda _: [],
         loaded: Callable[[list[int]], Awaitable[None]] = _at_once,
     ) -> None:
+        self.refused = asyncio.Event()  # OpenD did not answer for a symbol that should be subscribed
         self._healer = healer
         self._holes = holes
         self._intake = intake
@@ -160,6 +161,8 @@ class Caretaker:
         Returns only with the connection's own error.
         """
         self._healer.reset()
+        self._stats.backfill_failing_ms.clear()
+        self._stats.backfill_failed_ms.clear()
         flights: set[asyncio.Task[object]] = set()
         try:
             await subscribed.wait()  # OpenD answers for subscribed symbols alone
@@ -205,8 +208,12 @@ class Caretaker:
                 self._round.add(ask.symbol, 0, 0, self._healer.refused(ask))
                 return None
             self._healer.failed(ask, time.monotonic())
+            self.refused.set()
+            self._note_failure(ask.symbol, str(error))
             log.warning("backfill_failed", symbol=ask.symbol, rows=ask.rows, reason=error)
             return None
+        self._stats.backfill_failing_ms.pop(ask.symbol, None)
+        self._stats.backfill_failed_ms.pop(ask.symbol, None)
         if self._stats.dropped > dropped:
             self._healer.failed(ask, time.monotonic())  # no room for what comes: that says nothing of what OpenD has
             return None
@@ -217,6 +224,12 @@ class Caretaker:
         self._round.add(ask.symbol, len(ticks), max(0, before - after - lost_ticks), lost)
         log.debug("pulled", symbol=ask.symbol, asked=ask.rows, got=len(ticks), missing_before=before, missing=after)
         return [seq for seq, _ in ticks]
+
+    def _note_failure(self, symbol: str, reason: str) -> None:
+        stats, moment_ms = self._stats, now_ms()
+        stats.backfill_failing_ms.setdefault(symbol, moment_ms)
+        stats.backfill_failed_ms[symbol] = moment_ms
+        stats.backfill_reason = reason
 
     def _forget_finished_days(self) -> None:
         moment_ms = self._stats.opend_time_ms

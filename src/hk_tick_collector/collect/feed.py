@@ -205,6 +205,7 @@ class Feed:
         over = [kind for kind in trouble if kind.startswith("quote_right") == rights]
         for kind in over:
             del trouble[kind]
+            self._stats.trouble_since_ms.pop(kind, None)
         if over and not trouble:
             self._caretaker.look_at(self._options.symbols)
 
@@ -218,6 +219,7 @@ class Feed:
                 self._forget_trouble(rights=False)
             return
         stats.trouble[notice.kind] = notice.detail
+        stats.trouble_since_ms.setdefault(notice.kind, clock.now_ms())
         self._caretaker.interrupt(notice.kind)
         log.error("opend_notice", kind=notice.kind, detail=notice.detail)
 

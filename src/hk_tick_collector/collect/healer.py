@@ -156,7 +156,7 @@ class Healer:
     def measure(self, now_s: float) -> None:
         """Takes the rate of every symbol; call it about once a second."""
         passed_s = now_s - self._rate_at_s
-        if passed_s < _RATE_EVERY_S:
+        if passed_s < _RATE_EVERY_S or self._holes.deaf:  # no tick comes, and none is a rate of the market's
             return
         for track in self._holes.tracks():
             base = self._rate_base.get(track.symbol)
@@ -202,13 +202,15 @@ class Healer:
             if hole.final or track.symbol in first or now_s < hole.tried_s + _delay_s(hole.tries):
                 continue
             if hole.first or not self._holes.deaf:
-                first[track.symbol] = (hole.first, track.next)  # a doubt begins at 0: the whole window is asked for
+                # A doubt begins at 0: the whole window is asked for.
+                first[track.symbol] = (_in_run(track, hole.first, hole.from_seq or 0), track.next)
         for track in () if self._holes.deaf else self._holes.unwitnessed():
             before = track.unwitnessed
             if before is None or not before.answers or now_s < before.answered_s + _delay_s(before.answers - 1):
                 continue
             if track.symbol not in first:
-                first[track.symbol] = (before.next - 1 if before.answers == 1 else 0, track.next)
+                known = _in_run(track, before.next - 1, before.last_seq) if before.answers == 1 else 0
+                first[track.symbol] = (known, track.next)
         for symbol, (oldest, upcoming) in first.items():
             patient = self._patient(symbol)
             if patient.asked or now_s < patient.not_before_s:
@@ -231,6 +233,11 @@ class Healer:
         if patient is None:
             patient = self._patients[symbol] = _Patient()
         return patient
+
+
+def _in_run(track: Track, counter: int, seq: int) -> int:
+    """A counter, or 0 where it is of a run before the one that goes on: it does not tell how long ago that was."""
+    return counter if seq >= track.run_seq else 0
 
 
 def _moved_on(window: _Window | None, ask: Ask, ticks: Sequence[tuple[int, int]], now_s: float) -> _Window | None:

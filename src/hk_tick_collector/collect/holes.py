@@ -51,9 +51,11 @@ if TYPE_CHECKING:
 
     from .answer import Answer
     from .hole import Hole
+    from .losses import Losses
 
 # A tick whose sequence is further ahead is looked at with care; a symbol that was quiet for longer as well.
 _REACH: Final = 600 << 32
+LOST_LATELY_MS: Final = 15 * 60_000  # for so long a loss is a warning
 
 
 class Holes:
@@ -202,8 +204,10 @@ class Holes:
         return day
 
     def _adopt(self, day: Day) -> None:
+        after_ms = self._known.now_ms() - LOST_LATELY_MS
         for track in list(day.tracks.values()):
             day.keep(track)
+            self._known.losses.recall(track.lost, after_ms)
             latest = self._known.latest.get(track.symbol)
             if latest is None or latest.from_ms <= track.from_ms:
                 self._known.latest[track.symbol] = track
@@ -292,9 +296,10 @@ class Holes:
             for track in day.tracks.values():
                 yield from ((track, hole) for hole in track.lost)
 
-    def lost_since(self, moment_ms: int) -> int:
-        """How many gaps were found to be lost since a moment (UTC epoch ms)."""
-        return sum(1 for at_ms in self._known.lost_ms if at_ms > moment_ms)
+    @property
+    def losses(self) -> Losses:
+        """What was found to be lost."""
+        return self._known.losses
 
     def track(self, symbol: str) -> Track | None:
         """What is known of a symbol on the day of its newest tick."""
@@ -340,7 +345,7 @@ class Holes:
         lost = list(self._hopeful(symbol))
         for hole in lost:
             hole.final, hole.lost_ms = True, hole.lost_ms or self._known.now_ms()
-            self._known.lost_ms.append(hole.lost_ms)
+        self._known.losses.add(lost, self._known.now_ms())
         return lost
 
     def hope(self, symbol: str, window_rows: int) -> None:

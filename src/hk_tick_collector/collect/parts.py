@@ -84,7 +84,7 @@ def assemble(options: ServiceOptions) -> Parts:
     rescue = Rescue(watchdog, queue, stats, seat, loader.rebuild, holes.open_days)
     notifier = Notifier(options.notify_socket)
     pulse = Pulse(options, stats, queue, feed, seat, Gaps(holes, healer, seat, now_ms), rescue, notifier)
-    alarm = Alarm(options.destinations, options.limits, options.data_root, options.instance, now_ms)
+    alarm = Alarm(options.destinations, options.limits, options.data_root, options.instance, now_ms, options.lang)
     pulse.listeners.append(alarm.look)
     return Parts(run_id, stats, feed, holes, intake, queue, overflow, seat, pulse, alarm, notifier)
 

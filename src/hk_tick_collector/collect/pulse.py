@@ -182,8 +182,17 @@ class Pulse:
     def _trouble(self) -> dict[str, str]:
         """Why the link is away, what the writer waits for, which days are held: the first questions of an operator."""
         link = "" if self._stats.connected else self._stats.link_reason
-        named = {"link": link, "writer": self._stats.writer_trouble, "held": ",".join(self._stats.held_rows)}
+        named = {
+            "link": link,
+            "opend": self._opend_trouble(),
+            "writer": self._stats.writer_trouble,
+            "held": ",".join(self._stats.held_rows),
+        }
         return {part: why for part, why in named.items() if why}
+
+    def _opend_trouble(self) -> str:
+        """What OpenD told of itself and did not take back: it is connected, and gives no ticks."""
+        return ",".join(self._stats.trouble) if self._stats.connected else ""
 
     def _trading(self) -> bool:
         state = self._stats.market_state
@@ -246,6 +255,7 @@ class Pulse:
             "dropped": stats.dropped,
             "rejected": stats.rejected_total,
             "market": self._market_state(),
+            **({"opend": trouble} if (trouble := self._opend_trouble()) else {}),
             **self._copying(),
         }
 

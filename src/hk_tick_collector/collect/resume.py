@@ -279,6 +279,20 @@ def unfinished_days(data_root: Path, today: int) -> list[int]:
     return found
 
 
+def is_late_start(data_root: Path, today: int) -> bool:
+    """Whether nothing of today is stored and an earlier day has a file: the service should have run already."""
+    name = market.day_name(today)
+    try:
+        if all(day >= name for day in list_days(data_root)):
+            return False
+        with DayReader(path_of(data_root, name)) as reader:
+            return reader.totals().rows == 0
+    except NoDayError:
+        return True
+    except DISK_ERRORS:
+        return False  # told by those who need the file
+
+
 def _is_stray(reader: DayReader, number: int) -> bool:
     """Whether a file holds only a few ticks with a wrong date: their sequences are of another day."""
     start_s = market.day_start_ms(number) // 1000

@@ -21,6 +21,8 @@ from .clock import now_ms
 from .exporter import metrics_served
 from .leftover import replay_leftovers
 from .parts import assemble
+from .resume import is_late_start
+from .starts import Starts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -69,12 +71,16 @@ async def serve(options: ServiceOptions) -> int:
 async def _serve(options: ServiceOptions) -> int:
     asyncio.get_running_loop().set_exception_handler(_log_bug)
     stop = _stop_signals()
+    starts = Starts(options.data_root, now_ms)
+    starts.begin()
     parts = assemble(options)
+    parts.stats.unplanned_ms = starts.unplanned_ms
     _begin(parts, options.data_root)
     leftovers = replay_leftovers(options.spool_dir, parts.run_id, parts.intake, parts.queue)
     exporter = metrics_served(options.metrics_addr, lambda: parts.pulse.latest, parts.stats, options.limits)
     async with exporter, _running(parts.feed.run(), parts.pulse.run(), leftovers) as (feeding, pulsing, replaying):
         failed = await _until_stopped(stop, feeding, pulsing)
+        starts.end(failed=failed)
         parts.pulse.memory.release()
         limit_s = options.stop_flush_timeout_s
         deadline_s = time.monotonic() + limit_s - min(_LEAVE_S, limit_s / 10)
@@ -88,6 +94,7 @@ async def _serve(options: ServiceOptions) -> int:
     parts.pulse.state = "stopped"
     parts.pulse.beat()
     await asyncio.to_thread(parts.alarm.join, alarms_end_s)
+    await asyncio.to_thread(starts.join, max(0.1, alarms_end_s - time.monotonic()))
     _tell_the_end(parts.stats, failed=failed, flushed=flushed, left=left, lost=lost)
     for number in _STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # all is said and done
@@ -98,6 +105,7 @@ def _begin(parts: Parts, data_root: Path) -> None:
     """From the files of the day to a writer at work; what cannot be written fails here, before OpenD is asked."""
     parts.notifier.status("starting: reads what the files of the day know")
     today = market.day_number(now_ms())
+    parts.holes.losses.late_start = is_late_start(data_root, today)
     if market.is_weekday(today):
         parts.seat.writer.prepare(today)
     parts.holes.resume(today)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -44,6 +45,7 @@ class Waits:
     # How often subscriptions are compared with OpenD's own list, and refused ones asked for again: quota stays used
     # for about a minute after a connection closes.
     compare_every_s: float = 60.0
+    compare_least_s: float = 5.0  # between two comparisons, where a question for a symbol is refused
 
 
 @dataclass(slots=True)
@@ -176,8 +178,16 @@ class Session:
                 wait_s *= 2
             else:
                 wait_s = self._waits.subscribe_again_s
-                await asyncio.sleep(self._waits.compare_every_s)
+                await self._wait_to_compare()
             missing = await self._missing()
+
+    async def _wait_to_compare(self) -> None:
+        """OpenD answers for subscribed symbols alone: where it refuses, a subscription may be lost already."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._waits.compare_every_s):
+                await asyncio.sleep(self._waits.compare_least_s)
+                await self._caretaker.refused.wait()
+        self._caretaker.refused.clear()
 
     async def _missing(self) -> list[str]:
         """What is wanted and, by OpenD's own word where it gives one, not subscribed."""

@@ -1,5 +1,6 @@
 """The settings: the only part that reads the process environment. Imported by `cli` alone; others take plain values.
 
+predecessor.py  what became of the predecessor's settings
 settings.py   every setting: name, unit, bounds, default, meaning
 values.py     from text to value, exactly
 symbols.py    the list or file of symbols; what is none is named
@@ -20,6 +21,7 @@ from .load import (
     settings_file,
     systemd_environment,
 )
+from .predecessor import Predecessor
 from .settings import DEFINITIONS, Setting, Settings, as_text
 from .symbols import read_symbols
 from .values import Address
@@ -30,6 +32,7 @@ __all__ = [
     "ENVIRONMENT",
     "Address",
     "Loaded",
+    "Predecessor",
     "Setting",
     "Settings",
     "Systemd",

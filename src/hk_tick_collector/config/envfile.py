@@ -30,20 +30,27 @@ class Variable(NamedTuple):
     line: int  # from 1
 
 
-def read_env_file(path: Path) -> list[Variable]:
-    """The variables of a settings file in their order; UsageError with `path:line` for what systemd reads otherwise."""
+def read_env_file(path: Path) -> tuple[list[Variable], list[UsageError]]:
+    """The variables of a settings file in their order, and each line that systemd reads otherwise, with `path:line`.
+
+    Raises UsageError for a file that cannot be read, or that as a whole is no settings file.
+    """
     variables: dict[str, Variable] = {}
+    faults: list[UsageError] = []
     for number, line in enumerate(_text(path).split("\n"), 1):
         where = f"{path}:{number}"
-        variable = _parse_line(where, line, number)
+        try:
+            variable = _parse_line(where, line, number)
+        except UsageError as fault:
+            faults.append(fault)
+            continue
         if variable is None:
             continue
         earlier = variables.setdefault(variable.name, variable)
         if earlier is not variable:
-            raise UsageError(
-                f"{where}: {variable.name} is set a second time", hint=f"delete it here or on line {earlier.line}"
-            )
-    return list(variables.values())
+            again = f"{where}: {variable.name} is set a second time"
+            faults.append(UsageError(again, hint=f"delete it here or on line {earlier.line}"))
+    return list(variables.values()), faults
 
 
 def _text(path: Path) -> str:

@@ -50,8 +50,8 @@ systemd（`EnvironmentFile=`）與命令列讀同一個檔案，因此凡兩者�
 - 不可有引號開頭的值、反斜線、`export`、`;` 註解、行首空白、`=` 或值兩旁的空白、重複的名稱。
 - 檔案為 UTF-8（無 BOM），Unix 換行。
 
-值錯誤，或出現未知的 `FUTU_`、`SQLITE_`、`WATCHDOG_` 名稱，啟動即停止（結束碼 2），
-並以一行說明名稱、值、來源與可用範圍。
+值錯誤、某行寫法有誤，或出現未知的 `FUTU_`、`SQLITE_`、`WATCHDOG_` 名稱，啟動即停止（結束碼 2），
+並一次過列出所有錯處，每項說明名稱、值、來源與可用範圍。
 屬於別人的名稱除外：`WATCHDOG_USEC`、`WATCHDOG_PID`（systemd）、`SQLITE_TMPDIR`、`SQLITE_HISTORY`（SQLite）。
 檔案內其他未知名稱（如 `TZ`、`HTTPS_PROXY`）不受影響；若與某設定相近則提出警告。
 
@@ -70,6 +70,22 @@ sudo systemctl restart hk-tick-collector
 `sudo systemctl reload hk-tick-collector` 以服務本身的帳戶與權限做同一檢查
 （結果在 `journalctl -u hk-tick-collector`），**不會套用設定**。
 路徑須為 UTF-8；目錄名稱若是 GBK、Big5 等編碼，啟動時即拒絕，請改名。
+
+## 舊收集程式的設定
+
+同一主機若曾運行另一個收集程式（`.env`、服務名稱與日檔名稱相同），其設定不會令啟動停止：
+
+- 舊程式才有的名稱（如 `FUTU_POLL_*`、`BATCH_SIZE`、`PERSIST_RETRY_*`、`TG_*`）在此不起作用。
+  `run` 啟動時在日誌、`config` 與 `doctor` 在終端機逐一說明各項的下落，並給出移除這些設定的命令
+  （原檔另存為 `.env.predecessor`，內含密鑰，用畢請刪除）。
+- 名稱相同但意義不同、而值是舊程式預設值的（`HEALTH_INTERVAL_SEC=900`、`DRIFT_WARN_SEC=120`、
+  `WATCHDOG_QUEUE_THRESHOLD_ROWS=100` 等）照樣生效，但會提出警告。
+- `TG_TOKEN`（或 `TG_BOT_TOKEN`）、`TG_CHAT_ID`、`TG_MESSAGE_THREAD_ID`：`config` 與 `doctor` 印出一行可直接貼上的
+  `ALERT_URLS=tgram://…`。未貼上之前不會發出任何告警。日誌不會印出 token。
+
+```bash
+sudo hk-tick-collector config
+```
 
 ## 所有設定
 

@@ -91,6 +91,10 @@ def _one_of(*names: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def _instance(text: str) -> str:
+    return values.instance_id(text) if text else _hostname()
+
+
 def _hostname() -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()).strip("-._")[:64] or "collector"
 
@@ -101,6 +105,7 @@ _Directory = Annotated[Path, _from_text(values.path)]
 
 _PATH: Final = Words("a path, relative to the current directory unless absolute", "路徑；相對路徑由目前目錄起算")
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
+_LANGUAGES: Final = ("en", "zh-Hant")
 _SYNCHRONOUS: Final = ("NORMAL", "FULL", "EXTRA")
 
 
@@ -301,15 +306,23 @@ class Settings(BaseModel):
     ] = ()
     instance_id: Annotated[
         str,
-        _from_text(values.instance_id),
+        _from_text(_instance),
         Field(default_factory=_hostname),
         About(
             Words("name of this collector in alerts and metrics", "告警與指標中本收集器的名稱"),
-            allowed=Words("1 to 64 letters, digits, '.', '_' and '-'", "1 至 64 個英文字母、數字、「.」「_」「-」"),
+            allowed=Words(
+                "1 to 64 letters, digits, '.', '_' and '-'; empty: the host's name",
+                "1 至 64 個英文字母、數字、「.」「_」「-」；留空即主機名稱",
+            ),
             default=Words("the host's name", "主機名稱"),
             example="collector-1",
         ),
     ]
+    operator_lang: Annotated[
+        str,
+        _one_of(*_LANGUAGES),
+        About(Words("language of alerts", "告警的語言"), allowed=_among(_LANGUAGES)),
+    ] = "en"
     log_level: Annotated[
         str, _one_of(*_LEVELS), About(Words("least level of a log line", "日誌的最低級別"), allowed=_among(_LEVELS))
     ] = "INFO"

@@ -19,6 +19,7 @@ from hk_tick_collector.store.locks import Holder, day_holder, holders
 from hk_tick_collector.store.owner import LOCK_NAME, SPOOL_LOCK_NAME
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 from hk_tick_collector.store.rights import give, user_name
+from hk_tick_collector.store.spool import segments_below
 
 from .checks import Check, failure, not_checked, ok, warning
 
@@ -159,7 +160,7 @@ def _lasting_holder(path: Path) -> Holder | None:
 
 def _end(holder: Holder, path: Path) -> str:
     if holder.pid > 0:
-        return f"ps -fp {holder.pid}; sudo kill {holder.pid}"
+        return f"sudo kill -TERM {holder.pid}"
     return f"sudo fuser -v {shlex.quote(str(path))}*"
 
 
@@ -298,8 +299,7 @@ def check_spool(spool_dir: Path, *, running: bool) -> Check:
     """Rows that wait on disk for a day file."""
     name = "spool"
     try:
-        runs = [Path(entry) for entry in _listed(spool_dir) if entry.is_dir()]
-        sizes = [file.stat().st_size for run in runs for file in _listed(run) if file.name.endswith(".spool")]
+        sizes = [file.stat().st_size for file in segments_below(spool_dir)]
     except OSError as error:
         return _unlisted(name, spool_dir, error)
     if not sizes:

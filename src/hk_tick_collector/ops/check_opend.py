@@ -61,9 +61,12 @@ def _login(answers: Answers) -> Check:
         return _unanswered("login", answers, "state")
     if state.program != "ready":
         detail = f" ({state.program_detail})" if state.program_detail else ""
-        return failure("login", f"OpenD is {state.program}{detail}", remedies.for_opend(state.program))
+        return failure(
+            "login", *remedies.advised(f"OpenD is {state.program}{detail}", remedies.for_opend(state.program))
+        )
     if not state.quote_logged_in:
-        return failure("login", "OpenD is not logged in to the quote server", remedies.for_opend("quote_link_lost"))
+        text = "OpenD is not logged in to the quote server"
+        return failure("login", *remedies.advised(text, remedies.for_opend("quote_link_lost")))
     return ok(
         "login", f"logged in to the quote server; the market is in the state {market.state_name(state.market_hk)}"
     )
@@ -103,7 +106,7 @@ def _symbols(answers: Answers, symbols: Sequence[str]) -> Check:
     if error:
         return warning("symbols", f"OpenD says of FUTU_SYMBOLS: {error}", "correct FUTU_SYMBOLS: see its words")
     if answers.unknown:
-        shown = ", ".join(answers.unknown[:5]) + (" …" if len(answers.unknown) > 5 else "")
+        shown = ", ".join(answers.unknown[:5]) + (" ..." if len(answers.unknown) > 5 else "")
         text = f"OpenD does not know {len(answers.unknown):,} of {len(symbols):,} symbols: {shown}"
         return warning("symbols", text, "take them out of FUTU_SYMBOLS: the others are collected all the same")
     return ok("symbols", f"OpenD knows all {len(symbols):,}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from .entry import Entry, entry
+from .remedies import ENDS, RELOGIN, TAKE_BACK
 
 _RESTART_OPEND: Final = ("sudo systemctl restart futu-opend", "`sudo systemctl restart futu-opend`")
 _START: Final = ("sudo systemctl start hk-tick-collector", "`sudo systemctl start hk-tick-collector`")
@@ -60,6 +61,13 @@ FINDINGS: Final[dict[str, Entry]] = {
         "服務已死、被殺或每次啟動即死；文字說明情形",
         "sudo journalctl -u hk-tick-collector -b --no-pager | tail -n 200; sudo systemctl start hk-tick-collector",
         "`sudo journalctl -u hk-tick-collector -b --no-pager | tail -n 200`；`sudo systemctl start hk-tick-collector`",
+    ),
+    "restarts": entry(
+        "the service runs, but ended by itself twice or more within an hour and was started again; a stop by an"
+        " operator or an upgrade does not count, and begins the count anew",
+        "服務在運行，但一小時內曾兩次或以上自行終止再被重啟；由人或升級停止的不計，並重新計數",
+        ENDS,
+        f"`{ENDS}`",
     ),
     "settings": entry(
         "the service runs, but the settings on disk are wrong: it would not start again",
@@ -146,14 +154,16 @@ FINDINGS: Final[dict[str, Entry]] = {
     "opend_forced_logout": _opend(
         "OpenD was logged out by another login or by Futu",
         "OpenD 被另一登入或富途登出",
-        "see that no other terminal uses the account",
-        "確保沒有其他終端使用該帳戶",
+        f"log it in again, without a restart: {RELOGIN}",
+        f"重新登入，毋須重啟：`{RELOGIN}`",
+        restart=False,
     ),
     "opend_kicked_out": _opend(
-        "another terminal of this account took the login",
-        "同一帳戶在另一終端登入，OpenD 被踢出",
-        "log out the other terminal",
-        "登出另一終端",
+        "another terminal of this account took its quotes: OpenD is connected, and no tick comes",
+        "同一帳戶的另一終端取得了行情：OpenD 仍連線，但沒有 tick",
+        f"take them back, without a restart of OpenD: {TAKE_BACK}",
+        f"搶回行情，毋須重啟 OpenD：`{TAKE_BACK}`",
+        restart=False,
     ),
     "opend_needs_update": _opend(
         "Futu demands a newer OpenD", "富途要求更新 OpenD", "install the current OpenD", "安裝最新的 OpenD"
@@ -196,15 +206,15 @@ FINDINGS: Final[dict[str, Entry]] = {
     "opend_quote_right_bmp": _opend(
         "the quote right fell to BMP, which has no ticks",
         "行情權限降為 BMP，沒有 tick",
-        "check the account's Hong Kong quote right; another terminal may hold it",
-        "檢查帳戶的港股行情權限；可能被另一終端佔用",
+        f"another terminal may hold it, take it back: {TAKE_BACK}; else check the account's Hong Kong quote right",
+        f"可能被另一終端佔用，先搶回：`{TAKE_BACK}`；不成即檢查帳戶的港股行情權限",
         restart=False,
     ),
     "opend_quote_right_none": _opend(
         "the account has no Hong Kong quote right",
         "帳戶沒有港股行情權限",
-        "check the account's Hong Kong quote right; another terminal may hold it",
-        "檢查帳戶的港股行情權限；可能被另一終端佔用",
+        f"another terminal may hold it, take it back: {TAKE_BACK}; else check the account's Hong Kong quote right",
+        f"可能被另一終端佔用，先搶回：`{TAKE_BACK}`；不成即檢查帳戶的港股行情權限",
         restart=False,
     ),
     "not_subscribed": entry(
@@ -475,13 +485,32 @@ FINDINGS: Final[dict[str, Entry]] = {
         "`hk-tick-collector gaps --open`；找出磁碟慢的原因",
     ),
     "gaps_lost": entry(
-        "gaps can heal no more: OpenD has their ticks no longer",
-        "缺口不能再補：OpenD 已沒有那些 tick",
-        "nothing can be done, the warning ends by itself; hk-tick-collector gaps --open",
-        "無法補救，警告自行消失；`hk-tick-collector gaps --open`",
+        "ticks are lost: OpenD no longer holds them; the text says how many and when they were traded",
+        "有 tick 已遺失：OpenD 已沒有它們；文字列出數目與成交時間",
+        "no action needed, the warning clears after 15 minutes; hk-tick-collector gaps --open",
+        "毋須處理，15 分鐘後警告自行消失；`hk-tick-collector gaps --open`",
+    ),
+    "incomplete": entry(
+        "today is less than 99.99 % complete: ticks are lost that could be expected, apart from those of before the"
+        " first start",
+        "當日完整度低於 99.99 %：有應收而遺失的 tick（首次啟動之前的不計）",
+        "no action needed, it clears with the next trading day; hk-tick-collector gaps --open",
+        "毋須處理，下一個交易日自行消失；`hk-tick-collector gaps --open`",
+    ),
+    "above_complete": entry(
+        "a symbol has more ticks than its sequence tells: its completeness is not known",
+        "某股票的 tick 多於其序號所示：完整度不明",
+        "hk-tick-collector gaps SYMBOL; see docs/data-quality.md",
+        "`hk-tick-collector gaps 股票`；見 docs/data-quality.md",
+    ),
+    "backfill_failing": entry(
+        "OpenD has refused or not answered every request for a symbol's missing ticks for a minute",
+        "一分鐘內 OpenD 拒絕或沒有回應某股票的每一次補取",
+        "sudo journalctl -u hk-tick-collector --no-pager | grep backfill_failed | tail",
+        "`sudo journalctl -u hk-tick-collector --no-pager | grep backfill_failed | tail`",
     ),
     "gaps_healing": entry(
-        "gaps are being fetched again",
+        "gaps are being backfilled",
         "缺口正在補取",
         "wait, they close by themselves",
         "等待，會自行補回",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from . import remedies
 from .finding import Finding, Severity
+from .remedies import advised
 
 if TYPE_CHECKING:
     from .status import LiveStatus
@@ -69,7 +70,7 @@ def check_gone(status: LiveStatus | None, now_ms: int, host: Host) -> Finding | 
         return Finding("service_stopped", Severity.CRITICAL, text, remedies.START)
     if host.process == "gone":
         text = f"the collector (pid {status.pid}) died {_ago(age_s)} ago without a word"
-        return Finding("service_died", Severity.CRITICAL, text, f"{remedies.START}; why: {remedies.LAST_LINES}")
+        return Finding("service_died", Severity.CRITICAL, text, f"{remedies.LAST_LINES}; {remedies.START}")
     return _hung(status, now_ms, host)
 
 
@@ -98,7 +99,7 @@ def _by_unit(unit: dict[str, str]) -> Finding | None:
     ended = _ending(unit)
     refusal = _refusal(unit)
     if refusal and (state == "failed" or unit["SubState"] == "auto-restart"):
-        remedy = f"sudo hk-tick-collector doctor; then {remedies.RESTART}"
+        remedy = f"{remedies.DOCTOR}; {remedies.RESTART}"
         return Finding("service_died", Severity.CRITICAL, f"the collector cannot start: {refusal}", remedy)
     if state in ("activating", "reloading") and unit["SubState"] == "auto-restart":
         text = f"the collector dies at every start, {restarts} restarts so far: {ended}"
@@ -114,7 +115,7 @@ def _by_unit(unit: dict[str, str]) -> Finding | None:
         return Finding("service_settings", Severity.CRITICAL, text, remedies.RESTART)
     if state == "failed":
         text = f"the collector died and is not started again: {ended}"
-        return Finding("service_died", Severity.CRITICAL, text, f"{remedies.START}; why: {remedies.LAST_LINES}")
+        return Finding("service_died", Severity.CRITICAL, text, f"{remedies.LAST_LINES}; {remedies.START}")
     if state == "inactive" and result in ("success", ""):
         text = "the collector was stopped: systemd says inactive, and nothing failed"
         return Finding("service_stopped", Severity.CRITICAL, text, remedies.START)
@@ -144,7 +145,7 @@ def _unwritten(status: LiveStatus, now_ms: int, place: str) -> Finding:
     age_s = (now_ms - status.written_ms) / 1000
     what = "is full" if place == "disk_full" else "is read-only"
     text = f"the disk of {status.data_root} {what}: the collector (pid {status.pid}) could not report for {age_s:.0f} s"
-    remedy = remedies.for_writer(place, status.data_root, status.newest_day)
+    text, remedy = advised(text, remedies.for_writer(place, status.data_root, status.newest_day))
     if place == "disk_full":
         return Finding("writer_disk_full", Severity.CRITICAL, text, remedy)
     return Finding("writer_read_only", Severity.CRITICAL, text, remedy)
@@ -156,13 +157,13 @@ def _hung(status: LiveStatus, now_ms: int, host: Host) -> Finding:
     remedy = remedies.HUNG
     if host.process == "frozen":
         text = f"{who} is frozen by a signal (SIGSTOP) and has not reported for {age_s:.0f} s"
-        remedy = f"sudo kill -CONT {status.pid}; if it does not help: {remedies.RESTART}"
+        remedy = f"sudo kill -CONT {status.pid}"
     elif age_s < 0:  # a service that lives would have written anew, by the clock of now
         text = f"the live state is {-age_s:.0f} s in the future: the clock was set back and {who} does not report"
         remedy = f"timedatectl status; {remedies.RESTART}"
     elif host.process == "in_kernel":
         text = f"{who} hangs in the kernel, as on a disk that does not answer, and has not reported for {age_s:.0f} s"
-        remedy = f"sudo dmesg | tail; then {remedies.RESTART}"
+        remedy = f"sudo dmesg | tail; {remedies.RESTART}"
     elif host.process == "lives":
         text = f"{who} lives but has not reported for {age_s:.0f} s: it hangs"
     else:

@@ -5,7 +5,7 @@ The calendar and the market's state only explain silence here; they decide nothi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import market
@@ -16,6 +16,7 @@ from .causes import in_order, worst
 from .finding import Finding, Severity
 from .gone import Host, check_gone
 from .lately import check_lately, times
+from .remedies import Remedy, advised
 from .silence import check_silence
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ _STALLS_CRITICAL: Final = 2  # so many within a quarter of an hour: the runbook'
 _SLOW_DISK_S: Final = 2.0  # one wait of the writer inside the kernel
 _SLOW_DISK_CRITICAL_S: Final = 30.0
 _SLOW_DISK_WAITS: Final = 3  # shorter ones, of half a second and more, within a minute
+_BACKFILL_FAILS_MS: Final = 60_000
+_BACKFILL_REPEATED_MS: Final = 10_000  # a request that failed once, and was not needed again, is no finding
 _DESCRIPTORS_WARN_SHARE: Final = 0.8
 # A WAL is begun anew at its first checkpoint; one that is many times longer has a reader that keeps it from that. Not
 # below a size that a single transaction of a long backlog may have.
@@ -87,6 +90,7 @@ def check(status: LiveStatus | None, now_ms: int, limits: Limits, host: Host = N
         *_writer(status, now_ms),
         *_copying(status),
         *_data(status, now_ms, limits),
+        *_backfill(status, now_ms),
         *check_lately(status),
     ]
     return in_order(findings)
@@ -101,7 +105,13 @@ def summary(findings: list[Finding], quiet: str = "") -> tuple[Severity, str]:
         return Severity.OK, "OK: collecting, nothing to do" + (f" ({quiet})" if quiet else "")
     first, severity = findings[0], worst(findings)
     more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-    return severity, f"{severity.name}: {first.text}{more} -> {first.remedy}"
+    return severity, line_of(replace(first, severity=severity), more)
+
+
+def line_of(finding: Finding, more: str = "") -> str:
+    """One finding in one line; what stands behind the arrow can be pasted."""
+    remedy = f" -> {finding.remedy}" if finding.remedy else ""
+    return f"{finding.severity.name}: {finding.text}{more}{remedy}"
 
 
 def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
@@ -112,8 +122,11 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
         yield Finding(
             "opend_away",
             severity,
-            f"no connection to OpenD for {away_s:.0f} s: {status.link_reason}",
-            status.link_hint or remedies.for_link(status.address),
+            *advised(
+                f"no connection to OpenD for {away_s:.0f} s: {status.link_reason}",
+                remedies.for_hint(status.link_hint, remedies.for_link(status.address)),
+            ),
+            since_ms,
         )
         yield from _bad_symbols(status)
         return
@@ -121,8 +134,8 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
         yield Finding(
             f"opend_{kind}",
             Severity.CRITICAL,
-            _reported(kind, words),
-            remedies.for_opend(kind),
+            *advised(_reported(kind, words), remedies.for_opend(kind)),
+            status.trouble_since_ms.get(kind),
         )
     yield from _questions(status)
     yield from _bad_symbols(status)
@@ -134,19 +147,21 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
                 f"OpenD is not ready, {status.program.replace('_', ' ')}{detail}",
                 remedies.for_opend(status.program),
             )
-        yield Finding("opend_not_ready", Severity.CRITICAL, text, remedy)
+        yield Finding("opend_not_ready", Severity.CRITICAL, *advised(text, remedy))
     elif status.subscribed == 0:
         severity = Severity.CRITICAL if status.refused else Severity.WARNING
         words = next(iter(status.refused.values()), "still subscribing")
-        remedy = remedies.for_refusal(status.refused.values()) if status.refused else remedies.JOURNAL
-        yield Finding("not_subscribed", severity, f"no symbol is subscribed: {words}", remedy)
+        remedy = remedies.for_refusal(status.refused.values()) if status.refused else Remedy(remedies.JOURNAL)
+        yield Finding("not_subscribed", severity, *advised(f"no symbol is subscribed: {words}", remedy))
     elif status.refused:
         symbol, words = next(iter(status.refused.items()))
         yield Finding(
             "symbols_refused",
             Severity.WARNING,
-            f"OpenD refused {len(status.refused)} of {status.symbols} symbols, {symbol} first: {words}",
-            remedies.for_refusal(status.refused.values()),
+            *advised(
+                f"OpenD refused {len(status.refused)} of {status.symbols} symbols, {symbol} first: {words}",
+                remedies.for_refusal(status.refused.values()),
+            ),
         )
 
 
@@ -158,8 +173,10 @@ def _questions(status: LiveStatus) -> Iterator[Finding]:
         yield Finding(
             "questions_failed",
             Severity.WARNING,
-            f"OpenD does not answer {kind}{others}: {reason}; ticks are collected all the same",
-            remedies.for_questions(),
+            *advised(
+                f"OpenD does not answer {kind}{others}: {reason}; ticks are collected all the same",
+                remedies.for_questions(),
+            ),
         )
 
 
@@ -169,6 +186,27 @@ def _bad_symbols(status: LiveStatus) -> Iterator[Finding]:
         more = f" (and {len(status.bad_symbols) - 1} more)" if len(status.bad_symbols) > 1 else ""
         text = f"{status.bad_symbols[0]}{more}; the other {status.symbols:,} symbols are collected"
         yield Finding("bad_symbols", Severity.WARNING, text, remedies.CHECK_SETTINGS)
+
+
+def _backfill(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
+    """Missing ticks that OpenD was asked for in vain, again and again for a minute."""
+    failing = {
+        symbol: since_ms
+        for symbol, since_ms in status.backfill_failing_ms.items()
+        if now_ms - since_ms >= _BACKFILL_FAILS_MS
+        and status.backfill_failed_ms.get(symbol, 0) - since_ms >= _BACKFILL_REPEATED_MS
+    }
+    if not status.connected or not failing:
+        return
+    since_ms, first = min((since_ms, symbol) for symbol, since_ms in failing.items())
+    yield Finding(
+        "backfill_failing",
+        Severity.WARNING,
+        f"OpenD has not given the missing ticks of {len(failing):,} symbols for {(now_ms - since_ms) / 1000:.0f} s,"
+        f" {first} first: {status.backfill_reason}; it is asked again",
+        remedies.grep("backfill_failed"),
+        since_ms,
+    )
 
 
 def _reported(kind: str, words: str) -> str:
@@ -185,18 +223,21 @@ def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
         yield Finding(
             f"writer_{status.writer_trouble}",
             Severity.WARNING if waits else Severity.CRITICAL,
-            f"the writer waits for {since_s:.0f} s: {status.writer_trouble} ({status.writer_detail}){held}",
-            remedies.for_writer(
-                status.writer_trouble,
-                status.data_root,
-                status.writer_day or status.newest_day,
-                status.account,
-                status.writer_holder_pid,
+            *advised(
+                f"the writer waits for {since_s:.0f} s: {status.writer_trouble} ({status.writer_detail}){held}",
+                remedies.for_writer(
+                    status.writer_trouble,
+                    status.data_root,
+                    status.writer_day or status.newest_day,
+                    status.account,
+                    status.writer_holder_pid,
+                ),
             ),
+            status.writer_trouble_since_ms,
         )
     elif status.disk_wait_s >= _SLOW_DISK_S:
         severity = Severity.CRITICAL if status.disk_wait_s >= _SLOW_DISK_CRITICAL_S else Severity.WARNING
-        text = f"the writer has been waiting for the disk for {status.disk_wait_s:.0f} s"
+        text = f"the writer has been waiting for the disk for {status.disk_wait_s:.0f} s; rows wait in memory"
         yield Finding("writer_slow_disk", severity, text, remedies.SLOW_DISK)
     elif status.writer_alive_ms is not None and now_ms - status.writer_alive_ms > _WRITER_STUCK_MS:
         yield Finding(
@@ -214,23 +255,26 @@ def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
         yield Finding(
             "spooling",
             Severity.WARNING,
-            f"{status.spooled} rows are spooled: the day file could not take them in time",
-            "wait, they are stored as soon as it can; why it could not: " + remedies.JOURNAL,
+            f"{status.spooled} rows are spooled: the day file could not take them in time; they are stored as soon as"
+            " it can",
+            remedies.JOURNAL,
         )
     if status.damaged_files:
         yield Finding(
             "day_damaged",
             Severity.WARNING,
-            f"a damaged day file was set aside as {status.damaged_files[-1]} and a fresh one begun",
-            "keep it, see docs/sqlite-wal.md; what was lost: hk-tick-collector gaps --open",
+            f"a damaged day file was set aside as {status.damaged_files[-1]} and a fresh one begun;"
+            " keep it (docs/sqlite-wal.md)",
+            remedies.GAPS,
         )
 
     if status.gone_files:
         yield Finding(
             "day_gone",
             Severity.WARNING,
-            f"{status.gone_files[-1]} was removed, moved or replaced while it was written: a fresh one was begun",
-            "bring its ticks back from a copy if there is one; what was lost: hk-tick-collector gaps --open",
+            f"{status.gone_files[-1]} was removed, moved or replaced while it was written: a fresh one was begun;"
+            " if there is a copy, keep it",
+            remedies.GAPS,
         )
 
 
@@ -247,7 +291,8 @@ def _days(status: LiveStatus) -> Iterator[Finding]:
         )
     for name, why in sorted(status.not_sealed.items(), reverse=True):
         text = f"{status.data_root}/{name} cannot be sealed: {why}"
-        yield Finding("day_not_sealed", Severity.WARNING, text, remedies.for_sealing(status.data_root, name))
+        remedy = remedies.for_sealing(status.data_root, name)
+        yield Finding("day_not_sealed", Severity.WARNING, *advised(text, remedy))
 
 
 def _queued(status: LiveStatus) -> int:
@@ -265,16 +310,19 @@ def _copying(status: LiveStatus) -> Iterator[Finding]:
             "day_being_copied",
             Severity.OK,
             f"a copy of the day is being made since {since}, {status.copy_path}: commits wait for it,"
-            f" {status.waiting:,} ticks are kept in memory and spool",
-            "wait: they are stored when it ends, after a minute at the latest",
+            f" {status.waiting:,} ticks are kept in memory and spool and stored when it ends, after a minute at the"
+            " latest",
+            "",
         )
     else:
         yield Finding(
             "copy_too_slow",
             Severity.WARNING,
-            f"commits no longer wait for the copy {status.copy_path}, being made since {since}:"
-            " it starts over at each of them",
-            remedies.SLOW_COPY,
+            *advised(
+                f"commits no longer wait for the copy {status.copy_path}, being made since {since}:"
+                " it starts over at each of them",
+                remedies.SLOW_COPY,
+            ),
         )
 
 
@@ -287,9 +335,8 @@ def _stalls(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
     elif status.stalls_lately:
         severity = Severity.CRITICAL if status.stalls_lately >= _STALLS_CRITICAL else Severity.WARNING
         text = f"the watchdog met a stall {times(status.stalls_lately)} in the last 15 minutes; rows are stored again"
-        yield Finding(
-            "persistent_stall", severity, text, f"{remedies.grep('WATCHDOG')}; docs/incident-watchdog-stall.md"
-        )
+        text += " (docs/incident-watchdog-stall.md)"
+        yield Finding("persistent_stall", severity, text, remedies.grep("WATCHDOG"))
 
 
 def _data(status: LiveStatus, now_ms: int, limits: Limits) -> Iterator[Finding]:
@@ -325,7 +372,7 @@ def _data(status: LiveStatus, now_ms: int, limits: Limits) -> Iterator[Finding]:
             "descriptors",
             Severity.CRITICAL if count >= limit else Severity.WARNING,
             f"{count:,} of {limit:,} file descriptors are open: without one no link and no file can be opened",
-            f"sudo ls -l /proc/{status.pid}/fd shows what they are; then {remedies.RESTART}",
+            f"sudo ls -l /proc/{status.pid}/fd; {remedies.RESTART}",
         )
 
 
@@ -340,7 +387,7 @@ def check_totals(rows: Sequence[Reconciled]) -> list[Finding]:
         Finding(
             "totals_differ",
             Severity.WARNING,
-            f"{text} known reason, {worst.symbol} by {worst.difference:,} shares",
-            "docs/data-quality.md tells how to read the table reconciliation",
+            f"{text} known reason, {worst.symbol} by {worst.difference:,} shares (docs/data-quality.md)",
+            f"hk-tick-collector gaps {worst.symbol}",
         )
     ]

@@ -24,6 +24,19 @@ EVENTS: Final[dict[str, Entry]] = {
         "report it with the lines below",
         "連同其後各行回報",
     ),
+    "unplanned_restart": entry(
+        "the service starts although nobody stopped the run before it: that one ended with a failure, was killed or"
+        " crashed; within_an_hour= counts such starts",
+        "服務啟動，而上一次運行並非由人停止：失敗結束、被殺或崩潰；`within_an_hour=` 是一小時內的次數",
+        "sudo journalctl -u hk-tick-collector --since '1 hour ago' --no-pager",
+        "`sudo journalctl -u hk-tick-collector --since '1 hour ago' --no-pager`",
+    ),
+    "starts_not_kept": entry(
+        ".starts.json in DATA_ROOT cannot be read or written: a crash loop may not be recognized",
+        "`DATA_ROOT/.starts.json` 不能讀取或寫入：未必能認出反覆重啟",
+        "ls -la DATA_ROOT",
+        "`ls -la DATA_ROOT`",
+    ),
     "alert_sent": fine("an alert reached its destination", "告警已送達"),
     "alert_failed": entry(
         "an alert could not be sent; it is tried again, and collection goes on",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from statistics import fmean
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import market
 from hk_tick_collector.store import kept
 
+from . import remedies
 from .finding import Finding, Severity
 
 if TYPE_CHECKING:
@@ -52,22 +54,23 @@ def check(found: Kept, today: str, min_free_bytes: int) -> list[Finding]:
 
 def _disk(found: Kept, today: str, min_free_bytes: int) -> Iterator[Finding]:
     free_mb, days = found.free_bytes // 2**20, forecast(found, today, min_free_bytes).days_until_full
-    remedy = "move old days to another disk: the lines `may move` name them; or enlarge the disk"
+    advice = "move old days to another disk (the line `may move` names them), or enlarge the disk"
+    remedy = "df -h"
     if found.free_bytes < min_free_bytes:
         severity = Severity.CRITICAL if found.free_bytes < min_free_bytes / 4 else Severity.WARNING
-        text = f"{free_mb:,} MB are free, less than DISK_MIN_FREE_MB ({min_free_bytes // 2**20:,} MB)"
+        text = f"{free_mb:,} MB are free, less than DISK_MIN_FREE_MB ({min_free_bytes // 2**20:,} MB); {advice}"
         yield Finding("disk", severity, text, remedy)
     elif days is not None and days < _FULL_WARN_DAYS:
         severity = Severity.CRITICAL if days < _FULL_CRITICAL_DAYS else Severity.WARNING
-        text = f"{free_mb:,} MB are free: enough for {days} trading days as they have been"
+        text = f"{free_mb:,} MB are free: enough for {days} trading days as they have been; {advice}"
         yield Finding("disk_fills", severity, text, remedy)
 
 
 def _days(found: Kept, today: str) -> Iterator[Finding]:
     past = [day for day in found.days if day.day < today]
     if broken := [day for day in found.days if day.rows is None]:
-        text = f"{_named(broken)} cannot be read: {broken[0].problem}"
-        yield Finding("day_unreadable", Severity.CRITICAL, text, "see docs/sqlite-wal.md; bring it back from a copy")
+        text = f"{_named(broken)} cannot be read: {broken[0].problem}; bring it back from a copy (docs/sqlite-wal.md)"
+        yield Finding("day_unreadable", Severity.CRITICAL, text, remedies.DOCTOR)
     wrong = [day for day in found.days if day.snapshot in (kept.DIFFERS, kept.UNREADABLE)]
     if wrong:
         text = f"the snapshot of {_named(wrong)} is damaged"
@@ -86,15 +89,16 @@ def _days(found: Kept, today: str) -> Iterator[Finding]:
 def _left(found: Kept) -> Iterator[Finding]:
     if found.damaged:
         text = f"{len(found.damaged)} damaged day files are set aside, {found.damaged_bytes // 2**20:,} MB: "
-        remedy = "see docs/sqlite-wal.md for what can be saved; then move them to another disk"
-        yield Finding("damaged_files", Severity.WARNING, text + found.damaged[-1].name, remedy)
+        text += f"{found.damaged[-1].name}; save what can be saved (docs/sqlite-wal.md), then move them to another disk"
+        yield Finding("damaged_files", Severity.WARNING, text, f"ls -l {shlex.quote(str(found.damaged[-1].parent))}")
     if found.spool_files:
-        text = f"{found.spool_files} spool files, {found.spool_bytes / 2**20:,.1f} MB, wait for a day file"
-        remedy = "the collector stores them by itself, also at its next start: hk-tick-collector status"
-        yield Finding("spool", Severity.WARNING, text, remedy)
+        text = f"{found.spool_files} spool files, {found.spool_bytes / 2**20:,.1f} MB, wait for a day file;"
+        text += " the collector stores them by itself, also at its next start"
+        yield Finding("spool", Severity.WARNING, text, "hk-tick-collector status")
     if found.partial:
-        text = f"a snapshot was killed and left {found.partial[0].name}, or is being taken now"
-        yield Finding("partial", Severity.WARNING, text, "the next snapshot of that day uses it up")
+        text = f"a snapshot was killed and left {found.partial[0].name}, or is being taken now;"
+        text += " the next snapshot of that day uses it up"
+        yield Finding("partial", Severity.WARNING, text, "")
 
 
 _SNAPSHOTS: Final = (

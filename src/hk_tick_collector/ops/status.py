@@ -106,7 +106,13 @@ class LiveStatus:
     gaps_open: int = 0
     gaps_missing: int = 0
     gaps_healing: int = 0  # open gaps that OpenD may still fill
-    gaps_lost_lately: int = 0  # open gaps that can heal no more, opened within the last 15 minutes
+    ticks_healing: int = 0  # how many ticks they miss, a gap of unknown size counted as one
+    gaps_lost_lately: int = 0  # gaps that were found to be lost for good within the last 15 minutes
+    ticks_lost_lately: int = 0  # how many ticks they miss
+    ticks_lost: int = 0  # the same since the start
+    lost_found_ms: int | None = None  # when the first of the last 15 minutes was found to be lost
+    lost_from_ms: int | None = None  # from when to when its ticks were traded
+    lost_to_ms: int | None = None
     busiest_symbol: str = ""
     outage_budget_s: float | None = None  # how long OpenD may stay away before that symbol overflows its window
     exposed_rows: int = 0  # received, and neither committed nor spooled
@@ -139,7 +145,11 @@ class LiveStatus:
     protocol_error: str = ""
     skipped_messages_lately: int = 0  # whole, and without a meaning to us
     skipped_message: str = ""
+    trouble_since_ms: dict[str, int] = field(default_factory=dict)  # of each of `trouble`
     questions_failed: dict[str, str] = field(default_factory=dict)  # kinds that OpenD does not answer now → why
+    backfill_failing_ms: dict[str, int] = field(default_factory=dict)  # symbol → since when its backfill fails
+    backfill_failed_ms: dict[str, int] = field(default_factory=dict)  # and when it failed last
+    backfill_reason: str = ""  # OpenD's last words for it
     ticks_expected_since_ms: int | None = None  # the market trades, or nobody knows whether it does; connected or not
     pushes_stopped_lately: int = 0  # symbols
     pushes_stopped_first: str = ""
@@ -148,6 +158,7 @@ class LiveStatus:
     bad_symbols: list[str] = field(default_factory=list)  # entries of FUTU_SYMBOLS that are none, in words
 
     # the process's means
+    unplanned_ms: list[int] = field(default_factory=list)  # when it was started although nobody had stopped it
     disk_wait_s: float = 0.0  # for how long the writer has been waiting inside the kernel for the disk
     disk_wait_max_s: float = 0.0  # the longest such wait that was seen within the last minute
     disk_waits: int = 0  # and in how many of its seconds one was seen

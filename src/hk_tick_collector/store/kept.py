@@ -14,6 +14,7 @@ from hk_tick_collector.errors import CollectorError, StoreError
 
 from .query import DayReader, list_days, path_of
 from .snapshot import SUFFIX, read_sum, snapshot_path
+from .spool import segments_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,7 +64,10 @@ def survey(data_root: Path, snapshot_dir: Path, spool_dir: Path, *, read_snapsho
     except OSError as error:
         raise StoreError(f"cannot read DATA_ROOT {data_root} ({error.strerror})", hint="check DATA_ROOT") from error
     damaged = sorted(path for path in data_root.glob("*.db.damaged-*") if not path.name.endswith(("-wal", "-shm")))
-    spool = list(spool_dir.glob("*.spool"))
+    try:
+        spool = segments_below(spool_dir)
+    except OSError as error:
+        raise StoreError(f"cannot read SPOOL_DIR {spool_dir} ({error.strerror})", hint=f"ls -ld {spool_dir}") from error
     return Kept(
         days=[_day(data_root, snapshot_dir, day, read=read_snapshots) for day in list_days(data_root)],
         damaged=damaged,

@@ -98,7 +98,7 @@ def _owned(what: str, path: Path, named: str) -> OwnedError:
         return _of_another(what, f"{holder.words()}, which is just starting")
     text = f"{what} is locked by {holder.words()}, which holds {path}: no collector"
     if holder.pid > 0:
-        return OwnedError(text, hint=f"ps -fp {holder.pid}; sudo kill {holder.pid}")
+        return OwnedError(text, hint=f"sudo kill -TERM {holder.pid}")
     return OwnedError(text, hint=f"sudo fuser -v {shlex.quote(str(path))}")
 
 

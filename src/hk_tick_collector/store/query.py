@@ -92,6 +92,16 @@ class Completeness(NamedTuple):
     without_pattern: int  # symbols whose sequence does not tell
 
 
+class Incomplete(NamedTuple):
+    """What the day lacks, and what of it nobody could expect."""
+
+    missing: int  # ticks of open gaps, as far as their number is known
+    before_start: int  # of these, those traded before the service began to collect their symbol
+    above: int  # symbols with more ticks than their sequence tells, which cannot be
+    above_first: str  # the first of them by name
+    worst: str  # the symbol with the most ticks missing
+
+
 class Totals(NamedTuple):
     """The whole day in one row."""
 
@@ -224,6 +234,29 @@ class DayReader:
                         ifnull(sum(expected), 0), count(*) - count(expected)
                  FROM symbols"""
         return Completeness._make(next(self._rows(sql)))
+
+    def incomplete(self, *, first_day: bool) -> Incomplete:
+        """What the day lacks, from counters and gaps alone. `first_day`: there is no file of an earlier day.
+
+        A symbol that was added while the day went on lacks what was traded before. The first run of a day lacks it too;
+        that is to be expected on the first day alone, on others the service should have run.
+        """
+        gaps = """SELECT ifnull(sum(missing), 0),
+                         ifnull(sum(missing) FILTER (
+                             WHERE cause = 'before_start' AND (?1 OR opened_ms >= second.ms)), 0)
+                  FROM gaps, (SELECT ifnull(min(started_ms), 9e18) AS ms FROM ledger WHERE started_ms >
+                              (SELECT min(started_ms) FROM ledger WHERE stored > 0)) AS second
+                  WHERE status = 'open'"""
+        missing, before_start = next(self._rows(gaps, (first_day,)))
+        worst = next(
+            self._rows(
+                """SELECT symbol FROM gaps WHERE status = 'open' AND missing > 0
+                   GROUP BY symbol ORDER BY sum(missing) DESC, symbol LIMIT 1"""
+            ),
+            ("",),
+        )
+        above = next(self._rows("SELECT count(*), ifnull(min(symbol), '') FROM symbols WHERE rows > expected"))
+        return Incomplete(missing, before_start, *above, *worst)
 
     def least_complete(self, count: int) -> list[SymbolCount]:
         """The symbols that miss the most ticks by their own counter, at most `count`; none that misses none."""

@@ -50,7 +50,7 @@ def refused(what: str, path: Path, error: OSError) -> StoreError:
     culprit = path if _stat(path) is not None else _nearest(path.parent)
     found = _stat(culprit)
     if found is None:
-        return StoreError(reason, hint=f"namei -l {shlex.quote(str(path))}")
+        return StoreError(reason, hint=f"ls -ld {shlex.quote(str(path.parent))}")
     bits = 7 if stat.S_ISDIR(found.st_mode) else 6
     which = "it" if culprit == path else str(culprit)
     whose = f"{which} belongs to {user_name(found.st_uid)}, mode {stat.S_IMODE(found.st_mode):04o}"

@@ -88,6 +88,17 @@ class _Part(NamedTuple):
     cause: str = ""
 
 
+def segments_below(spool_dir: Path) -> list[Path]:
+    """The segments of every run's spool in SPOOL_DIR: each run has a directory of its own, and one more for each day
+    that it holds. None where there is no SPOOL_DIR. Raises OSError where a directory may not be listed.
+    """
+    try:
+        runs = sorted(path for path in spool_dir.iterdir() if path.is_dir() and not path.is_symlink())
+    except FileNotFoundError:
+        return []
+    return [path for run in runs for path in sorted(run.iterdir()) if _NAME.fullmatch(path.name)]
+
+
 class Spool:
     """Rows on disk, in the order in which they came. Made lazily: a spool that is never needed leaves nothing behind.
 
