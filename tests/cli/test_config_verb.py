@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
+
+import pytest
 
 from hk_tick_collector.config import DEFINITIONS
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -116,3 +120,19 @@ def test_run_collects_the_good_symbols_and_tells_the_bad_ones(cli: Cli, workdir:
     done = cli("ticks", "hk.00700", FUTU_SYMBOLS="")
     assert done.returncode == 2
     assert "did you mean HK.00700?" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can become another account")
+def test_run_names_a_data_root_that_cannot_be_reached(workdir: Path) -> None:
+    """A directory above it is closed to the service's account: one line with DATA_ROOT, and what finds the place."""
+    closed = workdir / "closed"
+    (closed / "HK").mkdir(parents=True)
+    closed.chmod(0o700)
+    script = (
+        "import os, sys; from hk_tick_collector.cli import main; import hk_tick_collector.cli.run, hk_tick_collector.collect.service, hk_tick_collector.collect.destination, typer;"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534); sys.exit(main(['run', '--env-file', '/dev/null']))"
+    )
+    environ = {**os.environ, "DATA_ROOT": str(closed / "HK"), "FUTU_SYMBOLS": "HK.00700"}
+    done = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert f"DATA_ROOT {closed}/HK cannot be reached: Permission denied: sudo hk-tick-collector doctor" in done.stderr

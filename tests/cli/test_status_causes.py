@@ -250,6 +250,7 @@ def test_a_lock_file_of_roots_has_one_answer(workdir: Path) -> None:
     command = f"sudo chown nobody:nogroup {root}/.collector.lock"
 
     def ask(verb: str) -> str:
+        open_to_others(root)  # another pytest of this host closes its directory again
         done = subprocess.run(
             [*NOBODY, *PROGRAM, verb],
             cwd=workdir,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import stat
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector import log
 from hk_tick_collector.config import load_settings, systemd_environment
 from hk_tick_collector.errors import CollectorError, UsageError
+from hk_tick_collector.ops import remedies
 from hk_tick_collector.ops.systemd import Notifier
 
 from ._options import EnvFile, limits
@@ -142,9 +144,13 @@ def _check_descriptors() -> None:
 
 
 def _check_directory(path: Path) -> None:
-    if not path.exists():
-        raise UsageError(f"DATA_ROOT {path} does not exist", hint=f"create it: mkdir -p {path}")
-    if not path.is_dir():
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"DATA_ROOT {path} does not exist", hint=f"create it: mkdir -p {path}") from None
+    except OSError as error:  # a directory above it is closed to this account
+        raise UsageError(f"DATA_ROOT {path} cannot be reached: {error.strerror}", hint=remedies.DOCTOR) from None
+    if not stat.S_ISDIR(mode):
         raise UsageError(f"DATA_ROOT {path} is not a directory", hint="name a directory")
 
 
