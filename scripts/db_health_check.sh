@@ -137,7 +137,7 @@ SELECT 'schema', user_version FROM pragma_user_version;
 SELECT 'sealed', count(*) FROM meta WHERE key = 'sealed_ms';
 SELECT 'version', value FROM meta WHERE key = 'software_version';
 SELECT 'symbols', count(*), ifnull(sum(rows), 0), CAST(ifnull(max(last_ts_ms), 0) AS INTEGER),
-       count(expected), ifnull(sum(CASE WHEN expected IS NOT NULL THEN rows END), 0), ifnull(sum(expected), 0)
+       count(expected), ifnull(sum(min(rows, expected)), 0), ifnull(sum(expected), 0)
   FROM symbols;
 SELECT 'gaps', count(*), ifnull(sum(missing), 0), count(*) - count(missing), CAST(ifnull(max(opened_ms), 0) AS INTEGER)
   FROM gaps WHERE status = 'open';

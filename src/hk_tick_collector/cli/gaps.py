@@ -1,4 +1,4 @@
-"""`gaps`: the holes of a day, as the day file has them, and their sums."""
+"""`gaps`: the gaps of a day, as the day file has them, and their sums."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def gaps(
     as_json: AsJson = False,
     env_file: EnvFile = None,
 ) -> None:
-    """Lists the holes of a day: which ticks of a symbol are missing, why, and whether they were fetched since.
+    """Lists the gaps of a day: which ticks of a symbol are missing, why, and whether they were backfilled since.
 
     Times are Hong Kong's. A gap is open while its ticks are missing, and healed once they are stored; one with the
     cause rejected was received, cannot be stored, and is not asked for again. Exit code 0, with gaps or without.

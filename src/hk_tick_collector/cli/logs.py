@@ -197,7 +197,7 @@ def _print(lines: Iterator[Line], *, repeats: bool, at_once: bool, as_json: bool
     colour = in_colour(sys.stdout)
     for line, held_back in ((line, 0) for line in lines) if repeats else summed(lines):
         if held_back:
-            show(f"    ... {held_back:,} more {line.event} like it, then the last:")
+            show(f"    … {held_back:,} more {line.event} like it, then the last:")
         for text in (line.text, *line.more):
             show(head=text, style=_COLOURS[line.level] if colour else "")
         if at_once:
