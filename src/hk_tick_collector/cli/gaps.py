@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _HEADER: Final = ("symbol", "from", "to", "missing", "cause", "status", "opened", "closed", "from_seq", "to_seq")
 _RIGHT: Final = frozenset({"missing", "from_seq", "to_seq"})
+_SPARE: Final = ("to_seq", "from_seq", "closed", "opened")
 _NO_END: Final = 2**63 - 1  # a gap that nobody knows the end of
 
 
@@ -55,11 +56,16 @@ def gaps(
         raise
     sums = summed(found)
     if as_json:
-        document = {"day": name, "file": str(path), "gaps": [gap._asdict() for gap in found], "sums": sums}
+        document = {
+            "day": name,
+            "file": str(path),
+            "gaps": [gap._asdict() | {"to_seq": _end(gap)} for gap in found],
+            "sums": sums,
+        }
         show_json(document)
         return
     if found:
-        print_table(_HEADER, [_row(gap) for gap in found], right=_RIGHT)
+        print_table(_HEADER, [_row(gap) for gap in found], right=_RIGHT, spare=_SPARE)
     for line in _sum_lines(name, sums):
         show(line)
 
@@ -105,8 +111,17 @@ def _row(gap: Gap) -> tuple[str, ...]:
         _time(gap.opened_ms),
         _time(gap.closed_ms),
         "" if gap.from_seq is None else str(gap.from_seq),
-        "" if gap.to_seq in (None, _NO_END) else str(gap.to_seq),
+        "" if (end := _end(gap)) is None else str(end),
     )
+
+
+def _fields(gap: Gap) -> dict[str, object]:
+    return gap._asdict() | {"to_seq": _end(gap)}
+
+
+def _end(gap: Gap) -> int | None:
+    """Its last sequence; None where nobody knows it."""
+    return None if gap.to_seq == _NO_END else gap.to_seq
 
 
 def _time(ts_ms: int | None) -> str:

@@ -19,7 +19,8 @@ from hk_tick_collector.store.query import DayReader, list_days, path_of
 
 from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, symbols_named, today
 from ._show import show, show_csv, show_json, show_json_list, warn
-from ._table import print_table
+from ._table import kept_columns, print_table
+from ._terminal import width_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _HEADER: Final = ("time", "symbol", "price", "volume", "turnover", "direction", "type", "push", "delay_ms", "seq")
 _WIDTHS: Final = (12, 8, 9, 10, 14, 9, 10, 10, 8, 19)
 _RIGHT: Final = frozenset({"price", "volume", "turnover", "delay_ms", "seq"})
+_SPARE: Final = ("push", "delay_ms", "turnover", "type", "seq", "direction")
 _TABLE_ROWS: Final = 20
 _LOOK_EVERY_S: Final = 0.5
 _LATER_DAYS: Final = 3  # each look opens each file
@@ -173,11 +175,12 @@ def _print(form: Format, ticks: Iterator[Tick], *, follow: bool = False, header:
     elif form is Format.CSV:
         show_csv(chain([Tick._fields] if header else [], ticks))
     elif follow:  # columns cannot grow with what is yet to come
-        rows = [_HEADER] if header else []
-        for row in chain(rows, map(_row, ticks)):
-            show("  ".join(cell.rjust(width) for cell, width in zip(row, _WIDTHS, strict=True)))
+        names = kept_columns(_HEADER, [["x" * width for width in _WIDTHS]], _SPARE, width_of(sys.stdout))
+        kept = [_HEADER.index(name) for name in names]
+        for row in chain([_HEADER] if header else [], map(_row, ticks)):
+            show("  ".join(row[place].rjust(_WIDTHS[place]) for place in kept))
     else:
-        print_table(_HEADER, [_row(tick) for tick in ticks], right=_RIGHT)
+        print_table(_HEADER, [_row(tick) for tick in ticks], right=_RIGHT, spare=_SPARE)
 
 
 def _row(tick: Tick) -> tuple[str, ...]:

@@ -91,7 +91,9 @@ def _by_unit(unit: dict[str, str]) -> Finding | None:
         remedy = f"{remedies.DOCTOR}; {remedies.RESTART}"
         return Finding("service_died", Severity.CRITICAL, f"the collector cannot start: {refusal}", remedy)
     if state in ("activating", "reloading") and unit["SubState"] == "auto-restart":
-        text = f"the collector dies at every start, {restarts} restarts so far: {ended}"
+        text = f"the collector died, and systemd starts it again: {ended}"
+        if restarts:
+            text = f"the collector dies at every start, {restarts:,} restarts so far: {ended}"
         return Finding("service_died", Severity.CRITICAL, text, remedies.LAST_LINES)
     if state in ("active", "activating", "reloading"):
         if restarts >= _RESTARTS:
