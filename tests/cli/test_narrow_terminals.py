@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -61,11 +60,3 @@ def test_a_pipe_gets_every_column(cli: Cli) -> None:
     """Without a terminal a table has every column, whatever COLUMNS says."""
     assert " push " in cli("ticks", "--day", DAY, COLUMNS="20").stdout.splitlines()[0]
     assert " to_seq" in cli("gaps", "--day", DAY, COLUMNS="20").stdout.splitlines()[0]
-
-
-def test_a_gap_without_a_known_end_has_no_number_for_it(cli: Cli) -> None:
-    """The largest integer there is stands in the file; nobody is told that it is a sequence."""
-    done = cli("gaps", "--day", DAY)
-    assert str(NO_END) not in done.stdout
-    gaps = json.loads(cli("gaps", "--day", DAY, "--json").stdout)["gaps"]
-    assert [gap["to_seq"] for gap in gaps] == [SEQ + 9, None]

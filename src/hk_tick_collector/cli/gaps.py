@@ -59,7 +59,7 @@ def gaps(
         document = {
             "day": name,
             "file": str(path),
-            "gaps": [gap._asdict() | {"to_seq": _end(gap)} for gap in found],
+            "gaps": [gap._asdict() for gap in found],
             "sums": sums,
         }
         show_json(document)
@@ -111,17 +111,8 @@ def _row(gap: Gap) -> tuple[str, ...]:
         _time(gap.opened_ms),
         _time(gap.closed_ms),
         "" if gap.from_seq is None else str(gap.from_seq),
-        "" if (end := _end(gap)) is None else str(end),
+        "" if gap.to_seq in (None, _NO_END) else str(gap.to_seq),
     )
-
-
-def _fields(gap: Gap) -> dict[str, object]:
-    return gap._asdict() | {"to_seq": _end(gap)}
-
-
-def _end(gap: Gap) -> int | None:
-    """Its last sequence; None where nobody knows it."""
-    return None if gap.to_seq == _NO_END else gap.to_seq
 
 
 def _time(ts_ms: int | None) -> str:
