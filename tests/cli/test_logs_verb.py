@@ -49,7 +49,8 @@ def stand_in(workdir: Path, said: str, code: int, printed: str = "") -> dict[str
     (workdir / "printed").write_text(printed)
     (workdir / "said").write_text(said)
     program.write_text(
-        f'#!/bin/sh\necho "$@" > {workdir}/asked\ncat {workdir}/printed\ncat {workdir}/said >&2\nexit {code}\n'
+        f'#!/bin/sh\necho "$TZ" > {workdir}/zone\necho "$@" > {workdir}/asked\n'
+        f"cat {workdir}/printed\ncat {workdir}/said >&2\nexit {code}\n"
     )
     program.chmod(0o755)
     return {"PATH": f"{folder}:{os.environ['PATH']}"}
@@ -119,6 +120,7 @@ def test_the_journal_is_asked_for_our_unit(cli: Cli, workdir: Path) -> None:
     asked = (workdir / "asked").read_text()
     assert "-u hk-tick-collector " in asked
     assert "--since=1 hour ago" in asked
+    assert (workdir / "zone").read_text() == "HKT-8\n"  # what --since says is Hong Kong's time on any host
     cli("logs", "--follow", **stand_in(workdir, "", 0, printed))
     assert "--follow" in (workdir / "asked").read_text()
 

@@ -31,7 +31,7 @@ def figure_lines(
         cut = f"a power cut costs {exposure['power_cut']} ({exposure['synchronous']})"
         lines.append(("exposed", f"{again}; {cut}"))
     if day:
-        lines += _day_lines(day, live)
+        lines += _day_lines(day, live if as_of_ms == now_ms else None)
     if live and live.disk_free_mb is not None:
         lines.append(("disk", f"{live.disk_free_mb:,} MB free"))
     return lines
@@ -52,14 +52,14 @@ def _day_lines(day: dict[str, Any], live: LiveStatus | None) -> list[tuple[str, 
     if live and day["gaps_open"]:
         healing = min(live.gaps_healing, day["gaps_open"])
         gaps += f"; {healing:,} being filled, {day['gaps_open'] - healing:,} lost"
-    size_mb, wal_mb = day["bytes"] / 2**20, (live.wal_bytes if live else 0) / 2**20
+    size = f"{day['bytes'] / 2**20:,.1f} MB" + (f" and WAL {live.wal_bytes / 2**20:,.1f} MB" if live else "")
     worst = [f"{each['symbol']} -{each['missing']:,}" for each in day["worst"]]
     return [
         ("complete", share),
         *([("worst", ", ".join(worst))] if worst else []),
         ("gaps", gaps),
         ("totals", _totals_line(day["reconciliation"])),
-        ("day file", f"{day['path']}, {day['rows']:,} rows, {size_mb:,.1f} MB and WAL {wal_mb:,.1f} MB"),
+        ("day file", f"{day['path']}, {day['rows']:,} rows, {size}"),
     ]
 
 
@@ -107,12 +107,12 @@ def _live_lines(live: LiveStatus, now_ms: int, *, is_live: bool) -> list[tuple[s
         budget = f"{live.outage_budget_s:,.0f} s: after that {live.busiest_symbol} loses ticks for good"
     account = f"{live.received:,} received = {live.stored:,} stored + {live.duplicate:,} duplicate"
     account += f" + {live.rejected:,} rejected + {live.dropped:,} dropped + {live.waiting:,} waiting"
-    trading = ", trading" if is_live else ", trading then"
+    state = live.market_state + (", trading" if live.trading else "") + ("" if is_live else " then")
     return [
         ("service", _service_line(live, now_ms, is_live=is_live)),
         ("OpenD", link),
         ("connection", _link_line(live, now_ms)),
-        ("market", live.market_state + (trading if live.trading else "") + (f": {quiet}" if quiet else "")),
+        ("market", state + (f": {quiet}" if quiet else "")),
         ("symbols", f"{live.subscribed} of {live.symbols} subscribed{quota}"),
         ("lag", lag),
         *([("rows/min", f"{live.persisted_rows_per_min:,}")] if is_live else []),

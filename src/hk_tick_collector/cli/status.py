@@ -136,6 +136,7 @@ def _host(live: LiveStatus | None, env_file: Path | None, known: _Known) -> Host
         place=place_trouble(Path(live.data_root)) if live else "",
         settings_error=wrong.one_line() if wrong else _lacking(settings) if installed else "",
         settings_file=str(settings_file(env_file)),
+        data_root=str(settings.data_root) if settings else "",
     )
 
 
