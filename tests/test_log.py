@@ -77,6 +77,18 @@ def test_times_are_hong_kongs_on_any_host(monkeypatch: pytest.MonkeyPatch) -> No
     assert abs(moment.timestamp() - time.time()) < 600
 
 
+def test_words_of_others_do_not_act() -> None:
+    """Neither in a field nor in the traceback of a bug: they are spelled out, and begin no line of their own."""
+    stream = io.StringIO()
+    log.configure("INFO", stream)
+    log.info("event", reason="訂閱\x1b[2J\u202e")
+    log.bug("bug", ValueError("no\x1b[2J\r\x07"))
+    log.configure("INFO")
+    assert "reason=訂閱\\x1b[2J\\u202e\n" in stream.getvalue()
+    assert "ValueError: no\\x1b[2J" in stream.getvalue()
+    assert stream.getvalue().replace("\n", "").isprintable()
+
+
 def test_repeats_are_held_back_and_counted() -> None:
     """One line an interval; the next one through tells how many were not."""
     repeated = log.Repeated(10.0)
