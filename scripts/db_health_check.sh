@@ -9,6 +9,22 @@
 set -uo pipefail
 export LC_ALL=C TZ=Asia/Hong_Kong
 
+# Words of others (OpenD's, a file's, a path's) pass: what a terminal acts on, or shows in another order, becomes a "?".
+clean() {
+  local line
+  while IFS= read -r line || [[ -n $line ]]; do
+    line=${line//$'\t'/ }
+    line=${line//[[:cntrl:]]/?}
+    line=${line//$'\xc2'[$'\x80'-$'\x9f']/?}
+    line=${line//$'\xe2\x80'[$'\x8b'-$'\x8f'$'\xa8'-$'\xae']/?}
+    line=${line//$'\xe2\x81'[$'\xa0'-$'\xaf']/?}
+    printf '%s\n' "${line//$'\xef\xbb\xbf'/?}"
+  done
+}
+exec > >(clean)
+cleaner=$!
+trap 'code=$?; exec >&-; wait "$cleaner" 2>/dev/null; exit "$code"' EXIT
+
 LAG_WARN_S=60
 # Settings of the same names, where the environment has them.
 LAG_CRITICAL_S=${LAG_CRITICAL_SEC:-300} LAG_CRITICAL_S=${LAG_CRITICAL_S%.*}
@@ -42,7 +58,7 @@ found() {
 findings=()
 
 usage() {
-  echo "db_health_check.sh: $1: bash scripts/db_health_check.sh /data/sqlite/HK/YYYYMMDD.db" >&2
+  clean <<<"db_health_check.sh: ${1//$'\n'/ }: bash scripts/db_health_check.sh /data/sqlite/HK/YYYYMMDD.db" >&2
   exit 2
 }
 
@@ -135,9 +151,9 @@ BEGIN;
 SELECT 'application_id', application_id FROM pragma_application_id;
 SELECT 'schema', user_version FROM pragma_user_version;
 SELECT 'sealed', count(*) FROM meta WHERE key = 'sealed_ms';
-SELECT 'version', value FROM meta WHERE key = 'software_version';
+SELECT 'version', replace(value, char(10), ' ') FROM meta WHERE key = 'software_version';
 SELECT 'symbols', count(*), ifnull(sum(rows), 0), CAST(ifnull(max(last_ts_ms), 0) AS INTEGER),
-       count(expected), ifnull(sum(CASE WHEN expected IS NOT NULL THEN rows END), 0), ifnull(sum(expected), 0)
+       count(expected), ifnull(sum(min(rows, expected)), 0), ifnull(sum(expected), 0)
   FROM symbols;
 SELECT 'gaps', count(*), ifnull(sum(missing), 0), count(*) - count(missing), CAST(ifnull(max(opened_ms), 0) AS INTEGER)
   FROM gaps WHERE status = 'open';
@@ -155,6 +171,7 @@ SQL
 case $1 in
   -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
   "") usage "the path is empty" ;;
+  *$'\n'*) usage "a path with a line break is no day file" ;;
 esac
 command -v sqlite3 >/dev/null || finish 2 "there is no sqlite3 on this host" "sudo apt-get install sqlite3"
 

@@ -80,7 +80,9 @@ def configure(level: str, stream: TextIO | None = None) -> None:
 
 def render(value: object) -> str:
     """One field's value: floats without noise, text quoted where it would not split back."""
-    if isinstance(value, bool) or value is None:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
         return str(value)
     if isinstance(value, float):
         return f"{value:.3f}".rstrip("0").rstrip(".")

@@ -95,7 +95,7 @@ def test_what_it_says(
     for line in (
         f"Trading day {DAY}",
         "rows: 9 of 1 symbols",
-        "completeness: 90.0000% of 10",
+        "completeness: 90.00000 % of 10",
         f"open gaps: 1, 1 ticks missing -> hk-tick-collector gaps --open --day {DAY}",
         "reconciliation: none",
         "without OpenD between 09:00 and the close: 3.0 min",

@@ -107,6 +107,14 @@ def test_a_finding_of_many_words_stays_one_line(make_status: MakeStatus) -> None
     assert found['hktc_finding{code=opend_a"b\\c\nd}'] == 2
 
 
+def test_words_of_others_do_not_act(make_status: MakeStatus) -> None:
+    """Whoever looks at the page on a terminal, or at a dashboard, sees them and nothing else happens."""
+    scrapes = Scrapes(make_status(trouble={"a\x1b[2J\u202e": "?"}, version="1\x1b", instance="訂閱\ud800"))
+    text = scrapes.metrics.render().decode("utf-8")
+    assert text.replace("\n", "").isprintable()
+    assert scrapes.read()["hktc_finding{code=opend_a\\x1b[2J\\u202e}"] == 2
+
+
 @pytest.mark.parametrize(
     ("took_ms", "bound"), [(0.0, "0.001"), (1.0, "0.001"), (1.01, "0.0025"), (-5.0, "0.001"), (10**6, "+Inf")]
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -330,6 +331,29 @@ def test_a_path_with_odd_characters(tmp_path: Path, tick: Callable[..., TickRow]
     odd.mkdir()
     fill(odd / f"{DAY}.db", tick).close()
     assert check(odd / f"{DAY}.db").verdict == "OK: 5 ticks of 1 symbols, nothing to do"
+
+
+HOSTILE: Final = "訂阅\x1b[2J\x1b]0;t\x07\x9b1A\u202e\u2066\u200b\r\x7f|\ndone\nOK: nothing to do"
+ACTS: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+
+
+def test_words_of_others_do_not_act(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
+    """OpenD's reason, a file's version, the path: no control or bidi character, no line of theirs; Chinese stays."""
+    folder = tmp_path / "a\x1b[2Jb"
+    folder.mkdir()
+    path = folder / f"{DAY}.db"
+    fill(path, tick, links=[Link(OPEN_MS, connected=False, conn_id=None, reason=HOSTILE)]).close()
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute("UPDATE meta SET value = ? WHERE key = 'software_version'", (HOSTILE,))
+    with collecting(folder):
+        checked = check(path, at_s=at("09:40:00"))
+    text = "\n".join(checked.lines)
+    assert checked.code == 2
+    assert "訂阅?[2J?]0;t??1A" in text
+    assert ACTS.findall(text) == []
+    assert not any(line.startswith(("OK:", "done")) for line in checked.lines)
+    for arguments in (["\x1b[2J"], ["a\nb.db"], [f"\x1b[2J/{DAY}.db"]):
+        assert ACTS.findall(check(*arguments).only_line()) == []
 
 
 def test_five_million_rows_take_no_longer(

@@ -310,10 +310,25 @@ def test_completeness_counts_symbols_with_the_pattern_alone(make_day: MakeDay, t
     day.add([tick("HK.00700", seq, start_ms) for seq in seqs])
     day.add([tick("HK.00005", seqs[0], start_ms), tick("HK.00388", 77)])
     with DayReader(day.path) as reader:
-        assert reader.completeness() == Completeness(symbols=2, rows=4, expected=6, without_pattern=1)
+        assert reader.completeness() == Completeness(symbols=2, rows=4, expected=6, without_pattern=1, counted=4)
         assert [(symbol.symbol, symbol.rows, symbol.expected) for symbol in reader.least_complete(3)] == [
             ("HK.00700", 3, 5)
         ]
+
+
+def test_completeness_is_never_above_a_hundred_percent(make_day: MakeDay, tick: MakeTick) -> None:
+    """More rows than the counter tells of, as two simulated exchanges in one file: no other symbol's loss is hidden."""
+    day = make_day()
+    day.add([tick("HK.00700", seq) for seq in range(254)] + [tick("HK.00005", 1)])
+    day.execute("UPDATE symbols SET expected = 100")
+    with DayReader(day.path) as reader:
+        complete = reader.completeness()
+    assert (complete.rows, complete.expected, complete.counted) == (255, 200, 101)
+    assert complete.percent == 50.5
+    assert Completeness(1, 254, 100, 0, 100).percent == 100.0
+    assert Completeness(1, 254, 100, 0, 254).percent == 100.0
+    assert Completeness(2, 5, 0, 2, 0).percent is None
+    assert Completeness(1, 9_999_999, 10_000_000, 0, 9_999_999).percent == 99.99999
 
 
 def test_sums_of_one_type(make_day: MakeDay, tick: MakeTick) -> None:

@@ -33,7 +33,7 @@ VERBS: Final = {
     "logs": "the journal filtered and coloured; --explain tells what a line means",
     "ticks": "prints or follows ticks as a table, CSV or JSON lines",
     "verify": "the truth of simulate against the day files of run, tick by tick",
-    "gaps": "the holes of a day: which ticks are missing, why, and what has been healed",
+    "gaps": "the gaps of a day: which ticks are missing, why, and which were backfilled since",
     "snapshot": "an online copy of a day, checked, with SHA-256; the collector never stops",
     "report": "retention and disk: what is kept, what is missing, when the disk is full; deletes nothing",
     "config": "every setting in force and where it came from",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -11,6 +11,8 @@ from hk_tick_collector.config import DEFINITIONS, Address, Loaded, Setting, as_t
 from ._options import AsJson, EnvFile  # noqa: TC001 - typer reads the annotations
 from ._show import complain, show_json, show_lines, warn
 from ._table import print_table
+
+_SPARE: Final = ("allowed", "unit", "default", "from")
 
 
 def config(
@@ -44,7 +46,7 @@ def config(
 
 def _print_table(loaded: Loaded) -> None:
     header = ("setting", "value", "from", "default", "unit", "allowed")
-    print_table(header, [_row(setting, loaded) for setting in DEFINITIONS])
+    print_table(header, [_row(setting, loaded) for setting in DEFINITIONS], spare=_SPARE)
 
 
 def _print_next(loaded: Loaded) -> None:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hk_tick_collector.model import Reconciled
-    from hk_tick_collector.store.query import Completeness
 
     _Known: TypeAlias = tuple[Settings | None, UsageError | None]  # the settings, or why there are none
 
@@ -53,8 +52,10 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
         findings = [Finding("settings_unreadable", Severity.UNKNOWN, str(wrong), remedies.JOIN)]
     day = _day(settings.data_root, live, findings) if settings and not unread else None
     findings = health.in_order(findings)
-    exposure = _exposure(live, settings) if live and settings else None
-    quiet = silence(live, now_ms) if live else ""
+    silent = is_silent(live, now_ms)  # then its figures are those of its last report
+    as_of_ms = live.written_ms if live and silent else now_ms
+    exposure = _exposure(live, settings) if live and settings and not silent else None
+    quiet = silence(live, now_ms) if live and not silent else ""
     lost = (
         f"{day['lost']:,} ticks of {day['day']} are lost: hk-tick-collector gaps --open" if day and day["lost"] else ""
     )
@@ -66,6 +67,7 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
             "findings": [{**asdict(finding), "severity": finding.severity.name} for finding in findings],
             "silence": quiet,
             "lag_s": health.lag_s(live, now_ms) if live else None,
+            "as_of_ms": as_of_ms,
             "live": asdict(live) if live else None,
             "exposure": exposure,
             "day": day,
@@ -75,8 +77,8 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
         show(line)
         for finding in findings[1:]:
             show(f"  {health.line_of(finding)}")
-        for name, text in figure_lines(live, day, exposure, now_ms):
-            show(f"{name:12}{text}")
+        for name, text in figure_lines(live, day, exposure, now_ms, as_of_ms):
+            show(f"{name:14}{text}")
     return int(severity)
 
 
@@ -134,6 +136,7 @@ def _host(live: LiveStatus | None, env_file: Path | None, known: _Known) -> Host
         place=place_trouble(Path(live.data_root)) if live else "",
         settings_error=wrong.one_line() if wrong else _lacking(settings) if installed else "",
         settings_file=str(settings_file(env_file)),
+        data_root=str(settings.data_root) if settings else "",
     )
 
 
@@ -193,7 +196,7 @@ def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding]) -> d
         "path": str(path),
         "bytes": path.stat().st_size,
         **totals._asdict(),
-        "completeness": {**complete._asdict(), "percent": _percent(complete), "without_rule": without_rule},
+        "completeness": {**complete._asdict(), "percent": complete.percent, "without_rule": without_rule},
         "worst": [
             {"symbol": symbol.symbol, "missing": (symbol.expected or 0) - symbol.rows, "expected": symbol.expected}
             for symbol in worst
@@ -201,11 +204,6 @@ def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding]) -> d
         "reconciliation": _reconciliation(reconciled),
         "lost": lost_ticks(incomplete, healing),
     }
-
-
-def _percent(complete: Completeness) -> float | None:
-    """The share that is stored, cut and not rounded: one tick of ten million shows, 100 is without any missing."""
-    return complete.rows * 10**7 // complete.expected / 10**5 if complete.expected else None
 
 
 def _reconciliation(rows: Sequence[Reconciled]) -> dict[str, Any] | None:

@@ -79,7 +79,7 @@ def _of_the_file(path: Path, number: int, now_ms: int) -> list[str]:
     with DayReader(path) as reader, reader.snapshot():
         totals, complete = reader.totals(), reader.completeness()
         reconciled, stretches = reader.reconciliation(), reader.connections()
-    share = f"{complete.rows / complete.expected:.4%} of {complete.expected:,}" if complete.expected else "unknown"
+    share = "unknown" if complete.percent is None else f"{complete.percent:.5f} % of {complete.expected:,}"
     lines = [
         f"rows: {totals.rows:,} of {totals.symbols:,} symbols",
         f"completeness: {share}",

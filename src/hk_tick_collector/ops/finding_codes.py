@@ -34,7 +34,9 @@ def _writer(en: str, zh: str, do_en: str, do_zh: str) -> Entry:
 FINDINGS: Final[dict[str, Entry]] = {
     # the service
     "service_down": entry(
-        "there is no live state: the service does not run here", "沒有即時狀態：服務不在此運行", *_START
+        "no collector is running for this DATA_ROOT: there is no status.json",
+        "此 DATA_ROOT 沒有收集器在運行：沒有 status.json",
+        *_START,
     ),
     "service_stopped": entry("the service was stopped", "服務已被停止", *_START),
     "service_hung": entry(

@@ -235,8 +235,8 @@ EVENTS: Final[dict[str, Entry]] = {
     "gaps_beyond_reach": entry(
         "OpenD no longer has these ticks: it keeps 1,000 a symbol. The gap stays on record",
         "OpenD 已沒有這些 tick（每股票只保留 1,000 筆）；缺口留下記錄",
-        "nothing can be done; shorten outages: see may be away in hk-tick-collector status",
-        "無法補救；縮短中斷時間：見 `hk-tick-collector status` 的 may be away",
+        "nothing can be done; keep outages shorter than the outage budget of hk-tick-collector status",
+        "無法補救；中斷時間不要超過 `hk-tick-collector status` 的 `outage budget`",
     ),
     "backfill": fine(
         "OpenD was asked for missed ticks; found= of them were new", "已向 OpenD 補取；`found=` 為新得的筆數"

@@ -287,7 +287,7 @@ class Metrics:
             labels=("code",),
         )
         for code, severity in sorted(worst.items()):
-            by_code.add_metric((plain(code),), severity)
+            by_code.add_metric((_label(code),), severity)
         yield by_code
         count = GaugeMetricFamily("hktc_findings", "How many findings are open.", labels=("severity",))
         for severity in (Severity.WARNING, Severity.CRITICAL):
@@ -296,9 +296,14 @@ class Metrics:
         yield count
 
 
+def _label(text: str) -> str:
+    """Words of others as a label; a line break stays, the library writes it as `\\n`."""
+    return "\n".join(map(plain, text.split("\n")))
+
+
 def _info(live: LiveStatus) -> Metric:
     info = GaugeMetricFamily("hktc_build_info", "Always 1; what runs here.", labels=("version", "instance_id"))
-    info.add_metric((plain(live.version), plain(live.instance)), 1)
+    info.add_metric((_label(live.version), _label(live.instance)), 1)
     return info
 
 

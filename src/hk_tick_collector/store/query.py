@@ -88,8 +88,19 @@ class Completeness(NamedTuple):
 
     symbols: int
     rows: int
-    expected: int  # rows / expected is the share that is stored
+    expected: int
     without_pattern: int  # symbols whose sequence does not tell
+    counted: int  # of the rows, for each symbol at most as many as are expected of it
+
+    @property
+    def percent(self) -> float | None:
+        """The share that is stored, 0 to 100; None where no sequence tells how many ticks there are.
+
+        Cut and not rounded: one tick of ten million shows, 100 is without any missing. More rows than a symbol's
+        sequence tells of do not make up for another symbol's missing ones.
+        """
+        share = self.counted * 10**7 // self.expected / 10**5 if self.expected > 0 else None
+        return None if share is None else min(100.0, max(0.0, share))
 
 
 class Incomplete(NamedTuple):
@@ -231,7 +242,7 @@ class DayReader:
     def completeness(self) -> Completeness:
         """How much of the day is stored, from counters alone."""
         sql = """SELECT count(expected), ifnull(sum(rows) FILTER (WHERE expected IS NOT NULL), 0),
-                        ifnull(sum(expected), 0), count(*) - count(expected)
+                        ifnull(sum(expected), 0), count(*) - count(expected), ifnull(sum(min(rows, expected)), 0)
                  FROM symbols"""
         return Completeness._make(next(self._rows(sql)))
 
