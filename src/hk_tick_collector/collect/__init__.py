@@ -3,6 +3,7 @@
 wire.py           one connection: the protocol core on a socket
 feed.py           the link: connect, stay alive, come back
 session.py        what we want of a connection: state, subscriptions, calendar
+notices.py        what OpenD tells of itself
 questions.py      questions beside the data, and what is told of their failures
 subscriptions.py  batches, and what a refusal costs
 intake.py         counts every tick, hands it to the queue

@@ -463,6 +463,12 @@ FINDINGS: Final[dict[str, Entry]] = {
         "hk-tick-collector logs --event tick_rejected",
         "`hk-tick-collector logs --event tick_rejected`",
     ),
+    "not_subscribed_ticks": entry(
+        "OpenD pushes ticks of symbols that are not in FUTU_SYMBOLS; they are counted as rejected and not stored",
+        "OpenD 推送不在 FUTU_SYMBOLS 內的股票；這些 tick 計入拒收，不會儲存",
+        "add the symbols to FUTU_SYMBOLS if they are wanted; otherwise restart OpenD in a quiet moment",
+        "若需要這些股票，加入 FUTU_SYMBOLS；否則待收市後重啟 OpenD",
+    ),
     "dropped": entry(
         "memory and spool were full: ticks were dropped, counted, and are open gaps",
         "記憶體與 spool 均滿：tick 被丟棄，已計數並列為缺口",

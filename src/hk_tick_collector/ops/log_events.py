@@ -171,6 +171,12 @@ EVENTS: Final[dict[str, Entry]] = {
         "hk-tick-collector status names the remedy",
         "`hk-tick-collector status` 指出做法",
     ),
+    "opend_notices": entry(
+        "how many more notices of a kind came within a minute: the first five are lines of their own",
+        "一分鐘內同類通知再收到的數目；首五個各有一行",
+        "as for opend_notice; if it goes on, sudo systemctl restart futu-opend",
+        "同 `opend_notice`；若持續，`sudo systemctl restart futu-opend`",
+    ),
     "message_skipped": entry(
         "a whole message that means nothing to us was skipped; no tick was in it that could be read",
         "略過一個無法理解的完整訊息",
@@ -180,11 +186,18 @@ EVENTS: Final[dict[str, Entry]] = {
     # the data's way
     "tick_rejected": entry(
         "a tick is rejected: cause= says why, sealed_day: its day is finished, conflict: another trade is stored under"
-        " its sequence, no_sequence: sequence 0; the first hundred of a cause are told whole",
+        " its sequence, no_sequence: sequence 0; the first hundred of a cause are told whole, 500 characters at most",
         "某筆 tick 被拒收，原因見 `cause=`：`sealed_day` 屬已封存日子，`conflict` 同序號已有另一成交，"
         "`no_sequence` 序號為 0；每種原因首一百筆整筆寫在日誌",
         "a few are OpenD's oddities; many of sealed_day: ls -l the day file, only finished days may be read-only",
         "零星出現屬 OpenD 的異常；大量 `sealed_day`：`ls -l` 當日檔案，只有已完結的日子可為唯讀",
+    ),
+    "symbol_not_subscribed": entry(
+        "OpenD pushes a symbol that is not in FUTU_SYMBOLS: its ticks are counted as rejected and not stored; a symbol"
+        " is named once, a hundred at most",
+        "OpenD 推送不在 FUTU_SYMBOLS 內的股票：其 tick 計入拒收，不會儲存；每隻股票只列一次，最多一百隻",
+        "add it to FUTU_SYMBOLS if it is wanted",
+        "若需要，加入 FUTU_SYMBOLS",
     ),
     "ticks_rejected": entry(
         "how many more ticks of a cause were rejected since its last line, one line a minute; most= names the symbol"
