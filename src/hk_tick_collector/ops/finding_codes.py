@@ -219,8 +219,9 @@ FINDINGS: Final[dict[str, Entry]] = {
     "symbols_refused": entry(
         "OpenD refused some symbols; the others are collected",
         "OpenD 拒絕部分股票；其餘照常收集",
-        "check FUTU_SYMBOLS and the quota: hk-tick-collector doctor",
-        "檢查 FUTU_SYMBOLS 與額度：`hk-tick-collector doctor`",
+        "by OpenD's words: the quota (hk-tick-collector doctor), the quote right, or a symbol that is wrong in"
+        " FUTU_SYMBOLS",
+        "按 OpenD 的原話：額度（`hk-tick-collector doctor`）、行情權限，或 FUTU_SYMBOLS 內有錯的股票",
     ),
     "bad_messages": entry(
         "OpenD sent bytes that are not its protocol; the connection was begun anew",

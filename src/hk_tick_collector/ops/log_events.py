@@ -131,10 +131,14 @@ EVENTS: Final[dict[str, Entry]] = {
     ),
     "subscribed": fine("symbols are subscribed; quota used and left", "已訂閱股票；附已用與剩餘額度"),
     "symbols_refused": entry(
-        "OpenD refuses some symbols; reason= is OpenD's own words. The others are collected",
-        "OpenD 拒絕部分股票，`reason=` 為 OpenD 的原話；其餘照常收集",
-        "correct FUTU_SYMBOLS, or free quota: hk-tick-collector doctor compares both",
-        "改正 FUTU_SYMBOLS 或騰出額度：`hk-tick-collector doctor` 會比對",
+        "OpenD refuses symbols, a line for each reason; reason= is OpenD's own words without the symbol, cause= is"
+        " quota, quote_right or other. The other symbols are collected",
+        "OpenD 拒絕部分股票，每個原因一行；`reason=` 為 OpenD 的原話（不含股票代號），`cause=` 為 quota（額度）、"
+        "quote_right（行情權限）或 other；其餘照常收集",
+        "as hint= says. quota: hk-tick-collector doctor compares it; quote_right: see opend_quote_right_none; other:"
+        " correct FUTU_SYMBOLS",
+        "按 `hint=`。quota：`hk-tick-collector doctor` 會比對；quote_right：見 `opend_quote_right_none`；"
+        "other：改正 FUTU_SYMBOLS",
     ),
     "subscriptions_lost": entry(
         "OpenD no longer has subscriptions that it had accepted; they are made again",
