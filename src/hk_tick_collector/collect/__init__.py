@@ -23,6 +23,7 @@ queue.py          rows between the network and the disk, bounded
 overflow.py       what memory cannot hold: to the spool and back, in order
 writer.py         the thread that commits them to day files
 days.py           the day files that are open now
+day_check.py      the check of a finished day, beside the writer
 held.py           ticks that wait for the file of their day
 copyrule.py       whether commits wait for a copy; commithold.py asks it
 

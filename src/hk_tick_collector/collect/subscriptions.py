@@ -107,6 +107,7 @@ class _Subscribing:
                 break
             middle = len(rest) // 2
             waiting += [(half, False) for half in (rest[middle:], rest[:middle]) if half]
+        outcome.refused = {symbol: outcome.refused[symbol] for symbol in symbols if symbol in outcome.refused}
         return outcome
 
     async def _probe(self, batch: list[str], words: str) -> list[str]:
