@@ -75,6 +75,7 @@ class OpenDays:
         self._ahead_ms = 0
         self._files: dict[int, DayFile] = {}  # the one used last comes last
         self._used_ms: dict[int, int] = {}  # of open files, and of those that were let go of without being made plain
+        self._told_open: set[int] = set()  # and not that it was closed
         self._seal_at_s = 0.0
         self._to_seal: list[Path] = []
         self._check: DayCheck | None = None  # of the file that is sealed next
@@ -137,7 +138,9 @@ class OpenDays:
             self._files[day] = file
             self.known.setdefault(day, file.ledger)
             self.touch(day)
-            log.info("day_opened", day=name, newest_ts_ms=file.newest_ts_ms, path=path)
+            say = log.debug if day in self._told_open else log.info  # one that is held is tried again and again
+            self._told_open.add(day)
+            say("day_opened", day=name, newest_ts_ms=file.newest_ts_ms, path=path)
         self._files[day] = self._files.pop(day)
         return file
 
@@ -335,6 +338,7 @@ class OpenDays:
 
     def _forget(self, day: int) -> None:
         self.abandon(day)
+        self._told_open.discard(day)
         self._used_ms.pop(day, None)
         self.known.pop(day, None)
 
@@ -364,6 +368,7 @@ class OpenDays:
         except DISK_ERRORS as error:
             log.warning("day_close_failed", day=market.day_name(day), detail=error)
         else:
+            self._told_open.discard(day)
             log.info("day_closed", day=market.day_name(day), plain=plain)
 
 
