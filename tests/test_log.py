@@ -121,3 +121,10 @@ def test_a_bug_has_its_traceback_and_nothing_else_has() -> None:
     assert lines[0].endswith("ERROR writer_failed day=20261120")
     assert "ZeroDivisionError: division by zero" in lines
     assert "ValueError: given" in lines
+
+
+def test_a_ration_is_for_each_interval() -> None:
+    """So many lines at once, the others are a count on the first line of the next interval."""
+    ration = log.Rationed(2, 60.0)
+    assert [ration.allow(second) for second in (0, 1, 2, 3, 59)] == [0, 0, None, None, None]
+    assert [ration.allow(second) for second in (60, 61, 62, 130)] == [3, 0, None, 1]

@@ -283,7 +283,8 @@ def test_a_request_that_fails_is_made_again(journal: Journal) -> None:
         await end(task)
 
     play(story())
-    assert journal.events("backfill_failed")[0].fields == {"symbol": A, "rows": "23", "reason": "OpenD is busy"}
+    first = journal.events("backfill_failed")[0].fields
+    assert first == {"symbol": A, "rows": "23", "reason": "OpenD is busy", "repeats": "0"}
 
 
 def test_a_symbol_that_is_not_subscribed_is_asked_for_once(journal: Journal) -> None:

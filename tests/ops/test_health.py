@@ -316,3 +316,27 @@ def test_a_day_that_cannot_be_sealed_is_a_finding(make_status: MakeStatus) -> No
     (finding,) = check(make_status(not_sealed={"20261118.db": "it is a directory"}), NOW_MS, LIMITS)
     assert (finding.code, finding.severity.name) == ("day_not_sealed", "WARNING")
     assert finding.text == "/data/sqlite/HK/20261118.db cannot be sealed: it is a directory; see docs/sqlite-wal.md"
+
+
+@pytest.mark.parametrize(
+    ("words", "command", "advice"),
+    [
+        ("No right to subscribe", "echo request_highest_quote_right", "quote right"),
+        ("股票無行情權限", "echo request_highest_quote_right", "quote right"),
+        ("訂閱額度不足", "sudo hk-tick-collector doctor", "doctor tells the quota"),
+        ("Unknown stock", "sudo vim", "correct FUTU_SYMBOLS"),
+    ],
+)
+@pytest.mark.parametrize("subscribed", [0, 1])
+def test_a_refusal_is_told_by_its_own_cause(
+    make_status: MakeStatus, words: str, command: str, advice: str, subscribed: int
+) -> None:
+    """Quote right, quota and wrong symbols have a remedy each; most symbols decide."""
+    refused = dict.fromkeys(("HK.00005", "HK.00011"), words)
+    if subscribed:
+        refused = {"HK.00001": "one of another kind", **refused}
+    finding = check(make_status(subscribed=subscribed, refused=refused), NOW_MS, LIMITS)[0]
+    assert finding.code == ("symbols_refused" if subscribed else "not_subscribed")
+    assert words in finding.text
+    assert advice in finding.text
+    assert finding.remedy.startswith(command)

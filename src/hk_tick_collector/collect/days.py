@@ -19,6 +19,8 @@ from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
 from hk_tick_collector.store.opening import set_aside
 from hk_tick_collector.store.query import DayReader, path_of
 
+from .day_check import DayCheck
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
@@ -33,6 +35,7 @@ MOST_FILES: Final = 4
 _IDLE_FILE_MS: Final = 10 * 60_000  # the file of another day is made a plain one after so long without a tick
 _OTHERS_BUSY_MS: Final = 100  # so long a lock on the file of another day is waited for at once: today's ticks wait too
 _SEAL_AGAIN_S: Final = 60.0
+_SHORT_CHECK_S: Final = 0.02  # the check of a small file is waited for
 _SEAL_FAILED_LOG_S: Final = 3600.0  # a file that cannot be sealed is told so often, and when its cause changes
 # What concerns every file, whichever met it first: a right that only one file lacks is seen in the file itself. An
 # interrupt is the watchdog's.
@@ -72,8 +75,10 @@ class OpenDays:
         self._ahead_ms = 0
         self._files: dict[int, DayFile] = {}  # the one used last comes last
         self._used_ms: dict[int, int] = {}  # of open files, and of those that were let go of without being made plain
+        self._told_open: set[int] = set()  # and not that it was closed
         self._seal_at_s = 0.0
         self._to_seal: list[Path] = []
+        self._check: DayCheck | None = None  # of the file that is sealed next
         self._seal_failures: dict[str, log.Repeated] = {}  # by the name of the file and the cause
 
     def __contains__(self, day: int) -> bool:
@@ -108,6 +113,8 @@ class OpenDays:
     def file(self, day: int) -> DayFile:
         """The file of a day, opened or made when it must be. Raises what DayFile raises, but for damage: that is dealt
         with, by a fresh file."""
+        if self._check is not None and self._check.day == day:
+            self._end_check()  # a late tick: what was checked is not what would be sealed
         file = self._files.get(day)
         if file is not None and not file.in_place():
             self._lose(day)
@@ -131,7 +138,9 @@ class OpenDays:
             self._files[day] = file
             self.known.setdefault(day, file.ledger)
             self.touch(day)
-            log.info("day_opened", day=name, newest_ts_ms=file.newest_ts_ms, path=path)
+            say = log.debug if day in self._told_open else log.info  # one that is held is tried again and again
+            self._told_open.add(day)
+            say("day_opened", day=name, newest_ts_ms=file.newest_ts_ms, path=path)
         self._files[day] = self._files.pop(day)
         return file
 
@@ -190,6 +199,7 @@ class OpenDays:
 
     def close_all(self, until: Callable[[], bool] = lambda: False) -> None:
         """Closes every file; those that were let go of before are made plain for as long as `until` is false."""
+        self._end_check()
         for day in list(self._files):
             self._close(day)
         for day in list(self._used_ms):
@@ -200,8 +210,14 @@ class OpenDays:
     def seal_before(self, limit: int, held: Collection[int] = ()) -> bool:
         """Seals one day before `limit` that is still writable; whether there are more to do at once.
 
-        All are looked at now and then. A reader that holds one delays it, and so do ticks that wait for it, in `held`.
+        All are looked at now and then, one after the other; the check of one goes on beside the writer's work. A reader
+        that holds one delays it, and so do ticks that wait for it, in `held`.
         """
+        if self._check is not None:
+            if not self._check.done():
+                return False
+            self._end_sealing(limit, held)
+            return bool(self._to_seal)
         if not self._to_seal:
             if time.monotonic() < self._seal_at_s:
                 return False
@@ -221,18 +237,37 @@ class OpenDays:
                     self._note_sealing(path.name)
                     continue
                 self._close(day)
-                sealed = seal(path, self._now_ms(), self._options_of(day))
             except ValueError:
                 continue  # a name that only looks like a day
             except DISK_ERRORS as error:
                 self._note_sealing(path.name, error)
-            else:
-                self._note_sealing(path.name)
-                if sealed:
-                    self._used_ms.pop(day, None)
-                    log.info("day_sealed", day=path.stem)
+                break
+            self._check = DayCheck(path, day, self._options_of(day))
+            if self._check.done(_SHORT_CHECK_S):
+                self._end_sealing(limit, held)
             break
-        return bool(self._to_seal)
+        return bool(self._to_seal) and self._check is None
+
+    def _end_sealing(self, limit: int, held: Collection[int]) -> None:
+        """Seals a day whose check has ended, which takes moments."""
+        check, self._check = self._check, None
+        if check is None or check.day >= limit or check.day in held:
+            return
+        path, error, sealed = check.path, check.error, False
+        if error is None and check.passed:
+            try:
+                sealed = seal(path, self._now_ms(), self._options_of(check.day), checked=True)
+            except DISK_ERRORS as fault:
+                error = fault
+        self._note_sealing(path.name, error)
+        if sealed:
+            self._used_ms.pop(check.day, None)
+            log.info("day_sealed", day=path.stem)
+
+    def _end_check(self) -> None:
+        check, self._check = self._check, None
+        if check is not None:
+            check.cancel()
 
     def _note_sealing(self, name: str, error: Exception | None = None) -> None:
         """What keeps a file from being sealed: for `status` while it lasts, and in the log now and then."""
@@ -303,6 +338,7 @@ class OpenDays:
 
     def _forget(self, day: int) -> None:
         self.abandon(day)
+        self._told_open.discard(day)
         self._used_ms.pop(day, None)
         self.known.pop(day, None)
 
@@ -332,6 +368,7 @@ class OpenDays:
         except DISK_ERRORS as error:
             log.warning("day_close_failed", day=market.day_name(day), detail=error)
         else:
+            self._told_open.discard(day)
             log.info("day_closed", day=market.day_name(day), plain=plain)
 
 

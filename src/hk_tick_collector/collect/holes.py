@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 # A tick whose sequence is further ahead is looked at with care; a symbol that was quiet for longer as well.
 _REACH: Final = 600 << 32
 LOST_LATELY_MS: Final = 15 * 60_000  # for so long a loss is a warning
+# Rejected ticks of a day that are remembered one by one. What comes beyond is missing like any other tick.
+_MARKS_MOST: Final = 50_000
 
 
 class Holes:
@@ -112,8 +114,12 @@ class Holes:
             ts_ms = (tick.seq >> 32) * 1000
             if not plausible(tick.seq, ts_ms) or abs(ts_ms - tick.recv_ts_ms) > 2 * market.DAY_MS:
                 continue
+            day = self._day(market.day_number(ts_ms))
+            if day.marked >= _MARKS_MOST:
+                continue
             if self._place(tick.symbol, tick.seq, ts_ms, stored=True):
-                self._known.mark(self._day(market.day_number(ts_ms)), tick.symbol, tick.seq, CAUSE_REJECTED)
+                day.marked += 1
+                self._known.mark(day, tick.symbol, tick.seq, CAUSE_REJECTED)
 
     def _place(self, symbol: str, seq: int, ts_ms: int, *, stored: bool) -> bool:
         """Any tick that is not simply the next one of its symbol on its latest day; whether it is known to be new."""

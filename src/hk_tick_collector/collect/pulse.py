@@ -53,6 +53,7 @@ _COUNTED_LATELY: Final = (
     "sealed_day_backfill",
     "conflicts",
     "no_sequence",
+    "not_subscribed",
     "stalls",
     "link_breaks",
     "protocol_errors",

@@ -19,6 +19,7 @@ from .alarm import STOP_S
 from .clock import now_ms
 from .exporter import metrics_served
 from .leftover import replay_leftovers
+from .memory import demand_room
 from .parts import assemble
 from .resume import is_late_start
 from .starts import Starts
@@ -51,8 +52,10 @@ _LEAVE_S: Final = 0.3  # of it, for what comes after the flush; a tenth, where t
 async def serve(options: ServiceOptions) -> int:
     """Collects until SIGTERM, SIGINT or SIGHUP, then flushes; returns the exit code.
 
-    Raises OwnedError when another collector holds DATA_ROOT or SPOOL_DIR, StoreError when the day cannot be stored.
+    Raises OwnedError when another collector holds DATA_ROOT or SPOOL_DIR, StoreError when the day cannot be stored or
+    memory is limited too far.
     """
+    demand_room()
     os.umask(_UMASK)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     gc.freeze()  # what was imported stays

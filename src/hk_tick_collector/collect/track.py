@@ -192,6 +192,7 @@ class Day:
     number: int
     tracks: dict[str, Track] = field(default_factory=dict)
     next_gap_id: int = 1
+    marked: int = 0  # ticks that were noted as come and not stored, since it was read
     dirty: dict[int, tuple[str, Hole, bool]] = field(default_factory=dict)  # hole id → symbol, hole, still open
     rules: dict[str, str] = field(default_factory=dict)  # symbol → its rule, where that is not yet in the file
     sealed: bool = False  # finished: nothing can be stored there, so nothing is looked for

@@ -255,7 +255,7 @@ class Writer:
 
     def _store(self, chunks: list[Chunk]) -> None:
         for chunk in chunks:
-            self._unfiled.rejected += len(chunk.rejected)
+            self._unfiled.rejected += chunk.rejected
             self._unfiled.dropped += chunk.dropped
             self._unfiled.links.extend(chunk.links)
         rows = _by_day(list(chain.from_iterable(map(_ROWS, chunks))))

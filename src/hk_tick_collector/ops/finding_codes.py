@@ -221,8 +221,9 @@ FINDINGS: Final[dict[str, Entry]] = {
     "symbols_refused": entry(
         "OpenD refused some symbols; the others are collected",
         "OpenD 拒絕部分股票；其餘照常收集",
-        "check FUTU_SYMBOLS and the quota: hk-tick-collector doctor",
-        "檢查 FUTU_SYMBOLS 與額度：`hk-tick-collector doctor`",
+        "by OpenD's words: the quota (hk-tick-collector doctor), the quote right, or a symbol that is wrong in"
+        " FUTU_SYMBOLS",
+        "按 OpenD 的原話：額度（`hk-tick-collector doctor`）、行情權限，或 FUTU_SYMBOLS 內有錯的股票",
     ),
     "bad_messages": entry(
         "OpenD sent bytes that are not its protocol; the connection was begun anew",
@@ -464,6 +465,12 @@ FINDINGS: Final[dict[str, Entry]] = {
         "收到不能儲存的 tick",
         "hk-tick-collector logs --event tick_rejected",
         "`hk-tick-collector logs --event tick_rejected`",
+    ),
+    "not_subscribed_ticks": entry(
+        "OpenD pushes ticks of symbols that are not in FUTU_SYMBOLS; they are counted as rejected and not stored",
+        "OpenD 推送不在 FUTU_SYMBOLS 內的股票；這些 tick 計入拒收，不會儲存",
+        "add the symbols to FUTU_SYMBOLS if they are wanted; otherwise restart OpenD in a quiet moment",
+        "若需要這些股票，加入 FUTU_SYMBOLS；否則待收市後重啟 OpenD",
     ),
     "dropped": entry(
         "memory and spool were full: ticks were dropped, counted, and are open gaps",

@@ -16,6 +16,7 @@ from .causes import in_order, worst
 from .finding import Finding, Severity
 from .gone import Host, check_gone
 from .lately import check_lately, times
+from .refusals import groups
 from .remedies import Remedy, advised
 from .silence import check_silence
 
@@ -148,17 +149,19 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
         yield Finding("opend_not_ready", Severity.CRITICAL, *advised(text, remedy))
     elif status.subscribed == 0:
         severity = Severity.CRITICAL if status.refused else Severity.WARNING
-        words = next(iter(status.refused.values()), "still subscribing")
-        remedy = remedies.for_refusal(status.refused.values()) if status.refused else Remedy(remedies.JOURNAL)
+        words, remedy = "still subscribing", Remedy(remedies.JOURNAL)
+        if status.refused:
+            words, cause, _ = groups(status.refused)[0]
+            remedy = remedies.for_refusal(cause)
         yield Finding("not_subscribed", severity, *advised(f"no symbol is subscribed: {words}", remedy))
     elif status.refused:
-        symbol, words = next(iter(status.refused.items()))
+        words, cause, symbols = groups(status.refused)[0]
         yield Finding(
             "symbols_refused",
             Severity.WARNING,
             *advised(
-                f"OpenD refused {len(status.refused)} of {status.symbols} symbols, {symbol} first: {words}",
-                remedies.for_refusal(status.refused.values()),
+                f"OpenD refused {len(status.refused)} of {status.symbols} symbols, {symbols[0]} first: {words}",
+                remedies.for_refusal(cause),
             ),
         )
 

@@ -131,10 +131,14 @@ EVENTS: Final[dict[str, Entry]] = {
     ),
     "subscribed": fine("symbols are subscribed; quota used and left", "已訂閱股票；附已用與剩餘額度"),
     "symbols_refused": entry(
-        "OpenD refuses some symbols; reason= is OpenD's own words. The others are collected",
-        "OpenD 拒絕部分股票，`reason=` 為 OpenD 的原話；其餘照常收集",
-        "correct FUTU_SYMBOLS, or free quota: hk-tick-collector doctor compares both",
-        "改正 FUTU_SYMBOLS 或騰出額度：`hk-tick-collector doctor` 會比對",
+        "OpenD refuses symbols, a line for each reason; reason= is OpenD's own words without the symbol, cause= is"
+        " quota, quote_right or other. The other symbols are collected",
+        "OpenD 拒絕部分股票，每個原因一行；`reason=` 為 OpenD 的原話（不含股票代號），`cause=` 為 quota（額度）、"
+        "quote_right（行情權限）或 other；其餘照常收集",
+        "as hint= says. quota: hk-tick-collector doctor compares it; quote_right: see opend_quote_right_none; other:"
+        " correct FUTU_SYMBOLS",
+        "按 `hint=`。quota：`hk-tick-collector doctor` 會比對；quote_right：見 `opend_quote_right_none`；"
+        "other：改正 FUTU_SYMBOLS",
     ),
     "subscriptions_lost": entry(
         "OpenD no longer has subscriptions that it had accepted; they are made again",
@@ -171,6 +175,12 @@ EVENTS: Final[dict[str, Entry]] = {
         "hk-tick-collector status names the remedy",
         "`hk-tick-collector status` 指出做法",
     ),
+    "opend_notices": entry(
+        "how many more notices of a kind came within a minute: the first five are lines of their own",
+        "一分鐘內同類通知再收到的數目；首五個各有一行",
+        "as for opend_notice; if it goes on, sudo systemctl restart futu-opend",
+        "同 `opend_notice`；若持續，`sudo systemctl restart futu-opend`",
+    ),
     "message_skipped": entry(
         "a whole message that means nothing to us was skipped; no tick was in it that could be read",
         "略過一個無法理解的完整訊息",
@@ -180,11 +190,18 @@ EVENTS: Final[dict[str, Entry]] = {
     # the data's way
     "tick_rejected": entry(
         "a tick is rejected: cause= says why, sealed_day: its day is finished, conflict: another trade is stored under"
-        " its sequence, no_sequence: sequence 0; the first hundred of a cause are told whole",
+        " its sequence, no_sequence: sequence 0; the first hundred of a cause are told whole, 500 characters at most",
         "某筆 tick 被拒收，原因見 `cause=`：`sealed_day` 屬已封存日子，`conflict` 同序號已有另一成交，"
         "`no_sequence` 序號為 0；每種原因首一百筆整筆寫在日誌",
         "a few are OpenD's oddities; many of sealed_day: ls -l the day file, only finished days may be read-only",
         "零星出現屬 OpenD 的異常；大量 `sealed_day`：`ls -l` 當日檔案，只有已完結的日子可為唯讀",
+    ),
+    "symbol_not_subscribed": entry(
+        "OpenD pushes a symbol that is not in FUTU_SYMBOLS: its ticks are counted as rejected and not stored; a symbol"
+        " is named once, a hundred at most",
+        "OpenD 推送不在 FUTU_SYMBOLS 內的股票：其 tick 計入拒收，不會儲存；每隻股票只列一次，最多一百隻",
+        "add it to FUTU_SYMBOLS if it is wanted",
+        "若需要，加入 FUTU_SYMBOLS",
     ),
     "ticks_rejected": entry(
         "how many more ticks of a cause were rejected since its last line, one line a minute; most= names the symbol"

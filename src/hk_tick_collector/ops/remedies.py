@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from . import refusals
 
 
 class Remedy(NamedTuple):
@@ -89,12 +88,9 @@ def for_questions() -> Remedy:
     return Remedy(grep("question_failed"), "it is asked again")
 
 
-def for_refusal(reasons: Iterable[str]) -> Remedy:
-    """Symbols that OpenD did not subscribe, by its words for each."""
-    said = " ".join(set(reasons)).lower()
-    if any(word in said for word in _QUOTA_WORDS):
-        return Remedy(f"{DOCTOR}; {EDIT_SETTINGS}", "doctor tells the quota: take symbols out of FUTU_SYMBOLS")
-    return Remedy(EDIT_SETTINGS, "correct FUTU_SYMBOLS; refused ones are tried again every minute")
+def for_refusal(cause: str) -> Remedy:
+    """Symbols that OpenD did not subscribe, by one of the causes of `refusals`."""
+    return _REFUSAL[cause]
 
 
 def for_writer(trouble: str, data_root: str, day: str) -> Remedy:
@@ -133,7 +129,6 @@ _COMMAND: Final = re.compile(
     r"|for f in |do \[ |done$|[a-z]=_?[^ ]*$"
 )
 
-_QUOTA_WORDS: Final = ("quota", "額度", "额度")
 _WAIT: Final = Remedy(OPEND_LOG, "wait a minute; if it stays so, restart futu-opend")
 _PASSWORD: Final = Remedy(EDIT_OPEND, "set OpenD's account and password")
 _RIGHT: Final = Remedy(
@@ -144,6 +139,12 @@ _RIGHT: Final = Remedy(
 _DISCLAIMER: Final = Remedy(RESTART_OPEND, "agree to the API disclaimer in Futu's app before OpenD is restarted")
 _REINSTALL: Final = Remedy(RESTART_OPEND, "install OpenD anew beside its data before it is restarted")
 _RESUMES: Final = "it resumes by itself"
+
+_REFUSAL: Final = {
+    refusals.QUOTA: Remedy(f"{DOCTOR}; {EDIT_SETTINGS}", "doctor tells the quota: take symbols out of FUTU_SYMBOLS"),
+    refusals.QUOTE_RIGHT: _RIGHT,
+    refusals.OTHER: Remedy(EDIT_SETTINGS, "correct FUTU_SYMBOLS; refused ones are tried again every minute"),
+}
 
 # By the words of opend.messages for program states and for what Notify tells.
 _OPEND: Final = {

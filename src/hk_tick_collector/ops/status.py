@@ -126,6 +126,9 @@ class LiveStatus:
     no_sequence_symbols: int = 0
     no_sequence_most: str = ""
     no_sequence_most_ticks: int = 0
+    not_subscribed: int = 0  # of the rejected: OpenD pushed a symbol that nobody chose; and the first such symbol
+    not_subscribed_first: str = ""
+    not_subscribed_lately: int = 0
     dropped_lately: int = 0  # within the last 15 minutes, as the next five
     rejected_lately: int = 0  # those that the following count not counted
     sealed_day_lately: int = 0

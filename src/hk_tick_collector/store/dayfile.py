@@ -34,7 +34,7 @@ from .schema_check import CHANGED_HINT, cookie, mend, named_changes
 from .wide import bindings, widths
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from hk_tick_collector.model import RuleChange, TickRow
@@ -386,18 +386,38 @@ class DayFile:
             raise
 
 
-def seal(path: Path, now_ms: int, options: StoreOptions) -> bool:
+def check_day(path: Path, options: StoreOptions, opened: Callable[[Callable[[], None]], bool]) -> bool:
+    """Checks a file that nobody writes, as long as that takes; whether it passed. False when a reader holds it.
+
+    `opened` is told how to end it from another thread, apsw.InterruptError then, and says whether to go on. Raises what
+    `seal` raises.
+    """
+    db = _open(path, options, check=False)
+    try:
+        with named_changes(db, path.name):
+            if not opened(db.interrupt):
+                return False
+            _demand_whole(db, path)
+    except (apsw.BusyError, apsw.LockedError):
+        return False
+    finally:
+        db.close()
+    return True
+
+
+def seal(path: Path, now_ms: int, options: StoreOptions, *, checked: bool = False) -> bool:
     """Ends a day whose file nobody writes: checks it, makes it one plain file, mode 0440.
 
     True when that is done (also when it was before), False when a reader holds the file: try again later. Raises
-    StoreError when the check finds damage or others changed its tables, and leaves the file as it is.
+    StoreError when the check finds damage or others changed its tables, and leaves the file as it is. `checked` says
+    that `check_day` passed since it was written.
     """
     if not path.stat().st_mode & stat.S_IWUSR:
         return True
     db = _open(path, options, check=False)  # its own check is the thorough one
     try:
         with named_changes(db, path.name):
-            _seal(db, path, now_ms)
+            _seal(db, path, now_ms, checked=checked)
         plain = _make_plain(db)
     except (apsw.BusyError, apsw.LockedError):
         return False
@@ -408,14 +428,19 @@ def seal(path: Path, now_ms: int, options: StoreOptions) -> bool:
     return plain
 
 
-def _seal(db: apsw.Connection, path: Path, now_ms: int) -> None:
+def _demand_whole(db: apsw.Connection, path: Path) -> None:
+    verdict = db.execute("PRAGMA integrity_check(1)").get
+    if verdict != "ok":
+        raise StoreError(
+            f"{path.name} does not pass its integrity check ({verdict})",
+            hint="keep the file, copy it away and see docs/sqlite-wal.md",
+        )
+
+
+def _seal(db: apsw.Connection, path: Path, now_ms: int, *, checked: bool) -> None:
     if db.execute("SELECT value FROM meta WHERE key = 'sealed_ms'").get is None:
-        verdict = db.execute("PRAGMA integrity_check(1)").get
-        if verdict != "ok":
-            raise StoreError(
-                f"{path.name} does not pass its integrity check ({verdict})",
-                hint="keep the file, copy it away and see docs/sqlite-wal.md",
-            )
+        if not checked:
+            _demand_whole(db, path)
         db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('sealed_ms', ?)", (str(now_ms),))
 
 
