@@ -181,4 +181,8 @@ def _predecessor_stores(host: Host) -> None:
         now = host.quietly(ask, who=ACCOUNT)
         return now.code == 0 and int(now.text) > max(first, 0)
 
-    host.wait("the predecessor stores", grows)
+    try:
+        host.wait("the predecessor stores", grows)
+    except AssertionError:
+        host.ask("systemctl status hk-tick-collector futu-opend --no-pager -l")  # for the log
+        raise
