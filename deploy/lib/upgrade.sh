@@ -113,7 +113,7 @@ restart_and_look() {
     until=$((SECONDS + LOOK_S))
     first=$(systemctl show --property=MainPID --value $UNIT)
     while [ $SECONDS -lt $until ] || { [ $good -gt 0 ] && [ $good -lt $GOOD_LOOKS ]; }; do
-        sleep 2
+        sleep 3
         pid=$(systemctl show --property=MainPID --value $UNIT)
         if [ "$pid" != "$first" ]; then
             sleep 1 # until systemd has said how it ended

@@ -64,7 +64,7 @@ class Watch:
 
     def live(self) -> dict[str, Any]:
         """The live state that `status --json` tells."""
-        document = json.loads(self.host.quietly("hk-tick-collector status --json", who="duty").text)
+        document = json.loads(self.host.quietly("hk-tick-collector status --json 2>/dev/null", who="duty").text)
         live = document["live"]
         assert isinstance(live, dict)
         return live
