@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hk_tick_collector.collect import clock
 from hk_tick_collector.config import ENVIRONMENT, Settings, settings_file
-from hk_tick_collector.errors import CollectorError, NoDayError, StoreError, UsageError
+from hk_tick_collector.errors import CollectorError, NoDayError, PredecessorFileError, StoreError, UsageError
 from hk_tick_collector.model import MATCHING, UNEXPLAINED
 from hk_tick_collector.ops import health, remedies
 from hk_tick_collector.ops.gone import UNIT_PROPERTIES, Host, is_late, is_silent
@@ -171,6 +171,8 @@ def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding]) -> d
             without_rule = reader.without_rule(_WORST)
     except NoDayError:
         return None
+    except PredecessorFileError as error:
+        findings.append(Finding("predecessor_days", Severity.WARNING, str(error), error.hint))
     except CollectorError as error:
         findings.append(Finding("day_file", Severity.UNKNOWN, str(error), error.hint))
         return None

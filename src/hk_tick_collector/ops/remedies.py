@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from hk_tick_collector.store.foreign import import_command, move_command
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 JOURNAL: Final = "sudo journalctl -u hk-tick-collector --since '10 minutes ago' --no-pager"
 START: Final = "sudo systemctl start hk-tick-collector"
@@ -70,13 +73,27 @@ def for_refusal(reasons: Iterable[str]) -> str:
 
 def for_writer(trouble: str, data_root: str, day: str) -> str:
     """By the cause for which the writer waits; `day` is that of the file it writes."""
+    if trouble == "foreign_file":
+        return for_held_day(trouble, data_root, day)
     return _WRITER.get(trouble, JOURNAL).format(root=data_root, db=f"{data_root}/{day or '*'}.db")
 
 
 def for_held_day(cause: str, data_root: str, day: str) -> str:
     """By the cause for which only the file of `day` cannot be written."""
+    if cause in ("foreign_file", "damaged"):
+        return move_command(Path(data_root, f"{day}.db"))
+    if cause == "predecessor_file":
+        return import_command(Path(data_root, f"{day}.db"))
     db = shlex.quote(f"{data_root}/{day}.db")
     return _HELD.get(cause, "ls -l {db}*; sudo hk-tick-collector doctor").format(db=db)
+
+
+def predecessor_days(days: Sequence[str]) -> str:
+    """What is told of day files of the predecessor."""
+    if len(days) == 1:
+        return f"{days[0]} is the predecessor's day file: no verb reads it before it is imported"
+    span = f"{len(days)} day files, {days[0]} to {days[-1]},"
+    return f"{span} are the predecessor's: no verb reads them before they are imported"
 
 
 def for_sealing(data_root: str, name: str) -> str:
@@ -125,7 +142,6 @@ _WRITER: Final = {
     "no_directory": "ls -ld {root}; bring it back (is its disk mounted?), it resumes by itself",
     "no_file": "ls -l {db}; nobody may move it, it resumes by itself",
     "cannot_open": "ls -l {db}; sudo hk-tick-collector doctor",
-    "foreign_file": "sudo mv {db} {db}.foreign, it resumes by itself",
     "damaged": "ls -l {root}; see docs/sqlite-wal.md",
     "io_error": "sudo dmesg | tail tells of a disk that fails; it resumes by itself",
     "no_descriptors": RESTART,
@@ -134,14 +150,8 @@ _WRITER: Final = {
     "no_memory": "free -m; end what takes it, it resumes by itself",
     "schema_changed": "sudo sqlite3 {db} .schema shows it: undo the change that is named, it resumes by itself",
 }
-# For the file of one day, {db}. What a file has beside it goes with it, under its own name, and the file itself last: a
-# fresh one must not meet its WAL, and an earlier file that was moved away is not overwritten.
-_MOVE_DAY: Final = (
-    "d={db}.aside-$(date +%H%M%S); sudo mkdir $d; for f in {db}{{-wal,-shm,}}; do [ ! -e $f ] || sudo mv $f $d/; done"
-)
+# For the file of one day, {db}.
 _HELD: Final = {
-    "foreign_file": _MOVE_DAY,
-    "damaged": _MOVE_DAY,
     "schema_changed": _WRITER["schema_changed"],
     "no_permission": "sudo chown hkcollector:hkcollector {db}*; sudo chmod u+rw {db}*",
     "busy": _WRITER["busy"],
