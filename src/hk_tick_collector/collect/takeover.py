@@ -61,6 +61,10 @@ class _Lot(NamedTuple):
     beside: list[BesideRow]
 
 
+class _OpenError(StoreError):
+    """Another process has the file open: it may be the predecessor, which still writes to it."""
+
+
 class Takeover:
     """Imports what waits in DATA_ROOT, one file at a time. For the event loop's thread."""
 
@@ -93,7 +97,7 @@ class Takeover:
         try:
             await self._import(path)
         except DISK_ERRORS as error:
-            self._again_s[path] = time.monotonic() + _AGAIN_S
+            self._again_s[path] = time.monotonic() + (0 if isinstance(error, _OpenError) else _AGAIN_S)
             hint = error.hint if isinstance(error, StoreError) else ""
             self._stats.predecessor_files = {**self._stats.predecessor_files, path.name: str(error)}
             told = self._told.setdefault((path, str(error)), log.Repeated(_LOG_EVERY_S))
@@ -103,7 +107,7 @@ class Takeover:
     async def _import(self, path: Path) -> None:
         """Stores the rows of a file, sees that they are stored, and gives it its last name."""
         if pids := await in_thread(foreign.holders, path):
-            raise StoreError(f"it is open in process {pids[0]}", hint=f"ps -p {pids[0]} -o pid,user,args")
+            raise _OpenError(f"it is open in process {pids[0]}", hint=f"ps -p {pids[0]} -o pid,user,args")
         self._stats.predecessor_files = {**self._stats.predecessor_files, path.name: ""}
         source = await in_thread(Source, path)
         with source:

@@ -130,6 +130,7 @@ def keep(path: Path, target: Path) -> None:
     The file has both names while its WAL moves, so that whatever ends the process, the next call goes on from there.
     Raises OSError.
     """
+    _drop_empty_log(path)
     if not target.exists():
         with suppress(FileNotFoundError):
             os.link(path, target, follow_symlinks=False)
@@ -143,6 +144,15 @@ def keep(path: Path, target: Path) -> None:
             part.rename(new.with_name(f"{new.name}.later"))
     path.unlink(missing_ok=True)
     sync_directory(path.parent)
+
+
+def _drop_empty_log(path: Path) -> None:
+    """What a reader leaves of a file in WAL mode: an empty log and its index, which nobody has open."""
+    wal = path.with_name(f"{path.name}-wal")
+    with suppress(FileNotFoundError):
+        if not wal.stat().st_size and not holders(path):
+            wal.unlink()
+            path.with_name(f"{path.name}-shm").unlink()
 
 
 def sync_directory(directory: Path) -> None:
