@@ -132,7 +132,7 @@ def keep(path: Path, target: Path) -> None:
     """
     _drop_empty_log(path)
     if not target.exists():
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # a file system without links, or a file of another account's
             os.link(path, target, follow_symlinks=False)
     for suffix in _PARTS:
         part, new = path.with_name(path.name + suffix), target.with_name(target.name + suffix)
@@ -142,7 +142,10 @@ def keep(path: Path, target: Path) -> None:
             part.unlink()  # what a reader left of a file whose WAL has moved already
         elif part.exists():
             part.rename(new.with_name(f"{new.name}.later"))
-    path.unlink(missing_ok=True)
+    if target.exists():
+        path.unlink(missing_ok=True)
+    else:
+        path.rename(target)
     sync_directory(path.parent)
 
 
