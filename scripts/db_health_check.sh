@@ -125,10 +125,17 @@ no_file() {
   finish 2 "there is no $path, though a collector runs on $directory" "hk-tick-collector status"
 }
 
+# What to type for a file of another program, as `hk-tick-collector status` says it too.
+move_away() {
+  local db
+  db=$(printf %q "$path")
+  echo "d=$db.aside-\$(date +%H%M%S); sudo mkdir \$d; for f in $db{-wal,-shm,}; do [ ! -e \$f ] || sudo mv \$f \$d/; done"
+}
+
 # What sqlite3 said, as cause and remedy.
 explain() {
   case $1 in
-    *"not a database"*) finish 2 "$path is no SQLite file" "name a day file like $directory/$today.db" ;;
+    *"not a database"*) finish 2 "$path is no SQLite file" "$(move_away)" ;;
     *malformed* | *corrupt*) finish 2 "$path is damaged" "keep it, see docs/sqlite-wal.md" ;;
     *locked* | *busy*) finish 2 "$path stays locked" "lsof $path names the process that holds it" ;;
     *"no such table"* | *"no such column"*)
@@ -149,6 +156,8 @@ ask() {
 .timeout 2000
 BEGIN;
 SELECT 'application_id', application_id FROM pragma_application_id;
+SELECT 'predecessor', sum(name IN ('market', 'symbol', 'ts_ms', 'seq', 'price', 'volume', 'turnover', 'trading_day')) = 8
+  FROM pragma_table_info('ticks');
 SELECT 'schema', user_version FROM pragma_user_version;
 SELECT 'sealed', count(*) FROM meta WHERE key = 'sealed_ms';
 SELECT 'version', replace(value, char(10), ' ') FROM meta WHERE key = 'software_version';
@@ -191,8 +200,11 @@ day=${BASH_REMATCH[1]} copy=${BASH_REMATCH[2]}
 answer=$(ask)
 declare -A row
 while IFS='|' read -r key rest; do row[$key]=$rest; done <<<"$answer"
-[[ -n ${row[application_id]:-} && ${row[application_id]} != "$APPLICATION_ID" ]] &&
-  finish 2 "$path is no day file of this collector" "name a day file like $directory/$today.db"
+if [[ -n ${row[application_id]:-} && ${row[application_id]} != "$APPLICATION_ID" ]]; then
+  [[ ${row[predecessor]:-} == 1 ]] &&
+    finish 1 "$path is a day file of the predecessor" "sudo hk-tick-collector import $(printf %q "$path")"
+  finish 2 "$path is another program's database" "$(move_away)"
+fi
 [[ -v row[done] ]] || explain "$answer"
 
 IFS='|' read -r symbols rows newest_ms patterned rows_patterned expected <<<"${row[symbols]}"

@@ -159,6 +159,10 @@ class Stats:
     held_causes: dict[str, str] = field(default_factory=dict)
     held_details: dict[str, str] = field(default_factory=dict)
     not_sealed: dict[str, str] = field(default_factory=dict)  # the name of a file that should be sealed → why it is not
+    predecessor_days: list[str] = field(default_factory=list)  # earlier days whose file is the predecessor's
+
+    # the takeover (event loop): the predecessor's files that were set aside → why they are not imported yet
+    predecessor_files: dict[str, str] = field(default_factory=dict)
 
     @property
     def rejected_total(self) -> int:

@@ -269,8 +269,8 @@ def _zeros_inside(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (_text, "is no SQLite file -> name a day file like"),
-        (_foreign, "is no day file of this collector -> name a day file like"),
+        (_text, "is no SQLite file -> d="),
+        (_foreign, "is another program's database -> d="),
         (_other_schema, "has another schema (symbols) -> use the scripts of the version that wrote it"),
         (_zeros_inside, "is damaged -> keep it, see docs/sqlite-wal.md"),
         (lambda path: path.touch(), "is empty: it was truncated -> see docs/sqlite-wal.md"),

@@ -137,6 +137,7 @@ def _check_data(settings: Settings, account: check_files.Account) -> Iterator[Ch
     yield check_files.check_space(root, today(), settings.disk_min_free_mb)
     yield check_files.check_day(root, today())
     yield check_files.check_damaged(root)
+    yield check_files.check_predecessor(root)
     yield check_files.check_spool(settings.spool_dir, running=_running(settings) is not None)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hk_tick_collector.collect import clock
 from hk_tick_collector.config import ENVIRONMENT, Settings, settings_file
-from hk_tick_collector.errors import CollectorError, NoDayError, StoreError, UsageError
+from hk_tick_collector.errors import CollectorError, NoDayError, PredecessorFileError, StoreError, UsageError
 from hk_tick_collector.model import MATCHING, UNEXPLAINED
 from hk_tick_collector.ops import health, remedies
 from hk_tick_collector.ops.completeness import check_completeness, lost_ticks
@@ -184,6 +184,8 @@ def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding]) -> d
             incomplete = reader.incomplete(first_day=name == min(list_days(data_root), default=name))
     except NoDayError:
         return None
+    except PredecessorFileError as error:
+        findings.append(Finding("predecessor_days", Severity.WARNING, str(error), error.hint))
     except CollectorError as error:
         findings.append(Finding("day_file", Severity.UNKNOWN, *_of_error(error)))
         return None

@@ -136,6 +136,10 @@ class Holes:
         """Begins with what a day's file knows, before its first tick arrives."""
         self._doubt_restarted(self._day(number))
 
+    def open(self, number: int) -> None:
+        """Begins with what a day's file knows and lacks, of a day of which no more is awaited."""
+        self._day(number)
+
     def adopt(self, day: Day) -> None:
         """A day that was being read is here: what came meanwhile is placed now."""
         before = self._known.days.get(day.number)

@@ -304,7 +304,16 @@ FINDINGS: Final[dict[str, Entry]] = {
         "`ls -l` 該檔；`hk-tick-collector doctor`",
     ),
     "writer_foreign_file": _writer(
-        "a file that is not ours has the day's name", "有不屬本系統的檔案佔用當日檔名", "move it away", "移走該檔"
+        "a file of another program has the day's name",
+        "有其他程式的檔案佔用當日檔名",
+        "move it away with the command that status prints",
+        "以 status 列出的命令移走該檔",
+    ),
+    "writer_predecessor_file": _writer(
+        "a file of the predecessor, another collector, has the day's name and cannot be set aside",
+        "舊收集程式的檔案佔用當日檔名，且不能改名保留",
+        "sudo hk-tick-collector import FILE",
+        "`sudo hk-tick-collector import FILE`",
     ),
     "writer_damaged": _writer(
         "the day file is damaged", "當日檔案損壞", "see docs/sqlite-wal.md", "見 docs/sqlite-wal.md"
@@ -390,6 +399,18 @@ FINDINGS: Final[dict[str, Entry]] = {
         "某一日的檔案不能寫入：其 tick 存於專用的 spool，其他日子照常寫入",
         "what status names: move the file away, or give it back to the collector's account; no restart is needed",
         "按 status 所示：移走該檔，或將擁有者改回 collector 帳戶；毋須重啟",
+    ),
+    "predecessor_file": entry(
+        "a day file of the predecessor, another collector, was set aside and its ticks are not in ours yet",
+        "舊收集程式的日檔已改名保留，其 tick 尚未匯入",
+        "follow the text; the collector tries again every minute, or: sudo hk-tick-collector import FILE",
+        "按文字說明處理；收集器每分鐘重試，亦可執行 `sudo hk-tick-collector import FILE`",
+    ),
+    "predecessor_days": entry(
+        "files of earlier days are the predecessor's, another collector's: no verb reads them before they are imported",
+        "較早的日檔屬舊收集程式：匯入之前任何指令都不會讀取",
+        "sudo hk-tick-collector import /data/sqlite/HK",
+        "`sudo hk-tick-collector import /data/sqlite/HK`",
     ),
     "day_not_sealed": entry(
         "the file of a finished day cannot be sealed; the other days are",

@@ -6,10 +6,12 @@ The calendar and the market's state only explain silence here; they decide nothi
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import market
 from hk_tick_collector.model import UNEXPLAINED
+from hk_tick_collector.store.foreign import import_command
 
 from . import remedies
 from .causes import in_order, worst
@@ -90,6 +92,7 @@ def check(status: LiveStatus | None, now_ms: int, limits: Limits, host: Host = N
         *_opend(status, now_ms),
         *_writer(status, now_ms),
         *_copying(status),
+        *_predecessors(status),
         *_data(status, now_ms, limits),
         *_backfill(status, now_ms),
         *check_lately(status),
@@ -279,6 +282,22 @@ def _days(status: LiveStatus) -> Iterator[Finding]:
         text = f"{status.data_root}/{name} cannot be sealed: {why}"
         remedy = remedies.for_sealing(status.data_root, name)
         yield Finding("day_not_sealed", Severity.WARNING, *advised(text, remedy))
+
+
+def _predecessors(status: LiveStatus) -> Iterator[Finding]:
+    """Day files of the predecessor that are not ours yet."""
+    for name, why in sorted(status.predecessor_files.items(), reverse=True):
+        if why:
+            path = Path(status.data_root, name)
+            text = f"the predecessor's {path} was set aside and is not imported: {why}"
+            yield Finding("predecessor_file", Severity.WARNING, text, import_command(path))
+    if status.predecessor_days:
+        yield Finding(
+            "predecessor_days",
+            Severity.WARNING,
+            remedies.predecessor_days(status.predecessor_days),
+            import_command(Path(status.data_root)),
+        )
 
 
 def _queued(status: LiveStatus) -> int:

@@ -8,9 +8,15 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import Final, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from hk_tick_collector.store.foreign import import_command, move_command
 
 from . import refusals
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Remedy(NamedTuple):
@@ -95,14 +101,28 @@ def for_refusal(cause: str) -> Remedy:
 
 def for_writer(trouble: str, data_root: str, day: str) -> Remedy:
     """By the cause for which the writer waits; `day` is that of the file it writes."""
+    if trouble == "foreign_file":
+        return Remedy(for_held_day(trouble, data_root, day))
     remedy = _WRITER.get(trouble, Remedy(JOURNAL))
     return remedy._replace(command=remedy.command.format(root=data_root, db=f"{data_root}/{day or '*'}.db"))
 
 
 def for_held_day(cause: str, data_root: str, day: str) -> str:
     """By the cause for which only the file of `day` cannot be written."""
+    if cause in ("foreign_file", "damaged"):
+        return move_command(Path(data_root, f"{day}.db"))
+    if cause == "predecessor_file":
+        return import_command(Path(data_root, f"{day}.db"))
     db = shlex.quote(f"{data_root}/{day}.db")
     return _HELD.get(cause, "ls -l {db}*; sudo hk-tick-collector doctor").format(db=db)
+
+
+def predecessor_days(days: Sequence[str]) -> str:
+    """What is told of day files of the predecessor."""
+    if len(days) == 1:
+        return f"{days[0]} is the predecessor's day file: no verb reads it before it is imported"
+    span = f"{len(days)} day files, {days[0]} to {days[-1]},"
+    return f"{span} are the predecessor's: no verb reads them before they are imported"
 
 
 def for_sealing(data_root: str, name: str) -> Remedy:
@@ -189,7 +209,6 @@ _WRITER: Final = {
     "no_directory": Remedy("ls -ld {root}", f"bring the directory back (is its disk mounted?), {_RESUMES}"),
     "no_file": Remedy("ls -l {db}", f"nobody may move the file, {_RESUMES}"),
     "cannot_open": Remedy("ls -l {db}; sudo hk-tick-collector doctor"),
-    "foreign_file": Remedy("sudo mv {db} {db}.foreign", f"move the file away, {_RESUMES}"),
     "damaged": Remedy("ls -l {root}", "see docs/sqlite-wal.md"),
     "io_error": Remedy("sudo dmesg | tail", f"the disk may be failing; {_RESUMES}"),
     "no_descriptors": Remedy(RESTART),
@@ -200,14 +219,8 @@ _WRITER: Final = {
     "no_memory": Remedy("free -m", f"end what takes the memory, {_RESUMES}"),
     "schema_changed": Remedy("sudo sqlite3 {db} .schema", f"undo the change that is named, {_RESUMES}"),
 }
-# For the file of one day, {db}. What a file has beside it goes with it, under its own name, and the file itself last: a
-# fresh one must not meet its WAL, and an earlier file that was moved away is not overwritten.
-_MOVE_DAY: Final = (
-    "d={db}.aside-$(date +%H%M%S); sudo mkdir $d; for f in {db}{{-wal,-shm,}}; do [ ! -e $f ] || sudo mv $f $d/; done"
-)
+# For the file of one day, {db}.
 _HELD: Final = {
-    "foreign_file": _MOVE_DAY,
-    "damaged": _MOVE_DAY,
     "schema_changed": _WRITER["schema_changed"].command,
     "no_permission": "sudo chown hkcollector:hkcollector {db}*; sudo chmod u+rw {db}*",
     "busy": _WRITER["busy"].command,
