@@ -10,7 +10,7 @@ import pytest
 from hk_tick_collector import market
 from hk_tick_collector.collect.answer import Answer
 from hk_tick_collector.collect.holes import Holes
-from hk_tick_collector.collect.resume import load_day, unfinished_days
+from hk_tick_collector.collect.resume import is_late_start, load_day, unfinished_days
 from hk_tick_collector.collect.track import Day
 from hk_tick_collector.model import Rejected, Tick
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions, seal
@@ -334,3 +334,28 @@ def test_days_that_cannot_be_read_keep_nobody_from_collecting(run: Run, journal:
     assert unfinished_days(run.root, DAY) == []
     assert unfinished_days(run.path, DAY + 1) == []
     assert {(event.level, event.name) for event in journal.events()} == {("ERROR", "day_not_resumed")}
+
+
+def test_what_was_lost_before_a_restart_is_still_told(run: Run) -> None:
+    """Gaps beyond OpenD's window that opened within the last quarter of an hour, though this run lost nothing; not what
+    was traded before the first start.
+    """
+    run.store(at(3))
+    run.holes.settle()
+    run.store(at(8), *(at(counter) for counter in range(9, 1300)))
+    run.restart()
+    lost = run.holes.losses.since(TEN_S * 1000 - 900_000)
+    assert (lost.gaps, lost.ticks, lost.found_ms) == (1, 4, TEN_S * 1000)
+    assert run.holes.losses.ticks == 0
+    assert run.holes.losses.since(TEN_S * 1000 + 1000).gaps == 0
+
+
+def test_a_start_is_late_where_an_earlier_day_has_a_file(run: Run) -> None:
+    """The first day of all is none; nor is a day of which an earlier run has stored ticks."""
+    assert not is_late_start(run.root, DAY)
+    DayFile(run.root / "20261119.db", "20261119", "run", 1, "test", StoreOptions()).close()
+    assert is_late_start(run.root, DAY)
+    DayFile(run.path, NAME, "run", 1, "test", StoreOptions()).close()
+    assert is_late_start(run.root, DAY)
+    run.store(at(1))
+    assert not is_late_start(run.root, DAY)

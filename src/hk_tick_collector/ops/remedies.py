@@ -125,7 +125,8 @@ _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"|\$\([^)]*\)")
 _SEPARATOR: Final = re.compile(r";|&&|\|\|?")
 _COMMAND: Final = re.compile(
     r"(sudo )?(hk-tick-collector|systemctl|journalctl|timedatectl|usermod|newgrp|sqlite3|chown|chmod|mount -o|mkdir"
-    r"|fuser|dmesg|lsof|echo|grep|tail|ping|cat|vim|df|ls|mv|nc|ip|ss)( [^ ]|$)|free -m|(sudo )?kill -[A-Z]+ [0-9]"
+    r"|fuser|dmesg|lsof|echo|grep|tail|ping|cat|vim|df|ls|mv|nc|ip|ss|findmnt)( [^ ]|$)"
+    r"|free -m|(sudo )?kill -[A-Z]+ [0-9]"
     r"|for f in |do \[ |done$|[a-z]=_?[^ ]*$"
 )
 
