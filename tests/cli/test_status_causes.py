@@ -118,7 +118,7 @@ def test_opend_and_the_market(start: Start, workdir: Path, status: Status, verdi
     start.run(opend.port, settings).wait_stored(10)
     for step, code, words in (
         ("kicked-out", "opend_kicked_out", "-> echo request_highest_quote_right | nc"),
-        ("quote-right none", "opend_quote_right_none", "the account's Hong Kong quote right"),
+        ("quote-right none", "opend_quote_right_none", "the quote right"),
         ("program needs_sms_code", "opend_program_needs_sms_code", "the SMS code"),
         ("clock +3600s", "clock_drift", "timedatectl status"),
     ):

@@ -87,6 +87,12 @@ def run(tmp_path: Path) -> Run:
     return Run(tmp_path)
 
 
+def run_rules(run: Run) -> list[str]:
+    """What was judged of every symbol's sequence, as the file has it."""
+    with DayReader(run.path) as reader:
+        return [rule.rule for rule in reader.rules().values()]
+
+
 def state(holes: Holes) -> dict[str, tuple[object, ...]]:
     """What counts of every symbol."""
     return {
@@ -359,3 +365,25 @@ def test_a_start_is_late_where_an_earlier_day_has_a_file(run: Run) -> None:
     assert is_late_start(run.root, DAY)
     run.store(at(1))
     assert not is_late_start(run.root, DAY)
+
+
+def test_without_the_rule_what_was_lost_before_a_crash_is_a_gap_too(run: Run) -> None:
+    """Pushes that were lost after OpenD's last answer: an answer that knows the newest stored tick, and begins after
+    the lost ones, does not prove that nothing is missing.
+    """
+
+    def at_second(second: int) -> TickRow:
+        seq = second * 7_919 % 1_009
+        return Tick(A, seq, (TEN_S + second) * 1000, 1.0, 100, 100.0, "BUY", "AUTO_MATCH", "realtime", 0)
+
+    run.holes.settle()
+    run.store(*(at_second(second) for second in range(60)))
+    assert "none" in run_rules(run)
+    run.store(at_second(88))  # the pushes of the seconds between them were lost
+    run.restart()
+    run.answer(A, at_second(88), at_second(95), full=True, asked=2)
+    (gap,) = run.open()
+    assert gap.cause == "restart"
+    assert gap.from_ts_ms is not None
+    assert gap.to_ts_ms is not None
+    assert gap.from_ts_ms <= (TEN_S + 60) * 1000 <= gap.to_ts_ms
