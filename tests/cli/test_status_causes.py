@@ -194,7 +194,7 @@ def test_who_is_not_of_the_group_is_told_how_to_join(workdir: Path) -> None:
         assert (done.returncode, done.stderr) == (3, "")
         (line,) = done.stdout.splitlines()
         assert line.startswith("UNKNOWN: cannot read ")
-        assert line.endswith("-> sudo usermod -aG hkcollector $USER, then log in again")
+        assert line.endswith("-> sudo usermod -aG hkcollector $USER && newgrp hkcollector")
 
 
 @pytest.fixture(scope="module")
