@@ -132,7 +132,7 @@ SELECT key, value FROM word WHERE key IN ('state', 'writer_trouble', 'writer_det
 SELECT key, CASE type WHEN 'true' THEN 'true' ELSE 'false' END FROM live, json_each(j)
   WHERE key IN ('trading', 'day_expected', 'connected', 'quote_logged_in') AND type IN ('true', 'false');
 SELECT key, CAST(value AS INTEGER) FROM live, json_each(j)
-  WHERE key IN ('pid', 'writer_trouble_since_ms', 'ticks_healing') AND type = 'integer';
+  WHERE key IN ('trading_since_ms', 'writer_trouble_since_ms', 'ticks_healing') AND type = 'integer';
 SELECT 'trouble', replace(replace(e.key, '|', '/'), char(10), ' ') FROM live, json_each(j, '\$.trouble') AS e LIMIT 1;
 SELECT 'trouble_since_ms', CAST(e.value AS INTEGER) FROM live, json_each(j, '\$.trouble_since_ms') AS e LIMIT 1;
 SELECT 'held', max(e.key) FROM live, json_each(j, '\$.held_rows') AS e
@@ -362,7 +362,10 @@ judge_today() {
   esac
   judged="judged in 09:30 to 12:00 and 13:00 to 16:00 by this host's clock, which knows no holiday and no half day"
   case $(fresh trading) in
-    true) judged="judged: OpenD says that the market trades" ;;
+    true)
+      judged="judged: OpenD says that the market trades"
+      is_number "${live[trading_since_ms]:-}" && ((since_s == 0)) && since_s=$((live[trading_since_ms] / 1000))
+      ;;
     false) since_s=0 ;; # OpenD knows better than the clock
   esac
   if ! collector_runs; then

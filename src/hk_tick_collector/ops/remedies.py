@@ -80,7 +80,7 @@ def for_link(address: str) -> str:
 
 def for_login() -> Remedy:
     """OpenD runs and is not logged in to the quote server."""
-    return Remedy(OPEND_LOG, "if it stays so, restart futu-opend")
+    return Remedy(OPEND_LOG, "if it stays so, log it in again (docs/operations.md)")
 
 
 def for_questions() -> Remedy:
