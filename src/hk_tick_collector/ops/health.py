@@ -131,12 +131,12 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
         )
         return
     for kind, words in status.trouble.items():
-        since_ms = status.trouble_since_ms.get(kind)
+        told_ms = status.trouble_since_ms.get(kind)
         yield Finding(
             f"opend_{kind}",
             Severity.CRITICAL,
-            *advised(_reported(kind, words, since_ms), remedies.for_opend(kind)),
-            since_ms,
+            *advised(_reported(kind, words, told_ms), remedies.for_opend(kind)),
+            told_ms,
         )
     yield from _questions(status)
     if status.program and (not status.quote_logged_in or status.program != "ready"):
