@@ -228,6 +228,16 @@ def test_every_state_of_opend_has_its_remedy(make_status: MakeStatus, kind: str)
     assert "status futu-opend" not in answered.remedy
 
 
+def test_kicked_out_has_one_answer(make_status: MakeStatus) -> None:
+    """While another terminal has the quotes nothing tells to restart OpenD, and since when is told."""
+    silent = {"quote_logged_in": False, "newest_ts_ms": NOW_MS - 9 * MINUTE, "last_tick_ms": NOW_MS - 9 * MINUTE}
+    kicked = {"trouble": {"kicked_out": ""}, "trouble_since_ms": {"kicked_out": NOW_MS - 9 * MINUTE}}
+    findings = check(make_status(**silent, **kicked), NOW_MS, LIMITS)
+    assert [finding.code for finding in findings] == ["opend_kicked_out", "lag"]
+    assert not any("restart futu-opend" in f"{finding.text} {finding.remedy}" for finding in findings)
+    assert findings[0].text.startswith("OpenD reports: kicked out since 09:51:00 HKT; another terminal")
+
+
 @pytest.mark.parametrize(
     "kind",
     [

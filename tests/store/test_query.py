@@ -92,6 +92,26 @@ def test_counters_need_no_count(make_day: MakeDay, tick: MakeTick) -> None:
         assert [gap.cause for gap in reader.gaps(["HK.00005", "HK.00001"], only_open=True)] == ["kicked_out"]
 
 
+def test_what_nobody_could_expect_is_told_apart(make_day: MakeDay, tick: MakeTick) -> None:
+    """What was traded before the service began counts as missing, unless it is the first day of all, or the symbol was
+    added by a later run of the day.
+    """
+    day = make_day()
+    with DayReader(day.path) as reader:
+        assert reader.incomplete(first_day=True) == (0, 0, 0, "", "")
+    day.add([tick("HK.00700", 5), tick("HK.00005", 1)])
+    day.execute("INSERT INTO ledger VALUES ('b', 500, 0, 1, 1, 1, 0, 0, 0, 0), ('a', 100, 0, 1, 1, 1, 0, 0, 0, 0)")
+    day.execute("INSERT INTO gaps VALUES ('HK.00700', 1, 4, 1, 2, 4, 'before_start', 'open', 200, NULL, NULL)")
+    day.execute("INSERT INTO gaps VALUES ('HK.00005', 1, 9, 1, 2, 9, 'before_start', 'open', 600, NULL, NULL)")
+    day.execute("INSERT INTO gaps VALUES ('HK.00005', 20, 21, 1, 2, 2, 'disconnected', 'open', 700, NULL, NULL)")
+    with DayReader(day.path) as reader:
+        assert reader.incomplete(first_day=True) == (15, 13, 0, "", "HK.00005")
+        assert reader.incomplete(first_day=False) == (15, 9, 0, "", "HK.00005")
+    day.execute("UPDATE symbols SET expected = 0 WHERE symbol = 'HK.00700'")
+    with DayReader(day.path) as reader:
+        assert reader.incomplete(first_day=True)[2:4] == (1, "HK.00700")
+
+
 def test_the_books_of_the_service(make_day: MakeDay) -> None:
     """Connections, runs and meta come back typed and in their order."""
     day = make_day()

@@ -168,7 +168,10 @@ class Holes:
     def _doubt_restarted(self, day: Day) -> None:
         for track in day.tracks.values():
             if track.next <= 0 and track.interrupted == CAUSE_RESTART:
-                self._known.doubt(day, track, None, track.last_ts_ms, track.interrupted)
+                # What was lost before the end, since OpenD's last answer, nobody has told of either.
+                last_ms = track.last_ts_ms
+                from_ms = track.recent.unproved_ms(last_ms) if track.recent else last_ms
+                self._known.doubt(day, track, None, from_ms, track.interrupted)
             elif track.next > 0 and track.unwitnessed is None and track.interrupted == CAUSE_RESTART:
                 track.unwitnessed = Unwitnessed(track.next, track.last_seq, track.last_ts_ms, track.interrupted)
 

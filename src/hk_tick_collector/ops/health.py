@@ -134,11 +134,12 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
         )
         return
     for kind, words in status.trouble.items():
+        told_ms = status.trouble_since_ms.get(kind)
         yield Finding(
             f"opend_{kind}",
             Severity.CRITICAL,
-            *advised(_reported(kind, words), remedies.for_opend(kind)),
-            status.trouble_since_ms.get(kind),
+            *advised(_reported(kind, words, told_ms), remedies.for_opend(kind)),
+            told_ms,
         )
     yield from _questions(status)
     if status.program and (not status.quote_logged_in or status.program != "ready"):
@@ -149,7 +150,8 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
                 f"OpenD is not ready, {status.program.replace('_', ' ')}{detail}",
                 remedies.for_opend(status.program),
             )
-        yield Finding("opend_not_ready", Severity.CRITICAL, *advised(text, remedy))
+        if status.program != "ready" or not status.trouble:  # else that is why, and has its own remedy
+            yield Finding("opend_not_ready", Severity.CRITICAL, *advised(text, remedy))
     elif status.subscribed == 0:
         severity = Severity.CRITICAL if status.refused else Severity.WARNING
         words, remedy = "still subscribing", Remedy(remedies.JOURNAL)
@@ -205,10 +207,11 @@ def _backfill(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
     )
 
 
-def _reported(kind: str, words: str) -> str:
-    """What OpenD told by itself; its words, where they say more than our own for it."""
+def _reported(kind: str, words: str, since_ms: int | None) -> str:
+    """What OpenD told by itself and since when; its words, where they say more than our own for it."""
     told = kind.replace("_", " ")
-    return f"OpenD reports: {told}" + (f", {words}" if words and words.lower() not in told else "")
+    since = "" if since_ms is None else f" since {market.hkt(since_ms):%H:%M:%S} HKT"
+    return f"OpenD reports: {told}{since}" + (f", {words}" if words and words.lower() not in told else "")
 
 
 def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:

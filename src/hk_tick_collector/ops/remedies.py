@@ -86,7 +86,7 @@ def for_link(address: str) -> str:
 
 def for_login() -> Remedy:
     """OpenD runs and is not logged in to the quote server."""
-    return Remedy(OPEND_LOG, "if it stays so, restart futu-opend")
+    return Remedy(OPEND_LOG, "if it stays so, log it in again (docs/operations.md)")
 
 
 def for_questions() -> Remedy:
@@ -145,7 +145,8 @@ _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"|\$\([^)]*\)")
 _SEPARATOR: Final = re.compile(r";|&&|\|\|?")
 _COMMAND: Final = re.compile(
     r"(sudo )?(hk-tick-collector|systemctl|journalctl|timedatectl|usermod|newgrp|sqlite3|chown|chmod|mount -o|mkdir"
-    r"|fuser|dmesg|lsof|echo|grep|tail|ping|cat|vim|df|ls|mv|nc|ip|ss)( [^ ]|$)|free -m|(sudo )?kill -[A-Z]+ [0-9]"
+    r"|fuser|dmesg|lsof|echo|grep|tail|ping|cat|vim|df|ls|mv|nc|ip|ss|findmnt)( [^ ]|$)"
+    r"|free -m|(sudo )?kill -[A-Z]+ [0-9]"
     r"|for f in |do \[ |done$|[a-z]=_?[^ ]*$"
 )
 
