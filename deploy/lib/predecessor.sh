@@ -74,6 +74,15 @@ enter_data() {
     [ -L $DATA_DIR ] || [ "$(pwd -P)" = $DATA_DIR ] || die "$DATA_DIR leads to $(pwd -P): nothing was changed there"
 }
 
+# Before it was taken over: the other program's unit as it was. It runs on.
+put_back_unit() {
+    local name=$UNIT_DIR/$UNIT.service
+    say "$UNIT was not taken over: the unit of the other program is put back, and it runs on"
+    act rm -rf "$name.d"
+    [ ! -e "$name.d.before-install" ] || act mv -T "$name.d.before-install" "$name.d"
+    act mv -fT "$name.before-install" "$name"
+}
+
 # Drop-ins of a unit that was not ours say how another program is started.
 set_drop_ins_aside() {
     local place=$UNIT_DIR/$1.d

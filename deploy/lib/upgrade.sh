@@ -107,13 +107,17 @@ restart_and_look() {
     local release=$1 before=$2 fit=$3 good=0 pid first='' reason='' until
     if $fit; then
         timeout 300 systemctl stop $UNIT >>"$LOG" 2>&1 || true
-        reason=$(fit_day_files "$release") || { echo "$reason"; return 1; }
+        if ! reason=$(fit_day_files "$release"); then
+            systemctl start --no-block $UNIT >>"$LOG" 2>&1 || true # what it cannot store it keeps in its spool
+            echo "$reason"
+            return 1
+        fi
     fi
     timeout $((LOOK_S + 300)) systemctl restart $UNIT >>"$LOG" 2>&1 || { reason_down; return 1; }
     until=$((SECONDS + LOOK_S))
     first=$(systemctl show --property=MainPID --value $UNIT)
     while [ $SECONDS -lt $until ] || { [ $good -gt 0 ] && [ $good -lt $GOOD_LOOKS ]; }; do
-        sleep 2
+        sleep 3
         pid=$(systemctl show --property=MainPID --value $UNIT)
         if [ "$pid" != "$first" ]; then
             sleep 1 # until systemd has said how it ended

@@ -64,6 +64,31 @@ class Repeated:
         return held_back
 
 
+class Rationed:
+    """Lets so many lines through per interval and counts the others: for a fault that concerns one symbol or hundreds.
+
+    `allow` as that of Repeated.
+    """
+
+    def __init__(self, lines: int, interval_s: float) -> None:
+        self._lines = lines
+        self._interval_s = interval_s
+        self._left = lines
+        self._next_s = float("-inf")
+        self._held_back = 0
+
+    def allow(self, now_s: float) -> int | None:
+        """Whether the caller may log now; `now_s` is any monotonic clock in seconds."""
+        if now_s >= self._next_s:
+            self._left, self._next_s = self._lines, now_s + self._interval_s
+        if not self._left:
+            self._held_back += 1
+            return None
+        self._left -= 1
+        held_back, self._held_back = self._held_back, 0
+        return held_back
+
+
 def configure(level: str, stream: TextIO | None = None) -> None:
     """Sends every event of at least `level` (`DEBUG` … `ERROR`) to `stream`, stderr when not given."""
     stream = stream or sys.stderr
@@ -80,7 +105,9 @@ def configure(level: str, stream: TextIO | None = None) -> None:
 
 def render(value: object) -> str:
     """One field's value: floats without noise, text quoted where it would not split back."""
-    if isinstance(value, bool) or value is None:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
         return str(value)
     if isinstance(value, float):
         return f"{value:.3f}".rstrip("0").rstrip(".")

@@ -39,7 +39,7 @@ class Rejected(NamedTuple):
     symbol: str
     seq: int
     cause: str  # incomplete, bad_time, non_finite, out_of_range, future_date
-    detail: str  # the whole tick, for the log
+    detail: str  # the whole tick, for the log; empty for the later ones of a message that is full of them
     recv_ts_ms: int
 
 
@@ -113,6 +113,8 @@ class Stats:
     # the intake (event loop)
     received: int = 0
     rejected: int = 0
+    not_subscribed: int = 0  # rejected unread: OpenD pushes a symbol that nobody chose
+    not_subscribed_first: str = ""  # the first such symbol
     no_room: int = 0  # dropped: neither memory nor the spool had place
     last_tick_ms: int | None = None  # when a tick last reached our socket
 
@@ -160,12 +162,16 @@ class Stats:
     held_causes: dict[str, str] = field(default_factory=dict)
     held_details: dict[str, str] = field(default_factory=dict)
     not_sealed: dict[str, str] = field(default_factory=dict)  # the name of a file that should be sealed → why it is not
+    predecessor_days: list[str] = field(default_factory=list)  # earlier days whose file is the predecessor's
+
+    # the takeover (event loop): the predecessor's files that were set aside → why they are not imported yet
+    predecessor_files: dict[str, str] = field(default_factory=dict)
 
     @property
     def rejected_total(self) -> int:
         """Received and refused for good, by the intake or by the writer."""
         by_writer = self.sealed_day + self.sealed_day_backfill + self.conflicts + self.no_sequence
-        return self.rejected + by_writer
+        return self.rejected + self.not_subscribed + by_writer
 
     @property
     def dropped(self) -> int:

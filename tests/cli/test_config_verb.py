@@ -129,7 +129,8 @@ def test_run_names_a_data_root_that_cannot_be_reached(workdir: Path) -> None:
     (closed / "HK").mkdir(parents=True)
     closed.chmod(0o700)
     script = (
-        "import os, sys; from hk_tick_collector.cli import main; import hk_tick_collector.cli.run, hk_tick_collector.collect.service, hk_tick_collector.collect.destination, typer;"
+        "import os, sys; from hk_tick_collector.cli import main; import typer, hk_tick_collector.cli.run;"
+        "import hk_tick_collector.collect.service, hk_tick_collector.collect.destination;"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534); sys.exit(main(['run', '--env-file', '/dev/null']))"
     )
     environ = {**os.environ, "DATA_ROOT": str(closed / "HK"), "FUTU_SYMBOLS": "HK.00700"}

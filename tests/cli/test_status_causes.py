@@ -118,7 +118,7 @@ def test_opend_and_the_market(start: Start, workdir: Path, status: Status, verdi
     start.run(opend.port, settings).wait_stored(10)
     for step, code, words in (
         ("kicked-out", "opend_kicked_out", "-> echo request_highest_quote_right | nc"),
-        ("quote-right none", "opend_quote_right_none", "the account's Hong Kong quote right"),
+        ("quote-right none", "opend_quote_right_none", "the quote right"),
         ("program needs_sms_code", "opend_program_needs_sms_code", "the SMS code"),
         ("clock +3600s", "clock_drift", "timedatectl status"),
     ):
@@ -195,7 +195,7 @@ def test_who_is_not_of_the_group_is_told_how_to_join(workdir: Path) -> None:
         assert (done.returncode, done.stderr) == (3, "")
         (line,) = done.stdout.splitlines()
         assert line.startswith("UNKNOWN: cannot read ")
-        assert line.endswith("-> sudo usermod -aG hkcollector $USER, then log in again")
+        assert line.endswith("-> sudo usermod -aG hkcollector $USER && newgrp hkcollector")
 
 
 @pytest.fixture(scope="module")

@@ -78,6 +78,14 @@ def test_a_few_events_are_a_line_each(journal: Journal) -> None:
     }
 
 
+def test_an_end_that_nobody_knows_is_told_as_that(journal: Journal) -> None:
+    """The largest sequence there is stands for it in the file, and is no number for a person."""
+    desk = Desk()
+    desk.office.events = [gap("HK.00700", None)._replace(to_seq=2**63 - 1)]
+    desk.gaps.tell()
+    assert journal.events()[0].fields["to_seq"] == "unknown"
+
+
 def test_many_events_are_one_line(journal: Journal) -> None:
     """A reconnect with 2,000 symbols does not flood the journal: how many, why, and the worst."""
     desk = Desk()

@@ -26,7 +26,7 @@ SENDER: Final = """
 import json, resource, sys, threading, time
 from hk_tick_collector.collect.destination import open_destinations
 from hk_tick_collector.errors import AlertError
-from hk_tick_collector.ops.alerts import Kind, Message
+from hk_tick_collector.ops.alert_words import Kind, Message
 import hk_tick_collector.collect.replies
 [there] = open_destinations([sys.argv[1]], float(sys.argv[2]))
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -155,6 +155,16 @@ def test_a_python_that_is_too_old_is_named(install: Installer, place: Path) -> N
     assert "PYTHON=/path/to/python3.11" in done.stdout
 
 
+def test_a_python_that_others_may_change_is_refused(install: Installer, place: Path) -> None:
+    """Root would execute it: with the directory, its owner and the command."""
+    mine = place / "python3.11"
+    mine.write_text("#!/bin/sh\nexit 0\n")
+    mine.chmod(0o757)
+    done = install("--dry-run", PYTHON=str(mine))
+    assert f"would stop here: {mine} is " in done.stdout
+    assert f"root executes what is in it ({mine}): sudo chown root:root {mine} && sudo chmod go-w {mine}" in done.stdout
+
+
 def opend(**environ: str) -> subprocess.CompletedProcess[str]:
     """Starts OpenD as futu-opend.service does."""
     return subprocess.run(

@@ -44,8 +44,8 @@ WRONG: Final = "FUTU_PORT=abc (from /opt/futu_tick_downloader/.env:3) is not a w
 @pytest.mark.parametrize(
     ("live", "host", "code", "words", "remedy"),
     [
-        (None, Host(), "service_down", "not running here", "systemctl start"),
-        (None, Host(unit=unit(LoadState="not-found")), "service_down", "not running here", "systemctl start"),
+        (None, Host(data_root="/d"), "service_down", "for DATA_ROOT=/d (no status.json)", "systemctl start"),
+        (None, Host(unit=unit(LoadState="not-found")), "service_down", "no collector is running", "systemctl start"),
         (None, Host(unit=unit(ActiveState="active")), "service_down", "DATA_ROOT", "hk-tick-collector config"),
         (None, Host(unit=unit()), "service_stopped", "nothing failed", "systemctl start"),
         (STOPPED, Host(), "service_stopped", "stopped 60 s ago", "systemctl start"),
@@ -65,6 +65,7 @@ WRONG: Final = "FUTU_PORT=abc (from /opt/futu_tick_downloader/.env:3) is not a w
         (OLD, Host(unit=LOOPING, process="gone"), "service_died", "7 restarts", "journalctl"),
         (OLD, Host(unit=LOOPING | {"StatusText": CLOSED}, process="gone"), "service_died", CLOSED, "doctor"),
         (OLD, Host(unit=LOOPING | {"StatusText": HEALTH}, process="gone"), "service_died", "7 restarts", "journalctl"),
+        (OLD, Host(unit=LOOPING | {"NRestarts": "0"}, process="gone"), "service_died", "starts it again", "journalctl"),
         (OLD, Host(unit=KILLED | {"StatusText": CLOSED}, process="gone"), "service_died", "SIGKILL", "journalctl"),
         (OLD, Host(process="gone"), "service_died", "pid 4711) died 60 s ago", "systemctl start"),
         (OLD, Host(process="frozen"), "service_hung", "frozen by a signal", "kill -CONT 4711"),

@@ -229,6 +229,16 @@ def test_every_state_of_opend_has_its_remedy(make_status: MakeStatus, kind: str)
     assert "status futu-opend" not in answered.remedy
 
 
+def test_kicked_out_has_one_answer(make_status: MakeStatus) -> None:
+    """While another terminal has the quotes nothing tells to restart OpenD, and since when is told."""
+    silent = {"quote_logged_in": False, "newest_ts_ms": NOW_MS - 9 * MINUTE, "last_tick_ms": NOW_MS - 9 * MINUTE}
+    kicked = {"trouble": {"kicked_out": ""}, "trouble_since_ms": {"kicked_out": NOW_MS - 9 * MINUTE}}
+    findings = check(make_status(**silent, **kicked), NOW_MS, LIMITS)
+    assert [finding.code for finding in findings] == ["opend_kicked_out", "lag"]
+    assert not any("restart futu-opend" in f"{finding.text} {finding.remedy}" for finding in findings)
+    assert findings[0].text.startswith("OpenD reports: kicked out since 09:51:00 HKT; another terminal")
+
+
 @pytest.mark.parametrize(
     "kind",
     [
@@ -317,3 +327,27 @@ def test_a_day_that_cannot_be_sealed_is_a_finding(make_status: MakeStatus) -> No
     (finding,) = check(make_status(not_sealed={"20261118.db": "it is a directory"}), NOW_MS, LIMITS)
     assert (finding.code, finding.severity.name) == ("day_not_sealed", "WARNING")
     assert finding.text == "/data/sqlite/HK/20261118.db cannot be sealed: it is a directory; see docs/sqlite-wal.md"
+
+
+@pytest.mark.parametrize(
+    ("words", "command", "advice"),
+    [
+        ("No right to subscribe", "echo request_highest_quote_right", "quote right"),
+        ("股票無行情權限", "echo request_highest_quote_right", "quote right"),
+        ("訂閱額度不足", "sudo hk-tick-collector doctor", "doctor tells the quota"),
+        ("Unknown stock", "sudo vim", "correct FUTU_SYMBOLS"),
+    ],
+)
+@pytest.mark.parametrize("subscribed", [0, 1])
+def test_a_refusal_is_told_by_its_own_cause(
+    make_status: MakeStatus, words: str, command: str, advice: str, subscribed: int
+) -> None:
+    """Quote right, quota and wrong symbols have a remedy each; most symbols decide."""
+    refused = dict.fromkeys(("HK.00005", "HK.00011"), words)
+    if subscribed:
+        refused = {"HK.00001": "one of another kind", **refused}
+    finding = check(make_status(subscribed=subscribed, refused=refused), NOW_MS, LIMITS)[0]
+    assert finding.code == ("symbols_refused" if subscribed else "not_subscribed")
+    assert words in finding.text
+    assert advice in finding.text
+    assert finding.remedy.startswith(command)

@@ -56,7 +56,7 @@ def commands() -> Iterator[str]:
         yield getattr(remedies, name)
     yield from (remedies.HUNG, remedies.STALL, remedies.grep("x"), remedies.for_rejected("conflict", "HK.00700", 3))
     yield from (remedies.for_link("127.0.0.1:11111"), remedies.for_login().command, remedies.for_questions().command)
-    yield from (remedies.for_refusal([words]).command for words in ("no quota", "unknown"))
+    yield from (remedies.for_refusal(cause).command for cause in ("quota", "quote_right", "other"))
     yield from (remedies.for_opend(kind).command for kind in (*families()["opend_"], "unheard_of"))
     for cause in (*families()["writer_"], "unheard_of"):
         yield remedies.for_writer(cause, ROOT, DAY).command

@@ -40,6 +40,8 @@ signal.signal(signal.SIGTERM, lambda *_: ended.append(1))
 day = time.strftime("%Y%m%d", time.gmtime(time.time() + 8 * 3600))
 path = pathlib.Path("{DATA}", day + ".db")
 db = sqlite3.connect(path) if path.exists() else predecessor_files.begin_file(path)
+while not pathlib.Path("{TRUTH}").exists():
+    time.sleep(0.2)
 truth = open("{TRUTH}", encoding="ascii")
 waiting = ""
 while True:
@@ -62,6 +64,7 @@ WorkingDirectory={HOME}
 EnvironmentFile={HOME}/.env
 ExecStart={HOME}/.venv/bin/python -m collector
 Restart=always
+RestartSec=1
 [Install]
 WantedBy=multi-user.target
 """
@@ -73,6 +76,7 @@ User=futu
 WorkingDirectory={OPEND}
 ExecStart={OPEND}/FutuOpenD -cfg_file={OPEND}/FutuOpenD.xml
 Restart=always
+RestartSec=1
 [Install]
 WantedBy=multi-user.target
 """

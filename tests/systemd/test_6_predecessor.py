@@ -126,7 +126,7 @@ def test_all_its_days_are_readable_by_every_verb(old_host: Host, taken_over: Wat
             assert "Traceback" not in answer.text
     for day in EARLIER:
         assert day in said
-        ticks = old_host.run(f"hk-tick-collector ticks --day {day} --format csv | wc -l", who="duty")
+        ticks = old_host.run(f"hk-tick-collector ticks --day {day} --format csv 2>/dev/null | wc -l", who="duty")
         assert int(ticks) in (ROWS, ROWS + 1)  # with or without a heading
     kept = old_host.run(f"ls {DATA}")
     assert len(re.findall(r"\.db\.predecessor-\w+$", kept, re.MULTILINE)) == 3
@@ -159,6 +159,20 @@ def test_run_again_and_removed_it_leaves_opend_alone(old_host: Host, taken_over:
     assert taken_over.pid("futu-opend") == opend
 
 
+def test_an_opend_without_a_unit_is_run_as_it_was(old_host: Host, taken_over: Watch) -> None:
+    """Our unit is told its program, account and home, where the device file lies: it starts without an SMS code."""
+    old_host.run("systemctl disable --now futu-opend && rm /etc/systemd/system/futu-opend.service")
+    said = old_host.run(_INSTALL, who="duty", cap_s=400)
+    assert f"found {OPEND}/FutuOpenD" in said
+    assert f"the login's device file is {DEVICE}" in said
+    old_host.run("sudo systemctl enable --now futu-opend hk-tick-collector", who="duty")
+    taken_over.collecting()
+    assert taken_over.show("User", "futu-opend") == "futu"
+    assert "run-opend.sh" in taken_over.show("ExecStart", "futu-opend")
+    doctor = old_host.run("hk-tick-collector doctor", codes=(0, 1))
+    assert f"{OPEND}/FutuOpenD runs as futu, the login's device file is {DEVICE}" in doctor
+
+
 def _traps(host: Host) -> None:
     """What a plain account that owns the directory could have put in the installer's way."""
     host.run(f"echo precious > {_VICTIM} && chmod 0600 {_VICTIM}")
@@ -181,4 +195,8 @@ def _predecessor_stores(host: Host) -> None:
         now = host.quietly(ask, who=ACCOUNT)
         return now.code == 0 and int(now.text) > max(first, 0)
 
-    host.wait("the predecessor stores", grows)
+    try:
+        host.wait("the predecessor stores", grows)
+    except AssertionError:
+        host.ask("systemctl status hk-tick-collector futu-opend --no-pager -l")  # for the log
+        raise

@@ -35,11 +35,11 @@ def test_a_broken_version_is_rolled_back(machine: Host, watch: Watch) -> None:
     assert watch.rows() > rows
 
 
-@pytest.mark.parametrize(("fault_s", "look_s"), [(7, 20), (50, 70)])
+@pytest.mark.parametrize(("fault_s", "look_s"), [(7, 20), (30, 40)])
 def test_a_version_that_migrates_and_then_dies_is_rolled_back(
     machine: Host, watch: Watch, fault_s: int, look_s: int
 ) -> None:
-    """Within the minute that is promised: the old version opens today's file again, with what the new one stored."""
+    """While it is looked at: the old version opens today's file again, with what the new one stored."""
     before, rows = _version(machine), watch.rows()
     place = cargo.new_version(machine, NEWER, f"9.8.{fault_s}")
     _migrates(place)
@@ -68,7 +68,7 @@ def test_a_good_version_takes_over(machine: Host, watch: Watch) -> None:
     settings, rows = machine.path(ENV).read_bytes(), watch.rows()
     cargo.new_version(machine, NEWER, "9.9.10")
     said = machine.run(_upgrade(NEWER), who="duty", cap_s=400)
-    assert "upgraded" in said
+    assert "up and well for 70 s" in said
     assert "9.9.10" in _version(machine)
     assert watch.live()["version"] == "9.9.10"
     assert machine.path(ENV).read_bytes() == settings
@@ -87,7 +87,7 @@ def test_an_upgrade_that_is_killed_before_any_of_its_steps_is_finished_by_the_ne
     step, said = 0, ""
     while True:
         step += 1
-        version, place = [*places.items()][step % 2]
+        version, place = [*places.items()][(step + 1) % 2]  # the one that does not run
         command = f"cd {place} && LOOK_S=4 {_UPGRADE} {cargo.WHEELHOUSE}"
         killed = cargo.killed_at(machine, command, step, "begin_change")
         assert machine.run("hk-tick-collector --version").split()[-1] in places

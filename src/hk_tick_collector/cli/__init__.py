@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import keyword
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -33,8 +34,9 @@ VERBS: Final = {
     "logs": "the journal filtered and coloured; --explain tells what a line means",
     "ticks": "prints or follows ticks as a table, CSV or JSON lines",
     "verify": "the truth of simulate against the day files of run, tick by tick",
-    "gaps": "the holes of a day: which ticks are missing, why, and what has been healed",
+    "gaps": "the gaps of a day: which ticks are missing, why, and which were backfilled since",
     "snapshot": "an online copy of a day, checked, with SHA-256; the collector never stops",
+    "import": "day files of the predecessor into ours, checked row by row; the old ones are kept aside",
     "report": "retention and disk: what is kept, what is missing, when the disk is full; deletes nothing",
     "config": "every setting in force and where it came from",
 }
@@ -112,7 +114,8 @@ def _command(verb: str) -> Any:
     """The verb as a typer command. Its private main() is passed by: it catches what `main` above names in one line."""
     import typer
 
-    function = getattr(importlib.import_module(f"{__name__}.{verb}"), verb)
+    name = f"{verb}_" if keyword.iskeyword(verb) else verb
+    function = getattr(importlib.import_module(f"{__name__}.{name}"), name)
     app = typer.Typer(
         add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["--help", "-h"]}
     )

@@ -1,4 +1,8 @@
-"""A table for a person: drawn by rich on a terminal, plain aligned columns in a pipe or on a terminal that is dumb."""
+"""A table for a person: drawn by rich on a terminal, plain aligned columns in a pipe or on a terminal that is dumb.
+
+A terminal that is too narrow for a table gets fewer columns, and is told which are missing: a number is shown whole or
+not at all.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +12,67 @@ from typing import TYPE_CHECKING
 from hk_tick_collector.text import plain
 
 from ._show import show
-from ._terminal import can_redraw
+from ._terminal import can_redraw, width_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: frozenset[str] = frozenset()) -> None:
-    """Prints rows under their header; columns named in `right` are aligned to the right."""
+def print_table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: frozenset[str] = frozenset(),
+    spare: Sequence[str] = (),
+) -> None:
+    """Prints rows under their header; columns named in `right` are aligned to the right.
+
+    Those in `spare` go where the terminal is too narrow, the first one first.
+    """
     rows = [[plain(cell) for cell in row] for row in rows]
-    if can_redraw(sys.stdout):
+    whole, room, drawn = len(header), width_of(sys.stdout), can_redraw(sys.stdout)
+    kept = [header.index(name) for name in kept_columns(header, rows, spare, room, drawn=drawn)]
+    left_out = [name for place, name in enumerate(header) if place not in kept]
+    header, rows = [header[place] for place in kept], [[row[place] for place in kept] for row in rows]
+    if drawn and (room is None or _width(_widths(header, rows), drawn=True) <= room):
         _print_rich(header, rows, right)
     else:
         for line in plain_lines(header, rows, right):
             show(line)
+    if len(kept) < whole:
+        show(f"({room} columns are too few for {', '.join(left_out)}: a wider terminal, a pipe and --json have all)")
+
+
+def kept_columns(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    spare: Sequence[str],
+    room: int | None,
+    *,
+    drawn: bool = False,
+) -> list[str]:
+    """The columns that fit into `room` characters, as many of the spare ones as can be; all where there is no limit."""
+    widths = dict(zip(header, _widths(header, rows), strict=True))
+    for name in spare:
+        if room is None or _width(list(widths.values()), drawn=drawn) <= room:
+            break
+        del widths[name]
+    return list(widths)
+
+
+def _widths(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+
+
+def _width(widths: Sequence[int], *, drawn: bool) -> int:
+    """How many characters a line has, with what rich or `plain_lines` puts between the columns."""
+    between, around = (3, 2) if drawn else (2, 0)
+    return sum(widths) + between * (len(widths) - 1) + around
 
 
 def plain_lines(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str]) -> list[str]:
     """Header and rows with columns as wide as their widest cell, two blanks between."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    widths = _widths(header, rows)
 
     def line(row: Sequence[str]) -> str:
         cells = zip(row, header, widths, strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -27,6 +27,8 @@ from .run import refusals
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_SPARE: Final = ("allowed", "unit", "default", "from")
 
 
 def config(
@@ -103,7 +105,7 @@ def _faults(env_file: Path | None) -> tuple[list[UsageError], list[str], str]:
 
 def _print_table(loaded: Loaded) -> None:
     header = ("setting", "value", "from", "default", "unit", "allowed")
-    print_table(header, [_row(setting, loaded) for setting in DEFINITIONS])
+    print_table(header, [_row(setting, loaded) for setting in DEFINITIONS], spare=_SPARE)
 
 
 def _print_next(loaded: Loaded) -> None:

@@ -21,17 +21,18 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hk_tick_collector.config import environment_without_settings
-from hk_tick_collector.errors import CollectorError, UsageError
+from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, read_status
 from hk_tick_collector.store.query import DayReader, path_of
 
+from ._demo_data import DEFAULT_NAME, begin
 from ._demo_view import DemoView, Frame
 from ._show import show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_DATA_ROOT: Final = Path("demo-data")
+_DATA_ROOT: Final = Path(DEFAULT_NAME)
 _START_S: Final = 30.0
 _STOP_S: Final = 30.0
 _LISTENING: Final = re.compile(r" simulator_listening .*\bport=(\d+)")
@@ -46,6 +47,8 @@ def demo(
 ) -> int:
     """A simulated OpenD and the collector together, with a live view; leaves a real day file. Ctrl-C ends it.
 
+    Each demo begins its own day: what an earlier one left of today is moved to a directory beside it.
+
     Example: hk-tick-collector demo --seconds 30
     """
     stop = threading.Event()
@@ -53,7 +56,8 @@ def demo(
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
             signal.signal(number, lambda *_: stop.set())
     root = data.absolute()
-    _make_directory(root)
+    if earlier := begin(root):
+        show(f"An earlier demo of today is now in {earlier}; this one begins its own day.")
     with tempfile.TemporaryDirectory(prefix="hk-tick-demo-") as scratch:
         simulator_log, collector_log = Path(scratch, "simulate.log"), Path(scratch, "run.log")
         symbols_file = Path(scratch, "symbols")
@@ -71,15 +75,6 @@ def demo(
                 live = _wait_until_drained(root, live)
                 _end(collector)
         return _tell_totals(root, live, simulator_log)
-
-
-def _make_directory(root: Path) -> None:
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"cannot make {root}: {error.strerror}", hint="name a writable directory: --data DIR"
-        ) from None
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
-from hk_tick_collector import market
+from hk_tick_collector import __version__, market
 from hk_tick_collector.collect import clock
 from hk_tick_collector.config import ENVIRONMENT, load_settings
 from hk_tick_collector.errors import CollectorError, StoreError, UsageError
@@ -82,6 +82,9 @@ def _checks(env_file: Path | None) -> Iterator[Check]:
     yield check_host.check_ntp()
     yield from check_host.check_units(local_opend=loaded is None or _is_local(loaded.settings.futu_host))
     if loaded:
+        live = _running(loaded.settings)
+        yield check_host.check_version(live.version if live else "", __version__)
+    if loaded:
         yield from _check_opend(loaded.settings)
         yield _check_metrics(loaded.settings)
         yield _check_alerts(loaded.settings)
@@ -136,6 +139,7 @@ def _check_data(settings: Settings, account: check_files.Account) -> Iterator[Ch
     yield check_files.check_space(root, today(), settings.disk_min_free_mb)
     yield check_files.check_day(root, today())
     yield check_files.check_damaged(root)
+    yield check_files.check_predecessor(root)
     yield check_files.check_spool(settings.spool_dir, running=_running(settings) is not None)
 
 

@@ -1,4 +1,4 @@
-"""`gaps`: the holes of a day, as the day file has them, and their sums."""
+"""`gaps`: the gaps of a day, as the day file has them, and their sums."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _HEADER: Final = ("symbol", "from", "to", "missing", "cause", "status", "opened", "closed", "from_seq", "to_seq")
 _RIGHT: Final = frozenset({"missing", "from_seq", "to_seq"})
+_SPARE: Final = ("to_seq", "from_seq", "closed", "opened")
 _NO_END: Final = 2**63 - 1  # a gap that nobody knows the end of
 
 
@@ -33,7 +34,7 @@ def gaps(
     as_json: AsJson = False,
     env_file: EnvFile = None,
 ) -> None:
-    """Lists the holes of a day: which ticks of a symbol are missing, why, and whether they were fetched since.
+    """Lists the gaps of a day: which ticks of a symbol are missing, why, and whether they were backfilled since.
 
     Times are Hong Kong's. A gap is open while its ticks are missing, and healed once they are stored; one with the
     cause rejected was received, cannot be stored, and is not asked for again. Exit code 0, with gaps or without.
@@ -55,11 +56,16 @@ def gaps(
         raise
     sums = summed(found)
     if as_json:
-        document = {"day": name, "file": str(path), "gaps": [gap._asdict() for gap in found], "sums": sums}
+        document = {
+            "day": name,
+            "file": str(path),
+            "gaps": [gap._asdict() for gap in found],
+            "sums": sums,
+        }
         show_json(document)
         return
     if found:
-        print_table(_HEADER, [_row(gap) for gap in found], right=_RIGHT)
+        print_table(_HEADER, [_row(gap) for gap in found], right=_RIGHT, spare=_SPARE)
     for line in _sum_lines(name, sums):
         show(line)
 

@@ -34,7 +34,8 @@ def logs(
     ] = None,
     *,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="as journalctl: '10 minutes ago', 09:15, today")
+        str | None,
+        typer.Option("--since", metavar="TIME", help="as journalctl, Hong Kong's: '10 minutes ago', 09:15, today"),
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="go on with new lines as they come")] = False,
     level: Annotated[str, typer.Option("--level", metavar="LEVEL", help="least level: DEBUG to ERROR")] = "DEBUG",
@@ -141,7 +142,8 @@ def _journal(since: str | None, *, follow: bool) -> Iterator[Iterable[str]]:
     program = which("journalctl")
     if program is None:
         raise JournalError("there is no journalctl on this host", hint="name a file: hk-tick-collector logs FILE")
-    command = [program, "-u", UNIT, "-o", "short-iso", "--no-pager"]
+    # What --since says, and what the journal says of other programs, is Hong Kong's time as well.
+    command = ["/usr/bin/env", "TZ=HKT-8", program, "-u", UNIT, "-o", "short-iso", "--no-pager"]
     command += [f"--since={since}"] if since else ["-n", str(_LATEST_LINES)]
     command += ["--follow"] if follow else []
     with subprocess.Popen(  # noqa: S603 - a fixed program, and no shell
@@ -175,7 +177,7 @@ def _judge(said: str, code: int, lines: int, since: str | None) -> None:
     if not lines and any(words in said for words in _MAY_NOT):
         raise JournalError(
             "this user may not read the journal",
-            hint=f"sudo {UNIT} logs, or sudo usermod -aG systemd-journal USER and log in anew",
+            hint=f"sudo {UNIT} logs, or sudo usermod -aG systemd-journal $USER and log in again",
         )
     words = " ".join(said.split())
     if code and "parse timestamp" in words:
@@ -197,7 +199,7 @@ def _print(lines: Iterator[Line], *, repeats: bool, at_once: bool, as_json: bool
     colour = in_colour(sys.stdout)
     for line, held_back in ((line, 0) for line in lines) if repeats else summed(lines):
         if held_back:
-            show(f"    ... {held_back:,} more {line.event} like it, then the last:")
+            show(f"    … {held_back:,} more {line.event} like it, then the last:")
         for text in (line.text, *line.more):
             show(head=text, style=_COLOURS[line.level] if colour else "")
         if at_once:

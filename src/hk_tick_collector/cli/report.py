@@ -61,7 +61,9 @@ def report(
 
 
 def _facts(found: Kept) -> dict[str, Any]:
-    lists = {"damaged": list(map(str, found.damaged)), "partial": list(map(str, found.partial))}
+    lists = {
+        name: list(map(str, getattr(found, name))) for name in ("damaged", "partial", "not_imported", "imported")
+    } | {"data_root": str(found.data_root)}
     return {**found._asdict(), **lists, "days": [day._asdict() for day in found.days]}
 
 
@@ -82,6 +84,11 @@ def _lines(found: Kept, forecast: retention.Forecast) -> list[tuple[str, str]]:
         ("growth", grows),
         ("disk", f"{found.free_bytes // 2**20:,} of {found.disk_bytes // 2**20:,} MB free"),
         ("set aside", f"{len(found.damaged):,} damaged files, {found.damaged_bytes / 2**20:,.1f} MB"),
+        *(
+            [("predecessor", f"{len(found.imported):,} files kept, imported, {found.imported_bytes / 2**20:,.1f} MB")]
+            if found.imported
+            else []
+        ),
         ("spool", f"{found.spool_files:,} files, {found.spool_bytes / 2**20:,.1f} MB"),
     ]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hk_tick_collector.collect import clock
 from hk_tick_collector.config import ENVIRONMENT, Settings, settings_file
-from hk_tick_collector.errors import CollectorError, NoDayError, StoreError, UsageError
+from hk_tick_collector.errors import CollectorError, NoDayError, PredecessorFileError, StoreError, UsageError
 from hk_tick_collector.model import MATCHING, UNEXPLAINED
 from hk_tick_collector.ops import health, remedies
 from hk_tick_collector.ops.checks import Outcome
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hk_tick_collector.model import Reconciled
-    from hk_tick_collector.store.query import Completeness
 
     _Known: TypeAlias = tuple[Settings | None, UsageError | None]  # the settings, or why there are none
 
@@ -56,8 +55,10 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
         findings = [Finding("settings_unreadable", Severity.UNKNOWN, str(wrong), remedies.JOIN)]
     day = _day(settings.data_root, live, findings) if settings and not unread else None
     findings = health.in_order(findings)
-    exposure = _exposure(live, settings) if live and settings else None
-    quiet = silence(live, now_ms) if live else ""
+    silent = is_silent(live, now_ms)  # then its figures are those of its last report
+    as_of_ms = live.written_ms if live and silent else now_ms
+    exposure = _exposure(live, settings) if live and settings and not silent else None
+    quiet = silence(live, now_ms) if live and not silent else ""
     lost = (
         f"{day['lost']:,} ticks of {day['day']} are lost: hk-tick-collector gaps --open" if day and day["lost"] else ""
     )
@@ -69,6 +70,7 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
             "findings": [{**asdict(finding), "severity": finding.severity.name} for finding in findings],
             "silence": quiet,
             "lag_s": health.lag_s(live, now_ms) if live else None,
+            "as_of_ms": as_of_ms,
             "live": asdict(live) if live else None,
             "exposure": exposure,
             "day": day,
@@ -78,8 +80,8 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
         show(line)
         for finding in findings[1:]:
             show(f"  {health.line_of(finding)}")
-        for name, text in figure_lines(live, day, exposure, now_ms):
-            show(f"{name:12}{text}")
+        for name, text in figure_lines(live, day, exposure, now_ms, as_of_ms):
+            show(f"{name:14}{text}")
     return int(severity)
 
 
@@ -144,6 +146,7 @@ def _host(live: LiveStatus | None, env_file: Path | None, known: _Known) -> Host
         settings_error=wrong.one_line() if wrong else _lacking(settings) if installed else "",
         settings_file=str(settings_file(env_file)),
         blocked=_blocked(settings) if settings else None,
+        data_root=str(settings.data_root) if settings else "",
     )
 
 
@@ -208,6 +211,8 @@ def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding]) -> d
             incomplete = reader.incomplete(first_day=name == min(list_days(data_root), default=name))
     except NoDayError:
         return None
+    except PredecessorFileError as error:
+        findings.append(Finding("predecessor_days", Severity.WARNING, str(error), error.hint))
     except CollectorError as error:
         findings.append(Finding("day_file", Severity.UNKNOWN, *_of_error(error)))
         return None
@@ -220,7 +225,7 @@ def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding]) -> d
         "path": str(path),
         "bytes": path.stat().st_size,
         **totals._asdict(),
-        "completeness": {**complete._asdict(), "percent": _percent(complete), "without_rule": without_rule},
+        "completeness": {**complete._asdict(), "percent": complete.percent, "without_rule": without_rule},
         "worst": [
             {"symbol": symbol.symbol, "missing": (symbol.expected or 0) - symbol.rows, "expected": symbol.expected}
             for symbol in worst
@@ -228,11 +233,6 @@ def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding]) -> d
         "reconciliation": _reconciliation(reconciled),
         "lost": lost_ticks(incomplete, healing),
     }
-
-
-def _percent(complete: Completeness) -> float | None:
-    """The share that is stored, cut and not rounded: one tick of ten million shows, 100 is without any missing."""
-    return complete.rows * 10**7 // complete.expected / 10**5 if complete.expected else None
 
 
 def _reconciliation(rows: Sequence[Reconciled]) -> dict[str, Any] | None:

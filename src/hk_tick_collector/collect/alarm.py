@@ -56,6 +56,7 @@ class Alarm:
         self._couriers = [Courier(destination) for destination in destinations]
         memory = _recall(self._path) if self._couriers else Memory({}, [])
         self._alerts = Alerts(instance, memory, lang)
+        self._lang = lang
         self._digests = DigestClock(memory.digest_day)
         self._base_ms = now_ms() - time.monotonic_ns() // 1_000_000
         self._told_ms: int | None = None  # since when something was told that is not remembered
@@ -124,7 +125,7 @@ class Alarm:
             courier.post(message)
 
     def _send_digest(self, day: str, status: LiveStatus) -> None:
-        body = digest(self._data_root, day, status, status.written_ms)
+        body = digest(self._data_root, day, status, status.written_ms, self._lang)
         self._post(self._alerts.message(Kind.DIGEST, day, body))
 
     def _work(self) -> None:

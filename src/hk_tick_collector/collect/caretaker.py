@@ -40,6 +40,7 @@ _UPKEEP_EVERY_S: Final = 1.0
 _WATCHING: Final = 2  # requests at most for symbols that are silent: the others are for gaps
 _NOTHING_SEQ: Final = -(1 << 63)  # below every sequence
 _NAMED: Final = 20  # symbols at most in one line
+_FAILURES_TOLD: Final = 30  # a minute, of requests that failed
 
 
 async def _at_once(_: list[int]) -> None:
@@ -111,6 +112,7 @@ class Caretaker:
         self._next_upkeep_s = 0.0
         self._settle_at_s: float | None = None
         self._round = _Round()
+        self._failures = log.Rationed(_FAILURES_TOLD, 60.0)
         self._unfinished = unfinished
         self._loaded = loaded
         self._recalled: set[int] = set()
@@ -210,7 +212,9 @@ class Caretaker:
             self._healer.failed(ask, time.monotonic())
             self.refused.set()
             self._note_failure(ask.symbol, str(error))
-            log.warning("backfill_failed", symbol=ask.symbol, rows=ask.rows, reason=error)
+            held_back = self._failures.allow(time.monotonic())
+            if held_back is not None:
+                log.warning("backfill_failed", symbol=ask.symbol, rows=ask.rows, reason=error, repeats=held_back)
             return None
         self._stats.backfill_failing_ms.pop(ask.symbol, None)
         self._stats.backfill_failed_ms.pop(ask.symbol, None)

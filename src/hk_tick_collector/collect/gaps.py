@@ -9,7 +9,7 @@ from hk_tick_collector.model import GAP_OPEN
 
 from .healer import WINDOW_ROWS
 from .holes import LOST_LATELY_MS
-from .track import CAUSE_SEQUENCE, CONTRADICTED
+from .track import CAUSE_SEQUENCE, CONTRADICTED, SEQ_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +102,8 @@ class Gaps:
 def _log_one(name: str, gap: Gap) -> None:
     say = log.warning if gap.status == GAP_OPEN else log.info
     missing = "unknown" if gap.missing is None else gap.missing
-    say(name, symbol=gap.symbol, from_seq=gap.from_seq, to_seq=gap.to_seq, missing=missing, cause=gap.cause)
+    to_seq = "unknown" if gap.to_seq == SEQ_MAX else gap.to_seq
+    say(name, symbol=gap.symbol, from_seq=gap.from_seq, to_seq=to_seq, missing=missing, cause=gap.cause)
 
 
 def _log_sum(name: str, gaps: list[Gap]) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .answer import WINDOW_LEAST, Answer
+from .track import COMPARED_ROWS, COMPARED_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,8 +35,7 @@ _WINDOW_S: Final = 15.0
 _RATE_EVERY_S: Final = 10.0
 _COMPARE_EVERY_S: Final = 1.0  # how often it is seen who is to be compared
 _COMPARE_RULE_S: Final = 300.0  # a symbol that follows the rule
-_COMPARE_S: Final = (1.0, 30.0)  # one that does not: at least and at most
-_COMPARE_ROWS: Final = 400  # and before it has so many new ticks: OpenD's window holds two and a half times that
+_COMPARE_LEAST_S: Final = 1.0  # one that does not: at least, and COMPARED_S at most
 
 
 class Ask(NamedTuple):
@@ -192,8 +192,7 @@ class Healer:
     def _compare_after_s(self, track: Track, new_rows: int) -> float:
         if track.patterned:
             return _COMPARE_RULE_S
-        least_s, most_s = _COMPARE_S
-        return least_s if new_rows >= _COMPARE_ROWS else most_s
+        return _COMPARE_LEAST_S if new_rows >= COMPARED_ROWS else COMPARED_S
 
     def _urgent(self, now_s: float) -> Iterable[tuple[tuple[float, float], Ask]]:
         """Symbols with gaps that may be filled, with the seconds until their oldest missing tick is out of reach."""

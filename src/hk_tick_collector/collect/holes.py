@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 # A tick whose sequence is further ahead is looked at with care; a symbol that was quiet for longer as well.
 _REACH: Final = 600 << 32
 LOST_LATELY_MS: Final = 15 * 60_000  # for so long a loss is a warning
+# Rejected ticks of a day that are remembered one by one. What comes beyond is missing like any other tick.
+_MARKS_MOST: Final = 50_000
 
 
 class Holes:
@@ -112,8 +114,12 @@ class Holes:
             ts_ms = (tick.seq >> 32) * 1000
             if not plausible(tick.seq, ts_ms) or abs(ts_ms - tick.recv_ts_ms) > 2 * market.DAY_MS:
                 continue
+            day = self._day(market.day_number(ts_ms))
+            if day.marked >= _MARKS_MOST:
+                continue
             if self._place(tick.symbol, tick.seq, ts_ms, stored=True):
-                self._known.mark(self._day(market.day_number(ts_ms)), tick.symbol, tick.seq, CAUSE_REJECTED)
+                day.marked += 1
+                self._known.mark(day, tick.symbol, tick.seq, CAUSE_REJECTED)
 
     def _place(self, symbol: str, seq: int, ts_ms: int, *, stored: bool) -> bool:
         """Any tick that is not simply the next one of its symbol on its latest day; whether it is known to be new."""
@@ -129,6 +135,10 @@ class Holes:
     def resume(self, number: int) -> None:
         """Begins with what a day's file knows, before its first tick arrives."""
         self._doubt_restarted(self._day(number))
+
+    def open(self, number: int) -> None:
+        """Begins with what a day's file knows and lacks, of a day of which no more is awaited."""
+        self._day(number)
 
     def adopt(self, day: Day) -> None:
         """A day that was being read is here: what came meanwhile is placed now."""
@@ -158,7 +168,10 @@ class Holes:
     def _doubt_restarted(self, day: Day) -> None:
         for track in day.tracks.values():
             if track.next <= 0 and track.interrupted == CAUSE_RESTART:
-                self._known.doubt(day, track, None, track.last_ts_ms, track.interrupted)
+                # What was lost before the end, since OpenD's last answer, nobody has told of either.
+                last_ms = track.last_ts_ms
+                from_ms = track.recent.unproved_ms(last_ms) if track.recent else last_ms
+                self._known.doubt(day, track, None, from_ms, track.interrupted)
             elif track.next > 0 and track.unwitnessed is None and track.interrupted == CAUSE_RESTART:
                 track.unwitnessed = Unwitnessed(track.next, track.last_seq, track.last_ts_ms, track.interrupted)
 

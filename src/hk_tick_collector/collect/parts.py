@@ -35,6 +35,7 @@ from .reconcile import Reconciler
 from .rescue import Rescue
 from .resume import unfinished_days
 from .seat import WriterSeat
+from .takeover import Takeover
 from .writer import Writer
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Parts:
     seat: WriterSeat
     pulse: Pulse
     alarm: Alarm
+    takeover: Takeover
     notifier: Notifier
 
 
@@ -86,7 +88,8 @@ def assemble(options: ServiceOptions) -> Parts:
     pulse = Pulse(options, stats, queue, feed, seat, Gaps(holes, healer, seat, now_ms), rescue, notifier)
     alarm = Alarm(options.destinations, options.limits, options.data_root, options.instance, now_ms, options.lang)
     pulse.listeners.append(alarm.look)
-    return Parts(run_id, stats, feed, holes, intake, queue, overflow, seat, pulse, alarm, notifier)
+    takeover = Takeover(options.data_root, intake, queue, seat, stats)
+    return Parts(run_id, stats, feed, holes, intake, queue, overflow, seat, pulse, alarm, takeover, notifier)
 
 
 def _writer_options(options: ServiceOptions, run_id: str) -> WriterOptions:

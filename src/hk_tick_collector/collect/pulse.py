@@ -54,6 +54,7 @@ _COUNTED_LATELY: Final = (
     "sealed_day_backfill",
     "conflicts",
     "no_sequence",
+    "not_subscribed",
     "stalls",
     "link_breaks",
     "protocol_errors",

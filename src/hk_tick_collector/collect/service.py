@@ -20,6 +20,7 @@ from .alarm import STOP_S
 from .clock import now_ms
 from .exporter import metrics_served
 from .leftover import replay_leftovers
+from .memory import demand_room
 from .parts import assemble
 from .resume import is_late_start
 from .starts import Starts
@@ -52,8 +53,10 @@ _LEAVE_S: Final = 0.3  # of it, for what comes after the flush; a tenth, where t
 async def serve(options: ServiceOptions) -> int:
     """Collects until SIGTERM, SIGINT or SIGHUP, then flushes; returns the exit code.
 
-    Raises OwnedError when another collector holds DATA_ROOT or SPOOL_DIR, StoreError when the day cannot be stored.
+    Raises OwnedError when another collector holds DATA_ROOT or SPOOL_DIR, StoreError when the day cannot be stored or
+    memory is limited too far.
     """
+    demand_room()
     os.umask(_UMASK)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     gc.freeze()  # what was imported stays
@@ -78,7 +81,8 @@ async def _serve(options: ServiceOptions) -> int:
     _begin(parts, options.data_root)
     leftovers = replay_leftovers(options.spool_dir, parts.run_id, parts.intake, parts.queue)
     exporter = metrics_served(options.metrics_addr, lambda: parts.pulse.latest, parts.stats, options.limits)
-    async with exporter, _running(parts.feed.run(), parts.pulse.run(), leftovers) as (feeding, pulsing, replaying):
+    running = _running(parts.feed.run(), parts.pulse.run(), leftovers, parts.takeover.run())
+    async with exporter, running as (feeding, pulsing, replaying, taking_over):
         failed = await _until_stopped(stop, feeding, pulsing)
         starts.end(failed=failed)
         parts.pulse.memory.release()
@@ -86,7 +90,7 @@ async def _serve(options: ServiceOptions) -> int:
         deadline_s = time.monotonic() + limit_s - min(_LEAVE_S, limit_s / 10)
         _announce_the_end(parts, limit_s)
         alarms_end_s = min(time.monotonic() + STOP_S, deadline_s)
-        await _cancelled(feeding, replaying)  # nobody puts anything from here on
+        await _cancelled(feeding, replaying, taking_over)  # nobody puts anything from here on
         parts.intake.link(now_ms(), connected=False, conn_id=None, reason="the collector was stopped")
         before = parts.stats.stored + parts.stats.duplicate
         left, lost = await asyncio.to_thread(_flush, deadline_s, parts.seat, parts.queue, parts.overflow)

@@ -170,6 +170,8 @@ class Wire(asyncio.Protocol):
                 self._fail(serial, error)
             case protocol.Notified(notice=notice):
                 self._on_notice(notice)
+            case protocol.Unwanted(symbol=symbol, ticks=ticks):
+                self._intake.unwanted(symbol, ticks)
             case protocol.Skipped():
                 self._on_skipped(event)
             case protocol.Closed(error=error):
@@ -210,6 +212,7 @@ class Wire(asyncio.Protocol):
             self._timer = None
         if self._transport is not None:
             self._transport.abort()
+        self.core.drop()  # an object that ended may be found as garbage much later
         if not self.closed.done():
             self.closed.set_result(error)
         for serial in list(self._replies):

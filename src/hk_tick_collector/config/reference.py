@@ -36,7 +36,8 @@ def markdown() -> str:
 <!-- 由 hk-tick-collector config --markdown 產生，請勿手改；說明寫在 src/hk_tick_collector/config/settings.py -->
 
 設定來自環境變數或 `.env`。讀檔次序：`--env-file` 指定的檔案，否則 `./.env`，否則 `/opt/futu_tick_downloader/.env`；
-三者皆無亦可。同一名稱以環境變數為準。目前生效的值與其來源：
+三者皆無亦可。以 root 執行時只讀最後一個；未安裝、而 `./.env` 只有 root 可改時才讀它，
+否則警告，要讀即以 `--env-file` 指明。同一名稱以環境變數為準。目前生效的值與其來源：
 
 ```bash
 hk-tick-collector config

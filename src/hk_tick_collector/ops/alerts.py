@@ -70,6 +70,7 @@ RULES: Final[dict[str, Rule]] = {
     "rejected": _SOON,
     "conflict": _SOON,
     "no_sequence": _SOON,
+    "not_subscribed_ticks": _SOON,
     "sealed_day": _SOON,
     "clock_drift": _PATIENT,
     "disk": _PATIENT,

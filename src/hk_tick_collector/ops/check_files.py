@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hk_tick_collector.errors import CollectorError, NoDayError, StoreError
+from hk_tick_collector.errors import CollectorError, NoDayError, PredecessorFileError, StoreError
 from hk_tick_collector.store import rights, schema
+from hk_tick_collector.store.foreign import import_command, list_waiting, move_command
 from hk_tick_collector.store.locks import Holder, day_holder, holders
 from hk_tick_collector.store.owner import LOCK_NAME, SPOOL_LOCK_NAME
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 from hk_tick_collector.store.rights import give, user_name
 from hk_tick_collector.store.spool import segments_below
 
+from . import remedies
 from .checks import Check, failure, not_checked, ok, warning
 
 ACCOUNT: Final = "hkcollector"
@@ -269,13 +271,15 @@ def check_day(data_root: Path, today: str) -> Check:
             rows, version = reader.totals().rows, reader.schema_version()
     except NoDayError:
         return ok(name, f"there is none of {today} yet: the service makes it on a trading day")
+    except PredecessorFileError as error:
+        return warning(name, f"{error}: the service sets it aside and imports it by itself", error.hint)
     except CollectorError as error:
         if "stays locked" in str(error) or "cannot" in str(error):
             return not_checked(name, str(error), error.hint)
         return failure(name, str(error), error.hint or "see docs/sqlite-wal.md")
     if version > schema.VERSION:
         text = f"{path} has schema {version}, this version writes up to {schema.VERSION}"
-        return failure(name, text, "install the version that wrote it, or move the file away")
+        return failure(name, text, f"install the version that wrote it, or move the file away: {move_command(path)}")
     if not path.stat().st_mode & stat.S_IWUSR:
         text = f"{path} is read-only: ticks of today would be rejected"
         return failure(name, text, f"sudo chmod 0640 {path}; sudo systemctl restart hk-tick-collector")
@@ -293,6 +297,34 @@ def check_damaged(data_root: Path) -> Check:
         return ok(name, "none")
     text = f"damaged files that were set aside: {len(found)}, the newest {found[-1]}"
     return warning(name, text, "see docs/sqlite-wal.md, then move them out of DATA_ROOT")
+
+
+def check_predecessor(data_root: Path) -> Check:
+    """Day files of the predecessor that are not ours yet."""
+    name = "predecessor"
+    try:
+        waiting = list_waiting(data_root) if data_root.is_dir() else []
+        days = [day for day in list_days(data_root) if _is_predecessors(path_of(data_root, day))]
+    except OSError as error:
+        return _unlisted(name, data_root, error)
+    except StoreError as error:
+        return not_checked(name, str(error), error.hint)
+    if days:
+        return warning(name, remedies.predecessor_days(days), import_command(data_root))
+    if waiting:
+        text = f"{_first_of([path.name for path in waiting])} was set aside and is not imported"
+        return warning(name, text, import_command(data_root))
+    return ok(name, "no day file of another collector")
+
+
+def _is_predecessors(path: Path) -> bool:
+    try:
+        with DayReader(path):
+            return False
+    except PredecessorFileError:
+        return True
+    except StoreError:
+        return False
 
 
 def check_spool(spool_dir: Path, *, running: bool) -> Check:

@@ -71,6 +71,17 @@ def check_units(*, local_opend: bool) -> list[Check]:
     return [*checks, _timers()]
 
 
+def check_version(running: str, installed: str) -> Check:
+    """Whether what runs (empty where nothing does) is what is installed, and no change of version was interrupted."""
+    if (INSTALLED / ".upgrade").exists():
+        text = f"a change of version was interrupted: {running or 'nothing'} runs, {installed} is installed"
+        return failure("version", text, f"{_INSTALL} --upgrade")
+    if running and running != installed:
+        text = f"{running} runs and {installed} is installed: the service was not restarted"
+        return warning("version", text, f"sudo systemctl restart {SERVICE}")
+    return ok("version", f"{installed}{' runs' if running else ''}")
+
+
 def check_metrics(host: str, port: int, *, running: bool) -> Check:
     """Whether the metrics port is free, or our own service's."""
     where = f"{host}:{port}"

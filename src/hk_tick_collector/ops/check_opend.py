@@ -106,7 +106,7 @@ def _symbols(answers: Answers, symbols: Sequence[str]) -> Check:
     if error:
         return warning("symbols", f"OpenD says of FUTU_SYMBOLS: {error}", "correct FUTU_SYMBOLS: see its words")
     if answers.unknown:
-        shown = ", ".join(answers.unknown[:5]) + (" ..." if len(answers.unknown) > 5 else "")
+        shown = ", ".join(answers.unknown[:5]) + (" …" if len(answers.unknown) > 5 else "")
         text = f"OpenD does not know {len(answers.unknown):,} of {len(symbols):,} symbols: {shown}"
         return warning("symbols", text, "take them out of FUTU_SYMBOLS: the others are collected all the same")
     return ok("symbols", f"OpenD knows all {len(symbols):,}")

@@ -34,7 +34,9 @@ def _writer(en: str, zh: str, do_en: str, do_zh: str) -> Entry:
 FINDINGS: Final[dict[str, Entry]] = {
     # the service
     "service_down": entry(
-        "there is no live state: the service does not run here", "沒有即時狀態：服務不在此運行", *_START
+        "no collector is running for this DATA_ROOT: there is no status.json",
+        "此 DATA_ROOT 沒有收集器在運行：沒有 status.json",
+        *_START,
     ),
     "service_stopped": entry("the service was stopped", "服務已被停止", *_START),
     "service_hung": entry(
@@ -226,8 +228,9 @@ FINDINGS: Final[dict[str, Entry]] = {
     "symbols_refused": entry(
         "OpenD refused some symbols; the others are collected",
         "OpenD 拒絕部分股票；其餘照常收集",
-        "check FUTU_SYMBOLS and the quota: hk-tick-collector doctor",
-        "檢查 FUTU_SYMBOLS 與額度：`hk-tick-collector doctor`",
+        "by OpenD's words: the quota (hk-tick-collector doctor), the quote right, or a symbol that is wrong in"
+        " FUTU_SYMBOLS",
+        "按 OpenD 的原話：額度（`hk-tick-collector doctor`）、行情權限，或 FUTU_SYMBOLS 內有錯的股票",
     ),
     "bad_symbols": entry(
         "some entries of FUTU_SYMBOLS are no symbols: the text says where, and what was probably meant;"
@@ -316,7 +319,16 @@ FINDINGS: Final[dict[str, Entry]] = {
         "`ls -l` 該檔；`hk-tick-collector doctor`",
     ),
     "writer_foreign_file": _writer(
-        "a file that is not ours has the day's name", "有不屬本系統的檔案佔用當日檔名", "move it away", "移走該檔"
+        "a file of another program has the day's name",
+        "有其他程式的檔案佔用當日檔名",
+        "move it away with the command that status prints",
+        "以 status 列出的命令移走該檔",
+    ),
+    "writer_predecessor_file": _writer(
+        "a file of the predecessor, another collector, has the day's name and cannot be set aside",
+        "舊收集程式的檔案佔用當日檔名，且不能改名保留",
+        "sudo hk-tick-collector import FILE",
+        "`sudo hk-tick-collector import FILE`",
     ),
     "writer_damaged": _writer(
         "the day file is damaged", "當日檔案損壞", "see docs/sqlite-wal.md", "見 docs/sqlite-wal.md"
@@ -403,6 +415,18 @@ FINDINGS: Final[dict[str, Entry]] = {
         "what status names: move the file away, or give it back to the collector's account; no restart is needed",
         "按 status 所示：移走該檔，或將擁有者改回 collector 帳戶；毋須重啟",
     ),
+    "predecessor_file": entry(
+        "a day file of the predecessor, another collector, was set aside and its ticks are not in ours yet",
+        "舊收集程式的日檔已改名保留，其 tick 尚未匯入",
+        "follow the text; the collector tries again every minute, or: sudo hk-tick-collector import FILE",
+        "按文字說明處理；收集器每分鐘重試，亦可執行 `sudo hk-tick-collector import FILE`",
+    ),
+    "predecessor_days": entry(
+        "files of earlier days are the predecessor's, another collector's: no verb reads them before they are imported",
+        "較早的日檔屬舊收集程式：匯入之前任何指令都不會讀取",
+        "sudo hk-tick-collector import /data/sqlite/HK",
+        "`sudo hk-tick-collector import /data/sqlite/HK`",
+    ),
     "day_not_sealed": entry(
         "the file of a finished day cannot be sealed; the other days are",
         "已完結的某一日不能封存；其他日子照常封存",
@@ -477,6 +501,12 @@ FINDINGS: Final[dict[str, Entry]] = {
         "收到不能儲存的 tick",
         "hk-tick-collector logs --event tick_rejected",
         "`hk-tick-collector logs --event tick_rejected`",
+    ),
+    "not_subscribed_ticks": entry(
+        "OpenD pushes ticks of symbols that are not in FUTU_SYMBOLS; they are counted as rejected and not stored",
+        "OpenD 推送不在 FUTU_SYMBOLS 內的股票；這些 tick 計入拒收，不會儲存",
+        "add the symbols to FUTU_SYMBOLS if they are wanted; otherwise restart OpenD in a quiet moment",
+        "若需要這些股票，加入 FUTU_SYMBOLS；否則待收市後重啟 OpenD",
     ),
     "dropped": entry(
         "memory and spool were full: ticks were dropped, counted, and are open gaps",

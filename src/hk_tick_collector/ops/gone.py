@@ -37,6 +37,7 @@ class Host:
     settings_error: str = ""  # why the settings in force cannot work
     settings_file: str = remedies.INSTALLED_SETTINGS
     blocked: tuple[str, str] | None = None  # rights or a lock that a start would meet, and what mends them
+    data_root: str = ""
 
 
 def is_silent(status: LiveStatus | None, now_ms: int) -> bool:
@@ -62,7 +63,7 @@ def check_gone(status: LiveStatus | None, now_ms: int, host: Host) -> Finding | 
     if by_unit:
         return by_unit
     if status is None:
-        text = "the collector has left no live state: it is not running here"
+        text = f"no collector is running for DATA_ROOT{f'={host.data_root}' if host.data_root else ''} (no status.json)"
         return Finding("service_down", Severity.CRITICAL, text, remedies.START)
     age_s = (now_ms - status.written_ms) / 1000
     if status.state == "stopped":
@@ -102,7 +103,9 @@ def _by_unit(unit: dict[str, str]) -> Finding | None:
         remedy = f"{remedies.DOCTOR}; {remedies.RESTART}"
         return Finding("service_died", Severity.CRITICAL, f"the collector cannot start: {refusal}", remedy)
     if state in ("activating", "reloading") and unit["SubState"] == "auto-restart":
-        text = f"the collector dies at every start, {restarts} restarts so far: {ended}"
+        text = f"the collector died, and systemd starts it again: {ended}"
+        if restarts:
+            text = f"the collector dies at every start, {restarts:,} restarts so far: {ended}"
         return Finding("service_died", Severity.CRITICAL, text, remedies.LAST_LINES)
     if state in ("active", "activating", "reloading"):
         if restarts >= _RESTARTS:

@@ -6,16 +6,19 @@ The calendar and the market's state only explain silence here; they decide nothi
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import market
 from hk_tick_collector.model import UNEXPLAINED
+from hk_tick_collector.store.foreign import import_command
 
 from . import remedies
 from .causes import in_order, worst
 from .finding import Finding, Severity
 from .gone import Host, check_gone
 from .lately import check_lately, times
+from .refusals import groups
 from .remedies import Remedy, advised
 from .silence import check_silence
 
@@ -89,6 +92,7 @@ def check(status: LiveStatus | None, now_ms: int, limits: Limits, host: Host = N
         *_opend(status, now_ms),
         *_writer(status, now_ms),
         *_copying(status),
+        *_predecessors(status),
         *_data(status, now_ms, limits),
         *_backfill(status, now_ms),
         *check_lately(status),
@@ -131,11 +135,12 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
         yield from _bad_symbols(status)
         return
     for kind, words in status.trouble.items():
+        told_ms = status.trouble_since_ms.get(kind)
         yield Finding(
             f"opend_{kind}",
             Severity.CRITICAL,
-            *advised(_reported(kind, words), remedies.for_opend(kind)),
-            status.trouble_since_ms.get(kind),
+            *advised(_reported(kind, words, told_ms), remedies.for_opend(kind)),
+            told_ms,
         )
     yield from _questions(status)
     yield from _bad_symbols(status)
@@ -147,20 +152,23 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
                 f"OpenD is not ready, {status.program.replace('_', ' ')}{detail}",
                 remedies.for_opend(status.program),
             )
-        yield Finding("opend_not_ready", Severity.CRITICAL, *advised(text, remedy))
+        if status.program != "ready" or not status.trouble:  # else that is why, and has its own remedy
+            yield Finding("opend_not_ready", Severity.CRITICAL, *advised(text, remedy))
     elif status.subscribed == 0:
         severity = Severity.CRITICAL if status.refused else Severity.WARNING
-        words = next(iter(status.refused.values()), "still subscribing")
-        remedy = remedies.for_refusal(status.refused.values()) if status.refused else Remedy(remedies.JOURNAL)
+        words, remedy = "still subscribing", Remedy(remedies.JOURNAL)
+        if status.refused:
+            words, cause, _ = groups(status.refused)[0]
+            remedy = remedies.for_refusal(cause)
         yield Finding("not_subscribed", severity, *advised(f"no symbol is subscribed: {words}", remedy))
     elif status.refused:
-        symbol, words = next(iter(status.refused.items()))
+        words, cause, symbols = groups(status.refused)[0]
         yield Finding(
             "symbols_refused",
             Severity.WARNING,
             *advised(
-                f"OpenD refused {len(status.refused)} of {status.symbols} symbols, {symbol} first: {words}",
-                remedies.for_refusal(status.refused.values()),
+                f"OpenD refused {len(status.refused)} of {status.symbols} symbols, {symbols[0]} first: {words}",
+                remedies.for_refusal(cause),
             ),
         )
 
@@ -209,10 +217,11 @@ def _backfill(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
     )
 
 
-def _reported(kind: str, words: str) -> str:
-    """What OpenD told by itself; its words, where they say more than our own for it."""
+def _reported(kind: str, words: str, since_ms: int | None) -> str:
+    """What OpenD told by itself and since when; its words, where they say more than our own for it."""
     told = kind.replace("_", " ")
-    return f"OpenD reports: {told}" + (f", {words}" if words and words.lower() not in told else "")
+    since = "" if since_ms is None else f" since {market.hkt(since_ms):%H:%M:%S} HKT"
+    return f"OpenD reports: {told}{since}" + (f", {words}" if words and words.lower() not in told else "")
 
 
 def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
@@ -293,6 +302,22 @@ def _days(status: LiveStatus) -> Iterator[Finding]:
         text = f"{status.data_root}/{name} cannot be sealed: {why}"
         remedy = remedies.for_sealing(status.data_root, name)
         yield Finding("day_not_sealed", Severity.WARNING, *advised(text, remedy))
+
+
+def _predecessors(status: LiveStatus) -> Iterator[Finding]:
+    """Day files of the predecessor that are not ours yet."""
+    for name, why in sorted(status.predecessor_files.items(), reverse=True):
+        if why:
+            path = Path(status.data_root, name)
+            text = f"the predecessor's {path} was set aside and is not imported: {why}"
+            yield Finding("predecessor_file", Severity.WARNING, text, import_command(path))
+    if status.predecessor_days:
+        yield Finding(
+            "predecessor_days",
+            Severity.WARNING,
+            remedies.predecessor_days(status.predecessor_days),
+            import_command(Path(status.data_root)),
+        )
 
 
 def _queued(status: LiveStatus) -> int:

@@ -118,6 +118,14 @@ def _refused(status: LiveStatus) -> Iterator[Finding]:
             f"{status.rejected_lately} ticks that cannot be stored came {_WHEN}",
             remedies.grep("tick_rejected"),
         )
+    if status.not_subscribed_lately:
+        yield Finding(
+            "not_subscribed_ticks",
+            Severity.WARNING,
+            f"OpenD pushed {status.not_subscribed_lately:,} ticks {_WHEN} of symbols that are not in FUTU_SYMBOLS,"
+            f" {status.not_subscribed_first} first; they are counted and not stored",
+            remedies.grep("symbol_not_subscribed"),
+        )
     if status.dropped_lately:
         yield Finding(
             "dropped",

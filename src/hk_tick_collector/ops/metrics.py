@@ -222,12 +222,16 @@ _COUNTERS: Final = (
 )
 
 
-class _Process(ProcessCollector):
-    """The library's, where /proc shows processes and nothing else (`ProcSubset=pid`): it would tell nothing there."""
+class OwnProcess(ProcessCollector):
+    """The library's, which gives nothing at all where it cannot read /proc/stat: under ProcSubset=pid, for example."""
 
     def _boot_time(self) -> float:
-        """When this host was booted, UTC epoch s; the library reads /proc/stat for it."""
-        return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        """When the host started, seconds since 1970."""
+        try:
+            told: float = super()._boot_time()  # type: ignore[no-untyped-call]
+        except OSError:
+            return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        return told
 
 
 class Metrics:
@@ -246,7 +250,7 @@ class Metrics:
         self._codes: set[str] = set()  # of findings that were open in this run: they stay, as 0
         self._registry = CollectorRegistry()
         self._registry.register(self)
-        _Process(registry=self._registry)  # memory, CPU, descriptors, start: names that dashboards know
+        OwnProcess(registry=self._registry)  # memory, CPU, descriptors, start: names that dashboards know
 
     def render(self) -> bytes:
         """The text of a scrape; the process's own figures alone before the first live state."""
@@ -287,7 +291,7 @@ class Metrics:
             labels=("code",),
         )
         for code, severity in sorted(worst.items()):
-            by_code.add_metric((plain(code),), severity)
+            by_code.add_metric((_label(code),), severity)
         yield by_code
         count = GaugeMetricFamily("hktc_findings", "How many findings are open.", labels=("severity",))
         for severity in (Severity.WARNING, Severity.CRITICAL):
@@ -296,9 +300,14 @@ class Metrics:
         yield count
 
 
+def _label(text: str) -> str:
+    """Words of others as a label; a line break stays, the library writes it as `\\n`."""
+    return "\n".join(map(plain, text.split("\n")))
+
+
 def _info(live: LiveStatus) -> Metric:
     info = GaugeMetricFamily("hktc_build_info", "Always 1; what runs here.", labels=("version", "instance_id"))
-    info.add_metric((plain(live.version), plain(live.instance)), 1)
+    info.add_metric((_label(live.version), _label(live.instance)), 1)
     return info
 
 

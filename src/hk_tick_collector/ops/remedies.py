@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import re
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from hk_tick_collector.store.foreign import import_command, move_command
+
+from . import refusals
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
 
 class Remedy(NamedTuple):
@@ -82,7 +87,7 @@ def for_link(address: str) -> str:
 
 def for_login() -> Remedy:
     """OpenD runs and is not logged in to the quote server."""
-    return Remedy(OPEND_LOG, "if it stays so, restart futu-opend")
+    return Remedy(OPEND_LOG, "if it stays so, log it in again (docs/operations.md)")
 
 
 def for_questions() -> Remedy:
@@ -90,12 +95,9 @@ def for_questions() -> Remedy:
     return Remedy(grep("question_failed"), "it is asked again")
 
 
-def for_refusal(reasons: Iterable[str]) -> Remedy:
-    """Symbols that OpenD did not subscribe, by its words for each."""
-    said = " ".join(set(reasons)).lower()
-    if any(word in said for word in _QUOTA_WORDS):
-        return Remedy(f"{DOCTOR}; {EDIT_SETTINGS}", "doctor tells the quota: take symbols out of FUTU_SYMBOLS")
-    return Remedy(EDIT_SETTINGS, "correct FUTU_SYMBOLS; refused ones are tried again every minute")
+def for_refusal(cause: str) -> Remedy:
+    """Symbols that OpenD did not subscribe, by one of the causes of `refusals`."""
+    return _REFUSAL[cause]
 
 
 def for_writer(trouble: str, data_root: str, day: str, account: str = "", holder_pid: int | None = None) -> Remedy:
@@ -105,6 +107,8 @@ def for_writer(trouble: str, data_root: str, day: str, account: str = "", holder
     """
     if trouble == "busy" and holder_pid and holder_pid > 0:
         return Remedy(end_process(holder_pid), f"end that process, {_RESUMES}")
+    if trouble == "foreign_file":
+        return Remedy(for_held_day(trouble, data_root, day))
     remedy = _WRITER.get(trouble, Remedy(JOURNAL))
     db = f"{data_root}/{day or '*'}.db"
     return remedy._replace(command=remedy.command.format(root=data_root, db=db, account=account or _ACCOUNT))
@@ -117,9 +121,21 @@ def end_process(pid: int) -> str:
 
 def for_held_day(cause: str, data_root: str, day: str, account: str = "") -> str:
     """By the cause for which only the file of `day` cannot be written."""
+    if cause in ("foreign_file", "damaged"):
+        return move_command(Path(data_root, f"{day}.db"))
+    if cause == "predecessor_file":
+        return import_command(Path(data_root, f"{day}.db"))
     db = shlex.quote(f"{data_root}/{day}.db")
     words = _HELD.get(cause, "ls -l {db}*; sudo hk-tick-collector doctor")
     return words.format(db=db, account=account or _ACCOUNT)
+
+
+def predecessor_days(days: Sequence[str]) -> str:
+    """What is told of day files of the predecessor."""
+    if len(days) == 1:
+        return f"{days[0]} is the predecessor's day file: no verb reads it before it is imported"
+    span = f"{len(days)} day files, {days[0]} to {days[-1]},"
+    return f"{span} are the predecessor's: no verb reads them before they are imported"
 
 
 def for_sealing(data_root: str, name: str) -> Remedy:
@@ -142,12 +158,12 @@ _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"|\$\([^)]*\)")
 _SEPARATOR: Final = re.compile(r";|&&|\|\|?")
 _COMMAND: Final = re.compile(
     r"(sudo )?(hk-tick-collector|systemctl|journalctl|timedatectl|usermod|newgrp|sqlite3|chown|chmod|mount -o|mkdir"
-    r"|fuser|dmesg|lsof|echo|grep|tail|ping|cat|vim|df|ls|mv|nc|ip|ss)( [^ ]|$)|free -m|(sudo )?kill -[A-Z]+ [0-9]"
+    r"|fuser|dmesg|lsof|echo|grep|tail|ping|cat|vim|df|ls|mv|nc|ip|ss|findmnt)( [^ ]|$)"
+    r"|free -m|(sudo )?kill -[A-Z]+ [0-9]"
     r"|for f in |do \[ |done$|[a-z]=_?[^ ]*$"
 )
 
 _ACCOUNT: Final = "hkcollector:hkcollector"
-_QUOTA_WORDS: Final = ("quota", "額度", "额度")
 _WAIT: Final = Remedy(OPEND_LOG, "wait a minute; if it stays so, restart futu-opend")
 _PASSWORD: Final = Remedy(EDIT_OPEND, "set OpenD's account and password")
 _RIGHT: Final = Remedy(
@@ -158,6 +174,12 @@ _RIGHT: Final = Remedy(
 _DISCLAIMER: Final = Remedy(RESTART_OPEND, "agree to the API disclaimer in Futu's app before OpenD is restarted")
 _REINSTALL: Final = Remedy(RESTART_OPEND, "install OpenD anew beside its data before it is restarted")
 _RESUMES: Final = "it resumes by itself"
+
+_REFUSAL: Final = {
+    refusals.QUOTA: Remedy(f"{DOCTOR}; {EDIT_SETTINGS}", "doctor tells the quota: take symbols out of FUTU_SYMBOLS"),
+    refusals.QUOTE_RIGHT: _RIGHT,
+    refusals.OTHER: Remedy(EDIT_SETTINGS, "correct FUTU_SYMBOLS; refused ones are tried again every minute"),
+}
 
 # By the words of opend.messages for program states and for what Notify tells.
 _OPEND: Final = {
@@ -202,7 +224,6 @@ _WRITER: Final = {
     "no_directory": Remedy("ls -ld {root}", f"bring the directory back (is its disk mounted?), {_RESUMES}"),
     "no_file": Remedy("ls -l {db}", f"nobody may move the file, {_RESUMES}"),
     "cannot_open": Remedy("ls -l {db}; sudo hk-tick-collector doctor"),
-    "foreign_file": Remedy("sudo mv {db} {db}.foreign", f"move the file away, {_RESUMES}"),
     "damaged": Remedy("ls -l {root}", "see docs/sqlite-wal.md"),
     "io_error": Remedy("sudo dmesg | tail", f"the disk may be failing; {_RESUMES}"),
     "no_descriptors": Remedy(RESTART),
@@ -213,14 +234,8 @@ _WRITER: Final = {
     "no_memory": Remedy("free -m", f"end what takes the memory, {_RESUMES}"),
     "schema_changed": Remedy("sudo sqlite3 {db} .schema", f"undo the change that is named, {_RESUMES}"),
 }
-# For the file of one day, {db}. What a file has beside it goes with it, under its own name, and the file itself last: a
-# fresh one must not meet its WAL, and an earlier file that was moved away is not overwritten.
-_MOVE_DAY: Final = (
-    "d={db}.aside-$(date +%H%M%S); sudo mkdir $d; for f in {db}{{-wal,-shm,}}; do [ ! -e $f ] || sudo mv $f $d/; done"
-)
+# For the file of one day, {db}.
 _HELD: Final = {
-    "foreign_file": _MOVE_DAY,
-    "damaged": _MOVE_DAY,
     "schema_changed": _WRITER["schema_changed"].command,
     "no_permission": "sudo chown {account} {db}*; sudo chmod u+rw {db}*",
     "busy": _WRITER["busy"].command,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import market
 from hk_tick_collector.store import kept
+from hk_tick_collector.store.foreign import import_command
 
 from . import remedies
 from .finding import Finding, Severity
@@ -68,9 +69,13 @@ def _disk(found: Kept, today: str, min_free_bytes: int) -> Iterator[Finding]:
 
 def _days(found: Kept, today: str) -> Iterator[Finding]:
     past = [day for day in found.days if day.day < today]
-    if broken := [day for day in found.days if day.rows is None]:
-        text = f"{_named(broken)} cannot be read: {broken[0].problem}; bring it back from a copy (docs/sqlite-wal.md)"
-        yield Finding("day_unreadable", Severity.CRITICAL, text, remedies.DOCTOR)
+    if former := [day.day for day in found.days if day.is_predecessors]:
+        text = remedies.predecessor_days(former)
+        yield Finding("predecessor_days", Severity.WARNING, text, import_command(found.data_root))
+    if broken := [day for day in found.days if day.rows is None and not day.is_predecessors]:
+        text = f"{_named(broken)} cannot be read: {broken[0].problem}"
+        more = "" if broken[0].remedy else "; bring it back from a copy (docs/sqlite-wal.md)"
+        yield Finding("day_unreadable", Severity.CRITICAL, text + more, broken[0].remedy or remedies.DOCTOR)
     wrong = [day for day in found.days if day.snapshot in (kept.DIFFERS, kept.UNREADABLE)]
     if wrong:
         text = f"the snapshot of {_named(wrong)} is damaged"
@@ -79,7 +84,11 @@ def _days(found: Kept, today: str) -> Iterator[Finding]:
         if days := [day for day in past if day.snapshot == word and day.rows is not None]:
             yield Finding(code, Severity.WARNING, f"{_named(days)}: {text}", _take(days[0]))
     number = market.parse_day(today)
-    late = [day for day in past if not day.sealed and market.parse_day(day.day) <= number - _SEALED_WITHIN_DAYS]
+    late = [
+        day
+        for day in past
+        if not day.sealed and not day.is_predecessors and market.parse_day(day.day) <= number - _SEALED_WITHIN_DAYS
+    ]
     if late:
         text = f"{_named(late)} not sealed yet: the collector does that from 06:00 once OpenD's date is later"
         remedy = "sudo journalctl -u hk-tick-collector --no-pager | grep day_seal_failed | tail"
@@ -87,6 +96,10 @@ def _days(found: Kept, today: str) -> Iterator[Finding]:
 
 
 def _left(found: Kept) -> Iterator[Finding]:
+    if found.not_imported:
+        text = f"the predecessor's {found.not_imported[0].name} was set aside and is not imported"
+        more = f", as {len(found.not_imported) - 1} more" if len(found.not_imported) > 1 else ""
+        yield Finding("predecessor_file", Severity.WARNING, text + more, import_command(found.data_root))
     if found.damaged:
         text = f"{len(found.damaged)} damaged day files are set aside, {found.damaged_bytes // 2**20:,} MB: "
         text += f"{found.damaged[-1].name}; save what can be saved (docs/sqlite-wal.md), then move them to another disk"

@@ -81,7 +81,7 @@ def check_silence(status: LiveStatus, now_ms: int, lag_critical_s: float) -> Ite
     arrived_ms = max(status.last_tick_ms or 0, status.trading_since_ms or 0)
     quiet_s = (now_ms - arrived_ms) / 1000 if arrived_ms else 0.0
     silent = status.last_tick_ms is not None or status.received == 0
-    if silent and quiet_s > LAG_WARN_S and not status.waiting:
+    if silent and quiet_s > LAG_WARN_S and not status.waiting and not status.trouble:  # which says why
         if _is_at_open(status, now_ms):
             text = f"no tick has come since the {state} session began {quiet_s:.0f} s ago, with {symbols}"
             yield Finding("no_tick_at_open", severity, *advised(text, remedies.NO_TICKS))

@@ -94,6 +94,8 @@ class LiveStatus:
     held_causes: dict[str, str] = field(default_factory=dict)
     held_details: dict[str, str] = field(default_factory=dict)
     not_sealed: dict[str, str] = field(default_factory=dict)  # the name of a file that should be sealed → why it is not
+    predecessor_days: list[str] = field(default_factory=list)  # earlier days whose file is the predecessor's
+    predecessor_files: dict[str, str] = field(default_factory=dict)  # set aside → why they are not imported yet
     spooled: int = 0  # of those waiting, the rows that memory could not hold
     stalls: int = 0  # how often the watchdog has met a stall
     commit_ms_p50: float | None = None
@@ -128,6 +130,9 @@ class LiveStatus:
     no_sequence_symbols: int = 0
     no_sequence_most: str = ""
     no_sequence_most_ticks: int = 0
+    not_subscribed: int = 0  # of the rejected: OpenD pushed a symbol that nobody chose; and the first such symbol
+    not_subscribed_first: str = ""
+    not_subscribed_lately: int = 0
     dropped_lately: int = 0  # within the last 15 minutes, as the next five
     rejected_lately: int = 0  # those that the following count not counted
     sealed_day_lately: int = 0

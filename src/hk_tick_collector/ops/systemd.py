@@ -32,7 +32,7 @@ class Notifier:
 
     def status(self, line: str) -> None:
         """The line that `systemctl status` shows, also after the service has ended."""
-        self._send("STATUS=" + plain(line))
+        self._send("STATUS=" + " ".join(plain(line).split()))
 
     def stopping(self, within_s: float) -> None:
         """The service ends and flushes what it holds; it asks for that time, whatever the unit's TimeoutStopSec is."""

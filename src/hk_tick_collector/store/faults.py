@@ -8,7 +8,14 @@ from typing import Final
 
 import apsw
 
-from hk_tick_collector.errors import DamagedFileError, ForeignFileError, NoDayError, SchemaChangedError, StoreError
+from hk_tick_collector.errors import (
+    DamagedFileError,
+    ForeignFileError,
+    NoDayError,
+    PredecessorFileError,
+    SchemaChangedError,
+    StoreError,
+)
 
 _CAUSES: Final[tuple[tuple[type[Exception], str, bool], ...]] = (
     # error, its name for the operator, whether the connection must be opened anew; the first match counts
@@ -29,6 +36,7 @@ _CAUSES: Final[tuple[tuple[type[Exception], str, bool], ...]] = (
     (apsw.AbortError, "io_error", True),
     (apsw.SchemaChangeError, "schema_changed", True),
     (DamagedFileError, "damaged", True),
+    (PredecessorFileError, "predecessor_file", True),
     (ForeignFileError, "foreign_file", True),
     (SchemaChangedError, "schema_changed", True),
     (NoDayError, "no_file", True),

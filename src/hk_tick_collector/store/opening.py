@@ -18,6 +18,7 @@ import apsw
 from hk_tick_collector.errors import DamagedFileError, ForeignFileError, SealedDayError, StoreError
 
 from . import schema
+from .foreign import foreign_file, move_command, no_file_here, not_sqlite
 from .rights import refused
 from .schema_check import named_changes
 
@@ -34,7 +35,6 @@ _WAL_MAGICS: Final = {0x377F0682: "<", 0x377F0683: ">"}  # and the byte order of
 _HEADER_BYTES: Final = 100
 _APPLICATION_ID_AT: Final = 68  # in the header of every SQLite file, 4 bytes, big-endian
 _TEXT_OF_OURS: Final = b"recv_ts_ms INTEGER NOT NULL"  # in our table's definition, on one of the first pages
-_MOVE_AWAY: Final = "move it away; a day file belongs there"
 
 
 def open_for_writing(path: Path, busy_timeout_ms: int, vfs: str | None, *, check: bool = True) -> apsw.Connection:
@@ -133,10 +133,8 @@ def _existing_size(path: Path) -> int | None:
     except FileNotFoundError:
         _make(path)
         return None
-    if stat.S_ISDIR(found.st_mode):
-        raise ForeignFileError(f"{path} is a directory", hint=_MOVE_AWAY)
     if not stat.S_ISREG(found.st_mode):
-        raise ForeignFileError(f"{path} is no regular file", hint=_MOVE_AWAY)
+        raise no_file_here(path, found.st_mode)
     if found.st_mode & stat.S_IRUSR and not found.st_mode & stat.S_IWUSR:  # one that nobody may read was not sealed
         raise SealedDayError(f"{path.name} is sealed (mode {found.st_mode & 0o777:04o})")
     if not os.access(path, os.R_OK | os.W_OK):
@@ -168,13 +166,13 @@ def _refuse(db: apsw.Connection, path: Path, *, check: bool) -> None:
     except (apsw.NotADBError, apsw.CorruptError, apsw.FormatError) as error:
         if _was_ours(path):
             raise DamagedFileError(f"{path.name} is damaged ({error})") from error
-        raise ForeignFileError(f"{path} is not a SQLite database", hint=_MOVE_AWAY) from None
+        raise not_sqlite(path) from None
     if not ours:
-        raise ForeignFileError(f"{path} is another program's database", hint=_MOVE_AWAY)
+        raise foreign_file(db, path)
     if version > schema.VERSION:
         raise ForeignFileError(
             f"{path} has schema {version}, this version writes up to {schema.VERSION}",
-            hint="install the version that wrote it, or move the file away",
+            hint=f"install the version that wrote it, or move the file away: {move_command(path)}",
         )
     if verdict != "ok":
         raise DamagedFileError(f"{path.name} is damaged ({' '.join(str(verdict).split())})")

@@ -20,6 +20,7 @@ import apsw
 from hk_tick_collector.errors import ForeignFileError, NoDayError, SchemaChangedError, StoreError
 from hk_tick_collector.model import GAP_OPEN, Gap, Reconciled, Tick
 
+from .foreign import foreign_file, no_file_here, not_sqlite, waiting_for
 from .identity import Compared, compare
 from .schema import APPLICATION_ID, TICK_COLUMNS, VERSION
 from .schema_check import CHANGED_HINT, SCHEMA_ERRORS, difference, named_change
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 _BUSY_MS: Final = 5000  # only a crashed writer's recovery or a day being sealed can keep a reader waiting
 _INTEGRITY_LINES: Final = 5
-_NAME_A_DAY_FILE: Final = "name a file like 20261120.db"
 _NO_RIGHT: Final = "join the group hkcollector, or run it with sudo"
 _DAY_FILE: Final = re.compile(r"([0-9]{8})\.db")
 
@@ -88,8 +88,19 @@ class Completeness(NamedTuple):
 
     symbols: int
     rows: int
-    expected: int  # rows / expected is the share that is stored
+    expected: int
     without_pattern: int  # symbols whose sequence does not tell
+    counted: int  # of the rows, for each symbol at most as many as are expected of it
+
+    @property
+    def percent(self) -> float | None:
+        """The share that is stored, 0 to 100; None where no sequence tells how many ticks there are.
+
+        Cut and not rounded: one tick of ten million shows, 100 is without any missing. More rows than a symbol's
+        sequence tells of do not make up for another symbol's missing ones.
+        """
+        share = self.counted * 10**7 // self.expected / 10**5 if self.expected > 0 else None
+        return None if share is None else min(100.0, max(0.0, share))
 
 
 class Incomplete(NamedTuple):
@@ -231,7 +242,7 @@ class DayReader:
     def completeness(self) -> Completeness:
         """How much of the day is stored, from counters alone."""
         sql = """SELECT count(expected), ifnull(sum(rows) FILTER (WHERE expected IS NOT NULL), 0),
-                        ifnull(sum(expected), 0), count(*) - count(expected)
+                        ifnull(sum(expected), 0), count(*) - count(expected), ifnull(sum(min(rows, expected)), 0)
                  FROM symbols"""
         return Completeness._make(next(self._rows(sql)))
 
@@ -383,7 +394,7 @@ class DayReader:
 
     def _check_schema(self) -> None:
         if self._db.pragma("application_id") != APPLICATION_ID:
-            raise ForeignFileError(f"{self.path} is no day file of this collector", hint=_NAME_A_DAY_FILE)
+            raise foreign_file(self._db, self.path)
         for table, needed in (("ticks", TICK_COLUMNS), ("symbols", SymbolCount._fields), ("meta", ("key", "value"))):
             columns = {name for (name,) in self._db.execute("SELECT name FROM pragma_table_info(?)", (table,))}
             if missing := [column for column in needed if column not in columns]:
@@ -418,7 +429,7 @@ class DayReader:
                 raise
             raise changed from error
         except apsw.NotADBError as error:
-            raise ForeignFileError(f"{self.path} is no SQLite file", hint=_NAME_A_DAY_FILE) from error
+            raise not_sqlite(self.path) from error
         except apsw.CorruptError as error:
             raise StoreError(
                 f"{self.path} is damaged ({error})", hint="see docs/sqlite-wal.md for what can be saved"
@@ -444,13 +455,14 @@ def _check_file(path: Path) -> None:
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
+        if set_aside := waiting_for(path):
+            raise set_aside from None
         days = list_days(path.parent) if path.parent.is_dir() else []
         raise NoDayError(f"there is no {path}", hint=_days_there(days, path.stem)) from None
     except OSError as error:
         raise StoreError(f"cannot look at {path} ({error.strerror})", hint=_NO_RIGHT) from error
     if not stat.S_ISREG(mode):
-        kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
-        raise ForeignFileError(f"{path} is {kind}", hint=_NAME_A_DAY_FILE)
+        raise no_file_here(path, mode)
 
 
 def _days_there(days: list[str], wanted: str) -> str:
