@@ -226,8 +226,8 @@ def test_decimals_are_exact(workdir: Path, value: str) -> None:
         ("FUTU_SYMBOLS", "HK.700"),
         ("FUTU_SYMBOLS", "US.AAPL"),
         ("FUTU_SYMBOLS", "HK.00700;"),
+        ("FUTU_SYMBOLS", "hk.00700,00981"),
         ("FUTU_SYMBOLS", "HK.00700;HK.00981"),
-        ("FUTU_SYMBOLS", "HK.00700,"),
         ("FUTU_SYMBOLS", "HK.００７００"),
         ("FUTU_SYMBOLS", "@missing.txt"),
         ("FUTU_SYMBOLS", "@"),
@@ -407,11 +407,121 @@ def test_more_symbols_than_any_quota(workdir: Path, count: int) -> None:
     assert len(caught.value.one_line()) < 400
 
 
-def test_a_file_of_symbols_names_the_line(workdir: Path) -> None:
-    """In a long file the line of the first fault is named."""
-    (workdir / "hk.txt").write_text("HK.00700\nHK.700\n700\n")
-    with pytest.raises(UsageError, match=r"HK\.700 in .*hk\.txt:2 and 1 more"):
+@pytest.mark.parametrize(
+    ("entry", "meant"),
+    [
+        ("00700", "HK.00700"),
+        ("700", "HK.00700"),
+        ("hk.00700", "HK.00700"),
+        ("HK.700", "HK.00700"),
+        ("HK00700", "HK.00700"),
+        ("00700.HK", "HK.00700"),
+        ("0700.hk", "HK.00700"),
+        ("HK:00700", "HK.00700"),
+        ("'HK.00700'", "HK.00700"),
+        ("ＨＫ．００７００", "HK.00700"),
+        ("HK.00700;HK.00981", "HK.00700,HK.00981"),
+        ("HK.00700 981", "HK.00700,HK.00981"),
+        ("HK.00700、HK.00981", "HK.00700,HK.00981"),
+    ],
+)
+def test_a_near_symbol_is_told_what_was_meant(workdir: Path, entry: str, meant: str) -> None:
+    """Alone it stops with the right spelling; beside a good symbol it is named, and the good one is collected."""
+    with pytest.raises(UsageError) as caught:
+        load_settings(None, {"FUTU_SYMBOLS": entry})
+    assert f"did you mean {meant}?" in caught.value.one_line()
+    loaded = load_settings(None, {"FUTU_SYMBOLS": f"HK.09988,{entry}"})
+    assert loaded.settings.symbols == ("HK.09988",)
+    assert loaded.bad_symbols == (
+        f"FUTU_SYMBOLS (from environment): '{entry}' is not a valid symbol; did you mean {meant}?",
+    )
+
+
+@pytest.mark.parametrize(
+    "entry", ["US.AAPL", "HK.007000", "0", "HK.00000x", "Tencent", "\x1b[31m700\x1b[0m", "7" * 3000]
+)
+def test_what_nobody_could_mean_is_named_alone(workdir: Path, entry: str) -> None:
+    """No suggestion where there is none; what is shown is short and safe for a terminal."""
+    (told,) = load_settings(None, {"FUTU_SYMBOLS": f"{entry},HK.09988"}).told()
+    assert "a symbol looks like HK.00700" in told
+    assert told.isprintable()
+    assert len(told) < 200
+
+
+def test_bad_lines_of_a_symbols_file_are_named_and_the_others_read(workdir: Path) -> None:
+    """File and line of each; bytes that are not UTF-8 spoil their line only, and in a comment nothing."""
+    lines: list[str | bytes] = [
+        "HK.00700",
+        "HK.700",
+        "# 收集".encode("big5"),
+        b"HK.0\xb8\xdb",
+        "",
+        "HK.00981 # 981\r",
+        "700\x0bx",
+        "HK.09988",
+    ]
+    data = b"\n".join(line if isinstance(line, bytes) else line.encode() for line in lines)
+    (workdir / "hk.txt").write_bytes(b"\xef\xbb\xbf" + data)
+    loaded = load_settings(None, {"FUTU_SYMBOLS": "@hk.txt"})
+    assert loaded.settings.symbols == ("HK.00700", "HK.00981", "HK.09988")
+    assert [told.split(": ")[0] for told in loaded.bad_symbols] == [f"{workdir}/hk.txt:{line}" for line in (2, 4, 7)]
+    assert "did you mean HK.00700?" in loaded.bad_symbols[0]
+    assert all(told.isprintable() for told in loaded.bad_symbols)
+
+
+def test_a_file_without_a_good_symbol_stops(workdir: Path) -> None:
+    """The first bad lines are named with file and line."""
+    (workdir / "hk.txt").write_text("HK.700\n700\nx\ny\n")
+    with pytest.raises(UsageError, match=r"hk\.txt:1: 'HK\.700' is not.*hk\.txt:2: '700'.*; and 1 more"):
         load_settings(None, {"FUTU_SYMBOLS": "@hk.txt"})
+
+
+@pytest.mark.parametrize("what", ["fifo", "directory", "utf16", "large", "missing"])
+def test_what_is_no_file_of_symbols(workdir: Path, what: str) -> None:
+    """A pipe without a writer, a directory, an endless file, UTF-16: one line each, and no wait."""
+    path = workdir / "hk.txt"
+    if what == "fifo":
+        os.mkfifo(path)
+    elif what == "directory":
+        path.mkdir()
+    elif what == "utf16":
+        path.write_bytes("HK.00700\n".encode("utf-16"))
+    elif what == "large":
+        path.write_bytes(b"HK.00700\n" * 200_000)
+    with pytest.raises(UsageError, match=r"FUTU_SYMBOLS=@hk\.txt"):
+        load_settings(None, {"FUTU_SYMBOLS": "@hk.txt"})
+
+
+def test_many_bad_symbols_are_counted(workdir: Path) -> None:
+    """The first are told one by one, the rest as a number with what lists them."""
+    loaded = load_settings(None, {"FUTU_SYMBOLS": "HK.00700," + ",".join(map(str, range(100, 200)))})
+    assert len(loaded.bad_symbols) == 100
+    assert len(loaded.told()) == 21
+    assert "and 80 more" in loaded.told()[-1]
+
+
+@pytest.mark.parametrize(
+    "name", ["DATA_ROOT", "SPOOL_DIR", "SNAPSHOT_DIR", "FUTU_RSA_KEY", "FUTU_SYMBOLS", "ALERT_URLS", "INSTANCE_ID"]
+)
+def test_bytes_that_are_no_utf8_are_refused(workdir: Path, name: str) -> None:
+    """A directory named in GBK, handed over by the system: refused with the setting's name, nothing is opened."""
+    odd = os.fsdecode(b"/tmp/\xb8\xdb\xb9\xc9")
+    value = {"FUTU_SYMBOLS": f"@{odd}", "ALERT_URLS": f"json://host{odd}"}.get(name, odd)
+    with pytest.raises(UsageError) as caught:
+        load_settings(None, {name: value})
+    line = caught.value.one_line()
+    assert line.startswith(f"{name}=")
+    assert line.isprintable()
+    assert name == "INSTANCE_ID" or "not UTF-8" in line
+
+
+def test_a_relative_path_below_a_directory_that_is_no_utf8(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`./data` is as unusable there as the whole path."""
+    odd = workdir / os.fsdecode(b"\xb8\xdb")
+    odd.mkdir()
+    monkeypatch.chdir(odd)
+    with pytest.raises(UsageError, match="not UTF-8"):
+        load_settings(None, {"DATA_ROOT": "data"})
 
 
 @pytest.mark.parametrize(

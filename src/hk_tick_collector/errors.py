@@ -36,7 +36,9 @@ class CollectorError(Exception):
 
 
 class UsageError(CollectorError):
-    """An argument, a setting or a file of settings that cannot work."""
+    """An argument, a setting or a file of settings that cannot work; `faults` are its parts, where it has several."""
+
+    faults: tuple[UsageError, ...] = ()
 
 
 class ProtocolError(CollectorError):

@@ -96,6 +96,7 @@ class Stats:
     symbols: int = 0
     subscribed: int = 0
     refused: dict[str, str] = field(default_factory=dict)  # symbol → OpenD's words
+    bad_symbols: list[str] = field(default_factory=list)  # entries of FUTU_SYMBOLS that are none, in words
     quota_used: int | None = None
     quota_remaining: int | None = None
     trouble: dict[str, str] = field(default_factory=dict)  # what OpenD told by Notify and did not take back
@@ -151,6 +152,8 @@ class Stats:
     writer_detail: str = ""
     writer_day: str = ""  # the day whose file it waits for
     writer_trouble_since_ms: int | None = None
+    writer_holder_pid: int | None = None  # whose lock it waits for; 0 or -1 where the kernel does not name it
+    writer_holder: str = ""  # the same in words
     copy_path: str = ""  # the copy that somebody makes of a day that is written, and since when it is seen
     copy_since_ms: int | None = None
     copy_held: bool = False  # commits wait for it

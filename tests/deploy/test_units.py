@@ -108,7 +108,8 @@ def test_the_service_is_restarted_for_ever_but_for_a_wrong_setting() -> None:
         "Group": "hkcollector",
     }.items():
         assert lines[key] == [value], key
-    assert "ExecStartPre" not in lines
+    assert "ExecStartPre" not in lines, "it would run after the stop, which is too late"
+    assert lines["ExecReload"][0].endswith("/hk-tick-collector config --check"), "it checks, and applies nothing"
     assert lines["ExecStart"][0].endswith("/hk-tick-collector run")
     assert "run" in VERBS
 

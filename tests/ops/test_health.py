@@ -42,6 +42,7 @@ def test_a_healthy_service_has_no_finding(make_status: MakeStatus) -> None:
         ({"subscribed": 0}, "not_subscribed", WARNING),
         ({"subscribed": 0, "refused": {"HK.00005": "no quota"}}, "not_subscribed", CRITICAL),
         ({"subscribed": 9, "refused": {"HK.00005": "no quota"}}, "symbols_refused", WARNING),
+        ({"bad_symbols": ["/etc/hk.txt:3: 'x' is not a valid symbol"]}, "bad_symbols", WARNING),
         ({"writer_trouble": "busy", "writer_trouble_since_ms": NOW_MS - 5_000}, "writer_busy", WARNING),
         ({"writer_trouble": "busy", "writer_trouble_since_ms": NOW_MS - 2 * MINUTE}, "writer_busy", CRITICAL),
         ({"writer_trouble": "disk_full", "writer_trouble_since_ms": NOW_MS}, "writer_disk_full", CRITICAL),

@@ -9,7 +9,7 @@ import typer
 
 from hk_tick_collector import market
 from hk_tick_collector.collect.clock import now_ms
-from hk_tick_collector.config import load_settings, values
+from hk_tick_collector.config import load_settings, read_symbols
 from hk_tick_collector.errors import UsageError
 
 from ._show import warn
@@ -31,7 +31,7 @@ Day: TypeAlias = Annotated[
 def settings_in_force(env_file: Path | None) -> Settings:
     """The settings, for a verb at a terminal: what is odd goes to stderr. UsageError for what cannot work."""
     loaded = load_settings(env_file)
-    for warning in loaded.warnings:
+    for warning in loaded.told(3):
         warn(warning)
     warn_of_predecessor(loaded)
     return loaded.settings
@@ -73,10 +73,13 @@ def symbols_named(arguments: list[str]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for argument in arguments:
         try:
-            symbols, _ = values.symbols(argument)
+            read = read_symbols(argument)
         except ValueError as error:
             raise UsageError(f"{argument} {error}", hint="name symbols like HK.00700, or @FILE") from None
-        found.update(dict.fromkeys(symbols))
+        for bad in read.bad:
+            place = f"{bad.place}: " if bad.place else ""
+            raise UsageError(f"{place}{bad.words()}", hint="name symbols like HK.00700, or @FILE")
+        found.update(dict.fromkeys(read.symbols))
     return tuple(found)
 
 

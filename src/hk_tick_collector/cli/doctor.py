@@ -11,7 +11,7 @@ from hk_tick_collector import __version__, market
 from hk_tick_collector.collect import clock
 from hk_tick_collector.config import ENVIRONMENT, load_settings
 from hk_tick_collector.errors import CollectorError, StoreError, UsageError
-from hk_tick_collector.ops import check_files, check_host, check_opend
+from hk_tick_collector.ops import check_files, check_host, check_opend, remedies
 from hk_tick_collector.ops.asking import ask
 from hk_tick_collector.ops.checks import EXIT_CODES, Check, Outcome, failure, not_checked, ok, verdict, warning
 
@@ -98,8 +98,8 @@ def _check_settings(loaded: Loaded, account: check_files.Account) -> Iterator[Ch
     where = loaded.env_file or ENVIRONMENT
     if not settings.symbols:
         yield failure("settings", "FUTU_SYMBOLS is empty", f"name symbols in {where}: FUTU_SYMBOLS=HK.00700,HK.00981")
-    elif loaded.warnings:
-        yield warning("settings", "; ".join(loaded.warnings), f"correct {where}")
+    elif told := loaded.told(3):
+        yield warning("settings", "; ".join(told), remedies.CHECK_SETTINGS)
     else:
         yield ok("settings", f"{given} given, the others default; {len(settings.symbols):,} symbols")
     yield from _check_predecessor(loaded)
@@ -134,6 +134,8 @@ def _check_data(settings: Settings, account: check_files.Account) -> Iterator[Ch
         yield check_files.check_directory("SNAPSHOT_DIR", settings.snapshot_dir, account, made_by_service=True)
     yield check_files.check_file_system(root)
     yield check_files.check_files(root, account)
+    yield check_files.check_locks(root, settings.spool_dir, today(), account)
+    yield check_files.check_left_behind(settings.spool_dir, settings.snapshot_dir, account)
     yield check_files.check_space(root, today(), settings.disk_min_free_mb)
     yield check_files.check_day(root, today())
     yield check_files.check_damaged(root)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -13,12 +13,14 @@ from hk_tick_collector.config import ENVIRONMENT, Settings, settings_file
 from hk_tick_collector.errors import CollectorError, NoDayError, PredecessorFileError, StoreError, UsageError
 from hk_tick_collector.model import MATCHING, UNEXPLAINED
 from hk_tick_collector.ops import health, remedies
+from hk_tick_collector.ops.checks import Outcome
 from hk_tick_collector.ops.completeness import check_completeness, lost_ticks
 from hk_tick_collector.ops.gone import UNIT_PROPERTIES, Host, is_late, is_silent
 from hk_tick_collector.ops.health import Finding, Severity
 from hk_tick_collector.ops.silence import silence
 from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, read_status
 from hk_tick_collector.ops.unit import SERVICE, place_trouble, process_state, show_unit, systemd_runs
+from hk_tick_collector.store.locks import describe
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
 from ._figures import figure_lines
@@ -47,6 +49,7 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     now_ms = clock.now_ms()
     settings, wrong = known = _settings(env_file)
     live, unread = _live(settings.data_root if settings else None)
+    live = _with_holder(live) if live else None
     findings = [unread] if unread else _check(live, env_file, known, now_ms)
     if wrong and _is_unreadable(wrong):  # whoever may not read them sees no cause in what else is missing
         findings = [Finding("settings_unreadable", Severity.UNKNOWN, str(wrong), remedies.JOIN)]
@@ -112,6 +115,12 @@ def _of_error(error: CollectorError) -> tuple[str, str]:
     return remedies.advised(str(error), remedies.for_hint(error.hint, remedies.DOCTOR))
 
 
+def _with_holder(live: LiveStatus) -> LiveStatus:
+    """Whose lock the writer waits for: the service's sandbox hides who a process is, and not from us."""
+    pid = live.writer_holder_pid
+    return replace(live, writer_holder=describe(pid).words()) if pid and pid > 0 else live
+
+
 def _check(live: LiveStatus | None, env_file: Path | None, known: _Known, now_ms: int) -> list[Finding]:
     """Findings of the live state; the host is asked only when a report is overdue."""
     settings, wrong = known
@@ -136,8 +145,26 @@ def _host(live: LiveStatus | None, env_file: Path | None, known: _Known) -> Host
         place=place_trouble(Path(live.data_root)) if live else "",
         settings_error=wrong.one_line() if wrong else _lacking(settings) if installed else "",
         settings_file=str(settings_file(env_file)),
+        blocked=_blocked(settings) if settings else None,
         data_root=str(settings.data_root) if settings else "",
     )
+
+
+def _blocked(settings: Settings) -> tuple[str, str] | None:
+    """What another account left, or holds, that a start would meet: in words, and what mends it."""
+    from hk_tick_collector.ops import check_files  # a service that runs does not need it
+
+    account, root = check_files.service_account(), settings.data_root
+    if not root.is_dir():
+        return None
+    for check in (
+        check_files.check_directory("DATA_ROOT", root, account, made_by_service=False),
+        check_files.check_directory("SPOOL_DIR", settings.spool_dir, account, made_by_service=True),
+        check_files.check_locks(root, settings.spool_dir, today(), account),
+    ):
+        if check.outcome is Outcome.FAILURE:
+            return check.text, check.remedy
+    return None
 
 
 def _lacking(settings: Settings | None) -> str:

@@ -74,3 +74,4 @@ class ServiceOptions:
     metrics_addr: tuple[str, int] | None  # host and port, None to serve none
     lang: str = "en"  # of alerts
     snapshot_dir: Path | None = None  # where copies of days are looked for, beside DATA_ROOT
+    bad_symbols: tuple[str, ...] = ()  # entries of FUTU_SYMBOLS that are no symbols and are left out, in words

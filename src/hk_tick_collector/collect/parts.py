@@ -64,7 +64,7 @@ class Parts:
 
 def assemble(options: ServiceOptions) -> Parts:
     """Makes the parts of one run. Raises StoreError when the spool cannot be used."""
-    stats = Stats()
+    stats = Stats(bad_symbols=list(options.bad_symbols))
     run_id = f"{market.hkt(now_ms()):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
     spool = Spool(options.spool_dir / run_id)  # this run's own part; others are earlier runs'
     overflow = Overflow(spool, _SPOOL_BUFFER_ROWS, stats)

@@ -26,6 +26,7 @@ from hk_tick_collector.errors import StoreError
 from hk_tick_collector.model import Stats
 from hk_tick_collector.ops.health import descriptors_short, lag_s
 from hk_tick_collector.ops.status import LiveStatus, StatusFile
+from hk_tick_collector.store.rights import account
 
 from .clock import now_ms
 from .memory import MemoryGuard
@@ -97,6 +98,7 @@ class Pulse:
         self._notifier = notifier
         self._ready = False
         self._started_ms = now_ms()
+        self._account = account()
         self._per_second: deque[int] = deque(maxlen=_MINUTE)
         self._stored_before = 0
         self._counted = deque([self._counts()], maxlen=_LATELY_BEATS)
@@ -302,6 +304,7 @@ class Pulse:
             pid=os.getpid(),
             version=__version__,
             instance=options.instance,
+            account=self._account,
             state=self.state,
             data_root=str(options.data_root),
             address=f"{options.feed.host}:{options.feed.port}",

@@ -12,8 +12,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from hk_tick_collector import __version__, log, market
-from hk_tick_collector.errors import CollectorError, StoreError
+from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.store.owner import OwnerLock, spool_owned
+from hk_tick_collector.store.rights import refused
 
 from .alarm import STOP_S
 from .clock import now_ms
@@ -64,7 +65,7 @@ async def serve(options: ServiceOptions) -> int:
     lock = OwnerLock(options.data_root, who)
     try:
         _make_spool_dir(options.spool_dir)
-        with spool_owned(options.spool_dir):
+        with spool_owned(options.spool_dir, who):
             return await _serve(options)
     finally:
         lock.release()
@@ -190,9 +191,7 @@ def _make_spool_dir(directory: Path) -> None:
     try:
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(
-            f"cannot make SPOOL_DIR {directory}: {error.strerror}", hint="name a directory that can be written"
-        ) from None
+        raise refused("SPOOL_DIR", directory, error) from None
 
 
 def _log_bug(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from hk_tick_collector.errors import SealedDayError, StoreError
 from hk_tick_collector.model import PUSH_BACKFILL, Tick
 from hk_tick_collector.store.dayfile import Batch, Written
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
+from hk_tick_collector.store.locks import day_holder
 from hk_tick_collector.store.query import DayReader, path_of
 
 from .chunk import Part
@@ -50,6 +51,7 @@ _TEND_EVERY_S: Final = 5.0  # also while ticks keep coming
 # Of MAX_WAIT_MS: so long ticks wait for company where commits are short, and where they are long.
 _LINGER_MOST: Final = 0.95 - GATHER_SHARE
 _LINGER_LEAST: Final = 0.5
+_IN_MEMORY_S: Final = 1.0  # ticks that wait longer for a lock are spooled
 _LOG_EVERY_S: Final = 10.0  # a fault that repeats is logged so often, with a count
 
 _SYMBOL = itemgetter(0)
@@ -382,6 +384,8 @@ class Writer:
                 if is_alone and self._hold(day, part, error, on_disk=on_disk, was_held=was_held):
                     return True
                 self._note_trouble(day, error, attempt)
+                if self._stats.writer_trouble == "busy":
+                    self._queue.wait_safely(_IN_MEMORY_S)  # somebody else's lock may last: on disk it costs no tick
                 self._give_up.wait(_BACKOFF_S[min(attempt, len(_BACKOFF_S)) - 1])
             else:
                 if is_home:
@@ -501,7 +505,8 @@ class Writer:
     def _forget_trouble(self) -> None:
         stats = self._stats
         stats.writer_trouble = stats.writer_detail = stats.writer_day = ""
-        stats.writer_trouble_since_ms = None
+        stats.writer_trouble_since_ms = stats.writer_holder_pid = None
+        stats.writer_holder = ""
 
     def _note_trouble(self, day: int, error: Exception, attempt: int) -> None:
         cause, reopen = diagnose(error)
@@ -514,6 +519,8 @@ class Writer:
             self._held_back = log.Repeated(_LOG_EVERY_S)
         stats.writer_trouble, stats.writer_detail, stats.writer_day = cause, str(error), market.day_name(day)
         held_back = self._held_back.allow(time.monotonic())
+        if cause != "busy" or held_back is not None:
+            self._note_holder(day, is_locked=cause == "busy")
         if held_back is not None:
             wait_ms = _BACKOFF_S[min(attempt, len(_BACKOFF_S)) - 1] * 1000
             say = log.warning if cause == "busy" else log.error
@@ -526,7 +533,14 @@ class Writer:
                 repeats=held_back,
                 queue_rows=self._queue.rows,
                 detail=error,
+                **({"holder": stats.writer_holder} if stats.writer_holder else {}),
             )
+
+    def _note_holder(self, day: int, *, is_locked: bool) -> None:
+        """Who holds the lock that the writer waits for, where the kernel tells it."""
+        holder = day_holder(path_of(self._options.data_root, market.day_name(day))) if is_locked else None
+        self._stats.writer_holder_pid = holder.pid if holder else None
+        self._stats.writer_holder = holder.words() if holder else ""
 
     def _tend(self) -> None:
         """What is due beside the ticks: today's file, a reconciliation, files of other days, sealing."""

@@ -3,6 +3,7 @@
 predecessor.py  what became of the predecessor's settings
 settings.py   every setting: name, unit, bounds, default, meaning
 values.py     from text to value, exactly
+symbols.py    the list or file of symbols; what is none is named
 envfile.py    the settings file, as systemd reads it or not at all
 load.py       environment, file, defaults; where each value came from
 """
@@ -22,6 +23,7 @@ from .load import (
 )
 from .predecessor import Predecessor
 from .settings import DEFINITIONS, Setting, Settings, as_text
+from .symbols import read_symbols
 from .values import Address
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "as_text",
     "environment_without_settings",
     "load_settings",
+    "read_symbols",
     "reference",
     "settings_file",
     "systemd_environment",

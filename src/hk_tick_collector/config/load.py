@@ -18,7 +18,8 @@ from hk_tick_collector.errors import UsageError
 
 from .envfile import read_env_file
 from .predecessor import Predecessor, became, is_distinctive, predecessor
-from .settings import DEFINITIONS, Setting, Settings, as_text
+from .settings import DEFINITIONS, Notes, Setting, Settings, as_text
+from .values import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,6 +50,13 @@ class Loaded(NamedTuple):
     warnings: tuple[str, ...]  # what is odd but works, one line each
     env_file: Path | None  # the file that was read
     predecessor: Predecessor = Predecessor()  # what of the predecessor's settings is in there
+    bad_symbols: tuple[str, ...] = ()  # entries of FUTU_SYMBOLS that are none, each with its place
+
+    def told(self, most: int = 20) -> tuple[str, ...]:
+        """What is odd and what is left out, one line each; of bad symbols the first and the number of the others."""
+        more = len(self.bad_symbols) - most
+        others = (f"and {more} more bad symbols: hk-tick-collector config --check",) if more > 0 else ()
+        return (*self.warnings, *self.bad_symbols[:most], *others)
 
 
 class Systemd(NamedTuple):
@@ -71,7 +79,8 @@ def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | Non
     texts: dict[str, str] = {}
     origins = dict.fromkeys(_BY_NAME, DEFAULT)
     former: dict[str, tuple[str, str]] = {}  # the predecessor's: name → value and place
-    warnings: list[str] = []
+    notes = Notes()
+    warnings = notes.warnings
     if env_file is None and not _may_read(local := Path(".env").absolute()):
         warnings.append(f"{local} is not read as root: --env-file {local} reads it")
     variables, faults = read_env_file(path) if path else ([], [])
@@ -94,12 +103,14 @@ def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | Non
                 former.setdefault(name, (value, ENVIRONMENT))
         else:
             faults += _unknown(name, ENVIRONMENT)
-    settings, wrong = _parsed(texts, origins, warnings)
+    settings, wrong = _parsed(texts, origins, notes)
     if settings is None or faults:
         raise _together([*faults, *wrong], path)
     ours = {name: (text, origins[name]) for name, text in texts.items()}
     of_predecessor = predecessor(former, ours, alerts_in_force=bool(settings.alert_urls))
-    return Loaded(settings, origins, tuple(warnings), path, of_predecessor)
+    origin = origins["FUTU_SYMBOLS"]
+    bad = tuple(f"{entry.place or f'FUTU_SYMBOLS (from {origin})'}: {entry.words()}" for entry in notes.bad_symbols)
+    return Loaded(settings, origins, tuple(warnings), path, of_predecessor, bad)
 
 
 def settings_file(env_file: Path | None = None) -> Path | None:
@@ -166,11 +177,11 @@ def _near_miss(name: str, where: str) -> list[str]:
 
 
 def _parsed(
-    texts: Mapping[str, str], origins: Mapping[str, str], warnings: list[str]
+    texts: Mapping[str, str], origins: Mapping[str, str], notes: Notes
 ) -> tuple[Settings | None, list[UsageError]]:
     """The settings, or all that is wrong with them."""
     try:
-        return _in_order(Settings.model_validate(texts, context=warnings), origins), []
+        return _in_order(Settings.model_validate(texts, context=notes), origins), []
     except ValidationError as error:
         return None, _bad_values(error.errors(), texts, origins)
     except UsageError as error:
@@ -182,7 +193,9 @@ def _together(faults: list[UsageError], path: Path | None) -> UsageError:
     if len(faults) == 1:
         return faults[0]
     told = "; ".join(f"{fault}: {fault.hint}" for fault in faults)
-    return UsageError(f"{len(faults)} settings are wrong: {told}", hint=f"correct {path}" if path else "correct them")
+    error = UsageError(f"{len(faults)} settings are wrong: {told}", hint=f"correct {path}" if path else "correct them")
+    error.faults = tuple(faults)
+    return error
 
 
 def _bad_values(errors: list[ErrorDetails], texts: Mapping[str, str], origins: Mapping[str, str]) -> list[UsageError]:
@@ -204,8 +217,7 @@ def _bad_value(name: str, details: ErrorDetails, text: str, origin: str) -> Usag
 def _shown(setting: Setting, text: str) -> str:
     if setting.about.secret:
         return "***"
-    text = text if len(text) <= 60 else text[:57] + "..."
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    return printable(text, 60)
 
 
 def _in_order(settings: Settings, origins: Mapping[str, str]) -> Settings:

@@ -56,11 +56,21 @@ systemd（`EnvironmentFile=`）與命令列讀同一個檔案，因此凡兩者�
 屬於別人的名稱除外：`WATCHDOG_USEC`、`WATCHDOG_PID`（systemd）、`SQLITE_TMPDIR`、`SQLITE_HISTORY`（SQLite）。
 檔案內其他未知名稱（如 `TZ`、`HTTPS_PROXY`）不受影響；若與某設定相近則提出警告。
 
-修改後：
+`FUTU_SYMBOLS` 之中不是股票代號的，只影響自己：指出檔案、行號與可能的正確寫法
+（`700`、`00700`、`hk.00700` → `HK.00700`），其餘照常收集；`status` 一直報 `bad_symbols`，直至改正並重啟。
+一隻正確的都沒有才不啟動。
+
+修改後先檢查，沒有錯才重啟：
 
 ```bash
+sudo hk-tick-collector config --check
 sudo systemctl restart hk-tick-collector
 ```
+
+`config --check` 逐行列出錯誤（檔案:行號、值、可用範圍），結束碼 0 為全部正確、2 為有行須改；它不影響運行中的服務。
+`sudo systemctl reload hk-tick-collector` 以服務本身的帳戶與權限做同一檢查
+（結果在 `journalctl -u hk-tick-collector`），**不會套用設定**。
+路徑須為 UTF-8；目錄名稱若是 GBK、Big5 等編碼，啟動時即拒絕，請改名。
 
 ## 舊收集程式的設定
 

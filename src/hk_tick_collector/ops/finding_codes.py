@@ -51,6 +51,13 @@ FINDINGS: Final[dict[str, Entry]] = {
         "sudo vim /opt/futu_tick_downloader/.env; sudo systemctl restart hk-tick-collector",
         "`sudo vim /opt/futu_tick_downloader/.env`；`sudo systemctl restart hk-tick-collector`",
     ),
+    "service_blocked": entry(
+        "the service does not run and cannot start: a file of another account, or somebody's lock, keeps it out;"
+        " the text names file and owner, or the process",
+        "服務沒有運行亦不能啟動：被另一帳戶的檔案或別人的鎖擋住；文字指明檔案與擁有者，或佔用的程序",
+        "paste the command of the text (chown, or kill), then sudo systemctl start hk-tick-collector",
+        "貼上文字中的命令（`chown` 或 `kill`），再 `sudo systemctl start hk-tick-collector`",
+    ),
     "service_died": entry(
         "the service died, was killed, or dies at every start; the text says how",
         "服務已死、被殺或每次啟動即死；文字說明情形",
@@ -225,6 +232,13 @@ FINDINGS: Final[dict[str, Entry]] = {
         " FUTU_SYMBOLS",
         "按 OpenD 的原話：額度（`hk-tick-collector doctor`）、行情權限，或 FUTU_SYMBOLS 內有錯的股票",
     ),
+    "bad_symbols": entry(
+        "some entries of FUTU_SYMBOLS are no symbols: the text says where, and what was probably meant;"
+        " the others are collected",
+        "`FUTU_SYMBOLS` 有部分不是股票代號：文字指明檔案與行，以及可能的正確寫法；其餘照常收集",
+        "sudo hk-tick-collector config --check; correct each line; sudo systemctl restart hk-tick-collector",
+        "`sudo hk-tick-collector config --check`；逐行改正；`sudo systemctl restart hk-tick-collector`",
+    ),
     "bad_messages": entry(
         "OpenD sent bytes that are not its protocol; the connection was begun anew",
         "OpenD 送來不合協定的資料；已重新連線",
@@ -251,10 +265,11 @@ FINDINGS: Final[dict[str, Entry]] = {
     ),
     # the writer and its disk
     "writer_busy": _writer(
-        "another process holds a lock on the day file",
-        "另一程序鎖住當日檔案",
-        "sudo fuser -v the day file, and end the other writer",
-        "`sudo fuser -v` 當日檔案，停止另一寫入者",
+        "another process holds a lock on the day file; the text names pid, user and command where the kernel tells"
+        " them; ticks are spooled",
+        "另一程序鎖住當日檔案；文字指明 pid、使用者與命令（核心能說的話）；tick 寫入 spool",
+        "end the process that is named (a reader may hold such a lock too); without a name: sudo fuser -v the day file",
+        "停止所指明的程序（只讀的程序也可以佔用鎖）；沒有指明時：`sudo fuser -v` 當日檔案",
     ),
     "writer_disk_full": _writer("the disk is full", "磁碟已滿", "free space: df -h", "騰出空間：`df -h`"),
     "writer_read_only": _writer(

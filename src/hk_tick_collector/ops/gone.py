@@ -36,6 +36,7 @@ class Host:
     place: str = ""  # what keeps a live state from being written: disk_full, read_only
     settings_error: str = ""  # why the settings in force cannot work
     settings_file: str = remedies.INSTALLED_SETTINGS
+    blocked: tuple[str, str] | None = None  # rights or a lock that a start would meet, and what mends them
     data_root: str = ""
 
 
@@ -56,8 +57,8 @@ def check_gone(status: LiveStatus | None, now_ms: int, host: Host) -> Finding | 
     hangs = status is not None and status.state != "stopped" and host.process in ("lives", "frozen", "in_kernel")
     if status and hangs:
         return _unwritten(status, now_ms, host.place) if host.place else _hung(status, now_ms, host)
-    if host.settings_error:
-        return _bad_settings(status, now_ms, host)
+    if host.settings_error or host.blocked:
+        return _bad_settings(status, now_ms, host) if host.settings_error else _blocked(status, now_ms, host)
     by_unit = _by_unit(host.unit) if host.unit and host.unit.get("LoadState") == "loaded" else None
     if by_unit:
         return by_unit
@@ -81,6 +82,16 @@ def _bad_settings(status: LiveStatus | None, now_ms: int, host: Host) -> Finding
         ended = f"was stopped {_ago((now_ms - status.written_ms) / 1000)} ago"
     text = f"the collector {ended} and cannot start with these settings: {host.settings_error}"
     return Finding("service_settings", Severity.CRITICAL, text, f"sudo vim {host.settings_file}; {remedies.RESTART}")
+
+
+def _blocked(status: LiveStatus | None, now_ms: int, host: Host) -> Finding:
+    """Whoever ended it: rights, or a lock, keep it from coming back."""
+    why, remedy = host.blocked or ("", "")
+    ended = "does not run"
+    if status and status.state == "stopped":
+        ended = f"was stopped {_ago((now_ms - status.written_ms) / 1000)} ago"
+    text = f"the collector {ended} and cannot start: {why}"
+    return Finding("service_blocked", Severity.CRITICAL, text, f"{remedy}; {remedies.START}")
 
 
 def _by_unit(unit: dict[str, str]) -> Finding | None:

@@ -132,6 +132,7 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
             ),
             since_ms,
         )
+        yield from _bad_symbols(status)
         return
     for kind, words in status.trouble.items():
         told_ms = status.trouble_since_ms.get(kind)
@@ -142,6 +143,7 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
             told_ms,
         )
     yield from _questions(status)
+    yield from _bad_symbols(status)
     if status.program and (not status.quote_logged_in or status.program != "ready"):
         text, remedy = "OpenD is not logged in to the quote server", remedies.for_login()
         if status.program != "ready":
@@ -186,6 +188,14 @@ def _questions(status: LiveStatus) -> Iterator[Finding]:
         )
 
 
+def _bad_symbols(status: LiveStatus) -> Iterator[Finding]:
+    """Entries of FUTU_SYMBOLS that no start can subscribe; told until they are mended."""
+    if status.bad_symbols:
+        more = f" (and {len(status.bad_symbols) - 1} more)" if len(status.bad_symbols) > 1 else ""
+        text = f"{status.bad_symbols[0]}{more}; the other {status.symbols:,} symbols are collected"
+        yield Finding("bad_symbols", Severity.WARNING, text, remedies.CHECK_SETTINGS)
+
+
 def _backfill(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
     """Missing ticks that OpenD was asked for in vain, again and again for a minute."""
     failing = {
@@ -217,13 +227,20 @@ def _reported(kind: str, words: str, since_ms: int | None) -> str:
 def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
     if status.writer_trouble:
         since_s = (now_ms - (status.writer_trouble_since_ms or now_ms)) / 1000
+        held = f", locked by {status.writer_holder}" if status.writer_holder else ""
         waits = status.writer_trouble == "busy" and since_s < 60
         yield Finding(
             f"writer_{status.writer_trouble}",
             Severity.WARNING if waits else Severity.CRITICAL,
             *advised(
-                f"the writer waits for {since_s:.0f} s: {status.writer_trouble} ({status.writer_detail})",
-                remedies.for_writer(status.writer_trouble, status.data_root, status.writer_day or status.newest_day),
+                f"the writer waits for {since_s:.0f} s: {status.writer_trouble} ({status.writer_detail}){held}",
+                remedies.for_writer(
+                    status.writer_trouble,
+                    status.data_root,
+                    status.writer_day or status.newest_day,
+                    status.account,
+                    status.writer_holder_pid,
+                ),
             ),
             status.writer_trouble_since_ms,
         )
@@ -279,7 +296,7 @@ def _days(status: LiveStatus) -> Iterator[Finding]:
             Severity.CRITICAL if day >= status.newest_day else Severity.WARNING,
             f"{rows:,} ticks of {day} wait: {status.data_root}/{day}.db cannot be written, {cause}"
             f" ({status.held_details.get(day, '')}); other days are stored",
-            remedies.for_held_day(cause, status.data_root, day),
+            remedies.for_held_day(cause, status.data_root, day, status.account),
         )
     for name, why in sorted(status.not_sealed.items(), reverse=True):
         text = f"{status.data_root}/{name} cannot be sealed: {why}"

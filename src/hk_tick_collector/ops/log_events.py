@@ -57,10 +57,10 @@ EVENTS: Final[dict[str, Entry]] = {
         "檢查 `path=` 所在目錄的空間與權限",
     ),
     "setting": entry(
-        "a setting is odd but works; detail= says which and why",
-        "某項設定可疑但可用；`detail=` 指明是哪一項及原因",
-        "correct the line in .env, then sudo systemctl restart hk-tick-collector",
-        "改正 `.env` 該行，再 `sudo systemctl restart hk-tick-collector`",
+        "a setting is odd but works, or an entry of FUTU_SYMBOLS is left out; detail= says which and why",
+        "某項設定可疑但可用，或 `FUTU_SYMBOLS` 有一項不收集；`detail=` 指明是哪一項及原因",
+        "sudo hk-tick-collector config --check; correct the line, then sudo systemctl restart hk-tick-collector",
+        "`sudo hk-tick-collector config --check`；改正該行，再 `sudo systemctl restart hk-tick-collector`",
     ),
     "started": fine("the service runs; version, pid and DATA_ROOT", "服務已啟動；附版本、pid 與 DATA_ROOT"),
     "signal": fine(
@@ -285,10 +285,11 @@ EVENTS: Final[dict[str, Entry]] = {
         "`hk-tick-collector status` 指出做法；排除後自行恢復",
     ),
     "sqlite_busy_backoff": entry(
-        "another process holds a lock on the day file; the writer waits and tries again",
-        "另一程序鎖住當日檔案；寫入程序等待後重試",
-        "sudo fuser -v the day file, and end the other writer; rarely: raise SQLITE_BUSY_TIMEOUT_MS",
-        "`sudo fuser -v` 當日檔案，停止另一寫入者；必要時增大 SQLITE_BUSY_TIMEOUT_MS",
+        "another process holds a lock on the day file; holder= names it where the kernel tells;"
+        " the writer waits and tries again, ticks are spooled meanwhile",
+        "另一程序鎖住當日檔案，核心能說的話由 `holder=` 指明；寫入程序等待後重試，其間 tick 寫入 spool",
+        "hk-tick-collector status names the holder; end it, or: sudo fuser -v the day file",
+        "`hk-tick-collector status` 指明佔用者；停止它，或 `sudo fuser -v` 當日檔案",
     ),
     "writer_recovered": fine("the writer commits again", "寫入程序已恢復提交"),
     "disk_slow": entry(

@@ -45,6 +45,7 @@ RELOGIN: Final = "echo relogin | nc -C -q 3 127.0.0.1 22222"
 GAPS: Final = "hk-tick-collector gaps --open"
 SLOW_DISK: Final = "cat /proc/pressure/io; sudo dmesg | tail"
 LAST_LINES: Final = "sudo journalctl -u hk-tick-collector -b --no-pager | tail -n 200"
+CHECK_SETTINGS: Final = "sudo hk-tick-collector config --check"
 ENDS: Final = (  # how runs of the last hour ended, in their words and systemd's
     "sudo journalctl -u hk-tick-collector --since '1 hour ago' --no-pager"
     " | grep -E 'ERROR|Traceback|exited|result|started' | tail -n 50"
@@ -99,22 +100,34 @@ def for_refusal(cause: str) -> Remedy:
     return _REFUSAL[cause]
 
 
-def for_writer(trouble: str, data_root: str, day: str) -> Remedy:
-    """By the cause for which the writer waits; `day` is that of the file it writes."""
+def for_writer(trouble: str, data_root: str, day: str, account: str = "", holder_pid: int | None = None) -> Remedy:
+    """By the cause for which the writer waits; `day` is that of the file it writes.
+
+    `account` is the service's `user:group`, `holder_pid` who holds a lock, where they are known.
+    """
+    if trouble == "busy" and holder_pid and holder_pid > 0:
+        return Remedy(end_process(holder_pid), f"end that process, {_RESUMES}")
     if trouble == "foreign_file":
         return Remedy(for_held_day(trouble, data_root, day))
     remedy = _WRITER.get(trouble, Remedy(JOURNAL))
-    return remedy._replace(command=remedy.command.format(root=data_root, db=f"{data_root}/{day or '*'}.db"))
+    db = f"{data_root}/{day or '*'}.db"
+    return remedy._replace(command=remedy.command.format(root=data_root, db=db, account=account or _ACCOUNT))
 
 
-def for_held_day(cause: str, data_root: str, day: str) -> str:
+def end_process(pid: int) -> str:
+    """Ends a process that was named before."""
+    return f"sudo kill -TERM {pid}"
+
+
+def for_held_day(cause: str, data_root: str, day: str, account: str = "") -> str:
     """By the cause for which only the file of `day` cannot be written."""
     if cause in ("foreign_file", "damaged"):
         return move_command(Path(data_root, f"{day}.db"))
     if cause == "predecessor_file":
         return import_command(Path(data_root, f"{day}.db"))
     db = shlex.quote(f"{data_root}/{day}.db")
-    return _HELD.get(cause, "ls -l {db}*; sudo hk-tick-collector doctor").format(db=db)
+    words = _HELD.get(cause, "ls -l {db}*; sudo hk-tick-collector doctor")
+    return words.format(db=db, account=account or _ACCOUNT)
 
 
 def predecessor_days(days: Sequence[str]) -> str:
@@ -150,6 +163,7 @@ _COMMAND: Final = re.compile(
     r"|for f in |do \[ |done$|[a-z]=_?[^ ]*$"
 )
 
+_ACCOUNT: Final = "hkcollector:hkcollector"
 _WAIT: Final = Remedy(OPEND_LOG, "wait a minute; if it stays so, restart futu-opend")
 _PASSWORD: Final = Remedy(EDIT_OPEND, "set OpenD's account and password")
 _RIGHT: Final = Remedy(
@@ -206,7 +220,7 @@ _WRITER: Final = {
     "read_only": Remedy(
         "sudo dmesg | tail; sudo mount -o remount,rw $(findmnt -n -o TARGET -T {root})", f"once mounted, {_RESUMES}"
     ),
-    "no_permission": Remedy("sudo chown -R hkcollector:hkcollector {root}", _RESUMES),
+    "no_permission": Remedy("sudo chown -R {account} {root}", _RESUMES),
     "no_directory": Remedy("ls -ld {root}", f"bring the directory back (is its disk mounted?), {_RESUMES}"),
     "no_file": Remedy("ls -l {db}", f"nobody may move the file, {_RESUMES}"),
     "cannot_open": Remedy("ls -l {db}; sudo hk-tick-collector doctor"),
@@ -223,7 +237,7 @@ _WRITER: Final = {
 # For the file of one day, {db}.
 _HELD: Final = {
     "schema_changed": _WRITER["schema_changed"].command,
-    "no_permission": "sudo chown hkcollector:hkcollector {db}*; sudo chmod u+rw {db}*",
+    "no_permission": "sudo chown {account} {db}*; sudo chmod u+rw {db}*",
     "busy": _WRITER["busy"].command,
     "io_error": "sudo dmesg | tail",
 }

@@ -80,6 +80,8 @@ class LiveStatus:
     writer_detail: str = ""
     writer_day: str = ""  # the day whose file it waits for
     writer_trouble_since_ms: int | None = None
+    writer_holder_pid: int | None = None  # whose lock it waits for; 0 or -1 where the kernel does not name it
+    writer_holder: str = ""  # the same in words
     copy_path: str = ""  # the copy that somebody makes of a day that is written, and since when it is seen
     copy_since_ms: int | None = None
     copy_held: bool = False  # commits wait for it
@@ -156,6 +158,9 @@ class LiveStatus:
     ticks_expected_since_ms: int | None = None  # the market trades, or nobody knows whether it does; connected or not
     pushes_stopped_lately: int = 0  # symbols
     pushes_stopped_first: str = ""
+
+    account: str = ""  # `user:group` of the service, as chown takes it
+    bad_symbols: list[str] = field(default_factory=list)  # entries of FUTU_SYMBOLS that are none, in words
 
     # the process's means
     unplanned_ms: list[int] = field(default_factory=list)  # when it was started although nobody had stopped it

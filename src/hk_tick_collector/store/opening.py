@@ -19,6 +19,7 @@ from hk_tick_collector.errors import DamagedFileError, ForeignFileError, SealedD
 
 from . import schema
 from .foreign import foreign_file, move_command, no_file_here, not_sqlite
+from .rights import refused
 from .schema_check import named_changes
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 FILE_MODE: Final = 0o640
 _MAGIC: Final = b"SQLite format 3\0"
 _CHUNK_BYTES: Final = 65_536
+# One wait inside SQLite, where nothing can be told: who waits longer asks again, and says whose lock it is.
+_LONGEST_BUSY_MS: Final = 10_000
 _WAL_HEADER: Final = struct.Struct(">8I")  # magic, version, page size, checkpoint, two salts, two checksums
 _WAL_MAGICS: Final = {0x377F0682: "<", 0x377F0683: ">"}  # and the byte order of the checksums
 _HEADER_BYTES: Final = 100
@@ -57,7 +60,7 @@ def open_for_writing(path: Path, busy_timeout_ms: int, vfs: str | None, *, check
     try:
         # Closing is no checkpoint: a file that we refuse keeps its WAL, and a disk in trouble is not written to.
         db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        db.set_busy_timeout(busy_timeout_ms)
+        db.set_busy_timeout(min(busy_timeout_ms, _LONGEST_BUSY_MS))
         if size:
             _refuse(db, path, check=check)
         _demand_writable(db, path)
@@ -137,6 +140,8 @@ def _existing_size(path: Path) -> int | None:
     if not os.access(path, os.R_OK | os.W_OK):
         read_only = os.statvfs(path).f_flag & os.ST_RDONLY
         cause = OSError(errno.EROFS if read_only else errno.EACCES, "may not be written")
+        if not read_only:
+            raise refused("the day file", path, cause) from cause
         raise StoreError(f"{path} may not be written", hint="check rights and disk of DATA_ROOT") from cause
     return found.st_size
 
@@ -145,6 +150,8 @@ def _make(path: Path) -> None:
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
     except OSError as error:
+        if isinstance(error, PermissionError):
+            raise refused("the day file", path, error) from error
         raise StoreError(f"cannot make {path}: {error.strerror}", hint="check rights and disk of DATA_ROOT") from error
 
 
