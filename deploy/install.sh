@@ -210,6 +210,8 @@ make_settings() {
         put_file root:$ACCOUNT 0640 "$SOURCE/.env.example" $ENV_FILE
     else
         say "settings $ENV_FILE: kept"
+        # A file of another account is copied: that account may have it open for writing.
+        [ "$(stat -c %u $ENV_FILE)" -eq 0 ] || put_file root:$ACCOUNT 0640 $ENV_FILE $ENV_FILE
         act chown root:$ACCOUNT $ENV_FILE
         act chmod 0640 $ENV_FILE
     fi
@@ -302,6 +304,7 @@ copy_files() {
 
 # The one step that changes which version is in force.
 switch_to() {
+    act rm -rf $CURRENT.new
     act ln -sfn "releases/$1" $CURRENT.new
     act mv -T $CURRENT.new $CURRENT
 }
@@ -527,8 +530,8 @@ clean_up() {
 open_log() {
     $DRY_RUN && return
     LOG=$HOME_DIR/install.log
-    rm -f "$LOG"
-    (set -C && : >"$LOG")
+    rm -rf "$LOG"
+    : >"$LOG"
 }
 
 main() {

@@ -182,6 +182,7 @@ def _traps(host: Host) -> None:
     planted = f"mkdir -p {release}/.venv/bin && touch {release}/.whole && printf '#!/bin/sh\\nid > {_PWNED}\\n' >"
     program = f"{release}/.venv/bin/hk-tick-collector"
     host.run(f"{planted} {program} && chmod 755 {program} && ln -s {_VICTIM} {HOME}/install.log", who=ACCOUNT)
+    host.run(f"cp -R {release} {HOME}/current.new && ln -s {_VICTIM} {HOME}/.upgrade.new", who=ACCOUNT)
 
 
 def _predecessor_stores(host: Host) -> None:
