@@ -64,8 +64,10 @@ secure_directories() {
     for each in "$HOME_DIR" "$RELEASES"; do
         [ ! -L "$each" ] || require "$each is a link: a directory belongs there, sudo mv $each $each.before-install"
         [ ! -e "$each" ] || [ -d "$each" ] || require "$each is no directory: sudo mv $each $each.before-install"
-        [ ! -d "$each" ] || is_roots "$each" || WAS_OTHERS=true
-        [ ! -d "$each" ] || is_roots "$each" || say "$each was $(stat -c '%U:%G, mode %a' "$each"): it becomes root's, 0755"
+        if [ -d "$each" ] && ! is_roots "$each"; then
+            say "$each was $(stat -c '%U:%G, mode %a' "$each"): it becomes root's, 0755"
+            WAS_OTHERS=true
+        fi
         act install -d -o root -g root -m 0755 "$each"
     done
     ! $WAS_OTHERS || forget_names
