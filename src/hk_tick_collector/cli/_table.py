@@ -40,7 +40,7 @@ def print_table(
         for line in plain_lines(header, rows, right):
             show(line)
     if len(kept) < whole:
-        show(f"({room} columns are too few for {', '.join(left_out)}: a wider terminal, a pipe and --json have all)")
+        show(f"(not shown at {room} columns: {', '.join(left_out)})")
 
 
 def kept_columns(
