@@ -13,6 +13,7 @@ from ._show import complain, show_json, show_lines, warn
 from ._table import print_table
 
 _SPARE: Final = ("allowed", "unit", "default", "from")
+_FOLD: Final = frozenset({"value", "default", "allowed"})
 
 
 def config(
@@ -46,7 +47,7 @@ def config(
 
 def _print_table(loaded: Loaded) -> None:
     header = ("setting", "value", "from", "default", "unit", "allowed")
-    print_table(header, [_row(setting, loaded) for setting in DEFINITIONS], spare=_SPARE)
+    print_table(header, [_row(setting, loaded) for setting in DEFINITIONS], spare=_SPARE, fold=_FOLD)
 
 
 def _print_next(loaded: Loaded) -> None:
