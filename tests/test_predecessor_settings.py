@@ -154,9 +154,11 @@ def test_other_verbs_tell_it_in_one_line(cli: Cli, workdir: Path) -> None:
 
 
 def test_doctor_tells_each_with_what_to_paste(cli: Cli, workdir: Path) -> None:
-    """A warning each, and the line whole."""
+    """What became of each, and the line whole."""
     write(workdir / ".env", {"FUTU_SYMBOLS": "HK.00700", "DATA_ROOT": str(workdir)}, FORMER, TELEGRAM)
     done = cli("doctor")
-    told = [line for line in done.stdout.splitlines() if line.startswith("WARNING     predecessor")]
-    assert LINE in told[0]
-    assert any("BATCH_SIZE" in line and "sed -i.predecessor" in line for line in told)
+    alerts, settings = (line for line in done.stdout.splitlines() if line.startswith("WARNING     old "))
+    assert LINE in alerts
+    for name in FORMER:
+        assert name in settings
+    assert "sed -i.predecessor" in settings

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.predecessor_files import SHIFT_MS, as_predecessors, begin_file, insert, write_file
 
+from hk_tick_collector import market
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions, seal
 from hk_tick_collector.store.owner import OwnerLock
 from hk_tick_collector.store.query import DayReader
@@ -105,6 +106,13 @@ def test_the_verbs_read_it(cli: Cli, root: Path) -> None:
     report = cli("report")
     assert report.stdout.startswith(f"WARNING: {DAY} is the predecessor's")
     assert f"sudo hk-tick-collector import {root}" in report.stdout
+    doctor = cli("doctor").stdout
+    assert f"WARNING     old day files   {DAY} is the predecessor's day file" in doctor
+    today = market.day_name(market.day_number(time.time_ns() // 1_000_000))
+    of_today = write_file(root / f"{today}.db", [as_predecessors(tick("HK.00700", 1), today)])
+    told = cli("status")
+    assert f"{of_today} is a day file of the predecessor -> sudo hk-tick-collector import {of_today}" in told.stdout
+    of_today.unlink()
     assert cli("import", str(root)).returncode == 0
     assert "2 ticks missing" in cli("gaps", "--day", DAY).stdout
     assert "predecessor" in cli("gaps", "--day", DAY).stdout

@@ -106,8 +106,8 @@ class Takeover:
 
     async def _import(self, path: Path) -> None:
         """Stores the rows of a file, sees that they are stored, and gives it its last name."""
-        if pids := await in_thread(foreign.holders, path):
-            raise _OpenError(f"it is open in process {pids[0]}", hint=f"ps -p {pids[0]} -o pid,user,args")
+        if holder := await in_thread(foreign.held_by, path):
+            raise _OpenError(f"it is open in {holder}", hint=f"sudo fuser -v {path}*")
         self._stats.predecessor_files = {**self._stats.predecessor_files, path.name: ""}
         source = await in_thread(Source, path)
         with source:

@@ -25,7 +25,7 @@ from hk_tick_collector.errors import DamagedFileError, ForeignFileError, NoDayEr
 from hk_tick_collector.model import PUSH_CACHE, PUSH_REALTIME, PUSH_REFILL
 
 from .faults import DISK_ERRORS
-from .foreign import foreign_file, holders, is_predecessors
+from .foreign import foreign_file, held_by, is_predecessors
 from .schema import APPLICATION_ID
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Source:
         """A reader of a file in WAL mode makes an empty log and its index, which only a writer would take away."""
         self._db.close(True)
         with suppress(OSError):
-            if not self._had_wal and not _wal(self.path).stat().st_size and not holders(self.path):
+            if not self._had_wal and not _wal(self.path).stat().st_size and not held_by(self.path):
                 for part in (_wal(self.path), self.path.with_name(f"{self.path.name}-shm")):
                     part.unlink(missing_ok=True)
 
