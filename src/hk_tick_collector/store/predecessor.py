@@ -153,7 +153,8 @@ class Source:
     def day(self) -> str:
         """The trading day (`20261120`) by the file's name, else by its rows; StoreError where neither tells."""
         if match := _DAY_IN_NAME.match(self.path.name):
-            return match[1]
+            with suppress(ValueError):
+                return market.day_name(market.parse_day(match[1]))
         with named_errors(self.path):
             found = [text for (text,) in self._db.execute("SELECT DISTINCT trading_day FROM ticks LIMIT 2")]
         try:
