@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import apprise
@@ -162,3 +163,19 @@ def test_doctor_tells_each_with_what_to_paste(cli: Cli, workdir: Path) -> None:
     for name in FORMER:
         assert name in settings
     assert "sed -i.predecessor" in settings
+    assert "WARNING     .env " in done.stdout  # everybody may read the token
+
+
+def test_the_journal_never_has_the_token(cli: Cli, workdir: Path) -> None:
+    """`run` tells each setting at its start, and who reads the log reads no secret."""
+    file = write(workdir / ".env", {"FUTU_SYMBOLS": "HK.00700", "DATA_ROOT": str(workdir)}, FORMER, TELEGRAM)
+    program = (
+        f"ulimit -n 8; exec {sys.executable} -m hk_tick_collector run --env-file {file}"  # it ends after these lines
+    )
+    done = subprocess.run(["bash", "-c", program], cwd=workdir, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if " WARNING setting detail=" in line]
+    assert "no alert is sent" in lines[0]
+    for name in (*FORMER, *TELEGRAM):
+        assert any(name in line for line in lines), name
+    assert "hunter2" not in done.stdout + done.stderr

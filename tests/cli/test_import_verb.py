@@ -316,6 +316,30 @@ def test_a_full_disk_changes_nothing(root: Path, cli: Cli) -> None:
     assert [entry.name for entry in root.iterdir()] == [path.name]
 
 
+def test_a_disk_that_fills_meanwhile_changes_nothing(root: Path, workdir: Path) -> None:
+    """A write that fails ends the import with its cause: the old file is as it was, nothing is left beside it."""
+    rows = [as_predecessors(tick("HK.00700", counter), DAY) for counter in range(1, 5000)]
+    path = write_file(root / f"{DAY}.db", rows)
+    before = path.read_bytes()
+    program = f"ulimit -f 100; exec {sys.executable} -m hk_tick_collector import {path}"
+    done = subprocess.run(["bash", "-c", program], cwd=workdir, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "cannot be written (file_size_limit" in done.stderr
+    assert path.read_bytes() == before
+    assert [entry.name for entry in root.iterdir()] == [path.name]
+
+
+def test_earlier_days_beside_a_running_collector(cli: Cli, root: Path) -> None:
+    """A file of the predecessor that is in its place becomes ours without a stop."""
+    path = write_file(root / f"{DAY}.db", [as_predecessors(tick("HK.00700", 1), DAY)])
+    lock = OwnerLock(root, "a test")
+    try:
+        assert cli("import", str(root)).returncode == 0
+    finally:
+        lock.release()
+    assert len(ours(path)) == 1
+
+
 def test_a_kill_at_any_moment_leaves_no_half(root: Path, cli: Cli, workdir: Path) -> None:
     """SIGKILL between any two steps: no half of a new file is ever in force, and a second call ends the work."""
     ticks = [tick("HK.00700", counter) for counter in range(1, 60)]

@@ -110,7 +110,7 @@ def _check_settings(loaded: Loaded, account: check_files.Account) -> Iterator[Ch
     installed = (
         account.installed and loaded.env_file is not None and loaded.env_file.is_relative_to(check_host.INSTALLED)
     )
-    secrets = bool(settings.alert_urls)
+    secrets = bool(settings.alert_urls or loaded.predecessor.alerts)
     yield check_files.check_env_file(loaded.env_file, secrets=secrets, installed=installed)
 
 
