@@ -76,6 +76,18 @@ def test_every_setting_of_the_predecessor_is_told_once(workdir: Path) -> None:
     assert loaded.settings.health_interval_sec == 900  # what is written is in force
 
 
+def test_quotes_of_the_predecessor_stop_nothing(workdir: Path) -> None:
+    """Its values may be quoted, which ours may not be; one that systemd would read on from is refused all the same."""
+    file = workdir / ".env"
+    file.write_text(f'TG_TOKEN="{TOKEN}"\nTG_CHAT_ID=\'-5\'\nBATCH_SIZE="500"\n')
+    alerts = load_settings(None, {}).predecessor.alerts
+    assert alerts
+    assert alerts.lines == (f"ALERT_URLS=tgram://{TOKEN}/-5",)
+    file.write_text('TG_TOKEN="a\nBATCH_ROWS="5"\n')
+    with pytest.raises(UsageError, match=r"2 settings are wrong: .*TG_TOKEN.*BATCH_ROWS"):
+        load_settings(None, {})
+
+
 def test_a_misspelt_name_beside_them_still_stops(workdir: Path) -> None:
     """Only names that the predecessor had are passed by."""
     write(workdir / ".env", FORMER, {"FUTU_POLL": "1", "WATCHDOG_STALL": "1"})
