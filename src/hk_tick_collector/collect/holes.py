@@ -316,9 +316,8 @@ class Holes:
 
     def recount_losses(self) -> None:
         """Ticks came from elsewhere that OpenD no longer had: only gaps that are still there were lost."""
-        lost = self._known.lost_ms
-        lost.clear()
-        lost.extend(sorted(hole.lost_ms for _, hole in (*self.open_holes(), *self.lost_holes()) if hole.lost_ms))
+        there = [hole for _, hole in self.open_holes() if hole.lost_ms]
+        self._known.losses.recount([*there, *(hole for _, hole in self.lost_holes())])
 
     def track(self, symbol: str) -> Track | None:
         """What is known of a symbol on the day of its newest tick."""
