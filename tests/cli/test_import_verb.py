@@ -292,6 +292,34 @@ def test_what_is_no_file_of_the_predecessor(cli: Cli, root: Path) -> None:
     assert "1 of 1 rows imported" in done.stdout
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        (
+            "DROP TABLE ticks; CREATE VIEW ticks AS WITH RECURSIVE n(seq) AS (SELECT 1 UNION ALL SELECT seq FROM n)"
+            " SELECT 'HK' AS market, 'HK.00700' AS symbol, 1 AS ts_ms, 1 AS price, 1 AS volume, 1 AS turnover, seq,"
+            " '20261118' AS trading_day FROM n"
+        ),
+        (
+            "ALTER TABLE ticks RENAME TO old; CREATE TABLE ticks (market, symbol, ts_ms, price, volume, turnover, seq,"
+            " trading_day, PRIMARY KEY (symbol, seq)) WITHOUT ROWID; INSERT INTO ticks (symbol, seq) VALUES (1, 1)"
+        ),
+        "UPDATE ticks SET provider = zeroblob(50000000)",
+    ],
+)
+def test_a_hostile_file_is_named(cli: Cli, root: Path, sql: str) -> None:
+    """A view without an end, another kind of table, a value of 50 MB: one line, nothing changed, no traceback."""
+    path = write_file(root / f"{DAY}.db", [as_predecessors(tick("HK.00700", 1), DAY)])
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(sql)
+    done = cli("import", str(path))
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "another program's database" in done.stderr or "not as the predecessor makes" in done.stderr
+    assert cli("ticks", "--day", DAY).returncode == 1
+    assert [*root.glob("*.db"), *root.glob("*predecessor*")] == [path]
+
+
 def test_the_day_is_told_by_name_or_rows(cli: Cli, root: Path) -> None:
     """A file of any name is imported where its rows are of one day; of two days nobody can tell."""
     one = write_file(root.parent / "copy.sqlite", [as_predecessors(tick("HK.00700", 1), DAY)])

@@ -38,7 +38,9 @@ def is_predecessors(db: apsw.Connection) -> bool:
     """Whether a database is a day file of the predecessor. SQLite's errors are bare."""
     if db.pragma("application_id"):
         return False
-    columns = {name for (name,) in db.execute("SELECT name FROM pragma_table_info('ticks')")}
+    # A view, or a table that another program's code makes up, is never read: it may have no end.
+    made = db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'ticks' AND type = 'table' AND rootpage > 0").get
+    columns = {name for (name,) in db.execute("SELECT name FROM pragma_table_info('ticks')")} if made else frozenset()
     return columns >= _ITS_COLUMNS and not db.table_exists("main", "meta")
 
 
