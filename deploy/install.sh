@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # install.sh: makes this Debian 12 host run hk-tick-collector under systemd. See --help.
 #
+# lib/trust.sh: what root executes is root's. lib/upgrade.sh: from one version to another and back. lib/predecessor.sh:
+# a host that had another program under these names. day_files.py: day files around a change of their schema.
+#
 # Each version has a directory of its own below releases/; `current` is a link to the one in force, and .venv, scripts,
 # docs and deploy are links through it. So a version is changed by the change of one link, and changed back the same way.
 # Every step may be repeated: what is right already is left as it is.
@@ -23,16 +26,25 @@ readonly LINKS=(.venv scripts docs deploy)
 readonly SOURCES=(src pyproject.toml README.md LICENSE requirements/runtime.txt .env.example deploy scripts docs)
 readonly PACKAGES=(sqlite3 lsof psmisc netcat-openbsd python3-venv)
 readonly NEEDED_MB=400      # a release takes about a third of it, an upgrade has two side by side
-readonly HEALTH_S=60        # the new version has so long to come up
-readonly GOOD_LOOKS=3       # in a row, with the same process
+readonly LOOK_S=${LOOK_S:-70}  # a new version is looked at for a minute and a little more
+readonly GOOD_LOOKS=3       # in a row, at the end of it
 readonly KEPT_RELEASES=3
-readonly PYTHON=${PYTHON:-python3}
+PYTHON=${PYTHON:-python3}
+[[ $PYTHON != */* ]] || PYTHON=$(realpath -s "$PYTHON")
 
 SOURCE=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 readonly SOURCE
 ACTION=install
 DRY_RUN=false
 WHEELHOUSE=
+# shellcheck source=deploy/lib/trust.sh disable=SC1091
+. "$SOURCE/deploy/lib/trust.sh"
+# shellcheck source=deploy/lib/upgrade.sh disable=SC1091
+. "$SOURCE/deploy/lib/upgrade.sh"
+# shellcheck source=deploy/lib/predecessor.sh disable=SC1091
+. "$SOURCE/deploy/lib/predecessor.sh"
+
+FINISH=false      # a change of version was interrupted, or what runs is not what is installed
 BUILDING=         # a release that is not whole yet
 MISSING=()        # Debian packages that could not be installed and that the collector runs without
 
@@ -43,8 +55,8 @@ Usage: sudo bash deploy/install.sh [--upgrade | --uninstall] [--wheelhouse DIR] 
 Installs hk-tick-collector as a systemd service on Debian 12: packages, account, $HOME_DIR,
 $DATA_DIR, units. Never overwrites $ENV_FILE. May be repeated at any time.
 
-  --upgrade         changes to the version of this checkout: restarts the service, looks whether it comes up, and goes
-                    back to the old version by itself when it does not
+  --upgrade         changes to the version of this checkout: restarts the service, looks for a minute whether it stays
+                    up, and goes back to the old version by itself when it does not; finishes what was interrupted
   --uninstall       removes service and program; ticks, settings and accounts stay
   --wheelhouse DIR  takes Python packages (and *.deb, where there are any) from DIR instead of the network;
                     'make wheelhouse' fills one on a host that has a network
@@ -75,7 +87,7 @@ act() {
 parse_arguments() {
     while [ $# -gt 0 ]; do
         case $1 in
-            --upgrade | --uninstall)
+            --upgrade | --uninstall | --takeover) # the last is for the unit's first start alone: lib/predecessor.sh
                 [ "$ACTION" = install ] || wrong_usage "$1 and --$ACTION exclude each other"
                 ACTION=${1#--}
                 ;;
@@ -117,10 +129,11 @@ check_source() {
 check_python() {
     local version
     command -v "$PYTHON" >/dev/null || { require "there is no $PYTHON: sudo apt-get install python3-venv"; return; }
-    version=$("$PYTHON" -c 'import platform; print(platform.python_version())') || die "$PYTHON does not run"
-    "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    demand_roots "$(command -v "$PYTHON")" "$PYTHON"
+    version=$("$PYTHON" -I -c 'import platform; print(platform.python_version())') || die "$PYTHON does not run"
+    "$PYTHON" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         require "Python 3.11 or newer is needed, $PYTHON is $version: name another, sudo PYTHON=/path/to/python3.11 bash deploy/install.sh"
-    "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null ||
+    "$PYTHON" -I -c 'import ensurepip, venv' 2>/dev/null ||
         require "$PYTHON has no venv module: sudo apt-get install python3-venv"
 }
 
@@ -132,11 +145,11 @@ check_space() {
         require "the disk is full: $((free_mb)) MB free at $place, $NEEDED_MB MB are needed; sudo du -xh -d 2 $place | sort -h shows what takes the space"
 }
 
-# One installer at a time.
+# One installer at a time. Not in /run/lock, where everybody may put a link.
 lock() {
     $DRY_RUN && return
-    exec 9>/run/lock/$UNIT-install.lock
-    flock --nonblock 9 || die "another $PROGRAM is at work: wait for it"
+    exec 9>>/run/$UNIT-install.lock
+    flock --wait "$1" 9 || die "another $PROGRAM is at work: wait for it"
 }
 
 # ---- Debian packages, accounts, directories -------------------------------------------------------------------------
@@ -156,6 +169,7 @@ install_packages() {
     [ -z "$WHEELHOUSE" ] || mapfile -t debs < <(compgen -G "$WHEELHOUSE/*.deb" || true)
     $DRY_RUN && { act apt-get install -y "${missing[@]}"; return; }
     export DEBIAN_FRONTEND=noninteractive
+    [ -z "$(dpkg --audit 2>/dev/null)" ] || dpkg --configure -a >>"$LOG" 2>&1 || true # an earlier run was killed
     if [ ${#debs[@]} -gt 0 ]; then
         apt-get install -y -qq --no-install-recommends -o APT::Sandbox::User=root "${debs[@]}" >>"$LOG" 2>&1 || true
     else
@@ -181,22 +195,28 @@ make_account() {
 }
 
 make_directories() {
-    act install -d -m 0755 "$HOME_DIR" "$RELEASES"
     [ -d "$(dirname $DATA_DIR)" ] || act install -d -m 0755 "$(dirname $DATA_DIR)"
-    act install -d -o $ACCOUNT -g $ACCOUNT -m 0750 $DATA_DIR
+    if [ -d $DATA_DIR ] && ! $DRY_RUN; then
+        (enter_data && chown $ACCOUNT:$ACCOUNT . && chmod 0750 .)
+    else
+        act install -d -o $ACCOUNT -g $ACCOUNT -m 0750 $DATA_DIR
+    fi
 }
 
 # Settings are the operator's: made once, never overwritten; only who may read them is set right.
 make_settings() {
     if [ ! -e $ENV_FILE ]; then
         say "settings $ENV_FILE, from the example"
-        act install -o root -g $ACCOUNT -m 0640 "$SOURCE/.env.example" $ENV_FILE
+        put_file root:$ACCOUNT 0640 "$SOURCE/.env.example" $ENV_FILE
     else
         say "settings $ENV_FILE: kept"
+        # A file of another account is copied: that account may have it open for writing.
+        [ "$(stat -c %u $ENV_FILE)" -eq 0 ] || put_file root:$ACCOUNT 0640 $ENV_FILE $ENV_FILE
         act chown root:$ACCOUNT $ENV_FILE
         act chmod 0640 $ENV_FILE
     fi
-    [ -e $OPEND_FILE ] || act install -o root -g root -m 0640 "$SOURCE/deploy/default/futu-opend" $OPEND_FILE
+    adopt_opend
+    [ -e $OPEND_FILE ] || is_foreign_opend_unit || put_file root:root 0640 "$SOURCE/deploy/default/futu-opend" $OPEND_FILE
 }
 
 # ---- a release ------------------------------------------------------------------------------------------------------
@@ -218,8 +238,11 @@ list_sources() {
 
 current_release() { [ ! -L $CURRENT ] || basename "$(readlink $CURRENT)"; }
 
-# Whole: it was finished, and its Python is still there.
-is_whole() { [ -e "$RELEASES/$1/.whole" ] && "$RELEASES/$1/.venv/bin/$UNIT" --version >/dev/null 2>&1; }
+# Whole: it was finished by root, nobody else can have changed it, and its Python is still there.
+is_whole() {
+    [ -e "$RELEASES/$1/.whole" ] && is_roots_tree "$RELEASES/$1" &&
+        "$RELEASES/$1/.venv/bin/$UNIT" --version >/dev/null 2>&1
+}
 
 build_release() {
     local release=$1 directory=$RELEASES/$1
@@ -230,15 +253,16 @@ build_release() {
     check_space
     say "version $release: into $directory"
     if $DRY_RUN; then
-        act "$PYTHON" -m venv "$directory/.venv"
+        act "$PYTHON" -I -m venv "$directory/.venv"
         act "$directory/.venv/bin/python" -m pip install --require-hashes -r requirements/runtime.txt
         act "$directory/.venv/bin/python" -m pip install "$SOURCE"
         return
     fi
     BUILDING=$directory
+    rm -f "$directory/.whole"
     rm -rf "$directory"
     install -d -m 0755 "$directory"
-    "$PYTHON" -m venv "$directory/.venv" >>"$LOG" 2>&1 || die "could not make $directory/.venv: $(last_log_line)"
+    "$PYTHON" -I -m venv "$directory/.venv" >>"$LOG" 2>&1 || die "could not make $directory/.venv: $(last_log_line)"
     fill_venv "$directory/.venv/bin/python"
     copy_files "$directory"
     "$directory/.venv/bin/$UNIT" --version >>"$LOG" 2>&1 || die "the program does not start: $(last_log_line)"
@@ -257,7 +281,7 @@ fill_venv() {
 run_pip() {
     local python=$1
     shift
-    "$python" -m pip --disable-pip-version-check --no-input --no-cache-dir --retries 2 "$@" >>"$LOG" 2>&1 && return
+    "$python" -I -m pip --disable-pip-version-check --no-input --no-cache-dir --retries 2 "$@" >>"$LOG" 2>&1 && return
     if grep -q 'No space left on device' "$LOG"; then
         die "the disk is full: make room at $HOME_DIR and run this again"
     elif grep -q 'DO NOT MATCH THE HASHES' "$LOG"; then
@@ -280,15 +304,22 @@ copy_files() {
 
 # The one step that changes which version is in force.
 switch_to() {
+    act rm -rf $CURRENT.new
     act ln -sfn "releases/$1" $CURRENT.new
     act mv -T $CURRENT.new $CURRENT
 }
 
 place_links() {
     local name
+    [ "$FOREIGN" = false ] || [ "$ACTION" = takeover ] ||
+        { say "what runs keeps its files in $HOME_DIR until it is taken over"; place_command; return; }
     for name in "${LINKS[@]}"; do place_link "$HOME_DIR/$name" "current/$name"; done
+    place_command
+}
+
+place_command() {
     act install -d -m 0755 "$(dirname $COMMAND)"
-    place_link $COMMAND "$HOME_DIR/.venv/bin/$UNIT"
+    place_link $COMMAND "$CURRENT/.venv/bin/$UNIT"
 }
 
 place_link() {
@@ -314,8 +345,8 @@ remove_old_releases() {
 
 units_of() { [ ! -d "$1/deploy/systemd" ] || find "$1/deploy/systemd" -maxdepth 1 -type f -printf '%f\n' | sort; }
 
-# change_units FROM TO: units as the tree TO ships them, where they are as FROM shipped them or not there at all. One that
-# the operator changed is kept.
+# change_units FROM TO: units as the tree TO ships them, where they are as FROM or a version that is kept shipped them or
+# not there at all. One that the operator changed is kept, and so is OpenD's unit of somebody else.
 change_units() {
     local from=$1 to=$2 name installed
     for name in $({ units_of "$from"; units_of "$to"; } | sort -u); do
@@ -326,20 +357,32 @@ change_units() {
             remove_unit "$name"
         elif [ ! -e "$installed" ]; then
             say "unit $name"
-            act install -m 0644 "$to/deploy/systemd/$name" "$installed"
-        elif cmp -s "$installed" "$from/deploy/systemd/$name"; then
+            put_file root:root 0644 "$to/deploy/systemd/$name" "$installed"
+        elif was_shipped "$name" "$from"; then
             say "unit $name: changed with the version"
             [ "$name" != futu-opend.service ] || say "OpenD keeps running as it is; the change counts from its next start"
-            act install -m 0644 "$to/deploy/systemd/$name" "$installed"
+            put_file root:root 0644 "$to/deploy/systemd/$name" "$installed"
+        elif [ "$name" = futu-opend.service ] && is_foreign_opend_unit; then
+            continue # said by name where OpenD is looked for
         elif [ "$from" = /nonexistent ]; then
             warn "$installed was not ours: moved to $installed.before-install"
             act mv -T --backup=numbered "$installed" "$installed.before-install"
-            act install -m 0644 "$to/deploy/systemd/$name" "$installed"
+            set_drop_ins_aside "$name"
+            put_file root:root 0644 "$to/deploy/systemd/$name" "$installed"
         else
             warn "$installed was changed by hand and is kept; what the version ships: $HOME_DIR/deploy/systemd/$name"
         fi
     done
     act systemctl daemon-reload
+}
+
+# Whether a unit is as some version that is here shipped it: a change that was killed leaves units of both.
+was_shipped() {
+    local tree
+    for tree in "$2" "$RELEASES"/*; do
+        ! cmp -s "$UNIT_DIR/$1" "$tree/deploy/systemd/$1" || return 0
+    done
+    return 1
 }
 
 remove_unit() {
@@ -358,143 +401,96 @@ enable_timers() {
 # ---- installing and upgrading ---------------------------------------------------------------------------------------
 
 install_or_upgrade() {
-    local new old
+    local new old running
     check_source
+    secure_directories
+    read_journal
+    open_log
     new=$(release_name)
-    old=$(current_release)
-    if [ "$ACTION" = install ] && [ -n "$old" ] && [ "$old" != "$new" ]; then
-        require "version $old is installed and this checkout is $new: run it with --upgrade"
+    old=$(trusted_release "$(current_release)")
+    running=$(trusted_release "$(running_release)")
+    say_what_was_interrupted "$old" "$running"
+    if [ -n "$TO" ]; then
+        old=$(trusted_release "$FROM") FINISH=true
+    elif [ -n "$running" ] && [ "$running" != "$old" ]; then
+        old=$running FINISH=true
+    fi
+    if [ "$ACTION" = install ] && [ -n "$old" ]; then
+        ! $FINISH || require "finish what was interrupted: run this with --upgrade, which leads to $new"
+        [ "$old" = "$new" ] || require "version $old is installed and this checkout is $new: run it with --upgrade"
     fi
     install_packages
     check_python
     make_accounts
-    make_directories
+    $FOREIGN || make_directories
     make_settings
     build_release "$new"
-    if [ -z "$old" ] || [ "$old" = "$new" ]; then
-        put_in_force "$new" "${old:+$RELEASES/$old}"
+    if [ -z "$old" ]; then
+        install_first "$new"
+    elif [ "$old" = "$new" ] && ! $FINISH; then
+        put_in_force "$new" "$RELEASES/$old"
         next_steps
     else
         upgrade "$old" "$new"
     fi
 }
 
+install_first() {
+    begin_change '' "$1" '{}'
+    put_in_force "$1" /nonexistent
+    if $FOREIGN; then
+        prepare_take_over
+        warn_of_settings
+    else
+        own_data
+        enable_timers # once: one that the operator turned off stays off
+    fi
+    end_change
+    next_steps
+}
+
+# A release that root may run; empty for one that was not made by root alone.
+trusted_release() {
+    [ -n "$1" ] && [ -d "$RELEASES/$1" ] || return 0
+    if is_roots_tree "$RELEASES/$1"; then printf '%s\n' "$1"; else warn "$RELEASES/$1 can be changed by others than root: nothing of it is run"; fi
+}
+
+say_what_was_interrupted() {
+    local current=$1 running=$2
+    if [ -n "$FROM" ]; then
+        say "an earlier change from $FROM to $TO was interrupted: ${current:-nothing} is in force, ${running:-no version of it} runs"
+    elif [ -n "$TO" ]; then
+        say "an earlier installation of $TO was interrupted: it is begun again"
+    elif [ -n "$running" ] && [ "$running" != "$current" ]; then
+        say "$current is in force and $running runs: the service was not restarted"
+    fi
+}
+
 put_in_force() {
-    local new=$1 from=${2:-/nonexistent} fresh=true
-    [ ! -e "$UNIT_DIR/$UNIT-snapshot.timer" ] || fresh=false
+    local new=$1 from=$2
     switch_to "$new"
     place_links
     change_units "$from" "$SOURCE"
-    ! $fresh || enable_timers # one that the operator turned off stays off
-}
-
-upgrade() {
-    local old=$1 new=$2 before reason
-    say "from $old to $new"
-    check_settings "$new"
-    if [[ $(systemctl is-active $UNIT 2>/dev/null) =~ ^(inactive|failed|unknown|)$ ]]; then
-        put_in_force "$new" "$RELEASES/$old"
-        say "upgraded to $new; the service was not running, and was not started. Start it: sudo systemctl start $UNIT"
-        return
-    fi
-    before=$(live_state "$old")
-    trap : INT TERM HUP # no half upgrade: it goes to its end, or back
-    put_in_force "$new" "$RELEASES/$old"
-    $DRY_RUN && { act systemctl restart $UNIT; say "would look whether it comes up, and go back to $old if not"; return; }
-    if reason=$(restart_and_look "$new" "$before"); then
-        remove_old_releases "$new" "$old"
-        say "upgraded to $new, which is up and well; $old is kept in $RELEASES"
-    else
-        roll_back "$old" "$new" "$before" "${reason:-it was interrupted}"
-    fi
-}
-
-roll_back() {
-    local old=$1 new=$2 before=$3 reason=$4
-    warn "$new did not come up: $reason"
-    journalctl --unit=$UNIT --no-pager --quiet --lines=8 --output=cat 2>/dev/null | sed 's/^/    /' >&2 || true
-    switch_to "$old"
-    change_units "$RELEASES/$new" "$RELEASES/$old"
-    if reason=$(restart_and_look "$old" "$before"); then
-        rm -rf "${RELEASES:?}/$new"
-        die "rolled back: $old runs again as before; $new was removed"
-    fi
-    die "rolled back to $old, which does not come up either ($reason): sudo systemctl status $UNIT --no-pager"
-}
-
-# The settings must please the new version before the running one is touched.
-check_settings() {
-    local release=$1 complaint
-    $DRY_RUN && return
-    complaint=$(cd $HOME_DIR && setpriv --reuid=$ACCOUNT --regid=$ACCOUNT --init-groups env -i PATH="$PATH" \
-        "$RELEASES/$release/.venv/bin/$UNIT" config --json 2>&1 >/dev/null) ||
-        die "$release does not take the settings, nothing was changed: ${complaint:-$UNIT config}"
-}
-
-# What `status` says, as one line of JSON; {} when it says nothing. Its exit code is of no interest here.
-live_state() {
-    local said
-    said=$(cd $HOME_DIR && "$RELEASES/$1/.venv/bin/$UNIT" status --json 2>/dev/null) || true
-    printf '%s\n' "${said:-{\}}"
-}
-
-# Restarts the service and says why it is not well; silent and successful when it is.
-restart_and_look() {
-    local release=$1 before=$2 good=0 pid pid_before='' reason='' until=$((SECONDS + HEALTH_S))
-    timeout $((HEALTH_S + 300)) systemctl restart $UNIT >>"$LOG" 2>&1 || { reason_down; return 1; }
-    while [ $SECONDS -lt $until ]; do
-        [ "$(systemctl is-failed $UNIT)" != failed ] || { reason_down; return 1; }
-        pid=$(systemctl show --property=MainPID --value $UNIT)
-        if reason=$(live_state "$release" | is_well "$release" "$pid" "$before") && [ "$pid" != 0 ]; then
-            [ "$pid" = "$pid_before" ] && good=$((good + 1)) || good=1
-            pid_before=$pid
-            [ $good -lt $GOOD_LOOKS ] || return 0
-        else
-            good=0
-        fi
-        sleep 2
-    done
-    echo "after $HEALTH_S s: ${reason:-it does not stay up}"
-    return 1
-}
-
-# How it ended, and the last that it told systemd of itself.
-reason_down() {
-    local state code words
-    state=$(systemctl is-active $UNIT || true)
-    code=$(systemctl show --property=ExecMainStatus --value $UNIT)
-    words=$(systemctl show --property=StatusText --value $UNIT)
-    echo "it is $state, exit code $code${words:+, its last word: $words}"
-}
-
-# status --json on stdin: is this process alive and no worse off than the one before? Otherwise says what is wrong.
-is_well() {
-    "$RELEASES/$1/.venv/bin/python" -c '
-import json, sys
-now, before, pid = json.load(sys.stdin), json.loads(sys.argv[2]), int(sys.argv[1])
-live, lived = now.get("live") or {}, before.get("live") or {}
-if live.get("pid") != pid:
-    sys.exit("the new process has not reported yet")
-if lived.get("connected") and not live["connected"]:
-    sys.exit("it does not reach OpenD, which the old one did")
-known = {each["code"] for each in before.get("findings", [])}
-for each in now.get("findings", []):
-    if each["severity"] in ("CRITICAL", "UNKNOWN") and each["code"] not in known:
-        sys.exit(each["severity"] + ": " + each["text"])
-' "$2" "$3" 2>&1
 }
 
 next_steps() {
-    local verb=start
+    local command
     [ ${#MISSING[@]} -eq 0 ] || warn "still missing for the runbook: sudo apt-get install ${MISSING[*]}"
     $DRY_RUN && { say "dry run: nothing was changed"; return; }
-    systemctl is-enabled --quiet $UNIT 2>/dev/null || verb="enable --now"
+    if $FOREIGN; then
+        command="systemctl restart $UNIT"
+        systemctl is-enabled --quiet $UNIT 2>/dev/null || command="systemctl enable $UNIT && sudo $command"
+        say "until the restart the other program collects; then its files become $ACCOUNT's, and this version starts"
+    else
+        command="systemctl enable --now futu-opend $UNIT"
+        ! systemctl is-enabled --quiet $UNIT 2>/dev/null || command="systemctl start futu-opend $UNIT"
+    fi
     cat <<END
 
 Installed. The next three commands:
 
-  sudo vim $ENV_FILE     # FUTU_SYMBOLS at least; OpenD's program: $OPEND_FILE
-  sudo systemctl $verb futu-opend $UNIT
+  sudo vim $ENV_FILE     # FUTU_SYMBOLS at least$(is_foreign_opend_unit || echo "; OpenD's program: $OPEND_FILE")
+  sudo $command
   sudo $UNIT status
 
 Who is to look without sudo: sudo usermod -aG $ACCOUNT,systemd-journal NAME (and log in anew).
@@ -506,12 +502,16 @@ END
 uninstall() {
     local name
     for name in $UNIT-snapshot.timer $UNIT-report.timer $UNIT-snapshot.service $UNIT-report.service $UNIT.service futu-opend.service; do
+        [ "$name" != $UNIT.service ] || [ ! -e "$TAKE_OVER" ] || [ ! -e "$UNIT_DIR/$name.before-install" ] ||
+            { put_back_unit; continue; }
+        [ "$name" != futu-opend.service ] || ! is_foreign_opend_unit || { say "$OPEND_UNIT was not ours and stays"; continue; }
         [ ! -e "$UNIT_DIR/$name" ] || cmp -s "$UNIT_DIR/$name" "$HOME_DIR/deploy/systemd/$name" ||
             act cp --backup=numbered "$UNIT_DIR/$name" "$UNIT_DIR/$name.before-uninstall"
         remove_unit "$name"
     done
+    act rm -f "$TAKE_OVER" "$JOURNAL"
     act systemctl daemon-reload
-    [ "$(readlink $COMMAND 2>/dev/null)" != "$HOME_DIR/.venv/bin/$UNIT" ] || act rm -f $COMMAND
+    [[ $(readlink $COMMAND 2>/dev/null) != $HOME_DIR/* ]] || act rm -f $COMMAND
     for name in "${LINKS[@]}" current; do
         [ ! -L "$HOME_DIR/$name" ] || act rm -f "${HOME_DIR:?}/$name"
     done
@@ -526,24 +526,27 @@ clean_up() {
     [ -z "$BUILDING" ] || rm -rf "$BUILDING"
 }
 
+# What pip and apt-get say. Not through a link, and not into a file that somebody else made.
+open_log() {
+    $DRY_RUN && return
+    LOG=$HOME_DIR/install.log
+    rm -rf "$LOG"
+    : >"$LOG"
+}
+
 main() {
     parse_arguments "$@"
     trap clean_up EXIT
     trap 'exit 130' INT TERM HUP
     trap 'printf "%s: stopped at line %s: %s\n" "$PROGRAM" "$LINENO" "$BASH_COMMAND" >&2' ERR
     LOG=/dev/null
+    cd / # so that nothing is read from where root stands
     check_host
-    lock
-    if [ "$ACTION" = uninstall ]; then
-        uninstall
-        return
-    fi
-    if ! $DRY_RUN; then
-        install -d -m 0755 $HOME_DIR
-        LOG=$HOME_DIR/install.log
-        : >"$LOG"
-    fi
-    install_or_upgrade
+    case $ACTION in
+        uninstall) lock 0; uninstall ;;
+        takeover) lock 300; take_over ;;
+        *) lock 0; find_predecessor; install_or_upgrade ;;
+    esac
 }
 
 main "$@"

@@ -1,13 +1,31 @@
 #!/usr/bin/env bash
 # The 30-second check of one day file, with nothing but Debian's sqlite3: bash scripts/db_health_check.sh "$DB"
 #
-# Enters: the path of a YYYYMMDD.db. Leaves: one verdict line that says why and what to type, then the figures behind it.
+# Enters: the path of a YYYYMMDD.db; without one, today's file of DATA_ROOT. Leaves: one verdict line that says why and what
+# to type, then the figures behind it, with the newest tick of each symbol.
 # Exit 0 OK, 1 WARNING, 2 CRITICAL or wrong usage. It opens the file for reading only, also while the collector writes,
 # and never counts ticks: the counters of `symbols`, `gaps` and `ledger` tell all, so a large day takes no longer.
-# It cannot ask OpenD. Lag is judged in trading hours by this host's clock, which knows no holiday and no half day, unless
-# the service's live state says that the market does not trade. `hk-tick-collector status` knows more.
+# It answers within 20 s, also when the disk does not. It cannot ask OpenD: what the collector knows of it is in its live
+# state. Where there is none, lag is judged in trading hours by this host's clock, which knows no holiday and no half day.
+# `hk-tick-collector status` knows more.
 set -uo pipefail
 export LC_ALL=C TZ=Asia/Hong_Kong
+
+# Words of others (OpenD's, a file's, a path's) pass: what a terminal acts on, or shows in another order, becomes a "?".
+clean() {
+  local line
+  while IFS= read -r line || [[ -n $line ]]; do
+    line=${line//$'\t'/ }
+    line=${line//[[:cntrl:]]/?}
+    line=${line//$'\xc2'[$'\x80'-$'\x9f']/?}
+    line=${line//$'\xe2\x80'[$'\x8b'-$'\x8f'$'\xa8'-$'\xae']/?}
+    line=${line//$'\xe2\x81'[$'\xa0'-$'\xaf']/?}
+    printf '%s\n' "${line//$'\xef\xbb\xbf'/?}"
+  done
+}
+exec > >(clean)
+cleaner=$!
+trap 'code=$?; exec >&-; wait "$cleaner" 2>/dev/null; exit "$code"' EXIT
 
 LAG_WARN_S=60
 # Settings of the same names, where the environment has them.
@@ -17,34 +35,41 @@ DISK_MIN_FREE_MB=${DISK_MIN_FREE_MB:-2048}
 [[ $DISK_MIN_FREE_MB =~ ^[1-9][0-9]*$ ]] || DISK_MIN_FREE_MB=2048
 WAL_LARGE_BYTES=$((250 * 1024 * 1024)) # as `status`, with the default checkpoint length
 GAP_LATELY_S=900
+LEAST_COMPLETE=9999 # of 10,000: with less of what could be expected a day is no longer OK, as in `status`
+RESTARTS_WARN=2 RESTARTS_CRITICAL=5 # unplanned ones within an hour, as in `status`
 FRESH_S=10
-CPU_LIMIT_S=2  # of counters that take milliseconds
-LOOK_S=0.2 MOST_WAITS=12
-APPLICATION_ID=1212896323  # "HKTC", in the header of every day file
+SYMBOLS_SHOWN=40
+CPU_LIMIT_S=2          # of counters that take milliseconds
+LOOK_S=0.2 MOST_WAITS=12 # so many looks in a row at a sqlite3 that waits: 2.4 s
+SQLITE_S=10 ANSWER_S=20 # how long one call of sqlite3, and all of this, may take
+APPLICATION_ID=1212896323 # "HKTC", in the header of every day file
 RUNTIME_DIRECTORY=/run/hk-tick-collector
+INSTALLED=/opt/futu_tick_downloader
+START="sudo systemctl start hk-tick-collector"
 JOURNAL="sudo journalctl -u hk-tick-collector --since '10 minutes ago' --no-pager"
+LAST_LINES="sudo journalctl -u hk-tick-collector -b --no-pager | tail -n 200"
+TAKE_BACK="echo request_highest_quote_right | nc -C -q 3 127.0.0.1 22222"
 
 WORDS=(OK WARNING CRITICAL)
 
-# finish SEVERITY TEXT REMEDY: the verdict where there is nothing more to look at.
+# finish SEVERITY TEXT [REMEDY]: the verdict where there is nothing more to look at. A remedy is a command to paste.
 finish() {
   echo "${WORDS[$1]}: $2${3:+ -> $3}"
   exit "$1"
 }
 
-worst=0 verdict="" more=0
-# found SEVERITY TEXT REMEDY: notes a finding; the worst, and of equals the first, becomes the verdict.
+worst=0 verdict="" remedy="" more=0 findings=()
+# found SEVERITY TEXT [REMEDY]: notes a finding; the worst, and of equals the first, becomes the verdict.
 found() {
   if (($1 > worst)); then
-    worst=$1 verdict="$2 -> $3"
+    worst=$1 verdict=$2 remedy=${3:-}
   fi
   more=$((more + 1))
-  findings+=("  ${WORDS[$1]}: $2 -> $3")
+  findings+=("  ${WORDS[$1]}: $2${3:+ -> $3}")
 }
-findings=()
 
 usage() {
-  echo "db_health_check.sh: $1: bash scripts/db_health_check.sh /data/sqlite/HK/YYYYMMDD.db" >&2
+  clean <<<"db_health_check.sh: ${1//$'\n'/ }: bash scripts/db_health_check.sh /data/sqlite/HK/YYYYMMDD.db" >&2
   exit 2
 }
 
@@ -52,6 +77,28 @@ usage() {
 at() { date -d "@$1" "+${2:-%H:%M:%S}"; }
 
 thousands() { sed ':a;s/\B[0-9]\{3\}\>/,&/;ta' <<<"$1"; }
+
+# A path as a shell reads it.
+quoted() { printf '%q' "$1"; }
+
+is_number() { [[ $1 =~ ^-?[0-9]{1,17}$ ]]; }
+
+# DATA_ROOT: of the environment, of .env in this directory or of the installed one, else the default. Root reads the
+# installed one alone.
+data_root() {
+  local file line=""
+  [[ -n ${DATA_ROOT:-} ]] && { echo "$DATA_ROOT"; return; }
+  for file in ./.env "$INSTALLED/.env"; do
+    [[ $file == ./.env && $EUID -eq 0 && $PWD != "$INSTALLED" ]] && continue
+    if [[ -r $file ]]; then
+      line=$(sed -n 's/^[[:space:]]*DATA_ROOT=//p' "$file" | tail -n 1)
+      line=${line%"${line##*[![:space:]]}"}
+      [[ $line == \"*\" || $line == \'*\' ]] && line=${line:1:-1}
+      break
+    fi
+  done
+  echo "${line:-/data/sqlite/HK}"
+}
 
 # Whether a collector holds the lock of this DATA_ROOT: the kernel's own list tells, to anybody, and nothing is locked.
 collector_runs() {
@@ -64,27 +111,42 @@ collector_runs() {
 live_file() {
   local file newest=""
   for file in "$RUNTIME_DIRECTORY/status.json" "$directory/status.json"; do
-    if [[ -f $file && -r $file && (-z $newest || $file -nt $newest) ]] && grep -qF "\"data_root\":\"$directory\"" "$file"; then
+    if [[ -r $file && (-z $newest || $file -nt $newest) ]] && grep -qF "\"data_root\":\"$directory\"" "$file"; then
       newest=$file
     fi
   done
   echo "$newest"
 }
 
-# For how many seconds the service has not written its live state; 0 where it left none.
-live_age() {
-  local file
+# What the live state says, into the array `live`: values that are calculated with are numbers, words have one line.
+declare -A live
+read_live() {
+  local key rest file
   file=$(live_file)
-  [[ -z $file ]] && echo 0 || echo $((now_s - $(stat -c %Y "$file")))
+  [[ -n $file ]] || return
+  live[age]=$((now_s - $(stat -c %Y "$file")))
+  while IFS='|' read -r key rest; do live[${key:-none}]=$rest; done < <(
+    timeout "$SQLITE_S" sqlite3 -batch -init /dev/null -list -separator '|' :memory: 2>/dev/null <<SQL
+CREATE TABLE live AS SELECT CAST(readfile('${file//\'/\'\'}') AS TEXT) AS j;
+CREATE VIEW word AS SELECT key, substr(replace(replace(CAST(value AS TEXT), '|', '/'), char(10), ' '), 1, 300) AS value
+  FROM live, json_each(j) WHERE type IN ('text', 'true', 'false');
+SELECT key, value FROM word WHERE key IN ('state', 'writer_trouble', 'writer_detail', 'writer_day', 'program');
+SELECT key, CASE type WHEN 'true' THEN 'true' ELSE 'false' END FROM live, json_each(j)
+  WHERE key IN ('trading', 'day_expected', 'connected', 'quote_logged_in') AND type IN ('true', 'false');
+SELECT key, CAST(value AS INTEGER) FROM live, json_each(j)
+  WHERE key IN ('trading_since_ms', 'writer_trouble_since_ms', 'ticks_healing') AND type = 'integer';
+SELECT 'trouble', replace(replace(e.key, '|', '/'), char(10), ' ') FROM live, json_each(j, '\$.trouble') AS e LIMIT 1;
+SELECT 'trouble_since_ms', CAST(e.value AS INTEGER) FROM live, json_each(j, '\$.trouble_since_ms') AS e LIMIT 1;
+SELECT 'held', max(e.key) FROM live, json_each(j, '\$.held_rows') AS e
+  WHERE e.key GLOB '[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]' HAVING count(*);
+SELECT 'restarts', count(*) FROM live, json_each(j, '\$.unplanned_ms') AS e WHERE e.value > ${now_s}000 - 3600000;
+SQL
+  )
 }
 
-# live NAME: true or false from a live state that is fresh; nothing else.
-live() {
-  local file
-  file=$(live_file)
-  if [[ -n $file ]] && (($(live_age) <= FRESH_S)); then
-    grep -o "\"$1\":\(true\|false\)" "$file" | cut -d: -f2
-  fi
+# What a fresh live state says of NAME; nothing otherwise.
+fresh() {
+  [[ -n ${live[age]:-} ]] && ((live[age] <= FRESH_S)) && echo "${live[$1]:-}"
 }
 
 # Why there is no file, and whether that is as it should be.
@@ -92,43 +154,113 @@ no_file() {
   local above=$directory
   while [[ ! -e $above && $above != / ]]; do above=$(dirname "$above"); done
   if [[ $above != "$directory" && -x $above ]]; then
-    finish 2 "there is no directory $directory" "check the path and DATA_ROOT: hk-tick-collector config; is its disk mounted?"
+    finish 2 "there is no directory $directory; check the path, DATA_ROOT, and that its disk is mounted" \
+      "hk-tick-collector config | grep DATA_ROOT"
   elif [[ ! -x $above ]]; then
-    finish 2 "no right to look into $above" "join its group and log in anew: sudo usermod -aG $(stat -c %G "$above") $(id -un)"
+    no_right "to look into $above" "$above"
+  elif waiting=$(compgen -G "$path.predecessor-*.not-imported"); then
+    finish 1 "there is no $path: the predecessor's file of that day is not imported yet" \
+      "sudo hk-tick-collector import $(quoted "${waiting%%$'\n'*}")"
   elif [[ -n $copy ]]; then
     finish 1 "there is no snapshot $path" "hk-tick-collector snapshot --day $day"
   elif [[ $day > $today ]]; then
-    finish 2 "there is no $path: $day has not come yet" "today is $today in Hong Kong"
+    finish 2 "there is no $path: $day has not come yet, today is $today in Hong Kong"
   elif (($(date -d "$day" +%u) > 5)); then
     finish 0 "there is no $path and none is expected: $day is a $(date -d "$day" +%A), no trading day"
   elif [[ $day < $today ]]; then
-    finish 1 "there is no $path: a holiday, or the collector did not run that day" "ls $directory"
+    finish 1 "there is no $path: a holiday, or the collector did not run that day" "ls $(quoted "$directory")"
   elif ! collector_runs; then
-    finish 2 "there is no $path: no collector runs on $directory" "sudo systemctl start hk-tick-collector"
-  elif [[ $(live day_expected) == false ]]; then
+    finish 2 "there is no $path: $(not_running)" "$(how_to_start)"
+  elif [[ $(fresh day_expected) == false ]]; then
     finish 0 "there is no $path and none is expected: by OpenD's calendar $day is no trading day"
   fi
   finish 2 "there is no $path, though a collector runs on $directory" "hk-tick-collector status"
 }
 
+# What to type for a file of another program, as `hk-tick-collector status` says it too.
+move_away() {
+  local db
+  db=$(quoted "$path")
+  echo "d=$db.aside-\$(date +%H%M%S); sudo mkdir \$d; for f in $db{-wal,-shm,}; do [ ! -e \$f ] || sudo mv \$f \$d/; done"
+}
+
+# no_right WHAT PATH
+no_right() {
+  local group
+  group=$(stat -c %G "$2")
+  finish 2 "no right $1; join its group" "sudo usermod -aG $group $(id -un) && newgrp $group"
+}
+
+# Whether it was stopped or died, as far as its live state tells.
+not_running() {
+  local ago
+  [[ -n ${live[age]:-} ]] && ago="$(at $((now_s - live[age])))"
+  case ${live[state]:-} in
+    stopped) echo "no collector runs on $directory: it was stopped at $ago" ;;
+    "") echo "no collector runs on $directory" ;;
+    *) echo "no collector runs on $directory: it died without a word, last seen at $ago" ;;
+  esac
+}
+
+how_to_start() {
+  case ${live[state]:-} in
+    stopped | "") echo "$START" ;;
+    *) echo "$LAST_LINES; $START" ;;
+  esac
+}
+
+# The writer waits for a named cause: as `status` says it.
+writer_waits() {
+  local since_s=0 db
+  is_number "${live[writer_trouble_since_ms]:-}" && since_s=$((now_s - live[writer_trouble_since_ms] / 1000))
+  db=$(quoted "$directory/${live[writer_day]:-$today}.db")
+  local text="the writer waits for $since_s s: ${live[writer_trouble]} (${live[writer_detail]:-})"
+  case ${live[writer_trouble]} in
+    busy) found 2 "$text; end the other program that writes it" "sudo fuser -v $db $db-wal $db-shm" ;;
+    disk_full) found 2 "$text; free some space, it resumes by itself" "df -h $(quoted "$directory")" ;;
+    read_only) found 2 "$text; once mounted, it resumes by itself" \
+      "sudo dmesg | tail; sudo mount -o remount,rw \$(findmnt -n -o TARGET -T $(quoted "$directory"))" ;;
+    no_permission) found 2 "$text; it resumes by itself" \
+      "sudo chown -R hkcollector:hkcollector $(quoted "$directory")" ;;
+    io_error) found 2 "$text; the disk may be failing" "sudo dmesg | tail" ;;
+    *) found 2 "$text" "hk-tick-collector status" ;;
+  esac
+}
+
+# OpenD is connected and gives no ticks: as `status` says it.
+opend_reports() {
+  local since=""
+  is_number "${live[trouble_since_ms]:-}" && since=" since $(at $((live[trouble_since_ms] / 1000)))"
+  local text="OpenD reports: ${live[trouble]//_/ }$since"
+  case ${live[trouble]} in
+    kicked_out | quote_right_*)
+      found 2 "$text; another terminal of this account took its quotes, this takes them back" "$TAKE_BACK" ;;
+    forced_logout) found 2 "$text; this logs it in again" "echo relogin | nc -C -q 3 127.0.0.1 22222" ;;
+    *) found 2 "$text" "hk-tick-collector status; sudo journalctl -u futu-opend -n 30 --no-pager" ;;
+  esac
+}
+
 # What sqlite3 said, as cause and remedy.
 explain() {
   case $1 in
-    *"not a database"*) finish 2 "$path is no SQLite file" "name a day file like $directory/$today.db" ;;
+    *"not a database"*) finish 2 "$path is no SQLite file" "$(move_away)" ;;
     *'near "STRICT"'*)
       finish 2 "sqlite3 of this host is $(sqlite3 --version | cut -d ' ' -f 1), too old for day files: they need 3.37 or later" \
         "hk-tick-collector status" ;;
-    *malformed* | *corrupt*) finish 2 "$path is damaged" "keep it, see docs/sqlite-wal.md" ;;
+    *malformed* | *corrupt*)
+      finish 2 "$path is damaged; keep it, see docs/sqlite-wal.md" "hk-tick-collector status" ;;
     *locked* | *busy* | *"locking protocol"*)
       disk_holds "$(collector_pid)" && finish_hanging "$(collector_pid)"
-      finish 2 "$path stays locked" "sudo fuser -v $path*" ;;
+      finish 2 "$path stays locked by another program" "sudo lsof $(quoted "$path")" ;;
     *"no such table"* | *"no such column"*)
-      finish 2 "$path has another schema (${1##*: })" "use the scripts of the version that wrote it" ;;
+      finish 2 "$path has another schema (${1##*: }); use the scripts of the version that wrote it" \
+        "hk-tick-collector --version" ;;
     *"unable to open"* | *readonly*)
-      finish 2 "sqlite3 cannot open $path" "ls -l $path*: a WAL without its -shm needs the collector started, or sudo" ;;
+      finish 2 "sqlite3 cannot open $path; a WAL without its -shm needs the collector started, or sudo" \
+        "ls -l $(quoted "$path")*" ;;
     *"I/O error"*) finish 2 "$path cannot be read from its disk" "sudo dmesg | tail" ;;
+    "") finish 2 "$path asks for more work than a day file does: others changed its tables" "sqlite3 $(quoted "$path") .schema" ;;
   esac
-  [[ $1 == *rror* ]] || finish 2 "$path asks for more work than a day file does: others changed its tables" "sqlite3 $path .schema"
   finish 2 "sqlite3 cannot read $path (${1//$'\n'/ })" "hk-tick-collector status"
 }
 
@@ -142,7 +274,7 @@ disk_holds() { [[ -n $1 ]] && grep -qsE '^[0-9]+ \(.*\) D ' /proc/"$1"/task/*/st
 
 # finish_hanging PID: the verdict for a process that waits for the disk; the kernel says whether the disk is frozen.
 finish_hanging() {
-  if grep -qsE 'percpu_|sb_start_write' /proc/"$1"/task/*/wchan || grep -qs '"disk_frozen":true' "$(live_file)"; then
+  if grep -qsE 'percpu_|sb_start_write' /proc/"$1"/task/*/wchan || grep -qs '"disk_frozen":true' "$RUNTIME_DIRECTORY/status.json" "$directory/status.json"; then
     finish 2 "the disk of $directory is frozen (fsfreeze): a backup of this machine does that, and must thaw it within seconds; if none is running, thaw it" \
       "sudo fsfreeze --unfreeze \$(findmnt -n -o TARGET -T $(printf %q "$directory"))"
   fi
@@ -190,87 +322,145 @@ ask() {
 PRAGMA trusted_schema = OFF;
 BEGIN;
 SELECT 'application_id', application_id FROM pragma_application_id;
+SELECT 'predecessor', sum(name IN ('market', 'symbol', 'ts_ms', 'seq', 'price', 'volume', 'turnover', 'trading_day')) = 8
+  FROM pragma_table_info('ticks');
 SELECT 'schema', user_version FROM pragma_user_version;
 SELECT 'sealed', count(*) FROM meta WHERE key = 'sealed_ms';
-SELECT 'version', value FROM meta WHERE key = 'software_version';
+SELECT 'version', replace(value, char(10), ' ') FROM meta WHERE key = 'software_version';
 SELECT 'symbols', count(*), ifnull(sum(rows), 0), CAST(ifnull(max(last_ts_ms), 0) AS INTEGER),
-       count(expected), ifnull(sum(CASE WHEN expected IS NOT NULL THEN rows END), 0), ifnull(sum(expected), 0)
+       count(expected), ifnull(sum(min(rows, expected)), 0), ifnull(sum(expected), 0)
   FROM symbols;
+SELECT 'above', count(*) FROM symbols WHERE rows > expected;
 SELECT 'gaps', count(*), ifnull(sum(missing), 0), count(*) - count(missing), CAST(ifnull(max(opened_ms), 0) AS INTEGER)
   FROM gaps WHERE status = 'open';
+SELECT 'before', ifnull(sum(missing), 0)
+  FROM gaps, (SELECT ifnull(min(started_ms), 9e18) AS ms FROM ledger WHERE started_ms >
+              (SELECT min(started_ms) FROM ledger WHERE stored > 0)) AS second
+  WHERE status = 'open' AND cause = 'before_start' AND ($first_day OR opened_ms >= second.ms);
 SELECT 'ledger', count(*), ifnull(sum(received), 0), ifnull(sum(stored), 0), ifnull(sum(duplicate), 0),
        ifnull(sum(rejected), 0), ifnull(sum(dropped), 0), ifnull(sum(waiting), 0), CAST(ifnull(max(updated_ms), 0) AS INTEGER)
   FROM ledger;
-SELECT 'link', connected, CAST(from_ms AS INTEGER), replace(replace(reason, '|', '/'), char(10), ' ')
+SELECT 'link', connected, CAST(from_ms AS INTEGER), substr(replace(replace(reason, '|', '/'), char(10), ' '), 1, 300)
   FROM connections WHERE to_ms IS NULL ORDER BY from_ms DESC LIMIT 1;
+SELECT 'fresh' || row_number() OVER (), * FROM (
+  SELECT replace(replace(symbol, '|', '/'), char(10), ' '), CAST(rows AS INTEGER), CAST(last_ts_ms AS INTEGER)
+    FROM symbols ORDER BY last_ts_ms, symbol LIMIT $SYMBOLS_SHOWN);
 COMMIT;
 SELECT 'done';
 SQL
 }
 
-(($# == 1)) || usage "one day file is needed, $# given"
-case $1 in
-  -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
-  "") usage "the path is empty" ;;
-esac
-command -v sqlite3 >/dev/null || finish 2 "there is no sqlite3 on this host" "sudo apt-get install sqlite3"
+# The newest tick of each symbol, the oldest first: which ones have gone quiet.
+freshness() {
+  local number symbol count last_ms age more_symbols
+  for ((number = 1; number <= SYMBOLS_SHOWN; number++)); do
+    [[ -v row[fresh$number] ]] || break
+    IFS='|' read -r symbol count last_ms <<<"${row[fresh$number]}"
+    is_number "$count" && is_number "$last_ms" || continue
+    age=""
+    [[ -n $is_live ]] && age=", $((now_s - last_ms / 1000)) s ago"
+    printf '  %-10s newest tick %s%s, %s rows\n' "$symbol" "$(at $((last_ms / 1000)))" "$age" "$(thousands "$count")"
+  done
+  more_symbols=$((symbols - SYMBOLS_SHOWN))
+  ((more_symbols > 0)) && echo "  and $(thousands "$more_symbols") more symbols, all with newer ticks"
+}
 
-now_s=$(date +%s)
-today=$(at "$now_s" %Y%m%d)
-path=$(realpath -ms -- "$1")
-directory=$(dirname "$path") name=$(basename "$path")
-[[ $name =~ ^([0-9]{8})(\.snapshot)?\.db$ ]] || usage "$1 has not the name of a day file"
-day=${BASH_REMATCH[1]} copy=${BASH_REMATCH[2]}
-[[ $(date -d "$day" +%Y%m%d 2>/dev/null) == "$day" ]] || usage "$day is no date"
+main() {
+  [[ -e $path ]] || no_file
+  [[ -f $path ]] || finish 2 "$path is no regular file" "$(move_away)"
+  [[ -r $path ]] || no_right "to read $path" "$path"
+  [[ -s $path ]] || finish 2 "$path is empty: it was truncated (docs/sqlite-wal.md)" "hk-tick-collector status"
 
-[[ -e $path ]] || no_file
-[[ -f $path ]] || finish 2 "$path is no regular file" "name a day file like $directory/$today.db"
-[[ -r $path ]] || finish 2 "no right to read $path" "join its group and log in anew: sudo usermod -aG $(stat -c %G "$path") $(id -un)"
-[[ -s $path ]] || finish 2 "$path is empty: it was truncated" "see docs/sqlite-wal.md"
+  local earliest first_day=0 answer=""
+  earliest=$(find "$directory" -maxdepth 1 -name '[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9].db' -printf '%f\n' 2>/dev/null |
+    sort | head -n 1)
+  [[ -z $earliest || ! $earliest < $day.db ]] && first_day=1
+  await_answer
+  declare -A row
+  local key rest
+  while IFS='|' read -r key rest; do row[${key:-none}]=$rest; done <<<"$answer"
+  if [[ -n ${row[application_id]:-} && ${row[application_id]} != "$APPLICATION_ID" ]]; then
+    [[ ${row[predecessor]:-} == 1 ]] &&
+      finish 1 "$path is a day file of the predecessor" "sudo hk-tick-collector import $(quoted "$path")"
+    finish 2 "$path is another program's database" "$(move_away)"
+  fi
+  [[ -v row[done] ]] || {
+    [[ $answer == *rror* ]] || answer=""
+    explain "$answer"
+  }
 
-answer=""
-await_answer
-declare -A row
-while IFS='|' read -r key rest; do [[ -z $key ]] || row[$key]=$rest; done <<<"$answer"
-[[ -n ${row[application_id]:-} && ${row[application_id]} != "$APPLICATION_ID" ]] &&
-  finish 2 "$path is no day file of this collector" "name a day file like $directory/$today.db"
-[[ -v row[done] ]] || explain "$answer"
+  IFS='|' read -r symbols rows newest_ms patterned rows_patterned expected <<<"${row[symbols]}"
+  IFS='|' read -r gaps missing unknown gap_ms <<<"${row[gaps]}"
+  IFS='|' read -r runs received stored duplicate rejected dropped waiting commit_ms <<<"${row[ledger]}"
+  IFS='|' read -r connected link_ms reason <<<"${row[link]:-1|0|}"
+  newest_s=$((newest_ms / 1000)) lag_s=$((now_s - newest_ms / 1000))
+  wal_bytes=$(stat -c %s "$path-wal" 2>/dev/null || echo 0)
+  free_mb=$(df -P -BM "$directory" | awk 'NR == 2 { print $4 + 0 }')
 
-IFS='|' read -r symbols rows newest_ms patterned rows_patterned expected <<<"${row[symbols]}"
-IFS='|' read -r gaps missing unknown gap_ms <<<"${row[gaps]}"
-IFS='|' read -r runs received stored duplicate rejected dropped waiting commit_ms <<<"${row[ledger]}"
-IFS='|' read -r connected link_ms reason <<<"${row[link]:-1|0|}"
-newest_s=$((newest_ms / 1000)) lag_s=$((now_s - newest_ms / 1000))
-wal_bytes=$(stat -c %s "$path-wal" 2>/dev/null || echo 0)
-free_mb=$(df -P -BM "$directory" | awk 'NR == 2 { print $4 + 0 }')
+  # The day that is being collected: is someone collecting, and is it current?
+  judged="not judged: $day is not today" is_live=""
+  [[ $day == "$today" && -z $copy ]] && judge_today
+  ((newest_s > now_s + 60)) &&
+    found 1 "the newest tick is $((newest_s - now_s)) s ahead of this host's clock" "timedatectl status"
+  if ((runs && stored != rows)); then
+    found 2 "the ledger has $stored ticks stored and the symbols $rows; keep a copy (docs/data-quality.md)" \
+      "sudo hk-tick-collector snapshot --day $day"
+  elif ((received != stored + duplicate + rejected + dropped + waiting)); then
+    found 2 "the ledger does not balance; keep a copy (docs/data-quality.md)" "sudo hk-tick-collector snapshot --day $day"
+  fi
+  judge_completeness
+  ((dropped)) &&
+    found 1 "$dropped received ticks were dropped" "sudo journalctl -u hk-tick-collector --no-pager | grep ticks_dropped | tail"
+  ((wal_bytes > WAL_LARGE_BYTES)) &&
+    found 1 "the write-ahead log has $((wal_bytes / 1048576)) MB: a reader holds it" "sudo lsof $(quoted "$path-wal")"
+  if ((free_mb < DISK_MIN_FREE_MB / 4)); then
+    found 2 "$free_mb MB are free in $directory" "df -h $(quoted "$directory"); hk-tick-collector report"
+  elif ((free_mb < DISK_MIN_FREE_MB)); then
+    found 1 "$free_mb MB are free in $directory" "df -h $(quoted "$directory"); hk-tick-collector report"
+  fi
+  tell
+  exit "$worst"
+}
 
-# The day that is being collected: is someone collecting, and is it current?
-judged="not judged: $day is not today" is_live=""
-if [[ $day == "$today" && -z $copy ]]; then
+judge_today() {
   is_live=yes
-  hour=$(at "$now_s" %H%M) since_s=0
+  local hour since_s=0
+  hour=$(at "$now_s" %H%M)
   ((10#$(at "$now_s" %u) > 5)) || case $hour in
     093? | 09[45]? | 1[01]??) since_s=$(date -d "$day 09:30" +%s) ;;
     1[345]??) since_s=$(date -d "$day 13:00" +%s) ;;
   esac
   judged="judged in 09:30 to 12:00 and 13:00 to 16:00 by this host's clock, which knows no holiday and no half day"
-  case $(live trading) in
-    true) judged="judged: OpenD says that the market trades" ;;
-    false) since_s=0 ;;  # OpenD knows better than the clock
+  case $(fresh trading) in
+    true)
+      judged="judged: OpenD says that the market trades"
+      is_number "${live[trading_since_ms]:-}" && ((since_s == 0)) && since_s=$((live[trading_since_ms] / 1000))
+      ;;
+    false) since_s=0 ;; # OpenD knows better than the clock
   esac
   if ! collector_runs; then
-    found 2 "no collector runs on $directory" "sudo systemctl start hk-tick-collector"
-  elif ((silent_s = $(live_age), silent_s > FRESH_S)); then
-    found 2 "the collector has not reported for $silent_s s: it hangs" "sudo systemctl restart hk-tick-collector; why: $JOURNAL"
-  elif grep -qE '"held_rows":\{"|"writer_trouble":"[a-z]' "$(live_file)" 2>/dev/null; then
-    found 2 "ticks wait: the collector cannot write a day file" "hk-tick-collector status"
+    found 2 "$(not_running)" "$(how_to_start)"
+  elif ((${live[age]:-0} > FRESH_S)); then
+    found 2 "the collector has not reported for ${live[age]} s: it hangs" "$JOURNAL; sudo systemctl restart hk-tick-collector"
+  elif [[ -n $(fresh writer_trouble) ]]; then
+    writer_waits
+  elif [[ -n $(fresh held) ]]; then
+    found 2 "ticks of ${live[held]} wait: the collector cannot write that day file" "hk-tick-collector status"
   elif [[ $connected == 0 ]]; then
     found $((now_s - link_ms / 1000 > 60 ? 2 : 1)) "OpenD is away since $(at $((link_ms / 1000))): $reason" \
       "sudo systemctl status futu-opend --no-pager"
+  elif [[ -n $(fresh trouble) ]]; then
+    opend_reports
+  elif [[ -n $(fresh program) && (${live[program]} != ready || ${live[quote_logged_in]:-} == false) ]]; then
+    found 2 "OpenD is not ready, ${live[program]//_/ }" "sudo journalctl -u futu-opend -n 30 --no-pager"
+  fi
+  if is_number "$(fresh restarts)" && ((live[restarts] >= RESTARTS_WARN)); then
+    found $((live[restarts] >= RESTARTS_CRITICAL ? 2 : 1)) \
+      "the collector ended by itself ${live[restarts]} times in the last hour and was started again" "$LAST_LINES"
   fi
   if ((since_s)); then
-    behind_s=$((now_s - (newest_s > since_s ? newest_s : since_s)))
-    text="the newest tick is $((now_s - newest_s)) s old while the market trades"
+    local behind_s=$((now_s - (newest_s > since_s ? newest_s : since_s)))
+    local text="the newest tick is $((now_s - newest_s)) s old while the market trades"
     ((newest_s)) || text="no tick yet while the market trades"
     if ((behind_s > LAG_CRITICAL_S)); then
       found 2 "$text" "$JOURNAL"
@@ -282,44 +472,42 @@ if [[ $day == "$today" && -z $copy ]]; then
   fi
   ((gaps && now_s - gap_ms / 1000 < GAP_LATELY_S)) &&
     found 1 "$gaps gaps are open, the last since $(at $((gap_ms / 1000)))" "hk-tick-collector gaps --open"
-fi
-((newest_s > now_s + 60)) && found 1 "the newest tick is $((newest_s - now_s)) s ahead of this host's clock" "timedatectl status"
-if ((runs && stored != rows)); then
-  found 2 "the ledger has $stored ticks stored and the symbols $rows" "keep a copy, see docs/data-quality.md"
-elif ((received != stored + duplicate + rejected + dropped + waiting)); then
-  found 2 "the ledger does not balance" "keep a copy, see docs/data-quality.md"
-fi
-((dropped)) && found 1 "$dropped received ticks were dropped" "sudo journalctl -u hk-tick-collector --no-pager | grep ticks_dropped | tail"
-((wal_bytes > WAL_LARGE_BYTES)) &&
-  found 1 "the write-ahead log has $((wal_bytes / 1048576)) MB: a reader holds it" "lsof $path-wal"
-if ((free_mb < DISK_MIN_FREE_MB / 4)); then
-  found 2 "$free_mb MB are free in $directory" "df -h $directory; hk-tick-collector report"
-elif ((free_mb < DISK_MIN_FREE_MB)); then
-  found 1 "$free_mb MB are free in $directory" "df -h $directory; hk-tick-collector report"
-fi
+}
 
-state="closed, one plain file"
-[[ -e $path-wal ]] && state="being written"
-[[ -e $path-wal && -z $is_live ]] && state="with a WAL"
-((${row[sealed]})) && state=sealed
-[[ -n $copy ]] && state=snapshot
-complete="unknown: no sequence tells how many ticks there are"
-((expected)) && complete="$(awk "BEGIN { printf \"%.5f\", int($rows_patterned * 1e7 / $expected) / 1e5 }") %, $(thousands "$rows_patterned") of $(thousands "$expected") ticks of $patterned symbols"
-((expected && symbols > patterned)) && complete+="; of $((symbols - patterned)) it is unknown"
-lag="no tick yet"
-((newest_s)) && lag="$lag_s s, newest tick $(at "$newest_s" '%F %T') HKT ($judged)"
-commit="none yet"
-((commit_ms)) && commit="$((now_s - commit_ms / 1000)) s ago, $(at $((commit_ms / 1000)) '%F %T') HKT"
+# Ticks that could be expected and are not there, apart from those that are being backfilled.
+judge_completeness() {
+  local healing=0 lost wanted
+  is_number "$(fresh ticks_healing)" && [[ -n $is_live ]] && healing=${live[ticks_healing]}
+  lost=$((missing - row[before] - healing)) wanted=$((expected - row[before]))
+  ((row[above])) &&
+    found 1 "there are more ticks than their sequences tell: completeness is not known (docs/data-quality.md)" \
+      "hk-tick-collector gaps --day $day"
+  if ((lost > 0 && (wanted <= 0 || (wanted - lost) * 10000 / wanted < LEAST_COMPLETE))); then
+    found 1 "$(thousands "$lost") ticks of $day are lost" "hk-tick-collector gaps --open --day $day"
+  fi
+}
 
-if ((worst)); then
-  others=""
-  ((more > 1)) && others=" (and $((more - 1)) more, below)"
-  echo "${WORDS[worst]}: ${verdict/ -> /$others -> }"
-  ((more > 1)) && printf '%s\n' "${findings[@]}"
-else
-  echo "OK: $(thousands "$rows") ticks of $symbols symbols${is_live:+, collecting}, nothing to do"
-fi
-cat <<FIGURES
+tell() {
+  local state="closed, one plain file" complete lag commit others=""
+  [[ -e $path-wal ]] && state="being written"
+  [[ -e $path-wal && -z $is_live ]] && state="with a WAL"
+  ((${row[sealed]})) && state=sealed
+  [[ -n $copy ]] && state=snapshot
+  complete="unknown: no sequence tells how many ticks there are"
+  ((expected)) && complete="$(awk "BEGIN { printf \"%.5f\", int($rows_patterned * 1e7 / $expected) / 1e5 }") %, $(thousands "$rows_patterned") of $(thousands "$expected") ticks of $patterned symbols"
+  ((expected && symbols > patterned)) && complete+="; of $((symbols - patterned)) it is unknown"
+  lag="no tick yet"
+  ((newest_s)) && lag="$lag_s s, newest tick $(at "$newest_s" '%F %T') HKT ($judged)"
+  commit="none yet"
+  ((commit_ms)) && commit="$((now_s - commit_ms / 1000)) s ago, $(at $((commit_ms / 1000)) '%F %T') HKT"
+  if ((worst)); then
+    ((more > 1)) && others=" (and $((more - 1)) more, below)"
+    echo "${WORDS[worst]}: $verdict$others${remedy:+ -> $remedy}"
+    ((more > 1)) && printf '%s\n' "${findings[@]}"
+  else
+    echo "OK: $(thousands "$rows") ticks of $symbols symbols${is_live:+, collecting}, nothing to do"
+  fi
+  cat <<FIGURES
 file        $path, schema ${row[schema]}, written by ${row[version]:-an unknown version}, $state
 rows        $(thousands "$rows") of $symbols symbols
 lag         $lag
@@ -330,4 +518,47 @@ last commit $commit
 size        $(($(stat -c %s "$path") / 1048576)) MB and WAL $((wal_bytes / 1048576)) MB
 disk        $(thousands "$free_mb") MB free
 FIGURES
-exit "$worst"
+  ((symbols)) && echo "symbols     newest tick of each, the oldest first" && freshness
+}
+
+(($# <= 1)) || usage "one day file at most, $# given"
+if (($#)); then
+  case $1 in
+    -h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    "") usage "the path is empty" ;;
+    *$'\n'*) usage "a path with a line break is no day file" ;;
+  esac
+fi
+command -v sqlite3 >/dev/null || finish 2 "there is no sqlite3 on this host" "sudo apt-get install sqlite3"
+
+now_s=$(date +%s)
+today=$(at "$now_s" %Y%m%d)
+given=${1:-$(data_root)/$today.db}
+path=$(realpath -ms -- "$given")
+directory=$(dirname "$path") name=$(basename "$path")
+[[ $name =~ ^([0-9]{8})(\.snapshot)?\.db$ ]] || usage "$given has not the name of a day file"
+day=${BASH_REMATCH[1]} copy=${BASH_REMATCH[2]}
+[[ $(date -d "$day" +%Y%m%d 2>/dev/null) == "$day" ]] || usage "$day is no date"
+
+# The rest touches the disk, which may not answer: it is waited for, but not for ever.
+exec {said}< <(
+  exec 2>&1 # what hangs must not hold the caller's streams
+  (
+    read_live
+    main
+  )
+  echo "exit $?"
+)
+code="" lines=()
+while IFS= read -r -t "$ANSWER_S" -u "$said" line; do
+  if [[ $line =~ ^exit\ ([0-9]+)$ ]]; then
+    code=${BASH_REMATCH[1]}
+    break
+  fi
+  lines+=("$line")
+done
+[[ -n $code ]] || finish 2 \
+  "$directory does not answer within $ANSWER_S s: its disk hangs, or its file system is frozen (by a backup of the host?)" \
+  "cat /proc/pressure/io; sudo dmesg | tail"
+printf '%s\n' "${lines[@]}"
+exit "$code"

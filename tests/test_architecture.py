@@ -14,10 +14,11 @@ MODULES = sorted(path for path in SOURCE.rglob("*.py") if path.name != "opend_pb
 
 # A part imports only parts of a lower rank, so that parts of one rank do not know each other.
 RANKS = {
+    "text": -1,
+    "market": -1,
     "errors": 0,
     "log": 0,
     "model": 1,
-    "market": 1,
     "connecting": 1,
     "opend": 2,
     "store": 2,
@@ -116,3 +117,34 @@ def test_the_page_names_every_module() -> None:
         str(path.relative_to(ROOT)) for folder in ("tests", "tools", "bench") for path in (ROOT / folder).glob("*.py")
     }
     assert {name for name in named if not name.startswith("__")} - sources - there == set(), "named, but not there"
+
+
+def outputs(path: Path) -> list[str]:
+    """How a source prints by itself: print(), a stream's write, a console of rich, JSON or CSV made by hand."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            if called == "print" or re.fullmatch(
+                r"(sys\.)?(std(out|err)|__std(out|err)__)(\.buffer)?\.(write|writelines)|json\.dumps?|csv\.writer"
+                r"|(typer|click)\.(echo|secho)|Console\(.*\)\.print",
+                called,
+            ):
+                found.append(f"{path.name}:{node.lineno} {called}")
+    return found
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if part_of(path) in ("cli", "__main__")], ids=label)
+def test_what_verbs_print_has_one_way_out(path: Path) -> None:
+    """cli/_show.py alone prints, cleans what is printed and makes JSON; a table's cells pass through the same rule."""
+    if path.name == "_show.py":
+        return
+    allowed = ["Console().print"] if path.name == "_table.py" else []  # cells are cleaned before
+    assert [each for each in outputs(path) if each.partition(" ")[2] not in allowed] == []
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if part_of(path) != "cli"], ids=label)
+def test_nothing_below_the_verbs_prints(path: Path) -> None:
+    """Their words leave as log lines and values."""
+    ways = {each.partition(" ")[2] for each in outputs(path)}
+    assert ways <= {"json.dumps", "json.dump"}  # the live state and the memory of alerts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -78,7 +79,10 @@ def read(data: bytes) -> dict[str, str]:
     with tempfile.NamedTemporaryFile() as file:
         file.write(data)
         file.flush()
-        return {variable.name: variable.value for variable in read_env_file(Path(file.name))}
+        variables, faults = read_env_file(Path(file.name))
+        if faults:
+            raise faults[0]
+        return {variable.name: variable.value for variable in variables}
 
 
 PIECES = st.sampled_from(
@@ -164,7 +168,7 @@ def test_a_line_in_doubt_is_refused(tmp_path: Path, text: str, line: int, says: 
     file = tmp_path / "x.env"
     file.write_bytes(text.encode())
     with pytest.raises(UsageError) as caught:
-        read_env_file(file)
+        load_settings(file, {})
     assert caught.value.one_line().startswith(f"{file}:{line}: ")
     assert says in caught.value.one_line()
 
@@ -222,8 +226,8 @@ def test_decimals_are_exact(workdir: Path, value: str) -> None:
         ("FUTU_SYMBOLS", "HK.700"),
         ("FUTU_SYMBOLS", "US.AAPL"),
         ("FUTU_SYMBOLS", "HK.00700;"),
+        ("FUTU_SYMBOLS", "hk.00700,00981"),
         ("FUTU_SYMBOLS", "HK.00700;HK.00981"),
-        ("FUTU_SYMBOLS", "HK.00700,"),
         ("FUTU_SYMBOLS", "HK.００７００"),
         ("FUTU_SYMBOLS", "@missing.txt"),
         ("FUTU_SYMBOLS", "@"),
@@ -255,10 +259,23 @@ def test_a_bad_value_names_all_that_is_needed(workdir: Path, name: str, value: s
 
 
 def test_every_bad_setting_is_named(workdir: Path) -> None:
-    """One start tells all that is wrong: the first in full, the others by name; defaults built on them are no fault."""
+    """One start tells all that is wrong in full: lines, unknown names, values; defaults built on them are no fault."""
+    (workdir / ".env").write_text("A.B=1\nFUTU_PRT=1\nexport TZ=x\n")
     with pytest.raises(UsageError) as caught:
-        load_settings(None, {"FUTU_PORT": "x", "BATCH_ROWS": "0", "DATA_ROOT": "~"})
-    assert caught.value.hint.endswith("(also wrong: DATA_ROOT, BATCH_ROWS)")
+        load_settings(None, {"FUTU_PORT": "x", "BATCH_ROWS": "0", "DATA_ROOT": "~", "SQLITE_SYNC": "FULL"})
+    line = caught.value.one_line()
+    for told in (
+        "7 settings are wrong: ",
+        f"{workdir}/.env:1: 'A.B' is no variable name: write KEY=VALUE",
+        f"{workdir}/.env:3: 'export' belongs to a shell",
+        f"unknown setting FUTU_PRT (from {workdir}/.env:2): the nearest that exists is FUTU_PORT",
+        "unknown setting SQLITE_SYNC (from environment): the nearest",
+        "FUTU_PORT=x (from environment) is not a whole number: allowed is 1 to 65535",
+        "BATCH_ROWS=0 (from environment) is out of bounds: allowed is 1 to",
+        "DATA_ROOT=~ (from environment) begins with ~",
+    ):
+        assert told in line
+    assert "SPOOL_DIR" not in line
 
 
 @pytest.mark.parametrize(
@@ -307,6 +324,23 @@ def test_the_environment_wins_over_the_file(workdir: Path) -> None:
     assert loaded.origins["FUTU_HOST"] == "environment"
     assert loaded.origins["FUTU_PORT"] == f"{workdir}/.env:1"
     assert loaded.origins["BATCH_ROWS"] == "default"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who may not be led by others")
+def test_root_is_not_led_by_the_file_of_somebody_else(workdir: Path) -> None:
+    """`./.env` of another account, or in a directory of one, is named and not read; named, it is."""
+    local = workdir / ".env"
+    local.write_text("FUTU_PORT=2222\n")
+    assert load_settings(None, {}).settings.futu_port == 2222  # root's own, and none is installed
+    for place in (local, workdir):
+        os.chown(place, 65534, 65534)
+        loaded = load_settings(None, {})
+        assert (loaded.settings.futu_port, loaded.env_file) == (11111, None)
+        assert loaded.warnings == (f"{local} is not read as root: --env-file {local} reads it",)
+        assert load_settings(local, {}).settings.futu_port == 2222
+        os.chown(place, 0, 0)
+    local.chmod(0o666)
+    assert load_settings(None, {}).env_file is None
 
 
 def test_a_named_file_replaces_the_local_one(workdir: Path) -> None:
@@ -373,11 +407,121 @@ def test_more_symbols_than_any_quota(workdir: Path, count: int) -> None:
     assert len(caught.value.one_line()) < 400
 
 
-def test_a_file_of_symbols_names_the_line(workdir: Path) -> None:
-    """In a long file the line of the first fault is named."""
-    (workdir / "hk.txt").write_text("HK.00700\nHK.700\n700\n")
-    with pytest.raises(UsageError, match=r"HK\.700 in .*hk\.txt:2 and 1 more"):
+@pytest.mark.parametrize(
+    ("entry", "meant"),
+    [
+        ("00700", "HK.00700"),
+        ("700", "HK.00700"),
+        ("hk.00700", "HK.00700"),
+        ("HK.700", "HK.00700"),
+        ("HK00700", "HK.00700"),
+        ("00700.HK", "HK.00700"),
+        ("0700.hk", "HK.00700"),
+        ("HK:00700", "HK.00700"),
+        ("'HK.00700'", "HK.00700"),
+        ("ＨＫ．００７００", "HK.00700"),
+        ("HK.00700;HK.00981", "HK.00700,HK.00981"),
+        ("HK.00700 981", "HK.00700,HK.00981"),
+        ("HK.00700、HK.00981", "HK.00700,HK.00981"),
+    ],
+)
+def test_a_near_symbol_is_told_what_was_meant(workdir: Path, entry: str, meant: str) -> None:
+    """Alone it stops with the right spelling; beside a good symbol it is named, and the good one is collected."""
+    with pytest.raises(UsageError) as caught:
+        load_settings(None, {"FUTU_SYMBOLS": entry})
+    assert f"did you mean {meant}?" in caught.value.one_line()
+    loaded = load_settings(None, {"FUTU_SYMBOLS": f"HK.09988,{entry}"})
+    assert loaded.settings.symbols == ("HK.09988",)
+    assert loaded.bad_symbols == (
+        f"FUTU_SYMBOLS (from environment): '{entry}' is not a valid symbol; did you mean {meant}?",
+    )
+
+
+@pytest.mark.parametrize(
+    "entry", ["US.AAPL", "HK.007000", "0", "HK.00000x", "Tencent", "\x1b[31m700\x1b[0m", "7" * 3000]
+)
+def test_what_nobody_could_mean_is_named_alone(workdir: Path, entry: str) -> None:
+    """No suggestion where there is none; what is shown is short and safe for a terminal."""
+    (told,) = load_settings(None, {"FUTU_SYMBOLS": f"{entry},HK.09988"}).told()
+    assert "a symbol looks like HK.00700" in told
+    assert told.isprintable()
+    assert len(told) < 200
+
+
+def test_bad_lines_of_a_symbols_file_are_named_and_the_others_read(workdir: Path) -> None:
+    """File and line of each; bytes that are not UTF-8 spoil their line only, and in a comment nothing."""
+    lines: list[str | bytes] = [
+        "HK.00700",
+        "HK.700",
+        "# 收集".encode("big5"),
+        b"HK.0\xb8\xdb",
+        "",
+        "HK.00981 # 981\r",
+        "700\x0bx",
+        "HK.09988",
+    ]
+    data = b"\n".join(line if isinstance(line, bytes) else line.encode() for line in lines)
+    (workdir / "hk.txt").write_bytes(b"\xef\xbb\xbf" + data)
+    loaded = load_settings(None, {"FUTU_SYMBOLS": "@hk.txt"})
+    assert loaded.settings.symbols == ("HK.00700", "HK.00981", "HK.09988")
+    assert [told.split(": ")[0] for told in loaded.bad_symbols] == [f"{workdir}/hk.txt:{line}" for line in (2, 4, 7)]
+    assert "did you mean HK.00700?" in loaded.bad_symbols[0]
+    assert all(told.isprintable() for told in loaded.bad_symbols)
+
+
+def test_a_file_without_a_good_symbol_stops(workdir: Path) -> None:
+    """The first bad lines are named with file and line."""
+    (workdir / "hk.txt").write_text("HK.700\n700\nx\ny\n")
+    with pytest.raises(UsageError, match=r"hk\.txt:1: 'HK\.700' is not.*hk\.txt:2: '700'.*; and 1 more"):
         load_settings(None, {"FUTU_SYMBOLS": "@hk.txt"})
+
+
+@pytest.mark.parametrize("what", ["fifo", "directory", "utf16", "large", "missing"])
+def test_what_is_no_file_of_symbols(workdir: Path, what: str) -> None:
+    """A pipe without a writer, a directory, an endless file, UTF-16: one line each, and no wait."""
+    path = workdir / "hk.txt"
+    if what == "fifo":
+        os.mkfifo(path)
+    elif what == "directory":
+        path.mkdir()
+    elif what == "utf16":
+        path.write_bytes("HK.00700\n".encode("utf-16"))
+    elif what == "large":
+        path.write_bytes(b"HK.00700\n" * 200_000)
+    with pytest.raises(UsageError, match=r"FUTU_SYMBOLS=@hk\.txt"):
+        load_settings(None, {"FUTU_SYMBOLS": "@hk.txt"})
+
+
+def test_many_bad_symbols_are_counted(workdir: Path) -> None:
+    """The first are told one by one, the rest as a number with what lists them."""
+    loaded = load_settings(None, {"FUTU_SYMBOLS": "HK.00700," + ",".join(map(str, range(100, 200)))})
+    assert len(loaded.bad_symbols) == 100
+    assert len(loaded.told()) == 21
+    assert "and 80 more" in loaded.told()[-1]
+
+
+@pytest.mark.parametrize(
+    "name", ["DATA_ROOT", "SPOOL_DIR", "SNAPSHOT_DIR", "FUTU_RSA_KEY", "FUTU_SYMBOLS", "ALERT_URLS", "INSTANCE_ID"]
+)
+def test_bytes_that_are_no_utf8_are_refused(workdir: Path, name: str) -> None:
+    """A directory named in GBK, handed over by the system: refused with the setting's name, nothing is opened."""
+    odd = os.fsdecode(b"/tmp/\xb8\xdb\xb9\xc9")
+    value = {"FUTU_SYMBOLS": f"@{odd}", "ALERT_URLS": f"json://host{odd}"}.get(name, odd)
+    with pytest.raises(UsageError) as caught:
+        load_settings(None, {name: value})
+    line = caught.value.one_line()
+    assert line.startswith(f"{name}=")
+    assert line.isprintable()
+    assert name == "INSTANCE_ID" or "not UTF-8" in line
+
+
+def test_a_relative_path_below_a_directory_that_is_no_utf8(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`./data` is as unusable there as the whole path."""
+    odd = workdir / os.fsdecode(b"\xb8\xdb")
+    odd.mkdir()
+    monkeypatch.chdir(odd)
+    with pytest.raises(UsageError, match="not UTF-8"):
+        load_settings(None, {"DATA_ROOT": "data"})
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from datetime import datetime
+import time
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -47,7 +48,7 @@ def split(line: str) -> list[str]:
         (-0.0001, "-0"),
         (10**20, "100000000000000000000"),
         (True, "True"),
-        (None, "None"),
+        (None, "none"),
         ("", '""'),
         ("plain", "plain"),
         ("two words", '"two words"'),
@@ -59,6 +60,33 @@ def split(line: str) -> list[str]:
 def test_values_are_told_without_noise(value: object, told: str) -> None:
     """Floats without trailing zeros, whole numbers whole, text quoted only where it must be."""
     assert log.render(value) == told
+
+
+def test_times_are_hong_kongs_on_any_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in `status`, alerts and day files: whoever reads two of them has nothing to add or subtract."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    stream = io.StringIO()
+    log.configure("INFO", stream)
+    log.info("event")
+    log.configure("INFO")
+    monkeypatch.undo()
+    time.tzset()
+    moment = datetime.fromisoformat(stream.getvalue().split()[0])
+    assert moment.utcoffset() == timedelta(hours=8)
+    assert abs(moment.timestamp() - time.time()) < 600
+
+
+def test_words_of_others_do_not_act() -> None:
+    """Neither in a field nor in the traceback of a bug: they are spelled out, and begin no line of their own."""
+    stream = io.StringIO()
+    log.configure("INFO", stream)
+    log.info("event", reason="訂閱\x1b[2J\u202e")
+    log.bug("bug", ValueError("no\x1b[2J\r\x07"))
+    log.configure("INFO")
+    assert "reason=訂閱\\x1b[2J\\u202e\n" in stream.getvalue()
+    assert "ValueError: no\\x1b[2J" in stream.getvalue()
+    assert stream.getvalue().replace("\n", "").isprintable()
 
 
 def test_repeats_are_held_back_and_counted() -> None:
@@ -93,3 +121,10 @@ def test_a_bug_has_its_traceback_and_nothing_else_has() -> None:
     assert lines[0].endswith("ERROR writer_failed day=20261120")
     assert "ZeroDivisionError: division by zero" in lines
     assert "ValueError: given" in lines
+
+
+def test_a_ration_is_for_each_interval() -> None:
+    """So many lines at once, the others are a count on the first line of the next interval."""
+    ration = log.Rationed(2, 60.0)
+    assert [ration.allow(second) for second in (0, 1, 2, 3, 59)] == [0, 0, None, None, None]
+    assert [ration.allow(second) for second in (60, 61, 62, 130)] == [3, 0, None, 1]

@@ -7,6 +7,7 @@
     ├── OpenDError               OpenD answered a request with a failure
     ├── StoreError               a day file or its directory cannot be used
     │   ├── ForeignFileError     exists, but is no day file of ours (or a newer one)
+    │   │   └── PredecessorFileError   it is the predecessor's: `import` brings it into ours
     │   ├── DamagedFileError     a day file of ours whose content cannot be trusted
     │   ├── SchemaChangedError   somebody else changed the tables of a day file of ours
     │   ├── SealedDayError       the day is finished and read-only
@@ -37,7 +38,9 @@ class CollectorError(Exception):
 
 
 class UsageError(CollectorError):
-    """An argument, a setting or a file of settings that cannot work."""
+    """An argument, a setting or a file of settings that cannot work; `faults` are its parts, where it has several."""
+
+    faults: tuple[UsageError, ...] = ()
 
 
 class ProtocolError(CollectorError):
@@ -58,6 +61,10 @@ class StoreError(CollectorError):
 
 class ForeignFileError(StoreError):
     """The file exists but is not a day file that this version may write; it was not touched."""
+
+
+class PredecessorFileError(ForeignFileError):
+    """The file is a day file of the predecessor, another collector with the same file names; it was not touched."""
 
 
 class DamagedFileError(StoreError):

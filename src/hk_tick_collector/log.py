@@ -1,15 +1,19 @@
 """Log lines: one event a line on stderr, `TIME LEVEL event key=value …`, which journald keeps and grep finds.
 
 Enters: an event's name and its fields. Leaves: one line. A value with a space, a quote or nothing in it is quoted, so
-that a line always splits back into its fields. Times carry their offset from UTC.
+that a line always splits back into its fields. Times are Hong Kong's, as everywhere, with their offset.
 """
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TextIO
+
+from .market import HKT
+from .text import plain
 
 _LOGGER = logging.getLogger("hk_tick_collector")
 
@@ -60,9 +64,37 @@ class Repeated:
         return held_back
 
 
+class Rationed:
+    """Lets so many lines through per interval and counts the others: for a fault that concerns one symbol or hundreds.
+
+    `allow` as that of Repeated.
+    """
+
+    def __init__(self, lines: int, interval_s: float) -> None:
+        self._lines = lines
+        self._interval_s = interval_s
+        self._left = lines
+        self._next_s = float("-inf")
+        self._held_back = 0
+
+    def allow(self, now_s: float) -> int | None:
+        """Whether the caller may log now; `now_s` is any monotonic clock in seconds."""
+        if now_s >= self._next_s:
+            self._left, self._next_s = self._lines, now_s + self._interval_s
+        if not self._left:
+            self._held_back += 1
+            return None
+        self._left -= 1
+        held_back, self._held_back = self._held_back, 0
+        return held_back
+
+
 def configure(level: str, stream: TextIO | None = None) -> None:
     """Sends every event of at least `level` (`DEBUG` … `ERROR`) to `stream`, stderr when not given."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+    stream = stream or sys.stderr
+    if isinstance(stream, io.TextIOWrapper):  # a journal and a file are UTF-8 in any locale; a terminal is as it is
+        stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(_Formatter())
     for old in _LOGGER.handlers[:]:
         _LOGGER.removeHandler(old)
@@ -73,12 +105,13 @@ def configure(level: str, stream: TextIO | None = None) -> None:
 
 def render(value: object) -> str:
     """One field's value: floats without noise, text quoted where it would not split back."""
-    if isinstance(value, bool) or value is None:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
         return str(value)
     if isinstance(value, float):
         return f"{value:.3f}".rstrip("0").rstrip(".")
-    # What is not printable (a line break, an escape sequence of a terminal) came from outside and stays outside.
-    text = "".join(char if char.isprintable() else " " for char in str(value))
+    text = plain(value)
     if not text or any(char in text for char in ' "='):
         return '"' + text.replace('"', "'") + '"'
     return text
@@ -91,6 +124,7 @@ def line(event: str, fields: dict[str, object]) -> str:
 
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        moment = datetime.fromtimestamp(record.created, UTC).astimezone()
+        moment = datetime.fromtimestamp(record.created, HKT)
         line = f"{moment.isoformat(timespec='milliseconds')} {record.levelname} {record.getMessage()}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        trace = self.formatException(record.exc_info).splitlines() if record.exc_info else ()
+        return "\n".join([line, *map(plain, trace)])

@@ -39,7 +39,7 @@ class Rejected(NamedTuple):
     symbol: str
     seq: int
     cause: str  # incomplete, bad_time, non_finite, out_of_range, future_date
-    detail: str  # the whole tick, for the log
+    detail: str  # the whole tick, for the log; empty for the later ones of a message that is full of them
     recv_ts_ms: int
 
 
@@ -70,6 +70,8 @@ class Stats:
     Times are UTC epoch ms, None while there is none.
     """
 
+    unplanned_ms: list[int] = field(default_factory=list)  # starts of the last hour that nobody asked for
+
     # the feed (event loop)
     connected: bool = False
     link_since_ms: int | None = None
@@ -94,17 +96,25 @@ class Stats:
     symbols: int = 0
     subscribed: int = 0
     refused: dict[str, str] = field(default_factory=dict)  # symbol → OpenD's words
+    bad_symbols: list[str] = field(default_factory=list)  # entries of FUTU_SYMBOLS that are none, in words
     quota_used: int | None = None
     quota_remaining: int | None = None
     trouble: dict[str, str] = field(default_factory=dict)  # what OpenD told by Notify and did not take back
+    trouble_since_ms: dict[str, int] = field(default_factory=dict)  # since when, of each
     skipped_messages: int = 0  # whole, and without a meaning to us
     skipped_message: str = ""  # the last one
     pushes_stopped: dict[str, int] = field(default_factory=dict)  # symbol → when it was last found to have stopped
+    # Symbols whose missing ticks OpenD was asked for in vain: when that failed first since its last answer, and last
+    backfill_failing_ms: dict[str, int] = field(default_factory=dict)
+    backfill_failed_ms: dict[str, int] = field(default_factory=dict)
+    backfill_reason: str = ""
     looked_around: bool = False  # every symbol was compared with OpenD since ticks may have passed us by
 
     # the intake (event loop)
     received: int = 0
     rejected: int = 0
+    not_subscribed: int = 0  # rejected unread: OpenD pushes a symbol that nobody chose
+    not_subscribed_first: str = ""  # the first such symbol
     no_room: int = 0  # dropped: neither memory nor the spool had place
     last_tick_ms: int | None = None  # when a tick last reached our socket
 
@@ -143,6 +153,8 @@ class Stats:
     writer_detail: str = ""
     writer_day: str = ""  # the day whose file it waits for
     writer_trouble_since_ms: int | None = None
+    writer_holder_pid: int | None = None  # whose lock it waits for; 0 or -1 where the kernel does not name it
+    writer_holder: str = ""  # the same in words
     copy_path: str = ""  # the copy that somebody makes of a day that is written, and since when it is seen
     copy_since_ms: int | None = None
     copy_held: bool = False  # commits wait for it
@@ -151,12 +163,16 @@ class Stats:
     held_causes: dict[str, str] = field(default_factory=dict)
     held_details: dict[str, str] = field(default_factory=dict)
     not_sealed: dict[str, str] = field(default_factory=dict)  # the name of a file that should be sealed → why it is not
+    predecessor_days: list[str] = field(default_factory=list)  # earlier days whose file is the predecessor's
+
+    # the takeover (event loop): the predecessor's files that were set aside → why they are not imported yet
+    predecessor_files: dict[str, str] = field(default_factory=dict)
 
     @property
     def rejected_total(self) -> int:
         """Received and refused for good, by the intake or by the writer."""
         by_writer = self.sealed_day + self.sealed_day_backfill + self.conflicts + self.no_sequence
-        return self.rejected + by_writer
+        return self.rejected + self.not_subscribed + by_writer
 
     @property
     def dropped(self) -> int:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
+
+import pytest
 
 from hk_tick_collector.config import DEFINITIONS
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -66,3 +70,70 @@ def test_the_example_starts_a_collector(cli: Cli, workdir: Path) -> None:
     symbols = next(item for item in json.loads(done.stdout)["settings"] if item["name"] == "FUTU_SYMBOLS")
     assert symbols["value"]
     assert symbols["from"].startswith(f"{workdir}/new.env:")
+
+
+def test_check_is_silent_of_nothing_wrong(cli: Cli, workdir: Path) -> None:
+    """One line with the file, what is given, and the restart as the next command; exit code 0."""
+    (workdir / ".env").write_text(f"FUTU_SYMBOLS=HK.00700,HK.00981\nDATA_ROOT={workdir}\n")
+    done = cli("config", "--check")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        f"OK: {workdir}/.env: 2 settings given, 2 symbols -> sudo systemctl restart hk-tick-collector\n"
+    )
+
+
+def test_check_names_what_a_restart_would_leave_out(cli: Cli, workdir: Path) -> None:
+    """Bad symbols and a misspelt name: each with file and line, exit code 2, and the service would start."""
+    (workdir / "hk.txt").write_text("HK.00700\n700\nhk.00981\n")
+    (workdir / ".env").write_text(f"FUTU_SYMBOLS=@hk.txt\nBATCH_ROW=5\nDATA_ROOT={workdir}\n")
+    done = cli("config", "--check")
+    assert (done.returncode, done.stderr) == (2, "")
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(f"WARNING: BATCH_ROW ({workdir}/.env:2)")
+    assert lines[1].startswith(f"WARNING: {workdir}/hk.txt:2: '700' is not a valid symbol; did you mean HK.00700?")
+    assert lines[2].startswith(f"WARNING: {workdir}/hk.txt:3: 'hk.00981'")
+    assert lines[3].endswith(f"-> sudo vim {workdir}/.env")
+
+
+def test_check_names_what_run_would_refuse(cli: Cli, workdir: Path) -> None:
+    """A bad number with its line; and what only `run` looks at, all of it: no symbols, DATA_ROOT, key, alert URL."""
+    (workdir / ".env").write_text("FUTU_SYMBOLS=HK.00700\nFUTU_PORT=eleven\n")
+    done = cli("config", "--check")
+    assert (done.returncode, done.stderr) == (2, "")
+    assert done.stdout.startswith(f"ERROR: FUTU_PORT=eleven (from {workdir}/.env:2) is not a whole number: allowed is")
+    assert done.stdout.splitlines()[-1].endswith(f"-> sudo vim {workdir}/.env")
+    (workdir / ".env").write_text("DATA_ROOT=/no/where\nFUTU_RSA_KEY=/no/key\nALERT_URLS=nothing://known\n")
+    done = cli("config", "--check", "--json")
+    document = json.loads(done.stdout)
+    assert done.returncode == 2
+    assert [fault["severity"] for fault in document["faults"]] == ["ERROR"] * 4
+    said = " ".join(fault["text"] for fault in document["faults"])
+    assert all(name in said for name in ("FUTU_SYMBOLS", "DATA_ROOT", "FUTU_RSA_KEY", "ALERT_URLS"))
+
+
+def test_run_collects_the_good_symbols_and_tells_the_bad_ones(cli: Cli, workdir: Path) -> None:
+    """`run` refuses only when no good symbol is left; `ticks` does not guess which one an argument means."""
+    (workdir / ".env").write_text(f"FUTU_SYMBOLS=00700,700\nDATA_ROOT={workdir}\n")
+    done = cli("run")
+    assert done.returncode == 2
+    assert "did you mean HK.00700?" in done.stderr
+    done = cli("ticks", "hk.00700", FUTU_SYMBOLS="")
+    assert done.returncode == 2
+    assert "did you mean HK.00700?" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can become another account")
+def test_run_names_a_data_root_that_cannot_be_reached(workdir: Path) -> None:
+    """A directory above it is closed to the service's account: one line with DATA_ROOT, and what finds the place."""
+    closed = workdir / "closed"
+    (closed / "HK").mkdir(parents=True)
+    closed.chmod(0o700)
+    script = (
+        "import os, sys; from hk_tick_collector.cli import main; import typer, hk_tick_collector.cli.run;"
+        "import hk_tick_collector.collect.service, hk_tick_collector.collect.destination;"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534); sys.exit(main(['run', '--env-file', '/dev/null']))"
+    )
+    environ = {**os.environ, "DATA_ROOT": str(closed / "HK"), "FUTU_SYMBOLS": "HK.00700"}
+    done = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert f"DATA_ROOT {closed}/HK cannot be reached: Permission denied: sudo hk-tick-collector doctor" in done.stderr

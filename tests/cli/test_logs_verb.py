@@ -49,7 +49,8 @@ def stand_in(workdir: Path, said: str, code: int, printed: str = "") -> dict[str
     (workdir / "printed").write_text(printed)
     (workdir / "said").write_text(said)
     program.write_text(
-        f'#!/bin/sh\necho "$@" > {workdir}/asked\ncat {workdir}/printed\ncat {workdir}/said >&2\nexit {code}\n'
+        f'#!/bin/sh\necho "$TZ" > {workdir}/zone\necho "$@" > {workdir}/asked\n'
+        f"cat {workdir}/printed\ncat {workdir}/said >&2\nexit {code}\n"
     )
     program.chmod(0o755)
     return {"PATH": f"{folder}:{os.environ['PATH']}"}
@@ -74,6 +75,18 @@ def test_a_line_that_says_something_else_is_no_repeat(cli: Cli, workdir: Path) -
     ]  # fmt: skip
 
 
+def test_lines_of_older_versions_are_told_in_hong_kongs_time(cli: Cli, workdir: Path) -> None:
+    """They had the offset of their host. What has no offset is left as it is."""
+    lines = ["2026-11-20T01:30:20.000+00:00 WARNING gap_opened symbol=HK.00700", LINES[8]]
+    syslog = "Nov 20 01:30:21 host systemd[1]: Started hk-tick-collector.service."
+    (workdir / "old.log").write_text("\n".join([*lines, syslog]) + "\n")
+    assert cli("logs", "old.log").stdout.splitlines() == [
+        "2026-11-20T09:30:20.000+08:00 WARNING gap_opened symbol=HK.00700",
+        LINES[8],
+        "Nov 20 01:30:21 INFO systemd: Started hk-tick-collector.service.",
+    ]
+
+
 def test_levels_and_events_are_chosen(cli: Cli, saved: str) -> None:
     """A traceback stays with its line; WATCHDOG is found by either of its words."""
     assert cli("logs", saved, "--level", "warning").stdout.splitlines() == LINES[8:]
@@ -92,7 +105,7 @@ def test_json_is_one_document(cli: Cli, saved: str) -> None:
 
 def test_the_journal_is_asked_for_our_unit(cli: Cli, workdir: Path) -> None:
     """The journal's own head is taken off; what systemd says of the unit is kept, a kill as a warning."""
-    head = "2026-11-20T09:30:00+0800 host"
+    head = "2026-11-20T09:30:00+0000 host"
     printed = "".join(
         f"{head} {who}: {line}\n"
         for who, line in [
@@ -103,10 +116,11 @@ def test_the_journal_is_asked_for_our_unit(cli: Cli, workdir: Path) -> None:
     )
     done = cli("logs", "--since", "1 hour ago", "--level", "WARNING", **stand_in(workdir, "", 0, printed))
     killed = "hk-tick-collector.service: Main process exited, code=killed, status=9/KILL"
-    assert done.stdout.splitlines() == [*LINES[8:], f"2026-11-20T09:30:00+0800 WARNING systemd: {killed}"]
+    assert done.stdout.splitlines() == [*LINES[8:], f"2026-11-20T17:30:00+08:00 WARNING systemd: {killed}"]
     asked = (workdir / "asked").read_text()
     assert "-u hk-tick-collector " in asked
     assert "--since=1 hour ago" in asked
+    assert (workdir / "zone").read_text() == "HKT-8\n"  # what --since says is Hong Kong's time on any host
     cli("logs", "--follow", **stand_in(workdir, "", 0, printed))
     assert "--follow" in (workdir / "asked").read_text()
 

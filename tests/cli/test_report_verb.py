@@ -104,7 +104,7 @@ def test_each_thing_that_is_missing_is_named(
     assert texts["no_sum"][0].startswith("20251118: a snapshot without its SHA-256")
     assert texts["snapshot_behind"][0] == "20251119: the snapshot has fewer ticks than the day file"
     assert texts["unsealed"][0].startswith(f"20251119, {DAY} not sealed yet")
-    assert texts["damaged_files"][0].endswith(f"3 MB: {DAY}.db.damaged-20251120T020304Z")
+    assert f"3 MB: {DAY}.db.damaged-20251120T020304Z; save" in texts["damaged_files"][0]
     assert texts["spool"][0].startswith("2 spool files")
     assert "partial" in texts
     assert [(day["day"], day["snapshot"], day["sealed"]) for day in document["days"]] == [

@@ -80,7 +80,7 @@ def leave_day(workdir: Path, rows: list[TickRow], **batch: Any) -> None:
 
 def figures(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
     """The lines of figures, by the name at their beginning."""
-    return {line[:12].strip(): line[12:] for line in done.stdout.splitlines()[1:] if not line.startswith("  ")}
+    return {line[:14].strip(): line[14:] for line in done.stdout.splitlines()[1:] if not line.startswith("  ")}
 
 
 def test_all_is_well(cli: Cli, workdir: Path, live: Callable[..., None], tick: Callable[..., TickRow]) -> None:
@@ -93,10 +93,33 @@ def test_all_is_well(cli: Cli, workdir: Path, live: Callable[..., None], tick: C
     assert lines["complete"] == "100.00000 %, 2 of 2 ticks of 1 symbols"
     assert lines["gaps"] == "0 open, 0 ticks missing"
     assert lines["totals"] == "1 of 1 symbols agree with OpenD's own at close (09:30 HKT): 1 match"
-    assert lines["may be away"] == "83 s, then HK.00700, the busiest, has more ticks than OpenD keeps"
+    assert lines["outage budget"] == "83 s: after that HK.00700 loses ticks for good"
     assert lines["exposed"] == (
-        "0 rows, 0.0 s: to be fetched again if the process died now; a power cut costs nothing that is committed (FULL)"
+        "0 rows, 0.0 s: backfilled if the process died now; a power cut costs nothing that is committed (FULL)"
     )
+
+
+def test_what_a_stopped_collector_left_is_told_as_of_its_end(
+    cli: Cli, workdir: Path, live: Callable[..., None], tick: Callable[..., TickRow]
+) -> None:
+    """Nothing goes on counting, and nothing reads as if it were so now: not the market, the lag or the rate."""
+    ended_ms = OPEN_MS + 3_600_000
+    live(
+        state="stopped", written_ms=ended_ms, started_ms=OPEN_MS, link_since_ms=OPEN_MS, trading=True,
+        market_state="morning", newest_ts_ms=ended_ms - 400, persisted_rows_per_min=30_000,
+    )  # fmt: skip
+    leave_day(workdir, [tick("HK.00700", SEQ | 1, OPEN_MS)])
+    done = cli("status")
+    assert done.returncode == 2
+    lines = figures(done)
+    assert lines["as of"] == "2026-11-20 10:30:00 HKT, when the collector ended: nothing below is live"
+    assert lines["service"].endswith("ran 1 h 0 min")
+    assert lines["connection"] == "up for 1 h 0 min"
+    assert lines["market"] == "morning, trading then"
+    assert lines["lag"] == "newest tick 2026-11-20 10:29:59 HKT"
+    assert not {"rows/min", "exposed"} & lines.keys()
+    document = json.loads(cli("status", "--json").stdout)
+    assert (document["as_of_ms"], document["silence"], document["exposure"]) == (ended_ms, "", None)
 
 
 def test_a_link_that_broke_and_came_back_is_named_and_no_warning(cli: Cli, live: Callable[..., None]) -> None:
@@ -105,8 +128,8 @@ def test_a_link_that_broke_and_came_back_is_named_and_no_warning(cli: Cli, live:
     live(**broken, link_breaks_lately=1)
     done = cli("status")
     assert done.returncode == 0
-    assert figures(done)["link"] == (
-        "up 1 h 0 min, broke once in the last 15 minutes;"
+    assert figures(done)["connection"] == (
+        "up for 1 h 0 min, broke once in the last 15 minutes;"
         " last broken 2026-11-20 09:30:00 HKT: OpenD closed the connection"
     )
     live(**broken, link_breaks_lately=3)
@@ -137,8 +160,10 @@ def test_gaps_are_told_apart(cli: Cli, workdir: Path, live: Callable[..., None])
     leave_day(workdir, [], gaps=holes)
     done = cli("status")
     assert done.returncode == 1
-    assert done.stdout.startswith("WARNING: 1 gaps are being fetched again -> wait")
-    assert figures(done)["gaps"] == "2 open, 1,200 ticks missing; 1 healing, 1 beyond reach"
+    assert done.stdout.startswith(
+        "WARNING: 1 gaps are being backfilled: they close by themselves -> hk-tick-collector gaps --open"
+    )
+    assert figures(done)["gaps"] == "2 open, 1,200 ticks missing; 1 being filled, 1 lost"
     document = json.loads(cli("status", "--json").stdout)
     assert [finding["code"] for finding in document["findings"]] == ["gaps_healing"]
     assert document["day"]["completeness"]["percent"] is None
@@ -161,7 +186,7 @@ def test_exposure_is_stated(cli: Cli, live: Callable[..., None]) -> None:
     assert exposure["power_cut"] == (
         "commits since the last checkpoint, at most the 3.0 MB of the WAL (one every 4,000 pages)"
     )
-    assert "40 rows, 0.2 s: to be fetched again" in figures(cli("status"))["exposed"]
+    assert "40 rows, 0.2 s: backfilled if" in figures(cli("status"))["exposed"]
 
 
 def test_totals_that_differ_are_a_warning(cli: Cli, workdir: Path, live: Callable[..., None]) -> None:

@@ -142,6 +142,24 @@ def test_following_prints_what_is_stored_later(
 
 
 @pytest.mark.usefixtures("one_day")
+def test_a_tick_of_tomorrow_ends_no_day(
+    workdir: Path, make_day: Callable[..., Any], tick: Callable[..., TickRow]
+) -> None:
+    """One tick is dated tomorrow, and there is a file that is none: today's ticks go on, each once."""
+    today = make_day(datetime.now(market.HKT).strftime("%Y%m%d"))
+    today.add([tick("HK.00700", 1)])
+    make_day("99991229").add([tick("HK.00700", 2)])  # there before: not new
+    (workdir / "99991230.db").write_text("no day file")
+    with following(workdir) as seqs:
+        assert next(seqs) == 1
+        make_day("99991231").add([tick("HK.00700", 3)])
+        assert next(seqs) == 3
+        for seq in range(4, 24):
+            today.add([tick("HK.00700", seq)])
+            assert next(seqs) == seq
+
+
+@pytest.mark.usefixtures("one_day")
 def test_following_goes_on_to_the_next_day(
     workdir: Path, make_day: Callable[..., Any], tick: Callable[..., TickRow]
 ) -> None:

@@ -181,6 +181,31 @@ def play(story: Coroutine[Any, Any, None]) -> None:
     asyncio.run(story, debug=True)
 
 
+def test_backfill_that_fails_is_counted_until_an_answer_comes(journal: Journal) -> None:
+    """Of each symbol: since when, the last time, and OpenD's words; an answer or another connection ends it."""
+
+    async def story() -> None:
+        ward = Ward()
+        ward.make(A, 5, pushed=True)
+        ward.wire.error = OpenDError("GetTicker is refused")
+        task = ward.begin(A)
+        await until(lambda: A in ward.stats.backfill_failing_ms, "the failure")
+        first_ms = ward.stats.backfill_failing_ms[A]
+        await until(lambda: ward.stats.backfill_failed_ms[A] > first_ms, "the next one")
+        assert ward.stats.backfill_failing_ms[A] == first_ms
+        assert "GetTicker is refused" in ward.stats.backfill_reason
+        ward.wire.error = None
+        await until(lambda: not ward.stats.backfill_failing_ms, "the answer")
+        assert not ward.stats.backfill_failed_ms
+        await end(task)
+        ward.stats.backfill_failing_ms[A] = ward.stats.backfill_failed_ms[A] = 1
+        task = ward.begin(A)
+        await until(lambda: not ward.stats.backfill_failing_ms, "another connection")
+        await end(task)
+
+    play(story())
+
+
 # --- healing ---
 
 
@@ -283,7 +308,8 @@ def test_a_request_that_fails_is_made_again(journal: Journal) -> None:
         await end(task)
 
     play(story())
-    assert journal.events("backfill_failed")[0].fields == {"symbol": A, "rows": "23", "reason": "OpenD is busy"}
+    first = journal.events("backfill_failed")[0].fields
+    assert first == {"symbol": A, "rows": "23", "reason": "OpenD is busy", "repeats": "0"}
 
 
 def test_a_symbol_that_is_not_subscribed_is_asked_for_once(journal: Journal) -> None:

@@ -12,7 +12,7 @@ from hk_tick_collector import log
 from hk_tick_collector.collect.courier import QUEUE_MESSAGES, Courier
 from hk_tick_collector.collect.destination import open_destinations, send_test
 from hk_tick_collector.errors import UsageError
-from hk_tick_collector.ops.alerts import Kind, Message
+from hk_tick_collector.ops.alert_words import Kind, Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable

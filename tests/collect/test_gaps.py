@@ -78,6 +78,14 @@ def test_a_few_events_are_a_line_each(journal: Journal) -> None:
     }
 
 
+def test_an_end_that_nobody_knows_is_told_as_that(journal: Journal) -> None:
+    """The largest sequence there is stands for it in the file, and is no number for a person."""
+    desk = Desk()
+    desk.office.events = [gap("HK.00700", None)._replace(to_seq=2**63 - 1)]
+    desk.gaps.tell()
+    assert journal.events()[0].fields["to_seq"] == "unknown"
+
+
 def test_many_events_are_one_line(journal: Journal) -> None:
     """A reconnect with 2,000 symbols does not flood the journal: how many, why, and the worst."""
     desk = Desk()
@@ -108,10 +116,17 @@ def test_gaps_of_unknown_size_are_not_counted_as_nothing(journal: Journal) -> No
 def test_a_lost_gap_warns_for_a_quarter_of_an_hour() -> None:
     """While it may heal it is healing; once given up it is a recent loss, and then only listed."""
     desk = Desk()
+    desk.holes.settle()
     desk.holes.see([at("HK.00700", 1), at("HK.00700", 3), at("HK.00005", 1), at("HK.00005", 4)])
     assert desk.gaps.summary() == {
         "gaps_healing": 2,
+        "ticks_healing": 3,
         "gaps_lost_lately": 0,
+        "ticks_lost_lately": 0,
+        "ticks_lost": 0,
+        "lost_found_ms": None,
+        "lost_from_ms": None,
+        "lost_to_ms": None,
         "busiest_symbol": "",
         "outage_budget_s": None,
     }
@@ -120,11 +135,13 @@ def test_a_lost_gap_warns_for_a_quarter_of_an_hour() -> None:
     desk.holes.answered("HK.00700", answer)
     summary = desk.gaps.summary()
     assert (summary["gaps_healing"], summary["gaps_lost_lately"]) == (1, 1)
+    assert (summary["ticks_lost"], summary["lost_found_ms"]) == (1, desk.now_ms)
+    assert summary["lost_from_ms"] == TEN_S * 1000
     desk.now_ms += 15 * MINUTE_MS
     desk.holes.hope("HK.00700", 1000)
     desk.holes.answered("HK.00700", answer)
     summary = desk.gaps.summary()
-    assert (summary["gaps_healing"], summary["gaps_lost_lately"]) == (1, 0)
+    assert (summary["gaps_healing"], summary["gaps_lost_lately"], summary["ticks_lost"]) == (1, 0, 1)
     desk.holes.see([at("HK.00005", 2), at("HK.00005", 3)])
     assert desk.gaps.summary()["gaps_healing"] == 0
 

@@ -43,7 +43,7 @@ class OpenD:
         made: list[TickRow] = []
         for _ in range(ticks):
             counter = len(tape) + 1 + self.leapt.get(symbol, 0)
-            second = TEN_S + counter // 100
+            second = TEN_S + (len(tape) + 1) // 100
             seq = second << 32 | counter if self.patterned else counter * 10
             made.append(Tick(symbol, seq, second * 1000, 1.0, 100, 100.0, "BUY", "AUTO_MATCH", "realtime", 0))
             tape.append(made[-1])
@@ -429,3 +429,27 @@ def test_a_counter_that_leaps_is_no_rule_at_any_rate(window: int, rate: int) -> 
             opend.answer(ask, opend.tapes[A][-min(ask.rows, window) :])
     assert opend.holes.without_rule() == [A]
     assert list(opend.holes.lost_holes()) == []
+
+
+def test_the_rest_of_an_earlier_run_of_the_counter_is_asked_for_as_a_whole() -> None:
+    """The counter began anew while ticks were missing: its earlier numbers say nothing of how many to ask for."""
+    opend = OpenD()
+    opend.make(A, 300)
+    opend.holes.interrupt("disconnected")
+    opend.healer.reset()
+    opend.make(A, 5, pushed=False)
+    opend.holes.listen()
+    opend.healer.look_at([A])
+    (look,) = opend.healer.due(opend.now_s, 4)
+    opend.healer.failed(look, opend.now_s)
+    opend.make(A, 94)
+    opend.leap(A, -399)  # with the next second
+    opend.make(A, 10)
+    opend.now_s += 2.0
+    for _ in range(10):
+        for ask in opend.healer.due(opend.now_s, 4):
+            assert 0 < ask.rows <= WINDOW_ROWS
+            opend.answer(ask, opend.tapes[A][-min(ask.rows, 150) :])
+        opend.now_s += 1.0
+        opend.make(A, 1)
+    assert opend.holes.missing(A) == 0

@@ -72,14 +72,14 @@ class Table:
         self.holes.see(list(ticks))
         return self.take()
 
-    def answer(self, *ticks: TickRow, full: bool = False, asked: int = 1000, symbol: str = SYMBOL) -> list[Hole]:
-        """OpenD answers with these ticks, which are seen; a quarter of a minute after the answer before."""
-        track = self.holes.track(symbol)
+    def answer(self, *ticks: TickRow, full: bool = False, asked: int = 1000, after_s: float = 15.0) -> list[Hole]:
+        """OpenD answers with these ticks, which are seen; so long after the answer before."""
+        track = self.holes.track(SYMBOL)
         newest_ms = track.last_ts_ms if track else 0
         self.holes.see(list(ticks))
-        self.now_s += 15.0
+        self.now_s += after_s
         pairs = [(tick[1], tick[2]) for tick in ticks]
-        lost = self.holes.answered(symbol, Answer(pairs, asked, full, newest_ms, self.now_s))
+        lost = self.holes.answered(SYMBOL, Answer(pairs, asked, full, newest_ms, self.now_s))
         self.take()
         return lost
 
@@ -664,6 +664,21 @@ def test_a_counter_that_begins_anew_beyond_the_window_leaves_a_doubt() -> None:
     assert table.open() == [(None, "sequence_restarted")]
 
 
+def test_an_answer_that_does_not_reach_the_new_run_ends_no_doubt() -> None:
+    """It was asked for before the counter began anew, or lacks the newest ticks: it says nothing of the new run."""
+    table = Table()
+    known = [at(counter, counter) for counter in range(1, 17)]
+    table.see(*known)
+    table.see(at(8, 40))
+    table.answer(*known)
+    assert table.open() == [(None, "sequence_restarted")]
+    table.see(at(9, 41))
+    table.answer(*known)
+    assert table.open() == [(None, "sequence_restarted")]
+    table.answer(*known, at(17, 17), *[at(counter, 30 + counter) for counter in range(1, 8)], at(8, 40), at(9, 41))
+    assert table.open() == []
+
+
 @pytest.mark.parametrize(
     "outlier",
     [row(at(6)[1], at(6)[2] - 300_000), row(99, TEN_MS + 6_000), row(at(1)[1] + 900_000)],
@@ -692,16 +707,31 @@ def test_a_wrong_date_affects_only_its_own_day_and_no_counter() -> None:
 
 
 def test_counters_in_steps_are_no_rule() -> None:
-    """One answer of OpenD's shows it: the gaps are taken back, and nothing is invented from then on."""
+    """Two answers of OpenD's show it: the gaps are taken back, and nothing is invented from then on."""
     table = Table()
     counters = [1, 3, 4, 7, 9, 12, 14, 15, 17]
     table.see(*[at(counter) for counter in counters])
     assert len(table.open()) == 6
     table.answer(*[at(counter) for counter in counters])
+    table.answer(*[at(counter) for counter in counters], after_s=0.5)
     assert table.open() == []
     assert table.holes.without_rule() == [SYMBOL]
     table.see(at(30), at(44))
     assert table.open() == []
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_answers_that_leave_out_half_of_the_ticks_take_no_gap_back(seed: int) -> None:
+    """Nothing was known before the first of them: it has all that we hold, and contradicts a hundred gaps."""
+    table, chance = Table(), random.Random(seed)
+    table.see(at(201))
+    known: set[int] = set()
+    for _ in range(5):
+        some = sorted(chance.sample(range(1, 201), 100))
+        known.update(some)
+        table.answer(*[at(counter) for counter in some], at(201), after_s=0.5)
+    assert table.holes.without_rule() == []
+    assert table.holes.missing(SYMBOL) == 200 - len(known)
 
 
 def test_a_leap_beyond_belief_is_no_gap() -> None:

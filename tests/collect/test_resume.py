@@ -10,7 +10,7 @@ import pytest
 from hk_tick_collector import market
 from hk_tick_collector.collect.answer import Answer
 from hk_tick_collector.collect.holes import Holes
-from hk_tick_collector.collect.resume import load_day, unfinished_days
+from hk_tick_collector.collect.resume import is_late_start, load_day, unfinished_days
 from hk_tick_collector.collect.track import Day
 from hk_tick_collector.model import Rejected, Tick
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions, seal
@@ -85,6 +85,12 @@ class Run:
 def run(tmp_path: Path) -> Run:
     """A service whose day has no file yet."""
     return Run(tmp_path)
+
+
+def run_rules(run: Run) -> list[str]:
+    """What was judged of every symbol's sequence, as the file has it."""
+    with DayReader(run.path) as reader:
+        return [rule.rule for rule in reader.rules().values()]
 
 
 def state(holes: Holes) -> dict[str, tuple[object, ...]]:
@@ -334,3 +340,50 @@ def test_days_that_cannot_be_read_keep_nobody_from_collecting(run: Run, journal:
     assert unfinished_days(run.root, DAY) == []
     assert unfinished_days(run.path, DAY + 1) == []
     assert {(event.level, event.name) for event in journal.events()} == {("ERROR", "day_not_resumed")}
+
+
+def test_what_was_lost_before_a_restart_is_still_told(run: Run) -> None:
+    """Gaps beyond OpenD's window that opened within the last quarter of an hour, though this run lost nothing; not what
+    was traded before the first start.
+    """
+    run.store(at(3))
+    run.holes.settle()
+    run.store(at(8), *(at(counter) for counter in range(9, 1300)))
+    run.restart()
+    lost = run.holes.losses.since(TEN_S * 1000 - 900_000)
+    assert (lost.gaps, lost.ticks, lost.found_ms) == (1, 4, TEN_S * 1000)
+    assert run.holes.losses.ticks == 0
+    assert run.holes.losses.since(TEN_S * 1000 + 1000).gaps == 0
+
+
+def test_a_start_is_late_where_an_earlier_day_has_a_file(run: Run) -> None:
+    """The first day of all is none; nor is a day of which an earlier run has stored ticks."""
+    assert not is_late_start(run.root, DAY)
+    DayFile(run.root / "20261119.db", "20261119", "run", 1, "test", StoreOptions()).close()
+    assert is_late_start(run.root, DAY)
+    DayFile(run.path, NAME, "run", 1, "test", StoreOptions()).close()
+    assert is_late_start(run.root, DAY)
+    run.store(at(1))
+    assert not is_late_start(run.root, DAY)
+
+
+def test_without_the_rule_what_was_lost_before_a_crash_is_a_gap_too(run: Run) -> None:
+    """Pushes that were lost after OpenD's last answer: an answer that knows the newest stored tick, and begins after
+    the lost ones, does not prove that nothing is missing.
+    """
+
+    def at_second(second: int) -> TickRow:
+        seq = second * 7_919 % 1_009
+        return Tick(A, seq, (TEN_S + second) * 1000, 1.0, 100, 100.0, "BUY", "AUTO_MATCH", "realtime", 0)
+
+    run.holes.settle()
+    run.store(*(at_second(second) for second in range(60)))
+    assert "none" in run_rules(run)
+    run.store(at_second(88))  # the pushes of the seconds between them were lost
+    run.restart()
+    run.answer(A, at_second(88), at_second(95), full=True, asked=2)
+    (gap,) = run.open()
+    assert gap.cause == "restart"
+    assert gap.from_ts_ms is not None
+    assert gap.to_ts_ms is not None
+    assert gap.from_ts_ms <= (TEN_S + 60) * 1000 <= gap.to_ts_ms

@@ -14,7 +14,7 @@ from tests.collect.conftest import wait_until
 
 from hk_tick_collector import market
 from hk_tick_collector.collect.chunk import Chunk
-from hk_tick_collector.model import Rejected, Tick
+from hk_tick_collector.model import Tick
 from hk_tick_collector.store.dayfile import Link, StoreOptions, seal
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def test_the_account_balances_with_the_file(make_rig: MakeRig, tick: MakeTick) -
     rig = make_rig()
     rig.put(hundred(tick))
     rig.put(hundred(tick, 50))
-    rig.queue.put(Chunk(rejected=[Rejected("HK.00700", 1, "bad_time", "", 0)] * 2, dropped=7))
+    rig.queue.put(Chunk(rejected=2, dropped=7))
     rig.writer.start()
     rig.wait_stored(200)
     rig.queue.put(Chunk(dropped=5))
@@ -360,7 +360,7 @@ def test_a_commit_that_an_error_hid_is_not_counted_twice(
     if held:
         held.execute(COUNT).get  # noqa: B018 - a property that reads
     disk.fail("sync", apsw.IOError)
-    rig.queue.put(Chunk(rejected=[Rejected("HK.00700", 1, "bad_time", "", 0)], links=[Link(5, True, 1, "")]))
+    rig.queue.put(Chunk(rejected=1, links=[Link(5, True, 1, "")]))
     rig.put(hundred(tick))
     rig.writer.start()
     journal.wait_for("persist_failed")

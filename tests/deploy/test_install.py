@@ -63,7 +63,7 @@ def install(place: Path) -> Installer:
     return Installer(place / "checkout")
 
 
-@pytest.mark.parametrize("script", sorted(ROOT.glob("deploy/*.sh")), ids=lambda path: path.name)
+@pytest.mark.parametrize("script", sorted(ROOT.glob("deploy/**/*.sh")), ids=lambda path: path.name)
 def test_scripts_are_read_by_their_shell(script: Path) -> None:
     """No syntax error waits in a branch that is seldom taken."""
     shell = script.read_text("utf-8").splitlines()[0].rpartition("/")[2].split()[-1]
@@ -153,6 +153,16 @@ def test_a_python_that_is_too_old_is_named(install: Installer, place: Path) -> N
     done = install("--dry-run", PYTHON=str(old))
     assert f"Python 3.11 or newer is needed, {old} is 3.9.2" in done.stdout
     assert "PYTHON=/path/to/python3.11" in done.stdout
+
+
+def test_a_python_that_others_may_change_is_refused(install: Installer, place: Path) -> None:
+    """Root would execute it: with the directory, its owner and the command."""
+    mine = place / "python3.11"
+    mine.write_text("#!/bin/sh\nexit 0\n")
+    mine.chmod(0o757)
+    done = install("--dry-run", PYTHON=str(mine))
+    assert f"would stop here: {mine} is " in done.stdout
+    assert f"root executes what is in it ({mine}): sudo chown root:root {mine} && sudo chmod go-w {mine}" in done.stdout
 
 
 def opend(**environ: str) -> subprocess.CompletedProcess[str]:

@@ -108,9 +108,16 @@ def test_the_service_is_restarted_for_ever_but_for_a_wrong_setting() -> None:
         "Group": "hkcollector",
     }.items():
         assert lines[key] == [value], key
-    assert "ExecStartPre" not in lines
+    assert "ExecStartPre" not in lines, "it would run after the stop, which is too late"
+    assert lines["ExecReload"][0].endswith("/hk-tick-collector config --check"), "it checks, and applies nothing"
     assert lines["ExecStart"][0].endswith("/hk-tick-collector run")
     assert "run" in VERBS
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_has_a_limit_of_memory(name: str) -> None:
+    """What takes too much ends alone: the kernel is not left to choose, and the collector is the last that it takes."""
+    assert re.fullmatch(r"\d+[MG]", unit(f"{name}.service")["MemoryMax"][0])
 
 
 def test_the_service_outlives_opend() -> None:

@@ -41,17 +41,72 @@ def test_a_kick_is_told_with_its_remedy_and_so_is_its_end(
     title = "[desk-1] WARNING opend_kicked_out"
     wait_for(lambda: title in there.titles(), there.titles)
     body = next(message["message"] for message in there.messages if message["title"] == title)
-    assert "next: sudo systemctl restart futu-opend, once the other terminal of this account is logged out" in body
+    assert "next: echo request_highest_quote_right | nc -C -q 3 127.0.0.1 22222" in body
     wait_for(lambda: hanging.requests, lambda: "the other receiver was asked")
     tell(control, "end kicked-out")
     stored = collector.stored()
     collector.wait_stored(stored + 500)
     wait_for(lambda: "[desk-1] resolved opend_kicked_out" in there.titles(), there.titles)
     assert there.titles().count(title) == there.titles().count("[desk-1] resolved opend_kicked_out") == 1
+    tell(control, "kicked-out")
+    wait_for(lambda: there.titles().count(title) == 2, there.titles)
+    body = [str(message["message"]) for message in there.messages if message["title"] == title][-1]
+    assert "came back" in body
+    wait_for(lambda: "[desk-1] CRITICAL opend_kicked_out" in there.titles(), there.titles)
+    assert collector.events("health")[-1].fields["opend"] == "kicked_out"
     assert collector.stop() == 0
     assert collector.shutdown()["left_rows"] == "0"
     assert collector.events("alert_failed")[0].fields["to"] == "1:json://***"
     assert SECRET not in collector.output
+
+
+def test_a_crash_loop_is_told_at_once(start: Start, receiver: Callable[..., Receiver], free_port: int) -> None:
+    """Killed twice: the third run tells it in its first second, and says when; a restart on purpose begins the count
+    anew.
+    """
+    there = receiver()
+    settings = {"ALERT_URLS": f"json://127.0.0.1:{there.port}/{TIMES}", "INSTANCE_ID": "desk-1"}
+    title = "[desk-1] WARNING restarts"
+    for _ in range(2):
+        collector = start.run(free_port, settings)
+        collector.wait_for("health")
+        assert title not in there.titles()
+        collector.kill()
+    collector = start.run(free_port, settings)
+    wait_for(lambda: title in there.titles(), there.titles)
+    body = str(next(message["message"] for message in there.messages if message["title"] == title))
+    assert "ended by itself 2 times in the last hour" in body
+    assert collector.wait_for("unplanned_restart").fields["within_an_hour"] == "2"
+    assert collector.stop() == 0
+    again = start.run(free_port, settings)
+    again.wait_for("health", count=3)
+    assert not again.events("unplanned_restart")
+    assert there.titles().count(title) == 1
+
+
+def test_losses_that_grow_are_told_in_the_operators_language(
+    start: Start, workdir: Path, receiver: Callable[..., Receiver]
+) -> None:
+    """Two outages beyond OpenD's window: the second one's losses are told too, with both in the sum."""
+    control = workdir / "control"
+    opend = start.simulate("--rate", "3000", "--wait", "--control", str(control))
+    there = receiver()
+    urls = f"json://127.0.0.1:{there.port}/{TIMES}"
+    settings = {"ALERT_URLS": urls, "INSTANCE_ID": "desk-1", "OPERATOR_LANG": "zh-Hant"}
+    collector = start.run(opend.port, settings)
+    collector.wait_stored(200)
+    title = "[desk-1] 警告 gaps_lost"
+
+    def bodies() -> list[str]:
+        return [str(message["message"]) for message in there.messages if message["title"] == title]
+
+    tell(control, "kicked-out for 3s")
+    wait_for(bodies, there.titles)
+    assert bodies()[0].startswith("有 tick 已遺失")
+    assert "下一步：hk-tick-collector gaps --open" in bodies()[0]
+    tell(control, "kicked-out for 3s")
+    wait_for(lambda: len(bodies()) > 1, there.titles)
+    assert "數量增加" in bodies()[1]
 
 
 def test_a_digest_after_the_close_and_only_one(start: Start, receiver: Callable[..., Receiver]) -> None:

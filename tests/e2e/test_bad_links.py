@@ -149,7 +149,7 @@ def test_a_web_server_on_the_port_is_named(start: Start, web_port: int) -> None:
     collector = start.run(web_port)
     told = collector.wait_for("futu_disconnected").fields
     assert "FUTU_PORT" in told["hint"]
-    assert "FUTU_PORT" in wait_finding(collector, "opend_away", "FT").remedy
+    assert "FUTU_PORT" in wait_finding(collector, "opend_away", "FT").text
     collector.wait_for("health", connected="False")
     assert collector.stop() == 0
     assert collector.shutdown()["received"] == "0"
@@ -247,7 +247,7 @@ def test_refused_symbols_and_a_short_quota_are_named(start: Start) -> None:
     words = {event.fields["symbols"]: event.fields["reason"] for event in refused}
     assert set(words) == {"HK.00005", "HK.09988"}
     assert "quota" in words["HK.09988"].lower()
-    assert "quota" in wait_finding(collector, "symbols_refused").remedy
+    assert "quota" in wait_finding(collector, "symbols_refused").text
     subscribed = collector.wait_for("subscribed").fields
     assert (subscribed["symbols"], subscribed["refused"], subscribed["quota_remaining"]) == ("2", "2", "0")
     collector.wait_stored(100)

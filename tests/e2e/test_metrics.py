@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.descriptors import descriptors
 
 from hk_tick_collector import opend, ops, store
+from hk_tick_collector.ops.remedies import is_command
 from hk_tick_collector.ops.status import LiveStatus, read_status
 
 from .conftest import CAP_S, wait_until
@@ -288,7 +289,10 @@ def test_every_rule_is_tested_and_says_what_to_type() -> None:
         name = alert.split()[0]
         assert f'alertname="{name}"' in tested
         assert re.search(r"severity: (critical|warning)\b", alert), name
-        assert re.search(r'command: ".+"', alert), name
+        command = re.search(r'command: "(.+)"', alert)
+        assert command, name
+        assert is_command(command[1]), name
+        assert re.search(r"^ +for: [1-9]", alert, re.MULTILINE), f"{name} fires at once"
         assert re.search(r"runbook: docs/[a-z-]+\.md\b", alert), name
 
 

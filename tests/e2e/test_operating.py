@@ -100,3 +100,21 @@ def test_no_file_is_expected_of_a_saturday_that_follows_a_friday(start: Start) -
     wait_until(lambda: expected() is True, "the file of Friday is expected")
     wait_until(lambda: expected() is False, "no file of Saturday is")
     assert collector.stop() == 0
+
+
+def test_a_bad_symbol_line_costs_itself_and_is_told_until_it_is_mended(start: Start, tmp_path: Path) -> None:
+    """The good symbols of the file are collected; the log, `status` and its remedy name the bad line."""
+    symbols = tmp_path / "hk.txt"
+    symbols.write_text("HK.00700\nhk.00981\nHK.09988\n")
+    opend = start.simulate("--rate", "200", "--wait", symbols="HK.00700,HK.09988")
+    collector = start.run(opend.port, {"FUTU_SYMBOLS": f"@{symbols}"})
+    collector.wait_stored(200)
+    (line,) = collector.events("setting")
+    assert f"{symbols}:2: 'hk.00981' is not a valid symbol; did you mean HK.00981?" in line.fields["detail"]
+    document = verb(collector, "status")
+    (finding,) = [found for found in document["findings"] if found["code"] == "bad_symbols"]
+    assert f"{symbols}:2" in finding["text"]
+    assert "the other 2 symbols are collected" in finding["text"]
+    assert finding["remedy"] == "sudo hk-tick-collector config --check"
+    assert collector.stop() == 0
+    assert {tick.symbol for tick in collector.ticks()} == {"HK.00700", "HK.09988"}

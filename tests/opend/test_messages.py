@@ -317,3 +317,32 @@ def test_noise_raises_nothing_but_our_errors(reader: Callable[[bytes], object], 
     """Whatever the body is."""
     with suppress(CollectorError):
         reader(body)
+
+
+@pytest.mark.parametrize(
+    ("words", "begin", "end"),
+    [
+        ("額" * 5_000_000, "額額額", "… (5,000,000 characters in all)"),
+        ("n" * 501, "nnn", "… (501 characters in all)"),
+        (b"\xff" * 5_000_000, r"\xff\xff", "… (5,000,000 characters in all)"),
+        (b"\xff" * 400, r"\xff\xff", "…"),
+    ],
+)
+def test_words_are_cut_where_they_enter(words: str | bytes, begin: str, end: str) -> None:
+    """Of whatever length and whatever bytes: 500 characters are kept, and it is told that there were more."""
+    text = words if isinstance(words, bytes) else words.encode()
+    size = len(text)
+    varint = bytes([size & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size >> 14 & 0x7F | 0x80, size >> 21])
+    refusal = b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x12" + varint + text
+    with pytest.raises(OpenDError) as told:
+        messages.read_outcome(refusal)
+    kept = str(told.value)
+    assert len(kept) <= messages.WORDS_MOST
+    assert kept.startswith(begin)
+    assert kept.endswith(end)
+
+
+def test_words_of_common_length_are_whole() -> None:
+    """Up to 500 characters."""
+    with pytest.raises(OpenDError, match=r"^n{500}$"):
+        messages.read_outcome(pb.Outcome(retType=-1, retMsg="n" * 500).SerializeToString())

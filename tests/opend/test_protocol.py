@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -38,6 +38,7 @@ from hk_tick_collector.opend.protocol import (
     Skipped,
     State,
     Ticks,
+    Unwanted,
 )
 
 if TYPE_CHECKING:
@@ -746,3 +747,58 @@ def test_a_body_that_does_not_decrypt_closes_after_what_came_before(wire: bytes)
     events = told(connection.receive(good + encode_frame(3011, 0, b"plain", lambda _: wire) + good, NOW_S, RECEIVED_MS))
     assert [event[0] for event in events] == ["Ticks", "Closed"]
     assert events[0] == ("Ticks", hk(1), ())
+
+
+# ---- what is kept of what OpenD sends ----
+
+
+def test_a_symbol_that_nobody_chose_is_counted_and_not_read() -> None:
+    """Its ticks are a number; those of chosen symbols beside it are whole, before OpenD is asked for them too."""
+    connection = Connection("test", wanted={"HK.00700"})
+    connection.start(NOW_S)
+    connection.receive(INIT, NOW_S, RECEIVED_MS)
+    events = connection.receive(push(1, 2) + push(3, 4, 5, code="00005") + push(6), NOW_S, RECEIVED_MS)
+    first, other, second = events
+    assert other == Unwanted("HK.00005", 3)
+    assert told([first, second]) == [("Ticks", hk(1, 2, 6), ())]
+
+
+def test_what_is_remembered_of_securities_is_bounded() -> None:
+    """A security that is written in ever other ways, or at great length, is not kept."""
+    connection = ready()
+    symbols: Any = connection._symbols  # noqa: SLF001 - what is remembered is the claim
+    for number in range(25_000):
+        security = pb.Security(market=1, code=f"{number}").SerializeToString()
+        message = pb.TickerPush(retType=0, s2c={"security": security})
+        connection.receive(raw(messages.UPDATE_TICKER, message.SerializePartialToString()), NOW_S, RECEIVED_MS)
+        assert len(symbols) <= 10_000
+    long = pb.Security(market=1, code="00700").SerializeToString() + b"\x7a\xe8\x07" + bytes(1000)
+    message = pb.TickerPush(retType=0, s2c={"security": long, "tickerList": ticks_of(1).s2c.tickerList})
+    events = connection.receive(raw(messages.UPDATE_TICKER, message.SerializeToString()), NOW_S, RECEIVED_MS)
+    assert told(events) == [("Skipped", messages.UPDATE_TICKER)]
+
+
+def test_a_message_at_fault_is_not_kept_by_its_error() -> None:
+    """An error holds no frame of the code that met it: in there is the message, and with it all that came beside it."""
+    connection = connecting()
+    events = connection.receive(frame(messages.INIT_CONNECT, 1, NO), NOW_S, RECEIVED_MS)
+    (closed,) = [event for event in events if isinstance(event, Closed)]
+    assert (closed.error.__traceback__, closed.error.__context__) == (None, None)
+    connection = ready((messages.GET_TICKER, messages.get_ticker("HK.00700")))
+    (failed,) = connection.receive(frame(messages.GET_TICKER, 2, NO), NOW_S, RECEIVED_MS)
+    assert isinstance(failed, Failed)
+    assert (failed.error.__traceback__, failed.error.__context__) == (None, None)
+
+
+def test_only_the_first_of_many_bad_ticks_are_told_whole() -> None:
+    """A hundred of each cause in a message; a text that is no time is measured, not copied."""
+    connection = ready()
+    events = connection.receive(push(*range(1, 151), price=float("nan")), NOW_S, RECEIVED_MS)
+    (ticks,) = events
+    assert isinstance(ticks, Ticks)
+    assert [bool(one.detail) for one in ticks.rejected] == [True] * 100 + [False] * 50
+    (ticks,) = connection.receive(push(1, time="9" * 1_000_000), NOW_S, RECEIVED_MS)
+    assert isinstance(ticks, Ticks)
+    assert [one.cause for one in ticks.rejected] == ["bad_time"]
+    assert "(1,000,000 characters)" in ticks.rejected[0].detail
+    assert len(ticks.rejected[0].detail) <= 500

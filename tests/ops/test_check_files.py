@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import pwd
+import subprocess
+from typing import TYPE_CHECKING, Final
 
 import pytest
+from tests.faults.days import open_day
 from tests.others import open_to_others
+from tests.others_lock import in_transaction
 
-from hk_tick_collector.ops.check_files import Account, check_directory, check_env_file, check_file_system, check_files
+from hk_tick_collector.ops.check_files import (
+    Account,
+    check_directory,
+    check_env_file,
+    check_file_system,
+    check_files,
+    check_left_behind,
+    check_locks,
+)
 from hk_tick_collector.ops.checks import Check, Outcome, failure, not_checked, ok, verdict, warning
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+DAY: Final = "20261120"
 STRANGER = Account("stranger", 54_321, frozenset({54_321}), installed=True)
 
 
@@ -52,6 +66,59 @@ def test_files_that_another_account_left(reachable: Path) -> None:
     assert found.remedy == f"sudo chown -R hkcollector:hkcollector {reachable}"
     live.chmod(0o666)
     assert "everybody may read" in check_files(reachable, STRANGER).text
+
+
+@pytest.mark.parametrize("name", [".collector.lock", ".spool/.spool.lock"])
+def test_a_lock_file_of_another_account_is_named(reachable: Path, name: str) -> None:
+    """Whose it is, and the command that gives it to the service."""
+    spool = reachable / ".spool"
+    spool.mkdir()
+    (reachable / name).touch(mode=0o640)
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    found = check_locks(reachable, spool, "20261120", STRANGER)
+    assert (found.outcome, found.remedy) == (
+        Outcome.FAILURE,
+        f"sudo chown hkcollector:hkcollector {reachable}/{name}",
+    )
+    assert f"{reachable}/{name}: it belongs to {user}, mode 0640" in found.text
+
+
+def test_a_lock_that_somebody_holds_is_named(tmp_path: Path) -> None:
+    """On the lock file no collector can start, on the day file nothing is stored: pid and command of the holder."""
+    me = Account("me", os.geteuid(), frozenset(), installed=False)
+    assert check_locks(tmp_path, tmp_path / ".spool", DAY, me).outcome is Outcome.OK
+    lock = tmp_path / ".collector.lock"
+    lock.touch(mode=0o600)
+    with subprocess.Popen(["flock", "--shared", lock, "sh", "-c", "echo held; exec cat"], stdin=-1, stdout=-1) as other:
+        assert other.stdout
+        other.stdout.readline()
+        found = check_locks(tmp_path, tmp_path / ".spool", DAY, me)
+        assert found.outcome is Outcome.FAILURE
+        assert f"{lock} is locked by pid {other.pid} (" in found.text
+        assert found.remedy == f"sudo kill -TERM {other.pid}"
+    path = tmp_path / f"{DAY}.db"
+    day = open_day(path)
+    with in_transaction(path, "BEGIN IMMEDIATE;") as writer:
+        found = check_locks(tmp_path, tmp_path / ".spool", DAY, me)
+        assert f"{path} is locked by pid {writer.pid} (" in found.text
+    assert check_locks(tmp_path, tmp_path / ".spool", DAY, me).outcome is Outcome.OK
+    assert day.close()
+
+
+def test_what_root_left_in_the_spool_and_of_snapshots_is_named(reachable: Path) -> None:
+    """The run's directory, a segment, an unfinished copy; one command gives all of them to the service."""
+    spool, snapshots = reachable / "my spool", reachable / "copies"
+    run = spool / "20261120T093000-0123abcd"
+    run.mkdir(parents=True)
+    snapshots.mkdir()
+    draft = snapshots / f".{DAY}.snapshot.db.partial"
+    (run / "0000000001.spool").touch(mode=0o640)
+    draft.touch(mode=0o600)
+    found = check_left_behind(spool, snapshots, STRANGER)
+    assert found.outcome is Outcome.FAILURE
+    assert f"{run} and 2 more" in found.text
+    assert found.remedy == f"sudo chown -R hkcollector:hkcollector {draft} '{spool}'"
+    assert check_left_behind(reachable / "nowhere", reachable / "nowhere", STRANGER).outcome is Outcome.OK
 
 
 def test_the_settings_file_keeps_its_secrets(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_what_it_says(
     for line in (
         f"Trading day {DAY}",
         "rows: 9 of 1 symbols",
-        "completeness: 90.0000% of 10",
+        "completeness: 90.00000 % of 10",
         f"open gaps: 1, 1 ticks missing -> hk-tick-collector gaps --open --day {DAY}",
         "reconciliation: none",
         "without OpenD between 09:00 and the close: 3.0 min",
@@ -103,6 +103,20 @@ def test_what_it_says(
     ):
         assert line in text.splitlines()
     assert "disk free: 1,000 MB, enough for " in text
+    chinese = digest(tmp_path, DAY, make_status(stalls=2, disk_free_mb=1000), at(17, 0), "zh-Hant").splitlines()
+    assert chinese[:2] == [f"交易日 {DAY}", "tick：9 筆，1 隻股票"]
+    assert chinese[3] == f"未補的缺口：1 個，欠 1 筆 -> hk-tick-collector gaps --open --day {DAY}"
+    assert len(chinese) == len(text.splitlines())
+
+
+def test_one_tick_in_ten_million_shows(
+    make_status: MakeStatus, make_day: Callable[..., DayFile], tick: Callable[..., TickRow], tmp_path: Path
+) -> None:
+    """Completeness is cut and not rounded."""
+    day = make_day(DAY)
+    day.add([tick("HK.00700", 1)])
+    day.execute("UPDATE symbols SET expected = 10000000, rows = 9999999")
+    assert "completeness: 99.99999 % of 10,000,000" in digest(tmp_path, DAY, make_status(), at(17, 0))
 
 
 def test_a_day_without_a_file(make_status: MakeStatus, tmp_path: Path) -> None:

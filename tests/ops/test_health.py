@@ -42,6 +42,7 @@ def test_a_healthy_service_has_no_finding(make_status: MakeStatus) -> None:
         ({"subscribed": 0}, "not_subscribed", WARNING),
         ({"subscribed": 0, "refused": {"HK.00005": "no quota"}}, "not_subscribed", CRITICAL),
         ({"subscribed": 9, "refused": {"HK.00005": "no quota"}}, "symbols_refused", WARNING),
+        ({"bad_symbols": ["/etc/hk.txt:3: 'x' is not a valid symbol"]}, "bad_symbols", WARNING),
         ({"writer_trouble": "busy", "writer_trouble_since_ms": NOW_MS - 5_000}, "writer_busy", WARNING),
         ({"writer_trouble": "busy", "writer_trouble_since_ms": NOW_MS - 2 * MINUTE}, "writer_busy", CRITICAL),
         ({"writer_trouble": "disk_full", "writer_trouble_since_ms": NOW_MS}, "writer_disk_full", CRITICAL),
@@ -59,6 +60,13 @@ def test_a_healthy_service_has_no_finding(make_status: MakeStatus) -> None:
         ({"sealed_day": 1, "sealed_day_lately": 1, "persisted_rows_per_min": 0}, "sealed_day", CRITICAL),
         ({"gaps_open": 2, "gaps_healing": 2}, "gaps_healing", WARNING),
         ({"gaps_open": 2, "gaps_lost_lately": 2}, "gaps_lost", WARNING),
+        (
+            {"backfill_failing_ms": {"HK.1": NOW_MS - MINUTE}, "backfill_failed_ms": {"HK.1": NOW_MS}},
+            "backfill_failing",
+            WARNING,
+        ),
+        ({"unplanned_ms": [NOW_MS - MINUTE, NOW_MS]}, "restarts", WARNING),
+        ({"unplanned_ms": [NOW_MS - n * MINUTE for n in (50, 40, 30, 20, 0)]}, "restarts", CRITICAL),
         ({"spooled": 5, "waiting": 5}, "spooling", WARNING),
         ({"stalls": 1, "waiting": 5, "last_commit_ms": NOW_MS - MINUTE}, "persistent_stall", CRITICAL),
         ({"stalls": 1, "stalls_lately": 1, "waiting": 5}, "persistent_stall", WARNING),
@@ -92,7 +100,7 @@ def test_what_is_wrong_is_found(
     (finding,) = check(make_status(**changes), NOW_MS, LIMITS)
     assert (finding.code, finding.severity) == (code, severity)
     assert finding.text
-    assert finding.remedy
+    assert finding.remedy or code == "sealed_day_backfill"
     told, line = summary([finding])
     assert told == severity
     assert line.count("\n") == 0
@@ -107,8 +115,22 @@ def test_what_is_wrong_is_found(
         {"disk_wait_s": 0.9, "disk_wait_max_s": 0.9, "disk_waits": 2},
         {"descriptors": 30, "descriptors_limit": 1024},
         {"descriptors": None},
+        {"unplanned_ms": [NOW_MS - MINUTE]},
+        {"unplanned_ms": [NOW_MS - n * MINUTE for n in (62, 61, 1)]},
+        {"backfill_failing_ms": {"HK.1": NOW_MS - 50_000}, "backfill_failed_ms": {"HK.1": NOW_MS}},
+        {"backfill_failing_ms": {"HK.1": NOW_MS - 9 * MINUTE}, "backfill_failed_ms": {"HK.1": NOW_MS - 9 * MINUTE}},
     ],
-    ids=["came back", "long ago", "a slow second", "descriptors to spare", "descriptors unknown"],
+    ids=[
+        "came back",
+        "long ago",
+        "a slow second",
+        "descriptors to spare",
+        "descriptors unknown",
+        "one restart",
+        "restarts an hour ago",
+        "not yet a minute",
+        "one failure, not needed again",
+    ],
 )
 def test_what_healed_or_is_usual_is_no_finding(make_status: MakeStatus, changes: dict[str, Any]) -> None:
     """A link that came back, what is older than a quarter of an hour, a disk that is slow for a moment."""
@@ -131,7 +153,8 @@ def test_what_lately_happened_is_named(make_status: MakeStatus) -> None:
     )
     findings = {finding.code: finding for finding in check(away, NOW_MS, LIMITS)}
     assert findings.keys() == {"opend_away", "messages_skipped", "pushes_stopped"}
-    assert (findings["opend_away"].remedy, "got HTTP" in findings["opend_away"].text) == ("check FUTU_PORT", True)
+    assert "got HTTP; check FUTU_PORT" in findings["opend_away"].text
+    assert findings["opend_away"].remedy.startswith("sudo systemctl status futu-opend")
 
 
 def test_without_a_live_state_nothing_runs() -> None:
@@ -206,6 +229,16 @@ def test_every_state_of_opend_has_its_remedy(make_status: MakeStatus, kind: str)
     assert "status futu-opend" not in answered.remedy
 
 
+def test_kicked_out_has_one_answer(make_status: MakeStatus) -> None:
+    """While another terminal has the quotes nothing tells to restart OpenD, and since when is told."""
+    silent = {"quote_logged_in": False, "newest_ts_ms": NOW_MS - 9 * MINUTE, "last_tick_ms": NOW_MS - 9 * MINUTE}
+    kicked = {"trouble": {"kicked_out": ""}, "trouble_since_ms": {"kicked_out": NOW_MS - 9 * MINUTE}}
+    findings = check(make_status(**silent, **kicked), NOW_MS, LIMITS)
+    assert [finding.code for finding in findings] == ["opend_kicked_out", "lag"]
+    assert not any("restart futu-opend" in f"{finding.text} {finding.remedy}" for finding in findings)
+    assert findings[0].text.startswith("OpenD reports: kicked out since 09:51:00 HKT; another terminal")
+
+
 @pytest.mark.parametrize(
     "kind",
     [
@@ -253,6 +286,22 @@ def test_a_conflict_names_its_symbol_and_how_many(make_status: MakeStatus) -> No
 ASIDE: Final = "d={db}.aside-$(date +%H%M%S); sudo mkdir $d"
 
 
+def test_files_of_the_predecessor_name_the_command(make_status: MakeStatus) -> None:
+    """One finding for all earlier days, and one for a file that is set aside and cannot be imported now."""
+    name = "20261120.db.predecessor-20261120T013000Z.not-imported"
+    status = make_status(
+        predecessor_days=["20261117", "20261118", "20261119"],
+        predecessor_files={name: "it is open in process 7", "20261119.db.predecessor-1Z.not-imported": ""},
+    )
+    waiting, days = check(status, NOW_MS, LIMITS)
+    assert waiting.code == "predecessor_file"
+    assert waiting.text.endswith("is not imported: it is open in process 7")
+    assert waiting.remedy == f"sudo hk-tick-collector import {status.data_root}/{name}"
+    assert days.text.startswith("3 day files, 20261117 to 20261119, are the predecessor's")
+    assert days.remedy == f"sudo hk-tick-collector import {status.data_root}"
+    assert {waiting.severity.name, days.severity.name} == {"WARNING"}
+
+
 @pytest.mark.parametrize(("day", "severity"), [("20261119", "WARNING"), ("20261120", "CRITICAL")])
 @pytest.mark.parametrize(
     ("cause", "remedy"),
@@ -293,4 +342,28 @@ def test_a_day_that_cannot_be_sealed_is_a_finding(make_status: MakeStatus) -> No
     """With its file and the cause."""
     (finding,) = check(make_status(not_sealed={"20261118.db": "it is a directory"}), NOW_MS, LIMITS)
     assert (finding.code, finding.severity.name) == ("day_not_sealed", "WARNING")
-    assert finding.text == "/data/sqlite/HK/20261118.db cannot be sealed: it is a directory"
+    assert finding.text == "/data/sqlite/HK/20261118.db cannot be sealed: it is a directory; see docs/sqlite-wal.md"
+
+
+@pytest.mark.parametrize(
+    ("words", "command", "advice"),
+    [
+        ("No right to subscribe", "echo request_highest_quote_right", "quote right"),
+        ("股票無行情權限", "echo request_highest_quote_right", "quote right"),
+        ("訂閱額度不足", "sudo hk-tick-collector doctor", "doctor tells the quota"),
+        ("Unknown stock", "sudo vim", "correct FUTU_SYMBOLS"),
+    ],
+)
+@pytest.mark.parametrize("subscribed", [0, 1])
+def test_a_refusal_is_told_by_its_own_cause(
+    make_status: MakeStatus, words: str, command: str, advice: str, subscribed: int
+) -> None:
+    """Quote right, quota and wrong symbols have a remedy each; most symbols decide."""
+    refused = dict.fromkeys(("HK.00005", "HK.00011"), words)
+    if subscribed:
+        refused = {"HK.00001": "one of another kind", **refused}
+    finding = check(make_status(subscribed=subscribed, refused=refused), NOW_MS, LIMITS)[0]
+    assert finding.code == ("symbols_refused" if subscribed else "not_subscribed")
+    assert words in finding.text
+    assert advice in finding.text
+    assert finding.remedy.startswith(command)

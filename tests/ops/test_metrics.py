@@ -9,11 +9,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from hk_tick_collector.model import Latencies, Stats
 from hk_tick_collector.ops.health import Limits
-from hk_tick_collector.ops.metrics import Metrics
+from hk_tick_collector.ops.metrics import Metrics, OwnProcess
 
 from .conftest import NOW_MS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hk_tick_collector.ops.status import LiveStatus
 
     from .conftest import MakeStatus
@@ -107,6 +109,14 @@ def test_a_finding_of_many_words_stays_one_line(make_status: MakeStatus) -> None
     assert found['hktc_finding{code=opend_a"b\\c\nd}'] == 2
 
 
+def test_words_of_others_do_not_act(make_status: MakeStatus) -> None:
+    """Whoever looks at the page on a terminal, or at a dashboard, sees them and nothing else happens."""
+    scrapes = Scrapes(make_status(trouble={"a\x1b[2J\u202e": "?"}, version="1\x1b", instance="訂閱\ud800"))
+    text = scrapes.metrics.render().decode("utf-8")
+    assert text.replace("\n", "").isprintable()
+    assert scrapes.read()["hktc_finding{code=opend_a\\x1b[2J\\u202e}"] == 2
+
+
 @pytest.mark.parametrize(
     ("took_ms", "bound"), [(0.0, "0.001"), (1.0, "0.001"), (1.01, "0.0025"), (-5.0, "0.001"), (10**6, "+Inf")]
 )
@@ -130,3 +140,15 @@ def test_latencies_sum_up() -> None:
     assert latencies.counts[:4] == [1, 0, 2, 1]
     assert sum(latencies.counts) == 4
     assert latencies.sum_ms == 13.5
+
+
+def test_the_process_is_told_of_where_proc_stat_is_hidden(tmp_path: Path) -> None:
+    """ProcSubset=pid of the unit leaves /proc/self: memory, CPU, descriptors and the start are told all the same."""
+    (tmp_path / "self").symlink_to("/proc/self")
+    hidden = {
+        family.name: family.samples[0].value for family in OwnProcess(proc=str(tmp_path), registry=None).collect()
+    }
+    shown = {family.name: family.samples[0].value for family in OwnProcess(registry=None).collect()}
+    assert hidden.keys() == shown.keys()
+    assert len(hidden) == 6
+    assert hidden["process_max_fds"] == shown["process_max_fds"]

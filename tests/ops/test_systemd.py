@@ -41,6 +41,13 @@ def test_the_line_is_one_line(systemd: socket.socket) -> None:
     assert systemd.recv(4096) == b"STATUS=a cause MAINPID=1 and its remedy"
 
 
+def test_words_of_others_do_not_act(systemd: socket.socket) -> None:
+    """`systemctl status` shows them on a terminal; half a character is no reason to send nothing."""
+    with closing(Notifier(systemd.getsockname())) as notifier:
+        notifier.status("訂閱\x1b[2J\x07\u202e\ud800")
+    assert systemd.recv(4096).decode() == "STATUS=訂閱\\x1b[2J\\x07\\u202e\\ud800"
+
+
 def test_nobody_listens(tmp_path: Path) -> None:
     """Without systemd, or with one that has gone, nothing happens."""
     for address in (None, str(tmp_path / "gone")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import time
 from contextlib import closing, suppress
@@ -111,7 +112,7 @@ def test_a_slow_sync_is_waited_for(begin: Begin) -> None:
     assert collector.wait_for("disk_slow").level == "WARNING"
     finding = trial.wait_finding("writer_slow_disk")
     assert finding.severity.name == "WARNING"
-    assert "disk busy" in finding.remedy
+    assert "/proc/pressure/io" in finding.remedy
     wait_until(lambda: collector.hits(fault) >= 3, "three slow syncs")
     assert trial.live().dropped == 0
     collector.lift()
@@ -145,7 +146,9 @@ def test_a_foreign_lock_is_named_and_outlived(begin: Begin) -> None:
     trial.wait_stored(500)
     with trial.locked():
         collector.wait_for("sqlite_busy_backoff")
-        assert "fuser" in trial.wait_finding("writer_busy").remedy
+        finding = trial.wait_finding("writer_busy")
+        assert f"locked by pid {os.getpid()} (" in finding.text
+        assert finding.remedy == f"sudo kill -TERM {os.getpid()}"
         wait_until(lambda: trial.live().waiting >= 2000, "two seconds of the market")
     collector.wait_for("writer_recovered", cause="busy")
     trial.finish()

@@ -23,11 +23,11 @@ STALL: Final = {"WATCHDOG_STALL_SEC": "3", "WATCHDOG_QUEUE_THRESHOLD_ROWS": "500
 WRITES: Final = (1,)  # that never return
 LOCK_MET: Final = {"the lock met": "50", "the lock not met": "60000"}  # SQLITE_BUSY_TIMEOUT_MS
 TROUBLES: Final = {
-    "kicked-out": ("opend_kicked_out", "the other terminal"),
+    "kicked-out": ("opend_kicked_out", "another terminal of this account"),
     "quote-link-lost": ("opend_quote_link_lost", "Futu"),
     "quote-right none": ("opend_quote_right_none", "quote right"),
     "program needs_sms_code": ("opend_not_ready", "SMS"),
-    "not-logged-in": ("opend_not_ready", "futu-opend"),
+    "not-logged-in": ("opend_not_ready", "log it in again"),
 }
 
 
@@ -46,7 +46,7 @@ def test_trouble_that_opend_tells_is_a_finding_with_its_remedy(begin: Begin, ste
     trial.market.tell(step)
     finding = trial.wait_finding(code)
     assert finding.severity.name == "CRITICAL"
-    assert words in finding.remedy
+    assert words in f"{finding.text} -> {finding.remedy}"
     if not step.startswith("not-"):
         assert collector.wait_for("opend_notice").level == "ERROR"
     made = trial.market.made()
@@ -63,7 +63,7 @@ def test_a_short_quota_and_refused_symbols_leave_the_others_alone(begin: Begin) 
     collector = trial.run()
     refused = [collector.wait_for("symbols_refused", count=count) for count in (1, 2)]
     assert sum(int(event.fields["count"]) for event in refused) == 4
-    assert "quota" in trial.wait_finding("symbols_refused").remedy
+    assert "quota" in trial.wait_finding("symbols_refused").text
     trial.wait_more(300)
     absent = {symbol for event in refused for symbol in event.fields["symbols"].split(",")}
     assert "HK.00700" in absent

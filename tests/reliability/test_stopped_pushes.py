@@ -46,3 +46,16 @@ def test_all_symbols_stop_at_once(begin: Begin) -> None:
     trial.finish(complete=False)
     print([line.fields["count"] for line in collector.events("pushes_stopped")])
     assert not collector.events("futu_disconnected")
+
+
+def test_a_lost_subscription_is_noticed_when_opend_refuses_a_question(begin: Begin) -> None:
+    """OpenD answers for subscribed symbols alone: a refusal is looked into at once, not with the comparison of the
+    minute. At 30 ticks/s OpenD's window holds half of that minute.
+    """
+    trial = begin(symbols=SYMBOL, rate=30.0)
+    collector = trial.run()
+    trial.wait_stored(100)
+    trial.market.tell(f"lose-subscriptions {SYMBOL}")
+    collector.wait_for_long("subscriptions_lost", 1, FOUND_S)
+    trial.wait_more(60)
+    trial.finish(complete=True)

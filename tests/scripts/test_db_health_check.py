@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
+import subprocess
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,12 +16,14 @@ from tests.bigday import make_big_day
 from tests.cpu import cpu_of_children_s
 from tests.live_state import leave_live_state
 from tests.others import open_to_others
+from tests.predecessor_files import as_predecessors, write_file
 from tests.preloaded.wrong_clock import moment_s
 from tests.reliability.disks import disk_of_its_own, frozen
 
 from hk_tick_collector import market
 from hk_tick_collector.model import Gap, RuleChange
 from hk_tick_collector.store.dayfile import Batch, DayFile, Link, StoreOptions, seal
+from hk_tick_collector.store.foreign import keep, kept_path
 from hk_tick_collector.store.owner import OwnerLock
 
 if TYPE_CHECKING:
@@ -142,7 +147,7 @@ def test_the_cause_of_a_lag_is_named_first(tmp_path: Path, tick: Callable[..., T
 
 
 def test_what_is_missing_is_told(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
-    """Open gaps with their sizes, dropped ticks, a little disk; a gap of long ago is a figure and no alarm."""
+    """Open gaps with their sizes, lost ticks, a little disk; a small loss of long ago is a figure and no alarm."""
     path, opened_ms = tmp_path / f"{DAY}.db", OPEN_MS + 10_000
     gaps = [
         Gap("HK.00700", SEQ | 9, SEQ | 1208, OPEN_MS, OPEN_MS, 1200, "disconnected", "open", opened_ms, None, 1),
@@ -152,13 +157,17 @@ def test_what_is_missing_is_told(tmp_path: Path, tick: Callable[..., TickRow], c
     with closing(fill(path, tick, gaps=gaps)), collecting(tmp_path):
         lately = check(path, at_s=at("09:30:30"))
         assert (lately.code, lately.verdict) == (
-            1, "WARNING: 2 gaps are open, the last since 09:30:10 -> hk-tick-collector gaps --open",
-        )  # fmt: skip
+            1,
+            "WARNING: 2 gaps are open, the last since 09:30:10 (and 1 more, below) -> hk-tick-collector gaps --open",
+        )
         assert lately.figures["gaps"] == "2 open, 1,200 ticks missing, 1 of unknown size"
-        assert check(path, at_s=at("12:30:00")).code == 0
+        later = check(path, at_s=at("12:30:00"))
+        assert (later.code, later.verdict) == (
+            1, f"WARNING: 1,200 ticks of {DAY} are lost -> hk-tick-collector gaps --open --day {DAY}",
+        )  # fmt: skip
         full = check(path, at_s=at("12:30:00"), DISK_MIN_FREE_MB="999999999")
     assert full.code == 2
-    assert f"MB are free in {tmp_path} -> df -h {tmp_path}" in full.verdict
+    assert f"MB are free in {tmp_path} (and 1 more, below) -> df -h {tmp_path};" in full.verdict
 
 
 def test_dropped_ticks_and_a_wrong_account(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
@@ -189,7 +198,7 @@ def test_a_past_day_closed_sealed_or_copied(tmp_path: Path, tick: Callable[..., 
 @pytest.mark.parametrize(
     ("name", "clock", "code", "says"),
     [
-        ("20261121", "10:00:00", 2, "20261121 has not come yet -> today is 20261120 in Hong Kong"),
+        ("20261121", "10:00:00", 2, "20261121 has not come yet, today is 20261120 in Hong Kong"),
         ("20261115", "10:00:00", 0, "none is expected: 20261115 is a Sunday, no trading day"),
         ("20261119", "10:00:00", 1, "a holiday, or the collector did not run that day"),
         ("20261120", "10:00:00", 2, "no collector runs on"),
@@ -220,12 +229,11 @@ def test_why_there_is_no_file_of_today(tmp_path: Path, check: Check) -> None:
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        ([], "one day file is needed, 0 given"),
-        (["a", "b"], "one day file is needed, 2 given"),
+        (["a", "b"], "one day file at most, 2 given"),
         ([""], "the path is empty"),
         (["/data/20261332.db"], "20261332 is no date"),
         (["/data/ticks.db"], "/data/ticks.db has not the name of a day file"),
-        (["/nowhere/at/all/20261120.db"], "there is no directory /nowhere/at/all -> check the path and DATA_ROOT"),
+        (["/nowhere/at/all/20261120.db"], "-> hk-tick-collector config | grep DATA_ROOT"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_2(check: Check, args: list[str], says: str) -> None:
@@ -233,6 +241,124 @@ def test_wrong_usage_is_one_line_and_exit_2(check: Check, args: list[str], says:
     found = check(*args)
     assert found.code == 2
     assert says in found.only_line()
+
+
+def test_without_an_argument_it_takes_today(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
+    """Today's file of DATA_ROOT: of the environment, else of the settings here, which root does not read."""
+    root = tmp_path / "HK"
+    root.mkdir()
+    with closing(fill(root / f"{DAY}.db", tick)), collecting(root):
+        found = check(at_s=at("09:30:30"), DATA_ROOT=str(root))
+        assert (found.code, found.verdict) == (0, "OK: 5 ticks of 1 symbols, collecting, nothing to do")
+    (root / f"{DAY}.db").unlink()
+    (tmp_path / ".env").write_text(f"# DATA_ROOT=/x\nDATA_ROOT='{root}'  \n")
+    open_to_others(tmp_path)
+    root.chmod(0o755)
+    assert f"there is no {root}/2" in check(user=NOBODY).verdict
+    assert str(root) not in check().verdict
+
+
+def test_each_symbol_shows_how_fresh_it_is(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
+    """The one that has been quiet for longest first; of many the rest is counted."""
+    path = tmp_path / f"{DAY}.db"
+    with closing(fill(path, tick)) as day, collecting(tmp_path):
+        day.write(Batch(rows=[tick("HK.00005", SEQ | 1, OPEN_MS - 20_000)]), OPEN_MS + 60_000)
+        found = check(path, at_s=at("09:30:30"))
+        assert found.lines[-2:] == [
+            "  HK.00005   newest tick 09:29:40, 50 s ago, 1 rows",
+            "  HK.00700   newest tick 09:30:04, 26 s ago, 5 rows",
+        ]
+        day.write(Batch(rows=[tick(f"HK.{n:05d}", SEQ | 1, OPEN_MS) for n in range(10_000, 10_100)]), OPEN_MS + 60_000)
+        assert check(path, at_s=at("09:30:30")).lines[-1] == "  and 62 more symbols, all with newer ticks"
+
+
+LIVE: Final = {
+    "a lock": (
+        {"writer_trouble": "busy", "writer_detail": "database is locked", "writer_trouble_since_ms": -9000},
+        (
+            "CRITICAL: the writer waits for 9 s: busy (database is locked); end the other program that writes it"
+            " -> sudo fuser -v {db} {db}-wal {db}-shm"
+        ),
+    ),
+    "kicked out": (
+        {"trouble": {"kicked_out": "elsewhere"}, "trouble_since_ms": {"kicked_out": -65_000}},
+        (
+            "CRITICAL: OpenD reports: kicked out since 09:29:25; another terminal of this account took its quotes,"
+            " this takes them back -> echo request_highest_quote_right | nc -C -q 3 127.0.0.1 22222"
+        ),
+    ),
+    "a code": ({"program": "needs_sms_code"}, "CRITICAL: OpenD is not ready, needs sms code"),
+    "a crash loop": ({"unplanned_ms": [-3000, -2000]}, "WARNING: the collector ended by itself 2 times in the last"),
+    "a day": ({"held_rows": {"20261119": 5}}, "CRITICAL: ticks of 20261119 wait"),
+    "hostile words": ({"trouble": {"kicked\x1b[2J\n|rm": ""}}, "CRITICAL: OpenD reports: kicked?[2J /rm"),
+}
+
+
+@pytest.mark.parametrize(("changes", "says"), LIVE.values(), ids=LIVE)
+def test_what_the_live_state_knows_is_named_as_status_does(
+    tmp_path: Path, tick: Callable[..., TickRow], check: Check, changes: dict[str, Any], says: str
+) -> None:
+    """A lock, a lost right, a code that is wanted, a crash loop: cause and command; words of OpenD's are only words."""
+    path, now_s = tmp_path / f"{DAY}.db", at("09:30:30")
+
+    def moved(value: Any) -> Any:
+        """Moments are written as of now."""
+        if isinstance(value, dict):
+            return {key: moved(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [moved(each) for each in value]
+        return now_s * 1000 + value if isinstance(value, int) and value < 0 else value
+
+    state = {"data_root": str(tmp_path), "state": "running", "trading": True, "connected": True, "program": "ready"}
+    state |= {"quote_logged_in": True, **moved(changes)}
+    live = tmp_path / "status.json"
+    live.write_text(json.dumps(state, separators=(",", ":")))
+    os.utime(live, (now_s, now_s))
+    with closing(fill(path, tick)), collecting(tmp_path):
+        found = check(path, at_s=now_s)
+    assert found.verdict.startswith(says.format(db=path))
+    assert all(line.isprintable() for line in found.lines)
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        ("stopped", "it was stopped at 09:25:30 -> sudo systemctl start hk-tick-collector"),
+        ("running", "it died without a word, last seen at 09:25:30 -> sudo journalctl"),
+    ],
+)
+def test_a_stop_and_a_death_are_told_apart(
+    tmp_path: Path, tick: Callable[..., TickRow], check: Check, state: str, says: str
+) -> None:
+    """By what the collector left of itself."""
+    path, now_s = tmp_path / f"{DAY}.db", at("09:30:30")
+    fill(path, tick).close()
+    live = tmp_path / "status.json"
+    live.write_text(f'{{"data_root":"{tmp_path}","state":"{state}"}}')
+    os.utime(live, (now_s - 300, now_s - 300))
+    found = check(path, at_s=now_s)
+    assert found.verdict.startswith(f"CRITICAL: no collector runs on {tmp_path}: {says}")
+
+
+@pytest.mark.parametrize(
+    ("program", "says"),
+    [
+        ("sqlite3", "gave no answer within 10 s -> sudo dmesg | tail"),
+        ("df", "does not answer within 20 s: its disk hangs"),
+    ],
+)
+def test_a_disk_that_does_not_answer_is_named(
+    tmp_path: Path, tick: Callable[..., TickRow], check: Check, program: str, says: str
+) -> None:
+    """Whatever hangs: the check answers, and holds nobody who reads what it says."""
+    path = tmp_path / f"{DAY}.db"
+    fill(path, tick).close()
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / program).write_text("#!/bin/sh\nexec sleep 240\n")
+    (programs / program).chmod(0o755)
+    found = check(path, PATH=f"{programs}:{os.defpath}")
+    assert (found.code, says in found.only_line()) == (2, True), found.lines
 
 
 def test_help_says_what_it_does(check: Check) -> None:
@@ -265,15 +391,40 @@ def _zeros_inside(path: Path) -> None:
         file.write(b"\xff" * 8192)
 
 
+def test_a_day_of_the_predecessor(tmp_path: Path, check: Check, tick: Callable[..., TickRow]) -> None:
+    """It is called that, with the command that makes it ours, in its place and set aside."""
+    path = write_file(tmp_path / f"{DAY}.db", [as_predecessors(tick("HK.00700", 1), DAY)])
+    found = check(path)
+    assert (found.code, found.only_line()) == (
+        1,
+        f"WARNING: {path} is a day file of the predecessor -> sudo hk-tick-collector import {path}",
+    )
+    waiting = kept_path(path, 0, waiting=True)
+    keep(path, waiting)
+    found = check(path)
+    assert found.code == 1
+    assert found.only_line().endswith(f"is not imported yet -> sudo hk-tick-collector import {waiting}")
+
+
+def test_the_command_moves_it_away(tmp_path: Path, check: Check) -> None:
+    """What is printed for another program's file can be pasted, and nothing of it is lost."""
+    path = tmp_path / f"{DAY}.db"
+    _foreign(path)
+    command = check(path).only_line().partition(" -> ")[2].replace("sudo ", "")
+    subprocess.run(["bash", "-c", command], check=True)
+    [aside] = tmp_path.iterdir()
+    assert [moved.name for moved in aside.iterdir()] == [path.name]
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (_text, "is no SQLite file -> name a day file like"),
-        (_foreign, "is no day file of this collector -> name a day file like"),
-        (_other_schema, "has another schema (symbols) -> use the scripts of the version that wrote it"),
-        (_zeros_inside, "is damaged -> keep it, see docs/sqlite-wal.md"),
-        (lambda path: path.touch(), "is empty: it was truncated -> see docs/sqlite-wal.md"),
-        (lambda path: path.mkdir(), "is no regular file -> name a day file like"),
+        (_text, "is no SQLite file -> d="),
+        (_foreign, "is another program's database -> d="),
+        (_other_schema, "has another schema (symbols); use the scripts of the version that wrote it"),
+        (_zeros_inside, "is damaged; keep it, see docs/sqlite-wal.md"),
+        (lambda path: path.touch(), "is empty: it was truncated (docs/sqlite-wal.md)"),
+        (lambda path: path.mkdir(), "is no regular file -> d="),
     ],
 )
 def test_what_is_no_whole_day_file(tmp_path: Path, check: Check, make: Callable[[Path], object], says: str) -> None:
@@ -292,7 +443,7 @@ def test_a_locked_file(tmp_path: Path, tick: Callable[..., TickRow], check: Chec
         db.execute("BEGIN EXCLUSIVE")
         found = check(path)
     assert (found.code, found.only_line()) == (
-        2, f"CRITICAL: {path} stays locked -> sudo fuser -v {path}*"
+        2, f"CRITICAL: {path} stays locked by another program -> sudo lsof {path}"
     )  # fmt: skip
 
 
@@ -305,10 +456,10 @@ def test_without_the_right_the_group_is_named(tmp_path: Path, tick: Callable[...
     path = root / f"{DAY}.db"
     with closing(fill(path, tick)):
         path.chmod(0o640)
-        assert f"no right to read {path} -> join its group" in check(path, user=NOBODY).only_line()
+        assert f"no right to read {path}; join its group -> sudo usermod -aG" in check(path, user=NOBODY).only_line()
         root.chmod(0o750)
         found = check(path, user=NOBODY)
-        assert (found.code, f"no right to look into {root} -> join its group" in found.only_line()) == (2, True)
+        assert (found.code, f"no right to look into {root}; join its group -> sudo" in found.only_line()) == (2, True)
         os.chown(root, 0, NOBODY)
         for part in root.iterdir():
             os.chown(part, 0, NOBODY)
@@ -330,6 +481,29 @@ def test_a_path_with_odd_characters(tmp_path: Path, tick: Callable[..., TickRow]
     odd.mkdir()
     fill(odd / f"{DAY}.db", tick).close()
     assert check(odd / f"{DAY}.db").verdict == "OK: 5 ticks of 1 symbols, nothing to do"
+
+
+HOSTILE: Final = "訂阅\x1b[2J\x1b]0;t\x07\x9b1A\u202e\u2066\u200b\r\x7f|\ndone\nOK: nothing to do"
+ACTS: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+
+
+def test_words_of_others_do_not_act(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
+    """OpenD's reason, a file's version, the path: no control or bidi character, no line of theirs; Chinese stays."""
+    folder = tmp_path / "a\x1b[2Jb"
+    folder.mkdir()
+    path = folder / f"{DAY}.db"
+    fill(path, tick, links=[Link(OPEN_MS, connected=False, conn_id=None, reason=HOSTILE)]).close()
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute("UPDATE meta SET value = ? WHERE key = 'software_version'", (HOSTILE,))
+    with collecting(folder):
+        checked = check(path, at_s=at("09:40:00"))
+    text = "\n".join(checked.lines)
+    assert checked.code == 2
+    assert "訂阅?[2J?]0;t??1A" in text
+    assert ACTS.findall(text) == []
+    assert not any(line.startswith(("OK:", "done")) for line in checked.lines)
+    for arguments in (["\x1b[2J"], ["a\nb.db"], [f"\x1b[2J/{DAY}.db"]):
+        assert ACTS.findall(check(*arguments).only_line()) == []
 
 
 def test_five_million_rows_take_no_longer(

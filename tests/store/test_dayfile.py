@@ -319,9 +319,9 @@ def _alter(path: Path, sql: str) -> None:
         (newer_schema, f"has schema {schema.VERSION + 1}"),
         (foreign_database, "another program's database"),
         (foreign_application, "another program's database"),
-        (text_file, "not a SQLite database"),
-        (dump, "not a SQLite database"),
-        (other_beginning, "not a SQLite database"),
+        (text_file, "is no SQLite file"),
+        (dump, "is no SQLite file"),
+        (other_beginning, "is no SQLite file"),
     ],
 )
 def test_a_foreign_file_is_refused_untouched(

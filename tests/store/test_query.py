@@ -92,6 +92,26 @@ def test_counters_need_no_count(make_day: MakeDay, tick: MakeTick) -> None:
         assert [gap.cause for gap in reader.gaps(["HK.00005", "HK.00001"], only_open=True)] == ["kicked_out"]
 
 
+def test_what_nobody_could_expect_is_told_apart(make_day: MakeDay, tick: MakeTick) -> None:
+    """What was traded before the service began counts as missing, unless it is the first day of all, or the symbol was
+    added by a later run of the day.
+    """
+    day = make_day()
+    with DayReader(day.path) as reader:
+        assert reader.incomplete(first_day=True) == (0, 0, 0, "", "")
+    day.add([tick("HK.00700", 5), tick("HK.00005", 1)])
+    day.execute("INSERT INTO ledger VALUES ('b', 500, 0, 1, 1, 1, 0, 0, 0, 0), ('a', 100, 0, 1, 1, 1, 0, 0, 0, 0)")
+    day.execute("INSERT INTO gaps VALUES ('HK.00700', 1, 4, 1, 2, 4, 'before_start', 'open', 200, NULL, NULL)")
+    day.execute("INSERT INTO gaps VALUES ('HK.00005', 1, 9, 1, 2, 9, 'before_start', 'open', 600, NULL, NULL)")
+    day.execute("INSERT INTO gaps VALUES ('HK.00005', 20, 21, 1, 2, 2, 'disconnected', 'open', 700, NULL, NULL)")
+    with DayReader(day.path) as reader:
+        assert reader.incomplete(first_day=True) == (15, 13, 0, "", "HK.00005")
+        assert reader.incomplete(first_day=False) == (15, 9, 0, "", "HK.00005")
+    day.execute("UPDATE symbols SET expected = 0 WHERE symbol = 'HK.00700'")
+    with DayReader(day.path) as reader:
+        assert reader.incomplete(first_day=True)[2:4] == (1, "HK.00700")
+
+
 def test_the_books_of_the_service(make_day: MakeDay) -> None:
     """Connections, runs and meta come back typed and in their order."""
     day = make_day()
@@ -310,10 +330,25 @@ def test_completeness_counts_symbols_with_the_pattern_alone(make_day: MakeDay, t
     day.add([tick("HK.00700", seq, start_ms) for seq in seqs])
     day.add([tick("HK.00005", seqs[0], start_ms), tick("HK.00388", 77)])
     with DayReader(day.path) as reader:
-        assert reader.completeness() == Completeness(symbols=2, rows=4, expected=6, without_pattern=1)
+        assert reader.completeness() == Completeness(symbols=2, rows=4, expected=6, without_pattern=1, counted=4)
         assert [(symbol.symbol, symbol.rows, symbol.expected) for symbol in reader.least_complete(3)] == [
             ("HK.00700", 3, 5)
         ]
+
+
+def test_completeness_is_never_above_a_hundred_percent(make_day: MakeDay, tick: MakeTick) -> None:
+    """More rows than the counter tells of, as two simulated exchanges in one file: no other symbol's loss is hidden."""
+    day = make_day()
+    day.add([tick("HK.00700", seq) for seq in range(254)] + [tick("HK.00005", 1)])
+    day.execute("UPDATE symbols SET expected = 100")
+    with DayReader(day.path) as reader:
+        complete = reader.completeness()
+    assert (complete.rows, complete.expected, complete.counted) == (255, 200, 101)
+    assert complete.percent == 50.5
+    assert Completeness(1, 254, 100, 0, 100).percent == 100.0
+    assert Completeness(1, 254, 100, 0, 254).percent == 100.0
+    assert Completeness(2, 5, 0, 2, 0).percent is None
+    assert Completeness(1, 9_999_999, 10_000_000, 0, 9_999_999).percent == 99.99999
 
 
 def test_sums_of_one_type(make_day: MakeDay, tick: MakeTick) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from .tree import cache_directory
 
 if TYPE_CHECKING:
-    from .host import Host
+    from .host import Answer, Host
 
 ROOT: Final = Path(__file__).parents[2]
 CHECKOUT: Final = "/home/duty/hk-tick-collector"
@@ -23,12 +23,14 @@ TRUTH: Final = "/var/lib/futu-opend/truth"
 
 _DOWNLOAD_S: Final = 600
 _PYTHON: Final = ("3.11", "cp311")  # Debian 12's
-_OPEND: Final = f"""#!/bin/sh
+# A login without its device file asks for an SMS code, which nobody here can give.
+_OPEND: Final = """#!/bin/sh
 # Stands in for the vendor's program: an exchange that goes on where it was when it is started again.
-truth={TRUTH}
+truth={truth}
+[ -z "{device}" ] || [ -e "$HOME/{device}" ] || {{ echo "an SMS code is needed"; exit 1; }}
 if [ -s "$truth" ]; then set -- --resume "$truth"; else set -- --truth "$truth"; fi
-export PYTHONPATH=/opt/FutuOpenD/lib
-exec /usr/bin/python3 -m hk_tick_collector simulate --symbols {",".join(SYMBOLS)} --rate {RATE} "$@"
+export PYTHONPATH={place}/lib
+exec /usr/bin/python3 -m hk_tick_collector simulate --symbols {symbols} --rate {rate} "$@"
 """
 # Whoever edits a file by hand is played by sed, with the edits of /etc/edits.
 _EDITOR: Final = """#!/bin/sh
@@ -36,15 +38,55 @@ sed -i -f /etc/edits "$1"
 """
 
 
-def bring(host: Host) -> None:
-    """Puts all of it on the machine's disk."""
+def bring(host: Host, *, opend: str = "/opt/FutuOpenD", truth: str = TRUTH, device: str = "") -> None:
+    """Puts all of it on the machine's disk; `device` is a file that OpenD's login needs, in its account's home."""
     _bring_checkout(host.path(CHECKOUT))
     shutil.copytree(wheelhouse(), host.path(WHEELHOUSE))
-    _bring_opend(host.path("/opt/FutuOpenD"))
+    _bring_opend(host.path(opend))
+    home = truth.rpartition("/")[0]
+    symbols, at_home = ",".join(SYMBOLS), device.removeprefix(home).lstrip("/")
+    program = _OPEND.format(place=opend, truth=truth, device=at_home, symbols=symbols, rate=RATE)
+    host.path(f"{opend}/FutuOpenD").write_text(program, "ascii")
+    host.path(f"{opend}/FutuOpenD").chmod(0o755)
     editor = host.path("/usr/local/bin/vim")
     editor.write_text(_EDITOR, "ascii")
     editor.chmod(0o755)
     host.path("/etc/edits").touch()
+
+
+def new_version(host: Host, place: str, version: str) -> Path:
+    """A checkout of our sources under another version, in a directory of the machine; where it is for us."""
+    host.run(f"rm -rf {place} && cp -a {CHECKOUT} {place}")
+    init = host.path(f"{place}/src/hk_tick_collector/__init__.py")
+    lines = init.read_text("utf-8").splitlines()
+    lines = [f'__version__ = "{version}"' if line.startswith("__version__") else line for line in lines]
+    init.write_text("\n".join([*lines, ""]), "utf-8")
+    return host.path(place)
+
+
+# Sourced by bash before the installer: kills it before its step KILL_AT, counted from the function KILL_IN on.
+_KILLER: Final = r"""
+[ -n "${KILL_AT:-}" ] || return 0
+step=0 begun=false
+before_step() {
+    [ "${FUNCNAME[1]:-}" != "$KILL_IN" ] || begun=true
+    $begun || return 0
+    case ${FUNCNAME[1]:-}/$1 in
+        act/\"\$@\"* | */timeout\ * | begin_change/printf* | begin_change/mv*) ;;
+        *) return 0 ;;
+    esac
+    step=$((step + 1))
+    [ $step -ne "$KILL_AT" ] || { echo "killed before step $step: ${2}"; kill -KILL $$; }
+}
+set -o functrace
+trap 'before_step "$BASH_COMMAND" "${*:-}"' DEBUG
+"""
+
+
+def killed_at(host: Host, command: str, step: int, function: str) -> Answer:
+    """Runs an installer's command as root that is killed before a step of it: exit code 137, or what it ends with."""
+    host.path("/root/killer.sh").write_text(_KILLER, "utf-8")
+    return host.ask(f"export BASH_ENV=/root/killer.sh KILL_AT={step} KILL_IN={function}; {command}", cap_s=400)
 
 
 def edits(host: Host, script: str) -> None:
@@ -94,8 +136,6 @@ def _bring_opend(place: Path) -> None:
     wheels = ["--no-index", "--find-links", str(wheelhouse()), "--require-hashes"]
     _pip("install", "--target", str(place / "lib"), *wheels, "-r", str(ROOT / "requirements/runtime.txt"))
     shutil.copytree(ROOT / "src/hk_tick_collector", place / "lib/hk_tick_collector")
-    (place / "FutuOpenD").write_text(_OPEND, "ascii")
-    (place / "FutuOpenD").chmod(0o755)
 
 
 def _pip(*arguments: str) -> None:

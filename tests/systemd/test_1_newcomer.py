@@ -38,6 +38,23 @@ def test_who_may_read_and_write_what(machine: Host, watch: Watch) -> None:
     assert watch.pid()
 
 
+def test_the_process_tells_its_own_figures(machine: Host, watch: Watch) -> None:
+    """Dashboards' `process_*`, under the unit, which hides most of /proc; its limit of memory is in force."""
+    read = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:9108/metrics').read().decode())"
+    said = machine.quietly(f'python3 -c "{read}"').text
+    found = dict(line.split(" ") for line in said.splitlines() if line.startswith("process_"))
+    assert float(found["process_resident_memory_bytes"]) > 10e6
+    assert float(found["process_cpu_seconds_total"]) > 0
+    assert float(found["process_open_fds"]) > 3
+    now_s = float(machine.quietly("date +%s").text)
+    up_s = (
+        float(machine.quietly("cut -d' ' -f1 /proc/uptime").text)
+        - int(watch.show("ExecMainStartTimestampMonotonic")) / 1e6
+    )
+    assert abs(now_s - up_s - float(found["process_start_time_seconds"])) < 5
+    assert watch.show("MemoryMax") == str(2**30)
+
+
 def test_the_installer_may_be_run_again(machine: Host, watch: Watch) -> None:
     """It changes nothing that is right: same settings, same process."""
     settings, pid = machine.run("cat /opt/futu_tick_downloader/.env"), watch.pid()

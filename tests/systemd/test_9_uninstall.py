@@ -21,7 +21,24 @@ def test_uninstalled_and_installed_again(machine: Host, watch: Watch) -> None:
     assert machine.ask("command -v hk-tick-collector", who="duty").code != 0
     assert machine.path("/opt/futu_tick_downloader/.env").read_bytes() == settings
     assert watch.rows() >= rows
-    machine.run(f"{_INSTALLER} --wheelhouse {cargo.WHEELHOUSE}", who="duty", cap_s=300)
+    _install_killed_before_each_step(machine)
+    for timer in ("snapshot", "report"):
+        assert watch.show("UnitFileState", f"hk-tick-collector-{timer}.timer") == "enabled"
     machine.run("sudo systemctl enable --now futu-opend hk-tick-collector", who="duty")
     watch.collecting()
     assert watch.rows() > rows
+
+
+def _install_killed_before_each_step(machine: Host) -> None:
+    """Each run is killed one step later and begins with what the one before left; the last one ends by itself."""
+    command = f"cd {cargo.CHECKOUT} && bash deploy/install.sh --wheelhouse {cargo.WHEELHOUSE}"
+    step = 1
+    while (answer := cargo.killed_at(machine, command, step, "secure_directories")).code != 0:
+        assert answer.code == 137, answer
+        step += 1
+    assert step > 15
+    assert "The next three commands" in answer.text
+    repeated = machine.run(command)
+    assert "interrupted" not in repeated
+    assert machine.run("ls /opt/futu_tick_downloader/releases").count("\n") == 1
+    assert machine.run("find /etc/systemd/system /opt/futu_tick_downloader -name '*.new'") == ""

@@ -44,7 +44,8 @@ class Watch:
     def status(self) -> tuple[int, str]:
         """Exit code and the one line of `status`."""
         answer = self.host.quietly("hk-tick-collector status", who="duty")
-        return answer.code, answer.text.partition("\n")[0]
+        lines = [line for line in answer.text.splitlines() if not line.startswith("warning: ")]  # of the settings
+        return answer.code, lines[0] if lines else ""
 
     def named(self, pattern: str, code: int, cap_s: float = 90.0) -> str:
         """Until the one line of `status` has `pattern` and it exits with `code`; the whole answer goes to the log."""
@@ -64,7 +65,7 @@ class Watch:
 
     def live(self) -> dict[str, Any]:
         """The live state that `status --json` tells."""
-        document = json.loads(self.host.quietly("hk-tick-collector status --json", who="duty").text)
+        document = json.loads(self.host.quietly("hk-tick-collector status --json 2>/dev/null", who="duty").text)
         live = document["live"]
         assert isinstance(live, dict)
         return live

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import keyword
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 from hk_tick_collector import __version__, log
 from hk_tick_collector.errors import CollectorError, UsageError
 
-from ._streams import open_missing
+from ._show import complain, show_lines
+from ._streams import make_safe, open_missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +34,9 @@ VERBS: Final = {
     "logs": "the journal filtered and coloured; --explain tells what a line means",
     "ticks": "prints or follows ticks as a table, CSV or JSON lines",
     "verify": "the truth of simulate against the day files of run, tick by tick",
-    "gaps": "the holes of a day: which ticks are missing, why, and what has been healed",
+    "gaps": "the gaps of a day: which ticks are missing, why, and which were backfilled since",
     "snapshot": "an online copy of a day, checked, with SHA-256; the collector never stops",
+    "import": "day files of the predecessor into ours, checked row by row; the old ones are kept aside",
     "report": "retention and disk: what is kept, what is missing, when the disk is full; deletes nothing",
     "config": "every setting in force and where it came from",
 }
@@ -42,6 +45,7 @@ VERBS: Final = {
 def main(args: Sequence[str] | None = None) -> int:
     """Runs one verb and returns the exit code; `args` are those after the program's name, by default the process's."""
     open_missing()  # before anything that opens a file
+    make_safe()
     args = sys.argv[1:] if args is None else args
     try:
         code = _top_level(list(args))
@@ -75,12 +79,12 @@ def _drop_output() -> None:
 def _top_level(args: list[str]) -> int:
     verb = args.pop(0) if args else ""
     if verb in ("--version", "-V"):
-        print(f"{PROGRAM} {__version__}")
+        show_lines(f"{PROGRAM} {__version__}")
         return 0
     if verb in ("--help", "-h", "help"):
         if args and verb == "help":
             return _run_verb(args[0], ["--help"])
-        print(_help())
+        show_lines(_help())
         return 0
     return _run_verb(verb, args)
 
@@ -110,7 +114,8 @@ def _command(verb: str) -> Any:
     """The verb as a typer command. Its private main() is passed by: it catches what `main` above names in one line."""
     import typer
 
-    function = getattr(importlib.import_module(f"{__name__}.{verb}"), verb)
+    name = f"{verb}_" if keyword.iskeyword(verb) else verb
+    function = getattr(importlib.import_module(f"{__name__}.{name}"), name)
     app = typer.Typer(
         add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["--help", "-h"]}
     )
@@ -132,5 +137,5 @@ Try it without an account: {PROGRAM} demo"""
 
 
 def _fail(line: str, code: int) -> int:
-    print(f"{PROGRAM}: {line}", file=sys.stderr)
+    complain(f"{PROGRAM}: {line}")
     return code

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from hk_tick_collector import market
 from hk_tick_collector.ops.health import lag_s
+from hk_tick_collector.text import plain
 
-from ._terminal import can_redraw
+from ._show import show
+from ._terminal import can_encode, can_redraw
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.store.query import SymbolCount, Totals
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
+_ASCII_BARS: Final = "_.-=+*#@"  # where the terminal has none of these
 _HISTORY: Final = 30  # seconds a sparkline shows
 _BUSIEST: Final = 8
 _COLOURS: Final = {"BUY": "green", "SELL": "red"}
@@ -43,6 +46,7 @@ class DemoView:
     def __init__(self) -> None:
         self._history: dict[str, deque[int]] = defaultdict(lambda: deque(maxlen=_HISTORY))
         self._rows: dict[str, int] = {}
+        self._bars = _BARS if can_encode(sys.stdout, _BARS) else _ASCII_BARS
         self._live_display = None
         if can_redraw(sys.stdout):
             from rich.live import Live  # 0.1 s that plain lines do not need
@@ -69,22 +73,25 @@ class DemoView:
         if self._live_display:
             self._live_display.update(self._panel(frame))
         else:
-            print(plain_line(frame), flush=True)
+            show(plain_line(frame), flush=True)
 
     def _panel(self, frame: Frame) -> Group:
         from rich.console import Group
         from rich.panel import Panel
 
-        tables: list[RenderableType] = [_figures(frame)]
+        tables: list[RenderableType] = [_figures(frame, self._bars)]
         if frame.symbols:
             tables += [self._busiest(), _latest(frame.latest)]
         return Group(Panel(Group(*tables), title="hk-tick-collector demo", subtitle="Ctrl-C ends it", expand=False))
 
     def _busiest(self) -> Table:
+        from rich.text import Text
+
         table = _table("busiest symbols", "ticks", f"ticks/s, last {_HISTORY} s")
         busiest = sorted(self._history, key=lambda name: -sum(self._history[name]))[:_BUSIEST]
         for name in busiest:
-            table.add_row(name, f"{self._rows[name]:,}", sparkline(self._history[name]))
+            cells = (plain(name), f"{self._rows[name]:,}", sparkline(self._history[name], self._bars))
+            table.add_row(*map(Text, cells))
         return table
 
 
@@ -100,37 +107,41 @@ def plain_line(frame: Frame) -> str:
     )
 
 
-def sparkline(values: deque[int] | list[int]) -> str:
+def sparkline(values: deque[int] | list[int], bars: str = _BARS) -> str:
     """Bars from zero to the largest value."""
     top = max(values, default=0) or 1
-    return "".join(_BARS[value * (len(_BARS) - 1) // top] for value in values)
+    return "".join(bars[value * (len(bars) - 1) // top] for value in values)
 
 
-def _figures(frame: Frame) -> Table:
+def _figures(frame: Frame, bars: str) -> Table:
     from rich.table import Table
+    from rich.text import Text
 
     live = frame.live
     behind_s = lag_s(live, live.written_ms)
     figures = Table.grid(padding=(0, 2))
     for name, text in (
-        ("rate", f"{_rate(live):,} ticks/s  {sparkline(live.rows_per_s[-_HISTORY:])}"),
+        ("rate", f"{_rate(live):,} ticks/s  {sparkline(live.rows_per_s[-_HISTORY:], bars)}"),
         ("stored", f"{live.stored:,} of {live.received:,} received, {live.subscribed} symbols"),
         ("lag", "-" if behind_s is None else f"{behind_s:.1f} s"),
         ("queue", f"{live.waiting:,} of {live.max_queue_rows:,} rows"),
         ("commit", f"p50 {live.commit_ms_p50 or 0} ms, p99 {live.commit_ms_p99 or 0} ms"),
         ("file", f"{live.newest_day}.db  {frame.file_bytes / 2**20:,.1f} MB + WAL {live.wal_bytes / 2**20:,.1f} MB"),
     ):
-        figures.add_row(f"[bold]{name}", text)
+        figures.add_row(Text(name, "bold"), Text(plain(text)))
     return figures
 
 
 def _latest(ticks: list[Tick]) -> Table:
+    from rich.text import Text
+
     table = _table("last ticks", "symbol", "price", "volume", "direction", "type")
     for tick in reversed(ticks):
         colour = _COLOURS.get(tick.direction, "white")
         time = f"{market.hkt(tick.ts_ms):%H:%M:%S}.{tick.ts_ms % 1000:03d}"
-        direction = f"[{colour}]{tick.direction}"
-        table.add_row(time, tick.symbol, f"{tick.price:,.3f}", f"{tick.volume:,}", direction, tick.tick_type)
+        cells = (time, tick.symbol, f"{tick.price:,.3f}", f"{tick.volume:,}", tick.direction, tick.tick_type)
+        styles = ("", "", "", "", colour, "")
+        table.add_row(*(Text(plain(cell), style) for cell, style in zip(cells, styles, strict=True)))
     return table
 
 

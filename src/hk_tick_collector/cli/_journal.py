@@ -1,14 +1,18 @@
 """Log lines as `logs` reads them: taken apart, chosen, repeats summed up. No I/O.
 
 A line may be ours as it stands (stderr, `journalctl -o cat`), ours behind the journal's own head, or of systemd, which
-says of our unit that it started or was killed. Lines of a traceback belong to the line above them.
+says of our unit that it started or was killed. Lines of a traceback belong to the line above them. All times leave as
+Hong Kong's, with their offset.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector.market import HKT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -73,16 +77,27 @@ class Choice:
         return self.everything or line.event not in ROUTINE
 
 
+def in_hong_kong(time: str, precision: str) -> str:
+    """A time with an offset, as older versions and the journal have it, as ours are; any other text as it is."""
+    try:
+        moment = datetime.fromisoformat(time)
+        return moment.astimezone(HKT).isoformat(timespec=precision) if moment.tzinfo else time
+    except (ValueError, OverflowError):
+        return time
+
+
 def read_line(raw: str) -> Line | None:
     """One line taken apart; None for what belongs to the line above it, such as a traceback."""
     if match := _OURS.search(raw):
         time, level, event, rest = match.groups()
+        time = in_hong_kong(time, "milliseconds")
         fields = {name: quoted or plain for name, quoted, plain in _FIELD.findall(rest)}
         return Line(time, level, event, fields, f"{time} {level} {event}{rest}")
     head = _HEAD.match(raw)
     if head and head[2] == SYSTEMD:
         level = "WARNING" if _TROUBLE.search(head[3]) else "INFO"
-        return Line(head[1], level, SYSTEMD, {}, f"{head[1]} {level} {SYSTEMD}: {head[3]}")
+        time = in_hong_kong(head[1], "seconds")
+        return Line(time, level, SYSTEMD, {}, f"{time} {level} {SYSTEMD}: {head[3]}")
     return None
 
 

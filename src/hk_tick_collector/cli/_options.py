@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -10,11 +9,13 @@ import typer
 
 from hk_tick_collector import market
 from hk_tick_collector.collect.clock import now_ms
-from hk_tick_collector.config import load_settings, values
+from hk_tick_collector.config import load_settings, read_symbols
 from hk_tick_collector.errors import UsageError
 
+from ._show import warn
+
 if TYPE_CHECKING:
-    from hk_tick_collector.config import Settings
+    from hk_tick_collector.config import Loaded, Settings
     from hk_tick_collector.ops.health import Limits
 
 EnvFile: TypeAlias = Annotated[
@@ -30,9 +31,19 @@ Day: TypeAlias = Annotated[
 def settings_in_force(env_file: Path | None) -> Settings:
     """The settings, for a verb at a terminal: what is odd goes to stderr. UsageError for what cannot work."""
     loaded = load_settings(env_file)
-    for warning in loaded.warnings:
+    for warning in loaded.told(3):
         warn(warning)
+    warn_of_predecessor(loaded)
     return loaded.settings
+
+
+def warn_of_predecessor(loaded: Loaded) -> None:
+    """Settings of the predecessor in one line; `config` and `doctor` tell each."""
+    found = loaded.predecessor
+    if found.alerts and not found.alerts.done:
+        warn("no alert is sent: the predecessor's TG_ settings do nothing -> sudo hk-tick-collector config")
+    elif found.lines:
+        warn("settings of the predecessor do nothing, or mean another thing -> sudo hk-tick-collector config")
 
 
 def limits(settings: Settings) -> Limits:
@@ -45,11 +56,6 @@ def limits(settings: Settings) -> Limits:
         disk_min_free_mb=settings.disk_min_free_mb,
         queue_warn_rows=settings.watchdog_queue_threshold_rows,
     )
-
-
-def warn(line: str) -> None:
-    """One line for a person, beside the output."""
-    print(f"warning: {line}", file=sys.stderr)
 
 
 def day_named(text: str | None) -> str:
@@ -67,10 +73,13 @@ def symbols_named(arguments: list[str]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for argument in arguments:
         try:
-            symbols, _ = values.symbols(argument)
+            read = read_symbols(argument)
         except ValueError as error:
             raise UsageError(f"{argument} {error}", hint="name symbols like HK.00700, or @FILE") from None
-        found.update(dict.fromkeys(symbols))
+        for bad in read.bad:
+            place = f"{bad.place}: " if bad.place else ""
+            raise UsageError(f"{place}{bad.words()}", hint="name symbols like HK.00700, or @FILE")
+        found.update(dict.fromkeys(read.symbols))
     return tuple(found)
 
 

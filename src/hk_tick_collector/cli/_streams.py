@@ -1,4 +1,4 @@
-"""Standard streams that are missing, as some supervisors and `>&-` leave them.
+"""Standard streams that are missing, as some supervisors and `>&-` leave them, or that cannot show every character.
 
 A descriptor below 3 that is free would be given to the next socket or file: libuv aborts over it, and what is printed
 would go there. So each missing one is opened to /dev/null before anything else is opened.
@@ -6,6 +6,7 @@ would go there. So each missing one is opened to /dev/null before anything else 
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Final, TextIO
@@ -30,6 +31,22 @@ def open_missing() -> None:
                 continue
         if getattr(sys, name) is None:
             setattr(sys, name, _text(number))
+
+
+def make_safe() -> None:
+    """Whatever the locale or PYTHONIOENCODING is: a character that a stream cannot show is shown as `\\u8ba2`.
+
+    What comes in is UTF-8, as logs are.
+    """
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            try:
+                stream.reconfigure(errors="backslashreplace")
+            except OSError:  # another file was put in its place since it was opened, a pipe for example
+                setattr(sys, name, _text(number))
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _text(number: int) -> TextIO:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -16,6 +17,20 @@ def can_redraw(stream: TextIO) -> bool:
 def in_colour(stream: TextIO) -> bool:
     """Whether it shows colour, and nobody asked for none: NO_COLOR, of https://no-color.org."""
     return can_redraw(stream) and not _console(stream).no_color
+
+
+def width_of(stream: TextIO) -> int | None:
+    """How many characters a line of this terminal has; None where the stream is no terminal."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None
+
+
+def can_encode(stream: TextIO, text: str) -> bool:
+    """Whether the stream's encoding has every one of these characters."""
+    try:
+        text.encode(stream.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def _console(stream: TextIO) -> Console:

@@ -2,48 +2,124 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from hk_tick_collector.config import DEFINITIONS, Address, Loaded, Setting, as_text, load_settings, reference
+from hk_tick_collector.config import (
+    DEFAULT,
+    DEFINITIONS,
+    Address,
+    Loaded,
+    Setting,
+    as_text,
+    load_settings,
+    reference,
+    settings_file,
+)
+from hk_tick_collector.errors import UsageError
+from hk_tick_collector.ops import remedies
 
-from ._options import AsJson, EnvFile, warn
+from ._options import AsJson, EnvFile  # noqa: TC001 - typer reads the annotations
+from ._show import complain, show, show_json, show_lines, warn
 from ._table import print_table
+from .run import refusals
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_SPARE: Final = ("allowed", "unit", "default", "from")
+_FOLD: Final = frozenset({"value", "default", "allowed"})
 
 
 def config(
     env_file: EnvFile = None,
     as_json: AsJson = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="one line for each fault, before a restart; exit code 2 when there is one")
+    ] = False,
     example: Annotated[bool, typer.Option("--example", help="print a .env with every setting and its default")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", hidden=True)] = False,
-) -> None:
+) -> int:
     """Shows every setting in force, where it came from, its default, unit and bounds. Secrets are masked.
+
+    With --check it says what a restart of the service would meet, and changes nothing: exit code 0 when every line is
+    right, 2 when one is to be corrected.
 
     \b
     Examples:
       hk-tick-collector config
+      sudo hk-tick-collector config --check
       hk-tick-collector config --env-file /opt/futu_tick_downloader/.env --json
       hk-tick-collector config --example > .env
     """
     if example:
-        print(reference.env_example(), end="")
+        show_lines(reference.env_example())
     elif markdown:
-        print(reference.markdown(), end="")
+        show_lines(reference.markdown())
+    elif check:
+        return _check(env_file, as_json=as_json)
     else:
         loaded = load_settings(env_file)
-        for line in loaded.warnings:
+        for line in (*loaded.told(3), *loaded.predecessor.lines):
             warn(line)
         if as_json:
-            print(_as_json(loaded))
+            show_json(_document(loaded), indent=2)
         else:
             _print_table(loaded)
+        _print_next(loaded)
+    return 0
+
+
+def _check(env_file: Path | None, *, as_json: bool) -> int:
+    """What `run` would refuse, and what it would leave out or pass by: one line each."""
+    errors, odd, right = _faults(env_file)
+    where = settings_file(env_file) or "the environment"
+    if as_json:
+        faults = [{"severity": "ERROR", "text": str(error), "remedy": error.hint} for error in errors]
+        faults += [{"severity": "WARNING", "text": text, "remedy": ""} for text in odd]
+        show_json({"settings": str(where), "faults": faults})
+        return 2 if faults else 0
+    for error in errors:
+        show(f"ERROR: {error.one_line()}")
+    for text in odd:
+        show(f"WARNING: {text}")
+    if errors:
+        show(f"the service would not start with these settings; until a restart it runs on -> sudo vim {where}")
+    elif odd:
+        show(f"the service would start, without what is named above -> sudo vim {where}")
+    else:
+        show(f"OK: {where}: {right} -> {remedies.RESTART}")
+    return 2 if errors or odd else 0
+
+
+def _faults(env_file: Path | None) -> tuple[list[UsageError], list[str], str]:
+    """Errors that stop a start, what is odd beside them, and what is right in a few words."""
+    try:
+        loaded = load_settings(env_file)
+    except UsageError as error:
+        return list(error.faults or (error,)), [], ""
+    given = sum(origin != DEFAULT for origin in loaded.origins.values())
+    right = f"{given} settings given, {len(loaded.settings.symbols):,} symbols"
+    return refusals(loaded.settings), [*loaded.warnings, *loaded.bad_symbols], right
 
 
 def _print_table(loaded: Loaded) -> None:
     header = ("setting", "value", "from", "default", "unit", "allowed")
-    print_table(header, [_row(setting, loaded) for setting in DEFINITIONS])
+    print_table(header, [_row(setting, loaded) for setting in DEFINITIONS], spare=_SPARE, fold=_FOLD)
+
+
+def _print_next(loaded: Loaded) -> None:
+    """What to paste, beside the output: the line may hold a token, which stdout never shows."""
+    found, file = loaded.predecessor, loaded.env_file or "the settings file"
+    if found.alerts and found.alerts.lines:
+        either = "one of these lines" if len(found.alerts.lines) > 1 else "this line"
+        complain(f"alerts go where they went once {either} is in {file}:")
+        for line in found.alerts.lines:
+            complain(line)
+    if loaded.env_file and (command := found.removal(loaded.env_file)):
+        complain(f"to take these settings out (a copy stays in {file}.predecessor):")
+        complain(command)
 
 
 def _row(setting: Setting, loaded: Loaded) -> tuple[str, ...]:
@@ -56,11 +132,11 @@ def _row(setting: Setting, loaded: Loaded) -> tuple[str, ...]:
 def _brief(value: object) -> str:
     """The value in one cell: of a thousand symbols the first ones and their number."""
     if isinstance(value, tuple) and not isinstance(value, Address) and len(value) > 3:
-        return f"{as_text(value[:3])},… ({len(value)})"
+        return f"{as_text(value[:3])}, ... ({len(value)})"
     return as_text(value)
 
 
-def _as_json(loaded: Loaded) -> str:
+def _document(loaded: Loaded) -> dict[str, object]:
     settings = [
         {
             "name": setting.name,
@@ -73,8 +149,16 @@ def _as_json(loaded: Loaded) -> str:
         }
         for setting in DEFINITIONS
     ]
-    document = {"env_file": str(loaded.env_file) if loaded.env_file else None, "settings": settings}
-    return json.dumps({**document, "warnings": loaded.warnings}, ensure_ascii=False, indent=2)
+    document: dict[str, object] = {"env_file": str(loaded.env_file) if loaded.env_file else None, "settings": settings}
+    found = loaded.predecessor
+    document["warnings"] = [*loaded.warnings, *found.lines]
+    document["bad_symbols"] = loaded.bad_symbols
+    document["predecessor"] = {
+        "became": {name: group.became for group in (*found.former, *found.same_name) for name in group.names},
+        "alerts": found.alerts.said if found.alerts else None,
+        "remove": found.removal(loaded.env_file) or None if loaded.env_file else None,
+    }
+    return document
 
 
 def _json_value(value: object) -> object:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,16 +21,18 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hk_tick_collector.config import environment_without_settings
-from hk_tick_collector.errors import CollectorError, UsageError
+from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, read_status
 from hk_tick_collector.store.query import DayReader, path_of
 
+from ._demo_data import DEFAULT_NAME, begin
 from ._demo_view import DemoView, Frame
+from ._show import show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_DATA_ROOT: Final = Path("demo-data")
+_DATA_ROOT: Final = Path(DEFAULT_NAME)
 _START_S: Final = 30.0
 _STOP_S: Final = 30.0
 _LISTENING: Final = re.compile(r" simulator_listening .*\bport=(\d+)")
@@ -44,6 +47,8 @@ def demo(
 ) -> int:
     """A simulated OpenD and the collector together, with a live view; leaves a real day file. Ctrl-C ends it.
 
+    Each demo begins its own day: what an earlier one left of today is moved to a directory beside it.
+
     Example: hk-tick-collector demo --seconds 30
     """
     stop = threading.Event()
@@ -51,7 +56,8 @@ def demo(
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
             signal.signal(number, lambda *_: stop.set())
     root = data.absolute()
-    _make_directory(root)
+    if earlier := begin(root):
+        show(f"An earlier demo of today is now in {earlier}; this one begins its own day.")
     with tempfile.TemporaryDirectory(prefix="hk-tick-demo-") as scratch:
         simulator_log, collector_log = Path(scratch, "simulate.log"), Path(scratch, "run.log")
         symbols_file = Path(scratch, "symbols")
@@ -63,21 +69,12 @@ def demo(
             settings = {"FUTU_PORT": str(port), "FUTU_SYMBOLS": f"@{symbols_file}", "DATA_ROOT": str(root)}
             settings["METRICS_ADDR"] = ""  # the port is the installed service's
             with _process("run", ["--env-file", os.devnull], settings, collector_log) as collector:
-                print(f"OpenD is simulated on 127.0.0.1:{port}; the collector writes to {root}. Ctrl-C ends it.")
-                live = _show(root, stop, seconds, (simulator, collector), (simulator_log, collector_log))
+                show(f"OpenD is simulated on 127.0.0.1:{port}; the collector writes to {root}. Ctrl-C ends it.")
+                live = _watch(root, stop, seconds, (simulator, collector), (simulator_log, collector_log))
                 _end(simulator)
                 live = _wait_until_drained(root, live)
                 _end(collector)
         return _tell_totals(root, live, simulator_log)
-
-
-def _make_directory(root: Path) -> None:
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"cannot make {root}: {error.strerror}", hint="name a writable directory: --data DIR"
-        ) from None
 
 
 @contextmanager
@@ -116,14 +113,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _wait_for_port(simulator: subprocess.Popen[bytes], log_file: Path, stop: threading.Event) -> int:
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline and not stop.wait(0.05):
-        if match := _LISTENING.search(log_file.read_text()):
+        if match := _LISTENING.search(_text(log_file)):
             return int(match[1])
         if simulator.poll() is not None:
             break
     raise CollectorError(f"the simulator did not start: {_last_line(log_file)}")
 
 
-def _show(
+def _watch(
     root: Path,
     stop: threading.Event,
     seconds: float | None,
@@ -164,20 +161,22 @@ def _wait_until_drained(root: Path, live: LiveStatus | None) -> LiveStatus | Non
 
 
 def _tell_totals(root: Path, live: LiveStatus | None, simulator_log: Path) -> int:
-    made = _STOPPED.search(simulator_log.read_text())
+    made = _STOPPED.search(_text(simulator_log))
     if live is None or not live.newest_day or made is None:
         raise CollectorError("the demo ended before a tick was stored", hint="try again, with --seconds 30")
     path = path_of(root, live.newest_day)
     with DayReader(path) as reader:
         totals = reader.totals()
-    print(
-        f"\nsimulated ticks pushed {int(made[2]):,}, received {live.received:,} = {live.stored:,} stored"
+    show()
+    show(
+        f"simulated ticks pushed {int(made[2]):,}, received {live.received:,} = {live.stored:,} stored"
         f" + {live.duplicate:,} duplicate + {live.rejected:,} rejected + {live.dropped:,} dropped"
     )
-    print(f"{_shown(path)}: {totals.rows:,} ticks of {totals.symbols} symbols, {path.stat().st_size / 2**20:,.1f} MB")
-    print("try:")
+    show(f"{_shown(path)}: {totals.rows:,} ticks of {totals.symbols} symbols, {path.stat().st_size / 2**20:,.1f} MB")
+    show("try:")
     sql = "SELECT symbol, COUNT(*) AS rows, MAX(seq) AS max_seq FROM ticks GROUP BY symbol ORDER BY rows DESC LIMIT 5;"
-    print(f"  sqlite3 -header 'file:{_shown(path)}?mode=ro' \\\n    \"{sql}\"")
+    show(f"  sqlite3 -header {shlex.quote(f'file:{_shown(path)}?mode=ro')} \\")
+    show(f'    "{sql}"')
     return 0
 
 
@@ -189,6 +188,10 @@ def _shown(path: Path) -> str:
         return str(path)
 
 
+def _text(log_file: Path) -> str:
+    return log_file.read_text("utf-8", errors="backslashreplace")
+
+
 def _last_line(log_file: Path) -> str:
-    lines = log_file.read_text().strip().splitlines()
+    lines = _text(log_file).strip().splitlines()
     return lines[-1] if lines else "it said nothing"

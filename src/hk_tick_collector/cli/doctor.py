@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
-from hk_tick_collector import market
+from hk_tick_collector import __version__, market
 from hk_tick_collector.collect import clock
 from hk_tick_collector.config import ENVIRONMENT, load_settings
 from hk_tick_collector.errors import CollectorError, StoreError, UsageError
-from hk_tick_collector.ops import check_files, check_host, check_opend
+from hk_tick_collector.ops import check_files, check_host, check_opend, remedies
 from hk_tick_collector.ops.asking import ask
 from hk_tick_collector.ops.checks import EXIT_CODES, Check, Outcome, failure, not_checked, ok, verdict, warning
 
 from ._options import AsJson, EnvFile, today
 from ._patience import demand_writable, in_child
+from ._show import show, show_json
 from ._terminal import in_colour
 from .run import rsa_key
 from .status import live_status
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 _FRESH_MS: Final = 10_000  # the live state of a service that runs is written every second
 _COLOURS: Final = {Outcome.OK: "\33[32m", Outcome.NOT_CHECKED: "\33[2m", Outcome.WARNING: "\33[33m"}
 _COLOURS_OF_FAILURE: Final = "\33[1;31m"
-_PLAIN: Final = "\33[0m"
 
 
 def doctor(env_file: EnvFile = None, as_json: AsJson = False) -> int:
@@ -54,18 +53,16 @@ def doctor(env_file: EnvFile = None, as_json: AsJson = False) -> int:
             _print(check, colour=colour)
     worst, line = verdict(checks)
     if as_json:
-        print(json.dumps({"verdict": worst, "line": line, "checks": list(map(asdict, checks))}, ensure_ascii=False))
+        show_json({"verdict": worst, "line": line, "checks": list(map(asdict, checks))})
     else:
-        print(line)
+        show(line)
     return EXIT_CODES[worst]
 
 
 def _print(check: Check, *, colour: bool) -> None:
     remedy = f" -> {check.remedy}" if check.remedy else ""
-    outcome = f"{check.outcome.upper():12}"
-    if colour:
-        outcome = f"{_COLOURS.get(check.outcome, _COLOURS_OF_FAILURE)}{outcome}{_PLAIN}"
-    print(f"{outcome}{check.name:16}{check.text}{remedy}", flush=True)
+    style = _COLOURS.get(check.outcome, _COLOURS_OF_FAILURE) if colour else ""
+    show(f"{check.name:16}{check.text}{remedy}", head=f"{check.outcome.upper():12}", style=style, flush=True)
 
 
 def _checks(env_file: Path | None) -> Iterator[Check]:
@@ -86,6 +83,9 @@ def _checks(env_file: Path | None) -> Iterator[Check]:
     yield check_host.check_ntp()
     yield from check_host.check_units(local_opend=loaded is None or _is_local(loaded.settings.futu_host))
     if loaded:
+        live = _running(loaded.settings)
+        yield check_host.check_version(live.version if live else "", __version__)
+    if loaded:
         yield from _check_opend(loaded.settings)
         yield _check_metrics(loaded.settings)
         yield _check_alerts(loaded.settings)
@@ -99,10 +99,11 @@ def _check_settings(loaded: Loaded, account: check_files.Account) -> Iterator[Ch
     where = loaded.env_file or ENVIRONMENT
     if not settings.symbols:
         yield failure("settings", "FUTU_SYMBOLS is empty", f"name symbols in {where}: FUTU_SYMBOLS=HK.00700,HK.00981")
-    elif loaded.warnings:
-        yield warning("settings", "; ".join(loaded.warnings), f"correct {where}")
+    elif told := loaded.told(3):
+        yield warning("settings", "; ".join(told), remedies.CHECK_SETTINGS)
     else:
         yield ok("settings", f"{given} given, the others default; {len(settings.symbols):,} symbols")
+    yield from _check_predecessor(loaded)
     try:
         rsa_key(settings.futu_rsa_key)
     except UsageError as error:
@@ -110,7 +111,7 @@ def _check_settings(loaded: Loaded, account: check_files.Account) -> Iterator[Ch
     installed = (
         account.installed and loaded.env_file is not None and loaded.env_file.is_relative_to(check_host.INSTALLED)
     )
-    secrets = bool(settings.alert_urls)
+    secrets = bool(settings.alert_urls or loaded.predecessor.alerts)
     yield check_files.check_env_file(loaded.env_file, secrets=secrets, installed=installed)
 
 
@@ -122,6 +123,19 @@ def _check_disk(settings: Settings, account: check_files.Account) -> list[Check]
         return [failure("DATA_ROOT", str(error), error.hint)]
 
 
+def _check_predecessor(loaded: Loaded) -> Iterator[Check]:
+    """What of the predecessor's settings is left, and what to paste."""
+    found, where = loaded.predecessor, loaded.env_file or ENVIRONMENT
+    if found.alerts and found.alerts.lines:
+        yield warning("old alerts", found.alerts.line, f"write into {where}: {' or '.join(found.alerts.lines)}")
+    elif found.alerts and not found.alerts.done:
+        yield warning("old alerts", found.alerts.line, f"edit {where}")
+    lines = [former.line for former in (*found.former, *found.same_name)]
+    lines += [found.alerts.line] if found.alerts and found.alerts.done else []
+    if lines:
+        yield warning("old settings", "; ".join(lines), found.removal(where))
+
+
 def _check_data(settings: Settings, account: check_files.Account) -> Iterator[Check]:
     root = settings.data_root
     yield check_files.check_directory("DATA_ROOT", root, account, made_by_service=False)
@@ -130,9 +144,12 @@ def _check_data(settings: Settings, account: check_files.Account) -> Iterator[Ch
         yield check_files.check_directory("SNAPSHOT_DIR", settings.snapshot_dir, account, made_by_service=True)
     yield check_files.check_file_system(root)
     yield check_files.check_files(root, account)
+    yield check_files.check_locks(root, settings.spool_dir, today(), account)
+    yield check_files.check_left_behind(settings.spool_dir, settings.snapshot_dir, account)
     yield check_files.check_space(root, today(), settings.disk_min_free_mb)
     yield check_files.check_day(root, today())
     yield check_files.check_damaged(root)
+    yield check_files.check_predecessor(root)
     yield check_files.check_spool(settings.spool_dir, running=_running(settings) is not None)
 
 

@@ -1,9 +1,7 @@
-"""`gaps`: the holes of a day, as the day file has them, and their sums."""
+"""`gaps`: the gaps of a day, as the day file has them, and their sums."""
 
 from __future__ import annotations
 
-import json
-import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -16,6 +14,7 @@ from hk_tick_collector.store.query import DayReader, path_of
 
 from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, symbols_named, today
 from ._patience import in_child
+from ._show import show, show_json
 from ._table import print_table
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
 _HEADER: Final = ("symbol", "from", "to", "missing", "cause", "status", "opened", "closed", "from_seq", "to_seq")
 _RIGHT: Final = frozenset({"missing", "from_seq", "to_seq"})
+_SPARE: Final = ("to_seq", "from_seq", "closed", "opened")
 _NO_END: Final = 2**63 - 1  # a gap that nobody knows the end of
 
 
@@ -36,7 +36,7 @@ def gaps(
     as_json: AsJson = False,
     env_file: EnvFile = None,
 ) -> None:
-    """Lists the holes of a day: which ticks of a symbol are missing, why, and whether they were fetched since.
+    """Lists the gaps of a day: which ticks of a symbol are missing, why, and whether they were backfilled since.
 
     Times are Hong Kong's. A gap is open while its ticks are missing, and healed once they are stored; one with the
     cause rejected was received, cannot be stored, and is not asked for again. Exit code 0, with gaps or without.
@@ -57,12 +57,18 @@ def gaps(
         raise
     sums = summed(found)
     if as_json:
-        document = {"day": name, "file": str(path), "gaps": [gap._asdict() for gap in found], "sums": sums}
-        print(json.dumps(document, ensure_ascii=False))
+        document = {
+            "day": name,
+            "file": str(path),
+            "gaps": [gap._asdict() for gap in found],
+            "sums": sums,
+        }
+        show_json(document)
         return
     if found:
-        print_table(_HEADER, [_row(gap) for gap in found], right=_RIGHT)
-    sys.stdout.writelines(f"{line}\n" for line in _sum_lines(name, sums))
+        print_table(_HEADER, [_row(gap) for gap in found], right=_RIGHT, spare=_SPARE)
+    for line in _sum_lines(name, sums):
+        show(line)
 
 
 def _read(path: Path, wanted: Sequence[str], *, only_open: bool) -> list[Gap]:

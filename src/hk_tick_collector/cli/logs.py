@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from hk_tick_collector.ops import catalogue
 
 from ._journal import LEVELS, SYSTEMD, Choice, Line, read_lines, summed
 from ._options import AsJson  # noqa: TC001 - typer reads the annotation
+from ._show import show, show_json
 from ._terminal import in_colour
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ UNIT: Final = "hk-tick-collector"
 _LATEST_LINES: Final = 500  # what is read of the journal where no --since says it
 _MAY_NOT: Final = ("insufficient permissions", "not seeing messages from other users", "Permission denied")
 _COLOURS: Final = {"DEBUG": "\33[2m", "INFO": "", "WARNING": "\33[33m", "ERROR": "\33[1;31m"}
-_PLAIN: Final = "\33[0m"
 
 
 def logs(
@@ -35,7 +34,8 @@ def logs(
     ] = None,
     *,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="as journalctl: '10 minutes ago', 09:15, today")
+        str | None,
+        typer.Option("--since", metavar="TIME", help="as journalctl, Hong Kong's: '10 minutes ago', 09:15, today"),
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="go on with new lines as they come")] = False,
     level: Annotated[str, typer.Option("--level", metavar="LEVEL", help="least level: DEBUG to ERROR")] = "DEBUG",
@@ -109,10 +109,11 @@ def _explain(text: str, *, as_json: bool) -> None:
             {"name": each.name, "what": each.what, "meaning": each.entry.meaning.en, "remedy": each.entry.remedy.en}
             for each in found
         ]
-        print(json.dumps({"explained": entries}, ensure_ascii=False))
+        show_json({"explained": entries})
         return
     for each in found:
-        print(f"{each.name} ({each.what}): {each.entry.meaning.en}\n  do: {each.entry.remedy.en}")
+        show(f"{each.name} ({each.what}): {each.entry.meaning.en}")
+        show(f"  do: {each.entry.remedy.en}")
 
 
 @contextmanager
@@ -141,11 +142,12 @@ def _journal(since: str | None, *, follow: bool) -> Iterator[Iterable[str]]:
     program = which("journalctl")
     if program is None:
         raise JournalError("there is no journalctl on this host", hint="name a file: hk-tick-collector logs FILE")
-    command = [program, "-u", UNIT, "-o", "short-iso", "--no-pager"]
+    # What --since says, and what the journal says of other programs, is Hong Kong's time as well.
+    command = ["/usr/bin/env", "TZ=HKT-8", program, "-u", UNIT, "-o", "short-iso", "--no-pager"]
     command += [f"--since={since}"] if since else ["-n", str(_LATEST_LINES)]
     command += ["--follow"] if follow else []
     with subprocess.Popen(  # noqa: S603 - a fixed program, and no shell
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="backslashreplace"
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", errors="backslashreplace"
     ) as process:
         assert process.stdout
         assert process.stderr
@@ -175,7 +177,7 @@ def _judge(said: str, code: int, lines: int, since: str | None) -> None:
     if not lines and any(words in said for words in _MAY_NOT):
         raise JournalError(
             "this user may not read the journal",
-            hint=f"sudo {UNIT} logs, or sudo usermod -aG systemd-journal USER and log in anew",
+            hint=f"sudo {UNIT} logs, or sudo usermod -aG systemd-journal $USER and log in again",
         )
     words = " ".join(said.split())
     if code and "parse timestamp" in words:
@@ -192,13 +194,13 @@ def _judge(said: str, code: int, lines: int, since: str | None) -> None:
 def _print(lines: Iterator[Line], *, repeats: bool, at_once: bool, as_json: bool) -> None:
     if as_json:
         keys = ("time", "level", "event", "fields", "text", "more")
-        print(json.dumps({"lines": [{key: getattr(line, key) for key in keys} for line in lines]}, ensure_ascii=False))
+        show_json({"lines": [{key: getattr(line, key) for key in keys} for line in lines]})
         return
     colour = in_colour(sys.stdout)
     for line, held_back in ((line, 0) for line in lines) if repeats else summed(lines):
         if held_back:
-            print(f"    … {held_back:,} more {line.event} like it, then the last:")
+            show(f"    … {held_back:,} more {line.event} like it, then the last:")
         for text in (line.text, *line.more):
-            print(f"{_COLOURS[line.level]}{text}{_PLAIN}" if colour and _COLOURS[line.level] else text)
+            show(head=text, style=_COLOURS[line.level] if colour else "")
         if at_once:
             sys.stdout.flush()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +14,7 @@ from hk_tick_collector.store.kept import GOOD, survey
 
 from ._options import AsJson, EnvFile, settings_in_force, today
 from ._patience import in_child
+from ._show import show, show_json
 from .status import hanging
 
 if TYPE_CHECKING:
@@ -59,13 +59,13 @@ def report(
             "may_move": [each.day for each in movable],
             **_facts(found),
         }
-        print(json.dumps(document, ensure_ascii=False))
+        show_json(document)
     else:
-        print(line)
+        show(line)
         for finding in findings[1:]:
-            print(f"  {finding.severity.name}: {finding.text} -> {finding.remedy}")
+            show(f"  {health.line_of(finding)}")
         for name, text in [*_lines(found, forecast), *_move_lines(movable, settings)]:
-            print(f"{name:12}{text}")
+            show(f"{name:12}{text}")
     return int(severity)
 
 
@@ -73,12 +73,17 @@ def _tell_of_the_disk(error: DiskHangsError, *, as_json: bool) -> int:
     finding = hanging(error)
     severity, line = health.summary([finding])
     document = {"verdict": severity.name, "line": line, "findings": [{**asdict(finding), "severity": severity.name}]}
-    print(json.dumps(document, ensure_ascii=False) if as_json else line)
+    if as_json:
+        show_json(document)
+    else:
+        show(line)
     return int(severity)
 
 
 def _facts(found: Kept) -> dict[str, Any]:
-    lists = {"damaged": list(map(str, found.damaged)), "partial": list(map(str, found.partial))}
+    lists = {
+        name: list(map(str, getattr(found, name))) for name in ("damaged", "partial", "not_imported", "imported")
+    } | {"data_root": str(found.data_root)}
     return {**found._asdict(), **lists, "days": [day._asdict() for day in found.days]}
 
 
@@ -99,6 +104,11 @@ def _lines(found: Kept, forecast: retention.Forecast) -> list[tuple[str, str]]:
         ("growth", grows),
         ("disk", f"{found.free_bytes // 2**20:,} of {found.disk_bytes // 2**20:,} MB free"),
         ("set aside", f"{len(found.damaged):,} damaged files, {found.damaged_bytes / 2**20:,.1f} MB"),
+        *(
+            [("predecessor", f"{len(found.imported):,} files kept, imported, {found.imported_bytes / 2**20:,.1f} MB")]
+            if found.imported
+            else []
+        ),
         ("spool", f"{found.spool_files:,} files, {found.spool_bytes / 2**20:,.1f} MB"),
     ]
 

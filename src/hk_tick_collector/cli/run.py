@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import resource
+import stat
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log
 from hk_tick_collector.config import load_settings, systemd_environment
 from hk_tick_collector.errors import CollectorError, UsageError
+from hk_tick_collector.ops import remedies
 from hk_tick_collector.ops.systemd import Notifier
 
 from ._options import EnvFile, limits
@@ -16,6 +20,7 @@ from ._options import EnvFile, limits
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hk_tick_collector.collect.destination import Destination
     from hk_tick_collector.collect.options import ServiceOptions
     from hk_tick_collector.config import Settings
     from hk_tick_collector.opend.crypto import RsaCipher
@@ -38,10 +43,14 @@ def run(env_file: EnvFile = None) -> int:
 
 def _run(env_file: Path | None) -> int:
     loaded = load_settings(env_file)
-    options = _options(loaded.settings)
+    options = replace(_options(loaded.settings), bad_symbols=loaded.bad_symbols)
     log.configure(loaded.settings.log_level)
-    for warning in loaded.warnings:
+    for warning in (*loaded.told(), *loaded.predecessor.lines):
         log.warning("setting", detail=warning)
+    if loaded.predecessor.lines:
+        log.warning(
+            "setting", detail="settings of the predecessor are told above", hint="sudo hk-tick-collector config"
+        )
 
     _check_descriptors()
 
@@ -53,7 +62,6 @@ def _run(env_file: Path | None) -> int:
 
 
 def _options(settings: Settings) -> ServiceOptions:
-    from hk_tick_collector.collect.destination import open_destinations
     from hk_tick_collector.collect.options import FeedOptions, ServiceOptions
     from hk_tick_collector.store.dayfile import StoreOptions
 
@@ -88,11 +96,34 @@ def _options(settings: Settings) -> ServiceOptions:
         watchdog_queue_rows=settings.watchdog_queue_threshold_rows,
         watchdog_max_failures=settings.watchdog_recovery_max_failures,
         stop_flush_timeout_s=settings.stop_flush_timeout_sec,
-        destinations=open_destinations([url.get_secret_value() for url in settings.alert_urls]),
+        destinations=_destinations(settings),
         limits=limits(settings),
         metrics_addr=settings.metrics_addr,
+        lang=settings.operator_lang,
         snapshot_dir=settings.snapshot_dir,
     )
+
+
+def refusals(settings: Settings) -> list[UsageError]:
+    """What `run` would refuse of settings that are right each by itself; it refuses the first."""
+    found = []
+    for check in (
+        settings.needed_symbols,
+        partial(_check_directory, settings.data_root),
+        partial(rsa_key, settings.futu_rsa_key),
+        partial(_destinations, settings),
+    ):
+        try:
+            check()
+        except UsageError as error:
+            found.append(error)
+    return found
+
+
+def _destinations(settings: Settings) -> tuple[Destination, ...]:
+    from hk_tick_collector.collect.destination import open_destinations
+
+    return open_destinations([url.get_secret_value() for url in settings.alert_urls])
 
 
 def status_path(data_root: Path) -> Path:
@@ -113,9 +144,13 @@ def _check_descriptors() -> None:
 
 
 def _check_directory(path: Path) -> None:
-    if not path.exists():
-        raise UsageError(f"DATA_ROOT {path} does not exist", hint=f"create it: mkdir -p {path}")
-    if not path.is_dir():
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"DATA_ROOT {path} does not exist", hint=f"create it: mkdir -p {path}") from None
+    except OSError as error:  # a directory above it is closed to this account
+        raise UsageError(f"DATA_ROOT {path} cannot be reached: {error.strerror}", hint=remedies.DOCTOR) from None
+    if not stat.S_ISDIR(mode):
         raise UsageError(f"DATA_ROOT {path} is not a directory", hint="name a directory")
 
 

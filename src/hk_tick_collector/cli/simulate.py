@@ -15,6 +15,8 @@ from hk_tick_collector import log, market
 from hk_tick_collector.collect.clock import now_ms
 from hk_tick_collector.errors import UsageError
 
+from ._show import show
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
 
@@ -33,11 +35,12 @@ def _list_steps(wanted: bool) -> None:
         return
     from hk_tick_collector.simulator.scenario import STEPS
 
-    print("[at TIME] [every TIME [until TIME]] STEP          one line of a scenario; TIME like 500ms, 5s or 2m")
-    print("every TIME random seed NUMBER from STEP | STEP …  one of them each time\n")
+    show("[at TIME] [every TIME [until TIME]] STEP          one line of a scenario; TIME like 500ms, 5s or 2m")
+    show("every TIME random seed NUMBER from STEP | STEP ...  one of them each time")
+    show()
     for name, form in STEPS.items():
-        print(" ".join(filter(None, (f"  {name}", form.words, "[for TIME]" if form.lasts else ""))))
-        print(f"      {form.says}")
+        show(" ".join(filter(None, (f"  {name}", form.words, "[for TIME]" if form.lasts else ""))))
+        show(f"      {form.says}")
     raise typer.Exit
 
 
@@ -48,7 +51,7 @@ def _list_sequences(wanted: bool) -> None:
     from hk_tick_collector.simulator.sequences import MODELS
 
     for name, says in MODELS.items():
-        print(f"  {name:<16}{says}")
+        show(f"  {name:<16}{says}")
     raise typer.Exit
 
 

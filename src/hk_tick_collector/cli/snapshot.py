@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -18,8 +17,9 @@ from hk_tick_collector.store.query import path_of
 from hk_tick_collector.store.snapshot import sum_path, take
 
 from ._missing import newest_when_closed, no_file
-from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, today, warn
+from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, today
 from ._patience import demand_readable, demand_writable
+from ._show import complain, redraw, show, show_json, warn
 from ._terminal import can_redraw
 
 if TYPE_CHECKING:
@@ -72,10 +72,10 @@ def snapshot(
         watch.clear()
     took_s = time.monotonic() - began_s
     if as_json:
-        print(json.dumps(_document(name, taken, took_s), ensure_ascii=False))
+        show_json(_document(name, taken, took_s))
     else:
-        print(_line(taken, took_s))
-        print(f"SHA-256 {taken.sha256}; after copying it: sha256sum -c {sum_path(taken.path).name}")
+        show(_line(taken, took_s))
+        show(f"SHA-256 {taken.sha256}; after copying it: sha256sum -c {sum_path(taken.path).name}")
 
 
 def _keep_free_bytes(settings: Settings, directory: Path) -> int:
@@ -124,7 +124,7 @@ class _Watch:
         """Between two steps: ends the process where a signal came, so that nothing half is left; else draws the bar."""
         if self._signal is not None:
             self.clear()
-            print(f"hk-tick-collector: ended by {self._signal.name}, no copy was left", file=sys.stderr)
+            complain(f"hk-tick-collector: ended by {self._signal.name}, no copy was left")
             raise SystemExit(128 + self._signal)
         if what != "copy" and not self._gives_way:
             self._gives_way = True
@@ -133,15 +133,13 @@ class _Watch:
             return
         full = _BAR * done // total if total else _BAR
         figures = f"{done // 2**20:,} of {total // 2**20:,} MB"
-        sys.stderr.write(f"\r\033[K{what:6}[{'#' * full}{'.' * (_BAR - full)}] {figures}")
-        sys.stderr.flush()
+        redraw(f"{what:6}[{'#' * full}{'.' * (_BAR - full)}] {figures}", sys.stderr)
         self._drawn = True
 
     def clear(self) -> None:
         """Leaves the bar's line to what is printed next."""
         if self._drawn:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
+            redraw("", sys.stderr)
             self._drawn = False
 
     def _note(self, number: int, _frame: FrameType | None) -> None:

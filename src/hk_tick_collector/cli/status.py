@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hk_tick_collector.collect import clock
 from hk_tick_collector.config import ENVIRONMENT, Settings, settings_file
-from hk_tick_collector.errors import CollectorError, DiskHangsError, NoDayError, StoreError, UsageError
+from hk_tick_collector.errors import (
+    CollectorError,
+    DiskHangsError,
+    NoDayError,
+    PredecessorFileError,
+    StoreError,
+    UsageError,
+)
 from hk_tick_collector.model import MATCHING, UNEXPLAINED
 from hk_tick_collector.ops import health, remedies
+from hk_tick_collector.ops.checks import Outcome
+from hk_tick_collector.ops.completeness import check_completeness, lost_ticks
 from hk_tick_collector.ops.gone import UNIT_PROPERTIES, Host, is_late, is_silent
 from hk_tick_collector.ops.health import Finding, Severity
 from hk_tick_collector.ops.silence import silence
 from hk_tick_collector.ops.status import RUNTIME_DIRECTORY, STATUS_NAME, LiveStatus, read_status
 from hk_tick_collector.ops.unit import SERVICE, place_trouble, process_state, show_unit, systemd_runs
-from hk_tick_collector.store.query import DayReader, path_of
+from hk_tick_collector.store.locks import describe
+from hk_tick_collector.store.query import DayReader, list_days, path_of
 
 from ._figures import figure_lines
 from ._options import AsJson, EnvFile, limits, settings_in_force, today
 from ._patience import Disk
+from ._show import show, show_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hk_tick_collector.model import Reconciled
-    from hk_tick_collector.store.query import Completeness
+    from hk_tick_collector.store.query import Completeness, Incomplete
 
     _Known: TypeAlias = tuple[Settings | None, UsageError | None]  # the settings, or why there are none
 
@@ -50,6 +60,7 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     settings, wrong = known = _settings(env_file)
     disk = Disk()
     live, unread = _live(settings.data_root if settings else None, disk)
+    live = _with_holder(live) if live else None
     findings = [unread] if unread else _check(live, env_file, known, now_ms, disk)
     if wrong and _is_unreadable(wrong):  # whoever may not read them sees no cause in what else is missing
         findings = [Finding("settings_unreadable", Severity.UNKNOWN, str(wrong), remedies.JOIN)]
@@ -57,9 +68,14 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     if disk.error and not any(finding.code == "disk_hangs" for finding in findings):
         findings.append(hanging(disk.error))
     findings = health.in_order(findings)
-    exposure = _exposure(live, settings) if live and settings else None
-    quiet = silence(live, now_ms) if live else ""
-    severity, line = health.summary(findings, quiet)
+    silent = is_silent(live, now_ms)  # then its figures are those of its last report
+    as_of_ms = live.written_ms if live and silent else now_ms
+    exposure = _exposure(live, settings) if live and settings and not silent else None
+    quiet = silence(live, now_ms) if live and not silent else ""
+    lost = (
+        f"{day['lost']:,} ticks of {day['day']} are lost: hk-tick-collector gaps --open" if day and day["lost"] else ""
+    )
+    severity, line = health.summary(findings, "; ".join(filter(None, (quiet, lost))))
     if as_json:
         document = {
             "verdict": severity.name,
@@ -67,17 +83,18 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
             "findings": [{**asdict(finding), "severity": finding.severity.name} for finding in findings],
             "silence": quiet,
             "lag_s": health.lag_s(live, now_ms) if live else None,
+            "as_of_ms": as_of_ms,
             "live": asdict(live) if live else None,
             "exposure": exposure,
             "day": day,
         }
-        print(json.dumps(document, ensure_ascii=False))
+        show_json(document)
     else:
-        print(line)
+        show(line)
         for finding in findings[1:]:
-            print(f"  {finding.severity.name}: {finding.text} -> {finding.remedy}")
-        for name, text in figure_lines(live, day, exposure, now_ms):
-            print(f"{name:12}{text}")
+            show(f"  {health.line_of(finding)}")
+        for name, text in figure_lines(live, day, exposure, now_ms, as_of_ms):
+            show(f"{name:14}{text}")
     return int(severity)
 
 
@@ -110,7 +127,18 @@ def _live(data_root: Path | None, disk: Disk) -> tuple[LiveStatus | None, Findin
     except DiskHangsError as error:
         return None, hanging(error)
     except StoreError as error:
-        return None, Finding("live_state", Severity.UNKNOWN, str(error), error.hint)
+        return None, Finding("live_state", Severity.UNKNOWN, *_of_error(error))
+
+
+def _of_error(error: CollectorError) -> tuple[str, str]:
+    """Text and remedy of a finding that an error is."""
+    return remedies.advised(str(error), remedies.for_hint(error.hint, remedies.DOCTOR))
+
+
+def _with_holder(live: LiveStatus) -> LiveStatus:
+    """Whose lock the writer waits for: the service's sandbox hides who a process is, and not from us."""
+    pid = live.writer_holder_pid
+    return replace(live, writer_holder=describe(pid).words()) if pid and pid > 0 else live
 
 
 def _check(live: LiveStatus | None, env_file: Path | None, known: _Known, now_ms: int, disk: Disk) -> list[Finding]:
@@ -131,18 +159,39 @@ def _host(live: LiveStatus | None, env_file: Path | None, known: _Known, disk: D
     settings, wrong = known
     unit = show_unit(SERVICE, UNIT_PROPERTIES, _SYSTEMD_S) if systemd_runs() else None
     installed = unit is not None and unit["LoadState"] == "loaded"
-    place = lacking = ""
+    place, lacking, blocked = "", "", None
     with suppress(DiskHangsError):  # `disk` keeps it
         place = disk.read(lambda: place_trouble(Path(live.data_root)), Path(live.data_root)) if live else ""
         if installed and settings:
             lacking = disk.read(lambda: _lacking(settings), settings.data_root)
+        if settings:
+            blocked = disk.read(lambda: _blocked(settings), settings.data_root)
     return Host(
         process=process_state(live.pid) if live else "",
         unit=unit,
         place=place,
         settings_error=wrong.one_line() if wrong else lacking,
         settings_file=str(settings_file(env_file)),
+        blocked=blocked,
+        data_root=str(settings.data_root) if settings else "",
     )
+
+
+def _blocked(settings: Settings) -> tuple[str, str] | None:
+    """What another account left, or holds, that a start would meet: in words, and what mends it."""
+    from hk_tick_collector.ops import check_files  # a service that runs does not need it
+
+    account, root = check_files.service_account(), settings.data_root
+    if not root.is_dir():
+        return None
+    for check in (
+        check_files.check_directory("DATA_ROOT", root, account, made_by_service=False),
+        check_files.check_directory("SPOOL_DIR", settings.spool_dir, account, made_by_service=True),
+        check_files.check_locks(root, settings.spool_dir, today(), account),
+    ):
+        if check.outcome is Outcome.FAILURE:
+            return check.text, check.remedy
+    return None
 
 
 def _lacking(settings: Settings) -> str:
@@ -186,42 +235,45 @@ def _is_same(live: LiveStatus, data_root: Path) -> bool:
 def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding], disk: Disk) -> dict[str, Any] | None:
     """What the newest day's file says of itself; one that cannot be read becomes a finding, as what is wrong in it."""
     name = (live.newest_day if live else "") or today()
+    healing = live.ticks_healing if live and live.state != "stopped" else 0
     try:
         path = path_of(data_root, name)
-        day, reconciled = disk.read(partial(_read_day, path, name), path)
+        day, reconciled, complete, incomplete = disk.read(partial(_read_day, path, name, healing), path)
     except (NoDayError, DiskHangsError):  # `disk` keeps the other
         return None
+    except PredecessorFileError as error:
+        findings.append(Finding("predecessor_days", Severity.WARNING, str(error), error.hint))
+        return None
     except CollectorError as error:
-        findings.append(Finding("day_file", Severity.UNKNOWN, str(error), error.hint))
+        findings.append(Finding("day_file", Severity.UNKNOWN, *_of_error(error)))
         return None
     findings += health.check_totals(reconciled)
+    if name == today():
+        findings += check_completeness(name, complete, incomplete, healing)
     return day
 
 
-def _read_day(path: Path, name: str) -> tuple[dict[str, Any], list[Reconciled]]:
+def _read_day(path: Path, name: str, healing: int) -> tuple[dict[str, Any], list[Reconciled], Completeness, Incomplete]:
     """Counters alone: nothing is scanned, however long the day."""
     with DayReader(path) as reader, reader.snapshot():
         totals, complete = reader.totals(), reader.completeness()
         worst, reconciled = reader.least_complete(_WORST), reader.reconciliation()
         without_rule = reader.without_rule(_WORST)
+        incomplete = reader.incomplete(first_day=name == min(list_days(path.parent), default=name))
     day = {
         "day": name,
         "path": str(path),
         "bytes": path.stat().st_size,
         **totals._asdict(),
-        "completeness": {**complete._asdict(), "percent": _percent(complete), "without_rule": without_rule},
+        "completeness": {**complete._asdict(), "percent": complete.percent, "without_rule": without_rule},
         "worst": [
             {"symbol": symbol.symbol, "missing": (symbol.expected or 0) - symbol.rows, "expected": symbol.expected}
             for symbol in worst
         ],
         "reconciliation": _reconciliation(reconciled),
+        "lost": lost_ticks(incomplete, healing),
     }
-    return day, reconciled
-
-
-def _percent(complete: Completeness) -> float | None:
-    """The share that is stored, cut and not rounded: one tick of ten million shows, 100 is without any missing."""
-    return complete.rows * 10**7 // complete.expected / 10**5 if complete.expected else None
+    return day, reconciled, complete, incomplete
 
 
 def _reconciliation(rows: Sequence[Reconciled]) -> dict[str, Any] | None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import itertools
-import json
 import sys
 import time
+from contextlib import suppress
 from enum import StrEnum
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
@@ -18,9 +17,11 @@ from hk_tick_collector.model import Tick
 from hk_tick_collector.store.follow import Follower
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
-from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, symbols_named, today, warn
+from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, symbols_named, today
 from ._patience import demand_readable
-from ._table import print_table
+from ._show import show, show_csv, show_json, show_json_list, warn
+from ._table import kept_columns, print_table
+from ._terminal import width_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 _HEADER: Final = ("time", "symbol", "price", "volume", "turnover", "direction", "type", "push", "delay_ms", "seq")
 _WIDTHS: Final = (12, 8, 9, 10, 14, 9, 10, 10, 8, 19)
 _RIGHT: Final = frozenset({"price", "volume", "turnover", "delay_ms", "seq"})
+_SPARE: Final = ("push", "delay_ms", "turnover", "type", "seq", "direction")
 _TABLE_ROWS: Final = 20
 _LOOK_EVERY_S: Final = 0.5
+_LATER_DAYS: Final = 3  # each look opens each file
 
 
 class Format(StrEnum):
@@ -83,7 +86,8 @@ def ticks(
                 limit = _TABLE_ROWS
             found = reader.ticks(wanted) if limit is None else iter(reader.latest(limit, wanted))
             if as_json:
-                _print_document(reader.path, name, found)
+                document: dict[str, object] = {"day": name, "file": str(reader.path)}
+                show_json_list(document, "ticks", (tick._asdict() for tick in found))
             else:
                 _print(form, found)
     except NoDayError as error:
@@ -106,52 +110,80 @@ def _refuse_nothing(reader: DayReader, day: str, wanted: tuple[str, ...]) -> Non
 
 
 def _follow(data_root: Path, day: str, wanted: tuple[str, ...], *, limit: int, form: Format, roll: bool) -> NoReturn:
-    """Prints the latest ticks, then new ones until Ctrl-C; with `roll` it goes on to the next day's file."""
-    follower = Follower(path_of(data_root, day), wanted)
-    _print(form, iter(follower.begin(limit)), follow=True)
+    """Prints the latest ticks, then new ones until Ctrl-C; with `roll` those of later days' files as well."""
+    followed = _Followed(data_root, day, wanted, roll=roll)
+    _print(form, iter(followed.begin(limit)), follow=True)
     while True:
-        newer = next((name for name in list_days(data_root) if name > day), None) if roll else None
-        try:
-            demand_readable(follower.path)
-            found = follower.look()
-        except NoDayError:  # a damaged file is set aside and a fresh one begun: the next look finds it
-            found = []
+        found = followed.look()
         _print(form, iter(found), follow=True, header=False)
         sys.stdout.flush()
-        if found:
-            continue
-        if newer:  # seen before the last look, so nothing of the finished day was missed
-            day = newer
-            follower = Follower(path_of(data_root, day), wanted)
-        else:
+        if not found:
             time.sleep(_LOOK_EVERY_S)
+
+
+class _Followed:
+    """A day's file, and with `roll` those of later days: one tick dated tomorrow makes a file and ends no day."""
+
+    def __init__(self, data_root: Path, day: str, wanted: tuple[str, ...], *, roll: bool) -> None:
+        self._data_root = data_root
+        self._day = day
+        self._wanted = wanted
+        self._roll = roll
+        self._followers: dict[str, Follower] = {}
+        self._refused: set[str] = set()  # later days whose file cannot be read
+
+    def begin(self, limit: int) -> list[Tick]:
+        """The latest ticks of the day; what else its file and later ones hold now counts as told."""
+        for later in self._later():
+            with suppress(StoreError):  # `look` tells of it
+                self._follower(later).begin(0)
+        return self._follower(self._day).begin(limit)
+
+    def look(self) -> list[Tick]:
+        """What is new since the last look, each day's ticks in the order of their time."""
+        found: list[Tick] = []
+        for name in [self._day, *self._later()]:
+            try:
+                demand_readable(path_of(self._data_root, name))
+                found += self._follower(name).look()
+            except NoDayError:  # a damaged file is set aside and a fresh one begun: the next look finds it
+                continue
+            except StoreError as error:
+                if name == self._day:
+                    raise
+                warn(f"{error.one_line()}; {name} is not followed")
+                self._refused.add(name)
+        return found
+
+    def _later(self) -> list[str]:
+        """The days after the one that is followed. Once the date is two days later, the next one takes its place."""
+        if not self._roll:
+            return []
+        later = [name for name in list_days(self._data_root) if name > self._day and name not in self._refused]
+        if later and market.parse_day(today()) > market.parse_day(self._day) + 1:
+            self._followers.pop(self._day, None)
+            self._day = later.pop(0)
+        return later[:_LATER_DAYS]
+
+    def _follower(self, name: str) -> Follower:
+        if name not in self._followers:
+            self._followers[name] = Follower(path_of(self._data_root, name), self._wanted)
+        return self._followers[name]
 
 
 def _print(form: Format, ticks: Iterator[Tick], *, follow: bool = False, header: bool = True) -> None:
     if form is Format.JSONL:
-        sys.stdout.writelines(f"{_json(tick)}\n" for tick in ticks)
+        for tick in ticks:
+            show_json(tick._asdict())
     elif form is Format.CSV:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerows([Tick._fields] if header else [])
-        writer.writerows(ticks)
+        show_csv(chain([Tick._fields] if header else [], ticks))
     elif follow:  # columns cannot grow with what is yet to come
-        rows = [_HEADER] if header else []
-        for row in itertools.chain(rows, map(_row, ticks)):
-            print("  ".join(cell.rjust(width) for cell, width in zip(row, _WIDTHS, strict=True)))
+        names = kept_columns(_HEADER, [["x" * width for width in _WIDTHS]], _SPARE, width_of(sys.stdout))
+        kept = [_HEADER.index(name) for name in names]
+        for row in chain([_HEADER] if header else [], map(_row, ticks)):
+            show("  ".join(row[place].rjust(_WIDTHS[place]) for place in kept))
     else:
-        print_table(_HEADER, [_row(tick) for tick in ticks], right=_RIGHT)
-
-
-def _print_document(path: Path, day: str, ticks: Iterator[Tick]) -> None:
-    """One JSON document, written as it is read: a day may not fit into memory."""
-    print(f'{{"day": {json.dumps(day)}, "file": {json.dumps(str(path))}, "ticks": [', end="")
-    for comma, tick in zip(itertools.chain(["\n"], itertools.repeat(",\n")), ticks, strict=False):
-        print(f"{comma}{_json(tick)}", end="")
-    print("\n]}")
-
-
-def _json(tick: Tick) -> str:
-    return json.dumps(tick._asdict(), ensure_ascii=False)
+        print_table(_HEADER, [_row(tick) for tick in ticks], right=_RIGHT, spare=_SPARE)
 
 
 def _row(tick: Tick) -> tuple[str, ...]:

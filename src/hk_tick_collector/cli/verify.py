@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from dataclasses import astuple, fields
 from pathlib import Path  # noqa: TC003 - typer reads the annotation
@@ -15,6 +14,7 @@ from hk_tick_collector.store.query import DayReader, list_days, path_of
 
 from ._options import AsJson, Day, EnvFile, day_named, settings_in_force
 from ._patience import demand_readable
+from ._show import show, show_json
 from ._table import print_table
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def verify(
     with ExitStack() as stack:
         verdict = judge(made, (_stored_day(stack, path) for path in paths), promised)
     if as_json:
-        print(json.dumps(verdict.document()))
+        show_json(verdict.document())
     else:
         _print(verdict)
     return 0 if verdict.ok else 1
@@ -97,4 +97,4 @@ def _print(verdict: Verdict) -> None:
     if names:
         rows = [[str(value) for value in astuple(day)] for day in verdict.days]
         print_table(names, rows, right=frozenset(names[1:]))
-    print(verdict.line())
+    show(verdict.line())

@@ -3,6 +3,7 @@
 wire.py           one connection: the protocol core on a socket
 feed.py           the link: connect, stay alive, come back
 session.py        what we want of a connection: state, subscriptions, calendar
+notices.py        what OpenD tells of itself
 questions.py      questions beside the data, and what is told of their failures
 subscriptions.py  batches, and what a refusal costs
 intake.py         counts every tick, hands it to the queue
@@ -22,6 +23,7 @@ queue.py          rows between the network and the disk, bounded
 overflow.py       what memory cannot hold: to the spool and back, in order
 writer.py         the thread that commits them to day files
 days.py           the day files that are open now
+day_check.py      the check of a finished day, beside the writer
 held.py           ticks that wait for the file of their day
 copyrule.py       whether commits wait for a copy; commithold.py asks it
 

@@ -1,8 +1,9 @@
 """From the live state of every second to the messages that leave: findings, alerts, couriers, the daily digest.
 
 Enters: the live state, once a second. Leaves: messages, posted to every courier, and `.alerts.json` in DATA_ROOT, which
-remembers over a restart what is open and which day's digest was sent. Nothing here waits for a network or a disk: the
-file and the digest belong to a thread of their own, the clerk.
+remembers over a restart what is open and which day's digest was sent. A message is remembered once it has left, so that
+a service that dies at once tells it again. Nothing here waits for a network or a disk: the file and the digest belong
+to a thread of their own, the clerk.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log
 from hk_tick_collector.ops import health
-from hk_tick_collector.ops.alerts import Alerts, Kind, Memory, Message
+from hk_tick_collector.ops.alert_words import ENGLISH, Kind, Message
+from hk_tick_collector.ops.alerts import Alerts, Memory
 from hk_tick_collector.ops.digest import DigestClock, digest
 from hk_tick_collector.ops.replacing import replace_file
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 MEMORY_NAME: Final = ".alerts.json"
 STOP_S: Final = 1.0  # what a stop gives to messages that are still queued
 _LOG_EVERY_S: Final = 60.0
+_LEAVES_MS: Final = 30_000  # a message that has not left by then is remembered all the same: its courier goes on
 
 
 class Alarm:
@@ -45,15 +48,18 @@ class Alarm:
         data_root: Path,
         instance: str,
         now_ms: Callable[[], int],
+        lang: str = ENGLISH,
     ) -> None:
         self._limits = limits
         self._data_root = data_root
         self._path = data_root / MEMORY_NAME
         self._couriers = [Courier(destination) for destination in destinations]
         memory = _recall(self._path) if self._couriers else Memory({}, [])
-        self._alerts = Alerts(instance, memory)
+        self._alerts = Alerts(instance, memory, lang)
+        self._lang = lang
         self._digests = DigestClock(memory.digest_day)
         self._base_ms = now_ms() - time.monotonic_ns() // 1_000_000
+        self._told_ms: int | None = None  # since when something was told that is not remembered
         self._broken = False
         self._abandoned = False
         self._errands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -79,6 +85,7 @@ class Alarm:
 
     def stop(self) -> None:
         """What is queued may still leave, until `join` gives up."""
+        self._keep()
         self._errands.put(None)
         for courier in self._couriers:
             courier.stop()
@@ -96,19 +103,29 @@ class Alarm:
         memory = self._alerts.memory
         for message in self._alerts.look(status, health.check(status, status.written_ms, self._limits), now_ms):
             self._post(message)
-            self._errands.put(partial(self._remember, memory.to_json()))
+            self._told_ms = now_ms if self._told_ms is None else self._told_ms
         day = self._digests.due(status, status.written_ms)
         if day:
             memory.digest_day = day
             self._errands.put(partial(self._send_digest, day, status))
             self._errands.put(partial(self._remember, memory.to_json()))
+        if self._told_ms is not None:
+            left = all(courier.idle for courier in self._couriers)
+            if left or now_ms - self._told_ms >= _LEAVES_MS:
+                self._keep()
+
+    def _keep(self) -> None:
+        """Has what was told remembered."""
+        if self._told_ms is not None:
+            self._told_ms = None
+            self._errands.put(partial(self._remember, self._alerts.memory.to_json()))
 
     def _post(self, message: Message) -> None:
         for courier in self._couriers:
             courier.post(message)
 
     def _send_digest(self, day: str, status: LiveStatus) -> None:
-        body = digest(self._data_root, day, status, status.written_ms)
+        body = digest(self._data_root, day, status, status.written_ms, self._lang)
         self._post(self._alerts.message(Kind.DIGEST, day, body))
 
     def _work(self) -> None:

@@ -164,8 +164,12 @@ def began_anew(day: Day, track: Track, answer: Answer) -> bool:
 
 
 def steps(reached: Reach, holes: Iterable[Hole]) -> bool:
-    """Whether so many jumps are contradicted at once that the counter cannot be one that steps by one."""
-    wrong = sum(map(reached.contradicts, holes))
+    """Whether so many jumps are contradicted at once that the counter cannot be one that steps by one.
+
+    One answer is not enough: where nothing was known before it, what it leaves out does not show. The next one must
+    have all that it had.
+    """
+    wrong = sum(hole.contradicted_s is not None and reached.contradicts(hole) for hole in holes)
     return wrong >= _STEPS_LEAST and wrong * _STEPS_SHARE >= reached.pairs
 
 

@@ -40,6 +40,7 @@ _UPKEEP_EVERY_S: Final = 1.0
 _WATCHING: Final = 2  # requests at most for symbols that are silent: the others are for gaps
 _NOTHING_SEQ: Final = -(1 << 63)  # below every sequence
 _NAMED: Final = 20  # symbols at most in one line
+_FAILURES_TOLD: Final = 30  # a minute, of requests that failed
 
 
 async def _at_once(_: list[int]) -> None:
@@ -100,6 +101,7 @@ class Caretaker:
         unfinished: Callable[[int], list[int]] = lambda _: [],
         loaded: Callable[[list[int]], Awaitable[None]] = _at_once,
     ) -> None:
+        self.refused = asyncio.Event()  # OpenD did not answer for a symbol that should be subscribed
         self._healer = healer
         self._holes = holes
         self._intake = intake
@@ -110,6 +112,7 @@ class Caretaker:
         self._next_upkeep_s = 0.0
         self._settle_at_s: float | None = None
         self._round = _Round()
+        self._failures = log.Rationed(_FAILURES_TOLD, 60.0)
         self._unfinished = unfinished
         self._loaded = loaded
         self._recalled: set[int] = set()
@@ -160,6 +163,8 @@ class Caretaker:
         Returns only with the connection's own error.
         """
         self._healer.reset()
+        self._stats.backfill_failing_ms.clear()
+        self._stats.backfill_failed_ms.clear()
         flights: set[asyncio.Task[object]] = set()
         try:
             await subscribed.wait()  # OpenD answers for subscribed symbols alone
@@ -205,8 +210,14 @@ class Caretaker:
                 self._round.add(ask.symbol, 0, 0, self._healer.refused(ask))
                 return None
             self._healer.failed(ask, time.monotonic())
-            log.warning("backfill_failed", symbol=ask.symbol, rows=ask.rows, reason=error)
+            self.refused.set()
+            self._note_failure(ask.symbol, str(error))
+            held_back = self._failures.allow(time.monotonic())
+            if held_back is not None:
+                log.warning("backfill_failed", symbol=ask.symbol, rows=ask.rows, reason=error, repeats=held_back)
             return None
+        self._stats.backfill_failing_ms.pop(ask.symbol, None)
+        self._stats.backfill_failed_ms.pop(ask.symbol, None)
         if self._stats.dropped > dropped:
             self._healer.failed(ask, time.monotonic())  # no room for what comes: that says nothing of what OpenD has
             return None
@@ -217,6 +228,12 @@ class Caretaker:
         self._round.add(ask.symbol, len(ticks), max(0, before - after - lost_ticks), lost)
         log.debug("pulled", symbol=ask.symbol, asked=ask.rows, got=len(ticks), missing_before=before, missing=after)
         return [seq for seq, _ in ticks]
+
+    def _note_failure(self, symbol: str, reason: str) -> None:
+        stats, moment_ms = self._stats, now_ms()
+        stats.backfill_failing_ms.setdefault(symbol, moment_ms)
+        stats.backfill_failed_ms[symbol] = moment_ms
+        stats.backfill_reason = reason
 
     def _forget_finished_days(self) -> None:
         moment_ms = self._stats.opend_time_ms

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hk_tick_collector.model import Gap, GapChange, Rejected, RuleChange, TickRow
+    from hk_tick_collector.model import Gap, GapChange, RuleChange, TickRow
     from hk_tick_collector.store.dayfile import Link
 
 
@@ -30,7 +30,7 @@ class Chunk:
     """Ticks that were understood together, or one event that belongs into the day file."""
 
     rows: list[TickRow] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
+    rejected: int = 0  # ticks that cannot be stored: told, and now only counted
     dropped: int = 0  # rows that found no place, counted where they would have been stored
     links: list[Link] = field(default_factory=list)
     gaps: list[GapChange] = field(default_factory=list)  # what these rows open and fill: one transaction with them
@@ -38,6 +38,14 @@ class Chunk:
     on_disk: bool = False  # the rows are in a spool until `on_commit`: a stop need not save them, nor can it lose them
     on_commit: Callable[[], None] | None = None  # called by the writer's thread once all of it is committed
 
+    def is_count_alone(self) -> bool:
+        """Whether it holds a count of rejected ticks and nothing else: another chunk can take that along."""
+        return bool(self.rejected) and not (self.rows or self.on_commit or self.has_more_than_rejected())
+
+    def has_more_than_rejected(self) -> bool:
+        """Whether it holds anything but rows and a count of rejected ticks."""
+        return bool(self.dropped or self.links or self.gaps or self.rules)
+
     def has_more_than_rows(self) -> bool:
         """Whether it holds anything but rows."""
-        return bool(self.rejected or self.dropped or self.links or self.gaps or self.rules)
+        return bool(self.rejected) or self.has_more_than_rejected()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Protocol
 
-    from hk_tick_collector.ops.alerts import Message
+    from hk_tick_collector.ops.alert_words import Message
 
     class Recipient(Protocol):
         """What a courier needs of a destination."""
@@ -64,6 +64,12 @@ class Courier:
             self._changed.notify()
             if oldest:
                 self._drop(oldest, "the queue is full")
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is queued or on its way."""
+        with self._changed:
+            return not self._queue and self._carried is None
 
     def stop(self) -> None:
         """No message is waited for any more: each that is queued is tried once, then the thread ends."""

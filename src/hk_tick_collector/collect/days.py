@@ -13,11 +13,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
-from hk_tick_collector.errors import DamagedFileError, ForeignFileError, SealedDayError, StoreError
+from hk_tick_collector.errors import (
+    DamagedFileError,
+    ForeignFileError,
+    PredecessorFileError,
+    SealedDayError,
+    StoreError,
+)
 from hk_tick_collector.store.dayfile import Batch, DayFile, Ledger, seal
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
+from hk_tick_collector.store.foreign import keep, kept_path, list_waiting, names_held
 from hk_tick_collector.store.opening import set_aside
 from hk_tick_collector.store.query import DayReader, path_of
+
+from .day_check import DayCheck
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -32,11 +41,13 @@ if TYPE_CHECKING:
 MOST_FILES: Final = 4
 _IDLE_FILE_MS: Final = 10 * 60_000  # the file of another day is made a plain one after so long without a tick
 _OTHERS_BUSY_MS: Final = 100  # so long a lock on the file of another day is waited for at once: today's ticks wait too
+_NAMES_HELD_S: Final = 1.0  # so long an import that gives files other names is waited for: milliseconds, rightly
 _SEAL_AGAIN_S: Final = 60.0
+_SHORT_CHECK_S: Final = 0.02  # the check of a small file is waited for
 _SEAL_FAILED_LOG_S: Final = 3600.0  # a file that cannot be sealed is told so often, and when its cause changes
 # What concerns every file, whichever met it first: a right that only one file lacks is seen in the file itself. An
 # interrupt is the watchdog's.
-_OF_THE_FILE: Final = ("foreign_file", "schema_changed")
+_OF_THE_FILE: Final = ("foreign_file", "predecessor_file", "schema_changed")
 _OF_THE_DISK: Final = {
     "disk_full",
     "read_only",
@@ -46,6 +57,7 @@ _OF_THE_DISK: Final = {
     "no_memory",
     "interrupted",
 }
+_OF_RIGHTS: Final = {"no_permission", "cannot_open", "read_only"}
 # What ends when the file is opened anew, if it ends; and then the file is at fault.
 _OF_THE_FILE_WHEN_REPEATED: Final = {"damaged", "schema_changed"}
 _LEAVE_ALONE: Final = "copy day files, never move or remove one that is being written"
@@ -72,8 +84,11 @@ class OpenDays:
         self._ahead_ms = 0
         self._files: dict[int, DayFile] = {}  # the one used last comes last
         self._used_ms: dict[int, int] = {}  # of open files, and of those that were let go of without being made plain
+        self._told_open: set[int] = set()  # and not that it was closed
         self._seal_at_s = 0.0
         self._to_seal: list[Path] = []
+        self._check: DayCheck | None = None  # of the file that is sealed next
+        self._not_imported: set[int] = set()  # days to which ticks of the predecessor are still to be added
         self._seal_failures: dict[str, log.Repeated] = {}  # by the name of the file and the cause
 
     def __contains__(self, day: int) -> bool:
@@ -108,6 +123,8 @@ class OpenDays:
     def file(self, day: int) -> DayFile:
         """The file of a day, opened or made when it must be. Raises what DayFile raises, but for damage: that is dealt
         with, by a fresh file."""
+        if self._check is not None and self._check.day == day:
+            self._end_check()  # a late tick: what was checked is not what would be sealed
         file = self._files.get(day)
         if file is not None and not file.in_place():
             self._lose(day)
@@ -117,21 +134,20 @@ class OpenDays:
             path = path_of(self._options.data_root, name)
             self._clear_place(path, name)
             try:
+                file = self._open_ours(path, name)
+            except PredecessorFileError:
+                self._keep_predecessors(path, name)
                 file = self._open(path, name)
             except DamagedFileError as error:
                 self._set_aside(day, path, error)
                 file = self._open(path, name)
-            except SealedDayError as error:
-                if not _is_finished(path):
-                    raise StoreError(f"{name}.db is read-only, though nobody sealed it") from PermissionError(
-                        errno.EACCES, "may not be written"
-                    )
-                raise error from None
             self._make_place(day)
             self._files[day] = file
             self.known.setdefault(day, file.ledger)
             self.touch(day)
-            log.info("day_opened", day=name, newest_ts_ms=file.newest_ts_ms, path=path)
+            say = log.debug if day in self._told_open else log.info  # one that is held is tried again and again
+            self._told_open.add(day)
+            say("day_opened", day=name, newest_ts_ms=file.newest_ts_ms, path=path)
         self._files[day] = self._files.pop(day)
         return file
 
@@ -190,6 +206,7 @@ class OpenDays:
 
     def close_all(self, until: Callable[[], bool] = lambda: False) -> None:
         """Closes every file; those that were let go of before are made plain for as long as `until` is false."""
+        self._end_check()
         for day in list(self._files):
             self._close(day)
         for day in list(self._used_ms):
@@ -200,39 +217,69 @@ class OpenDays:
     def seal_before(self, limit: int, held: Collection[int] = ()) -> bool:
         """Seals one day before `limit` that is still writable; whether there are more to do at once.
 
-        All are looked at now and then. A reader that holds one delays it, and so do ticks that wait for it, in `held`.
+        All are looked at now and then, one after the other; the check of one goes on beside the writer's work. A reader
+        that holds one delays it, and so do ticks that wait for it, in `held`.
         """
+        if self._check is not None:
+            if not self._check.done():
+                return False
+            self._end_sealing(limit, held)
+            return bool(self._to_seal)
         if not self._to_seal:
             if time.monotonic() < self._seal_at_s:
                 return False
             self._seal_at_s = time.monotonic() + _SEAL_AGAIN_S
             try:
                 self._to_seal = sorted(self._options.data_root.glob("[0-9]" * 8 + ".db"), reverse=True)
+                self._not_imported = {_day_of(kept) for kept in list_waiting(self._options.data_root)}
             except OSError as error:
                 log.error("day_seal_failed", file="all", repeats=0, detail=error)
                 return False
+            self._stats.predecessor_days = []
             there = {path.name for path in self._to_seal}
             self._stats.not_sealed = {name: why for name, why in self._stats.not_sealed.items() if name in there}
         while self._to_seal:
             path = self._to_seal.pop()
             try:
                 day = market.parse_day(path.stem)
-                if day >= limit or day in held or not path.stat().st_mode & stat.S_IWUSR:
+                if day >= limit or day in held or day in self._not_imported or not path.stat().st_mode & stat.S_IWUSR:
                     self._note_sealing(path.name)
                     continue
                 self._close(day)
-                sealed = seal(path, self._now_ms(), self._options_of(day))
             except ValueError:
                 continue  # a name that only looks like a day
             except DISK_ERRORS as error:
                 self._note_sealing(path.name, error)
-            else:
-                self._note_sealing(path.name)
-                if sealed:
-                    self._used_ms.pop(day, None)
-                    log.info("day_sealed", day=path.stem)
+                break
+            self._check = DayCheck(path, day, self._options_of(day))
+            if self._check.done(_SHORT_CHECK_S):
+                self._end_sealing(limit, held)
             break
-        return bool(self._to_seal)
+        return bool(self._to_seal) and self._check is None
+
+    def _end_sealing(self, limit: int, held: Collection[int]) -> None:
+        """Seals a day whose check has ended, which takes moments."""
+        check, self._check = self._check, None
+        if check is None or check.day >= limit or check.day in held:
+            return
+        path, error, sealed = check.path, check.error, False
+        if error is None and check.passed:
+            try:
+                sealed = seal(path, self._now_ms(), self._options_of(check.day), checked=True)
+            except DISK_ERRORS as fault:
+                error = fault
+        if isinstance(error, PredecessorFileError):
+            self._stats.predecessor_days = sorted({*self._stats.predecessor_days, path.stem})
+            error = None
+        self._note_sealing(path.name, error)
+        if sealed:
+            self._used_ms.pop(check.day, None)
+            log.info("day_sealed", day=path.stem)
+
+    def _end_check(self) -> None:
+        check, self._check = self._check, None
+        if check is not None:
+            check.cancel()
 
     def _note_sealing(self, name: str, error: Exception | None = None) -> None:
         """What keeps a file from being sealed: for `status` while it lasts, and in the log now and then."""
@@ -249,6 +296,21 @@ class OpenDays:
         held_back = self._seal_failures[name].allow(time.monotonic())
         if held_back is not None:
             log.error("day_seal_failed", file=name, repeats=held_back, detail=error)
+
+    def _open_ours(self, path: Path, name: str) -> DayFile:
+        """As `_open`; a file that may not be written is told by whose it is."""
+        try:
+            return self._open(path, name)
+        except SealedDayError as error:
+            if not _is_finished(path):
+                raise StoreError(f"{name}.db is read-only, though nobody sealed it") from PermissionError(
+                    errno.EACCES, "may not be written"
+                )
+            raise error from None
+        except DISK_ERRORS as error:
+            if diagnose(error)[0] in _OF_RIGHTS:
+                _refuse_predecessors(path)
+            raise
 
     def _open(self, path: Path, name: str) -> DayFile:
         options, store = self._options, self._options_of(market.parse_day(name))
@@ -270,6 +332,16 @@ class OpenDays:
         if path.with_name(f"{path.name}-wal").exists():
             target = set_aside(path, self._now_ms())
             log.warning("day_set_aside", day=name, cause="a write-ahead log without its file", kept_as=f"{target}-wal")
+
+    def _keep_predecessors(self, path: Path, name: str) -> None:
+        """The predecessor's file is kept under a new name, and its ticks are added to a fresh one (see `takeover`)."""
+        with names_held(path.parent, _NAMES_HELD_S):
+            try:
+                _refuse_predecessors(path)
+            except PredecessorFileError:
+                kept = kept_path(path, self._now_ms(), waiting=True)
+                keep(path, kept)
+                log.warning("predecessor_set_aside", day=name, kept_as=kept)
 
     def _set_aside(self, day: int, path: Path, error: DamagedFileError) -> None:
         """A damaged file is kept under a new name; what it held is asked of OpenD again."""
@@ -303,6 +375,7 @@ class OpenDays:
 
     def _forget(self, day: int) -> None:
         self.abandon(day)
+        self._told_open.discard(day)
         self._used_ms.pop(day, None)
         self.known.pop(day, None)
 
@@ -332,7 +405,27 @@ class OpenDays:
         except DISK_ERRORS as error:
             log.warning("day_close_failed", day=market.day_name(day), detail=error)
         else:
+            self._told_open.discard(day)
             log.info("day_closed", day=market.day_name(day), plain=plain)
+
+
+def _day_of(kept: Path) -> int:
+    """The day of a file of the predecessor that was set aside; -1 for a name that only looks like one."""
+    try:
+        return market.parse_day(kept.name[:8])
+    except ValueError:
+        return -1
+
+
+def _refuse_predecessors(path: Path) -> None:
+    """Raises PredecessorFileError for a file of the predecessor, which need not be ours to write."""
+    try:
+        with DayReader(path):
+            pass
+    except PredecessorFileError:
+        raise
+    except StoreError:
+        return
 
 
 def _is_in_the_way(path: Path) -> bool:

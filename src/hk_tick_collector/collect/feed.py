@@ -18,6 +18,7 @@ from hk_tick_collector.errors import CollectorError, OpenDError, ProtocolError
 from hk_tick_collector.opend import protocol
 
 from . import clock
+from .notices import Notices
 from .options import GATHER_SHARE
 from .questions import Questions
 from .session import Calendar, Session
@@ -58,9 +59,11 @@ class Feed:
         self._useless = 0  # connections one after the other that were accepted and brought nothing
         self._ups = log.Repeated(_LOG_EVERY_S)
         self._options = options
+        self._wanted = frozenset(options.symbols)
         self._intake = intake
         self._caretaker = caretaker
         self._reconciler = reconciler
+        self._notices = Notices(stats, caretaker.interrupt, lambda: caretaker.look_at(options.symbols))
         self._stats = stats
         self._random = random.Random()  # noqa: S311 - jitter
         self._failures = log.Repeated(_LOG_EVERY_S)
@@ -103,9 +106,9 @@ class Feed:
         """One connection from its first byte to its last; returns why it ended."""
         options = self._options
         loop = asyncio.get_running_loop()
-        core = protocol.Connection(options.client_id, options.rsa)
+        core = protocol.Connection(options.client_id, options.rsa, self._wanted)
         gather_s = min(options.max_wait_ms / 1000 * GATHER_SHARE, _GATHER_MAX_S)
-        wire = Wire(core, self._intake, self._note_notice, self._note_skipped, gather_s)
+        wire = Wire(core, self._intake, self._notices.note, self._note_skipped, gather_s)
         try:
             reached = await connect(options.host, options.port, self._resolve, last=self._no_opend)
         except OpenDError as error:
@@ -119,15 +122,17 @@ class Feed:
         healing = asyncio.create_task(self._caretaker.run(wire, self.subscribed))
         reconciling = asyncio.create_task(self._reconciler.run(wire, self.subscribed))
         noting = asyncio.create_task(self._note_subscribed())
+        telling = asyncio.create_task(self._tell_counts())
         try:
             done, _ = await asyncio.wait((session, healing, wire.closed), return_when=asyncio.FIRST_COMPLETED)
             return next(iter(done)).result()
         finally:
             wire.close(OpenDError("the service stops"))
-            tasks = (session, healing, reconciling, noting)
+            tasks = (session, healing, reconciling, noting, telling)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._notices.end()
             self.subscribed.clear()
 
     async def _session(self, wire: Wire, reached: Reached) -> CollectorError:
@@ -147,7 +152,7 @@ class Feed:
             questions=self._questions,
             subscribed=self.subscribed,
             calendar=self._calendar,
-            on_serving=lambda: self._forget_trouble(rights=False),
+            on_serving=self._notices.serving,
             waits=self._options.waits,
         )
         return await session.run()
@@ -199,27 +204,12 @@ class Feed:
                 stats.protocol_error = reason
             self._caretaker.interrupt("disconnected")
 
-    def _forget_trouble(self, *, rights: bool) -> None:
-        """OpenD says that its quote right is back, or that all else is well: what passed us by is asked for."""
-        trouble = self._stats.trouble
-        over = [kind for kind in trouble if kind.startswith("quote_right") == rights]
-        for kind in over:
-            del trouble[kind]
-        if over and not trouble:
-            self._caretaker.look_at(self._options.symbols)
-
-    def _note_notice(self, notice: messages.Notice) -> None:
-        stats = self._stats
-        if notice.healthy:
-            log.info("opend_notice", kind=notice.kind, detail=notice.detail)
-            if notice.kind.startswith("quote_right"):
-                self._forget_trouble(rights=True)
-            elif notice.kind in ("quote_link_up", "program_ready"):
-                self._forget_trouble(rights=False)
-            return
-        stats.trouble[notice.kind] = notice.detail
-        self._caretaker.interrupt(notice.kind)
-        log.error("opend_notice", kind=notice.kind, detail=notice.detail)
+    async def _tell_counts(self) -> None:
+        """Counts of what was held back in the log are told also when nothing more comes."""
+        while True:
+            await asyncio.sleep(_LOG_EVERY_S)
+            self._notices.tell()
+            self._intake.flush_gaps()
 
     def _note_skipped(self, skipped: protocol.Skipped) -> None:
         stats = self._stats

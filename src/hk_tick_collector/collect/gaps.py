@@ -8,7 +8,8 @@ from hk_tick_collector import log
 from hk_tick_collector.model import GAP_OPEN
 
 from .healer import WINDOW_ROWS
-from .track import CAUSE_SEQUENCE, CONTRADICTED
+from .holes import LOST_LATELY_MS
+from .track import CAUSE_SEQUENCE, CONTRADICTED, SEQ_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,14 +22,19 @@ if TYPE_CHECKING:
 
 _ONE_BY_ONE: Final = 5  # so many lines a second; a reconnect may open a gap for each of 2,000 symbols
 _NAMED: Final = 20  # symbols at most in one line
-_LATELY_MS: Final = 15 * 60_000
 
 
 class Summary(TypedDict):
     """The fields of the live state that this module knows."""
 
     gaps_healing: int
+    ticks_healing: int
     gaps_lost_lately: int
+    ticks_lost_lately: int
+    ticks_lost: int
+    lost_found_ms: int | None
+    lost_from_ms: int | None
+    lost_to_ms: int | None
     busiest_symbol: str
     outage_budget_s: float | None
 
@@ -74,18 +80,30 @@ class Gaps:
                 log.warning("sequence_rule_broken", why=what, **facts)
 
     def summary(self) -> Summary:
-        """How many gaps may still heal, how many were lost lately, and the outage budget."""
-        healing = sum(1 for _, hole in self._holes.open_holes() if not hole.final)
-        lost = self._holes.lost_since(self._now_ms() - _LATELY_MS)
+        """How many gaps may still heal, what was lost lately, and the outage budget."""
+        healing = [hole.missing or 1 for _, hole in self._holes.open_holes() if not hole.final]
+        lost = self._holes.losses.since(self._now_ms() - LOST_LATELY_MS)
         symbol, rate = self._healer.busiest() or ("", 0.0)
         budget_s = round(WINDOW_ROWS / rate, 1) if rate else None
-        return Summary(gaps_healing=healing, gaps_lost_lately=lost, busiest_symbol=symbol, outage_budget_s=budget_s)
+        return Summary(
+            gaps_healing=len(healing),
+            ticks_healing=sum(healing),
+            gaps_lost_lately=lost.gaps,
+            ticks_lost_lately=lost.ticks,
+            ticks_lost=self._holes.losses.ticks,
+            lost_found_ms=lost.found_ms or None,
+            lost_from_ms=lost.from_ts_ms or None,
+            lost_to_ms=lost.to_ts_ms or None,
+            busiest_symbol=symbol,
+            outage_budget_s=budget_s,
+        )
 
 
 def _log_one(name: str, gap: Gap) -> None:
     say = log.warning if gap.status == GAP_OPEN else log.info
     missing = "unknown" if gap.missing is None else gap.missing
-    say(name, symbol=gap.symbol, from_seq=gap.from_seq, to_seq=gap.to_seq, missing=missing, cause=gap.cause)
+    to_seq = "unknown" if gap.to_seq == SEQ_MAX else gap.to_seq
+    say(name, symbol=gap.symbol, from_seq=gap.from_seq, to_seq=to_seq, missing=missing, cause=gap.cause)
 
 
 def _log_sum(name: str, gaps: list[Gap]) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .answer import WINDOW_LEAST, Answer
+from .track import COMPARED_ROWS, COMPARED_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,8 +35,7 @@ _WINDOW_S: Final = 15.0
 _RATE_EVERY_S: Final = 10.0
 _COMPARE_EVERY_S: Final = 1.0  # how often it is seen who is to be compared
 _COMPARE_RULE_S: Final = 300.0  # a symbol that follows the rule
-_COMPARE_S: Final = (1.0, 30.0)  # one that does not: at least and at most
-_COMPARE_ROWS: Final = 400  # and before it has so many new ticks: OpenD's window holds two and a half times that
+_COMPARE_LEAST_S: Final = 1.0  # one that does not: at least, and COMPARED_S at most
 
 
 class Ask(NamedTuple):
@@ -156,7 +156,7 @@ class Healer:
     def measure(self, now_s: float) -> None:
         """Takes the rate of every symbol; call it about once a second."""
         passed_s = now_s - self._rate_at_s
-        if passed_s < _RATE_EVERY_S:
+        if passed_s < _RATE_EVERY_S or self._holes.deaf:  # no tick comes, and none is a rate of the market's
             return
         for track in self._holes.tracks():
             base = self._rate_base.get(track.symbol)
@@ -192,8 +192,7 @@ class Healer:
     def _compare_after_s(self, track: Track, new_rows: int) -> float:
         if track.patterned:
             return _COMPARE_RULE_S
-        least_s, most_s = _COMPARE_S
-        return least_s if new_rows >= _COMPARE_ROWS else most_s
+        return _COMPARE_LEAST_S if new_rows >= COMPARED_ROWS else COMPARED_S
 
     def _urgent(self, now_s: float) -> Iterable[tuple[tuple[float, float], Ask]]:
         """Symbols with gaps that may be filled, with the seconds until their oldest missing tick is out of reach."""
@@ -202,13 +201,15 @@ class Healer:
             if hole.final or track.symbol in first or now_s < hole.tried_s + _delay_s(hole.tries):
                 continue
             if hole.first or not self._holes.deaf:
-                first[track.symbol] = (hole.first, track.next)  # a doubt begins at 0: the whole window is asked for
+                # A doubt begins at 0: the whole window is asked for.
+                first[track.symbol] = (_in_run(track, hole.first, hole.from_seq or 0), track.next)
         for track in () if self._holes.deaf else self._holes.unwitnessed():
             before = track.unwitnessed
             if before is None or not before.answers or now_s < before.answered_s + _delay_s(before.answers - 1):
                 continue
             if track.symbol not in first:
-                first[track.symbol] = (before.next - 1 if before.answers == 1 else 0, track.next)
+                known = _in_run(track, before.next - 1, before.last_seq) if before.answers == 1 else 0
+                first[track.symbol] = (known, track.next)
         for symbol, (oldest, upcoming) in first.items():
             patient = self._patient(symbol)
             if patient.asked or now_s < patient.not_before_s:
@@ -231,6 +232,11 @@ class Healer:
         if patient is None:
             patient = self._patients[symbol] = _Patient()
         return patient
+
+
+def _in_run(track: Track, counter: int, seq: int) -> int:
+    """A counter, or 0 where it is of a run before the one that goes on: it does not tell how long ago that was."""
+    return counter if seq >= track.run_seq else 0
 
 
 def _moved_on(window: _Window | None, ask: Ask, ticks: Sequence[tuple[int, int]], now_s: float) -> _Window | None:

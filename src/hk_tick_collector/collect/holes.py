@@ -51,9 +51,13 @@ if TYPE_CHECKING:
 
     from .answer import Answer
     from .hole import Hole
+    from .losses import Losses
 
 # A tick whose sequence is further ahead is looked at with care; a symbol that was quiet for longer as well.
 _REACH: Final = 600 << 32
+LOST_LATELY_MS: Final = 15 * 60_000  # for so long a loss is a warning
+# Rejected ticks of a day that are remembered one by one. What comes beyond is missing like any other tick.
+_MARKS_MOST: Final = 50_000
 
 
 class Holes:
@@ -110,8 +114,12 @@ class Holes:
             ts_ms = (tick.seq >> 32) * 1000
             if not plausible(tick.seq, ts_ms) or abs(ts_ms - tick.recv_ts_ms) > 2 * market.DAY_MS:
                 continue
+            day = self._day(market.day_number(ts_ms))
+            if day.marked >= _MARKS_MOST:
+                continue
             if self._place(tick.symbol, tick.seq, ts_ms, stored=True):
-                self._known.mark(self._day(market.day_number(ts_ms)), tick.symbol, tick.seq, CAUSE_REJECTED)
+                day.marked += 1
+                self._known.mark(day, tick.symbol, tick.seq, CAUSE_REJECTED)
 
     def _place(self, symbol: str, seq: int, ts_ms: int, *, stored: bool) -> bool:
         """Any tick that is not simply the next one of its symbol on its latest day; whether it is known to be new."""
@@ -127,6 +135,10 @@ class Holes:
     def resume(self, number: int) -> None:
         """Begins with what a day's file knows, before its first tick arrives."""
         self._doubt_restarted(self._day(number))
+
+    def open(self, number: int) -> None:
+        """Begins with what a day's file knows and lacks, of a day of which no more is awaited."""
+        self._day(number)
 
     def adopt(self, day: Day) -> None:
         """A day that was being read is here: what came meanwhile is placed now."""
@@ -156,7 +168,10 @@ class Holes:
     def _doubt_restarted(self, day: Day) -> None:
         for track in day.tracks.values():
             if track.next <= 0 and track.interrupted == CAUSE_RESTART:
-                self._known.doubt(day, track, None, track.last_ts_ms, track.interrupted)
+                # What was lost before the end, since OpenD's last answer, nobody has told of either.
+                last_ms = track.last_ts_ms
+                from_ms = track.recent.unproved_ms(last_ms) if track.recent else last_ms
+                self._known.doubt(day, track, None, from_ms, track.interrupted)
             elif track.next > 0 and track.unwitnessed is None and track.interrupted == CAUSE_RESTART:
                 track.unwitnessed = Unwitnessed(track.next, track.last_seq, track.last_ts_ms, track.interrupted)
 
@@ -202,8 +217,10 @@ class Holes:
         return day
 
     def _adopt(self, day: Day) -> None:
+        after_ms = self._known.now_ms() - LOST_LATELY_MS
         for track in list(day.tracks.values()):
             day.keep(track)
+            self._known.losses.recall(track.lost, after_ms)
             latest = self._known.latest.get(track.symbol)
             if latest is None or latest.from_ms <= track.from_ms:
                 self._known.latest[track.symbol] = track
@@ -292,9 +309,15 @@ class Holes:
             for track in day.tracks.values():
                 yield from ((track, hole) for hole in track.lost)
 
-    def lost_since(self, moment_ms: int) -> int:
-        """How many gaps were found to be lost since a moment (UTC epoch ms)."""
-        return sum(1 for at_ms in self._known.lost_ms if at_ms > moment_ms)
+    @property
+    def losses(self) -> Losses:
+        """What was found to be lost."""
+        return self._known.losses
+
+    def recount_losses(self) -> None:
+        """Ticks came from elsewhere that OpenD no longer had: only gaps that are still there were lost."""
+        there = [hole for _, hole in self.open_holes() if hole.lost_ms]
+        self._known.losses.recount([*there, *(hole for _, hole in self.lost_holes())])
 
     def track(self, symbol: str) -> Track | None:
         """What is known of a symbol on the day of its newest tick."""
@@ -340,7 +363,7 @@ class Holes:
         lost = list(self._hopeful(symbol))
         for hole in lost:
             hole.final, hole.lost_ms = True, hole.lost_ms or self._known.now_ms()
-            self._known.lost_ms.append(hole.lost_ms)
+        self._known.losses.add(lost, self._known.now_ms())
         return lost
 
     def hope(self, symbol: str, window_rows: int) -> None:

@@ -7,11 +7,13 @@ loop that calls this also reads the socket.
 
 from __future__ import annotations
 
+from itertools import chain, repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
 from hk_tick_collector.model import Rejected, Tick
+from hk_tick_collector.opend.convert import DETAILS_MOST
 from hk_tick_collector.store.dayfile import Link
 
 from .chunk import Chunk
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 
 _LOG_EVERY_S: Final = 10.0
 _TS_MS = itemgetter(2)
-_DETAIL_CHARS: Final = 1000  # a tick has 300; what is longer is no tick
+_NAMED: Final = 100  # symbols that nobody chose, each told once
+_NOT_SUBSCRIBED: Final = "not_subscribed"
 
 
 class Intake:
@@ -47,6 +50,8 @@ class Intake:
         self._drops = log.Repeated(_LOG_EVERY_S)
         self._dropped_unlogged = 0
         self._newest_ms = 0  # a tick may have this time, UTC epoch ms; a later one is looked at with care
+        self._named: set[str] = set()  # symbols that nobody chose, and that were told
+        self._unwanted = 0  # their ticks that no chunk has taken along yet
         self.pushes: Final = PushWatch()
 
     def ticks(self, event: Ticks, recv_ts_ms: int | None, on_commit: Callable[[], None] | None = None) -> None:
@@ -75,9 +80,27 @@ class Intake:
             self._holes.reject(rejected)
             self._note_rejects(rejected)
         gaps, rules = self._holes.take_changes(), self._holes.take_rules()
-        chunk = Chunk(rows=rows, rejected=rejected, dropped=dropped, gaps=gaps, rules=rules, on_commit=on_commit)
+        chunk = Chunk(rows=rows, dropped=dropped, gaps=gaps, rules=rules, on_commit=on_commit)
+        chunk.rejected = len(rejected) + self._take_unwanted()
         chunk.on_disk = recv_ts_ms is None
         self._queue.put(chunk)
+
+    def unwanted(self, symbol: str, ticks: int) -> None:
+        """Takes note of a push of a symbol that nobody chose: counted, told once, and not kept."""
+        stats = self._stats
+        stats.received += ticks
+        stats.not_subscribed += ticks
+        self._unwanted += ticks
+        if symbol not in self._named and len(self._named) < _NAMED:
+            self._named.add(symbol)
+            stats.not_subscribed_first = stats.not_subscribed_first or symbol
+            log.warning("symbol_not_subscribed", symbol=symbol, ticks=ticks, hint="it is not in FUTU_SYMBOLS")
+        else:
+            self._rejections.add(_NOT_SUBSCRIBED, {symbol: ticks})
+
+    def _take_unwanted(self) -> int:
+        unwanted, self._unwanted = self._unwanted, 0
+        return unwanted
 
     def _without_future(self, rows: list[TickRow], rejected: list[Rejected]) -> tuple[list[TickRow], list[Rejected]]:
         """Refuses ticks that are dated later than the day after OpenD's own date; where that is unknown there are none.
@@ -91,15 +114,18 @@ class Intake:
         future = [row for row in rows if row[2] > self._newest_ms]
         if not future:
             return rows, rejected
-        refused = [Rejected(row[0], row[1], "future_date", str(Tick(*row)), row[9]) for row in future]
+        refused = [
+            Rejected(row[0], row[1], "future_date", str(Tick(*row)) if told else "", row[9])
+            for told, row in zip(chain(repeat(True, DETAILS_MOST), repeat(False)), future, strict=False)
+        ]
         return [row for row in rows if row[2] <= self._newest_ms], [*rejected, *refused]
 
     def flush_gaps(self) -> None:
         """Sends changes of `gaps` that no tick brought on their way to the day file."""
         self._rejections.tell()
         gaps, rules = self._holes.take_changes(), self._holes.take_rules()
-        if gaps or rules:
-            self._queue.put(Chunk(gaps=gaps, rules=rules))
+        if gaps or rules or self._unwanted:
+            self._queue.put(Chunk(rejected=self._take_unwanted(), gaps=gaps, rules=rules))
 
     def held_rows(self) -> list[TickRow] | None:
         """The rows that are not committed; None while some of them are in the spool."""
@@ -109,7 +135,7 @@ class Intake:
 
     def link(self, at_ms: int, *, connected: bool, conn_id: int | None, reason: str) -> None:
         """Takes note that a stretch of time with or without OpenD begins."""
-        self._queue.put(Chunk(links=[Link(at_ms, connected, conn_id, reason)]))
+        self._queue.put(Chunk(rejected=self._take_unwanted(), links=[Link(at_ms, connected, conn_id, reason)]))
 
     def _note_rejects(self, rejected: list[Rejected]) -> None:
         stats = self._stats
@@ -126,7 +152,7 @@ class Intake:
                     symbol=tick.symbol,
                     seq=tick.seq,
                     rejected_total=stats.rejected,
-                    tick=tick.detail[:_DETAIL_CHARS],
+                    tick=tick.detail,
                 )
             if ticks[whole:]:
                 self._rejections.count(cause, (tick.symbol for tick in ticks[whole:]))

@@ -63,7 +63,7 @@ class Judging:
         now_ms = self._known.now_ms()
         for hole in lost:
             hole.lost_ms = hole.lost_ms or now_ms
-            self._known.lost_ms.append(hole.lost_ms)
+        self._known.losses.add(lost, now_ms)
         return lost
 
     def _why_no_rule(self, day: Day, track: Track, answer: Answer, reached: Reach | None) -> str:
@@ -190,6 +190,8 @@ class Judging:
         doubt = track.doubt
         if doubt is None or doubt.final or self._known.deaf or not answer.is_fresh:
             return []
+        if track.candidate and all(seq < track.candidate for seq in part.seqs):
+            return []  # it does not reach the tick that may have begun another run of the counter
         honest = answers.has_all_recent(track, part, answer) if track.next <= 0 else reached is not None
         if not honest and part.seqs:
             return []

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _POLL_S: Final = 0.05
 _RETRY_S: Final = 30.0
 _PATIENCE_S: Final = 5.0  # so long one commit of these waits for memory while all live ticks go by way of the spool
+_NO_REQUEST: Final = 0  # the serial number of none of our requests
 _SPARE: Final = 4  # so many times their own rows must then be free for live ticks on their way to it
 
 
@@ -48,22 +49,31 @@ async def replay_leftovers(spool_dir: Path, mine: str, intake: Intake, queue: Ti
 
 async def _replay(spool: Spool, directory: Path, intake: Intake, queue: TickQueue) -> None:
     rows_found = spool.rows
-    loop = asyncio.get_running_loop()
     while True:
         rows = spool.first(RECORD_ROWS, patient=True)
         for damage in spool.pop_damage():
             log.error("spool_damaged", **damage._asdict())
         if not rows:
             break
-        committed = asyncio.Event()
-        await _put(rows, intake, queue, partial(_tell, loop, committed))
-        await committed.wait()
+        await store_rows(rows, intake, queue)
         spool.forget()
     if rows_found:
         log.info("spool_replayed", directory=directory.name, rows=rows_found)
 
 
-async def _put(rows: list[TickRow], intake: Intake, queue: TickQueue, on_commit: Callable[[], None]) -> None:
+async def store_rows(rows: list[TickRow], intake: Intake, queue: TickQueue, *, pushed: bool = True) -> None:
+    """Hands on rows that are on a disk, as ticks that come late; returns once all of them are committed.
+
+    `pushed` says that OpenD pushed them to us.
+    """
+    loop, committed = asyncio.get_running_loop(), asyncio.Event()
+    await _put(rows, intake, queue, partial(tell, loop, committed), None if pushed else _NO_REQUEST)
+    await committed.wait()
+
+
+async def _put(
+    rows: list[TickRow], intake: Intake, queue: TickQueue, on_commit: Callable[[], None], pulled_by: int | None
+) -> None:
     """Hands rows on, in slices that memory has place for; `on_commit` is told when the last of them is committed.
 
     Live ticks go first: half of the memory is theirs, and these wait on disk as they did before. Memory is passed by
@@ -81,10 +91,11 @@ async def _put(rows: list[TickRow], intake: Intake, queue: TickQueue, on_commit:
             now = rows
         rows = rows[len(now) :]
         # What is put is committed in its order: the last slice speaks for all.
-        intake.ticks(Ticks(rows=now), None, None if rows else on_commit)
+        intake.ticks(Ticks(rows=now, pulled_by=pulled_by), None, None if rows else on_commit)
 
 
-def _tell(loop: asyncio.AbstractEventLoop, committed: asyncio.Event) -> None:
+def tell(loop: asyncio.AbstractEventLoop, committed: asyncio.Event) -> None:
+    """Sets an event of the loop's from another thread."""
     loop.call_soon_threadsafe(committed.set)
 
 

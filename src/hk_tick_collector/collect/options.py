@@ -72,4 +72,6 @@ class ServiceOptions:
     destinations: tuple[Destination, ...]  # of alerts
     limits: Limits
     metrics_addr: tuple[str, int] | None  # host and port, None to serve none
+    lang: str = "en"  # of alerts
     snapshot_dir: Path | None = None  # where copies of days are looked for, beside DATA_ROOT
+    bad_symbols: tuple[str, ...] = ()  # entries of FUTU_SYMBOLS that are no symbols and are left out, in words

@@ -35,6 +35,7 @@ from .reconcile import Reconciler
 from .rescue import Rescue
 from .resume import unfinished_days
 from .seat import WriterSeat
+from .takeover import Takeover
 from .writer import Writer
 
 if TYPE_CHECKING:
@@ -57,12 +58,13 @@ class Parts:
     seat: WriterSeat
     pulse: Pulse
     alarm: Alarm
+    takeover: Takeover
     notifier: Notifier
 
 
 def assemble(options: ServiceOptions) -> Parts:
     """Makes the parts of one run. Raises StoreError when the spool cannot be used."""
-    stats = Stats()
+    stats = Stats(bad_symbols=list(options.bad_symbols))
     run_id = f"{market.hkt(now_ms()):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
     spool = Spool(options.spool_dir / run_id)  # this run's own part; others are earlier runs'
     overflow = Overflow(spool, _SPOOL_BUFFER_ROWS, stats)
@@ -84,9 +86,10 @@ def assemble(options: ServiceOptions) -> Parts:
     rescue = Rescue(watchdog, queue, stats, seat, loader.rebuild, holes.open_days)
     notifier = Notifier(options.notify_socket)
     pulse = Pulse(options, stats, queue, feed, seat, Gaps(holes, healer, seat, now_ms), rescue, notifier)
-    alarm = Alarm(options.destinations, options.limits, options.data_root, options.instance, now_ms)
+    alarm = Alarm(options.destinations, options.limits, options.data_root, options.instance, now_ms, options.lang)
     pulse.listeners.append(alarm.look)
-    return Parts(run_id, stats, feed, holes, intake, queue, overflow, seat, pulse, alarm, notifier)
+    takeover = Takeover(options.data_root, intake, queue, seat, stats, holes.recount_losses)
+    return Parts(run_id, stats, feed, holes, intake, queue, overflow, seat, pulse, alarm, takeover, notifier)
 
 
 def _writer_options(options: ServiceOptions, run_id: str) -> WriterOptions:

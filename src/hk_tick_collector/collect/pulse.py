@@ -26,6 +26,7 @@ from hk_tick_collector.errors import StoreError
 from hk_tick_collector.model import Stats
 from hk_tick_collector.ops.health import descriptors_short, lag_s
 from hk_tick_collector.ops.status import LiveStatus, StatusFile
+from hk_tick_collector.store.rights import account
 
 from .clock import now_ms
 from .memory import MemoryGuard
@@ -53,6 +54,7 @@ _COUNTED_LATELY: Final = (
     "sealed_day_backfill",
     "conflicts",
     "no_sequence",
+    "not_subscribed",
     "stalls",
     "link_breaks",
     "protocol_errors",
@@ -96,6 +98,7 @@ class Pulse:
         self._notifier = notifier
         self._ready = False
         self._started_ms = now_ms()
+        self._account = account()
         self._per_second: deque[int] = deque(maxlen=_MINUTE)
         self._stored_before = 0
         self._counted = deque([self._counts()], maxlen=_LATELY_BEATS)
@@ -180,8 +183,17 @@ class Pulse:
     def _trouble(self) -> dict[str, str]:
         """Why the link is away, what the writer waits for, which days are held: the first questions of an operator."""
         link = "" if self._stats.connected else self._stats.link_reason
-        named = {"link": link, "writer": self._stats.writer_trouble, "held": ",".join(self._stats.held_rows)}
+        named = {
+            "link": link,
+            "opend": self._opend_trouble(),
+            "writer": self._stats.writer_trouble,
+            "held": ",".join(self._stats.held_rows),
+        }
         return {part: why for part, why in named.items() if why}
+
+    def _opend_trouble(self) -> str:
+        """What OpenD told of itself and did not take back: it is connected, and gives no ticks."""
+        return ",".join(self._stats.trouble) if self._stats.connected else ""
 
     def _trading(self) -> bool:
         state = self._stats.market_state
@@ -244,6 +256,7 @@ class Pulse:
             "dropped": stats.dropped,
             "rejected": stats.rejected_total,
             "market": self._market_state(),
+            **({"opend": trouble} if (trouble := self._opend_trouble()) else {}),
             **self._copying(),
         }
 
@@ -291,6 +304,7 @@ class Pulse:
             pid=os.getpid(),
             version=__version__,
             instance=options.instance,
+            account=self._account,
             state=self.state,
             data_root=str(options.data_root),
             address=f"{options.feed.host}:{options.feed.port}",

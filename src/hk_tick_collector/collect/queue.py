@@ -99,7 +99,9 @@ class TickQueue:
         with self._changed:
             # All of it with the lock held: `wait_safely` may be spooling what is here, and a later chunk must not come
             # before it.
-            if self._overflow is None or self.has_memory_for(len(chunk.rows)):
+            if self._chunks and chunk.is_count_alone():
+                self._chunks[-1][1].rejected += chunk.rejected
+            elif self._overflow is None or self.has_memory_for(len(chunk.rows)):
                 self._chunks.append((time.monotonic(), chunk))
                 self._rows += len(chunk.rows)
                 # Waking the writer costs a switch of threads: only for the first chunk, and for a full batch.

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector import log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 _WHOLE: Final = 100
 _EVERY_S: Final = 60.0
 _SYMBOLS: Final = 10_000  # so many are kept apart; OpenD can name more than there are
+_OTHERS: Final = "others"
 
 
 class Rejections:
@@ -36,7 +37,13 @@ class Rejections:
 
     def count(self, cause: str, symbols: Iterable[str]) -> None:
         """Notes the symbol of each tick that is not logged whole."""
-        self._counted.setdefault(cause, Counter()).update(symbols)
+        self.add(cause, Counter(symbols))
+
+    def add(self, cause: str, ticks: Mapping[str, int]) -> None:
+        """As `count`, with the number of ticks of each symbol. Beyond so many symbols the others are one."""
+        counts = self._counted.setdefault(cause, Counter())
+        for symbol, number in ticks.items():
+            counts[symbol if symbol in counts or len(counts) < _SYMBOLS else _OTHERS] += number
         self.tell()
 
     def tell(self) -> None:

@@ -11,9 +11,10 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import log, market
-from hk_tick_collector.errors import NoDayError
+from hk_tick_collector.errors import NoDayError, PredecessorFileError
 from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.store.faults import DISK_ERRORS
+from hk_tick_collector.store.importing import META_PREDECESSOR
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
 from .clock import now_ms
@@ -74,8 +75,8 @@ def load_day(data_root: Path, number: int) -> Day:
                 day.sealed = True
                 return day
             _load(day, reader)
-    except NoDayError:
-        pass
+    except (NoDayError, PredecessorFileError):
+        pass  # the writer sets the predecessor's file aside, and begins a fresh one
     except DISK_ERRORS as error:
         # The key of the table still keeps every tick once; only what is missing from before is not known.
         log.error("day_not_resumed", day=market.day_name(number), detail=error)
@@ -265,18 +266,36 @@ def unfinished_days(data_root: Path, today: int) -> list[int]:
     except DISK_ERRORS as error:
         log.error("day_not_resumed", day="all", detail=error)
         return []
+    newest_before = max((name for name in names if name < market.day_name(today)), default="")
     for name in names:
         try:
             number = market.parse_day(name)
             with DayReader(path_of(data_root, name)) as reader:
-                over = number >= today or "sealed_ms" in reader.meta() or _heard_the_close(reader, number)
+                meta = reader.meta()
+                # Days of the predecessor may be many; OpenD has ticks of the last one at most.
+                is_old = META_PREDECESSOR in meta and name != newest_before
+                over = number >= today or "sealed_ms" in meta or is_old or _heard_the_close(reader, number)
                 if not over and not _is_stray(reader, number):
                     found.append(number)
-        except ValueError:
-            continue  # a name that only looks like a day
+        except (ValueError, PredecessorFileError):
+            continue  # a name that only looks like a day, or a file that is not imported
         except DISK_ERRORS as error:
             log.error("day_not_resumed", day=name, detail=error)
     return found
+
+
+def is_late_start(data_root: Path, today: int) -> bool:
+    """Whether nothing of today is stored and an earlier day has a file: the service should have run already."""
+    name = market.day_name(today)
+    try:
+        if all(day >= name for day in list_days(data_root)):
+            return False
+        with DayReader(path_of(data_root, name)) as reader:
+            return reader.totals().rows == 0
+    except NoDayError:
+        return True
+    except DISK_ERRORS:
+        return False  # told by those who need the file
 
 
 def _is_stray(reader: DayReader, number: int) -> bool:

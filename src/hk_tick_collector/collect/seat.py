@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import Reconciled
 
     from .queue import TickQueue
-    from .writer import Writer
+    from .writer import Beside, Writer
 
 
 class WriterSeat:
@@ -50,6 +50,10 @@ class WriterSeat:
         self.writer.take_over(old)
         self.writer.start()
         log.error("writer_replaced", writers=self._count)
+
+    def keep_beside(self, beside: Beside) -> None:
+        """Has the writer in office store rows of the predecessor beside the ticks of a day."""
+        self.writer.keep_beside(beside)
 
     def reconcile(self, day: int, rows: list[Reconciled]) -> None:
         """Has the writer in office store the rows of a reconciliation."""

@@ -12,14 +12,18 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from hk_tick_collector import __version__, log, market
-from hk_tick_collector.errors import CollectorError, StoreError
+from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.store.owner import OwnerLock, spool_owned
+from hk_tick_collector.store.rights import refused
 
 from .alarm import STOP_S
 from .clock import now_ms
 from .exporter import metrics_served
 from .leftover import replay_leftovers
+from .memory import demand_room
 from .parts import assemble
+from .resume import is_late_start
+from .starts import Starts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -49,8 +53,10 @@ _LEAVE_S: Final = 0.3  # of it, for what comes after the flush; a tenth, where t
 async def serve(options: ServiceOptions) -> int:
     """Collects until SIGTERM, SIGINT or SIGHUP, then flushes; returns the exit code.
 
-    Raises OwnedError when another collector holds DATA_ROOT or SPOOL_DIR, StoreError when the day cannot be stored.
+    Raises OwnedError when another collector holds DATA_ROOT or SPOOL_DIR, StoreError when the day cannot be stored or
+    memory is limited too far.
     """
+    demand_room()
     os.umask(_UMASK)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     gc.freeze()  # what was imported stays
@@ -59,7 +65,7 @@ async def serve(options: ServiceOptions) -> int:
     lock = OwnerLock(options.data_root, who)
     try:
         _make_spool_dir(options.spool_dir)
-        with spool_owned(options.spool_dir):
+        with spool_owned(options.spool_dir, who):
             return await _serve(options)
     finally:
         lock.release()
@@ -68,18 +74,23 @@ async def serve(options: ServiceOptions) -> int:
 async def _serve(options: ServiceOptions) -> int:
     asyncio.get_running_loop().set_exception_handler(_log_bug)
     stop = _stop_signals()
+    starts = Starts(options.data_root, now_ms)
+    starts.begin()
     parts = assemble(options)
+    parts.stats.unplanned_ms = starts.unplanned_ms
     _begin(parts, options.data_root)
     leftovers = replay_leftovers(options.spool_dir, parts.run_id, parts.intake, parts.queue)
     exporter = metrics_served(options.metrics_addr, lambda: parts.pulse.latest, parts.stats, options.limits)
-    async with exporter, _running(parts.feed.run(), parts.pulse.run(), leftovers) as (feeding, pulsing, replaying):
+    running = _running(parts.feed.run(), parts.pulse.run(), leftovers, parts.takeover.run())
+    async with exporter, running as (feeding, pulsing, replaying, taking_over):
         failed = await _until_stopped(stop, feeding, pulsing)
+        starts.end(failed=failed)
         parts.pulse.memory.release()
         limit_s = options.stop_flush_timeout_s
         deadline_s = time.monotonic() + limit_s - min(_LEAVE_S, limit_s / 10)
         _announce_the_end(parts, limit_s)
         alarms_end_s = min(time.monotonic() + STOP_S, deadline_s)
-        await _cancelled(feeding, replaying)  # nobody puts anything from here on
+        await _cancelled(feeding, replaying, taking_over)  # nobody puts anything from here on
         parts.intake.link(now_ms(), connected=False, conn_id=None, reason="the collector was stopped")
         before = parts.stats.stored + parts.stats.duplicate
         left, lost = await asyncio.to_thread(_flush, deadline_s, parts.seat, parts.queue, parts.overflow)
@@ -87,6 +98,7 @@ async def _serve(options: ServiceOptions) -> int:
     parts.pulse.state = "stopped"
     parts.pulse.beat()
     await asyncio.to_thread(parts.alarm.join, alarms_end_s)
+    await asyncio.to_thread(starts.join, max(0.1, alarms_end_s - time.monotonic()))
     _tell_the_end(parts.stats, failed=failed, flushed=flushed, left=left, lost=lost)
     for number in _STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # all is said and done
@@ -97,6 +109,7 @@ def _begin(parts: Parts, data_root: Path) -> None:
     """From the files of the day to a writer at work; what cannot be written fails here, before OpenD is asked."""
     parts.notifier.status("starting: reads what the files of the day know")
     today = market.day_number(now_ms())
+    parts.holes.losses.late_start = is_late_start(data_root, today)
     if market.is_weekday(today):
         parts.seat.writer.prepare(today)
     parts.holes.resume(today)
@@ -178,9 +191,7 @@ def _make_spool_dir(directory: Path) -> None:
     try:
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(
-            f"cannot make SPOOL_DIR {directory}: {error.strerror}", hint="name a directory that can be written"
-        ) from None
+        raise refused("SPOOL_DIR", directory, error) from None
 
 
 def _log_bug(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

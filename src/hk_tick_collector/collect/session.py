@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -15,9 +16,11 @@ from hk_tick_collector import log, market
 from hk_tick_collector.errors import OpenDError
 from hk_tick_collector.opend import messages
 from hk_tick_collector.opend.protocol import REQUEST_TIMEOUT_S
+from hk_tick_collector.ops import remedies
+from hk_tick_collector.ops.refusals import QUOTA, cause_of, groups
 
 from . import clock, questions
-from .subscriptions import subscribe_all
+from .subscriptions import Outcome, Pace, subscribe_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 STATE_STALE_S: Final = 60.0  # what OpenD said of itself so long ago is no longer known
 _ROUND_TRIP_MOST_S: Final = 2.0  # a slower answer does not tell how far two clocks are apart
 _CALENDAR_DAYS: Final = 14
+_REASONS_TOLD: Final = 5  # for which symbols were refused, a line each
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class Waits:
     # How often subscriptions are compared with OpenD's own list, and refused ones asked for again: quota stays used
     # for about a minute after a connection closes.
     compare_every_s: float = 60.0
+    compare_least_s: float = 5.0  # between two comparisons, where a question for a symbol is refused
 
 
 @dataclass(slots=True)
@@ -85,6 +90,8 @@ class Session:
         self._tried = asyncio.Event()  # every symbol was asked for once
         self._told = False  # OpenD has told its state on this connection
         self._recalled = False
+        self._pace = Pace()
+        self._pending: set[str] = set()  # symbols that are being asked for, so far as nothing is known of them
         self._unanswered: dict[str, str] = {}  # symbols that were asked for without an answer → the reason
 
     async def run(self) -> NoReturn:
@@ -170,14 +177,24 @@ class Session:
                 await self._subscribe(missing)
             self._tried.set()
             if self._unanswered or not self._stats.subscribed:
-                # A refusal of all costs many requests, and may be a limit of how many there may be: not so soon.
-                least_s = 0.0 if self._unanswered else self._waits.compare_every_s / 4
+                # A refusal of all may be a limit of how many requests there may be: not so soon.
+                # A quota comes back within a minute, a right when somebody gives it.
+                quota = any(cause_of(words) == QUOTA for words in set(self._stats.refused.values()))
+                least_s = 0.0 if self._unanswered else self._waits.compare_every_s / (4 if quota else 2)
                 await asyncio.sleep(min(max(wait_s, least_s), self._waits.compare_every_s))
                 wait_s *= 2
             else:
                 wait_s = self._waits.subscribe_again_s
-                await asyncio.sleep(self._waits.compare_every_s)
+                await self._wait_to_compare()
             missing = await self._missing()
+
+    async def _wait_to_compare(self) -> None:
+        """OpenD answers for subscribed symbols alone: where it refuses, a subscription may be lost already."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._waits.compare_every_s):
+                await asyncio.sleep(self._waits.compare_least_s)
+                await self._caretaker.refused.wait()
+        self._caretaker.refused.clear()
 
     async def _missing(self) -> list[str]:
         """What is wanted and, by OpenD's own word where it gives one, not subscribed."""
@@ -198,9 +215,14 @@ class Session:
 
     async def _subscribe(self, symbols: Sequence[str]) -> None:
         stats = self._stats
+        self._pending = set(symbols)
         outcome = await subscribe_all(
-            lambda proto_id, message: self._wire.request(proto_id, message, self._waits.answer_s), symbols
+            lambda proto_id, message: self._wire.request(proto_id, message, self._waits.answer_s),
+            symbols,
+            self._pace,
+            self._note_so_far,
         )
+        self._pending.clear()
         if self._wire.closed.done():
             return
         for symbol in symbols:
@@ -218,10 +240,21 @@ class Session:
             self._tell(await self._ask_sub_info(min(self._waits.answer_s, self._waits.first_state_s)))
         _tell_refused(outcome.refused)
 
+    def _note_so_far(self, outcome: Outcome) -> None:
+        """Requests are paced now: symbols that are subscribed by now do not wait for the others."""
+        fresh = [symbol for symbol in outcome.accepted if symbol in self._pending]
+        self._pending.difference_update(fresh)
+        for symbol in fresh:
+            self._stats.refused.pop(symbol, None)
+            self._unanswered.pop(symbol, None)
+        if fresh:
+            self._note_subscribed(fresh)
+
     def _note_subscribed(self, symbols: Sequence[str]) -> None:
         """OpenD answers for these symbols now: what they may have missed is asked for."""
         stats = self._stats
-        stats.subscribed = stats.symbols - len(stats.refused) - len(self._unanswered)
+        pending = self._pending - stats.refused.keys() - self._unanswered.keys()
+        stats.subscribed = stats.symbols - len(stats.refused) - len(self._unanswered) - len(pending)
         if not symbols and stats.received > self._received_before:
             symbols = tuple(self._unanswered)  # OpenD pushes without having answered
         if symbols:
@@ -276,7 +309,12 @@ class Session:
 
 
 def _tell_refused(refused: dict[str, str]) -> None:
-    for reason in dict.fromkeys(refused.values()):
-        names = [symbol for symbol, words in refused.items() if words == reason]
+    """A line for each reason, the one of most symbols first; where OpenD has ever other words, for the first few."""
+    told = groups(refused)
+    for words, cause, names in told[:_REASONS_TOLD]:
         shown = ",".join(names[:20]) + (f",… ({len(names)} in all)" if len(names) > 20 else "")
-        log.error("symbols_refused", symbols=shown, count=len(names), reason=reason)
+        hint = remedies.for_refusal(cause).advice
+        log.error("symbols_refused", cause=cause, symbols=shown, count=len(names), reason=words, hint=hint)
+    if told[_REASONS_TOLD:]:
+        rest = sum(len(names) for _, _, names in told[_REASONS_TOLD:])
+        log.error("symbols_refused", cause="several", symbols="others", count=rest, reason="many different ones")

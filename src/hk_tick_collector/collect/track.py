@@ -26,6 +26,8 @@ _JUMP_MAX: Final = 1_000_000
 _JUMP_ALWAYS: Final = 1_000
 _JUMP_PER_S: Final = 2_000
 _STEP_S: Final = 600  # a late report's own time says nothing: its second may be that much after the newest one
+COMPARED_S: Final = 30  # a symbol without the rule is compared with OpenD's ticks at least so often while it trades,
+COMPARED_ROWS: Final = 400  # and before it has so many new ticks: OpenD's window holds two and a half times that
 MARGIN_MS: Final = 10_000  # ticks are not in the order of their times: a doubt reaches so far beyond what is known
 RUNS_MOST: Final = 3  # times that a counter may begin anew within a day
 STRANGE_MOST: Final = 3  # ticks in a row that do not follow the rule, before it no longer holds
@@ -84,6 +86,13 @@ class Recent:
     def until(self, moment_ms: int) -> set[int]:
         """The sequences of the ticks whose own time is not later than a moment."""
         return {seq for seq, ts_ms in zip(self.seqs, self.times, strict=True) if ts_ms <= moment_ms}
+
+    def unproved_ms(self, newest_ms: int) -> int:
+        """From when on ticks may be missing of which no answer has told: answers come so often, or after so many rows.
+
+        The oldest known tick is never part of that.
+        """
+        return max(newest_ms - COMPARED_S * 1000, min(self.times[-COMPARED_ROWS:], default=newest_ms))
 
     def between(self, from_ms: int, to_ms: int) -> set[int]:
         """The sequences of the ticks whose own time lies strictly between two moments."""
@@ -192,6 +201,7 @@ class Day:
     number: int
     tracks: dict[str, Track] = field(default_factory=dict)
     next_gap_id: int = 1
+    marked: int = 0  # ticks that were noted as come and not stored, since it was read
     dirty: dict[int, tuple[str, Hole, bool]] = field(default_factory=dict)  # hole id → symbol, hole, still open
     rules: dict[str, str] = field(default_factory=dict)  # symbol → its rule, where that is not yet in the file
     sealed: bool = False  # finished: nothing can be stored there, so nothing is looked for

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hk_tick_collector import market
 
 from .hole import Hole
+from .losses import Losses
 from .track import COUNTER_MASK, MARGIN_MS, RULE_NONE, Day, Track
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Tracked:
         self.now_ms = now_ms
         self.days: dict[int, Day] = {}
         self.latest: dict[str, Track] = {}  # each symbol on the day of the last tick that was its newest
-        self.lost_ms: deque[int] = deque(maxlen=100_000)  # when gaps were found to be lost, the latest last
+        self.losses = Losses()
         self.events: deque[tuple[str, str, int]] = deque(maxlen=10_000)  # symbol, what was found, sequence: to be told
         self.deaf = False  # OpenD itself does not hear of every tick now: its answers prove nothing
 

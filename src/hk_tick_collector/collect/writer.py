@@ -22,6 +22,7 @@ from hk_tick_collector.errors import SealedDayError, StoreError
 from hk_tick_collector.model import PUSH_BACKFILL, Tick
 from hk_tick_collector.store.dayfile import Batch, Written
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose, in_words
+from hk_tick_collector.store.locks import day_holder
 from hk_tick_collector.store.query import DayReader, path_of
 
 from .chunk import Part
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from hk_tick_collector.model import Gap, Reconciled, RuleChange, Stats, TickRow
+    from hk_tick_collector.store.beside import BesideRow
     from hk_tick_collector.store.dayfile import DayFile
 
     from .chunk import Chunk
@@ -49,6 +51,7 @@ _TEND_EVERY_S: Final = 5.0  # also while ticks keep coming
 # Of MAX_WAIT_MS: so long ticks wait for company where commits are short, and where they are long.
 _LINGER_MOST: Final = 0.95 - GATHER_SHARE
 _LINGER_LEAST: Final = 0.5
+_IN_MEMORY_S: Final = 1.0  # ticks that wait longer for a lock are spooled
 _LOG_EVERY_S: Final = 10.0  # a fault that repeats is logged so often, with a count
 
 _SYMBOL = itemgetter(0)
@@ -56,6 +59,16 @@ _TS_MS = itemgetter(2)
 _RECV_TS_MS = itemgetter(9)
 _ROWS = attrgetter("rows")
 _Event = TypeVar("_Event")
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Rows of the predecessor that are no ticks of ours, for the file of one day."""
+
+    day: int
+    rows: list[BesideRow]
+    meta: dict[str, str]
+    on_commit: Callable[[], None]  # called by the thread once they are committed
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +117,8 @@ class Writer:
         self._gap_events: deque[Gap] = deque()  # gaps that opened or closed with a commit
         self._reconciled: deque[tuple[int, list[Reconciled]]] = deque()
         self._reconciling: list[Reconciled] = []  # rows of it for the commit that is under way
+        self._beside: deque[Beside] = deque()  # the same of the predecessor's rows that are no ticks
+        self._keeping: Beside | None = None
         self._attempted: dict[int, Written] = {}  # by day: what its last transaction did, also when its commit raised
         self._rejections = Rejections(time.monotonic)
         self._conflicts, self._unnumbered = Tally(), Tally()  # ticks under whose key another one is stored
@@ -188,10 +203,15 @@ class Writer:
         To be called before `start`; the retired thread may still end its last commit.
         """
         self._commits, self._gap_events, self._reconciled = retired._commits, retired._gap_events, retired._reconciled
+        self._beside = retired._beside
 
     def reconcile(self, day: int, rows: list[Reconciled]) -> None:
         """Has these rows stored in a day's file, once no tick waits."""
         self._reconciled.append((day, rows))
+
+    def keep_beside(self, beside: Beside) -> None:
+        """Has rows of the predecessor stored beside the ticks of a day, and its `on_commit` called then."""
+        self._beside.append(beside)
 
     @property
     def alive(self) -> bool:
@@ -207,7 +227,7 @@ class Writer:
                 self._stats.writer_alive_ms = self._now_ms()
                 if chunks:
                     self._store(chunks)
-                moved = self._store_held()
+                moved = self._store_held() or self._store_beside()
                 self._held.tell_safe()
                 if not chunks and not moved and self._may_end():
                     break
@@ -255,7 +275,7 @@ class Writer:
 
     def _store(self, chunks: list[Chunk]) -> None:
         for chunk in chunks:
-            self._unfiled.rejected += len(chunk.rejected)
+            self._unfiled.rejected += chunk.rejected
             self._unfiled.dropped += chunk.dropped
             self._unfiled.links.extend(chunk.links)
         rows = _by_day(list(chain.from_iterable(map(_ROWS, chunks))))
@@ -351,6 +371,8 @@ class Writer:
                 batch = self._unfiled if is_home else Batch()
                 waiting = self._queue.waiting_rows - was_held * len(part.rows) if is_home else 0
                 batch = replace(batch, **part._asdict(), reconciled=self._reconciling, waiting=waiting)
+                if self._keeping is not None:
+                    batch.beside, batch.meta = self._keeping.rows, self._keeping.meta
                 written = self._write(day, file, batch)
             except SealedDayError:
                 self._refuse(day, part.rows)
@@ -362,6 +384,8 @@ class Writer:
                 if is_alone and self._hold(day, part, error, on_disk=on_disk, was_held=was_held):
                     return True
                 self._note_trouble(day, error, attempt)
+                if self._stats.writer_trouble == "busy":
+                    self._queue.wait_safely(_IN_MEMORY_S)  # somebody else's lock may last: on disk it costs no tick
                 self._give_up.wait(_BACKOFF_S[min(attempt, len(_BACKOFF_S)) - 1])
             else:
                 if is_home:
@@ -481,7 +505,8 @@ class Writer:
     def _forget_trouble(self) -> None:
         stats = self._stats
         stats.writer_trouble = stats.writer_detail = stats.writer_day = ""
-        stats.writer_trouble_since_ms = None
+        stats.writer_trouble_since_ms = stats.writer_holder_pid = None
+        stats.writer_holder = ""
 
     def _note_trouble(self, day: int, error: Exception, attempt: int) -> None:
         cause, reopen = diagnose(error)
@@ -494,6 +519,8 @@ class Writer:
             self._held_back = log.Repeated(_LOG_EVERY_S)
         stats.writer_trouble, stats.writer_detail, stats.writer_day = cause, in_words(error), market.day_name(day)
         held_back = self._held_back.allow(time.monotonic())
+        if cause != "busy" or held_back is not None:
+            self._note_holder(day, is_locked=cause == "busy")
         if held_back is not None:
             wait_ms = _BACKOFF_S[min(attempt, len(_BACKOFF_S)) - 1] * 1000
             say = log.warning if cause == "busy" else log.error
@@ -506,7 +533,14 @@ class Writer:
                 repeats=held_back,
                 queue_rows=self._queue.rows,
                 detail=in_words(error),
+                **({"holder": stats.writer_holder} if stats.writer_holder else {}),
             )
+
+    def _note_holder(self, day: int, *, is_locked: bool) -> None:
+        """Who holds the lock that the writer waits for, where the kernel tells it."""
+        holder = day_holder(path_of(self._options.data_root, market.day_name(day))) if is_locked else None
+        self._stats.writer_holder_pid = holder.pid if holder else None
+        self._stats.writer_holder = holder.words() if holder else ""
 
     def _tend(self) -> None:
         """What is due beside the ticks: today's file, a reconciliation, files of other days, sealing."""
@@ -548,6 +582,21 @@ class Writer:
                 self._reconciling = []
             if self._held.is_bad(day):
                 self._reconciled.append((day, rows))  # once its file can be written
+
+    def _store_beside(self) -> bool:
+        """Stores one lot of rows beside the ticks of their day; whether there was one that could be."""
+        if not self._beside or self._held.is_bad(self._beside[0].day):
+            return False
+        self._keeping = beside = self._beside.popleft()
+        try:
+            stored = self._commit(beside.day, Part.of([])) and not self._held.is_bad(beside.day)
+        finally:
+            self._keeping = None
+        if stored:
+            beside.on_commit()
+        else:
+            self._beside.appendleft(beside)
+        return stored
 
 
 def _popped(events: deque[_Event]) -> list[_Event]:

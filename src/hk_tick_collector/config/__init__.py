@@ -1,7 +1,9 @@
 """The settings: the only part that reads the process environment. Imported by `cli` alone; others take plain values.
 
+predecessor.py  what became of the predecessor's settings
 settings.py   every setting: name, unit, bounds, default, meaning
 values.py     from text to value, exactly
+symbols.py    the list or file of symbols; what is none is named
 envfile.py    the settings file, as systemd reads it or not at all
 load.py       environment, file, defaults; where each value came from
 """
@@ -19,7 +21,9 @@ from .load import (
     settings_file,
     systemd_environment,
 )
+from .predecessor import Predecessor
 from .settings import DEFINITIONS, Setting, Settings, as_text
+from .symbols import read_symbols
 from .values import Address
 
 __all__ = [
@@ -28,12 +32,14 @@ __all__ = [
     "ENVIRONMENT",
     "Address",
     "Loaded",
+    "Predecessor",
     "Setting",
     "Settings",
     "Systemd",
     "as_text",
     "environment_without_settings",
     "load_settings",
+    "read_symbols",
     "reference",
     "settings_file",
     "systemd_environment",

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector.errors import UsageError
 
+from .predecessor import became
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 _MAX_BYTES: Final = 1 << 20
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # every other name systemd drops with a line in its own journal
 _BLANKS: Final = " \t"  # systemd knows these alone; Python's strip() would also take form feeds and non-breaking spaces
+_QUOTED: Final = re.compile(r"\"[^\"\\\x00-\x1f\x7f]*\"|'[^'\\\x00-\x1f\x7f]*'")  # read alike by systemd
 _NONCHARACTER: Final = re.compile("[\ufdd0-\ufdef]")
 
 
@@ -30,20 +33,27 @@ class Variable(NamedTuple):
     line: int  # from 1
 
 
-def read_env_file(path: Path) -> list[Variable]:
-    """The variables of a settings file in their order; UsageError with `path:line` for what systemd reads otherwise."""
+def read_env_file(path: Path) -> tuple[list[Variable], list[UsageError]]:
+    """The variables of a settings file in their order, and each line that systemd reads otherwise, with `path:line`.
+
+    Raises UsageError for a file that cannot be read, or that as a whole is no settings file.
+    """
     variables: dict[str, Variable] = {}
+    faults: list[UsageError] = []
     for number, line in enumerate(_text(path).split("\n"), 1):
         where = f"{path}:{number}"
-        variable = _parse_line(where, line, number)
+        try:
+            variable = _parse_line(where, line, number)
+        except UsageError as fault:
+            faults.append(fault)
+            continue
         if variable is None:
             continue
         earlier = variables.setdefault(variable.name, variable)
         if earlier is not variable:
-            raise UsageError(
-                f"{where}: {variable.name} is set a second time", hint=f"delete it here or on line {earlier.line}"
-            )
-    return list(variables.values())
+            again = f"{where}: {variable.name} is set a second time"
+            faults.append(UsageError(again, hint=f"delete it here or on line {earlier.line}"))
+    return list(variables.values()), faults
 
 
 def _text(path: Path) -> str:
@@ -99,6 +109,8 @@ def _parse_line(where: str, line: str, number: int) -> Variable | None:
         raise UsageError(
             f"{where}: {_shown(name)!r} is no variable name", hint="write KEY=VALUE, letters, digits and _ in KEY"
         )
+    if became(name) and _QUOTED.fullmatch(value):  # of no use to us but for its words: nothing stops for its quotes
+        return Variable(name, value[1:-1], number)
     _refuse_value(where, name, value)
     return Variable(name, value, number)
 

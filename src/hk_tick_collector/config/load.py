@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -16,7 +17,9 @@ from pydantic import ValidationError
 from hk_tick_collector.errors import UsageError
 
 from .envfile import read_env_file
-from .settings import DEFINITIONS, Setting, Settings, as_text
+from .predecessor import Predecessor, became, is_distinctive, predecessor
+from .settings import DEFINITIONS, Notes, Setting, Settings, as_text
+from .values import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +49,14 @@ class Loaded(NamedTuple):
     origins: dict[str, str]  # name → "environment", "/path/.env:12" or "default"
     warnings: tuple[str, ...]  # what is odd but works, one line each
     env_file: Path | None  # the file that was read
+    predecessor: Predecessor = Predecessor()  # what of the predecessor's settings is in there
+    bad_symbols: tuple[str, ...] = ()  # entries of FUTU_SYMBOLS that are none, each with its place
+
+    def told(self, most: int = 20) -> tuple[str, ...]:
+        """What is odd and what is left out, one line each; of bad symbols the first and the number of the others."""
+        more = len(self.bad_symbols) - most
+        others = (f"and {more} more bad symbols: hk-tick-collector config --check",) if more > 0 else ()
+        return (*self.warnings, *self.bad_symbols[:most], *others)
 
 
 class Systemd(NamedTuple):
@@ -58,29 +69,48 @@ class Systemd(NamedTuple):
 
 def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | None = None) -> Loaded:
     """The settings in force. `env_file` must exist where given; else `./.env` or the installed one is read, if there.
+    Root reads the installed one alone: see `_may_read`.
 
-    Raises UsageError for anything that cannot work, with the setting's name, value, place and what is allowed.
+    Raises one UsageError for all that cannot work, with each setting's name, value, place and what is allowed.
+    Settings of the predecessor are passed by; `Loaded.predecessor` tells them.
     """
     environ = os.environ if environ is None else environ
     path = settings_file(env_file)
     texts: dict[str, str] = {}
     origins = dict.fromkeys(_BY_NAME, DEFAULT)
-    warnings: list[str] = []
-    for variable in read_env_file(path) if path else []:
+    former: dict[str, tuple[str, str]] = {}  # the predecessor's: name → value and place
+    notes = Notes()
+    warnings = notes.warnings
+    if env_file is None and not _may_read(local := Path(".env").absolute()):
+        warnings.append(f"{local} is not read as root: --env-file {local} reads it")
+    variables, faults = read_env_file(path) if path else ([], [])
+    for variable in variables:
         where = f"{path}:{variable.line}"
-        _check_name(variable.name, where, warnings)
         if variable.name in _BY_NAME:
             texts[variable.name], origins[variable.name] = variable.value, where
+        elif became(variable.name):
+            former[variable.name] = variable.value, where
+        else:
+            faults += _unknown(variable.name, where)
+            warnings += _near_miss(variable.name, where)
     by_systemd = "INVOCATION_ID" in environ  # whose EnvironmentFile= hands over the file's lines: theirs is the origin
     for name, value in environ.items():
-        _check_name(name, ENVIRONMENT, None)
-        if name in _BY_NAME and not (by_systemd and texts.get(name) == value):
-            texts[name], origins[name] = value, ENVIRONMENT
-    try:
-        settings = Settings.model_validate(texts, context=warnings)
-    except ValidationError as error:
-        raise _bad_value(error.errors(), texts, origins) from None
-    return Loaded(_in_order(settings, origins), origins, tuple(warnings), path)
+        if name in _BY_NAME:
+            if not (by_systemd and texts.get(name) == value):
+                texts[name], origins[name] = value, ENVIRONMENT
+        elif became(name):
+            if by_systemd or is_distinctive(name):
+                former.setdefault(name, (value, ENVIRONMENT))
+        else:
+            faults += _unknown(name, ENVIRONMENT)
+    settings, wrong = _parsed(texts, origins, notes)
+    if settings is None or faults:
+        raise _together([*faults, *wrong], path)
+    ours = {name: (text, origins[name]) for name, text in texts.items()}
+    of_predecessor = predecessor(former, ours, alerts_in_force=bool(settings.alert_urls))
+    origin = origins["FUTU_SYMBOLS"]
+    bad = tuple(f"{entry.place or f'FUTU_SYMBOLS (from {origin})'}: {entry.words()}" for entry in notes.bad_symbols)
+    return Loaded(settings, origins, tuple(warnings), path, of_predecessor, bad)
 
 
 def settings_file(env_file: Path | None = None) -> Path | None:
@@ -112,40 +142,82 @@ def environment_without_settings(environ: Mapping[str, str] | None = None) -> di
 def _found_file() -> Path | None:
     local = Path(".env").absolute()
     # lexists, because a link to nowhere must be an error and not a start without settings.
-    return next((path for path in (local, INSTALLED_ENV_FILE) if os.path.lexists(path)), None)
+    places = (local, INSTALLED_ENV_FILE) if _may_read(local) else (INSTALLED_ENV_FILE,)
+    return next((path for path in places if os.path.lexists(path)), None)
 
 
-def _check_name(name: str, where: str, warnings: list[str] | None) -> None:
-    """Refuses an unknown name of ours; in a file, which may hold others such as TZ, warns of one like a setting's."""
-    if name in _BY_NAME or name in _OTHERS:
-        return
-    if name.startswith(_OUR_PREFIXES):
-        nearest = difflib.get_close_matches(name, _BY_NAME, n=1, cutoff=0)[0]
-        raise UsageError(f"unknown setting {name} (from {where})", hint=f"the nearest that exists is {nearest}")
-    if warnings is not None and (near := difflib.get_close_matches(name.upper(), _BY_NAME, n=1, cutoff=0.8)):
-        warnings.append(f"{name} ({where}) is no setting and does nothing: perhaps {near[0]} is meant")
+def _may_read(local: Path) -> bool:
+    """Whether `./.env` counts. Root reads the installed file; where none is installed, one that root alone may change.
+
+    `sudo hk-tick-collector` in the directory of another account would follow that account's DATA_ROOT and ALERT_URLS.
+    """
+    if os.geteuid() != 0 or local == INSTALLED_ENV_FILE or not os.path.lexists(local):
+        return True
+    return not os.path.lexists(INSTALLED_ENV_FILE) and _is_roots(local) and _is_roots(local.parent)
 
 
-def _bad_value(errors: list[ErrorDetails], texts: Mapping[str, str], origins: Mapping[str, str]) -> UsageError:
-    """The first bad value in full, and the names of any others; defaults that wait for a bad value are no fault."""
+def _is_roots(path: Path) -> bool:
+    """Whether root alone may change a file, or what a directory holds."""
+    found = path.lstat()
+    return found.st_uid == 0 and (stat.S_ISLNK(found.st_mode) or not found.st_mode & 0o022)
+
+
+def _unknown(name: str, where: str) -> list[UsageError]:
+    """The fault of a name that is like ours and none of them."""
+    if name in _OTHERS or not name.startswith(_OUR_PREFIXES):
+        return []
+    nearest = difflib.get_close_matches(name, _BY_NAME, n=1, cutoff=0)[0]
+    return [UsageError(f"unknown setting {name} (from {where})", hint=f"the nearest that exists is {nearest}")]
+
+
+def _near_miss(name: str, where: str) -> list[str]:
+    """A file may hold names of others, such as TZ; one that is like a setting's is warned of."""
+    near = () if name.startswith(_OUR_PREFIXES) else difflib.get_close_matches(name.upper(), _BY_NAME, n=1, cutoff=0.8)
+    return [f"{name} ({where}) is no setting and does nothing: perhaps {near[0]} is meant"] if near else []
+
+
+def _parsed(
+    texts: Mapping[str, str], origins: Mapping[str, str], notes: Notes
+) -> tuple[Settings | None, list[UsageError]]:
+    """The settings, or all that is wrong with them."""
+    try:
+        return _in_order(Settings.model_validate(texts, context=notes), origins), []
+    except ValidationError as error:
+        return None, _bad_values(error.errors(), texts, origins)
+    except UsageError as error:
+        return None, [error]
+
+
+def _together(faults: list[UsageError], path: Path | None) -> UsageError:
+    """All that is wrong in one answer, each with what is allowed."""
+    if len(faults) == 1:
+        return faults[0]
+    told = "; ".join(f"{fault}: {fault.hint}" for fault in faults)
+    error = UsageError(f"{len(faults)} settings are wrong: {told}", hint=f"correct {path}" if path else "correct them")
+    error.faults = tuple(faults)
+    return error
+
+
+def _bad_values(errors: list[ErrorDetails], texts: Mapping[str, str], origins: Mapping[str, str]) -> list[UsageError]:
+    """Every bad value in full; defaults that wait for a bad value are no fault."""
     faults = {str(error["loc"][0]): error for error in errors if error["loc"][0] in texts}
-    name, *others = faults
+    return [_bad_value(name, fault, texts[name], origins[name]) for name, fault in faults.items()]
+
+
+def _bad_value(name: str, details: ErrorDetails, text: str, origin: str) -> UsageError:
     setting = _BY_NAME[name]
-    cause = faults[name].get("ctx", {}).get("error")
-    fault = "is empty" if not texts[name] else str(cause) if cause else "is out of bounds"
+    cause = details.get("ctx", {}).get("error")
+    fault = "is empty" if not text else str(cause) if cause else "is out of bounds"
     unit = f" {setting.about.unit}" if setting.about.unit else ""
-    more = f" (also wrong: {', '.join(others)})" if others else ""
     return UsageError(
-        f"{name}={_shown(setting, texts[name])} (from {origins[name]}) {fault}",
-        hint=f"allowed is {setting.allowed.en}{unit}{more}",
+        f"{name}={_shown(setting, text)} (from {origin}) {fault}", hint=f"allowed is {setting.allowed.en}{unit}"
     )
 
 
 def _shown(setting: Setting, text: str) -> str:
     if setting.about.secret:
         return "***"
-    text = text if len(text) <= 60 else text[:57] + "..."
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    return printable(text, 60)
 
 
 def _in_order(settings: Settings, origins: Mapping[str, str]) -> Settings:

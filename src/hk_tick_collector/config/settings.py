@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
@@ -18,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 
 from hk_tick_collector.errors import UsageError
 
+from . import symbols as symbol_lists
 from . import values
 from .values import Address
 
@@ -47,20 +48,38 @@ class About:
     secret: bool = False
 
 
+@dataclass(slots=True)
+class Notes:
+    """What was found beside the values: the validation's context."""
+
+    warnings: list[str] = field(default_factory=list)  # what is odd but works, one line each
+    bad_symbols: list[symbol_lists.BadSymbol] = field(default_factory=list)  # which the others are collected without
+
+
 def _from_text(parse: Any) -> BeforeValidator:
     """Parses text; a value that is typed already, as in tests, passes."""
-    return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
+
+    def parsed(value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        # A path says more of its own bytes.
+        return parse(value if parse in (values.path, values.optional_path) else values.utf8(value))
+
+    return BeforeValidator(parsed)
 
 
 def _symbols(value: object, info: ValidationInfo) -> object:
-    """Parses symbols; one named twice is harmless: it is kept once and told in the context, a list of warnings."""
+    """Parses symbols. One named twice is kept once, one that is none is left out: both are noted in the context."""
     if not isinstance(value, str):
         return value
-    symbols, again = values.symbols(value)
-    if again and isinstance(info.context, list):
-        more = f" and {len(again) - 3} more" if len(again) > 3 else ""
-        info.context.append(f"FUTU_SYMBOLS names {', '.join(again[:3])}{more} more than once; once is kept")
-    return symbols
+    found = symbol_lists.read_symbols(value)
+    if isinstance(info.context, Notes):
+        info.context.bad_symbols += found.bad
+        if found.again:
+            more = f" and {len(found.again) - 3} more" if len(found.again) > 3 else ""
+            named = ", ".join(found.again[:3])
+            info.context.warnings.append(f"FUTU_SYMBOLS names {named}{more} more than once; once is kept")
+    return found.symbols
 
 
 def _one_of(*names: str) -> BeforeValidator:
@@ -70,6 +89,10 @@ def _one_of(*names: str) -> BeforeValidator:
         return value
 
     return BeforeValidator(check)
+
+
+def _instance(text: str) -> str:
+    return values.instance_id(text) if text else _hostname()
 
 
 def _hostname() -> str:
@@ -82,6 +105,7 @@ _Directory = Annotated[Path, _from_text(values.path)]
 
 _PATH: Final = Words("a path, relative to the current directory unless absolute", "路徑；相對路徑由目前目錄起算")
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
+_LANGUAGES: Final = ("en", "zh-Hant")
 _SYNCHRONOUS: Final = ("NORMAL", "FULL", "EXTRA")
 
 
@@ -122,8 +146,8 @@ class Settings(BaseModel):
         About(
             Words("symbols to collect; `run` needs one at least", "要收集的股票；`run` 至少需要一隻"),
             allowed=Words(
-                f"up to {values.MAX_SYMBOLS} like HK.00700,HK.00981, or @FILE with one a line",
-                f"最多 {values.MAX_SYMBOLS} 隻，如 HK.00700,HK.00981；或 @FILE（每行一隻）",
+                f"up to {symbol_lists.MAX_SYMBOLS} like HK.00700,HK.00981, or @FILE with one a line",
+                f"最多 {symbol_lists.MAX_SYMBOLS} 隻，如 HK.00700,HK.00981；或 @FILE（每行一隻）",
             ),
             example="HK.00700,HK.09988",
         ),
@@ -282,15 +306,23 @@ class Settings(BaseModel):
     ] = ()
     instance_id: Annotated[
         str,
-        _from_text(values.instance_id),
+        _from_text(_instance),
         Field(default_factory=_hostname),
         About(
             Words("name of this collector in alerts and metrics", "告警與指標中本收集器的名稱"),
-            allowed=Words("1 to 64 letters, digits, '.', '_' and '-'", "1 至 64 個英文字母、數字、「.」「_」「-」"),
+            allowed=Words(
+                "1 to 64 letters, digits, '.', '_' and '-'; empty: the host's name",
+                "1 至 64 個英文字母、數字、「.」「_」「-」；留空即主機名稱",
+            ),
             default=Words("the host's name", "主機名稱"),
             example="collector-1",
         ),
     ]
+    operator_lang: Annotated[
+        str,
+        _one_of(*_LANGUAGES),
+        About(Words("language of alerts", "告警的語言"), allowed=_among(_LANGUAGES)),
+    ] = "en"
     log_level: Annotated[
         str, _one_of(*_LEVELS), About(Words("least level of a log line", "日誌的最低級別"), allowed=_among(_LEVELS))
     ] = "INFO"
@@ -314,11 +346,11 @@ class Setting(NamedTuple):
 
 def _definitions() -> tuple[Setting, ...]:
     found = []
-    for attribute, field in Settings.model_fields.items():
-        about = next(item for item in field.metadata if isinstance(item, About))
-        constant = None if about.default else as_text(field.get_default())
+    for attribute, info in Settings.model_fields.items():
+        about = next(item for item in info.metadata if isinstance(item, About))
+        constant = None if about.default else as_text(info.get_default())
         found.append(
-            Setting(field.alias or attribute.upper(), attribute, about, _allowed(about, field.metadata), constant)
+            Setting(info.alias or attribute.upper(), attribute, about, _allowed(about, info.metadata), constant)
         )
     return tuple(found)
 

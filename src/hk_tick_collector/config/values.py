@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections import Counter
+import unicodedata
 from pathlib import Path
 from typing import Final, NamedTuple
 
-MAX_SYMBOLS: Final = 2000  # the largest subscription quota that OpenD grants
-
 _WHOLE: Final = re.compile(r"0|[1-9][0-9]*")
 _DECIMAL: Final = re.compile(r"(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
-_SYMBOL: Final = re.compile(r"HK\.[0-9]{5}")
 _HOST: Final = re.compile(r"(?=.{1,253}\Z)(?!(?:.*\.)?[0-9]+\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
 _INSTANCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
@@ -73,7 +70,14 @@ def path(text: str) -> Path:
         raise ValueError("begins with ~, which only a shell understands")
     if not text:
         raise ValueError("is empty")
-    return Path(text).absolute()
+    if any(unicodedata.category(char) == "Cc" for char in text):
+        raise ValueError("holds a control character")
+    found = Path(text).absolute()
+    try:
+        utf8(str(found))
+    except ValueError as error:
+        raise ValueError(f"{error}: rename the directory, or name another one") from None
+    return found
 
 
 def optional_path(text: str) -> Path | None:
@@ -96,36 +100,14 @@ def urls(text: str) -> tuple[str, ...]:
     return found
 
 
-def symbols(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Symbols in their order, each once, and those that were named again; from the text or from the file after `@`."""
-    if not text.strip(" "):
-        return (), ()
-    if text.startswith("@"):
-        items = _symbols_file(path(text[1:]))
-    else:
-        items = [(item.strip(" "), "") for item in text.split(",")]
-    wrong = [f"{_short(item) or 'an empty item'}{where}" for item, where in items if not _SYMBOL.fullmatch(item)]
-    if wrong:
-        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        raise ValueError(f"holds {wrong[0]}{more}, which is no Hong Kong symbol like HK.00700")
-    counts = Counter(item for item, _ in items)
-    if not counts:
-        raise ValueError("names a file without a symbol")
-    if len(counts) > MAX_SYMBOLS:
-        raise ValueError(f"holds {len(counts)} symbols, more than the {MAX_SYMBOLS} of OpenD's largest quota")
-    return tuple(counts), tuple(symbol for symbol, count in counts.items() if count > 1)
+def printable(text: str, most: int) -> str:
+    """A text of others in one line that a terminal shows and does not obey, of `most` characters at most."""
+    text = text if len(text) <= most else text[: most - 3] + "..."
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
-def _symbols_file(file: Path) -> list[tuple[str, str]]:
-    """Symbol and place of every line; `#` begins a comment."""
-    try:
-        lines = file.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ValueError(f"names the file {file}, which cannot be read ({cause})") from None
-    texts = ((line.partition("#")[0].strip(), number) for number, line in enumerate(lines, 1))
-    return [(text, f" in {file}:{number}") for text, number in texts if text]
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 40 else text[:37] + "..."
+def utf8(text: str) -> str:
+    """The text itself. What the system hands over may hold bytes that are none: nobody could print or open that."""
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        raise ValueError("holds bytes that are not UTF-8")
+    return text

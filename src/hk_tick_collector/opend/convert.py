@@ -29,6 +29,9 @@ _EARLIEST_S: Final = 946_684_800  # 2000-01-01: OpenD has nothing older, so an e
 _LATEST_S: Final = 4_102_444_800  # 2100-01-01
 _NEAR_MS: Final = 10_000  # how far a tick's second may stand from the second in its sequence
 _AHEAD_MS: Final = 2 * 3_600_000  # how far a host's clock may be behind before a tick looks like yesterday's
+DETAILS_MOST: Final = 100  # rejected ticks of a message and a cause that are told whole
+_DETAIL_CHARS: Final = 500  # a tick has 300
+_TIME_CHARS: Final = 64  # of a text that is no time
 
 # More shares than any company has, and little enough that a day's total stays inside SQLite's 64 bits: an overflow
 # there would cost a whole batch.
@@ -105,6 +108,7 @@ def convert(
     The tuple is built in one go from fields read once: this loop runs for every tick of a burst.
     """
     append = rows.append
+    alike: dict[str, int] = {}  # cause → ticks rejected for it
     for ticker in tickers:
         seq, direction, price, volume = ticker.sequence, ticker.dir, ticker.price, ticker.volume
         turnover, stamp_s, precise_volume = ticker.turnover, ticker.timestamp, ticker.hpVolume
@@ -125,7 +129,9 @@ def convert(
             ts_ms = _with_milliseconds(ts_ms, ticker.time) if ts_ms else _moment(ticker.time, seq, recv_ts_ms)
             cause = _cause_to_reject(ticker, ts_ms, volume)
             if ts_ms is None or cause:
-                rejected.append(Rejected(symbol, seq, cause, " ".join(str(ticker).split()), recv_ts_ms))
+                alike[cause] = alike.get(cause, 0) + 1
+                detail = _in_words(ticker) if alike[cause] <= DETAILS_MOST else ""
+                rejected.append(Rejected(symbol, seq, cause, detail, recv_ts_ms))
                 continue
         append(
             (
@@ -152,6 +158,13 @@ def _cause_to_reject(ticker: pb.Ticker, ts_ms: int | None, volume: int) -> str:
     if not (isfinite(ticker.price) and isfinite(ticker.turnover)):
         return "non_finite"
     return "" if abs(volume) <= _MAX_SHARES else "out_of_range"
+
+
+def _in_words(ticker: pb.Ticker) -> str:
+    """A tick that cannot be stored, whole, on one line; a text that is no time may be long, and is only measured."""
+    if len(ticker.time) > _TIME_CHARS:
+        ticker.time = f"({len(ticker.time):,} characters)"
+    return " ".join(str(ticker).split())[:_DETAIL_CHARS]
 
 
 def _volume(precise: float, plain: int) -> int:

@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError, Message
 from hk_tick_collector.errors import OpenDError, ProtocolError, UsageError
 
 from . import opend_pb2 as pb
+from .bounds import FREE_BYTES, check_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,6 +38,8 @@ SUB_TYPE_TICKER: Final = 4
 SNAPSHOT_MAX: Final = 400  # symbols of one request; 60 requests in 30 s at most (the vendor's documentation)
 TICKER_WINDOW_ROWS: Final = 1000  # GetTicker's reach: the only history there is
 _LONGEST_CODE: Final = 32  # options have the longest, some 20 characters
+_LONGEST_SECURITY: Final = 256  # bytes; one has 12, and a later OpenD may add to it
+WORDS_MOST: Final = 500  # characters of a text of OpenD's; what is longer is cut where it enters
 _EARLIEST_S: Final = 946_684_800  # 2000-01-01, and 2100-01-01: no clock of OpenD's stands outside
 _LATEST_S: Final = 4_102_444_800
 
@@ -139,6 +142,8 @@ def symbol_of(security: pb.Security) -> str:
 
 def read_security(security: bytes) -> pb.Security:
     """The security that a push names; ProtocolError when it names none."""
+    if len(security) > _LONGEST_SECURITY:
+        raise ProtocolError(f"a push tells whose ticks it holds in {len(security):,} bytes")
     try:
         return pb.Security.FromString(security)
     except DecodeError:
@@ -304,6 +309,8 @@ def read_get_ticker(body: bytes) -> pb.TickerResponse.S2C:
 
 def read_ticker_push(body: bytes) -> pb.TickerPush.S2C:
     """The ticks of one push; ProtocolError when it is none. Every tick comes through here, so it does no more."""
+    if len(body) > FREE_BYTES:
+        check_parts(pb.TickerPush, body)
     try:
         return pb.TickerPush.FromString(body).s2c
     except DecodeError:
@@ -337,6 +344,7 @@ def _program_name(state: int) -> str:
 
 
 def _parse(kind: type[_M], body: bytes) -> _M:
+    check_parts(kind, body)
     try:
         return kind.FromString(body)
     except DecodeError:
@@ -358,7 +366,16 @@ def _succeeded(reply: _M, *, needs_s2c: bool = True) -> _M:
 
 
 def _text(value: str | bytes) -> str:
-    return value if isinstance(value, str) else value.decode(errors="backslashreplace")
+    """A text of OpenD's, of WORDS_MOST characters at most: what is cut off is counted."""
+    if len(value) <= WORDS_MOST:
+        text = value if isinstance(value, str) else value.decode(errors="backslashreplace")
+        if len(text) <= WORDS_MOST:
+            return text
+        return f"{text[: WORDS_MOST - 1]}…"
+    end = f"… ({len(value):,} characters in all)"
+    begin = value[:WORDS_MOST]
+    text = begin if isinstance(begin, str) else begin.decode(errors="backslashreplace")
+    return text[: WORDS_MOST - len(end)] + end
 
 
 def _octets(value: str | bytes) -> bytes:

@@ -30,6 +30,8 @@ from .crypto import ENC_ALGO_AES_CBC, ENC_ALGO_NONE, AesCipher
 from .frame import FrameReader, encode_frame
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from google.protobuf.message import Message
 
     from hk_tick_collector.model import Rejected, TickRow
@@ -40,6 +42,7 @@ INIT_TIMEOUT_S: Final = 10.0
 REQUEST_TIMEOUT_S: Final = 12.0  # the vendor's SDK gives up after the same time
 SILENCE_S: Final = 33.0  # no whole message for so long: the link is dead, whatever TCP says (the SDK's figure)
 KEEP_ALIVE_SHARE: Final = 0.8  # of the interval that OpenD names
+_SYMBOLS_MOST: Final = 10_000  # securities whose bytes are remembered
 _LATE_MOST: Final = 256  # requests without an answer that are remembered, so that a late one is known for what it is
 _KEEP_ALIVE_MIN_S: Final = 1.0
 _KEEP_ALIVE_MAX_S: Final = (
@@ -65,6 +68,14 @@ class Ticks:
     rows: list[TickRow] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     pulled_by: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unwanted:
+    """A push of a symbol that nobody chose: so many ticks, of which nothing more is kept."""
+
+    symbol: str
+    ticks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +118,7 @@ class Closed:
     error: CollectorError
 
 
-Event: TypeAlias = Ready | Ticks | Replied | Failed | Notified | Skipped | Closed
+Event: TypeAlias = Ready | Ticks | Unwanted | Replied | Failed | Notified | Skipped | Closed
 
 
 class State(Enum):
@@ -122,13 +133,16 @@ class State(Enum):
 class Connection:
     """The client's side of one connection; see the module for the caller's duty.
 
-    `client_id` names us to OpenD. `rsa` is given when the operator of OpenD configured a key.
+    `client_id` names us to OpenD. `rsa` is given when the operator of OpenD configured a key. Pushes of other symbols
+    than `wanted` are Unwanted; that is not what is subscribed now, so that no tick of a chosen symbol depends on when
+    OpenD learns of it. None wants all.
     """
 
-    def __init__(self, client_id: str, rsa: RsaCipher | None = None) -> None:
+    def __init__(self, client_id: str, rsa: RsaCipher | None = None, wanted: Container[str] | None = None) -> None:
         self.state = State.NEW
         self.skipped = 0  # messages received whole that meant nothing to us
         self._client_id = client_id
+        self._wanted = wanted
         self._rsa = rsa
         self._cipher: Cipher | None = rsa
         self._reader = FrameReader(self._decrypt if rsa else None)
@@ -190,7 +204,10 @@ class Connection:
                     burst = Ticks()
                     events.append(burst)
                 try:
-                    self._read_push(body, recv_ts_ms, burst)
+                    unwanted = self._read_push(body, recv_ts_ms, burst)
+                    if unwanted is not None:
+                        burst = None
+                        events.append(unwanted)
                 except ProtocolError as error:
                     burst = None
                     self._skip(proto_id, str(error), events)
@@ -293,27 +310,40 @@ class Connection:
                     return
             convert(symbol, s2c.tickerList, recv_ts_ms, ticks.rows, ticks.rejected, PUSH_BACKFILL)
         except (OpenDError, ProtocolError) as error:
-            events.append(Failed(serial, messages.GET_TICKER, error))
+            events.append(Failed(serial, messages.GET_TICKER, _bare(error)))
         else:
             events.append(ticks)
 
-    def _read_push(self, body: bytes, recv_ts_ms: int, ticks: Ticks) -> None:
+    def _read_push(self, body: bytes, recv_ts_ms: int, ticks: Ticks) -> Unwanted | None:
         s2c = messages.read_ticker_push(body)
         security = s2c.security
-        symbol = self._symbols.get(security) or self._learn(security)
+        symbol = self._symbols.get(security)
+        if symbol is None:
+            symbol = messages.symbol_of(messages.read_security(security))
+            if self._wanted is not None and symbol not in self._wanted:
+                return Unwanted(symbol, len(s2c.tickerList))
+            self._learn(security, symbol)
         # A copy of the list: to iterate over protobuf's own ends with an exception, which costs a lone tick 7 %.
         convert(symbol, s2c.tickerList[:], recv_ts_ms, ticks.rows, ticks.rejected)
+        return None
 
-    def _learn(self, wire: bytes) -> str:
-        symbol = self._symbols[wire] = messages.symbol_of(messages.read_security(wire))
-        return symbol
+    def _learn(self, wire: bytes, symbol: str) -> None:
+        if len(self._symbols) >= _SYMBOLS_MOST:
+            self._symbols.clear()  # one security may be written in many ways
+        self._symbols[wire] = symbol
 
     def _skip(self, proto_id: int, reason: str, events: list[Event]) -> None:
         self.skipped += 1
         events.append(Skipped(proto_id, reason))
 
-    def _close(self, events: list[Event], error: CollectorError) -> list[Event]:
+    def drop(self) -> None:
+        """Lets go of what came of a message that will never be whole. Nothing is understood after it."""
         self.state = State.CLOSED
+        self._reader = FrameReader()
+
+    def _close(self, events: list[Event], error: CollectorError) -> list[Event]:
+        self.drop()
+        error = _bare(error)
         events.extend(Failed(serial, proto_id, error) for serial, (proto_id, _) in self._waiting.items())
         self._waiting.clear()
         events.append(Closed(error))
@@ -330,6 +360,14 @@ class Connection:
         cipher = self._rsa if proto_id == messages.INIT_CONNECT else self._cipher
         assert cipher is not None
         return cipher.decrypt(body)
+
+
+def _bare(error: CollectorError) -> CollectorError:
+    """An error without the frames that it passed: they hold the message at fault, and an event that holds the error
+    would keep both until the next look for garbage, which may be far away.
+    """
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 def _symbol_in_answer(s2c: pb.TickerResponse.S2C, wanted: str) -> str:

@@ -6,16 +6,23 @@ import grp
 import os
 import pwd
 import re
+import shlex
 import stat
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hk_tick_collector.errors import CollectorError, NoDayError, StoreError
-from hk_tick_collector.store import schema
+from hk_tick_collector.errors import CollectorError, NoDayError, PredecessorFileError, StoreError
+from hk_tick_collector.store import rights, schema
+from hk_tick_collector.store.foreign import import_command, list_waiting, move_command
+from hk_tick_collector.store.locks import Holder, day_holder, holders
+from hk_tick_collector.store.owner import LOCK_NAME, SPOOL_LOCK_NAME
 from hk_tick_collector.store.query import DayReader, list_days, path_of
+from hk_tick_collector.store.rights import give, user_name
 from hk_tick_collector.store.spool import segments_below
 
+from . import remedies
 from .checks import Check, failure, not_checked, ok, warning
 
 ACCOUNT: Final = "hkcollector"
@@ -23,6 +30,8 @@ _NETWORK: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph
 _IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})
 _DAY_PART: Final = re.compile(r"[0-9]{8}\.db(-wal|-shm)?")
 _DAMAGED: Final = re.compile(r"[0-9]{8}\.db\.damaged-[0-9TZ]+(-[0-9]+)?")
+_UNFINISHED: Final = re.compile(r"\.[0-9]{8}\.snapshot\.db(\.partial|\.partial\.sha256)")
+_MOMENT_S: Final = 0.3  # a lock of a commit or a checkpoint is gone by then
 _RECENT_DAYS: Final = 5
 _MIB: Final = 2**20
 _AS_ROOT: Final = "run it with sudo, or as a member of the group hkcollector"
@@ -40,7 +49,7 @@ class Account:
     @property
     def owner(self) -> str:
         """As chown takes it."""
-        return f"{ACCOUNT}:{ACCOUNT}" if self.installed else self.name
+        return f"{ACCOUNT}:{ACCOUNT}" if self.installed else rights.account()
 
     def may(self, found: os.stat_result, bits: int) -> bool:
         """Whether the account has these rights (4 read, 2 write, 1 enter), by owner and mode alone."""
@@ -113,6 +122,68 @@ def _refused(name: str, found: Path, mode: os.stat_result, account: Account) -> 
     if not account.may(mode, 3):
         return failure(name, f"{account.name} may not write in {found}", f"sudo chown {account.owner} {found}")
     return None
+
+
+def check_locks(data_root: Path, spool_dir: Path, today: str, account: Account) -> Check:
+    """Whether a lock, or a lock file that another account left, keeps the service from starting or from writing."""
+    name = "lock files"
+    files = (data_root / LOCK_NAME, spool_dir / SPOOL_LOCK_NAME)
+    for path in files:
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            return not_checked(name, f"{path} cannot be looked at ({error.strerror})", _AS_ROOT)
+        if not account.may(found, 6):
+            whose = f"it belongs to {user_name(found.st_uid)}, mode {stat.S_IMODE(found.st_mode):04o}"
+            return failure(name, f"{account.name} may not write {path}: {whose}", give(path, account.owner))
+    for path in files:
+        others = [holder for holder in holders(path) or () if not holder.is_collector]
+        if others:
+            text = f"{path} is locked by {others[0].words()}: no collector can start"
+            return failure(name, text, _end(others[0], path))
+    path = path_of(data_root, today)
+    holder = _lasting_holder(path)
+    if holder and not holder.is_collector:
+        return failure(name, f"{path} is locked by {holder.words()}: nothing can be stored", _end(holder, path))
+    return ok(name, "nobody is seen to keep the service from writing")
+
+
+def _lasting_holder(path: Path) -> Holder | None:
+    """Who holds a lock on a day file now and a moment later."""
+    holder = day_holder(path)
+    if holder is None or holder.is_collector:
+        return None
+    time.sleep(_MOMENT_S)
+    again = day_holder(path)
+    return again if again and again.pid == holder.pid else None
+
+
+def _end(holder: Holder, path: Path) -> str:
+    if holder.pid > 0:
+        return f"sudo kill -TERM {holder.pid}"
+    return f"sudo fuser -v {shlex.quote(str(path))}*"
+
+
+def check_left_behind(spool_dir: Path, snapshot_dir: Path, account: Account) -> Check:
+    """Whether another account left what the service must read and remove: ticks in the spool, unfinished snapshots."""
+    name = "left files"
+    strange: list[str] = []
+    try:
+        runs = [entry for entry in _listed(spool_dir) if entry.is_dir(follow_symlinks=False)]
+        strange += [run.path for run in runs if not account.may(run.stat(), 7)]
+        segments = [file for run in runs for file in _listed(Path(run.path)) if file.name.endswith(".spool")]
+        drafts = [file for file in _listed(snapshot_dir) if _UNFINISHED.fullmatch(file.name)]
+        strange += [file.path for file in (*segments, *drafts) if not account.may(file.stat(), 6)]
+    except OSError as error:
+        return _unlisted(name, Path(error.filename or spool_dir), error)
+    if not strange:
+        return ok(name, "spool and snapshots belong to the service")
+    text = f"{account.name} may not write {_first_of(strange)}"
+    roots = {spool_dir if Path(path).is_relative_to(spool_dir) else Path(path) for path in strange}
+    targets = " ".join(shlex.quote(str(root)) for root in sorted(roots))
+    return failure(name, text, f"sudo chown -R {account.owner} {targets}")
 
 
 def check_files(data_root: Path, account: Account) -> Check:
@@ -200,13 +271,15 @@ def check_day(data_root: Path, today: str) -> Check:
             rows, version = reader.totals().rows, reader.schema_version()
     except NoDayError:
         return ok(name, f"there is none of {today} yet: the service makes it on a trading day")
+    except PredecessorFileError as error:
+        return warning(name, f"{error}: the service sets it aside and imports it by itself", error.hint)
     except CollectorError as error:
         if "stays locked" in str(error) or "cannot" in str(error):
             return not_checked(name, str(error), error.hint)
         return failure(name, str(error), error.hint or "see docs/sqlite-wal.md")
     if version > schema.VERSION:
         text = f"{path} has schema {version}, this version writes up to {schema.VERSION}"
-        return failure(name, text, "install the version that wrote it, or move the file away")
+        return failure(name, text, f"install the version that wrote it, or move the file away: {move_command(path)}")
     if not path.stat().st_mode & stat.S_IWUSR:
         text = f"{path} is read-only: ticks of today would be rejected"
         return failure(name, text, f"sudo chmod 0640 {path}; sudo systemctl restart hk-tick-collector")
@@ -224,6 +297,34 @@ def check_damaged(data_root: Path) -> Check:
         return ok(name, "none")
     text = f"damaged files that were set aside: {len(found)}, the newest {found[-1]}"
     return warning(name, text, "see docs/sqlite-wal.md, then move them out of DATA_ROOT")
+
+
+def check_predecessor(data_root: Path) -> Check:
+    """Day files of the predecessor that are not ours yet."""
+    name = "old day files"
+    try:
+        waiting = list_waiting(data_root) if data_root.is_dir() else []
+        days = [day for day in list_days(data_root) if _is_predecessors(path_of(data_root, day))]
+    except OSError as error:
+        return _unlisted(name, data_root, error)
+    except StoreError as error:
+        return not_checked(name, str(error), error.hint)
+    if days:
+        return warning(name, remedies.predecessor_days(days), import_command(data_root))
+    if waiting:
+        text = f"{_first_of([path.name for path in waiting])} was set aside and is not imported"
+        return warning(name, text, import_command(data_root))
+    return ok(name, "no day file of another collector")
+
+
+def _is_predecessors(path: Path) -> bool:
+    try:
+        with DayReader(path):
+            return False
+    except PredecessorFileError:
+        return True
+    except StoreError:
+        return False
 
 
 def check_spool(spool_dir: Path, *, running: bool) -> Check:

@@ -11,6 +11,7 @@ from typing import Final
 
 from hk_tick_collector.store.versions import is_sound, library_version, reads_days
 
+from . import check_opend_files
 from .checks import Check, failure, not_checked, ok, warning
 from .unit import SERVICE, output, show_unit, systemd_runs
 
@@ -69,8 +70,19 @@ def check_units(*, local_opend: bool) -> list[Check]:
         return [not_checked("units", "systemd does not run here", f"on the host itself: {_INSTALL}")]
     checks = [_service()]
     if local_opend:
-        checks.append(_opend())
+        checks += _opend()
     return [*checks, _timers()]
+
+
+def check_version(running: str, installed: str) -> Check:
+    """Whether what runs (empty where nothing does) is what is installed, and no change of version was interrupted."""
+    if (INSTALLED / ".upgrade").exists():
+        text = f"a change of version was interrupted: {running or 'nothing'} runs, {installed} is installed"
+        return failure("version", text, f"{_INSTALL} --upgrade")
+    if running and running != installed:
+        text = f"{running} runs and {installed} is installed: the service was not restarted"
+        return warning("version", text, f"sudo systemctl restart {SERVICE}")
+    return ok("version", f"{installed}{' runs' if running else ''}")
 
 
 def check_metrics(host: str, port: int, *, running: bool) -> Check:
@@ -115,18 +127,23 @@ def _service() -> Check:
     return ok(name, f"{state}, {unit['NRestarts']} restarts{changed}")
 
 
-def _opend() -> Check:
-    name, unit = "OpenD's unit", show_unit(OPEND, _PROPERTIES)
+def _opend() -> list[Check]:
+    name, unit = "OpenD's unit", show_unit(OPEND, f"{_PROPERTIES},{check_opend_files.PROPERTIES}")
     if unit is None:
-        return not_checked(name, "systemctl does not answer", f"systemctl status {OPEND}")
+        return [not_checked(name, "systemctl does not answer", f"systemctl status {OPEND}")]
     if unit["LoadState"] == "masked":
-        return ok(name, f"{OPEND} is masked: OpenD is not run by this host's systemd")
+        return [ok(name, f"{OPEND} is masked: OpenD is not run by this host's systemd")]
     if unit["LoadState"] != "loaded":
-        return warning(name, f"{OPEND} is {unit['LoadState']}: OpenD does not start with the host", _INSTALL)
+        return [warning(name, f"{OPEND} is {unit['LoadState']}: OpenD does not start with the host", _INSTALL)]
+    return [_opend_unit(name, unit), check_opend_files.check_opend_files(unit)]
+
+
+def _opend_unit(name: str, unit: dict[str, str]) -> Check:
     state = f"{OPEND} is {unit['ActiveState']}, {unit['UnitFileState'] or 'not enabled'}"
     if unit["ActiveState"] != "active" or not unit["UnitFileState"].startswith("enabled"):
         return warning(name, state, f"sudo systemctl enable --now {OPEND}; sudo systemctl status {OPEND} --no-pager")
-    return ok(name, state)
+    ours = check_opend_files.STARTER in unit["ExecStart"]
+    return ok(name, state if ours else f"{state}; {unit['FragmentPath']} is not ours and is kept")
 
 
 def _timers() -> Check:

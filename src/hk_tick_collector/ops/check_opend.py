@@ -61,9 +61,12 @@ def _login(answers: Answers) -> Check:
         return _unanswered("login", answers, "state")
     if state.program != "ready":
         detail = f" ({state.program_detail})" if state.program_detail else ""
-        return failure("login", f"OpenD is {state.program}{detail}", remedies.for_opend(state.program))
+        return failure(
+            "login", *remedies.advised(f"OpenD is {state.program}{detail}", remedies.for_opend(state.program))
+        )
     if not state.quote_logged_in:
-        return failure("login", "OpenD is not logged in to the quote server", remedies.for_opend("quote_link_lost"))
+        text = "OpenD is not logged in to the quote server"
+        return failure("login", *remedies.advised(text, remedies.for_opend("quote_link_lost")))
     return ok(
         "login", f"logged in to the quote server; the market is in the state {market.state_name(state.market_hk)}"
     )

@@ -13,6 +13,8 @@ from hk_tick_collector.errors import StoreError
 from hk_tick_collector.model import MATCHING, UNEXPLAINED
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
+from .alert_words import CHINESE, ENGLISH
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -24,6 +26,37 @@ _SETTLE_MS: Final = 900_000
 _OPEN_MS: Final = 9 * 3_600_000  # after midnight: from here on ticks may come
 _NOON: Final = 12
 _DAYS: Final = 5  # finished days from which the need of space is told
+# Each line in English and in Chinese.
+_WORDS: Final = {
+    "day": ("Trading day {day}", "交易日 {day}"),
+    "file_error": ("day file: {error}", "當日檔案：{error}"),
+    "disk_error": ("disk: {error}", "磁碟：{error}"),
+    "stalls": ("watchdog stalls: {count} since the start of the service", "Watchdog 觸發：服務啟動以來 {count} 次"),
+    "rows": ("rows: {rows:,} of {symbols:,} symbols", "tick：{rows:,} 筆，{symbols:,} 隻股票"),
+    "complete": ("completeness: {percent:.5f} % of {expected:,}", "完整度：{expected:,} 筆的 {percent:.5f} %"),
+    "unknown": ("completeness: unknown", "完整度：不明"),
+    "gaps": ("open gaps: {gaps:,}, {missing:,} ticks missing", "未補的缺口：{gaps:,} 個，欠 {missing:,} 筆"),
+    "reconciled": (
+        "reconciliation (at {session}): {agree} of {all} agree, {unexplained} unexplained",
+        "核對（{session}）：{all} 隻中 {agree} 隻相符，{unexplained} 隻原因不明",
+    ),
+    "not_reconciled": ("reconciliation: none", "核對：沒有"),
+    "away": (
+        "without OpenD between 09:00 and the close: {minutes:.1f} min",
+        "09:00 至收市沒有 OpenD：{minutes:.1f} 分鐘",
+    ),
+    "size": ("day file: {size_mb:,.1f} MB; disk free: ", "當日檔案：{size_mb:,.1f} MB；磁碟剩餘："),
+    "free_unknown": ("unknown", "不明"),
+    "lasts": (
+        ", enough for {days:,} days like the largest of the last {of}",
+        "，夠 {days:,} 日（以最近 {of} 日中最大的計）",
+    ),
+}
+
+
+def _say(lang: str, name: str, **facts: object) -> str:
+    """A line of the digest, or a part of one."""
+    return _WORDS[name][lang == CHINESE].format(**facts)
 
 
 class DigestClock:
@@ -59,43 +92,45 @@ def _is_over(status: LiveStatus, number: int, now_ms: int) -> bool:
     return (closed and had_ticks) or now_ms >= market.close_ms(number)
 
 
-def digest(data_root: Path, day: str, status: LiveStatus, now_ms: int) -> str:
+def digest(data_root: Path, day: str, status: LiveStatus, now_ms: int, lang: str = ENGLISH) -> str:
     """The lines of the digest. It opens the day's file: not for the event loop. A file that cannot be read is told."""
-    lines = [f"Trading day {day}"]
+    lines = [_say(lang, "day", day=day)]
     path = path_of(data_root, day)
     try:
-        lines += _of_the_file(path, market.parse_day(day), now_ms)
+        lines += _of_the_file(path, market.parse_day(day), now_ms, lang)
     except StoreError as error:
-        lines.append(f"day file: {error.one_line()}")
-    lines.append(f"watchdog stalls: {status.stalls} since the start of the service")
+        lines.append(_say(lang, "file_error", error=error.one_line()))
+    lines.append(_say(lang, "stalls", count=status.stalls))
     try:
-        lines.append(_disk(data_root, day, status))
+        lines.append(_disk(data_root, day, status, lang))
     except StoreError as error:
-        lines.append(f"disk: {error.one_line()}")
+        lines.append(_say(lang, "disk_error", error=error.one_line()))
     return "\n".join(lines)
 
 
-def _of_the_file(path: Path, number: int, now_ms: int) -> list[str]:
+def _of_the_file(path: Path, number: int, now_ms: int, lang: str) -> list[str]:
     with DayReader(path) as reader, reader.snapshot():
         totals, complete = reader.totals(), reader.completeness()
         reconciled, stretches = reader.reconciliation(), reader.connections()
-    share = f"{complete.rows / complete.expected:.4%} of {complete.expected:,}" if complete.expected else "unknown"
+    share = _say(lang, "unknown")
+    if complete.percent is not None:
+        share = _say(lang, "complete", percent=complete.percent, expected=complete.expected)
     lines = [
-        f"rows: {totals.rows:,} of {totals.symbols:,} symbols",
-        f"completeness: {share}",
-        f"open gaps: {totals.gaps_open:,}, {totals.missing:,} ticks missing",
+        _say(lang, "rows", rows=totals.rows, symbols=totals.symbols),
+        share,
+        _say(lang, "gaps", gaps=totals.gaps_open, missing=totals.missing),
     ]
     if totals.gaps_open:
         lines[-1] += f" -> hk-tick-collector gaps --open --day {path.stem}"
     if reconciled:
         agree = sum(row.explained in MATCHING for row in reconciled)
         unexplained = sum(row.explained == UNEXPLAINED for row in reconciled)
-        session = f" (at {reconciled[0].session})"
-        lines.append(f"reconciliation{session}: {agree} of {len(reconciled)} agree, {unexplained} unexplained")
+        facts = {"session": reconciled[0].session, "agree": agree, "all": len(reconciled), "unexplained": unexplained}
+        lines.append(_say(lang, "reconciled", **facts))
     else:
-        lines.append("reconciliation: none")
+        lines.append(_say(lang, "not_reconciled"))
     away_s = _downtime_s(stretches, market.day_start_ms(number) + _OPEN_MS, min(now_ms, market.close_ms(number)))
-    lines.append(f"without OpenD between 09:00 and the close: {away_s / 60:.1f} min")
+    lines.append(_say(lang, "away", minutes=away_s / 60))
     return lines
 
 
@@ -109,15 +144,15 @@ def _downtime_s(stretches: list[Stretch], from_ms: int, to_ms: int) -> float:
     return away_ms / 1000
 
 
-def _disk(data_root: Path, day: str, status: LiveStatus) -> str:
+def _disk(data_root: Path, day: str, status: LiveStatus, lang: str) -> str:
     sizes = [_size(path_of(data_root, name)) for name in list_days(data_root)[-_DAYS:]]
     typical = max(sizes, default=0)
-    text = f"day file: {_size(path_of(data_root, day)) / 2**20:,.1f} MB; disk free: "
+    text = _say(lang, "size", size_mb=_size(path_of(data_root, day)) / 2**20)
     if status.disk_free_mb is None:
-        return text + "unknown"
+        return text + _say(lang, "free_unknown")
     text += f"{status.disk_free_mb:,} MB"
     lasts = status.disk_free_mb * 2**20 // typical if typical else None
-    return text if lasts is None else f"{text}, enough for {lasts:,} days like the largest of the last {len(sizes)}"
+    return text if lasts is None else text + _say(lang, "lasts", days=lasts, of=len(sizes))
 
 
 def _size(path: Path) -> int:

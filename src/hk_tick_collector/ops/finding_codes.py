@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from .entry import Entry, entry
+from .remedies import ENDS, RELOGIN, TAKE_BACK
 
 _RESTART_OPEND: Final = ("sudo systemctl restart futu-opend", "`sudo systemctl restart futu-opend`")
 _START: Final = ("sudo systemctl start hk-tick-collector", "`sudo systemctl start hk-tick-collector`")
@@ -33,7 +34,9 @@ def _writer(en: str, zh: str, do_en: str, do_zh: str) -> Entry:
 FINDINGS: Final[dict[str, Entry]] = {
     # the service
     "service_down": entry(
-        "there is no live state: the service does not run here", "沒有即時狀態：服務不在此運行", *_START
+        "no collector is running for this DATA_ROOT: there is no status.json",
+        "此 DATA_ROOT 沒有收集器在運行：沒有 status.json",
+        *_START,
     ),
     "service_stopped": entry("the service was stopped", "服務已被停止", *_START),
     "service_hung": entry(
@@ -54,11 +57,25 @@ FINDINGS: Final[dict[str, Entry]] = {
         "sudo vim /opt/futu_tick_downloader/.env; sudo systemctl restart hk-tick-collector",
         "`sudo vim /opt/futu_tick_downloader/.env`；`sudo systemctl restart hk-tick-collector`",
     ),
+    "service_blocked": entry(
+        "the service does not run and cannot start: a file of another account, or somebody's lock, keeps it out;"
+        " the text names file and owner, or the process",
+        "服務沒有運行亦不能啟動：被另一帳戶的檔案或別人的鎖擋住；文字指明檔案與擁有者，或佔用的程序",
+        "paste the command of the text (chown, or kill), then sudo systemctl start hk-tick-collector",
+        "貼上文字中的命令（`chown` 或 `kill`），再 `sudo systemctl start hk-tick-collector`",
+    ),
     "service_died": entry(
         "the service died, was killed, or dies at every start; the text says how",
         "服務已死、被殺或每次啟動即死；文字說明情形",
         "sudo journalctl -u hk-tick-collector -b --no-pager | tail -n 200; sudo systemctl start hk-tick-collector",
         "`sudo journalctl -u hk-tick-collector -b --no-pager | tail -n 200`；`sudo systemctl start hk-tick-collector`",
+    ),
+    "restarts": entry(
+        "the service runs, but ended by itself twice or more within an hour and was started again; a stop by an"
+        " operator or an upgrade does not count, and begins the count anew",
+        "服務在運行，但一小時內曾兩次或以上自行終止再被重啟；由人或升級停止的不計，並重新計數",
+        ENDS,
+        f"`{ENDS}`",
     ),
     "settings": entry(
         "the service runs, but the settings on disk are wrong: it would not start again",
@@ -145,14 +162,16 @@ FINDINGS: Final[dict[str, Entry]] = {
     "opend_forced_logout": _opend(
         "OpenD was logged out by another login or by Futu",
         "OpenD 被另一登入或富途登出",
-        "see that no other terminal uses the account",
-        "確保沒有其他終端使用該帳戶",
+        f"log it in again, without a restart: {RELOGIN}",
+        f"重新登入，毋須重啟：`{RELOGIN}`",
+        restart=False,
     ),
     "opend_kicked_out": _opend(
-        "another terminal of this account took the login",
-        "同一帳戶在另一終端登入，OpenD 被踢出",
-        "log out the other terminal",
-        "登出另一終端",
+        "another terminal of this account took its quotes: OpenD is connected, and no tick comes",
+        "同一帳戶的另一終端取得了行情：OpenD 仍連線，但沒有 tick",
+        f"take them back, without a restart of OpenD: {TAKE_BACK}",
+        f"搶回行情，毋須重啟 OpenD：`{TAKE_BACK}`",
+        restart=False,
     ),
     "opend_needs_update": _opend(
         "Futu demands a newer OpenD", "富途要求更新 OpenD", "install the current OpenD", "安裝最新的 OpenD"
@@ -195,15 +214,15 @@ FINDINGS: Final[dict[str, Entry]] = {
     "opend_quote_right_bmp": _opend(
         "the quote right fell to BMP, which has no ticks",
         "行情權限降為 BMP，沒有 tick",
-        "check the account's Hong Kong quote right; another terminal may hold it",
-        "檢查帳戶的港股行情權限；可能被另一終端佔用",
+        f"another terminal may hold it, take it back: {TAKE_BACK}; else check the account's Hong Kong quote right",
+        f"可能被另一終端佔用，先搶回：`{TAKE_BACK}`；不成即檢查帳戶的港股行情權限",
         restart=False,
     ),
     "opend_quote_right_none": _opend(
         "the account has no Hong Kong quote right",
         "帳戶沒有港股行情權限",
-        "check the account's Hong Kong quote right; another terminal may hold it",
-        "檢查帳戶的港股行情權限；可能被另一終端佔用",
+        f"another terminal may hold it, take it back: {TAKE_BACK}; else check the account's Hong Kong quote right",
+        f"可能被另一終端佔用，先搶回：`{TAKE_BACK}`；不成即檢查帳戶的港股行情權限",
         restart=False,
     ),
     "not_subscribed": entry(
@@ -215,8 +234,16 @@ FINDINGS: Final[dict[str, Entry]] = {
     "symbols_refused": entry(
         "OpenD refused some symbols; the others are collected",
         "OpenD 拒絕部分股票；其餘照常收集",
-        "check FUTU_SYMBOLS and the quota: hk-tick-collector doctor",
-        "檢查 FUTU_SYMBOLS 與額度：`hk-tick-collector doctor`",
+        "by OpenD's words: the quota (hk-tick-collector doctor), the quote right, or a symbol that is wrong in"
+        " FUTU_SYMBOLS",
+        "按 OpenD 的原話：額度（`hk-tick-collector doctor`）、行情權限，或 FUTU_SYMBOLS 內有錯的股票",
+    ),
+    "bad_symbols": entry(
+        "some entries of FUTU_SYMBOLS are no symbols: the text says where, and what was probably meant;"
+        " the others are collected",
+        "`FUTU_SYMBOLS` 有部分不是股票代號：文字指明檔案與行，以及可能的正確寫法；其餘照常收集",
+        "sudo hk-tick-collector config --check; correct each line; sudo systemctl restart hk-tick-collector",
+        "`sudo hk-tick-collector config --check`；逐行改正；`sudo systemctl restart hk-tick-collector`",
     ),
     "bad_messages": entry(
         "OpenD sent bytes that are not its protocol; the connection was begun anew",
@@ -244,10 +271,11 @@ FINDINGS: Final[dict[str, Entry]] = {
     ),
     # the writer and its disk
     "writer_busy": _writer(
-        "another process holds a lock on the day file",
-        "另一程序鎖住當日檔案",
-        "sudo fuser -v the day file, and end the other writer",
-        "`sudo fuser -v` 當日檔案，停止另一寫入者",
+        "another process holds a lock on the day file; the text names pid, user and command where the kernel tells"
+        " them; ticks are spooled",
+        "另一程序鎖住當日檔案；文字指明 pid、使用者與命令（核心能說的話）；tick 寫入 spool",
+        "end the process that is named (a reader may hold such a lock too); without a name: sudo fuser -v the day file",
+        "停止所指明的程序（只讀的程序也可以佔用鎖）；沒有指明時：`sudo fuser -v` 當日檔案",
     ),
     "writer_disk_full": _writer("the disk is full", "磁碟已滿", "free space: df -h", "騰出空間：`df -h`"),
     "writer_read_only": _writer(
@@ -297,7 +325,16 @@ FINDINGS: Final[dict[str, Entry]] = {
         "`ls -l` 該檔；`hk-tick-collector doctor`",
     ),
     "writer_foreign_file": _writer(
-        "a file that is not ours has the day's name", "有不屬本系統的檔案佔用當日檔名", "move it away", "移走該檔"
+        "a file of another program has the day's name",
+        "有其他程式的檔案佔用當日檔名",
+        "move it away with the command that status prints",
+        "以 status 列出的命令移走該檔",
+    ),
+    "writer_predecessor_file": _writer(
+        "a file of the predecessor, another collector, has the day's name and cannot be set aside",
+        "原有程式的檔案佔用當日檔名，且不能改名保留",
+        "sudo hk-tick-collector import FILE",
+        "`sudo hk-tick-collector import FILE`",
     ),
     "writer_damaged": _writer(
         "the day file is damaged", "當日檔案損壞", "see docs/sqlite-wal.md", "見 docs/sqlite-wal.md"
@@ -384,6 +421,18 @@ FINDINGS: Final[dict[str, Entry]] = {
         "what status names: move the file away, or give it back to the collector's account; no restart is needed",
         "按 status 所示：移走該檔，或將擁有者改回 collector 帳戶；毋須重啟",
     ),
+    "predecessor_file": entry(
+        "a day file of the predecessor, another collector, was set aside and its ticks are not in ours yet",
+        "原有程式的日檔已改名保留，其 tick 尚未匯入",
+        "follow the text; the collector tries again every minute, or: sudo hk-tick-collector import FILE",
+        "按文字說明處理；收集器每分鐘重試，亦可執行 `sudo hk-tick-collector import FILE`",
+    ),
+    "predecessor_days": entry(
+        "files of earlier days are the predecessor's, another collector's: no verb reads them before they are imported",
+        "較早的日檔屬原有程式：匯入之前任何指令都不會讀取",
+        "sudo hk-tick-collector import /data/sqlite/HK",
+        "`sudo hk-tick-collector import /data/sqlite/HK`",
+    ),
     "day_not_sealed": entry(
         "the file of a finished day cannot be sealed; the other days are",
         "已完結的某一日不能封存；其他日子照常封存",
@@ -459,6 +508,12 @@ FINDINGS: Final[dict[str, Entry]] = {
         "hk-tick-collector logs --event tick_rejected",
         "`hk-tick-collector logs --event tick_rejected`",
     ),
+    "not_subscribed_ticks": entry(
+        "OpenD pushes ticks of symbols that are not in FUTU_SYMBOLS; they are counted as rejected and not stored",
+        "OpenD 推送不在 FUTU_SYMBOLS 內的股票；這些 tick 計入拒收，不會儲存",
+        "add the symbols to FUTU_SYMBOLS if they are wanted; otherwise restart OpenD in a quiet moment",
+        "若需要這些股票，加入 FUTU_SYMBOLS；否則待收市後重啟 OpenD",
+    ),
     "dropped": entry(
         "memory and spool were full: ticks were dropped, counted, and are open gaps",
         "記憶體與 spool 均滿：tick 被丟棄，已計數並列為缺口",
@@ -466,13 +521,32 @@ FINDINGS: Final[dict[str, Entry]] = {
         "`hk-tick-collector gaps --open`；找出磁碟慢的原因",
     ),
     "gaps_lost": entry(
-        "gaps can heal no more: OpenD has their ticks no longer",
-        "缺口不能再補：OpenD 已沒有那些 tick",
-        "nothing can be done, the warning ends by itself; hk-tick-collector gaps --open",
-        "無法補救，警告自行消失；`hk-tick-collector gaps --open`",
+        "ticks are lost: OpenD no longer holds them; the text says how many and when they were traded",
+        "有 tick 已遺失：OpenD 已沒有它們；文字列出數目與成交時間",
+        "no action needed, the warning clears after 15 minutes; hk-tick-collector gaps --open",
+        "毋須處理，15 分鐘後警告自行消失；`hk-tick-collector gaps --open`",
+    ),
+    "incomplete": entry(
+        "today is less than 99.99 % complete: ticks are lost that could be expected, apart from those of before the"
+        " first start",
+        "當日完整度低於 99.99 %：有應收而遺失的 tick（首次啟動之前的不計）",
+        "no action needed, it clears with the next trading day; hk-tick-collector gaps --open",
+        "毋須處理，下一個交易日自行消失；`hk-tick-collector gaps --open`",
+    ),
+    "above_complete": entry(
+        "a symbol has more ticks than its sequence tells: its completeness is not known",
+        "某股票的 tick 多於其序號所示：完整度不明",
+        "hk-tick-collector gaps SYMBOL; see docs/data-quality.md",
+        "`hk-tick-collector gaps 股票`；見 docs/data-quality.md",
+    ),
+    "backfill_failing": entry(
+        "OpenD has refused or not answered every request for a symbol's missing ticks for a minute",
+        "一分鐘內 OpenD 拒絕或沒有回應某股票的每一次補取",
+        "sudo journalctl -u hk-tick-collector --no-pager | grep backfill_failed | tail",
+        "`sudo journalctl -u hk-tick-collector --no-pager | grep backfill_failed | tail`",
     ),
     "gaps_healing": entry(
-        "gaps are being fetched again",
+        "gaps are being backfilled",
         "缺口正在補取",
         "wait, they close by themselves",
         "等待，會自行補回",

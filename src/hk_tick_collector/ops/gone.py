@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from . import remedies
 from .finding import Finding, Severity
+from .remedies import advised
 
 if TYPE_CHECKING:
     from .status import LiveStatus
@@ -36,6 +37,8 @@ class Host:
     place: str = ""  # what keeps a live state from being written: disk_full, read_only
     settings_error: str = ""  # why the settings in force cannot work
     settings_file: str = remedies.INSTALLED_SETTINGS
+    blocked: tuple[str, str] | None = None  # rights or a lock that a start would meet, and what mends them
+    data_root: str = ""
 
 
 def is_silent(status: LiveStatus | None, now_ms: int) -> bool:
@@ -55,13 +58,13 @@ def check_gone(status: LiveStatus | None, now_ms: int, host: Host) -> Finding | 
     hangs = status is not None and status.state != "stopped" and host.process in _HANGS
     if status and hangs:
         return _unwritten(status, now_ms, host.place) if host.place else _hung(status, now_ms, host)
-    if host.settings_error:
-        return _bad_settings(status, now_ms, host)
+    if host.settings_error or host.blocked:
+        return _bad_settings(status, now_ms, host) if host.settings_error else _blocked(status, now_ms, host)
     by_unit = _by_unit(host.unit) if host.unit and host.unit.get("LoadState") == "loaded" else None
     if by_unit:
         return by_unit
     if status is None:
-        text = "the collector has left no live state: it is not running here"
+        text = f"no collector is running for DATA_ROOT{f'={host.data_root}' if host.data_root else ''} (no status.json)"
         return Finding("service_down", Severity.CRITICAL, text, remedies.START)
     age_s = (now_ms - status.written_ms) / 1000
     if status.state == "stopped":
@@ -69,7 +72,7 @@ def check_gone(status: LiveStatus | None, now_ms: int, host: Host) -> Finding | 
         return Finding("service_stopped", Severity.CRITICAL, text, remedies.START)
     if host.process == "gone":
         text = f"the collector (pid {status.pid}) died {_ago(age_s)} ago without a word"
-        return Finding("service_died", Severity.CRITICAL, text, f"{remedies.START}; why: {remedies.LAST_LINES}")
+        return Finding("service_died", Severity.CRITICAL, text, f"{remedies.LAST_LINES}; {remedies.START}")
     return _hung(status, now_ms, host)
 
 
@@ -82,16 +85,28 @@ def _bad_settings(status: LiveStatus | None, now_ms: int, host: Host) -> Finding
     return Finding("service_settings", Severity.CRITICAL, text, f"sudo vim {host.settings_file}; {remedies.RESTART}")
 
 
+def _blocked(status: LiveStatus | None, now_ms: int, host: Host) -> Finding:
+    """Whoever ended it: rights, or a lock, keep it from coming back."""
+    why, remedy = host.blocked or ("", "")
+    ended = "does not run"
+    if status and status.state == "stopped":
+        ended = f"was stopped {_ago((now_ms - status.written_ms) / 1000)} ago"
+    text = f"the collector {ended} and cannot start: {why}"
+    return Finding("service_blocked", Severity.CRITICAL, text, f"{remedy}; {remedies.START}")
+
+
 def _by_unit(unit: dict[str, str]) -> Finding | None:
     """What systemd knows better than the last live state; None where that says all."""
     state, result, restarts = unit["ActiveState"], unit["Result"], int(unit["NRestarts"] or 0)
     ended = _ending(unit)
     refusal = _refusal(unit)
     if refusal and (state == "failed" or unit["SubState"] == "auto-restart"):
-        remedy = f"sudo hk-tick-collector doctor; then {remedies.RESTART}"
+        remedy = f"{remedies.DOCTOR}; {remedies.RESTART}"
         return Finding("service_died", Severity.CRITICAL, f"the collector cannot start: {refusal}", remedy)
     if state in ("activating", "reloading") and unit["SubState"] == "auto-restart":
-        text = f"the collector dies at every start, {restarts} restarts so far: {ended}"
+        text = f"the collector died, and systemd starts it again: {ended}"
+        if restarts:
+            text = f"the collector dies at every start, {restarts:,} restarts so far: {ended}"
         return Finding("service_died", Severity.CRITICAL, text, remedies.LAST_LINES)
     if state in ("active", "activating", "reloading"):
         if restarts >= _RESTARTS:
@@ -104,7 +119,7 @@ def _by_unit(unit: dict[str, str]) -> Finding | None:
         return Finding("service_settings", Severity.CRITICAL, text, remedies.RESTART)
     if state == "failed":
         text = f"the collector died and is not started again: {ended}"
-        return Finding("service_died", Severity.CRITICAL, text, f"{remedies.START}; why: {remedies.LAST_LINES}")
+        return Finding("service_died", Severity.CRITICAL, text, f"{remedies.LAST_LINES}; {remedies.START}")
     if state == "inactive" and result in ("success", ""):
         text = "the collector was stopped: systemd says inactive, and nothing failed"
         return Finding("service_stopped", Severity.CRITICAL, text, remedies.START)
@@ -134,7 +149,7 @@ def _unwritten(status: LiveStatus, now_ms: int, place: str) -> Finding:
     age_s = (now_ms - status.written_ms) / 1000
     what = "is full" if place == "disk_full" else "is read-only"
     text = f"the disk of {status.data_root} {what}: the collector (pid {status.pid}) could not report for {age_s:.0f} s"
-    remedy = remedies.for_writer(place, status.data_root, status.newest_day)
+    text, remedy = advised(text, remedies.for_writer(place, status.data_root, status.newest_day))
     if place == "disk_full":
         return Finding("writer_disk_full", Severity.CRITICAL, text, remedy)
     return Finding("writer_read_only", Severity.CRITICAL, text, remedy)
@@ -146,7 +161,7 @@ def _hung(status: LiveStatus, now_ms: int, host: Host) -> Finding:
     remedy = remedies.HUNG
     if host.process == "frozen":
         text = f"{who} is frozen by a signal (SIGSTOP) and has not reported for {age_s:.0f} s"
-        remedy = f"sudo kill -CONT {status.pid}; if it does not help: {remedies.RESTART}"
+        remedy = f"sudo kill -CONT {status.pid}"
     elif age_s < 0:  # a service that lives would have written anew, by the clock of now
         text = f"the live state is {-age_s:.0f} s in the future: the clock was set back and {who} does not report"
         remedy = f"timedatectl status; {remedies.RESTART}"

@@ -5,17 +5,21 @@ The calendar and the market's state only explain silence here; they decide nothi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import market
 from hk_tick_collector.model import UNEXPLAINED
+from hk_tick_collector.store.foreign import import_command
 
 from . import remedies
 from .causes import in_order, worst
 from .finding import Finding, Severity
 from .gone import Host, check_gone
 from .lately import check_lately, times
+from .refusals import groups
+from .remedies import Remedy, advised
 from .silence import check_silence
 
 if TYPE_CHECKING:
@@ -32,6 +36,8 @@ _STALLS_CRITICAL: Final = 2  # so many within a quarter of an hour: the runbook'
 _SLOW_DISK_S: Final = 2.0  # one wait of the writer inside the kernel
 _SLOW_DISK_CRITICAL_S: Final = 30.0
 _SLOW_DISK_WAITS: Final = 3  # shorter ones, of half a second and more, within a minute
+_BACKFILL_FAILS_MS: Final = 60_000
+_BACKFILL_REPEATED_MS: Final = 10_000  # a request that failed once, and was not needed again, is no finding
 _DESCRIPTORS_WARN_SHARE: Final = 0.8
 # A WAL is begun anew at its first checkpoint; one that is many times longer has a reader that keeps it from that. Not
 # below a size that a single transaction of a long backlog may have.
@@ -86,7 +92,9 @@ def check(status: LiveStatus | None, now_ms: int, limits: Limits, host: Host = N
         *_opend(status, now_ms),
         *_writer(status, now_ms),
         *_copying(status),
+        *_predecessors(status),
         *_data(status, now_ms, limits),
+        *_backfill(status, now_ms),
         *check_lately(status),
     ]
     return in_order(findings)
@@ -101,7 +109,13 @@ def summary(findings: list[Finding], quiet: str = "") -> tuple[Severity, str]:
         return Severity.OK, "OK: collecting, nothing to do" + (f" ({quiet})" if quiet else "")
     first, severity = findings[0], worst(findings)
     more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-    return severity, f"{severity.name}: {first.text}{more} -> {first.remedy}"
+    return severity, line_of(replace(first, severity=severity), more)
+
+
+def line_of(finding: Finding, more: str = "") -> str:
+    """One finding in one line; what stands behind the arrow can be pasted."""
+    remedy = f" -> {finding.remedy}" if finding.remedy else ""
+    return f"{finding.severity.name}: {finding.text}{more}{remedy}"
 
 
 def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
@@ -112,18 +126,24 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
         yield Finding(
             "opend_away",
             severity,
-            f"no connection to OpenD for {away_s:.0f} s: {status.link_reason}",
-            status.link_hint or remedies.for_link(status.address),
+            *advised(
+                f"no connection to OpenD for {away_s:.0f} s: {status.link_reason}",
+                remedies.for_hint(status.link_hint, remedies.for_link(status.address)),
+            ),
+            since_ms,
         )
+        yield from _bad_symbols(status)
         return
     for kind, words in status.trouble.items():
+        told_ms = status.trouble_since_ms.get(kind)
         yield Finding(
             f"opend_{kind}",
             Severity.CRITICAL,
-            _reported(kind, words),
-            remedies.for_opend(kind),
+            *advised(_reported(kind, words, told_ms), remedies.for_opend(kind)),
+            told_ms,
         )
     yield from _questions(status)
+    yield from _bad_symbols(status)
     if status.program and (not status.quote_logged_in or status.program != "ready"):
         text, remedy = "OpenD is not logged in to the quote server", remedies.for_login()
         if status.program != "ready":
@@ -132,19 +152,24 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
                 f"OpenD is not ready, {status.program.replace('_', ' ')}{detail}",
                 remedies.for_opend(status.program),
             )
-        yield Finding("opend_not_ready", Severity.CRITICAL, text, remedy)
+        if status.program != "ready" or not status.trouble:  # else that is why, and has its own remedy
+            yield Finding("opend_not_ready", Severity.CRITICAL, *advised(text, remedy))
     elif status.subscribed == 0:
         severity = Severity.CRITICAL if status.refused else Severity.WARNING
-        words = next(iter(status.refused.values()), "still subscribing")
-        remedy = remedies.for_refusal(status.refused.values()) if status.refused else remedies.JOURNAL
-        yield Finding("not_subscribed", severity, f"no symbol is subscribed: {words}", remedy)
+        words, remedy = "still subscribing", Remedy(remedies.JOURNAL)
+        if status.refused:
+            words, cause, _ = groups(status.refused)[0]
+            remedy = remedies.for_refusal(cause)
+        yield Finding("not_subscribed", severity, *advised(f"no symbol is subscribed: {words}", remedy))
     elif status.refused:
-        symbol, words = next(iter(status.refused.items()))
+        words, cause, symbols = groups(status.refused)[0]
         yield Finding(
             "symbols_refused",
             Severity.WARNING,
-            f"OpenD refused {len(status.refused)} of {status.symbols} symbols, {symbol} first: {words}",
-            remedies.for_refusal(status.refused.values()),
+            *advised(
+                f"OpenD refused {len(status.refused)} of {status.symbols} symbols, {symbols[0]} first: {words}",
+                remedies.for_refusal(cause),
+            ),
         )
 
 
@@ -156,30 +181,75 @@ def _questions(status: LiveStatus) -> Iterator[Finding]:
         yield Finding(
             "questions_failed",
             Severity.WARNING,
-            f"OpenD does not answer {kind}{others}: {reason}; ticks are collected all the same",
-            remedies.for_questions(),
+            *advised(
+                f"OpenD does not answer {kind}{others}: {reason}; ticks are collected all the same",
+                remedies.for_questions(),
+            ),
         )
 
 
-def _reported(kind: str, words: str) -> str:
-    """What OpenD told by itself; its words, where they say more than our own for it."""
+def _bad_symbols(status: LiveStatus) -> Iterator[Finding]:
+    """Entries of FUTU_SYMBOLS that no start can subscribe; told until they are mended."""
+    if status.bad_symbols:
+        more = f" (and {len(status.bad_symbols) - 1} more)" if len(status.bad_symbols) > 1 else ""
+        text = f"{status.bad_symbols[0]}{more}; the other {status.symbols:,} symbols are collected"
+        yield Finding("bad_symbols", Severity.WARNING, text, remedies.CHECK_SETTINGS)
+
+
+def _backfill(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
+    """Missing ticks that OpenD was asked for in vain, again and again for a minute."""
+    failing = {
+        symbol: since_ms
+        for symbol, since_ms in status.backfill_failing_ms.items()
+        if now_ms - since_ms >= _BACKFILL_FAILS_MS
+        and status.backfill_failed_ms.get(symbol, 0) - since_ms >= _BACKFILL_REPEATED_MS
+    }
+    if not status.connected or not failing:
+        return
+    since_ms, first = min((since_ms, symbol) for symbol, since_ms in failing.items())
+    yield Finding(
+        "backfill_failing",
+        Severity.WARNING,
+        f"OpenD has not given the missing ticks of {len(failing):,} symbols for {(now_ms - since_ms) / 1000:.0f} s,"
+        f" {first} first: {status.backfill_reason}; it is asked again",
+        remedies.grep("backfill_failed"),
+        since_ms,
+    )
+
+
+def _reported(kind: str, words: str, since_ms: int | None) -> str:
+    """What OpenD told by itself and since when; its words, where they say more than our own for it."""
     told = kind.replace("_", " ")
-    return f"OpenD reports: {told}" + (f", {words}" if words and words.lower() not in told else "")
+    since = "" if since_ms is None else f" since {market.hkt(since_ms):%H:%M:%S} HKT"
+    return f"OpenD reports: {told}{since}" + (f", {words}" if words and words.lower() not in told else "")
 
 
 def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
     if status.writer_trouble:
         since_s = (now_ms - (status.writer_trouble_since_ms or now_ms)) / 1000
+        held = f", locked by {status.writer_holder}" if status.writer_holder else ""
         waits = status.writer_trouble == "busy" and since_s < 60
         yield Finding(
             f"writer_{status.writer_trouble}",
             Severity.WARNING if waits else Severity.CRITICAL,
-            f"the writer waits for {since_s:.0f} s: {status.writer_trouble} ({status.writer_detail})",
-            remedies.for_writer(status.writer_trouble, status.data_root, status.writer_day or status.newest_day),
+            *advised(
+                f"the writer waits for {since_s:.0f} s: {status.writer_trouble} ({status.writer_detail}){held}",
+                remedies.for_writer(
+                    status.writer_trouble,
+                    status.data_root,
+                    status.writer_day or status.newest_day,
+                    status.account,
+                    status.writer_holder_pid,
+                ),
+            ),
+            status.writer_trouble_since_ms,
         )
     elif status.disk_wait_s >= _SLOW_DISK_S:
         severity = Severity.CRITICAL if status.disk_wait_s >= _SLOW_DISK_CRITICAL_S else Severity.WARNING
-        text, remedy = f"the writer has been waiting for the disk for {status.disk_wait_s:.0f} s", remedies.SLOW_DISK
+        text, remedy = (
+            f"the writer has been waiting for the disk for {status.disk_wait_s:.0f} s; rows wait in memory",
+            remedies.SLOW_DISK,
+        )
         if status.disk_frozen:
             text = f"the disk of {status.data_root} is frozen (fsfreeze, as backups of this machine do it): {text}"
             remedy = remedies.for_frozen_disk(status.data_root)
@@ -200,23 +270,26 @@ def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
         yield Finding(
             "spooling",
             Severity.WARNING,
-            f"{status.spooled} rows are spooled: the day file could not take them in time",
-            "wait, they are stored as soon as it can; why it could not: " + remedies.JOURNAL,
+            f"{status.spooled} rows are spooled: the day file could not take them in time; they are stored as soon as"
+            " it can",
+            remedies.JOURNAL,
         )
     if status.damaged_files:
         yield Finding(
             "day_damaged",
             Severity.WARNING,
-            f"a damaged day file was set aside as {status.damaged_files[-1]} and a fresh one begun",
-            "keep it, see docs/sqlite-wal.md; what was lost: hk-tick-collector gaps --open",
+            f"a damaged day file was set aside as {status.damaged_files[-1]} and a fresh one begun;"
+            " keep it (docs/sqlite-wal.md)",
+            remedies.GAPS,
         )
 
     if status.gone_files:
         yield Finding(
             "day_gone",
             Severity.WARNING,
-            f"{status.gone_files[-1]} was removed, moved or replaced while it was written: a fresh one was begun",
-            "bring its ticks back from a copy if there is one; what was lost: hk-tick-collector gaps --open",
+            f"{status.gone_files[-1]} was removed, moved or replaced while it was written: a fresh one was begun;"
+            " if there is a copy, keep it",
+            remedies.GAPS,
         )
 
 
@@ -229,11 +302,28 @@ def _days(status: LiveStatus) -> Iterator[Finding]:
             Severity.CRITICAL if day >= status.newest_day else Severity.WARNING,
             f"{rows:,} ticks of {day} wait: {status.data_root}/{day}.db cannot be written, {cause}"
             f" ({status.held_details.get(day, '')}); other days are stored",
-            remedies.for_held_day(cause, status.data_root, day),
+            remedies.for_held_day(cause, status.data_root, day, status.account),
         )
     for name, why in sorted(status.not_sealed.items(), reverse=True):
         text = f"{status.data_root}/{name} cannot be sealed: {why}"
-        yield Finding("day_not_sealed", Severity.WARNING, text, remedies.for_sealing(status.data_root, name))
+        remedy = remedies.for_sealing(status.data_root, name)
+        yield Finding("day_not_sealed", Severity.WARNING, *advised(text, remedy))
+
+
+def _predecessors(status: LiveStatus) -> Iterator[Finding]:
+    """Day files of the predecessor that are not ours yet."""
+    for name, why in sorted(status.predecessor_files.items(), reverse=True):
+        if why:
+            path = Path(status.data_root, name)
+            text = f"the predecessor's {path} was set aside and is not imported: {why}"
+            yield Finding("predecessor_file", Severity.WARNING, text, import_command(path))
+    if status.predecessor_days:
+        yield Finding(
+            "predecessor_days",
+            Severity.WARNING,
+            remedies.predecessor_days(status.predecessor_days),
+            import_command(Path(status.data_root)),
+        )
 
 
 def _queued(status: LiveStatus) -> int:
@@ -251,16 +341,19 @@ def _copying(status: LiveStatus) -> Iterator[Finding]:
             "day_being_copied",
             Severity.OK,
             f"a copy of the day is being made since {since}, {status.copy_path}: commits wait for it,"
-            f" {status.waiting:,} ticks are kept in memory and spool",
-            "wait: they are stored when it ends, after a minute at the latest",
+            f" {status.waiting:,} ticks are kept in memory and spool and stored when it ends, after a minute at the"
+            " latest",
+            "",
         )
     else:
         yield Finding(
             "copy_too_slow",
             Severity.WARNING,
-            f"commits no longer wait for the copy {status.copy_path}, being made since {since}:"
-            " it starts over at each of them",
-            remedies.SLOW_COPY,
+            *advised(
+                f"commits no longer wait for the copy {status.copy_path}, being made since {since}:"
+                " it starts over at each of them",
+                remedies.SLOW_COPY,
+            ),
         )
 
 
@@ -273,9 +366,8 @@ def _stalls(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
     elif status.stalls_lately:
         severity = Severity.CRITICAL if status.stalls_lately >= _STALLS_CRITICAL else Severity.WARNING
         text = f"the watchdog met a stall {times(status.stalls_lately)} in the last 15 minutes; rows are stored again"
-        yield Finding(
-            "persistent_stall", severity, text, f"{remedies.grep('WATCHDOG')}; docs/incident-watchdog-stall.md"
-        )
+        text += " (docs/incident-watchdog-stall.md)"
+        yield Finding("persistent_stall", severity, text, remedies.grep("WATCHDOG"))
 
 
 def _data(status: LiveStatus, now_ms: int, limits: Limits) -> Iterator[Finding]:
@@ -311,7 +403,7 @@ def _data(status: LiveStatus, now_ms: int, limits: Limits) -> Iterator[Finding]:
             "descriptors",
             Severity.CRITICAL if count >= limit else Severity.WARNING,
             f"{count:,} of {limit:,} file descriptors are open: without one no link and no file can be opened",
-            f"sudo ls -l /proc/{status.pid}/fd shows what they are; then {remedies.RESTART}",
+            f"sudo ls -l /proc/{status.pid}/fd; {remedies.RESTART}",
         )
 
 
@@ -326,7 +418,7 @@ def check_totals(rows: Sequence[Reconciled]) -> list[Finding]:
         Finding(
             "totals_differ",
             Severity.WARNING,
-            f"{text} known reason, {worst.symbol} by {worst.difference:,} shares",
-            "docs/data-quality.md tells how to read the table reconciliation",
+            f"{text} known reason, {worst.symbol} by {worst.difference:,} shares (docs/data-quality.md)",
+            f"hk-tick-collector gaps {worst.symbol}",
         )
     ]

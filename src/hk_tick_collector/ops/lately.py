@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from hk_tick_collector import market
+
 from . import remedies
 from .finding import Finding, Severity
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from .status import LiveStatus
 
 _BREAKS: Final = 3  # so many connections that ended make a link unstable
+_RESTARTS: Final = 2  # unplanned ones within an hour
+_RESTARTS_CRITICAL: Final = 5
+_HOUR_MS: Final = 3_600_000
 _WHEN: Final = "in the last 15 minutes"
 
 
@@ -27,7 +32,26 @@ def times(count: int) -> str:
 
 def check_lately(status: LiveStatus) -> list[Finding]:
     """What went wrong lately, and what still heals."""
-    return [*_link(status), *_refused(status), *_gaps(status)]
+    return [*_restarts(status), *_link(status), *_refused(status), *_gaps(status)]
+
+
+def unplanned_restarts(status: LiveStatus, now_ms: int) -> list[int]:
+    """When the collector was started again within the last hour although nobody had stopped it (UTC epoch ms)."""
+    return [at_ms for at_ms in status.unplanned_ms if abs(now_ms - at_ms) < _HOUR_MS]
+
+
+def _restarts(status: LiveStatus) -> Iterator[Finding]:
+    """It runs now, and ended by itself again and again."""
+    starts = unplanned_restarts(status, status.written_ms)
+    if len(starts) >= _RESTARTS:
+        yield Finding(
+            "restarts",
+            Severity.CRITICAL if len(starts) >= _RESTARTS_CRITICAL else Severity.WARNING,
+            f"the collector ended by itself {times(len(starts))} in the last hour and was started again, the last time"
+            f" at {market.hkt(starts[-1]):%H:%M:%S} HKT",
+            remedies.ENDS,
+            starts[0],
+        )
 
 
 def _link(status: LiveStatus) -> Iterator[Finding]:
@@ -36,9 +60,8 @@ def _link(status: LiveStatus) -> Iterator[Finding]:
             "bad_messages",
             Severity.WARNING,
             f"OpenD sent what is not its protocol {times(status.protocol_errors_lately)} {_WHEN},"
-            f" the last time: {status.protocol_error}",
-            "what passed meanwhile is fetched; if it goes on, update OpenD, and look for a proxy on the way:"
-            f" {remedies.grep('futu_disconnected')}",
+            f" the last time: {status.protocol_error}; if it goes on, update OpenD, and look for a proxy on the way",
+            remedies.grep("futu_disconnected"),
         )
     if status.connected and status.link_breaks_lately >= _BREAKS:
         yield Finding(
@@ -53,16 +76,17 @@ def _link(status: LiveStatus) -> Iterator[Finding]:
             "messages_skipped",
             Severity.WARNING,
             f"{status.skipped_messages_lately:,} messages that mean nothing to us were skipped {_WHEN},"
-            f" the last one: {status.skipped_message}",
-            f"compare OpenD's version with the one this release was made for: {remedies.grep('message_skipped')}",
+            f" the last one: {status.skipped_message}; compare OpenD's version with the one this release was made for",
+            remedies.grep("message_skipped"),
         )
     if status.pushes_stopped_lately:
         yield Finding(
             "pushes_stopped",
             Severity.WARNING,
             f"OpenD had stopped pushing {status.pushes_stopped_lately:,} symbols {_WHEN},"
-            f" {status.pushes_stopped_first} first: subscribed again, what was missed is fetched",
-            f"the warning ends by itself; if it comes again: {remedies.RESTART_OPEND}",
+            f" {status.pushes_stopped_first} first: subscribed again, what was missed is backfilled; if it comes again,"
+            " restart futu-opend after the close",
+            remedies.grep("pushes_stopped"),
         )
 
 
@@ -74,16 +98,17 @@ def _refused(status: LiveStatus) -> Iterator[Finding]:
             "sealed_day",
             Severity.CRITICAL if nothing_else else Severity.WARNING,
             f"{'every tick is' if nothing_else else f'{status.sealed_day_lately} ticks were'} rejected:"
-            f" their day is sealed ({status.sealed_day} since the start)",
-            f"ls -l {status.data_root}: only finished days may be read-only (docs/data-quality.md)",
+            f" their day is sealed ({status.sealed_day} since the start); only finished days may be read-only"
+            " (docs/data-quality.md)",
+            f"ls -l {status.data_root}",
         )
     if status.sealed_day_backfill_lately:
         yield Finding(
             "sealed_day_backfill",
             Severity.WARNING,
             f"backfill answers brought {status.sealed_day_backfill_lately:,} ticks of sealed days {_WHEN}, which were"
-            " rejected: symbols that were added today have such",
-            "no action needed, this clears by itself",
+            " rejected: symbols that were added today have such; no action needed, this clears by itself",
+            "",
         )
     yield from _other_content(status)
     if status.rejected_lately:
@@ -93,12 +118,20 @@ def _refused(status: LiveStatus) -> Iterator[Finding]:
             f"{status.rejected_lately} ticks that cannot be stored came {_WHEN}",
             remedies.grep("tick_rejected"),
         )
+    if status.not_subscribed_lately:
+        yield Finding(
+            "not_subscribed_ticks",
+            Severity.WARNING,
+            f"OpenD pushed {status.not_subscribed_lately:,} ticks {_WHEN} of symbols that are not in FUTU_SYMBOLS,"
+            f" {status.not_subscribed_first} first; they are counted and not stored",
+            remedies.grep("symbol_not_subscribed"),
+        )
     if status.dropped_lately:
         yield Finding(
             "dropped",
             Severity.WARNING,
             f"{status.dropped_lately} ticks were dropped {_WHEN}, {status.dropped} since the start",
-            f"{remedies.GAPS}; why the disk was slow: {remedies.JOURNAL}",
+            f"{remedies.GAPS}; {remedies.JOURNAL}",
         )
 
 
@@ -127,17 +160,30 @@ def _other_content(status: LiveStatus) -> Iterator[Finding]:
 
 
 def _gaps(status: LiveStatus) -> Iterator[Finding]:
-    if status.gaps_lost_lately:
+    importing = "" in status.predecessor_files.values()  # what OpenD no longer has may be in the predecessor's file
+    if status.gaps_lost_lately and not importing:
+        gaps, ticks = status.gaps_lost_lately, status.ticks_lost_lately
+        traded = _traded(status.lost_from_ms, status.lost_to_ms)
         yield Finding(
             "gaps_lost",
             Severity.WARNING,
-            f"{status.gaps_lost_lately} gaps of the last 15 minutes can heal no more: OpenD has their ticks no longer",
-            f"{remedies.GAPS}; nothing can be done, the warning ends by itself",
+            f"{ticks:,} ticks in {gaps:,} {'gap' if gaps == 1 else 'gaps'}{traded} are lost: OpenD no longer holds"
+            " them; no action needed, this warning clears by itself",
+            remedies.GAPS,
+            status.lost_found_ms,
+            status.ticks_lost,
         )
     if status.gaps_healing:
         yield Finding(
             "gaps_healing",
             Severity.WARNING,
-            f"{status.gaps_healing} gaps are being fetched again",
-            f"wait, they close by themselves; {remedies.GAPS}",
+            f"{status.gaps_healing:,} gaps are being backfilled: they close by themselves",
+            remedies.GAPS,
         )
+
+
+def _traded(from_ms: int | None, to_ms: int | None) -> str:
+    """From when to when lost ticks were traded."""
+    if from_ms is None or to_ms is None:
+        return ""
+    return f" (traded {market.hkt(from_ms):%H:%M:%S} to {market.hkt(to_ms):%H:%M:%S} HKT)"

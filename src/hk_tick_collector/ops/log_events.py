@@ -24,6 +24,19 @@ EVENTS: Final[dict[str, Entry]] = {
         "report it with the lines below",
         "連同其後各行回報",
     ),
+    "unplanned_restart": entry(
+        "the service starts although nobody stopped the run before it: that one ended with a failure, was killed or"
+        " crashed; within_an_hour= counts such starts",
+        "服務啟動，而上一次運行並非由人停止：失敗結束、被殺或崩潰；`within_an_hour=` 是一小時內的次數",
+        "sudo journalctl -u hk-tick-collector --since '1 hour ago' --no-pager",
+        "`sudo journalctl -u hk-tick-collector --since '1 hour ago' --no-pager`",
+    ),
+    "starts_not_kept": entry(
+        ".starts.json in DATA_ROOT cannot be read or written: a crash loop may not be recognized",
+        "`DATA_ROOT/.starts.json` 不能讀取或寫入：未必能認出反覆重啟",
+        "ls -la DATA_ROOT",
+        "`ls -la DATA_ROOT`",
+    ),
     "alert_sent": fine("an alert reached its destination", "告警已送達"),
     "alert_failed": entry(
         "an alert could not be sent; it is tried again, and collection goes on",
@@ -44,10 +57,10 @@ EVENTS: Final[dict[str, Entry]] = {
         "檢查 `path=` 所在目錄的空間與權限",
     ),
     "setting": entry(
-        "a setting is odd but works; detail= says which and why",
-        "某項設定可疑但可用；`detail=` 指明是哪一項及原因",
-        "correct the line in .env, then sudo systemctl restart hk-tick-collector",
-        "改正 `.env` 該行，再 `sudo systemctl restart hk-tick-collector`",
+        "a setting is odd but works, or an entry of FUTU_SYMBOLS is left out; detail= says which and why",
+        "某項設定可疑但可用，或 `FUTU_SYMBOLS` 有一項不收集；`detail=` 指明是哪一項及原因",
+        "sudo hk-tick-collector config --check; correct the line, then sudo systemctl restart hk-tick-collector",
+        "`sudo hk-tick-collector config --check`；改正該行，再 `sudo systemctl restart hk-tick-collector`",
     ),
     "started": fine("the service runs; version, pid and DATA_ROOT", "服務已啟動；附版本、pid 與 DATA_ROOT"),
     "signal": fine(
@@ -118,10 +131,14 @@ EVENTS: Final[dict[str, Entry]] = {
     ),
     "subscribed": fine("symbols are subscribed; quota used and left", "已訂閱股票；附已用與剩餘額度"),
     "symbols_refused": entry(
-        "OpenD refuses some symbols; reason= is OpenD's own words. The others are collected",
-        "OpenD 拒絕部分股票，`reason=` 為 OpenD 的原話；其餘照常收集",
-        "correct FUTU_SYMBOLS, or free quota: hk-tick-collector doctor compares both",
-        "改正 FUTU_SYMBOLS 或騰出額度：`hk-tick-collector doctor` 會比對",
+        "OpenD refuses symbols, a line for each reason; reason= is OpenD's own words without the symbol, cause= is"
+        " quota, quote_right or other. The other symbols are collected",
+        "OpenD 拒絕部分股票，每個原因一行；`reason=` 為 OpenD 的原話（不含股票代號），`cause=` 為 quota（額度）、"
+        "quote_right（行情權限）或 other；其餘照常收集",
+        "as hint= says. quota: hk-tick-collector doctor compares it; quote_right: see opend_quote_right_none; other:"
+        " correct FUTU_SYMBOLS",
+        "按 `hint=`。quota：`hk-tick-collector doctor` 會比對；quote_right：見 `opend_quote_right_none`；"
+        "other：改正 FUTU_SYMBOLS",
     ),
     "subscriptions_lost": entry(
         "OpenD no longer has subscriptions that it had accepted; they are made again",
@@ -158,6 +175,12 @@ EVENTS: Final[dict[str, Entry]] = {
         "hk-tick-collector status names the remedy",
         "`hk-tick-collector status` 指出做法",
     ),
+    "opend_notices": entry(
+        "how many more notices of a kind came within a minute: the first five are lines of their own",
+        "一分鐘內同類通知再收到的數目；首五個各有一行",
+        "as for opend_notice; if it goes on, sudo systemctl restart futu-opend",
+        "同 `opend_notice`；若持續，`sudo systemctl restart futu-opend`",
+    ),
     "message_skipped": entry(
         "a whole message that means nothing to us was skipped; no tick was in it that could be read",
         "略過一個無法理解的完整訊息",
@@ -167,11 +190,18 @@ EVENTS: Final[dict[str, Entry]] = {
     # the data's way
     "tick_rejected": entry(
         "a tick is rejected: cause= says why, sealed_day: its day is finished, conflict: another trade is stored under"
-        " its sequence, no_sequence: sequence 0; the first hundred of a cause are told whole",
+        " its sequence, no_sequence: sequence 0; the first hundred of a cause are told whole, 500 characters at most",
         "某筆 tick 被拒收，原因見 `cause=`：`sealed_day` 屬已封存日子，`conflict` 同序號已有另一成交，"
         "`no_sequence` 序號為 0；每種原因首一百筆整筆寫在日誌",
         "a few are OpenD's oddities; many of sealed_day: ls -l the day file, only finished days may be read-only",
         "零星出現屬 OpenD 的異常；大量 `sealed_day`：`ls -l` 當日檔案，只有已完結的日子可為唯讀",
+    ),
+    "symbol_not_subscribed": entry(
+        "OpenD pushes a symbol that is not in FUTU_SYMBOLS: its ticks are counted as rejected and not stored; a symbol"
+        " is named once, a hundred at most",
+        "OpenD 推送不在 FUTU_SYMBOLS 內的股票：其 tick 計入拒收，不會儲存；每隻股票只列一次，最多一百隻",
+        "add it to FUTU_SYMBOLS if it is wanted",
+        "若需要，加入 FUTU_SYMBOLS",
     ),
     "ticks_rejected": entry(
         "how many more ticks of a cause were rejected since its last line, one line a minute; most= names the symbol"
@@ -222,8 +252,8 @@ EVENTS: Final[dict[str, Entry]] = {
     "gaps_beyond_reach": entry(
         "OpenD no longer has these ticks: it keeps 1,000 a symbol. The gap stays on record",
         "OpenD 已沒有這些 tick（每股票只保留 1,000 筆）；缺口留下記錄",
-        "nothing can be done; shorten outages: see may be away in hk-tick-collector status",
-        "無法補救；縮短中斷時間：見 `hk-tick-collector status` 的 may be away",
+        "nothing can be done; keep outages shorter than the outage budget of hk-tick-collector status",
+        "無法補救；中斷時間不要超過 `hk-tick-collector status` 的 `outage budget`",
     ),
     "backfill": fine(
         "OpenD was asked for missed ticks; found= of them were new", "已向 OpenD 補取；`found=` 為新得的筆數"
@@ -255,10 +285,11 @@ EVENTS: Final[dict[str, Entry]] = {
         "`hk-tick-collector status` 指出做法；排除後自行恢復",
     ),
     "sqlite_busy_backoff": entry(
-        "another process holds a lock on the day file; the writer waits and tries again",
-        "另一程序鎖住當日檔案；寫入程序等待後重試",
-        "sudo fuser -v the day file, and end the other writer; rarely: raise SQLITE_BUSY_TIMEOUT_MS",
-        "`sudo fuser -v` 當日檔案，停止另一寫入者；必要時增大 SQLITE_BUSY_TIMEOUT_MS",
+        "another process holds a lock on the day file; holder= names it where the kernel tells;"
+        " the writer waits and tries again, ticks are spooled meanwhile",
+        "另一程序鎖住當日檔案，核心能說的話由 `holder=` 指明；寫入程序等待後重試，其間 tick 寫入 spool",
+        "hk-tick-collector status names the holder; end it, or: sudo fuser -v the day file",
+        "`hk-tick-collector status` 指明佔用者；停止它，或 `sudo fuser -v` 當日檔案",
     ),
     "writer_recovered": fine("the writer commits again", "寫入程序已恢復提交"),
     "disk_slow": entry(
@@ -361,6 +392,26 @@ EVENTS: Final[dict[str, Entry]] = {
         "損壞的檔案已改名保留，新檔已建立並向 OpenD 補取",
         "keep the file in kept_as=, see docs/sqlite-wal.md; hk-tick-collector gaps --open",
         "保留 `kept_as=` 的檔案，見 docs/sqlite-wal.md；`hk-tick-collector gaps --open`",
+    ),
+    "predecessor_set_aside": entry(
+        "the day file was the predecessor's, another collector's: it was renamed, and a fresh one begun at once",
+        "當日檔案屬原有程式：已改名保留，並立即建立新檔",
+        "nothing: its ticks are added by itself, predecessor_imported tells when",
+        "毋須處理：其 tick 會自動匯入，完成時記錄 predecessor_imported",
+    ),
+    "predecessor_import": fine(
+        "the ticks of a predecessor's file begin to be added to the day file, beside the live ones",
+        "開始把原有程式檔案的 tick 匯入日檔，與即時 tick 並行",
+    ),
+    "predecessor_imported": fine(
+        "every row of a predecessor's file is in the day file, found there row by row; kept_as= is the old file",
+        "原有程式檔案的每一列均已匯入日檔並逐列核對；`kept_as=` 為保留的舊檔",
+    ),
+    "predecessor_not_imported": entry(
+        "a predecessor's file that was set aside cannot be imported now; it is tried again every minute",
+        "已改名保留的原有程式檔案暫時不能匯入；每分鐘重試",
+        "follow detail=; if another process has it open, stop that one",
+        "按 `detail=` 處理；若檔案被另一程序開啟，先停止該程序",
     ),
     "day_file_gone": entry(
         "the day file was removed, moved or replaced while it was written; a fresh one was begun",

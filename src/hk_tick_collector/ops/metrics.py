@@ -8,6 +8,7 @@ Imported only where METRICS_ADDR is set: the library costs 20 ms and 1.7 MB.
 
 from __future__ import annotations
 
+import time
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -16,9 +17,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from hk_tick_collector import market
 from hk_tick_collector.model import LATENCY_BOUNDS_MS
+from hk_tick_collector.text import plain
 
 from .finding import Severity
 from .health import check
+from .lately import unplanned_restarts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,12 +57,22 @@ class Plain(NamedTuple):
 
 _GAUGES: Final = (
     Plain("hktc_status_timestamp_seconds", "When the figures were taken.", lambda seen: _s(seen.live.written_ms)),
+    Plain(
+        "hktc_unplanned_restarts",
+        "How often the collector was started within the last hour although nobody had stopped it.",
+        lambda seen: len(unplanned_restarts(seen.live, seen.live.written_ms)),
+    ),
     # OpenD
     Plain("hktc_opend_connected", "1 while there is a link to OpenD.", lambda seen: seen.live.connected),
     Plain(
         "hktc_opend_ready",
-        "1 while OpenD is linked, logged in and can serve.",
-        lambda seen: seen.live.connected and seen.live.quote_logged_in and seen.live.program == "ready",
+        "1 while OpenD is linked, logged in and gives quotes.",
+        lambda seen: (
+            seen.live.connected
+            and seen.live.quote_logged_in
+            and seen.live.program == "ready"
+            and not seen.live.trouble.keys() - {"trade_password_changed"}
+        ),
     ),
     Plain(
         "hktc_opend_link_since_timestamp_seconds",
@@ -209,6 +222,18 @@ _COUNTERS: Final = (
 )
 
 
+class OwnProcess(ProcessCollector):
+    """The library's, which gives nothing at all where it cannot read /proc/stat: under ProcSubset=pid, for example."""
+
+    def _boot_time(self) -> float:
+        """When the host started, seconds since 1970."""
+        try:
+            told: float = super()._boot_time()  # type: ignore[no-untyped-call]
+        except OSError:
+            return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        return told
+
+
 class Metrics:
     """Renders what `latest` and `stats` tell. `now_ms` is the wall clock in UTC epoch ms.
 
@@ -225,7 +250,7 @@ class Metrics:
         self._codes: set[str] = set()  # of findings that were open in this run: they stay, as 0
         self._registry = CollectorRegistry()
         self._registry.register(self)
-        ProcessCollector(registry=self._registry)  # memory, CPU, descriptors, start: names that dashboards know
+        OwnProcess(registry=self._registry)  # memory, CPU, descriptors, start: names that dashboards know
 
     def render(self) -> bytes:
         """The text of a scrape; the process's own figures alone before the first live state."""
@@ -266,7 +291,7 @@ class Metrics:
             labels=("code",),
         )
         for code, severity in sorted(worst.items()):
-            by_code.add_metric((code,), severity)
+            by_code.add_metric((_label(code),), severity)
         yield by_code
         count = GaugeMetricFamily("hktc_findings", "How many findings are open.", labels=("severity",))
         for severity in (Severity.WARNING, Severity.CRITICAL):
@@ -275,9 +300,14 @@ class Metrics:
         yield count
 
 
+def _label(text: str) -> str:
+    """Words of others as a label; a line break stays, the library writes it as `\\n`."""
+    return "\n".join(map(plain, text.split("\n")))
+
+
 def _info(live: LiveStatus) -> Metric:
     info = GaugeMetricFamily("hktc_build_info", "Always 1; what runs here.", labels=("version", "instance_id"))
-    info.add_metric((live.version, live.instance), 1)
+    info.add_metric((_label(live.version), _label(live.instance)), 1)
     return info
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from statistics import fmean
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import market
 from hk_tick_collector.store import kept
+from hk_tick_collector.store.foreign import import_command
 
+from . import remedies
 from .finding import Finding, Severity
 
 if TYPE_CHECKING:
@@ -52,22 +55,27 @@ def check(found: Kept, today: str, min_free_bytes: int) -> list[Finding]:
 
 def _disk(found: Kept, today: str, min_free_bytes: int) -> Iterator[Finding]:
     free_mb, days = found.free_bytes // 2**20, forecast(found, today, min_free_bytes).days_until_full
-    remedy = "move old days to another disk: the lines `may move` name them; or enlarge the disk"
+    advice = "move old days to another disk (the line `may move` names them), or enlarge the disk"
+    remedy = "df -h"
     if found.free_bytes < min_free_bytes:
         severity = Severity.CRITICAL if found.free_bytes < min_free_bytes / 4 else Severity.WARNING
-        text = f"{free_mb:,} MB are free, less than DISK_MIN_FREE_MB ({min_free_bytes // 2**20:,} MB)"
+        text = f"{free_mb:,} MB are free, less than DISK_MIN_FREE_MB ({min_free_bytes // 2**20:,} MB); {advice}"
         yield Finding("disk", severity, text, remedy)
     elif days is not None and days < _FULL_WARN_DAYS:
         severity = Severity.CRITICAL if days < _FULL_CRITICAL_DAYS else Severity.WARNING
-        text = f"{free_mb:,} MB are free: enough for {days} trading days as they have been"
+        text = f"{free_mb:,} MB are free: enough for {days} trading days as they have been; {advice}"
         yield Finding("disk_fills", severity, text, remedy)
 
 
 def _days(found: Kept, today: str) -> Iterator[Finding]:
     past = [day for day in found.days if day.day < today]
-    if broken := [day for day in found.days if day.rows is None]:
+    if former := [day.day for day in found.days if day.is_predecessors]:
+        text = remedies.predecessor_days(former)
+        yield Finding("predecessor_days", Severity.WARNING, text, import_command(found.data_root))
+    if broken := [day for day in found.days if day.rows is None and not day.is_predecessors]:
         text = f"{_named(broken)} cannot be read: {broken[0].problem}"
-        yield Finding("day_unreadable", Severity.CRITICAL, text, "see docs/sqlite-wal.md; bring it back from a copy")
+        more = "" if broken[0].remedy else "; bring it back from a copy (docs/sqlite-wal.md)"
+        yield Finding("day_unreadable", Severity.CRITICAL, text + more, broken[0].remedy or remedies.DOCTOR)
     wrong = [day for day in found.days if day.snapshot in (kept.DIFFERS, kept.UNREADABLE)]
     if wrong:
         text = f"the snapshot of {_named(wrong)} is damaged"
@@ -76,7 +84,11 @@ def _days(found: Kept, today: str) -> Iterator[Finding]:
         if days := [day for day in past if day.snapshot == word and day.rows is not None]:
             yield Finding(code, Severity.WARNING, f"{_named(days)}: {text}", _take(days[0]))
     number = market.parse_day(today)
-    late = [day for day in past if not day.sealed and market.parse_day(day.day) <= number - _SEALED_WITHIN_DAYS]
+    late = [
+        day
+        for day in past
+        if not day.sealed and not day.is_predecessors and market.parse_day(day.day) <= number - _SEALED_WITHIN_DAYS
+    ]
     if late:
         text = f"{_named(late)} not sealed yet: the collector does that from 06:00 once OpenD's date is later"
         remedy = "sudo journalctl -u hk-tick-collector --no-pager | grep day_seal_failed | tail"
@@ -84,17 +96,22 @@ def _days(found: Kept, today: str) -> Iterator[Finding]:
 
 
 def _left(found: Kept) -> Iterator[Finding]:
+    if found.not_imported:
+        text = f"the predecessor's {found.not_imported[0].name} was set aside and is not imported"
+        more = f", as {len(found.not_imported) - 1} more" if len(found.not_imported) > 1 else ""
+        yield Finding("predecessor_file", Severity.WARNING, text + more, import_command(found.data_root))
     if found.damaged:
         text = f"{len(found.damaged)} damaged day files are set aside, {found.damaged_bytes // 2**20:,} MB: "
-        remedy = "see docs/sqlite-wal.md for what can be saved; then move them to another disk"
-        yield Finding("damaged_files", Severity.WARNING, text + found.damaged[-1].name, remedy)
+        text += f"{found.damaged[-1].name}; save what can be saved (docs/sqlite-wal.md), then move them to another disk"
+        yield Finding("damaged_files", Severity.WARNING, text, f"ls -l {shlex.quote(str(found.damaged[-1].parent))}")
     if found.spool_files:
-        text = f"{found.spool_files} spool files, {found.spool_bytes / 2**20:,.1f} MB, wait for a day file"
-        remedy = "the collector stores them by itself, also at its next start: hk-tick-collector status"
-        yield Finding("spool", Severity.WARNING, text, remedy)
+        text = f"{found.spool_files} spool files, {found.spool_bytes / 2**20:,.1f} MB, wait for a day file;"
+        text += " the collector stores them by itself, also at its next start"
+        yield Finding("spool", Severity.WARNING, text, "hk-tick-collector status")
     if found.partial:
-        text = f"a snapshot was killed and left {found.partial[0].name}, or is being taken now"
-        yield Finding("partial", Severity.WARNING, text, "the next snapshot of that day uses it up")
+        text = f"a snapshot was killed and left {found.partial[0].name}, or is being taken now;"
+        text += " the next snapshot of that day uses it up"
+        yield Finding("partial", Severity.WARNING, text, "")
 
 
 _SNAPSHOTS: Final = (

@@ -13,6 +13,7 @@ from hk_tick_collector import market
 
 from . import remedies
 from .finding import Finding, Severity
+from .remedies import advised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,13 +81,13 @@ def check_silence(status: LiveStatus, now_ms: int, lag_critical_s: float) -> Ite
     arrived_ms = max(status.last_tick_ms or 0, status.trading_since_ms or 0)
     quiet_s = (now_ms - arrived_ms) / 1000 if arrived_ms else 0.0
     silent = status.last_tick_ms is not None or status.received == 0
-    if silent and quiet_s > LAG_WARN_S and not status.waiting:
+    if silent and quiet_s > LAG_WARN_S and not status.waiting and not status.trouble:  # which says why
         if _is_at_open(status, now_ms):
             text = f"no tick has come since the {state} session began {quiet_s:.0f} s ago, with {symbols}"
-            yield Finding("no_tick_at_open", severity, text, remedies.NO_TICKS)
+            yield Finding("no_tick_at_open", severity, *advised(text, remedies.NO_TICKS))
         else:
             text = f"no tick of any symbol has come for {quiet_s:.0f} s in the {state} session, with {symbols}"
-            yield Finding("no_ticks", severity, text, remedies.NO_TICKS)
+            yield Finding("no_ticks", severity, *advised(text, remedies.NO_TICKS))
     yield Finding(
         "lag",
         severity,
@@ -98,7 +99,6 @@ def check_silence(status: LiveStatus, now_ms: int, lag_critical_s: float) -> Ite
 def _check_stored(status: LiveStatus, now_ms: int, lag_critical_s: float) -> Iterator[Finding]:
     """Nothing is stored although ticks are wanted, and no steady connection says whether the market trades."""
     breaks, since_ms = status.link_breaks_lately, status.ticks_expected_since_ms
-    unknown = status.market_state in _UNTOLD
     if since_ms is None or not status.symbols or not (status.connected or breaks):
         return  # without any connection, `opend_away` says it
     if breaks:
@@ -106,7 +106,7 @@ def _check_stored(status: LiveStatus, now_ms: int, lag_critical_s: float) -> Ite
         why = f"the connection to OpenD broke {often} in the last 15 minutes, the last time: {status.link_break_reason}"
     elif not status.subscribed:
         why = "no symbol is subscribed"
-    elif unknown and _may_trade(status, now_ms):
+    elif status.market_state in _UNTOLD and may_trade(status, now_ms):
         why = "OpenD does not tell the market's state"
     else:
         return
@@ -115,12 +115,16 @@ def _check_stored(status: LiveStatus, now_ms: int, lag_critical_s: float) -> Ite
     if behind_s > min(LAG_WARN_S, lag_critical_s):
         severity = Severity.CRITICAL if behind_s > lag_critical_s else Severity.WARNING
         yield Finding(
-            "no_ticks_stored", severity, f"no tick has been stored for {behind_s:.0f} s: {why}", remedies.NOT_STORED
+            "no_ticks_stored",
+            severity,
+            *advised(f"no tick has been stored for {behind_s:.0f} s: {why}", remedies.NOT_STORED),
         )
 
 
-def _may_trade(status: LiveStatus, now_ms: int) -> bool:
-    """Whether the market trades at this hour, for all that the calendar or else the weekday tells."""
+def may_trade(status: LiveStatus, now_ms: int) -> bool:
+    """Whether the market trades: by OpenD's word, else at this hour, for all that the calendar or the weekday tells."""
+    if status.market_state not in _UNTOLD:
+        return status.trading
     day = market.day_number(now_ms - _shift_ms(status))
     kind = status.day_kind or ("whole" if market.is_weekday(day) else "holiday")
     return any(_minute(status, now_ms) in hours for hours in _TRADING_HOURS.get(kind, ()))

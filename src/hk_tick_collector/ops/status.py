@@ -84,6 +84,8 @@ class LiveStatus:
     writer_detail: str = ""
     writer_day: str = ""  # the day whose file it waits for
     writer_trouble_since_ms: int | None = None
+    writer_holder_pid: int | None = None  # whose lock it waits for; 0 or -1 where the kernel does not name it
+    writer_holder: str = ""  # the same in words
     copy_path: str = ""  # the copy that somebody makes of a day that is written, and since when it is seen
     copy_since_ms: int | None = None
     copy_held: bool = False  # commits wait for it
@@ -96,6 +98,8 @@ class LiveStatus:
     held_causes: dict[str, str] = field(default_factory=dict)
     held_details: dict[str, str] = field(default_factory=dict)
     not_sealed: dict[str, str] = field(default_factory=dict)  # the name of a file that should be sealed → why it is not
+    predecessor_days: list[str] = field(default_factory=list)  # earlier days whose file is the predecessor's
+    predecessor_files: dict[str, str] = field(default_factory=dict)  # set aside → why they are not imported yet
     spooled: int = 0  # of those waiting, the rows that memory could not hold
     stalls: int = 0  # how often the watchdog has met a stall
     commit_ms_p50: float | None = None
@@ -108,7 +112,13 @@ class LiveStatus:
     gaps_open: int = 0
     gaps_missing: int = 0
     gaps_healing: int = 0  # open gaps that OpenD may still fill
-    gaps_lost_lately: int = 0  # open gaps that can heal no more, opened within the last 15 minutes
+    ticks_healing: int = 0  # how many ticks they miss, a gap of unknown size counted as one
+    gaps_lost_lately: int = 0  # gaps that were found to be lost for good within the last 15 minutes
+    ticks_lost_lately: int = 0  # how many ticks they miss
+    ticks_lost: int = 0  # the same since the start
+    lost_found_ms: int | None = None  # when the first of the last 15 minutes was found to be lost
+    lost_from_ms: int | None = None  # from when to when its ticks were traded
+    lost_to_ms: int | None = None
     busiest_symbol: str = ""
     outage_budget_s: float | None = None  # how long OpenD may stay away before that symbol overflows its window
     exposed_rows: int = 0  # received, and neither committed nor spooled
@@ -124,6 +134,9 @@ class LiveStatus:
     no_sequence_symbols: int = 0
     no_sequence_most: str = ""
     no_sequence_most_ticks: int = 0
+    not_subscribed: int = 0  # of the rejected: OpenD pushed a symbol that nobody chose; and the first such symbol
+    not_subscribed_first: str = ""
+    not_subscribed_lately: int = 0
     dropped_lately: int = 0  # within the last 15 minutes, as the next five
     rejected_lately: int = 0  # those that the following count not counted
     sealed_day_lately: int = 0
@@ -141,12 +154,20 @@ class LiveStatus:
     protocol_error: str = ""
     skipped_messages_lately: int = 0  # whole, and without a meaning to us
     skipped_message: str = ""
+    trouble_since_ms: dict[str, int] = field(default_factory=dict)  # of each of `trouble`
     questions_failed: dict[str, str] = field(default_factory=dict)  # kinds that OpenD does not answer now → why
+    backfill_failing_ms: dict[str, int] = field(default_factory=dict)  # symbol → since when its backfill fails
+    backfill_failed_ms: dict[str, int] = field(default_factory=dict)  # and when it failed last
+    backfill_reason: str = ""  # OpenD's last words for it
     ticks_expected_since_ms: int | None = None  # the market trades, or nobody knows whether it does; connected or not
     pushes_stopped_lately: int = 0  # symbols
     pushes_stopped_first: str = ""
 
+    account: str = ""  # `user:group` of the service, as chown takes it
+    bad_symbols: list[str] = field(default_factory=list)  # entries of FUTU_SYMBOLS that are none, in words
+
     # the process's means
+    unplanned_ms: list[int] = field(default_factory=list)  # when it was started although nobody had stopped it
     disk_wait_s: float = 0.0  # for how long the writer has been waiting inside the kernel for the disk
     disk_wait_max_s: float = 0.0  # the longest such wait that was seen within the last minute
     disk_frozen: bool = False  # it waits for a file system that somebody has frozen

@@ -6,6 +6,8 @@ import contextlib
 import math
 import socket
 
+from hk_tick_collector.text import plain
+
 
 class Notifier:
     """Sends to the socket that systemd named; to nobody when there is none.
@@ -30,7 +32,7 @@ class Notifier:
 
     def status(self, line: str) -> None:
         """The line that `systemctl status` shows, also after the service has ended."""
-        self._send("STATUS=" + " ".join(line.split()))
+        self._send("STATUS=" + " ".join(plain(line).split()))
 
     def stopping(self, within_s: float) -> None:
         """The service ends and flushes what it holds; it asks for that time, whatever the unit's TimeoutStopSec is."""

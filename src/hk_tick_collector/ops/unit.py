@@ -33,7 +33,7 @@ def show_unit(unit: str, properties: str, within_s: float = _COMMAND_S) -> dict[
     if not said:
         return None
     found = dict.fromkeys(properties.split(","), "")
-    return found | dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+    return found | dict(line.split("=", 1) for line in said.split("\n") if "=" in line)
 
 
 def output(command: Sequence[str], within_s: float = _COMMAND_S) -> str | None:
@@ -45,7 +45,12 @@ def output(command: Sequence[str], within_s: float = _COMMAND_S) -> str | None:
         return None
     try:
         done = subprocess.run(  # noqa: S603 - fixed programs, and no shell
-            [program, *command[1:]], capture_output=True, text=True, timeout=within_s, check=False
+            [program, *command[1:]],
+            capture_output=True,
+            encoding="utf-8",
+            errors="backslashreplace",
+            timeout=within_s,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -25,7 +25,7 @@ Mark: TypeAlias = tuple[int, ...]  # size and time of change, of the file beside
 _JOURNAL: Final = "-journal"
 _WAL: Final = "-wal"
 _BESIDE: Final = (_JOURNAL, _WAL)
-_OURS: Final = re.compile(r"\.|\d{8}\.db(?:$|\.damaged-)")  # drafts, day files, and what was set aside
+_OURS: Final = re.compile(r"\.|\d{8}\.db(?:$|\.damaged-|\.predecessor-)")  # drafts, day files, and what was set aside
 _DAY: Final = re.compile(r"(\d{8})(?!\d)")
 
 

@@ -28,6 +28,7 @@ from hk_tick_collector.errors import SchemaChangedError, SealedDayError, StoreEr
 from hk_tick_collector.model import GAP_OPEN, UNSTORED_CAUSES, Gap, Reconciled
 
 from . import schema
+from .beside import write_beside
 from .faults import system_error_told
 from .identity import compare
 from .opening import open_for_writing
@@ -35,10 +36,12 @@ from .schema_check import CHANGED_HINT, cookie, mend, named_changes, refuse_fore
 from .wide import bindings, widths
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from hk_tick_collector.model import RuleChange, TickRow
+
+    from .beside import BesideRow
 
 _SYMBOL = itemgetter(schema.TICK_COLUMNS.index("symbol"))
 _SECOND = itemgetter(1)
@@ -107,6 +110,8 @@ class Batch:
     gaps: list[Gap] = field(default_factory=list)  # as they are to be, of this file's day
     rules: list[RuleChange] = field(default_factory=list)  # what was judged of sequences
     reconciled: list[Reconciled] = field(default_factory=list)  # in place of what its session had
+    beside: list[BesideRow] = field(default_factory=list)  # of the predecessor, and no ticks
+    meta: dict[str, str] = field(default_factory=dict)  # what the file says of itself
     duplicate: int = 0  # ticks of another, finished day that were stored long ago
     rejected: int = 0
     dropped: int = 0
@@ -192,6 +197,10 @@ class DayFile:
             rules = self._write_rules(batch.rules)
             if batch.reconciled:
                 self._db.executemany(_RECONCILED_SQL, batch.reconciled)
+            if batch.beside:
+                write_beside(self._db, batch.beside)
+            if batch.meta:
+                self._db.executemany(_META_SQL, batch.meta.items())
             duplicate = len(rows) - stored - len(conflicts)
             ledger = replace(
                 before,
@@ -371,7 +380,7 @@ class DayFile:
             self._look_at_schema()
             created = "INSERT INTO meta (key, value) VALUES ('created_ms', ?) ON CONFLICT DO NOTHING"
             self._db.execute(created, (str(now_ms),))
-            self._db.executemany("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", facts.items())
+            self._db.executemany(_META_SQL, facts.items())
             # An earlier run that was killed could not end its last stretch: it lasted to its last commit at least.
             self._db.execute(
                 """UPDATE connections SET to_ms = max(from_ms, (SELECT max(updated_ms) FROM ledger)),
@@ -394,11 +403,31 @@ class DayFile:
             raise
 
 
-def seal(path: Path, now_ms: int, options: StoreOptions) -> bool:
+def check_day(path: Path, options: StoreOptions, opened: Callable[[Callable[[], None]], bool]) -> bool:
+    """Checks a file that nobody writes, as long as that takes; whether it passed. False when a reader holds it.
+
+    `opened` is told how to end it from another thread, apsw.InterruptError then, and says whether to go on. Raises what
+    `seal` raises.
+    """
+    db = _open(path, options, check=False)
+    try:
+        with named_changes(db, path.name):
+            if not opened(db.interrupt):
+                return False
+            _demand_whole(db, path)
+    except (apsw.BusyError, apsw.LockedError):
+        return False
+    finally:
+        db.close()
+    return True
+
+
+def seal(path: Path, now_ms: int, options: StoreOptions, *, checked: bool = False) -> bool:
     """Ends a day whose file nobody writes: checks it, makes it one plain file, mode 0440.
 
     True when that is done (also when it was before), False when a reader holds the file: try again later. Raises
-    StoreError when the check finds damage or others changed its tables, and leaves the file as it is.
+    StoreError when the check finds damage or others changed its tables, and leaves the file as it is. `checked` says
+    that `check_day` passed since it was written.
     """
     if not path.stat().st_mode & stat.S_IWUSR:
         return True
@@ -406,7 +435,7 @@ def seal(path: Path, now_ms: int, options: StoreOptions) -> bool:
     refuse_foreign_triggers(db, path.name)
     try:
         with system_error_told(db, path), named_changes(db, path.name):
-            _seal(db, path, now_ms)
+            _seal(db, path, now_ms, checked=checked)
         plain = _make_plain(db)
     except (apsw.BusyError, apsw.LockedError):
         return False
@@ -417,14 +446,28 @@ def seal(path: Path, now_ms: int, options: StoreOptions) -> bool:
     return plain
 
 
-def _seal(db: apsw.Connection, path: Path, now_ms: int) -> None:
+def make_plain(path: Path, options: StoreOptions) -> bool:
+    """Makes one plain file of a day file that nobody writes; False when a reader holds it. Raises as `seal`."""
+    db = _open(path, options, check=False)
+    try:
+        return _make_plain(db)
+    finally:
+        db.close()
+
+
+def _demand_whole(db: apsw.Connection, path: Path) -> None:
+    verdict = db.execute("PRAGMA integrity_check(1)").get
+    if verdict != "ok":
+        raise StoreError(
+            f"{path.name} does not pass its integrity check ({verdict})",
+            hint="keep the file, copy it away and see docs/sqlite-wal.md",
+        )
+
+
+def _seal(db: apsw.Connection, path: Path, now_ms: int, *, checked: bool) -> None:
     if db.execute("SELECT value FROM meta WHERE key = 'sealed_ms'").get is None:
-        verdict = db.execute("PRAGMA integrity_check(1)").get
-        if verdict != "ok":
-            raise StoreError(
-                f"{path.name} does not pass its integrity check ({verdict})",
-                hint="keep the file, copy it away and see docs/sqlite-wal.md",
-            )
+        if not checked:
+            _demand_whole(db, path)
         db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('sealed_ms', ?)", (str(now_ms),))
 
 
@@ -439,6 +482,7 @@ _GAP_SQL: Final = (
     f"INSERT OR REPLACE INTO gaps ({', '.join(Gap._fields)}) "  # noqa: S608 - our own names
     f"VALUES ({', '.join('?' * len(Gap._fields))})"
 )
+_META_SQL: Final = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
 _GAPS_BEFORE_SQL: Final = """SELECT id, iif(status = ?2, ifnull(missing, 0), -1) FROM gaps
     WHERE id IN (SELECT value FROM json_each(?1))"""
 _EXPECT_SQL: Final = "UPDATE symbols SET expected = expected + ? WHERE symbol = ?"

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 import apsw
 
-from hk_tick_collector.errors import DamagedFileError, ForeignFileError, NoDayError, SchemaChangedError, StoreError
+from hk_tick_collector.errors import (
+    DamagedFileError,
+    ForeignFileError,
+    NoDayError,
+    PredecessorFileError,
+    SchemaChangedError,
+    StoreError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +42,7 @@ _CAUSES: Final[tuple[tuple[type[Exception], str, bool], ...]] = (
     (apsw.AbortError, "io_error", True),
     (apsw.SchemaChangeError, "schema_changed", True),
     (DamagedFileError, "damaged", True),
+    (PredecessorFileError, "predecessor_file", True),
     (ForeignFileError, "foreign_file", True),
     (SchemaChangedError, "schema_changed", True),
     (NoDayError, "no_file", True),

@@ -10,8 +10,9 @@ import shutil
 import stat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from hk_tick_collector.errors import CollectorError, StoreError
+from hk_tick_collector.errors import CollectorError, PredecessorFileError, StoreError
 
+from .foreign import NOT_IMPORTED, list_kept
 from .query import DayReader, list_days, path_of
 from .snapshot import SUFFIX, read_sum, snapshot_path
 from .spool import segments_below
@@ -40,6 +41,8 @@ class KeptDay(NamedTuple):
     problem: str  # and why
     snapshot: str  # one of the words above
     snapshot_bytes: int
+    remedy: str = ""  # of the problem
+    is_predecessors: bool = False  # it is the predecessor's, and can be imported
 
 
 class Kept(NamedTuple):
@@ -54,6 +57,10 @@ class Kept(NamedTuple):
     disk_bytes: int
     free_bytes: int
     same_disk: bool  # snapshots go to the disk of the day files
+    data_root: Path
+    not_imported: list[Path]  # files of the predecessor that were set aside
+    imported: list[Path]  # and those that are kept although they are imported
+    imported_bytes: int
 
 
 def survey(data_root: Path, snapshot_dir: Path, spool_dir: Path, *, read_snapshots: bool) -> Kept:
@@ -68,10 +75,17 @@ def survey(data_root: Path, snapshot_dir: Path, spool_dir: Path, *, read_snapsho
         spool = segments_below(spool_dir)
     except OSError as error:
         raise StoreError(f"cannot read SPOOL_DIR {spool_dir} ({error.strerror})", hint=f"ls -ld {spool_dir}") from error
+    kept = list_kept(data_root)
+    waiting = [path for path in kept if path.name.endswith(NOT_IMPORTED)]
+    imported = [path for path in kept if path not in waiting]
     return Kept(
+        data_root=data_root,
         days=[_day(data_root, snapshot_dir, day, read=read_snapshots) for day in list_days(data_root)],
         damaged=damaged,
         damaged_bytes=_bytes(data_root.glob("*.db.damaged-*")),
+        not_imported=waiting,
+        imported=imported,
+        imported_bytes=_bytes([*imported, *(path.with_name(f"{path.name}-wal") for path in imported)]),
         spool_files=len(spool),
         spool_bytes=_bytes(spool),
         partial=sorted(snapshot_dir.glob(_PARTIAL)) if snapshot_dir.is_dir() else [],
@@ -93,18 +107,20 @@ def _day(data_root: Path, snapshot_dir: Path, day: str, *, read: bool) -> KeptDa
         size_bytes=_bytes([path, path.with_name(path.name + "-wal")]),
         sealed=sealed,
         rows=rows,
-        problem=problem,
+        problem=str(problem or ""),
+        remedy=problem.hint if problem else "",
+        is_predecessors=isinstance(problem, PredecessorFileError),
         snapshot=_snapshot(copy, rows, read=read),
         snapshot_bytes=_bytes([copy]),
     )
 
 
-def _rows(path: Path) -> tuple[int | None, str]:
+def _rows(path: Path) -> tuple[int | None, CollectorError | None]:
     try:
         with DayReader(path) as reader:
-            return reader.totals().rows, ""
+            return reader.totals().rows, None
     except CollectorError as error:
-        return None, str(error)
+        return None, error
 
 
 def _snapshot(copy: Path, rows: int | None, *, read: bool) -> str:

@@ -19,6 +19,8 @@ from hk_tick_collector.errors import DamagedFileError, ForeignFileError, SealedD
 
 from . import schema
 from .faults import lack_of_room, system_error_told
+from .foreign import foreign_file, move_command, no_file_here, not_sqlite
+from .rights import refused
 from .schema_check import named_changes
 
 if TYPE_CHECKING:
@@ -27,12 +29,13 @@ if TYPE_CHECKING:
 FILE_MODE: Final = 0o640
 _MAGIC: Final = b"SQLite format 3\0"
 _CHUNK_BYTES: Final = 65_536
+# One wait inside SQLite, where nothing can be told: who waits longer asks again, and says whose lock it is.
+_LONGEST_BUSY_MS: Final = 10_000
 _WAL_HEADER: Final = struct.Struct(">8I")  # magic, version, page size, checkpoint, two salts, two checksums
 _WAL_MAGICS: Final = {0x377F0682: "<", 0x377F0683: ">"}  # and the byte order of the checksums
 _HEADER_BYTES: Final = 100
 _APPLICATION_ID_AT: Final = 68  # in the header of every SQLite file, 4 bytes, big-endian
 _TEXT_OF_OURS: Final = b"recv_ts_ms INTEGER NOT NULL"  # in our table's definition, on one of the first pages
-_MOVE_AWAY: Final = "move it away; a day file belongs there"
 
 
 def open_for_writing(path: Path, busy_timeout_ms: int, vfs: str | None, *, check: bool = True) -> apsw.Connection:
@@ -58,7 +61,7 @@ def open_for_writing(path: Path, busy_timeout_ms: int, vfs: str | None, *, check
     try:
         # Closing is no checkpoint: a file that we refuse keeps its WAL, and a disk in trouble is not written to.
         db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        db.set_busy_timeout(busy_timeout_ms)
+        db.set_busy_timeout(min(busy_timeout_ms, _LONGEST_BUSY_MS))
         with system_error_told(db, path):
             if size:
                 _refuse(db, path, check=check)
@@ -135,15 +138,15 @@ def _existing_size(path: Path) -> int | None:
     except FileNotFoundError:
         _make(path)
         return None
-    if stat.S_ISDIR(found.st_mode):
-        raise ForeignFileError(f"{path} is a directory", hint=_MOVE_AWAY)
     if not stat.S_ISREG(found.st_mode):
-        raise ForeignFileError(f"{path} is no regular file", hint=_MOVE_AWAY)
+        raise no_file_here(path, found.st_mode)
     if found.st_mode & stat.S_IRUSR and not found.st_mode & stat.S_IWUSR:  # one that nobody may read was not sealed
         raise SealedDayError(f"{path.name} is sealed (mode {found.st_mode & 0o777:04o})")
     if not os.access(path, os.R_OK | os.W_OK):
         read_only = os.statvfs(path).f_flag & os.ST_RDONLY
         cause = OSError(errno.EROFS if read_only else errno.EACCES, "may not be written")
+        if not read_only:
+            raise refused("the day file", path, cause) from cause
         raise StoreError(f"{path} may not be written", hint="check rights and disk of DATA_ROOT") from cause
     return found.st_size
 
@@ -152,6 +155,8 @@ def _make(path: Path) -> None:
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
     except OSError as error:
+        if isinstance(error, PermissionError):
+            raise refused("the day file", path, error) from error
         raise StoreError(f"cannot make {path}: {error.strerror}", hint="check rights and disk of DATA_ROOT") from error
 
 
@@ -166,13 +171,13 @@ def _refuse(db: apsw.Connection, path: Path, *, check: bool) -> None:
     except (apsw.NotADBError, apsw.CorruptError, apsw.FormatError) as error:
         if _was_ours(path):
             raise DamagedFileError(f"{path.name} is damaged ({error})") from error
-        raise ForeignFileError(f"{path} is not a SQLite database", hint=_MOVE_AWAY) from None
+        raise not_sqlite(path) from None
     if not ours:
-        raise ForeignFileError(f"{path} is another program's database", hint=_MOVE_AWAY)
+        raise foreign_file(db, path)
     if not 0 <= version <= schema.VERSION:
         raise ForeignFileError(
             f"{path} has schema {version}, this version writes up to {schema.VERSION}",
-            hint="install the version that wrote it, or move the file away",
+            hint=f"install the version that wrote it, or move the file away: {move_command(path)}",
         )
     if verdict != "ok":
         raise DamagedFileError(f"{path.name} is damaged ({' '.join(str(verdict).split())})")

@@ -1,49 +1,43 @@
-"""One collector a DATA_ROOT, one a SPOOL_DIR: locks that the kernel lets go of when their holder dies, in any way."""
+"""One collector a DATA_ROOT, one a SPOOL_DIR: locks that the kernel lets go of when their holder dies, in any way.
+
+The lock files are for their owner alone: with a right to read, somebody else could take a lock and keep us out.
+"""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
-from contextlib import contextmanager
+import re
+import shlex
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.errors import OwnedError, StoreError
+
+from .locks import Holder, describe, holders
+from .rights import refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 LOCK_NAME: Final = ".collector.lock"
-_MODE: Final = 0o640
+SPOOL_LOCK_NAME: Final = ".spool.lock"  # another name: SPOOL_DIR may be DATA_ROOT itself
+_MODE: Final = 0o600
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
+_PID: Final = re.compile(r"pid (\d+)")
 
 
 class OwnerLock:
     """Holds DATA_ROOT for this process from construction to `release`.
 
-    `who` is written into the lock file for the one who comes second. Raises OwnedError when another process holds it,
-    StoreError when the directory cannot be written.
+    `who` begins with `pid N` and is written into the lock file for the one who comes second. Raises OwnedError when
+    another process holds it, StoreError when the file cannot be written.
     """
 
     def __init__(self, data_root: Path, who: str) -> None:
-        path = data_root / LOCK_NAME
-        try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
-        except OSError as error:
-            raise StoreError(
-                f"cannot write in DATA_ROOT {data_root}: {error.strerror}",
-                hint="it must be a writable directory of the account that runs the collector",
-            ) from None
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(self._fd, 200, 0).decode(errors="replace").strip() or "a process that is just starting"
-            os.close(self._fd)
-            raise OwnedError(
-                f"DATA_ROOT {data_root} belongs to another collector: {holder}",
-                hint="stop that one first, or give this one a DATA_ROOT of its own",
-            ) from None
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{who}\n".encode(), 0)
+        self._fd = _lock("DATA_ROOT", data_root, data_root / LOCK_NAME, who)
 
     def release(self) -> None:
         """Lets the next collector in. The file stays: removing it would let two in."""
@@ -51,27 +45,77 @@ class OwnerLock:
 
 
 @contextmanager
-def spool_owned(spool_dir: Path) -> Iterator[None]:
+def spool_owned(spool_dir: Path, who: str) -> Iterator[None]:
     """Holds SPOOL_DIR for this process; another collector's rows there would be taken for an earlier run's.
 
-    Raises OwnedError when another process holds it, StoreError when it is no directory that can be read. The lock is
-    on the directory itself: the spool has no file of ours beside its own.
+    Raises as OwnerLock.
     """
+    path = spool_dir / SPOOL_LOCK_NAME
     try:
-        fd = os.open(spool_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise StoreError(
-            f"cannot read SPOOL_DIR {spool_dir}: {error.strerror}",
-            hint="it must be a directory of the account that runs the collector",
-        ) from None
+        fd = _lock("SPOOL_DIR", spool_dir, path, who)
+    except StoreError as error:
+        if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in _NO_ROOM or path.exists():
+            raise
+        fd = _lock("SPOOL_DIR", spool_dir, spool_dir, "")  # no file can be made there now: the directory will do
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OwnedError(
-                f"SPOOL_DIR {spool_dir} belongs to a collector with another DATA_ROOT",
-                hint="give each a SPOOL_DIR of its own, or leave it at its default",
-            ) from None
         yield
     finally:
         os.close(fd)
+
+
+def _lock(setting: str, directory: Path, path: Path, who: str) -> int:
+    """A descriptor that holds the lock."""
+    try:
+        fd = os.open(path, os.O_CLOEXEC | (os.O_RDWR | os.O_CREAT if who else os.O_RDONLY | os.O_DIRECTORY), _MODE)
+    except OSError as error:
+        raise refused(f"{setting}'s lock file" if who else setting, path, error) from error
+    try:
+        if who and os.fstat(fd).st_uid == os.geteuid():
+            os.fchmod(fd, _MODE)  # an earlier version's may be read by the group
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(OSError):  # on a full disk the lock is held all the same, without a name in it
+            if who:
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, f"{who}\n".encode(), 0)
+    except BlockingIOError:
+        named = os.pread(fd, 200, 0).decode(errors="replace").strip() if who else ""
+        os.close(fd)
+        raise _owned(f"{setting} {directory}", path, "".join(filter(str.isprintable, named))) from None
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _owned(what: str, path: Path, named: str) -> OwnedError:
+    """Whose the lock is: the collector's that is `named` in it, or somebody's who only keeps us out."""
+    match, found = _PID.match(named), holders(path)
+    pid = int(match[1]) if match else None
+    if pid in [holder.pid for holder in found or ()] or (not found and pid is not None and _is_collector(pid)):
+        return _of_another(what, named)
+    holder = found[0] if found else Holder(-1)
+    if holder.is_collector:
+        return _of_another(what, f"{holder.words()}, which is just starting")
+    text = f"{what} is locked by {holder.words()}, which holds {path}: no collector"
+    if holder.pid > 0:
+        return OwnedError(text, hint=f"sudo kill -TERM {holder.pid}")
+    return OwnedError(text, hint=f"sudo fuser -v {shlex.quote(str(path))}")
+
+
+def _of_another(what: str, who: str) -> OwnedError:
+    return OwnedError(
+        f"{what} belongs to another collector: {who}",
+        hint="stop that one first, or give this one a directory of its own",
+    )
+
+
+def _is_collector(pid: int) -> bool:
+    """Whether a process with this number lives that may be a collector: what it runs may be hidden from us."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    holder = describe(pid)
+    return not holder.command or holder.is_collector

@@ -22,6 +22,7 @@ from hk_tick_collector.errors import BusyFileError, ForeignFileError, NoDayError
 from hk_tick_collector.model import GAP_OPEN, Gap, Reconciled, Tick
 
 from .faults import lack_of_room
+from .foreign import foreign_file, no_file_here, not_sqlite, waiting_for
 from .guarded import Allowance, checked, connect, demand_figures, demand_tables
 from .identity import Compared, compare
 from .schema import APPLICATION_ID, TICK_COLUMNS, VERSION
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 _BUSY_MS: Final = 5000  # only a crashed writer's recovery or a day being sealed can keep a reader waiting
 _INTEGRITY_LINES: Final = 5
-_NAME_A_DAY_FILE: Final = "name a file like 20261120.db"
 _NO_RIGHT: Final = "join the group hkcollector, or run it with sudo"
 _SAVE: Final = "see docs/sqlite-wal.md for what can be saved"
 _OF_VALUES: Final = ("integer overflow", "too big")
@@ -95,8 +95,29 @@ class Completeness(NamedTuple):
 
     symbols: int
     rows: int
-    expected: int  # rows / expected is the share that is stored
+    expected: int
     without_pattern: int  # symbols whose sequence does not tell
+    counted: int  # of the rows, for each symbol at most as many as are expected of it
+
+    @property
+    def percent(self) -> float | None:
+        """The share that is stored, 0 to 100; None where no sequence tells how many ticks there are.
+
+        Cut and not rounded: one tick of ten million shows, 100 is without any missing. More rows than a symbol's
+        sequence tells of do not make up for another symbol's missing ones.
+        """
+        share = self.counted * 10**7 // self.expected / 10**5 if self.expected > 0 else None
+        return None if share is None else min(100.0, max(0.0, share))
+
+
+class Incomplete(NamedTuple):
+    """What the day lacks, and what of it nobody could expect."""
+
+    missing: int  # ticks of open gaps, as far as their number is known
+    before_start: int  # of these, those traded before the service began to collect their symbol
+    above: int  # symbols with more ticks than their sequence tells, which cannot be
+    above_first: str  # the first of them by name
+    worst: str  # the symbol with the most ticks missing
 
 
 class Totals(NamedTuple):
@@ -229,11 +250,34 @@ class DayReader:
     def completeness(self) -> Completeness:
         """How much of the day is stored, from counters alone."""
         sql = """SELECT count(expected), ifnull(sum(rows) FILTER (WHERE expected IS NOT NULL), 0),
-                        ifnull(sum(expected), 0), count(*) - count(expected)
+                        ifnull(sum(expected), 0), count(*) - count(expected), ifnull(sum(min(rows, expected)), 0)
                  FROM symbols"""
         found = Completeness._make(next(self._rows(sql)))
         demand_figures(self.path, "symbols", found)
         return found
+
+    def incomplete(self, *, first_day: bool) -> Incomplete:
+        """What the day lacks, from counters and gaps alone. `first_day`: there is no file of an earlier day.
+
+        A symbol that was added while the day went on lacks what was traded before. The first run of a day lacks it too;
+        that is to be expected on the first day alone, on others the service should have run.
+        """
+        gaps = """SELECT ifnull(sum(missing), 0),
+                         ifnull(sum(missing) FILTER (
+                             WHERE cause = 'before_start' AND (?1 OR opened_ms >= second.ms)), 0)
+                  FROM gaps, (SELECT ifnull(min(started_ms), 9e18) AS ms FROM ledger WHERE started_ms >
+                              (SELECT min(started_ms) FROM ledger WHERE stored > 0)) AS second
+                  WHERE status = 'open'"""
+        missing, before_start = next(self._rows(gaps, (first_day,)))
+        worst = next(
+            self._rows(
+                """SELECT symbol FROM gaps WHERE status = 'open' AND missing > 0
+                   GROUP BY symbol ORDER BY sum(missing) DESC, symbol LIMIT 1"""
+            ),
+            ("",),
+        )
+        above = next(self._rows("SELECT count(*), ifnull(min(symbol), '') FROM symbols WHERE rows > expected"))
+        return Incomplete(missing, before_start, *above, *worst)
 
     def least_complete(self, count: int) -> list[SymbolCount]:
         """The symbols that miss the most ticks by their own counter, at most `count`; none that misses none."""
@@ -368,7 +412,7 @@ class DayReader:
         )
         demand_tables(self._db, self.path, _TABLES)
         if self._db.pragma("application_id") != APPLICATION_ID:
-            raise ForeignFileError(f"{self.path} is no day file of this collector", hint=_NAME_A_DAY_FILE)
+            raise foreign_file(self._db, self.path)
         for table, needed in (("ticks", TICK_COLUMNS), ("symbols", SymbolCount._fields), ("meta", ("key", "value"))):
             columns = {name for (name,) in self._db.execute("SELECT name FROM pragma_table_info(?)", (table,))}
             if missing := [column for column in needed if column not in columns]:
@@ -413,6 +457,8 @@ class DayReader:
             if changed is None and any(words in str(error) for words in _OF_VALUES):
                 return StoreError(f"{self.path} holds values that no collector wrote ({error})", hint=_SAVE)
             return changed
+        if isinstance(error, apsw.NotADBError):
+            return not_sqlite(self.path)
         root = quote_word(str(self.path.parent))
         if isinstance(error, apsw.IOError | apsw.CantOpenError) and (lack := lack_of_room(self.path.parent)):
             words = f"cannot open {self.path}: {lack} is left in {self.path.parent}, and a reader needs a little"
@@ -425,7 +471,6 @@ class DayReader:
 
 
 _NAMED: Final[tuple[tuple[tuple[type[Exception], ...], type[StoreError], str, str], ...]] = (
-    ((apsw.NotADBError,), ForeignFileError, "{path} is no SQLite file", _NAME_A_DAY_FILE),
     ((apsw.CorruptError,), StoreError, "{path} is damaged ({error})", _SAVE),
     # The last of these: a writer that cannot go on.
     ((apsw.BusyError, apsw.LockedError, apsw.ProtocolError), BusyFileError, "{path} stays locked", "{fuser}"),
@@ -455,13 +500,14 @@ def _check_file(path: Path) -> None:
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
+        if set_aside := waiting_for(path):
+            raise set_aside from None
         days = list_days(path.parent) if path.parent.is_dir() else []
         raise NoDayError(f"there is no {path}", hint=_days_there(days, path.stem)) from None
     except OSError as error:
         raise StoreError(f"cannot look at {path} ({error.strerror})", hint=_NO_RIGHT) from error
     if not stat.S_ISREG(mode):
-        kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
-        raise ForeignFileError(f"{path} is {kind}", hint=_NAME_A_DAY_FILE)
+        raise no_file_here(path, mode)
 
 
 def _days_there(days: list[str], wanted: str) -> str:

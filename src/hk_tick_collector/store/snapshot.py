@@ -36,6 +36,7 @@ from hk_tick_collector.errors import CollectorError, StoreError
 
 from .faults import DISK_ERRORS
 from .query import DayReader
+from .rights import refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,6 +52,7 @@ MAX_WAL_GROWTH_BYTES: Final = 256 * 2**20  # half of what `status` warns of
 
 _MODE: Final = 0o640
 _SUM_CHARS: Final = 1000  # the sum and a name
+_DRAFT_MODE: Final = 0o600  # its lock is for its owner alone: a reader could take one and keep us out
 _STEP_BYTES: Final = 2**20
 _READ_BYTES: Final = 16 * 2**20
 _SPARE_BYTES: Final = 16 * 2**20  # for the log and the file system's own books
@@ -130,7 +132,12 @@ def _draft(final: Path, source: Path) -> Iterator[tuple[Path, int]]:
     """
     draft = final.with_name(f".{final.name}.partial")
     with _named_errors(final.parent):
-        fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
+        try:
+            fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, _DRAFT_MODE)
+        except PermissionError as error:
+            if not draft.exists():
+                raise
+            raise refused("the unfinished snapshot", draft, error) from error
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -142,7 +149,7 @@ def _draft(final: Path, source: Path) -> Iterator[tuple[Path, int]]:
         try:
             with _named_errors(final.parent):
                 os.ftruncate(fd, 0)
-                os.fchmod(fd, _MODE)
+                os.fchmod(fd, _DRAFT_MODE)
                 _give(fd, source)
             yield draft, fd
         finally:
@@ -256,6 +263,7 @@ def _publish(draft: Path, final: Path, digest: str, owner: os.stat_result) -> No
         os.close(fd)
     for suffix in (SUM_SUFFIX, "-wal", "-shm", "-journal"):
         final.with_name(final.name + suffix).unlink(missing_ok=True)
+    draft.chmod(_MODE)
     draft.rename(final)
     sums.rename(sum_path(final))
     directory = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -1,0 +1,100 @@
+"""Everything that a verb prints leaves here: a line, a document of JSON, rows of CSV. Nothing else in cli/ prints.
+
+A line is one line and nothing that a terminal acts on, whatever is in it (`hk_tick_collector.text`); what styles it is
+ours and stands beside it. JSON is ASCII and strict, so that it is valid in every locale and to every reader.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+import sys
+from contextlib import suppress
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from hk_tick_collector.text import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+PLAIN: Final = "\33[0m"
+_CLEAR_LINE: Final = "\r\33[K"
+_NOT_ASCII: Final = re.compile(r"[^\n -~]")  # a line break is one of an indented document
+
+
+def show(text: str = "", *, head: str = "", style: str = "", flush: bool = False) -> None:
+    """Prints one line: `head`, in `style` (an escape sequence of ours, or nothing), then `text`."""
+    shown = f"{style}{plain(head)}{PLAIN}" if style else plain(head)
+    print(f"{shown}{plain(text)}", flush=flush)
+
+
+def show_lines(text: str) -> None:
+    """Prints words of our own that have several lines."""
+    for line in text.splitlines():
+        show(line)
+
+
+def complain(line: str) -> None:
+    """Prints one line to stderr; where that is closed or full, nobody can be told."""
+    with suppress(OSError):
+        print(plain(line), file=sys.stderr, flush=True)
+
+
+def warn(line: str) -> None:
+    """One line for a person, beside the output."""
+    complain(f"warning: {line}")
+
+
+def redraw(text: str, stream: TextIO) -> None:
+    """Replaces what the last line of a terminal shows; with no text the line is clear."""
+    stream.write(f"{_CLEAR_LINE}{plain(text)}")
+    stream.flush()
+
+
+def show_json(document: object, *, indent: int | None = None) -> None:
+    """Prints a JSON document, on one line unless indented."""
+    print(json_text(document, indent=indent))
+
+
+def json_text(document: object, *, indent: int | None = None) -> str:
+    """JSON by RFC 8259, in ASCII: a number that JSON does not have is null, half a surrogate is U+FFFD."""
+    try:
+        text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=indent)
+    except ValueError:
+        text = json.dumps(_finite(document), ensure_ascii=False, allow_nan=False, indent=indent)
+    return _NOT_ASCII.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if 0xD800 <= code < 0xE000:
+        code = 0xFFFD
+    if code < 0x10000:
+        return f"\\u{code:04x}"
+    code -= 0x10000
+    return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def show_json_list(document: dict[str, object], name: str, items: Iterable[object]) -> None:
+    """Prints a JSON document with one more field, a list that is printed as it is read: it may not fit into memory."""
+    print(f"{json_text(document)[:-1]}, {json_text(name)}: [", end="")
+    for comma, item in zip(chain(["\n"], repeat(",\n")), items, strict=False):
+        print(f"{comma}{json_text(item)}", end="")
+    print("\n]}")
+
+
+def show_csv(rows: Iterable[Sequence[object]]) -> None:
+    """Prints rows as CSV: a row is one line, a cell with a comma or a quote is quoted, numbers are as they are."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerows([plain(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)

@@ -1,0 +1,103 @@
+"""What an alert server answers is read within bounds: 64 KB of a body, 1 MB in all, a minute.
+
+Apprise has a limit for each wait on the network and none for a whole answer: one without end filled 5.8 GB. It gives no
+place to set one. But all its services share two: HTTP goes through the adapter of requests, and what the standard
+library reads line by line, HTTP as well as SMTP, through `socket.SocketIO`. Both are replaced here by ones with bounds,
+in this process alone; a thread that sends no alert notices nothing.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import threading
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from requests import PreparedRequest, Response
+
+BODY_BYTES: Final = 65_536  # what is kept of the body of an answer: the services look for a few words in it
+TOTAL_BYTES: Final = 2**20  # of all answers to one message, with their headers, redirects and targets
+SECONDS: Final = 60.0  # for one message
+
+_sending = threading.local()
+
+
+class _Budget:
+    """What a thread may still read for the message that it sends."""
+
+    def __init__(self, seconds: float) -> None:
+        self.deadline_s = time.monotonic() + seconds
+        self.left_bytes = TOTAL_BYTES
+
+
+@contextmanager
+def bounded(seconds: float = SECONDS) -> Iterator[None]:
+    """What this thread reads inside is bounded; beyond it, reading raises OSError, which Apprise takes as a failure."""
+    install()
+    _sending.budget = _Budget(seconds)
+    try:
+        yield
+    finally:
+        del _sending.budget
+
+
+def install() -> None:
+    """Puts the bounds in place; once or many times is the same."""
+    socket.SocketIO = _BoundedIO  # type: ignore[misc]
+    requests.sessions.HTTPAdapter = _BoundedAdapter  # type: ignore[attr-defined]
+
+
+class _BoundedIO(socket.SocketIO):
+    """The file of a socket. It ends at the budget of the thread that reads, where that has one."""
+
+    def __init__(self, sock: socket.socket, mode: Any) -> None:
+        super().__init__(sock, mode)
+        self._peer = sock
+
+    def readinto(self, buffer: Any) -> int | None:
+        budget: _Budget | None = getattr(_sending, "budget", None)
+        if budget is None:
+            return super().readinto(buffer)
+        left_s = budget.deadline_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("the answer takes too long")
+        if budget.left_bytes <= 0:
+            raise OSError("the answer does not end")
+        wait_s = self._peer.gettimeout()
+        self._peer.settimeout(left_s if wait_s is None else min(wait_s, left_s))
+        count = super().readinto(memoryview(buffer)[: budget.left_bytes])
+        budget.left_bytes -= count or 0
+        return count
+
+
+class _BoundedAdapter(HTTPAdapter):
+    """The transport of requests. Of an answer it keeps the beginning; the status line alone says whether it was taken.
+
+    An answer is asked for unpacked, and is not unpacked when it comes packed: 64 KB could become any size.
+    """
+
+    def send(self, request: PreparedRequest, *args: Any, **named: Any) -> Response:
+        request.headers["Accept-Encoding"] = "identity"
+        response = super().send(request, *args, **named)
+        raw = response.raw
+        response.raw = io.BytesIO(_beginning(raw))
+        raw.close()
+        return response
+
+
+def _beginning(raw: urllib3.BaseHTTPResponse) -> bytes:
+    found = b""
+    with suppress(urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError):
+        while len(found) < BODY_BYTES and (part := raw.read(BODY_BYTES - len(found), decode_content=False)):
+            found += part
+    return found

@@ -1,0 +1,190 @@
+"""The settings of the predecessor, another collector with the same `.env`: what became of each. Pure.
+
+Enters: names and values of a settings file. Leaves: words for the operator, and the ALERT_URLS line that replaces the
+Telegram settings. The names are those of the predecessor's own documentation; nothing here changes a value in force.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_GAPS: Final = "not needed: what is missing is seen in the sequence of each symbol and backfilled"
+_WRITER: Final = "not needed: the writer waits for the disk and tries again for as long as it takes"
+_WATCHDOG: Final = "not needed: the watchdog needs WATCHDOG_STALL_SEC and WATCHDOG_QUEUE_THRESHOLD_ROWS alone"
+_ALERTING: Final = "not needed: how often an alert is sent is decided by its kind (docs/alerts.md)"
+_TELEGRAM: Final = "one tgram:// URL in ALERT_URLS takes their place"
+
+_BECAME: Final = {
+    "FUTU_POLL_ENABLED": _GAPS,
+    "FUTU_POLL_INTERVAL_SEC": _GAPS,
+    "FUTU_POLL_NUM": _GAPS,
+    "FUTU_POLL_STALE_SEC": _GAPS,
+    "BACKFILL_N": _GAPS,
+    "CHECK_INTERVAL_SEC": _GAPS,
+    "SEED_RECENT_DB_DAYS": _GAPS,
+    "BATCH_SIZE": "replaced by BATCH_ROWS",
+    "MAX_QUEUE_SIZE": "replaced by MAX_QUEUE_ROWS, which counts rows and not batches",
+    "PERSIST_HEARTBEAT_INTERVAL_SEC": "not needed: persist_loop_heartbeat comes with HEALTH_INTERVAL_SEC",
+    "SQLITE_JOURNAL_MODE": "not needed: a day file that is written is always in WAL mode",
+    "WATCHDOG_UPSTREAM_WINDOW_SEC": _WATCHDOG,
+    "WATCHDOG_RECOVERY_JOIN_TIMEOUT_SEC": _WATCHDOG,
+    "ALERT_COOLDOWN_SEC": _ALERTING,
+    "ALERT_ESCALATION_STEPS": _ALERTING,
+}
+_TOKENS: Final = ("TG_BOT_TOKEN", "TG_TOKEN")
+_CHAT: Final = "TG_CHAT_ID"
+_THREAD: Final = "TG_MESSAGE_THREAD_ID"
+_OUR_PREFIXES: Final = ("FUTU_", "SQLITE_", "WATCHDOG_", "PERSIST_RETRY_")
+_TOKEN: Final = re.compile(r"(?:bot)?([0-9]+:[A-Za-z0-9_-]+)")
+_CHAT_ID: Final = re.compile(r"-?[0-9]{1,32}|@?[A-Za-z][A-Za-z0-9_]+")
+
+# The predecessor's defaults that mean another thing here, and those that only are none of our choosing.
+_OTHER_MEANING: Final = {
+    "HEALTH_INTERVAL_SEC": ("900", "the predecessor's time between two chat messages; here it is that of the log line"),
+    "DRIFT_WARN_SEC": ("120", "the predecessor's lag of the data; here it is the difference of this clock to OpenD's"),
+    "WATCHDOG_QUEUE_THRESHOLD_ROWS": ("100", "the predecessor's number of batches; here it is one of rows"),
+}
+_OTHER_DEFAULT: Final = {
+    "RECONNECT_MIN_DELAY": "1",
+    "RECONNECT_MAX_DELAY": "60",
+    "MAX_WAIT_MS": "1000",
+    "SQLITE_SYNCHRONOUS": "NORMAL",
+    "SQLITE_WAL_AUTOCHECKPOINT": "1000",
+}
+
+
+class Former(NamedTuple):
+    """Settings of the predecessor that have one thing in common."""
+
+    names: tuple[str, ...]
+    where: str  # /path/.env:3, or environment: of the first
+    became: str
+
+    @property
+    def line(self) -> str:
+        """What an operator is told."""
+        return f"{', '.join(self.names)} ({self.where}): {self.became}"
+
+
+class Alerts(NamedTuple):
+    """The predecessor's Telegram settings."""
+
+    names: tuple[str, ...]
+    where: str
+    said: str  # what became of them, without a secret
+    lines: tuple[str, ...] = ()  # each can be pasted into the settings file; holds the token
+    done: bool = False  # nothing of them is needed any more
+
+    @property
+    def line(self) -> str:
+        """What an operator is told; fit for a log."""
+        return f"{', '.join(self.names)} ({self.where}): {self.said}"
+
+
+class Predecessor(NamedTuple):
+    """What a settings file has of the predecessor."""
+
+    former: tuple[Former, ...] = ()  # names that do nothing here
+    same_name: tuple[Former, ...] = ()  # in force, and probably not meant as they are
+    alerts: Alerts | None = None
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """All of it, one line each, without a secret."""
+        alerts = (self.alerts.line,) if self.alerts else ()
+        return (*alerts, *(former.line for former in (*self.former, *self.same_name)))
+
+    def removal(self, env_file: object) -> str:
+        """The command that takes these settings out of the file and keeps a copy of it; empty where there are none."""
+        names = [name for group in (*self.former, *self.same_name) for name in group.names]
+        names += self.alerts.names if self.alerts and self.alerts.done else ()
+        if not names:
+            return ""
+        return f"sudo sed -i.predecessor -E '/^({'|'.join(names)})=/d' {shlex.quote(str(env_file))}"
+
+
+def became(name: str) -> str | None:
+    """What became of a setting of the predecessor; None for a name that it did not have."""
+    if name.startswith("PERSIST_RETRY_"):
+        return _WRITER
+    if name in (*_TOKENS, _CHAT, _THREAD):
+        return _TELEGRAM
+    if name.startswith(("TG_", "TELEGRAM_")):
+        return _ALERTING
+    return _BECAME.get(name)
+
+
+def is_distinctive(name: str) -> bool:
+    """Whether a name in the environment of a shell is ours to speak of: others may well have a TG_TOKEN."""
+    return name.startswith(_OUR_PREFIXES)
+
+
+def predecessor(
+    found: Mapping[str, tuple[str, str]], ours: Mapping[str, tuple[str, str]], *, alerts_in_force: bool
+) -> Predecessor:
+    """What there is to tell. Both map names to value and place: of the predecessor's settings, and of ours."""
+    telegram = [name for name in found if name in (*_TOKENS, _CHAT, _THREAD)]
+    groups: dict[str, list[str]] = {}
+    for name in found:
+        if name not in telegram:
+            groups.setdefault(became(name) or "", []).append(name)
+    former = tuple(Former(tuple(names), found[names[0]][1], words) for words, names in groups.items())
+    same_name = [
+        Former((name,), where, f"{value} is {_OTHER_MEANING[name][1]}: leave it out for the default")
+        for name, (value, where) in ours.items()
+        if name in _OTHER_MEANING and _is(value, _OTHER_MEANING[name][0])
+    ]
+    # NORMAL alone may be anyone's choice; beside other settings of the predecessor it is what its example had.
+    if found or same_name:
+        same_name += [
+            Former((name,), where, f"{value} was the predecessor's default: leave it out for the default here")
+            for name, (value, where) in ours.items()
+            if name in _OTHER_DEFAULT and _is(value, _OTHER_DEFAULT[name])
+        ]
+    alerts = _alerts({name: found[name] for name in telegram}, in_force=alerts_in_force) if telegram else None
+    return Predecessor(former, tuple(same_name), alerts)
+
+
+def _alerts(found: Mapping[str, tuple[str, str]], *, in_force: bool) -> Alerts:
+    names, where = tuple(found), next(iter(found.values()))[1]
+    if in_force:
+        return Alerts(names, where, "they do nothing; ALERT_URLS is set and says where alerts go", done=True)
+    texts = {name: value for name, (value, _) in found.items()}
+    tokens = list(dict.fromkeys(texts[name] for name in _TOKENS if texts.get(name)))
+    if not tokens and not texts.get(_CHAT):
+        return Alerts(names, where, "they do nothing, and are empty: ALERT_URLS says where alerts go", done=True)
+    no_alerts = "no alert is sent: they do nothing here, and ALERT_URLS is empty"
+    lines = _lines(tokens, texts.get(_CHAT, ""), texts.get(_THREAD, ""))
+    if not lines:
+        wrong = _missing(tokens, texts.get(_CHAT, ""))
+        return Alerts(names, where, f"{no_alerts}; {wrong}: ALERT_URLS=tgram://TOKEN/CHAT_ID has to be written by hand")
+    if len(lines) > 1:
+        no_alerts += "; they hold two tokens: one of two lines is right"
+    return Alerts(names, where, no_alerts, lines)
+
+
+def _lines(tokens: Iterable[str], chat: str, thread: str) -> tuple[str, ...]:
+    """ALERT_URLS as Apprise reads Telegram's parts; nothing where they are not what Telegram gives out."""
+    found = [match[1] for token in tokens if (match := _TOKEN.fullmatch(token))]
+    chats = [part for part in re.split(r"[\s,;]+", chat) if part]
+    if not chats or not all(map(_CHAT_ID.fullmatch, chats)) or not re.fullmatch(r"[0-9]*", thread):
+        return ()
+    topic = f":{thread}" if thread else ""
+    path = "/".join(f"{quote(chat, safe='@')}{topic}" for chat in chats)
+    return tuple(f"ALERT_URLS=tgram://{token}/{path}" for token in found)
+
+
+def _missing(tokens: list[str], chat: str) -> str:
+    if not tokens:
+        return "TG_TOKEN is missing"
+    return "TG_CHAT_ID is missing" if not chat else "token, chat or thread are not as Telegram writes them"
+
+
+def _is(value: str, default: str) -> bool:
+    return value in (default, f"{default}.0")

@@ -1,0 +1,58 @@
+"""Why OpenD refuses to subscribe, by its own words: it gives no code for it. Pure.
+
+The log, `status` and its remedy all take the cause from here, so that they agree.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+QUOTA: Final = "quota"  # the account may not subscribe to more
+QUOTE_RIGHT: Final = "quote_right"  # the account may not see these quotes
+OTHER: Final = "other"  # nearly always a symbol that OpenD does not know
+
+_QUOTA_WORDS: Final = re.compile(r"quota|額度|额度", re.IGNORECASE)
+_RIGHT_WORDS: Final = re.compile(
+    r"權限|权限|\brights?\b(?! now)|permission|\bno (quote )?authori[sz]ation\b|\bnot authori[sz]ed\b", re.IGNORECASE
+)
+_LEFT_OVER: Final = re.compile(r"\s+|\s*[\[(「『【]\s*[\])」』】]")
+
+
+class Group(NamedTuple):
+    """Symbols that were refused with the same words."""
+
+    words: str
+    cause: str
+    symbols: tuple[str, ...]
+
+
+def cause_of(words: str) -> str:
+    """Which of the three causes a refusal tells."""
+    if _QUOTA_WORDS.search(words):
+        return QUOTA
+    return QUOTE_RIGHT if _RIGHT_WORDS.search(words) else OTHER
+
+
+def without_codes(words: str, symbols: Iterable[str]) -> str:
+    """OpenD's words without the symbol that they name, so that a hundred refusals are seen to be one."""
+    text = words
+    for symbol in symbols:
+        market, _, code = symbol.partition(".")
+        if code and code in text:
+            text = re.sub(rf"(?:\b{re.escape(market)}[. ]?)?(?<![0-9A-Za-z]){re.escape(code)}(?![0-9A-Za-z])", "", text)
+    text = _LEFT_OVER.sub(" ", text).strip(" :：,，;；-").strip()
+    return text if any(char.isalnum() for char in text) else words
+
+
+def groups(refused: Mapping[str, str]) -> list[Group]:
+    """Refused symbols by their words, the largest group first."""
+    symbols: dict[str, list[str]] = {}
+    for symbol, words in refused.items():
+        symbols.setdefault(words, []).append(symbol)
+    counts = Counter({words: len(named) for words, named in symbols.items()})
+    return [Group(words, cause_of(words), tuple(symbols[words])) for words, _ in counts.most_common()]

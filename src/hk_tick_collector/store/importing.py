@@ -1,0 +1,419 @@
+"""Brings a day file of the predecessor into one of ours: a new file, checked row by row, then put in its place.
+
+Enters: the predecessor's file. Leaves: `YYYYMMDD.db` with its ticks and, beside them, its other rows; and the old file
+under a name that says what it is. Everything is made in a hidden directory of DATA_ROOT, and the finished file appears
+there in one step: whatever ends the process, no half of it is ever in force, and the next call begins anew.
+
+Where a day file of ours is there already, the new one is a copy of it with the predecessor's ticks added: what was
+there first stays, under its key. Nothing here logs; memory does not grow with the number of rows.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections import Counter
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+import apsw
+
+from hk_tick_collector import market
+from hk_tick_collector.errors import CollectorError, StoreError
+
+from . import foreign
+from .beside import BesideRow, read_beside
+from .dayfile import Batch, DayFile, StoreOptions, make_plain
+from .faults import DISK_ERRORS, diagnose
+from .owner import LOCK_NAME, OwnerLock
+from .predecessor import CONFLICT, place
+from .query import DayReader, path_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from hk_tick_collector.model import Tick, TickRow
+
+    from .predecessor import Source, SourceRow
+
+    Judge = Callable[[Path, int], Batch]  # what is missing of a day, by its file in a directory
+    Progress = Callable[[int, int], None]  # rows done, rows in all; may raise to end it
+
+_BATCH_ROWS: Final = 20_000
+_DRAFTS: Final = ".import-"
+_MODE: Final = 0o640
+_LOCK_S: Final = 10.0
+_SPARE_BYTES: Final = 16 * 2**20
+META_PREDECESSOR: Final = "predecessor"  # the name of the file whose rows were imported
+
+
+@dataclass(slots=True)
+class Imported:
+    """What became of the rows of one file: rows = stored + duplicate + the rows of `beside`."""
+
+    day: str
+    rows: int = 0
+    stored: int = 0
+    duplicate: int = 0  # the day file had them already
+    beside: Counter[str] = field(default_factory=Counter)  # rows that are no ticks of ours, by cause
+    shifted: int = 0  # of those stored: their time was eight hours off
+    without_recv: int = 0  # of those stored: the file does not tell when they were received
+    gaps: int = 0
+    missing: int = 0  # ticks that the day file lacks, as far as the sequences tell
+    merged: bool = False  # a day file of ours was there
+
+
+def import_day(
+    source: Source, data_root: Path, *, now_ms: int, version: str, judge: Judge, progress: Progress, keep_free: int
+) -> tuple[Imported, Path]:
+    """Imports one file; returns what became of its rows, and where the old file is now.
+
+    `judge` tells what is missing, from the new file in the directory that it is given. `keep_free` bytes of the disk
+    stay free. Raises StoreError for a disk without room, a sealed day and a new file that does not hold every row;
+    nothing is changed then.
+    """
+    day = source.day()
+    target, in_place = path_of(data_root, day), False
+    with suppress(FileNotFoundError):
+        in_place = target.samefile(source.path)
+    there = not in_place and target.exists()
+    rows = source.count()
+    _demand_room(data_root, [source.path, *([target] if there else [])], keep_free)
+    with _alone(data_root, target, there=there), _draft(data_root, day) as directory, _named_errors(data_root):
+        draft = path_of(directory, day)
+        if there:
+            _copy(target, draft)
+        result = _fill(source, draft, Imported(day, rows, merged=there), now_ms, version, progress)
+        _judge(draft, source_name(source), result, judge, now_ms, version)
+        _verify(source, draft, result)
+        _give(draft, data_root)
+        kept = source.path = _publish(draft, source.path, target, now_ms, in_place=in_place, there=there)
+    return result, kept
+
+
+def hand_over(source: Source, data_root: Path, now_ms: int) -> Path:
+    """Gives a copy of the file to the collector that runs on `data_root`, which imports it; returns where that is.
+
+    One that it has already is left to it. Raises StoreError where the copy cannot be written.
+    """
+    if source.path.parent == data_root and foreign.is_kept(source.path):
+        return source.path
+    day = source.day()
+    _demand_room(data_root, [source.path], 0)
+    with _draft(data_root, day) as directory, _named_errors(data_root):
+        draft = path_of(directory, day)
+        source.copy(draft)
+        _give(draft, data_root)
+        target = foreign.kept_path(path_of(data_root, day), now_ms, waiting=True)
+        with foreign.names_held(data_root, _LOCK_S):
+            draft.rename(target)
+            foreign.sync_directory(data_root)
+    return target
+
+
+def sorted_out(
+    rows: list[SourceRow], source: Source, day: int, result: Imported
+) -> tuple[list[TickRow], list[BesideRow]]:
+    """Rows as ticks, and those that are none; what became of them is counted in `result`, but for `stored`."""
+    ticks: list[TickRow] = []
+    beside: list[BesideRow] = []
+    for row in rows:
+        placed = place(row, day)
+        if placed.tick is None:
+            beside.append(BesideRow(source_name(source), row.row_id, placed.cause, row.values))
+            result.beside[placed.cause] += 1
+            continue
+        result.shifted += placed.shifted
+        result.without_recv += not source.has_recv
+        ticks.append(placed.tick)
+    return ticks, beside
+
+
+def source_name(source: Source) -> str:
+    """What the tables beside `ticks` and `meta` call a file: the name that it had, or has once it is imported."""
+    return foreign.imported_path(source.path).name
+
+
+def batches(source: Source) -> Iterator[list[SourceRow]]:
+    """All rows of a file, some thousands at a time."""
+    rows = source.rows()
+    while batch := list(islice(rows, _BATCH_ROWS)):
+        yield batch
+
+
+def _fill(source: Source, draft: Path, result: Imported, now_ms: int, version: str, progress: Progress) -> Imported:
+    """Stores every row in the draft."""
+    number, done = market.parse_day(result.day), 0
+    file = DayFile(draft, result.day, f"import-{now_ms}", now_ms, version, StoreOptions())
+    try:
+        for rows in batches(source):
+            ticks, beside = sorted_out(rows, source, number, result)
+            written = file.write(Batch(rows=ticks, beside=beside), now_ms)
+            if written.conflicts:
+                lost = conflicting(rows, source, number, written.conflicts)
+                result.beside[CONFLICT] += len(lost)
+                file.write(Batch(beside=lost), now_ms)
+            result.stored += written.stored
+            result.duplicate += written.duplicate
+            done += len(rows)
+            progress(done, result.rows)
+        plain = file.close()
+    except BaseException:
+        file.abandon()
+        raise
+    if not plain:
+        raise StoreError(f"another process holds {draft}", hint=f"sudo fuser -v {draft} names it; try again")
+    return result
+
+
+def conflicting(rows: list[SourceRow], source: Source, day: int, refused: Sequence[TickRow]) -> list[BesideRow]:
+    """The rows that these ticks were: those of equal content are each counted once."""
+    left = Counter(refused)
+    found = []
+    for row in rows:
+        tick = place(row, day).tick
+        if tick is not None and left[tick] > 0:
+            left[tick] -= 1
+            found.append(BesideRow(source_name(source), row.row_id, CONFLICT, row.values))
+    return found
+
+
+def _judge(draft: Path, name: str, result: Imported, judge: Judge, now_ms: int, version: str) -> None:
+    """Writes down what is missing, as the collector would."""
+    batch = judge(draft.parent, market.parse_day(result.day))
+    batch.meta = {META_PREDECESSOR: name}
+    file = DayFile(draft, result.day, f"import-{now_ms}", now_ms, version, StoreOptions())
+    try:
+        file.write(batch, now_ms)
+        result.gaps, result.missing = file.gaps_open, file.gaps_missing
+        file.close()
+    except BaseException:
+        file.abandon()
+        raise
+
+
+def _verify(source: Source, draft: Path, result: Imported) -> None:
+    """Compares the whole of both files, row by row; StoreError where the new one lacks or changed anything."""
+    _verify_beside(source, draft, result)
+    db = apsw.Connection(str(draft), flags=apsw.SQLITE_OPEN_READONLY)
+    with closing(db), DayReader(draft) as reader:
+        if (verdict := reader.integrity()) != "ok" or (miscounted := reader.miscounted()):
+            raise _wrong(source, verdict if verdict != "ok" else f"the counters of {miscounted[0]} are wrong")
+        _verify_ticks(source, reader, db, market.parse_day(result.day), merged=result.merged)
+
+
+def _verify_ticks(source: Source, reader: DayReader, db: apsw.Connection, day: int, *, merged: bool) -> None:
+    """Both files in the order of their key: each tick of the old one is in the new one, or beside it as a conflict."""
+    stored = reader.ticks_by_key()
+    has: Tick | None = next(stored, None)
+    before: tuple[str, int] | None = None
+    others: dict[TickRow, SourceRow] = {}  # not as they were: of each the new file must have the same trade
+
+    def check_others() -> None:
+        for tick in reader.compare(list(others)).differing:
+            if not _is_beside(db, source, others[tick]):
+                raise _wrong(source, f"{tick[0]} {tick[1]} is another tick in the new file")
+        others.clear()
+
+    for row in source.rows_by_key():
+        tick = place(row, day).tick
+        if tick is None:
+            continue
+        key = (tick[0], tick[1])
+        while has is not None and (has.symbol, has.seq) < key:
+            has = next(stored, None)
+        if has is None or (has.symbol, has.seq) != key:
+            raise _wrong(source, f"{tick[0]} {tick[1]} is missing in the new file")
+        if tuple(has) == tick:
+            before = key
+            continue
+        if key != before and not merged:
+            raise _wrong(source, f"{tick[0]} {tick[1]} was changed")
+        others[tick] = row
+        if len(others) >= _BATCH_ROWS:
+            check_others()
+    check_others()
+
+
+def _is_beside(db: apsw.Connection, source: Source, row: SourceRow) -> bool:
+    sql = "SELECT EXISTS (SELECT 1 FROM rows_not_imported WHERE source = ? AND source_rowid = ? AND cause = ?)"
+    return db.table_exists("main", "rows_not_imported") is not None and bool(
+        db.execute(sql, (source_name(source), row.row_id, CONFLICT)).get
+    )
+
+
+def _verify_beside(source: Source, draft: Path, result: Imported) -> None:
+    """The rows beside the ticks are as they were, none is missing, and none is both."""
+    day = market.parse_day(result.day)
+    db = apsw.Connection(str(draft), flags=apsw.SQLITE_OPEN_READONLY)
+    with closing(db):
+        kept = read_beside(db, source_name(source))
+        has = next(kept, None)
+        for row in source.rows():
+            placed = place(row, day)
+            cause = placed.cause if placed.tick is None else CONFLICT
+            if has is not None and has.row_id == row.row_id:
+                if has.values != row.values or has.cause != cause:
+                    raise _wrong(source, f"row {row.row_id} was changed")
+                has = next(kept, None)
+            elif placed.tick is None:
+                raise _wrong(source, f"row {row.row_id} ({placed.cause}) is missing in the new file")
+        if has is not None:
+            raise _wrong(source, f"row {has.row_id} is in the new file and not in the old one")
+
+
+def _wrong(source: Source, what: str) -> StoreError:
+    return StoreError(
+        f"the new file for {source.path} does not hold what the old one has: {what}",
+        hint="nothing was changed; please report this",
+    )
+
+
+@contextmanager
+def _draft(data_root: Path, day: str) -> Iterator[Path]:
+    """A hidden directory for the new file, gone at the end. What an import that was killed left is removed first."""
+    directory = data_root / f"{_DRAFTS}{day}"
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write in {data_root} ({error.strerror})", hint="run it with sudo, or name a directory with --to"
+        ) from error
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(f"another import of {day} is at work", hint="wait until it has ended") from None
+        _empty(directory)
+        try:
+            yield directory
+        finally:
+            _empty(directory)
+            with suppress(OSError):
+                directory.rmdir()
+    finally:
+        os.close(fd)
+
+
+def clear_drafts(data_root: Path) -> None:
+    """Removes what imports that were killed have left; that of one at work stays."""
+    for directory in data_root.glob(f"{_DRAFTS}*"):
+        with suppress(OSError, StoreError), _draft(data_root, directory.name.removeprefix(_DRAFTS)):
+            pass
+
+
+def _empty(directory: Path) -> None:
+    for path in directory.iterdir():
+        path.unlink()
+
+
+def _copy(ours: Path, draft: Path) -> None:
+    """A copy of a day file of ours, as of this moment."""
+    with DayReader(ours) as reader, reader.snapshot(), closing(apsw.Connection(str(draft))) as db:
+        with reader.backup_into(db) as backup:
+            while not backup.done:
+                backup.step(256)
+        db.pragma("journal_mode", "delete")
+
+
+@contextmanager
+def _alone(data_root: Path, target: Path, *, there: bool) -> Iterator[None]:
+    """Nobody writes the day file of ours that is there, and it is one plain file. OwnedError where a collector runs."""
+    if not there:
+        yield
+        return
+    with DayReader(target) as reader:
+        if "sealed_ms" in reader.meta():
+            raise StoreError(
+                f"{target} is sealed: nothing is added to a finished day",
+                hint="both files stay as they are; --to DIRECTORY makes a file of its own elsewhere",
+            )
+    lock = OwnerLock(data_root, f"pid {os.getpid()}, an import of {target.name}")
+    try:
+        if os.geteuid() == 0:
+            owner = data_root.stat()
+            os.chown(data_root / LOCK_NAME, owner.st_uid, owner.st_gid)
+        with _named_errors(data_root):
+            plain = make_plain(target, StoreOptions())
+        if not plain:
+            raise StoreError(f"another process holds {target}", hint=f"sudo fuser -v {target} names it; try again")
+        yield
+    finally:
+        lock.release()
+
+
+def _demand_room(data_root: Path, files: list[Path], keep_free: int) -> None:
+    needed = _SPARE_BYTES + keep_free
+    for file in files:
+        for path in (file, file.with_name(f"{file.name}-wal")):
+            with suppress(OSError):
+                needed += path.stat().st_size
+    try:
+        free = shutil.disk_usage(data_root).free
+    except OSError as error:
+        raise StoreError(f"cannot look at {data_root} ({error.strerror})", hint="name a directory with --to") from error
+    if free < needed:
+        raise StoreError(
+            f"no room in {data_root}: {free // 2**20:,} MB are free, {-(-needed // 2**20):,} MB are needed"
+            f" ({keep_free // 2**20:,} MB of them stay free)",
+            hint="free space, or name a directory on another disk with --to",
+        )
+
+
+def _give(draft: Path, data_root: Path) -> None:
+    """The new file is the service's, also where root made it, and on the disk before it has its name."""
+    fd = os.open(draft, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.fchmod(fd, _MODE)
+        if os.geteuid() == 0:
+            owner = data_root.stat()
+            os.fchown(fd, owner.st_uid, owner.st_gid)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _publish(draft: Path, source: Path, target: Path, now_ms: int, *, in_place: bool, there: bool) -> Path:
+    """Puts the new file in its place, and the old one aside; returns where that is."""
+    with foreign.names_held(target.parent, _LOCK_S):
+        if in_place:
+            if not target.exists() or not target.samefile(source):
+                raise StoreError(f"{target} was taken away meanwhile", hint="import it again")
+            kept = foreign.kept_path(source, now_ms, waiting=True)  # until the new file is there
+            foreign.keep(source, kept)
+        else:
+            kept = source
+        if there:
+            draft.replace(target)
+        else:
+            try:
+                os.link(draft, target)
+            except FileExistsError:
+                raise StoreError(
+                    f"{target} was made meanwhile by the collector", hint=f"import again: {kept}"
+                ) from None
+            draft.unlink()
+        if foreign.is_kept(kept) and kept.parent == target.parent and foreign.imported_path(kept) != kept:
+            kept, waiting = foreign.imported_path(kept), kept
+            foreign.keep(waiting, kept)
+        foreign.sync_directory(target.parent)
+    return kept
+
+
+@contextmanager
+def _named_errors(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except CollectorError:
+        raise
+    except DISK_ERRORS as error:
+        words = error.strerror if isinstance(error, OSError) else error
+        raise StoreError(
+            f"the new file in {directory} cannot be written ({diagnose(error)[0]}: {words}); nothing was changed",
+            hint=f"df -h {directory}; sudo dmesg | tail",
+        ) from error

@@ -1,0 +1,441 @@
+"""`import`: a day file of the predecessor becomes one of ours, and nothing of it is lost, changed or guessed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.predecessor_files import SHIFT_MS, as_predecessors, begin_file, insert, write_file
+
+from hk_tick_collector import market
+from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions, seal
+from hk_tick_collector.store.owner import OwnerLock
+from hk_tick_collector.store.query import DayReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from hk_tick_collector.model import TickRow
+
+    Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+DAY = "20261118"
+OPEN_MS = 1_794_965_400_000  # 2026-11-18 09:30 in Hong Kong
+
+
+def tick(symbol: str, counter: int, **changed: Any) -> TickRow:
+    """A tick that follows the rule of its sequence, a second after the one before."""
+    ts_ms = OPEN_MS + counter * 1000 + 250
+    row = {
+        "symbol": symbol,
+        "seq": (ts_ms // 1000 << 32) | counter,
+        "ts_ms": ts_ms,
+        "price": 388.2,
+        "volume": 100,
+        "turnover": 38_820.0,
+        "direction": "BUY",
+        "tick_type": "AUTO_MATCH",
+        "push_type": "realtime",
+        "recv_ts_ms": ts_ms + 30,
+    }
+    return tuple((row | changed).values())  # type: ignore[return-value]
+
+
+def ours(path: Path) -> list[TickRow]:
+    """All ticks of a day file of ours."""
+    with DayReader(path) as reader:
+        return [found[:] for found in reader.ticks_by_key()]
+
+
+def beside(path: Path, table: str, columns: str = "cause, symbol, seq, ts_ms, price") -> list[Any]:
+    """Rows of the tables beside `ticks`."""
+    with closing(sqlite3.connect(path)) as db:
+        return db.execute(f"SELECT {columns} FROM {table} ORDER BY source_rowid").fetchall()
+
+
+@pytest.fixture
+def root(workdir: Path) -> Path:
+    """A DATA_ROOT, which the settings name."""
+    place = workdir / "HK"
+    place.mkdir()
+    (workdir / ".env").write_text(f"DATA_ROOT={place}\nDISK_MIN_FREE_MB=1\n")
+    return place
+
+
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
+@pytest.mark.parametrize("recv", [True, False])
+def test_a_file_in_its_place_becomes_ours(cli: Cli, root: Path, version: int, recv: bool) -> None:
+    """Every tick is there as it was, the old file is kept under a name that says what it is, one line tells all."""
+    ticks = [tick(symbol, counter) for symbol in ("HK.00700", "HK.00981") for counter in range(1, 40)]
+    path = write_file(root / f"{DAY}.db", [as_predecessors(row, DAY) for row in ticks], version=version, recv=recv)
+    before = path.read_bytes()
+    done = cli("import", str(path))
+    assert (done.returncode, done.stderr) == (0, "")
+    [line] = done.stdout.splitlines()
+    assert f"78 of 78 rows imported to {path}, checked row by row" in line
+    expected = ticks if recv else [(*row[:9], row[9] + 40) for row in ticks]
+    assert ours(path) == sorted(expected)
+    assert ("inserted_at_ms stands for it" in line) == (not recv)
+    [kept] = root.glob(f"{DAY}.db.predecessor-*")
+    assert str(kept) in line
+    assert kept.read_bytes() == before
+    assert sorted(entry.name for entry in root.iterdir()) == [path.name, kept.name]
+    again = cli("import", str(path))
+    assert again.returncode == 0
+    assert "nothing to do" in again.stdout
+
+
+def test_the_verbs_read_it(cli: Cli, root: Path) -> None:
+    """Before, each says what to type; after, `ticks`, `gaps`, `report` and the check read the day as any other."""
+    ticks = [tick("HK.00700", counter) for counter in (1, 2, 3, 4, 7, 8, 9)]
+    path = write_file(root / f"{DAY}.db", [as_predecessors(row, DAY) for row in ticks])
+    command = f"sudo hk-tick-collector import {path}"
+    for args in (["ticks", "--day", DAY], ["gaps", "--day", DAY], ["snapshot", "--day", DAY]):
+        told = cli(*args)
+        assert told.returncode == 1
+        assert f"{path} is a day file of the predecessor: {command}" in told.stderr
+    report = cli("report")
+    assert report.stdout.startswith(f"WARNING: {DAY} is the predecessor's")
+    assert f"sudo hk-tick-collector import {root}" in report.stdout
+    doctor = cli("doctor").stdout
+    assert f"WARNING     old day files   {DAY} is the predecessor's day file" in doctor
+    today = market.day_name(market.day_number(time.time_ns() // 1_000_000))
+    of_today = write_file(root / f"{today}.db", [as_predecessors(tick("HK.00700", 1), today)])
+    told = cli("status")
+    assert f"{of_today} is a day file of the predecessor -> sudo hk-tick-collector import {of_today}" in told.stdout
+    of_today.unlink()
+    assert cli("import", str(root)).returncode == 0
+    assert "2 ticks missing" in cli("gaps", "--day", DAY).stdout
+    assert "predecessor" in cli("gaps", "--day", DAY).stdout
+    assert len(cli("ticks", "--day", DAY, "--format", "jsonl").stdout.splitlines()) == 7
+    assert cli("snapshot", "--day", DAY).returncode == 0
+
+
+def test_the_write_ahead_log_comes_with_it(cli: Cli, root: Path) -> None:
+    """A predecessor that was killed left its newest ticks in the WAL, with or without its shm."""
+    for day, keeps_shm in (("20261117", True), (DAY, False)):
+        path = root / f"{day}.db"
+        at_work = root / "at_work.db"
+        db = begin_file(at_work)
+        db.execute("PRAGMA wal_autocheckpoint = 0")
+        rows = [tick("HK.00700", counter) for counter in range(1, 10)]
+        shift = 86_400 if day == "20261117" else 0
+        rows = [(row[0], row[1] - (shift << 32), row[2] - shift * 1000, *row[3:]) for row in rows]
+        insert(db, [as_predecessors(row, day) for row in rows])
+        for suffix in ("", "-wal", "-shm") if keeps_shm else ("", "-wal"):
+            path.with_name(path.name + suffix).write_bytes(at_work.with_name(at_work.name + suffix).read_bytes())
+        db.close()
+        at_work.unlink()
+        wal = path.with_name(path.name + "-wal").read_bytes()
+        done = cli("import", str(path))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert ours(path) == rows
+        [kept] = [file for file in root.glob(f"{day}.db.predecessor-*") if file.name[-1] == "Z"]
+        assert kept.with_name(kept.name + "-wal").read_bytes() == wal
+        assert not path.with_name(path.name + "-wal").exists()
+
+
+def test_rows_that_are_no_ticks_stay_beside(cli: Cli, root: Path) -> None:
+    """Without a sequence, of another day, incomplete, odd, in doubt, contradicting: verbatim, with cause, counted."""
+    good = [tick("HK.00700", counter) for counter in range(1, 6)]
+    yesterday = tick("HK.00700", 6, seq=(OPEN_MS // 1000 - 86_400) << 32 | 6, ts_ms=OPEN_MS - 86_400_000)
+    rows = [
+        *(as_predecessors(row, DAY) for row in good),
+        as_predecessors(tick("HK.00700", 7), DAY, seq=None),
+        as_predecessors(tick("HK.00700", 8), DAY, seq=0),
+        as_predecessors(yesterday, DAY),
+        as_predecessors(tick("HK.00700", 9), DAY, price=None),
+        as_predecessors(tick("HK.00700", 10), DAY, price="n/a"),
+        as_predecessors(tick("HK.00700", 11), DAY, volume=1.5),
+        as_predecessors(tick("US.AAPL", 12), DAY),
+        as_predecessors(tick("HK.00700", 13, seq=13), DAY, recv_ts_ms=OPEN_MS - SHIFT_MS, inserted_at_ms=1),
+        as_predecessors(good[4], DAY, price=1.0),
+        as_predecessors(good[4], DAY),
+    ]
+    path = write_file(root / f"{DAY}.db", rows, indexes=False)
+    done = cli("import", str(path))
+    assert (done.returncode, done.stderr) == (0, "")
+    for told in (
+        "5 of 15 rows imported",
+        "1 were there already",
+        "2 without a sequence, in the table ticks_without_seq",
+        "3 with values of another type",
+        "1 of another day",
+        "1 without price",
+        "1 whose time is in doubt",
+        "1 contradict a tick",
+    ):
+        assert told in done.stdout
+    assert ours(path) == good
+    assert [row[2] for row in beside(path, "ticks_without_seq", "'', symbol, seq")] == [None, 0]
+    found = beside(path, "rows_not_imported")
+    assert [row[0] for row in found] == [
+        "other_day", "incomplete", "odd_type", "odd_type", "odd_type", "time_in_doubt", "conflict",
+    ]  # fmt: skip
+    assert found[2][4] == "n/a"
+    assert found[6][4] == 1.0
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_time_eight_hours_off_is_put_right_by_its_sequence(cli: Cli, root: Path, sign: int) -> None:
+    """The second in the exchange's own sequence proves it, row by row; a row that nothing proves stays beside."""
+    ticks = [tick("HK.00700", counter) for counter in range(1, 8)]
+    rows = [as_predecessors(row, DAY, ts_ms=row[2] + sign * SHIFT_MS) for row in ticks[:4]]
+    rows += [as_predecessors(row, DAY) for row in ticks[4:]]
+    rows.append(as_predecessors(tick("HK.00981", 1, seq=77), DAY, ts_ms=OPEN_MS + sign * SHIFT_MS))
+    path = write_file(root / f"{DAY}.db", rows, version=1)
+    done = cli("import", str(path))
+    assert done.returncode == 0
+    assert "4 had a time eight hours off by their own sequence: put right" in done.stdout
+    assert "1 whose time is in doubt" in done.stdout
+    assert ours(path) == ticks
+
+
+def test_a_day_of_ours_gains_what_it_lacks(cli: Cli, root: Path) -> None:
+    """What ours has stays, the predecessor's ticks are added, the contradiction is kept beside, gaps are filled."""
+    path = root / f"{DAY}.db"
+    day = DayFile(path, DAY, "run", OPEN_MS, "test", StoreOptions())
+    mine = [tick("HK.00700", counter) for counter in range(5, 9)]
+    day.write(Batch(rows=mine), OPEN_MS)
+    day.close()
+    theirs = [tick("HK.00700", counter, recv_ts_ms=OPEN_MS) for counter in range(1, 7)]
+    other = tick("HK.00700", 8, price=1.0)
+    old = write_file(root.parent / f"{DAY}.db", [as_predecessors(row, DAY) for row in [*theirs, other]])
+    done = cli("import", str(old))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"4 of 7 rows added to {path}" in done.stdout
+    assert "2 were there already; 1 contradict" in done.stdout
+    assert ours(path) == [*theirs[:4], *mine]
+    assert old.exists()
+    assert f"{DAY}: no gap" in cli("gaps", "--day", DAY).stdout
+    assert "0 of 7 rows added" in cli("import", str(old)).stdout
+
+
+def test_a_sealed_day_is_left_alone(cli: Cli, root: Path) -> None:
+    """Nothing is added to a finished day; --to gives the ticks a file of their own."""
+    path = root / f"{DAY}.db"
+    day = DayFile(path, DAY, "run", OPEN_MS, "test", StoreOptions())
+    day.write(Batch(rows=[tick("HK.00700", 1)]), OPEN_MS)
+    day.close()
+    assert seal(path, OPEN_MS, StoreOptions())
+    old = write_file(root.parent / f"{DAY}.db", [as_predecessors(tick("HK.00700", 2), DAY)])
+    done = cli("import", str(old))
+    assert done.returncode == 1
+    assert "is sealed" in done.stderr
+    (root / "other").mkdir()
+    assert cli("import", str(old), "--to", str(root / "other")).returncode == 0
+    assert len(ours(root / "other" / f"{DAY}.db")) == 1
+
+
+def test_a_running_collector_is_given_the_file(cli: Cli, root: Path) -> None:
+    """Its day file may be open: it adds the ticks itself, from a copy under the name that it looks for."""
+    path = root / f"{DAY}.db"
+    day = DayFile(path, DAY, "run", OPEN_MS, "test", StoreOptions())
+    day.write(Batch(rows=[tick("HK.00700", 1)]), OPEN_MS)
+    old = write_file(root.parent / f"{DAY}.db", [as_predecessors(tick("HK.00700", 2), DAY)])
+    lock = OwnerLock(root, "a test")
+    try:
+        done = cli("import", str(old))
+    finally:
+        lock.release()
+        day.close()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "handed to the collector that runs" in done.stdout
+    [waiting] = root.glob(f"{DAY}.db.predecessor-*.not-imported")
+    assert len(ours(path)) == 1
+    assert "1 of 1 rows added" in cli("import", str(root)).stdout
+    assert len(ours(path)) == 2
+    assert not waiting.exists()
+
+
+def test_a_predecessor_at_work_is_named(cli: Cli, root: Path) -> None:
+    """Its file is not taken from under it: the process is named."""
+    path = root / f"{DAY}.db"
+    with closing(begin_file(path)) as db:
+        insert(db, [as_predecessors(tick("HK.00700", 1), DAY)])
+        done = cli("import", str(path))
+        assert done.returncode == 1
+        assert f"it is open in process {os.getpid()}" in done.stderr
+        assert [entry.name for entry in root.glob("*.db")] == [path.name]
+
+
+def test_what_is_no_file_of_the_predecessor(cli: Cli, root: Path) -> None:
+    """Each is refused with its cause, the others are imported all the same, exit 1."""
+    good = write_file(root / f"{DAY}.db", [as_predecessors(tick("HK.00700", 1), DAY)])
+    text, other, damaged = root.parent / "20261101.db", root.parent / "20261102.db", root.parent / "20261103.db"
+    text.write_text("no database\n" * 200)
+    with closing(sqlite3.connect(other)) as db:
+        db.execute("CREATE TABLE orders (id INTEGER)")
+    write_file(damaged, [as_predecessors(tick("HK.00700", counter), DAY) for counter in range(1, 900)])
+    data = bytearray(damaged.read_bytes())
+    data[8192:40_000] = b"\x5a" * (40_000 - 8192)
+    damaged.write_bytes(data)
+    missing, pipe = root.parent / "20261104.db", root.parent / "20261105.db"
+    os.mkfifo(pipe)
+    done = cli("import", *map(str, (text, other, damaged, missing, pipe, good)))
+    assert done.returncode == 1
+    told = dict(zip(("text", "other", "damaged", "missing", "pipe"), done.stderr.splitlines(), strict=True))
+    assert "is no SQLite file" in told["text"]
+    assert "another program's database" in told["other"]
+    assert "is damaged" in told["damaged"]
+    assert "there is no" in told["missing"]
+    assert "no regular file" in told["pipe"]
+    assert "1 of 1 rows imported" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        (
+            "DROP TABLE ticks; CREATE VIEW ticks AS WITH RECURSIVE n(seq) AS (SELECT 1 UNION ALL SELECT seq FROM n)"
+            " SELECT 'HK' AS market, 'HK.00700' AS symbol, 1 AS ts_ms, 1 AS price, 1 AS volume, 1 AS turnover, seq,"
+            " '20261118' AS trading_day FROM n"
+        ),
+        (
+            "ALTER TABLE ticks RENAME TO old; CREATE TABLE ticks (market, symbol, ts_ms, price, volume, turnover, seq,"
+            " trading_day, PRIMARY KEY (symbol, seq)) WITHOUT ROWID; INSERT INTO ticks (symbol, seq) VALUES (1, 1)"
+        ),
+        "UPDATE ticks SET provider = zeroblob(50000000)",
+    ],
+)
+def test_a_hostile_file_is_named(cli: Cli, root: Path, sql: str) -> None:
+    """A view without an end, another kind of table, a value of 50 MB: one line, nothing changed, no traceback."""
+    path = write_file(root / f"{DAY}.db", [as_predecessors(tick("HK.00700", 1), DAY)])
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(sql)
+    done = cli("import", str(path))
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "another program's database" in done.stderr or "not as the predecessor makes" in done.stderr
+    assert cli("ticks", "--day", DAY).returncode == 1
+    assert [*root.glob("*.db"), *root.glob("*predecessor*")] == [path]
+
+
+def test_the_day_is_told_by_name_or_rows(cli: Cli, root: Path) -> None:
+    """A file of any name is imported where its rows are of one day; of two days nobody can tell."""
+    one = write_file(root.parent / "copy.sqlite", [as_predecessors(tick("HK.00700", 1), DAY)])
+    assert cli("import", str(one)).returncode == 0
+    assert len(ours(root / f"{DAY}.db")) == 1
+    two = write_file(
+        root.parent / "two.sqlite",
+        [as_predecessors(tick("HK.00700", 1), DAY), as_predecessors(tick("HK.00700", 2), "20261119")],
+    )
+    assert "tell one trading day" in cli("import", str(two)).stderr
+    assert "--to" in cli("import", str(one), "--to", str(root / "nowhere")).stderr
+
+
+def test_a_full_disk_changes_nothing(root: Path, cli: Cli) -> None:
+    """Where there is no room it is told before anything is written."""
+    path = write_file(root / f"{DAY}.db", [as_predecessors(tick("HK.00700", 1), DAY)])
+    before = path.read_bytes()
+    done = cli("import", str(path), DISK_MIN_FREE_MB="2000000000")
+    assert done.returncode == 1
+    assert "no room in" in done.stderr
+    assert path.read_bytes() == before
+    assert [entry.name for entry in root.iterdir()] == [path.name]
+
+
+def test_a_disk_that_fills_meanwhile_changes_nothing(root: Path, workdir: Path) -> None:
+    """A write that fails ends the import with its cause: the old file is as it was, nothing is left beside it."""
+    rows = [as_predecessors(tick("HK.00700", counter), DAY) for counter in range(1, 5000)]
+    path = write_file(root / f"{DAY}.db", rows)
+    before = path.read_bytes()
+    program = f"ulimit -f 100; exec {sys.executable} -m hk_tick_collector import {path}"
+    done = subprocess.run(["bash", "-c", program], cwd=workdir, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "cannot be written (file_size_limit" in done.stderr
+    assert path.read_bytes() == before
+    assert [entry.name for entry in root.iterdir()] == [path.name]
+
+
+def test_earlier_days_beside_a_running_collector(cli: Cli, root: Path) -> None:
+    """A file of the predecessor that is in its place becomes ours without a stop."""
+    path = write_file(root / f"{DAY}.db", [as_predecessors(tick("HK.00700", 1), DAY)])
+    lock = OwnerLock(root, "a test")
+    try:
+        assert cli("import", str(root)).returncode == 0
+    finally:
+        lock.release()
+    assert len(ours(path)) == 1
+
+
+def test_a_kill_at_any_moment_leaves_no_half(root: Path, cli: Cli, workdir: Path) -> None:
+    """SIGKILL between any two steps: no half of a new file is ever in force, and a second call ends the work."""
+    ticks = [tick("HK.00700", counter) for counter in range(1, 60)]
+    rows = [as_predecessors(row, DAY) for row in ticks]
+    for step in ("_fill", "_judge", "_verify", "_give", "_publish", "os.link", "Path.replace", "foreign.keep"):
+        shutil.rmtree(root)
+        root.mkdir()
+        path = write_file(root / f"{DAY}.db", rows)
+        done = subprocess.run(
+            [sys.executable, "-c", _KILLED_IN, step, str(path)], cwd=workdir, check=False, timeout=300
+        )
+        assert done.returncode == -signal.SIGKILL, step
+        if path.exists():
+            told = cli("ticks", "--day", DAY, "--format", "jsonl")
+            assert "import" in told.stderr or len(told.stdout.splitlines()) == len(ticks), step
+        again = cli("import", str(path))
+        assert again.returncode == 0, (step, again.stderr)
+        assert ours(path) == ticks, step
+        kept = [entry for entry in root.glob("*predecessor-*") if not entry.name.endswith(("-wal", "-shm"))]
+        assert len(kept) == 1, step
+        assert not list(root.glob(".import-*")), step
+
+
+_KILLED_IN = """
+import os, signal, sys
+from pathlib import Path
+from hk_tick_collector import cli
+from hk_tick_collector.store import foreign, importing
+
+step, calls = sys.argv[1], 0
+places = {"os.link": (os, "link"), "Path.replace": (Path, "rename"), "foreign.keep": (foreign, "keep")}
+owner, name = places.get(step, (importing, step))
+real = getattr(owner, name)
+
+def killed(*args, **kwargs):
+    real(*args, **kwargs)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+setattr(owner, name, killed)
+sys.exit(cli.main(["import", sys.argv[2]]))
+"""
+
+
+def test_memory_does_not_grow_with_the_rows(root: Path, workdir: Path) -> None:
+    """Three hundred thousand rows take hardly more memory than a few."""
+    peaks = []
+    for rows in (2_000, 300_000):
+        path = root / f"{DAY}.db"
+        for entry in root.iterdir():
+            entry.unlink()
+        with closing(begin_file(path)) as db:
+            db.execute(
+                """WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+                   INSERT INTO ticks SELECT 'HK', 'HK.0070' || (i % 10), ? + i * 50, 388.2, 100, 38820.0, 'BUY',
+                       ((? + i * 50) / 1000 << 32) | (i / 10 + 1), 'AUTO_MATCH', 'REALTIME', 'futu', ?, ? + i, ? + i
+                   FROM n""",
+                (rows, OPEN_MS, OPEN_MS, DAY, OPEN_MS, OPEN_MS),
+            )
+            db.commit()
+        program = (
+            "import resource, sys; from hk_tick_collector import cli; code = cli.main(['import', sys.argv[1]]);"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr); sys.exit(code)"
+        )
+        started_s = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(path)], cwd=workdir, capture_output=True, text=True, check=True
+        )
+        print(rows, time.monotonic() - started_s, done.stdout, done.stderr)
+        assert f"{rows:,} of {rows:,} rows imported" in done.stdout
+        peaks.append(int(done.stderr.split()[-1]) / 1024)
+    assert peaks[1] < peaks[0] + 120
