@@ -303,8 +303,9 @@ await_answer() {
     if ((waits >= MOST_WAITS)); then
       kill -KILL "$pid" 2>/dev/null
       [[ $state == D ]] && finish_hanging "$pid"
-      answer="database is locked"
-      break
+      disk_holds "$(collector_pid)" && finish_hanging "$(collector_pid)"
+      finish 2 "$path gave no answer within seconds: another process keeps it, or its disk hangs" \
+        "sudo dmesg | tail; sudo fuser -v $(quoted "$path")*"
     fi
   done
   exec {asked}<&-

@@ -62,7 +62,7 @@ TOLD: Final = {
     "UPDATE gaps SET cause = CAST(x'ff41' AS TEXT)": "not UTF-8",
     "DROP TABLE gaps": "gaps is missing",
     "PRAGMA writable_schema = 1; UPDATE sqlite_schema SET sql = 'CREATE NONSENSE' WHERE name = 'symbols'": "damaged",
-    "PRAGMA application_id = 0": "no day file",
+    "PRAGMA application_id = 0": "another program's database",
 }  # fmt: skip
 EVIL: Final = "the trigger evil changes the table ticks"
 # What keeps the writer from a file; no bare error of SQLite, for that would be a bug, and the end of the service.
@@ -195,7 +195,7 @@ def test_what_is_no_file_is_named_and_never_waited_for(tmp_path: Path) -> None:
         DayReader(path)
     path.unlink()
     path.touch()
-    with pytest.raises(StoreError, match="is no day file"):
+    with pytest.raises(StoreError, match="another program's database"):
         DayReader(path)
     path.rename(tmp_path / f"{DAY}.db-wal")
     with pytest.raises(NoDayError):
