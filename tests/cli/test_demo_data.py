@@ -98,7 +98,7 @@ def test_a_demo_that_runs_is_not_disturbed(tmp_path: Path, make_day: Callable[..
     begin(root)
     make_day(today(), root)
     lock = OwnerLock(root, "pid 1")
-    with pytest.raises(OwnedError, match="another collector"):
+    with pytest.raises(OwnedError, match="is locked by pid"):
         begin(root)
     lock.release()
     assert (root / f"{today()}.db").exists()

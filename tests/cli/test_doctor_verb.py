@@ -16,6 +16,7 @@ import pytest
 
 from hk_tick_collector import market
 from hk_tick_collector.ops.asking import TOTAL_S
+from hk_tick_collector.ops.remedies import is_command
 from hk_tick_collector.store.spool import Spool
 
 if TYPE_CHECKING:
@@ -110,6 +111,9 @@ def test_opend_away_stops_no_other_check(cli: Cli, workdir: Path) -> None:
     assert first.split()[:3] == ["NOT", "CHECKED", "login"]
     assert any(line.startswith("OK          alerts") for line in lines)
     assert lines[-1].startswith("FAILURE: failures 1,")
+    behind_arrows = [line.partition(" -> ")[2] for line in lines if " -> " in line]
+    assert behind_arrows
+    assert all(map(is_command, behind_arrows)), "what stands behind an arrow can be pasted"
 
 
 def test_a_mute_opend_is_not_waited_for(cli: Cli, workdir: Path) -> None:

@@ -14,6 +14,7 @@ from hk_tick_collector.errors import CollectorError, StoreError, UsageError
 from hk_tick_collector.ops import check_files, check_host, check_opend, remedies
 from hk_tick_collector.ops.asking import ask
 from hk_tick_collector.ops.checks import EXIT_CODES, Check, Outcome, failure, not_checked, ok, verdict, warning
+from hk_tick_collector.ops.remedies import is_command
 
 from ._options import AsJson, EnvFile, today
 from ._patience import demand_writable, in_child
@@ -60,7 +61,8 @@ def doctor(env_file: EnvFile = None, as_json: AsJson = False) -> int:
 
 
 def _print(check: Check, *, colour: bool) -> None:
-    remedy = f" -> {check.remedy}" if check.remedy else ""
+    mark = " ->" if is_command(check.remedy) else ";"  # what stands behind an arrow can be pasted
+    remedy = f"{mark} {check.remedy}" if check.remedy else ""
     style = _COLOURS.get(check.outcome, _COLOURS_OF_FAILURE) if colour else ""
     show(f"{check.name:16}{check.text}{remedy}", head=f"{check.outcome.upper():12}", style=style, flush=True)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from .remedies import is_command
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -61,5 +63,6 @@ def verdict(checks: Sequence[Check]) -> tuple[Outcome, str]:
         if count[worst]:
             first = next(check for check in checks if check.outcome is worst)
             numbers = f"failures {count[Outcome.FAILURE]}, warnings {count[Outcome.WARNING]}{unseen}"
-            return worst, f"{worst.name}: {numbers} -> first {first.name}: {first.remedy}"
+            mark = " ->" if is_command(first.remedy) else ":"
+            return worst, f"{worst.name}: {numbers}; first {first.name}{mark} {first.remedy}"
     return Outcome.OK, f"OK: all {count[Outcome.OK]} checks passed{unseen}"

@@ -162,13 +162,15 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
             remedy = remedies.for_refusal(cause)
         yield Finding("not_subscribed", severity, *advised(f"no symbol is subscribed: {words}", remedy))
     elif status.refused:
-        words, cause, symbols = groups(status.refused)[0]
+        largest, *others = groups(status.refused)
+        also = "".join(f"; {group.symbols[0]}: {group.words}" for group in others[:2])
         yield Finding(
             "symbols_refused",
             Severity.WARNING,
             *advised(
-                f"OpenD refused {len(status.refused)} of {status.symbols} symbols, {symbols[0]} first: {words}",
-                remedies.for_refusal(cause),
+                f"OpenD refused {len(status.refused)} of {status.symbols} symbols, {largest.symbols[0]} first:"
+                f" {largest.words}{also}",
+                remedies.for_refusal(largest.cause),
             ),
         )
 
