@@ -39,6 +39,8 @@ LEAST_COMPLETE=9999 # of 10,000: with less of what could be expected a day is no
 RESTARTS_WARN=2 RESTARTS_CRITICAL=5 # unplanned ones within an hour, as in `status`
 FRESH_S=10
 SYMBOLS_SHOWN=40
+CPU_LIMIT_S=2          # of counters that take milliseconds
+LOOK_S=0.2 MOST_WAITS=12 # so many looks in a row at a sqlite3 that waits: 2.4 s
 SQLITE_S=10 ANSWER_S=20 # how long one call of sqlite3, and all of this, may take
 APPLICATION_ID=1212896323 # "HKTC", in the header of every day file
 RUNTIME_DIRECTORY=/run/hk-tick-collector
@@ -242,9 +244,14 @@ opend_reports() {
 explain() {
   case $1 in
     *"not a database"*) finish 2 "$path is no SQLite file" "$(move_away)" ;;
+    *'near "STRICT"'*)
+      finish 2 "sqlite3 of this host is $(sqlite3 --version | cut -d ' ' -f 1), too old for day files: they need 3.37 or later" \
+        "hk-tick-collector status" ;;
     *malformed* | *corrupt*)
       finish 2 "$path is damaged; keep it, see docs/sqlite-wal.md" "hk-tick-collector status" ;;
-    *locked* | *busy*) finish 2 "$path stays locked by another program" "sudo lsof $(quoted "$path")" ;;
+    *locked* | *busy* | *"locking protocol"*)
+      disk_holds "$(collector_pid)" && finish_hanging "$(collector_pid)"
+      finish 2 "$path stays locked by another program" "sudo lsof $(quoted "$path")" ;;
     *"no such table"* | *"no such column"*)
       finish 2 "$path has another schema (${1##*: }); use the scripts of the version that wrote it" \
         "hk-tick-collector --version" ;;
@@ -252,9 +259,57 @@ explain() {
       finish 2 "sqlite3 cannot open $path; a WAL without its -shm needs the collector started, or sudo" \
         "ls -l $(quoted "$path")*" ;;
     *"I/O error"*) finish 2 "$path cannot be read from its disk" "sudo dmesg | tail" ;;
-    "") finish 2 "$path gave no answer within $SQLITE_S s" "sudo dmesg | tail; cat /proc/pressure/io" ;;
+    "") finish 2 "$path asks for more work than a day file does: others changed its tables" "sqlite3 $(quoted "$path") .schema" ;;
   esac
   finish 2 "sqlite3 cannot read $path (${1//$'\n'/ })" "hk-tick-collector status"
+}
+
+# The process that holds the lock of this DATA_ROOT, nothing where there is none.
+collector_pid() {
+  awk -v file=":$(stat -c %i "$directory/.collector.lock" 2>/dev/null)" '$2 == "FLOCK" && index($6, file) { print $5 }' /proc/locks
+}
+
+# Whether a thread of a process waits inside the kernel, as for a disk that does not answer.
+disk_holds() { [[ -n $1 ]] && grep -qsE '^[0-9]+ \(.*\) D ' /proc/"$1"/task/*/stat; }
+
+# finish_hanging PID: the verdict for a process that waits for the disk; the kernel says whether the disk is frozen.
+finish_hanging() {
+  if grep -qsE 'percpu_|sb_start_write' /proc/"$1"/task/*/wchan || grep -qs '"disk_frozen":true' "$RUNTIME_DIRECTORY/status.json" "$directory/status.json"; then
+    finish 2 "the disk of $directory is frozen (fsfreeze): a backup of this machine does that, and must thaw it within seconds; if none is running, thaw it" \
+      "sudo fsfreeze --unfreeze \$(findmnt -n -o TARGET -T $(printf %q "$directory"))"
+  fi
+  finish 2 "the disk of $directory does not answer" "sudo dmesg | tail"
+}
+
+# The answer of `ask`, line by line into `answer`, from a process that nobody waits for: one that a disk keeps inside the
+# kernel cannot be ended. Work has its limit in CPU time, a wait for the disk or for a lock its limit in seconds.
+await_answer() {
+  local line asked pid state code switches="" before="" waits=0
+  exec {asked}< <(exec 2>/dev/null; ulimit -t "$CPU_LIMIT_S"; ask)
+  pid=$!
+  while true; do
+    IFS= read -r -t "$LOOK_S" -u "$asked" line
+    code=$? answer+=$line
+    ((code)) || { answer+=$'\n' waits=0; continue; }
+    ((code > 128)) || break
+    state=$(sed 's/.*) //; s/ .*//' /proc/"$pid"/stat 2>/dev/null)
+    switches=$(grep -s ctxt_switches /proc/"$pid"/status)
+    if [[ $state == S || ($state == D && $switches == "$before") ]]; then
+      ((++waits))
+    elif [[ $state == D ]]; then
+      waits=0
+    fi
+    before=$switches
+    if ((waits >= MOST_WAITS)); then
+      kill -KILL "$pid" 2>/dev/null
+      [[ $state == D ]] && finish_hanging "$pid"
+      disk_holds "$(collector_pid)" && finish_hanging "$(collector_pid)"
+      finish 2 "$path gave no answer within seconds: another process keeps it, or its disk hangs" \
+        "sudo dmesg | tail; sudo fuser -v $(quoted "$path")*"
+    fi
+  done
+  exec {asked}<&-
+  answer=${answer%$'\n'}
 }
 
 # Everything that is asked of the file, of one moment. Counters alone. What is calculated with must be a number, whatever
@@ -262,8 +317,10 @@ explain() {
 ask() {
   local uri=${path//%/%25}
   uri=${uri//\?/%3f} uri=${uri//#/%23}
-  timeout "$SQLITE_S" sqlite3 -batch -bail -init /dev/null -list -separator '|' "file:$uri?mode=ro" 2>&1 <<SQL
+  exec sqlite3 -batch -bail -init /dev/null -list -separator '|' "file:$uri?mode=ro" 2>&1 <<SQL
 .timeout 2000
+.limit length 1000000
+PRAGMA trusted_schema = OFF;
 BEGIN;
 SELECT 'application_id', application_id FROM pragma_application_id;
 SELECT 'predecessor', sum(name IN ('market', 'symbol', 'ts_ms', 'seq', 'price', 'volume', 'turnover', 'trading_day')) = 8
@@ -315,11 +372,11 @@ main() {
   [[ -r $path ]] || no_right "to read $path" "$path"
   [[ -s $path ]] || finish 2 "$path is empty: it was truncated (docs/sqlite-wal.md)" "hk-tick-collector status"
 
-  local earliest first_day=0 answer
+  local earliest first_day=0 answer=""
   earliest=$(find "$directory" -maxdepth 1 -name '[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9].db' -printf '%f\n' 2>/dev/null |
     sort | head -n 1)
   [[ -z $earliest || ! $earliest < $day.db ]] && first_day=1
-  answer=$(ask)
+  await_answer
   declare -A row
   local key rest
   while IFS='|' read -r key rest; do row[${key:-none}]=$rest; done <<<"$answer"

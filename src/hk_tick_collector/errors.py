@@ -11,6 +11,8 @@
     │   ├── DamagedFileError     a day file of ours whose content cannot be trusted
     │   ├── SchemaChangedError   somebody else changed the tables of a day file of ours
     │   ├── SealedDayError       the day is finished and read-only
+    │   ├── BusyFileError        another process keeps a day file locked
+    │   ├── DiskHangsError       the disk of a day file does not answer
     │   └── NoDayError           there is no file for that day
     ├── AlertError               a message did not reach its destination
     ├── OwnedError               another collector owns DATA_ROOT
@@ -75,6 +77,14 @@ class SchemaChangedError(StoreError):
 
 class SealedDayError(StoreError):
     """The day is finished: its file is read-only."""
+
+
+class BusyFileError(StoreError):
+    """Another process keeps a day file locked."""
+
+
+class DiskHangsError(StoreError):
+    """The disk of a day file does not answer: it is frozen, or fails."""
 
 
 class NoDayError(StoreError):

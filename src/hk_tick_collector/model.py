@@ -145,6 +145,7 @@ class Stats:
     newest_day: str = ""
     wal_bytes: int = 0
     stalls: int = 0  # how often the watchdog has met a stall
+    disk_frozen: bool = False  # the writer waits for a file system that somebody has frozen
     disk_wait_ms: int = 0  # for how long the writer has been waiting inside the kernel for the disk, 0 when it is not
     damaged_files: list[str] = field(default_factory=list)  # set aside by this run
     gone_files: list[str] = field(default_factory=list)  # removed, moved or replaced while this run wrote them

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from hk_tick_collector.cli import VERBS
-from hk_tick_collector.cli.status import RUNTIME_DIRECTORY
 from hk_tick_collector.config import load_settings
 from hk_tick_collector.config.load import INSTALLED_ENV_FILE
+from hk_tick_collector.ops.status import RUNTIME_DIRECTORY
 
 ROOT = Path(__file__).parent.parent.parent
 UNITS = ROOT / "deploy" / "systemd"

@@ -38,7 +38,7 @@ def test_a_healthy_service_has_no_finding(make_status: MakeStatus) -> None:
         ({"connected": False, "link_since_ms": NOW_MS - 2 * MINUTE, "link_reason": "refused"}, "opend_away", CRITICAL),
         ({"trouble": {"kicked_out": "another login"}}, "opend_kicked_out", CRITICAL),
         ({"quote_logged_in": False}, "opend_not_ready", CRITICAL),
-        ({"program": "sms"}, "opend_not_ready", CRITICAL),
+        ({"program": "needs_sms_code"}, "opend_not_ready", CRITICAL),
         ({"subscribed": 0}, "not_subscribed", WARNING),
         ({"subscribed": 0, "refused": {"HK.00005": "no quota"}}, "not_subscribed", CRITICAL),
         ({"subscribed": 9, "refused": {"HK.00005": "no quota"}}, "symbols_refused", WARNING),

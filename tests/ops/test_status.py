@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -109,6 +110,12 @@ def test_what_is_no_live_state_is_named(tmp_path: Path, text: str) -> None:
         ("rows_per_s", [1, "2"]),
         ("damaged_files", [None]),
         ("newest_day", 20261120),
+        ("newest_day", "../../etc/passwd"),
+        ("data_root", "/data\0"),
+        ("link_reason", "\ud800"),
+        ("wal_bytes", 10**400),
+        ("drift_s", 10**400),
+        ("held_rows", {"20261120": 2**63}),
     ],
 )
 def test_a_field_that_cannot_be_is_named_as_no_live_state(
@@ -125,6 +132,23 @@ def test_a_file_without_a_bottom_is_no_live_state(tmp_path: Path) -> None:
     """Brackets, a hundred thousand deep."""
     path = tmp_path / STATUS_NAME
     path.write_text("[" * 100_000)
+    with pytest.raises(StoreError, match="not the live state"):
+        read_status(path)
+
+
+def test_what_never_ends_is_no_live_state(tmp_path: Path) -> None:
+    """A pipe that nobody writes, a device that gives zeros for ever, a file of gigabytes: each is answered at once."""
+    path = tmp_path / STATUS_NAME
+    os.mkfifo(path)
+    with pytest.raises(StoreError, match="not the live state"):
+        read_status(path)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(StoreError, match="not the live state"):
+        read_status(path)
+    path.unlink()
+    with path.open("wb") as file:
+        file.truncate(8 * 2**30)
     with pytest.raises(StoreError, match="not the live state"):
         read_status(path)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 from contextlib import contextmanager
+from shutil import which
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -31,6 +32,34 @@ def small_disk(place: Path, options: str) -> Iterator[Path]:
         yield place
     finally:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@contextmanager
+def disk_of_its_own(place: Path, size_mb: int = 64) -> Iterator[Path]:
+    """An ext4 file system at `place` in a file beside it, as only one on a block device can be frozen."""
+    image = place.with_name(f"{place.name}.img")
+    with image.open("wb") as file:
+        file.truncate(size_mb * 2**20)
+    place.mkdir()
+    make, mount = ["mkfs.ext4", "-q", "-F", str(image)], ["mount", "-o", "loop", str(image), str(place)]
+    if os.geteuid() != 0 or not all(which(program) for program in ("mkfs.ext4", "fsfreeze")):
+        pytest.skip("only root can mount a file system of its own")
+    if any(subprocess.run(command, capture_output=True, check=False).returncode for command in (make, mount)):
+        pytest.skip("mounting a file system from a file is not permitted here")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@contextmanager
+def frozen(place: Path) -> Iterator[None]:
+    """A file system to which nothing can be written, as while a virtual machine is backed up; thawed at the end."""
+    subprocess.run(["fsfreeze", "--freeze", str(place)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["fsfreeze", "--unfreeze", str(place)], check=True)
 
 
 def remount(place: Path, how: str) -> None:

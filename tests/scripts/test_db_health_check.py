@@ -14,9 +14,11 @@ import apsw
 import pytest
 from tests.bigday import make_big_day
 from tests.cpu import cpu_of_children_s
+from tests.live_state import leave_live_state
 from tests.others import open_to_others
 from tests.predecessor_files import as_predecessors, write_file
 from tests.preloaded.wrong_clock import moment_s
+from tests.reliability.disks import disk_of_its_own, frozen
 
 from hk_tick_collector import market
 from hk_tick_collector.model import Gap, RuleChange
@@ -115,8 +117,7 @@ def test_limits_are_the_settings_of_the_environment(tmp_path: Path, tick: Callab
 def test_opend_knows_better_than_the_clock(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
     """On a half day the fresh live state says that the market is closed: no alarm. A stale one means a hung service."""
     path, now_s = tmp_path / f"{DAY}.db", at("13:10:00")
-    live = tmp_path / "status.json"
-    live.write_text(f'{{"data_root":"{tmp_path}","trading":false,"day_expected":true}}')
+    live = leave_live_state(tmp_path, trading=False, day_expected=True)
     with closing(fill(path, tick)), collecting(tmp_path):
         os.utime(live, (now_s, now_s))
         found = check(path, at_s=now_s)
@@ -218,8 +219,7 @@ def test_why_there_is_no_file_of_today(tmp_path: Path, check: Check) -> None:
     with collecting(tmp_path):
         found = check(path, at_s=now_s)
         assert (found.code, "though a collector runs" in found.only_line()) == (2, True)
-        live = tmp_path / "status.json"
-        live.write_text(f'{{"data_root":"{tmp_path}","trading":false,"day_expected":false}}')
+        live = leave_live_state(tmp_path, trading=False, day_expected=False)
         os.utime(live, (now_s, now_s))
         found = check(path, at_s=now_s)
     assert found.code == 0
@@ -343,7 +343,7 @@ def test_a_stop_and_a_death_are_told_apart(
 @pytest.mark.parametrize(
     ("program", "says"),
     [
-        ("sqlite3", "gave no answer within 10 s -> sudo dmesg | tail"),
+        ("sqlite3", "gave no answer within seconds: another process keeps it, or its disk hangs -> sudo dmesg"),
         ("df", "does not answer within 20 s: its disk hangs"),
     ],
 )
@@ -521,3 +521,46 @@ def test_five_million_rows_take_no_longer(
         print(f" [{rows:,} rows: {took_s:.2f} s of a core]", end="")
     assert (found.code, found.verdict) == (0, f"OK: {rows:,} ticks of 900 symbols, nothing to do")
     assert took_s < CAP_S
+
+
+def test_a_frozen_disk(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
+    """sqlite3 cannot be ended there: the script answers without it, names the disk and the command that thaws it."""
+    with disk_of_its_own(tmp_path / "disk") as root:
+        path = root / f"{DAY}.db"
+        with closing(fill(path, tick)), frozen(root):
+            found = check(path)
+    assert found.code == 2
+    assert found.only_line().startswith(f"CRITICAL: the disk of {root} is frozen (fsfreeze)")
+    assert found.only_line().endswith(f" -> sudo fsfreeze --unfreeze $(findmnt -n -o TARGET -T {root})")
+
+
+def test_a_view_without_an_end(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
+    """A file whose `symbols` never ends is given up after seconds of CPU time, and what to look at is named."""
+    path = tmp_path / f"{DAY}.db"
+    fill(path, tick).close()
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute("ALTER TABLE symbols RENAME TO others")
+        db.execute(
+            "CREATE VIEW symbols AS WITH RECURSIVE n (rows) AS (SELECT 1 UNION ALL SELECT rows + 1 FROM n)"
+            " SELECT '' AS symbol, rows, 0 AS last_ts_ms, 0 AS expected FROM n"
+        )
+    began_s = cpu_of_children_s()
+    found = check(path)
+    assert found.code == 2
+    words = f"CRITICAL: {path} asks for more work than a day file does: others changed its tables"
+    late = f"CRITICAL: {tmp_path} does not answer within 20 s"  # on a machine that gives it no two seconds of a core
+    assert found.only_line() == f"{words} -> sqlite3 {path} .schema" or found.only_line().startswith(late)
+    assert cpu_of_children_s() - began_s < CAP_S
+
+
+def test_a_sqlite3_that_is_too_old(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
+    """Before 3.37 there were no STRICT tables, and it calls the schema malformed: its age is named, not damage."""
+    path = tmp_path / f"{DAY}.db"
+    fill(path, tick).close()
+    old = tmp_path / "sqlite3"
+    told = 'Error: malformed database schema (meta) - near "STRICT": syntax error'
+    old.write_text(f"#!/bin/sh\n[ $1 = --version ] && echo 3.34.1 2021-01-20 && exit\necho '{told}'\nexit 1\n")
+    old.chmod(0o755)
+    found = check(path, PATH=f"{tmp_path}:{os.defpath}")
+    words = "CRITICAL: sqlite3 of this host is 3.34.1, too old for day files: they need 3.37 or later"
+    assert (found.code, found.only_line()) == (2, f"{words} -> hk-tick-collector status")

@@ -56,7 +56,7 @@ def contents(directory: Path) -> dict[str, bytes]:
 def test_a_batch_is_there_when_write_returns(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
     """Every column as it was given, for a reader beside the writer, as soon as `write` has returned."""
     day = open_day(path)
-    rows = [tick("HK.00700", 2**62 + 1), tick("HK.00005", -1), tick("HK.00700", 3, 0)]
+    rows = [tick("HK.00700", 2**62 + 1, NOW_MS), tick("HK.00005", -1), tick("HK.00700", 3, 0)]
     assert day.write(Batch(rows=rows), NOW_MS) == Written(3, 0)
     with DayReader(path) as reader:
         assert sorted(reader.ticks()) == sorted(map(Tick._make, rows))

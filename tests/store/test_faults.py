@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import apsw
 import pytest
+from tests.reliability.disks import small_disk
 
 from hk_tick_collector.errors import ForeignFileError, StoreError
-from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
+from hk_tick_collector.store.dayfile import DayFile, StoreOptions
+from hk_tick_collector.store.faults import DISK_ERRORS, diagnose, in_words
+from hk_tick_collector.store.query import DayReader
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def os_error(number: int) -> OSError:
@@ -58,3 +66,29 @@ def test_a_fault_has_a_name(error: Exception, cause: str, *, reopen: bool) -> No
     """Its cause in one word; only a lock leaves the connection usable; and the writer catches all of them."""
     assert diagnose(error) == (cause, reopen)
     assert isinstance(error, DISK_ERRORS)
+
+
+def test_no_room_comes_before_what_sqlite_says(tmp_path: Path) -> None:
+    """On a disk filled to its last byte SQLite cannot make its `-shm` and calls that an I/O error: the disk is full.
+
+    The same where no inode is left; and a reader, who needs that file too, hears it with the figures' command.
+    """
+    for options, lack in (("size=2m", "no space"), ("size=2m,nr_inodes=8", "no inode")):
+        with small_disk(tmp_path / lack.replace(" ", "_"), options) as disk:
+            day = DayFile(disk / "20261120.db", "20261120", "run", 1, "test", StoreOptions())
+            day.abandon()
+            (disk / "20261120.db-shm").unlink()
+            with suppress(OSError):  # until nothing is left
+                _fill(disk, 4096 if lack == "no space" else 0)
+            with pytest.raises(DISK_ERRORS) as met:
+                DayFile(disk / "20261120.db", "20261120", "run", 1, "test", StoreOptions())
+            assert diagnose(met.value)[0] == "disk_full"
+            assert lack in in_words(met.value)
+            with pytest.raises(StoreError, match=f"{lack} is left in {disk}") as met:
+                DayReader(disk / "20261120.db")
+            assert met.value.hint == f"df -h {disk}; df -i {disk}"
+
+
+def _fill(disk: Path, size_bytes: int) -> None:
+    for number in range(1000):
+        (disk / f"another{number}").write_bytes(bytes(size_bytes))

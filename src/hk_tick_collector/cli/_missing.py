@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import market
 from hk_tick_collector.collect.clock import now_ms
 from hk_tick_collector.errors import CollectorError, NoDayError, StoreError, UsageError
 from hk_tick_collector.ops import remedies
-from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, read_status
+from hk_tick_collector.ops.status import RUNTIME_DIRECTORY, STATUS_NAME, LiveStatus, read_status
 from hk_tick_collector.store.foreign import waiting_for
 from hk_tick_collector.store.query import list_days, path_of
 
 from ._options import today
-from .status import RUNTIME_DIRECTORY
+from ._patience import in_child
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +62,7 @@ def _alive(data_root: Path) -> LiveStatus | None:
     """The live state of a service that writes here and has reported within seconds."""
     for directory in (RUNTIME_DIRECTORY, data_root):
         with suppress(StoreError):  # one that cannot be understood tells nothing
-            live = read_status(directory / STATUS_NAME)
+            live = in_child(partial(read_status, directory / STATUS_NAME), directory)
             if (
                 live
                 and live.data_root == str(data_root)

@@ -17,6 +17,7 @@ from hk_tick_collector.ops.checks import EXIT_CODES, Check, Outcome, failure, no
 from hk_tick_collector.ops.remedies import is_command
 
 from ._options import AsJson, EnvFile, today
+from ._patience import demand_writable, in_child
 from ._show import show, show_json
 from ._terminal import in_colour
 from .run import rsa_key
@@ -78,7 +79,7 @@ def _checks(env_file: Path | None) -> Iterator[Check]:
         loaded = None
     if loaded:
         yield from _check_settings(loaded, account)
-        yield from _check_data(loaded.settings, account)
+        yield from _check_disk(loaded.settings, account)
     yield check_host.check_sqlite()
     yield check_host.check_programs()
     yield check_host.check_ntp()
@@ -114,6 +115,14 @@ def _check_settings(loaded: Loaded, account: check_files.Account) -> Iterator[Ch
     )
     secrets = bool(settings.alert_urls or loaded.predecessor.alerts)
     yield check_files.check_env_file(loaded.env_file, secrets=secrets, installed=installed)
+
+
+def _check_disk(settings: Settings, account: check_files.Account) -> list[Check]:
+    try:
+        demand_writable(settings.data_root)
+        return in_child(lambda: list(_check_data(settings, account)), settings.data_root)
+    except StoreError as error:
+        return [failure("DATA_ROOT", str(error), error.hint)]
 
 
 def _check_predecessor(loaded: Loaded) -> Iterator[Check]:

@@ -13,11 +13,13 @@ from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.store.query import DayReader, path_of
 
 from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, symbols_named, today
+from ._patience import in_child
 from ._show import show, show_json
 from ._table import print_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from hk_tick_collector.model import Gap
 
@@ -48,8 +50,7 @@ def gaps(
     name = day_named(day)
     path = path_of(settings_in_force(env_file).data_root, name)
     try:
-        with DayReader(path) as reader:
-            found = reader.gaps(wanted, only_open=only_open)
+        found = in_child(lambda: _read(path, wanted, only_open=only_open), path)
     except NoDayError as error:
         if name > today():
             raise UsageError(f"{name} has not come yet", hint=error.hint) from None
@@ -68,6 +69,11 @@ def gaps(
         print_table(_HEADER, [_row(gap) for gap in found], right=_RIGHT, spare=_SPARE)
     for line in _sum_lines(name, sums):
         show(line)
+
+
+def _read(path: Path, wanted: Sequence[str], *, only_open: bool) -> list[Gap]:
+    with DayReader(path) as reader:
+        return reader.gaps(wanted, only_open=only_open)
 
 
 def summed(gaps: Sequence[Gap]) -> dict[str, Any]:

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hk_tick_collector.errors import DiskHangsError
 from hk_tick_collector.ops import health, retention
 from hk_tick_collector.store.kept import GOOD, survey
 
 from ._options import AsJson, EnvFile, settings_in_force, today
+from ._patience import in_child
 from ._show import show, show_json
+from .status import hanging
 
 if TYPE_CHECKING:
     from hk_tick_collector.config import Settings
@@ -36,7 +39,13 @@ def report(
     Example: hk-tick-collector report
     """
     settings = settings_in_force(env_file)
-    found = survey(settings.data_root, settings.snapshot_dir, settings.spool_dir, read_snapshots=read)
+    try:
+        found = in_child(
+            lambda: survey(settings.data_root, settings.snapshot_dir, settings.spool_dir, read_snapshots=read),
+            settings.data_root,
+        )
+    except DiskHangsError as error:
+        return _tell_of_the_disk(error, as_json=as_json)
     day, min_free_bytes = today(), settings.disk_min_free_mb * 2**20
     findings = retention.check(found, day, min_free_bytes)
     severity, line = health.summary(findings) if findings else (health.Severity.OK, "OK: nothing to do")
@@ -57,6 +66,17 @@ def report(
             show(f"  {health.line_of(finding)}")
         for name, text in [*_lines(found, forecast), *_move_lines(movable, settings)]:
             show(f"{name:12}{text}")
+    return int(severity)
+
+
+def _tell_of_the_disk(error: DiskHangsError, *, as_json: bool) -> int:
+    finding = hanging(error)
+    severity, line = health.summary([finding])
+    document = {"verdict": severity.name, "line": line, "findings": [{**asdict(finding), "severity": severity.name}]}
+    if as_json:
+        show_json(document)
+    else:
+        show(line)
     return int(severity)
 
 

@@ -18,6 +18,7 @@ from hk_tick_collector.store.snapshot import sum_path, take
 
 from ._missing import newest_when_closed, no_file
 from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, today
+from ._patience import demand_readable, demand_writable
 from ._show import complain, redraw, show, show_json, warn
 from ._terminal import can_redraw
 
@@ -62,6 +63,8 @@ def snapshot(
     try:
         if name > today():
             raise no_file(settings.data_root, name)
+        demand_readable(source)
+        demand_writable(directory)
         taken = take(source, directory, keep_free_bytes=_keep_free_bytes(settings, directory), progress=watch.show)
     except NoDayError:
         raise no_file(settings.data_root, name) from None

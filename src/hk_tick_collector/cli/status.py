@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hk_tick_collector.collect import clock
 from hk_tick_collector.config import ENVIRONMENT, Settings, settings_file
-from hk_tick_collector.errors import CollectorError, NoDayError, PredecessorFileError, StoreError, UsageError
+from hk_tick_collector.errors import (
+    CollectorError,
+    DiskHangsError,
+    NoDayError,
+    PredecessorFileError,
+    StoreError,
+    UsageError,
+)
 from hk_tick_collector.model import MATCHING, UNEXPLAINED
 from hk_tick_collector.ops import health, remedies
 from hk_tick_collector.ops.checks import Outcome
@@ -18,25 +27,26 @@ from hk_tick_collector.ops.completeness import check_completeness, lost_ticks
 from hk_tick_collector.ops.gone import UNIT_PROPERTIES, Host, is_late, is_silent
 from hk_tick_collector.ops.health import Finding, Severity
 from hk_tick_collector.ops.silence import silence
-from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, read_status
+from hk_tick_collector.ops.status import RUNTIME_DIRECTORY, STATUS_NAME, LiveStatus, read_status
 from hk_tick_collector.ops.unit import SERVICE, place_trouble, process_state, show_unit, systemd_runs
 from hk_tick_collector.store.locks import describe
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
 from ._figures import figure_lines
 from ._options import AsJson, EnvFile, limits, settings_in_force, today
+from ._patience import Disk
 from ._show import show, show_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hk_tick_collector.model import Reconciled
+    from hk_tick_collector.store.query import Completeness, Incomplete
 
     _Known: TypeAlias = tuple[Settings | None, UsageError | None]  # the settings, or why there are none
 
 _SYSTEMD_S: Final = 2.0
 _WORST: Final = 3  # symbols that are named, those that miss the most
-RUNTIME_DIRECTORY: Final = Path("/run/hk-tick-collector")  # systemd's, see the unit
 
 
 def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
@@ -48,12 +58,15 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     """
     now_ms = clock.now_ms()
     settings, wrong = known = _settings(env_file)
-    live, unread = _live(settings.data_root if settings else None)
+    disk = Disk()
+    live, unread = _live(settings.data_root if settings else None, disk)
     live = _with_holder(live) if live else None
-    findings = [unread] if unread else _check(live, env_file, known, now_ms)
+    findings = [unread] if unread else _check(live, env_file, known, now_ms, disk)
     if wrong and _is_unreadable(wrong):  # whoever may not read them sees no cause in what else is missing
         findings = [Finding("settings_unreadable", Severity.UNKNOWN, str(wrong), remedies.JOIN)]
-    day = _day(settings.data_root, live, findings) if settings and not unread else None
+    day = _day(settings.data_root, live, findings, disk) if settings and not unread else None
+    if disk.error and not any(finding.code == "disk_hangs" for finding in findings):
+        findings.append(hanging(disk.error))
     findings = health.in_order(findings)
     silent = is_silent(live, now_ms)  # then its figures are those of its last report
     as_of_ms = live.written_ms if live and silent else now_ms
@@ -102,10 +115,17 @@ def _is_unreadable(wrong: UsageError) -> bool:
     return isinstance(wrong.__cause__, PermissionError)
 
 
-def _live(data_root: Path | None) -> tuple[LiveStatus | None, Finding | None]:
+def hanging(error: DiskHangsError) -> Finding:
+    """The finding for a disk that does not answer whoever reads."""
+    return Finding("disk_hangs", Severity.CRITICAL, str(error), error.hint)
+
+
+def _live(data_root: Path | None, disk: Disk) -> tuple[LiveStatus | None, Finding | None]:
     """The newest live state, of this DATA_ROOT where it is known; a finding when it cannot be read."""
     try:
-        return (live_status(data_root) if data_root else read_status(RUNTIME_DIRECTORY / STATUS_NAME)), None
+        return (live_status(data_root, disk) if data_root else read_status(RUNTIME_DIRECTORY / STATUS_NAME)), None
+    except DiskHangsError as error:
+        return None, hanging(error)
     except StoreError as error:
         return None, Finding("live_state", Severity.UNKNOWN, *_of_error(error))
 
@@ -121,12 +141,12 @@ def _with_holder(live: LiveStatus) -> LiveStatus:
     return replace(live, writer_holder=describe(pid).words()) if pid and pid > 0 else live
 
 
-def _check(live: LiveStatus | None, env_file: Path | None, known: _Known, now_ms: int) -> list[Finding]:
+def _check(live: LiveStatus | None, env_file: Path | None, known: _Known, now_ms: int, disk: Disk) -> list[Finding]:
     """Findings of the live state; the host is asked only when a report is overdue."""
     settings, wrong = known
     host = Host()
     if is_silent(live, now_ms) or is_late(live, now_ms):
-        host = _host(live, env_file, known)
+        host = _host(live, env_file, known, disk)
     findings = health.check(live, now_ms, limits(settings or Settings.model_validate({})), host)
     if wrong and not is_silent(live, now_ms):
         text = f"the collector runs, but would not start again with these settings: {wrong.one_line()}"
@@ -134,18 +154,25 @@ def _check(live: LiveStatus | None, env_file: Path | None, known: _Known, now_ms
     return findings
 
 
-def _host(live: LiveStatus | None, env_file: Path | None, known: _Known) -> Host:
+def _host(live: LiveStatus | None, env_file: Path | None, known: _Known, disk: Disk) -> Host:
     """What systemd, the kernel and the settings say of a service that does not report."""
     settings, wrong = known
     unit = show_unit(SERVICE, UNIT_PROPERTIES, _SYSTEMD_S) if systemd_runs() else None
     installed = unit is not None and unit["LoadState"] == "loaded"
+    place, lacking, blocked = "", "", None
+    with suppress(DiskHangsError):  # `disk` keeps it
+        place = disk.read(lambda: place_trouble(Path(live.data_root)), Path(live.data_root)) if live else ""
+        if installed and settings:
+            lacking = disk.read(lambda: _lacking(settings), settings.data_root)
+        if settings:
+            blocked = disk.read(lambda: _blocked(settings), settings.data_root)
     return Host(
         process=process_state(live.pid) if live else "",
         unit=unit,
-        place=place_trouble(Path(live.data_root)) if live else "",
-        settings_error=wrong.one_line() if wrong else _lacking(settings) if installed else "",
+        place=place,
+        settings_error=wrong.one_line() if wrong else lacking,
         settings_file=str(settings_file(env_file)),
-        blocked=_blocked(settings) if settings else None,
+        blocked=blocked,
         data_root=str(settings.data_root) if settings else "",
     )
 
@@ -167,10 +194,8 @@ def _blocked(settings: Settings) -> tuple[str, str] | None:
     return None
 
 
-def _lacking(settings: Settings | None) -> str:
+def _lacking(settings: Settings) -> str:
     """What the unit's `run` needs and these settings, each right by itself, do not give."""
-    if settings is None:
-        return ""
     try:
         settings.needed_symbols()
     except UsageError as error:
@@ -179,37 +204,42 @@ def _lacking(settings: Settings | None) -> str:
     return "" if root.is_dir() else f"DATA_ROOT {root} is no directory: sudo install -d -o hkcollector {root}"
 
 
-def live_status(data_root: Path) -> LiveStatus | None:
-    """The newest live state of a service that writes to this DATA_ROOT. Raises StoreError when none can be read."""
+def live_status(data_root: Path, disk: Disk | None = None) -> LiveStatus | None:
+    """The newest live state of a service that writes to this DATA_ROOT. Raises StoreError when none can be read.
+
+    A disk that does not answer is DiskHangsError only where no other place has one; `disk` keeps it.
+    """
+    disk = disk or Disk()
     found: list[LiveStatus] = []
     errors: list[StoreError] = []
     for directory in (RUNTIME_DIRECTORY, data_root):
         try:
-            live = read_status(directory / STATUS_NAME)
+            live = disk.read(partial(read_status, directory / STATUS_NAME), directory)
+            is_ours = live and (
+                live.data_root == str(data_root) or disk.read(partial(_is_same, live, data_root), data_root)
+            )
         except StoreError as error:
             errors.append(error)
             continue
-        if live and os.path.realpath(live.data_root) == os.path.realpath(data_root):
+        if live and is_ours:
             found.append(live)
     if errors and not found:
         raise errors[0]
     return max(found, key=lambda live: live.written_ms, default=None)
 
 
-def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding]) -> dict[str, Any] | None:
-    """What the newest day's file says of itself; a file that cannot be read becomes a finding, as what is wrong in it.
+def _is_same(live: LiveStatus, data_root: Path) -> bool:
+    return os.path.realpath(live.data_root) == os.path.realpath(data_root)
 
-    Counters alone: nothing is scanned, however long the day.
-    """
-    name = max(live.newest_day if live else "", "") or today()
-    path = path_of(data_root, name)
+
+def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding], disk: Disk) -> dict[str, Any] | None:
+    """What the newest day's file says of itself; one that cannot be read becomes a finding, as what is wrong in it."""
+    name = (live.newest_day if live else "") or today()
+    healing = live.ticks_healing if live and live.state != "stopped" else 0
     try:
-        with DayReader(path) as reader, reader.snapshot():
-            totals, complete = reader.totals(), reader.completeness()
-            worst, reconciled = reader.least_complete(_WORST), reader.reconciliation()
-            without_rule = reader.without_rule(_WORST)
-            incomplete = reader.incomplete(first_day=name == min(list_days(data_root), default=name))
-    except NoDayError:
+        path = path_of(data_root, name)
+        day, reconciled, complete, incomplete = disk.read(partial(_read_day, path, name, healing), path)
+    except (NoDayError, DiskHangsError):  # `disk` keeps the other
         return None
     except PredecessorFileError as error:
         findings.append(Finding("predecessor_days", Severity.WARNING, str(error), error.hint))
@@ -218,10 +248,19 @@ def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding]) -> d
         findings.append(Finding("day_file", Severity.UNKNOWN, *_of_error(error)))
         return None
     findings += health.check_totals(reconciled)
-    healing = live.ticks_healing if live and live.state != "stopped" else 0
     if name == today():
         findings += check_completeness(name, complete, incomplete, healing)
-    return {
+    return day
+
+
+def _read_day(path: Path, name: str, healing: int) -> tuple[dict[str, Any], list[Reconciled], Completeness, Incomplete]:
+    """Counters alone: nothing is scanned, however long the day."""
+    with DayReader(path) as reader, reader.snapshot():
+        totals, complete = reader.totals(), reader.completeness()
+        worst, reconciled = reader.least_complete(_WORST), reader.reconciliation()
+        without_rule = reader.without_rule(_WORST)
+        incomplete = reader.incomplete(first_day=name == min(list_days(path.parent), default=name))
+    day = {
         "day": name,
         "path": str(path),
         "bytes": path.stat().st_size,
@@ -234,6 +273,7 @@ def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding]) -> d
         "reconciliation": _reconciliation(reconciled),
         "lost": lost_ticks(incomplete, healing),
     }
+    return day, reconciled, complete, incomplete
 
 
 def _reconciliation(rows: Sequence[Reconciled]) -> dict[str, Any] | None:

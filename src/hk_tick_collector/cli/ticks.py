@@ -18,6 +18,7 @@ from hk_tick_collector.store.follow import Follower
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
 from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, symbols_named, today
+from ._patience import demand_readable
 from ._show import show, show_csv, show_json, show_json_list, warn
 from ._table import kept_columns, print_table
 from ._terminal import width_of
@@ -76,6 +77,7 @@ def ticks(
     data_root = settings_in_force(env_file).data_root
     name = day_named(day)
     try:
+        demand_readable(path_of(data_root, name))
         if follow:
             _follow(data_root, name, wanted, limit=_TABLE_ROWS if limit is None else limit, form=form, roll=day is None)
         with DayReader(path_of(data_root, name)) as reader:
@@ -142,6 +144,7 @@ class _Followed:
         found: list[Tick] = []
         for name in [self._day, *self._later()]:
             try:
+                demand_readable(path_of(self._data_root, name))
                 found += self._follower(name).look()
             except NoDayError:  # a damaged file is set aside and a fresh one begun: the next look finds it
                 continue

@@ -13,6 +13,7 @@ from hk_tick_collector.errors import UsageError
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
 from ._options import AsJson, Day, EnvFile, day_named, settings_in_force
+from ._patience import demand_readable
 from ._show import show, show_json
 from ._table import print_table
 
@@ -73,6 +74,7 @@ def _of_data_root(env_file: Path | None, days: list[str]) -> list[Path]:
 def _stored_day(stack: ExitStack, path: Path) -> StoredDay:
     from hk_tick_collector.simulator.verdict import StoredDay
 
+    demand_readable(path)
     reader = stack.enter_context(DayReader(path))
     stack.enter_context(reader.snapshot())
     return StoredDay(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
 from hk_tick_collector.errors import StoreError
+from hk_tick_collector.ops import waiting
 from hk_tick_collector.ops.watchdog import Action, Pressure, Verdict, Watchdog
 from hk_tick_collector.store.faults import DISK_ERRORS
 
@@ -136,24 +137,35 @@ class Rescue:
                 pass
 
     def _look_at_disk(self, now_ms: int) -> str:
-        """`slow_disk` when the writer waits for the disk; what is worth telling goes to the log and to Stats."""
+        """The cause when the writer waits for the disk; what is worth telling goes to the log and to Stats."""
         stats, cause = self._stats, self._disk_cause()
         still_ms = now_ms - stats.writer_alive_ms if stats.writer_alive_ms is not None else 0
+        stats.disk_frozen = cause == "frozen_disk"
         slow = cause and not stats.writer_trouble and still_ms >= _SLOW_DISK_MS
         stats.disk_wait_ms = still_ms if slow else 0
         held_back = self._slow_disk.allow(time.monotonic()) if slow else None
         if held_back is not None:
             waits_s = round(still_ms / 1000, 1)
-            log.warning("disk_slow", waits_s=waits_s, queue_rows=self._queue.rows, repeats=held_back)
+            log.warning(
+                "disk_slow",
+                waits_s=waits_s,
+                frozen=stats.disk_frozen,
+                queue_rows=self._queue.rows,
+                repeats=held_back,
+            )
         return cause
 
     def _disk_cause(self) -> str:
-        """`slow_disk` when the writer's thread waits inside the kernel for a write or a sync, by the kernel's word."""
+        """`slow_disk` when the writer's thread waits inside the kernel for the disk, by the kernel's word;
+        `frozen_disk` when it waits for a file system to be thawed."""
         thread = self._seat.writer.native_id
         if thread is None:
             return ""
+        task = Path(f"/proc/self/task/{thread}")
+        if waiting.state(task) == "D":  # in whatever call: opening a file, too, waits for one that is frozen
+            return "frozen_disk" if waiting.is_frozen(task) else "slow_disk"
         try:
-            call = Path(f"/proc/self/task/{thread}/syscall").read_text(encoding="ascii").split()[0]
+            call = (task / "syscall").read_text(encoding="ascii").split()[0]
         except (OSError, IndexError):
             return ""
         return "slow_disk" if call.isdigit() and int(call) in _DISK_CALLS else ""

@@ -21,7 +21,7 @@ from hk_tick_collector import log, market
 from hk_tick_collector.errors import SealedDayError, StoreError
 from hk_tick_collector.model import PUSH_BACKFILL, Tick
 from hk_tick_collector.store.dayfile import Batch, Written
-from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
+from hk_tick_collector.store.faults import DISK_ERRORS, diagnose, in_words
 from hk_tick_collector.store.locks import day_holder
 from hk_tick_collector.store.query import DayReader, path_of
 
@@ -517,7 +517,7 @@ class Writer:
         if stats.writer_trouble != cause:
             stats.writer_trouble_since_ms = self._now_ms()
             self._held_back = log.Repeated(_LOG_EVERY_S)
-        stats.writer_trouble, stats.writer_detail, stats.writer_day = cause, str(error), market.day_name(day)
+        stats.writer_trouble, stats.writer_detail, stats.writer_day = cause, in_words(error), market.day_name(day)
         held_back = self._held_back.allow(time.monotonic())
         if cause != "busy" or held_back is not None:
             self._note_holder(day, is_locked=cause == "busy")
@@ -532,7 +532,7 @@ class Writer:
                 wait_ms=wait_ms,
                 repeats=held_back,
                 queue_rows=self._queue.rows,
-                detail=error,
+                detail=in_words(error),
                 **({"holder": stats.writer_holder} if stats.writer_holder else {}),
             )
 

@@ -34,6 +34,7 @@ _FETCHED: Final = ("gaps_lost", "gaps_healing", "lag")
 # The beginning of a cause's code → the codes that it explains, directly or through another. Causes are told apart by
 # where on the data's way they are: what is nearer to OpenD does not follow from what is nearer to the disk.
 _EXPLAINS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
+    ("disk_hangs", ("service_hung", "writer_stuck", "writer_slow_disk", "live_state", "day_file", *_WAITING)),
     ("live_state", ("day_file",)),
     ("service_", ("day_file",)),
     ("descriptors", ("opend_away", "writer_no_descriptors", "writer_cannot_open", "day_file", *_WAITING, *_SILENCE)),

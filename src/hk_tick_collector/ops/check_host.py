@@ -9,7 +9,7 @@ from pathlib import Path
 from shutil import which
 from typing import Final
 
-from hk_tick_collector.store.versions import is_sound, library_version
+from hk_tick_collector.store.versions import is_sound, library_version, reads_days
 
 from . import check_opend_files
 from .checks import Check, failure, not_checked, ok, warning
@@ -38,6 +38,9 @@ def check_sqlite() -> Check:
     version = said.split()[0] if said and said.split() else ""
     if not re.fullmatch(r"\d+\.\d+\.\d+", version):
         return ok("SQLite", f"we write with {ours}")
+    if not reads_days(version):
+        text = f"sqlite3 of this host is {version}, too old for day files: they need 3.37 or later"
+        return warning("SQLite", text, "hk-tick-collector ticks")
     care = "" if is_sound(version) else ", so use it with mode=ro only"
     return ok("SQLite", f"we write with {ours}; sqlite3 of this host is {version}{care}")
 

@@ -45,6 +45,12 @@ FINDINGS: Final[dict[str, Entry]] = {
         "sudo systemctl restart hk-tick-collector; sudo systemctl status hk-tick-collector --no-pager",
         "`sudo systemctl restart hk-tick-collector`；`sudo systemctl status hk-tick-collector --no-pager`",
     ),
+    "disk_hangs": entry(
+        "the disk of DATA_ROOT answers nobody: it is frozen (fsfreeze, as backups of virtual machines do it) or fails",
+        "DATA_ROOT 所在磁碟沒有回應：檔案系統被凍結（`fsfreeze`，虛擬機備份會這樣做），或磁碟故障",
+        "wait for the backup to end; if none is running, the finding names the command that thaws; sudo dmesg | tail",
+        "等待備份完成；若沒有備份在進行，以判語所列指令解凍；`sudo dmesg | tail`",
+    ),
     "service_settings": entry(
         "the service does not run: it refuses its settings (exit 2); the text names key, value and what is allowed",
         "服務沒有運行：設定有誤而拒絕啟動（退出碼 2）；文字列出鍵、值與允許範圍",
@@ -349,10 +355,10 @@ FINDINGS: Final[dict[str, Entry]] = {
         "an error without a name, a bug", "未有名稱的錯誤，屬程式缺陷", "report it with the journal", "連同日誌回報"
     ),
     "writer_slow_disk": entry(
-        "the writer waits inside the kernel for the disk; rows wait in memory",
-        "寫入程序在核心等待磁碟；資料暫存記憶體",
-        "cat /proc/pressure/io; sudo dmesg | tail",
-        "`cat /proc/pressure/io`；`sudo dmesg | tail`",
+        "the writer waits inside the kernel for the disk; rows wait in memory; the text says when the disk is frozen",
+        "寫入程序在核心等待磁碟；資料暫存記憶體；磁碟若被凍結，文字會說明",
+        "cat /proc/pressure/io; sudo dmesg | tail; a frozen disk is thawed by the command that the finding names",
+        "`cat /proc/pressure/io`；`sudo dmesg | tail`；被凍結的磁碟以判語所列指令解凍",
     ),
     "writer_stuck": entry(
         "the writer has not moved for 30 s and gives no cause",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _STALE_MS: Final = 10_000  # the live state is written every second
 _LATE_MS: Final = 3_000  # from then on it is worth a look whether its process lives
 UNIT_PROPERTIES: Final = "LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus,NRestarts,StatusText"
+_HANGS: Final = ("lives", "frozen", "in_kernel", "disk_frozen")  # what a process that does not report can be, and lives
 _EXITED: Final = "1"  # ExecMainCode: CLD_EXITED; other numbers mean that a signal ended it
 _BAD_SETTINGS: Final = "2"  # the exit code of `run` for settings that cannot work
 # How the words of a service that runs begin, as systemd has them; others say why it could not start (`run` sends them).
@@ -31,7 +32,7 @@ _RESTARTS: Final = 3  # so many in a row, and more, are no accident
 class Host:
     """What this host says of a service that does not report. Empty fields: nobody can tell."""
 
-    process: str = ""  # of the pid that reported last: lives, frozen, in_kernel, gone
+    process: str = ""  # of the pid that reported last: lives, frozen, in_kernel, disk_frozen, gone
     unit: dict[str, str] | None = None  # UNIT_PROPERTIES by systemd; None where it knows of no such unit
     place: str = ""  # what keeps a live state from being written: disk_full, read_only
     settings_error: str = ""  # why the settings in force cannot work
@@ -54,7 +55,7 @@ def check_gone(status: LiveStatus | None, now_ms: int, host: Host) -> Finding | 
     """Why no service reports; None when one does."""
     if not is_silent(status, now_ms) and not (is_late(status, now_ms) and host.process == "gone"):
         return None
-    hangs = status is not None and status.state != "stopped" and host.process in ("lives", "frozen", "in_kernel")
+    hangs = status is not None and status.state != "stopped" and host.process in _HANGS
     if status and hangs:
         return _unwritten(status, now_ms, host.place) if host.place else _hung(status, now_ms, host)
     if host.settings_error or host.blocked:
@@ -164,9 +165,15 @@ def _hung(status: LiveStatus, now_ms: int, host: Host) -> Finding:
     elif age_s < 0:  # a service that lives would have written anew, by the clock of now
         text = f"the live state is {-age_s:.0f} s in the future: the clock was set back and {who} does not report"
         remedy = f"timedatectl status; {remedies.RESTART}"
+    elif host.process == "disk_frozen":
+        text = (
+            f"the disk of {status.data_root} is frozen (fsfreeze, as backups of this machine do it): {who} waits for it"
+        )
+        text += f" and has not reported for {age_s:.0f} s"
+        remedy = remedies.for_frozen_disk(status.data_root)
     elif host.process == "in_kernel":
         text = f"{who} hangs in the kernel, as on a disk that does not answer, and has not reported for {age_s:.0f} s"
-        remedy = f"sudo dmesg | tail; {remedies.RESTART}"
+        remedy = remedies.DISK_MESSAGES
     elif host.process == "lives":
         text = f"{who} lives but has not reported for {age_s:.0f} s: it hangs"
     else:

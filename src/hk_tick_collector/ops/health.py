@@ -248,8 +248,14 @@ def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
         )
     elif status.disk_wait_s >= _SLOW_DISK_S:
         severity = Severity.CRITICAL if status.disk_wait_s >= _SLOW_DISK_CRITICAL_S else Severity.WARNING
-        text = f"the writer has been waiting for the disk for {status.disk_wait_s:.0f} s; rows wait in memory"
-        yield Finding("writer_slow_disk", severity, text, remedies.SLOW_DISK)
+        text, remedy = (
+            f"the writer has been waiting for the disk for {status.disk_wait_s:.0f} s; rows wait in memory",
+            remedies.SLOW_DISK,
+        )
+        if status.disk_frozen:
+            text = f"the disk of {status.data_root} is frozen (fsfreeze, as backups of this machine do it): {text}"
+            remedy = remedies.for_frozen_disk(status.data_root)
+        yield Finding("writer_slow_disk", severity, text, remedy)
     elif status.writer_alive_ms is not None and now_ms - status.writer_alive_ms > _WRITER_STUCK_MS:
         yield Finding(
             "writer_stuck",

@@ -52,6 +52,7 @@ ENDS: Final = (  # how runs of the last hour ended, in their words and systemd's
 )
 INSTALLED_SETTINGS: Final = "/opt/futu_tick_downloader/.env"
 EDIT_SETTINGS: Final = f"sudo vim {INSTALLED_SETTINGS}; {RESTART}"
+DISK_MESSAGES: Final = "sudo dmesg | tail"
 EDIT_OPEND: Final = f"sudo vim /opt/FutuOpenD/FutuOpenD.xml; {RESTART_OPEND}"
 JOIN: Final = "sudo usermod -aG hkcollector $USER && newgrp hkcollector"
 HUNG: Final = f"{JOURNAL}; {RESTART}"
@@ -98,6 +99,16 @@ def for_questions() -> Remedy:
 def for_refusal(cause: str) -> Remedy:
     """Symbols that OpenD did not subscribe, by one of the causes of `refusals`."""
     return _REFUSAL[cause]
+
+
+def for_frozen_disk(data_root: str) -> str:
+    """For a file system that was frozen, and is not thawed by who did it."""
+    return f"sudo fsfreeze --unfreeze $(findmnt -n -o TARGET -T {shlex.quote(data_root)})"
+
+
+def for_lock(path: str) -> str:
+    """Names the processes that have a file or what is beside it open."""
+    return f"sudo fuser -v {shlex.quote(path)}*"
 
 
 def for_writer(trouble: str, data_root: str, day: str, account: str = "", holder_pid: int | None = None) -> Remedy:
@@ -216,7 +227,7 @@ _OPEND: Final = {
 # {db} is the day file, {root} DATA_ROOT.
 _WRITER: Final = {
     "busy": Remedy("sudo fuser -v {db} {db}-wal {db}-shm", f"end the other program that writes it, {_RESUMES}"),
-    "disk_full": Remedy("df -h {root}", f"free some space, {_RESUMES}"),
+    "disk_full": Remedy("df -h {root}; df -i {root}", f"free some space, {_RESUMES}"),
     "read_only": Remedy(
         "sudo dmesg | tail; sudo mount -o remount,rw $(findmnt -n -o TARGET -T {root})", f"once mounted, {_RESUMES}"
     ),

@@ -9,19 +9,23 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
+import stat
 from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
-from typing import TYPE_CHECKING, Final, cast
+from pathlib import Path
+from typing import Final, cast
 
 from hk_tick_collector.errors import StoreError
 
 from . import remedies
 from .replacing import replace_file
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+_MOST_BYTES: Final = 16 * 2**20  # thousands of symbols, each refused with words of its own, take less
+_DAYS: Final = ("newest_day", "writer_day")  # a day file is read by this name
+_DAY: Final = re.compile(r"([0-9]{8})?")
 STATUS_NAME: Final = "status.json"
+RUNTIME_DIRECTORY: Final = Path("/run/hk-tick-collector")  # systemd's, see the unit
 _LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01: no moment that we tell is later
 
 
@@ -166,6 +170,7 @@ class LiveStatus:
     unplanned_ms: list[int] = field(default_factory=list)  # when it was started although nobody had stopped it
     disk_wait_s: float = 0.0  # for how long the writer has been waiting inside the kernel for the disk
     disk_wait_max_s: float = 0.0  # the longest such wait that was seen within the last minute
+    disk_frozen: bool = False  # it waits for a file system that somebody has frozen
     disk_waits: int = 0  # and in how many of its seconds one was seen
     descriptors: int | None = None  # open ones; the limit itself when there is none left
     descriptors_limit: int | None = None
@@ -211,7 +216,7 @@ def write_status(path: Path, status: LiveStatus) -> None:
 def read_status(path: Path) -> LiveStatus | None:
     """The live state, None when there is no file. Raises StoreError for one that cannot be read or understood."""
     try:
-        raw = json.loads(path.read_bytes())
+        raw = json.loads(_read_small(path))
         known = {spec.name: str(spec.type) for spec in fields(LiveStatus)}
         found = {key: value for key, value in raw.items() if key in known}
         status = LiveStatus(**found) if all(_fits(key, value, known[key]) for key, value in found.items()) else None
@@ -228,6 +233,36 @@ def read_status(path: Path) -> LiveStatus | None:
     return status
 
 
+def _read_small(path: Path) -> bytes:
+    """A file's content; ValueError for one that a collector never leaves: a pipe, a device, one without an end."""
+    fd = os.open(
+        path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    )  # opening a pipe would wait for a writer
+    with open(fd, "rb") as file:  # noqa: PTH123 - a descriptor
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise ValueError("no regular file")
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise ValueError("too long")
+    return content
+
+
+def _is_text(value: object) -> bool:
+    """Text that can be printed and be part of a path."""
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # a lone surrogate, which JSON can write
+        return False
+    return True
+
+
+def _is_number(value: object) -> bool:
+    """A whole number that a counter can hold, and a float can stand for."""
+    return type(value) is int and abs(value) < 2**63
+
+
 def _fits(name: str, value: object, declared: str) -> bool:
     """Whether a value can be what a field of this name and type holds: who reads it later relies on that."""
     kind, _, optional = declared.partition(" | ")
@@ -235,18 +270,17 @@ def _fits(name: str, value: object, declared: str) -> bool:
         return optional == "None"
     match kind:
         case "int":
-            return type(value) is int and (not name.endswith("_ms") or 0 <= value < _LATEST_MS)
+            return _is_number(value) and (not name.endswith("_ms") or 0 <= cast("int", value) < _LATEST_MS)
         case "float":
-            return type(value) in (int, float) and isfinite(cast("float", value))
+            return _is_number(value) or (type(value) is float and isfinite(value))
         case "dict[str, str]" | "dict[str, int]":
-            return isinstance(value, dict) and {type(item) for item in value.values()} <= {
-                str if "str]" in kind else int
-            }
+            is_good = _is_text if "str]" in kind else _is_number
+            return isinstance(value, dict) and all(map(_is_text, value)) and all(map(is_good, value.values()))
         case "list[int]":
-            return isinstance(value, list) and all(type(item) is int for item in value)
+            return isinstance(value, list) and all(map(_is_number, value))
         case "list[str]":
-            return isinstance(value, list) and all(isinstance(item, str) for item in value)
+            return isinstance(value, list) and all(map(_is_text, value))
         case "bool":
             return isinstance(value, bool)
         case _:
-            return kind == "str" and isinstance(value, str)
+            return kind == "str" and _is_text(value) and (name not in _DAYS or _DAY.fullmatch(str(value)) is not None)

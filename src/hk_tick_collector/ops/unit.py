@@ -10,6 +10,8 @@ from pathlib import Path
 from shutil import which
 from typing import TYPE_CHECKING, Final
 
+from .waiting import is_frozen, state
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -56,7 +58,9 @@ def output(command: Sequence[str], within_s: float = _COMMAND_S) -> str | None:
 
 
 def process_state(pid: int) -> str:
-    """What became of the collector with this pid: `lives`, `frozen`, `in_kernel` or `gone`; empty when nobody can tell.
+    """What became of the collector with this pid; empty when nobody can tell.
+
+    `lives`, `frozen` by a signal, `in_kernel`, `disk_frozen` where it waits there for a frozen file system, `gone`.
 
     A pid that another program has by now is gone: the command line must be a collector's.
     """
@@ -67,13 +71,18 @@ def process_state(pid: int) -> str:
     try:
         if not any(name in (directory / "cmdline").read_bytes() for name in _OURS):
             return "gone"
-        states = [_state(task) for task in sorted((directory / "task").iterdir())]
+        tasks = sorted((directory / "task").iterdir())
+        letters = [letter for letter in map(state, tasks) if letter]
     except (FileNotFoundError, ProcessLookupError):
         return "gone" if os.geteuid() == 0 or _shows_others() else ""
     except OSError:
         return ""
-    found = [_STATES.get(state, "lives") for state in states]
-    return found[0] if found[0] != "lives" else "in_kernel" if "in_kernel" in found else "lives"
+    found = [_STATES.get(letter, "lives") for letter in letters] or ["gone"]
+    if found[0] in ("gone", "frozen"):
+        return found[0]
+    if "in_kernel" not in found:
+        return "lives"
+    return "disk_frozen" if any(map(is_frozen, tasks)) else "in_kernel"
 
 
 def place_trouble(directory: Path) -> str:
@@ -84,12 +93,8 @@ def place_trouble(directory: Path) -> str:
         return ""
     if place.f_flag & os.ST_RDONLY:
         return "read_only"
-    return "disk_full" if place.f_bavail * place.f_frsize < _SMALL_FILE_BYTES else ""
-
-
-def _state(task: Path) -> str:
-    """The letter behind the name, which may itself hold blanks and brackets."""
-    return (task / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+    is_full = place.f_bavail * place.f_frsize < _SMALL_FILE_BYTES or (place.f_files and not place.f_favail)
+    return "disk_full" if is_full else ""
 
 
 def _shows_others() -> bool:

@@ -29,9 +29,10 @@ from hk_tick_collector.model import GAP_OPEN, UNSTORED_CAUSES, Gap, Reconciled
 
 from . import schema
 from .beside import write_beside
+from .faults import system_error_told
 from .identity import compare
 from .opening import open_for_writing
-from .schema_check import CHANGED_HINT, cookie, mend, named_changes
+from .schema_check import CHANGED_HINT, cookie, mend, named_changes, refuse_foreign_triggers
 from .wide import bindings, widths
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ _SYMBOL = itemgetter(schema.TICK_COLUMNS.index("symbol"))
 _SECOND = itemgetter(1)
 _TS_MS = itemgetter(schema.TICK_COLUMNS.index("ts_ms"))
 
+_LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01: a later tick is another's work
 SEALED_MODE: Final = 0o440
 
 _PAGE_BYTES: Final = 4096  # SQLite's default
@@ -153,12 +155,13 @@ class DayFile:
         if not path.exists():
             _build(path, options)
         self._db = _open(path, options)
+        refuse_foreign_triggers(self._db, path.name)
         self._identity = _identity(path)
         self.attempted: Written | None = None
         self._cookie: int | None = None  # of the schema when it was last looked at
         self._mended: list[str] = []  # and not told yet
         try:
-            with named_changes(self._db, path.name):
+            with system_error_told(self._db, path), named_changes(self._db, path.name):
                 self._db.pragma("synchronous", options.synchronous)
                 _migrate(self._db)  # before WAL: the plain file alone tells whose it is
                 _configure(self._db, options)
@@ -177,7 +180,7 @@ class DayFile:
         then and compare `ledger.commits`.
         """
         self.attempted = None
-        with named_changes(self._db, self.path.name):
+        with system_error_told(self._db, self.path), named_changes(self._db, self.path.name):
             return self._write(batch, now_ms)
 
     def _write(self, batch: Batch, now_ms: int) -> Written:
@@ -351,12 +354,17 @@ class DayFile:
         return Ledger(*row[:6])
 
     def _read_newest(self) -> int:
-        return int(self._db.execute("SELECT ifnull(max(last_ts_ms), 0) FROM symbols").get)
+        newest_ms = self._db.execute("SELECT ifnull(max(last_ts_ms), 0) FROM symbols").get
+        if not isinstance(newest_ms, int) or newest_ms >= _LATEST_MS:
+            raise SchemaChangedError(f"{self.path.name}: symbols.last_ts_ms is {newest_ms!r}", hint=CHANGED_HINT)
+        return newest_ms
 
     def _read_open_gaps(self) -> tuple[int, int]:
-        sql = "SELECT count(*), ifnull(sum(missing), 0) FROM gaps WHERE status = ?"
-        gaps, missing = self._db.execute(sql, (GAP_OPEN,)).get
-        return gaps, missing
+        sql = "SELECT count(*), total(missing), ifnull(min(missing), 0) FROM gaps WHERE status = ?"
+        gaps, missing, least = self._db.execute(sql, (GAP_OPEN,)).get
+        if not 0 <= missing < 2**53 or least < 0:  # summed as floats, which never overflow
+            raise SchemaChangedError(f"{self.path.name}: open gaps miss {missing:.0f} ticks", hint=CHANGED_HINT)
+        return gaps, int(missing)
 
     def _describe(self, now_ms: int, version: str) -> None:
         facts = {
@@ -424,8 +432,9 @@ def seal(path: Path, now_ms: int, options: StoreOptions, *, checked: bool = Fals
     if not path.stat().st_mode & stat.S_IWUSR:
         return True
     db = _open(path, options, check=False)  # its own check is the thorough one
+    refuse_foreign_triggers(db, path.name)
     try:
-        with named_changes(db, path.name):
+        with system_error_told(db, path), named_changes(db, path.name):
             _seal(db, path, now_ms, checked=checked)
         plain = _make_plain(db)
     except (apsw.BusyError, apsw.LockedError):
@@ -513,8 +522,9 @@ def _build(path: Path, options: StoreOptions) -> None:
         draft.with_name(draft.name + suffix).unlink(missing_ok=True)
     db = _open(draft, options)
     try:
-        db.pragma("synchronous", options.synchronous)
-        _migrate(db)
+        with system_error_told(db, draft):
+            db.pragma("synchronous", options.synchronous)
+            _migrate(db)
     finally:
         db.close()
     draft.rename(path)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import resource
-from typing import Final
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 
 import apsw
 
@@ -16,6 +18,10 @@ from hk_tick_collector.errors import (
     SchemaChangedError,
     StoreError,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 _CAUSES: Final[tuple[tuple[type[Exception], str, bool], ...]] = (
     # error, its name for the operator, whether the connection must be opened anew; the first match counts
@@ -63,6 +69,45 @@ _ERRNO_CAUSES: Final = {
 _WRITE_ERRORS: Final = frozenset(
     {apsw.SQLITE_IOERR_WRITE, apsw.SQLITE_IOERR_TRUNCATE, apsw.SQLITE_IOERR_SHMSIZE, apsw.SQLITE_IOERR_SHMOPEN}
 )
+
+
+# What the system's own error tells better than SQLite, which calls all of them an I/O error or "unable to open".
+_TELLING: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+)
+
+
+def lack_of_room(directory: Path) -> str:
+    """What a directory's file system has nothing left of: `no space`, `no inode`; empty where there is room."""
+    try:
+        place = os.statvfs(directory)
+    except OSError:
+        return ""
+    if not place.f_bavail:
+        return "no space"
+    return "no inode" if place.f_files and not place.f_favail else ""
+
+
+@contextmanager
+def system_error_told(db: apsw.Connection, path: Path) -> Iterator[None]:
+    """Gives SQLite's errors the system's own as their cause: no room comes first, whatever SQLite says of it."""
+    try:
+        yield
+    except (apsw.IOError, apsw.CantOpenError) as error:
+        if error.__cause__ is None:
+            number = db.system_errno
+            if lack := lack_of_room(path.parent):
+                raise error from OSError(errno.ENOSPC, f"{lack} is left in {path.parent}")
+            if number in _TELLING:
+                raise error from OSError(number, os.strerror(number))
+        raise
+
+
+def in_words(error: Exception) -> str:
+    """An error of SQLite's with what the system said of it."""
+    cause = error.__cause__
+    told = isinstance(cause, OSError) and cause.strerror and cause.strerror not in str(error)
+    return f"{error}: {cause.strerror}" if isinstance(cause, OSError) and told else str(error)
 
 
 def _is_file_size_limited() -> bool:

@@ -18,6 +18,7 @@ import apsw
 from hk_tick_collector.errors import DamagedFileError, ForeignFileError, SealedDayError, StoreError
 
 from . import schema
+from .faults import lack_of_room, system_error_told
 from .foreign import foreign_file, move_command, no_file_here, not_sqlite
 from .rights import refused
 from .schema_check import named_changes
@@ -61,11 +62,12 @@ def open_for_writing(path: Path, busy_timeout_ms: int, vfs: str | None, *, check
         # Closing is no checkpoint: a file that we refuse keeps its WAL, and a disk in trouble is not written to.
         db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         db.set_busy_timeout(min(busy_timeout_ms, _LONGEST_BUSY_MS))
-        if size:
-            _refuse(db, path, check=check)
-        _demand_writable(db, path)
-        if wal_size:
-            _sync_again(db, wal, vfs)
+        with system_error_told(db, path):
+            if size:
+                _refuse(db, path, check=check)
+            _demand_writable(db, path)
+            if wal_size:
+                _sync_again(db, wal, vfs)
     except BaseException:
         db.close(True)
         raise
@@ -116,6 +118,9 @@ def _sync_again(db: apsw.Connection, wal: Path, vfs: str | None) -> None:
 
 def _tell_why_nothing_opens(directory: Path) -> None:
     """SQLite does not say why it could not open a file; the system does, of any other."""
+    if lack := lack_of_room(directory):
+        cause = OSError(errno.ENOSPC, f"{lack} is left")
+        raise StoreError(f"cannot open anything in {directory}: {lack} is left") from cause
     try:
         os.close(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
     except OSError as error:
@@ -169,7 +174,7 @@ def _refuse(db: apsw.Connection, path: Path, *, check: bool) -> None:
         raise not_sqlite(path) from None
     if not ours:
         raise foreign_file(db, path)
-    if version > schema.VERSION:
+    if not 0 <= version <= schema.VERSION:
         raise ForeignFileError(
             f"{path} has schema {version}, this version writes up to {schema.VERSION}",
             hint=f"install the version that wrote it, or move the file away: {move_command(path)}",

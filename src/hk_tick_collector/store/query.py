@@ -12,21 +12,24 @@ import re
 import stat
 from bisect import bisect_left
 from contextlib import contextmanager
+from shlex import quote as quote_word
+from sys import float_info
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
-from urllib.parse import quote
 
 import apsw
 
-from hk_tick_collector.errors import ForeignFileError, NoDayError, SchemaChangedError, StoreError
+from hk_tick_collector.errors import BusyFileError, ForeignFileError, NoDayError, SchemaChangedError, StoreError
 from hk_tick_collector.model import GAP_OPEN, Gap, Reconciled, Tick
 
+from .faults import lack_of_room
 from .foreign import foreign_file, no_file_here, not_sqlite, waiting_for
+from .guarded import Allowance, checked, connect, demand_figures, demand_tables
 from .identity import Compared, compare
 from .schema import APPLICATION_ID, TICK_COLUMNS, VERSION
 from .schema_check import CHANGED_HINT, SCHEMA_ERRORS, difference, named_change
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -35,6 +38,10 @@ if TYPE_CHECKING:
 _BUSY_MS: Final = 5000  # only a crashed writer's recovery or a day being sealed can keep a reader waiting
 _INTEGRITY_LINES: Final = 5
 _NO_RIGHT: Final = "join the group hkcollector, or run it with sudo"
+_SAVE: Final = "see docs/sqlite-wal.md for what can be saved"
+_OF_VALUES: Final = ("integer overflow", "too big")
+_TABLES: Final = ("ticks", "symbols", "meta", "gaps", "connections", "ledger", "reconciliation")
+_LONG: Final = ("ticks", "gaps")  # tables that have as many rows as the day had ticks
 _DAY_FILE: Final = re.compile(r"([0-9]{8})\.db")
 
 
@@ -153,9 +160,9 @@ class DayReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         _check_file(path)
+        self._allowance = Allowance(path)
         with self._named_errors():
-            uri = f"file:{quote(str(path.absolute()))}?mode=ro"
-            self._db = apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+            self._db = connect(path, self._allowance)
         try:
             with self._named_errors():
                 self._db.set_busy_timeout(_BUSY_MS)
@@ -226,6 +233,7 @@ class DayReader:
     def compare(self, rows: Sequence[TickRow]) -> Compared:
         """Which of `rows` the file does not have, and which differ from the tick that it has under their key."""
         with self._named_errors():
+            self._allowance.scan(self._bytes)
             return compare(self._db, rows)
 
     def seqs(self, symbol: str, from_seq: int) -> Iterator[int]:
@@ -244,7 +252,9 @@ class DayReader:
         sql = """SELECT count(expected), ifnull(sum(rows) FILTER (WHERE expected IS NOT NULL), 0),
                         ifnull(sum(expected), 0), count(*) - count(expected), ifnull(sum(min(rows, expected)), 0)
                  FROM symbols"""
-        return Completeness._make(next(self._rows(sql)))
+        found = Completeness._make(next(self._rows(sql)))
+        demand_figures(self.path, "symbols", found)
+        return found
 
     def incomplete(self, *, first_day: bool) -> Incomplete:
         """What the day lacks, from counters and gaps alone. `first_day`: there is no file of an earlier day.
@@ -305,7 +315,7 @@ class DayReader:
     def has_seqs(self, from_seq: int, to_seq: int) -> bool:
         """Whether a tick has a sequence between these. Reads all ticks where none has."""
         sql = "SELECT EXISTS (SELECT 1 FROM ticks WHERE seq BETWEEN ? AND ?)"
-        return bool(next(self._rows(sql, (from_seq, to_seq)))[0])
+        return bool(next(self._rows(sql, (from_seq, to_seq), scans=True))[0])
 
     def open_gaps_and_marks(self, causes: Sequence[str]) -> Iterator[Gap]:
         """The open gaps, and the gaps of these causes whatever became of them, by symbol and sequence."""
@@ -321,7 +331,7 @@ class DayReader:
     def sums_of_type(self, tick_type: str) -> dict[str, tuple[int, float]]:
         """Volume (shares) and turnover (HKD) of one type's ticks, by symbol. Scans the day: seconds for millions."""
         sql = "SELECT symbol, sum(volume), sum(turnover) FROM ticks WHERE tick_type = ? GROUP BY symbol"
-        return {symbol: (volume, turnover) for symbol, volume, turnover in self._rows(sql, (tick_type,))}
+        return {symbol: (volume, turnover) for symbol, volume, turnover in self._rows(sql, (tick_type,), scans=True)}
 
     def gaps(self, symbols: Sequence[str] = (), *, only_open: bool = False) -> list[Gap]:
         """The holes of the day, oldest first; of these symbols or of all."""
@@ -366,7 +376,11 @@ class DayReader:
                         (SELECT count(*) FROM gaps WHERE status = 'open'),
                         (SELECT ifnull(sum(missing), 0) FROM gaps WHERE status = 'open')
                  FROM symbols"""
-        return Totals._make(next(self._rows(sql)))
+        found = Totals._make(next(self._rows(sql)))
+        demand_figures(self.path, "symbols and gaps", found)
+        return found._replace(
+            turnover=min(max(found.turnover, -float_info.max), float_info.max)
+        )  # JSON has no infinity
 
     def page_bytes(self) -> int:
         """The size of a page."""
@@ -386,13 +400,17 @@ class DayReader:
                  FROM symbols AS counted
                  FULL JOIN (SELECT symbol, count(*) AS rows FROM ticks GROUP BY symbol) AS stored USING (symbol)
                  WHERE counted.rows IS NOT stored.rows ORDER BY 1"""
-        return [symbol for (symbol,) in self._rows(sql)]
+        return [symbol for (symbol,) in self._rows(sql, scans=True)]
 
     def integrity(self) -> str:
         """`ok`, or what SQLite finds wrong with the file; it reads all of it."""
-        return "; ".join(line for (line,) in self._rows(f"PRAGMA integrity_check({_INTEGRITY_LINES})"))
+        return "; ".join(line for (line,) in self._rows(f"PRAGMA integrity_check({_INTEGRITY_LINES})", scans=True))
 
     def _check_schema(self) -> None:
+        self._bytes = int(
+            self._db.execute("SELECT page_size * page_count FROM pragma_page_size, pragma_page_count").get
+        )
+        demand_tables(self._db, self.path, _TABLES)
         if self._db.pragma("application_id") != APPLICATION_ID:
             raise foreign_file(self._db, self.path)
         for table, needed in (("ticks", TICK_COLUMNS), ("symbols", SymbolCount._fields), ("meta", ("key", "value"))):
@@ -409,13 +427,17 @@ class DayReader:
         return map(Tick._make, self._select(TICK_COLUMNS, "ticks", rest, values))
 
     def _select(
-        self, columns: Iterable[str], table: str, rest: str, values: Sequence[str | int] = ()
+        self, columns: Sequence[str], table: str, rest: str, values: Sequence[str | int] = ()
     ) -> Iterator[tuple[Any, ...]]:
-        """Rows whose types STRICT tables vouch for. All but `values` are constants of this module."""
-        return self._rows(f"SELECT {', '.join(columns)} FROM {table} {rest}", values)  # noqa: S608
+        """Rows as the schema promises them. All but `values` are constants of this module."""
+        rows = self._rows(f"SELECT {', '.join(columns)} FROM {table} {rest}", values, scans=table in _LONG)  # noqa: S608
+        return checked(rows, self.path, table, columns)
 
-    def _rows(self, sql: str, values: Sequence[str | int] = ()) -> Iterator[tuple[Any, ...]]:
+    def _rows(self, sql: str, values: Sequence[str | int] = (), *, scans: bool = False) -> Iterator[tuple[Any, ...]]:
         with self._named_errors():
+            if scans:
+                self._allowance.scan(self._bytes)
+            self._allowance.begin()
             yield from self._db.execute(sql, values)
 
     @contextmanager
@@ -423,25 +445,48 @@ class DayReader:
         """SQLite's errors with the file's name and a remedy; an error in our own SQL stays what it is, a bug."""
         try:
             yield
-        except SCHEMA_ERRORS as error:
-            changed = named_change(self._db, str(self.path), error)
-            if changed is None:
+        except (apsw.Error, UnicodeDecodeError) as error:
+            named = self._named(error)
+            if named is None:
                 raise
-            raise changed from error
-        except apsw.NotADBError as error:
-            raise not_sqlite(self.path) from error
-        except apsw.CorruptError as error:
-            raise StoreError(
-                f"{self.path} is damaged ({error})", hint="see docs/sqlite-wal.md for what can be saved"
-            ) from error
-        except (apsw.BusyError, apsw.LockedError) as error:
-            raise StoreError(
-                f"{self.path} stays locked", hint="lsof names the process that holds it; try again"
-            ) from error
-        except (apsw.CantOpenError, apsw.PermissionsError, apsw.AuthError, apsw.ReadOnlyError) as error:
-            raise StoreError(f"cannot open {self.path} ({error})", hint=_NO_RIGHT) from error
-        except (apsw.IOError, apsw.FullError, apsw.NoMemError) as error:
-            raise StoreError(f"cannot read {self.path} ({error})", hint="check the disk: dmesg | tail") from error
+            raise named from error
+
+    def _named(self, error: Exception) -> StoreError | None:
+        if isinstance(error, SCHEMA_ERRORS):
+            changed = named_change(self._db, str(self.path), error)
+            if changed is None and any(words in str(error) for words in _OF_VALUES):
+                return StoreError(f"{self.path} holds values that no collector wrote ({error})", hint=_SAVE)
+            return changed
+        if isinstance(error, apsw.NotADBError):
+            return not_sqlite(self.path)
+        root = quote_word(str(self.path.parent))
+        if isinstance(error, apsw.IOError | apsw.CantOpenError) and (lack := lack_of_room(self.path.parent)):
+            words = f"cannot open {self.path}: {lack} is left in {self.path.parent}, and a reader needs a little"
+            return StoreError(words, hint=f"df -h {root}; df -i {root}")
+        for kinds, named, words, hint in _NAMED:
+            if isinstance(error, kinds):
+                fuser = f"sudo fuser -v {quote_word(str(self.path))}*"
+                return named(words.format(path=self.path, error=error), hint=hint.format(fuser=fuser))
+        return None
+
+
+_NAMED: Final[tuple[tuple[tuple[type[Exception], ...], type[StoreError], str, str], ...]] = (
+    ((apsw.CorruptError,), StoreError, "{path} is damaged ({error})", _SAVE),
+    # The last of these: a writer that cannot go on.
+    ((apsw.BusyError, apsw.LockedError, apsw.ProtocolError), BusyFileError, "{path} stays locked", "{fuser}"),
+    (
+        (apsw.CantOpenError, apsw.PermissionsError, apsw.AuthError, apsw.ReadOnlyError),
+        StoreError,
+        "cannot open {path} ({error})",
+        _NO_RIGHT,
+    ),
+    ((apsw.IOError,), StoreError, "cannot read {path} ({error})", "sudo dmesg | tail"),
+    # What SQLite sorts may go to another disk: SQLITE_TMPDIR, /var/tmp.
+    ((apsw.FullError,), StoreError, "no room to read {path} ({error})", "df -h /var/tmp /tmp"),
+    ((apsw.NoMemError,), StoreError, "cannot read {path} ({error})", "free -m"),
+    ((UnicodeDecodeError,), StoreError, "{path} holds text that is not UTF-8 ({error.reason})", _SAVE),
+    ((apsw.FormatError, apsw.InterruptError), StoreError, "cannot read {path} ({error})", _SAVE),
+)
 
 
 def _of_symbols(symbols: Sequence[str]) -> tuple[str, tuple[str, ...]]:

@@ -77,7 +77,7 @@ def named_change(db: apsw.Connection, name: str, error: Exception) -> SchemaChan
 def difference(db: apsw.Connection) -> str | None:
     """What is not as this version makes it and may be in the way, in words; None when nothing is."""
     version = int(db.pragma("user_version"))
-    ours, newest = _made_by(schema.MIGRATIONS[:version]), _made_by(schema.MIGRATIONS)
+    ours, newest = _made_by(schema.MIGRATIONS[: max(version, 0)]), _made_by(schema.MIGRATIONS)
     try:
         found = _read(db, newest.columns)
     except SCHEMA_ERRORS as cause:
@@ -117,6 +117,34 @@ def mend(db: apsw.Connection, name: str) -> list[str]:
         db.execute(each.sql)
         mended.append(f"{each.kind} {each.name} {'was altered' if there is not None else 'was missing'}")
     return mended
+
+
+def columns_of(migrations: tuple[str, ...], table: str) -> list[_Column]:
+    """The columns of a table as these migrations make it; none where they make no such table."""
+    return list(_made_by(migrations).columns.get(table, {}).values())
+
+
+def refuse_foreign_triggers(db: apsw.Connection, name: str) -> None:
+    """From now on no statement is prepared in which a trigger of others changes a table of ours: SchemaChangedError.
+
+    Such a trigger can take away what was just inserted, and SQLite counts it as stored all the same. What triggers of
+    others do to tables of their own is theirs. `name` is the file's, for the message.
+    """
+    ours = _made_by(schema.MIGRATIONS)
+    mine = {name for kind, name in ours.objects if kind == "trigger"}
+
+    def judge(operation: int, first: str | None, _second: str | None, _db: str | None, by: str | None) -> int:
+        if by is not None and by not in mine:
+            if operation in _CHANGES and first in ours.columns:
+                raise SchemaChangedError(f"{name}: the trigger {by} changes the table {first}", hint=CHANGED_HINT)
+            if operation == apsw.SQLITE_RECURSIVE:
+                raise SchemaChangedError(f"{name}: the trigger {by} may run without an end", hint=CHANGED_HINT)
+        return apsw.SQLITE_OK
+
+    db.authorizer = judge
+
+
+_CHANGES: Final = (apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE)
 
 
 def cookie(db: apsw.Connection) -> int:

@@ -51,6 +51,7 @@ SUM_SUFFIX: Final = ".sha256"
 MAX_WAL_GROWTH_BYTES: Final = 256 * 2**20  # half of what `status` warns of
 
 _MODE: Final = 0o640
+_SUM_CHARS: Final = 1000  # the sum and a name
 _DRAFT_MODE: Final = 0o600  # its lock is for its owner alone: a reader could take one and keep us out
 _STEP_BYTES: Final = 2**20
 _READ_BYTES: Final = 16 * 2**20
@@ -112,7 +113,11 @@ def take(source: Path, directory: Path, *, keep_free_bytes: int, progress: Progr
 def read_sum(snapshot: Path) -> str | None:
     """The SHA-256 that a snapshot had when it was taken; None where that was not written or is of another file."""
     try:
-        digest, _, name = sum_path(snapshot).read_text("utf-8").partition("  ")
+        path = sum_path(snapshot)
+        if not path.is_file():  # a pipe would wait for a writer
+            return None
+        with path.open(encoding="utf-8") as file:
+            digest, _, name = file.read(_SUM_CHARS).partition("  ")
     except (OSError, ValueError):
         return None
     return digest if name.rstrip("\n") == snapshot.name and len(digest) == 64 else None

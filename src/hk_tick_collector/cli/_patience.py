@@ -1,0 +1,220 @@
+"""Reading that always comes back: done in a child process, because nothing can interrupt one that waits for a disk.
+
+A file system that is frozen (fsfreeze, as backups of virtual machines do it) or a disk that does not answer keeps a
+process inside the kernel, deaf to every signal, as soon as SQLite opens the `-shm` of a day file. So a child reads, and
+this process answers for it. What is limited is waiting, never work: on a busy machine an answer takes as long as it
+takes, and how much work a file can ask for is the reader's own affair.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import select
+import signal
+import time
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from hk_tick_collector.errors import BusyFileError, CollectorError, DiskHangsError, StoreError
+from hk_tick_collector.ops import remedies, waiting
+from hk_tick_collector.ops.status import RUNTIME_DIRECTORY, STATUS_NAME, read_status
+from hk_tick_collector.store.query import DayReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Answer = tuple[bool, object]  # whether it is the result; else the error, or the words of a bug
+
+_T = TypeVar("_T")
+
+ONE_WAIT_S: Final = 2.5  # inside the kernel, in one and the same wait: no disk that works takes so long
+_ALL_WAITS_S: Final = 2.5  # for locks, in many short ones
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_LOOK_EVERY_S: Final = 0.05
+_LATE_S: Final = 0.25  # one look counts for no longer: this process may itself have been kept waiting
+_READ_BYTES: Final = 2**20
+
+
+def in_child(work: Callable[[], _T], path: Path) -> _T:
+    """What `work` returns, or raises of CollectorError; it must print nothing, and what it returns must be picklable.
+
+    `path` is the day file or the directory that it reads. Raises DiskHangsError when the disk does not answer within
+    seconds, BusyFileError when a lock keeps a file closed for as long.
+    """
+    reading, writing = os.pipe()
+    # A signal during the fork would be lost: what Python runs after it, it runs without raising.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)  # they are the parent's, which ends its child
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        _work(work, writing)
+    os.close(writing)
+    try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        answer = _await(child, reading, path)
+    except BusyFileError:
+        _blame_the_disk(path)
+        raise
+    except KeyboardInterrupt:
+        _end(child)
+        raise
+    finally:
+        os.close(reading)
+    ok, result = answer
+    if ok:
+        return result  # type: ignore[return-value]
+    if isinstance(result, BusyFileError):
+        _blame_the_disk(path)
+    if isinstance(result, BaseException):
+        raise result
+    raise RuntimeError(f"in the child that reads {path}:\n{result}")
+
+
+class Disk:
+    """The disk of one directory, for a verb that reads there more than once: asked no more once it has not answered."""
+
+    def __init__(self) -> None:
+        self.error: DiskHangsError | None = None  # how it did not answer
+
+    def read(self, work: Callable[[], _T], path: Path) -> _T:
+        """As `in_child`; at once the same DiskHangsError where there has been one."""
+        if self.error is not None:
+            raise self.error
+        try:
+            return in_child(work, path)
+        except DiskHangsError as error:
+            self.error = error
+            raise
+
+
+def demand_readable(path: Path) -> None:
+    """Opens a day file and lets go of it; raises what that raises, DiskHangsError and BusyFileError within seconds."""
+
+    def opens() -> None:
+        with DayReader(path) as reader, reader.snapshot():
+            reader.schema_version()
+
+    in_child(opens, path)
+
+
+def demand_writable(directory: Path) -> None:
+    """Asks a directory's disk for room for a file that has no name; DiskHangsError when it does not answer.
+
+    What else keeps a file from being made there is left to who makes one.
+    """
+
+    def makes() -> None:
+        with suppress(OSError):
+            os.close(os.open(directory, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+
+    in_child(makes, directory)
+
+
+def disk_error(path: Path, how: str) -> DiskHangsError:
+    """The error to raise for a disk that does not answer; `how` is `frozen` where the kernel says so."""
+    path = path.parent if path.suffix == ".db" else path
+    if how == "frozen":
+        text = (
+            f"the disk of {path} is frozen (fsfreeze): a backup of this machine does that, and must thaw it within"
+            " seconds; if none is running, thaw it"
+        )
+        return DiskHangsError(text, hint=remedies.for_frozen_disk(str(path)))
+    return DiskHangsError(f"the disk of {path} does not answer", hint=remedies.DISK_MESSAGES)
+
+
+def _work(work: Callable[[], object], writing: int) -> None:
+    """The child. It lets go of what its parent's reader may wait for: nobody can end it while it hangs."""
+    answer: Answer
+    try:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for number in (0, 1, 2):
+            os.dup2(nowhere, number)
+        answer = True, work()
+        said = pickle.dumps(answer)
+    except CollectorError as error:
+        said = pickle.dumps((False, error))
+    except BaseException:  # noqa: BLE001 - the boundary of the child: the parent raises it
+        said = pickle.dumps((False, traceback.format_exc()))
+    view = memoryview(said)
+    with suppress(OSError):  # the parent has gone
+        while view:
+            view = view[os.write(writing, view) :]
+    os._exit(0)
+
+
+def _await(child: int, reading: int, path: Path) -> Answer:
+    """The child's answer; an error when it waits too long for the disk, or for a lock."""
+    said = bytearray()
+    waited, watch = 0.0, _Watch(child)
+    while True:
+        if select.select([reading], [], [], _LOOK_EVERY_S)[0]:
+            part = os.read(reading, _READ_BYTES)
+            if not part:
+                break
+            said += part
+            waited, watch = 0.0, _Watch(child)
+            continue
+        if watch.one_wait_s() >= ONE_WAIT_S:
+            how = "frozen" if waiting.is_frozen(Path(f"/proc/{child}")) else "in_kernel"
+            _end(child)
+            raise disk_error(path, how)
+        waited += watch.slept_s
+        if waited >= _ALL_WAITS_S:
+            _end(child)
+            raise BusyFileError(f"{path} stays locked", hint=remedies.for_lock(str(path)))
+    os.waitpid(child, 0)
+    if not said:
+        raise RuntimeError(f"the child that reads {path} ended without an answer")
+    answer: Answer = pickle.loads(said)  # noqa: S301 - of our own child
+    return answer
+
+
+class _Watch:
+    """How long a child has been waiting, by the kernel's word."""
+
+    def __init__(self, child: int) -> None:
+        self.slept_s = 0.0  # since the look before, outside of the disk: for a lock
+        self._child = child
+        self._last_s = time.monotonic()
+        self._switches = ""
+        self._one_wait_s = 0.0
+
+    def one_wait_s(self) -> float:
+        """For how long the child has been in one and the same wait for the disk, as far as this was looked at."""
+        now_s = time.monotonic()
+        passed_s, self._last_s = min(now_s - self._last_s, _LATE_S), now_s
+        state, switches = waiting.state(Path(f"/proc/{self._child}")), waiting.switches(self._child)
+        is_same, self._switches = switches == self._switches, switches
+        self._one_wait_s = self._one_wait_s + passed_s if state == "D" and is_same else 0.0
+        self.slept_s = passed_s if state == "S" else 0.0
+        return self._one_wait_s
+
+
+def _end(child: int) -> None:
+    """It ends when the disk answers again, and not before."""
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, os.WNOHANG)
+
+
+def _blame_the_disk(path: Path) -> None:
+    """Raises DiskHangsError when who holds the lock itself waits for the disk: by the kernel's word, or its own."""
+    is_file = path.suffix == ".db"
+    beside = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")] if is_file else path.glob("*.db*")
+    for pid in waiting.lock_holders(beside):
+        if how := waiting.waits_for_disk(pid):
+            raise disk_error(path, "frozen" if _collector_waits(path) else how)
+
+
+def _collector_waits(path: Path) -> bool:
+    """Whether the collector tells that this disk is frozen: the kernel may not tell it to whoever asks."""
+    try:
+        live = read_status(RUNTIME_DIRECTORY / STATUS_NAME)
+    except StoreError:
+        return False
+    return live is not None and live.disk_frozen and path.is_relative_to(live.data_root)

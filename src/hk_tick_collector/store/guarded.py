@@ -1,0 +1,152 @@
+"""Reading a file that anybody may have written: what it may cost, and what its values must be.
+
+Enters: a path. Leaves: a connection whose every statement is bounded in work and bytes, and rows as the schema promises
+them. A view can run without an end, a STRICT table can be made to lie through `writable_schema`, and a number can be
+true and still no price: each is an error of that file, with its name in it.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import quote
+
+import apsw
+
+from hk_tick_collector.errors import SchemaChangedError, StoreError
+
+from . import schema
+from .schema_check import CHANGED_HINT, columns_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+MOST_BYTES: Final = 1_000_000  # of one value; the longest of ours are OpenD's words
+_STEPS: Final = 20_000  # of SQLite's machine between two looks at what a statement has cost
+_LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01
+_KINDS: Final[dict[str, type]] = {"TEXT": str, "INTEGER": int, "REAL": float}
+_HINT: Final = "see docs/sqlite-wal.md for what can be saved"
+
+
+class Allowance:
+    """How much of this process's time SQLite may take for a file: counters take milliseconds, a scan as the file is
+    long. What is measured is CPU time, so a busy machine changes nothing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._left_s = 2.0
+        self._scans = False
+        self._last_s = time.thread_time()
+
+    def scan(self, file_bytes: int) -> None:
+        """A statement begins that reads the whole file, and whose rows are worked on between its steps."""
+        # A day of 100 MB: seven minutes, thirty times what it takes.
+        self._left_s += file_bytes / 250_000 + (0.0 if self._scans else 10.0)
+        self._scans = True
+        self._last_s = time.thread_time()
+
+    def begin(self) -> None:
+        """A statement begins; what was done between two of them is not SQLite's."""
+        self._last_s = time.thread_time()
+
+    def spend(self) -> bool:
+        """SQLite asks now and then whether it may go on. Raises StoreError when it has taken too long."""
+        now_s = time.thread_time()
+        self._left_s -= max(0.0, now_s - self._last_s)
+        self._last_s = now_s
+        if self._left_s < 0:
+            raise StoreError(f"{self._path} asks for more work than a day file does", hint=_HINT)
+        return False
+
+
+def connect(path: Path, allowance: Allowance) -> apsw.Connection:
+    """A connection for reading alone, on which nothing of the file's own is run: no view, no function with effects."""
+    uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+    db = apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    db.limit(apsw.SQLITE_LIMIT_LENGTH, MOST_BYTES)
+    db.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
+    db.config(apsw.SQLITE_DBCONFIG_ENABLE_VIEW, 0)
+    db.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
+    db.set_progress_handler(allowance.spend, _STEPS)
+    return db
+
+
+def demand_tables(db: apsw.Connection, path: Path, tables: Iterable[str]) -> None:
+    """Raises SchemaChangedError for one that is there and is a view, a virtual table or calculated."""
+    names = list(tables)
+    marks = ", ".join("?" * len(names))
+    found = db.execute(f"SELECT name, type, rootpage FROM sqlite_schema WHERE name IN ({marks})", names).fetchall()  # noqa: S608
+    for name, kind, page in found:
+        if kind != "table" or not isinstance(page, int) or page < 1:
+            what = "a view" if kind == "view" else "no table of SQLite's own"
+            raise SchemaChangedError(f"{path}: the table {name} is {what}", hint=CHANGED_HINT)
+        for column, hidden in db.execute("SELECT name, hidden FROM pragma_table_xinfo(?)", (name,)):
+            if hidden and column in _promised(name):
+                raise SchemaChangedError(f"{path}: the column {name}.{column} is calculated", hint=CHANGED_HINT)
+
+
+class _Promise(NamedTuple):
+    """What the columns of a statement must be, by their places."""
+
+    kinds: list[tuple[int, str, type, bool]]  # place, column, type, whether it may be empty
+    times: list[tuple[int, str]]  # UTC epoch ms
+    floats: list[tuple[int, str]]
+
+
+def checked(
+    rows: Iterator[tuple[Any, ...]], path: Path, table: str, columns: Sequence[str]
+) -> Iterator[tuple[Any, ...]]:
+    """The rows, each as the schema promises it; StoreError for the first that is not."""
+    kinds, times, floats = _promise(table, tuple(columns))
+    good: set[tuple[type, ...]] = set()
+    for row in rows:
+        found = tuple(map(type, row))
+        if found not in good:
+            for at, column, kind, may_be_empty in kinds:
+                if found[at] is not kind and not (may_be_empty and row[at] is None):
+                    raise odd_value(path, f"{table}.{column}", row[at])
+            good.add(found)
+        for at, column in times:
+            if row[at] is not None and not 0 <= row[at] < _LATEST_MS:
+                raise odd_value(path, f"{table}.{column}", row[at])
+        for at, column in floats:
+            if row[at] is not None and not isfinite(row[at]):
+                raise odd_value(path, f"{table}.{column}", row[at])
+        yield row
+
+
+def odd_value(path: Path, what: str, value: object) -> StoreError:
+    """The error for a value that the schema does not allow, or that no clock and no market gives."""
+    shown = repr(value)
+    return StoreError(f"{path}: {what} is {shown if len(shown) <= 40 else shown[:40] + '…'}", hint=_HINT)
+
+
+def demand_figures(path: Path, table: str, figures: NamedTuple) -> None:
+    """Raises StoreError for counts and times that are none. Sums of volume and turnover may be any numbers."""
+    for name, value in figures._asdict().items():
+        is_good = type(value) in (int, float)
+        if is_good and name not in ("volume", "turnover"):
+            is_good = 0 <= value < (_LATEST_MS if name.endswith("_ms") else 2**63)
+        if value is not None and not is_good:
+            raise odd_value(path, f"{name} of {table}", value)
+
+
+@cache
+def _promised(table: str) -> dict[str, tuple[type, bool]]:
+    """The columns of a table of ours: type, and whether it may be empty."""
+    found = columns_of(schema.MIGRATIONS, table)
+    return {each.name: (_KINDS[each.type], not each.not_null and not each.key) for each in found}
+
+
+@cache
+def _promise(table: str, columns: tuple[str, ...]) -> _Promise:
+    promised = _promised(table)
+    known = [(at, name, *promised[name]) for at, name in enumerate(columns) if name in promised]
+    times = [(at, name) for at, name, _, _ in known if name.endswith("_ms")]
+    # A sum of turnovers, each a number, may pass what a float can hold.
+    floats = [(at, name) for at, name, kind, _ in known if kind is float and table != "symbols"]
+    return _Promise(known, times, floats)

@@ -1,0 +1,101 @@
+"""Verbs before files that somebody made to do harm: a bounded answer, a finding of that file, JSON that is JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import apsw
+import pytest
+
+from hk_tick_collector import market
+from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from hk_tick_collector.model import TickRow
+
+    Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+ENDLESS: Final = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)"
+# A day → what is done to its file, and words of what is said of it.
+DAYS: Final = {
+    "20251117": (
+        f"DROP TABLE ticks; CREATE VIEW ticks AS {ENDLESS} SELECT x AS seq FROM n",
+        "the table ticks is a view",
+    ),
+    "20251118": (
+        f"DROP TABLE symbols; CREATE VIEW symbols AS {ENDLESS} SELECT x AS symbol, x AS rows FROM n",
+        "the table symbols is a view",
+    ),
+    "20251119": ("UPDATE symbols SET rows = 9223372036854775807, turnover = 9e999", ""),
+    "20251120": ("UPDATE symbols SET last_ts_ms = 9223372036854775807", "last_ts_ms of symbols"),
+}
+
+
+@pytest.fixture
+def root(workdir: Path, tick: Callable[..., TickRow]) -> Path:
+    """DATA_ROOT with such days, and with two that are no files at all."""
+    (workdir / ".env").write_text(f"DATA_ROOT={workdir}\nDISK_MIN_FREE_MB=1\nFUTU_SYMBOLS=HK.00700\nFUTU_PORT=1\n")
+    for day, (sql, _) in DAYS.items():
+        start_ms = market.day_start_ms(market.parse_day(day)) + 34_200_000
+        file = DayFile(workdir / f"{day}.db", day, "run", start_ms, "test", StoreOptions())
+        file.write(Batch(rows=[tick("HK.00700", n, start_ms) for n in (1, 2)]), start_ms)
+        file.close()
+        with closing(apsw.Connection(str(file.path))) as db:
+            db.execute(sql)
+    os.mkfifo(workdir / "20251114.db")
+    (workdir / "20251113.db").symlink_to("/dev/zero")
+    os.mkfifo(workdir / "20251120.snapshot.db.sha256")
+    os.mkfifo(workdir / "status.json")
+    return workdir
+
+
+def document(text: str) -> Any:
+    """One JSON document as the standard has it: without NaN and Infinity."""
+
+    def refuse(word: str) -> NoReturn:
+        raise ValueError(f"{word} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_report_names_each_file_and_goes_on(cli: Cli, root: Path) -> None:
+    """Every day is listed, with its own problem."""
+    found = document(cli("report", "--json").stdout)
+    problems = {day["day"]: day["problem"] for day in found["days"]}
+    assert problems.keys() == {*DAYS, "20251113", "20251114"}
+    for day, (_, words) in DAYS.items():
+        assert words in problems[day]
+        assert bool(words) == bool(problems[day])
+    assert problems["20251113"] == f"{root}/20251113.db is no regular file"
+    assert {"day_unreadable"} <= {finding["code"] for finding in found["findings"]}
+
+
+@pytest.mark.parametrize("day", ["20251114", "20251117", "20251118", "20251120"])
+def test_each_verb_answers_in_one_line(cli: Cli, root: Path, day: str) -> None:
+    """The file and what is wrong in it; no traceback, no wait."""
+    for args in (("ticks", "--day", day), ("snapshot", "--day", day), ("gaps", "--day", day)):
+        done = cli(*args)
+        assert done.stderr.count("\n") <= 1, done.stderr
+        assert "Traceback" not in done.stderr
+        assert (done.returncode == 1) == (f"{root}/{day}.db" in done.stderr), done.stderr
+
+
+@pytest.mark.usefixtures("one_day")
+def test_status_of_a_hostile_day_and_live_state(cli: Cli, root: Path) -> None:
+    """Its figures are numbers, or a finding says why there are none."""
+    done = cli("status", "--json")
+    assert document(done.stdout)["findings"][0]["code"] == "live_state"
+    (root / "status.json").unlink()
+    today = market.day_name(market.day_number(int((root / "20251119.db").stat().st_mtime * 1000)))
+    (root / "20251119.db").rename(root / f"{today}.db")
+    found = document(cli("status", "--json").stdout)
+    assert found["day"]["rows"] == 2**63 - 1
+    assert math.isfinite(found["day"]["turnover"])

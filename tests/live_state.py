@@ -1,0 +1,21 @@
+"""The live state as the service itself writes it, for tests of those who read the file and not the service."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING, Any, Final
+
+from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, write_status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_NOTHING: Final[dict[str, Any]] = {"int": 0, "str": "", "bool": False, "dict[str, str]": {}}
+
+
+def leave_live_state(data_root: Path, **values: Any) -> Path:
+    """Leaves `status.json` in DATA_ROOT with these fields, and the least of every other; returns its path."""
+    needed = [spec for spec in fields(LiveStatus) if spec.default is MISSING and spec.default_factory is MISSING]
+    least = {spec.name: _NOTHING.get(str(spec.type)) for spec in needed}
+    write_status(data_root / STATUS_NAME, LiveStatus(**{**least, "data_root": str(data_root), **values}))
+    return data_root / STATUS_NAME
