@@ -7,8 +7,8 @@
 install.sh runs it as the service's account, with the Python of the version that is to open the files afterwards.
 
 `fit` builds a file with that version's tables. All its rows come from the newer file, so what the newer version stored
-is in it; ticks that are in the copy alone are added. Each tick of both is looked for before the new file takes the
-newer one's place. The newer file is kept beside it as `YYYYMMDD.db.newer-schema-N`. One line for each file on standard
+is in it; ticks that are in the copy alone are added. The new file is counted and checked before it takes the newer
+one's place. The newer file is kept beside it as `YYYYMMDD.db.newer-schema-N`. One line for each file on standard
 output; exit code 1 with one line on standard error where something could not be done: then that file is as it was.
 """
 
@@ -96,18 +96,21 @@ def _rebuild(path: Path, kept: Path | None, version: int) -> None:
             _attach(db, "kept", kept, writable=True)
         db.execute("BEGIN IMMEDIATE")
         db.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)  # `symbols` is copied too: nothing is counted twice
-        taken = {table: _take(db, table, ("newer", "kept") if kept else ("newer",)) for table in _tables(db, "main")}
+        places = ("newer", "kept") if kept else ("newer",)
+        taken = {table: _take(db, table, places) for table in _tables(db, "main")}
         db.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 1)
         if taken["symbols"] != taken["ticks"]:
             _count_again(db)
-        for place in ("newer", "kept") if kept else ("newer",):
+        for place in set(places) - {taken["ticks"]}:
             _add_ticks(db, place)
         db.execute("COMMIT")
-        rows = db.execute("SELECT count(*) FROM main.ticks").get
+        rows = _count(db, "main")
+        if any(rows < _count(db, place) for place in places):
+            raise CannotError(f"{path.name}: the rebuilt file has fewer ticks than another")
         checked = db.execute("PRAGMA main.quick_check(1)").get
         if checked != "ok":
             raise CannotError(f"{path.name}: the rebuilt file does not pass its check ({checked})")
-        for place in ("newer", "kept") if kept else ("newer",):
+        for place in places:
             db.execute(f"DETACH {place}")
     draft.chmod(mode)
     _sync(draft)
@@ -144,17 +147,16 @@ def _take(db: apsw.Connection, table: str, places: tuple[str, ...]) -> str:
 
 
 def _add_ticks(db: apsw.Connection, place: str) -> None:
-    """Adds the ticks that are there and not here; CannotError when one is missing even then."""
-    if "ticks" not in _tables(db, place) or set(schema.TICK_COLUMNS) - _columns(db, place, "ticks").keys():
-        return
-    names = ", ".join(schema.TICK_COLUMNS)
-    absent = (
-        f"FROM {place}.ticks AS there WHERE NOT EXISTS (SELECT 1 FROM main.ticks AS here"
-        " WHERE here.symbol = there.symbol AND here.seq = there.seq)"
-    )
-    db.execute(f"INSERT INTO main.ticks ({names}) SELECT {names} {absent}")
-    if missing := db.execute(f"SELECT count(*) {absent}").get:
-        raise CannotError(f"{missing} ticks could not be taken over")
+    """Adds the ticks that are there and not here; a tick that cannot be added is an error of SQLite's."""
+    if "ticks" in _tables(db, place) and not set(schema.TICK_COLUMNS) - _columns(db, place, "ticks").keys():
+        names = ", ".join(schema.TICK_COLUMNS)
+        # WHERE true: the parser would take ON for a join's.
+        sql = f"INSERT INTO main.ticks ({names}) SELECT {names} FROM {place}.ticks WHERE true"
+        db.execute(f"{sql} ON CONFLICT (symbol, seq) DO NOTHING")
+
+
+def _count(db: apsw.Connection, place: str) -> int:
+    return int(db.execute(f"SELECT count(*) FROM {place}.ticks").get) if "ticks" in _tables(db, place) else 0
 
 
 def _count_again(db: apsw.Connection) -> None:

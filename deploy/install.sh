@@ -55,8 +55,8 @@ Usage: sudo bash deploy/install.sh [--upgrade | --uninstall] [--wheelhouse DIR] 
 Installs hk-tick-collector as a systemd service on Debian 12: packages, account, $HOME_DIR,
 $DATA_DIR, units. Never overwrites $ENV_FILE. May be repeated at any time.
 
-  --upgrade         changes to the version of this checkout: restarts the service, looks whether it comes up, and goes
-                    back to the old version by itself when it does not
+  --upgrade         changes to the version of this checkout: restarts the service, looks for a minute whether it stays
+                    up, and goes back to the old version by itself when it does not; finishes what was interrupted
   --uninstall       removes service and program; ticks, settings and accounts stay
   --wheelhouse DIR  takes Python packages (and *.deb, where there are any) from DIR instead of the network;
                     'make wheelhouse' fills one on a host that has a network
@@ -87,7 +87,7 @@ act() {
 parse_arguments() {
     while [ $# -gt 0 ]; do
         case $1 in
-            --upgrade | --uninstall | --takeover)
+            --upgrade | --uninstall | --takeover) # the last is for the unit's first start alone: lib/predecessor.sh
                 [ "$ACTION" = install ] || wrong_usage "$1 and --$ACTION exclude each other"
                 ACTION=${1#--}
                 ;;
@@ -210,6 +210,8 @@ make_settings() {
         put_file root:$ACCOUNT 0640 "$SOURCE/.env.example" $ENV_FILE
     else
         say "settings $ENV_FILE: kept"
+        # A file of another account is copied: that account may have it open for writing.
+        [ "$(stat -c %u $ENV_FILE)" -eq 0 ] || put_file root:$ACCOUNT 0640 $ENV_FILE $ENV_FILE
         act chown root:$ACCOUNT $ENV_FILE
         act chmod 0640 $ENV_FILE
     fi
@@ -302,6 +304,7 @@ copy_files() {
 
 # The one step that changes which version is in force.
 switch_to() {
+    act rm -rf $CURRENT.new
     act ln -sfn "releases/$1" $CURRENT.new
     act mv -T $CURRENT.new $CURRENT
 }
@@ -527,8 +530,8 @@ clean_up() {
 open_log() {
     $DRY_RUN && return
     LOG=$HOME_DIR/install.log
-    rm -f "$LOG"
-    (set -C && : >"$LOG")
+    rm -rf "$LOG"
+    : >"$LOG"
 }
 
 main() {

@@ -156,6 +156,9 @@ no_file() {
       "hk-tick-collector config | grep DATA_ROOT"
   elif [[ ! -x $above ]]; then
     no_right "to look into $above" "$above"
+  elif waiting=$(compgen -G "$path.predecessor-*.not-imported"); then
+    finish 1 "there is no $path: the predecessor's file of that day is not imported yet" \
+      "sudo hk-tick-collector import $(quoted "${waiting%%$'\n'*}")"
   elif [[ -n $copy ]]; then
     finish 1 "there is no snapshot $path" "hk-tick-collector snapshot --day $day"
   elif [[ $day > $today ]]; then
@@ -308,7 +311,7 @@ freshness() {
 
 main() {
   [[ -e $path ]] || no_file
-  [[ -f $path ]] || finish 2 "$path is no regular file; a day file is like $directory/$today.db" "ls -ld $(quoted "$path")"
+  [[ -f $path ]] || finish 2 "$path is no regular file" "$(move_away)"
   [[ -r $path ]] || no_right "to read $path" "$path"
   [[ -s $path ]] || finish 2 "$path is empty: it was truncated (docs/sqlite-wal.md)" "hk-tick-collector status"
 

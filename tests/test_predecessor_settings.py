@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import apprise
@@ -73,6 +74,18 @@ def test_every_setting_of_the_predecessor_is_told_once(workdir: Path) -> None:
     assert "hunter2" not in told
     assert loaded.settings.instance_id  # the host's name
     assert loaded.settings.health_interval_sec == 900  # what is written is in force
+
+
+def test_quotes_of_the_predecessor_stop_nothing(workdir: Path) -> None:
+    """Its values may be quoted, which ours may not be; one that systemd would read on from is refused all the same."""
+    file = workdir / ".env"
+    file.write_text(f'TG_TOKEN="{TOKEN}"\nTG_CHAT_ID=\'-5\'\nBATCH_SIZE="500"\n')
+    alerts = load_settings(None, {}).predecessor.alerts
+    assert alerts
+    assert alerts.lines == (f"ALERT_URLS=tgram://{TOKEN}/-5",)
+    file.write_text('TG_TOKEN="a\nBATCH_ROWS="5"\n')
+    with pytest.raises(UsageError, match=r"2 settings are wrong: .*TG_TOKEN.*BATCH_ROWS"):
+        load_settings(None, {})
 
 
 def test_a_misspelt_name_beside_them_still_stops(workdir: Path) -> None:
@@ -154,9 +167,27 @@ def test_other_verbs_tell_it_in_one_line(cli: Cli, workdir: Path) -> None:
 
 
 def test_doctor_tells_each_with_what_to_paste(cli: Cli, workdir: Path) -> None:
-    """A warning each, and the line whole."""
+    """What became of each, and the line whole."""
     write(workdir / ".env", {"FUTU_SYMBOLS": "HK.00700", "DATA_ROOT": str(workdir)}, FORMER, TELEGRAM)
     done = cli("doctor")
-    told = [line for line in done.stdout.splitlines() if line.startswith("WARNING     predecessor")]
-    assert LINE in told[0]
-    assert any("BATCH_SIZE" in line and "sed -i.predecessor" in line for line in told)
+    alerts, settings = (line for line in done.stdout.splitlines() if line.startswith("WARNING     old "))
+    assert LINE in alerts
+    for name in FORMER:
+        assert name in settings
+    assert "sed -i.predecessor" in settings
+    assert "WARNING     .env " in done.stdout  # everybody may read the token
+
+
+def test_the_journal_never_has_the_token(cli: Cli, workdir: Path) -> None:
+    """`run` tells each setting at its start, and who reads the log reads no secret."""
+    file = write(workdir / ".env", {"FUTU_SYMBOLS": "HK.00700", "DATA_ROOT": str(workdir)}, FORMER, TELEGRAM)
+    program = (
+        f"ulimit -n 8; exec {sys.executable} -m hk_tick_collector run --env-file {file}"  # it ends after these lines
+    )
+    done = subprocess.run(["bash", "-c", program], cwd=workdir, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if " WARNING setting detail=" in line]
+    assert "no alert is sent" in lines[0]
+    for name in (*FORMER, *TELEGRAM):
+        assert any(name in line for line in lines), name
+    assert "hunter2" not in done.stdout + done.stderr

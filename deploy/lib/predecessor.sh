@@ -19,7 +19,8 @@ find_predecessor() {
     [ -d /run/systemd/system ] || return 0
     pid=$(systemctl show --property=MainPID --value $UNIT 2>/dev/null) || return 0
     [ "${pid:-0}" != 0 ] && [ -r "/proc/$pid/maps" ] && [ -z "$(running_release)" ] || return 0
-    [ ! -L $CURRENT ] || [ -e "$TAKE_OVER" ] || return 0
+    # Not one of ours that begins: nothing of ours was installed, or an installation beside it was killed.
+    [ ! -L $CURRENT ] || [ -e "$TAKE_OVER" ] || grep -qsx from= $JOURNAL || return 0
     FOREIGN=true
     say "another program runs as $UNIT ($(tr '\0' ' ' <"/proc/$pid/cmdline")): it goes on until you restart the service"
 }

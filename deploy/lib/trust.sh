@@ -47,6 +47,14 @@ is_roots_tree() {
     [ -d "$1" ] && [ ! -L "$1" ] && [ -z "$(find "$1" \( ! -uid 0 -o ! -type l -perm /022 \) -print -quit)" ]
 }
 
+WAS_OTHERS=false # our directory was another account's
+
+# What lies under names of ours in a directory that was another account's was not made by us.
+forget_names() {
+    act rm -rf $CURRENT.new $JOURNAL $JOURNAL.new $HOME_DIR/install.log
+    [ -L $CURRENT ] || [ ! -e $CURRENT ] || act mv -T --backup=numbered $CURRENT $CURRENT.before-install
+}
+
 # The directories that root executes from: those above ours must be root's, ours are made so.
 secure_directories() {
     local each
@@ -56,9 +64,13 @@ secure_directories() {
     for each in "$HOME_DIR" "$RELEASES"; do
         [ ! -L "$each" ] || require "$each is a link: a directory belongs there, sudo mv $each $each.before-install"
         [ ! -e "$each" ] || [ -d "$each" ] || require "$each is no directory: sudo mv $each $each.before-install"
-        [ ! -d "$each" ] || is_roots "$each" || say "$each was $(stat -c '%U:%G, mode %a' "$each"): it becomes root's, 0755"
+        if [ -d "$each" ] && ! is_roots "$each"; then
+            say "$each was $(stat -c '%U:%G, mode %a' "$each"): it becomes root's, 0755"
+            WAS_OTHERS=true
+        fi
         act install -d -o root -g root -m 0755 "$each"
     done
+    ! $WAS_OTHERS || forget_names
     for each in "$ENV_FILE" "$OPEND_FILE"; do
         [ ! -L "$each" ] || require "$each is a link, whose target would get other rights: put a file in its place"
         [ ! -e "$each" ] || [ "$(stat -c '%F %h' "$each" | sed 's/regular empty/regular/')" = 'regular file 1' ] ||
@@ -69,6 +81,7 @@ secure_directories() {
 
 # put_file OWNER:GROUP MODE SOURCE TARGET: the whole file, or the one that was there.
 put_file() {
+    act rm -rf "${4:?}.new"
     act install -o "${1%:*}" -g "${1#*:}" -m "$2" "$3" "$4.new"
     act mv -fT "$4.new" "$4"
 }

@@ -17,6 +17,7 @@ read_journal() {
 
 begin_change() {
     $DRY_RUN && return
+    rm -rf $JOURNAL.new
     printf 'from=%s\nto=%s\n%s\n' "$1" "$2" "$3" >$JOURNAL.new
     sync -f $JOURNAL.new
     mv -fT $JOURNAL.new $JOURNAL

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.predecessor_files import SHIFT_MS, as_predecessors, begin_file, insert, write_file
 
+from hk_tick_collector import market
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions, seal
 from hk_tick_collector.store.owner import OwnerLock
 from hk_tick_collector.store.query import DayReader
@@ -105,6 +106,13 @@ def test_the_verbs_read_it(cli: Cli, root: Path) -> None:
     report = cli("report")
     assert report.stdout.startswith(f"WARNING: {DAY} is the predecessor's")
     assert f"sudo hk-tick-collector import {root}" in report.stdout
+    doctor = cli("doctor").stdout
+    assert f"WARNING     old day files   {DAY} is the predecessor's day file" in doctor
+    today = market.day_name(market.day_number(time.time_ns() // 1_000_000))
+    of_today = write_file(root / f"{today}.db", [as_predecessors(tick("HK.00700", 1), today)])
+    told = cli("status")
+    assert f"{of_today} is a day file of the predecessor -> sudo hk-tick-collector import {of_today}" in told.stdout
+    of_today.unlink()
     assert cli("import", str(root)).returncode == 0
     assert "2 ticks missing" in cli("gaps", "--day", DAY).stdout
     assert "predecessor" in cli("gaps", "--day", DAY).stdout
@@ -284,6 +292,34 @@ def test_what_is_no_file_of_the_predecessor(cli: Cli, root: Path) -> None:
     assert "1 of 1 rows imported" in done.stdout
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        (
+            "DROP TABLE ticks; CREATE VIEW ticks AS WITH RECURSIVE n(seq) AS (SELECT 1 UNION ALL SELECT seq FROM n)"
+            " SELECT 'HK' AS market, 'HK.00700' AS symbol, 1 AS ts_ms, 1 AS price, 1 AS volume, 1 AS turnover, seq,"
+            " '20261118' AS trading_day FROM n"
+        ),
+        (
+            "ALTER TABLE ticks RENAME TO old; CREATE TABLE ticks (market, symbol, ts_ms, price, volume, turnover, seq,"
+            " trading_day, PRIMARY KEY (symbol, seq)) WITHOUT ROWID; INSERT INTO ticks (symbol, seq) VALUES (1, 1)"
+        ),
+        "UPDATE ticks SET provider = zeroblob(50000000)",
+    ],
+)
+def test_a_hostile_file_is_named(cli: Cli, root: Path, sql: str) -> None:
+    """A view without an end, another kind of table, a value of 50 MB: one line, nothing changed, no traceback."""
+    path = write_file(root / f"{DAY}.db", [as_predecessors(tick("HK.00700", 1), DAY)])
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(sql)
+    done = cli("import", str(path))
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "another program's database" in done.stderr or "not as the predecessor makes" in done.stderr
+    assert cli("ticks", "--day", DAY).returncode == 1
+    assert [*root.glob("*.db"), *root.glob("*predecessor*")] == [path]
+
+
 def test_the_day_is_told_by_name_or_rows(cli: Cli, root: Path) -> None:
     """A file of any name is imported where its rows are of one day; of two days nobody can tell."""
     one = write_file(root.parent / "copy.sqlite", [as_predecessors(tick("HK.00700", 1), DAY)])
@@ -306,6 +342,30 @@ def test_a_full_disk_changes_nothing(root: Path, cli: Cli) -> None:
     assert "no room in" in done.stderr
     assert path.read_bytes() == before
     assert [entry.name for entry in root.iterdir()] == [path.name]
+
+
+def test_a_disk_that_fills_meanwhile_changes_nothing(root: Path, workdir: Path) -> None:
+    """A write that fails ends the import with its cause: the old file is as it was, nothing is left beside it."""
+    rows = [as_predecessors(tick("HK.00700", counter), DAY) for counter in range(1, 5000)]
+    path = write_file(root / f"{DAY}.db", rows)
+    before = path.read_bytes()
+    program = f"ulimit -f 100; exec {sys.executable} -m hk_tick_collector import {path}"
+    done = subprocess.run(["bash", "-c", program], cwd=workdir, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "cannot be written (file_size_limit" in done.stderr
+    assert path.read_bytes() == before
+    assert [entry.name for entry in root.iterdir()] == [path.name]
+
+
+def test_earlier_days_beside_a_running_collector(cli: Cli, root: Path) -> None:
+    """A file of the predecessor that is in its place becomes ours without a stop."""
+    path = write_file(root / f"{DAY}.db", [as_predecessors(tick("HK.00700", 1), DAY)])
+    lock = OwnerLock(root, "a test")
+    try:
+        assert cli("import", str(root)).returncode == 0
+    finally:
+        lock.release()
+    assert len(ours(path)) == 1
 
 
 def test_a_kill_at_any_moment_leaves_no_half(root: Path, cli: Cli, workdir: Path) -> None:

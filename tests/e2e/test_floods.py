@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -160,6 +161,23 @@ def test_a_flood_costs_neither_memory_nor_log_nor_ticks(start: Start, flood: Cal
     kept = [row for row in collector.ticks() if row.symbol == f"HK.{CHOSEN}"]
     assert len(kept) == len(collector.ticks()) == TICKS
     assert int(last["received"]) == sum(int(last[key]) for key in ("stored", "duplicate", "rejected", "dropped"))
+
+
+@pytest.mark.parametrize("flood", [empty_ticks, changing_notices])
+def test_a_stop_is_obeyed_in_the_middle_of_a_flood(start: Start, flood: Callable[[], Iterable[bytes]]) -> None:
+    """One that does not end, with two thousand symbols: SIGTERM ends the service within its time, all of it stored."""
+    limit_s = 10
+    with FloodingOpenD(lambda: itertools.chain.from_iterable(flood() for _ in itertools.count())) as opend:
+        symbols = ",".join(f"HK.{number:05}" for number in range(1, 2001))
+        collector = start.run(opend.port, {"FUTU_SYMBOLS": symbols, "STOP_FLUSH_TIMEOUT_SEC": str(limit_s)})
+        collector.wait_for("futu_connected")
+        collector.wait_for("health", 1 + len(collector.events("health")))  # it beats on
+        begun_s = time.monotonic()
+        last = check(collector)
+        took_s = time.monotonic() - begun_s
+        print(f"stopped within {took_s:.1f} s")
+    assert took_s < 5 * limit_s
+    assert last["left_rows"] == "0"
 
 
 def refusing(proto_id: int, _: bytes) -> Message | None:

@@ -286,6 +286,22 @@ def test_a_conflict_names_its_symbol_and_how_many(make_status: MakeStatus) -> No
 ASIDE: Final = "d={db}.aside-$(date +%H%M%S); sudo mkdir $d"
 
 
+def test_files_of_the_predecessor_name_the_command(make_status: MakeStatus) -> None:
+    """One finding for all earlier days, and one for a file that is set aside and cannot be imported now."""
+    name = "20261120.db.predecessor-20261120T013000Z.not-imported"
+    status = make_status(
+        predecessor_days=["20261117", "20261118", "20261119"],
+        predecessor_files={name: "it is open in process 7", "20261119.db.predecessor-1Z.not-imported": ""},
+    )
+    waiting, days = check(status, NOW_MS, LIMITS)
+    assert waiting.code == "predecessor_file"
+    assert waiting.text.endswith("is not imported: it is open in process 7")
+    assert waiting.remedy == f"sudo hk-tick-collector import {status.data_root}/{name}"
+    assert days.text.startswith("3 day files, 20261117 to 20261119, are the predecessor's")
+    assert days.remedy == f"sudo hk-tick-collector import {status.data_root}"
+    assert {waiting.severity.name, days.severity.name} == {"WARNING"}
+
+
 @pytest.mark.parametrize(("day", "severity"), [("20261119", "WARNING"), ("20261120", "CRITICAL")])
 @pytest.mark.parametrize(
     ("cause", "remedy"),

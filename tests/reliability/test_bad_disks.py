@@ -112,7 +112,7 @@ def test_a_slow_sync_is_waited_for(begin: Begin) -> None:
     assert collector.wait_for("disk_slow").level == "WARNING"
     finding = trial.wait_finding("writer_slow_disk")
     assert finding.severity.name == "WARNING"
-    assert "disk busy" in finding.remedy
+    assert "/proc/pressure/io" in finding.remedy
     wait_until(lambda: collector.hits(fault) >= 3, "three slow syncs")
     assert trial.live().dropped == 0
     collector.lift()

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,11 +15,13 @@ import pytest
 from tests.bigday import make_big_day
 from tests.cpu import cpu_of_children_s
 from tests.others import open_to_others
+from tests.predecessor_files import as_predecessors, write_file
 from tests.preloaded.wrong_clock import moment_s
 
 from hk_tick_collector import market
 from hk_tick_collector.model import Gap, RuleChange
 from hk_tick_collector.store.dayfile import Batch, DayFile, Link, StoreOptions, seal
+from hk_tick_collector.store.foreign import keep, kept_path
 from hk_tick_collector.store.owner import OwnerLock
 
 if TYPE_CHECKING:
@@ -388,6 +391,31 @@ def _zeros_inside(path: Path) -> None:
         file.write(b"\xff" * 8192)
 
 
+def test_a_day_of_the_predecessor(tmp_path: Path, check: Check, tick: Callable[..., TickRow]) -> None:
+    """It is called that, with the command that makes it ours, in its place and set aside."""
+    path = write_file(tmp_path / f"{DAY}.db", [as_predecessors(tick("HK.00700", 1), DAY)])
+    found = check(path)
+    assert (found.code, found.only_line()) == (
+        1,
+        f"WARNING: {path} is a day file of the predecessor -> sudo hk-tick-collector import {path}",
+    )
+    waiting = kept_path(path, 0, waiting=True)
+    keep(path, waiting)
+    found = check(path)
+    assert found.code == 1
+    assert found.only_line().endswith(f"is not imported yet -> sudo hk-tick-collector import {waiting}")
+
+
+def test_the_command_moves_it_away(tmp_path: Path, check: Check) -> None:
+    """What is printed for another program's file can be pasted, and nothing of it is lost."""
+    path = tmp_path / f"{DAY}.db"
+    _foreign(path)
+    command = check(path).only_line().partition(" -> ")[2].replace("sudo ", "")
+    subprocess.run(["bash", "-c", command], check=True)
+    [aside] = tmp_path.iterdir()
+    assert [moved.name for moved in aside.iterdir()] == [path.name]
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [
@@ -396,7 +424,7 @@ def _zeros_inside(path: Path) -> None:
         (_other_schema, "has another schema (symbols); use the scripts of the version that wrote it"),
         (_zeros_inside, "is damaged; keep it, see docs/sqlite-wal.md"),
         (lambda path: path.touch(), "is empty: it was truncated (docs/sqlite-wal.md)"),
-        (lambda path: path.mkdir(), "is no regular file; a day file is like"),
+        (lambda path: path.mkdir(), "is no regular file -> d="),
     ],
 )
 def test_what_is_no_whole_day_file(tmp_path: Path, check: Check, make: Callable[[Path], object], says: str) -> None:

@@ -6,6 +6,7 @@ The other program is played by a few lines that store what the exchange makes, a
 from __future__ import annotations
 
 import shutil
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Final
 
 from tests import predecessor_files
@@ -22,7 +23,9 @@ OPEND: Final = "/opt/futu-opend"
 OPEND_HOME: Final = "/home/futu"
 DEVICE: Final = f"{OPEND_HOME}/.com.futunn.FutuOpenD/F3CNN/Device.dat"
 TRUTH: Final = f"{OPEND_HOME}/truth"
-EARLIER: Final = {"20261124": 1_795_483_800_000, "20261125": 1_795_570_200_000}  # and 09:30 of each, UTC epoch ms
+_HKT: Final = timezone(timedelta(hours=8))
+_OPENS: Final = [datetime.now(_HKT).replace(hour=9, minute=30) - timedelta(days=back) for back in (4, 3)]
+EARLIER: Final = {f"{open_at:%Y%m%d}": int(open_at.timestamp()) * 1000 for open_at in _OPENS}  # 09:30 of each, UTC ms
 ROWS: Final = 500  # with a sequence, and one more without
 
 _COLLECTOR: Final = f"""

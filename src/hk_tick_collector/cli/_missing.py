@@ -10,6 +10,7 @@ from hk_tick_collector.collect.clock import now_ms
 from hk_tick_collector.errors import CollectorError, NoDayError, StoreError, UsageError
 from hk_tick_collector.ops import remedies
 from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, read_status
+from hk_tick_collector.store.foreign import waiting_for
 from hk_tick_collector.store.query import list_days, path_of
 
 from ._options import today
@@ -23,6 +24,8 @@ _FRESH_MS: Final = 10_000
 
 def no_file(data_root: Path, day: str) -> CollectorError:
     """The error to raise where a day has no file: what is the cause, and what to do."""
+    if waiting := waiting_for(path_of(data_root, day)):
+        return waiting
     number, now = market.parse_day(day), today()
     there = list_days(data_root)
     known = f"the days there: {there[0]} to {there[-1]}" if there else f"no day was collected in {data_root} yet"

@@ -7,7 +7,7 @@ not at all.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.text import plain
 
@@ -17,6 +17,8 @@ from ._terminal import can_redraw, width_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_FOLDED: Final = 14  # the narrowest that words are folded to
+
 
 def print_table(
     header: Sequence[str],
@@ -24,23 +26,26 @@ def print_table(
     *,
     right: frozenset[str] = frozenset(),
     spare: Sequence[str] = (),
+    fold: frozenset[str] = frozenset(),
 ) -> None:
     """Prints rows under their header; columns named in `right` are aligned to the right.
 
-    Those in `spare` go where the terminal is too narrow, the first one first.
+    Where the terminal is too narrow, words in the columns of `fold` go on in the next line, and those in `spare` are
+    left out, the first one first.
     """
     rows = [[plain(cell) for cell in row] for row in rows]
     whole, room, drawn = len(header), width_of(sys.stdout), can_redraw(sys.stdout)
-    kept = [header.index(name) for name in kept_columns(header, rows, spare, room, drawn=drawn)]
+    folded = fold if drawn else frozenset()
+    kept = [header.index(name) for name in kept_columns(header, rows, spare, room, drawn=drawn, fold=folded)]
     left_out = [name for place, name in enumerate(header) if place not in kept]
     header, rows = [header[place] for place in kept], [[row[place] for place in kept] for row in rows]
-    if drawn and (room is None or _width(_widths(header, rows), drawn=True) <= room):
-        _print_rich(header, rows, right)
+    if drawn and (room is None or _width(_widths(header, rows, folded), drawn=True) <= room):
+        _print_rich(header, rows, right, folded)
     else:
         for line in plain_lines(header, rows, right):
             show(line)
     if len(kept) < whole:
-        show(f"({room} columns are too few for {', '.join(left_out)}: a wider terminal, a pipe and --json have all)")
+        show(f"(not shown at {room} columns: {', '.join(left_out)})")
 
 
 def kept_columns(
@@ -50,9 +55,10 @@ def kept_columns(
     room: int | None,
     *,
     drawn: bool = False,
+    fold: frozenset[str] = frozenset(),
 ) -> list[str]:
     """The columns that fit into `room` characters, as many of the spare ones as can be; all where there is no limit."""
-    widths = dict(zip(header, _widths(header, rows), strict=True))
+    widths = dict(zip(header, _widths(header, rows, fold), strict=True))
     for name in spare:
         if room is None or _width(list(widths.values()), drawn=drawn) <= room:
             break
@@ -60,8 +66,10 @@ def kept_columns(
     return list(widths)
 
 
-def _widths(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
-    return [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+def _widths(header: Sequence[str], rows: Sequence[Sequence[str]], fold: frozenset[str] = frozenset()) -> list[int]:
+    """Of each column, what it needs at least."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    return [min(width, _FOLDED) if name in fold else width for name, width in zip(header, widths, strict=True)]
 
 
 def _width(widths: Sequence[int], *, drawn: bool) -> int:
@@ -82,7 +90,9 @@ def plain_lines(header: Sequence[str], rows: Sequence[Sequence[str]], right: fro
     return [line(row) for row in (header, *rows)]
 
 
-def _print_rich(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str]) -> None:
+def _print_rich(
+    header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str], fold: frozenset[str]
+) -> None:
     from rich import box  # 0.1 s that a piped table does not need
     from rich.console import Console
     from rich.table import Table
@@ -90,7 +100,7 @@ def _print_rich(header: Sequence[str], rows: Sequence[Sequence[str]], right: fro
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in header:
-        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=name not in fold)
     for row in rows:
         table.add_row(*map(Text, row))
     Console().print(table)

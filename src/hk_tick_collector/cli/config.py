@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SPARE: Final = ("allowed", "unit", "default", "from")
+_FOLD: Final = frozenset({"value", "default", "allowed"})
 
 
 def config(
@@ -105,7 +106,7 @@ def _faults(env_file: Path | None) -> tuple[list[UsageError], list[str], str]:
 
 def _print_table(loaded: Loaded) -> None:
     header = ("setting", "value", "from", "default", "unit", "allowed")
-    print_table(header, [_row(setting, loaded) for setting in DEFINITIONS], spare=_SPARE)
+    print_table(header, [_row(setting, loaded) for setting in DEFINITIONS], spare=_SPARE, fold=_FOLD)
 
 
 def _print_next(loaded: Loaded) -> None:

@@ -110,20 +110,21 @@ def _check_settings(loaded: Loaded, account: check_files.Account) -> Iterator[Ch
     installed = (
         account.installed and loaded.env_file is not None and loaded.env_file.is_relative_to(check_host.INSTALLED)
     )
-    secrets = bool(settings.alert_urls)
+    secrets = bool(settings.alert_urls or loaded.predecessor.alerts)
     yield check_files.check_env_file(loaded.env_file, secrets=secrets, installed=installed)
 
 
 def _check_predecessor(loaded: Loaded) -> Iterator[Check]:
     """What of the predecessor's settings is left, and what to paste."""
     found, where = loaded.predecessor, loaded.env_file or ENVIRONMENT
-    if found.alerts and not found.alerts.done:
-        remedy = f"write into {where}: {' or '.join(found.alerts.lines)}" if found.alerts.lines else f"edit {where}"
-        yield warning("predecessor", found.alerts.line, remedy)
-    elif found.alerts:
-        yield warning("predecessor", found.alerts.line, found.removal(where))
-    for former in (*found.former, *found.same_name):
-        yield warning("predecessor", former.line, found.removal(where))
+    if found.alerts and found.alerts.lines:
+        yield warning("old alerts", found.alerts.line, f"write into {where}: {' or '.join(found.alerts.lines)}")
+    elif found.alerts and not found.alerts.done:
+        yield warning("old alerts", found.alerts.line, f"edit {where}")
+    lines = [former.line for former in (*found.former, *found.same_name)]
+    lines += [found.alerts.line] if found.alerts and found.alerts.done else []
+    if lines:
+        yield warning("old settings", "; ".join(lines), found.removal(where))
 
 
 def _check_data(settings: Settings, account: check_files.Account) -> Iterator[Check]:

@@ -117,10 +117,10 @@ def _moved(path: Path) -> Path:
 
 def _import(path: Path, data_root: Path, keep_free: int) -> str:
     """Imports one file; what is to be told of it."""
-    if pids := foreign.holders(path):
+    if holder := foreign.held_by(path):
         raise StoreError(
-            f"it is open in process {pids[0]}, which may be the predecessor at work",
-            hint=f"ps -p {pids[0]} -o pid,user,args; stop it, then import again",
+            f"it is open in {holder}, which may be the predecessor at work",
+            hint=f"sudo fuser -v {path}* names it; stop it, then import again",
         )
     bar = _Bar(path.name)
     started_s = time.monotonic()

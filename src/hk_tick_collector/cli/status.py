@@ -213,6 +213,7 @@ def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding]) -> d
         return None
     except PredecessorFileError as error:
         findings.append(Finding("predecessor_days", Severity.WARNING, str(error), error.hint))
+        return None
     except CollectorError as error:
         findings.append(Finding("day_file", Severity.UNKNOWN, *_of_error(error)))
         return None

@@ -57,6 +57,7 @@ _OF_THE_DISK: Final = {
     "no_memory",
     "interrupted",
 }
+_OF_RIGHTS: Final = {"no_permission", "cannot_open", "read_only"}
 # What ends when the file is opened anew, if it ends; and then the file is at fault.
 _OF_THE_FILE_WHEN_REPEATED: Final = {"damaged", "schema_changed"}
 _LEAVE_ALONE: Final = "copy day files, never move or remove one that is being written"
@@ -306,8 +307,8 @@ class OpenDays:
                     errno.EACCES, "may not be written"
                 )
             raise error from None
-        except StoreError as error:
-            if isinstance(error.__cause__, PermissionError):
+        except DISK_ERRORS as error:
+            if diagnose(error)[0] in _OF_RIGHTS:
                 _refuse_predecessors(path)
             raise
 

@@ -314,6 +314,11 @@ class Holes:
         """What was found to be lost."""
         return self._known.losses
 
+    def recount_losses(self) -> None:
+        """Ticks came from elsewhere that OpenD no longer had: only gaps that are still there were lost."""
+        there = [hole for _, hole in self.open_holes() if hole.lost_ms]
+        self._known.losses.recount([*there, *(hole for _, hole in self.lost_holes())])
+
     def track(self, symbol: str) -> Track | None:
         """What is known of a symbol on the day of its newest tick."""
         return self._known.latest.get(symbol)

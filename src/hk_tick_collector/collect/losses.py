@@ -57,6 +57,13 @@ class Losses:
             if hole.opened_ms > after_ms and (hole.cause != CAUSE_BEFORE_START or self.late_start):
                 self._note(hole, hole.opened_ms)
 
+    def recount(self, holes: Iterable[Hole]) -> None:
+        """Only these are still there: the others were filled from elsewhere. `ticks` does not fall for it."""
+        self._seconds = {}
+        for hole in sorted(holes, key=_found_ms):
+            if hole.cause != CAUSE_BEFORE_START or self.late_start:
+                self._note(hole, _found_ms(hole))
+
     def since(self, moment_ms: int) -> Lost:
         """What was found to be lost since a moment (UTC epoch ms)."""
         found = [lost for second, lost in self._seconds.items() if second * 1000 > moment_ms]
@@ -84,3 +91,7 @@ class Losses:
                 min(lost.from_ts_ms, one.from_ts_ms),
                 max(lost.to_ts_ms, one.to_ts_ms),
             )
+
+
+def _found_ms(hole: Hole) -> int:
+    return hole.lost_ms or hole.opened_ms

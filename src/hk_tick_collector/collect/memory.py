@@ -7,24 +7,33 @@ and the service ends itself.
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import resource
+from contextlib import suppress
 from typing import Final
 
 from hk_tick_collector.errors import StoreError
 
 _RESERVE_BYTES: Final = (64 << 20, 32 << 20, 16 << 20, 8 << 20)  # the first that leaves room
 _PROBE_BYTES: Final = 4 << 20
-_LEAST_BYTES: Final = 96 << 20  # the stacks of a start's threads above all
+_M_ARENA_MAX: Final = -8  # of glibc's malloc.h
+_LEAST_BYTES: Final = 112 << 20  # the stacks of a start's threads above all
 _ROOM_BYTES: Final = 128 << 20  # what the service itself takes after its start, threads' stacks and arenas above all
 
 
 def demand_room() -> None:
     """Raises StoreError where a limit of memory leaves too little for a start: the first thread may end it without a
     word. To be called before there is one.
+
+    Under a limit all threads share one arena: glibc would reserve 64 MB of addresses for each.
     """
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if limit != resource.RLIM_INFINITY and not _is_room_for(_LEAST_BYTES):
+    if limit == resource.RLIM_INFINITY:
+        return
+    with suppress(AttributeError, OSError):  # another C library has no such thing
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+    if not _is_room_for(_LEAST_BYTES):
         raise StoreError(
             f"a limit of {limit >> 20} MB of memory (RLIMIT_AS, ulimit -v) is too little to start",
             hint="ulimit -v unlimited, or raise LimitAS= of the unit",

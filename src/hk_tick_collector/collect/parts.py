@@ -88,7 +88,7 @@ def assemble(options: ServiceOptions) -> Parts:
     pulse = Pulse(options, stats, queue, feed, seat, Gaps(holes, healer, seat, now_ms), rescue, notifier)
     alarm = Alarm(options.destinations, options.limits, options.data_root, options.instance, now_ms, options.lang)
     pulse.listeners.append(alarm.look)
-    takeover = Takeover(options.data_root, intake, queue, seat, stats)
+    takeover = Takeover(options.data_root, intake, queue, seat, stats, holes.recount_losses)
     return Parts(run_id, stats, feed, holes, intake, queue, overflow, seat, pulse, alarm, takeover, notifier)
 
 

@@ -35,7 +35,7 @@ from .leftover import store_rows, tell
 from .writer import Beside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from hk_tick_collector.model import Stats, TickRow
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY_S: Final = 2.0
 _AGAIN_S: Final = 60.0  # a file that could not be imported is tried again
-_BATCH_ROWS: Final = 2_000  # so many at once: the event loop looks at each of them
+_BATCH_ROWS: Final = 5_000  # so many at once: the writer waits for no more, and the event loop looks at each of them
 _CHECKED_ROWS: Final = 20_000
 _NAMES_HELD_S: Final = 1.0
 _LOG_EVERY_S: Final = 3600.0
@@ -66,14 +66,26 @@ class _OpenError(StoreError):
 
 
 class Takeover:
-    """Imports what waits in DATA_ROOT, one file at a time. For the event loop's thread."""
+    """Imports what waits in DATA_ROOT, one file at a time. For the event loop's thread.
 
-    def __init__(self, data_root: Path, intake: Intake, queue: TickQueue, seat: WriterSeat, stats: Stats) -> None:
+    `on_imported` is called after each: gaps that were thought to be lost may be filled.
+    """
+
+    def __init__(
+        self,
+        data_root: Path,
+        intake: Intake,
+        queue: TickQueue,
+        seat: WriterSeat,
+        stats: Stats,
+        on_imported: Callable[[], None],
+    ) -> None:
         self._data_root = data_root
         self._intake = intake
         self._queue = queue
         self._seat = seat
         self._stats = stats
+        self._on_imported = on_imported
         self._again_s: dict[Path, float] = {}
         self._told: dict[tuple[Path, str], log.Repeated] = {}
 
@@ -103,11 +115,15 @@ class Takeover:
             told = self._told.setdefault((path, str(error)), log.Repeated(_LOG_EVERY_S))
             if told.allow(time.monotonic()) is not None:
                 log.error("predecessor_not_imported", file=path, detail=error, hint=hint)
+        except Exception as bug:  # noqa: BLE001 - a task's boundary: collection goes on without this file
+            self._again_s[path] = time.monotonic() + _AGAIN_S
+            self._stats.predecessor_files = {**self._stats.predecessor_files, path.name: f"a bug: {bug!r}"}
+            log.bug("bug", bug, file=path)
 
     async def _import(self, path: Path) -> None:
         """Stores the rows of a file, sees that they are stored, and gives it its last name."""
-        if pids := await in_thread(foreign.holders, path):
-            raise _OpenError(f"it is open in process {pids[0]}", hint=f"ps -p {pids[0]} -o pid,user,args")
+        if holder := await in_thread(foreign.held_by, path):
+            raise _OpenError(f"it is open in {holder}", hint=f"sudo fuser -v {path}*")
         self._stats.predecessor_files = {**self._stats.predecessor_files, path.name: ""}
         source = await in_thread(Source, path)
         with source:
@@ -120,6 +136,7 @@ class Takeover:
             await self._check(source, number)
             kept = await in_thread(_give_last_name, path)
             source.path = kept
+        self._on_imported()
         log.info(
             "predecessor_imported",
             day=result.day,

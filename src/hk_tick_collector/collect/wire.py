@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 _ALARM_MOST_S: Final = 1.0
 _ENOUGH_BYTES: Final = 64 * 1024  # a burst waits for nothing
+# uvloop reads up to 32 times before it gives anything else its turn. Where one read takes so long, reading rests for a
+# share of that: a flood of costly messages keeps neither the live state nor a stop waiting.
+_REST_AFTER_S: Final = 0.05
+_REST_SHARE: Final = 0.25
 
 
 class Wire(asyncio.Protocol):
@@ -62,6 +66,7 @@ class Wire(asyncio.Protocol):
         self._replies: dict[int, asyncio.Future[protocol.Replied | protocol.Ticks]] = {}
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._resting = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begins with InitConnect."""
@@ -133,12 +138,29 @@ class Wire(asyncio.Protocol):
         if not self._unread:
             return
         unread, self._unread, self._unread_bytes = self._unread, [], 0
+        begun_s = time.monotonic()
         try:
             self._understand(unread)
         except Exception as bug:  # noqa: BLE001 - a callback's boundary: what it cost is asked for on the next connection
             message = "what OpenD sent could not be understood"
             asyncio.get_running_loop().call_exception_handler({"message": message, "exception": bug})
             self._end(OpenDError(f"{message}, see the line `bug` in the log"))
+        took_s = time.monotonic() - begun_s
+        if took_s >= _REST_AFTER_S:
+            self._rest(took_s * _REST_SHARE)
+
+    def _rest(self, seconds: float) -> None:
+        """Reads nothing for a while: everything else has its turn, and OpenD waits."""
+        if self._transport is None or self._transport.is_closing() or self._resting:
+            return
+        self._resting = True
+        self._transport.pause_reading()
+        asyncio.get_running_loop().call_later(seconds, self._read_on)
+
+    def _read_on(self) -> None:
+        self._resting = False
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _understand(self, unread: list[tuple[int, bytes]]) -> None:
         now_s, recv_ts_ms = time.monotonic(), 0

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector.errors import UsageError
 
+from .predecessor import became
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 _MAX_BYTES: Final = 1 << 20
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # every other name systemd drops with a line in its own journal
 _BLANKS: Final = " \t"  # systemd knows these alone; Python's strip() would also take form feeds and non-breaking spaces
+_QUOTED: Final = re.compile(r"\"[^\"\\\x00-\x1f\x7f]*\"|'[^'\\\x00-\x1f\x7f]*'")  # read alike by systemd
 _NONCHARACTER: Final = re.compile("[\ufdd0-\ufdef]")
 
 
@@ -106,6 +109,8 @@ def _parse_line(where: str, line: str, number: int) -> Variable | None:
         raise UsageError(
             f"{where}: {_shown(name)!r} is no variable name", hint="write KEY=VALUE, letters, digits and _ in KEY"
         )
+    if became(name) and _QUOTED.fullmatch(value):  # of no use to us but for its words: nothing stops for its quotes
+        return Variable(name, value[1:-1], number)
     _refuse_value(where, name, value)
     return Variable(name, value, number)
 

@@ -48,7 +48,7 @@ _CHAT_ID: Final = re.compile(r"-?[0-9]{1,32}|@?[A-Za-z][A-Za-z0-9_]+")
 _OTHER_MEANING: Final = {
     "HEALTH_INTERVAL_SEC": ("900", "the predecessor's time between two chat messages; here it is that of the log line"),
     "DRIFT_WARN_SEC": ("120", "the predecessor's lag of the data; here it is the difference of this clock to OpenD's"),
-    "WATCHDOG_QUEUE_THRESHOLD_ROWS": ("100", "the predecessor counted batches; here it is rows"),
+    "WATCHDOG_QUEUE_THRESHOLD_ROWS": ("100", "the predecessor's number of batches; here it is one of rows"),
 }
 _OTHER_DEFAULT: Final = {
     "RECONNECT_MIN_DELAY": "1",

@@ -72,14 +72,14 @@ sudo systemctl restart hk-tick-collector
 （結果在 `journalctl -u hk-tick-collector`），**不會套用設定**。
 路徑須為 UTF-8；目錄名稱若是 GBK、Big5 等編碼，啟動時即拒絕，請改名。
 
-## 舊收集程式的設定
+## 原有程式的設定
 
 同一主機若曾運行另一個收集程式（`.env`、服務名稱與日檔名稱相同），其設定不會令啟動停止：
 
-- 舊程式才有的名稱（如 `FUTU_POLL_*`、`BATCH_SIZE`、`PERSIST_RETRY_*`、`TG_*`）在此不起作用。
+- 原有程式才有的名稱（如 `FUTU_POLL_*`、`BATCH_SIZE`、`PERSIST_RETRY_*`、`TG_*`）在此不起作用。
   `run` 啟動時在日誌、`config` 與 `doctor` 在終端機逐一說明各項的下落，並給出移除這些設定的命令
   （原檔另存為 `.env.predecessor`，內含密鑰，用畢請刪除）。
-- 名稱相同但意義不同、而值是舊程式預設值的（`HEALTH_INTERVAL_SEC=900`、`DRIFT_WARN_SEC=120`、
+- 名稱相同但意義不同、而值是原有程式預設值的（`HEALTH_INTERVAL_SEC=900`、`DRIFT_WARN_SEC=120`、
   `WATCHDOG_QUEUE_THRESHOLD_ROWS=100` 等）照樣生效，但會提出警告。
 - `TG_TOKEN`（或 `TG_BOT_TOKEN`）、`TG_CHAT_ID`、`TG_MESSAGE_THREAD_ID`：`config` 與 `doctor` 印出一行可直接貼上的
   `ALERT_URLS=tgram://…`。未貼上之前不會發出任何告警。日誌不會印出 token。

@@ -77,6 +77,7 @@ RULES: Final[dict[str, Rule]] = {
     "descriptors": _PATIENT,
     "day_held": Rule(hold_s=10, critical_s=0),  # today's
     "day_not_sealed": Rule(hold_s=300),
+    "predecessor_file": Rule(hold_s=600),  # its ticks are not in ours, and somebody must see to it
     "day_damaged": _SOON,
     "day_gone": _SOON,
     "writer_": Rule(hold_s=10),

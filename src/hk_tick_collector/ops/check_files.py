@@ -301,7 +301,7 @@ def check_damaged(data_root: Path) -> Check:
 
 def check_predecessor(data_root: Path) -> Check:
     """Day files of the predecessor that are not ours yet."""
-    name = "predecessor"
+    name = "old day files"
     try:
         waiting = list_waiting(data_root) if data_root.is_dir() else []
         days = [day for day in list_days(data_root) if _is_predecessors(path_of(data_root, day))]

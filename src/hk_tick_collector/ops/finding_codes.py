@@ -326,7 +326,7 @@ FINDINGS: Final[dict[str, Entry]] = {
     ),
     "writer_predecessor_file": _writer(
         "a file of the predecessor, another collector, has the day's name and cannot be set aside",
-        "舊收集程式的檔案佔用當日檔名，且不能改名保留",
+        "原有程式的檔案佔用當日檔名，且不能改名保留",
         "sudo hk-tick-collector import FILE",
         "`sudo hk-tick-collector import FILE`",
     ),
@@ -417,13 +417,13 @@ FINDINGS: Final[dict[str, Entry]] = {
     ),
     "predecessor_file": entry(
         "a day file of the predecessor, another collector, was set aside and its ticks are not in ours yet",
-        "舊收集程式的日檔已改名保留，其 tick 尚未匯入",
+        "原有程式的日檔已改名保留，其 tick 尚未匯入",
         "follow the text; the collector tries again every minute, or: sudo hk-tick-collector import FILE",
         "按文字說明處理；收集器每分鐘重試，亦可執行 `sudo hk-tick-collector import FILE`",
     ),
     "predecessor_days": entry(
         "files of earlier days are the predecessor's, another collector's: no verb reads them before they are imported",
-        "較早的日檔屬舊收集程式：匯入之前任何指令都不會讀取",
+        "較早的日檔屬原有程式：匯入之前任何指令都不會讀取",
         "sudo hk-tick-collector import /data/sqlite/HK",
         "`sudo hk-tick-collector import /data/sqlite/HK`",
     ),

@@ -160,7 +160,8 @@ def _other_content(status: LiveStatus) -> Iterator[Finding]:
 
 
 def _gaps(status: LiveStatus) -> Iterator[Finding]:
-    if status.gaps_lost_lately:
+    importing = "" in status.predecessor_files.values()  # what OpenD no longer has may be in the predecessor's file
+    if status.gaps_lost_lately and not importing:
         gaps, ticks = status.gaps_lost_lately, status.ticks_lost_lately
         traded = _traded(status.lost_from_ms, status.lost_to_ms)
         yield Finding(

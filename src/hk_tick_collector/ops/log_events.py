@@ -395,21 +395,21 @@ EVENTS: Final[dict[str, Entry]] = {
     ),
     "predecessor_set_aside": entry(
         "the day file was the predecessor's, another collector's: it was renamed, and a fresh one begun at once",
-        "當日檔案屬舊收集程式：已改名保留，並立即建立新檔",
+        "當日檔案屬原有程式：已改名保留，並立即建立新檔",
         "nothing: its ticks are added by itself, predecessor_imported tells when",
         "毋須處理：其 tick 會自動匯入，完成時記錄 predecessor_imported",
     ),
     "predecessor_import": fine(
         "the ticks of a predecessor's file begin to be added to the day file, beside the live ones",
-        "開始把舊收集程式檔案的 tick 匯入日檔，與即時 tick 並行",
+        "開始把原有程式檔案的 tick 匯入日檔，與即時 tick 並行",
     ),
     "predecessor_imported": fine(
         "every row of a predecessor's file is in the day file, found there row by row; kept_as= is the old file",
-        "舊收集程式檔案的每一列均已匯入日檔並逐列核對；`kept_as=` 為保留的舊檔",
+        "原有程式檔案的每一列均已匯入日檔並逐列核對；`kept_as=` 為保留的舊檔",
     ),
     "predecessor_not_imported": entry(
         "a predecessor's file that was set aside cannot be imported now; it is tried again every minute",
-        "已改名保留的舊收集程式檔案暫時不能匯入；每分鐘重試",
+        "已改名保留的原有程式檔案暫時不能匯入；每分鐘重試",
         "follow detail=; if another process has it open, stop that one",
         "按 `detail=` 處理；若檔案被另一程序開啟，先停止該程序",
     ),

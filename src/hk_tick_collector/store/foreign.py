@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import stat
+import struct
 import time
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ _ITS_COLUMNS: Final = frozenset({"market", "symbol", "ts_ms", "seq", "price", "v
 NOT_IMPORTED: Final = ".not-imported"
 _KEPT: Final = re.compile(r"[0-9]{8}\.db\.predecessor-[0-9TZ]+(-[0-9]+)?(\.not-imported)?")
 _PARTS: Final = ("-wal", "-shm", "-journal")
+_FLOCK: Final = "hhqqi4x"  # struct flock: type, whence, start, length, process
 _LOCK_POLL_S: Final = 0.02
 
 
@@ -36,7 +38,9 @@ def is_predecessors(db: apsw.Connection) -> bool:
     """Whether a database is a day file of the predecessor. SQLite's errors are bare."""
     if db.pragma("application_id"):
         return False
-    columns = {name for (name,) in db.execute("SELECT name FROM pragma_table_info('ticks')")}
+    # A view, or a table that another program's code makes up, is never read: it may have no end.
+    made = db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'ticks' AND type = 'table' AND rootpage > 0").get
+    columns = {name for (name,) in db.execute("SELECT name FROM pragma_table_info('ticks')")} if made else frozenset()
     return columns >= _ITS_COLUMNS and not db.table_exists("main", "meta")
 
 
@@ -153,7 +157,7 @@ def _drop_empty_log(path: Path) -> None:
     """What a reader leaves of a file in WAL mode: an empty log and its index, which nobody has open."""
     wal = path.with_name(f"{path.name}-wal")
     with suppress(FileNotFoundError):
-        if not wal.stat().st_size and not holders(path):
+        if not wal.stat().st_size and not held_by(path):
             wal.unlink()
             path.with_name(f"{path.name}-shm").unlink()
 
@@ -190,20 +194,21 @@ def names_held(directory: Path, wait_s: float) -> Iterator[None]:
         os.close(fd)
 
 
-def holders(path: Path) -> list[int]:
-    """The processes that have a database open in WAL mode, this one apart: each holds a lock as long as it does so.
+def held_by(path: Path) -> str:
+    """Which process, this one apart, has a database open: `process 123`; empty where none has.
 
-    From the kernel's own list, which names every process to everybody; nothing is opened.
+    A connection in WAL mode holds a lock on the log's index for as long as it lasts, any other while it reads or
+    writes. The kernel is asked of each file itself: its list of all locks is hidden from the service by its unit. No
+    lock is taken; but not to be called while this process has the file open, whose own locks would be dropped.
     """
-    wanted = set()
-    for part in (path, path.with_name(f"{path.name}-shm")):
-        with suppress(OSError):
-            found = part.stat()
-            wanted.add(f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}")
-    pids = set()
-    with suppress(OSError), open("/proc/locks", encoding="ascii") as locks:  # noqa: PTH123 - a list of the kernel's
-        for line in locks:
-            fields = line.replace("-> ", "").split()
-            if len(fields) >= 6 and fields[1] in ("POSIX", "OFDLCK") and fields[5] in wanted:
-                pids.add(int(fields[4]))
-    return sorted(pids - {os.getpid()})
+    for part in (path.with_name(f"{path.name}-shm"), path):
+        with suppress(FileNotFoundError, PermissionError):
+            fd = os.open(part, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            try:
+                answer = fcntl.fcntl(fd, fcntl.F_GETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+            finally:
+                os.close(fd)
+            kind, *_, pid = struct.unpack(_FLOCK, answer)
+            if kind != fcntl.F_UNLCK:
+                return f"process {pid}" if pid > 0 else "another process"
+    return ""

@@ -25,8 +25,9 @@ from hk_tick_collector.errors import DamagedFileError, ForeignFileError, NoDayEr
 from hk_tick_collector.model import PUSH_CACHE, PUSH_REALTIME, PUSH_REFILL
 
 from .faults import DISK_ERRORS
-from .foreign import foreign_file, holders, is_predecessors
+from .foreign import foreign_file, held_by, is_predecessors, move_command
 from .schema import APPLICATION_ID
+from .schema_check import SCHEMA_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -78,6 +79,7 @@ _PUSH_TYPES: Final = {  # the official SDK's words for ours
     "BY_DISCONN": PUSH_REFILL,
 }
 _BUSY_MS: Final = 5000
+_MAX_ROW_BYTES: Final = 1_000_000  # a row of the predecessor's has 200
 
 
 class SourceRow(NamedTuple):
@@ -134,7 +136,7 @@ class Source:
         """A reader of a file in WAL mode makes an empty log and its index, which only a writer would take away."""
         self._db.close(True)
         with suppress(OSError):
-            if not self._had_wal and not _wal(self.path).stat().st_size and not holders(self.path):
+            if not self._had_wal and not _wal(self.path).stat().st_size and not held_by(self.path):
                 for part in (_wal(self.path), self.path.with_name(f"{self.path.name}-shm")):
                     part.unlink(missing_ok=True)
 
@@ -153,7 +155,8 @@ class Source:
     def day(self) -> str:
         """The trading day (`20261120`) by the file's name, else by its rows; StoreError where neither tells."""
         if match := _DAY_IN_NAME.match(self.path.name):
-            return match[1]
+            with suppress(ValueError):
+                return market.day_name(market.parse_day(match[1]))
         with named_errors(self.path):
             found = [text for (text,) in self._db.execute("SELECT DISTINCT trading_day FROM ticks LIMIT 2")]
         try:
@@ -337,6 +340,7 @@ def _opened(uri: str, flags: int) -> apsw.Connection:
     try:
         db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         db.set_busy_timeout(_BUSY_MS)
+        db.limit(apsw.SQLITE_LIMIT_LENGTH, _MAX_ROW_BYTES)
         db.execute("PRAGMA query_only = 1")
         db.execute("PRAGMA trusted_schema = 0")
         _ = db.execute("SELECT count(*) FROM sqlite_schema").get  # only now the file itself is opened
@@ -355,6 +359,10 @@ def named_errors(path: Path) -> Iterator[None]:
         raise ForeignFileError(f"{path} is no SQLite file", hint="name a file like 20261120.db") from error
     except (apsw.CorruptError, apsw.FormatError) as error:
         raise DamagedFileError(f"{path} is damaged ({error})", hint=_DAMAGED) from error
+    except SCHEMA_ERRORS as error:
+        raise ForeignFileError(
+            f"{path} is not as the predecessor makes its files ({error})", hint=move_command(path)
+        ) from error
     except (apsw.BusyError, apsw.LockedError) as error:
         raise StoreError(f"{path} stays locked", hint=f"sudo fuser -v {path} names who holds it") from error
     except StoreError:
