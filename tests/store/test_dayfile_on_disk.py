@@ -14,7 +14,7 @@ import apsw
 import pytest
 
 from hk_tick_collector.errors import SealedDayError, StoreError
-from hk_tick_collector.store.dayfile import Batch, StoreOptions, seal
+from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions, seal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -252,3 +252,12 @@ def test_a_damaged_day_is_not_sealed(open_day: OpenDay, path: Path, tick: MakeTi
     assert path.stat().st_mode & 0o777 == 0o640
     assert files(path) == [""]
     assert path.read_bytes() == bytes(data)
+
+
+def test_a_path_that_is_no_utf8_is_an_error_with_a_name(tmp_path: Path) -> None:
+    """The settings refuse it first; nothing is made, and no traceback comes of it."""
+    directory = tmp_path / os.fsdecode(b"\xb8\xdb")
+    directory.mkdir()
+    with pytest.raises(StoreError, match="no UTF-8 name"):
+        DayFile(directory / "20261120.db", "20261120", "run", 0, "test", StoreOptions())
+    assert list(directory.iterdir()) == []

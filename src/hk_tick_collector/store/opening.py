@@ -44,6 +44,8 @@ def open_for_writing(path: Path, busy_timeout_ms: int, vfs: str | None, *, check
     `check` reads the whole file once (0.3 s for a million rows). Raises ForeignFileError, SealedDayError,
     DamagedFileError or StoreError, and SQLite's own errors as `apsw.Error` for what may pass, a lock for example.
     """
+    if any("\ud800" <= char <= "\udfff" for char in str(path)):  # the settings refuse it; SQLite could not open it
+        raise StoreError(f"{str(path)!a} is no UTF-8 name", hint="rename the directory")
     size = _existing_size(path)
     wal = path.with_name(path.name + "-wal")
     wal_size = wal.stat().st_size if wal.exists() else 0
