@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -74,7 +75,8 @@ def config(
 def _check(env_file: Path | None, *, as_json: bool) -> int:
     """What `run` would refuse, and what it would leave out or pass by: one line each."""
     errors, odd, right = _faults(env_file)
-    where = settings_file(env_file) or "the environment"
+    file = settings_file(env_file)
+    where, edit = file or "the environment", f" -> sudo vim {shlex.quote(str(file))}" if file else ""
     if as_json:
         faults = [{"severity": "ERROR", "text": str(error), "remedy": error.hint} for error in errors]
         faults += [{"severity": "WARNING", "text": text, "remedy": ""} for text in odd]
@@ -85,9 +87,9 @@ def _check(env_file: Path | None, *, as_json: bool) -> int:
     for text in odd:
         show(f"WARNING: {text}")
     if errors:
-        show(f"the service would not start with these settings; until a restart it runs on -> sudo vim {where}")
+        show(f"the service would not start with these settings; until a restart it runs on{edit}")
     elif odd:
-        show(f"the service would start, without what is named above -> sudo vim {where}")
+        show(f"the service would start, without what is named above{edit}")
     else:
         show(f"OK: {where}: {right} -> {remedies.RESTART}")
     return 2 if errors or odd else 0
