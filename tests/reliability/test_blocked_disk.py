@@ -98,7 +98,7 @@ def test_a_burst_beyond_memory_waits_in_the_spool(begin: Begin) -> None:
     trial.wait_stored(30_000)
     trial.finish()
     assert collector.events("spool_drained")
-    assert list((trial.data_root / ".spool").iterdir()) == []
+    assert [path for path in (trial.data_root / ".spool").iterdir() if path.is_dir()] == []
 
 
 @pytest.fixture

@@ -508,7 +508,7 @@ class Trial:
         if status is None or status.written_ms <= since_ms:
             return False
         spool = self.data_root / ".spool"
-        spooled = spool.is_dir() and any(spool.iterdir())  # an earlier run's, which waits for its turn
+        spooled = spool.is_dir() and any(path.is_dir() for path in spool.iterdir())  # of an earlier run, which waits
         return status.connected and not (status.waiting or status.gaps_healing or spooled)
 
 
