@@ -49,7 +49,7 @@ def of_another_account(path: Path) -> None:
 KINDS: Final = {
     "newer": (newer, "foreign_file", ".aside"),
     "directory": (directory, "foreign_file", ".aside"),
-    "of_another_account": (of_another_account, "no_permission", "sudo chown hkcollector:hkcollector"),
+    "of_another_account": (of_another_account, "no_permission", "sudo chown "),
 }
 
 
