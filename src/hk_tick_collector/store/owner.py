@@ -64,19 +64,17 @@ def spool_owned(spool_dir: Path, who: str) -> Iterator[None]:
 
 
 def _lock(setting: str, directory: Path, path: Path, who: str) -> int:
-    """A descriptor that holds the lock."""
+    """A descriptor that holds the lock; it is for reading alone, so that a disk can be made read-only beside it."""
     try:
-        fd = os.open(path, os.O_CLOEXEC | (os.O_RDWR | os.O_CREAT if who else os.O_RDONLY | os.O_DIRECTORY), _MODE)
+        fd = os.open(path, os.O_CLOEXEC | os.O_RDONLY | (os.O_CREAT if who else os.O_DIRECTORY), _MODE)
     except OSError as error:
         raise refused(f"{setting}'s lock file" if who else setting, path, error) from error
     try:
         if who and os.fstat(fd).st_uid == os.geteuid():
             os.fchmod(fd, _MODE)  # an earlier version's may be read by the group
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with suppress(OSError):  # on a full disk the lock is held all the same, without a name in it
-            if who:
-                os.ftruncate(fd, 0)
-                os.pwrite(fd, f"{who}\n".encode(), 0)
+        if who:
+            _sign(setting, path, who)
     except BlockingIOError:
         named = os.pread(fd, 200, 0).decode(errors="replace").strip() if who else ""
         os.close(fd)
@@ -85,6 +83,22 @@ def _lock(setting: str, directory: Path, path: Path, who: str) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def _sign(setting: str, path: Path, who: str) -> None:
+    """Writes the holder into its lock file. On a full disk the lock is held all the same, without a name in it."""
+    try:
+        fd = os.open(path, os.O_CLOEXEC | os.O_WRONLY)
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            return
+        raise refused(f"{setting}'s lock file", path, error) from error
+    try:
+        with suppress(OSError):
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{who}\n".encode(), 0)
+    finally:
+        os.close(fd)
 
 
 def _owned(what: str, path: Path, named: str) -> OwnedError:
