@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import importlib
 import keyword
-import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +16,7 @@ from hk_tick_collector import __version__, log
 from hk_tick_collector.errors import CollectorError, UsageError
 
 from ._show import complain, show_lines
-from ._streams import make_safe, open_missing
+from ._streams import drop, make_safe, open_missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,10 +54,10 @@ def main(args: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        _drop_output()
+        drop(sys.stdout)
         return 141
     except OSError as error:
-        _drop_output()
+        drop(sys.stdout)
         where = f": {error.filename}" if error.filename else ""
         return _fail(f"{error.strerror or error}{where}", 1)
     except Exception:  # noqa: BLE001 - the last boundary: whatever arrives here is a bug
@@ -66,14 +65,6 @@ def main(args: Sequence[str] | None = None) -> int:
         log.bug("bug", version=__version__, hint="please report the lines below")
         return 1
     return code
-
-
-def _drop_output() -> None:
-    """What is left in the buffer would be written at exit and fail again, with a message of the interpreter's."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _top_level(args: list[str]) -> int:

@@ -11,11 +11,12 @@ import json
 import math
 import re
 import sys
-from contextlib import suppress
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from hk_tick_collector.text import plain
+
+from ._streams import drop
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,8 +40,10 @@ def show_lines(text: str) -> None:
 
 def complain(line: str) -> None:
     """Prints one line to stderr; where that is closed or full, nobody can be told."""
-    with suppress(OSError):
+    try:
         print(plain(line), file=sys.stderr, flush=True)
+    except OSError:
+        drop(sys.stderr)
 
 
 def warn(line: str) -> None:

@@ -49,5 +49,13 @@ def make_safe() -> None:
         sys.stdin.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
+def drop(stream: TextIO) -> None:
+    """What is left in the buffer of a stream that failed would be written at the exit, and fail again."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def _text(number: int) -> TextIO:
     return open(number, "r" if number == 0 else "w", encoding="utf-8", errors="backslashreplace", closefd=False)
