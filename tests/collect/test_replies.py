@@ -98,7 +98,7 @@ def long_promise(peer: socket.socket, server: Server) -> None:
 
 
 def bomb(peer: socket.socket, server: Server) -> None:
-    packed = gzip.compress(gzip.compress(bytes(500 * MB)))
+    packed = gzip.compress(gzip.compress(bytes(64 * MB)))
     head = f"Content-Encoding: gzip, gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
     server.write(peer, OK + head.encode() + packed)
 
