@@ -42,13 +42,13 @@ def old_host() -> Iterator[Host]:
 
 @pytest.fixture(scope="module")
 def installed_beside(old_host: Host) -> str:
-    """What the installer says while the predecessor goes on: killed before each step of it, and run again."""
+    """What the installer says while the predecessor goes on: killed before every third step of it, and run again."""
     _predecessor_stores(old_host)
     said, step = "", 1
     while (answer := cargo.killed_at(old_host, _INSTALL.replace("sudo ", ""), step, "install_first")).code != 0:
         assert answer.code == 137, answer
         said += answer.text
-        step += 1
+        step += cargo.STRIDE
     assert step > 10
     said += answer.text
     old_host.run("sudo usermod -aG hkcollector,systemd-journal duty", who="duty")

@@ -21,7 +21,7 @@ def test_uninstalled_and_installed_again(machine: Host, watch: Watch) -> None:
     assert machine.ask("command -v hk-tick-collector", who="duty").code != 0
     assert machine.path("/opt/futu_tick_downloader/.env").read_bytes() == settings
     assert watch.rows() >= rows
-    _install_killed_before_each_step(machine)
+    _install_killed_before_its_steps(machine)
     for timer in ("snapshot", "report"):
         assert watch.show("UnitFileState", f"hk-tick-collector-{timer}.timer") == "enabled"
     machine.run("sudo systemctl enable --now futu-opend hk-tick-collector", who="duty")
@@ -29,13 +29,13 @@ def test_uninstalled_and_installed_again(machine: Host, watch: Watch) -> None:
     assert watch.rows() > rows
 
 
-def _install_killed_before_each_step(machine: Host) -> None:
-    """Each run is killed one step later and begins with what the one before left; the last one ends by itself."""
+def _install_killed_before_its_steps(machine: Host) -> None:
+    """Each run is killed some steps later and begins with what the one before left; the last one ends by itself."""
     command = f"cd {cargo.CHECKOUT} && bash deploy/install.sh --wheelhouse {cargo.WHEELHOUSE}"
     step = 1
     while (answer := cargo.killed_at(machine, command, step, "secure_directories")).code != 0:
         assert answer.code == 137, answer
-        step += 1
+        step += cargo.STRIDE
     assert step > 15
     assert "The next three commands" in answer.text
     repeated = machine.run(command)
