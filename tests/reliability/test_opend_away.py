@@ -14,6 +14,8 @@ from hk_tick_collector.simulator.control import tell
 from .trial import now_ms, wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from .conftest import Begin
     from .trial import Trial
 
@@ -24,12 +26,12 @@ RATES: Final = (5000,)  # of the outage of thirty seconds
 SLACK: Final = 5  # times a figure: the cap of a test
 
 
-def open_gaps_of(trial: Trial) -> dict[str, int]:
-    """Ticks missing by symbol."""
+def open_gaps_of(trial: Trial, unsized: AbstractSet[str] = frozenset()) -> dict[str, int]:
+    """Ticks missing by symbol; `unsized` are symbols that may have a gap without a number."""
     missing: dict[str, int] = {}
     for symbol, count, _ in trial.stored.gaps():
-        assert count is not None
-        missing[symbol] = missing.get(symbol, 0) + count
+        assert count is not None or symbol in unsized
+        missing[symbol] = missing.get(symbol, 0) + (count or 0)
     return missing
 
 
@@ -164,7 +166,9 @@ def test_thirty_seconds_off_the_network_at_five_thousand_ticks_a_second(begin: B
     print(f"healed {healed_s:.1f} s after the return, {minute_s:.1f} s after the cut; {sum(missed.values())} missed")
     assert minute_s < 60 * SLACK
     verdict = trial.finish(complete=False)
-    missing = open_gaps_of(trial)
+    # Where OpenD's window begins with the very next tick, no answer reaches what was known: a gap without a number.
+    edge = {symbol for symbol, count in missed.items() if 900 <= count <= 1500}
+    missing = open_gaps_of(trial, edge)
     print(f"{len(missing)} symbols with gaps, {sum(missing.values())} ticks missing for good")
     assert sum(missing.values()) == verdict.days[0].missing > 0
     few = {symbol for symbol, count in missed.items() if count < 900}  # a little less: the market did not wait
