@@ -26,7 +26,7 @@ test: $(VENV)/.dev debian-packages  ## every test (CLOCK="2026-11-28 23:58:00" b
 
 test-systemd: $(VENV)/.dev  ## as root: the runbook and its faults on a booted Debian 12; the log shows each command and its answer
 	@tools/debian_packages.sh debootstrap systemd-container
-	@$(BIN)/python -m pytest tests/systemd --verbose --capture=no $(ARGS)
+	@env --default-signal=INT,QUIT,HUP $(BIN)/python -m pytest tests/systemd --verbose --capture=no $(ARGS)
 
 check: lint types docs  ## format, lint, types, the layout's rules, documents in step with the code
 
