@@ -29,6 +29,7 @@ from hk_tick_collector.model import GAP_OPEN, UNSTORED_CAUSES, Gap, Reconciled
 
 from . import schema
 from .beside import write_beside
+from .durable import sync_directory
 from .faults import system_error_told
 from .identity import compare
 from .opening import open_for_writing
@@ -528,11 +529,7 @@ def _build(path: Path, options: StoreOptions) -> None:
     finally:
         db.close()
     draft.rename(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)  # without it a power cut may take the name away
-    finally:
-        os.close(directory)
+    sync_directory(path.parent)
 
 
 def _configure(db: apsw.Connection, options: StoreOptions) -> None:

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.errors import ForeignFileError, NoDayError, PredecessorFileError
 
+from .durable import sync_directory
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -160,15 +162,6 @@ def _drop_empty_log(path: Path) -> None:
         if not wal.stat().st_size and not held_by(path):
             wal.unlink()
             path.with_name(f"{path.name}-shm").unlink()
-
-
-def sync_directory(directory: Path) -> None:
-    """Without it a power cut may take a new name away. Raises OSError."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from hk_tick_collector.errors import CollectorError, StoreError
 from . import foreign
 from .beside import BesideRow, read_beside
 from .dayfile import Batch, DayFile, StoreOptions, make_plain
+from .durable import sync_directory
 from .faults import DISK_ERRORS, diagnose
 from .owner import LOCK_NAME, OwnerLock
 from .predecessor import CONFLICT, place
@@ -111,7 +112,7 @@ def hand_over(source: Source, data_root: Path, now_ms: int) -> Path:
         target = foreign.kept_path(path_of(data_root, day), now_ms, waiting=True)
         with foreign.names_held(data_root, _LOCK_S):
             draft.rename(target)
-            foreign.sync_directory(data_root)
+            sync_directory(data_root)
     return target
 
 
@@ -401,7 +402,7 @@ def _publish(draft: Path, source: Path, target: Path, now_ms: int, *, in_place: 
         if foreign.is_kept(kept) and kept.parent == target.parent and foreign.imported_path(kept) != kept:
             kept, waiting = foreign.imported_path(kept), kept
             foreign.keep(waiting, kept)
-        foreign.sync_directory(target.parent)
+        sync_directory(target.parent)
     return kept
 
 

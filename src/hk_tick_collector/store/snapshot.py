@@ -34,6 +34,7 @@ import apsw
 
 from hk_tick_collector.errors import CollectorError, StoreError
 
+from .durable import sync_directory
 from .faults import DISK_ERRORS
 from .query import DayReader
 from .rights import refused
@@ -266,11 +267,7 @@ def _publish(draft: Path, final: Path, digest: str, owner: os.stat_result) -> No
     draft.chmod(_MODE)
     draft.rename(final)
     sums.rename(sum_path(final))
-    directory = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_directory(final.parent)
 
 
 def _wal_bytes(source: Path) -> int:

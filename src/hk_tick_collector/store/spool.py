@@ -29,6 +29,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector.errors import StoreError
 
+from .durable import sync_directory
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
@@ -323,7 +325,7 @@ class Spool:
                         self._idle.notify_all()
             os.fsync(fd)
             if new:
-                _sync_directory(path.parent)
+                sync_directory(path.parent)
         except BaseException:
             with self._lock:
                 undo = not self._closed
@@ -530,18 +532,9 @@ def _make_directory(directory: Path) -> None:
         return
     except FileNotFoundError:  # SPOOL_DIR itself was taken away; where it stood is not ours to make
         directory.parent.mkdir(DIRECTORY_MODE)
-        _sync_directory(directory.parent.parent)
+        sync_directory(directory.parent.parent)
         directory.mkdir(DIRECTORY_MODE)
-    _sync_directory(directory.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    """Without this a new file may be gone after a power cut, however well its content was synced."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    sync_directory(directory.parent)
 
 
 def _check_writable(directory: Path) -> None:
