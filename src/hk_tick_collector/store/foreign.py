@@ -104,10 +104,14 @@ def kept_path(path: Path, now_ms: int, *, waiting: bool) -> Path:
         for other in kept:
             if other.samefile(path):
                 return other
-    stem = f"{path.name}.predecessor-{datetime.fromtimestamp(now_ms / 1000, UTC):%Y%m%dT%H%M%SZ}"
-    taken = {imported_path(other).name for other in kept}
-    name = next(name for name in (stem, *(f"{stem}-{number}" for number in range(2, 1000))) if name not in taken)
+    name = aside_name(path, "predecessor", now_ms, {imported_path(other).name for other in kept})
     return path.with_name(name + NOT_IMPORTED * waiting)
+
+
+def aside_name(path: Path, what: str, now_ms: int, taken: set[str]) -> str:
+    """The name under which a file is set aside, as `20261120.db.damaged-20261120T020304Z`; none of `taken`."""
+    stem = f"{path.name}.{what}-{datetime.fromtimestamp(now_ms / 1000, UTC):%Y%m%dT%H%M%SZ}"
+    return next(name for name in (stem, *(f"{stem}-{number}" for number in range(2, 1000))) if name not in taken)
 
 
 def imported_path(path: Path) -> Path:

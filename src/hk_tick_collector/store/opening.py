@@ -10,7 +10,6 @@ import errno
 import os
 import stat
 import struct
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import apsw
@@ -19,7 +18,7 @@ from hk_tick_collector.errors import DamagedFileError, ForeignFileError, SealedD
 
 from . import schema
 from .faults import lack_of_room, system_error_told
-from .foreign import foreign_file, move_command, no_file_here, not_sqlite
+from .foreign import aside_name, foreign_file, move_command, no_file_here, not_sqlite
 from .rights import refused
 from .schema_check import named_changes
 
@@ -81,10 +80,8 @@ def set_aside(path: Path, now_ms: int) -> Path:
 
     The WAL goes first: a fresh file must never meet the WAL of another. Raises OSError.
     """
-    moment = datetime.fromtimestamp(now_ms / 1000, UTC)
-    stem = f"{path.name}.damaged-{moment:%Y%m%dT%H%M%SZ}"
-    taken = {name.name for name in path.parent.glob(f"{stem}*")}
-    target = path.with_name(next(name for name in _numbered(stem) if name not in taken))
+    taken = {other.name for other in path.parent.glob(f"{path.name}.damaged-*")}
+    target = path.with_name(aside_name(path, "damaged", now_ms, taken))
     for suffix in ("-wal", "-shm", ""):
         part = path.with_name(path.name + suffix)
         if part.exists():
@@ -127,10 +124,6 @@ def _tell_why_nothing_opens(directory: Path) -> None:
         os.close(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
     except OSError as error:
         raise StoreError(f"cannot open anything in {directory}: {error.strerror}") from error
-
-
-def _numbered(stem: str) -> list[str]:
-    return [stem, *(f"{stem}-{number}" for number in range(2, 1000))]
 
 
 def _existing_size(path: Path) -> int | None:
