@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from tests.flooding_opend import FloodingOpenD
+from tests.protobuf_bytes import field, length
 from tests.scripted_opend import notify, ticks_of
 
 from hk_tick_collector.opend import messages
@@ -28,20 +29,6 @@ LOG_MOST_BYTES: Final = 1_000_000  # a minute; each of these floods is over soon
 CHOSEN: Final = "00700"
 TICKS: Final = 20
 LONG_WORDS: Final = "額度不足 " * 1_500_000  # 15 MB and more
-
-
-def length(number: int) -> bytes:
-    """A number as protobuf writes it."""
-    parts = []
-    while number > 0x7F:
-        parts.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*parts, number])
-
-
-def field(number: int, value: bytes) -> bytes:
-    """A field of protobuf that has a length."""
-    return length(number << 3 | 2) + length(len(value)) + value
 
 
 def body_of(ticks: bytes, security: bytes) -> bytes:

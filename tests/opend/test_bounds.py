@@ -8,6 +8,7 @@ import pytest
 from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.protobuf_bytes import field
 from tests.scripted_opend import ticks_of
 
 from hk_tick_collector.errors import ProtocolError
@@ -22,20 +23,6 @@ if TYPE_CHECKING:
 
 SECURITY: Final = {"market": 1, "code": "00700"}
 EMPTY: Final = b"\x12\x00"  # an empty tick in a list of ticks
-
-
-def length(number: int) -> bytes:
-    """A number as protobuf writes it."""
-    parts = []
-    while number > 0x7F:
-        parts.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*parts, number])
-
-
-def field(number: int, value: bytes) -> bytes:
-    """A field of protobuf that has a length."""
-    return length(number << 3 | 2) + length(len(value)) + value
 
 
 def s2c(value: bytes) -> bytes:

@@ -94,6 +94,14 @@ def killed_at(host: Host, command: str, step: int, function: str) -> Answer:
     return host.ask(f"export BASH_ENV=/root/killer.sh KILL_AT={step} KILL_IN={function}; {command}", cap_s=400)
 
 
+def next_commands(said: str) -> list[str]:
+    """The three commands that an installation ends with."""
+    lines = said.partition("The next three commands:")[2].splitlines()
+    commands = [line.strip() for line in lines if line.startswith("  ")][:3]
+    assert len(commands) == 3, said
+    return commands
+
+
 def edits(host: Host, script: str) -> None:
     """What the next `vim` on the machine does, in sed's words."""
     host.path("/etc/edits").write_text(script, "utf-8")

@@ -50,9 +50,7 @@ def installed(machine: Host) -> str:
 def started(machine: Host, installed: str) -> str:
     """What the installer's last three commands lead to: the answer of `status` once it is well."""
     cargo.edits(machine, f"s/^FUTU_SYMBOLS=.*/FUTU_SYMBOLS={','.join(cargo.SYMBOLS)}/\n$ a HEALTH_INTERVAL_SEC=5\n")
-    lines = installed.partition("The next three commands:")[2].splitlines()
-    commands = [line.strip() for line in lines if line.startswith("  ")][:3]
-    assert len(commands) == 3, installed
+    commands = cargo.next_commands(installed)
     reader, watch = Reader(machine), Watch(machine)
     reader.paste(commands[0])
     reader.paste(commands[1])

@@ -58,9 +58,7 @@ def installed_beside(old_host: Host) -> str:
 @pytest.fixture(scope="module")
 def taken_over(old_host: Host, installed_beside: str) -> Watch:
     """What can be seen once the commands that the installer printed are typed."""
-    lines = installed_beside.partition("The next three commands:")[2].splitlines()
-    commands = [line.strip() for line in lines if line.startswith("  ")][:3]
-    assert len(commands) == 3, installed_beside
+    commands = cargo.next_commands(installed_beside)
     reader, watch = Reader(old_host), Watch(old_host)
     reader.paste(commands[0])
     reader.paste(commands[1])

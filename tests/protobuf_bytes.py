@@ -1,0 +1,17 @@
+"""Protobuf written by hand: messages that no library would write."""
+
+from __future__ import annotations
+
+
+def length(number: int) -> bytes:
+    """A number as protobuf writes it."""
+    parts = []
+    while number > 0x7F:
+        parts.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*parts, number])
+
+
+def field(number: int, value: bytes) -> bytes:
+    """A field of protobuf that has a length."""
+    return length(number << 3 | 2) + length(len(value)) + value
