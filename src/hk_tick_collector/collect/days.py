@@ -458,4 +458,4 @@ def _is_read_only(path: Path) -> bool:
 def _is_finished(path: Path) -> bool:
     """Whether a file says itself that its day is over."""
     with DayReader(path) as reader:
-        return "sealed_ms" in reader.meta()
+        return reader.is_sealed()

@@ -71,7 +71,7 @@ def load_day(data_root: Path, number: int) -> Day:
     day = Day(number)
     try:
         with DayReader(path_of(data_root, market.day_name(number))) as reader, reader.snapshot():
-            if "sealed_ms" in reader.meta():
+            if reader.is_sealed():
                 day.sealed = True
                 return day
             _load(day, reader)

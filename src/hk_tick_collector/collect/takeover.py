@@ -212,7 +212,7 @@ class Takeover:
 def _refuse_sealed(ours: Path) -> None:
     try:
         with DayReader(ours) as reader:
-            if "sealed_ms" in reader.meta():
+            if reader.is_sealed():
                 raise StoreError(f"{ours.name} is sealed: nothing is added to a finished day")
     except NoDayError:
         return

@@ -329,7 +329,7 @@ def _alone(data_root: Path, target: Path, *, there: bool) -> Iterator[None]:
         yield
         return
     with DayReader(target) as reader:
-        if "sealed_ms" in reader.meta():
+        if reader.is_sealed():
             raise StoreError(
                 f"{target} is sealed: nothing is added to a finished day",
                 hint="both files stay as they are; --to DIRECTORY makes a file of its own elsewhere",

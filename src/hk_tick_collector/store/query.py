@@ -364,6 +364,10 @@ class DayReader:
         """What the file says of itself: day, versions."""
         return dict(self._select(("key", "value"), "meta", "ORDER BY key"))
 
+    def is_sealed(self) -> bool:
+        """Whether the file says that its day is over."""
+        return "sealed_ms" in self.meta()
+
     def schema_version(self) -> int:
         """The version of the tables in the file."""
         version: int = self._db.pragma("user_version")
