@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from hk_tick_collector.errors import BusyFileError, CollectorError, DiskHangsError, StoreError
 from hk_tick_collector.ops import remedies, waiting
 from hk_tick_collector.ops.status import RUNTIME_DIRECTORY, STATUS_NAME, read_status
+from hk_tick_collector.store.locks import pids_holding
 from hk_tick_collector.store.query import DayReader
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ def _blame_the_disk(path: Path) -> None:
     """Raises DiskHangsError when who holds the lock itself waits for the disk: by the kernel's word, or its own."""
     is_file = path.suffix == ".db"
     beside = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")] if is_file else path.glob("*.db*")
-    for pid in waiting.lock_holders(beside):
+    for pid in pids_holding(beside):
         if how := waiting.waits_for_disk(pid):
             raise disk_error(path, "frozen" if _collector_waits(path) else how)
 

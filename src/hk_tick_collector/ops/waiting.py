@@ -5,12 +5,8 @@ Leaves: plain words. It changes nothing; where this user may not look, the words
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from typing import Final
 
 _PROC: Final = Path("/proc")
 # Where a thread waits that wants to change a frozen file system: include/linux/fs.h, sb_start_write().
@@ -53,20 +49,3 @@ def waits_for_disk(pid: int) -> str:
         return ""
     waiting = [task for task in tasks if state(task) == "D"]
     return "frozen" if any(map(is_frozen, waiting)) else "in_kernel" if waiting else ""
-
-
-def lock_holders(paths: Iterable[Path]) -> list[int]:
-    """The processes that hold a lock on one of these files, by the kernel's own list."""
-    inodes = set()
-    for path in paths:
-        try:
-            found = path.stat()
-        except OSError:
-            continue
-        inodes.add(f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}")
-    try:
-        lines = [line.split() for line in (_PROC / "locks").read_text("ascii").splitlines()]
-    except (OSError, ValueError):
-        return []
-    held = (fields for fields in lines if len(fields) >= 8 and fields[1] != "->")
-    return sorted({int(fields[4]) for fields in held if fields[5] in inodes and fields[4].isdigit()})

@@ -11,7 +11,6 @@ import os
 import re
 import shlex
 import stat
-import struct
 import time
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector.errors import ForeignFileError, NoDayError, PredecessorFileError
 
 from .durable import sync_directory
+from .locks import blocker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,6 @@ _ITS_COLUMNS: Final = frozenset({"market", "symbol", "ts_ms", "seq", "price", "v
 NOT_IMPORTED: Final = ".not-imported"
 _KEPT: Final = re.compile(r"[0-9]{8}\.db\.predecessor-[0-9TZ]+(-[0-9]+)?(\.not-imported)?")
 _PARTS: Final = ("-wal", "-shm", "-journal")
-_FLOCK: Final = "hhqqi4x"  # struct flock: type, whence, start, length, process
 _LOCK_POLL_S: Final = 0.02
 
 
@@ -202,10 +201,9 @@ def held_by(path: Path) -> str:
         with suppress(FileNotFoundError, PermissionError):
             fd = os.open(part, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             try:
-                answer = fcntl.fcntl(fd, fcntl.F_GETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+                pid = blocker(fd, fcntl.F_WRLCK, 0, 0)  # the whole file
             finally:
                 os.close(fd)
-            kind, *_, pid = struct.unpack(_FLOCK, answer)
-            if kind != fcntl.F_UNLCK:
+            if pid is not None:
                 return f"process {pid}" if pid > 0 else "another process"
     return ""

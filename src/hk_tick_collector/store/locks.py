@@ -14,17 +14,22 @@ import re
 import struct
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import apsw
 
 from .rights import user_name
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _FLOCK: Final = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux: type, whence, start, length, pid
 # Bytes of `-shm` that SQLite locks (sqlite.org/walformat.html#wal_locks): whoever has one of these keeps a writer out.
 _WAL_WRITE, _WAL_CHECKPOINT, _WAL_RECOVER = 120, 121, 122
 _PENDING_BYTE, _LOCK_BYTES = 0x40000000, 512  # of the database file itself
-_LINE: Final = re.compile(r"\d+: (?P<kind>\w+) +\w+ +(?P<mode>\w+) +(?P<pid>-?\d+) [0-9a-f]+:[0-9a-f]+:(?P<inode>\d+) ")
+_LINE: Final = re.compile(
+    r"\d+: (?P<kind>\w+) +\w+ +\w+ +(?P<pid>-?\d+) (?P<device>[0-9a-f]+:[0-9a-f]+):(?P<inode>\d+) "
+)
 _OURS: Final = re.compile(r"hk[-_]tick[-_]collector")  # in the command line of every collector
 _TABLE: Final = Path("/proc/locks")
 _MAX_COMMAND: Final = 400
@@ -70,12 +75,33 @@ def describe(pid: int) -> Holder:
 def holders(path: Path, kind: str = "FLOCK") -> list[Holder] | None:
     """Who holds locks of this kind on a file, by the kernel's list; None where that cannot be read."""
     try:
-        inode, lines = path.stat().st_ino, _TABLE.read_text("utf-8", errors="replace").splitlines()
+        inode, held = path.stat().st_ino, _held()
     except OSError:
         return None
-    found = [match for match in map(_LINE.match, lines) if match and int(match["inode"]) == inode]
-    pids = dict.fromkeys(int(match["pid"]) for match in found if match["kind"] == kind)
+    found = [lock for lock in held if int(lock["inode"]) == inode]
+    pids = dict.fromkeys(int(lock["pid"]) for lock in found if lock["kind"] == kind)
     return [describe(pid) for pid in pids]
+
+
+def pids_holding(paths: Iterable[Path]) -> list[int]:
+    """Who holds a lock of any kind on one of these files, by the kernel's list; none where it is hidden."""
+    files = set()
+    for path in paths:
+        with suppress(OSError):
+            found = path.stat()
+            files.add((f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}", str(found.st_ino)))
+    try:
+        held = _held()
+    except OSError:
+        return []
+    return sorted(
+        {int(lock["pid"]) for lock in held if (lock["device"], lock["inode"]) in files and int(lock["pid"]) >= 0}
+    )
+
+
+def _held() -> list[re.Match[str]]:
+    """The lines of the kernel's list that are locks in force, not waits for one. Raises OSError."""
+    return [match for match in map(_LINE.match, _TABLE.read_text("utf-8", errors="replace").splitlines()) if match]
 
 
 def day_holder(path: Path) -> Holder | None:
@@ -109,11 +135,19 @@ def _blocking_pid(path: Path) -> int | None:
 
 
 def _locked_by(fd: int, kind: int, start: int, length: int) -> int | None:
-    """The process whose lock would refuse one of this kind; None where it would be granted. Our own never count."""
+    """As `blocker`; None where the kernel does not tell."""
     try:
-        answer = fcntl.fcntl(fd, fcntl.F_GETLK, _FLOCK.pack(kind, os.SEEK_SET, start, length, 0))
+        return blocker(fd, kind, start, length)
     except OSError:
         return None
+
+
+def blocker(fd: int, kind: int, start: int, length: int) -> int | None:
+    """The process whose lock would refuse one of this kind; None where it would be granted. Our own never count.
+
+    Raises OSError.
+    """
+    answer = fcntl.fcntl(fd, fcntl.F_GETLK, _FLOCK.pack(kind, os.SEEK_SET, start, length, 0))
     kind, _, _, _, pid = _FLOCK.unpack(answer)
     return None if kind == fcntl.F_UNLCK else pid
 
