@@ -137,8 +137,9 @@ def test_a_predecessor_that_still_runs_stops_nothing(start: Start, workdir: Path
     insert(db, of_predecessor(theirs[:2000]))
     collector = start.run(opend.port)
     collector.wait_for("predecessor_not_imported")
-    told = cli("status", DATA_ROOT=str(root))
-    assert "was set aside and is not imported: it is open in process" in told.stdout
+    words = "was set aside and is not imported: it is open in process"
+    # The live state is written once a second.
+    wait_until(lambda: words in cli("status", DATA_ROOT=str(root)).stdout, lambda: collector.output)
     insert(db, of_predecessor(theirs[2000:]))
     db.close()
     wait_until(lambda: collector.events("predecessor_imported"), lambda: collector.output)
