@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from hk_tick_collector import log, market
 from hk_tick_collector.errors import SealedDayError, StoreError
 from hk_tick_collector.model import PUSH_BACKFILL, Tick
+from hk_tick_collector.store.blocking import day_holder
 from hk_tick_collector.store.dayfile import Batch, Written
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose, in_words
-from hk_tick_collector.store.locks import day_holder
 from hk_tick_collector.store.query import DayReader, path_of
 
 from .chunk import Part

@@ -15,8 +15,9 @@ from typing import Final
 
 from hk_tick_collector.errors import CollectorError, NoDayError, PredecessorFileError, StoreError
 from hk_tick_collector.store import rights, schema
+from hk_tick_collector.store.blocking import day_holder
 from hk_tick_collector.store.foreign import import_command, list_waiting, move_command
-from hk_tick_collector.store.locks import Holder, day_holder, holders
+from hk_tick_collector.store.locks import Holder, holders
 from hk_tick_collector.store.owner import LOCK_NAME, SPOOL_LOCK_NAME
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 from hk_tick_collector.store.rights import give, user_name

@@ -1,9 +1,7 @@
 """Who holds a lock that keeps us from writing, as far as the kernel tells it. Nothing is locked here.
 
-Enters: paths. Leaves: processes. Two sources. The kernel's list /proc/locks names every lock, but a service's sandbox
-may hide it. F_GETLK names the holder of one POSIX lock, as SQLite takes them, and is never hidden. It needs a
-descriptor of the file, and closing a descriptor of our own would drop every POSIX lock that this process has on the
-file. So SQLite opens and closes the file, and its descriptor is only asked.
+Enters: paths and descriptors. Leaves: processes. Two sources. The kernel's list /proc/locks names every lock, but a
+service's sandbox may hide it. F_GETLK names the holder of one POSIX lock, as SQLite takes them, and is never hidden.
 """
 
 from __future__ import annotations
@@ -12,11 +10,9 @@ import fcntl
 import os
 import re
 import struct
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
-
-import apsw
 
 from .rights import user_name
 
@@ -24,9 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _FLOCK: Final = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux: type, whence, start, length, pid
-# Bytes of `-shm` that SQLite locks (sqlite.org/walformat.html#wal_locks): whoever has one of these keeps a writer out.
-_WAL_WRITE, _WAL_CHECKPOINT, _WAL_RECOVER = 120, 121, 122
-_PENDING_BYTE, _LOCK_BYTES = 0x40000000, 512  # of the database file itself
 _LINE: Final = re.compile(
     r"\d+: (?P<kind>\w+) +\w+ +\w+ +(?P<pid>-?\d+) (?P<device>[0-9a-f]+:[0-9a-f]+):(?P<inode>\d+) "
 )
@@ -104,44 +97,6 @@ def _held() -> list[re.Match[str]]:
     return [match for match in map(_LINE.match, _TABLE.read_text("utf-8", errors="replace").splitlines()) if match]
 
 
-def day_holder(path: Path) -> Holder | None:
-    """Who keeps this process from writing a day file now; None where nobody is seen to.
-
-    It opens the file for reading for a moment, and waits for nothing. For a file whose lock was just met.
-    """
-    try:
-        db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    except apsw.Error:
-        return None
-    with closing(db):
-        with suppress(apsw.Error):
-            db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()  # has it open `-shm` too
-        pid = _blocking_pid(path)
-    return None if pid is None else describe(pid)
-
-
-def _blocking_pid(path: Path) -> int | None:
-    shm = _descriptor(path.with_name(path.name + "-shm"))
-    if shm is not None:
-        for byte in (_WAL_WRITE, _WAL_RECOVER, _WAL_CHECKPOINT):
-            pid = _locked_by(shm, fcntl.F_WRLCK, byte, 1)
-            if pid is not None:
-                return pid
-    file = _descriptor(path)
-    if file is None:
-        return None
-    # In WAL mode every reader shares a lock of the file itself, and only an exclusive one is in the way.
-    return _locked_by(file, fcntl.F_WRLCK if shm is None else fcntl.F_RDLCK, _PENDING_BYTE, _LOCK_BYTES)
-
-
-def _locked_by(fd: int, kind: int, start: int, length: int) -> int | None:
-    """As `blocker`; None where the kernel does not tell."""
-    try:
-        return blocker(fd, kind, start, length)
-    except OSError:
-        return None
-
-
 def blocker(fd: int, kind: int, start: int, length: int) -> int | None:
     """The process whose lock would refuse one of this kind; None where it would be granted. Our own never count.
 
@@ -150,17 +105,3 @@ def blocker(fd: int, kind: int, start: int, length: int) -> int | None:
     answer = fcntl.fcntl(fd, fcntl.F_GETLK, _FLOCK.pack(kind, os.SEEK_SET, start, length, 0))
     kind, _, _, _, pid = _FLOCK.unpack(answer)
     return None if kind == fcntl.F_UNLCK else pid
-
-
-def _descriptor(path: Path) -> int | None:
-    """A descriptor of this process that leads to a file; None where it has none."""
-    try:
-        wanted = path.stat()
-        numbers = [int(name) for name in os.listdir("/proc/self/fd")]  # noqa: PTH208 - names alone
-    except OSError:
-        return None
-    for number in numbers:
-        with suppress(OSError):  # it was closed meanwhile, by another thread
-            if os.path.samestat(os.fstat(number), wanted):
-                return number
-    return None
