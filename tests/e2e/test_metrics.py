@@ -149,6 +149,8 @@ def test_a_scrape_tells_the_truth(start: Start, page_table: dict[str, str]) -> N
     assert found["hktc_socket_to_commit_seconds_count"] == commits > 0
     assert found["hktc_commits_total"] >= commits
 
+    # OpenD is asked for it after the subscriptions, and again within a minute when its answer was late.
+    wait_until(lambda: "hktc_quota_remaining" in samples(scrape(collector)), "a quota", 120)
     opend_process.kill()
     wait_until(lambda: samples(scrape(collector))["hktc_opend_connected"] == 0, "OpenD away")
     text = scrape(collector)
