@@ -335,15 +335,19 @@ class Soak:
     def _wait(self, seconds: float) -> None:
         until_s = time.monotonic() + seconds
         while time.monotonic() < until_s:
-            if not self._steady.collector.alive:
-                raise AssertionError(f"the steady collector has ended:\n{self._steady.tail()}")
+            self._expect_alive()
             if time.monotonic() >= self._say_at_s:
                 self._say_at_s = time.monotonic() + REPORT_S
                 self._measure()
                 self._say(self._progress())
             time.sleep(min(0.05, max(0.0, until_s - time.monotonic())))
 
+    def _expect_alive(self) -> None:
+        if not self._steady.collector.alive:
+            raise AssertionError(f"the steady collector has ended:\n{self._steady.tail()}")
+
     def _measure(self) -> None:
+        self._expect_alive()
         descriptors, memory_kib = self._steady.collector.resources()
         self.figures.descriptors.append(descriptors)
         self.figures.memory_kib.append(memory_kib)

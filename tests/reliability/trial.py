@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .nursery import Disk, Nursery
 
 CAP_S: Final = 300.0  # no test asserts a time without need; this one only ends a test that would wait for ever
+UNKNOWN_REST_MS: Final = 8_000  # nothing is stored for so long: what a gap of unknown size misses is gone
 LIMITS: Final = Limits(drift_warn_s=2.0, lag_critical_s=300.0, disk_min_free_mb=0, queue_warn_rows=50_000)
 QUICK: Final = {"RECONNECT_MIN_DELAY": "0.02", "RECONNECT_MAX_DELAY": "0.2"}
 
@@ -225,11 +226,11 @@ class Stored:
 
     def accounted(self) -> int:
         """Ticks that are stored, and ticks that are known to be missing."""
-        count = 0
-        for reader in self._readers():
-            totals = reader.totals()
-            count += totals.rows + totals.missing
-        return count
+        return self.rows() + self.missing()
+
+    def missing(self) -> int:
+        """Ticks that are known to be missing."""
+        return sum(reader.totals().missing for reader in self._readers())
 
     def rows(self) -> int:
         """Ticks that are stored."""
@@ -379,18 +380,19 @@ class Trial:
     def settle(self, *, excused: int = 0, cap_s: float = CAP_S) -> float:
         """The market pauses; returns once every tick that was made is stored or known to be missing for good.
 
-        `excused` of them nobody can know of. Returns after the cap in any case: the verdict has the better words.
+        `excused` of them nobody can know of. A gap of unknown size may hold any number: beside one, nothing may have
+        been stored for a while. Returns after the cap in any case: the verdict has the better words.
         """
         self.market.tell("pause")
         made = self.market.made() - excused
         started_s = time.monotonic()
-        since_ms = None
+        then, since_ms = None, 0
         while time.monotonic() - started_s < cap_s:
-            if not self._accounts_for(made):
-                since_ms = None
-            elif since_ms is None:
-                since_ms = now_ms()
-            elif self._is_quiet(since_ms):
+            rows, missing, is_known = account = self._account()
+            if account != then:
+                then, since_ms = account, now_ms()
+            is_whole = rows + missing >= made
+            if (is_whole or not is_known) and self._is_quiet(since_ms + (0 if is_whole else UNKNOWN_REST_MS)):
                 break
             time.sleep(0.05)
         return time.monotonic() - started_s
@@ -496,11 +498,12 @@ class Trial:
         log_path = self.directory / f"{self._name}-{number}.log"
         return FaultyCollector(self.nursery, log_path, environ, self.data_root, disk=disk, powerless=self.powerless)
 
-    def _accounts_for(self, made: int) -> bool:
+    def _account(self) -> tuple[int, int, bool]:
+        """Ticks stored, ticks known to be missing, and whether every open gap knows how many it misses."""
         try:
-            return self.stored.accounted() >= made
+            return self.stored.rows(), self.stored.missing(), all(gap[1] is not None for gap in self.stored.gaps())
         except CollectorError:
-            return False  # locked, or just being made
+            return 0, 0, True  # locked, or just being made
 
     def _is_quiet(self, since_ms: int) -> bool:
         """Whether a live state that was left after that moment says that nothing is under way."""
