@@ -40,7 +40,7 @@ types: $(VENV)/.dev
 	@$(BIN)/mypy
 
 docs: $(VENV)/.dev
-	@$(BIN)/python -m pytest --quiet tests/test_architecture.py tests/test_docs.py tests/ops/test_catalogue.py
+	@$(BIN)/python -m pytest --quiet tests/test_architecture.py tests/test_docs.py tests/ops/catalogue/test_catalogue.py
 
 bench: $(VENV)/.dev  ## every figure beside its limit, in one run of less than ten minutes; leaves bench/report.json and bench/report.svg
 	@$(BIN)/python -m bench $(ARGS)

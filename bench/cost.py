@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from hk_tick_collector.simulator.listing import default_symbols
+from hk_tick_collector.simulator.exchange.listing import default_symbols
 
 from .report import Figure, Target
 from .trial import Trial, memory_mb

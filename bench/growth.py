@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.config import environment_without_settings
-from hk_tick_collector.simulator.listing import default_symbols
+from hk_tick_collector.simulator.exchange.listing import default_symbols
 from hk_tick_collector.store.dayfile import Batch
 
 from .bigday import CYCLE_ROWS, BigDay

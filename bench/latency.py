@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from hk_tick_collector.simulator.listing import default_symbols
+from hk_tick_collector.simulator.exchange.listing import default_symbols
 
 from .bigday import BigDay
 from .report import Figure, Target

@@ -27,7 +27,7 @@ from .stream import read_stream
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hk_tick_collector.simulator.session import Session
+    from hk_tick_collector.simulator.gateway.session import Session
 
     from .stream import Chunk
 

@@ -21,7 +21,7 @@ from hk_tick_collector import log
 from hk_tick_collector.opend import messages
 from hk_tick_collector.opend.crypto import ENC_ALGO_NONE
 from hk_tick_collector.opend.frame import encode_frame
-from hk_tick_collector.simulator.listing import default_symbols
+from hk_tick_collector.simulator.exchange.listing import default_symbols
 from hk_tick_collector.simulator.plan import Gateway, Plan
 from hk_tick_collector.simulator.server import Simulator
 

@@ -18,17 +18,17 @@ from hk_tick_collector import market
 from hk_tick_collector.model import PUSH_REALTIME
 from hk_tick_collector.opend.convert import TICK_TYPES
 from hk_tick_collector.opend.frame import HEADER, HEADER_BYTES
-from hk_tick_collector.simulator.encode import BodyEncoder, EntryEncoder, push_frames
-from hk_tick_collector.simulator.listing import listing
-from hk_tick_collector.simulator.market import SyntheticMarket
-from hk_tick_collector.simulator.timetable import Calendar
+from hk_tick_collector.simulator.encoding.encode import BodyEncoder, EntryEncoder, push_frames
+from hk_tick_collector.simulator.exchange.listing import listing
+from hk_tick_collector.simulator.exchange.market import SyntheticMarket
+from hk_tick_collector.simulator.exchange.timetable import Calendar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from hk_tick_collector.model import TickRow
-    from hk_tick_collector.simulator.market import MadeRow
+    from hk_tick_collector.simulator.exchange.market import MadeRow
 
 LINE_RATE: Final = 10_000.0  # ticks/s of exchange time for what is sent at line speed
 _SEED: Final = 1

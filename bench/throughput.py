@@ -17,7 +17,7 @@ from hk_tick_collector.config import Settings
 from hk_tick_collector.market import day_name
 from hk_tick_collector.opend import opend_pb2 as pb
 from hk_tick_collector.opend.protocol import Connection
-from hk_tick_collector.simulator.listing import default_symbols
+from hk_tick_collector.simulator.exchange.listing import default_symbols
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 
 from .report import Figure, Target

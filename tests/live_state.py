@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any, Final
 
-from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, write_status
+from hk_tick_collector.ops.live.status import STATUS_NAME, LiveStatus, write_status
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,8 +17,8 @@ import uvloop
 from hk_tick_collector import connecting
 from hk_tick_collector.connecting import Address, Resolver, connect
 from hk_tick_collector.errors import OpenDError
-from hk_tick_collector.ops.asking import Answers
-from hk_tick_collector.ops.check_opend import check_answers
+from hk_tick_collector.ops.doctor.opend import check_answers
+from hk_tick_collector.ops.doctor.opend_probe import Answers
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator

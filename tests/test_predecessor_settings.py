@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import apprise
 import pytest
 
-from hk_tick_collector.collect.destination import open_destinations
 from hk_tick_collector.config import load_settings
 from hk_tick_collector.errors import UsageError
+from hk_tick_collector.ops.alerts.destination import open_destinations
 
 if TYPE_CHECKING:
     from collections.abc import Callable

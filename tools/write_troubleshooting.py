@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hk_tick_collector.ops import catalogue
+from hk_tick_collector.ops.catalogue import catalogue
 
 PAGE = Path(__file__).parent.parent / "docs" / "troubleshooting.md"
 MARK = catalogue.BEGIN.split(" ")[0] + " 以下由"

@@ -2,6 +2,6 @@
 
 import sys
 
-from hk_tick_collector.cli import main
+from .cli import main
 
 sys.exit(main())

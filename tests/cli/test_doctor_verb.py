@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from hk_tick_collector import market
-from hk_tick_collector.ops.asking import TOTAL_S
-from hk_tick_collector.ops.remedies import is_command
+from hk_tick_collector.ops.doctor.opend_probe import TOTAL_S
+from hk_tick_collector.ops.findings.remedies import is_command
 from hk_tick_collector.store.spool import Spool
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from tests.bigday import make_big_day
 from tests.preloaded.wrong_clock import Clock, moment_s
 
 from hk_tick_collector import market
-from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, write_status
+from hk_tick_collector.ops.live.status import STATUS_NAME, LiveStatus, write_status
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 
 if TYPE_CHECKING:

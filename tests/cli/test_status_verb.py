@@ -16,7 +16,7 @@ from tests.preloaded.wrong_clock import Clock
 
 from hk_tick_collector import market
 from hk_tick_collector.model import Gap, Reconciled, RuleChange
-from hk_tick_collector.ops.status import LiveStatus, write_status
+from hk_tick_collector.ops.live.status import LiveStatus, write_status
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ import pytest
 from tests.log_lines import Event, events_in
 
 from hk_tick_collector import log
-from hk_tick_collector.collect.chunk import Chunk
+from hk_tick_collector.collect.buffer.chunk import Chunk
+from hk_tick_collector.collect.buffer.tick_queue import TickQueue
 from hk_tick_collector.collect.options import WriterOptions
-from hk_tick_collector.collect.queue import TickQueue
-from hk_tick_collector.collect.writer import Writer
+from hk_tick_collector.collect.writing.writer import Writer
 from hk_tick_collector.model import Stats
 from hk_tick_collector.store.dayfile import StoreOptions
 

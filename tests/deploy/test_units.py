@@ -12,7 +12,7 @@ import pytest
 from hk_tick_collector.cli import VERBS
 from hk_tick_collector.config import load_settings
 from hk_tick_collector.config.load import INSTALLED_ENV_FILE
-from hk_tick_collector.ops.status import RUNTIME_DIRECTORY
+from hk_tick_collector.ops.live.status import RUNTIME_DIRECTORY
 
 ROOT = Path(__file__).parent.parent.parent
 UNITS = ROOT / "deploy" / "systemd"

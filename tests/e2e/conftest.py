@@ -17,7 +17,7 @@ import pytest
 from tests.log_lines import Event, events_in
 
 from hk_tick_collector.model import Tick
-from hk_tick_collector.simulator.truth import TruthTick, read_truth
+from hk_tick_collector.simulator.truth.truth import TruthTick, read_truth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

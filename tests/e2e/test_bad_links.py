@@ -17,8 +17,8 @@ from tests.scripted_opend import accepted, frame
 
 from hk_tick_collector.opend import opend_pb2 as pb
 from hk_tick_collector.opend.frame import HEADER, HEADER_BYTES
-from hk_tick_collector.ops.health import Finding, Limits, check
-from hk_tick_collector.ops.status import STATUS_NAME, read_status
+from hk_tick_collector.ops.findings.health import Finding, Limits, check
+from hk_tick_collector.ops.live.status import STATUS_NAME, read_status
 
 from .conftest import PROGRAM, wait_until
 

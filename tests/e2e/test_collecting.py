@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from hk_tick_collector import market
-from hk_tick_collector.simulator.truth import TruthTick
+from hk_tick_collector.simulator.truth.truth import TruthTick
 from hk_tick_collector.store.dayfile import DayFile, StoreOptions
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tests.others_lock import in_transaction, locked
 
-from hk_tick_collector.ops.status import STATUS_NAME, read_status
+from hk_tick_collector.ops.live.status import STATUS_NAME, read_status
 
 from .conftest import PROGRAM, wait_until
 

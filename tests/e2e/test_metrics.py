@@ -19,8 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.descriptors import descriptors
 
 from hk_tick_collector import opend, ops, store
-from hk_tick_collector.ops.remedies import is_command
-from hk_tick_collector.ops.status import LiveStatus, read_status
+from hk_tick_collector.ops.findings.remedies import is_command
+from hk_tick_collector.ops.live.status import LiveStatus, read_status
 
 from .conftest import CAP_S, wait_until
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 from tests.preloaded.library import suite_clock
 
-from hk_tick_collector.ops.status import STATUS_NAME, read_status
+from hk_tick_collector.ops.live.status import STATUS_NAME, read_status
 
 from .conftest import PROGRAM, wait_until
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from hk_tick_collector.cli import VERBS
-from hk_tick_collector.ops.health import Limits, check
-from hk_tick_collector.ops.status import STATUS_NAME, read_status
+from hk_tick_collector.ops.findings.health import Limits, check
+from hk_tick_collector.ops.live.status import STATUS_NAME, read_status
 
 from .conftest import CAP_S, PROGRAM, wait_until
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from hk_tick_collector.simulator.truth import TruthTick
+    from hk_tick_collector.simulator.truth.truth import TruthTick
 
     from .conftest import OpenD, Start
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from hk_tick_collector.model import Tick
-from hk_tick_collector.simulator.truth import read_truth
+from hk_tick_collector.simulator.truth.truth import read_truth
 
 from .days import CAP_S, verdict, wait_until
 from .faulty_disk import Fault

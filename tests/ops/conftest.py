@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from hk_tick_collector.ops.status import LiveStatus
+from hk_tick_collector.ops.live.status import LiveStatus
 
 NOW_MS = 1_795_140_000_000  # 2026-11-20 10:00 in Hong Kong
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Final
 
 from tests.e2e.conftest import Start
 
-from hk_tick_collector.ops.health import check
-from hk_tick_collector.ops.status import STATUS_NAME, read_status
+from hk_tick_collector.ops.findings.health import check
+from hk_tick_collector.ops.live.status import STATUS_NAME, read_status
 
 from .trial import LIMITS, Market, now_ms, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hk_tick_collector.ops.health import Finding
+    from hk_tick_collector.ops.findings.health import Finding
 
     from .nursery import Nursery
 

@@ -156,7 +156,7 @@ def test_a_foreign_lock_is_named_and_outlived(begin: Begin) -> None:
 
 def test_a_reader_that_stays_makes_the_wal_grow_and_nothing_else(begin: Begin) -> None:
     """Row 7: a reader holds the WAL: it grows, and is cut once the reader has gone; nothing is lost. That a large one
-    is warned of is proved in tests/ops/test_health.py and in the soak.
+    is warned of is proved in tests/ops/findings/test_health.py and in the soak.
     """
     trial = begin("--wait", symbols="20", rate=1500)
     trial.run(SQLITE_WAL_AUTOCHECKPOINT="50")

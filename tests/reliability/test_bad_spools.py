@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.conftest import Start
 from tests.preloaded.library import Library
 
-from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, read_status
+from hk_tick_collector.ops.live.status import STATUS_NAME, LiveStatus, read_status
 
 from .trial import CAP_S, Market, Trial, wait_until
 

@@ -9,8 +9,8 @@ from tests.e2e.conftest import Start
 from tests.preloaded.wrong_clock import Clock
 
 from hk_tick_collector import market
-from hk_tick_collector.ops.health import check
-from hk_tick_collector.ops.status import STATUS_NAME, read_status
+from hk_tick_collector.ops.findings.health import check
+from hk_tick_collector.ops.live.status import STATUS_NAME, read_status
 from hk_tick_collector.store.dayfile import DayFile, StoreOptions
 
 from .trial import LIMITS, Market, Trial, now_ms, wait_until
@@ -85,7 +85,7 @@ class Clocked(Trial):
 
 
 if TYPE_CHECKING:
-    from hk_tick_collector.simulator.verdict import DayCount
+    from hk_tick_collector.simulator.truth.verdict import DayCount
 
     Clocking = Callable[..., Clocked]
 

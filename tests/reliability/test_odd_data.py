@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from hk_tick_collector import market
-from hk_tick_collector.simulator.odd_ticks import ODD_KINDS
-from hk_tick_collector.simulator.truth import read_rejects
+from hk_tick_collector.simulator.encoding.odd_ticks import ODD_KINDS
+from hk_tick_collector.simulator.truth.truth import read_rejects
 from hk_tick_collector.store.dayfile import DayFile, StoreOptions, seal
 
 from .trial import now_ms

@@ -17,7 +17,7 @@ import pytest
 from tests.faults.days import open_day, verdict
 
 from hk_tick_collector.model import Tick
-from hk_tick_collector.ops.status import STATUS_NAME
+from hk_tick_collector.ops.live.status import STATUS_NAME
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
 if TYPE_CHECKING:

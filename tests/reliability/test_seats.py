@@ -13,7 +13,7 @@ from tests.faults.faulty_disk import Fault
 from .trial import Trial, wait_until
 
 if TYPE_CHECKING:
-    from hk_tick_collector.ops.finding import Finding
+    from hk_tick_collector.ops.findings.finding import Finding
 
     from .conftest import Begin
     from .trial import FaultyCollector

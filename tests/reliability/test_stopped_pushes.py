@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 RATES: Final = (1.0, 12.0, 50.0, 150.0, 500.0)
 SYMBOL: Final = "HK.00700"
 WARM_ROWS: Final = 12  # stored before pushes stop, and those of two seconds: how busy the symbol is must be known
-FOUND_S: Final = 300.0  # only ends a test that would wait for ever: 20 s are proved in tests/collect/test_push_watch.py
+FOUND_S: Final = 300.0  # only ends a test that would wait for ever: 20 s are proved in tests/gaps/test_push_watch.py
 
 
 @pytest.mark.parametrize("rate", RATES)

@@ -11,7 +11,7 @@ from hk_tick_collector import market
 from hk_tick_collector.errors import UsageError
 from hk_tick_collector.opend import messages
 from hk_tick_collector.simulator.plan import Plan
-from hk_tick_collector.simulator.truth import read_rejects, read_truth, rejects_path
+from hk_tick_collector.simulator.truth.truth import read_rejects, read_truth, rejects_path
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hk_tick_collector.simulator.encode import time_text
-from hk_tick_collector.simulator.truth import read_truth
+from hk_tick_collector.simulator.encoding.encode import time_text
+from hk_tick_collector.simulator.truth.truth import read_truth
 
 if TYPE_CHECKING:
     from collections.abc import Callable

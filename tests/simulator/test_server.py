@@ -13,7 +13,7 @@ from hk_tick_collector.errors import UsageError
 from hk_tick_collector.opend import messages
 from hk_tick_collector.opend import opend_pb2 as pb
 from hk_tick_collector.opend.frame import HEADER, encode_frame
-from hk_tick_collector.simulator.truth import read_truth
+from hk_tick_collector.simulator.truth.truth import read_truth
 
 if TYPE_CHECKING:
     from pathlib import Path

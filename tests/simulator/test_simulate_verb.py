@@ -12,9 +12,9 @@ import pytest
 from hk_tick_collector.opend import messages
 from hk_tick_collector.opend.frame import FrameReader, encode_frame
 from hk_tick_collector.simulator.control import tell
-from hk_tick_collector.simulator.scenario import STEPS
-from hk_tick_collector.simulator.sequences import MODELS
-from hk_tick_collector.simulator.truth import read_truth
+from hk_tick_collector.simulator.exchange.sequences import MODELS
+from hk_tick_collector.simulator.faults.scenario import STEPS
+from hk_tick_collector.simulator.truth.truth import read_truth
 
 if TYPE_CHECKING:
     import subprocess

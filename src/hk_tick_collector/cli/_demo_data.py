@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import market
-from hk_tick_collector.collect.clock import now_ms
+from hk_tick_collector.clock import now_ms
 from hk_tick_collector.errors import OwnedError, UsageError
-from hk_tick_collector.ops.status import STATUS_NAME
+from hk_tick_collector.ops.live.status import STATUS_NAME
 from hk_tick_collector.store.owner import OwnerLock
 from hk_tick_collector.store.query import list_days, path_of
 

@@ -7,7 +7,7 @@ from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from hk_tick_collector import market
-from hk_tick_collector.ops.health import lag_s
+from hk_tick_collector.ops.findings.health import lag_s
 from hk_tick_collector.text import plain
 
 from ._show import show
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from hk_tick_collector.model import Tick
-    from hk_tick_collector.ops.status import LiveStatus
+    from hk_tick_collector.ops.live.status import LiveStatus
     from hk_tick_collector.store.query import SymbolCount, Totals
 
 _BARS: Final = "▁▂▃▄▅▆▇█"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hk_tick_collector import market
-from hk_tick_collector.ops import health
-from hk_tick_collector.ops.lately import times, unplanned_restarts
-from hk_tick_collector.ops.silence import silence
+from hk_tick_collector.ops.findings import health
+from hk_tick_collector.ops.findings.market_silence import silence
+from hk_tick_collector.ops.findings.recent import times, unplanned_restarts
 
 if TYPE_CHECKING:
-    from hk_tick_collector.ops.status import LiveStatus
+    from hk_tick_collector.ops.live.status import LiveStatus
 
 
 def figure_lines(

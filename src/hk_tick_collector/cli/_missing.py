@@ -7,10 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import market
-from hk_tick_collector.collect.clock import now_ms
+from hk_tick_collector.clock import now_ms
 from hk_tick_collector.errors import CollectorError, NoDayError, StoreError, UsageError
-from hk_tick_collector.ops import remedies
-from hk_tick_collector.ops.status import RUNTIME_DIRECTORY, STATUS_NAME, LiveStatus, read_status
+from hk_tick_collector.ops.findings import remedies
+from hk_tick_collector.ops.live.status import RUNTIME_DIRECTORY, STATUS_NAME, LiveStatus, read_status
 from hk_tick_collector.store.foreign import waiting_for
 from hk_tick_collector.store.query import list_days, path_of
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from hk_tick_collector import market
-from hk_tick_collector.collect.clock import now_ms
+from hk_tick_collector.clock import now_ms
 from hk_tick_collector.config import load_settings, read_symbols
 from hk_tick_collector.errors import UsageError
 
@@ -16,7 +16,7 @@ from ._show import warn
 
 if TYPE_CHECKING:
     from hk_tick_collector.config import Loaded, Settings
-    from hk_tick_collector.ops.health import Limits
+    from hk_tick_collector.ops.findings.health import Limits
 
 EnvFile: TypeAlias = Annotated[
     Path | None,
@@ -48,7 +48,7 @@ def warn_of_predecessor(loaded: Loaded) -> None:
 
 def limits(settings: Settings) -> Limits:
     """From when on a figure is a finding, whoever asks: `status`, metrics."""
-    from hk_tick_collector.ops.health import Limits  # most verbs need it not
+    from hk_tick_collector.ops.findings.health import Limits  # most verbs need it not
 
     return Limits(
         drift_warn_s=settings.drift_warn_sec,

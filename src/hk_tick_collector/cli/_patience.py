@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from hk_tick_collector.errors import BusyFileError, CollectorError, DiskHangsError, StoreError
-from hk_tick_collector.ops import remedies, waiting
-from hk_tick_collector.ops.status import RUNTIME_DIRECTORY, STATUS_NAME, read_status
+from hk_tick_collector.ops.findings import remedies
+from hk_tick_collector.ops.live import kernel_wait
+from hk_tick_collector.ops.live.status import RUNTIME_DIRECTORY, STATUS_NAME, read_status
 from hk_tick_collector.store.locks import pids_holding
 from hk_tick_collector.store.query import DayReader
 
@@ -162,7 +163,7 @@ def _await(child: int, reading: int, path: Path) -> Answer:
             waited, watch = 0.0, _Watch(child)
             continue
         if watch.one_wait_s() >= ONE_WAIT_S:
-            how = "frozen" if waiting.is_frozen(Path(f"/proc/{child}")) else "in_kernel"
+            how = "frozen" if kernel_wait.is_frozen(Path(f"/proc/{child}")) else "in_kernel"
             _end(child)
             raise disk_error(path, how)
         waited += watch.slept_s
@@ -190,7 +191,7 @@ class _Watch:
         """For how long the child has been in one and the same wait for the disk, as far as this was looked at."""
         now_s = time.monotonic()
         passed_s, self._last_s = min(now_s - self._last_s, _LATE_S), now_s
-        state, switches = waiting.state(Path(f"/proc/{self._child}")), waiting.switches(self._child)
+        state, switches = kernel_wait.state(Path(f"/proc/{self._child}")), kernel_wait.switches(self._child)
         is_same, self._switches = switches == self._switches, switches
         self._one_wait_s = self._one_wait_s + passed_s if state == "D" and is_same else 0.0
         self.slept_s = passed_s if state == "S" else 0.0
@@ -208,7 +209,7 @@ def _blame_the_disk(path: Path) -> None:
     is_file = path.suffix == ".db"
     beside = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")] if is_file else path.glob("*.db*")
     for pid in pids_holding(beside):
-        if how := waiting.waits_for_disk(pid):
+        if how := kernel_wait.waits_for_disk(pid):
             raise disk_error(path, "frozen" if _collector_waits(path) else how)
 
 

@@ -19,7 +19,7 @@ from hk_tick_collector.config import (
     settings_file,
 )
 from hk_tick_collector.errors import UsageError
-from hk_tick_collector.ops import remedies
+from hk_tick_collector.ops.findings import remedies
 
 from ._options import AsJson, EnvFile  # noqa: TC001 - typer reads the annotations
 from ._show import complain, show, show_json, show_lines, warn

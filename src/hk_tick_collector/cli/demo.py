@@ -22,7 +22,7 @@ import typer
 
 from hk_tick_collector.config import environment_without_settings
 from hk_tick_collector.errors import CollectorError
-from hk_tick_collector.ops.status import STATUS_NAME, LiveStatus, read_status
+from hk_tick_collector.ops.live.status import STATUS_NAME, LiveStatus, read_status
 from hk_tick_collector.store.query import DayReader, path_of
 
 from ._demo_data import DEFAULT_NAME, begin

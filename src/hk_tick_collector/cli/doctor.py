@@ -7,14 +7,15 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
-from hk_tick_collector import __version__, market
-from hk_tick_collector.collect import clock
+from hk_tick_collector import __version__, clock, market
 from hk_tick_collector.config import ENVIRONMENT, load_settings
 from hk_tick_collector.errors import CollectorError, StoreError, UsageError
-from hk_tick_collector.ops import check_files, check_host, check_opend, remedies
-from hk_tick_collector.ops.asking import ask
-from hk_tick_collector.ops.checks import EXIT_CODES, Check, Outcome, failure, not_checked, ok, verdict, warning
-from hk_tick_collector.ops.remedies import is_command
+from hk_tick_collector.ops.doctor import files, opend
+from hk_tick_collector.ops.doctor import host as check_host
+from hk_tick_collector.ops.doctor.opend_probe import ask
+from hk_tick_collector.ops.doctor.result import EXIT_CODES, Check, Outcome, failure, not_checked, ok, verdict, warning
+from hk_tick_collector.ops.findings import remedies
+from hk_tick_collector.ops.findings.remedies import is_command
 
 from ._options import AsJson, EnvFile, today
 from ._patience import demand_writable, in_child
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hk_tick_collector.config import Loaded, Settings
-    from hk_tick_collector.ops.status import LiveStatus
+    from hk_tick_collector.ops.live.status import LiveStatus
 
 _FRESH_MS: Final = 10_000  # the live state of a service that runs is written every second
 _COLOURS: Final = {Outcome.OK: "\33[32m", Outcome.NOT_CHECKED: "\33[2m", Outcome.WARNING: "\33[33m"}
@@ -69,8 +70,8 @@ def _print(check: Check, *, colour: bool) -> None:
 
 def _checks(env_file: Path | None) -> Iterator[Check]:
     """Every check in the order of what depends on what; one that fails stops no other."""
-    account = check_files.service_account()
-    yield check_files.check_caller(account)
+    account = files.service_account()
+    yield files.check_caller(account)
     try:
         loaded = load_settings(env_file)
     except UsageError as error:
@@ -95,7 +96,7 @@ def _checks(env_file: Path | None) -> Iterator[Check]:
         yield not_checked("the rest", "data, OpenD, metrics and alerts need settings", "see settings above")
 
 
-def _check_settings(loaded: Loaded, account: check_files.Account) -> Iterator[Check]:
+def _check_settings(loaded: Loaded, account: files.Account) -> Iterator[Check]:
     settings = loaded.settings
     given = sum(origin != "default" for origin in loaded.origins.values())
     where = loaded.env_file or ENVIRONMENT
@@ -114,10 +115,10 @@ def _check_settings(loaded: Loaded, account: check_files.Account) -> Iterator[Ch
         account.installed and loaded.env_file is not None and loaded.env_file.is_relative_to(check_host.INSTALLED)
     )
     secrets = bool(settings.alert_urls or loaded.predecessor.alerts)
-    yield check_files.check_env_file(loaded.env_file, secrets=secrets, installed=installed)
+    yield files.check_env_file(loaded.env_file, secrets=secrets, installed=installed)
 
 
-def _check_disk(settings: Settings, account: check_files.Account) -> list[Check]:
+def _check_disk(settings: Settings, account: files.Account) -> list[Check]:
     try:
         demand_writable(settings.data_root)
         return in_child(lambda: list(_check_data(settings, account)), settings.data_root)
@@ -138,21 +139,21 @@ def _check_predecessor(loaded: Loaded) -> Iterator[Check]:
         yield warning("old settings", "; ".join(lines), found.removal(where))
 
 
-def _check_data(settings: Settings, account: check_files.Account) -> Iterator[Check]:
+def _check_data(settings: Settings, account: files.Account) -> Iterator[Check]:
     root = settings.data_root
-    yield check_files.check_directory("DATA_ROOT", root, account, made_by_service=False)
-    yield check_files.check_directory("SPOOL_DIR", settings.spool_dir, account, made_by_service=True)
+    yield files.check_directory("DATA_ROOT", root, account, made_by_service=False)
+    yield files.check_directory("SPOOL_DIR", settings.spool_dir, account, made_by_service=True)
     if settings.snapshot_dir != root:
-        yield check_files.check_directory("SNAPSHOT_DIR", settings.snapshot_dir, account, made_by_service=True)
-    yield check_files.check_file_system(root)
-    yield check_files.check_files(root, account)
-    yield check_files.check_locks(root, settings.spool_dir, today(), account)
-    yield check_files.check_left_behind(settings.spool_dir, settings.snapshot_dir, account)
-    yield check_files.check_space(root, today(), settings.disk_min_free_mb)
-    yield check_files.check_day(root, today())
-    yield check_files.check_damaged(root)
-    yield check_files.check_predecessor(root)
-    yield check_files.check_spool(settings.spool_dir, running=_running(settings) is not None)
+        yield files.check_directory("SNAPSHOT_DIR", settings.snapshot_dir, account, made_by_service=True)
+    yield files.check_file_system(root)
+    yield files.check_files(root, account)
+    yield files.check_locks(root, settings.spool_dir, today(), account)
+    yield files.check_left_behind(settings.spool_dir, settings.snapshot_dir, account)
+    yield files.check_space(root, today(), settings.disk_min_free_mb)
+    yield files.check_day(root, today())
+    yield files.check_damaged(root)
+    yield files.check_predecessor(root)
+    yield files.check_spool(settings.spool_dir, running=_running(settings) is not None)
 
 
 def _check_opend(settings: Settings) -> list[Check]:
@@ -161,10 +162,10 @@ def _check_opend(settings: Settings) -> list[Check]:
         client_id = f"hk-tick-collector-{settings.instance_id}-doctor"
         answers = ask(settings.futu_host, settings.futu_port, client_id, rsa, settings.symbols)
     except CollectorError as error:
-        return check_opend.check_away(error)
+        return opend.check_away(error)
     day, drift_warn_s = market.day_number(clock.now_ms()), settings.drift_warn_sec
     ours = _subscribed(settings)
-    return list(check_opend.check_answers(answers, settings.symbols, ours, drift_warn_s=drift_warn_s, today=day))
+    return list(opend.check_answers(answers, settings.symbols, ours, drift_warn_s=drift_warn_s, today=day))
 
 
 def _subscribed(settings: Settings) -> int | None:

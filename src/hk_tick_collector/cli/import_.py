@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from hk_tick_collector import __version__
-from hk_tick_collector.collect.clock import now_ms
-from hk_tick_collector.collect.imported import missing_of
+from hk_tick_collector.clock import now_ms
+from hk_tick_collector.collect.loading.imported import missing_of
 from hk_tick_collector.errors import CollectorError, OwnedError, StoreError, UsageError
 from hk_tick_collector.store import foreign, predecessor
 from hk_tick_collector.store.importing import clear_drafts, hand_over, import_day

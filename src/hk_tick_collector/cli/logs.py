@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Final
 import typer
 
 from hk_tick_collector.errors import JournalError, UsageError
-from hk_tick_collector.ops import catalogue
+from hk_tick_collector.ops.catalogue import catalogue
 
 from ._journal import LEVELS, SYSTEMD, Choice, Line, read_lines, summed
 from ._options import AsJson  # noqa: TC001 - typer reads the annotation

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hk_tick_collector.errors import DiskHangsError
-from hk_tick_collector.ops import health, retention
+from hk_tick_collector.ops.findings import health, retention
 from hk_tick_collector.store.kept import GOOD, survey
 
 from ._options import AsJson, EnvFile, settings_in_force, today

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector import log
 from hk_tick_collector.config import load_settings, systemd_environment
 from hk_tick_collector.errors import CollectorError, UsageError
-from hk_tick_collector.ops import remedies
-from hk_tick_collector.ops.systemd import Notifier
+from hk_tick_collector.ops.findings import remedies
+from hk_tick_collector.ops.live.systemd_notify import Notifier
 
 from ._options import EnvFile, limits
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hk_tick_collector.collect.destination import Destination
     from hk_tick_collector.collect.options import ServiceOptions
     from hk_tick_collector.config import Settings
     from hk_tick_collector.opend.crypto import RsaCipher
+    from hk_tick_collector.ops.alerts.destination import Destination
 
 _DESCRIPTORS_LEAST: Final = 16
 
@@ -121,14 +121,14 @@ def refusals(settings: Settings) -> list[UsageError]:
 
 
 def _destinations(settings: Settings) -> tuple[Destination, ...]:
-    from hk_tick_collector.collect.destination import open_destinations
+    from hk_tick_collector.ops.alerts.destination import open_destinations
 
     return open_destinations([url.get_secret_value() for url in settings.alert_urls])
 
 
 def status_path(data_root: Path) -> Path:
     """Where the live state is: systemd's runtime directory when it started us, else DATA_ROOT."""
-    from hk_tick_collector.ops.status import STATUS_NAME
+    from hk_tick_collector.ops.live.status import STATUS_NAME
 
     return (systemd_environment().runtime_directory or data_root) / STATUS_NAME
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from hk_tick_collector import log, market
-from hk_tick_collector.collect.clock import now_ms
+from hk_tick_collector.clock import now_ms
 from hk_tick_collector.errors import UsageError
 
 from ._show import show
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
 
     from hk_tick_collector.model import Tick
+    from hk_tick_collector.simulator.faults.scenario import Line
     from hk_tick_collector.simulator.plan import Gateway, Plan
-    from hk_tick_collector.simulator.scenario import Line
 
 _PATIENCE_S: Final = 3.0  # how long clients may read after the first signal
 _DEFAULT_AT: Final = "09:30"
@@ -33,7 +33,7 @@ def _list_steps(wanted: bool) -> None:
     """Prints what a scenario may say."""
     if not wanted:
         return
-    from hk_tick_collector.simulator.scenario import STEPS
+    from hk_tick_collector.simulator.faults.scenario import STEPS
 
     show("[at TIME] [every TIME [until TIME]] STEP          one line of a scenario; TIME like 500ms, 5s or 2m")
     show("every TIME random seed NUMBER from STEP | STEP ...  one of them each time")
@@ -48,7 +48,7 @@ def _list_sequences(wanted: bool) -> None:
     """Prints the models of the sequence."""
     if not wanted:
         return
-    from hk_tick_collector.simulator.sequences import MODELS
+    from hk_tick_collector.simulator.exchange.sequences import MODELS
 
     for name, says in MODELS.items():
         show(f"  {name:<16}{says}")
@@ -127,9 +127,9 @@ def simulate(  # noqa: PLR0917 - typer makes an option of each
       printf 'at 5s cut\\nat 9s mute for 4s\\n' > bad.txt && hk-tick-collector simulate --scenario bad.txt
 
     """
+    from hk_tick_collector.simulator.exchange.sequences import COUNTER, parse_sequence
+    from hk_tick_collector.simulator.faults.scenario import parse_scenario
     from hk_tick_collector.simulator.plan import Gateway, Plan
-    from hk_tick_collector.simulator.scenario import parse_scenario
-    from hk_tick_collector.simulator.sequences import COUNTER, parse_sequence
 
     log.configure("INFO")
     if resume is not None and truth is not None:
@@ -215,7 +215,7 @@ async def _until(stop: asyncio.Event, *work: Coroutine[None, None, None]) -> Non
 
 def _symbols(text: str) -> list[str]:
     """The symbols that a count, a list or @FILE means."""
-    from hk_tick_collector.simulator.listing import default_symbols, parse_symbols
+    from hk_tick_collector.simulator.exchange.listing import default_symbols, parse_symbols
 
     if text.startswith("@"):
         lines = _read(Path(text[1:]), "file of symbols").decode(errors="replace").splitlines()

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from hk_tick_collector.collect import clock
+from hk_tick_collector import clock
 from hk_tick_collector.config import ENVIRONMENT, Settings, settings_file
 from hk_tick_collector.errors import (
     CollectorError,
@@ -21,14 +21,14 @@ from hk_tick_collector.errors import (
     UsageError,
 )
 from hk_tick_collector.model import MATCHING, UNEXPLAINED
-from hk_tick_collector.ops import health, remedies
-from hk_tick_collector.ops.checks import Outcome
-from hk_tick_collector.ops.completeness import check_completeness, lost_ticks
-from hk_tick_collector.ops.gone import UNIT_PROPERTIES, Host, is_late, is_silent
-from hk_tick_collector.ops.health import Finding, Severity
-from hk_tick_collector.ops.silence import silence
-from hk_tick_collector.ops.status import RUNTIME_DIRECTORY, STATUS_NAME, LiveStatus, read_status
-from hk_tick_collector.ops.unit import SERVICE, place_trouble, process_state, show_unit, systemd_runs
+from hk_tick_collector.ops.doctor.result import Outcome
+from hk_tick_collector.ops.findings import health, remedies
+from hk_tick_collector.ops.findings.completeness import check_completeness, lost_ticks
+from hk_tick_collector.ops.findings.health import Finding, Severity
+from hk_tick_collector.ops.findings.market_silence import silence
+from hk_tick_collector.ops.findings.not_reporting import UNIT_PROPERTIES, Host, is_late, is_silent
+from hk_tick_collector.ops.live.status import RUNTIME_DIRECTORY, STATUS_NAME, LiveStatus, read_status
+from hk_tick_collector.ops.live.systemd_unit import SERVICE, place_trouble, process_state, show_unit, systemd_runs
 from hk_tick_collector.store.locks import describe
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
@@ -179,15 +179,15 @@ def _host(live: LiveStatus | None, env_file: Path | None, known: _Known, disk: D
 
 def _blocked(settings: Settings) -> tuple[str, str] | None:
     """What another account left, or holds, that a start would meet: in words, and what mends it."""
-    from hk_tick_collector.ops import check_files  # a service that runs does not need it
+    from hk_tick_collector.ops.doctor import files  # a service that runs does not need it
 
-    account, root = check_files.service_account(), settings.data_root
+    account, root = files.service_account(), settings.data_root
     if not root.is_dir():
         return None
     for check in (
-        check_files.check_directory("DATA_ROOT", root, account, made_by_service=False),
-        check_files.check_directory("SPOOL_DIR", settings.spool_dir, account, made_by_service=True),
-        check_files.check_locks(root, settings.spool_dir, today(), account),
+        files.check_directory("DATA_ROOT", root, account, made_by_service=False),
+        files.check_directory("SPOOL_DIR", settings.spool_dir, account, made_by_service=True),
+        files.check_locks(root, settings.spool_dir, today(), account),
     ):
         if check.outcome is Outcome.FAILURE:
             return check.text, check.remedy

@@ -18,7 +18,7 @@ from ._show import show, show_json
 from ._table import print_table
 
 if TYPE_CHECKING:
-    from hk_tick_collector.simulator.verdict import StoredDay, Verdict
+    from hk_tick_collector.simulator.truth.verdict import StoredDay, Verdict
 
 
 def verify(
@@ -40,9 +40,9 @@ def verify(
 
     Example: hk-tick-collector verify --truth truth.tsv demo-data/20261120.db
     """
-    from hk_tick_collector.simulator.truth import read_outliers, read_rejects, read_truth
-    from hk_tick_collector.simulator.truth_columns import Truth
-    from hk_tick_collector.simulator.verdict import judge
+    from hk_tick_collector.simulator.truth.columns import Truth
+    from hk_tick_collector.simulator.truth.truth import read_outliers, read_rejects, read_truth
+    from hk_tick_collector.simulator.truth.verdict import judge
 
     if truth is None:
         raise UsageError("there is nothing to compare with", hint="name the file of simulate --truth: --truth FILE")
@@ -72,7 +72,7 @@ def _of_data_root(env_file: Path | None, days: list[str]) -> list[Path]:
 
 
 def _stored_day(stack: ExitStack, path: Path) -> StoredDay:
-    from hk_tick_collector.simulator.verdict import StoredDay
+    from hk_tick_collector.simulator.truth.verdict import StoredDay
 
     demand_readable(path)
     reader = stack.enter_context(DayReader(path))

@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from .session import Waits
+from hk_tick_collector.collect.connection.session import Waits
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from hk_tick_collector.connecting import Resolve
     from hk_tick_collector.opend.crypto import RsaCipher
-    from hk_tick_collector.ops.health import Limits
+    from hk_tick_collector.ops.alerts.destination import Destination
+    from hk_tick_collector.ops.findings.health import Limits
     from hk_tick_collector.store.dayfile import StoreOptions
-
-    from .destination import Destination
 
 # Of MAX_WAIT_MS: so long received bytes may wait for others, before the writer's share begins.
 GATHER_SHARE: Final = 0.25

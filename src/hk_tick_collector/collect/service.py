@@ -12,30 +12,30 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from hk_tick_collector import __version__, log, market
+from hk_tick_collector.clock import now_ms
+from hk_tick_collector.collect.buffer.replay import replay_leftovers
+from hk_tick_collector.collect.loading.load import is_late_start
 from hk_tick_collector.errors import CollectorError
+from hk_tick_collector.ops.alerts.alerter import STOP_S
+from hk_tick_collector.ops.metrics.server import metrics_served
 from hk_tick_collector.store.owner import OwnerLock, spool_owned
 from hk_tick_collector.store.rights import refused
 
-from .alarm import STOP_S
-from .clock import now_ms
-from .exporter import metrics_served
-from .leftover import replay_leftovers
-from .memory import demand_room
-from .parts import assemble
-from .resume import is_late_start
-from .starts import Starts
+from .assembly import assemble
+from .earlier_runs import Starts
+from .memory_limit import demand_room
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
     from pathlib import Path
 
+    from hk_tick_collector.collect.buffer.overflow import Overflow
+    from hk_tick_collector.collect.buffer.tick_queue import TickQueue
+    from hk_tick_collector.collect.writing.current_writer import WriterSeat
     from hk_tick_collector.model import Stats
 
+    from .assembly import Parts
     from .options import ServiceOptions
-    from .overflow import Overflow
-    from .parts import Parts
-    from .queue import TickQueue
-    from .seat import WriterSeat
 
 _UMASK: Final = 0o027
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

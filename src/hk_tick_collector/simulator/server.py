@@ -16,33 +16,33 @@ from hk_tick_collector import log
 from hk_tick_collector.errors import CollectorError, CryptoError, UsageError
 from hk_tick_collector.market import day_number
 from hk_tick_collector.opend.crypto import RsaCipher
-
-from .account import Account
-from .answers import Desk
-from .clock import Clock, slot_seconds, wall_ms
-from .conditions import Conditions
-from .door import Door
-from .encode import BodyEncoder
-from .faults import Faults, Stage
-from .feed import Feed
-from .listing import listing
-from .market import SyntheticMarket
-from .replay import Replay, made_row
-from .scenario import moments
-from .sequences import Sequences
-from .session import Session
-from .tape import Tape
-from .timetable import Calendar
-from .truth import TruthFile, last_moment, read_outliers, read_rejects, read_truth
+from hk_tick_collector.simulator.encoding.encode import BodyEncoder
+from hk_tick_collector.simulator.exchange.clock import Clock, slot_seconds, wall_ms
+from hk_tick_collector.simulator.exchange.listing import listing
+from hk_tick_collector.simulator.exchange.market import SyntheticMarket
+from hk_tick_collector.simulator.exchange.sequences import Sequences
+from hk_tick_collector.simulator.exchange.timetable import Calendar
+from hk_tick_collector.simulator.faults.scenario import moments
+from hk_tick_collector.simulator.faults.steps import Faults, Stage
+from hk_tick_collector.simulator.gateway.account import Account
+from hk_tick_collector.simulator.gateway.answers import Desk
+from hk_tick_collector.simulator.gateway.conditions import Conditions
+from hk_tick_collector.simulator.gateway.door import Door
+from hk_tick_collector.simulator.gateway.feed import Feed
+from hk_tick_collector.simulator.gateway.session import Session
+from hk_tick_collector.simulator.gateway.tape import Tape
+from hk_tick_collector.simulator.truth.replay import Replay, made_row
+from hk_tick_collector.simulator.truth.truth import TruthFile, last_moment, read_outliers, read_rejects, read_truth
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
     from types import TracebackType
 
-    from .listing import Security
-    from .market import MadeRow, Source
+    from hk_tick_collector.simulator.exchange.listing import Security
+    from hk_tick_collector.simulator.exchange.market import MadeRow, Source
+    from hk_tick_collector.simulator.faults.scenario import Line, Step
+
     from .plan import Gateway, Plan
-    from .scenario import Line, Step
 
 _CONN_IDS: Final = 7_000_000_000_000_000_000
 

@@ -1,0 +1,109 @@
+"""The parts of the service, put together: OpenD → feed → intake → queue → writer → day files, and the pulse beside it.
+
+Enters: options. Leaves: parts that know each other, none of them at work yet.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector import __version__, market
+from hk_tick_collector.clock import now_ms
+from hk_tick_collector.collect.buffer.intake import Intake
+from hk_tick_collector.collect.buffer.overflow import Overflow
+from hk_tick_collector.collect.buffer.tick_queue import TickQueue
+from hk_tick_collector.collect.connection.backfill import Caretaker
+from hk_tick_collector.collect.connection.reconcile import Reconciler
+from hk_tick_collector.collect.connection.reconnect import Feed
+from hk_tick_collector.collect.loading.load import unfinished_days
+from hk_tick_collector.collect.loading.loader import DayLoader
+from hk_tick_collector.collect.reporting.gap_log import Gaps
+from hk_tick_collector.collect.reporting.heartbeat import Pulse
+from hk_tick_collector.collect.writing.current_writer import WriterSeat
+from hk_tick_collector.collect.writing.predecessor_days import Takeover
+from hk_tick_collector.collect.writing.recovery import Rescue
+from hk_tick_collector.collect.writing.waiting_days import HeldDays
+from hk_tick_collector.collect.writing.watchdog import Watchdog
+from hk_tick_collector.collect.writing.writer import Writer
+from hk_tick_collector.gaps.backfill_plan import Healer
+from hk_tick_collector.gaps.tracker import Holes
+from hk_tick_collector.model import Stats
+from hk_tick_collector.ops.alerts.alerter import Alarm
+from hk_tick_collector.ops.live.systemd_notify import Notifier
+from hk_tick_collector.store.spool import Spool
+
+from .options import WriterOptions
+
+if TYPE_CHECKING:
+    from .options import ServiceOptions
+
+_SPOOL_BUFFER_ROWS: Final = 50_000  # rows in memory, beyond MAX_QUEUE_ROWS, on their way to the spool
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What starts, runs and stops; the others are reached through these. `run_id` names this run in the ledger."""
+
+    run_id: str
+    stats: Stats
+    feed: Feed
+    holes: Holes
+    intake: Intake
+    queue: TickQueue
+    overflow: Overflow
+    seat: WriterSeat
+    pulse: Pulse
+    alarm: Alarm
+    takeover: Takeover
+    notifier: Notifier
+
+
+def assemble(options: ServiceOptions) -> Parts:
+    """Makes the parts of one run. Raises StoreError when the spool cannot be used."""
+    stats = Stats(bad_symbols=list(options.bad_symbols))
+    run_id = f"{market.hkt(now_ms()):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+    spool = Spool(options.spool_dir / run_id)  # this run's own part; others are earlier runs'
+    overflow = Overflow(spool, _SPOOL_BUFFER_ROWS, stats)
+    queue = TickQueue(options.max_queue_rows, overflow)
+    loader = DayLoader(options.data_root)
+    holes = Holes(loader, now_ms)
+    intake = Intake(queue, holes, stats, time.monotonic)
+    loader.serve(holes, intake)
+    writing = _writer_options(options, run_id)
+    held = HeldDays(queue, stats, options.data_root, options.spool_dir / run_id)
+    seat = WriterSeat(
+        queue, lambda number, fresh: Writer(queue, stats, _numbered(writing, number), now_ms, fresh, held)
+    )
+    healer = Healer(holes)
+    caretaker = Caretaker(healer, holes, intake, stats, partial(unfinished_days, options.data_root), loader.wait)
+    reconciler = Reconciler(options.data_root, options.feed.symbols, stats, seat.reconcile)
+    feed = Feed(options.feed, intake, caretaker, reconciler, stats)
+    watchdog = Watchdog(options.watchdog_stall_s, options.watchdog_queue_rows, options.watchdog_max_failures)
+    rescue = Rescue(watchdog, queue, stats, seat, loader.rebuild, holes.open_days)
+    notifier = Notifier(options.notify_socket)
+    pulse = Pulse(options, stats, queue, feed, seat, Gaps(holes, healer, seat, now_ms), rescue, notifier)
+    alarm = Alarm(options.destinations, options.limits, options.data_root, options.instance, now_ms, options.lang)
+    pulse.listeners.append(alarm.look)
+    takeover = Takeover(options.data_root, intake, queue, seat, stats, holes.recount_losses)
+    return Parts(run_id, stats, feed, holes, intake, queue, overflow, seat, pulse, alarm, takeover, notifier)
+
+
+def _writer_options(options: ServiceOptions, run_id: str) -> WriterOptions:
+    return WriterOptions(
+        data_root=options.data_root,
+        run_id=run_id,
+        version=__version__,
+        batch_rows=options.batch_rows,
+        max_wait_ms=options.max_wait_ms,
+        store=options.store,
+        snapshot_dir=options.snapshot_dir,
+    )
+
+
+def _numbered(options: WriterOptions, number: int) -> WriterOptions:
+    """Each writer of a run has a row of its own in the ledger."""
+    return options if number == 1 else replace(options, run_id=f"{options.run_id}-{number}")

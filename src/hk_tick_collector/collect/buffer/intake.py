@@ -1,0 +1,172 @@
+"""The intake: every tick that reached the socket passes here, and is counted here.
+
+Enters: Ticks events of the protocol core. Leaves: chunks in the queue, each with the rows of `gaps` that its ticks open
+and fill. What finds no place is dropped, with an exact count in the ledger and as a hole; nothing waits, because the
+loop that calls this also reads the socket.
+"""
+
+from __future__ import annotations
+
+from itertools import chain, repeat
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector import log, market
+from hk_tick_collector.gaps.push_watch import PushWatch
+from hk_tick_collector.model import Rejected, Tick
+from hk_tick_collector.opend.convert import DETAILS_MOST
+from hk_tick_collector.store.dayfile import Link
+
+from .chunk import Chunk
+from .rejections import Rejections
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hk_tick_collector.gaps.tracker import Holes
+    from hk_tick_collector.model import Stats, TickRow
+    from hk_tick_collector.opend.protocol import Ticks
+
+    from .tick_queue import TickQueue
+
+_LOG_EVERY_S: Final = 10.0
+_TS_MS = itemgetter(2)
+_NAMED: Final = 100  # symbols that nobody chose, each told once
+_NOT_SUBSCRIBED: Final = "not_subscribed"
+
+
+class Intake:
+    """Counts what is received and passes it on. `now_s` is a monotonic clock in seconds.
+
+    `pushes` is told of every push.
+    """
+
+    def __init__(self, queue: TickQueue, holes: Holes, stats: Stats, now_s: Callable[[], float]) -> None:
+        self._queue = queue
+        self._holes = holes
+        self._stats = stats
+        self._now_s = now_s
+        self._rejections = Rejections(now_s)
+        self._drops = log.Repeated(_LOG_EVERY_S)
+        self._dropped_unlogged = 0
+        self._newest_ms = 0  # a tick may have this time, UTC epoch ms; a later one is looked at with care
+        self._named: set[str] = set()  # symbols that nobody chose, and that were told
+        self._unwanted = 0  # their ticks that no chunk has taken along yet
+        self.pushes: Final = PushWatch()
+
+    def ticks(self, event: Ticks, recv_ts_ms: int | None, on_commit: Callable[[], None] | None = None) -> None:
+        """Takes ticks that were understood together, the last of them received at `recv_ts_ms`; None for ticks that
+        wait on disk until they are committed: then the writer's thread calls `on_commit`.
+        """
+        stats, rows, rejected = self._stats, event.rows, event.rejected
+        if not rows and not rejected:
+            return
+        if rows and self._newest_ms < max(map(_TS_MS, rows)):
+            rows, rejected = self._without_future(rows, rejected)
+        if event.pulled_by is None:
+            self.pushes.note(rows, rejected)
+        stats.received += len(rows) + len(rejected)
+        stats.last_tick_ms = recv_ts_ms or stats.last_tick_ms
+        dropped = 0
+        if self._queue.has_room(len(rows)):
+            self._holes.see(rows)
+            if recv_ts_ms is None:
+                self._holes.recall(rows)
+        else:
+            self._holes.lose(rows)
+            dropped, rows = len(rows), []
+            self._note_drop(dropped)
+        if rejected:
+            self._holes.reject(rejected)
+            self._note_rejects(rejected)
+        gaps, rules = self._holes.take_changes(), self._holes.take_rules()
+        chunk = Chunk(rows=rows, dropped=dropped, gaps=gaps, rules=rules, on_commit=on_commit)
+        chunk.rejected = len(rejected) + self._take_unwanted()
+        chunk.on_disk = recv_ts_ms is None
+        self._queue.put(chunk)
+
+    def unwanted(self, symbol: str, ticks: int) -> None:
+        """Takes note of a push of a symbol that nobody chose: counted, told once, and not kept."""
+        stats = self._stats
+        stats.received += ticks
+        stats.not_subscribed += ticks
+        self._unwanted += ticks
+        if symbol not in self._named and len(self._named) < _NAMED:
+            self._named.add(symbol)
+            stats.not_subscribed_first = stats.not_subscribed_first or symbol
+            log.warning("symbol_not_subscribed", symbol=symbol, ticks=ticks, hint="it is not in FUTU_SYMBOLS")
+        else:
+            self._rejections.add(_NOT_SUBSCRIBED, {symbol: ticks})
+
+    def _take_unwanted(self) -> int:
+        unwanted, self._unwanted = self._unwanted, 0
+        return unwanted
+
+    def _without_future(self, rows: list[TickRow], rejected: list[Rejected]) -> tuple[list[TickRow], list[Rejected]]:
+        """Refuses ticks that are dated later than the day after OpenD's own date; where that is unknown there are none.
+
+        What may come is looked up again only when a tick is later than all before.
+        """
+        opend_ms = self._stats.opend_time_ms
+        if opend_ms is None:
+            return rows, rejected
+        self._newest_ms = market.day_start_ms(market.day_number(opend_ms) + 2) - 1
+        future = [row for row in rows if row[2] > self._newest_ms]
+        if not future:
+            return rows, rejected
+        refused = [
+            Rejected(row[0], row[1], "future_date", str(Tick(*row)) if told else "", row[9])
+            for told, row in zip(chain(repeat(True, DETAILS_MOST), repeat(False)), future, strict=False)
+        ]
+        return [row for row in rows if row[2] <= self._newest_ms], [*rejected, *refused]
+
+    def flush_gaps(self) -> None:
+        """Sends changes of `gaps` that no tick brought on their way to the day file."""
+        self._rejections.tell()
+        gaps, rules = self._holes.take_changes(), self._holes.take_rules()
+        if gaps or rules or self._unwanted:
+            self._queue.put(Chunk(rejected=self._take_unwanted(), gaps=gaps, rules=rules))
+
+    def held_rows(self) -> list[TickRow] | None:
+        """The rows that are not committed; None while some of them are in the spool."""
+        if self._queue.spooled_rows:
+            return None
+        return [row for chunk in self._queue.held_in_memory() for row in chunk.rows]
+
+    def link(self, at_ms: int, *, connected: bool, conn_id: int | None, reason: str) -> None:
+        """Takes note that a stretch of time with or without OpenD begins."""
+        self._queue.put(Chunk(rejected=self._take_unwanted(), links=[Link(at_ms, connected, conn_id, reason)]))
+
+    def _note_rejects(self, rejected: list[Rejected]) -> None:
+        stats = self._stats
+        stats.rejected += len(rejected)
+        by_cause: dict[str, list[Rejected]] = {}
+        for tick in rejected:
+            by_cause.setdefault(tick.cause, []).append(tick)
+        for cause, ticks in by_cause.items():
+            whole = self._rejections.whole(cause, len(ticks))
+            for tick in ticks[:whole]:
+                log.warning(
+                    "tick_rejected",
+                    cause=cause,
+                    symbol=tick.symbol,
+                    seq=tick.seq,
+                    rejected_total=stats.rejected,
+                    tick=tick.detail,
+                )
+            if ticks[whole:]:
+                self._rejections.count(cause, (tick.symbol for tick in ticks[whole:]))
+
+    def _note_drop(self, rows: int) -> None:
+        self._stats.no_room += rows
+        self._dropped_unlogged += rows
+        if self._drops.allow(self._now_s()) is not None:
+            log.error(
+                "ticks_dropped",
+                rows=self._dropped_unlogged,
+                dropped_total=self._stats.dropped,
+                queue_rows=self._queue.rows,
+                max_queue_rows=self._queue.max_rows,
+                cause=self._stats.writer_trouble or "queue_full",
+            )
+            self._dropped_unlogged = 0

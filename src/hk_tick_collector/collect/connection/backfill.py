@@ -1,0 +1,308 @@
+"""Backfill while a connection lives: asks OpenD what `healer` and `push_watch` plan, and subscribes again.
+
+Enters: plans. Leaves: GetTicker requests, whose ticks go the way of all ticks; log lines. At most a few requests are in
+flight, so that an answer of 1,000 ticks never holds up the pushes for long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector import log, market
+from hk_tick_collector.clock import now_ms
+from hk_tick_collector.collect.loading.loader import in_thread
+from hk_tick_collector.errors import CollectorError, OpenDError
+from hk_tick_collector.gaps.push_watch import Known
+from hk_tick_collector.gaps.symbol_day import CAUSE_PUSH_LOST
+from hk_tick_collector.opend import messages
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from hk_tick_collector.collect.buffer.intake import Intake
+    from hk_tick_collector.gaps.backfill_plan import Ask, Healer
+    from hk_tick_collector.gaps.gap import Hole
+    from hk_tick_collector.gaps.push_watch import Question
+    from hk_tick_collector.gaps.tracker import Holes
+    from hk_tick_collector.model import Stats
+
+    from .transport import Wire
+
+_IN_FLIGHT: Final = 4
+_POLL_S: Final = 0.05
+_IDLE_S: Final = 0.25
+_RECALL_S: Final = 5.0  # for reading what a few hundred day files say of their end
+_SETTLE_S: Final = 5.0
+_UPKEEP_EVERY_S: Final = 1.0
+_WATCHING: Final = 2  # requests at most for symbols that are silent: the others are for gaps
+_NOTHING_SEQ: Final = -(1 << 63)  # below every sequence
+_NAMED: Final = 20  # symbols at most in one line
+_FAILURES_TOLD: Final = 30  # a minute, of requests that failed
+
+
+async def _at_once(_: list[int]) -> None:
+    """Days that are read at once need not be waited for."""
+
+
+class _Round:
+    """What the pulls of the last second brought: one log line, however many symbols a reconnect sends us after."""
+
+    def __init__(self) -> None:
+        self._next_s = 0.0
+        self._clear()
+
+    def _clear(self) -> None:
+        self._requests = self._ticks = self._found = 0
+        self._symbols: set[str] = set()
+        self._lost: list[tuple[str, Hole]] = []
+
+    def add(self, symbol: str, ticks: int, found: int, lost: list[Hole]) -> None:
+        """Takes one answer: `found` of its `ticks` had been missing, `lost` are holes that can heal no more."""
+        self._requests += 1
+        self._ticks += ticks
+        self._found += found
+        if found:
+            self._symbols.add(symbol)
+        self._lost += [(symbol, hole) for hole in lost]
+
+    def tell(self, now_s: float) -> None:
+        """Logs what was found or lost, once a second."""
+        if now_s < self._next_s or not (self._found or self._lost):
+            return
+        log.info("backfill", requests=self._requests, ticks=self._ticks, found=self._found, symbols=len(self._symbols))
+        if self._lost:
+            worst, hole = max(self._lost, key=lambda item: item[1].missing or 0)
+            log.error(
+                "gaps_beyond_reach",
+                gaps=len(self._lost),
+                missing=sum(hole.missing or 0 for _, hole in self._lost),
+                causes=",".join(sorted({hole.cause for _, hole in self._lost})),
+                worst=f"{worst}:{hole.missing or 'unknown'}",
+            )
+        self._clear()
+        self._next_s = now_s + 1.0
+
+
+class Caretaker:
+    """Keeps every symbol whole. `run` works for one connection; the rest may be called at any time.
+
+    `unfinished` gives the days before a date that can still be written and whose close nobody heard.
+    """
+
+    def __init__(
+        self,
+        healer: Healer,
+        holes: Holes,
+        intake: Intake,
+        stats: Stats,
+        unfinished: Callable[[int], list[int]] = lambda _: [],
+        loaded: Callable[[list[int]], Awaitable[None]] = _at_once,
+    ) -> None:
+        self.refused = asyncio.Event()  # OpenD did not answer for a symbol that should be subscribed
+        self._healer = healer
+        self._holes = holes
+        self._intake = intake
+        self._stats = stats
+        self._pushes = intake.pushes
+        self._subscribing: asyncio.Task[object] | None = None
+        self._symbols: tuple[str, ...] = ()
+        self._next_upkeep_s = 0.0
+        self._settle_at_s: float | None = None
+        self._round = _Round()
+        self._failures = log.Rationed(_FAILURES_TOLD, 60.0)
+        self._unfinished = unfinished
+        self._loaded = loaded
+        self._recalled: set[int] = set()
+
+    async def recall(self, symbols: Iterable[str]) -> None:
+        """Whose end nobody heard of the days before OpenD's own date. Call it before these symbols are subscribed.
+
+        How many ticks of such an end are missing, no later tick will tell. This host's clock is not asked.
+        """
+        today = market.day_number(self._stats.opend_time_ms or 0)
+        earlier_days: list[int] = []
+        try:
+            async with asyncio.timeout(_RECALL_S):
+                found = await in_thread(self._unfinished, today)
+                earlier_days = [day for day in found if day not in self._recalled]  # a day is in doubt once
+                for number in (*earlier_days, today):
+                    self._holes.resume(number)
+                await self._loaded([*earlier_days, today])
+        except TimeoutError:  # the network does not wait for the disk: the next connection asks again
+            log.error("day_not_resumed", day="all", detail=f"the disk did not answer within {_RECALL_S:.0f} s")
+        for earlier in earlier_days:
+            if not self._holes.is_loading(earlier):
+                self._recalled.add(earlier)
+                self._holes.resume_unfinished(earlier, symbols)
+        self._intake.flush_gaps()
+
+    def look_at(self, symbols: Iterable[str]) -> None:
+        """Symbols of which ticks may have been missed: each is asked for once."""
+        symbols = tuple(symbols)
+        self._holes.listen()
+        self._stats.looked_around = False
+        self._healer.look_at(symbol for symbol in symbols if symbol not in self._stats.refused)
+        self._symbols = tuple(dict.fromkeys((*self._symbols, *symbols)))
+        self._pushes.begin(symbols, time.monotonic())
+        self._pushes.forget(self._stats.refused)
+        self._settle_at_s = time.monotonic() + _SETTLE_S
+
+    def interrupt(self, cause: str) -> None:
+        """Ticks may pass us by from now on, for this cause."""
+        self._settle_at_s = None
+        self._stats.looked_around = False
+        self._holes.interrupt(cause)
+        self._intake.flush_gaps()
+
+    async def run(self, wire: Wire, subscribed: asyncio.Event) -> CollectorError:
+        """Heals from the moment `subscribed` is set, for as long as the connection lives.
+
+        Returns only with the connection's own error.
+        """
+        self._healer.reset()
+        self._stats.backfill_failing_ms.clear()
+        self._stats.backfill_failed_ms.clear()
+        flights: set[asyncio.Task[object]] = set()
+        try:
+            await subscribed.wait()  # OpenD answers for subscribed symbols alone
+            self._pushes.begin(self._symbols, time.monotonic())
+            self._pushes.forget(self._stats.refused)
+            while True:
+                now_s = time.monotonic()
+                self._pushes.measure(now_s)
+                flights |= self._watch_pushes(wire, now_s, min(_WATCHING, _IN_FLIGHT - len(flights)))
+                flights |= {
+                    asyncio.create_task(self._backfill(wire, ask))
+                    for ask in self._healer.due(now_s, _IN_FLIGHT - len(flights))
+                }
+                self._healer.measure(now_s)
+                self._settle(now_s, busy=bool(flights))
+                self._forget_finished_days()
+                self._round.tell(now_s)
+                if flights:
+                    done, _ = await asyncio.wait(flights, timeout=_POLL_S, return_when=asyncio.FIRST_COMPLETED)
+                    for task in done:
+                        task.result()
+                    flights -= done
+                else:
+                    await asyncio.sleep(_POLL_S if self._stats.gaps_open else _IDLE_S)
+        except OpenDError as error:
+            return error
+        finally:
+            for task in flights:
+                task.cancel()
+            await asyncio.gather(*flights, return_exceptions=True)
+
+    async def _backfill(self, wire: Wire, ask: Ask) -> None:
+        """One request that the healer planned."""
+        self._pushes.pulled(ask.symbol, await self._pull(wire, ask) or [])
+
+    async def _pull(self, wire: Wire, ask: Ask) -> list[int] | None:
+        """One request; its ticks have passed the intake when it returns. None when OpenD did not answer."""
+        before, dropped = self._holes.missing(ask.symbol), self._stats.dropped
+        try:
+            ticks = await wire.pull(ask.symbol, ask.rows)
+        except CollectorError as error:
+            if ask.symbol not in self._symbols or ask.symbol in self._stats.refused:
+                self._round.add(ask.symbol, 0, 0, self._healer.refused(ask))
+                return None
+            self._healer.failed(ask, time.monotonic())
+            self.refused.set()
+            self._note_failure(ask.symbol, str(error))
+            held_back = self._failures.allow(time.monotonic())
+            if held_back is not None:
+                log.warning("backfill_failed", symbol=ask.symbol, rows=ask.rows, reason=error, repeats=held_back)
+            return None
+        self._stats.backfill_failing_ms.pop(ask.symbol, None)
+        self._stats.backfill_failed_ms.pop(ask.symbol, None)
+        if self._stats.dropped > dropped:
+            self._healer.failed(ask, time.monotonic())  # no room for what comes: that says nothing of what OpenD has
+            return None
+        lost = self._healer.answered(ask, ticks, time.monotonic())
+        self._intake.flush_gaps()
+        after = self._holes.missing(ask.symbol)
+        lost_ticks = sum(hole.missing or 0 for hole in lost)
+        self._round.add(ask.symbol, len(ticks), max(0, before - after - lost_ticks), lost)
+        log.debug("pulled", symbol=ask.symbol, asked=ask.rows, got=len(ticks), missing_before=before, missing=after)
+        return [seq for seq, _ in ticks]
+
+    def _note_failure(self, symbol: str, reason: str) -> None:
+        stats, moment_ms = self._stats, now_ms()
+        stats.backfill_failing_ms.setdefault(symbol, moment_ms)
+        stats.backfill_failed_ms[symbol] = moment_ms
+        stats.backfill_reason = reason
+
+    def _forget_finished_days(self) -> None:
+        moment_ms = self._stats.opend_time_ms
+        today = market.finished_before(moment_ms, now_ms()) if moment_ms is not None else None
+        if today is not None:
+            self._holes.forget_days_before(today)
+
+    def _settle(self, now_s: float, *, busy: bool) -> None:
+        if self._settle_at_s is not None and now_s >= self._settle_at_s and not busy and not self._healer.looking:
+            self._settle_at_s = None
+            self._holes.settle()
+            self._stats.looked_around = True
+
+    def _watch_pushes(self, wire: Wire, now_s: float, most: int) -> set[asyncio.Task[object]]:
+        """Begins what is due for symbols that are silent: questions, and a batch to subscribe again."""
+        self._tell_stopped(now_s)
+        state = self._stats.market_state  # None: OpenD has not said, so it may trade
+        trading = (state is None or market.is_trading(state)) and not self._healer.looking
+        tasks: set[asyncio.Task[object]] = {
+            asyncio.create_task(self._inspect(wire, question))
+            for question in self._pushes.due(now_s, most, self._may_ask, trading=trading)
+        }
+        if self._subscribing is None or self._subscribing.done():
+            batch = self._pushes.to_subscribe(now_s)
+            if batch:
+                self._subscribing = asyncio.create_task(self._subscribe_again(wire, batch))
+                tasks.add(self._subscribing)
+        return tasks
+
+    def _tell_stopped(self, now_s: float) -> None:
+        """One line for all that were found together; the finding stays for as long as pushes do not come back."""
+        if now_s >= self._next_upkeep_s:
+            self._next_upkeep_s = now_s + _UPKEEP_EVERY_S
+            self._pushes.forget(self._stats.refused)
+            tracks = self._holes.tracks()
+            self._pushes.unordered = frozenset(track.symbol for track in tracks if not track.patterned)
+            self._stats.pushes_stopped.update(dict.fromkeys(self._pushes.still_stopped(), now_ms()))
+        stopped = self._pushes.stopped(now_s)
+        if stopped:
+            self._stats.pushes_stopped.update(dict.fromkeys(stopped, now_ms()))
+            more = {"symbols": ",".join(stopped[:_NAMED])} if len(stopped) > 1 else {}
+            log.error("pushes_stopped", symbol=stopped[0], count=len(stopped), **more)
+
+    def _may_ask(self, symbol: str) -> bool:
+        return symbol not in self._stats.refused and not self._healer.is_asked(symbol)
+
+    async def _inspect(self, wire: Wire, question: Question) -> None:
+        """Compares a silent symbol with OpenD's own latest ticks."""
+        symbol, rows = question
+        track = self._holes.track(symbol)
+        known_ms = track.last_ts_ms if track else 0
+        known = Known(track.patterned, track.last_seq) if track else Known(ordered=True, last_seq=_NOTHING_SEQ)
+        ask = self._healer.look_now(symbol)
+        seqs = await self._pull(wire, ask if rows is None else ask._replace(rows=rows))
+        if seqs is None:
+            return
+        if self._holes.track(symbol) is None:
+            seqs = []  # all of a day that is finished
+        comparison = self._pushes.answered(symbol, seqs, known, time.monotonic())
+        if comparison.new and not comparison.reaches and track is not None:
+            self._holes.doubt(symbol, known_ms, CAUSE_PUSH_LOST)
+
+    async def _subscribe_again(self, wire: Wire, batch: list[str]) -> None:
+        """One Sub request. Those of which nobody knows whether they have stopped are looked at after it."""
+        try:
+            messages.read_outcome(await wire.request(messages.SUB, messages.subscribe(batch)))
+        except CollectorError as error:
+            self._pushes.refused(batch, time.monotonic())
+            log.error("resubscribe_failed", symbol=batch[0], count=len(batch), reason=error)
+            return
+        self._pushes.subscribed()
+        stopped = set(self._pushes.still_stopped())
+        self._healer.look_at(symbol for symbol in batch if symbol not in stopped)

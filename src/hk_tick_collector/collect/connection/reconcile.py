@@ -1,0 +1,255 @@
+"""Whether we have what OpenD counted: at lunch and after the close, our sums beside its own totals of the day.
+
+Enters: the market's state, the snapshot of every symbol, the counters of the day file. Leaves: rows of the table
+`reconciliation`, a log line. It is a witness and nothing more: no tick, no gap, no request for ticks depends on it.
+
+Which trades OpenD counts in volume and turnover is not documented (docs/data-quality.md tells what is known). So our
+sums are compared in every way that makes sense, and the word kept with them says which one fits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector import log, market
+from hk_tick_collector.errors import CollectorError, NoDayError
+from hk_tick_collector.gaps.symbol_day import CAUSE_REJECTED
+from hk_tick_collector.model import (
+    GAP_OPEN,
+    MATCH,
+    MATCHING,
+    NOT_TRADED,
+    UNEXPLAINED,
+    WITHOUT_BOTH,
+    WITHOUT_LATE,
+    WITHOUT_ODD_LOTS,
+    Reconciled,
+)
+from hk_tick_collector.opend import messages
+from hk_tick_collector.store.faults import DISK_ERRORS
+from hk_tick_collector.store.query import DayReader, path_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from google.protobuf.message import Message
+
+    from hk_tick_collector.model import Stats
+    from hk_tick_collector.opend.messages import DayTotals
+    from hk_tick_collector.store.query import SymbolCount
+
+    from .transport import Wire
+
+    Request = Callable[[int, Message], Awaitable[bytes]]
+
+TURNOVER: Final = "turnover"  # the volume is the same to the share, so no tick is missing
+GAP: Final = "gap"  # ticks are missing, and the table `gaps` says so
+REJECTED: Final = "rejected"
+NO_ANSWER: Final = "no_answer"
+
+_SETTLED: Final = MATCHING | {TURNOVER, REJECTED}  # looking again would find the same
+
+_SESSIONS: Final = {4: "lunch", 6: "close"}  # by QotMarketState: rest, closed
+_FAILURES: Final[tuple[type[Exception], ...]] = (CollectorError, *DISK_ERRORS)  # a link or a disk in trouble, no bug
+_LATE_TICKS_MS: Final = 60_000  # after the end of a session, for what is still under way
+_AGAIN_MS: Final = (60_000, 120_000, 300_000, 900_000)  # after an attempt, by OpenD's clock
+_LOOKS: Final = 3  # before a difference is believed; a failure is tried again as often as _AGAIN_MS has places
+_LOOK_EVERY_S: Final = 1.0
+_SPACING_S: Final = 0.6  # 60 requests in 30 s are allowed, and others may ask as well
+_MOST_REQUESTS: Final = 100  # of one attempt, however many symbols OpenD refuses
+_TURNOVER_HKD: Final = 1.0  # how far sums of decimal fractions may stand apart: this, or
+_TURNOVER_SHARE: Final = 1e-6  # this share of them
+
+
+@dataclass(frozen=True, slots=True)
+class DaySums:
+    """What a day file knows, read at one moment. Sums are of volume (shares) and turnover (HKD), by symbol."""
+
+    counts: Mapping[str, SymbolCount]
+    odd_lots: Mapping[str, tuple[int, float]]
+    late: Mapping[str, tuple[int, float]]
+    with_gaps: frozenset[str]  # symbols with an open gap
+    with_rejected: frozenset[str]
+
+    @classmethod
+    def read(cls, path: Path) -> DaySums:
+        """Reads a day file; that of a busy day takes seconds. Raises StoreError, NoDayError among them."""
+        with DayReader(path) as reader, reader.snapshot():
+            gaps = reader.gaps()
+            return cls(
+                counts={count.symbol: count for count in reader.symbols()},
+                odd_lots=reader.sums_of_type("ODD_LOT"),
+                late=reader.sums_of_type("LATE"),
+                with_gaps=frozenset(gap.symbol for gap in gaps if gap.status == GAP_OPEN),
+                with_rejected=frozenset(gap.symbol for gap in gaps if gap.cause == CAUSE_REJECTED),
+            )
+
+
+def worth_it(path: Path, session: str) -> bool:
+    """Whether there is a day to compare: not before its first tick, nor when an earlier run has left nothing open."""
+    with DayReader(path) as reader:
+        before = reader.reconciliation()
+        done = bool(before) and before[0].session == session and all(row.explained in _SETTLED for row in before)
+        return bool(reader.totals().rows) and not done
+
+
+def compare(
+    session: str, symbols: Sequence[str], ours: DaySums, official: Mapping[str, DayTotals], day: str, at_ms: int
+) -> list[Reconciled]:
+    """One row a symbol; `day` is the date of the comparison as `2026-11-20`."""
+    rows = []
+    for symbol in symbols:
+        count, theirs = ours.counts.get(symbol), official.get(symbol)
+        odd, late = ours.odd_lots.get(symbol, (0, 0.0)), ours.late.get(symbol, (0, 0.0))
+        row = Reconciled(
+            session=session,
+            symbol=symbol,
+            at_ms=at_ms,
+            volume=count.volume if count else 0,
+            turnover=count.turnover if count else 0.0,
+            odd_lot_volume=odd[0],
+            odd_lot_turnover=odd[1],
+            late_volume=late[0],
+            late_turnover=late[1],
+            official_volume=theirs.volume if theirs else None,
+            official_turnover=theirs.turnover if theirs else None,
+            explained=NO_ANSWER,
+        )
+        rows.append(row._replace(explained=_explain(row, theirs, ours, day)) if theirs else row)
+    return rows
+
+
+def _explain(row: Reconciled, theirs: DayTotals, ours: DaySums, day: str) -> str:
+    odd, late = (row.odd_lot_volume, row.odd_lot_turnover), (row.late_volume, row.late_turnover)
+    ways = (
+        (MATCH, 0, 0.0),
+        (WITHOUT_ODD_LOTS, *odd),
+        (WITHOUT_LATE, *late),
+        (WITHOUT_BOTH, odd[0] + late[0], odd[1] + late[1]),
+    )
+    same = [(word, row.turnover - turnover) for word, volume, turnover in ways if row.volume - volume == theirs.volume]
+    for word, turnover in same:
+        if abs(turnover - theirs.turnover) <= max(_TURNOVER_HKD, _TURNOVER_SHARE * theirs.turnover):
+            return word
+    if same:
+        return TURNOVER
+    if not row.volume and (theirs.suspended or (theirs.updated and theirs.updated != day)):
+        return NOT_TRADED
+    if theirs.volume > row.volume - odd[0] - late[0]:  # they have more, as they must where a tick is missing
+        if row.symbol in ours.with_gaps:
+            return GAP
+        if row.symbol in ours.with_rejected:
+            return REJECTED
+    return UNEXPLAINED
+
+
+async def ask_totals(request: Request, symbols: Sequence[str]) -> dict[str, DayTotals]:
+    """OpenD's totals of as many of `symbols` as it tells; a symbol that it refuses costs the others nothing.
+
+    Raises OpenDError when the connection ends or a reply does not come.
+    """
+    totals: dict[str, DayTotals] = {}
+    size = messages.SNAPSHOT_MAX
+    waiting = [list(symbols[i : i + size]) for i in range(0, len(symbols), size)][::-1]
+    for number in range(_MOST_REQUESTS):
+        if not waiting:
+            break
+        if number:
+            await asyncio.sleep(_SPACING_S)
+        batch = waiting.pop()
+        body = await request(messages.GET_SECURITY_SNAPSHOT, messages.get_security_snapshot(batch))
+        try:
+            totals.update((each.symbol, each) for each in messages.read_security_snapshot(body))
+        except CollectorError:  # refused, or it cannot be read
+            middle = len(batch) // 2
+            waiting += [half for half in (batch[middle:], batch[:middle]) if middle and half]
+    return totals
+
+
+class Reconciler:
+    """Knows when a session is to be compared, once for each, whatever becomes of connections meanwhile.
+
+    `keep` takes the day number and the rows to store. The market's state and OpenD's clock come from `stats`.
+    """
+
+    def __init__(
+        self, data_root: Path, symbols: Sequence[str], stats: Stats, keep: Callable[[int, list[Reconciled]], None]
+    ) -> None:
+        self._data_root = data_root
+        self._symbols = symbols
+        self._stats = stats
+        self._keep = keep
+        self._session: tuple[int, str] | None = None  # the day and the session that has ended
+        self._due_ms: int | None = None  # by OpenD's clock; None when nothing is left to do
+        self._attempts = 0
+
+    async def run(self, wire: Wire, subscribed: asyncio.Event) -> None:
+        """Compares what is due while one connection lives; never returns. Whatever fails ends nothing else."""
+        await subscribed.wait()
+        while True:
+            if (session := self.due()) is not None:
+                try:
+                    await self.attempt(wire.request, *session)
+                except Exception as error:  # noqa: BLE001 - the task's boundary: a witness never stops collection
+                    self._due_ms = None
+                    log.bug("reconcile_failed", error)
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    def due(self) -> tuple[int, str] | None:
+        """The day and session to be compared now, if any."""
+        stats = self._stats
+        if stats.opend_time_ms is None or stats.market_state is None:
+            return None
+        name = _SESSIONS.get(stats.market_state)
+        session = (market.day_number(stats.opend_time_ms), name) if name else None
+        if session != self._session:
+            self._session, self._attempts = session, 0
+            self._due_ms = stats.opend_time_ms + _LATE_TICKS_MS if session else None
+        if self._due_ms is None or stats.opend_time_ms < self._due_ms or stats.writer_trouble:
+            return None
+        return session
+
+    async def attempt(self, request: Request, day: int, session: str) -> None:
+        """Compares every symbol; what could not be read, or differs without a reason, is looked at again later."""
+        self._attempts += 1
+        wait_ms = _AGAIN_MS[self._attempts - 1] if self._attempts <= len(_AGAIN_MS) else None
+        self._due_ms = None if wait_ms is None else (self._stats.opend_time_ms or 0) + wait_ms
+        path = path_of(self._data_root, market.day_name(day))
+        try:
+            if self._attempts == 1 and not await asyncio.to_thread(worth_it, path, session):
+                self._due_ms = None
+                return
+            symbols = [symbol for symbol in self._symbols if symbol not in self._stats.refused]
+            official = await ask_totals(request, symbols)
+            ours = await asyncio.to_thread(DaySums.read, path)
+        except NoDayError:
+            self._due_ms = None  # a day without trading
+            return
+        except _FAILURES as error:
+            log.warning("reconcile_failed", session=session, attempt=self._attempts, reason=error)
+            return
+        at_ms = self._stats.opend_time_ms or 0
+        rows = compare(session, symbols, ours, official, market.day_date(day).isoformat(), at_ms)
+        self._keep(day, rows)
+        _tell(session, rows)
+        if self._attempts >= _LOOKS or all(row.explained in _SETTLED for row in rows):
+            self._due_ms = None
+
+
+def _tell(session: str, rows: Sequence[Reconciled]) -> None:
+    differing = [row for row in rows if row.explained not in MATCHING]
+    unexplained = [row for row in differing if row.explained == UNEXPLAINED]
+    worst = max(unexplained or differing, key=lambda row: row.difference, default=None)
+    say = log.warning if unexplained else log.info
+    say(
+        "reconciled",
+        session=session,
+        symbols=len(rows),
+        matching=len(rows) - len(differing),
+        differing=len(differing),
+        unexplained=len(unexplained),
+        worst=f"{worst.symbol}:{worst.difference}:{worst.explained}" if worst else "none",
+    )

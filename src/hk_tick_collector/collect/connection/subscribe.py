@@ -1,0 +1,161 @@
+"""Subscribing in batches, so that one refused symbol or a short quota never costs the others.
+
+OpenD accepts or refuses a batch as a whole and names no culprit. A refused batch is cut in half until the culprits
+stand alone: about 2 log₂ n requests for one bad symbol among n. Where single symbols out of it are refused too, all in
+the same words, the whole batch is taken to be refused: to cut it down would be 2 n - 1 requests for nothing. Requests
+after a refusal are paced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector.errors import CollectorError, OpenDError
+from hk_tick_collector.opend import messages
+from hk_tick_collector.ops.findings.refusals import OTHER, QUOTA, QUOTE_RIGHT, cause_of, without_codes
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from google.protobuf.message import Message
+
+BATCH_SYMBOLS: Final = 100  # what the vendor's SDK puts into one request
+_UNANSWERED_MOST: Final = 2  # batches without an answer, one after the other; then the others are not asked for
+# So many single symbols of a refused batch, all refused alike, stand for all of it. Where the account has no right to
+# them few will do; a list may well hold many symbols that OpenD does not know.
+_PROBES: Final = {QUOTE_RIGHT: 4, OTHER: 8, QUOTA: 1}
+_AT_ONCE: Final = 20  # requests after a refusal
+_ONE_MORE_S: Final = 3.0
+
+
+class Pace:
+    """How soon the next request after a refusal may be made: twenty at once, and one more every 3 s."""
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
+        self._left = float(_AT_ONCE)
+        self._at_s = now_s()
+
+    def take(self) -> float:
+        """Takes one request; returns for how many seconds it must wait."""
+        now_s = self._now_s()
+        self._left = min(_AT_ONCE, self._left + (now_s - self._at_s) / _ONE_MORE_S) - 1
+        self._at_s = now_s
+        return max(0.0, -self._left * _ONE_MORE_S)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Symbols that are not subscribed, so far as is known: by OpenD's words, or by the reason why it gave no answer."""
+
+    refused: dict[str, str] = field(default_factory=dict)
+    unanswered: dict[str, str] = field(default_factory=dict)
+    accepted: dict[str, None] = field(default_factory=dict, compare=False)  # in the order of their answers
+
+
+async def subscribe_all(
+    request: Callable[[int, Message], Awaitable[bytes]],
+    symbols: Sequence[str],
+    pace: Pace | None = None,
+    on_wait: Callable[[Outcome], None] = lambda _: None,
+) -> Outcome:
+    """Subscribes to `symbols`; those that `Outcome` does not name as refused or unanswered are subscribed.
+
+    A refusal is an answer. A batch without one, or with one that cannot be read, may be subscribed or not. `on_wait` is
+    told what is known so far before requests are paced.
+    """
+    return await _Subscribing(request, pace or Pace(), on_wait).run(symbols)
+
+
+class _Subscribing:
+    """One go through all symbols."""
+
+    def __init__(
+        self, request: Callable[[int, Message], Awaitable[bytes]], pace: Pace, on_wait: Callable[[Outcome], None]
+    ) -> None:
+        self._request = request
+        self._pace = pace
+        self._on_wait = on_wait
+        self._outcome = Outcome()
+        self._silent = 0  # batches without an answer, one after the other
+        self._no_quota = ""  # the words with which a single symbol was refused for want of quota
+        self._refused_alike = ""  # the words with which a whole batch was refused
+        self._random = random.Random()  # noqa: S311 - which symbols stand for their batch
+
+    async def run(self, symbols: Sequence[str]) -> Outcome:
+        """Every symbol is accepted, refused or unanswered at the end."""
+        outcome = self._outcome
+        batches = [list(symbols[i : i + BATCH_SYMBOLS]) for i in range(0, len(symbols), BATCH_SYMBOLS)]
+        waiting = [(batch, True) for batch in reversed(batches)]  # the last is next; whether it was asked for never
+        while waiting:
+            batch, is_new = waiting.pop()
+            words = await self._ask(batch, paced=not is_new)
+            if self._silent >= _UNANSWERED_MOST:
+                reason = outcome.unanswered[batch[0]]
+                outcome.unanswered.update((symbol, reason) for rest, _ in waiting for symbol in rest)
+                break
+            rest: list[str] = []
+            if words is not None and len(batch) > 1:
+                rest = await self._probe(batch, words) if is_new else batch
+            if self._no_quota:  # not one more, whichever it is
+                left = [*rest, *(symbol for later, _ in waiting for symbol in later)]
+                outcome.refused.update(dict.fromkeys(left, self._no_quota))
+                break
+            middle = len(rest) // 2
+            waiting += [(half, False) for half in (rest[middle:], rest[:middle]) if half]
+        outcome.refused = {symbol: outcome.refused[symbol] for symbol in symbols if symbol in outcome.refused}
+        return outcome
+
+    async def _probe(self, batch: list[str], words: str) -> list[str]:
+        """Asks for single symbols out of a refused batch until one is not refused, or not alike. Returns what of the
+        batch is still to be asked for, in halves; where all were refused alike that is nothing.
+        """
+        outcome, cause = self._outcome, cause_of(words)
+        count = 1 if without_codes(words, batch) == self._refused_alike else _PROBES[cause]
+        if len(batch) <= count:
+            return batch
+        alike = ""
+        for symbol in batch[:1] if cause == QUOTA else self._random.sample(batch, count):
+            if await self._ask([symbol], paced=True) is None or alike not in ("", outcome.refused[symbol]):
+                break
+            alike = outcome.refused[symbol]
+        else:
+            if cause != QUOTA:
+                self._refused_alike = without_codes(words, batch)
+                outcome.refused.update(dict.fromkeys(batch, alike))
+        return [symbol for symbol in batch if not self._is_settled(symbol)]
+
+    def _is_settled(self, symbol: str) -> bool:
+        outcome = self._outcome
+        return symbol in outcome.refused or symbol in outcome.unanswered or symbol in outcome.accepted
+
+    async def _ask(self, batch: list[str], *, paced: bool) -> str | None:
+        """One request; OpenD's words where it refuses the batch. What is known then is in the outcome."""
+        outcome = self._outcome
+        wait_s = self._pace.take() if paced else 0.0
+        if wait_s:
+            self._on_wait(outcome)
+            await asyncio.sleep(wait_s)
+        try:
+            body = await self._request(messages.SUB, messages.subscribe(batch))
+        except CollectorError as error:
+            outcome.unanswered.update(dict.fromkeys(batch, str(error)))
+            self._silent += 1
+            return None
+        self._silent = 0
+        try:
+            messages.read_outcome(body)
+        except OpenDError as error:
+            if len(batch) == 1:
+                words = outcome.refused[batch[0]] = without_codes(str(error), batch)
+                self._no_quota = words if cause_of(words) == QUOTA else ""
+            return str(error)
+        except CollectorError as error:
+            outcome.unanswered.update(dict.fromkeys(batch, str(error)))
+            return None
+        outcome.accepted.update(dict.fromkeys(batch))
+        return None

@@ -1,0 +1,315 @@
+"""Where a day stands when its first tick is seen: what its file already has, and what it is missing. Reads one file.
+
+Time and memory grow with the number of symbols and of gaps, never with the number of ticks: only a symbol whose rows,
+gaps and rejected ticks do not add up is read tick by tick.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from hk_tick_collector import log, market
+from hk_tick_collector.clock import now_ms
+from hk_tick_collector.errors import NoDayError, PredecessorFileError
+from hk_tick_collector.gaps.gap import Hole
+from hk_tick_collector.gaps.lost_gaps import LostHoles
+from hk_tick_collector.gaps.symbol_day import (
+    CAUSE_DAMAGED,
+    CAUSE_ELSEWHERE,
+    CAUSE_REJECTED,
+    CAUSE_RESTART,
+    CAUSE_SKIPPED,
+    COUNTER_MASK,
+    COUNTER_MAX,
+    MARGIN_MS,
+    RULE_COUNTER,
+    RULE_NONE,
+    STRANGE_MOST,
+    Day,
+    Recent,
+    Track,
+    plausible,
+)
+from hk_tick_collector.model import GAP_OPEN
+from hk_tick_collector.store.faults import DISK_ERRORS
+from hk_tick_collector.store.importing import META_PREDECESSOR
+from hk_tick_collector.store.query import DayReader, list_days, path_of
+
+from .recount import add_vanished, counters_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from hk_tick_collector.model import Gap
+    from hk_tick_collector.store.query import Rule, SymbolCount
+
+_WINDOW_ROWS: Final = 1_100  # gaps among so many newest ticks may be filled; the others only take memory
+_LOWEST_SEQ: Final = -(2**63)
+_STRAY_ROWS: Final = 20
+_ASKED_MOST: Final = 200  # gaps of a symbol that are asked for again, the newest ones
+
+
+class _Gaps(NamedTuple):
+    """The gaps of one symbol as the file has them."""
+
+    open: LostHoles  # in few bytes: there may be hundreds of thousands
+    past: list[Hole]  # of the counter's earlier runs
+    marks: set[int]  # sequences that came and are not in this file
+    skipped: LostHoles  # counters without a tick, by OpenD's word
+    doubts: list[Hole]
+
+
+def load_day(data_root: Path, number: int) -> Day:
+    """What the file of a day knows of its symbols and gaps; nothing where there is no file, or none to write to.
+
+    The counters of an open gap are the low halves of its bounds: a missing tick lies between its neighbours, and theirs
+    are one below and one above. Any thread may call it.
+    """
+    day = Day(number)
+    try:
+        with DayReader(path_of(data_root, market.day_name(number))) as reader, reader.snapshot():
+            if reader.is_sealed():
+                day.sealed = True
+                return day
+            _load(day, reader)
+    except (NoDayError, PredecessorFileError):
+        pass  # the writer sets the predecessor's file aside, and begins a fresh one
+    except DISK_ERRORS as error:
+        # The key of the table still keeps every tick once; only what is missing from before is not known.
+        log.error("day_not_resumed", day=market.day_name(number), detail=error)
+        return Day(number)
+    return day
+
+
+def _load(day: Day, reader: DayReader) -> None:
+    counts, rules = {count.symbol: count for count in reader.symbols()}, reader.rules()
+    day.next_gap_id = reader.highest_gap_id() + 1
+    wrong = []
+
+    def add(symbol: str, rows: Iterable[Gap]) -> None:
+        count, rule = counts.pop(symbol, None), rules.get(symbol)
+        track = _track(day, reader, count, rule) if count and rule else Track(symbol, interrupted=CAUSE_RESTART)
+        day.keep(track)
+        gaps = _read_gaps(rows, track.run_seq)
+        _add_gaps(track, gaps, reader)
+        if track.next <= 0 and rule and not rule.rule and track.doubt is None:
+            _doubt_all(day, track)
+        if track.next > 0 and not _adds_up(track, count, gaps) and _recount(day, track, gaps, reader):
+            wrong.append(symbol)
+        if count is None and track.next > 0:
+            day.rules[symbol] = RULE_COUNTER  # the file has no row yet to write it to
+
+    gaps_of_all = reader.open_gaps_and_marks((CAUSE_REJECTED, CAUSE_ELSEWHERE, CAUSE_SKIPPED))
+    for symbol, rows in groupby(gaps_of_all, key=attrgetter("symbol")):
+        add(symbol, rows)
+    for symbol in sorted(counts):
+        add(symbol, ())
+    if wrong:
+        log.error("counters_disagree", day=market.day_name(day.number), symbols=len(wrong), first=wrong[0])
+
+
+def _read_gaps(rows: Iterable[Gap], run_seq: int) -> _Gaps:
+    found = _Gaps(LostHoles(), [], set(), LostHoles(), [])
+    for gap in rows:
+        from_seq = gap.from_seq or 0
+        if gap.cause == CAUSE_SKIPPED:
+            if from_seq >= run_seq:
+                found.skipped.add(_hole(gap._replace(missing=1)))  # its bounds have counters
+        elif gap.status != GAP_OPEN:
+            if gap.from_seq is not None:
+                found.marks.add(from_seq)
+        elif gap.missing is None:
+            found.doubts.append(_hole(gap))
+        elif from_seq < run_seq:
+            found.past.append(_hole(gap))
+        else:
+            found.open.add(_hole(gap))
+    return found
+
+
+def _hole(gap: Gap) -> Hole:
+    known = gap.missing is not None and gap.from_seq is not None and gap.to_seq is not None
+    return Hole(
+        gap.id,
+        (gap.from_seq or 0) & COUNTER_MASK if known else 0,
+        (gap.to_seq or 0) & COUNTER_MASK if known else 0,
+        gap.from_seq,
+        gap.to_seq,
+        gap.from_ts_ms or 0,
+        gap.to_ts_ms or 0,
+        gap.cause,
+        gap.opened_ms,
+        written=True,
+    )
+
+
+def _track(day: Day, reader: DayReader, count: SymbolCount, rule: Rule) -> Track:
+    """A symbol as its counters tell, before its gaps are known."""
+    symbol, name = count.symbol, rule.rule
+    newest = reader.newest_of(symbol, _WINDOW_ROWS) if name != RULE_COUNTER else []
+    if not name and _looks_like_counter(newest):
+        name = day.rules[symbol] = RULE_COUNTER
+    if not name and count.rows < STRANGE_MOST:
+        track = Track(symbol, last_ts_ms=count.last_ts_ms, interrupted=CAUSE_RESTART)
+        for seq in reader.seqs(symbol, _LOWEST_SEQ):
+            track.note_strange(seq)
+        return track
+    if not name:
+        name = day.rules[symbol] = RULE_NONE
+    if name == RULE_NONE:
+        recent = Recent()
+        for seq, ts_ms in newest:
+            recent.add(seq, ts_ms)
+        last_seq = newest[-1][0] if newest else count.max_seq
+        return Track(symbol, -1, last_seq, count.last_ts_ms, recent=recent, interrupted=CAUSE_RESTART)
+    top_seq = reader.top_seq(symbol, max(rule.run_seq, day.start_s << 32), day.last_seq) or 0
+    upcoming = (top_seq & COUNTER_MASK) + 1
+    return Track(symbol, upcoming, top_seq, count.last_ts_ms, run_seq=rule.run_seq, interrupted=CAUSE_RESTART)
+
+
+def _looks_like_counter(newest: list[tuple[int, int]]) -> bool:
+    """Whether a symbol of which nothing was judged follows the rule; what contradicts it is seen soon."""
+    counters = {seq & COUNTER_MASK for seq, ts_ms in newest if plausible(seq, ts_ms)}
+    return len(counters) * 10 >= 9 * len(newest)
+
+
+def _doubt_all(day: Day, track: Track) -> None:
+    """Nothing was judged of a symbol, so no gap of it was written either: all of the day is in doubt."""
+    start_ms, end_ms = day.start_s * 1000, market.day_start_ms(day.number + 1) - 1
+    track.doubt = Hole(day.new_gap_id(), 0, 0, None, None, start_ms, end_ms, CAUSE_RESTART, now_ms())
+    day.dirty[track.doubt.id] = (track.symbol, track.doubt, True)
+
+
+def _add_gaps(track: Track, gaps: _Gaps, reader: DayReader) -> None:
+    track.lost, track.past, track.skipped = gaps.open, gaps.past, gaps.skipped
+    if track.next >= 0:
+        # A dropped or a rejected tick may be newer than the newest stored one: it was seen all the same.
+        newest = gaps.open.newest()
+        if newest is not None:
+            _go_to(track, newest.last, newest.to_seq or 0, newest.to_ts_ms)
+        for seq in gaps.marks:
+            if seq >= track.run_seq:
+                track.marks.add(seq & COUNTER_MASK)
+                _go_to(track, seq & COUNTER_MASK, seq, (seq >> 32) * 1000)
+    _ask_again(track)
+    # A doubt that ends before the day does is lost: only what an answer did not reach has such an end.
+    lasting = [hole for hole in gaps.doubts if hole.to_ts_ms >= track.to_ms - 1]
+    if lasting:
+        track.doubt = doubt = min(lasting, key=lambda hole: hole.from_ts_ms)
+        if track.recent is not None:
+            margin_ms = MARGIN_MS if doubt.from_seq is None else 0
+            known = reader.newest_of(track.symbol, _WINDOW_ROWS, doubt.from_ts_ms + margin_ms)
+            track.known = {seq for seq, _ in known}
+        elif doubt.from_seq is not None:
+            track.known_seq = reader.top_seq(track.symbol, track.run_seq, doubt.from_seq | COUNTER_MASK) or 0
+
+
+def _ask_again(track: Track) -> None:
+    """The newest gaps, which OpenD's window may reach, are asked for again; an answer fills the others as well."""
+    upper, held = track.next, 0
+    while len(track.holes) < _ASKED_MOST:
+        hole = track.lost.newest()
+        if hole is None:
+            break
+        held += max(0, upper - hole.last - 1)  # ticks that are stored between this gap and the next
+        if held > _WINDOW_ROWS:
+            break
+        upper = hole.first
+        track.lost.take(hole.first)
+        hole.final, hole.lost_ms = False, 0
+        track.holes.append(hole)
+    track.holes.reverse()
+
+
+def _go_to(track: Track, counter: int, seq: int, ts_ms: int) -> None:
+    if counter <= COUNTER_MAX and counter >= track.next:
+        track.next = counter + 1
+    if seq > track.last_seq:
+        track.last_seq, track.last_ts_ms = seq, max(ts_ms, track.last_ts_ms)
+
+
+def _adds_up(track: Track, count: SymbolCount | None, gaps: _Gaps) -> bool:
+    """Whether every counter up to the newest is stored, in an open gap, or came and is elsewhere."""
+    rows, marks = count.rows if count else 0, len(gaps.marks)
+    missing = sum(hole.missing or 0 for hole in (*track.holes, *track.past))
+    return rows + marks + missing + track.lost.missing() + track.skipped.missing() == track.next - 1
+
+
+def _recount(day: Day, track: Track, gaps: _Gaps, reader: DayReader) -> bool:
+    """Reads a symbol tick by tick; whether rows have vanished. They are then gaps.
+
+    So it is after a WAL was removed, or a record of the spool lost: what is missing then shows nowhere else. A symbol
+    with ticks that do not follow the rule, or whose counter began anew, does not add up either, and misses nothing.
+    """
+    from_seq = max(track.run_seq, day.start_s << 32)
+    seqs = [seq for seq in reader.seqs(track.symbol, from_seq) if seq <= day.last_seq]
+    seqs += [seq for seq in gaps.marks if from_seq <= seq <= day.last_seq]
+    counters = counters_of(track, seqs)
+    if counters:
+        track.next = max(counters[-1], max((hole.last for hole in track.holes), default=0), track.lost.last) + 1
+    was_judged = track.symbol not in day.rules  # if not, no gap of it was ever written: nothing has vanished
+    cause = CAUSE_DAMAGED if was_judged else CAUSE_RESTART
+    if not add_vanished(day, track, counters, seqs, now_ms(), cause):
+        return False
+    day.rules[track.symbol] = RULE_COUNTER
+    return was_judged
+
+
+def unfinished_days(data_root: Path, today: int) -> list[int]:
+    """Days before OpenD's `today` that can still be written and whose close nobody heard."""
+    found = []
+    try:
+        names = list_days(data_root)
+    except DISK_ERRORS as error:
+        log.error("day_not_resumed", day="all", detail=error)
+        return []
+    newest_before = max((name for name in names if name < market.day_name(today)), default="")
+    for name in names:
+        try:
+            number = market.parse_day(name)
+            with DayReader(path_of(data_root, name)) as reader:
+                meta = reader.meta()
+                # Days of the predecessor may be many; OpenD has ticks of the last one at most.
+                is_old = META_PREDECESSOR in meta and name != newest_before
+                over = number >= today or "sealed_ms" in meta or is_old or _heard_the_close(reader, number)
+                if not over and not _is_stray(reader, number):
+                    found.append(number)
+        except (ValueError, PredecessorFileError):
+            continue  # a name that only looks like a day, or a file that is not imported
+        except DISK_ERRORS as error:
+            log.error("day_not_resumed", day=name, detail=error)
+    return found
+
+
+def is_late_start(data_root: Path, today: int) -> bool:
+    """Whether nothing of today is stored and an earlier day has a file: the service should have run already."""
+    name = market.day_name(today)
+    try:
+        if all(day >= name for day in list_days(data_root)):
+            return False
+        with DayReader(path_of(data_root, name)) as reader:
+            return reader.totals().rows == 0
+    except NoDayError:
+        return True
+    except DISK_ERRORS:
+        return False  # told by those who need the file
+
+
+def _is_stray(reader: DayReader, number: int) -> bool:
+    """Whether a file holds only a few ticks with a wrong date: their sequences are of another day."""
+    start_s = market.day_start_ms(number) // 1000
+    return reader.totals().rows <= _STRAY_ROWS and not reader.has_seqs(start_s << 32, (start_s + 86_400) << 32)
+
+
+def _heard_the_close(reader: DayReader, number: int) -> bool:
+    """Whether ticks came until the close, or the connection lived at that moment."""
+    close_ms = market.close_ms(number)
+    last_ms = reader.totals().last_ts_ms
+    alive_ms = max((run.updated_ms for run in reader.ledger()), default=0)
+    return (last_ms is not None and last_ms >= close_ms) or any(
+        stretch.connected and stretch.from_ms <= close_ms <= (stretch.to_ms or alive_ms)
+        for stretch in reader.connections()
+    )

@@ -1,0 +1,123 @@
+"""Reads what day files know, in threads of its own: a file may be large, and the event loop must go on.
+
+Enters: days that `holes` asks for, or that must be looked at anew. Leaves: days that `holes` adopts, on the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hk_tick_collector import log
+from hk_tick_collector.clock import now_ms
+from hk_tick_collector.gaps.symbol_day import Day
+
+from .load import load_day
+from .recount import rebuild_day
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from hk_tick_collector.collect.buffer.intake import Intake
+    from hk_tick_collector.gaps.tracker import Holes
+
+T = TypeVar("T")
+
+
+def in_thread(what: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+    """Runs a function in a thread that does not keep the process from ending, also while a disk does not answer."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if future.cancelled():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        try:
+            outcome: tuple[T | None, BaseException | None] = what(*args), None
+        except Exception as error:  # noqa: BLE001 - a thread's boundary: whoever waits for it gets it
+            outcome = None, error
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle, *outcome)
+
+    threading.Thread(target=run, name=what.__name__ if hasattr(what, "__name__") else "reader", daemon=True).start()
+    return future
+
+
+class DayLoader:
+    """Loads days for `holes`, which is given by `serve`; every method is for the event loop's thread."""
+
+    def __init__(self, data_root: Path) -> None:
+        self._data_root = data_root
+        self._holes: Holes | None = None
+        self._intake: Intake | None = None
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._rebuilt: dict[int, Exception | None] = {}  # what became of it, until somebody asks
+
+    def serve(self, holes: Holes, intake: Intake) -> None:
+        """From now on days that were read are given to these."""
+        self._holes, self._intake = holes, intake
+
+    def __call__(self, number: int) -> None:
+        """Begins to read the file of a day."""
+        self._begin(number, load_day, self._data_root, number)
+
+    async def wait(self, numbers: list[int]) -> None:
+        """Returns once these days have been read."""
+        tasks = [task for number in numbers if (task := self._tasks.get(number)) is not None]
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def rebuild(self, number: int) -> bool:
+        """Looks anew at what a day's file holds; False until that is done. Raises what reading the file raises."""
+        if number in self._rebuilt:
+            error = self._rebuilt.pop(number)
+            if error is not None:
+                raise error
+            return True
+        assert self._holes is not None
+        assert self._intake is not None
+        if number not in self._tasks:
+            held = self._intake.held_rows()
+            if held is None:
+                return False
+            old = self._holes.lend(number)
+            self._begin(number, self._rebuild, old, held)
+        return False
+
+    def _rebuild(self, old: Day, held: list[Any]) -> Day:
+        """In the thread: the day as it is now, or as it was where its file cannot be read."""
+        try:
+            if old.tracks:
+                day = rebuild_day(self._data_root, old, held, now_ms())
+            else:  # nothing of it is known here: what its file tells is all there is
+                day = load_day(self._data_root, old.number)
+        except Exception as error:  # noqa: BLE001 - handed to whoever asked for it
+            self._rebuilt[old.number] = error
+            return old
+        self._rebuilt[old.number] = None
+        return day
+
+    def _begin(self, number: int, what: Callable[..., Day], *args: Any) -> None:
+        task = asyncio.get_running_loop().create_task(self._bring(number, in_thread(what, *args)))
+        self._tasks[number] = task
+
+    async def _bring(self, number: int, reading: asyncio.Future[Day]) -> None:
+        try:
+            day = await reading
+        except Exception as bug:  # noqa: BLE001 - a task's boundary: the day goes on without what its file knew
+            log.bug("bug", bug)
+            day = Day(number)
+        finally:
+            self._tasks.pop(number, None)
+        assert self._holes is not None
+        assert self._intake is not None
+        self._holes.adopt(day)
+        self._intake.flush_gaps()

@@ -1,0 +1,115 @@
+"""What is told of holes: log lines as their rows are committed, and the figures of the live state. Changes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypedDict
+
+from hk_tick_collector import log
+from hk_tick_collector.gaps.backfill_plan import WINDOW_ROWS
+from hk_tick_collector.gaps.symbol_day import CAUSE_SEQUENCE, CONTRADICTED, SEQ_MAX
+from hk_tick_collector.gaps.tracker import LOST_LATELY_MS
+from hk_tick_collector.model import GAP_OPEN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hk_tick_collector.collect.writing.current_writer import WriterSeat
+    from hk_tick_collector.gaps.backfill_plan import Healer
+    from hk_tick_collector.gaps.tracker import Holes
+    from hk_tick_collector.model import Gap
+
+_ONE_BY_ONE: Final = 5  # so many lines a second; a reconnect may open a gap for each of 2,000 symbols
+_NAMED: Final = 20  # symbols at most in one line
+
+
+class Summary(TypedDict):
+    """The fields of the live state that this module knows."""
+
+    gaps_healing: int
+    ticks_healing: int
+    gaps_lost_lately: int
+    ticks_lost_lately: int
+    ticks_lost: int
+    lost_found_ms: int | None
+    lost_from_ms: int | None
+    lost_to_ms: int | None
+    busiest_symbol: str
+    outage_budget_s: float | None
+
+
+class Gaps:
+    """Reads holes, healer and writer; call `tell` about once a second."""
+
+    def __init__(self, holes: Holes, healer: Healer, seat: WriterSeat, now_ms: Callable[[], int]) -> None:
+        self._holes = holes
+        self._healer = healer
+        self._seat = seat
+        self._now_ms = now_ms
+
+    def tell(self) -> None:
+        """Logs the gaps that opened or closed since the last call: each, or their sum when they are many."""
+        events = self._seat.writer.pop_gap_events()
+        self._tell_rules()
+        for name, gaps in (
+            ("gap_opened", [gap for gap in events if gap.status == GAP_OPEN]),
+            ("gap_closed", [gap for gap in events if gap.status != GAP_OPEN]),
+        ):
+            if len(gaps) <= _ONE_BY_ONE:
+                for gap in gaps:
+                    _log_one(name, gap)
+            else:
+                _log_sum(name, gaps)
+
+    def _tell_rules(self) -> None:
+        """What was found of the rule of symbols' sequences, one line for each kind."""
+        found: dict[str, list[tuple[str, int]]] = {}
+        while self._holes.events:
+            symbol, what, seq = self._holes.events.popleft()
+            found.setdefault(what, []).append((symbol, seq))
+        for what, events in found.items():
+            symbols = list(dict.fromkeys(symbol for symbol, _ in events))
+            shown = ",".join(symbols[:_NAMED]) + (f",… ({len(symbols)} in all)" if len(symbols) > _NAMED else "")
+            facts = {"symbols": shown, "count": len(events), "seq": events[0][1]}
+            if what == CONTRADICTED:
+                log.info("gap_contradicted", **facts)
+            elif what == CAUSE_SEQUENCE:
+                log.warning("sequence_restarted", **facts)
+            else:
+                log.warning("sequence_rule_broken", why=what, **facts)
+
+    def summary(self) -> Summary:
+        """How many gaps may still heal, what was lost lately, and the outage budget."""
+        healing = [hole.missing or 1 for _, hole in self._holes.open_holes() if not hole.final]
+        lost = self._holes.losses.since(self._now_ms() - LOST_LATELY_MS)
+        symbol, rate = self._healer.busiest() or ("", 0.0)
+        budget_s = round(WINDOW_ROWS / rate, 1) if rate else None
+        return Summary(
+            gaps_healing=len(healing),
+            ticks_healing=sum(healing),
+            gaps_lost_lately=lost.gaps,
+            ticks_lost_lately=lost.ticks,
+            ticks_lost=self._holes.losses.ticks,
+            lost_found_ms=lost.found_ms or None,
+            lost_from_ms=lost.from_ts_ms or None,
+            lost_to_ms=lost.to_ts_ms or None,
+            busiest_symbol=symbol,
+            outage_budget_s=budget_s,
+        )
+
+
+def _log_one(name: str, gap: Gap) -> None:
+    say = log.warning if gap.status == GAP_OPEN else log.info
+    missing = "unknown" if gap.missing is None else gap.missing
+    to_seq = "unknown" if gap.to_seq == SEQ_MAX else gap.to_seq
+    say(name, symbol=gap.symbol, from_seq=gap.from_seq, to_seq=to_seq, missing=missing, cause=gap.cause)
+
+
+def _log_sum(name: str, gaps: list[Gap]) -> None:
+    symbols, causes = len({gap.symbol for gap in gaps}), ",".join(sorted({gap.cause for gap in gaps}))
+    if gaps[0].status != GAP_OPEN:
+        log.info(name, gaps=len(gaps), symbols=symbols, causes=causes)
+        return
+    worst = max(gaps, key=lambda gap: gap.missing or 0)
+    missing = sum(gap.missing or 0 for gap in gaps)
+    worst_name = f"{worst.symbol}:{worst.missing or 'unknown'}"
+    log.warning(name, gaps=len(gaps), symbols=symbols, missing=missing, causes=causes, worst=worst_name)

@@ -1,0 +1,225 @@
+"""The predecessor's day files that were set aside: their ticks are added to ours beside everything else.
+
+Enters: files `YYYYMMDD.db.predecessor-TIME.not-imported` in DATA_ROOT, put there by the writer, which begins a fresh
+file at once, or by `import`. Leaves: their ticks through the intake, as ticks that come late, so that gaps are filled
+and every row is counted; their other rows beside the ticks; and once all of it is found in our file, row by row, the
+same file without the end of its name. What is cut short begins anew at the next start: a row that is stored is known.
+
+Files are read in threads of their own. Live ticks go first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from hk_tick_collector import log, market
+from hk_tick_collector.collect.buffer.replay import store_rows, tell
+from hk_tick_collector.collect.loading.loader import in_thread
+from hk_tick_collector.errors import NoDayError, StoreError
+from hk_tick_collector.store import foreign
+from hk_tick_collector.store.faults import DISK_ERRORS
+from hk_tick_collector.store.importing import (
+    META_PREDECESSOR,
+    Imported,
+    conflicting,
+    sorted_out,
+    source_name,
+)
+from hk_tick_collector.store.predecessor import CONFLICT, Source
+from hk_tick_collector.store.query import DayReader, path_of
+
+from .writer import Beside
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from hk_tick_collector.collect.buffer.intake import Intake
+    from hk_tick_collector.collect.buffer.tick_queue import TickQueue
+    from hk_tick_collector.model import Stats, TickRow
+    from hk_tick_collector.store.beside import BesideRow
+    from hk_tick_collector.store.predecessor import SourceRow
+
+    from .current_writer import WriterSeat
+
+_LOOK_EVERY_S: Final = 2.0
+_AGAIN_S: Final = 60.0  # a file that could not be imported is tried again
+_BATCH_ROWS: Final = 5_000  # so many at once: the writer waits for no more, and the event loop looks at each of them
+_CHECKED_ROWS: Final = 20_000
+_NAMES_HELD_S: Final = 1.0
+_LOG_EVERY_S: Final = 3600.0
+
+
+class _Lot(NamedTuple):
+    """Some rows of a file, beside what our file has of them now."""
+
+    missing: list[TickRow]
+    beside: list[BesideRow]
+
+
+class _OpenError(StoreError):
+    """Another process has the file open: it may be the predecessor, which still writes to it."""
+
+
+class Takeover:
+    """Imports what waits in DATA_ROOT, one file at a time. For the event loop's thread.
+
+    `on_imported` is called after each: gaps that were thought to be lost may be filled.
+    """
+
+    def __init__(
+        self,
+        data_root: Path,
+        intake: Intake,
+        queue: TickQueue,
+        seat: WriterSeat,
+        stats: Stats,
+        on_imported: Callable[[], None],
+    ) -> None:
+        self._data_root = data_root
+        self._intake = intake
+        self._queue = queue
+        self._seat = seat
+        self._stats = stats
+        self._on_imported = on_imported
+        self._again_s: dict[Path, float] = {}
+        self._told: dict[tuple[Path, str], log.Repeated] = {}
+
+    async def run(self) -> None:
+        """Never returns."""
+        while True:
+            try:
+                waiting = await in_thread(foreign.list_waiting, self._data_root)
+            except DISK_ERRORS:
+                waiting = []  # the writer tells what is wrong with DATA_ROOT
+            there = {path.name for path in waiting}
+            self._stats.predecessor_files = {
+                name: why for name, why in self._stats.predecessor_files.items() if name in there
+            }
+            for path in waiting:
+                if time.monotonic() >= self._again_s.get(path, 0.0):
+                    await self._try(path)
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def _try(self, path: Path) -> None:
+        try:
+            await self._import(path)
+        except DISK_ERRORS as error:
+            self._again_s[path] = time.monotonic() + (0 if isinstance(error, _OpenError) else _AGAIN_S)
+            hint = error.hint if isinstance(error, StoreError) else ""
+            self._stats.predecessor_files = {**self._stats.predecessor_files, path.name: str(error)}
+            told = self._told.setdefault((path, str(error)), log.Repeated(_LOG_EVERY_S))
+            if told.allow(time.monotonic()) is not None:
+                log.error("predecessor_not_imported", file=path, detail=error, hint=hint)
+        except Exception as bug:  # noqa: BLE001 - a task's boundary: collection goes on without this file
+            self._again_s[path] = time.monotonic() + _AGAIN_S
+            self._stats.predecessor_files = {**self._stats.predecessor_files, path.name: f"a bug: {bug!r}"}
+            log.bug("bug", bug, file=path)
+
+    async def _import(self, path: Path) -> None:
+        """Stores the rows of a file, sees that they are stored, and gives it its last name."""
+        if holder := await in_thread(foreign.held_by, path):
+            raise _OpenError(f"it is open in {holder}", hint=f"sudo fuser -v {path}*")
+        self._stats.predecessor_files = {**self._stats.predecessor_files, path.name: ""}
+        source = await in_thread(Source, path)
+        with source:
+            await in_thread(source.check)
+            number = market.parse_day(source.day())
+            await in_thread(_refuse_sealed, path_of(self._data_root, source.day()))
+            result = Imported(source.day(), await in_thread(source.count))
+            log.info("predecessor_import", file=path.name, day=result.day, rows=result.rows)
+            await self._store(source, number, result)
+            await self._check(source, number)
+            kept = await in_thread(_give_last_name, path)
+            source.path = kept
+        self._on_imported()
+        log.info(
+            "predecessor_imported",
+            day=result.day,
+            rows=result.rows,
+            stored=result.stored,
+            duplicate=result.duplicate,
+            beside=sum(result.beside.values()),
+            shifted=result.shifted,
+            kept_as=kept,
+        )
+
+    async def _store(self, source: Source, number: int, result: Imported) -> None:
+        rows = source.rows()
+        while True:
+            lot = await in_thread(self._next_lot, rows, source, number, result)
+            if lot is None:
+                break
+            if lot.missing:
+                await store_rows(lot.missing, self._intake, self._queue, pushed=False)
+            if lot.beside:
+                await self._keep(number, lot.beside, {})
+        await self._keep(number, [], {META_PREDECESSOR: source_name(source)})
+
+    async def _keep(self, number: int, rows: list[BesideRow], meta: dict[str, str]) -> None:
+        loop, committed = asyncio.get_running_loop(), asyncio.Event()
+        self._seat.keep_beside(Beside(number, rows, meta, partial(tell, loop, committed)))
+        await committed.wait()
+
+    async def _check(self, source: Source, number: int) -> None:
+        """Whether every row is in our file: as a tick, or beside the ticks because another tick was first."""
+        rows = source.rows()
+        while True:
+            found = await in_thread(self._compare, rows, source, number)
+            if found is None:
+                return
+            if found.missing:
+                symbol, seq, *_ = found.missing[0]
+                raise StoreError(f"{len(found.missing):,} of its ticks are not stored, {symbol} {seq} first")
+            if found.beside:
+                await self._keep(number, found.beside, {})
+
+    def _next_lot(self, rows: Iterator[SourceRow], source: Source, number: int, result: Imported) -> _Lot | None:
+        """In a thread: the next rows, without those that our file has."""
+        taken = list(islice(rows, _BATCH_ROWS))
+        if not taken:
+            return None
+        ticks, beside = sorted_out(taken, source, number, result)
+        missing, conflicts = self._compared(taken, ticks, source, number)
+        result.beside[CONFLICT] += len(conflicts)
+        result.stored += len(missing)
+        result.duplicate += len(ticks) - len(missing) - len(conflicts)
+        return _Lot(missing, [*beside, *conflicts])
+
+    def _compare(self, rows: Iterator[SourceRow], source: Source, number: int) -> _Lot | None:
+        """In a thread: of the next rows those that are not in our file as they should be."""
+        taken = list(islice(rows, _CHECKED_ROWS))
+        if not taken:
+            return None
+        ticks, _ = sorted_out(taken, source, number, Imported(""))
+        return _Lot(*self._compared(taken, ticks, source, number))
+
+    def _compared(
+        self, taken: list[SourceRow], ticks: list[TickRow], source: Source, number: int
+    ) -> tuple[list[TickRow], list[BesideRow]]:
+        try:
+            with DayReader(path_of(self._data_root, market.day_name(number))) as reader:
+                missing, differing = reader.compare(ticks)
+        except NoDayError:  # the first commit makes it
+            return ticks, []
+        return missing, conflicting(taken, source, number, differing)
+
+
+def _refuse_sealed(ours: Path) -> None:
+    try:
+        with DayReader(ours) as reader:
+            if reader.is_sealed():
+                raise StoreError(f"{ours.name} is sealed: nothing is added to a finished day")
+    except NoDayError:
+        return
+
+
+def _give_last_name(path: Path) -> Path:
+    kept = foreign.imported_path(path)
+    with foreign.names_held(path.parent, _NAMES_HELD_S):
+        foreign.keep(path, kept)
+    return kept

@@ -1,0 +1,172 @@
+"""What the watchdog's judgement leads to: the one place that lays hands on a stuck writer.
+
+Enters: the state of queue, writer and link, once a second. Leaves: the line `WATCHDOG persistent_stall` with what was
+done, thread stacks in the log, and at last an error that ends the service, with all that is held spooled on the way.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector import log, market
+from hk_tick_collector.errors import StoreError
+from hk_tick_collector.ops.live import kernel_wait
+from hk_tick_collector.store.faults import DISK_ERRORS
+
+from .watchdog import Action, Pressure, Verdict, Watchdog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from hk_tick_collector.collect.buffer.tick_queue import TickQueue
+    from hk_tick_collector.model import Stats
+
+    from .current_writer import WriterSeat
+
+# System calls in which a thread waits for the disk: write, pwrite64, fsync, fdatasync, ftruncate, by architecture.
+_DISK_CALLS: Final = {"x86_64": {1, 18, 74, 75, 77}, "aarch64": {64, 68, 82, 83, 46}}.get(os.uname().machine, set())
+
+_SLOW_DISK_MS: Final = 500  # a write or a sync that takes longer is told
+_LOG_EVERY_S: Final = 30.0
+
+
+class Rescue:
+    """Watches the writer in office.
+
+    `rebuild` looks what a day's file lacks, False when it must wait; `open_days` gives those that a loss of the spool
+    may concern.
+    """
+
+    def __init__(
+        self,
+        watchdog: Watchdog,
+        queue: TickQueue,
+        stats: Stats,
+        seat: WriterSeat,
+        rebuild: Callable[[int], bool],
+        open_days: Callable[[], Iterable[int]],
+    ) -> None:
+        self._watchdog = watchdog
+        self._queue = queue
+        self._stats = stats
+        self._seat = seat
+        self._rebuild = rebuild
+        self._open_days = open_days
+        self._thinned_days: deque[int] = deque()  # the spool lost rows, and these days may lack them
+        self._spool_lost = 0  # how many rows, when that was last noticed
+        self._slow_disk = log.Repeated(_LOG_EVERY_S)
+        self._commits, self._committed_s = 0, time.monotonic()  # when a commit was last noticed
+        self._received, self._heard_s = 0, float("-inf")  # and when ticks were
+
+    def look(self, now_ms: int) -> None:
+        """Judges and acts. Raises StoreError when the process must be restarted."""
+        if self._stats.spool_lost != self._spool_lost:
+            self._spool_lost = self._stats.spool_lost
+            self._thinned_days.extend(day for day in self._open_days() if day not in self._thinned_days)
+        self._look_anew(self._seat.fresh_days, "day_begun_afresh")
+        self._look_anew(self._thinned_days, "day_recounted")
+        stats, queue = self._stats, self._queue
+        disk_cause = self._look_at_disk(now_ms)
+        waited_s = queue.oldest_age_s()  # rows that have only just begun to wait are no stall, however old the commit
+        since_commit_s, since_tick_s = self._silence_s(time.monotonic())
+        pressure = Pressure(
+            queue_rows=queue.rows,
+            # A writer that waits for a copy of the day is no stall; its wait has an end of its own.
+            commit_age_s=0.0 if stats.copy_held else min(since_commit_s, waited_s),
+            upstream_age_s=since_tick_s,
+            # A lock has no outside cause to wait for while a writer of our own that is stuck may hold it.
+            cause="" if self._seat.haunted else stats.writer_trouble or disk_cause,
+        )
+        verdict = self._watchdog.judge(pressure, time.monotonic())
+        if verdict:
+            stats.stalls += 1
+            self._tell(pressure, verdict)
+            self._act(verdict)
+
+    def _silence_s(self, now_s: float) -> tuple[float, float]:
+        """How long ago a commit and a tick were noticed. Not by the wall clock, which may be set an hour back."""
+        stats = self._stats
+        if stats.commits != self._commits:
+            self._commits, self._committed_s = stats.commits, now_s
+        if stats.received != self._received:
+            self._received, self._heard_s = stats.received, now_s
+        return now_s - self._committed_s, now_s - self._heard_s
+
+    def _look_anew(self, days: deque[int], event: str) -> None:
+        while days:
+            try:
+                if not self._rebuild(days[0]):
+                    return
+            except DISK_ERRORS as error:
+                log.warning("day_not_rebuilt", day=market.day_name(days[0]), detail=error)
+                days.rotate(-1)  # another day's may be there
+                return  # a fresh file is not there yet: again in a second
+            log.warning(event, day=market.day_name(days.popleft()))
+
+    def _tell(self, pressure: Pressure, verdict: Verdict) -> None:
+        log.error(
+            "WATCHDOG persistent_stall",
+            queue_rows=pressure.queue_rows,
+            last_commit_age_s=round(pressure.commit_age_s, 1),
+            upstream_age_s=round(pressure.upstream_age_s, 1),
+            cause=pressure.cause or "unknown",
+            action=verdict.action,
+            failed_recoveries=verdict.failures,
+        )
+        if verdict.action is not Action.WAIT:
+            log.error("thread_stacks", why="what every thread does at this moment follows")
+            sys.stderr.flush()
+            faulthandler.dump_traceback(sys.stderr, all_threads=True)
+
+    def _act(self, verdict: Verdict) -> None:
+        match verdict.action:
+            case Action.INTERRUPT:
+                self._seat.writer.interrupt()
+            case Action.NEW_CONNECTION:
+                self._seat.writer.reopen()
+            case Action.NEW_WRITER:
+                self._seat.replace()
+            case Action.EXIT:
+                raise StoreError("the writer is stuck and could not be recovered", hint="systemd restarts the service")
+            case Action.WAIT:
+                pass
+
+    def _look_at_disk(self, now_ms: int) -> str:
+        """The cause when the writer waits for the disk; what is worth telling goes to the log and to Stats."""
+        stats, cause = self._stats, self._disk_cause()
+        still_ms = now_ms - stats.writer_alive_ms if stats.writer_alive_ms is not None else 0
+        stats.disk_frozen = cause == "frozen_disk"
+        slow = cause and not stats.writer_trouble and still_ms >= _SLOW_DISK_MS
+        stats.disk_wait_ms = still_ms if slow else 0
+        held_back = self._slow_disk.allow(time.monotonic()) if slow else None
+        if held_back is not None:
+            waits_s = round(still_ms / 1000, 1)
+            log.warning(
+                "disk_slow",
+                waits_s=waits_s,
+                frozen=stats.disk_frozen,
+                queue_rows=self._queue.rows,
+                repeats=held_back,
+            )
+        return cause
+
+    def _disk_cause(self) -> str:
+        """`slow_disk` when the writer's thread waits inside the kernel for the disk, by the kernel's word;
+        `frozen_disk` when it waits for a file system to be thawed."""
+        thread = self._seat.writer.native_id
+        if thread is None:
+            return ""
+        task = Path(f"/proc/self/task/{thread}")
+        if kernel_wait.state(task) == "D":  # in whatever call: opening a file, too, waits for one that is frozen
+            return "frozen_disk" if kernel_wait.is_frozen(task) else "slow_disk"
+        try:
+            call = (task / "syscall").read_text(encoding="ascii").split()[0]
+        except (OSError, IndexError):
+            return ""
+        return "slow_disk" if call.isdigit() and int(call) in _DISK_CALLS else ""

@@ -1,0 +1,340 @@
+"""Ticks that wait for the file of their day: because it cannot be written, or because another day goes first.
+
+Enters: rows and changes of `gaps` of one day. Leaves: the same rows, oldest first, when the day has its turn. A day
+that cannot be written has its rows in a spool of its own, a directory `RUN.YYYYMMDD` beside this run's spool; the next
+run replays what is left of it like any other spool. Changes of `gaps` wait in memory: after a crash they are found anew
+from the rows. Rows that only wait for another day stay in memory, counted with the queue's.
+
+For the writer's thread; counts may be read from anywhere. A writer that was replaced must not call anything here.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector import log, market
+from hk_tick_collector.collect.buffer.chunk import Chunk, Part
+from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
+from hk_tick_collector.store.query import DayReader, path_of
+from hk_tick_collector.store.spool import Spool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from hk_tick_collector.collect.buffer.tick_queue import TickQueue
+    from hk_tick_collector.model import Gap, RuleChange, Stats, TickRow
+
+_LATER_ROWS: Final = 20_000  # rows of all days that may wait in memory for another day's turn
+_MEMORY_ROWS: Final = 50_000  # rows that may wait in memory, where their day's spool takes none
+_GAP_CHANGES: Final = 100_000  # of one day; beyond it the day's file is counted anew
+_RETRY_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
+_LOOK_EVERY_S: Final = 1.0  # whether somebody has changed what is in a file's place
+_LOG_EVERY_S: Final = 600.0
+_HINT: Final = "hk-tick-collector status names the remedy"
+
+_Place = tuple[int, ...] | None  # which file is at a path, and whose; None for none
+
+
+@dataclass(slots=True)
+class _Held:
+    """One day. Its rows are in the spool, then in memory."""
+
+    chunk: Chunk = field(default_factory=Chunk)  # one object for as long as the day is held
+    gaps: dict[int, Gap] = field(default_factory=dict)  # by id: a later change replaces an earlier one
+    rules: dict[str, RuleChange] = field(default_factory=dict)  # by symbol
+    unread: bool = False  # the file could not be read: the changes of `gaps` do not go on from what it knows
+    recount: bool = False  # changes of `gaps` or rows were lost
+    cause: str = ""  # why the file cannot be written; empty while the day only waits for its turn
+    detail: str = ""
+    since_s: float = 0.0
+    failures: int = 0
+    retry_at_s: float = 0.0
+    first_rows: int = 0  # a commit of so many rows failed, and may have happened: they are tried again as they were
+    place: _Place = None
+    began_with: _Place = None  # the file that was there when it could first not be written
+    spool: Spool | None = None
+    spooled_rows: int = 0
+    in_spool: threading.Lock = field(default_factory=threading.Lock)  # a writer that was replaced may hang in there
+    told: log.Repeated = field(default_factory=lambda: log.Repeated(_LOG_EVERY_S))
+    spool_told: log.Repeated = field(default_factory=lambda: log.Repeated(10.0))
+
+    @property
+    def rows(self) -> int:
+        return self.spooled_rows + len(self.chunk.rows)
+
+
+class HeldDays:
+    """The days whose rows wait, by day number.
+
+    `spool_dir` is this run's own, beside which the days' spools are made; None for rows in memory alone.
+    """
+
+    def __init__(self, queue: TickQueue, stats: Stats, data_root: Path, spool_dir: Path | None) -> None:
+        self._queue = queue
+        self._stats = stats
+        self._data_root = data_root
+        self._spool_dir = spool_dir
+        self._days: dict[int, _Held] = {}
+        self._waiting_for: list[Callable[[], None]] = []
+        self._look_at_s = 0.0
+        queue.held_chunks = self.chunks
+
+    def __contains__(self, day: int) -> bool:
+        return day in self._days
+
+    def is_bad(self, day: int) -> bool:
+        """Whether the file of a day cannot be written."""
+        held = self._days.get(day)
+        return held is not None and bool(held.cause)
+
+    def must_wait(self, day: int) -> bool:
+        """Whether new rows of a day go behind others in its spool, or its file cannot be written."""
+        held = self._days.get(day)
+        return held is not None and bool(held.cause or held.spooled_rows)
+
+    @property
+    def all_bad(self) -> bool:
+        """Whether every day that is held waits for its file alone: nothing can be done now."""
+        return all(held.cause for held in self._days.values())
+
+    def has_room(self, rows: int) -> bool:
+        """Whether so many rows may wait in memory for their day's turn."""
+        return sum(len(held.chunk.rows) for held in self._days.values()) + rows <= _LATER_ROWS
+
+    def defer(self, day: int, part: Part) -> None:
+        """Takes rows whose day has its turn later."""
+        held = self._days.setdefault(day, _Held())
+        held.chunk.rows += part.rows
+        self._add_changes(held, part)
+        self._count()
+
+    def hold(self, day: int, part: Part, *, on_disk: bool) -> bool:
+        """Takes rows of a day that must wait longer; False when there is no place for them.
+
+        `on_disk` says that the rows are in another spool until the caller is done with them: then they must reach this
+        day's spool.
+        """
+        held, rows = self._days.setdefault(day, _Held()), part.rows
+        self._spool(day, held)
+        if rows and not held.chunk.rows and self._append(day, held, rows):
+            held.spooled_rows += len(rows)
+        elif rows:
+            in_memory = sum(len(other.chunk.rows) for other in self._days.values())
+            if on_disk or in_memory + len(rows) > _MEMORY_ROWS:
+                self._drop_empty(day)
+                self._count()
+                return False
+            held.chunk.rows += rows
+        self._add_changes(held, part)
+        self._count()
+        return True
+
+    def fail(self, day: int, error: Exception, tried_rows: int = 0) -> None:
+        """Notes that the file of a day could not be written, when a commit of `tried_rows` was tried; tells it.
+
+        The day is tried again ever more slowly, and soon after something changed in the file's place.
+        """
+        held, path = self._days.setdefault(day, _Held()), self._path(day)
+        cause, now_s = diagnose(error)[0], time.monotonic()
+        if not held.cause:
+            held.since_s, held.began_with = now_s, _place(path)
+            held.unread = held.unread or not _is_readable(path)
+        held.first_rows = held.first_rows or tried_rows
+        held.retry_at_s = now_s + _RETRY_S[min(held.failures, len(_RETRY_S) - 1)]
+        held.failures += 1
+        held.place = _place(path)
+        if cause != held.cause:
+            held.told = log.Repeated(_LOG_EVERY_S)
+        held.cause, held.detail = cause, str(error)
+        held_back = held.told.allow(now_s)
+        if held_back is not None:
+            name = market.day_name(day)
+            log.error(
+                "day_held",
+                day=name,
+                cause=cause,
+                rows=held.rows,
+                path=path,
+                repeats=held_back,
+                detail=error,
+                hint=_HINT,
+            )
+        self._count()
+
+    def hurry(self) -> None:
+        """Has every day tried again now. For any thread."""
+        for held in list(self._days.values()):
+            held.retry_at_s = 0.0
+
+    def next_day(self, current: int) -> int | None:
+        """The day to be tried now: the current one first, then those that never failed; None when there is none."""
+        now_s = time.monotonic()
+        if now_s >= self._look_at_s:
+            self._look_at_s = now_s + _LOOK_EVERY_S
+            for day, held in self._days.items():
+                if held.cause and _place(self._path(day)) != held.place:
+                    held.retry_at_s = 0.0
+        due = [day for day, held in self._days.items() if not held.cause or now_s >= held.retry_at_s]
+        return min(due, key=lambda day: (day != current, bool(self._days[day].cause)), default=None)
+
+    def first(self, day: int, max_rows: int, *, is_today: bool) -> Part:
+        """The oldest rows of a day, and with the last of them the changes of `gaps` and rules, where they are right.
+
+        They go on from what the file knew when it was last read. That of another day than today is read again now and
+        then, without the changes that wait here: its gaps are counted anew. Raises OSError when the day's spool cannot
+        be read now.
+        """
+        held = self._days[day]
+        if is_today and held.unread and not os.path.lexists(self._path(day)):
+            held.unread = False  # it was moved away: in a fresh file they are right
+        if not is_today and held.since_s and held.gaps:
+            held.recount = True
+        max_rows = held.first_rows or max_rows
+        rows = self._first_spooled(held, max_rows) if held.spooled_rows else []
+        rows = rows or held.chunk.rows[:max_rows]
+        ends = len(rows) == held.rows and not held.recount and not held.unread
+        return Part(rows, list(held.gaps.values()), list(held.rules.values())) if ends else Part.of(rows)
+
+    def done(self, day: int, rows: int) -> bool:
+        """So many rows, which `first` gave, are committed; whether the day's file must now be counted anew."""
+        held = self._days[day]
+        if held.spooled_rows and rows:
+            if held.spool:
+                held.spool.forget()
+            held.spooled_rows -= rows
+        else:
+            del held.chunk.rows[:rows]
+        held.failures, held.first_rows, held.retry_at_s = 0, 0, 0.0
+        was_bad, held.cause = held.cause, ""
+        if was_bad and _is_another(held.began_with, _place(self._path(day))):
+            held.recount = True  # what the file that was moved away held is not in this one
+        ended = not held.rows
+        if was_bad:
+            log.info("day_writable", day=market.day_name(day), rows=held.rows + rows, held_s=_age_s(held), was=was_bad)
+        if ended:
+            del self._days[day]
+        else:
+            self._days[day] = self._days.pop(day)  # every other day has its turn first
+        self._count()
+        return ended and (held.recount or held.unread)
+
+    def when_safe(self, on_commit: Callable[[], None]) -> None:
+        """Has `on_commit` called once no row that is held now is in memory alone."""
+        self._waiting_for.append(on_commit)
+
+    def tell_safe(self) -> None:
+        """Calls what `when_safe` was given, when it is time."""
+        if self._waiting_for and not self.chunks():
+            told, self._waiting_for = self._waiting_for, []
+            for on_commit in told:
+                on_commit()
+
+    def chunks(self) -> list[Chunk]:
+        """What waits in memory alone, a chunk for each day: the same objects at every call."""
+        return [held.chunk for held in list(self._days.values()) if held.chunk.rows]
+
+    def days(self) -> set[int]:
+        """The days that are held."""
+        return set(self._days)
+
+    def _add_changes(self, held: _Held, part: Part) -> None:
+        held.gaps.update((gap.id, gap) for gap in part.gaps)
+        held.rules.update((rule.symbol, rule) for rule in part.rules)
+        if len(held.gaps) > _GAP_CHANGES:
+            held.gaps.clear()
+            held.recount = True
+
+    def _spool(self, day: int, held: _Held) -> None:
+        """Brings to the spool what waits in memory; the rows that were tried before the others stay apart from them."""
+        while held.chunk.rows:
+            rows = held.chunk.rows[: held.first_rows or None]
+            if held.spooled_rows:
+                rows = held.chunk.rows[:]
+            if not self._append(day, held, rows):
+                return
+            held.spooled_rows += len(rows)
+            del held.chunk.rows[: len(rows)]
+
+    def _append(self, day: int, held: _Held, rows: list[TickRow]) -> bool:
+        """Whether the rows are in the day's spool."""
+        if self._spool_dir is None or not held.in_spool.acquire(blocking=False):
+            return False
+        try:
+            if held.spool is None:
+                held.spool = Spool(self._spool_dir.with_name(f"{self._spool_dir.name}.{market.day_name(day)}"))
+            held.spool.append(rows)
+        except DISK_ERRORS as error:
+            held_back = held.spool_told.allow(time.monotonic())
+            if held_back is not None:
+                cause = diagnose(error)[0]
+                log.error("spool_failed", cause=cause, rows=len(rows), buffer_rows=len(held.chunk.rows), detail=error)
+            return False
+        finally:
+            held.in_spool.release()
+        return True
+
+    def _first_spooled(self, held: _Held, max_rows: int) -> list[TickRow]:
+        if held.spool is None:
+            return []
+        rows = held.spool.first(max_rows, patient=held.failures < len(_RETRY_S)) or []
+        for damage in held.spool.pop_damage():
+            log.error("spool_damaged", **damage._asdict())
+        lost = held.spooled_rows - held.spool.rows if rows else held.spooled_rows
+        if lost > 0:
+            held.spooled_rows -= lost
+            held.recount = True
+            self._stats.spool_lost += lost
+            log.error("ticks_dropped", rows=lost, dropped_total=self._stats.dropped, cause="spool_damaged")
+            self._count()
+        return rows
+
+    def _drop_empty(self, day: int) -> None:
+        held = self._days[day]
+        if not held.rows and not held.gaps and not held.cause:
+            del self._days[day]
+
+    def _count(self) -> None:
+        days, bad = self._days, {day: held for day, held in sorted(self._days.items()) if held.cause}
+        self._queue.held_rows = sum(held.rows for held in days.values())
+        self._queue.held_safe_rows = sum(held.spooled_rows for held in days.values())
+        stats = self._stats
+        stats.held_rows = {market.day_name(day): held.rows for day, held in bad.items()}
+        stats.held_causes = {market.day_name(day): held.cause for day, held in bad.items()}
+        stats.held_details = {market.day_name(day): held.detail for day, held in bad.items()}
+
+    def _path(self, day: int) -> Path:
+        return path_of(self._data_root, market.day_name(day))
+
+
+def _age_s(held: _Held) -> float:
+    return round(time.monotonic() - held.since_s, 1)
+
+
+def _place(path: Path) -> _Place:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - once a second, for the thread that writes
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mode, found.st_uid, found.st_gid
+
+
+def _is_another(before: _Place, now: _Place) -> bool:
+    """Whether another file is in a place than before; rights and owner may have changed."""
+    return before is not None and (now is None or now[:2] != before[:2])
+
+
+def _is_readable(path: Path) -> bool:
+    """Whether what a day's file knows of its gaps could be read, so that new changes of `gaps` go on from there."""
+    if not os.path.lexists(path):
+        return True
+    try:
+        with DayReader(path) as reader:
+            reader.meta()
+    except DISK_ERRORS:
+        return False
+    return True

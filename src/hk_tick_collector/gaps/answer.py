@@ -1,0 +1,216 @@
+"""What an answer of OpenD's to GetTicker proves of one symbol and day. Pure; `holes` draws the consequences.
+
+The rule of the sequence is inferred. Alone it proves nothing: OpenD's own answers are the second witness. An answer
+counts only when it is honest: it reaches the newest tick that was known when it was asked for, and it has every tick
+that we hold between its oldest and its newest. After a reconnect OpenD may answer for some seconds with a few ticks,
+with old ones or with none; such an answer still brings its ticks, and closes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from hk_tick_collector import market
+
+from .symbol_day import COUNTER_MASK, Oldest, plausible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from .gap import Hole
+    from .symbol_day import Day, Track, Unwitnessed
+
+_LATE_MS: Final = 3_000  # how far OpenD's answers may be behind its pushes
+_EDGE_MS: Final = 1_000  # ticks of one second may be in any order
+_STABLE_TIMES: Final = 3
+_STABLE_S: Final = 20.0
+_GROWING_S: Final = 2.0
+# Jumps that OpenD contradicts in one answer, and one in how many neighbours: then the counter does not step by one.
+_STEPS_LEAST: Final = 5
+_RISING: Final = 3  # so many ticks before a fall of the counter and after it show that it began anew
+_STEPS_SHARE: Final = 10
+WINDOW_LEAST: Final = 100  # an answer of fewer ticks is not all that OpenD can keep of a symbol
+
+
+class Answer(NamedTuple):
+    """OpenD's latest ticks of a symbol, those included that could not be stored."""
+
+    ticks: Sequence[tuple[int, int]]  # sequence, UTC epoch ms; 0 where a tick that cannot be stored has no time
+    asked_rows: int
+    full: bool  # as many as OpenD ever gives: what is older can be had no more
+    newest_ms: int  # the time of the newest tick that was known when it was asked for
+    now_s: float  # monotonic
+
+    @property
+    def complete(self) -> bool:
+        """Whether OpenD says that it has no more; right after a reconnect that may not be so."""
+        return len(self.ticks) < self.asked_rows
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it reaches what was known when it was asked for."""
+        return max((ts_ms for _, ts_ms in self.ticks), default=0) >= self.newest_ms - _LATE_MS
+
+
+class Part(NamedTuple):
+    """The ticks of an answer that are of one day."""
+
+    seqs: frozenset[int]
+    oldest_ms: int  # 0 without any
+    newest_ms: int
+    from_before: bool  # it has ticks of earlier days too: nothing of this day can be older than these
+    from_after: bool  # and of later days
+
+    @property
+    def lowest_seq(self) -> int | None:
+        """The lowest sequence, None without any."""
+        return min(self.seqs, default=None)
+
+
+def part_of(answer: Answer, day: int) -> Part:
+    """What an answer has of a day."""
+    here: dict[int, int] = {}
+    before = after = False
+    last = len(answer.ticks) - 1
+    for index, (seq, ts_ms) in enumerate(answer.ticks):
+        if not ts_ms:
+            continue
+        number = market.day_number(ts_ms)
+        if number == day:
+            here[seq] = ts_ms
+        # A wrong date says nothing: where the sequence does not confirm it, only the ends of an answer count.
+        elif plausible(seq, ts_ms) or index == (0 if number < day else last):
+            before, after = before or number < day, after or number > day
+    times = here.values()
+    return Part(frozenset(here), min(times, default=0), max(times, default=0), before, after)
+
+
+class Reach(NamedTuple):
+    """The counters that an honest answer speaks of: those between `low` and `high`; `pairs` neighbours are in it.
+
+    Half of them are below `middle`.
+    """
+
+    low: int
+    high: int
+    pairs: int
+    middle: int
+
+    def contradicts(self, hole: Hole) -> bool:
+        """Whether it shows the neighbours of a gap side by side."""
+        return self.low < hole.first and hole.last < self.high
+
+    def is_last_word(self, hole: Hole, answer: Answer) -> bool:
+        """Whether the next answer may no longer reach a gap that this one contradicts.
+
+        So it is with a busy symbol, whose ticks leave OpenD's window within seconds..
+        """
+        if self.pairs < WINDOW_LEAST:
+            return False
+        return answer.full or (answer.complete and hole.last < self.middle)
+
+
+def reach(day: Day, track: Track, answer: Answer, part: Part) -> Reach | None:
+    """What an answer says of a symbol that follows the rule, None where it has less than we know.
+
+    A tick counts for the day of the second in its sequence: its own time may be of another day.
+    """
+    first, end, strange = day.start_s << 32, day.last_seq, set(track.strange)
+    run = {
+        seq & COUNTER_MASK
+        for seq, _ in answer.ticks
+        if track.run_seq <= seq and first <= seq <= end and 0 < seq & COUNTER_MASK < track.next and seq not in strange
+    }
+    if not run:
+        return None
+    low, high = min(run), max(run)
+    # A tick that could not be stored, or has another date, may be missing from what OpenD keeps.
+    optional = sum(low <= counter <= high for counter in track.marks - run)
+    held = high - low + 1 - missing_between(track, low, high)
+    if len(run) < held - optional:
+        return None
+    from_before = part.from_before or any(seq < track.run_seq for seq in part.seqs)
+    return Reach(0 if from_before else low, high, len(run) - 1, sorted(run)[len(run) // 2])
+
+
+def missing_between(track: Track, low: int, high: int) -> int:
+    """How many counters from `low` to `high` are not stored: in open gaps, or without a tick."""
+    hot = sum(max(0, min(high, hole.last) - max(low, hole.first) + 1) for hole in track.holes)
+    return hot + track.lost.missing_between(low, high) + track.skipped.missing_between(low, high)
+
+
+def witnesses(track: Track, day: Day, answer: Answer, before: Unwitnessed) -> bool:
+    """Whether an answer reaches back to a tick that was known before ticks may have passed us by."""
+    first = day.start_s << 32
+    return any(
+        first <= seq <= before.last_seq and 0 < seq & COUNTER_MASK < before.next and seq not in track.strange
+        for seq, _ in answer.ticks
+    )
+
+
+def began_anew(day: Day, track: Track, answer: Answer) -> bool:
+    """Whether the counter falls within an answer: several rise, the next is lower, and they rise again from there.
+
+    A single late report, which carries an older second and a high counter, is not that.
+    """
+    first, end = max(day.start_s << 32, track.run_seq), day.last_seq
+    rising = [seq & COUNTER_MASK for seq, _ in sorted(answer.ticks) if first <= seq <= end]
+    for at in range(_RISING - 1, len(rising) - _RISING):
+        if rising[at] > rising[at + 1]:
+            before, after = rising[at - _RISING + 1 : at + 1], rising[at + 1 : at + 1 + _RISING]
+            if before == sorted(before) and after == sorted(after) and after[-1] < before[0]:
+                return True
+    return False
+
+
+def steps(reached: Reach, holes: Iterable[Hole]) -> bool:
+    """Whether so many jumps are contradicted at once that the counter cannot be one that steps by one.
+
+    One answer is not enough: where nothing was known before it, what it leaves out does not show. The next one must
+    have all that it had.
+    """
+    wrong = sum(hole.contradicted_s is not None and reached.contradicts(hole) for hole in holes)
+    return wrong >= _STEPS_LEAST and wrong * _STEPS_SHARE >= reached.pairs
+
+
+def has_all_recent(track: Track, part: Part, answer: Answer) -> bool:
+    """Whether an answer has what we know of a symbol without the rule, within the time it speaks of."""
+    if track.recent is None:
+        return True
+    known = track.recent.known()
+    if len(answer.ticks) < min(answer.asked_rows, len(known)):
+        return False
+    return track.recent.between(part.oldest_ms + _EDGE_MS, part.newest_ms - _LATE_MS) <= part.seqs
+
+
+def is_whole_day(track: Track, part: Part, answer: Answer) -> bool:
+    """Whether nothing of the day is older than the answer.
+
+    So it is when OpenD gives ticks of the day before. When it only says that it has no more, it must say so again with
+    the same oldest tick: while the answer grows, as it does not when only the newest are given, or for a while.
+    """
+    if part.from_before:
+        return True
+    if not answer.complete or part.from_after:
+        track.oldest = None
+        return False
+    ticks, before = len(answer.ticks), track.oldest
+    if before is None or before.ts_ms != part.oldest_ms:
+        track.oldest = Oldest(part.oldest_ms, answer.now_s, 1, ticks)
+        return False
+    track.oldest = before._replace(times=before.times + 1)
+    lasted_s = answer.now_s - before.since_s
+    if ticks > before.ticks and lasted_s >= _GROWING_S:
+        return True
+    return track.oldest.times >= _STABLE_TIMES and lasted_s >= _STABLE_S
+
+
+def knows(day: Day, track: Track, doubt: Hole, part: Part) -> bool:
+    """Whether an answer reaches back to a tick from before a doubt: then all after it is stored."""
+    known_seq = track.known_seq if doubt.from_seq is None else max(track.known_seq, doubt.from_seq - 1)
+    return bool(part.seqs & track.known) or any(day.start_s << 32 <= seq <= known_seq for seq in part.seqs)
+
+
+def tells_of(track: Track, counter: int) -> bool:
+    """Whether an open gap of known size has this counter."""
+    return track.lost.holds(counter) or any(hole.first <= counter <= hole.last for hole in track.holes)

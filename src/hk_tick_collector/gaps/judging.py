@@ -1,0 +1,268 @@
+"""What follows from an answer of OpenD's: gaps that are lost, that are none, doubts that end, a rule that breaks. Pure.
+
+`answer` tells what an answer proves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from . import answer as answers
+from .symbol_day import CAUSE_PUSH_LOST, CAUSE_SKIPPED, CONTRADICTED, COUNTER_MASK, MARGIN_MS, OURS, Day, Track
+
+if TYPE_CHECKING:
+    from .answer import Answer, Part, Reach
+    from .gap import Hole
+    from .symbol_days import Tracked
+
+_AGAIN_S: Final = 10.0  # so long after the first answer that contradicts a gap, another one must do it again
+# Contradicted jumps before the rule does not hold: a counter that has left out numbers once may do so within an outage,
+# where nobody can tell them from ticks.
+_EXCEPTIONS: Final = 1
+
+
+class Judging:
+    """Takes answers whose ticks have been placed."""
+
+    def __init__(self, known: Tracked) -> None:
+        self._known = known
+
+    def answered(self, symbol: str, answer: Answer) -> list[Hole]:
+        """OpenD's answer for a symbol, whose ticks have been seen; returns the gaps that are lost by it."""
+        lost: list[Hole] = []
+        for day in list(self._known.days.values()):
+            track = day.tracks.get(symbol)
+            if track is None or day.loading:
+                continue
+            part = answers.part_of(answer, day.number)
+            reached = answers.reach(day, track, answer, part) if track.patterned and answer.is_fresh else None
+            why = self._why_no_rule(day, track, answer, reached)
+            if why:
+                self._break_rule(day, track, answer, why)
+            elif reached:
+                lost += self._judge_holes(day, track, answer, reached)
+                lost += self._judge_start(day, track, answer, part)
+            elif answer.full and part.from_after and not part.seqs:
+                lost += self._lose_all(track)  # the window begins on a later day
+            if reached and track.patterned:
+                self._judge_witness(day, track, answer, part)
+            lost += self._judge_past(day, track, answer, part)
+            lost += self._judge_doubt(day, track, answer, part, reached)
+            if track.next < 0 and not self._known.deaf:
+                lost += self._judge_overlap(day, track, answer, part)
+            self._count_tries(track, answer, part)
+        now_ms = self._known.now_ms()
+        for hole in lost:
+            hole.lost_ms = hole.lost_ms or now_ms
+        self._known.losses.add(lost, now_ms)
+        return lost
+
+    def _why_no_rule(self, day: Day, track: Track, answer: Answer, reached: Reach | None) -> str:
+        """How an answer contradicts the rule of a symbol as a whole, empty when it does not."""
+        if self._known.deaf or not track.patterned or not answer.is_fresh:
+            return ""
+        if reached and answers.steps(reached, track.holes):
+            return "steps"
+        return "restarts" if answers.began_anew(day, track, answer) else ""
+
+    def _count_tries(self, track: Track, answer: Answer, part: Part) -> None:
+        """Notes for each gap that is left that this answer should have told of it."""
+        lowest = part.lowest_seq
+        for hole in (*track.holes, *track.past, *([track.doubt] if track.doubt else [])):
+            reaches = lowest is not None and hole.from_seq is not None and lowest <= hole.from_seq
+            if answer.full or answer.complete or reaches:
+                hole.tries, hole.tried_s = hole.tries + 1, answer.now_s
+
+    def _judge_holes(self, day: Day, track: Track, answer: Answer, reached: Reach) -> list[Hole]:
+        """What an honest answer says of the gaps of a symbol that follows the rule."""
+        lost: list[Hole] = []
+        for hole in list(track.holes):
+            if hole.final:
+                continue
+            if answer.full and hole.last < reached.low:
+                lost.append(hole)
+            elif reached.contradicts(hole) and not self._known.deaf:
+                if hole.contradicted_s is None:
+                    hole.contradicted_s = answer.now_s
+                elif answer.now_s - hole.contradicted_s < _AGAIN_S and not reached.is_last_word(hole, answer):
+                    pass
+                elif hole.cause in OURS:
+                    self._contradict(day, track, hole)
+                else:
+                    hole.final = True  # OpenD never had these ticks: its own connection was away
+                    lost.append(hole)
+                    hole.lost_ms = self._known.now_ms()
+        for hole in lost:
+            if hole.last < reached.low:
+                self._put_lost(track, hole)
+        if track.contradicted >= _EXCEPTIONS:
+            self._break_rule(day, track, answer, "jumps")
+            return []
+        return lost
+
+    def _judge_start(self, day: Day, track: Track, answer: Answer, part: Part) -> list[Hole]:
+        """OpenD says, more than once, that it has nothing before a tick whose counter is not the first of the day.
+
+        It may have begun later than the day, or the counter may: how many ticks are missing is not known.
+        """
+        first = track.holes[0] if track.holes and track.holes[0].first == 1 and not track.run_seq else None
+        if first is None or track.doubt or part.from_before or self._known.deaf:
+            return []
+        if not answers.is_whole_day(track, part, answer):
+            return []
+        cause, first.cause = first.cause, CAUSE_SKIPPED
+        track.holes.remove(first)
+        track.skipped.add(first)
+        day.dirty[first.id] = (track.symbol, first, False)
+        doubt = self._known.doubt(day, track, day.start_s << 32, first.from_ts_ms, cause)
+        doubt.final, doubt.to_seq, doubt.to_ts_ms = True, first.to_seq, first.to_ts_ms
+        return [doubt]
+
+    def _judge_witness(self, day: Day, track: Track, answer: Answer, part: Part) -> None:
+        """Ticks may have passed us by: the counter alone does not tell, it may have begun anew meanwhile.
+
+        Where no answer reaches what was known before, and no gap tells of it, there is a doubt.
+        """
+        before = track.unwitnessed
+        if before is None or self._known.deaf:
+            return
+        if answers.witnesses(track, day, answer, before) or part.from_before:
+            track.unwitnessed = None
+            return
+        track.unwitnessed = before._replace(answers=before.answers + 1, answered_s=answer.now_s)
+        told = answers.tells_of(track, before.next)
+        if answer.full:
+            track.unwitnessed = None
+        if told or not (answer.full or before.answers):
+            return
+        if track.doubt is None or track.doubt.final:
+            self._known.doubt(day, track, before.last_seq + 1, before.last_ts_ms, before.cause)
+
+    def _contradict(self, day: Day, track: Track, hole: Hole) -> None:
+        """No tick is missing there, by OpenD's word, twice: the counter jumped without one."""
+        track.holes.remove(hole)
+        track.contradicted += 1
+        hole.cause = CAUSE_SKIPPED
+        track.skipped.add(hole)
+        day.dirty[hole.id] = (track.symbol, hole, False)
+        self._known.events.append((track.symbol, CONTRADICTED, hole.from_seq or 0))
+
+    def _put_lost(self, track: Track, hole: Hole) -> None:
+        track.holes.remove(hole)
+        hole.final, hole.lost_ms = True, hole.lost_ms or self._known.now_ms()
+        track.lost.add(hole)
+
+    def _lose_all(self, track: Track) -> list[Hole]:
+        lost = [hole for hole in track.holes if not hole.final]
+        for hole in lost:
+            self._put_lost(track, hole)
+        return lost
+
+    def _judge_past(self, day: Day, track: Track, answer: Answer, part: Part) -> list[Hole]:
+        """The same for gaps of the counter's earlier runs, which only have their sequences as bounds."""
+        lost: list[Hole] = []
+        lowest = part.lowest_seq
+        for hole in list(track.past):
+            if hole.final or not answer.is_fresh or (lowest is None and not part.from_after):
+                continue
+            if answer.full and not part.from_before and (lowest is None or (hole.to_seq or 0) < lowest):
+                hole.final = True
+                lost.append(hole)
+            elif lowest is not None and lowest < (hole.from_seq or 0) and not self._known.deaf:
+                if hole.contradicted_s is None:
+                    hole.contradicted_s = answer.now_s
+                elif answer.now_s - hole.contradicted_s >= _AGAIN_S:
+                    track.past.remove(hole)
+                    day.dirty[hole.id] = (track.symbol, hole, False)
+        return lost
+
+    def _judge_doubt(self, day: Day, track: Track, answer: Answer, part: Part, reached: Reach | None) -> list[Hole]:
+        """A doubt ends when an honest answer reaches back to what was known, or tells of the whole day."""
+        doubt = track.doubt
+        if doubt is None or doubt.final or self._known.deaf or not answer.is_fresh:
+            return []
+        if track.candidate and all(seq < track.candidate for seq in part.seqs):
+            return []  # it does not reach the tick that may have begun another run of the counter
+        honest = answers.has_all_recent(track, part, answer) if track.next <= 0 else reached is not None
+        if not honest and part.seqs:
+            return []
+        if self._ends(day, track, doubt, answer, part):
+            self._known.end_doubt(day, track, part)
+            return []
+        if answer.full and (part.seqs or part.from_after):
+            doubt.final = True
+            end_ms = part.oldest_ms if part.seqs else doubt.to_ts_ms
+            doubt.to_ts_ms = min(doubt.to_ts_ms, max(doubt.from_ts_ms, end_ms + MARGIN_MS))
+            if doubt.from_seq is not None and part.lowest_seq is not None:
+                # Where the counter began anew within a second, what is missing may have a higher one than what is not.
+                doubt.to_seq = max(doubt.from_seq, part.lowest_seq | COUNTER_MASK)
+            day.dirty[doubt.id] = (track.symbol, doubt, True)
+            track.proved, track.proved_ms = part.seqs, part.newest_ms
+            return [doubt]
+        return []
+
+    def _ends(self, day: Day, track: Track, doubt: Hole, answer: Answer, part: Part) -> bool:
+        """Whether an honest answer leaves nothing of a doubt."""
+        if part.from_before:
+            return True  # OpenD has ticks from before this day, and all of this day since
+        if part.seqs and answers.knows(day, track, doubt, part):
+            return True
+        from_the_start = doubt.from_ts_ms <= day.start_s * 1000 and day.number == max(self._known.days)
+        if from_the_start and not track.patterned and answers.is_whole_day(track, part, answer):
+            return True
+        sized = doubt.from_seq is not None and doubt.from_seq > track.run_seq and track.patterned
+        # Or a gap of known size begins where the doubt does.
+        return bool(answer.full and sized and answers.tells_of(track, (track.known_seq & COUNTER_MASK) + 1))
+
+    def _judge_overlap(self, day: Day, track: Track, answer: Answer, part: Part) -> list[Hole]:
+        """Without the rule each answer must overlap the one before it: what lies between them is stored then."""
+        doubt = track.doubt
+        if not answer.is_fresh or not part.seqs or (doubt and not doubt.final and doubt.to_ts_ms >= track.to_ms - 1):
+            return []
+        if not answers.has_all_recent(track, part, answer):
+            return []
+        if track.proved and answer.full and not part.from_before and not part.seqs & track.proved:
+            gap_ms = part.oldest_ms + MARGIN_MS
+            lost = self._known.doubt(day, track, None, track.proved_ms, CAUSE_PUSH_LOST)
+            lost.final, lost.to_ts_ms = True, max(lost.from_ts_ms, gap_ms)
+            track.proved, track.proved_ms = part.seqs, part.newest_ms
+            return [lost]
+        if answer.full or not track.proved or part.seqs & track.proved:
+            track.proved, track.proved_ms = part.seqs, part.newest_ms
+        return []
+
+    def _break_rule(self, day: Day, track: Track, answer: Answer, why: str) -> None:
+        """OpenD's own answer shows that the counter does not step by one: the sizes that it seemed to tell are void.
+
+        Within the answer nothing is missing. What is missing before it is unknown.
+        """
+        part = answers.part_of(answer, day.number)
+        open_before = [hole for hole in (*track.past, *track.holes) if hole.from_ts_ms < part.oldest_ms]
+        lost_before = track.lost.clear()
+        for hole in (*track.past, *track.holes, *lost_before):
+            day.dirty[hole.id] = (track.symbol, hole, False)
+        before = [*open_before, *lost_before]
+        track.holes, track.past, track.next = [], [], -1
+        for seq, ts_ms in answer.ticks:
+            if seq in part.seqs:
+                track.remember(seq, ts_ms)
+        self._known.without_rule(day, track, why)
+        before += self._known.take_doubt(day, track)
+        unheard, track.unwitnessed = track.unwitnessed, None
+        if unheard and not answers.witnesses(track, day, answer, unheard):
+            since = (unheard.last_seq + 1, unheard.last_ts_ms, unheard.cause)
+        else:
+            since = (day.last_seq, track.to_ms, "")
+        if before:
+            first = min(before, key=_from_ms)
+            since = min(since, (first.from_seq or 0, first.from_ts_ms, first.cause))
+        if since[2]:
+            doubt = self._known.doubt(day, track, max(since[0], day.start_s << 32), since[1], since[2], known=set())
+            if not part.from_before:
+                doubt.to_ts_ms = max(doubt.from_ts_ms, part.oldest_ms + MARGIN_MS)
+                doubt.to_seq = max(doubt.from_seq or 0, (part.lowest_seq or day.last_seq) | COUNTER_MASK)
+        track.proved, track.proved_ms = part.seqs, part.newest_ms
+
+
+def _from_ms(hole: Hole) -> int:
+    return hole.from_ts_ms

@@ -1,0 +1,97 @@
+"""What was found to be lost: gaps that OpenD can no longer fill, summed by the second. Pure.
+
+A bad day has hundreds of thousands of gaps; of the last quarter of an hour it is at most as many sums as seconds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from .symbol_day import CAUSE_BEFORE_START
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .gap import Hole
+
+_KEPT_S: Final = 3600
+_ANEW_MS: Final = 1000
+
+
+class Lost(NamedTuple):
+    """Gaps that were found to be lost within some time. Moments are UTC epoch ms, 0 where there are no gaps."""
+
+    gaps: int
+    ticks: int  # a gap of unknown size counts as one
+    found_ms: int  # when the first of them was found to be lost
+    from_ts_ms: int  # from when to when their ticks were traded
+    to_ts_ms: int
+
+
+class Losses:
+    """`ticks` is how many were lost since the start of the service, and never falls.
+
+    `late_start` says that the service should have run before: then what it missed of the day is a loss like any other.
+    """
+
+    def __init__(self) -> None:
+        self.ticks = 0
+        self.late_start = False
+        self._seconds: dict[int, Lost] = {}
+
+    def add(self, holes: Iterable[Hole], now_ms: int) -> None:
+        """Takes gaps that were found to be lost, at the moment that each names or else now."""
+        for hole in holes:
+            if hole.cause == CAUSE_BEFORE_START and not self.late_start:
+                continue  # the service had not begun: nobody expects these ticks
+            if hole.lost_ms and now_ms - hole.lost_ms > _ANEW_MS:
+                continue  # it was asked for again after a reconnect, and is lost as before
+            self.ticks += hole.missing or 1
+            self._note(hole, hole.lost_ms or now_ms)
+
+    def recall(self, holes: Iterable[Hole], after_ms: int) -> None:
+        """Gaps in a day's file that lie beyond OpenD's window: told again where they opened after a moment."""
+        for hole in holes:
+            if hole.lost_ms:
+                continue  # found in this run
+            if hole.opened_ms > after_ms and (hole.cause != CAUSE_BEFORE_START or self.late_start):
+                self._note(hole, hole.opened_ms)
+
+    def recount(self, holes: Iterable[Hole]) -> None:
+        """Only these are still there: the others were filled from elsewhere. `ticks` does not fall for it."""
+        self._seconds = {}
+        for hole in sorted(holes, key=_found_ms):
+            if hole.cause != CAUSE_BEFORE_START or self.late_start:
+                self._note(hole, _found_ms(hole))
+
+    def since(self, moment_ms: int) -> Lost:
+        """What was found to be lost since a moment (UTC epoch ms)."""
+        found = [lost for second, lost in self._seconds.items() if second * 1000 > moment_ms]
+        if not found:
+            return Lost(0, 0, 0, 0, 0)
+        return Lost(
+            sum(lost.gaps for lost in found),
+            sum(lost.ticks for lost in found),
+            min(lost.found_ms for lost in found),
+            min(lost.from_ts_ms for lost in found),
+            max(lost.to_ts_ms for lost in found),
+        )
+
+    def _note(self, hole: Hole, at_ms: int) -> None:
+        second, one = at_ms // 1000, Lost(1, hole.missing or 1, at_ms, hole.from_ts_ms, hole.to_ts_ms)
+        lost = self._seconds.get(second)
+        if lost is None:
+            self._seconds = {key: kept for key, kept in self._seconds.items() if key > second - _KEPT_S}
+            self._seconds[second] = one
+        else:
+            self._seconds[second] = Lost(
+                lost.gaps + 1,
+                lost.ticks + one.ticks,
+                min(lost.found_ms, at_ms),
+                min(lost.from_ts_ms, one.from_ts_ms),
+                max(lost.to_ts_ms, one.to_ts_ms),
+            )
+
+
+def _found_ms(hole: Hole) -> int:
+    return hole.lost_ms or hole.opened_ms

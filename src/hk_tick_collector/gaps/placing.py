@@ -1,0 +1,261 @@
+"""Where a tick belongs among those of its symbol: next, missing until now, seen before, or not of the rule. Pure.
+
+A tick that does not fit costs itself only. Several in a row end the rule; a counter that falls, and goes on from there,
+begins a new run.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hk_tick_collector import market
+
+from .gap import Hole
+from .symbol_day import (
+    CAUSE_DROPPED,
+    CAUSE_ELSEWHERE,
+    CAUSE_PUSH_LOST,
+    CAUSE_SEQUENCE,
+    COUNTER_MASK,
+    MARGIN_MS,
+    NEAR_S,
+    RULE_COUNTER,
+    RUNS_MOST,
+    Day,
+    Track,
+    begins_anew,
+    continues,
+    follows,
+    plausible,
+)
+
+if TYPE_CHECKING:
+    from .symbol_days import Tracked
+
+
+class Placing:
+    """Places ticks one by one; what that changes is noted in their days."""
+
+    def __init__(self, known: Tracked) -> None:
+        self._known = known
+
+    def place(self, day: Day, symbol: str, seq: int, ts_ms: int, interrupted: str, *, stored: bool) -> bool:
+        """Any tick of a day that is not simply the next one of its symbol; whether it is known to be new.
+
+        `interrupted` is why ticks of a symbol that is not known yet may be missing before it, empty where none may.
+        """
+        near = plausible(seq, ts_ms)
+        if not near and self._is_of_another_day(symbol, seq, day.number, stored=stored):
+            return False
+        track = day.tracks.get(symbol)
+        if track is None:
+            track = Track(symbol, interrupted=interrupted)
+            day.keep(track)
+        if track.next < 0:
+            self._follow(day, track, seq, ts_ms, stored=stored)
+            return False
+        return self._place_by_rule(day, track, seq, ts_ms, stored=stored, near=near)
+
+    def _place_by_rule(self, day: Day, track: Track, seq: int, ts_ms: int, *, stored: bool, near: bool) -> bool:
+        counter, in_day = seq & COUNTER_MASK, day.start_s <= seq >> 32 <= day.last_seq >> 32
+        in_run = seq >= track.run_seq or not track.run_seq
+        if counter >= max(track.next, 1) and (near if track.next == 0 else in_run and continues(track, seq, near=near)):
+            self._advance(day, track, seq, ts_ms, stored=stored)
+            return True
+        if in_day and (not in_run or (counter < track.next and not (near and begins_anew(track, seq)))):
+            # It came before, or it was missing: in this run of the counter or in an earlier one.
+            return stored and self._fill(day, track, seq, ts_ms)
+        if in_day and stored and self._fill(day, track, seq, ts_ms):
+            return True
+        if near and self._is_run(track, seq):
+            self._begin_run(day, track, seq, ts_ms, stored=stored)
+            return True
+        if near and track.next > 0:
+            track.candidate = seq
+            self._known.doubt(day, track, track.last_seq + 1, track.last_ts_ms, CAUSE_SEQUENCE)
+            return False
+        if track.next == 0:
+            self._doubt_unknown(day, track, ts_ms)
+        if not stored:
+            self._known.doubt(day, track, None if track.next <= 0 else seq, ts_ms, CAUSE_DROPPED)
+        if track.note_strange(seq):
+            self._give_up_rule(day, track, seq, ts_ms)
+        elif track.next == 0 and ts_ms >= track.last_ts_ms:
+            track.last_ts_ms = ts_ms
+            self._known.latest.setdefault(track.symbol, track)
+        return False
+
+    def _is_of_another_day(self, symbol: str, seq: int, number: int, *, stored: bool) -> bool:
+        """Whether a tick has the sequence of another day than its own time: nothing is concluded for the latter."""
+        home = market.day_number((seq >> 32) * 1000)
+        day = self._known.days.get(home)
+        track = day.tracks.get(symbol) if day and home != number else None
+        if day is None or track is None or track.next <= 0 or day.sealed or day.loading:
+            return False
+        fits_in = continues(track, seq, near=False) or self._find(track, seq) is not None
+        if not fits_in and (seq & COUNTER_MASK >= track.next or seq < track.run_seq):
+            return False
+        if fits_in and stored and self._place_by_rule(day, track, seq, track.last_ts_ms, stored=True, near=False):
+            self._known.mark(day, symbol, seq, CAUSE_ELSEWHERE)
+        return True
+
+    def _advance(self, day: Day, track: Track, seq: int, ts_ms: int, *, stored: bool) -> None:
+        """A tick beyond all that were seen: what it skips is a gap, and so is itself when it is not stored."""
+        counter = seq & COUNTER_MASK
+        first = max(track.next, 1)
+        last = counter - 1 if stored else counter
+        if track.next == 0:
+            day.rules[track.symbol] = RULE_COUNTER
+        if first <= last:
+            self._open(day, track, (first, last), seq, ts_ms, CAUSE_DROPPED if not stored else self._blame(track))
+        track.interrupted = ""
+        track.next = counter + 1
+        track.candidate = 0
+        if seq > track.last_seq:
+            track.last_seq, track.last_ts_ms = seq, ts_ms
+        self._known.latest[track.symbol] = track
+
+    def _open(self, day: Day, track: Track, counters: tuple[int, int], seq: int, ts_ms: int, cause: str) -> None:
+        """A gap up to this tick; one that ends where it begins grows instead."""
+        first, last = counters
+        seconds = (track.last_seq >> 32 if track.last_seq else day.start_s, seq >> 32)
+        from_seq, to_seq = min(seconds) << 32 | first, max(seconds) << 32 | last
+        previous = track.holes[-1] if track.holes else None
+        if track.lost.last == first - 1 >= 1:
+            previous = track.lost.take(first - 1)
+            if previous is not None:
+                track.holes.append(previous)
+        if previous and previous.last == first - 1:
+            previous.last, previous.to_seq, previous.to_ts_ms = last, to_seq, ts_ms
+            previous.final, previous.tries, previous.contradicted_s = False, 0, None
+            day.dirty[previous.id] = (track.symbol, previous, True)
+            return
+        from_ms, opened_ms = track.last_ts_ms or day.start_s * 1000, self._known.now_ms()
+        hole = Hole(day.new_gap_id(), first, last, from_seq, to_seq, from_ms, ts_ms, cause, opened_ms)
+        track.holes.append(hole)
+        day.dirty[hole.id] = (track.symbol, hole, True)
+
+    def _blame(self, track: Track) -> str:
+        """Why a jump: what interrupted us, unless ticks came in order since."""
+        return track.interrupted if track.interrupted and track.interrupted_at == track.next else CAUSE_PUSH_LOST
+
+    def _find(self, track: Track, seq: int) -> Hole | None:
+        """The gap that a sequence lies in; taken out of those that are lost."""
+        counter = seq & COUNTER_MASK
+        if seq < track.run_seq:
+            return next(
+                (hole for hole in track.past if hole.first <= counter <= hole.last and _spans(track, hole, seq)), None
+            )
+        index = bisect_right(track.holes, counter, key=_first) - 1
+        if index >= 0 and track.holes[index].last >= counter:
+            return track.holes[index] if _spans(track, track.holes[index], seq) else None
+        hole = track.lost.take(counter)
+        if hole is not None and not _spans(track, hole, seq):
+            track.lost.add(hole)
+            return None
+        if hole is not None:
+            track.holes.append(hole)
+            track.holes.sort(key=_first)
+        return hole
+
+    def _fill(self, day: Day, track: Track, seq: int, ts_ms: int) -> bool:
+        """A tick behind the newest: late, or asked for, or seen before; whether it was missing."""
+        hole = self._find(track, seq)
+        if hole is None:
+            return False  # no gap there: the key of the table recognises the duplicate
+        counter, among = seq & COUNTER_MASK, track.past if seq < track.run_seq else track.holes
+        if hole.first == hole.last:
+            among.remove(hole)
+            day.dirty[hole.id] = (track.symbol, hole, False)
+            return True
+        second = min(max(seq >> 32, (hole.from_seq or 0) >> 32), (hole.to_seq or 0) >> 32) << 32
+        if counter == hole.first:
+            hole.first, hole.from_seq, hole.from_ts_ms = counter + 1, second | counter + 1, ts_ms
+        else:
+            if counter != hole.last:
+                right = replace(hole, id=day.new_gap_id(), first=counter + 1, from_seq=second | counter + 1)
+                right.from_ts_ms, right.written = ts_ms, False
+                among.insert(among.index(hole) + 1, right)
+                day.dirty[right.id] = (track.symbol, right, True)
+            hole.last, hole.to_seq, hole.to_ts_ms = counter - 1, second | counter - 1, ts_ms
+        day.dirty[hole.id] = (track.symbol, hole, True)
+        return True
+
+    def _is_run(self, track: Track, seq: int) -> bool:
+        """Whether a tick follows the one before it that may have begun another run of the counter."""
+        return track.candidate > track.last_seq and follows(seq, track.candidate)
+
+    def _begin_run(self, day: Day, track: Track, seq: int, ts_ms: int, *, stored: bool) -> None:
+        """The counter began anew, or leapt: its ticks have another order from here on."""
+        began = track.candidate
+        if began & COUNTER_MASK >= track.next:  # a leap within the run: the gap that it opens has a size
+            if track.doubt and track.doubt.cause == CAUSE_SEQUENCE:
+                self._known.take_doubt(day, track)
+            self._advance(day, track, began, track.last_ts_ms, stored=True)
+            self._advance(day, track, seq, ts_ms, stored=stored)
+            return
+        track.past += track.holes
+        track.past += [hole for hole in track.lost.clear() if not hole.final]
+        track.holes, track.run_seq = [], began
+        track.skipped.clear()
+        track.runs += 1
+        track.next, track.last_seq, track.candidate = (began & COUNTER_MASK) + 1, began, 0
+        day.rules[track.symbol] = RULE_COUNTER
+        self._known.events.append((track.symbol, CAUSE_SEQUENCE, began))
+        self._advance(day, track, seq, ts_ms, stored=stored)
+        if track.runs > RUNS_MOST:  # a counter that falls again and again is none
+            self._give_up_rule(day, track, seq, ts_ms)
+
+    def _give_up_rule(self, day: Day, track: Track, seq: int, ts_ms: int) -> None:
+        """Several ticks in a row do not follow the rule: how many are missing is unknown, also of known gaps."""
+        holes = [*track.past, *track.holes, *track.lost.clear()]
+        for hole in holes:
+            day.dirty[hole.id] = (track.symbol, hole, False)
+        holes += self._known.take_doubt(day, track)
+        track.holes, track.past, track.next = [], [], -1
+        self._known.without_rule(day, track, "order")
+        # Ticks may have passed us by while the rule still held: an answer must reach one that was known then.
+        unheard, track.unwitnessed = track.unwitnessed, None
+        since = [(hole.from_ts_ms + MARGIN_MS, hole.cause) for hole in holes]
+        if unheard is not None:
+            since.append((unheard.last_ts_ms, unheard.cause))
+        if since:
+            from_ts_ms, cause = min(since)
+            self._known.doubt(day, track, None, from_ts_ms, cause, known=set())
+            track.known_seq = unheard.last_seq if unheard and not holes else 0
+        for strange in track.strange:
+            track.remember(strange, track.last_ts_ms or ts_ms)
+        self._known.latest.setdefault(track.symbol, track)
+        if ts_ms >= track.last_ts_ms:
+            track.last_seq, track.last_ts_ms = seq, ts_ms
+            self._known.latest[track.symbol] = track
+
+    def _doubt_unknown(self, day: Day, track: Track, ts_ms: int) -> None:
+        """The first tick of a symbol on a day does not follow the rule: what came before it is unknown."""
+        if track.interrupted and not track.last_ts_ms:
+            before = self._known.latest.get(track.symbol)
+            known_ms = before.last_ts_ms if before and before.last_ts_ms >= day.start_s * 1000 else day.start_s * 1000
+            self._known.doubt(day, track, None, min(known_ms, ts_ms), track.interrupted)
+            track.interrupted = ""
+
+    def _follow(self, day: Day, track: Track, seq: int, ts_ms: int, *, stored: bool) -> None:
+        """A tick of a symbol without the rule."""
+        if stored:
+            track.remember(seq, ts_ms)
+        else:
+            self._known.doubt(day, track, None, ts_ms, CAUSE_DROPPED)
+        if ts_ms >= track.last_ts_ms:
+            track.last_seq, track.last_ts_ms = seq, ts_ms
+            self._known.latest[track.symbol] = track
+
+
+def _first(hole: Hole) -> int:
+    return hole.first
+
+
+def _spans(track: Track, hole: Hole, seq: int) -> bool:
+    """Whether the second of a sequence can be one of a gap's; a late report carries an older one."""
+    spare_s = NEAR_S if seq <= track.last_seq else 0  # a later one than all that were seen may begin the counter anew
+    return (seq >> 32) <= ((hole.to_seq or 0) >> 32) + spare_s

@@ -1,0 +1,103 @@
+"""What is known of every symbol on every day, shared by the parts of `holes`. Opens and ends doubts. Pure.
+
+A doubt is a gap of unknown size: a stretch of time in which ticks may be missing, until an answer of OpenD's tells.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from hk_tick_collector import market
+
+from .gap import Hole
+from .losses import Losses
+from .symbol_day import COUNTER_MASK, MARGIN_MS, RULE_NONE, Day, Track
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .answer import Part
+
+
+class Tracked:
+    """Days with their symbols. `now_ms` is the wall clock in UTC epoch ms."""
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self.now_ms = now_ms
+        self.days: dict[int, Day] = {}
+        self.latest: dict[str, Track] = {}  # each symbol on the day of the last tick that was its newest
+        self.losses = Losses()
+        self.events: deque[tuple[str, str, int]] = deque(maxlen=10_000)  # symbol, what was found, sequence: to be told
+        self.deaf = False  # OpenD itself does not hear of every tick now: its answers prove nothing
+
+    def day_of(self, track: Track) -> Day:
+        """The day that a track is of."""
+        return self.days[market.day_number(track.from_ms)]
+
+    def mark(self, day: Day, symbol: str, seq: int, cause: str) -> None:
+        """Notes in the file of a day that this tick came and is not in it: its counter is no gap."""
+        counter, ts_ms = seq & COUNTER_MASK, (seq >> 32) * 1000
+        mark = Hole(day.new_gap_id(), counter, counter, seq, seq, ts_ms, ts_ms, cause, self.now_ms(), written=True)
+        day.dirty[mark.id] = (symbol, mark, False)
+        day.tracks[symbol].marks.add(counter)
+
+    def without_rule(self, day: Day, track: Track, why: str) -> None:
+        """The rule of a symbol's sequence does not hold: that is written and told."""
+        day.rules[track.symbol] = RULE_NONE
+        self.events.append((track.symbol, why, track.last_seq))
+
+    def doubt(
+        self,
+        day: Day,
+        track: Track,
+        from_seq: int | None,
+        from_ts_ms: int,
+        cause: str,
+        known: set[int] | None = None,
+    ) -> Hole:
+        """Ticks may be missing from here on, nobody knows how many: until an answer tells.
+
+        With the rule it has sequences as bounds, from the second of the last known one on: the counter may begin anew
+        within it. Without the rule it has only times. It lasts to the end of the day until then.
+        """
+        day_start_ms, doubt = day.start_s * 1000, track.doubt
+        if known is None and track.proved:  # what came since may lack ticks too
+            known, from_ts_ms = set(track.proved), min(from_ts_ms, track.proved_ms)
+        elif known is None:
+            known = track.recent.until(from_ts_ms) if track.recent else set()
+        if from_seq is None:
+            track.known_seq = 0 if doubt is None or doubt.final else track.known_seq
+            from_ts_ms = from_ts_ms - MARGIN_MS if from_ts_ms else day_start_ms
+        from_ts_ms = max(from_ts_ms, day_start_ms)
+        if from_seq is not None:
+            track.known_seq = from_seq - 1 if doubt is None or doubt.final else min(track.known_seq, from_seq - 1)
+            from_seq &= ~COUNTER_MASK
+        if doubt is None or doubt.final:
+            to_seq = None if from_seq is None else max(from_seq, day.last_seq)
+            doubt = track.doubt = Hole(
+                day.new_gap_id(), 0, 0, from_seq, to_seq, from_ts_ms, track.to_ms - 1, cause, self.now_ms()
+            )
+            track.known, track.oldest = known, None
+        elif from_seq is None or doubt.from_seq is None:
+            doubt.from_seq = doubt.to_seq = None
+            doubt.from_ts_ms, doubt.to_ts_ms = min(doubt.from_ts_ms, from_ts_ms), track.to_ms - 1
+        elif from_seq < doubt.from_seq:
+            doubt.from_seq, doubt.from_ts_ms = from_seq, min(from_ts_ms, doubt.from_ts_ms)
+        day.dirty[doubt.id] = (track.symbol, doubt, True)
+        return doubt
+
+    def take_doubt(self, day: Day, track: Track) -> list[Hole]:
+        """Ends a doubt that becomes part of another."""
+        doubt, track.doubt = track.doubt, None
+        if doubt is None:
+            return []
+        day.dirty[doubt.id] = (track.symbol, doubt, False)
+        return [doubt]
+
+    def end_doubt(self, day: Day, track: Track, part: Part) -> None:
+        """An answer has told of all that the doubt was about."""
+        if track.doubt is not None:
+            day.dirty[track.doubt.id] = (track.symbol, track.doubt, False)
+        track.doubt, track.known = None, set()
+        track.proved, track.proved_ms = part.seqs, part.newest_ms

@@ -1,0 +1,156 @@
+"""From the live state of every second to the messages that leave: findings, alerts, couriers, the daily digest.
+
+Enters: the live state, once a second. Leaves: messages, posted to every courier, and `.alerts.json` in DATA_ROOT, which
+remembers over a restart what is open and which day's digest was sent. A message is remembered once it has left, so that
+a service that dies at once tells it again. Nothing here waits for a network or a disk: the file and the digest belong
+to a thread of their own, the clerk.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector import log
+from hk_tick_collector.ops.findings import health
+from hk_tick_collector.ops.live.atomic_file import replace_file
+
+from .digest import DigestClock, digest
+from .rules import Alerts, Memory
+from .sender import Courier
+from .words import ENGLISH, Kind, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from hk_tick_collector.ops.findings.health import Limits
+    from hk_tick_collector.ops.live.status import LiveStatus
+
+    from .destination import Destination
+
+MEMORY_NAME: Final = ".alerts.json"
+STOP_S: Final = 1.0  # what a stop gives to messages that are still queued
+_LOG_EVERY_S: Final = 60.0
+_LEAVES_MS: Final = 30_000  # a message that has not left by then is remembered all the same: its courier goes on
+
+
+class Alarm:
+    """Without a destination it does nothing. `now_ms` is the wall clock, read at the start alone: it may be set."""
+
+    def __init__(
+        self,
+        destinations: Sequence[Destination],
+        limits: Limits,
+        data_root: Path,
+        instance: str,
+        now_ms: Callable[[], int],
+        lang: str = ENGLISH,
+    ) -> None:
+        self._limits = limits
+        self._data_root = data_root
+        self._path = data_root / MEMORY_NAME
+        self._couriers = [Courier(destination) for destination in destinations]
+        memory = _recall(self._path) if self._couriers else Memory({}, [])
+        self._alerts = Alerts(instance, memory, lang)
+        self._lang = lang
+        self._digests = DigestClock(memory.digest_day)
+        self._base_ms = now_ms() - time.monotonic_ns() // 1_000_000
+        self._told_ms: int | None = None  # since when something was told that is not remembered
+        self._broken = False
+        self._abandoned = False
+        self._errands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._clerk = threading.Thread(target=self._work, name="alerts clerk", daemon=True)
+        self._failures = log.Repeated(_LOG_EVERY_S)
+
+    def start(self) -> None:
+        """Begins to send."""
+        if self._couriers:
+            self._clerk.start()
+        for courier in self._couriers:
+            courier.start()
+
+    def look(self, status: LiveStatus) -> None:
+        """Takes the live state of this second. Raises nothing: a fault in alerts never stops collection."""
+        if not self._couriers or self._broken or status.state != "running":
+            return
+        try:
+            self._look(status)
+        except Exception:  # noqa: BLE001 - the boundary between watching and collecting
+            self._broken = True
+            log.bug("bug", detail="findings are not alerted any more")
+
+    def stop(self) -> None:
+        """What is queued may still leave, until `join` gives up."""
+        self._keep()
+        self._errands.put(None)
+        for courier in self._couriers:
+            courier.stop()
+
+    def join(self, deadline_s: float) -> None:
+        """Waits until then, by the monotonic clock; whatever is left is dropped, and nothing is told later."""
+        if self._couriers:
+            self._clerk.join(max(0.0, deadline_s - time.monotonic()))
+            self._abandoned = True
+        for courier in self._couriers:
+            courier.join(max(0.0, deadline_s - time.monotonic()))
+
+    def _look(self, status: LiveStatus) -> None:
+        now_ms = self._base_ms + time.monotonic_ns() // 1_000_000
+        memory = self._alerts.memory
+        for message in self._alerts.look(status, health.check(status, status.written_ms, self._limits), now_ms):
+            self._post(message)
+            self._told_ms = now_ms if self._told_ms is None else self._told_ms
+        day = self._digests.due(status, status.written_ms)
+        if day:
+            memory.digest_day = day
+            self._errands.put(partial(self._send_digest, day, status))
+            self._errands.put(partial(self._remember, memory.to_json()))
+        if self._told_ms is not None:
+            left = all(courier.idle for courier in self._couriers)
+            if left or now_ms - self._told_ms >= _LEAVES_MS:
+                self._keep()
+
+    def _keep(self) -> None:
+        """Has what was told remembered."""
+        if self._told_ms is not None:
+            self._told_ms = None
+            self._errands.put(partial(self._remember, self._alerts.memory.to_json()))
+
+    def _post(self, message: Message) -> None:
+        for courier in self._couriers:
+            courier.post(message)
+
+    def _send_digest(self, day: str, status: LiveStatus) -> None:
+        body = digest(self._data_root, day, status, status.written_ms, self._lang)
+        self._post(self._alerts.message(Kind.DIGEST, day, body))
+
+    def _work(self) -> None:
+        while errand := self._errands.get():
+            try:
+                errand()
+            except Exception:  # noqa: BLE001 - the thread's boundary: the next errand has its own chance
+                if not self._abandoned:
+                    log.bug("bug", detail="an errand of the alerts failed")
+
+    def _remember(self, text: str) -> None:
+        try:
+            replace_file(self._path, text, f"{self._path.name}.new")
+        except OSError as error:
+            held_back = None if self._abandoned else self._failures.allow(time.monotonic())
+            if held_back is not None:
+                log.warning("alerts_not_kept", path=self._path, detail=error.strerror, repeats=held_back)
+
+
+def _recall(path: Path) -> Memory:
+    """What an earlier run left; nothing when there is no such file or none that makes sense."""
+    try:
+        return Memory.from_json(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return Memory({}, [])
+    except (OSError, ValueError) as error:
+        log.warning("alerts_not_kept", path=path, detail=error, consequence="what is open is told again")
+        return Memory({}, [])

@@ -1,0 +1,274 @@
+"""Findings of now + what is open + now → messages to send: opened, worse, more, still open, resolved. Pure.
+
+One table says which findings are alerted, and from when on they are critical. A finding opens once it has been seen for
+some seconds and closes once it was away for a minute, so that one that flickers sends two messages and not two hundred.
+One that comes back after it was called resolved is told again at once; from then on it is called resolved only after
+ten quiet minutes. So the last message always says what holds.
+
+Waits are counted by a clock that never steps back (`now_ms`); the times that are told are those of the event, by the
+wall clock. Both are UTC epoch ms. The words of a message are in `alert_words`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from hk_tick_collector.ops.findings.finding import Finding, Severity
+from hk_tick_collector.ops.findings.market_silence import may_trade
+
+from .words import ENGLISH, Happened, Kind, Message, body_of, resolved_of, title_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hk_tick_collector.ops.live.status import LiveStatus
+
+AWAY_MS: Final = 60_000  # a finding that was away for so long is over
+_STEP_MS: Final = 5_000  # between two looks a finding counts as seen for no longer than this
+_COOLDOWN_MS: Final = 600_000  # one that opens again within it has to be away for so long before it is over
+_AGAIN_MS: Final = 1_800_000  # while it comes and goes: so long between two messages
+_GROWN_MS: Final = 60_000  # what grows is told again after so long, then after twice as long, up to the cooldown
+_REMIND_MS: Final = {Severity.WARNING: 6 * 3_600_000, Severity.CRITICAL: 1_800_000}  # while it stays open
+_STALLS_WITHIN_MS: Final = 1_800_000  # stalls so close to each other are one trouble, also across a restart
+_GROWING_MS: Final = 30_000  # a lag grows when the newest tick fell behind within so long
+_BUDGET_MOST_S: Final = 300.0  # OpenD without ticks for so long is critical, however quiet the symbols are
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How long a finding must be seen before it is told, and after how much longer it is critical; None: never."""
+
+    hold_s: float
+    critical_s: float | None = None
+
+
+_SOON: Final = Rule(hold_s=5)
+_PATIENT: Final = Rule(hold_s=60)  # what often passes by itself
+
+# By the codes of `ops.health`; a code that ends in `_` stands for all that begin so. The longest that fits counts.
+RULES: Final[dict[str, Rule]] = {
+    # section 6 of the runbook
+    "persistent_stall": Rule(hold_s=0, critical_s=0),  # a repeated one
+    "restarts": Rule(hold_s=0, critical_s=0),  # at once: it may not live for long
+    "lag": Rule(hold_s=10, critical_s=0),  # over LAG_CRITICAL_SEC and growing
+    "no_ticks_stored": Rule(hold_s=10, critical_s=0),  # the same while connections come and go
+    "writer_disk_full": Rule(hold_s=2, critical_s=0),
+    "writer_read_only": Rule(hold_s=2, critical_s=0),
+    "writer_no_permission": Rule(hold_s=10, critical_s=0),
+    "opend_away": Rule(hold_s=15, critical_s=0),  # once `status` calls it critical, after a minute
+    "opend_not_ready": Rule(hold_s=30, critical_s=300),  # it answers, and gives no quotes: away all the same
+    # warnings
+    "opend_": Rule(hold_s=5, critical_s=0),  # what OpenD tells of itself: critical once the outage budget is used up
+    "not_subscribed": _PATIENT,
+    "symbols_refused": Rule(hold_s=30),  # the quota
+    "bad_symbols": _SOON,
+    "gaps_lost": _SOON,
+    "gaps_healing": Rule(hold_s=180),
+    "backfill_failing": _SOON,
+    "dropped": _SOON,
+    "rejected": _SOON,
+    "conflict": _SOON,
+    "no_sequence": _SOON,
+    "not_subscribed_ticks": _SOON,
+    "sealed_day": _SOON,
+    "clock_drift": _PATIENT,
+    "disk": _PATIENT,
+    "descriptors": _PATIENT,
+    "day_held": Rule(hold_s=10, critical_s=0),  # today's
+    "day_not_sealed": Rule(hold_s=300),
+    "predecessor_file": Rule(hold_s=600),  # its ticks are not in ours, and somebody must see to it
+    "day_damaged": _SOON,
+    "day_gone": _SOON,
+    "writer_": Rule(hold_s=10),
+    "writer_busy": _PATIENT,
+    "writer_slow_disk": _PATIENT,
+    "link_unstable": _PATIENT,
+    "bad_messages": _PATIENT,
+}
+_UNLISTED: Final = Rule(hold_s=30)  # what is not in the table is told where `status` calls it critical
+
+
+def rule_of(finding: Finding) -> Rule | None:
+    """The rule of a finding; None for what is only listed by `status`."""
+    fitting = [key for key in RULES if finding.code == key or (key.endswith("_") and finding.code.startswith(key))]
+    if fitting:
+        return RULES[max(fitting, key=len)]
+    return _UNLISTED if finding.severity is Severity.CRITICAL else None
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A finding that was seen: since when, for how long, and what was told of it."""
+
+    since_ms: int  # when it began, by the wall clock, and when it was last seen
+    until_ms: int
+    last_ms: int  # the same moment by the clock that never steps back, as all that follows
+    held_ms: int = 0  # how long it was seen
+    critical_ms: int | None = None  # since when `status` calls it critical
+    told: int = 0  # the severity that was told, 0 while nothing was
+    told_ms: int = 0
+    closed: bool = False  # kept for the cooldown alone
+    back: int = 0  # how often it came back after it was called resolved
+    again: int = 0  # how often it went for a minute and came back since the last message
+    size: int = 0  # of what is lost, as it was told
+    grown: int = 0  # how often a larger one was told
+
+
+@dataclass(slots=True)
+class Memory:
+    """What outlives a restart: what is open, the latest stalls, the day of the last digest."""
+
+    open: dict[str, Open]
+    stalls_ms: list[int]
+    digest_day: str = ""
+
+    def to_json(self) -> str:
+        """As a file keeps it."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Memory:
+        """The reverse; ValueError for what is none."""
+        try:
+            raw: dict[str, Any] = json.loads(text)
+            found = {str(code): Open(**fields) for code, fields in raw["open"].items()}
+            numbers = [value for item in found.values() for value in asdict(item).values() if value is not None]
+            if not all(isinstance(value, int) for value in numbers):
+                raise ValueError("a field is no number")
+            return cls(found, [int(moment) for moment in raw["stalls_ms"]], str(raw["digest_day"]))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not the memory of alerts: {error!r}") from None
+
+
+class Alerts:
+    """Call `look` about once a second, with what `check` found in `status`; `memory` is for the caller to keep."""
+
+    def __init__(self, instance: str, memory: Memory | None = None, lang: str = ENGLISH) -> None:
+        self.memory = memory or Memory({}, [])
+        self._instance = instance
+        self._lang = lang
+        self._stalls = 0  # of this run, as far as they were seen
+        self._newest: list[tuple[int, int]] = []  # moment and newest tick of the last half minute
+
+    def look(self, status: LiveStatus, findings: Iterable[Finding], now_ms: int) -> list[Message]:
+        """The messages of this moment; none most of the time."""
+        self._note(status, now_ms)
+        told = []
+        judged = [self._judged(finding, status) for finding in findings]
+        seen = {finding.code: finding for finding in reversed(judged) if finding}  # the first, which is the worst, wins
+        for finding in seen.values():
+            rule = rule_of(finding)
+            if rule:
+                self._see(finding, now_ms, status.written_ms)
+                told += self._tell(finding, rule, now_ms, status.written_ms)
+        for code, item in list(self.memory.open.items()):
+            if code not in seen:
+                told += self._miss(code, item, now_ms)
+        return told
+
+    def message(self, kind: Kind, code: str, body: str) -> Message:
+        """A message in the name of this collector."""
+        return Message(kind, code, title_of(self._instance, kind, code, self._lang), body)
+
+    def _note(self, status: LiveStatus, now_ms: int) -> None:
+        memory = self.memory
+        if not self._newest:  # the first look after a restart: what was open has its minute to show again
+            for code, item in memory.open.items():
+                memory.open[code] = replace(item, last_ms=now_ms, size=0)  # and sizes are counted anew
+        memory.stalls_ms += [now_ms] * max(0, status.stalls - self._stalls)
+        self._stalls = status.stalls
+        memory.stalls_ms = [moment for moment in memory.stalls_ms if now_ms - moment < _STALLS_WITHIN_MS][-10:]
+        self._newest = [item for item in self._newest if now_ms - item[0] <= _GROWING_MS]
+        self._newest.append((now_ms, status.newest_ts_ms or 0))
+
+    def _judged(self, finding: Finding, status: LiveStatus) -> Finding | None:
+        """The finding as section 6 of the runbook sees it; None for one that is history."""
+        if finding.code == "persistent_stall":
+            count = len(self.memory.stalls_ms)
+            if not count:
+                return None  # rows that wait for a moment are no stall, whatever happened this morning
+            severity = Severity.CRITICAL if count >= 2 else Severity.WARNING
+            text = f"{finding.text} ({count} stalls within half an hour, restarts included)"
+            return replace(finding, severity=severity, text=text)
+        if rule_of(finding) is RULES["opend_"] and not _budget_used_up(finding, status):
+            return replace(finding, severity=Severity.WARNING)
+        if finding.code == "lag":
+            if not self._lag_grows():
+                return replace(finding, severity=Severity.WARNING, text=f"{finding.text}, and catching up")
+            if status.trading_since_ms and (status.newest_ts_ms or 0) < status.trading_since_ms:
+                return replace(finding, text=f"no tick since the market began to trade: {finding.text}")
+        return finding
+
+    def _lag_grows(self) -> bool:
+        """Whether the newest tick moved on by less than time did."""
+        (then_ms, was_ms), (now_ms, is_ms) = self._newest[0], self._newest[-1]
+        return is_ms - was_ms < max(now_ms - then_ms, 1)
+
+    def _see(self, finding: Finding, now_ms: int, wall_ms: int) -> None:
+        since_ms = wall_ms if finding.since_ms is None else finding.since_ms
+        item = self.memory.open.get(finding.code) or Open(since_ms, wall_ms, now_ms)
+        if item.closed:
+            item = Open(since_ms, wall_ms, now_ms, back=item.back + 1, told_ms=item.told_ms)
+        elif now_ms - item.last_ms >= AWAY_MS:
+            item = replace(item, again=item.again + 1)
+        critical_ms = None
+        if finding.severity is Severity.CRITICAL:
+            critical_ms = now_ms if item.critical_ms is None else item.critical_ms
+        self.memory.open[finding.code] = replace(
+            item,
+            until_ms=wall_ms,
+            last_ms=now_ms,
+            held_ms=item.held_ms + min(max(0, now_ms - item.last_ms), _STEP_MS),
+            critical_ms=critical_ms,
+            size=min(item.size, finding.size or 0),
+        )
+
+    def _tell(self, finding: Finding, rule: Rule, now_ms: int, wall_ms: int) -> list[Message]:
+        item = self.memory.open[finding.code]
+        if item.held_ms < rule.hold_s * 1000:
+            return []
+        level, size = Severity.WARNING, finding.size or 0
+        if rule.critical_s is not None and item.critical_ms is not None:
+            level = Severity.CRITICAL if now_ms - item.critical_ms >= rule.critical_s * 1000 else level
+        passed_ms = now_ms - item.told_ms
+        wait_ms = _AGAIN_MS if item.again else _REMIND_MS[Severity(max(item.told, 1))]
+        more = size > item.size and passed_ms >= min(_GROWN_MS << item.grown, _COOLDOWN_MS)
+        if level <= item.told and passed_ms < wait_ms and not more:
+            return []
+        happened = Happened.OPENED
+        if item.told:
+            happened = Happened.WORSE if level > item.told else Happened.MORE if more else Happened.STILL
+        elif item.back:
+            happened = Happened.BACK
+        level = max(level, Severity(item.told))
+        grown = item.grown + (happened is Happened.MORE)
+        self.memory.open[finding.code] = replace(item, told=int(level), told_ms=now_ms, again=0, size=size, grown=grown)
+        kind = Kind.CRITICAL if level is Severity.CRITICAL else Kind.WARNING
+        body = body_of(finding, happened, item.since_ms, wall_ms, item.again, self._lang)
+        return [self.message(kind, finding.code, body)]
+
+    def _miss(self, code: str, item: Open, now_ms: int) -> list[Message]:
+        """What is not there now: over after a minute; forgotten when nothing was told, or after the cooldown."""
+        open_now, away_ms = self.memory.open, now_ms - item.last_ms
+        if item.closed:
+            if away_ms >= _COOLDOWN_MS:
+                del open_now[code]
+            return []
+        if away_ms < (_COOLDOWN_MS if item.told and (item.back or item.again) else AWAY_MS):
+            return []
+        if not item.told:
+            del open_now[code]
+            return []
+        open_now[code] = replace(item, closed=True)
+        return [self.message(Kind.RESOLVED, code, resolved_of(item.since_ms, item.until_ms, item.again, self._lang))]
+
+
+def _budget_used_up(finding: Finding, status: LiveStatus) -> bool:
+    """Whether OpenD has been without ticks for so long, while the market trades, that ticks are lost for good."""
+    if not may_trade(status, status.written_ms) or status.ticks_expected_since_ms is None:
+        return False
+    since_ms = max(finding.since_ms or 0, status.last_tick_ms or 0, status.ticks_expected_since_ms)
+    budget_s = _BUDGET_MOST_S if status.outage_budget_s is None else min(status.outage_budget_s, _BUDGET_MOST_S)
+    return status.written_ms - since_ms > budget_s * 1000

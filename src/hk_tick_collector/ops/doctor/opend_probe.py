@@ -1,0 +1,170 @@
+"""A short connection of our own to OpenD that asks how things are. It never subscribes, so it uses no quota.
+
+Enters: where OpenD is and which symbols are wanted. Leaves: its answers, and for each that is missing why. Blocking,
+and bounded: each address of the host has a time limit, and the whole conversation ends within TOTAL_S. One of OpenD's
+128 connections is used meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from hk_tick_collector import connecting, market
+from hk_tick_collector.errors import CollectorError, OpenDError
+from hk_tick_collector.opend import messages, protocol
+from hk_tick_collector.ops.findings import remedies
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Sequence
+
+    from google.protobuf.message import Message
+
+    from hk_tick_collector.opend.crypto import RsaCipher
+    from hk_tick_collector.opend.messages import GlobalState, SubInfo, TradingDay
+
+    T = TypeVar("T")
+
+TOTAL_S: Final = 15.0
+_REPLY_S: Final = 5.0
+_READ_BYTES: Final = 65_536
+_CALENDAR_DAYS: Final = 14
+_NO_PLAIN: Final = "a wrong FUTU_RSA_KEY looks like this as well, and so does a port that is not OpenD's"
+
+
+@dataclass(slots=True)
+class Answers:
+    """What OpenD said. `failed` has, by the name of the question, why there is no answer."""
+
+    server_ver: int = 0
+    address: str = ""  # of those that FUTU_HOST has, the one that answered
+    unreachable: dict[str, str] = field(default_factory=dict)  # those that did not, and why
+    state: GlobalState | None = None
+    drift_s: float | None = None  # our clock minus OpenD's; half a second is the error
+    quota: SubInfo | None = None
+    calendar: list[TradingDay] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)  # wanted symbols of which OpenD knows nothing
+    failed: dict[str, CollectorError] = field(default_factory=dict)
+
+
+def ask(
+    host: str,
+    port: int,
+    client_id: str,
+    rsa: RsaCipher | None,
+    symbols: Sequence[str],
+    resolve: connecting.Resolve | None = None,
+) -> Answers:
+    """Asks everything once. Raises OpenDError when there is no connection to ask on.
+
+    `resolve` looks up the host's addresses; the operating system does it when it is not given.
+    """
+    deadline_s = time.monotonic() + TOTAL_S
+    resolve = resolve or connecting.Resolver()
+    try:
+        reached = asyncio.run(connecting.connect(host, port, resolve, all_addresses=True))
+    except OpenDError as error:
+        hint = f"{remedies.OPEND_STATUS}; nc -vz {host} {port}; {remedies.RESTART_OPEND}"
+        raise OpenDError(str(error), hint=hint) from None
+    with reached.socket:
+        reached.socket.setblocking(True)
+        talk = _Talk(reached.socket, protocol.Connection(client_id, rsa), deadline_s)
+        answers = Answers(talk.start().server_ver, reached.address, reached.failed)
+        _try(answers, "state", lambda: _ask_state(talk, answers))
+        _try(answers, "quota", lambda: _ask_quota(talk, answers))
+        _try(answers, "calendar", lambda: _ask_calendar(talk, answers))
+        _try(answers, "symbols", lambda: _ask_symbols(talk, answers, symbols))
+    return answers
+
+
+def _try(answers: Answers, question: str, put: Callable[[], None]) -> None:
+    try:
+        put()
+    except CollectorError as error:
+        answers.failed[question] = error
+
+
+def _ask_state(talk: _Talk, answers: Answers) -> None:
+    before_ms = time.time() * 1000
+    body = talk.request(messages.GET_GLOBAL_STATE, messages.get_global_state())
+    after_ms = time.time() * 1000
+    answers.state = messages.read_global_state(body)
+    if answers.state.server_time_s:  # whole seconds: the middle of that second is the best guess
+        answers.drift_s = ((before_ms + after_ms) / 2 - answers.state.server_time_s * 1000 - 500) / 1000
+
+
+def _ask_quota(talk: _Talk, answers: Answers) -> None:
+    answers.quota = messages.read_sub_info(talk.request(messages.GET_SUB_INFO, messages.get_sub_info()))
+
+
+def _ask_calendar(talk: _Talk, answers: Answers) -> None:
+    told_s = answers.state.server_time_s if answers.state else 0
+    today = market.day_number(int((told_s or time.time()) * 1000))
+    first, last = market.day_date(today).isoformat(), market.day_date(today + _CALENDAR_DAYS).isoformat()
+    body = talk.request(messages.REQUEST_TRADE_DATE, messages.request_trade_date(first, last))
+    answers.calendar = messages.read_trade_dates(body)
+
+
+def _ask_symbols(talk: _Talk, answers: Answers, symbols: Sequence[str]) -> None:
+    """Snapshots need no subscription; OpenD refuses a whole request for one symbol that it does not know."""
+    for start in range(0, len(symbols), messages.SNAPSHOT_MAX):
+        wanted = symbols[start : start + messages.SNAPSHOT_MAX]
+        request = messages.get_security_snapshot(wanted)
+        found = messages.read_security_snapshot(talk.request(messages.GET_SECURITY_SNAPSHOT, request))
+        known = {each.symbol for each in found}
+        answers.unknown += [symbol for symbol in wanted if symbol not in known]
+
+
+class _Talk:
+    """Requests and replies one after the other, on a blocking socket."""
+
+    def __init__(self, connection: socket.socket, core: protocol.Connection, deadline_s: float) -> None:
+        self._socket = connection
+        self._core = core
+        self._deadline_s = deadline_s
+
+    def start(self) -> messages.InitReply:
+        """InitConnect. OpenDError when it is not accepted in time."""
+        self._core.start(time.monotonic())
+        limit_s = time.monotonic() + _REPLY_S
+        while True:
+            for event in self._next(limit_s):
+                if isinstance(event, protocol.Ready):
+                    return event.reply
+                self._raise_if_over(event)
+
+    def request(self, proto_id: int, message: Message) -> bytes:
+        """The body of the reply. OpenDError when there is none in time."""
+        limit_s = time.monotonic() + _REPLY_S
+        serial = self._core.request(proto_id, message, time.monotonic(), _REPLY_S)
+        while True:
+            for event in self._next(limit_s):
+                if isinstance(event, protocol.Replied) and event.serial == serial:
+                    return event.body
+                if isinstance(event, protocol.Failed) and event.serial == serial:
+                    raise event.error
+                self._raise_if_over(event)
+
+    def _next(self, limit_s: float) -> list[protocol.Event]:
+        """Sends what there is to send, and waits for the peer. OpenDError after `limit_s`, a monotonic time."""
+        left_s = min(limit_s, self._deadline_s) - time.monotonic()
+        if left_s <= 0:
+            raise OpenDError("OpenD accepts the connection but does not answer in time", hint=remedies.RESTART_OPEND)
+        try:
+            self._socket.settimeout(left_s)
+            self._socket.sendall(self._core.data_to_send())
+            data = self._socket.recv(_READ_BYTES)
+        except TimeoutError:
+            return []
+        except OSError as error:
+            raise OpenDError(f"the connection broke ({error.strerror})", hint=remedies.OPEND_STATUS) from None
+        if not data:
+            return self._core.receive_eof()
+        return self._core.receive(data, time.monotonic(), int(time.time() * 1000))
+
+    def _raise_if_over(self, event: protocol.Event) -> None:
+        if isinstance(event, protocol.Closed):
+            raise OpenDError(str(event.error), hint=event.error.hint or f"{remedies.OPEND_STATUS}; {_NO_PLAIN}")

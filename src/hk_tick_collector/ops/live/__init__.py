@@ -1,0 +1,1 @@
+"""What processes tell each other: `status.json`, systemd's word, the kernel's word of a process."""

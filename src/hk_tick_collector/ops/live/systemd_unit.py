@@ -1,0 +1,102 @@
+"""What this host's systemd says of a unit, and what its kernel says of a process. Bounded, and silent where neither is.
+
+Leaves: plain words. It changes nothing, and needs no rights.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from shutil import which
+from typing import TYPE_CHECKING, Final
+
+from .kernel_wait import is_frozen, state
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SERVICE: Final = "hk-tick-collector.service"
+_OURS: Final = (b"hk-tick-collector", b"hk_tick_collector")  # one of them is in every command line of the collector
+_COMMAND_S: Final = 5.0
+_SMALL_FILE_BYTES: Final = 65_536
+_STATES: Final = {"T": "frozen", "t": "frozen", "D": "in_kernel", "Z": "gone", "X": "gone"}
+
+
+def systemd_runs() -> bool:
+    """Whether systemd is this host's init."""
+    return Path("/run/systemd/system").is_dir() and which("systemctl") is not None
+
+
+def show_unit(unit: str, properties: str, within_s: float = _COMMAND_S) -> dict[str, str] | None:
+    """Properties (comma-separated) of a unit, empty where systemd has none; None when it does not answer in time."""
+    said = output(["systemctl", "show", "--no-pager", f"--property={properties}", unit], within_s)
+    if not said:
+        return None
+    found = dict.fromkeys(properties.split(","), "")
+    return found | dict(line.split("=", 1) for line in said.split("\n") if "=" in line)
+
+
+def output(command: Sequence[str], within_s: float = _COMMAND_S) -> str | None:
+    """What a program of this host says; None when it is not there, fails, or takes too long."""
+    import subprocess  # `status` of a service that runs does not need it
+
+    program = which(command[0])
+    if program is None:
+        return None
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed programs, and no shell
+            [program, *command[1:]],
+            capture_output=True,
+            encoding="utf-8",
+            errors="backslashreplace",
+            timeout=within_s,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def process_state(pid: int) -> str:
+    """What became of the collector with this pid; empty when nobody can tell.
+
+    `lives`, `frozen` by a signal, `in_kernel`, `disk_frozen` where it waits there for a frozen file system, `gone`.
+
+    A pid that another program has by now is gone: the command line must be a collector's.
+    """
+    proc = Path("/proc")
+    if not (proc / "self" / "stat").exists():
+        return ""
+    directory = proc / str(pid)
+    try:
+        if not any(name in (directory / "cmdline").read_bytes() for name in _OURS):
+            return "gone"
+        tasks = sorted((directory / "task").iterdir())
+        letters = [letter for letter in map(state, tasks) if letter]
+    except (FileNotFoundError, ProcessLookupError):
+        return "gone" if os.geteuid() == 0 or _shows_others() else ""
+    except OSError:
+        return ""
+    found = [_STATES.get(letter, "lives") for letter in letters] or ["gone"]
+    if found[0] in ("gone", "frozen"):
+        return found[0]
+    if "in_kernel" not in found:
+        return "lives"
+    return "disk_frozen" if any(map(is_frozen, tasks)) else "in_kernel"
+
+
+def place_trouble(directory: Path) -> str:
+    """What keeps anybody from writing a small file there: `disk_full`, `read_only`; empty when nothing is known to."""
+    try:
+        place = os.statvfs(directory)
+    except OSError:
+        return ""
+    if place.f_flag & os.ST_RDONLY:
+        return "read_only"
+    is_full = place.f_bavail * place.f_frsize < _SMALL_FILE_BYTES or (place.f_files and not place.f_favail)
+    return "disk_full" if is_full else ""
+
+
+def _shows_others() -> bool:
+    """Whether /proc shows the processes of other users: some hosts hide them."""
+    return Path("/proc/1/cmdline").exists()

@@ -1,0 +1,108 @@
+"""Serves the metrics on METRICS_ADDR, from a thread of its own, or says why it cannot; collection never waits for it.
+
+Enters: what the pulse told last, and Stats. Leaves: what Prometheus asks for. It changes nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector import log
+from hk_tick_collector.clock import now_ms
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from hk_tick_collector.model import Stats
+    from hk_tick_collector.ops.findings.health import Limits
+    from hk_tick_collector.ops.live.status import LiveStatus
+
+    from .http import ScrapeServer
+
+_RETRY_S: Final = 30.0
+_LOG_EVERY_S: Final = 3600.0
+_JOIN_S: Final = 0.1  # a stop waits for the thread so long; it is in nobody's way if it stays
+
+
+@asynccontextmanager
+async def metrics_served(
+    address: tuple[str, int] | None, latest: Callable[[], LiveStatus | None], stats: Stats, limits: Limits
+) -> AsyncIterator[None]:
+    """Serves them while the block runs; `address` is host and port, None to serve none. It awaits nothing."""
+    if address is None:
+        yield
+        return
+    exporter = Exporter(address, latest, stats, limits)
+    exporter.start()
+    try:
+        yield
+    finally:
+        exporter.stop()
+
+
+class Exporter:
+    """The thread. Everything that may wait is on it: the import, the lookup of a host, a port that is taken."""
+
+    def __init__(
+        self, address: tuple[str, int], latest: Callable[[], LiveStatus | None], stats: Stats, limits: Limits
+    ) -> None:
+        self._address = address
+        self._latest = latest
+        self._stats = stats
+        self._limits = limits
+        self._server: ScrapeServer | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread, and returns at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends it."""
+        self._stopping.set()
+        if self._server:
+            self._server.stop()
+        self._thread.join(_JOIN_S)
+
+    def _run(self) -> None:
+        told = log.Repeated(_LOG_EVERY_S)
+        while not self._stopping.is_set():
+            try:
+                self._serve()
+            except OSError as error:
+                held_back = told.allow(time.monotonic())
+                if held_back is not None:
+                    self._tell_why_not(error, held_back)
+            except Exception:  # noqa: BLE001 - the thread's boundary: collection goes on, and the metrics come back
+                log.bug("metrics_failed")
+            self._stopping.wait(_RETRY_S)
+
+    def _serve(self) -> None:
+        from .exposition import CONTENT_TYPE, Metrics  # the library, only where it is wanted
+        from .http import ScrapeServer
+
+        metrics = Metrics(self._latest, self._stats, self._limits, now_ms)
+        host, port = self._address
+        self._server = server = ScrapeServer(host, port, metrics.render, CONTENT_TYPE)
+        log.info("metrics_listening", address=_joined(host, server.port), path="/metrics")
+        if self._stopping.is_set():  # `stop` may have come before there was a server to stop
+            server.stop()
+        server.serve()
+
+    def _tell_why_not(self, error: OSError, repeats: int) -> None:
+        log.warning(
+            "metrics_unavailable",
+            address=_joined(*self._address),
+            detail=error.strerror or error,
+            retry_s=_RETRY_S,
+            repeats=repeats,
+            hint="collection goes on; who holds the port: sudo ss -ltnp; another one, or none: METRICS_ADDR",
+        )
+
+
+def _joined(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

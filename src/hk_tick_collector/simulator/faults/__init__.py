@@ -1,0 +1,1 @@
+"""The steps of a scenario: their grammar, and what each does to gateway and market."""

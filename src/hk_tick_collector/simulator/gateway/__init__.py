@@ -1,0 +1,1 @@
+"""The simulated OpenD towards its clients: connections, subscriptions, answers."""

@@ -1,0 +1,246 @@
+"""The intake: everything received is stored, rejected or dropped, counted once, and travels with what it changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hk_tick_collector import market
+from hk_tick_collector.collect.buffer.intake import Intake
+from hk_tick_collector.collect.buffer.tick_queue import TickQueue
+from hk_tick_collector.gaps.symbol_day import Day
+from hk_tick_collector.gaps.tracker import Holes
+from hk_tick_collector.model import GAP_HEALED, GAP_OPEN, Rejected, Stats, Tick
+from hk_tick_collector.opend.protocol import Ticks
+from hk_tick_collector.store.dayfile import Link
+
+if TYPE_CHECKING:
+    from tests.collect.conftest import Journal
+
+    from hk_tick_collector.collect.buffer.chunk import Chunk
+    from hk_tick_collector.model import TickRow
+
+DAY: Final = market.parse_day("20261120")
+TEN_S: Final = market.day_start_ms(DAY) // 1000 + 36_000
+NOW_MS: Final = TEN_S * 1000
+SYMBOL: Final = "HK.00700"
+
+
+def at(counter: int) -> TickRow:
+    """A tick of the pattern."""
+    return Tick(SYMBOL, TEN_S << 32 | counter, NOW_MS, 1.0, 100, 100.0, "BUY", "AUTO_MATCH", "realtime", NOW_MS)
+
+
+def refused(counter: int) -> Rejected:
+    """A tick that cannot be stored."""
+    return Rejected(SYMBOL, TEN_S << 32 | counter, "non_finite", f"the tick {counter}, whole", NOW_MS)
+
+
+class Desk:
+    """An intake with its queue; time stands still unless it is moved."""
+
+    def __init__(self, max_rows: int = 1000) -> None:
+        self.now_s = 100.0
+        self.stats = Stats()
+        self.queue = TickQueue(max_rows)
+        self.holes = Holes(Day, lambda: NOW_MS)
+        self.intake = Intake(self.queue, self.holes, self.stats, lambda: self.now_s)
+
+    def take(self) -> list[Chunk]:
+        """What the writer would get, all of it."""
+        chunks = self.queue.take(10**9, 0.0, 0.0)
+        self.queue.done(chunks)
+        return chunks
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.lists(st.integers(1, 60), max_size=12), st.lists(st.integers(1, 60), max_size=3)),
+            st.just(None),
+        ),
+        max_size=20,
+    )
+)
+def test_received_is_stored_rejected_or_dropped(story: list[tuple[list[int], list[int]] | None]) -> None:
+    """To the tick, whatever comes together, while a writer sometimes makes room; never more rows than allowed."""
+    desk = Desk(max_rows=20)
+    chunks: list[Chunk] = []
+    for step in story:
+        if step is None:
+            chunks += desk.take()
+        else:
+            event = Ticks(rows=[at(n) for n in step[0]], rejected=[refused(n) for n in step[1]])
+            room = desk.queue.rows + len(step[0]) <= 20
+            dropped = desk.stats.dropped
+            desk.intake.ticks(event, NOW_MS)
+            assert desk.stats.dropped - dropped == (0 if room else len(step[0]))
+            assert desk.queue.rows <= 20
+    chunks += desk.take()
+    received = sum(len(step[0]) + len(step[1]) for step in story if step)
+    rows, rejected = sum(len(chunk.rows) for chunk in chunks), sum(chunk.rejected for chunk in chunks)
+    assert desk.stats.received == received == rows + rejected + sum(chunk.dropped for chunk in chunks)
+    assert (desk.stats.rejected, desk.stats.dropped) == (rejected, sum(chunk.dropped for chunk in chunks))
+    assert desk.stats.last_tick_ms == (NOW_MS if received else None)
+
+
+def test_a_chunk_carries_the_gaps_of_its_own_rows() -> None:
+    """One transaction stores a tick and opens or closes its hole."""
+    desk = Desk()
+    for rows in ([at(1)], [at(4)], [at(3), at(2)]):
+        desk.intake.ticks(Ticks(rows=rows), NOW_MS)
+    told = [
+        ([row[1] & 0xFF for row in chunk.rows], [(change.gap.status, change.gap.missing) for change in chunk.gaps])
+        for chunk in desk.take()
+    ]
+    assert told == [([1], []), ([4], [(GAP_OPEN, 2)]), ([3, 2], [(GAP_HEALED, 0)])]
+
+
+def test_what_finds_no_place_is_counted_told_and_a_hole(journal: Journal) -> None:
+    """All rows of a chunk or none; the line is not repeated for each, but no drop is missing from its sum."""
+    desk = Desk(max_rows=3)
+    desk.intake.ticks(Ticks(rows=[at(1), at(2)]), NOW_MS)
+    desk.intake.ticks(Ticks(rows=[at(3), at(4)]), NOW_MS)
+    desk.stats.writer_trouble = "disk_full"
+    desk.intake.ticks(Ticks(rows=[at(5), at(6), at(7)]), NOW_MS)
+    desk.now_s += 60
+    desk.intake.ticks(Ticks(rows=[at(8), at(9)]), NOW_MS)
+    assert [
+        (event.level, event.fields["rows"], event.fields["cause"]) for event in journal.events("ticks_dropped")
+    ] == [
+        ("ERROR", "2", "queue_full"),
+        ("ERROR", "5", "disk_full"),
+    ]
+    chunks = desk.take()
+    assert [(len(chunk.rows), chunk.dropped) for chunk in chunks] == [(2, 0), (0, 2), (0, 3), (0, 2)]
+    last = chunks[-1].gaps[-1].gap
+    assert (last.status, last.cause, last.missing) == (GAP_OPEN, "dropped", 7)
+
+
+def test_rejected_ticks_close_their_holes_and_are_told(journal: Journal) -> None:
+    """Each of them whole; also when their neighbours find no place."""
+    desk = Desk(max_rows=2)
+    desk.intake.ticks(Ticks(rows=[at(1), at(3)], rejected=[refused(2)]), NOW_MS)
+    desk.intake.ticks(Ticks(rows=[at(4)], rejected=[refused(5)]), NOW_MS)
+    assert [hole.missing for _, hole in desk.holes.open_holes()] == [1]
+    assert [event.fields for event in journal.events("tick_rejected")] == [
+        {
+            "cause": "non_finite",
+            "symbol": SYMBOL,
+            "seq": str(TEN_S << 32 | number),
+            "rejected_total": str(count),
+            "tick": f"the tick {number}, whole",
+        }
+        for count, number in ((1, 2), (2, 5))
+    ]
+    assert [(chunk.dropped, chunk.rejected) for chunk in desk.take()] == [(0, 1), (1, 1)]
+
+
+def test_a_flood_of_rejected_ticks_is_a_line_a_minute(journal: Journal) -> None:
+    """The first hundred of a cause are told whole, the others as a count; another cause has its own hundred."""
+    desk = Desk()
+    for second in range(120):
+        desk.now_s = 100.0 + second
+        desk.intake.ticks(Ticks(rejected=[refused(number) for number in range(50)]), NOW_MS)
+    desk.intake.ticks(Ticks(rejected=[refused(1)._replace(cause="bad_time")]), NOW_MS)
+    desk.now_s += 60
+    desk.intake.flush_gaps()
+    whole = [event.fields["cause"] for event in journal.events("tick_rejected")]
+    assert whole == ["non_finite"] * 100 + ["bad_time"]
+    counts = journal.events("ticks_rejected")
+    assert [(event.fields["cause"], event.fields["symbols"]) for event in counts] == [("non_finite", "1")] * 3
+    assert sum(int(event.fields["ticks"]) for event in counts) == 120 * 50 - 100
+    assert desk.stats.rejected == 120 * 50 + 1
+
+
+def test_changes_that_no_tick_brought_are_flushed() -> None:
+    """A doubt that an interruption opens finds its way to the day file; when nothing changed, nothing is queued."""
+    desk = Desk()
+    desk.intake.flush_gaps()
+    assert desk.take() == []
+    desk.holes.settle()
+    desk.intake.ticks(Ticks(rows=[Tick(*at(7))._replace(seq=seq) for seq in (7, 3, 12)]), NOW_MS)
+    desk.holes.interrupt("quote_link_lost")
+    desk.intake.flush_gaps()
+    desk.intake.flush_gaps()
+    assert [[change.gap.cause for change in chunk.gaps] for chunk in desk.take()] == [[], ["quote_link_lost"]]
+
+
+def test_an_empty_message_is_nothing() -> None:
+    """OpenD may push a message without a tick."""
+    desk = Desk()
+    desk.intake.ticks(Ticks(), NOW_MS)
+    assert (desk.take(), desk.stats.received, desk.stats.last_tick_ms) == ([], 0, None)
+
+
+def test_ticks_that_waited_on_disk_count_but_are_not_heard_now() -> None:
+    """A replay after a crash does not make the link look alive; its commit is told to who forgets the record."""
+    desk = Desk()
+    told: list[bool] = []
+    desk.intake.ticks(Ticks(rows=[at(1)]), None, lambda: told.append(True))
+    assert (desk.stats.received, desk.stats.last_tick_ms, told) == (1, None, [])
+    desk.take()
+    assert told == [True]
+
+
+def test_a_full_queue_still_takes_links() -> None:
+    """When OpenD went away is known, whatever the disk does."""
+    desk = Desk(max_rows=1)
+    desk.intake.ticks(Ticks(rows=[at(1)]), NOW_MS)
+    desk.intake.link(NOW_MS, connected=False, conn_id=None, reason="gone")
+    assert [chunk.links for chunk in desk.take()] == [[], [Link(NOW_MS, False, None, "gone")]]
+
+
+def test_a_tick_of_a_far_future_is_rejected(journal: Journal) -> None:
+    """Later than the day after OpenD's own date: counted with its cause. Where OpenD's date is unknown it is stored."""
+    desk = Desk()
+    later = [
+        Tick(*at(n))._replace(ts_ms=NOW_MS + days * market.DAY_MS, symbol="HK.00005") for n, days in ((1, 1), (2, 3))
+    ]
+    desk.intake.ticks(Ticks(rows=list(later)), NOW_MS)
+    assert [len(chunk.rows) for chunk in desk.take()] == [2]
+    desk.stats.opend_time_ms = NOW_MS
+    desk.intake.ticks(Ticks(rows=[at(1), *later]), NOW_MS)
+    (chunk,) = desk.take()
+    assert ([row[0] for row in chunk.rows], chunk.rejected) == (["HK.00700", "HK.00005"], 1)
+    assert [event.fields["cause"] for event in journal.events("tick_rejected")] == ["future_date"]
+    assert desk.stats.rejected == 1
+
+
+def test_symbols_that_nobody_chose_are_counted_and_named_once(journal: Journal) -> None:
+    """Each is told once, a hundred at most; the account is even, in the ledger too, whatever comes next or nothing."""
+    desk = Desk()
+    for number in range(20_000):
+        desk.intake.unwanted(f"HK.{number // 2:05}", 3)
+    named = [event.fields["symbol"] for event in journal.events("symbol_not_subscribed")]
+    assert named == [f"HK.{number:05}" for number in range(100)]
+    desk.now_s += 60
+    desk.intake.flush_gaps()
+    assert sum(int(event.fields["ticks"]) for event in journal.events("ticks_rejected")) == 60_000 - 300
+    desk.intake.unwanted("HK.00001", 1)
+    desk.intake.ticks(Ticks(rows=[at(1)]), NOW_MS)
+    desk.intake.unwanted("HK.00001", 1)
+    desk.intake.link(NOW_MS, connected=False, conn_id=None, reason="gone")
+    assert sum(chunk.rejected for chunk in desk.take()) == desk.stats.rejected_total == 60_002
+    assert desk.stats.received == 60_003
+
+
+def test_rejected_ticks_are_remembered_one_by_one_only_so_far() -> None:
+    """Beyond that they are missing like others: what OpenD can send without end is not kept without end."""
+    desk = Desk()
+    desk.intake.ticks(Ticks(rejected=[refused(counter) for counter in range(1, 50_011)]), NOW_MS)
+    (chunk,) = desk.take()
+    assert (len(chunk.gaps), chunk.rejected) == (50_000, 50_010)
+    desk.intake.ticks(Ticks(rows=[at(50_011)]), NOW_MS)
+    assert [hole.missing for _, hole in desk.holes.open_holes()] == [10]
+
+
+def test_counts_alone_take_no_place_in_the_queue() -> None:
+    """While the writer waits for the disk a flood of rejected ticks is one number more in a chunk that waits."""
+    desk = Desk()
+    desk.intake.ticks(Ticks(rows=[at(1)]), NOW_MS)
+    for _ in range(1_000):
+        desk.intake.ticks(Ticks(rejected=[refused(0)]), NOW_MS)
+    assert [(len(chunk.rows), chunk.rejected) for chunk in desk.take()] == [(1, 1_000)]

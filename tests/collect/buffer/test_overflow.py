@@ -1,0 +1,312 @@
+"""What memory cannot hold: to the spool and back, each row counted once, and a stop that tells the truth."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from tests.collect.conftest import wait_until
+
+from hk_tick_collector.collect.buffer.chunk import Chunk
+from hk_tick_collector.collect.buffer.overflow import Overflow
+from hk_tick_collector.collect.buffer.tick_queue import TickQueue
+from hk_tick_collector.model import Stats
+from hk_tick_collector.store.dayfile import Link
+from hk_tick_collector.store.spool import Spool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.collect.conftest import Journal
+
+    from hk_tick_collector.model import TickRow
+
+    MakeTick = Callable[..., TickRow]
+    MakeChunk = Callable[[int, int], Chunk]
+    MakeOverflow = Callable[[Spool], Overflow]
+
+CAP_S: Final = 300.0
+BUFFER_ROWS: Final = 50_000
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Where the spool of a test is made."""
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def chunk(tick: MakeTick) -> MakeChunk:
+    """Makes chunks of the sequences `start` to `stop`."""
+    return lambda start, stop: Chunk(rows=[tick("HK.00700", seq) for seq in range(start, stop)])
+
+
+@pytest.fixture
+def make_overflow(journal: Journal) -> Iterator[MakeOverflow]:  # what it logs stays in the test
+    """Makes them on a spool; none outlives the test."""
+    made: list[Overflow] = []
+
+    def make(spool: Spool) -> Overflow:
+        made.append(Overflow(spool, BUFFER_ROWS, Stats()))
+        return made[-1]
+
+    yield make
+    for overflow in made:
+        overflow.stop(time.monotonic() + CAP_S, [])
+
+
+class Gate:
+    """A disk on which no sync of a segment returns while it is shut."""
+
+    def __init__(self) -> None:
+        self.met = threading.Event()
+        self._open = threading.Event()
+        self._open.set()
+        self._fsync = os.fsync
+
+    def shut(self) -> None:
+        """From now on syncs wait."""
+        self._open.clear()
+
+    def lift(self) -> None:
+        """They return."""
+        self._open.set()
+
+    def fsync(self, fd: int) -> None:
+        """What `os.fsync` is in the test."""
+        if Path(f"/proc/self/fd/{fd}").readlink().suffix == ".spool" and not self._open.is_set():
+            self.met.set()
+            self._open.wait()
+        self._fsync(fd)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    """No disk of a test is slow to sync."""
+    gate = Gate()
+    monkeypatch.setattr(os, "fsync", gate.fsync)
+    yield gate
+    gate.lift()
+
+
+def seqs_in(place: Path) -> list[int]:
+    """What the next start finds."""
+    spool = Spool(place)
+    found: list[int] = []
+    while rows := spool.first():
+        found += [row[1] for row in rows]
+        spool.forget()
+    assert spool.pop_damage() == []
+    return found
+
+
+def take(queue: TickQueue) -> list[Chunk]:
+    """The next chunks, once there are some."""
+    taken: list[list[Chunk]] = [[]]
+
+    def there() -> bool:
+        taken[0] = queue.take(1000, 0.0, 0.0)
+        return bool(taken[0])
+
+    wait_until(there, "something to take")
+    return taken[0]
+
+
+# --- to the spool and back ---
+
+
+def test_rows_that_reach_the_spool_behind_a_look_into_it_come_back(
+    place: Path, make_overflow: MakeOverflow, chunk: MakeChunk, journal: Journal
+) -> None:
+    """The taker finds the spool empty at the very moment when an append ends: those rows are its next."""
+
+    class SlowToLook(Spool):
+        def first(self, max_rows: int = 1, *, patient: bool = False) -> list[TickRow] | None:
+            rows = super().first(max_rows, patient=patient)
+            if rows is None:
+                overflow.put(chunk(0, 5))
+                wait_until(lambda: overflow.has_room(BUFFER_ROWS), "the append")
+            return rows
+
+    overflow = make_overflow(SlowToLook(place))
+    assert overflow.take() is None
+    assert overflow.active
+    assert overflow.rows == 5
+    taken = overflow.take()
+    assert taken is not None
+    assert [row[1] for row in taken.rows] == [0, 1, 2, 3, 4]
+    assert taken.on_commit is not None
+    taken.on_commit()
+    assert overflow.rows == 0
+    assert journal.events("spool_drained")
+
+
+def test_what_a_stuck_writer_had_from_the_spool_goes_to_the_next_and_counts_once(
+    place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
+) -> None:
+    """Given back and taken again it is the same rows, and when they are committed no row waits: not one less either."""
+    queue = TickQueue(1, make_overflow(Spool(place)))
+    queue.put(chunk(0, 5))
+    stuck = take(queue)
+    assert queue.rows == 5
+    queue.give_back()
+    queue.done(stuck)  # it wakes up late
+    assert queue.rows == 5
+    again = take(queue)
+    assert [row[1] for each in again for row in each.rows] == [0, 1, 2, 3, 4]
+    assert queue.rows == 5
+    queue.done(again)
+    assert queue.rows == 0
+    assert queue.has_memory_for(1)
+    assert not queue.has_memory_for(2)
+    assert seqs_in(place) == []
+
+
+def test_a_writer_that_was_stuck_at_the_spool_leaves_what_it_read_to_the_next(
+    place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
+) -> None:
+    """Row 22: it was replaced while a read of the spool did not return, and wakes up: it takes nothing, its successor
+    takes each row once, and no row waits for ever.
+    """
+    stuck, lift = threading.Event(), threading.Event()
+
+    class StuckOnce(Spool):
+        def first(self, max_rows: int = 1, *, patient: bool = False) -> list[TickRow] | None:
+            if not stuck.is_set():
+                stuck.set()
+                assert lift.wait(CAP_S)
+            return super().first(max_rows, patient=patient)
+
+    overflow = make_overflow(StuckOnce(place))
+    queue = TickQueue(1, overflow)
+    queue.put(chunk(0, 5))
+    wait_until(lambda: overflow.has_room(BUFFER_ROWS), "the append")
+    late: list[list[Chunk]] = []
+    retired = threading.Thread(target=lambda: late.append(queue.take(1000, 0.0, 0.0)))
+    retired.start()
+    assert stuck.wait(CAP_S)
+    queue.give_back()
+    threading.Timer(0.1, lift.set).start()
+    again = take(queue)
+    retired.join(CAP_S)
+    assert late == [[]]
+    assert [row[1] for each in again for row in each.rows] == [0, 1, 2, 3, 4]
+    queue.done(again)
+    assert queue.rows == 0
+    assert not overflow.active
+
+
+def test_small_appends_come_back_together(place: Path, make_overflow: MakeOverflow, chunk: MakeChunk) -> None:
+    """A slow market spools a row or two at a time: they are not committed at that pace when the disk is back."""
+    overflow = make_overflow(Spool(place))
+    queue = TickQueue(1, overflow)
+    for seq in range(0, 200, 2):
+        queue.put(chunk(seq, seq + 2))
+        wait_until(lambda: overflow.has_room(BUFFER_ROWS), "an append of its own")
+    assert [row[1] for each in take(queue) for row in each.rows] == list(range(200))
+
+
+def test_rows_of_an_earlier_run_have_their_turn_without_being_spooled_again(
+    place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
+) -> None:
+    """Behind live rows, before the next ones; their `on_commit` is told, and the spool never sees them."""
+    told: list[str] = []
+    spool = Spool(place)
+    overflow = make_overflow(spool)
+    overflow.put(chunk(0, 3))
+    earlier = chunk(100, 105)
+    earlier.on_disk, earlier.on_commit = True, lambda: told.append("committed")
+    overflow.put(earlier)
+    overflow.put(chunk(3, 5))
+    assert overflow.rows == 10
+    wait_until(lambda: overflow.has_room(BUFFER_ROWS), "the appends")
+    assert overflow.rows == 10
+    assert spool.rows == 5
+    seqs: list[int] = []
+    while overflow.active:
+        taken = overflow.take()
+        assert taken is not None
+        seqs += [row[1] for row in taken.rows]
+        assert not told or 100 in seqs
+        assert taken.on_commit is not None
+        taken.on_commit()
+    assert sorted(seqs) == [0, 1, 2, 3, 4, 100, 101, 102, 103, 104]
+    assert told == ["committed"]
+    assert overflow.rows == 0
+
+
+# --- the end ---
+
+
+def test_a_stop_saves_what_is_held_and_nothing_twice(
+    place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
+) -> None:
+    """In the spool, in the taker's hands from there, of an earlier run, and in memory: each row is saved once."""
+    overflow = make_overflow(Spool(place))
+    queue = TickQueue(1, overflow)
+    queue.put(chunk(0, 5))
+    take(queue)
+    earlier = chunk(100, 105)
+    earlier.on_disk = True
+    lost = overflow.stop(time.monotonic() + CAP_S, [*queue.held_in_memory(), earlier, chunk(5, 9)])
+    assert lost == 0
+    assert seqs_in(place) == list(range(9))
+
+
+def test_rows_whose_sync_does_not_return_are_not_told_as_lost(
+    place: Path, make_overflow: MakeOverflow, chunk: MakeChunk, gate: Gate, journal: Journal
+) -> None:
+    """Row 21: at the deadline an append is written and its sync is under way: the next start finds it, so it is not
+    lost, and the log says what it is not safe from. What had not begun by then is lost, and stays lost.
+    """
+    overflow = make_overflow(Spool(place))
+    gate.shut()
+    overflow.put(chunk(0, 10))
+    assert gate.met.wait(CAP_S)
+    lost = overflow.stop(time.monotonic() + 0.1, [chunk(10, 17)])
+    assert lost == 7
+    assert journal.wait_for("spool_not_synced").fields["rows"] == "10"
+    kept = place.with_name("as the next start sees it")
+    kept.mkdir()
+    for path in place.iterdir():
+        kept.joinpath(path.name).write_bytes(path.read_bytes())
+    gate.lift()  # the process lives on for a moment
+    thread = next((each for each in threading.enumerate() if each.name == "overflow"), None)
+    if thread:
+        thread.join(CAP_S)
+    assert seqs_in(kept) == list(range(10))
+    assert seqs_in(place) == list(range(10))
+    assert not journal.events("spool_failed")
+
+
+def test_a_stop_waits_for_an_append_while_there_is_time(
+    place: Path, make_overflow: MakeOverflow, chunk: MakeChunk, gate: Gate
+) -> None:
+    """A slow sync that returns before the deadline: all that waits behind it is saved too."""
+    overflow = make_overflow(Spool(place))
+    gate.shut()
+    overflow.put(chunk(0, 10))
+    assert gate.met.wait(CAP_S)
+    threading.Timer(0.3, gate.lift).start()
+    assert overflow.stop(time.monotonic() + CAP_S, [chunk(10, 17)]) == 0
+    assert seqs_in(place) == list(range(17))
+
+
+def test_a_stop_has_a_spool_that_failed_tried_at_once(
+    place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
+) -> None:
+    """A second's pause after a failed append is not waited out: the stop tries again, and here it goes well."""
+    place.write_text("in the way of the directory")
+    spool_place = place.with_name("later")
+    overflow = make_overflow(Spool(spool_place))
+    spool_place.write_text("in the way of the directory")
+    overflow.put(chunk(0, 10))
+    overflow.put(Chunk(links=[Link(1, False, None, "gone")]))
+    wait_until(lambda: overflow.take() is not None, "the failure")
+    spool_place.unlink()
+    assert overflow.stop(time.monotonic() + 0.7, [chunk(10, 17)]) == 0
+    assert seqs_in(spool_place) == list(range(10, 17))

@@ -1,0 +1,627 @@
+"""Healing and audits over a real event loop, against a wire whose OpenD is scripted."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import pytest
+
+from hk_tick_collector.collect.buffer.intake import Intake
+from hk_tick_collector.collect.buffer.tick_queue import TickQueue
+from hk_tick_collector.collect.connection.backfill import Caretaker
+from hk_tick_collector.errors import OpenDError, ProtocolError
+from hk_tick_collector.gaps.backfill_plan import WINDOW_ROWS, Healer
+from hk_tick_collector.gaps.symbol_day import Day
+from hk_tick_collector.gaps.tracker import Holes
+from hk_tick_collector.model import Rejected, Stats, Tick
+from hk_tick_collector.opend import messages
+from hk_tick_collector.opend import opend_pb2 as pb
+from hk_tick_collector.opend.protocol import Ticks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from google.protobuf.message import Message
+    from tests.collect.conftest import Journal
+
+    from hk_tick_collector.collect.connection.transport import Wire
+    from hk_tick_collector.model import TickRow
+
+CAP_S: Final = 300.0  # a quiet symbol is looked at every 30 s
+A, B = "HK.00700", "HK.09988"
+MORNING: Final = 3
+REST: Final = 4
+IN_FLIGHT: Final = 4
+
+
+class Clock:
+    """Both clocks of the host; `pass_s` lets time jump for all who ask, the event loop included."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._ahead_s = 0.0
+        real, real_ns = time.monotonic, time.time_ns
+        monkeypatch.setattr(time, "monotonic", lambda: real() + self._ahead_s)
+        monkeypatch.setattr(time, "time_ns", lambda: real_ns() + int(self._ahead_s * 1e9))
+
+    def pass_s(self, seconds: float) -> None:
+        """So many seconds later."""
+        self._ahead_s += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Time that can jump."""
+    return Clock(monkeypatch)
+
+
+class ScriptedWire:
+    """Answers as an OpenD that has `tapes`; what a test sets decides how."""
+
+    def __init__(self, intake: Intake) -> None:
+        self.tapes: dict[str, list[TickRow]] = {}
+        self.rejects: list[Rejected] = []  # come with every answer
+        self.delay_s = 0.0
+        self.error: Exception | None = None
+        self.sub_error: Exception | None = None
+        self.pulls: list[tuple[str, int]] = []
+        self.subscribed: list[str] = []
+        self.under_way: list[str] = []
+        self.most_under_way = 0
+        self._intake = intake
+
+    async def pull(self, symbol: str, rows: int) -> list[tuple[int, int]]:
+        """The latest ticks of a symbol, through the intake."""
+        assert symbol not in self.under_way, "asked twice at once"
+        self.pulls.append((symbol, rows))
+        self.under_way.append(symbol)
+        self.most_under_way = max(self.most_under_way, len(self.under_way))
+        try:
+            await asyncio.sleep(self.delay_s)
+        finally:
+            self.under_way.remove(symbol)
+        if self.error:
+            raise self.error
+        reply = self.tapes.get(symbol, [])[-min(rows, WINDOW_ROWS) :]
+        self._intake.ticks(Ticks(rows=list(reply), rejected=list(self.rejects), pulled_by=1), 1)
+        return [(row[1], row[2]) for row in reply] + [(tick.seq, 0) for tick in self.rejects]
+
+    async def request(self, proto_id: int, message: Message) -> bytes:
+        """A subscription."""
+        assert proto_id == messages.SUB
+        if self.sub_error:
+            raise self.sub_error
+        asked = cast("pb.SubRequest", message)
+        self.subscribed += [f"HK.{security.code}" for security in asked.c2s.securityList]
+        return pb.Outcome(retType=0).SerializeToString()
+
+
+class Ward:
+    """A caretaker with all it needs, on one connection."""
+
+    def __init__(self, max_queue_rows: int = 100_000) -> None:
+        self.stats = Stats(market_state=MORNING, drift_s=0.0)
+        self.queue = TickQueue(max_queue_rows)
+        self.holes = Holes(Day, lambda: time.time_ns() // 1_000_000)
+        self.intake = Intake(self.queue, self.holes, self.stats, time.monotonic)
+        self.healer = Healer(self.holes)
+        self.caretaker = Caretaker(self.healer, self.holes, self.intake, self.stats)
+        self.wire = ScriptedWire(self.intake)
+        self.subscribed = asyncio.Event()
+
+    def make(self, symbol: str, ticks: int, *, pushed: bool, age_s: float = 60.0, patterned: bool = True) -> None:
+        """The symbol traded so long ago, and we heard of it or not."""
+        tape = self.wire.tapes.setdefault(symbol, [])
+        moment_s = time.time_ns() // 10**9 - int(age_s)
+        made: list[TickRow] = []
+        for _ in range(ticks):
+            counter = len(tape) + 1
+            seq = moment_s << 32 | counter if patterned else counter * 10
+            made.append(Tick(symbol, seq, moment_s * 1000, 1.0, 100, 100.0, "BUY", "AUTO_MATCH", "realtime", 0))
+            tape.append(made[-1])
+        if pushed:
+            self.intake.ticks(Ticks(rows=made), moment_s * 1000)
+
+    def run(self) -> asyncio.Task[Any]:
+        """One connection begins; subscriptions are the test's business."""
+        return asyncio.create_task(self.caretaker.run(cast("Wire", self.wire), self.subscribed))
+
+    def begin(self, *symbols: str) -> asyncio.Task[Any]:
+        """A connection with its subscriptions made."""
+        task = self.run()
+
+        async def subscribe() -> None:
+            self.subscribed.set()
+            self.caretaker.look_at(symbols)
+
+        self.subscribing = asyncio.create_task(subscribe())
+        return task
+
+    async def begin_quiet(self, clock: Clock, *symbols: str, patterned: bool = True) -> asyncio.Task[Any]:
+        """A connection whose symbols have all been looked at; none of them has traded for a minute and a half."""
+        for symbol in symbols:
+            self.make(symbol, 5, pushed=True, age_s=90, patterned=patterned)
+        task = self.begin(*symbols)
+        await until(lambda: len(self.wire.pulls) >= len(symbols), "looked at")
+        await asyncio.sleep(0.1)
+        clock.pass_s(31)
+        return task
+
+    def stored(self, symbol: str) -> int:
+        """How many different ticks of a symbol are on their way to the day file."""
+        return len({row[1] for chunk in self.queue.held_in_memory() for row in chunk.rows if row[0] == symbol})
+
+    def whole(self, *symbols: str) -> bool:
+        """Whether all that was made is on its way to the day file, and nothing is known to be missing."""
+        complete = all(self.stored(symbol) == len(self.wire.tapes[symbol]) for symbol in symbols)
+        return complete and not list(self.holes.open_holes())
+
+
+async def until(condition: Callable[[], object], what: str) -> None:
+    """Returns once `condition()` holds."""
+    for _ in range(int(CAP_S / 0.01)):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail(f"not within {CAP_S:.0f} s: {what}")
+
+
+async def end(task: asyncio.Task[Any]) -> None:
+    """The connection ends; whatever went wrong shows here."""
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+def play(story: Coroutine[Any, Any, None]) -> None:
+    """Runs a test's story, in asyncio's debug mode."""
+    asyncio.run(story, debug=True)
+
+
+def test_backfill_that_fails_is_counted_until_an_answer_comes(journal: Journal) -> None:
+    """Of each symbol: since when, the last time, and OpenD's words; an answer or another connection ends it."""
+
+    async def story() -> None:
+        ward = Ward()
+        ward.make(A, 5, pushed=True)
+        ward.wire.error = OpenDError("GetTicker is refused")
+        task = ward.begin(A)
+        await until(lambda: A in ward.stats.backfill_failing_ms, "the failure")
+        first_ms = ward.stats.backfill_failing_ms[A]
+        await until(lambda: ward.stats.backfill_failed_ms[A] > first_ms, "the next one")
+        assert ward.stats.backfill_failing_ms[A] == first_ms
+        assert "GetTicker is refused" in ward.stats.backfill_reason
+        ward.wire.error = None
+        await until(lambda: not ward.stats.backfill_failing_ms, "the answer")
+        assert not ward.stats.backfill_failed_ms
+        await end(task)
+        ward.stats.backfill_failing_ms[A] = ward.stats.backfill_failed_ms[A] = 1
+        task = ward.begin(A)
+        await until(lambda: not ward.stats.backfill_failing_ms, "another connection")
+        await end(task)
+
+    play(story())
+
+
+# --- healing ---
+
+
+def test_after_an_outage_everything_is_healed(journal: Journal) -> None:
+    """Each symbol is looked at once, holes are filled, and one line tells what was found."""
+
+    async def story() -> None:
+        ward = Ward()
+        ward.stats.market_state = REST  # no audits
+        symbols = [f"HK.{n:05d}" for n in range(1, 31)]
+        for symbol in symbols:
+            ward.make(symbol, 5, pushed=True)
+        ward.caretaker.interrupt("disconnected")
+        for symbol in symbols[:10]:
+            ward.make(symbol, 300, pushed=False, age_s=0)
+        task = ward.begin(*symbols)
+        await until(lambda: ward.whole(*symbols), "healed")
+        await until(lambda: len(ward.wire.pulls) == 40, "everybody looked at")
+        await until(lambda: len(journal.events("backfill")) == 2, "the second line, a second later")
+        await end(task)
+        assert {symbol for symbol, _ in ward.wire.pulls} == set(symbols)
+        assert {gap.cause for chunk in ward.queue.held_in_memory() for _, gap in chunk.gaps} == {"disconnected"}
+
+    play(story())
+    assert sum(int(event.fields["found"]) for event in journal.events("backfill")) == 10 * 290
+    assert journal.events("gaps_beyond_reach") == []
+
+
+def test_what_is_beyond_reach_is_told_with_its_size(journal: Journal) -> None:
+    """One ERROR line with how many ticks, why, and the worst symbol; what could be healed is healed."""
+
+    async def story() -> None:
+        ward = Ward()
+        ward.make(A, 5, pushed=True)
+        ward.make(A, 1500, pushed=False)
+        task = ward.begin(A)
+        await until(lambda: journal.events("gaps_beyond_reach"), "a line")
+        await end(task)
+        assert ward.stored(A) == 1005
+
+    play(story())
+    (event,) = journal.events("gaps_beyond_reach")
+    assert event.level == "ERROR"
+    assert event.fields == {"gaps": "1", "missing": "500", "causes": "push_lost", "worst": f"{A}:500"}
+
+
+def test_nothing_is_asked_before_the_subscriptions_are_made() -> None:
+    """OpenD answers for subscribed symbols alone; refused ones are never asked for."""
+
+    async def story() -> None:
+        ward = Ward()
+        ward.make(A, 1, pushed=False)
+        task = ward.run()
+        await asyncio.sleep(0.1)
+        ward.stats.refused = {B: "unknown stock"}
+        ward.caretaker.look_at([A, B])
+        await asyncio.sleep(0.1)
+        assert ward.wire.pulls == []
+        ward.subscribed.set()
+        await until(lambda: ward.wire.pulls, "asked")
+        await asyncio.sleep(0.8)  # an audit would come in this time
+        await end(task)
+        assert {symbol for symbol, _ in ward.wire.pulls} == {A}
+
+    play(story())
+
+
+def test_few_requests_are_under_way_at_a_time() -> None:
+    """However many symbols wait; none of them twice, audits included."""
+
+    async def story() -> None:
+        ward = Ward()
+        symbols = [f"HK.{n:05d}" for n in range(1, 41)]
+        for symbol in symbols:
+            ward.make(symbol, 2, pushed=True)
+            ward.make(symbol, 20, pushed=False)
+        ward.wire.delay_s = 0.03
+        task = ward.begin(*symbols)
+        await until(lambda: ward.whole(*symbols), "healed")
+        await asyncio.sleep(1.2)  # for audits
+        await end(task)
+        assert ward.wire.most_under_way == IN_FLIGHT
+
+    play(story())
+
+
+def test_a_request_that_fails_is_made_again(journal: Journal) -> None:
+    """Each failure is a line; the hole heals once OpenD answers."""
+
+    async def story() -> None:
+        ward = Ward()
+        ward.make(A, 1, pushed=True)
+        ward.make(A, 2, pushed=False)
+        ward.make(A, 1, pushed=True)
+        ward.wire.error = OpenDError("OpenD is busy")
+        task = ward.begin(A)
+        await until(lambda: len(journal.events("backfill_failed")) >= 2, "two failures")
+        ward.wire.error = None
+        await until(lambda: ward.whole(A), "healed")
+        await end(task)
+
+    play(story())
+    first = journal.events("backfill_failed")[0].fields
+    assert first == {"symbol": A, "rows": "23", "reason": "OpenD is busy", "repeats": "0"}
+
+
+def test_a_symbol_that_is_not_subscribed_is_asked_for_once(journal: Journal) -> None:
+    """A gap of a symbol that FUTU_SYMBOLS has no longer, or that OpenD refuses: given up and told, not asked for
+    every half minute and shown as healing all day; it heals when the symbol is subscribed after all.
+    """
+
+    async def story() -> None:
+        ward = Ward()
+        ward.make(A, 1, pushed=True)
+        ward.make(A, 2, pushed=False)
+        ward.make(A, 1, pushed=True)
+        ward.wire.error = OpenDError(f"{A} is not subscribed to Ticker; please subscribe first")
+        task = ward.begin()
+        await until(lambda: journal.events("gaps_beyond_reach"), "the gap is given up")
+        assert (ward.holes.missing(A), len(ward.wire.pulls)) == (0, 1)
+        assert [hole.missing for _, hole in ward.holes.open_holes()] == [2]
+        ward.wire.error = None
+        ward.caretaker.look_at([A])
+        await until(lambda: ward.whole(A), "healed")
+        await end(task)
+
+    play(story())
+    assert not journal.events("backfill_failed")
+    assert [event.fields["missing"] for event in journal.events("gaps_beyond_reach")] == ["2"]
+
+
+def test_a_full_queue_gives_no_hole_up() -> None:
+    """Ticks that OpenD gives and that find no place say nothing of what OpenD has: asked again when there is room."""
+
+    async def story() -> None:
+        ward = Ward(max_queue_rows=8)
+        ward.make(A, 5, pushed=True)
+        ward.make(A, 30, pushed=False)
+        ward.make(A, 1, pushed=True)
+        task = ward.begin()
+        await until(lambda: len(ward.wire.pulls) >= 3, "asked, in vain")
+        assert ward.stats.dropped >= 2 * 30
+        assert [hole.final for _, hole in ward.holes.open_holes()] == [False]
+        ward.queue.max_rows = 1000
+        await until(lambda: ward.whole(A), "healed")
+        await end(task)
+
+    play(story())
+
+
+def test_a_tick_without_a_sequence_is_not_the_oldest() -> None:
+    """A rejected tick of an answer may have none: what the answer reaches is told by the others."""
+
+    async def story() -> None:
+        ward = Ward()
+        ward.make(A, 5, pushed=True)
+        ward.make(A, 1500, pushed=False)
+        ward.make(A, 1, pushed=True)
+        ward.wire.rejects = [Rejected(A, 0, "incomplete", "", 1)]
+        task = ward.begin()
+        await until(lambda: ward.stored(A) > 900, "answered")
+        await end(task)
+        assert [(hole.missing, hole.final) for _, hole in ward.holes.lost_holes()] == [(501, True)]
+
+    play(story())
+
+
+def test_cancelling_ends_every_request() -> None:
+    """Also those that OpenD never answers; nothing is left running."""
+
+    async def story() -> None:
+        ward = Ward()
+        for symbol in (A, B):
+            ward.make(symbol, 1, pushed=False)
+        ward.wire.delay_s = 3600
+        task = ward.begin(A, B)
+        await until(lambda: len(ward.wire.under_way) == 2, "asked")
+        await end(task)
+        assert ward.wire.under_way == []
+
+    play(story())
+
+
+def test_a_bug_in_a_request_surfaces() -> None:
+    """It ends the run with its own exception, whatever else goes wrong at the same moment."""
+
+    async def story() -> None:
+        ward = Ward()
+        for symbol in (A, B):
+            ward.make(symbol, 1, pushed=False)
+        ward.wire.error = ZeroDivisionError("a bug")
+        unhandled: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
+        task = ward.begin(A, B)
+        with pytest.raises(ZeroDivisionError):
+            await task
+        assert unhandled == []
+
+    play(story())
+
+
+def test_a_new_connection_begins_anew() -> None:
+    """What the old one was asked and never answered is asked again at once."""
+
+    async def story() -> None:
+        ward = Ward()
+        ward.make(A, 1, pushed=True)
+        ward.make(A, 2, pushed=False)
+        ward.make(A, 1, pushed=True)
+        ward.wire.delay_s = 3600
+        task = ward.begin(A)
+        await until(lambda: ward.wire.under_way, "asked")
+        await end(task)
+        ward.caretaker.interrupt("disconnected")
+        ward.subscribed.clear()
+        ward.wire.delay_s = 0
+        task = ward.begin(A)
+        await until(lambda: ward.whole(A), "healed")
+        await end(task)
+
+    play(story())
+
+
+def test_an_interruption_is_blamed_until_every_symbol_was_looked_at(clock: Clock) -> None:
+    """And some seconds more, for pushes that were under way; then a jump was lost on the way."""
+
+    async def story() -> None:
+        ward = Ward()
+        ward.make(A, 1, pushed=True)
+        ward.caretaker.interrupt("disconnected")
+        task = ward.begin(A)
+        await until(lambda: ward.wire.pulls, "looked at")
+        clock.pass_s(10)
+        await asyncio.sleep(0.6)
+        ward.wire.error = OpenDError("no answer")
+        ward.make(A, 1, pushed=False)
+        ward.make(A, 1, pushed=True)
+        assert [hole.cause for _, hole in ward.holes.open_holes()] == ["push_lost"]
+        await end(task)
+
+    play(story())
+
+
+# --- audits ---
+
+
+def test_pushes_that_stopped_are_found_and_mended(journal: Journal, clock: Clock) -> None:
+    """A quiet symbol has newer ticks at OpenD: told by name, subscribed again, healed; its neighbour is left alone."""
+
+    async def story() -> None:
+        ward = Ward()
+        task = await ward.begin_quiet(clock, A, B)
+        ward.make(A, 200, pushed=False, age_s=20)
+        await until(lambda: ward.whole(A, B), "healed")
+        await until(lambda: ward.wire.subscribed, "subscribed again")
+        await end(task)
+        assert ward.wire.subscribed == [A]
+
+    play(story())
+    assert [event.fields["symbol"] for event in journal.events("pushes_stopped")] == [A]
+
+
+def test_a_quiet_symbol_is_only_quiet(journal: Journal, clock: Clock) -> None:
+    """With ticks, without any, with ticks of yesterday alone: looked at, and left alone."""
+
+    async def story() -> None:
+        ward = Ward()
+        ward.make(A, 5, pushed=True, age_s=90)
+        ward.make("HK.00005", 5, pushed=False, age_s=86_400 + 90)
+        task = ward.begin(A, B, "HK.00005")
+        await until(lambda: len(ward.wire.pulls) >= 3, "looked at")
+        await asyncio.sleep(0.1)
+        clock.pass_s(31)
+        await until(lambda: len(ward.wire.pulls) >= 6, "audited")
+        await asyncio.sleep(0.1)
+        clock.pass_s(5)
+        await asyncio.sleep(1.5)
+        await end(task)
+        assert ward.wire.subscribed == []
+
+    play(story())
+    assert journal.events("pushes_stopped") == []
+
+
+def test_a_tick_that_is_just_coming_is_no_alarm(journal: Journal, clock: Clock) -> None:
+    """The answer overtakes the push, which arrives a moment later."""
+
+    async def story() -> None:
+        ward = Ward()
+        task = await ward.begin_quiet(clock, A)
+        ward.make(A, 1, pushed=False, age_s=1)
+        await until(lambda: len(ward.wire.pulls) > 1, "audited")
+        ward.intake.ticks(Ticks(rows=ward.wire.tapes[A][-1:]), 1)
+        await asyncio.sleep(0.3)
+        clock.pass_s(5)
+        await asyncio.sleep(1.5)
+        await end(task)
+        assert ward.wire.subscribed == []
+
+    play(story())
+    assert journal.events("pushes_stopped") == []
+
+
+def test_audits_do_not_wait_for_a_state_that_nobody_knows(clock: Clock) -> None:
+    """OpenD does not tell the market's state: symbols are looked after as if it traded."""
+
+    async def story() -> None:
+        ward = Ward()
+        ward.stats.market_state = None
+        task = await ward.begin_quiet(clock, A)
+        await until(lambda: len(ward.wire.pulls) == 2, "audited")
+        await end(task)
+
+    play(story())
+
+
+@pytest.mark.parametrize("state", [0, 2, 4, 6])
+def test_audits_wait_for_the_market(state: int | None, clock: Clock) -> None:
+    """Silence at lunch and at night needs no explanation."""
+
+    async def story() -> None:
+        ward = Ward()
+        ward.stats.market_state = state
+        task = await ward.begin_quiet(clock, A)
+        clock.pass_s(120)
+        await asyncio.sleep(1.5)
+        assert len(ward.wire.pulls) == 1
+        ward.stats.market_state = MORNING
+        await until(lambda: len(ward.wire.pulls) == 2, "audited")
+        await end(task)
+
+    play(story())
+
+
+def test_one_symbol_is_not_audited_again_and_again(clock: Clock) -> None:
+    """Once in half a minute, the one that waited longest first."""
+
+    async def story() -> None:
+        ward = Ward()
+        task = await ward.begin_quiet(clock, A, B)
+        await until(lambda: len(ward.wire.pulls) == 4, "audited")
+        await asyncio.sleep(0.7)
+        assert len(ward.wire.pulls) == 4
+        clock.pass_s(31)
+        await until(lambda: len(ward.wire.pulls) == 6, "audited again")
+        await end(task)
+        assert sorted(symbol for symbol, _ in ward.wire.pulls) == [A] * 3 + [B] * 3
+
+    play(story())
+
+
+def test_a_clock_that_is_wrong_by_an_hour_changes_nothing(journal: Journal, clock: Clock) -> None:
+    """No clock but the monotonic one is asked: neither blind nor alarmed."""
+
+    async def story() -> None:
+        for drift_s in (3600.0, -3600.0):
+            await one(Ward(), drift_s)
+
+    async def one(ward: Ward, drift_s: float) -> None:
+        ward.stats.drift_s = drift_s
+        for symbol in (A, B):
+            ward.make(symbol, 5, pushed=True, age_s=drift_s)  # now, by the exchange's clock
+        task = ward.begin(A, B)
+        await until(lambda: len(ward.wire.pulls) == 2, "looked at")
+        await asyncio.sleep(0.1)
+        clock.pass_s(29)
+        ward.make(A, 1, pushed=True, age_s=drift_s)
+        ward.make(B, 1, pushed=False, age_s=drift_s)
+        await until(lambda: len(ward.wire.pulls) > 2, "audited")
+        clock.pass_s(4)
+        await until(lambda: ward.wire.subscribed, "subscribed again")
+        await end(task)
+        assert ward.wire.subscribed == [B]
+
+    play(story())
+    assert [event.fields["symbol"] for event in journal.events("pushes_stopped")] == [B, B]
+
+
+def test_without_the_pattern_stopped_pushes_are_mended_too(journal: Journal, clock: Clock) -> None:
+    """The answer does not reach what we knew: a doubt, healed or final by what OpenD still has."""
+
+    async def story() -> None:
+        for missed, doubts in ((900, 0), (1500, 1)):
+            await one(Ward(), missed, doubts)
+
+    async def one(ward: Ward, missed: int, doubts: int) -> None:
+        ward.holes.settle()
+        task = await ward.begin_quiet(clock, A, patterned=False)
+        ward.make(A, missed, pushed=False, age_s=20, patterned=False)
+        await until(lambda: ward.wire.subscribed, "subscribed again")
+        await asyncio.sleep(0.3)
+        await end(task)
+        changes = [gap for chunk in ward.queue.held_in_memory() for _, gap in chunk.gaps]
+        still_open = {gap.id for gap in changes if gap.status == "open"} - {
+            gap.id for gap in changes if gap.status != "open"
+        }
+        assert len(still_open) == doubts
+        assert not any(hole for _, hole in ward.holes.open_holes() if not hole.final)
+
+    play(story())
+    assert len(journal.events("pushes_stopped")) == 2
+
+
+@pytest.mark.parametrize("error", [OpenDError("quota"), ProtocolError("no outcome")])
+def test_a_refused_subscription_is_told_and_costs_nothing_else(
+    error: Exception, journal: Journal, clock: Clock
+) -> None:
+    """Healing goes on."""
+
+    async def story() -> None:
+        ward = Ward()
+        ward.wire.sub_error = error
+        task = await ward.begin_quiet(clock, A)
+        ward.make(A, 50, pushed=False, age_s=20)
+        await until(lambda: journal.events("resubscribe_failed"), "told")
+        await until(lambda: ward.whole(A), "healed")
+        await end(task)
+
+    play(story())
+    assert journal.events("resubscribe_failed")[0].fields == {"symbol": A, "count": "1", "reason": str(error)}

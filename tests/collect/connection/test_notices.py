@@ -1,0 +1,105 @@
+"""What OpenD tells of itself: known at once, told in few lines, acted on once a second at most."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from hk_tick_collector.collect.connection.notices import Notices
+from hk_tick_collector.model import Stats
+from hk_tick_collector.opend.messages import Notice
+
+if TYPE_CHECKING:
+    from tests.collect.conftest import Journal
+
+LOST = Notice("quote_link_lost", healthy=False, detail="")
+BACK = Notice("quote_link_up", healthy=True, detail="")
+KICKED = Notice("kicked_out", healthy=False, detail="elsewhere")
+NO_RIGHT = Notice("quote_right_none", healthy=False, detail="")
+RIGHT = Notice("quote_right_level2", healthy=True, detail="")
+
+
+class Desk:
+    """Notices, and what they led to; time stands still unless it is moved."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.stats = Stats()
+        self.led_to: list[str] = []
+        self.notices = Notices(self.stats, self.led_to.append, lambda: self.led_to.append("look"), lambda: self.now_s)
+
+    def note(self, *notices: Notice) -> None:
+        """Takes them all."""
+        for notice in notices:
+            self.notices.note(notice)
+
+
+def test_trouble_is_known_until_opend_says_that_it_is_over() -> None:
+    """A right comes back by itself alone; with the last trouble everything that passed by is asked for."""
+    desk = Desk()
+    desk.note(KICKED, NO_RIGHT)
+    assert desk.stats.trouble == {"kicked_out": "elsewhere", "quote_right_none": ""}
+    desk.notices.serving()
+    assert (desk.stats.trouble, desk.led_to) == ({"quote_right_none": ""}, ["kicked_out"])
+    desk.note(RIGHT)
+    assert (desk.stats.trouble, desk.led_to) == ({}, ["kicked_out", "look"])
+
+
+def test_a_flood_of_notices_is_a_few_lines_a_minute(journal: Journal) -> None:
+    """The first five of a kind have a line each, the others are a count, told also when no more come."""
+    desk = Desk()
+    for _ in range(10_000):
+        desk.note(KICKED, Notice("used_quota", healthy=True, detail="subscriptions=7"))
+    desk.note(NO_RIGHT)
+    desk.notices.tell()
+    lines = [event.fields["kind"] for event in journal.events("opend_notice")]
+    assert lines == ["kicked_out", "used_quota"] * 5 + ["quote_right_none"]
+    assert journal.events("opend_notices") == []
+    desk.now_s += 61
+    desk.notices.tell()
+    told = {event.fields["kind"]: event.fields["repeats"] for event in journal.events("opend_notices")}
+    assert told == {"kicked_out": "9995", "used_quota": "9995"}
+    desk.note(KICKED)
+    assert len(journal.events("opend_notice")) == 12
+
+
+def test_kinds_without_end_are_not_remembered(journal: Journal) -> None:
+    """A number that OpenD counts up is neither a line each nor a trouble each."""
+    desk = Desk()
+    for number in range(10_000):
+        desk.note(Notice(f"program_state_{number}", healthy=False, detail=""))
+    assert len(desk.stats.trouble) == 30
+    assert len(journal.events("opend_notice")) == 35
+    assert desk.led_to == ["program_state_0"]
+
+
+def test_what_is_lost_and_back_again_and_again_costs_one_look_a_second() -> None:
+    """Between two looks ticks may pass us by, and the last look comes after the last word."""
+
+    async def story() -> None:
+        desk = Desk()
+        for _ in range(1_000):
+            desk.note(LOST, BACK)
+        assert desk.led_to == ["quote_link_lost", "look", "quote_link_lost"]
+        desk.now_s += 1
+        await until_looked(desk)
+        desk.notices.end()
+
+    async def until_looked(desk: Desk) -> None:
+        while desk.led_to[-1] != "look":  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(story(), 300))
+
+
+def test_a_connection_that_ended_is_not_looked_at() -> None:
+    """What was to be asked on it is asked on the next one anyway."""
+
+    async def story() -> None:
+        desk = Desk()
+        desk.note(LOST, BACK, LOST, BACK)
+        desk.notices.end()
+        await asyncio.sleep(1.2)  # longer than the look would have waited
+        assert desk.led_to == ["quote_link_lost", "look", "quote_link_lost"]
+
+    asyncio.run(story())

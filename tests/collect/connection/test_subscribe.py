@@ -1,0 +1,192 @@
+"""Subscribing: one bad symbol or a short quota never costs the others, and is told by name."""
+
+from __future__ import annotations
+
+import asyncio
+from math import ceil, log2
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hk_tick_collector.collect.connection.subscribe import BATCH_SYMBOLS, Outcome, Pace, subscribe_all
+from hk_tick_collector.errors import OpenDError
+from hk_tick_collector.opend import messages
+from hk_tick_collector.opend import opend_pb2 as pb
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+UNKNOWN = "Unknown stock"
+NO_QUOTA = "Insufficient subscription quota"
+
+
+class Account:
+    """An OpenD that takes a batch or refuses it whole."""
+
+    def __init__(self, *, bad: set[str], quota: int = 10_000) -> None:
+        self.held: list[str] = []
+        self.requests = 0
+        self._bad = bad
+        self._quota = quota
+
+    async def request(self, proto_id: int, message: Message) -> bytes:
+        """Answers Qot_Sub."""
+        assert proto_id == messages.SUB
+        assert isinstance(message, pb.SubRequest)
+        symbols = [messages.symbol_of(security) for security in message.c2s.securityList]
+        assert 1 <= len(symbols) <= BATCH_SYMBOLS
+        self.requests += 1
+        if self._bad.intersection(symbols):
+            return pb.Outcome(retType=-1, retMsg=UNKNOWN).SerializeToString()
+        if len(self.held) + len(symbols) > self._quota:
+            return pb.Outcome(retType=-1, retMsg=NO_QUOTA).SerializeToString()
+        self.held += symbols
+        return pb.Outcome(retType=0).SerializeToString()
+
+
+class Freely(Pace):
+    """No request ever waits."""
+
+    def take(self) -> float:
+        return 0.0
+
+
+def freely() -> Pace:
+    """A pace that does not matter here."""
+    return Freely()
+
+
+def names(count: int) -> list[str]:
+    """So many symbols."""
+    return [f"HK.{n:05}" for n in range(count)]
+
+
+@given(count=st.integers(0, 350), bad=st.sets(st.integers(0, 349), max_size=6))
+def test_exactly_the_bad_ones_are_refused(count: int, bad: set[int]) -> None:
+    """Wherever they stand: each good symbol is subscribed once, each bad one named with OpenD's words; few requests."""
+    symbols = names(count)
+    refused = {symbols[n] for n in bad if n < count}
+    account = Account(bad=refused)
+    assert asyncio.run(subscribe_all(account.request, symbols, freely())) == Outcome(dict.fromkeys(refused, UNKNOWN))
+    assert sorted(account.held) == [symbol for symbol in symbols if symbol not in refused]
+    batches, halvings = ceil(count / BATCH_SYMBOLS), 2 * ceil(log2(BATCH_SYMBOLS))
+    assert account.requests <= batches + len(refused) * (1 + halvings) + batches
+
+
+@pytest.mark.parametrize("quota", [0, 1, 99, 100, 101, 250])
+def test_a_short_quota_is_used_up(quota: int) -> None:
+    """As many symbols as the account allows are subscribed, in the order of the settings; the rest is named."""
+    account = Account(bad=set(), quota=quota)
+    symbols = names(250)
+    outcome = asyncio.run(subscribe_all(account.request, symbols, freely()))
+    assert outcome == Outcome(dict.fromkeys(symbols[quota:], NO_QUOTA))
+    assert account.held == symbols[:quota]
+
+
+@pytest.mark.parametrize("count", [5, 100, 250, 2000])
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        ("No right to subscribe {}", "No right to subscribe"),
+        ("股票 {} 無行情權限", "股票 無行情權限"),
+        ("HK.{}: 没有权限", "没有权限"),
+        ("Unknown stock [{}]", "Unknown stock"),
+        ("Insufficient subscription quota for {}", "Insufficient subscription quota for"),
+        ("訂閱額度不足", "訂閱額度不足"),
+    ],
+)
+def test_where_everything_is_refused_few_requests_tell(words: str, kept: str, count: int) -> None:
+    """Not a request for each symbol; all of them are refused in the same words, without the code that each names."""
+    requests = 0
+
+    async def refuse(proto_id: int, message: Message) -> bytes:
+        nonlocal requests
+        requests += 1
+        assert isinstance(message, pb.SubRequest)
+        code = message.c2s.securityList[0].code
+        return pb.Outcome(retType=-1, retMsg=words.format(code)).SerializeToString()
+
+    symbols = names(count)
+    assert asyncio.run(subscribe_all(refuse, symbols, freely())) == Outcome(dict.fromkeys(symbols, kept))
+    assert requests <= 8 + 2 * ceil(count / BATCH_SYMBOLS)
+
+
+def test_symbols_without_a_right_cost_the_others_nothing() -> None:
+    """An account may have the right to some of them."""
+
+    class Some(Account):
+        async def request(self, proto_id: int, message: Message) -> bytes:
+            assert isinstance(message, pb.SubRequest)
+            codes = [security.code for security in message.c2s.securityList]
+            if bad := [code for code in codes if int(code) % 33 == 0]:
+                return pb.Outcome(retType=-1, retMsg=f"No right to {bad[0]}").SerializeToString()
+            return await super().request(proto_id, message)
+
+    account, symbols = Some(bad=set()), names(300)
+    refused = [symbol for symbol in symbols if int(symbol[3:]) % 33 == 0]
+    outcome = asyncio.run(subscribe_all(account.request, symbols, freely()))
+    assert outcome == Outcome(dict.fromkeys(refused, "No right to"))
+    assert sorted(account.held) == [symbol for symbol in symbols if symbol not in refused] == sorted(outcome.accepted)
+
+
+def test_requests_after_a_refusal_are_paced() -> None:
+    """Twenty at once, then one every three seconds; what is known by then is told before each wait."""
+    now_s = 0.0
+    pace = Pace(lambda: now_s)
+    assert [pace.take() for _ in range(22)] == [0.0] * 20 + [3.0, 6.0]
+    now_s = 66.0
+    assert [pace.take() for _ in range(22)] == [0.0] * 20 + [3.0, 6.0]
+
+    class Slow(Pace):
+        def take(self) -> float:
+            return 0.001
+
+    account, seen = Account(bad={"HK.00150"}), []
+    outcome = asyncio.run(
+        subscribe_all(account.request, names(200), Slow(), lambda known: seen.append(len(known.accepted)))
+    )
+    assert outcome.refused == {"HK.00150": UNKNOWN}
+    assert seen[0] == 100
+    assert seen == sorted(seen)
+
+
+def test_a_batch_without_an_answer_is_no_refusal() -> None:
+    """Its symbols are named with the reason, to be asked for again; the other batches are subscribed all the same."""
+    account = Account(bad={"HK.00250"})
+    mute = "OpenD did not answer message 3001 in time"
+
+    async def request(proto_id: int, message: Message) -> bytes:
+        assert isinstance(message, pb.SubRequest)
+        if message.c2s.securityList[0].code == "00100":
+            raise OpenDError(mute)
+        return await account.request(proto_id, message)
+
+    outcome = asyncio.run(subscribe_all(request, names(300)))
+    assert outcome == Outcome({"HK.00250": UNKNOWN}, dict.fromkeys(names(300)[100:200], mute))
+
+
+def test_an_answer_that_cannot_be_read_is_no_refusal() -> None:
+    """Bytes that are no message say nothing of the symbols, and end nothing."""
+
+    async def request(proto_id: int, message: Message) -> bytes:
+        return b"\xff"
+
+    outcome = asyncio.run(subscribe_all(request, names(2)))
+    assert not outcome.refused
+    assert list(outcome.unanswered) == names(2)
+
+
+def test_where_nothing_is_answered_not_every_batch_is_waited_for() -> None:
+    """Two thousand symbols would be twenty time limits one after the other."""
+    requests = 0
+
+    async def gone(proto_id: int, message: Message) -> bytes:
+        nonlocal requests
+        requests += 1
+        raise OpenDError("OpenD closed the connection")
+
+    outcome = asyncio.run(subscribe_all(gone, names(2000)))
+    assert outcome == Outcome({}, dict.fromkeys(names(2000), "OpenD closed the connection"))
+    assert requests == 2

@@ -1,0 +1,389 @@
+"""Where a day stands at the start: as it was left, whatever of it the file can tell."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from hk_tick_collector import market
+from hk_tick_collector.collect.loading.load import is_late_start, load_day, unfinished_days
+from hk_tick_collector.gaps.answer import Answer
+from hk_tick_collector.gaps.symbol_day import Day
+from hk_tick_collector.gaps.tracker import Holes
+from hk_tick_collector.model import Rejected, Tick
+from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions, seal
+from hk_tick_collector.store.query import DayReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.collect.conftest import Journal
+
+    from hk_tick_collector.model import Gap, TickRow
+
+NAME: Final = "20261120"
+DAY: Final = market.parse_day(NAME)
+TEN_S: Final = market.day_start_ms(DAY) // 1000 + 36_000
+A, B = "HK.00700", "HK.09988"
+
+
+def at(counter: int, symbol: str = A) -> TickRow:
+    """A tick of the pattern, a second after the one before."""
+    second = TEN_S + counter
+    return Tick(symbol, second << 32 | counter, second * 1000, 1.0, 100, 100.0, "BUY", "AUTO_MATCH", "realtime", 0)
+
+
+def odd(seq: int, symbol: str = A) -> TickRow:
+    """A tick whose sequence follows no pattern."""
+    return Tick(symbol, seq, TEN_S * 1000 + seq % 1000, 1.0, 100, 100.0, "BUY", "AUTO_MATCH", "realtime", 0)
+
+
+NOW_S: Final = 1000.0
+
+
+class Run:
+    """Holes and the day file that they are written to, over restarts."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.path = root / f"{NAME}.db"
+        self.restart()
+
+    def restart(self) -> None:
+        """The service begins anew."""
+        self.holes = Holes(partial(load_day, self.root), lambda: TEN_S * 1000)
+        self.holes.resume(DAY)
+
+    def store(self, *ticks: TickRow) -> None:
+        """Ticks come and are committed with what they change of holes."""
+        self.holes.see(list(ticks))
+        self.commit(list(ticks))
+
+    def commit(self, rows: list[TickRow] | None = None) -> None:
+        """What changed of holes is committed."""
+        file = DayFile(self.path, NAME, "run", TEN_S * 1000, "test", StoreOptions(synchronous="OFF"))
+        changes, rules = self.holes.take_changes(), self.holes.take_rules()
+        file.write(Batch(rows=rows or [], gaps=[change.gap for change in changes], rules=rules), TEN_S * 1000)
+        file.close()
+
+    def answer(self, symbol: str, *ticks: TickRow, full: bool = False, asked: int = 1000) -> None:
+        """OpenD answers with these ticks, which have been seen."""
+        pairs = [(tick[1], tick[2]) for tick in ticks]
+        self.holes.answered(symbol, Answer(pairs, asked, full, 0, NOW_S))
+        self.commit()
+
+    def open(self) -> list[Gap]:
+        """The open gaps of the file."""
+        with DayReader(self.path) as reader:
+            return [gap for gap in reader.gaps() if gap.status == "open"]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A service whose day has no file yet."""
+    return Run(tmp_path)
+
+
+def run_rules(run: Run) -> list[str]:
+    """What was judged of every symbol's sequence, as the file has it."""
+    with DayReader(run.path) as reader:
+        return [rule.rule for rule in reader.rules().values()]
+
+
+def state(holes: Holes) -> dict[str, tuple[object, ...]]:
+    """What counts of every symbol."""
+    return {
+        track.symbol: (
+            track.next,
+            track.last_seq,
+            track.last_ts_ms,
+            [(hole.id, hole.first, hole.last, hole.from_seq, hole.to_seq, hole.cause) for hole in track.holes],
+            track.doubt and (track.doubt.id, track.doubt.from_seq, track.doubt.cause),
+        )
+        for track in holes.tracks()
+    }
+
+
+def refuse(run: Run, tick: TickRow) -> None:
+    """A tick comes that cannot be stored."""
+    run.holes.reject([Rejected(tick[0], tick[1], "non_finite", "", tick[2])])
+
+
+def _nothing(run: Run) -> None:
+    run.store(at(1), at(2), at(1, B))
+
+
+def _holes(run: Run) -> None:
+    run.store(at(4), at(9), at(12), at(2, B))
+    run.store(at(7), at(2))
+
+
+def _dropped(run: Run) -> None:
+    run.store(at(1))
+    run.holes.lose([at(2), at(3)])
+
+
+def _rejected(run: Run) -> None:
+    run.store(at(1), at(4))
+    refuse(run, at(2))
+    refuse(run, at(5))
+
+
+def _nothing_but_dropped(run: Run) -> None:
+    run.holes.lose([at(7, B)])
+
+
+def _doubt(run: Run) -> None:
+    run.holes.settle()
+    run.store(odd(70), at(3, B))
+    run.holes.interrupt("quote_link_lost")
+
+
+@pytest.mark.parametrize("story", [_nothing, _holes, _dropped, _rejected, _nothing_but_dropped, _doubt])
+def test_a_restart_changes_nothing_of_what_is_known(run: Run, story: Callable[[Run], None]) -> None:
+    """Counters, bounds, causes and ids are read back from the file as they were in memory."""
+    story(run)
+    run.commit()
+    before, gaps = state(run.holes), run.open()
+    run.restart()
+    assert state(run.holes) == before
+    run.commit()
+    assert run.open() == gaps
+
+
+def test_what_a_restart_missed_is_blamed_on_it(run: Run) -> None:
+    """The next jump of each known symbol; a symbol that nobody knew missed what came before the start."""
+    run.store(at(1), at(2))
+    run.restart()
+    run.store(at(5), at(6), at(8), at(3, B))
+    causes = [(gap.symbol, gap.missing, gap.cause) for gap in run.open()]
+    assert sorted(causes) == [(A, 1, "push_lost"), (A, 2, "restart"), (B, 2, "before_start")]
+
+
+def test_ids_go_on_where_they_ended(run: Run) -> None:
+    """Also past those of healed gaps: no row of `gaps` is ever overwritten by another hole."""
+    run.store(at(1), at(3), at(5))
+    run.store(at(2), at(4))
+    run.restart()
+    run.store(at(8))
+    with DayReader(run.path) as reader:
+        assert sorted((gap.id, gap.status) for gap in reader.gaps()) == [(1, "healed"), (2, "healed"), (3, "open")]
+
+
+def test_a_rejected_tick_is_known_after_a_restart(run: Run) -> None:
+    """Neither a hole nor a second row when it comes again."""
+    run.store(at(1), at(3))
+    refuse(run, at(2))
+    refuse(run, at(4))
+    run.commit()
+    run.restart()
+    refuse(run, at(2))
+    refuse(run, at(4))
+    run.store(at(5))
+    assert run.open() == []
+    with DayReader(run.path) as reader:
+        assert [gap.cause for gap in reader.gaps()].count("rejected") == 2
+
+
+def test_without_the_rule_a_restart_is_a_doubt(run: Run) -> None:
+    """From shortly before the last stored tick on, one however often the service starts; it ends as any other."""
+    run.holes.settle()
+    stored = [odd(70), odd(20), odd(90)]
+    run.store(*stored)
+    for _ in range(2):
+        run.restart()
+        run.commit()
+        assert [(gap.from_seq, gap.missing, gap.cause) for gap in run.open()] == [(None, None, "restart")]
+    run.store(odd(5))
+    run.answer(A, *stored, odd(5))
+    assert run.open() == []
+
+
+@pytest.mark.parametrize(
+    "seqs",
+    [
+        [TEN_S << 32 | 5, TEN_S << 32 | 20_000_000],  # more ticks than any symbol has
+        [(TEN_S + n) << 32 | 1 for n in range(5)],  # the numbers begin anew every second
+        [70, 80, 90],
+    ],
+)
+def test_a_file_shows_whether_a_symbol_follows_the_pattern(run: Run, seqs: list[int]) -> None:
+    """Where it does not, nothing is concluded from the highest number."""
+    file = DayFile(run.path, NAME, "run", TEN_S * 1000, "test", StoreOptions(synchronous="OFF"))
+    rows = [(A, seq, max(seq >> 32, TEN_S) * 1000, 1.0, 1, 1.0, "BUY", "BULK", "realtime", 0) for seq in seqs]
+    file.write(Batch(rows=rows), TEN_S * 1000)
+    file.close()
+    track = load_day(run.root, DAY).tracks[A]
+    assert not track.patterned
+    assert track.holes == []
+
+
+@pytest.mark.parametrize("first", [1, 900])
+def test_ticks_that_were_stored_while_the_day_was_being_read_count(run: Run, first: int, journal: Journal) -> None:
+    """Their rows are committed, and the service is killed before what they show of gaps is: the next start sees it."""
+    rows = [at(counter) for counter in (first, first + 1, first + 5)]
+    file = DayFile(run.path, NAME, "run", TEN_S * 1000, "test", StoreOptions(synchronous="OFF"))
+    file.write(Batch(rows=[*rows, odd(70, B), odd(5, B)]), TEN_S * 1000)
+    file.close()
+    run.restart()
+    run.commit()
+    expected = [(A, 3, "restart"), (B, None, "restart")]
+    assert [(gap.symbol, gap.missing, gap.cause) for gap in run.open()] == (
+        expected if first == 1 else [(A, first - 1, "restart"), *expected]
+    )
+    assert journal.events() == []
+
+
+def test_a_sealed_day_holds_nothing_to_heal(run: Run) -> None:
+    """Its holes stay as they are: what came for it could not be stored."""
+    run.store(at(1), at(3))
+    assert seal(run.path, TEN_S * 1000, StoreOptions())
+    assert load_day(run.root, DAY) == Day(DAY, sealed=True)
+
+
+def test_a_day_without_a_file_begins_from_nothing(run: Run, journal: Journal) -> None:
+    """Also without a directory; that is no fault."""
+    assert load_day(run.root, DAY) == Day(DAY)
+    assert load_day(run.root / "nowhere", DAY) == Day(DAY)
+    assert journal.events() == []
+
+
+@pytest.mark.parametrize("content", [b"no database at all, whatever its name may say" * 100, b""])
+def test_a_file_that_cannot_be_read_is_told(run: Run, content: bytes, journal: Journal) -> None:
+    """What is missing from before is not known then; collection goes on, and the file is not touched."""
+    run.path.write_bytes(content)
+    assert load_day(run.root, DAY) == Day(DAY)
+    assert run.path.read_bytes() == content
+    (event,) = journal.events()
+    assert (event.level, event.name, event.fields["day"]) == ("ERROR", "day_not_resumed", NAME)
+
+
+def test_reading_a_day_changes_nothing_on_disk(run: Run) -> None:
+    """It is the writer's file: it is opened read-only."""
+    run.store(at(1), at(3))
+    before = run.path.read_bytes()
+    load_day(run.root, DAY)
+    assert run.path.read_bytes() == before
+    assert [path.name for path in run.root.iterdir()] == [run.path.name]
+
+
+def test_the_doubt_of_a_day_that_goes_on_ends_where_its_numbers_tell(run: Run) -> None:
+    """A day taken for unfinished brings more ticks, and the service is killed before OpenD has answered: by the time it
+    answers, the window no longer reaches the doubt. The numbers tell what is missing, so nothing unknown stays open.
+    """
+    run.holes.settle()
+    run.store(at(1), at(2), odd(70, B))
+    for _ in range(2):
+        run.restart()
+        run.holes.resume_unfinished(DAY, (A,))
+        run.commit()
+    run.store(at(5), at(6), odd(80, B))
+    run.answer(A, at(5), at(6), full=True)
+    run.answer(B, odd(80, B), full=True, asked=1)
+    assert [(gap.symbol, gap.missing, gap.cause) for gap in run.open()] == [(A, 2, "restart"), (B, None, "restart")]
+
+
+def test_the_doubt_of_a_day_that_is_over_stays_where_the_window_does_not_reach(run: Run) -> None:
+    """An answer with nothing of the old day tells nothing of its end."""
+    run.store(at(1), at(2))
+    run.restart()
+    run.holes.resume_unfinished(DAY, (A,))
+    run.answer(A, at(90_000), full=True)
+    assert [(gap.from_seq, gap.missing, gap.cause) for gap in run.open()] == [(at(2)[1] & ~0xFFFFFFFF, None, "restart")]
+
+
+def test_a_symbol_of_which_nothing_was_stored_is_in_doubt_too(run: Run) -> None:
+    """The service was killed before the first tick of B was committed: B's whole day may be missing, and a pull that
+    reaches back before that day says that it is not.
+    """
+    run.store(at(1))
+    run.restart()
+    run.holes.resume_unfinished(DAY, (A, B))
+    run.commit()
+    doubts = {gap.symbol: (gap.from_ts_ms, gap.missing, gap.cause) for gap in run.open()}
+    assert doubts[B] == (market.day_start_ms(DAY), None, "restart")
+    the_evening_before = market.day_start_ms(DAY) - 3_600_000
+    run.answer(
+        B, (B, (the_evening_before // 1000 << 32) + 7, the_evening_before, *odd(1, B)[3:]), at(90_000, B), full=True
+    )
+    assert [gap.symbol for gap in run.open()] == [A]
+
+
+def test_a_day_without_any_tick_is_no_doubt(run: Run) -> None:
+    """The file of a holiday, made before OpenD had told that it is one: nobody is asked for its ticks the next day."""
+    run.holes.resume_unfinished(DAY, (A, B))
+    run.commit()
+    assert run.open() == []
+
+
+@pytest.mark.parametrize("ticks", [(), (at(90_000, B),)], ids=["nothing", "the next day's"])
+def test_what_opend_has_of_a_later_day_tells_nothing_of_an_earlier_one(run: Run, ticks: tuple[TickRow, ...]) -> None:
+    """OpenD may begin anew every day: an answer that is all it has is no proof for a day before."""
+    run.store(at(1))
+    run.restart()
+    run.holes.resume_unfinished(DAY, (B,))
+    run.holes.resume(DAY + 1)
+    for _ in range(5):
+        run.answer(B, *ticks)
+    assert [(gap.symbol, gap.missing) for gap in run.open()] == [(A, None), (B, None)]
+
+
+def test_days_that_cannot_be_read_keep_nobody_from_collecting(run: Run, journal: Journal) -> None:
+    """A name that is no date is no day; a file or a directory in trouble is told, and the other days count."""
+    run.store(at(1))
+    for name in ("99999999.db", "20261119.db"):
+        (run.root / name).write_bytes(b"no database at all, whatever its name may say" * 100)
+    assert unfinished_days(run.root, DAY + 1) == [DAY]
+    assert unfinished_days(run.root, DAY) == []
+    assert unfinished_days(run.path, DAY + 1) == []
+    assert {(event.level, event.name) for event in journal.events()} == {("ERROR", "day_not_resumed")}
+
+
+def test_what_was_lost_before_a_restart_is_still_told(run: Run) -> None:
+    """Gaps beyond OpenD's window that opened within the last quarter of an hour, though this run lost nothing; not what
+    was traded before the first start.
+    """
+    run.store(at(3))
+    run.holes.settle()
+    run.store(at(8), *(at(counter) for counter in range(9, 1300)))
+    run.restart()
+    lost = run.holes.losses.since(TEN_S * 1000 - 900_000)
+    assert (lost.gaps, lost.ticks, lost.found_ms) == (1, 4, TEN_S * 1000)
+    assert run.holes.losses.ticks == 0
+    assert run.holes.losses.since(TEN_S * 1000 + 1000).gaps == 0
+
+
+def test_a_start_is_late_where_an_earlier_day_has_a_file(run: Run) -> None:
+    """The first day of all is none; nor is a day of which an earlier run has stored ticks."""
+    assert not is_late_start(run.root, DAY)
+    DayFile(run.root / "20261119.db", "20261119", "run", 1, "test", StoreOptions()).close()
+    assert is_late_start(run.root, DAY)
+    DayFile(run.path, NAME, "run", 1, "test", StoreOptions()).close()
+    assert is_late_start(run.root, DAY)
+    run.store(at(1))
+    assert not is_late_start(run.root, DAY)
+
+
+def test_without_the_rule_what_was_lost_before_a_crash_is_a_gap_too(run: Run) -> None:
+    """Pushes that were lost after OpenD's last answer: an answer that knows the newest stored tick, and begins after
+    the lost ones, does not prove that nothing is missing.
+    """
+
+    def at_second(second: int) -> TickRow:
+        seq = second * 7_919 % 1_009
+        return Tick(A, seq, (TEN_S + second) * 1000, 1.0, 100, 100.0, "BUY", "AUTO_MATCH", "realtime", 0)
+
+    run.holes.settle()
+    run.store(*(at_second(second) for second in range(60)))
+    assert "none" in run_rules(run)
+    run.store(at_second(88))  # the pushes of the seconds between them were lost
+    run.restart()
+    run.answer(A, at_second(88), at_second(95), full=True, asked=2)
+    (gap,) = run.open()
+    assert gap.cause == "restart"
+    assert gap.from_ts_ms is not None
+    assert gap.to_ts_ms is not None
+    assert gap.from_ts_ms <= (TEN_S + 60) * 1000 <= gap.to_ts_ms

@@ -1,0 +1,123 @@
+"""What a day's file really holds, when its counters cannot be believed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import apsw
+import pytest
+
+from hk_tick_collector import market
+from hk_tick_collector.collect.loading.load import load_day
+from hk_tick_collector.collect.loading.recount import rebuild_day
+from hk_tick_collector.gaps.tracker import Holes
+from hk_tick_collector.model import Rejected
+from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hk_tick_collector.model import TickRow
+
+DAY = market.parse_day("20261120")
+NAME = market.day_name(DAY)
+OPEN_S = market.day_start_ms(DAY) // 1000 + 34_200
+NOW_MS = OPEN_S * 1000 + 3_600_000
+
+
+def row(symbol: str, counter: int) -> TickRow:
+    second = OPEN_S + counter
+    seq, ts_ms = second << 32 | counter, second * 1000
+    return (symbol, seq, ts_ms, 1.0, 100, 100.0, "BUY", "AUTO_MATCH", "realtime", ts_ms)
+
+
+def store(path: Path, rows: list[TickRow]) -> None:
+    """A day file that holds these rows, written as the service writes, gaps included."""
+    holes = Holes(lambda number: load_day(path.parent, number), lambda: NOW_MS)
+    day = DayFile(path, NAME, "run", NOW_MS, "test", StoreOptions())
+    holes.see(rows)
+    gaps = [change.gap for change in holes.take_changes()]
+    day.write(Batch(rows=rows, gaps=gaps, rules=holes.take_rules()), NOW_MS)
+    day.close()
+
+
+def open_gaps(holes: Holes) -> dict[str, list[tuple[int, int]]]:
+    found: dict[str, list[tuple[int, int]]] = {}
+    for track, hole in holes.open_holes():
+        found.setdefault(track.symbol, []).append((hole.first, hole.last))
+    return found
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / f"{NAME}.db"
+
+
+def test_rows_that_vanished_are_found_at_the_next_start(path: Path) -> None:
+    """A file that lost rows behind its counters' back (a WAL removed, a spool record lost) shows them as holes."""
+    store(path, [row("HK.00700", n) for n in range(1, 21)] + [row("HK.00005", n) for n in (1, 2, 5)])
+    db = apsw.Connection(str(path))
+    db.execute("DELETE FROM ticks WHERE symbol = 'HK.00700' AND seq & 0xFFFFFFFF IN (4, 5, 11)")
+    db.execute("UPDATE symbols SET rows = rows - 3 WHERE symbol = 'HK.00700'")
+    db.close()
+
+    holes = Holes(lambda number: load_day(path.parent, number), lambda: NOW_MS)
+    holes.resume(DAY)
+
+    assert open_gaps(holes) == {"HK.00700": [(4, 5), (11, 11)], "HK.00005": [(3, 4)]}
+    changed = {(change.gap.symbol, change.gap.missing) for change in holes.take_changes()}
+    assert changed == {("HK.00700", 2), ("HK.00700", 1)}
+
+
+def test_a_file_that_adds_up_is_not_read_tick_by_tick(path: Path) -> None:
+    """Counters that explain every row change nothing: its gaps are those that were written."""
+    store(path, [row("HK.00700", n) for n in (1, 2, 6)])
+    holes = Holes(lambda number: load_day(path.parent, number), lambda: NOW_MS)
+    holes.resume(DAY)
+    assert open_gaps(holes) == {"HK.00700": [(3, 5)]}
+    assert holes.take_changes() == []
+
+
+def test_a_fresh_file_lacks_all_but_what_it_and_memory_hold(path: Path) -> None:
+    """After a damaged file was set aside: everything that was ever seen is a hole, but for rows on their way."""
+    seen = [row("HK.00700", n) for n in range(1, 101)]
+    holes = Holes(lambda number: load_day(path.parent, number), lambda: NOW_MS)
+    holes.see(seen)
+    holes.take_changes()
+    store(path, seen[89:95])  # the fresh file took the batch that met the damage
+    held = seen[95:]
+
+    holes.adopt(rebuild_day(path.parent, holes.lend(DAY), held, NOW_MS))
+
+    assert open_gaps(holes) == {"HK.00700": [(1, 89)]}
+    holes.see([row("HK.00700", 101)])
+    assert open_gaps(holes) == {"HK.00700": [(1, 89)]}
+
+
+def test_only_a_symbol_that_lost_rows_is_made_anew(path: Path) -> None:
+    """The spool lost rows of one symbol: they are holes. Another's gap, and a rejected tick, stay what they were."""
+    stored = [row("HK.00700", n) for n in (1, 2, 3, 5)] + [row("HK.00005", n) for n in (1, 2, 5)]
+    holes = Holes(lambda number: load_day(path.parent, number), lambda: NOW_MS)
+    holes.see(stored[:3])
+    refused = row("HK.00700", 4)
+    holes.reject([Rejected("HK.00700", refused[1], "non_finite", "", refused[2])])
+    holes.see(stored[3:])
+    day = DayFile(path, NAME, "run", NOW_MS, "test", StoreOptions())
+    gaps = [change.gap for change in holes.take_changes()]
+    day.write(Batch(rows=stored, gaps=gaps, rules=holes.take_rules()), NOW_MS)
+    day.close()
+    holes.see([row("HK.00700", n) for n in range(6, 9)])  # these the spool had
+
+    holes.adopt(rebuild_day(path.parent, holes.lend(DAY), [], NOW_MS))
+
+    assert open_gaps(holes) == {"HK.00700": [(6, 8)], "HK.00005": [(3, 4)]}
+    changed = [(change.gap.symbol, change.gap.missing, change.gap.cause) for change in holes.take_changes()]
+    assert sorted(changed) == [("HK.00005", 2, "push_lost"), ("HK.00700", 3, "damaged")]
+
+
+def test_a_day_without_a_file_lacks_all_that_is_not_held(path: Path) -> None:
+    """The spool lost all that there was of a day: nothing waits for a file that nobody makes."""
+    holes = Holes(lambda number: load_day(path.parent, number), lambda: NOW_MS)
+    holes.see([row("HK.00700", n) for n in range(1, 6)])
+    holes.adopt(rebuild_day(path.parent, holes.lend(DAY), [row("HK.00700", 5)], NOW_MS))
+    assert open_gaps(holes) == {"HK.00700": [(1, 4)]}

@@ -1,0 +1,39 @@
+"""What the watchdog's judgement leads to, beside a writer that has its reasons."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tests.collect.conftest import NOW_MS, wait_until
+
+from hk_tick_collector.collect.writing.current_writer import WriterSeat
+from hk_tick_collector.collect.writing.recovery import Rescue
+from hk_tick_collector.collect.writing.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.collect.conftest import Journal, MakeRig
+
+    from hk_tick_collector.model import TickRow
+
+STALL_S: Final = 0.02
+
+
+def test_a_writer_that_waits_for_a_copy_is_no_stall(
+    make_rig: MakeRig, journal: Journal, tick: Callable[..., TickRow]
+) -> None:
+    """However short WATCHDOG_STALL_SEC is, and however long ticks wait: nobody lays hands on the writer."""
+    rig = make_rig()
+    seat = WriterSeat(rig.queue, lambda _number, _fresh: rig.writer)
+    watchdog = Watchdog(STALL_S, threshold_rows=1, max_failures=1)
+    rescue = Rescue(watchdog, rig.queue, rig.stats, seat, lambda _day: True, list)
+    rig.put([tick("HK.00700", 1)])
+    wait_until(lambda: rig.queue.oldest_age_s() > 2 * STALL_S, "a tick that waits")
+    rig.stats.copy_held = True
+    rescue.look(NOW_MS)
+    assert not journal.events("WATCHDOG")
+    rig.stats.copy_held = False
+    rig.stats.received += 1
+    rescue.look(NOW_MS)
+    assert "WATCHDOG persistent_stall" in journal.getvalue()

@@ -1,0 +1,501 @@
+"""The writer thread: what the queue holds is committed once, whatever the disk does meanwhile; and it always ends."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import time
+from typing import TYPE_CHECKING, Final
+
+import apsw
+import pytest
+from tests.collect.conftest import wait_until
+
+from hk_tick_collector import market
+from hk_tick_collector.collect.buffer.chunk import Chunk
+from hk_tick_collector.model import Tick
+from hk_tick_collector.store.dayfile import Link, StoreOptions, seal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.collect.conftest import Disk, Journal, MakeRig, Rig
+
+    from hk_tick_collector.model import TickRow
+
+    MakeTick = Callable[..., TickRow]
+
+DAY: Final = "20261120"
+MIDNIGHT_MS: Final = market.day_start_ms(market.parse_day(DAY))
+CAP_S: Final = 300.0
+STOP_S: Final = 0.15
+COUNT: Final = "SELECT count(*) FROM ticks"
+ACCOUNT: Final = "SELECT received, stored, duplicate, rejected, dropped, waiting FROM ledger"
+
+
+def hundred(tick: MakeTick, first: int = 0) -> list[TickRow]:
+    """A hundred ticks of one symbol."""
+    return [tick("HK.00700", seq) for seq in range(first, first + 100)]
+
+
+def at_work(rig: Rig, tick: MakeTick) -> Rig:
+    """Starts its writer, which stores a hundred ticks."""
+    rig.put(hundred(tick))
+    rig.writer.start()
+    rig.wait_stored(100)
+    return rig
+
+
+def stop(rig: Rig) -> None:
+    """Ends a healthy writer, which leaves nothing."""
+    assert rig.writer.stop(time.monotonic() + CAP_S) == 0
+    assert not rig.writer.alive
+
+
+# --- where rows go ---
+
+
+def test_each_tick_goes_to_the_file_of_its_own_day(make_rig: MakeRig, tick: MakeTick) -> None:
+    """One batch around midnight in Hong Kong, and a stray of last year: each row in its day's file, to the ms."""
+    rig = make_rig()
+    moments = [
+        MIDNIGHT_MS - 1,
+        MIDNIGHT_MS,
+        MIDNIGHT_MS + market.DAY_MS - 1,
+        MIDNIGHT_MS + market.DAY_MS,
+        1_767_000_000_000,
+    ]
+    rig.put([tick("HK.00700", seq, ts_ms) for seq, ts_ms in enumerate(moments)])
+    rig.writer.start()
+    rig.wait_stored(5)
+    stop(rig)
+    stored = {
+        path.stem: rig.query(path.stem, "SELECT seq FROM ticks ORDER BY seq") for path in rig.data_root.glob("*.db")
+    }
+    assert stored == {"20261119": [(0,)], DAY: [(1,), (2,)], "20261121": [(3,)], "20251229": [(4,)]}
+    assert rig.stats.newest_day == DAY, "nothing is judged by a tick with the date of tomorrow"
+    assert rig.stats.newest_ts_ms == MIDNIGHT_MS + market.DAY_MS - 1
+
+
+def test_files_of_other_days_are_closed_when_done(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
+    """After ten minutes without a tick yesterday's file is one plain file; today's stays open."""
+    rig = make_rig()
+    rig.put([tick("HK.00700", 1, MIDNIGHT_MS - 1), tick("HK.00700", 2)])
+    rig.writer.start()
+    rig.wait_stored(2)
+    assert (rig.data_root / "20261119.db-wal").exists()
+    rig.now_ms += 11 * 60_000
+    assert journal.wait_for("day_closed").fields == {"day": "20261119", "plain": "True"}
+    assert not (rig.data_root / "20261119.db-wal").exists()
+    assert (rig.data_root / f"{DAY}.db-wal").exists()
+
+
+def test_the_day_has_its_file_before_its_first_tick(make_rig: MakeRig, journal: Journal) -> None:
+    """On a trading day the file exists from the start of the day; a reader finds it empty, not missing."""
+    rig = make_rig()
+    rig.writer.open_day = market.parse_day(DAY)
+    rig.writer.start()
+    assert journal.wait_for("day_opened").fields["day"] == DAY
+    rig.queue.put(Chunk(links=[Link(5, False, None, "starting")]))
+    stop(rig)
+    assert rig.query(DAY, "SELECT (SELECT count(*) FROM ticks), (SELECT reason FROM connections)") == [(0, "starting")]
+
+
+# --- batches ---
+
+
+def test_the_newest_day_is_one_that_the_exchange_has_reached(make_rig: MakeRig, tick: MakeTick) -> None:
+    """This host's date is days ahead of OpenD's: the file that was made for it is not the day that `status` shows."""
+    rig = make_rig()
+    rig.now_ms += 5 * market.DAY_MS
+    rig.writer.prepare(market.parse_day(DAY) + 5)
+    assert rig.stats.newest_day == "20261125"
+    rig.stats.opend_time_ms = MIDNIGHT_MS + 36_000_000
+    at_work(rig, tick)
+    stop(rig)
+    assert rig.stats.newest_day == DAY
+
+
+def test_when_quiet_a_tick_is_committed_within_the_wait(make_rig: MakeRig, tick: MakeTick) -> None:
+    """A lone tick does not wait for company that never comes."""
+    rig = make_rig(max_wait_ms=100)
+    rig.writer.prepare(market.parse_day(DAY))
+    rig.writer.start()
+    for seq in range(3):
+        started_s = time.monotonic()
+        rig.put([tick("HK.00700", seq)])
+        rig.wait_stored(seq + 1)
+        waited_s = time.monotonic() - started_s
+        print(f"committed after {waited_s * 1000:.0f} ms")
+    stop(rig)
+    assert rig.stats.commits == 3
+
+
+def test_when_behind_commits_are_large(make_rig: MakeRig, tick: MakeTick) -> None:
+    """A backlog is committed by the thousand, BATCH_ROWS at most, without waiting for anything."""
+    rig = make_rig(batch_rows=12_000, max_wait_ms=60_000)
+    for start in range(0, 50_000, 500):
+        rig.put([tick(f"HK.{seq % 40:05}", seq) for seq in range(start, start + 500)])
+    rig.writer.start()
+    rig.wait_stored(48_000)
+    stop(rig)
+    assert [commit.rows for commit in rig.writer.pop_commits()] == [12_000] * 4 + [2_000]
+    assert rig.query(DAY, "SELECT stored, waiting FROM ledger") == [(50_000, 0)]
+
+
+def test_a_burst_begins_to_be_committed_at_once(make_rig: MakeRig, tick: MakeTick) -> None:
+    """Five thousand rows wait for no others: neither for a full batch nor for the hour that ticks might wait."""
+    rig = make_rig(batch_rows=50_000, max_wait_ms=3_600_000)
+    rig.writer.prepare(market.parse_day(DAY))
+    rig.writer.start()
+    for start in range(0, 5_000, 500):
+        rig.put([tick(f"HK.{seq % 40:05}", seq) for seq in range(start, start + 500)])
+    rig.wait_stored(5_000)
+    stop(rig)
+
+
+def test_the_account_balances_with_the_file(make_rig: MakeRig, tick: MakeTick) -> None:
+    """Duplicates, rejected and dropped ticks and links of the queue are in the ledger, with or without rows beside."""
+    rig = make_rig()
+    rig.put(hundred(tick))
+    rig.put(hundred(tick, 50))
+    rig.queue.put(Chunk(rejected=2, dropped=7))
+    rig.writer.start()
+    rig.wait_stored(200)
+    rig.queue.put(Chunk(dropped=5))
+    stop(rig)
+    assert rig.query(DAY, ACCOUNT) == [(214, 150, 50, 2, 12, 0)]
+
+
+# --- finished days ---
+
+
+def test_a_tick_of_a_sealed_day_is_rejected_whole(
+    make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
+) -> None:
+    """What the sealed file has is a duplicate; what it has not is logged with every column; the file stays sealed."""
+    first = make_rig()
+    first.put(hundred(tick))
+    first.writer.start()
+    stop(first)
+    assert seal(tmp_path / f"{DAY}.db", first.now_ms, StoreOptions())
+    before = (tmp_path / f"{DAY}.db").read_bytes()
+
+    rig = make_rig()
+    late, today = tick("HK.00700", 500), tick("HK.00700", 900, MIDNIGHT_MS + market.DAY_MS)
+    rig.put([tick("HK.00700", 7), late, today])
+    rig.put([tick("HK.00700", 8)])
+    rig.writer.start()
+    stop(rig)
+    told = [event.fields for event in journal.events("tick_rejected")]
+    assert told == [
+        {"cause": "sealed_day", "day": DAY} | {name: _plain(value) for name, value in Tick(*late)._asdict().items()}
+    ]
+    assert (tmp_path / f"{DAY}.db").read_bytes() == before
+    assert {path.name for path in tmp_path.glob(f"{DAY}*")} == {f"{DAY}.db"}
+    assert (rig.stats.stored, rig.stats.duplicate, rig.stats.sealed_day) == (1, 2, 1)
+    assert rig.query("20261121", ACCOUNT) == [(4, 1, 2, 1, 0, 0)]
+
+
+def test_what_was_rejected_last_is_in_the_ledger(make_rig: MakeRig, tick: MakeTick, tmp_path: Path) -> None:
+    """Ticks of a sealed day are counted in the open file also when no other tick follows them."""
+    rig = make_rig()
+    rig.put([tick("HK.00700", 1, MIDNIGHT_MS - 1)])
+    rig.writer.start()
+    stop(rig)
+    assert seal(tmp_path / "20261119.db", rig.now_ms, StoreOptions())
+    rig = make_rig()
+    rig.writer.prepare(market.parse_day(DAY))
+    rig.put([tick("HK.00700", 1, MIDNIGHT_MS - 1), tick("HK.00700", 2, MIDNIGHT_MS - 1)])
+    rig.writer.start()
+    stop(rig)
+    assert rig.query(DAY, ACCOUNT) == [(2, 0, 1, 1, 0, 0)]
+
+
+def _plain(value: object) -> str:
+    return str(value).removesuffix(".0")
+
+
+def test_finished_days_are_sealed_when_allowed(
+    make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
+) -> None:
+    """Days before the given one become plain and read-only, what is damaged is named, and what is no day is let be."""
+    rig = make_rig()
+    rig.put([tick("HK.00700", 1, MIDNIGHT_MS - 1), tick("HK.00700", 2)])
+    rig.writer.start()
+    rig.wait_stored(2)
+    (tmp_path / "20261118.db").write_text("notes\n")
+    (tmp_path / "99999999.db").write_text("notes\n")
+    rig.writer.seal_before = market.parse_day(DAY)
+    assert journal.wait_for("day_sealed").fields == {"day": "20261119"}
+    assert (tmp_path / "20261119.db").stat().st_mode & 0o777 == 0o440
+    assert (tmp_path / f"{DAY}.db").stat().st_mode & 0o777 == 0o640
+    assert [event.fields["file"] for event in journal.events("day_seal_failed")] == ["20261118.db"]
+    rig.put([tick("HK.00700", 3)])
+    rig.wait_stored(3)
+
+
+# --- a disk in trouble ---
+
+
+def test_a_foreign_lock_is_waited_for(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
+    """`sqlite_busy_backoff` once for many attempts, then everything that came meanwhile is stored; nothing is lost."""
+    rig = make_rig()
+    rig.writer.prepare(market.parse_day(DAY))
+    rig.writer.start()
+    other = apsw.Connection(str(rig.data_root / f"{DAY}.db"))
+    other.execute("BEGIN IMMEDIATE")
+    rig.put(hundred(tick))
+    fields = journal.wait_for("sqlite_busy_backoff").fields
+    assert (fields["cause"], fields["attempt"], fields["repeats"]) == ("busy", "1", "0")
+    assert fields["wait_ms"] == "50"
+    assert rig.stats.writer_trouble == "busy"
+    for start in range(100, 1000, 100):
+        rig.put(hundred(tick, start))
+    assert rig.queue.rows == 1000
+    other.execute("ROLLBACK")
+    rig.wait_stored(1000)
+    assert journal.wait_for("writer_recovered").fields["cause"] == "busy"
+    assert len(journal.events("sqlite_busy_backoff")) == 1
+    assert rig.stats.writer_trouble == ""
+    stop(rig)
+    other.close()
+    assert rig.query(DAY, COUNT) == [(1000,)]
+
+
+def test_a_query_on_the_file_of_a_stopped_day_does_not_fail_the_start(
+    make_rig: MakeRig, tick: MakeTick, journal: Journal
+) -> None:
+    """Between a stop and a start the file is plain, and a reader in a query keeps it from becoming a WAL database:
+    that is waited for, like any other lock.
+    """
+    first = make_rig()
+    first.put(hundred(tick))
+    first.writer.start()
+    stop(first)
+    reader = apsw.Connection(str(first.data_root / f"{DAY}.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    rows = reader.execute("SELECT * FROM ticks")
+    next(rows)
+    rig = make_rig()
+    rig.writer.prepare(market.parse_day(DAY))
+    rig.put(hundred(tick, 100))
+    rig.writer.start()
+    journal.wait_for("sqlite_busy_backoff")
+    assert len(list(rows)) == 99
+    reader.close()
+    rig.wait_stored(100)
+    stop(rig)
+    assert rig.query(DAY, COUNT) == [(200,)]
+
+
+def test_a_reader_that_holds_the_wal_stops_nothing(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
+    """With a reader in a long query every tick is committed all the same, and its own view does not change."""
+    rig = make_rig()
+    rig.writer.prepare(market.parse_day(DAY))
+    reader = apsw.Connection(str(rig.data_root / f"{DAY}.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    reader.execute("BEGIN")
+    assert reader.execute(COUNT).get == 0
+    rig.writer.start()
+    rig.put(hundred(tick))
+    rig.wait_stored(100)
+    assert reader.execute(COUNT).get == 0
+    stop(rig)
+    assert journal.wait_for("day_closed").fields["plain"] == "False"
+    reader.close()
+    assert rig.query(DAY, COUNT) == [(100,)]
+
+
+@pytest.mark.parametrize("operation", ["write", "sync", "open"])
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (apsw.FullError, "disk_full"),
+        (apsw.ReadOnlyError, "read_only"),
+        (apsw.IOError, "io_error"),
+        (lambda: OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "disk_full"),
+    ],
+    ids=["full", "readonly", "io", "errno"],
+)
+def test_a_disk_that_fails_is_named_and_outlived(
+    make_rig: MakeRig,
+    tick: MakeTick,
+    journal: Journal,
+    disk: Disk,
+    operation: str,
+    error: Callable[[], Exception],
+    cause: str,
+) -> None:
+    """The trouble has a name while it lasts; when it ends, all that was received is stored once, by itself."""
+    rig = make_rig(vfs=disk.name)
+    rig.put(hundred(tick))
+    if operation != "open":
+        rig.writer.prepare(market.parse_day(DAY))
+    disk.fail(operation, error)
+    rig.writer.start()
+    fields = journal.wait_for("persist_failed").fields
+    assert fields["cause"] in (cause, "cannot_open", "io_error")
+    assert rig.stats.writer_trouble == fields["cause"]
+    rig.put(hundred(tick, 100))
+    assert rig.stats.stored == 0
+    disk.heal()
+    rig.wait_stored(200)
+    assert journal.wait_for("writer_recovered").fields["cause"] == fields["cause"]
+    stop(rig)
+    assert rig.query(DAY, ACCOUNT) == [(200, 200, 0, 0, 0, 0)]
+    assert rig.query(DAY, COUNT) == [(200,)]
+
+
+@pytest.mark.parametrize("reader", [False, True], ids=["alone", "with a reader"])
+def test_a_commit_that_an_error_hid_is_not_counted_twice(
+    make_rig: MakeRig, tick: MakeTick, journal: Journal, disk: Disk, *, reader: bool
+) -> None:
+    """The sync of a commit reports an error behind its back: whether the commit then turns out to be there (alone) or
+    not (a reader keeps SQLite from recovering it), every tick and every figure of the ledger is counted once.
+    """
+    rig = make_rig(vfs=disk.name)
+    rig.writer.prepare(market.parse_day(DAY))
+    held = apsw.Connection(str(rig.data_root / f"{DAY}.db"), flags=apsw.SQLITE_OPEN_READONLY) if reader else None
+    if held:
+        held.execute(COUNT).get  # noqa: B018 - a property that reads
+    disk.fail("sync", apsw.IOError)
+    rig.queue.put(Chunk(rejected=1, links=[Link(5, True, 1, "")]))
+    rig.put(hundred(tick))
+    rig.writer.start()
+    journal.wait_for("persist_failed")
+    disk.heal()
+    rig.wait_stored(100)
+    rig.put(hundred(tick, 90))
+    rig.wait_stored(200)
+    if held:
+        held.close()
+    stop(rig)
+    assert (rig.stats.stored, rig.stats.duplicate) == (190, 10)
+    assert rig.query(DAY, ACCOUNT) == [(201, 190, 10, 1, 0, 0)]
+    assert rig.query(DAY, "SELECT count(*) FROM connections") == [(1,)]
+
+
+def test_a_directory_that_goes_away_is_waited_for(
+    make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
+) -> None:
+    """DATA_ROOT unmounted before the day's first tick: named, and stored once it is back."""
+    tmp_path.joinpath("HK").mkdir()
+    rig = make_rig()
+    rig.data_root.rename(tmp_path.with_name("elsewhere"))
+    rig.put(hundred(tick))
+    rig.writer.start()
+    assert journal.wait_for("persist_failed").fields["cause"] == "no_directory"
+    tmp_path.with_name("elsewhere").rename(rig.data_root)
+    rig.wait_stored(100)
+
+
+@pytest.mark.parametrize("how", ["removed", "moved away", "replaced", "the directory removed"])
+def test_a_day_file_that_is_taken_away_is_begun_anew(
+    how: str, make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
+) -> None:
+    """The open day's file goes from its place: what comes next is in a file that can be found, and the loss is told."""
+    rig = at_work(make_rig(), tick)
+    path = rig.data_root / f"{DAY}.db"
+    match how:
+        case "removed":
+            for part in rig.data_root.glob(f"{DAY}.db*"):
+                part.unlink()
+        case "moved away":
+            path.rename(tmp_path.with_name("elsewhere.db"))
+        case "replaced":
+            copy = tmp_path.with_name("copy.db")
+            shutil.copy(path, copy)
+            copy.rename(path)
+        case _:
+            shutil.rmtree(rig.data_root)
+            rig.data_root.mkdir()
+    rig.put(hundred(tick, 100))
+    rig.wait_stored(200)
+    assert (DAY, str(path)) == tuple(journal.wait_for("day_file_gone").fields[name] for name in ("day", "path"))
+    assert rig.stats.gone_files == [str(path)]
+    stop(rig)
+    assert rig.query(DAY, "SELECT count(*) FROM ticks WHERE seq >= 100") == [(100,)]
+    assert rig.query(DAY, "PRAGMA integrity_check") == [("ok",)]
+    kept = {path.name.rpartition("Z")[2] for path in rig.data_root.glob(f"{DAY}.db.damaged-*")}
+    assert kept == {"replaced": {"", "-wal", "-shm"}, "moved away": {"-wal", "-shm"}}.get(how, set())
+
+
+def test_a_day_file_that_is_taken_away_while_nothing_trades_is_there_again(
+    make_rig: MakeRig, tick: MakeTick, journal: Journal
+) -> None:
+    """At lunch too: nobody waits for the next tick to be told."""
+    rig = at_work(make_rig(), tick)
+    path = rig.data_root / f"{DAY}.db"
+    for part in rig.data_root.glob(f"{DAY}.db*"):
+        part.unlink()
+    journal.wait_for("day_file_gone")
+    wait_until(path.exists, "a fresh file")
+    stop(rig)
+
+
+def test_a_foreign_file_in_the_way_stays_whole(
+    make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
+) -> None:
+    """Today's name belongs to a text file: a start says so and goes on, and its ticks wait until it is moved."""
+    path = tmp_path / f"{DAY}.db"
+    path.write_text("notes\n")
+    rig = make_rig()
+    rig.writer.prepare(market.parse_day(DAY))
+    rig.put(hundred(tick))
+    rig.writer.start()
+    assert journal.wait_for("day_held").fields["cause"] == "foreign_file"
+    wait_until(lambda: rig.stats.held_rows == {DAY: 100}, "held rows")
+    assert path.read_text() == "notes\n"
+    path.rename(tmp_path / "notes.txt")
+    rig.wait_stored(100)
+
+
+# --- the end ---
+
+
+def test_a_stop_commits_what_is_queued(make_rig: MakeRig, tick: MakeTick) -> None:
+    """However full the queue, a healthy disk takes it all, and the files end plain."""
+    rig = make_rig(batch_rows=500)
+    for start in range(0, 20_000, 100):
+        rig.put(hundred(tick, start))
+    rig.writer.start()
+    stop(rig)
+    assert rig.query(DAY, ACCOUNT) == [(20_000, 20_000, 0, 0, 0, 0)]
+    assert {path.name for path in rig.data_root.glob("*.db*")} == {f"{DAY}.db"}
+
+
+@pytest.mark.parametrize("kind", ["blocked", "full", "locked"])
+def test_a_stop_ends_also_when_the_disk_does_not_answer(
+    make_rig: MakeRig, tick: MakeTick, journal: Journal, disk: Disk, kind: str
+) -> None:
+    """A write that never returns, a full disk, a foreign lock: out within the limit, and the rows left counted."""
+    rig = at_work(make_rig(vfs=disk.name), tick)
+    other = apsw.Connection(str(rig.data_root / f"{DAY}.db"))
+    if kind == "blocked":
+        disk.block()
+    elif kind == "full":
+        disk.fail("write", apsw.FullError)
+    else:
+        other.execute("BEGIN IMMEDIATE")
+    rig.put(hundred(tick, 100))
+    if kind == "blocked":
+        assert disk.blocked.wait(CAP_S)
+    else:
+        journal.wait_for("persist_failed" if kind == "full" else "sqlite_busy_backoff")
+    rig.put(hundred(tick, 200))
+    assert rig.writer.stop(time.monotonic() + STOP_S) == 200  # or it would not return at all
+    other.close()
+    assert rig.query(DAY, COUNT) == [(100,)]
+
+
+def test_a_bug_ends_the_thread_visibly(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
+    """What is no fault of a disk is not tried for ever: a traceback, and the service finds the thread dead."""
+    rig = make_rig()
+    rig.put([tick("HK.00700", 1)])
+    rig.put([Tick(*tick("HK.00700", 2))._replace(volume=object())])  # type: ignore[arg-type]
+    rig.writer.start()
+    assert journal.wait_for("writer_failed").level == "ERROR"
+    assert "Traceback" in journal.getvalue()
+    assert rig.writer.stop(time.monotonic() + CAP_S) == 2
+    assert not rig.writer.alive

@@ -1,0 +1,455 @@
+"""Whom to ask next: the most urgent first, nobody twice at once, and never for ever."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hk_tick_collector import market
+from hk_tick_collector.gaps.backfill_plan import WINDOW_ROWS, Ask, Healer
+from hk_tick_collector.gaps.symbol_day import Day
+from hk_tick_collector.gaps.tracker import Holes
+from hk_tick_collector.model import Tick
+
+if TYPE_CHECKING:
+    from hk_tick_collector.model import TickRow
+
+DAY: Final = market.parse_day("20261120")
+TEN_S: Final = market.day_start_ms(DAY) // 1000 + 36_000
+A, B, C = "HK.00005", "HK.00700", "HK.09988"
+
+
+class OpenD:
+    """An exchange and its gateway: makes ticks, pushes them or not, answers with the latest 1,000 of a symbol."""
+
+    def __init__(self, *, patterned: bool = True) -> None:
+        self.holes = Holes(Day, lambda: TEN_S * 1000)
+        self.healer = Healer(self.holes)
+        self.tapes: dict[str, list[TickRow]] = {}
+        self.leapt: dict[str, int] = {}
+        self.patterned = patterned
+        self.now_s = 100.0
+        self.asked: list[Ask] = []
+        self.missing_for_ever: set[int] = set()  # counters that no answer holds
+
+    def make(self, symbol: str, ticks: int, *, pushed: bool = True) -> None:
+        """The symbol trades."""
+        tape = self.tapes.setdefault(symbol, [])
+        made: list[TickRow] = []
+        for _ in range(ticks):
+            counter = len(tape) + 1 + self.leapt.get(symbol, 0)
+            second = TEN_S + (len(tape) + 1) // 100
+            seq = second << 32 | counter if self.patterned else counter * 10
+            made.append(Tick(symbol, seq, second * 1000, 1.0, 100, 100.0, "BUY", "AUTO_MATCH", "realtime", 0))
+            tape.append(made[-1])
+        if pushed:
+            self.holes.see(made)
+
+    def leap(self, symbol: str, numbers: int) -> None:
+        """The symbol's counter leaves numbers out: no tick has them."""
+        self.leapt[symbol] = self.leapt.get(symbol, 0) + numbers
+
+    def reply(self, ask: Ask) -> list[TickRow]:
+        """What OpenD would answer now."""
+        tape = self.tapes.get(ask.symbol, [])[-min(ask.rows, WINDOW_ROWS) :]
+        return [tick for tick in tape if tick[1] & 0xFFFF_FFFF not in self.missing_for_ever]
+
+    def answer(self, ask: Ask, reply: list[TickRow] | None = None) -> int:
+        """The answer arrives; returns how many missing ticks it left without hope."""
+        rows = self.reply(ask) if reply is None else reply
+        self.holes.see(rows)
+        lost = self.healer.answered(ask, [(row[1], row[2]) for row in rows], self.now_s)
+        return sum(hole.missing or 1 for hole in lost)
+
+    def heal(self, requests: int = 50) -> int:
+        """Asks and answers until nothing is due any more, time passing as it must; returns what was lost."""
+        lost = 0
+        for _ in range(requests):
+            asks = self.healer.due(self.now_s, 4)
+            self.asked += asks
+            lost += sum(self.answer(ask) for ask in asks)
+            if not asks:
+                if not any(self.holes.missing(symbol) for symbol in self.tapes):
+                    return lost
+                self.now_s += 0.5
+        pytest.fail(f"{requests} rounds were not enough: {self.asked}")
+
+
+def names(asks: list[Ask]) -> list[str]:
+    """The symbols that are asked for."""
+    return [ask.symbol for ask in asks]
+
+
+def test_a_hole_heals_with_one_request_of_its_size() -> None:
+    """The request covers the oldest missing tick and a little more, for what trades meanwhile."""
+    opend = OpenD()
+    opend.make(A, 50)
+    opend.make(A, 5, pushed=False)
+    opend.make(A, 30)
+    (ask,) = opend.healer.due(opend.now_s, 4)
+    assert ask.symbol == A
+    assert 35 <= ask.rows <= 60
+    opend.make(A, 10)
+    assert opend.answer(ask) == 0
+    assert opend.holes.missing(A) == 0
+    assert opend.healer.due(opend.now_s, 4) == []
+
+
+@pytest.mark.parametrize("trades_meanwhile", [0, 1, 500])
+def test_a_hole_beyond_the_window_is_healed_as_far_as_it_goes(trades_meanwhile: int) -> None:
+    """5,000 ticks missed: 4,000 are lost exactly, and one more for each tick between the last one and the answer."""
+    opend = OpenD()
+    opend.make(A, 100)
+    opend.make(A, 5000, pushed=False)
+    opend.healer.look_at([A])
+    (look,) = opend.healer.due(opend.now_s, 4)
+    assert look.rows < 100
+    opend.answer(look)
+    (ask,) = opend.healer.due(opend.now_s, 4)
+    assert ask == (A, WINDOW_ROWS)
+    opend.make(A, trades_meanwhile)
+    lost = opend.answer(ask)
+    assert lost == 4000 + trades_meanwhile
+    assert opend.holes.missing(A) == 0
+    assert opend.healer.due(opend.now_s + 100, 4) == []
+    opend.make(A, 1)
+    assert [(hole.missing, hole.final) for _, hole in opend.holes.lost_holes()] == [(lost, True)]
+
+
+def test_the_symbol_closest_to_overflow_comes_first() -> None:
+    """Of two holes of one age the busier symbol's; of two rates the older hole; what is lost already does not wait."""
+    opend = OpenD()
+    for _ in range(3):
+        opend.make(A, 10)
+        opend.make(B, 1000)
+        opend.make(C, 300)
+        opend.now_s += 10
+        opend.healer.measure(opend.now_s)
+    for symbol in (A, B, C):
+        opend.make(symbol, 2, pushed=False)
+        opend.make(symbol, 1)
+    assert opend.healer.busiest() == (B, 100.0)
+    assert names(opend.healer.due(opend.now_s, 2)) == [B, C]
+    assert names(opend.healer.due(opend.now_s, 9)) == [A]
+
+
+def test_never_more_than_allowed_and_nobody_twice() -> None:
+    """Whatever is to be looked at and healed at once, and however often it is asked for more."""
+    opend = OpenD()
+    everybody = [f"HK.{n:05d}" for n in range(1, 31)]
+    for symbol in everybody[:20]:
+        opend.make(symbol, 1)
+        opend.make(symbol, 1, pushed=False)
+        opend.make(symbol, 1)
+    opend.healer.look_at(everybody)
+    flying: list[Ask] = []
+    served: list[str] = []
+    rng = random.Random(7)
+    while opend.healer.looking or flying or any(map(opend.holes.missing, everybody)):
+        asks = opend.healer.due(opend.now_s, 4 - len(flying))
+        flying += asks
+        served += names(asks)
+        assert len(flying) <= 4
+        assert len(set(names(flying))) == len(flying)
+        assert [name for name in everybody if opend.healer.is_asked(name)] == sorted(names(flying))
+        opend.answer(flying.pop(rng.randrange(len(flying))))
+        assert len(served) < 200
+    assert set(served) == set(everybody)
+    assert opend.healer.due(opend.now_s, 0) == []
+    assert opend.healer.due(opend.now_s, -1) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    story=st.lists(
+        st.tuples(st.sampled_from([A, B]), st.integers(0, 1500), st.integers(1, 40), st.booleans()),
+        min_size=1,
+        max_size=6,
+    ),
+    busy=st.integers(0, 60),
+)
+def test_whatever_was_missed_is_healed_or_lost_after_a_few_requests(
+    story: list[tuple[str, int, int, bool]], busy: int
+) -> None:
+    """All that OpenD still had is stored, all else is a final hole; and then nothing more is asked."""
+    opend = OpenD()
+    for symbol, missed, seen, reconnects in story:
+        opend.make(symbol, missed, pushed=False)
+        opend.make(symbol, seen)
+        if reconnects:
+            opend.healer.reset()
+            opend.healer.look_at([A, B])
+    requests = 0
+    for _ in range(40):
+        asks = opend.healer.due(opend.now_s, 4)
+        requests += len(asks)
+        for ask in asks:
+            opend.make(ask.symbol, busy)  # between question and answer
+            reach = len(opend.tapes[ask.symbol]) - WINDOW_ROWS
+            opend.answer(ask)
+            assert opend.holes.missing(ask.symbol) == 0 or ask.rows < WINDOW_ROWS, "still in the window"
+            if ask.rows == WINDOW_ROWS:
+                assert [hole for track, hole in opend.holes.open_holes() if track.symbol == ask.symbol] == []
+                lost = [hole for track, hole in opend.holes.lost_holes() if track.symbol == ask.symbol]
+                assert all(hole.last <= reach for hole in lost)
+        opend.now_s += 0.1
+    assert requests <= 3 * len(story) + 4
+    assert not any(opend.holes.missing(symbol) for symbol in opend.tapes)
+
+
+def test_a_request_that_did_not_reach_is_followed_by_one_for_everything() -> None:
+    """A symbol that trades faster than anybody knew yet: not the same question for ever."""
+    opend = OpenD()
+    opend.make(A, 10)
+    opend.make(A, 1, pushed=False)
+    opend.make(A, 1)
+    (ask,) = opend.healer.due(opend.now_s, 4)
+    opend.make(A, 300)
+    opend.answer(ask)
+    assert opend.holes.missing(A) == 1
+    (ask,) = opend.healer.due(opend.now_s, 4)
+    assert ask.rows == WINDOW_ROWS
+    opend.answer(ask)
+    assert opend.holes.missing(A) == 0
+
+
+def test_a_hole_of_yesterday_does_not_make_us_ask_for_ever() -> None:
+    """Its counters say nothing of how many ticks of today come before it: everything is asked for, a few times."""
+    opend = OpenD()
+    opend.make(A, 5)
+    opend.make(A, 1, pushed=False)
+    opend.make(A, 1)
+    tomorrow_s = TEN_S + 86_400
+    today = [
+        Tick(A, tomorrow_s << 32 | n, tomorrow_s * 1000, 1.0, 100, 100.0, "BUY", "AUTO_MATCH", "realtime", 0)
+        for n in range(1, 1201)
+    ]
+    opend.holes.see(list(today))
+    opend.tapes[A] += today
+    opend.heal(20)
+    assert len(opend.asked) <= 2
+    assert [(hole.first, hole.last, hole.final) for _, hole in opend.holes.lost_holes()] == [(6, 6, True)]
+
+
+@pytest.mark.parametrize("kind", ["empty", "older"])
+def test_useless_answers_are_asked_for_ever_more_slowly(kind: str) -> None:
+    """No tick at all, or only older ones: OpenD may have them a minute later, so the gap is not lost."""
+    opend = OpenD()
+    opend.make(A, 10)
+    opend.make(A, 1, pushed=False)
+    opend.make(A, 5)
+    replies = {
+        "empty": [],
+        "older": opend.tapes[A][:10],
+    }
+    moments: list[float] = []
+    for _ in range(4000):
+        for ask in opend.healer.due(opend.now_s, 4):
+            moments.append(opend.now_s)
+            opend.answer(ask, replies[kind])
+        opend.now_s += 0.25
+    waits = [round(after - before, 1) for before, after in pairwise(moments)]
+    assert waits == [0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 300.0]
+    assert [hole.final for _, hole in opend.holes.open_holes()] == [False]
+    opend.now_s += 300
+    opend.heal()
+    assert opend.holes.missing(A) == 0
+
+
+def test_a_gap_that_stays_does_not_delay_the_others() -> None:
+    """A number that OpenD's answers leave out; ticks that are missed meanwhile are asked for at once."""
+    opend = OpenD()
+    opend.make(A, 10)
+    opend.missing_for_ever = {11}
+    opend.make(A, 1, pushed=False)
+    opend.make(A, 5)
+    for _ in range(8):
+        for ask in opend.healer.due(opend.now_s, 4):
+            opend.answer(ask)
+        opend.now_s += 0.5
+    opend.make(A, 1, pushed=False)
+    opend.make(A, 1)
+    (ask,) = opend.healer.due(opend.now_s, 4)
+    opend.answer(ask)
+    assert [(hole.first, hole.last) for _, hole in opend.holes.open_holes()] == [(11, 11)]
+    for _ in range(40):
+        for ask in opend.healer.due(opend.now_s, 4):
+            opend.answer(ask)
+        opend.now_s += 0.5
+    assert list(opend.holes.open_holes()) == [], "the answers have shown its neighbours side by side, twice"
+
+
+def test_failures_back_off_and_an_answer_forgives_them() -> None:
+    """Half a second, one, two, five, ten, thirty, a minute, two, then every five; each symbol by itself."""
+    opend = OpenD()
+    for symbol in (A, B):
+        opend.make(symbol, 1)
+        opend.make(symbol, 1, pushed=False)
+        opend.make(symbol, 1)
+    waits = []
+    first = opend.healer.due(opend.now_s, 1)
+    assert names(opend.healer.due(opend.now_s, 1)) == [B]  # is answered much later
+    for _ in range(8):
+        opend.healer.failed(first[0], opend.now_s)
+        failed_s = opend.now_s
+        while not (first := opend.healer.due(opend.now_s, 4)):
+            opend.now_s += 0.1
+        waits.append(round(opend.now_s - failed_s, 1))
+    assert waits == pytest.approx([0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0], abs=0.11)
+    opend.answer(first[0])
+    opend.make(A, 1, pushed=False)
+    opend.make(A, 1)
+    assert names(opend.healer.due(opend.now_s, 4)) == [A]
+
+
+def test_a_look_that_failed_is_repeated_but_not_for_ever() -> None:
+    """A symbol that OpenD answers with an error is looked at three times; then a look no longer holds others up."""
+    opend = OpenD()
+    opend.healer.look_at([A])
+    looks = 0
+    for _ in range(1000):
+        for ask in opend.healer.due(opend.now_s, 4):
+            looks += 1
+            opend.healer.failed(ask, opend.now_s)
+        opend.now_s += 0.1
+    assert looks == 3
+    assert not opend.healer.looking
+
+
+def test_a_new_connection_asks_anew() -> None:
+    """What was under way or put off is due at once; what was given up within OpenD's window gets another chance."""
+    opend = OpenD()
+    opend.make(A, 10)
+    opend.make(A, 1, pushed=False)
+    opend.make(A, 5)
+    for _ in range(3):
+        (ask,) = opend.healer.due(opend.now_s, 4)
+        opend.answer(ask, [])
+        opend.now_s += 60
+    (ask,) = opend.healer.due(opend.now_s, 4)
+    opend.answer(ask, [])
+    assert opend.healer.due(opend.now_s, 4) == []
+    opend.healer.reset()
+    opend.healer.look_at([A])
+    opend.heal()
+    assert list(opend.holes.open_holes()) == []
+    opend.make(A, 1, pushed=False)
+    opend.make(A, 1)
+    assert names(opend.healer.due(opend.now_s, 4)) == [A]  # never answered
+    opend.healer.reset()
+    assert names(opend.healer.due(opend.now_s, 4)) == [A]
+
+
+def test_looking_brings_to_light_what_no_push_has_shown() -> None:
+    """A quiet symbol goes on without us: the look shows the jump, the next request heals it."""
+    opend = OpenD()
+    opend.holes.settle()
+    opend.make(A, 10)
+    opend.make(A, 40, pushed=False)
+    opend.healer.look_at([A])
+    assert opend.heal() == 0
+    assert [ask.rows for ask in opend.asked] == [10, pytest.approx(60, abs=20)]
+    assert list(opend.holes.open_holes()) == []
+
+
+def test_without_the_pattern_everything_is_asked_for() -> None:
+    """Nothing while OpenD is deaf; then healed when the answer reaches back, and final when it cannot."""
+    for missed, left in ((900, 0), (1200, 1)):
+        opend = OpenD(patterned=False)
+        opend.holes.settle()
+        opend.make(A, 10)
+        opend.holes.interrupt("quote_link_lost")
+        assert opend.healer.due(opend.now_s, 4) == []
+        opend.make(A, missed, pushed=False)
+        opend.holes.listen()
+        opend.healer.look_at([A])
+        assert opend.heal() == left
+        assert opend.asked == [(A, WINDOW_ROWS)]
+        assert len(list(opend.holes.open_holes())) == left
+
+
+def test_rates_follow_the_busiest_and_forget_slowly() -> None:
+    """The outage budget rests on a symbol's recent best, not on a quiet moment; a new day begins a new count."""
+    opend = OpenD()
+    assert opend.healer.busiest() is None
+    opend.make(A, 1)
+    opend.healer.measure(opend.now_s)
+    for ticks in (500, 0, 0):
+        opend.make(A, ticks)
+        opend.now_s += 10
+        opend.healer.measure(opend.now_s)
+        opend.healer.measure(opend.now_s + 1)  # too early: changes nothing
+    symbol, rate = opend.healer.busiest() or ("", 0.0)
+    assert symbol == A
+    assert round(rate, 3) == 40.5
+
+
+def test_a_window_that_is_smaller_than_opend_says_is_full_too() -> None:
+    """Answers that are always as long and move on: what is older is lost, once that has been so for a while."""
+    opend = OpenD()
+    opend.make(A, 50)
+    opend.make(A, 400, pushed=False)
+    opend.make(A, 30)
+    opend.asked.clear()
+    lost = 0
+    for _ in range(200):
+        for ask in opend.healer.due(opend.now_s, 4):
+            opend.asked.append(ask)
+            lost += opend.answer(ask, opend.tapes[A][-min(ask.rows, 200) :])
+        opend.make(A, 1)
+        opend.now_s += 0.25
+        if lost:
+            break
+    assert 400 - (200 - 30) <= lost <= 400 - (200 - 31) + 1
+    assert opend.holes.missing(A) == 0
+    assert opend.now_s - 100.0 >= 15.0
+
+
+@pytest.mark.parametrize(
+    ("window", "rate"),
+    [(1000, 20), (1000, 150), (1000, 300), (1000, 600), (150, 60)],
+    ids=["20/s", "150/s", "300/s", "600/s", "60/s and a small window"],
+)
+def test_a_counter_that_leaps_is_no_rule_at_any_rate(window: int, rate: int) -> None:
+    """Two answers show that nothing lies within a leap, before the busy symbol's window has moved past it."""
+    opend = OpenD()
+    opend.make(A, 2000)
+    for tenth in range(200):
+        if tenth % 20 == 7:
+            opend.leap(A, 500)
+        opend.make(A, rate // 10)
+        opend.now_s += 0.1
+        opend.healer.measure(opend.now_s)
+        for ask in opend.healer.due(opend.now_s, 1):
+            opend.answer(ask, opend.tapes[A][-min(ask.rows, window) :])
+    assert opend.holes.without_rule() == [A]
+    assert list(opend.holes.lost_holes()) == []
+
+
+def test_the_rest_of_an_earlier_run_of_the_counter_is_asked_for_as_a_whole() -> None:
+    """The counter began anew while ticks were missing: its earlier numbers say nothing of how many to ask for."""
+    opend = OpenD()
+    opend.make(A, 300)
+    opend.holes.interrupt("disconnected")
+    opend.healer.reset()
+    opend.make(A, 5, pushed=False)
+    opend.holes.listen()
+    opend.healer.look_at([A])
+    (look,) = opend.healer.due(opend.now_s, 4)
+    opend.healer.failed(look, opend.now_s)
+    opend.make(A, 94)
+    opend.leap(A, -399)  # with the next second
+    opend.make(A, 10)
+    opend.now_s += 2.0
+    for _ in range(10):
+        for ask in opend.healer.due(opend.now_s, 4):
+            assert 0 < ask.rows <= WINDOW_ROWS
+            opend.answer(ask, opend.tapes[A][-min(ask.rows, 150) :])
+        opend.now_s += 1.0
+        opend.make(A, 1)
+    assert opend.holes.missing(A) == 0

@@ -1,0 +1,99 @@
+"""From a live state to a message on a real socket, and what is kept of it in a real file."""
+
+from __future__ import annotations
+
+import io
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.ops import conftest as ops
+
+from hk_tick_collector import log
+from hk_tick_collector.ops.alerts.alerter import MEMORY_NAME, Alarm
+from hk_tick_collector.ops.alerts.destination import open_destinations
+from hk_tick_collector.ops.findings.health import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.receiver import Receiver
+
+    from hk_tick_collector.ops.live.status import LiveStatus
+
+CAP_S = 300.0
+LIMITS = Limits(drift_warn_s=2, lag_critical_s=300, disk_min_free_mb=100, queue_warn_rows=1000)
+TITLE = "[one] WARNING persistent_stall"
+
+make_status = ops.make_status
+
+
+@pytest.fixture
+def lines() -> io.StringIO:
+    """The log from here on."""
+    stream = io.StringIO()
+    log.configure("DEBUG", stream)
+    return stream
+
+
+@pytest.fixture
+def stalled(make_status: ops.MakeStatus) -> LiveStatus:
+    """What is told without any delay: the watchdog has met a stall."""
+    return make_status(stalls=1, stalls_lately=1, waiting=900)
+
+
+def looked(data_root: Path, there: Receiver, *statuses: LiveStatus) -> None:
+    """A run of the service that sees these live states and stops."""
+    destinations = open_destinations([f"json://127.0.0.1:{there.port}/?cto=5&rto=5"])
+    alarm = Alarm(destinations, LIMITS, data_root, "one", lambda: ops.NOW_MS)
+    alarm.start()
+    for status in statuses:
+        alarm.look(status)
+    alarm.stop()
+    alarm.join(time.monotonic() + CAP_S)
+
+
+def test_what_was_told_is_remembered_in_the_data_root(
+    receiver: Callable[..., Receiver], tmp_path: Path, stalled: LiveStatus
+) -> None:
+    """Told, though the service stops at once; readable for the group; no second stall by the restart itself."""
+    there = receiver()
+    looked(tmp_path, there, stalled)
+    assert there.titles() == [TITLE]
+    assert (tmp_path / MEMORY_NAME).stat().st_mode & 0o777 & ~0o640 == 0
+    looked(tmp_path, there)
+    assert there.titles() == [TITLE]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"open": 3}', "\0"])
+def test_a_memory_that_makes_no_sense_is_told_and_put_aside(
+    receiver: Callable[..., Receiver], tmp_path: Path, stalled: LiveStatus, lines: io.StringIO, text: str
+) -> None:
+    """Alerts work as on the first day, and the file is sound afterwards."""
+    (tmp_path / MEMORY_NAME).write_text(text)
+    there = receiver()
+    looked(tmp_path, there, stalled)
+    assert there.titles() == [TITLE]
+    assert lines.getvalue().count("alerts_not_kept") == 1
+    looked(tmp_path, there)
+    assert lines.getvalue().count("alerts_not_kept") == 1
+
+
+def test_a_memory_that_cannot_be_written_hinders_no_message(
+    receiver: Callable[..., Receiver], tmp_path: Path, stalled: LiveStatus, lines: io.StringIO
+) -> None:
+    """DATA_ROOT is gone: the message arrives, the log tells the cause."""
+    there = receiver()
+    looked(tmp_path / "gone", there, stalled)
+    assert there.titles() == [TITLE]
+    assert 'detail="No such file or directory"' in lines.getvalue()
+
+
+def test_a_service_that_stops_is_no_alert(
+    receiver: Callable[..., Receiver], tmp_path: Path, make_status: ops.MakeStatus
+) -> None:
+    """What its last live state says is its own doing."""
+    there = receiver()
+    looked(tmp_path, there, make_status(stalls=1, waiting=900, state="stopping"))
+    assert there.titles() == []

@@ -1,0 +1,125 @@
+"""What a person reads of an alert: text, whatever tags, markup or control characters OpenD's words bring."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import html
+import json
+import socket
+import threading
+from contextlib import closing
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Final, cast
+from unittest import mock
+
+import pytest
+
+from hk_tick_collector.errors import AlertError
+from hk_tick_collector.ops.alerts.destination import Destination, open_destinations
+from hk_tick_collector.ops.alerts.words import Kind, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apprise import NotifyBase
+    from tests.receiver import Receiver
+
+WORDS: Final = "refused: <00002> & <b>more</b> <script>x</script> <a href='http://x'>y</a> *a* _b_ `c` [d](e) 訂閱"
+BODY: Final = f"OpenD {WORDS}\nsince 2026-11-27 09:30:00 HKT\nnext: hk-tick-collector doctor"
+MESSAGE: Final = Message(Kind.WARNING, "symbols_refused", "[host] WARNING symbols_refused", BODY)
+
+
+class MailServer:
+    """Takes one mail by SMTP on loopback."""
+
+    def __init__(self) -> None:
+        self.mail = b""
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listening.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        peer, _ = self._listening.accept()
+        with closing(peer), peer.makefile("rwb") as talk:
+
+            def say(line: bytes) -> None:
+                talk.write(line + b"\r\n")
+                talk.flush()
+
+            say(b"220 ready")
+            for line in talk:
+                if line.upper().startswith(b"DATA"):
+                    say(b"354 go on")
+                    for part in talk:
+                        if part == b".\r\n":
+                            break
+                        self.mail += part
+                say(b"221 bye" if line.upper().startswith(b"QUIT") else b"250 ok")
+
+    def close(self) -> None:
+        self._listening.close()
+        self._thread.join(60)
+
+
+def test_a_mail_is_plain_text() -> None:
+    """Its lines are lines and its tags are characters; there is no HTML part."""
+    server = MailServer()
+    url = f"mailto://127.0.0.1:{server.port}/?from=a@example.com&to=b@example.com&mode=insecure"
+    open_destinations([url])[0].send(MESSAGE)
+    server.close()
+    mail = email.message_from_bytes(server.mail, policy=email.policy.default)
+    (part,) = [part for part in mail.walk() if part.get_content_maintype() == "text"]
+    assert part.get_content_type() == "text/plain"
+    assert part.get_content().replace("\r\n", "\n").strip() == BODY
+
+
+def test_a_mail_that_is_wanted_as_html_shows_the_same() -> None:
+    """Every character of the text is one that the reader sees; every line break is there."""
+    server = MailServer()
+    url = f"mailto://127.0.0.1:{server.port}/?from=a@example.com&to=b@example.com&mode=insecure&format=html"
+    open_destinations([url])[0].send(MESSAGE)
+    server.close()
+    mail = email.message_from_bytes(server.mail, policy=email.policy.default)
+    (part,) = [part for part in mail.walk() if part.get_content_type() == "text/html"]
+    assert html.escape(BODY, quote=False).replace("\n", "<br/>") in part.get_content()
+
+
+def test_telegram_gets_no_live_tag() -> None:
+    """It has no plain text: what is no tag of ours is escaped, or its server would refuse the message."""
+    (there,) = open_destinations(["tgram://123456789:abcdefg_hijklmnop/987654321"])
+    with mock.patch("requests.post") as post:  # the address of the service is fixed
+        post.return_value.status_code, post.return_value.content = 200, b"{}"
+        there.send(MESSAGE)
+    text = json.loads(post.call_args.kwargs["data"])["text"].replace("\r\n", "\n")
+    assert text == f"<b>{MESSAGE.title}</b>\n{html.escape(BODY, quote=False)}"
+
+
+@pytest.mark.parametrize("options", ["", "?format=text"])
+def test_a_service_that_takes_text_gets_it_as_it_is(receiver: Callable[..., Receiver], options: str) -> None:
+    """Nothing escaped twice, nothing lost."""
+    there = receiver()
+    open_destinations([f"json://127.0.0.1:{there.port}/{options}"])[0].send(MESSAGE)
+    assert there.messages[0]["message"] == BODY
+
+
+def test_no_control_character_leaves(receiver: Callable[..., Receiver]) -> None:
+    """Line breaks of ours stay, everything else that acts is spelled out, in the title as well."""
+    there = receiver()
+    message = Message(Kind.WARNING, "x", "[a\nb\x1b[2J] WARNING x", "one\x1b[2J\u202e\r\ntwo\x07")
+    open_destinations([f"json://127.0.0.1:{there.port}/"])[0].send(message)
+    assert there.messages[0]["message"] == "one\\x1b[2J\\u202e \ntwo\\x07"
+    assert there.messages[0]["title"] == "[a b\\x1b[2J] WARNING x"
+
+
+def test_a_service_that_does_not_come_back_is_not_waited_for() -> None:
+    """A pause that a server asks for, a name server that is silent: the time of a message is bounded all the same."""
+    paused = threading.Event()
+    service = SimpleNamespace(notify=lambda **_: paused.wait(600), notify_format="text")
+    destination = Destination("1:slow://***", "slow://x", cast("NotifyBase", service), seconds=0.5)
+    with pytest.raises(AlertError, match=r"not sent within 0\.5 s"):
+        destination.send(MESSAGE)
+    with pytest.raises(AlertError, match="an earlier message is still on its way"):
+        destination.send(MESSAGE)
+    paused.set()

@@ -1,0 +1,283 @@
+"""What is told of findings, when, and how often; by a clock that the test moves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.ops.conftest import NOW_MS
+
+from hk_tick_collector.ops.alerts.rules import RULES, Alerts, Memory, rule_of
+from hk_tick_collector.ops.alerts.words import CHINESE, Kind, Message
+from hk_tick_collector.ops.findings.finding import Finding, Severity
+from hk_tick_collector.ops.findings.health import Limits, check
+
+if TYPE_CHECKING:
+    from tests.ops.conftest import MakeStatus
+
+LIMITS = Limits(drift_warn_s=2, lag_critical_s=300, disk_min_free_mb=100, queue_warn_rows=1000)
+KICKED: dict[str, Any] = {"trouble": {"kicked_out": "another login"}}
+KICK = "opend_kicked_out"
+FULL: dict[str, Any] = {"writer_trouble": "disk_full", "writer_detail": "no space", "writer_trouble_since_ms": NOW_MS}
+
+
+class Watch:
+    """Alerts, looked at once a second from NOW_MS on."""
+
+    def __init__(self, make_status: MakeStatus, memory: Memory | None = None, lang: str = "en") -> None:
+        self.alerts = Alerts("one", memory, lang)
+        self.now_ms = NOW_MS
+        self.wall_ms = 0  # by how much the wall clock is ahead of it
+        self._make = make_status
+
+    def look(self, seconds: int, **changes: Any) -> list[Message]:
+        """The messages of so many seconds with a live state that differs from a healthy one in this."""
+        found = []
+        for _ in range(seconds):
+            self.now_ms += 1000
+            wall_ms = self.now_ms + self.wall_ms
+            alive = {"written_ms": wall_ms, "writer_alive_ms": wall_ms, "newest_ts_ms": wall_ms - 1000}
+            status = self._make(**alive | changes)
+            found += self.alerts.look(status, check(status, wall_ms, LIMITS), self.now_ms)
+        return found
+
+
+@pytest.fixture
+def watch(make_status: MakeStatus) -> Watch:
+    """Nothing is open."""
+    return Watch(make_status)
+
+
+def kinds(messages: list[Message]) -> list[tuple[Kind, str]]:
+    return [(message.kind, message.code) for message in messages]
+
+
+def test_a_finding_opens_once_and_closes_once(watch: Watch) -> None:
+    """Told after it has held for some seconds, with what to do; resolved after a minute without it; nothing between."""
+    assert watch.look(3, **KICKED) == []
+    (opened,) = watch.look(200, **KICKED)
+    assert (opened.kind, opened.title) == (Kind.WARNING, "[one] WARNING opend_kicked_out")
+    assert "another login" in opened.body
+    assert "since 2026-11-20 " in opened.body
+    assert opened.body.endswith("\nnext: echo request_highest_quote_right | nc -C -q 3 127.0.0.1 22222")
+    assert watch.look(59) == []
+    (resolved,) = watch.look(200)
+    assert (resolved.kind, resolved.code) == (Kind.RESOLVED, "opend_kicked_out")
+    assert "it lasted 3 min" in resolved.body
+
+
+def test_what_flickers_is_told_once(watch: Watch) -> None:
+    """An hour of two seconds on, two seconds off: one message; then it ends, and that is one more."""
+    messages = []
+    for _ in range(900):
+        messages += watch.look(2, **KICKED) + watch.look(2)
+    assert kinds(messages) == [(Kind.WARNING, "opend_kicked_out")]
+    assert kinds(watch.look(120)) == [(Kind.RESOLVED, "opend_kicked_out")]
+
+
+def test_a_second_outage_within_the_cooldown_is_told(watch: Watch) -> None:
+    """It was called resolved, so whoever heard of that hears at once that it is not; then it is over only after ten
+    quiet minutes, and the last message says what holds at every moment.
+    """
+    assert kinds(watch.look(90, **KICKED) + watch.look(90)) == [(Kind.WARNING, KICK), (Kind.RESOLVED, KICK)]
+    (again,) = watch.look(90, **KICKED)
+    assert (again.kind, "came back" in again.body) == (Kind.WARNING, True)
+    assert watch.look(590) == []
+    (resolved,) = watch.look(30)
+    assert resolved.kind is Kind.RESOLVED
+    assert "it lasted 89 s" in resolved.body
+
+
+def test_what_comes_and_goes_is_told_every_half_hour(watch: Watch) -> None:
+    """90 s on, 90 s off, for an hour: four messages, the last with the number of returns; then one that it is over."""
+    messages = []
+    for _ in range(20):
+        messages += watch.look(90, **KICKED) + watch.look(90)
+    warned, resolved = (Kind.WARNING, KICK), (Kind.RESOLVED, KICK)
+    assert kinds(messages) == [warned, resolved, warned, warned]
+    assert "it came back 10 times meanwhile" in messages[-1].body
+    (over,) = watch.look(700)
+    assert "it came back 8 times meanwhile" in over.body
+
+
+def test_times_are_those_of_the_event(watch: Watch) -> None:
+    """OpenD went away a minute before it is told as critical: the message says when it went, and as of when it is."""
+    away_ms = NOW_MS + 1000
+    messages = watch.look(90, connected=False, link_since_ms=away_ms, link_reason="refused")
+    assert kinds(messages) == [(Kind.WARNING, "opend_away"), (Kind.CRITICAL, "opend_away")]
+    assert "since 2026-11-20 10:00:01 HKT, as of 10:00:16" in messages[0].body
+    assert "since 2026-11-20 10:00:01 HKT, worse than before (as of 10:01:02)" in messages[1].body
+    (over,) = watch.look(90)
+    assert "from 2026-11-20 10:00:01 HKT until 2026-11-20 10:01:30 HKT" in over.body
+
+
+def test_times_follow_the_wall_clock_that_was_set(watch: Watch) -> None:
+    """A host whose clock was wrong at the start and was set since: times are right, waits are not disturbed."""
+    watch.wall_ms = 3_600_000
+    (told,) = watch.look(30, **KICKED)
+    assert "since 2026-11-20 11:00:01 HKT" in told.body
+
+
+def test_losses_that_grow_are_told_again_ever_more_slowly(watch: Watch) -> None:
+    """Each message says how many there are by now; an hour of losses is a few messages."""
+    lost: dict[str, Any] = {"gaps_lost_lately": 1, "ticks_lost_lately": 12}
+    assert kinds(watch.look(300, ticks_lost=12, **lost)) == [(Kind.WARNING, "gaps_lost")]
+    (more,) = watch.look(60, ticks_lost=500, **lost | {"gaps_lost_lately": 2, "ticks_lost_lately": 500})
+    assert "500 ticks" in more.body
+    assert "more than before" in more.body
+    messages = []
+    for minute in range(60):
+        growing = lost | {"ticks_lost_lately": minute + 501, "ticks_lost": minute + 501}
+        messages += watch.look(60, **growing)
+    assert 5 <= len(messages) <= 10
+    assert watch.look(800, ticks_lost=560, **lost) == [] or "560" not in messages[-1].body
+
+
+def test_losses_after_a_restart_are_told(watch: Watch, make_status: MakeStatus) -> None:
+    """The count begins anew with the service: a smaller loss than the one that was told is a new one; none is none."""
+    lost: dict[str, Any] = {"gaps_lost_lately": 1}
+    assert len(watch.look(60, ticks_lost=1388, **lost)) == 1
+    after = Watch(make_status, Memory.from_json(watch.alerts.memory.to_json()))
+    after.now_ms = watch.now_ms + 20_000
+    assert after.look(100, ticks_lost=0, **lost) == []
+    assert kinds(after.look(10, ticks_lost=7, **lost)) == [(Kind.WARNING, "gaps_lost")]
+
+
+@pytest.mark.parametrize(("budget_s", "critical_after_s"), [(17.0, 18), (90.0, 91), (4000.0, 301), (None, 301)])
+def test_kicked_out_is_critical_once_the_outage_budget_is_used_up(
+    watch: Watch, budget_s: float | None, critical_after_s: int
+) -> None:
+    """From then on ticks are lost for good. Five minutes are the most, also where the budget is not known."""
+    kicked = KICKED | {"trouble_since_ms": {"kicked_out": NOW_MS}, "last_tick_ms": NOW_MS, "outage_budget_s": budget_s}
+    kicked |= {"ticks_expected_since_ms": NOW_MS - 1_800_000}
+    assert kinds(watch.look(critical_after_s - 1, **kicked)) == [(Kind.WARNING, KICK)]
+    assert kinds(watch.look(1, **kicked)) == [(Kind.CRITICAL, KICK)]
+    assert watch.look(300, **kicked) == []
+
+
+def test_kicked_out_at_night_stays_a_warning(watch: Watch) -> None:
+    """No tick is lost while the market does not trade."""
+    night = {"trading": False, "market_state": "closed", "trading_since_ms": None, "newest_ts_ms": NOW_MS}
+    kicked = KICKED | {"trouble_since_ms": {"kicked_out": NOW_MS}, "outage_budget_s": 17.0}
+    assert kinds(watch.look(900, **night, **kicked)) == [(Kind.WARNING, KICK)]
+
+
+def test_messages_are_in_the_operators_language(make_status: MakeStatus) -> None:
+    """OPERATOR_LANG=zh-Hant: title, meaning, time and next step in Chinese, the command and the figures as they are."""
+    watch = Watch(make_status, lang=CHINESE)
+    (told,) = watch.look(30, **KICKED)
+    assert told.title == "[one] 警告 opend_kicked_out"
+    assert told.body.startswith("同一帳戶的另一終端取得了行情")
+    assert "詳情：OpenD reports: kicked out" in told.body
+    assert "由 2026-11-20 10:00:01 HKT 起，截至 10:00:06" in told.body
+    assert "下一步：" in told.body
+    (over,) = watch.look(100)
+    assert over.title == "[one] 已恢復 opend_kicked_out"
+    assert "持續 29 秒，由 2026-11-20 10:00:01 HKT 至 2026-11-20 10:00:30 HKT" in over.body
+
+
+def test_a_blip_is_not_told(watch: Watch) -> None:
+    """A second of something every two minutes is nothing that a person must read."""
+    messages = []
+    for _ in range(30):
+        messages += watch.look(1, **KICKED) + watch.look(119)
+    assert messages == []
+
+
+def test_it_is_told_again_while_it_stays_open(watch: Watch) -> None:
+    """What is critical every half hour, a warning every six hours."""
+    assert kinds(watch.look(3700, **FULL)) == [(Kind.CRITICAL, "writer_disk_full")] * 3
+    assert kinds(watch.look(60)) == [(Kind.RESOLVED, "writer_disk_full")]
+    assert kinds(watch.look(22_000, **KICKED)) == [(Kind.WARNING, "opend_kicked_out")] * 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        (FULL, "writer_disk_full"),
+        (FULL | {"writer_trouble": "read_only"}, "writer_read_only"),
+        (FULL | {"writer_trouble": "no_permission"}, "writer_no_permission"),
+        ({"connected": False, "link_since_ms": NOW_MS, "link_reason": "refused"}, "opend_away"),
+        ({"newest_ts_ms": NOW_MS - 200_000}, "lag"),
+        ({"program": "needs_sms_code", "quote_logged_in": False}, "opend_not_ready"),
+    ],
+)
+def test_what_section_6_of_the_runbook_names_is_critical(watch: Watch, changes: dict[str, Any], code: str) -> None:
+    """Each ends as a critical message that says what to do."""
+    messages = watch.look(400, **changes)
+    assert (Kind.CRITICAL, code) in kinds(messages)
+    assert len(messages) <= 2
+    assert "next: " in messages[-1].body
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        (KICKED, "opend_kicked_out"),
+        ({"refused": {"HK.00700": "quota"}, "subscribed": 9}, "symbols_refused"),
+        ({"gaps_lost_lately": 2}, "gaps_lost"),
+        ({"gaps_open": 2, "gaps_healing": 2}, "gaps_healing"),
+        ({"drift_s": 9.0}, "clock_drift"),
+        ({"disk_free_mb": 5}, "disk"),
+    ],
+)
+def test_what_it_does_not_name_stays_a_warning(watch: Watch, changes: dict[str, Any], code: str) -> None:
+    """However long it lasts, and whatever `status` calls it."""
+    assert kinds(watch.look(1200, **changes)) == [(Kind.WARNING, code)]
+
+
+def test_no_tick_since_the_open(watch: Watch) -> None:
+    """The market trades and nothing comes: told as a warning after a minute, in those words; critical after five."""
+    yesterday_ms = NOW_MS - 60_000_000
+    messages = watch.look(400, trading_since_ms=NOW_MS, newest_ts_ms=yesterday_ms)
+    assert kinds(messages) == [(Kind.WARNING, "lag"), (Kind.CRITICAL, "lag")]
+    assert "no tick since the market began to trade" in messages[0].body
+    assert "worse than before" in messages[1].body
+
+
+def test_a_lag_that_shrinks_is_no_more_than_a_warning(watch: Watch) -> None:
+    """After an outage the newest tick comes nearer by the second: nobody needs to get up."""
+    messages = []
+    for second in range(150):
+        newest_ms = watch.now_ms - 600_000 + second * 3000
+        messages += watch.look(1, newest_ts_ms=newest_ms)
+    assert kinds(messages) == [(Kind.WARNING, "lag")]
+
+
+def test_a_repeated_stall_is_critical_also_across_a_restart(watch: Watch, make_status: MakeStatus) -> None:
+    """One is a warning; a second one within half an hour is critical, though the service was restarted between."""
+    assert kinds(watch.look(60, stalls=1, waiting=900)) == [(Kind.WARNING, "persistent_stall")]
+    after = Watch(make_status, Memory.from_json(watch.alerts.memory.to_json()))
+    after.now_ms = watch.now_ms + 20_000
+    assert kinds(after.look(60, stalls=1, waiting=900)) == [(Kind.CRITICAL, "persistent_stall")]
+
+
+def test_a_stall_of_this_morning_is_history(watch: Watch) -> None:
+    """The counter stays and rows always wait for a moment: half an hour after the last stall it is resolved."""
+    watch.look(60, stalls=1, waiting=900)
+    assert kinds(watch.look(2400, stalls=1, waiting=3)) == [(Kind.RESOLVED, "persistent_stall")]
+
+
+def test_what_is_open_is_not_told_again_by_a_restart(watch: Watch, make_status: MakeStatus) -> None:
+    """The memory goes over: the same finding is silent, its end is told."""
+    assert len(watch.look(60, **KICKED)) == 1
+    after = Watch(make_status, Memory.from_json(watch.alerts.memory.to_json()))
+    after.now_ms = watch.now_ms + 3_600_000
+    assert after.look(10) == []
+    assert after.look(300, **KICKED) == []
+    assert kinds(after.look(100)) == [(Kind.RESOLVED, "opend_kicked_out")]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"open": {"a": {"x": 1}}, "stalls_ms": [], "digest_day": ""}'])
+def test_a_memory_that_is_none_is_refused(text: str) -> None:
+    """With an error that the caller expects, and no other."""
+    with pytest.raises(ValueError, match=r"Expecting|memory"):
+        Memory.from_json(text)
+
+
+def test_what_is_critical_elsewhere_is_alerted_even_without_a_rule() -> None:
+    """A finding that is made tomorrow is not forgotten; one that is only listed is not alerted."""
+    assert rule_of(Finding("brand_new", Severity.CRITICAL, "", ""))
+    assert rule_of(Finding("brand_new", Severity.WARNING, "", "")) is None
+    assert rule_of(Finding("opend_away", Severity.WARNING, "", "")) is RULES["opend_away"]
+    assert rule_of(Finding("opend_kicked_out", Severity.CRITICAL, "", "")) is RULES["opend_"]

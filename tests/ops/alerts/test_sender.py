@@ -1,0 +1,155 @@
+"""One destination's courier, on real sockets: what arrives, what is tried again, what is dropped, what is told."""
+
+from __future__ import annotations
+
+import io
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hk_tick_collector import log
+from hk_tick_collector.errors import UsageError
+from hk_tick_collector.ops.alerts.destination import open_destinations, send_test
+from hk_tick_collector.ops.alerts.sender import QUEUE_MESSAGES, Courier
+from hk_tick_collector.ops.alerts.words import Kind, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.receiver import Receiver
+
+CAP_S = 300.0
+HANGS_S = 100  # how long a destination may hang: a test that waits for it fails
+SECRET = "hunter2secret"
+
+
+def message(title: str = "[one] WARNING lag") -> Message:
+    return Message(Kind.WARNING, "lag", title, "late\nnext: look")
+
+
+def url(port: int, options: str = "") -> str:
+    return f"json://{SECRET}user:{SECRET}@127.0.0.1:{port}/{SECRET}path?cto=1&rto=1{options}"
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline_s = time.monotonic() + CAP_S
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def lines() -> io.StringIO:
+    """The log from here on."""
+    stream = io.StringIO()
+    log.configure("DEBUG", stream)
+    return stream
+
+
+def test_a_message_arrives_whole(receiver: Callable[..., Receiver], lines: io.StringIO) -> None:
+    """Title, text and the level, as Apprise has it; the log names the destination without its secrets."""
+    there = receiver()
+    (destination,) = open_destinations([url(there.port)])
+    courier = Courier(destination)
+    courier.start()
+    courier.post(message())
+    wait_until(lambda: "alert_sent" in lines.getvalue())
+    courier.stop()
+    courier.join(CAP_S)
+    (arrived,) = there.messages
+    assert (arrived["title"], arrived["message"], arrived["type"]) == (message().title, message().body, "warning")
+    assert "to=1:json://***" in lines.getvalue()
+    assert SECRET not in lines.getvalue()
+
+
+def test_a_failure_is_tried_again(receiver: Callable[..., Receiver], lines: io.StringIO) -> None:
+    """Two refusals, then it is taken: it arrives once; the log told of the failure once, with the server's answer."""
+    there = receiver(503, 503)
+    courier = Courier(open_destinations([url(there.port)])[0], retries_s=(0.01, 0.01, 0.01))
+    courier.start()
+    courier.post(message())
+    wait_until(lambda: there.messages)
+    courier.stop()
+    courier.join(CAP_S)
+    assert (there.requests, len(there.messages), courier.dropped) == (3, 1, 0)
+    assert lines.getvalue().count("alert_failed") == 1
+    assert "503" in lines.getvalue()
+    assert SECRET not in lines.getvalue()
+
+
+def test_what_cannot_be_sent_is_dropped_with_a_count(free_port: int, lines: io.StringIO) -> None:
+    """Nobody listens: tried as often as allowed, then dropped; the next message has its own chance."""
+    courier = Courier(open_destinations([url(free_port)])[0], retries_s=(0.01,))
+    courier.start()
+    courier.post(message())
+    courier.post(message())
+    wait_until(lambda: courier.dropped == 2)
+    courier.stop()
+    courier.join(CAP_S)
+    assert lines.getvalue().count("alert_dropped") == 2
+    assert lines.getvalue().count("alert_failed") == 1
+    assert SECRET not in lines.getvalue()
+
+
+def test_a_server_that_hangs_delays_nobody(receiver: Callable[..., Receiver], lines: io.StringIO) -> None:
+    """A flood is posted at once; the oldest make room; a stop takes no longer than it was given."""
+    there = receiver(hangs=True)
+    courier = Courier(open_destinations([url(there.port, f"&rto={HANGS_S}")])[0])
+    courier.start()
+    begun_s = time.monotonic()
+    for number in range(QUEUE_MESSAGES + 10):
+        courier.post(message(f"[one] {number}"))
+    assert time.monotonic() - begun_s < HANGS_S
+    wait_until(lambda: there.requests)
+    courier.stop()
+    begun_s = time.monotonic()
+    courier.join(0.2)
+    assert time.monotonic() - begun_s < HANGS_S
+    assert courier.dropped >= QUEUE_MESSAGES + 9
+    assert "the queue is full" in lines.getvalue()
+    assert "the collector was stopped" in lines.getvalue()
+
+
+def test_a_stop_sends_what_is_queued(receiver: Callable[..., Receiver]) -> None:
+    """A message waits for its next try: the stop does not wait with it, and tries what is behind it."""
+    there = receiver(503)
+    courier = Courier(open_destinations([url(there.port)])[0], retries_s=(3600.0,))
+    courier.start()
+    courier.post(message("[one] first"))
+    wait_until(lambda: there.requests)
+    courier.post(message("[one] second"))
+    courier.stop()
+    courier.join(CAP_S)
+    assert there.titles() == ["[one] second"]
+    assert courier.dropped == 1
+
+
+@pytest.mark.parametrize("bad", ["nothing://x", "tgram://tooshort", "slack://a", "mailto://"])
+def test_a_url_that_apprise_does_not_understand(bad: str) -> None:
+    """One line names which, what is allowed and nothing that is secret."""
+    with pytest.raises(UsageError) as caught:
+        open_destinations(["json://127.0.0.1/", f"{bad}"])
+    line = caught.value.one_line()
+    assert f"2:{bad.partition('://')[0]}://***" in line
+    assert "allowed are Apprise URLs" in line
+    assert "tooshort" not in line
+
+
+def test_a_test_message(receiver: Callable[..., Receiver], free_port: int) -> None:
+    """What `doctor` sends: each destination, and why it did not work."""
+    there = receiver()
+    results = send_test([url(there.port), url(free_port)], "one")
+    assert results[0] == ("1:json://***", "")
+    assert results[1][0] == "2:json://***"
+    assert results[1][1]
+    assert SECRET not in results[1][1]
+    assert there.titles() == ["[one] test"]
+
+
+@pytest.fixture
+def free_port(receiver: Callable[..., Receiver]) -> int:
+    """A port on which nobody listens any more."""
+    there = receiver()
+    there.close()
+    return there.port

@@ -1,0 +1,164 @@
+"""The catalogue in step with the sources and its page: what is logged or found is explained, and nothing else is."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector.opend.messages import QUOTE_RIGHTS_WITHOUT_TICKS
+from hk_tick_collector.ops.catalogue import catalogue
+from hk_tick_collector.ops.catalogue.log_events import EVENTS, SIMULATOR_EVENTS
+from hk_tick_collector.ops.findings.codes import FINDINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT: Final = Path(__file__).parent.parent.parent
+SOURCE: Final = ROOT / "src" / "hk_tick_collector"
+PAGE: Final = ROOT / "docs" / "troubleshooting.md"
+LOGGING: Final = {"debug", "info", "warning", "error", "bug"}
+
+
+def trees(*parts: str) -> Iterator[ast.Module]:
+    """The sources of these parts, of all when none is named."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        if not parts or path.relative_to(SOURCE).parts[0] in parts:
+            yield ast.parse(path.read_text("utf-8"))
+
+
+def strings(node: ast.AST) -> set[str]:
+    return {each.value for each in ast.walk(node) if isinstance(each, ast.Constant) and isinstance(each.value, str)}
+
+
+def is_logging(function: ast.expr) -> bool:
+    """`log.info(…)`, or `say(…)` where say was chosen among them."""
+    if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
+        return function.value.id == "log" and function.attr in LOGGING
+    return isinstance(function, ast.Name) and function.id == "say"
+
+
+def looped(tree: ast.Module, name: str) -> set[str]:
+    """What a variable is that a loop of its module sets from a table of constants."""
+    constants = [node for node in tree.body if isinstance(node, ast.AnnAssign)]
+    tables = {node.target.id: node.value for node in constants if isinstance(node.target, ast.Name)}
+    found: set[str] = set()
+    for loop in (node for node in ast.walk(tree) if isinstance(node, ast.For)):
+        if not isinstance(loop.target, ast.Tuple):
+            continue
+        names = [each.id for each in loop.target.elts if isinstance(each, ast.Name)]
+        table = tables.get(loop.iter.id) if isinstance(loop.iter, ast.Name) else loop.iter
+        if name in names and isinstance(table, ast.Tuple):
+            rows = [row for row in table.elts if isinstance(row, ast.Tuple)]
+            found |= set().union(*(strings(row.elts[names.index(name)]) for row in rows))
+    return found
+
+
+def handed(tree: ast.Module, name: str) -> set[str]:
+    """What constants a module's own calls hand to its functions as an argument of this name."""
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    places = {function.name: [arg.arg for arg in function.args.args] for function in functions}
+    found: set[str] = set()
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        method = isinstance(call.func, ast.Attribute)
+        arguments = places.get(call.func.attr if isinstance(call.func, ast.Attribute) else ast.unparse(call.func), [])
+        for argument, value in zip(arguments[method:], call.args, strict=False):
+            found |= strings(value) if argument == name else set()
+    return found
+
+
+def possible(tree: ast.Module, name: str) -> set[str]:
+    """Everything that a variable of this name can be in a module."""
+    found = looped(tree, name) | handed(tree, name)
+    assert found, f"nobody can tell what {name} is"
+    return found
+
+
+def logged() -> set[str]:
+    """Every event that a source logs."""
+    found: set[str] = set()
+    for tree in trees():
+        for node in ast.walk(tree):
+            if not (isinstance(node, ast.Call) and node.args and is_logging(node.func)):
+                continue
+            event = node.args[0]
+            if isinstance(event, ast.Name):
+                found |= possible(tree, event.id)
+            elif isinstance(event, ast.IfExp):
+                found |= strings(event.body) | strings(event.orelse)
+            else:
+                found |= strings(event)
+    return found
+
+
+def values_of(path: Path, *tables: str) -> set[str]:
+    """The strings inside constants of a module."""
+    tree = ast.parse(path.read_text("utf-8"))
+    assigned = [node for node in tree.body if isinstance(node, ast.AnnAssign) and node.value]
+    kept = [node.value for node in assigned if isinstance(node.target, ast.Name) and node.target.id in tables]
+    assert len(kept) == len(tables), f"{path.name} has no longer {tables}"
+    return set().union(*(strings(value) for value in kept if value))
+
+
+def families() -> dict[str, set[str]]:
+    """What may follow the beginning of a code that is put together at run time."""
+    messages = SOURCE / "opend" / "messages.py"
+    states = values_of(messages, "_PROGRAM_STATES", "_GATEWAY_EVENTS") - {"ready"}
+    rights = {f"quote_right_{right}" for right in QUOTE_RIGHTS_WITHOUT_TICKS}
+    causes = values_of(SOURCE / "store" / "faults.py", "_CAUSES", "_ERRNO_CAUSES")
+    return {"opend_": states | rights | {"quote_link_lost"}, "writer_": causes | {"bug"}}
+
+
+def made() -> set[str]:
+    """Every code with which a source makes a finding."""
+    found: set[str] = set()
+    for tree in trees("ops", "collect", "cli"):
+        for node in ast.walk(tree):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Finding"):
+                continue
+            code = node.args[0] if node.args else next(item.value for item in node.keywords if item.arg == "code")
+            if isinstance(code, ast.JoinedStr):
+                (start,) = strings(code)
+                found |= {start + member for member in families()[start]}
+            elif isinstance(code, ast.Name):
+                found |= possible(tree, code.id)
+            else:
+                found |= strings(code)
+    return found
+
+
+def test_every_event_that_is_logged_is_explained_and_no_other() -> None:
+    """A new line needs its entry in ops/catalogue/log_events.py; an entry whose line is gone must go too."""
+    assert logged() == {*EVENTS, *SIMULATOR_EVENTS}
+
+
+def test_every_finding_that_is_made_is_explained_and_no_other() -> None:
+    """A new code needs its entry in ops/findings/codes.py."""
+    assert made() == set(FINDINGS)
+
+
+def test_the_page_is_fresh() -> None:
+    """The reference of docs/troubleshooting.md is the catalogue's: python tools/write_troubleshooting.py."""
+    page = PAGE.read_text("utf-8")
+    assert catalogue.BEGIN in page
+    assert page.partition(catalogue.BEGIN)[2] == catalogue.markdown().partition(catalogue.BEGIN)[2]
+
+
+def test_the_page_names_each_in_chinese_with_a_remedy() -> None:
+    """Meaning and remedy are there in both languages, for each name on a row of its own."""
+    rows = [line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| `")]
+    for name, entry in {**SIMULATOR_EVENTS, **EVENTS, **FINDINGS}.items():
+        assert all((*entry.meaning, *entry.remedy)), name
+        assert any(ord(char) > 0x3000 for char in entry.meaning.zh), name
+        assert f"| `{name}` | {entry.meaning.zh} | {entry.remedy.zh} |" in rows, name
+
+
+def test_a_line_is_explained_with_its_cause() -> None:
+    """Whatever stands before the level; `cause=` and `kind=` name findings."""
+    line = 'Nov 24 09:30:01 host hk[7]: 2026-11-24T09:30:01.000+08:00 ERROR persist_failed cause=disk_full detail="a b"'
+    assert [each.name for each in catalogue.explain(line)] == ["persist_failed", "writer_disk_full"]
+    line = "2026-11-24T09:30:01.000+08:00 ERROR opend_notice kind=program_needs_captcha detail=x"
+    assert [each.name for each in catalogue.explain(line)] == ["opend_notice", "opend_needs_captcha"]
+    assert [each.name for each in catalogue.explain("WATCHDOG")] == ["WATCHDOG persistent_stall"]
+    assert [each.what for each in catalogue.explain("persistent_stall")] == ["log line", "finding"]
+    assert catalogue.explain("no_such_event") == []

@@ -1,0 +1,56 @@
+"""Which losses keep a day from being OK: real ones, beside what could be expected."""
+
+from __future__ import annotations
+
+import pytest
+
+from hk_tick_collector.ops.findings.completeness import check_completeness, lost_ticks
+from hk_tick_collector.store.query import Completeness, Incomplete
+
+DAY = "20261120"
+
+
+def of(rows: int, expected: int) -> Completeness:
+    return Completeness(3, rows, expected, without_pattern=0, counted=min(rows, expected))
+
+
+def lacking(missing: int, before_start: int = 0, above: int = 0) -> Incomplete:
+    return Incomplete(missing, before_start, above, "HK.00005" if above else "", "HK.00700" if missing else "")
+
+
+@pytest.mark.parametrize(
+    ("complete", "incomplete", "healing", "code"),
+    [
+        (of(100_000, 100_000), lacking(0), 0, ""),
+        (of(0, 0), lacking(0), 0, ""),
+        (of(50_000, 100_000), lacking(50_000, before_start=50_000), 0, ""),
+        (of(50_000, 100_000), lacking(50_000), 50_000, ""),
+        (of(99_995, 100_000), lacking(5), 0, ""),
+        (of(99_980, 100_000), lacking(20), 0, "incomplete"),
+        (of(5_570, 100_000), lacking(94_430), 0, "incomplete"),
+        (of(5, 100_000), lacking(99_995, before_start=99_990), 0, "incomplete"),
+        (of(0, 0), lacking(7), 0, "incomplete"),
+        (of(108, 100), lacking(0, above=1), 0, "above_complete"),
+    ],
+    ids=[
+        *("whole", "no tick yet", "a first day that began at noon", "being backfilled", "five of 100,000"),
+        *("twenty of 100,000", "5.57 %", "half of what came since the start", "nothing but gaps", "108 %"),
+    ],
+)
+def test_a_real_loss_is_never_ok(complete: Completeness, incomplete: Incomplete, healing: int, code: str) -> None:
+    """Below 99.99 % of what could be expected, or above 100 %, the day has a finding; otherwise none."""
+    findings = check_completeness(DAY, complete, incomplete, healing)
+    assert [finding.code for finding in findings] == ([code] if code else [])
+
+
+def test_the_words_say_how_much_and_whom() -> None:
+    """The share of what could be expected, how many ticks, which symbol lacks most."""
+    (finding,) = check_completeness(DAY, of(900, 2000), lacking(1100, before_start=1000), 0)
+    assert finding.text.startswith("20261120 is 90.00% complete: 100 ticks are lost, HK.00700 lacks most")
+    assert finding.remedy == "hk-tick-collector gaps --open"
+
+
+def test_a_small_loss_is_still_counted() -> None:
+    """It is for the line that says OK."""
+    assert lost_ticks(lacking(12, before_start=5), 4) == 3
+    assert lost_ticks(lacking(12, before_start=5), 40) == 0

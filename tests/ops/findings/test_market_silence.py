@@ -1,0 +1,193 @@
+"""Silence: what the market, the calendar and the hour explain is no finding, what they do not is named."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from hk_tick_collector import market
+from hk_tick_collector.ops.findings.health import Limits, Severity, check, summary
+from hk_tick_collector.ops.findings.market_silence import silence
+
+if TYPE_CHECKING:
+    from tests.ops.conftest import MakeStatus
+
+LIMITS: Final = Limits(drift_warn_s=2.0, lag_critical_s=300.0, disk_min_free_mb=2048, queue_warn_rows=50_000)
+DAY_MS: Final = market.day_start_ms(market.parse_day("20261224"))
+
+
+def at(clock: str) -> int:
+    """A Hong Kong time of the day, UTC epoch ms."""
+    hour, minute, second = map(int, clock.split(":"))
+    return DAY_MS + ((hour * 60 + minute) * 60 + second) * 1000
+
+
+def fresh(clock: str, **changes: Any) -> dict[str, Any]:
+    """What a service that is well reports at that time."""
+    now_ms = at(clock)
+    alive = {"written_ms": now_ms, "writer_alive_ms": now_ms, "last_commit_ms": now_ms, "started_ms": at("08:00:00")}
+    return {**alive, "link_since_ms": at("08:00:00"), **changes}
+
+
+@pytest.mark.parametrize(
+    ("clock", "state", "kind", "words"),
+    [
+        ("08:59:00", "closed", "whole", "closed till the pre-open at 09:00"),
+        ("09:29:00", "waiting_open", "whole", "before the open at 09:30"),
+        ("09:05:00", "auction", "whole", "pre-open auction"),
+        ("12:30:00", "rest", "whole", "lunch, till 13:00"),
+        ("16:05:00", "closing_auction", "whole", "closing auction"),
+        ("17:00:00", "closed", "whole", "closed till the next trading day"),
+        ("14:00:00", "closed", "morning", "half day: the morning alone trades"),
+        ("10:00:00", "closed", "afternoon", "half day: the afternoon alone trades"),
+        ("10:00:00", "closed", "holiday", "no trading day by OpenD's calendar"),
+        ("10:00:00", "closed", "whole", "unscheduled close"),
+        ("14:00:00", "closed", "whole", "unscheduled close"),
+        ("10:00:00", "rest", "morning", "unscheduled close"),
+        ("12:30:00", "closed", "", "closed till the next trading day"),
+    ],
+)
+def test_a_silence_is_explained(make_status: MakeStatus, clock: str, state: str, kind: str, words: str) -> None:
+    """The one line says why no tick comes, and that nothing is to be done."""
+    changes = fresh(clock, market_state=state, day_kind=kind, trading="auction" in state, trading_since_ms=None)
+    status = make_status(**changes, newest_ts_ms=at(clock) - 3_600_000, drift_s=0.0)
+    quiet = silence(status, at(clock))
+    assert words in quiet
+    severity, line = summary(check(status, at(clock), LIMITS), quiet)
+    assert severity == Severity.OK
+    assert quiet in line
+
+
+@pytest.mark.parametrize("state", ["morning", "afternoon", "none", "unknown", ""])
+def test_nothing_is_explained_away(make_status: MakeStatus, state: str) -> None:
+    """While the market trades, and while nobody knows, there is no excuse."""
+    assert silence(make_status(**fresh("10:00:00", market_state=state)), at("10:00:00")) == ""
+
+
+@pytest.mark.parametrize(
+    ("state", "clock", "since"), [("auction", "09:19:00", "09:00:00"), ("closing_auction", "16:07:00", "16:00:00")]
+)
+def test_an_auction_is_no_lag(make_status: MakeStatus, state: str, clock: str, since: str) -> None:
+    """Orders are collected for 20 and 8 minutes before the auction trades: every day, and no reason to call anybody."""
+    changes = fresh(clock, market_state=state, trading_since_ms=at(since), newest_ts_ms=at(since) - 1000)
+    assert check(make_status(**changes, last_tick_ms=at(since) - 1000), at(clock), LIMITS) == []
+
+
+@pytest.mark.parametrize(
+    ("clock", "severity"), [("09:30:30", None), ("09:31:30", Severity.WARNING), ("09:36:00", Severity.CRITICAL)]
+)
+@pytest.mark.parametrize("newest", [None, "09:21:00"])
+def test_no_tick_at_the_open(
+    make_status: MakeStatus, clock: str, severity: Severity | None, newest: str | None
+) -> None:
+    """Connected, subscribed, OpenD says that it trades, and nothing comes: with a name, whatever the auction had."""
+    last_ms = at(newest) if newest else None
+    changes = fresh(clock, trading_since_ms=at("09:30:02"), newest_ts_ms=last_ms, last_tick_ms=last_ms, received=0)
+    findings = check(make_status(**changes), at(clock), LIMITS)
+    assert [finding.code for finding in findings] == (["no_tick_at_open", "lag"] if severity else [])
+    assert {finding.severity for finding in findings} == ({severity} if severity else set())
+
+
+def test_a_whole_market_that_falls_silent(make_status: MakeStatus) -> None:
+    """Ticks came, and come no more; what is received and only waits for the disk is another matter."""
+    changes = fresh("10:00:00", newest_ts_ms=at("09:58:00"), last_tick_ms=at("09:58:00"))
+    assert [each.code for each in check(make_status(**changes), at("10:00:00"), LIMITS)] == ["no_ticks", "lag"]
+    changes |= {"last_tick_ms": at("10:00:00"), "waiting": 9}
+    assert [each.code for each in check(make_status(**changes), at("10:00:00"), LIMITS)] == ["lag"]
+
+
+def test_one_symbol_that_is_halted_is_nothing(make_status: MakeStatus) -> None:
+    """The newest tick of all symbols counts, not that of each."""
+    changes = fresh("10:00:00", newest_ts_ms=at("09:59:59"), last_tick_ms=at("09:59:59"), symbols=2, subscribed=2)
+    assert check(make_status(**changes), at("10:00:00"), LIMITS) == []
+
+
+@pytest.mark.parametrize("drift_s", [3600.0, -3600.0])
+def test_a_wrong_clock_explains_no_silence(make_status: MakeStatus, drift_s: float) -> None:
+    """Whatever this host takes the time for: two minutes without a tick are two minutes."""
+    shift_ms = int(drift_s * 1000)
+    now_ms = at("10:00:00") + shift_ms
+    own = {name: value + shift_ms for name, value in fresh("10:00:00", last_tick_ms=at("09:58:00")).items()}
+    own["trading_since_ms"] = at("09:30:02") + shift_ms
+    status = make_status(**own, newest_ts_ms=at("09:58:00"), drift_s=drift_s)
+    assert {each.code for each in check(status, now_ms, LIMITS)} == {"clock_drift", "no_ticks", "lag"}
+
+
+# --- nothing is stored, and no steady connection says that the market trades ---
+
+
+def unsteady(clock: str, **changes: Any) -> dict[str, Any]:
+    """A service whose connections come and go since 09:40; nothing is stored since 09:50."""
+    found = {
+        "link_breaks_lately": 9,
+        "link_break_reason": "OpenD closed the connection",
+        "newest_ts_ms": at("09:50:00"),
+    }
+    found |= {"last_tick_ms": at("09:50:00"), "trading_since_ms": at(clock) - 2000, "link_since_ms": at(clock) - 2000}
+    return fresh(clock, **found, ticks_expected_since_ms=at("09:30:00"), drift_s=0.0) | changes
+
+
+@pytest.mark.parametrize("connected", [True, False])
+@pytest.mark.parametrize("state", ["morning", "unknown"])
+@pytest.mark.parametrize(
+    ("clock", "severity"), [("09:50:30", None), ("09:51:30", Severity.WARNING), ("09:55:30", Severity.CRITICAL)]
+)
+def test_connections_that_come_and_go_hide_no_silence(
+    make_status: MakeStatus, clock: str, severity: Severity | None, state: str, connected: bool
+) -> None:
+    """Each connection begins the session anew; the newest stored tick does not get younger by that."""
+    changes = unsteady(clock, market_state=state, trading=state == "morning", connected=connected)
+    if not connected:
+        changes |= {"trading_since_ms": None, "trading": False}
+    found = {each.code: each for each in check(make_status(**changes), at(clock), LIMITS)}
+    assert ("no_ticks_stored" in found) == (severity is not None)
+    if severity is not None:
+        assert found["no_ticks_stored"].severity == severity
+        assert "broke 9 times" in found["no_ticks_stored"].text
+        assert "OpenD closed the connection" in found["no_ticks_stored"].text
+        assert found["no_ticks_stored"].remedy.startswith("sudo hk-tick-collector doctor; ")
+
+
+def test_connections_that_come_and_go_are_critical_in_the_one_line(make_status: MakeStatus) -> None:
+    """What an operator reads first names it."""
+    severity, line = summary(check(make_status(**unsteady("09:56:00")), at("09:56:00"), LIMITS))
+    assert severity == Severity.CRITICAL
+    assert "no tick has been stored for 360 s" in line
+
+
+@pytest.mark.parametrize(
+    ("changes", "severity"),
+    [
+        ({"link_breaks_lately": 0, "market_state": "unknown", "trading": False}, Severity.CRITICAL),
+        ({"link_breaks_lately": 0, "market_state": "unknown", "day_kind": "holiday"}, None),
+        ({"link_breaks_lately": 0, "subscribed": 0}, Severity.CRITICAL),
+        ({"newest_ts_ms": at("09:59:50")}, None),  # a connection broke, and ticks are stored
+        ({"ticks_expected_since_ms": None, "market_state": "closed", "trading": False}, None),
+        ({"ticks_expected_since_ms": at("09:59:30")}, None),  # the session has just begun
+        ({"symbols": 0, "subscribed": 0}, None),
+    ],
+)
+def test_when_nothing_stored_is_a_finding(
+    make_status: MakeStatus, changes: dict[str, Any], severity: Severity | None
+) -> None:
+    """A state that nobody tells, or no subscription: judged; a market that is closed, or a holiday: not."""
+    found = {each.code: each for each in check(make_status(**unsteady("10:00:00", **changes)), at("10:00:00"), LIMITS)}
+    assert (found["no_ticks_stored"].severity if "no_ticks_stored" in found else None) == severity
+
+
+@pytest.mark.parametrize("clock", ["08:30:00", "12:30:00", "20:00:00"])
+def test_an_unknown_state_outside_the_hours_calls_nobody(make_status: MakeStatus, clock: str) -> None:
+    """A steady connection on which OpenD does not tell the market's state, at an hour at which nothing trades."""
+    changes = unsteady(clock, link_breaks_lately=0, market_state="unknown", trading=False, trading_since_ms=None)
+    changes |= {"newest_ts_ms": at("08:00:00") - 3_600_000, "ticks_expected_since_ms": at("08:00:00") - 3_600_000}
+    assert check(make_status(**changes), at(clock), LIMITS) == []
+
+
+def test_questions_without_an_answer_are_named(make_status: MakeStatus) -> None:
+    """A warning, since ticks come all the same; a state that was never told is not `not logged in`."""
+    failed = {"GetGlobalState": "OpenD did not answer message 1002 in time", "GetSubInfo": "too frequent"}
+    changes = fresh("10:00:00", program="", quote_logged_in=False, market_state="unknown", newest_ts_ms=at("09:59:59"))
+    [finding] = check(make_status(**changes, questions_failed=failed), at("10:00:00"), LIMITS)
+    assert (finding.code, finding.severity) == ("questions_failed", Severity.WARNING)
+    assert "GetGlobalState (and 1 more): OpenD did not answer" in finding.text

@@ -1,0 +1,56 @@
+"""Why OpenD refuses: its own words, however it puts them."""
+
+from __future__ import annotations
+
+import pytest
+
+from hk_tick_collector.ops.findings.refusals import OTHER, QUOTA, QUOTE_RIGHT, Group, cause_of, groups, without_codes
+
+
+@pytest.mark.parametrize(
+    ("words", "cause"),
+    [
+        ("No right to subscribe 00700", QUOTE_RIGHT),
+        ("此股票無行情權限", QUOTE_RIGHT),
+        ("没有权限", QUOTE_RIGHT),
+        ("No quote rights for HK.00700", QUOTE_RIGHT),
+        ("Permission denied", QUOTE_RIGHT),
+        ("訂閱額度不足", QUOTA),
+        ("订阅额度已用完", QUOTA),
+        ("Insufficient subscription quota", QUOTA),
+        ("Unknown stock HK.00700", OTHER),
+        ("未知股票", OTHER),
+        ("copyright", OTHER),
+        ("the server is busy right now", OTHER),
+        ("", OTHER),
+    ],
+)
+def test_the_cause_is_read_from_the_words(words: str, cause: str) -> None:
+    """In English, and in both scripts of Chinese."""
+    assert cause_of(words) == cause
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        ("No right to subscribe 00700", "No right to subscribe"),
+        ("HK.00700: no right", "no right"),
+        ("HK 00700 無權限", "無權限"),
+        ("no right (00700)", "no right"),
+        ("no right to 100700 and 007001", "no right to 100700 and 007001"),  # other codes
+        ("00700", "00700"),
+        ("HK.00700", "HK.00700"),
+    ],
+)
+def test_the_symbol_is_taken_out_of_the_words(words: str, kept: str) -> None:
+    """So that all symbols of one cause have the same words; where nothing else is left they stay."""
+    assert without_codes(words, ["HK.00700"]) == kept
+
+
+def test_the_largest_group_comes_first() -> None:
+    """With the cause that its words tell, in the order in which symbols were refused."""
+    refused = {"HK.00001": "Unknown stock", "HK.00002": "no right", "HK.00003": "no right"}
+    assert groups(refused) == [
+        Group("no right", QUOTE_RIGHT, ("HK.00002", "HK.00003")),
+        Group("Unknown stock", OTHER, ("HK.00001",)),
+    ]

@@ -1,0 +1,162 @@
+"""The live state: always whole, always readable by the group, and understood across versions."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.faults.descriptors import no_descriptors
+
+from hk_tick_collector.errors import StoreError
+from hk_tick_collector.ops.live.status import STATUS_NAME, StatusFile, read_status, write_status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.ops.conftest import MakeStatus
+
+
+def test_what_is_written_is_read(tmp_path: Path, make_status: MakeStatus) -> None:
+    """Every field comes back; nothing else is left in the directory; others than the group read nothing."""
+    status = make_status(refused={"HK.00005": "說明 unknown"}, rows_per_s=[1, 2, 3], drift_s=-0.25)
+    path = tmp_path / STATUS_NAME
+    write_status(path, status)
+    assert read_status(path) == status
+    assert [file.name for file in tmp_path.iterdir()] == [STATUS_NAME]
+    assert path.stat().st_mode & 0o777 & ~0o640 == 0
+
+
+def test_a_reader_never_finds_half_of_it(tmp_path: Path, make_status: MakeStatus) -> None:
+    """While it is replaced again and again, every look finds a whole one."""
+    path = tmp_path / STATUS_NAME
+    write_status(path, make_status())
+    done = threading.Event()
+
+    def replace() -> None:
+        while not done.is_set():
+            write_status(path, make_status(link_reason="x" * 10_000))
+
+    writer = threading.Thread(target=replace)
+    writer.start()
+    try:
+        assert all(read_status(path) is not None for _ in range(300))
+    finally:
+        done.set()
+        writer.join()
+
+
+def test_without_a_descriptor_it_is_written_all_the_same(tmp_path: Path, make_status: MakeStatus) -> None:
+    """Row 22, for real: every descriptor is taken; one is in reserve for the live state, time and again."""
+    path = tmp_path / STATUS_NAME
+    file = StatusFile(path)
+    with no_descriptors():
+        with pytest.raises(OSError, match="Too many open files"):
+            path.open("rb").close()
+        for number in (1, 2, 3):
+            file.write(make_status(received=number))
+    status = read_status(path)
+    assert status
+    assert status.received == 3
+
+
+def test_what_else_hinders_it_is_an_os_error(tmp_path: Path, make_status: MakeStatus) -> None:
+    """The reserve is for that one case; every other is told at once."""
+    file = StatusFile(tmp_path / "gone" / STATUS_NAME)
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError):
+            file.write(make_status())
+
+
+def test_no_file_is_an_answer(tmp_path: Path) -> None:
+    """A service that never ran left nothing."""
+    assert read_status(tmp_path / STATUS_NAME) is None
+
+
+def test_a_later_version_is_understood(tmp_path: Path, make_status: MakeStatus) -> None:
+    """Fields that this version does not know are passed by."""
+    path = tmp_path / STATUS_NAME
+    path.write_text(json.dumps({**asdict(make_status()), "invented_later": 1}))
+    assert read_status(path) == make_status()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"text"', '{"pid": 1}', "\udcff"])
+def test_what_is_no_live_state_is_named(tmp_path: Path, text: str) -> None:
+    """Half a file, another document, one without the fields that are needed: one error with a remedy."""
+    path = tmp_path / STATUS_NAME
+    path.write_text(text, errors="surrogateescape")
+    with pytest.raises(StoreError, match="not the live state") as caught:
+        read_status(path)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("written_ms", None),
+        ("written_ms", "now"),
+        ("newest_ts_ms", 10**30),
+        ("newest_ts_ms", -1),
+        ("drift_s", "x"),
+        ("drift_s", float("nan")),
+        ("pid", True),
+        ("connected", 1),
+        ("trouble", 5),
+        ("refused", ["HK.00700"]),
+        ("refused", {"HK.00700": 1}),
+        ("rows_per_s", [1, "2"]),
+        ("damaged_files", [None]),
+        ("newest_day", 20261120),
+        ("newest_day", "../../etc/passwd"),
+        ("data_root", "/data\0"),
+        ("link_reason", "\ud800"),
+        ("wal_bytes", 10**400),
+        ("drift_s", 10**400),
+        ("held_rows", {"20261120": 2**63}),
+    ],
+)
+def test_a_field_that_cannot_be_is_named_as_no_live_state(
+    tmp_path: Path, make_status: MakeStatus, name: str, value: object
+) -> None:
+    """Whoever wrote it: `status` says so in one line, and no reader stumbles over it later."""
+    path = tmp_path / STATUS_NAME
+    path.write_text(json.dumps({**asdict(make_status()), name: value}))
+    with pytest.raises(StoreError, match="not the live state"):
+        read_status(path)
+
+
+def test_a_file_without_a_bottom_is_no_live_state(tmp_path: Path) -> None:
+    """Brackets, a hundred thousand deep."""
+    path = tmp_path / STATUS_NAME
+    path.write_text("[" * 100_000)
+    with pytest.raises(StoreError, match="not the live state"):
+        read_status(path)
+
+
+def test_what_never_ends_is_no_live_state(tmp_path: Path) -> None:
+    """A pipe that nobody writes, a device that gives zeros for ever, a file of gigabytes: each is answered at once."""
+    path = tmp_path / STATUS_NAME
+    os.mkfifo(path)
+    with pytest.raises(StoreError, match="not the live state"):
+        read_status(path)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(StoreError, match="not the live state"):
+        read_status(path)
+    path.unlink()
+    with path.open("wb") as file:
+        file.truncate(8 * 2**30)
+    with pytest.raises(StoreError, match="not the live state"):
+        read_status(path)
+
+
+def test_a_place_that_cannot_be_written_is_an_os_error(tmp_path: Path, make_status: MakeStatus) -> None:
+    """The service decides what to make of it; reading what is no file is named."""
+    with pytest.raises(OSError, match="No such file"):
+        write_status(tmp_path / "gone" / STATUS_NAME, make_status())
+    (tmp_path / STATUS_NAME).mkdir()
+    with pytest.raises(StoreError, match="directory"):
+        read_status(tmp_path / STATUS_NAME)
