@@ -16,10 +16,12 @@ MODULES = sorted(path for path in SOURCE.rglob("*.py") if path.name != "opend_pb
 RANKS = {
     "text": -1,
     "market": -1,
+    "clock": -1,
     "errors": 0,
     "log": 0,
     "model": 1,
     "connecting": 1,
+    "gaps": 2,
     "opend": 2,
     "store": 2,
     "ops": 3,
@@ -27,6 +29,32 @@ RANKS = {
     "simulator": 4,
     "cli": 6,
     "__main__": 7,
+}
+# The same inside the large parts: packages and single modules.
+RANKS_INSIDE = {
+    "ops": {"live": 0, "findings": 1, "alerts": 2, "catalogue": 2, "doctor": 2, "metrics": 2},
+    "collect": {
+        "options": 0,
+        "earlier_runs": 0,
+        "memory_limit": 0,
+        "buffer": 1,
+        "loading": 2,
+        "connection": 3,
+        "writing": 3,
+        "reporting": 4,
+        "assembly": 5,
+        "service": 6,
+    },
+    "simulator": {
+        "exchange": 0,
+        "plan": 0,
+        "encoding": 1,
+        "truth": 2,
+        "gateway": 3,
+        "faults": 4,
+        "server": 5,
+        "control": 6,
+    },
 }
 CONFIG_MAY_IMPORT = {"errors"}  # and only cli imports config
 SIMULATOR_MAY_NOT_IMPORT = {"store", "ops"}
@@ -86,6 +114,27 @@ def test_imports_go_one_way(path: Path) -> None:
         assert not imported & SIMULATOR_MAY_NOT_IMPORT
 
 
+@pytest.mark.parametrize("path", [path for path in MODULES if part_of(path) in RANKS_INSIDE], ids=label)
+def test_imports_go_one_way_inside_a_part(path: Path) -> None:
+    """Packages of one part have ranks too; those of one rank do not know each other."""
+    part, inside = part_of(path), path.relative_to(SOURCE).parts[1].removesuffix(".py")
+    if inside == "__init__":
+        return
+    ranks = RANKS_INSIDE[part]
+    assert inside in ranks, f"{part}/{inside} has no rank yet: give it one here"
+    names = [name.split(".") for name in imports(path)]
+    others = {name[2] for name in names if name[:2] == ["hk_tick_collector", part] and len(name) > 2} - {inside}
+    assert {other for other in others & set(ranks) if ranks[other] >= ranks[inside]} == set()
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if part_of(path) == "gaps"], ids=label)
+def test_gaps_are_judged_without_io(path: Path) -> None:
+    """gaps/ has no event loop, socket, thread, database, log or clock: what it knows comes in as arguments."""
+    forbidden = {"asyncio", "socket", "threading", "time", "uvloop", "sqlite3", "apsw", "os", "pathlib"}
+    assert {name.split(".")[0] for name in imports(path)} & forbidden == set()
+    assert uses(path, attributes={"now", "utcnow", "today"}, names=set()) == set()
+
+
 @pytest.mark.parametrize("path", [path for path in MODULES if part_of(path) == "opend"], ids=label)
 def test_the_protocol_core_does_no_io(path: Path) -> None:
     """opend/ has no event loop, socket, thread, database or clock: bytes and times come in as arguments."""
@@ -107,16 +156,14 @@ def test_the_environment_is_read_in_config_alone(path: Path) -> None:
     assert part_of(path) == "config" or used == set()
 
 
-def test_the_page_names_every_module() -> None:
-    """ARCHITECTURE.md has every source as `part/module.py`, and no source that is not there."""
+def test_the_page_names_every_package() -> None:
+    """ARCHITECTURE.md has every package and every module beside them, and no source that is not there."""
     page = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
-    sources = {label(path) for path in MODULES if not path.name.startswith("__")}
-    named = set(re.findall(r"(?<![\w/.-])(?:[a-z_]+/)?[a-z_0-9]+\.py\b", page))
-    assert sources - named == set(), "missing in ARCHITECTURE.md"
-    there = {
-        str(path.relative_to(ROOT)) for folder in ("tests", "tools", "bench") for path in (ROOT / folder).glob("*.py")
-    }
-    assert {name for name in named if not name.startswith("__")} - sources - there == set(), "named, but not there"
+    packages = {f"{path.parent.relative_to(SOURCE)}/" for path in MODULES if path.name == "__init__.py"} - {"./"}
+    beside = {path.name for path in MODULES if path.parent == SOURCE and not path.name.startswith("__")}
+    assert {name for name in packages | beside if f"`{name}" not in page} == set(), "missing in ARCHITECTURE.md"
+    named = set(re.findall(r"(?<![\w/.-])(?:[a-z_]+/)+(?:[a-z_0-9]+\.py)?(?![\w.])", page))
+    assert {name for name in named if not (SOURCE / name).exists() and not (ROOT / name).exists()} == set()
 
 
 def outputs(path: Path) -> list[str]:

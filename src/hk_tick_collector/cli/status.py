@@ -31,6 +31,7 @@ from hk_tick_collector.ops.live.status import RUNTIME_DIRECTORY, STATUS_NAME, Li
 from hk_tick_collector.ops.live.systemd_unit import SERVICE, place_trouble, process_state, show_unit, systemd_runs
 from hk_tick_collector.store.locks import describe
 from hk_tick_collector.store.query import DayReader, list_days, path_of
+from hk_tick_collector.store.rights import JOIN_GROUP
 
 from ._figures import figure_lines
 from ._options import AsJson, EnvFile, limits, settings_in_force, today
@@ -63,7 +64,7 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     live = _with_holder(live) if live else None
     findings = [unread] if unread else _check(live, env_file, known, now_ms, disk)
     if wrong and _is_unreadable(wrong):  # whoever may not read them sees no cause in what else is missing
-        findings = [Finding("settings_unreadable", Severity.UNKNOWN, str(wrong), remedies.JOIN)]
+        findings = [Finding("settings_unreadable", Severity.UNKNOWN, str(wrong), JOIN_GROUP)]
     day = _day(settings.data_root, live, findings, disk) if settings and not unread else None
     if disk.error and not any(finding.code == "disk_hangs" for finding in findings):
         findings.append(hanging(disk.error))

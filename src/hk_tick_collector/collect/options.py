@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from hk_tick_collector.collect.connection.session import Waits
+from hk_tick_collector.opend.protocol import REQUEST_TIMEOUT_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +18,20 @@ if TYPE_CHECKING:
 
 # Of MAX_WAIT_MS: so long received bytes may wait for others, before the writer's share begins.
 GATHER_SHARE: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long a session waits, in seconds."""
+
+    answer_s: float = REQUEST_TIMEOUT_S  # for the answer to a question
+    first_state_s: float = 3.0  # for OpenD's first word of its state; then symbols are subscribed without it
+    state_every_s: float = 3.0  # TCP may be up while OpenD's data is not
+    subscribe_again_s: float = 3.0  # while a request to subscribe has no answer, twice as long each time
+    # How often subscriptions are compared with OpenD's own list, and refused ones asked for again: quota stays used
+    # for about a minute after a connection closes.
+    compare_every_s: float = 60.0
+    compare_least_s: float = 5.0  # between two comparisons, where a question for a symbol is refused
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,14 @@ import os
 import pwd
 import shlex
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.errors import StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+JOIN_GROUP: Final = "sudo usermod -aG hkcollector $USER && newgrp hkcollector"  # whoever may read joins the group
 
 
 def account() -> str:

@@ -18,8 +18,7 @@ from hk_tick_collector.collect.buffer.tick_queue import TickQueue
 from hk_tick_collector.collect.connection.backfill import Caretaker
 from hk_tick_collector.collect.connection.reconcile import Reconciler
 from hk_tick_collector.collect.connection.reconnect import Feed
-from hk_tick_collector.collect.connection.session import Waits
-from hk_tick_collector.collect.options import FeedOptions
+from hk_tick_collector.collect.options import FeedOptions, Waits
 from hk_tick_collector.gaps.backfill_plan import Healer
 from hk_tick_collector.gaps.symbol_day import Day
 from hk_tick_collector.gaps.tracker import Holes

@@ -14,7 +14,7 @@ from hk_tick_collector.ops.findings.codes import FINDINGS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT: Final = Path(__file__).parent.parent.parent
+ROOT: Final = Path(__file__).parents[3]
 SOURCE: Final = ROOT / "src" / "hk_tick_collector"
 PAGE: Final = ROOT / "docs" / "troubleshooting.md"
 LOGGING: Final = {"debug", "info", "warning", "error", "bug"}

@@ -12,6 +12,7 @@ from tests.ops.conftest import NOW_MS
 from hk_tick_collector.ops.findings import not_reporting, remedies
 from hk_tick_collector.ops.findings.health import Limits, check, summary
 from hk_tick_collector.ops.findings.remedies import Remedy, is_command
+from hk_tick_collector.store.rights import JOIN_GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,8 +52,9 @@ def commands() -> Iterator[str]:
         "OPEND_CONSOLE",
     ):
         yield getattr(remedies, name)
-    for name in ("TAKE_BACK", "RELOGIN", "GAPS", "SLOW_DISK", "LAST_LINES", "EDIT_SETTINGS", "EDIT_OPEND", "JOIN"):
+    for name in ("TAKE_BACK", "RELOGIN", "GAPS", "SLOW_DISK", "LAST_LINES", "EDIT_SETTINGS", "EDIT_OPEND"):
         yield getattr(remedies, name)
+    yield JOIN_GROUP
     yield from (remedies.HUNG, remedies.STALL, remedies.grep("x"), remedies.for_rejected("conflict", "HK.00700", 3))
     yield from (remedies.for_link("127.0.0.1:11111"), remedies.for_login().command, remedies.for_questions().command)
     yield from (remedies.for_refusal(cause).command for cause in ("quota", "quote_right", "other"))
@@ -109,8 +111,11 @@ def test_what_is_said_of_a_service_that_does_not_report_can_be_pasted(make_statu
     """Hung, frozen, died, stopped, refused: each has one command."""
     old = make_status(written_ms=NOW_MS - 60_000)
     unit = dict.fromkeys(not_reporting.UNIT_PROPERTIES.split(","), "") | {"LoadState": "loaded", "NRestarts": "9"}
-    hosts = [not_reporting.Host(process=process, place=place) for process in ("lives", "frozen", "in_kernel", "gone", "")
-             for place in ("", "disk_full", "read_only")]  # fmt: skip
+    hosts = [
+        not_reporting.Host(process=process, place=place)
+        for process in ("lives", "frozen", "in_kernel", "gone", "")
+        for place in ("", "disk_full", "read_only")
+    ]
     hosts += [not_reporting.Host(settings_error="x")]
     for state, sub in (
         ("failed", "failed"),

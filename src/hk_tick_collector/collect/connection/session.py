@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from hk_tick_collector import clock, log, market
 from hk_tick_collector.errors import OpenDError
 from hk_tick_collector.opend import messages
-from hk_tick_collector.opend.protocol import REQUEST_TIMEOUT_S
 from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.ops.findings.refusals import QUOTA, cause_of, groups
 
@@ -25,6 +24,7 @@ from .subscribe import Outcome, Pace, subscribe_all
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from hk_tick_collector.collect.options import Waits
     from hk_tick_collector.model import Stats
 
     from .backfill import Caretaker
@@ -35,20 +35,6 @@ STATE_STALE_S: Final = 60.0  # what OpenD said of itself so long ago is no longe
 _ROUND_TRIP_MOST_S: Final = 2.0  # a slower answer does not tell how far two clocks are apart
 _CALENDAR_DAYS: Final = 14
 _REASONS_TOLD: Final = 5  # for which symbols were refused, a line each
-
-
-@dataclass(frozen=True, slots=True)
-class Waits:
-    """How long a session waits, in seconds."""
-
-    answer_s: float = REQUEST_TIMEOUT_S  # for the answer to a question
-    first_state_s: float = 3.0  # for OpenD's first word of its state; then symbols are subscribed without it
-    state_every_s: float = 3.0  # TCP may be up while OpenD's data is not
-    subscribe_again_s: float = 3.0  # while a request to subscribe has no answer, twice as long each time
-    # How often subscriptions are compared with OpenD's own list, and refused ones asked for again: quota stays used
-    # for about a minute after a connection closes.
-    compare_every_s: float = 60.0
-    compare_least_s: float = 5.0  # between two comparisons, where a question for a symbol is refused
 
 
 @dataclass(slots=True)

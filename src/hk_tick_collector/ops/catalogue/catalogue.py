@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 _LINE: Final = re.compile(r"(?:^|\s)(?:DEBUG|INFO|WARNING|ERROR) (WATCHDOG \w+|\w+)(?=\s|$)(.*)")
 _DETAIL: Final = re.compile(r'(?<=\s)(cause|kind)=(?:"([^"]*)"|(\S+))')
 _FAMILY: Final = {"cause": "writer_", "kind": "opend_"}  # of which finding a field's value names a member
-BEGIN: Final = "<!-- 以下由 tools/write_troubleshooting.py 產生，請勿手改；文字在 ops/catalogue/log_events.py 與 ops/findings/codes.py -->"
+BEGIN: Final = (
+    "<!-- 以下由 tools/write_troubleshooting.py 產生，請勿手改；"
+    "文字在 ops/catalogue/log_events.py 與 ops/findings/codes.py -->"
+)
 
 
 class Explained(NamedTuple):

@@ -54,7 +54,6 @@ INSTALLED_SETTINGS: Final = "/opt/futu_tick_downloader/.env"
 EDIT_SETTINGS: Final = f"sudo vim {INSTALLED_SETTINGS}; {RESTART}"
 DISK_MESSAGES: Final = "sudo dmesg | tail"
 EDIT_OPEND: Final = f"sudo vim /opt/FutuOpenD/FutuOpenD.xml; {RESTART_OPEND}"
-JOIN: Final = "sudo usermod -aG hkcollector $USER && newgrp hkcollector"
 HUNG: Final = f"{JOURNAL}; {RESTART}"
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from hk_tick_collector.errors import StoreError
-from hk_tick_collector.ops.findings import remedies
+from hk_tick_collector.store.rights import JOIN_GROUP
 
 from .atomic_file import replace_file
 
@@ -224,7 +224,7 @@ def read_status(path: Path) -> LiveStatus | None:
         return None
     except OSError as error:
         raise StoreError(
-            f"cannot read {path} ({error.strerror})", hint=remedies.JOIN if isinstance(error, PermissionError) else ""
+            f"cannot read {path} ({error.strerror})", hint=JOIN_GROUP if isinstance(error, PermissionError) else ""
         ) from None
     except (ValueError, TypeError, AttributeError, RecursionError):
         status = None
