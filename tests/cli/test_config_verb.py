@@ -130,7 +130,7 @@ def test_run_names_a_data_root_that_cannot_be_reached(workdir: Path) -> None:
     closed.chmod(0o700)
     script = (
         "import os, sys; from hk_tick_collector.cli import main; import typer, hk_tick_collector.cli.run;"
-        "import hk_tick_collector.collect.service, hk_tick_collector.collect.destination;"
+        "import hk_tick_collector.collect.service, hk_tick_collector.ops.alerts.destination;"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534); sys.exit(main(['run', '--env-file', '/dev/null']))"
     )
     environ = {**os.environ, "DATA_ROOT": str(closed / "HK"), "FUTU_SYMBOLS": "HK.00700"}

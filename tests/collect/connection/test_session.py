@@ -16,8 +16,8 @@ from hk_tick_collector.clock import now_ms
 from hk_tick_collector.collect.buffer.intake import Intake
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
 from hk_tick_collector.collect.connection.backfill import Caretaker
+from hk_tick_collector.collect.connection.feed import Feed
 from hk_tick_collector.collect.connection.reconcile import Reconciler
-from hk_tick_collector.collect.connection.reconnect import Feed
 from hk_tick_collector.collect.options import FeedOptions, Waits
 from hk_tick_collector.gaps.backfill_plan import Healer
 from hk_tick_collector.gaps.symbol_day import Day
@@ -416,7 +416,7 @@ def test_connections_without_use_are_made_ever_more_slowly(
             service.feed._random = Chance()  # noqa: SLF001 - what the delay is drawn from
             await service.until(lambda: len(delays) >= 12)
             opend.ending = lambda _: False
-            monkeypatch.setattr("hk_tick_collector.collect.connection.reconnect._USEFUL_WITH_TICKS_S", 0.001)
+            monkeypatch.setattr("hk_tick_collector.collect.connection.feed._USEFUL_WITH_TICKS_S", 0.001)
             await service.until_ticks(3)
             opend.ending = lambda _: True
             known = len(delays)

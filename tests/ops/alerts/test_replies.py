@@ -24,10 +24,10 @@ MB: Final = 2**20
 # how many bytes the process has grown meanwhile at its largest.
 SENDER: Final = """
 import json, resource, sys, threading, time
-from hk_tick_collector.collect.destination import open_destinations
+from hk_tick_collector.ops.alerts.destination import open_destinations
 from hk_tick_collector.errors import AlertError
-from hk_tick_collector.ops.alert_words import Kind, Message
-import hk_tick_collector.collect.replies
+from hk_tick_collector.ops.alerts.words import Kind, Message
+import hk_tick_collector.ops.alerts.replies
 [there] = open_destinations([sys.argv[1]], float(sys.argv[2]))
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 before, failure = peak(), ""

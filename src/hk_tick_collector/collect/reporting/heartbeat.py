@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hk_tick_collector.collect.buffer.tick_queue import TickQueue
-    from hk_tick_collector.collect.connection.reconnect import Feed
+    from hk_tick_collector.collect.connection.feed import Feed
     from hk_tick_collector.collect.options import ServiceOptions
     from hk_tick_collector.collect.writing.current_writer import WriterSeat
     from hk_tick_collector.collect.writing.recovery import Rescue
