@@ -156,8 +156,8 @@ def test_one_tick_in_ten_million_shows(
 def test_gaps_are_told_apart(cli: Cli, workdir: Path, live: Callable[..., None]) -> None:
     """Those that heal and those beyond reach; while they heal the verdict is a warning, in `--json` as well."""
     live(gaps_open=2, gaps_healing=1)
-    holes = [Gap("HK.00700", n, n, OPEN_MS, OPEN_MS, 600, "restart", "open", OPEN_MS, None, n) for n in (1, 2)]
-    leave_day(workdir, [], gaps=holes)
+    tracker = [Gap("HK.00700", n, n, OPEN_MS, OPEN_MS, 600, "restart", "open", OPEN_MS, None, n) for n in (1, 2)]
+    leave_day(workdir, [], gaps=tracker)
     done = cli("status")
     assert done.returncode == 1
     assert done.stdout.startswith(

@@ -11,7 +11,7 @@ import pytest
 
 from hk_tick_collector import log
 from hk_tick_collector.collect import earlier_runs as starts_module
-from hk_tick_collector.collect.earlier_runs import STARTS_NAME, Starts
+from hk_tick_collector.collect.earlier_runs import STARTS_NAME, EarlierRuns
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ class Host:
 
     def run(self, end: str, minutes: int = 1) -> list[int]:
         """A run that ends so: killed, failed, stopped; what it knew of the unplanned starts before it."""
-        starts = Starts(self.root, lambda: self.now_ms)
+        starts = EarlierRuns(self.root, lambda: self.now_ms)
         starts.begin()
         self.now_ms += minutes * MINUTE_MS
         if end != "killed":

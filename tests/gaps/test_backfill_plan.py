@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hk_tick_collector import market
-from hk_tick_collector.gaps.backfill_plan import WINDOW_ROWS, Ask, Healer
+from hk_tick_collector.gaps.backfill_plan import WINDOW_ROWS, Ask, BackfillPlan
 from hk_tick_collector.gaps.symbol_day import Day
-from hk_tick_collector.gaps.tracker import Holes
+from hk_tick_collector.gaps.tracker import GapTracker
 from hk_tick_collector.model import Tick
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ class OpenD:
     """An exchange and its gateway: makes ticks, pushes them or not, answers with the latest 1,000 of a symbol."""
 
     def __init__(self, *, patterned: bool = True) -> None:
-        self.holes = Holes(Day, lambda: TEN_S * 1000)
-        self.healer = Healer(self.holes)
+        self.tracker = GapTracker(Day, lambda: TEN_S * 1000)
+        self.plan = BackfillPlan(self.tracker)
         self.tapes: dict[str, list[TickRow]] = {}
         self.leapt: dict[str, int] = {}
         self.patterned = patterned
@@ -48,7 +48,7 @@ class OpenD:
             made.append(Tick(symbol, seq, second * 1000, 1.0, 100, 100.0, "BUY", "AUTO_MATCH", "realtime", 0))
             tape.append(made[-1])
         if pushed:
-            self.holes.see(made)
+            self.tracker.see(made)
 
     def leap(self, symbol: str, numbers: int) -> None:
         """The symbol's counter leaves numbers out: no tick has them."""
@@ -62,19 +62,19 @@ class OpenD:
     def answer(self, ask: Ask, reply: list[TickRow] | None = None) -> int:
         """The answer arrives; returns how many missing ticks it left without hope."""
         rows = self.reply(ask) if reply is None else reply
-        self.holes.see(rows)
-        lost = self.healer.answered(ask, [(row[1], row[2]) for row in rows], self.now_s)
+        self.tracker.see(rows)
+        lost = self.plan.answered(ask, [(row[1], row[2]) for row in rows], self.now_s)
         return sum(hole.missing or 1 for hole in lost)
 
     def heal(self, requests: int = 50) -> int:
         """Asks and answers until nothing is due any more, time passing as it must; returns what was lost."""
         lost = 0
         for _ in range(requests):
-            asks = self.healer.due(self.now_s, 4)
+            asks = self.plan.due(self.now_s, 4)
             self.asked += asks
             lost += sum(self.answer(ask) for ask in asks)
             if not asks:
-                if not any(self.holes.missing(symbol) for symbol in self.tapes):
+                if not any(self.tracker.missing(symbol) for symbol in self.tapes):
                     return lost
                 self.now_s += 0.5
         pytest.fail(f"{requests} rounds were not enough: {self.asked}")
@@ -91,13 +91,13 @@ def test_a_hole_heals_with_one_request_of_its_size() -> None:
     opend.make(A, 50)
     opend.make(A, 5, pushed=False)
     opend.make(A, 30)
-    (ask,) = opend.healer.due(opend.now_s, 4)
+    (ask,) = opend.plan.due(opend.now_s, 4)
     assert ask.symbol == A
     assert 35 <= ask.rows <= 60
     opend.make(A, 10)
     assert opend.answer(ask) == 0
-    assert opend.holes.missing(A) == 0
-    assert opend.healer.due(opend.now_s, 4) == []
+    assert opend.tracker.missing(A) == 0
+    assert opend.plan.due(opend.now_s, 4) == []
 
 
 @pytest.mark.parametrize("trades_meanwhile", [0, 1, 500])
@@ -106,19 +106,19 @@ def test_a_hole_beyond_the_window_is_healed_as_far_as_it_goes(trades_meanwhile: 
     opend = OpenD()
     opend.make(A, 100)
     opend.make(A, 5000, pushed=False)
-    opend.healer.look_at([A])
-    (look,) = opend.healer.due(opend.now_s, 4)
+    opend.plan.look_at([A])
+    (look,) = opend.plan.due(opend.now_s, 4)
     assert look.rows < 100
     opend.answer(look)
-    (ask,) = opend.healer.due(opend.now_s, 4)
+    (ask,) = opend.plan.due(opend.now_s, 4)
     assert ask == (A, WINDOW_ROWS)
     opend.make(A, trades_meanwhile)
     lost = opend.answer(ask)
     assert lost == 4000 + trades_meanwhile
-    assert opend.holes.missing(A) == 0
-    assert opend.healer.due(opend.now_s + 100, 4) == []
+    assert opend.tracker.missing(A) == 0
+    assert opend.plan.due(opend.now_s + 100, 4) == []
     opend.make(A, 1)
-    assert [(hole.missing, hole.final) for _, hole in opend.holes.lost_holes()] == [(lost, True)]
+    assert [(hole.missing, hole.final) for _, hole in opend.tracker.lost_holes()] == [(lost, True)]
 
 
 def test_the_symbol_closest_to_overflow_comes_first() -> None:
@@ -129,13 +129,13 @@ def test_the_symbol_closest_to_overflow_comes_first() -> None:
         opend.make(B, 1000)
         opend.make(C, 300)
         opend.now_s += 10
-        opend.healer.measure(opend.now_s)
+        opend.plan.measure(opend.now_s)
     for symbol in (A, B, C):
         opend.make(symbol, 2, pushed=False)
         opend.make(symbol, 1)
-    assert opend.healer.busiest() == (B, 100.0)
-    assert names(opend.healer.due(opend.now_s, 2)) == [B, C]
-    assert names(opend.healer.due(opend.now_s, 9)) == [A]
+    assert opend.plan.busiest() == (B, 100.0)
+    assert names(opend.plan.due(opend.now_s, 2)) == [B, C]
+    assert names(opend.plan.due(opend.now_s, 9)) == [A]
 
 
 def test_never_more_than_allowed_and_nobody_twice() -> None:
@@ -146,22 +146,22 @@ def test_never_more_than_allowed_and_nobody_twice() -> None:
         opend.make(symbol, 1)
         opend.make(symbol, 1, pushed=False)
         opend.make(symbol, 1)
-    opend.healer.look_at(everybody)
+    opend.plan.look_at(everybody)
     flying: list[Ask] = []
     served: list[str] = []
     rng = random.Random(7)
-    while opend.healer.looking or flying or any(map(opend.holes.missing, everybody)):
-        asks = opend.healer.due(opend.now_s, 4 - len(flying))
+    while opend.plan.looking or flying or any(map(opend.tracker.missing, everybody)):
+        asks = opend.plan.due(opend.now_s, 4 - len(flying))
         flying += asks
         served += names(asks)
         assert len(flying) <= 4
         assert len(set(names(flying))) == len(flying)
-        assert [name for name in everybody if opend.healer.is_asked(name)] == sorted(names(flying))
+        assert [name for name in everybody if opend.plan.is_asked(name)] == sorted(names(flying))
         opend.answer(flying.pop(rng.randrange(len(flying))))
         assert len(served) < 200
     assert set(served) == set(everybody)
-    assert opend.healer.due(opend.now_s, 0) == []
-    assert opend.healer.due(opend.now_s, -1) == []
+    assert opend.plan.due(opend.now_s, 0) == []
+    assert opend.plan.due(opend.now_s, -1) == []
 
 
 @settings(max_examples=60, deadline=None)
@@ -182,24 +182,24 @@ def test_whatever_was_missed_is_healed_or_lost_after_a_few_requests(
         opend.make(symbol, missed, pushed=False)
         opend.make(symbol, seen)
         if reconnects:
-            opend.healer.reset()
-            opend.healer.look_at([A, B])
+            opend.plan.reset()
+            opend.plan.look_at([A, B])
     requests = 0
     for _ in range(40):
-        asks = opend.healer.due(opend.now_s, 4)
+        asks = opend.plan.due(opend.now_s, 4)
         requests += len(asks)
         for ask in asks:
             opend.make(ask.symbol, busy)  # between question and answer
             reach = len(opend.tapes[ask.symbol]) - WINDOW_ROWS
             opend.answer(ask)
-            assert opend.holes.missing(ask.symbol) == 0 or ask.rows < WINDOW_ROWS, "still in the window"
+            assert opend.tracker.missing(ask.symbol) == 0 or ask.rows < WINDOW_ROWS, "still in the window"
             if ask.rows == WINDOW_ROWS:
-                assert [hole for track, hole in opend.holes.open_holes() if track.symbol == ask.symbol] == []
-                lost = [hole for track, hole in opend.holes.lost_holes() if track.symbol == ask.symbol]
+                assert [hole for track, hole in opend.tracker.open_holes() if track.symbol == ask.symbol] == []
+                lost = [hole for track, hole in opend.tracker.lost_holes() if track.symbol == ask.symbol]
                 assert all(hole.last <= reach for hole in lost)
         opend.now_s += 0.1
     assert requests <= 3 * len(story) + 4
-    assert not any(opend.holes.missing(symbol) for symbol in opend.tapes)
+    assert not any(opend.tracker.missing(symbol) for symbol in opend.tapes)
 
 
 def test_a_request_that_did_not_reach_is_followed_by_one_for_everything() -> None:
@@ -208,14 +208,14 @@ def test_a_request_that_did_not_reach_is_followed_by_one_for_everything() -> Non
     opend.make(A, 10)
     opend.make(A, 1, pushed=False)
     opend.make(A, 1)
-    (ask,) = opend.healer.due(opend.now_s, 4)
+    (ask,) = opend.plan.due(opend.now_s, 4)
     opend.make(A, 300)
     opend.answer(ask)
-    assert opend.holes.missing(A) == 1
-    (ask,) = opend.healer.due(opend.now_s, 4)
+    assert opend.tracker.missing(A) == 1
+    (ask,) = opend.plan.due(opend.now_s, 4)
     assert ask.rows == WINDOW_ROWS
     opend.answer(ask)
-    assert opend.holes.missing(A) == 0
+    assert opend.tracker.missing(A) == 0
 
 
 def test_a_hole_of_yesterday_does_not_make_us_ask_for_ever() -> None:
@@ -229,11 +229,11 @@ def test_a_hole_of_yesterday_does_not_make_us_ask_for_ever() -> None:
         Tick(A, tomorrow_s << 32 | n, tomorrow_s * 1000, 1.0, 100, 100.0, "BUY", "AUTO_MATCH", "realtime", 0)
         for n in range(1, 1201)
     ]
-    opend.holes.see(list(today))
+    opend.tracker.see(list(today))
     opend.tapes[A] += today
     opend.heal(20)
     assert len(opend.asked) <= 2
-    assert [(hole.first, hole.last, hole.final) for _, hole in opend.holes.lost_holes()] == [(6, 6, True)]
+    assert [(hole.first, hole.last, hole.final) for _, hole in opend.tracker.lost_holes()] == [(6, 6, True)]
 
 
 @pytest.mark.parametrize("kind", ["empty", "older"])
@@ -249,16 +249,16 @@ def test_useless_answers_are_asked_for_ever_more_slowly(kind: str) -> None:
     }
     moments: list[float] = []
     for _ in range(4000):
-        for ask in opend.healer.due(opend.now_s, 4):
+        for ask in opend.plan.due(opend.now_s, 4):
             moments.append(opend.now_s)
             opend.answer(ask, replies[kind])
         opend.now_s += 0.25
     waits = [round(after - before, 1) for before, after in pairwise(moments)]
     assert waits == [0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 300.0]
-    assert [hole.final for _, hole in opend.holes.open_holes()] == [False]
+    assert [hole.final for _, hole in opend.tracker.open_holes()] == [False]
     opend.now_s += 300
     opend.heal()
-    assert opend.holes.missing(A) == 0
+    assert opend.tracker.missing(A) == 0
 
 
 def test_a_gap_that_stays_does_not_delay_the_others() -> None:
@@ -269,19 +269,19 @@ def test_a_gap_that_stays_does_not_delay_the_others() -> None:
     opend.make(A, 1, pushed=False)
     opend.make(A, 5)
     for _ in range(8):
-        for ask in opend.healer.due(opend.now_s, 4):
+        for ask in opend.plan.due(opend.now_s, 4):
             opend.answer(ask)
         opend.now_s += 0.5
     opend.make(A, 1, pushed=False)
     opend.make(A, 1)
-    (ask,) = opend.healer.due(opend.now_s, 4)
+    (ask,) = opend.plan.due(opend.now_s, 4)
     opend.answer(ask)
-    assert [(hole.first, hole.last) for _, hole in opend.holes.open_holes()] == [(11, 11)]
+    assert [(hole.first, hole.last) for _, hole in opend.tracker.open_holes()] == [(11, 11)]
     for _ in range(40):
-        for ask in opend.healer.due(opend.now_s, 4):
+        for ask in opend.plan.due(opend.now_s, 4):
             opend.answer(ask)
         opend.now_s += 0.5
-    assert list(opend.holes.open_holes()) == [], "the answers have shown its neighbours side by side, twice"
+    assert list(opend.tracker.open_holes()) == [], "the answers have shown its neighbours side by side, twice"
 
 
 def test_failures_back_off_and_an_answer_forgives_them() -> None:
@@ -292,33 +292,33 @@ def test_failures_back_off_and_an_answer_forgives_them() -> None:
         opend.make(symbol, 1, pushed=False)
         opend.make(symbol, 1)
     waits = []
-    first = opend.healer.due(opend.now_s, 1)
-    assert names(opend.healer.due(opend.now_s, 1)) == [B]  # is answered much later
+    first = opend.plan.due(opend.now_s, 1)
+    assert names(opend.plan.due(opend.now_s, 1)) == [B]  # is answered much later
     for _ in range(8):
-        opend.healer.failed(first[0], opend.now_s)
+        opend.plan.failed(first[0], opend.now_s)
         failed_s = opend.now_s
-        while not (first := opend.healer.due(opend.now_s, 4)):
+        while not (first := opend.plan.due(opend.now_s, 4)):
             opend.now_s += 0.1
         waits.append(round(opend.now_s - failed_s, 1))
     assert waits == pytest.approx([0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0], abs=0.11)
     opend.answer(first[0])
     opend.make(A, 1, pushed=False)
     opend.make(A, 1)
-    assert names(opend.healer.due(opend.now_s, 4)) == [A]
+    assert names(opend.plan.due(opend.now_s, 4)) == [A]
 
 
 def test_a_look_that_failed_is_repeated_but_not_for_ever() -> None:
     """A symbol that OpenD answers with an error is looked at three times; then a look no longer holds others up."""
     opend = OpenD()
-    opend.healer.look_at([A])
+    opend.plan.look_at([A])
     looks = 0
     for _ in range(1000):
-        for ask in opend.healer.due(opend.now_s, 4):
+        for ask in opend.plan.due(opend.now_s, 4):
             looks += 1
-            opend.healer.failed(ask, opend.now_s)
+            opend.plan.failed(ask, opend.now_s)
         opend.now_s += 0.1
     assert looks == 3
-    assert not opend.healer.looking
+    assert not opend.plan.looking
 
 
 def test_a_new_connection_asks_anew() -> None:
@@ -328,63 +328,63 @@ def test_a_new_connection_asks_anew() -> None:
     opend.make(A, 1, pushed=False)
     opend.make(A, 5)
     for _ in range(3):
-        (ask,) = opend.healer.due(opend.now_s, 4)
+        (ask,) = opend.plan.due(opend.now_s, 4)
         opend.answer(ask, [])
         opend.now_s += 60
-    (ask,) = opend.healer.due(opend.now_s, 4)
+    (ask,) = opend.plan.due(opend.now_s, 4)
     opend.answer(ask, [])
-    assert opend.healer.due(opend.now_s, 4) == []
-    opend.healer.reset()
-    opend.healer.look_at([A])
+    assert opend.plan.due(opend.now_s, 4) == []
+    opend.plan.reset()
+    opend.plan.look_at([A])
     opend.heal()
-    assert list(opend.holes.open_holes()) == []
+    assert list(opend.tracker.open_holes()) == []
     opend.make(A, 1, pushed=False)
     opend.make(A, 1)
-    assert names(opend.healer.due(opend.now_s, 4)) == [A]  # never answered
-    opend.healer.reset()
-    assert names(opend.healer.due(opend.now_s, 4)) == [A]
+    assert names(opend.plan.due(opend.now_s, 4)) == [A]  # never answered
+    opend.plan.reset()
+    assert names(opend.plan.due(opend.now_s, 4)) == [A]
 
 
 def test_looking_brings_to_light_what_no_push_has_shown() -> None:
     """A quiet symbol goes on without us: the look shows the jump, the next request heals it."""
     opend = OpenD()
-    opend.holes.settle()
+    opend.tracker.settle()
     opend.make(A, 10)
     opend.make(A, 40, pushed=False)
-    opend.healer.look_at([A])
+    opend.plan.look_at([A])
     assert opend.heal() == 0
     assert [ask.rows for ask in opend.asked] == [10, pytest.approx(60, abs=20)]
-    assert list(opend.holes.open_holes()) == []
+    assert list(opend.tracker.open_holes()) == []
 
 
 def test_without_the_pattern_everything_is_asked_for() -> None:
     """Nothing while OpenD is deaf; then healed when the answer reaches back, and final when it cannot."""
     for missed, left in ((900, 0), (1200, 1)):
         opend = OpenD(patterned=False)
-        opend.holes.settle()
+        opend.tracker.settle()
         opend.make(A, 10)
-        opend.holes.interrupt("quote_link_lost")
-        assert opend.healer.due(opend.now_s, 4) == []
+        opend.tracker.interrupt("quote_link_lost")
+        assert opend.plan.due(opend.now_s, 4) == []
         opend.make(A, missed, pushed=False)
-        opend.holes.listen()
-        opend.healer.look_at([A])
+        opend.tracker.listen()
+        opend.plan.look_at([A])
         assert opend.heal() == left
         assert opend.asked == [(A, WINDOW_ROWS)]
-        assert len(list(opend.holes.open_holes())) == left
+        assert len(list(opend.tracker.open_holes())) == left
 
 
 def test_rates_follow_the_busiest_and_forget_slowly() -> None:
     """The outage budget rests on a symbol's recent best, not on a quiet moment; a new day begins a new count."""
     opend = OpenD()
-    assert opend.healer.busiest() is None
+    assert opend.plan.busiest() is None
     opend.make(A, 1)
-    opend.healer.measure(opend.now_s)
+    opend.plan.measure(opend.now_s)
     for ticks in (500, 0, 0):
         opend.make(A, ticks)
         opend.now_s += 10
-        opend.healer.measure(opend.now_s)
-        opend.healer.measure(opend.now_s + 1)  # too early: changes nothing
-    symbol, rate = opend.healer.busiest() or ("", 0.0)
+        opend.plan.measure(opend.now_s)
+        opend.plan.measure(opend.now_s + 1)  # too early: changes nothing
+    symbol, rate = opend.plan.busiest() or ("", 0.0)
     assert symbol == A
     assert round(rate, 3) == 40.5
 
@@ -398,7 +398,7 @@ def test_a_window_that_is_smaller_than_opend_says_is_full_too() -> None:
     opend.asked.clear()
     lost = 0
     for _ in range(200):
-        for ask in opend.healer.due(opend.now_s, 4):
+        for ask in opend.plan.due(opend.now_s, 4):
             opend.asked.append(ask)
             lost += opend.answer(ask, opend.tapes[A][-min(ask.rows, 200) :])
         opend.make(A, 1)
@@ -406,7 +406,7 @@ def test_a_window_that_is_smaller_than_opend_says_is_full_too() -> None:
         if lost:
             break
     assert 400 - (200 - 30) <= lost <= 400 - (200 - 31) + 1
-    assert opend.holes.missing(A) == 0
+    assert opend.tracker.missing(A) == 0
     assert opend.now_s - 100.0 >= 15.0
 
 
@@ -424,32 +424,32 @@ def test_a_counter_that_leaps_is_no_rule_at_any_rate(window: int, rate: int) -> 
             opend.leap(A, 500)
         opend.make(A, rate // 10)
         opend.now_s += 0.1
-        opend.healer.measure(opend.now_s)
-        for ask in opend.healer.due(opend.now_s, 1):
+        opend.plan.measure(opend.now_s)
+        for ask in opend.plan.due(opend.now_s, 1):
             opend.answer(ask, opend.tapes[A][-min(ask.rows, window) :])
-    assert opend.holes.without_rule() == [A]
-    assert list(opend.holes.lost_holes()) == []
+    assert opend.tracker.without_rule() == [A]
+    assert list(opend.tracker.lost_holes()) == []
 
 
 def test_the_rest_of_an_earlier_run_of_the_counter_is_asked_for_as_a_whole() -> None:
     """The counter began anew while ticks were missing: its earlier numbers say nothing of how many to ask for."""
     opend = OpenD()
     opend.make(A, 300)
-    opend.holes.interrupt("disconnected")
-    opend.healer.reset()
+    opend.tracker.interrupt("disconnected")
+    opend.plan.reset()
     opend.make(A, 5, pushed=False)
-    opend.holes.listen()
-    opend.healer.look_at([A])
-    (look,) = opend.healer.due(opend.now_s, 4)
-    opend.healer.failed(look, opend.now_s)
+    opend.tracker.listen()
+    opend.plan.look_at([A])
+    (look,) = opend.plan.due(opend.now_s, 4)
+    opend.plan.failed(look, opend.now_s)
     opend.make(A, 94)
     opend.leap(A, -399)  # with the next second
     opend.make(A, 10)
     opend.now_s += 2.0
     for _ in range(10):
-        for ask in opend.healer.due(opend.now_s, 4):
+        for ask in opend.plan.due(opend.now_s, 4):
             assert 0 < ask.rows <= WINDOW_ROWS
             opend.answer(ask, opend.tapes[A][-min(ask.rows, 150) :])
         opend.now_s += 1.0
         opend.make(A, 1)
-    assert opend.holes.missing(A) == 0
+    assert opend.tracker.missing(A) == 0

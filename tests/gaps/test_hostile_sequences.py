@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from hk_tick_collector import market
 from hk_tick_collector.collect.loading.load import load_day
-from hk_tick_collector.gaps.backfill_plan import WINDOW_ROWS, Healer
-from hk_tick_collector.gaps.tracker import Holes
+from hk_tick_collector.gaps.backfill_plan import WINDOW_ROWS, BackfillPlan
+from hk_tick_collector.gaps.tracker import GapTracker
 from hk_tick_collector.model import GAP_OPEN, Gap, Tick
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 from hk_tick_collector.store.query import DayReader, path_of
@@ -52,16 +52,16 @@ class Story:
 
     def begin(self) -> None:
         """The service starts, or starts anew after a kill."""
-        self.holes = Holes(partial(load_day, self.root), lambda: self.now_ms)
-        self.healer = Healer(self.holes)
-        self.holes.resume(DAY)
+        self.tracker = GapTracker(partial(load_day, self.root), lambda: self.now_ms)
+        self.plan = BackfillPlan(self.tracker)
+        self.tracker.resume(DAY)
         self.connect()
 
     def connect(self) -> None:
         """A connection begins: every symbol is looked at."""
-        self.healer.reset()
-        self.holes.listen()
-        self.healer.look_at([SYMBOL])
+        self.plan.reset()
+        self.tracker.listen()
+        self.plan.look_at([SYMBOL])
 
     def trade(self, ticks: int, *, pushed: bool = True) -> None:
         """The exchange makes ticks."""
@@ -77,13 +77,13 @@ class Story:
 
     def arrive(self, rows: list[TickRow]) -> None:
         """Rows reach us and are committed with what they change."""
-        self.holes.see(rows)
+        self.tracker.see(rows)
         self.stored |= {row[1] for row in rows}
         self.commit(rows)
 
     def commit(self, rows: list[TickRow] | None = None) -> None:
         """One transaction."""
-        changes, rules = self.holes.take_changes(), self.holes.take_rules()
+        changes, rules = self.tracker.take_changes(), self.tracker.take_rules()
         self.file.write(Batch(rows=rows or [], gaps=[change.gap for change in changes], rules=rules), self.now_ms)
 
     def reply(self, ask: Ask) -> list[TickRow]:
@@ -105,12 +105,12 @@ class Story:
         """OpenD is asked what is due while so much time passes; the symbol goes on trading, rarely."""
         until_ms = self.now_ms + int(seconds * 1000)
         while self.now_ms < until_ms:
-            for ask in self.healer.due(self.now_ms / 1000, 4):
+            for ask in self.plan.due(self.now_ms / 1000, 4):
                 rows = self.reply(ask)
                 self.arrive(rows)
-                self.healer.answered(ask, [(row[1], row[2]) for row in rows], self.now_ms / 1000)
+                self.plan.answered(ask, [(row[1], row[2]) for row in rows], self.now_ms / 1000)
                 self.commit()
-            self.healer.measure(self.now_ms / 1000)
+            self.plan.measure(self.now_ms / 1000)
             self.now_ms += 500
 
     def gaps(self) -> list[Gap]:
@@ -159,7 +159,7 @@ def play(story: Story, step: tuple[object, ...]) -> None:
         case ("trade", int(ticks)):
             story.trade(ticks)
         case ("outage", int(ticks)):
-            story.holes.interrupt("disconnected")
+            story.tracker.interrupt("disconnected")
             story.commit()
             story.trade(ticks, pushed=False)
             story.connect()

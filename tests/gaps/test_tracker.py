@@ -17,7 +17,7 @@ from hk_tick_collector import market
 from hk_tick_collector.collect.loading.load import load_day
 from hk_tick_collector.gaps.answer import Answer
 from hk_tick_collector.gaps.symbol_day import Day
-from hk_tick_collector.gaps.tracker import Holes
+from hk_tick_collector.gaps.tracker import GapTracker
 from hk_tick_collector.model import GAP_HEALED, GAP_OPEN, Gap, GapChange, Rejected, RuleChange, Tick, TickRow
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 from hk_tick_collector.store.query import DayReader, path_of
@@ -25,7 +25,7 @@ from hk_tick_collector.store.query import DayReader, path_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hk_tick_collector.gaps.gap import Hole
+    from hk_tick_collector.gaps.gap import OpenGap
 
 DAY: Final = market.parse_day("20261120")
 TEN_MS: Final = market.day_start_ms(DAY) + 10 * 3_600_000
@@ -57,29 +57,29 @@ class Table:
 
     def __init__(self, load: Callable[[int], Day] = Day, now_ms: int = TEN_MS) -> None:
         self.now_ms = now_ms
-        self.holes = Holes(load, lambda: self.now_ms)
+        self.tracker = GapTracker(load, lambda: self.now_ms)
         self.rows: dict[tuple[int, int], Gap] = {}
         self.now_s = 100.0
 
     def take(self) -> list[GapChange]:
         """Applies what changed."""
-        changes = self.holes.take_changes()
+        changes = self.tracker.take_changes()
         self.rows.update({(day, gap.id): gap for day, gap in changes})
         return changes
 
     def see(self, *ticks: TickRow) -> list[GapChange]:
         """One chunk of ticks that are stored."""
-        self.holes.see(list(ticks))
+        self.tracker.see(list(ticks))
         return self.take()
 
-    def answer(self, *ticks: TickRow, full: bool = False, asked: int = 1000, after_s: float = 15.0) -> list[Hole]:
+    def answer(self, *ticks: TickRow, full: bool = False, asked: int = 1000, after_s: float = 15.0) -> list[OpenGap]:
         """OpenD answers with these ticks, which are seen; so long after the answer before."""
-        track = self.holes.track(SYMBOL)
+        track = self.tracker.track(SYMBOL)
         newest_ms = track.last_ts_ms if track else 0
-        self.holes.see(list(ticks))
+        self.tracker.see(list(ticks))
         self.now_s += after_s
         pairs = [(tick[1], tick[2]) for tick in ticks]
-        lost = self.holes.answered(SYMBOL, Answer(pairs, asked, full, newest_ms, self.now_s))
+        lost = self.tracker.answered(SYMBOL, Answer(pairs, asked, full, newest_ms, self.now_s))
         self.take()
         return lost
 
@@ -149,21 +149,21 @@ class World:
         rows = [made.row for made in ticks if made.storable]
         bad = [made for made in ticks if not made.storable]
         if room:
-            self.table.holes.see(rows)
+            self.table.tracker.see(rows)
             self.accepted |= {made for made in ticks if made.storable}
             self.dropped -= self.accepted
         else:
-            self.table.holes.lose(rows)
+            self.table.tracker.lose(rows)
             self.dropped |= {made for made in ticks if made.storable} - self.accepted
             rows = []
-        self.table.holes.reject([refused(made.row) for made in bad])
+        self.table.tracker.reject([refused(made.row) for made in bad])
         self.rejected |= set(bad)
-        self.uncommitted.append((rows, self.table.take(), self.table.holes.take_rules()))
+        self.uncommitted.append((rows, self.table.take(), self.table.tracker.take_rules()))
 
     def pull(self, symbol: str, rows: int, *, room: bool = True) -> None:
         """OpenD answers with the latest ticks of a symbol, today's and older ones alike."""
         reply = self.made[symbol][-min(rows, WINDOW) :]
-        track = self.table.holes.track(symbol)
+        track = self.table.tracker.track(symbol)
         newest_ms = track.last_ts_ms if track else 0
         self.arrive(reply, room=room)
         if not room:
@@ -171,8 +171,8 @@ class World:
         self.table.now_s += 15.0
         ticks = [(made.row[1], made.row[2]) for made in reply]
         answer = Answer(ticks, rows, len(reply) >= WINDOW, newest_ms, self.table.now_s)
-        self.table.holes.answered(symbol, answer)
-        self.uncommitted.append(([], self.table.take(), self.table.holes.take_rules()))
+        self.table.tracker.answered(symbol, answer)
+        self.uncommitted.append(([], self.table.take(), self.table.tracker.take_rules()))
 
     def commit(self) -> None:
         """The writer stores what waits, each chunk in one transaction of its day."""
@@ -195,7 +195,7 @@ class World:
         self.uncommitted.clear()
         self.accepted, self.dropped, self.rejected = map(set, self.committed)
         before, self.table = self.table, Table(partial(load_day, self.root))
-        self.table.holes.resume(market.day_number(self.moment_ms))
+        self.table.tracker.resume(market.day_number(self.moment_ms))
         for day in self.days:
             with DayReader(path_of(self.root, market.day_name(day))) as reader:
                 self.table.rows |= {(day, gap.id): gap for gap in reader.gaps()}
@@ -285,9 +285,9 @@ def play(world: World, step: tuple[object, ...]) -> None:
         case ("restart", bool(clean)):
             world.restart(clean=clean)
         case ("interrupt",):
-            world.table.holes.interrupt("disconnected")
+            world.table.tracker.interrupt("disconnected")
         case ("settle",):
-            world.table.holes.settle()
+            world.table.tracker.settle()
         case ("next_day",):
             world.moment_ms = market.day_start_ms(market.day_number(world.moment_ms) + 1)
 
@@ -319,7 +319,7 @@ def test_a_jump_is_blamed_on_what_interrupted_us() -> None:
     """Before the first tick of a day: before_start; after an interruption: its kind; else it was lost on the way."""
     table = Table()
     table.see(at(5), at(6), at(8))
-    table.holes.interrupt("disconnected")
+    table.tracker.interrupt("disconnected")
     table.see(at(10))
     table.see(at(12))
     assert table.open() == [(4, "before_start"), (1, "push_lost"), (1, "disconnected"), (1, "push_lost")]
@@ -329,8 +329,8 @@ def test_once_settled_nothing_is_blamed_on_the_interruption() -> None:
     """Also for a symbol that has not been heard of since, and for one that nobody knew."""
     table = Table()
     table.see(at(1))
-    table.holes.interrupt("quote_link_lost")
-    table.holes.settle()
+    table.tracker.interrupt("quote_link_lost")
+    table.tracker.settle()
     table.see(at(3), row(at(4)[1], symbol="HK.00005"))
     assert sorted(table.open()) == [(1, "push_lost"), (3, "push_lost")]
 
@@ -339,7 +339,7 @@ def test_a_tick_in_order_ends_the_interruption_of_its_symbol() -> None:
     """What jumps after that was lost on the way, though other symbols have not been looked at."""
     table = Table()
     table.see(at(1))
-    table.holes.interrupt("disconnected")
+    table.tracker.interrupt("disconnected")
     table.see(at(2), at(4))
     assert table.open() == [(1, "push_lost")]
 
@@ -348,8 +348,8 @@ def test_the_first_of_two_interruptions_counts() -> None:
     """A symbol without a tick between the start and a disconnection misses ticks from before the start."""
     table = Table()
     table.see(row(at(1)[1], symbol="HK.00005"))
-    table.holes.interrupt("disconnected")
-    table.holes.interrupt("quote_link_lost")
+    table.tracker.interrupt("disconnected")
+    table.tracker.interrupt("quote_link_lost")
     table.see(at(3), row(at(3)[1], symbol="HK.00005"))
     assert sorted(table.open()) == [(1, "disconnected"), (2, "before_start")]
 
@@ -358,8 +358,8 @@ def test_dropped_ticks_are_a_hole_of_that_cause() -> None:
     """With exact bounds, joined to what they follow, healed when the same ticks come again and find room."""
     table = Table()
     table.see(at(1))
-    table.holes.lose([at(2, 1), at(3, 1)])
-    table.holes.lose([at(4, 2), at(2, 1), at(1)])  # the last two are known: nothing changes
+    table.tracker.lose([at(2, 1), at(3, 1)])
+    table.tracker.lose([at(4, 2), at(2, 1), at(1)])  # the last two are known: nothing changes
     assert table.open() == [(3, "dropped")]
     (gap,) = table.rows.values()
     assert (gap.from_seq, gap.to_seq) == (at(2)[1], at(4, 2)[1])
@@ -429,7 +429,7 @@ def test_what_lies_before_a_full_answer_is_lost(oldest: int) -> None:
     lost = table.answer(*known, full=True)
     first = min(tick[1] & COUNTER for tick in known)
     assert [(hole.first, hole.last) for hole in lost] == [gap for gap in [(2, 4), (6, 8), (10, 11)] if gap[1] < first]
-    assert table.holes.missing(SYMBOL) == 8 - sum(hole.missing or 0 for hole in lost)
+    assert table.tracker.missing(SYMBOL) == 8 - sum(hole.missing or 0 for hole in lost)
     assert table.counters() == [(2, 4), (6, 8), (10, 11)]
 
 
@@ -447,7 +447,7 @@ def test_an_answer_that_is_not_honest_and_full_loses_nothing(ticks: list[TickRow
     table.see(at(1), at(3), at(5), at(7), at(9, 9))
     for _ in range(20):
         assert table.answer(*ticks) == []
-    assert table.holes.missing(SYMBOL) >= 1
+    assert table.tracker.missing(SYMBOL) >= 1
     table.answer(*[at(counter) for counter in range(1, 9)], at(9, 9))
     assert table.open() == []
 
@@ -463,7 +463,7 @@ def test_a_gap_whose_neighbours_stand_side_by_side_is_none() -> None:
     assert table.open() == [(1, "push_lost")]
     table.answer(*answer)
     assert table.open() == []
-    assert table.holes.without_rule() == [SYMBOL]
+    assert table.tracker.without_rule() == [SYMBOL]
     table.see(at(30), at(32))
     assert table.open() == []
 
@@ -481,7 +481,7 @@ def test_a_rejected_tick_need_not_be_in_an_answer() -> None:
     """OpenD may not keep what it cannot send: its answers are honest all the same."""
     table = Table()
     table.see(*[at(counter) for counter in range(1, 30) if counter not in (17, 20)])
-    table.holes.reject([refused(at(17))])
+    table.tracker.reject([refused(at(17))])
     answer = [at(counter) for counter in range(15, 30) if counter not in (17, 20)]
     for _ in range(2):
         table.answer(*answer)
@@ -492,13 +492,13 @@ def test_what_opend_never_had_is_lost() -> None:
     """Its own connection was away: the gap keeps its size although the answer shows nothing between."""
     table = Table()
     table.see(*[at(counter) for counter in range(1, 10)])
-    table.holes.interrupt("quote_link_lost")
-    table.holes.listen()
+    table.tracker.interrupt("quote_link_lost")
+    table.tracker.listen()
     table.see(*[at(counter) for counter in range(15, 25)])
     answer = [at(counter) for counter in (*range(1, 10), *range(15, 25))]
     assert table.answer(*answer) == []
     assert [hole.missing for hole in table.answer(*answer)] == [5]
-    assert (table.open(), table.holes.missing(SYMBOL)) == ([(5, "quote_link_lost")], 0)
+    assert (table.open(), table.tracker.missing(SYMBOL)) == ([(5, "quote_link_lost")], 0)
 
 
 def test_a_day_that_does_not_begin_with_one_has_an_unknown_number_missing() -> None:
@@ -513,7 +513,7 @@ def test_a_day_that_does_not_begin_with_one_has_an_unknown_number_missing() -> N
     for _ in range(4):
         table.answer(*ticks)
     assert table.open() == [(None, "before_start")]
-    assert table.holes.missing(SYMBOL) == 0
+    assert table.tracker.missing(SYMBOL) == 0
     table.see(at(905, 905), at(907, 907))
     assert table.open() == [(None, "before_start"), (1, "push_lost")]
 
@@ -524,7 +524,7 @@ def test_an_answer_that_does_not_reach_back_proves_nothing() -> None:
     table.see(at(1), at(3), at(9))
     for _ in range(9):
         assert table.answer(at(9), asked=1) == []
-    assert table.holes.missing(SYMBOL) == 6
+    assert table.tracker.missing(SYMBOL) == 6
 
 
 def test_gaps_in_opends_window_get_another_chance_with_the_next_connection() -> None:
@@ -532,27 +532,27 @@ def test_gaps_in_opends_window_get_another_chance_with_the_next_connection() -> 
     table = Table()
     table.see(at(1), at(3), at(8), at(10))
     table.answer(at(10), full=True)
-    assert table.holes.missing(SYMBOL) == 0
-    table.holes.hope(SYMBOL, 4)
-    assert table.holes.missing(SYMBOL) == 5  # 9, and 4 to 7 for their newest, which is still there
+    assert table.tracker.missing(SYMBOL) == 0
+    table.tracker.hope(SYMBOL, 4)
+    assert table.tracker.missing(SYMBOL) == 5  # 9, and 4 to 7 for their newest, which is still there
 
 
 def test_a_lost_gap_that_grows_stays_one_row_and_has_hope_again() -> None:
     """Dropped ticks behind a gap that is lost: one contiguous gap, one row."""
     table = Table()
     table.see(at(1))
-    table.holes.lose([at(2)])
+    table.tracker.lose([at(2)])
     table.see(at(3))
     table.answer(at(3), full=True)
-    assert table.holes.missing(SYMBOL) == 0
+    assert table.tracker.missing(SYMBOL) == 0
     table = Table()
     table.see(at(1))
-    table.holes.lose([at(2)])
+    table.tracker.lose([at(2)])
     table.take()
-    (hole,) = [hole for _, hole in table.holes.open_holes()]
-    table.holes.give_up(SYMBOL)
-    table.holes.lose([at(3)])
-    assert (table.open(), table.holes.missing(SYMBOL)) == ([(2, "dropped")], 2)
+    (hole,) = [hole for _, hole in table.tracker.open_holes()]
+    table.tracker.give_up(SYMBOL)
+    table.tracker.lose([at(3)])
+    assert (table.open(), table.tracker.missing(SYMBOL)) == ([(2, "dropped")], 2)
     assert not hole.final
 
 
@@ -561,7 +561,7 @@ def test_a_lost_gap_is_filled_when_its_ticks_come_all_the_same() -> None:
     table = Table()
     table.see(at(1), at(9))
     table.answer(at(9), full=True)
-    assert (table.holes.missing(SYMBOL), table.counters()) == (0, [(2, 8)])
+    assert (table.tracker.missing(SYMBOL), table.counters()) == (0, [(2, 8)])
     table.see(at(5))
     assert table.counters() == [(2, 4), (6, 8)]
     table.see(*[at(counter) for counter in (2, 3, 4, 6, 7, 8)])
@@ -576,7 +576,7 @@ def test_a_rejected_tick_is_not_missing() -> None:
     table = Table()
     table.see(at(1), at(3))
     for _ in range(3):
-        table.holes.reject([refused(at(2)), refused(at(4))])
+        table.tracker.reject([refused(at(2)), refused(at(4))])
         assert table.open() == []
     marks = sorted((gap.from_seq, gap.to_seq, gap.missing) for gap in table.rows.values() if gap.cause == "rejected")
     assert marks == [(at(2)[1], at(2)[1], 0), (at(4)[1], at(4)[1], 0)]
@@ -589,7 +589,7 @@ def test_a_rejected_tick_without_a_believable_sequence_changes_nothing(seq: int)
     """No sequence, garbage, another time: no hole, no new day."""
     table = Table()
     table.see(at(1))
-    table.holes.reject([Rejected(SYMBOL, seq, "incomplete", "", TEN_MS)])
+    table.tracker.reject([Rejected(SYMBOL, seq, "incomplete", "", TEN_MS)])
     assert table.take() == []
     table.see(at(2))
     assert table.rows == {}
@@ -622,8 +622,8 @@ def test_ids_of_another_kind_never_make_a_hole_of_known_size(seqs: list[int], wh
         if what == "see" or number % 2:
             table.see(odd(seq, number))
         else:
-            table.holes.lose([odd(seq, number)])
-        table.holes.interrupt("disconnected")
+            table.tracker.lose([odd(seq, number)])
+        table.tracker.interrupt("disconnected")
     table.take()
     for gap in table.rows.values():
         assert gap.missing is None or (gap.status, gap.missing) == (GAP_HEALED, 0)
@@ -648,7 +648,7 @@ def test_a_counter_that_begins_anew_is_a_new_run() -> None:
     table.see(at(1), at(2), at(3), at(5), at(6))
     table.see(at(1, 60), at(2, 60), at(3, 61), at(5, 62))
     assert table.open() == [(None, "sequence_restarted"), (1, "push_lost"), (1, "push_lost")]
-    assert [event[1] for event in table.holes.events] == ["sequence_restarted"]
+    assert [event[1] for event in table.tracker.events] == ["sequence_restarted"]
     everything = [at(1), at(2), at(3), at(4), at(5), at(6), at(1, 60), at(2, 60), at(3, 61), at(4, 61), at(5, 62)]
     table.answer(*everything)
     assert table.open() == []
@@ -715,7 +715,7 @@ def test_counters_in_steps_are_no_rule() -> None:
     table.answer(*[at(counter) for counter in counters])
     table.answer(*[at(counter) for counter in counters], after_s=0.5)
     assert table.open() == []
-    assert table.holes.without_rule() == [SYMBOL]
+    assert table.tracker.without_rule() == [SYMBOL]
     table.see(at(30), at(44))
     assert table.open() == []
 
@@ -730,8 +730,8 @@ def test_answers_that_leave_out_half_of_the_ticks_take_no_gap_back(seed: int) ->
         some = sorted(chance.sample(range(1, 201), 100))
         known.update(some)
         table.answer(*[at(counter) for counter in some], at(201), after_s=0.5)
-    assert table.holes.without_rule() == []
-    assert table.holes.missing(SYMBOL) == 200 - len(known)
+    assert table.tracker.without_rule() == []
+    assert table.tracker.missing(SYMBOL) == 200 - len(known)
 
 
 def test_a_leap_beyond_belief_is_no_gap() -> None:
@@ -745,7 +745,7 @@ def test_a_leap_beyond_belief_is_no_gap() -> None:
 
 def heard(table: Table, *numbers: int) -> list[TickRow]:
     """A symbol without the rule that was heard of, a tick a second; all of it is proved by an answer."""
-    table.holes.settle()
+    table.tracker.settle()
     ticks = [odd(number, second) for second, number in enumerate(numbers)]
     table.see(*ticks)
     return ticks
@@ -756,8 +756,8 @@ def test_without_the_rule_an_interruption_is_a_doubt() -> None:
     table = Table()
     heard(table, 7, 90, 3)
     assert table.open() == []
-    table.holes.interrupt("disconnected")
-    table.holes.interrupt("quote_link_lost")
+    table.tracker.interrupt("disconnected")
+    table.tracker.interrupt("quote_link_lost")
     (doubt,) = unknown(table)
     assert (doubt.from_seq, doubt.to_seq) == (None, None)
     assert (doubt.from_ts_ms, doubt.cause) == (TEN_MS + 2_000 - 10_000, "disconnected")
@@ -793,8 +793,8 @@ def test_an_answer_ends_a_doubt_when_it_reaches_what_was_known(
     """Whatever the order of the numbers is."""
     table = Table()
     known = {tick[1]: tick for tick in heard(table, 7, 90, 3)}
-    table.holes.interrupt("disconnected")
-    table.holes.listen()
+    table.tracker.interrupt("disconnected")
+    table.tracker.listen()
     lost = table.answer(*[known.get(number) or odd(number, 9) for number in numbers], full=full, asked=3)
     assert [bool(lost) for _ in unknown(table)] == left
 
@@ -803,10 +803,10 @@ def test_an_answer_during_the_trouble_says_nothing_of_a_doubt() -> None:
     """OpenD without its own connection has what we have: only once it hears again an answer tells."""
     table = Table()
     ticks = heard(table, 7, 90, 3)
-    table.holes.interrupt("quote_link_lost")
+    table.tracker.interrupt("quote_link_lost")
     assert table.answer(*ticks) == []
     assert len(unknown(table)) == 1
-    table.holes.listen()
+    table.tracker.listen()
     table.answer(*ticks)
     assert table.open() == []
 
@@ -829,8 +829,8 @@ def test_a_doubt_after_a_final_one_is_a_row_of_its_own() -> None:
     table = Table()
     heard(table, 7, 90, 3)
     for start in (100, 200):
-        table.holes.interrupt("disconnected")
-        table.holes.listen()
+        table.tracker.interrupt("disconnected")
+        table.tracker.listen()
         later = [odd(start + number, start) for number in (9, 4, 6)]
         table.see(*later)
         table.answer(*later, full=True, asked=3)
@@ -841,7 +841,7 @@ def test_dropped_ticks_without_the_rule_are_a_doubt() -> None:
     """It ends when an answer reaches back to what was known before them."""
     table = Table()
     ticks = heard(table, 7, 90, 3)
-    table.holes.lose([odd(20, 4), odd(30, 5)])
+    table.tracker.lose([odd(20, 4), odd(30, 5)])
     assert [gap.cause for gap in unknown(table)] == ["dropped"]
     table.answer(*ticks, odd(20, 4), odd(30, 5))
     assert table.open() == []
@@ -850,10 +850,10 @@ def test_dropped_ticks_without_the_rule_are_a_doubt() -> None:
 def test_what_a_comparison_misses_is_a_doubt_only_without_the_rule() -> None:
     """Where the sequence tells what is missing, no guess is needed."""
     table = Table()
-    table.holes.settle()
+    table.tracker.settle()
     table.see(at(1), *[row(number, TEN_MS, "HK.00005") for number in (5, 2, 9)])
     for symbol in (SYMBOL, "HK.00005", "HK.99999"):
-        table.holes.doubt(symbol, TEN_MS, "push_lost")
+        table.tracker.doubt(symbol, TEN_MS, "push_lost")
     assert [gap.symbol for gap in unknown(table)] == ["HK.00005"]
 
 
@@ -866,8 +866,8 @@ def test_after_an_interruption_the_counter_alone_is_no_proof() -> None:
     """
     table = Table()
     table.see(at(1), at(2), at(3))
-    table.holes.interrupt("disconnected")
-    table.holes.listen()
+    table.tracker.interrupt("disconnected")
+    table.tracker.listen()
     table.see(at(4, 900), at(5, 900))
     assert table.open() == []
     table.answer(*[at(counter, 900) for counter in range(1, 6)], full=True)
@@ -882,12 +882,12 @@ def test_what_an_earlier_run_had_spooled_was_known() -> None:
         table.see(make(1), make(2), make(3))
         if not patterned:
             heard(table, 1, 2, 3)
-        table.holes.interrupt("disconnected")
-        table.holes.listen()
+        table.tracker.interrupt("disconnected")
+        table.tracker.listen()
         table.answer(make(7, 9), full=True, asked=1)  # OpenD's window does not reach back to what the file has
         replayed = [make(counter, 5) for counter in (4, 5, 6)]
         table.see(*replayed)
-        table.holes.recall(replayed)
+        table.tracker.recall(replayed)
         for _ in range(3):
             table.answer(make(6, 5), make(7, 9), asked=2)
         assert [gap for gap in table.open() if gap[1] == "disconnected"] == []
@@ -897,12 +897,12 @@ def test_an_answer_that_reaches_what_was_known_leaves_no_doubt() -> None:
     """As after nearly every reconnect."""
     table = Table()
     table.see(at(1), at(2), at(3))
-    table.holes.interrupt("disconnected")
-    table.holes.listen()
+    table.tracker.interrupt("disconnected")
+    table.tracker.listen()
     table.see(at(6, 9))
     table.answer(at(2), at(3), at(4, 8), at(5, 8), at(6, 9))
     assert table.open() == []
-    assert list(table.holes.unwitnessed()) == []
+    assert list(table.tracker.unwitnessed()) == []
 
 
 # --- days and clocks ---
@@ -914,10 +914,10 @@ def test_a_tick_of_tomorrow_leads_nobody_astray() -> None:
     tomorrow = at(1, 0, DAY + 1)
     table.see(at(1), row(at(1)[1], symbol="HK.00005"), tomorrow)
     table.see(at(2), row(at(2)[1], symbol="HK.00005"))
-    track = table.holes.track(SYMBOL)
+    track = table.tracker.track(SYMBOL)
     assert track is not None
     assert track.last_ts_ms == at(2)[2]
-    table.holes.interrupt("disconnected")
+    table.tracker.interrupt("disconnected")
     table.see(at(4))
     table.see(at(3, 0, DAY + 1))
     assert sorted((day, gap.missing, gap.cause) for (day, _), gap in table.rows.items()) == [
@@ -930,11 +930,11 @@ def test_an_unbelievable_tick_of_tomorrow_does_not_overflow_anything() -> None:
     """Of the year 2090, where seconds no longer fit into the sequence."""
     table = Table()
     table.see(at(1), row(7, 3_800_000_000_000))
-    table.holes.interrupt("disconnected")
+    table.tracker.interrupt("disconnected")
     for gap in table.rows.values():
         assert_fits(gap)
     table.see(at(2))
-    track = table.holes.track(SYMBOL)
+    track = table.tracker.track(SYMBOL)
     assert track is not None
     assert track.patterned
 
@@ -946,7 +946,7 @@ def test_beyond_2038_sequences_are_negative_and_no_pattern() -> None:
     for counter in (1, 2, 5):
         seq = (moment_s << 32 | counter) - 2**64
         table.see(row(seq, moment_s * 1000 + counter))
-    table.holes.interrupt("disconnected")
+    table.tracker.interrupt("disconnected")
     assert {gap.missing for gap in unknown(table)} == {None}
     for gap in table.rows.values():
         assert_fits(gap)
@@ -981,7 +981,7 @@ def test_each_day_counts_from_one() -> None:
 def test_the_hosts_clock_makes_no_gap(offset_ms: int) -> None:
     """Wrong by an hour either way, also around midnight: gaps come from sequences, only `opened_ms` is its business."""
     table = Table(now_ms=market.day_start_ms(DAY) + offset_ms)
-    table.holes.resume(market.day_number(table.now_ms))
+    table.tracker.resume(market.day_number(table.now_ms))
     midnight_s = market.day_start_ms(DAY) // 1000
     table.see(*[row(midnight_s + n << 32 | n + 1) for n in range(5)])
     assert table.rows == {}
@@ -991,10 +991,10 @@ def test_a_sealed_day_is_left_alone() -> None:
     """Nothing can be stored there: no hole of it is opened, asked for, or written."""
     table = Table(lambda number: Day(number, sealed=number < DAY))
     table.see(at(7, 0, DAY - 1), at(1), at(9, 0, DAY - 1))
-    table.holes.lose([at(12, 0, DAY - 1)])
-    table.holes.reject([refused(at(14, 0, DAY - 1))])
+    table.tracker.lose([at(12, 0, DAY - 1)])
+    table.tracker.reject([refused(at(14, 0, DAY - 1))])
     assert table.rows == {}
-    assert table.holes.missing(SYMBOL) == 0
+    assert table.tracker.missing(SYMBOL) == 0
     table.see(at(2))
     assert table.rows == {}
 
@@ -1009,10 +1009,10 @@ def test_finished_days_are_let_go() -> None:
 
     table = Table(load)
     table.see(at(3, 0, DAY - 1), row(at(1, 0, DAY - 1)[1], symbol="HK.00005"), at(1))
-    table.holes.forget_days_before(DAY)
-    assert list(table.holes.open_holes()) == []
-    assert [track.symbol for track in table.holes.tracks()] == [SYMBOL]
-    table.holes.interrupt("disconnected")
+    table.tracker.forget_days_before(DAY)
+    assert list(table.tracker.open_holes()) == []
+    assert [track.symbol for track in table.tracker.tracks()] == [SYMBOL]
+    table.tracker.interrupt("disconnected")
     table.see(at(5, 0, DAY - 1))
     assert loaded == [DAY - 1, DAY, DAY - 1]
     assert max(number for _, number in table.rows) == 100

@@ -16,23 +16,23 @@ from hk_tick_collector.clock import now_ms
 from hk_tick_collector.collect.buffer.intake import Intake
 from hk_tick_collector.collect.buffer.overflow import Overflow
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
-from hk_tick_collector.collect.connection.backfill import Caretaker
+from hk_tick_collector.collect.connection.backfill import Backfiller
 from hk_tick_collector.collect.connection.feed import Feed
 from hk_tick_collector.collect.connection.reconcile import Reconciler
 from hk_tick_collector.collect.loading.load import unfinished_days
 from hk_tick_collector.collect.loading.loader import DayLoader
-from hk_tick_collector.collect.reporting.gap_log import Gaps
-from hk_tick_collector.collect.reporting.heartbeat import Pulse
-from hk_tick_collector.collect.writing.current_writer import WriterSeat
-from hk_tick_collector.collect.writing.predecessor_days import Takeover
-from hk_tick_collector.collect.writing.recovery import Rescue
-from hk_tick_collector.collect.writing.waiting_days import HeldDays
+from hk_tick_collector.collect.reporting.gap_log import GapLog
+from hk_tick_collector.collect.reporting.heartbeat import Heartbeat
+from hk_tick_collector.collect.writing.current_writer import CurrentWriter
+from hk_tick_collector.collect.writing.predecessor_days import PredecessorDays
+from hk_tick_collector.collect.writing.recovery import Recovery
+from hk_tick_collector.collect.writing.waiting_days import WaitingDays
 from hk_tick_collector.collect.writing.watchdog import Watchdog
 from hk_tick_collector.collect.writing.writer import Writer
-from hk_tick_collector.gaps.backfill_plan import Healer
-from hk_tick_collector.gaps.tracker import Holes
+from hk_tick_collector.gaps.backfill_plan import BackfillPlan
+from hk_tick_collector.gaps.tracker import GapTracker
 from hk_tick_collector.model import Stats
-from hk_tick_collector.ops.alerts.alerter import Alarm
+from hk_tick_collector.ops.alerts.alerter import Alerter
 from hk_tick_collector.ops.live.systemd_notify import Notifier
 from hk_tick_collector.store.spool import Spool
 
@@ -45,24 +45,24 @@ _SPOOL_BUFFER_ROWS: Final = 50_000  # rows in memory, beyond MAX_QUEUE_ROWS, on 
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Assembly:
     """What starts, runs and stops; the others are reached through these. `run_id` names this run in the ledger."""
 
     run_id: str
     stats: Stats
     feed: Feed
-    holes: Holes
+    tracker: GapTracker
     intake: Intake
     queue: TickQueue
     overflow: Overflow
-    seat: WriterSeat
-    pulse: Pulse
-    alarm: Alarm
-    takeover: Takeover
+    current_writer: CurrentWriter
+    heartbeat: Heartbeat
+    alerter: Alerter
+    predecessor_days: PredecessorDays
     notifier: Notifier
 
 
-def assemble(options: ServiceOptions) -> Parts:
+def assemble(options: ServiceOptions) -> Assembly:
     """Makes the parts of one run. Raises StoreError when the spool cannot be used."""
     stats = Stats(bad_symbols=list(options.bad_symbols))
     run_id = f"{market.hkt(now_ms()):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
@@ -70,26 +70,41 @@ def assemble(options: ServiceOptions) -> Parts:
     overflow = Overflow(spool, _SPOOL_BUFFER_ROWS, stats)
     queue = TickQueue(options.max_queue_rows, overflow)
     loader = DayLoader(options.data_root)
-    holes = Holes(loader, now_ms)
-    intake = Intake(queue, holes, stats, time.monotonic)
-    loader.serve(holes, intake)
+    tracker = GapTracker(loader, now_ms)
+    intake = Intake(queue, tracker, stats, time.monotonic)
+    loader.serve(tracker, intake)
     writing = _writer_options(options, run_id)
-    held = HeldDays(queue, stats, options.data_root, options.spool_dir / run_id)
-    seat = WriterSeat(
+    held = WaitingDays(queue, stats, options.data_root, options.spool_dir / run_id)
+    current_writer = CurrentWriter(
         queue, lambda number, fresh: Writer(queue, stats, _numbered(writing, number), now_ms, fresh, held)
     )
-    healer = Healer(holes)
-    caretaker = Caretaker(healer, holes, intake, stats, partial(unfinished_days, options.data_root), loader.wait)
-    reconciler = Reconciler(options.data_root, options.feed.symbols, stats, seat.reconcile)
-    feed = Feed(options.feed, intake, caretaker, reconciler, stats)
+    plan = BackfillPlan(tracker)
+    backfiller = Backfiller(plan, tracker, intake, stats, partial(unfinished_days, options.data_root), loader.wait)
+    reconciler = Reconciler(options.data_root, options.feed.symbols, stats, current_writer.reconcile)
+    feed = Feed(options.feed, intake, backfiller, reconciler, stats)
     watchdog = Watchdog(options.watchdog_stall_s, options.watchdog_queue_rows, options.watchdog_max_failures)
-    rescue = Rescue(watchdog, queue, stats, seat, loader.rebuild, holes.open_days)
+    recovery = Recovery(watchdog, queue, stats, current_writer, loader.rebuild, tracker.open_days)
     notifier = Notifier(options.notify_socket)
-    pulse = Pulse(options, stats, queue, feed, seat, Gaps(holes, healer, seat, now_ms), rescue, notifier)
-    alarm = Alarm(options.destinations, options.limits, options.data_root, options.instance, now_ms, options.lang)
-    pulse.listeners.append(alarm.look)
-    takeover = Takeover(options.data_root, intake, queue, seat, stats, holes.recount_losses)
-    return Parts(run_id, stats, feed, holes, intake, queue, overflow, seat, pulse, alarm, takeover, notifier)
+    heartbeat = Heartbeat(
+        options, stats, queue, feed, current_writer, GapLog(tracker, plan, current_writer, now_ms), recovery, notifier
+    )
+    alerter = Alerter(options.destinations, options.limits, options.data_root, options.instance, now_ms, options.lang)
+    heartbeat.listeners.append(alerter.look)
+    predecessor_days = PredecessorDays(options.data_root, intake, queue, current_writer, stats, tracker.recount_losses)
+    return Assembly(
+        run_id,
+        stats,
+        feed,
+        tracker,
+        intake,
+        queue,
+        overflow,
+        current_writer,
+        heartbeat,
+        alerter,
+        predecessor_days,
+        notifier,
+    )
 
 
 def _writer_options(options: ServiceOptions, run_id: str) -> WriterOptions:

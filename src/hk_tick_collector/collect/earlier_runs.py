@@ -38,7 +38,7 @@ class _Run(NamedTuple):
     unplanned_ms: list[int]
 
 
-class Starts:
+class EarlierRuns:
     """Of one run: `begin` once DATA_ROOT is ours, `end` when a stop begins, `join` before the process ends."""
 
     def __init__(self, data_root: Path, now_ms: Callable[[], int]) -> None:

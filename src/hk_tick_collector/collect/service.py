@@ -22,7 +22,7 @@ from hk_tick_collector.store.owner import OwnerLock, spool_owned
 from hk_tick_collector.store.rights import refused
 
 from .assembly import assemble
-from .earlier_runs import Starts
+from .earlier_runs import EarlierRuns
 from .memory_limit import demand_room
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.collect.buffer.overflow import Overflow
     from hk_tick_collector.collect.buffer.tick_queue import TickQueue
-    from hk_tick_collector.collect.writing.current_writer import WriterSeat
+    from hk_tick_collector.collect.writing.current_writer import CurrentWriter
     from hk_tick_collector.model import Stats
 
-    from .assembly import Parts
+    from .assembly import Assembly
     from .options import ServiceOptions
 
 _UMASK: Final = 0o027
@@ -74,18 +74,18 @@ async def serve(options: ServiceOptions) -> int:
 async def _serve(options: ServiceOptions) -> int:
     asyncio.get_running_loop().set_exception_handler(_log_bug)
     stop = _stop_signals()
-    starts = Starts(options.data_root, now_ms)
+    starts = EarlierRuns(options.data_root, now_ms)
     starts.begin()
     parts = assemble(options)
     parts.stats.unplanned_ms = starts.unplanned_ms
     _begin(parts, options.data_root)
     leftovers = replay_leftovers(options.spool_dir, parts.run_id, parts.intake, parts.queue)
-    exporter = metrics_served(options.metrics_addr, lambda: parts.pulse.latest, parts.stats, options.limits)
-    running = _running(parts.feed.run(), parts.pulse.run(), leftovers, parts.takeover.run())
+    exporter = metrics_served(options.metrics_addr, lambda: parts.heartbeat.latest, parts.stats, options.limits)
+    running = _running(parts.feed.run(), parts.heartbeat.run(), leftovers, parts.predecessor_days.run())
     async with exporter, running as (feeding, pulsing, replaying, taking_over):
         failed = await _until_stopped(stop, feeding, pulsing)
         starts.end(failed=failed)
-        parts.pulse.memory.release()
+        parts.heartbeat.memory.release()
         limit_s = options.stop_flush_timeout_s
         deadline_s = time.monotonic() + limit_s - min(_LEAVE_S, limit_s / 10)
         _announce_the_end(parts, limit_s)
@@ -93,11 +93,11 @@ async def _serve(options: ServiceOptions) -> int:
         await _cancelled(feeding, replaying, taking_over)  # nobody puts anything from here on
         parts.intake.link(now_ms(), connected=False, conn_id=None, reason="the collector was stopped")
         before = parts.stats.stored + parts.stats.duplicate
-        left, lost = await asyncio.to_thread(_flush, deadline_s, parts.seat, parts.queue, parts.overflow)
+        left, lost = await asyncio.to_thread(_flush, deadline_s, parts.current_writer, parts.queue, parts.overflow)
         flushed = parts.stats.stored + parts.stats.duplicate - before
-    parts.pulse.state = "stopped"
-    parts.pulse.beat()
-    await asyncio.to_thread(parts.alarm.join, alarms_end_s)
+    parts.heartbeat.state = "stopped"
+    parts.heartbeat.beat()
+    await asyncio.to_thread(parts.alerter.join, alarms_end_s)
     await asyncio.to_thread(starts.join, max(0.1, alarms_end_s - time.monotonic()))
     _tell_the_end(parts.stats, failed=failed, flushed=flushed, left=left, lost=lost)
     for number in _STOP_SIGNALS:
@@ -105,25 +105,25 @@ async def _serve(options: ServiceOptions) -> int:
     return 1 if failed or lost else 0
 
 
-def _begin(parts: Parts, data_root: Path) -> None:
+def _begin(parts: Assembly, data_root: Path) -> None:
     """From the files of the day to a writer at work; what cannot be written fails here, before OpenD is asked."""
     parts.notifier.status("starting: reads what the files of the day know")
     today = market.day_number(now_ms())
-    parts.holes.losses.late_start = is_late_start(data_root, today)
+    parts.tracker.losses.late_start = is_late_start(data_root, today)
     if market.is_weekday(today):
-        parts.seat.writer.prepare(today)
-    parts.holes.resume(today)
+        parts.current_writer.writer.prepare(today)
+    parts.tracker.resume(today)
     parts.intake.flush_gaps()
     log.info("started", version=__version__, pid=os.getpid(), symbols=parts.stats.symbols, data_root=data_root)
-    parts.seat.writer.start()
-    parts.alarm.start()
+    parts.current_writer.writer.start()
+    parts.alerter.start()
 
 
-def _announce_the_end(parts: Parts, limit_s: float) -> None:
-    parts.pulse.state = "stopping"
+def _announce_the_end(parts: Assembly, limit_s: float) -> None:
+    parts.heartbeat.state = "stopping"
     parts.notifier.status("stopping: writes what it holds")
     parts.notifier.stopping(limit_s + _LEAVE_S + _EXIT_S)
-    parts.alarm.stop()
+    parts.alerter.stop()
 
 
 def _tell_the_end(stats: Stats, *, failed: bool, flushed: int, left: int, lost: int) -> None:
@@ -176,10 +176,10 @@ async def _until_stopped(stop: asyncio.Event, *parts: asyncio.Task[None]) -> boo
     return bool(failed)
 
 
-def _flush(deadline_s: float, seat: WriterSeat, queue: TickQueue, overflow: Overflow) -> tuple[int, int]:
+def _flush(deadline_s: float, current_writer: CurrentWriter, queue: TickQueue, overflow: Overflow) -> tuple[int, int]:
     """Brings to the disk what is held; returns the rows left unstored, and how many of them are lost: not spooled."""
     now_s = time.monotonic()
-    seat.writer.stop(now_s + (deadline_s - now_s) * _STORE_SHARE)
+    current_writer.writer.stop(now_s + (deadline_s - now_s) * _STORE_SHARE)
     held, left = queue.held_in_memory(), queue.rows
     lost = overflow.stop(deadline_s, held)
     still_held = {id(chunk) for chunk in queue.held_in_memory()}  # a stuck writer may have woken up meanwhile

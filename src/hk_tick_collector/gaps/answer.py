@@ -17,8 +17,8 @@ from .symbol_day import COUNTER_MASK, Oldest, plausible
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from .gap import Hole
-    from .symbol_day import Day, Track, Unwitnessed
+    from .gap import OpenGap
+    from .symbol_day import Day, SymbolDay, Unwitnessed
 
 _LATE_MS: Final = 3_000  # how far OpenD's answers may be behind its pushes
 _EDGE_MS: Final = 1_000  # ticks of one second may be in any order
@@ -96,11 +96,11 @@ class Reach(NamedTuple):
     pairs: int
     middle: int
 
-    def contradicts(self, hole: Hole) -> bool:
+    def contradicts(self, hole: OpenGap) -> bool:
         """Whether it shows the neighbours of a gap side by side."""
         return self.low < hole.first and hole.last < self.high
 
-    def is_last_word(self, hole: Hole, answer: Answer) -> bool:
+    def is_last_word(self, hole: OpenGap, answer: Answer) -> bool:
         """Whether the next answer may no longer reach a gap that this one contradicts.
 
         So it is with a busy symbol, whose ticks leave OpenD's window within seconds..
@@ -110,7 +110,7 @@ class Reach(NamedTuple):
         return answer.full or (answer.complete and hole.last < self.middle)
 
 
-def reach(day: Day, track: Track, answer: Answer, part: Part) -> Reach | None:
+def reach(day: Day, track: SymbolDay, answer: Answer, part: Part) -> Reach | None:
     """What an answer says of a symbol that follows the rule, None where it has less than we know.
 
     A tick counts for the day of the second in its sequence: its own time may be of another day.
@@ -133,13 +133,13 @@ def reach(day: Day, track: Track, answer: Answer, part: Part) -> Reach | None:
     return Reach(0 if from_before else low, high, len(run) - 1, sorted(run)[len(run) // 2])
 
 
-def missing_between(track: Track, low: int, high: int) -> int:
+def missing_between(track: SymbolDay, low: int, high: int) -> int:
     """How many counters from `low` to `high` are not stored: in open gaps, or without a tick."""
-    hot = sum(max(0, min(high, hole.last) - max(low, hole.first) + 1) for hole in track.holes)
+    hot = sum(max(0, min(high, hole.last) - max(low, hole.first) + 1) for hole in track.tracker)
     return hot + track.lost.missing_between(low, high) + track.skipped.missing_between(low, high)
 
 
-def witnesses(track: Track, day: Day, answer: Answer, before: Unwitnessed) -> bool:
+def witnesses(track: SymbolDay, day: Day, answer: Answer, before: Unwitnessed) -> bool:
     """Whether an answer reaches back to a tick that was known before ticks may have passed us by."""
     first = day.start_s << 32
     return any(
@@ -148,7 +148,7 @@ def witnesses(track: Track, day: Day, answer: Answer, before: Unwitnessed) -> bo
     )
 
 
-def began_anew(day: Day, track: Track, answer: Answer) -> bool:
+def began_anew(day: Day, track: SymbolDay, answer: Answer) -> bool:
     """Whether the counter falls within an answer: several rise, the next is lower, and they rise again from there.
 
     A single late report, which carries an older second and a high counter, is not that.
@@ -163,17 +163,17 @@ def began_anew(day: Day, track: Track, answer: Answer) -> bool:
     return False
 
 
-def steps(reached: Reach, holes: Iterable[Hole]) -> bool:
+def steps(reached: Reach, tracker: Iterable[OpenGap]) -> bool:
     """Whether so many jumps are contradicted at once that the counter cannot be one that steps by one.
 
     One answer is not enough: where nothing was known before it, what it leaves out does not show. The next one must
     have all that it had.
     """
-    wrong = sum(hole.contradicted_s is not None and reached.contradicts(hole) for hole in holes)
+    wrong = sum(hole.contradicted_s is not None and reached.contradicts(hole) for hole in tracker)
     return wrong >= _STEPS_LEAST and wrong * _STEPS_SHARE >= reached.pairs
 
 
-def has_all_recent(track: Track, part: Part, answer: Answer) -> bool:
+def has_all_recent(track: SymbolDay, part: Part, answer: Answer) -> bool:
     """Whether an answer has what we know of a symbol without the rule, within the time it speaks of."""
     if track.recent is None:
         return True
@@ -183,7 +183,7 @@ def has_all_recent(track: Track, part: Part, answer: Answer) -> bool:
     return track.recent.between(part.oldest_ms + _EDGE_MS, part.newest_ms - _LATE_MS) <= part.seqs
 
 
-def is_whole_day(track: Track, part: Part, answer: Answer) -> bool:
+def is_whole_day(track: SymbolDay, part: Part, answer: Answer) -> bool:
     """Whether nothing of the day is older than the answer.
 
     So it is when OpenD gives ticks of the day before. When it only says that it has no more, it must say so again with
@@ -205,12 +205,12 @@ def is_whole_day(track: Track, part: Part, answer: Answer) -> bool:
     return track.oldest.times >= _STABLE_TIMES and lasted_s >= _STABLE_S
 
 
-def knows(day: Day, track: Track, doubt: Hole, part: Part) -> bool:
+def knows(day: Day, track: SymbolDay, doubt: OpenGap, part: Part) -> bool:
     """Whether an answer reaches back to a tick from before a doubt: then all after it is stored."""
     known_seq = track.known_seq if doubt.from_seq is None else max(track.known_seq, doubt.from_seq - 1)
     return bool(part.seqs & track.known) or any(day.start_s << 32 <= seq <= known_seq for seq in part.seqs)
 
 
-def tells_of(track: Track, counter: int) -> bool:
+def tells_of(track: SymbolDay, counter: int) -> bool:
     """Whether an open gap of known size has this counter."""
-    return track.lost.holds(counter) or any(hole.first <= counter <= hole.last for hole in track.holes)
+    return track.lost.holds(counter) or any(hole.first <= counter <= hole.last for hole in track.tracker)

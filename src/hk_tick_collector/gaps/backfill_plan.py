@@ -20,9 +20,9 @@ from .symbol_day import COMPARED_ROWS, COMPARED_S
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from .gap import Hole
-    from .symbol_day import Track
-    from .tracker import Holes
+    from .gap import OpenGap
+    from .symbol_day import SymbolDay
+    from .tracker import GapTracker
 
 WINDOW_ROWS: Final = 1000
 _LOOK_ROWS: Final = 10  # enough to see whether a quiet symbol has gone on without us
@@ -68,11 +68,11 @@ class _Patient:
     window: _Window | None = None  # answers of one length from which the oldest ticks fall out
 
 
-class Healer:
+class BackfillPlan:
     """Plans requests. Times are monotonic seconds."""
 
-    def __init__(self, holes: Holes) -> None:
-        self._holes = holes
+    def __init__(self, tracker: GapTracker) -> None:
+        self._tracker = tracker
         self._patients: dict[str, _Patient] = {}
         self._to_look_at: dict[str, int] = {}  # symbol → rows, in order of asking
         self._rates: dict[str, float] = {}  # ticks/s
@@ -87,7 +87,7 @@ class Healer:
             self._to_look_at[symbol] = self._look_rows(symbol)
             patient = self._patient(symbol)
             patient.not_before_s, patient.failures = 0.0, 0
-            self._holes.hope(symbol, WINDOW_ROWS)
+            self._tracker.hope(symbol, WINDOW_ROWS)
 
     def look_now(self, symbol: str) -> Ask:
         """A request to look at one symbol out of turn. Not while another one is under way: see `is_asked`."""
@@ -125,17 +125,17 @@ class Healer:
                     asks.append(self._ask(Ask(symbol, waiting.pop(symbol))))
         return asks
 
-    def answered(self, ask: Ask, ticks: Sequence[tuple[int, int]], now_s: float) -> list[Hole]:
+    def answered(self, ask: Ask, ticks: Sequence[tuple[int, int]], now_s: float) -> list[OpenGap]:
         """The reply to a request, sequences and times (epoch ms), was seen by Holes; returns the gaps that are lost."""
         patient = self._patient(ask.symbol)
         patient.window = _moved_on(patient.window, ask, ticks, now_s)
         full = len(ticks) >= WINDOW_ROWS or _is_window(patient.window, now_s)
-        lost = self._holes.answered(ask.symbol, Answer(ticks, ask.rows, full, patient.newest_ms, now_s))
-        track = self._holes.track(ask.symbol)
+        lost = self._tracker.answered(ask.symbol, Answer(ticks, ask.rows, full, patient.newest_ms, now_s))
+        track = self._tracker.track(ask.symbol)
         patient.asked, patient.failures = False, 0
         patient.compared_s, patient.progress = now_s, track.progress if track else 0
         exhausted = len(ticks) < ask.rows or ask.rows >= WINDOW_ROWS
-        patient.whole = ask.rows > _LOOK_ROWS and not exhausted and self._holes.missing(ask.symbol) > 0
+        patient.whole = ask.rows > _LOOK_ROWS and not exhausted and self._tracker.missing(ask.symbol) > 0
         patient.not_before_s = now_s
         return lost
 
@@ -148,17 +148,17 @@ class Healer:
         if patient.failures < _LOOKS:
             self._to_look_at.setdefault(ask.symbol, ask.rows)
 
-    def refused(self, ask: Ask) -> list[Hole]:
+    def refused(self, ask: Ask) -> list[OpenGap]:
         """OpenD does not answer for this symbol, because it is not subscribed: returns the holes that it leaves."""
         self._patient(ask.symbol).asked = False
-        return self._holes.give_up(ask.symbol)
+        return self._tracker.give_up(ask.symbol)
 
     def measure(self, now_s: float) -> None:
         """Takes the rate of every symbol; call it about once a second."""
         passed_s = now_s - self._rate_at_s
-        if passed_s < _RATE_EVERY_S or self._holes.deaf:  # no tick comes, and none is a rate of the market's
+        if passed_s < _RATE_EVERY_S or self._tracker.deaf:  # no tick comes, and none is a rate of the market's
             return
-        for track in self._holes.tracks():
+        for track in self._tracker.tracks():
             base = self._rate_base.get(track.symbol)
             if base is not None and track.progress >= base > 0 and self._rate_at_s:
                 rate = (track.progress - base) / passed_s
@@ -171,16 +171,16 @@ class Healer:
         return max(self._rates.items(), key=lambda item: item[1], default=None)
 
     def _ask(self, ask: Ask) -> Ask:
-        patient, track = self._patient(ask.symbol), self._holes.track(ask.symbol)
+        patient, track = self._patient(ask.symbol), self._tracker.track(ask.symbol)
         patient.asked, patient.newest_ms = True, track.last_ts_ms if track else 0
         return ask
 
     def _plan_to_compare(self, now_s: float) -> None:
         """Which symbols that trade are due to be compared with OpenD's own ticks."""
-        if now_s < self._compare_at_s or self._holes.deaf:
+        if now_s < self._compare_at_s or self._tracker.deaf:
             return
         self._compare_at_s = now_s + _COMPARE_EVERY_S
-        for track in self._holes.tracks():
+        for track in self._tracker.tracks():
             symbol, patient = track.symbol, self._patient(track.symbol)
             if symbol in self._to_compare or patient.asked or track.progress == patient.progress:
                 continue
@@ -189,7 +189,7 @@ class Healer:
             if now_s - patient.compared_s >= self._compare_after_s(track, track.progress - patient.progress):
                 self._to_compare[symbol] = self._look_rows(symbol)
 
-    def _compare_after_s(self, track: Track, new_rows: int) -> float:
+    def _compare_after_s(self, track: SymbolDay, new_rows: int) -> float:
         if track.patterned:
             return _COMPARE_RULE_S
         return _COMPARE_LEAST_S if new_rows >= COMPARED_ROWS else COMPARED_S
@@ -197,13 +197,13 @@ class Healer:
     def _urgent(self, now_s: float) -> Iterable[tuple[tuple[float, float], Ask]]:
         """Symbols with gaps that may be filled, with the seconds until their oldest missing tick is out of reach."""
         first: dict[str, tuple[int, int]] = {}
-        for track, hole in self._holes.open_holes():
+        for track, hole in self._tracker.open_holes():
             if hole.final or track.symbol in first or now_s < hole.tried_s + _delay_s(hole.tries):
                 continue
-            if hole.first or not self._holes.deaf:
+            if hole.first or not self._tracker.deaf:
                 # A doubt begins at 0: the whole window is asked for.
                 first[track.symbol] = (_in_run(track, hole.first, hole.from_seq or 0), track.next)
-        for track in () if self._holes.deaf else self._holes.unwitnessed():
+        for track in () if self._tracker.deaf else self._tracker.unwitnessed():
             before = track.unwitnessed
             if before is None or not before.answers or now_s < before.answered_s + _delay_s(before.answers - 1):
                 continue
@@ -222,7 +222,7 @@ class Healer:
             yield (slack / (rate + 0.001), -rate), Ask(symbol, rows)
 
     def _look_rows(self, symbol: str) -> int:
-        track, patient = self._holes.track(symbol), self._patients.get(symbol)
+        track, patient = self._tracker.track(symbol), self._patients.get(symbol)
         if track is None and patient is not None and patient.compared_s:
             return _LOOK_ROWS  # OpenD has been asked, and has nothing of a day that goes on
         return _LOOK_ROWS if track and track.patterned else WINDOW_ROWS
@@ -234,7 +234,7 @@ class Healer:
         return patient
 
 
-def _in_run(track: Track, counter: int, seq: int) -> int:
+def _in_run(track: SymbolDay, counter: int, seq: int) -> int:
     """A counter, or 0 where it is of a run before the one that goes on: it does not tell how long ago that was."""
     return counter if seq >= track.run_seq else 0
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Hole:
+class OpenGap:
     """Missing ticks of one symbol with counters `first` to `last`; their sequences lie within from_seq and to_seq.
 
     With `first` 0 it is a doubt: a stretch of time in which an unknown number of ticks may be missing. Without the rule

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from . import answer as answers
-from .symbol_day import CAUSE_PUSH_LOST, CAUSE_SKIPPED, CONTRADICTED, COUNTER_MASK, MARGIN_MS, OURS, Day, Track
+from .symbol_day import CAUSE_PUSH_LOST, CAUSE_SKIPPED, CONTRADICTED, COUNTER_MASK, MARGIN_MS, OURS, Day, SymbolDay
 
 if TYPE_CHECKING:
     from .answer import Answer, Part, Reach
-    from .gap import Hole
-    from .symbol_days import Tracked
+    from .gap import OpenGap
+    from .symbol_days import SymbolDays
 
 _AGAIN_S: Final = 10.0  # so long after the first answer that contradicts a gap, another one must do it again
 # Contradicted jumps before the rule does not hold: a counter that has left out numbers once may do so within an outage,
@@ -24,12 +24,12 @@ _EXCEPTIONS: Final = 1
 class Judging:
     """Takes answers whose ticks have been placed."""
 
-    def __init__(self, known: Tracked) -> None:
+    def __init__(self, known: SymbolDays) -> None:
         self._known = known
 
-    def answered(self, symbol: str, answer: Answer) -> list[Hole]:
+    def answered(self, symbol: str, answer: Answer) -> list[OpenGap]:
         """OpenD's answer for a symbol, whose ticks have been seen; returns the gaps that are lost by it."""
-        lost: list[Hole] = []
+        lost: list[OpenGap] = []
         for day in list(self._known.days.values()):
             track = day.tracks.get(symbol)
             if track is None or day.loading:
@@ -57,26 +57,26 @@ class Judging:
         self._known.losses.add(lost, now_ms)
         return lost
 
-    def _why_no_rule(self, day: Day, track: Track, answer: Answer, reached: Reach | None) -> str:
+    def _why_no_rule(self, day: Day, track: SymbolDay, answer: Answer, reached: Reach | None) -> str:
         """How an answer contradicts the rule of a symbol as a whole, empty when it does not."""
         if self._known.deaf or not track.patterned or not answer.is_fresh:
             return ""
-        if reached and answers.steps(reached, track.holes):
+        if reached and answers.steps(reached, track.tracker):
             return "steps"
         return "restarts" if answers.began_anew(day, track, answer) else ""
 
-    def _count_tries(self, track: Track, answer: Answer, part: Part) -> None:
+    def _count_tries(self, track: SymbolDay, answer: Answer, part: Part) -> None:
         """Notes for each gap that is left that this answer should have told of it."""
         lowest = part.lowest_seq
-        for hole in (*track.holes, *track.past, *([track.doubt] if track.doubt else [])):
+        for hole in (*track.tracker, *track.past, *([track.doubt] if track.doubt else [])):
             reaches = lowest is not None and hole.from_seq is not None and lowest <= hole.from_seq
             if answer.full or answer.complete or reaches:
                 hole.tries, hole.tried_s = hole.tries + 1, answer.now_s
 
-    def _judge_holes(self, day: Day, track: Track, answer: Answer, reached: Reach) -> list[Hole]:
+    def _judge_holes(self, day: Day, track: SymbolDay, answer: Answer, reached: Reach) -> list[OpenGap]:
         """What an honest answer says of the gaps of a symbol that follows the rule."""
-        lost: list[Hole] = []
-        for hole in list(track.holes):
+        lost: list[OpenGap] = []
+        for hole in list(track.tracker):
             if hole.final:
                 continue
             if answer.full and hole.last < reached.low:
@@ -100,25 +100,25 @@ class Judging:
             return []
         return lost
 
-    def _judge_start(self, day: Day, track: Track, answer: Answer, part: Part) -> list[Hole]:
+    def _judge_start(self, day: Day, track: SymbolDay, answer: Answer, part: Part) -> list[OpenGap]:
         """OpenD says, more than once, that it has nothing before a tick whose counter is not the first of the day.
 
         It may have begun later than the day, or the counter may: how many ticks are missing is not known.
         """
-        first = track.holes[0] if track.holes and track.holes[0].first == 1 and not track.run_seq else None
+        first = track.tracker[0] if track.tracker and track.tracker[0].first == 1 and not track.run_seq else None
         if first is None or track.doubt or part.from_before or self._known.deaf:
             return []
         if not answers.is_whole_day(track, part, answer):
             return []
         cause, first.cause = first.cause, CAUSE_SKIPPED
-        track.holes.remove(first)
+        track.tracker.remove(first)
         track.skipped.add(first)
         day.dirty[first.id] = (track.symbol, first, False)
         doubt = self._known.doubt(day, track, day.start_s << 32, first.from_ts_ms, cause)
         doubt.final, doubt.to_seq, doubt.to_ts_ms = True, first.to_seq, first.to_ts_ms
         return [doubt]
 
-    def _judge_witness(self, day: Day, track: Track, answer: Answer, part: Part) -> None:
+    def _judge_witness(self, day: Day, track: SymbolDay, answer: Answer, part: Part) -> None:
         """Ticks may have passed us by: the counter alone does not tell, it may have begun anew meanwhile.
 
         Where no answer reaches what was known before, and no gap tells of it, there is a doubt.
@@ -138,29 +138,29 @@ class Judging:
         if track.doubt is None or track.doubt.final:
             self._known.doubt(day, track, before.last_seq + 1, before.last_ts_ms, before.cause)
 
-    def _contradict(self, day: Day, track: Track, hole: Hole) -> None:
+    def _contradict(self, day: Day, track: SymbolDay, hole: OpenGap) -> None:
         """No tick is missing there, by OpenD's word, twice: the counter jumped without one."""
-        track.holes.remove(hole)
+        track.tracker.remove(hole)
         track.contradicted += 1
         hole.cause = CAUSE_SKIPPED
         track.skipped.add(hole)
         day.dirty[hole.id] = (track.symbol, hole, False)
         self._known.events.append((track.symbol, CONTRADICTED, hole.from_seq or 0))
 
-    def _put_lost(self, track: Track, hole: Hole) -> None:
-        track.holes.remove(hole)
+    def _put_lost(self, track: SymbolDay, hole: OpenGap) -> None:
+        track.tracker.remove(hole)
         hole.final, hole.lost_ms = True, hole.lost_ms or self._known.now_ms()
         track.lost.add(hole)
 
-    def _lose_all(self, track: Track) -> list[Hole]:
-        lost = [hole for hole in track.holes if not hole.final]
+    def _lose_all(self, track: SymbolDay) -> list[OpenGap]:
+        lost = [hole for hole in track.tracker if not hole.final]
         for hole in lost:
             self._put_lost(track, hole)
         return lost
 
-    def _judge_past(self, day: Day, track: Track, answer: Answer, part: Part) -> list[Hole]:
+    def _judge_past(self, day: Day, track: SymbolDay, answer: Answer, part: Part) -> list[OpenGap]:
         """The same for gaps of the counter's earlier runs, which only have their sequences as bounds."""
-        lost: list[Hole] = []
+        lost: list[OpenGap] = []
         lowest = part.lowest_seq
         for hole in list(track.past):
             if hole.final or not answer.is_fresh or (lowest is None and not part.from_after):
@@ -176,7 +176,9 @@ class Judging:
                     day.dirty[hole.id] = (track.symbol, hole, False)
         return lost
 
-    def _judge_doubt(self, day: Day, track: Track, answer: Answer, part: Part, reached: Reach | None) -> list[Hole]:
+    def _judge_doubt(
+        self, day: Day, track: SymbolDay, answer: Answer, part: Part, reached: Reach | None
+    ) -> list[OpenGap]:
         """A doubt ends when an honest answer reaches back to what was known, or tells of the whole day."""
         doubt = track.doubt
         if doubt is None or doubt.final or self._known.deaf or not answer.is_fresh:
@@ -201,7 +203,7 @@ class Judging:
             return [doubt]
         return []
 
-    def _ends(self, day: Day, track: Track, doubt: Hole, answer: Answer, part: Part) -> bool:
+    def _ends(self, day: Day, track: SymbolDay, doubt: OpenGap, answer: Answer, part: Part) -> bool:
         """Whether an honest answer leaves nothing of a doubt."""
         if part.from_before:
             return True  # OpenD has ticks from before this day, and all of this day since
@@ -214,7 +216,7 @@ class Judging:
         # Or a gap of known size begins where the doubt does.
         return bool(answer.full and sized and answers.tells_of(track, (track.known_seq & COUNTER_MASK) + 1))
 
-    def _judge_overlap(self, day: Day, track: Track, answer: Answer, part: Part) -> list[Hole]:
+    def _judge_overlap(self, day: Day, track: SymbolDay, answer: Answer, part: Part) -> list[OpenGap]:
         """Without the rule each answer must overlap the one before it: what lies between them is stored then."""
         doubt = track.doubt
         if not answer.is_fresh or not part.seqs or (doubt and not doubt.final and doubt.to_ts_ms >= track.to_ms - 1):
@@ -231,18 +233,18 @@ class Judging:
             track.proved, track.proved_ms = part.seqs, part.newest_ms
         return []
 
-    def _break_rule(self, day: Day, track: Track, answer: Answer, why: str) -> None:
+    def _break_rule(self, day: Day, track: SymbolDay, answer: Answer, why: str) -> None:
         """OpenD's own answer shows that the counter does not step by one: the sizes that it seemed to tell are void.
 
         Within the answer nothing is missing. What is missing before it is unknown.
         """
         part = answers.part_of(answer, day.number)
-        open_before = [hole for hole in (*track.past, *track.holes) if hole.from_ts_ms < part.oldest_ms]
+        open_before = [hole for hole in (*track.past, *track.tracker) if hole.from_ts_ms < part.oldest_ms]
         lost_before = track.lost.clear()
-        for hole in (*track.past, *track.holes, *lost_before):
+        for hole in (*track.past, *track.tracker, *lost_before):
             day.dirty[hole.id] = (track.symbol, hole, False)
         before = [*open_before, *lost_before]
-        track.holes, track.past, track.next = [], [], -1
+        track.tracker, track.past, track.next = [], [], -1
         for seq, ts_ms in answer.ticks:
             if seq in part.seqs:
                 track.remember(seq, ts_ms)
@@ -264,5 +266,5 @@ class Judging:
         track.proved, track.proved_ms = part.seqs, part.newest_ms
 
 
-def _from_ms(hole: Hole) -> int:
+def _from_ms(hole: OpenGap) -> int:
     return hole.from_ts_ms

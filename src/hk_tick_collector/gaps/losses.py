@@ -12,7 +12,7 @@ from .symbol_day import CAUSE_BEFORE_START
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .gap import Hole
+    from .gap import OpenGap
 
 _KEPT_S: Final = 3600
 _ANEW_MS: Final = 1000
@@ -39,9 +39,9 @@ class Losses:
         self.late_start = False
         self._seconds: dict[int, Lost] = {}
 
-    def add(self, holes: Iterable[Hole], now_ms: int) -> None:
+    def add(self, tracker: Iterable[OpenGap], now_ms: int) -> None:
         """Takes gaps that were found to be lost, at the moment that each names or else now."""
-        for hole in holes:
+        for hole in tracker:
             if hole.cause == CAUSE_BEFORE_START and not self.late_start:
                 continue  # the service had not begun: nobody expects these ticks
             if hole.lost_ms and now_ms - hole.lost_ms > _ANEW_MS:
@@ -49,18 +49,18 @@ class Losses:
             self.ticks += hole.missing or 1
             self._note(hole, hole.lost_ms or now_ms)
 
-    def recall(self, holes: Iterable[Hole], after_ms: int) -> None:
+    def recall(self, tracker: Iterable[OpenGap], after_ms: int) -> None:
         """Gaps in a day's file that lie beyond OpenD's window: told again where they opened after a moment."""
-        for hole in holes:
+        for hole in tracker:
             if hole.lost_ms:
                 continue  # found in this run
             if hole.opened_ms > after_ms and (hole.cause != CAUSE_BEFORE_START or self.late_start):
                 self._note(hole, hole.opened_ms)
 
-    def recount(self, holes: Iterable[Hole]) -> None:
+    def recount(self, tracker: Iterable[OpenGap]) -> None:
         """Only these are still there: the others were filled from elsewhere. `ticks` does not fall for it."""
         self._seconds = {}
-        for hole in sorted(holes, key=_found_ms):
+        for hole in sorted(tracker, key=_found_ms):
             if hole.cause != CAUSE_BEFORE_START or self.late_start:
                 self._note(hole, _found_ms(hole))
 
@@ -77,7 +77,7 @@ class Losses:
             max(lost.to_ts_ms for lost in found),
         )
 
-    def _note(self, hole: Hole, at_ms: int) -> None:
+    def _note(self, hole: OpenGap, at_ms: int) -> None:
         second, one = at_ms // 1000, Lost(1, hole.missing or 1, at_ms, hole.from_ts_ms, hole.to_ts_ms)
         lost = self._seconds.get(second)
         if lost is None:
@@ -93,5 +93,5 @@ class Losses:
             )
 
 
-def _found_ms(hole: Hole) -> int:
+def _found_ms(hole: OpenGap) -> int:
     return hole.lost_ms or hole.opened_ms

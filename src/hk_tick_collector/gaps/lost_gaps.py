@@ -10,7 +10,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Final
 
-from .gap import Hole
+from .gap import OpenGap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _FIGURES: Final = 9  # of each gap, 8 bytes each
 
 
-class LostHoles:
+class LostGaps:
     """Sorted by counter; they do not overlap. Made empty."""
 
     __slots__ = ("_causes", "_figures", "_firsts")
@@ -34,7 +34,7 @@ class LostHoles:
     def __bool__(self) -> bool:
         return bool(self._firsts)
 
-    def __iter__(self) -> Iterator[Hole]:
+    def __iter__(self) -> Iterator[OpenGap]:
         for index in range(len(self._firsts)):
             yield self._make(index)
 
@@ -43,11 +43,11 @@ class LostHoles:
         """The highest counter in any of them; 0 without any."""
         return self._figures[-_FIGURES + 1] if self._firsts else 0
 
-    def newest(self) -> Hole | None:
+    def newest(self) -> OpenGap | None:
         """The one with the highest counters, None without any; it stays here."""
         return self._make(len(self._firsts) - 1) if self._firsts else None
 
-    def add(self, hole: Hole) -> None:
+    def add(self, hole: OpenGap) -> None:
         """Takes a gap of known size."""
         if hole.cause not in self._causes:
             self._causes.append(hole.cause)
@@ -75,14 +75,14 @@ class LostHoles:
         self._firsts.insert(index, hole.first)
         self._figures[index * _FIGURES : index * _FIGURES] = figures
 
-    def take(self, counter: int) -> Hole | None:
+    def take(self, counter: int) -> OpenGap | None:
         """The gap that a counter lies in, which is no longer held here then."""
         index = self._index_of(counter)
         return None if index < 0 else self._pop(index)
 
-    def take_from(self, counter: int) -> list[Hole]:
+    def take_from(self, counter: int) -> list[OpenGap]:
         """All that reach to this counter or beyond, in order; they are no longer held here then."""
-        taken: list[Hole] = []
+        taken: list[OpenGap] = []
         while self._firsts and self.last >= counter:
             taken.append(self._pop(len(self._firsts) - 1))
         return taken[::-1]
@@ -104,27 +104,27 @@ class LostHoles:
         """How many ticks all of them miss."""
         return sum(self._figures[1::_FIGURES]) - sum(self._firsts) + len(self._firsts)
 
-    def clear(self) -> list[Hole]:
+    def clear(self) -> list[OpenGap]:
         """Gives all of them back, in order."""
-        holes = list(self)
+        tracker = list(self)
         self._firsts, self._figures, self._causes = array("q"), array("q"), []
-        return holes
+        return tracker
 
     def _index_of(self, counter: int) -> int:
         """Where the gap stands that a counter lies in; -1 when it lies in none."""
         index = bisect_right(self._firsts, counter) - 1
         return index if index >= 0 and self._figures[index * _FIGURES + 1] >= counter else -1
 
-    def _pop(self, index: int) -> Hole:
+    def _pop(self, index: int) -> OpenGap:
         hole = self._make(index)
         del self._firsts[index], self._figures[index * _FIGURES : (index + 1) * _FIGURES]
         return hole
 
-    def _make(self, index: int) -> Hole:
+    def _make(self, index: int) -> OpenGap:
         id_, last, from_seq, to_seq, from_ts_ms, to_ts_ms, cause, opened_ms, lost_ms = self._figures[
             index * _FIGURES : (index + 1) * _FIGURES
         ]
-        return Hole(
+        return OpenGap(
             id_,
             self._firsts[index],
             last,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hk_tick_collector import market
 
-from .gap import Hole
+from .gap import OpenGap
 from .symbol_day import (
     CAUSE_DROPPED,
     CAUSE_ELSEWHERE,
@@ -24,7 +24,7 @@ from .symbol_day import (
     RULE_COUNTER,
     RUNS_MOST,
     Day,
-    Track,
+    SymbolDay,
     begins_anew,
     continues,
     follows,
@@ -32,13 +32,13 @@ from .symbol_day import (
 )
 
 if TYPE_CHECKING:
-    from .symbol_days import Tracked
+    from .symbol_days import SymbolDays
 
 
 class Placing:
     """Places ticks one by one; what that changes is noted in their days."""
 
-    def __init__(self, known: Tracked) -> None:
+    def __init__(self, known: SymbolDays) -> None:
         self._known = known
 
     def place(self, day: Day, symbol: str, seq: int, ts_ms: int, interrupted: str, *, stored: bool) -> bool:
@@ -51,14 +51,14 @@ class Placing:
             return False
         track = day.tracks.get(symbol)
         if track is None:
-            track = Track(symbol, interrupted=interrupted)
+            track = SymbolDay(symbol, interrupted=interrupted)
             day.keep(track)
         if track.next < 0:
             self._follow(day, track, seq, ts_ms, stored=stored)
             return False
         return self._place_by_rule(day, track, seq, ts_ms, stored=stored, near=near)
 
-    def _place_by_rule(self, day: Day, track: Track, seq: int, ts_ms: int, *, stored: bool, near: bool) -> bool:
+    def _place_by_rule(self, day: Day, track: SymbolDay, seq: int, ts_ms: int, *, stored: bool, near: bool) -> bool:
         counter, in_day = seq & COUNTER_MASK, day.start_s <= seq >> 32 <= day.last_seq >> 32
         in_run = seq >= track.run_seq or not track.run_seq
         if counter >= max(track.next, 1) and (near if track.next == 0 else in_run and continues(track, seq, near=near)):
@@ -101,7 +101,7 @@ class Placing:
             self._known.mark(day, symbol, seq, CAUSE_ELSEWHERE)
         return True
 
-    def _advance(self, day: Day, track: Track, seq: int, ts_ms: int, *, stored: bool) -> None:
+    def _advance(self, day: Day, track: SymbolDay, seq: int, ts_ms: int, *, stored: bool) -> None:
         """A tick beyond all that were seen: what it skips is a gap, and so is itself when it is not stored."""
         counter = seq & COUNTER_MASK
         first = max(track.next, 1)
@@ -117,55 +117,55 @@ class Placing:
             track.last_seq, track.last_ts_ms = seq, ts_ms
         self._known.latest[track.symbol] = track
 
-    def _open(self, day: Day, track: Track, counters: tuple[int, int], seq: int, ts_ms: int, cause: str) -> None:
+    def _open(self, day: Day, track: SymbolDay, counters: tuple[int, int], seq: int, ts_ms: int, cause: str) -> None:
         """A gap up to this tick; one that ends where it begins grows instead."""
         first, last = counters
         seconds = (track.last_seq >> 32 if track.last_seq else day.start_s, seq >> 32)
         from_seq, to_seq = min(seconds) << 32 | first, max(seconds) << 32 | last
-        previous = track.holes[-1] if track.holes else None
+        previous = track.tracker[-1] if track.tracker else None
         if track.lost.last == first - 1 >= 1:
             previous = track.lost.take(first - 1)
             if previous is not None:
-                track.holes.append(previous)
+                track.tracker.append(previous)
         if previous and previous.last == first - 1:
             previous.last, previous.to_seq, previous.to_ts_ms = last, to_seq, ts_ms
             previous.final, previous.tries, previous.contradicted_s = False, 0, None
             day.dirty[previous.id] = (track.symbol, previous, True)
             return
         from_ms, opened_ms = track.last_ts_ms or day.start_s * 1000, self._known.now_ms()
-        hole = Hole(day.new_gap_id(), first, last, from_seq, to_seq, from_ms, ts_ms, cause, opened_ms)
-        track.holes.append(hole)
+        hole = OpenGap(day.new_gap_id(), first, last, from_seq, to_seq, from_ms, ts_ms, cause, opened_ms)
+        track.tracker.append(hole)
         day.dirty[hole.id] = (track.symbol, hole, True)
 
-    def _blame(self, track: Track) -> str:
+    def _blame(self, track: SymbolDay) -> str:
         """Why a jump: what interrupted us, unless ticks came in order since."""
         return track.interrupted if track.interrupted and track.interrupted_at == track.next else CAUSE_PUSH_LOST
 
-    def _find(self, track: Track, seq: int) -> Hole | None:
+    def _find(self, track: SymbolDay, seq: int) -> OpenGap | None:
         """The gap that a sequence lies in; taken out of those that are lost."""
         counter = seq & COUNTER_MASK
         if seq < track.run_seq:
             return next(
                 (hole for hole in track.past if hole.first <= counter <= hole.last and _spans(track, hole, seq)), None
             )
-        index = bisect_right(track.holes, counter, key=_first) - 1
-        if index >= 0 and track.holes[index].last >= counter:
-            return track.holes[index] if _spans(track, track.holes[index], seq) else None
+        index = bisect_right(track.tracker, counter, key=_first) - 1
+        if index >= 0 and track.tracker[index].last >= counter:
+            return track.tracker[index] if _spans(track, track.tracker[index], seq) else None
         hole = track.lost.take(counter)
         if hole is not None and not _spans(track, hole, seq):
             track.lost.add(hole)
             return None
         if hole is not None:
-            track.holes.append(hole)
-            track.holes.sort(key=_first)
+            track.tracker.append(hole)
+            track.tracker.sort(key=_first)
         return hole
 
-    def _fill(self, day: Day, track: Track, seq: int, ts_ms: int) -> bool:
+    def _fill(self, day: Day, track: SymbolDay, seq: int, ts_ms: int) -> bool:
         """A tick behind the newest: late, or asked for, or seen before; whether it was missing."""
         hole = self._find(track, seq)
         if hole is None:
             return False  # no gap there: the key of the table recognises the duplicate
-        counter, among = seq & COUNTER_MASK, track.past if seq < track.run_seq else track.holes
+        counter, among = seq & COUNTER_MASK, track.past if seq < track.run_seq else track.tracker
         if hole.first == hole.last:
             among.remove(hole)
             day.dirty[hole.id] = (track.symbol, hole, False)
@@ -183,11 +183,11 @@ class Placing:
         day.dirty[hole.id] = (track.symbol, hole, True)
         return True
 
-    def _is_run(self, track: Track, seq: int) -> bool:
+    def _is_run(self, track: SymbolDay, seq: int) -> bool:
         """Whether a tick follows the one before it that may have begun another run of the counter."""
         return track.candidate > track.last_seq and follows(seq, track.candidate)
 
-    def _begin_run(self, day: Day, track: Track, seq: int, ts_ms: int, *, stored: bool) -> None:
+    def _begin_run(self, day: Day, track: SymbolDay, seq: int, ts_ms: int, *, stored: bool) -> None:
         """The counter began anew, or leapt: its ticks have another order from here on."""
         began = track.candidate
         if began & COUNTER_MASK >= track.next:  # a leap within the run: the gap that it opens has a size
@@ -196,9 +196,9 @@ class Placing:
             self._advance(day, track, began, track.last_ts_ms, stored=True)
             self._advance(day, track, seq, ts_ms, stored=stored)
             return
-        track.past += track.holes
+        track.past += track.tracker
         track.past += [hole for hole in track.lost.clear() if not hole.final]
-        track.holes, track.run_seq = [], began
+        track.tracker, track.run_seq = [], began
         track.skipped.clear()
         track.runs += 1
         track.next, track.last_seq, track.candidate = (began & COUNTER_MASK) + 1, began, 0
@@ -208,23 +208,23 @@ class Placing:
         if track.runs > RUNS_MOST:  # a counter that falls again and again is none
             self._give_up_rule(day, track, seq, ts_ms)
 
-    def _give_up_rule(self, day: Day, track: Track, seq: int, ts_ms: int) -> None:
+    def _give_up_rule(self, day: Day, track: SymbolDay, seq: int, ts_ms: int) -> None:
         """Several ticks in a row do not follow the rule: how many are missing is unknown, also of known gaps."""
-        holes = [*track.past, *track.holes, *track.lost.clear()]
-        for hole in holes:
+        tracker = [*track.past, *track.tracker, *track.lost.clear()]
+        for hole in tracker:
             day.dirty[hole.id] = (track.symbol, hole, False)
-        holes += self._known.take_doubt(day, track)
-        track.holes, track.past, track.next = [], [], -1
+        tracker += self._known.take_doubt(day, track)
+        track.tracker, track.past, track.next = [], [], -1
         self._known.without_rule(day, track, "order")
         # Ticks may have passed us by while the rule still held: an answer must reach one that was known then.
         unheard, track.unwitnessed = track.unwitnessed, None
-        since = [(hole.from_ts_ms + MARGIN_MS, hole.cause) for hole in holes]
+        since = [(hole.from_ts_ms + MARGIN_MS, hole.cause) for hole in tracker]
         if unheard is not None:
             since.append((unheard.last_ts_ms, unheard.cause))
         if since:
             from_ts_ms, cause = min(since)
             self._known.doubt(day, track, None, from_ts_ms, cause, known=set())
-            track.known_seq = unheard.last_seq if unheard and not holes else 0
+            track.known_seq = unheard.last_seq if unheard and not tracker else 0
         for strange in track.strange:
             track.remember(strange, track.last_ts_ms or ts_ms)
         self._known.latest.setdefault(track.symbol, track)
@@ -232,7 +232,7 @@ class Placing:
             track.last_seq, track.last_ts_ms = seq, ts_ms
             self._known.latest[track.symbol] = track
 
-    def _doubt_unknown(self, day: Day, track: Track, ts_ms: int) -> None:
+    def _doubt_unknown(self, day: Day, track: SymbolDay, ts_ms: int) -> None:
         """The first tick of a symbol on a day does not follow the rule: what came before it is unknown."""
         if track.interrupted and not track.last_ts_ms:
             before = self._known.latest.get(track.symbol)
@@ -240,7 +240,7 @@ class Placing:
             self._known.doubt(day, track, None, min(known_ms, ts_ms), track.interrupted)
             track.interrupted = ""
 
-    def _follow(self, day: Day, track: Track, seq: int, ts_ms: int, *, stored: bool) -> None:
+    def _follow(self, day: Day, track: SymbolDay, seq: int, ts_ms: int, *, stored: bool) -> None:
         """A tick of a symbol without the rule."""
         if stored:
             track.remember(seq, ts_ms)
@@ -251,11 +251,11 @@ class Placing:
             self._known.latest[track.symbol] = track
 
 
-def _first(hole: Hole) -> int:
+def _first(hole: OpenGap) -> int:
     return hole.first
 
 
-def _spans(track: Track, hole: Hole, seq: int) -> bool:
+def _spans(track: SymbolDay, hole: OpenGap, seq: int) -> bool:
     """Whether the second of a sequence can be one of a gap's; a late report carries an older one."""
     spare_s = NEAR_S if seq <= track.last_seq else 0  # a later one than all that were seen may begin the counter anew
     return (seq >> 32) <= ((hole.to_seq or 0) >> 32) + spare_s

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import market
 
-from .lost_gaps import LostHoles
+from .lost_gaps import LostGaps
 
 if TYPE_CHECKING:
-    from .gap import Hole
+    from .gap import OpenGap
 
 COUNTER_MASK: Final = 0xFFFF_FFFF
 SEQ_MAX: Final = 2**63 - 1
@@ -120,17 +120,17 @@ class Unwitnessed(NamedTuple):
 
 
 @dataclass(slots=True)
-class Track:
+class SymbolDay:
     """One symbol on one day: the counter that comes next, and the gaps behind it."""
 
     symbol: str
     next: int = 0  # 0 before the first tick that follows the rule, -1 once the rule does not hold
     last_seq: int = 0  # the highest, not the one before `next`: a late report may carry an older second
     last_ts_ms: int = 0
-    holes: list[Hole] = field(default_factory=list)  # by counter, never adjacent: those that may still be filled
-    lost: LostHoles = field(default_factory=LostHoles)  # and those that OpenD can no longer give
-    past: list[Hole] = field(default_factory=list)  # of the counter's earlier runs
-    doubt: Hole | None = None  # a stretch of time in which ticks may be missing
+    tracker: list[OpenGap] = field(default_factory=list)  # by counter, never adjacent: those that may still be filled
+    lost: LostGaps = field(default_factory=LostGaps)  # and those that OpenD can no longer give
+    past: list[OpenGap] = field(default_factory=list)  # of the counter's earlier runs
+    doubt: OpenGap | None = None  # a stretch of time in which ticks may be missing
     known: set[int] = field(default_factory=set)  # without the rule: ticks from before the doubt, one of which ends it
     known_seq: int = 0  # with the rule: the last one before it
     proved: frozenset[int] = frozenset()  # without the rule: the newest answer that left nothing open
@@ -145,7 +145,7 @@ class Track:
     strange: list[int] = field(default_factory=list)  # sequences that do not follow the rule
     in_a_row: int = 0  # of these, since the last that does: `next` was `strange_at` then
     strange_at: int = 0
-    skipped: LostHoles = field(default_factory=LostHoles)  # counters without a tick, by OpenD's answers
+    skipped: LostGaps = field(default_factory=LostGaps)  # counters without a tick, by OpenD's answers
     marks: set[int] = field(default_factory=set)  # counters of ticks that came and are not in this day's file
     contradicted: int = 0  # how many of them were found
     unwitnessed: Unwitnessed | None = (
@@ -199,10 +199,10 @@ class Day:
     """All symbols of one Hong Kong day."""
 
     number: int
-    tracks: dict[str, Track] = field(default_factory=dict)
+    tracks: dict[str, SymbolDay] = field(default_factory=dict)
     next_gap_id: int = 1
     marked: int = 0  # ticks that were noted as come and not stored, since it was read
-    dirty: dict[int, tuple[str, Hole, bool]] = field(default_factory=dict)  # hole id → symbol, hole, still open
+    dirty: dict[int, tuple[str, OpenGap, bool]] = field(default_factory=dict)  # hole id → symbol, hole, still open
     rules: dict[str, str] = field(default_factory=dict)  # symbol → its rule, where that is not yet in the file
     sealed: bool = False  # finished: nothing can be stored there, so nothing is looked for
     loading: bool = False  # its file is being read: what comes meanwhile waits in `pending`
@@ -218,7 +218,7 @@ class Day:
         """The highest sequence that a tick of this day can have by the rule."""
         return min((market.day_start_ms(self.number + 1) // 1000 << 32) - 1, SEQ_MAX)
 
-    def keep(self, track: Track) -> None:
+    def keep(self, track: SymbolDay) -> None:
         """Makes a track one of this day's."""
         self.tracks[track.symbol] = track
         track.from_ms, track.to_ms = market.day_start_ms(self.number), market.day_start_ms(self.number + 1)
@@ -235,7 +235,7 @@ def plausible(seq: int, ts_ms: int) -> bool:
     return abs((seq >> 32) - ts_ms // 1000) <= NEAR_S and 1 <= seq & COUNTER_MASK <= COUNTER_MAX
 
 
-def continues(track: Track, seq: int, *, near: bool) -> bool:
+def continues(track: SymbolDay, seq: int, *, near: bool) -> bool:
     """Whether a sequence goes on where a track that follows the rule has come to, a believable number of ticks later.
 
     `near` says that the tick's own time is that of the sequence; a late report's is not.
@@ -248,7 +248,7 @@ def continues(track: Track, seq: int, *, near: bool) -> bool:
     return jump <= _JUMP_ALWAYS and -NEAR_S <= passed_s <= _STEP_S
 
 
-def begins_anew(track: Track, seq: int) -> bool:
+def begins_anew(track: SymbolDay, seq: int) -> bool:
     """Whether a sequence is later than every one before, although its counter is not: the counter began anew."""
     return seq > track.last_seq and seq & COUNTER_MASK < track.next
 

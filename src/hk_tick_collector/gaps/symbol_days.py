@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from hk_tick_collector import market
 
-from .gap import Hole
+from .gap import OpenGap
 from .losses import Losses
-from .symbol_day import COUNTER_MASK, MARGIN_MS, RULE_NONE, Day, Track
+from .symbol_day import COUNTER_MASK, MARGIN_MS, RULE_NONE, Day, SymbolDay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
     from .answer import Part
 
 
-class Tracked:
+class SymbolDays:
     """Days with their symbols. `now_ms` is the wall clock in UTC epoch ms."""
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self.now_ms = now_ms
         self.days: dict[int, Day] = {}
-        self.latest: dict[str, Track] = {}  # each symbol on the day of the last tick that was its newest
+        self.latest: dict[str, SymbolDay] = {}  # each symbol on the day of the last tick that was its newest
         self.losses = Losses()
         self.events: deque[tuple[str, str, int]] = deque(maxlen=10_000)  # symbol, what was found, sequence: to be told
         self.deaf = False  # OpenD itself does not hear of every tick now: its answers prove nothing
 
-    def day_of(self, track: Track) -> Day:
+    def day_of(self, track: SymbolDay) -> Day:
         """The day that a track is of."""
         return self.days[market.day_number(track.from_ms)]
 
     def mark(self, day: Day, symbol: str, seq: int, cause: str) -> None:
         """Notes in the file of a day that this tick came and is not in it: its counter is no gap."""
         counter, ts_ms = seq & COUNTER_MASK, (seq >> 32) * 1000
-        mark = Hole(day.new_gap_id(), counter, counter, seq, seq, ts_ms, ts_ms, cause, self.now_ms(), written=True)
+        mark = OpenGap(day.new_gap_id(), counter, counter, seq, seq, ts_ms, ts_ms, cause, self.now_ms(), written=True)
         day.dirty[mark.id] = (symbol, mark, False)
         day.tracks[symbol].marks.add(counter)
 
-    def without_rule(self, day: Day, track: Track, why: str) -> None:
+    def without_rule(self, day: Day, track: SymbolDay, why: str) -> None:
         """The rule of a symbol's sequence does not hold: that is written and told."""
         day.rules[track.symbol] = RULE_NONE
         self.events.append((track.symbol, why, track.last_seq))
@@ -50,12 +50,12 @@ class Tracked:
     def doubt(
         self,
         day: Day,
-        track: Track,
+        track: SymbolDay,
         from_seq: int | None,
         from_ts_ms: int,
         cause: str,
         known: set[int] | None = None,
-    ) -> Hole:
+    ) -> OpenGap:
         """Ticks may be missing from here on, nobody knows how many: until an answer tells.
 
         With the rule it has sequences as bounds, from the second of the last known one on: the counter may begin anew
@@ -75,7 +75,7 @@ class Tracked:
             from_seq &= ~COUNTER_MASK
         if doubt is None or doubt.final:
             to_seq = None if from_seq is None else max(from_seq, day.last_seq)
-            doubt = track.doubt = Hole(
+            doubt = track.doubt = OpenGap(
                 day.new_gap_id(), 0, 0, from_seq, to_seq, from_ts_ms, track.to_ms - 1, cause, self.now_ms()
             )
             track.known, track.oldest = known, None
@@ -87,7 +87,7 @@ class Tracked:
         day.dirty[doubt.id] = (track.symbol, doubt, True)
         return doubt
 
-    def take_doubt(self, day: Day, track: Track) -> list[Hole]:
+    def take_doubt(self, day: Day, track: SymbolDay) -> list[OpenGap]:
         """Ends a doubt that becomes part of another."""
         doubt, track.doubt = track.doubt, None
         if doubt is None:
@@ -95,7 +95,7 @@ class Tracked:
         day.dirty[doubt.id] = (track.symbol, doubt, False)
         return [doubt]
 
-    def end_doubt(self, day: Day, track: Track, part: Part) -> None:
+    def end_doubt(self, day: Day, track: SymbolDay, part: Part) -> None:
         """An answer has told of all that the doubt was about."""
         if track.doubt is not None:
             day.dirty[track.doubt.id] = (track.symbol, track.doubt, False)

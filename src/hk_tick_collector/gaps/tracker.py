@@ -37,11 +37,11 @@ from .symbol_day import (
     CAUSE_RESTART,
     COUNTER_MASK,
     Day,
-    Track,
+    SymbolDay,
     Unwitnessed,
     plausible,
 )
-from .symbol_days import Tracked
+from .symbol_days import SymbolDays
 
 if TYPE_CHECKING:
     from collections import deque
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import Rejected, TickRow
 
     from .answer import Answer
-    from .gap import Hole
+    from .gap import OpenGap
     from .losses import Losses
 
 # A tick whose sequence is further ahead is looked at with care; a symbol that was quiet for longer as well.
@@ -60,7 +60,7 @@ LOST_LATELY_MS: Final = 15 * 60_000  # for so long a loss is a warning
 _MARKS_MOST: Final = 50_000
 
 
-class Holes:
+class GapTracker:
     """Sees every tick that is accepted for storing, and every one that is not.
 
     `load` gives what a day's file knows when its first tick is seen, None while it is being read: then `adopt` must
@@ -69,7 +69,7 @@ class Holes:
 
     def __init__(self, load: Callable[[int], Day | None], now_ms: Callable[[], int]) -> None:
         self._load = load
-        self._known = Tracked(now_ms)
+        self._known = SymbolDays(now_ms)
         self._placing = Placing(self._known)
         self._judging = Judging(self._known)
         self._interrupted = CAUSE_BEFORE_START
@@ -186,7 +186,7 @@ class Holes:
             return
         for symbol in symbols:
             if symbol not in day.tracks:
-                day.keep(Track(symbol, interrupted=CAUSE_RESTART))
+                day.keep(SymbolDay(symbol, interrupted=CAUSE_RESTART))
         for track in day.tracks.values():
             known_ms = track.last_ts_ms or day.start_s * 1000
             from_seq = track.last_seq + 1 if track.last_seq else day.start_s << 32
@@ -292,18 +292,18 @@ class Holes:
                 day.rules = {}
         return changes
 
-    def open_holes(self) -> Iterable[tuple[Track, Hole]]:
+    def open_holes(self) -> Iterable[tuple[SymbolDay, OpenGap]]:
         """Every gap and doubt that may still be filled, or was lost lately, of every day that was seen."""
         for day in self._known.days.values():
             for track in day.tracks.values():
-                for hole in track.holes:
+                for hole in track.tracker:
                     yield track, hole
                 for hole in track.past:
                     yield track, hole
                 if track.doubt:
                     yield track, track.doubt
 
-    def lost_holes(self) -> Iterable[tuple[Track, Hole]]:
+    def lost_holes(self) -> Iterable[tuple[SymbolDay, OpenGap]]:
         """Every gap of known size that OpenD can no longer give."""
         for day in self._known.days.values():
             for track in day.tracks.values():
@@ -319,15 +319,15 @@ class Holes:
         there = [hole for _, hole in self.open_holes() if hole.lost_ms]
         self._known.losses.recount([*there, *(hole for _, hole in self.lost_holes())])
 
-    def track(self, symbol: str) -> Track | None:
+    def track(self, symbol: str) -> SymbolDay | None:
         """What is known of a symbol on the day of its newest tick."""
         return self._known.latest.get(symbol)
 
-    def tracks(self) -> Iterable[Track]:
+    def tracks(self) -> Iterable[SymbolDay]:
         """Every symbol on the day of its newest tick."""
         return self._known.latest.values()
 
-    def unwitnessed(self) -> Iterable[Track]:
+    def unwitnessed(self) -> Iterable[SymbolDay]:
         """Symbols of which no answer has reached yet what was known when ticks may have begun to pass us by."""
         return [track for track in self._known.latest.values() if track.unwitnessed is not None]
 
@@ -343,22 +343,22 @@ class Holes:
         """How many answers at most left something of a symbol missing that they should have held."""
         return max((hole.tries for hole in self._hopeful(symbol)), default=0)
 
-    def _hopeful(self, symbol: str) -> Iterable[Hole]:
+    def _hopeful(self, symbol: str) -> Iterable[OpenGap]:
         """The gaps and doubts of a symbol that may be filled."""
         for day in self._known.days.values():
             track = day.tracks.get(symbol)
             if track is not None:
-                yield from (hole for hole in (*track.holes, *track.past) if not hole.final)
+                yield from (hole for hole in (*track.tracker, *track.past) if not hole.final)
                 if track.doubt and not track.doubt.final:
                     yield track.doubt
 
     # --- answers ---
 
-    def answered(self, symbol: str, answer: Answer) -> list[Hole]:
+    def answered(self, symbol: str, answer: Answer) -> list[OpenGap]:
         """OpenD's answer for a symbol, whose ticks have been seen; returns the gaps that are lost by it."""
         return self._judging.answered(symbol, answer)
 
-    def give_up(self, symbol: str) -> list[Hole]:
+    def give_up(self, symbol: str) -> list[OpenGap]:
         """Nobody may be asked about a symbol; returns its gaps, which are lost unless `hope` says otherwise."""
         lost = list(self._hopeful(symbol))
         for hole in lost:
@@ -375,20 +375,20 @@ class Holes:
         if track is None:
             return
         if track.lost and track.next > 0:
-            track.holes[:0] = track.lost.take_from(track.next - window_rows)
-            track.holes.sort(key=_first)
-        for hole in track.holes:
+            track.tracker[:0] = track.lost.take_from(track.next - window_rows)
+            track.tracker.sort(key=_first)
+        for hole in track.tracker:
             if hole.last >= track.next - window_rows:
                 hole.final, hole.tries, hole.contradicted_s = False, 0, None
         for hole in (*track.past, *([track.doubt] if track.doubt else [])):
             hole.tries = 0
 
 
-def _first(hole: Hole) -> int:
+def _first(hole: OpenGap) -> int:
     return hole.first
 
 
-def _gap(symbol: str, hole: Hole, now_ms: int, *, is_open: bool) -> Gap:
+def _gap(symbol: str, hole: OpenGap, now_ms: int, *, is_open: bool) -> Gap:
     return Gap(
         symbol=symbol,
         from_seq=hole.from_seq,

@@ -11,7 +11,7 @@ from hk_tick_collector import market
 from hk_tick_collector.collect.buffer.intake import Intake
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
 from hk_tick_collector.gaps.symbol_day import Day
-from hk_tick_collector.gaps.tracker import Holes
+from hk_tick_collector.gaps.tracker import GapTracker
 from hk_tick_collector.model import GAP_HEALED, GAP_OPEN, Rejected, Stats, Tick
 from hk_tick_collector.opend.protocol import Ticks
 from hk_tick_collector.store.dayfile import Link
@@ -45,8 +45,8 @@ class Desk:
         self.now_s = 100.0
         self.stats = Stats()
         self.queue = TickQueue(max_rows)
-        self.holes = Holes(Day, lambda: NOW_MS)
-        self.intake = Intake(self.queue, self.holes, self.stats, lambda: self.now_s)
+        self.tracker = GapTracker(Day, lambda: NOW_MS)
+        self.intake = Intake(self.queue, self.tracker, self.stats, lambda: self.now_s)
 
     def take(self) -> list[Chunk]:
         """What the writer would get, all of it."""
@@ -124,7 +124,7 @@ def test_rejected_ticks_close_their_holes_and_are_told(journal: Journal) -> None
     desk = Desk(max_rows=2)
     desk.intake.ticks(Ticks(rows=[at(1), at(3)], rejected=[refused(2)]), NOW_MS)
     desk.intake.ticks(Ticks(rows=[at(4)], rejected=[refused(5)]), NOW_MS)
-    assert [hole.missing for _, hole in desk.holes.open_holes()] == [1]
+    assert [hole.missing for _, hole in desk.tracker.open_holes()] == [1]
     assert [event.fields for event in journal.events("tick_rejected")] == [
         {
             "cause": "non_finite",
@@ -160,9 +160,9 @@ def test_changes_that_no_tick_brought_are_flushed() -> None:
     desk = Desk()
     desk.intake.flush_gaps()
     assert desk.take() == []
-    desk.holes.settle()
+    desk.tracker.settle()
     desk.intake.ticks(Ticks(rows=[Tick(*at(7))._replace(seq=seq) for seq in (7, 3, 12)]), NOW_MS)
-    desk.holes.interrupt("quote_link_lost")
+    desk.tracker.interrupt("quote_link_lost")
     desk.intake.flush_gaps()
     desk.intake.flush_gaps()
     assert [[change.gap.cause for change in chunk.gaps] for chunk in desk.take()] == [[], ["quote_link_lost"]]
@@ -234,7 +234,7 @@ def test_rejected_ticks_are_remembered_one_by_one_only_so_far() -> None:
     (chunk,) = desk.take()
     assert (len(chunk.gaps), chunk.rejected) == (50_000, 50_010)
     desk.intake.ticks(Ticks(rows=[at(50_011)]), NOW_MS)
-    assert [hole.missing for _, hole in desk.holes.open_holes()] == [10]
+    assert [hole.missing for _, hole in desk.tracker.open_holes()] == [10]
 
 
 def test_counts_alone_take_no_place_in_the_queue() -> None:

@@ -10,11 +10,11 @@ import pytest
 
 from hk_tick_collector.collect.buffer.intake import Intake
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
-from hk_tick_collector.collect.connection.backfill import Caretaker
+from hk_tick_collector.collect.connection.backfill import Backfiller
 from hk_tick_collector.errors import OpenDError, ProtocolError
-from hk_tick_collector.gaps.backfill_plan import WINDOW_ROWS, Healer
+from hk_tick_collector.gaps.backfill_plan import WINDOW_ROWS, BackfillPlan
 from hk_tick_collector.gaps.symbol_day import Day
-from hk_tick_collector.gaps.tracker import Holes
+from hk_tick_collector.gaps.tracker import GapTracker
 from hk_tick_collector.model import Rejected, Stats, Tick
 from hk_tick_collector.opend import messages
 from hk_tick_collector.opend import opend_pb2 as pb
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
     from tests.collect.conftest import Journal
 
-    from hk_tick_collector.collect.connection.transport import Wire
+    from hk_tick_collector.collect.connection.transport import Transport
     from hk_tick_collector.model import TickRow
 
 CAP_S: Final = 300.0  # a quiet symbol is looked at every 30 s
@@ -103,16 +103,16 @@ class Ward:
     def __init__(self, max_queue_rows: int = 100_000) -> None:
         self.stats = Stats(market_state=MORNING, drift_s=0.0)
         self.queue = TickQueue(max_queue_rows)
-        self.holes = Holes(Day, lambda: time.time_ns() // 1_000_000)
-        self.intake = Intake(self.queue, self.holes, self.stats, time.monotonic)
-        self.healer = Healer(self.holes)
-        self.caretaker = Caretaker(self.healer, self.holes, self.intake, self.stats)
-        self.wire = ScriptedWire(self.intake)
+        self.tracker = GapTracker(Day, lambda: time.time_ns() // 1_000_000)
+        self.intake = Intake(self.queue, self.tracker, self.stats, time.monotonic)
+        self.plan = BackfillPlan(self.tracker)
+        self.backfiller = Backfiller(self.plan, self.tracker, self.intake, self.stats)
+        self.transport = ScriptedWire(self.intake)
         self.subscribed = asyncio.Event()
 
     def make(self, symbol: str, ticks: int, *, pushed: bool, age_s: float = 60.0, patterned: bool = True) -> None:
         """The symbol traded so long ago, and we heard of it or not."""
-        tape = self.wire.tapes.setdefault(symbol, [])
+        tape = self.transport.tapes.setdefault(symbol, [])
         moment_s = time.time_ns() // 10**9 - int(age_s)
         made: list[TickRow] = []
         for _ in range(ticks):
@@ -125,7 +125,7 @@ class Ward:
 
     def run(self) -> asyncio.Task[Any]:
         """One connection begins; subscriptions are the test's business."""
-        return asyncio.create_task(self.caretaker.run(cast("Wire", self.wire), self.subscribed))
+        return asyncio.create_task(self.backfiller.run(cast("Transport", self.transport), self.subscribed))
 
     def begin(self, *symbols: str) -> asyncio.Task[Any]:
         """A connection with its subscriptions made."""
@@ -133,7 +133,7 @@ class Ward:
 
         async def subscribe() -> None:
             self.subscribed.set()
-            self.caretaker.look_at(symbols)
+            self.backfiller.look_at(symbols)
 
         self.subscribing = asyncio.create_task(subscribe())
         return task
@@ -143,7 +143,7 @@ class Ward:
         for symbol in symbols:
             self.make(symbol, 5, pushed=True, age_s=90, patterned=patterned)
         task = self.begin(*symbols)
-        await until(lambda: len(self.wire.pulls) >= len(symbols), "looked at")
+        await until(lambda: len(self.transport.pulls) >= len(symbols), "looked at")
         await asyncio.sleep(0.1)
         clock.pass_s(31)
         return task
@@ -154,8 +154,8 @@ class Ward:
 
     def whole(self, *symbols: str) -> bool:
         """Whether all that was made is on its way to the day file, and nothing is known to be missing."""
-        complete = all(self.stored(symbol) == len(self.wire.tapes[symbol]) for symbol in symbols)
-        return complete and not list(self.holes.open_holes())
+        complete = all(self.stored(symbol) == len(self.transport.tapes[symbol]) for symbol in symbols)
+        return complete and not list(self.tracker.open_holes())
 
 
 async def until(condition: Callable[[], object], what: str) -> None:
@@ -186,14 +186,14 @@ def test_backfill_that_fails_is_counted_until_an_answer_comes(journal: Journal) 
     async def story() -> None:
         ward = Ward()
         ward.make(A, 5, pushed=True)
-        ward.wire.error = OpenDError("GetTicker is refused")
+        ward.transport.error = OpenDError("GetTicker is refused")
         task = ward.begin(A)
         await until(lambda: A in ward.stats.backfill_failing_ms, "the failure")
         first_ms = ward.stats.backfill_failing_ms[A]
         await until(lambda: ward.stats.backfill_failed_ms[A] > first_ms, "the next one")
         assert ward.stats.backfill_failing_ms[A] == first_ms
         assert "GetTicker is refused" in ward.stats.backfill_reason
-        ward.wire.error = None
+        ward.transport.error = None
         await until(lambda: not ward.stats.backfill_failing_ms, "the answer")
         assert not ward.stats.backfill_failed_ms
         await end(task)
@@ -217,15 +217,15 @@ def test_after_an_outage_everything_is_healed(journal: Journal) -> None:
         symbols = [f"HK.{n:05d}" for n in range(1, 31)]
         for symbol in symbols:
             ward.make(symbol, 5, pushed=True)
-        ward.caretaker.interrupt("disconnected")
+        ward.backfiller.interrupt("disconnected")
         for symbol in symbols[:10]:
             ward.make(symbol, 300, pushed=False, age_s=0)
         task = ward.begin(*symbols)
         await until(lambda: ward.whole(*symbols), "healed")
-        await until(lambda: len(ward.wire.pulls) == 40, "everybody looked at")
+        await until(lambda: len(ward.transport.pulls) == 40, "everybody looked at")
         await until(lambda: len(journal.events("backfill")) == 2, "the second line, a second later")
         await end(task)
-        assert {symbol for symbol, _ in ward.wire.pulls} == set(symbols)
+        assert {symbol for symbol, _ in ward.transport.pulls} == set(symbols)
         assert {gap.cause for chunk in ward.queue.held_in_memory() for _, gap in chunk.gaps} == {"disconnected"}
 
     play(story())
@@ -260,14 +260,14 @@ def test_nothing_is_asked_before_the_subscriptions_are_made() -> None:
         task = ward.run()
         await asyncio.sleep(0.1)
         ward.stats.refused = {B: "unknown stock"}
-        ward.caretaker.look_at([A, B])
+        ward.backfiller.look_at([A, B])
         await asyncio.sleep(0.1)
-        assert ward.wire.pulls == []
+        assert ward.transport.pulls == []
         ward.subscribed.set()
-        await until(lambda: ward.wire.pulls, "asked")
+        await until(lambda: ward.transport.pulls, "asked")
         await asyncio.sleep(0.8)  # an audit would come in this time
         await end(task)
-        assert {symbol for symbol, _ in ward.wire.pulls} == {A}
+        assert {symbol for symbol, _ in ward.transport.pulls} == {A}
 
     play(story())
 
@@ -281,12 +281,12 @@ def test_few_requests_are_under_way_at_a_time() -> None:
         for symbol in symbols:
             ward.make(symbol, 2, pushed=True)
             ward.make(symbol, 20, pushed=False)
-        ward.wire.delay_s = 0.03
+        ward.transport.delay_s = 0.03
         task = ward.begin(*symbols)
         await until(lambda: ward.whole(*symbols), "healed")
         await asyncio.sleep(1.2)  # for audits
         await end(task)
-        assert ward.wire.most_under_way == IN_FLIGHT
+        assert ward.transport.most_under_way == IN_FLIGHT
 
     play(story())
 
@@ -299,10 +299,10 @@ def test_a_request_that_fails_is_made_again(journal: Journal) -> None:
         ward.make(A, 1, pushed=True)
         ward.make(A, 2, pushed=False)
         ward.make(A, 1, pushed=True)
-        ward.wire.error = OpenDError("OpenD is busy")
+        ward.transport.error = OpenDError("OpenD is busy")
         task = ward.begin(A)
         await until(lambda: len(journal.events("backfill_failed")) >= 2, "two failures")
-        ward.wire.error = None
+        ward.transport.error = None
         await until(lambda: ward.whole(A), "healed")
         await end(task)
 
@@ -321,13 +321,13 @@ def test_a_symbol_that_is_not_subscribed_is_asked_for_once(journal: Journal) -> 
         ward.make(A, 1, pushed=True)
         ward.make(A, 2, pushed=False)
         ward.make(A, 1, pushed=True)
-        ward.wire.error = OpenDError(f"{A} is not subscribed to Ticker; please subscribe first")
+        ward.transport.error = OpenDError(f"{A} is not subscribed to Ticker; please subscribe first")
         task = ward.begin()
         await until(lambda: journal.events("gaps_beyond_reach"), "the gap is given up")
-        assert (ward.holes.missing(A), len(ward.wire.pulls)) == (0, 1)
-        assert [hole.missing for _, hole in ward.holes.open_holes()] == [2]
-        ward.wire.error = None
-        ward.caretaker.look_at([A])
+        assert (ward.tracker.missing(A), len(ward.transport.pulls)) == (0, 1)
+        assert [hole.missing for _, hole in ward.tracker.open_holes()] == [2]
+        ward.transport.error = None
+        ward.backfiller.look_at([A])
         await until(lambda: ward.whole(A), "healed")
         await end(task)
 
@@ -345,9 +345,9 @@ def test_a_full_queue_gives_no_hole_up() -> None:
         ward.make(A, 30, pushed=False)
         ward.make(A, 1, pushed=True)
         task = ward.begin()
-        await until(lambda: len(ward.wire.pulls) >= 3, "asked, in vain")
+        await until(lambda: len(ward.transport.pulls) >= 3, "asked, in vain")
         assert ward.stats.dropped >= 2 * 30
-        assert [hole.final for _, hole in ward.holes.open_holes()] == [False]
+        assert [hole.final for _, hole in ward.tracker.open_holes()] == [False]
         ward.queue.max_rows = 1000
         await until(lambda: ward.whole(A), "healed")
         await end(task)
@@ -363,11 +363,11 @@ def test_a_tick_without_a_sequence_is_not_the_oldest() -> None:
         ward.make(A, 5, pushed=True)
         ward.make(A, 1500, pushed=False)
         ward.make(A, 1, pushed=True)
-        ward.wire.rejects = [Rejected(A, 0, "incomplete", "", 1)]
+        ward.transport.rejects = [Rejected(A, 0, "incomplete", "", 1)]
         task = ward.begin()
         await until(lambda: ward.stored(A) > 900, "answered")
         await end(task)
-        assert [(hole.missing, hole.final) for _, hole in ward.holes.lost_holes()] == [(501, True)]
+        assert [(hole.missing, hole.final) for _, hole in ward.tracker.lost_holes()] == [(501, True)]
 
     play(story())
 
@@ -379,11 +379,11 @@ def test_cancelling_ends_every_request() -> None:
         ward = Ward()
         for symbol in (A, B):
             ward.make(symbol, 1, pushed=False)
-        ward.wire.delay_s = 3600
+        ward.transport.delay_s = 3600
         task = ward.begin(A, B)
-        await until(lambda: len(ward.wire.under_way) == 2, "asked")
+        await until(lambda: len(ward.transport.under_way) == 2, "asked")
         await end(task)
-        assert ward.wire.under_way == []
+        assert ward.transport.under_way == []
 
     play(story())
 
@@ -395,7 +395,7 @@ def test_a_bug_in_a_request_surfaces() -> None:
         ward = Ward()
         for symbol in (A, B):
             ward.make(symbol, 1, pushed=False)
-        ward.wire.error = ZeroDivisionError("a bug")
+        ward.transport.error = ZeroDivisionError("a bug")
         unhandled: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
         task = ward.begin(A, B)
@@ -414,13 +414,13 @@ def test_a_new_connection_begins_anew() -> None:
         ward.make(A, 1, pushed=True)
         ward.make(A, 2, pushed=False)
         ward.make(A, 1, pushed=True)
-        ward.wire.delay_s = 3600
+        ward.transport.delay_s = 3600
         task = ward.begin(A)
-        await until(lambda: ward.wire.under_way, "asked")
+        await until(lambda: ward.transport.under_way, "asked")
         await end(task)
-        ward.caretaker.interrupt("disconnected")
+        ward.backfiller.interrupt("disconnected")
         ward.subscribed.clear()
-        ward.wire.delay_s = 0
+        ward.transport.delay_s = 0
         task = ward.begin(A)
         await until(lambda: ward.whole(A), "healed")
         await end(task)
@@ -434,15 +434,15 @@ def test_an_interruption_is_blamed_until_every_symbol_was_looked_at(clock: Clock
     async def story() -> None:
         ward = Ward()
         ward.make(A, 1, pushed=True)
-        ward.caretaker.interrupt("disconnected")
+        ward.backfiller.interrupt("disconnected")
         task = ward.begin(A)
-        await until(lambda: ward.wire.pulls, "looked at")
+        await until(lambda: ward.transport.pulls, "looked at")
         clock.pass_s(10)
         await asyncio.sleep(0.6)
-        ward.wire.error = OpenDError("no answer")
+        ward.transport.error = OpenDError("no answer")
         ward.make(A, 1, pushed=False)
         ward.make(A, 1, pushed=True)
-        assert [hole.cause for _, hole in ward.holes.open_holes()] == ["push_lost"]
+        assert [hole.cause for _, hole in ward.tracker.open_holes()] == ["push_lost"]
         await end(task)
 
     play(story())
@@ -459,9 +459,9 @@ def test_pushes_that_stopped_are_found_and_mended(journal: Journal, clock: Clock
         task = await ward.begin_quiet(clock, A, B)
         ward.make(A, 200, pushed=False, age_s=20)
         await until(lambda: ward.whole(A, B), "healed")
-        await until(lambda: ward.wire.subscribed, "subscribed again")
+        await until(lambda: ward.transport.subscribed, "subscribed again")
         await end(task)
-        assert ward.wire.subscribed == [A]
+        assert ward.transport.subscribed == [A]
 
     play(story())
     assert [event.fields["symbol"] for event in journal.events("pushes_stopped")] == [A]
@@ -475,15 +475,15 @@ def test_a_quiet_symbol_is_only_quiet(journal: Journal, clock: Clock) -> None:
         ward.make(A, 5, pushed=True, age_s=90)
         ward.make("HK.00005", 5, pushed=False, age_s=86_400 + 90)
         task = ward.begin(A, B, "HK.00005")
-        await until(lambda: len(ward.wire.pulls) >= 3, "looked at")
+        await until(lambda: len(ward.transport.pulls) >= 3, "looked at")
         await asyncio.sleep(0.1)
         clock.pass_s(31)
-        await until(lambda: len(ward.wire.pulls) >= 6, "audited")
+        await until(lambda: len(ward.transport.pulls) >= 6, "audited")
         await asyncio.sleep(0.1)
         clock.pass_s(5)
         await asyncio.sleep(1.5)
         await end(task)
-        assert ward.wire.subscribed == []
+        assert ward.transport.subscribed == []
 
     play(story())
     assert journal.events("pushes_stopped") == []
@@ -496,13 +496,13 @@ def test_a_tick_that_is_just_coming_is_no_alarm(journal: Journal, clock: Clock) 
         ward = Ward()
         task = await ward.begin_quiet(clock, A)
         ward.make(A, 1, pushed=False, age_s=1)
-        await until(lambda: len(ward.wire.pulls) > 1, "audited")
-        ward.intake.ticks(Ticks(rows=ward.wire.tapes[A][-1:]), 1)
+        await until(lambda: len(ward.transport.pulls) > 1, "audited")
+        ward.intake.ticks(Ticks(rows=ward.transport.tapes[A][-1:]), 1)
         await asyncio.sleep(0.3)
         clock.pass_s(5)
         await asyncio.sleep(1.5)
         await end(task)
-        assert ward.wire.subscribed == []
+        assert ward.transport.subscribed == []
 
     play(story())
     assert journal.events("pushes_stopped") == []
@@ -515,7 +515,7 @@ def test_audits_do_not_wait_for_a_state_that_nobody_knows(clock: Clock) -> None:
         ward = Ward()
         ward.stats.market_state = None
         task = await ward.begin_quiet(clock, A)
-        await until(lambda: len(ward.wire.pulls) == 2, "audited")
+        await until(lambda: len(ward.transport.pulls) == 2, "audited")
         await end(task)
 
     play(story())
@@ -531,9 +531,9 @@ def test_audits_wait_for_the_market(state: int | None, clock: Clock) -> None:
         task = await ward.begin_quiet(clock, A)
         clock.pass_s(120)
         await asyncio.sleep(1.5)
-        assert len(ward.wire.pulls) == 1
+        assert len(ward.transport.pulls) == 1
         ward.stats.market_state = MORNING
-        await until(lambda: len(ward.wire.pulls) == 2, "audited")
+        await until(lambda: len(ward.transport.pulls) == 2, "audited")
         await end(task)
 
     play(story())
@@ -545,13 +545,13 @@ def test_one_symbol_is_not_audited_again_and_again(clock: Clock) -> None:
     async def story() -> None:
         ward = Ward()
         task = await ward.begin_quiet(clock, A, B)
-        await until(lambda: len(ward.wire.pulls) == 4, "audited")
+        await until(lambda: len(ward.transport.pulls) == 4, "audited")
         await asyncio.sleep(0.7)
-        assert len(ward.wire.pulls) == 4
+        assert len(ward.transport.pulls) == 4
         clock.pass_s(31)
-        await until(lambda: len(ward.wire.pulls) == 6, "audited again")
+        await until(lambda: len(ward.transport.pulls) == 6, "audited again")
         await end(task)
-        assert sorted(symbol for symbol, _ in ward.wire.pulls) == [A] * 3 + [B] * 3
+        assert sorted(symbol for symbol, _ in ward.transport.pulls) == [A] * 3 + [B] * 3
 
     play(story())
 
@@ -568,16 +568,16 @@ def test_a_clock_that_is_wrong_by_an_hour_changes_nothing(journal: Journal, cloc
         for symbol in (A, B):
             ward.make(symbol, 5, pushed=True, age_s=drift_s)  # now, by the exchange's clock
         task = ward.begin(A, B)
-        await until(lambda: len(ward.wire.pulls) == 2, "looked at")
+        await until(lambda: len(ward.transport.pulls) == 2, "looked at")
         await asyncio.sleep(0.1)
         clock.pass_s(29)
         ward.make(A, 1, pushed=True, age_s=drift_s)
         ward.make(B, 1, pushed=False, age_s=drift_s)
-        await until(lambda: len(ward.wire.pulls) > 2, "audited")
+        await until(lambda: len(ward.transport.pulls) > 2, "audited")
         clock.pass_s(4)
-        await until(lambda: ward.wire.subscribed, "subscribed again")
+        await until(lambda: ward.transport.subscribed, "subscribed again")
         await end(task)
-        assert ward.wire.subscribed == [B]
+        assert ward.transport.subscribed == [B]
 
     play(story())
     assert [event.fields["symbol"] for event in journal.events("pushes_stopped")] == [B, B]
@@ -591,10 +591,10 @@ def test_without_the_pattern_stopped_pushes_are_mended_too(journal: Journal, clo
             await one(Ward(), missed, doubts)
 
     async def one(ward: Ward, missed: int, doubts: int) -> None:
-        ward.holes.settle()
+        ward.tracker.settle()
         task = await ward.begin_quiet(clock, A, patterned=False)
         ward.make(A, missed, pushed=False, age_s=20, patterned=False)
-        await until(lambda: ward.wire.subscribed, "subscribed again")
+        await until(lambda: ward.transport.subscribed, "subscribed again")
         await asyncio.sleep(0.3)
         await end(task)
         changes = [gap for chunk in ward.queue.held_in_memory() for _, gap in chunk.gaps]
@@ -602,7 +602,7 @@ def test_without_the_pattern_stopped_pushes_are_mended_too(journal: Journal, clo
             gap.id for gap in changes if gap.status != "open"
         }
         assert len(still_open) == doubts
-        assert not any(hole for _, hole in ward.holes.open_holes() if not hole.final)
+        assert not any(hole for _, hole in ward.tracker.open_holes() if not hole.final)
 
     play(story())
     assert len(journal.events("pushes_stopped")) == 2
@@ -616,7 +616,7 @@ def test_a_refused_subscription_is_told_and_costs_nothing_else(
 
     async def story() -> None:
         ward = Ward()
-        ward.wire.sub_error = error
+        ward.transport.sub_error = error
         task = await ward.begin_quiet(clock, A)
         ward.make(A, 50, pushed=False, age_s=20)
         await until(lambda: journal.events("resubscribe_failed"), "told")

@@ -15,13 +15,13 @@ from hk_tick_collector import market
 from hk_tick_collector.clock import now_ms
 from hk_tick_collector.collect.buffer.intake import Intake
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
-from hk_tick_collector.collect.connection.backfill import Caretaker
+from hk_tick_collector.collect.connection.backfill import Backfiller
 from hk_tick_collector.collect.connection.feed import Feed
 from hk_tick_collector.collect.connection.reconcile import Reconciler
 from hk_tick_collector.collect.options import FeedOptions, Waits
-from hk_tick_collector.gaps.backfill_plan import Healer
+from hk_tick_collector.gaps.backfill_plan import BackfillPlan
 from hk_tick_collector.gaps.symbol_day import Day
-from hk_tick_collector.gaps.tracker import Holes
+from hk_tick_collector.gaps.tracker import GapTracker
 from hk_tick_collector.model import Stats
 from hk_tick_collector.opend import messages
 from hk_tick_collector.opend import opend_pb2 as pb
@@ -158,11 +158,11 @@ class Service:
         self.opend = opend
         self.stats = Stats()
         self.queue = TickQueue(1_000_000)
-        holes = Holes(Day, now_ms)
-        intake = Intake(self.queue, holes, self.stats, time.monotonic)
-        caretaker = Caretaker(Healer(holes), holes, intake, self.stats)
+        tracker = GapTracker(Day, now_ms)
+        intake = Intake(self.queue, tracker, self.stats, time.monotonic)
+        backfiller = Backfiller(BackfillPlan(tracker), tracker, intake, self.stats)
         reconciler = Reconciler(data_root, SYMBOLS, self.stats, lambda *_: None)
-        self._parts = intake, caretaker, reconciler, self.stats
+        self._parts = intake, backfiller, reconciler, self.stats
         self._options = {"reconnect_min_delay_s": 0.01, "reconnect_max_delay_s": 0.02, **options}
         self.feed: Feed
 

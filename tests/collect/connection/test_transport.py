@@ -21,10 +21,10 @@ from hk_tick_collector.clock import now_ms
 from hk_tick_collector.collect.buffer.intake import Intake
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
 from hk_tick_collector.collect.connection import transport as wire_module
-from hk_tick_collector.collect.connection.transport import Wire
+from hk_tick_collector.collect.connection.transport import Transport
 from hk_tick_collector.errors import OpenDError
 from hk_tick_collector.gaps.symbol_day import Day
-from hk_tick_collector.gaps.tracker import Holes
+from hk_tick_collector.gaps.tracker import GapTracker
 from hk_tick_collector.model import Stats
 from hk_tick_collector.opend import messages
 from hk_tick_collector.opend import opend_pb2 as pb
@@ -53,7 +53,7 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.001)
 
 
-class CountingWire(Wire):
+class CountingWire(Transport):
     """A wire that tells how many packets have come."""
 
     packets = 0
@@ -68,10 +68,10 @@ class Link:
 
     def __init__(self, gather_s: float, intake: type[Intake] = Intake) -> None:
         self.queue = TickQueue(1_000_000)
-        holes = Holes(Day, now_ms)
+        tracker = GapTracker(Day, now_ms)
         core = Connection("test")
-        self.wire = CountingWire(
-            core, intake(self.queue, holes, Stats(), lambda: 0.0), lambda _: None, lambda _: None, gather_s
+        self.transport = CountingWire(
+            core, intake(self.queue, tracker, Stats(), lambda: 0.0), lambda _: None, lambda _: None, gather_s
         )
 
     @asynccontextmanager
@@ -80,13 +80,13 @@ class Link:
         peers: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
         server = await asyncio.start_server(lambda *peer: peers.put_nowait(peer), "127.0.0.1", 0)
         async with server:
-            await asyncio.get_running_loop().create_connection(lambda: self.wire, *server.sockets[0].getsockname())
+            await asyncio.get_running_loop().create_connection(lambda: self.transport, *server.sockets[0].getsockname())
             self.reader, self.writer = await peers.get()
             serial = await self.read_request()
             self.writer.write(frame(messages.INIT_CONNECT, serial, accepted()))
-            await self.wire.ready
+            await self.transport.ready
             yield self
-            self.wire.close(OpenDError("the test is over"))
+            self.transport.close(OpenDError("the test is over"))
             self.writer.close()
 
     async def read_request(self) -> int:
@@ -98,9 +98,9 @@ class Link:
 
     async def send(self, data: bytes) -> None:
         """OpenD sends; returns once the wire has received a packet more."""
-        expected = self.wire.packets + 1
+        expected = self.transport.packets + 1
         self.writer.write(data)
-        await until(lambda: self.wire.packets >= expected)
+        await until(lambda: self.transport.packets >= expected)
 
     def rows(self) -> list[TickRow]:
         """What has reached the queue."""
@@ -128,11 +128,11 @@ def test_each_packet_keeps_the_moment_at_which_it_came() -> None:
             between_ms = now_ms()
             await link.send(push(2, 3))
             assert link.rows() == []  # they wait
-            link.wire.close(OpenDError("enough"))
+            link.transport.close(OpenDError("enough"))
             received_ms = [row[9] for row in link.rows()]
             assert len(received_ms) == 3
             assert received_ms[0] <= first_ms < between_ms <= received_ms[1] == received_ms[2]
-            assert str(await link.wire.closed) == "enough"
+            assert str(await link.transport.closed) == "enough"
 
     run(story())
 
@@ -144,7 +144,7 @@ def test_what_waits_is_understood_when_opend_closes() -> None:
         async with Link(HOUR_S).up() as link:
             await link.send(push(1, 2))
             link.writer.close()
-            assert str(await link.wire.closed) == "OpenD closed the connection"
+            assert str(await link.transport.closed) == "OpenD closed the connection"
             assert len(link.rows()) == 2
 
     run(story())
@@ -159,7 +159,7 @@ def test_what_waits_is_understood_when_the_connection_breaks() -> None:
             sock: socket.socket = link.writer.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             link.writer.transport.abort()
-            assert "broke" in str(await link.wire.closed)
+            assert "broke" in str(await link.transport.closed)
             assert len(link.rows()) == 2
 
     run(story())
@@ -171,7 +171,9 @@ def test_a_reply_is_not_kept_waiting() -> None:
     async def story() -> None:
         async with Link(HOUR_S).up() as link:
             await link.send(push(1))
-            asking = asyncio.ensure_future(link.wire.request(messages.GET_GLOBAL_STATE, messages.get_global_state()))
+            asking = asyncio.ensure_future(
+                link.transport.request(messages.GET_GLOBAL_STATE, messages.get_global_state())
+            )
             serial = await link.read_request()
             link.writer.write(frame(messages.GET_GLOBAL_STATE, serial, pb.Outcome(retType=0)))
             await asking
@@ -222,8 +224,8 @@ def test_a_bug_ends_the_connection_and_is_told(gather_s: float) -> None:
         async with Link(gather_s, BrokenIntake).up() as link:
             await link.send(push(1))
             if gather_s == HOUR_S:
-                link.wire.close(OpenDError("enough"))
-            assert "could not be understood" in str(await link.wire.closed)
+                link.transport.close(OpenDError("enough"))
+            assert "could not be understood" in str(await link.transport.closed)
         assert [type(bug) for bug in bugs] == [ZeroDivisionError]
 
     run(story())
@@ -237,15 +239,15 @@ def test_a_bug_costs_nothing_of_what_was_understood_before(monkeypatch: pytest.M
         async with Link(HOUR_S).up() as link:
             await link.send(push(1))
             await link.send(push(2))
-            receive, read = link.wire.core.receive, list[bytes]()
+            receive, read = link.transport.core.receive, list[bytes]()
 
             def break_at_the_second(data: bytes, *rest: Any) -> object:
                 read.append(data)
                 return receive(data, *rest) if len(read) == 1 else 1 / 0
 
-            monkeypatch.setattr(link.wire.core, "receive", break_at_the_second)
-            link.wire.close(OpenDError("enough"))
-            assert "could not be understood" in str(await link.wire.closed)
+            monkeypatch.setattr(link.transport.core, "receive", break_at_the_second)
+            link.transport.close(OpenDError("enough"))
+            assert "could not be understood" in str(await link.transport.closed)
             assert len(link.rows()) == 1
 
     run(story())
@@ -260,7 +262,7 @@ def test_a_tick_in_pieces_is_one_tick(gather_s: float) -> None:
             data = push(1)
             await link.send(data[:50])
             await link.send(data[50:])
-            link.wire.close(OpenDError("enough"))
+            link.transport.close(OpenDError("enough"))
             assert [row[1] & 0xFFFFFFFF for row in link.rows()] == [1]
 
     run(story())
@@ -290,6 +292,6 @@ def test_costly_messages_leave_everything_else_its_turn(monkeypatch: pytest.Monk
             steps = [after - before for before, after in pairwise(rows_seen)]
             assert max(steps, default=0) < ticks / 2
             assert [row[1] & 0xFFFFFFFF for row in link.rows()] == list(range(1, ticks + 1))
-            link.wire.close(OpenDError("enough"))
+            link.transport.close(OpenDError("enough"))
 
     run(story())

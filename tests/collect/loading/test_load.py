@@ -11,7 +11,7 @@ from hk_tick_collector import market
 from hk_tick_collector.collect.loading.load import is_late_start, load_day, unfinished_days
 from hk_tick_collector.gaps.answer import Answer
 from hk_tick_collector.gaps.symbol_day import Day
-from hk_tick_collector.gaps.tracker import Holes
+from hk_tick_collector.gaps.tracker import GapTracker
 from hk_tick_collector.model import Rejected, Tick
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions, seal
 from hk_tick_collector.store.query import DayReader
@@ -54,25 +54,25 @@ class Run:
 
     def restart(self) -> None:
         """The service begins anew."""
-        self.holes = Holes(partial(load_day, self.root), lambda: TEN_S * 1000)
-        self.holes.resume(DAY)
+        self.tracker = GapTracker(partial(load_day, self.root), lambda: TEN_S * 1000)
+        self.tracker.resume(DAY)
 
     def store(self, *ticks: TickRow) -> None:
         """Ticks come and are committed with what they change of holes."""
-        self.holes.see(list(ticks))
+        self.tracker.see(list(ticks))
         self.commit(list(ticks))
 
     def commit(self, rows: list[TickRow] | None = None) -> None:
         """What changed of holes is committed."""
         file = DayFile(self.path, NAME, "run", TEN_S * 1000, "test", StoreOptions(synchronous="OFF"))
-        changes, rules = self.holes.take_changes(), self.holes.take_rules()
+        changes, rules = self.tracker.take_changes(), self.tracker.take_rules()
         file.write(Batch(rows=rows or [], gaps=[change.gap for change in changes], rules=rules), TEN_S * 1000)
         file.close()
 
     def answer(self, symbol: str, *ticks: TickRow, full: bool = False, asked: int = 1000) -> None:
         """OpenD answers with these ticks, which have been seen."""
         pairs = [(tick[1], tick[2]) for tick in ticks]
-        self.holes.answered(symbol, Answer(pairs, asked, full, 0, NOW_S))
+        self.tracker.answered(symbol, Answer(pairs, asked, full, 0, NOW_S))
         self.commit()
 
     def open(self) -> list[Gap]:
@@ -93,37 +93,37 @@ def run_rules(run: Run) -> list[str]:
         return [rule.rule for rule in reader.rules().values()]
 
 
-def state(holes: Holes) -> dict[str, tuple[object, ...]]:
+def state(tracker: GapTracker) -> dict[str, tuple[object, ...]]:
     """What counts of every symbol."""
     return {
         track.symbol: (
             track.next,
             track.last_seq,
             track.last_ts_ms,
-            [(hole.id, hole.first, hole.last, hole.from_seq, hole.to_seq, hole.cause) for hole in track.holes],
+            [(hole.id, hole.first, hole.last, hole.from_seq, hole.to_seq, hole.cause) for hole in track.tracker],
             track.doubt and (track.doubt.id, track.doubt.from_seq, track.doubt.cause),
         )
-        for track in holes.tracks()
+        for track in tracker.tracks()
     }
 
 
 def refuse(run: Run, tick: TickRow) -> None:
     """A tick comes that cannot be stored."""
-    run.holes.reject([Rejected(tick[0], tick[1], "non_finite", "", tick[2])])
+    run.tracker.reject([Rejected(tick[0], tick[1], "non_finite", "", tick[2])])
 
 
 def _nothing(run: Run) -> None:
     run.store(at(1), at(2), at(1, B))
 
 
-def _holes(run: Run) -> None:
+def _tracker(run: Run) -> None:
     run.store(at(4), at(9), at(12), at(2, B))
     run.store(at(7), at(2))
 
 
 def _dropped(run: Run) -> None:
     run.store(at(1))
-    run.holes.lose([at(2), at(3)])
+    run.tracker.lose([at(2), at(3)])
 
 
 def _rejected(run: Run) -> None:
@@ -133,23 +133,23 @@ def _rejected(run: Run) -> None:
 
 
 def _nothing_but_dropped(run: Run) -> None:
-    run.holes.lose([at(7, B)])
+    run.tracker.lose([at(7, B)])
 
 
 def _doubt(run: Run) -> None:
-    run.holes.settle()
+    run.tracker.settle()
     run.store(odd(70), at(3, B))
-    run.holes.interrupt("quote_link_lost")
+    run.tracker.interrupt("quote_link_lost")
 
 
-@pytest.mark.parametrize("story", [_nothing, _holes, _dropped, _rejected, _nothing_but_dropped, _doubt])
+@pytest.mark.parametrize("story", [_nothing, _tracker, _dropped, _rejected, _nothing_but_dropped, _doubt])
 def test_a_restart_changes_nothing_of_what_is_known(run: Run, story: Callable[[Run], None]) -> None:
     """Counters, bounds, causes and ids are read back from the file as they were in memory."""
     story(run)
     run.commit()
-    before, gaps = state(run.holes), run.open()
+    before, gaps = state(run.tracker), run.open()
     run.restart()
-    assert state(run.holes) == before
+    assert state(run.tracker) == before
     run.commit()
     assert run.open() == gaps
 
@@ -190,7 +190,7 @@ def test_a_rejected_tick_is_known_after_a_restart(run: Run) -> None:
 
 def test_without_the_rule_a_restart_is_a_doubt(run: Run) -> None:
     """From shortly before the last stored tick on, one however often the service starts; it ends as any other."""
-    run.holes.settle()
+    run.tracker.settle()
     stored = [odd(70), odd(20), odd(90)]
     run.store(*stored)
     for _ in range(2):
@@ -218,7 +218,7 @@ def test_a_file_shows_whether_a_symbol_follows_the_pattern(run: Run, seqs: list[
     file.close()
     track = load_day(run.root, DAY).tracks[A]
     assert not track.patterned
-    assert track.holes == []
+    assert track.tracker == []
 
 
 @pytest.mark.parametrize("first", [1, 900])
@@ -274,11 +274,11 @@ def test_the_doubt_of_a_day_that_goes_on_ends_where_its_numbers_tell(run: Run) -
     """A day taken for unfinished brings more ticks, and the service is killed before OpenD has answered: by the time it
     answers, the window no longer reaches the doubt. The numbers tell what is missing, so nothing unknown stays open.
     """
-    run.holes.settle()
+    run.tracker.settle()
     run.store(at(1), at(2), odd(70, B))
     for _ in range(2):
         run.restart()
-        run.holes.resume_unfinished(DAY, (A,))
+        run.tracker.resume_unfinished(DAY, (A,))
         run.commit()
     run.store(at(5), at(6), odd(80, B))
     run.answer(A, at(5), at(6), full=True)
@@ -290,7 +290,7 @@ def test_the_doubt_of_a_day_that_is_over_stays_where_the_window_does_not_reach(r
     """An answer with nothing of the old day tells nothing of its end."""
     run.store(at(1), at(2))
     run.restart()
-    run.holes.resume_unfinished(DAY, (A,))
+    run.tracker.resume_unfinished(DAY, (A,))
     run.answer(A, at(90_000), full=True)
     assert [(gap.from_seq, gap.missing, gap.cause) for gap in run.open()] == [(at(2)[1] & ~0xFFFFFFFF, None, "restart")]
 
@@ -301,7 +301,7 @@ def test_a_symbol_of_which_nothing_was_stored_is_in_doubt_too(run: Run) -> None:
     """
     run.store(at(1))
     run.restart()
-    run.holes.resume_unfinished(DAY, (A, B))
+    run.tracker.resume_unfinished(DAY, (A, B))
     run.commit()
     doubts = {gap.symbol: (gap.from_ts_ms, gap.missing, gap.cause) for gap in run.open()}
     assert doubts[B] == (market.day_start_ms(DAY), None, "restart")
@@ -314,7 +314,7 @@ def test_a_symbol_of_which_nothing_was_stored_is_in_doubt_too(run: Run) -> None:
 
 def test_a_day_without_any_tick_is_no_doubt(run: Run) -> None:
     """The file of a holiday, made before OpenD had told that it is one: nobody is asked for its ticks the next day."""
-    run.holes.resume_unfinished(DAY, (A, B))
+    run.tracker.resume_unfinished(DAY, (A, B))
     run.commit()
     assert run.open() == []
 
@@ -324,8 +324,8 @@ def test_what_opend_has_of_a_later_day_tells_nothing_of_an_earlier_one(run: Run,
     """OpenD may begin anew every day: an answer that is all it has is no proof for a day before."""
     run.store(at(1))
     run.restart()
-    run.holes.resume_unfinished(DAY, (B,))
-    run.holes.resume(DAY + 1)
+    run.tracker.resume_unfinished(DAY, (B,))
+    run.tracker.resume(DAY + 1)
     for _ in range(5):
         run.answer(B, *ticks)
     assert [(gap.symbol, gap.missing) for gap in run.open()] == [(A, None), (B, None)]
@@ -347,13 +347,13 @@ def test_what_was_lost_before_a_restart_is_still_told(run: Run) -> None:
     was traded before the first start.
     """
     run.store(at(3))
-    run.holes.settle()
+    run.tracker.settle()
     run.store(at(8), *(at(counter) for counter in range(9, 1300)))
     run.restart()
-    lost = run.holes.losses.since(TEN_S * 1000 - 900_000)
+    lost = run.tracker.losses.since(TEN_S * 1000 - 900_000)
     assert (lost.gaps, lost.ticks, lost.found_ms) == (1, 4, TEN_S * 1000)
-    assert run.holes.losses.ticks == 0
-    assert run.holes.losses.since(TEN_S * 1000 + 1000).gaps == 0
+    assert run.tracker.losses.ticks == 0
+    assert run.tracker.losses.since(TEN_S * 1000 + 1000).gaps == 0
 
 
 def test_a_start_is_late_where_an_earlier_day_has_a_file(run: Run) -> None:
@@ -376,7 +376,7 @@ def test_without_the_rule_what_was_lost_before_a_crash_is_a_gap_too(run: Run) ->
         seq = second * 7_919 % 1_009
         return Tick(A, seq, (TEN_S + second) * 1000, 1.0, 100, 100.0, "BUY", "AUTO_MATCH", "realtime", 0)
 
-    run.holes.settle()
+    run.tracker.settle()
     run.store(*(at_second(second) for second in range(60)))
     assert "none" in run_rules(run)
     run.store(at_second(88))  # the pushes of the seconds between them were lost

@@ -10,7 +10,7 @@ import pytest
 from hk_tick_collector import market
 from hk_tick_collector.collect.loading.load import load_day
 from hk_tick_collector.collect.loading.recount import rebuild_day
-from hk_tick_collector.gaps.tracker import Holes
+from hk_tick_collector.gaps.tracker import GapTracker
 from hk_tick_collector.model import Rejected
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 
@@ -33,17 +33,17 @@ def row(symbol: str, counter: int) -> TickRow:
 
 def store(path: Path, rows: list[TickRow]) -> None:
     """A day file that holds these rows, written as the service writes, gaps included."""
-    holes = Holes(lambda number: load_day(path.parent, number), lambda: NOW_MS)
+    tracker = GapTracker(lambda number: load_day(path.parent, number), lambda: NOW_MS)
     day = DayFile(path, NAME, "run", NOW_MS, "test", StoreOptions())
-    holes.see(rows)
-    gaps = [change.gap for change in holes.take_changes()]
-    day.write(Batch(rows=rows, gaps=gaps, rules=holes.take_rules()), NOW_MS)
+    tracker.see(rows)
+    gaps = [change.gap for change in tracker.take_changes()]
+    day.write(Batch(rows=rows, gaps=gaps, rules=tracker.take_rules()), NOW_MS)
     day.close()
 
 
-def open_gaps(holes: Holes) -> dict[str, list[tuple[int, int]]]:
+def open_gaps(tracker: GapTracker) -> dict[str, list[tuple[int, int]]]:
     found: dict[str, list[tuple[int, int]]] = {}
-    for track, hole in holes.open_holes():
+    for track, hole in tracker.open_holes():
         found.setdefault(track.symbol, []).append((hole.first, hole.last))
     return found
 
@@ -61,63 +61,63 @@ def test_rows_that_vanished_are_found_at_the_next_start(path: Path) -> None:
     db.execute("UPDATE symbols SET rows = rows - 3 WHERE symbol = 'HK.00700'")
     db.close()
 
-    holes = Holes(lambda number: load_day(path.parent, number), lambda: NOW_MS)
-    holes.resume(DAY)
+    tracker = GapTracker(lambda number: load_day(path.parent, number), lambda: NOW_MS)
+    tracker.resume(DAY)
 
-    assert open_gaps(holes) == {"HK.00700": [(4, 5), (11, 11)], "HK.00005": [(3, 4)]}
-    changed = {(change.gap.symbol, change.gap.missing) for change in holes.take_changes()}
+    assert open_gaps(tracker) == {"HK.00700": [(4, 5), (11, 11)], "HK.00005": [(3, 4)]}
+    changed = {(change.gap.symbol, change.gap.missing) for change in tracker.take_changes()}
     assert changed == {("HK.00700", 2), ("HK.00700", 1)}
 
 
 def test_a_file_that_adds_up_is_not_read_tick_by_tick(path: Path) -> None:
     """Counters that explain every row change nothing: its gaps are those that were written."""
     store(path, [row("HK.00700", n) for n in (1, 2, 6)])
-    holes = Holes(lambda number: load_day(path.parent, number), lambda: NOW_MS)
-    holes.resume(DAY)
-    assert open_gaps(holes) == {"HK.00700": [(3, 5)]}
-    assert holes.take_changes() == []
+    tracker = GapTracker(lambda number: load_day(path.parent, number), lambda: NOW_MS)
+    tracker.resume(DAY)
+    assert open_gaps(tracker) == {"HK.00700": [(3, 5)]}
+    assert tracker.take_changes() == []
 
 
 def test_a_fresh_file_lacks_all_but_what_it_and_memory_hold(path: Path) -> None:
     """After a damaged file was set aside: everything that was ever seen is a hole, but for rows on their way."""
     seen = [row("HK.00700", n) for n in range(1, 101)]
-    holes = Holes(lambda number: load_day(path.parent, number), lambda: NOW_MS)
-    holes.see(seen)
-    holes.take_changes()
+    tracker = GapTracker(lambda number: load_day(path.parent, number), lambda: NOW_MS)
+    tracker.see(seen)
+    tracker.take_changes()
     store(path, seen[89:95])  # the fresh file took the batch that met the damage
     held = seen[95:]
 
-    holes.adopt(rebuild_day(path.parent, holes.lend(DAY), held, NOW_MS))
+    tracker.adopt(rebuild_day(path.parent, tracker.lend(DAY), held, NOW_MS))
 
-    assert open_gaps(holes) == {"HK.00700": [(1, 89)]}
-    holes.see([row("HK.00700", 101)])
-    assert open_gaps(holes) == {"HK.00700": [(1, 89)]}
+    assert open_gaps(tracker) == {"HK.00700": [(1, 89)]}
+    tracker.see([row("HK.00700", 101)])
+    assert open_gaps(tracker) == {"HK.00700": [(1, 89)]}
 
 
 def test_only_a_symbol_that_lost_rows_is_made_anew(path: Path) -> None:
     """The spool lost rows of one symbol: they are holes. Another's gap, and a rejected tick, stay what they were."""
     stored = [row("HK.00700", n) for n in (1, 2, 3, 5)] + [row("HK.00005", n) for n in (1, 2, 5)]
-    holes = Holes(lambda number: load_day(path.parent, number), lambda: NOW_MS)
-    holes.see(stored[:3])
+    tracker = GapTracker(lambda number: load_day(path.parent, number), lambda: NOW_MS)
+    tracker.see(stored[:3])
     refused = row("HK.00700", 4)
-    holes.reject([Rejected("HK.00700", refused[1], "non_finite", "", refused[2])])
-    holes.see(stored[3:])
+    tracker.reject([Rejected("HK.00700", refused[1], "non_finite", "", refused[2])])
+    tracker.see(stored[3:])
     day = DayFile(path, NAME, "run", NOW_MS, "test", StoreOptions())
-    gaps = [change.gap for change in holes.take_changes()]
-    day.write(Batch(rows=stored, gaps=gaps, rules=holes.take_rules()), NOW_MS)
+    gaps = [change.gap for change in tracker.take_changes()]
+    day.write(Batch(rows=stored, gaps=gaps, rules=tracker.take_rules()), NOW_MS)
     day.close()
-    holes.see([row("HK.00700", n) for n in range(6, 9)])  # these the spool had
+    tracker.see([row("HK.00700", n) for n in range(6, 9)])  # these the spool had
 
-    holes.adopt(rebuild_day(path.parent, holes.lend(DAY), [], NOW_MS))
+    tracker.adopt(rebuild_day(path.parent, tracker.lend(DAY), [], NOW_MS))
 
-    assert open_gaps(holes) == {"HK.00700": [(6, 8)], "HK.00005": [(3, 4)]}
-    changed = [(change.gap.symbol, change.gap.missing, change.gap.cause) for change in holes.take_changes()]
+    assert open_gaps(tracker) == {"HK.00700": [(6, 8)], "HK.00005": [(3, 4)]}
+    changed = [(change.gap.symbol, change.gap.missing, change.gap.cause) for change in tracker.take_changes()]
     assert sorted(changed) == [("HK.00005", 2, "push_lost"), ("HK.00700", 3, "damaged")]
 
 
 def test_a_day_without_a_file_lacks_all_that_is_not_held(path: Path) -> None:
     """The spool lost all that there was of a day: nothing waits for a file that nobody makes."""
-    holes = Holes(lambda number: load_day(path.parent, number), lambda: NOW_MS)
-    holes.see([row("HK.00700", n) for n in range(1, 6)])
-    holes.adopt(rebuild_day(path.parent, holes.lend(DAY), [row("HK.00700", 5)], NOW_MS))
-    assert open_gaps(holes) == {"HK.00700": [(1, 4)]}
+    tracker = GapTracker(lambda number: load_day(path.parent, number), lambda: NOW_MS)
+    tracker.see([row("HK.00700", n) for n in range(1, 6)])
+    tracker.adopt(rebuild_day(path.parent, tracker.lend(DAY), [row("HK.00700", 5)], NOW_MS))
+    assert open_gaps(tracker) == {"HK.00700": [(1, 4)]}

@@ -6,17 +6,17 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final, cast
 
 from hk_tick_collector import market
-from hk_tick_collector.collect.reporting.gap_log import Gaps
+from hk_tick_collector.collect.reporting.gap_log import GapLog
 from hk_tick_collector.gaps.answer import Answer
-from hk_tick_collector.gaps.backfill_plan import Healer
+from hk_tick_collector.gaps.backfill_plan import BackfillPlan
 from hk_tick_collector.gaps.symbol_day import Day
-from hk_tick_collector.gaps.tracker import Holes
+from hk_tick_collector.gaps.tracker import GapTracker
 from hk_tick_collector.model import GAP_HEALED, GAP_OPEN, Gap, Tick
 
 if TYPE_CHECKING:
     from tests.collect.conftest import Journal
 
-    from hk_tick_collector.collect.writing.current_writer import WriterSeat
+    from hk_tick_collector.collect.writing.current_writer import CurrentWriter
     from hk_tick_collector.model import TickRow
 
 DAY: Final = market.parse_day("20261120")
@@ -52,9 +52,9 @@ class Desk:
     def __init__(self) -> None:
         self.now_ms = TEN_S * 1000
         self.office = Office()
-        self.holes = Holes(Day, lambda: self.now_ms)
-        self.healer = Healer(self.holes)
-        self.gaps = Gaps(self.holes, self.healer, cast("WriterSeat", self.office), lambda: self.now_ms)
+        self.tracker = GapTracker(Day, lambda: self.now_ms)
+        self.plan = BackfillPlan(self.tracker)
+        self.gaps = GapLog(self.tracker, self.plan, cast("CurrentWriter", self.office), lambda: self.now_ms)
 
 
 def test_a_few_events_are_a_line_each(journal: Journal) -> None:
@@ -116,8 +116,8 @@ def test_gaps_of_unknown_size_are_not_counted_as_nothing(journal: Journal) -> No
 def test_a_lost_gap_warns_for_a_quarter_of_an_hour() -> None:
     """While it may heal it is healing; once given up it is a recent loss, and then only listed."""
     desk = Desk()
-    desk.holes.settle()
-    desk.holes.see([at("HK.00700", 1), at("HK.00700", 3), at("HK.00005", 1), at("HK.00005", 4)])
+    desk.tracker.settle()
+    desk.tracker.see([at("HK.00700", 1), at("HK.00700", 3), at("HK.00005", 1), at("HK.00005", 4)])
     assert desk.gaps.summary() == {
         "gaps_healing": 2,
         "ticks_healing": 3,
@@ -132,17 +132,17 @@ def test_a_lost_gap_warns_for_a_quarter_of_an_hour() -> None:
     }
     desk.now_ms += 60 * MINUTE_MS  # OpenD did not answer for so long
     answer = Answer([(TEN_S << 32 | 3, TEN_S * 1000)], 1000, full=True, newest_ms=0, now_s=1.0)
-    desk.holes.answered("HK.00700", answer)
+    desk.tracker.answered("HK.00700", answer)
     summary = desk.gaps.summary()
     assert (summary["gaps_healing"], summary["gaps_lost_lately"]) == (1, 1)
     assert (summary["ticks_lost"], summary["lost_found_ms"]) == (1, desk.now_ms)
     assert summary["lost_from_ms"] == TEN_S * 1000
     desk.now_ms += 15 * MINUTE_MS
-    desk.holes.hope("HK.00700", 1000)
-    desk.holes.answered("HK.00700", answer)
+    desk.tracker.hope("HK.00700", 1000)
+    desk.tracker.answered("HK.00700", answer)
     summary = desk.gaps.summary()
     assert (summary["gaps_healing"], summary["gaps_lost_lately"], summary["ticks_lost"]) == (1, 0, 1)
-    desk.holes.see([at("HK.00005", 2), at("HK.00005", 3)])
+    desk.tracker.see([at("HK.00005", 2), at("HK.00005", 3)])
     assert desk.gaps.summary()["gaps_healing"] == 0
 
 
@@ -150,8 +150,8 @@ def test_the_outage_budget_is_the_busiest_symbols() -> None:
     """How long the link may stay away before 1,000 ticks of it have passed."""
     desk = Desk()
     for second, (busy, calm) in enumerate([(1, 1), (501, 20)]):
-        desk.holes.see([at("HK.00700", n) for n in range(1, busy + 1)])
-        desk.holes.see([at("HK.00005", n) for n in range(1, calm + 1)])
-        desk.healer.measure(100.0 + 10 * second)
+        desk.tracker.see([at("HK.00700", n) for n in range(1, busy + 1)])
+        desk.tracker.see([at("HK.00005", n) for n in range(1, calm + 1)])
+        desk.plan.measure(100.0 + 10 * second)
     summary = desk.gaps.summary()
     assert (summary["busiest_symbol"], summary["outage_budget_s"]) == ("HK.00700", 20.0)

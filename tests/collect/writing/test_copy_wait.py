@@ -15,7 +15,7 @@ from hk_tick_collector.collect.buffer.chunk import Chunk
 from hk_tick_collector.collect.buffer.overflow import Overflow
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
 from hk_tick_collector.collect.writing.copy_rule import LIMIT_S
-from hk_tick_collector.collect.writing.copy_wait import CommitHold, Elsewhere
+from hk_tick_collector.collect.writing.copy_wait import CopyWait, Elsewhere
 from hk_tick_collector.model import Stats
 from hk_tick_collector.store.copies import find_copies
 from hk_tick_collector.store.spool import Spool
@@ -57,7 +57,7 @@ class Scene:
         self.overflow = Overflow(self.spool, BUFFER_ROWS, self.stats)
         self.queue = TickQueue(max_rows, self.overflow)
         self.now_s = 1000.0
-        self.hold = CommitHold(
+        self.hold = CopyWait(
             self.queue, self.stats, root, None, lambda day: day == DAY, lambda: NOW_MS, lambda: self.now_s
         )
         self._steps = 0

@@ -14,9 +14,9 @@ from tests.predecessor_files import SHIFT_MS, as_predecessors, begin_file, inser
 from hk_tick_collector import market
 from hk_tick_collector.collect.buffer.intake import Intake
 from hk_tick_collector.collect.loading.load import load_day, unfinished_days
-from hk_tick_collector.collect.writing.current_writer import WriterSeat
-from hk_tick_collector.collect.writing.predecessor_days import Takeover
-from hk_tick_collector.gaps.tracker import Holes
+from hk_tick_collector.collect.writing.current_writer import CurrentWriter
+from hk_tick_collector.collect.writing.predecessor_days import PredecessorDays
+from hk_tick_collector.gaps.tracker import GapTracker
 from hk_tick_collector.store import foreign
 
 if TYPE_CHECKING:
@@ -39,17 +39,17 @@ def tick(counter: int, symbol: str = "HK.00700", **changed: Any) -> TickRow:
     return tuple(changed.get(name, value) for name, value in zip(names, row, strict=True))
 
 
-def takeover(rig: Rig) -> Takeover:
+def predecessor_days(rig: Rig) -> PredecessorDays:
     """The part under test, with a real intake in front of the rig's writer."""
-    holes = Holes(lambda number: load_day(rig.data_root, number), lambda: NOW_MS)
-    intake = Intake(rig.queue, holes, rig.stats, time.monotonic)
-    return Takeover(
+    tracker = GapTracker(lambda number: load_day(rig.data_root, number), lambda: NOW_MS)
+    intake = Intake(rig.queue, tracker, rig.stats, time.monotonic)
+    return PredecessorDays(
         rig.data_root,
         intake,
         rig.queue,
-        WriterSeat(rig.queue, lambda _, __: rig.writer),
+        CurrentWriter(rig.queue, lambda _, __: rig.writer),
         rig.stats,
-        holes.recount_losses,
+        tracker.recount_losses,
     )
 
 
@@ -57,7 +57,7 @@ def run_until(rig: Rig, journal: Journal, event: str) -> None:
     """Lets it work until a line is logged."""
 
     async def run() -> None:
-        task = asyncio.create_task(takeover(rig).run())
+        task = asyncio.create_task(predecessor_days(rig).run())
         while not journal.events(event):
             await asyncio.sleep(0.01)
             assert not task.done(), task.exception()

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from tests.collect.conftest import NOW_MS, wait_until
 
-from hk_tick_collector.collect.writing.current_writer import WriterSeat
-from hk_tick_collector.collect.writing.recovery import Rescue
+from hk_tick_collector.collect.writing.current_writer import CurrentWriter
+from hk_tick_collector.collect.writing.recovery import Recovery
 from hk_tick_collector.collect.writing.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -25,15 +25,15 @@ def test_a_writer_that_waits_for_a_copy_is_no_stall(
 ) -> None:
     """However short WATCHDOG_STALL_SEC is, and however long ticks wait: nobody lays hands on the writer."""
     rig = make_rig()
-    seat = WriterSeat(rig.queue, lambda _number, _fresh: rig.writer)
+    current_writer = CurrentWriter(rig.queue, lambda _number, _fresh: rig.writer)
     watchdog = Watchdog(STALL_S, threshold_rows=1, max_failures=1)
-    rescue = Rescue(watchdog, rig.queue, rig.stats, seat, lambda _day: True, list)
+    recovery = Recovery(watchdog, rig.queue, rig.stats, current_writer, lambda _day: True, list)
     rig.put([tick("HK.00700", 1)])
     wait_until(lambda: rig.queue.oldest_age_s() > 2 * STALL_S, "a tick that waits")
     rig.stats.copy_held = True
-    rescue.look(NOW_MS)
+    recovery.look(NOW_MS)
     assert not journal.events("WATCHDOG")
     rig.stats.copy_held = False
     rig.stats.received += 1
-    rescue.look(NOW_MS)
+    recovery.look(NOW_MS)
     assert "WATCHDOG persistent_stall" in journal.getvalue()

@@ -16,7 +16,7 @@ from hk_tick_collector import market
 from hk_tick_collector.collect.buffer.chunk import Chunk
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
 from hk_tick_collector.collect.options import WriterOptions
-from hk_tick_collector.collect.writing.waiting_days import HeldDays
+from hk_tick_collector.collect.writing.waiting_days import WaitingDays
 from hk_tick_collector.collect.writing.writer import Writer
 from hk_tick_collector.model import GAP_OPEN, Gap, GapChange, Stats
 from hk_tick_collector.store.dayfile import DayFile, Link, StoreOptions
@@ -49,7 +49,7 @@ class SpoolingRig(Rig):
         self.fresh: list[int] = []
         self.spool_dir = data_root / ".spool"
         self.spool_dir.mkdir(exist_ok=True)
-        self.held = HeldDays(self.queue, self.stats, data_root, self.spool_dir / RUN)
+        self.held = WaitingDays(self.queue, self.stats, data_root, self.spool_dir / RUN)
         options = WriterOptions(data_root, "run", "test", 12_000, 20, StoreOptions(busy_timeout_ms=10, vfs=vfs))
         self.writer = Writer(self.queue, self.stats, options, lambda: self.now_ms, self.fresh.append, self.held)
 

@@ -10,7 +10,7 @@ import pytest
 from tests.ops import conftest as ops
 
 from hk_tick_collector import log
-from hk_tick_collector.ops.alerts.alerter import MEMORY_NAME, Alarm
+from hk_tick_collector.ops.alerts.alerter import MEMORY_NAME, Alerter
 from hk_tick_collector.ops.alerts.destination import open_destinations
 from hk_tick_collector.ops.findings.health import Limits
 
@@ -46,12 +46,12 @@ def stalled(make_status: ops.MakeStatus) -> LiveStatus:
 def looked(data_root: Path, there: Receiver, *statuses: LiveStatus) -> None:
     """A run of the service that sees these live states and stops."""
     destinations = open_destinations([f"json://127.0.0.1:{there.port}/?cto=5&rto=5"])
-    alarm = Alarm(destinations, LIMITS, data_root, "one", lambda: ops.NOW_MS)
-    alarm.start()
+    alerter = Alerter(destinations, LIMITS, data_root, "one", lambda: ops.NOW_MS)
+    alerter.start()
     for status in statuses:
-        alarm.look(status)
-    alarm.stop()
-    alarm.join(time.monotonic() + CAP_S)
+        alerter.look(status)
+    alerter.stop()
+    alerter.join(time.monotonic() + CAP_S)
 
 
 def test_what_was_told_is_remembered_in_the_data_root(

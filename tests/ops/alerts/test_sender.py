@@ -11,7 +11,7 @@ import pytest
 from hk_tick_collector import log
 from hk_tick_collector.errors import UsageError
 from hk_tick_collector.ops.alerts.destination import open_destinations, send_test
-from hk_tick_collector.ops.alerts.sender import QUEUE_MESSAGES, Courier
+from hk_tick_collector.ops.alerts.sender import QUEUE_MESSAGES, Sender
 from hk_tick_collector.ops.alerts.words import Kind, Message
 
 if TYPE_CHECKING:
@@ -51,12 +51,12 @@ def test_a_message_arrives_whole(receiver: Callable[..., Receiver], lines: io.St
     """Title, text and the level, as Apprise has it; the log names the destination without its secrets."""
     there = receiver()
     (destination,) = open_destinations([url(there.port)])
-    courier = Courier(destination)
-    courier.start()
-    courier.post(message())
+    sender = Sender(destination)
+    sender.start()
+    sender.post(message())
     wait_until(lambda: "alert_sent" in lines.getvalue())
-    courier.stop()
-    courier.join(CAP_S)
+    sender.stop()
+    sender.join(CAP_S)
     (arrived,) = there.messages
     assert (arrived["title"], arrived["message"], arrived["type"]) == (message().title, message().body, "warning")
     assert "to=1:json://***" in lines.getvalue()
@@ -66,13 +66,13 @@ def test_a_message_arrives_whole(receiver: Callable[..., Receiver], lines: io.St
 def test_a_failure_is_tried_again(receiver: Callable[..., Receiver], lines: io.StringIO) -> None:
     """Two refusals, then it is taken: it arrives once; the log told of the failure once, with the server's answer."""
     there = receiver(503, 503)
-    courier = Courier(open_destinations([url(there.port)])[0], retries_s=(0.01, 0.01, 0.01))
-    courier.start()
-    courier.post(message())
+    sender = Sender(open_destinations([url(there.port)])[0], retries_s=(0.01, 0.01, 0.01))
+    sender.start()
+    sender.post(message())
     wait_until(lambda: there.messages)
-    courier.stop()
-    courier.join(CAP_S)
-    assert (there.requests, len(there.messages), courier.dropped) == (3, 1, 0)
+    sender.stop()
+    sender.join(CAP_S)
+    assert (there.requests, len(there.messages), sender.dropped) == (3, 1, 0)
     assert lines.getvalue().count("alert_failed") == 1
     assert "503" in lines.getvalue()
     assert SECRET not in lines.getvalue()
@@ -80,13 +80,13 @@ def test_a_failure_is_tried_again(receiver: Callable[..., Receiver], lines: io.S
 
 def test_what_cannot_be_sent_is_dropped_with_a_count(free_port: int, lines: io.StringIO) -> None:
     """Nobody listens: tried as often as allowed, then dropped; the next message has its own chance."""
-    courier = Courier(open_destinations([url(free_port)])[0], retries_s=(0.01,))
-    courier.start()
-    courier.post(message())
-    courier.post(message())
-    wait_until(lambda: courier.dropped == 2)
-    courier.stop()
-    courier.join(CAP_S)
+    sender = Sender(open_destinations([url(free_port)])[0], retries_s=(0.01,))
+    sender.start()
+    sender.post(message())
+    sender.post(message())
+    wait_until(lambda: sender.dropped == 2)
+    sender.stop()
+    sender.join(CAP_S)
     assert lines.getvalue().count("alert_dropped") == 2
     assert lines.getvalue().count("alert_failed") == 1
     assert SECRET not in lines.getvalue()
@@ -95,18 +95,18 @@ def test_what_cannot_be_sent_is_dropped_with_a_count(free_port: int, lines: io.S
 def test_a_server_that_hangs_delays_nobody(receiver: Callable[..., Receiver], lines: io.StringIO) -> None:
     """A flood is posted at once; the oldest make room; a stop takes no longer than it was given."""
     there = receiver(hangs=True)
-    courier = Courier(open_destinations([url(there.port, f"&rto={HANGS_S}")])[0])
-    courier.start()
+    sender = Sender(open_destinations([url(there.port, f"&rto={HANGS_S}")])[0])
+    sender.start()
     begun_s = time.monotonic()
     for number in range(QUEUE_MESSAGES + 10):
-        courier.post(message(f"[one] {number}"))
+        sender.post(message(f"[one] {number}"))
     assert time.monotonic() - begun_s < HANGS_S
     wait_until(lambda: there.requests)
-    courier.stop()
+    sender.stop()
     begun_s = time.monotonic()
-    courier.join(0.2)
+    sender.join(0.2)
     assert time.monotonic() - begun_s < HANGS_S
-    assert courier.dropped >= QUEUE_MESSAGES + 9
+    assert sender.dropped >= QUEUE_MESSAGES + 9
     assert "the queue is full" in lines.getvalue()
     assert "the collector was stopped" in lines.getvalue()
 
@@ -114,15 +114,15 @@ def test_a_server_that_hangs_delays_nobody(receiver: Callable[..., Receiver], li
 def test_a_stop_sends_what_is_queued(receiver: Callable[..., Receiver]) -> None:
     """A message waits for its next try: the stop does not wait with it, and tries what is behind it."""
     there = receiver(503)
-    courier = Courier(open_destinations([url(there.port)])[0], retries_s=(3600.0,))
-    courier.start()
-    courier.post(message("[one] first"))
+    sender = Sender(open_destinations([url(there.port)])[0], retries_s=(3600.0,))
+    sender.start()
+    sender.post(message("[one] first"))
     wait_until(lambda: there.requests)
-    courier.post(message("[one] second"))
-    courier.stop()
-    courier.join(CAP_S)
+    sender.post(message("[one] second"))
+    sender.stop()
+    sender.join(CAP_S)
     assert there.titles() == ["[one] second"]
-    assert courier.dropped == 1
+    assert sender.dropped == 1
 
 
 @pytest.mark.parametrize("bad", ["nothing://x", "tgram://tooshort", "slack://a", "mailto://"])

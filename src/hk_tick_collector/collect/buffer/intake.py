@@ -23,7 +23,7 @@ from .rejections import Rejections
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hk_tick_collector.gaps.tracker import Holes
+    from hk_tick_collector.gaps.tracker import GapTracker
     from hk_tick_collector.model import Stats, TickRow
     from hk_tick_collector.opend.protocol import Ticks
 
@@ -41,9 +41,9 @@ class Intake:
     `pushes` is told of every push.
     """
 
-    def __init__(self, queue: TickQueue, holes: Holes, stats: Stats, now_s: Callable[[], float]) -> None:
+    def __init__(self, queue: TickQueue, tracker: GapTracker, stats: Stats, now_s: Callable[[], float]) -> None:
         self._queue = queue
-        self._holes = holes
+        self._tracker = tracker
         self._stats = stats
         self._now_s = now_s
         self._rejections = Rejections(now_s)
@@ -69,17 +69,17 @@ class Intake:
         stats.last_tick_ms = recv_ts_ms or stats.last_tick_ms
         dropped = 0
         if self._queue.has_room(len(rows)):
-            self._holes.see(rows)
+            self._tracker.see(rows)
             if recv_ts_ms is None:
-                self._holes.recall(rows)
+                self._tracker.recall(rows)
         else:
-            self._holes.lose(rows)
+            self._tracker.lose(rows)
             dropped, rows = len(rows), []
             self._note_drop(dropped)
         if rejected:
-            self._holes.reject(rejected)
+            self._tracker.reject(rejected)
             self._note_rejects(rejected)
-        gaps, rules = self._holes.take_changes(), self._holes.take_rules()
+        gaps, rules = self._tracker.take_changes(), self._tracker.take_rules()
         chunk = Chunk(rows=rows, dropped=dropped, gaps=gaps, rules=rules, on_commit=on_commit)
         chunk.rejected = len(rejected) + self._take_unwanted()
         chunk.on_disk = recv_ts_ms is None
@@ -123,7 +123,7 @@ class Intake:
     def flush_gaps(self) -> None:
         """Sends changes of `gaps` that no tick brought on their way to the day file."""
         self._rejections.tell()
-        gaps, rules = self._holes.take_changes(), self._holes.take_rules()
+        gaps, rules = self._tracker.take_changes(), self._tracker.take_rules()
         if gaps or rules or self._unwanted:
             self._queue.put(Chunk(rejected=self._take_unwanted(), gaps=gaps, rules=rules))
 

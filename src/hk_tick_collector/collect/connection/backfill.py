@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from hk_tick_collector.collect.buffer.intake import Intake
-    from hk_tick_collector.gaps.backfill_plan import Ask, Healer
-    from hk_tick_collector.gaps.gap import Hole
+    from hk_tick_collector.gaps.backfill_plan import Ask, BackfillPlan
+    from hk_tick_collector.gaps.gap import OpenGap
     from hk_tick_collector.gaps.push_watch import Question
-    from hk_tick_collector.gaps.tracker import Holes
+    from hk_tick_collector.gaps.tracker import GapTracker
     from hk_tick_collector.model import Stats
 
-    from .transport import Wire
+    from .transport import Transport
 
 _IN_FLIGHT: Final = 4
 _POLL_S: Final = 0.05
@@ -56,9 +56,9 @@ class _Round:
     def _clear(self) -> None:
         self._requests = self._ticks = self._found = 0
         self._symbols: set[str] = set()
-        self._lost: list[tuple[str, Hole]] = []
+        self._lost: list[tuple[str, OpenGap]] = []
 
-    def add(self, symbol: str, ticks: int, found: int, lost: list[Hole]) -> None:
+    def add(self, symbol: str, ticks: int, found: int, lost: list[OpenGap]) -> None:
         """Takes one answer: `found` of its `ticks` had been missing, `lost` are holes that can heal no more."""
         self._requests += 1
         self._ticks += ticks
@@ -85,7 +85,7 @@ class _Round:
         self._next_s = now_s + 1.0
 
 
-class Caretaker:
+class Backfiller:
     """Keeps every symbol whole. `run` works for one connection; the rest may be called at any time.
 
     `unfinished` gives the days before a date that can still be written and whose close nobody heard.
@@ -93,16 +93,16 @@ class Caretaker:
 
     def __init__(
         self,
-        healer: Healer,
-        holes: Holes,
+        plan: BackfillPlan,
+        tracker: GapTracker,
         intake: Intake,
         stats: Stats,
         unfinished: Callable[[int], list[int]] = lambda _: [],
         loaded: Callable[[list[int]], Awaitable[None]] = _at_once,
     ) -> None:
         self.refused = asyncio.Event()  # OpenD did not answer for a symbol that should be subscribed
-        self._healer = healer
-        self._holes = holes
+        self._plan = plan
+        self._tracker = tracker
         self._intake = intake
         self._stats = stats
         self._pushes = intake.pushes
@@ -128,22 +128,22 @@ class Caretaker:
                 found = await in_thread(self._unfinished, today)
                 earlier_days = [day for day in found if day not in self._recalled]  # a day is in doubt once
                 for number in (*earlier_days, today):
-                    self._holes.resume(number)
+                    self._tracker.resume(number)
                 await self._loaded([*earlier_days, today])
         except TimeoutError:  # the network does not wait for the disk: the next connection asks again
             log.error("day_not_resumed", day="all", detail=f"the disk did not answer within {_RECALL_S:.0f} s")
         for earlier in earlier_days:
-            if not self._holes.is_loading(earlier):
+            if not self._tracker.is_loading(earlier):
                 self._recalled.add(earlier)
-                self._holes.resume_unfinished(earlier, symbols)
+                self._tracker.resume_unfinished(earlier, symbols)
         self._intake.flush_gaps()
 
     def look_at(self, symbols: Iterable[str]) -> None:
         """Symbols of which ticks may have been missed: each is asked for once."""
         symbols = tuple(symbols)
-        self._holes.listen()
+        self._tracker.listen()
         self._stats.looked_around = False
-        self._healer.look_at(symbol for symbol in symbols if symbol not in self._stats.refused)
+        self._plan.look_at(symbol for symbol in symbols if symbol not in self._stats.refused)
         self._symbols = tuple(dict.fromkeys((*self._symbols, *symbols)))
         self._pushes.begin(symbols, time.monotonic())
         self._pushes.forget(self._stats.refused)
@@ -153,15 +153,15 @@ class Caretaker:
         """Ticks may pass us by from now on, for this cause."""
         self._settle_at_s = None
         self._stats.looked_around = False
-        self._holes.interrupt(cause)
+        self._tracker.interrupt(cause)
         self._intake.flush_gaps()
 
-    async def run(self, wire: Wire, subscribed: asyncio.Event) -> CollectorError:
+    async def run(self, transport: Transport, subscribed: asyncio.Event) -> CollectorError:
         """Heals from the moment `subscribed` is set, for as long as the connection lives.
 
         Returns only with the connection's own error.
         """
-        self._healer.reset()
+        self._plan.reset()
         self._stats.backfill_failing_ms.clear()
         self._stats.backfill_failed_ms.clear()
         flights: set[asyncio.Task[object]] = set()
@@ -172,12 +172,12 @@ class Caretaker:
             while True:
                 now_s = time.monotonic()
                 self._pushes.measure(now_s)
-                flights |= self._watch_pushes(wire, now_s, min(_WATCHING, _IN_FLIGHT - len(flights)))
+                flights |= self._watch_pushes(transport, now_s, min(_WATCHING, _IN_FLIGHT - len(flights)))
                 flights |= {
-                    asyncio.create_task(self._backfill(wire, ask))
-                    for ask in self._healer.due(now_s, _IN_FLIGHT - len(flights))
+                    asyncio.create_task(self._backfill(transport, ask))
+                    for ask in self._plan.due(now_s, _IN_FLIGHT - len(flights))
                 }
-                self._healer.measure(now_s)
+                self._plan.measure(now_s)
                 self._settle(now_s, busy=bool(flights))
                 self._forget_finished_days()
                 self._round.tell(now_s)
@@ -195,20 +195,20 @@ class Caretaker:
                 task.cancel()
             await asyncio.gather(*flights, return_exceptions=True)
 
-    async def _backfill(self, wire: Wire, ask: Ask) -> None:
+    async def _backfill(self, transport: Transport, ask: Ask) -> None:
         """One request that the healer planned."""
-        self._pushes.pulled(ask.symbol, await self._pull(wire, ask) or [])
+        self._pushes.pulled(ask.symbol, await self._pull(transport, ask) or [])
 
-    async def _pull(self, wire: Wire, ask: Ask) -> list[int] | None:
+    async def _pull(self, transport: Transport, ask: Ask) -> list[int] | None:
         """One request; its ticks have passed the intake when it returns. None when OpenD did not answer."""
-        before, dropped = self._holes.missing(ask.symbol), self._stats.dropped
+        before, dropped = self._tracker.missing(ask.symbol), self._stats.dropped
         try:
-            ticks = await wire.pull(ask.symbol, ask.rows)
+            ticks = await transport.pull(ask.symbol, ask.rows)
         except CollectorError as error:
             if ask.symbol not in self._symbols or ask.symbol in self._stats.refused:
-                self._round.add(ask.symbol, 0, 0, self._healer.refused(ask))
+                self._round.add(ask.symbol, 0, 0, self._plan.refused(ask))
                 return None
-            self._healer.failed(ask, time.monotonic())
+            self._plan.failed(ask, time.monotonic())
             self.refused.set()
             self._note_failure(ask.symbol, str(error))
             held_back = self._failures.allow(time.monotonic())
@@ -218,11 +218,11 @@ class Caretaker:
         self._stats.backfill_failing_ms.pop(ask.symbol, None)
         self._stats.backfill_failed_ms.pop(ask.symbol, None)
         if self._stats.dropped > dropped:
-            self._healer.failed(ask, time.monotonic())  # no room for what comes: that says nothing of what OpenD has
+            self._plan.failed(ask, time.monotonic())  # no room for what comes: that says nothing of what OpenD has
             return None
-        lost = self._healer.answered(ask, ticks, time.monotonic())
+        lost = self._plan.answered(ask, ticks, time.monotonic())
         self._intake.flush_gaps()
-        after = self._holes.missing(ask.symbol)
+        after = self._tracker.missing(ask.symbol)
         lost_ticks = sum(hole.missing or 0 for hole in lost)
         self._round.add(ask.symbol, len(ticks), max(0, before - after - lost_ticks), lost)
         log.debug("pulled", symbol=ask.symbol, asked=ask.rows, got=len(ticks), missing_before=before, missing=after)
@@ -238,27 +238,27 @@ class Caretaker:
         moment_ms = self._stats.opend_time_ms
         today = market.finished_before(moment_ms, now_ms()) if moment_ms is not None else None
         if today is not None:
-            self._holes.forget_days_before(today)
+            self._tracker.forget_days_before(today)
 
     def _settle(self, now_s: float, *, busy: bool) -> None:
-        if self._settle_at_s is not None and now_s >= self._settle_at_s and not busy and not self._healer.looking:
+        if self._settle_at_s is not None and now_s >= self._settle_at_s and not busy and not self._plan.looking:
             self._settle_at_s = None
-            self._holes.settle()
+            self._tracker.settle()
             self._stats.looked_around = True
 
-    def _watch_pushes(self, wire: Wire, now_s: float, most: int) -> set[asyncio.Task[object]]:
+    def _watch_pushes(self, transport: Transport, now_s: float, most: int) -> set[asyncio.Task[object]]:
         """Begins what is due for symbols that are silent: questions, and a batch to subscribe again."""
         self._tell_stopped(now_s)
         state = self._stats.market_state  # None: OpenD has not said, so it may trade
-        trading = (state is None or market.is_trading(state)) and not self._healer.looking
+        trading = (state is None or market.is_trading(state)) and not self._plan.looking
         tasks: set[asyncio.Task[object]] = {
-            asyncio.create_task(self._inspect(wire, question))
+            asyncio.create_task(self._inspect(transport, question))
             for question in self._pushes.due(now_s, most, self._may_ask, trading=trading)
         }
         if self._subscribing is None or self._subscribing.done():
             batch = self._pushes.to_subscribe(now_s)
             if batch:
-                self._subscribing = asyncio.create_task(self._subscribe_again(wire, batch))
+                self._subscribing = asyncio.create_task(self._subscribe_again(transport, batch))
                 tasks.add(self._subscribing)
         return tasks
 
@@ -267,7 +267,7 @@ class Caretaker:
         if now_s >= self._next_upkeep_s:
             self._next_upkeep_s = now_s + _UPKEEP_EVERY_S
             self._pushes.forget(self._stats.refused)
-            tracks = self._holes.tracks()
+            tracks = self._tracker.tracks()
             self._pushes.unordered = frozenset(track.symbol for track in tracks if not track.patterned)
             self._stats.pushes_stopped.update(dict.fromkeys(self._pushes.still_stopped(), now_ms()))
         stopped = self._pushes.stopped(now_s)
@@ -277,32 +277,32 @@ class Caretaker:
             log.error("pushes_stopped", symbol=stopped[0], count=len(stopped), **more)
 
     def _may_ask(self, symbol: str) -> bool:
-        return symbol not in self._stats.refused and not self._healer.is_asked(symbol)
+        return symbol not in self._stats.refused and not self._plan.is_asked(symbol)
 
-    async def _inspect(self, wire: Wire, question: Question) -> None:
+    async def _inspect(self, transport: Transport, question: Question) -> None:
         """Compares a silent symbol with OpenD's own latest ticks."""
         symbol, rows = question
-        track = self._holes.track(symbol)
+        track = self._tracker.track(symbol)
         known_ms = track.last_ts_ms if track else 0
         known = Known(track.patterned, track.last_seq) if track else Known(ordered=True, last_seq=_NOTHING_SEQ)
-        ask = self._healer.look_now(symbol)
-        seqs = await self._pull(wire, ask if rows is None else ask._replace(rows=rows))
+        ask = self._plan.look_now(symbol)
+        seqs = await self._pull(transport, ask if rows is None else ask._replace(rows=rows))
         if seqs is None:
             return
-        if self._holes.track(symbol) is None:
+        if self._tracker.track(symbol) is None:
             seqs = []  # all of a day that is finished
         comparison = self._pushes.answered(symbol, seqs, known, time.monotonic())
         if comparison.new and not comparison.reaches and track is not None:
-            self._holes.doubt(symbol, known_ms, CAUSE_PUSH_LOST)
+            self._tracker.doubt(symbol, known_ms, CAUSE_PUSH_LOST)
 
-    async def _subscribe_again(self, wire: Wire, batch: list[str]) -> None:
+    async def _subscribe_again(self, transport: Transport, batch: list[str]) -> None:
         """One Sub request. Those of which nobody knows whether they have stopped are looked at after it."""
         try:
-            messages.read_outcome(await wire.request(messages.SUB, messages.subscribe(batch)))
+            messages.read_outcome(await transport.request(messages.SUB, messages.subscribe(batch)))
         except CollectorError as error:
             self._pushes.refused(batch, time.monotonic())
             log.error("resubscribe_failed", symbol=batch[0], count=len(batch), reason=error)
             return
         self._pushes.subscribed()
         stopped = set(self._pushes.still_stopped())
-        self._healer.look_at(symbol for symbol in batch if symbol not in stopped)
+        self._plan.look_at(symbol for symbol in batch if symbol not in stopped)

@@ -21,7 +21,7 @@ from hk_tick_collector.opend import protocol
 from .notices import Notices
 from .questions import Questions
 from .session import Calendar, Session
-from .transport import Wire
+from .transport import Transport
 
 if TYPE_CHECKING:
     from hk_tick_collector.collect.buffer.intake import Intake
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import Stats
     from hk_tick_collector.opend import messages
 
-    from .backfill import Caretaker
+    from .backfill import Backfiller
     from .reconcile import Reconciler
 
 _LOG_EVERY_S: Final = 30.0
@@ -47,7 +47,7 @@ class Feed:
     """
 
     def __init__(
-        self, options: FeedOptions, intake: Intake, caretaker: Caretaker, reconciler: Reconciler, stats: Stats
+        self, options: FeedOptions, intake: Intake, backfiller: Backfiller, reconciler: Reconciler, stats: Stats
     ) -> None:
         self.subscribed = asyncio.Event()
         self._calendar = Calendar()
@@ -60,9 +60,9 @@ class Feed:
         self._options = options
         self._wanted = frozenset(options.symbols)
         self._intake = intake
-        self._caretaker = caretaker
+        self._backfiller = backfiller
         self._reconciler = reconciler
-        self._notices = Notices(stats, caretaker.interrupt, lambda: caretaker.look_at(options.symbols))
+        self._notices = Notices(stats, backfiller.interrupt, lambda: backfiller.look_at(options.symbols))
         self._stats = stats
         self._random = random.Random()  # noqa: S311 - jitter
         self._failures = log.Repeated(_LOG_EVERY_S)
@@ -107,26 +107,26 @@ class Feed:
         loop = asyncio.get_running_loop()
         core = protocol.Connection(options.client_id, options.rsa, self._wanted)
         gather_s = min(options.max_wait_ms / 1000 * GATHER_SHARE, _GATHER_MAX_S)
-        wire = Wire(core, self._intake, self._notices.note, self._note_skipped, gather_s)
+        transport = Transport(core, self._intake, self._notices.note, self._note_skipped, gather_s)
         try:
             reached = await connect(options.host, options.port, self._resolve, last=self._no_opend)
         except OpenDError as error:
             return error
         try:
-            await loop.create_connection(lambda: wire, sock=reached.socket)
+            await loop.create_connection(lambda: transport, sock=reached.socket)
         except OSError as error:
             reached.socket.close()
             return OpenDError(f"no TCP connection to {options.host}:{options.port} ({reason_of(error)})")
-        session = asyncio.create_task(self._session(wire, reached))
-        healing = asyncio.create_task(self._caretaker.run(wire, self.subscribed))
-        reconciling = asyncio.create_task(self._reconciler.run(wire, self.subscribed))
+        session = asyncio.create_task(self._session(transport, reached))
+        healing = asyncio.create_task(self._backfiller.run(transport, self.subscribed))
+        reconciling = asyncio.create_task(self._reconciler.run(transport, self.subscribed))
         noting = asyncio.create_task(self._note_subscribed())
         telling = asyncio.create_task(self._tell_counts())
         try:
-            done, _ = await asyncio.wait((session, healing, wire.closed), return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait((session, healing, transport.closed), return_when=asyncio.FIRST_COMPLETED)
             return next(iter(done)).result()
         finally:
-            wire.close(OpenDError("the service stops"))
+            transport.close(OpenDError("the service stops"))
             tasks = (session, healing, reconciling, noting, telling)
             for task in tasks:
                 task.cancel()
@@ -134,19 +134,19 @@ class Feed:
             self._notices.end()
             self.subscribed.clear()
 
-    async def _session(self, wire: Wire, reached: Reached) -> CollectorError:
+    async def _session(self, transport: Transport, reached: Reached) -> CollectorError:
         """What we want of a connection; returns only when OpenD does not accept it."""
         self._no_opend.add(reached.address)
         try:
-            reply = await wire.ready
+            reply = await transport.ready
         except CollectorError as error:
             return error
         self._no_opend.clear()
         self._note_up(reply, reached)
         session = Session(
-            wire,
+            transport,
             self._options.symbols,
-            caretaker=self._caretaker,
+            backfiller=self._backfiller,
             stats=self._stats,
             questions=self._questions,
             subscribed=self.subscribed,
@@ -201,7 +201,7 @@ class Feed:
             if isinstance(error, ProtocolError):
                 stats.protocol_errors += 1
                 stats.protocol_error = reason
-            self._caretaker.interrupt("disconnected")
+            self._backfiller.interrupt("disconnected")
 
     async def _tell_counts(self) -> None:
         """Counts of what was held back in the log are told also when nothing more comes."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.model import Stats
 
-    from .transport import Wire
+    from .transport import Transport
 
     T = TypeVar("T")
 
@@ -52,7 +52,7 @@ class Questions:
 
     async def ask(
         self,
-        wire: Wire,
+        transport: Transport,
         kind: str,
         request: tuple[int, Message],
         read: Callable[[bytes], T],
@@ -60,9 +60,9 @@ class Questions:
     ) -> T | None:
         """The answer, as `read` understands it; None when there is none."""
         try:
-            answer = read(await wire.request(*request, limit_s))
+            answer = read(await transport.request(*request, limit_s))
         except CollectorError as error:
-            if not wire.closed.done():  # the end of a connection is told as such
+            if not transport.closed.done():  # the end of a connection is told as such
                 self.failed(kind, str(error))
             return None
         self.answered(kind)

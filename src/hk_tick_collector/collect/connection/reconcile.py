@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.opend.messages import DayTotals
     from hk_tick_collector.store.query import SymbolCount
 
-    from .transport import Wire
+    from .transport import Transport
 
     Request = Callable[[int, Message], Awaitable[bytes]]
 
@@ -186,13 +186,13 @@ class Reconciler:
         self._due_ms: int | None = None  # by OpenD's clock; None when nothing is left to do
         self._attempts = 0
 
-    async def run(self, wire: Wire, subscribed: asyncio.Event) -> None:
+    async def run(self, transport: Transport, subscribed: asyncio.Event) -> None:
         """Compares what is due while one connection lives; never returns. Whatever fails ends nothing else."""
         await subscribed.wait()
         while True:
             if (session := self.due()) is not None:
                 try:
-                    await self.attempt(wire.request, *session)
+                    await self.attempt(transport.request, *session)
                 except Exception as error:  # noqa: BLE001 - the task's boundary: a witness never stops collection
                     self._due_ms = None
                     log.bug("reconcile_failed", error)

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from hk_tick_collector.collect.options import Waits
     from hk_tick_collector.model import Stats
 
-    from .backfill import Caretaker
+    from .backfill import Backfiller
     from .questions import Questions
-    from .transport import Wire
+    from .transport import Transport
 
 STATE_STALE_S: Final = 60.0  # what OpenD said of itself so long ago is no longer known
 _ROUND_TRIP_MOST_S: Final = 2.0  # a slower answer does not tell how far two clocks are apart
@@ -50,10 +50,10 @@ class Session:
 
     def __init__(
         self,
-        wire: Wire,
+        transport: Transport,
         symbols: Sequence[str],
         *,
-        caretaker: Caretaker,
+        backfiller: Backfiller,
         stats: Stats,
         questions: Questions,
         subscribed: asyncio.Event,
@@ -61,9 +61,9 @@ class Session:
         on_serving: Callable[[], None],
         waits: Waits,
     ) -> None:
-        self._wire = wire
+        self._transport = transport
         self._symbols = symbols
-        self._caretaker = caretaker
+        self._backfiller = backfiller
         self._stats = stats
         self._questions = questions
         self._subscribed = subscribed
@@ -100,7 +100,7 @@ class Session:
             self._state_asked.set()
             if told and not self._recalled and self._tried.is_set():  # OpenD's date came after the subscriptions
                 await self._recall()
-                self._caretaker.look_at(self._symbols)
+                self._backfiller.look_at(self._symbols)
             await asyncio.sleep(self._waits.state_every_s)
 
     async def _ask_state(self) -> bool:
@@ -108,7 +108,7 @@ class Session:
         stats, before_ms = self._stats, time.time() * 1000
         request = messages.GET_GLOBAL_STATE, messages.get_global_state()
         state = await self._questions.ask(
-            self._wire, questions.STATE, request, messages.read_global_state, self._waits.answer_s
+            self._transport, questions.STATE, request, messages.read_global_state, self._waits.answer_s
         )
         if state is None:
             if self._questions.silent_s(questions.STATE) > STATE_STALE_S:
@@ -143,7 +143,7 @@ class Session:
 
     async def _recall(self) -> None:
         self._recalled = True
-        await self._caretaker.recall(self._symbols)
+        await self._backfiller.recall(self._symbols)
 
     # ---- subscriptions ----
 
@@ -179,8 +179,8 @@ class Session:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._waits.compare_every_s):
                 await asyncio.sleep(self._waits.compare_least_s)
-                await self._caretaker.refused.wait()
-        self._caretaker.refused.clear()
+                await self._backfiller.refused.wait()
+        self._backfiller.refused.clear()
 
     async def _missing(self) -> list[str]:
         """What is wanted and, by OpenD's own word where it gives one, not subscribed."""
@@ -203,13 +203,13 @@ class Session:
         stats = self._stats
         self._pending = set(symbols)
         outcome = await subscribe_all(
-            lambda proto_id, message: self._wire.request(proto_id, message, self._waits.answer_s),
+            lambda proto_id, message: self._transport.request(proto_id, message, self._waits.answer_s),
             symbols,
             self._pace,
             self._note_so_far,
         )
         self._pending.clear()
-        if self._wire.closed.done():
+        if self._transport.closed.done():
             return
         for symbol in symbols:
             stats.refused.pop(symbol, None)
@@ -244,7 +244,7 @@ class Session:
         if not symbols and stats.received > self._received_before:
             symbols = tuple(self._unanswered)  # OpenD pushes without having answered
         if symbols:
-            self._caretaker.look_at(symbols)
+            self._backfiller.look_at(symbols)
             self._subscribed.set()
 
     def _tell(self, info: messages.SubInfo | None) -> None:
@@ -259,7 +259,7 @@ class Session:
 
     async def _ask_sub_info(self, limit_s: float) -> messages.SubInfo | None:
         request = messages.GET_SUB_INFO, messages.get_sub_info()
-        info = await self._questions.ask(self._wire, questions.SUB_INFO, request, messages.read_sub_info, limit_s)
+        info = await self._questions.ask(self._transport, questions.SUB_INFO, request, messages.read_sub_info, limit_s)
         self._stats.quota_used = info.used_quota if info else None
         self._stats.quota_remaining = info.remaining_quota if info else None
         return info
@@ -285,7 +285,7 @@ class Session:
                 raise OpenDError(f"it names {told[0].date!r}, and no day from {first} to {last}")
             return days
 
-        days = await self._questions.ask(self._wire, questions.CALENDAR, request, read, self._waits.answer_s)
+        days = await self._questions.ask(self._transport, questions.CALENDAR, request, read, self._waits.answer_s)
         if days is not None:
             self._calendar.days = {day.date.replace("-", ""): day.kind for day in days}
             self._calendar.asked_on = today

@@ -35,7 +35,7 @@ _REST_AFTER_S: Final = 0.05
 _REST_SHARE: Final = 0.25
 
 
-class Wire(asyncio.Protocol):
+class Transport(asyncio.Protocol):
     """One connection: the protocol core on an asyncio transport. All that is here is I/O.
 
     `closed` is done when the connection is over; its result says why. `gather_s` is how long received bytes may wait

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.clock import now_ms
-from hk_tick_collector.gaps.tracker import Holes
+from hk_tick_collector.gaps.tracker import GapTracker
 from hk_tick_collector.store.dayfile import Batch
 
 from .load import load_day
@@ -23,7 +23,7 @@ CAUSE_PREDECESSOR: Final = "predecessor"  # the ticks are not in the predecessor
 def missing_of(directory: Path, number: int) -> Batch:
     """The gaps and rules to be written to the file of a day in a directory."""
     day = load_day(directory, number)
-    holes = Holes(lambda _: day, now_ms)
-    holes.open(number)
-    gaps = [change.gap._replace(cause=CAUSE_PREDECESSOR) for change in holes.take_changes()]
-    return Batch(gaps=gaps, rules=holes.take_rules())
+    tracker = GapTracker(lambda _: day, now_ms)
+    tracker.open(number)
+    gaps = [change.gap._replace(cause=CAUSE_PREDECESSOR) for change in tracker.take_changes()]
+    return Batch(gaps=gaps, rules=tracker.take_rules())

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from hk_tick_collector import log, market
 from hk_tick_collector.clock import now_ms
 from hk_tick_collector.errors import NoDayError, PredecessorFileError
-from hk_tick_collector.gaps.gap import Hole
-from hk_tick_collector.gaps.lost_gaps import LostHoles
+from hk_tick_collector.gaps.gap import OpenGap
+from hk_tick_collector.gaps.lost_gaps import LostGaps
 from hk_tick_collector.gaps.symbol_day import (
     CAUSE_DAMAGED,
     CAUSE_ELSEWHERE,
@@ -29,7 +29,7 @@ from hk_tick_collector.gaps.symbol_day import (
     STRANGE_MOST,
     Day,
     Recent,
-    Track,
+    SymbolDay,
     plausible,
 )
 from hk_tick_collector.model import GAP_OPEN
@@ -55,11 +55,11 @@ _ASKED_MOST: Final = 200  # gaps of a symbol that are asked for again, the newes
 class _Gaps(NamedTuple):
     """The gaps of one symbol as the file has them."""
 
-    open: LostHoles  # in few bytes: there may be hundreds of thousands
-    past: list[Hole]  # of the counter's earlier runs
+    open: LostGaps  # in few bytes: there may be hundreds of thousands
+    past: list[OpenGap]  # of the counter's earlier runs
     marks: set[int]  # sequences that came and are not in this file
-    skipped: LostHoles  # counters without a tick, by OpenD's word
-    doubts: list[Hole]
+    skipped: LostGaps  # counters without a tick, by OpenD's word
+    doubts: list[OpenGap]
 
 
 def load_day(data_root: Path, number: int) -> Day:
@@ -91,7 +91,7 @@ def _load(day: Day, reader: DayReader) -> None:
 
     def add(symbol: str, rows: Iterable[Gap]) -> None:
         count, rule = counts.pop(symbol, None), rules.get(symbol)
-        track = _track(day, reader, count, rule) if count and rule else Track(symbol, interrupted=CAUSE_RESTART)
+        track = _track(day, reader, count, rule) if count and rule else SymbolDay(symbol, interrupted=CAUSE_RESTART)
         day.keep(track)
         gaps = _read_gaps(rows, track.run_seq)
         _add_gaps(track, gaps, reader)
@@ -112,7 +112,7 @@ def _load(day: Day, reader: DayReader) -> None:
 
 
 def _read_gaps(rows: Iterable[Gap], run_seq: int) -> _Gaps:
-    found = _Gaps(LostHoles(), [], set(), LostHoles(), [])
+    found = _Gaps(LostGaps(), [], set(), LostGaps(), [])
     for gap in rows:
         from_seq = gap.from_seq or 0
         if gap.cause == CAUSE_SKIPPED:
@@ -130,9 +130,9 @@ def _read_gaps(rows: Iterable[Gap], run_seq: int) -> _Gaps:
     return found
 
 
-def _hole(gap: Gap) -> Hole:
+def _hole(gap: Gap) -> OpenGap:
     known = gap.missing is not None and gap.from_seq is not None and gap.to_seq is not None
-    return Hole(
+    return OpenGap(
         gap.id,
         (gap.from_seq or 0) & COUNTER_MASK if known else 0,
         (gap.to_seq or 0) & COUNTER_MASK if known else 0,
@@ -146,14 +146,14 @@ def _hole(gap: Gap) -> Hole:
     )
 
 
-def _track(day: Day, reader: DayReader, count: SymbolCount, rule: Rule) -> Track:
+def _track(day: Day, reader: DayReader, count: SymbolCount, rule: Rule) -> SymbolDay:
     """A symbol as its counters tell, before its gaps are known."""
     symbol, name = count.symbol, rule.rule
     newest = reader.newest_of(symbol, _WINDOW_ROWS) if name != RULE_COUNTER else []
     if not name and _looks_like_counter(newest):
         name = day.rules[symbol] = RULE_COUNTER
     if not name and count.rows < STRANGE_MOST:
-        track = Track(symbol, last_ts_ms=count.last_ts_ms, interrupted=CAUSE_RESTART)
+        track = SymbolDay(symbol, last_ts_ms=count.last_ts_ms, interrupted=CAUSE_RESTART)
         for seq in reader.seqs(symbol, _LOWEST_SEQ):
             track.note_strange(seq)
         return track
@@ -164,10 +164,10 @@ def _track(day: Day, reader: DayReader, count: SymbolCount, rule: Rule) -> Track
         for seq, ts_ms in newest:
             recent.add(seq, ts_ms)
         last_seq = newest[-1][0] if newest else count.max_seq
-        return Track(symbol, -1, last_seq, count.last_ts_ms, recent=recent, interrupted=CAUSE_RESTART)
+        return SymbolDay(symbol, -1, last_seq, count.last_ts_ms, recent=recent, interrupted=CAUSE_RESTART)
     top_seq = reader.top_seq(symbol, max(rule.run_seq, day.start_s << 32), day.last_seq) or 0
     upcoming = (top_seq & COUNTER_MASK) + 1
-    return Track(symbol, upcoming, top_seq, count.last_ts_ms, run_seq=rule.run_seq, interrupted=CAUSE_RESTART)
+    return SymbolDay(symbol, upcoming, top_seq, count.last_ts_ms, run_seq=rule.run_seq, interrupted=CAUSE_RESTART)
 
 
 def _looks_like_counter(newest: list[tuple[int, int]]) -> bool:
@@ -176,14 +176,14 @@ def _looks_like_counter(newest: list[tuple[int, int]]) -> bool:
     return len(counters) * 10 >= 9 * len(newest)
 
 
-def _doubt_all(day: Day, track: Track) -> None:
+def _doubt_all(day: Day, track: SymbolDay) -> None:
     """Nothing was judged of a symbol, so no gap of it was written either: all of the day is in doubt."""
     start_ms, end_ms = day.start_s * 1000, market.day_start_ms(day.number + 1) - 1
-    track.doubt = Hole(day.new_gap_id(), 0, 0, None, None, start_ms, end_ms, CAUSE_RESTART, now_ms())
+    track.doubt = OpenGap(day.new_gap_id(), 0, 0, None, None, start_ms, end_ms, CAUSE_RESTART, now_ms())
     day.dirty[track.doubt.id] = (track.symbol, track.doubt, True)
 
 
-def _add_gaps(track: Track, gaps: _Gaps, reader: DayReader) -> None:
+def _add_gaps(track: SymbolDay, gaps: _Gaps, reader: DayReader) -> None:
     track.lost, track.past, track.skipped = gaps.open, gaps.past, gaps.skipped
     if track.next >= 0:
         # A dropped or a rejected tick may be newer than the newest stored one: it was seen all the same.
@@ -207,10 +207,10 @@ def _add_gaps(track: Track, gaps: _Gaps, reader: DayReader) -> None:
             track.known_seq = reader.top_seq(track.symbol, track.run_seq, doubt.from_seq | COUNTER_MASK) or 0
 
 
-def _ask_again(track: Track) -> None:
+def _ask_again(track: SymbolDay) -> None:
     """The newest gaps, which OpenD's window may reach, are asked for again; an answer fills the others as well."""
     upper, held = track.next, 0
-    while len(track.holes) < _ASKED_MOST:
+    while len(track.tracker) < _ASKED_MOST:
         hole = track.lost.newest()
         if hole is None:
             break
@@ -220,25 +220,25 @@ def _ask_again(track: Track) -> None:
         upper = hole.first
         track.lost.take(hole.first)
         hole.final, hole.lost_ms = False, 0
-        track.holes.append(hole)
-    track.holes.reverse()
+        track.tracker.append(hole)
+    track.tracker.reverse()
 
 
-def _go_to(track: Track, counter: int, seq: int, ts_ms: int) -> None:
+def _go_to(track: SymbolDay, counter: int, seq: int, ts_ms: int) -> None:
     if counter <= COUNTER_MAX and counter >= track.next:
         track.next = counter + 1
     if seq > track.last_seq:
         track.last_seq, track.last_ts_ms = seq, max(ts_ms, track.last_ts_ms)
 
 
-def _adds_up(track: Track, count: SymbolCount | None, gaps: _Gaps) -> bool:
+def _adds_up(track: SymbolDay, count: SymbolCount | None, gaps: _Gaps) -> bool:
     """Whether every counter up to the newest is stored, in an open gap, or came and is elsewhere."""
     rows, marks = count.rows if count else 0, len(gaps.marks)
-    missing = sum(hole.missing or 0 for hole in (*track.holes, *track.past))
+    missing = sum(hole.missing or 0 for hole in (*track.tracker, *track.past))
     return rows + marks + missing + track.lost.missing() + track.skipped.missing() == track.next - 1
 
 
-def _recount(day: Day, track: Track, gaps: _Gaps, reader: DayReader) -> bool:
+def _recount(day: Day, track: SymbolDay, gaps: _Gaps, reader: DayReader) -> bool:
     """Reads a symbol tick by tick; whether rows have vanished. They are then gaps.
 
     So it is after a WAL was removed, or a record of the spool lost: what is missing then shows nowhere else. A symbol
@@ -249,7 +249,7 @@ def _recount(day: Day, track: Track, gaps: _Gaps, reader: DayReader) -> bool:
     seqs += [seq for seq in gaps.marks if from_seq <= seq <= day.last_seq]
     counters = counters_of(track, seqs)
     if counters:
-        track.next = max(counters[-1], max((hole.last for hole in track.holes), default=0), track.lost.last) + 1
+        track.next = max(counters[-1], max((hole.last for hole in track.tracker), default=0), track.lost.last) + 1
     was_judged = track.symbol not in day.rules  # if not, no gap of it was ever written: nothing has vanished
     cause = CAUSE_DAMAGED if was_judged else CAUSE_RESTART
     if not add_vanished(day, track, counters, seqs, now_ms(), cause):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hk_tick_collector.collect.buffer.intake import Intake
-    from hk_tick_collector.gaps.tracker import Holes
+    from hk_tick_collector.gaps.tracker import GapTracker
 
 T = TypeVar("T")
 
@@ -56,14 +56,14 @@ class DayLoader:
 
     def __init__(self, data_root: Path) -> None:
         self._data_root = data_root
-        self._holes: Holes | None = None
+        self._tracker: GapTracker | None = None
         self._intake: Intake | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._rebuilt: dict[int, Exception | None] = {}  # what became of it, until somebody asks
 
-    def serve(self, holes: Holes, intake: Intake) -> None:
+    def serve(self, tracker: GapTracker, intake: Intake) -> None:
         """From now on days that were read are given to these."""
-        self._holes, self._intake = holes, intake
+        self._tracker, self._intake = tracker, intake
 
     def __call__(self, number: int) -> None:
         """Begins to read the file of a day."""
@@ -82,13 +82,13 @@ class DayLoader:
             if error is not None:
                 raise error
             return True
-        assert self._holes is not None
+        assert self._tracker is not None
         assert self._intake is not None
         if number not in self._tasks:
             held = self._intake.held_rows()
             if held is None:
                 return False
-            old = self._holes.lend(number)
+            old = self._tracker.lend(number)
             self._begin(number, self._rebuild, old, held)
         return False
 
@@ -117,7 +117,7 @@ class DayLoader:
             day = Day(number)
         finally:
             self._tasks.pop(number, None)
-        assert self._holes is not None
+        assert self._tracker is not None
         assert self._intake is not None
-        self._holes.adopt(day)
+        self._tracker.adopt(day)
         self._intake.flush_gaps()

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import market
 from hk_tick_collector.errors import NoDayError
-from hk_tick_collector.gaps.gap import Hole
-from hk_tick_collector.gaps.lost_gaps import LostHoles
+from hk_tick_collector.gaps.gap import OpenGap
+from hk_tick_collector.gaps.lost_gaps import LostGaps
 from hk_tick_collector.gaps.symbol_day import (
     CAUSE_DAMAGED,
     CAUSE_ELSEWHERE,
@@ -23,7 +23,7 @@ from hk_tick_collector.gaps.symbol_day import (
     RULE_NONE,
     Day,
     Recent,
-    Track,
+    SymbolDay,
 )
 from hk_tick_collector.store.query import DayReader, path_of
 
@@ -52,10 +52,12 @@ def rebuild_day(data_root: Path, old: Day, held: Iterable[TickRow], now_ms: int)
         _add_stored(path_of(data_root, market.day_name(old.number)), seqs)
     day = Day(old.number, next_gap_id=old.next_gap_id)
     for symbol in seqs.keys() | old.tracks.keys():
-        before, known = old.tracks.get(symbol) or Track(symbol), seqs.get(symbol, {})
+        before, known = old.tracks.get(symbol) or SymbolDay(symbol), seqs.get(symbol, {})
         if before.patterned and before.run_seq == 0 and len(known) + _missing(before) == before.next - 1:
             day.tracks[symbol] = before
-            day.dirty.update({hole.id: (symbol, hole, True) for hole in before.holes})  # a fresh file has none of them
+            day.dirty.update(
+                {hole.id: (symbol, hole, True) for hole in before.tracker}
+            )  # a fresh file has none of them
             day.dirty.update({hole.id: (symbol, hole, True) for hole in before.lost})
         else:
             day.tracks[symbol] = _rebuild_track(day, before, known, now_ms)
@@ -65,13 +67,13 @@ def rebuild_day(data_root: Path, old: Day, held: Iterable[TickRow], now_ms: int)
     return day
 
 
-def _missing(track: Track) -> int:
-    return sum(hole.missing or 0 for hole in track.holes) + track.lost.missing() + track.skipped.missing()
+def _missing(track: SymbolDay) -> int:
+    return sum(hole.missing or 0 for hole in track.tracker) + track.lost.missing() + track.skipped.missing()
 
 
-def _close(day: Day, before: Track) -> None:
+def _close(day: Day, before: SymbolDay) -> None:
     """What was known to be open is told anew, with other bounds."""
-    for hole in (*before.holes, *before.past, *before.lost, *([before.doubt] if before.doubt else [])):
+    for hole in (*before.tracker, *before.past, *before.lost, *([before.doubt] if before.doubt else [])):
         if hole.written and hole.id not in day.dirty:
             day.dirty[hole.id] = (before.symbol, hole, False)
 
@@ -86,14 +88,14 @@ def _add_stored(path: Path, seqs: dict[str, dict[int, int]]) -> None:
                 seqs.setdefault(gap.symbol, {})[gap.from_seq] = 0
 
 
-def _rebuild_track(day: Day, before: Track, known: dict[int, int], now_ms: int) -> Track:
+def _rebuild_track(day: Day, before: SymbolDay, known: dict[int, int], now_ms: int) -> SymbolDay:
     """One symbol from its stored sequences, up to the newest tick that was ever seen."""
-    track = replace(before, holes=[], past=[], lost=LostHoles(), doubt=None, known=set(), proved=frozenset())
+    track = replace(before, tracker=[], past=[], lost=LostGaps(), doubt=None, known=set(), proved=frozenset())
     if before.next <= 0 or before.run_seq:
         # How much was lost is not known: all of the day may be, up to now or to the beginning of this run.
         start_ms = day.start_s * 1000
         end_ms = (before.run_seq >> 32) * 1000 if before.run_seq else before.to_ms - 1
-        track.doubt = Hole(day.new_gap_id(), 0, 0, None, None, start_ms, end_ms, CAUSE_DAMAGED, now_ms)
+        track.doubt = OpenGap(day.new_gap_id(), 0, 0, None, None, start_ms, end_ms, CAUSE_DAMAGED, now_ms)
         day.dirty[track.doubt.id] = (track.symbol, track.doubt, True)
     if before.next <= 0:
         track.recent = Recent()
@@ -110,7 +112,7 @@ def _rebuild_track(day: Day, before: Track, known: dict[int, int], now_ms: int) 
     return track
 
 
-def counters_of(track: Track, seqs: Iterable[int]) -> list[int]:
+def counters_of(track: SymbolDay, seqs: Iterable[int]) -> list[int]:
     """The counters of these sequences in order, but for highest ones that leap and that nothing confirms."""
     counters = sorted({seq & COUNTER_MASK for seq in seqs})
     while len(counters) > 1 and counters[-1] - max(counters[-2], track.next) > _LEAP:
@@ -119,7 +121,7 @@ def counters_of(track: Track, seqs: Iterable[int]) -> list[int]:
 
 
 def add_vanished(
-    day: Day, track: Track, counters: Sequence[int], seqs: Iterable[int], now_ms: int, cause: str = CAUSE_DAMAGED
+    day: Day, track: SymbolDay, counters: Sequence[int], seqs: Iterable[int], now_ms: int, cause: str = CAUSE_DAMAGED
 ) -> bool:
     """Adds a gap for each stretch of counters that is neither among these nor in a gap; whether there is one.
 
@@ -131,7 +133,7 @@ def add_vanished(
     accounted = [(counter, counter, seconds[counter], seconds[counter]) for counter in counters if counter >= first]
     accounted += [
         (hole.first, hole.last, (hole.from_seq or 0) >> 32, (hole.to_seq or 0) >> 32)
-        for hole in (*track.holes, *track.lost, *track.skipped)
+        for hole in (*track.tracker, *track.lost, *track.skipped)
     ]
     end_s = max(track.last_seq >> 32, day.start_s)
     accounted.append((track.next, track.next, end_s, end_s))
@@ -147,7 +149,7 @@ def add_vanished(
     if len(found) > _VANISHED_MOST:
         _, (from_s, _) = found[0]
         end_s = max(found[-1][1])
-        track.doubt = Hole(
+        track.doubt = OpenGap(
             day.new_gap_id(), 0, 0, from_s << 32, end_s << 32 | COUNTER_MASK, from_s * 1000, end_s * 1000, cause, now_ms
         )
         track.doubt.final = True
@@ -157,13 +159,15 @@ def add_vanished(
         return True
     for between, of_seconds in found:
         hole = _hole(day.new_gap_id(), between, of_seconds, cause, now_ms)
-        track.holes.append(hole)
+        track.tracker.append(hole)
         day.dirty[hole.id] = (track.symbol, hole, True)
-    track.holes.sort(key=lambda hole: hole.first)
+    track.tracker.sort(key=lambda hole: hole.first)
     return bool(found)
 
 
-def _hole(id_: int, counters: tuple[int, int], seconds: tuple[int, int], cause: str, now_ms: int) -> Hole:
+def _hole(id_: int, counters: tuple[int, int], seconds: tuple[int, int], cause: str, now_ms: int) -> OpenGap:
     first, last = counters
     low_s, high_s = min(seconds), max(seconds)
-    return Hole(id_, first, last, low_s << 32 | first, high_s << 32 | last, low_s * 1000, high_s * 1000, cause, now_ms)
+    return OpenGap(
+        id_, first, last, low_s << 32 | first, high_s << 32 | last, low_s * 1000, high_s * 1000, cause, now_ms
+    )

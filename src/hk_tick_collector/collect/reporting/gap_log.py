@@ -13,9 +13,9 @@ from hk_tick_collector.model import GAP_OPEN
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hk_tick_collector.collect.writing.current_writer import WriterSeat
-    from hk_tick_collector.gaps.backfill_plan import Healer
-    from hk_tick_collector.gaps.tracker import Holes
+    from hk_tick_collector.collect.writing.current_writer import CurrentWriter
+    from hk_tick_collector.gaps.backfill_plan import BackfillPlan
+    from hk_tick_collector.gaps.tracker import GapTracker
     from hk_tick_collector.model import Gap
 
 _ONE_BY_ONE: Final = 5  # so many lines a second; a reconnect may open a gap for each of 2,000 symbols
@@ -37,18 +37,20 @@ class Summary(TypedDict):
     outage_budget_s: float | None
 
 
-class Gaps:
+class GapLog:
     """Reads holes, healer and writer; call `tell` about once a second."""
 
-    def __init__(self, holes: Holes, healer: Healer, seat: WriterSeat, now_ms: Callable[[], int]) -> None:
-        self._holes = holes
-        self._healer = healer
-        self._seat = seat
+    def __init__(
+        self, tracker: GapTracker, plan: BackfillPlan, current_writer: CurrentWriter, now_ms: Callable[[], int]
+    ) -> None:
+        self._tracker = tracker
+        self._plan = plan
+        self._current_writer = current_writer
         self._now_ms = now_ms
 
     def tell(self) -> None:
         """Logs the gaps that opened or closed since the last call: each, or their sum when they are many."""
-        events = self._seat.writer.pop_gap_events()
+        events = self._current_writer.writer.pop_gap_events()
         self._tell_rules()
         for name, gaps in (
             ("gap_opened", [gap for gap in events if gap.status == GAP_OPEN]),
@@ -63,8 +65,8 @@ class Gaps:
     def _tell_rules(self) -> None:
         """What was found of the rule of symbols' sequences, one line for each kind."""
         found: dict[str, list[tuple[str, int]]] = {}
-        while self._holes.events:
-            symbol, what, seq = self._holes.events.popleft()
+        while self._tracker.events:
+            symbol, what, seq = self._tracker.events.popleft()
             found.setdefault(what, []).append((symbol, seq))
         for what, events in found.items():
             symbols = list(dict.fromkeys(symbol for symbol, _ in events))
@@ -79,16 +81,16 @@ class Gaps:
 
     def summary(self) -> Summary:
         """How many gaps may still heal, what was lost lately, and the outage budget."""
-        healing = [hole.missing or 1 for _, hole in self._holes.open_holes() if not hole.final]
-        lost = self._holes.losses.since(self._now_ms() - LOST_LATELY_MS)
-        symbol, rate = self._healer.busiest() or ("", 0.0)
+        healing = [hole.missing or 1 for _, hole in self._tracker.open_holes() if not hole.final]
+        lost = self._tracker.losses.since(self._now_ms() - LOST_LATELY_MS)
+        symbol, rate = self._plan.busiest() or ("", 0.0)
         budget_s = round(WINDOW_ROWS / rate, 1) if rate else None
         return Summary(
             gaps_healing=len(healing),
             ticks_healing=sum(healing),
             gaps_lost_lately=lost.gaps,
             ticks_lost_lately=lost.ticks,
-            ticks_lost=self._holes.losses.ticks,
+            ticks_lost=self._tracker.losses.ticks,
             lost_found_ms=lost.found_ms or None,
             lost_from_ms=lost.from_ts_ms or None,
             lost_to_ms=lost.to_ts_ms or None,

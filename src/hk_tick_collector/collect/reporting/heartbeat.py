@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from hk_tick_collector.collect.buffer.tick_queue import TickQueue
     from hk_tick_collector.collect.connection.feed import Feed
     from hk_tick_collector.collect.options import ServiceOptions
-    from hk_tick_collector.collect.writing.current_writer import WriterSeat
-    from hk_tick_collector.collect.writing.recovery import Rescue
+    from hk_tick_collector.collect.writing.current_writer import CurrentWriter
+    from hk_tick_collector.collect.writing.recovery import Recovery
     from hk_tick_collector.collect.writing.writer import Commit
     from hk_tick_collector.ops.live.systemd_notify import Notifier
 
-    from .gap_log import Gaps
+    from .gap_log import GapLog
 
 _MINUTE: Final = 60
 _LATELY_BEATS: Final = 15 * 60  # so many seconds a loss is a warning, afterwards it is only listed
@@ -69,7 +69,7 @@ _STATUS_BEATS: Final = 5  # so many seconds lie between two lines for `systemctl
 _LOOP_STUCK_S: Final = 20
 
 
-class Pulse:
+class Heartbeat:
     """Beats once a second; `state` is what it tells of the service, `latest` the live state that it told last."""
 
     def __init__(
@@ -78,9 +78,9 @@ class Pulse:
         stats: Stats,
         queue: TickQueue,
         feed: Feed,
-        seat: WriterSeat,
-        gaps: Gaps,
-        rescue: Rescue,
+        current_writer: CurrentWriter,
+        gaps: GapLog,
+        recovery: Recovery,
         notifier: Notifier,
     ) -> None:
         self.state = "running"
@@ -91,9 +91,9 @@ class Pulse:
         self._stats = stats
         self._queue = queue
         self._feed = feed
-        self._seat = seat
+        self._current_writer = current_writer
         self._gaps = gaps
-        self._rescue = rescue
+        self._recovery = recovery
         self._notifier = notifier
         self._ready = False
         self._started_ms = now_ms()
@@ -125,14 +125,14 @@ class Pulse:
         started_s = loop.time()
         health_s = started_s + min(1.0, self._options.health_interval_s)  # the first health line comes at once
         for beats in range(1, sys.maxsize):
-            if not self._seat.writer.alive and self.state == "running":
+            if not self._current_writer.writer.alive and self.state == "running":
                 raise StoreError("the writer thread has ended")
             if self.state == "running" and self.memory.short():
                 raise StoreError("memory runs out: RLIMIT_AS is nearly met", hint="free -m; raise LimitAS= of the unit")
             self._turn_day()
             self.beat()
             if self.state == "running":
-                self._rescue.look(now_ms())
+                self._recovery.look(now_ms())
             self._notify(loop.time() - started_s, beats)
             if loop.time() >= health_s:
                 health_s += self._options.health_interval_s
@@ -142,7 +142,7 @@ class Pulse:
     def beat(self) -> None:
         """Takes the measures of one second and leaves the live state."""
         stats = self._stats
-        commits = self._seat.writer.pop_commits()
+        commits = self._current_writer.writer.pop_commits()
         self._recent.extend(commits)
         self._interval += commits
         self._gaps.tell()
@@ -220,10 +220,10 @@ class Pulse:
         moment_ms = stats.opend_time_ms if stats.connected and stats.opend_time_ms else now_ms()
         today = self._today = market.day_number(moment_ms)
         if today != self._opened_day and self._is_trading_day(today):
-            self._opened_day = self._seat.writer.open_day = today
+            self._opened_day = self._current_writer.writer.open_day = today
         # Not before every symbol was looked at: what an earlier day still lacks may be in OpenD's window.
         known = stats.connected and stats.looked_around and stats.opend_time_ms is not None
-        self._seat.writer.seal_before = market.finished_before(moment_ms, now_ms()) if known else None
+        self._current_writer.writer.seal_before = market.finished_before(moment_ms, now_ms()) if known else None
 
     def _is_trading_day(self, day: int) -> bool:
         calendar = self._feed.calendar

@@ -60,7 +60,7 @@ class Elsewhere:
             self._found = self._look()
 
 
-class CommitHold:
+class CopyWait:
     """The writer asks `lasts` before it takes the next batch. For its thread alone.
 
     It looks in `data_root`, and in `snapshot_dir` where that is another. `is_written` tells whether a day's file is

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .writer import Beside, Writer
 
 
-class WriterSeat:
+class CurrentWriter:
     """Holds the writer in office.
 
     `appoint(n, on_fresh)` makes the n-th writer of this run, not yet started. `fresh_days` collects the days whose

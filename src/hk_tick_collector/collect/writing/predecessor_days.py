@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.store.beside import BesideRow
     from hk_tick_collector.store.predecessor import SourceRow
 
-    from .current_writer import WriterSeat
+    from .current_writer import CurrentWriter
 
 _LOOK_EVERY_S: Final = 2.0
 _AGAIN_S: Final = 60.0  # a file that could not be imported is tried again
@@ -65,7 +65,7 @@ class _OpenError(StoreError):
     """Another process has the file open: it may be the predecessor, which still writes to it."""
 
 
-class Takeover:
+class PredecessorDays:
     """Imports what waits in DATA_ROOT, one file at a time. For the event loop's thread.
 
     `on_imported` is called after each: gaps that were thought to be lost may be filled.
@@ -76,14 +76,14 @@ class Takeover:
         data_root: Path,
         intake: Intake,
         queue: TickQueue,
-        seat: WriterSeat,
+        current_writer: CurrentWriter,
         stats: Stats,
         on_imported: Callable[[], None],
     ) -> None:
         self._data_root = data_root
         self._intake = intake
         self._queue = queue
-        self._seat = seat
+        self._current_writer = current_writer
         self._stats = stats
         self._on_imported = on_imported
         self._again_s: dict[Path, float] = {}
@@ -162,7 +162,7 @@ class Takeover:
 
     async def _keep(self, number: int, rows: list[BesideRow], meta: dict[str, str]) -> None:
         loop, committed = asyncio.get_running_loop(), asyncio.Event()
-        self._seat.keep_beside(Beside(number, rows, meta, partial(tell, loop, committed)))
+        self._current_writer.keep_beside(Beside(number, rows, meta, partial(tell, loop, committed)))
         await committed.wait()
 
     async def _check(self, source: Source, number: int) -> None:

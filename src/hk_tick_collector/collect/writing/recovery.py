@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.collect.buffer.tick_queue import TickQueue
     from hk_tick_collector.model import Stats
 
-    from .current_writer import WriterSeat
+    from .current_writer import CurrentWriter
 
 # System calls in which a thread waits for the disk: write, pwrite64, fsync, fdatasync, ftruncate, by architecture.
 _DISK_CALLS: Final = {"x86_64": {1, 18, 74, 75, 77}, "aarch64": {64, 68, 82, 83, 46}}.get(os.uname().machine, set())
@@ -36,7 +36,7 @@ _SLOW_DISK_MS: Final = 500  # a write or a sync that takes longer is told
 _LOG_EVERY_S: Final = 30.0
 
 
-class Rescue:
+class Recovery:
     """Watches the writer in office.
 
     `rebuild` looks what a day's file lacks, False when it must wait; `open_days` gives those that a loss of the spool
@@ -48,14 +48,14 @@ class Rescue:
         watchdog: Watchdog,
         queue: TickQueue,
         stats: Stats,
-        seat: WriterSeat,
+        current_writer: CurrentWriter,
         rebuild: Callable[[int], bool],
         open_days: Callable[[], Iterable[int]],
     ) -> None:
         self._watchdog = watchdog
         self._queue = queue
         self._stats = stats
-        self._seat = seat
+        self._current_writer = current_writer
         self._rebuild = rebuild
         self._open_days = open_days
         self._thinned_days: deque[int] = deque()  # the spool lost rows, and these days may lack them
@@ -69,7 +69,7 @@ class Rescue:
         if self._stats.spool_lost != self._spool_lost:
             self._spool_lost = self._stats.spool_lost
             self._thinned_days.extend(day for day in self._open_days() if day not in self._thinned_days)
-        self._look_anew(self._seat.fresh_days, "day_begun_afresh")
+        self._look_anew(self._current_writer.fresh_days, "day_begun_afresh")
         self._look_anew(self._thinned_days, "day_recounted")
         stats, queue = self._stats, self._queue
         disk_cause = self._look_at_disk(now_ms)
@@ -81,7 +81,7 @@ class Rescue:
             commit_age_s=0.0 if stats.copy_held else min(since_commit_s, waited_s),
             upstream_age_s=since_tick_s,
             # A lock has no outside cause to wait for while a writer of our own that is stuck may hold it.
-            cause="" if self._seat.haunted else stats.writer_trouble or disk_cause,
+            cause="" if self._current_writer.haunted else stats.writer_trouble or disk_cause,
         )
         verdict = self._watchdog.judge(pressure, time.monotonic())
         if verdict:
@@ -127,11 +127,11 @@ class Rescue:
     def _act(self, verdict: Verdict) -> None:
         match verdict.action:
             case Action.INTERRUPT:
-                self._seat.writer.interrupt()
+                self._current_writer.writer.interrupt()
             case Action.NEW_CONNECTION:
-                self._seat.writer.reopen()
+                self._current_writer.writer.reopen()
             case Action.NEW_WRITER:
-                self._seat.replace()
+                self._current_writer.replace()
             case Action.EXIT:
                 raise StoreError("the writer is stuck and could not be recovered", hint="systemd restarts the service")
             case Action.WAIT:
@@ -159,7 +159,7 @@ class Rescue:
     def _disk_cause(self) -> str:
         """`slow_disk` when the writer's thread waits inside the kernel for the disk, by the kernel's word;
         `frozen_disk` when it waits for a file system to be thawed."""
-        thread = self._seat.writer.native_id
+        thread = self._current_writer.writer.native_id
         if thread is None:
             return ""
         task = Path(f"/proc/self/task/{thread}")

@@ -68,7 +68,7 @@ class _Held:
         return self.spooled_rows + len(self.chunk.rows)
 
 
-class HeldDays:
+class WaitingDays:
     """The days whose rows wait, by day number.
 
     `spool_dir` is this run's own, beside which the days' spools are made; None for rows in memory alone.

@@ -28,9 +28,9 @@ from hk_tick_collector.store.dayfile import Batch, Written
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose, in_words
 from hk_tick_collector.store.query import DayReader, path_of
 
-from .copy_wait import POLL_S, CommitHold
+from .copy_wait import POLL_S, CopyWait
 from .open_days import OpenDays
-from .waiting_days import HeldDays
+from .waiting_days import WaitingDays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -95,7 +95,7 @@ class Writer:
         options: WriterOptions,
         now_ms: Callable[[], int],
         on_fresh: Callable[[int], None] = lambda _: None,
-        held: HeldDays | None = None,
+        held: WaitingDays | None = None,
     ) -> None:
         self.open_day: int | None = None
         self.seal_before: int | None = None
@@ -105,10 +105,10 @@ class Writer:
         self._now_ms = now_ms
         self._on_fresh = on_fresh
         self._days = OpenDays(options, stats, now_ms, on_fresh)
-        self._held = held if held is not None else HeldDays(queue, stats, options.data_root, None)
+        self._held = held if held is not None else WaitingDays(queue, stats, options.data_root, None)
         self._more_to_seal = False
         copied_to = options.data_root, options.snapshot_dir
-        self._copy_hold = CommitHold(queue, stats, *copied_to, self._days.__contains__, now_ms)
+        self._copy_hold = CopyWait(queue, stats, *copied_to, self._days.__contains__, now_ms)
         self._unfiled = Batch()  # links and counts that wait for a file to be written to
         self._took_s = 0.0  # how long the last commit of ticks took
         # Three that pass from one thread to another: one appends, the other pops from the left, each in one step.

@@ -20,7 +20,7 @@ from hk_tick_collector.ops.live.atomic_file import replace_file
 
 from .digest import DigestClock, digest
 from .rules import Alerts, Memory
-from .sender import Courier
+from .sender import Sender
 from .words import ENGLISH, Kind, Message
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _LOG_EVERY_S: Final = 60.0
 _LEAVES_MS: Final = 30_000  # a message that has not left by then is remembered all the same: its courier goes on
 
 
-class Alarm:
+class Alerter:
     """Without a destination it does nothing. `now_ms` is the wall clock, read at the start alone: it may be set."""
 
     def __init__(
@@ -53,8 +53,8 @@ class Alarm:
         self._limits = limits
         self._data_root = data_root
         self._path = data_root / MEMORY_NAME
-        self._couriers = [Courier(destination) for destination in destinations]
-        memory = _recall(self._path) if self._couriers else Memory({}, [])
+        self._senders = [Sender(destination) for destination in destinations]
+        memory = _recall(self._path) if self._senders else Memory({}, [])
         self._alerts = Alerts(instance, memory, lang)
         self._lang = lang
         self._digests = DigestClock(memory.digest_day)
@@ -68,14 +68,14 @@ class Alarm:
 
     def start(self) -> None:
         """Begins to send."""
-        if self._couriers:
+        if self._senders:
             self._clerk.start()
-        for courier in self._couriers:
-            courier.start()
+        for sender in self._senders:
+            sender.start()
 
     def look(self, status: LiveStatus) -> None:
         """Takes the live state of this second. Raises nothing: a fault in alerts never stops collection."""
-        if not self._couriers or self._broken or status.state != "running":
+        if not self._senders or self._broken or status.state != "running":
             return
         try:
             self._look(status)
@@ -87,16 +87,16 @@ class Alarm:
         """What is queued may still leave, until `join` gives up."""
         self._keep()
         self._errands.put(None)
-        for courier in self._couriers:
-            courier.stop()
+        for sender in self._senders:
+            sender.stop()
 
     def join(self, deadline_s: float) -> None:
         """Waits until then, by the monotonic clock; whatever is left is dropped, and nothing is told later."""
-        if self._couriers:
+        if self._senders:
             self._clerk.join(max(0.0, deadline_s - time.monotonic()))
             self._abandoned = True
-        for courier in self._couriers:
-            courier.join(max(0.0, deadline_s - time.monotonic()))
+        for sender in self._senders:
+            sender.join(max(0.0, deadline_s - time.monotonic()))
 
     def _look(self, status: LiveStatus) -> None:
         now_ms = self._base_ms + time.monotonic_ns() // 1_000_000
@@ -110,7 +110,7 @@ class Alarm:
             self._errands.put(partial(self._send_digest, day, status))
             self._errands.put(partial(self._remember, memory.to_json()))
         if self._told_ms is not None:
-            left = all(courier.idle for courier in self._couriers)
+            left = all(sender.idle for sender in self._senders)
             if left or now_ms - self._told_ms >= _LEAVES_MS:
                 self._keep()
 
@@ -121,8 +121,8 @@ class Alarm:
             self._errands.put(partial(self._remember, self._alerts.memory.to_json()))
 
     def _post(self, message: Message) -> None:
-        for courier in self._couriers:
-            courier.post(message)
+        for sender in self._senders:
+            sender.post(message)
 
     def _send_digest(self, day: str, status: LiveStatus) -> None:
         body = digest(self._data_root, day, status, status.written_ms, self._lang)

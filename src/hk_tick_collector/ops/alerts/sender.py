@@ -35,7 +35,7 @@ RETRIES_S: Final = (2.0, 5.0, 15.0, 30.0, 60.0, 120.0, 240.0, 480.0)  # a dead n
 _LOG_EVERY_S: Final = 60.0
 
 
-class Courier:
+class Sender:
     """Start it, `post` from any thread, stop it. `retries_s` are the waits before a message is tried again."""
 
     def __init__(self, destination: Recipient, retries_s: Sequence[float] = RETRIES_S) -> None:

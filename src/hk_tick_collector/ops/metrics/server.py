@@ -35,7 +35,7 @@ async def metrics_served(
     if address is None:
         yield
         return
-    exporter = Exporter(address, latest, stats, limits)
+    exporter = MetricsServer(address, latest, stats, limits)
     exporter.start()
     try:
         yield
@@ -43,7 +43,7 @@ async def metrics_served(
         exporter.stop()
 
 
-class Exporter:
+class MetricsServer:
     """The thread. Everything that may wait is on it: the import, the lookup of a host, a port that is taken."""
 
     def __init__(
