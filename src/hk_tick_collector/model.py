@@ -187,7 +187,7 @@ UNSTORED_CAUSES = frozenset({"rejected", "other_day"})
 
 
 class Gap(NamedTuple):
-    """One contiguous hole: a row of `gaps`. The ticks it misses lie between its bounds, bounds included."""
+    """One contiguous gap: a row of `gaps`. The ticks it misses lie between its bounds, bounds included."""
 
     symbol: str
     from_seq: int | None

@@ -1,4 +1,4 @@
-"""`gaps`: every hole of a day with its size and cause, as a table with sums or as one document."""
+"""`gaps`: every gap of a day with its size and cause, as a table with sums or as one document."""
 
 from __future__ import annotations
 

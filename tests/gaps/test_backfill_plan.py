@@ -64,7 +64,7 @@ class OpenD:
         rows = self.reply(ask) if reply is None else reply
         self.tracker.see(rows)
         lost = self.plan.answered(ask, [(row[1], row[2]) for row in rows], self.now_s)
-        return sum(hole.missing or 1 for hole in lost)
+        return sum(gap.missing or 1 for gap in lost)
 
     def heal(self, requests: int = 50) -> int:
         """Asks and answers until nothing is due any more, time passing as it must; returns what was lost."""
@@ -118,11 +118,11 @@ def test_a_hole_beyond_the_window_is_healed_as_far_as_it_goes(trades_meanwhile: 
     assert opend.tracker.missing(A) == 0
     assert opend.plan.due(opend.now_s + 100, 4) == []
     opend.make(A, 1)
-    assert [(hole.missing, hole.final) for _, hole in opend.tracker.lost_holes()] == [(lost, True)]
+    assert [(gap.missing, gap.final) for _, gap in opend.tracker.lost_holes()] == [(lost, True)]
 
 
 def test_the_symbol_closest_to_overflow_comes_first() -> None:
-    """Of two holes of one age the busier symbol's; of two rates the older hole; what is lost already does not wait."""
+    """Of two gaps of one age the busier symbol's; of two rates the older gap; what is lost already does not wait."""
     opend = OpenD()
     for _ in range(3):
         opend.make(A, 10)
@@ -176,7 +176,7 @@ def test_never_more_than_allowed_and_nobody_twice() -> None:
 def test_whatever_was_missed_is_healed_or_lost_after_a_few_requests(
     story: list[tuple[str, int, int, bool]], busy: int
 ) -> None:
-    """All that OpenD still had is stored, all else is a final hole; and then nothing more is asked."""
+    """All that OpenD still had is stored, all else is a final gap; and then nothing more is asked."""
     opend = OpenD()
     for symbol, missed, seen, reconnects in story:
         opend.make(symbol, missed, pushed=False)
@@ -194,9 +194,9 @@ def test_whatever_was_missed_is_healed_or_lost_after_a_few_requests(
             opend.answer(ask)
             assert opend.tracker.missing(ask.symbol) == 0 or ask.rows < WINDOW_ROWS, "still in the window"
             if ask.rows == WINDOW_ROWS:
-                assert [hole for track, hole in opend.tracker.open_holes() if track.symbol == ask.symbol] == []
-                lost = [hole for track, hole in opend.tracker.lost_holes() if track.symbol == ask.symbol]
-                assert all(hole.last <= reach for hole in lost)
+                assert [gap for track, gap in opend.tracker.open_gaps() if track.symbol == ask.symbol] == []
+                lost = [gap for track, gap in opend.tracker.lost_holes() if track.symbol == ask.symbol]
+                assert all(gap.last <= reach for gap in lost)
         opend.now_s += 0.1
     assert requests <= 3 * len(story) + 4
     assert not any(opend.tracker.missing(symbol) for symbol in opend.tapes)
@@ -233,7 +233,7 @@ def test_a_hole_of_yesterday_does_not_make_us_ask_for_ever() -> None:
     opend.tapes[A] += today
     opend.heal(20)
     assert len(opend.asked) <= 2
-    assert [(hole.first, hole.last, hole.final) for _, hole in opend.tracker.lost_holes()] == [(6, 6, True)]
+    assert [(gap.first, gap.last, gap.final) for _, gap in opend.tracker.lost_holes()] == [(6, 6, True)]
 
 
 @pytest.mark.parametrize("kind", ["empty", "older"])
@@ -255,7 +255,7 @@ def test_useless_answers_are_asked_for_ever_more_slowly(kind: str) -> None:
         opend.now_s += 0.25
     waits = [round(after - before, 1) for before, after in pairwise(moments)]
     assert waits == [0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 300.0]
-    assert [hole.final for _, hole in opend.tracker.open_holes()] == [False]
+    assert [gap.final for _, gap in opend.tracker.open_gaps()] == [False]
     opend.now_s += 300
     opend.heal()
     assert opend.tracker.missing(A) == 0
@@ -276,12 +276,12 @@ def test_a_gap_that_stays_does_not_delay_the_others() -> None:
     opend.make(A, 1)
     (ask,) = opend.plan.due(opend.now_s, 4)
     opend.answer(ask)
-    assert [(hole.first, hole.last) for _, hole in opend.tracker.open_holes()] == [(11, 11)]
+    assert [(gap.first, gap.last) for _, gap in opend.tracker.open_gaps()] == [(11, 11)]
     for _ in range(40):
         for ask in opend.plan.due(opend.now_s, 4):
             opend.answer(ask)
         opend.now_s += 0.5
-    assert list(opend.tracker.open_holes()) == [], "the answers have shown its neighbours side by side, twice"
+    assert list(opend.tracker.open_gaps()) == [], "the answers have shown its neighbours side by side, twice"
 
 
 def test_failures_back_off_and_an_answer_forgives_them() -> None:
@@ -337,7 +337,7 @@ def test_a_new_connection_asks_anew() -> None:
     opend.plan.reset()
     opend.plan.look_at([A])
     opend.heal()
-    assert list(opend.tracker.open_holes()) == []
+    assert list(opend.tracker.open_gaps()) == []
     opend.make(A, 1, pushed=False)
     opend.make(A, 1)
     assert names(opend.plan.due(opend.now_s, 4)) == [A]  # never answered
@@ -354,7 +354,7 @@ def test_looking_brings_to_light_what_no_push_has_shown() -> None:
     opend.plan.look_at([A])
     assert opend.heal() == 0
     assert [ask.rows for ask in opend.asked] == [10, pytest.approx(60, abs=20)]
-    assert list(opend.tracker.open_holes()) == []
+    assert list(opend.tracker.open_gaps()) == []
 
 
 def test_without_the_pattern_everything_is_asked_for() -> None:
@@ -370,7 +370,7 @@ def test_without_the_pattern_everything_is_asked_for() -> None:
         opend.plan.look_at([A])
         assert opend.heal() == left
         assert opend.asked == [(A, WINDOW_ROWS)]
-        assert len(list(opend.tracker.open_holes())) == left
+        assert len(list(opend.tracker.open_gaps())) == left
 
 
 def test_rates_follow_the_busiest_and_forget_slowly() -> None:

@@ -53,7 +53,7 @@ def refused(tick: TickRow) -> Rejected:
 
 
 class Table:
-    """Holes as they are, and the table `gaps` as their changes make it."""
+    """the tracker as they are, and the table `gaps` as their changes make it."""
 
     def __init__(self, load: Callable[[int], Day] = Day, now_ms: int = TEN_MS) -> None:
         self.now_ms = now_ms
@@ -117,7 +117,7 @@ class Made(NamedTuple):
 
 
 class World:
-    """An exchange, a lossy way to us, Holes, and a day file a day; `check` compares all of them."""
+    """An exchange, a lossy way to us, the tracker, and a day file a day; `check` compares all of them."""
 
     def __init__(self, root: Path, symbols: tuple[str, ...]) -> None:
         self.root = root
@@ -242,7 +242,7 @@ class World:
         assert all(gap.missing for gap in opened)
         for (_, high), (low, _) in pairwise(bounds):
             assert high < low
-            assert (high & COUNTER) + 1 < low & COUNTER, "two rows for one hole"
+            assert (high & COUNTER) + 1 < low & COUNTER, "two rows for one gap"
         marks = sorted(gap.from_seq or 0 for gap in gaps if gap.cause == "rejected")
         assert marks == sorted(one.row[1] for one in rejected)
 
@@ -297,7 +297,7 @@ def play(world: World, step: tuple[object, ...]) -> None:
 def test_open_gaps_are_exactly_what_is_missing(steps: list[tuple[object, ...]]) -> None:
     """After every chunk, whatever came, was lost, dropped, rejected or pulled, and over restarts and days.
 
-    Every missing tick lies in exactly one open gap, no stored one in any; `missing` is exact; one hole is one row.
+    Every missing tick lies in exactly one open gap, no stored one in any; `missing` is exact; one gap is one row.
     """
     with tempfile.TemporaryDirectory() as directory:
         world = World(Path(directory), SYMBOLS)
@@ -409,7 +409,7 @@ def test_a_report_with_an_older_second_leaves_bounds_in_order() -> None:
 
 
 def test_ticks_out_of_order_within_a_chunk_leave_no_trace() -> None:
-    """A hole that opens and closes before anybody could see it is no row of `gaps`."""
+    """A gap that opens and closes before anybody could see it is no row of `gaps`."""
     table = Table()
     assert table.see(at(1), at(5), at(3), at(4), at(2)) == []
     assert table.see(at(9), at(7)) != []
@@ -428,8 +428,10 @@ def test_what_lies_before_a_full_answer_is_lost(oldest: int) -> None:
     known = [at(counter) for counter in (1, 5, 9, 12) if counter >= oldest]
     lost = table.answer(*known, full=True)
     first = min(tick[1] & COUNTER for tick in known)
-    assert [(hole.first, hole.last) for hole in lost] == [gap for gap in [(2, 4), (6, 8), (10, 11)] if gap[1] < first]
-    assert table.tracker.missing(SYMBOL) == 8 - sum(hole.missing or 0 for hole in lost)
+    assert [(open_gap.first, open_gap.last) for open_gap in lost] == [
+        gap for gap in [(2, 4), (6, 8), (10, 11)] if gap[1] < first
+    ]
+    assert table.tracker.missing(SYMBOL) == 8 - sum(open_gap.missing or 0 for open_gap in lost)
     assert table.counters() == [(2, 4), (6, 8), (10, 11)]
 
 
@@ -497,7 +499,7 @@ def test_what_opend_never_had_is_lost() -> None:
     table.see(*[at(counter) for counter in range(15, 25)])
     answer = [at(counter) for counter in (*range(1, 10), *range(15, 25))]
     assert table.answer(*answer) == []
-    assert [hole.missing for hole in table.answer(*answer)] == [5]
+    assert [open_gap.missing for open_gap in table.answer(*answer)] == [5]
     assert (table.open(), table.tracker.missing(SYMBOL)) == ([(5, "quote_link_lost")], 0)
 
 
@@ -549,11 +551,11 @@ def test_a_lost_gap_that_grows_stays_one_row_and_has_hope_again() -> None:
     table.see(at(1))
     table.tracker.lose([at(2)])
     table.take()
-    (hole,) = [hole for _, hole in table.tracker.open_holes()]
+    (open_gap,) = [open_gap for _, open_gap in table.tracker.open_gaps()]
     table.tracker.give_up(SYMBOL)
     table.tracker.lose([at(3)])
     assert (table.open(), table.tracker.missing(SYMBOL)) == ([(2, "dropped")], 2)
-    assert not hole.final
+    assert not open_gap.final
 
 
 def test_a_lost_gap_is_filled_when_its_ticks_come_all_the_same() -> None:
@@ -572,7 +574,7 @@ def test_a_lost_gap_is_filled_when_its_ticks_come_all_the_same() -> None:
 
 
 def test_a_rejected_tick_is_not_missing() -> None:
-    """It closes its hole and leaves one row of cause rejected, however often it comes."""
+    """It closes its gap and leaves one row of cause rejected, however often it comes."""
     table = Table()
     table.see(at(1), at(3))
     for _ in range(3):
@@ -586,7 +588,7 @@ def test_a_rejected_tick_is_not_missing() -> None:
 
 @given(st.sampled_from([0, 1, -1, 2**63 - 1, -(2**63), 42 << 32 | 7, at(1)[1] + (3 * 86_400 << 32)]))
 def test_a_rejected_tick_without_a_believable_sequence_changes_nothing(seq: int) -> None:
-    """No sequence, garbage, another time: no hole, no new day."""
+    """No sequence, garbage, another time: no gap, no new day."""
     table = Table()
     table.see(at(1))
     table.tracker.reject([Rejected(SYMBOL, seq, "incomplete", "", TEN_MS)])
@@ -953,7 +955,7 @@ def test_beyond_2038_sequences_are_negative_and_no_pattern() -> None:
 
 
 def test_a_late_tick_of_yesterday_stays_in_yesterday() -> None:
-    """It fills yesterday's hole, and today's next tick is simply the next."""
+    """It fills yesterday's gap, and today's next tick is simply the next."""
     table = Table()
     table.see(at(1, 0, DAY - 1), at(3, 0, DAY - 1), at(1))
     assert [(change.day, change.gap.status) for change in table.see(at(2, 0, DAY - 1))] == [(DAY - 1, GAP_HEALED)]
@@ -988,7 +990,7 @@ def test_the_hosts_clock_makes_no_gap(offset_ms: int) -> None:
 
 
 def test_a_sealed_day_is_left_alone() -> None:
-    """Nothing can be stored there: no hole of it is opened, asked for, or written."""
+    """Nothing can be stored there: no gap of it is opened, asked for, or written."""
     table = Table(lambda number: Day(number, sealed=number < DAY))
     table.see(at(7, 0, DAY - 1), at(1), at(9, 0, DAY - 1))
     table.tracker.lose([at(12, 0, DAY - 1)])
@@ -1000,7 +1002,7 @@ def test_a_sealed_day_is_left_alone() -> None:
 
 
 def test_finished_days_are_let_go() -> None:
-    """Their holes are asked for no more, and a late tick has their file read again."""
+    """Their gaps are asked for no more, and a late tick has their file read again."""
     loaded: list[int] = []
 
     def load(number: int) -> Day:
@@ -1010,7 +1012,7 @@ def test_finished_days_are_let_go() -> None:
     table = Table(load)
     table.see(at(3, 0, DAY - 1), row(at(1, 0, DAY - 1)[1], symbol="HK.00005"), at(1))
     table.tracker.forget_days_before(DAY)
-    assert list(table.tracker.open_holes()) == []
+    assert list(table.tracker.open_gaps()) == []
     assert [track.symbol for track in table.tracker.tracks()] == [SYMBOL]
     table.tracker.interrupt("disconnected")
     table.see(at(5, 0, DAY - 1))

@@ -291,7 +291,7 @@ def test_a_symbol_of_another_market_is_a_usage_error(symbol: str) -> None:
 
 
 def test_ticks_are_subscribed_with_pushes_and_a_first_push() -> None:
-    """The cached tick that comes first shows every hole after a reconnect."""
+    """The cached tick that comes first shows every gap after a reconnect."""
     asked = messages.subscribe(["HK.00700"]).c2s
     assert (list(asked.subTypeList), asked.isSubOrUnSub, asked.isRegOrUnRegPush, asked.isFirstPush) == (
         [4],

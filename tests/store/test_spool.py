@@ -314,7 +314,7 @@ while True:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_killed_at_any_moment(place: Path, seed: int) -> None:
-    """Fault row 1: what `append` acknowledged is there after SIGKILL, in order and without a hole.
+    """Fault row 1: what `append` acknowledged is there after SIGKILL, in order and without a gap.
 
     Every second process drains at the same time; of what it forgot anything may come back, but nothing else is missing.
     """

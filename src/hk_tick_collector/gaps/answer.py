@@ -1,4 +1,4 @@
-"""What an answer of OpenD's to GetTicker proves of one symbol and day. Pure; `holes` draws the consequences.
+"""What an answer of OpenD's to GetTicker proves of one symbol and day. Pure; `judging` draws the consequences.
 
 The rule of the sequence is inferred. Alone it proves nothing: OpenD's own answers are the second witness. An answer
 counts only when it is honest: it reaches the newest tick that was known when it was asked for, and it has every tick
@@ -96,18 +96,18 @@ class Reach(NamedTuple):
     pairs: int
     middle: int
 
-    def contradicts(self, hole: OpenGap) -> bool:
+    def contradicts(self, gap: OpenGap) -> bool:
         """Whether it shows the neighbours of a gap side by side."""
-        return self.low < hole.first and hole.last < self.high
+        return self.low < gap.first and gap.last < self.high
 
-    def is_last_word(self, hole: OpenGap, answer: Answer) -> bool:
+    def is_last_word(self, gap: OpenGap, answer: Answer) -> bool:
         """Whether the next answer may no longer reach a gap that this one contradicts.
 
         So it is with a busy symbol, whose ticks leave OpenD's window within seconds..
         """
         if self.pairs < WINDOW_LEAST:
             return False
-        return answer.full or (answer.complete and hole.last < self.middle)
+        return answer.full or (answer.complete and gap.last < self.middle)
 
 
 def reach(day: Day, track: SymbolDay, answer: Answer, part: Part) -> Reach | None:
@@ -135,7 +135,7 @@ def reach(day: Day, track: SymbolDay, answer: Answer, part: Part) -> Reach | Non
 
 def missing_between(track: SymbolDay, low: int, high: int) -> int:
     """How many counters from `low` to `high` are not stored: in open gaps, or without a tick."""
-    hot = sum(max(0, min(high, hole.last) - max(low, hole.first) + 1) for hole in track.tracker)
+    hot = sum(max(0, min(high, gap.last) - max(low, gap.first) + 1) for gap in track.gaps)
     return hot + track.lost.missing_between(low, high) + track.skipped.missing_between(low, high)
 
 
@@ -163,13 +163,13 @@ def began_anew(day: Day, track: SymbolDay, answer: Answer) -> bool:
     return False
 
 
-def steps(reached: Reach, tracker: Iterable[OpenGap]) -> bool:
+def steps(reached: Reach, gaps: Iterable[OpenGap]) -> bool:
     """Whether so many jumps are contradicted at once that the counter cannot be one that steps by one.
 
     One answer is not enough: where nothing was known before it, what it leaves out does not show. The next one must
     have all that it had.
     """
-    wrong = sum(hole.contradicted_s is not None and reached.contradicts(hole) for hole in tracker)
+    wrong = sum(gap.contradicted_s is not None and reached.contradicts(gap) for gap in gaps)
     return wrong >= _STEPS_LEAST and wrong * _STEPS_SHARE >= reached.pairs
 
 
@@ -213,4 +213,4 @@ def knows(day: Day, track: SymbolDay, doubt: OpenGap, part: Part) -> bool:
 
 def tells_of(track: SymbolDay, counter: int) -> bool:
     """Whether an open gap of known size has this counter."""
-    return track.lost.holds(counter) or any(hole.first <= counter <= hole.last for hole in track.tracker)
+    return track.lost.holds(counter) or any(gap.first <= counter <= gap.last for gap in track.gaps)

@@ -126,7 +126,7 @@ class BackfillPlan:
         return asks
 
     def answered(self, ask: Ask, ticks: Sequence[tuple[int, int]], now_s: float) -> list[OpenGap]:
-        """The reply to a request, sequences and times (epoch ms), was seen by Holes; returns the gaps that are lost."""
+        """The tracker saw the reply to a request: sequences and times (epoch ms). Returns the gaps that are lost."""
         patient = self._patient(ask.symbol)
         patient.window = _moved_on(patient.window, ask, ticks, now_s)
         full = len(ticks) >= WINDOW_ROWS or _is_window(patient.window, now_s)
@@ -149,7 +149,7 @@ class BackfillPlan:
             self._to_look_at.setdefault(ask.symbol, ask.rows)
 
     def refused(self, ask: Ask) -> list[OpenGap]:
-        """OpenD does not answer for this symbol, because it is not subscribed: returns the holes that it leaves."""
+        """OpenD does not answer for this symbol, because it is not subscribed: returns the gaps that it leaves."""
         self._patient(ask.symbol).asked = False
         return self._tracker.give_up(ask.symbol)
 
@@ -197,12 +197,12 @@ class BackfillPlan:
     def _urgent(self, now_s: float) -> Iterable[tuple[tuple[float, float], Ask]]:
         """Symbols with gaps that may be filled, with the seconds until their oldest missing tick is out of reach."""
         first: dict[str, tuple[int, int]] = {}
-        for track, hole in self._tracker.open_holes():
-            if hole.final or track.symbol in first or now_s < hole.tried_s + _delay_s(hole.tries):
+        for track, gap in self._tracker.open_gaps():
+            if gap.final or track.symbol in first or now_s < gap.tried_s + _delay_s(gap.tries):
                 continue
-            if hole.first or not self._tracker.deaf:
+            if gap.first or not self._tracker.deaf:
                 # A doubt begins at 0: the whole window is asked for.
-                first[track.symbol] = (_in_run(track, hole.first, hole.from_seq or 0), track.next)
+                first[track.symbol] = (_in_run(track, gap.first, gap.from_seq or 0), track.next)
         for track in () if self._tracker.deaf else self._tracker.unwitnessed():
             before = track.unwitnessed
             if before is None or not before.answers or now_s < before.answered_s + _delay_s(before.answers - 1):

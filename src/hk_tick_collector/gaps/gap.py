@@ -1,4 +1,4 @@
-"""What is missing of one symbol: a contiguous gap, or a doubt. A value that `holes` works on."""
+"""What is missing of one symbol: a contiguous gap, or a doubt. A value that the tracker works on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class OpenGap:
     contradicted_s: float | None = None  # when an answer first showed its neighbours side by side (monotonic)
     final: bool = False  # OpenD can no longer give these ticks
     lost_ms: int = 0  # when that was first seen; 0 when it never was
-    written: bool = False  # the day file knows this hole
+    written: bool = False  # the day file knows this gap
 
     @property
     def missing(self) -> int | None:

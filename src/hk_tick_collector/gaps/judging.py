@@ -52,8 +52,8 @@ class Judging:
                 lost += self._judge_overlap(day, track, answer, part)
             self._count_tries(track, answer, part)
         now_ms = self._known.now_ms()
-        for hole in lost:
-            hole.lost_ms = hole.lost_ms or now_ms
+        for gap in lost:
+            gap.lost_ms = gap.lost_ms or now_ms
         self._known.losses.add(lost, now_ms)
         return lost
 
@@ -61,40 +61,40 @@ class Judging:
         """How an answer contradicts the rule of a symbol as a whole, empty when it does not."""
         if self._known.deaf or not track.patterned or not answer.is_fresh:
             return ""
-        if reached and answers.steps(reached, track.tracker):
+        if reached and answers.steps(reached, track.gaps):
             return "steps"
         return "restarts" if answers.began_anew(day, track, answer) else ""
 
     def _count_tries(self, track: SymbolDay, answer: Answer, part: Part) -> None:
         """Notes for each gap that is left that this answer should have told of it."""
         lowest = part.lowest_seq
-        for hole in (*track.tracker, *track.past, *([track.doubt] if track.doubt else [])):
-            reaches = lowest is not None and hole.from_seq is not None and lowest <= hole.from_seq
+        for gap in (*track.gaps, *track.past, *([track.doubt] if track.doubt else [])):
+            reaches = lowest is not None and gap.from_seq is not None and lowest <= gap.from_seq
             if answer.full or answer.complete or reaches:
-                hole.tries, hole.tried_s = hole.tries + 1, answer.now_s
+                gap.tries, gap.tried_s = gap.tries + 1, answer.now_s
 
     def _judge_holes(self, day: Day, track: SymbolDay, answer: Answer, reached: Reach) -> list[OpenGap]:
         """What an honest answer says of the gaps of a symbol that follows the rule."""
         lost: list[OpenGap] = []
-        for hole in list(track.tracker):
-            if hole.final:
+        for gap in list(track.gaps):
+            if gap.final:
                 continue
-            if answer.full and hole.last < reached.low:
-                lost.append(hole)
-            elif reached.contradicts(hole) and not self._known.deaf:
-                if hole.contradicted_s is None:
-                    hole.contradicted_s = answer.now_s
-                elif answer.now_s - hole.contradicted_s < _AGAIN_S and not reached.is_last_word(hole, answer):
+            if answer.full and gap.last < reached.low:
+                lost.append(gap)
+            elif reached.contradicts(gap) and not self._known.deaf:
+                if gap.contradicted_s is None:
+                    gap.contradicted_s = answer.now_s
+                elif answer.now_s - gap.contradicted_s < _AGAIN_S and not reached.is_last_word(gap, answer):
                     pass
-                elif hole.cause in OURS:
-                    self._contradict(day, track, hole)
+                elif gap.cause in OURS:
+                    self._contradict(day, track, gap)
                 else:
-                    hole.final = True  # OpenD never had these ticks: its own connection was away
-                    lost.append(hole)
-                    hole.lost_ms = self._known.now_ms()
-        for hole in lost:
-            if hole.last < reached.low:
-                self._put_lost(track, hole)
+                    gap.final = True  # OpenD never had these ticks: its own connection was away
+                    lost.append(gap)
+                    gap.lost_ms = self._known.now_ms()
+        for gap in lost:
+            if gap.last < reached.low:
+                self._put_lost(track, gap)
         if track.contradicted >= _EXCEPTIONS:
             self._break_rule(day, track, answer, "jumps")
             return []
@@ -105,13 +105,13 @@ class Judging:
 
         It may have begun later than the day, or the counter may: how many ticks are missing is not known.
         """
-        first = track.tracker[0] if track.tracker and track.tracker[0].first == 1 and not track.run_seq else None
+        first = track.gaps[0] if track.gaps and track.gaps[0].first == 1 and not track.run_seq else None
         if first is None or track.doubt or part.from_before or self._known.deaf:
             return []
         if not answers.is_whole_day(track, part, answer):
             return []
         cause, first.cause = first.cause, CAUSE_SKIPPED
-        track.tracker.remove(first)
+        track.gaps.remove(first)
         track.skipped.add(first)
         day.dirty[first.id] = (track.symbol, first, False)
         doubt = self._known.doubt(day, track, day.start_s << 32, first.from_ts_ms, cause)
@@ -138,42 +138,42 @@ class Judging:
         if track.doubt is None or track.doubt.final:
             self._known.doubt(day, track, before.last_seq + 1, before.last_ts_ms, before.cause)
 
-    def _contradict(self, day: Day, track: SymbolDay, hole: OpenGap) -> None:
+    def _contradict(self, day: Day, track: SymbolDay, gap: OpenGap) -> None:
         """No tick is missing there, by OpenD's word, twice: the counter jumped without one."""
-        track.tracker.remove(hole)
+        track.gaps.remove(gap)
         track.contradicted += 1
-        hole.cause = CAUSE_SKIPPED
-        track.skipped.add(hole)
-        day.dirty[hole.id] = (track.symbol, hole, False)
-        self._known.events.append((track.symbol, CONTRADICTED, hole.from_seq or 0))
+        gap.cause = CAUSE_SKIPPED
+        track.skipped.add(gap)
+        day.dirty[gap.id] = (track.symbol, gap, False)
+        self._known.events.append((track.symbol, CONTRADICTED, gap.from_seq or 0))
 
-    def _put_lost(self, track: SymbolDay, hole: OpenGap) -> None:
-        track.tracker.remove(hole)
-        hole.final, hole.lost_ms = True, hole.lost_ms or self._known.now_ms()
-        track.lost.add(hole)
+    def _put_lost(self, track: SymbolDay, gap: OpenGap) -> None:
+        track.gaps.remove(gap)
+        gap.final, gap.lost_ms = True, gap.lost_ms or self._known.now_ms()
+        track.lost.add(gap)
 
     def _lose_all(self, track: SymbolDay) -> list[OpenGap]:
-        lost = [hole for hole in track.tracker if not hole.final]
-        for hole in lost:
-            self._put_lost(track, hole)
+        lost = [gap for gap in track.gaps if not gap.final]
+        for gap in lost:
+            self._put_lost(track, gap)
         return lost
 
     def _judge_past(self, day: Day, track: SymbolDay, answer: Answer, part: Part) -> list[OpenGap]:
         """The same for gaps of the counter's earlier runs, which only have their sequences as bounds."""
         lost: list[OpenGap] = []
         lowest = part.lowest_seq
-        for hole in list(track.past):
-            if hole.final or not answer.is_fresh or (lowest is None and not part.from_after):
+        for gap in list(track.past):
+            if gap.final or not answer.is_fresh or (lowest is None and not part.from_after):
                 continue
-            if answer.full and not part.from_before and (lowest is None or (hole.to_seq or 0) < lowest):
-                hole.final = True
-                lost.append(hole)
-            elif lowest is not None and lowest < (hole.from_seq or 0) and not self._known.deaf:
-                if hole.contradicted_s is None:
-                    hole.contradicted_s = answer.now_s
-                elif answer.now_s - hole.contradicted_s >= _AGAIN_S:
-                    track.past.remove(hole)
-                    day.dirty[hole.id] = (track.symbol, hole, False)
+            if answer.full and not part.from_before and (lowest is None or (gap.to_seq or 0) < lowest):
+                gap.final = True
+                lost.append(gap)
+            elif lowest is not None and lowest < (gap.from_seq or 0) and not self._known.deaf:
+                if gap.contradicted_s is None:
+                    gap.contradicted_s = answer.now_s
+                elif answer.now_s - gap.contradicted_s >= _AGAIN_S:
+                    track.past.remove(gap)
+                    day.dirty[gap.id] = (track.symbol, gap, False)
         return lost
 
     def _judge_doubt(
@@ -239,12 +239,12 @@ class Judging:
         Within the answer nothing is missing. What is missing before it is unknown.
         """
         part = answers.part_of(answer, day.number)
-        open_before = [hole for hole in (*track.past, *track.tracker) if hole.from_ts_ms < part.oldest_ms]
+        open_before = [gap for gap in (*track.past, *track.gaps) if gap.from_ts_ms < part.oldest_ms]
         lost_before = track.lost.clear()
-        for hole in (*track.past, *track.tracker, *lost_before):
-            day.dirty[hole.id] = (track.symbol, hole, False)
+        for gap in (*track.past, *track.gaps, *lost_before):
+            day.dirty[gap.id] = (track.symbol, gap, False)
         before = [*open_before, *lost_before]
-        track.tracker, track.past, track.next = [], [], -1
+        track.gaps, track.past, track.next = [], [], -1
         for seq, ts_ms in answer.ticks:
             if seq in part.seqs:
                 track.remember(seq, ts_ms)
@@ -266,5 +266,5 @@ class Judging:
         track.proved, track.proved_ms = part.seqs, part.newest_ms
 
 
-def _from_ms(hole: OpenGap) -> int:
-    return hole.from_ts_ms
+def _from_ms(gap: OpenGap) -> int:
+    return gap.from_ts_ms

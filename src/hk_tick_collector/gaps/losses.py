@@ -39,30 +39,30 @@ class Losses:
         self.late_start = False
         self._seconds: dict[int, Lost] = {}
 
-    def add(self, tracker: Iterable[OpenGap], now_ms: int) -> None:
+    def add(self, gaps: Iterable[OpenGap], now_ms: int) -> None:
         """Takes gaps that were found to be lost, at the moment that each names or else now."""
-        for hole in tracker:
-            if hole.cause == CAUSE_BEFORE_START and not self.late_start:
+        for gap in gaps:
+            if gap.cause == CAUSE_BEFORE_START and not self.late_start:
                 continue  # the service had not begun: nobody expects these ticks
-            if hole.lost_ms and now_ms - hole.lost_ms > _ANEW_MS:
+            if gap.lost_ms and now_ms - gap.lost_ms > _ANEW_MS:
                 continue  # it was asked for again after a reconnect, and is lost as before
-            self.ticks += hole.missing or 1
-            self._note(hole, hole.lost_ms or now_ms)
+            self.ticks += gap.missing or 1
+            self._note(gap, gap.lost_ms or now_ms)
 
-    def recall(self, tracker: Iterable[OpenGap], after_ms: int) -> None:
+    def recall(self, gaps: Iterable[OpenGap], after_ms: int) -> None:
         """Gaps in a day's file that lie beyond OpenD's window: told again where they opened after a moment."""
-        for hole in tracker:
-            if hole.lost_ms:
+        for gap in gaps:
+            if gap.lost_ms:
                 continue  # found in this run
-            if hole.opened_ms > after_ms and (hole.cause != CAUSE_BEFORE_START or self.late_start):
-                self._note(hole, hole.opened_ms)
+            if gap.opened_ms > after_ms and (gap.cause != CAUSE_BEFORE_START or self.late_start):
+                self._note(gap, gap.opened_ms)
 
-    def recount(self, tracker: Iterable[OpenGap]) -> None:
+    def recount(self, gaps: Iterable[OpenGap]) -> None:
         """Only these are still there: the others were filled from elsewhere. `ticks` does not fall for it."""
         self._seconds = {}
-        for hole in sorted(tracker, key=_found_ms):
-            if hole.cause != CAUSE_BEFORE_START or self.late_start:
-                self._note(hole, _found_ms(hole))
+        for gap in sorted(gaps, key=_found_ms):
+            if gap.cause != CAUSE_BEFORE_START or self.late_start:
+                self._note(gap, _found_ms(gap))
 
     def since(self, moment_ms: int) -> Lost:
         """What was found to be lost since a moment (UTC epoch ms)."""
@@ -77,8 +77,8 @@ class Losses:
             max(lost.to_ts_ms for lost in found),
         )
 
-    def _note(self, hole: OpenGap, at_ms: int) -> None:
-        second, one = at_ms // 1000, Lost(1, hole.missing or 1, at_ms, hole.from_ts_ms, hole.to_ts_ms)
+    def _note(self, gap: OpenGap, at_ms: int) -> None:
+        second, one = at_ms // 1000, Lost(1, gap.missing or 1, at_ms, gap.from_ts_ms, gap.to_ts_ms)
         lost = self._seconds.get(second)
         if lost is None:
             self._seconds = {key: kept for key, kept in self._seconds.items() if key > second - _KEPT_S}
@@ -93,5 +93,5 @@ class Losses:
             )
 
 
-def _found_ms(hole: OpenGap) -> int:
-    return hole.lost_ms or hole.opened_ms
+def _found_ms(gap: OpenGap) -> int:
+    return gap.lost_ms or gap.opened_ms

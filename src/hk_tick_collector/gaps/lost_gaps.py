@@ -47,32 +47,32 @@ class LostGaps:
         """The one with the highest counters, None without any; it stays here."""
         return self._make(len(self._firsts) - 1) if self._firsts else None
 
-    def add(self, hole: OpenGap) -> None:
+    def add(self, gap: OpenGap) -> None:
         """Takes a gap of known size."""
-        if hole.cause not in self._causes:
-            self._causes.append(hole.cause)
-        assert hole.from_seq is not None
-        assert hole.to_seq is not None
+        if gap.cause not in self._causes:
+            self._causes.append(gap.cause)
+        assert gap.from_seq is not None
+        assert gap.to_seq is not None
         figures = array(
             "q",
             (
-                hole.id,
-                hole.last,
-                hole.from_seq,
-                hole.to_seq,
-                hole.from_ts_ms,
-                hole.to_ts_ms,
-                self._causes.index(hole.cause),
-                hole.opened_ms,
-                hole.lost_ms,
+                gap.id,
+                gap.last,
+                gap.from_seq,
+                gap.to_seq,
+                gap.from_ts_ms,
+                gap.to_ts_ms,
+                self._causes.index(gap.cause),
+                gap.opened_ms,
+                gap.lost_ms,
             ),
         )
-        if not self._firsts or hole.first > self._firsts[-1]:
-            self._firsts.append(hole.first)
+        if not self._firsts or gap.first > self._firsts[-1]:
+            self._firsts.append(gap.first)
             self._figures.extend(figures)
             return
-        index = bisect_left(self._firsts, hole.first)
-        self._firsts.insert(index, hole.first)
+        index = bisect_left(self._firsts, gap.first)
+        self._firsts.insert(index, gap.first)
         self._figures[index * _FIGURES : index * _FIGURES] = figures
 
     def take(self, counter: int) -> OpenGap | None:
@@ -106,9 +106,9 @@ class LostGaps:
 
     def clear(self) -> list[OpenGap]:
         """Gives all of them back, in order."""
-        tracker = list(self)
+        gaps = list(self)
         self._firsts, self._figures, self._causes = array("q"), array("q"), []
-        return tracker
+        return gaps
 
     def _index_of(self, counter: int) -> int:
         """Where the gap stands that a counter lies in; -1 when it lies in none."""
@@ -116,9 +116,9 @@ class LostGaps:
         return index if index >= 0 and self._figures[index * _FIGURES + 1] >= counter else -1
 
     def _pop(self, index: int) -> OpenGap:
-        hole = self._make(index)
+        gap = self._make(index)
         del self._firsts[index], self._figures[index * _FIGURES : (index + 1) * _FIGURES]
-        return hole
+        return gap
 
     def _make(self, index: int) -> OpenGap:
         id_, last, from_seq, to_seq, from_ts_ms, to_ts_ms, cause, opened_ms, lost_ms = self._figures[

@@ -122,20 +122,20 @@ class Placing:
         first, last = counters
         seconds = (track.last_seq >> 32 if track.last_seq else day.start_s, seq >> 32)
         from_seq, to_seq = min(seconds) << 32 | first, max(seconds) << 32 | last
-        previous = track.tracker[-1] if track.tracker else None
+        previous = track.gaps[-1] if track.gaps else None
         if track.lost.last == first - 1 >= 1:
             previous = track.lost.take(first - 1)
             if previous is not None:
-                track.tracker.append(previous)
+                track.gaps.append(previous)
         if previous and previous.last == first - 1:
             previous.last, previous.to_seq, previous.to_ts_ms = last, to_seq, ts_ms
             previous.final, previous.tries, previous.contradicted_s = False, 0, None
             day.dirty[previous.id] = (track.symbol, previous, True)
             return
         from_ms, opened_ms = track.last_ts_ms or day.start_s * 1000, self._known.now_ms()
-        hole = OpenGap(day.new_gap_id(), first, last, from_seq, to_seq, from_ms, ts_ms, cause, opened_ms)
-        track.tracker.append(hole)
-        day.dirty[hole.id] = (track.symbol, hole, True)
+        gap = OpenGap(day.new_gap_id(), first, last, from_seq, to_seq, from_ms, ts_ms, cause, opened_ms)
+        track.gaps.append(gap)
+        day.dirty[gap.id] = (track.symbol, gap, True)
 
     def _blame(self, track: SymbolDay) -> str:
         """Why a jump: what interrupted us, unless ticks came in order since."""
@@ -146,41 +146,41 @@ class Placing:
         counter = seq & COUNTER_MASK
         if seq < track.run_seq:
             return next(
-                (hole for hole in track.past if hole.first <= counter <= hole.last and _spans(track, hole, seq)), None
+                (gap for gap in track.past if gap.first <= counter <= gap.last and _spans(track, gap, seq)), None
             )
-        index = bisect_right(track.tracker, counter, key=_first) - 1
-        if index >= 0 and track.tracker[index].last >= counter:
-            return track.tracker[index] if _spans(track, track.tracker[index], seq) else None
-        hole = track.lost.take(counter)
-        if hole is not None and not _spans(track, hole, seq):
-            track.lost.add(hole)
+        index = bisect_right(track.gaps, counter, key=_first) - 1
+        if index >= 0 and track.gaps[index].last >= counter:
+            return track.gaps[index] if _spans(track, track.gaps[index], seq) else None
+        gap = track.lost.take(counter)
+        if gap is not None and not _spans(track, gap, seq):
+            track.lost.add(gap)
             return None
-        if hole is not None:
-            track.tracker.append(hole)
-            track.tracker.sort(key=_first)
-        return hole
+        if gap is not None:
+            track.gaps.append(gap)
+            track.gaps.sort(key=_first)
+        return gap
 
     def _fill(self, day: Day, track: SymbolDay, seq: int, ts_ms: int) -> bool:
         """A tick behind the newest: late, or asked for, or seen before; whether it was missing."""
-        hole = self._find(track, seq)
-        if hole is None:
+        gap = self._find(track, seq)
+        if gap is None:
             return False  # no gap there: the key of the table recognises the duplicate
-        counter, among = seq & COUNTER_MASK, track.past if seq < track.run_seq else track.tracker
-        if hole.first == hole.last:
-            among.remove(hole)
-            day.dirty[hole.id] = (track.symbol, hole, False)
+        counter, among = seq & COUNTER_MASK, track.past if seq < track.run_seq else track.gaps
+        if gap.first == gap.last:
+            among.remove(gap)
+            day.dirty[gap.id] = (track.symbol, gap, False)
             return True
-        second = min(max(seq >> 32, (hole.from_seq or 0) >> 32), (hole.to_seq or 0) >> 32) << 32
-        if counter == hole.first:
-            hole.first, hole.from_seq, hole.from_ts_ms = counter + 1, second | counter + 1, ts_ms
+        second = min(max(seq >> 32, (gap.from_seq or 0) >> 32), (gap.to_seq or 0) >> 32) << 32
+        if counter == gap.first:
+            gap.first, gap.from_seq, gap.from_ts_ms = counter + 1, second | counter + 1, ts_ms
         else:
-            if counter != hole.last:
-                right = replace(hole, id=day.new_gap_id(), first=counter + 1, from_seq=second | counter + 1)
+            if counter != gap.last:
+                right = replace(gap, id=day.new_gap_id(), first=counter + 1, from_seq=second | counter + 1)
                 right.from_ts_ms, right.written = ts_ms, False
-                among.insert(among.index(hole) + 1, right)
+                among.insert(among.index(gap) + 1, right)
                 day.dirty[right.id] = (track.symbol, right, True)
-            hole.last, hole.to_seq, hole.to_ts_ms = counter - 1, second | counter - 1, ts_ms
-        day.dirty[hole.id] = (track.symbol, hole, True)
+            gap.last, gap.to_seq, gap.to_ts_ms = counter - 1, second | counter - 1, ts_ms
+        day.dirty[gap.id] = (track.symbol, gap, True)
         return True
 
     def _is_run(self, track: SymbolDay, seq: int) -> bool:
@@ -196,9 +196,9 @@ class Placing:
             self._advance(day, track, began, track.last_ts_ms, stored=True)
             self._advance(day, track, seq, ts_ms, stored=stored)
             return
-        track.past += track.tracker
-        track.past += [hole for hole in track.lost.clear() if not hole.final]
-        track.tracker, track.run_seq = [], began
+        track.past += track.gaps
+        track.past += [gap for gap in track.lost.clear() if not gap.final]
+        track.gaps, track.run_seq = [], began
         track.skipped.clear()
         track.runs += 1
         track.next, track.last_seq, track.candidate = (began & COUNTER_MASK) + 1, began, 0
@@ -210,21 +210,21 @@ class Placing:
 
     def _give_up_rule(self, day: Day, track: SymbolDay, seq: int, ts_ms: int) -> None:
         """Several ticks in a row do not follow the rule: how many are missing is unknown, also of known gaps."""
-        tracker = [*track.past, *track.tracker, *track.lost.clear()]
-        for hole in tracker:
-            day.dirty[hole.id] = (track.symbol, hole, False)
-        tracker += self._known.take_doubt(day, track)
-        track.tracker, track.past, track.next = [], [], -1
+        gaps = [*track.past, *track.gaps, *track.lost.clear()]
+        for gap in gaps:
+            day.dirty[gap.id] = (track.symbol, gap, False)
+        gaps += self._known.take_doubt(day, track)
+        track.gaps, track.past, track.next = [], [], -1
         self._known.without_rule(day, track, "order")
         # Ticks may have passed us by while the rule still held: an answer must reach one that was known then.
         unheard, track.unwitnessed = track.unwitnessed, None
-        since = [(hole.from_ts_ms + MARGIN_MS, hole.cause) for hole in tracker]
+        since = [(gap.from_ts_ms + MARGIN_MS, gap.cause) for gap in gaps]
         if unheard is not None:
             since.append((unheard.last_ts_ms, unheard.cause))
         if since:
             from_ts_ms, cause = min(since)
             self._known.doubt(day, track, None, from_ts_ms, cause, known=set())
-            track.known_seq = unheard.last_seq if unheard and not tracker else 0
+            track.known_seq = unheard.last_seq if unheard and not gaps else 0
         for strange in track.strange:
             track.remember(strange, track.last_ts_ms or ts_ms)
         self._known.latest.setdefault(track.symbol, track)
@@ -251,11 +251,11 @@ class Placing:
             self._known.latest[track.symbol] = track
 
 
-def _first(hole: OpenGap) -> int:
-    return hole.first
+def _first(gap: OpenGap) -> int:
+    return gap.first
 
 
-def _spans(track: SymbolDay, hole: OpenGap, seq: int) -> bool:
+def _spans(track: SymbolDay, gap: OpenGap, seq: int) -> bool:
     """Whether the second of a sequence can be one of a gap's; a late report carries an older one."""
     spare_s = NEAR_S if seq <= track.last_seq else 0  # a later one than all that were seen may begin the counter anew
-    return (seq >> 32) <= ((hole.to_seq or 0) >> 32) + spare_s
+    return (seq >> 32) <= ((gap.to_seq or 0) >> 32) + spare_s

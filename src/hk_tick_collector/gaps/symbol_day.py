@@ -1,6 +1,6 @@
 """One symbol on one day: how far its counter has come, the gaps behind it, and whether its sequence follows the rule.
 
-The values that `holes` works on, `resume` loads from a day's file and `rebuild` makes anew.
+The values that the tracker works on; `collect.loading` reads them from a day file.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class SymbolDay:
     next: int = 0  # 0 before the first tick that follows the rule, -1 once the rule does not hold
     last_seq: int = 0  # the highest, not the one before `next`: a late report may carry an older second
     last_ts_ms: int = 0
-    tracker: list[OpenGap] = field(default_factory=list)  # by counter, never adjacent: those that may still be filled
+    gaps: list[OpenGap] = field(default_factory=list)  # by counter, never adjacent: those that may still be filled
     lost: LostGaps = field(default_factory=LostGaps)  # and those that OpenD can no longer give
     past: list[OpenGap] = field(default_factory=list)  # of the counter's earlier runs
     doubt: OpenGap | None = None  # a stretch of time in which ticks may be missing
@@ -202,7 +202,7 @@ class Day:
     tracks: dict[str, SymbolDay] = field(default_factory=dict)
     next_gap_id: int = 1
     marked: int = 0  # ticks that were noted as come and not stored, since it was read
-    dirty: dict[int, tuple[str, OpenGap, bool]] = field(default_factory=dict)  # hole id → symbol, hole, still open
+    dirty: dict[int, tuple[str, OpenGap, bool]] = field(default_factory=dict)  # gap id → symbol, gap, still open
     rules: dict[str, str] = field(default_factory=dict)  # symbol → its rule, where that is not yet in the file
     sealed: bool = False  # finished: nothing can be stored there, so nothing is looked for
     loading: bool = False  # its file is being read: what comes meanwhile waits in `pending`

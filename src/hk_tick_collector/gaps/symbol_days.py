@@ -1,4 +1,4 @@
-"""What is known of every symbol on every day, shared by the parts of `holes`. Opens and ends doubts. Pure.
+"""What is known of every symbol on every day, shared by the modules of this package. Opens and ends doubts. Pure.
 
 A doubt is a gap of unknown size: a stretch of time in which ticks may be missing, until an answer of OpenD's tells.
 """

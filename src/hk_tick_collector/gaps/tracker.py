@@ -272,11 +272,11 @@ class GapTracker:
             if not day.dirty:
                 continue
             now_ms = self._known.now_ms()
-            for symbol, hole, is_open in day.dirty.values():
+            for symbol, gap, is_open in day.dirty.values():
                 # A gap that opened and closed before anybody wrote it was only ticks out of order.
-                if is_open or hole.written:
-                    changes.append(GapChange(day.number, _gap(symbol, hole, now_ms, is_open=is_open)))
-                hole.written = True
+                if is_open or gap.written:
+                    changes.append(GapChange(day.number, _gap(symbol, gap, now_ms, is_open=is_open)))
+                gap.written = True
             day.dirty = {}
         return changes
 
@@ -292,14 +292,14 @@ class GapTracker:
                 day.rules = {}
         return changes
 
-    def open_holes(self) -> Iterable[tuple[SymbolDay, OpenGap]]:
+    def open_gaps(self) -> Iterable[tuple[SymbolDay, OpenGap]]:
         """Every gap and doubt that may still be filled, or was lost lately, of every day that was seen."""
         for day in self._known.days.values():
             for track in day.tracks.values():
-                for hole in track.tracker:
-                    yield track, hole
-                for hole in track.past:
-                    yield track, hole
+                for gap in track.gaps:
+                    yield track, gap
+                for gap in track.past:
+                    yield track, gap
                 if track.doubt:
                     yield track, track.doubt
 
@@ -307,7 +307,7 @@ class GapTracker:
         """Every gap of known size that OpenD can no longer give."""
         for day in self._known.days.values():
             for track in day.tracks.values():
-                yield from ((track, hole) for hole in track.lost)
+                yield from ((track, gap) for gap in track.lost)
 
     @property
     def losses(self) -> Losses:
@@ -316,8 +316,8 @@ class GapTracker:
 
     def recount_losses(self) -> None:
         """Ticks came from elsewhere that OpenD no longer had: only gaps that are still there were lost."""
-        there = [hole for _, hole in self.open_holes() if hole.lost_ms]
-        self._known.losses.recount([*there, *(hole for _, hole in self.lost_holes())])
+        there = [gap for _, gap in self.open_gaps() if gap.lost_ms]
+        self._known.losses.recount([*there, *(gap for _, gap in self.lost_holes())])
 
     def track(self, symbol: str) -> SymbolDay | None:
         """What is known of a symbol on the day of its newest tick."""
@@ -337,18 +337,18 @@ class GapTracker:
 
     def missing(self, symbol: str) -> int:
         """How many ticks of a symbol are missing that OpenD may still have; a doubt counts as one."""
-        return sum(hole.missing or 1 for hole in self._hopeful(symbol))
+        return sum(gap.missing or 1 for gap in self._hopeful(symbol))
 
     def tries(self, symbol: str) -> int:
         """How many answers at most left something of a symbol missing that they should have held."""
-        return max((hole.tries for hole in self._hopeful(symbol)), default=0)
+        return max((gap.tries for gap in self._hopeful(symbol)), default=0)
 
     def _hopeful(self, symbol: str) -> Iterable[OpenGap]:
         """The gaps and doubts of a symbol that may be filled."""
         for day in self._known.days.values():
             track = day.tracks.get(symbol)
             if track is not None:
-                yield from (hole for hole in (*track.tracker, *track.past) if not hole.final)
+                yield from (gap for gap in (*track.gaps, *track.past) if not gap.final)
                 if track.doubt and not track.doubt.final:
                     yield track.doubt
 
@@ -361,8 +361,8 @@ class GapTracker:
     def give_up(self, symbol: str) -> list[OpenGap]:
         """Nobody may be asked about a symbol; returns its gaps, which are lost unless `hope` says otherwise."""
         lost = list(self._hopeful(symbol))
-        for hole in lost:
-            hole.final, hole.lost_ms = True, hole.lost_ms or self._known.now_ms()
+        for gap in lost:
+            gap.final, gap.lost_ms = True, gap.lost_ms or self._known.now_ms()
         self._known.losses.add(lost, self._known.now_ms())
         return lost
 
@@ -375,30 +375,30 @@ class GapTracker:
         if track is None:
             return
         if track.lost and track.next > 0:
-            track.tracker[:0] = track.lost.take_from(track.next - window_rows)
-            track.tracker.sort(key=_first)
-        for hole in track.tracker:
-            if hole.last >= track.next - window_rows:
-                hole.final, hole.tries, hole.contradicted_s = False, 0, None
-        for hole in (*track.past, *([track.doubt] if track.doubt else [])):
-            hole.tries = 0
+            track.gaps[:0] = track.lost.take_from(track.next - window_rows)
+            track.gaps.sort(key=_first)
+        for gap in track.gaps:
+            if gap.last >= track.next - window_rows:
+                gap.final, gap.tries, gap.contradicted_s = False, 0, None
+        for gap in (*track.past, *([track.doubt] if track.doubt else [])):
+            gap.tries = 0
 
 
-def _first(hole: OpenGap) -> int:
-    return hole.first
+def _first(gap: OpenGap) -> int:
+    return gap.first
 
 
-def _gap(symbol: str, hole: OpenGap, now_ms: int, *, is_open: bool) -> Gap:
+def _gap(symbol: str, gap: OpenGap, now_ms: int, *, is_open: bool) -> Gap:
     return Gap(
         symbol=symbol,
-        from_seq=hole.from_seq,
-        to_seq=hole.to_seq,
-        from_ts_ms=hole.from_ts_ms,
-        to_ts_ms=hole.to_ts_ms,
-        missing=hole.missing if is_open else 0,
-        cause=hole.cause,
+        from_seq=gap.from_seq,
+        to_seq=gap.to_seq,
+        from_ts_ms=gap.from_ts_ms,
+        to_ts_ms=gap.to_ts_ms,
+        missing=gap.missing if is_open else 0,
+        cause=gap.cause,
         status=GAP_OPEN if is_open else GAP_HEALED,
-        opened_ms=hole.opened_ms,
+        opened_ms=gap.opened_ms,
         closed_ms=None if is_open else now_ms,
-        id=hole.id,
+        id=gap.id,
     )

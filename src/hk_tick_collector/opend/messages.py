@@ -183,7 +183,7 @@ def keep_alive(epoch_s: int) -> pb.KeepAliveRequest:
 
 
 def subscribe(symbols: Iterable[str]) -> pb.SubRequest:
-    """Subscribes to ticks with pushes. The latest cached tick comes first: on a reconnect it shows every hole."""
+    """Subscribes to ticks with pushes. The latest cached tick comes first: on a reconnect it shows every gap."""
     return pb.SubRequest(
         c2s=pb.SubRequest.C2S(
             securityList=[security_of(symbol) for symbol in symbols],

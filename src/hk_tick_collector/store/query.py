@@ -334,7 +334,7 @@ class DayReader:
         return {symbol: (volume, turnover) for symbol, volume, turnover in self._rows(sql, (tick_type,), scans=True)}
 
     def gaps(self, symbols: Sequence[str] = (), *, only_open: bool = False) -> list[Gap]:
-        """The holes of the day, oldest first; of these symbols or of all."""
+        """The gaps of the day, oldest first; of these symbols or of all."""
         where, values = _of_symbols(symbols)
         if only_open:
             where, values = (f"{where} AND status = ?" if where else "WHERE status = ?"), (*values, GAP_OPEN)

@@ -78,7 +78,7 @@ class _Segment:
     end: int = 0  # where the next record goes; all before it is on disk
     rows: int = 0  # appended and not yet forgotten
     position: int = _FILE_HEAD.size  # of the oldest record that is not forgotten
-    tracker: dict[int, int] = field(default_factory=dict)  # damage found at the start: from, to
+    damage: dict[int, int] = field(default_factory=dict)  # damage found at the start: from, to
 
 
 class _Part(NamedTuple):
@@ -218,7 +218,7 @@ class Spool:
                 segment = self._segments[0] if self._segments else None
                 if segment is None or segment.position >= segment.end:  # drained, while `append` still holds it
                     return None
-                position, end, known = segment.position, segment.end, segment.tracker.get(segment.position)
+                position, end, known = segment.position, segment.end, segment.damage.get(segment.position)
             if known is not None:
                 self._advance(segment, known, 0)
                 continue
@@ -229,7 +229,7 @@ class Spool:
             if rows is not None:
                 position = part.end
                 if len(rows) < max_rows:
-                    stop = min((hole for hole in segment.tracker if hole >= position), default=end)
+                    stop = min((begin for begin in segment.damage if begin >= position), default=end)
                     position = _read_more(segment.path, position, stop, rows, max_rows)
                 self._returned = segment, position, len(rows)
                 return rows
@@ -277,7 +277,7 @@ class Spool:
             damage = [Damage(path, 0, size, None, _UNFINISHED)] if 0 < size < _FILE_HEAD.size else []
             for position, part in _parts(path, len(head), size):
                 if part.payload is None:
-                    segment.tracker[position] = part.end
+                    segment.damage[position] = part.end
                     damage.append(Damage(path, position, part.end - position, part.rows, part.cause))
                 else:
                     segment.rows += part.rows or 0

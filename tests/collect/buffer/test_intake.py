@@ -87,7 +87,7 @@ def test_received_is_stored_rejected_or_dropped(story: list[tuple[list[int], lis
 
 
 def test_a_chunk_carries_the_gaps_of_its_own_rows() -> None:
-    """One transaction stores a tick and opens or closes its hole."""
+    """One transaction stores a tick and opens or closes its gap."""
     desk = Desk()
     for rows in ([at(1)], [at(4)], [at(3), at(2)]):
         desk.intake.ticks(Ticks(rows=rows), NOW_MS)
@@ -124,7 +124,7 @@ def test_rejected_ticks_close_their_holes_and_are_told(journal: Journal) -> None
     desk = Desk(max_rows=2)
     desk.intake.ticks(Ticks(rows=[at(1), at(3)], rejected=[refused(2)]), NOW_MS)
     desk.intake.ticks(Ticks(rows=[at(4)], rejected=[refused(5)]), NOW_MS)
-    assert [hole.missing for _, hole in desk.tracker.open_holes()] == [1]
+    assert [open_gap.missing for _, open_gap in desk.tracker.open_gaps()] == [1]
     assert [event.fields for event in journal.events("tick_rejected")] == [
         {
             "cause": "non_finite",
@@ -234,7 +234,7 @@ def test_rejected_ticks_are_remembered_one_by_one_only_so_far() -> None:
     (chunk,) = desk.take()
     assert (len(chunk.gaps), chunk.rejected) == (50_000, 50_010)
     desk.intake.ticks(Ticks(rows=[at(50_011)]), NOW_MS)
-    assert [hole.missing for _, hole in desk.tracker.open_holes()] == [10]
+    assert [open_gap.missing for _, open_gap in desk.tracker.open_gaps()] == [10]
 
 
 def test_counts_alone_take_no_place_in_the_queue() -> None:

@@ -155,7 +155,7 @@ class Ward:
     def whole(self, *symbols: str) -> bool:
         """Whether all that was made is on its way to the day file, and nothing is known to be missing."""
         complete = all(self.stored(symbol) == len(self.transport.tapes[symbol]) for symbol in symbols)
-        return complete and not list(self.tracker.open_holes())
+        return complete and not list(self.tracker.open_gaps())
 
 
 async def until(condition: Callable[[], object], what: str) -> None:
@@ -209,7 +209,7 @@ def test_backfill_that_fails_is_counted_until_an_answer_comes(journal: Journal) 
 
 
 def test_after_an_outage_everything_is_healed(journal: Journal) -> None:
-    """Each symbol is looked at once, holes are filled, and one line tells what was found."""
+    """Each symbol is looked at once, gaps are filled, and one line tells what was found."""
 
     async def story() -> None:
         ward = Ward()
@@ -292,7 +292,7 @@ def test_few_requests_are_under_way_at_a_time() -> None:
 
 
 def test_a_request_that_fails_is_made_again(journal: Journal) -> None:
-    """Each failure is a line; the hole heals once OpenD answers."""
+    """Each failure is a line; the gap heals once OpenD answers."""
 
     async def story() -> None:
         ward = Ward()
@@ -325,7 +325,7 @@ def test_a_symbol_that_is_not_subscribed_is_asked_for_once(journal: Journal) -> 
         task = ward.begin()
         await until(lambda: journal.events("gaps_beyond_reach"), "the gap is given up")
         assert (ward.tracker.missing(A), len(ward.transport.pulls)) == (0, 1)
-        assert [hole.missing for _, hole in ward.tracker.open_holes()] == [2]
+        assert [open_gap.missing for _, open_gap in ward.tracker.open_gaps()] == [2]
         ward.transport.error = None
         ward.backfiller.look_at([A])
         await until(lambda: ward.whole(A), "healed")
@@ -347,7 +347,7 @@ def test_a_full_queue_gives_no_hole_up() -> None:
         task = ward.begin()
         await until(lambda: len(ward.transport.pulls) >= 3, "asked, in vain")
         assert ward.stats.dropped >= 2 * 30
-        assert [hole.final for _, hole in ward.tracker.open_holes()] == [False]
+        assert [open_gap.final for _, open_gap in ward.tracker.open_gaps()] == [False]
         ward.queue.max_rows = 1000
         await until(lambda: ward.whole(A), "healed")
         await end(task)
@@ -367,7 +367,7 @@ def test_a_tick_without_a_sequence_is_not_the_oldest() -> None:
         task = ward.begin()
         await until(lambda: ward.stored(A) > 900, "answered")
         await end(task)
-        assert [(hole.missing, hole.final) for _, hole in ward.tracker.lost_holes()] == [(501, True)]
+        assert [(open_gap.missing, open_gap.final) for _, open_gap in ward.tracker.lost_holes()] == [(501, True)]
 
     play(story())
 
@@ -442,7 +442,7 @@ def test_an_interruption_is_blamed_until_every_symbol_was_looked_at(clock: Clock
         ward.transport.error = OpenDError("no answer")
         ward.make(A, 1, pushed=False)
         ward.make(A, 1, pushed=True)
-        assert [hole.cause for _, hole in ward.tracker.open_holes()] == ["push_lost"]
+        assert [open_gap.cause for _, open_gap in ward.tracker.open_gaps()] == ["push_lost"]
         await end(task)
 
     play(story())
@@ -602,7 +602,7 @@ def test_without_the_pattern_stopped_pushes_are_mended_too(journal: Journal, clo
             gap.id for gap in changes if gap.status != "open"
         }
         assert len(still_open) == doubts
-        assert not any(hole for _, hole in ward.tracker.open_holes() if not hole.final)
+        assert not any(open_gap for _, open_gap in ward.tracker.open_gaps() if not open_gap.final)
 
     play(story())
     assert len(journal.events("pushes_stopped")) == 2

@@ -45,7 +45,7 @@ NOW_S: Final = 1000.0
 
 
 class Run:
-    """Holes and the day file that they are written to, over restarts."""
+    """the tracker and the day file that they are written to, over restarts."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -58,12 +58,12 @@ class Run:
         self.tracker.resume(DAY)
 
     def store(self, *ticks: TickRow) -> None:
-        """Ticks come and are committed with what they change of holes."""
+        """Ticks come and are committed with what they change of gaps."""
         self.tracker.see(list(ticks))
         self.commit(list(ticks))
 
     def commit(self, rows: list[TickRow] | None = None) -> None:
-        """What changed of holes is committed."""
+        """What changed of gaps is committed."""
         file = DayFile(self.path, NAME, "run", TEN_S * 1000, "test", StoreOptions(synchronous="OFF"))
         changes, rules = self.tracker.take_changes(), self.tracker.take_rules()
         file.write(Batch(rows=rows or [], gaps=[change.gap for change in changes], rules=rules), TEN_S * 1000)
@@ -100,7 +100,10 @@ def state(tracker: GapTracker) -> dict[str, tuple[object, ...]]:
             track.next,
             track.last_seq,
             track.last_ts_ms,
-            [(hole.id, hole.first, hole.last, hole.from_seq, hole.to_seq, hole.cause) for hole in track.tracker],
+            [
+                (open_gap.id, open_gap.first, open_gap.last, open_gap.from_seq, open_gap.to_seq, open_gap.cause)
+                for open_gap in track.gaps
+            ],
             track.doubt and (track.doubt.id, track.doubt.from_seq, track.doubt.cause),
         )
         for track in tracker.tracks()
@@ -164,7 +167,7 @@ def test_what_a_restart_missed_is_blamed_on_it(run: Run) -> None:
 
 
 def test_ids_go_on_where_they_ended(run: Run) -> None:
-    """Also past those of healed gaps: no row of `gaps` is ever overwritten by another hole."""
+    """Also past those of healed gaps: no row of `gaps` is ever overwritten by another gap."""
     run.store(at(1), at(3), at(5))
     run.store(at(2), at(4))
     run.restart()
@@ -174,7 +177,7 @@ def test_ids_go_on_where_they_ended(run: Run) -> None:
 
 
 def test_a_rejected_tick_is_known_after_a_restart(run: Run) -> None:
-    """Neither a hole nor a second row when it comes again."""
+    """Neither a gap nor a second row when it comes again."""
     run.store(at(1), at(3))
     refuse(run, at(2))
     refuse(run, at(4))
@@ -218,7 +221,7 @@ def test_a_file_shows_whether_a_symbol_follows_the_pattern(run: Run, seqs: list[
     file.close()
     track = load_day(run.root, DAY).tracks[A]
     assert not track.patterned
-    assert track.tracker == []
+    assert track.gaps == []
 
 
 @pytest.mark.parametrize("first", [1, 900])
@@ -238,7 +241,7 @@ def test_ticks_that_were_stored_while_the_day_was_being_read_count(run: Run, fir
 
 
 def test_a_sealed_day_holds_nothing_to_heal(run: Run) -> None:
-    """Its holes stay as they are: what came for it could not be stored."""
+    """Its gaps stay as they are: what came for it could not be stored."""
     run.store(at(1), at(3))
     assert seal(run.path, TEN_S * 1000, StoreOptions())
     assert load_day(run.root, DAY) == Day(DAY, sealed=True)

@@ -43,8 +43,8 @@ def store(path: Path, rows: list[TickRow]) -> None:
 
 def open_gaps(tracker: GapTracker) -> dict[str, list[tuple[int, int]]]:
     found: dict[str, list[tuple[int, int]]] = {}
-    for track, hole in tracker.open_holes():
-        found.setdefault(track.symbol, []).append((hole.first, hole.last))
+    for track, open_gap in tracker.open_gaps():
+        found.setdefault(track.symbol, []).append((open_gap.first, open_gap.last))
     return found
 
 
@@ -54,7 +54,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_rows_that_vanished_are_found_at_the_next_start(path: Path) -> None:
-    """A file that lost rows behind its counters' back (a WAL removed, a spool record lost) shows them as holes."""
+    """A file that lost rows behind its counters' back (a WAL removed, a spool record lost) shows them as gaps."""
     store(path, [row("HK.00700", n) for n in range(1, 21)] + [row("HK.00005", n) for n in (1, 2, 5)])
     db = apsw.Connection(str(path))
     db.execute("DELETE FROM ticks WHERE symbol = 'HK.00700' AND seq & 0xFFFFFFFF IN (4, 5, 11)")
@@ -79,7 +79,7 @@ def test_a_file_that_adds_up_is_not_read_tick_by_tick(path: Path) -> None:
 
 
 def test_a_fresh_file_lacks_all_but_what_it_and_memory_hold(path: Path) -> None:
-    """After a damaged file was set aside: everything that was ever seen is a hole, but for rows on their way."""
+    """After a damaged file was set aside: everything that was ever seen is a gap, but for rows on their way."""
     seen = [row("HK.00700", n) for n in range(1, 101)]
     tracker = GapTracker(lambda number: load_day(path.parent, number), lambda: NOW_MS)
     tracker.see(seen)
@@ -95,7 +95,7 @@ def test_a_fresh_file_lacks_all_but_what_it_and_memory_hold(path: Path) -> None:
 
 
 def test_only_a_symbol_that_lost_rows_is_made_anew(path: Path) -> None:
-    """The spool lost rows of one symbol: they are holes. Another's gap, and a rejected tick, stay what they were."""
+    """The spool lost rows of one symbol: they are gaps. Another's gap, and a rejected tick, stay what they were."""
     stored = [row("HK.00700", n) for n in (1, 2, 3, 5)] + [row("HK.00005", n) for n in (1, 2, 5)]
     tracker = GapTracker(lambda number: load_day(path.parent, number), lambda: NOW_MS)
     tracker.see(stored[:3])

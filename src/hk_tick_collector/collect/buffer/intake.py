@@ -1,7 +1,7 @@
 """The intake: every tick that reached the socket passes here, and is counted here.
 
 Enters: Ticks events of the protocol core. Leaves: chunks in the queue, each with the rows of `gaps` that its ticks open
-and fill. What finds no place is dropped, with an exact count in the ledger and as a hole; nothing waits, because the
+and fill. What finds no place is dropped, with an exact count in the ledger and as a gap; nothing waits, because the
 loop that calls this also reads the socket.
 """
 

@@ -1,7 +1,7 @@
 """Where chunks go that memory can hold no more: through a thread of its own to the spool, and back in their order.
 
 Enters: chunks that found the queue full, and every later one until all are back: order is kept, because what a chunk
-says of holes is true only after those before it. Leaves: the same chunks, oldest first, their rows read from disk.
+says of gaps is true only after those before it. Leaves: the same chunks, oldest first, their rows read from disk.
 What does not concern rows (changes of `gaps`, links, counts) waits in memory beside them: it is small, and after a
 crash it is found anew from the rows. Rows that an earlier run's spool holds until they are committed wait there too.
 """

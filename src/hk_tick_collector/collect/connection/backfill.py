@@ -1,4 +1,4 @@
-"""Backfill while a connection lives: asks OpenD what `healer` and `push_watch` plan, and subscribes again.
+"""Backfill while a connection lives: asks OpenD what `backfill_plan` and `push_watch` plan, and subscribes again.
 
 Enters: plans. Leaves: GetTicker requests, whose ticks go the way of all ticks; log lines. At most a few requests are in
 flight, so that an answer of 1,000 ticks never holds up the pushes for long.
@@ -59,13 +59,13 @@ class _Round:
         self._lost: list[tuple[str, OpenGap]] = []
 
     def add(self, symbol: str, ticks: int, found: int, lost: list[OpenGap]) -> None:
-        """Takes one answer: `found` of its `ticks` had been missing, `lost` are holes that can heal no more."""
+        """Takes one answer: `found` of its `ticks` had been missing, `lost` are gaps that can heal no more."""
         self._requests += 1
         self._ticks += ticks
         self._found += found
         if found:
             self._symbols.add(symbol)
-        self._lost += [(symbol, hole) for hole in lost]
+        self._lost += [(symbol, gap) for gap in lost]
 
     def tell(self, now_s: float) -> None:
         """Logs what was found or lost, once a second."""
@@ -73,13 +73,13 @@ class _Round:
             return
         log.info("backfill", requests=self._requests, ticks=self._ticks, found=self._found, symbols=len(self._symbols))
         if self._lost:
-            worst, hole = max(self._lost, key=lambda item: item[1].missing or 0)
+            worst, gap = max(self._lost, key=lambda item: item[1].missing or 0)
             log.error(
                 "gaps_beyond_reach",
                 gaps=len(self._lost),
-                missing=sum(hole.missing or 0 for _, hole in self._lost),
-                causes=",".join(sorted({hole.cause for _, hole in self._lost})),
-                worst=f"{worst}:{hole.missing or 'unknown'}",
+                missing=sum(gap.missing or 0 for _, gap in self._lost),
+                causes=",".join(sorted({gap.cause for _, gap in self._lost})),
+                worst=f"{worst}:{gap.missing or 'unknown'}",
             )
         self._clear()
         self._next_s = now_s + 1.0
@@ -223,7 +223,7 @@ class Backfiller:
         lost = self._plan.answered(ask, ticks, time.monotonic())
         self._intake.flush_gaps()
         after = self._tracker.missing(ask.symbol)
-        lost_ticks = sum(hole.missing or 0 for hole in lost)
+        lost_ticks = sum(gap.missing or 0 for gap in lost)
         self._round.add(ask.symbol, len(ticks), max(0, before - after - lost_ticks), lost)
         log.debug("pulled", symbol=ask.symbol, asked=ask.rows, got=len(ticks), missing_before=before, missing=after)
         return [seq for seq, _ in ticks]

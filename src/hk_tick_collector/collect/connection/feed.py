@@ -1,6 +1,6 @@
-"""The link to OpenD: connect, stay alive, come back. What is asked on it is in `session`, the socket in `wire`.
+"""The connection to OpenD: opens it, watches it, opens the next one. `session` asks on it, `transport` is its socket.
 
-Enters: what OpenD says of itself. Leaves: requests, Stats; its ticks go from the wire to the intake. Whatever ends
+Enters: what OpenD says of itself. Leaves: requests, Stats; its ticks go from the transport to the intake. Whatever ends
 a connection (a bad frame, silence, a refusal, the network) ends in the same place: drop it whole, wait a jittered
 moment, begin anew.
 """

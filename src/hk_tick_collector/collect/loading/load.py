@@ -196,9 +196,9 @@ def _add_gaps(track: SymbolDay, gaps: _Gaps, reader: DayReader) -> None:
                 _go_to(track, seq & COUNTER_MASK, seq, (seq >> 32) * 1000)
     _ask_again(track)
     # A doubt that ends before the day does is lost: only what an answer did not reach has such an end.
-    lasting = [hole for hole in gaps.doubts if hole.to_ts_ms >= track.to_ms - 1]
+    lasting = [open_gap for open_gap in gaps.doubts if open_gap.to_ts_ms >= track.to_ms - 1]
     if lasting:
-        track.doubt = doubt = min(lasting, key=lambda hole: hole.from_ts_ms)
+        track.doubt = doubt = min(lasting, key=lambda open_gap: open_gap.from_ts_ms)
         if track.recent is not None:
             margin_ms = MARGIN_MS if doubt.from_seq is None else 0
             known = reader.newest_of(track.symbol, _WINDOW_ROWS, doubt.from_ts_ms + margin_ms)
@@ -210,18 +210,18 @@ def _add_gaps(track: SymbolDay, gaps: _Gaps, reader: DayReader) -> None:
 def _ask_again(track: SymbolDay) -> None:
     """The newest gaps, which OpenD's window may reach, are asked for again; an answer fills the others as well."""
     upper, held = track.next, 0
-    while len(track.tracker) < _ASKED_MOST:
-        hole = track.lost.newest()
-        if hole is None:
+    while len(track.gaps) < _ASKED_MOST:
+        open_gap = track.lost.newest()
+        if open_gap is None:
             break
-        held += max(0, upper - hole.last - 1)  # ticks that are stored between this gap and the next
+        held += max(0, upper - open_gap.last - 1)  # ticks that are stored between this gap and the next
         if held > _WINDOW_ROWS:
             break
-        upper = hole.first
-        track.lost.take(hole.first)
-        hole.final, hole.lost_ms = False, 0
-        track.tracker.append(hole)
-    track.tracker.reverse()
+        upper = open_gap.first
+        track.lost.take(open_gap.first)
+        open_gap.final, open_gap.lost_ms = False, 0
+        track.gaps.append(open_gap)
+    track.gaps.reverse()
 
 
 def _go_to(track: SymbolDay, counter: int, seq: int, ts_ms: int) -> None:
@@ -234,7 +234,7 @@ def _go_to(track: SymbolDay, counter: int, seq: int, ts_ms: int) -> None:
 def _adds_up(track: SymbolDay, count: SymbolCount | None, gaps: _Gaps) -> bool:
     """Whether every counter up to the newest is stored, in an open gap, or came and is elsewhere."""
     rows, marks = count.rows if count else 0, len(gaps.marks)
-    missing = sum(hole.missing or 0 for hole in (*track.tracker, *track.past))
+    missing = sum(open_gap.missing or 0 for open_gap in (*track.gaps, *track.past))
     return rows + marks + missing + track.lost.missing() + track.skipped.missing() == track.next - 1
 
 
@@ -249,7 +249,7 @@ def _recount(day: Day, track: SymbolDay, gaps: _Gaps, reader: DayReader) -> bool
     seqs += [seq for seq in gaps.marks if from_seq <= seq <= day.last_seq]
     counters = counters_of(track, seqs)
     if counters:
-        track.next = max(counters[-1], max((hole.last for hole in track.tracker), default=0), track.lost.last) + 1
+        track.next = max(counters[-1], max((open_gap.last for open_gap in track.gaps), default=0), track.lost.last) + 1
     was_judged = track.symbol not in day.rules  # if not, no gap of it was ever written: nothing has vanished
     cause = CAUSE_DAMAGED if was_judged else CAUSE_RESTART
     if not add_vanished(day, track, counters, seqs, now_ms(), cause):

@@ -1,6 +1,6 @@
 """Reads what day files know, in threads of its own: a file may be large, and the event loop must go on.
 
-Enters: days that `holes` asks for, or that must be looked at anew. Leaves: days that `holes` adopts, on the event loop.
+Enters: days that `gaps` asks for, or that must be looked at anew. Leaves: days that `gaps` adopts, on the event loop.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def in_thread(what: Callable[..., T], *args: Any) -> asyncio.Future[T]:
 
 
 class DayLoader:
-    """Loads days for `holes`, which is given by `serve`; every method is for the event loop's thread."""
+    """Loads days for `gaps`, which is given by `serve`; every method is for the event loop's thread."""
 
     def __init__(self, data_root: Path) -> None:
         self._data_root = data_root

@@ -56,9 +56,9 @@ def rebuild_day(data_root: Path, old: Day, held: Iterable[TickRow], now_ms: int)
         if before.patterned and before.run_seq == 0 and len(known) + _missing(before) == before.next - 1:
             day.tracks[symbol] = before
             day.dirty.update(
-                {hole.id: (symbol, hole, True) for hole in before.tracker}
+                {open_gap.id: (symbol, open_gap, True) for open_gap in before.gaps}
             )  # a fresh file has none of them
-            day.dirty.update({hole.id: (symbol, hole, True) for hole in before.lost})
+            day.dirty.update({open_gap.id: (symbol, open_gap, True) for open_gap in before.lost})
         else:
             day.tracks[symbol] = _rebuild_track(day, before, known, now_ms)
             _close(day, before)
@@ -68,14 +68,14 @@ def rebuild_day(data_root: Path, old: Day, held: Iterable[TickRow], now_ms: int)
 
 
 def _missing(track: SymbolDay) -> int:
-    return sum(hole.missing or 0 for hole in track.tracker) + track.lost.missing() + track.skipped.missing()
+    return sum(open_gap.missing or 0 for open_gap in track.gaps) + track.lost.missing() + track.skipped.missing()
 
 
 def _close(day: Day, before: SymbolDay) -> None:
     """What was known to be open is told anew, with other bounds."""
-    for hole in (*before.tracker, *before.past, *before.lost, *([before.doubt] if before.doubt else [])):
-        if hole.written and hole.id not in day.dirty:
-            day.dirty[hole.id] = (before.symbol, hole, False)
+    for open_gap in (*before.gaps, *before.past, *before.lost, *([before.doubt] if before.doubt else [])):
+        if open_gap.written and open_gap.id not in day.dirty:
+            day.dirty[open_gap.id] = (before.symbol, open_gap, False)
 
 
 def _add_stored(path: Path, seqs: dict[str, dict[int, int]]) -> None:
@@ -90,7 +90,7 @@ def _add_stored(path: Path, seqs: dict[str, dict[int, int]]) -> None:
 
 def _rebuild_track(day: Day, before: SymbolDay, known: dict[int, int], now_ms: int) -> SymbolDay:
     """One symbol from its stored sequences, up to the newest tick that was ever seen."""
-    track = replace(before, tracker=[], past=[], lost=LostGaps(), doubt=None, known=set(), proved=frozenset())
+    track = replace(before, gaps=[], past=[], lost=LostGaps(), doubt=None, known=set(), proved=frozenset())
     if before.next <= 0 or before.run_seq:
         # How much was lost is not known: all of the day may be, up to now or to the beginning of this run.
         start_ms = day.start_s * 1000
@@ -132,8 +132,8 @@ def add_vanished(
     # What is accounted for, as first and last counter and their seconds, and the end of it all.
     accounted = [(counter, counter, seconds[counter], seconds[counter]) for counter in counters if counter >= first]
     accounted += [
-        (hole.first, hole.last, (hole.from_seq or 0) >> 32, (hole.to_seq or 0) >> 32)
-        for hole in (*track.tracker, *track.lost, *track.skipped)
+        (open_gap.first, open_gap.last, (open_gap.from_seq or 0) >> 32, (open_gap.to_seq or 0) >> 32)
+        for open_gap in (*track.gaps, *track.lost, *track.skipped)
     ]
     end_s = max(track.last_seq >> 32, day.start_s)
     accounted.append((track.next, track.next, end_s, end_s))
@@ -158,10 +158,10 @@ def add_vanished(
             track.skipped.add(_hole(0, between, of_seconds, cause, now_ms))
         return True
     for between, of_seconds in found:
-        hole = _hole(day.new_gap_id(), between, of_seconds, cause, now_ms)
-        track.tracker.append(hole)
-        day.dirty[hole.id] = (track.symbol, hole, True)
-    track.tracker.sort(key=lambda hole: hole.first)
+        open_gap = _hole(day.new_gap_id(), between, of_seconds, cause, now_ms)
+        track.gaps.append(open_gap)
+        day.dirty[open_gap.id] = (track.symbol, open_gap, True)
+    track.gaps.sort(key=lambda open_gap: open_gap.first)
     return bool(found)
 
 

@@ -1,4 +1,4 @@
-"""What is told of holes: log lines as their rows are committed, and the figures of the live state. Changes nothing."""
+"""What is told of gaps: log lines as their rows are committed, and the figures of the live state. Changes nothing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Summary(TypedDict):
 
 
 class GapLog:
-    """Reads holes, healer and writer; call `tell` about once a second."""
+    """Reads gaps, healer and writer; call `tell` about once a second."""
 
     def __init__(
         self, tracker: GapTracker, plan: BackfillPlan, current_writer: CurrentWriter, now_ms: Callable[[], int]
@@ -81,7 +81,7 @@ class GapLog:
 
     def summary(self) -> Summary:
         """How many gaps may still heal, what was lost lately, and the outage budget."""
-        healing = [hole.missing or 1 for _, hole in self._tracker.open_holes() if not hole.final]
+        healing = [open_gap.missing or 1 for _, open_gap in self._tracker.open_gaps() if not open_gap.final]
         lost = self._tracker.losses.since(self._now_ms() - LOST_LATELY_MS)
         symbol, rate = self._plan.busiest() or ("", 0.0)
         budget_s = round(WINDOW_ROWS / rate, 1) if rate else None

@@ -448,7 +448,7 @@ EVENTS: Final[dict[str, Entry]] = {
         "按 `detail=` 處理；檢查磁碟",
     ),
     "day_not_resumed": entry(
-        "what a day's file knows could not be read at the start, so its holes show only with new ticks",
+        "what a day's file knows could not be read at the start, so its gaps show only with new ticks",
         "啟動時未能讀取該日檔案所知；缺口要等新 tick 才顯現",
         "follow detail=; hk-tick-collector doctor",
         "按 `detail=` 處理；`hk-tick-collector doctor`",
