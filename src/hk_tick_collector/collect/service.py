@@ -39,11 +39,9 @@ if TYPE_CHECKING:
 
 _UMASK: Final = 0o027
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# How soon the interpreter lets another thread run. With the default of 5 ms the writer waits that long for the event
-# loop before and after every statement of a burst; 0.5 ms let it store a third more, 0.05 ms again 6 % more. Neither
-# cost the loop anything measurable: the writer gives way between its statements only, the loop whenever it is asked.
+# How soon the interpreter lets another thread run: with its own 5 ms the writer waits for the event loop before and
+# after every statement. Rows are no cycles, so garbage is looked for rarely. Both: docs/decisions/0006.
 _SWITCH_INTERVAL_S: Final = 0.00005
-# Rows are no cycles: to look through every 700 new ones for garbage cost a burst of lone ticks 5 %.
 _GC_AFTER: Final = 50_000
 _STORE_SHARE: Final = 0.7  # of the time a stop may take, for the day file; all that is left then for the spool
 _EXIT_S: Final = 10  # what systemd is asked for beyond it: a disk that is slow to close, the interpreter's end
