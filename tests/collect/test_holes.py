@@ -664,6 +664,17 @@ def test_a_counter_that_begins_anew_beyond_the_window_leaves_a_doubt() -> None:
     assert table.open() == [(None, "sequence_restarted")]
 
 
+def test_a_tick_of_the_new_run_fills_no_gap_of_the_run_before() -> None:
+    """The counter began anew seconds after a gap: an older tick of the new run has the counter of a missing one."""
+    table = Table()
+    table.see(*[at(counter) for counter in range(1, 21)], *[at(counter, 5) for counter in range(26, 61)])
+    assert table.counters() == [(21, 25)]
+    table.see(at(40, 15), at(41, 15), at(42, 15))  # the newest ticks come first: the run begins with them
+    assert [event[1] for event in table.holes.events] == ["sequence_restarted"]
+    table.answer(*[at(counter, 11 + counter // 10) for counter in range(15, 43)], full=True)
+    assert (5, "push_lost") in table.open()
+
+
 def test_an_answer_that_does_not_reach_the_new_run_ends_no_doubt() -> None:
     """It was asked for before the counter began anew, or lacks the newest ticks: it says nothing of the new run."""
     table = Table()

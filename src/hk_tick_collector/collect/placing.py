@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import market
 
@@ -20,7 +20,6 @@ from .track import (
     CAUSE_SEQUENCE,
     COUNTER_MASK,
     MARGIN_MS,
-    NEAR_S,
     RULE_COUNTER,
     RUNS_MOST,
     Day,
@@ -33,6 +32,9 @@ from .track import (
 
 if TYPE_CHECKING:
     from .tracked import Tracked
+
+
+_ORDER_S: Final = 1  # so far ticks that follow one another may be out of order by the second
 
 
 class Placing:
@@ -145,14 +147,12 @@ class Placing:
         """The gap that a sequence lies in; taken out of those that are lost."""
         counter = seq & COUNTER_MASK
         if seq < track.run_seq:
-            return next(
-                (hole for hole in track.past if hole.first <= counter <= hole.last and _spans(track, hole, seq)), None
-            )
+            return next((hole for hole in track.past if hole.first <= counter <= hole.last and _spans(hole, seq)), None)
         index = bisect_right(track.holes, counter, key=_first) - 1
         if index >= 0 and track.holes[index].last >= counter:
-            return track.holes[index] if _spans(track, track.holes[index], seq) else None
+            return track.holes[index] if _spans(track.holes[index], seq) else None
         hole = track.lost.take(counter)
-        if hole is not None and not _spans(track, hole, seq):
+        if hole is not None and not _spans(hole, seq):
             track.lost.add(hole)
             return None
         if hole is not None:
@@ -255,7 +255,10 @@ def _first(hole: Hole) -> int:
     return hole.first
 
 
-def _spans(track: Track, hole: Hole, seq: int) -> bool:
-    """Whether the second of a sequence can be one of a gap's; a late report carries an older one."""
-    spare_s = NEAR_S if seq <= track.last_seq else 0  # a later one than all that were seen may begin the counter anew
-    return (seq >> 32) <= ((hole.to_seq or 0) >> 32) + spare_s
+def _spans(hole: Hole, seq: int) -> bool:
+    """Whether the second of a sequence can be one of a gap's: not later than that of the tick behind the gap.
+
+    A later one with such a counter may be of a run that began anew, which is perhaps not known yet. A late report
+    carries an older one.
+    """
+    return seq >> 32 <= ((hole.to_seq or 0) >> 32) + _ORDER_S
