@@ -68,7 +68,11 @@ class Placing:
             return True
         if in_day and (not in_run or (counter < track.next and not (near and begins_anew(track, seq)))):
             # It came before, or it was missing: in this run of the counter or in an earlier one.
-            return stored and self._fill(day, track, seq, ts_ms)
+            if stored and self._fill(day, track, seq, ts_ms):
+                return True
+            if near and in_run:
+                self._note_fall(day, track, seq)
+            return False
         if in_day and stored and self._fill(day, track, seq, ts_ms):
             return True
         if near and self._is_run(track, seq):
@@ -165,6 +169,8 @@ class Placing:
         hole = self._find(track, seq)
         if hole is None:
             return False  # no gap there: the key of the table recognises the duplicate
+        if seq in track.strange:  # a late report behind a leap, for example: it has its place now
+            track.strange.remove(seq)
         counter, among = seq & COUNTER_MASK, track.past if seq < track.run_seq else track.holes
         if hole.first == hole.last:
             among.remove(hole)
@@ -182,6 +188,22 @@ class Placing:
             hole.last, hole.to_seq, hole.to_ts_ms = counter - 1, second | counter - 1, ts_ms
         day.dirty[hole.id] = (track.symbol, hole, True)
         return True
+
+    def _note_fall(self, day: Day, track: Track, seq: int) -> None:
+        """A lower counter than those of a gap, from a time after the gap began: the counter began anew within the gap.
+
+        So it is when the ticks of the new run were seen before, and begin where those of the run before ended. How many
+        ticks are missing is then not known.
+        """
+        index = bisect_right(track.holes, seq & COUNTER_MASK, key=_first)
+        if index == len(track.holes):
+            return
+        hole = track.holes[index]
+        if not hole.from_seq or seq >> 32 <= (hole.from_seq >> 32) + _ORDER_S:
+            return
+        if track.doubt is None or track.doubt.final:
+            self._known.events.append((track.symbol, CAUSE_SEQUENCE, seq))
+            self._known.doubt(day, track, hole.from_seq, hole.from_ts_ms, CAUSE_SEQUENCE)
 
     def _is_run(self, track: Track, seq: int) -> bool:
         """Whether a tick follows the one before it that may have begun another run of the counter."""
