@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -66,11 +67,18 @@ def part_of(path: Path) -> str:
     return "" if inside.name == "__init__.py" and len(inside.parts) == 1 else inside.parts[0].removesuffix(".py")
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """A source as a tree; each is asked for by many rules."""
+    return ast.parse(path.read_text("utf-8"))
+
+
+@cache
 def imports(path: Path) -> set[str]:
     """Every module that a source imports, absolute; of `from a import b` both `a` and `a.b`."""
     package = ["hk_tick_collector", *path.relative_to(SOURCE).parts[:-1]]
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -89,7 +97,7 @@ def parts_imported(path: Path) -> set[str]:
 
 def uses(path: Path, *, attributes: set[str], names: set[str]) -> set[str]:
     """Which of these attributes (as `x.environ`) and imported names a source mentions."""
-    tree = ast.parse(path.read_text("utf-8"))
+    tree = parsed(path)
     found = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr in attributes}
     return found | {name for name in imports(path) if name in names}
 
@@ -169,7 +177,7 @@ def test_the_page_names_every_package() -> None:
 def outputs(path: Path) -> list[str]:
     """How a source prints by itself: print(), a stream's write, a console of rich, JSON or CSV made by hand."""
     found = []
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             if called == "print" or re.fullmatch(

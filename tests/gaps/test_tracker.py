@@ -666,6 +666,46 @@ def test_a_counter_that_begins_anew_beyond_the_window_leaves_a_doubt() -> None:
     assert table.open() == [(None, "sequence_restarted")]
 
 
+def test_a_new_run_that_goes_on_where_the_one_before_ended_is_seen() -> None:
+    """An outage, and the next tick has a higher counter: the gap seems to have a size. An answer has ticks of lower
+    counters from after its beginning: the counter began anew meanwhile, and how many are missing is not known.
+    """
+    table = Table()
+    table.see(*[at(counter, 17) for counter in range(1, 97)])
+    table.see(at(122, 25), at(123, 25))
+    assert table.open() == [(25, "push_lost")]
+    window = [at(counter, 20 + counter // 25) for counter in range(82, 124)]
+    table.answer(*window)
+    assert table.open() == [(None, "sequence_restarted")]
+    assert [event[1] for event in table.tracker.events] == ["sequence_restarted"]
+    (lost,) = table.answer(*window, full=True)
+    assert (lost.missing, lost.from_ts_ms, lost.to_ts_ms) == (None, at(96, 17)[2], at(82, 23)[2] + 10_000)
+
+
+def test_a_tick_of_the_new_run_fills_no_gap_of_the_run_before() -> None:
+    """The counter began anew seconds after a gap: an older tick of the new run has the counter of a missing one."""
+    table = Table()
+    table.see(*[at(counter) for counter in range(1, 21)], *[at(counter, 5) for counter in range(26, 61)])
+    assert table.counters() == [(21, 25)]
+    table.see(at(40, 15), at(41, 15), at(42, 15))  # the newest ticks come first: the run begins with them
+    assert [event[1] for event in table.tracker.events] == ["sequence_restarted"]
+    table.answer(*[at(counter, 11 + counter // 10) for counter in range(15, 43)], full=True)
+    assert (5, "push_lost") in table.open()
+
+
+def test_a_late_report_behind_a_leap_leaves_answers_honest() -> None:
+    """A late report whose counter has leapt is no next tick when it comes, and has its place with the tick after it.
+    OpenD's answers contradict the leap as any other: no gap is invented for good.
+    """
+    table = Table()
+    late = row(at(4091, 30)[1], at(4091, 30)[2] - 300_000)
+    ticks = [*[at(counter) for counter in range(1, 30)], late, at(4092, 31), at(4093, 32)]
+    table.see(*ticks)
+    for _ in range(3):
+        table.answer(*ticks)
+    assert table.open() == []
+
+
 def test_an_answer_that_does_not_reach_the_new_run_ends_no_doubt() -> None:
     """It was asked for before the counter began anew, or lacks the newest ticks: it says nothing of the new run."""
     table = Table()

@@ -109,6 +109,7 @@ def test_a_bad_file_costs_nothing(begin: Begin, kind: str, which: str) -> None:
 
     collector = trial.run()
     collector.wait_for("day_held", day=day)
+    collector.wait_for("subscribed")
     late_or_not(trial, which)
     wait_held(trial, day, 20)
     if path.is_dir():

@@ -149,18 +149,22 @@ def witnesses(track: SymbolDay, day: Day, answer: Answer, before: Unwitnessed) -
 
 
 def began_anew(day: Day, track: SymbolDay, answer: Answer) -> bool:
-    """Whether the counter falls within an answer: several rise, the next is lower, and they rise again from there.
-
-    A single late report, which carries an older second and a high counter, is not that.
-    """
+    """Whether the counter falls within an answer."""
     first, end = max(day.start_s << 32, track.run_seq), day.last_seq
-    rising = [seq & COUNTER_MASK for seq, _ in sorted(answer.ticks) if first <= seq <= end]
-    for at in range(_RISING - 1, len(rising) - _RISING):
-        if rising[at] > rising[at + 1]:
-            before, after = rising[at - _RISING + 1 : at + 1], rising[at + 1 : at + 1 + _RISING]
+    return last_fall(sorted(seq for seq, _ in answer.ticks if first <= seq <= end)) > 0
+
+
+def last_fall(seqs: Sequence[int]) -> int:
+    """Where the counter falls last: the index of the first of these sequences, which ascend, after it; 0 where it never
+    does. Several rise, the next is lower, and they rise again from there: a single late report is not that.
+    """
+    counters = [seq & COUNTER_MASK for seq in seqs]
+    for at in range(len(counters) - _RISING, _RISING - 1, -1):
+        if counters[at] < counters[at - 1]:
+            before, after = counters[at - _RISING : at], counters[at : at + _RISING]
             if before == sorted(before) and after == sorted(after) and after[-1] < before[0]:
-                return True
-    return False
+                return at
+    return 0
 
 
 def steps(reached: Reach, gaps: Iterable[OpenGap]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import market
 
@@ -20,7 +20,6 @@ from .symbol_day import (
     CAUSE_SEQUENCE,
     COUNTER_MASK,
     MARGIN_MS,
-    NEAR_S,
     RULE_COUNTER,
     RUNS_MOST,
     Day,
@@ -33,6 +32,9 @@ from .symbol_day import (
 
 if TYPE_CHECKING:
     from .symbol_days import SymbolDays
+
+
+_ORDER_S: Final = 1  # so far ticks that follow one another may be out of order by the second
 
 
 class Placing:
@@ -66,7 +68,11 @@ class Placing:
             return True
         if in_day and (not in_run or (counter < track.next and not (near and begins_anew(track, seq)))):
             # It came before, or it was missing: in this run of the counter or in an earlier one.
-            return stored and self._fill(day, track, seq, ts_ms)
+            if stored and self._fill(day, track, seq, ts_ms):
+                return True
+            if near and in_run:
+                self._note_fall(day, track, seq)
+            return False
         if in_day and stored and self._fill(day, track, seq, ts_ms):
             return True
         if near and self._is_run(track, seq):
@@ -145,14 +151,12 @@ class Placing:
         """The gap that a sequence lies in; taken out of those that are lost."""
         counter = seq & COUNTER_MASK
         if seq < track.run_seq:
-            return next(
-                (gap for gap in track.past if gap.first <= counter <= gap.last and _spans(track, gap, seq)), None
-            )
+            return next((gap for gap in track.past if gap.first <= counter <= gap.last and _spans(gap, seq)), None)
         index = bisect_right(track.gaps, counter, key=_first) - 1
         if index >= 0 and track.gaps[index].last >= counter:
-            return track.gaps[index] if _spans(track, track.gaps[index], seq) else None
+            return track.gaps[index] if _spans(track.gaps[index], seq) else None
         gap = track.lost.take(counter)
-        if gap is not None and not _spans(track, gap, seq):
+        if gap is not None and not _spans(gap, seq):
             track.lost.add(gap)
             return None
         if gap is not None:
@@ -165,6 +169,8 @@ class Placing:
         gap = self._find(track, seq)
         if gap is None:
             return False  # no gap there: the key of the table recognises the duplicate
+        if seq in track.strange:  # a late report behind a leap, for example: it has its place now
+            track.strange.remove(seq)
         counter, among = seq & COUNTER_MASK, track.past if seq < track.run_seq else track.gaps
         if gap.first == gap.last:
             among.remove(gap)
@@ -182,6 +188,22 @@ class Placing:
             gap.last, gap.to_seq, gap.to_ts_ms = counter - 1, second | counter - 1, ts_ms
         day.dirty[gap.id] = (track.symbol, gap, True)
         return True
+
+    def _note_fall(self, day: Day, track: SymbolDay, seq: int) -> None:
+        """A lower counter than those of a gap, from a time after the gap began: the counter began anew within the gap.
+
+        So it is when the ticks of the new run were seen before, and begin where those of the run before ended. How many
+        ticks are missing is then not known.
+        """
+        index = bisect_right(track.gaps, seq & COUNTER_MASK, key=_first)
+        if index == len(track.gaps):
+            return
+        gap = track.gaps[index]
+        if not gap.from_seq or seq >> 32 <= (gap.from_seq >> 32) + _ORDER_S:
+            return
+        if track.doubt is None or track.doubt.final:
+            self._known.events.append((track.symbol, CAUSE_SEQUENCE, seq))
+            self._known.doubt(day, track, gap.from_seq, gap.from_ts_ms, CAUSE_SEQUENCE)
 
     def _is_run(self, track: SymbolDay, seq: int) -> bool:
         """Whether a tick follows the one before it that may have begun another run of the counter."""
@@ -255,7 +277,10 @@ def _first(gap: OpenGap) -> int:
     return gap.first
 
 
-def _spans(track: SymbolDay, gap: OpenGap, seq: int) -> bool:
-    """Whether the second of a sequence can be one of a gap's; a late report carries an older one."""
-    spare_s = NEAR_S if seq <= track.last_seq else 0  # a later one than all that were seen may begin the counter anew
-    return (seq >> 32) <= ((gap.to_seq or 0) >> 32) + spare_s
+def _spans(gap: OpenGap, seq: int) -> bool:
+    """Whether the second of a sequence can be one of a gap's: not later than that of the tick behind the gap.
+
+    A later one with such a counter may be of a run that began anew, which is perhaps not known yet. A late report
+    carries an older one.
+    """
+    return seq >> 32 <= ((gap.to_seq or 0) >> 32) + _ORDER_S

@@ -30,9 +30,9 @@ TEN_S: Final = market.day_start_ms(DAY) // 1000 + 36_000
 A, B = "HK.00700", "HK.09988"
 
 
-def at(counter: int, symbol: str = A) -> TickRow:
-    """A tick of the pattern, a second after the one before."""
-    second = TEN_S + counter
+def at(counter: int, symbol: str = A, second: int | None = None) -> Tick:
+    """A tick of the pattern, a second after the one before, or so many seconds after ten."""
+    second = TEN_S + (counter if second is None else second)
     return Tick(symbol, second << 32 | counter, second * 1000, 1.0, 100, 100.0, "BUY", "AUTO_MATCH", "realtime", 0)
 
 
@@ -164,6 +164,45 @@ def test_what_a_restart_missed_is_blamed_on_it(run: Run) -> None:
     run.store(at(5), at(6), at(8), at(3, B))
     causes = [(gap.symbol, gap.missing, gap.cause) for gap in run.open()]
     assert sorted(causes) == [(A, 1, "push_lost"), (A, 2, "restart"), (B, 2, "before_start")]
+
+
+def test_a_counter_that_began_anew_before_a_crash_leaves_a_doubt(run: Run, journal: Journal) -> None:
+    """The run before was killed when it had stored ticks of two counters and had not yet told of that: the file shows
+    that the counter fell. How many ticks are missing between is unknown, until an answer reaches back.
+    """
+
+    def later(counter: int) -> Tick:
+        return at(counter, second=60 + counter)
+
+    run.store(*[at(counter) for counter in range(1, 16)])
+    run.commit([later(counter) for counter in range(8, 26)])  # stored, and seen by nobody who could tell
+    run.restart()
+    run.commit()
+    assert [(gap.missing, gap.cause) for gap in run.open()] == [(None, "sequence_restarted")]
+    assert journal.events("sequence_restarted")[0].fields["symbols"] == A
+    run.store(later(26))
+    run.answer(A, *[later(counter) for counter in range(8, 27)], full=True)
+    (lost,) = run.open()
+    assert (lost.missing, lost.cause) == (None, "sequence_restarted")
+    assert at(15).ts_ms <= (lost.to_ts_ms or 0) <= later(8).ts_ms + 10_000
+    run.restart()
+    run.commit()
+    assert run.open() == [lost]
+
+
+def test_an_answer_that_has_both_counters_ends_the_doubt_after_a_crash(run: Run) -> None:
+    """What was missing between them is stored then."""
+    first = [at(counter) for counter in range(1, 16)]
+    second = [
+        at(counter)._replace(seq=(TEN_S + 60) << 32 | counter, ts_ms=(TEN_S + 60) * 1000) for counter in range(1, 26)
+    ]
+    run.store(*first)
+    run.commit([*second[7:]])
+    run.restart()
+    run.commit()
+    run.store(*second[:7])
+    run.answer(A, *first, *second)
+    assert run.open() == []
 
 
 def test_ids_go_on_where_they_ended(run: Run) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from hk_tick_collector import log, market
 from hk_tick_collector.clock import now_ms
 from hk_tick_collector.errors import NoDayError, PredecessorFileError
+from hk_tick_collector.gaps.answer import last_fall
 from hk_tick_collector.gaps.gap import OpenGap
 from hk_tick_collector.gaps.lost_gaps import LostGaps
 from hk_tick_collector.gaps.symbol_day import (
@@ -20,6 +21,7 @@ from hk_tick_collector.gaps.symbol_day import (
     CAUSE_ELSEWHERE,
     CAUSE_REJECTED,
     CAUSE_RESTART,
+    CAUSE_SEQUENCE,
     CAUSE_SKIPPED,
     COUNTER_MASK,
     COUNTER_MAX,
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 _WINDOW_ROWS: Final = 1_100  # gaps among so many newest ticks may be filled; the others only take memory
 _LOWEST_SEQ: Final = -(2**63)
 _STRAY_ROWS: Final = 20
+_NAMED_MOST: Final = 20
 _ASKED_MOST: Final = 200  # gaps of a symbol that are asked for again, the newest ones
 
 
@@ -87,7 +90,7 @@ def load_day(data_root: Path, number: int) -> Day:
 def _load(day: Day, reader: DayReader) -> None:
     counts, rules = {count.symbol: count for count in reader.symbols()}, reader.rules()
     day.next_gap_id = reader.highest_gap_id() + 1
-    wrong = []
+    wrong, restarted = [], []
 
     def add(symbol: str, rows: Iterable[Gap]) -> None:
         count, rule = counts.pop(symbol, None), rules.get(symbol)
@@ -97,8 +100,11 @@ def _load(day: Day, reader: DayReader) -> None:
         _add_gaps(track, gaps, reader)
         if track.next <= 0 and rule and not rule.rule and track.doubt is None:
             _doubt_all(day, track)
+        run_seq = track.run_seq
         if track.next > 0 and not _adds_up(track, count, gaps) and _recount(day, track, gaps, reader):
             wrong.append(symbol)
+        if track.run_seq != run_seq:
+            restarted.append(symbol)
         if count is None and track.next > 0:
             day.rules[symbol] = RULE_COUNTER  # the file has no row yet to write it to
 
@@ -107,6 +113,9 @@ def _load(day: Day, reader: DayReader) -> None:
         add(symbol, rows)
     for symbol in sorted(counts):
         add(symbol, ())
+    if restarted:
+        names, seq = ",".join(restarted[:_NAMED_MOST]), day.tracks[restarted[0]].run_seq
+        log.warning("sequence_restarted", symbols=names, count=len(restarted), seq=seq)
     if wrong:
         log.error("counters_disagree", day=market.day_name(day.number), symbols=len(wrong), first=wrong[0])
 
@@ -242,20 +251,50 @@ def _recount(day: Day, track: SymbolDay, gaps: _Gaps, reader: DayReader) -> bool
     """Reads a symbol tick by tick; whether rows have vanished. They are then gaps.
 
     So it is after a WAL was removed, or a record of the spool lost: what is missing then shows nowhere else. A symbol
-    with ticks that do not follow the rule, or whose counter began anew, does not add up either, and misses nothing.
+    with ticks that do not follow the rule does not add up either, and misses nothing.
     """
+    was_judged = track.symbol not in day.rules  # if not, no gap of it was ever written: nothing has vanished
     from_seq = max(track.run_seq, day.start_s << 32)
     seqs = [seq for seq in reader.seqs(track.symbol, from_seq) if seq <= day.last_seq]
-    seqs += [seq for seq in gaps.marks if from_seq <= seq <= day.last_seq]
+    seqs = sorted([*seqs, *(seq for seq in gaps.marks if from_seq <= seq <= day.last_seq)])
+    at = last_fall(seqs)
+    if at:
+        _begin_run(day, track, seqs[at - 1], seqs[at])
+        seqs = seqs[at:]
     counters = counters_of(track, seqs)
     if counters:
         track.next = max(counters[-1], max((open_gap.last for open_gap in track.gaps), default=0), track.lost.last) + 1
-    was_judged = track.symbol not in day.rules  # if not, no gap of it was ever written: nothing has vanished
     cause = CAUSE_DAMAGED if was_judged else CAUSE_RESTART
     if not add_vanished(day, track, counters, seqs, now_ms(), cause):
         return False
     day.rules[track.symbol] = RULE_COUNTER
     return was_judged
+
+
+def _begin_run(day: Day, track: SymbolDay, last_seq: int, began: int) -> None:
+    """The counter began anew between these two stored ticks, and the run before was killed before it told of that.
+
+    How many ticks are missing between them is not known.
+    """
+    known = [*track.gaps, *track.lost.clear()]
+    track.past += [open_gap for open_gap in known if (open_gap.to_seq or 0) < began]
+    track.gaps = [open_gap for open_gap in known if (open_gap.from_seq or 0) >= began]
+    for open_gap in known:  # one that spans the fall was made of counters of two runs
+        if (open_gap.from_seq or 0) < began <= (open_gap.to_seq or 0):
+            day.dirty[open_gap.id] = (track.symbol, open_gap, False)
+    track.skipped.clear()
+    track.run_seq, track.next = began, 0
+    from_seq, from_ms = last_seq & ~COUNTER_MASK, (last_seq >> 32) * 1000
+    doubt = track.doubt
+    if doubt is None:
+        doubt = track.doubt = OpenGap(
+            day.new_gap_id(), 0, 0, from_seq, day.last_seq, from_ms, track.to_ms - 1, CAUSE_SEQUENCE, now_ms()
+        )
+        track.known_seq = last_seq
+    elif doubt.from_seq is not None and from_seq < doubt.from_seq:
+        doubt.from_seq, doubt.from_ts_ms, track.known_seq = from_seq, from_ms, last_seq
+    day.dirty[doubt.id] = (track.symbol, doubt, True)
+    day.rules[track.symbol] = RULE_COUNTER
 
 
 def unfinished_days(data_root: Path, today: int) -> list[int]:
