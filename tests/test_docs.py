@@ -20,9 +20,11 @@ def test_env_example_is_fresh() -> None:
     assert (ROOT / ".env.example").read_text("utf-8") == reference.env_example()
 
 
-def test_the_page_of_settings_is_fresh() -> None:
-    """docs/configuration.md is generated: hk-tick-collector config --markdown > docs/configuration.md."""
-    assert (ROOT / "docs" / "configuration.md").read_text("utf-8") == reference.markdown()
+@pytest.mark.parametrize(("name", "language"), [("configuration.md", "zh-Hant"), ("configuration.en.md", "en")])
+def test_the_page_of_settings_is_fresh(name: str, language: str) -> None:
+    """The table of docs/configuration.md and .en.md is generated: python tools/write_configuration.py."""
+    page = (ROOT / "docs" / name).read_text("utf-8")
+    assert page.partition(reference.BEGIN)[2].partition(reference.END)[0] == f"\n{reference.table(language)}\n"
 
 
 @pytest.mark.parametrize("verb", VERBS)
