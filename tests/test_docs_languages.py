@@ -36,6 +36,9 @@ class Section:
     links: list[str] = field(default_factory=list)  # pages, in their order
 
 
+READMES: Final = (ROOT / "README.zh-Hant.md", ROOT / "README.md")
+
+
 def english(page: Path) -> Path:
     return page.with_name(f"{page.stem}.en.md")
 
@@ -66,7 +69,9 @@ def sections(page: Path) -> list[Section]:
 def _read(line: str, section: Section, *, by_hand: bool) -> None:
     if by_hand:
         section.code |= {code for code in _CODE.findall(_pages_alike(line)) if code.isascii()}
-    section.links += [_pages_alike(name) for name in re.findall(r"\]\(([^)#\s]+)", line) if name != "README.md"]
+    section.links += [
+        _pages_alike(name) for name in re.findall(r"\]\(([^)#\s]+)", line) if not name.startswith("README")
+    ]
     if line.startswith("|"):
         cells = re.split(r"(?<!\\)\|", line)[1:-1]
         section.columns.append(len(cells))
@@ -77,13 +82,15 @@ def _pages_alike(text: str) -> str:
     return text.replace(".en.md", ".md")
 
 
-@pytest.mark.parametrize("page", CHINESE, ids=lambda page: page.name)
-def test_a_page_says_the_same_in_both_languages(page: Path) -> None:
+@pytest.mark.parametrize(
+    ("page", "translated"), [READMES, *((page, english(page)) for page in CHINESE)], ids=lambda page: page.name
+)
+def test_a_page_says_the_same_in_both_languages(page: Path, translated: Path) -> None:
     """Headings, commands, rows of tables and inline code agree, section by section; only the words differ."""
-    both = (sections(page), sections(english(page)))
+    both = (sections(page), sections(translated))
     assert [each.level for each in both[0]] == [each.level for each in both[1]], "headings"
     for chinese, other in zip(*both, strict=True):
-        where = f"{page.name}:{chinese.line}, {english(page).name}:{other.line}"
+        where = f"{page.name}:{chinese.line}, {translated.name}:{other.line}"
         assert chinese.blocks == other.blocks, f"{where}: blocks of code"
         assert chinese.columns == other.columns, f"{where}: tables"
         assert chinese.rows == other.rows, f"{where}: first column"

@@ -30,10 +30,14 @@ class BrokenLinkError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """Which file is which page: `names[language][file]` is a name without suffix, such as `runbook`."""
+    """Which file is which page: `names[language][file]` is a name without suffix, such as `runbook`.
+
+    `labels[file]` is what the navigation calls it, in its language.
+    """
 
     root: Path
     names: dict[str, dict[Path, str]]
+    labels: dict[Path, str]
 
     @classmethod
     def of(cls, root: Path) -> Pages:
@@ -43,7 +47,10 @@ class Pages:
             for language in LANGUAGES:
                 if _language(path) in (language, None):
                     names[language][path] = _name(root, path)
-        return cls(root, names)
+        rows = [row for _, part in navigation(root / "docs" / "README.md") for row in part]
+        # A page that is the same in both languages keeps the name of its file.
+        labels = {file: label for row in rows if row[0][1] != row[1][1] for label, file in row}
+        return cls(root, names, labels)
 
     def other(self, language: str, path: Path) -> tuple[str, str] | None:
         """Language and name of a page that only the other site has."""
@@ -150,7 +157,8 @@ def _link(pages: Pages, language: str, path: Path, out: Path, match: re.Match[st
     file = (path.parent / target).resolve()
     here = Path(pages.names[language][path]).parent
     if name := pages.names[language].get(file):
-        return f"{match['image']}[{match['text']}]({os.path.relpath(f'{name}.md', here)}{hash_}{heading})"
+        text = pages.labels.get(file, match["text"]) if match["text"].strip("`").endswith(file.name) else match["text"]
+        return f"{match['image']}[{text}]({os.path.relpath(f'{name}.md', here)}{hash_}{heading})"
     if found := pages.other(language, file):
         away = os.path.relpath(f"{found[0]}/{found[1]}.html", Path(language) / here)
         return f'<a href="{away}{hash_}{heading}">{match["text"]}</a>'
