@@ -72,7 +72,7 @@ def test_a_page_leads_to_its_other_language(staged: Path) -> None:
 
 
 def test_links_hold_inside_the_site(tmp_path: Path) -> None:
-    """A page (named as in the menu instead of by its file), a page beside docs/, a file, another host; code is no link."""
+    """A page, named as in the menu instead of by its file; a page beside docs/; a file; another host; not code."""
     page = (
         "# 甲\n\n[a.md](a.md#b) [保安](../SECURITY.md) [檔](../deploy/rules.yml) [外](https://example.org/x.md)\n\n"
         "`[x](nowhere.md)`\n\n```bash root\n[x](nowhere.md)\n```\n"
