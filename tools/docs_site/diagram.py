@@ -7,6 +7,7 @@ arrows `-->`, `-- "label" -->`, `-. "label" .->`. ValueError for a line that is 
 from __future__ import annotations
 
 import html
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,6 +20,7 @@ _EDGE: Final = re.compile(
     + _NODE.format("b")
     + r"\s*$"
 )
+_WORD: Final = re.compile(r"(?:[\u3400-\u9fff]|[^\s\u3000-\u9fff\uff00-\uffef]+)[\u3000-\u303f\uff00-\uffef]*\s*")
 _HEIGHT, _GAP, _LEVEL = 34, 26, 66  # of a box, between boxes, between levels, in pixels
 _WRAP: Final = 26  # the width of a line of text, in Latin characters
 
@@ -155,10 +157,11 @@ def _text(x: float, y: float, lines: list[str], size: float) -> str:
 
 
 def _wrapped(text: str) -> list[str]:
-    """Lines of about the same width; Chinese may break anywhere, Latin words stay whole."""
+    """Lines of about the same width. Chinese may break anywhere but before punctuation; Latin words stay whole."""
+    limit = _width(text) / math.ceil(_width(text) / _WRAP) + 4
     lines = [""]
-    for word in re.findall(r"[\u3000-\u9fff\uff00-\uffef]\s*|[^\s\u3000-\u9fff\uff00-\uffef]+\s*", text):
-        if _width(lines[-1] + word) > _WRAP and lines[-1]:
+    for word in _WORD.findall(text):
+        if _width((lines[-1] + word).rstrip()) > limit and lines[-1]:
             lines.append("")
         lines[-1] += word
     return [line.strip() for line in lines]
