@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from docutils import nodes
 from sphinx.search.zh import SearchChinese
 
 HERE = Path(__file__).parent
@@ -53,6 +54,15 @@ class _Chinese(SearchChinese):
         return bool(stemmed_word) and not stemmed_word.isdigit() and stemmed_word not in self.stopwords
 
 
+def _name_headings(_app: Sphinx, document: nodes.document) -> None:
+    """A heading has the name that GitHub gives it too: a link to operations#opend-登入 works in both places."""
+    for section in document.findall(nodes.section):
+        slug = section.get("slug")
+        if slug and slug not in section["ids"]:
+            section["ids"].append(slug)
+
+
 def setup(app: Sphinx) -> None:
-    """Puts our words in the place of the segmenter for Chinese."""
+    """Puts our words in the place of the segmenter for Chinese, and GitHub's names beside those of the headings."""
     app.add_search_language(_Chinese)
+    app.connect("doctree-read", _name_headings)
