@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-virtualenv
 
-.PHONY: help demo test test-systemd check format lint types docs bench soak wheelhouse clean
+.PHONY: help demo test test-systemd check format lint types docs docs-site bench soak wheelhouse clean
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
@@ -42,6 +42,9 @@ types: $(VENV)/.dev
 docs: $(VENV)/.dev
 	@$(BIN)/python -m pytest --quiet tests/test_architecture.py tests/test_docs.py tests/ops/catalogue/test_catalogue.py
 
+docs-site: $(VENV)/.site  ## ./site: the documentation in both languages as web pages that need no network; every link checked
+	@$(BIN)/python -m tools.docs_site.build site
+
 bench: $(VENV)/.dev  ## every figure beside its limit, in one run of less than ten minutes; leaves bench/report.json and bench/report.svg
 	@$(BIN)/python -m bench $(ARGS)
 
@@ -55,7 +58,7 @@ wheelhouse: $(BIN)/python  ## ./wheelhouse: the packages for `deploy/install.sh 
 	@echo "wheelhouse: $$(ls wheelhouse/*.whl | wc -l) wheels for Python $$($(BIN)/python -c 'import platform; print(platform.python_version())') on $$(uname -m)"
 
 clean:  ## remove everything that the other targets made
-	rm -rf $(VENV) demo-data dist wheelhouse bench/report.json bench/report.svg .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo-data dist site wheelhouse bench/report.json bench/report.svg .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -70,6 +73,10 @@ $(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 	@$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.site: requirements/docs.txt | $(BIN)/python
+	@$(PIP) --require-hashes -r requirements/docs.txt
 	@touch $@
 
 .PHONY: debian-packages

@@ -127,7 +127,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(TOPICS), help="topics, separated by commas")
     parser.add_argument("--scale", type=float, default=1.0, help="of totals and times")
-    parser.add_argument("--write-docs", action="store_true", help="renew the table and picture of docs/performance.md")
+    parser.add_argument(
+        "--write-docs", action="store_true", help="renew the table and picture of docs/performance.md, .en.md"
+    )
     arguments = parser.parse_args()
     wanted = arguments.only.split(",")
     if unknown := [topic for topic in wanted if topic not in TOPICS]:
@@ -147,7 +149,9 @@ def main() -> None:
     (ROOT / "bench" / "report.svg").write_text(drawing, "utf-8")
     print(f"{bench.took_s:.0f} s; bench/report.json and bench/report.svg are written")
     if arguments.write_docs:
-        report.write_page(ROOT / "docs" / "performance.md", report.markdown(bench.figures, bench.took_s))
+        for language, name in (("zh-Hant", "performance.md"), ("en", "performance.en.md")):
+            text = report.markdown(bench.figures, bench.took_s, language)
+            report.write_page(ROOT / "docs" / name, text)
         (ROOT / "docs" / "performance.svg").write_text(drawing, "utf-8")
 
 

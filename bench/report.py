@@ -1,4 +1,4 @@
-"""What was found: figures, the table on the terminal and in docs/performance.md, and bench/report.json."""
+"""What was found: figures, the table on the terminal and in docs/performance.md and .en.md, and bench/report.json."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import platform
 import statistics
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import apsw
 
@@ -18,7 +18,26 @@ if TYPE_CHECKING:
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 _REACHED: Final = {True: "reached", False: "NOT reached", None: ""}
-_REACHED_ZH: Final = {True: "達標", False: "**未達標**", None: ""}
+
+
+class _Words(NamedTuple):
+    facts: str
+    head: str
+    reached: dict[bool | None, str]
+
+
+_WORDS: Final = {
+    "en": _Words(
+        "{taken}, {cores} cores, Python {python}, SQLite {sqlite}, {took_s:.0f} seconds in all.",
+        "| Figure | Unit | Runs | Min | Median | Max | Target | |",
+        {True: "reached", False: "**not reached**", None: ""},
+    ),
+    "zh-Hant": _Words(
+        "{taken}，{cores} 核，Python {python}，SQLite {sqlite}，全程 {took_s:.0f} 秒。",
+        "| 項目 | 單位 | 次數 | 最小 | 中位 | 最大 | 目標 | |",
+        {True: "達標", False: "**未達標**", None: ""},
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,22 +101,16 @@ def table(figures: Iterable[Figure]) -> str:
     return "\n".join(lines)
 
 
-def markdown(figures: Iterable[Figure], took_s: float) -> str:
-    """For docs/performance.md, between its two marks."""
-    machine = facts()
-    versions = f"Python {machine['python']}，SQLite {machine['sqlite']}"
-    lines = [
-        f"{machine['taken']}，{machine['cores']} 核，{versions}，全程 {took_s:.0f} 秒。",
-        "",
-        "| 項目 | 單位 | 次數 | 最小 | 中位 | 最大 | 目標 | |",
-        "|---|---|--:|--:|--:|--:|--:|---|",
-    ]
+def markdown(figures: Iterable[Figure], took_s: float, language: str) -> str:
+    """For docs/performance.md (`zh-Hant`) or docs/performance.en.md (`en`), between its two marks."""
+    words = _WORDS[language]
+    lines = [words.facts.format(**facts(), took_s=took_s), "", words.head, "|---|---|--:|--:|--:|--:|--:|---|"]
     topic = ""
     for figure in figures:
         if figure.topic != topic:
             topic = figure.topic
             lines.append(f"| **{topic}** | | | | | | | |")
-        lines.append("| " + " | ".join([*figure.cells(), _REACHED_ZH[figure.reached]]) + " |")
+        lines.append("| " + " | ".join([*figure.cells(), words.reached[figure.reached]]) + " |")
     return "\n".join(lines)
 
 

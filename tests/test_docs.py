@@ -12,7 +12,7 @@ from hk_tick_collector.cli import VERBS, main
 from hk_tick_collector.config import reference
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 
 def test_env_example_is_fresh() -> None:
@@ -20,9 +20,11 @@ def test_env_example_is_fresh() -> None:
     assert (ROOT / ".env.example").read_text("utf-8") == reference.env_example()
 
 
-def test_the_page_of_settings_is_fresh() -> None:
-    """docs/configuration.md is generated: hk-tick-collector config --markdown > docs/configuration.md."""
-    assert (ROOT / "docs" / "configuration.md").read_text("utf-8") == reference.markdown()
+@pytest.mark.parametrize(("name", "language"), [("configuration.md", "zh-Hant"), ("configuration.en.md", "en")])
+def test_the_page_of_settings_is_fresh(name: str, language: str) -> None:
+    """The table of docs/configuration.md and .en.md is generated: python tools/write_configuration.py."""
+    page = (ROOT / "docs" / name).read_text("utf-8")
+    assert page.partition(reference.BEGIN)[2].partition(reference.END)[0] == f"\n{reference.table(language)}\n"
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -62,6 +64,18 @@ def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
         if not target.exists() or (heading and heading not in _headings(target)):
             lost.append(link)
     assert lost == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_row_of_a_table_has_a_cell_for_each_column(page: Path) -> None:
+    """A `|` inside code ends a cell unless it is escaped: the rest of the row would not be shown."""
+    columns, wrong = 0, []
+    for number, line in enumerate(page.read_text("utf-8").splitlines(), 1):
+        cells = len(re.findall(r"(?<!\\)\|", line)) - 1 if line.startswith("|") else 0
+        if columns and cells and cells != columns:
+            wrong.append(f"{page.name}:{number}: {cells} cells instead of {columns}")
+        columns = columns or cells if cells else 0
+    assert wrong == []
 
 
 def _headings(page: Path) -> set[str]:

@@ -7,3 +7,4 @@ lock() { uv pip compile --quiet --universal --python-version 3.11 --generate-has
              --no-annotate --upgrade "$@"; }
 lock pyproject.toml --extra encryption --group build --output-file requirements/runtime.txt
 lock pyproject.toml --extra encryption --group dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
+lock --group site --constraint requirements/dev.txt --output-file requirements/docs.txt

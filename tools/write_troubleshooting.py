@@ -1,4 +1,4 @@
-"""Renews the reference part of docs/troubleshooting.md from the catalogue; what stands above it is written by hand."""
+"""Renews the reference part of docs/troubleshooting.md and .en.md from the catalogue; what stands above is by hand."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from pathlib import Path
 
 from hk_tick_collector.ops.catalogue import catalogue
 
-PAGE = Path(__file__).parent.parent / "docs" / "troubleshooting.md"
-MARK = catalogue.BEGIN.split(" ")[0] + " 以下由"
+DOCS = Path(__file__).parent.parent / "docs"
 
 if __name__ == "__main__":
-    by_hand = PAGE.read_text("utf-8").partition(MARK)[0]
-    PAGE.write_text(by_hand + catalogue.markdown(), "utf-8")
+    for language, name in (("zh-Hant", "troubleshooting.md"), ("en", "troubleshooting.en.md")):
+        page = DOCS / name
+        by_hand, begin, _ = page.read_text("utf-8").partition(catalogue.BEGIN)
+        if not begin:
+            raise SystemExit(f"{page} has no line {catalogue.BEGIN!r}, below which the reference is written")
+        page.write_text(by_hand + catalogue.markdown(language), "utf-8")

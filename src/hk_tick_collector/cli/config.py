@@ -40,7 +40,6 @@ def config(
         bool, typer.Option("--check", help="one line for each fault, before a restart; exit code 2 when there is one")
     ] = False,
     example: Annotated[bool, typer.Option("--example", help="print a .env with every setting and its default")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", hidden=True)] = False,
 ) -> int:
     """Shows every setting in force, where it came from, its default, unit and bounds. Secrets are masked.
 
@@ -56,8 +55,6 @@ def config(
     """
     if example:
         show_lines(reference.env_example())
-    elif markdown:
-        show_lines(reference.markdown())
     elif check:
         return _check(env_file, as_json=as_json)
     else:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+import pytest
 
 from hk_tick_collector.opend.messages import QUOTE_RIGHTS_WITHOUT_TICKS
 from hk_tick_collector.ops.catalogue import catalogue
@@ -14,9 +17,11 @@ from hk_tick_collector.ops.findings.codes import FINDINGS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hk_tick_collector.ops.findings.entry import Words
+
 ROOT: Final = Path(__file__).parents[3]
 SOURCE: Final = ROOT / "src" / "hk_tick_collector"
-PAGE: Final = ROOT / "docs" / "troubleshooting.md"
+PAGES: Final = [(ROOT / "docs" / "troubleshooting.md", "zh-Hant"), (ROOT / "docs" / "troubleshooting.en.md", "en")]
 LOGGING: Final = {"debug", "info", "warning", "error", "bug"}
 
 
@@ -137,20 +142,48 @@ def test_every_finding_that_is_made_is_explained_and_no_other() -> None:
     assert made() == set(FINDINGS)
 
 
-def test_the_page_is_fresh() -> None:
-    """The reference of docs/troubleshooting.md is the catalogue's: python tools/write_troubleshooting.py."""
-    page = PAGE.read_text("utf-8")
-    assert catalogue.BEGIN in page
-    assert page.partition(catalogue.BEGIN)[2] == catalogue.markdown().partition(catalogue.BEGIN)[2]
+@pytest.mark.parametrize(("page", "language"), PAGES)
+def test_the_page_is_fresh(page: Path, language: str) -> None:
+    """The reference of docs/troubleshooting.md and .en.md is the catalogue's: python tools/write_troubleshooting.py."""
+    text = page.read_text("utf-8")
+    assert catalogue.BEGIN in text
+    assert text.partition(catalogue.BEGIN)[2] == catalogue.markdown(language).partition(catalogue.BEGIN)[2]
 
 
-def test_the_page_names_each_in_chinese_with_a_remedy() -> None:
-    """Meaning and remedy are there in both languages, for each name on a row of its own."""
-    rows = [line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| `")]
+@pytest.mark.parametrize(("page", "language"), PAGES)
+def test_the_page_explains_each_on_a_row_of_its_own(page: Path, language: str) -> None:
+    """Meaning and remedy are there in both languages. A `|` inside a command, as in `dmesg | tail`, does not end the
+    cell, or a reader would see half of the command.
+    """
+    rows = [line for line in page.read_text("utf-8").splitlines() if line.startswith("| `")]
     for name, entry in {**SIMULATOR_EVENTS, **EVENTS, **FINDINGS}.items():
         assert all((*entry.meaning, *entry.remedy)), name
         assert any(ord(char) > 0x3000 for char in entry.meaning.zh), name
-        assert f"| `{name}` | {entry.meaning.zh} | {entry.remedy.zh} |" in rows, name
+        (row,) = {
+            row for row in rows if row.startswith(f"| `{name}` | ") and _words(entry.meaning, language) in _bare(row)
+        }
+        cells = re.split(r"(?<!\\)\|", row)[1:-1]
+        assert [_bare(cell) for cell in cells[1:]] == [_words(w, language) for w in (entry.meaning, entry.remedy)], name
+
+
+def _words(words: Words, language: str) -> str:
+    return _bare(words.en if language == "en" else words.zh)
+
+
+def _bare(cell: str) -> str:
+    """Without what only Markdown needs."""
+    return (
+        re.sub(r"\[[^]]+\]\(([a-z-]+)(?:\.en)?\.md\)", r"docs/\1.md", cell).replace("\\|", "|").replace("`", "").strip()
+    )
+
+
+def test_code_is_marked_in_english_where_it_is_in_chinese() -> None:
+    """The words for the command line have no marks; a name inside a longer one is left alone."""
+    rows = catalogue.markdown("en").splitlines()
+    (row,) = [row for row in rows if row.startswith("| `status_not_written` |")]
+    assert "status.json could not be replaced, so `status` and alerts see an old state" in row
+    (row,) = [row for row in rows if row.startswith("| `disk_slow` |")]
+    assert row.endswith(r"| `cat /proc/pressure/io`; `sudo dmesg \| tail` |")
 
 
 def test_a_line_is_explained_with_its_cause() -> None:

@@ -1,0 +1,68 @@
+"""Sphinx's configuration for both languages; build.py says which with `-D language=`. Pages load from no other host."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from docutils import nodes
+from sphinx.search.zh import SearchChinese
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent.parent))
+
+from tools.docs_site import words  # noqa: E402  # through the line above
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+project = "hk-tick-collector"
+author = "hk-tick-collector"
+html_title = project
+extensions = ["myst_parser"]
+source_suffix = {".md": "markdown"}
+myst_heading_anchors = 6  # links to headings as GitHub names them
+myst_links_external_new_tab = False
+nitpicky = True
+smartquotes = False  # `--day` and 'now' are typed as they stand
+highlight_language = "none"
+pygments_style = "default"
+html_theme = "furo"
+html_static_path = [str(HERE / "static")]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_use_index = False
+html_show_sourcelink = False
+html_show_sphinx = False
+html_show_copyright = False
+html_theme_options = {"top_of_page_buttons": []}
+
+
+class _Chinese(SearchChinese):
+    """Pairs of characters instead of a dictionary: see words.py."""
+
+    language_name = "English"  # whose stemmer is loaded: Sphinx 9.0's own search for Chinese asks for one that is not
+    js_splitter_code = words.JAVASCRIPT
+
+    def split(self, input: str) -> list[str]:  # noqa: A002  # Sphinx's name
+        found = words.of_text(input)
+        self.latin_terms.update(word for word in found if word.isascii())
+        return found
+
+    def word_filter(self, stemmed_word: str) -> bool:
+        return bool(stemmed_word) and not stemmed_word.isdigit() and stemmed_word not in self.stopwords
+
+
+def _name_headings(_app: Sphinx, document: nodes.document) -> None:
+    """A heading has the name that GitHub gives it too: a link to operations#opend-登入 works in both places."""
+    for section in document.findall(nodes.section):
+        slug = section.get("slug")
+        if slug and slug not in section["ids"]:
+            section["ids"].append(slug)
+
+
+def setup(app: Sphinx) -> None:
+    """Puts our words in the place of the segmenter for Chinese, and GitHub's names beside those of the headings."""
+    app.add_search_language(_Chinese)
+    app.connect("doctree-read", _name_headings)
