@@ -42,6 +42,8 @@ def row(**changed: Any) -> SourceRow:
         ({"push_type": "poll"}, 8, "poll"),
         ({"recv_ts_ms": None}, 9, TS_MS + 70),
         ({"recv_ts_ms": None, "inserted_at_ms": None}, 9, TS_MS),
+        ({"recv_ts_ms": TS_MS * 1000}, 9, TS_MS + 70),  # microseconds
+        ({"recv_ts_ms": 2**63 - 1, "inserted_at_ms": TS_MS * 1000}, 9, TS_MS),
         ({"ts_ms": TS_MS + SHIFT_MS}, 2, TS_MS),
         ({"ts_ms": TS_MS - SHIFT_MS}, 2, TS_MS),
         ({"seq": 17}, 1, 17),

@@ -231,6 +231,9 @@ def test_days_are_files_with_a_date(tmp_path: Path) -> None:
         "20261120.snapshot.db",
         "20261120.damaged-1.db",
         "x.db",
+        "00000000.db",
+        "20260000.db",
+        "20261332.db",
     ):
         (tmp_path / name).touch()
     assert list_days(tmp_path) == ["20261119", "20261120"]

@@ -205,7 +205,7 @@ def _place_plain(values: tuple[Any, ...], day: int) -> Placed | None:
     if (
         symbol is None
         or type(recv_ms) is not int
-        or recv_ms <= 0
+        or not _is_moment(recv_ms)
         or abs(ts_ms // 1000 - (seq >> 32)) > _NEAR_S
         or not _EARLIEST_S < seq >> 32 < _LATEST_S
         or market.day_number(ts_ms) != day
@@ -235,10 +235,10 @@ def _place(values: tuple[Any, ...], day: int) -> Placed:
         or not _is_figure(turnover)
         or shares is None
         or any(text is not None and not isinstance(text, str) for text in texts)
-        or not _EARLIEST_S * 1000 < ts_ms < _LATEST_S * 1000
+        or not _is_moment(ts_ms)
     ):
         return Placed(None, ODD_TYPE)
-    recv_ms = next((moment for moment in (recv, inserted) if isinstance(moment, int) and moment > 0), None)
+    recv_ms = next((moment for moment in (recv, inserted) if isinstance(moment, int) and _is_moment(moment)), None)
     shift_ms = _shift_ms(seq, ts_ms, recv_ms)
     if shift_ms is None:
         return Placed(None, TIME_IN_DOUBT)
@@ -273,6 +273,11 @@ def _whole(value: Any) -> int | None:
     if isinstance(value, float) and isfinite(value) and value.is_integer():
         value = int(value)
     return value if isinstance(value, int) and abs(value) <= _MAX_SHARES else None
+
+
+def _is_moment(ts_ms: int) -> bool:
+    """Whether it is a time in milliseconds: one in micro- or nanoseconds, for example, is none."""
+    return _EARLIEST_S * 1000 < ts_ms < _LATEST_S * 1000
 
 
 def _is_figure(value: Any) -> bool:
@@ -372,4 +377,4 @@ def named_errors(path: Path) -> Iterator[None]:
         raise StoreError(f"cannot read {path} ({words})", hint="run it with sudo; sudo dmesg | tail") from error
 
 
-_DAMAGED: Final = "keep it; what can be saved of it: sqlite3 FILE .recover (docs/sqlite-wal.md)"
+_DAMAGED: Final = "keep it; docs/sqlite-wal.md says what can be saved of it"

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import apsw
 
+from hk_tick_collector import market
 from hk_tick_collector.errors import BusyFileError, ForeignFileError, NoDayError, SchemaChangedError, StoreError
 from hk_tick_collector.model import GAP_OPEN, Gap, Reconciled, Tick
 
@@ -148,7 +149,15 @@ def list_days(data_root: Path) -> list[str]:
         raise StoreError(
             f"cannot list {data_root} ({error.strerror})", hint="check DATA_ROOT and its rights"
         ) from error
-    return sorted(name[1] for name in names if name)
+    return sorted(name[1] for name in names if name and _is_date(name[1]))
+
+
+def _is_date(name: str) -> bool:
+    try:
+        market.parse_day(name)
+    except ValueError:
+        return False
+    return True
 
 
 class DayReader:
