@@ -181,7 +181,7 @@ no_file() {
 move_away() {
   local db
   db=$(quoted "$path")
-  echo "d=$db.aside-\$(date +%H%M%S); sudo mkdir \$d; for f in $db{-wal,-shm,}; do [ ! -e \$f ] || sudo mv \$f \$d/; done"
+  echo "d=$db.aside-\$(date +%H%M%S); sudo mkdir \$d; for f in $db{-journal,-wal,-shm,}; do [ ! -e \$f ] || sudo mv \$f \$d/; done"
 }
 
 # no_right WHAT PATH

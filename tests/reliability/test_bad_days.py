@@ -46,10 +46,17 @@ def of_another_account(path: Path) -> None:
     path.chmod(0o600)
 
 
+def pipe_beside(path: Path) -> None:
+    """As nobody would; SQLite looks for a rollback journal there, and would wait for a writer of the pipe for ever."""
+    DayFile(path, path.stem, "earlier", now_ms(), "test", StoreOptions()).close()
+    os.mkfifo(path.with_name(f"{path.name}-journal"))
+
+
 KINDS: Final = {
     "newer": (newer, "foreign_file", ".aside"),
     "directory": (directory, "foreign_file", ".aside"),
     "of_another_account": (of_another_account, "no_permission", "sudo chown "),
+    "pipe_beside": (pipe_beside, "foreign_file", "-journal"),
 }
 
 
@@ -116,6 +123,8 @@ def test_a_bad_file_costs_nothing(begin: Begin, kind: str, which: str) -> None:
         shutil.rmtree(path)
     elif kind == "of_another_account":
         os.chown(path, 0, 0)
+    elif kind == "pipe_beside":
+        path.with_name(f"{path.name}-journal").unlink()
     else:
         path.rename(path.with_suffix(".aside"))
     assert int(collector.wait_for("day_writable", day=day).fields["rows"]) >= 20

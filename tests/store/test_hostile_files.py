@@ -80,6 +80,7 @@ REFUSED: Final = {
     "CREATE TABLE other (a); CREATE TRIGGER evil AFTER INSERT ON ticks BEGIN INSERT INTO other "
     "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n; END": "may run without an end",
     "CREATE TRIGGER evil AFTER INSERT ON meta BEGIN SELECT RAISE(ABORT, 'no'); END": "the trigger evil was added",
+    "ALTER TABLE symbols ADD COLUMN x TEXT GENERATED ALWAYS AS (hex(zeroblob(400000000)))": "symbols",
 }
 
 

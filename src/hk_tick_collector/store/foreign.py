@@ -63,6 +63,16 @@ def no_file_here(path: Path, mode: int) -> ForeignFileError:
     return ForeignFileError(f"{path} is {kind}", hint=move_command(path))
 
 
+def demand_files_beside(path: Path) -> None:
+    """Raises ForeignFileError where what SQLite opens beside a database is no file: a FIFO would block it for ever."""
+    for suffix in ("-journal", "-wal", "-shm"):
+        beside = path.with_name(path.name + suffix)
+        with suppress(OSError):
+            mode = beside.stat().st_mode
+            if not stat.S_ISREG(mode):
+                raise no_file_here(beside, mode)
+
+
 def waiting_for(path: Path) -> NoDayError | None:
     """The error to raise where the file of a day is missing, and one of the predecessor waits to become it."""
     with suppress(OSError):
@@ -89,7 +99,7 @@ def move_command(path: Path) -> str:
     db = shlex.quote(str(path))
     return (
         f"d={db}.aside-$(date +%H%M%S); sudo mkdir $d;"
-        f" for f in {db}{{-wal,-shm,}}; do [ ! -e $f ] || sudo mv $f $d/; done"
+        f" for f in {db}{{-journal,-wal,-shm,}}; do [ ! -e $f ] || sudo mv $f $d/; done"
     )
 
 

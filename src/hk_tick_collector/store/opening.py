@@ -18,7 +18,7 @@ from hk_tick_collector.errors import DamagedFileError, ForeignFileError, SealedD
 
 from . import schema
 from .faults import lack_of_room, system_error_told
-from .foreign import aside_name, foreign_file, move_command, no_file_here, not_sqlite
+from .foreign import aside_name, demand_files_beside, foreign_file, move_command, no_file_here, not_sqlite
 from .rights import refused
 from .schema_check import named_changes
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE_MODE: Final = 0o640
+_MOST_BYTES: Final = 64 * 2**20  # of one value: what others add to a table may calculate a longer one at every look
 _MAGIC: Final = b"SQLite format 3\0"
 _CHUNK_BYTES: Final = 65_536
 # One wait inside SQLite, where nothing can be told: who waits longer asks again, and says whose lock it is.
@@ -46,6 +47,7 @@ def open_for_writing(path: Path, busy_timeout_ms: int, vfs: str | None, *, check
     if any("\ud800" <= char <= "\udfff" for char in str(path)):  # the settings refuse it; SQLite could not open it
         raise StoreError(f"{str(path)!a} is no UTF-8 name", hint="rename the directory")
     size = _existing_size(path)
+    demand_files_beside(path)
     wal = path.with_name(path.name + "-wal")
     wal_size = wal.stat().st_size if wal.exists() else 0
     if not size and wal_size:
@@ -62,6 +64,7 @@ def open_for_writing(path: Path, busy_timeout_ms: int, vfs: str | None, *, check
     try:
         # Closing is no checkpoint: a file that we refuse keeps its WAL, and a disk in trouble is not written to.
         db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        db.limit(apsw.SQLITE_LIMIT_LENGTH, _MOST_BYTES)
         db.set_busy_timeout(min(busy_timeout_ms, _LONGEST_BUSY_MS))
         with system_error_told(db, path):
             if size:

@@ -23,7 +23,7 @@ from hk_tick_collector.errors import BusyFileError, ForeignFileError, NoDayError
 from hk_tick_collector.model import GAP_OPEN, Gap, Reconciled, Tick
 
 from .faults import lack_of_room
-from .foreign import foreign_file, no_file_here, not_sqlite, waiting_for
+from .foreign import demand_files_beside, foreign_file, no_file_here, not_sqlite, waiting_for
 from .guarded import Allowance, checked, connect, demand_figures, demand_tables
 from .identity import Compared, compare
 from .schema import APPLICATION_ID, TICK_COLUMNS, VERSION
@@ -521,6 +521,7 @@ def _check_file(path: Path) -> None:
         raise StoreError(f"cannot look at {path} ({error.strerror})", hint=_NO_RIGHT) from error
     if not stat.S_ISREG(mode):
         raise no_file_here(path, mode)
+    demand_files_beside(path)
 
 
 def _days_there(days: list[str], wanted: str) -> str:

@@ -306,7 +306,7 @@ def test_files_of_the_predecessor_name_the_command(make_status: MakeStatus) -> N
 @pytest.mark.parametrize(
     ("cause", "remedy"),
     [
-        ("foreign_file", f"{ASIDE}; for f in {{db}}{{-wal,-shm,}}; do [ ! -e $f ] || sudo mv $f $d/; done"),
+        ("foreign_file", f"{ASIDE}; for f in {{db}}{{-journal,-wal,-shm,}}; do [ ! -e $f ] || sudo mv $f $d/; done"),
         ("no_permission", "sudo chown hkcollector:hkcollector {db}*; sudo chmod u+rw {db}*"),
         ("cannot_open", "ls -l {db}*; sudo hk-tick-collector doctor"),
     ],
