@@ -167,6 +167,10 @@ class Stats:
 
     # the takeover (event loop): the predecessor's files that were set aside → why they are not imported yet
     predecessor_files: dict[str, str] = field(default_factory=dict)
+    importing: str = ""  # the one of them whose rows are being added now
+    importing_rows: int = 0  # how many it has, how many of them are added or were there, and found in our file again
+    importing_done: int = 0
+    importing_checked: int = 0
 
     @property
     def rejected_total(self) -> int:

@@ -51,7 +51,8 @@ def _day_lines(day: dict[str, Any], live: LiveStatus | None) -> list[tuple[str, 
     gaps = f"{day['gaps_open']:,} open, {day['missing']:,} ticks missing"
     if live and day["gaps_open"]:
         healing = min(live.gaps_healing, day["gaps_open"])
-        gaps += f"; {healing:,} being filled, {day['gaps_open'] - healing:,} lost"
+        others = "wait for the import" if day["importing"] else "lost"
+        gaps += f"; {healing:,} being filled, {day['gaps_open'] - healing:,} {others}"
     size = f"{day['bytes'] / 2**20:,.1f} MB" + (f" and WAL {live.wal_bytes / 2**20:,.1f} MB" if live else "")
     worst = [f"{each['symbol']} -{each['missing']:,}" for each in day["worst"]]
     return [

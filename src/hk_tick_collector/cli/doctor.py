@@ -141,6 +141,13 @@ def _check_predecessor(loaded: Loaded) -> Iterator[Check]:
 
 def _check_data(settings: Settings, account: files.Account) -> Iterator[Check]:
     root = settings.data_root
+    waits = check_host.check_takeover()
+    if waits:  # what is there belongs to another program, and is set right by the start that takes over
+        yield waits
+        yield files.check_file_system(root)
+        yield files.check_space(root, today(), settings.disk_min_free_mb)
+        yield files.check_damaged(root)
+        return
     yield files.check_directory("DATA_ROOT", root, account, made_by_service=False)
     yield files.check_directory("SPOOL_DIR", settings.spool_dir, account, made_by_service=True)
     if settings.snapshot_dir != root:

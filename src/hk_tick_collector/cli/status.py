@@ -28,7 +28,16 @@ from hk_tick_collector.ops.findings.health import Finding, Severity
 from hk_tick_collector.ops.findings.market_silence import silence
 from hk_tick_collector.ops.findings.not_reporting import UNIT_PROPERTIES, Host, is_late, is_silent
 from hk_tick_collector.ops.live.status import RUNTIME_DIRECTORY, STATUS_NAME, LiveStatus, read_status
-from hk_tick_collector.ops.live.systemd_unit import SERVICE, place_trouble, process_state, show_unit, systemd_runs
+from hk_tick_collector.ops.live.systemd_unit import (
+    SERVICE,
+    not_taken_over,
+    place_trouble,
+    process_state,
+    show_unit,
+    systemd_runs,
+)
+from hk_tick_collector.store.foreign import list_waiting
+from hk_tick_collector.store.kept import still_predecessors
 from hk_tick_collector.store.locks import describe
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 from hk_tick_collector.store.rights import JOIN_GROUP
@@ -61,9 +70,10 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     settings, wrong = known = _settings(env_file)
     disk = Disk()
     live, unread = _live(settings.data_root if settings else None, disk)
-    live = _with_holder(live) if live else None
+    live = _with_holder(_with_imported(live, disk)) if live else None
     findings = [unread] if unread else _check(live, env_file, known, now_ms, disk)
-    if wrong and _is_unreadable(wrong):  # whoever may not read them sees no cause in what else is missing
+    waits = any(finding.code == "not_taken_over" for finding in findings)  # until then the file is another program's
+    if wrong and _is_unreadable(wrong) and not waits:  # whoever may not read them sees no cause in what else is missing
         findings = [Finding("settings_unreadable", Severity.UNKNOWN, str(wrong), JOIN_GROUP)]
     day = _day(settings.data_root, live, findings, disk) if settings and not unread else None
     if disk.error and not any(finding.code == "disk_hangs" for finding in findings):
@@ -142,6 +152,17 @@ def _with_holder(live: LiveStatus) -> LiveStatus:
     return replace(live, writer_holder=describe(pid).words()) if pid and pid > 0 else live
 
 
+def _with_imported(live: LiveStatus, disk: Disk) -> LiveStatus:
+    """Without the days that `import` has brought in since the service looked."""
+    if not live.predecessor_days:
+        return live
+    root = Path(live.data_root)
+    with suppress(DiskHangsError):  # `disk` keeps it
+        left = disk.read(lambda: still_predecessors(root, live.predecessor_days), root)
+        return replace(live, predecessor_days=left)
+    return live
+
+
 def _check(live: LiveStatus | None, env_file: Path | None, known: _Known, now_ms: int, disk: Disk) -> list[Finding]:
     """Findings of the live state; the host is asked only when a report is overdue."""
     settings, wrong = known
@@ -160,21 +181,25 @@ def _host(live: LiveStatus | None, env_file: Path | None, known: _Known, disk: D
     settings, wrong = known
     unit = show_unit(SERVICE, UNIT_PROPERTIES, _SYSTEMD_S) if systemd_runs() else None
     installed = unit is not None and unit["LoadState"] == "loaded"
+    take_over = not_taken_over(unit)
     place, lacking, blocked = "", "", None
     with suppress(DiskHangsError):  # `disk` keeps it
         place = disk.read(lambda: place_trouble(Path(live.data_root)), Path(live.data_root)) if live else ""
         if installed and settings:
             lacking = disk.read(lambda: _lacking(settings), settings.data_root)
-        if settings:
+        if settings and take_over is None:
             blocked = disk.read(lambda: _blocked(settings), settings.data_root)
+    if wrong:
+        lacking = "" if take_over is not None and _is_unreadable(wrong) else wrong.one_line()
     return Host(
         process=process_state(live.pid) if live else "",
         unit=unit,
         place=place,
-        settings_error=wrong.one_line() if wrong else lacking,
+        settings_error=lacking,
         settings_file=str(settings_file(env_file)),
         blocked=blocked,
         data_root=str(settings.data_root) if settings else "",
+        take_over=take_over,
     )
 
 
@@ -240,6 +265,7 @@ def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding], disk
     try:
         path = path_of(data_root, name)
         day, reconciled, complete, incomplete = disk.read(partial(_read_day, path, name, healing), path)
+        importing = disk.read(lambda: _waits_for_import(path), path)
     except (NoDayError, DiskHangsError):  # `disk` keeps the other
         return None
     except PredecessorFileError as error:
@@ -250,8 +276,17 @@ def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding], disk
         return None
     findings += health.check_totals(reconciled)
     if name == today():
-        findings += check_completeness(name, complete, incomplete, healing)
-    return day
+        findings += check_completeness(name, complete, incomplete, healing, importing=importing)
+    if importing:
+        day["lost"] = 0
+    return {**day, "importing": importing}
+
+
+def _waits_for_import(path: Path) -> bool:
+    """Whether a file of the predecessor was set aside whose ticks are not, or not all, in the day's file."""
+    with suppress(OSError):
+        return any(kept.name.startswith(f"{path.name}.") for kept in list_waiting(path.parent))
+    return False
 
 
 def _read_day(path: Path, name: str, healing: int) -> tuple[dict[str, Any], list[Reconciled], Completeness, Incomplete]:

@@ -10,7 +10,7 @@ import shutil
 import stat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from hk_tick_collector.errors import CollectorError, PredecessorFileError, StoreError
+from hk_tick_collector.errors import CollectorError, NoDayError, PredecessorFileError, StoreError
 
 from .foreign import NOT_IMPORTED, list_kept
 from .query import DayReader, list_days, path_of
@@ -18,7 +18,7 @@ from .snapshot import SUFFIX, read_sum, snapshot_path
 from .spool import segments_below
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 NO_SNAPSHOT: Final = "none"
@@ -147,3 +147,18 @@ def _bytes(paths: Iterable[Path]) -> int:
         except OSError:
             continue  # gone meanwhile, or closed to us
     return total
+
+
+def still_predecessors(data_root: Path, days: Sequence[str]) -> list[str]:
+    """Those days (`20261120`) whose file is the predecessor's still, or cannot be read now."""
+    return [day for day in days if not _is_ours(path_of(data_root, day))]
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        with DayReader(path):
+            return True
+    except NoDayError:
+        return True
+    except StoreError:
+        return False

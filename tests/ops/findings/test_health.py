@@ -302,6 +302,21 @@ def test_files_of_the_predecessor_name_the_command(make_status: MakeStatus) -> N
     assert {waiting.severity.name, days.severity.name} == {"WARNING"}
 
 
+def test_an_import_under_way_is_told_and_is_nothing_wrong(make_status: MakeStatus) -> None:
+    """What is imported, how far, and that it ends by itself: the line stays OK."""
+    name = "20261120.db.predecessor-20261120T013000Z.not-imported"
+    under_way: dict[str, Any] = {"importing": name, "importing_rows": 1_200_000, "predecessor_files": {name: ""}}
+    for done, checked, words in (
+        (300_000, 0, "300,000 of 1,200,000 rows are in"),
+        (1_200_000, 40_000, "all are in, 40,000 of 1,200,000 rows are checked"),
+    ):
+        status = make_status(**under_way, importing_done=done, importing_checked=checked)
+        (finding,) = check(status, NOW_MS, LIMITS)
+        assert (finding.code, finding.severity.name, finding.remedy) == ("day_being_imported", "OK", "")
+        assert finding.text.startswith(f"20261120 is being imported from the predecessor's file: {words}")
+        assert summary([finding])[0].name == "OK"
+
+
 @pytest.mark.parametrize(("day", "severity"), [("20261119", "WARNING"), ("20261120", "CRITICAL")])
 @pytest.mark.parametrize(
     ("cause", "remedy"),

@@ -9,7 +9,8 @@ from pathlib import Path
 from shutil import which
 from typing import Final
 
-from hk_tick_collector.ops.live.systemd_unit import SERVICE, output, show_unit, systemd_runs
+from hk_tick_collector.ops.findings import remedies
+from hk_tick_collector.ops.live.systemd_unit import SERVICE, not_taken_over, output, show_unit, systemd_runs
 from hk_tick_collector.store.versions import is_sound, library_version, reads_days
 
 from . import opend_files
@@ -103,6 +104,16 @@ def check_metrics(host: str, port: int, *, running: bool) -> Check:
     if running:
         return ok("metrics", f"{where} is free: the running service does not use it")
     return ok("metrics", f"{where} is free")
+
+
+def check_takeover() -> Check | None:
+    """What a takeover that waits for the restart says of the data; None where none waits."""
+    who = not_taken_over(show_unit(SERVICE, "MainPID"))
+    if who is None:
+        return None
+    text = f"another program runs as hk-tick-collector, {who}" if who else "this version has not been started yet"
+    text += ": the restart takes over, and sets who owns the data"
+    return warning("takeover", text, remedies.RESTART)
 
 
 def _service() -> Check:

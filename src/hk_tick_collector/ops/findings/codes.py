@@ -64,6 +64,13 @@ FINDINGS: Final[dict[str, Entry]] = {
         "paste the command of the text (chown, or kill), then sudo systemctl start hk-tick-collector",
         "貼上文字中的命令（`chown` 或 `kill`），再 `sudo systemctl start hk-tick-collector`",
     ),
+    "not_taken_over": entry(
+        "installed beside another program, which runs under the service's name until the restart; the restart sets the"
+        " owner of the data and starts this version",
+        "已在原有程式旁安裝，重啟之前服務名下運行的仍是它；重啟會設好資料的擁有者並啟動本版本",
+        "sudo systemctl restart hk-tick-collector; see docs/operations.md",
+        "`sudo systemctl restart hk-tick-collector`；見 docs/operations.md",
+    ),
     "service_died": entry(
         "the service died, was killed, or dies at every start; the text says how",
         "服務已死、被殺或每次啟動即死；文字說明情形",
@@ -420,6 +427,13 @@ FINDINGS: Final[dict[str, Entry]] = {
         "某一日的檔案不能寫入：其 tick 存於專用的 spool，其他日子照常寫入",
         "what status names: move the file away, or give it back to the collector's account; no restart is needed",
         "按 status 所示：移走該檔，或將擁有者改回 collector 帳戶；毋須重啟",
+    ),
+    "day_being_imported": entry(
+        "the service adds the ticks of a predecessor's file, another collector's, to the day; nothing is wrong. Until"
+        " then its ticks are not called lost",
+        "服務正把原有程式的日檔匯入當日檔案；屬正常。完成之前不會把其 tick 當作遺失",
+        "nothing: it ends by itself",
+        "毋須處理：會自行完成",
     ),
     "predecessor_file": entry(
         "a day file of the predecessor, another collector, was set aside and its ticks are not in ours yet",

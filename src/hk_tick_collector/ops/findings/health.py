@@ -313,6 +313,12 @@ def _days(status: LiveStatus) -> Iterator[Finding]:
 
 def _predecessors(status: LiveStatus) -> Iterator[Finding]:
     """Day files of the predecessor that are not ours yet."""
+    if status.importing:
+        added = f"{status.importing_done:,} of {status.importing_rows:,} rows are in"
+        if status.importing_checked or status.importing_done >= status.importing_rows:
+            added = f"all are in, {status.importing_checked:,} of {status.importing_rows:,} rows are checked"
+        text = f"{status.importing[:8]} is being imported from the predecessor's file: {added}; it ends by itself"
+        yield Finding("day_being_imported", Severity.OK, text, "")
     for name, why in sorted(status.predecessor_files.items(), reverse=True):
         if why:
             path = Path(status.data_root, name)

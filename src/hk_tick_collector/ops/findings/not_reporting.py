@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 _STALE_MS: Final = 10_000  # the live state is written every second
 _LATE_MS: Final = 3_000  # from then on it is worth a look whether its process lives
-UNIT_PROPERTIES: Final = "LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus,NRestarts,StatusText"
+UNIT_PROPERTIES: Final = (
+    "LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus,NRestarts,StatusText,MainPID"
+)
 _HANGS: Final = ("lives", "frozen", "in_kernel", "disk_frozen")  # what a process that does not report can be, and lives
 _EXITED: Final = "1"  # ExecMainCode: CLD_EXITED; other numbers mean that a signal ended it
 _BAD_SETTINGS: Final = "2"  # the exit code of `run` for settings that cannot work
@@ -39,6 +41,8 @@ class Host:
     settings_file: str = remedies.INSTALLED_SETTINGS
     blocked: tuple[str, str] | None = None  # rights or a lock that a start would meet, and what mends them
     data_root: str = ""
+    # Not None: installed beside another program, and not started yet; who runs under the service's name, or nobody.
+    take_over: str | None = None
 
 
 def is_silent(status: LiveStatus | None, now_ms: int) -> bool:
@@ -58,8 +62,8 @@ def check_gone(status: LiveStatus | None, now_ms: int, host: Host) -> Finding | 
     hangs = status is not None and status.state != "stopped" and host.process in _HANGS
     if status and hangs:
         return _unwritten(status, now_ms, host.place) if host.place else _hung(status, now_ms, host)
-    if host.settings_error or host.blocked:
-        return _bad_settings(status, now_ms, host) if host.settings_error else _blocked(status, now_ms, host)
+    if host.take_over is not None or host.settings_error or host.blocked:
+        return _kept_out(status, now_ms, host)
     by_unit = _by_unit(host.unit) if host.unit and host.unit.get("LoadState") == "loaded" else None
     if by_unit:
         return by_unit
@@ -76,6 +80,13 @@ def check_gone(status: LiveStatus | None, now_ms: int, host: Host) -> Finding | 
     return _hung(status, now_ms, host)
 
 
+def _kept_out(status: LiveStatus | None, now_ms: int, host: Host) -> Finding:
+    """What has to be done before it can start. A takeover sets the rights itself: they keep nothing out."""
+    if host.take_over is not None:
+        return _not_taken_over(host.take_over, host)
+    return _bad_settings(status, now_ms, host) if host.settings_error else _blocked(status, now_ms, host)
+
+
 def _bad_settings(status: LiveStatus | None, now_ms: int, host: Host) -> Finding:
     """Whoever ended it: this keeps it from coming back."""
     ended = "does not run"
@@ -83,6 +94,20 @@ def _bad_settings(status: LiveStatus | None, now_ms: int, host: Host) -> Finding
         ended = f"was stopped {_ago((now_ms - status.written_ms) / 1000)} ago"
     text = f"the collector {ended} and cannot start with these settings: {host.settings_error}"
     return Finding("service_settings", Severity.CRITICAL, text, f"sudo vim {host.settings_file}; {remedies.RESTART}")
+
+
+def _not_taken_over(who: str, host: Host) -> Finding:
+    """Whoever collects until the restart is the program that was here before."""
+    text, severity = f"another program runs as hk-tick-collector, {who}", Severity.WARNING
+    if not who:
+        text, severity = (
+            "nothing runs as hk-tick-collector, the program that was here before has ended",
+            Severity.CRITICAL,
+        )
+    if host.settings_error:
+        text = f"{text}; this version would not start with these settings: {host.settings_error}"
+        return Finding("not_taken_over", Severity.CRITICAL, text, f"sudo vim {host.settings_file}")
+    return Finding("not_taken_over", severity, f"{text}; the restart takes over", remedies.RESTART)
 
 
 def _blocked(status: LiveStatus | None, now_ms: int, host: Host) -> Finding:

@@ -100,6 +100,10 @@ class LiveStatus:
     not_sealed: dict[str, str] = field(default_factory=dict)  # the name of a file that should be sealed → why it is not
     predecessor_days: list[str] = field(default_factory=list)  # earlier days whose file is the predecessor's
     predecessor_files: dict[str, str] = field(default_factory=dict)  # set aside → why they are not imported yet
+    importing: str = ""  # the one of them whose rows are being added now, how many it has, added, and found again
+    importing_rows: int = 0
+    importing_done: int = 0
+    importing_checked: int = 0
     spooled: int = 0  # of those waiting, the rows that memory could not hold
     stalls: int = 0  # how often the watchdog has met a stall
     commit_ms_p50: float | None = None
