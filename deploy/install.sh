@@ -133,9 +133,12 @@ check_python() {
     version=$("$PYTHON" -I -c 'import platform; print(platform.python_version())') || die "$PYTHON does not run"
     "$PYTHON" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         require "Python 3.11 or newer is needed, $PYTHON is $version: name another, sudo PYTHON=/path/to/python3.11 bash deploy/install.sh"
-    "$PYTHON" -I -c 'import ensurepip, venv' 2>/dev/null ||
+    "$PYTHON" -I -c 'import ensurepip, venv' 2>/dev/null || will_have_venv ||
         require "$PYTHON has no venv module: sudo apt-get install python3-venv"
 }
+
+# In a dry run nothing was installed: Debian's Python gets its module from a package that the real run installs first.
+will_have_venv() { $DRY_RUN && [ "$PYTHON" = python3 ] && missing_packages | grep -qx python3-venv; }
 
 check_space() {
     local place=$HOME_DIR free_mb
@@ -208,6 +211,8 @@ make_settings() {
     if [ ! -e $ENV_FILE ]; then
         say "settings $ENV_FILE, from the example"
         put_file root:$ACCOUNT 0640 "$SOURCE/.env.example" $ENV_FILE
+    elif $FOREIGN; then
+        say "settings $ENV_FILE: kept, with its owner and mode until it is taken over"
     else
         say "settings $ENV_FILE: kept"
         # A file of another account is copied: that account may have it open for writing.
@@ -215,6 +220,7 @@ make_settings() {
         act chown root:$ACCOUNT $ENV_FILE
         act chmod 0640 $ENV_FILE
     fi
+    [ "$ACTION" != takeover ] || return 0
     adopt_opend
     [ -e $OPEND_FILE ] || is_foreign_opend_unit || put_file root:root 0640 "$SOURCE/deploy/default/futu-opend" $OPEND_FILE
 }
@@ -516,8 +522,10 @@ uninstall() {
         [ ! -L "$HOME_DIR/$name" ] || act rm -f "${HOME_DIR:?}/$name"
     done
     act rm -rf "$RELEASES" "$HOME_DIR/install.log" /run/$UNIT
+    ! $BACK || put_back_home
     $DRY_RUN && { say "dry run: nothing was changed"; return; }
     say "uninstalled. These stay: ticks in $DATA_DIR, settings $ENV_FILE and $OPEND_FILE, accounts $ACCOUNT and $OPEND_ACCOUNT (and drop-ins of units, where there are any)"
+    say_what_is_left
 }
 
 # ---- and all together -----------------------------------------------------------------------------------------------
