@@ -511,7 +511,7 @@ uninstall() {
         [ "$name" != $UNIT.service ] || [ ! -e "$TAKE_OVER" ] || [ ! -e "$UNIT_DIR/$name.before-install" ] ||
             { put_back_unit; continue; }
         [ "$name" != futu-opend.service ] || ! is_foreign_opend_unit || { say "$OPEND_UNIT was not ours and stays"; continue; }
-        [ ! -e "$UNIT_DIR/$name" ] || cmp -s "$UNIT_DIR/$name" "$HOME_DIR/deploy/systemd/$name" ||
+        [ ! -e "$UNIT_DIR/$name" ] || cmp -s "$UNIT_DIR/$name" "$CURRENT/deploy/systemd/$name" ||
             act cp --backup=numbered "$UNIT_DIR/$name" "$UNIT_DIR/$name.before-uninstall"
         remove_unit "$name"
     done

@@ -16,7 +16,9 @@ from tests.predecessor_files import write_file
 from tests.preloaded.wrong_clock import Clock
 
 from hk_tick_collector import market
+from hk_tick_collector.cli.status import status
 from hk_tick_collector.model import Gap, Reconciled, RuleChange
+from hk_tick_collector.ops.live import systemd_unit
 from hk_tick_collector.ops.live.status import LiveStatus, write_status
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 
@@ -365,3 +367,21 @@ def test_what_is_being_imported_is_not_called_lost(
     assert f"{today} is being imported from the predecessor's file: 300 of 900 rows are in" in done.stdout
     assert f"{earlier} is the predecessor's day file" in done.stdout
     assert "day files" not in done.stdout
+
+
+def test_before_the_takeover_no_import_is_advised(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Today's file is the other program's, at work: the one remedy is the restart that takes over."""
+    today = market.day_name(market.day_number(time.time_ns() // 1_000_000))
+    write_file(workdir / f"{today}.db", [])
+    monkeypatch.setenv("DATA_ROOT", str(workdir))
+    monkeypatch.chdir(workdir)
+    monkeypatch.setattr(systemd_unit, "TAKE_OVER", workdir / "take-over.conf")
+    status()
+    assert "sudo hk-tick-collector import" in capsys.readouterr().out
+    (workdir / "take-over.conf").touch()
+    status()
+    said = capsys.readouterr().out
+    assert said.splitlines()[0].endswith("the restart takes over -> sudo systemctl restart hk-tick-collector")
+    assert " import " not in said

@@ -87,6 +87,7 @@ def test_until_the_restart_only_the_restart_is_advised(old_host: Host, installed
         assert line.startswith("WARNING: another program runs as hk-tick-collector, pid ")
         assert line.endswith("the restart takes over -> sudo systemctl restart hk-tick-collector")
         assert "chown" not in said.text
+        assert f"import {DATA}" not in said.text
     doctor = old_host.run("hk-tick-collector doctor", codes=(0, 1, 2))
     assert "takeover" in doctor
     assert "chown" not in doctor

@@ -75,7 +75,7 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     waits = any(finding.code == "not_taken_over" for finding in findings)  # until then the file is another program's
     if wrong and _is_unreadable(wrong) and not waits:  # whoever may not read them sees no cause in what else is missing
         findings = [Finding("settings_unreadable", Severity.UNKNOWN, str(wrong), JOIN_GROUP)]
-    day = _day(settings.data_root, live, findings, disk) if settings and not unread else None
+    day = _day(settings.data_root, live, findings, disk) if settings and not unread and not waits else None
     if disk.error and not any(finding.code == "disk_hangs" for finding in findings):
         findings.append(hanging(disk.error))
     findings = health.in_order(findings)

@@ -160,6 +160,8 @@ def _opend_unit(name: str, unit: dict[str, str]) -> Check:
 def _timers() -> Check:
     units = {timer: show_unit(timer, _PROPERTIES) for timer in TIMERS}
     idle = [timer for timer, unit in units.items() if unit is None or unit["ActiveState"] != "active"]
+    if idle and not_taken_over(None) is not None:
+        return ok("timers", "the restart that takes over enables them")
     if idle:
         return warning("timers", f"not active: {', '.join(idle)}", f"sudo systemctl enable --now {' '.join(idle)}")
     return ok("timers", "snapshot and report run daily")
