@@ -135,7 +135,7 @@ put_back_home() {
 # What an uninstallation leaves and somebody may look for: each by its name.
 say_what_is_left() {
     local left=() each
-    for each in "$UNIT_DIR/$UNIT"*.before-* "$HOME_OWNER" "$UNIT_DIR"/futu-opend.service.before-* "$HOME_DIR"/*.before-install \
+    for each in "$UNIT_DIR/$UNIT"*.before-* "$HOME_OWNER" "$UNIT_DIR"/futu-opend.service.before-* "$HOME_DIR"/{.[!.],}*.before-install \
         "$ENV_FILE.predecessor" "$UNIT_DIR/$UNIT.service.d" "$OPEND_UNIT.d"; do
         [ ! -e "$each" ] && [ ! -L "$each" ] || left+=("$each")
     done

@@ -243,6 +243,8 @@ def test_the_home_of_the_other_program_gets_its_rights_back(tmp_path: Path) -> N
     assert list(units.iterdir()) == []
     for name in ("hk-tick-collector.service.before-uninstall", "hk-tick-collector.service.before-install"):
         (units / name).touch()
+    (home / ".venv.before-install").mkdir()
     said = run("say_what_is_left")
+    assert f"  {home}/.venv.before-install\n" in said
     assert f"  {units}/hk-tick-collector.service.before-uninstall\n" in said
     assert "docs/operations.en.md" in said
