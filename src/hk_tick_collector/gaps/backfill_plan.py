@@ -76,7 +76,7 @@ class BackfillPlan:
         self._patients: dict[str, _Patient] = {}
         self._to_look_at: dict[str, int] = {}  # symbol → rows, in order of asking
         self._rates: dict[str, float] = {}  # ticks/s
-        self._rate_base: dict[str, int] = {}
+        self._rate_base: dict[str, tuple[int, int]] = {}  # progress, and the newest tick's time
         self._rate_at_s = 0.0
         self._to_compare: dict[str, int] = {}  # symbol → rows, in order of asking
         self._compare_at_s = 0.0
@@ -154,16 +154,20 @@ class BackfillPlan:
         return self._tracker.give_up(ask.symbol)
 
     def measure(self, now_s: float) -> None:
-        """Takes the rate of every symbol; call it about once a second."""
+        """Takes the rate of every symbol; call it about once a second.
+
+        Ticks of a longer time that come at once, from a predecessor's file, the spool or a backfill, have the rate of
+        that time.
+        """
         passed_s = now_s - self._rate_at_s
         if passed_s < _RATE_EVERY_S or self._tracker.deaf:  # no tick comes, and none is a rate of the market's
             return
         for track in self._tracker.tracks():
-            base = self._rate_base.get(track.symbol)
-            if base is not None and track.progress >= base > 0 and self._rate_at_s:
-                rate = (track.progress - base) / passed_s
+            base, base_ms = self._rate_base.get(track.symbol, (0, 0))
+            if track.progress >= base > 0 and self._rate_at_s:
+                rate = (track.progress - base) / max(passed_s, (track.last_ts_ms - base_ms) / 1000)
                 self._rates[track.symbol] = max(rate, self._rates.get(track.symbol, 0.0) * 0.9)
-            self._rate_base[track.symbol] = track.progress
+            self._rate_base[track.symbol] = track.progress, track.last_ts_ms
         self._rate_at_s = now_s
 
     def busiest(self) -> tuple[str, float] | None:

@@ -205,6 +205,7 @@ class Day:
     dirty: dict[int, tuple[str, OpenGap, bool]] = field(default_factory=dict)  # gap id → symbol, gap, still open
     rules: dict[str, str] = field(default_factory=dict)  # symbol → its rule, where that is not yet in the file
     sealed: bool = False  # finished: nothing can be stored there, so nothing is looked for
+    unread: bool = False  # its file could not be read: what is known here must not be written before it was
     loading: bool = False  # its file is being read: what comes meanwhile waits in `pending`
     pending: list[tuple[str, int, int, bool]] = field(default_factory=list)  # symbol, seq, ts_ms, stored
 

@@ -196,6 +196,10 @@ class GapTracker:
         """The days that were seen and are not finished."""
         return [day.number for day in self._known.days.values() if not day.sealed]
 
+    def unread_days(self) -> list[int]:
+        """The days whose file could not be read: nothing is known of them but what was seen since."""
+        return [day.number for day in self._known.days.values() if day.unread]
+
     def forget_days_before(self, number: int) -> None:
         """Lets go of finished days. A tick that still comes for one has its file read again."""
         finished = [day for day in self._known.days if day < number]
@@ -269,8 +273,8 @@ class GapTracker:
         """The rows of `gaps` that changed since the last call, for the transaction of the rows seen since."""
         changes: list[GapChange] = []
         for day in self._known.days.values():
-            if not day.dirty:
-                continue
+            if not day.dirty or day.unread:
+                continue  # the numbers of an unread day's gaps may be those of other rows in its file
             now_ms = self._known.now_ms()
             for symbol, gap, is_open in day.dirty.values():
                 # A gap that opened and closed before anybody wrote it was only ticks out of order.
@@ -284,7 +288,7 @@ class GapTracker:
         """What was judged of symbols' sequences since the last call, for the same transaction."""
         changes: list[RuleChange] = []
         for day in self._known.days.values():
-            if day.rules:
+            if day.rules and not day.unread:
                 changes += [
                     RuleChange(day.number, symbol, rule, day.tracks[symbol].run_seq)
                     for symbol, rule in day.rules.items()

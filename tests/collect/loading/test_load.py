@@ -297,7 +297,7 @@ def test_a_day_without_a_file_begins_from_nothing(run: Run, journal: Journal) ->
 def test_a_file_that_cannot_be_read_is_told(run: Run, content: bytes, journal: Journal) -> None:
     """What is missing from before is not known then; collection goes on, and the file is not touched."""
     run.path.write_bytes(content)
-    assert load_day(run.root, DAY) == Day(DAY)
+    assert load_day(run.root, DAY) == Day(DAY, unread=True)
     assert run.path.read_bytes() == content
     (event,) = journal.events()
     assert (event.level, event.name, event.fields["day"]) == ("ERROR", "day_not_resumed", NAME)

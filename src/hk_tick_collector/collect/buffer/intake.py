@@ -127,9 +127,9 @@ class Intake:
         if gaps or rules or self._unwanted:
             self._queue.put(Chunk(rejected=self._take_unwanted(), gaps=gaps, rules=rules))
 
-    def held_rows(self) -> list[TickRow] | None:
-        """The rows that are not committed; None while some of them are in the spool."""
-        if self._queue.spooled_rows:
+    def held_rows(self, day: int) -> list[TickRow] | None:
+        """The rows that are not committed; None while some of them, or of those held for this day, are in the spool."""
+        if self._queue.spooled_rows or day in self._queue.spooled_days():
             return None
         return [row for chunk in self._queue.held_in_memory() for row in chunk.rows]
 

@@ -447,9 +447,15 @@ EVENTS: Final[dict[str, Entry]] = {
         "follow detail=; check the disk",
         "按 `detail=` 處理；檢查磁碟",
     ),
+    "day_resumed": entry(
+        "the file of a day that could not be read before has been read; its gaps go on from what it knows",
+        "之前未能讀取的日檔已讀入；缺口按檔案所記繼續",
+        "hk-tick-collector gaps --open shows what is missing",
+        "`hk-tick-collector gaps --open` 看欠缺甚麼",
+    ),
     "day_not_resumed": entry(
-        "what a day's file knows could not be read at the start, so its gaps show only with new ticks",
-        "啟動時未能讀取該日檔案所知；缺口要等新 tick 才顯現",
+        "a day's file could not be read at the start; no gap of that day is written until it can be (day_resumed)",
+        "未能讀取該日檔案所知；可讀取之前（`day_resumed`）不會寫入缺口",
         "follow detail=; hk-tick-collector doctor",
         "按 `detail=` 處理；`hk-tick-collector doctor`",
     ),
