@@ -165,7 +165,7 @@ class BackfillPlan:
         for track in self._tracker.tracks():
             base, base_ms = self._rate_base.get(track.symbol, (0, 0))
             if track.progress >= base > 0 and self._rate_at_s:
-                rate = (track.progress - base) / max(passed_s, (track.last_ts_ms - base_ms) / 1000)
+                rate = _rate(track, track.progress - base, base_ms, passed_s)
                 self._rates[track.symbol] = max(rate, self._rates.get(track.symbol, 0.0) * 0.9)
             self._rate_base[track.symbol] = track.progress, track.last_ts_ms
         self._rate_at_s = now_s
@@ -264,3 +264,13 @@ def _is_window(window: _Window | None, now_s: float) -> bool:
 def _delay_s(times: int) -> float:
     """How long to wait after something went wrong so often in a row."""
     return _RETRY_S[min(times, len(_RETRY_S)) - 1] if times else 0.0
+
+
+def _rate(track: SymbolDay, new: int, since_ms: int, passed_s: float) -> float:
+    """Ticks/s of so many new ticks: by the time that passed, or by their own where that is longer."""
+    counted = new
+    if track.recent is not None and new:
+        times = track.recent.times[-new:]
+        counted, since_ms = len(times), min(times)
+    span_s = (track.last_ts_ms - since_ms) / 1000
+    return counted / span_s if span_s > passed_s else new / passed_s

@@ -184,22 +184,14 @@ def rejected(service: Service) -> None:
     service.see(*rows(20))
 
 
-def skipped(service: Service) -> None:
-    """OpenD shows twice that the counter left out a number."""
-    service.see(*rows(*range(20, 60)))
-    for now_s in (1000.0, 2000.0):
-        pairs = [(tick[1], tick[2]) for tick in rows(18, *range(20, 60))]
-        service.tracker.answered(A, Answer(pairs, len(pairs), False, 0, now_s))
-
-
 @pytest.mark.parametrize(
     ("what", "noted"),
-    [(lost, ["dropped"]), (rejected, ["rejected"]), (skipped, ["counter_skipped"])],
+    [(lost, ["dropped"]), (rejected, ["rejected"])],
 )
 def test_what_was_noted_meanwhile_gets_numbers_of_its_own(
     service: Service, what: Callable[[Service], None], noted: list[str]
 ) -> None:
-    """Drops, rejected ticks and counters without a tick are kept with their cause, beside the file's rows."""
+    """Drops and rejected ticks are kept with their cause, beside the file's rows."""
     before = service.gaps()
     service.hide()
     service.start()
@@ -273,3 +265,34 @@ def test_a_gap_whose_end_never_reached_the_file_is_closed(service: Service) -> N
     service.commit()
     service.look_anew()
     assert [gap[1:] for gap in service.open()] == [(1, 10, "before_start")]
+
+
+def test_an_answer_that_knew_no_better_is_forgotten(service: Service) -> None:
+    """OpenD says again and again that the day began with the first tick of this run: the file knows earlier ones."""
+    before = service.gaps()
+    service.hide()
+    service.start()
+    service.see(*rows(21, 22))
+    for now_s in range(1000, 9000, 1000):
+        pairs = [(tick[1], tick[2]) for tick in rows(21, 22)]
+        service.tracker.answered(A, Answer(pairs, 1000, False, 0, now_s))
+    service.show()
+    service.commit()
+    service.look_anew()
+    after = service.gaps()
+    assert after[: len(before)] == before
+    assert [(gap.missing, gap.cause) for gap in after[len(before) :]] == [(3, "restart")]
+
+
+def test_a_rule_that_broke_meanwhile_leaves_one_doubt(service: Service) -> None:
+    """How many ticks are missing is not known then: the file's gaps of known size end, one of unknown size is open."""
+    service.hide()
+    service.start()
+    service.see(*[(A, 7 + n, (OPEN_S + 30 + n) * 1000, 1.0, 100, 100.0, "BUY", "X", "realtime", 0) for n in range(5)])
+    service.show()
+    service.commit()
+    service.look_anew()
+    assert [(gap.missing, gap.cause) for gap in service.gaps() if gap.symbol == A and gap.status == "open"] == [
+        (None, "restart")
+    ]
+    assert service.open(B)

@@ -7,6 +7,7 @@ numbers; of its gaps only what neither the file nor memory holds is left.
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from hk_tick_collector import market
 from hk_tick_collector.errors import NoDayError, PredecessorFileError
 from hk_tick_collector.gaps.gap import OpenGap
 from hk_tick_collector.gaps.symbol_day import (
+    CAUSE_BEFORE_START,
     CAUSE_ELSEWHERE,
     CAUSE_REJECTED,
     CAUSE_RESTART,
@@ -60,6 +62,7 @@ class Seen:
         self._seqs: dict[str, list[int]] = {}
         self._marks: dict[str, list[OpenGap]] = {}
         self._joined: set[str] = set()
+        self._blind: dict[str, list[OpenGap]] = {}  # "the day begins here", said of a day of which nothing was known
         for symbol, seq, ts_ms, *_ in held:
             if market.day_number(ts_ms) == old.number:
                 self._seqs.setdefault(symbol, []).append(seq)
@@ -81,6 +84,10 @@ class Seen:
             self._without_rule(day, track, before)
             return False
         for gap in before.skipped.clear():
+            if gap.first == 1:
+                self._blind.setdefault(track.symbol, []).append(replace(gap, cause=CAUSE_BEFORE_START))
+                before.doubt = None if before.doubt is not None and before.doubt.final else before.doubt
+                continue
             known = (*track.gaps, *track.past)
             if not track.lost.holds(gap.first) and not any(other.first <= gap.first <= other.last for other in known):
                 gap.id = day.new_gap_id()
@@ -115,7 +122,8 @@ class Seen:
         """What was missing of a symbol by what was seen since, by counter. What came before the first tick was missed
         by this start, where the file has ticks from before."""
         before = self._old.tracks.get(symbol)
-        return [] if before is None else sorted((*before.gaps, *before.lost), key=_first)
+        blind = self._blind.get(symbol, [])
+        return [] if before is None else sorted((*blind, *before.gaps, *before.lost), key=_first)
 
     def keep_others(self, day: Day) -> None:
         """Takes over the symbols of which the file knows nothing, with new numbers for their gaps."""
