@@ -16,6 +16,7 @@ from tests.e2e.conftest import PROGRAM, Start
 from hk_tick_collector.cli._refusals import refusals
 from hk_tick_collector.config import load_settings
 from hk_tick_collector.ops.doctor.files import Account
+from hk_tick_collector.simulator.control import tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,6 +87,33 @@ def test_a_collector_that_runs_is_told_of_before_its_restart(start: Start, workd
                 break
             assert time.monotonic() < deadline_s, document["findings"]
             time.sleep(0.1)
+
+
+def test_kicked_out_has_one_cause_and_remedy(start: Start, workdir: Path) -> None:
+    """`doctor` says what `status` says; a service that was restarted since cannot know, and both say what it may be."""
+    opend = start.simulate("--control", str(workdir / "control"), symbols="HK.00700")
+    (workdir / "HK").mkdir()
+    text = f"FUTU_SYMBOLS=HK.00700\nDATA_ROOT={workdir}/HK\nFUTU_PORT={opend.port}\nMETRICS_ADDR=\n"
+    (workdir / ".env").write_text(text)
+    take_back = "echo request_highest_quote_right | nc -C -q 3 127.0.0.1 22222"
+
+    def both_say(verdict: str, words: str) -> None:
+        deadline_s = time.monotonic() + CAP_S
+        while verdict not in (line := ask(workdir, "status").splitlines()[0]):
+            assert time.monotonic() < deadline_s, line
+            time.sleep(0.1)
+        (login,) = [each for each in ask(workdir, "doctor").splitlines() if each.startswith("FAILURE     login")]
+        for said in (line, login):
+            assert words in said
+            assert take_back in said
+
+    collector = start.run(opend.port, data_root=workdir / "HK")
+    collector.wait_stored(10)
+    tell(workdir / "control", "kicked-out")
+    both_say("kicked out", "kicked out")
+    collector.kill()
+    start.run(opend.port, data_root=workdir / "HK").wait_for("started")
+    both_say("not logged in", "another terminal of this account may have taken its quotes")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root alone may read what the service may not")

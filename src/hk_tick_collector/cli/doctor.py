@@ -173,7 +173,17 @@ def _check_opend(loaded: Loaded, wrong: dict[str, UsageError]) -> list[Check]:
         return opend.check_away(error)
     day, drift_warn_s = market.day_number(clock.now_ms()), settings.drift_warn_sec
     ours = _subscribed(settings)
-    return list(opend.check_answers(answers, settings.symbols, ours, drift_warn_s=drift_warn_s, today=day))
+    live = _running(settings)
+    return list(
+        opend.check_answers(
+            answers,
+            settings.symbols,
+            ours,
+            drift_warn_s=drift_warn_s,
+            today=day,
+            reported=live.trouble if live and live.connected else None,
+        )
+    )
 
 
 def _subscribed(settings: Settings) -> int | None:
