@@ -138,7 +138,6 @@ def test_a_copy_in_wal_mode_is_judged_alike_by_all(keep: Callable[..., Path], ro
         db.execute("PRAGMA journal_mode = WAL")
     assert copy.read_bytes()[18:20] == b"\2\2"
     (root / f"{copy.name}.sha256").write_text(f"{hashlib.sha256(copy.read_bytes()).hexdigest()}  {copy.name}\n")
-    open_to_others(root)
     root.chmod(0o755)
     for each in root.iterdir():
         each.chmod(0o644)
@@ -146,7 +145,9 @@ def test_a_copy_in_wal_mode_is_judged_alike_by_all(keep: Callable[..., Path], ro
     for as_who in ((), ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")):
         command = [*as_who, *PROGRAM, "report", "--json"]
         environ = {**os.environ, "DATA_ROOT": str(root)}
+        open_to_others(root)  # another pytest of this host closes its directory again
         done = subprocess.run(command, cwd="/", env=environ, capture_output=True, text=True, check=False)
+        assert done.stdout, done.stderr
         assert [day["snapshot"] for day in json.loads(done.stdout)["days"]] == ["good"], done.stdout
         assert sorted(root.iterdir()) == before
 
