@@ -22,9 +22,9 @@ from hk_tick_collector.errors import UsageError
 from hk_tick_collector.ops.findings import remedies
 
 from ._options import AsJson, EnvFile  # noqa: TC001 - typer reads the annotations
+from ._refusals import blocked, check_made, refusals
 from ._show import complain, show, show_json, show_lines, warn
 from ._table import print_table
-from .run import refusals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,7 +100,15 @@ def _faults(env_file: Path | None) -> tuple[list[UsageError], list[str], str]:
         return list(error.faults or (error,)), [], ""
     given = sum(origin != DEFAULT for origin in loaded.origins.values())
     right = f"{given} settings given, {len(loaded.settings.symbols):,} symbols"
-    return refusals(loaded.settings), [*loaded.warnings, *loaded.bad_symbols], right
+    errors = list(refusals(loaded).values())
+    if stopped := blocked(loaded.settings):
+        errors.append(UsageError(stopped[0], hint=stopped[1]))
+    odd = [*loaded.warnings, *loaded.bad_symbols]
+    try:
+        check_made("SNAPSHOT_DIR", loaded.settings.snapshot_dir, loaded)
+    except UsageError as error:  # it collects all the same, and every snapshot fails
+        odd.append(error.one_line())
+    return errors, odd, right
 
 
 def _print_table(loaded: Loaded) -> None:

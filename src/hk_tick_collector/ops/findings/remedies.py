@@ -87,7 +87,8 @@ def for_link(address: str) -> str:
 
 def for_login() -> Remedy:
     """OpenD runs and is not logged in to the quote server."""
-    return Remedy(OPEND_LOG, "if it stays so, log it in again (docs/operations.md)")
+    advice = "another terminal of this account may have taken its quotes: the second command takes them back"
+    return Remedy(f"{OPEND_LOG}; {TAKE_BACK}", f"{advice}; if it stays so, log it in again (docs/operations.md)")
 
 
 def for_questions() -> Remedy:

@@ -224,7 +224,7 @@ def read_status(path: Path) -> LiveStatus | None:
         known = {spec.name: str(spec.type) for spec in fields(LiveStatus)}
         found = {key: value for key, value in raw.items() if key in known}
         status = LiveStatus(**found) if all(_fits(key, value, known[key]) for key, value in found.items()) else None
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise StoreError(
