@@ -4,14 +4,24 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Compiled sources are kept, whatever the shell says: each worker and each process of a test would compile all of them.
+export PYTHONDONTWRITEBYTECODE :=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-virtualenv
 
-.PHONY: help demo test test-systemd check format lint types docs bench soak wheelhouse clean
+.PHONY: help demo quick test test-systemd coverage mutants release hooks check format lint types docs bench soak wheelhouse clean
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: $(VENV)/.runtime  ## a simulated OpenD, the collector, a live view; leaves ./demo-data/YYYYMMDD.db (SECONDS_TO_RUN=30 ends it by itself)
 	@$(BIN)/hk-tick-collector demo $(if $(SECONDS_TO_RUN),--seconds $(SECONDS_TO_RUN))
+
+# The types are checked beside the tests. The first run finds out which tests are quick: tests/quick.py.
+quick: $(VENV)/.dev  ## an answer in seconds: lint, types, the tests that neither wait nor start a process
+	@types=$$(mktemp) && trap 'rm -f "$$types"' EXIT && \
+	{ $(BIN)/mypy >"$$types" 2>&1 & } && \
+	$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && \
+	$(BIN)/python -X dev -m pytest --quick --quiet -rfE $(ARGS) && \
+	{ wait $$! || { cat "$$types"; false; }; } && tail -n 1 "$$types"
 
 # Most tests wait for a process, a deadline or a disk: several run on each core. ARGS="--numprocesses 0" is one at a time.
 # A shell without job control lets a background job ignore Ctrl-C, nohup has it ignore SIGHUP, and tests send both.
