@@ -110,7 +110,7 @@ class Quick:
     def listen(self) -> None:
         """From now on this process is listened to."""
         sys.addaudithook(self._hear)
-        time.sleep = self._hear_sleep
+        time.sleep = self._hear_sleep  # type: ignore[assignment]  # nobody sleeps for an object with __index__
 
     def _hear(self, event: str, _args: tuple[Any, ...]) -> None:
         if self._test and event in _STARTS:
