@@ -52,16 +52,21 @@ types: $(VENV)/.dev
 docs: $(VENV)/.dev
 	@$(BIN)/python -m pytest --quiet tests/test_architecture.py tests/test_docs.py tests/ops/test_catalogue.py
 
+release: $(VENV)/.release  ## dist/: sdist, wheel, SBOM, notes and SHA256SUMS of the tagged commit (DRAFT=1: of any)
+	@$(BIN)/python -m tools.release $(if $(DRAFT),--draft)
+
+hooks: $(VENV)/.hooks  ## git checks format and lint at each commit, and runs `make quick` before a push
+
 bench: $(VENV)/.dev  ## every figure beside its limit, in one run of less than ten minutes; leaves bench/report.json and bench/report.svg
 	@$(BIN)/python -m bench $(ARGS)
 
 soak: $(VENV)/.dev  ## ten minutes of every fault at random, then the verdict (ARGS="--minutes 60 --seed 7"; ARGS="--hostile --seeds 100 --seconds 30": hostile sequences and answers)
 	@$(BIN)/python -X dev tests/reliability/soak.py $(if $(ARGS),$(ARGS),--minutes 10)
 
-wheelhouse: $(BIN)/python  ## ./wheelhouse: the packages for `deploy/install.sh --wheelhouse` on a host without a network
+wheelhouse: $(BIN)/python  ## ./wheelhouse: the packages for `deploy/install.sh --wheelhouse` or pipx on a host without a network
 	@mkdir -p wheelhouse
 	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
-		--dest wheelhouse -r requirements/runtime.txt
+		--dest wheelhouse -r requirements/runtime.txt -r requirements/pipx.txt
 	@echo "wheelhouse: $$(ls wheelhouse/*.whl | wc -l) wheels for Python $$($(BIN)/python -c 'import platform; print(platform.python_version())') on $$(uname -m)"
 
 clean:  ## remove everything that the other targets made
@@ -80,6 +85,16 @@ $(VENV)/.runtime: requirements/runtime.txt pyproject.toml | $(BIN)/python
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 	@$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# What only one target needs, each from requirements of its own.
+$(VENV)/.%: requirements/%.txt $(VENV)/.dev
+	@$(PIP) --require-hashes -r requirements/$*.txt
+	@touch $@
+
+$(VENV)/.hooks: requirements/hooks.txt .pre-commit-config.yaml $(VENV)/.dev
+	@$(PIP) --require-hashes -r requirements/hooks.txt
+	@$(BIN)/pre-commit install
 	@touch $@
 
 .PHONY: debian-packages
