@@ -29,10 +29,27 @@ quick: $(VENV)/.dev  ## an answer in seconds: lint, types, the tests that neithe
 WORKERS ?= $(shell echo $$((3 * $$(nproc))))
 test: $(VENV)/.dev debian-packages  ## every test (CLOCK="2026-11-28 23:58:00" begins at that time of Hong Kong)
 	@$(if $(CLOCK),tools/debian_packages.sh libfaketime)
-	@files=$$(mktemp -d) && trap 'rm -rf "$$files"' EXIT && \
-	env --default-signal=INT,QUIT,HUP $(if $(CLOCK),tools/with_clock.sh "$(CLOCK)") $(BIN)/python -X dev -m pytest \
+	@$(call tests)
+
+define tests
+files=$$(mktemp -d) && trap 'rm -rf "$$files"' EXIT && \
+	env --default-signal=INT,QUIT,HUP $(if $(CLOCK),tools/with_clock.sh "$(CLOCK)") $(BIN)/python -X dev $(1) -m pytest \
 		--dist load --maxschedchunk 1 --tx "$(WORKERS)*popen//python=$(BIN)/python -X dev" \
 		--basetemp="$$files/tests" $(ARGS)
+endef
+
+# The processes that a test starts are measured too, until one is killed: what that one did does not count.
+coverage: $(VENV)/.dev debian-packages  ## every test, and how much of src/ they run: the figure, and coverage/index.html
+	@rm -rf .coverage .coverage.* coverage
+	@$(call tests,-m coverage run)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage html --quiet
+	@$(BIN)/coverage report --skip-covered --sort cover
+	@echo "coverage: $$($(BIN)/coverage report --format total --precision 1) % of lines and branches"
+
+MINUTES ?= 60
+mutants: $(VENV)/.mutants  ## small faults in the sources that tests must notice, 85 %; MINUTES=60, goes on at the next call
+	@$(BIN)/python -m tools.mutants --minutes $(MINUTES) --processes $$(nproc) $(ARGS)
 
 test-systemd: $(VENV)/.dev  ## as root: the runbook and its faults on a booted Debian 12; the log shows each command and its answer
 	@tools/debian_packages.sh debootstrap systemd-container
@@ -70,7 +87,7 @@ wheelhouse: $(BIN)/python  ## ./wheelhouse: the packages for `deploy/install.sh 
 	@echo "wheelhouse: $$(ls wheelhouse/*.whl | wc -l) wheels for Python $$($(BIN)/python -c 'import platform; print(platform.python_version())') on $$(uname -m)"
 
 clean:  ## remove everything that the other targets made
-	rm -rf $(VENV) demo-data dist wheelhouse bench/report.json bench/report.svg .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo-data dist wheelhouse mutants coverage .coverage .coverage.* bench/report.json bench/report.svg .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
