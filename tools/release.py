@@ -16,6 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from tools import version as versions
 
@@ -57,7 +58,7 @@ def bill_of_materials(root: Path, version: str) -> str:
     made = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
     bill: dict[str, Any] = json.loads(made)
     ours = bill["metadata"]["component"]  # pyproject.toml leaves the version to the tags
-    ours |= {"version": version, "purl": f"pkg:pypi/{NAME}@{version}"}
+    ours |= {"version": version, "purl": f"pkg:pypi/{NAME}@{quote(version)}"}
     needs = sorted(part["bom-ref"] for part in bill["components"])
     others = [each for each in bill.get("dependencies", []) if each["ref"] != ours["bom-ref"]]
     bill["dependencies"] = [{"ref": ours["bom-ref"], "dependsOn": needs}, *others]
