@@ -69,6 +69,7 @@ class Quick:
         self._collected: dict[str, int] = {}  # the tests of each file, those that are not begun included
         self._seen: dict[str, dict[str, str]] = {}  # those that were run, and why they were left
         self._known_left = 0
+        self._file = ""  # whose tests run now
         self._test = ""  # that runs now, and may be left
         self._why = ""
         self._left = False  # in mid-way
@@ -129,6 +130,9 @@ class Quick:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """From the first fixture to the last."""
+        if self._file != _file_of(item):  # what is known so far outlives a run that is ended
+            self._remember(item.config)
+            self._file = _file_of(item)
         self._why, self._left = "", False
         self._waited_before_s, self._worked_before_s = waited_s(), time.process_time()
         self._seen.setdefault(_file_of(item), {})[item.nodeid] = ""
@@ -179,8 +183,11 @@ class Quick:
     # ---- what is remembered
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """What each file's tests turned out to be; a file of which a part was run is not yet known to have none."""
-        config = session.config
+        """What each file's tests turned out to be."""
+        self._remember(session.config)
+
+    def _remember(self, config: pytest.Config) -> None:
+        """A file of which only a part was run is not yet known to have no quick test."""
         part = any(map(config.getoption, ("keyword", "markexpr"))) or any("::" in argument for argument in config.args)
         for name, tests in self._seen.items():
             known = self._files.get(name) or _Known(
