@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 PATIENCE_S: Final = 0.1  # of waiting
-WORK_S: Final = 0.7
+WORK_S: Final = 0.25
 EXAMPLES: Final = 10  # of each property; make test tries a hundred
 TRIED_ANEW_S: Final = 7 * 24 * 3600
 _KEY: Final = "quick/files"
