@@ -22,7 +22,6 @@ from hk_tick_collector.errors import UsageError
 from hk_tick_collector.ops.findings import remedies
 
 from ._options import AsJson, EnvFile  # noqa: TC001 - typer reads the annotations
-from ._refusals import blocked, check_made, refusals
 from ._show import complain, show, show_json, show_lines, warn
 from ._table import print_table
 
@@ -94,6 +93,8 @@ def _check(env_file: Path | None, *, as_json: bool) -> int:
 
 def _faults(env_file: Path | None) -> tuple[list[UsageError], list[str], str]:
     """Errors that stop a start, what is odd beside them, and what is right in a few words."""
+    from ._refusals import blocked, check_made, refusals  # they need SQLite, the table of settings does not
+
     try:
         loaded = load_settings(env_file)
     except UsageError as error:

@@ -172,7 +172,7 @@ def _check(live: LiveStatus | None, env_file: Path | None, known: _Known, now_ms
     if is_silent(live, now_ms) or is_late(live, now_ms):
         host = _host(live, env_file, known, disk)
     elif live and loaded:
-        refused = _refused(loaded, disk, started_ms=live.started_ms)
+        refused = _refused(loaded, disk, given_only=True, started_ms=live.started_ms)
     findings = health.check(live, now_ms, limits(loaded.settings if loaded else Settings.model_validate({})), host)
     refused = wrong.one_line() if wrong else refused
     if refused and not is_silent(live, now_ms):
