@@ -360,6 +360,16 @@ def test_a_day_that_cannot_be_sealed_is_a_finding(make_status: MakeStatus) -> No
     assert finding.text == "/data/sqlite/HK/20261118.db cannot be sealed: it is a directory; see docs/sqlite-wal.md"
 
 
+def test_symbols_that_are_not_subscribed_yet_are_a_finding(make_status: MakeStatus) -> None:
+    """Collecting some of them is not OK; the first seconds of a connection are."""
+    young = make_status(symbols=90, subscribed=57, link_since_ms=NOW_MS - 9_000)
+    assert check(young, NOW_MS, LIMITS) == []
+    old = make_status(symbols=90, subscribed=57, link_since_ms=NOW_MS - 21_000, refused={"HK.00005": "unknown stock"})
+    findings = check(old, NOW_MS, LIMITS)
+    assert [finding.code for finding in findings] == ["symbols_refused", "still_subscribing"]
+    assert findings[1].text.startswith("32 of 90 symbols are not subscribed yet")
+
+
 @pytest.mark.parametrize(
     ("words", "command", "advice"),
     [
@@ -367,6 +377,7 @@ def test_a_day_that_cannot_be_sealed_is_a_finding(make_status: MakeStatus) -> No
         ("股票無行情權限", "echo request_highest_quote_right", "quote right"),
         ("訂閱額度不足", "sudo hk-tick-collector doctor", "doctor tells the quota"),
         ("Unknown stock", "sudo vim", "correct FUTU_SYMBOLS"),
+        ("网络异常，请稍后再试", "sudo hk-tick-collector doctor", "it is asked again every minute"),
     ],
 )
 @pytest.mark.parametrize("subscribed", [0, 1])

@@ -64,6 +64,7 @@ RULES: Final[dict[str, Rule]] = {
     "opend_": Rule(hold_s=5, critical_s=0),  # what OpenD tells of itself: critical once the outage budget is used up
     "not_subscribed": _PATIENT,
     "symbols_refused": Rule(hold_s=30),  # the quota
+    "still_subscribing": _PATIENT,
     "bad_symbols": _SOON,
     "gaps_lost": _SOON,
     "gaps_healing": Rule(hold_s=180),

@@ -130,15 +130,19 @@ EVENTS: Final[dict[str, Entry]] = {
         "`sudo systemctl status futu-opend --no-pager`；`nc -vz 127.0.0.1 11111`",
     ),
     "subscribed": fine("symbols are subscribed; quota used and left", "已訂閱股票；附已用與剩餘額度"),
+    "subscribing": fine(
+        "subscribing takes longer, because OpenD refuses some symbols; how many are subscribed, refused, and left",
+        "因 OpenD 拒絕部分股票，訂閱需時較長；附已訂閱、被拒與剩餘數目",
+    ),
     "symbols_refused": entry(
         "OpenD refuses symbols, a line for each reason; reason= is OpenD's own words without the symbol, cause= is"
-        " quota, quote_right or other. The other symbols are collected",
+        " quota, quote_right, temporary or other. The other symbols are collected",
         "OpenD 拒絕部分股票，每個原因一行；`reason=` 為 OpenD 的原話（不含股票代號），`cause=` 為 quota（額度）、"
-        "quote_right（行情權限）或 other；其餘照常收集",
-        "as hint= says. quota: hk-tick-collector doctor compares it; quote_right: see opend_quote_right_none; other:"
-        " correct FUTU_SYMBOLS",
+        "quote_right（行情權限）、temporary（OpenD 暫時未能處理）或 other；其餘照常收集",
+        "as hint= says. quota: hk-tick-collector doctor compares it; quote_right: see opend_quote_right_none;"
+        " temporary: no action, it is tried again every minute; other: correct FUTU_SYMBOLS",
         "按 `hint=`。quota：`hk-tick-collector doctor` 會比對；quote_right：見 `opend_quote_right_none`；"
-        "other：改正 FUTU_SYMBOLS",
+        "temporary：無須處理，每分鐘重試；other：改正 FUTU_SYMBOLS",
     ),
     "subscriptions_lost": entry(
         "OpenD no longer has subscriptions that it had accepted; they are made again",

@@ -245,6 +245,13 @@ FINDINGS: Final[dict[str, Entry]] = {
         " FUTU_SYMBOLS",
         "按 OpenD 的原話：額度（`hk-tick-collector doctor`）、行情權限，或 FUTU_SYMBOLS 內有錯的股票",
     ),
+    "still_subscribing": entry(
+        "some symbols are not subscribed ten seconds after the connection began; the others are collected",
+        "連線十秒後仍有股票未訂閱；其餘照常收集",
+        "OpenD refuses a whole request for one symbol: see symbols_refused, correct FUTU_SYMBOLS; the others follow by"
+        " themselves",
+        "OpenD 會因一隻股票拒絕整個請求：見 `symbols_refused`，改正 `FUTU_SYMBOLS`；其餘股票會自行訂閱",
+    ),
     "bad_symbols": entry(
         "some entries of FUTU_SYMBOLS are no symbols: the text says where, and what was probably meant;"
         " the others are collected",

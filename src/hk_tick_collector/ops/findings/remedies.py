@@ -189,6 +189,9 @@ _RESUMES: Final = "it resumes by itself"
 _REFUSAL: Final = {
     refusals.QUOTA: Remedy(f"{DOCTOR}; {EDIT_SETTINGS}", "doctor tells the quota: take symbols out of FUTU_SYMBOLS"),
     refusals.QUOTE_RIGHT: _RIGHT,
+    refusals.TEMPORARY: Remedy(
+        DOCTOR, "OpenD cannot serve it now; it is asked again every minute; if it lasts, see doctor"
+    ),
     refusals.OTHER: Remedy(EDIT_SETTINGS, "correct FUTU_SYMBOLS; refused ones are tried again every minute"),
 }
 
