@@ -37,10 +37,10 @@ def strings(node: ast.AST) -> set[str]:
 
 
 def is_logging(function: ast.expr) -> bool:
-    """`log.info(…)`, or `say(…)` where say was chosen among them."""
+    """`log.info(…)`, `say(…)` where say was chosen among them, or what log.py tells of itself."""
     if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
         return function.value.id == "log" and function.attr in LOGGING
-    return isinstance(function, ast.Name) and function.id == "say"
+    return isinstance(function, ast.Name) and function.id in ("say", "_own_event")
 
 
 def looped(tree: ast.Module, name: str) -> set[str]:

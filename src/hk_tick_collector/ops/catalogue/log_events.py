@@ -134,6 +134,13 @@ EVENTS: Final[dict[str, Entry]] = {
         "subscribing takes longer, because OpenD refuses some symbols; how many are subscribed, refused, and left",
         "因 OpenD 拒絕部分股票，訂閱需時較長；附已訂閱、被拒與剩餘數目",
     ),
+    "log_lines_lost": entry(
+        "so many log lines could not be written before this one: stderr was not read, its disk was full or frozen."
+        " Collection went on",
+        "此行之前有若干行日誌未能寫出：stderr 沒有人讀取，或其磁碟已滿或凍結。收集不受影響",
+        "find out who did not read it: a terminal in Ctrl-S, a pipe, a supervisor; status tells what the lines told",
+        "查出誰沒有讀取：按了 Ctrl-S 的終端、管道或監管程式；被略去的內容可看 status",
+    ),
     "symbols_refused": entry(
         "OpenD refuses symbols, a line for each reason; reason= is OpenD's own words without the symbol, cause= is"
         " quota, quote_right, temporary or other. The other symbols are collected",
