@@ -116,7 +116,7 @@ class Stats:
     not_subscribed: int = 0  # rejected unread: OpenD pushes a symbol that nobody chose
     not_subscribed_first: str = ""  # the first such symbol
     no_room: int = 0  # dropped: neither memory nor the spool had place
-    last_tick_ms: int | None = None  # when a tick last reached our socket
+    last_tick_ms: int | None = None  # when OpenD last pushed a tick; what was asked for is old
 
     # the writer (its thread)
     stored: int = 0

@@ -65,8 +65,8 @@ class Intake:
             rows, rejected = self._without_future(rows, rejected)
         if event.pulled_by is None:
             self.pushes.note(rows, rejected)
+            stats.last_tick_ms = recv_ts_ms or stats.last_tick_ms
         stats.received += len(rows) + len(rejected)
-        stats.last_tick_ms = recv_ts_ms or stats.last_tick_ms
         dropped = 0
         if self._queue.has_room(len(rows)):
             self._tracker.see(rows)

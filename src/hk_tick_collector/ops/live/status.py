@@ -77,7 +77,7 @@ class LiveStatus:
     # the writer
     newest_day: str = ""
     newest_ts_ms: int | None = None
-    last_tick_ms: int | None = None  # when a tick last reached our socket; None since the start
+    last_tick_ms: int | None = None  # when OpenD last pushed a tick; None since the start
     last_commit_ms: int | None = None
     writer_alive_ms: int | None = None
     writer_trouble: str = ""
