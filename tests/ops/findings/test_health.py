@@ -317,7 +317,9 @@ def test_an_import_under_way_is_told_and_is_nothing_wrong(make_status: MakeStatu
         assert summary([finding])[0].name == "OK"
 
 
-@pytest.mark.parametrize(("day", "severity"), [("20261119", "WARNING"), ("20261120", "CRITICAL")])
+@pytest.mark.parametrize(
+    ("day", "severity"), [("20261119", "WARNING"), ("20261120", "CRITICAL"), ("20261121", "WARNING")]
+)
 @pytest.mark.parametrize(
     ("cause", "remedy"),
     [

@@ -282,7 +282,7 @@ def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
     elif status.disk_wait_max_s >= _SLOW_DISK_S or status.disk_waits >= _SLOW_DISK_WAITS:
         text = f"the disk let the writer wait for {status.disk_wait_max_s:.1f} s and more within the last minute"
         yield Finding("writer_slow_disk", Severity.WARNING, text, remedies.SLOW_DISK)
-    yield from _days(status)
+    yield from _days(status, now_ms)
     yield from _stalls(status, now_ms)
     if status.spooled and not status.copy_held:
         yield Finding(
@@ -311,13 +311,14 @@ def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
         )
 
 
-def _days(status: LiveStatus) -> Iterator[Finding]:
+def _days(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
     """Files of single days that cannot be written or sealed, the latest day first: today's is the worst."""
+    today = market.day_name(market.day_number(now_ms))
     for day, rows in sorted(status.held_rows.items(), reverse=True):
         cause = status.held_causes.get(day, "")
         yield Finding(
             "day_held",
-            Severity.CRITICAL if day >= status.newest_day else Severity.WARNING,
+            Severity.CRITICAL if status.newest_day <= day <= today else Severity.WARNING,
             f"{rows:,} ticks of {day} wait: {status.data_root}/{day}.db cannot be written, {cause}"
             f" ({status.held_details.get(day, '')}); other days are stored",
             remedies.for_held_day(cause, status.data_root, day, status.account),
