@@ -133,6 +133,13 @@ def tell(text: str) -> bool:
     return bool(outputs)
 
 
+def flush() -> None:
+    """Waits until the lines so far are written; not for long where nobody reads them."""
+    for handler in _LOGGER.handlers:
+        if isinstance(handler, _Output):
+            handler.flush()
+
+
 def render(value: object) -> str:
     """One field's value: floats without noise, text quoted where it would not split back."""
     if value is None:

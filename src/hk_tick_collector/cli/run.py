@@ -54,7 +54,10 @@ def _run(env_file: Path | None) -> int:
 
     from hk_tick_collector.collect.service import serve
 
-    return uvloop.run(serve(options))
+    try:
+        return uvloop.run(serve(options))
+    finally:
+        log.flush()  # the last lines, however this process ends
 
 
 def _options(loaded: Loaded) -> ServiceOptions:
