@@ -597,6 +597,19 @@ def test_a_rejected_tick_without_a_believable_sequence_changes_nothing(seq: int)
     assert table.rows == {}
 
 
+@pytest.mark.parametrize(
+    ("days", "cause"), [(1, "non_finite"), (1, "future_date"), (2, "future_date"), (2, "bad_time")]
+)
+def test_a_rejected_tick_begins_no_day_that_is_still_to_come(days: int, cause: str) -> None:
+    """Nothing of that day is stored: it gets no file, no symbol, and no gap before the tick."""
+    table = Table()
+    table.see(at(1))
+    tick = at(5000, day=DAY + days)
+    table.tracker.reject([Rejected(SYMBOL, tick[1], cause, "", TEN_MS)])
+    assert table.take() == []
+    assert table.tracker.open_days() == [DAY]
+
+
 # --- symbols whose sequence tells nothing ---
 
 
@@ -734,6 +747,29 @@ def test_one_outlier_costs_itself_only(outlier: TickRow) -> None:
     assert [gap for gap in table.open() if gap[0] is not None] == []
     table.see(at(22, 30))
     assert (2, "push_lost") in table.open()
+
+
+@pytest.mark.parametrize("ahead_s", [-200, 40, 200, 590, 3_000])
+@pytest.mark.parametrize("counters", [1, 5, 500, 20_000, 60_000])
+def test_a_sequence_wrong_in_second_and_counter_costs_itself_only(ahead_s: int, counters: int) -> None:
+    """Its own time is right. No gap is opened for it, and the next lost ticks are told to the tick."""
+    table = Table()
+    wrong = row(at(6 + counters, 10 + ahead_s)[1], at(1, 10)[2])
+    table.see(*[at(counter) for counter in range(1, 6)], wrong, *[at(counter, 12) for counter in (6, 7, 8)])
+    assert [gap for gap in table.open() if gap[0] is not None] == []
+    table.see(*[at(counter, 30) for counter in (12, 13)])
+    assert [gap for gap in table.open() if gap[0] is not None] == [(3, "push_lost")]
+
+
+def test_late_reports_behind_a_loss_are_no_part_of_it() -> None:
+    """Their own time does not confirm their counters; the tick after them does, or the next late report."""
+    late = [row(at(counter, 9)[1], at(counter, 9)[2] - 900_000) for counter in (8, 9, 10)]
+    for heard in (late[:1], late):
+        table = Table()
+        table.see(at(1), at(2), *heard)
+        table.see(at(7 + len(heard) + 1, 9))
+        assert table.counters() == [(3, 7)]
+        assert table.tracker.without_rule() == []
 
 
 def test_a_wrong_date_affects_only_its_own_day_and_no_counter() -> None:

@@ -63,7 +63,7 @@ class Placing:
     def _place_by_rule(self, day: Day, track: SymbolDay, seq: int, ts_ms: int, *, stored: bool, near: bool) -> bool:
         counter, in_day = seq & COUNTER_MASK, day.start_s <= seq >> 32 <= day.last_seq >> 32
         in_run = seq >= track.run_seq or not track.run_seq
-        if counter >= max(track.next, 1) and (near if track.next == 0 else in_run and continues(track, seq, near=near)):
+        if counter >= max(track.next, 1) and (near if track.next == 0 else in_run and _goes_on(track, seq, near=near)):
             self._advance(day, track, seq, ts_ms, stored=stored)
             return True
         if in_day and (not in_run or (counter < track.next and not (near and begins_anew(track, seq)))):
@@ -100,7 +100,7 @@ class Placing:
         track = day.tracks.get(symbol) if day and home != number else None
         if day is None or track is None or track.next <= 0 or day.sealed or day.loading:
             return False
-        fits_in = continues(track, seq, near=False) or self._find(track, seq) is not None
+        fits_in = _goes_on(track, seq, near=False) or self._find(track, seq) is not None
         if not fits_in and (seq & COUNTER_MASK >= track.next or seq < track.run_seq):
             return False
         if fits_in and stored and self._place_by_rule(day, track, seq, track.last_ts_ms, stored=True, near=False):
@@ -119,9 +119,14 @@ class Placing:
         track.interrupted = ""
         track.next = counter + 1
         track.candidate = 0
+        before_s = track.last_seq >> 32 if track.last_seq else day.start_s
         if seq > track.last_seq:
             track.last_seq, track.last_ts_ms = seq, ts_ms
         self._known.latest[track.symbol] = track
+        # Late reports that were stored before the gap was seen that they are of.
+        for strange in list(track.strange) if first < counter else ():
+            if first <= strange & COUNTER_MASK < counter and before_s - _ORDER_S <= strange >> 32 <= seq >> 32:
+                self._fill(day, track, strange, (strange >> 32) * 1000)
 
     def _open(self, day: Day, track: SymbolDay, counters: tuple[int, int], seq: int, ts_ms: int, cause: str) -> None:
         """A gap up to this tick; one that ends where it begins grows instead."""
@@ -275,6 +280,19 @@ class Placing:
 
 def _first(gap: OpenGap) -> int:
     return gap.first
+
+
+def _goes_on(track: SymbolDay, seq: int, *, near: bool) -> bool:
+    """Whether a tick is one of those that come next.
+
+    Where its own time does not confirm its sequence, as with a late report, a jump needs another tick that does: one
+    number that is wrong in its second and in its counter must open no gap.
+    """
+    if not continues(track, seq, near=near):
+        return False
+    if near or seq & COUNTER_MASK == track.next:
+        return True
+    return track.strange_at == track.next and any(follows(seq, strange) for strange in track.strange[-track.in_a_row :])
 
 
 def _spans(gap: OpenGap, seq: int) -> bool:

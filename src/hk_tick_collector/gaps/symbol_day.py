@@ -31,7 +31,7 @@ COMPARED_ROWS: Final = 400  # and before it has so many new ticks: OpenD's windo
 MARGIN_MS: Final = 10_000  # ticks are not in the order of their times: a doubt reaches so far beyond what is known
 RUNS_MOST: Final = 3  # times that a counter may begin anew within a day
 STRANGE_MOST: Final = 3  # ticks in a row that do not follow the rule, before it no longer holds
-_STRANGE_KEPT: Final = 64
+STRANGE_KEPT: Final = 64
 
 CAUSE_BEFORE_START: Final = "before_start"
 CAUSE_PUSH_LOST: Final = "push_lost"
@@ -43,6 +43,7 @@ CAUSE_DAMAGED: Final = "damaged"
 CAUSE_ELSEWHERE: Final = "other_day"  # its tick is stored in the file of another day, by its own time
 CAUSE_SKIPPED: Final = "counter_skipped"  # no tick was missing: the counter left numbers out
 CAUSE_SEQUENCE: Final = "sequence_restarted"
+CAUSE_FUTURE: Final = "future_date"  # why a tick was rejected: its date is later than OpenD's own allows
 CONTRADICTED: Final = "contradicted"  # of what was found: a gap that OpenD's answers contradict
 # Ticks that passed us by on our side of OpenD, which had them all. For any other cause OpenD itself may not have them.
 OURS: Final = frozenset(
@@ -188,7 +189,7 @@ class SymbolDay:
         if seq in self.strange:
             return False
         self.strange.append(seq)
-        del self.strange[:-_STRANGE_KEPT]
+        del self.strange[:-STRANGE_KEPT]
         self.in_a_row = self.in_a_row + 1 if self.next == self.strange_at else 1
         self.strange_at = self.next
         return self.in_a_row >= STRANGE_MOST

@@ -33,6 +33,7 @@ from .judging import Judging
 from .placing import Placing
 from .symbol_day import (
     CAUSE_BEFORE_START,
+    CAUSE_FUTURE,
     CAUSE_REJECTED,
     CAUSE_RESTART,
     COUNTER_MASK,
@@ -114,6 +115,8 @@ class GapTracker:
             ts_ms = (tick.seq >> 32) * 1000
             if not plausible(tick.seq, ts_ms) or abs(ts_ms - tick.recv_ts_ms) > 2 * market.DAY_MS:
                 continue
+            if tick.cause == CAUSE_FUTURE or market.day_number(ts_ms) > market.day_number(tick.recv_ts_ms):
+                continue  # a tick that is not stored begins no day that is still to come
             day = self._day(market.day_number(ts_ms))
             if day.marked >= _MARKS_MOST:
                 continue

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
 from hk_tick_collector.gaps.push_watch import PushWatch
+from hk_tick_collector.gaps.symbol_day import CAUSE_FUTURE
 from hk_tick_collector.model import Rejected, Tick
 from hk_tick_collector.opend.convert import DETAILS_MOST
 from hk_tick_collector.store.dayfile import Link
@@ -115,7 +116,7 @@ class Intake:
         if not future:
             return rows, rejected
         refused = [
-            Rejected(row[0], row[1], "future_date", str(Tick(*row)) if told else "", row[9])
+            Rejected(row[0], row[1], CAUSE_FUTURE, str(Tick(*row)) if told else "", row[9])
             for told, row in zip(chain(repeat(True, DETAILS_MOST), repeat(False)), future, strict=False)
         ]
         return [row for row in rows if row[2] <= self._newest_ms], [*rejected, *refused]

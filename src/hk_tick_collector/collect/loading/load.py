@@ -26,8 +26,10 @@ from hk_tick_collector.gaps.symbol_day import (
     COUNTER_MASK,
     COUNTER_MAX,
     MARGIN_MS,
+    NEAR_S,
     RULE_COUNTER,
     RULE_NONE,
+    STRANGE_KEPT,
     STRANGE_MOST,
     Day,
     Recent,
@@ -39,7 +41,7 @@ from hk_tick_collector.store.faults import DISK_ERRORS
 from hk_tick_collector.store.importing import META_PREDECESSOR
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
-from .recount import add_vanished, counters_of, fill_stored
+from .recount import add_vanished, counters_of, fill_stored, outliers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -263,6 +265,9 @@ def _recount(day: Day, track: SymbolDay, gaps: _Gaps, reader: DayReader, seen: S
     elsewhere = [*gaps.marks, *(seen.seqs(track.symbol) if seen else ())]
     known = {*reader.seqs(track.symbol, from_seq), *(seq for seq in elsewhere if seq >= from_seq)}
     seqs = sorted(seq for seq in known if seq <= day.last_seq)
+    wrong = outliers_of(track, seqs, reader.odd_seqs(track.symbol, NEAR_S))
+    if wrong:
+        seqs = _set_aside(track, seqs, wrong)
     at = last_fall(seqs)
     if at:
         _begin_run(day, track, seqs[at - 1], seqs[at])
@@ -278,6 +283,20 @@ def _recount(day: Day, track: SymbolDay, gaps: _Gaps, reader: DayReader, seen: S
         return False
     day.rules[track.symbol] = RULE_COUNTER
     return was_judged
+
+
+def _set_aside(track: SymbolDay, seqs: list[int], wrong: list[int]) -> list[int]:
+    """Wrong numbers of ticks that are stored tell nothing of what is missing: returns the other sequences."""
+    without = set(wrong)
+    seqs = [seq for seq in seqs if seq not in without]
+    track.strange = wrong[-STRANGE_KEPT:]
+    track.next = max((seq & COUNTER_MASK for seq in seqs), default=0) + 1
+    track.last_seq = max(seqs, default=0)
+    for open_gap in track.gaps:
+        track.lost.add(open_gap)
+    track.gaps, track.next = [], max(track.next, track.lost.last + 1)
+    _ask_again(track)
+    return seqs
 
 
 def _begin_run(day: Day, track: SymbolDay, last_seq: int, began: int) -> None:

@@ -22,6 +22,7 @@ from hk_tick_collector.gaps.symbol_day import (
     CAUSE_REJECTED,
     CAUSE_RESTART,
     COUNTER_MASK,
+    COUNTER_MAX,
     RULE_COUNTER,
     RULE_NONE,
     Day,
@@ -32,7 +33,7 @@ from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.store.query import DayReader, path_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
     from pathlib import Path
 
     from hk_tick_collector.model import Gap, TickRow
@@ -135,6 +136,7 @@ def _rebuild_track(day: Day, before: SymbolDay, known: dict[int, int], now_ms: i
             track.recent.add(seq, ts_ms)
         return track
     seqs = [seq for seq in known if seq >= max(before.run_seq, day.start_s << 32) and seq <= day.last_seq]
+    seqs = [seq for seq in seqs if seq not in before.strange]
     counters = counters_of(track, seqs)
     if counters and counters[-1] >= track.next:
         track.next = counters[-1] + 1
@@ -152,6 +154,30 @@ def counters_of(track: SymbolDay, seqs: Iterable[int]) -> list[int]:
     while len(counters) > 1 and counters[-1] - max(counters[-2], track.next) > _LEAP:
         counters.pop()
     return counters
+
+
+def outliers_of(track: SymbolDay, seqs: Iterable[int], odd: Container[int]) -> list[int]:
+    """The sequences that follow no other one and that the next ones do not go on from: wrong numbers.
+
+    `odd` are those that the ticks' own times do not confirm. A track has come at least to the end of its gaps: the tick
+    that showed one is no outlier.
+    """
+    by_counter: dict[int, int] = {}
+    for seq in seqs:
+        counter = seq & COUNTER_MASK
+        if counter not in by_counter or by_counter[counter] in odd:
+            by_counter[counter] = seq
+    come = max((track.lost.last, *track.marks, *(open_gap.last for open_gap in track.gaps)), default=0) + 1
+    counters, found = sorted(by_counter), []
+    while counters:
+        counter, below = counters.pop(), counters[-1] if counters else 0
+        seq = by_counter[counter]
+        is_next = counter <= come or counter == below + 1
+        leaps = counter > COUNTER_MAX or counter - max(below, come) > _LEAP
+        if is_next or not (seq in odd or leaps):
+            break
+        found.append(seq)
+    return found
 
 
 def add_vanished(
