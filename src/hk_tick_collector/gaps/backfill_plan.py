@@ -196,7 +196,9 @@ class BackfillPlan:
     def _compare_after_s(self, track: SymbolDay, new_rows: int) -> float:
         if track.patterned:
             return _COMPARE_RULE_S
-        return _COMPARE_LEAST_S if new_rows >= COMPARED_ROWS else COMPARED_S
+        window = self._patient(track.symbol).window  # OpenD keeps fewer, by its last answer
+        rows = COMPARED_ROWS if window is None else min(COMPARED_ROWS, window.rows * COMPARED_ROWS // WINDOW_ROWS)
+        return _COMPARE_LEAST_S if new_rows >= rows else COMPARED_S
 
     def _urgent(self, now_s: float) -> Iterable[tuple[tuple[float, float], Ask]]:
         """Symbols with gaps that may be filled, with the seconds until their oldest missing tick is out of reach."""

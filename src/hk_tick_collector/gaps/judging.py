@@ -223,9 +223,11 @@ class Judging:
             return []
         if not answers.has_all_recent(track, part, answer):
             return []
-        if track.proved and answer.full and not part.from_before and not part.seqs & track.proved:
+        if track.proved and not part.from_before and not part.seqs & track.proved:
             gap_ms = part.oldest_ms + MARGIN_MS
             lost = self._known.doubt(day, track, None, track.proved_ms, CAUSE_PUSH_LOST)
+            if not answer.full:
+                return []  # the next answers may reach further back
             lost.final, lost.to_ts_ms = True, max(lost.from_ts_ms, gap_ms)
             track.proved, track.proved_ms = part.seqs, part.newest_ms
             return [lost]
