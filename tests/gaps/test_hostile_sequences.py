@@ -250,3 +250,19 @@ def test_a_symbol_without_the_rule_is_whole_again_with_a_small_window(tmp_path: 
         assert (story.missing(), story.gaps()) == ([], [])
     finally:
         story.file.abandon()
+
+
+def test_a_quiet_symbol_with_a_small_window_is_not_whole_for_it(tmp_path: Path) -> None:
+    """OpenD gives all that it has, and the same again and again; what is known is more than that."""
+    story = Story(tmp_path, "small", 0, 1, 400)
+    try:
+        story.trade(5)
+        for step in (("outage", 401), ("kill",), ("pause", 22)):
+            play(story, step)
+        for _ in range(6):
+            story.heal(25.0)
+            story.trade(3)
+        assert story.missing()
+        story.check(numbers=False)
+    finally:
+        story.file.abandon()

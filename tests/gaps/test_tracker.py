@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hk_tick_collector import market
 from hk_tick_collector.collect.loading.load import load_day
 from hk_tick_collector.gaps.answer import Answer
-from hk_tick_collector.gaps.symbol_day import Day
+from hk_tick_collector.gaps.symbol_day import Day, Recent
 from hk_tick_collector.gaps.tracker import GapTracker
 from hk_tick_collector.model import GAP_HEALED, GAP_OPEN, Gap, GapChange, Rejected, RuleChange, Tick, TickRow
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
@@ -875,6 +875,15 @@ def test_an_answer_ends_a_doubt_when_it_reaches_what_was_known(
     table.tracker.listen()
     lost = table.answer(*[known.get(number) or odd(number, 9) for number in numbers], full=full, asked=3)
     assert [bool(lost) for _ in unknown(table)] == left
+
+
+def test_ticks_that_are_pulled_again_crowd_out_no_other() -> None:
+    """An answer is compared with what is known: with the ticks that OpenD no longer has, too."""
+    recent = Recent()
+    for number in (*range(405), *(list(range(5, 405)) * 8)):
+        recent.add(number, number * 1000)
+    assert recent.known() == frozenset(range(405))
+    assert recent.until(3000) == {0, 1, 2, 3}
 
 
 def test_an_answer_during_the_trouble_says_nothing_of_a_doubt() -> None:

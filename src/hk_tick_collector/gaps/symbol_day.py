@@ -78,7 +78,9 @@ class Recent:
         self.times.append(ts_ms)
         self.count += 1
         if len(self.seqs) > 2 * self._KEPT:
-            del self.seqs[: -self._KEPT], self.times[: -self._KEPT]
+            # What is pulled again and again crowds out nothing.
+            newest = list(dict(zip(self.seqs, self.times, strict=True)).items())[-self._KEPT :]
+            self.seqs, self.times = (array("q", column) for column in zip(*newest, strict=True))
 
     def known(self) -> frozenset[int]:
         """The sequences."""

@@ -208,6 +208,24 @@ def test_a_wal_that_waits_for_its_checkpoint_is_no_finding(
     assert check(status, NOW_MS, LIMITS) == []
 
 
+@pytest.mark.parametrize(
+    ("gaps", "unknown", "words"),
+    [
+        (1, 0, "95 ticks in 1 gap are lost"),
+        (14, 12, "95 ticks in 2 gaps and an unknown number in 12 gaps are lost"),
+        (1, 1, "an unknown number of ticks in 1 gap are lost"),
+    ],
+)
+def test_a_gap_of_unknown_size_is_not_told_as_one_tick(
+    make_status: MakeStatus, gaps: int, unknown: int, words: str
+) -> None:
+    """The finding says how many are known to be lost, and in how many gaps nobody knows."""
+    ticks = 95 if gaps > unknown else 0
+    status = make_status(gaps_lost_lately=gaps, unknown_gaps_lost_lately=unknown, ticks_lost_lately=ticks)
+    (found,) = [finding for finding in check(status, NOW_MS, LIMITS) if finding.code == "gaps_lost"]
+    assert found.text.startswith(words)
+
+
 def test_old_losses_are_no_findings(make_status: MakeStatus) -> None:
     """After a quarter of an hour they are listed and not warned of: a start at 14:00 is not yellow all day."""
     status = make_status(dropped=9, rejected=9, sealed_day=5, gaps_open=3, gaps_missing=500)

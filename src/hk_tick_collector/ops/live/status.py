@@ -118,8 +118,10 @@ class LiveStatus:
     gaps_healing: int = 0  # open gaps that OpenD may still fill
     ticks_healing: int = 0  # how many ticks they miss, a gap of unknown size counted as one
     gaps_lost_lately: int = 0  # gaps that were found to be lost for good within the last 15 minutes
-    ticks_lost_lately: int = 0  # how many ticks they miss
+    ticks_lost_lately: int = 0  # how many ticks they miss, those of known size
     ticks_lost: int = 0  # the same since the start
+    unknown_gaps_lost_lately: int = 0  # of gaps_lost_lately, those of unknown size
+    unknown_gaps_lost: int = 0  # the same since the start
     lost_found_ms: int | None = None  # when the first of the last 15 minutes was found to be lost
     lost_from_ms: int | None = None  # from when to when its ticks were traded
     lost_to_ms: int | None = None
