@@ -133,6 +133,7 @@ class Stats:
     no_sequence_symbols: int = 0
     no_sequence_most: str = ""
     no_sequence_most_ticks: int = 0
+    rejected_again: int = 0  # rejected by the writer as one of these before, and given by OpenD when it was asked
     spool_lost: int = 0  # dropped: they went to the spool, and it could not give them back
     commits: int = 0
     commit_times: Latencies = field(
@@ -176,7 +177,7 @@ class Stats:
     def rejected_total(self) -> int:
         """Received and refused for good, by the intake or by the writer."""
         by_writer = self.sealed_day + self.sealed_day_backfill + self.conflicts + self.no_sequence
-        return self.rejected + self.not_subscribed + by_writer
+        return self.rejected + self.not_subscribed + by_writer + self.rejected_again
 
     @property
     def dropped(self) -> int:

@@ -812,6 +812,48 @@ def test_answers_that_leave_out_half_of_the_ticks_take_no_gap_back(seed: int) ->
     assert table.tracker.missing(SYMBOL) == 200 - len(known)
 
 
+@pytest.mark.parametrize("backwards", [False, True])
+def test_gaps_without_end_become_one_of_unknown_size(backwards: bool) -> None:
+    """Every second counter, whatever OpenD means by it: memory has an end, it is told once, and the gap stays open."""
+    table = Table()
+    ticks = [at(2 * number, number // 100) for number in range(1, 8_001)]
+    table.see(at(1))
+    if backwards:  # the newest comes first, and one gap is split again and again
+        table.see(at(16_001, 100), *reversed(ticks))
+    else:
+        table.see(*ticks)
+    assert len(table.open()) == 1
+    assert table.open()[0][0] is None
+    assert [event[1] for event in table.tracker.events] == ["gaps"]
+    track = table.tracker.track(SYMBOL)
+    assert track is not None
+    assert (track.next, track.gaps, len(track.lost)) == (-1, [], 0)
+    assert min(gap.from_ts_ms or 0 for gap in table.rows.values() if gap.status == GAP_OPEN) <= TEN_MS
+    assert max(gap.to_ts_ms or 0 for gap in table.rows.values() if gap.status == GAP_OPEN) > ticks[-1][2]
+
+
+def test_gaps_of_all_symbols_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many symbols with some gaps each: those with the most become one of unknown size, the others keep theirs."""
+    monkeypatch.setattr("hk_tick_collector.gaps.placing.ASKED_MOST", 1_000)
+    table = Table()
+    symbols = [f"HK.{number:05d}" for number in range(1, 41)]
+    table.see(*[row(at(1)[1], symbol=symbol) for symbol in symbols])
+    table.see(row(at(3)[1], symbol="HK.00001"))
+    for number in range(2, 300):
+        table.see(*[row(at(2 * number, number)[1], symbol=symbol) for symbol in symbols[1:]])
+        kept = sum(len(track.gaps) for track in table.tracker.tracks())
+        assert kept <= 1_000 + 40 * 100
+    without = set(table.tracker.without_rule())
+    assert without
+    assert "HK.00001" not in without
+    told = [event[0] for event in table.tracker.events]
+    assert sorted(told) == sorted(without)
+    table.take()
+    for symbol in without:
+        found = [gap for gap in table.rows.values() if gap.symbol == symbol and gap.status == GAP_OPEN]
+        assert [gap.missing for gap in found] == [None]
+
+
 def test_a_leap_beyond_belief_is_no_gap() -> None:
     """A million ticks at once, or a counter beyond what any symbol has in a day."""
     for counter in (1_000_100, 10_000_001, COUNTER, 0):

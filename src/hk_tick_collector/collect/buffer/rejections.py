@@ -10,14 +10,19 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log
+from hk_tick_collector.model import PUSH_BACKFILL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from hk_tick_collector.model import TickRow
 
 _WHOLE: Final = 100
 _EVERY_S: Final = 60.0
 _SYMBOLS: Final = 10_000  # so many are kept apart; OpenD can name more than there are
 _OTHERS: Final = "others"
+_KNOWN_MOST: Final = 20_000
+_CONTENT: Final = 8  # so many of a row's first columns are the trade; the next one says how it came
 
 
 class Rejections:
@@ -64,6 +69,25 @@ class Rejections:
                 symbols=len(counts),
                 most=f"{worst}:{ticks}",
             )
+
+
+class Refused:
+    """Ticks that were refused for another one under their key: OpenD gives them again whenever it is asked."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, None] = {}  # the newest, by their content
+
+    def news(self, rows: Sequence[TickRow]) -> Sequence[TickRow]:
+        """Those of these refused ticks that are not the same as one before; pushes always are news."""
+        news: list[TickRow] = []
+        for row in rows:
+            content = hash(row[:_CONTENT])
+            if row[_CONTENT] != PUSH_BACKFILL or content not in self._known:
+                news.append(row)
+            self._known[content] = None
+            if len(self._known) > _KNOWN_MOST:
+                del self._known[next(iter(self._known))]
+        return news
 
 
 class Tally:

@@ -166,7 +166,8 @@ def _gaps(status: LiveStatus) -> Iterator[Finding]:
         yield Finding(
             "gaps_lost",
             Severity.WARNING,
-            f"{_lost_ticks(status)}{traded} are lost: OpenD no longer holds them; no action needed, this warning clears by itself",
+            f"{_lost_ticks(status)}{traded} are lost: OpenD no longer holds them; no action needed, this warning clears"
+            " by itself",
             remedies.GAPS,
             status.lost_found_ms,
             status.ticks_lost + status.unknown_gaps_lost,
