@@ -8,7 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from . import answer as answers
-from .symbol_day import CAUSE_PUSH_LOST, CAUSE_SKIPPED, CONTRADICTED, COUNTER_MASK, MARGIN_MS, OURS, Day, SymbolDay
+from .symbol_day import (
+    CAUSE_DROPPED,
+    CAUSE_PUSH_LOST,
+    CAUSE_SKIPPED,
+    CONTRADICTED,
+    COUNTER_MASK,
+    MARGIN_MS,
+    OURS,
+    Day,
+    SymbolDay,
+)
 
 if TYPE_CHECKING:
     from .answer import Answer, Part, Reach
@@ -212,6 +222,9 @@ class Judging:
         from_the_start = doubt.from_ts_ms <= day.start_s * 1000 and day.number == max(self._known.days)
         if from_the_start and not track.patterned and answers.is_whole_day(track, part, answer):
             return True
+        if from_the_start and doubt.from_seq is None and track.patterned and not track.run_seq:
+            # Only its first ticks did not follow the rule: the counter tells what is missing of the day.
+            return doubt.cause != CAUSE_DROPPED
         sized = doubt.from_seq is not None and doubt.from_seq > track.run_seq and track.patterned
         # Or a gap of known size begins where the doubt does.
         return bool(answer.full and sized and answers.tells_of(track, (track.known_seq & COUNTER_MASK) + 1))

@@ -62,7 +62,7 @@ class Losses:
                 self._note(gap, gap.opened_ms)
 
     def recount(self, gaps: Iterable[OpenGap]) -> None:
-        """Only these are still there: the others were filled from elsewhere. What counts since the start does not fall."""
+        """Only these are still there: the others were filled from elsewhere. Sums since the start do not fall."""
         self._seconds = {}
         for gap in sorted(gaps, key=_found_ms):
             if gap.cause != CAUSE_BEFORE_START or self.late_start:

@@ -38,9 +38,9 @@ TOO_MANY: Final = "gaps"  # why the rule of a symbol ended: it has more gaps tha
 # Gaps are kept in memory, whatever OpenD sends: of one symbol, of all that may be filled, and of all. One that may be
 # filled takes half a KB, one that is lost 100 bytes.
 GAPS_MOST: Final = 5_000
-ASKED_MOST: Final = 100_000
+ASKED_MOST: Final = 50_000
 ALL_MOST: Final = 600_000
-_SHARE: Final = 100  # a symbol with fewer keeps them
+_SHARE: Final = 300  # a symbol with fewer keeps them
 _COUNT_EVERY: Final = 50
 _ORDER_S: Final = 1  # so far ticks that follow one another may be out of order by the second
 
@@ -84,7 +84,9 @@ class Placing:
             return False
         tracks = [each for day in self._known.days.values() for each in day.tracks.values()]
         asked_for = sum(len(each.gaps) for each in tracks)
-        return asked_for > ASKED_MOST or asked_for + sum(len(each.lost) for each in tracks) > ALL_MOST
+        if asked_for > ASKED_MOST and len(track.gaps) >= _SHARE:
+            return True
+        return asked_for + sum(len(each.lost) for each in tracks) > ALL_MOST
 
     def _place_by_rule(self, day: Day, track: SymbolDay, seq: int, ts_ms: int, *, stored: bool, near: bool) -> bool:
         counter, in_day = seq & COUNTER_MASK, day.start_s <= seq >> 32 <= day.last_seq >> 32

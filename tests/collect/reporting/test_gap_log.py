@@ -152,7 +152,9 @@ def test_a_lost_gap_of_unknown_size_is_no_lost_tick(journal: Journal) -> None:
     """It is counted as what it is, in the figures and in the line of many gaps."""
     desk = Desk()
     desk.tracker.settle()
-    odd = [Tick("HK.00700", n, TEN_S * 1000 + n, 1.0, 1, 1.0, "BUY", "AUTO_MATCH", "realtime", 0) for n in (7, 90, 3)]
+    odd: list[TickRow] = [
+        Tick("HK.00700", n, TEN_S * 1000 + n, 1.0, 1, 1.0, "BUY", "AUTO_MATCH", "realtime", 0) for n in (7, 90, 3)
+    ]
     desk.tracker.see(odd)
     desk.tracker.interrupt("disconnected")
     desk.tracker.listen()
