@@ -57,7 +57,8 @@ class Placing:
         `interrupted` is why ticks of a symbol that is not known yet may be missing before it, empty where none may.
         """
         near = plausible(seq, ts_ms)
-        if not near and self._is_of_another_day(symbol, seq, day.number, stored=stored):
+        home = market.day_number((seq >> 32) * 1000)
+        if home != day.number and self._is_of_another_day(symbol, seq, home, stored=stored, near=near):
             return False
         track = day.tracks.get(symbol)
         if track is None:
@@ -121,17 +122,21 @@ class Placing:
             self._known.latest.setdefault(track.symbol, track)
         return False
 
-    def _is_of_another_day(self, symbol: str, seq: int, number: int, *, stored: bool) -> bool:
-        """Whether a tick has the sequence of another day than its own time: nothing is concluded for the latter."""
-        home = market.day_number((seq >> 32) * 1000)
+    def _is_of_another_day(self, symbol: str, seq: int, home: int, *, stored: bool, near: bool) -> bool:
+        """Whether a tick has the sequence of another day, `home`, than its own time: nothing follows for the latter.
+
+        Around midnight the two differ although the time confirms the sequence: it must have its place in `home` then.
+        """
         day = self._known.days.get(home)
-        track = day.tracks.get(symbol) if day and home != number else None
+        track = day.tracks.get(symbol) if day else None
         if day is None or track is None or track.next <= 0 or day.sealed or day.loading:
             return False
-        fits_in = _goes_on(track, seq, near=False) or self._find(track, seq) is not None
+        fits_in = _goes_on(track, seq, near=near) or self._find(track, seq) is not None
+        if near and not fits_in:
+            return False
         if not fits_in and (seq & COUNTER_MASK >= track.next or seq < track.run_seq):
             return False
-        if fits_in and stored and self._place_by_rule(day, track, seq, track.last_ts_ms, stored=True, near=False):
+        if fits_in and stored and self._place_by_rule(day, track, seq, track.last_ts_ms, stored=True, near=near):
             self._known.mark(day, symbol, seq, CAUSE_ELSEWHERE)
         return True
 
