@@ -19,7 +19,7 @@ from hk_tick_collector.opend.convert import DETAILS_MOST
 from hk_tick_collector.store.dayfile import Link
 
 from .chunk import Chunk
-from .rejections import Rejections
+from .rejections import Refused, Rejections
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +48,7 @@ class Intake:
         self._stats = stats
         self._now_s = now_s
         self._rejections = Rejections(now_s)
+        self._refused = Refused()
         self._drops = log.Repeated(_LOG_EVERY_S)
         self._dropped_unlogged = 0
         self._newest_ms = 0  # a tick may have this time, UTC epoch ms; a later one is looked at with care
@@ -79,7 +80,7 @@ class Intake:
             self._note_drop(dropped)
         if rejected:
             self._tracker.reject(rejected)
-            self._note_rejects(rejected)
+            self._note_rejects(rejected, pulled=event.pulled_by is not None)
         gaps, rules = self._tracker.take_changes(), self._tracker.take_rules()
         chunk = Chunk(rows=rows, dropped=dropped, gaps=gaps, rules=rules, on_commit=on_commit)
         chunk.rejected = len(rejected) + self._take_unwanted()
@@ -138,11 +139,12 @@ class Intake:
         """Takes note that a stretch of time with or without OpenD begins."""
         self._queue.put(Chunk(rejected=self._take_unwanted(), links=[Link(at_ms, connected, conn_id, reason)]))
 
-    def _note_rejects(self, rejected: list[Rejected]) -> None:
-        stats = self._stats
-        stats.rejected += len(rejected)
+    def _note_rejects(self, rejected: list[Rejected], *, pulled: bool) -> None:
+        stats, news = self._stats, self._refused.ticks(rejected, pulled=pulled)
+        stats.rejected += len(news)
+        stats.rejected_pulled_again += len(rejected) - len(news)
         by_cause: dict[str, list[Rejected]] = {}
-        for tick in rejected:
+        for tick in news:
             by_cause.setdefault(tick.cause, []).append(tick)
         for cause, ticks in by_cause.items():
             whole = self._rejections.whole(cause, len(ticks))

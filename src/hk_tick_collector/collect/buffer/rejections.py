@@ -13,9 +13,9 @@ from hk_tick_collector import log
 from hk_tick_collector.model import PUSH_BACKFILL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
-    from hk_tick_collector.model import TickRow
+    from hk_tick_collector.model import Rejected, TickRow
 
 _WHOLE: Final = 100
 _EVERY_S: Final = 60.0
@@ -72,22 +72,30 @@ class Rejections:
 
 
 class Refused:
-    """Ticks that were refused for another one under their key: OpenD gives them again whenever it is asked."""
+    """Ticks that were rejected: OpenD gives them again whenever it is asked."""
 
     def __init__(self) -> None:
         self._known: dict[int, None] = {}  # the newest, by their content
 
-    def news(self, rows: Sequence[TickRow]) -> Sequence[TickRow]:
-        """Those of these refused ticks that are not the same as one before; pushes always are news."""
-        news: list[TickRow] = []
-        for row in rows:
-            content = hash(row[:_CONTENT])
-            if row[_CONTENT] != PUSH_BACKFILL or content not in self._known:
-                news.append(row)
-            self._known[content] = None
-            if len(self._known) > _KNOWN_MOST:
-                del self._known[next(iter(self._known))]
-        return news
+    def rows(self, rows: Iterable[TickRow]) -> list[TickRow]:
+        """Those of these rejected rows that are news."""
+        return [row for row in rows if self._is_news(hash(row[:_CONTENT]), pulled=row[_CONTENT] == PUSH_BACKFILL)]
+
+    def ticks(self, ticks: Iterable[Rejected], *, pulled: bool) -> list[Rejected]:
+        """Those of these rejected ticks that are news; `pulled`: OpenD was asked for them."""
+        return [
+            tick
+            for tick in ticks
+            if self._is_news(hash((tick.symbol, tick.seq, tick.cause, tick.seq or tick.detail)), pulled=pulled)
+        ]
+
+    def _is_news(self, content: int, *, pulled: bool) -> bool:
+        """Whether a tick is not the same as one before; one that is pushed always is news."""
+        is_news = not pulled or content not in self._known
+        self._known[content] = None
+        if len(self._known) > _KNOWN_MOST:
+            del self._known[next(iter(self._known))]
+        return is_news
 
 
 class Tally:

@@ -451,7 +451,7 @@ class Writer:
     def _note_conflicts(self, day: str, rows: Sequence[TickRow]) -> None:
         """Ticks under whose key another one is stored: that was first and stays, these are rejected."""
         stats = self._stats
-        news = self._refused.news(rows)
+        news = self._refused.rows(rows)
         stats.rejected_again += len(rows) - len(news)
         rows = news
         if not rows:
