@@ -217,6 +217,18 @@ def test_a_stored_outlier_costs_itself_only(run: Run, ahead_s: int, counters: in
     assert run_rules(run) == ["counter"]
 
 
+@pytest.mark.parametrize("ahead_s", [200, -50])
+def test_an_outlier_whose_counter_lies_in_a_gap_is_not_the_missing_tick(run: Run, ahead_s: int) -> None:
+    """The gap has its second too: all of it is missing after a restart as before."""
+    run.store(*[at(counter) for counter in range(1, 61)], outlier(ahead_s, 2))
+    run.store(at(66), at(67))
+    for _ in range(2):
+        assert [gap.missing for gap in run.open()] == [5]
+        run.restart()
+        run.commit()
+    assert run.tracker.missing(A) == 5
+
+
 def test_outliers_among_gaps_leave_the_gaps(run: Run) -> None:
     """What was found to be missing before a stored outlier is asked for again after a restart."""
     run.store(*[at(counter) for counter in (1, 2, 5, 6)], outlier(300, 70_000), outlier(600, 70_400), at(7), at(9))

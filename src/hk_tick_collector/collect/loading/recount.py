@@ -177,7 +177,19 @@ def outliers_of(track: SymbolDay, seqs: Iterable[int], odd: Container[int]) -> l
         if is_next or not (seq in odd or leaps):
             break
         found.append(seq)
-    return found
+    found += [seq for seq in by_counter.values() if seq in odd and _is_beside(track, seq)]
+    return list(dict.fromkeys(found))
+
+
+def _is_beside(track: SymbolDay, seq: int) -> bool:
+    """Whether a counter lies in a gap, and its second is none of the gap's: it is not the tick that is missing."""
+    counter, second = seq & COUNTER_MASK, seq >> 32
+    open_gap = next((each for each in track.gaps if each.first <= counter <= each.last), None)
+    if open_gap is None and (open_gap := track.lost.take(counter)) is not None:
+        track.lost.add(open_gap)
+    if open_gap is None:
+        return False
+    return not (open_gap.from_seq or 0) >> 32 <= second <= ((open_gap.to_seq or 0) >> 32) + 1
 
 
 def add_vanished(
