@@ -196,12 +196,8 @@ def _check_without_wal(db: apsw.Connection) -> str:
     verdict = str(db.execute("PRAGMA integrity_check(1)").get)
     if verdict != "ok":
         return verdict
-    counted = "SELECT symbol, count(*) AS found FROM ticks GROUP BY symbol"
-    sql = f"""SELECT ifnull(s.symbol, t.symbol), ifnull(s.rows, 0), ifnull(t.found, 0)
-              FROM symbols AS s FULL JOIN ({counted}) AS t ON t.symbol = s.symbol
-              WHERE s.rows IS NOT t.found LIMIT 1"""  # noqa: S608 - our own words
-    for symbol, rows, found in db.execute(sql):
-        return f"without its WAL it holds {found} of {rows} counted ticks of {symbol}"
+    for symbol, counted, stored in db.execute(schema.MISCOUNTED):
+        return f"without its WAL it holds {stored} of {counted} counted ticks of {symbol}"
     return "ok"
 
 

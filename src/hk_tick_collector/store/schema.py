@@ -117,6 +117,12 @@ CREATE TABLE ledger (
 ) STRICT, WITHOUT ROWID;
 """
 
+# Symbols whose counter is not the number of their ticks: symbol, the counter, the ticks. Reads the keys of all ticks.
+MISCOUNTED: Final = """SELECT symbol, ifnull(counted.rows, 0), ifnull(stored.rows, 0)
+    FROM symbols AS counted
+    FULL JOIN (SELECT symbol, count(*) AS rows FROM ticks GROUP BY symbol) AS stored USING (symbol)
+    WHERE counted.rows IS NOT stored.rows ORDER BY 1"""
+
 _V2: Final = """
 -- One row a symbol and session: our sums beside OpenD's own totals of the day so far.
 CREATE TABLE reconciliation (
