@@ -145,7 +145,7 @@ def test_what_an_unreadable_file_knows_is_kept(begin: Begin) -> None:
     collector = trial.run()
     collector.wait_for("subscribed")
     trial.wait_stored(2000)
-    wait_until(lambda: trial.live().gaps_healing == 0, lambda: f"settled: {trial.tail()}")
+    trial.settle()  # a gap that OpenD may still fill would change by itself
     trial.stop()
     path = trial.data_root / f"{DAY}.db"
     before = known_gaps(path)
@@ -153,6 +153,7 @@ def test_what_an_unreadable_file_knows_is_kept(begin: Begin) -> None:
     os.chown(path, 65534, 65534)
     path.chmod(0o600)
     collector = trial.run()
+    trial.market.tell("resume")
     collector.wait_for("day_not_resumed", day=DAY)
     collector.wait_for("day_held", day=DAY)
     wait_held(trial, DAY, 200)
