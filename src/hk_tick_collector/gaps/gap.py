@@ -33,3 +33,8 @@ class OpenGap:
     def missing(self) -> int | None:
         """How many ticks are missing; None for a doubt."""
         return self.last - self.first + 1 if self.first else None
+
+
+def first_counter(gap: OpenGap) -> int:
+    """The key by which the gaps of a symbol are ordered."""
+    return gap.first

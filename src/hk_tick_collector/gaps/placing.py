@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import market
 
-from .gap import OpenGap
+from .gap import OpenGap, first_counter
 from .symbol_day import (
     CAUSE_DROPPED,
     CAUSE_ELSEWHERE,
@@ -190,7 +190,7 @@ class Placing:
         counter = seq & COUNTER_MASK
         if seq < track.run_seq:
             return next((gap for gap in track.past if gap.first <= counter <= gap.last and _spans(gap, seq)), None)
-        index = bisect_right(track.gaps, counter, key=_first) - 1
+        index = bisect_right(track.gaps, counter, key=first_counter) - 1
         if index >= 0 and track.gaps[index].last >= counter:
             return track.gaps[index] if _spans(track.gaps[index], seq) else None
         gap = track.lost.take(counter)
@@ -199,7 +199,7 @@ class Placing:
             return None
         if gap is not None:
             track.gaps.append(gap)
-            track.gaps.sort(key=_first)
+            track.gaps.sort(key=first_counter)
         return gap
 
     def _fill(self, day: Day, track: SymbolDay, seq: int, ts_ms: int) -> bool:
@@ -233,7 +233,7 @@ class Placing:
         So it is when the ticks of the new run were seen before, and begin where those of the run before ended. How many
         ticks are missing is then not known.
         """
-        index = bisect_right(track.gaps, seq & COUNTER_MASK, key=_first)
+        index = bisect_right(track.gaps, seq & COUNTER_MASK, key=first_counter)
         if index == len(track.gaps):
             return
         gap = track.gaps[index]
@@ -309,10 +309,6 @@ class Placing:
         if ts_ms >= track.last_ts_ms:
             track.last_seq, track.last_ts_ms = seq, ts_ms
             self._known.latest[track.symbol] = track
-
-
-def _first(gap: OpenGap) -> int:
-    return gap.first
 
 
 def _goes_on(track: SymbolDay, seq: int, *, near: bool) -> bool:

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector import market
 from hk_tick_collector.model import GAP_HEALED, GAP_OPEN, Gap, GapChange, RuleChange
 
+from .gap import first_counter
 from .judging import Judging
 from .placing import Placing
 from .symbol_day import (
@@ -383,16 +384,12 @@ class GapTracker:
             return
         if track.lost and track.next > 0:
             track.gaps[:0] = track.lost.take_from(track.next - window_rows)
-            track.gaps.sort(key=_first)
+            track.gaps.sort(key=first_counter)
         for gap in track.gaps:
             if gap.last >= track.next - window_rows:
                 gap.final, gap.tries, gap.contradicted_s = False, 0, None
         for gap in (*track.past, *([track.doubt] if track.doubt else [])):
             gap.tries = 0
-
-
-def _first(gap: OpenGap) -> int:
-    return gap.first
 
 
 def _gap(symbol: str, gap: OpenGap, now_ms: int, *, is_open: bool) -> Gap:

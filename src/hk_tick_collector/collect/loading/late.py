@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from hk_tick_collector import market
 from hk_tick_collector.errors import NoDayError, PredecessorFileError
-from hk_tick_collector.gaps.gap import OpenGap
+from hk_tick_collector.gaps.gap import OpenGap, first_counter
 from hk_tick_collector.gaps.symbol_day import (
     CAUSE_BEFORE_START,
     CAUSE_ELSEWHERE,
@@ -123,7 +123,7 @@ class Seen:
         by this start, where the file has ticks from before."""
         before = self._old.tracks.get(symbol)
         blind = self._blind.get(symbol, [])
-        return [] if before is None else sorted((*blind, *before.gaps, *before.lost), key=_first)
+        return [] if before is None else sorted((*blind, *before.gaps, *before.lost), key=first_counter)
 
     def keep_others(self, day: Day) -> None:
         """Takes over the symbols of which the file knows nothing, with new numbers for their gaps."""
@@ -181,7 +181,3 @@ def _widen(doubt: OpenGap, other: OpenGap) -> None:
     else:
         doubt.from_seq = min(doubt.from_seq, other.from_seq)
         doubt.to_seq = max(doubt.to_seq or 0, other.to_seq or 0)
-
-
-def _first(gap: OpenGap) -> int:
-    return gap.first

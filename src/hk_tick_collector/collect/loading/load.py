@@ -41,7 +41,7 @@ from hk_tick_collector.store.faults import DISK_ERRORS
 from hk_tick_collector.store.importing import META_PREDECESSOR
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
-from .recount import add_vanished, counters_of, fill_stored, outliers_of
+from .recount import add_vanished, counters_of, fill_stored, of_row, outliers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -132,33 +132,17 @@ def _read_gaps(rows: Iterable[Gap], run_seq: int) -> _Gaps:
         from_seq = gap.from_seq or 0
         if gap.cause == CAUSE_SKIPPED:
             if from_seq >= run_seq:
-                found.skipped.add(_hole(gap._replace(missing=1)))  # its bounds have counters
+                found.skipped.add(of_row(gap._replace(missing=1)))  # its bounds have counters
         elif gap.status != GAP_OPEN:
             if gap.from_seq is not None:
                 found.marks.add(from_seq)
         elif gap.missing is None:
-            found.doubts.append(_hole(gap))
+            found.doubts.append(of_row(gap))
         elif from_seq < run_seq:
-            found.past.append(_hole(gap))
+            found.past.append(of_row(gap))
         else:
-            found.open.add(_hole(gap))
+            found.open.add(of_row(gap))
     return found
-
-
-def _hole(gap: Gap) -> OpenGap:
-    known = gap.missing is not None and gap.from_seq is not None and gap.to_seq is not None
-    return OpenGap(
-        gap.id,
-        (gap.from_seq or 0) & COUNTER_MASK if known else 0,
-        (gap.to_seq or 0) & COUNTER_MASK if known else 0,
-        gap.from_seq,
-        gap.to_seq,
-        gap.from_ts_ms or 0,
-        gap.to_ts_ms or 0,
-        gap.cause,
-        gap.opened_ms,
-        written=True,
-    )
 
 
 def _track(day: Day, reader: DayReader, count: SymbolCount, rule: Rule) -> SymbolDay:

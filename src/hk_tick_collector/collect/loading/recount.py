@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import market
 from hk_tick_collector.errors import NoDayError
-from hk_tick_collector.gaps.gap import OpenGap
+from hk_tick_collector.gaps.gap import OpenGap, first_counter
 from hk_tick_collector.gaps.lost_gaps import LostGaps
 from hk_tick_collector.gaps.symbol_day import (
     CAUSE_BEFORE_START,
@@ -86,15 +86,10 @@ def _keep_known(day: Day, track: SymbolDay) -> None:
 def _close_unknown(day: Day, written: Iterable[Gap]) -> None:
     """A gap that is open in the file alone ended in a change that never reached the file."""
     for gap in written:
-        track, from_seq, to_seq = day.tracks.get(gap.symbol), gap.from_seq or 0, gap.to_seq or 0
-        if gap.id in day.dirty or track is None or not track.patterned or from_seq < track.run_seq:
+        track = day.tracks.get(gap.symbol)
+        if gap.id in day.dirty or track is None or not track.patterned or (gap.from_seq or 0) < track.run_seq:
             continue
-        counters = from_seq & COUNTER_MASK, to_seq & COUNTER_MASK
-        ended = OpenGap(
-            gap.id, *counters, from_seq, to_seq, gap.from_ts_ms or 0, gap.to_ts_ms or 0, gap.cause, gap.opened_ms
-        )
-        ended.written = True
-        day.dirty[gap.id] = (gap.symbol, ended, False)
+        day.dirty[gap.id] = (gap.symbol, of_row(gap), False)
 
 
 def _close(day: Day, before: SymbolDay) -> None:
@@ -146,6 +141,23 @@ def _rebuild_track(day: Day, before: SymbolDay, known: dict[int, int], now_ms: i
     add_vanished(day, track, counters, seqs, now_ms)
     _keep_known(day, track)
     return track
+
+
+def of_row(gap: Gap) -> OpenGap:
+    """A gap as its row in the file has it; a doubt has no counters."""
+    known = gap.missing is not None and gap.from_seq is not None and gap.to_seq is not None
+    return OpenGap(
+        gap.id,
+        (gap.from_seq or 0) & COUNTER_MASK if known else 0,
+        (gap.to_seq or 0) & COUNTER_MASK if known else 0,
+        gap.from_seq,
+        gap.to_seq,
+        gap.from_ts_ms or 0,
+        gap.to_ts_ms or 0,
+        gap.cause,
+        gap.opened_ms,
+        written=True,
+    )
 
 
 def counters_of(track: SymbolDay, seqs: Iterable[int]) -> list[int]:
@@ -234,7 +246,7 @@ def add_vanished(
         track.doubt.final = True
         day.dirty[track.doubt.id] = (track.symbol, track.doubt, True)
         for between, of_seconds in found:
-            track.skipped.add(_hole(0, between, of_seconds, cause, now_ms))
+            track.skipped.add(_between(0, between, of_seconds, cause, now_ms))
         return True
     vanished = False
     for between, of_seconds in found:
@@ -242,7 +254,7 @@ def add_vanished(
             of_one = cause if why is None else why.cause
             if of_one == CAUSE_BEFORE_START and counters_of_one[0] > 1:
                 of_one = CAUSE_RESTART  # the day had begun: its file has what came before
-            open_gap = _hole(day.new_gap_id(), counters_of_one, of_seconds, of_one, now_ms)
+            open_gap = _between(day.new_gap_id(), counters_of_one, of_seconds, of_one, now_ms)
             vanished |= why is None
             day.dirty[open_gap.id] = (track.symbol, open_gap, True)
             if why is not None and why.final and of_one == why.cause:
@@ -250,7 +262,7 @@ def add_vanished(
                 track.lost.add(open_gap)
             else:
                 track.gaps.append(open_gap)
-    track.gaps.sort(key=_first)
+    track.gaps.sort(key=first_counter)
     return vanished
 
 
@@ -258,7 +270,7 @@ def _explain(between: tuple[int, int], gaps: Sequence[OpenGap]) -> list[tuple[tu
     """A stretch of counters, in parts: each with the gap that it lies in, None where there is none."""
     parts: list[tuple[tuple[int, int], OpenGap | None]] = []
     first, last = between
-    for open_gap in gaps[max(0, bisect_right(gaps, first, key=_first) - 1) :]:
+    for open_gap in gaps[max(0, bisect_right(gaps, first, key=first_counter) - 1) :]:
         if open_gap.first > last or first > last:
             break
         low, high = max(first, open_gap.first), min(last, open_gap.last)
@@ -322,11 +334,7 @@ def _part(open_gap: OpenGap, first: int, last: int, seconds: dict[int, int]) -> 
     )
 
 
-def _first(open_gap: OpenGap) -> int:
-    return open_gap.first
-
-
-def _hole(id_: int, counters: tuple[int, int], seconds: tuple[int, int], cause: str, now_ms: int) -> OpenGap:
+def _between(id_: int, counters: tuple[int, int], seconds: tuple[int, int], cause: str, now_ms: int) -> OpenGap:
     first, last = counters
     low_s, high_s = min(seconds), max(seconds)
     return OpenGap(
