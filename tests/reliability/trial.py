@@ -226,11 +226,19 @@ class Stored:
 
     def accounted(self) -> int:
         """Ticks that are stored, and ticks that are known to be missing."""
-        return self.rows() + self.missing()
+        rows, missing, _ = self.account()
+        return rows + missing
 
-    def missing(self) -> int:
-        """Ticks that are known to be missing."""
-        return sum(reader.totals().missing for reader in self._readers())
+    def account(self) -> tuple[int, int, bool]:
+        """Ticks stored, ticks known to be missing, and whether every open gap knows how many it misses."""
+        rows = missing = 0
+        is_known = True
+        for reader in self._readers():
+            totals = reader.totals()
+            rows, missing = rows + totals.rows, missing + totals.missing
+            if totals.gaps_open:
+                is_known &= all(gap.missing is not None for gap in reader.gaps() if gap.status == GAP_OPEN)
+        return rows, missing, is_known
 
     def rows(self) -> int:
         """Ticks that are stored."""
@@ -501,7 +509,7 @@ class Trial:
     def _account(self) -> tuple[int, int, bool]:
         """Ticks stored, ticks known to be missing, and whether every open gap knows how many it misses."""
         try:
-            return self.stored.rows(), self.stored.missing(), all(gap[1] is not None for gap in self.stored.gaps())
+            return self.stored.account()
         except CollectorError:
             return 0, 0, True  # locked, or just being made
 

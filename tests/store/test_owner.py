@@ -155,7 +155,7 @@ def test_a_lock_file_of_roots_is_named_with_the_command_that_mends_it(tmp_path: 
     for name in (LOCK_NAME, SPOOL_LOCK_NAME):
         (tmp_path / name).touch(mode=0o640)
     done = subprocess.run(
-        [sys.executable, "-c", REFUSED, str(tmp_path)],
+        [sys.executable, "-c", AS_NOBODY, str(tmp_path)],
         capture_output=True,
         text=True,
         check=True,
@@ -166,7 +166,7 @@ def test_a_lock_file_of_roots_is_named_with_the_command_that_mends_it(tmp_path: 
         assert line.endswith(f": sudo chown {account} {tmp_path}/{name}")
 
 
-REFUSED = """
+AS_NOBODY = """
 import os, sys
 from pathlib import Path
 from hk_tick_collector.errors import StoreError
@@ -204,27 +204,13 @@ def test_a_full_disk_keeps_nobody_from_starting(tmp_path: Path, monkeypatch: pyt
             pass
 
 
-STRANGER = """
-import os, sys
-from pathlib import Path
-from hk_tick_collector.errors import StoreError
-from hk_tick_collector.store.owner import OwnerLock, spool_owned
-os.setgroups([]), os.setgid(65534), os.setuid(65534)
-for lock in (OwnerLock, lambda *args: spool_owned(*args).__enter__()):
-    try:
-        lock(Path(sys.argv[1]), "me")
-    except StoreError as error:
-        print(error.one_line())
-"""
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another account")
 def test_a_run_by_another_account_is_sent_to_systemd(tmp_path: Path) -> None:
     """Its advice gives nothing of the service away: no chown of the lock, whether the service runs or not."""
     open_to_others(tmp_path)
     for name in (LOCK_NAME, SPOOL_LOCK_NAME):
         (tmp_path / name).touch(mode=0o600)
-    command = [sys.executable, "-c", STRANGER, str(tmp_path)]
+    command = [sys.executable, "-c", AS_NOBODY, str(tmp_path)]
     idle = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
