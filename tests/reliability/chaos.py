@@ -27,6 +27,8 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.log_lines import events_in
+from tests.reliability.conftest import beginning
+from tests.reliability.nursery import Nursery
 
 from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.simulator.exchange.listing import default_symbols
@@ -34,17 +36,14 @@ from hk_tick_collector.simulator.exchange.sequences import COUNTER, MODELS
 from hk_tick_collector.simulator.truth.truth import read_truth
 from hk_tick_collector.simulator.truth.verdict import covers
 
-from .conftest import beginning
-from .nursery import Nursery
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.reliability.conftest import Begin
+    from tests.reliability.trial import Trial
+
     from hk_tick_collector.model import Gap
     from hk_tick_collector.simulator.truth.verdict import Verdict
-
-    from .conftest import Begin
-    from .trial import Trial
 
 SYMBOLS: Final = 40  # by Zipf's law: the busiest has about a quarter of all ticks, the last one or two a second
 RATES: Final = (200.0, 300.0, 450.0)

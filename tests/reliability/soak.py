@@ -33,14 +33,13 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.faults.faulty_disk import Fault
+from tests.reliability.damage import Vandal
+from tests.reliability.killer import Killer
+from tests.reliability.lengths import CUT_SETTINGS, foreign_lock, lasting_reader, slow_syncs
+from tests.reliability.nursery import Nursery
+from tests.reliability.trial import Market, Trial
 
 from hk_tick_collector.errors import CollectorError
-
-from .damage import Vandal
-from .killer import Killer
-from .lengths import CUT_SETTINGS, foreign_lock, lasting_reader, slow_syncs
-from .nursery import Nursery
-from .trial import Market, Trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -444,7 +443,7 @@ class Soak:
 def main(arguments: list[str] | None = None) -> int:
     """Runs a soak and prints what it came to; with `--hostile` that of `chaos`, many seeds side by side."""
     if "--hostile" in (sys.argv[1:] if arguments is None else arguments):
-        from . import chaos
+        from tests.reliability import chaos
 
         return chaos.main(arguments)
     parser = argparse.ArgumentParser(description="A day of faults, and the verdict.")

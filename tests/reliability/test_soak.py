@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
 
 import pytest
 
 from .soak import soak
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SECONDS: Final = 40.0  # with its start, its calm and its verdict about a minute
 
@@ -27,3 +27,14 @@ def test_a_day_of_faults_loses_nothing(workdir: Path, seed: int) -> None:
     assert figures.kills >= 20
     assert figures.faults >= 10
     assert figures.damages > 0
+
+
+@pytest.mark.parametrize("options", [(), ("--hostile",)])
+def test_it_runs_as_a_program_too(options: tuple[str, ...]) -> None:
+    """`make soak` starts the file by its path, outside of the package that tests import it from."""
+    program = Path(__file__).with_name("soak.py")
+    done = subprocess.run(
+        [sys.executable, str(program), *options, "--help"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--seed" in done.stdout
