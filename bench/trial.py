@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from hk_tick_collector import market
 from hk_tick_collector.config import environment_without_settings
+from hk_tick_collector.store.dayfile import DayFile, StoreOptions
 
 from .stream import write_stream
 
@@ -79,6 +80,10 @@ class Trial:
                 **self._settings,
             }
             self.settings = settings
+            if not self.path.exists():  # the collector makes it before the first tick on weekdays alone
+                DayFile(
+                    self.path, self.path.stem, "bench", time.time_ns() // 1_000_000, "bench", StoreOptions()
+                ).close()
             begun_s = time.monotonic()
             command = ["hk_tick_collector", "run", "--env-file", os.devnull]
             self._collector = stack.enter_context(process(command, settings, self._log("run")))
