@@ -278,15 +278,6 @@ def read_trade_dates(body: bytes) -> list[TradingDay]:
     return [TradingDay(_text(day.time)[:10], kinds.get(day.tradeDateType, "whole")) for day in s2c.tradeDateList]
 
 
-def read_basic_qot(body: bytes) -> list[DayTotals]:
-    """The reply to `get_basic_qot`; OpenDError when it failed."""
-    s2c = _succeeded(_parse(pb.GetBasicQotResponse, body)).s2c
-    return [
-        DayTotals(symbol_of(quote.security), quote.volume, quote.turnover, quote.isSuspended)
-        for quote in s2c.basicQotList
-    ]
-
-
 def read_security_snapshot(body: bytes) -> list[DayTotals]:
     """The reply to `get_security_snapshot`; OpenDError when it failed."""
     s2c = _succeeded(_parse(pb.GetSecuritySnapshotResponse, body)).s2c

@@ -29,7 +29,7 @@ from hk_tick_collector.model import GAP_OPEN, UNSTORED_CAUSES, Gap, Reconciled
 
 from . import schema
 from .beside import write_beside
-from .durable import sync_directory
+from .disk import sync_directory
 from .faults import system_error_told
 from .identity import compare
 from .opening import open_for_writing

@@ -27,7 +27,7 @@ from hk_tick_collector.errors import CollectorError, StoreError
 from . import foreign
 from .beside import BesideRow, read_beside
 from .dayfile import Batch, DayFile, StoreOptions, make_plain
-from .durable import sync_directory
+from .disk import own_and_sync, sync_directory
 from .faults import DISK_ERRORS, diagnose
 from .owner import LOCK_NAME, OwnerLock
 from .predecessor import CONFLICT, place
@@ -370,11 +370,7 @@ def _give(draft: Path, data_root: Path) -> None:
     """The new file is the service's, also where root made it, and on the disk before it has its name."""
     fd = os.open(draft, os.O_RDWR | os.O_CLOEXEC)
     try:
-        os.fchmod(fd, _MODE)
-        if os.geteuid() == 0:
-            owner = data_root.stat()
-            os.fchown(fd, owner.st_uid, owner.st_gid)
-        os.fsync(fd)
+        own_and_sync(fd, _MODE, data_root.stat())
     finally:
         os.close(fd)
 

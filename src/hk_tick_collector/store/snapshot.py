@@ -34,7 +34,7 @@ import apsw
 
 from hk_tick_collector.errors import CollectorError, StoreError
 
-from .durable import sync_directory
+from .disk import own_and_sync, sync_directory
 from .faults import DISK_ERRORS
 from .query import DayReader
 from .rights import refused
@@ -255,11 +255,8 @@ def _publish(draft: Path, final: Path, digest: str, owner: os.stat_result) -> No
     sums = draft.with_name(draft.name + SUM_SUFFIX)
     fd = os.open(sums, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
     try:
-        os.fchmod(fd, _MODE)
-        if os.geteuid() == 0:
-            os.fchown(fd, owner.st_uid, owner.st_gid)
         os.write(fd, f"{digest}  {final.name}\n".encode())
-        os.fsync(fd)
+        own_and_sync(fd, _MODE, owner)
     finally:
         os.close(fd)
     for suffix in (SUM_SUFFIX, "-wal", "-shm", "-journal"):

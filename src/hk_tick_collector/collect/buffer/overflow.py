@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
-from hk_tick_collector.store.spool import RECORD_ROWS
+from hk_tick_collector.store.spool_record import RECORD_ROWS
 
 from .chunk import Chunk
 

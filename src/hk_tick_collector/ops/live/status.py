@@ -39,7 +39,7 @@ class LiveStatus:
     pid: int
     version: str
     instance: str
-    state: str  # starting, running, stopping, stopped
+    state: str  # running, stopping, stopped
     data_root: str
 
     # OpenD
