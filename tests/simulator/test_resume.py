@@ -25,7 +25,10 @@ async def totals(tools: Any, peer: Any) -> list[messages.DayTotals]:
     subscription.c2s.subTypeList.append(1)
     subscription.c2s.isRegOrUnRegPush = False  # nobody gets pushes yet: the market waits
     await peer.ask(messages.SUB, subscription)
-    return tools.read_basic_quotes(await peer.ask(messages.GET_BASIC_QOT, messages.get_basic_qot(SYMBOLS)))
+    found: list[messages.DayTotals] = tools.read_basic_quotes(
+        await peer.ask(messages.GET_BASIC_QOT, messages.get_basic_qot(SYMBOLS))
+    )
+    return found
 
 
 @pytest.mark.parametrize("torn", [b"", b"HK.00700\t77", b"HK.00700\t1\t2\t3.0\t4\t5.0\tBUY\tAUTO_M"])
