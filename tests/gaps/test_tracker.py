@@ -74,7 +74,7 @@ class Table:
 
     def answer(self, *ticks: TickRow, full: bool = False, asked: int = 1000, after_s: float = 15.0) -> list[OpenGap]:
         """OpenD answers with these ticks, which are seen; so long after the answer before."""
-        track = self.tracker.track(SYMBOL)
+        track = self.tracker.known.track(SYMBOL)
         newest_ms = track.last_ts_ms if track else 0
         self.tracker.see(list(ticks))
         self.now_s += after_s
@@ -163,7 +163,7 @@ class World:
     def pull(self, symbol: str, rows: int, *, room: bool = True) -> None:
         """OpenD answers with the latest ticks of a symbol, today's and older ones alike."""
         reply = self.made[symbol][-min(rows, WINDOW) :]
-        track = self.table.tracker.track(symbol)
+        track = self.table.tracker.known.track(symbol)
         newest_ms = track.last_ts_ms if track else 0
         self.arrive(reply, room=room)
         if not room:
@@ -431,7 +431,7 @@ def test_what_lies_before_a_full_answer_is_lost(oldest: int) -> None:
     assert [(open_gap.first, open_gap.last) for open_gap in lost] == [
         gap for gap in [(2, 4), (6, 8), (10, 11)] if gap[1] < first
     ]
-    assert table.tracker.missing(SYMBOL) == 8 - sum(open_gap.missing or 0 for open_gap in lost)
+    assert table.tracker.known.missing(SYMBOL) == 8 - sum(open_gap.missing or 0 for open_gap in lost)
     assert table.counters() == [(2, 4), (6, 8), (10, 11)]
 
 
@@ -449,7 +449,7 @@ def test_an_answer_that_is_not_honest_and_full_loses_nothing(ticks: list[TickRow
     table.see(at(1), at(3), at(5), at(7), at(9, 9))
     for _ in range(20):
         assert table.answer(*ticks) == []
-    assert table.tracker.missing(SYMBOL) >= 1
+    assert table.tracker.known.missing(SYMBOL) >= 1
     table.answer(*[at(counter) for counter in range(1, 9)], at(9, 9))
     assert table.open() == []
 
@@ -465,7 +465,7 @@ def test_a_gap_whose_neighbours_stand_side_by_side_is_none() -> None:
     assert table.open() == [(1, "push_lost")]
     table.answer(*answer)
     assert table.open() == []
-    assert table.tracker.without_rule() == [SYMBOL]
+    assert table.tracker.known.symbols_without_rule() == [SYMBOL]
     table.see(at(30), at(32))
     assert table.open() == []
 
@@ -500,7 +500,7 @@ def test_what_opend_never_had_is_lost() -> None:
     answer = [at(counter) for counter in (*range(1, 10), *range(15, 25))]
     assert table.answer(*answer) == []
     assert [open_gap.missing for open_gap in table.answer(*answer)] == [5]
-    assert (table.open(), table.tracker.missing(SYMBOL)) == ([(5, "quote_link_lost")], 0)
+    assert (table.open(), table.tracker.known.missing(SYMBOL)) == ([(5, "quote_link_lost")], 0)
 
 
 def test_a_day_that_does_not_begin_with_one_has_an_unknown_number_missing() -> None:
@@ -515,7 +515,7 @@ def test_a_day_that_does_not_begin_with_one_has_an_unknown_number_missing() -> N
     for _ in range(4):
         table.answer(*ticks)
     assert table.open() == [(None, "before_start")]
-    assert table.tracker.missing(SYMBOL) == 0
+    assert table.tracker.known.missing(SYMBOL) == 0
     table.see(at(905, 905), at(907, 907))
     assert table.open() == [(None, "before_start"), (1, "push_lost")]
 
@@ -526,7 +526,7 @@ def test_an_answer_that_does_not_reach_back_proves_nothing() -> None:
     table.see(at(1), at(3), at(9))
     for _ in range(9):
         assert table.answer(at(9), asked=1) == []
-    assert table.tracker.missing(SYMBOL) == 6
+    assert table.tracker.known.missing(SYMBOL) == 6
 
 
 def test_gaps_in_opends_window_get_another_chance_with_the_next_connection() -> None:
@@ -534,9 +534,9 @@ def test_gaps_in_opends_window_get_another_chance_with_the_next_connection() -> 
     table = Table()
     table.see(at(1), at(3), at(8), at(10))
     table.answer(at(10), full=True)
-    assert table.tracker.missing(SYMBOL) == 0
+    assert table.tracker.known.missing(SYMBOL) == 0
     table.tracker.hope(SYMBOL, 4)
-    assert table.tracker.missing(SYMBOL) == 5  # 9, and 4 to 7 for their newest, which is still there
+    assert table.tracker.known.missing(SYMBOL) == 5  # 9, and 4 to 7 for their newest, which is still there
 
 
 def test_a_lost_gap_that_grows_stays_one_row_and_has_hope_again() -> None:
@@ -546,15 +546,15 @@ def test_a_lost_gap_that_grows_stays_one_row_and_has_hope_again() -> None:
     table.tracker.lose([at(2)])
     table.see(at(3))
     table.answer(at(3), full=True)
-    assert table.tracker.missing(SYMBOL) == 0
+    assert table.tracker.known.missing(SYMBOL) == 0
     table = Table()
     table.see(at(1))
     table.tracker.lose([at(2)])
     table.take()
-    (open_gap,) = [open_gap for _, open_gap in table.tracker.open_gaps()]
+    (open_gap,) = [open_gap for _, open_gap in table.tracker.known.open_gaps()]
     table.tracker.give_up(SYMBOL)
     table.tracker.lose([at(3)])
-    assert (table.open(), table.tracker.missing(SYMBOL)) == ([(2, "dropped")], 2)
+    assert (table.open(), table.tracker.known.missing(SYMBOL)) == ([(2, "dropped")], 2)
     assert not open_gap.final
 
 
@@ -563,7 +563,7 @@ def test_a_lost_gap_is_filled_when_its_ticks_come_all_the_same() -> None:
     table = Table()
     table.see(at(1), at(9))
     table.answer(at(9), full=True)
-    assert (table.tracker.missing(SYMBOL), table.counters()) == (0, [(2, 8)])
+    assert (table.tracker.known.missing(SYMBOL), table.counters()) == (0, [(2, 8)])
     table.see(at(5))
     assert table.counters() == [(2, 4), (6, 8)]
     table.see(*[at(counter) for counter in (2, 3, 4, 6, 7, 8)])
@@ -650,7 +650,7 @@ def test_a_counter_that_begins_anew_is_a_new_run() -> None:
     table.see(at(1), at(2), at(3), at(5), at(6))
     table.see(at(1, 60), at(2, 60), at(3, 61), at(5, 62))
     assert table.open() == [(None, "sequence_restarted"), (1, "push_lost"), (1, "push_lost")]
-    assert [event[1] for event in table.tracker.events] == ["sequence_restarted"]
+    assert [event[1] for event in table.tracker.known.events] == ["sequence_restarted"]
     everything = [at(1), at(2), at(3), at(4), at(5), at(6), at(1, 60), at(2, 60), at(3, 61), at(4, 61), at(5, 62)]
     table.answer(*everything)
     assert table.open() == []
@@ -757,7 +757,7 @@ def test_counters_in_steps_are_no_rule() -> None:
     table.answer(*[at(counter) for counter in counters])
     table.answer(*[at(counter) for counter in counters], after_s=0.5)
     assert table.open() == []
-    assert table.tracker.without_rule() == [SYMBOL]
+    assert table.tracker.known.symbols_without_rule() == [SYMBOL]
     table.see(at(30), at(44))
     assert table.open() == []
 
@@ -772,8 +772,8 @@ def test_answers_that_leave_out_half_of_the_ticks_take_no_gap_back(seed: int) ->
         some = sorted(chance.sample(range(1, 201), 100))
         known.update(some)
         table.answer(*[at(counter) for counter in some], at(201), after_s=0.5)
-    assert table.tracker.without_rule() == []
-    assert table.tracker.missing(SYMBOL) == 200 - len(known)
+    assert table.tracker.known.symbols_without_rule() == []
+    assert table.tracker.known.missing(SYMBOL) == 200 - len(known)
 
 
 def test_a_leap_beyond_belief_is_no_gap() -> None:
@@ -944,7 +944,7 @@ def test_an_answer_that_reaches_what_was_known_leaves_no_doubt() -> None:
     table.see(at(6, 9))
     table.answer(at(2), at(3), at(4, 8), at(5, 8), at(6, 9))
     assert table.open() == []
-    assert list(table.tracker.unwitnessed()) == []
+    assert list(table.tracker.known.unwitnessed()) == []
 
 
 # --- days and clocks ---
@@ -956,7 +956,7 @@ def test_a_tick_of_tomorrow_leads_nobody_astray() -> None:
     tomorrow = at(1, 0, DAY + 1)
     table.see(at(1), row(at(1)[1], symbol="HK.00005"), tomorrow)
     table.see(at(2), row(at(2)[1], symbol="HK.00005"))
-    track = table.tracker.track(SYMBOL)
+    track = table.tracker.known.track(SYMBOL)
     assert track is not None
     assert track.last_ts_ms == at(2)[2]
     table.tracker.interrupt("disconnected")
@@ -976,7 +976,7 @@ def test_an_unbelievable_tick_of_tomorrow_does_not_overflow_anything() -> None:
     for gap in table.rows.values():
         assert_fits(gap)
     table.see(at(2))
-    track = table.tracker.track(SYMBOL)
+    track = table.tracker.known.track(SYMBOL)
     assert track is not None
     assert track.patterned
 
@@ -1036,7 +1036,7 @@ def test_a_sealed_day_is_left_alone() -> None:
     table.tracker.lose([at(12, 0, DAY - 1)])
     table.tracker.reject([refused(at(14, 0, DAY - 1))])
     assert table.rows == {}
-    assert table.tracker.missing(SYMBOL) == 0
+    assert table.tracker.known.missing(SYMBOL) == 0
     table.see(at(2))
     assert table.rows == {}
 
@@ -1052,8 +1052,8 @@ def test_finished_days_are_let_go() -> None:
     table = Table(load)
     table.see(at(3, 0, DAY - 1), row(at(1, 0, DAY - 1)[1], symbol="HK.00005"), at(1))
     table.tracker.forget_days_before(DAY)
-    assert list(table.tracker.open_gaps()) == []
-    assert [track.symbol for track in table.tracker.tracks()] == [SYMBOL]
+    assert list(table.tracker.known.open_gaps()) == []
+    assert [track.symbol for track in table.tracker.known.tracks()] == [SYMBOL]
     table.tracker.interrupt("disconnected")
     table.see(at(5, 0, DAY - 1))
     assert loaded == [DAY - 1, DAY, DAY - 1]

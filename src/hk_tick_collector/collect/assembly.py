@@ -90,7 +90,9 @@ def assemble(options: ServiceOptions) -> Assembly:
     )
     alerter = Alerter(options.destinations, options.limits, options.data_root, options.instance, now_ms, options.lang)
     heartbeat.listeners.append(alerter.look)
-    predecessor_days = PredecessorDays(options.data_root, intake, queue, current_writer, stats, tracker.recount_losses)
+    predecessor_days = PredecessorDays(
+        options.data_root, intake, queue, current_writer, stats, tracker.known.recount_losses
+    )
     return Assembly(
         run_id,
         stats,

@@ -107,7 +107,7 @@ def _begin(parts: Assembly, data_root: Path) -> None:
     """From the files of the day to a writer at work; what cannot be written fails here, before OpenD is asked."""
     parts.notifier.status("starting: reads what the files of the day know")
     today = market.day_number(now_ms())
-    parts.tracker.losses.late_start = is_late_start(data_root, today)
+    parts.tracker.known.losses.late_start = is_late_start(data_root, today)
     if market.is_weekday(today):
         parts.current_writer.writer.prepare(today)
     parts.tracker.resume(today)

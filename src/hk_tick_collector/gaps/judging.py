@@ -248,7 +248,7 @@ class Judging:
         for seq, ts_ms in answer.ticks:
             if seq in part.seqs:
                 track.remember(seq, ts_ms)
-        self._known.without_rule(day, track, why)
+        self._known.end_rule(day, track, why)
         before += self._known.take_doubt(day, track)
         unheard, track.unwitnessed = track.unwitnessed, None
         if unheard and not answers.witnesses(track, day, answer, unheard):

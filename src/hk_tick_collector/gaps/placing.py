@@ -237,7 +237,7 @@ class Placing:
             day.dirty[gap.id] = (track.symbol, gap, False)
         gaps += self._known.take_doubt(day, track)
         track.gaps, track.past, track.next = [], [], -1
-        self._known.without_rule(day, track, "order")
+        self._known.end_rule(day, track, "order")
         # Ticks may have passed us by while the rule still held: an answer must reach one that was known then.
         unheard, track.unwitnessed = track.unwitnessed, None
         since = [(gap.from_ts_ms + MARGIN_MS, gap.cause) for gap in gaps]

@@ -15,7 +15,7 @@ from .losses import Losses
 from .symbol_day import COUNTER_MASK, MARGIN_MS, RULE_NONE, Day, SymbolDay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from .answer import Part
 
@@ -42,7 +42,7 @@ class SymbolDays:
         day.dirty[mark.id] = (symbol, mark, False)
         day.tracks[symbol].marks.add(counter)
 
-    def without_rule(self, day: Day, track: SymbolDay, why: str) -> None:
+    def end_rule(self, day: Day, track: SymbolDay, why: str) -> None:
         """The rule of a symbol's sequence does not hold: that is written and told."""
         day.rules[track.symbol] = RULE_NONE
         self.events.append((track.symbol, why, track.last_seq))
@@ -101,3 +101,60 @@ class SymbolDays:
             day.dirty[track.doubt.id] = (track.symbol, track.doubt, False)
         track.doubt, track.known = None, set()
         track.proved, track.proved_ms = part.seqs, part.newest_ms
+
+    # --- questions ---
+
+    def open_gaps(self) -> Iterable[tuple[SymbolDay, OpenGap]]:
+        """Every gap and doubt that may still be filled, or was lost lately, of every day that was seen."""
+        for day in self.days.values():
+            for track in day.tracks.values():
+                for gap in track.gaps:
+                    yield track, gap
+                for gap in track.past:
+                    yield track, gap
+                if track.doubt:
+                    yield track, track.doubt
+
+    def lost_gaps(self) -> Iterable[tuple[SymbolDay, OpenGap]]:
+        """Every gap of known size that OpenD can no longer give."""
+        for day in self.days.values():
+            for track in day.tracks.values():
+                yield from ((track, gap) for gap in track.lost)
+
+    def recount_losses(self) -> None:
+        """Ticks came from elsewhere that OpenD no longer had: only gaps that are still there were lost."""
+        there = [gap for _, gap in self.open_gaps() if gap.lost_ms]
+        self.losses.recount([*there, *(gap for _, gap in self.lost_gaps())])
+
+    def track(self, symbol: str) -> SymbolDay | None:
+        """What is known of a symbol on the day of its newest tick."""
+        return self.latest.get(symbol)
+
+    def tracks(self) -> Iterable[SymbolDay]:
+        """Every symbol on the day of its newest tick."""
+        return self.latest.values()
+
+    def unwitnessed(self) -> Iterable[SymbolDay]:
+        """Symbols of which no answer has reached yet what was known when ticks may have begun to pass us by."""
+        return [track for track in self.latest.values() if track.unwitnessed is not None]
+
+    def symbols_without_rule(self) -> list[str]:
+        """The symbols whose sequence does not tell what is missing."""
+        return [track.symbol for track in self.latest.values() if track.next < 0]
+
+    def missing(self, symbol: str) -> int:
+        """How many ticks of a symbol are missing that OpenD may still have; a doubt counts as one."""
+        return sum(gap.missing or 1 for gap in self.hopeful(symbol))
+
+    def tries(self, symbol: str) -> int:
+        """How many answers at most left something of a symbol missing that they should have held."""
+        return max((gap.tries for gap in self.hopeful(symbol)), default=0)
+
+    def hopeful(self, symbol: str) -> Iterable[OpenGap]:
+        """The gaps and doubts of a symbol that may be filled."""
+        for day in self.days.values():
+            track = day.tracks.get(symbol)
+            if track is not None:
+                yield from (gap for gap in (*track.gaps, *track.past) if not gap.final)
+                if track.doubt and not track.doubt.final:
+                    yield track.doubt

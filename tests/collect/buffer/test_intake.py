@@ -124,7 +124,7 @@ def test_rejected_ticks_close_their_holes_and_are_told(journal: Journal) -> None
     desk = Desk(max_rows=2)
     desk.intake.ticks(Ticks(rows=[at(1), at(3)], rejected=[refused(2)]), NOW_MS)
     desk.intake.ticks(Ticks(rows=[at(4)], rejected=[refused(5)]), NOW_MS)
-    assert [open_gap.missing for _, open_gap in desk.tracker.open_gaps()] == [1]
+    assert [open_gap.missing for _, open_gap in desk.tracker.known.open_gaps()] == [1]
     assert [event.fields for event in journal.events("tick_rejected")] == [
         {
             "cause": "non_finite",
@@ -234,7 +234,7 @@ def test_rejected_ticks_are_remembered_one_by_one_only_so_far() -> None:
     (chunk,) = desk.take()
     assert (len(chunk.gaps), chunk.rejected) == (50_000, 50_010)
     desk.intake.ticks(Ticks(rows=[at(50_011)]), NOW_MS)
-    assert [open_gap.missing for _, open_gap in desk.tracker.open_gaps()] == [10]
+    assert [open_gap.missing for _, open_gap in desk.tracker.known.open_gaps()] == [10]
 
 
 def test_counts_alone_take_no_place_in_the_queue() -> None:

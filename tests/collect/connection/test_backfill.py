@@ -155,7 +155,7 @@ class Ward:
     def whole(self, *symbols: str) -> bool:
         """Whether all that was made is on its way to the day file, and nothing is known to be missing."""
         complete = all(self.stored(symbol) == len(self.transport.tapes[symbol]) for symbol in symbols)
-        return complete and not list(self.tracker.open_gaps())
+        return complete and not list(self.tracker.known.open_gaps())
 
 
 async def until(condition: Callable[[], object], what: str) -> None:
@@ -324,8 +324,8 @@ def test_a_symbol_that_is_not_subscribed_is_asked_for_once(journal: Journal) -> 
         ward.transport.error = OpenDError(f"{A} is not subscribed to Ticker; please subscribe first")
         task = ward.begin()
         await until(lambda: journal.events("gaps_beyond_reach"), "the gap is given up")
-        assert (ward.tracker.missing(A), len(ward.transport.pulls)) == (0, 1)
-        assert [open_gap.missing for _, open_gap in ward.tracker.open_gaps()] == [2]
+        assert (ward.tracker.known.missing(A), len(ward.transport.pulls)) == (0, 1)
+        assert [open_gap.missing for _, open_gap in ward.tracker.known.open_gaps()] == [2]
         ward.transport.error = None
         ward.backfiller.look_at([A])
         await until(lambda: ward.whole(A), "healed")
@@ -347,7 +347,7 @@ def test_a_full_queue_gives_no_hole_up() -> None:
         task = ward.begin()
         await until(lambda: len(ward.transport.pulls) >= 3, "asked, in vain")
         assert ward.stats.dropped >= 2 * 30
-        assert [open_gap.final for _, open_gap in ward.tracker.open_gaps()] == [False]
+        assert [open_gap.final for _, open_gap in ward.tracker.known.open_gaps()] == [False]
         ward.queue.max_rows = 1000
         await until(lambda: ward.whole(A), "healed")
         await end(task)
@@ -367,7 +367,7 @@ def test_a_tick_without_a_sequence_is_not_the_oldest() -> None:
         task = ward.begin()
         await until(lambda: ward.stored(A) > 900, "answered")
         await end(task)
-        assert [(open_gap.missing, open_gap.final) for _, open_gap in ward.tracker.lost_holes()] == [(501, True)]
+        assert [(open_gap.missing, open_gap.final) for _, open_gap in ward.tracker.known.lost_gaps()] == [(501, True)]
 
     play(story())
 
@@ -442,7 +442,7 @@ def test_an_interruption_is_blamed_until_every_symbol_was_looked_at(clock: Clock
         ward.transport.error = OpenDError("no answer")
         ward.make(A, 1, pushed=False)
         ward.make(A, 1, pushed=True)
-        assert [open_gap.cause for _, open_gap in ward.tracker.open_gaps()] == ["push_lost"]
+        assert [open_gap.cause for _, open_gap in ward.tracker.known.open_gaps()] == ["push_lost"]
         await end(task)
 
     play(story())
@@ -602,7 +602,7 @@ def test_without_the_pattern_stopped_pushes_are_mended_too(journal: Journal, clo
             gap.id for gap in changes if gap.status != "open"
         }
         assert len(still_open) == doubts
-        assert not any(open_gap for _, open_gap in ward.tracker.open_gaps() if not open_gap.final)
+        assert not any(open_gap for _, open_gap in ward.tracker.known.open_gaps() if not open_gap.final)
 
     play(story())
     assert len(journal.events("pushes_stopped")) == 2

@@ -106,7 +106,7 @@ def state(tracker: GapTracker) -> dict[str, tuple[object, ...]]:
             ],
             track.doubt and (track.doubt.id, track.doubt.from_seq, track.doubt.cause),
         )
-        for track in tracker.tracks()
+        for track in tracker.known.tracks()
     }
 
 
@@ -392,10 +392,10 @@ def test_what_was_lost_before_a_restart_is_still_told(run: Run) -> None:
     run.tracker.settle()
     run.store(at(8), *(at(counter) for counter in range(9, 1300)))
     run.restart()
-    lost = run.tracker.losses.since(TEN_S * 1000 - 900_000)
+    lost = run.tracker.known.losses.since(TEN_S * 1000 - 900_000)
     assert (lost.gaps, lost.ticks, lost.found_ms) == (1, 4, TEN_S * 1000)
-    assert run.tracker.losses.ticks == 0
-    assert run.tracker.losses.since(TEN_S * 1000 + 1000).gaps == 0
+    assert run.tracker.known.losses.ticks == 0
+    assert run.tracker.known.losses.since(TEN_S * 1000 + 1000).gaps == 0
 
 
 def test_a_start_is_late_where_an_earlier_day_has_a_file(run: Run) -> None:

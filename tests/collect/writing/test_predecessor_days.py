@@ -50,7 +50,7 @@ def predecessor_days(rig: Rig, on_imported: Callable[[], None] | None = None) ->
         rig.queue,
         CurrentWriter(rig.queue, lambda _, __: rig.writer),
         rig.stats,
-        on_imported or tracker.recount_losses,
+        on_imported or tracker.known.recount_losses,
     )
 
 

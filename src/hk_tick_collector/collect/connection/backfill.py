@@ -201,7 +201,7 @@ class Backfiller:
 
     async def _pull(self, transport: Transport, ask: Ask) -> list[int] | None:
         """One request; its ticks have passed the intake when it returns. None when OpenD did not answer."""
-        before, dropped = self._tracker.missing(ask.symbol), self._stats.dropped
+        before, dropped = self._tracker.known.missing(ask.symbol), self._stats.dropped
         try:
             ticks = await transport.pull(ask.symbol, ask.rows)
         except CollectorError as error:
@@ -222,7 +222,7 @@ class Backfiller:
             return None
         lost = self._plan.answered(ask, ticks, time.monotonic())
         self._intake.flush_gaps()
-        after = self._tracker.missing(ask.symbol)
+        after = self._tracker.known.missing(ask.symbol)
         lost_ticks = sum(gap.missing or 0 for gap in lost)
         self._round.add(ask.symbol, len(ticks), max(0, before - after - lost_ticks), lost)
         log.debug("pulled", symbol=ask.symbol, asked=ask.rows, got=len(ticks), missing_before=before, missing=after)
@@ -267,7 +267,7 @@ class Backfiller:
         if now_s >= self._next_upkeep_s:
             self._next_upkeep_s = now_s + _UPKEEP_EVERY_S
             self._pushes.forget(self._stats.refused)
-            tracks = self._tracker.tracks()
+            tracks = self._tracker.known.tracks()
             self._pushes.unordered = frozenset(track.symbol for track in tracks if not track.patterned)
             self._stats.pushes_stopped.update(dict.fromkeys(self._pushes.still_stopped(), now_ms()))
         stopped = self._pushes.stopped(now_s)
@@ -282,14 +282,14 @@ class Backfiller:
     async def _inspect(self, transport: Transport, question: Question) -> None:
         """Compares a silent symbol with OpenD's own latest ticks."""
         symbol, rows = question
-        track = self._tracker.track(symbol)
+        track = self._tracker.known.track(symbol)
         known_ms = track.last_ts_ms if track else 0
         known = Known(track.patterned, track.last_seq) if track else Known(ordered=True, last_seq=_NOTHING_SEQ)
         ask = self._plan.look_now(symbol)
         seqs = await self._pull(transport, ask if rows is None else ask._replace(rows=rows))
         if seqs is None:
             return
-        if self._tracker.track(symbol) is None:
+        if self._tracker.known.track(symbol) is None:
             seqs = []  # all of a day that is finished
         comparison = self._pushes.answered(symbol, seqs, known, time.monotonic())
         if comparison.new and not comparison.reaches and track is not None:

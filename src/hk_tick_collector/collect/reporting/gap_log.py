@@ -65,8 +65,8 @@ class GapLog:
     def _tell_rules(self) -> None:
         """What was found of the rule of symbols' sequences, one line for each kind."""
         found: dict[str, list[tuple[str, int]]] = {}
-        while self._tracker.events:
-            symbol, what, seq = self._tracker.events.popleft()
+        while self._tracker.known.events:
+            symbol, what, seq = self._tracker.known.events.popleft()
             found.setdefault(what, []).append((symbol, seq))
         for what, events in found.items():
             symbols = list(dict.fromkeys(symbol for symbol, _ in events))
@@ -81,8 +81,8 @@ class GapLog:
 
     def summary(self) -> Summary:
         """How many gaps may still heal, what was lost lately, and the outage budget."""
-        healing = [open_gap.missing or 1 for _, open_gap in self._tracker.open_gaps() if not open_gap.final]
-        lost = self._tracker.losses.since(self._now_ms() - LOST_LATELY_MS)
+        healing = [open_gap.missing or 1 for _, open_gap in self._tracker.known.open_gaps() if not open_gap.final]
+        lost = self._tracker.known.losses.since(self._now_ms() - LOST_LATELY_MS)
         symbol, rate = self._plan.busiest() or ("", 0.0)
         budget_s = round(WINDOW_ROWS / rate, 1) if rate else None
         return Summary(
@@ -90,7 +90,7 @@ class GapLog:
             ticks_healing=sum(healing),
             gaps_lost_lately=lost.gaps,
             ticks_lost_lately=lost.ticks,
-            ticks_lost=self._tracker.losses.ticks,
+            ticks_lost=self._tracker.known.losses.ticks,
             lost_found_ms=lost.found_ms or None,
             lost_from_ms=lost.from_ts_ms or None,
             lost_to_ms=lost.to_ts_ms or None,
