@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from hk_tick_collector.collect.connection.feed import Feed
     from hk_tick_collector.collect.options import ServiceOptions
     from hk_tick_collector.collect.writing.current_writer import CurrentWriter
+    from hk_tick_collector.collect.writing.handover import Commit
     from hk_tick_collector.collect.writing.recovery import Recovery
-    from hk_tick_collector.collect.writing.writer import Commit
     from hk_tick_collector.ops.live.systemd_notify import Notifier
 
     from .gap_log import GapLog

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from hk_tick_collector.collect.buffer.tick_queue import TickQueue
     from hk_tick_collector.model import Reconciled
 
-    from .writer import Beside, Writer
+    from .handover import Beside
+    from .writer import Writer
 
 
 class CurrentWriter:

@@ -78,7 +78,7 @@ class OpenDays:
         self._options = options
         self._stats = stats
         self._now_ms = now_ms
-        self._on_fresh = on_fresh
+        self.on_fresh = on_fresh
         self._opend_ms: int | None = None  # OpenD's clock when it was last told, and by how much it was ahead then
         self._ahead_ms = 0
         self._files: dict[int, DayFile] = {}  # the one used last comes last
@@ -348,7 +348,7 @@ class OpenDays:
         self.known.pop(day, None)  # the account of the damaged file stays with it
         self._stats.damaged_files.append(str(target))
         log.error("day_set_aside", day=market.day_name(day), cause=error, kept_as=target, hint="docs/sqlite-wal.md")
-        self._on_fresh(day)
+        self.on_fresh(day)
 
     def _lose(self, day: int) -> None:
         """A file that was removed, moved or replaced: nobody would find what is written to it from now on.
@@ -360,7 +360,7 @@ class OpenDays:
         self._forget(day)
         self._stats.gone_files.append(str(path))
         log.error("day_file_gone", day=market.day_name(day), path=path, in_its_place=kept_as, hint=_LEAVE_ALONE)
-        self._on_fresh(day)
+        self.on_fresh(day)
 
     def _make_place(self, day: int) -> None:
         """Lets go of the files that were used least lately, without making plain files of them: they may soon be used

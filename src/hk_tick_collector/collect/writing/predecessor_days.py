@@ -33,7 +33,7 @@ from hk_tick_collector.store.kept import still_predecessors
 from hk_tick_collector.store.predecessor import CONFLICT, Source
 from hk_tick_collector.store.query import DayReader, path_of
 
-from .writer import Beside
+from .handover import Beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
