@@ -6,9 +6,6 @@ Enters: days. Leaves: DayFiles to write to. For the writer's thread alone, but f
 from __future__ import annotations
 
 import errno
-import os
-import stat
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -20,16 +17,17 @@ from hk_tick_collector.errors import (
     SealedDayError,
     StoreError,
 )
-from hk_tick_collector.store.dayfile import Batch, DayFile, Ledger, seal
+from hk_tick_collector.store.dayfile import Batch, DayFile, Ledger
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
-from hk_tick_collector.store.foreign import keep, kept_path, list_waiting, names_held
+from hk_tick_collector.store.foreign import keep, kept_path, names_held
 from hk_tick_collector.store.opening import set_aside
-from hk_tick_collector.store.query import DayReader, path_of
+from hk_tick_collector.store.query import path_of
 
-from .day_check import DayCheck
+from .day_faults import OF_RIGHTS, concerns_one_file, is_finished, refuse_predecessors
+from .sealing import Sealing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
     from pathlib import Path
 
     from hk_tick_collector.collect.options import WriterOptions
@@ -41,24 +39,6 @@ MOST_FILES: Final = 4
 _IDLE_FILE_MS: Final = 10 * 60_000  # the file of another day is made a plain one after so long without a tick
 _OTHERS_BUSY_MS: Final = 100  # so long a lock on the file of another day is waited for at once: today's ticks wait too
 _NAMES_HELD_S: Final = 1.0  # so long an import that gives files other names is waited for: milliseconds, rightly
-_SEAL_AGAIN_S: Final = 60.0
-_SHORT_CHECK_S: Final = 0.02  # the check of a small file is waited for
-_SEAL_FAILED_LOG_S: Final = 3600.0  # a file that cannot be sealed is told so often, and when its cause changes
-# What concerns every file, whichever met it first: a right that only one file lacks is seen in the file itself. An
-# interrupt is the watchdog's.
-_OF_THE_FILE: Final = ("foreign_file", "predecessor_file", "schema_changed")
-_OF_THE_DISK: Final = {
-    "disk_full",
-    "read_only",
-    "no_permission",
-    "no_directory",
-    "no_descriptors",
-    "no_memory",
-    "interrupted",
-}
-_OF_RIGHTS: Final = {"no_permission", "cannot_open", "read_only"}
-# What ends when the file is opened anew, if it ends; and then the file is at fault.
-_OF_THE_FILE_WHEN_REPEATED: Final = {"damaged", "schema_changed"}
 _LEAVE_ALONE: Final = "copy day files, never move or remove one that is being written"
 _AHEAD_MS: Final = 2 * 3_600_000  # how far this host's clock may be behind the exchange's
 
@@ -84,11 +64,7 @@ class OpenDays:
         self._files: dict[int, DayFile] = {}  # the one used last comes last
         self._used_ms: dict[int, int] = {}  # of open files, and of those that were let go of without being made plain
         self._told_open: set[int] = set()  # and not that it was closed
-        self._seal_at_s = 0.0
-        self._to_seal: list[Path] = []
-        self._check: DayCheck | None = None  # of the file that is sealed next
-        self._not_imported: set[int] = set()  # days to which ticks of the predecessor are still to be added
-        self._seal_failures: dict[str, log.Repeated] = {}  # by the name of the file and the cause
+        self.sealing = Sealing(self, stats, options.data_root, now_ms)
 
     def __contains__(self, day: int) -> bool:
         return day in self._files
@@ -108,22 +84,15 @@ class OpenDays:
     def is_alone(self, day: int, error: Exception, attempt: int) -> bool:
         """Whether an error concerns the file of this day and no other: then no other day need wait for it.
 
-        `attempt` counts from 1. An error of another day than today that may be the disk's is taken for the file's: if
-        it is the disk's, today's file meets it too.
+        `attempt` counts from 1.
         """
-        cause = diagnose(error)[0]
         path = path_of(self._options.data_root, market.day_name(day))
-        if cause in _OF_THE_FILE or _is_read_only(path) or _is_in_the_way(path):
-            return True
-        if cause in _OF_THE_DISK:
-            return False
-        return day != self.current() or (attempt > 1 and cause in _OF_THE_FILE_WHEN_REPEATED)
+        return concerns_one_file(error, path, is_today=day == self.current(), attempt=attempt)
 
     def file(self, day: int) -> DayFile:
         """The file of a day, opened or made when it must be. Raises what DayFile raises, but for damage: that is dealt
         with, by a fresh file."""
-        if self._check is not None and self._check.day == day:
-            self._end_check()  # a late tick: what was checked is not what would be sealed
+        self.sealing.stop_for(day)
         file = self._files.get(day)
         if file is not None and not file.in_place():
             self._lose(day)
@@ -149,6 +118,10 @@ class OpenDays:
             say("day_opened", day=name, newest_ts_ms=file.newest_ts_ms, path=path)
         self._files[day] = self._files.pop(day)
         return file
+
+    def forget_use(self, day: int) -> None:
+        """The file of a day is a plain one: nothing is to be done for it any more."""
+        self._used_ms.pop(day, None)
 
     def touch(self, day: int) -> None:
         """Notes that a day's file is in use, and what it holds."""
@@ -205,117 +178,35 @@ class OpenDays:
 
     def close_all(self, until: Callable[[], bool] = lambda: False) -> None:
         """Closes every file; those that were let go of before are made plain for as long as `until` is false."""
-        self._end_check()
+        self.sealing.stop()
         for day in list(self._files):
-            self._close(day)
+            self.close(day)
         for day in list(self._used_ms):
             if until():
                 return
             self._make_plain(day)
-
-    def seal_before(self, limit: int, held: Collection[int] = ()) -> bool:
-        """Seals one day before `limit` that is still writable; whether there are more to do at once.
-
-        All are looked at now and then, one after the other; the check of one goes on beside the writer's work. A reader
-        that holds one delays it, and so do ticks that wait for it, in `held`.
-        """
-        if self._check is not None:
-            if not self._check.done():
-                return False
-            self._end_sealing(limit, held)
-            return bool(self._to_seal)
-        if not self._to_seal:
-            if time.monotonic() < self._seal_at_s:
-                return False
-            self._seal_at_s = time.monotonic() + _SEAL_AGAIN_S
-            try:
-                self._to_seal = sorted(self._options.data_root.glob("[0-9]" * 8 + ".db"), reverse=True)
-                self._not_imported = {_day_of(kept) for kept in list_waiting(self._options.data_root)}
-            except OSError as error:
-                log.error("day_seal_failed", file="all", repeats=0, detail=error)
-                return False
-            self._stats.predecessor_days = []
-            there = {path.name for path in self._to_seal}
-            self._stats.not_sealed = {name: why for name, why in self._stats.not_sealed.items() if name in there}
-        while self._to_seal:
-            path = self._to_seal.pop()
-            try:
-                day = market.parse_day(path.stem)
-                if day >= limit or day in held or day in self._not_imported or not path.stat().st_mode & stat.S_IWUSR:
-                    self._note_sealing(path.name)
-                    continue
-                self._close(day)
-            except ValueError:
-                continue  # a name that only looks like a day
-            except DISK_ERRORS as error:
-                self._note_sealing(path.name, error)
-                break
-            self._check = DayCheck(path, day, self._options_of(day))
-            if self._check.done(_SHORT_CHECK_S):
-                self._end_sealing(limit, held)
-            break
-        return bool(self._to_seal) and self._check is None
-
-    def _end_sealing(self, limit: int, held: Collection[int]) -> None:
-        """Seals a day whose check has ended, which takes moments."""
-        check, self._check = self._check, None
-        if check is None or check.day >= limit or check.day in held:
-            return
-        path, error, sealed = check.path, check.error, False
-        if error is None and check.passed:
-            try:
-                sealed = seal(path, self._now_ms(), self._options_of(check.day), checked=True)
-            except DISK_ERRORS as fault:
-                error = fault
-        if isinstance(error, PredecessorFileError):
-            self._stats.predecessor_days = sorted({*self._stats.predecessor_days, path.stem})
-            error = None
-        self._note_sealing(path.name, error)
-        if sealed:
-            self._used_ms.pop(check.day, None)
-            log.info("day_sealed", day=path.stem)
-
-    def _end_check(self) -> None:
-        check, self._check = self._check, None
-        if check is not None:
-            check.cancel()
-
-    def _note_sealing(self, name: str, error: Exception | None = None) -> None:
-        """What keeps a file from being sealed: for `status` while it lasts, and in the log now and then."""
-        stats = self._stats
-        if error is None:
-            if name in stats.not_sealed:
-                stats.not_sealed = {other: why for other, why in stats.not_sealed.items() if other != name}
-                self._seal_failures.pop(name, None)
-            return
-        why = str(error)
-        if stats.not_sealed.get(name) != why:
-            stats.not_sealed = {**stats.not_sealed, name: why}
-            self._seal_failures[name] = log.Repeated(_SEAL_FAILED_LOG_S)
-        held_back = self._seal_failures[name].allow(time.monotonic())
-        if held_back is not None:
-            log.error("day_seal_failed", file=name, repeats=held_back, detail=error)
 
     def _open_ours(self, path: Path, name: str) -> DayFile:
         """As `_open`; a file that may not be written is told by whose it is."""
         try:
             return self._open(path, name)
         except SealedDayError as error:
-            if not _is_finished(path):
+            if not is_finished(path):
                 raise StoreError(f"{name}.db is read-only, though nobody sealed it") from PermissionError(
                     errno.EACCES, "may not be written"
                 )
             raise error from None
         except DISK_ERRORS as error:
-            if diagnose(error)[0] in _OF_RIGHTS:
-                _refuse_predecessors(path)
+            if diagnose(error)[0] in OF_RIGHTS:
+                refuse_predecessors(path)
             raise
 
     def _open(self, path: Path, name: str) -> DayFile:
-        options, store = self._options, self._options_of(market.parse_day(name))
+        options, store = self._options, self.options_of(market.parse_day(name))
         return DayFile(path, name, options.run_id, self._now_ms(), options.version, store)
 
-    def _options_of(self, day: int) -> StoreOptions:
+    def options_of(self, day: int) -> StoreOptions:
+        """How SQLite is to be used for the file of a day."""
         store = self._options.store
         if day == self.current():
             return store
@@ -336,7 +227,7 @@ class OpenDays:
         """The predecessor's file is kept under a new name, and its ticks are added to a fresh one (see `takeover`)."""
         with names_held(path.parent, _NAMES_HELD_S):
             try:
-                _refuse_predecessors(path)
+                refuse_predecessors(path)
             except PredecessorFileError:
                 kept = kept_path(path, self._now_ms(), waiting=True)
                 keep(path, kept)
@@ -386,9 +277,10 @@ class OpenDays:
                 self.file(day)
         except DISK_ERRORS as error:
             log.warning("day_close_failed", day=market.day_name(day), detail=error)
-        self._close(day)
+        self.close(day)
 
-    def _close(self, day: int) -> None:
+    def close(self, day: int) -> None:
+        """Closes a file, where it is open, and makes it a plain one where no reader holds it."""
         file = self._files.get(day)
         try:
             if file is not None and not file.in_place():
@@ -406,55 +298,3 @@ class OpenDays:
         else:
             self._told_open.discard(day)
             log.info("day_closed", day=market.day_name(day), plain=plain)
-
-
-def _day_of(kept: Path) -> int:
-    """The day of a file of the predecessor that was set aside; -1 for a name that only looks like one."""
-    try:
-        return market.parse_day(kept.name[:8])
-    except ValueError:
-        return -1
-
-
-def _refuse_predecessors(path: Path) -> None:
-    """Raises PredecessorFileError for a file of the predecessor, which need not be ours to write."""
-    try:
-        with DayReader(path):
-            pass
-    except PredecessorFileError:
-        raise
-    except StoreError:
-        return
-
-
-def _is_in_the_way(path: Path) -> bool:
-    """Whether something that is no file, or none that we may write, is where a day's file or what SQLite keeps beside
-    it belongs, while new files can be made there."""
-    if not os.access(path.parent, os.R_OK | os.W_OK | os.X_OK):
-        return False
-    draft = path.with_name(f".{path.name}.new")
-    for name in (path, draft, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal"))):
-        try:
-            mode = name.stat().st_mode
-        except FileNotFoundError:
-            if name.is_symlink():
-                return True
-            continue
-        except OSError:
-            return True
-        if not stat.S_ISREG(mode) or not os.access(name, os.R_OK | os.W_OK):
-            return True
-    return False
-
-
-def _is_read_only(path: Path) -> bool:
-    try:
-        return not path.stat().st_mode & stat.S_IWUSR
-    except OSError:
-        return False
-
-
-def _is_finished(path: Path) -> bool:
-    """Whether a file says itself that its day is over."""
-    with DayReader(path) as reader:
-        return reader.is_sealed()

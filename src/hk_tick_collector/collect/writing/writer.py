@@ -243,7 +243,7 @@ class Writer:
         self._store_reconciled()
         self._days.close_idle()
         if self.seal_before is not None and not self._queue.spooled_rows:
-            self._more_to_seal = self._days.seal_before(self.seal_before, self._held.days())
+            self._more_to_seal = self._days.sealing.before(self.seal_before, self._held.days())
 
     def _begin_day(self, day: int) -> bool:
         """Makes sure that the file of a day is open; False when that must be tried again."""
