@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.collect.buffer.overflow import Overflow
     from hk_tick_collector.collect.buffer.tick_queue import TickQueue
     from hk_tick_collector.collect.writing.current_writer import CurrentWriter
-    from hk_tick_collector.model import Stats
+    from hk_tick_collector.stats import Stats
 
     from .assembly import Assembly
     from .options import ServiceOptions
@@ -78,7 +78,7 @@ async def _serve(options: ServiceOptions) -> int:
     parts.stats.unplanned_ms = starts.unplanned_ms
     _begin(parts, options.data_root)
     leftovers = replay_leftovers(options.spool_dir, parts.run_id, parts.intake, parts.queue)
-    exporter = metrics_served(options.metrics_addr, lambda: parts.heartbeat.latest, parts.stats, options.limits)
+    exporter = metrics_served(options.metrics_addr, lambda: parts.live.latest, parts.stats, options.limits)
     running = _running(parts.feed.run(), parts.heartbeat.run(), leftovers, parts.predecessor_days.run())
     async with exporter, running as (feeding, pulsing, replaying, taking_over):
         failed = await _until_stopped(stop, feeding, pulsing)

@@ -115,6 +115,10 @@ class SymbolDays:
                 if track.doubt:
                     yield track, track.doubt
 
+    def any_open(self) -> bool:
+        """Whether there is any of these."""
+        return next(iter(self.open_gaps()), None) is not None
+
     def lost_gaps(self) -> Iterable[tuple[SymbolDay, OpenGap]]:
         """Every gap of known size that OpenD can no longer give."""
         for day in self.days.values():

@@ -11,14 +11,16 @@ import pytest
 from hk_tick_collector.collect.buffer.intake import Intake
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
 from hk_tick_collector.collect.connection.backfill import Backfiller
+from hk_tick_collector.collect.opend_state import OpenDState
 from hk_tick_collector.errors import OpenDError, ProtocolError
 from hk_tick_collector.gaps.backfill_plan import WINDOW_ROWS, BackfillPlan
 from hk_tick_collector.gaps.symbol_day import Day
 from hk_tick_collector.gaps.tracker import GapTracker
-from hk_tick_collector.model import Rejected, Stats, Tick
+from hk_tick_collector.model import Rejected, Tick
 from hk_tick_collector.opend import messages
 from hk_tick_collector.opend import opend_pb2 as pb
 from hk_tick_collector.opend.protocol import Ticks
+from hk_tick_collector.stats import Stats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -101,12 +103,13 @@ class Ward:
     """A caretaker with all it needs, on one connection."""
 
     def __init__(self, max_queue_rows: int = 100_000) -> None:
-        self.stats = Stats(market_state=MORNING, drift_s=0.0)
+        self.stats = Stats(drift_s=0.0)
+        self.opend = OpenDState(market_state=MORNING)
         self.queue = TickQueue(max_queue_rows)
         self.tracker = GapTracker(Day, lambda: time.time_ns() // 1_000_000)
-        self.intake = Intake(self.queue, self.tracker, self.stats, time.monotonic)
+        self.intake = Intake(self.queue, self.tracker, self.opend, self.stats, time.monotonic)
         self.plan = BackfillPlan(self.tracker)
-        self.backfiller = Backfiller(self.plan, self.tracker, self.intake, self.stats)
+        self.backfiller = Backfiller(self.plan, self.tracker, self.intake, self.opend, self.stats)
         self.transport = ScriptedWire(self.intake)
         self.subscribed = asyncio.Event()
 
@@ -213,7 +216,7 @@ def test_after_an_outage_everything_is_healed(journal: Journal) -> None:
 
     async def story() -> None:
         ward = Ward()
-        ward.stats.market_state = REST  # no audits
+        ward.opend.market_state = REST  # no audits
         symbols = [f"HK.{n:05d}" for n in range(1, 31)]
         for symbol in symbols:
             ward.make(symbol, 5, pushed=True)
@@ -259,7 +262,7 @@ def test_nothing_is_asked_before_the_subscriptions_are_made() -> None:
         ward.make(A, 1, pushed=False)
         task = ward.run()
         await asyncio.sleep(0.1)
-        ward.stats.refused = {B: "unknown stock"}
+        ward.opend.refused = {B: "unknown stock"}
         ward.backfiller.look_at([A, B])
         await asyncio.sleep(0.1)
         assert ward.transport.pulls == []
@@ -513,7 +516,7 @@ def test_audits_do_not_wait_for_a_state_that_nobody_knows(clock: Clock) -> None:
 
     async def story() -> None:
         ward = Ward()
-        ward.stats.market_state = None
+        ward.opend.market_state = None
         task = await ward.begin_quiet(clock, A)
         await until(lambda: len(ward.transport.pulls) == 2, "audited")
         await end(task)
@@ -527,12 +530,12 @@ def test_audits_wait_for_the_market(state: int | None, clock: Clock) -> None:
 
     async def story() -> None:
         ward = Ward()
-        ward.stats.market_state = state
+        ward.opend.market_state = state
         task = await ward.begin_quiet(clock, A)
         clock.pass_s(120)
         await asyncio.sleep(1.5)
         assert len(ward.transport.pulls) == 1
-        ward.stats.market_state = MORNING
+        ward.opend.market_state = MORNING
         await until(lambda: len(ward.transport.pulls) == 2, "audited")
         await end(task)
 

@@ -18,14 +18,15 @@ from hk_tick_collector.collect.buffer.tick_queue import TickQueue
 from hk_tick_collector.collect.connection.backfill import Backfiller
 from hk_tick_collector.collect.connection.feed import Feed
 from hk_tick_collector.collect.connection.reconcile import Reconciler
+from hk_tick_collector.collect.opend_state import OpenDState
 from hk_tick_collector.collect.options import FeedOptions, Waits
 from hk_tick_collector.gaps.backfill_plan import BackfillPlan
 from hk_tick_collector.gaps.symbol_day import Day
 from hk_tick_collector.gaps.tracker import GapTracker
-from hk_tick_collector.model import Stats
 from hk_tick_collector.opend import messages
 from hk_tick_collector.opend import opend_pb2 as pb
 from hk_tick_collector.opend.frame import HEADER, HEADER_BYTES
+from hk_tick_collector.stats import Stats
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -157,12 +158,13 @@ class Service:
     def __init__(self, opend: OpenD, data_root: Path, **options: Any) -> None:
         self.opend = opend
         self.stats = Stats()
+        self.state = OpenDState()
         self.queue = TickQueue(1_000_000)
         tracker = GapTracker(Day, now_ms)
-        intake = Intake(self.queue, tracker, self.stats, time.monotonic)
-        backfiller = Backfiller(BackfillPlan(tracker), tracker, intake, self.stats)
-        reconciler = Reconciler(data_root, SYMBOLS, self.stats, lambda *_: None)
-        self._parts = intake, backfiller, reconciler, self.stats
+        intake = Intake(self.queue, tracker, self.state, self.stats, time.monotonic)
+        backfiller = Backfiller(BackfillPlan(tracker), tracker, intake, self.state, self.stats)
+        reconciler = Reconciler(data_root, SYMBOLS, self.state, self.queue.storing, lambda *_: None)
+        self._parts = intake, backfiller, reconciler, self.state, self.stats
         self._options = {"reconnect_min_delay_s": 0.01, "reconnect_max_delay_s": 0.02, **options}
         self.feed: Feed
 
@@ -224,7 +226,7 @@ def test_a_question_without_an_answer_ends_nothing(journal: Journal, tmp_path: P
         async with Service(OpenD({proto_id: how}), tmp_path).up() as service:
             await service.until(lambda: service.opend.asked.get(proto_id, 0) >= TIMES)
             await service.until_ticks(10)
-            await service.until(lambda: service.stats.subscribed == len(SYMBOLS))
+            await service.until(lambda: service.state.subscribed == len(SYMBOLS))
             assert service.feed.subscribed.is_set()
             assert KINDS[proto_id] in service.stats.questions_failed
             assert service.stats.skipped_messages == 0
@@ -277,7 +279,7 @@ def test_subscribing_without_an_answer_ends_nothing(journal: Journal, tmp_path: 
 
     async def story() -> None:
         async with Service(OpenD({messages.SUB: how}), tmp_path).up() as service:
-            await service.until(lambda: service.stats.subscribed == len(SYMBOLS))
+            await service.until(lambda: service.state.subscribed == len(SYMBOLS))
             assert service.feed.subscribed.is_set()
             await service.until_ticks(5)
             service.assert_nothing_lost()
@@ -297,7 +299,7 @@ def test_neither_sub_nor_sub_info_is_answered(journal: Journal, tmp_path: Path) 
             await service.until(service.feed.subscribed.is_set)
             await service.until_ticks(5)
             service.opend.wrong.clear()
-            await service.until(lambda: service.stats.subscribed == len(SYMBOLS))
+            await service.until(lambda: service.state.subscribed == len(SYMBOLS))
             service.assert_nothing_lost()
 
     run(story())
@@ -309,12 +311,12 @@ def test_a_refused_sub_is_asked_again_on_the_same_connection(journal: Journal, t
 
     async def story() -> None:
         async with Service(OpenD({messages.SUB: REFUSED}), tmp_path).up() as service:
-            await service.until(lambda: set(service.stats.refused) == set(SYMBOLS))
-            service.opend.subscribed.clear()
+            await service.until(lambda: set(service.state.refused) == set(SYMBOLS))
+            service.state.subscribed.clear()
             service.opend.wrong.clear()
-            await service.until(lambda: service.stats.subscribed == len(SYMBOLS))
+            await service.until(lambda: service.state.subscribed == len(SYMBOLS))
             await service.until_ticks(5)
-            assert service.stats.refused == {}
+            assert service.state.refused == {}
             service.assert_nothing_lost()
 
     run(story())
@@ -352,7 +354,7 @@ def test_opend_that_says_that_it_cannot_serve_is_waited_for(journal: Journal, tm
         async with Service(opend, tmp_path).up() as service:
             await service.until(lambda: opend.asked.get(messages.GET_GLOBAL_STATE, 0) >= TIMES)
             assert messages.SUB not in opend.asked
-            assert service.stats.program == "logging_in"
+            assert service.state.program == "logging_in"
             opend.ready = True
             await service.until_ticks(5)
             service.assert_nothing_lost()
@@ -369,8 +371,8 @@ def test_a_late_answer_says_nothing_of_the_clock(tmp_path: Path) -> None:
             patch.setattr("hk_tick_collector.collect.connection.session._ROUND_TRIP_MOST_S", LATE_S / 2)
             opend = OpenD({messages.GET_GLOBAL_STATE: LATE})
             async with Service(opend, tmp_path, waits=waits).up() as service:
-                await service.until(lambda: service.stats.state_told)
-                assert service.stats.opend_time_ms == TRADED_S * 1000
+                await service.until(lambda: service.state.state_told)
+                assert service.state.opend_time_ms == TRADED_S * 1000
                 assert service.stats.drift_s is None
                 opend.wrong.clear()
                 await service.until(lambda: service.stats.drift_s is not None)
@@ -385,10 +387,10 @@ def test_a_state_that_is_old_is_no_longer_known(tmp_path: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("hk_tick_collector.collect.connection.session.STATE_STALE_S", 0.3)
             async with Service(OpenD(), tmp_path).up() as service:
-                await service.until(lambda: service.stats.state_told)
+                await service.until(lambda: service.state.state_told)
                 service.opend.wrong[messages.GET_GLOBAL_STATE] = MUTE
-                await service.until(lambda: not service.stats.state_told)
-                assert (service.stats.program, service.stats.opend_time_ms) == ("", None)
+                await service.until(lambda: not service.state.state_told)
+                assert (service.state.program, service.state.opend_time_ms) == ("", None)
                 await service.until_ticks(5)
                 service.assert_nothing_lost()
 

@@ -183,7 +183,7 @@ def test_today_is_opends(make_rig: MakeRig, tick: MakeTick, journal: Journal) ->
     """With this host's clock a week ahead today is what OpenD says it is, while there is a connection."""
     rig = make_rig()
     rig.now_ms += 7 * market.DAY_MS
-    rig.stats.opend_time_ms, rig.stats.connected = TODAY_MS, True
+    rig.opend.opend_time_ms, rig.opend.connected = TODAY_MS, True
     rig.put([*of_old_days(tick, 5), *of_today(tick, 1)])
     rig.writer.start()
     rig.wait_stored(6)

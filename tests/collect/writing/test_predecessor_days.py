@@ -43,7 +43,7 @@ def tick(counter: int, symbol: str = "HK.00700", **changed: Any) -> TickRow:
 def predecessor_days(rig: Rig, on_imported: Callable[[], None] | None = None) -> PredecessorDays:
     """The part under test, with a real intake in front of the rig's writer."""
     tracker = GapTracker(lambda number: load_day(rig.data_root, number), lambda: NOW_MS)
-    intake = Intake(rig.queue, tracker, rig.stats, time.monotonic)
+    intake = Intake(rig.queue, tracker, rig.opend, rig.stats, time.monotonic)
     return PredecessorDays(
         rig.data_root,
         intake,

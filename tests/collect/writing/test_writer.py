@@ -112,7 +112,7 @@ def test_the_newest_day_is_one_that_the_exchange_has_reached(make_rig: MakeRig, 
     rig.now_ms += 5 * market.DAY_MS
     rig.writer.prepare(market.parse_day(DAY) + 5)
     assert rig.stats.newest_day == "20261125"
-    rig.stats.opend_time_ms = MIDNIGHT_MS + 36_000_000
+    rig.opend.opend_time_ms = MIDNIGHT_MS + 36_000_000
     at_work(rig, tick)
     stop(rig)
     assert rig.stats.newest_day == DAY
@@ -251,7 +251,7 @@ def test_a_foreign_lock_is_waited_for(make_rig: MakeRig, tick: MakeTick, journal
     fields = journal.wait_for("sqlite_busy_backoff").fields
     assert (fields["cause"], fields["attempt"], fields["repeats"]) == ("busy", "1", "0")
     assert fields["wait_ms"] == "50"
-    assert rig.stats.writer_trouble == "busy"
+    assert rig.queue.storing.writer_trouble == "busy"
     for start in range(100, 1000, 100):
         rig.put(hundred(tick, start))
     assert rig.queue.rows == 1000
@@ -259,7 +259,7 @@ def test_a_foreign_lock_is_waited_for(make_rig: MakeRig, tick: MakeTick, journal
     rig.wait_stored(1000)
     assert journal.wait_for("writer_recovered").fields["cause"] == "busy"
     assert len(journal.events("sqlite_busy_backoff")) == 1
-    assert rig.stats.writer_trouble == ""
+    assert rig.queue.storing.writer_trouble == ""
     stop(rig)
     other.close()
     assert rig.query(DAY, COUNT) == [(1000,)]
@@ -336,7 +336,7 @@ def test_a_disk_that_fails_is_named_and_outlived(
     rig.writer.start()
     fields = journal.wait_for("persist_failed").fields
     assert fields["cause"] in (cause, "cannot_open", "io_error")
-    assert rig.stats.writer_trouble == fields["cause"]
+    assert rig.queue.storing.writer_trouble == fields["cause"]
     rig.put(hundred(tick, 100))
     assert rig.stats.stored == 0
     disk.heal()

@@ -23,9 +23,11 @@ from .rejections import Rejections
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hk_tick_collector.collect.opend_state import OpenDState
     from hk_tick_collector.gaps.tracker import GapTracker
-    from hk_tick_collector.model import Stats, TickRow
+    from hk_tick_collector.model import TickRow
     from hk_tick_collector.opend.protocol import Ticks
+    from hk_tick_collector.stats import Stats
 
     from .tick_queue import TickQueue
 
@@ -38,12 +40,16 @@ _NOT_SUBSCRIBED: Final = "not_subscribed"
 class Intake:
     """Counts what is received and passes it on. `now_s` is a monotonic clock in seconds.
 
-    `pushes` is told of every push.
+    `pushes` is told of every push; `dropped` is how many rows found no place.
     """
 
-    def __init__(self, queue: TickQueue, tracker: GapTracker, stats: Stats, now_s: Callable[[], float]) -> None:
+    def __init__(
+        self, queue: TickQueue, tracker: GapTracker, opend: OpenDState, stats: Stats, now_s: Callable[[], float]
+    ) -> None:
+        self.dropped = 0
         self._queue = queue
         self._tracker = tracker
+        self._opend = opend
         self._stats = stats
         self._now_s = now_s
         self._rejections = Rejections(now_s)
@@ -65,7 +71,9 @@ class Intake:
             rows, rejected = self._without_future(rows, rejected)
         if event.pulled_by is None:
             self.pushes.note(rows, rejected)
-        stats.received += len(rows) + len(rejected)
+        heard = len(rows) + len(rejected)
+        stats.received += heard
+        self._opend.heard += heard
         stats.last_tick_ms = recv_ts_ms or stats.last_tick_ms
         dropped = 0
         if self._queue.has_room(len(rows)):
@@ -89,6 +97,7 @@ class Intake:
         """Takes note of a push of a symbol that nobody chose: counted, told once, and not kept."""
         stats = self._stats
         stats.received += ticks
+        self._opend.heard += ticks
         stats.not_subscribed += ticks
         self._unwanted += ticks
         if symbol not in self._named and len(self._named) < _NAMED:
@@ -107,7 +116,7 @@ class Intake:
 
         What may come is looked up again only when a tick is later than all before.
         """
-        opend_ms = self._stats.opend_time_ms
+        opend_ms = self._opend.opend_time_ms
         if opend_ms is None:
             return rows, rejected
         self._newest_ms = market.day_start_ms(market.day_number(opend_ms) + 2) - 1
@@ -158,6 +167,7 @@ class Intake:
                 self._rejections.count(cause, (tick.symbol for tick in ticks[whole:]))
 
     def _note_drop(self, rows: int) -> None:
+        self.dropped += rows
         self._stats.no_room += rows
         self._dropped_unlogged += rows
         if self._drops.allow(self._now_s()) is not None:
@@ -167,6 +177,6 @@ class Intake:
                 dropped_total=self._stats.dropped,
                 queue_rows=self._queue.rows,
                 max_queue_rows=self._queue.max_rows,
-                cause=self._stats.writer_trouble or "queue_full",
+                cause=self._queue.storing.writer_trouble or "queue_full",
             )
             self._dropped_unlogged = 0

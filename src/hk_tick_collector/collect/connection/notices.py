@@ -1,7 +1,7 @@
 """What OpenD tells of itself by Notify, and what follows from it.
 
-Enters: notices. Leaves: what is wrong in Stats, log lines, word to the caretaker that ticks may pass us by, or that
-they no longer do. A flood of notices costs a few lines a minute and one look a second, whatever they say.
+Enters: notices. Leaves: what is wrong in OpenDState, log lines, word to the backfill that ticks may pass us by, or
+that they no longer do. A flood of notices costs a few lines a minute and one look a second, whatever they say.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hk_tick_collector import clock, log
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hk_tick_collector.model import Stats
+    from hk_tick_collector.collect.opend_state import OpenDState
     from hk_tick_collector.opend import messages
 
 _AT_ONCE: Final = 5  # lines of a kind in each interval; the other notices are counted
@@ -43,12 +43,12 @@ class Notices:
 
     def __init__(
         self,
-        stats: Stats,
+        opend: OpenDState,
         interrupt: Callable[[str], None],
         look: Callable[[], None],
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._stats = stats
+        self._opend = opend
         self._interrupt = interrupt
         self._look = look
         self._now_s = now_s
@@ -59,7 +59,7 @@ class Notices:
 
     def note(self, notice: messages.Notice) -> None:
         """Takes one notice."""
-        trouble, kind = self._stats.trouble, notice.kind
+        trouble, kind = self._opend.trouble, notice.kind
         self._log(notice)
         if notice.healthy:
             if kind.startswith("quote_right"):
@@ -68,7 +68,7 @@ class Notices:
                 self._forget(rights=False)
         elif kind in trouble or len(trouble) < _KINDS:
             trouble[kind] = notice.detail
-            self._stats.trouble_since_ms.setdefault(kind, clock.now_ms())
+            self._opend.trouble_since_ms.setdefault(kind, clock.now_ms())
             if not self._interrupted:
                 self._interrupted = True
                 self._interrupt(kind)
@@ -105,11 +105,11 @@ class Notices:
 
     def _forget(self, *, rights: bool) -> None:
         """OpenD says that its quote right is back, or that all else is well: what passed us by is asked for."""
-        trouble = self._stats.trouble
+        trouble = self._opend.trouble
         over = [kind for kind in trouble if kind.startswith("quote_right") == rights]
         for kind in over:
             del trouble[kind]
-            self._stats.trouble_since_ms.pop(kind, None)
+            self._opend.trouble_since_ms.pop(kind, None)
         if over and not trouble and self._looking is None:
             wait_s = self._look_at_s - self._now_s()
             if wait_s > 0:  # it was told a moment ago
@@ -119,7 +119,7 @@ class Notices:
 
     def _look_now(self) -> None:
         self._looking = None
-        if self._stats.trouble:
+        if self._opend.trouble:
             return  # it came again meanwhile; its end will be told too
         self._interrupted = False
         self._look_at_s = self._now_s() + _LOOK_EVERY_S

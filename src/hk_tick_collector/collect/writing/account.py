@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from hk_tick_collector.model import Stats, TickRow
+    from hk_tick_collector.model import TickRow
+    from hk_tick_collector.stats import Stats
     from hk_tick_collector.store.dayfile import Written
 
     from .handover import Handover
@@ -48,7 +49,7 @@ class Account:
         stats.stored += written.stored
         stats.duplicate += written.duplicate
         stats.commits += 1
-        stats.last_commit_ms = stats.writer_alive_ms = now_ms
+        stats.last_commit_ms = now_ms
         if rows:
             commit = Commit(len(rows), took_s * 1000, now_ms - min(map(_RECV_TS_MS, rows)))
             self._handover.commits.append(commit)

@@ -103,6 +103,8 @@ class Committer:
                 if is_home:
                     self.unfiled = Batch()
                 self._note_held(day, part.rows, was_held=was_held)
+                self._queue.storing.commits += 1
+                self._queue.storing.writer_alive_ms = self._now_ms()
                 self._days.touch(day)
                 took_s = time.monotonic() - started_s
                 self.took_s = took_s if part.rows else self.took_s

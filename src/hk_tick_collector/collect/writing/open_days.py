@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from hk_tick_collector.collect.opend_state import ExchangeClock
     from hk_tick_collector.collect.options import WriterOptions
-    from hk_tick_collector.model import Stats
+    from hk_tick_collector.stats import Stats
     from hk_tick_collector.store.dayfile import StoreOptions
 
 # So many files are open at most, three descriptors each: today's, yesterday's, and those of ticks with other dates.
@@ -52,29 +53,26 @@ class OpenDays:
     """
 
     def __init__(
-        self, options: WriterOptions, stats: Stats, now_ms: Callable[[], int], on_fresh: Callable[[int], None]
+        self, options: WriterOptions, stats: Stats, clock: ExchangeClock, on_fresh: Callable[[int], None]
     ) -> None:
         self.known: dict[int, Ledger] = {}
         self._options = options
         self._stats = stats
-        self._now_ms = now_ms
+        self._clock = clock
+        self._now_ms = clock.now_ms
+        self._newest_day, self._newest_ts_ms = "", 0  # of those that are not too early
         self.on_fresh = on_fresh
-        self._opend_ms: int | None = None  # OpenD's clock when it was last told, and by how much it was ahead then
-        self._ahead_ms = 0
         self._files: dict[int, DayFile] = {}  # the one used last comes last
         self._used_ms: dict[int, int] = {}  # of open files, and of those that were let go of without being made plain
         self._told_open: set[int] = set()  # and not that it was closed
-        self.sealing = Sealing(self, stats, options.data_root, now_ms)
+        self.sealing = Sealing(self, stats, options.data_root, clock.now_ms)
 
     def __contains__(self, day: int) -> bool:
         return day in self._files
 
     def current(self) -> int:
         """Today: by OpenD's clock as it was last told, else by this host's."""
-        opend_ms, now_ms = self._stats.opend_time_ms, self._now_ms()
-        if opend_ms is not None and opend_ms != self._opend_ms:
-            self._opend_ms, self._ahead_ms = opend_ms, opend_ms - now_ms
-        return market.day_number(now_ms + self._ahead_ms)
+        return self._clock.today()
 
     def home(self) -> int | None:
         """The day whose file takes what belongs to no day's ticks: today, else the latest that is open."""
@@ -129,19 +127,19 @@ class OpenDays:
         now_ms = self._used_ms[day] = self._now_ms()
         if day == self.home():
             stats.wal_bytes = file.wal_bytes()
-        if day > market.day_number(max(now_ms, stats.opend_time_ms or 0) + _AHEAD_MS):
+        if day > market.day_number(max(now_ms, self._clock.opend_ms or 0) + _AHEAD_MS):
             return  # a tick with the date of tomorrow is kept, but nothing is judged by it
         if self._is_too_early(day):
             return
-        if name >= stats.newest_day or self._is_too_early(market.parse_day(stats.newest_day)):
-            stats.newest_day = name
+        if name >= self._newest_day or self._is_too_early(market.parse_day(self._newest_day)):
+            self._newest_day = stats.newest_day = name
             stats.gaps_open, stats.gaps_missing = file.gaps_open, file.gaps_missing
-        if file.newest_ts_ms:
-            stats.newest_ts_ms = max(stats.newest_ts_ms or 0, file.newest_ts_ms)
+        self._newest_ts_ms = max(self._newest_ts_ms, file.newest_ts_ms)
+        stats.newest_ts_ms = self._newest_ts_ms or None
 
     def _is_too_early(self, day: int) -> bool:
         """Whether a day has no tick, and by OpenD's word has not begun: this host's clock had its file made."""
-        file, opend_ms = self._files.get(day), self._stats.opend_time_ms
+        file, opend_ms = self._files.get(day), self._clock.opend_ms
         has_ticks = file is not None and file.newest_ts_ms
         return opend_ms is not None and day > market.day_number(opend_ms + _AHEAD_MS) and not has_ticks
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
 
-    from hk_tick_collector.model import Stats
+    from hk_tick_collector.stats import Stats
 
     from .open_days import OpenDays
 
@@ -43,6 +43,8 @@ class Sealing:
         self._to_seal: list[Path] = []
         self._check: DayCheck | None = None  # of the file that is sealed next
         self._not_imported: set[int] = set()  # days to which ticks of the predecessor are still to be added
+        self._not_sealed: dict[str, str] = {}  # the name of a file that should be sealed → why it is not
+        self._predecessor_days: set[str] = set()  # names of earlier days whose file is the predecessor's
         self._seal_failures: dict[str, log.Repeated] = {}  # by the name of the file and the cause
 
     def before(self, limit: int, held: Collection[int] = ()) -> bool:
@@ -66,9 +68,11 @@ class Sealing:
             except OSError as error:
                 log.error("day_seal_failed", file="all", repeats=0, detail=error)
                 return False
+            self._predecessor_days = set()
             self._stats.predecessor_days = []
             there = {path.name for path in self._to_seal}
-            self._stats.not_sealed = {name: why for name, why in self._stats.not_sealed.items() if name in there}
+            self._not_sealed = {name: why for name, why in self._not_sealed.items() if name in there}
+            self._stats.not_sealed = dict(self._not_sealed)
         while self._to_seal:
             path = self._to_seal.pop()
             try:
@@ -100,7 +104,8 @@ class Sealing:
             except DISK_ERRORS as fault:
                 error = fault
         if isinstance(error, PredecessorFileError):
-            self._stats.predecessor_days = sorted({*self._stats.predecessor_days, path.stem})
+            self._predecessor_days.add(path.stem)
+            self._stats.predecessor_days = sorted(self._predecessor_days)
             error = None
         self._note_sealing(path.name, error)
         if sealed:
@@ -120,15 +125,15 @@ class Sealing:
 
     def _note_sealing(self, name: str, error: Exception | None = None) -> None:
         """What keeps a file from being sealed: for `status` while it lasts, and in the log now and then."""
-        stats = self._stats
         if error is None:
-            if name in stats.not_sealed:
-                stats.not_sealed = {other: why for other, why in stats.not_sealed.items() if other != name}
+            if self._not_sealed.pop(name, None) is not None:
+                self._stats.not_sealed = dict(self._not_sealed)
                 self._seal_failures.pop(name, None)
             return
         why = str(error)
-        if stats.not_sealed.get(name) != why:
-            stats.not_sealed = {**stats.not_sealed, name: why}
+        if self._not_sealed.get(name) != why:
+            self._not_sealed[name] = why
+            self._stats.not_sealed = dict(self._not_sealed)
             self._seal_failures[name] = log.Repeated(_SEAL_FAILED_LOG_S)
         held_back = self._seal_failures[name].allow(time.monotonic())
         if held_back is not None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hk_tick_collector.collect.buffer.tick_queue import TickQueue
-    from hk_tick_collector.model import Stats
+    from hk_tick_collector.stats import Stats
 
 _BACKOFF_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 LONGEST_BACKOFF_S: Final = _BACKOFF_S[-1]
@@ -38,17 +38,20 @@ class Trouble:
         self._stats = stats
         self._data_root = data_root
         self._now_ms = now_ms
+        self._storing = queue.storing
+        self._day: int | None = None  # whose file it is about
         self._held_back = log.Repeated(_LOG_EVERY_S)
 
     def note(self, day: int, error: Exception, attempt: int) -> None:
         """An error that the writer waits out, of the file of a day; `attempt` counts from 1."""
         cause, _ = diagnose(error)
         stats = self._stats
-        stats.writer_alive_ms = self._now_ms()
-        if stats.writer_trouble != cause:
+        self._storing.writer_alive_ms = self._now_ms()
+        if self._storing.writer_trouble != cause:
             stats.writer_trouble_since_ms = self._now_ms()
             self._held_back = log.Repeated(_LOG_EVERY_S)
-        stats.writer_trouble, stats.writer_detail, stats.writer_day = cause, in_words(error), market.day_name(day)
+        self._storing.writer_trouble, self._day = cause, day
+        stats.writer_detail, stats.writer_day = in_words(error), market.day_name(day)
         held_back = self._held_back.allow(time.monotonic())
         if cause != "busy" or held_back is not None:
             self._note_holder(day, is_locked=cause == "busy")
@@ -68,21 +71,20 @@ class Trouble:
 
     def over(self) -> None:
         """What it waited for has passed."""
-        stats = self._stats
-        if stats.writer_trouble:
-            log.info("writer_recovered", cause=stats.writer_trouble, waiting_rows=self._queue.rows)
+        if self._storing.writer_trouble:
+            log.info("writer_recovered", cause=self._storing.writer_trouble, waiting_rows=self._queue.rows)
             self.forget()
 
     def forget(self) -> None:
         """It waits for nothing; nobody is told."""
         stats = self._stats
-        stats.writer_trouble = stats.writer_detail = stats.writer_day = ""
+        self._storing.writer_trouble, self._day = "", None
+        stats.writer_detail = stats.writer_day = stats.writer_holder = ""
         stats.writer_trouble_since_ms = stats.writer_holder_pid = None
-        stats.writer_holder = ""
 
     def forget_day(self, day: int) -> None:
         """The ticks of a day are held from now on: nothing waits for its file."""
-        if self._stats.writer_day == market.day_name(day):
+        if self._day == day:
             self.forget()
 
     def _note_holder(self, day: int, *, is_locked: bool) -> None:

@@ -34,8 +34,10 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.collect.buffer.chunk import Chunk
     from hk_tick_collector.collect.buffer.tick_queue import TickQueue
+    from hk_tick_collector.collect.opend_state import ExchangeClock
     from hk_tick_collector.collect.options import WriterOptions
-    from hk_tick_collector.model import Gap, Reconciled, Stats
+    from hk_tick_collector.model import Gap, Reconciled
+    from hk_tick_collector.stats import Stats
 
     from .handover import Beside, Commit
 
@@ -51,7 +53,7 @@ _LINGER_LEAST: Final = 0.5
 class Writer:
     """Commits what the queue holds. Made and stopped by the service; everything else happens on its own thread.
 
-    `now_ms` is the wall clock in UTC epoch ms. `on_fresh` is called, on the thread, with a day whose damaged file was
+    `on_fresh` is called, on the thread, with a day whose damaged file was
     set aside for a fresh one. `held` are the rows that wait for their day's file, which outlive a writer that is
     replaced. Set `open_day` to the day whose file must exist, `seal_before` to the day before which finished days may
     be sealed: the thread sees to both within seconds.
@@ -62,21 +64,20 @@ class Writer:
         queue: TickQueue,
         stats: Stats,
         options: WriterOptions,
-        now_ms: Callable[[], int],
+        clock: ExchangeClock,
         on_fresh: Callable[[int], None] = lambda _: None,
         held: WaitingDays | None = None,
     ) -> None:
         self.open_day: int | None = None
         self.seal_before: int | None = None
         self._queue = queue
-        self._stats = stats
         self._options = options
-        self._now_ms = now_ms
-        self._days = OpenDays(options, stats, now_ms, on_fresh)
+        self._now_ms = now_ms = clock.now_ms
+        self._days = OpenDays(options, stats, clock, on_fresh)
         self._held = held if held is not None else WaitingDays(queue, stats, options.data_root, None)
         self._more_to_seal = False
         copied_to = options.data_root, options.snapshot_dir
-        self._copy_hold = CopyWait(queue, stats, *copied_to, self._days.__contains__, now_ms)
+        self._copy_hold = CopyWait(queue, stats, copied_to, self._days.__contains__, now_ms)
         self._handover = Handover()
         self._orders = Orders()
         self._trouble = Trouble(queue, stats, options.data_root, now_ms)
@@ -180,7 +181,7 @@ class Writer:
                 if self._waits_for_copy():
                     continue
                 chunks = self._take()
-                self._stats.writer_alive_ms = self._now_ms()
+                self._queue.storing.writer_alive_ms = self._now_ms()
                 if chunks:
                     self._turns.store(chunks)
                 moved = self._turns.store_held() or self._store_beside()
@@ -207,7 +208,7 @@ class Writer:
             return False
         if not self._copy_hold.lasts():
             return False
-        self._stats.writer_alive_ms = self._now_ms()
+        self._queue.storing.writer_alive_ms = self._now_ms()
         self._orders.closing.wait(POLL_S)
         return True
 
