@@ -312,7 +312,7 @@ def test_a_refused_sub_is_asked_again_on_the_same_connection(journal: Journal, t
     async def story() -> None:
         async with Service(OpenD({messages.SUB: REFUSED}), tmp_path).up() as service:
             await service.until(lambda: set(service.state.refused) == set(SYMBOLS))
-            service.state.subscribed.clear()
+            service.opend.subscribed.clear()
             service.opend.wrong.clear()
             await service.until(lambda: service.state.subscribed == len(SYMBOLS))
             await service.until_ticks(5)

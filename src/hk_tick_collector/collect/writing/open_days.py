@@ -98,7 +98,7 @@ class OpenDays:
         if file is None:
             name = market.day_name(day)
             path = path_of(self._options.data_root, name)
-            self._clear_place(path, name)
+            _clear_place(path, name, self._now_ms())
             try:
                 file = self._open_ours(path, name)
             except PredecessorFileError:
@@ -210,17 +210,6 @@ class OpenDays:
             return store
         return replace(store, busy_timeout_ms=min(store.busy_timeout_ms, _OTHERS_BUSY_MS))
 
-    def _clear_place(self, path: Path, name: str) -> None:
-        """Keeps under a new name the write-ahead log of a file that was moved away without it: SQLite would apply it to
-        the file that is made now. Raises ForeignFileError for a link to nowhere, which a new file would replace."""
-        if path.exists():
-            return
-        if path.is_symlink():
-            raise ForeignFileError(f"{path} is a link to {path.readlink()}, which is not there")
-        if path.with_name(f"{path.name}-wal").exists():
-            target = set_aside(path, self._now_ms())
-            log.warning("day_set_aside", day=name, cause="a write-ahead log without its file", kept_as=f"{target}-wal")
-
     def _keep_predecessors(self, path: Path, name: str) -> None:
         """The predecessor's file is kept under a new name, and its ticks are added to a fresh one (see `takeover`)."""
         with names_held(path.parent, _NAMES_HELD_S):
@@ -296,3 +285,15 @@ class OpenDays:
         else:
             self._told_open.discard(day)
             log.info("day_closed", day=market.day_name(day), plain=plain)
+
+
+def _clear_place(path: Path, name: str, now_ms: int) -> None:
+    """Keeps under a new name the write-ahead log of a file that was moved away without it: SQLite would apply it to
+    the file that is made now. Raises ForeignFileError for a link to nowhere, which a new file would replace."""
+    if path.exists():
+        return
+    if path.is_symlink():
+        raise ForeignFileError(f"{path} is a link to {path.readlink()}, which is not there")
+    if path.with_name(f"{path.name}-wal").exists():
+        target = set_aside(path, now_ms)
+        log.warning("day_set_aside", day=name, cause="a write-ahead log without its file", kept_as=f"{target}-wal")
