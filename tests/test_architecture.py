@@ -207,3 +207,66 @@ def test_nothing_below_the_verbs_prints(path: Path) -> None:
     """Their words leave as log lines and values."""
     ways = {each.partition(" ")[2] for each in outputs(path)}
     assert ways <= {"json.dumps", "json.dump"}  # the live state and the memory of alerts
+
+
+CLASS_LINES = 250
+ARGUMENTS = 7
+
+
+@pytest.mark.parametrize("path", MODULES, ids=label)
+def test_classes_and_constructors_stay_small(path: Path) -> None:
+    """No class has more than 250 lines, no constructor more than seven arguments: where it would, two subjects meet."""
+    classes = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ClassDef)]
+    long = {node.name for node in classes if (node.end_lineno or 0) - node.lineno >= CLASS_LINES}
+    constructors = [
+        (node.name, each.args)
+        for node in classes
+        for each in node.body
+        if isinstance(each, ast.FunctionDef) and each.name == "__init__"
+    ]
+    many = {
+        name
+        for name, args in constructors
+        if len(args.posonlyargs) + len(args.args) + len(args.kwonlyargs) - 1 > ARGUMENTS
+    }
+    assert (long, many) == (set(), set())
+
+
+def figures_read(path: Path) -> list[str]:
+    """Where a source reads a figure of Stats for anything else than to tell it in the log or to change it."""
+    tree = ast.parse(path.read_text("utf-8"))
+    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+
+    def told(node: ast.AST) -> bool:
+        while node in parents:
+            node = parents[node]
+            if isinstance(node, ast.Call) and re.match(r"(log\.|say$)", ast.unparse(node.func)):
+                return True
+        return False
+
+    def changed(node: ast.AST) -> bool:
+        parent = parents[node]
+        if isinstance(parent, ast.Subscript):
+            return isinstance(parent.ctx, ast.Store)
+        call = parents.get(parent)
+        return isinstance(parent, ast.Attribute) and isinstance(call, ast.Call) and isinstance(parents[call], ast.Expr)
+
+    return [
+        f"{path.name}:{node.lineno} {ast.unparse(node)}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Load)
+        and ast.unparse(node.value).rpartition(".")[2].lstrip("_") == "stats"
+        and not told(node)
+        and not changed(node)
+    ]
+
+
+OBSERVERS = {"reporting", "service.py"}  # the latter tells what the flush at the end stored
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if part_of(path) == "collect"], ids=label)
+def test_no_decision_hangs_on_a_figure(path: Path) -> None:
+    """Stats is written by the parts and read by observers alone: what decisions read is in the two states."""
+    if path.relative_to(SOURCE).parts[1] not in OBSERVERS:
+        assert figures_read(path) == []

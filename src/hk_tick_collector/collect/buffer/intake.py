@@ -74,7 +74,8 @@ class Intake:
         heard = len(rows) + len(rejected)
         stats.received += heard
         self._opend.heard += heard
-        stats.last_tick_ms = recv_ts_ms or stats.last_tick_ms
+        if recv_ts_ms is not None:
+            stats.last_tick_ms = recv_ts_ms
         dropped = 0
         if self._queue.has_room(len(rows)):
             self._tracker.see(rows)
@@ -101,8 +102,9 @@ class Intake:
         stats.not_subscribed += ticks
         self._unwanted += ticks
         if symbol not in self._named and len(self._named) < _NAMED:
+            if not self._named:
+                stats.not_subscribed_first = symbol
             self._named.add(symbol)
-            stats.not_subscribed_first = stats.not_subscribed_first or symbol
             log.warning("symbol_not_subscribed", symbol=symbol, ticks=ticks, hint="it is not in FUTU_SYMBOLS")
         else:
             self._rejections.add(_NOT_SUBSCRIBED, {symbol: ticks})
