@@ -6,9 +6,16 @@ cannot afford; `Tick` is the same tuple with names, for everyone who is not in a
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from operator import itemgetter
+from typing import Final, NamedTuple, TypeAlias
 
 TickRow: TypeAlias = tuple[str, int, int, float, int, float, str, str, str, int]
+
+WINDOW_ROWS: Final = 1000  # ticks of a symbol that OpenD gives when it is asked: the only history there is
+SEQ_NEAR_S: Final = (
+    10  # how far the second in a sequence may stand from the tick's own time; store/schema.py has it too
+)
+LATELY_MS: Final = 15 * 60_000  # for so long what was lost is a warning, afterwards it is only listed
 
 PUSH_REALTIME = "realtime"
 PUSH_CACHE = "cache"
@@ -29,6 +36,14 @@ class Tick(NamedTuple):
     tick_type: str  # AUTO_MATCH, ODD_LOT, …; TYPE_n for a number n that is not known
     push_type: str  # realtime, cache, disconnect_refill, backfill
     recv_ts_ms: int  # when it reached our socket, UTC epoch ms
+
+
+# The same of a plain row; where every row of a burst passes, `row[0]`, `row[1]` and `row[2]` are these first three.
+symbol_of: Final = itemgetter(Tick._fields.index("symbol"))
+seq_of: Final = itemgetter(Tick._fields.index("seq"))
+ts_ms_of: Final = itemgetter(Tick._fields.index("ts_ms"))
+push_type_of: Final = itemgetter(Tick._fields.index("push_type"))
+recv_ts_ms_of: Final = itemgetter(Tick._fields.index("recv_ts_ms"))
 
 
 class Rejected(NamedTuple):

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hk_tick_collector import market
-from hk_tick_collector.gaps.backfill_plan import WINDOW_ROWS, Ask, BackfillPlan
+from hk_tick_collector.gaps.backfill_plan import Ask, BackfillPlan
 from hk_tick_collector.gaps.symbol_day import Day
 from hk_tick_collector.gaps.tracker import GapTracker
-from hk_tick_collector.model import Tick
+from hk_tick_collector.model import WINDOW_ROWS, Tick
 
 if TYPE_CHECKING:
     from hk_tick_collector.model import TickRow

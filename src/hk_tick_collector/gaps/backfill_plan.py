@@ -14,6 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from hk_tick_collector.model import WINDOW_ROWS
+
 from .answer import WINDOW_LEAST, Answer
 from .symbol_day import COMPARED_ROWS, COMPARED_S
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from .symbol_day import SymbolDay
     from .tracker import GapTracker
 
-WINDOW_ROWS: Final = 1000
 _LOOK_ROWS: Final = 10  # enough to see whether a quiet symbol has gone on without us
 _SPARE_ROWS: Final = 20  # ticks that may arrive between the question and the answer
 _LOOKS: Final = 3  # failures before a symbol is no longer looked at for its own sake

@@ -27,6 +27,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import market
+from hk_tick_collector.model import LATELY_MS
 
 from . import changes
 from .judging import Judging
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
 
 # A tick whose sequence is further ahead is looked at with care; a symbol that was quiet for longer as well.
 _REACH: Final = 600 << 32
-LOST_LATELY_MS: Final = 15 * 60_000  # for so long a loss is a warning
 # Rejected ticks of a day that are remembered one by one. What comes beyond is missing like any other tick.
 _MARKS_MOST: Final = 50_000
 
@@ -205,7 +205,7 @@ class GapTracker:
         return day
 
     def _adopt(self, day: Day) -> None:
-        after_ms = self.known.now_ms() - LOST_LATELY_MS
+        after_ms = self.known.now_ms() - LATELY_MS
         for track in list(day.tracks.values()):
             day.keep(track)
             self.known.losses.recall(track.lost, after_ms)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from hk_tick_collector.errors import OpenDError, ProtocolError, UsageError
+from hk_tick_collector.model import WINDOW_ROWS
 
 from . import opend_pb2 as pb
 from .bounds import FREE_BYTES, check_parts
@@ -36,7 +37,7 @@ RET_OK: Final = 0
 MARKET_HK: Final = 1
 SUB_TYPE_TICKER: Final = 4
 SNAPSHOT_MAX: Final = 400  # symbols of one request; 60 requests in 30 s at most (the vendor's documentation)
-TICKER_WINDOW_ROWS: Final = 1000  # GetTicker's reach: the only history there is
+TICKER_WINDOW_ROWS: Final = WINDOW_ROWS  # GetTicker's reach
 _LONGEST_CODE: Final = 32  # options have the longest, some 20 characters
 _LONGEST_SECURITY: Final = 256  # bytes; one has 12, and a later OpenD may add to it
 WORDS_MOST: Final = 500  # characters of a text of OpenD's; what is longer is cut where it enters

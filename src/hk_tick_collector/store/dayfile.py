@@ -18,13 +18,12 @@ import stat
 from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 import apsw
 
 from hk_tick_collector.errors import SchemaChangedError, SealedDayError, StoreError
-from hk_tick_collector.model import GAP_OPEN, UNSTORED_CAUSES, Gap, Reconciled
+from hk_tick_collector.model import GAP_OPEN, UNSTORED_CAUSES, Gap, Reconciled, symbol_of, ts_ms_of
 
 from . import schema
 from .beside import write_beside
@@ -42,8 +41,6 @@ if TYPE_CHECKING:
 
     from .beside import BesideRow
 
-_SYMBOL = itemgetter(schema.TICK_COLUMNS.index("symbol"))
-_TS_MS = itemgetter(schema.TICK_COLUMNS.index("ts_ms"))
 
 _LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01: a later tick is another's work
 SEALED_MODE: Final = 0o440
@@ -180,7 +177,7 @@ class DayFile:
         before = self.ledger
         # Nearly the order of the key, so that neighbours go to the same page: a symbol's own rows came in order. To
         # compare whole rows would take three times as long, and nobody else gets the interpreter meanwhile.
-        rows = sorted(batch.rows, key=_SYMBOL)
+        rows = sorted(batch.rows, key=symbol_of)
         with self._transaction():
             self._look_at_schema()
             stored, conflicts = insert(self._db, rows, self.path.name)
@@ -211,7 +208,7 @@ class DayFile:
         self.gaps_open += gaps_open
         self.gaps_missing += gaps_missing
         if rows:
-            self.newest_ts_ms = max(self.newest_ts_ms, *map(_TS_MS, rows))
+            self.newest_ts_ms = max(self.newest_ts_ms, *map(ts_ms_of, rows))
         return written
 
     def wal_bytes(self) -> int:

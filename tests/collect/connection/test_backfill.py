@@ -13,10 +13,10 @@ from hk_tick_collector.collect.buffer.tick_queue import TickQueue
 from hk_tick_collector.collect.connection.backfill import Backfiller
 from hk_tick_collector.collect.opend_state import OpenDState
 from hk_tick_collector.errors import OpenDError, ProtocolError
-from hk_tick_collector.gaps.backfill_plan import WINDOW_ROWS, BackfillPlan
+from hk_tick_collector.gaps.backfill_plan import BackfillPlan
 from hk_tick_collector.gaps.symbol_day import Day
 from hk_tick_collector.gaps.tracker import GapTracker
-from hk_tick_collector.model import Rejected, Tick
+from hk_tick_collector.model import WINDOW_ROWS, Rejected, Tick
 from hk_tick_collector.opend import messages
 from hk_tick_collector.opend import opend_pb2 as pb
 from hk_tick_collector.opend.protocol import Ticks

@@ -8,12 +8,11 @@ loop that calls this also reads the socket.
 from __future__ import annotations
 
 from itertools import chain, repeat
-from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
 from hk_tick_collector.gaps.push_watch import PushWatch
-from hk_tick_collector.model import Rejected, Tick
+from hk_tick_collector.model import Rejected, Tick, ts_ms_of
 from hk_tick_collector.opend.convert import DETAILS_MOST
 from hk_tick_collector.store.dayfile import Link
 
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from .tick_queue import TickQueue
 
 _LOG_EVERY_S: Final = 10.0
-_TS_MS = itemgetter(2)
 _NAMED: Final = 100  # symbols that nobody chose, each told once
 _NOT_SUBSCRIBED: Final = "not_subscribed"
 
@@ -67,7 +65,7 @@ class Intake:
         stats, rows, rejected = self._stats, event.rows, event.rejected
         if not rows and not rejected:
             return
-        if rows and self._newest_ms < max(map(_TS_MS, rows)):
+        if rows and self._newest_ms < max(map(ts_ms_of, rows)):
             rows, rejected = self._without_future(rows, rejected)
         if event.pulled_by is None:
             self.pushes.note(rows, rejected)
@@ -122,14 +120,14 @@ class Intake:
         if opend_ms is None:
             return rows, rejected
         self._newest_ms = market.day_start_ms(market.day_number(opend_ms) + 2) - 1
-        future = [row for row in rows if row[2] > self._newest_ms]
+        future = [Tick._make(row) for row in rows if ts_ms_of(row) > self._newest_ms]
         if not future:
             return rows, rejected
         refused = [
-            Rejected(row[0], row[1], "future_date", str(Tick(*row)) if told else "", row[9])
-            for told, row in zip(chain(repeat(True, DETAILS_MOST), repeat(False)), future, strict=False)
+            Rejected(tick.symbol, tick.seq, "future_date", str(tick) if told else "", tick.recv_ts_ms)
+            for told, tick in zip(chain(repeat(True, DETAILS_MOST), repeat(False)), future, strict=False)
         ]
-        return [row for row in rows if row[2] <= self._newest_ms], [*rejected, *refused]
+        return [row for row in rows if ts_ms_of(row) <= self._newest_ms], [*rejected, *refused]
 
     def flush_gaps(self) -> None:
         """Sends changes of `gaps` that no tick brought on their way to the day file."""

@@ -31,6 +31,8 @@ from hk_tick_collector.opend import messages
 from hk_tick_collector.store.faults import DISK_ERRORS
 from hk_tick_collector.store.query import DayReader, path_of
 
+from .halves import halves
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
@@ -165,8 +167,7 @@ async def ask_totals(request: Request, symbols: Sequence[str]) -> dict[str, DayT
         try:
             totals.update((each.symbol, each) for each in messages.read_security_snapshot(body))
         except CollectorError:  # refused, or it cannot be read
-            middle = len(batch) // 2
-            waiting += [half for half in (batch[middle:], batch[:middle]) if middle and half]
+            waiting += halves(batch)
     return totals
 
 

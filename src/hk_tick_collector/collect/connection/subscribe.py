@@ -18,6 +18,8 @@ from hk_tick_collector.errors import CollectorError, OpenDError
 from hk_tick_collector.opend import messages
 from hk_tick_collector.ops.findings.refusals import OTHER, QUOTA, QUOTE_RIGHT, cause_of, without_codes
 
+from .halves import halves
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
@@ -105,8 +107,7 @@ class _Subscribing:
                 left = [*rest, *(symbol for later, _ in waiting for symbol in later)]
                 outcome.refused.update(dict.fromkeys(left, self._no_quota))
                 break
-            middle = len(rest) // 2
-            waiting += [(half, False) for half in (rest[middle:], rest[:middle]) if half]
+            waiting += [(half, False) for half in halves(rest) or [rest] if half]
         outcome.refused = {symbol: outcome.refused[symbol] for symbol in symbols if symbol in outcome.refused}
         return outcome
 

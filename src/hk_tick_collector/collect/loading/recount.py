@@ -25,6 +25,7 @@ from hk_tick_collector.gaps.symbol_day import (
     Recent,
     SymbolDay,
 )
+from hk_tick_collector.model import seq_of, symbol_of, ts_ms_of
 from hk_tick_collector.store.query import DayReader, path_of
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ def rebuild_day(data_root: Path, old: Day, held: Iterable[TickRow], now_ms: int)
     """
     seqs: dict[str, dict[int, int]] = {}
     for row in held:
-        if market.day_number(row[2]) == old.number:
-            seqs.setdefault(row[0], {})[row[1]] = row[2]
+        if market.day_number(ts_ms_of(row)) == old.number:
+            seqs.setdefault(symbol_of(row), {})[seq_of(row)] = ts_ms_of(row)
     with suppress(NoDayError):  # then nothing of it is stored, and the next commit makes the file
         _add_stored(path_of(data_root, market.day_name(old.number)), seqs)
     day = Day(old.number, next_gap_id=old.next_gap_id)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypedDict
 
 from hk_tick_collector import log
-from hk_tick_collector.gaps.backfill_plan import WINDOW_ROWS
 from hk_tick_collector.gaps.symbol_day import CAUSE_SEQUENCE, CONTRADICTED, SEQ_MAX
-from hk_tick_collector.gaps.tracker import LOST_LATELY_MS
-from hk_tick_collector.model import GAP_OPEN
+from hk_tick_collector.model import GAP_OPEN, LATELY_MS, WINDOW_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +80,7 @@ class GapLog:
     def summary(self) -> Summary:
         """How many gaps may still heal, what was lost lately, and the outage budget."""
         healing = [open_gap.missing or 1 for _, open_gap in self._tracker.known.open_gaps() if not open_gap.final]
-        lost = self._tracker.known.losses.since(self._now_ms() - LOST_LATELY_MS)
+        lost = self._tracker.known.losses.since(self._now_ms() - LATELY_MS)
         symbol, rate = self._plan.busiest() or ("", 0.0)
         budget_s = round(WINDOW_ROWS / rate, 1) if rate else None
         return Summary(

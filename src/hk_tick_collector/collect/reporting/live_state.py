@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hk_tick_collector import __version__, market
 from hk_tick_collector.clock import now_ms
+from hk_tick_collector.model import LATELY_MS
 from hk_tick_collector.ops.live.status import LiveStatus
 from hk_tick_collector.store.rights import account
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from .gap_log import GapLog
 
 _MINUTE: Final = 60
-_LATELY_BEATS: Final = 15 * 60  # so many seconds a loss is a warning, afterwards it is only listed
+_LATELY_BEATS: Final = LATELY_MS // 1000
 _COUNTED_LATELY: Final = (
     "dropped",
     "rejected",
@@ -271,7 +272,7 @@ class LiveState:
 
     def _stopped_lately(self) -> list[str]:
         """Symbols whose pushes were found to have stopped, the first one first."""
-        since_ms = now_ms() - _LATELY_BEATS * 1000
+        since_ms = now_ms() - LATELY_MS
         return [symbol for symbol, found_ms in self._stats.pushes_stopped.items() if found_ms > since_ms]
 
 

@@ -7,12 +7,11 @@ alone.
 from __future__ import annotations
 
 import time
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from hk_tick_collector import log, market
 from hk_tick_collector.collect.buffer.rejections import Rejections, Tally
-from hk_tick_collector.model import PUSH_BACKFILL, Tick
+from hk_tick_collector.model import PUSH_BACKFILL, Tick, push_type_of, recv_ts_ms_of, seq_of, symbol_of
 from hk_tick_collector.store.faults import DISK_ERRORS
 from hk_tick_collector.store.query import DayReader, path_of
 
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
     from hk_tick_collector.store.dayfile import Written
 
     from .handover import Handover
-
-_SYMBOL = itemgetter(0)
-_RECV_TS_MS = itemgetter(9)
 
 
 class Account:
@@ -51,7 +47,7 @@ class Account:
         stats.commits += 1
         stats.last_commit_ms = now_ms
         if rows:
-            commit = Commit(len(rows), took_s * 1000, now_ms - min(map(_RECV_TS_MS, rows)))
+            commit = Commit(len(rows), took_s * 1000, now_ms - min(map(recv_ts_ms_of, rows)))
             self._handover.commits.append(commit)
             stats.commit_times.add(commit.write_ms)
             stats.row_ages.add(commit.age_ms)
@@ -70,12 +66,12 @@ class Account:
         except DISK_ERRORS:
             late, conflicts = rows, []
         duplicate = len(rows) - len(late) - len(conflicts)
-        backfilled = [row for row in late if row[8] == PUSH_BACKFILL]
-        pushed = [row for row in late if row[8] != PUSH_BACKFILL] if backfilled else late
+        backfilled = [row for row in late if push_type_of(row) == PUSH_BACKFILL]
+        pushed = [row for row in late if push_type_of(row) != PUSH_BACKFILL] if backfilled else late
         self._reject("sealed_day", name, pushed)
         # OpenD's latest ticks of a quiet symbol reach back to days that are over: nobody missed them.
         if backfilled:
-            self._rejections.count("sealed_day_backfill", map(_SYMBOL, backfilled))
+            self._rejections.count("sealed_day_backfill", map(symbol_of, backfilled))
         self._note_conflicts(name, conflicts)
         self._stats.sealed_day += len(pushed)
         self._stats.sealed_day_backfill += len(backfilled)
@@ -87,17 +83,17 @@ class Account:
         if not rows:
             return
         stats = self._stats
-        unnumbered = [row for row in rows if row[1] == 0]
-        numbered = [row for row in rows if row[1] != 0] if unnumbered else rows
+        unnumbered = [row for row in rows if seq_of(row) == 0]
+        numbered = [row for row in rows if seq_of(row) != 0] if unnumbered else rows
         if numbered:
             self._reject("conflict", day, numbered)
-            self._conflicts.add(map(_SYMBOL, numbered))
+            self._conflicts.add(map(symbol_of, numbered))
             stats.conflicts += len(numbered)
             stats.conflicts_symbols = self._conflicts.symbols
             stats.conflicts_most, stats.conflicts_most_ticks = self._conflicts.most()
         if unnumbered:
             self._reject("no_sequence", day, unnumbered)
-            self._unnumbered.add(map(_SYMBOL, unnumbered))
+            self._unnumbered.add(map(symbol_of, unnumbered))
             stats.no_sequence += len(unnumbered)
             stats.no_sequence_symbols = self._unnumbered.symbols
             stats.no_sequence_most, stats.no_sequence_most_ticks = self._unnumbered.most()
@@ -108,4 +104,4 @@ class Account:
         for row in rows[:whole]:
             log.warning("tick_rejected", cause=cause, day=day, **Tick(*row)._asdict())
         if rows[whole:]:
-            self._rejections.count(cause, map(_SYMBOL, rows[whole:]))
+            self._rejections.count(cause, map(symbol_of, rows[whole:]))

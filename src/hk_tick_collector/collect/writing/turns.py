@@ -6,11 +6,12 @@ Enters: chunks, days that wait. Leaves: one commit after the other. For the writ
 from __future__ import annotations
 
 from itertools import chain
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from hk_tick_collector import market
 from hk_tick_collector.collect.buffer.chunk import Part
+from hk_tick_collector.model import ts_ms_of
 
 if TYPE_CHECKING:
     from hk_tick_collector.collect.buffer.chunk import Chunk
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from .open_days import OpenDays
     from .waiting_days import WaitingDays
 
-_TS_MS = itemgetter(2)
 _ROWS = attrgetter("rows")
 
 
@@ -128,10 +128,10 @@ def _by_day(rows: list[TickRow]) -> dict[int, list[TickRow]]:
     """Rows by the Hong Kong day of their own time; nearly always that is one day, told by two figures."""
     if not rows:
         return {}
-    first, last = market.day_number(min(map(_TS_MS, rows))), market.day_number(max(map(_TS_MS, rows)))
+    first, last = market.day_number(min(map(ts_ms_of, rows))), market.day_number(max(map(ts_ms_of, rows)))
     if first == last:
         return {first: rows}
     days: dict[int, list[TickRow]] = {}
     for row in rows:
-        days.setdefault(market.day_number(row[2]), []).append(row)
+        days.setdefault(market.day_number(ts_ms_of(row)), []).append(row)
     return days
