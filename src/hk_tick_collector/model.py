@@ -12,9 +12,7 @@ from typing import Final, NamedTuple, TypeAlias
 TickRow: TypeAlias = tuple[str, int, int, float, int, float, str, str, str, int]
 
 WINDOW_ROWS: Final = 1000  # ticks of a symbol that OpenD gives when it is asked: the only history there is
-SEQ_NEAR_S: Final = (
-    10  # how far the second in a sequence may stand from the tick's own time; store/schema.py has it too
-)
+SEQ_NEAR_S: Final = 10  # from the second in a sequence to the tick's own time, at most; a trigger has it too
 LATELY_MS: Final = 15 * 60_000  # for so long what was lost is a warning, afterwards it is only listed
 
 PUSH_REALTIME = "realtime"
