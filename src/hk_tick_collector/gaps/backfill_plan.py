@@ -1,4 +1,4 @@
-"""Whom to ask OpenD for next, so that gaps are filled before they are lost. Pure: the caretaker does the asking.
+"""Whom to ask OpenD for next, so that gaps are filled before they are lost. No I/O: `collect` does the asking.
 
 GetTicker gives the latest 1,000 ticks of a symbol, nothing older. So a gap can be filled as long as its ticks are among
 those, and the symbol whose oldest missing tick leaves that window first is asked first. What an answer leaves open is

@@ -1,4 +1,4 @@
-"""Where a tick belongs among those of its symbol: next, missing until now, seen before, or not of the rule. Pure.
+"""Where a tick belongs among those of its symbol: next, missing until now, seen before, or not of the rule. No I/O.
 
 A tick that does not fit costs itself only. Several in a row end the rule; a counter that falls, and goes on from there,
 begins a new run.
@@ -232,14 +232,8 @@ class Placing:
 
     def _give_up_rule(self, day: Day, track: SymbolDay, seq: int, ts_ms: int) -> None:
         """Several ticks in a row do not follow the rule: how many are missing is unknown, also of known gaps."""
-        gaps = [*track.past, *track.gaps, *track.lost.clear()]
-        for gap in gaps:
-            day.dirty[gap.id] = (track.symbol, gap, False)
-        gaps += self._known.take_doubt(day, track)
-        track.gaps, track.past, track.next = [], [], -1
-        self._known.end_rule(day, track, "order")
         # Ticks may have passed us by while the rule still held: an answer must reach one that was known then.
-        unheard, track.unwitnessed = track.unwitnessed, None
+        gaps, unheard = self._known.end_rule(day, track, "order")
         since = [(gap.from_ts_ms + MARGIN_MS, gap.cause) for gap in gaps]
         if unheard is not None:
             since.append((unheard.last_ts_ms, unheard.cause))

@@ -1,4 +1,4 @@
-"""Which symbols OpenD still pushes, and which it has stopped pushing although it has newer ticks. Pure.
+"""Which symbols OpenD still pushes, and which it has stopped pushing although it has newer ticks. No I/O.
 
 Enters: which symbols were pushed, what OpenD answered when it was asked. Leaves: whom to compare with OpenD now, and
 whom to subscribe again. All times are monotonic seconds.

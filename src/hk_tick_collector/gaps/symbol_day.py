@@ -159,6 +159,15 @@ class SymbolDay:
         """Whether the sequence tells what is missing."""
         return self.next > 0
 
+    def unstored(self) -> int:
+        """How many counters of this run are not stored: in open gaps, lost, or without a tick."""
+        return sum(gap.missing or 0 for gap in self.gaps) + self.lost.missing() + self.skipped.missing()
+
+    def unstored_between(self, low: int, high: int) -> int:
+        """The same of the counters from `low` to `high`."""
+        open_ = sum(max(0, min(high, gap.last) - max(low, gap.first) + 1) for gap in self.gaps)
+        return open_ + self.lost.missing_between(low, high) + self.skipped.missing_between(low, high)
+
     @property
     def progress(self) -> int:
         """A number that grows with each tick."""

@@ -1,4 +1,4 @@
-"""What is known of every symbol on every day, shared by the modules of this package. Opens and ends doubts. Pure.
+"""What is known of every symbol on every day, shared by the modules of this package. Opens and ends doubts. No I/O.
 
 A doubt is a gap of unknown size: a stretch of time in which ticks may be missing, until an answer of OpenD's tells.
 """
@@ -12,7 +12,7 @@ from hk_tick_collector import market
 
 from .gap import OpenGap
 from .losses import Losses
-from .symbol_day import COUNTER_MASK, MARGIN_MS, RULE_NONE, Day, SymbolDay
+from .symbol_day import COUNTER_MASK, MARGIN_MS, RULE_NONE, Day, SymbolDay, Unwitnessed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -42,10 +42,19 @@ class SymbolDays:
         day.dirty[mark.id] = (symbol, mark, False)
         day.tracks[symbol].marks.add(counter)
 
-    def end_rule(self, day: Day, track: SymbolDay, why: str) -> None:
-        """The rule of a symbol's sequence does not hold: that is written and told."""
+    def end_rule(self, day: Day, track: SymbolDay, why: str) -> tuple[list[OpenGap], Unwitnessed | None]:
+        """The rule of a symbol's sequence does not hold: that is written and told, and its gaps are void.
+
+        Returns those, a doubt among them, and what was known when ticks may have begun to pass us by.
+        """
+        gaps = [*track.past, *track.gaps, *track.lost.clear()]
+        for gap in gaps:
+            day.dirty[gap.id] = (track.symbol, gap, False)
+        track.gaps, track.past, track.next = [], [], -1
         day.rules[track.symbol] = RULE_NONE
         self.events.append((track.symbol, why, track.last_seq))
+        unheard, track.unwitnessed = track.unwitnessed, None
+        return [*gaps, *self.take_doubt(day, track)], unheard
 
     def doubt(
         self,

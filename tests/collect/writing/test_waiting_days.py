@@ -46,6 +46,7 @@ class SpoolingRig(Rig):
     def __init__(self, data_root: Path, vfs: str | None = None) -> None:
         self.data_root = data_root
         self.stats = Stats()
+        self.opend = OpenDState()
         self.queue = TickQueue(100_000)
         self.now_ms = NOW_MS
         self.fresh: list[int] = []
@@ -57,7 +58,7 @@ class SpoolingRig(Rig):
             self.queue,
             self.stats,
             options,
-            ExchangeClock(OpenDState(), lambda: self.now_ms),
+            ExchangeClock(self.opend, lambda: self.now_ms),
             self.fresh.append,
             self.held,
         )

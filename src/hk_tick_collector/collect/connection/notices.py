@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import clock, log
@@ -24,15 +23,6 @@ _EVERY_S: Final = 60.0
 _KINDS: Final = 30  # told apart, and remembered as trouble; OpenD has some twenty
 _OTHERS: Final = "others"
 _LOOK_EVERY_S: Final = 1.0
-
-
-@dataclass(slots=True)
-class _Kind:
-    """What was told of one kind of notice."""
-
-    ends_s: float
-    lines: int = 0
-    held_back: int = 0
 
 
 class Notices:
@@ -52,7 +42,7 @@ class Notices:
         self._interrupt = interrupt
         self._look = look
         self._now_s = now_s
-        self._kinds: dict[str, _Kind] = {}
+        self._kinds: dict[str, log.Rationed] = {}  # what may be told of each
         self._interrupted = False  # and not looked since
         self._look_at_s = float("-inf")  # not before
         self._looking: asyncio.TimerHandle | None = None
@@ -86,20 +76,19 @@ class Notices:
 
     def tell(self) -> None:
         """Logs how many notices were held back, where that is due."""
-        for kind, state in list(self._kinds.items()):
-            if self._now_s() >= state.ends_s:
+        for kind, lines in list(self._kinds.items()):
+            held_back = lines.ended(self._now_s())
+            if held_back is not None:
                 del self._kinds[kind]
-                if state.held_back:
-                    log.warning("opend_notices", kind=kind, repeats=state.held_back)
+            if held_back:
+                log.warning("opend_notices", kind=kind, repeats=held_back)
 
     def _log(self, notice: messages.Notice) -> None:
         self.tell()
         kind = notice.kind if notice.kind in self._kinds or len(self._kinds) < _KINDS else _OTHERS
-        state = self._kinds.setdefault(kind, _Kind(self._now_s() + _EVERY_S))
-        if state.lines >= _AT_ONCE:
-            state.held_back += 1
+        lines = self._kinds.setdefault(kind, log.Rationed(_AT_ONCE, _EVERY_S))
+        if lines.allow(self._now_s()) is None:
             return
-        state.lines += 1
         say = log.info if notice.healthy else log.error
         say("opend_notice", kind=notice.kind, detail=notice.detail)
 

@@ -243,8 +243,8 @@ def _go_to(track: SymbolDay, counter: int, seq: int, ts_ms: int) -> None:
 def _adds_up(track: SymbolDay, count: SymbolCount | None, gaps: _Gaps) -> bool:
     """Whether every counter up to the newest is stored, in an open gap, or came and is elsewhere."""
     rows, marks = count.rows if count else 0, len(gaps.marks)
-    missing = sum(open_gap.missing or 0 for open_gap in (*track.gaps, *track.past))
-    return rows + marks + missing + track.lost.missing() + track.skipped.missing() == track.next - 1
+    of_earlier_runs = sum(open_gap.missing or 0 for open_gap in track.past)
+    return rows + marks + of_earlier_runs + track.unstored() == track.next - 1
 
 
 def _recount(day: Day, track: SymbolDay, gaps: _Gaps, reader: DayReader) -> bool:

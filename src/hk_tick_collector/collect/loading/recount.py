@@ -54,7 +54,7 @@ def rebuild_day(data_root: Path, old: Day, held: Iterable[TickRow], now_ms: int)
     day = Day(old.number, next_gap_id=old.next_gap_id)
     for symbol in seqs.keys() | old.tracks.keys():
         before, known = old.tracks.get(symbol) or SymbolDay(symbol), seqs.get(symbol, {})
-        if before.patterned and before.run_seq == 0 and len(known) + _missing(before) == before.next - 1:
+        if before.patterned and before.run_seq == 0 and len(known) + before.unstored() == before.next - 1:
             day.tracks[symbol] = before
             day.dirty.update(
                 {open_gap.id: (symbol, open_gap, True) for open_gap in before.gaps}
@@ -66,10 +66,6 @@ def rebuild_day(data_root: Path, old: Day, held: Iterable[TickRow], now_ms: int)
         if before.next:
             day.rules[symbol] = RULE_COUNTER if before.patterned else RULE_NONE
     return day
-
-
-def _missing(track: SymbolDay) -> int:
-    return sum(open_gap.missing or 0 for open_gap in track.gaps) + track.lost.missing() + track.skipped.missing()
 
 
 def _close(day: Day, before: SymbolDay) -> None:

@@ -1,4 +1,4 @@
-"""What is told of gaps: log lines as their rows are committed, and the figures of the live state. Changes nothing."""
+"""What is told of gaps: log lines as their rows are committed, and the figures of the live state."""
 
 from __future__ import annotations
 

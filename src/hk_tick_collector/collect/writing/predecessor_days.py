@@ -206,33 +206,33 @@ class PredecessorDays:
 
     def _next_lot(self, rows: Iterator[SourceRow], source: Source, number: int, result: Imported) -> _Lot | None:
         """In a thread: the next rows, without those that our file has."""
-        taken = list(islice(rows, _BATCH_ROWS))
-        if not taken:
+        found = self._compared(list(islice(rows, _BATCH_ROWS)), source, number, result)
+        if found is None:
             return None
-        ticks, beside = sorted_out(taken, source, number, result)
-        missing, conflicts = self._compared(taken, ticks, source, number)
-        result.beside[CONFLICT] += len(conflicts)
-        result.stored += len(missing)
-        result.duplicate += len(ticks) - len(missing) - len(conflicts)
-        return _Lot(missing, [*beside, *conflicts], len(taken))
+        ticks, beside, lot = found
+        result.beside[CONFLICT] += len(lot.beside)
+        result.stored += len(lot.missing)
+        result.duplicate += ticks - len(lot.missing) - len(lot.beside)
+        return _Lot(lot.missing, [*beside, *lot.beside], lot.rows)
 
     def _compare(self, rows: Iterator[SourceRow], source: Source, number: int) -> _Lot | None:
         """In a thread: of the next rows those that are not in our file as they should be."""
-        taken = list(islice(rows, _CHECKED_ROWS))
-        if not taken:
-            return None
-        ticks, _ = sorted_out(taken, source, number, Imported(""))
-        return _Lot(*self._compared(taken, ticks, source, number), len(taken))
+        found = self._compared(list(islice(rows, _CHECKED_ROWS)), source, number, Imported(""))
+        return None if found is None else found[2]
 
     def _compared(
-        self, taken: list[SourceRow], ticks: list[TickRow], source: Source, number: int
-    ) -> tuple[list[TickRow], list[BesideRow]]:
+        self, taken: list[SourceRow], source: Source, number: int, result: Imported
+    ) -> tuple[int, list[BesideRow], _Lot] | None:
+        """How many of these rows are ticks, those that are none, and what our file lacks; None of no rows."""
+        if not taken:
+            return None
+        ticks, beside = sorted_out(taken, source, number, result)
         try:
             with DayReader(path_of(self._data_root, market.day_name(number))) as reader:
                 missing, differing = reader.compare(ticks)
         except NoDayError:  # the first commit makes it
-            return ticks, []
-        return missing, conflicting(taken, source, number, differing)
+            return len(ticks), beside, _Lot(ticks, [], len(taken))
+        return len(ticks), beside, _Lot(missing, conflicting(taken, source, number, differing), len(taken))
 
 
 def _refuse_sealed(ours: Path) -> None:
