@@ -677,7 +677,7 @@ def test_a_new_run_that_goes_on_where_the_one_before_ended_is_seen() -> None:
     window = [at(counter, 20 + counter // 25) for counter in range(82, 124)]
     table.answer(*window)
     assert table.open() == [(None, "sequence_restarted")]
-    assert [event[1] for event in table.tracker.events] == ["sequence_restarted"]
+    assert [event[1] for event in table.tracker.known.events] == ["sequence_restarted"]
     (lost,) = table.answer(*window, full=True)
     assert (lost.missing, lost.from_ts_ms, lost.to_ts_ms) == (None, at(96, 17)[2], at(82, 23)[2] + 10_000)
 
@@ -688,7 +688,7 @@ def test_a_tick_of_the_new_run_fills_no_gap_of_the_run_before() -> None:
     table.see(*[at(counter) for counter in range(1, 21)], *[at(counter, 5) for counter in range(26, 61)])
     assert table.counters() == [(21, 25)]
     table.see(at(40, 15), at(41, 15), at(42, 15))  # the newest ticks come first: the run begins with them
-    assert [event[1] for event in table.tracker.events] == ["sequence_restarted"]
+    assert [event[1] for event in table.tracker.known.events] == ["sequence_restarted"]
     table.answer(*[at(counter, 11 + counter // 10) for counter in range(15, 43)], full=True)
     assert (5, "push_lost") in table.open()
 

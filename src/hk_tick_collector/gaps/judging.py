@@ -1,6 +1,6 @@
-"""What follows from an answer of OpenD's: gaps that are lost, that are none, doubts that end, a rule that breaks. No I/O.
+"""What follows from an answer of OpenD's: gaps that are lost, that are none, doubts that end, a rule that breaks.
 
-`answer` tells what an answer proves.
+`answer` tells what an answer proves. No I/O.
 """
 
 from __future__ import annotations

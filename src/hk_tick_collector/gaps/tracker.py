@@ -2,7 +2,9 @@
 
 Enters: rows in order of arrival, answers to GetTicker. Leaves: changes of the table `gaps` and of each symbol's rule,
 for the transaction that stores those rows, and the answer to "what should OpenD be asked for". No I/O: the clock and
-what a day's file knows are asked of functions that are given. A tick is never rejected or held back for a guess made here.
+what a day's file knows are asked of functions that are given.
+
+A tick is never rejected or held back for a guess made here.
 
 The sequence of a Hong Kong tick is `epoch second << 32 | counter`, and the counter steps by one per tick of a symbol
 and day, from 1. That rule is inferred, and it is judged here alone, tick by tick and for each symbol:
