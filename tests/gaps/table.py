@@ -16,11 +16,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.gaps.gap import OpenGap
 
 DAY: Final = market.parse_day("20261120")
-
-
 TEN_MS: Final = market.day_start_ms(DAY) + 10 * 3_600_000
-
-
 SYMBOL: Final = "HK.00700"
 
 
