@@ -1,4 +1,4 @@
-"""Healing and audits over a real event loop, against a wire whose OpenD is scripted."""
+"""Backfill and audits, against a transport whose OpenD is scripted; no story waits for its time to pass."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import pytest
+from tests.virtual_time import run_at_once
 
 from hk_tick_collector.collect.buffer.intake import Intake
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
@@ -23,7 +24,7 @@ from hk_tick_collector.opend.protocol import Ticks
 from hk_tick_collector.stats import Stats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     from google.protobuf.message import Message
     from tests.collect.conftest import Journal
@@ -178,11 +179,6 @@ async def end(task: asyncio.Task[Any]) -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-def play(story: Coroutine[Any, Any, None]) -> None:
-    """Runs a test's story, in asyncio's debug mode."""
-    asyncio.run(story, debug=True)
-
-
 def test_backfill_that_fails_is_counted_until_an_answer_comes(journal: Journal) -> None:
     """Of each symbol: since when, the last time, and OpenD's words; an answer or another connection ends it."""
 
@@ -205,7 +201,7 @@ def test_backfill_that_fails_is_counted_until_an_answer_comes(journal: Journal) 
         await until(lambda: not ward.stats.backfill_failing_ms, "another connection")
         await end(task)
 
-    play(story())
+    run_at_once(story())
 
 
 # --- healing ---
@@ -231,7 +227,7 @@ def test_after_an_outage_everything_is_healed(journal: Journal) -> None:
         assert {symbol for symbol, _ in ward.transport.pulls} == set(symbols)
         assert {gap.cause for chunk in ward.queue.held_in_memory() for _, gap in chunk.gaps} == {"disconnected"}
 
-    play(story())
+    run_at_once(story())
     assert sum(int(event.fields["found"]) for event in journal.events("backfill")) == 10 * 290
     assert journal.events("gaps_beyond_reach") == []
 
@@ -248,7 +244,7 @@ def test_what_is_beyond_reach_is_told_with_its_size(journal: Journal) -> None:
         await end(task)
         assert ward.stored(A) == 1005
 
-    play(story())
+    run_at_once(story())
     (event,) = journal.events("gaps_beyond_reach")
     assert event.level == "ERROR"
     assert event.fields == {"gaps": "1", "missing": "500", "causes": "push_lost", "worst": f"{A}:500"}
@@ -272,7 +268,7 @@ def test_nothing_is_asked_before_the_subscriptions_are_made() -> None:
         await end(task)
         assert {symbol for symbol, _ in ward.transport.pulls} == {A}
 
-    play(story())
+    run_at_once(story())
 
 
 def test_few_requests_are_under_way_at_a_time() -> None:
@@ -291,7 +287,7 @@ def test_few_requests_are_under_way_at_a_time() -> None:
         await end(task)
         assert ward.transport.most_under_way == IN_FLIGHT
 
-    play(story())
+    run_at_once(story())
 
 
 def test_a_request_that_fails_is_made_again(journal: Journal) -> None:
@@ -309,7 +305,7 @@ def test_a_request_that_fails_is_made_again(journal: Journal) -> None:
         await until(lambda: ward.whole(A), "healed")
         await end(task)
 
-    play(story())
+    run_at_once(story())
     first = journal.events("backfill_failed")[0].fields
     assert first == {"symbol": A, "rows": "23", "reason": "OpenD is busy", "repeats": "0"}
 
@@ -334,7 +330,7 @@ def test_a_symbol_that_is_not_subscribed_is_asked_for_once(journal: Journal) -> 
         await until(lambda: ward.whole(A), "healed")
         await end(task)
 
-    play(story())
+    run_at_once(story())
     assert not journal.events("backfill_failed")
     assert [event.fields["missing"] for event in journal.events("gaps_beyond_reach")] == ["2"]
 
@@ -355,7 +351,7 @@ def test_a_full_queue_gives_no_hole_up() -> None:
         await until(lambda: ward.whole(A), "healed")
         await end(task)
 
-    play(story())
+    run_at_once(story())
 
 
 def test_a_tick_without_a_sequence_is_not_the_oldest() -> None:
@@ -372,7 +368,7 @@ def test_a_tick_without_a_sequence_is_not_the_oldest() -> None:
         await end(task)
         assert [(open_gap.missing, open_gap.final) for _, open_gap in ward.tracker.known.lost_gaps()] == [(501, True)]
 
-    play(story())
+    run_at_once(story())
 
 
 def test_cancelling_ends_every_request() -> None:
@@ -388,7 +384,7 @@ def test_cancelling_ends_every_request() -> None:
         await end(task)
         assert ward.transport.under_way == []
 
-    play(story())
+    run_at_once(story())
 
 
 def test_a_bug_in_a_request_surfaces() -> None:
@@ -406,7 +402,7 @@ def test_a_bug_in_a_request_surfaces() -> None:
             await task
         assert unhandled == []
 
-    play(story())
+    run_at_once(story())
 
 
 def test_a_new_connection_begins_anew() -> None:
@@ -428,7 +424,7 @@ def test_a_new_connection_begins_anew() -> None:
         await until(lambda: ward.whole(A), "healed")
         await end(task)
 
-    play(story())
+    run_at_once(story())
 
 
 def test_an_interruption_is_blamed_until_every_symbol_was_looked_at(clock: Clock) -> None:
@@ -448,7 +444,7 @@ def test_an_interruption_is_blamed_until_every_symbol_was_looked_at(clock: Clock
         assert [open_gap.cause for _, open_gap in ward.tracker.known.open_gaps()] == ["push_lost"]
         await end(task)
 
-    play(story())
+    run_at_once(story())
 
 
 # --- audits ---
@@ -466,7 +462,7 @@ def test_pushes_that_stopped_are_found_and_mended(journal: Journal, clock: Clock
         await end(task)
         assert ward.transport.subscribed == [A]
 
-    play(story())
+    run_at_once(story())
     assert [event.fields["symbol"] for event in journal.events("pushes_stopped")] == [A]
 
 
@@ -488,7 +484,7 @@ def test_a_quiet_symbol_is_only_quiet(journal: Journal, clock: Clock) -> None:
         await end(task)
         assert ward.transport.subscribed == []
 
-    play(story())
+    run_at_once(story())
     assert journal.events("pushes_stopped") == []
 
 
@@ -507,7 +503,7 @@ def test_a_tick_that_is_just_coming_is_no_alarm(journal: Journal, clock: Clock) 
         await end(task)
         assert ward.transport.subscribed == []
 
-    play(story())
+    run_at_once(story())
     assert journal.events("pushes_stopped") == []
 
 
@@ -521,7 +517,7 @@ def test_audits_do_not_wait_for_a_state_that_nobody_knows(clock: Clock) -> None:
         await until(lambda: len(ward.transport.pulls) == 2, "audited")
         await end(task)
 
-    play(story())
+    run_at_once(story())
 
 
 @pytest.mark.parametrize("state", [0, 2, 4, 6])
@@ -539,7 +535,7 @@ def test_audits_wait_for_the_market(state: int | None, clock: Clock) -> None:
         await until(lambda: len(ward.transport.pulls) == 2, "audited")
         await end(task)
 
-    play(story())
+    run_at_once(story())
 
 
 def test_one_symbol_is_not_audited_again_and_again(clock: Clock) -> None:
@@ -556,7 +552,7 @@ def test_one_symbol_is_not_audited_again_and_again(clock: Clock) -> None:
         await end(task)
         assert sorted(symbol for symbol, _ in ward.transport.pulls) == [A] * 3 + [B] * 3
 
-    play(story())
+    run_at_once(story())
 
 
 def test_a_clock_that_is_wrong_by_an_hour_changes_nothing(journal: Journal, clock: Clock) -> None:
@@ -582,7 +578,7 @@ def test_a_clock_that_is_wrong_by_an_hour_changes_nothing(journal: Journal, cloc
         await end(task)
         assert ward.transport.subscribed == [B]
 
-    play(story())
+    run_at_once(story())
     assert [event.fields["symbol"] for event in journal.events("pushes_stopped")] == [B, B]
 
 
@@ -607,7 +603,7 @@ def test_without_the_pattern_stopped_pushes_are_mended_too(journal: Journal, clo
         assert len(still_open) == doubts
         assert not any(open_gap for _, open_gap in ward.tracker.known.open_gaps() if not open_gap.final)
 
-    play(story())
+    run_at_once(story())
     assert len(journal.events("pushes_stopped")) == 2
 
 
@@ -626,5 +622,5 @@ def test_a_refused_subscription_is_told_and_costs_nothing_else(
         await until(lambda: ward.whole(A), "healed")
         await end(task)
 
-    play(story())
+    run_at_once(story())
     assert journal.events("resubscribe_failed")[0].fields == {"symbol": A, "count": "1", "reason": str(error)}
