@@ -270,3 +270,24 @@ def test_no_decision_hangs_on_a_figure(path: Path) -> None:
     """Stats is written by the parts and read by observers alone: what decisions read is in the two states."""
     if path.relative_to(SOURCE).parts[1] not in OBSERVERS:
         assert figures_read(path) == []
+
+
+# Plain values, and what only a whole service shows: tests/e2e/test_collecting.py, test_signals_and_limits.py,
+# tests/cli/test_import_verb.py.
+WITHOUT_TESTS_OF_THEIR_OWN = {
+    "collect/assembly.py",
+    "collect/service.py",
+    "collect/memory_limit.py",
+    "collect/options.py",
+    "collect/storing_state.py",
+    "collect/loading/imported.py",
+}
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if part_of(path) in ("gaps", "collect") and path.name != "__init__.py"], ids=label
+)
+def test_tests_mirror_the_sources(path: Path) -> None:
+    """Every module of gaps/ and collect/ has a file of tests of the same name in the same place below tests/."""
+    own = ROOT / "tests" / path.relative_to(SOURCE).parent / f"test_{path.name}"
+    assert own.exists() != (label(path) in WITHOUT_TESTS_OF_THEIR_OWN)
