@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 STATE_STALE_S: Final = 60.0  # what OpenD said of itself so long ago is no longer known
 _ROUND_TRIP_MOST_S: Final = 2.0  # a slower answer does not tell how far two clocks are apart
-_CALENDAR_DAYS: Final = 14
 _REASONS_TOLD: Final = 5  # for which symbols were refused, a line each
 
 
@@ -116,8 +115,7 @@ class Session:
         if state.server_time_s:
             opend.opend_time_ms = state.server_time_s * 1000
             if 0 <= after_ms - before_ms <= _ROUND_TRIP_MOST_S * 1000:
-                # OpenD tells whole seconds: the middle of that second is the best guess, half a second the error.
-                stats.drift_s = ((before_ms + after_ms) / 2 - opend.opend_time_ms - 500) / 1000
+                stats.drift_s = state.drift_s(before_ms, after_ms)
         if self._can_serve():
             self._on_ready()
         return True
@@ -266,7 +264,7 @@ class Session:
 
     async def _ask_calendar(self) -> None:
         today = self._today()
-        first, last = (market.day_date(day).isoformat() for day in (today, today + _CALENDAR_DAYS))
+        first, last = messages.calendar_bounds(today)
         request = messages.REQUEST_TRADE_DATE, messages.request_trade_date(first, last)
 
         def read(body: bytes) -> list[messages.TradingDay]:
