@@ -213,7 +213,7 @@ class PredecessorDays:
         result.beside[CONFLICT] += len(lot.beside)
         result.stored += len(lot.missing)
         result.duplicate += ticks - len(lot.missing) - len(lot.beside)
-        return _Lot(lot.missing, [*beside, *lot.beside], lot.rows)
+        return _Lot(lot.missing, [*beside, *lot.beside], lot.taken)
 
     def _compare(self, rows: Iterator[SourceRow], source: Source, number: int) -> _Lot | None:
         """In a thread: of the next rows those that are not in our file as they should be."""
