@@ -23,7 +23,7 @@ readonly COMMAND=/usr/local/bin/$UNIT
 readonly ACCOUNT=hkcollector
 readonly OPEND_ACCOUNT=futu-opend
 readonly LINKS=(.venv scripts docs deploy)
-readonly SOURCES=(src pyproject.toml README.md LICENSE requirements/runtime.txt .env.example deploy scripts docs)
+readonly SOURCES=(src pyproject.toml README.md LICENSE requirements/runtime.txt tools/version.py .env.example deploy scripts docs)
 readonly PACKAGES=(sqlite3 lsof psmisc netcat-openbsd python3-venv)
 readonly NEEDED_MB=400      # a release takes about a third of it, an upgrade has two side by side
 readonly LOOK_S=${LOOK_S:-70}  # a new version is looked at for a minute and a little more
@@ -120,7 +120,7 @@ check_host() {
 
 check_source() {
     local each
-    for each in src pyproject.toml requirements/runtime.txt; do
+    for each in src pyproject.toml requirements/runtime.txt tools/version.py; do
         [ -e "$SOURCE/$each" ] ||
             die "$SOURCE holds no sources (no $each): run deploy/install.sh of a checkout; only --uninstall works here"
     done
@@ -227,10 +227,11 @@ make_settings() {
 
 # ---- a release ------------------------------------------------------------------------------------------------------
 
-# VERSION-DIGEST of what this checkout would install: equal sources have equal names.
+# VERSION-DIGEST of what this checkout would install: equal sources of one version have equal names.
 release_name() {
     local version digest
-    version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$SOURCE/src/hk_tick_collector/__init__.py")
+    version=$(/usr/bin/python3 -I "$SOURCE/tools/version.py" 2>/dev/null) || # a host may have no Python yet
+        version=$(sed -n 's/^NEXT_VERSION = "\(.*\)"$/\1/p' "$SOURCE/src/hk_tick_collector/__init__.py")
     digest=$(cd "$SOURCE" && list_sources | xargs -0 sha256sum | sha256sum)
     printf '%s-%s\n' "$version" "${digest:0:10}"
 }
@@ -427,6 +428,7 @@ install_or_upgrade() {
     fi
     install_packages
     check_python
+    new=$(release_name)
     make_accounts
     $FOREIGN || make_directories
     make_settings

@@ -27,7 +27,7 @@ def place() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         directory.chmod(0o755)
-        for part in ("deploy", "src", "requirements"):
+        for part in ("deploy", "src", "requirements", "tools"):
             shutil.copytree(ROOT / part, directory / "checkout" / part)
         for part in ("pyproject.toml", "README.md", "LICENSE", ".env.example"):
             shutil.copy(ROOT / part, directory / "checkout")

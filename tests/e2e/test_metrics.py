@@ -301,7 +301,7 @@ def test_every_rule_is_tested_and_says_what_to_type() -> None:
 def test_the_findings_that_rules_name_exist() -> None:
     """A code that no part of the service knows would be an alert that never fires."""
     words = "\n".join(
-        path.read_text("utf-8") for package in (ops, opend, store) for path in Path(package.__path__[0]).glob("*.py")
+        path.read_text("utf-8") for package in (ops, opend, store) for path in Path(package.__path__[0]).rglob("*.py")
     )
     for code in {code for match in re.findall(r'code=~?"([^"]+)"', rules()) for code in match.split("|")}:
         cause = re.sub(r"\.\*$|^(writer|opend)_", "", code)

@@ -115,6 +115,20 @@ def test_a_day_that_does_not_begin_with_one_has_an_unknown_number_missing() -> N
     assert table.open() == [(None, "before_start"), (1, "push_lost")]
 
 
+def test_a_counter_that_begins_at_zero_leaves_no_gap() -> None:
+    """Its first tick does not follow the rule, which its next ones do: the counter tells that nothing is missing."""
+    for settled in (True, False):
+        table = Table()
+        if settled:
+            table.tracker.settle()
+        ticks = [at(counter, counter) for counter in range(7)]
+        table.see(*ticks[:5])
+        table.answer(*ticks[:5])
+        assert table.open() == []
+        table.see(at(9, 9))
+        assert table.open() == [(4, "push_lost")]
+
+
 def test_an_answer_that_does_not_reach_back_proves_nothing() -> None:
     """Fewer ticks were asked for than OpenD has: whoever asks more may still fill the gap."""
     table = Table()

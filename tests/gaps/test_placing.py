@@ -145,6 +145,29 @@ def test_one_outlier_costs_itself_only(outlier: TickRow) -> None:
     assert (2, "push_lost") in table.open()
 
 
+@pytest.mark.parametrize("ahead_s", [-200, 40, 200, 590, 3_000])
+@pytest.mark.parametrize("counters", [1, 5, 500, 20_000, 60_000])
+def test_a_sequence_wrong_in_second_and_counter_costs_itself_only(ahead_s: int, counters: int) -> None:
+    """Its own time is right. No gap is opened for it, and the next lost ticks are told to the tick."""
+    table = Table()
+    wrong = row(at(6 + counters, 10 + ahead_s)[1], at(1, 10)[2])
+    table.see(*[at(counter) for counter in range(1, 6)], wrong, *[at(counter, 12) for counter in (6, 7, 8)])
+    assert [gap for gap in table.open() if gap[0] is not None] == []
+    table.see(*[at(counter, 30) for counter in (12, 13)])
+    assert [gap for gap in table.open() if gap[0] is not None] == [(3, "push_lost")]
+
+
+def test_late_reports_behind_a_loss_are_no_part_of_it() -> None:
+    """Their own time does not confirm their counters; the tick after them does, or the next late report."""
+    late = [row(at(counter, 9)[1], at(counter, 9)[2] - 900_000) for counter in (8, 9, 10)]
+    for heard in (late[:1], late):
+        table = Table()
+        table.see(at(1), at(2), *heard)
+        table.see(at(7 + len(heard) + 1, 9))
+        assert table.counters() == [(3, 7)]
+        assert table.tracker.known.symbols_without_rule() == []
+
+
 def test_a_wrong_date_affects_only_its_own_day_and_no_counter() -> None:
     """A tick dated yesterday whose sequence is in order: it is in yesterday's file, and today misses nothing."""
     table = Table()
@@ -169,6 +192,48 @@ def test_counters_in_steps_are_no_rule() -> None:
     assert table.tracker.known.symbols_without_rule() == [SYMBOL]
     table.see(at(30), at(44))
     assert table.open() == []
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_gaps_without_end_become_one_of_unknown_size(backwards: bool) -> None:
+    """Every second counter, whatever OpenD means by it: memory has an end, it is told once, and the gap stays open."""
+    table = Table()
+    ticks = [at(2 * number, number // 100) for number in range(1, 8_001)]
+    table.see(at(1))
+    if backwards:  # the newest comes first, and one gap is split again and again
+        table.see(at(16_001, 100), *reversed(ticks))
+    else:
+        table.see(*ticks)
+    assert len(table.open()) == 1
+    assert table.open()[0][0] is None
+    assert [event[1] for event in table.tracker.known.events] == ["gaps"]
+    track = table.tracker.known.track(SYMBOL)
+    assert track is not None
+    assert (track.next, track.gaps, len(track.lost)) == (-1, [], 0)
+    assert min(gap.from_ts_ms or 0 for gap in table.rows.values() if gap.status == GAP_OPEN) <= TEN_MS
+    assert max(gap.to_ts_ms or 0 for gap in table.rows.values() if gap.status == GAP_OPEN) > ticks[-1][2]
+
+
+def test_gaps_of_all_symbols_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many symbols with some gaps each: those with the most become one of unknown size, the others keep theirs."""
+    monkeypatch.setattr("hk_tick_collector.gaps.placing.ASKED_MOST", 1_000)
+    table = Table()
+    symbols = [f"HK.{number:05d}" for number in range(1, 41)]
+    table.see(*[row(at(1)[1], symbol=symbol) for symbol in symbols])
+    table.see(row(at(3)[1], symbol="HK.00001"))
+    for number in range(2, 360):
+        table.see(*[row(at(2 * number, number)[1], symbol=symbol) for symbol in symbols[1:]])
+        kept = sum(len(track.gaps) for track in table.tracker.known.tracks())
+        assert kept <= 1_000 + 40 * 300
+    without = set(table.tracker.known.symbols_without_rule())
+    assert without
+    assert "HK.00001" not in without
+    told = [event[0] for event in table.tracker.known.events]
+    assert sorted(told) == sorted(without)
+    table.take()
+    for symbol in without:
+        found = [gap for gap in table.rows.values() if gap.symbol == symbol and gap.status == GAP_OPEN]
+        assert [gap.missing for gap in found] == [None]
 
 
 def test_a_leap_beyond_belief_is_no_gap() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hk_tick_collector.gaps.gap import OpenGap
-from hk_tick_collector.gaps.symbol_day import COUNTER_MAX, SymbolDay, begins_anew, continues, follows, plausible
+from hk_tick_collector.gaps.symbol_day import COUNTER_MAX, Recent, SymbolDay, begins_anew, continues, follows, plausible
 from hk_tick_collector.model import SEQ_NEAR_S
 
 from .table import TEN_MS, at
@@ -54,3 +54,12 @@ def test_what_is_not_stored_is_counted_whole_and_between() -> None:
     assert track.unstored() == 21
     assert track.unstored_between(15, 34) == 10
     assert track.unstored_between(50, 99) == 1
+
+
+def test_ticks_that_are_pulled_again_crowd_out_no_other() -> None:
+    """An answer is compared with what is known: with the ticks that OpenD no longer has, too."""
+    recent = Recent()
+    for number in (*range(405), *(list(range(5, 405)) * 8)):
+        recent.add(number, number * 1000)
+    assert recent.known() == frozenset(range(405))
+    assert recent.until(3000) == {0, 1, 2, 3}

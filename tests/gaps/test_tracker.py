@@ -388,6 +388,20 @@ def test_a_late_tick_of_yesterday_stays_in_yesterday() -> None:
     assert table.open() == []
 
 
+def test_a_tick_of_midnight_with_the_second_before_it_has_its_place_in_the_day_before() -> None:
+    """It is stored in the new day's file by its own time: neither day misses anything for it."""
+    table = Table()
+    midnight_s = market.day_start_ms(DAY + 1) // 1000
+    old = [row(midnight_s - 30 + counter << 32 | counter) for counter in range(1, 30)]
+    table.see(*old[:20], row(midnight_s - 1 << 32 | 21, midnight_s * 1000))
+    table.see(row(midnight_s - 1 << 32 | 22), row(midnight_s << 32 | 1), row(midnight_s + 1 << 32 | 2))
+    assert table.open() == []
+    # The new day's counter with the second before it is one of the new day.
+    table = Table()
+    table.see(*old[:20], row(midnight_s - 1 << 32 | 1, midnight_s * 1000), row(midnight_s << 32 | 2))
+    assert table.open() == []
+
+
 def test_each_day_counts_from_one() -> None:
     """Around midnight in Hong Kong, to the millisecond; an answer may hold ticks of both days."""
     midnight_s = market.day_start_ms(DAY + 1) // 1000

@@ -24,6 +24,7 @@ from hk_tick_collector import market
 from hk_tick_collector.model import Gap, RuleChange
 from hk_tick_collector.store.dayfile import Batch, DayFile, Link, StoreOptions, seal
 from hk_tick_collector.store.foreign import keep, kept_path
+from hk_tick_collector.store.locks import describe
 from hk_tick_collector.store.owner import OwnerLock
 
 if TYPE_CHECKING:
@@ -280,8 +281,20 @@ LIVE: Final = {
     "a lock": (
         {"writer_trouble": "busy", "writer_detail": "database is locked", "writer_trouble_since_ms": -9000},
         (
-            "CRITICAL: the writer waits for 9 s: busy (database is locked); end the other program that writes it"
+            "WARNING: the writer waits for 9 s: busy (database is locked); end the other program that writes it"
             " -> sudo fuser -v {db} {db}-wal {db}-shm"
+        ),
+    ),
+    "a lock for a minute, by a process that is known": (
+        {
+            "writer_trouble": "busy",
+            "writer_detail": "database is locked",
+            "writer_trouble_since_ms": -61_000,
+            "writer_holder_pid": 1,
+        },
+        (
+            f"CRITICAL: the writer waits for 61 s: busy (database is locked), locked by {describe(1).words()};"
+            " end that process, it resumes by itself -> sudo kill -TERM 1"
         ),
     ),
     "kicked out": (

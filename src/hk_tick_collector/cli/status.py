@@ -21,7 +21,6 @@ from hk_tick_collector.errors import (
     UsageError,
 )
 from hk_tick_collector.model import MATCHING, UNEXPLAINED
-from hk_tick_collector.ops.doctor.result import Outcome
 from hk_tick_collector.ops.findings import health, remedies
 from hk_tick_collector.ops.findings.completeness import check_completeness, lost_ticks
 from hk_tick_collector.ops.findings.health import Finding, Severity
@@ -43,17 +42,19 @@ from hk_tick_collector.store.query import DayReader, list_days, path_of
 from hk_tick_collector.store.rights import JOIN_GROUP
 
 from ._figures import figure_lines
-from ._options import AsJson, EnvFile, limits, settings_in_force, today
+from ._options import AsJson, EnvFile, limits, loaded_in_force, today
 from ._patience import Disk
+from ._refusals import blocked, refusals
 from ._show import show, show_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hk_tick_collector.config import Loaded
     from hk_tick_collector.model import Reconciled
     from hk_tick_collector.store.query import Completeness, Incomplete
 
-    _Known: TypeAlias = tuple[Settings | None, UsageError | None]  # the settings, or why there are none
+    _Known: TypeAlias = tuple[Loaded | None, UsageError | None]  # the settings, or why there are none
 
 _SYSTEMD_S: Final = 2.0
 _WORST: Final = 3  # symbols that are named, those that miss the most
@@ -67,7 +68,8 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     Example: hk-tick-collector status
     """
     now_ms = clock.now_ms()
-    settings, wrong = known = _settings(env_file)
+    loaded, wrong = known = _settings(env_file)
+    settings = loaded.settings if loaded else None
     disk = Disk()
     live, unread = _live(settings.data_root if settings else None, disk)
     live = _with_holder(_with_imported(live, disk)) if live else None
@@ -115,7 +117,7 @@ def _settings(env_file: Path | None) -> _Known:
     What this command itself was given, a file that is not there or a variable of the shell, stays one.
     """
     try:
-        return settings_in_force(env_file), None
+        return loaded_in_force(env_file), None
     except UsageError as error:
         if isinstance(error.__cause__, FileNotFoundError) or f"(from {ENVIRONMENT})" in str(error):
             raise
@@ -165,69 +167,72 @@ def _with_imported(live: LiveStatus, disk: Disk) -> LiveStatus:
 
 def _check(live: LiveStatus | None, env_file: Path | None, known: _Known, now_ms: int, disk: Disk) -> list[Finding]:
     """Findings of the live state; the host is asked only when a report is overdue."""
-    settings, wrong = known
-    host = Host()
+    loaded, wrong = known
+    host, refused = Host(), ""
     if is_silent(live, now_ms) or is_late(live, now_ms):
         host = _host(live, env_file, known, disk)
-    findings = health.check(live, now_ms, limits(settings or Settings.model_validate({})), host)
-    if wrong and not is_silent(live, now_ms):
-        text = f"the collector runs, but would not start again with these settings: {wrong.one_line()}"
+    elif live and loaded:
+        refused = _refused(loaded, disk, given_only=True, started_ms=live.started_ms)
+    findings = health.check(live, now_ms, limits(loaded.settings if loaded else Settings.model_validate({})), host)
+    refused = wrong.one_line() if wrong else refused
+    if refused and not is_silent(live, now_ms):
+        text = f"the collector runs, but would not start again with these settings: {refused}"
         findings.append(Finding("settings", Severity.WARNING, text, f"sudo vim {settings_file(env_file)}"))
     return findings
 
 
 def _host(live: LiveStatus | None, env_file: Path | None, known: _Known, disk: Disk) -> Host:
     """What systemd, the kernel and the settings say of a service that does not report."""
-    settings, wrong = known
+    loaded, wrong = known
+    settings = loaded.settings if loaded else None
     unit = show_unit(SERVICE, UNIT_PROPERTIES, _SYSTEMD_S) if systemd_runs() else None
     installed = unit is not None and unit["LoadState"] == "loaded"
     take_over = not_taken_over(unit)
-    place, lacking, blocked = "", "", None
+    place, refused, stopped = "", "", None
     with suppress(DiskHangsError):  # `disk` keeps it
         place = disk.read(lambda: place_trouble(Path(live.data_root)), Path(live.data_root)) if live else ""
-        if installed and settings:
-            lacking = disk.read(lambda: _lacking(settings), settings.data_root)
+        if loaded:
+            refused = _refused(loaded, disk, given_only=not installed)
         if settings and take_over is None:
-            blocked = disk.read(lambda: _blocked(settings), settings.data_root)
+            stopped = disk.read(lambda: blocked(settings), settings.data_root)
     if wrong:
-        lacking = "" if take_over is not None and _is_unreadable(wrong) else wrong.one_line()
+        refused = "" if take_over is not None and _is_unreadable(wrong) else wrong.one_line()
     return Host(
         process=process_state(live.pid) if live else "",
         unit=unit,
         place=place,
-        settings_error=lacking,
+        settings_error=refused,
         settings_file=str(settings_file(env_file)),
-        blocked=blocked,
+        blocked=stopped,
         data_root=str(settings.data_root) if settings else "",
         take_over=take_over,
     )
 
 
-def _blocked(settings: Settings) -> tuple[str, str] | None:
-    """What another account left, or holds, that a start would meet: in words, and what mends it."""
-    from hk_tick_collector.ops.doctor import files  # a service that runs does not need it
+def _refused(loaded: Loaded, disk: Disk, *, given_only: bool = False, started_ms: int | None = None) -> str:
+    """What `run` would refuse of settings that are right each by itself; empty when it would start.
 
-    account, root = files.service_account(), settings.data_root
-    if not root.is_dir():
-        return None
-    for check in (
-        files.check_directory("DATA_ROOT", root, account, made_by_service=False),
-        files.check_directory("SPOOL_DIR", settings.spool_dir, account, made_by_service=True),
-        files.check_locks(root, settings.spool_dir, today(), account),
-    ):
-        if check.outcome is Outcome.FAILURE:
-            return check.text, check.remedy
-    return None
-
-
-def _lacking(settings: Settings) -> str:
-    """What the unit's `run` needs and these settings, each right by itself, do not give."""
+    A service that started with this file has judged ALERT_URLS itself: that takes half a second.
+    """
+    leave_out = ("ALERT_URLS",) if started_ms and not _changed_since(loaded, started_ms) else ()
     try:
-        settings.needed_symbols()
-    except UsageError as error:
-        return error.one_line()
-    root = settings.data_root
-    return "" if root.is_dir() else f"DATA_ROOT {root} is no directory: sudo install -d -o hkcollector {root}"
+        found = disk.read(
+            lambda: [
+                error.one_line() for error in refusals(loaded, given_only=given_only, leave_out=leave_out).values()
+            ],
+            loaded.settings.data_root,
+        )
+    except DiskHangsError:  # `disk` keeps it
+        return ""
+    return "; ".join(found)
+
+
+def _changed_since(loaded: Loaded, moment_ms: int) -> bool:
+    """Whether the settings file is newer, by the time that nobody can set, or does not hold ALERT_URLS."""
+    try:
+        return loaded.env_file is None or loaded.env_file.stat().st_ctime_ns // 1_000_000 >= moment_ms
+    except OSError:
+        return True
 
 
 def live_status(data_root: Path, disk: Disk | None = None) -> LiveStatus | None:

@@ -88,7 +88,7 @@ def assemble(options: ServiceOptions) -> Assembly:
     reconciler = Reconciler(options.data_root, options.feed.symbols, opend, queue.storing, current_writer.reconcile)
     feed = Feed(options.feed, intake, backfiller, reconciler, opend, stats)
     day_turn = DayTurn(opend, current_writer)
-    recount = RecountDays(queue.storing, current_writer, loader.rebuild, tracker.open_days)
+    recount = RecountDays(queue.storing, current_writer, loader.rebuild, tracker.open_days, tracker.unread_days)
     watchdog = Watchdog(options.watchdog_stall_s, options.watchdog_queue_rows, options.watchdog_max_failures)
     recovery = Recovery(watchdog, queue, opend, stats, current_writer)
     notifier = Notifier(options.notify_socket)

@@ -15,8 +15,8 @@ def take_gaps(known: SymbolDays) -> list[GapChange]:
     """The rows of `gaps` that changed since the last call, for the transaction of the rows seen since."""
     changes: list[GapChange] = []
     for day in known.days.values():
-        if not day.dirty:
-            continue
+        if not day.dirty or day.unread:
+            continue  # the numbers of an unread day's gaps may be those of other rows in its file
         now_ms = known.now_ms()
         for symbol, gap, is_open in day.dirty.values():
             # A gap that opened and closed before anybody wrote it was only ticks out of order.
@@ -31,7 +31,7 @@ def take_rules(known: SymbolDays) -> list[RuleChange]:
     """What was judged of symbols' sequences since the last call, for the same transaction."""
     changes: list[RuleChange] = []
     for day in known.days.values():
-        if day.rules:
+        if day.rules and not day.unread:
             changes += [
                 RuleChange(day.number, symbol, rule, day.tracks[symbol].run_seq) for symbol, rule in day.rules.items()
             ]

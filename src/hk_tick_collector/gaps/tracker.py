@@ -36,6 +36,7 @@ from .judging import Judging
 from .placing import Placing
 from .symbol_day import (
     CAUSE_BEFORE_START,
+    CAUSE_FUTURE,
     CAUSE_REJECTED,
     CAUSE_RESTART,
     COUNTER_MASK,
@@ -104,6 +105,8 @@ class GapTracker:
             ts_ms = (tick.seq >> 32) * 1000
             if not plausible(tick.seq, ts_ms) or abs(ts_ms - tick.recv_ts_ms) > 2 * market.DAY_MS:
                 continue
+            if tick.cause == CAUSE_FUTURE or market.day_number(ts_ms) > market.day_number(tick.recv_ts_ms):
+                continue  # a tick that is not stored begins no day that is still to come
             day = self._day(market.day_number(ts_ms))
             if day.marked >= _MARKS_MOST:
                 continue
@@ -185,6 +188,10 @@ class GapTracker:
     def open_days(self) -> list[int]:
         """The days that were seen and are not finished."""
         return [day.number for day in self.known.days.values() if not day.sealed]
+
+    def unread_days(self) -> list[int]:
+        """The days whose file could not be read: nothing is known of them but what was seen since."""
+        return [day.number for day in self.known.days.values() if day.unread]
 
     def forget_days_before(self, number: int) -> None:
         """Lets go of finished days. A tick that still comes for one has its file read again."""

@@ -1,7 +1,8 @@
 """A connection that only reads a day file: checked at once, and SQLite's errors told with the file's name and a remedy.
 
 It opens with `mode=ro`, so it can neither change nor checkpoint a file, needs no right to write, and its crash cannot
-touch collection. `immutable=1` is never used: it ignores the WAL, in which the newest ticks of a live day are.
+touch collection. `immutable=1` is never used for a day file: it ignores the WAL, in which the newest ticks of a live
+day are.
 """
 
 from __future__ import annotations
@@ -71,12 +72,12 @@ class DayConnection:
     keeps the WAL from being reset, so hold no iterator open longer than you read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, finished: bool = False) -> None:
         self.path = path
         _check_file(path)
         self._allowance = Allowance(path)
         with self._named_errors():
-            self._db = connect(path, self._allowance)
+            self._db = connect(path, self._allowance, finished=finished)
         try:
             with self._named_errors():
                 self._db.set_busy_timeout(_BUSY_MS)

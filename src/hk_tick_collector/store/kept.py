@@ -115,9 +115,9 @@ def _day(data_root: Path, snapshot_dir: Path, day: str, *, read: bool) -> KeptDa
     )
 
 
-def _rows(path: Path) -> tuple[int | None, CollectorError | None]:
+def _rows(path: Path, *, finished: bool = False) -> tuple[int | None, CollectorError | None]:
     try:
-        with DayReader(path) as reader:
+        with DayReader(path, finished=finished) as reader:
             return reader.totals().rows, None
     except CollectorError as error:
         return None, error
@@ -128,8 +128,8 @@ def _snapshot(copy: Path, rows: int | None, *, read: bool) -> str:
         return NO_SNAPSHOT
     expected = read_sum(copy)
     if expected is None:
-        return NO_SUM  # as one that was made by hand: it may be a WAL file, which its owner alone can open
-    copied, _ = _rows(copy)
+        return NO_SUM  # as one that was made by hand
+    copied, _ = _rows(copy, finished=True)  # the sum, too, is of the file alone
     if copied is None:
         return UNREADABLE
     if read:

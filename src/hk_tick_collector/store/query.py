@@ -160,6 +160,14 @@ class DayReader(DayConnection):
         found: int | None = next(self._rows(sql, (symbol, from_seq, to_seq)))[0]
         return found
 
+    def odd_seqs(self, symbol: str, seconds: int) -> set[int]:
+        """The sequences of a symbol whose upper half is not an epoch second within so many of the tick's own time.
+
+        Reads all ticks of the symbol.
+        """
+        sql = "SELECT seq FROM ticks WHERE symbol = ? AND abs((seq >> 32) - ts_ms / 1000) > ?"
+        return {seq for (seq,) in self._rows(sql, (symbol, seconds), scans=True)}
+
     def has_seqs(self, from_seq: int, to_seq: int) -> bool:
         """Whether a tick has a sequence between these. Reads all ticks where none has."""
         sql = "SELECT EXISTS (SELECT 1 FROM ticks WHERE seq BETWEEN ? AND ?)"

@@ -25,7 +25,7 @@ def test_days_begun_afresh_and_days_that_lost_rows_are_counted_anew(journal: Jou
         asked.append(day)
         return True
 
-    recount = RecountDays(storing, SimpleNamespace(fresh_days=fresh), rebuild, lambda: [DAY, DAY + 1])  # type: ignore[arg-type]
+    recount = RecountDays(storing, SimpleNamespace(fresh_days=fresh), rebuild, lambda: [DAY, DAY + 1], list)  # type: ignore[arg-type]
     recount.look()
     assert (asked, len(journal.events("day_begun_afresh"))) == ([DAY], 1)
     storing.lost_rows += 5
@@ -43,10 +43,46 @@ def test_a_day_that_cannot_be_read_waits_and_holds_back_no_other(journal: Journa
             raise StoreError("no such file")
         return True
 
-    recount = RecountDays(storing, SimpleNamespace(fresh_days=deque()), rebuild, lambda: [DAY, DAY + 1])  # type: ignore[arg-type]
+    recount = RecountDays(storing, SimpleNamespace(fresh_days=deque()), rebuild, lambda: [DAY, DAY + 1], list)  # type: ignore[arg-type]
     recount.look()
     assert [event.fields["day"] for event in journal.events("day_not_rebuilt")] == ["20261120"]
     broken[0] = False
     recount.look()
     assert [event.fields.get("day", "") or event.name for event in journal.events("day_recounted")]
     assert len(journal.events("day_recounted")) == 2
+
+
+def test_a_day_that_was_unreadable_is_tried_every_second_and_told_once_it_was_read(journal: Journal) -> None:
+    """That it cannot be read was told at the start; one that has to wait holds back no other."""
+    unread, asked = [DAY, DAY + 1], []
+
+    def rebuild(day: int) -> bool:
+        asked.append(day)
+        if len(asked) <= 2:
+            raise StoreError("not to be read")
+        if day == DAY + 1 and len(asked) <= 4:
+            return False
+        unread.remove(day)
+        return True
+
+    fresh = SimpleNamespace(fresh_days=deque())
+    recount = RecountDays(StoringState(), fresh, rebuild, list, lambda: unread)  # type: ignore[arg-type]
+    for _ in range(6):
+        recount.look()
+    assert unread == []
+    assert {event.fields["day"] for event in journal.events("day_resumed")} == {"20261120", "20261121"}
+    assert not journal.events("day_not_rebuilt")
+
+
+def test_a_day_that_must_wait_holds_back_no_other(journal: Journal) -> None:
+    """Its rows are in the spool for as long as its file cannot be written: the other days are counted meanwhile."""
+    recount = RecountDays(
+        StoringState(lost_rows=1),
+        SimpleNamespace(fresh_days=deque()),  # type: ignore[arg-type]
+        lambda day: day != DAY,
+        lambda: [DAY, DAY + 1],
+        list,
+    )
+    recount.look()
+    recount.look()
+    assert [event.fields["day"] for event in journal.events("day_recounted")] == ["20261121"]

@@ -45,10 +45,10 @@ def test_before_the_takeover_nobody_is_told_to_take_the_data_away(
     monkeypatch.setattr(systemd_unit, "TAKE_OVER", drop_in)
     settings = Settings.model_validate({"data_root": root})
     stranger = files.Account("hkcollector", 54_321, frozenset({54_321}), installed=True)
-    told = list(doctor._check_data(settings, stranger))  # noqa: SLF001 - the verb needs a host with the account
+    told = list(doctor._check_data(settings, stranger, {}))  # noqa: SLF001 - the verb needs a host with the account
     assert [any(word in check.remedy for check in told) for word in ("chown", " import ")] == [True, True], told
     drop_in.touch()
-    told = list(doctor._check_data(settings, stranger))  # noqa: SLF001
+    told = list(doctor._check_data(settings, stranger, {}))  # noqa: SLF001
     assert (told[0].name, told[0].remedy) == ("takeover", "sudo systemctl restart hk-tick-collector")
     assert all(check.outcome is not Outcome.FAILURE for check in told)
     assert not any("chown" in check.remedy or " import " in check.remedy for check in told)

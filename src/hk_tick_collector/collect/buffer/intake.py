@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
 from hk_tick_collector.gaps.push_watch import PushWatch
+from hk_tick_collector.gaps.symbol_day import CAUSE_FUTURE
 from hk_tick_collector.model import Rejected, Tick, ts_ms_of
 from hk_tick_collector.opend.convert import DETAILS_MOST
 from hk_tick_collector.store.dayfile import Link
 
 from .chunk import Chunk
-from .rejections import Rejections
+from .rejections import Refused, Rejections
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +52,7 @@ class Intake:
         self._stats = stats
         self._now_s = now_s
         self._rejections = Rejections(now_s)
+        self._refused = Refused()
         self._drops = log.Repeated(_LOG_EVERY_S)
         self._dropped_unlogged = 0
         self._newest_ms = 0  # a tick may have this time, UTC epoch ms; a later one is looked at with care
@@ -69,11 +71,10 @@ class Intake:
             rows, rejected = self._without_future(rows, rejected)
         if event.pulled_by is None:
             self.pushes.note(rows, rejected)
+            stats.last_tick_ms = recv_ts_ms or stats.last_tick_ms
         heard = len(rows) + len(rejected)
         stats.received += heard
         self._opend.heard += heard
-        if recv_ts_ms is not None:
-            stats.last_tick_ms = recv_ts_ms
         dropped = 0
         if self._queue.has_room(len(rows)):
             self._tracker.see(rows)
@@ -85,7 +86,7 @@ class Intake:
             self._note_drop(dropped)
         if rejected:
             self._tracker.reject(rejected)
-            self._note_rejects(rejected)
+            self._note_rejects(rejected, pulled=event.pulled_by is not None)
         gaps, rules = self._tracker.take_changes(), self._tracker.take_rules()
         chunk = Chunk(rows=rows, dropped=dropped, gaps=gaps, rules=rules, on_commit=on_commit)
         chunk.rejected = len(rejected) + self._take_unwanted()
@@ -124,7 +125,7 @@ class Intake:
         if not future:
             return rows, rejected
         refused = [
-            Rejected(tick.symbol, tick.seq, "future_date", str(tick) if told else "", tick.recv_ts_ms)
+            Rejected(tick.symbol, tick.seq, CAUSE_FUTURE, str(tick) if told else "", tick.recv_ts_ms)
             for told, tick in zip(chain(repeat(True, DETAILS_MOST), repeat(False)), future, strict=False)
         ]
         return [row for row in rows if ts_ms_of(row) <= self._newest_ms], [*rejected, *refused]
@@ -136,9 +137,9 @@ class Intake:
         if gaps or rules or self._unwanted:
             self._queue.put(Chunk(rejected=self._take_unwanted(), gaps=gaps, rules=rules))
 
-    def held_rows(self) -> list[TickRow] | None:
-        """The rows that are not committed; None while some of them are in the spool."""
-        if self._queue.spooled_rows:
+    def held_rows(self, day: int) -> list[TickRow] | None:
+        """The rows that are not committed; None while some of them, or of those held for this day, are in the spool."""
+        if self._queue.spooled_rows or day in self._queue.spooled_days():
             return None
         return [row for chunk in self._queue.held_in_memory() for row in chunk.rows]
 
@@ -146,11 +147,12 @@ class Intake:
         """Takes note that a stretch of time with or without OpenD begins."""
         self._queue.put(Chunk(rejected=self._take_unwanted(), links=[Link(at_ms, connected, conn_id, reason)]))
 
-    def _note_rejects(self, rejected: list[Rejected]) -> None:
-        stats = self._stats
-        stats.rejected += len(rejected)
+    def _note_rejects(self, rejected: list[Rejected], *, pulled: bool) -> None:
+        stats, news = self._stats, self._refused.ticks(rejected, pulled=pulled)
+        stats.rejected += len(news)
+        stats.rejected_pulled_again += len(rejected) - len(news)
         by_cause: dict[str, list[Rejected]] = {}
-        for tick in rejected:
+        for tick in news:
             by_cause.setdefault(tick.cause, []).append(tick)
         for cause, ticks in by_cause.items():
             whole = self._rejections.whole(cause, len(ticks))

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from hk_tick_collector import log, market
-from hk_tick_collector.collect.buffer.rejections import Rejections, Tally
+from hk_tick_collector.collect.buffer.rejections import Refused, Rejections, Tally
 from hk_tick_collector.model import PUSH_BACKFILL, Tick, push_type_of, recv_ts_ms_of, seq_of, symbol_of
 from hk_tick_collector.store.faults import DISK_ERRORS
 from hk_tick_collector.store.query import DayReader, path_of
@@ -37,6 +37,7 @@ class Account:
         self._data_root = data_root
         self._now_ms = now_ms
         self._rejections = Rejections(time.monotonic)
+        self._refused = Refused()
         self._conflicts, self._unnumbered = Tally(), Tally()  # ticks under whose key another one is stored
 
     def committed(self, day: int, rows: list[TickRow], written: Written, took_s: float) -> None:
@@ -80,9 +81,12 @@ class Account:
 
     def _note_conflicts(self, day: str, rows: Sequence[TickRow]) -> None:
         """Ticks under whose key another one is stored: that was first and stays, these are rejected."""
+        stats = self._stats
+        news = self._refused.rows(rows)
+        stats.rejected_again += len(rows) - len(news)
+        rows = news
         if not rows:
             return
-        stats = self._stats
         unnumbered = [row for row in rows if seq_of(row) == 0]
         numbered = [row for row in rows if seq_of(row) != 0] if unnumbered else rows
         if numbered:

@@ -10,6 +10,7 @@ import faulthandler
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -94,8 +95,7 @@ class Recovery:
         )
         if verdict.action is not Action.WAIT:
             log.error("thread_stacks", why="what every thread does at this moment follows")
-            sys.stderr.flush()
-            faulthandler.dump_traceback(sys.stderr, all_threads=True)
+            _dump_stacks()
 
     def _act(self, verdict: Verdict) -> None:
         match verdict.action:
@@ -143,3 +143,14 @@ class Recovery:
         except (OSError, IndexError):
             return ""
         return "slow_disk" if call.isdigit() and int(call) in _DISK_CALLS else ""
+
+
+def _dump_stacks() -> None:
+    """The stacks of all threads, on stderr; never waiting for who reads that, where a thread writes the log."""
+    with suppress(OSError), os.fdopen(os.memfd_create("stacks"), "r+b") as file:
+        faulthandler.dump_traceback(file, all_threads=True)
+        file.seek(0)
+        if log.tell(file.read().decode(errors="replace").rstrip()):
+            return
+    sys.stderr.flush()
+    faulthandler.dump_traceback(sys.stderr, all_threads=True)

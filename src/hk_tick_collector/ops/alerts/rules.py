@@ -33,6 +33,7 @@ _GROWN_MS: Final = 60_000  # what grows is told again after so long, then after 
 _REMIND_MS: Final = {Severity.WARNING: 6 * 3_600_000, Severity.CRITICAL: 1_800_000}  # while it stays open
 _STALLS_WITHIN_MS: Final = 1_800_000  # stalls so close to each other are one trouble, also across a restart
 _GROWING_MS: Final = 30_000  # a lag grows when the newest tick fell behind within so long
+_START_MS: Final = 10_000  # of a run: what is away then only, as a connection that is not made yet, is no event
 _BUDGET_MOST_S: Final = 300.0  # OpenD without ticks for so long is critical, however quiet the symbols are
 
 
@@ -63,6 +64,7 @@ RULES: Final[dict[str, Rule]] = {
     "opend_": Rule(hold_s=5, critical_s=0),  # what OpenD tells of itself: critical once the outage budget is used up
     "not_subscribed": _PATIENT,
     "symbols_refused": Rule(hold_s=30),  # the quota
+    "still_subscribing": _PATIENT,
     "bad_symbols": _SOON,
     "gaps_lost": _SOON,
     "gaps_healing": Rule(hold_s=180),
@@ -87,6 +89,7 @@ RULES: Final[dict[str, Rule]] = {
     "link_unstable": _PATIENT,
     "bad_messages": _PATIENT,
 }
+_BY_TICKS: Final = frozenset({"lag", "no_ticks_stored", "backfill_failing"})  # a run without a tick cannot see them
 _UNLISTED: Final = Rule(hold_s=30)  # what is not in the table is told where `status` calls it critical
 
 
@@ -161,10 +164,12 @@ class Alerts:
         for finding in seen.values():
             rule = rule_of(finding)
             if rule:
-                self._see(finding, now_ms, status.written_ms)
+                self._see(finding, now_ms, status)
                 told += self._tell(finding, rule, now_ms, status.written_ms)
         for code, item in list(self.memory.open.items()):
-            if code not in seen:
+            if code in _BY_TICKS and not status.last_tick_ms and may_trade(status, status.written_ms):
+                self.memory.open[code] = replace(item, last_ms=now_ms)  # neither seen nor over
+            elif code not in seen:
                 told += self._miss(code, item, now_ms)
         return told
 
@@ -206,9 +211,14 @@ class Alerts:
         (then_ms, was_ms), (now_ms, is_ms) = self._newest[0], self._newest[-1]
         return is_ms - was_ms < max(now_ms - then_ms, 1)
 
-    def _see(self, finding: Finding, now_ms: int, wall_ms: int) -> None:
+    def _see(self, finding: Finding, now_ms: int, status: LiveStatus) -> None:
+        wall_ms = status.written_ms
         since_ms = wall_ms if finding.since_ms is None else finding.since_ms
         item = self.memory.open.get(finding.code) or Open(since_ms, wall_ms, now_ms)
+        if not item.told and not item.closed and finding.since_ms is not None and since_ms > item.until_ms:
+            at_start = item.until_ms <= status.started_ms + _START_MS
+            # Another event of the kind. What was seen of the one before counts, unless that was the start itself.
+            item = Open(since_ms, wall_ms, now_ms) if at_start else replace(item, since_ms=since_ms)
         if item.closed:
             item = Open(since_ms, wall_ms, now_ms, back=item.back + 1, told_ms=item.told_ms)
         elif now_ms - item.last_ms >= AWAY_MS:

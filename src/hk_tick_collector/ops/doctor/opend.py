@@ -10,7 +10,7 @@ from hk_tick_collector.ops.findings import remedies
 from .result import Check, failure, not_checked, ok, warning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from hk_tick_collector.errors import CollectorError
 
@@ -28,15 +28,21 @@ def check_away(error: CollectorError) -> list[Check]:
 
 
 def check_answers(
-    answers: Answers, symbols: Sequence[str], ours: int | None, *, drift_warn_s: float, today: int
+    answers: Answers,
+    symbols: Sequence[str],
+    ours: int | None,
+    *,
+    drift_warn_s: float,
+    today: int,
+    reported: Mapping[str, str] | None = None,
 ) -> Iterator[Check]:
     """Every check that OpenD's answers allow.
 
     `ours` is what our own running service has subscribed, None where that may not be read; `today` is this host's
-    Hong Kong day.
+    Hong Kong day. `reported` is what OpenD told that service of itself: its answers do not say why it is not logged in.
     """
     yield _addresses(answers)
-    yield _login(answers)
+    yield _login(answers, reported or {})
     yield _clock(answers, drift_warn_s)
     yield _quota(answers, symbols, ours)
     yield _symbols(answers, symbols)
@@ -55,7 +61,7 @@ def _addresses(answers: Answers) -> Check:
     return warning("OpenD", f"{text}; {words} not: {dead}", f"set FUTU_HOST={answers.address}, or correct the name")
 
 
-def _login(answers: Answers) -> Check:
+def _login(answers: Answers, reported: Mapping[str, str]) -> Check:
     state = answers.state
     if state is None:
         return _unanswered("login", answers, "state")
@@ -66,7 +72,10 @@ def _login(answers: Answers) -> Check:
         )
     if not state.quote_logged_in:
         text = "OpenD is not logged in to the quote server"
-        return failure("login", *remedies.advised(text, remedies.for_opend("quote_link_lost")))
+        for kind, words in reported.items():  # `status` says the same, with the same remedy
+            text = f"{text}, as it reported: {kind.replace('_', ' ')}{f' ({words})' if words else ''}"
+            return failure("login", *remedies.advised(text, remedies.for_opend(kind)))
+        return failure("login", *remedies.advised(text, remedies.for_login()))
     return ok(
         "login", f"logged in to the quote server; the market is in the state {market.state_name(state.market_hk)}"
     )

@@ -245,6 +245,13 @@ FINDINGS: Final[dict[str, Entry]] = {
         " FUTU_SYMBOLS",
         "按 OpenD 的原話：額度（`hk-tick-collector doctor`）、行情權限，或 FUTU_SYMBOLS 內有錯的股票",
     ),
+    "still_subscribing": entry(
+        "some symbols are not subscribed ten seconds after the connection began; the others are collected",
+        "連線十秒後仍有股票未訂閱；其餘照常收集",
+        "OpenD refuses a whole request for one symbol: see symbols_refused, correct FUTU_SYMBOLS; the others follow by"
+        " themselves",
+        "OpenD 會因一隻股票拒絕整個請求：見 `symbols_refused`，改正 `FUTU_SYMBOLS`；其餘股票會自行訂閱",
+    ),
     "bad_symbols": entry(
         "some entries of FUTU_SYMBOLS are no symbols: the text says where, and what was probably meant;"
         " the others are collected",
@@ -587,26 +594,26 @@ FINDINGS: Final[dict[str, Entry]] = {
     "snapshot_damaged": entry(
         "a snapshot does not have its SHA-256 or cannot be read",
         "快照與其 SHA-256 不符或不能讀取",
-        "hk-tick-collector snapshot --day YYYYMMDD takes it anew",
-        "`hk-tick-collector snapshot --day YYYYMMDD` 重做",
+        "sudo hk-tick-collector snapshot --day YYYYMMDD takes it anew",
+        "`sudo hk-tick-collector snapshot --day YYYYMMDD` 重做",
     ),
     "no_snapshot": entry(
         "a past day has no snapshot",
         "某日沒有快照",
-        "hk-tick-collector snapshot --day YYYYMMDD",
-        "`hk-tick-collector snapshot --day YYYYMMDD`",
+        "sudo hk-tick-collector snapshot --day YYYYMMDD",
+        "`sudo hk-tick-collector snapshot --day YYYYMMDD`",
     ),
     "no_sum": entry(
         "a snapshot has no SHA-256, so nothing tells that it was checked",
         "快照沒有 SHA-256，不能證明已驗證",
-        "hk-tick-collector snapshot --day YYYYMMDD",
-        "`hk-tick-collector snapshot --day YYYYMMDD`",
+        "sudo hk-tick-collector snapshot --day YYYYMMDD",
+        "`sudo hk-tick-collector snapshot --day YYYYMMDD`",
     ),
     "snapshot_behind": entry(
         "a snapshot has fewer ticks than its day file",
         "快照的 tick 少於當日檔案",
-        "hk-tick-collector snapshot --day YYYYMMDD",
-        "`hk-tick-collector snapshot --day YYYYMMDD`",
+        "sudo hk-tick-collector snapshot --day YYYYMMDD",
+        "`sudo hk-tick-collector snapshot --day YYYYMMDD`",
     ),
     "unsealed": entry(
         "a past day is not sealed yet",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.ops.live.status import LiveStatus
 
 _START_GRACE_MS: Final = 60_000  # OpenD may be away for so long before it is more than a warning
+_SUBSCRIBING_MS: Final = 10_000  # a connection older than this has its symbols subscribed
 _WRITER_STUCK_MS: Final = 30_000
 _STALLED_MS: Final = 3_000
 _STALLS_CRITICAL: Final = 2  # so many within a quarter of an hour: the runbook's signal to escalate
@@ -160,7 +161,13 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
             words, cause, _ = groups(status.refused)[0]
             remedy = remedies.for_refusal(cause)
         yield Finding("not_subscribed", severity, *advised(f"no symbol is subscribed: {words}", remedy))
-    elif status.refused:
+    else:
+        yield from _some_not_subscribed(status, now_ms)
+
+
+def _some_not_subscribed(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
+    """Symbols that OpenD refused, and symbols that are still being asked for."""
+    if status.refused:
         largest, *others = groups(status.refused)
         also = "".join(f"; {group.symbols[0]}: {group.words}" for group in others[:2])
         yield Finding(
@@ -171,6 +178,16 @@ def _opend(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
                 f" {largest.words}{also}",
                 remedies.for_refusal(largest.cause),
             ),
+        )
+    left, since_ms = status.symbols - status.subscribed - len(status.refused), status.link_since_ms
+    if left > 0 and since_ms is not None and now_ms - since_ms > _SUBSCRIBING_MS:
+        why = "OpenD refused requests that held them, for another symbol" if status.refused else "OpenD did not answer"
+        yield Finding(
+            "still_subscribing",
+            Severity.WARNING,
+            f"{left:,} of {status.symbols:,} symbols are not subscribed yet: {why}; they are asked for again in smaller"
+            " groups, at a limited rate",
+            remedies.grep("subscribing"),
         )
 
 
@@ -265,7 +282,7 @@ def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
     elif status.disk_wait_max_s >= _SLOW_DISK_S or status.disk_waits >= _SLOW_DISK_WAITS:
         text = f"the disk let the writer wait for {status.disk_wait_max_s:.1f} s and more within the last minute"
         yield Finding("writer_slow_disk", Severity.WARNING, text, remedies.SLOW_DISK)
-    yield from _days(status)
+    yield from _days(status, now_ms)
     yield from _stalls(status, now_ms)
     if status.spooled and not status.copy_held:
         yield Finding(
@@ -294,13 +311,14 @@ def _writer(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
         )
 
 
-def _days(status: LiveStatus) -> Iterator[Finding]:
+def _days(status: LiveStatus, now_ms: int) -> Iterator[Finding]:
     """Files of single days that cannot be written or sealed, the latest day first: today's is the worst."""
+    today = market.day_name(market.day_number(now_ms))
     for day, rows in sorted(status.held_rows.items(), reverse=True):
         cause = status.held_causes.get(day, "")
         yield Finding(
             "day_held",
-            Severity.CRITICAL if day >= status.newest_day else Severity.WARNING,
+            Severity.CRITICAL if status.newest_day <= day <= today else Severity.WARNING,
             f"{rows:,} ticks of {day} wait: {status.data_root}/{day}.db cannot be written, {cause}"
             f" ({status.held_details.get(day, '')}); other days are stored",
             remedies.for_held_day(cause, status.data_root, day, status.account),

@@ -25,6 +25,7 @@ LAG_WARN_S: Final = 60.0
 _CONTINUOUS: Final = {"morning": 9 * 60 + 30, "afternoon": 13 * 60}  # state → its first minute of the day
 _UNTOLD: Final = ("", "unknown")
 _MINUTE_MS: Final = 60_000
+_AHEAD_MS: Final = 60_000  # two clocks may differ by less
 _NOON: Final = 12 * 60
 _AUCTIONS: Final = {
     "auction": "pre-open auction: its trades come at 09:20 to 09:22",
@@ -66,7 +67,7 @@ def judged_lag_s(status: LiveStatus, now_ms: int) -> float:
     """How long ticks have been missing: only in a continuous session, and not from before it began."""
     if not (status.connected and status.trading and status.subscribed and status.market_state in _CONTINUOUS):
         return 0.0
-    last_ms = max(status.newest_ts_ms or 0, _since_ms(status))
+    last_ms = max(_newest_ms(status, now_ms), _since_ms(status))
     return max(0.0, (now_ms - _shift_ms(status) - last_ms) / 1000) if last_ms else 0.0
 
 
@@ -88,10 +89,13 @@ def check_silence(status: LiveStatus, now_ms: int, lag_critical_s: float) -> Ite
         else:
             text = f"no tick of any symbol has come for {quiet_s:.0f} s in the {state} session, with {symbols}"
             yield Finding("no_ticks", severity, *advised(text, remedies.NO_TICKS))
+    text = f"the newest stored tick is {behind_s:.0f} s old while the market trades"
+    if _is_ahead(status, now_ms):
+        text = f"no tick has come for {behind_s:.0f} s while the market trades; the newest stored one is dated ahead"
     yield Finding(
         "lag",
         severity,
-        f"the newest stored tick is {behind_s:.0f} s old while the market trades",
+        text,
         remedies.JOURNAL,
     )
 
@@ -111,7 +115,7 @@ def _check_stored(status: LiveStatus, now_ms: int, lag_critical_s: float) -> Ite
     else:
         return
     shift_ms = _shift_ms(status)
-    behind_s = (now_ms - shift_ms - max(status.newest_ts_ms or 0, since_ms - shift_ms)) / 1000
+    behind_s = (now_ms - shift_ms - max(_newest_ms(status, now_ms), since_ms - shift_ms)) / 1000
     if behind_s > min(LAG_WARN_S, lag_critical_s):
         severity = Severity.CRITICAL if behind_s > lag_critical_s else Severity.WARNING
         yield Finding(
@@ -134,7 +138,19 @@ def _is_at_open(status: LiveStatus, now_ms: int) -> bool:
     """Whether nothing is stored of the session that trades now."""
     start_ms = market.day_start_ms(market.day_number(now_ms - _shift_ms(status)))
     start_ms += _CONTINUOUS[status.market_state] * _MINUTE_MS
-    return (status.newest_ts_ms or 0) < min(start_ms, _since_ms(status) or start_ms)
+    return _newest_ms(status, now_ms) < min(start_ms, _since_ms(status) or start_ms)
+
+
+def _is_ahead(status: LiveStatus, now_ms: int) -> bool:
+    """Whether a tick is stored whose time is not soon: that says nothing of the ticks of this moment."""
+    return (status.newest_ts_ms or 0) > now_ms - _shift_ms(status) + _AHEAD_MS
+
+
+def _newest_ms(status: LiveStatus, now_ms: int) -> int:
+    """The time of the newest stored tick, in the exchange's time; where it is ahead, when a tick was last pushed."""
+    if _is_ahead(status, now_ms):
+        return (status.last_tick_ms or status.started_ms) - _shift_ms(status)
+    return status.newest_ts_ms or 0
 
 
 def _since_ms(status: LiveStatus) -> int:

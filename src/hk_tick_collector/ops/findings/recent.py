@@ -162,16 +162,15 @@ def _other_content(status: LiveStatus) -> Iterator[Finding]:
 def _gaps(status: LiveStatus) -> Iterator[Finding]:
     importing = "" in status.predecessor_files.values()  # what OpenD no longer has may be in the predecessor's file
     if status.gaps_lost_lately and not importing:
-        gaps, ticks = status.gaps_lost_lately, status.ticks_lost_lately
         traded = _traded(status.lost_from_ms, status.lost_to_ms)
         yield Finding(
             "gaps_lost",
             Severity.WARNING,
-            f"{ticks:,} ticks in {gaps:,} {'gap' if gaps == 1 else 'gaps'}{traded} are lost: OpenD no longer holds"
-            " them; no action needed, this warning clears by itself",
+            f"{_lost_ticks(status)}{traded} are lost: OpenD no longer holds them; no action needed, this warning clears"
+            " by itself",
             remedies.GAPS,
             status.lost_found_ms,
-            status.ticks_lost,
+            status.ticks_lost + status.unknown_gaps_lost,
         )
     if status.gaps_healing:
         yield Finding(
@@ -180,6 +179,20 @@ def _gaps(status: LiveStatus) -> Iterator[Finding]:
             f"{status.gaps_healing:,} gaps are being backfilled: they close by themselves",
             remedies.GAPS,
         )
+
+
+def _lost_ticks(status: LiveStatus) -> str:
+    """How many ticks are lost, as far as that is known."""
+    unknown = status.unknown_gaps_lost_lately
+    known = status.gaps_lost_lately - unknown
+    words = [f"{status.ticks_lost_lately:,} ticks in {_gaps_of(known)}"] if known else []
+    if unknown:
+        words.append(f"an unknown number{'' if known else ' of ticks'} in {_gaps_of(unknown)}")
+    return " and ".join(words)
+
+
+def _gaps_of(count: int) -> str:
+    return "1 gap" if count == 1 else f"{count:,} gaps"
 
 
 def _traded(from_ms: int | None, to_ms: int | None) -> str:

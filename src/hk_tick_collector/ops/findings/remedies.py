@@ -87,7 +87,8 @@ def for_link(address: str) -> str:
 
 def for_login() -> Remedy:
     """OpenD runs and is not logged in to the quote server."""
-    return Remedy(OPEND_LOG, "if it stays so, log it in again (docs/operations.md)")
+    advice = "another terminal of this account may have taken its quotes: the second command takes them back"
+    return Remedy(f"{OPEND_LOG}; {TAKE_BACK}", f"{advice}; if it stays so, log it in again (docs/operations.md)")
 
 
 def for_questions() -> Remedy:
@@ -188,6 +189,9 @@ _RESUMES: Final = "it resumes by itself"
 _REFUSAL: Final = {
     refusals.QUOTA: Remedy(f"{DOCTOR}; {EDIT_SETTINGS}", "doctor tells the quota: take symbols out of FUTU_SYMBOLS"),
     refusals.QUOTE_RIGHT: _RIGHT,
+    refusals.TEMPORARY: Remedy(
+        DOCTOR, "OpenD cannot serve it now; it is asked again every minute; if it lasts, see doctor"
+    ),
     refusals.OTHER: Remedy(EDIT_SETTINGS, "correct FUTU_SYMBOLS; refused ones are tried again every minute"),
 }
 

@@ -122,7 +122,7 @@ _SNAPSHOTS: Final = (
 
 
 def _take(day: KeptDay) -> str:
-    return f"hk-tick-collector snapshot --day {day.day}"
+    return f"sudo hk-tick-collector snapshot --day {day.day}"
 
 
 def _named(days: Sequence[KeptDay]) -> str:
