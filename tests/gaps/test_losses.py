@@ -17,11 +17,12 @@ def gap(first: int, last: int, cause: str = CAUSE_PUSH_LOST, **more: Any) -> Ope
 
 
 def test_gaps_of_one_second_are_one_sum() -> None:
-    """Of known size and of unknown, which counts as one tick."""
+    """Of known size; those of unknown size are counted apart."""
     losses = Losses()
     losses.add([gap(1, 5), gap(7, 8), gap(0, 0)], NOW_MS)
     lost = losses.since(NOW_MS - 1_000)
-    assert (losses.ticks, lost.gaps, lost.ticks, lost.found_ms) == (8, 3, 8, NOW_MS)
+    assert (losses.ticks, lost.gaps, lost.ticks, lost.found_ms) == (7, 3, 7, NOW_MS)
+    assert (losses.unknown, lost.unknown) == (1, 1)
     assert losses.since(NOW_MS + 1_000).gaps == 0
 
 

@@ -216,7 +216,7 @@ def test_gaps_without_end_become_one_of_unknown_size(backwards: bool) -> None:
 
 def test_gaps_of_all_symbols_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many symbols with some gaps each: those with the most become one of unknown size, the others keep theirs."""
-    monkeypatch.setattr("hk_tick_collector.gaps.placing.ASKED_MOST", 1_000)
+    monkeypatch.setattr("hk_tick_collector.gaps.symbol_days.ASKED_MOST", 1_000)
     table = Table()
     symbols = [f"HK.{number:05d}" for number in range(1, 41)]
     table.see(*[row(at(1)[1], symbol=symbol) for symbol in symbols])

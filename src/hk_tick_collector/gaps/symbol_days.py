@@ -6,7 +6,7 @@ A doubt is a gap of unknown size: a stretch of time in which ticks may be missin
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import market
 
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from .answer import Part
+
+# Gaps are kept in memory, whatever OpenD sends: of one symbol, of all that may be filled, and of all. One that may be
+# filled takes half a KB, one that is lost 100 bytes.
+GAPS_MOST: Final = 5_000
+ASKED_MOST: Final = 50_000
+ALL_MOST: Final = 600_000
+_SHARE: Final = 300  # a symbol with fewer keeps them
+_COUNT_EVERY: Final = 50
 
 
 class SymbolDays:
@@ -127,6 +135,21 @@ class SymbolDays:
     def any_open(self) -> bool:
         """Whether there is any of these."""
         return next(iter(self.open_gaps()), None) is not None
+
+    def has_too_many(self, track: SymbolDay) -> bool:
+        """Whether the gaps of a symbol, or of all, take too much memory: they are one of unknown size from then on.
+
+        Those of all are counted now and then, and only for a symbol that has its share of them.
+        """
+        if len(track.gaps) > GAPS_MOST:
+            return True
+        if len(track.gaps) + len(track.lost) < _SHARE or len(track.gaps) % _COUNT_EVERY:
+            return False
+        tracks = [each for day in self.days.values() for each in day.tracks.values()]
+        asked_for = sum(len(each.gaps) for each in tracks)
+        if asked_for > ASKED_MOST and len(track.gaps) >= _SHARE:
+            return True
+        return asked_for + sum(len(each.lost) for each in tracks) > ALL_MOST
 
     def lost_gaps(self) -> Iterable[tuple[SymbolDay, OpenGap]]:
         """Every gap of known size that OpenD can no longer give."""

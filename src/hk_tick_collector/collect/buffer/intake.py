@@ -71,7 +71,8 @@ class Intake:
             rows, rejected = self._without_future(rows, rejected)
         if event.pulled_by is None:
             self.pushes.note(rows, rejected)
-            stats.last_tick_ms = recv_ts_ms or stats.last_tick_ms
+            if recv_ts_ms is not None:
+                stats.last_tick_ms = recv_ts_ms
         heard = len(rows) + len(rejected)
         stats.received += heard
         self._opend.heard += heard

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from hk_tick_collector import clock, log, market
 from hk_tick_collector.errors import OpenDError
 from hk_tick_collector.opend import messages
-from hk_tick_collector.ops.findings import remedies
-from hk_tick_collector.ops.findings.refusals import QUOTA, cause_of, groups
+from hk_tick_collector.ops.findings.refusals import QUOTA, cause_of
 
 from . import questions
 from .subscribe import Outcome, Pace, subscribe_all
+from .subscribing_log import SubscribingLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 STATE_STALE_S: Final = 60.0  # what OpenD said of itself so long ago is no longer known
 _ROUND_TRIP_MOST_S: Final = 2.0  # a slower answer does not tell how far two clocks are apart
-_SUBSCRIBING_TOLD_S: Final = 15.0  # how often a long subscribing is told in the log
-_REASONS_TOLD: Final = 5  # for which symbols were refused, a line each
 
 
 class Session:
@@ -67,10 +65,9 @@ class Session:
         self._tried = asyncio.Event()  # every symbol was asked for once
         self._told = False  # OpenD has told its state on this connection
         self._recalled = False
+        self._log = SubscribingLog(len(options.symbols), opend)
         self._pace = Pace()
         self._pending: set[str] = set()  # symbols that are being asked for, so far as nothing is known of them
-        self._refused_told: set[str] = set()  # in the log, while symbols are being asked for
-        self._subscribing = log.Repeated(_SUBSCRIBING_TOLD_S)
         self._unanswered: dict[str, str] = {}  # symbols that were asked for without an answer → the reason
 
     async def run(self) -> NoReturn:
@@ -194,7 +191,7 @@ class Session:
     async def _subscribe(self, symbols: Sequence[str]) -> None:
         opend = self._opend
         self._pending = set(symbols)
-        self._refused_told.clear()
+        self._log.begin()
         outcome = await subscribe_all(
             lambda proto_id, message: self._transport.request(proto_id, message, self._waits.answer_s),
             symbols,
@@ -217,7 +214,7 @@ class Session:
         self._note_subscribed(answered)
         if answered:
             self._tell(await self._ask_sub_info(min(self._waits.answer_s, self._waits.first_state_s)))
-        self._tell_refused(outcome.refused)
+        self._log.refused(outcome.refused)
 
     def _note_so_far(self, outcome: Outcome) -> None:
         """Requests are paced now: symbols that are subscribed or refused by now do not wait for the others."""
@@ -228,16 +225,8 @@ class Session:
             self._unanswered.pop(symbol, None)
         self._opend.refused.update(outcome.refused)
         self._note_subscribed(fresh)
-        self._tell_refused(outcome.refused)
-        if (repeats := self._subscribing.allow(time.monotonic())) is not None:
-            subscribed, refused = self._opend.subscribed, len(self._opend.refused)
-            left = self._stats.symbols - subscribed - refused
-            log.info("subscribing", symbols=subscribed, refused=refused, left=left, repeats=repeats)
-
-    def _tell_refused(self, refused: dict[str, str]) -> None:
-        fresh = {symbol: words for symbol, words in refused.items() if symbol not in self._refused_told}
-        self._refused_told.update(fresh)
-        _tell_refused(fresh)
+        self._log.refused(outcome.refused)
+        self._log.progress()
 
     def _note_subscribed(self, symbols: Sequence[str]) -> None:
         """OpenD answers for these symbols now: what they may have missed is asked for."""
@@ -295,15 +284,3 @@ class Session:
 
     def _today(self) -> int:
         return market.day_number(self._opend.opend_time_ms or clock.now_ms())
-
-
-def _tell_refused(refused: dict[str, str]) -> None:
-    """A line for each reason, the one of most symbols first; where OpenD has ever other words, for the first few."""
-    told = groups(refused)
-    for words, cause, names in told[:_REASONS_TOLD]:
-        shown = ",".join(names[:20]) + (f",… ({len(names)} in all)" if len(names) > 20 else "")
-        hint = remedies.for_refusal(cause).advice
-        log.error("symbols_refused", cause=cause, symbols=shown, count=len(names), reason=words, hint=hint)
-    if told[_REASONS_TOLD:]:
-        rest = sum(len(names) for _, _, names in told[_REASONS_TOLD:])
-        log.error("symbols_refused", cause="several", symbols="others", count=rest, reason="many different ones")
