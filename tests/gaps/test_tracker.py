@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -334,6 +335,19 @@ def test_a_rejected_tick_without_a_believable_sequence_changes_nothing(seq: int)
     assert table.take() == []
     table.see(at(2))
     assert table.rows == {}
+
+
+@pytest.mark.parametrize(
+    ("days", "cause"), [(1, "non_finite"), (1, "future_date"), (2, "future_date"), (2, "bad_time")]
+)
+def test_a_rejected_tick_begins_no_day_that_is_still_to_come(days: int, cause: str) -> None:
+    """Nothing of that day is stored: it gets no file, no symbol, and no gap before the tick."""
+    table = Table()
+    table.see(at(1))
+    tick = at(5000, day=DAY + days)
+    table.tracker.reject([Rejected(SYMBOL, tick[1], cause, "", TEN_MS)])
+    assert table.take() == []
+    assert table.tracker.open_days() == [DAY]
 
 
 # --- the second witness ---
