@@ -4,7 +4,7 @@ Enters: chunks from the queue. Leaves: committed rows, each in the file of its o
 decides what an error of the disk means: wait and try again, the cause named, for as long as it takes. A batch is in its
 hands until it is committed or refused for good, so nothing is lost while the process lives. Today's rows go first. What
 belongs to other days waits for its turn, and what belongs to a day whose file cannot be written waits for that file,
-both in HeldDays: no day waits for another's file.
+both in WaitingDays: no day waits for another's file.
 """
 
 from __future__ import annotations
