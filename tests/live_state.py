@@ -10,12 +10,16 @@ from hk_tick_collector.ops.live.status import STATUS_NAME, LiveStatus, write_sta
 if TYPE_CHECKING:
     from pathlib import Path
 
-_NOTHING: Final[dict[str, Any]] = {"int": 0, "str": "", "bool": False, "dict[str, str]": {}}
+_NOTHING: Final[dict[str, Any]] = {"int": 0, "float": 0.0, "str": "", "bool": False, "dict[str, str]": {}}
+
+
+def live_state(**values: Any) -> LiveStatus:
+    """These fields, and the least of every other."""
+    needed = [spec for spec in fields(LiveStatus) if spec.default is MISSING and spec.default_factory is MISSING]
+    return LiveStatus(**{**{spec.name: _NOTHING.get(str(spec.type)) for spec in needed}, **values})
 
 
 def leave_live_state(data_root: Path, **values: Any) -> Path:
     """Leaves `status.json` in DATA_ROOT with these fields, and the least of every other; returns its path."""
-    needed = [spec for spec in fields(LiveStatus) if spec.default is MISSING and spec.default_factory is MISSING]
-    least = {spec.name: _NOTHING.get(str(spec.type)) for spec in needed}
-    write_status(data_root / STATUS_NAME, LiveStatus(**{**least, "data_root": str(data_root), **values}))
+    write_status(data_root / STATUS_NAME, live_state(**{"data_root": str(data_root), **values}))
     return data_root / STATUS_NAME

@@ -21,6 +21,7 @@ RANKS = {
     "errors": 0,
     "log": 0,
     "model": 1,
+    "stats": 1,
     "connecting": 1,
     "gaps": 2,
     "opend": 2,
@@ -36,15 +37,18 @@ RANKS_INSIDE = {
     "ops": {"live": 0, "findings": 1, "alerts": 2, "catalogue": 2, "doctor": 2, "metrics": 2},
     "collect": {
         "options": 0,
+        "opend_state": 0,
+        "storing_state": 0,
         "earlier_runs": 0,
         "memory_limit": 0,
         "buffer": 1,
         "loading": 2,
         "connection": 3,
         "writing": 3,
-        "reporting": 4,
-        "assembly": 5,
-        "service": 6,
+        "day_turn": 4,
+        "reporting": 5,
+        "assembly": 6,
+        "service": 7,
     },
     "simulator": {
         "exchange": 0,
@@ -203,3 +207,89 @@ def test_nothing_below_the_verbs_prints(path: Path) -> None:
     """Their words leave as log lines and values."""
     ways = {each.partition(" ")[2] for each in outputs(path)}
     assert ways <= {"json.dumps", "json.dump"}  # the live state and the memory of alerts
+
+
+CLASS_LINES = 250
+ARGUMENTS = 7
+
+
+@pytest.mark.parametrize("path", MODULES, ids=label)
+def test_classes_and_constructors_stay_small(path: Path) -> None:
+    """No class has more than 250 lines, no constructor more than seven arguments: where it would, two subjects meet."""
+    classes = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ClassDef)]
+    long = {node.name for node in classes if (node.end_lineno or 0) - node.lineno >= CLASS_LINES}
+    constructors = [
+        (node.name, each.args)
+        for node in classes
+        for each in node.body
+        if isinstance(each, ast.FunctionDef) and each.name == "__init__"
+    ]
+    many = {
+        name
+        for name, args in constructors
+        if len(args.posonlyargs) + len(args.args) + len(args.kwonlyargs) - 1 > ARGUMENTS
+    }
+    assert (long, many) == (set(), set())
+
+
+def figures_read(path: Path) -> list[str]:
+    """Where a source reads a figure of Stats for anything else than to tell it in the log or to change it."""
+    tree = ast.parse(path.read_text("utf-8"))
+    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+
+    def told(node: ast.AST) -> bool:
+        while node in parents:
+            node = parents[node]
+            if isinstance(node, ast.Call) and re.match(r"(log\.|say$)", ast.unparse(node.func)):
+                return True
+        return False
+
+    def changed(node: ast.AST) -> bool:
+        parent = parents[node]
+        if isinstance(parent, ast.Subscript):
+            return isinstance(parent.ctx, ast.Store)
+        call = parents.get(parent)
+        return isinstance(parent, ast.Attribute) and isinstance(call, ast.Call) and isinstance(parents[call], ast.Expr)
+
+    return [
+        f"{path.name}:{node.lineno} {ast.unparse(node)}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Load)
+        and ast.unparse(node.value).rpartition(".")[2].lstrip("_") == "stats"
+        and not told(node)
+        and not changed(node)
+    ]
+
+
+# Read to be told anew without what was imported meanwhile.
+PRUNED = {"collect/writing/predecessor_days.py": {"self._stats.predecessor_days"}}
+OBSERVERS = {"reporting", "service.py"}  # the latter tells what the flush at the end stored
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if part_of(path) == "collect"], ids=label)
+def test_no_decision_hangs_on_a_figure(path: Path) -> None:
+    """Stats is written by the parts and read by observers alone: what decisions read is in the two states."""
+    if path.relative_to(SOURCE).parts[1] not in OBSERVERS:
+        assert [each for each in figures_read(path) if each.split()[1] not in PRUNED.get(label(path), set())] == []
+
+
+# Plain values, and what only a whole service shows: tests/e2e/test_collecting.py, test_signals_and_limits.py,
+# tests/cli/test_import_verb.py.
+WITHOUT_TESTS_OF_THEIR_OWN = {
+    "collect/assembly.py",
+    "collect/service.py",
+    "collect/memory_limit.py",
+    "collect/options.py",
+    "collect/storing_state.py",
+    "collect/loading/imported.py",
+}
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if part_of(path) in ("gaps", "collect") and path.name != "__init__.py"], ids=label
+)
+def test_tests_mirror_the_sources(path: Path) -> None:
+    """Every module of gaps/ and collect/ has a file of tests of the same name in the same place below tests/."""
+    own = ROOT / "tests" / path.relative_to(SOURCE).parent / f"test_{path.name}"
+    assert own.exists() != (label(path) in WITHOUT_TESTS_OF_THEIR_OWN)

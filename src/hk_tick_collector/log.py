@@ -101,6 +101,13 @@ class Rationed:
         held_back, self._held_back = self._held_back, 0
         return held_back
 
+    def ended(self, now_s: float) -> int | None:
+        """How many lines were held back in an interval that has ended, to be told; None while it lasts."""
+        if now_s < self._next_s:
+            return None
+        held_back, self._held_back = self._held_back, 0
+        return held_back
+
 
 def configure(level: str, stream: TextIO | None = None) -> None:
     """Sends every event of at least `level` (`DEBUG` … `ERROR`) to `stream`, stderr when not given."""

@@ -14,9 +14,10 @@ from tests.log_lines import Event, events_in
 from hk_tick_collector import log
 from hk_tick_collector.collect.buffer.chunk import Chunk
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
+from hk_tick_collector.collect.opend_state import ExchangeClock, OpenDState
 from hk_tick_collector.collect.options import WriterOptions
 from hk_tick_collector.collect.writing.writer import Writer
-from hk_tick_collector.model import Stats
+from hk_tick_collector.stats import Stats
 from hk_tick_collector.store.dayfile import StoreOptions
 
 if TYPE_CHECKING:
@@ -147,15 +148,17 @@ class Rig:
     ) -> None:
         self.data_root = data_root
         self.stats = Stats()
+        self.opend = OpenDState()
         self.queue = TickQueue(max_queue_rows)
         self.now_ms = NOW_MS
         store = StoreOptions(busy_timeout_ms=10, vfs=vfs)
         options = WriterOptions(data_root, "run", "test", batch_rows, max_wait_ms, store)
-        self.writer = Writer(self.queue, self.stats, options, lambda: self.now_ms)
+        self.writer = Writer(self.queue, self.stats, options, ExchangeClock(self.opend, lambda: self.now_ms))
 
     def put(self, rows: list[TickRow]) -> None:
         """As the intake does."""
         self.stats.received += len(rows)
+        self.opend.heard += len(rows)
         self.queue.put(Chunk(rows=rows))
 
     def wait_stored(self, rows: int) -> None:

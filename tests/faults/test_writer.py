@@ -13,9 +13,10 @@ import pytest
 from hk_tick_collector import log
 from hk_tick_collector.collect.buffer.chunk import Chunk
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
+from hk_tick_collector.collect.opend_state import ExchangeClock, OpenDState
 from hk_tick_collector.collect.options import WriterOptions
 from hk_tick_collector.collect.writing.writer import Writer
-from hk_tick_collector.model import Stats
+from hk_tick_collector.stats import Stats
 from hk_tick_collector.store.dayfile import StoreOptions
 
 from .days import CAP_S, DAY, NOW_MS, ticks, verdict, wait_until
@@ -46,9 +47,8 @@ class Collecting:
         self.stats = Stats()
         self.queue = TickQueue(max_queue_rows)
         store = StoreOptions(**{"vfs": vfs, "busy_timeout_ms": 20, **options})
-        self.writer = Writer(
-            self.queue, self.stats, WriterOptions(data_root, "run", "test", 12_000, 20, store), lambda: NOW_MS
-        )
+        writing = WriterOptions(data_root, "run", "test", 12_000, 20, store)
+        self.writer = Writer(self.queue, self.stats, writing, ExchangeClock(OpenDState(), lambda: NOW_MS))
         self.writer.start()
 
     def put(self, rows: Sequence[TickRow]) -> None:
@@ -61,12 +61,12 @@ class Collecting:
 
     def wait_stored_or_trouble(self, rows: int) -> None:
         """Waits until so many rows are stored, or the writer says that it cannot."""
-        self.wait_for(lambda: self.stats.writer_trouble or self.stats.stored == rows)
+        self.wait_for(lambda: self.queue.storing.writer_trouble or self.stats.stored == rows)
 
     def stop(self) -> list[TickRow]:
         """Ends the writer, which leaves nothing behind; the verdict on its file."""
         assert self.writer.stop(time.monotonic() + CAP_S) == 0, self.log.getvalue()
-        assert self.stats.writer_trouble == ""
+        assert self.queue.storing.writer_trouble == ""
         return verdict(self.path)
 
     def lines(self, event: str) -> list[str]:
@@ -97,14 +97,14 @@ def feed_through(one: Collecting, disk: FaultyDisk, fault: Fault, cause: str) ->
     one.wait_for(lambda: one.stats.stored == BATCH)
     disk.inject(fault)
     number = BATCH
-    while not one.stats.writer_trouble:
+    while not one.queue.storing.writer_trouble:
         one.put(ticks(number, BATCH))
         number += BATCH
         one.wait_stored_or_trouble(number)
     for _ in range(5):
         one.put(ticks(number, BATCH))
         number += BATCH
-    one.wait_for(lambda: fault.hits >= 3 and one.stats.writer_trouble == cause)
+    one.wait_for(lambda: fault.hits >= 3 and one.queue.storing.writer_trouble == cause)
     assert one.stats.writer_trouble_since_ms is not None
     assert one.queue.rows > 0, "what cannot be stored stays at hand"
     disk.lift(fault)
@@ -161,7 +161,7 @@ def test_a_slow_disk_makes_batches_larger_and_the_queue_no_longer(collecting: St
     one.wait_for(lambda: one.stats.stored == number)
     disk.lift(slow)
     assert one.stats.commits <= 4
-    assert one.stats.writer_trouble == "", "slow is not failing"
+    assert one.queue.storing.writer_trouble == "", "slow is not failing"
     assert sorted(one.stop()) == sorted(ticks(0, number))
 
 
@@ -201,7 +201,7 @@ def test_a_foreign_write_lock_is_backed_off_from(collecting: Start) -> None:
     other = apsw.Connection(str(one.path), vfs="unix")
     other.execute("BEGIN IMMEDIATE")
     one.put(ticks(BATCH, BATCH))
-    one.wait_for(lambda: one.stats.writer_trouble == "busy")
+    one.wait_for(lambda: one.queue.storing.writer_trouble == "busy")
     other.execute("ROLLBACK")
     other.close()
     one.wait_for(lambda: one.stats.stored == 2 * BATCH)

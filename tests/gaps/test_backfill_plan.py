@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hk_tick_collector import market
-from hk_tick_collector.gaps.backfill_plan import WINDOW_ROWS, Ask, BackfillPlan
+from hk_tick_collector.gaps.backfill_plan import Ask, BackfillPlan
 from hk_tick_collector.gaps.symbol_day import Day
 from hk_tick_collector.gaps.tracker import GapTracker
-from hk_tick_collector.model import Tick
+from hk_tick_collector.model import WINDOW_ROWS, Tick
 
 if TYPE_CHECKING:
     from hk_tick_collector.model import TickRow
@@ -74,7 +74,7 @@ class OpenD:
             self.asked += asks
             lost += sum(self.answer(ask) for ask in asks)
             if not asks:
-                if not any(self.tracker.missing(symbol) for symbol in self.tapes):
+                if not any(self.tracker.known.missing(symbol) for symbol in self.tapes):
                     return lost
                 self.now_s += 0.5
         pytest.fail(f"{requests} rounds were not enough: {self.asked}")
@@ -96,7 +96,7 @@ def test_a_hole_heals_with_one_request_of_its_size() -> None:
     assert 35 <= ask.rows <= 60
     opend.make(A, 10)
     assert opend.answer(ask) == 0
-    assert opend.tracker.missing(A) == 0
+    assert opend.tracker.known.missing(A) == 0
     assert opend.plan.due(opend.now_s, 4) == []
 
 
@@ -115,10 +115,10 @@ def test_a_hole_beyond_the_window_is_healed_as_far_as_it_goes(trades_meanwhile: 
     opend.make(A, trades_meanwhile)
     lost = opend.answer(ask)
     assert lost == 4000 + trades_meanwhile
-    assert opend.tracker.missing(A) == 0
+    assert opend.tracker.known.missing(A) == 0
     assert opend.plan.due(opend.now_s + 100, 4) == []
     opend.make(A, 1)
-    assert [(gap.missing, gap.final) for _, gap in opend.tracker.lost_holes()] == [(lost, True)]
+    assert [(gap.missing, gap.final) for _, gap in opend.tracker.known.lost_gaps()] == [(lost, True)]
 
 
 def test_the_symbol_closest_to_overflow_comes_first() -> None:
@@ -150,7 +150,7 @@ def test_never_more_than_allowed_and_nobody_twice() -> None:
     flying: list[Ask] = []
     served: list[str] = []
     rng = random.Random(7)
-    while opend.plan.looking or flying or any(map(opend.tracker.missing, everybody)):
+    while opend.plan.looking or flying or any(map(opend.tracker.known.missing, everybody)):
         asks = opend.plan.due(opend.now_s, 4 - len(flying))
         flying += asks
         served += names(asks)
@@ -192,14 +192,14 @@ def test_whatever_was_missed_is_healed_or_lost_after_a_few_requests(
             opend.make(ask.symbol, busy)  # between question and answer
             reach = len(opend.tapes[ask.symbol]) - WINDOW_ROWS
             opend.answer(ask)
-            assert opend.tracker.missing(ask.symbol) == 0 or ask.rows < WINDOW_ROWS, "still in the window"
+            assert opend.tracker.known.missing(ask.symbol) == 0 or ask.rows < WINDOW_ROWS, "still in the window"
             if ask.rows == WINDOW_ROWS:
-                assert [gap for track, gap in opend.tracker.open_gaps() if track.symbol == ask.symbol] == []
-                lost = [gap for track, gap in opend.tracker.lost_holes() if track.symbol == ask.symbol]
+                assert [gap for track, gap in opend.tracker.known.open_gaps() if track.symbol == ask.symbol] == []
+                lost = [gap for track, gap in opend.tracker.known.lost_gaps() if track.symbol == ask.symbol]
                 assert all(gap.last <= reach for gap in lost)
         opend.now_s += 0.1
     assert requests <= 3 * len(story) + 4
-    assert not any(opend.tracker.missing(symbol) for symbol in opend.tapes)
+    assert not any(opend.tracker.known.missing(symbol) for symbol in opend.tapes)
 
 
 def test_a_request_that_did_not_reach_is_followed_by_one_for_everything() -> None:
@@ -211,11 +211,11 @@ def test_a_request_that_did_not_reach_is_followed_by_one_for_everything() -> Non
     (ask,) = opend.plan.due(opend.now_s, 4)
     opend.make(A, 300)
     opend.answer(ask)
-    assert opend.tracker.missing(A) == 1
+    assert opend.tracker.known.missing(A) == 1
     (ask,) = opend.plan.due(opend.now_s, 4)
     assert ask.rows == WINDOW_ROWS
     opend.answer(ask)
-    assert opend.tracker.missing(A) == 0
+    assert opend.tracker.known.missing(A) == 0
 
 
 def test_a_hole_of_yesterday_does_not_make_us_ask_for_ever() -> None:
@@ -233,7 +233,7 @@ def test_a_hole_of_yesterday_does_not_make_us_ask_for_ever() -> None:
     opend.tapes[A] += today
     opend.heal(20)
     assert len(opend.asked) <= 2
-    assert [(gap.first, gap.last, gap.final) for _, gap in opend.tracker.lost_holes()] == [(6, 6, True)]
+    assert [(gap.first, gap.last, gap.final) for _, gap in opend.tracker.known.lost_gaps()] == [(6, 6, True)]
 
 
 @pytest.mark.parametrize("kind", ["empty", "older"])
@@ -255,10 +255,10 @@ def test_useless_answers_are_asked_for_ever_more_slowly(kind: str) -> None:
         opend.now_s += 0.25
     waits = [round(after - before, 1) for before, after in pairwise(moments)]
     assert waits == [0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 300.0]
-    assert [gap.final for _, gap in opend.tracker.open_gaps()] == [False]
+    assert [gap.final for _, gap in opend.tracker.known.open_gaps()] == [False]
     opend.now_s += 300
     opend.heal()
-    assert opend.tracker.missing(A) == 0
+    assert opend.tracker.known.missing(A) == 0
 
 
 def test_a_gap_that_stays_does_not_delay_the_others() -> None:
@@ -276,12 +276,12 @@ def test_a_gap_that_stays_does_not_delay_the_others() -> None:
     opend.make(A, 1)
     (ask,) = opend.plan.due(opend.now_s, 4)
     opend.answer(ask)
-    assert [(gap.first, gap.last) for _, gap in opend.tracker.open_gaps()] == [(11, 11)]
+    assert [(gap.first, gap.last) for _, gap in opend.tracker.known.open_gaps()] == [(11, 11)]
     for _ in range(40):
         for ask in opend.plan.due(opend.now_s, 4):
             opend.answer(ask)
         opend.now_s += 0.5
-    assert list(opend.tracker.open_gaps()) == [], "the answers have shown its neighbours side by side, twice"
+    assert list(opend.tracker.known.open_gaps()) == [], "the answers have shown its neighbours side by side, twice"
 
 
 def test_failures_back_off_and_an_answer_forgives_them() -> None:
@@ -337,7 +337,7 @@ def test_a_new_connection_asks_anew() -> None:
     opend.plan.reset()
     opend.plan.look_at([A])
     opend.heal()
-    assert list(opend.tracker.open_gaps()) == []
+    assert list(opend.tracker.known.open_gaps()) == []
     opend.make(A, 1, pushed=False)
     opend.make(A, 1)
     assert names(opend.plan.due(opend.now_s, 4)) == [A]  # never answered
@@ -354,7 +354,7 @@ def test_looking_brings_to_light_what_no_push_has_shown() -> None:
     opend.plan.look_at([A])
     assert opend.heal() == 0
     assert [ask.rows for ask in opend.asked] == [10, pytest.approx(60, abs=20)]
-    assert list(opend.tracker.open_gaps()) == []
+    assert list(opend.tracker.known.open_gaps()) == []
 
 
 def test_without_the_pattern_everything_is_asked_for() -> None:
@@ -370,7 +370,7 @@ def test_without_the_pattern_everything_is_asked_for() -> None:
         opend.plan.look_at([A])
         assert opend.heal() == left
         assert opend.asked == [(A, WINDOW_ROWS)]
-        assert len(list(opend.tracker.open_gaps())) == left
+        assert len(list(opend.tracker.known.open_gaps())) == left
 
 
 def test_rates_follow_the_busiest_and_forget_slowly() -> None:
@@ -420,7 +420,7 @@ def test_a_window_that_is_smaller_than_opend_says_is_full_too() -> None:
         if lost:
             break
     assert 400 - (200 - 30) <= lost <= 400 - (200 - 31) + 1
-    assert opend.tracker.missing(A) == 0
+    assert opend.tracker.known.missing(A) == 0
     assert opend.now_s - 100.0 >= 15.0
 
 
@@ -441,8 +441,8 @@ def test_a_counter_that_leaps_is_no_rule_at_any_rate(window: int, rate: int) -> 
         opend.plan.measure(opend.now_s)
         for ask in opend.plan.due(opend.now_s, 1):
             opend.answer(ask, opend.tapes[A][-min(ask.rows, window) :])
-    assert opend.tracker.without_rule() == [A]
-    assert list(opend.tracker.lost_holes()) == []
+    assert opend.tracker.known.symbols_without_rule() == [A]
+    assert list(opend.tracker.known.lost_gaps()) == []
 
 
 def test_the_rest_of_an_earlier_run_of_the_counter_is_asked_for_as_a_whole() -> None:
@@ -466,4 +466,4 @@ def test_the_rest_of_an_earlier_run_of_the_counter_is_asked_for_as_a_whole() -> 
             opend.answer(ask, opend.tapes[A][-min(ask.rows, 150) :])
         opend.now_s += 1.0
         opend.make(A, 1)
-    assert opend.tracker.missing(A) == 0
+    assert opend.tracker.known.missing(A) == 0

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from hk_tick_collector import market
 from hk_tick_collector.collect.loading.load import load_day
-from hk_tick_collector.gaps.backfill_plan import WINDOW_ROWS, BackfillPlan
+from hk_tick_collector.gaps.backfill_plan import BackfillPlan
 from hk_tick_collector.gaps.tracker import GapTracker
-from hk_tick_collector.model import GAP_OPEN, Gap, Tick
+from hk_tick_collector.model import GAP_OPEN, WINDOW_ROWS, Gap, Tick
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 from hk_tick_collector.store.query import DayReader, path_of
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from hk_tick_collector.gaps.backfill_plan import WINDOW_ROWS
 from hk_tick_collector.gaps.push_watch import BATCH_SYMBOLS, QUIET_S, SUB_BURST, SUB_EVERY_S, Known, PushWatch
-from hk_tick_collector.model import Rejected, Tick
+from hk_tick_collector.model import WINDOW_ROWS, Rejected, Tick
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -39,7 +39,6 @@ def s2c(value: bytes) -> bytes:
         (messages.read_sub_info, s2c(field(1, field(1, b"\x08\x04" + EMPTY * (MOST_PARTS + 1))))),
         (messages.read_sub_info, s2c(field(1, b"\x0a\x00" * (MOST_PARTS + 1)))),
         (messages.read_trade_dates, s2c(b"\x0a\x00" * (MOST_PARTS + 1))),
-        (messages.read_basic_qot, s2c(b"\x0a\x00" * (MOST_PARTS + 1))),
         (messages.read_security_snapshot, s2c(b"\x0a\x00" * (MOST_PARTS + 1))),
     ],
 )

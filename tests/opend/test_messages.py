@@ -74,23 +74,6 @@ GOOD: Final[dict[Callable[[bytes], object], Message]] = {
             ]
         },
     ),
-    messages.read_basic_qot: pb.GetBasicQotResponse(
-        retType=0,
-        s2c={
-            "basicQotList": [
-                {
-                    "security": HK_00700,
-                    "isSuspended": False,
-                    "listTime": "2004-06-16",
-                    "updateTime": "2026-11-20 16:08:05",
-                    "volume": 2**53 + 1,
-                    "turnover": 1e10,
-                    **dict.fromkeys(("priceSpread", "highPrice", "openPrice", "lowPrice", "curPrice"), 1.0),
-                    **dict.fromkeys(("lastClosePrice", "turnoverRate", "amplitude"), 1.0),
-                }
-            ]
-        },
-    ),
     messages.read_security_snapshot: pb.GetSecuritySnapshotResponse(
         retType=0,
         s2c={
@@ -186,7 +169,6 @@ def test_trading_days_are_read() -> None:
 
 def test_day_totals_are_read_exactly() -> None:
     """Shares are an int64 and stay one."""
-    assert read(messages.read_basic_qot) == [messages.DayTotals("HK.00700", 2**53 + 1, 1e10, False)]
     assert read(messages.read_security_snapshot) == [
         messages.DayTotals("HK.00700", 2**53 + 1, 1e10, True, "2026-11-20")
     ]

@@ -5,7 +5,7 @@ Every script is fed whole, byte by byte, and with the beginning of a next frame 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from itertools import pairwise
@@ -132,7 +132,6 @@ class Script:
     begin: Callable[[], Connection]
     sent: bytes
     expected: list[Told]
-    skipped: int = field(default=0)
 
 
 def hk(*seqs: int, symbol: str = "HK.00700") -> tuple[tuple[str, int], ...]:
@@ -179,7 +178,6 @@ SCRIPTS: Final = [
         connecting,
         INIT + INIT + push(1),
         [("Ready", 42), ("Skipped", messages.INIT_CONNECT), ("Ticks", hk(1), ())],
-        skipped=1,
     ),
     Script(
         "replies in order",
@@ -208,21 +206,18 @@ SCRIPTS: Final = [
         lambda: ready(SUBSCRIBE),
         frame(messages.SUB, 2, OK) * 2,
         [("Replied", 2, messages.SUB), ("Skipped", messages.SUB)],
-        skipped=1,
     ),
     Script(
         "a reply of another kind does not answer",
         lambda: ready(SUBSCRIBE),
         frame(messages.GET_GLOBAL_STATE, 2, OK) + frame(messages.SUB, 2, OK),
         [("Skipped", messages.GET_GLOBAL_STATE), ("Replied", 2, messages.SUB)],
-        skipped=1,
     ),
     Script(
         "a reply to nothing",
         ready,
         frame(messages.SUB, 77, OK) + push(1),
         [("Skipped", messages.SUB), ("Ticks", hk(1), ())],
-        skipped=1,
     ),
     Script(
         "pulled ticks",
@@ -269,7 +264,6 @@ SCRIPTS: Final = [
             ("Skipped", messages.GET_TICKER),
             ("Ticks", hk(3), ()),
         ],
-        skipped=1,
     ),
     Script(
         "a pull with the ticks of another market's symbol",
@@ -279,7 +273,6 @@ SCRIPTS: Final = [
             ("Failed", 3, messages.GET_TICKER, "OpenD answered with ticks of 11.00700, HK.00700 was asked for"),
             ("Skipped", messages.GET_TICKER),
         ],
-        skipped=1,
     ),
     Script(
         "a pull with the ticks of another symbol that is subscribed",
@@ -320,7 +313,6 @@ SCRIPTS: Final = [
             ("Skipped", messages.UPDATE_TICKER),
             ("Ticks", hk(3), ()),
         ],
-        skipped=2,
     ),
     Script(
         "texts that are no UTF-8",
@@ -329,14 +321,12 @@ SCRIPTS: Final = [
         + raw(messages.UPDATE_TICKER, ticks_of(2, time="!!").SerializeToString().replace(b"!!", b"\xff\xfe"))
         + push(3),
         [("Skipped", messages.UPDATE_TICKER), ("Ticks", hk(3), ((2, "bad_time"),))],
-        skipped=1,
     ),
     Script(
         "messages of numbers that nobody knows",
         ready,
         raw(9999, b"whatever") + push(1) + raw(0, b"") + raw(0xFFFFFFFF, b"\xff"),
         [("Skipped", 9999), ("Ticks", hk(1), ()), ("Skipped", 0), ("Skipped", 0xFFFFFFFF)],
-        skipped=3,
     ),
     Script(
         "notices",
@@ -351,7 +341,6 @@ SCRIPTS: Final = [
             ("Skipped", messages.NOTIFY),
             ("Ticks", hk(1), ()),
         ],
-        skipped=1,
     ),
     Script(
         "a fault in a burst",
@@ -384,7 +373,6 @@ def test_a_script_is_told_alike_however_it_arrives(script: Script, way: str) -> 
     data = script.sent + (push(99)[:50] if way.startswith("with") else b"")
     pieces = [data] if way != "byte by byte" else [data[i : i + 1] for i in range(len(data))]
     assert told(feed(connection, pieces)) == script.expected
-    assert connection.skipped == script.skipped
     assert (connection.state is State.CLOSED) == (script.expected[-1][0] == "Closed")
 
 
@@ -536,7 +524,6 @@ def test_a_request_without_a_reply_fails_at_its_deadline() -> None:
     assert told(connection.receive(late_ticks, NOW_S + 4, 0)) == [("Skipped", 3010)]
     assert told(connection.advance(NOW_S + REQUEST_TIMEOUT_S, 0)) == [("Failed", 2, 3001, late.format(3001))]
     assert told(connection.receive(frame(messages.SUB, 2, OK), NOW_S + 14, 0)) == []
-    assert connection.skipped == 1
     assert connection.state is State.READY
 
 

@@ -109,6 +109,16 @@ async def simulating(
         yield simulator
 
 
+def read_basic_quotes(body: bytes) -> list[messages.DayTotals]:
+    """The day's totals of a reply to GetBasicQot, which our collector does not ask; it must have succeeded."""
+    reply = pb.GetBasicQotResponse.FromString(body)
+    assert reply.retType == 0, reply.retMsg
+    return [
+        messages.DayTotals(f"HK.{quote.security.code}", quote.volume, quote.turnover, quote.isSuspended)
+        for quote in reply.s2c.basicQotList
+    ]
+
+
 @pytest.fixture
 def tools() -> Any:
     """The helpers of this module: `tools.simulating(…)`, `tools.peer_of(port)`, `tools.run(coroutine)`."""
@@ -116,6 +126,7 @@ def tools() -> Any:
     class Tools:
         simulating = staticmethod(simulating)
         peer_of = staticmethod(peer_of)
+        read_basic_quotes = staticmethod(read_basic_quotes)
 
         @staticmethod
         def run(main: Coroutine[Any, Any, T]) -> T:

@@ -20,12 +20,15 @@ START_MS = market.day_start_ms(market.parse_day("20261120")) + 10 * 3_600_000
 SYMBOLS = ("HK.00700", "HK.00981", "HK.09988")
 
 
-async def totals(peer: Any) -> list[messages.DayTotals]:
+async def totals(tools: Any, peer: Any) -> list[messages.DayTotals]:
     subscription = messages.subscribe(SYMBOLS)
     subscription.c2s.subTypeList.append(1)
     subscription.c2s.isRegOrUnRegPush = False  # nobody gets pushes yet: the market waits
     await peer.ask(messages.SUB, subscription)
-    return messages.read_basic_qot(await peer.ask(messages.GET_BASIC_QOT, messages.get_basic_qot(SYMBOLS)))
+    found: list[messages.DayTotals] = tools.read_basic_quotes(
+        await peer.ask(messages.GET_BASIC_QOT, messages.get_basic_qot(SYMBOLS))
+    )
+    return found
 
 
 @pytest.mark.parametrize("torn", [b"", b"HK.00700\t77", b"HK.00700\t1\t2\t3.0\t4\t5.0\tBUY\tAUTO_M"])
@@ -38,14 +41,14 @@ def test_windows_totals_and_counters_go_on(tools: Any, tmp_path: Path, torn: byt
         async with tools.simulating(**plan) as simulator:
             await simulator.finished()
             async with tools.peer_of(simulator.port) as peer:
-                before = await totals(peer)
+                before = await totals(tools, peer)
                 windows = [await peer.tickers(symbol) for symbol in SYMBOLS]
         with truth.open("ab") as file:
             file.write(torn)
         old = list(read_truth(truth))
         async with tools.simulating(**plan, resume=True, wait=True) as simulator:
             async with tools.peer_of(simulator.port) as peer:
-                assert await totals(peer) == before
+                assert await totals(tools, peer) == before
                 assert [await peer.tickers(symbol) for symbol in SYMBOLS] == windows
             async with tools.peer_of(simulator.port) as peer:
                 await peer.subscribe(*SYMBOLS)

@@ -284,7 +284,7 @@ def test_day_totals_are_those_of_the_truth(tools: Any, tmp_path: Path) -> None:
                 subscription = messages.subscribe(["HK.00700", "HK.00981"])
                 subscription.c2s.subTypeList.append(1)
                 await peer.ask(messages.SUB, subscription)
-                totals = messages.read_basic_qot(
+                totals = tools.read_basic_quotes(
                     await peer.ask(messages.GET_BASIC_QOT, messages.get_basic_qot(["HK.00700", "HK.00981"]))
                 )
         truth = list(read_truth(tmp_path / "truth"))

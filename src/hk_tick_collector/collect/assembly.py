@@ -22,23 +22,30 @@ from hk_tick_collector.collect.connection.reconcile import Reconciler
 from hk_tick_collector.collect.loading.load import unfinished_days
 from hk_tick_collector.collect.loading.loader import DayLoader
 from hk_tick_collector.collect.reporting.gap_log import GapLog
+from hk_tick_collector.collect.reporting.health_lines import HealthLines
 from hk_tick_collector.collect.reporting.heartbeat import Heartbeat
+from hk_tick_collector.collect.reporting.live_state import LiveState
 from hk_tick_collector.collect.writing.current_writer import CurrentWriter
 from hk_tick_collector.collect.writing.predecessor_days import PredecessorDays
+from hk_tick_collector.collect.writing.recount_days import RecountDays
 from hk_tick_collector.collect.writing.recovery import Recovery
 from hk_tick_collector.collect.writing.waiting_days import WaitingDays
 from hk_tick_collector.collect.writing.watchdog import Watchdog
 from hk_tick_collector.collect.writing.writer import Writer
 from hk_tick_collector.gaps.backfill_plan import BackfillPlan
 from hk_tick_collector.gaps.tracker import GapTracker
-from hk_tick_collector.model import Stats
 from hk_tick_collector.ops.alerts.alerter import Alerter
 from hk_tick_collector.ops.live.systemd_notify import Notifier
+from hk_tick_collector.stats import Stats
 from hk_tick_collector.store.spool import Spool
 
+from .day_turn import DayTurn
+from .opend_state import ExchangeClock, OpenDState
 from .options import WriterOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .options import ServiceOptions
 
 _SPOOL_BUFFER_ROWS: Final = 50_000  # rows in memory, beyond MAX_QUEUE_ROWS, on their way to the spool
@@ -50,6 +57,7 @@ class Assembly:
 
     run_id: str
     stats: Stats
+    live: LiveState
     feed: Feed
     tracker: GapTracker
     intake: Intake
@@ -64,36 +72,40 @@ class Assembly:
 
 def assemble(options: ServiceOptions) -> Assembly:
     """Makes the parts of one run. Raises StoreError when the spool cannot be used."""
-    stats = Stats(bad_symbols=list(options.bad_symbols))
+    stats, opend = Stats(bad_symbols=list(options.bad_symbols)), OpenDState()
     run_id = f"{market.hkt(now_ms()):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
     spool = Spool(options.spool_dir / run_id)  # this run's own part; others are earlier runs'
     overflow = Overflow(spool, _SPOOL_BUFFER_ROWS, stats)
     queue = TickQueue(options.max_queue_rows, overflow)
     loader = DayLoader(options.data_root)
     tracker = GapTracker(loader, now_ms)
-    intake = Intake(queue, tracker, stats, time.monotonic)
+    intake = Intake(queue, tracker, opend, stats, time.monotonic)
     loader.serve(tracker, intake)
-    writing = _writer_options(options, run_id)
-    held = WaitingDays(queue, stats, options.data_root, options.spool_dir / run_id)
-    current_writer = CurrentWriter(
-        queue, lambda number, fresh: Writer(queue, stats, _numbered(writing, number), now_ms, fresh, held)
-    )
+    current_writer = _writers(options, run_id, queue, opend, stats)
     plan = BackfillPlan(tracker)
-    backfiller = Backfiller(plan, tracker, intake, stats, partial(unfinished_days, options.data_root), loader.wait)
-    reconciler = Reconciler(options.data_root, options.feed.symbols, stats, current_writer.reconcile)
-    feed = Feed(options.feed, intake, backfiller, reconciler, stats)
+    unfinished = partial(unfinished_days, options.data_root)
+    backfiller = Backfiller(plan, tracker, intake, opend, stats, unfinished, loader.wait)
+    reconciler = Reconciler(options.data_root, options.feed.symbols, opend, queue.storing, current_writer.reconcile)
+    feed = Feed(options.feed, intake, backfiller, reconciler, opend, stats)
+    day_turn = DayTurn(opend, current_writer)
+    recount = RecountDays(queue.storing, current_writer, loader.rebuild, tracker.open_days, tracker.unread_days)
     watchdog = Watchdog(options.watchdog_stall_s, options.watchdog_queue_rows, options.watchdog_max_failures)
-    recovery = Recovery(watchdog, queue, stats, current_writer, loader.rebuild, tracker.open_days, tracker.unread_days)
+    recovery = Recovery(watchdog, queue, opend, stats, current_writer)
     notifier = Notifier(options.notify_socket)
-    heartbeat = Heartbeat(
-        options, stats, queue, feed, current_writer, GapLog(tracker, plan, current_writer, now_ms), recovery, notifier
-    )
+    gaps = GapLog(tracker, plan, current_writer, now_ms)
+    live = LiveState(options, stats, opend, queue, day_turn, gaps, current_writer)
+    lines = HealthLines(options, stats, opend, queue, live)
+    duties = (current_writer.demand_alive, day_turn.look, recount.look, lambda: recovery.look(now_ms()))
+    heartbeat = Heartbeat(options, live, lines, gaps, opend, notifier, duties)
     alerter = Alerter(options.destinations, options.limits, options.data_root, options.instance, now_ms, options.lang)
     heartbeat.listeners.append(alerter.look)
-    predecessor_days = PredecessorDays(options.data_root, intake, queue, current_writer, stats, tracker.recount_losses)
+    predecessor_days = PredecessorDays(
+        options.data_root, intake, queue, current_writer, stats, tracker.known.recount_losses
+    )
     return Assembly(
         run_id,
         stats,
+        live,
         feed,
         tracker,
         intake,
@@ -105,6 +117,18 @@ def assemble(options: ServiceOptions) -> Assembly:
         predecessor_days,
         notifier,
     )
+
+
+def _writers(options: ServiceOptions, run_id: str, queue: TickQueue, opend: OpenDState, stats: Stats) -> CurrentWriter:
+    """Each writer of a run has a row of its own in the ledger; what waits for the file of its day outlives them."""
+    writing = _writer_options(options, run_id)
+    held = WaitingDays(queue, stats, options.data_root, options.spool_dir / run_id)
+
+    def appoint(number: int, on_fresh: Callable[[int], None]) -> Writer:
+        clock = ExchangeClock(opend, now_ms)
+        return Writer(queue, stats, _numbered(writing, number), clock, on_fresh, held)
+
+    return CurrentWriter(queue, appoint)
 
 
 def _writer_options(options: ServiceOptions, run_id: str) -> WriterOptions:
@@ -120,5 +144,4 @@ def _writer_options(options: ServiceOptions, run_id: str) -> WriterOptions:
 
 
 def _numbered(options: WriterOptions, number: int) -> WriterOptions:
-    """Each writer of a run has a row of its own in the ledger."""
     return options if number == 1 else replace(options, run_id=f"{options.run_id}-{number}")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.collect.buffer.overflow import Overflow
     from hk_tick_collector.collect.buffer.tick_queue import TickQueue
     from hk_tick_collector.collect.writing.current_writer import CurrentWriter
-    from hk_tick_collector.model import Stats
+    from hk_tick_collector.stats import Stats
 
     from .assembly import Assembly
     from .options import ServiceOptions
@@ -79,7 +79,7 @@ async def _serve(options: ServiceOptions) -> int:
     parts.stats.unplanned_ms = starts.unplanned_ms
     _begin(parts, options.data_root)
     leftovers = replay_leftovers(options.spool_dir, parts.run_id, parts.intake, parts.queue)
-    exporter = metrics_served(options.metrics_addr, lambda: parts.heartbeat.latest, parts.stats, options.limits)
+    exporter = metrics_served(options.metrics_addr, lambda: parts.live.latest, parts.stats, options.limits)
     running = _running(parts.feed.run(), parts.heartbeat.run(), leftovers, parts.predecessor_days.run())
     async with exporter, running as (feeding, pulsing, replaying, taking_over):
         failed = await _until_stopped(stop, feeding, pulsing)
@@ -108,7 +108,7 @@ def _begin(parts: Assembly, data_root: Path) -> None:
     """From the files of the day to a writer at work; what cannot be written fails here, before OpenD is asked."""
     parts.notifier.status("starting: reads what the files of the day know")
     today = market.day_number(now_ms())
-    parts.tracker.losses.late_start = is_late_start(data_root, today)
+    parts.tracker.known.losses.late_start = is_late_start(data_root, today)
     if market.is_weekday(today):
         parts.current_writer.writer.prepare(today)
     parts.tracker.resume(today)

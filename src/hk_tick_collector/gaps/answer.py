@@ -1,4 +1,4 @@
-"""What an answer of OpenD's to GetTicker proves of one symbol and day. Pure; `judging` draws the consequences.
+"""What an answer of OpenD's to GetTicker proves of one symbol and day. No I/O; `judging` draws the consequences.
 
 The rule of the sequence is inferred. Alone it proves nothing: OpenD's own answers are the second witness. An answer
 counts only when it is honest: it reaches the newest tick that was known when it was asked for, and it has every tick
@@ -126,17 +126,11 @@ def reach(day: Day, track: SymbolDay, answer: Answer, part: Part) -> Reach | Non
     low, high = min(run), max(run)
     # A tick that could not be stored, or has another date, may be missing from what OpenD keeps.
     optional = sum(low <= counter <= high for counter in track.marks - run)
-    held = high - low + 1 - missing_between(track, low, high)
+    held = high - low + 1 - track.unstored_between(low, high)
     if len(run) < held - optional:
         return None
     from_before = part.from_before or any(seq < track.run_seq for seq in part.seqs)
     return Reach(0 if from_before else low, high, len(run) - 1, sorted(run)[len(run) // 2])
-
-
-def missing_between(track: SymbolDay, low: int, high: int) -> int:
-    """How many counters from `low` to `high` are not stored: in open gaps, or without a tick."""
-    hot = sum(max(0, min(high, gap.last) - max(low, gap.first) + 1) for gap in track.gaps)
-    return hot + track.lost.missing_between(low, high) + track.skipped.missing_between(low, high)
 
 
 def witnesses(track: SymbolDay, day: Day, answer: Answer, before: Unwitnessed) -> bool:

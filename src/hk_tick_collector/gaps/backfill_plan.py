@@ -1,4 +1,4 @@
-"""Whom to ask OpenD for next, so that gaps are filled before they are lost. Pure: the caretaker does the asking.
+"""Whom to ask OpenD for next, so that gaps are filled before they are lost. No I/O: `collect` does the asking.
 
 GetTicker gives the latest 1,000 ticks of a symbol, nothing older. So a gap can be filled as long as its ticks are among
 those, and the symbol whose oldest missing tick leaves that window first is asked first. What an answer leaves open is
@@ -14,6 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from hk_tick_collector.model import WINDOW_ROWS
+
 from .answer import WINDOW_LEAST, Answer
 from .symbol_day import COMPARED_ROWS, COMPARED_S
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from .symbol_day import SymbolDay
     from .tracker import GapTracker
 
-WINDOW_ROWS: Final = 1000
 _LOOK_ROWS: Final = 10  # enough to see whether a quiet symbol has gone on without us
 _SPARE_ROWS: Final = 20  # ticks that may arrive between the question and the answer
 _LOOKS: Final = 3  # failures before a symbol is no longer looked at for its own sake
@@ -131,11 +132,11 @@ class BackfillPlan:
         patient.window = _moved_on(patient.window, ask, ticks, now_s)
         full = len(ticks) >= WINDOW_ROWS or _is_window(patient.window, now_s)
         lost = self._tracker.answered(ask.symbol, Answer(ticks, ask.rows, full, patient.newest_ms, now_s))
-        track = self._tracker.track(ask.symbol)
+        track = self._tracker.known.track(ask.symbol)
         patient.asked, patient.failures = False, 0
         patient.compared_s, patient.progress = now_s, track.progress if track else 0
         exhausted = len(ticks) < ask.rows or ask.rows >= WINDOW_ROWS
-        patient.whole = ask.rows > _LOOK_ROWS and not exhausted and self._tracker.missing(ask.symbol) > 0
+        patient.whole = ask.rows > _LOOK_ROWS and not exhausted and self._tracker.known.missing(ask.symbol) > 0
         patient.not_before_s = now_s
         return lost
 
@@ -160,9 +161,9 @@ class BackfillPlan:
         that time.
         """
         passed_s = now_s - self._rate_at_s
-        if passed_s < _RATE_EVERY_S or self._tracker.deaf:  # no tick comes, and none is a rate of the market's
+        if passed_s < _RATE_EVERY_S or self._tracker.known.deaf:  # no tick comes, and none is a rate of the market's
             return
-        for track in self._tracker.tracks():
+        for track in self._tracker.known.tracks():
             base, base_ms = self._rate_base.get(track.symbol, (0, 0))
             if track.progress >= base > 0 and self._rate_at_s:
                 rate = _rate(track, track.progress - base, base_ms, passed_s)
@@ -175,16 +176,16 @@ class BackfillPlan:
         return max(self._rates.items(), key=lambda item: item[1], default=None)
 
     def _ask(self, ask: Ask) -> Ask:
-        patient, track = self._patient(ask.symbol), self._tracker.track(ask.symbol)
+        patient, track = self._patient(ask.symbol), self._tracker.known.track(ask.symbol)
         patient.asked, patient.newest_ms = True, track.last_ts_ms if track else 0
         return ask
 
     def _plan_to_compare(self, now_s: float) -> None:
         """Which symbols that trade are due to be compared with OpenD's own ticks."""
-        if now_s < self._compare_at_s or self._tracker.deaf:
+        if now_s < self._compare_at_s or self._tracker.known.deaf:
             return
         self._compare_at_s = now_s + _COMPARE_EVERY_S
-        for track in self._tracker.tracks():
+        for track in self._tracker.known.tracks():
             symbol, patient = track.symbol, self._patient(track.symbol)
             if symbol in self._to_compare or patient.asked or track.progress == patient.progress:
                 continue
@@ -203,13 +204,13 @@ class BackfillPlan:
     def _urgent(self, now_s: float) -> Iterable[tuple[tuple[float, float], Ask]]:
         """Symbols with gaps that may be filled, with the seconds until their oldest missing tick is out of reach."""
         first: dict[str, tuple[int, int]] = {}
-        for track, gap in self._tracker.open_gaps():
+        for track, gap in self._tracker.known.open_gaps():
             if gap.final or track.symbol in first or now_s < gap.tried_s + _delay_s(gap.tries):
                 continue
-            if gap.first or not self._tracker.deaf:
+            if gap.first or not self._tracker.known.deaf:
                 # A doubt begins at 0: the whole window is asked for.
                 first[track.symbol] = (_in_run(track, gap.first, gap.from_seq or 0), track.next)
-        for track in () if self._tracker.deaf else self._tracker.unwitnessed():
+        for track in () if self._tracker.known.deaf else self._tracker.known.unwitnessed():
             before = track.unwitnessed
             if before is None or not before.answers or now_s < before.answered_s + _delay_s(before.answers - 1):
                 continue
@@ -228,7 +229,7 @@ class BackfillPlan:
             yield (slack / (rate + 0.001), -rate), Ask(symbol, rows)
 
     def _look_rows(self, symbol: str) -> int:
-        track, patient = self._tracker.track(symbol), self._patients.get(symbol)
+        track, patient = self._tracker.known.track(symbol), self._patients.get(symbol)
         if track is None and patient is not None and patient.compared_s:
             return _LOOK_ROWS  # OpenD has been asked, and has nothing of a day that goes on
         return _LOOK_ROWS if track and track.patterned else WINDOW_ROWS

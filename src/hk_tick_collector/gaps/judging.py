@@ -1,6 +1,6 @@
-"""What follows from an answer of OpenD's: gaps that are lost, that are none, doubts that end, a rule that breaks. Pure.
+"""What follows from an answer of OpenD's: gaps that are lost, that are none, doubts that end, a rule that breaks.
 
-`answer` tells what an answer proves.
+`answer` tells what an answer proves. No I/O.
 """
 
 from __future__ import annotations
@@ -254,18 +254,12 @@ class Judging:
         Within the answer nothing is missing. What is missing before it is unknown.
         """
         part = answers.part_of(answer, day.number)
-        open_before = [gap for gap in (*track.past, *track.gaps) if gap.from_ts_ms < part.oldest_ms]
-        lost_before = track.lost.clear()
-        for gap in (*track.past, *track.gaps, *lost_before):
-            day.dirty[gap.id] = (track.symbol, gap, False)
-        before = [*open_before, *lost_before]
-        track.gaps, track.past, track.next = [], [], -1
+        within = {gap.id for gap in (*track.past, *track.gaps) if gap.from_ts_ms >= part.oldest_ms}
+        gaps, unheard = self._known.end_rule(day, track, why)
+        before = [gap for gap in gaps if gap.id not in within]
         for seq, ts_ms in answer.ticks:
             if seq in part.seqs:
                 track.remember(seq, ts_ms)
-        self._known.without_rule(day, track, why)
-        before += self._known.take_doubt(day, track)
-        unheard, track.unwitnessed = track.unwitnessed, None
         if unheard and not answers.witnesses(track, day, answer, unheard):
             since = (unheard.last_seq + 1, unheard.last_ts_ms, unheard.cause)
         else:

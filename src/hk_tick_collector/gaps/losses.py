@@ -1,4 +1,4 @@
-"""What was found to be lost: gaps that OpenD can no longer fill, summed by the second. Pure.
+"""What was found to be lost: gaps that OpenD can no longer fill, summed by the second. No I/O.
 
 A bad day has hundreds of thousands of gaps; of the last quarter of an hour it is at most as many sums as seconds.
 """
@@ -45,8 +45,8 @@ class Losses:
     def add(self, gaps: Iterable[OpenGap], now_ms: int) -> None:
         """Takes gaps that were found to be lost, at the moment that each names or else now."""
         for gap in gaps:
-            if gap.cause == CAUSE_BEFORE_START and not self.late_start:
-                continue  # the service had not begun: nobody expects these ticks
+            if not self._counts(gap):
+                continue
             if gap.lost_ms and now_ms - gap.lost_ms > _ANEW_MS:
                 continue  # it was asked for again after a reconnect, and is lost as before
             self.ticks += gap.missing or 0
@@ -58,14 +58,14 @@ class Losses:
         for gap in gaps:
             if gap.lost_ms:
                 continue  # found in this run
-            if gap.opened_ms > after_ms and (gap.cause != CAUSE_BEFORE_START or self.late_start):
+            if gap.opened_ms > after_ms and self._counts(gap):
                 self._note(gap, gap.opened_ms)
 
     def recount(self, gaps: Iterable[OpenGap]) -> None:
         """Only these are still there: the others were filled from elsewhere. Sums since the start do not fall."""
         self._seconds = {}
         for gap in sorted(gaps, key=_found_ms):
-            if gap.cause != CAUSE_BEFORE_START or self.late_start:
+            if self._counts(gap):
                 self._note(gap, _found_ms(gap))
 
     def since(self, moment_ms: int) -> Lost:
@@ -81,6 +81,10 @@ class Losses:
             max(lost.to_ts_ms for lost in found),
             sum(lost.unknown for lost in found),
         )
+
+    def _counts(self, gap: OpenGap) -> bool:
+        """Whether a gap is a loss: of what was traded before the service had begun nobody expects the ticks."""
+        return gap.cause != CAUSE_BEFORE_START or self.late_start
 
     def _note(self, gap: OpenGap, at_ms: int) -> None:
         one = Lost(1, gap.missing or 0, at_ms, gap.from_ts_ms, gap.to_ts_ms, int(gap.missing is None))

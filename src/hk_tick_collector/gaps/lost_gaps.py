@@ -1,7 +1,7 @@
 """Gaps of one symbol that nobody asks for, in few bytes: a bad day may have hundreds of thousands.
 
 They are those that OpenD can no longer give, and those without a tick. The ticks of the former may come all the same,
-from the spool of an earlier run for example: `take` gives back the gap that a counter lies in. Pure.
+from the spool of an earlier run for example: `take` gives back the gap that a counter lies in. No I/O.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where a tick belongs among those of its symbol: next, missing until now, seen before, or not of the rule. Pure.
+"""Where a tick belongs among those of its symbol: next, missing until now, seen before, or not of the rule. No I/O.
 
 A tick that does not fit costs itself only. Several in a row end the rule; a counter that falls, and goes on from there,
 begins a new run.
@@ -35,13 +35,6 @@ if TYPE_CHECKING:
 
 
 TOO_MANY: Final = "gaps"  # why the rule of a symbol ended: it has more gaps than can be kept
-# Gaps are kept in memory, whatever OpenD sends: of one symbol, of all that may be filled, and of all. One that may be
-# filled takes half a KB, one that is lost 100 bytes.
-GAPS_MOST: Final = 5_000
-ASKED_MOST: Final = 50_000
-ALL_MOST: Final = 600_000
-_SHARE: Final = 300  # a symbol with fewer keeps them
-_COUNT_EVERY: Final = 50
 _ORDER_S: Final = 1  # so far ticks that follow one another may be out of order by the second
 
 
@@ -68,26 +61,11 @@ class Placing:
             self._follow(day, track, seq, ts_ms, stored=stored)
             return False
         is_new = self._place_by_rule(day, track, seq, ts_ms, stored=stored, near=near)
-        if is_new and track.patterned and self._has_too_many(track):
+        if is_new and track.patterned and self._known.has_too_many(track):
             if stored:
                 track.remember(seq, ts_ms)
             self._give_up_rule(day, track, seq, ts_ms, TOO_MANY)
         return is_new
-
-    def _has_too_many(self, track: SymbolDay) -> bool:
-        """Whether the gaps of a symbol, or of all, take too much memory: they are one of unknown size from then on.
-
-        Those of all are counted now and then, and only for a symbol that has its share of them.
-        """
-        if len(track.gaps) > GAPS_MOST:
-            return True
-        if len(track.gaps) + len(track.lost) < _SHARE or len(track.gaps) % _COUNT_EVERY:
-            return False
-        tracks = [each for day in self._known.days.values() for each in day.tracks.values()]
-        asked_for = sum(len(each.gaps) for each in tracks)
-        if asked_for > ASKED_MOST and len(track.gaps) >= _SHARE:
-            return True
-        return asked_for + sum(len(each.lost) for each in tracks) > ALL_MOST
 
     def _place_by_rule(self, day: Day, track: SymbolDay, seq: int, ts_ms: int, *, stored: bool, near: bool) -> bool:
         counter, in_day = seq & COUNTER_MASK, day.start_s <= seq >> 32 <= day.last_seq >> 32
@@ -270,14 +248,8 @@ class Placing:
 
     def _give_up_rule(self, day: Day, track: SymbolDay, seq: int, ts_ms: int, why: str = "order") -> None:
         """Several ticks in a row do not follow the rule: how many are missing is unknown, also of known gaps."""
-        gaps = [*track.past, *track.gaps, *track.lost.clear()]
-        for gap in gaps:
-            day.dirty[gap.id] = (track.symbol, gap, False)
-        gaps += self._known.take_doubt(day, track)
-        track.gaps, track.past, track.next = [], [], -1
-        self._known.without_rule(day, track, why)
         # Ticks may have passed us by while the rule still held: an answer must reach one that was known then.
-        unheard, track.unwitnessed = track.unwitnessed, None
+        gaps, unheard = self._known.end_rule(day, track, why)
         since = [(gap.from_ts_ms + MARGIN_MS, gap.cause) for gap in gaps]
         if unheard is not None:
             since.append((unheard.last_ts_ms, unheard.cause))

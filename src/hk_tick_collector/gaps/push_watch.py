@@ -1,4 +1,4 @@
-"""Which symbols OpenD still pushes, and which it has stopped pushing although it has newer ticks. Pure.
+"""Which symbols OpenD still pushes, and which it has stopped pushing although it has newer ticks. No I/O.
 
 Enters: which symbols were pushed, what OpenD answered when it was asked. Leaves: whom to compare with OpenD now, and
 whom to subscribe again. All times are monotonic seconds.
@@ -15,10 +15,9 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .backfill_plan import WINDOW_ROWS
+from hk_tick_collector.model import WINDOW_ROWS, symbol_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -53,8 +52,6 @@ _SUB_AGAIN_S: Final = 10.0  # doubled each time
 _SUB_AGAIN_MAX_S: Final = 300.0
 _HEALTHY_S: Final = 60.0  # pushes that lasted so long: the next time begins anew
 _FIRST_PUSH_S: Final = 2.0  # a push this soon after subscribing may be the cached tick that OpenD sends with it
-
-_symbol_of: Final[Callable[[TickRow], str]] = itemgetter(0)
 
 
 class Known(NamedTuple):
@@ -152,7 +149,7 @@ class PushWatch:
 
     def note(self, rows: list[TickRow], rejected: list[Rejected]) -> None:
         """These ticks were pushed. Called once an event, a tick costs one entry of a set."""
-        self._fresh.update(map(_symbol_of, rows))
+        self._fresh.update(map(symbol_of, rows))
         if rejected:
             self._fresh.update(tick.symbol for tick in rejected)
         if self.unordered:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import market
+from hk_tick_collector.model import SEQ_NEAR_S
 
 from .lost_gaps import LostGaps
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 COUNTER_MASK: Final = 0xFFFF_FFFF
 SEQ_MAX: Final = 2**63 - 1
-NEAR_S: Final = 10  # how far the second in a sequence may stand from the tick's own time
 COUNTER_MAX: Final = 10_000_000  # more ticks than any symbol has a day: beyond it the low half is no counter
 _JUMP_MAX: Final = 1_000_000
 # Ticks that a symbol may have skipped in the time since its newest tick. A larger jump must be confirmed by the tick
@@ -162,6 +162,15 @@ class SymbolDay:
         """Whether the sequence tells what is missing."""
         return self.next > 0
 
+    def unstored(self) -> int:
+        """How many counters of this run are not stored: in open gaps, lost, or without a tick."""
+        return sum(gap.missing or 0 for gap in self.gaps) + self.lost.missing() + self.skipped.missing()
+
+    def unstored_between(self, low: int, high: int) -> int:
+        """The same of the counters from `low` to `high`."""
+        open_ = sum(max(0, min(high, gap.last) - max(low, gap.first) + 1) for gap in self.gaps)
+        return open_ + self.lost.missing_between(low, high) + self.skipped.missing_between(low, high)
+
     @property
     def progress(self) -> int:
         """A number that grows with each tick."""
@@ -236,7 +245,7 @@ class Day:
 
 def plausible(seq: int, ts_ms: int) -> bool:
     """Whether a sequence can be `epoch second << 32 | counter` of a tick of that moment."""
-    return abs((seq >> 32) - ts_ms // 1000) <= NEAR_S and 1 <= seq & COUNTER_MASK <= COUNTER_MAX
+    return abs((seq >> 32) - ts_ms // 1000) <= SEQ_NEAR_S and 1 <= seq & COUNTER_MASK <= COUNTER_MAX
 
 
 def continues(track: SymbolDay, seq: int, *, near: bool) -> bool:
@@ -249,7 +258,7 @@ def continues(track: SymbolDay, seq: int, *, near: bool) -> bool:
         return False
     if near:
         return not track.last_seq or jump <= max(_JUMP_ALWAYS, passed_s * _JUMP_PER_S)
-    return jump <= _JUMP_ALWAYS and -NEAR_S <= passed_s <= _STEP_S
+    return jump <= _JUMP_ALWAYS and -SEQ_NEAR_S <= passed_s <= _STEP_S
 
 
 def begins_anew(track: SymbolDay, seq: int) -> bool:
@@ -260,4 +269,4 @@ def begins_anew(track: SymbolDay, seq: int) -> bool:
 def follows(seq: int, before: int) -> bool:
     """Whether a sequence can be the next, or nearly the next, after another of the same run."""
     jump, passed_s = (seq & COUNTER_MASK) - (before & COUNTER_MASK), (seq >> 32) - (before >> 32)
-    return 0 < jump <= max(_JUMP_ALWAYS, passed_s * _JUMP_PER_S) and passed_s >= -NEAR_S
+    return 0 < jump <= max(_JUMP_ALWAYS, passed_s * _JUMP_PER_S) and passed_s >= -SEQ_NEAR_S

@@ -1,4 +1,4 @@
-"""What is known of every symbol on every day, shared by the modules of this package. Opens and ends doubts. Pure.
+"""What is known of every symbol on every day, shared by the modules of this package. Opens and ends doubts. No I/O.
 
 A doubt is a gap of unknown size: a stretch of time in which ticks may be missing, until an answer of OpenD's tells.
 """
@@ -6,18 +6,26 @@ A doubt is a gap of unknown size: a stretch of time in which ticks may be missin
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import market
 
 from .gap import OpenGap
 from .losses import Losses
-from .symbol_day import COUNTER_MASK, MARGIN_MS, RULE_NONE, Day, SymbolDay
+from .symbol_day import COUNTER_MASK, MARGIN_MS, RULE_NONE, Day, SymbolDay, Unwitnessed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from .answer import Part
+
+# Gaps are kept in memory, whatever OpenD sends: of one symbol, of all that may be filled, and of all. One that may be
+# filled takes half a KB, one that is lost 100 bytes.
+GAPS_MOST: Final = 5_000
+ASKED_MOST: Final = 50_000
+ALL_MOST: Final = 600_000
+_SHARE: Final = 300  # a symbol with fewer keeps them
+_COUNT_EVERY: Final = 50
 
 
 class SymbolDays:
@@ -42,10 +50,19 @@ class SymbolDays:
         day.dirty[mark.id] = (symbol, mark, False)
         day.tracks[symbol].marks.add(counter)
 
-    def without_rule(self, day: Day, track: SymbolDay, why: str) -> None:
-        """The rule of a symbol's sequence does not hold: that is written and told."""
+    def end_rule(self, day: Day, track: SymbolDay, why: str) -> tuple[list[OpenGap], Unwitnessed | None]:
+        """The rule of a symbol's sequence does not hold: that is written and told, and its gaps are void.
+
+        Returns those, a doubt among them, and what was known when ticks may have begun to pass us by.
+        """
+        gaps = [*track.past, *track.gaps, *track.lost.clear()]
+        for gap in gaps:
+            day.dirty[gap.id] = (track.symbol, gap, False)
+        track.gaps, track.past, track.next = [], [], -1
         day.rules[track.symbol] = RULE_NONE
         self.events.append((track.symbol, why, track.last_seq))
+        unheard, track.unwitnessed = track.unwitnessed, None
+        return [*gaps, *self.take_doubt(day, track)], unheard
 
     def doubt(
         self,
@@ -101,3 +118,79 @@ class SymbolDays:
             day.dirty[track.doubt.id] = (track.symbol, track.doubt, False)
         track.doubt, track.known = None, set()
         track.proved, track.proved_ms = part.seqs, part.newest_ms
+
+    # --- questions ---
+
+    def open_gaps(self) -> Iterable[tuple[SymbolDay, OpenGap]]:
+        """Every gap and doubt that may still be filled, or was lost lately, of every day that was seen."""
+        for day in self.days.values():
+            for track in day.tracks.values():
+                for gap in track.gaps:
+                    yield track, gap
+                for gap in track.past:
+                    yield track, gap
+                if track.doubt:
+                    yield track, track.doubt
+
+    def any_open(self) -> bool:
+        """Whether there is any of these."""
+        return next(iter(self.open_gaps()), None) is not None
+
+    def has_too_many(self, track: SymbolDay) -> bool:
+        """Whether the gaps of a symbol, or of all, take too much memory: they are one of unknown size from then on.
+
+        Those of all are counted now and then, and only for a symbol that has its share of them.
+        """
+        if len(track.gaps) > GAPS_MOST:
+            return True
+        if len(track.gaps) + len(track.lost) < _SHARE or len(track.gaps) % _COUNT_EVERY:
+            return False
+        tracks = [each for day in self.days.values() for each in day.tracks.values()]
+        asked_for = sum(len(each.gaps) for each in tracks)
+        if asked_for > ASKED_MOST and len(track.gaps) >= _SHARE:
+            return True
+        return asked_for + sum(len(each.lost) for each in tracks) > ALL_MOST
+
+    def lost_gaps(self) -> Iterable[tuple[SymbolDay, OpenGap]]:
+        """Every gap of known size that OpenD can no longer give."""
+        for day in self.days.values():
+            for track in day.tracks.values():
+                yield from ((track, gap) for gap in track.lost)
+
+    def recount_losses(self) -> None:
+        """Ticks came from elsewhere that OpenD no longer had: only gaps that are still there were lost."""
+        there = [gap for _, gap in self.open_gaps() if gap.lost_ms]
+        self.losses.recount([*there, *(gap for _, gap in self.lost_gaps())])
+
+    def track(self, symbol: str) -> SymbolDay | None:
+        """What is known of a symbol on the day of its newest tick."""
+        return self.latest.get(symbol)
+
+    def tracks(self) -> Iterable[SymbolDay]:
+        """Every symbol on the day of its newest tick."""
+        return self.latest.values()
+
+    def unwitnessed(self) -> Iterable[SymbolDay]:
+        """Symbols of which no answer has reached yet what was known when ticks may have begun to pass us by."""
+        return [track for track in self.latest.values() if track.unwitnessed is not None]
+
+    def symbols_without_rule(self) -> list[str]:
+        """The symbols whose sequence does not tell what is missing."""
+        return [track.symbol for track in self.latest.values() if track.next < 0]
+
+    def missing(self, symbol: str) -> int:
+        """How many ticks of a symbol are missing that OpenD may still have; a doubt counts as one."""
+        return sum(gap.missing or 1 for gap in self.hopeful(symbol))
+
+    def tries(self, symbol: str) -> int:
+        """How many answers at most left something of a symbol missing that they should have held."""
+        return max((gap.tries for gap in self.hopeful(symbol)), default=0)
+
+    def hopeful(self, symbol: str) -> Iterable[OpenGap]:
+        """The gaps and doubts of a symbol that may be filled."""
+        for day in self.days.values():
+            track = day.tracks.get(symbol)
+            if track is not None:
+                yield from (gap for gap in (*track.gaps, *track.past) if not gap.final)
+                if track.doubt and not track.doubt.final:
+                    yield track.doubt

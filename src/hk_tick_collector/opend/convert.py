@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Final
 
-from hk_tick_collector.model import PUSH_CACHE, PUSH_REALTIME, PUSH_REFILL, Rejected, TickRow
+from hk_tick_collector.model import PUSH_CACHE, PUSH_REALTIME, PUSH_REFILL, SEQ_NEAR_S, Rejected, TickRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +27,6 @@ _DAY_MS: Final = 86_400_000
 _HKT_MS: Final = 8 * 3_600_000
 _EARLIEST_S: Final = 946_684_800  # 2000-01-01: OpenD has nothing older, so an earlier moment is no moment
 _LATEST_S: Final = 4_102_444_800  # 2100-01-01
-_NEAR_MS: Final = 10_000  # how far a tick's second may stand from the second in its sequence
 _AHEAD_MS: Final = 2 * 3_600_000  # how far a host's clock may be behind before a tick looks like yesterday's
 DETAILS_MOST: Final = 100  # rejected ticks of a message and a cause that are told whole
 _DETAIL_CHARS: Final = 500  # a tick has 300
@@ -190,7 +189,7 @@ def _moment(text: str, seq: int, recv_ts_ms: int) -> int | None:
     second = seq >> 32
     if _EARLIEST_S < second < _LATEST_S:
         near = _on_day_of(second * 1000, time_ms)
-        if abs(near - second * 1000) <= _NEAR_MS:
+        if abs(near - second * 1000) <= SEQ_NEAR_S * 1000:
             return near
     # Ticks come from the past: of the two days around the receipt, the later one that is not in the future.
     latest = recv_ts_ms + _AHEAD_MS

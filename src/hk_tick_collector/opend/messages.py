@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
+from hk_tick_collector import market
 from hk_tick_collector.errors import OpenDError, ProtocolError, UsageError
+from hk_tick_collector.model import WINDOW_ROWS
 
 from . import opend_pb2 as pb
 from .bounds import FREE_BYTES, check_parts
@@ -36,7 +38,8 @@ RET_OK: Final = 0
 MARKET_HK: Final = 1
 SUB_TYPE_TICKER: Final = 4
 SNAPSHOT_MAX: Final = 400  # symbols of one request; 60 requests in 30 s at most (the vendor's documentation)
-TICKER_WINDOW_ROWS: Final = 1000  # GetTicker's reach: the only history there is
+TICKER_WINDOW_ROWS: Final = WINDOW_ROWS  # GetTicker's reach
+CALENDAR_DAYS: Final = 14  # that are asked for ahead
 _LONGEST_CODE: Final = 32  # options have the longest, some 20 characters
 _LONGEST_SECURITY: Final = 256  # bytes; one has 12, and a later OpenD may add to it
 WORDS_MOST: Final = 500  # characters of a text of OpenD's; what is longer is cut where it enters
@@ -97,6 +100,15 @@ class GlobalState(NamedTuple):
     program: str  # "ready", or why not
     program_detail: str
     server_time_s: int  # UTC epoch s; 0 for what is no moment of this century
+
+    def drift_s(self, asked_ms: float, answered_ms: float) -> float | None:
+        """This host's clock minus OpenD's, by when it was asked and answered (UTC epoch ms); None where it tells none.
+
+        OpenD tells whole seconds: the middle of that second is the best guess, half a second the error.
+        """
+        if not self.server_time_s:
+            return None
+        return ((asked_ms + answered_ms) / 2 - self.server_time_s * 1000 - 500) / 1000
 
 
 class SubInfo(NamedTuple):
@@ -219,6 +231,11 @@ def get_security_snapshot(symbols: Iterable[str]) -> pb.GetSecuritySnapshotReque
     )
 
 
+def calendar_bounds(today: int) -> tuple[str, str]:
+    """The first and last date to ask the calendar for, from the number of a day on: `2026-11-20`."""
+    return market.day_date(today).isoformat(), market.day_date(today + CALENDAR_DAYS).isoformat()
+
+
 def request_trade_date(first: str, last: str) -> pb.RequestTradeDateRequest:
     """Asks for the trading days from `first` to `last`, both `YYYY-MM-DD`."""
     return pb.RequestTradeDateRequest(
@@ -276,15 +293,6 @@ def read_trade_dates(body: bytes) -> list[TradingDay]:
     s2c = _succeeded(_parse(pb.RequestTradeDateResponse, body)).s2c
     kinds = {0: "whole", 1: "morning", 2: "afternoon"}
     return [TradingDay(_text(day.time)[:10], kinds.get(day.tradeDateType, "whole")) for day in s2c.tradeDateList]
-
-
-def read_basic_qot(body: bytes) -> list[DayTotals]:
-    """The reply to `get_basic_qot`; OpenDError when it failed."""
-    s2c = _succeeded(_parse(pb.GetBasicQotResponse, body)).s2c
-    return [
-        DayTotals(symbol_of(quote.security), quote.volume, quote.turnover, quote.isSuspended)
-        for quote in s2c.basicQotList
-    ]
 
 
 def read_security_snapshot(body: bytes) -> list[DayTotals]:

@@ -140,7 +140,6 @@ class Connection:
 
     def __init__(self, client_id: str, rsa: RsaCipher | None = None, wanted: Container[str] | None = None) -> None:
         self.state = State.NEW
-        self.skipped = 0  # messages received whole that meant nothing to us
         self._client_id = client_id
         self._wanted = wanted
         self._rsa = rsa
@@ -333,7 +332,6 @@ class Connection:
         self._symbols[wire] = symbol
 
     def _skip(self, proto_id: int, reason: str, events: list[Event]) -> None:
-        self.skipped += 1
         events.append(Skipped(proto_id, reason))
 
     def drop(self) -> None:

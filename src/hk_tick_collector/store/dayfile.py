@@ -18,23 +18,20 @@ import stat
 from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from itertools import chain, repeat, starmap
-from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 import apsw
 
 from hk_tick_collector.errors import SchemaChangedError, SealedDayError, StoreError
-from hk_tick_collector.model import GAP_OPEN, UNSTORED_CAUSES, Gap, Reconciled
+from hk_tick_collector.model import GAP_OPEN, UNSTORED_CAUSES, Gap, Reconciled, symbol_of, ts_ms_of
 
 from . import schema
 from .beside import write_beside
-from .durable import sync_directory
+from .disk import sync_directory
 from .faults import system_error_told
-from .identity import compare
+from .inserting import insert
 from .opening import open_for_writing
 from .schema_check import CHANGED_HINT, cookie, mend, named_changes, refuse_foreign_triggers
-from .wide import bindings, widths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -44,19 +41,11 @@ if TYPE_CHECKING:
 
     from .beside import BesideRow
 
-_SYMBOL = itemgetter(schema.TICK_COLUMNS.index("symbol"))
-_SECOND = itemgetter(1)
-_TS_MS = itemgetter(schema.TICK_COLUMNS.index("ts_ms"))
 
 _LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01: a later tick is another's work
 SEALED_MODE: Final = 0o440
 
 _PAGE_BYTES: Final = 4096  # SQLite's default
-_INSERT_HEAD: Final = f"INSERT INTO ticks ({', '.join(schema.TICK_COLUMNS)}) VALUES "  # noqa: S608 - our own names
-_INSERT_ROW: Final = "(" + ",".join("?" * len(schema.TICK_COLUMNS)) + ")"
-# DO NOTHING for the key alone: OR IGNORE would also swallow a NULL and count it as a duplicate.
-_INSERT_TAIL: Final = " ON CONFLICT (symbol, seq) DO NOTHING"
-_WIDTHS: Final = widths(len(_INSERT_HEAD + _INSERT_TAIL), len(_INSERT_ROW + ","))
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +177,10 @@ class DayFile:
         before = self.ledger
         # Nearly the order of the key, so that neighbours go to the same page: a symbol's own rows came in order. To
         # compare whole rows would take three times as long, and nobody else gets the interpreter meanwhile.
-        rows = sorted(batch.rows, key=_SYMBOL)
+        rows = sorted(batch.rows, key=symbol_of)
         with self._transaction():
             self._look_at_schema()
-            stored, conflicts = self._insert(rows)
+            stored, conflicts = insert(self._db, rows, self.path.name)
             for link in batch.links:
                 self._write_link(link)
             turned, gaps_open, gaps_missing = self._write_gaps(batch.gaps)
@@ -219,7 +208,7 @@ class DayFile:
         self.gaps_open += gaps_open
         self.gaps_missing += gaps_missing
         if rows:
-            self.newest_ts_ms = max(self.newest_ts_ms, *map(_TS_MS, rows))
+            self.newest_ts_ms = max(self.newest_ts_ms, *map(ts_ms_of, rows))
         return written
 
     def wal_bytes(self) -> int:
@@ -251,37 +240,6 @@ class DayFile:
         """Ends the statement that runs in another thread; `write` raises there. Safe to call from any thread."""
         with suppress(apsw.ConnectionClosedError):  # its own thread may close it meanwhile
             self._db.interrupt()
-
-    def _insert(self, rows: Sequence[TickRow]) -> tuple[int, list[TickRow]]:
-        """How many of the rows are new, and those under whose key another tick is stored."""
-        # Iterators of C alone, from one statement to the next: no line of Python at which the event loop, which waits
-        # for the interpreter in a burst, would be given it between the making of the values and their binding.
-        values, first, stored = chain.from_iterable(rows), 0, 0
-        known: list[TickRow] = []  # rows of statements that did not insert all of theirs
-        for width in _WIDTHS:
-            statements = (len(rows) - first) // width
-            if not statements:
-                continue
-            # Before each statement binds its values, the change count of the one before it is noted; once at the end.
-            inserted: list[int] = []
-            noting = map(inserted.append, starmap(self._db.changes, repeat(())))
-            values_of_each = bindings(values, statements, width * len(schema.TICK_COLUMNS))
-            self._db.executemany(_insert_sql(width), map(_SECOND, zip(noting, values_of_each, strict=False)))
-            for start, count in zip(range(first, len(rows), width), inserted[1:], strict=False):
-                stored += count
-                if count < width:
-                    known += rows[start : start + width]
-            first += statements * width
-        if not known:
-            return stored, []
-        missing, differing = compare(self._db, known)
-        if missing:
-            raise SchemaChangedError(
-                f"{self.path.name}: a trigger or another program keeps {len(missing)} ticks out,"
-                f" {missing[0][0]} {missing[0][1]} first",
-                hint=CHANGED_HINT,
-            )
-        return stored, differing
 
     def _look_at_schema(self) -> None:
         """Sees, within a transaction, what others changed since the last one; makes anew what that is safe for."""
@@ -472,13 +430,6 @@ def _seal(db: apsw.Connection, path: Path, now_ms: int, *, checked: bool) -> Non
         db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('sealed_ms', ?)", (str(now_ms),))
 
 
-def _insert_sql(width: int) -> str:
-    if width not in _INSERT_SQL:
-        _INSERT_SQL[width] = _INSERT_HEAD + ",".join([_INSERT_ROW] * width) + _INSERT_TAIL
-    return _INSERT_SQL[width]
-
-
-_INSERT_SQL: Final[dict[int, str]] = {}
 _GAP_SQL: Final = (
     f"INSERT OR REPLACE INTO gaps ({', '.join(Gap._fields)}) "  # noqa: S608 - our own names
     f"VALUES ({', '.join('?' * len(Gap._fields))})"

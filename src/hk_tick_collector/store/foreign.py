@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.errors import ForeignFileError, NoDayError, PredecessorFileError
 
-from .durable import sync_directory
+from .disk import sync_directory
 from .locks import blocker
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 from collections import Counter
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -22,19 +21,20 @@ from typing import TYPE_CHECKING, Final
 import apsw
 
 from hk_tick_collector import market
-from hk_tick_collector.errors import CollectorError, StoreError
+from hk_tick_collector.errors import StoreError
 
 from . import foreign
 from .beside import BesideRow, read_beside
 from .dayfile import Batch, DayFile, StoreOptions, make_plain
-from .durable import sync_directory
-from .faults import DISK_ERRORS, diagnose
+from .disk import demand_room, own_and_sync, refusals_named, sync_directory
+from .faults import diagnose
 from .owner import LOCK_NAME, OwnerLock
 from .predecessor import CONFLICT, place
 from .query import DayReader, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from hk_tick_collector.model import Tick, TickRow
@@ -349,32 +349,19 @@ def _alone(data_root: Path, target: Path, *, there: bool) -> Iterator[None]:
 
 
 def _demand_room(data_root: Path, files: list[Path], keep_free: int) -> None:
-    needed = _SPARE_BYTES + keep_free
+    needed = _SPARE_BYTES
     for file in files:
         for path in (file, file.with_name(f"{file.name}-wal")):
             with suppress(OSError):
                 needed += path.stat().st_size
-    try:
-        free = shutil.disk_usage(data_root).free
-    except OSError as error:
-        raise StoreError(f"cannot look at {data_root} ({error.strerror})", hint="name a directory with --to") from error
-    if free < needed:
-        raise StoreError(
-            f"no room in {data_root}: {free // 2**20:,} MB are free, {-(-needed // 2**20):,} MB are needed"
-            f" ({keep_free // 2**20:,} MB of them stay free)",
-            hint="free space, or name a directory on another disk with --to",
-        )
+    demand_room(data_root, needed, keep_free, "free space, or name a directory on another disk with --to")
 
 
 def _give(draft: Path, data_root: Path) -> None:
     """The new file is the service's, also where root made it, and on the disk before it has its name."""
     fd = os.open(draft, os.O_RDWR | os.O_CLOEXEC)
     try:
-        os.fchmod(fd, _MODE)
-        if os.geteuid() == 0:
-            owner = data_root.stat()
-            os.fchown(fd, owner.st_uid, owner.st_gid)
-        os.fsync(fd)
+        own_and_sync(fd, _MODE, data_root.stat())
     finally:
         os.close(fd)
 
@@ -406,15 +393,9 @@ def _publish(draft: Path, source: Path, target: Path, now_ms: int, *, in_place: 
     return kept
 
 
-@contextmanager
-def _named_errors(directory: Path) -> Iterator[None]:
-    try:
-        yield
-    except CollectorError:
-        raise
-    except DISK_ERRORS as error:
-        words = error.strerror if isinstance(error, OSError) else error
-        raise StoreError(
-            f"the new file in {directory} cannot be written ({diagnose(error)[0]}: {words}); nothing was changed",
-            hint=f"df -h {directory}; sudo dmesg | tail",
-        ) from error
+def _named_errors(directory: Path) -> AbstractContextManager[None]:
+    def words(error: Exception, told: object) -> tuple[str, str]:
+        text = f"the new file in {directory} cannot be written ({diagnose(error)[0]}: {told}); nothing was changed"
+        return text, f"df -h {directory}; sudo dmesg | tail"
+
+    return refusals_named(words)

@@ -15,7 +15,7 @@ from hk_tick_collector.errors import CollectorError, NoDayError, PredecessorFile
 from .foreign import NOT_IMPORTED, list_kept
 from .query import DayReader, list_days, path_of
 from .snapshot import SUFFIX, read_sum, snapshot_path
-from .spool import segments_below
+from .spool_segments import segments_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -22,7 +22,7 @@ import apsw
 
 from hk_tick_collector import market
 from hk_tick_collector.errors import DamagedFileError, ForeignFileError, NoDayError, StoreError
-from hk_tick_collector.model import PUSH_CACHE, PUSH_REALTIME, PUSH_REFILL
+from hk_tick_collector.model import PUSH_CACHE, PUSH_REALTIME, PUSH_REFILL, SEQ_NEAR_S
 
 from .faults import DISK_ERRORS
 from .foreign import foreign_file, held_by, is_predecessors, move_command
@@ -61,7 +61,6 @@ TIME_IN_DOUBT: Final = "time_in_doubt"  # its time and its receipt contradict ea
 CONFLICT: Final = "conflict"  # another tick has its symbol and sequence, and was first
 
 _SHIFT_S: Final = 8 * 3600
-_NEAR_S: Final = 10
 _EARLY_MS: Final = 3_600_000  # no clock of a host that runs is so far behind: received before it was traded
 _PROMPT_MS: Final = 120_000
 _MAX_SHARES: Final = 2**40
@@ -206,7 +205,7 @@ def _place_plain(values: tuple[Any, ...], day: int) -> Placed | None:
         symbol is None
         or type(recv_ms) is not int
         or not _is_moment(recv_ms)
-        or abs(ts_ms // 1000 - (seq >> 32)) > _NEAR_S
+        or abs(ts_ms // 1000 - (seq >> 32)) > SEQ_NEAR_S
         or not _EARLIEST_S < seq >> 32 < _LATEST_S
         or market.day_number(ts_ms) != day
         or not (-_MAX_SHARES <= volume <= _MAX_SHARES and isfinite(price) and isfinite(turnover))
@@ -290,7 +289,7 @@ def _shift_ms(seq: int, ts_ms: int, recv_ms: int | None) -> int | None:
     if _EARLIEST_S < second < _LATEST_S:
         off_s = ts_ms // 1000 - second
         for shift_s in (0, _SHIFT_S, -_SHIFT_S):
-            if abs(off_s - shift_s) <= _NEAR_S:
+            if abs(off_s - shift_s) <= SEQ_NEAR_S:
                 return -shift_s * 1000
     if recv_ms is None:
         return 0

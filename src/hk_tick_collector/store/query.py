@@ -1,208 +1,45 @@
-"""Every SELECT: day files read through connections of their own, never the writer's.
-
-A reader opens with `mode=ro`, so it can neither change nor checkpoint a file, needs no right to write, and its crash
-cannot touch collection. `immutable=1` is never used for a day file: it ignores the WAL, in which the newest ticks of a
-live day are.
-While a statement is unfinished SQLite keeps the WAL from being reset, so hold no iterator open longer than you read.
-"""
+"""Every SELECT: day files read through connections of their own, never the writer's (see `day_connection`)."""
 
 from __future__ import annotations
 
 import heapq
-import re
-import stat
-from bisect import bisect_left
-from contextlib import contextmanager
-from shlex import quote as quote_word
 from sys import float_info
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final
 
-import apsw
-
-from hk_tick_collector import market
-from hk_tick_collector.errors import BusyFileError, ForeignFileError, NoDayError, SchemaChangedError, StoreError
 from hk_tick_collector.model import GAP_OPEN, Gap, Reconciled, Tick
 
-from .faults import lack_of_room
-from .foreign import demand_files_beside, foreign_file, no_file_here, not_sqlite, waiting_for
-from .guarded import Allowance, checked, connect, demand_figures, demand_tables
+from .day_connection import DayConnection, list_days, path_of
+from .day_records import Completeness, Incomplete, Rule, Run, Stretch, SymbolCount, Totals
+from .guarded import checked, demand_figures
 from .identity import Compared, compare
-from .schema import APPLICATION_ID, MISCOUNTED, TICK_COLUMNS, VERSION
-from .schema_check import CHANGED_HINT, SCHEMA_ERRORS, difference, named_change
+from .schema import MISCOUNTED, TICK_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
-    from types import TracebackType
+
+    import apsw
 
     from hk_tick_collector.model import TickRow
 
-_BUSY_MS: Final = 5000  # only a crashed writer's recovery or a day being sealed can keep a reader waiting
+__all__ = [
+    "Completeness",
+    "DayReader",
+    "Incomplete",
+    "Rule",
+    "Run",
+    "Stretch",
+    "SymbolCount",
+    "Totals",
+    "list_days",
+    "path_of",
+]
+
 _INTEGRITY_LINES: Final = 5
-_NO_RIGHT: Final = "join the group hkcollector, or run it with sudo"
-_SAVE: Final = "see docs/sqlite-wal.md for what can be saved"
-_OF_VALUES: Final = ("integer overflow", "too big")
-_TABLES: Final = ("ticks", "symbols", "meta", "gaps", "connections", "ledger", "reconciliation")
 _LONG: Final = ("ticks", "gaps")  # tables that have as many rows as the day had ticks
-_DAY_FILE: Final = re.compile(r"([0-9]{8})\.db")
 
 
-class SymbolCount(NamedTuple):
-    """What is known of a symbol without counting: a row of `symbols`."""
-
-    symbol: str
-    rows: int
-    first_ts_ms: int
-    last_ts_ms: int
-    max_seq: int
-    volume: int  # shares
-    turnover: float  # HKD
-    expected: int | None  # ticks that the feed's counter says there are; None where it does not tell
-
-
-class Rule(NamedTuple):
-    """What was judged of a symbol's sequence."""
-
-    rule: str  # counter, none; empty where nothing was judged yet
-    run_seq: int  # the first sequence of the counter's present run, 0 where it never began anew within the day
-
-
-class Stretch(NamedTuple):
-    """A stretch of time with or without OpenD: a row of `connections`."""
-
-    from_ms: int
-    to_ms: int | None  # None while it lasts
-    connected: bool
-    conn_id: int | None
-    reason: str
-
-
-class Run(NamedTuple):
-    """The account of one run of the service: a row of `ledger`."""
-
-    run_id: str
-    started_ms: int
-    updated_ms: int
-    commits: int
-    received: int  # = stored + duplicate + rejected + dropped + waiting
-    stored: int
-    duplicate: int
-    rejected: int
-    dropped: int
-    waiting: int
-
-
-class Completeness(NamedTuple):
-    """How much of the day is stored, over the symbols whose sequence tells how many ticks there are."""
-
-    symbols: int
-    rows: int
-    expected: int
-    without_pattern: int  # symbols whose sequence does not tell
-    counted: int  # of the rows, for each symbol at most as many as are expected of it
-
-    @property
-    def percent(self) -> float | None:
-        """The share that is stored, 0 to 100; None where no sequence tells how many ticks there are.
-
-        Cut and not rounded: one tick of ten million shows, 100 is without any missing. More rows than a symbol's
-        sequence tells of do not make up for another symbol's missing ones.
-        """
-        share = self.counted * 10**7 // self.expected / 10**5 if self.expected > 0 else None
-        return None if share is None else min(100.0, max(0.0, share))
-
-
-class Incomplete(NamedTuple):
-    """What the day lacks, and what of it nobody could expect."""
-
-    missing: int  # ticks of open gaps, as far as their number is known
-    before_start: int  # of these, those traded before the service began to collect their symbol
-    above: int  # symbols with more ticks than their sequence tells, which cannot be
-    above_first: str  # the first of them by name
-    worst: str  # the symbol with the most ticks missing
-
-
-class Totals(NamedTuple):
-    """The whole day in one row."""
-
-    symbols: int
-    rows: int
-    first_ts_ms: int | None  # None while there is no tick
-    last_ts_ms: int | None
-    volume: int
-    turnover: float
-    gaps_open: int
-    missing: int  # ticks of open gaps, as far as their number is known
-
-
-def path_of(data_root: Path, day: str) -> Path:
-    """Where the file of a day (`20261120`) is, or would be."""
-    return data_root / f"{day}.db"
-
-
-def list_days(data_root: Path) -> list[str]:
-    """The days that have a file, oldest first; none where the directory does not exist."""
-    try:
-        names = [_DAY_FILE.fullmatch(path.name) for path in data_root.iterdir()]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise StoreError(
-            f"cannot list {data_root} ({error.strerror})", hint="check DATA_ROOT and its rights"
-        ) from error
-    return sorted(name[1] for name in names if name and _is_date(name[1]))
-
-
-def _is_date(name: str) -> bool:
-    try:
-        market.parse_day(name)
-    except ValueError:
-        return False
-    return True
-
-
-class DayReader:
-    """One day file, read-only. A context manager; raises NoDayError or ForeignFileError at once where it cannot read.
-
-    A file of a newer schema is read as long as it has the columns of this one. `finished` is for a copy that nobody
-    writes: in WAL mode it would else take the right to make files beside it, and leave them there.
-    """
-
-    def __init__(self, path: Path, *, finished: bool = False) -> None:
-        self.path = path
-        _check_file(path)
-        self._allowance = Allowance(path)
-        with self._named_errors():
-            self._db = connect(path, self._allowance, finished=finished)
-        try:
-            with self._named_errors():
-                self._db.set_busy_timeout(_BUSY_MS)
-                self._check_schema()
-        except BaseException:
-            self._db.close()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Ends the connection and every iterator of it."""
-        self._db.close(True)
-
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """Everything read inside is of one moment."""
-        with self._named_errors():
-            self._db.execute("BEGIN")
-        try:
-            yield
-        finally:
-            self._db.execute("ROLLBACK")
+class DayReader(DayConnection):
+    """What is asked of one day file; it opens as every DayConnection."""
 
     def ticks(self, symbols: Sequence[str] = ()) -> Iterator[Tick]:
         """The ticks of the day in the order of (ts_ms, symbol, seq); of these symbols, or all.
@@ -425,23 +262,6 @@ class DayReader:
         """`ok`, or what SQLite finds wrong with the file; it reads all of it."""
         return "; ".join(line for (line,) in self._rows(f"PRAGMA integrity_check({_INTEGRITY_LINES})", scans=True))
 
-    def _check_schema(self) -> None:
-        self._bytes = int(
-            self._db.execute("SELECT page_size * page_count FROM pragma_page_size, pragma_page_count").get
-        )
-        demand_tables(self._db, self.path, _TABLES)
-        if self._db.pragma("application_id") != APPLICATION_ID:
-            raise foreign_file(self._db, self.path)
-        for table, needed in (("ticks", TICK_COLUMNS), ("symbols", SymbolCount._fields), ("meta", ("key", "value"))):
-            columns = {name for (name,) in self._db.execute("SELECT name FROM pragma_table_info(?)", (table,))}
-            if missing := [column for column in needed if column not in columns]:
-                if self._db.pragma("user_version") == VERSION:
-                    raise SchemaChangedError(f"{self.path}: {difference(self._db)}", hint=CHANGED_HINT)
-                raise ForeignFileError(
-                    f"{self.path} has schema {self._db.pragma('user_version')} without {table}.{missing[0]}",
-                    hint="read it with the version of hk-tick-collector that wrote it",
-                )
-
     def _ticks(self, rest: str, values: Sequence[str | int]) -> Iterator[Tick]:
         return map(Tick._make, self._select(TICK_COLUMNS, "ticks", rest, values))
 
@@ -452,88 +272,8 @@ class DayReader:
         rows = self._rows(f"SELECT {', '.join(columns)} FROM {table} {rest}", values, scans=table in _LONG)  # noqa: S608
         return checked(rows, self.path, table, columns)
 
-    def _rows(self, sql: str, values: Sequence[str | int] = (), *, scans: bool = False) -> Iterator[tuple[Any, ...]]:
-        with self._named_errors():
-            if scans:
-                self._allowance.scan(self._bytes)
-            self._allowance.begin()
-            yield from self._db.execute(sql, values)
-
-    @contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        """SQLite's errors with the file's name and a remedy; an error in our own SQL stays what it is, a bug."""
-        try:
-            yield
-        except (apsw.Error, UnicodeDecodeError) as error:
-            named = self._named(error)
-            if named is None:
-                raise
-            raise named from error
-
-    def _named(self, error: Exception) -> StoreError | None:
-        if isinstance(error, SCHEMA_ERRORS):
-            changed = named_change(self._db, str(self.path), error)
-            if changed is None and any(words in str(error) for words in _OF_VALUES):
-                return StoreError(f"{self.path} holds values that no collector wrote ({error})", hint=_SAVE)
-            return changed
-        if isinstance(error, apsw.NotADBError):
-            return not_sqlite(self.path)
-        root = quote_word(str(self.path.parent))
-        if isinstance(error, apsw.IOError | apsw.CantOpenError) and (lack := lack_of_room(self.path.parent)):
-            words = f"cannot open {self.path}: {lack} is left in {self.path.parent}, and a reader needs a little"
-            return StoreError(words, hint=f"df -h {root}; df -i {root}")
-        for kinds, named, words, hint in _NAMED:
-            if isinstance(error, kinds):
-                fuser = f"sudo fuser -v {quote_word(str(self.path))}*"
-                return named(words.format(path=self.path, error=error), hint=hint.format(fuser=fuser))
-        return None
-
-
-_NAMED: Final[tuple[tuple[tuple[type[Exception], ...], type[StoreError], str, str], ...]] = (
-    ((apsw.CorruptError,), StoreError, "{path} is damaged ({error})", _SAVE),
-    # The last of these: a writer that cannot go on.
-    ((apsw.BusyError, apsw.LockedError, apsw.ProtocolError), BusyFileError, "{path} stays locked", "{fuser}"),
-    (
-        (apsw.CantOpenError, apsw.PermissionsError, apsw.AuthError, apsw.ReadOnlyError),
-        StoreError,
-        "cannot open {path} ({error})",
-        _NO_RIGHT,
-    ),
-    ((apsw.IOError,), StoreError, "cannot read {path} ({error})", "sudo dmesg | tail"),
-    # What SQLite sorts may go to another disk: SQLITE_TMPDIR, /var/tmp.
-    ((apsw.FullError,), StoreError, "no room to read {path} ({error})", "df -h /var/tmp /tmp"),
-    ((apsw.NoMemError,), StoreError, "cannot read {path} ({error})", "free -m"),
-    ((UnicodeDecodeError,), StoreError, "{path} holds text that is not UTF-8 ({error.reason})", _SAVE),
-    ((apsw.FormatError, apsw.InterruptError), StoreError, "cannot read {path} ({error})", _SAVE),
-)
-
 
 def _of_symbols(symbols: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     if not symbols:
         return "", ()
     return f"WHERE symbol IN ({', '.join('?' * len(symbols))})", tuple(symbols)
-
-
-def _check_file(path: Path) -> None:
-    """Names what SQLite would only call "unable to open"."""
-    try:
-        mode = path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        if set_aside := waiting_for(path):
-            raise set_aside from None
-        days = list_days(path.parent) if path.parent.is_dir() else []
-        raise NoDayError(f"there is no {path}", hint=_days_there(days, path.stem)) from None
-    except OSError as error:
-        raise StoreError(f"cannot look at {path} ({error.strerror})", hint=_NO_RIGHT) from error
-    if not stat.S_ISREG(mode):
-        raise no_file_here(path, mode)
-    demand_files_beside(path)
-
-
-def _days_there(days: list[str], wanted: str) -> str:
-    if not days:
-        return "no day was collected there yet; check DATA_ROOT and the service"
-    if len(days) == 1:
-        return f"the only day there is {days[0]}"
-    nearest = days[max(bisect_left(days, wanted) - 1, 0)]
-    return f"{len(days)} days from {days[0]} to {days[-1]} are there, the nearest is {nearest}"

@@ -26,7 +26,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -34,13 +33,13 @@ import apsw
 
 from hk_tick_collector.errors import CollectorError, StoreError
 
-from .durable import sync_directory
-from .faults import DISK_ERRORS
+from .disk import demand_room, own_and_sync, refusals_named, sync_directory
 from .query import DayReader
 from .rights import refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from .query import Totals
@@ -212,14 +211,8 @@ def _copy(reader: DayReader, draft: Path, fd: int, keep_free_bytes: int, progres
 
 
 def _demand_room(directory: Path, needed_bytes: int, keep_free_bytes: int) -> None:
-    free = shutil.disk_usage(directory).free
-    needed_bytes += keep_free_bytes + (_SPARE_BYTES if needed_bytes else 0)
-    if free < needed_bytes:
-        raise StoreError(
-            f"no room in {directory}: {free // 2**20:,} MB are free, {-(-needed_bytes // 2**20):,} MB needed"
-            f" ({keep_free_bytes // 2**20:,} MB of them stay free)",
-            hint="name another disk with --to, or free space: hk-tick-collector report tells what may go",
-        )
+    hint = "name another disk with --to, or free space: hk-tick-collector report tells what may go"
+    demand_room(directory, needed_bytes + (_SPARE_BYTES if needed_bytes else 0), keep_free_bytes, hint)
 
 
 def _check(draft: Path, source: Path) -> Totals:
@@ -255,11 +248,8 @@ def _publish(draft: Path, final: Path, digest: str, owner: os.stat_result) -> No
     sums = draft.with_name(draft.name + SUM_SUFFIX)
     fd = os.open(sums, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
     try:
-        os.fchmod(fd, _MODE)
-        if os.geteuid() == 0:
-            os.fchown(fd, owner.st_uid, owner.st_gid)
         os.write(fd, f"{digest}  {final.name}\n".encode())
-        os.fsync(fd)
+        own_and_sync(fd, _MODE, owner)
     finally:
         os.close(fd)
     for suffix in (SUM_SUFFIX, "-wal", "-shm", "-journal"):
@@ -277,24 +267,16 @@ def _wal_bytes(source: Path) -> int:
         return 0
 
 
-@contextmanager
-def _named_errors(directory: Path) -> Iterator[None]:
+def _named_errors(directory: Path) -> AbstractContextManager[None]:
     """What the system and SQLite refuse while we write there, with a remedy."""
-    try:
-        yield
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise StoreError(
-            f"there is no directory {directory}", hint="make it, or name another with --to or SNAPSHOT_DIR"
-        ) from error
-    except PermissionError as error:
-        raise StoreError(
-            f"no right to write in {directory}",
-            hint="name a directory of yours with --to, or run it as hkcollector: sudo -u hkcollector",
-        ) from error
-    except CollectorError:
-        raise
-    except DISK_ERRORS as error:  # of either disk: SQLite does not tell whose
-        words = error.strerror if isinstance(error, OSError) else error
-        raise StoreError(
-            f"the copy to {directory} failed ({words})", hint="df -h and dmesg | tail tell more"
-        ) from error
+
+    def words(error: Exception, told: object) -> tuple[str, str]:
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            return f"there is no directory {directory}", "make it, or name another with --to or SNAPSHOT_DIR"
+        if isinstance(error, PermissionError):
+            hint = "name a directory of yours with --to, or run it as hkcollector: sudo -u hkcollector"
+            return f"no right to write in {directory}", hint
+        # Of either disk: SQLite does not tell whose.
+        return f"the copy to {directory} failed ({told})", "df -h and dmesg | tail tell more"
+
+    return refusals_named(words)

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from hk_tick_collector import market
 from hk_tick_collector.collect.buffer.intake import Intake
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
+from hk_tick_collector.collect.opend_state import OpenDState
 from hk_tick_collector.gaps.symbol_day import Day
 from hk_tick_collector.gaps.tracker import GapTracker
-from hk_tick_collector.model import GAP_HEALED, GAP_OPEN, Rejected, Stats, Tick
+from hk_tick_collector.model import GAP_HEALED, GAP_OPEN, Rejected, Tick
 from hk_tick_collector.opend.protocol import Ticks
+from hk_tick_collector.stats import Stats
 from hk_tick_collector.store.dayfile import Link
 
 if TYPE_CHECKING:
@@ -44,9 +46,10 @@ class Desk:
     def __init__(self, max_rows: int = 1000) -> None:
         self.now_s = 100.0
         self.stats = Stats()
+        self.opend = OpenDState()
         self.queue = TickQueue(max_rows)
         self.tracker = GapTracker(Day, lambda: NOW_MS)
-        self.intake = Intake(self.queue, self.tracker, self.stats, lambda: self.now_s)
+        self.intake = Intake(self.queue, self.tracker, self.opend, self.stats, lambda: self.now_s)
 
     def take(self) -> list[Chunk]:
         """What the writer would get, all of it."""
@@ -103,7 +106,7 @@ def test_what_finds_no_place_is_counted_told_and_a_hole(journal: Journal) -> Non
     desk = Desk(max_rows=3)
     desk.intake.ticks(Ticks(rows=[at(1), at(2)]), NOW_MS)
     desk.intake.ticks(Ticks(rows=[at(3), at(4)]), NOW_MS)
-    desk.stats.writer_trouble = "disk_full"
+    desk.queue.storing.writer_trouble = "disk_full"
     desk.intake.ticks(Ticks(rows=[at(5), at(6), at(7)]), NOW_MS)
     desk.now_s += 60
     desk.intake.ticks(Ticks(rows=[at(8), at(9)]), NOW_MS)
@@ -136,7 +139,7 @@ def test_rejected_ticks_close_their_holes_and_are_told(journal: Journal) -> None
     desk = Desk(max_rows=2)
     desk.intake.ticks(Ticks(rows=[at(1), at(3)], rejected=[refused(2)]), NOW_MS)
     desk.intake.ticks(Ticks(rows=[at(4)], rejected=[refused(5)]), NOW_MS)
-    assert [open_gap.missing for _, open_gap in desk.tracker.open_gaps()] == [1]
+    assert [open_gap.missing for _, open_gap in desk.tracker.known.open_gaps()] == [1]
     assert [event.fields for event in journal.events("tick_rejected")] == [
         {
             "cause": "non_finite",
@@ -213,7 +216,7 @@ def test_a_tick_of_a_far_future_is_rejected(journal: Journal) -> None:
     ]
     desk.intake.ticks(Ticks(rows=list(later)), NOW_MS)
     assert [len(chunk.rows) for chunk in desk.take()] == [2]
-    desk.stats.opend_time_ms = NOW_MS
+    desk.opend.opend_time_ms = NOW_MS
     desk.intake.ticks(Ticks(rows=[at(1), *later]), NOW_MS)
     (chunk,) = desk.take()
     assert ([row[0] for row in chunk.rows], chunk.rejected) == (["HK.00700", "HK.00005"], 1)
@@ -246,7 +249,7 @@ def test_rejected_ticks_are_remembered_one_by_one_only_so_far() -> None:
     (chunk,) = desk.take()
     assert (len(chunk.gaps), chunk.rejected) == (50_000, 50_010)
     desk.intake.ticks(Ticks(rows=[at(50_011)]), NOW_MS)
-    assert [open_gap.missing for _, open_gap in desk.tracker.open_gaps()] == [10]
+    assert [open_gap.missing for _, open_gap in desk.tracker.known.open_gaps()] == [10]
 
 
 def test_counts_alone_take_no_place_in_the_queue() -> None:

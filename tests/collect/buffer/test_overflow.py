@@ -14,7 +14,7 @@ from tests.collect.conftest import wait_until
 from hk_tick_collector.collect.buffer.chunk import Chunk
 from hk_tick_collector.collect.buffer.overflow import Overflow
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
-from hk_tick_collector.model import Stats
+from hk_tick_collector.stats import Stats
 from hk_tick_collector.store.dayfile import Link
 from hk_tick_collector.store.spool import Spool
 

@@ -1,4 +1,4 @@
-"""Healing and audits over a real event loop, against a wire whose OpenD is scripted."""
+"""Backfill and audits, against a transport whose OpenD is scripted; no story waits for its time to pass."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ import time
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import pytest
+from tests.virtual_time import run_at_once
 
 from hk_tick_collector.collect.buffer.intake import Intake
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
 from hk_tick_collector.collect.connection.backfill import Backfiller
+from hk_tick_collector.collect.opend_state import OpenDState
 from hk_tick_collector.errors import OpenDError, ProtocolError
-from hk_tick_collector.gaps.backfill_plan import WINDOW_ROWS, BackfillPlan
+from hk_tick_collector.gaps.backfill_plan import BackfillPlan
 from hk_tick_collector.gaps.symbol_day import Day
 from hk_tick_collector.gaps.tracker import GapTracker
-from hk_tick_collector.model import Rejected, Stats, Tick
+from hk_tick_collector.model import WINDOW_ROWS, Rejected, Tick
 from hk_tick_collector.opend import messages
 from hk_tick_collector.opend import opend_pb2 as pb
 from hk_tick_collector.opend.protocol import Ticks
+from hk_tick_collector.stats import Stats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     from google.protobuf.message import Message
     from tests.collect.conftest import Journal
@@ -101,12 +104,13 @@ class Ward:
     """A caretaker with all it needs, on one connection."""
 
     def __init__(self, max_queue_rows: int = 100_000) -> None:
-        self.stats = Stats(market_state=MORNING, drift_s=0.0)
+        self.stats = Stats(drift_s=0.0)
+        self.opend = OpenDState(market_state=MORNING)
         self.queue = TickQueue(max_queue_rows)
         self.tracker = GapTracker(Day, lambda: time.time_ns() // 1_000_000)
-        self.intake = Intake(self.queue, self.tracker, self.stats, time.monotonic)
+        self.intake = Intake(self.queue, self.tracker, self.opend, self.stats, time.monotonic)
         self.plan = BackfillPlan(self.tracker)
-        self.backfiller = Backfiller(self.plan, self.tracker, self.intake, self.stats)
+        self.backfiller = Backfiller(self.plan, self.tracker, self.intake, self.opend, self.stats)
         self.transport = ScriptedWire(self.intake)
         self.subscribed = asyncio.Event()
 
@@ -155,7 +159,7 @@ class Ward:
     def whole(self, *symbols: str) -> bool:
         """Whether all that was made is on its way to the day file, and nothing is known to be missing."""
         complete = all(self.stored(symbol) == len(self.transport.tapes[symbol]) for symbol in symbols)
-        return complete and not list(self.tracker.open_gaps())
+        return complete and not list(self.tracker.known.open_gaps())
 
 
 async def until(condition: Callable[[], object], what: str) -> None:
@@ -173,11 +177,6 @@ async def end(task: asyncio.Task[Any]) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert asyncio.all_tasks() == {asyncio.current_task()}
-
-
-def play(story: Coroutine[Any, Any, None]) -> None:
-    """Runs a test's story, in asyncio's debug mode."""
-    asyncio.run(story, debug=True)
 
 
 def test_backfill_that_fails_is_counted_until_an_answer_comes(journal: Journal) -> None:
@@ -202,7 +201,7 @@ def test_backfill_that_fails_is_counted_until_an_answer_comes(journal: Journal) 
         await until(lambda: not ward.stats.backfill_failing_ms, "another connection")
         await end(task)
 
-    play(story())
+    run_at_once(story())
 
 
 # --- healing ---
@@ -213,7 +212,7 @@ def test_after_an_outage_everything_is_healed(journal: Journal) -> None:
 
     async def story() -> None:
         ward = Ward()
-        ward.stats.market_state = REST  # no audits
+        ward.opend.market_state = REST  # no audits
         symbols = [f"HK.{n:05d}" for n in range(1, 31)]
         for symbol in symbols:
             ward.make(symbol, 5, pushed=True)
@@ -228,7 +227,7 @@ def test_after_an_outage_everything_is_healed(journal: Journal) -> None:
         assert {symbol for symbol, _ in ward.transport.pulls} == set(symbols)
         assert {gap.cause for chunk in ward.queue.held_in_memory() for _, gap in chunk.gaps} == {"disconnected"}
 
-    play(story())
+    run_at_once(story())
     assert sum(int(event.fields["found"]) for event in journal.events("backfill")) == 10 * 290
     assert journal.events("gaps_beyond_reach") == []
 
@@ -245,7 +244,7 @@ def test_what_is_beyond_reach_is_told_with_its_size(journal: Journal) -> None:
         await end(task)
         assert ward.stored(A) == 1005
 
-    play(story())
+    run_at_once(story())
     (event,) = journal.events("gaps_beyond_reach")
     assert event.level == "ERROR"
     assert event.fields == {"gaps": "1", "missing": "500", "causes": "push_lost", "worst": f"{A}:500"}
@@ -259,7 +258,7 @@ def test_nothing_is_asked_before_the_subscriptions_are_made() -> None:
         ward.make(A, 1, pushed=False)
         task = ward.run()
         await asyncio.sleep(0.1)
-        ward.stats.refused = {B: "unknown stock"}
+        ward.opend.refused = {B: "unknown stock"}
         ward.backfiller.look_at([A, B])
         await asyncio.sleep(0.1)
         assert ward.transport.pulls == []
@@ -269,7 +268,7 @@ def test_nothing_is_asked_before_the_subscriptions_are_made() -> None:
         await end(task)
         assert {symbol for symbol, _ in ward.transport.pulls} == {A}
 
-    play(story())
+    run_at_once(story())
 
 
 def test_few_requests_are_under_way_at_a_time() -> None:
@@ -288,7 +287,7 @@ def test_few_requests_are_under_way_at_a_time() -> None:
         await end(task)
         assert ward.transport.most_under_way == IN_FLIGHT
 
-    play(story())
+    run_at_once(story())
 
 
 def test_a_request_that_fails_is_made_again(journal: Journal) -> None:
@@ -306,7 +305,7 @@ def test_a_request_that_fails_is_made_again(journal: Journal) -> None:
         await until(lambda: ward.whole(A), "healed")
         await end(task)
 
-    play(story())
+    run_at_once(story())
     first = journal.events("backfill_failed")[0].fields
     assert first == {"symbol": A, "rows": "23", "reason": "OpenD is busy", "repeats": "0"}
 
@@ -324,14 +323,14 @@ def test_a_symbol_that_is_not_subscribed_is_asked_for_once(journal: Journal) -> 
         ward.transport.error = OpenDError(f"{A} is not subscribed to Ticker; please subscribe first")
         task = ward.begin()
         await until(lambda: journal.events("gaps_beyond_reach"), "the gap is given up")
-        assert (ward.tracker.missing(A), len(ward.transport.pulls)) == (0, 1)
-        assert [open_gap.missing for _, open_gap in ward.tracker.open_gaps()] == [2]
+        assert (ward.tracker.known.missing(A), len(ward.transport.pulls)) == (0, 1)
+        assert [open_gap.missing for _, open_gap in ward.tracker.known.open_gaps()] == [2]
         ward.transport.error = None
         ward.backfiller.look_at([A])
         await until(lambda: ward.whole(A), "healed")
         await end(task)
 
-    play(story())
+    run_at_once(story())
     assert not journal.events("backfill_failed")
     assert [event.fields["missing"] for event in journal.events("gaps_beyond_reach")] == ["2"]
 
@@ -347,12 +346,12 @@ def test_a_full_queue_gives_no_hole_up() -> None:
         task = ward.begin()
         await until(lambda: len(ward.transport.pulls) >= 3, "asked, in vain")
         assert ward.stats.dropped >= 2 * 30
-        assert [open_gap.final for _, open_gap in ward.tracker.open_gaps()] == [False]
+        assert [open_gap.final for _, open_gap in ward.tracker.known.open_gaps()] == [False]
         ward.queue.max_rows = 1000
         await until(lambda: ward.whole(A), "healed")
         await end(task)
 
-    play(story())
+    run_at_once(story())
 
 
 def test_a_tick_without_a_sequence_is_not_the_oldest() -> None:
@@ -367,9 +366,9 @@ def test_a_tick_without_a_sequence_is_not_the_oldest() -> None:
         task = ward.begin()
         await until(lambda: ward.stored(A) > 900, "answered")
         await end(task)
-        assert [(open_gap.missing, open_gap.final) for _, open_gap in ward.tracker.lost_holes()] == [(501, True)]
+        assert [(open_gap.missing, open_gap.final) for _, open_gap in ward.tracker.known.lost_gaps()] == [(501, True)]
 
-    play(story())
+    run_at_once(story())
 
 
 def test_cancelling_ends_every_request() -> None:
@@ -385,7 +384,7 @@ def test_cancelling_ends_every_request() -> None:
         await end(task)
         assert ward.transport.under_way == []
 
-    play(story())
+    run_at_once(story())
 
 
 def test_a_bug_in_a_request_surfaces() -> None:
@@ -403,7 +402,7 @@ def test_a_bug_in_a_request_surfaces() -> None:
             await task
         assert unhandled == []
 
-    play(story())
+    run_at_once(story())
 
 
 def test_a_new_connection_begins_anew() -> None:
@@ -425,7 +424,7 @@ def test_a_new_connection_begins_anew() -> None:
         await until(lambda: ward.whole(A), "healed")
         await end(task)
 
-    play(story())
+    run_at_once(story())
 
 
 def test_an_interruption_is_blamed_until_every_symbol_was_looked_at(clock: Clock) -> None:
@@ -442,10 +441,10 @@ def test_an_interruption_is_blamed_until_every_symbol_was_looked_at(clock: Clock
         ward.transport.error = OpenDError("no answer")
         ward.make(A, 1, pushed=False)
         ward.make(A, 1, pushed=True)
-        assert [open_gap.cause for _, open_gap in ward.tracker.open_gaps()] == ["push_lost"]
+        assert [open_gap.cause for _, open_gap in ward.tracker.known.open_gaps()] == ["push_lost"]
         await end(task)
 
-    play(story())
+    run_at_once(story())
 
 
 # --- audits ---
@@ -463,7 +462,7 @@ def test_pushes_that_stopped_are_found_and_mended(journal: Journal, clock: Clock
         await end(task)
         assert ward.transport.subscribed == [A]
 
-    play(story())
+    run_at_once(story())
     assert [event.fields["symbol"] for event in journal.events("pushes_stopped")] == [A]
 
 
@@ -485,7 +484,7 @@ def test_a_quiet_symbol_is_only_quiet(journal: Journal, clock: Clock) -> None:
         await end(task)
         assert ward.transport.subscribed == []
 
-    play(story())
+    run_at_once(story())
     assert journal.events("pushes_stopped") == []
 
 
@@ -504,7 +503,7 @@ def test_a_tick_that_is_just_coming_is_no_alarm(journal: Journal, clock: Clock) 
         await end(task)
         assert ward.transport.subscribed == []
 
-    play(story())
+    run_at_once(story())
     assert journal.events("pushes_stopped") == []
 
 
@@ -513,12 +512,12 @@ def test_audits_do_not_wait_for_a_state_that_nobody_knows(clock: Clock) -> None:
 
     async def story() -> None:
         ward = Ward()
-        ward.stats.market_state = None
+        ward.opend.market_state = None
         task = await ward.begin_quiet(clock, A)
         await until(lambda: len(ward.transport.pulls) == 2, "audited")
         await end(task)
 
-    play(story())
+    run_at_once(story())
 
 
 @pytest.mark.parametrize("state", [0, 2, 4, 6])
@@ -527,16 +526,16 @@ def test_audits_wait_for_the_market(state: int | None, clock: Clock) -> None:
 
     async def story() -> None:
         ward = Ward()
-        ward.stats.market_state = state
+        ward.opend.market_state = state
         task = await ward.begin_quiet(clock, A)
         clock.pass_s(120)
         await asyncio.sleep(1.5)
         assert len(ward.transport.pulls) == 1
-        ward.stats.market_state = MORNING
+        ward.opend.market_state = MORNING
         await until(lambda: len(ward.transport.pulls) == 2, "audited")
         await end(task)
 
-    play(story())
+    run_at_once(story())
 
 
 def test_one_symbol_is_not_audited_again_and_again(clock: Clock) -> None:
@@ -553,7 +552,7 @@ def test_one_symbol_is_not_audited_again_and_again(clock: Clock) -> None:
         await end(task)
         assert sorted(symbol for symbol, _ in ward.transport.pulls) == [A] * 3 + [B] * 3
 
-    play(story())
+    run_at_once(story())
 
 
 def test_a_clock_that_is_wrong_by_an_hour_changes_nothing(journal: Journal, clock: Clock) -> None:
@@ -579,7 +578,7 @@ def test_a_clock_that_is_wrong_by_an_hour_changes_nothing(journal: Journal, cloc
         await end(task)
         assert ward.transport.subscribed == [B]
 
-    play(story())
+    run_at_once(story())
     assert [event.fields["symbol"] for event in journal.events("pushes_stopped")] == [B, B]
 
 
@@ -602,9 +601,9 @@ def test_without_the_pattern_stopped_pushes_are_mended_too(journal: Journal, clo
             gap.id for gap in changes if gap.status != "open"
         }
         assert len(still_open) == doubts
-        assert not any(open_gap for _, open_gap in ward.tracker.open_gaps() if not open_gap.final)
+        assert not any(open_gap for _, open_gap in ward.tracker.known.open_gaps() if not open_gap.final)
 
-    play(story())
+    run_at_once(story())
     assert len(journal.events("pushes_stopped")) == 2
 
 
@@ -623,5 +622,5 @@ def test_a_refused_subscription_is_told_and_costs_nothing_else(
         await until(lambda: ward.whole(A), "healed")
         await end(task)
 
-    play(story())
+    run_at_once(story())
     assert journal.events("resubscribe_failed")[0].fields == {"symbol": A, "count": "1", "reason": str(error)}

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from hk_tick_collector.collect.connection.notices import Notices
-from hk_tick_collector.model import Stats
+from hk_tick_collector.collect.opend_state import OpenDState
 from hk_tick_collector.opend.messages import Notice
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ class Desk:
 
     def __init__(self) -> None:
         self.now_s = 100.0
-        self.stats = Stats()
+        self.opend = OpenDState()
         self.led_to: list[str] = []
-        self.notices = Notices(self.stats, self.led_to.append, lambda: self.led_to.append("look"), lambda: self.now_s)
+        self.notices = Notices(self.opend, self.led_to.append, lambda: self.led_to.append("look"), lambda: self.now_s)
 
     def note(self, *notices: Notice) -> None:
         """Takes them all."""
@@ -38,11 +38,11 @@ def test_trouble_is_known_until_opend_says_that_it_is_over() -> None:
     """A right comes back by itself alone; with the last trouble everything that passed by is asked for."""
     desk = Desk()
     desk.note(KICKED, NO_RIGHT)
-    assert desk.stats.trouble == {"kicked_out": "elsewhere", "quote_right_none": ""}
+    assert desk.opend.trouble == {"kicked_out": "elsewhere", "quote_right_none": ""}
     desk.notices.serving()
-    assert (desk.stats.trouble, desk.led_to) == ({"quote_right_none": ""}, ["kicked_out"])
+    assert (desk.opend.trouble, desk.led_to) == ({"quote_right_none": ""}, ["kicked_out"])
     desk.note(RIGHT)
-    assert (desk.stats.trouble, desk.led_to) == ({}, ["kicked_out", "look"])
+    assert (desk.opend.trouble, desk.led_to) == ({}, ["kicked_out", "look"])
 
 
 def test_a_flood_of_notices_is_a_few_lines_a_minute(journal: Journal) -> None:
@@ -68,7 +68,7 @@ def test_kinds_without_end_are_not_remembered(journal: Journal) -> None:
     desk = Desk()
     for number in range(10_000):
         desk.note(Notice(f"program_state_{number}", healthy=False, detail=""))
-    assert len(desk.stats.trouble) == 30
+    assert len(desk.opend.trouble) == 30
     assert len(journal.events("opend_notice")) == 35
     assert desk.led_to == ["program_state_0"]
 

@@ -10,8 +10,10 @@ import pytest
 from hk_tick_collector import market, model
 from hk_tick_collector.collect.connection import reconcile
 from hk_tick_collector.collect.connection.reconcile import DaySums, Reconciler, ask_totals, compare
+from hk_tick_collector.collect.opend_state import OpenDState
+from hk_tick_collector.collect.storing_state import StoringState
 from hk_tick_collector.errors import OpenDError
-from hk_tick_collector.model import Gap, Stats, Tick
+from hk_tick_collector.model import Gap, Tick
 from hk_tick_collector.opend import messages
 from hk_tick_collector.opend import opend_pb2 as pb
 from hk_tick_collector.opend.messages import DayTotals
@@ -182,13 +184,16 @@ class Rig:
     """A reconciler with a day file of its own, whose time the test sets."""
 
     def __init__(self, data_root: Path, symbols: Sequence[str] = ("HK.00700",)) -> None:
-        self.stats = Stats(market_state=MORNING, opend_time_ms=NOON_MS - 1000)
+        self.opend = OpenDState(market_state=MORNING, opend_time_ms=NOON_MS - 1000)
+        self.storing = StoringState()
         self.kept: list[tuple[int, list[Reconciled]]] = []
-        self.reconciler = Reconciler(data_root, symbols, self.stats, lambda day, rows: self.kept.append((day, rows)))
+        self.reconciler = Reconciler(
+            data_root, symbols, self.opend, self.storing, lambda day, rows: self.kept.append((day, rows))
+        )
 
     def at(self, state: int, ms: int) -> tuple[int, str] | None:
         """What is due in this state at this time of OpenD's."""
-        self.stats.market_state, self.stats.opend_time_ms = state, ms
+        self.opend.market_state, self.opend.opend_time_ms = state, ms
         return self.reconciler.due()
 
     def attempt(self, opend: Snapshots, session: str = "lunch") -> str:
@@ -215,9 +220,9 @@ def test_a_session_is_due_a_minute_after_its_end(tmp_path: Path) -> None:
     assert rig.at(5, NOON_MS + 3_600_000) is None
     assert rig.at(CLOSED, NOON_MS + 15_000_000) is None
     assert rig.at(CLOSED, NOON_MS + 15_060_000) == (DAY_NUMBER, "close")
-    rig.stats.writer_trouble = "disk_full"
+    rig.storing.writer_trouble = "disk_full"
     assert rig.reconciler.due() is None
-    assert Reconciler(tmp_path, (), Stats(), lambda *_: None).due() is None
+    assert Reconciler(tmp_path, (), OpenDState(), StoringState(), lambda *_: None).due() is None
 
 
 def test_half_a_day_has_its_close_at_noon(tmp_path: Path) -> None:
@@ -313,7 +318,7 @@ def test_the_file_tells_gaps_and_kinds_of_trades(tmp_path: Path, day: Any, tick:
 def test_refused_symbols_are_not_asked_for(tmp_path: Path, day: Any) -> None:
     """OpenD said that it does not know them: they are no difference."""
     rig, opend = Rig(tmp_path, ("HK.00700", "HK.09999")), Snapshots()
-    rig.stats.refused["HK.09999"] = "Unknown stock"
+    rig.opend.refused["HK.09999"] = "Unknown stock"
     assert rig.attempt(opend) == model.MATCH
     assert opend.asked == [["HK.00700"]]
 

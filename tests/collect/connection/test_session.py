@@ -2,273 +2,36 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-import time
-from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 import pytest
-from tests.scripted_opend import accepted, frame, ticks_of
 
-from hk_tick_collector import market
-from hk_tick_collector.clock import now_ms
-from hk_tick_collector.collect.buffer.intake import Intake
-from hk_tick_collector.collect.buffer.tick_queue import TickQueue
-from hk_tick_collector.collect.connection.backfill import Backfiller
-from hk_tick_collector.collect.connection.feed import Feed
-from hk_tick_collector.collect.connection.reconcile import Reconciler
-from hk_tick_collector.collect.options import FeedOptions, Waits
-from hk_tick_collector.gaps.backfill_plan import BackfillPlan
-from hk_tick_collector.gaps.symbol_day import Day
-from hk_tick_collector.gaps.tracker import GapTracker
-from hk_tick_collector.model import Stats
+from hk_tick_collector.collect.options import Waits
 from hk_tick_collector.opend import messages
 from hk_tick_collector.opend import opend_pb2 as pb
-from hk_tick_collector.opend.frame import HEADER, HEADER_BYTES
+
+from .scripted_opend import (
+    CAP_S,
+    KINDS,
+    LATE,
+    LATE_S,
+    MUTE,
+    REFUSED,
+    SYMBOLS,
+    TIMES,
+    TRADED_S,
+    WRONG,
+    OpenD,
+    Service,
+    named,
+    run,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
     from pathlib import Path
 
     from google.protobuf.message import Message
     from tests.collect.conftest import Journal
-
-CAP_S: Final = 30.0
-SYMBOLS: Final = ("HK.00700", "HK.09988")
-TRADED_S: Final = market.day_start_ms(market.parse_day("20261120")) // 1000 + 36_000
-TICK_EVERY_S: Final = 0.01
-QUICK: Final = Waits(
-    answer_s=0.1, first_state_s=0.2, state_every_s=0.05, subscribe_again_s=0.05, compare_every_s=0.1
-)  # in place of 12, 3, 3, 3 and 60 s
-LATE_S: Final = 0.15  # as 14 s are beside the 12 s of an answer
-
-REFUSED, LATE, MUTE, WRONG, EMPTY = HOWS = ("refused", "late", "mute", "wrong", "empty")
-KINDS: Final = {
-    messages.GET_GLOBAL_STATE: "GetGlobalState",
-    messages.SUB: "Sub",
-    messages.GET_SUB_INFO: "GetSubInfo",
-    messages.REQUEST_TRADE_DATE: "RequestTradeDate",
-}
-TIMES: Final = 3  # so often a question goes wrong at least, before a story ends
-
-
-class OpenD:
-    """A server that answers as the script says: `wrong[proto_id]` is how; `until[proto_id]` how many times."""
-
-    def __init__(self, wrong: dict[int, str] | None = None) -> None:
-        self.wrong = wrong or {}
-        self.asked: dict[int, int] = {}
-        self.connections = 0
-        self.sent = 0
-        self.subscribed: list[str] = []
-        self.pushing = True
-        self.ending: Callable[[int], bool] = lambda _: False  # whether to end the connection after this message
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection."""
-        self.connections += 1
-        pushing: asyncio.Task[None] | None = None
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                _, proto_id, _, _, serial, length, _, _ = HEADER.unpack(await reader.readexactly(HEADER_BYTES))
-                body = await reader.readexactly(length)
-                self.asked[proto_id] = self.asked.get(proto_id, 0) + 1
-                await self._answer(writer, proto_id, serial, body)
-                if proto_id == messages.SUB and pushing is None and self._hears_sub():
-                    pushing = asyncio.create_task(self._push(writer))
-                    self._tasks.add(pushing)
-                if self.ending(proto_id):
-                    break
-        if pushing is not None:
-            pushing.cancel()
-        writer.close()
-
-    def _hears_sub(self) -> bool:
-        return self.pushing and self.wrong.get(messages.SUB) != REFUSED
-
-    async def _answer(self, writer: asyncio.StreamWriter, proto_id: int, serial: int, body: bytes) -> None:
-        how = self.wrong.get(proto_id, "")
-        reply: Message = self._reply(proto_id, body)
-        if how == MUTE:
-            return
-        if how == REFUSED:
-            reply = pb.Outcome(retType=-1, retMsg="too frequent, at most 10 times in 30 s")
-        elif how == EMPTY:
-            reply = pb.Outcome(retType=0)
-        data = frame(proto_id, serial, reply)
-        if how == WRONG:
-            data = frame(proto_id, serial, _Raw(b"\xff\xff\xff"))  # type: ignore[arg-type]
-        if how == LATE:
-            asyncio.get_running_loop().call_later(LATE_S, writer.write, data)
-        else:
-            writer.write(data)
-
-    def _reply(self, proto_id: int, body: bytes) -> Message:
-        match proto_id:
-            case messages.INIT_CONNECT:
-                return accepted()
-            case messages.GET_GLOBAL_STATE:
-                state: dict[str, Any] = dict.fromkeys(("marketUS", "marketSH", "marketSZ", "marketHKFuture"), 0)
-                state |= {"marketHK": 3, "qotLogined": True, "trdLogined": True, "serverVer": 1, "serverBuildNo": 1}
-                return pb.GetGlobalStateResponse(retType=0, s2c={**state, "time": TRADED_S})
-            case messages.SUB:
-                symbols = pb.SubRequest.FromString(body).c2s.securityList
-                self.subscribed += map(messages.symbol_of, symbols)
-                return pb.Outcome(retType=0)
-            case messages.GET_SUB_INFO:
-                held = [messages.security_of(symbol) for symbol in dict.fromkeys(self.subscribed)]
-                info = {"subInfoList": [{"subType": 4, "securityList": held}], "isOwnConnData": True, "usedQuota": 1}
-                s2c = {"connSubInfoList": [info], "totalUsedQuota": len(held), "remainQuota": 100}
-                return pb.GetSubInfoResponse(retType=0, s2c=s2c)
-            case messages.GET_TICKER:
-                asked = pb.GetTickerRequest.FromString(body).c2s.security
-                return pb.TickerResponse(retType=0, s2c={"security": asked, "tickerList": []})
-            case messages.REQUEST_TRADE_DATE:
-                first = pb.RequestTradeDateRequest.FromString(body).c2s.beginTime
-                return pb.RequestTradeDateResponse(
-                    retType=0, s2c={"tradeDateList": [{"time": first, "tradeDateType": 0}]}
-                )
-            case _:
-                return pb.Outcome(retType=0)
-
-    async def _push(self, writer: asyncio.StreamWriter) -> None:
-        while not writer.is_closing():
-            self.sent += 1
-            tick = ticks_of(TRADED_S << 32 | self.sent, time="10:00:00", timestamp=TRADED_S)
-            writer.write(frame(messages.UPDATE_TICKER, 0, tick))
-            await asyncio.sleep(TICK_EVERY_S)
-
-
-class _Raw:
-    """A body of bytes that are no message."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def SerializePartialToString(self) -> bytes:  # noqa: N802 - protobuf's name
-        return self._data
-
-
-class Service:
-    """The feed with what it needs, on an OpenD of a script."""
-
-    def __init__(self, opend: OpenD, data_root: Path, **options: Any) -> None:
-        self.opend = opend
-        self.stats = Stats()
-        self.queue = TickQueue(1_000_000)
-        tracker = GapTracker(Day, now_ms)
-        intake = Intake(self.queue, tracker, self.stats, time.monotonic)
-        backfiller = Backfiller(BackfillPlan(tracker), tracker, intake, self.stats)
-        reconciler = Reconciler(data_root, SYMBOLS, self.stats, lambda *_: None)
-        self._parts = intake, backfiller, reconciler, self.stats
-        self._options = {"reconnect_min_delay_s": 0.01, "reconnect_max_delay_s": 0.02, **options}
-        self.feed: Feed
-
-    @asynccontextmanager
-    async def up(self) -> AsyncIterator[Service]:
-        """The feed at work."""
-        server = await asyncio.start_server(self.opend.serve, "127.0.0.1", 0)
-        host, port = server.sockets[0].getsockname()
-        settings: dict[str, Any] = {
-            "host": host, "port": port, "symbols": SYMBOLS, "client_id": "test", "max_wait_ms": 4, "waits": QUICK
-        }  # fmt: skip
-        self.feed = Feed(FeedOptions(**{**settings, **self._options}), *self._parts)
-        working = asyncio.create_task(self.feed.run())
-        try:
-            yield self
-            assert not working.done()
-        finally:
-            working.cancel()
-            await asyncio.gather(working, return_exceptions=True)
-            server.close()
-
-    def counters(self) -> list[int]:
-        """The feed's counters of the ticks that have reached the queue."""
-        return [row[1] & 0xFFFFFFFF for chunk in self.queue.held_in_memory() for row in chunk.rows]
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        """Returns once it holds; each story has a cap."""
-        while not condition():  # noqa: ASYNC110 - nothing tells of it
-            await asyncio.sleep(0.005)
-
-    async def until_ticks(self, more: int) -> None:
-        """Returns once so many more ticks came."""
-        wanted = self.stats.received + more
-        await self.until(lambda: self.stats.received >= wanted)
-
-    def assert_nothing_lost(self) -> None:
-        """One connection, on which each tick that was pushed has come, once."""
-        counters = self.counters()
-        assert self.opend.connections == 1
-        assert counters == list(range(1, len(counters) + 1))
-
-
-def run(story: Coroutine[Any, Any, None]) -> None:
-    """Runs one test's story, with a cap against a hang."""
-    asyncio.run(asyncio.wait_for(story, CAP_S))
-
-
-def named(journal: Journal, kind: str) -> int:
-    """How often it was told that such a question has no answer. On a busy machine others may be late as well."""
-    return sum(line.fields["kind"] == kind for line in journal.events("question_failed"))
-
-
-@pytest.mark.parametrize("how", [REFUSED, LATE, MUTE, WRONG, EMPTY])
-@pytest.mark.parametrize("proto_id", [proto_id for proto_id in KINDS if proto_id != messages.SUB])
-def test_a_question_without_an_answer_ends_nothing(journal: Journal, tmp_path: Path, proto_id: int, how: str) -> None:
-    """From the start on: subscribed all the same, one connection, no tick missing; named once, and asked again."""
-
-    async def story() -> None:
-        async with Service(OpenD({proto_id: how}), tmp_path).up() as service:
-            await service.until(lambda: service.opend.asked.get(proto_id, 0) >= TIMES)
-            await service.until_ticks(10)
-            await service.until(lambda: service.stats.subscribed == len(SYMBOLS))
-            assert service.feed.subscribed.is_set()
-            assert KINDS[proto_id] in service.stats.questions_failed
-            assert service.stats.skipped_messages == 0
-            service.assert_nothing_lost()
-
-    run(story())
-    assert named(journal, KINDS[proto_id]) == 1
-    assert journal.events("futu_disconnected") == []
-    assert len(journal.events("futu_connected")) == 1
-
-
-@pytest.mark.parametrize(
-    ("proto_id", "how"),
-    [
-        *((proto_id, how) for proto_id in (messages.GET_GLOBAL_STATE, messages.GET_SUB_INFO) for how in HOWS),
-        (messages.GET_TICKER, REFUSED),
-        (messages.GET_TICKER, WRONG),
-    ],
-)
-def test_a_question_that_fails_later_ends_nothing(journal: Journal, tmp_path: Path, proto_id: int, how: str) -> None:
-    """All was well, then the answers stop, then they come again: told twice, and nothing is missing."""
-
-    async def story() -> None:
-        async with Service(OpenD(), tmp_path).up() as service:
-            opend = service.opend
-            await service.until_ticks(5)
-            opend.wrong[proto_id] = how
-            if proto_id == messages.GET_TICKER:
-                service._parts[1].look_at(SYMBOLS)  # noqa: SLF001 - the caretaker
-                await service.until(lambda: journal.events("backfill_failed"))
-            else:
-                await service.until(lambda: named(journal, KINDS[proto_id]))
-                asked = opend.asked[proto_id]
-                await service.until(lambda: opend.asked[proto_id] >= asked + TIMES)
-            del opend.wrong[proto_id]
-            if proto_id != messages.GET_TICKER:
-                await service.until(lambda: journal.events("question_answered"))
-            await service.until_ticks(5)
-            await service.until(lambda: not service.stats.questions_failed)
-            service.assert_nothing_lost()
-
-    run(story())
-    assert journal.events("futu_disconnected") == []
-    assert named(journal, KINDS.get(proto_id, "")) <= 1
 
 
 @pytest.mark.parametrize("how", [LATE, MUTE, WRONG])
@@ -277,7 +40,7 @@ def test_subscribing_without_an_answer_ends_nothing(journal: Journal, tmp_path: 
 
     async def story() -> None:
         async with Service(OpenD({messages.SUB: how}), tmp_path).up() as service:
-            await service.until(lambda: service.stats.subscribed == len(SYMBOLS))
+            await service.until(lambda: service.state.subscribed == len(SYMBOLS))
             assert service.feed.subscribed.is_set()
             await service.until_ticks(5)
             service.assert_nothing_lost()
@@ -297,7 +60,7 @@ def test_neither_sub_nor_sub_info_is_answered(journal: Journal, tmp_path: Path) 
             await service.until(service.feed.subscribed.is_set)
             await service.until_ticks(5)
             service.opend.wrong.clear()
-            await service.until(lambda: service.stats.subscribed == len(SYMBOLS))
+            await service.until(lambda: service.state.subscribed == len(SYMBOLS))
             service.assert_nothing_lost()
 
     run(story())
@@ -309,12 +72,12 @@ def test_a_refused_sub_is_asked_again_on_the_same_connection(journal: Journal, t
 
     async def story() -> None:
         async with Service(OpenD({messages.SUB: REFUSED}), tmp_path).up() as service:
-            await service.until(lambda: set(service.stats.refused) == set(SYMBOLS))
+            await service.until(lambda: set(service.state.refused) == set(SYMBOLS))
             service.opend.subscribed.clear()
             service.opend.wrong.clear()
-            await service.until(lambda: service.stats.subscribed == len(SYMBOLS))
+            await service.until(lambda: service.state.subscribed == len(SYMBOLS))
             await service.until_ticks(5)
-            assert service.stats.refused == {}
+            assert service.state.refused == {}
             service.assert_nothing_lost()
 
     run(story())
@@ -352,7 +115,7 @@ def test_opend_that_says_that_it_cannot_serve_is_waited_for(journal: Journal, tm
         async with Service(opend, tmp_path).up() as service:
             await service.until(lambda: opend.asked.get(messages.GET_GLOBAL_STATE, 0) >= TIMES)
             assert messages.SUB not in opend.asked
-            assert service.stats.program == "logging_in"
+            assert service.state.program == "logging_in"
             opend.ready = True
             await service.until_ticks(5)
             service.assert_nothing_lost()
@@ -369,8 +132,8 @@ def test_a_late_answer_says_nothing_of_the_clock(tmp_path: Path) -> None:
             patch.setattr("hk_tick_collector.collect.connection.session._ROUND_TRIP_MOST_S", LATE_S / 2)
             opend = OpenD({messages.GET_GLOBAL_STATE: LATE})
             async with Service(opend, tmp_path, waits=waits).up() as service:
-                await service.until(lambda: service.stats.state_told)
-                assert service.stats.opend_time_ms == TRADED_S * 1000
+                await service.until(lambda: service.state.state_told)
+                assert service.state.opend_time_ms == TRADED_S * 1000
                 assert service.stats.drift_s is None
                 opend.wrong.clear()
                 await service.until(lambda: service.stats.drift_s is not None)
@@ -385,45 +148,11 @@ def test_a_state_that_is_old_is_no_longer_known(tmp_path: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("hk_tick_collector.collect.connection.session.STATE_STALE_S", 0.3)
             async with Service(OpenD(), tmp_path).up() as service:
-                await service.until(lambda: service.stats.state_told)
+                await service.until(lambda: service.state.state_told)
                 service.opend.wrong[messages.GET_GLOBAL_STATE] = MUTE
-                await service.until(lambda: not service.stats.state_told)
-                assert (service.stats.program, service.stats.opend_time_ms) == ("", None)
+                await service.until(lambda: not service.state.state_told)
+                assert (service.state.program, service.state.opend_time_ms) == ("", None)
                 await service.until_ticks(5)
                 service.assert_nothing_lost()
 
     run(story())
-
-
-@pytest.mark.parametrize("after", [messages.INIT_CONNECT, messages.GET_GLOBAL_STATE, messages.SUB])
-def test_connections_without_use_are_made_ever_more_slowly(
-    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
-) -> None:
-    """OpenD accepts and closes at once, or as soon as it was asked something: the delay grows to its maximum, and the
-    log tells of few of the connections."""
-    delays: list[tuple[float, float]] = []
-
-    class Chance(random.Random):
-        def uniform(self, a: float, b: float) -> float:
-            delays.append((a, b))
-            return a
-
-    async def story() -> None:
-        opend = OpenD()
-        opend.ending = lambda proto_id: proto_id == after
-        service = Service(opend, tmp_path, reconnect_min_delay_s=0.001, reconnect_max_delay_s=0.016)
-        async with service.up():
-            service.feed._random = Chance()  # noqa: SLF001 - what the delay is drawn from
-            await service.until(lambda: len(delays) >= 12)
-            opend.ending = lambda _: False
-            monkeypatch.setattr("hk_tick_collector.collect.connection.feed._USEFUL_WITH_TICKS_S", 0.001)
-            await service.until_ticks(3)
-            opend.ending = lambda _: True
-            known = len(delays)
-            await service.until(lambda: len(delays) > known)
-            assert delays[known] == (0.001, 0.001)  # this one was of use
-
-    run(story())
-    assert [high for _, high in delays[:6]] == [0.001, 0.002, 0.004, 0.008, 0.016, 0.016]
-    assert len(journal.events("futu_connected")) < 8
-    assert len(journal.events("futu_disconnected")) < 8

@@ -22,14 +22,15 @@ from hk_tick_collector.collect.buffer.intake import Intake
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
 from hk_tick_collector.collect.connection import transport as wire_module
 from hk_tick_collector.collect.connection.transport import Transport
+from hk_tick_collector.collect.opend_state import OpenDState
 from hk_tick_collector.errors import OpenDError
 from hk_tick_collector.gaps.symbol_day import Day
 from hk_tick_collector.gaps.tracker import GapTracker
-from hk_tick_collector.model import Stats
 from hk_tick_collector.opend import messages
 from hk_tick_collector.opend import opend_pb2 as pb
 from hk_tick_collector.opend.frame import HEADER, HEADER_BYTES
 from hk_tick_collector.opend.protocol import Connection
+from hk_tick_collector.stats import Stats
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -71,7 +72,11 @@ class Link:
         tracker = GapTracker(Day, now_ms)
         core = Connection("test")
         self.transport = CountingWire(
-            core, intake(self.queue, tracker, Stats(), lambda: 0.0), lambda _: None, lambda _: None, gather_s
+            core,
+            intake(self.queue, tracker, OpenDState(), Stats(), lambda: 0.0),
+            lambda _: None,
+            lambda _: None,
+            gather_s,
         )
 
     @asynccontextmanager

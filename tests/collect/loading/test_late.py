@@ -13,9 +13,11 @@ from hk_tick_collector.collect.buffer.intake import Intake
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
 from hk_tick_collector.collect.loading.load import load_day
 from hk_tick_collector.collect.loading.loader import DayLoader
+from hk_tick_collector.collect.opend_state import OpenDState
 from hk_tick_collector.gaps.answer import Answer
 from hk_tick_collector.gaps.tracker import GapTracker
-from hk_tick_collector.model import Rejected, Stats
+from hk_tick_collector.model import Rejected
+from hk_tick_collector.stats import Stats
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 from hk_tick_collector.store.query import DayReader
 
@@ -56,7 +58,7 @@ class Service:
         queue = TickQueue(10_000)
         self.loader = DayLoader(self.root)
         self.tracker = GapTracker(lambda number: load_day(self.root, number), lambda: NOW_MS)
-        self.intake = Intake(queue, self.tracker, Stats(), lambda: 0.0)
+        self.intake = Intake(queue, self.tracker, OpenDState(), Stats(), lambda: 0.0)
         queue.held_chunks = lambda: [Chunk(rows=self.waiting)]
         self.queue = queue
         self.loader.serve(self.tracker, self.intake)

@@ -106,7 +106,7 @@ def state(tracker: GapTracker) -> dict[str, tuple[object, ...]]:
             ],
             track.doubt and (track.doubt.id, track.doubt.from_seq, track.doubt.cause),
         )
-        for track in tracker.tracks()
+        for track in tracker.known.tracks()
     }
 
 
@@ -226,7 +226,7 @@ def test_an_outlier_whose_counter_lies_in_a_gap_is_not_the_missing_tick(run: Run
         assert [gap.missing for gap in run.open()] == [5]
         run.restart()
         run.commit()
-    assert run.tracker.missing(A) == 5
+    assert run.tracker.known.missing(A) == 5
 
 
 def test_outliers_among_gaps_leave_the_gaps(run: Run) -> None:
@@ -236,7 +236,7 @@ def test_outliers_among_gaps_leave_the_gaps(run: Run) -> None:
     run.restart()
     run.commit()
     assert [(gap.from_seq, gap.missing) for gap in run.open() if gap.missing] == before
-    assert run.tracker.missing(A) >= 3
+    assert run.tracker.known.missing(A) >= 3
     run.store(at(3), at(4), at(8))
     assert [gap for gap in run.open() if gap.missing] == []
 
@@ -443,10 +443,10 @@ def test_what_was_lost_before_a_restart_is_still_told(run: Run) -> None:
     run.tracker.settle()
     run.store(at(8), *(at(counter) for counter in range(9, 1300)))
     run.restart()
-    lost = run.tracker.losses.since(TEN_S * 1000 - 900_000)
+    lost = run.tracker.known.losses.since(TEN_S * 1000 - 900_000)
     assert (lost.gaps, lost.ticks, lost.found_ms) == (1, 4, TEN_S * 1000)
-    assert run.tracker.losses.ticks == 0
-    assert run.tracker.losses.since(TEN_S * 1000 + 1000).gaps == 0
+    assert run.tracker.known.losses.ticks == 0
+    assert run.tracker.known.losses.since(TEN_S * 1000 + 1000).gaps == 0
 
 
 def test_a_start_is_late_where_an_earlier_day_has_a_file(run: Run) -> None:

@@ -43,7 +43,7 @@ def store(path: Path, rows: list[TickRow]) -> None:
 
 def open_gaps(tracker: GapTracker) -> dict[str, list[tuple[int, int]]]:
     found: dict[str, list[tuple[int, int]]] = {}
-    for track, open_gap in tracker.open_gaps():
+    for track, open_gap in tracker.known.open_gaps():
         found.setdefault(track.symbol, []).append((open_gap.first, open_gap.last))
     return found
 

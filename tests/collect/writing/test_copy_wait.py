@@ -16,7 +16,7 @@ from hk_tick_collector.collect.buffer.overflow import Overflow
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
 from hk_tick_collector.collect.writing.copy_rule import LIMIT_S
 from hk_tick_collector.collect.writing.copy_wait import CopyWait, Elsewhere
-from hk_tick_collector.model import Stats
+from hk_tick_collector.stats import Stats
 from hk_tick_collector.store.copies import find_copies
 from hk_tick_collector.store.spool import Spool
 
@@ -58,7 +58,7 @@ class Scene:
         self.queue = TickQueue(max_rows, self.overflow)
         self.now_s = 1000.0
         self.hold = CopyWait(
-            self.queue, self.stats, root, None, lambda day: day == DAY, lambda: NOW_MS, lambda: self.now_s
+            self.queue, self.stats, (root, None), lambda day: day == DAY, lambda: NOW_MS, lambda: self.now_s
         )
         self._steps = 0
         assert not self.hold.lasts()
@@ -98,14 +98,14 @@ def test_a_copy_is_told_from_its_begin_to_its_end(scene: Scene, journal: Journal
     """Which copy and since when, in Stats at once, in the log once ticks wait for a second."""
     assert scene.step()
     assert (scene.stats.copy_path, scene.stats.copy_since_ms) == (str(scene.copy), NOW_MS)
-    assert scene.stats.copy_held
+    assert scene.queue.storing.copy_held
     assert not journal.events()
     assert scene.step()
     assert scene.step()
     assert journal.events("commits_held")[0].fields["copy"] == str(scene.copy)
     scene.end_copy()
     assert not scene.step(grows=False)
-    assert (scene.stats.copy_path, scene.stats.copy_since_ms, scene.stats.copy_held) == ("", None, False)
+    assert (scene.stats.copy_path, scene.stats.copy_since_ms, scene.queue.storing.copy_held) == ("", None, False)
     [line] = journal.events("commits_resumed")
     assert (line.fields["why"], line.fields["held_s"]) == ("copy_ended", "1.8")
 
@@ -115,7 +115,7 @@ def test_a_copy_without_end_is_told_for_as_long_as_it_goes_on(scene: Scene, jour
     held = [scene.step(seconds=1.0) for _ in range(int(LIMIT_S) + 20)]
     assert held == [True] * int(LIMIT_S) + [False] * 20
     assert [line.fields["why"] for line in journal.events("commits_resumed")] == ["limit"]
-    assert (scene.stats.copy_path, scene.stats.copy_held) == (str(scene.copy), False)
+    assert (scene.stats.copy_path, scene.queue.storing.copy_held) == (str(scene.copy), False)
     scene.end_copy()
     scene.step(grows=False)
     assert scene.stats.copy_since_ms is None

@@ -43,14 +43,14 @@ def tick(counter: int, symbol: str = "HK.00700", **changed: Any) -> TickRow:
 def predecessor_days(rig: Rig, on_imported: Callable[[], None] | None = None) -> PredecessorDays:
     """The part under test, with a real intake in front of the rig's writer."""
     tracker = GapTracker(lambda number: load_day(rig.data_root, number), lambda: NOW_MS)
-    intake = Intake(rig.queue, tracker, rig.stats, time.monotonic)
+    intake = Intake(rig.queue, tracker, rig.opend, rig.stats, time.monotonic)
     return PredecessorDays(
         rig.data_root,
         intake,
         rig.queue,
         CurrentWriter(rig.queue, lambda _, __: rig.writer),
         rig.stats,
-        on_imported or tracker.recount_losses,
+        on_imported or tracker.known.recount_losses,
     )
 
 
@@ -138,11 +138,11 @@ def test_a_day_is_not_sealed_before_it_is_imported(make_rig: MakeRig, journal: J
         rig.wait_stored(1)
         at_work.execute("SELECT count(*) FROM ticks").fetchone()
         rig.writer.seal_before = TODAY
-        wait_until(lambda: rig.writer._days._seal_at_s > 0, "the days were looked at")  # noqa: SLF001
+        wait_until(lambda: rig.writer._days.sealing._seal_at_s > 0, "the days were looked at")  # noqa: SLF001
         assert not journal.events("day_sealed")
-    rig.writer._days._seal_at_s = 0.0  # noqa: SLF001 - a minute has passed
+    rig.writer._days.sealing._seal_at_s = 0.0  # noqa: SLF001 - a minute has passed
     run_until(rig, journal, "predecessor_imported")
-    rig.writer._days._seal_at_s = 0.0  # noqa: SLF001
+    rig.writer._days.sealing._seal_at_s = 0.0  # noqa: SLF001
     journal.wait_for("day_sealed")
     assert rig.query(DAY, "SELECT count(*) FROM ticks") == [(10,)]
 

@@ -15,10 +15,12 @@ from tests.collect.conftest import CAP_S, NOW_MS, Rig, wait_until
 from hk_tick_collector import market
 from hk_tick_collector.collect.buffer.chunk import Chunk
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
+from hk_tick_collector.collect.opend_state import ExchangeClock, OpenDState
 from hk_tick_collector.collect.options import WriterOptions
 from hk_tick_collector.collect.writing.waiting_days import WaitingDays
 from hk_tick_collector.collect.writing.writer import Writer
-from hk_tick_collector.model import GAP_OPEN, Gap, GapChange, Stats
+from hk_tick_collector.model import GAP_OPEN, Gap, GapChange
+from hk_tick_collector.stats import Stats
 from hk_tick_collector.store.dayfile import DayFile, Link, StoreOptions
 from hk_tick_collector.store.spool import Spool
 
@@ -44,6 +46,7 @@ class SpoolingRig(Rig):
     def __init__(self, data_root: Path, vfs: str | None = None) -> None:
         self.data_root = data_root
         self.stats = Stats()
+        self.opend = OpenDState()
         self.queue = TickQueue(100_000)
         self.now_ms = NOW_MS
         self.fresh: list[int] = []
@@ -51,7 +54,14 @@ class SpoolingRig(Rig):
         self.spool_dir.mkdir(exist_ok=True)
         self.held = WaitingDays(self.queue, self.stats, data_root, self.spool_dir / RUN)
         options = WriterOptions(data_root, "run", "test", 12_000, 20, StoreOptions(busy_timeout_ms=10, vfs=vfs))
-        self.writer = Writer(self.queue, self.stats, options, lambda: self.now_ms, self.fresh.append, self.held)
+        self.writer = Writer(
+            self.queue,
+            self.stats,
+            options,
+            ExchangeClock(self.opend, lambda: self.now_ms),
+            self.fresh.append,
+            self.held,
+        )
 
     def end(self) -> int:
         """Stops the writer; the rows that it leaves."""
@@ -155,7 +165,7 @@ def test_only_the_ticks_of_a_bad_day_wait(
     wait_until(lambda: rig.stats.held_rows == {name: 20}, f"20 rows held: {rig.stats.held_rows}")
     assert rig.queue.rows == 20
     assert rig.queue.exposed_rows == 0, "they would survive a crash"
-    assert rig.stats.writer_trouble == "", "the writer waits for nothing"
+    assert rig.queue.storing.writer_trouble == "", "the writer waits for nothing"
     told = journal.wait_for("day_held")
     assert (told.level, told.fields["day"], told.fields["path"]) == ("ERROR", name, str(path))
     assert told.fields["cause"] == rig.stats.held_causes[name]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import shutil
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import apsw
 import pytest
@@ -17,41 +15,17 @@ from hk_tick_collector.collect.buffer.chunk import Chunk
 from hk_tick_collector.model import Tick
 from hk_tick_collector.store.dayfile import Link, StoreOptions, seal
 
+from .work import ACCOUNT, CAP_S, COUNT, DAY, MIDNIGHT_MS, STOP_S, at_work, hundred, stop
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.collect.conftest import Disk, Journal, MakeRig, Rig
+    from tests.collect.conftest import Disk, Journal, MakeRig
 
     from hk_tick_collector.model import TickRow
 
     MakeTick = Callable[..., TickRow]
-
-DAY: Final = "20261120"
-MIDNIGHT_MS: Final = market.day_start_ms(market.parse_day(DAY))
-CAP_S: Final = 300.0
-STOP_S: Final = 0.15
-COUNT: Final = "SELECT count(*) FROM ticks"
-ACCOUNT: Final = "SELECT received, stored, duplicate, rejected, dropped, waiting FROM ledger"
-
-
-def hundred(tick: MakeTick, first: int = 0) -> list[TickRow]:
-    """A hundred ticks of one symbol."""
-    return [tick("HK.00700", seq) for seq in range(first, first + 100)]
-
-
-def at_work(rig: Rig, tick: MakeTick) -> Rig:
-    """Starts its writer, which stores a hundred ticks."""
-    rig.put(hundred(tick))
-    rig.writer.start()
-    rig.wait_stored(100)
-    return rig
-
-
-def stop(rig: Rig) -> None:
-    """Ends a healthy writer, which leaves nothing."""
-    assert rig.writer.stop(time.monotonic() + CAP_S) == 0
-    assert not rig.writer.alive
 
 
 # --- where rows go ---
@@ -112,7 +86,7 @@ def test_the_newest_day_is_one_that_the_exchange_has_reached(make_rig: MakeRig, 
     rig.now_ms += 5 * market.DAY_MS
     rig.writer.prepare(market.parse_day(DAY) + 5)
     assert rig.stats.newest_day == "20261125"
-    rig.stats.opend_time_ms = MIDNIGHT_MS + 36_000_000
+    rig.opend.opend_time_ms = MIDNIGHT_MS + 36_000_000
     at_work(rig, tick)
     stop(rig)
     assert rig.stats.newest_day == DAY
@@ -156,19 +130,6 @@ def test_a_burst_begins_to_be_committed_at_once(make_rig: MakeRig, tick: MakeTic
     stop(rig)
 
 
-def test_the_account_balances_with_the_file(make_rig: MakeRig, tick: MakeTick) -> None:
-    """Duplicates, rejected and dropped ticks and links of the queue are in the ledger, with or without rows beside."""
-    rig = make_rig()
-    rig.put(hundred(tick))
-    rig.put(hundred(tick, 50))
-    rig.queue.put(Chunk(rejected=2, dropped=7))
-    rig.writer.start()
-    rig.wait_stored(200)
-    rig.queue.put(Chunk(dropped=5))
-    stop(rig)
-    assert rig.query(DAY, ACCOUNT) == [(214, 150, 50, 2, 12, 0)]
-
-
 # --- finished days ---
 
 
@@ -199,21 +160,6 @@ def test_a_tick_of_a_sealed_day_is_rejected_whole(
     assert rig.query("20261121", ACCOUNT) == [(4, 1, 2, 1, 0, 0)]
 
 
-def test_what_was_rejected_last_is_in_the_ledger(make_rig: MakeRig, tick: MakeTick, tmp_path: Path) -> None:
-    """Ticks of a sealed day are counted in the open file also when no other tick follows them."""
-    rig = make_rig()
-    rig.put([tick("HK.00700", 1, MIDNIGHT_MS - 1)])
-    rig.writer.start()
-    stop(rig)
-    assert seal(tmp_path / "20261119.db", rig.now_ms, StoreOptions())
-    rig = make_rig()
-    rig.writer.prepare(market.parse_day(DAY))
-    rig.put([tick("HK.00700", 1, MIDNIGHT_MS - 1), tick("HK.00700", 2, MIDNIGHT_MS - 1)])
-    rig.writer.start()
-    stop(rig)
-    assert rig.query(DAY, ACCOUNT) == [(2, 0, 1, 1, 0, 0)]
-
-
 def _plain(value: object) -> str:
     return str(value).removesuffix(".0")
 
@@ -238,31 +184,6 @@ def test_finished_days_are_sealed_when_allowed(
 
 
 # --- a disk in trouble ---
-
-
-def test_a_foreign_lock_is_waited_for(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
-    """`sqlite_busy_backoff` once for many attempts, then everything that came meanwhile is stored; nothing is lost."""
-    rig = make_rig()
-    rig.writer.prepare(market.parse_day(DAY))
-    rig.writer.start()
-    other = apsw.Connection(str(rig.data_root / f"{DAY}.db"))
-    other.execute("BEGIN IMMEDIATE")
-    rig.put(hundred(tick))
-    fields = journal.wait_for("sqlite_busy_backoff").fields
-    assert (fields["cause"], fields["attempt"], fields["repeats"]) == ("busy", "1", "0")
-    assert fields["wait_ms"] == "50"
-    assert rig.stats.writer_trouble == "busy"
-    for start in range(100, 1000, 100):
-        rig.put(hundred(tick, start))
-    assert rig.queue.rows == 1000
-    other.execute("ROLLBACK")
-    rig.wait_stored(1000)
-    assert journal.wait_for("writer_recovered").fields["cause"] == "busy"
-    assert len(journal.events("sqlite_busy_backoff")) == 1
-    assert rig.stats.writer_trouble == ""
-    stop(rig)
-    other.close()
-    assert rig.query(DAY, COUNT) == [(1000,)]
 
 
 def test_a_query_on_the_file_of_a_stopped_day_does_not_fail_the_start(
@@ -305,89 +226,6 @@ def test_a_reader_that_holds_the_wal_stops_nothing(make_rig: MakeRig, tick: Make
     assert journal.wait_for("day_closed").fields["plain"] == "False"
     reader.close()
     assert rig.query(DAY, COUNT) == [(100,)]
-
-
-@pytest.mark.parametrize("operation", ["write", "sync", "open"])
-@pytest.mark.parametrize(
-    ("error", "cause"),
-    [
-        (apsw.FullError, "disk_full"),
-        (apsw.ReadOnlyError, "read_only"),
-        (apsw.IOError, "io_error"),
-        (lambda: OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "disk_full"),
-    ],
-    ids=["full", "readonly", "io", "errno"],
-)
-def test_a_disk_that_fails_is_named_and_outlived(
-    make_rig: MakeRig,
-    tick: MakeTick,
-    journal: Journal,
-    disk: Disk,
-    operation: str,
-    error: Callable[[], Exception],
-    cause: str,
-) -> None:
-    """The trouble has a name while it lasts; when it ends, all that was received is stored once, by itself."""
-    rig = make_rig(vfs=disk.name)
-    rig.put(hundred(tick))
-    if operation != "open":
-        rig.writer.prepare(market.parse_day(DAY))
-    disk.fail(operation, error)
-    rig.writer.start()
-    fields = journal.wait_for("persist_failed").fields
-    assert fields["cause"] in (cause, "cannot_open", "io_error")
-    assert rig.stats.writer_trouble == fields["cause"]
-    rig.put(hundred(tick, 100))
-    assert rig.stats.stored == 0
-    disk.heal()
-    rig.wait_stored(200)
-    assert journal.wait_for("writer_recovered").fields["cause"] == fields["cause"]
-    stop(rig)
-    assert rig.query(DAY, ACCOUNT) == [(200, 200, 0, 0, 0, 0)]
-    assert rig.query(DAY, COUNT) == [(200,)]
-
-
-@pytest.mark.parametrize("reader", [False, True], ids=["alone", "with a reader"])
-def test_a_commit_that_an_error_hid_is_not_counted_twice(
-    make_rig: MakeRig, tick: MakeTick, journal: Journal, disk: Disk, *, reader: bool
-) -> None:
-    """The sync of a commit reports an error behind its back: whether the commit then turns out to be there (alone) or
-    not (a reader keeps SQLite from recovering it), every tick and every figure of the ledger is counted once.
-    """
-    rig = make_rig(vfs=disk.name)
-    rig.writer.prepare(market.parse_day(DAY))
-    held = apsw.Connection(str(rig.data_root / f"{DAY}.db"), flags=apsw.SQLITE_OPEN_READONLY) if reader else None
-    if held:
-        held.execute(COUNT).get  # noqa: B018 - a property that reads
-    disk.fail("sync", apsw.IOError)
-    rig.queue.put(Chunk(rejected=1, links=[Link(5, True, 1, "")]))
-    rig.put(hundred(tick))
-    rig.writer.start()
-    journal.wait_for("persist_failed")
-    disk.heal()
-    rig.wait_stored(100)
-    rig.put(hundred(tick, 90))
-    rig.wait_stored(200)
-    if held:
-        held.close()
-    stop(rig)
-    assert (rig.stats.stored, rig.stats.duplicate) == (190, 10)
-    assert rig.query(DAY, ACCOUNT) == [(201, 190, 10, 1, 0, 0)]
-    assert rig.query(DAY, "SELECT count(*) FROM connections") == [(1,)]
-
-
-def test_a_directory_that_goes_away_is_waited_for(
-    make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
-) -> None:
-    """DATA_ROOT unmounted before the day's first tick: named, and stored once it is back."""
-    tmp_path.joinpath("HK").mkdir()
-    rig = make_rig()
-    rig.data_root.rename(tmp_path.with_name("elsewhere"))
-    rig.put(hundred(tick))
-    rig.writer.start()
-    assert journal.wait_for("persist_failed").fields["cause"] == "no_directory"
-    tmp_path.with_name("elsewhere").rename(rig.data_root)
-    rig.wait_stored(100)
 
 
 @pytest.mark.parametrize("how", ["removed", "moved away", "replaced", "the directory removed"])

@@ -8,9 +8,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.ops.conftest import NOW_MS
 
-from hk_tick_collector.model import Latencies, Stats
 from hk_tick_collector.ops.findings.health import Limits
 from hk_tick_collector.ops.metrics.exposition import Metrics, OwnProcess
+from hk_tick_collector.stats import Latencies, Stats
 
 if TYPE_CHECKING:
     from pathlib import Path

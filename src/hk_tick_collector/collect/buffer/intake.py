@@ -8,13 +8,12 @@ loop that calls this also reads the socket.
 from __future__ import annotations
 
 from itertools import chain, repeat
-from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
 from hk_tick_collector.gaps.push_watch import PushWatch
 from hk_tick_collector.gaps.symbol_day import CAUSE_FUTURE
-from hk_tick_collector.model import Rejected, Tick
+from hk_tick_collector.model import Rejected, Tick, ts_ms_of
 from hk_tick_collector.opend.convert import DETAILS_MOST
 from hk_tick_collector.store.dayfile import Link
 
@@ -24,14 +23,15 @@ from .rejections import Refused, Rejections
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hk_tick_collector.collect.opend_state import OpenDState
     from hk_tick_collector.gaps.tracker import GapTracker
-    from hk_tick_collector.model import Stats, TickRow
+    from hk_tick_collector.model import TickRow
     from hk_tick_collector.opend.protocol import Ticks
+    from hk_tick_collector.stats import Stats
 
     from .tick_queue import TickQueue
 
 _LOG_EVERY_S: Final = 10.0
-_TS_MS = itemgetter(2)
 _NAMED: Final = 100  # symbols that nobody chose, each told once
 _NOT_SUBSCRIBED: Final = "not_subscribed"
 
@@ -39,12 +39,16 @@ _NOT_SUBSCRIBED: Final = "not_subscribed"
 class Intake:
     """Counts what is received and passes it on. `now_s` is a monotonic clock in seconds.
 
-    `pushes` is told of every push.
+    `pushes` is told of every push; `dropped` is how many rows found no place.
     """
 
-    def __init__(self, queue: TickQueue, tracker: GapTracker, stats: Stats, now_s: Callable[[], float]) -> None:
+    def __init__(
+        self, queue: TickQueue, tracker: GapTracker, opend: OpenDState, stats: Stats, now_s: Callable[[], float]
+    ) -> None:
+        self.dropped = 0
         self._queue = queue
         self._tracker = tracker
+        self._opend = opend
         self._stats = stats
         self._now_s = now_s
         self._rejections = Rejections(now_s)
@@ -63,12 +67,15 @@ class Intake:
         stats, rows, rejected = self._stats, event.rows, event.rejected
         if not rows and not rejected:
             return
-        if rows and self._newest_ms < max(map(_TS_MS, rows)):
+        if rows and self._newest_ms < max(map(ts_ms_of, rows)):
             rows, rejected = self._without_future(rows, rejected)
         if event.pulled_by is None:
             self.pushes.note(rows, rejected)
-            stats.last_tick_ms = recv_ts_ms or stats.last_tick_ms
-        stats.received += len(rows) + len(rejected)
+            if recv_ts_ms is not None:
+                stats.last_tick_ms = recv_ts_ms
+        heard = len(rows) + len(rejected)
+        stats.received += heard
+        self._opend.heard += heard
         dropped = 0
         if self._queue.has_room(len(rows)):
             self._tracker.see(rows)
@@ -91,11 +98,13 @@ class Intake:
         """Takes note of a push of a symbol that nobody chose: counted, told once, and not kept."""
         stats = self._stats
         stats.received += ticks
+        self._opend.heard += ticks
         stats.not_subscribed += ticks
         self._unwanted += ticks
         if symbol not in self._named and len(self._named) < _NAMED:
+            if not self._named:
+                stats.not_subscribed_first = symbol
             self._named.add(symbol)
-            stats.not_subscribed_first = stats.not_subscribed_first or symbol
             log.warning("symbol_not_subscribed", symbol=symbol, ticks=ticks, hint="it is not in FUTU_SYMBOLS")
         else:
             self._rejections.add(_NOT_SUBSCRIBED, {symbol: ticks})
@@ -109,18 +118,18 @@ class Intake:
 
         What may come is looked up again only when a tick is later than all before.
         """
-        opend_ms = self._stats.opend_time_ms
+        opend_ms = self._opend.opend_time_ms
         if opend_ms is None:
             return rows, rejected
         self._newest_ms = market.day_start_ms(market.day_number(opend_ms) + 2) - 1
-        future = [row for row in rows if row[2] > self._newest_ms]
+        future = [Tick._make(row) for row in rows if ts_ms_of(row) > self._newest_ms]
         if not future:
             return rows, rejected
         refused = [
-            Rejected(row[0], row[1], CAUSE_FUTURE, str(Tick(*row)) if told else "", row[9])
-            for told, row in zip(chain(repeat(True, DETAILS_MOST), repeat(False)), future, strict=False)
+            Rejected(tick.symbol, tick.seq, CAUSE_FUTURE, str(tick) if told else "", tick.recv_ts_ms)
+            for told, tick in zip(chain(repeat(True, DETAILS_MOST), repeat(False)), future, strict=False)
         ]
-        return [row for row in rows if row[2] <= self._newest_ms], [*rejected, *refused]
+        return [row for row in rows if ts_ms_of(row) <= self._newest_ms], [*rejected, *refused]
 
     def flush_gaps(self) -> None:
         """Sends changes of `gaps` that no tick brought on their way to the day file."""
@@ -161,6 +170,7 @@ class Intake:
                 self._rejections.count(cause, (tick.symbol for tick in ticks[whole:]))
 
     def _note_drop(self, rows: int) -> None:
+        self.dropped += rows
         self._stats.no_room += rows
         self._dropped_unlogged += rows
         if self._drops.allow(self._now_s()) is not None:
@@ -170,6 +180,6 @@ class Intake:
                 dropped_total=self._stats.dropped,
                 queue_rows=self._queue.rows,
                 max_queue_rows=self._queue.max_rows,
-                cause=self._stats.writer_trouble or "queue_full",
+                cause=self._queue.storing.writer_trouble or "queue_full",
             )
             self._dropped_unlogged = 0

@@ -17,15 +17,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log
+from hk_tick_collector.collect.storing_state import StoringState
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
-from hk_tick_collector.store.spool import RECORD_ROWS
+from hk_tick_collector.store.spool_record import RECORD_ROWS
 
 from .chunk import Chunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from hk_tick_collector.model import Stats, TickRow
+    from hk_tick_collector.model import TickRow
+    from hk_tick_collector.stats import Stats
     from hk_tick_collector.store.spool import Spool
 
 _RETRY_S: Final = 1.0
@@ -42,13 +44,15 @@ class Overflow:
     """Chunks on their way to the spool, in it, and back.
 
     `put` is called by the one who fills the queue, `take` by the one who empties it, who calls the chunk's `on_commit`
-    before he takes again. At most `max_buffer_rows` rows wait in memory for the spool's disk.
+    before he takes again. At most `max_buffer_rows` rows wait in memory for the spool's disk. `storing` tells how the
+    way to the disk is now.
     """
 
     def __init__(self, spool: Spool, max_buffer_rows: int, stats: Stats) -> None:
         self._spool = spool
         self._max_buffer_rows = max_buffer_rows
         self._stats = stats
+        self.storing = StoringState()
         self._buffer: deque[Chunk] = deque()
         self._buffer_rows = 0
         self._appended = 0  # rows that went to the spool, ever
@@ -94,9 +98,9 @@ class Overflow:
         """Takes a chunk; the caller has asked `has_room` for its rows."""
         with self._changed:
             if self._thread.ident is None:
-                copying = self._stats.copy_held
+                copying = self.storing.copy_held
                 say = log.info if copying else log.warning
-                say("spool_started", cause=self._stats.writer_trouble or ("copy" if copying else "queue_full"))
+                say("spool_started", cause=self.storing.writer_trouble or ("copy" if copying else "queue_full"))
             self._buffer_up(chunk)
 
     def take(self) -> Chunk | None:
@@ -126,6 +130,7 @@ class Overflow:
             self._taken_rows = from_spool_rows
             chunk.on_commit = partial(self._done, len(chunk.rows) - from_spool_rows, told)
         if lost_rows:
+            self.storing.lost_rows += lost_rows
             self._stats.spool_lost += lost_rows
             log.error("ticks_dropped", rows=lost_rows, dropped_total=self._stats.dropped, cause="spool_damaged")
         return chunk
@@ -231,7 +236,7 @@ class Overflow:
     def _gather(self) -> None:
         """While commits wait for a copy, lets a second's ticks come together, unless they are many."""
         due_s = time.monotonic() + _GATHER_S
-        while self._stats.copy_held and not self._stopping and self._buffer_rows * 4 < self._max_buffer_rows:
+        while self.storing.copy_held and not self._stopping and self._buffer_rows * 4 < self._max_buffer_rows:
             rest_s = due_s - time.monotonic()
             if rest_s <= 0:
                 return

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log
-from hk_tick_collector.model import PUSH_BACKFILL
+from hk_tick_collector.model import PUSH_BACKFILL, Tick, push_type_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -22,7 +22,7 @@ _EVERY_S: Final = 60.0
 _SYMBOLS: Final = 10_000  # so many are kept apart; OpenD can name more than there are
 _OTHERS: Final = "others"
 _KNOWN_MOST: Final = 20_000
-_CONTENT: Final = 8  # so many of a row's first columns are the trade; the next one says how it came
+_CONTENT: Final = Tick._fields.index("push_type")  # so many of a row's first columns are the trade
 
 
 class Rejections:
@@ -79,7 +79,7 @@ class Refused:
 
     def rows(self, rows: Iterable[TickRow]) -> list[TickRow]:
         """Those of these rejected rows that are news."""
-        return [row for row in rows if self._is_news(hash(row[:_CONTENT]), pulled=row[_CONTENT] == PUSH_BACKFILL)]
+        return [row for row in rows if self._is_news(hash(row[:_CONTENT]), pulled=push_type_of(row) == PUSH_BACKFILL)]
 
     def ticks(self, ticks: Iterable[Rejected], *, pulled: bool) -> list[Rejected]:
         """Those of these rejected ticks that are news; `pulled`: OpenD was asked for them."""

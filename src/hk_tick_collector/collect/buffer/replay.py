@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector import log
 from hk_tick_collector.opend.protocol import Ticks
 from hk_tick_collector.store.faults import DISK_ERRORS
-from hk_tick_collector.store.spool import RECORD_ROWS, Spool
+from hk_tick_collector.store.spool import Spool
+from hk_tick_collector.store.spool_record import RECORD_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,6 +11,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from hk_tick_collector.collect.storing_state import StoringState
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -29,6 +31,7 @@ class TickQueue:
 
     def __init__(self, max_rows: int, overflow: Overflow | None = None) -> None:
         self.max_rows = max_rows
+        self.storing: Final = overflow.storing if overflow else StoringState()  # told by the one who empties it
         # Rows that were taken and wait for the file of their day, and of these the ones that a crash would not cost.
         # Set by the one who holds them.
         self.held_rows = 0

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from hk_tick_collector.collect.buffer.intake import Intake
+    from hk_tick_collector.collect.opend_state import OpenDState
     from hk_tick_collector.gaps.backfill_plan import Ask, BackfillPlan
     from hk_tick_collector.gaps.gap import OpenGap
     from hk_tick_collector.gaps.push_watch import Question
     from hk_tick_collector.gaps.tracker import GapTracker
-    from hk_tick_collector.model import Stats
+    from hk_tick_collector.stats import Stats
 
     from .transport import Transport
 
@@ -98,6 +99,7 @@ class Backfiller:
         plan: BackfillPlan,
         tracker: GapTracker,
         intake: Intake,
+        opend: OpenDState,
         stats: Stats,
         unfinished: Callable[[int], list[int]] = lambda _: [],
         loaded: Callable[[list[int]], Awaitable[None]] = _at_once,
@@ -106,6 +108,7 @@ class Backfiller:
         self._plan = plan
         self._tracker = tracker
         self._intake = intake
+        self._opend = opend
         self._stats = stats
         self._pushes = intake.pushes
         self._subscribing: asyncio.Task[object] | None = None
@@ -123,7 +126,7 @@ class Backfiller:
 
         How many ticks of such an end are missing, no later tick will tell. This host's clock is not asked.
         """
-        today = market.day_number(self._stats.opend_time_ms or 0)
+        today = market.day_number(self._opend.opend_time_ms or 0)
         earlier_days: list[int] = []
         try:
             async with asyncio.timeout(_RECALL_S):
@@ -144,17 +147,17 @@ class Backfiller:
         """Symbols of which ticks may have been missed: each is asked for once."""
         symbols = tuple(symbols)
         self._tracker.listen()
-        self._stats.looked_around = False
-        self._plan.look_at(symbol for symbol in symbols if symbol not in self._stats.refused)
+        self._opend.looked_around = False
+        self._plan.look_at(symbol for symbol in symbols if symbol not in self._opend.refused)
         self._symbols = tuple(dict.fromkeys((*self._symbols, *symbols)))
         self._pushes.begin(symbols, time.monotonic())
-        self._pushes.forget(self._stats.refused)
+        self._pushes.forget(self._opend.refused)
         self._settle_at_s = time.monotonic() + _SETTLE_S
 
     def interrupt(self, cause: str) -> None:
         """Ticks may pass us by from now on, for this cause."""
         self._settle_at_s = None
-        self._stats.looked_around = False
+        self._opend.looked_around = False
         self._tracker.interrupt(cause)
         self._intake.flush_gaps()
 
@@ -170,7 +173,7 @@ class Backfiller:
         try:
             await subscribed.wait()  # OpenD answers for subscribed symbols alone
             self._pushes.begin(self._symbols, time.monotonic())
-            self._pushes.forget(self._stats.refused)
+            self._pushes.forget(self._opend.refused)
             while True:
                 now_s = time.monotonic()
                 self._pushes.measure(now_s)
@@ -189,7 +192,7 @@ class Backfiller:
                         task.result()
                     flights -= done
                 else:
-                    await asyncio.sleep(_POLL_S if self._stats.gaps_open else _IDLE_S)
+                    await asyncio.sleep(_POLL_S if self._tracker.known.any_open() else _IDLE_S)
         except OpenDError as error:
             return error
         finally:
@@ -203,11 +206,11 @@ class Backfiller:
 
     async def _pull(self, transport: Transport, ask: Ask) -> list[int] | None:
         """One request; its ticks have passed the intake when it returns. None when OpenD did not answer."""
-        before, dropped = self._tracker.missing(ask.symbol), self._stats.dropped
+        before, dropped = self._tracker.known.missing(ask.symbol), self._intake.dropped
         try:
             ticks = await transport.pull(ask.symbol, ask.rows)
         except CollectorError as error:
-            if ask.symbol not in self._symbols or ask.symbol in self._stats.refused:
+            if ask.symbol not in self._symbols or ask.symbol in self._opend.refused:
                 self._round.add(ask.symbol, 0, 0, self._plan.refused(ask))
                 return None
             self._plan.failed(ask, time.monotonic())
@@ -219,12 +222,12 @@ class Backfiller:
             return None
         self._stats.backfill_failing_ms.pop(ask.symbol, None)
         self._stats.backfill_failed_ms.pop(ask.symbol, None)
-        if self._stats.dropped > dropped:
+        if self._intake.dropped > dropped:
             self._plan.failed(ask, time.monotonic())  # no room for what comes: that says nothing of what OpenD has
             return None
         lost = self._plan.answered(ask, ticks, time.monotonic())
         self._intake.flush_gaps()
-        after = self._tracker.missing(ask.symbol)
+        after = self._tracker.known.missing(ask.symbol)
         lost_ticks = sum(gap.missing or 0 for gap in lost)
         self._round.add(ask.symbol, len(ticks), max(0, before - after - lost_ticks), lost)
         log.debug("pulled", symbol=ask.symbol, asked=ask.rows, got=len(ticks), missing_before=before, missing=after)
@@ -237,7 +240,7 @@ class Backfiller:
         stats.backfill_reason = reason
 
     def _forget_finished_days(self) -> None:
-        moment_ms = self._stats.opend_time_ms
+        moment_ms = self._opend.opend_time_ms
         today = market.finished_before(moment_ms, now_ms()) if moment_ms is not None else None
         if today is not None:
             self._tracker.forget_days_before(today)
@@ -246,12 +249,12 @@ class Backfiller:
         if self._settle_at_s is not None and now_s >= self._settle_at_s and not busy and not self._plan.looking:
             self._settle_at_s = None
             self._tracker.settle()
-            self._stats.looked_around = True
+            self._opend.looked_around = True
 
     def _watch_pushes(self, transport: Transport, now_s: float, most: int) -> set[asyncio.Task[object]]:
         """Begins what is due for symbols that are silent: questions, and a batch to subscribe again."""
         self._tell_stopped(now_s)
-        state = self._stats.market_state  # None: OpenD has not said, so it may trade
+        state = self._opend.market_state  # None: OpenD has not said, so it may trade
         trading = (state is None or market.is_trading(state)) and not self._plan.looking
         tasks: set[asyncio.Task[object]] = {
             asyncio.create_task(self._inspect(transport, question))
@@ -268,8 +271,8 @@ class Backfiller:
         """One line for all that were found together; the finding stays for as long as pushes do not come back."""
         if now_s >= self._next_upkeep_s:
             self._next_upkeep_s = now_s + _UPKEEP_EVERY_S
-            self._pushes.forget(self._stats.refused)
-            tracks = self._tracker.tracks()
+            self._pushes.forget(self._opend.refused)
+            tracks = self._tracker.known.tracks()
             self._pushes.unordered = frozenset(track.symbol for track in tracks if not track.patterned)
             self._stats.pushes_stopped.update(dict.fromkeys(self._pushes.still_stopped(), now_ms()))
         stopped = self._pushes.stopped(now_s)
@@ -279,19 +282,19 @@ class Backfiller:
             log.error("pushes_stopped", symbol=stopped[0], count=len(stopped), **more)
 
     def _may_ask(self, symbol: str) -> bool:
-        return symbol not in self._stats.refused and not self._plan.is_asked(symbol)
+        return symbol not in self._opend.refused and not self._plan.is_asked(symbol)
 
     async def _inspect(self, transport: Transport, question: Question) -> None:
         """Compares a silent symbol with OpenD's own latest ticks."""
         symbol, rows = question
-        track = self._tracker.track(symbol)
+        track = self._tracker.known.track(symbol)
         known_ms = track.last_ts_ms if track else 0
         known = Known(track.patterned, track.last_seq) if track else Known(ordered=True, last_seq=_NOTHING_SEQ)
         ask = self._plan.look_now(symbol)
         seqs = await self._pull(transport, ask if rows is None else ask._replace(rows=rows))
         if seqs is None:
             return
-        if self._tracker.track(symbol) is None:
+        if self._tracker.known.track(symbol) is None:
             seqs = []  # all of a day that is finished
         comparison = self._pushes.answered(symbol, seqs, known, time.monotonic())
         if comparison.new and not comparison.reaches and track is not None:

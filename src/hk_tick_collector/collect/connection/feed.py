@@ -20,14 +20,15 @@ from hk_tick_collector.opend import protocol
 
 from .notices import Notices
 from .questions import Questions
-from .session import Calendar, Session
+from .session import Session
 from .transport import Transport
 
 if TYPE_CHECKING:
     from hk_tick_collector.collect.buffer.intake import Intake
+    from hk_tick_collector.collect.opend_state import OpenDState
     from hk_tick_collector.collect.options import FeedOptions
-    from hk_tick_collector.model import Stats
     from hk_tick_collector.opend import messages
+    from hk_tick_collector.stats import Stats
 
     from .backfill import Backfiller
     from .reconcile import Reconciler
@@ -47,10 +48,16 @@ class Feed:
     """
 
     def __init__(
-        self, options: FeedOptions, intake: Intake, backfiller: Backfiller, reconciler: Reconciler, stats: Stats
+        self,
+        options: FeedOptions,
+        intake: Intake,
+        backfiller: Backfiller,
+        reconciler: Reconciler,
+        opend: OpenDState,
+        stats: Stats,
     ) -> None:
-        self.subscribed = asyncio.Event()
-        self._calendar = Calendar()
+        self.subscribed = opend.serving
+        self._opend = opend
         self._questions = Questions(stats)
         self._resolve = options.resolve or Resolver()
         self._no_opend: set[str] = set()  # addresses that take connections, and did not answer as OpenD does
@@ -62,7 +69,7 @@ class Feed:
         self._intake = intake
         self._backfiller = backfiller
         self._reconciler = reconciler
-        self._notices = Notices(stats, backfiller.interrupt, lambda: backfiller.look_at(options.symbols))
+        self._notices = Notices(opend, backfiller.interrupt, lambda: backfiller.look_at(options.symbols))
         self._stats = stats
         self._random = random.Random()  # noqa: S311 - jitter
         self._failures = log.Repeated(_LOG_EVERY_S)
@@ -70,21 +77,16 @@ class Feed:
         self._skips = log.Repeated(_LOG_EVERY_S)
         stats.symbols = len(options.symbols)
 
-    @property
-    def calendar(self) -> dict[str, str]:
-        """What OpenD said of the coming days: date → whole, morning, afternoon; empty until it was asked."""
-        return self._calendar.days
-
     async def run(self) -> None:
         """Connects, and connects again, until it is cancelled."""
-        options, stats = self._options, self._stats
+        options = self._options
         delay_s = options.reconnect_min_delay_s
         while True:
-            connects, received = stats.connects, stats.received
+            heard = self._opend.heard
             self._subscribed_s = None
             error = await self._one_connection()
-            was_up = stats.connects > connects
-            if was_up and self._was_useful(received):
+            was_up = self._opend.connected
+            if was_up and self._was_useful(heard):
                 delay_s = options.reconnect_min_delay_s
                 self._useless = 0
                 self._failures = log.Repeated(_LOG_EVERY_S)
@@ -96,10 +98,10 @@ class Feed:
             await asyncio.sleep(self._random.uniform(options.reconnect_min_delay_s, delay_s))
             delay_s = min(delay_s * 2, options.reconnect_max_delay_s)
 
-    def _was_useful(self, received: int) -> bool:
+    def _was_useful(self, heard: int) -> bool:
         """Whether the connection that ended brought ticks, or would have: it was subscribed for a while."""
         lived_s = time.monotonic() - self._subscribed_s if self._subscribed_s is not None else 0.0
-        return lived_s >= (_USEFUL_WITH_TICKS_S if self._stats.received > received else _USEFUL_S)
+        return lived_s >= (_USEFUL_WITH_TICKS_S if self._opend.heard > heard else _USEFUL_S)
 
     async def _one_connection(self) -> CollectorError:
         """One connection from its first byte to its last; returns why it ended."""
@@ -145,14 +147,12 @@ class Feed:
         self._note_up(reply, reached)
         session = Session(
             transport,
-            self._options.symbols,
-            backfiller=self._backfiller,
-            stats=self._stats,
-            questions=self._questions,
-            subscribed=self.subscribed,
-            calendar=self._calendar,
-            on_serving=self._notices.serving,
-            waits=self._options.waits,
+            self._options,
+            self._backfiller,
+            self._questions,
+            self._opend,
+            self._stats,
+            self._notices.serving,
         )
         return await session.run()
 
@@ -161,12 +161,12 @@ class Feed:
         self._subscribed_s = time.monotonic()
 
     def _note_up(self, reply: messages.InitReply, reached: Reached) -> None:
-        stats, now_ms = self._stats, clock.now_ms()
-        stats.connected, stats.link_since_ms, stats.link_reason, stats.link_hint = True, now_ms, "", ""
-        stats.conn_id, stats.server_ver = reply.conn_id, reply.server_ver
+        opend, stats, now_ms = self._opend, self._stats, clock.now_ms()
+        opend.connected, opend.link_since_ms, opend.link_reason, opend.link_hint = True, now_ms, "", ""
+        opend.conn_id, stats.server_ver = reply.conn_id, reply.server_ver
         stats.connects += 1
-        stats.refused.clear()
-        stats.subscribed = 0
+        opend.refused.clear()
+        opend.subscribed = 0
         held_back = self._ups.allow(time.monotonic()) if self._useless >= _USELESS_TOLD else 0
         if held_back is not None:
             log.info(
@@ -181,13 +181,13 @@ class Feed:
         self._intake.link(now_ms, connected=True, conn_id=reply.conn_id, reason="")
 
     def _note_down(self, error: CollectorError, *, was_up: bool) -> None:
-        stats, now_ms, reason = self._stats, clock.now_ms(), str(error)
-        if was_up or stats.link_since_ms is None or stats.link_reason != reason:
+        opend, stats, now_ms, reason = self._opend, self._stats, clock.now_ms(), str(error)
+        if was_up or opend.link_since_ms is None or opend.link_reason != reason:
             self._intake.link(now_ms, connected=False, conn_id=None, reason=reason)
-            if was_up or stats.link_since_ms is None:
-                stats.link_since_ms = now_ms
-        stats.connected, stats.conn_id, stats.link_reason, stats.link_hint = False, None, reason, error.hint
-        stats.subscribed = 0
+            if was_up or opend.link_since_ms is None:
+                opend.link_since_ms = now_ms
+        opend.connected, opend.conn_id, opend.link_reason, opend.link_hint = False, None, reason, error.hint
+        opend.subscribed = 0
         held_back = self._failures.allow(time.monotonic())
         told = was_up and self._useless <= _USELESS_TOLD
         if told or reason not in self._told or held_back is not None:

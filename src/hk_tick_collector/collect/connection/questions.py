@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from hk_tick_collector.model import Stats
+    from hk_tick_collector.stats import Stats
 
     from .transport import Transport
 

@@ -31,13 +31,16 @@ from hk_tick_collector.opend import messages
 from hk_tick_collector.store.faults import DISK_ERRORS
 from hk_tick_collector.store.query import DayReader, path_of
 
+from .halves import halves
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from google.protobuf.message import Message
 
-    from hk_tick_collector.model import Stats
+    from hk_tick_collector.collect.opend_state import OpenDState
+    from hk_tick_collector.collect.storing_state import StoringState
     from hk_tick_collector.opend.messages import DayTotals
     from hk_tick_collector.store.query import SymbolCount
 
@@ -164,23 +167,28 @@ async def ask_totals(request: Request, symbols: Sequence[str]) -> dict[str, DayT
         try:
             totals.update((each.symbol, each) for each in messages.read_security_snapshot(body))
         except CollectorError:  # refused, or it cannot be read
-            middle = len(batch) // 2
-            waiting += [half for half in (batch[middle:], batch[:middle]) if middle and half]
+            waiting += halves(batch)
     return totals
 
 
 class Reconciler:
     """Knows when a session is to be compared, once for each, whatever becomes of connections meanwhile.
 
-    `keep` takes the day number and the rows to store. The market's state and OpenD's clock come from `stats`.
+    `keep` takes the day number and the rows to store. The market's state and OpenD's clock come from `opend`.
     """
 
     def __init__(
-        self, data_root: Path, symbols: Sequence[str], stats: Stats, keep: Callable[[int, list[Reconciled]], None]
+        self,
+        data_root: Path,
+        symbols: Sequence[str],
+        opend: OpenDState,
+        storing: StoringState,
+        keep: Callable[[int, list[Reconciled]], None],
     ) -> None:
         self._data_root = data_root
         self._symbols = symbols
-        self._stats = stats
+        self._opend = opend
+        self._storing = storing
         self._keep = keep
         self._session: tuple[int, str] | None = None  # the day and the session that has ended
         self._due_ms: int | None = None  # by OpenD's clock; None when nothing is left to do
@@ -200,15 +208,15 @@ class Reconciler:
 
     def due(self) -> tuple[int, str] | None:
         """The day and session to be compared now, if any."""
-        stats = self._stats
-        if stats.opend_time_ms is None or stats.market_state is None:
+        opend = self._opend
+        if opend.opend_time_ms is None or opend.market_state is None:
             return None
-        name = _SESSIONS.get(stats.market_state)
-        session = (market.day_number(stats.opend_time_ms), name) if name else None
+        name = _SESSIONS.get(opend.market_state)
+        session = (market.day_number(opend.opend_time_ms), name) if name else None
         if session != self._session:
             self._session, self._attempts = session, 0
-            self._due_ms = stats.opend_time_ms + _LATE_TICKS_MS if session else None
-        if self._due_ms is None or stats.opend_time_ms < self._due_ms or stats.writer_trouble:
+            self._due_ms = opend.opend_time_ms + _LATE_TICKS_MS if session else None
+        if self._due_ms is None or opend.opend_time_ms < self._due_ms or self._storing.writer_trouble:
             return None
         return session
 
@@ -216,13 +224,13 @@ class Reconciler:
         """Compares every symbol; what could not be read, or differs without a reason, is looked at again later."""
         self._attempts += 1
         wait_ms = _AGAIN_MS[self._attempts - 1] if self._attempts <= len(_AGAIN_MS) else None
-        self._due_ms = None if wait_ms is None else (self._stats.opend_time_ms or 0) + wait_ms
+        self._due_ms = None if wait_ms is None else (self._opend.opend_time_ms or 0) + wait_ms
         path = path_of(self._data_root, market.day_name(day))
         try:
             if self._attempts == 1 and not await asyncio.to_thread(worth_it, path, session):
                 self._due_ms = None
                 return
-            symbols = [symbol for symbol in self._symbols if symbol not in self._stats.refused]
+            symbols = [symbol for symbol in self._symbols if symbol not in self._opend.refused]
             official = await ask_totals(request, symbols)
             ours = await asyncio.to_thread(DaySums.read, path)
         except NoDayError:
@@ -231,7 +239,7 @@ class Reconciler:
         except _FAILURES as error:
             log.warning("reconcile_failed", session=session, attempt=self._attempts, reason=error)
             return
-        at_ms = self._stats.opend_time_ms or 0
+        at_ms = self._opend.opend_time_ms or 0
         rows = compare(session, symbols, ours, official, market.day_date(day).isoformat(), at_ms)
         self._keep(day, rows)
         _tell(session, rows)

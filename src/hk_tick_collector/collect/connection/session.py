@@ -9,23 +9,23 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from hk_tick_collector import clock, log, market
 from hk_tick_collector.errors import OpenDError
 from hk_tick_collector.opend import messages
-from hk_tick_collector.ops.findings import remedies
-from hk_tick_collector.ops.findings.refusals import QUOTA, cause_of, groups
+from hk_tick_collector.ops.findings.refusals import QUOTA, cause_of
 
 from . import questions
 from .subscribe import Outcome, Pace, subscribe_all
+from .subscribing_log import SubscribingLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from hk_tick_collector.collect.options import Waits
-    from hk_tick_collector.model import Stats
+    from hk_tick_collector.collect.opend_state import OpenDState
+    from hk_tick_collector.collect.options import FeedOptions
+    from hk_tick_collector.stats import Stats
 
     from .backfill import Backfiller
     from .questions import Questions
@@ -33,54 +33,41 @@ if TYPE_CHECKING:
 
 STATE_STALE_S: Final = 60.0  # what OpenD said of itself so long ago is no longer known
 _ROUND_TRIP_MOST_S: Final = 2.0  # a slower answer does not tell how far two clocks are apart
-_CALENDAR_DAYS: Final = 14
-_SUBSCRIBING_TOLD_S: Final = 15.0  # how often a long subscribing is told in the log
-_REASONS_TOLD: Final = 5  # for which symbols were refused, a line each
-
-
-@dataclass(slots=True)
-class Calendar:
-    """What OpenD said of the coming days: date → whole, morning, afternoon; empty until it was asked."""
-
-    days: dict[str, str] = field(default_factory=dict)
-    asked_on: int | None = None
 
 
 class Session:
-    """Works for one connection. `subscribed` is set once OpenD has answered for the symbols, or pushes their ticks."""
+    """Works for one connection. `on_ready` is called whenever OpenD says that it can serve.
+
+    `opend.serving` is set once OpenD has answered for the symbols, or pushes their ticks.
+    """
 
     def __init__(
         self,
         transport: Transport,
-        symbols: Sequence[str],
-        *,
+        options: FeedOptions,
         backfiller: Backfiller,
-        stats: Stats,
         questions: Questions,
-        subscribed: asyncio.Event,
-        calendar: Calendar,
-        on_serving: Callable[[], None],
-        waits: Waits,
+        opend: OpenDState,
+        stats: Stats,
+        on_ready: Callable[[], None],
     ) -> None:
         self._transport = transport
-        self._symbols = symbols
+        self._symbols = options.symbols
+        self._waits = options.waits
         self._backfiller = backfiller
         self._stats = stats
+        self._opend = opend
         self._questions = questions
-        self._subscribed = subscribed
-        self._calendar = calendar
-        self._on_serving = on_serving
-        self._waits = waits
-        self._received_before = stats.received
+        self._on_ready = on_ready
+        self._heard_before = opend.heard
         self._state_asked = asyncio.Event()  # the first question has an answer, or failed
         self._may_subscribe = asyncio.Event()  # cleared while OpenD says that it cannot serve
         self._tried = asyncio.Event()  # every symbol was asked for once
         self._told = False  # OpenD has told its state on this connection
         self._recalled = False
+        self._log = SubscribingLog(len(options.symbols), opend)
         self._pace = Pace()
         self._pending: set[str] = set()  # symbols that are being asked for, so far as nothing is known of them
-        self._refused_told: set[str] = set()  # in the log, while symbols are being asked for
-        self._subscribing = log.Repeated(_SUBSCRIBING_TOLD_S)
         self._unanswered: dict[str, str] = {}  # symbols that were asked for without an answer → the reason
 
     async def run(self) -> NoReturn:
@@ -108,7 +95,7 @@ class Session:
 
     async def _ask_state(self) -> bool:
         """Asks OpenD how it is: logged in or not, the market, its clock. False when it did not answer."""
-        stats, before_ms = self._stats, time.time() * 1000
+        stats, opend, before_ms = self._stats, self._opend, time.time() * 1000
         request = messages.GET_GLOBAL_STATE, messages.get_global_state()
         state = await self._questions.ask(
             self._transport, questions.STATE, request, messages.read_global_state, self._waits.answer_s
@@ -118,31 +105,30 @@ class Session:
                 self._forget_state()
             return False
         after_ms = time.time() * 1000
-        if state.market_hk != stats.market_state:
+        if state.market_hk != opend.market_state:
             log.info("market_state", state=market.state_name(state.market_hk))
-        self._told = stats.state_told = True
-        stats.market_state = state.market_hk
-        stats.quote_logged_in = state.quote_logged_in
-        stats.program, stats.program_detail = state.program, state.program_detail
-        stats.opend_time_ms = stats.drift_s = None
+        self._told = opend.state_told = True
+        opend.market_state = state.market_hk
+        opend.quote_logged_in = state.quote_logged_in
+        opend.program, opend.program_detail = state.program, state.program_detail
+        opend.opend_time_ms = stats.drift_s = None
         if state.server_time_s:
-            stats.opend_time_ms = state.server_time_s * 1000
+            opend.opend_time_ms = state.server_time_s * 1000
             if 0 <= after_ms - before_ms <= _ROUND_TRIP_MOST_S * 1000:
-                # OpenD tells whole seconds: the middle of that second is the best guess, half a second the error.
-                stats.drift_s = ((before_ms + after_ms) / 2 - stats.opend_time_ms - 500) / 1000
+                stats.drift_s = state.drift_s(before_ms, after_ms)
         if self._can_serve():
-            self._on_serving()
+            self._on_ready()
         return True
 
     def _forget_state(self) -> None:
         """OpenD told it too long ago. The market's last state stays, for those who ask more often while it trades."""
-        stats = self._stats
-        stats.state_told = stats.quote_logged_in = False
-        stats.program = stats.program_detail = ""
-        stats.opend_time_ms = stats.drift_s = None
+        stats, opend = self._stats, self._opend
+        opend.state_told = opend.quote_logged_in = False
+        opend.program = opend.program_detail = ""
+        opend.opend_time_ms = stats.drift_s = None
 
     def _can_serve(self) -> bool:
-        return self._stats.quote_logged_in and self._stats.program == "ready"
+        return self._opend.quote_logged_in and self._opend.program == "ready"
 
     async def _recall(self) -> None:
         self._recalled = True
@@ -165,10 +151,10 @@ class Session:
             if missing:
                 await self._subscribe(missing)
             self._tried.set()
-            if self._unanswered or not self._stats.subscribed:
+            if self._unanswered or not self._opend.subscribed:
                 # A refusal of all may be a limit of how many requests there may be: not so soon.
                 # A quota comes back within a minute, a right when somebody gives it.
-                quota = any(cause_of(words) == QUOTA for words in set(self._stats.refused.values()))
+                quota = any(cause_of(words) == QUOTA for words in set(self._opend.refused.values()))
                 least_s = 0.0 if self._unanswered else self._waits.compare_every_s / (4 if quota else 2)
                 await asyncio.sleep(min(max(wait_s, least_s), self._waits.compare_every_s))
                 wait_s *= 2
@@ -189,9 +175,9 @@ class Session:
         """What is wanted and, by OpenD's own word where it gives one, not subscribed."""
         info = await self._ask_sub_info(self._waits.answer_s)
         if info is None:
-            return [symbol for symbol in self._symbols if symbol in self._unanswered or symbol in self._stats.refused]
+            return [symbol for symbol in self._symbols if symbol in self._unanswered or symbol in self._opend.refused]
         missing = [symbol for symbol in self._symbols if symbol not in info.symbols]
-        lost = [symbol for symbol in missing if symbol not in self._stats.refused and symbol not in self._unanswered]
+        lost = [symbol for symbol in missing if symbol not in self._opend.refused and symbol not in self._unanswered]
         if lost:
             log.error("subscriptions_lost", count=len(lost), symbols=",".join(lost[:20]))
         proved = [symbol for symbol in self._unanswered if symbol in info.symbols]
@@ -203,9 +189,9 @@ class Session:
         return missing
 
     async def _subscribe(self, symbols: Sequence[str]) -> None:
-        stats = self._stats
+        opend = self._opend
         self._pending = set(symbols)
-        self._refused_told.clear()
+        self._log.begin()
         outcome = await subscribe_all(
             lambda proto_id, message: self._transport.request(proto_id, message, self._waits.answer_s),
             symbols,
@@ -216,9 +202,9 @@ class Session:
         if self._transport.closed.done():
             return
         for symbol in symbols:
-            stats.refused.pop(symbol, None)
+            opend.refused.pop(symbol, None)
             self._unanswered.pop(symbol, None)
-        stats.refused.update(outcome.refused)
+        opend.refused.update(outcome.refused)
         self._unanswered.update(outcome.unanswered)
         for reason in dict.fromkeys(outcome.unanswered.values()):
             self._questions.failed(questions.SUBSCRIBE, reason)
@@ -228,45 +214,37 @@ class Session:
         self._note_subscribed(answered)
         if answered:
             self._tell(await self._ask_sub_info(min(self._waits.answer_s, self._waits.first_state_s)))
-        self._tell_refused(outcome.refused)
+        self._log.refused(outcome.refused)
 
     def _note_so_far(self, outcome: Outcome) -> None:
         """Requests are paced now: symbols that are subscribed or refused by now do not wait for the others."""
         fresh = [symbol for symbol in outcome.accepted if symbol in self._pending]
         self._pending.difference_update(fresh)
         for symbol in fresh:
-            self._stats.refused.pop(symbol, None)
+            self._opend.refused.pop(symbol, None)
             self._unanswered.pop(symbol, None)
-        self._stats.refused.update(outcome.refused)
+        self._opend.refused.update(outcome.refused)
         self._note_subscribed(fresh)
-        self._tell_refused(outcome.refused)
-        if (repeats := self._subscribing.allow(time.monotonic())) is not None:
-            subscribed, refused = self._stats.subscribed, len(self._stats.refused)
-            left = self._stats.symbols - subscribed - refused
-            log.info("subscribing", symbols=subscribed, refused=refused, left=left, repeats=repeats)
-
-    def _tell_refused(self, refused: dict[str, str]) -> None:
-        fresh = {symbol: words for symbol, words in refused.items() if symbol not in self._refused_told}
-        self._refused_told.update(fresh)
-        _tell_refused(fresh)
+        self._log.refused(outcome.refused)
+        self._log.progress()
 
     def _note_subscribed(self, symbols: Sequence[str]) -> None:
         """OpenD answers for these symbols now: what they may have missed is asked for."""
-        stats = self._stats
-        pending = self._pending - stats.refused.keys() - self._unanswered.keys()
-        stats.subscribed = stats.symbols - len(stats.refused) - len(self._unanswered) - len(pending)
-        if not symbols and stats.received > self._received_before:
+        opend = self._opend
+        pending = self._pending - opend.refused.keys() - self._unanswered.keys()
+        opend.subscribed = len(self._symbols) - len(opend.refused) - len(self._unanswered) - len(pending)
+        if not symbols and opend.heard > self._heard_before:
             symbols = tuple(self._unanswered)  # OpenD pushes without having answered
         if symbols:
             self._backfiller.look_at(symbols)
-            self._subscribed.set()
+            opend.serving.set()
 
     def _tell(self, info: messages.SubInfo | None) -> None:
-        stats = self._stats
+        opend = self._opend
         log.info(
             "subscribed",
-            symbols=stats.subscribed,
-            refused=len(stats.refused),
+            symbols=opend.subscribed,
+            refused=len(opend.refused),
             quota_used="unknown" if info is None else info.used_quota,
             quota_remaining="unknown" if info is None else info.remaining_quota,
         )
@@ -283,13 +261,13 @@ class Session:
     async def _keep_calendar(self) -> None:
         await self._tried.wait()
         while True:
-            if self._today() != self._calendar.asked_on:  # a connection may outlive what it was told at first
+            if self._today() != self._opend.calendar_asked_on:  # a connection may outlive what it was told at first
                 await self._ask_calendar()
             await asyncio.sleep(self._waits.compare_every_s)
 
     async def _ask_calendar(self) -> None:
         today = self._today()
-        first, last = (market.day_date(day).isoformat() for day in (today, today + _CALENDAR_DAYS))
+        first, last = messages.calendar_bounds(today)
         request = messages.REQUEST_TRADE_DATE, messages.request_trade_date(first, last)
 
         def read(body: bytes) -> list[messages.TradingDay]:
@@ -301,20 +279,8 @@ class Session:
 
         days = await self._questions.ask(self._transport, questions.CALENDAR, request, read, self._waits.answer_s)
         if days is not None:
-            self._calendar.days = {day.date.replace("-", ""): day.kind for day in days}
-            self._calendar.asked_on = today
+            self._opend.calendar = {day.date.replace("-", ""): day.kind for day in days}
+            self._opend.calendar_asked_on = today
 
     def _today(self) -> int:
-        return market.day_number(self._stats.opend_time_ms or clock.now_ms())
-
-
-def _tell_refused(refused: dict[str, str]) -> None:
-    """A line for each reason, the one of most symbols first; where OpenD has ever other words, for the first few."""
-    told = groups(refused)
-    for words, cause, names in told[:_REASONS_TOLD]:
-        shown = ",".join(names[:20]) + (f",… ({len(names)} in all)" if len(names) > 20 else "")
-        hint = remedies.for_refusal(cause).advice
-        log.error("symbols_refused", cause=cause, symbols=shown, count=len(names), reason=words, hint=hint)
-    if told[_REASONS_TOLD:]:
-        rest = sum(len(names) for _, _, names in told[_REASONS_TOLD:])
-        log.error("symbols_refused", cause="several", symbols="others", count=rest, reason="many different ones")
+        return market.day_number(self._opend.opend_time_ms or clock.now_ms())

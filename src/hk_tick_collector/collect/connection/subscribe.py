@@ -28,6 +28,7 @@ from hk_tick_collector.ops.findings.refusals import (
     without_codes,
 )
 
+from .halves import halves
 from .sieve import Sieve
 
 if TYPE_CHECKING:
@@ -131,8 +132,7 @@ class _Subscribing:
         """A batch was refused. Returns what of it is to be asked for next; the rest is for the sieve."""
         rest = await self._probe(batch, words) if is_new else batch
         if cause_of(words) == QUOTA:  # what is left of it is used up in the order of the settings
-            middle = len(rest) // 2
-            return [(half, False) for half in (rest[middle:], rest[:middle]) if half]
+            return [(half, False) for half in halves(rest) or [rest] if half]
         # The refused ones may all be among those that were asked for alone.
         self._keep(rest, words, holds_refused=not any(symbol in self._outcome.refused for symbol in batch))
         return []

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, cast
 from hk_tick_collector import market
 from hk_tick_collector.clock import now_ms
 from hk_tick_collector.errors import CollectorError, OpenDError
+from hk_tick_collector.model import seq_of, ts_ms_of
 from hk_tick_collector.opend import messages, protocol
 
 if TYPE_CHECKING:
@@ -106,7 +107,9 @@ class Transport(asyncio.Protocol):
         """
         ticks = await self._ask(messages.GET_TICKER, messages.get_ticker(symbol, rows))
         assert isinstance(ticks, protocol.Ticks)
-        return [(row[1], row[2]) for row in ticks.rows] + [(bad.seq, _time_of(bad)) for bad in ticks.rejected]
+        return [(seq_of(row), ts_ms_of(row)) for row in ticks.rows] + [
+            (bad.seq, _time_of(bad)) for bad in ticks.rejected
+        ]
 
     def close(self, error: CollectorError) -> None:
         """Ends the connection from our side."""

@@ -26,7 +26,6 @@ from hk_tick_collector.gaps.symbol_day import (
     COUNTER_MASK,
     COUNTER_MAX,
     MARGIN_MS,
-    NEAR_S,
     RULE_COUNTER,
     RULE_NONE,
     STRANGE_KEPT,
@@ -36,7 +35,7 @@ from hk_tick_collector.gaps.symbol_day import (
     SymbolDay,
     plausible,
 )
-from hk_tick_collector.model import GAP_OPEN
+from hk_tick_collector.model import GAP_OPEN, SEQ_NEAR_S
 from hk_tick_collector.store.faults import DISK_ERRORS
 from hk_tick_collector.store.importing import META_PREDECESSOR
 from hk_tick_collector.store.query import DayReader, list_days, path_of
@@ -234,8 +233,8 @@ def go_to(track: SymbolDay, counter: int, seq: int, ts_ms: int) -> None:
 def _adds_up(track: SymbolDay, count: SymbolCount | None, gaps: _Gaps) -> bool:
     """Whether every counter up to the newest is stored, in an open gap, or came and is elsewhere."""
     rows, marks = count.rows if count else 0, len(gaps.marks)
-    missing = sum(open_gap.missing or 0 for open_gap in (*track.gaps, *track.past))
-    return rows + marks + missing + track.lost.missing() + track.skipped.missing() == track.next - 1
+    of_earlier_runs = sum(open_gap.missing or 0 for open_gap in track.past)
+    return rows + marks + of_earlier_runs + track.unstored() == track.next - 1
 
 
 def _recount(day: Day, track: SymbolDay, gaps: _Gaps, reader: DayReader, seen: Seen | None) -> bool:
@@ -249,7 +248,7 @@ def _recount(day: Day, track: SymbolDay, gaps: _Gaps, reader: DayReader, seen: S
     elsewhere = [*gaps.marks, *(seen.seqs(track.symbol) if seen else ())]
     known = {*reader.seqs(track.symbol, from_seq), *(seq for seq in elsewhere if seq >= from_seq)}
     seqs = sorted(seq for seq in known if seq <= day.last_seq)
-    wrong = outliers_of(track, seqs, reader.odd_seqs(track.symbol, NEAR_S))
+    wrong = outliers_of(track, seqs, reader.odd_seqs(track.symbol, SEQ_NEAR_S))
     if wrong:
         seqs = _set_aside(track, seqs, wrong)
     at = last_fall(seqs)

@@ -29,7 +29,7 @@ from hk_tick_collector.gaps.symbol_day import (
     Recent,
     SymbolDay,
 )
-from hk_tick_collector.model import GAP_OPEN
+from hk_tick_collector.model import GAP_OPEN, seq_of, symbol_of, ts_ms_of
 from hk_tick_collector.store.query import DayReader, path_of
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def rebuild_day(data_root: Path, old: Day, held: Iterable[TickRow], now_ms: int)
     """
     seqs: dict[str, dict[int, int]] = {}
     for row in held:
-        if market.day_number(row[2]) == old.number:
-            seqs.setdefault(row[0], {})[row[1]] = row[2]
+        if market.day_number(ts_ms_of(row)) == old.number:
+            seqs.setdefault(symbol_of(row), {})[seq_of(row)] = ts_ms_of(row)
     written: list[Gap] = []
     with suppress(NoDayError):  # then nothing of it is stored, and the next commit makes the file
         written = _add_stored(path_of(data_root, market.day_name(old.number)), seqs)
@@ -61,7 +61,7 @@ def rebuild_day(data_root: Path, old: Day, held: Iterable[TickRow], now_ms: int)
         if symbol not in old.tracks:
             old.keep(SymbolDay(symbol))  # with the bounds of its day
         before, known = old.tracks[symbol], seqs.get(symbol, {})
-        if before.patterned and before.run_seq == 0 and len(known) + _missing(before) == before.next - 1:
+        if before.patterned and before.run_seq == 0 and len(known) + before.unstored() == before.next - 1:
             day.tracks[symbol] = before
             _keep_known(day, before)
         else:
@@ -71,10 +71,6 @@ def rebuild_day(data_root: Path, old: Day, held: Iterable[TickRow], now_ms: int)
             day.rules[symbol] = RULE_COUNTER if before.patterned else RULE_NONE
     _close_unknown(day, written)
     return day
-
-
-def _missing(track: SymbolDay) -> int:
-    return sum(open_gap.missing or 0 for open_gap in track.gaps) + track.lost.missing() + track.skipped.missing()
 
 
 def _keep_known(day: Day, track: SymbolDay) -> None:

@@ -1,14 +1,12 @@
-"""What is told of gaps: log lines as their rows are committed, and the figures of the live state. Changes nothing."""
+"""What is told of gaps: log lines as their rows are committed, and the figures of the live state."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypedDict
 
 from hk_tick_collector import log
-from hk_tick_collector.gaps.backfill_plan import WINDOW_ROWS
 from hk_tick_collector.gaps.symbol_day import CAUSE_SEQUENCE, CONTRADICTED, SEQ_MAX
-from hk_tick_collector.gaps.tracker import LOST_LATELY_MS
-from hk_tick_collector.model import GAP_OPEN
+from hk_tick_collector.model import GAP_OPEN, LATELY_MS, WINDOW_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,8 +65,8 @@ class GapLog:
     def _tell_rules(self) -> None:
         """What was found of the rule of symbols' sequences, one line for each kind."""
         found: dict[str, list[tuple[str, int]]] = {}
-        while self._tracker.events:
-            symbol, what, seq = self._tracker.events.popleft()
+        while self._tracker.known.events:
+            symbol, what, seq = self._tracker.known.events.popleft()
             found.setdefault(what, []).append((symbol, seq))
         for what, events in found.items():
             symbols = list(dict.fromkeys(symbol for symbol, _ in events))
@@ -83,8 +81,8 @@ class GapLog:
 
     def summary(self) -> Summary:
         """How many gaps may still heal, what was lost lately, and the outage budget."""
-        healing = [open_gap.missing or 0 for _, open_gap in self._tracker.open_gaps() if not open_gap.final]
-        lost = self._tracker.losses.since(self._now_ms() - LOST_LATELY_MS)
+        healing = [open_gap.missing or 0 for _, open_gap in self._tracker.known.open_gaps() if not open_gap.final]
+        lost = self._tracker.known.losses.since(self._now_ms() - LATELY_MS)
         symbol, rate = self._plan.busiest() or ("", 0.0)
         budget_s = round(WINDOW_ROWS / rate, 1) if rate else None
         return Summary(
@@ -92,9 +90,9 @@ class GapLog:
             ticks_healing=sum(healing),
             gaps_lost_lately=lost.gaps,
             ticks_lost_lately=lost.ticks,
-            ticks_lost=self._tracker.losses.ticks,
+            ticks_lost=self._tracker.known.losses.ticks,
             unknown_gaps_lost_lately=lost.unknown,
-            unknown_gaps_lost=self._tracker.losses.unknown,
+            unknown_gaps_lost=self._tracker.known.losses.unknown,
             lost_found_ms=lost.found_ms or None,
             lost_from_ms=lost.from_ts_ms or None,
             lost_to_ms=lost.to_ts_ms or None,

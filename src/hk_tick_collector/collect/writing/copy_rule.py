@@ -1,4 +1,4 @@
-"""Whether commits wait for a copy that somebody makes of the day file. Pure: observations and time in, decision out.
+"""Whether commits wait for a copy that somebody makes of the day file. No I/O: observations and time in, decision out.
 
 SQLite's `.backup` starts over at each commit of ours, so while ticks arrive it would never end. Commits wait for it as
 long as it goes on, and never longer than LIMIT_S: then ticks are stored again, and a copy that is not done by then is

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hk_tick_collector.collect.buffer.tick_queue import TickQueue
-    from hk_tick_collector.model import Stats
+    from hk_tick_collector.stats import Stats
     from hk_tick_collector.store.copies import Mark
 
 POLL_S: Final = 0.05  # how long the writer waits before it asks again
@@ -63,7 +63,7 @@ class Elsewhere:
 class CopyWait:
     """The writer asks `lasts` before it takes the next batch. For its thread alone.
 
-    It looks in `data_root`, and in `snapshot_dir` where that is another. `is_written` tells whether a day's file is
+    It looks in `places`: DATA_ROOT, and SNAPSHOT_DIR where that is another. `is_written` tells whether a day's file is
     open for writing; `now_ms` is the wall clock in UTC epoch ms.
     """
 
@@ -71,12 +71,12 @@ class CopyWait:
         self,
         queue: TickQueue,
         stats: Stats,
-        data_root: Path,
-        snapshot_dir: Path | None,
+        places: tuple[Path, Path | None],
         is_written: Callable[[int], bool],
         now_ms: Callable[[], int],
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
+        data_root, snapshot_dir = places
         self._queue = queue
         self._stats = stats
         self._look = partial(find_copies, (data_root,), self._writes)
@@ -90,6 +90,7 @@ class CopyWait:
         self._look_at_s = float("-inf")
         self._since_s = 0.0
         self._waits = False  # commits do
+        self._path = ""  # of the copy that goes on
         self._told = False  # the wait that lasts has a line in the log
 
     def lasts(self) -> bool:
@@ -124,7 +125,7 @@ class CopyWait:
     def _go_on(self, path: str, now_s: float) -> None:
         """Commits wait; that is told in the log once ticks wait for long enough to be spooled."""
         if not self._waits:
-            self._waits = self._stats.copy_held = True
+            self._waits = self._queue.storing.copy_held = True
             self._since_s, self._told = now_s, False
         if not self._told and now_s - self._since_s >= _IN_MEMORY_S:
             self._told = True
@@ -133,7 +134,7 @@ class CopyWait:
     def _end(self, why: str, now_s: float) -> None:
         if not self._waits:
             return
-        self._waits = self._stats.copy_held = False
+        self._waits = self._queue.storing.copy_held = False
         if self._told:
             say = log.warning if why in (LIMIT, _NO_SPOOL) else log.info
             say("commits_resumed", why=why, held_s=round(now_s - self._since_s, 1), queue_rows=self._queue.rows)
@@ -142,6 +143,6 @@ class CopyWait:
         """The copy that goes on, and since when."""
         stats = self._stats
         path = "".join(char if char.isprintable() else "?" for char in path)  # a name may hold anything
-        if path != stats.copy_path:
-            stats.copy_path = path
+        if path != self._path:
+            self._path = stats.copy_path = path
             stats.copy_since_ms = self._now_ms() if path else None

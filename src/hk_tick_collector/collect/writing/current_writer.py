@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from hk_tick_collector import log
+from hk_tick_collector.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from hk_tick_collector.collect.buffer.tick_queue import TickQueue
     from hk_tick_collector.model import Reconciled
 
-    from .writer import Beside, Writer
+    from .handover import Beside
+    from .writer import Writer
 
 
 class CurrentWriter:
@@ -35,6 +37,11 @@ class CurrentWriter:
     def haunted(self) -> bool:
         """Whether a writer that was replaced still hangs on: the lock that the new one meets may be its."""
         return any(writer.alive for writer in self._retired)
+
+    def demand_alive(self) -> None:
+        """Raises StoreError when the thread of the writer in office has ended."""
+        if not self.writer.alive:
+            raise StoreError("the writer thread has ended")
 
     def replace(self) -> None:
         """A new writer goes on with what the old one had taken.

@@ -6,9 +6,6 @@ Enters: days. Leaves: DayFiles to write to. For the writer's thread alone, but f
 from __future__ import annotations
 
 import errno
-import os
-import stat
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -20,20 +17,22 @@ from hk_tick_collector.errors import (
     SealedDayError,
     StoreError,
 )
-from hk_tick_collector.store.dayfile import Batch, DayFile, Ledger, seal
+from hk_tick_collector.store.dayfile import Batch, DayFile, Ledger
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
-from hk_tick_collector.store.foreign import keep, kept_path, list_waiting, names_held
+from hk_tick_collector.store.foreign import keep, kept_path, names_held
 from hk_tick_collector.store.opening import set_aside
-from hk_tick_collector.store.query import DayReader, path_of
+from hk_tick_collector.store.query import path_of
 
-from .day_check import DayCheck
+from .day_faults import OF_RIGHTS, concerns_one_file, is_finished, refuse_predecessors
+from .sealing import Sealing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
     from pathlib import Path
 
+    from hk_tick_collector.collect.opend_state import ExchangeClock
     from hk_tick_collector.collect.options import WriterOptions
-    from hk_tick_collector.model import Stats
+    from hk_tick_collector.stats import Stats
     from hk_tick_collector.store.dayfile import StoreOptions
 
 # So many files are open at most, three descriptors each: today's, yesterday's, and those of ticks with other dates.
@@ -41,24 +40,6 @@ MOST_FILES: Final = 4
 _IDLE_FILE_MS: Final = 10 * 60_000  # the file of another day is made a plain one after so long without a tick
 _OTHERS_BUSY_MS: Final = 100  # so long a lock on the file of another day is waited for at once: today's ticks wait too
 _NAMES_HELD_S: Final = 1.0  # so long an import that gives files other names is waited for: milliseconds, rightly
-_SEAL_AGAIN_S: Final = 60.0
-_SHORT_CHECK_S: Final = 0.02  # the check of a small file is waited for
-_SEAL_FAILED_LOG_S: Final = 3600.0  # a file that cannot be sealed is told so often, and when its cause changes
-# What concerns every file, whichever met it first: a right that only one file lacks is seen in the file itself. An
-# interrupt is the watchdog's.
-_OF_THE_FILE: Final = ("foreign_file", "predecessor_file", "schema_changed")
-_OF_THE_DISK: Final = {
-    "disk_full",
-    "read_only",
-    "no_permission",
-    "no_directory",
-    "no_descriptors",
-    "no_memory",
-    "interrupted",
-}
-_OF_RIGHTS: Final = {"no_permission", "cannot_open", "read_only"}
-# What ends when the file is opened anew, if it ends; and then the file is at fault.
-_OF_THE_FILE_WHEN_REPEATED: Final = {"damaged", "schema_changed"}
 _LEAVE_ALONE: Final = "copy day files, never move or remove one that is being written"
 _AHEAD_MS: Final = 2 * 3_600_000  # how far this host's clock may be behind the exchange's
 
@@ -72,33 +53,26 @@ class OpenDays:
     """
 
     def __init__(
-        self, options: WriterOptions, stats: Stats, now_ms: Callable[[], int], on_fresh: Callable[[int], None]
+        self, options: WriterOptions, stats: Stats, clock: ExchangeClock, on_fresh: Callable[[int], None]
     ) -> None:
         self.known: dict[int, Ledger] = {}
         self._options = options
         self._stats = stats
-        self._now_ms = now_ms
-        self._on_fresh = on_fresh
-        self._opend_ms: int | None = None  # OpenD's clock when it was last told, and by how much it was ahead then
-        self._ahead_ms = 0
+        self._clock = clock
+        self._now_ms = clock.now_ms
+        self._newest_day, self._newest_ts_ms = "", 0  # of those that are not too early
+        self.on_fresh = on_fresh
         self._files: dict[int, DayFile] = {}  # the one used last comes last
         self._used_ms: dict[int, int] = {}  # of open files, and of those that were let go of without being made plain
         self._told_open: set[int] = set()  # and not that it was closed
-        self._seal_at_s = 0.0
-        self._to_seal: list[Path] = []
-        self._check: DayCheck | None = None  # of the file that is sealed next
-        self._not_imported: set[int] = set()  # days to which ticks of the predecessor are still to be added
-        self._seal_failures: dict[str, log.Repeated] = {}  # by the name of the file and the cause
+        self.sealing = Sealing(self, stats, options.data_root, clock.now_ms)
 
     def __contains__(self, day: int) -> bool:
         return day in self._files
 
     def current(self) -> int:
         """Today: by OpenD's clock as it was last told, else by this host's."""
-        opend_ms, now_ms = self._stats.opend_time_ms, self._now_ms()
-        if opend_ms is not None and opend_ms != self._opend_ms:
-            self._opend_ms, self._ahead_ms = opend_ms, opend_ms - now_ms
-        return market.day_number(now_ms + self._ahead_ms)
+        return self._clock.today()
 
     def home(self) -> int | None:
         """The day whose file takes what belongs to no day's ticks: today, else the latest that is open."""
@@ -108,22 +82,15 @@ class OpenDays:
     def is_alone(self, day: int, error: Exception, attempt: int) -> bool:
         """Whether an error concerns the file of this day and no other: then no other day need wait for it.
 
-        `attempt` counts from 1. An error of another day than today that may be the disk's is taken for the file's: if
-        it is the disk's, today's file meets it too.
+        `attempt` counts from 1.
         """
-        cause = diagnose(error)[0]
         path = path_of(self._options.data_root, market.day_name(day))
-        if cause in _OF_THE_FILE or _is_read_only(path) or _is_in_the_way(path):
-            return True
-        if cause in _OF_THE_DISK:
-            return False
-        return day != self.current() or (attempt > 1 and cause in _OF_THE_FILE_WHEN_REPEATED)
+        return concerns_one_file(error, path, is_today=day == self.current(), attempt=attempt)
 
     def file(self, day: int) -> DayFile:
         """The file of a day, opened or made when it must be. Raises what DayFile raises, but for damage: that is dealt
         with, by a fresh file."""
-        if self._check is not None and self._check.day == day:
-            self._end_check()  # a late tick: what was checked is not what would be sealed
+        self.sealing.stop_for(day)
         file = self._files.get(day)
         if file is not None and not file.in_place():
             self._lose(day)
@@ -131,7 +98,7 @@ class OpenDays:
         if file is None:
             name = market.day_name(day)
             path = path_of(self._options.data_root, name)
-            self._clear_place(path, name)
+            _clear_place(path, name, self._now_ms())
             try:
                 file = self._open_ours(path, name)
             except PredecessorFileError:
@@ -150,25 +117,29 @@ class OpenDays:
         self._files[day] = self._files.pop(day)
         return file
 
+    def forget_use(self, day: int) -> None:
+        """The file of a day is a plain one: nothing is to be done for it any more."""
+        self._used_ms.pop(day, None)
+
     def touch(self, day: int) -> None:
         """Notes that a day's file is in use, and what it holds."""
         stats, file, name = self._stats, self._files[day], market.day_name(day)
         now_ms = self._used_ms[day] = self._now_ms()
         if day == self.home():
             stats.wal_bytes = file.wal_bytes()
-        if day > market.day_number(max(now_ms, stats.opend_time_ms or 0) + _AHEAD_MS):
+        if day > market.day_number(max(now_ms, self._clock.opend_ms or 0) + _AHEAD_MS):
             return  # a tick with the date of tomorrow is kept, but nothing is judged by it
         if self._is_too_early(day):
             return
-        if name >= stats.newest_day or self._is_too_early(market.parse_day(stats.newest_day)):
-            stats.newest_day = name
+        if name >= self._newest_day or self._is_too_early(market.parse_day(self._newest_day)):
+            self._newest_day = stats.newest_day = name
             stats.gaps_open, stats.gaps_missing = file.gaps_open, file.gaps_missing
-        if file.newest_ts_ms:
-            stats.newest_ts_ms = max(stats.newest_ts_ms or 0, file.newest_ts_ms)
+        self._newest_ts_ms = max(self._newest_ts_ms, file.newest_ts_ms)
+        stats.newest_ts_ms = self._newest_ts_ms or None
 
     def _is_too_early(self, day: int) -> bool:
         """Whether a day has no tick, and by OpenD's word has not begun: this host's clock had its file made."""
-        file, opend_ms = self._files.get(day), self._stats.opend_time_ms
+        file, opend_ms = self._files.get(day), self._clock.opend_ms
         has_ticks = file is not None and file.newest_ts_ms
         return opend_ms is not None and day > market.day_number(opend_ms + _AHEAD_MS) and not has_ticks
 
@@ -205,138 +176,45 @@ class OpenDays:
 
     def close_all(self, until: Callable[[], bool] = lambda: False) -> None:
         """Closes every file; those that were let go of before are made plain for as long as `until` is false."""
-        self._end_check()
+        self.sealing.stop()
         for day in list(self._files):
-            self._close(day)
+            self.close(day)
         for day in list(self._used_ms):
             if until():
                 return
             self._make_plain(day)
-
-    def seal_before(self, limit: int, held: Collection[int] = ()) -> bool:
-        """Seals one day before `limit` that is still writable; whether there are more to do at once.
-
-        All are looked at now and then, one after the other; the check of one goes on beside the writer's work. A reader
-        that holds one delays it, and so do ticks that wait for it, in `held`.
-        """
-        if self._check is not None:
-            if not self._check.done():
-                return False
-            self._end_sealing(limit, held)
-            return bool(self._to_seal)
-        if not self._to_seal:
-            if time.monotonic() < self._seal_at_s:
-                return False
-            self._seal_at_s = time.monotonic() + _SEAL_AGAIN_S
-            try:
-                self._to_seal = sorted(self._options.data_root.glob("[0-9]" * 8 + ".db"), reverse=True)
-                self._not_imported = {_day_of(kept) for kept in list_waiting(self._options.data_root)}
-            except OSError as error:
-                log.error("day_seal_failed", file="all", repeats=0, detail=error)
-                return False
-            self._stats.predecessor_days = []
-            there = {path.name for path in self._to_seal}
-            self._stats.not_sealed = {name: why for name, why in self._stats.not_sealed.items() if name in there}
-        while self._to_seal:
-            path = self._to_seal.pop()
-            try:
-                day = market.parse_day(path.stem)
-                if day >= limit or day in held or day in self._not_imported or not path.stat().st_mode & stat.S_IWUSR:
-                    self._note_sealing(path.name)
-                    continue
-                self._close(day)
-            except ValueError:
-                continue  # a name that only looks like a day
-            except DISK_ERRORS as error:
-                self._note_sealing(path.name, error)
-                break
-            self._check = DayCheck(path, day, self._options_of(day))
-            if self._check.done(_SHORT_CHECK_S):
-                self._end_sealing(limit, held)
-            break
-        return bool(self._to_seal) and self._check is None
-
-    def _end_sealing(self, limit: int, held: Collection[int]) -> None:
-        """Seals a day whose check has ended, which takes moments."""
-        check, self._check = self._check, None
-        if check is None or check.day >= limit or check.day in held:
-            return
-        path, error, sealed = check.path, check.error, False
-        if error is None and check.passed:
-            try:
-                sealed = seal(path, self._now_ms(), self._options_of(check.day), checked=True)
-            except DISK_ERRORS as fault:
-                error = fault
-        if isinstance(error, PredecessorFileError):
-            self._stats.predecessor_days = sorted({*self._stats.predecessor_days, path.stem})
-            error = None
-        self._note_sealing(path.name, error)
-        if sealed:
-            self._used_ms.pop(check.day, None)
-            log.info("day_sealed", day=path.stem)
-
-    def _end_check(self) -> None:
-        check, self._check = self._check, None
-        if check is not None:
-            check.cancel()
-
-    def _note_sealing(self, name: str, error: Exception | None = None) -> None:
-        """What keeps a file from being sealed: for `status` while it lasts, and in the log now and then."""
-        stats = self._stats
-        if error is None:
-            if name in stats.not_sealed:
-                stats.not_sealed = {other: why for other, why in stats.not_sealed.items() if other != name}
-                self._seal_failures.pop(name, None)
-            return
-        why = str(error)
-        if stats.not_sealed.get(name) != why:
-            stats.not_sealed = {**stats.not_sealed, name: why}
-            self._seal_failures[name] = log.Repeated(_SEAL_FAILED_LOG_S)
-        held_back = self._seal_failures[name].allow(time.monotonic())
-        if held_back is not None:
-            log.error("day_seal_failed", file=name, repeats=held_back, detail=error)
 
     def _open_ours(self, path: Path, name: str) -> DayFile:
         """As `_open`; a file that may not be written is told by whose it is."""
         try:
             return self._open(path, name)
         except SealedDayError as error:
-            if not _is_finished(path):
+            if not is_finished(path):
                 raise StoreError(f"{name}.db is read-only, though nobody sealed it") from PermissionError(
                     errno.EACCES, "may not be written"
                 )
             raise error from None
         except DISK_ERRORS as error:
-            if diagnose(error)[0] in _OF_RIGHTS:
-                _refuse_predecessors(path)
+            if diagnose(error)[0] in OF_RIGHTS:
+                refuse_predecessors(path)
             raise
 
     def _open(self, path: Path, name: str) -> DayFile:
-        options, store = self._options, self._options_of(market.parse_day(name))
+        options, store = self._options, self.options_of(market.parse_day(name))
         return DayFile(path, name, options.run_id, self._now_ms(), options.version, store)
 
-    def _options_of(self, day: int) -> StoreOptions:
+    def options_of(self, day: int) -> StoreOptions:
+        """How SQLite is to be used for the file of a day."""
         store = self._options.store
         if day == self.current():
             return store
         return replace(store, busy_timeout_ms=min(store.busy_timeout_ms, _OTHERS_BUSY_MS))
 
-    def _clear_place(self, path: Path, name: str) -> None:
-        """Keeps under a new name the write-ahead log of a file that was moved away without it: SQLite would apply it to
-        the file that is made now. Raises ForeignFileError for a link to nowhere, which a new file would replace."""
-        if path.exists():
-            return
-        if path.is_symlink():
-            raise ForeignFileError(f"{path} is a link to {path.readlink()}, which is not there")
-        if path.with_name(f"{path.name}-wal").exists():
-            target = set_aside(path, self._now_ms())
-            log.warning("day_set_aside", day=name, cause="a write-ahead log without its file", kept_as=f"{target}-wal")
-
     def _keep_predecessors(self, path: Path, name: str) -> None:
         """The predecessor's file is kept under a new name, and its ticks are added to a fresh one (see `takeover`)."""
         with names_held(path.parent, _NAMES_HELD_S):
             try:
-                _refuse_predecessors(path)
+                refuse_predecessors(path)
             except PredecessorFileError:
                 kept = kept_path(path, self._now_ms(), waiting=True)
                 keep(path, kept)
@@ -348,7 +226,7 @@ class OpenDays:
         self.known.pop(day, None)  # the account of the damaged file stays with it
         self._stats.damaged_files.append(str(target))
         log.error("day_set_aside", day=market.day_name(day), cause=error, kept_as=target, hint="docs/sqlite-wal.md")
-        self._on_fresh(day)
+        self.on_fresh(day)
 
     def _lose(self, day: int) -> None:
         """A file that was removed, moved or replaced: nobody would find what is written to it from now on.
@@ -360,7 +238,7 @@ class OpenDays:
         self._forget(day)
         self._stats.gone_files.append(str(path))
         log.error("day_file_gone", day=market.day_name(day), path=path, in_its_place=kept_as, hint=_LEAVE_ALONE)
-        self._on_fresh(day)
+        self.on_fresh(day)
 
     def _make_place(self, day: int) -> None:
         """Lets go of the files that were used least lately, without making plain files of them: they may soon be used
@@ -386,9 +264,10 @@ class OpenDays:
                 self.file(day)
         except DISK_ERRORS as error:
             log.warning("day_close_failed", day=market.day_name(day), detail=error)
-        self._close(day)
+        self.close(day)
 
-    def _close(self, day: int) -> None:
+    def close(self, day: int) -> None:
+        """Closes a file, where it is open, and makes it a plain one where no reader holds it."""
         file = self._files.get(day)
         try:
             if file is not None and not file.in_place():
@@ -408,53 +287,13 @@ class OpenDays:
             log.info("day_closed", day=market.day_name(day), plain=plain)
 
 
-def _day_of(kept: Path) -> int:
-    """The day of a file of the predecessor that was set aside; -1 for a name that only looks like one."""
-    try:
-        return market.parse_day(kept.name[:8])
-    except ValueError:
-        return -1
-
-
-def _refuse_predecessors(path: Path) -> None:
-    """Raises PredecessorFileError for a file of the predecessor, which need not be ours to write."""
-    try:
-        with DayReader(path):
-            pass
-    except PredecessorFileError:
-        raise
-    except StoreError:
+def _clear_place(path: Path, name: str, now_ms: int) -> None:
+    """Keeps under a new name the write-ahead log of a file that was moved away without it: SQLite would apply it to
+    the file that is made now. Raises ForeignFileError for a link to nowhere, which a new file would replace."""
+    if path.exists():
         return
-
-
-def _is_in_the_way(path: Path) -> bool:
-    """Whether something that is no file, or none that we may write, is where a day's file or what SQLite keeps beside
-    it belongs, while new files can be made there."""
-    if not os.access(path.parent, os.R_OK | os.W_OK | os.X_OK):
-        return False
-    draft = path.with_name(f".{path.name}.new")
-    for name in (path, draft, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal"))):
-        try:
-            mode = name.stat().st_mode
-        except FileNotFoundError:
-            if name.is_symlink():
-                return True
-            continue
-        except OSError:
-            return True
-        if not stat.S_ISREG(mode) or not os.access(name, os.R_OK | os.W_OK):
-            return True
-    return False
-
-
-def _is_read_only(path: Path) -> bool:
-    try:
-        return not path.stat().st_mode & stat.S_IWUSR
-    except OSError:
-        return False
-
-
-def _is_finished(path: Path) -> bool:
-    """Whether a file says itself that its day is over."""
-    with DayReader(path) as reader:
-        return reader.is_sealed()
+    if path.is_symlink():
+        raise ForeignFileError(f"{path} is a link to {path.readlink()}, which is not there")
+    if path.with_name(f"{path.name}-wal").exists():
+        target = set_aside(path, now_ms)
+        log.warning("day_set_aside", day=name, cause="a write-ahead log without its file", kept_as=f"{target}-wal")

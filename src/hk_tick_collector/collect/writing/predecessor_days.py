@@ -33,7 +33,7 @@ from hk_tick_collector.store.kept import still_predecessors
 from hk_tick_collector.store.predecessor import CONFLICT, Source
 from hk_tick_collector.store.query import DayReader, path_of
 
-from .writer import Beside
+from .handover import Beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.collect.buffer.intake import Intake
     from hk_tick_collector.collect.buffer.tick_queue import TickQueue
-    from hk_tick_collector.model import Stats, TickRow
+    from hk_tick_collector.model import TickRow
+    from hk_tick_collector.stats import Stats
     from hk_tick_collector.store.beside import BesideRow
     from hk_tick_collector.store.predecessor import SourceRow
 
@@ -88,6 +89,7 @@ class PredecessorDays:
         self._current_writer = current_writer
         self._stats = stats
         self._on_imported = on_imported
+        self._files: dict[str, str] = {}  # that wait, by name → why they are not imported yet
         self._again_s: dict[Path, float] = {}
         self._told: dict[tuple[Path, str], log.Repeated] = {}
 
@@ -100,9 +102,8 @@ class PredecessorDays:
                 waiting = []  # the writer tells what is wrong with DATA_ROOT
             await self._drop_imported_days()
             there = {path.name for path in waiting}
-            self._stats.predecessor_files = {
-                name: why for name, why in self._stats.predecessor_files.items() if name in there
-            }
+            self._files = {name: why for name, why in self._files.items() if name in there}
+            self._stats.predecessor_files = dict(self._files)
             for path in waiting:
                 if time.monotonic() >= self._again_s.get(path, 0.0):
                     await self._try(path)
@@ -127,22 +128,26 @@ class PredecessorDays:
         except DISK_ERRORS as error:
             self._again_s[path] = time.monotonic() + (0 if isinstance(error, _OpenError) else _AGAIN_S)
             hint = error.hint if isinstance(error, StoreError) else ""
-            self._stats.predecessor_files = {**self._stats.predecessor_files, path.name: str(error)}
+            self._note(path, str(error))
             told = self._told.setdefault((path, str(error)), log.Repeated(_LOG_EVERY_S))
             if told.allow(time.monotonic()) is not None:
                 log.error("predecessor_not_imported", file=path, detail=error, hint=hint)
         except Exception as bug:  # noqa: BLE001 - a task's boundary: collection goes on without this file
             self._again_s[path] = time.monotonic() + _AGAIN_S
-            self._stats.predecessor_files = {**self._stats.predecessor_files, path.name: f"a bug: {bug!r}"}
+            self._note(path, f"a bug: {bug!r}")
             log.bug("bug", bug, file=path)
         finally:
             self._begin("", 0)
+
+    def _note(self, path: Path, why: str) -> None:
+        self._files[path.name] = why
+        self._stats.predecessor_files = dict(self._files)
 
     async def _import(self, path: Path) -> None:
         """Stores the rows of a file, sees that they are stored, and gives it its last name."""
         if holder := await in_thread(foreign.held_by, path):
             raise _OpenError(f"it is open in {holder}", hint=f"sudo fuser -v {path}*")
-        self._stats.predecessor_files = {**self._stats.predecessor_files, path.name: ""}
+        self._note(path, "")
         source = await in_thread(Source, path)
         with source:
             await in_thread(source.check)
@@ -201,33 +206,33 @@ class PredecessorDays:
 
     def _next_lot(self, rows: Iterator[SourceRow], source: Source, number: int, result: Imported) -> _Lot | None:
         """In a thread: the next rows, without those that our file has."""
-        taken = list(islice(rows, _BATCH_ROWS))
-        if not taken:
+        found = self._compared(list(islice(rows, _BATCH_ROWS)), source, number, result)
+        if found is None:
             return None
-        ticks, beside = sorted_out(taken, source, number, result)
-        missing, conflicts = self._compared(taken, ticks, source, number)
-        result.beside[CONFLICT] += len(conflicts)
-        result.stored += len(missing)
-        result.duplicate += len(ticks) - len(missing) - len(conflicts)
-        return _Lot(missing, [*beside, *conflicts], len(taken))
+        ticks, beside, lot = found
+        result.beside[CONFLICT] += len(lot.beside)
+        result.stored += len(lot.missing)
+        result.duplicate += ticks - len(lot.missing) - len(lot.beside)
+        return _Lot(lot.missing, [*beside, *lot.beside], lot.taken)
 
     def _compare(self, rows: Iterator[SourceRow], source: Source, number: int) -> _Lot | None:
         """In a thread: of the next rows those that are not in our file as they should be."""
-        taken = list(islice(rows, _CHECKED_ROWS))
-        if not taken:
-            return None
-        ticks, _ = sorted_out(taken, source, number, Imported(""))
-        return _Lot(*self._compared(taken, ticks, source, number), len(taken))
+        found = self._compared(list(islice(rows, _CHECKED_ROWS)), source, number, Imported(""))
+        return None if found is None else found[2]
 
     def _compared(
-        self, taken: list[SourceRow], ticks: list[TickRow], source: Source, number: int
-    ) -> tuple[list[TickRow], list[BesideRow]]:
+        self, taken: list[SourceRow], source: Source, number: int, result: Imported
+    ) -> tuple[int, list[BesideRow], _Lot] | None:
+        """How many of these rows are ticks, those that are none, and what our file lacks; None of no rows."""
+        if not taken:
+            return None
+        ticks, beside = sorted_out(taken, source, number, result)
         try:
             with DayReader(path_of(self._data_root, market.day_name(number))) as reader:
                 missing, differing = reader.compare(ticks)
         except NoDayError:  # the first commit makes it
-            return ticks, []
-        return missing, conflicting(taken, source, number, differing)
+            return len(ticks), beside, _Lot(ticks, [], len(taken))
+        return len(ticks), beside, _Lot(missing, conflicting(taken, source, number, differing), len(taken))
 
 
 def _refuse_sealed(ours: Path) -> None:

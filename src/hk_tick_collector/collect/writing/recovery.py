@@ -10,23 +10,20 @@ import faulthandler
 import os
 import sys
 import time
-from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from hk_tick_collector import log, market
+from hk_tick_collector import log
 from hk_tick_collector.errors import StoreError
 from hk_tick_collector.ops.live import kernel_wait
-from hk_tick_collector.store.faults import DISK_ERRORS
 
 from .watchdog import Action, Pressure, Verdict, Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from hk_tick_collector.collect.buffer.tick_queue import TickQueue
-    from hk_tick_collector.model import Stats
+    from hk_tick_collector.collect.opend_state import OpenDState
+    from hk_tick_collector.stats import Stats
 
     from .current_writer import CurrentWriter
 
@@ -38,97 +35,53 @@ _LOG_EVERY_S: Final = 30.0
 
 
 class Recovery:
-    """Watches the writer in office.
-
-    `rebuild` looks what a day's file lacks, False when it must wait; `open_days` gives those that a loss of the spool
-    may concern, and `unread_days` those whose file could not be read at first.
-    """
+    """Watches the writer in office."""
 
     def __init__(
         self,
         watchdog: Watchdog,
         queue: TickQueue,
+        opend: OpenDState,
         stats: Stats,
         current_writer: CurrentWriter,
-        rebuild: Callable[[int], bool],
-        open_days: Callable[[], Iterable[int]],
-        unread_days: Callable[[], Iterable[int]],
     ) -> None:
         self._watchdog = watchdog
         self._queue = queue
         self._stats = stats
         self._current_writer = current_writer
-        self._rebuild = rebuild
-        self._open_days = open_days
-        self._unread_days = unread_days
-        self._late_days: deque[int] = deque()
-        self._thinned_days: deque[int] = deque()  # the spool lost rows, and these days may lack them
-        self._spool_lost = 0  # how many rows, when that was last noticed
+        self._opend = opend
         self._slow_disk = log.Repeated(_LOG_EVERY_S)
         self._commits, self._committed_s = 0, time.monotonic()  # when a commit was last noticed
-        self._received, self._heard_s = 0, float("-inf")  # and when ticks were
+        self._heard, self._heard_s = 0, float("-inf")  # and when ticks were
 
     def look(self, now_ms: int) -> None:
         """Judges and acts. Raises StoreError when the process must be restarted."""
-        if self._stats.spool_lost != self._spool_lost:
-            self._spool_lost = self._stats.spool_lost
-            self._thinned_days.extend(day for day in self._open_days() if day not in self._thinned_days)
-        self._look_anew(self._current_writer.fresh_days, "day_begun_afresh")
-        self._look_anew(self._thinned_days, "day_recounted")
-        self._look_at_unread()
-        stats, queue = self._stats, self._queue
+        queue = self._queue
         disk_cause = self._look_at_disk(now_ms)
         waited_s = queue.oldest_age_s()  # rows that have only just begun to wait are no stall, however old the commit
         since_commit_s, since_tick_s = self._silence_s(time.monotonic())
         pressure = Pressure(
             queue_rows=queue.rows,
             # A writer that waits for a copy of the day is no stall; its wait has an end of its own.
-            commit_age_s=0.0 if stats.copy_held else min(since_commit_s, waited_s),
+            commit_age_s=0.0 if queue.storing.copy_held else min(since_commit_s, waited_s),
             upstream_age_s=since_tick_s,
             # A lock has no outside cause to wait for while a writer of our own that is stuck may hold it.
-            cause="" if self._current_writer.haunted else stats.writer_trouble or disk_cause,
+            cause="" if self._current_writer.haunted else queue.storing.writer_trouble or disk_cause,
         )
         verdict = self._watchdog.judge(pressure, time.monotonic())
         if verdict:
-            stats.stalls += 1
+            self._stats.stalls += 1
             self._tell(pressure, verdict)
             self._act(verdict)
 
     def _silence_s(self, now_s: float) -> tuple[float, float]:
         """How long ago a commit and a tick were noticed. Not by the wall clock, which may be set an hour back."""
-        stats = self._stats
-        if stats.commits != self._commits:
-            self._commits, self._committed_s = stats.commits, now_s
-        if stats.received != self._received:
-            self._received, self._heard_s = stats.received, now_s
+        commits, heard = self._queue.storing.commits, self._opend.heard
+        if commits != self._commits:
+            self._commits, self._committed_s = commits, now_s
+        if heard != self._heard:
+            self._heard, self._heard_s = heard, now_s
         return now_s - self._committed_s, now_s - self._heard_s
-
-    def _look_anew(self, days: deque[int], event: str) -> None:
-        while days:
-            try:
-                if not self._rebuild(days[0]):
-                    days.rotate(-1)  # it may have to wait for long, until its file can be written
-                    return
-            except DISK_ERRORS as error:
-                log.warning("day_not_rebuilt", day=market.day_name(days[0]), detail=error)
-                days.rotate(-1)  # another day's may be there
-                return  # a fresh file is not there yet: again in a second
-            log.warning(event, day=market.day_name(days.popleft()))
-
-    def _look_at_unread(self) -> None:
-        """Has a file that could not be read at first read as soon as it can be. That it cannot was told already."""
-        days = self._late_days
-        days.extend(day for day in self._unread_days() if day not in days)
-        if not days:
-            return
-        day = days.popleft()
-        try:
-            if not self._rebuild(day):
-                days.append(day)
-                return
-        except DISK_ERRORS:
-            return  # again in a second
-        log.warning("day_resumed", day=market.day_name(day))
 
     def _tell(self, pressure: Pressure, verdict: Verdict) -> None:
         log.error(
@@ -159,10 +112,10 @@ class Recovery:
 
     def _look_at_disk(self, now_ms: int) -> str:
         """The cause when the writer waits for the disk; what is worth telling goes to the log and to Stats."""
-        stats, cause = self._stats, self._disk_cause()
-        still_ms = now_ms - stats.writer_alive_ms if stats.writer_alive_ms is not None else 0
-        stats.disk_frozen = cause == "frozen_disk"
-        slow = cause and not stats.writer_trouble and still_ms >= _SLOW_DISK_MS
+        stats, storing, cause = self._stats, self._queue.storing, self._disk_cause()
+        still_ms = now_ms - storing.writer_alive_ms if storing.writer_alive_ms is not None else 0
+        frozen = stats.disk_frozen = cause == "frozen_disk"
+        slow = cause and not storing.writer_trouble and still_ms >= _SLOW_DISK_MS
         stats.disk_wait_ms = still_ms if slow else 0
         held_back = self._slow_disk.allow(time.monotonic()) if slow else None
         if held_back is not None:
@@ -170,7 +123,7 @@ class Recovery:
             log.warning(
                 "disk_slow",
                 waits_s=waits_s,
-                frozen=stats.disk_frozen,
+                frozen=frozen,
                 queue_rows=self._queue.rows,
                 repeats=held_back,
             )

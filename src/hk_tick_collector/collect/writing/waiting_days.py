@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hk_tick_collector.collect.buffer.tick_queue import TickQueue
-    from hk_tick_collector.model import Gap, RuleChange, Stats, TickRow
+    from hk_tick_collector.model import Gap, RuleChange, TickRow
+    from hk_tick_collector.stats import Stats
 
 _LATER_ROWS: Final = 20_000  # rows of all days that may wait in memory for another day's turn
 _MEMORY_ROWS: Final = 50_000  # rows that may wait in memory, where their day's spool takes none
@@ -289,6 +290,7 @@ class WaitingDays:
         if lost > 0:
             held.spooled_rows -= lost
             held.recount = True
+            self._queue.storing.lost_rows += lost
             self._stats.spool_lost += lost
             log.error("ticks_dropped", rows=lost, dropped_total=self._stats.dropped, cause="spool_damaged")
             self._count()

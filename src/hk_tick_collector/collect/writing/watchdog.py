@@ -1,4 +1,4 @@
-"""The watchdog's judgement: is the writer stuck, and what is to be done about it. Pure.
+"""The watchdog's judgement: is the writer stuck, and what is to be done about it. No I/O.
 
 A stall is: the queue at or over its threshold, nothing committed for WATCHDOG_STALL_SEC, and ticks still arriving. A
 stall with a named cause (no space, read-only, a lock, a disk that does not answer) is waited for: a restart would only

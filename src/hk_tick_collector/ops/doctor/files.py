@@ -22,7 +22,7 @@ from hk_tick_collector.store.locks import Holder, holders
 from hk_tick_collector.store.owner import LOCK_NAME, SPOOL_LOCK_NAME
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 from hk_tick_collector.store.rights import give, user_name
-from hk_tick_collector.store.spool import segments_below
+from hk_tick_collector.store.spool_segments import segments_below
 
 from .result import Check, failure, not_checked, ok, warning
 

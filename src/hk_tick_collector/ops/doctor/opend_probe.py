@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 TOTAL_S: Final = 15.0
 _REPLY_S: Final = 5.0
 _READ_BYTES: Final = 65_536
-_CALENDAR_DAYS: Final = 14
 _NO_PLAIN: Final = "a wrong FUTU_RSA_KEY looks like this as well, and so does a port that is not OpenD's"
 
 
@@ -121,8 +120,7 @@ def _ask_state(talk: _Talk, answers: Answers) -> None:
     body = talk.request(messages.GET_GLOBAL_STATE, messages.get_global_state())
     after_ms = time.time() * 1000
     answers.state = messages.read_global_state(body)
-    if answers.state.server_time_s:  # whole seconds: the middle of that second is the best guess
-        answers.drift_s = ((before_ms + after_ms) / 2 - answers.state.server_time_s * 1000 - 500) / 1000
+    answers.drift_s = answers.state.drift_s(before_ms, after_ms)
 
 
 def _ask_quota(talk: _Talk, answers: Answers) -> None:
@@ -132,8 +130,7 @@ def _ask_quota(talk: _Talk, answers: Answers) -> None:
 def _ask_calendar(talk: _Talk, answers: Answers) -> None:
     told_s = answers.state.server_time_s if answers.state else 0
     today = market.day_number(int((told_s or time.time()) * 1000))
-    first, last = market.day_date(today).isoformat(), market.day_date(today + _CALENDAR_DAYS).isoformat()
-    body = talk.request(messages.REQUEST_TRADE_DATE, messages.request_trade_date(first, last))
+    body = talk.request(messages.REQUEST_TRADE_DATE, messages.request_trade_date(*messages.calendar_bounds(today)))
     answers.calendar = messages.read_trade_dates(body)
 
 

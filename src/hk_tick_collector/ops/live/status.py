@@ -39,7 +39,7 @@ class LiveStatus:
     pid: int
     version: str
     instance: str
-    state: str  # starting, running, stopping, stopped
+    state: str  # running, stopping, stopped
     data_root: str
 
     # OpenD
@@ -116,7 +116,7 @@ class LiveStatus:
     gaps_open: int = 0
     gaps_missing: int = 0
     gaps_healing: int = 0  # open gaps that OpenD may still fill
-    ticks_healing: int = 0  # how many ticks they miss, a gap of unknown size counted as one
+    ticks_healing: int = 0  # how many ticks they miss, those of known size
     gaps_lost_lately: int = 0  # gaps that were found to be lost for good within the last 15 minutes
     ticks_lost_lately: int = 0  # how many ticks they miss, those of known size
     ticks_lost: int = 0  # the same since the start

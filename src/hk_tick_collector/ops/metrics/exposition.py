@@ -16,10 +16,10 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
 from hk_tick_collector import market
-from hk_tick_collector.model import LATENCY_BOUNDS_MS
 from hk_tick_collector.ops.findings.finding import Severity
 from hk_tick_collector.ops.findings.health import check
 from hk_tick_collector.ops.findings.recent import unplanned_restarts
+from hk_tick_collector.stats import LATENCY_BOUNDS_MS
 from hk_tick_collector.text import plain
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
-    from hk_tick_collector.model import Latencies, Stats
     from hk_tick_collector.ops.findings.health import Limits
     from hk_tick_collector.ops.live.status import LiveStatus
+    from hk_tick_collector.stats import Latencies, Stats
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _MIB: Final = 2**20

@@ -16,9 +16,9 @@ from hk_tick_collector.clock import now_ms
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from hk_tick_collector.model import Stats
     from hk_tick_collector.ops.findings.health import Limits
     from hk_tick_collector.ops.live.status import LiveStatus
+    from hk_tick_collector.stats import Stats
 
     from .http import ScrapeServer
 

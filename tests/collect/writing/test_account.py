@@ -3,48 +3,28 @@
 from __future__ import annotations
 
 import subprocess
-import threading
-import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import apsw
 import pytest
-from tests.collect.conftest import CAP_S, wait_until
+from tests.collect.conftest import wait_until
 
 from hk_tick_collector import market
 from hk_tick_collector.collect.buffer.chunk import Chunk
-from hk_tick_collector.model import GAP_HEALED, GAP_OPEN, Gap, GapChange, Tick
+from hk_tick_collector.model import GAP_OPEN, Gap, GapChange, Tick
 from hk_tick_collector.store.dayfile import StoreOptions, seal
+
+from .conflicts import ACCOUNT, DAY, other, settled, stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.collect.conftest import Disk, Journal, MakeRig, Rig
+    from tests.collect.conftest import Disk, Journal, MakeRig
 
     from hk_tick_collector.model import TickRow
 
     MakeTick = Callable[..., TickRow]
-
-DAY: Final = "20261120"
-MIDNIGHT_MS: Final = market.day_start_ms(market.parse_day(DAY))
-ACCOUNT: Final = "SELECT received, stored, duplicate, rejected, dropped, waiting FROM ledger"
-
-
-def stop(rig: Rig) -> None:
-    """Ends a healthy writer, which leaves nothing."""
-    assert rig.writer.stop(time.monotonic() + CAP_S) == 0
-
-
-def other(row: TickRow) -> TickRow:
-    """Another trade under the same key."""
-    return Tick(*row)._replace(volume=7700)
-
-
-def settled(rig: Rig) -> int:
-    """Rows that are accounted for."""
-    stats = rig.stats
-    return stats.stored + stats.duplicate + stats.rejected_total
 
 
 def test_other_content_under_one_key_is_rejected_and_told(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
@@ -236,53 +216,3 @@ def test_a_trigger_that_was_dropped_is_told(
     assert fields == {"day": DAY, "what": "trigger ticks_counted was missing"}
     stop(rig)
     assert rig.query(DAY, "SELECT sum(rows) FROM symbols") == [(2,)]
-
-
-# --- from one thread to the other ---
-
-
-def test_each_gap_event_and_commit_is_told_once(make_rig: MakeRig, tick: MakeTick) -> None:
-    """While the writer commits as fast as it can, another thread pops as fast as it can: none is lost or told twice."""
-    rig = make_rig(batch_rows=1, max_wait_ms=1)
-    number = market.parse_day(DAY)
-    popped_gaps: list[Gap] = []
-    popped_rows = 0
-    done = threading.Event()
-
-    def pop() -> None:
-        nonlocal popped_rows
-        while True:
-            last = done.is_set()
-            popped_gaps.extend(rig.writer.pop_gap_events())
-            popped_rows += sum(commit.rows for commit in rig.writer.pop_commits())
-            if last:
-                return
-
-    popper = threading.Thread(target=pop)
-    popper.start()
-    events = []
-    for gap_id in range(300):
-        opened = Gap("HK.00700", gap_id, gap_id, 1, 2, 1, "restart", GAP_OPEN, 5, None, gap_id)
-        closed = opened._replace(missing=0, status=GAP_HEALED, closed_ms=6)
-        events += [opened, closed]
-        rig.queue.put(Chunk(rows=[tick("HK.00700", 2 * gap_id)], gaps=[GapChange(number, opened)]))
-        rig.queue.put(Chunk(rows=[tick("HK.00700", 2 * gap_id + 1)], gaps=[GapChange(number, closed)]))
-    rig.writer.start()
-    rig.wait_stored(600)
-    stop(rig)
-    done.set()
-    popper.join(CAP_S)
-    assert popped_gaps == events
-    assert popped_rows == 600
-    assert (rig.stats.gaps_open, rig.stats.gaps_missing) == (0, 0)
-
-
-def test_a_writer_that_takes_over_has_what_was_not_told_yet(make_rig: MakeRig, tick: MakeTick) -> None:
-    """Commits of a writer that was replaced reach the log through its successor, once."""
-    old, new = make_rig(), make_rig()
-    old.put([tick("HK.00700", 1)])
-    old.writer.start()
-    stop(old)
-    new.writer.take_over(old.writer)
-    assert [commit.rows for commit in new.writer.pop_commits()] == [1]
-    assert old.writer.pop_commits() == []

@@ -1,0 +1,56 @@
+"""Log lines about subscribing: how far it has come, and which symbols OpenD refuses."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector import log
+from hk_tick_collector.ops.findings import remedies
+from hk_tick_collector.ops.findings.refusals import groups
+
+if TYPE_CHECKING:
+    from hk_tick_collector.collect.opend_state import OpenDState
+
+_PROGRESS_EVERY_S: Final = 15.0
+_REASONS_TOLD: Final = 5  # for which symbols were refused, a line each
+
+
+class SubscribingLog:
+    """Of one connection. `symbols` is how many are wanted."""
+
+    def __init__(self, symbols: int, opend: OpenDState) -> None:
+        self._symbols = symbols
+        self._opend = opend
+        self._told: set[str] = set()  # refused symbols, while symbols are being asked for
+        self._progress = log.Repeated(_PROGRESS_EVERY_S)
+
+    def begin(self) -> None:
+        """Symbols are asked for anew: those that are refused again are told again."""
+        self._told.clear()
+
+    def refused(self, refused: dict[str, str]) -> None:
+        """Tells of refused symbols (→ OpenD's words), each once."""
+        fresh = {symbol: words for symbol, words in refused.items() if symbol not in self._told}
+        self._told.update(fresh)
+        _tell_refused(fresh)
+
+    def progress(self) -> None:
+        """Tells how many symbols are settled, now and then."""
+        repeats = self._progress.allow(time.monotonic())
+        if repeats is not None:
+            subscribed, refused = self._opend.subscribed, len(self._opend.refused)
+            left = self._symbols - subscribed - refused
+            log.info("subscribing", symbols=subscribed, refused=refused, left=left, repeats=repeats)
+
+
+def _tell_refused(refused: dict[str, str]) -> None:
+    """A line for each reason, the one of most symbols first; where OpenD has ever other words, for the first few."""
+    told = groups(refused)
+    for words, cause, names in told[:_REASONS_TOLD]:
+        shown = ",".join(names[:20]) + (f",… ({len(names)} in all)" if len(names) > 20 else "")
+        hint = remedies.for_refusal(cause).advice
+        log.error("symbols_refused", cause=cause, symbols=shown, count=len(names), reason=words, hint=hint)
+    if told[_REASONS_TOLD:]:
+        rest = sum(len(names) for _, _, names in told[_REASONS_TOLD:])
+        log.error("symbols_refused", cause="several", symbols="others", count=rest, reason="many different ones")

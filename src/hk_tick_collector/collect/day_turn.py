@@ -1,0 +1,46 @@
+"""The roll of the day: today's file from its first second, finished days to be sealed.
+
+Enters: OpenD's clock and calendar. Leaves: two wishes to the writer: which day's file must exist, and before which day
+days may be sealed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hk_tick_collector import market
+from hk_tick_collector.clock import now_ms
+
+if TYPE_CHECKING:
+    from hk_tick_collector.collect.writing.current_writer import CurrentWriter
+
+    from .opend_state import OpenDState
+
+
+class DayTurn:
+    """Looked at once a second."""
+
+    def __init__(self, opend: OpenDState, current_writer: CurrentWriter) -> None:
+        self._opend = opend
+        self._current_writer = current_writer
+        self._opened_day: int | None = None
+        self._today: int | None = None  # by OpenD where it has told
+
+    @property
+    def expects_today(self) -> bool:
+        """Whether today has, or should have, a file."""
+        return self._today is not None and self._opened_day == self._today
+
+    def look(self) -> None:
+        """The file of a new trading day from its first second, and finished days to be sealed."""
+        moment_ms = self._opend.opend_time_ms if self._opend.connected and self._opend.opend_time_ms else now_ms()
+        today = self._today = market.day_number(moment_ms)
+        if today != self._opened_day and self._is_trading_day(today):
+            self._opened_day = self._current_writer.writer.open_day = today
+        # Not before every symbol was looked at: what an earlier day still lacks may be in OpenD's window.
+        known = self._opend.connected and self._opend.looked_around and self._opend.opend_time_ms is not None
+        self._current_writer.writer.seal_before = market.finished_before(moment_ms, now_ms()) if known else None
+
+    def _is_trading_day(self, day: int) -> bool:
+        calendar = self._opend.calendar
+        return market.day_name(day) in calendar if calendar else market.is_weekday(day)

@@ -1,0 +1,300 @@
+"""The live state of one second, made of what every part knows.
+
+Enters: figures, OpenD's state, the queue. Leaves: LiveStatus.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import shutil
+from collections import deque
+from copy import copy
+from typing import TYPE_CHECKING, Any, Final
+
+from hk_tick_collector import __version__, market
+from hk_tick_collector.clock import now_ms
+from hk_tick_collector.model import LATELY_MS
+from hk_tick_collector.ops.live.status import LiveStatus
+from hk_tick_collector.store.rights import account
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hk_tick_collector.collect.buffer.tick_queue import TickQueue
+    from hk_tick_collector.collect.day_turn import DayTurn
+    from hk_tick_collector.collect.opend_state import OpenDState
+    from hk_tick_collector.collect.options import ServiceOptions
+    from hk_tick_collector.collect.writing.current_writer import CurrentWriter
+    from hk_tick_collector.collect.writing.handover import Commit
+    from hk_tick_collector.stats import Stats
+
+    from .gap_log import GapLog
+
+_MINUTE: Final = 60
+_LATELY_BEATS: Final = LATELY_MS // 1000
+_COUNTED_LATELY: Final = (
+    "dropped",
+    "rejected",
+    "sealed_day",
+    "sealed_day_backfill",
+    "conflicts",
+    "no_sequence",
+    "not_subscribed",
+    "stalls",
+    "link_breaks",
+    "protocol_errors",
+    "skipped_messages",
+)
+# What the live state tells by the name that it has where it comes from.
+_OF_STATS: Final = (
+    "drift_s",
+    "symbols",
+    "quota_used",
+    "quota_remaining",
+    "connects",
+    "skipped_messages",
+    "received",
+    "stored",
+    "duplicate",
+    "newest_day",
+    "newest_ts_ms",
+    "last_tick_ms",
+    "last_commit_ms",
+    "writer_detail",
+    "writer_day",
+    "writer_trouble_since_ms",
+    "writer_holder_pid",
+    "writer_holder",
+    "copy_path",
+    "copy_since_ms",
+    "wal_bytes",
+    "damaged_files",
+    "gone_files",
+    "held_rows",
+    "held_causes",
+    "held_details",
+    "not_sealed",
+    "predecessor_days",
+    "predecessor_files",
+    "stalls",
+    "gaps_open",
+    "gaps_missing",
+    "sealed_day",
+    "sealed_day_backfill",
+    "conflicts",
+    "conflicts_symbols",
+    "conflicts_most",
+    "conflicts_most_ticks",
+    "no_sequence",
+    "no_sequence_symbols",
+    "no_sequence_most",
+    "no_sequence_most_ticks",
+    "not_subscribed",
+    "not_subscribed_first",
+    "link_break_ms",
+    "link_break_reason",
+    "protocol_error",
+    "skipped_message",
+    "questions_failed",
+    "backfill_failing_ms",
+    "backfill_failed_ms",
+    "backfill_reason",
+    "bad_symbols",
+    "unplanned_ms",
+    "disk_frozen",
+    "importing",
+    "importing_rows",
+    "importing_done",
+    "importing_checked",
+)
+_OF_OPEND: Final = (
+    "connected",
+    "link_since_ms",
+    "link_reason",
+    "program",
+    "program_detail",
+    "quote_logged_in",
+    "subscribed",
+    "refused",
+    "trouble",
+    "link_hint",
+    "trouble_since_ms",
+)
+_OF_STORING: Final = (
+    "writer_alive_ms",
+    "writer_trouble",
+    "copy_held",
+)
+
+
+class LiveState:
+    """`latest` is what was told last."""
+
+    def __init__(
+        self,
+        options: ServiceOptions,
+        stats: Stats,
+        opend: OpenDState,
+        queue: TickQueue,
+        day_turn: DayTurn,
+        gaps: GapLog,
+        current_writer: CurrentWriter,
+    ) -> None:
+        self.latest: LiveStatus | None = None
+        self._options = options
+        self._stats = stats
+        self._opend = opend
+        self._queue = queue
+        self._day_turn = day_turn
+        self._gaps = gaps
+        self._current_writer = current_writer
+        self._started_ms = now_ms()
+        self._account = account()
+        self._per_second: deque[int] = deque(maxlen=_MINUTE)
+        self._stored_before = 0
+        self._counted = deque([self._counts()], maxlen=_LATELY_BEATS)
+        self._disk_waits_ms: deque[int] = deque(maxlen=_MINUTE)
+        self._recent: deque[Commit] = deque(maxlen=1000)  # commits for the live view's percentiles
+        self._interval: list[Commit] = []
+        self._trading_since_ms: int | None = None  # in one state of the market: an auction is no session
+        self._trading_state: int | None = None
+        self._ticks_expected_since_ms: int | None = None
+
+    def take(self, state: str) -> LiveStatus:
+        """Takes the measures of one second; `state` is the service's own."""
+        stats = self._stats
+        commits = self._current_writer.writer.pop_commits()
+        self._recent.extend(commits)
+        self._interval += commits
+        self._per_second.append(stats.stored - self._stored_before)
+        self._stored_before = stats.stored
+        self._counted.append(self._counts())
+        self._disk_waits_ms.append(stats.disk_wait_ms)
+        self._note_trading()
+        self.latest = status = self._told(state)
+        return status
+
+    def pop_commits(self) -> list[Commit]:
+        """The commits since the last call."""
+        commits, self._interval = self._interval, []
+        return commits
+
+    @property
+    def rows_per_min(self) -> int:
+        """Rows that were stored within the last minute."""
+        return sum(self._per_second)
+
+    def _trading(self) -> bool:
+        state = self._opend.market_state
+        return self._opend.connected and self._opend.state_told and state is not None and market.is_trading(state)
+
+    def _note_trading(self) -> None:
+        state = self._opend.market_state if self._trading() else None
+        if state != self._trading_state:
+            self._trading_state = state
+            self._trading_since_ms = None if state is None else now_ms()
+        told = self._opend.market_state if self._opend.state_told else None
+        if told is not None and not market.is_continuous(told):
+            self._ticks_expected_since_ms = None
+        elif self._ticks_expected_since_ms is None:
+            self._ticks_expected_since_ms = now_ms()
+
+    def market_state(self) -> str:
+        """The market's state in words; `unknown` where OpenD did not tell it lately."""
+        state = self._opend.market_state if self._opend.state_told else None
+        return "unknown" if state is None else market.state_name(state)
+
+    def _day_kind(self) -> str:
+        """Today's kind in OpenD's calendar, by OpenD's date; empty before it has been asked."""
+        moment_ms, calendar = self._opend.opend_time_ms, self._opend.calendar
+        if not calendar or moment_ms is None:
+            return ""
+        return calendar.get(market.day_name(market.day_number(moment_ms)), "holiday")
+
+    def _told(self, state: str) -> LiveStatus:
+        options, stats, queue = self._options, self._stats, self._queue
+        write_ms = [commit.write_ms for commit in self._recent]
+        stopped = self._stopped_lately()
+        descriptors, descriptors_limit = _descriptors()
+        return LiveStatus(
+            written_ms=now_ms(),
+            started_ms=self._started_ms,
+            pid=os.getpid(),
+            version=__version__,
+            instance=options.instance,
+            account=self._account,
+            state=state,
+            data_root=str(options.data_root),
+            address=f"{options.feed.host}:{options.feed.port}",
+            market_state=self.market_state(),
+            trading=self._trading(),
+            trading_since_ms=self._trading_since_ms,
+            ticks_expected_since_ms=self._ticks_expected_since_ms,
+            rejected=stats.rejected_total,
+            dropped=stats.dropped,
+            waiting=queue.rows,
+            max_queue_rows=queue.max_rows,
+            persisted_rows_per_min=self.rows_per_min,
+            rows_per_s=list(self._per_second),
+            wal_autocheckpoint_bytes=options.store.wal_autocheckpoint_bytes,
+            spooled=queue.spooled_rows,
+            commit_ms_p50=percentile(write_ms, 50),
+            commit_ms_p99=percentile(write_ms, 99),
+            day_kind=self._day_kind(),
+            day_expected=self._day_turn.expects_today,
+            disk_free_mb=_free_mb(options.data_root),
+            synchronous=options.store.synchronous,
+            exposed_rows=queue.exposed_rows,
+            exposed_s=queue.oldest_age_s(),
+            pushes_stopped_lately=len(stopped),
+            pushes_stopped_first=stopped[0] if stopped else "",
+            disk_wait_s=stats.disk_wait_ms / 1000,
+            disk_wait_max_s=max(self._disk_waits_ms, default=0) / 1000,
+            disk_waits=sum(wait_ms > 0 for wait_ms in self._disk_waits_ms),
+            descriptors=descriptors,
+            descriptors_limit=descriptors_limit,
+            **{name: copy(getattr(stats, name)) for name in _OF_STATS},
+            **{name: copy(getattr(self._opend, name)) for name in _OF_OPEND},
+            **{name: getattr(queue.storing, name) for name in _OF_STORING},
+            **self._grown_lately(),
+            **self._gaps.summary(),
+        )
+
+    def _counts(self) -> tuple[int, ...]:
+        return tuple(getattr(self._stats, name) for name in _COUNTED_LATELY)
+
+    def _grown_lately(self) -> dict[str, Any]:
+        """By how much the counters have grown within the last quarter of an hour."""
+        growth = zip(_COUNTED_LATELY, self._counts(), self._counted[0], strict=True)
+        return {f"{name}_lately": now - before for name, now, before in growth}
+
+    def _stopped_lately(self) -> list[str]:
+        """Symbols whose pushes were found to have stopped, the first one first."""
+        since_ms = now_ms() - LATELY_MS
+        return [symbol for symbol, found_ms in self._stats.pushes_stopped.items() if found_ms > since_ms]
+
+
+def percentile(values: list[float], percent: int) -> float | None:
+    """The value below which so many percent are; None of none."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    return round(ordered[min(len(ordered) - 1, len(ordered) * percent // 100)], 1)
+
+
+def _free_mb(path: Path) -> int | None:
+    try:
+        return shutil.disk_usage(path).free // 2**20
+    except OSError:
+        return None
+
+
+def _descriptors() -> tuple[int | None, int]:
+    """How many descriptors this process has open, and how many it may have; at least as many when none is left."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    try:
+        return len(os.listdir("/proc/self/fd")) - 1, limit  # noqa: PTH208 - names are enough; one is this look's own
+    except OSError as error:
+        return limit if error.errno == errno.EMFILE else None, limit

@@ -1,0 +1,206 @@
+"""A connection that only reads a day file: checked at once, and SQLite's errors told with the file's name and a remedy.
+
+It opens with `mode=ro`, so it can neither change nor checkpoint a file, needs no right to write, and its crash cannot
+touch collection. `immutable=1` is never used for a day file: it ignores the WAL, in which the newest ticks of a live
+day are.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+from bisect import bisect_left
+from contextlib import contextmanager
+from shlex import quote as quote_word
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import apsw
+
+from hk_tick_collector import market
+from hk_tick_collector.errors import BusyFileError, ForeignFileError, NoDayError, SchemaChangedError, StoreError
+
+from .day_records import SymbolCount
+from .faults import lack_of_room
+from .foreign import demand_files_beside, foreign_file, no_file_here, not_sqlite, waiting_for
+from .guarded import Allowance, connect, demand_tables
+from .schema import APPLICATION_ID, TICK_COLUMNS, VERSION
+from .schema_check import CHANGED_HINT, SCHEMA_ERRORS, difference, named_change
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+_BUSY_MS: Final = 5000  # only a crashed writer's recovery or a day being sealed can keep a reader waiting
+_NO_RIGHT: Final = "join the group hkcollector, or run it with sudo"
+_SAVE: Final = "see docs/sqlite-wal.md for what can be saved"
+_OF_VALUES: Final = ("integer overflow", "too big")
+_TABLES: Final = ("ticks", "symbols", "meta", "gaps", "connections", "ledger", "reconciliation")
+_DAY_FILE: Final = re.compile(r"([0-9]{8})\.db")
+
+
+def path_of(data_root: Path, day: str) -> Path:
+    """Where the file of a day (`20261120`) is, or would be."""
+    return data_root / f"{day}.db"
+
+
+def list_days(data_root: Path) -> list[str]:
+    """The days that have a file, oldest first; none where the directory does not exist."""
+    try:
+        names = [_DAY_FILE.fullmatch(path.name) for path in data_root.iterdir()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StoreError(
+            f"cannot list {data_root} ({error.strerror})", hint="check DATA_ROOT and its rights"
+        ) from error
+    return sorted(name[1] for name in names if name and _is_date(name[1]))
+
+
+def _is_date(name: str) -> bool:
+    try:
+        market.parse_day(name)
+    except ValueError:
+        return False
+    return True
+
+
+class DayConnection:
+    """One day file, read-only. A context manager; raises NoDayError or ForeignFileError at once where it cannot read.
+
+    A file of a newer schema is read as long as it has the columns of this one. While a statement is unfinished SQLite
+    keeps the WAL from being reset, so hold no iterator open longer than you read.
+    """
+
+    def __init__(self, path: Path, *, finished: bool = False) -> None:
+        self.path = path
+        _check_file(path)
+        self._allowance = Allowance(path)
+        with self._named_errors():
+            self._db = connect(path, self._allowance, finished=finished)
+        try:
+            with self._named_errors():
+                self._db.set_busy_timeout(_BUSY_MS)
+                self._check_schema()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the connection and every iterator of it."""
+        self._db.close(True)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Everything read inside is of one moment."""
+        with self._named_errors():
+            self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.execute("ROLLBACK")
+
+    def _check_schema(self) -> None:
+        self._bytes = int(
+            self._db.execute("SELECT page_size * page_count FROM pragma_page_size, pragma_page_count").get
+        )
+        demand_tables(self._db, self.path, _TABLES)
+        if self._db.pragma("application_id") != APPLICATION_ID:
+            raise foreign_file(self._db, self.path)
+        for table, needed in (("ticks", TICK_COLUMNS), ("symbols", SymbolCount._fields), ("meta", ("key", "value"))):
+            columns = {name for (name,) in self._db.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+            if missing := [column for column in needed if column not in columns]:
+                if self._db.pragma("user_version") == VERSION:
+                    raise SchemaChangedError(f"{self.path}: {difference(self._db)}", hint=CHANGED_HINT)
+                raise ForeignFileError(
+                    f"{self.path} has schema {self._db.pragma('user_version')} without {table}.{missing[0]}",
+                    hint="read it with the version of hk-tick-collector that wrote it",
+                )
+
+    def _rows(self, sql: str, values: Sequence[str | int] = (), *, scans: bool = False) -> Iterator[tuple[Any, ...]]:
+        with self._named_errors():
+            if scans:
+                self._allowance.scan(self._bytes)
+            self._allowance.begin()
+            yield from self._db.execute(sql, values)
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        """SQLite's errors with the file's name and a remedy; an error in our own SQL stays what it is, a bug."""
+        try:
+            yield
+        except (apsw.Error, UnicodeDecodeError) as error:
+            named = self._named(error)
+            if named is None:
+                raise
+            raise named from error
+
+    def _named(self, error: Exception) -> StoreError | None:
+        if isinstance(error, SCHEMA_ERRORS):
+            changed = named_change(self._db, str(self.path), error)
+            if changed is None and any(words in str(error) for words in _OF_VALUES):
+                return StoreError(f"{self.path} holds values that no collector wrote ({error})", hint=_SAVE)
+            return changed
+        if isinstance(error, apsw.NotADBError):
+            return not_sqlite(self.path)
+        root = quote_word(str(self.path.parent))
+        if isinstance(error, apsw.IOError | apsw.CantOpenError) and (lack := lack_of_room(self.path.parent)):
+            words = f"cannot open {self.path}: {lack} is left in {self.path.parent}, and a reader needs a little"
+            return StoreError(words, hint=f"df -h {root}; df -i {root}")
+        for kinds, named, words, hint in _NAMED:
+            if isinstance(error, kinds):
+                fuser = f"sudo fuser -v {quote_word(str(self.path))}*"
+                return named(words.format(path=self.path, error=error), hint=hint.format(fuser=fuser))
+        return None
+
+
+_NAMED: Final[tuple[tuple[tuple[type[Exception], ...], type[StoreError], str, str], ...]] = (
+    ((apsw.CorruptError,), StoreError, "{path} is damaged ({error})", _SAVE),
+    # The last of these: a writer that cannot go on.
+    ((apsw.BusyError, apsw.LockedError, apsw.ProtocolError), BusyFileError, "{path} stays locked", "{fuser}"),
+    (
+        (apsw.CantOpenError, apsw.PermissionsError, apsw.AuthError, apsw.ReadOnlyError),
+        StoreError,
+        "cannot open {path} ({error})",
+        _NO_RIGHT,
+    ),
+    ((apsw.IOError,), StoreError, "cannot read {path} ({error})", "sudo dmesg | tail"),
+    # What SQLite sorts may go to another disk: SQLITE_TMPDIR, /var/tmp.
+    ((apsw.FullError,), StoreError, "no room to read {path} ({error})", "df -h /var/tmp /tmp"),
+    ((apsw.NoMemError,), StoreError, "cannot read {path} ({error})", "free -m"),
+    ((UnicodeDecodeError,), StoreError, "{path} holds text that is not UTF-8 ({error.reason})", _SAVE),
+    ((apsw.FormatError, apsw.InterruptError), StoreError, "cannot read {path} ({error})", _SAVE),
+)
+
+
+def _check_file(path: Path) -> None:
+    """Names what SQLite would only call "unable to open"."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        if set_aside := waiting_for(path):
+            raise set_aside from None
+        days = list_days(path.parent) if path.parent.is_dir() else []
+        raise NoDayError(f"there is no {path}", hint=_days_there(days, path.stem)) from None
+    except OSError as error:
+        raise StoreError(f"cannot look at {path} ({error.strerror})", hint=_NO_RIGHT) from error
+    if not stat.S_ISREG(mode):
+        raise no_file_here(path, mode)
+    demand_files_beside(path)
+
+
+def _days_there(days: list[str], wanted: str) -> str:
+    if not days:
+        return "no day was collected there yet; check DATA_ROOT and the service"
+    if len(days) == 1:
+        return f"the only day there is {days[0]}"
+    nearest = days[max(bisect_left(days, wanted) - 1, 0)]
+    return f"{len(days)} days from {days[0]} to {days[-1]} are there, the nearest is {nearest}"

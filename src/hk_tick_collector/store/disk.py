@@ -1,0 +1,76 @@
+"""Writing to a disk: what is on it and not only in memory, whether there is room, what it refuses.
+
+Without a sync a power cut takes a name or a content away.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector.errors import CollectorError, StoreError
+
+from .faults import DISK_ERRORS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+NAME_ANOTHER: Final = "name a directory with --to"
+
+
+def sync_directory(directory: Path) -> None:
+    """Returns once the names in a directory are on the disk. Raises OSError."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def own_and_sync(fd: int, mode: int, owner: os.stat_result) -> None:
+    """Gives an open file its mode and, to root, its owner; returns once it is on the disk. Raises OSError."""
+    os.fchmod(fd, mode)
+    if os.geteuid() == 0:
+        os.fchown(fd, owner.st_uid, owner.st_gid)
+    os.fsync(fd)
+
+
+def write_all(fd: int, position: int, data: bytes) -> int:
+    """Writes it all at a place of a file; returns how many bytes that is. Raises OSError."""
+    written, view = 0, memoryview(data)
+    while written < len(data):
+        written += os.pwrite(fd, view[written:], position + written)
+    return written
+
+
+def demand_room(directory: Path, needed_bytes: int, keep_free_bytes: int, hint: str) -> None:
+    """Raises StoreError, with a hint, where so many bytes have no room beside those that are to stay free."""
+    try:
+        free = shutil.disk_usage(directory).free
+    except OSError as error:
+        raise StoreError(f"cannot look at {directory} ({error.strerror})", hint=NAME_ANOTHER) from error
+    needed_bytes += keep_free_bytes
+    if free < needed_bytes:
+        raise StoreError(
+            f"no room in {directory}: {free // 2**20:,} MB are free, {-(-needed_bytes // 2**20):,} MB needed"
+            f" ({keep_free_bytes // 2**20:,} MB of them stay free)",
+            hint=hint,
+        )
+
+
+@contextmanager
+def refusals_named(words: Callable[[Exception, object], tuple[str, str]]) -> Iterator[None]:
+    """What the system and SQLite refuse while we write, as StoreError; `words` gives its text and hint.
+
+    It is given the error, and what the system or SQLite says of it.
+    """
+    try:
+        yield
+    except CollectorError:
+        raise
+    except DISK_ERRORS as error:
+        text, hint = words(error, error.strerror if isinstance(error, OSError) else error)
+        raise StoreError(text, hint=hint) from error

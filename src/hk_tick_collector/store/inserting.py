@@ -1,0 +1,72 @@
+"""Ticks into the table `ticks`: many rows a statement, each key once, what is known already seen by comparison."""
+
+from __future__ import annotations
+
+from itertools import chain, repeat, starmap
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector.errors import SchemaChangedError
+
+from . import schema
+from .identity import compare
+from .schema_check import CHANGED_HINT
+from .wide import bindings, widths
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import apsw
+
+    from hk_tick_collector.model import TickRow
+
+_SECOND = itemgetter(1)
+_INSERT_HEAD: Final = f"INSERT INTO ticks ({', '.join(schema.TICK_COLUMNS)}) VALUES "  # noqa: S608 - our own names
+_INSERT_ROW: Final = "(" + ",".join("?" * len(schema.TICK_COLUMNS)) + ")"
+# DO NOTHING for the key alone: OR IGNORE would also swallow a NULL and count it as a duplicate.
+_INSERT_TAIL: Final = " ON CONFLICT (symbol, seq) DO NOTHING"
+_WIDTHS: Final = widths(len(_INSERT_HEAD + _INSERT_TAIL), len(_INSERT_ROW + ","))
+
+
+def insert(db: apsw.Connection, rows: Sequence[TickRow], name: str) -> tuple[int, list[TickRow]]:
+    """How many of the rows are new, and those under whose key another tick is stored.
+
+    For within a transaction. Raises SchemaChangedError, with the file's `name`, when ticks are kept out.
+    """
+    # Iterators of C alone, from one statement to the next: no line of Python at which the event loop, which waits
+    # for the interpreter in a burst, would be given it between the making of the values and their binding.
+    values, first, stored = chain.from_iterable(rows), 0, 0
+    known: list[TickRow] = []  # rows of statements that did not insert all of theirs
+    for width in _WIDTHS:
+        statements = (len(rows) - first) // width
+        if not statements:
+            continue
+        # Before each statement binds its values, the change count of the one before it is noted; once at the end.
+        inserted: list[int] = []
+        noting = map(inserted.append, starmap(db.changes, repeat(())))
+        values_of_each = bindings(values, statements, width * len(schema.TICK_COLUMNS))
+        db.executemany(_insert_sql(width), map(_SECOND, zip(noting, values_of_each, strict=False)))
+        for start, count in zip(range(first, len(rows), width), inserted[1:], strict=False):
+            stored += count
+            if count < width:
+                known += rows[start : start + width]
+        first += statements * width
+    if not known:
+        return stored, []
+    missing, differing = compare(db, known)
+    if missing:
+        raise SchemaChangedError(
+            f"{name}: a trigger or another program keeps {len(missing)} ticks out,"
+            f" {missing[0][0]} {missing[0][1]} first",
+            hint=CHANGED_HINT,
+        )
+    return stored, differing
+
+
+def _insert_sql(width: int) -> str:
+    if width not in _INSERT_SQL:
+        _INSERT_SQL[width] = _INSERT_HEAD + ",".join([_INSERT_ROW] * width) + _INSERT_TAIL
+    return _INSERT_SQL[width]
+
+
+_INSERT_SQL: Final[dict[int, str]] = {}

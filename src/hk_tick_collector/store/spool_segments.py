@@ -1,0 +1,117 @@
+"""The segments in the spool's directory: which there are, and what an earlier run left in them.
+
+Enters: a directory. Leaves: segments that can be replayed, and the damage that was found. What a crash left unfinished
+at a segment's end was never acknowledged, and is cut off.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from . import spool_record as record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_NAME: Final = re.compile(r"[0-9]{10}\.spool")
+
+
+class Damage(NamedTuple):
+    """Something in the spool's directory that cannot be replayed."""
+
+    path: Path
+    offset: int  # where in the file it begins
+    size_bytes: int
+    rows: int | None  # rows lost with it; None where nothing tells
+    cause: str  # for the operator
+
+
+@dataclass(slots=True)
+class Segment:
+    """One file of the spool."""
+
+    path: Path
+    end: int = 0  # where the next record goes; all before it is on disk
+    rows: int = 0  # appended and not yet forgotten
+    position: int = len(record.FILE_HEAD)  # of the oldest record that is not forgotten
+    damage: dict[int, int] = field(default_factory=dict)  # damage found at the start: from, to
+
+
+@dataclass(slots=True)
+class Found:
+    """What is in the spool's directory at a start."""
+
+    segments: list[Segment] = field(default_factory=list)  # oldest first
+    number: int = 0  # of the newest segment, 0 without any
+    damage: list[Damage] = field(default_factory=list)  # or foreign, which is left alone
+
+
+def path_in(directory: Path, number: int) -> Path:
+    """Where the segment of a number is, or would be."""
+    return directory / f"{number:010}.spool"
+
+
+def segments_below(spool_dir: Path) -> list[Path]:
+    """The segments of every run's spool in SPOOL_DIR: each run has a directory of its own, and one more for each day
+    that it holds. None where there is no SPOOL_DIR. Raises OSError where a directory may not be listed.
+    """
+    try:
+        runs = sorted(path for path in spool_dir.iterdir() if path.is_dir() and not path.is_symlink())
+    except FileNotFoundError:
+        return []
+    return [path for run in runs for path in sorted(run.iterdir()) if _NAME.fullmatch(path.name)]
+
+
+def look_through(paths: Iterable[Path]) -> Found:
+    """Reads and checks the segments among all that is in the spool's directory, in the order of their names."""
+    found = Found()
+    for path in paths:
+        ours = _NAME.fullmatch(path.name) is not None
+        if ours:
+            found.number = int(path.stem)
+        if ours and path.is_file():
+            _open_segment(path, found)
+        elif not path.is_dir():  # such as lost+found, where the spool has a file system of its own
+            _leave_alone(path, record.NOT_OURS, found)
+    return found
+
+
+def _open_segment(path: Path, found: Found) -> None:
+    """Counts what a segment holds and cuts off an unfinished end; leaves alone what is not ours or unreadable."""
+    try:
+        size = path.stat().st_size
+        head = record.read(path, 0, len(record.FILE_HEAD))
+        if head != record.FILE_HEAD[:size]:
+            _leave_alone(path, record.whose(head), found)
+            return
+        segment = Segment(path, end=len(head))
+        damage = [Damage(path, 0, size, None, record.UNFINISHED)] if 0 < size < len(record.FILE_HEAD) else []
+        for position, part in record.read_parts(path, len(head), size):
+            if part.payload is None:
+                segment.damage[position] = part.end
+                damage.append(Damage(path, position, part.end - position, part.rows, part.cause))
+            else:
+                segment.rows += part.rows or 0
+                segment.end = part.end
+    except OSError as error:
+        _leave_alone(path, error.strerror or "", found)
+        return
+    found.damage += damage
+    if segment.rows:
+        found.segments.append(segment)
+    if all(item.cause != record.UNREADABLE for item in damage):  # what could not be read may yet be read
+        with suppress(OSError):  # then the next run meets it again
+            if not segment.rows:
+                path.unlink()
+            elif segment.end < size:
+                os.truncate(path, segment.end)
+
+
+def _leave_alone(path: Path, cause: str, found: Found) -> None:
+    with suppress(OSError):
+        found.damage.append(Damage(path, 0, path.lstat().st_size, None, f"left alone: {cause}"))

@@ -1,0 +1,30 @@
+"""What a chunk is besides its rows."""
+
+from __future__ import annotations
+
+import pytest
+
+from hk_tick_collector.collect.buffer.chunk import Chunk, Part
+from hk_tick_collector.store.dayfile import Link
+
+
+@pytest.mark.parametrize(
+    ("chunk", "count_alone", "more_than_rows"),
+    [
+        (Chunk(), False, False),
+        (Chunk(rejected=3), True, True),
+        (Chunk(rejected=3, dropped=1), False, True),
+        (Chunk(rejected=3, on_commit=print), False, True),
+        (Chunk(links=[Link(1, True, 1, "")]), False, True),
+    ],
+)
+def test_a_count_alone_can_be_taken_along_by_another_chunk(
+    chunk: Chunk, count_alone: bool, more_than_rows: bool
+) -> None:
+    """Whatever else it holds must keep its own place in the queue."""
+    assert (chunk.is_count_alone(), chunk.has_more_than_rows()) == (count_alone, more_than_rows)
+
+
+def test_a_part_of_rows_alone_changes_no_gap() -> None:
+    """It has no rows of `gaps` and no rule."""
+    assert Part.of([]) == ([], [], [])

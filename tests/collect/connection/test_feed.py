@@ -1,0 +1,55 @@
+"""Connections one after the other."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hk_tick_collector.opend import messages
+
+from .scripted_opend import (
+    OpenD,
+    Service,
+    run,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.collect.conftest import Journal
+
+
+@pytest.mark.parametrize("after", [messages.INIT_CONNECT, messages.GET_GLOBAL_STATE, messages.SUB])
+def test_connections_without_use_are_made_ever_more_slowly(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """OpenD accepts and closes at once, or as soon as it was asked something: the delay grows to its maximum, and the
+    log tells of few of the connections."""
+    delays: list[tuple[float, float]] = []
+
+    class Chance(random.Random):
+        def uniform(self, a: float, b: float) -> float:
+            delays.append((a, b))
+            return a
+
+    async def story() -> None:
+        opend = OpenD()
+        opend.ending = lambda proto_id: proto_id == after
+        service = Service(opend, tmp_path, reconnect_min_delay_s=0.001, reconnect_max_delay_s=0.016)
+        async with service.up():
+            service.feed._random = Chance()  # noqa: SLF001 - what the delay is drawn from
+            await service.until(lambda: len(delays) >= 12)
+            opend.ending = lambda _: False
+            monkeypatch.setattr("hk_tick_collector.collect.connection.feed._USEFUL_WITH_TICKS_S", 0.001)
+            await service.until_ticks(3)
+            opend.ending = lambda _: True
+            known = len(delays)
+            await service.until(lambda: len(delays) > known)
+            assert delays[known] == (0.001, 0.001)  # this one was of use
+
+    run(story())
+    assert [high for _, high in delays[:6]] == [0.001, 0.002, 0.004, 0.008, 0.016, 0.016]
+    assert len(journal.events("futu_connected")) < 8
+    assert len(journal.events("futu_disconnected")) < 8

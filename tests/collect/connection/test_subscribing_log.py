@@ -1,0 +1,39 @@
+"""What the log tells of subscribing: each refused symbol once, how far it is now and then."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hk_tick_collector.collect.connection.subscribing_log import SubscribingLog
+from hk_tick_collector.collect.opend_state import OpenDState
+
+if TYPE_CHECKING:
+    from tests.collect.conftest import Journal
+
+
+def test_a_refused_symbol_is_told_once_while_symbols_are_asked_for(journal: Journal) -> None:
+    """Then again with the next round, where OpenD still refuses it."""
+    told = SubscribingLog(3, OpenDState())
+    told.begin()
+    told.refused({"HK.00001": "Unknown stock"})
+    told.refused({"HK.00001": "Unknown stock", "HK.00002": "Unknown stock"})
+    assert [event.fields["symbols"] for event in journal.events("symbols_refused")] == ["HK.00001", "HK.00002"]
+    told.begin()
+    told.refused({"HK.00001": "Unknown stock"})
+    assert len(journal.events("symbols_refused")) == 3
+
+
+def test_many_different_reasons_are_not_a_line_each(journal: Journal) -> None:
+    """OpenD may have other words for each symbol."""
+    SubscribingLog(20, OpenDState()).refused({f"HK.{number:05d}": f"words {number * 'x'}" for number in range(20)})
+    assert len(journal.events("symbols_refused")) == 6
+
+
+def test_progress_is_told_now_and_then(journal: Journal) -> None:
+    """With what is subscribed, refused, and left."""
+    opend = OpenDState(subscribed=5, refused={"HK.00001": "Unknown stock"})
+    told = SubscribingLog(10, opend)
+    told.progress()
+    told.progress()
+    (event,) = journal.events("subscribing")
+    assert (event.fields["symbols"], event.fields["refused"], event.fields["left"]) == ("5", "1", "4")

@@ -1,0 +1,76 @@
+"""The roll of the day: which file must exist, and before which day days may be sealed."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from hk_tick_collector import market
+from hk_tick_collector.collect import day_turn
+from hk_tick_collector.collect.day_turn import DayTurn
+from hk_tick_collector.collect.opend_state import OpenDState
+
+FRIDAY = market.parse_day("20261120")
+
+
+def at(day: int, hours: int = 10) -> int:
+    """Hours after midnight of a day, UTC epoch ms."""
+    return market.day_start_ms(day) + hours * 3_600_000
+
+
+@pytest.fixture
+def writer(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What is wished of the writer; this host's clock stands at ten."""
+    monkeypatch.setattr(day_turn, "now_ms", lambda: at(FRIDAY))
+    return SimpleNamespace(open_day=None, seal_before=None)
+
+
+def turn_of(opend: OpenDState, writer: Any) -> DayTurn:
+    """One with this writer in office."""
+    return DayTurn(opend, SimpleNamespace(writer=writer))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("calendar", "day", "opened"),
+    [
+        ({}, FRIDAY, True),
+        ({}, FRIDAY + 1, False),  # Saturday
+        ({"20261120": "whole"}, FRIDAY, True),
+        ({"20261123": "whole"}, FRIDAY, False),  # a holiday
+        ({"20261121": "whole"}, FRIDAY + 1, True),  # what OpenD names counts, whatever the weekday
+    ],
+)
+def test_a_trading_day_has_its_file_from_its_first_second(
+    writer: Any, calendar: dict[str, str], day: int, opened: bool
+) -> None:
+    """By OpenD's clock and calendar; by the weekday where it has named no day."""
+    opend = OpenDState(connected=True, opend_time_ms=at(day), calendar=calendar)
+    turn = turn_of(opend, writer)
+    turn.look()
+    assert (writer.open_day, turn.expects_today) == (day if opened else None, opened)
+
+
+def test_the_wish_is_told_once_a_day(writer: Any) -> None:
+    """The writer takes it, and is not asked again."""
+    turn = turn_of(OpenDState(), writer)
+    turn.look()
+    assert writer.open_day == FRIDAY
+    writer.open_day = None
+    turn.look()
+    assert writer.open_day is None
+
+
+def test_nothing_is_sealed_before_every_symbol_was_looked_at(writer: Any) -> None:
+    """What an earlier day still lacks may be in OpenD's window; and OpenD must have told its clock."""
+    opend = OpenDState(connected=True, opend_time_ms=at(FRIDAY))
+    turn = turn_of(opend, writer)
+    turn.look()
+    assert writer.seal_before is None
+    opend.looked_around = True
+    turn.look()
+    assert writer.seal_before == market.finished_before(at(FRIDAY), at(FRIDAY))
+    opend.connected = False
+    turn.look()
+    assert writer.seal_before is None

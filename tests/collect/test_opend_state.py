@@ -1,0 +1,32 @@
+"""Which day it is: by OpenD's clock where it has told, whatever this host's says."""
+
+from __future__ import annotations
+
+from hk_tick_collector import market
+from hk_tick_collector.collect.opend_state import ExchangeClock, OpenDState
+
+DAY = market.parse_day("20261120")
+TEN_MS = market.day_start_ms(DAY) + 36_000_000
+
+
+def test_the_hosts_clock_counts_until_opend_has_told() -> None:
+    """And again by how much OpenD's was ahead, while OpenD is away."""
+    opend, host_ms = OpenDState(), [TEN_MS - 3 * market.DAY_MS]
+    clock = ExchangeClock(opend, lambda: host_ms[0])
+    assert clock.today() == DAY - 3
+    opend.opend_time_ms = TEN_MS
+    assert clock.today() == DAY
+    opend.opend_time_ms = None
+    assert clock.today() == DAY
+    host_ms[0] += market.DAY_MS
+    assert clock.today() == DAY + 1
+
+
+def test_a_clock_that_opend_told_once_goes_on_with_the_hosts() -> None:
+    """OpenD tells every few seconds only: between, the day still turns."""
+    opend, host_ms = OpenDState(), [TEN_MS]
+    clock = ExchangeClock(opend, lambda: host_ms[0])
+    opend.opend_time_ms = market.day_start_ms(DAY + 1) - 1_000
+    assert clock.today() == DAY
+    host_ms[0] += 1_000
+    assert clock.today() == DAY + 1

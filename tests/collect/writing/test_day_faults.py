@@ -1,0 +1,41 @@
+"""Whose fault an error is: with one file at fault, other days go on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import apsw
+import pytest
+
+from hk_tick_collector.collect.writing.day_faults import concerns_one_file
+from hk_tick_collector.errors import ForeignFileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FOREIGN, FULL, IO = ForeignFileError("another program's"), apsw.FullError("full"), apsw.IOError("disk I/O error")
+
+
+@pytest.mark.parametrize(
+    ("error", "is_today", "alone"),
+    [(FOREIGN, True, True), (FULL, True, False), (FULL, False, False), (IO, True, False), (IO, False, True)],
+    ids=["foreign", "full_today", "full", "io_today", "io"],
+)
+def test_a_full_disk_concerns_all_and_a_foreign_file_one(
+    tmp_path: Path, error: Exception, is_today: bool, alone: bool
+) -> None:
+    """An error that may be the disk's is taken for the file's where today's file would meet it too."""
+    path = tmp_path / "20261120.db"
+    path.touch()
+    assert concerns_one_file(error, path, is_today=is_today, attempt=1) == alone
+
+
+@pytest.mark.parametrize("what", ["file", "-wal", "nowhere"])
+def test_what_is_in_the_way_of_a_file_concerns_it_alone(tmp_path: Path, what: str) -> None:
+    """A directory in its place, or in that of its log, or a link to nowhere."""
+    path = tmp_path / "20261120.db"
+    if what == "nowhere":
+        path.symlink_to(tmp_path / "gone.db")
+    else:
+        (path if what == "file" else tmp_path / "20261120.db-wal").mkdir()
+    assert concerns_one_file(IO, path, is_today=True, attempt=1)

@@ -1,0 +1,88 @@
+"""Days whose file lacks rows that we had are looked up anew, each once, and told."""
+
+from __future__ import annotations
+
+from collections import deque
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+from hk_tick_collector import market
+from hk_tick_collector.collect.storing_state import StoringState
+from hk_tick_collector.collect.writing.recount_days import RecountDays
+from hk_tick_collector.errors import StoreError
+
+if TYPE_CHECKING:
+    from tests.collect.conftest import Journal
+
+DAY = market.parse_day("20261120")
+
+
+def test_days_begun_afresh_and_days_that_lost_rows_are_counted_anew(journal: Journal) -> None:
+    """A loss of the spool may concern every open day, and is noticed once."""
+    storing, fresh, asked = StoringState(), deque([DAY]), []
+
+    def rebuild(day: int) -> bool:
+        asked.append(day)
+        return True
+
+    recount = RecountDays(storing, SimpleNamespace(fresh_days=fresh), rebuild, lambda: [DAY, DAY + 1], list)  # type: ignore[arg-type]
+    recount.look()
+    assert (asked, len(journal.events("day_begun_afresh"))) == ([DAY], 1)
+    storing.lost_rows += 5
+    recount.look()
+    recount.look()
+    assert (asked, len(journal.events("day_recounted"))) == ([DAY, DAY, DAY + 1], 2)
+
+
+def test_a_day_that_cannot_be_read_waits_and_holds_back_no_other(journal: Journal) -> None:
+    """It is told, and tried again after the others."""
+    storing, broken = StoringState(lost_rows=1), [True]
+
+    def rebuild(day: int) -> bool:
+        if day == DAY and broken[0]:
+            raise StoreError("no such file")
+        return True
+
+    recount = RecountDays(storing, SimpleNamespace(fresh_days=deque()), rebuild, lambda: [DAY, DAY + 1], list)  # type: ignore[arg-type]
+    recount.look()
+    assert [event.fields["day"] for event in journal.events("day_not_rebuilt")] == ["20261120"]
+    broken[0] = False
+    recount.look()
+    assert [event.fields.get("day", "") or event.name for event in journal.events("day_recounted")]
+    assert len(journal.events("day_recounted")) == 2
+
+
+def test_a_day_that_was_unreadable_is_tried_every_second_and_told_once_it_was_read(journal: Journal) -> None:
+    """That it cannot be read was told at the start; one that has to wait holds back no other."""
+    unread, asked = [DAY, DAY + 1], []
+
+    def rebuild(day: int) -> bool:
+        asked.append(day)
+        if len(asked) <= 2:
+            raise StoreError("not to be read")
+        if day == DAY + 1 and len(asked) <= 4:
+            return False
+        unread.remove(day)
+        return True
+
+    fresh = SimpleNamespace(fresh_days=deque())
+    recount = RecountDays(StoringState(), fresh, rebuild, list, lambda: unread)  # type: ignore[arg-type]
+    for _ in range(6):
+        recount.look()
+    assert unread == []
+    assert {event.fields["day"] for event in journal.events("day_resumed")} == {"20261120", "20261121"}
+    assert not journal.events("day_not_rebuilt")
+
+
+def test_a_day_that_must_wait_holds_back_no_other(journal: Journal) -> None:
+    """Its rows are in the spool for as long as its file cannot be written: the other days are counted meanwhile."""
+    recount = RecountDays(
+        StoringState(lost_rows=1),
+        SimpleNamespace(fresh_days=deque()),  # type: ignore[arg-type]
+        lambda day: day != DAY,
+        lambda: [DAY, DAY + 1],
+        list,
+    )
+    recount.look()
+    recount.look()
+    assert [event.fields["day"] for event in journal.events("day_recounted")] == ["20261121"]

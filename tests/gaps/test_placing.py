@@ -1,0 +1,271 @@
+"""Where a tick belongs: next, missing until now, of a new run, or not of the rule."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hk_tick_collector import market
+from hk_tick_collector.model import GAP_HEALED, GAP_OPEN, TickRow
+
+from .table import COUNTER, DAY, SYMBOL, TEN_MS, Table, assert_fits, at, odd, row, unknown
+
+
+def test_the_hole_before_the_first_tick_begins_with_the_day() -> None:
+    """From counter 1 in the first second of the Hong Kong day."""
+    table = Table()
+    table.see(at(4, 7))
+    (gap,) = table.rows.values()
+    assert (gap.from_seq, gap.to_seq) == (market.day_start_ms(DAY) // 1000 << 32 | 1, at(3, 7)[1])
+    assert (gap.from_ts_ms, gap.to_ts_ms, gap.missing) == (market.day_start_ms(DAY), at(4, 7)[2], 3)
+
+
+@given(st.permutations(range(2, 9)), st.integers(0, 7))
+def test_a_hole_shrinks_and_splits_to_what_is_left(order: list[int], filled: int) -> None:
+    """Whichever of its ticks come, in whatever order: rows of contiguous counters, bounds between neighbours."""
+    table = Table()
+    table.see(at(1, 1), at(9, 9))
+    for counter in order[:filled]:
+        table.see(at(counter, counter))
+    left = sorted(order[filled:])
+    runs = [[n] for n in left if n - 1 not in left]
+    for run in runs:
+        while run[-1] + 1 in left:
+            run.append(run[-1] + 1)
+    assert table.counters() == [(run[0], run[-1]) for run in runs]
+    for gap in (gap for gap in table.rows.values() if gap.status == GAP_OPEN):
+        first, last = (gap.from_seq or 0) & COUNTER, (gap.to_seq or 0) & COUNTER
+        assert (gap.from_seq, gap.to_seq) == (at(first, first - 1)[1], at(last, last + 1)[1])
+        assert (gap.from_ts_ms, gap.to_ts_ms) == (at(1, first - 1)[2], at(1, last + 1)[2])
+
+
+def test_a_report_with_an_older_second_leaves_bounds_in_order() -> None:
+    """A trade reported late has the next counter and an older second: the pattern stays, no bound passes the other."""
+    table = Table()
+    table.see(at(1, 100), at(2, 40), at(4, 50), at(6, 160))
+    assert table.counters() == [(3, 3), (5, 5)]
+    assert all((gap.from_seq or 0) <= (gap.to_seq or 0) for gap in table.rows.values())
+    table.see(at(3, 45), at(5, 110), at(7, 161))
+    assert table.open() == []
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=30), st.sampled_from(["see", "lose"]))
+def test_ids_of_another_kind_never_make_a_hole_of_known_size(seqs: list[int], what: str) -> None:
+    """Whatever the numbers are; nothing raises, and every bound fits into SQLite."""
+    table = Table()
+    for number, seq in enumerate(seqs):
+        if what == "see" or number % 2:
+            table.see(odd(seq, number))
+        else:
+            table.tracker.lose([odd(seq, number)])
+        table.tracker.interrupt("disconnected")
+    table.take()
+    for gap in table.rows.values():
+        assert gap.missing is None or (gap.status, gap.missing) == (GAP_HEALED, 0)
+        assert_fits(gap)
+
+
+def test_a_rule_that_breaks_takes_its_sizes_back() -> None:
+    """Several ticks of another kind in a row: the gaps it seemed to show become one doubt."""
+    table = Table()
+    table.see(at(1), at(3), at(7))
+    assert table.open() == [(1, "push_lost"), (3, "push_lost")]
+    table.see(odd(99, 9), odd(5, 9), odd(70, 10))
+    (doubt,) = unknown(table)
+    assert (table.open(), doubt.from_ts_ms) == ([(None, "push_lost")], TEN_MS)
+    table.see(at(10, 19), at(20, 19))
+    assert table.open() == [(None, "push_lost")]
+
+
+def test_a_counter_that_begins_anew_is_a_new_run() -> None:
+    """OpenD was restarted: the next of its ticks count from one, the whole window is asked for, and it is told."""
+    table = Table()
+    table.see(at(1), at(2), at(3), at(5), at(6))
+    table.see(at(1, 60), at(2, 60), at(3, 61), at(5, 62))
+    assert table.open() == [(None, "sequence_restarted"), (1, "push_lost"), (1, "push_lost")]
+    assert [event[1] for event in table.tracker.known.events] == ["sequence_restarted"]
+    everything = [at(1), at(2), at(3), at(4), at(5), at(6), at(1, 60), at(2, 60), at(3, 61), at(4, 61), at(5, 62)]
+    table.answer(*everything)
+    assert table.open() == []
+
+
+def test_a_new_run_that_goes_on_where_the_one_before_ended_is_seen() -> None:
+    """An outage, and the next tick has a higher counter: the gap seems to have a size. An answer has ticks of lower
+    counters from after its beginning: the counter began anew meanwhile, and how many are missing is not known.
+    """
+    table = Table()
+    table.see(*[at(counter, 17) for counter in range(1, 97)])
+    table.see(at(122, 25), at(123, 25))
+    assert table.open() == [(25, "push_lost")]
+    window = [at(counter, 20 + counter // 25) for counter in range(82, 124)]
+    table.answer(*window)
+    assert table.open() == [(None, "sequence_restarted")]
+    assert [event[1] for event in table.tracker.known.events] == ["sequence_restarted"]
+    (lost,) = table.answer(*window, full=True)
+    assert (lost.missing, lost.from_ts_ms, lost.to_ts_ms) == (None, at(96, 17)[2], at(82, 23)[2] + 10_000)
+
+
+def test_a_tick_of_the_new_run_fills_no_gap_of_the_run_before() -> None:
+    """The counter began anew seconds after a gap: an older tick of the new run has the counter of a missing one."""
+    table = Table()
+    table.see(*[at(counter) for counter in range(1, 21)], *[at(counter, 5) for counter in range(26, 61)])
+    assert table.counters() == [(21, 25)]
+    table.see(at(40, 15), at(41, 15), at(42, 15))  # the newest ticks come first: the run begins with them
+    assert [event[1] for event in table.tracker.known.events] == ["sequence_restarted"]
+    table.answer(*[at(counter, 11 + counter // 10) for counter in range(15, 43)], full=True)
+    assert (5, "push_lost") in table.open()
+
+
+def test_a_late_report_behind_a_leap_leaves_answers_honest() -> None:
+    """A late report whose counter has leapt is no next tick when it comes, and has its place with the tick after it.
+    OpenD's answers contradict the leap as any other: no gap is invented for good.
+    """
+    table = Table()
+    late = row(at(4091, 30)[1], at(4091, 30)[2] - 300_000)
+    ticks = [*[at(counter) for counter in range(1, 30)], late, at(4092, 31), at(4093, 32)]
+    table.see(*ticks)
+    for _ in range(3):
+        table.answer(*ticks)
+    assert table.open() == []
+
+
+@pytest.mark.parametrize(
+    "outlier",
+    [row(at(6)[1], at(6)[2] - 300_000), row(99, TEN_MS + 6_000), row(at(1)[1] + 900_000)],
+    ids=["a late report", "another kind of sequence", "a leap"],
+)
+def test_one_outlier_costs_itself_only(outlier: TickRow) -> None:
+    """The ticks after it are judged as those before, and the gaps among them are seen."""
+    table = Table()
+    table.see(*[at(counter) for counter in range(1, 6)], outlier)
+    table.see(*[at(counter, 20) for counter in range(6 + (outlier[1] == at(6)[1]), 20)])
+    assert [gap for gap in table.open() if gap[0] is not None] == []
+    table.see(at(22, 30))
+    assert (2, "push_lost") in table.open()
+
+
+@pytest.mark.parametrize("ahead_s", [-200, 40, 200, 590, 3_000])
+@pytest.mark.parametrize("counters", [1, 5, 500, 20_000, 60_000])
+def test_a_sequence_wrong_in_second_and_counter_costs_itself_only(ahead_s: int, counters: int) -> None:
+    """Its own time is right. No gap is opened for it, and the next lost ticks are told to the tick."""
+    table = Table()
+    wrong = row(at(6 + counters, 10 + ahead_s)[1], at(1, 10)[2])
+    table.see(*[at(counter) for counter in range(1, 6)], wrong, *[at(counter, 12) for counter in (6, 7, 8)])
+    assert [gap for gap in table.open() if gap[0] is not None] == []
+    table.see(*[at(counter, 30) for counter in (12, 13)])
+    assert [gap for gap in table.open() if gap[0] is not None] == [(3, "push_lost")]
+
+
+def test_late_reports_behind_a_loss_are_no_part_of_it() -> None:
+    """Their own time does not confirm their counters; the tick after them does, or the next late report."""
+    late = [row(at(counter, 9)[1], at(counter, 9)[2] - 900_000) for counter in (8, 9, 10)]
+    for heard in (late[:1], late):
+        table = Table()
+        table.see(at(1), at(2), *heard)
+        table.see(at(7 + len(heard) + 1, 9))
+        assert table.counters() == [(3, 7)]
+        assert table.tracker.known.symbols_without_rule() == []
+
+
+def test_a_wrong_date_affects_only_its_own_day_and_no_counter() -> None:
+    """A tick dated yesterday whose sequence is in order: it is in yesterday's file, and today misses nothing."""
+    table = Table()
+    table.see(at(1), at(2))
+    table.see(row(at(3)[1], at(3)[2] - market.DAY_MS))
+    table.see(at(4), at(6))
+    assert table.open() == [(1, "push_lost")]
+    marks = [gap for gap in table.rows.values() if gap.cause == "other_day"]
+    assert [(gap.from_seq, gap.status, gap.missing) for gap in marks] == [(at(3)[1], GAP_HEALED, 0)]
+    assert {day for day, _ in table.rows} == {DAY}
+
+
+def test_counters_in_steps_are_no_rule() -> None:
+    """Two answers of OpenD's show it: the gaps are taken back, and nothing is invented from then on."""
+    table = Table()
+    counters = [1, 3, 4, 7, 9, 12, 14, 15, 17]
+    table.see(*[at(counter) for counter in counters])
+    assert len(table.open()) == 6
+    table.answer(*[at(counter) for counter in counters])
+    table.answer(*[at(counter) for counter in counters], after_s=0.5)
+    assert table.open() == []
+    assert table.tracker.known.symbols_without_rule() == [SYMBOL]
+    table.see(at(30), at(44))
+    assert table.open() == []
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_gaps_without_end_become_one_of_unknown_size(backwards: bool) -> None:
+    """Every second counter, whatever OpenD means by it: memory has an end, it is told once, and the gap stays open."""
+    table = Table()
+    ticks = [at(2 * number, number // 100) for number in range(1, 8_001)]
+    table.see(at(1))
+    if backwards:  # the newest comes first, and one gap is split again and again
+        table.see(at(16_001, 100), *reversed(ticks))
+    else:
+        table.see(*ticks)
+    assert len(table.open()) == 1
+    assert table.open()[0][0] is None
+    assert [event[1] for event in table.tracker.known.events] == ["gaps"]
+    track = table.tracker.known.track(SYMBOL)
+    assert track is not None
+    assert (track.next, track.gaps, len(track.lost)) == (-1, [], 0)
+    assert min(gap.from_ts_ms or 0 for gap in table.rows.values() if gap.status == GAP_OPEN) <= TEN_MS
+    assert max(gap.to_ts_ms or 0 for gap in table.rows.values() if gap.status == GAP_OPEN) > ticks[-1][2]
+
+
+def test_gaps_of_all_symbols_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many symbols with some gaps each: those with the most become one of unknown size, the others keep theirs."""
+    monkeypatch.setattr("hk_tick_collector.gaps.symbol_days.ASKED_MOST", 1_000)
+    table = Table()
+    symbols = [f"HK.{number:05d}" for number in range(1, 41)]
+    table.see(*[row(at(1)[1], symbol=symbol) for symbol in symbols])
+    table.see(row(at(3)[1], symbol="HK.00001"))
+    for number in range(2, 360):
+        table.see(*[row(at(2 * number, number)[1], symbol=symbol) for symbol in symbols[1:]])
+        kept = sum(len(track.gaps) for track in table.tracker.known.tracks())
+        assert kept <= 1_000 + 40 * 300
+    without = set(table.tracker.known.symbols_without_rule())
+    assert without
+    assert "HK.00001" not in without
+    told = [event[0] for event in table.tracker.known.events]
+    assert sorted(told) == sorted(without)
+    table.take()
+    for symbol in without:
+        found = [gap for gap in table.rows.values() if gap.symbol == symbol and gap.status == GAP_OPEN]
+        assert [gap.missing for gap in found] == [None]
+
+
+def test_a_leap_beyond_belief_is_no_gap() -> None:
+    """A million ticks at once, or a counter beyond what any symbol has in a day."""
+    for counter in (1_000_100, 10_000_001, COUNTER, 0):
+        table = Table()
+        table.see(at(1), row(at(1)[1] & ~COUNTER | counter))
+        table.see(at(2), at(3))
+        assert [gap for gap in table.open() if gap[0] is not None] == []
+
+
+def test_beyond_2038_sequences_are_negative_and_no_pattern() -> None:
+    """The second needs the sign bit then: ticks are told by time, nothing raises."""
+    table = Table()
+    moment_s = 2**31 + 50_000
+    for counter in (1, 2, 5):
+        seq = (moment_s << 32 | counter) - 2**64
+        table.see(row(seq, moment_s * 1000 + counter))
+    table.tracker.interrupt("disconnected")
+    assert {gap.missing for gap in unknown(table)} == {None}
+    for gap in table.rows.values():
+        assert_fits(gap)
+
+
+def test_an_unbelievable_tick_of_tomorrow_does_not_overflow_anything() -> None:
+    """Of the year 2090, where seconds no longer fit into the sequence."""
+    table = Table()
+    table.see(at(1), row(7, 3_800_000_000_000))
+    table.tracker.interrupt("disconnected")
+    for gap in table.rows.values():
+        assert_fits(gap)
+    table.see(at(2))
+    track = table.tracker.known.track(SYMBOL)
+    assert track is not None
+    assert track.patterned

@@ -1,0 +1,65 @@
+"""The rule of the sequence, as single ticks meet it, and what a symbol's day counts."""
+
+from __future__ import annotations
+
+import pytest
+
+from hk_tick_collector.gaps.gap import OpenGap
+from hk_tick_collector.gaps.symbol_day import COUNTER_MAX, Recent, SymbolDay, begins_anew, continues, follows, plausible
+from hk_tick_collector.model import SEQ_NEAR_S
+
+from .table import TEN_MS, at
+
+SECOND = 1 << 32
+
+
+@pytest.mark.parametrize("off_s", [-SEQ_NEAR_S - 1, -SEQ_NEAR_S, 0, SEQ_NEAR_S, SEQ_NEAR_S + 1])
+def test_a_sequence_stands_near_the_ticks_own_time(off_s: int) -> None:
+    """Within ten seconds either way; the counter is from 1 to ten million."""
+    seq = at(7, off_s)[1]
+    assert plausible(seq, TEN_MS) == (abs(off_s) <= SEQ_NEAR_S)
+    assert not plausible(at(0)[1], TEN_MS)
+    assert plausible(at(COUNTER_MAX)[1], TEN_MS)
+    assert not plausible(at(COUNTER_MAX + 1)[1], TEN_MS)
+
+
+def test_a_jump_is_believed_as_far_as_time_has_passed() -> None:
+    """A thousand at any time, more only when seconds went by."""
+    track = SymbolDay("HK.00700", next=10, last_seq=at(9)[1])
+    assert continues(track, at(10)[1], near=True)
+    assert not continues(track, at(9)[1], near=True)
+    assert continues(track, at(1_010)[1], near=True)
+    assert not continues(track, at(50_000)[1], near=True)
+    assert continues(track, at(50_000, 60)[1], near=True)
+
+
+def test_a_lower_counter_of_a_later_second_begins_anew() -> None:
+    """And the next tick must go on from there."""
+    track = SymbolDay("HK.00700", next=10, last_seq=at(9)[1])
+    assert begins_anew(track, at(1, 5)[1])
+    assert not begins_anew(track, at(1)[1] - SECOND)
+    assert follows(at(2, 5)[1], at(1, 5)[1])
+    assert not follows(at(1, 6)[1], at(1, 5)[1])
+
+
+def test_what_is_not_stored_is_counted_whole_and_between() -> None:
+    """Open gaps, gaps that are lost, and counters without a tick."""
+
+    def gap(first: int, last: int) -> OpenGap:
+        return OpenGap(first, first, last, at(first)[1], at(last)[1], TEN_MS, TEN_MS, "push_lost", TEN_MS)
+
+    track = SymbolDay("HK.00700", next=100, gaps=[gap(10, 19)])
+    track.lost.add(gap(30, 39))
+    track.skipped.add(gap(50, 50))
+    assert track.unstored() == 21
+    assert track.unstored_between(15, 34) == 10
+    assert track.unstored_between(50, 99) == 1
+
+
+def test_ticks_that_are_pulled_again_crowd_out_no_other() -> None:
+    """An answer is compared with what is known: with the ticks that OpenD no longer has, too."""
+    recent = Recent()
+    for number in (*range(405), *(list(range(5, 405)) * 8)):
+        recent.add(number, number * 1000)
+    assert recent.known() == frozenset(range(405))
+    assert recent.until(3000) == {0, 1, 2, 3}

@@ -1,0 +1,14 @@
+"""What the schema's text says that code says too: files are compared with that text, so it cannot be made of names."""
+
+from __future__ import annotations
+
+import re
+
+from hk_tick_collector.model import SEQ_NEAR_S
+from hk_tick_collector.store import schema
+
+
+def test_the_trigger_has_the_tolerance_of_the_sequence() -> None:
+    """The trigger that counts by the sequence trusts it within the same seconds as everyone else."""
+    told = re.findall(r"abs\(\(NEW\.seq >> 32\) - NEW\.ts_ms / 1000\) <= (\d+)", "".join(schema.MIGRATIONS))
+    assert set(told) == {str(SEQ_NEAR_S)}
