@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import sys
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import __version__, clock, market
-from hk_tick_collector.config import ENVIRONMENT, load_settings
+from hk_tick_collector.config import ENVIRONMENT, load_settings, operator_language
 from hk_tick_collector.errors import CollectorError, StoreError, UsageError
 from hk_tick_collector.ops.doctor import files, opend
 from hk_tick_collector.ops.doctor import host as check_host
@@ -16,6 +15,7 @@ from hk_tick_collector.ops.doctor.opend_probe import ask
 from hk_tick_collector.ops.doctor.result import EXIT_CODES, Check, Outcome, failure, not_checked, ok, verdict, warning
 from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.ops.findings.remedies import is_command
+from hk_tick_collector.ops.findings.words import ENGLISH
 
 from ._options import AsJson, EnvFile, today
 from ._patience import demand_writable, in_child
@@ -49,23 +49,25 @@ def doctor(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     """
     checks: list[Check] = []
     colour = not as_json and in_colour(sys.stdout)
+    lang = ENGLISH if as_json else operator_language(env_file)
     for check in _checks(env_file):
         checks.append(check)
         if not as_json:
-            _print(check, colour=colour)
-    worst, line = verdict(checks)
+            _print(check, lang, colour=colour)
+    worst, line = verdict(checks, lang)
     if as_json:
-        show_json({"verdict": worst, "line": line, "checks": list(map(asdict, checks))})
+        show_json({"verdict": worst, "line": line, "checks": [check.as_json() for check in checks]})
     else:
         show(line)
     return EXIT_CODES[worst]
 
 
-def _print(check: Check, *, colour: bool) -> None:
-    mark = " ->" if is_command(check.remedy) else ";"  # what stands behind an arrow can be pasted
-    remedy = f"{mark} {check.remedy}" if check.remedy else ""
+def _print(check: Check, lang: str, *, colour: bool) -> None:
+    text, to_do = check.words(lang)
+    mark = " ->" if is_command(to_do) else ";" if lang == ENGLISH else "；"  # what stands behind an arrow can be pasted
+    remedy = f"{mark} {to_do}".replace("； ", "；") if to_do else ""
     style = _COLOURS.get(check.outcome, _COLOURS_OF_FAILURE) if colour else ""
-    show(f"{check.name:16}{check.text}{remedy}", head=f"{check.outcome.upper():12}", style=style, flush=True)
+    show(f"{check.name:16}{text}{remedy}", head=f"{check.outcome.upper():12}", style=style, flush=True)
 
 
 def _checks(env_file: Path | None) -> Iterator[Check]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from hk_tick_collector.config import operator_language
 from hk_tick_collector.errors import DiskHangsError
 from hk_tick_collector.ops.findings import health, retention
+from hk_tick_collector.ops.findings.words import ENGLISH, Words
 from hk_tick_collector.store.kept import GOOD, survey
 
 from ._options import AsJson, EnvFile, settings_in_force, today
@@ -20,6 +21,8 @@ from .status import hanging
 if TYPE_CHECKING:
     from hk_tick_collector.config import Settings
     from hk_tick_collector.store.kept import Kept, KeptDay
+
+_FINE: Final = Words("OK: nothing to do", "OK: 毋須處理")
 
 
 def report(
@@ -45,16 +48,19 @@ def report(
             settings.data_root,
         )
     except DiskHangsError as error:
-        return _tell_of_the_disk(error, as_json=as_json)
+        return _tell_of_the_disk(error, ENGLISH if as_json else operator_language(env_file), as_json=as_json)
     day, min_free_bytes = today(), settings.disk_min_free_mb * 2**20
     findings = retention.check(found, day, min_free_bytes)
-    severity, line = health.summary(findings) if findings else (health.Severity.OK, "OK: nothing to do")
+    lang = ENGLISH if as_json else operator_language(env_file)
+    severity, line = health.Severity.OK, _FINE.of(lang)
+    if findings:
+        severity, line = health.summary(findings, lang=lang)
     forecast, movable = retention.forecast(found, day, min_free_bytes), retention.movable(found, day)
     if as_json:
         document = {
             "verdict": severity.name,
             "line": line,
-            "findings": [{**asdict(finding), "severity": finding.severity.name} for finding in findings],
+            "findings": [finding.as_json() for finding in findings],
             **forecast._asdict(),
             "may_move": [each.day for each in movable],
             **_facts(found),
@@ -63,16 +69,16 @@ def report(
     else:
         show(line)
         for finding in findings[1:]:
-            show(f"  {health.line_of(finding)}")
+            show(f"  {health.line_of(finding, lang=lang)}")
         for name, text in [*_lines(found, forecast), *_move_lines(movable, settings)]:
             show(f"{name:12}{text}")
     return int(severity)
 
 
-def _tell_of_the_disk(error: DiskHangsError, *, as_json: bool) -> int:
+def _tell_of_the_disk(error: DiskHangsError, lang: str, *, as_json: bool) -> int:
     finding = hanging(error)
-    severity, line = health.summary([finding])
-    document = {"verdict": severity.name, "line": line, "findings": [{**asdict(finding), "severity": severity.name}]}
+    severity, line = health.summary([finding], lang=lang)
+    document = {"verdict": severity.name, "line": line, "findings": [finding.as_json()]}
     if as_json:
         show_json(document)
     else:

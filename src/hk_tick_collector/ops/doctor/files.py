@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from hk_tick_collector.errors import CollectorError, NoDayError, PredecessorFileError, StoreError
-from hk_tick_collector.ops.findings import remedies
+from hk_tick_collector.ops.findings.day_files import predecessor_days
 from hk_tick_collector.store import rights, schema
 from hk_tick_collector.store.blocking import day_holder
 from hk_tick_collector.store.foreign import import_command, list_waiting, move_command
@@ -311,7 +311,7 @@ def check_predecessor(data_root: Path) -> Check:
     except StoreError as error:
         return not_checked(name, str(error), error.hint)
     if days:
-        return warning(name, remedies.predecessor_days(days), import_command(data_root))
+        return warning(name, predecessor_days(days, data_root).words, import_command(data_root))
     if waiting:
         text = f"{_first_of([path.name for path in waiting])} was set aside and is not imported"
         return warning(name, text, import_command(data_root))

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import market
 from hk_tick_collector.ops.findings import remedies
+from hk_tick_collector.ops.findings.opend_states import meaning_of, remedy_of
+from hk_tick_collector.ops.findings.words import Words
 
 from .result import Check, failure, not_checked, ok, warning
 
@@ -60,13 +62,12 @@ def _login(answers: Answers) -> Check:
     if state is None:
         return _unanswered("login", answers, "state")
     if state.program != "ready":
-        detail = f" ({state.program_detail})" if state.program_detail else ""
-        return failure(
-            "login", *remedies.advised(f"OpenD is {state.program}{detail}", remedies.for_opend(state.program))
-        )
+        en, zh = (f" ({state.program_detail})", f"（{state.program_detail}）") if state.program_detail else ("", "")
+        text = Words(f"OpenD is {state.program}{en}", f"{meaning_of(state.program).zh}{zh}")
+        return failure("login", *remedies.advised(text, remedy_of(state.program)))
     if not state.quote_logged_in:
-        text = "OpenD is not logged in to the quote server"
-        return failure("login", *remedies.advised(text, remedies.for_opend("quote_link_lost")))
+        text = Words("OpenD is not logged in to the quote server", "OpenD 未登入行情伺服器")
+        return failure("login", *remedies.advised(text, remedy_of("quote_link_lost")))
     return ok(
         "login", f"logged in to the quote server; the market is in the state {market.state_name(state.market_hk)}"
     )

@@ -11,11 +11,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from . import remedies
-from .finding import Finding, Severity
-from .remedies import advised
+from .finding import Severity
+from .remedies import Remedy
+from .spec import NO_SERVICE, FindingSpec, Says
+from .words import Words
+from .writer import unwritten
 
 if TYPE_CHECKING:
     from hk_tick_collector.ops.live.status import LiveStatus
+
+    from .finding import Finding
 
 _STALE_MS: Final = 10_000  # the live state is written every second
 _LATE_MS: Final = 3_000  # from then on it is worth a look whether its process lives
@@ -57,42 +62,35 @@ def check_gone(status: LiveStatus | None, now_ms: int, host: Host) -> Finding | 
         return None
     hangs = status is not None and status.state != "stopped" and host.process in _HANGS
     if status and hangs:
-        return _unwritten(status, now_ms, host.place) if host.place else _hung(status, now_ms, host)
+        return _hung(status, now_ms, host)
     if host.settings_error or host.blocked:
-        return _bad_settings(status, now_ms, host) if host.settings_error else _blocked(status, now_ms, host)
+        return _kept_out(status, now_ms, host)
     by_unit = _by_unit(host.unit) if host.unit and host.unit.get("LoadState") == "loaded" else None
     if by_unit:
         return by_unit
     if status is None:
-        text = f"no collector is running for DATA_ROOT{f'={host.data_root}' if host.data_root else ''} (no status.json)"
-        return Finding("service_down", Severity.CRITICAL, text, remedies.START)
-    age_s = (now_ms - status.written_ms) / 1000
+        return SERVICE_DOWN.found(Severity.CRITICAL, root=f"={host.data_root}" if host.data_root else "")
+    ago = _ago((now_ms - status.written_ms) / 1000)
     if status.state == "stopped":
-        text = f"the collector was stopped {_ago(age_s)} ago"
-        return Finding("service_stopped", Severity.CRITICAL, text, remedies.START)
+        return SERVICE_STOPPED.found(Severity.CRITICAL, ago=ago)
     if host.process == "gone":
-        text = f"the collector (pid {status.pid}) died {_ago(age_s)} ago without a word"
-        return Finding("service_died", Severity.CRITICAL, text, f"{remedies.LAST_LINES}; {remedies.START}")
+        return SERVICE_DIED.found(Severity.CRITICAL, pid=status.pid, ago=ago)
     return _hung(status, now_ms, host)
 
 
-def _bad_settings(status: LiveStatus | None, now_ms: int, host: Host) -> Finding:
-    """Whoever ended it: this keeps it from coming back."""
-    ended = "does not run"
+def _kept_out(status: LiveStatus | None, now_ms: int, host: Host) -> Finding:
+    """Whoever ended it: settings, rights or a lock keep it from coming back."""
+    ended = Words("does not run", "沒有運行")
     if status and status.state == "stopped":
-        ended = f"was stopped {_ago((now_ms - status.written_ms) / 1000)} ago"
-    text = f"the collector {ended} and cannot start with these settings: {host.settings_error}"
-    return Finding("service_settings", Severity.CRITICAL, text, f"sudo vim {host.settings_file}; {remedies.RESTART}")
-
-
-def _blocked(status: LiveStatus | None, now_ms: int, host: Host) -> Finding:
-    """Whoever ended it: rights, or a lock, keep it from coming back."""
-    why, remedy = host.blocked or ("", "")
-    ended = "does not run"
-    if status and status.state == "stopped":
-        ended = f"was stopped {_ago((now_ms - status.written_ms) / 1000)} ago"
-    text = f"the collector {ended} and cannot start: {why}"
-    return Finding("service_blocked", Severity.CRITICAL, text, f"{remedy}; {remedies.START}")
+        ended = Words("was stopped {ago} ago", "已在 {ago}前被停止").filled(
+            ago=_ago((now_ms - status.written_ms) / 1000)
+        )
+    if host.settings_error:
+        why = host.settings_error
+        return SERVICE_SETTINGS.found(Severity.CRITICAL, ended=ended, why=why, file=host.settings_file)
+    why, command = host.blocked or ("", "")
+    remedy = Remedy(f"{command}; {remedies.START}")
+    return SERVICE_BLOCKED.found(Severity.CRITICAL, remedy=remedy, ended=ended, why=why)
 
 
 def _by_unit(unit: dict[str, str]) -> Finding | None:
@@ -101,28 +99,20 @@ def _by_unit(unit: dict[str, str]) -> Finding | None:
     ended = _ending(unit)
     refusal = _refusal(unit)
     if refusal and (state == "failed" or unit["SubState"] == "auto-restart"):
-        remedy = f"{remedies.DOCTOR}; {remedies.RESTART}"
-        return Finding("service_died", Severity.CRITICAL, f"the collector cannot start: {refusal}", remedy)
+        return SERVICE_DIED.found(Severity.CRITICAL, "refused", why=refusal)
     if state in ("activating", "reloading") and unit["SubState"] == "auto-restart":
-        text = f"the collector died, and systemd starts it again: {ended}"
-        if restarts:
-            text = f"the collector dies at every start, {restarts:,} restarts so far: {ended}"
-        return Finding("service_died", Severity.CRITICAL, text, remedies.LAST_LINES)
+        variant = "dies" if restarts else "restarted"
+        return SERVICE_DIED.found(Severity.CRITICAL, variant, restarts=restarts, ended=ended)
     if state in ("active", "activating", "reloading"):
         if restarts >= _RESTARTS:
-            text = f"the collector starts again, after {restarts} restarts, and has not reported yet"
-            return Finding("service_died", Severity.CRITICAL, text, remedies.LAST_LINES)
-        text = f"systemd says {state}, but nothing reports for this DATA_ROOT: it has just started, or uses another"
-        return Finding("service_down", Severity.CRITICAL, text, "hk-tick-collector config | grep DATA_ROOT")
+            return SERVICE_DIED.found(Severity.CRITICAL, "starts", restarts=restarts)
+        return SERVICE_DOWN.found(Severity.CRITICAL, "elsewhere", state=state)
     if state == "failed" and unit["ExecMainCode"] == _EXITED and unit["ExecMainStatus"] == _BAD_SETTINGS:
-        text = "the collector refused its settings (exit 2), which are right now"
-        return Finding("service_settings", Severity.CRITICAL, text, remedies.RESTART)
+        return SERVICE_SETTINGS.found(Severity.CRITICAL, "right_now")
     if state == "failed":
-        text = f"the collector died and is not started again: {ended}"
-        return Finding("service_died", Severity.CRITICAL, text, f"{remedies.LAST_LINES}; {remedies.START}")
+        return SERVICE_DIED.found(Severity.CRITICAL, "failed", ended=ended)
     if state == "inactive" and result in ("success", ""):
-        text = "the collector was stopped: systemd says inactive, and nothing failed"
-        return Finding("service_stopped", Severity.CRITICAL, text, remedies.START)
+        return SERVICE_STOPPED.found(Severity.CRITICAL, "inactive")
     return None
 
 
@@ -144,43 +134,212 @@ def _ending(unit: dict[str, str]) -> str:
         return result
 
 
-def _unwritten(status: LiveStatus, now_ms: int, place: str) -> Finding:
-    """The collector lives and cannot say so: its live state lies on the disk that is full, or read-only."""
-    age_s = (now_ms - status.written_ms) / 1000
-    what = "is full" if place == "disk_full" else "is read-only"
-    text = f"the disk of {status.data_root} {what}: the collector (pid {status.pid}) could not report for {age_s:.0f} s"
-    text, remedy = advised(text, remedies.for_writer(place, status.data_root, status.newest_day))
-    if place == "disk_full":
-        return Finding("writer_disk_full", Severity.CRITICAL, text, remedy)
-    return Finding("writer_read_only", Severity.CRITICAL, text, remedy)
-
-
 def _hung(status: LiveStatus, now_ms: int, host: Host) -> Finding:
     age_s = (now_ms - status.written_ms) / 1000
-    who = f"the collector (pid {status.pid})"
-    remedy = remedies.HUNG
+    if host.process in _HANGS and host.place:
+        return unwritten(host.place, status.data_root, status.newest_day, status.pid, age_s)
     if host.process == "frozen":
-        text = f"{who} is frozen by a signal (SIGSTOP) and has not reported for {age_s:.0f} s"
-        remedy = f"sudo kill -CONT {status.pid}"
+        variant = "frozen"
     elif age_s < 0:  # a service that lives would have written anew, by the clock of now
-        text = f"the live state is {-age_s:.0f} s in the future: the clock was set back and {who} does not report"
-        remedy = f"timedatectl status; {remedies.RESTART}"
-    elif host.process == "disk_frozen":
-        text = (
-            f"the disk of {status.data_root} is frozen (fsfreeze, as backups of this machine do it): {who} waits for it"
-        )
-        text += f" and has not reported for {age_s:.0f} s"
-        remedy = remedies.for_frozen_disk(status.data_root)
-    elif host.process == "in_kernel":
-        text = f"{who} hangs in the kernel, as on a disk that does not answer, and has not reported for {age_s:.0f} s"
-        remedy = remedies.DISK_MESSAGES
-    elif host.process == "lives":
-        text = f"{who} lives but has not reported for {age_s:.0f} s: it hangs"
+        variant = "future"
     else:
-        text = f"{who} has not reported for {age_s:.0f} s: it died or hangs"
-    return Finding("service_hung", Severity.CRITICAL, text, remedy)
+        variant = host.process if host.process in ("disk_frozen", "in_kernel", "lives") else ""
+    thaw = Remedy(remedies.for_frozen_disk(status.data_root)) if variant == "disk_frozen" else None
+    shown_s = -age_s if variant == "future" else age_s
+    return SERVICE_HUNG.found(
+        Severity.CRITICAL, variant, remedy=thaw, pid=status.pid, age_s=shown_s, root=status.data_root
+    )
 
 
-def _ago(age_s: float) -> str:
+def _ago(age_s: float) -> Words:
     """`12 s`, `34 min`, `5 h`: how long ago, as a person says it."""
-    return f"{age_s:.0f} s" if age_s < 120 else f"{age_s // 60:.0f} min" if age_s < 7200 else f"{age_s // 3600:.0f} h"
+    if age_s < 120:
+        return Words(f"{age_s:.0f} s", f"{age_s:.0f} 秒")
+    if age_s < 7200:
+        return Words(f"{age_s // 60:.0f} min", f"{age_s // 60:.0f} 分鐘")
+    return Words(f"{age_s // 3600:.0f} h", f"{age_s // 3600:.0f} 小時")
+
+
+_DIED_AND_START: Final = Remedy(f"{remedies.LAST_LINES}; {remedies.START}")
+_LOOK: Final = Remedy(remedies.LAST_LINES)
+_START: Final = Words(remedies.START, f"`{remedies.START}`")
+_FOLLOWS: Final = ("day_file",)
+SERVICE_DOWN: Final = FindingSpec(
+    code="service_down",
+    text=Words(
+        "no collector is running for DATA_ROOT{root} (no status.json)",
+        "DATA_ROOT{root} 沒有收集器在運行（沒有 status.json）",
+    ),
+    remedy=Remedy(remedies.START),
+    variants={
+        "elsewhere": Says(
+            Words(
+                "systemd says {state}, but nothing reports for this DATA_ROOT: it has just started, or uses another",
+                "systemd 顯示 {state}，但此 DATA_ROOT 沒有回報：服務剛啟動，或使用另一個 DATA_ROOT",
+            ),
+            Remedy("hk-tick-collector config | grep DATA_ROOT"),
+        )
+    },
+    meaning=Words(
+        "no collector is running for this DATA_ROOT: there is no status.json",
+        "此 DATA_ROOT 沒有收集器在運行：沒有 status.json",
+    ),
+    do=_START,
+    alert=NO_SERVICE,
+    causes=_FOLLOWS,
+)
+SERVICE_STOPPED: Final = FindingSpec(
+    code="service_stopped",
+    text=Words("the collector was stopped {ago} ago", "收集器在 {ago}前被停止"),
+    remedy=Remedy(remedies.START),
+    variants={
+        "inactive": Says(
+            Words(
+                "the collector was stopped: systemd says inactive, and nothing failed",
+                "收集器已被停止：systemd 顯示 inactive，沒有失敗",
+            ),
+            Remedy(remedies.START),
+        )
+    },
+    meaning=Words("the service was stopped", "服務已被停止"),
+    do=_START,
+    alert=NO_SERVICE,
+    causes=_FOLLOWS,
+)
+SERVICE_HUNG: Final = FindingSpec(
+    code="service_hung",
+    text=Words(
+        "the collector (pid {pid}) has not reported for {age_s:.0f} s: it died or hangs",
+        "收集器（pid {pid}）已有 {age_s:.0f} 秒沒有回報：已終止或卡住",
+    ),
+    remedy=Remedy(remedies.HUNG),
+    variants={
+        "frozen": Says(
+            Words(
+                "the collector (pid {pid}) is frozen by a signal (SIGSTOP) and has not reported for {age_s:.0f} s",
+                "收集器（pid {pid}）被信號 SIGSTOP 暫停，已有 {age_s:.0f} 秒沒有回報",
+            ),
+            Remedy("sudo kill -CONT {pid}"),
+        ),
+        "future": Says(
+            Words(
+                "the live state is {age_s:.0f} s in the future: the clock was set back and the collector (pid {pid})"
+                " does not report",
+                "即時狀態的時間在 {age_s:.0f} 秒之後：時鐘被調慢，而收集器（pid {pid}）沒有回報",
+            ),
+            Remedy(f"timedatectl status; {remedies.RESTART}"),
+        ),
+        "disk_frozen": Says(
+            Words(
+                "the disk of {root} is frozen (fsfreeze, as backups of this machine do it): the collector (pid {pid})"
+                " waits for it and has not reported for {age_s:.0f} s",
+                "{root} 所在磁碟被凍結（fsfreeze，虛擬機備份會這樣做）：收集器（pid {pid}）正在等候，"
+                "已有 {age_s:.0f} 秒沒有回報",
+            ),
+        ),
+        "in_kernel": Says(
+            Words(
+                "the collector (pid {pid}) hangs in the kernel, as on a disk that does not answer, and has not reported"
+                " for {age_s:.0f} s",
+                "收集器（pid {pid}）卡在核心，像磁碟沒有回應，已有 {age_s:.0f} 秒沒有回報",
+            ),
+            Remedy(remedies.DISK_MESSAGES),
+        ),
+        "lives": Says(
+            Words(
+                "the collector (pid {pid}) lives but has not reported for {age_s:.0f} s: it hangs",
+                "收集器（pid {pid}）仍在，但已有 {age_s:.0f} 秒沒有回報：卡住了",
+            ),
+            Remedy(remedies.HUNG),
+        ),
+    },
+    meaning=Words(
+        "the live state is old: the service hangs, is frozen, or died", "即時狀態過舊：服務卡住、被暫停或已終止"
+    ),
+    do=Words(f"{remedies.RESTART}; {remedies.SERVICE_STATUS}", f"`{remedies.RESTART}`；`{remedies.SERVICE_STATUS}`"),
+    alert=NO_SERVICE,
+    causes=_FOLLOWS,
+)
+SERVICE_SETTINGS: Final = FindingSpec(
+    code="service_settings",
+    text=Words(
+        "the collector {ended} and cannot start with these settings: {why}", "收集器{ended}，以這些設定不能啟動：{why}"
+    ),
+    remedy=Remedy(f"sudo vim {{file}}; {remedies.RESTART}"),
+    variants={
+        "right_now": Says(
+            Words(
+                "the collector refused its settings (exit 2), which are right now",
+                "收集器曾因設定有誤而拒絕啟動（結束碼 2），設定現已正確",
+            ),
+            Remedy(remedies.RESTART),
+        )
+    },
+    meaning=Words(
+        "the service does not run: it refuses its settings (exit 2); the text names key, value and what is allowed",
+        "服務沒有運行：設定有誤而拒絕啟動（結束碼 2）；文字列出鍵、值與允許範圍",
+    ),
+    do=Words(remedies.EDIT_SETTINGS, f"`sudo vim {remedies.INSTALLED_SETTINGS}`；`{remedies.RESTART}`"),
+    alert=NO_SERVICE,
+    causes=_FOLLOWS,
+)
+SERVICE_BLOCKED: Final = FindingSpec(
+    code="service_blocked",
+    text=Words("the collector {ended} and cannot start: {why}", "收集器{ended}，且不能啟動：{why}"),
+    remedy=Remedy(remedies.START),
+    meaning=Words(
+        "the service does not run and cannot start: a file of another account, or somebody's lock, keeps it out;"
+        " the text names file and owner, or the process",
+        "服務沒有運行亦不能啟動：被另一帳戶的檔案或別人的鎖擋住；文字指明檔案與擁有者，或佔用的程序",
+    ),
+    do=Words(
+        f"paste the command of the text (chown, or kill), then {remedies.START}",
+        f"貼上文字中的命令（`chown` 或 `kill`），再 `{remedies.START}`",
+    ),
+    alert=NO_SERVICE,
+    causes=_FOLLOWS,
+)
+SERVICE_DIED: Final = FindingSpec(
+    code="service_died",
+    text=Words(
+        "the collector (pid {pid}) died {ago} ago without a word", "收集器（pid {pid}）在 {ago}前終止，沒有留下原因"
+    ),
+    remedy=_DIED_AND_START,
+    variants={
+        "refused": Says(
+            Words("the collector cannot start: {why}", "收集器不能啟動：{why}"),
+            Remedy(f"{remedies.DOCTOR}; {remedies.RESTART}"),
+        ),
+        "restarted": Says(
+            Words(
+                "the collector died, and systemd starts it again: {ended}", "收集器已終止，systemd 正重新啟動：{ended}"
+            ),
+            _LOOK,
+        ),
+        "dies": Says(
+            Words(
+                "the collector dies at every start, {restarts:,} restarts so far: {ended}",
+                "收集器每次啟動即終止，至今重啟 {restarts:,} 次：{ended}",
+            ),
+            _LOOK,
+        ),
+        "starts": Says(
+            Words(
+                "the collector starts again, after {restarts} restarts, and has not reported yet",
+                "收集器已重啟 {restarts} 次，正再次啟動，仍未回報",
+            ),
+            _LOOK,
+        ),
+        "failed": Says(
+            Words("the collector died and is not started again: {ended}", "收集器已終止，不會再被啟動：{ended}"),
+            _DIED_AND_START,
+        ),
+    },
+    meaning=Words(
+        "the service died, was killed, or dies at every start; the text says how",
+        "服務已終止、被強制終止，或每次啟動即終止；文字說明情形",
+    ),
+    do=Words(f"{remedies.LAST_LINES}; {remedies.START}", f"`{remedies.LAST_LINES}`；`{remedies.START}`"),
+    alert=NO_SERVICE,
+    causes=_FOLLOWS,
+)
