@@ -117,7 +117,7 @@ def _cause(
         code=PREFIX + name,
         when=_waits,
         text=Words(
-            "the writer waits for {since_s:.0f} s: {cause} ({detail}){held}",
+            f"the writer waits for {{since_s:.0f}} s: {name or '{cause}'} ({{detail}}){{held}}",
             f"寫入執行緒已等待 {{since_s:.0f}} 秒：{short_zh or '{cause}'}（{{detail}}）{{held}}",
         ),
         remedy=remedy,
