@@ -15,7 +15,7 @@ from hk_tick_collector.ops.doctor.opend_probe import ask
 from hk_tick_collector.ops.doctor.result import EXIT_CODES, Check, Outcome, failure, not_checked, ok, verdict, warning
 from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.ops.findings.remedies import is_command
-from hk_tick_collector.ops.findings.words import ENGLISH
+from hk_tick_collector.ops.findings.words import ENGLISH, Words
 
 from ._options import AsJson, EnvFile, today
 from ._patience import demand_writable, in_child
@@ -64,8 +64,9 @@ def doctor(env_file: EnvFile = None, as_json: AsJson = False) -> int:
 
 def _print(check: Check, lang: str, *, colour: bool) -> None:
     text, to_do = check.words(lang)
-    mark = " ->" if is_command(to_do) else ";" if lang == ENGLISH else "；"  # what stands behind an arrow can be pasted
-    remedy = f"{mark} {to_do}".replace("； ", "；") if to_do else ""
+    # What stands behind an arrow can be pasted.
+    mark = " -> " if is_command(to_do) else Words("; ", "；").of(lang)
+    remedy = f"{mark}{to_do}" if to_do else ""
     style = _COLOURS.get(check.outcome, _COLOURS_OF_FAILURE) if colour else ""
     show(f"{check.name:16}{text}{remedy}", head=f"{check.outcome.upper():12}", style=style, flush=True)
 
@@ -95,7 +96,8 @@ def _checks(env_file: Path | None) -> Iterator[Check]:
         yield _check_metrics(loaded.settings)
         yield _check_alerts(loaded.settings)
     else:
-        yield not_checked("the rest", "data, OpenD, metrics and alerts need settings", "see settings above")
+        text = Words("data, OpenD, metrics and alerts need settings", "資料、OpenD、指標與告警須有設定才能檢查")
+        yield not_checked("the rest", text, Words("see settings above", "見上面的 settings"))
 
 
 def _check_settings(loaded: Loaded, account: files.Account) -> Iterator[Check]:
@@ -103,11 +105,17 @@ def _check_settings(loaded: Loaded, account: files.Account) -> Iterator[Check]:
     given = sum(origin != "default" for origin in loaded.origins.values())
     where = loaded.env_file or ENVIRONMENT
     if not settings.symbols:
-        yield failure("settings", "FUTU_SYMBOLS is empty", f"name symbols in {where}: FUTU_SYMBOLS=HK.00700,HK.00981")
+        example = "FUTU_SYMBOLS=HK.00700,HK.00981"
+        remedy = Words(f"name symbols in {where}: {example}", f"在 {where} 列出股票：{example}")
+        yield failure("settings", Words("FUTU_SYMBOLS is empty", "FUTU_SYMBOLS 沒有股票"), remedy)
     elif told := loaded.told(3):
         yield warning("settings", "; ".join(told), remedies.CHECK_SETTINGS)
     else:
-        yield ok("settings", f"{given} given, the others default; {len(settings.symbols):,} symbols")
+        count = f"{len(settings.symbols):,}"
+        text = Words(
+            f"{given} given, the others default; {count} symbols", f"設定了 {given} 項，其餘用預設值；{count} 隻股票"
+        )
+        yield ok("settings", text)
     yield from _check_predecessor(loaded)
     try:
         rsa_key(settings.futu_rsa_key)
@@ -132,9 +140,10 @@ def _check_predecessor(loaded: Loaded) -> Iterator[Check]:
     """What of the predecessor's settings is left, and what to paste."""
     found, where = loaded.predecessor, loaded.env_file or ENVIRONMENT
     if found.alerts and found.alerts.lines:
-        yield warning("old alerts", found.alerts.line, f"write into {where}: {' or '.join(found.alerts.lines)}")
+        one, other = " or ".join(found.alerts.lines), " 或 ".join(found.alerts.lines)
+        yield warning("old alerts", found.alerts.line, Words(f"write into {where}: {one}", f"寫入 {where}：{other}"))
     elif found.alerts and not found.alerts.done:
-        yield warning("old alerts", found.alerts.line, f"edit {where}")
+        yield warning("old alerts", found.alerts.line, Words(f"edit {where}", f"編輯 {where}"))
     lines = [former.line for former in (*found.former, *found.same_name)]
     lines += [found.alerts.line] if found.alerts and found.alerts.done else []
     if lines:
@@ -182,7 +191,7 @@ def _subscribed(settings: Settings) -> int | None:
 
 def _check_metrics(settings: Settings) -> Check:
     if settings.metrics_addr is None:
-        return ok("metrics", "off: METRICS_ADDR is empty")
+        return ok("metrics", Words("off: METRICS_ADDR is empty", "沒有開啟：METRICS_ADDR 是空的"))
     host, port = settings.metrics_addr
     return check_host.check_metrics(host, port, running=_running(settings) is not None)
 
@@ -191,8 +200,9 @@ def _check_alerts(settings: Settings) -> Check:
     """How many there are and of which kind; what is behind a scheme is a secret."""
     schemes = sorted({url.get_secret_value().partition("://")[0] for url in settings.alert_urls})
     if not schemes:
-        return ok("alerts", "none are sent: ALERT_URLS is empty")
-    return ok("alerts", f"{len(settings.alert_urls)} destinations: {', '.join(schemes)}")
+        return ok("alerts", Words("none are sent: ALERT_URLS is empty", "不會發出：ALERT_URLS 是空的"))
+    count, kinds = len(settings.alert_urls), ", ".join(schemes)
+    return ok("alerts", Words(f"{count} destinations: {kinds}", f"{count} 個目的地：{kinds}"))
 
 
 def _running(settings: Settings) -> LiveStatus | None:

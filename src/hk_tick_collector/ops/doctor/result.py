@@ -26,6 +26,9 @@ class Outcome(StrEnum):
     FAILURE = "failure"
 
 
+AS_ROOT: Final = Words(
+    "run it with sudo, or as a member of the group hkcollector", "以 sudo 執行，或以 hkcollector 群組成員執行"
+)
 EXIT_CODES: Final = {Outcome.OK: 0, Outcome.NOT_CHECKED: 0, Outcome.WARNING: 1, Outcome.FAILURE: 2}
 
 
@@ -93,7 +96,7 @@ def verdict(checks: Sequence[Check], lang: str = ENGLISH) -> tuple[Outcome, str]
                 warnings=count[Outcome.WARNING],
                 unseen=unseen,
                 first=first.name,
-                mark=" ->" if is_command(first.remedy) else Words(":", "："),
+                mark=" -> " if is_command(first.remedy) else Words(": ", "："),
                 remedy=Words(first.words(ENGLISH)[1], first.words(CHINESE)[1]),
             )
             return worst, line.of(lang)
@@ -103,6 +106,6 @@ def verdict(checks: Sequence[Check], lang: str = ENGLISH) -> tuple[Outcome, str]
 _UNSEEN: Final = Words("; {count} could not be checked", "；{count} 項未能檢查")
 _FINE: Final = Words("OK: all {count} checks passed{unseen}", "OK: {count} 項檢查全部通過{unseen}")
 _WRONG: Final = Words(
-    "{worst}: failures {failures}, warnings {warnings}{unseen}; first {first}{mark} {remedy}",
-    "{worst}: FAILURE {failures} 項，WARNING {warnings} 項{unseen}；先處理 {first}{mark} {remedy}",
+    "{worst}: failures {failures}, warnings {warnings}{unseen}; first {first}{mark}{remedy}",
+    "{worst}: FAILURE {failures} 項，WARNING {warnings} 項{unseen}；先處理 {first}{mark}{remedy}",
 )
