@@ -31,7 +31,7 @@ _QUEUE: Final = Words("queue", "佇列")
 _HELD: Final = Words("held", "暫存")
 _LEDGER: Final = Words("ledger", "帳目")
 _BUDGET: Final = Words("outage budget", "可中斷時間")
-_EXPOSED: Final = Words("exposed", "風險")
+_EXPOSED: Final = Words("exposed", "未提交")
 _COMPLETE: Final = Words("complete", "完整度")
 _WORST: Final = Words("worst", "欠最多")
 _GAPS: Final = Words("gaps", "缺口")
@@ -81,13 +81,13 @@ def _as_of(live: LiveStatus, as_of_ms: int) -> Words:
 def _exposed(exposure: dict[str, Any]) -> Words:
     text = Words(
         "{rows:,} rows, {seconds:.1f} s: backfilled if the process died now; a power cut costs {cost} ({synchronous})",
-        "{rows:,} 筆，{seconds:.1f} 秒：程序此刻終止則須補取；斷電會損失{cost}（{synchronous}）",
+        "{rows:,} 筆，{seconds:.1f} 秒：程序此刻終止則須補取；斷電{cost}（{synchronous}）",
     )
-    cost = Words("nothing that is committed", "零：已提交的不受影響")
+    cost = Words("nothing that is committed", "不影響已提交的資料")
     if exposure["wal_mb"] is not None:
         cost = Words(
             "commits since the last checkpoint, at most the {wal_mb:.1f} MB of the WAL (one every {pages:,} pages)",
-            "上次 checkpoint 以來的提交，最多為 WAL 的 {wal_mb:.1f} MB（每 {pages:,} 頁一次）",
+            "會損失上次 checkpoint 以來的提交，最多為 WAL 的 {wal_mb:.1f} MB（每 {pages:,} 頁一次）",
         ).filled(wal_mb=exposure["wal_mb"], pages=exposure["pages"])
     facts = {"rows": exposure["rows"], "seconds": exposure["seconds"], "synchronous": exposure["synchronous"]}
     return text.filled(cost=cost, **facts)
