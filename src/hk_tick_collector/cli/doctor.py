@@ -140,8 +140,9 @@ def _check_predecessor(loaded: Loaded) -> Iterator[Check]:
     """What of the predecessor's settings is left, and what to paste."""
     found, where = loaded.predecessor, loaded.env_file or ENVIRONMENT
     if found.alerts and found.alerts.lines:
-        one, other = " or ".join(found.alerts.lines), " 或 ".join(found.alerts.lines)
-        yield warning("old alerts", found.alerts.line, Words(f"write into {where}: {one}", f"寫入 {where}：{other}"))
+        either = Words(" or ".join(found.alerts.lines), " 或 ".join(found.alerts.lines))
+        remedy = Words("write into {where}: {lines}", "寫入 {where}：{lines}").filled(where=where, lines=either)
+        yield warning("old alerts", found.alerts.line, remedy)
     elif found.alerts and not found.alerts.done:
         yield warning("old alerts", found.alerts.line, Words(f"edit {where}", f"編輯 {where}"))
     lines = [former.line for former in (*found.former, *found.same_name)]

@@ -62,8 +62,13 @@ def _addresses(answers: Answers) -> Check:
         return ok("OpenD", text)
     count = len(unreachable)
     dead = "; ".join(f"{address}: {reason}" for address, reason in unreachable.items())
-    words = "another address of FUTU_HOST does" if count == 1 else f"{count} other addresses of FUTU_HOST do"
-    text = Words(f"{text.en}; {words} not: {dead}", f"{text.zh}；FUTU_HOST 的另外 {count} 個位址沒有回應：{dead}")
+    others = Words(
+        "another address of FUTU_HOST does" if count == 1 else f"{count} other addresses of FUTU_HOST do",
+        f"FUTU_HOST 的另外 {count} 個位址",
+    )
+    text = Words("{text}; {others} not: {dead}", "{text}；{others}沒有回應：{dead}").filled(
+        text=text, others=others, dead=dead
+    )
     return warning("OpenD", text, Words(f"set FUTU_HOST={at}, or correct the name", f"設 FUTU_HOST={at}，或改正名稱"))
 
 
@@ -72,8 +77,11 @@ def _login(answers: Answers) -> Check:
     if state is None:
         return _unanswered("login", answers, "state")
     if state.program != "ready":
-        en, zh = (f" ({state.program_detail})", f"（{state.program_detail}）") if state.program_detail else ("", "")
-        text = Words(f"OpenD is {state.program}{en}", f"{meaning_of(state.program).zh}{zh}")
+        said = state.program_detail
+        text = Words("OpenD is {state}{detail}", "{state}{detail}").filled(
+            state=Words(state.program, meaning_of(state.program).zh),
+            detail=Words(f" ({said})", f"（{said}）") if said else NO_WORDS,
+        )
         return failure("login", *remedies.advised(text, remedy_of(state.program)))
     if not state.quote_logged_in:
         text = Words("OpenD is not logged in to the quote server", "OpenD 未登入行情伺服器")
