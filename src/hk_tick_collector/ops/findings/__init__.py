@@ -22,6 +22,6 @@ A new finding is one spec in the module of its subject, and its test. What it ne
     spec.py       what is known of a kind           market_silence.py  why no tick is to be expected
     registry.py   all of them
 
-Subjects, in the order in which equals are shown: opend_states, connection, writer, held_days, backlog, day_files,
-market_data, host, backfill, service, stability, not_stored, gaps, completeness, not_reporting, retention.
+Subjects, in the order in which equals are shown: opend_states, connection, writer, writer_waits, held_days,
+backlog, day_files, market_data, host, backfill, service, stability, not_stored, gaps, completeness, retention.
 """

@@ -18,13 +18,13 @@ from . import (
     held_days,
     host,
     market_data,
-    not_reporting,
     not_stored,
     opend_states,
     retention,
     service,
     stability,
     writer,
+    writer_waits,
 )
 from .entry import Entry
 from .spec import FindingSpec
@@ -37,8 +37,21 @@ if TYPE_CHECKING:
     from .spec import Seen
 
 SUBJECTS: Final = (
-    *(opend_states, connection, writer, held_days, backlog, day_files, market_data, host, backfill, service, stability),
-    *(not_stored, gaps, completeness, not_reporting, retention),
+    *(
+        opend_states,
+        connection,
+        writer,
+        writer_waits,
+        held_days,
+        backlog,
+        day_files,
+        market_data,
+        host,
+        backfill,
+        service,
+        stability,
+    ),
+    *(not_stored, gaps, completeness, retention),
 )
 # What stands for a code of the family that has no spec of its own: what a later OpenD or `store.faults` may name.
 _FAMILIES: Final = {

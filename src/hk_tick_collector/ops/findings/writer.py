@@ -1,4 +1,4 @@
-"""Findings `writer_CAUSE`: the writer thread waits for a named cause, for the disk, or does not move.
+"""Findings `writer_CAUSE`: the writer thread waits for a named cause. What has no name is in writer_waits.py.
 
 The causes are the words of `store.faults`. What is told by a collector that lives and cannot write its live state,
 because that lies on the same disk, has the variant `unwritten`.
@@ -25,41 +25,23 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "writer_"
 _BUSY_WARN_S: Final = 60
-_STUCK_MS: Final = 30_000
-_SLOW_DISK_S: Final = 2.0  # one wait of the writer inside the kernel
-_SLOW_DISK_CRITICAL_S: Final = 30.0
-_SLOW_DISK_WAITS: Final = 3  # shorter ones, of half a second and more, within a minute
 # What follows from rows that wait.
 WAITING: Final = (
     *("persistent_stall", "spooling", "queue", "dropped", "lag", "no_ticks_stored", "gaps_lost", "gaps_healing"),
 )
-_CAUSES: Final = ("day_file", "wal_large", *WAITING)
-_FOR_A_WHILE: Final = Rule(hold_s=10)
+CONSEQUENCES: Final = ("day_file", "wal_large", *WAITING)
+FOR_A_WHILE: Final = Rule(hold_s=10)
 
 
 def _waits(seen: Seen) -> Iterator[Finding]:
-    """The one thing that the writer waits for."""
-    status, now_ms = seen.status, seen.now_ms
-    alive_ms = status.writer_alive_ms
-    if status.writer_trouble:
-        yield _named(seen)
-    elif status.disk_wait_s >= _SLOW_DISK_S:
-        severity = Severity.CRITICAL if status.disk_wait_s >= _SLOW_DISK_CRITICAL_S else Severity.WARNING
-        thaw = Remedy(remedies.for_frozen_disk(status.data_root)) if status.disk_frozen else None
-        variant = "frozen" if status.disk_frozen else ""
-        yield WRITER_SLOW_DISK.found(severity, variant, remedy=thaw, wait_s=status.disk_wait_s, root=status.data_root)
-    elif alive_ms is not None and now_ms - alive_ms > _STUCK_MS:
-        yield WRITER_STUCK.found(Severity.CRITICAL, stuck_s=(now_ms - alive_ms) / 1000)
-    elif status.disk_wait_max_s >= _SLOW_DISK_S or status.disk_waits >= _SLOW_DISK_WAITS:
-        yield WRITER_SLOW_DISK.found(Severity.WARNING, "lately", wait_s=status.disk_wait_max_s)
-
-
-def _named(seen: Seen) -> Finding:
+    """The cause that the writer waits for, with who holds a lock."""
     status = seen.status
+    if not status.writer_trouble:
+        return
     trouble, since_ms = status.writer_trouble, status.writer_trouble_since_ms
     since_s = (seen.now_ms - (since_ms or seen.now_ms)) / 1000
     holder = status.writer_holder
-    return (_BY_CAUSE.get(trouble) or WRITER_OTHER).found(
+    yield (_BY_CAUSE.get(trouble) or WRITER_OTHER).found(
         Severity.WARNING if trouble == "busy" and since_s < _BUSY_WARN_S else Severity.CRITICAL,
         code=PREFIX + trouble,
         remedy=remedy_of(
@@ -108,7 +90,7 @@ def _cause(
     do: Words,
     remedy: Remedy,
     *,
-    alert: Rule = _FOR_A_WHILE,
+    alert: Rule = FOR_A_WHILE,
     causes: tuple[str, ...] = (),
     variants: dict[str, Says] | None = None,
 ) -> FindingSpec:
@@ -124,7 +106,7 @@ def _cause(
         meaning=Words(f"the writer waits: {meaning.en}", f"寫入執行緒等待中：{meaning.zh}"),
         do=Words(f"{do.en}; it resumes by itself", f"{do.zh}；排除後自行恢復"),
         alert=alert,
-        causes=(*causes, *_CAUSES),
+        causes=(*causes, *CONSEQUENCES),
         variants=variants or {},
     )
 
@@ -312,55 +294,9 @@ WRITER_OTHER: Final = _cause(
     Words("look at the log", "查看日誌"),
     Remedy(remedies.JOURNAL),
 )
-WRITER_SLOW_DISK: Final = FindingSpec(
-    code="writer_slow_disk",
-    when=_waits,
-    text=Words(
-        "the writer has been waiting for the disk for {wait_s:.0f} s; rows wait in memory",
-        "寫入執行緒等待磁碟已 {wait_s:.0f} 秒；資料留在記憶體",
-    ),
-    remedy=Remedy(remedies.SLOW_DISK),
-    variants={
-        "frozen": Says(
-            Words(
-                "the disk of {root} is frozen (fsfreeze, as backups of this machine do it): the writer has been waiting"
-                " for the disk for {wait_s:.0f} s; rows wait in memory",
-                "{root} 所在磁碟被凍結（fsfreeze，虛擬機備份會這樣做）：寫入執行緒等待磁碟已 {wait_s:.0f} 秒；"
-                "資料留在記憶體",
-            )
-        ),
-        "lately": Says(
-            Words(
-                "the disk let the writer wait for {wait_s:.1f} s and more within the last minute",
-                "最近一分鐘內，寫入執行緒曾等待磁碟 {wait_s:.1f} 秒或以上",
-            ),
-            Remedy(remedies.SLOW_DISK),
-        ),
-    },
-    meaning=Words(
-        "the writer waits inside the kernel for the disk; rows wait in memory; the text says when the disk is frozen",
-        "寫入執行緒在核心等待磁碟；資料留在記憶體；磁碟若被凍結，文字會說明",
-    ),
-    do=Words(
-        "cat /proc/pressure/io; sudo dmesg | tail; a frozen disk is thawed by the command that the finding names",
-        "`cat /proc/pressure/io`；`sudo dmesg | tail`；被凍結的磁碟以 finding 所列命令解凍",
-    ),
-    alert=PATIENT,
-    causes=_CAUSES,
-)
-WRITER_STUCK: Final = FindingSpec(
-    code="writer_stuck",
-    when=_waits,
-    text=Words("the writer has not moved for {stuck_s:.0f} s", "寫入執行緒已有 {stuck_s:.0f} 秒沒有動靜"),
-    remedy=Remedy(remedies.RESTART),
-    meaning=Words("the writer has not moved for 30 s and gives no cause", "寫入執行緒 30 秒沒有動靜，原因不明"),
-    do=Words(remedies.RESTART, f"`{remedies.RESTART}`"),
-    alert=_FOR_A_WHILE,
-    causes=_CAUSES,
-)
 
 _BY_CAUSE: Final = {
     spec.code.removeprefix(PREFIX): spec
     for spec in list(globals().values())
-    if isinstance(spec, FindingSpec) and spec not in (WRITER_OTHER, WRITER_SLOW_DISK, WRITER_STUCK)
+    if isinstance(spec, FindingSpec) and spec is not WRITER_OTHER
 }
