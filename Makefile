@@ -4,14 +4,24 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Compiled sources are kept, whatever the shell says: each worker and each process of a test would compile all of them.
+export PYTHONDONTWRITEBYTECODE :=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-virtualenv
 
-.PHONY: help demo test test-systemd check format lint types docs docs-site bench soak wheelhouse clean
+.PHONY: help demo quick test test-systemd coverage mutants release hooks check format lint types docs docs-site bench soak wheelhouse clean
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: $(VENV)/.runtime  ## a simulated OpenD, the collector, a live view; leaves ./demo-data/YYYYMMDD.db (SECONDS_TO_RUN=30 ends it by itself)
 	@$(BIN)/hk-tick-collector demo $(if $(SECONDS_TO_RUN),--seconds $(SECONDS_TO_RUN))
+
+# The types are checked beside the tests. The first run finds out which tests are quick: tests/quick.py.
+quick: $(VENV)/.dev  ## an answer in seconds: lint, types, the tests that neither wait nor start a process
+	@types=$$(mktemp) && trap 'rm -f "$$types"' EXIT && \
+	{ $(BIN)/mypy >"$$types" 2>&1 & } && \
+	$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && \
+	$(BIN)/python -X dev -m pytest --quick --quiet -rfE $(ARGS) && \
+	{ wait $$! || { cat "$$types"; false; }; } && tail -n 1 "$$types"
 
 # Most tests wait for a process, a deadline or a disk: several run on each core. ARGS="--numprocesses 0" is one at a time.
 # A shell without job control lets a background job ignore Ctrl-C, nohup has it ignore SIGHUP, and tests send both.
@@ -19,10 +29,27 @@ demo: $(VENV)/.runtime  ## a simulated OpenD, the collector, a live view; leaves
 WORKERS ?= $(shell echo $$((3 * $$(nproc))))
 test: $(VENV)/.dev debian-packages  ## every test (CLOCK="2026-11-28 23:58:00" begins at that time of Hong Kong)
 	@$(if $(CLOCK),tools/debian_packages.sh libfaketime)
-	@files=$$(mktemp -d) && trap 'rm -rf "$$files"' EXIT && \
-	env --default-signal=INT,QUIT,HUP $(if $(CLOCK),tools/with_clock.sh "$(CLOCK)") $(BIN)/python -X dev -m pytest \
+	@$(call tests)
+
+define tests
+files=$$(mktemp -d) && trap 'rm -rf "$$files"' EXIT && \
+	env --default-signal=INT,QUIT,HUP $(if $(CLOCK),tools/with_clock.sh "$(CLOCK)") $(BIN)/python -X dev $(1) -m pytest \
 		--dist load --maxschedchunk 1 --tx "$(WORKERS)*popen//python=$(BIN)/python -X dev" \
 		--basetemp="$$files/tests" $(ARGS)
+endef
+
+# The processes that a test starts are measured too, until one is killed: what that one did does not count.
+coverage: $(VENV)/.dev debian-packages  ## every test, and how much of src/ they run: the figure, and coverage/index.html
+	@rm -rf .coverage .coverage.* coverage
+	@$(call tests,-m coverage run)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage html --quiet
+	@$(BIN)/coverage report --skip-covered --sort cover
+	@echo "coverage: $$($(BIN)/coverage report --format total --precision 1) % of lines and branches"
+
+MINUTES ?= 60
+mutants: $(VENV)/.mutants  ## small faults in the sources that tests must notice, 85 %; MINUTES=60, goes on at the next call
+	@$(BIN)/python -m tools.mutants --minutes $(MINUTES) --processes $$(nproc) $(ARGS)
 
 test-systemd: $(VENV)/.dev  ## as root: the runbook and its faults on a booted Debian 12; the log shows each command and its answer
 	@tools/debian_packages.sh debootstrap systemd-container
@@ -45,20 +72,25 @@ docs: $(VENV)/.dev
 docs-site: $(VENV)/.site  ## ./site: the documentation in both languages as web pages that need no network; every link checked
 	@$(BIN)/python -m tools.docs_site.build site
 
+release: $(VENV)/.release  ## dist/: sdist, wheel, SBOM, notes and SHA256SUMS of the tagged commit (DRAFT=1: of any)
+	@$(BIN)/python -m tools.release $(if $(DRAFT),--draft)
+
+hooks: $(VENV)/.hooks  ## git checks format and lint at each commit, and runs `make quick` before a push
+
 bench: $(VENV)/.dev  ## every figure beside its limit, in one run of less than ten minutes; leaves bench/report.json and bench/report.svg
 	@$(BIN)/python -m bench $(ARGS)
 
 soak: $(VENV)/.dev  ## ten minutes of every fault at random, then the verdict (ARGS="--minutes 60 --seed 7"; ARGS="--hostile --seeds 100 --seconds 30": hostile sequences and answers)
 	@$(BIN)/python -X dev tests/reliability/soak.py $(if $(ARGS),$(ARGS),--minutes 10)
 
-wheelhouse: $(BIN)/python  ## ./wheelhouse: the packages for `deploy/install.sh --wheelhouse` on a host without a network
+wheelhouse: $(BIN)/python  ## ./wheelhouse: the packages for `deploy/install.sh --wheelhouse` or pipx on a host without a network
 	@mkdir -p wheelhouse
 	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
-		--dest wheelhouse -r requirements/runtime.txt
+		--dest wheelhouse -r requirements/runtime.txt -r requirements/pipx.txt
 	@echo "wheelhouse: $$(ls wheelhouse/*.whl | wc -l) wheels for Python $$($(BIN)/python -c 'import platform; print(platform.python_version())') on $$(uname -m)"
 
 clean:  ## remove everything that the other targets made
-	rm -rf $(VENV) demo-data dist site wheelhouse bench/report.json bench/report.svg .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo-data dist site wheelhouse mutants coverage .coverage .coverage.* bench/report.json bench/report.svg .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -77,6 +109,16 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 
 $(VENV)/.site: requirements/docs.txt | $(BIN)/python
 	@$(PIP) --require-hashes -r requirements/docs.txt
+	@touch $@
+
+# What only one target needs, each from requirements of its own.
+$(VENV)/.%: requirements/%.txt $(VENV)/.dev
+	@$(PIP) --require-hashes -r requirements/$*.txt
+	@touch $@
+
+$(VENV)/.hooks: requirements/hooks.txt .pre-commit-config.yaml $(VENV)/.dev
+	@$(PIP) --require-hashes -r requirements/hooks.txt
+	@$(BIN)/pre-commit install
 	@touch $@
 
 .PHONY: debian-packages

@@ -23,7 +23,7 @@ readonly COMMAND=/usr/local/bin/$UNIT
 readonly ACCOUNT=hkcollector
 readonly OPEND_ACCOUNT=futu-opend
 readonly LINKS=(.venv scripts docs deploy)
-readonly SOURCES=(src pyproject.toml README.md LICENSE requirements/runtime.txt .env.example deploy scripts docs)
+readonly SOURCES=(src pyproject.toml README.md LICENSE requirements/runtime.txt tools/version.py .env.example deploy scripts docs)
 readonly PACKAGES=(sqlite3 lsof psmisc netcat-openbsd python3-venv)
 readonly NEEDED_MB=400      # a release takes about a third of it, an upgrade has two side by side
 readonly LOOK_S=${LOOK_S:-70}  # a new version is looked at for a minute and a little more
@@ -134,7 +134,7 @@ check_host() {
 
 check_source() {
     local each
-    for each in src pyproject.toml requirements/runtime.txt; do
+    for each in src pyproject.toml requirements/runtime.txt tools/version.py; do
         [ -e "$SOURCE/$each" ] ||
             die "$SOURCE holds no sources (no $each): run deploy/install.sh of a checkout; only --uninstall works here"
     done
@@ -147,9 +147,12 @@ check_python() {
     version=$("$PYTHON" -I -c 'import platform; print(platform.python_version())') || die "$PYTHON does not run"
     "$PYTHON" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         require "Python 3.11 or newer is needed, $PYTHON is $version: name another, sudo PYTHON=/path/to/python3.11 bash deploy/install.sh"
-    "$PYTHON" -I -c 'import ensurepip, venv' 2>/dev/null ||
+    "$PYTHON" -I -c 'import ensurepip, venv' 2>/dev/null || will_have_venv ||
         require "$PYTHON has no venv module: sudo apt-get install python3-venv"
 }
+
+# In a dry run nothing was installed: Debian's Python gets its module from a package that the real run installs first.
+will_have_venv() { $DRY_RUN && [ "$PYTHON" = python3 ] && missing_packages | grep -qx python3-venv; }
 
 check_space() {
     local place=$HOME_DIR free_mb
@@ -236,29 +239,34 @@ choose_language() {
 
 # Settings are the operator's: made once, never overwritten; only who may read them is set right.
 make_settings() {
+    [ ! -e $ENV_FILE ] || [ -z "$CHOSEN_LANG" ] ||
+        warn "--lang is for a new file: write OPERATOR_LANG=$CHOSEN_LANG into $ENV_FILE"
     if [ ! -e $ENV_FILE ]; then
         say "settings $ENV_FILE, from the example"
         put_file root:$ACCOUNT 0640 "$SOURCE/.env.example" $ENV_FILE
         choose_language
         [ -z "$CHOSEN_LANG" ] || act sed -i "s/^#OPERATOR_LANG=.*/OPERATOR_LANG=$CHOSEN_LANG/" $ENV_FILE
+    elif $FOREIGN; then
+        say "settings $ENV_FILE: kept, with its owner and mode until it is taken over"
     else
         say "settings $ENV_FILE: kept"
-        [ -z "$CHOSEN_LANG" ] || warn "--lang is for a new file: write OPERATOR_LANG=$CHOSEN_LANG into $ENV_FILE"
         # A file of another account is copied: that account may have it open for writing.
         [ "$(stat -c %u $ENV_FILE)" -eq 0 ] || put_file root:$ACCOUNT 0640 $ENV_FILE $ENV_FILE
         act chown root:$ACCOUNT $ENV_FILE
         act chmod 0640 $ENV_FILE
     fi
+    [ "$ACTION" != takeover ] || return 0
     adopt_opend
     [ -e $OPEND_FILE ] || is_foreign_opend_unit || put_file root:root 0640 "$SOURCE/deploy/default/futu-opend" $OPEND_FILE
 }
 
 # ---- a release ------------------------------------------------------------------------------------------------------
 
-# VERSION-DIGEST of what this checkout would install: equal sources have equal names.
+# VERSION-DIGEST of what this checkout would install: equal sources of one version have equal names.
 release_name() {
     local version digest
-    version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$SOURCE/src/hk_tick_collector/__init__.py")
+    version=$(/usr/bin/python3 -I "$SOURCE/tools/version.py" 2>/dev/null) || # a host may have no Python yet
+        version=$(sed -n 's/^NEXT_VERSION = "\(.*\)"$/\1/p' "$SOURCE/src/hk_tick_collector/__init__.py")
     digest=$(cd "$SOURCE" && list_sources | xargs -0 sha256sum | sha256sum)
     printf '%s-%s\n' "$version" "${digest:0:10}"
 }
@@ -455,6 +463,7 @@ install_or_upgrade() {
     fi
     install_packages
     check_python
+    new=$(release_name)
     make_accounts
     $FOREIGN || make_directories
     make_settings
@@ -539,7 +548,7 @@ uninstall() {
         [ "$name" != $UNIT.service ] || [ ! -e "$TAKE_OVER" ] || [ ! -e "$UNIT_DIR/$name.before-install" ] ||
             { put_back_unit; continue; }
         [ "$name" != futu-opend.service ] || ! is_foreign_opend_unit || { say "$OPEND_UNIT was not ours and stays"; continue; }
-        [ ! -e "$UNIT_DIR/$name" ] || cmp -s "$UNIT_DIR/$name" "$HOME_DIR/deploy/systemd/$name" ||
+        [ ! -e "$UNIT_DIR/$name" ] || cmp -s "$UNIT_DIR/$name" "$CURRENT/deploy/systemd/$name" ||
             act cp --backup=numbered "$UNIT_DIR/$name" "$UNIT_DIR/$name.before-uninstall"
         remove_unit "$name"
     done
@@ -550,8 +559,10 @@ uninstall() {
         [ ! -L "$HOME_DIR/$name" ] || act rm -f "${HOME_DIR:?}/$name"
     done
     act rm -rf "$RELEASES" "$HOME_DIR/install.log" /run/$UNIT
+    ! $BACK || put_back_home
     $DRY_RUN && { say "dry run: nothing was changed"; return; }
     say "uninstalled. These stay: ticks in $DATA_DIR, settings $ENV_FILE and $OPEND_FILE, accounts $ACCOUNT and $OPEND_ACCOUNT (and drop-ins of units, where there are any)"
+    say_what_is_left
 }
 
 # ---- and all together -----------------------------------------------------------------------------------------------

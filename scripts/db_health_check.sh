@@ -35,6 +35,7 @@ DISK_MIN_FREE_MB=${DISK_MIN_FREE_MB:-2048}
 [[ $DISK_MIN_FREE_MB =~ ^[1-9][0-9]*$ ]] || DISK_MIN_FREE_MB=2048
 WAL_LARGE_BYTES=$((250 * 1024 * 1024)) # as `status`, with the default checkpoint length
 GAP_LATELY_S=900
+LOCK_CRITICAL_S=60 # a lock is waited for, and named, from then on it is critical, as in `status`
 LEAST_COMPLETE=9999 # of 10,000: with less of what could be expected a day is no longer OK, as in `status`
 RESTARTS_WARN=2 RESTARTS_CRITICAL=5 # unplanned ones within an hour, as in `status`
 FRESH_S=10
@@ -81,6 +82,7 @@ thousands() { sed ':a;s/\B[0-9]\{3\}\>/,&/;ta' <<<"$1"; }
 # A path as a shell reads it.
 quoted() { printf '%q' "$1"; }
 
+is_pid() { [[ $1 =~ ^[1-9][0-9]{0,9}$ ]]; }
 is_number() { [[ $1 =~ ^-?[0-9]{1,17}$ ]]; }
 
 # DATA_ROOT: of the environment, of .env in this directory or of the installed one, else the default. Root reads the
@@ -134,7 +136,7 @@ SELECT key, value FROM word WHERE key IN ('state', 'writer_trouble', 'writer_det
 SELECT key, CASE type WHEN 'true' THEN 'true' ELSE 'false' END FROM live, json_each(j)
   WHERE key IN ('trading', 'day_expected', 'connected', 'quote_logged_in') AND type IN ('true', 'false');
 SELECT key, CAST(value AS INTEGER) FROM live, json_each(j)
-  WHERE key IN ('trading_since_ms', 'writer_trouble_since_ms', 'ticks_healing') AND type = 'integer';
+  WHERE key IN ('trading_since_ms', 'writer_trouble_since_ms', 'writer_holder_pid', 'ticks_healing') AND type = 'integer';
 SELECT 'trouble', replace(replace(e.key, '|', '/'), char(10), ' ') FROM live, json_each(j, '\$.trouble') AS e LIMIT 1;
 SELECT 'trouble_since_ms', CAST(e.value AS INTEGER) FROM live, json_each(j, '\$.trouble_since_ms') AS e LIMIT 1;
 SELECT 'held', max(e.key) FROM live, json_each(j, '\$.held_rows') AS e
@@ -209,6 +211,25 @@ how_to_start() {
   esac
 }
 
+# Whose lock the writer waits for, and how to end it: by its pid where the live state has it.
+holder() {
+  local pid=${live[writer_holder_pid]:-} command user
+  is_pid "$pid" || { echo "; end the other program that writes it"; return; }
+  user=$(stat -c %U "/proc/$pid" 2>/dev/null)
+  command=$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")
+  command=${command%"${command##*[! ]}"}
+  ((${#command} <= 80)) || command=${command:0:77}...
+  echo ", locked by pid $pid${user:+ ($user${command:+: $command})}; end that process, it resumes by itself"
+}
+
+end_holder() {
+  if is_pid "${live[writer_holder_pid]:-}"; then
+    echo "sudo kill -TERM ${live[writer_holder_pid]}"
+  else
+    echo "sudo fuser -v $1 $1-wal $1-shm"
+  fi
+}
+
 # The writer waits for a named cause: as `status` says it.
 writer_waits() {
   local since_s=0 db
@@ -216,7 +237,7 @@ writer_waits() {
   db=$(quoted "$directory/${live[writer_day]:-$today}.db")
   local text="the writer waits for $since_s s: ${live[writer_trouble]} (${live[writer_detail]:-})"
   case ${live[writer_trouble]} in
-    busy) found 2 "$text; end the other program that writes it" "sudo fuser -v $db $db-wal $db-shm" ;;
+    busy) found $((since_s < LOCK_CRITICAL_S ? 1 : 2)) "$text$(holder)" "$(end_holder "$db")" ;;
     disk_full) found 2 "$text; free some space, it resumes by itself" "df -h $(quoted "$directory")" ;;
     read_only) found 2 "$text; once mounted, it resumes by itself" \
       "sudo dmesg | tail; sudo mount -o remount,rw \$(findmnt -n -o TARGET -T $(quoted "$directory"))" ;;
@@ -483,6 +504,7 @@ judge_completeness() {
   ((row[above])) &&
     found 1 "there are more ticks than their sequences tell: completeness is not known (docs/data-quality.md)" \
       "hk-tick-collector gaps --day $day"
+  compgen -G "$path.predecessor-*.not-imported" >/dev/null && return # what is missing may be there
   if ((lost > 0 && (wanted <= 0 || (wanted - lost) * 10000 / wanted < LEAST_COMPLETE))); then
     found 1 "$(thousands "$lost") ticks of $day are lost" "hk-tick-collector gaps --open --day $day"
   fi

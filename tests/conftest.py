@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 import hypothesis
 import pytest
+from tests import quick
 from tests.preloaded import library
 from tests.receiver import Receiver
 
@@ -73,9 +74,15 @@ class _TellsAtOnce:
                 self._terminal.write_line(text)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of our own."""
+    quick.add_options(parser)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Failures are shown where the tests are started from, not in each worker."""
+    quick.configure(config)
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_TellsAtOnce(terminal))

@@ -7,18 +7,21 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import uvloop
+from tests.scripted_opend import accepted, frame
 
 from hk_tick_collector import connecting
 from hk_tick_collector.connecting import Address, Resolver, connect
 from hk_tick_collector.errors import OpenDError
+from hk_tick_collector.opend import messages
+from hk_tick_collector.opend.frame import HEADER, HEADER_BYTES
 from hk_tick_collector.ops.doctor.opend import check_answers
-from hk_tick_collector.ops.doctor.opend_probe import Answers
+from hk_tick_collector.ops.doctor.opend_probe import Answers, ask
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -235,3 +238,44 @@ def test_doctor_tells_of_addresses_that_do_not_answer(unreachable: dict[str, str
     if outcome == "warning":
         assert "127.0.0.2: no answer" in check.text
         assert "127.0.0.3" in check.remedy
+
+
+@pytest.mark.parametrize("says", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_doctor_asks_the_next_address_where_one_is_not_opend(says: bytes) -> None:
+    """As the service does: an address that accepts and is mute, or says something else, is named in the warning."""
+    with socket.create_server(("127.0.0.1", 0)) as wrong, closing(socket.socket()) as right:
+        port = wrong.getsockname()[1]
+        right.bind(("127.0.0.2", port))
+        right.listen()
+        held: list[socket.socket] = []
+
+        def not_opend() -> None:
+            connection, _ = wrong.accept()
+            held.append(connection)
+            connection.sendall(says)
+
+        def opend() -> None:
+            while True:  # connections that lost the race are closed at once
+                connection, _ = right.accept()
+                with connection, suppress(ConnectionError):
+                    if header := connection.recv(HEADER_BYTES, socket.MSG_WAITALL):
+                        serial = HEADER.unpack(header)[4]
+                        connection.sendall(frame(messages.INIT_CONNECT, serial, accepted()))
+                        return
+
+        async def resolve(host: str, port: int) -> list[Address]:
+            return [Address(socket.AF_INET, (host, port)) for host in ("127.0.0.1", "127.0.0.2")]
+
+        threads = [threading.Thread(target=each, daemon=True) for each in (not_opend, opend)]
+        for thread in threads:
+            thread.start()
+        answers = ask("localhost", port, "doctor", None, [], resolve)
+        for thread in threads:
+            thread.join(CAP_S)
+        for connection in held:
+            connection.close()
+    assert answers.address == "127.0.0.2"
+    assert list(answers.unreachable) == ["127.0.0.1"]
+    first = next(iter(check_answers(answers, [], None, drift_warn_s=2.0, today=1)))
+    assert first.outcome == "warning"
+    assert "127.0.0.1" in first.text

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+import subprocess
+import sys
 import time
 from datetime import datetime, timedelta
 
@@ -128,3 +130,60 @@ def test_a_ration_is_for_each_interval() -> None:
     ration = log.Rationed(2, 60.0)
     assert [ration.allow(second) for second in (0, 1, 2, 3, 59)] == [0, 0, None, None, None]
     assert [ration.allow(second) for second in (60, 61, 62, 130)] == [3, 0, None, 1]
+
+
+def child(code: str) -> subprocess.Popen[str]:
+    """A process that logs in the background; `code` runs after `log` is ready."""
+    start = "import sys; from hk_tick_collector import log; log.configure('INFO'); log.in_background()\n"
+    return subprocess.Popen(
+        [sys.executable, "-c", start + code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_nothing_of_a_normal_end_is_lost() -> None:
+    """Every line in its order, those of a bug and those that are no events too, though the process ends at once."""
+    code = "for n in range(5000): log.info('event', n=n)\nassert log.tell('told')"
+    with child(code) as process:
+        _, told = process.communicate(timeout=60)
+    lines = told.splitlines()
+    assert lines.pop() == "told"
+    assert [line.rpartition("n=")[2] for line in lines] == [str(n) for n in range(5000)]
+    assert process.returncode == 0
+
+
+def test_lines_that_nobody_reads_are_counted() -> None:
+    """Who logs does not wait. When lines are read again it is told how many are missing, and later ones are whole."""
+    code = """
+for n in range(5000): log.info('early', n=n, text='x' * 1000)
+print('logged', flush=True)
+sys.stdin.readline()
+log.info('late')
+"""
+    with child(code) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "logged\n"  # nothing of stderr was read
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if "log_lines_lost" in line:
+                process.stdin.write("\n")
+                process.stdin.flush()
+    events = [line.split()[2] for line in lines]
+    lost = int(lines[events.index("log_lines_lost")].rpartition("count=")[2])
+    assert lost > 0
+    assert events.count("early") + lost == 5000
+    assert events[-1] == "late"
+
+
+def test_a_log_that_is_never_read_ends_all_the_same() -> None:
+    """The end waits a second for a reader, and not for ever."""
+    with child("for n in range(5000): log.info('event', n=n)\nprint('logged', flush=True)") as process:
+        assert process.stdout is not None
+        assert process.stdout.read() == "logged\n"
+        assert process.wait(60) == 0

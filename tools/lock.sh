@@ -8,3 +8,6 @@ lock() { uv pip compile --quiet --universal --python-version 3.11 --generate-has
 lock pyproject.toml --extra encryption --group build --output-file requirements/runtime.txt
 lock pyproject.toml --extra encryption --group dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
 lock --group site --constraint requirements/dev.txt --output-file requirements/docs.txt
+for group in hooks mutants pipx release; do  # what is in dev.txt has the same version there
+    lock --group $group --constraint requirements/dev.txt --output-file requirements/$group.txt
+done

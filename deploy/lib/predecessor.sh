@@ -6,11 +6,13 @@
 # data. That is done when the service is restarted, by $TAKE_OVER, which is gone afterwards.
 
 readonly TAKE_OVER=$UNIT_DIR/$UNIT.service.d/take-over.conf
+readonly HOME_OWNER=$UNIT_DIR/$UNIT.home-before-install # whose $HOME_DIR was
 readonly OPEND_UNIT=$UNIT_DIR/futu-opend.service
 readonly OPEND_PLACES=(/opt/FutuOpenD /opt/futu-opend)
 readonly OPEND_USERS=(futu)
 readonly DEVICE=.com.futunn.FutuOpenD/F3CNN/Device.dat # in the home of OpenD's account
 
+BACK=false    # it was not taken over and its unit is back
 FOREIGN=false # another program runs as our service
 
 # Sets FOREIGN.
@@ -44,6 +46,7 @@ END
 # Between the end of the other program and the first start of ours.
 take_over() {
     secure_directories
+    make_settings
     place_links
     make_directories
     own_data
@@ -82,6 +85,7 @@ put_back_unit() {
     act rm -rf "$name.d"
     [ ! -e "$name.d.before-install" ] || act mv -T "$name.d.before-install" "$name.d"
     act mv -fT "$name.before-install" "$name"
+    BACK=true
 }
 
 # Drop-ins of a unit that was not ours say how another program is started.
@@ -97,8 +101,47 @@ warn_of_settings() {
     $DRY_RUN && return
     root=$(sed -n 's/^DATA_ROOT=//p' $ENV_FILE | tail -n 1)
     [ -z "$root" ] || [ "${root%/}" = $DATA_DIR ] || warn "DATA_ROOT is $root: before the restart give the units the right to write there, as the first lines of $UNIT_DIR/$UNIT.service say, and sudo chown -R $ACCOUNT:$ACCOUNT $root"
-    said=$(as_service "$CURRENT/.venv/bin/$UNIT" config --json 2>&1 >/dev/null) ||
+    said=$(try_settings "$(mktemp -d)" 2>&1 >/dev/null) ||
         warn "with these settings it does not start; correct $ENV_FILE before the restart: $said"
+}
+
+# try_settings DIRECTORY: what `config` says of a copy: the file itself is not the service's to read before the takeover.
+try_settings() {
+    local said code=0
+    install -d -o root -g $ACCOUNT -m 0750 "$1"
+    install -o root -g $ACCOUNT -m 0640 $ENV_FILE "$1/.env"
+    said=$(as_service "$CURRENT/.venv/bin/$UNIT" config --json --env-file "$1/.env" 2>&1 >/dev/null) || code=$?
+    rm -rf "${1:?}"
+    printf '%s\n' "${said//"$1/.env"/$ENV_FILE}" >&2
+    return $code
+}
+
+# The other program's directory becomes root's, who executes from it; what it was is kept for `put_back_home`.
+keep_home_owner() {
+    $FOREIGN && ! $DRY_RUN && [ -d $HOME_DIR ] && [ ! -e "$HOME_OWNER" ] && ! is_roots $HOME_DIR || return 0
+    stat -c '%u:%g %a' $HOME_DIR >"$HOME_OWNER.new"
+    mv -fT "$HOME_OWNER.new" "$HOME_OWNER"
+}
+
+put_back_home() {
+    local owner mode
+    [ -f "$HOME_OWNER" ] && IFS=' ' read -r owner mode <"$HOME_OWNER" || return 0
+    say "$HOME_DIR is $owner, $mode again, as it was before the installation"
+    act chown -h "$owner" $HOME_DIR
+    act chmod "$mode" $HOME_DIR
+    act rm -f "$HOME_OWNER"
+}
+
+# What an uninstallation leaves and somebody may look for: each by its name.
+say_what_is_left() {
+    local left=() each
+    for each in "$UNIT_DIR/$UNIT"*.before-* "$HOME_OWNER" "$UNIT_DIR"/futu-opend.service.before-* "$HOME_DIR"/{.[!.],}*.before-install \
+        "$ENV_FILE.predecessor" "$UNIT_DIR/$UNIT.service.d" "$OPEND_UNIT.d"; do
+        [ ! -e "$each" ] && [ ! -L "$each" ] || left+=("$each")
+    done
+    [ ${#left[@]} -eq 0 ] || { say "left too, to be removed when nobody needs them:"; printf '  %s\n' "${left[@]}"; }
+    [ ! -e "$UNIT_DIR/$UNIT.service.before-install" ] ||
+        say "back to the program that ran here before: docs/operations.en.md, \"Return to the predecessor\""
 }
 
 # ---- OpenD -----------------------------------------------------------------------------------------------------------

@@ -61,6 +61,7 @@ secure_directories() {
     demand_roots "$(dirname $HOME_DIR)" "$HOME_DIR"
     demand_roots "$(dirname $COMMAND)" "$COMMAND"
     demand_roots "$UNIT_DIR" "units"
+    keep_home_owner
     for each in "$HOME_DIR" "$RELEASES"; do
         [ ! -L "$each" ] || require "$each is a link: a directory belongs there, sudo mv $each $each.before-install"
         [ ! -e "$each" ] || [ -d "$each" ] || require "$each is no directory: sudo mv $each $each.before-install"

@@ -2,20 +2,33 @@
 
 Enters: an event's name and its fields. Leaves: one line. A value with a space, a quote or nothing in it is quoted, so
 that a line always splits back into its fields. Times are Hong Kong's, as everywhere, with their offset.
+
+After `in_background` a thread of its own writes the lines: a pipe that nobody reads, a terminal in Ctrl-S or a log file
+on a frozen disk stops nobody who logs. Lines beyond a bounded queue, and those that cannot be written, are counted and
+told as `log_lines_lost` once lines are written again.
 """
 
 from __future__ import annotations
 
 import io
 import logging
+import os
+import select
 import sys
+import threading
+import time
+from collections import deque
 from datetime import datetime
-from typing import TextIO
+from typing import Final, TextIO
 
 from .market import HKT
 from .text import plain
 
 _LOGGER = logging.getLogger("hk_tick_collector")
+_STDERR: Final = 2
+_QUEUE_BYTES: Final = 2 * 2**20  # of lines that wait to be written
+_NO_PROGRESS_S: Final = 1.0  # at the end nobody waits longer for a line that is not read
+_FLUSH_MOST_S: Final = 5.0
 
 
 def debug(event: str, **fields: object) -> None:
@@ -94,13 +107,37 @@ def configure(level: str, stream: TextIO | None = None) -> None:
     stream = stream or sys.stderr
     if isinstance(stream, io.TextIOWrapper):  # a journal and a file are UTF-8 in any locale; a terminal is as it is
         stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
-    handler = logging.StreamHandler(stream)
+    handler = _handler(stream)
     handler.setFormatter(_Formatter())
     for old in _LOGGER.handlers[:]:
         _LOGGER.removeHandler(old)
+        if isinstance(old, _Output):
+            old.flush()
     _LOGGER.addHandler(handler)
     _LOGGER.setLevel(level)
     _LOGGER.propagate = False
+
+
+def in_background() -> None:
+    """From now on a thread writes the lines, and no caller waits. Where no thread can be had, all stays as it is."""
+    for handler in _LOGGER.handlers:
+        if isinstance(handler, _Output):
+            handler.start()
+
+
+def tell(text: str) -> bool:
+    """Writes one line that is no event after those logged before. False where no thread writes them: print it then."""
+    outputs = [handler for handler in _LOGGER.handlers if isinstance(handler, _Output) and handler.is_started]
+    for output in outputs:
+        output.put(text)
+    return bool(outputs)
+
+
+def flush() -> None:
+    """Waits until the lines so far are written; not for long where nobody reads them."""
+    for handler in _LOGGER.handlers:
+        if isinstance(handler, _Output):
+            handler.flush()
 
 
 def render(value: object) -> str:
@@ -120,6 +157,112 @@ def render(value: object) -> str:
 def line(event: str, fields: dict[str, object]) -> str:
     """An event as it stands in the log, without time and level."""
     return " ".join([event, *(f"{key}={render(value)}" for key, value in fields.items())])
+
+
+def _handler(stream: TextIO) -> logging.Handler:
+    try:
+        is_stderr = stream.fileno() == _STDERR
+    except (OSError, AttributeError):  # a test's, in memory
+        is_stderr = False
+    return _Output(_STDERR, stream.encoding) if is_stderr else logging.StreamHandler(stream)
+
+
+class _Output(logging.Handler):
+    """Lines to a descriptor: written by the caller until `start`, by a thread of its own from then on.
+
+    The descriptor is written past Python's buffers: what is left in one fails again when the interpreter ends.
+    """
+
+    def __init__(self, descriptor: int, encoding: str) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self._encoding = encoding
+        self._changed = threading.Condition()
+        self._lines: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._is_writing = False
+        self._done = 0  # lines written or given up by the thread
+        self._lost = 0  # lines not written that were not told yet
+        self.is_started = False
+
+    def start(self) -> None:
+        """Lets a thread write. Nothing changes where none can be had."""
+        if not self.is_started:
+            try:
+                threading.Thread(target=self._run, name="log", daemon=True).start()
+            except RuntimeError:
+                return
+            self.is_started = True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.put(self.format(record))
+
+    def put(self, text: str) -> None:
+        """Writes a line, or leaves it to the thread; it is counted as lost where too much waits already."""
+        data = f"{text}\n".encode(self._encoding, "backslashreplace")
+        if not self.is_started:
+            self._write(data)
+            return
+        with self._changed:
+            if self._waiting_bytes + len(data) > _QUEUE_BYTES:
+                self._lost += 1
+                return
+            self._lines.append(data)
+            self._waiting_bytes += len(data)
+            self._changed.notify()
+
+    def flush(self) -> None:
+        """Waits until everything is written, for as long as lines are read at all."""
+        end_s = time.monotonic() + _FLUSH_MOST_S
+        with self._changed:
+            done, until_s = self._done, time.monotonic() + _NO_PROGRESS_S
+            while self._lines or self._is_writing:
+                if self._done != done:
+                    done, until_s = self._done, time.monotonic() + _NO_PROGRESS_S
+                left_s = min(until_s, end_s) - time.monotonic()
+                if left_s <= 0:
+                    return
+                self._changed.wait(left_s)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._lines:
+                    self._changed.wait()
+                data = self._lines.popleft()
+                self._waiting_bytes -= len(data)
+                self._is_writing = True
+            self._write(data)
+            with self._changed:
+                self._is_writing = False
+                self._done += 1
+                self._changed.notify_all()
+
+    def _write(self, data: bytes) -> None:
+        if not self._written(data):
+            with self._changed:
+                self._lost += 1
+        elif self._lost and not self._lines:
+            with self._changed:
+                lost, self._lost = self._lost, 0
+            record = _own_event("log_lines_lost", count=lost)
+            if not self._written(f"{self.format(record)}\n".encode()):
+                with self._changed:
+                    self._lost += lost
+
+    def _written(self, data: bytes) -> bool:
+        while data:
+            try:
+                data = data[os.write(self._descriptor, data) :]
+            except BlockingIOError:  # somebody else who has this terminal or pipe made it so
+                select.select([], [self._descriptor], [])
+            except OSError:  # a full disk, a pipe whose reader has gone: nobody else can be told
+                return False
+        return True
+
+
+def _own_event(event: str, **fields: object) -> logging.LogRecord:
+    return logging.LogRecord(_LOGGER.name, logging.WARNING, __file__, 0, line(event, fields), None, None)
 
 
 class _Formatter(logging.Formatter):

@@ -115,8 +115,9 @@ class Stats:
     rejected: int = 0
     not_subscribed: int = 0  # rejected unread: OpenD pushes a symbol that nobody chose
     not_subscribed_first: str = ""  # the first such symbol
+    rejected_pulled_again: int = 0  # rejected as before, and given by OpenD when it was asked
     no_room: int = 0  # dropped: neither memory nor the spool had place
-    last_tick_ms: int | None = None  # when a tick last reached our socket
+    last_tick_ms: int | None = None  # when OpenD last pushed a tick; what was asked for is old
 
     # the writer (its thread)
     stored: int = 0
@@ -133,6 +134,7 @@ class Stats:
     no_sequence_symbols: int = 0
     no_sequence_most: str = ""
     no_sequence_most_ticks: int = 0
+    rejected_again: int = 0  # rejected by the writer as one of these before, and given by OpenD when it was asked
     spool_lost: int = 0  # dropped: they went to the spool, and it could not give them back
     commits: int = 0
     commit_times: Latencies = field(
@@ -167,12 +169,16 @@ class Stats:
 
     # the takeover (event loop): the predecessor's files that were set aside → why they are not imported yet
     predecessor_files: dict[str, str] = field(default_factory=dict)
+    importing: str = ""  # the one of them whose rows are being added now
+    importing_rows: int = 0  # how many it has, how many of them are added or were there, and found in our file again
+    importing_done: int = 0
+    importing_checked: int = 0
 
     @property
     def rejected_total(self) -> int:
         """Received and refused for good, by the intake or by the writer."""
         by_writer = self.sealed_day + self.sealed_day_backfill + self.conflicts + self.no_sequence
-        return self.rejected + self.not_subscribed + by_writer
+        return self.rejected + self.rejected_pulled_again + self.not_subscribed + by_writer + self.rejected_again
 
     @property
     def dropped(self) -> int:

@@ -107,8 +107,13 @@ def test_check_names_what_run_would_refuse(cli: Cli, workdir: Path) -> None:
     document = json.loads(done.stdout)
     assert done.returncode == 2
     assert [fault["severity"] for fault in document["faults"]] == ["ERROR"] * 4
-    said = " ".join(fault["text"] for fault in document["faults"])
-    assert all(name in said for name in ("FUTU_SYMBOLS", "DATA_ROOT", "FUTU_RSA_KEY", "ALERT_URLS"))
+    said = [fault["text"] for fault in document["faults"]]
+    assert said == [
+        "FUTU_SYMBOLS is empty",
+        f"DATA_ROOT=/no/where (from {workdir}/.env:1) does not exist",
+        f"FUTU_RSA_KEY=/no/key (from {workdir}/.env:2): No such file or directory",
+        f"ALERT_URLS (from {workdir}/.env:3): URL 1:nothing://*** is not one that Apprise understands",
+    ]
 
 
 def test_run_collects_the_good_symbols_and_tells_the_bad_ones(cli: Cli, workdir: Path) -> None:
@@ -136,4 +141,7 @@ def test_run_names_a_data_root_that_cannot_be_reached(workdir: Path) -> None:
     environ = {**os.environ, "DATA_ROOT": str(closed / "HK"), "FUTU_SYMBOLS": "HK.00700"}
     done = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
-    assert f"DATA_ROOT {closed}/HK cannot be reached: Permission denied: sudo hk-tick-collector doctor" in done.stderr
+    assert (
+        f"DATA_ROOT={closed}/HK (from environment) cannot be reached: Permission denied: sudo hk-tick-collector doctor"
+        in done.stderr
+    )

@@ -198,7 +198,7 @@ def test_a_metrics_port_that_is_taken(cli: Cli, workdir: Path) -> None:
     """A warning, because collection works without; the secrets of alerts stay secret."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        settings = {"METRICS_ADDR": address, "ALERT_URLS": "tgram://secret/1,mailto://me:secret@host"}
+        settings = {"METRICS_ADDR": address, "ALERT_URLS": "tgram://1:secret/1,mailto://me:secret@host.example"}
         done = cli("doctor", "--json", DATA_ROOT=str(workdir), FUTU_SYMBOLS=SYMBOLS, FUTU_PORT="1", **settings)
     found = checks(done)
     assert found["metrics"]["outcome"] == "warning"

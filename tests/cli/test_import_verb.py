@@ -268,6 +268,41 @@ def test_a_predecessor_at_work_is_named(cli: Cli, root: Path) -> None:
         assert [entry.name for entry in root.glob("*.db")] == [path.name]
 
 
+COLLECTOR = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute("SELECT count(*) FROM ticks").fetchone()
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_file_that_the_collector_imports_is_left_to_it(cli: Cli, root: Path) -> None:
+    """Under its last name or under that of the day: there is nothing to do, and nobody is told to stop the service."""
+    path = root / f"{DAY}.db"
+    waiting = root / f"{DAY}.db.predecessor-20261118T020304Z.not-imported"
+    write_file(waiting, [as_predecessors(tick("HK.00700", 1), DAY)])
+    day = DayFile(path, DAY, "run", OPEN_MS, "test", StoreOptions())
+    day.write(Batch(rows=[tick("HK.00700", 2)]), OPEN_MS)
+    day.close()
+    for opened, named, words in (
+        (waiting, (str(waiting), str(root)), "adds it to"),
+        (path, (str(path),), "nothing to do"),
+    ):
+        # What tells a collector is its command line.
+        command = [sys.executable, "-c", COLLECTOR, str(opened), "hk-tick-collector"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as collector:
+            assert collector.stdout
+            assert collector.stdout.readline() == "open\n"
+            for name in named:
+                done = cli("import", name)
+                assert (done.returncode, done.stderr) == (0, "")
+                assert words in done.stdout
+                assert opened == path or f"process {collector.pid}" in done.stdout
+            collector.kill()
+    assert waiting.exists()
+
+
 def test_what_is_no_file_of_the_predecessor(cli: Cli, root: Path) -> None:
     """Each is refused with its cause, the others are imported all the same, exit 1."""
     good = write_file(root / f"{DAY}.db", [as_predecessors(tick("HK.00700", 1), DAY)])

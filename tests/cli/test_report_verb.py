@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
+import subprocess
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 import apsw
 import pytest
+from tests.e2e.conftest import PROGRAM
+from tests.others import open_to_others
 
 from hk_tick_collector import market
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions, seal
@@ -16,7 +21,6 @@ from hk_tick_collector.store.snapshot import take
 from hk_tick_collector.store.spool import Spool
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -100,7 +104,7 @@ def test_each_thing_that_is_missing_is_named(
     document = json.loads(done.stdout)
     assert (done.returncode, document["verdict"]) == (1, "WARNING")
     texts = {finding["code"]: (finding["text"], finding["remedy"]) for finding in document["findings"]}
-    assert texts["no_snapshot"] == ("20251117: no snapshot", "hk-tick-collector snapshot --day 20251117")
+    assert texts["no_snapshot"] == ("20251117: no snapshot", "sudo hk-tick-collector snapshot --day 20251117")
     assert texts["no_sum"][0].startswith("20251118: a snapshot without its SHA-256")
     assert texts["snapshot_behind"][0] == "20251119: the snapshot has fewer ticks than the day file"
     assert texts["unsealed"][0].startswith(f"20251119, {DAY} not sealed yet")
@@ -124,6 +128,30 @@ def test_a_copy_made_by_hand_is_not_damaged(cli: Cli, keep: Callable[..., Path],
     assert json.loads(done.stdout)["days"][0]["snapshot"] == "no_sum"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can become another account")
+def test_a_copy_in_wal_mode_is_judged_alike_by_all(keep: Callable[..., Path], root: Path) -> None:
+    """`.backup` leaves it so: whoever may not make files beside it calls it good as root does, and nothing is left."""
+    copy = root / f"{DAY}.snapshot.db"
+    path = keep(DAY, sealed=False, snapshot=False)
+    shutil.copy(path, copy)
+    with closing(apsw.Connection(str(copy))) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+    assert copy.read_bytes()[18:20] == b"\2\2"
+    (root / f"{copy.name}.sha256").write_text(f"{hashlib.sha256(copy.read_bytes()).hexdigest()}  {copy.name}\n")
+    root.chmod(0o755)
+    for each in root.iterdir():
+        each.chmod(0o644)
+    before = sorted(root.iterdir())
+    for as_who in ((), ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")):
+        command = [*as_who, *PROGRAM, "report", "--json"]
+        environ = {**os.environ, "DATA_ROOT": str(root)}
+        open_to_others(root)  # another pytest of this host closes its directory again
+        done = subprocess.run(command, cwd="/", env=environ, capture_output=True, text=True, check=False)
+        assert done.stdout, done.stderr
+        assert [day["snapshot"] for day in json.loads(done.stdout)["days"]] == ["good"], done.stdout
+        assert sorted(root.iterdir()) == before
+
+
 def test_what_is_damaged_is_critical(cli: Cli, keep: Callable[..., Path], root: Path) -> None:
     """A snapshot whose content is not what its sum is of is found by --read; a day file that is none at once."""
     keep(DAY)
@@ -134,7 +162,7 @@ def test_what_is_damaged_is_critical(cli: Cli, keep: Callable[..., Path], root: 
     assert done.returncode == 2
     verdict = done.stdout.splitlines()[0]
     assert verdict == (
-        f"CRITICAL: the snapshot of {DAY} is damaged -> hk-tick-collector snapshot --day {DAY}"
+        f"CRITICAL: the snapshot of {DAY} is damaged -> sudo hk-tick-collector snapshot --day {DAY}"
     )  # fmt: skip
     assert cli("snapshot", "--day", DAY).returncode == 0
     assert cli("report", "--read").returncode == 0

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from tests.cpu import cpu_of_children_s
+from tests.predecessor_files import write_file
 from tests.preloaded.wrong_clock import Clock
 
 from hk_tick_collector import market
+from hk_tick_collector.cli.status import status
 from hk_tick_collector.model import Gap, Reconciled, RuleChange
+from hk_tick_collector.ops.live import systemd_unit
 from hk_tick_collector.ops.live.status import LiveStatus, write_status
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 
@@ -331,3 +334,54 @@ def test_what_was_missed_explains_the_difference(start: Callable[..., Verb], cli
     assert status["worst"] == [
         {"symbol": "HK.00700", "missing": gaps["sums"]["missing"], "expected": status["completeness"]["expected"]}
     ]
+
+
+def test_what_is_being_imported_is_not_called_lost(
+    cli: Cli, workdir: Path, live: Callable[..., None], tick: Callable[..., TickRow]
+) -> None:
+    """While the predecessor's file of that day waits or is read, its ticks may be there; an import of an earlier day
+    has ended when it has, not when the service looks next.
+    """
+    today = market.day_name(market.day_number(time.time_ns() // 1_000_000))
+    name = f"{today}.db.predecessor-{today}T020304Z.not-imported"
+    earlier = "20261119"
+    write_file(workdir / f"{earlier}.db", [])
+    live(
+        newest_day=today, predecessor_files={name: ""}, predecessor_days=[DAY, earlier],
+        importing=name, importing_rows=900, importing_done=300,
+    )  # fmt: skip
+    leave_day(workdir, [tick("HK.00700", SEQ | 1, OPEN_MS)])
+    number = market.parse_day(today)
+    seq = (market.day_start_ms(number) // 1000 + 34_200) << 32
+    day = DayFile(workdir / f"{today}.db", today, "run", OPEN_MS, "test", StoreOptions())
+    rows = [tick("HK.00700", seq | n, market.day_start_ms(number) + 34_200_000) for n in (1, 900)]
+    open_ms = rows[0][2]
+    gap = Gap("HK.00700", seq | 2, seq | 899, open_ms, open_ms, 898, "disconnect", "open", open_ms, None, 1)
+    day.write(Batch(rows=rows, gaps=[gap], rules=[RuleChange(number, "HK.00700", "counter", 0)]), OPEN_MS)
+    day.close()
+    done = cli("status")
+    assert "are lost" in done.stdout
+    (workdir / name).touch()
+    done = cli("status")
+    assert "lost" not in done.stdout
+    assert f"{today} is being imported from the predecessor's file: 300 of 900 rows are in" in done.stdout
+    assert f"{earlier} is the predecessor's day file" in done.stdout
+    assert "day files" not in done.stdout
+
+
+def test_before_the_takeover_no_import_is_advised(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Today's file is the other program's, at work: the one remedy is the restart that takes over."""
+    today = market.day_name(market.day_number(time.time_ns() // 1_000_000))
+    write_file(workdir / f"{today}.db", [])
+    monkeypatch.setenv("DATA_ROOT", str(workdir))
+    monkeypatch.chdir(workdir)
+    monkeypatch.setattr(systemd_unit, "TAKE_OVER", workdir / "take-over.conf")
+    status()
+    assert "sudo hk-tick-collector import" in capsys.readouterr().out
+    (workdir / "take-over.conf").touch()
+    status()
+    said = capsys.readouterr().out
+    assert said.splitlines()[0].endswith("the restart takes over -> sudo systemctl restart hk-tick-collector")
+    assert " import " not in said

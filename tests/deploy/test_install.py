@@ -27,7 +27,7 @@ def place() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         directory.chmod(0o755)
-        for part in ("deploy", "src", "requirements"):
+        for part in ("deploy", "src", "requirements", "tools"):
             shutil.copytree(ROOT / part, directory / "checkout" / part)
         for part in ("pyproject.toml", "README.md", "LICENSE", ".env.example"):
             shutil.copy(ROOT / part, directory / "checkout")
@@ -226,3 +226,59 @@ def test_opend_runs_in_its_own_directory_with_its_arguments(tmp_path: Path) -> N
     program.chmod(0o755)
     done = opend(OPEND_BIN=str(program), OPEND_ARGS="-cfg_file=/a/b.xml -no_monitor=1")
     assert done.stdout.splitlines() == [str(tmp_path), "-cfg_file=/a/b.xml", "-no_monitor=1"]
+
+
+def test_a_dry_run_counts_on_the_package_that_it_names(install: Installer, place: Path) -> None:
+    """As on a fresh Debian: python3-venv would be installed, so its module is not missed."""
+    programs = place / "fresh"
+    programs.mkdir()
+    (programs / "python3").write_text('#!/bin/sh\ncase "$*" in *ensurepip*) exit 1 ;; *) echo 3.11.2 ;; esac\n')
+    (programs / "dpkg-query").write_text("#!/bin/sh\nexit 1\n")
+    for program in programs.iterdir():
+        program.chmod(0o755)
+    done = install("--dry-run", PATH=f"{programs}:{os.environ['PATH']}")
+    assert done.returncode == 0, done.stderr
+    assert "python3-venv" in done.stdout
+    assert "has no venv module" not in done.stdout
+    assert "has no venv module" in install("--dry-run", PYTHON=str(programs / "python3")).stdout
+
+
+BESIDE = """
+set -Eeuo pipefail
+UNIT=hk-tick-collector UNIT_DIR=$1/units HOME_DIR=$1/home RELEASES=$1/home/releases CURRENT=$1/home/current
+DATA_DIR=$1/data ENV_FILE=$1/home/.env ACCOUNT=hkcollector DRY_RUN=false JOURNAL=$1/home/.upgrade
+say() { printf '%s\\n' "$*"; }
+act() { "$@"; }
+. "$2/trust.sh"
+. "$2/predecessor.sh"
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory away")
+def test_the_home_of_the_other_program_gets_its_rights_back(tmp_path: Path) -> None:
+    """Root executes from it, so it is root's while both are there; without a takeover it is again as it was."""
+    home, units = tmp_path / "home", tmp_path / "units"
+    home.mkdir()
+    units.mkdir()
+    os.chown(home, NOBODY, NOBODY)
+    home.chmod(0o775)
+
+    def run(steps: str) -> str:
+        command = ["bash", "-c", BESIDE + steps, "bash", str(tmp_path), str(ROOT / "deploy" / "lib")]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    beside = "FOREIGN=true; keep_home_owner; install -d -o root -g root -m 0755 $HOME_DIR; keep_home_owner"
+    run(beside)
+    assert (home.stat().st_uid, home.stat().st_mode & 0o777) == (0, 0o755)
+    run(beside)  # an installation that was killed and begun again
+    assert "hk-tick-collector.home-before-install" in run("say_what_is_left")
+    run("put_back_home")
+    assert (home.stat().st_uid, home.stat().st_gid, home.stat().st_mode & 0o777) == (NOBODY, NOBODY, 0o775)
+    assert list(units.iterdir()) == []
+    for name in ("hk-tick-collector.service.before-uninstall", "hk-tick-collector.service.before-install"):
+        (units / name).touch()
+    (home / ".venv.before-install").mkdir()
+    said = run("say_what_is_left")
+    assert f"  {home}/.venv.before-install\n" in said
+    assert f"  {units}/hk-tick-collector.service.before-uninstall\n" in said
+    assert "docs/operations.en.md" in said

@@ -150,6 +150,6 @@ def test_a_url_that_cannot_work_stops_the_start(start: Start, free_port: int) ->
     collector = start.run(free_port, {"ALERT_URLS": f"json://127.0.0.1 nonsense://{SECRET}"})
     assert collector.finish() == 2
     (line,) = collector.output.splitlines()
-    assert "ALERT_URLS: URL 2:nonsense://***" in line
+    assert "ALERT_URLS (from environment): URL 2:nonsense://***" in line
     assert "allowed are Apprise URLs" in line
     assert SECRET not in line

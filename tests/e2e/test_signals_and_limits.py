@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,17 @@ NO_COPY: Final = {"MAX_WAIT_MS": "5000", "BATCH_ROWS": "100000"}  # so long tick
 def closed(*redirections: str) -> tuple[str, ...]:
     """Runs what follows with streams closed, as some supervisors do."""
     return ("bash", "-c", f'exec "$@" {" ".join(redirections)}', "bash")
+
+
+# stderr is a pipe that is full and that nobody reads, as that of a supervisor that stands still.
+UNREAD: Final = (
+    sys.executable,
+    "-c",
+    (
+        "import fcntl, os, sys; r, w = os.pipe(); os.set_inheritable(r, True);"
+        " os.write(w, bytes(fcntl.fcntl(w, fcntl.F_GETPIPE_SZ))); os.dup2(w, 2); os.execvp(sys.argv[1], sys.argv[1:])"
+    ),
+)
 
 
 def finding_of(collector: Collector, code: str) -> bool:
@@ -50,6 +62,30 @@ def test_a_terminal_that_goes_away_costs_nothing(start: Start) -> None:
     assert (told["reason"], told["left_rows"]) == ("signal", "0")
     assert int(told["stored"]) + int(told["duplicate"]) == int(told["received"]) > 50
     assert collector.wait_for("signal").fields["name"] == "SIGHUP"
+
+
+def test_a_log_that_nobody_reads_stops_nothing(start: Start) -> None:
+    """Ticks are stored while no line can be written, and SIGTERM is obeyed."""
+    opend = start.simulate("--rate", "200")
+    collector = start.run(opend.port, {"HEALTH_INTERVAL_SEC": "1"}, wrapper=UNREAD)
+    status = collector.data_root / STATUS_NAME
+    wait_until(lambda: (now := read_status(status)) is not None and now.stored > 500, "ticks stored")
+    collector.signal(signal.SIGTERM)
+    assert collector.finish() == 0
+    told = read_status(status)
+    assert told is not None
+    assert (told.state, told.waiting) == ("stopped", 0)
+
+
+@pytest.mark.parametrize("redirections", [("2>/dev/full",), (">/dev/full", "2>/dev/full"), ("2>", ">(exec true)")])
+def test_a_log_that_cannot_be_written_is_no_failure(start: Start, redirections: tuple[str, ...]) -> None:
+    """On a full disk, or with its reader gone, a clean stop is exit code 0."""
+    opend = start.simulate("--rate", "200")
+    collector = start.run(opend.port, wrapper=closed(*redirections))
+    status = collector.data_root / STATUS_NAME
+    wait_until(lambda: (now := read_status(status)) is not None and now.stored > 100, "ticks stored")
+    collector.signal(signal.SIGTERM)
+    assert collector.finish() == 0
 
 
 def test_nohup_is_obeyed(start: Start, free_port: int) -> None:

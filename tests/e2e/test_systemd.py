@@ -74,7 +74,7 @@ def test_ready_and_alive_with_opend_away(start: Start, systemd: Systemd, free_po
     [
         ({"MAX_WAIT_MS": "soon"}, "MAX_WAIT_MS=soon (from environment) is not a whole number: allowed is 1 to"),
         ({"WATCHDOG_STALL": "60"}, "unknown setting WATCHDOG_STALL (from environment): the nearest that exists is"),
-        ({"DATA_ROOT": "/nowhere/HK"}, "DATA_ROOT /nowhere/HK does not exist: create it"),
+        ({"DATA_ROOT": "/nowhere/HK"}, "DATA_ROOT=/nowhere/HK"),
     ],
 )
 def test_a_start_that_cannot_work_leaves_its_reason(

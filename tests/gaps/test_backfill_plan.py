@@ -389,6 +389,20 @@ def test_rates_follow_the_busiest_and_forget_slowly() -> None:
     assert round(rate, 3) == 40.5
 
 
+@pytest.mark.parametrize("patterned", [True, False])
+def test_ticks_of_hours_that_come_at_once_are_no_rate(patterned: bool) -> None:
+    """A predecessor's file is imported within seconds: the outage budget still rests on what the market trades."""
+    opend = OpenD(patterned=patterned)
+    opend.make(A, 5)
+    opend.plan.measure(opend.now_s)
+    opend.now_s += 10
+    opend.make(A, 100_000)  # 1,000 s of trading
+    opend.plan.measure(opend.now_s)
+    symbol, rate = opend.plan.busiest() or ("", 0.0)
+    assert symbol == A
+    assert round(rate) <= 101
+
+
 def test_a_window_that_is_smaller_than_opend_says_is_full_too() -> None:
     """Answers that are always as long and move on: what is older is lost, once that has been so for a while."""
     opend = OpenD()

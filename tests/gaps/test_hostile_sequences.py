@@ -38,8 +38,9 @@ NAME: Final = market.day_name(DAY)
 class Story:
     """One symbol of a model, a lossy way to us, and the day file that our gaps are written to."""
 
-    def __init__(self, root: Path, model: str, seed: int, rate: float) -> None:
+    def __init__(self, root: Path, model: str, seed: int, rate: float, window: int = WINDOW_ROWS) -> None:
         self.root = root
+        self.window = window  # OpenD's
         self.rng = random.Random(seed)
         self.sequence = Sequence(model, seed)
         self.now_ms = TEN_S * 1000
@@ -88,7 +89,7 @@ class Story:
 
     def reply(self, ask: Ask) -> list[TickRow]:
         """What OpenD answers, honestly or not."""
-        honest = self.made[-min(ask.rows, WINDOW_ROWS) :]
+        honest = self.made[-min(ask.rows, self.window) :]
         match self.hostile:
             case "partial":
                 return honest[-3:]
@@ -179,13 +180,18 @@ def play(story: Story, step: tuple[object, ...]) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 @settings(max_examples=12, deadline=None)
-@given(steps=st.lists(STEPS, min_size=2, max_size=12), seed=st.integers(0, 10_000), rate=st.sampled_from([1, 20, 200]))
+@given(
+    steps=st.lists(STEPS, min_size=2, max_size=12),
+    seed=st.integers(0, 10_000),
+    rate=st.sampled_from([1, 20, 200]),
+    window=st.sampled_from([200, 400, WINDOW_ROWS]),
+)
 def test_loss_is_told_and_nothing_is_invented(
-    model: str, steps: list[tuple[object, ...]], seed: int, rate: float
+    model: str, steps: list[tuple[object, ...]], seed: int, rate: float, window: int
 ) -> None:
     """For every model of the sequence, over lost pushes, outages, kills and dishonest answers."""
     with tempfile.TemporaryDirectory() as directory:
-        story = Story(Path(directory), model, seed, rate)
+        story = Story(Path(directory), model, seed, rate, window)
         try:
             story.trade(5)
             for step in steps:
@@ -198,3 +204,65 @@ def test_loss_is_told_and_nothing_is_invented(
             story.check(numbers=model != "restarts")
         finally:
             story.file.abandon()
+
+
+@pytest.mark.parametrize("window", [200, 400, WINDOW_ROWS])
+@pytest.mark.parametrize("model", ["random", "negative", "time", "small", "shared"])
+@pytest.mark.parametrize("rate", [3, 40])
+def test_pushes_lost_beyond_a_small_window_are_told(tmp_path: Path, model: str, window: int, rate: int) -> None:
+    """Without the rule, on a connection that lives: an answer that does not overlap the one before is a gap. As long as
+    each overlaps, none is told of.
+    """
+    story = Story(tmp_path, model, 7, rate, window)
+    try:
+        for _ in range(60):
+            story.trade(2 * rate)
+            story.heal(1.0)
+        assert story.gaps() == []
+        story.trade(window + 60, pushed=False)
+        for _ in range(20):
+            story.trade(2 * rate)
+            story.heal(1.0)
+        assert story.missing()
+        story.check(numbers=False)
+        at_most = [gap for gap in story.gaps() if gap.missing is None and (gap.to_ts_ms or 0) < story.now_ms]
+        assert len(story.gaps()) == 1, story.gaps()
+        assert at_most, "it ends where OpenD's answer begins"
+    finally:
+        story.file.abandon()
+
+
+def test_a_symbol_without_the_rule_is_whole_again_with_a_small_window(tmp_path: Path) -> None:
+    """Pushes lost within OpenD's window come with the next answer, and the connection's doubt ends with it."""
+    story = Story(tmp_path, "random", 7, 3, 200)
+    try:
+        for _ in range(60):
+            story.trade(6)
+            story.heal(1.0)
+        story.trade(100, pushed=False)
+        for _ in range(20):
+            story.trade(6)
+            story.heal(1.0)
+        assert story.missing() == []
+        assert story.gaps() == []
+        play(story, ("outage", 100))
+        story.heal(25.0)
+        assert (story.missing(), story.gaps()) == ([], [])
+    finally:
+        story.file.abandon()
+
+
+def test_a_quiet_symbol_with_a_small_window_is_not_whole_for_it(tmp_path: Path) -> None:
+    """OpenD gives all that it has, and the same again and again; what is known is more than that."""
+    story = Story(tmp_path, "small", 0, 1, 400)
+    try:
+        story.trade(5)
+        for step in (("outage", 401), ("kill",), ("pause", 22)):
+            play(story, step)
+        for _ in range(6):
+            story.heal(25.0)
+            story.trade(3)
+        assert story.missing()
+        story.check(numbers=False)
+    finally:
+        story.file.abandon()

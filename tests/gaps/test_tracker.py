@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hk_tick_collector import market
 from hk_tick_collector.collect.loading.load import load_day
 from hk_tick_collector.gaps.answer import Answer
-from hk_tick_collector.gaps.symbol_day import Day
+from hk_tick_collector.gaps.symbol_day import Day, Recent
 from hk_tick_collector.gaps.tracker import GapTracker
 from hk_tick_collector.model import GAP_HEALED, GAP_OPEN, Gap, GapChange, Rejected, RuleChange, Tick, TickRow
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
@@ -520,6 +520,20 @@ def test_a_day_that_does_not_begin_with_one_has_an_unknown_number_missing() -> N
     assert table.open() == [(None, "before_start"), (1, "push_lost")]
 
 
+def test_a_counter_that_begins_at_zero_leaves_no_gap() -> None:
+    """Its first tick does not follow the rule, which its next ones do: the counter tells that nothing is missing."""
+    for settled in (True, False):
+        table = Table()
+        if settled:
+            table.tracker.settle()
+        ticks = [at(counter, counter) for counter in range(7)]
+        table.see(*ticks[:5])
+        table.answer(*ticks[:5])
+        assert table.open() == []
+        table.see(at(9, 9))
+        assert table.open() == [(4, "push_lost")]
+
+
 def test_an_answer_that_does_not_reach_back_proves_nothing() -> None:
     """Fewer ticks were asked for than OpenD has: whoever asks more may still fill the gap."""
     table = Table()
@@ -595,6 +609,19 @@ def test_a_rejected_tick_without_a_believable_sequence_changes_nothing(seq: int)
     assert table.take() == []
     table.see(at(2))
     assert table.rows == {}
+
+
+@pytest.mark.parametrize(
+    ("days", "cause"), [(1, "non_finite"), (1, "future_date"), (2, "future_date"), (2, "bad_time")]
+)
+def test_a_rejected_tick_begins_no_day_that_is_still_to_come(days: int, cause: str) -> None:
+    """Nothing of that day is stored: it gets no file, no symbol, and no gap before the tick."""
+    table = Table()
+    table.see(at(1))
+    tick = at(5000, day=DAY + days)
+    table.tracker.reject([Rejected(SYMBOL, tick[1], cause, "", TEN_MS)])
+    assert table.take() == []
+    assert table.tracker.open_days() == [DAY]
 
 
 # --- symbols whose sequence tells nothing ---
@@ -736,6 +763,29 @@ def test_one_outlier_costs_itself_only(outlier: TickRow) -> None:
     assert (2, "push_lost") in table.open()
 
 
+@pytest.mark.parametrize("ahead_s", [-200, 40, 200, 590, 3_000])
+@pytest.mark.parametrize("counters", [1, 5, 500, 20_000, 60_000])
+def test_a_sequence_wrong_in_second_and_counter_costs_itself_only(ahead_s: int, counters: int) -> None:
+    """Its own time is right. No gap is opened for it, and the next lost ticks are told to the tick."""
+    table = Table()
+    wrong = row(at(6 + counters, 10 + ahead_s)[1], at(1, 10)[2])
+    table.see(*[at(counter) for counter in range(1, 6)], wrong, *[at(counter, 12) for counter in (6, 7, 8)])
+    assert [gap for gap in table.open() if gap[0] is not None] == []
+    table.see(*[at(counter, 30) for counter in (12, 13)])
+    assert [gap for gap in table.open() if gap[0] is not None] == [(3, "push_lost")]
+
+
+def test_late_reports_behind_a_loss_are_no_part_of_it() -> None:
+    """Their own time does not confirm their counters; the tick after them does, or the next late report."""
+    late = [row(at(counter, 9)[1], at(counter, 9)[2] - 900_000) for counter in (8, 9, 10)]
+    for heard in (late[:1], late):
+        table = Table()
+        table.see(at(1), at(2), *heard)
+        table.see(at(7 + len(heard) + 1, 9))
+        assert table.counters() == [(3, 7)]
+        assert table.tracker.without_rule() == []
+
+
 def test_a_wrong_date_affects_only_its_own_day_and_no_counter() -> None:
     """A tick dated yesterday whose sequence is in order: it is in yesterday's file, and today misses nothing."""
     table = Table()
@@ -774,6 +824,48 @@ def test_answers_that_leave_out_half_of_the_ticks_take_no_gap_back(seed: int) ->
         table.answer(*[at(counter) for counter in some], at(201), after_s=0.5)
     assert table.tracker.without_rule() == []
     assert table.tracker.missing(SYMBOL) == 200 - len(known)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_gaps_without_end_become_one_of_unknown_size(backwards: bool) -> None:
+    """Every second counter, whatever OpenD means by it: memory has an end, it is told once, and the gap stays open."""
+    table = Table()
+    ticks = [at(2 * number, number // 100) for number in range(1, 8_001)]
+    table.see(at(1))
+    if backwards:  # the newest comes first, and one gap is split again and again
+        table.see(at(16_001, 100), *reversed(ticks))
+    else:
+        table.see(*ticks)
+    assert len(table.open()) == 1
+    assert table.open()[0][0] is None
+    assert [event[1] for event in table.tracker.events] == ["gaps"]
+    track = table.tracker.track(SYMBOL)
+    assert track is not None
+    assert (track.next, track.gaps, len(track.lost)) == (-1, [], 0)
+    assert min(gap.from_ts_ms or 0 for gap in table.rows.values() if gap.status == GAP_OPEN) <= TEN_MS
+    assert max(gap.to_ts_ms or 0 for gap in table.rows.values() if gap.status == GAP_OPEN) > ticks[-1][2]
+
+
+def test_gaps_of_all_symbols_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many symbols with some gaps each: those with the most become one of unknown size, the others keep theirs."""
+    monkeypatch.setattr("hk_tick_collector.gaps.placing.ASKED_MOST", 1_000)
+    table = Table()
+    symbols = [f"HK.{number:05d}" for number in range(1, 41)]
+    table.see(*[row(at(1)[1], symbol=symbol) for symbol in symbols])
+    table.see(row(at(3)[1], symbol="HK.00001"))
+    for number in range(2, 360):
+        table.see(*[row(at(2 * number, number)[1], symbol=symbol) for symbol in symbols[1:]])
+        kept = sum(len(track.gaps) for track in table.tracker.tracks())
+        assert kept <= 1_000 + 40 * 300
+    without = set(table.tracker.without_rule())
+    assert without
+    assert "HK.00001" not in without
+    told = [event[0] for event in table.tracker.events]
+    assert sorted(told) == sorted(without)
+    table.take()
+    for symbol in without:
+        found = [gap for gap in table.rows.values() if gap.symbol == symbol and gap.status == GAP_OPEN]
+        assert [gap.missing for gap in found] == [None]
 
 
 def test_a_leap_beyond_belief_is_no_gap() -> None:
@@ -839,6 +931,15 @@ def test_an_answer_ends_a_doubt_when_it_reaches_what_was_known(
     table.tracker.listen()
     lost = table.answer(*[known.get(number) or odd(number, 9) for number in numbers], full=full, asked=3)
     assert [bool(lost) for _ in unknown(table)] == left
+
+
+def test_ticks_that_are_pulled_again_crowd_out_no_other() -> None:
+    """An answer is compared with what is known: with the ticks that OpenD no longer has, too."""
+    recent = Recent()
+    for number in (*range(405), *(list(range(5, 405)) * 8)):
+        recent.add(number, number * 1000)
+    assert recent.known() == frozenset(range(405))
+    assert recent.until(3000) == {0, 1, 2, 3}
 
 
 def test_an_answer_during_the_trouble_says_nothing_of_a_doubt() -> None:
@@ -1000,6 +1101,20 @@ def test_a_late_tick_of_yesterday_stays_in_yesterday() -> None:
     table.see(at(1, 0, DAY - 1), at(3, 0, DAY - 1), at(1))
     assert [(change.day, change.gap.status) for change in table.see(at(2, 0, DAY - 1))] == [(DAY - 1, GAP_HEALED)]
     table.see(at(2))
+    assert table.open() == []
+
+
+def test_a_tick_of_midnight_with_the_second_before_it_has_its_place_in_the_day_before() -> None:
+    """It is stored in the new day's file by its own time: neither day misses anything for it."""
+    table = Table()
+    midnight_s = market.day_start_ms(DAY + 1) // 1000
+    old = [row(midnight_s - 30 + counter << 32 | counter) for counter in range(1, 30)]
+    table.see(*old[:20], row(midnight_s - 1 << 32 | 21, midnight_s * 1000))
+    table.see(row(midnight_s - 1 << 32 | 22), row(midnight_s << 32 | 1), row(midnight_s + 1 << 32 | 2))
+    assert table.open() == []
+    # The new day's counter with the second before it is one of the new day.
+    table = Table()
+    table.see(*old[:20], row(midnight_s - 1 << 32 | 1, midnight_s * 1000), row(midnight_s << 32 | 2))
     assert table.open() == []
 
 

@@ -164,6 +164,14 @@ def test_a_date_that_opend_cannot_know_is_no_time(date: str) -> None:
     assert cause_of(ticker(time=f"{date} 10:00:01")) == "bad_time"
 
 
+@pytest.mark.parametrize("moment", ["2000-01-01 08:00:00.001", "2100-01-01 07:59:59.999"])
+def test_the_first_and_the_last_moment_that_opend_can_know(moment: str) -> None:
+    """The bounds are of UTC and exclusive: one millisecond on, and there is no such time."""
+    assert row_of(ticker(time=moment)).ts_ms == epoch_ms(moment)
+    for beyond in ("2000-01-01 08:00:00.000", "2100-01-01 08:00:00.000"):
+        assert cause_of(ticker(time=beyond)) == "bad_time"
+
+
 @pytest.mark.parametrize(
     ("moment", "received"),
     [
@@ -229,6 +237,7 @@ def test_figures_that_are_no_numbers_are_rejected_and_others_kept(field: str, st
         ({"volume": 100, "hpVolume": 0.0}, 100),
         ({"volume": 100, "hpVolume": 100.0}, 100),
         ({"volume": 100, "hpVolume": 250.0}, 250),
+        ({"volume": 100, "hpVolume": 2.0**40}, 2**40),
         ({"volume": 0, "hpVolume": 250.0}, 250),
         ({"volume": 100, "hpVolume": 100.5}, 100),
         ({"volume": 100, "hpVolume": 0.25}, 100),

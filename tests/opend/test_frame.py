@@ -151,10 +151,30 @@ def test_a_web_server_on_the_port_is_named() -> None:
     """The commonest wrong port answers in HTTP, and the hint says so."""
     _, fault = read(FrameReader(), [b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"])
     assert fault is not None
-    assert "HTTP" in fault.hint
+    assert fault.hint == "an HTTP server listens there; point FUTU_HOST and FUTU_PORT at OpenD's API port"
     _, fault = read(FrameReader(), [b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n and more"])
     assert fault is not None
-    assert "FUTU_PORT" in fault.hint
+    assert fault.hint == "check that FUTU_HOST and FUTU_PORT name OpenD's API port"
+
+
+def test_a_wrong_key_is_named_where_there_is_one() -> None:
+    """A digest that does not match asks for OpenD's own RSA key; without encryption nothing is said of keys."""
+    damaged = header(3, body=b"abd") + b"abc"
+    _, plain = read(FrameReader(), [damaged])
+    _, encrypted = read(FrameReader(lambda _, body: body), [damaged])
+    assert plain is not None
+    assert encrypted is not None
+    assert str(plain) == str(encrypted) == "SHA-1 of the body of message 3011 does not match its header"
+    assert (plain.hint, encrypted.hint) == ("", "use the RSA key that OpenD itself is configured with")
+
+
+def test_the_largest_body_of_a_wrong_format_is_told_as_that() -> None:
+    """Its length is allowed."""
+    _, fault = read(FrameReader(), [header(MAX_BODY_BYTES, body_format=1)])
+    assert str(fault) == "a body has format 1, expected 0 (protobuf)"
+    _, fault = read(FrameReader(), [header(MAX_BODY_BYTES + 1, body_format=1)])
+    assert fault is not None
+    assert f"a header claims a body of {MAX_BODY_BYTES + 1} bytes" in str(fault)
 
 
 def test_the_largest_body_arrives_in_linear_time() -> None:

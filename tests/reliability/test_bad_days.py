@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Final
 import apsw
 import pytest
 
+from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.store.dayfile import DayFile, StoreOptions
+from hk_tick_collector.store.query import DayReader
 
 from .trial import now_ms, wait_until
 
@@ -131,3 +133,41 @@ def test_a_bad_file_costs_nothing(begin: Begin, kind: str, which: str) -> None:
     wait_until(lambda: trial.live().held_rows == {}, "nothing held")
     trial.finish(complete=which == "today")
     assert len(trial.collectors) == 3
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_an_unreadable_file_knows_is_kept(begin: Begin) -> None:
+    """Today's file belongs to another account at a start, and is given back under way. Its gaps keep number and cause,
+    none is entered twice or told as damage, and what was traded between the two runs is fetched."""
+    trial = begin("--day", DAY, "--at", "10:00", symbols="10", rate=200)
+    trial.powerless = True
+    trial.market.tell("burst 20000")  # more than OpenD's window has: what comes before it is missing for good
+    collector = trial.run()
+    collector.wait_for("subscribed")
+    trial.wait_stored(2000)
+    wait_until(lambda: trial.live().gaps_healing == 0, lambda: f"settled: {trial.tail()}")
+    trial.stop()
+    path = trial.data_root / f"{DAY}.db"
+    before = known_gaps(path)
+    assert {cause for *_, cause in before} == {"before_start"}
+    os.chown(path, 65534, 65534)
+    path.chmod(0o600)
+    collector = trial.run()
+    collector.wait_for("day_not_resumed", day=DAY)
+    collector.wait_for("day_held", day=DAY)
+    wait_held(trial, DAY, 200)
+    os.chown(path, 0, 0)
+    collector.wait_for("day_resumed", day=DAY)
+    trial.wait_more(200)
+    trial.finish(complete=False)
+    assert known_gaps(path)[: len(before)] == before
+    assert not [gap for gap in known_gaps(path) if gap[-1] == "damaged"]
+    assert trial.stored.gaps_open() == sum(gap[5] == GAP_OPEN for gap in before)
+    assert "day_begun_afresh" not in collector.output
+
+
+def known_gaps(path: Path) -> list[tuple[object, ...]]:
+    """The rows of the table `gaps`, by id."""
+    with DayReader(path) as reader:
+        gaps = sorted(reader.gaps(), key=lambda gap: gap.id)
+    return [(gap.id, gap.symbol, gap.from_seq, gap.to_seq, gap.missing, gap.status, gap.cause) for gap in gaps]

@@ -24,6 +24,7 @@ from hk_tick_collector import market
 from hk_tick_collector.model import Gap, RuleChange
 from hk_tick_collector.store.dayfile import Batch, DayFile, Link, StoreOptions, seal
 from hk_tick_collector.store.foreign import keep, kept_path
+from hk_tick_collector.store.locks import describe
 from hk_tick_collector.store.owner import OwnerLock
 
 if TYPE_CHECKING:
@@ -165,6 +166,10 @@ def test_what_is_missing_is_told(tmp_path: Path, tick: Callable[..., TickRow], c
         assert (later.code, later.verdict) == (
             1, f"WARNING: 1,200 ticks of {DAY} are lost -> hk-tick-collector gaps --open --day {DAY}",
         )  # fmt: skip
+        waiting = tmp_path / f"{DAY}.db.predecessor-{DAY}T020304Z.not-imported"
+        waiting.touch()  # what is missing may be in the predecessor's file
+        assert "are lost" not in check(path, at_s=at("12:30:00")).verdict
+        waiting.unlink()
         full = check(path, at_s=at("12:30:00"), DISK_MIN_FREE_MB="999999999")
     assert full.code == 2
     assert f"MB are free in {tmp_path} (and 1 more, below) -> df -h {tmp_path};" in full.verdict
@@ -276,8 +281,20 @@ LIVE: Final = {
     "a lock": (
         {"writer_trouble": "busy", "writer_detail": "database is locked", "writer_trouble_since_ms": -9000},
         (
-            "CRITICAL: the writer waits for 9 s: busy (database is locked); end the other program that writes it"
+            "WARNING: the writer waits for 9 s: busy (database is locked); end the other program that writes it"
             " -> sudo fuser -v {db} {db}-wal {db}-shm"
+        ),
+    ),
+    "a lock for a minute, by a process that is known": (
+        {
+            "writer_trouble": "busy",
+            "writer_detail": "database is locked",
+            "writer_trouble_since_ms": -61_000,
+            "writer_holder_pid": 1,
+        },
+        (
+            f"CRITICAL: the writer waits for 61 s: busy (database is locked), locked by {describe(1).words()};"
+            " end that process, it resumes by itself -> sudo kill -TERM 1"
         ),
     ),
     "kicked out": (

@@ -202,3 +202,40 @@ def test_a_full_disk_keeps_nobody_from_starting(tmp_path: Path, monkeypatch: pyt
         assert not (tmp_path / SPOOL_LOCK_NAME).exists()
         with pytest.raises(OwnedError), spool_owned(tmp_path, "other"):
             pass
+
+
+STRANGER = """
+import os, sys
+from pathlib import Path
+from hk_tick_collector.errors import StoreError
+from hk_tick_collector.store.owner import OwnerLock, spool_owned
+os.setgroups([]), os.setgid(65534), os.setuid(65534)
+for lock in (OwnerLock, lambda *args: spool_owned(*args).__enter__()):
+    try:
+        lock(Path(sys.argv[1]), "me")
+    except StoreError as error:
+        print(error.one_line())
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another account")
+def test_a_run_by_another_account_is_sent_to_systemd(tmp_path: Path) -> None:
+    """Its advice gives nothing of the service away: no chown of the lock, whether the service runs or not."""
+    open_to_others(tmp_path)
+    for name in (LOCK_NAME, SPOOL_LOCK_NAME):
+        (tmp_path / name).touch(mode=0o600)
+    command = [sys.executable, "-c", STRANGER, str(tmp_path)]
+    idle = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as service:
+        assert service.stdout
+        assert service.stdout.readline() == "held\n"
+        running = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+        service.kill()
+    runs_as = f"{tmp_path} belongs to root, and this runs as {pwd.getpwuid(65534).pw_name}: "
+    assert [line.partition(" ")[0] for line in idle + running] == ["DATA_ROOT", "SPOOL_DIR"] * 2
+    assert all(runs_as in line and "chown" not in line for line in idle + running)
+    assert all(line.endswith("not by hand: sudo systemctl start hk-tick-collector") for line in idle)
+    assert f"another collector is at work there, pid {service.pid} (" in running[0]
+    assert running[0].endswith("): sudo systemctl status hk-tick-collector --no-pager")

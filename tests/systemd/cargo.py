@@ -60,7 +60,7 @@ def new_version(host: Host, place: str, version: str) -> Path:
     host.run(f"rm -rf {place} && cp -a {CHECKOUT} {place}")
     init = host.path(f"{place}/src/hk_tick_collector/__init__.py")
     lines = init.read_text("utf-8").splitlines()
-    lines = [f'__version__ = "{version}"' if line.startswith("__version__") else line for line in lines]
+    lines = [f'NEXT_VERSION = "{version}"' if line.startswith("NEXT_VERSION =") else line for line in lines]
     init.write_text("\n".join([*lines, ""]), "utf-8")
     return host.path(place)
 

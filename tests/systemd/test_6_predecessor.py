@@ -74,14 +74,31 @@ def test_the_predecessor_collects_until_it_is_restarted(old_host: Host, installe
     before = old_host.run(f"readlink -f {HOME}/.venv/bin/python && stat -c %U {DATA}")
     assert before == f"/usr/bin/python3.11\n{ACCOUNT}\n"
     assert Watch(old_host).show("NRestarts") == "0"
+    assert old_host.run(f"stat -c '%U:%G %a' {HOME}/.env") == f"{ACCOUNT}:{ACCOUNT} 600\n"
     _predecessor_stores(old_host)
+
+
+def test_until_the_restart_only_the_restart_is_advised(old_host: Host, installed_beside: str) -> None:
+    """Nothing that takes the data away from the program that collects: no chown, no import, no start."""
+    for who in ("root", "duty"):  # duty may not read the predecessor's settings
+        said = old_host.ask("hk-tick-collector status", who=who)
+        assert said.code == 1, said
+        line = said.text.splitlines()[0]
+        assert line.startswith("WARNING: another program runs as hk-tick-collector, pid ")
+        assert line.endswith("the restart takes over -> sudo systemctl restart hk-tick-collector")
+        assert "chown" not in said.text
+        assert f"import {DATA}" not in said.text
+    doctor = old_host.run("hk-tick-collector doctor", codes=(0, 1, 2))
+    assert "takeover" in doctor
+    assert "chown" not in doctor
+    assert f"import {DATA}" not in doctor
 
 
 def test_root_trusts_nothing_that_was_there(old_host: Host, installed_beside: str) -> None:
     """Directories are root's now, a planted version was not run, a link in a directory for all was not followed."""
     assert f"{HOME} was {ACCOUNT}:{ACCOUNT}, mode 775: it becomes root's" in installed_beside
-    owners = old_host.run(f"stat -c '%U:%G %a' {HOME} {HOME}/releases {HOME}/current/ {HOME}/.env")
-    assert owners == "root:root 755\nroot:root 755\nroot:root 755\nroot:hkcollector 640\n"
+    owners = old_host.run(f"stat -c '%U:%G %a' {HOME} {HOME}/releases {HOME}/current/")
+    assert owners == "root:root 755\n" * 3
     assert old_host.run(f"cat {_VICTIM}") == "precious\n"
     assert old_host.ask(f"ls {_PWNED}").code != 0
     assert old_host.run(f"find {HOME}/current/ ! -uid 0") == ""
@@ -113,6 +130,7 @@ def test_it_is_taken_over_in_mid_session(old_host: Host, taken_over: Watch) -> N
     assert taken_over.show("NeedDaemonReload") == "no"
     assert old_host.run(f"stat -c '%U:%G %a' {DATA}") == "hkcollector:hkcollector 750\n"
     assert old_host.run(f"find {DATA} ! -user hkcollector") == ""
+    assert old_host.run(f"stat -c '%U:%G %a' {HOME}/.env") == "root:hkcollector 640\n"
     assert "releases" in old_host.run(f"readlink -f {HOME}/.venv")
     assert old_host.ask("ls /etc/systemd/system/hk-tick-collector.service.d").code != 0
     assert taken_over.show("ActiveState", "hk-tick-collector-snapshot.timer") == "active"

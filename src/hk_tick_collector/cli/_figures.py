@@ -98,8 +98,9 @@ def _day_figures(day: dict[str, Any], live: LiveStatus | None) -> list[Figure]:
     gaps = gaps.filled(gaps_open=day["gaps_open"], missing=day["missing"])
     if live and day["gaps_open"]:
         healing = min(live.gaps_healing, day["gaps_open"])
-        more = Words("; {healing:,} being filled, {lost:,} lost", "；{healing:,} 個補取中，{lost:,} 個已遺失")
-        gaps = _plus(gaps, more.filled(healing=healing, lost=day["gaps_open"] - healing))
+        more = Words("; {healing:,} being filled, {others:,} ", "；{healing:,} 個補取中，{others:,} 個")
+        wait = Words("wait for the import", "等候匯入") if day["importing"] else Words("lost", "已遺失")
+        gaps = _plus(gaps, more.filled(healing=healing, others=day["gaps_open"] - healing), wait)
     file = Words("{path}, {rows:,} rows, {size_mb:,.1f} MB", "{path}，{rows:,} 筆，{size_mb:,.1f} MB")
     file = file.filled(path=day["path"], rows=day["rows"], size_mb=day["bytes"] / 2**20)
     if live:

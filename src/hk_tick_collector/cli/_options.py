@@ -30,11 +30,16 @@ Day: TypeAlias = Annotated[
 
 def settings_in_force(env_file: Path | None) -> Settings:
     """The settings, for a verb at a terminal: what is odd goes to stderr. UsageError for what cannot work."""
+    return loaded_in_force(env_file).settings
+
+
+def loaded_in_force(env_file: Path | None) -> Loaded:
+    """The same with where each came from."""
     loaded = load_settings(env_file)
     for warning in loaded.told(3):
         warn(warning)
     warn_of_predecessor(loaded)
-    return loaded.settings
+    return loaded
 
 
 def warn_of_predecessor(loaded: Loaded) -> None:

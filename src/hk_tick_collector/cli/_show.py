@@ -15,6 +15,7 @@ import unicodedata
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from hk_tick_collector import log
 from hk_tick_collector.text import plain
 
 from ._streams import drop
@@ -47,6 +48,9 @@ def show_lines(text: str) -> None:
 
 def complain(line: str) -> None:
     """Prints one line to stderr; where that is closed or full, nobody can be told."""
+    if log.tell(plain(line)):  # after the lines of the log, and not waiting for ever for who reads it
+        log.flush()
+        return
     try:
         print(plain(line), file=sys.stderr, flush=True)
     except OSError:

@@ -24,7 +24,6 @@ from hk_tick_collector.ops.findings import remedies
 from ._options import AsJson, EnvFile  # noqa: TC001 - typer reads the annotations
 from ._show import complain, show, show_json, show_lines, warn
 from ._table import print_table
-from .run import refusals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,13 +93,23 @@ def _check(env_file: Path | None, *, as_json: bool) -> int:
 
 def _faults(env_file: Path | None) -> tuple[list[UsageError], list[str], str]:
     """Errors that stop a start, what is odd beside them, and what is right in a few words."""
+    from ._refusals import blocked, check_made, refusals  # they need SQLite, the table of settings does not
+
     try:
         loaded = load_settings(env_file)
     except UsageError as error:
         return list(error.faults or (error,)), [], ""
     given = sum(origin != DEFAULT for origin in loaded.origins.values())
     right = f"{given} settings given, {len(loaded.settings.symbols):,} symbols"
-    return refusals(loaded.settings), [*loaded.warnings, *loaded.bad_symbols], right
+    errors = list(refusals(loaded).values())
+    if stopped := blocked(loaded.settings):
+        errors.append(UsageError(stopped[0], hint=stopped[1]))
+    odd = [*loaded.warnings, *loaded.bad_symbols]
+    try:
+        check_made("SNAPSHOT_DIR", loaded.settings.snapshot_dir, loaded)
+    except UsageError as error:  # it collects all the same, and every snapshot fails
+        odd.append(error.one_line())
+    return errors, odd, right
 
 
 def _print_table(loaded: Loaded) -> None:

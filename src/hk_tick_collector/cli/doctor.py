@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import sys
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import __version__, clock, market
@@ -19,9 +21,9 @@ from hk_tick_collector.ops.findings.words import ENGLISH, Words
 
 from ._options import AsJson, EnvFile, today
 from ._patience import demand_writable, in_child
+from ._refusals import refusals, rsa_key
 from ._show import show, show_json
 from ._terminal import in_colour
-from .run import rsa_key
 from .status import live_status
 
 if TYPE_CHECKING:
@@ -81,9 +83,12 @@ def _checks(env_file: Path | None) -> Iterator[Check]:
         seen = not isinstance(error.__cause__, PermissionError)
         yield (failure if seen else not_checked)("settings", str(error), error.hint)
         loaded = None
+    wrong: dict[str, UsageError] = {}
     if loaded:
-        yield from _check_settings(loaded, account)
-        yield from _check_disk(loaded.settings, account)
+        with suppress(StoreError):  # a disk that does not answer is told below
+            wrong = in_child(partial(refusals, loaded), loaded.settings.data_root)
+        yield from _check_settings(loaded, account, wrong)
+        yield from _check_disk(loaded.settings, account, wrong)
     yield check_host.check_sqlite()
     yield check_host.check_programs()
     yield check_host.check_ntp()
@@ -92,22 +97,22 @@ def _checks(env_file: Path | None) -> Iterator[Check]:
         live = _running(loaded.settings)
         yield check_host.check_version(live.version if live else "", __version__)
     if loaded:
-        yield from _check_opend(loaded.settings)
+        yield from _check_opend(loaded, wrong)
         yield _check_metrics(loaded.settings)
-        yield _check_alerts(loaded.settings)
+        yield _check_alerts(loaded.settings, wrong.get("ALERT_URLS"))
     else:
         text = Words("data, OpenD, metrics and alerts need settings", "資料、OpenD、指標與告警須有設定才能檢查")
         yield not_checked("the rest", text, Words("see settings above", "見上面的 settings"))
 
 
-def _check_settings(loaded: Loaded, account: files.Account) -> Iterator[Check]:
+def _check_settings(loaded: Loaded, account: files.Account, wrong: dict[str, UsageError]) -> Iterator[Check]:
     settings = loaded.settings
     given = sum(origin != "default" for origin in loaded.origins.values())
     where = loaded.env_file or ENVIRONMENT
-    if not settings.symbols:
+    if no_symbols := wrong.get("FUTU_SYMBOLS"):
         example = "FUTU_SYMBOLS=HK.00700,HK.00981"
         remedy = Words(f"name symbols in {where}: {example}", f"在 {where} 列出股票：{example}")
-        yield failure("settings", Words("FUTU_SYMBOLS is empty", "FUTU_SYMBOLS 沒有股票"), remedy)
+        yield failure("settings", Words(str(no_symbols), "FUTU_SYMBOLS 沒有股票"), remedy)
     elif told := loaded.told(3):
         yield warning("settings", "; ".join(told), remedies.CHECK_SETTINGS)
     else:
@@ -117,10 +122,8 @@ def _check_settings(loaded: Loaded, account: files.Account) -> Iterator[Check]:
         )
         yield ok("settings", text)
     yield from _check_predecessor(loaded)
-    try:
-        rsa_key(settings.futu_rsa_key)
-    except UsageError as error:
-        yield failure("RSA key", str(error), error.hint)
+    if no_key := wrong.get("FUTU_RSA_KEY"):
+        yield failure("RSA key", str(no_key), no_key.hint)
     installed = (
         account.installed and loaded.env_file is not None and loaded.env_file.is_relative_to(check_host.INSTALLED)
     )
@@ -128,10 +131,10 @@ def _check_settings(loaded: Loaded, account: files.Account) -> Iterator[Check]:
     yield files.check_env_file(loaded.env_file, secrets=secrets, installed=installed)
 
 
-def _check_disk(settings: Settings, account: files.Account) -> list[Check]:
+def _check_disk(settings: Settings, account: files.Account, wrong: dict[str, UsageError]) -> list[Check]:
     try:
         demand_writable(settings.data_root)
-        return in_child(lambda: list(_check_data(settings, account)), settings.data_root)
+        return in_child(lambda: list(_check_data(settings, account, wrong)), settings.data_root)
     except StoreError as error:
         return [failure("DATA_ROOT", str(error), error.hint)]
 
@@ -151,12 +154,21 @@ def _check_predecessor(loaded: Loaded) -> Iterator[Check]:
         yield warning("old settings", "; ".join(lines), found.removal(where))
 
 
-def _check_data(settings: Settings, account: files.Account) -> Iterator[Check]:
+def _check_data(settings: Settings, account: files.Account, wrong: dict[str, UsageError]) -> Iterator[Check]:
     root = settings.data_root
-    yield files.check_directory("DATA_ROOT", root, account, made_by_service=False)
-    yield files.check_directory("SPOOL_DIR", settings.spool_dir, account, made_by_service=True)
-    if settings.snapshot_dir != root:
-        yield files.check_directory("SNAPSHOT_DIR", settings.snapshot_dir, account, made_by_service=True)
+    waits = check_host.check_takeover()
+    if waits:  # what is there belongs to another program, and is set right by the start that takes over
+        yield waits
+        yield files.check_file_system(root)
+        yield files.check_space(root, today(), settings.disk_min_free_mb)
+        yield files.check_damaged(root)
+        return
+    directories = {"DATA_ROOT": root, "SPOOL_DIR": settings.spool_dir, "SNAPSHOT_DIR": settings.snapshot_dir}
+    for name, path in directories.items():
+        if error := wrong.get(name):
+            yield failure(name, str(error), error.hint)
+        elif name != "SNAPSHOT_DIR" or path != root:
+            yield files.check_directory(name, path, account, made_by_service=name != "DATA_ROOT")
     yield files.check_file_system(root)
     yield files.check_files(root, account)
     yield files.check_locks(root, settings.spool_dir, today(), account)
@@ -168,16 +180,30 @@ def _check_data(settings: Settings, account: files.Account) -> Iterator[Check]:
     yield files.check_spool(settings.spool_dir, running=_running(settings) is not None)
 
 
-def _check_opend(settings: Settings) -> list[Check]:
+def _check_opend(loaded: Loaded, wrong: dict[str, UsageError]) -> list[Check]:
+    settings = loaded.settings
+    if "FUTU_RSA_KEY" in wrong:
+        text, see = Words("needs the RSA key", "須有 RSA 金鑰"), Words("see RSA key above", "見上面的 RSA key")
+        return [not_checked(name, text, see) for name in ("OpenD", *opend.NAMES)]
     try:
-        rsa = rsa_key(settings.futu_rsa_key)
+        rsa = rsa_key(loaded)
         client_id = f"hk-tick-collector-{settings.instance_id}-doctor"
         answers = ask(settings.futu_host, settings.futu_port, client_id, rsa, settings.symbols)
     except CollectorError as error:
         return opend.check_away(error)
     day, drift_warn_s = market.day_number(clock.now_ms()), settings.drift_warn_sec
     ours = _subscribed(settings)
-    return list(opend.check_answers(answers, settings.symbols, ours, drift_warn_s=drift_warn_s, today=day))
+    live = _running(settings)
+    return list(
+        opend.check_answers(
+            answers,
+            settings.symbols,
+            ours,
+            drift_warn_s=drift_warn_s,
+            today=day,
+            reported=live.trouble if live and live.connected else None,
+        )
+    )
 
 
 def _subscribed(settings: Settings) -> int | None:
@@ -197,8 +223,10 @@ def _check_metrics(settings: Settings) -> Check:
     return check_host.check_metrics(host, port, running=_running(settings) is not None)
 
 
-def _check_alerts(settings: Settings) -> Check:
+def _check_alerts(settings: Settings, wrong: UsageError | None) -> Check:
     """How many there are and of which kind; what is behind a scheme is a secret."""
+    if wrong:
+        return failure("alerts", str(wrong), wrong.hint)
     schemes = sorted({url.get_secret_value().partition("://")[0] for url in settings.alert_urls})
     if not schemes:
         return ok("alerts", Words("none are sent: ALERT_URLS is empty", "不會發出：ALERT_URLS 是空的"))

@@ -15,6 +15,7 @@ from hk_tick_collector.collect.loading.imported import missing_of
 from hk_tick_collector.errors import CollectorError, OwnedError, StoreError, UsageError
 from hk_tick_collector.store import foreign, predecessor
 from hk_tick_collector.store.importing import clear_drafts, hand_over, import_day
+from hk_tick_collector.store.locks import describe
 from hk_tick_collector.store.predecessor import OursError, Source
 from hk_tick_collector.store.query import list_days, path_of
 
@@ -35,6 +36,9 @@ _WORDS: Final = {
     predecessor.ODD_TYPE: "with values of another type",
     predecessor.TIME_IN_DOUBT: "whose time is in doubt",
 }
+_AT_WORK: Final = (
+    "the collector that runs (process {}) adds it to {} by itself, and removes .not-imported when it is done"
+)
 _SHOW_EVERY_S: Final = 0.1
 
 
@@ -117,9 +121,12 @@ def _moved(path: Path) -> Path:
 
 def _import(path: Path, data_root: Path, keep_free: int) -> str:
     """Imports one file; what is to be told of it."""
-    if holder := foreign.held_by(path):
+    holder = describe(foreign.opener(path) or 0)
+    if holder.is_collector and foreign.is_kept(path):
+        return f"{path}: {_AT_WORK.format(holder.pid, path_of(data_root, path.name[:8]))}: nothing to do"
+    if not holder.is_collector and (opened := foreign.held_by(path)):
         raise StoreError(
-            f"it is open in {holder}, which may be the predecessor at work",
+            f"it is open in {opened}, which may be the predecessor at work",
             hint=f"sudo fuser -v {path}* names it; stop it, then import again",
         )
     bar = _Bar(path.name)

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import resource
-import stat
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log
 from hk_tick_collector.config import load_settings, systemd_environment
-from hk_tick_collector.errors import CollectorError, UsageError
-from hk_tick_collector.ops.findings import remedies
+from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.ops.live.systemd_notify import Notifier
 
 from ._options import EnvFile, limits
+from ._refusals import check_data_root, check_made, destinations, rsa_key, symbols
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from hk_tick_collector.collect.options import ServiceOptions
-    from hk_tick_collector.config import Settings
-    from hk_tick_collector.opend.crypto import RsaCipher
-    from hk_tick_collector.ops.alerts.destination import Destination
+    from hk_tick_collector.config import Loaded
 
 _DESCRIPTORS_LEAST: Final = 16
 
@@ -43,7 +39,7 @@ def run(env_file: EnvFile = None) -> int:
 
 def _run(env_file: Path | None) -> int:
     loaded = load_settings(env_file)
-    options = replace(_options(loaded.settings), bad_symbols=loaded.bad_symbols)
+    options = replace(_options(loaded), bad_symbols=loaded.bad_symbols)
     log.configure(loaded.settings.log_level)
     for warning in (*loaded.told(), *loaded.predecessor.lines):
         log.warning("setting", detail=warning)
@@ -58,25 +54,31 @@ def _run(env_file: Path | None) -> int:
 
     from hk_tick_collector.collect.service import serve
 
-    return uvloop.run(serve(options))
+    try:
+        return uvloop.run(serve(options))
+    finally:
+        log.flush()  # the last lines, however this process ends
 
 
-def _options(settings: Settings) -> ServiceOptions:
+def _options(loaded: Loaded) -> ServiceOptions:
     from hk_tick_collector.collect.options import FeedOptions, ServiceOptions
     from hk_tick_collector.store.dayfile import StoreOptions
 
+    settings = loaded.settings
     data_root = settings.data_root
-    _check_directory(data_root)
+    wanted = symbols(loaded)
+    check_data_root(loaded)
+    check_made("SPOOL_DIR", settings.spool_dir, loaded)
     return ServiceOptions(
         feed=FeedOptions(
             host=settings.futu_host,
             port=settings.futu_port,
-            symbols=settings.needed_symbols(),
+            symbols=wanted,
             client_id=f"hk-tick-collector-{settings.instance_id}",
             reconnect_min_delay_s=settings.reconnect_min_delay,
             reconnect_max_delay_s=settings.reconnect_max_delay,
             max_wait_ms=settings.max_wait_ms,
-            rsa=rsa_key(settings.futu_rsa_key),
+            rsa=rsa_key(loaded),
         ),
         store=StoreOptions(
             synchronous=settings.sqlite_synchronous,
@@ -96,34 +98,12 @@ def _options(settings: Settings) -> ServiceOptions:
         watchdog_queue_rows=settings.watchdog_queue_threshold_rows,
         watchdog_max_failures=settings.watchdog_recovery_max_failures,
         stop_flush_timeout_s=settings.stop_flush_timeout_sec,
-        destinations=_destinations(settings),
+        destinations=destinations(loaded),
         limits=limits(settings),
         metrics_addr=settings.metrics_addr,
         lang=settings.operator_lang,
         snapshot_dir=settings.snapshot_dir,
     )
-
-
-def refusals(settings: Settings) -> list[UsageError]:
-    """What `run` would refuse of settings that are right each by itself; it refuses the first."""
-    found = []
-    for check in (
-        settings.needed_symbols,
-        partial(_check_directory, settings.data_root),
-        partial(rsa_key, settings.futu_rsa_key),
-        partial(_destinations, settings),
-    ):
-        try:
-            check()
-        except UsageError as error:
-            found.append(error)
-    return found
-
-
-def _destinations(settings: Settings) -> tuple[Destination, ...]:
-    from hk_tick_collector.ops.alerts.destination import open_destinations
-
-    return open_destinations([url.get_secret_value() for url in settings.alert_urls])
 
 
 def status_path(data_root: Path) -> Path:
@@ -141,29 +121,3 @@ def _check_descriptors() -> None:
             f"only {limit} files may be open, at least {_DESCRIPTORS_LEAST} must be",
             hint="ulimit -n 1024, or LimitNOFILE=1024 in the unit",
         )
-
-
-def _check_directory(path: Path) -> None:
-    try:
-        mode = path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"DATA_ROOT {path} does not exist", hint=f"create it: mkdir -p {path}") from None
-    except OSError as error:  # a directory above it is closed to this account
-        raise UsageError(f"DATA_ROOT {path} cannot be reached: {error.strerror}", hint=remedies.DOCTOR) from None
-    if not stat.S_ISDIR(mode):
-        raise UsageError(f"DATA_ROOT {path} is not a directory", hint="name a directory")
-
-
-def rsa_key(path: Path | None) -> RsaCipher | None:
-    """The key of FUTU_RSA_KEY, None where there is none; UsageError for a file that holds none."""
-    if path is None:
-        return None
-    from hk_tick_collector.errors import CryptoError
-    from hk_tick_collector.opend.crypto import RsaCipher
-
-    try:
-        return RsaCipher(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"FUTU_RSA_KEY {path}: {error.strerror}", hint="name the PEM file that OpenD uses") from None
-    except CryptoError as error:
-        raise UsageError(f"FUTU_RSA_KEY {path}: {error}", hint=error.hint) from None

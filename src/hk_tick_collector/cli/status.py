@@ -21,7 +21,6 @@ from hk_tick_collector.errors import (
     UsageError,
 )
 from hk_tick_collector.model import MATCHING, UNEXPLAINED
-from hk_tick_collector.ops.doctor.result import Outcome
 from hk_tick_collector.ops.findings import health, remedies
 from hk_tick_collector.ops.findings.completeness import check_completeness, lost_ticks
 from hk_tick_collector.ops.findings.day_files import PREDECESSOR_DAYS
@@ -30,26 +29,37 @@ from hk_tick_collector.ops.findings.host import DAY_FILE, DISK_HANGS
 from hk_tick_collector.ops.findings.market_silence import silence
 from hk_tick_collector.ops.findings.not_reporting import UNIT_PROPERTIES, Host, is_late, is_silent
 from hk_tick_collector.ops.findings.remedies import Remedy
-from hk_tick_collector.ops.findings.service import LIVE_STATE, SETTINGS, SETTINGS_UNREADABLE
+from hk_tick_collector.ops.findings.service import LIVE_STATE, NOT_TAKEN_OVER, SETTINGS, SETTINGS_UNREADABLE
 from hk_tick_collector.ops.findings.words import NO_WORDS, Words, joined
 from hk_tick_collector.ops.live.status import RUNTIME_DIRECTORY, STATUS_NAME, LiveStatus, read_status
-from hk_tick_collector.ops.live.systemd_unit import SERVICE, place_trouble, process_state, show_unit, systemd_runs
+from hk_tick_collector.ops.live.systemd_unit import (
+    SERVICE,
+    not_taken_over,
+    place_trouble,
+    process_state,
+    show_unit,
+    systemd_runs,
+)
+from hk_tick_collector.store.foreign import list_waiting
+from hk_tick_collector.store.kept import still_predecessors
 from hk_tick_collector.store.locks import describe
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
 from ._figures import figure_lines
-from ._options import AsJson, EnvFile, limits, settings_in_force, today
+from ._options import AsJson, EnvFile, limits, loaded_in_force, today
 from ._patience import Disk
+from ._refusals import blocked, refusals
 from ._show import padded, show, show_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hk_tick_collector.config import Loaded
     from hk_tick_collector.model import Reconciled
     from hk_tick_collector.ops.findings.spec import FindingSpec
     from hk_tick_collector.store.query import Completeness, Incomplete
 
-    _Known: TypeAlias = tuple[Settings | None, UsageError | None]  # the settings, or why there are none
+    _Known: TypeAlias = tuple[Loaded | None, UsageError | None]  # the settings, or why there are none
 
 _SYSTEMD_S: Final = 2.0
 _WORST: Final = 3  # symbols that are named, those that miss the most
@@ -69,14 +79,16 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     Example: hk-tick-collector status
     """
     now_ms = clock.now_ms()
-    settings, wrong = known = _settings(env_file)
+    loaded, wrong = known = _settings(env_file)
+    settings = loaded.settings if loaded else None
     disk = Disk()
     live, unread = _live(settings.data_root if settings else None, disk)
-    live = _with_holder(live) if live else None
+    live = _with_holder(_with_imported(live, disk)) if live else None
     findings = [unread] if unread else _check(live, env_file, known, now_ms, disk)
-    if wrong and _is_unreadable(wrong):  # whoever may not read them sees no cause in what else is missing
+    waits = any(finding.code == NOT_TAKEN_OVER.code for finding in findings)  # until then the file is another program's
+    if wrong and _is_unreadable(wrong) and not waits:  # whoever may not read them sees no cause in what else is missing
         findings = [SETTINGS_UNREADABLE.found(Severity.UNKNOWN, error=str(wrong))]
-    day = _day(settings.data_root, live, findings, disk) if settings and not unread else None
+    day = _day(settings.data_root, live, findings, disk) if settings and not unread and not waits else None
     if disk.error and not any(finding.code == "disk_hangs" for finding in findings):
         findings.append(hanging(disk.error))
     findings = health.in_order(findings)
@@ -117,7 +129,7 @@ def _settings(env_file: Path | None) -> _Known:
     What this command itself was given, a file that is not there or a variable of the shell, stays one.
     """
     try:
-        return settings_in_force(env_file), None
+        return loaded_in_force(env_file), None
     except UsageError as error:
         if isinstance(error.__cause__, FileNotFoundError) or f"(from {ENVIRONMENT})" in str(error):
             raise
@@ -155,67 +167,84 @@ def _with_holder(live: LiveStatus) -> LiveStatus:
     return replace(live, writer_holder=describe(pid).words()) if pid and pid > 0 else live
 
 
+def _with_imported(live: LiveStatus, disk: Disk) -> LiveStatus:
+    """Without the days that `import` has brought in since the service looked."""
+    if not live.predecessor_days:
+        return live
+    root = Path(live.data_root)
+    with suppress(DiskHangsError):  # `disk` keeps it
+        left = disk.read(lambda: still_predecessors(root, live.predecessor_days), root)
+        return replace(live, predecessor_days=left)
+    return live
+
+
 def _check(live: LiveStatus | None, env_file: Path | None, known: _Known, now_ms: int, disk: Disk) -> list[Finding]:
     """Findings of the live state; the host is asked only when a report is overdue."""
-    settings, wrong = known
-    host = Host()
+    loaded, wrong = known
+    host, refused = Host(), ""
     if is_silent(live, now_ms) or is_late(live, now_ms):
         host = _host(live, env_file, known, disk)
-    findings = health.check(live, now_ms, limits(settings or Settings.model_validate({})), host)
-    if wrong and not is_silent(live, now_ms):
-        file = settings_file(env_file)
-        findings.append(SETTINGS.found(Severity.WARNING, error=wrong.one_line(), file=file))
+    elif live and loaded:
+        refused = _refused(loaded, disk, given_only=True, started_ms=live.started_ms)
+    findings = health.check(live, now_ms, limits(loaded.settings if loaded else Settings.model_validate({})), host)
+    refused = wrong.one_line() if wrong else refused
+    if refused and not is_silent(live, now_ms):
+        findings.append(SETTINGS.found(Severity.WARNING, error=refused, file=settings_file(env_file)))
     return findings
 
 
 def _host(live: LiveStatus | None, env_file: Path | None, known: _Known, disk: Disk) -> Host:
     """What systemd, the kernel and the settings say of a service that does not report."""
-    settings, wrong = known
+    loaded, wrong = known
+    settings = loaded.settings if loaded else None
     unit = show_unit(SERVICE, UNIT_PROPERTIES, _SYSTEMD_S) if systemd_runs() else None
     installed = unit is not None and unit["LoadState"] == "loaded"
-    place, lacking, blocked = "", "", None
+    take_over = not_taken_over(unit)
+    place, refused, stopped = "", "", None
     with suppress(DiskHangsError):  # `disk` keeps it
         place = disk.read(lambda: place_trouble(Path(live.data_root)), Path(live.data_root)) if live else ""
-        if installed and settings:
-            lacking = disk.read(lambda: _lacking(settings), settings.data_root)
-        if settings:
-            blocked = disk.read(lambda: _blocked(settings), settings.data_root)
+        if loaded:
+            refused = _refused(loaded, disk, given_only=not installed)
+        if settings and take_over is None:
+            stopped = disk.read(lambda: blocked(settings), settings.data_root)
+    if wrong:
+        refused = "" if take_over is not None and _is_unreadable(wrong) else wrong.one_line()
     return Host(
         process=process_state(live.pid) if live else "",
         unit=unit,
         place=place,
-        settings_error=wrong.one_line() if wrong else lacking,
+        settings_error=refused,
         settings_file=str(settings_file(env_file)),
-        blocked=blocked,
+        blocked=stopped,
         data_root=str(settings.data_root) if settings else "",
+        take_over=take_over,
     )
 
 
-def _blocked(settings: Settings) -> tuple[str, str] | None:
-    """What another account left, or holds, that a start would meet: in words, and what mends it."""
-    from hk_tick_collector.ops.doctor import files  # a service that runs does not need it
+def _refused(loaded: Loaded, disk: Disk, *, given_only: bool = False, started_ms: int | None = None) -> str:
+    """What `run` would refuse of settings that are right each by itself; empty when it would start.
 
-    account, root = files.service_account(), settings.data_root
-    if not root.is_dir():
-        return None
-    for check in (
-        files.check_directory("DATA_ROOT", root, account, made_by_service=False),
-        files.check_directory("SPOOL_DIR", settings.spool_dir, account, made_by_service=True),
-        files.check_locks(root, settings.spool_dir, today(), account),
-    ):
-        if check.outcome is Outcome.FAILURE:
-            return check.text, check.remedy
-    return None
-
-
-def _lacking(settings: Settings) -> str:
-    """What the unit's `run` needs and these settings, each right by itself, do not give."""
+    A service that started with this file has judged ALERT_URLS itself: that takes half a second.
+    """
+    leave_out = ("ALERT_URLS",) if started_ms and not _changed_since(loaded, started_ms) else ()
     try:
-        settings.needed_symbols()
-    except UsageError as error:
-        return error.one_line()
-    root = settings.data_root
-    return "" if root.is_dir() else f"DATA_ROOT {root} is no directory: sudo install -d -o hkcollector {root}"
+        found = disk.read(
+            lambda: [
+                error.one_line() for error in refusals(loaded, given_only=given_only, leave_out=leave_out).values()
+            ],
+            loaded.settings.data_root,
+        )
+    except DiskHangsError:  # `disk` keeps it
+        return ""
+    return "; ".join(found)
+
+
+def _changed_since(loaded: Loaded, moment_ms: int) -> bool:
+    """Whether the settings file is newer, by the time that nobody can set, or does not hold ALERT_URLS."""
+    try:
+        return loaded.env_file is None or loaded.env_file.stat().st_ctime_ns // 1_000_000 >= moment_ms
+    except OSError:
+        return True
 
 
 def live_status(data_root: Path, disk: Disk | None = None) -> LiveStatus | None:
@@ -253,6 +282,7 @@ def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding], disk
     try:
         path = path_of(data_root, name)
         day, reconciled, complete, incomplete = disk.read(partial(_read_day, path, name, healing), path)
+        importing = disk.read(lambda: _waits_for_import(path), path)
     except (NoDayError, DiskHangsError):  # `disk` keeps the other
         return None
     except PredecessorFileError as error:
@@ -264,8 +294,17 @@ def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding], disk
         return None
     findings += health.check_totals(reconciled)
     if name == today():
-        findings += check_completeness(name, complete, incomplete, healing)
-    return day
+        findings += check_completeness(name, complete, incomplete, healing, importing=importing)
+    if importing:
+        day["lost"] = 0
+    return {**day, "importing": importing}
+
+
+def _waits_for_import(path: Path) -> bool:
+    """Whether a file of the predecessor was set aside whose ticks are not, or not all, in the day's file."""
+    with suppress(OSError):
+        return any(kept.name.startswith(f"{path.name}.") for kept in list_waiting(path.parent))
+    return False
 
 
 def _read_day(path: Path, name: str, healing: int) -> tuple[dict[str, Any], list[Reconciled], Completeness, Incomplete]:

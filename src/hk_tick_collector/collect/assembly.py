@@ -83,7 +83,7 @@ def assemble(options: ServiceOptions) -> Assembly:
     reconciler = Reconciler(options.data_root, options.feed.symbols, stats, current_writer.reconcile)
     feed = Feed(options.feed, intake, backfiller, reconciler, stats)
     watchdog = Watchdog(options.watchdog_stall_s, options.watchdog_queue_rows, options.watchdog_max_failures)
-    recovery = Recovery(watchdog, queue, stats, current_writer, loader.rebuild, tracker.open_days)
+    recovery = Recovery(watchdog, queue, stats, current_writer, loader.rebuild, tracker.open_days, tracker.unread_days)
     notifier = Notifier(options.notify_socket)
     heartbeat = Heartbeat(
         options, stats, queue, feed, current_writer, GapLog(tracker, plan, current_writer, now_ms), recovery, notifier

@@ -55,6 +55,7 @@ async def serve(options: ServiceOptions) -> int:
     memory is limited too far.
     """
     demand_room()
+    log.in_background()
     os.umask(_UMASK)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     gc.freeze()  # what was imported stays

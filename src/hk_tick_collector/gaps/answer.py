@@ -178,11 +178,14 @@ def steps(reached: Reach, gaps: Iterable[OpenGap]) -> bool:
 
 
 def has_all_recent(track: SymbolDay, part: Part, answer: Answer) -> bool:
-    """Whether an answer has what we know of a symbol without the rule, within the time it speaks of."""
+    """Whether an answer has what we know of a symbol without the rule, within the time it speaks of.
+
+    It may be shorter than what we know: OpenD may keep fewer ticks than it says. One of a few ticks proves nothing.
+    """
     if track.recent is None:
         return True
     known = track.recent.known()
-    if len(answer.ticks) < min(answer.asked_rows, len(known)):
+    if len(answer.ticks) < min(answer.asked_rows, len(known), WINDOW_LEAST):
         return False
     return track.recent.between(part.oldest_ms + _EDGE_MS, part.newest_ms - _LATE_MS) <= part.seqs
 
@@ -195,7 +198,8 @@ def is_whole_day(track: SymbolDay, part: Part, answer: Answer) -> bool:
     """
     if part.from_before:
         return True
-    if not answer.complete or part.from_after:
+    known = len(track.recent.known()) if track.recent else 0
+    if not answer.complete or part.from_after or len(answer.ticks) < min(answer.asked_rows, known):
         track.oldest = None
         return False
     ticks, before = len(answer.ticks), track.oldest

@@ -76,7 +76,7 @@ class BackfillPlan:
         self._patients: dict[str, _Patient] = {}
         self._to_look_at: dict[str, int] = {}  # symbol → rows, in order of asking
         self._rates: dict[str, float] = {}  # ticks/s
-        self._rate_base: dict[str, int] = {}
+        self._rate_base: dict[str, tuple[int, int]] = {}  # progress, and the newest tick's time
         self._rate_at_s = 0.0
         self._to_compare: dict[str, int] = {}  # symbol → rows, in order of asking
         self._compare_at_s = 0.0
@@ -154,16 +154,20 @@ class BackfillPlan:
         return self._tracker.give_up(ask.symbol)
 
     def measure(self, now_s: float) -> None:
-        """Takes the rate of every symbol; call it about once a second."""
+        """Takes the rate of every symbol; call it about once a second.
+
+        Ticks of a longer time that come at once, from a predecessor's file, the spool or a backfill, have the rate of
+        that time.
+        """
         passed_s = now_s - self._rate_at_s
         if passed_s < _RATE_EVERY_S or self._tracker.deaf:  # no tick comes, and none is a rate of the market's
             return
         for track in self._tracker.tracks():
-            base = self._rate_base.get(track.symbol)
-            if base is not None and track.progress >= base > 0 and self._rate_at_s:
-                rate = (track.progress - base) / passed_s
+            base, base_ms = self._rate_base.get(track.symbol, (0, 0))
+            if track.progress >= base > 0 and self._rate_at_s:
+                rate = _rate(track, track.progress - base, base_ms, passed_s)
                 self._rates[track.symbol] = max(rate, self._rates.get(track.symbol, 0.0) * 0.9)
-            self._rate_base[track.symbol] = track.progress
+            self._rate_base[track.symbol] = track.progress, track.last_ts_ms
         self._rate_at_s = now_s
 
     def busiest(self) -> tuple[str, float] | None:
@@ -192,7 +196,9 @@ class BackfillPlan:
     def _compare_after_s(self, track: SymbolDay, new_rows: int) -> float:
         if track.patterned:
             return _COMPARE_RULE_S
-        return _COMPARE_LEAST_S if new_rows >= COMPARED_ROWS else COMPARED_S
+        window = self._patient(track.symbol).window  # OpenD keeps fewer, by its last answer
+        rows = COMPARED_ROWS if window is None else min(COMPARED_ROWS, window.rows * COMPARED_ROWS // WINDOW_ROWS)
+        return _COMPARE_LEAST_S if new_rows >= rows else COMPARED_S
 
     def _urgent(self, now_s: float) -> Iterable[tuple[tuple[float, float], Ask]]:
         """Symbols with gaps that may be filled, with the seconds until their oldest missing tick is out of reach."""
@@ -260,3 +266,13 @@ def _is_window(window: _Window | None, now_s: float) -> bool:
 def _delay_s(times: int) -> float:
     """How long to wait after something went wrong so often in a row."""
     return _RETRY_S[min(times, len(_RETRY_S)) - 1] if times else 0.0
+
+
+def _rate(track: SymbolDay, new: int, since_ms: int, passed_s: float) -> float:
+    """Ticks/s of so many new ticks: by the time that passed, or by their own where that is longer."""
+    counted = new
+    if track.recent is not None and new:
+        times = track.recent.times[-new:]
+        counted, since_ms = len(times), min(times)
+    span_s = (track.last_ts_ms - since_ms) / 1000
+    return counted / span_s if span_s > passed_s else new / passed_s

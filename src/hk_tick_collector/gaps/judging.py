@@ -8,7 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from . import answer as answers
-from .symbol_day import CAUSE_PUSH_LOST, CAUSE_SKIPPED, CONTRADICTED, COUNTER_MASK, MARGIN_MS, OURS, Day, SymbolDay
+from .symbol_day import (
+    CAUSE_DROPPED,
+    CAUSE_PUSH_LOST,
+    CAUSE_SKIPPED,
+    CONTRADICTED,
+    COUNTER_MASK,
+    MARGIN_MS,
+    OURS,
+    Day,
+    SymbolDay,
+)
 
 if TYPE_CHECKING:
     from .answer import Answer, Part, Reach
@@ -212,6 +222,9 @@ class Judging:
         from_the_start = doubt.from_ts_ms <= day.start_s * 1000 and day.number == max(self._known.days)
         if from_the_start and not track.patterned and answers.is_whole_day(track, part, answer):
             return True
+        if from_the_start and doubt.from_seq is None and track.patterned and not track.run_seq:
+            # Only its first ticks did not follow the rule: the counter tells what is missing of the day.
+            return doubt.cause != CAUSE_DROPPED
         sized = doubt.from_seq is not None and doubt.from_seq > track.run_seq and track.patterned
         # Or a gap of known size begins where the doubt does.
         return bool(answer.full and sized and answers.tells_of(track, (track.known_seq & COUNTER_MASK) + 1))
@@ -223,9 +236,11 @@ class Judging:
             return []
         if not answers.has_all_recent(track, part, answer):
             return []
-        if track.proved and answer.full and not part.from_before and not part.seqs & track.proved:
+        if track.proved and not part.from_before and not part.seqs & track.proved:
             gap_ms = part.oldest_ms + MARGIN_MS
             lost = self._known.doubt(day, track, None, track.proved_ms, CAUSE_PUSH_LOST)
+            if not answer.full:
+                return []  # the next answers may reach further back
             lost.final, lost.to_ts_ms = True, max(lost.from_ts_ms, gap_ms)
             track.proved, track.proved_ms = part.seqs, part.newest_ms
             return [lost]

@@ -22,20 +22,23 @@ class Lost(NamedTuple):
     """Gaps that were found to be lost within some time. Moments are UTC epoch ms, 0 where there are no gaps."""
 
     gaps: int
-    ticks: int  # a gap of unknown size counts as one
+    ticks: int  # in those of known size
     found_ms: int  # when the first of them was found to be lost
     from_ts_ms: int  # from when to when their ticks were traded
     to_ts_ms: int
+    unknown: int = 0  # of the gaps, those of unknown size
 
 
 class Losses:
-    """`ticks` is how many were lost since the start of the service, and never falls.
+    """`ticks` is how many were lost since the start of the service, `unknown` how many gaps of unknown size: neither
+    ever falls.
 
     `late_start` says that the service should have run before: then what it missed of the day is a loss like any other.
     """
 
     def __init__(self) -> None:
         self.ticks = 0
+        self.unknown = 0
         self.late_start = False
         self._seconds: dict[int, Lost] = {}
 
@@ -46,7 +49,8 @@ class Losses:
                 continue  # the service had not begun: nobody expects these ticks
             if gap.lost_ms and now_ms - gap.lost_ms > _ANEW_MS:
                 continue  # it was asked for again after a reconnect, and is lost as before
-            self.ticks += gap.missing or 1
+            self.ticks += gap.missing or 0
+            self.unknown += gap.missing is None
             self._note(gap, gap.lost_ms or now_ms)
 
     def recall(self, gaps: Iterable[OpenGap], after_ms: int) -> None:
@@ -58,7 +62,7 @@ class Losses:
                 self._note(gap, gap.opened_ms)
 
     def recount(self, gaps: Iterable[OpenGap]) -> None:
-        """Only these are still there: the others were filled from elsewhere. `ticks` does not fall for it."""
+        """Only these are still there: the others were filled from elsewhere. Sums since the start do not fall."""
         self._seconds = {}
         for gap in sorted(gaps, key=_found_ms):
             if gap.cause != CAUSE_BEFORE_START or self.late_start:
@@ -75,10 +79,12 @@ class Losses:
             min(lost.found_ms for lost in found),
             min(lost.from_ts_ms for lost in found),
             max(lost.to_ts_ms for lost in found),
+            sum(lost.unknown for lost in found),
         )
 
     def _note(self, gap: OpenGap, at_ms: int) -> None:
-        second, one = at_ms // 1000, Lost(1, gap.missing or 1, at_ms, gap.from_ts_ms, gap.to_ts_ms)
+        one = Lost(1, gap.missing or 0, at_ms, gap.from_ts_ms, gap.to_ts_ms, int(gap.missing is None))
+        second = at_ms // 1000
         lost = self._seconds.get(second)
         if lost is None:
             self._seconds = {key: kept for key, kept in self._seconds.items() if key > second - _KEPT_S}
@@ -90,6 +96,7 @@ class Losses:
                 min(lost.found_ms, at_ms),
                 min(lost.from_ts_ms, one.from_ts_ms),
                 max(lost.to_ts_ms, one.to_ts_ms),
+                lost.unknown + one.unknown,
             )
 
 

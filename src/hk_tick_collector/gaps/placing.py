@@ -34,6 +34,14 @@ if TYPE_CHECKING:
     from .symbol_days import SymbolDays
 
 
+TOO_MANY: Final = "gaps"  # why the rule of a symbol ended: it has more gaps than can be kept
+# Gaps are kept in memory, whatever OpenD sends: of one symbol, of all that may be filled, and of all. One that may be
+# filled takes half a KB, one that is lost 100 bytes.
+GAPS_MOST: Final = 5_000
+ASKED_MOST: Final = 50_000
+ALL_MOST: Final = 600_000
+_SHARE: Final = 300  # a symbol with fewer keeps them
+_COUNT_EVERY: Final = 50
 _ORDER_S: Final = 1  # so far ticks that follow one another may be out of order by the second
 
 
@@ -49,7 +57,8 @@ class Placing:
         `interrupted` is why ticks of a symbol that is not known yet may be missing before it, empty where none may.
         """
         near = plausible(seq, ts_ms)
-        if not near and self._is_of_another_day(symbol, seq, day.number, stored=stored):
+        home = market.day_number((seq >> 32) * 1000)
+        if home != day.number and self._is_of_another_day(symbol, seq, home, stored=stored, near=near):
             return False
         track = day.tracks.get(symbol)
         if track is None:
@@ -58,12 +67,32 @@ class Placing:
         if track.next < 0:
             self._follow(day, track, seq, ts_ms, stored=stored)
             return False
-        return self._place_by_rule(day, track, seq, ts_ms, stored=stored, near=near)
+        is_new = self._place_by_rule(day, track, seq, ts_ms, stored=stored, near=near)
+        if is_new and track.patterned and self._has_too_many(track):
+            if stored:
+                track.remember(seq, ts_ms)
+            self._give_up_rule(day, track, seq, ts_ms, TOO_MANY)
+        return is_new
+
+    def _has_too_many(self, track: SymbolDay) -> bool:
+        """Whether the gaps of a symbol, or of all, take too much memory: they are one of unknown size from then on.
+
+        Those of all are counted now and then, and only for a symbol that has its share of them.
+        """
+        if len(track.gaps) > GAPS_MOST:
+            return True
+        if len(track.gaps) + len(track.lost) < _SHARE or len(track.gaps) % _COUNT_EVERY:
+            return False
+        tracks = [each for day in self._known.days.values() for each in day.tracks.values()]
+        asked_for = sum(len(each.gaps) for each in tracks)
+        if asked_for > ASKED_MOST and len(track.gaps) >= _SHARE:
+            return True
+        return asked_for + sum(len(each.lost) for each in tracks) > ALL_MOST
 
     def _place_by_rule(self, day: Day, track: SymbolDay, seq: int, ts_ms: int, *, stored: bool, near: bool) -> bool:
         counter, in_day = seq & COUNTER_MASK, day.start_s <= seq >> 32 <= day.last_seq >> 32
         in_run = seq >= track.run_seq or not track.run_seq
-        if counter >= max(track.next, 1) and (near if track.next == 0 else in_run and continues(track, seq, near=near)):
+        if counter >= max(track.next, 1) and (near if track.next == 0 else in_run and _goes_on(track, seq, near=near)):
             self._advance(day, track, seq, ts_ms, stored=stored)
             return True
         if in_day and (not in_run or (counter < track.next and not (near and begins_anew(track, seq)))):
@@ -93,17 +122,21 @@ class Placing:
             self._known.latest.setdefault(track.symbol, track)
         return False
 
-    def _is_of_another_day(self, symbol: str, seq: int, number: int, *, stored: bool) -> bool:
-        """Whether a tick has the sequence of another day than its own time: nothing is concluded for the latter."""
-        home = market.day_number((seq >> 32) * 1000)
+    def _is_of_another_day(self, symbol: str, seq: int, home: int, *, stored: bool, near: bool) -> bool:
+        """Whether a tick has the sequence of another day, `home`, than its own time: nothing follows for the latter.
+
+        Around midnight the two differ although the time confirms the sequence: it must have its place in `home` then.
+        """
         day = self._known.days.get(home)
-        track = day.tracks.get(symbol) if day and home != number else None
+        track = day.tracks.get(symbol) if day else None
         if day is None or track is None or track.next <= 0 or day.sealed or day.loading:
             return False
-        fits_in = continues(track, seq, near=False) or self._find(track, seq) is not None
+        fits_in = _goes_on(track, seq, near=near) or self._find(track, seq) is not None
+        if near and not fits_in:
+            return False
         if not fits_in and (seq & COUNTER_MASK >= track.next or seq < track.run_seq):
             return False
-        if fits_in and stored and self._place_by_rule(day, track, seq, track.last_ts_ms, stored=True, near=False):
+        if fits_in and stored and self._place_by_rule(day, track, seq, track.last_ts_ms, stored=True, near=near):
             self._known.mark(day, symbol, seq, CAUSE_ELSEWHERE)
         return True
 
@@ -119,9 +152,14 @@ class Placing:
         track.interrupted = ""
         track.next = counter + 1
         track.candidate = 0
+        before_s = track.last_seq >> 32 if track.last_seq else day.start_s
         if seq > track.last_seq:
             track.last_seq, track.last_ts_ms = seq, ts_ms
         self._known.latest[track.symbol] = track
+        # Late reports that were stored before the gap was seen that they are of.
+        for strange in list(track.strange) if first < counter else ():
+            if first <= strange & COUNTER_MASK < counter and before_s - _ORDER_S <= strange >> 32 <= seq >> 32:
+                self._fill(day, track, strange, (strange >> 32) * 1000)
 
     def _open(self, day: Day, track: SymbolDay, counters: tuple[int, int], seq: int, ts_ms: int, cause: str) -> None:
         """A gap up to this tick; one that ends where it begins grows instead."""
@@ -230,14 +268,14 @@ class Placing:
         if track.runs > RUNS_MOST:  # a counter that falls again and again is none
             self._give_up_rule(day, track, seq, ts_ms)
 
-    def _give_up_rule(self, day: Day, track: SymbolDay, seq: int, ts_ms: int) -> None:
+    def _give_up_rule(self, day: Day, track: SymbolDay, seq: int, ts_ms: int, why: str = "order") -> None:
         """Several ticks in a row do not follow the rule: how many are missing is unknown, also of known gaps."""
         gaps = [*track.past, *track.gaps, *track.lost.clear()]
         for gap in gaps:
             day.dirty[gap.id] = (track.symbol, gap, False)
         gaps += self._known.take_doubt(day, track)
         track.gaps, track.past, track.next = [], [], -1
-        self._known.without_rule(day, track, "order")
+        self._known.without_rule(day, track, why)
         # Ticks may have passed us by while the rule still held: an answer must reach one that was known then.
         unheard, track.unwitnessed = track.unwitnessed, None
         since = [(gap.from_ts_ms + MARGIN_MS, gap.cause) for gap in gaps]
@@ -275,6 +313,19 @@ class Placing:
 
 def _first(gap: OpenGap) -> int:
     return gap.first
+
+
+def _goes_on(track: SymbolDay, seq: int, *, near: bool) -> bool:
+    """Whether a tick is one of those that come next.
+
+    Where its own time does not confirm its sequence, as with a late report, a jump needs another tick that does: one
+    number that is wrong in its second and in its counter must open no gap.
+    """
+    if not continues(track, seq, near=near):
+        return False
+    if near or seq & COUNTER_MASK == track.next:
+        return True
+    return track.strange_at == track.next and any(follows(seq, strange) for strange in track.strange[-track.in_a_row :])
 
 
 def _spans(gap: OpenGap, seq: int) -> bool:

@@ -31,7 +31,7 @@ COMPARED_ROWS: Final = 400  # and before it has so many new ticks: OpenD's windo
 MARGIN_MS: Final = 10_000  # ticks are not in the order of their times: a doubt reaches so far beyond what is known
 RUNS_MOST: Final = 3  # times that a counter may begin anew within a day
 STRANGE_MOST: Final = 3  # ticks in a row that do not follow the rule, before it no longer holds
-_STRANGE_KEPT: Final = 64
+STRANGE_KEPT: Final = 64
 
 CAUSE_BEFORE_START: Final = "before_start"
 CAUSE_PUSH_LOST: Final = "push_lost"
@@ -43,6 +43,7 @@ CAUSE_DAMAGED: Final = "damaged"
 CAUSE_ELSEWHERE: Final = "other_day"  # its tick is stored in the file of another day, by its own time
 CAUSE_SKIPPED: Final = "counter_skipped"  # no tick was missing: the counter left numbers out
 CAUSE_SEQUENCE: Final = "sequence_restarted"
+CAUSE_FUTURE: Final = "future_date"  # why a tick was rejected: its date is later than OpenD's own allows
 CONTRADICTED: Final = "contradicted"  # of what was found: a gap that OpenD's answers contradict
 # Ticks that passed us by on our side of OpenD, which had them all. For any other cause OpenD itself may not have them.
 OURS: Final = frozenset(
@@ -77,7 +78,9 @@ class Recent:
         self.times.append(ts_ms)
         self.count += 1
         if len(self.seqs) > 2 * self._KEPT:
-            del self.seqs[: -self._KEPT], self.times[: -self._KEPT]
+            # What is pulled again and again crowds out nothing.
+            newest = list(dict(zip(self.seqs, self.times, strict=True)).items())[-self._KEPT :]
+            self.seqs, self.times = (array("q", column) for column in zip(*newest, strict=True))
 
     def known(self) -> frozenset[int]:
         """The sequences."""
@@ -188,7 +191,7 @@ class SymbolDay:
         if seq in self.strange:
             return False
         self.strange.append(seq)
-        del self.strange[:-_STRANGE_KEPT]
+        del self.strange[:-STRANGE_KEPT]
         self.in_a_row = self.in_a_row + 1 if self.next == self.strange_at else 1
         self.strange_at = self.next
         return self.in_a_row >= STRANGE_MOST
@@ -205,6 +208,7 @@ class Day:
     dirty: dict[int, tuple[str, OpenGap, bool]] = field(default_factory=dict)  # gap id → symbol, gap, still open
     rules: dict[str, str] = field(default_factory=dict)  # symbol → its rule, where that is not yet in the file
     sealed: bool = False  # finished: nothing can be stored there, so nothing is looked for
+    unread: bool = False  # its file could not be read: what is known here must not be written before it was
     loading: bool = False  # its file is being read: what comes meanwhile waits in `pending`
     pending: list[tuple[str, int, int, bool]] = field(default_factory=list)  # symbol, seq, ts_ms, stored
 

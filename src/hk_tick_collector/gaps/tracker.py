@@ -33,6 +33,7 @@ from .judging import Judging
 from .placing import Placing
 from .symbol_day import (
     CAUSE_BEFORE_START,
+    CAUSE_FUTURE,
     CAUSE_REJECTED,
     CAUSE_RESTART,
     COUNTER_MASK,
@@ -114,6 +115,8 @@ class GapTracker:
             ts_ms = (tick.seq >> 32) * 1000
             if not plausible(tick.seq, ts_ms) or abs(ts_ms - tick.recv_ts_ms) > 2 * market.DAY_MS:
                 continue
+            if tick.cause == CAUSE_FUTURE or market.day_number(ts_ms) > market.day_number(tick.recv_ts_ms):
+                continue  # a tick that is not stored begins no day that is still to come
             day = self._day(market.day_number(ts_ms))
             if day.marked >= _MARKS_MOST:
                 continue
@@ -196,6 +199,10 @@ class GapTracker:
         """The days that were seen and are not finished."""
         return [day.number for day in self._known.days.values() if not day.sealed]
 
+    def unread_days(self) -> list[int]:
+        """The days whose file could not be read: nothing is known of them but what was seen since."""
+        return [day.number for day in self._known.days.values() if day.unread]
+
     def forget_days_before(self, number: int) -> None:
         """Lets go of finished days. A tick that still comes for one has its file read again."""
         finished = [day for day in self._known.days if day < number]
@@ -269,8 +276,8 @@ class GapTracker:
         """The rows of `gaps` that changed since the last call, for the transaction of the rows seen since."""
         changes: list[GapChange] = []
         for day in self._known.days.values():
-            if not day.dirty:
-                continue
+            if not day.dirty or day.unread:
+                continue  # the numbers of an unread day's gaps may be those of other rows in its file
             now_ms = self._known.now_ms()
             for symbol, gap, is_open in day.dirty.values():
                 # A gap that opened and closed before anybody wrote it was only ticks out of order.
@@ -284,7 +291,7 @@ class GapTracker:
         """What was judged of symbols' sequences since the last call, for the same transaction."""
         changes: list[RuleChange] = []
         for day in self._known.days.values():
-            if day.rules:
+            if day.rules and not day.unread:
                 changes += [
                     RuleChange(day.number, symbol, rule, day.tracks[symbol].run_seq)
                     for symbol, rule in day.rules.items()

@@ -201,7 +201,15 @@ def names_held(directory: Path, wait_s: float) -> Iterator[None]:
 
 
 def held_by(path: Path) -> str:
-    """Which process, this one apart, has a database open: `process 123`; empty where none has.
+    """Which process, this one apart, has a database open: `process 123`; empty where none has. See `opener`."""
+    pid = opener(path)
+    if pid is None:
+        return ""
+    return f"process {pid}" if pid > 0 else "another process"
+
+
+def opener(path: Path) -> int | None:
+    """The process, this one apart, that has a database open; 0 or less where it cannot be told, None where none has.
 
     A connection in WAL mode holds a lock on the log's index for as long as it lasts, any other while it reads or
     writes. The kernel is asked of each file itself: its list of all locks is hidden from the service by its unit. No
@@ -215,5 +223,5 @@ def held_by(path: Path) -> str:
             finally:
                 os.close(fd)
             if pid is not None:
-                return f"process {pid}" if pid > 0 else "another process"
-    return ""
+                return pid
+    return None

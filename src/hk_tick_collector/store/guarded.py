@@ -63,9 +63,12 @@ class Allowance:
         return False
 
 
-def connect(path: Path, allowance: Allowance) -> apsw.Connection:
-    """A connection for reading alone, on which nothing of the file's own is run: no view, no function with effects."""
-    uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+def connect(path: Path, allowance: Allowance, *, finished: bool = False) -> apsw.Connection:
+    """A connection for reading alone, on which nothing of the file's own is run: no view, no function with effects.
+
+    A file that is `finished` is read as it is: no WAL, no lock, and no file is made beside it.
+    """
+    uri = f"file:{quote(str(path.absolute()))}?mode=ro{'&immutable=1' if finished else ''}"
     db = apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
     db.limit(apsw.SQLITE_LIMIT_LENGTH, MOST_BYTES)
     db.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)

@@ -10,7 +10,7 @@ import shutil
 import stat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from hk_tick_collector.errors import CollectorError, PredecessorFileError, StoreError
+from hk_tick_collector.errors import CollectorError, NoDayError, PredecessorFileError, StoreError
 
 from .foreign import NOT_IMPORTED, list_kept
 from .query import DayReader, list_days, path_of
@@ -18,7 +18,7 @@ from .snapshot import SUFFIX, read_sum, snapshot_path
 from .spool import segments_below
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 NO_SNAPSHOT: Final = "none"
@@ -115,9 +115,9 @@ def _day(data_root: Path, snapshot_dir: Path, day: str, *, read: bool) -> KeptDa
     )
 
 
-def _rows(path: Path) -> tuple[int | None, CollectorError | None]:
+def _rows(path: Path, *, finished: bool = False) -> tuple[int | None, CollectorError | None]:
     try:
-        with DayReader(path) as reader:
+        with DayReader(path, finished=finished) as reader:
             return reader.totals().rows, None
     except CollectorError as error:
         return None, error
@@ -128,8 +128,8 @@ def _snapshot(copy: Path, rows: int | None, *, read: bool) -> str:
         return NO_SNAPSHOT
     expected = read_sum(copy)
     if expected is None:
-        return NO_SUM  # as one that was made by hand: it may be a WAL file, which its owner alone can open
-    copied, _ = _rows(copy)
+        return NO_SUM  # as one that was made by hand
+    copied, _ = _rows(copy, finished=True)  # the sum, too, is of the file alone
     if copied is None:
         return UNREADABLE
     if read:
@@ -147,3 +147,18 @@ def _bytes(paths: Iterable[Path]) -> int:
         except OSError:
             continue  # gone meanwhile, or closed to us
     return total
+
+
+def still_predecessors(data_root: Path, days: Sequence[str]) -> list[str]:
+    """Those days (`20261120`) whose file is the predecessor's still, or cannot be read now."""
+    return [day for day in days if not _is_ours(path_of(data_root, day))]
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        with DayReader(path):
+            return True
+    except NoDayError:
+        return True
+    except StoreError:
+        return False

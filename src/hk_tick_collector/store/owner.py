@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector.errors import OwnedError, StoreError
 
 from .locks import Holder, describe, holders
-from .rights import refused
+from .rights import refused, user_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 LOCK_NAME: Final = ".collector.lock"
 SPOOL_LOCK_NAME: Final = ".spool.lock"  # another name: SPOOL_DIR may be DATA_ROOT itself
 _MODE: Final = 0o600
+SERVICE_ACCOUNT: Final = "hkcollector"  # of an installation
+_SERVICE_STATUS: Final = "sudo systemctl status hk-tick-collector --no-pager"
+_SERVICE_START: Final = "sudo systemctl start hk-tick-collector"
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 _PID: Final = re.compile(r"pid (\d+)")
 
@@ -68,6 +71,8 @@ def _lock(setting: str, directory: Path, path: Path, who: str) -> int:
     try:
         fd = os.open(path, os.O_CLOEXEC | os.O_RDONLY | (os.O_CREAT if who else os.O_DIRECTORY), _MODE)
     except OSError as error:
+        if isinstance(error, PermissionError) and (owned := _of_another_account(setting, directory, path)):
+            raise owned from error
         raise refused(f"{setting}'s lock file" if who else setting, path, error) from error
     try:
         if who and os.fstat(fd).st_uid == os.geteuid():
@@ -114,6 +119,28 @@ def _owned(what: str, path: Path, named: str) -> OwnedError:
     if holder.pid > 0:
         return OwnedError(text, hint=f"sudo kill -TERM {holder.pid}")
     return OwnedError(text, hint=f"sudo fuser -v {shlex.quote(str(path))}")
+
+
+def _of_another_account(setting: str, directory: Path, path: Path) -> StoreError | None:
+    """Who collects there, where this account is the wrong one: it may not even write in the directory.
+
+    Nothing is to be given to it then. None for a lock file that is not the directory's owner's, as a run as root leaves
+    it.
+    """
+    try:
+        owner = directory.stat().st_uid
+        ours = path.stat().st_uid == owner
+    except FileNotFoundError:
+        ours = user_name(owner) == SERVICE_ACCOUNT
+    except OSError:
+        return None
+    if not ours or owner == os.geteuid() or os.access(directory, os.W_OK):
+        return None
+    found = [holder for holder in holders(path) or () if holder.is_collector or not holder.command]
+    text = f"{setting} {directory} belongs to {user_name(owner)}, and this runs as {user_name(os.geteuid())}"
+    if found:
+        return StoreError(f"{text}: another collector is at work there, {found[0].words()}", hint=_SERVICE_STATUS)
+    return StoreError(f"{text}: the service is started by systemd, not by hand", hint=_SERVICE_START)
 
 
 def _of_another(what: str, who: str) -> OwnedError:

@@ -1,7 +1,8 @@
 """Every SELECT: day files read through connections of their own, never the writer's.
 
 A reader opens with `mode=ro`, so it can neither change nor checkpoint a file, needs no right to write, and its crash
-cannot touch collection. `immutable=1` is never used: it ignores the WAL, in which the newest ticks of a live day are.
+cannot touch collection. `immutable=1` is never used for a day file: it ignores the WAL, in which the newest ticks of a
+live day are.
 While a statement is unfinished SQLite keeps the WAL from being reset, so hold no iterator open longer than you read.
 """
 
@@ -163,15 +164,16 @@ def _is_date(name: str) -> bool:
 class DayReader:
     """One day file, read-only. A context manager; raises NoDayError or ForeignFileError at once where it cannot read.
 
-    A file of a newer schema is read as long as it has the columns of this one.
+    A file of a newer schema is read as long as it has the columns of this one. `finished` is for a copy that nobody
+    writes: in WAL mode it would else take the right to make files beside it, and leave them there.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, finished: bool = False) -> None:
         self.path = path
         _check_file(path)
         self._allowance = Allowance(path)
         with self._named_errors():
-            self._db = connect(path, self._allowance)
+            self._db = connect(path, self._allowance, finished=finished)
         try:
             with self._named_errors():
                 self._db.set_busy_timeout(_BUSY_MS)
@@ -320,6 +322,14 @@ class DayReader:
         sql = "SELECT max(seq) FROM ticks WHERE symbol = ? AND seq BETWEEN ? AND ?"
         found: int | None = next(self._rows(sql, (symbol, from_seq, to_seq)))[0]
         return found
+
+    def odd_seqs(self, symbol: str, seconds: int) -> set[int]:
+        """The sequences of a symbol whose upper half is not an epoch second within so many of the tick's own time.
+
+        Reads all ticks of the symbol.
+        """
+        sql = "SELECT seq FROM ticks WHERE symbol = ? AND abs((seq >> 32) - ts_ms / 1000) > ?"
+        return {seq for (seq,) in self._rows(sql, (symbol, seconds), scans=True)}
 
     def has_seqs(self, from_seq: int, to_seq: int) -> bool:
         """Whether a tick has a sequence between these. Reads all ticks where none has."""

@@ -119,6 +119,18 @@ def test_what_finds_no_place_is_counted_told_and_a_hole(journal: Journal) -> Non
     assert (last.status, last.cause, last.missing) == (GAP_OPEN, "dropped", 7)
 
 
+def test_a_rejected_tick_that_is_pulled_again_is_no_news(journal: Journal) -> None:
+    """OpenD gives it with every answer: it is told and counted once, the ledger has it each time it is received."""
+    desk = Desk()
+    nameless = [Rejected(SYMBOL, 0, "incomplete", f"tick {n}", NOW_MS) for n in (1, 2)]
+    desk.intake.ticks(Ticks(rows=[at(1)], rejected=[refused(2)]), NOW_MS)
+    for _ in range(3):
+        desk.intake.ticks(Ticks(rows=[at(1)], rejected=[refused(2), *nameless], pulled_by=7), NOW_MS)
+    assert len(journal.events("tick_rejected")) == 3
+    assert (desk.stats.rejected, desk.stats.rejected_total) == (3, 10)
+    assert sum(chunk.rejected for chunk in desk.take()) == 10
+
+
 def test_rejected_ticks_close_their_holes_and_are_told(journal: Journal) -> None:
     """Each of them whole; also when their neighbours find no place."""
     desk = Desk(max_rows=2)

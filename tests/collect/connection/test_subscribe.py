@@ -152,6 +152,91 @@ def test_requests_after_a_refusal_are_paced() -> None:
     assert seen == sorted(seen)
 
 
+class Patient(Pace):
+    """Counts, and never waits: what the pace would be told after so many requests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken = 0
+
+    def take(self) -> float:
+        self.taken += 1
+        return 1e-9  # tells what is known before each request
+
+
+@pytest.mark.parametrize(
+    ("count", "every", "is_named", "requests", "share"),
+    [
+        (90, 10, True, 24, 1.0),
+        (400, 50, True, 24, 1.0),
+        (90, 10, False, 40, 0.7),
+        (400, 50, False, 40, 0.6),
+        (100, 2, True, 75, 0.9),
+    ],
+)
+def test_good_symbols_come_before_the_refused_ones(
+    count: int, every: int, is_named: bool, requests: int, share: float
+) -> None:
+    """After so few paced requests most are subscribed, whether OpenD names the symbol that it refuses or not."""
+    symbols = names(count)
+    bad = [symbol for symbol in symbols if int(symbol[3:]) % every == 1]
+    pace, seen = Patient(), dict[int, int]()
+
+    class Naming(Account):
+        async def request(self, proto_id: int, message: Message) -> bytes:
+            assert isinstance(message, pb.SubRequest)
+            codes = [security.code for security in message.c2s.securityList]
+            if is_named and (refused := [code for code in codes if f"HK.{code}" in bad]):
+                return pb.Outcome(retType=-1, retMsg=f"unknown stock {refused[0]}").SerializeToString()
+            return await super().request(proto_id, message)
+
+    account = Naming(bad=set(bad))
+    told: list[set[str]] = []
+
+    def note(known: Outcome) -> None:
+        seen[pace.taken] = len(account.held)
+        told.append(set(known.refused))
+
+    outcome = asyncio.run(subscribe_all(account.request, symbols, pace, note))
+    assert set(outcome.refused) == set(bad)
+    assert sorted(account.held) == sorted(set(symbols) - set(bad))
+    assert seen.get(requests, len(account.held)) >= share * len(account.held)
+    assert any(0 < len(known) < len(bad) for known in told)  # each is named as soon as it is known
+    assert all(known <= set(bad) for known in told)
+
+
+def test_a_symbol_that_a_refusal_names_wrongly_is_subscribed_all_the_same() -> None:
+    """What OpenD says of a batch is believed until every other symbol is settled; then it is asked for alone."""
+
+    class Confused(Account):
+        async def request(self, proto_id: int, message: Message) -> bytes:
+            body = await super().request(proto_id, message)
+            if pb.Outcome.FromString(body).retType:
+                return pb.Outcome(retType=-1, retMsg="unknown stock, see 00003").SerializeToString()
+            return body
+
+    account = Confused(bad={"HK.00042"})
+    outcome = asyncio.run(subscribe_all(account.request, names(90), freely()))
+    assert list(outcome.refused) == ["HK.00042"]
+    assert sorted(account.held) == [symbol for symbol in names(90) if symbol != "HK.00042"]
+
+
+def test_a_request_that_came_too_often_says_nothing_of_its_symbols() -> None:
+    """Where OpenD has had too many requests, the rest is asked for again later, and no symbol is called refused."""
+
+    class Strict(Account):
+        async def request(self, proto_id: int, message: Message) -> bytes:
+            if self.requests >= 4:
+                return pb.Outcome(retType=-1, retMsg="too frequent, at most 4 times in 30 s").SerializeToString()
+            return await super().request(proto_id, message)
+
+    account = Strict(bad={f"HK.{n:05}" for n in range(0, 90, 10)})
+    outcome = asyncio.run(subscribe_all(account.request, names(90), freely()))
+    assert set(outcome.refused.values()) <= {UNKNOWN, "too frequent, at most 4 times in 30 s"}
+    assert len(outcome.refused) < 9
+    assert len(outcome.unanswered) > 9
+
+
 def test_a_batch_without_an_answer_is_no_refusal() -> None:
     """Its symbols are named with the reason, to be asked for again; the other batches are subscribed all the same."""
     account = Account(bad={"HK.00250"})

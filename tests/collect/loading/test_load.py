@@ -190,6 +190,57 @@ def test_a_counter_that_began_anew_before_a_crash_leaves_a_doubt(run: Run, journ
     assert run.open() == [lost]
 
 
+def outlier(ahead_s: int, counters: int) -> Tick:
+    """A tick whose own time is right, and whose sequence is so many seconds and so many ticks away; 60 are stored."""
+    seq = TEN_S + 60 + ahead_s << 32 | 60 + counters
+    return at(60)._replace(seq=seq, price=12.34)
+
+
+OUTLIERS: Final = [(40, 60_000), (200, 60_000), (3_000, 60_000), (200, 500), (120, 20_000), (0, 60_000), (7, 60_000),
+                   (-200, 60_000), (200, 20_000_000)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("ahead_s", "counters"), OUTLIERS)
+@pytest.mark.parametrize("later", [0, 1, 100], ids=["newest", "one tick after it", "a hundred ticks after it"])
+def test_a_stored_outlier_costs_itself_only(run: Run, ahead_s: int, counters: int, later: int) -> None:
+    """Before a restart and after it: nothing is said to be missing, and what is lost then is told to the tick."""
+    run.store(*[at(counter) for counter in range(1, 61)])
+    run.store(outlier(ahead_s, counters))
+    if later:
+        run.store(*[at(counter) for counter in range(61, 61 + later)])
+    assert [gap.missing for gap in run.open() if gap.missing is not None] == []
+    run.restart()
+    run.commit()
+    assert [gap.missing for gap in run.open() if gap.missing is not None] == []
+    run.store(at(61 + later), at(65 + later), at(66 + later))
+    assert [gap.missing for gap in run.open() if gap.missing is not None] == [3]
+    assert run_rules(run) == ["counter"]
+
+
+@pytest.mark.parametrize("ahead_s", [200, -50])
+def test_an_outlier_whose_counter_lies_in_a_gap_is_not_the_missing_tick(run: Run, ahead_s: int) -> None:
+    """The gap has its second too: all of it is missing after a restart as before."""
+    run.store(*[at(counter) for counter in range(1, 61)], outlier(ahead_s, 2))
+    run.store(at(66), at(67))
+    for _ in range(2):
+        assert [gap.missing for gap in run.open()] == [5]
+        run.restart()
+        run.commit()
+    assert run.tracker.missing(A) == 5
+
+
+def test_outliers_among_gaps_leave_the_gaps(run: Run) -> None:
+    """What was found to be missing before a stored outlier is asked for again after a restart."""
+    run.store(*[at(counter) for counter in (1, 2, 5, 6)], outlier(300, 70_000), outlier(600, 70_400), at(7), at(9))
+    before = [(gap.from_seq, gap.missing) for gap in run.open() if gap.missing]
+    run.restart()
+    run.commit()
+    assert [(gap.from_seq, gap.missing) for gap in run.open() if gap.missing] == before
+    assert run.tracker.missing(A) >= 3
+    run.store(at(3), at(4), at(8))
+    assert [gap for gap in run.open() if gap.missing] == []
+
+
 def test_an_answer_that_has_both_counters_ends_the_doubt_after_a_crash(run: Run) -> None:
     """What was missing between them is stored then."""
     first = [at(counter) for counter in range(1, 16)]
@@ -297,7 +348,7 @@ def test_a_day_without_a_file_begins_from_nothing(run: Run, journal: Journal) ->
 def test_a_file_that_cannot_be_read_is_told(run: Run, content: bytes, journal: Journal) -> None:
     """What is missing from before is not known then; collection goes on, and the file is not touched."""
     run.path.write_bytes(content)
-    assert load_day(run.root, DAY) == Day(DAY)
+    assert load_day(run.root, DAY) == Day(DAY, unread=True)
     assert run.path.read_bytes() == content
     (event,) = journal.events()
     assert (event.level, event.name, event.fields["day"]) == ("ERROR", "day_not_resumed", NAME)

@@ -124,6 +124,8 @@ def test_a_lost_gap_warns_for_a_quarter_of_an_hour() -> None:
         "gaps_lost_lately": 0,
         "ticks_lost_lately": 0,
         "ticks_lost": 0,
+        "unknown_gaps_lost_lately": 0,
+        "unknown_gaps_lost": 0,
         "lost_found_ms": None,
         "lost_from_ms": None,
         "lost_to_ms": None,
@@ -144,6 +146,28 @@ def test_a_lost_gap_warns_for_a_quarter_of_an_hour() -> None:
     assert (summary["gaps_healing"], summary["gaps_lost_lately"], summary["ticks_lost"]) == (1, 0, 1)
     desk.tracker.see([at("HK.00005", 2), at("HK.00005", 3)])
     assert desk.gaps.summary()["gaps_healing"] == 0
+
+
+def test_a_lost_gap_of_unknown_size_is_no_lost_tick(journal: Journal) -> None:
+    """It is counted as what it is, in the figures and in the line of many gaps."""
+    desk = Desk()
+    desk.tracker.settle()
+    odd: list[TickRow] = [
+        Tick("HK.00700", n, TEN_S * 1000 + n, 1.0, 1, 1.0, "BUY", "AUTO_MATCH", "realtime", 0) for n in (7, 90, 3)
+    ]
+    desk.tracker.see(odd)
+    desk.tracker.interrupt("disconnected")
+    desk.tracker.listen()
+    assert (desk.gaps.summary()["gaps_healing"], desk.gaps.summary()["ticks_healing"]) == (1, 0)
+    later = [(n, TEN_S * 1000 + 60_000 + n) for n in (500, 400, 600)]
+    desk.tracker.answered("HK.00700", Answer(later, 3, full=True, newest_ms=0, now_s=1.0))
+    summary = desk.gaps.summary()
+    assert (summary["gaps_lost_lately"], summary["unknown_gaps_lost_lately"], summary["ticks_lost_lately"]) == (1, 1, 0)
+    assert (summary["unknown_gaps_lost"], summary["ticks_lost"]) == (1, 0)
+    desk.office.events = [gap(f"HK.{n:05d}", None if n < 4 else 7) for n in range(6)]
+    desk.gaps.tell()
+    (event,) = journal.events("gap_opened")
+    assert (event.fields["missing"], event.fields["unknown"]) == ("14", "4")
 
 
 def test_the_outage_budget_is_the_busiest_symbols() -> None:

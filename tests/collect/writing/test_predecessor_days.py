@@ -20,6 +20,7 @@ from hk_tick_collector.gaps.tracker import GapTracker
 from hk_tick_collector.store import foreign
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.collect.conftest import Journal, MakeRig, Rig
@@ -39,7 +40,7 @@ def tick(counter: int, symbol: str = "HK.00700", **changed: Any) -> TickRow:
     return tuple(changed.get(name, value) for name, value in zip(names, row, strict=True))
 
 
-def predecessor_days(rig: Rig) -> PredecessorDays:
+def predecessor_days(rig: Rig, on_imported: Callable[[], None] | None = None) -> PredecessorDays:
     """The part under test, with a real intake in front of the rig's writer."""
     tracker = GapTracker(lambda number: load_day(rig.data_root, number), lambda: NOW_MS)
     intake = Intake(rig.queue, tracker, rig.stats, time.monotonic)
@@ -49,15 +50,15 @@ def predecessor_days(rig: Rig) -> PredecessorDays:
         rig.queue,
         CurrentWriter(rig.queue, lambda _, __: rig.writer),
         rig.stats,
-        tracker.recount_losses,
+        on_imported or tracker.recount_losses,
     )
 
 
-def run_until(rig: Rig, journal: Journal, event: str) -> None:
+def run_until(rig: Rig, journal: Journal, event: str, on_imported: Callable[[], None] | None = None) -> None:
     """Lets it work until a line is logged."""
 
     async def run() -> None:
-        task = asyncio.create_task(predecessor_days(rig).run())
+        task = asyncio.create_task(predecessor_days(rig, on_imported).run())
         while not journal.events(event):
             await asyncio.sleep(0.01)
             assert not task.done(), task.exception()
@@ -95,6 +96,35 @@ def test_a_late_tick_of_a_day_of_the_predecessor(make_rig: MakeRig, journal: Jou
     assert set_aside.fields["kept_as"] == f"{fields['kept_as']}.not-imported"
     assert [str(kept) for kept in foreign.list_kept(rig.data_root)] == [fields["kept_as"]]
     assert rig.stats.predecessor_files == {f"{fields['kept_as'].rsplit('/', 1)[1]}.not-imported": ""}
+
+
+def test_how_far_an_import_is_can_be_seen(make_rig: MakeRig, journal: Journal) -> None:
+    """Which file, how many rows, added and found again; nothing once it has ended."""
+    rig = make_rig()
+    name = f"{DAY}.db.predecessor-20261120T013000Z.not-imported"
+    write_file(rig.data_root / name, [as_predecessors(tick(counter), DAY) for counter in range(1, 8000)])
+    rig.writer.start()
+    seen: list[tuple[str, int, int, int]] = []
+    stats = rig.stats
+
+    def look() -> None:
+        seen.append((stats.importing, stats.importing_rows, stats.importing_done, stats.importing_checked))
+
+    run_until(rig, journal, "predecessor_imported", look)
+    assert seen == [(name, 7999, 7999, 7999)]
+    assert stats.importing == ""
+
+
+def test_a_day_that_import_brought_in_is_no_finding_any_more(make_rig: MakeRig, journal: Journal) -> None:
+    """The other days stay; the writer, which looks at all of them once a minute, is not waited for."""
+    rig = make_rig()
+    other = market.day_name(TODAY - 2)
+    write_file(rig.data_root / f"{other}.db", [as_predecessors(tick(1), other)])
+    write_file(rig.data_root / f"{DAY}.db.predecessor-20261120T013000Z.not-imported", [as_predecessors(tick(1), DAY)])
+    rig.stats.predecessor_days = [other, DAY]
+    rig.writer.start()
+    run_until(rig, journal, "predecessor_imported")
+    assert rig.stats.predecessor_days == [other]
 
 
 def test_a_day_is_not_sealed_before_it_is_imported(make_rig: MakeRig, journal: Journal) -> None:

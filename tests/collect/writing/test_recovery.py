@@ -27,7 +27,7 @@ def test_a_writer_that_waits_for_a_copy_is_no_stall(
     rig = make_rig()
     current_writer = CurrentWriter(rig.queue, lambda _number, _fresh: rig.writer)
     watchdog = Watchdog(STALL_S, threshold_rows=1, max_failures=1)
-    recovery = Recovery(watchdog, rig.queue, rig.stats, current_writer, lambda _day: True, list)
+    recovery = Recovery(watchdog, rig.queue, rig.stats, current_writer, lambda _day: True, list, list)
     rig.put([tick("HK.00700", 1)])
     wait_until(lambda: rig.queue.oldest_age_s() > 2 * STALL_S, "a tick that waits")
     rig.stats.copy_held = True

@@ -70,6 +70,28 @@ def test_other_content_under_one_key_is_rejected_and_told(make_rig: MakeRig, tic
     assert rig.query(DAY, ACCOUNT) == [(6, 2, 1, 3, 0, 0)]
 
 
+def test_a_conflict_that_is_pulled_again_is_no_news(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
+    """OpenD gives it with every answer: it is told and counted as a conflict once, and in the ledger each time."""
+    rig = make_rig()
+    first, nameless = tick("HK.00700", 7), tick("HK.00005", 0)
+    again = [
+        Tick(*row)._replace(push_type="backfill", recv_ts_ms=row[9] + 5) for row in (other(first), other(nameless))
+    ]
+    rig.put([first, other(first), nameless, other(nameless)])
+    rig.writer.start()
+    wait_until(lambda: settled(rig) == 4, "the pushes")
+    rig.put([*again])
+    rig.put([*again])
+    rig.put([*again])
+    wait_until(lambda: settled(rig) == 10, "three answers")
+    rig.put([Tick(*again[0])._replace(price=1.5)])
+    wait_until(lambda: settled(rig) == 11, "another trade under the same key")
+    stop(rig)
+    assert [event.fields["symbol"] for event in journal.events("tick_rejected")] == ["HK.00700", "HK.00005", "HK.00700"]
+    assert (rig.stats.conflicts, rig.stats.no_sequence, rig.stats.rejected_again) == (2, 1, 6)
+    assert rig.query(DAY, ACCOUNT) == [(11, 2, 0, 9, 0, 0)]
+
+
 def test_a_flood_of_conflicts_is_a_hundred_lines_and_a_count(
     make_rig: MakeRig, tick: MakeTick, journal: Journal
 ) -> None:

@@ -12,6 +12,7 @@ from tests.ops import conftest as ops
 from hk_tick_collector import log
 from hk_tick_collector.ops.alerts.alerter import MEMORY_NAME, Alerter
 from hk_tick_collector.ops.alerts.destination import open_destinations
+from hk_tick_collector.ops.alerts.rules import Memory
 from hk_tick_collector.ops.findings.health import Limits
 
 if TYPE_CHECKING:
@@ -97,3 +98,14 @@ def test_a_service_that_stops_is_no_alert(
     there = receiver()
     looked(tmp_path, there, make_status(stalls=1, waiting=900, state="stopping"))
     assert there.titles() == []
+
+
+def test_until_when_it_was_seen_outlives_the_run(
+    receiver: Callable[..., Receiver], tmp_path: Path, make_status: ops.MakeStatus
+) -> None:
+    """Its end is told by the next run: with the moment of the last look, and not that of its first message."""
+    there = receiver()
+    moments = (ops.NOW_MS, ops.NOW_MS + 20_000)
+    looked(tmp_path, there, *(make_status(stalls=1, stalls_lately=1, waiting=900, written_ms=at) for at in moments))
+    memory = Memory.from_json((tmp_path / MEMORY_NAME).read_text("utf-8"))
+    assert memory.open["persistent_stall"].until_ms == moments[-1]

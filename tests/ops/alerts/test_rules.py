@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.ops.conftest import NOW_MS
 
-from hk_tick_collector.ops.alerts.rules import Alerts, Memory, rule_of
+from hk_tick_collector import market
+from hk_tick_collector.ops.alerts.rules import Alerts, Memory, Open, rule_of
 from hk_tick_collector.ops.alerts.words import CHINESE, Kind, Message
 from hk_tick_collector.ops.findings.connection import OPEND_AWAY
 from hk_tick_collector.ops.findings.finding import Finding, Severity
@@ -283,3 +284,37 @@ def test_what_is_critical_elsewhere_is_alerted_even_without_a_rule() -> None:
     assert rule_of(Finding("brand_new", Severity.WARNING, "", "")) is None
     assert rule_of(Finding("opend_away", Severity.WARNING, "", "")) is OPEND_AWAY.alert
     assert rule_of(Finding("opend_kicked_out", Severity.CRITICAL, "", "")) is TOLD
+
+
+def test_the_start_is_no_part_of_a_later_outage(watch: Watch) -> None:
+    """The second before the first connection does not count: a later outage has its own begin, wait and length."""
+    started_ms = NOW_MS
+    begin = {"started_ms": started_ms, "connected": False, "link_reason": "connecting", "link_since_ms": started_ms}
+    assert watch.look(2, **begin) == []
+    assert watch.look(45, started_ms=started_ms) == []
+    since_ms = watch.now_ms + 1000
+    away = {**begin, "link_reason": "refused", "link_since_ms": since_ms}
+    assert watch.look(15, **away) == []
+    (opened,) = watch.look(15, **away)
+    assert f"since 2026-11-20 {market.hkt(since_ms):%H:%M:%S}" in opened.body
+    (resolved,) = watch.look(100, started_ms=started_ms)
+    assert "it lasted 29 s" in resolved.body
+
+
+def test_an_outage_that_comes_and_goes_is_told_all_the_same(watch: Watch) -> None:
+    """Ten seconds away, ten seconds back, each an event of its own: together they are told."""
+    told = []
+    for _ in range(4):
+        since_ms = watch.now_ms + 1000
+        away = {"started_ms": NOW_MS - 3_600_000, "connected": False, "link_reason": "x", "link_since_ms": since_ms}
+        told += watch.look(10, **away) + watch.look(10, started_ms=NOW_MS - 3_600_000)
+    assert (Kind.WARNING, "opend_away") in kinds(told)
+
+
+@pytest.mark.parametrize("code", ["lag", "no_ticks_stored", "backfill_failing"])
+def test_a_restart_without_a_tick_ends_no_lag(make_status: MakeStatus, code: str) -> None:
+    """It was told before the restart, and nothing came since: it is not called resolved; the first ticks let it end."""
+    told = Open(NOW_MS - 90_000, NOW_MS - 1000, NOW_MS - 1000, held_ms=60_000, told=2, told_ms=NOW_MS - 60_000)
+    watch = Watch(make_status, Memory({code: told}, []))
+    assert (Kind.RESOLVED, code) not in kinds(watch.look(300, last_tick_ms=None, newest_ts_ms=None))
+    assert (Kind.RESOLVED, code) in kinds(watch.look(100, last_tick_ms=NOW_MS))

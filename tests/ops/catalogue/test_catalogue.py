@@ -37,10 +37,10 @@ def strings(node: ast.AST) -> set[str]:
 
 
 def is_logging(function: ast.expr) -> bool:
-    """`log.info(…)`, or `say(…)` where say was chosen among them."""
+    """`log.info(…)`, `say(…)` where say was chosen among them, or what log.py tells of itself."""
     if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
         return function.value.id == "log" and function.attr in LOGGING
-    return isinstance(function, ast.Name) and function.id == "say"
+    return isinstance(function, ast.Name) and function.id in ("say", "_own_event")
 
 
 def looped(tree: ast.Module, name: str) -> set[str]:
@@ -172,3 +172,23 @@ def test_a_line_is_explained_with_its_cause() -> None:
     assert [each.name for each in catalogue.explain("WATCHDOG")] == ["WATCHDOG persistent_stall"]
     assert [each.what for each in catalogue.explain("persistent_stall")] == ["log line", "finding"]
     assert catalogue.explain("no_such_event") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            "WATCHDOG persistent_stall queue_rows=90000 cause=disk_full stalled_s=190",
+            ["WATCHDOG persistent_stall", "writer_disk_full"],
+        ),
+        ("gap_opened symbol=HK.00700 cause=disconnected", ["gap_opened"]),
+        ("health connected=True subscribed=2/2", ["health"]),
+        ("tick_rejected cause=conflict symbol=HK.00700", ["tick_rejected"]),
+        ("opend_notice kind=kicked_out …", ["opend_notice", "opend_kicked_out"]),
+        ("no_such_event cause=disk_full", []),
+        ("health is what this is about", []),
+    ],
+)
+def test_a_line_is_explained_as_a_page_quotes_it(line: str, expected: list[str]) -> None:
+    """Without its time and level; what its fields mean is explained as well, and of an unknown event nothing."""
+    assert [each.name for each in catalogue.explain(line)] == expected

@@ -50,6 +50,13 @@ def test_the_words_say_how_much_and_whom() -> None:
     assert finding.remedy == "hk-tick-collector gaps --open"
 
 
+def test_what_is_being_imported_is_not_lost() -> None:
+    """The predecessor's file may hold it; what is above a sequence's count stays told."""
+    assert check_completeness(DAY, of(21, 100), lacking(79), 0, importing=True) == []
+    (finding,) = check_completeness(DAY, of(108, 100), lacking(0, above=1), 0, importing=True)
+    assert finding.code == "above_complete"
+
+
 def test_a_small_loss_is_still_counted() -> None:
     """It is for the line that says OK."""
     assert lost_ticks(lacking(12, before_start=5), 4) == 3

@@ -208,6 +208,24 @@ def test_a_wal_that_waits_for_its_checkpoint_is_no_finding(
     assert check(status, NOW_MS, LIMITS) == []
 
 
+@pytest.mark.parametrize(
+    ("gaps", "unknown", "words"),
+    [
+        (1, 0, "95 ticks in 1 gap are lost"),
+        (14, 12, "95 ticks in 2 gaps and an unknown number in 12 gaps are lost"),
+        (1, 1, "an unknown number of ticks in 1 gap are lost"),
+    ],
+)
+def test_a_gap_of_unknown_size_is_not_told_as_one_tick(
+    make_status: MakeStatus, gaps: int, unknown: int, words: str
+) -> None:
+    """The finding says how many are known to be lost, and in how many gaps nobody knows."""
+    ticks = 95 if gaps > unknown else 0
+    status = make_status(gaps_lost_lately=gaps, unknown_gaps_lost_lately=unknown, ticks_lost_lately=ticks)
+    (found,) = [finding for finding in check(status, NOW_MS, LIMITS) if finding.code == "gaps_lost"]
+    assert found.text.startswith(words)
+
+
 def test_old_losses_are_no_findings(make_status: MakeStatus) -> None:
     """After a quarter of an hour they are listed and not warned of: a start at 14:00 is not yellow all day."""
     status = make_status(dropped=9, rejected=9, sealed_day=5, gaps_open=3, gaps_missing=500)
@@ -302,7 +320,24 @@ def test_files_of_the_predecessor_name_the_command(make_status: MakeStatus) -> N
     assert {waiting.severity.name, days.severity.name} == {"WARNING"}
 
 
-@pytest.mark.parametrize(("day", "severity"), [("20261119", "WARNING"), ("20261120", "CRITICAL")])
+def test_an_import_under_way_is_told_and_is_nothing_wrong(make_status: MakeStatus) -> None:
+    """What is imported, how far, and that it ends by itself: the line stays OK."""
+    name = "20261120.db.predecessor-20261120T013000Z.not-imported"
+    under_way: dict[str, Any] = {"importing": name, "importing_rows": 1_200_000, "predecessor_files": {name: ""}}
+    for done, checked, words in (
+        (300_000, 0, "300,000 of 1,200,000 rows are in"),
+        (1_200_000, 40_000, "all are in, 40,000 of 1,200,000 rows are checked"),
+    ):
+        status = make_status(**under_way, importing_done=done, importing_checked=checked)
+        (finding,) = check(status, NOW_MS, LIMITS)
+        assert (finding.code, finding.severity.name, finding.remedy) == ("day_being_imported", "OK", "")
+        assert finding.text.startswith(f"20261120 is being imported from the predecessor's file: {words}")
+        assert summary([finding])[0].name == "OK"
+
+
+@pytest.mark.parametrize(
+    ("day", "severity"), [("20261119", "WARNING"), ("20261120", "CRITICAL"), ("20261121", "WARNING")]
+)
 @pytest.mark.parametrize(
     ("cause", "remedy"),
     [
@@ -345,6 +380,16 @@ def test_a_day_that_cannot_be_sealed_is_a_finding(make_status: MakeStatus) -> No
     assert finding.text == "/data/sqlite/HK/20261118.db cannot be sealed: it is a directory; see docs/sqlite-wal.md"
 
 
+def test_symbols_that_are_not_subscribed_yet_are_a_finding(make_status: MakeStatus) -> None:
+    """Collecting some of them is not OK; the first seconds of a connection are."""
+    young = make_status(symbols=90, subscribed=57, link_since_ms=NOW_MS - 9_000)
+    assert check(young, NOW_MS, LIMITS) == []
+    old = make_status(symbols=90, subscribed=57, link_since_ms=NOW_MS - 21_000, refused={"HK.00005": "unknown stock"})
+    findings = check(old, NOW_MS, LIMITS)
+    assert [finding.code for finding in findings] == ["symbols_refused", "still_subscribing"]
+    assert findings[1].text.startswith("32 of 90 symbols are not subscribed yet")
+
+
 @pytest.mark.parametrize(
     ("words", "command", "advice"),
     [
@@ -352,6 +397,7 @@ def test_a_day_that_cannot_be_sealed_is_a_finding(make_status: MakeStatus) -> No
         ("股票無行情權限", "echo request_highest_quote_right", "quote right"),
         ("訂閱額度不足", "sudo hk-tick-collector doctor", "doctor tells the quota"),
         ("Unknown stock", "sudo vim", "correct FUTU_SYMBOLS"),
+        ("网络异常，请稍后再试", "sudo hk-tick-collector doctor", "it is asked again every minute"),
     ],
 )
 @pytest.mark.parametrize("subscribed", [0, 1])

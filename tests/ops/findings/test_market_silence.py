@@ -192,3 +192,26 @@ def test_questions_without_an_answer_are_named(make_status: MakeStatus) -> None:
     [finding] = check(make_status(**changes, questions_failed=failed), at("10:00:00"), LIMITS)
     assert (finding.code, finding.severity) == ("questions_failed", Severity.WARNING)
     assert "GetGlobalState (and 1 more): OpenD did not answer" in finding.text
+
+
+@pytest.mark.parametrize("pushed", ["09:50:00", None])
+def test_a_tick_dated_ahead_hides_no_silence(make_status: MakeStatus, pushed: str | None) -> None:
+    """Silence is judged by when ticks were pushed while the newest stored one is dated later than now."""
+    last_ms = None if pushed is None else at(pushed)
+    changes = fresh("10:00:00", newest_ts_ms=at("12:00:00"), last_tick_ms=last_ms, started_ms=at("09:50:00"))
+    changes["received"] = 0 if pushed is None else 9
+    findings = check(make_status(**changes), at("10:00:00"), LIMITS)
+    assert [finding.code for finding in findings] == ["no_ticks", "lag"]
+    assert {finding.severity for finding in findings} == {Severity.CRITICAL}
+    assert findings[1].text == (
+        "no tick has come for 600 s while the market trades; the newest stored one is dated ahead"
+    )
+    flowing = {**changes, "last_tick_ms": at("09:59:59"), "received": 9}
+    assert check(make_status(**flowing), at("10:00:00"), LIMITS) == []
+
+
+def test_a_tick_dated_ahead_hides_no_silence_without_a_state(make_status: MakeStatus) -> None:
+    """The same where OpenD does not tell the market's state."""
+    changes = fresh("10:00:00", newest_ts_ms=at("12:00:00"), last_tick_ms=at("09:50:00"), market_state="unknown")
+    changes |= {"trading": False, "trading_since_ms": None, "ticks_expected_since_ms": at("09:30:00")}
+    assert "no_ticks_stored" in [finding.code for finding in check(make_status(**changes), at("10:00:00"), LIMITS)]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from hk_tick_collector.ops.findings.not_reporting import Host, check_gone
+from hk_tick_collector.ops.live import systemd_unit
 from hk_tick_collector.ops.live.systemd_unit import place_trouble, process_state
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ KILLED: Final = unit(ActiveState="failed", Result="signal", ExecMainCode="2", Ex
 CLOSED: Final = "20261125.db may not be written: check rights and disk of DATA_ROOT"
 HEALTH: Final = "health connected=True subscribed=3/3"
 REFUSED: Final = unit(ActiveState="failed", Result="exit-code", ExecMainStatus="2")
+OTHER: Final = "pid 633 (ticker: python -m collector)"
 WRONG: Final = "FUTU_PORT=abc (from /opt/futu_tick_downloader/.env:3) is not a whole number: allowed is 1 to 65535"
 
 
@@ -60,6 +62,10 @@ WRONG: Final = "FUTU_PORT=abc (from /opt/futu_tick_downloader/.env:3) is not a w
             "chown x; sudo systemctl",
         ),
         (STOPPED, Host(blocked=("a lock", "chown x")), "service_blocked", "stopped 60 s ago and cannot", "chown x"),
+        (None, Host(take_over=OTHER, blocked=("a lock", "chown x")), "not_taken_over", OTHER, "systemctl restart"),
+        (None, Host(take_over=OTHER, unit=unit(ActiveState="active")), "not_taken_over", OTHER, "systemctl restart"),
+        (STOPPED, Host(take_over=""), "not_taken_over", "has ended", "systemctl restart"),
+        (None, Host(take_over=OTHER, settings_error=WRONG), "not_taken_over", WRONG, "vim /opt/futu_tick"),
         (OLD, Host(process="lives", blocked=("a lock", "chown x")), "service_hung", "lives", "systemctl restart"),
         (OLD, Host(unit=KILLED, process="gone"), "service_died", "signal, SIGKILL", "journalctl"),
         (OLD, Host(unit=LOOPING, process="gone"), "service_died", "7 restarts", "journalctl"),
@@ -87,6 +93,16 @@ def test_why_no_service_reports(
     assert finding.code == code
     assert words in finding.text
     assert remedy in finding.remedy
+
+
+def test_a_takeover_waits_while_its_drop_in_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who runs under the service's name is told with what it runs; the first start of ours ends it."""
+    drop_in = tmp_path / "take-over.conf"
+    monkeypatch.setattr(systemd_unit, "TAKE_OVER", drop_in)
+    assert systemd_unit.not_taken_over({"MainPID": str(os.getpid())}) is None
+    drop_in.touch()
+    assert f"pid {os.getpid()} (" in (systemd_unit.not_taken_over({"MainPID": str(os.getpid())}) or "")
+    assert systemd_unit.not_taken_over({"MainPID": "0"}) == systemd_unit.not_taken_over(None) == ""
 
 
 def test_a_service_that_reports_is_not_gone(make_status: MakeStatus) -> None:

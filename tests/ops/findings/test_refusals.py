@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from hk_tick_collector.ops.findings.refusals import OTHER, QUOTA, QUOTE_RIGHT, Group, cause_of, groups, without_codes
+from hk_tick_collector.ops.findings.refusals import (
+    OTHER,
+    QUOTA,
+    QUOTE_RIGHT,
+    TEMPORARY,
+    Group,
+    cause_of,
+    groups,
+    named_in,
+    without_codes,
+)
 
 
 @pytest.mark.parametrize(
@@ -21,7 +31,11 @@ from hk_tick_collector.ops.findings.refusals import OTHER, QUOTA, QUOTE_RIGHT, G
         ("Unknown stock HK.00700", OTHER),
         ("未知股票", OTHER),
         ("copyright", OTHER),
-        ("the server is busy right now", OTHER),
+        ("the server is busy right now", TEMPORARY),
+        ("网络异常，请稍后再试", TEMPORARY),
+        ("網絡異常，請稍後再試", TEMPORARY),
+        ("too frequent, at most 10 times in 30 s", TEMPORARY),
+        ("请求过于频繁", TEMPORARY),
         ("", OTHER),
     ],
 )
@@ -45,6 +59,15 @@ def test_the_cause_is_read_from_the_words(words: str, cause: str) -> None:
 def test_the_symbol_is_taken_out_of_the_words(words: str, kept: str) -> None:
     """So that all symbols of one cause have the same words; where nothing else is left they stay."""
     assert without_codes(words, ["HK.00700"]) == kept
+
+
+def test_the_symbol_that_a_refusal_names_is_found() -> None:
+    """By its whole code alone; a number in the words that is nobody's code names nobody."""
+    symbols = ["HK.00700", "HK.31003", "HK.10031"]
+    assert named_in("unknown stock 31003", symbols) == ["HK.31003"]
+    assert named_in("Unknown stock. HK.00700", symbols) == ["HK.00700"]
+    assert named_in("未知股票10031", symbols) == ["HK.10031"]
+    assert named_in("error 3100, 131003", symbols) == []
 
 
 def test_the_largest_group_comes_first() -> None:

@@ -57,7 +57,7 @@ def commands() -> Iterator[str]:
     yield JOIN_GROUP
     yield from (remedies.HUNG, remedies.STALL, remedies.grep("x"), remedies.for_rejected("conflict", "HK.00700", 3))
     yield remedies.for_link("127.0.0.1:11111")
-    yield from (remedies.for_refusal(cause).command for cause in ("quota", "quote_right", "other"))
+    yield from (remedies.for_refusal(cause).command for cause in ("quota", "quote_right", "temporary", "other"))
     yield from (opend_states.remedy_of(kind).command for kind in (*families()["opend_"], "unheard_of"))
     for cause in (*families()["writer_"], "unheard_of"):
         yield writer.remedy_of(cause, ROOT, DAY).command

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
 from hk_tick_collector.gaps.push_watch import PushWatch
+from hk_tick_collector.gaps.symbol_day import CAUSE_FUTURE
 from hk_tick_collector.model import Rejected, Tick
 from hk_tick_collector.opend.convert import DETAILS_MOST
 from hk_tick_collector.store.dayfile import Link
 
 from .chunk import Chunk
-from .rejections import Rejections
+from .rejections import Refused, Rejections
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +48,7 @@ class Intake:
         self._stats = stats
         self._now_s = now_s
         self._rejections = Rejections(now_s)
+        self._refused = Refused()
         self._drops = log.Repeated(_LOG_EVERY_S)
         self._dropped_unlogged = 0
         self._newest_ms = 0  # a tick may have this time, UTC epoch ms; a later one is looked at with care
@@ -65,8 +67,8 @@ class Intake:
             rows, rejected = self._without_future(rows, rejected)
         if event.pulled_by is None:
             self.pushes.note(rows, rejected)
+            stats.last_tick_ms = recv_ts_ms or stats.last_tick_ms
         stats.received += len(rows) + len(rejected)
-        stats.last_tick_ms = recv_ts_ms or stats.last_tick_ms
         dropped = 0
         if self._queue.has_room(len(rows)):
             self._tracker.see(rows)
@@ -78,7 +80,7 @@ class Intake:
             self._note_drop(dropped)
         if rejected:
             self._tracker.reject(rejected)
-            self._note_rejects(rejected)
+            self._note_rejects(rejected, pulled=event.pulled_by is not None)
         gaps, rules = self._tracker.take_changes(), self._tracker.take_rules()
         chunk = Chunk(rows=rows, dropped=dropped, gaps=gaps, rules=rules, on_commit=on_commit)
         chunk.rejected = len(rejected) + self._take_unwanted()
@@ -115,7 +117,7 @@ class Intake:
         if not future:
             return rows, rejected
         refused = [
-            Rejected(row[0], row[1], "future_date", str(Tick(*row)) if told else "", row[9])
+            Rejected(row[0], row[1], CAUSE_FUTURE, str(Tick(*row)) if told else "", row[9])
             for told, row in zip(chain(repeat(True, DETAILS_MOST), repeat(False)), future, strict=False)
         ]
         return [row for row in rows if row[2] <= self._newest_ms], [*rejected, *refused]
@@ -127,9 +129,9 @@ class Intake:
         if gaps or rules or self._unwanted:
             self._queue.put(Chunk(rejected=self._take_unwanted(), gaps=gaps, rules=rules))
 
-    def held_rows(self) -> list[TickRow] | None:
-        """The rows that are not committed; None while some of them are in the spool."""
-        if self._queue.spooled_rows:
+    def held_rows(self, day: int) -> list[TickRow] | None:
+        """The rows that are not committed; None while some of them, or of those held for this day, are in the spool."""
+        if self._queue.spooled_rows or day in self._queue.spooled_days():
             return None
         return [row for chunk in self._queue.held_in_memory() for row in chunk.rows]
 
@@ -137,11 +139,12 @@ class Intake:
         """Takes note that a stretch of time with or without OpenD begins."""
         self._queue.put(Chunk(rejected=self._take_unwanted(), links=[Link(at_ms, connected, conn_id, reason)]))
 
-    def _note_rejects(self, rejected: list[Rejected]) -> None:
-        stats = self._stats
-        stats.rejected += len(rejected)
+    def _note_rejects(self, rejected: list[Rejected], *, pulled: bool) -> None:
+        stats, news = self._stats, self._refused.ticks(rejected, pulled=pulled)
+        stats.rejected += len(news)
+        stats.rejected_pulled_again += len(rejected) - len(news)
         by_cause: dict[str, list[Rejected]] = {}
-        for tick in rejected:
+        for tick in news:
             by_cause.setdefault(tick.cause, []).append(tick)
         for cause, ticks in by_cause.items():
             whole = self._rejections.whole(cause, len(ticks))

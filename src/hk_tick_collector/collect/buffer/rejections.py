@@ -10,14 +10,19 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log
+from hk_tick_collector.model import PUSH_BACKFILL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from hk_tick_collector.model import Rejected, TickRow
 
 _WHOLE: Final = 100
 _EVERY_S: Final = 60.0
 _SYMBOLS: Final = 10_000  # so many are kept apart; OpenD can name more than there are
 _OTHERS: Final = "others"
+_KNOWN_MOST: Final = 20_000
+_CONTENT: Final = 8  # so many of a row's first columns are the trade; the next one says how it came
 
 
 class Rejections:
@@ -64,6 +69,33 @@ class Rejections:
                 symbols=len(counts),
                 most=f"{worst}:{ticks}",
             )
+
+
+class Refused:
+    """Ticks that were rejected: OpenD gives them again whenever it is asked."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, None] = {}  # the newest, by their content
+
+    def rows(self, rows: Iterable[TickRow]) -> list[TickRow]:
+        """Those of these rejected rows that are news."""
+        return [row for row in rows if self._is_news(hash(row[:_CONTENT]), pulled=row[_CONTENT] == PUSH_BACKFILL)]
+
+    def ticks(self, ticks: Iterable[Rejected], *, pulled: bool) -> list[Rejected]:
+        """Those of these rejected ticks that are news; `pulled`: OpenD was asked for them."""
+        return [
+            tick
+            for tick in ticks
+            if self._is_news(hash((tick.symbol, tick.seq, tick.cause, tick.seq or tick.detail)), pulled=pulled)
+        ]
+
+    def _is_news(self, content: int, *, pulled: bool) -> bool:
+        """Whether a tick is not the same as one before; one that is pushed always is news."""
+        is_news = not pulled or content not in self._known
+        self._known[content] = None
+        if len(self._known) > _KNOWN_MOST:
+            del self._known[next(iter(self._known))]
+        return is_news
 
 
 class Tally:

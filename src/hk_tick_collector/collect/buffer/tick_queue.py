@@ -34,6 +34,7 @@ class TickQueue:
         self.held_rows = 0
         self.held_safe_rows = 0
         self.held_chunks: Callable[[], list[Chunk]] = list  # those in memory alone
+        self.spooled_days: Callable[[], set[int]] = set  # the days of those that are not
         self._overflow = overflow
         self._taken: list[Chunk] = []
         self._taken_spooled = False  # it came back from the spool: memory does not count its rows

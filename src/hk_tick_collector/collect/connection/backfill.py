@@ -74,10 +74,12 @@ class _Round:
         log.info("backfill", requests=self._requests, ticks=self._ticks, found=self._found, symbols=len(self._symbols))
         if self._lost:
             worst, gap = max(self._lost, key=lambda item: item[1].missing or 0)
+            unknown = sum(gap.missing is None for _, gap in self._lost)
             log.error(
                 "gaps_beyond_reach",
                 gaps=len(self._lost),
                 missing=sum(gap.missing or 0 for _, gap in self._lost),
+                **({"unknown": unknown} if unknown else {}),
                 causes=",".join(sorted({gap.cause for _, gap in self._lost})),
                 worst=f"{worst}:{gap.missing or 'unknown'}",
             )

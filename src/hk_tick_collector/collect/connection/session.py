@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 STATE_STALE_S: Final = 60.0  # what OpenD said of itself so long ago is no longer known
 _ROUND_TRIP_MOST_S: Final = 2.0  # a slower answer does not tell how far two clocks are apart
 _CALENDAR_DAYS: Final = 14
+_SUBSCRIBING_TOLD_S: Final = 15.0  # how often a long subscribing is told in the log
 _REASONS_TOLD: Final = 5  # for which symbols were refused, a line each
 
 
@@ -78,6 +79,8 @@ class Session:
         self._recalled = False
         self._pace = Pace()
         self._pending: set[str] = set()  # symbols that are being asked for, so far as nothing is known of them
+        self._refused_told: set[str] = set()  # in the log, while symbols are being asked for
+        self._subscribing = log.Repeated(_SUBSCRIBING_TOLD_S)
         self._unanswered: dict[str, str] = {}  # symbols that were asked for without an answer → the reason
 
     async def run(self) -> NoReturn:
@@ -202,6 +205,7 @@ class Session:
     async def _subscribe(self, symbols: Sequence[str]) -> None:
         stats = self._stats
         self._pending = set(symbols)
+        self._refused_told.clear()
         outcome = await subscribe_all(
             lambda proto_id, message: self._transport.request(proto_id, message, self._waits.answer_s),
             symbols,
@@ -224,17 +228,27 @@ class Session:
         self._note_subscribed(answered)
         if answered:
             self._tell(await self._ask_sub_info(min(self._waits.answer_s, self._waits.first_state_s)))
-        _tell_refused(outcome.refused)
+        self._tell_refused(outcome.refused)
 
     def _note_so_far(self, outcome: Outcome) -> None:
-        """Requests are paced now: symbols that are subscribed by now do not wait for the others."""
+        """Requests are paced now: symbols that are subscribed or refused by now do not wait for the others."""
         fresh = [symbol for symbol in outcome.accepted if symbol in self._pending]
         self._pending.difference_update(fresh)
         for symbol in fresh:
             self._stats.refused.pop(symbol, None)
             self._unanswered.pop(symbol, None)
-        if fresh:
-            self._note_subscribed(fresh)
+        self._stats.refused.update(outcome.refused)
+        self._note_subscribed(fresh)
+        self._tell_refused(outcome.refused)
+        if (repeats := self._subscribing.allow(time.monotonic())) is not None:
+            subscribed, refused = self._stats.subscribed, len(self._stats.refused)
+            left = self._stats.symbols - subscribed - refused
+            log.info("subscribing", symbols=subscribed, refused=refused, left=left, repeats=repeats)
+
+    def _tell_refused(self, refused: dict[str, str]) -> None:
+        fresh = {symbol: words for symbol, words in refused.items() if symbol not in self._refused_told}
+        self._refused_told.update(fresh)
+        _tell_refused(fresh)
 
     def _note_subscribed(self, symbols: Sequence[str]) -> None:
         """OpenD answers for these symbols now: what they may have missed is asked for."""

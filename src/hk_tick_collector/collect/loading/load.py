@@ -26,8 +26,10 @@ from hk_tick_collector.gaps.symbol_day import (
     COUNTER_MASK,
     COUNTER_MAX,
     MARGIN_MS,
+    NEAR_S,
     RULE_COUNTER,
     RULE_NONE,
+    STRANGE_KEPT,
     STRANGE_MOST,
     Day,
     Recent,
@@ -39,7 +41,7 @@ from hk_tick_collector.store.faults import DISK_ERRORS
 from hk_tick_collector.store.importing import META_PREDECESSOR
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
-from .recount import add_vanished, counters_of
+from .recount import add_vanished, counters_of, fill_stored, outliers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.model import Gap
     from hk_tick_collector.store.query import Rule, SymbolCount
+
+    from .late import Seen
 
 _WINDOW_ROWS: Final = 1_100  # gaps among so many newest ticks may be filled; the others only take memory
 _LOWEST_SEQ: Final = -(2**63)
@@ -71,23 +75,20 @@ def load_day(data_root: Path, number: int) -> Day:
     The counters of an open gap are the low halves of its bounds: a missing tick lies between its neighbours, and theirs
     are one below and one above. Any thread may call it.
     """
-    day = Day(number)
     try:
         with DayReader(path_of(data_root, market.day_name(number))) as reader, reader.snapshot():
-            if reader.is_sealed():
-                day.sealed = True
-                return day
-            _load(day, reader)
+            return Day(number, sealed=True) if reader.is_sealed() else load(number, reader)
     except (NoDayError, PredecessorFileError):
-        pass  # the writer sets the predecessor's file aside, and begins a fresh one
+        return Day(number)  # the writer sets the predecessor's file aside, and begins a fresh one
     except DISK_ERRORS as error:
-        # The key of the table still keeps every tick once; only what is missing from before is not known.
+        # The key of the table still keeps every tick once; only what is missing from before is not known yet.
         log.error("day_not_resumed", day=market.day_name(number), detail=error)
-        return Day(number)
-    return day
+        return Day(number, unread=True)
 
 
-def _load(day: Day, reader: DayReader) -> None:
+def load(number: int, reader: DayReader, seen: Seen | None = None) -> Day:
+    """What an open file knows; `seen` is what came while it could not be read. Raises what DayReader raises."""
+    day = Day(number)
     counts, rules = {count.symbol: count for count in reader.symbols()}, reader.rules()
     day.next_gap_id = reader.highest_gap_id() + 1
     wrong, restarted = [], []
@@ -101,7 +102,9 @@ def _load(day: Day, reader: DayReader) -> None:
         if track.next <= 0 and rule and not rule.rule and track.doubt is None:
             _doubt_all(day, track)
         run_seq = track.run_seq
-        if track.next > 0 and not _adds_up(track, count, gaps) and _recount(day, track, gaps, reader):
+        joined = seen is not None and seen.join(day, track, gaps.marks)
+        uneven = track.next > 0 and (joined or not _adds_up(track, count, gaps))
+        if uneven and _recount(day, track, gaps, reader, seen):
             wrong.append(symbol)
         if track.run_seq != run_seq:
             restarted.append(symbol)
@@ -113,11 +116,14 @@ def _load(day: Day, reader: DayReader) -> None:
         add(symbol, rows)
     for symbol in sorted(counts):
         add(symbol, ())
+    if seen is not None:
+        seen.keep_others(day)
     if restarted:
         names, seq = ",".join(restarted[:_NAMED_MOST]), day.tracks[restarted[0]].run_seq
         log.warning("sequence_restarted", symbols=names, count=len(restarted), seq=seq)
     if wrong:
         log.error("counters_disagree", day=market.day_name(day.number), symbols=len(wrong), first=wrong[0])
+    return day
 
 
 def _read_gaps(rows: Iterable[Gap], run_seq: int) -> _Gaps:
@@ -198,11 +204,11 @@ def _add_gaps(track: SymbolDay, gaps: _Gaps, reader: DayReader) -> None:
         # A dropped or a rejected tick may be newer than the newest stored one: it was seen all the same.
         newest = gaps.open.newest()
         if newest is not None:
-            _go_to(track, newest.last, newest.to_seq or 0, newest.to_ts_ms)
+            go_to(track, newest.last, newest.to_seq or 0, newest.to_ts_ms)
         for seq in gaps.marks:
             if seq >= track.run_seq:
                 track.marks.add(seq & COUNTER_MASK)
-                _go_to(track, seq & COUNTER_MASK, seq, (seq >> 32) * 1000)
+                go_to(track, seq & COUNTER_MASK, seq, (seq >> 32) * 1000)
     _ask_again(track)
     # A doubt that ends before the day does is lost: only what an answer did not reach has such an end.
     lasting = [open_gap for open_gap in gaps.doubts if open_gap.to_ts_ms >= track.to_ms - 1]
@@ -233,7 +239,8 @@ def _ask_again(track: SymbolDay) -> None:
     track.gaps.reverse()
 
 
-def _go_to(track: SymbolDay, counter: int, seq: int, ts_ms: int) -> None:
+def go_to(track: SymbolDay, counter: int, seq: int, ts_ms: int) -> None:
+    """Notes that the tick of this counter and sequence was seen, which may be newer than all before."""
     if counter <= COUNTER_MAX and counter >= track.next:
         track.next = counter + 1
     if seq > track.last_seq:
@@ -247,16 +254,20 @@ def _adds_up(track: SymbolDay, count: SymbolCount | None, gaps: _Gaps) -> bool:
     return rows + marks + missing + track.lost.missing() + track.skipped.missing() == track.next - 1
 
 
-def _recount(day: Day, track: SymbolDay, gaps: _Gaps, reader: DayReader) -> bool:
-    """Reads a symbol tick by tick; whether rows have vanished. They are then gaps.
+def _recount(day: Day, track: SymbolDay, gaps: _Gaps, reader: DayReader, seen: Seen | None) -> bool:
+    """Reads a symbol tick by tick; whether rows have vanished. They are then gaps. A gap whose ticks are stored ends.
 
     So it is after a WAL was removed, or a record of the spool lost: what is missing then shows nowhere else. A symbol
     with ticks that do not follow the rule does not add up either, and misses nothing.
     """
     was_judged = track.symbol not in day.rules  # if not, no gap of it was ever written: nothing has vanished
     from_seq = max(track.run_seq, day.start_s << 32)
-    seqs = [seq for seq in reader.seqs(track.symbol, from_seq) if seq <= day.last_seq]
-    seqs = sorted([*seqs, *(seq for seq in gaps.marks if from_seq <= seq <= day.last_seq)])
+    elsewhere = [*gaps.marks, *(seen.seqs(track.symbol) if seen else ())]
+    known = {*reader.seqs(track.symbol, from_seq), *(seq for seq in elsewhere if seq >= from_seq)}
+    seqs = sorted(seq for seq in known if seq <= day.last_seq)
+    wrong = outliers_of(track, seqs, reader.odd_seqs(track.symbol, NEAR_S))
+    if wrong:
+        seqs = _set_aside(track, seqs, wrong)
     at = last_fall(seqs)
     if at:
         _begin_run(day, track, seqs[at - 1], seqs[at])
@@ -264,11 +275,28 @@ def _recount(day: Day, track: SymbolDay, gaps: _Gaps, reader: DayReader) -> bool
     counters = counters_of(track, seqs)
     if counters:
         track.next = max(counters[-1], max((open_gap.last for open_gap in track.gaps), default=0), track.lost.last) + 1
+    if seen is not None:
+        seen.go_on(track)
+    fill_stored(day, track, counters, seqs)
     cause = CAUSE_DAMAGED if was_judged else CAUSE_RESTART
-    if not add_vanished(day, track, counters, seqs, now_ms(), cause):
+    if not add_vanished(day, track, counters, seqs, now_ms(), cause, seen.gaps(track.symbol) if seen else ()):
         return False
     day.rules[track.symbol] = RULE_COUNTER
     return was_judged
+
+
+def _set_aside(track: SymbolDay, seqs: list[int], wrong: list[int]) -> list[int]:
+    """Wrong numbers of ticks that are stored tell nothing of what is missing: returns the other sequences."""
+    without = set(wrong)
+    seqs = [seq for seq in seqs if seq not in without]
+    track.strange = wrong[-STRANGE_KEPT:]
+    track.next = max((seq & COUNTER_MASK for seq in seqs), default=0) + 1
+    track.last_seq = max(seqs, default=0)
+    for open_gap in track.gaps:
+        track.lost.add(open_gap)
+    track.gaps, track.next = [], max(track.next, track.lost.last + 1)
+    _ask_again(track)
+    return seqs
 
 
 def _begin_run(day: Day, track: SymbolDay, last_seq: int, began: int) -> None:

@@ -13,6 +13,7 @@ from hk_tick_collector import log
 from hk_tick_collector.clock import now_ms
 from hk_tick_collector.gaps.symbol_day import Day
 
+from .late import load_late
 from .load import load_day
 from .recount import rebuild_day
 
@@ -85,7 +86,7 @@ class DayLoader:
         assert self._tracker is not None
         assert self._intake is not None
         if number not in self._tasks:
-            held = self._intake.held_rows()
+            held = self._intake.held_rows(number)
             if held is None:
                 return False
             old = self._tracker.lend(number)
@@ -95,7 +96,9 @@ class DayLoader:
     def _rebuild(self, old: Day, held: list[Any]) -> Day:
         """In the thread: the day as it is now, or as it was where its file cannot be read."""
         try:
-            if old.tracks:
+            if old.unread:
+                day = load_late(self._data_root, old, held, now_ms())
+            elif old.tracks:
                 day = rebuild_day(self._data_root, old, held, now_ms())
             else:  # nothing of it is known here: what its file tells is all there is
                 day = load_day(self._data_root, old.number)
@@ -114,7 +117,7 @@ class DayLoader:
             day = await reading
         except Exception as bug:  # noqa: BLE001 - a task's boundary: the day goes on without what its file knew
             log.bug("bug", bug)
-            day = Day(number)
+            day = Day(number, next_gap_id=now_ms())  # beyond those of the gaps that its file has
         finally:
             self._tasks.pop(number, None)
         assert self._tracker is not None

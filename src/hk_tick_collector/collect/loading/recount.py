@@ -6,6 +6,7 @@ than its counters explain: a WAL that somebody removed. Reads every sequence of 
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -15,23 +16,27 @@ from hk_tick_collector.errors import NoDayError
 from hk_tick_collector.gaps.gap import OpenGap
 from hk_tick_collector.gaps.lost_gaps import LostGaps
 from hk_tick_collector.gaps.symbol_day import (
+    CAUSE_BEFORE_START,
     CAUSE_DAMAGED,
     CAUSE_ELSEWHERE,
     CAUSE_REJECTED,
+    CAUSE_RESTART,
     COUNTER_MASK,
+    COUNTER_MAX,
     RULE_COUNTER,
     RULE_NONE,
     Day,
     Recent,
     SymbolDay,
 )
+from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.store.query import DayReader, path_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
     from pathlib import Path
 
-    from hk_tick_collector.model import TickRow
+    from hk_tick_collector.model import Gap, TickRow
 
 _LOWEST_SEQ: Final = -(2**63)
 _VANISHED_MOST: Final = 2_000  # stretches of one symbol that are told one by one
@@ -48,27 +53,48 @@ def rebuild_day(data_root: Path, old: Day, held: Iterable[TickRow], now_ms: int)
     for row in held:
         if market.day_number(row[2]) == old.number:
             seqs.setdefault(row[0], {})[row[1]] = row[2]
+    written: list[Gap] = []
     with suppress(NoDayError):  # then nothing of it is stored, and the next commit makes the file
-        _add_stored(path_of(data_root, market.day_name(old.number)), seqs)
+        written = _add_stored(path_of(data_root, market.day_name(old.number)), seqs)
     day = Day(old.number, next_gap_id=old.next_gap_id)
     for symbol in seqs.keys() | old.tracks.keys():
-        before, known = old.tracks.get(symbol) or SymbolDay(symbol), seqs.get(symbol, {})
+        if symbol not in old.tracks:
+            old.keep(SymbolDay(symbol))  # with the bounds of its day
+        before, known = old.tracks[symbol], seqs.get(symbol, {})
         if before.patterned and before.run_seq == 0 and len(known) + _missing(before) == before.next - 1:
             day.tracks[symbol] = before
-            day.dirty.update(
-                {open_gap.id: (symbol, open_gap, True) for open_gap in before.gaps}
-            )  # a fresh file has none of them
-            day.dirty.update({open_gap.id: (symbol, open_gap, True) for open_gap in before.lost})
+            _keep_known(day, before)
         else:
             day.tracks[symbol] = _rebuild_track(day, before, known, now_ms)
             _close(day, before)
         if before.next:
             day.rules[symbol] = RULE_COUNTER if before.patterned else RULE_NONE
+    _close_unknown(day, written)
     return day
 
 
 def _missing(track: SymbolDay) -> int:
     return sum(open_gap.missing or 0 for open_gap in track.gaps) + track.lost.missing() + track.skipped.missing()
+
+
+def _keep_known(day: Day, track: SymbolDay) -> None:
+    """Writes what is known to be missing: a fresh file has nothing of it."""
+    known = (*track.gaps, *track.lost, *([track.doubt] if track.doubt else []))
+    day.dirty.update({open_gap.id: (track.symbol, open_gap, True) for open_gap in known})
+
+
+def _close_unknown(day: Day, written: Iterable[Gap]) -> None:
+    """A gap that is open in the file alone ended in a change that never reached the file."""
+    for gap in written:
+        track, from_seq, to_seq = day.tracks.get(gap.symbol), gap.from_seq or 0, gap.to_seq or 0
+        if gap.id in day.dirty or track is None or not track.patterned or from_seq < track.run_seq:
+            continue
+        counters = from_seq & COUNTER_MASK, to_seq & COUNTER_MASK
+        ended = OpenGap(
+            gap.id, *counters, from_seq, to_seq, gap.from_ts_ms or 0, gap.to_ts_ms or 0, gap.cause, gap.opened_ms
+        )
+        ended.written = True
+        day.dirty[gap.id] = (gap.symbol, ended, False)
 
 
 def _close(day: Day, before: SymbolDay) -> None:
@@ -78,19 +104,26 @@ def _close(day: Day, before: SymbolDay) -> None:
             day.dirty[open_gap.id] = (before.symbol, open_gap, False)
 
 
-def _add_stored(path: Path, seqs: dict[str, dict[int, int]]) -> None:
-    """Adds the sequences that a day's file has or has refused for good, with their times where they matter."""
+def _add_stored(path: Path, seqs: dict[str, dict[int, int]]) -> list[Gap]:
+    """Adds the sequences that a day's file has or has refused for good, with their times where they matter; returns
+    the gaps of known size that are open there."""
+    written = []
     with DayReader(path) as reader, reader.snapshot():
         for count in reader.symbols():
             seqs.setdefault(count.symbol, {}).update((seq, 0) for seq in reader.seqs(count.symbol, _LOWEST_SEQ))
         for gap in reader.open_gaps_and_marks((CAUSE_REJECTED, CAUSE_ELSEWHERE)):
             if gap.cause in (CAUSE_REJECTED, CAUSE_ELSEWHERE) and gap.from_seq is not None:
                 seqs.setdefault(gap.symbol, {})[gap.from_seq] = 0
+            elif gap.status == GAP_OPEN and gap.missing is not None:
+                written.append(gap)
+    return written
 
 
 def _rebuild_track(day: Day, before: SymbolDay, known: dict[int, int], now_ms: int) -> SymbolDay:
     """One symbol from its stored sequences, up to the newest tick that was ever seen."""
-    track = replace(before, gaps=[], past=[], lost=LostGaps(), doubt=None, known=set(), proved=frozenset())
+    track = replace(before, gaps=list(before.gaps), past=[], known=set(), proved=frozenset())
+    if before.next <= 0:
+        track.gaps, track.lost = [], LostGaps()
     if before.next <= 0 or before.run_seq:
         # How much was lost is not known: all of the day may be, up to now or to the beginning of this run.
         start_ms = day.start_s * 1000
@@ -103,12 +136,15 @@ def _rebuild_track(day: Day, before: SymbolDay, known: dict[int, int], now_ms: i
             track.recent.add(seq, ts_ms)
         return track
     seqs = [seq for seq in known if seq >= max(before.run_seq, day.start_s << 32) and seq <= day.last_seq]
+    seqs = [seq for seq in seqs if seq not in before.strange]
     counters = counters_of(track, seqs)
     if counters and counters[-1] >= track.next:
         track.next = counters[-1] + 1
         track.last_seq = max(track.last_seq, *seqs)
         track.last_ts_ms = (track.last_seq >> 32) * 1000
+    fill_stored(day, track, counters, seqs)
     add_vanished(day, track, counters, seqs, now_ms)
+    _keep_known(day, track)
     return track
 
 
@@ -120,12 +156,55 @@ def counters_of(track: SymbolDay, seqs: Iterable[int]) -> list[int]:
     return counters
 
 
-def add_vanished(
-    day: Day, track: SymbolDay, counters: Sequence[int], seqs: Iterable[int], now_ms: int, cause: str = CAUSE_DAMAGED
-) -> bool:
-    """Adds a gap for each stretch of counters that is neither among these nor in a gap; whether there is one.
+def outliers_of(track: SymbolDay, seqs: Iterable[int], odd: Container[int]) -> list[int]:
+    """The sequences that follow no other one and that the next ones do not go on from: wrong numbers.
 
-    Very many are one gap of unknown size instead.
+    `odd` are those that the ticks' own times do not confirm. A track has come at least to the end of its gaps: the tick
+    that showed one is no outlier.
+    """
+    by_counter: dict[int, int] = {}
+    for seq in seqs:
+        counter = seq & COUNTER_MASK
+        if counter not in by_counter or by_counter[counter] in odd:
+            by_counter[counter] = seq
+    come = max((track.lost.last, *track.marks, *(open_gap.last for open_gap in track.gaps)), default=0) + 1
+    counters, found = sorted(by_counter), []
+    while counters:
+        counter, below = counters.pop(), counters[-1] if counters else 0
+        seq = by_counter[counter]
+        is_next = counter <= come or counter == below + 1
+        leaps = counter > COUNTER_MAX or counter - max(below, come) > _LEAP
+        if is_next or not (seq in odd or leaps):
+            break
+        found.append(seq)
+    found += [seq for seq in by_counter.values() if seq in odd and _is_beside(track, seq)]
+    return list(dict.fromkeys(found))
+
+
+def _is_beside(track: SymbolDay, seq: int) -> bool:
+    """Whether a counter lies in a gap, and its second is none of the gap's: it is not the tick that is missing."""
+    counter, second = seq & COUNTER_MASK, seq >> 32
+    open_gap = next((each for each in track.gaps if each.first <= counter <= each.last), None)
+    if open_gap is None and (open_gap := track.lost.take(counter)) is not None:
+        track.lost.add(open_gap)
+    if open_gap is None:
+        return False
+    return not (open_gap.from_seq or 0) >> 32 <= second <= ((open_gap.to_seq or 0) >> 32) + 1
+
+
+def add_vanished(
+    day: Day,
+    track: SymbolDay,
+    counters: Sequence[int],
+    seqs: Iterable[int],
+    now_ms: int,
+    cause: str = CAUSE_DAMAGED,
+    explained: Sequence[OpenGap] = (),
+) -> bool:
+    """Adds a gap for each stretch of counters that is neither among these nor in a gap; whether rows have vanished.
+
+    What lies in one of `explained`, by counter, has not vanished: it has its cause from there. Very many are one gap of
+    unknown size instead.
     """
     seconds = {seq & COUNTER_MASK: seq >> 32 for seq in seqs}
     first = track.run_seq & COUNTER_MASK if track.run_seq else 1
@@ -157,12 +236,94 @@ def add_vanished(
         for between, of_seconds in found:
             track.skipped.add(_hole(0, between, of_seconds, cause, now_ms))
         return True
+    vanished = False
     for between, of_seconds in found:
-        open_gap = _hole(day.new_gap_id(), between, of_seconds, cause, now_ms)
-        track.gaps.append(open_gap)
-        day.dirty[open_gap.id] = (track.symbol, open_gap, True)
-    track.gaps.sort(key=lambda open_gap: open_gap.first)
-    return bool(found)
+        for counters_of_one, why in _explain(between, explained):
+            of_one = cause if why is None else why.cause
+            if of_one == CAUSE_BEFORE_START and counters_of_one[0] > 1:
+                of_one = CAUSE_RESTART  # the day had begun: its file has what came before
+            open_gap = _hole(day.new_gap_id(), counters_of_one, of_seconds, of_one, now_ms)
+            vanished |= why is None
+            day.dirty[open_gap.id] = (track.symbol, open_gap, True)
+            if why is not None and why.final and of_one == why.cause:
+                open_gap.final, open_gap.lost_ms = True, why.lost_ms
+                track.lost.add(open_gap)
+            else:
+                track.gaps.append(open_gap)
+    track.gaps.sort(key=_first)
+    return vanished
+
+
+def _explain(between: tuple[int, int], gaps: Sequence[OpenGap]) -> list[tuple[tuple[int, int], OpenGap | None]]:
+    """A stretch of counters, in parts: each with the gap that it lies in, None where there is none."""
+    parts: list[tuple[tuple[int, int], OpenGap | None]] = []
+    first, last = between
+    for open_gap in gaps[max(0, bisect_right(gaps, first, key=_first) - 1) :]:
+        if open_gap.first > last or first > last:
+            break
+        low, high = max(first, open_gap.first), min(last, open_gap.last)
+        if low > high:
+            continue
+        if low > first:
+            parts.append(((first, low - 1), None))
+        parts.append(((low, high), open_gap))
+        first = high + 1
+    if first <= last:
+        parts.append(((first, last), None))
+    return parts
+
+
+def fill_stored(day: Day, track: SymbolDay, counters: Sequence[int], seqs: Iterable[int]) -> None:
+    """Ends gaps of known size whose ticks are among these counters, which ascend; what else they miss stays a gap.
+
+    A part keeps the gap's cause, and the first of them its number.
+    """
+    seconds: dict[int, int] = {}
+    gaps, track.gaps = track.gaps, []
+    for open_gap, kept in (
+        *((gap, track.gaps.append) for gap in gaps),
+        *((gap, track.lost.add) for gap in track.lost.clear()),
+    ):
+        stored = counters[bisect_left(counters, open_gap.first) : bisect_right(counters, open_gap.last)]
+        if not stored:
+            kept(open_gap)
+            continue
+        seconds = seconds or {seq & COUNTER_MASK: seq >> 32 for seq in seqs}
+        parts, low = [], open_gap.first
+        for counter in (*stored, open_gap.last + 1):
+            if counter > low:
+                parts.append((low, counter - 1))
+            low = counter + 1
+        if not parts:
+            day.dirty[open_gap.id] = (track.symbol, open_gap, False)
+        for index, (first, last) in enumerate(parts):
+            part = _part(open_gap, first, last, seconds)
+            if index:
+                part.id, part.written = day.new_gap_id(), False
+            day.dirty[part.id] = (track.symbol, part, True)
+            kept(part)
+
+
+def _part(open_gap: OpenGap, first: int, last: int, seconds: dict[int, int]) -> OpenGap:
+    """What is left of a gap between two stored ticks, or between one and an end of it."""
+    from_s, to_s = (open_gap.from_seq or 0) >> 32, (open_gap.to_seq or 0) >> 32
+    low_s = from_s if first == open_gap.first else min(max(seconds[first - 1], from_s), to_s)
+    high_s = to_s if last == open_gap.last else max(min(seconds[last + 1], to_s), low_s)
+    from_ts_ms = open_gap.from_ts_ms if first == open_gap.first else low_s * 1000
+    to_ts_ms = open_gap.to_ts_ms if last == open_gap.last else high_s * 1000
+    return replace(
+        open_gap,
+        first=first,
+        last=last,
+        from_seq=low_s << 32 | first,
+        to_seq=high_s << 32 | last,
+        from_ts_ms=from_ts_ms,
+        to_ts_ms=to_ts_ms,
+    )
+
+
+def _first(open_gap: OpenGap) -> int:
+    return open_gap.first
 
 
 def _hole(id_: int, counters: tuple[int, int], seconds: tuple[int, int], cause: str, now_ms: int) -> OpenGap:

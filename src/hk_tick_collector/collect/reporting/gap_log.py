@@ -30,6 +30,8 @@ class Summary(TypedDict):
     gaps_lost_lately: int
     ticks_lost_lately: int
     ticks_lost: int
+    unknown_gaps_lost_lately: int
+    unknown_gaps_lost: int
     lost_found_ms: int | None
     lost_from_ms: int | None
     lost_to_ms: int | None
@@ -81,7 +83,7 @@ class GapLog:
 
     def summary(self) -> Summary:
         """How many gaps may still heal, what was lost lately, and the outage budget."""
-        healing = [open_gap.missing or 1 for _, open_gap in self._tracker.open_gaps() if not open_gap.final]
+        healing = [open_gap.missing or 0 for _, open_gap in self._tracker.open_gaps() if not open_gap.final]
         lost = self._tracker.losses.since(self._now_ms() - LOST_LATELY_MS)
         symbol, rate = self._plan.busiest() or ("", 0.0)
         budget_s = round(WINDOW_ROWS / rate, 1) if rate else None
@@ -91,6 +93,8 @@ class GapLog:
             gaps_lost_lately=lost.gaps,
             ticks_lost_lately=lost.ticks,
             ticks_lost=self._tracker.losses.ticks,
+            unknown_gaps_lost_lately=lost.unknown,
+            unknown_gaps_lost=self._tracker.losses.unknown,
             lost_found_ms=lost.found_ms or None,
             lost_from_ms=lost.from_ts_ms or None,
             lost_to_ms=lost.to_ts_ms or None,
@@ -114,4 +118,6 @@ def _log_sum(name: str, gaps: list[Gap]) -> None:
     worst = max(gaps, key=lambda gap: gap.missing or 0)
     missing = sum(gap.missing or 0 for gap in gaps)
     worst_name = f"{worst.symbol}:{worst.missing or 'unknown'}"
-    log.warning(name, gaps=len(gaps), symbols=symbols, missing=missing, causes=causes, worst=worst_name)
+    of_unknown_size = sum(gap.missing is None for gap in gaps)
+    more = {"unknown": of_unknown_size} if of_unknown_size else {}
+    log.warning(name, gaps=len(gaps), symbols=symbols, missing=missing, **more, causes=causes, worst=worst_name)

@@ -29,6 +29,7 @@ from hk_tick_collector.store.importing import (
     sorted_out,
     source_name,
 )
+from hk_tick_collector.store.kept import still_predecessors
 from hk_tick_collector.store.predecessor import CONFLICT, Source
 from hk_tick_collector.store.query import DayReader, path_of
 
@@ -59,6 +60,7 @@ class _Lot(NamedTuple):
 
     missing: list[TickRow]
     beside: list[BesideRow]
+    taken: int  # how many rows of the file they are
 
 
 class _OpenError(StoreError):
@@ -96,6 +98,7 @@ class PredecessorDays:
                 waiting = await in_thread(foreign.list_waiting, self._data_root)
             except DISK_ERRORS:
                 waiting = []  # the writer tells what is wrong with DATA_ROOT
+            await self._drop_imported_days()
             there = {path.name for path in waiting}
             self._stats.predecessor_files = {
                 name: why for name, why in self._stats.predecessor_files.items() if name in there
@@ -104,6 +107,19 @@ class PredecessorDays:
                 if time.monotonic() >= self._again_s.get(path, 0.0):
                     await self._try(path)
             await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def _drop_imported_days(self) -> None:
+        """`import` may have brought some in; the writer, which finds them, looks at all days once a minute."""
+        days = self._stats.predecessor_days
+        if days:
+            left = await in_thread(still_predecessors, self._data_root, days)
+            now = self._stats.predecessor_days
+            self._stats.predecessor_days = [day for day in now if day in left or day not in days]
+
+    def _begin(self, name: str, rows: int) -> None:
+        """What `status` tells of an import under way; none with an empty name."""
+        stats = self._stats
+        stats.importing, stats.importing_rows, stats.importing_done, stats.importing_checked = name, rows, 0, 0
 
     async def _try(self, path: Path) -> None:
         try:
@@ -119,6 +135,8 @@ class PredecessorDays:
             self._again_s[path] = time.monotonic() + _AGAIN_S
             self._stats.predecessor_files = {**self._stats.predecessor_files, path.name: f"a bug: {bug!r}"}
             log.bug("bug", bug, file=path)
+        finally:
+            self._begin("", 0)
 
     async def _import(self, path: Path) -> None:
         """Stores the rows of a file, sees that they are stored, and gives it its last name."""
@@ -131,6 +149,7 @@ class PredecessorDays:
             number = market.parse_day(source.day())
             await in_thread(_refuse_sealed, path_of(self._data_root, source.day()))
             result = Imported(source.day(), await in_thread(source.count))
+            self._begin(path.name, result.rows)
             log.info("predecessor_import", file=path.name, day=result.day, rows=result.rows)
             await self._store(source, number, result)
             await self._check(source, number)
@@ -158,6 +177,7 @@ class PredecessorDays:
                 await store_rows(lot.missing, self._intake, self._queue, pushed=False)
             if lot.beside:
                 await self._keep(number, lot.beside, {})
+            self._stats.importing_done += lot.taken
         await self._keep(number, [], {META_PREDECESSOR: source_name(source)})
 
     async def _keep(self, number: int, rows: list[BesideRow], meta: dict[str, str]) -> None:
@@ -177,6 +197,7 @@ class PredecessorDays:
                 raise StoreError(f"{len(found.missing):,} of its ticks are not stored, {symbol} {seq} first")
             if found.beside:
                 await self._keep(number, found.beside, {})
+            self._stats.importing_checked += found.taken
 
     def _next_lot(self, rows: Iterator[SourceRow], source: Source, number: int, result: Imported) -> _Lot | None:
         """In a thread: the next rows, without those that our file has."""
@@ -188,7 +209,7 @@ class PredecessorDays:
         result.beside[CONFLICT] += len(conflicts)
         result.stored += len(missing)
         result.duplicate += len(ticks) - len(missing) - len(conflicts)
-        return _Lot(missing, [*beside, *conflicts])
+        return _Lot(missing, [*beside, *conflicts], len(taken))
 
     def _compare(self, rows: Iterator[SourceRow], source: Source, number: int) -> _Lot | None:
         """In a thread: of the next rows those that are not in our file as they should be."""
@@ -196,7 +217,7 @@ class PredecessorDays:
         if not taken:
             return None
         ticks, _ = sorted_out(taken, source, number, Imported(""))
-        return _Lot(*self._compared(taken, ticks, source, number))
+        return _Lot(*self._compared(taken, ticks, source, number), len(taken))
 
     def _compared(
         self, taken: list[SourceRow], ticks: list[TickRow], source: Source, number: int

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -40,7 +41,7 @@ class Recovery:
     """Watches the writer in office.
 
     `rebuild` looks what a day's file lacks, False when it must wait; `open_days` gives those that a loss of the spool
-    may concern.
+    may concern, and `unread_days` those whose file could not be read at first.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Recovery:
         current_writer: CurrentWriter,
         rebuild: Callable[[int], bool],
         open_days: Callable[[], Iterable[int]],
+        unread_days: Callable[[], Iterable[int]],
     ) -> None:
         self._watchdog = watchdog
         self._queue = queue
@@ -58,6 +60,8 @@ class Recovery:
         self._current_writer = current_writer
         self._rebuild = rebuild
         self._open_days = open_days
+        self._unread_days = unread_days
+        self._late_days: deque[int] = deque()
         self._thinned_days: deque[int] = deque()  # the spool lost rows, and these days may lack them
         self._spool_lost = 0  # how many rows, when that was last noticed
         self._slow_disk = log.Repeated(_LOG_EVERY_S)
@@ -71,6 +75,7 @@ class Recovery:
             self._thinned_days.extend(day for day in self._open_days() if day not in self._thinned_days)
         self._look_anew(self._current_writer.fresh_days, "day_begun_afresh")
         self._look_anew(self._thinned_days, "day_recounted")
+        self._look_at_unread()
         stats, queue = self._stats, self._queue
         disk_cause = self._look_at_disk(now_ms)
         waited_s = queue.oldest_age_s()  # rows that have only just begun to wait are no stall, however old the commit
@@ -102,12 +107,28 @@ class Recovery:
         while days:
             try:
                 if not self._rebuild(days[0]):
+                    days.rotate(-1)  # it may have to wait for long, until its file can be written
                     return
             except DISK_ERRORS as error:
                 log.warning("day_not_rebuilt", day=market.day_name(days[0]), detail=error)
                 days.rotate(-1)  # another day's may be there
                 return  # a fresh file is not there yet: again in a second
             log.warning(event, day=market.day_name(days.popleft()))
+
+    def _look_at_unread(self) -> None:
+        """Has a file that could not be read at first read as soon as it can be. That it cannot was told already."""
+        days = self._late_days
+        days.extend(day for day in self._unread_days() if day not in days)
+        if not days:
+            return
+        day = days.popleft()
+        try:
+            if not self._rebuild(day):
+                days.append(day)
+                return
+        except DISK_ERRORS:
+            return  # again in a second
+        log.warning("day_resumed", day=market.day_name(day))
 
     def _tell(self, pressure: Pressure, verdict: Verdict) -> None:
         log.error(
@@ -121,8 +142,7 @@ class Recovery:
         )
         if verdict.action is not Action.WAIT:
             log.error("thread_stacks", why="what every thread does at this moment follows")
-            sys.stderr.flush()
-            faulthandler.dump_traceback(sys.stderr, all_threads=True)
+            _dump_stacks()
 
     def _act(self, verdict: Verdict) -> None:
         match verdict.action:
@@ -170,3 +190,14 @@ class Recovery:
         except (OSError, IndexError):
             return ""
         return "slow_disk" if call.isdigit() and int(call) in _DISK_CALLS else ""
+
+
+def _dump_stacks() -> None:
+    """The stacks of all threads, on stderr; never waiting for who reads that, where a thread writes the log."""
+    with suppress(OSError), os.fdopen(os.memfd_create("stacks"), "r+b") as file:
+        faulthandler.dump_traceback(file, all_threads=True)
+        file.seek(0)
+        if log.tell(file.read().decode(errors="replace").rstrip()):
+            return
+    sys.stderr.flush()
+    faulthandler.dump_traceback(sys.stderr, all_threads=True)

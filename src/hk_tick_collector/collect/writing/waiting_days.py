@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector import log, market
 from hk_tick_collector.collect.buffer.chunk import Chunk, Part
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
-from hk_tick_collector.store.query import DayReader, path_of
+from hk_tick_collector.store.query import path_of
 from hk_tick_collector.store.spool import Spool
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ class _Held:
     chunk: Chunk = field(default_factory=Chunk)  # one object for as long as the day is held
     gaps: dict[int, Gap] = field(default_factory=dict)  # by id: a later change replaces an earlier one
     rules: dict[str, RuleChange] = field(default_factory=dict)  # by symbol
-    unread: bool = False  # the file could not be read: the changes of `gaps` do not go on from what it knows
     recount: bool = False  # changes of `gaps` or rows were lost
     cause: str = ""  # why the file cannot be written; empty while the day only waits for its turn
     detail: str = ""
@@ -83,6 +82,7 @@ class WaitingDays:
         self._waiting_for: list[Callable[[], None]] = []
         self._look_at_s = 0.0
         queue.held_chunks = self.chunks
+        queue.spooled_days = self.spooled_days
 
     def __contains__(self, day: int) -> bool:
         return day in self._days
@@ -143,7 +143,6 @@ class WaitingDays:
         cause, now_s = diagnose(error)[0], time.monotonic()
         if not held.cause:
             held.since_s, held.began_with = now_s, _place(path)
-            held.unread = held.unread or not _is_readable(path)
         held.first_rows = held.first_rows or tried_rows
         held.retry_at_s = now_s + _RETRY_S[min(held.failures, len(_RETRY_S) - 1)]
         held.failures += 1
@@ -190,14 +189,12 @@ class WaitingDays:
         be read now.
         """
         held = self._days[day]
-        if is_today and held.unread and not os.path.lexists(self._path(day)):
-            held.unread = False  # it was moved away: in a fresh file they are right
         if not is_today and held.since_s and held.gaps:
             held.recount = True
         max_rows = held.first_rows or max_rows
         rows = self._first_spooled(held, max_rows) if held.spooled_rows else []
         rows = rows or held.chunk.rows[:max_rows]
-        ends = len(rows) == held.rows and not held.recount and not held.unread
+        ends = len(rows) == held.rows and not held.recount
         return Part(rows, list(held.gaps.values()), list(held.rules.values())) if ends else Part.of(rows)
 
     def done(self, day: int, rows: int) -> bool:
@@ -221,7 +218,7 @@ class WaitingDays:
         else:
             self._days[day] = self._days.pop(day)  # every other day has its turn first
         self._count()
-        return ended and (held.recount or held.unread)
+        return ended and held.recount
 
     def when_safe(self, on_commit: Callable[[], None]) -> None:
         """Has `on_commit` called once no row that is held now is in memory alone."""
@@ -237,6 +234,10 @@ class WaitingDays:
     def chunks(self) -> list[Chunk]:
         """What waits in memory alone, a chunk for each day: the same objects at every call."""
         return [held.chunk for held in list(self._days.values()) if held.chunk.rows]
+
+    def spooled_days(self) -> set[int]:
+        """The days of which rows wait in their spool. For any thread."""
+        return {day for day, held in list(self._days.items()) if held.spooled_rows}
 
     def days(self) -> set[int]:
         """The days that are held."""
@@ -326,15 +327,3 @@ def _place(path: Path) -> _Place:
 def _is_another(before: _Place, now: _Place) -> bool:
     """Whether another file is in a place than before; rights and owner may have changed."""
     return before is not None and (now is None or now[:2] != before[:2])
-
-
-def _is_readable(path: Path) -> bool:
-    """Whether what a day's file knows of its gaps could be read, so that new changes of `gaps` go on from there."""
-    if not os.path.lexists(path):
-        return True
-    try:
-        with DayReader(path) as reader:
-            reader.meta()
-    except DISK_ERRORS:
-        return False
-    return True

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from hk_tick_collector import log, market
 from hk_tick_collector.collect.buffer.chunk import Part
-from hk_tick_collector.collect.buffer.rejections import Rejections, Tally
+from hk_tick_collector.collect.buffer.rejections import Refused, Rejections, Tally
 from hk_tick_collector.collect.options import GATHER_SHARE
 from hk_tick_collector.errors import SealedDayError, StoreError
 from hk_tick_collector.model import PUSH_BACKFILL, Tick
@@ -120,6 +120,7 @@ class Writer:
         self._keeping: Beside | None = None
         self._attempted: dict[int, Written] = {}  # by day: what its last transaction did, also when its commit raised
         self._rejections = Rejections(time.monotonic)
+        self._refused = Refused()
         self._conflicts, self._unnumbered = Tally(), Tally()  # ticks under whose key another one is stored
         self._tend_at_s = 0.0
         self._held_back = log.Repeated(_LOG_EVERY_S)
@@ -449,9 +450,12 @@ class Writer:
 
     def _note_conflicts(self, day: str, rows: Sequence[TickRow]) -> None:
         """Ticks under whose key another one is stored: that was first and stays, these are rejected."""
+        stats = self._stats
+        news = self._refused.rows(rows)
+        stats.rejected_again += len(rows) - len(news)
+        rows = news
         if not rows:
             return
-        stats = self._stats
         unnumbered = [row for row in rows if row[1] == 0]
         numbered = [row for row in rows if row[1] != 0] if unnumbered else rows
         if numbered:

@@ -36,6 +36,7 @@ MEMORY_NAME: Final = ".alerts.json"
 STOP_S: Final = 1.0  # what a stop gives to messages that are still queued
 _LOG_EVERY_S: Final = 60.0
 _LEAVES_MS: Final = 30_000  # a message that has not left by then is remembered all the same: its courier goes on
+_KEEP_EVERY_MS: Final = 10_000  # while something is open: until when it was seen is told at its end
 
 
 class Alerter:
@@ -60,6 +61,7 @@ class Alerter:
         self._digests = DigestClock(memory.digest_day)
         self._base_ms = now_ms() - time.monotonic_ns() // 1_000_000
         self._told_ms: int | None = None  # since when something was told that is not remembered
+        self._kept_ms = 0
         self._broken = False
         self._abandoned = False
         self._errands: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -85,7 +87,7 @@ class Alerter:
 
     def stop(self) -> None:
         """What is queued may still leave, until `join` gives up."""
-        self._keep()
+        self._keep(at_once=True)
         self._errands.put(None)
         for sender in self._senders:
             sender.stop()
@@ -112,11 +114,15 @@ class Alerter:
         if self._told_ms is not None:
             left = all(sender.idle for sender in self._senders)
             if left or now_ms - self._told_ms >= _LEAVES_MS:
-                self._keep()
+                self._keep(at_once=True)
+        elif now_ms - self._kept_ms >= _KEEP_EVERY_MS:
+            self._kept_ms = now_ms
+            self._keep()
 
-    def _keep(self) -> None:
-        """Has what was told remembered."""
-        if self._told_ms is not None:
+    def _keep(self, *, at_once: bool = False) -> None:
+        """Has what was told remembered, and until when what is open was seen."""
+        is_open = any(item.told and not item.closed for item in self._alerts.memory.open.values())
+        if is_open or (at_once and self._told_ms is not None):
             self._told_ms = None
             self._errands.put(partial(self._remember, self._alerts.memory.to_json()))
 

@@ -43,6 +43,7 @@ _STALLS: Final = Words(
 )
 _CATCHING_UP: Final = Words("{text}, and catching up", "{text}，正在追上")
 _NO_TICK_YET: Final = Words("no tick since the market began to trade: {text}", "開市以來沒有 tick：{text}")
+_START_MS: Final = 10_000  # of a run: what is away then only, as a connection that is not made yet, is no event
 _BUDGET_MOST_S: Final = 300.0  # OpenD without ticks for so long is critical, however quiet the symbols are
 
 
@@ -54,6 +55,12 @@ def rule_of(finding: Finding) -> Rule | None:
     spec = REGISTRY.spec(finding.code)
     rule = IF_CRITICAL if spec is None or isinstance(spec.alert, NotAlerted) else spec.alert
     return None if rule.only_critical and finding.severity is not Severity.CRITICAL else rule
+
+
+def _is_seen_by_ticks(code: str) -> bool:
+    """Whether a run without a tick cannot see a finding."""
+    spec = REGISTRY.spec(code)
+    return spec is not None and isinstance(spec.alert, Rule) and spec.alert.by_ticks
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +126,12 @@ class Alerts:
         for finding in seen.values():
             rule = rule_of(finding)
             if rule:
-                self._see(finding, now_ms, status.written_ms)
+                self._see(finding, now_ms, status)
                 told += self._tell(finding, rule, now_ms, status.written_ms)
         for code, item in list(self.memory.open.items()):
-            if code not in seen:
+            if _is_seen_by_ticks(code) and not status.last_tick_ms and may_trade(status, status.written_ms):
+                self.memory.open[code] = replace(item, last_ms=now_ms)  # neither seen nor over
+            elif code not in seen:
                 told += self._miss(code, item, now_ms)
         return told
 
@@ -165,9 +174,14 @@ class Alerts:
         (then_ms, was_ms), (now_ms, is_ms) = self._newest[0], self._newest[-1]
         return is_ms - was_ms < max(now_ms - then_ms, 1)
 
-    def _see(self, finding: Finding, now_ms: int, wall_ms: int) -> None:
+    def _see(self, finding: Finding, now_ms: int, status: LiveStatus) -> None:
+        wall_ms = status.written_ms
         since_ms = wall_ms if finding.since_ms is None else finding.since_ms
         item = self.memory.open.get(finding.code) or Open(since_ms, wall_ms, now_ms)
+        if not item.told and not item.closed and finding.since_ms is not None and since_ms > item.until_ms:
+            at_start = item.until_ms <= status.started_ms + _START_MS
+            # Another event of the kind. What was seen of the one before counts, unless that was the start itself.
+            item = Open(since_ms, wall_ms, now_ms) if at_start else replace(item, since_ms=since_ms)
         if item.closed:
             item = Open(since_ms, wall_ms, now_ms, back=item.back + 1, told_ms=item.told_ms)
         elif now_ms - item.last_ms >= AWAY_MS:

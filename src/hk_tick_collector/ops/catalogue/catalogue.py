@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.ops.findings.words import Words
 
 _LINE: Final = re.compile(r"(?:^|\s)(?:DEBUG|INFO|WARNING|ERROR) (WATCHDOG \w+|\w+)(?=\s|$)(.*)")
+_BARE: Final = re.compile(r"\s*(WATCHDOG \w+|\w+)(\s.*=.*)")  # as a page quotes a line: without time and level
 _DETAIL: Final = re.compile(r'(?<=\s)(cause|kind)=(?:"([^"]*)"|(\S+))')
 _FAMILY: Final = {"cause": "writer_", "kind": "opend_"}  # of which finding a field's value names a member
 _CODE: Final = re.compile(r"`([^`]+)`")
@@ -51,9 +52,14 @@ def explain(text: str) -> list[Explained]:
     Of a line also what its `cause=` or `kind=` means, where that is a finding's.
     """
     match = _LINE.search(text)
+    if match is None and (known := _named(" ".join(text.split()))):
+        return known
+    match = match or _BARE.fullmatch(text)
     if match is None:
-        return _named(" ".join(text.split()))
+        return []
     found = _named(match[1])[:1]
+    if not found:
+        return []
     for field, quoted, plain in _DETAIL.findall(match[2]):
         found += _named(_FAMILY[field] + (quoted or plain))
     return found

@@ -130,15 +130,26 @@ EVENTS: Final[dict[str, Entry]] = {
         "`sudo systemctl status futu-opend --no-pager`；`nc -vz 127.0.0.1 11111`",
     ),
     "subscribed": fine("symbols are subscribed; quota used and left", "已訂閱股票；附已用與剩餘額度"),
+    "subscribing": fine(
+        "subscribing takes longer, because OpenD refuses some symbols; how many are subscribed, refused, and left",
+        "因 OpenD 拒絕部分股票，訂閱需時較長；附已訂閱、被拒與剩餘數目",
+    ),
+    "log_lines_lost": entry(
+        "so many log lines could not be written before this one: stderr was not read, its disk was full or frozen."
+        " Collection went on",
+        "此行之前有若干行日誌未能寫出：stderr 沒有人讀取，或其磁碟已滿或凍結。收集不受影響",
+        "find out who did not read it: a terminal in Ctrl-S, a pipe, a supervisor; status tells what the lines told",
+        "查出誰沒有讀取：按了 Ctrl-S 的終端、管道或監管程式；被略去的內容可看 status",
+    ),
     "symbols_refused": entry(
         "OpenD refuses symbols, a line for each reason; reason= is OpenD's own words without the symbol, cause= is"
-        " quota, quote_right or other. The other symbols are collected",
+        " quota, quote_right, temporary or other. The other symbols are collected",
         "OpenD 拒絕部分股票，每個原因一行；`reason=` 為 OpenD 的原話（不含股票代號），`cause=` 為 quota（額度）、"
-        "quote_right（行情權限）或 other；其餘照常收集",
-        "as hint= says. quota: hk-tick-collector doctor compares it; quote_right: see opend_quote_right_none; other:"
-        " correct FUTU_SYMBOLS",
+        "quote_right（行情權限）、temporary（OpenD 暫時未能處理）或 other；其餘照常收集",
+        "as hint= says. quota: hk-tick-collector doctor compares it; quote_right: see opend_quote_right_none;"
+        " temporary: no action, it is tried again every minute; other: correct FUTU_SYMBOLS",
         "按 `hint=`。quota：`hk-tick-collector doctor` 會比對；quote_right：見 `opend_quote_right_none`；"
-        "other：改正 FUTU_SYMBOLS",
+        "temporary：毋須處理，每分鐘重試；other：改正 FUTU_SYMBOLS",
     ),
     "subscriptions_lost": entry(
         "OpenD no longer has subscriptions that it had accepted; they are made again",
@@ -447,9 +458,15 @@ EVENTS: Final[dict[str, Entry]] = {
         "follow detail=; check the disk",
         "按 `detail=` 處理；檢查磁碟",
     ),
+    "day_resumed": entry(
+        "the file of a day that could not be read before has been read; its gaps go on from what it knows",
+        "之前未能讀取的日檔已讀入；缺口按檔案所記繼續",
+        "hk-tick-collector gaps --open shows what is missing",
+        "`hk-tick-collector gaps --open` 看欠缺甚麼",
+    ),
     "day_not_resumed": entry(
-        "what a day's file knows could not be read at the start, so its gaps show only with new ticks",
-        "啟動時未能讀取該日檔案所知；缺口要等新 tick 才顯現",
+        "a day's file could not be read at the start; no gap of that day is written until it can be (day_resumed)",
+        "未能讀取該日檔案所知；可讀取之前（`day_resumed`）不會寫入缺口",
         "follow detail=; hk-tick-collector doctor",
         "按 `detail=` 處理；`hk-tick-collector doctor`",
     ),

@@ -9,8 +9,9 @@ from pathlib import Path
 from shutil import which
 from typing import Final
 
+from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.ops.findings.words import NO_WORDS, Words
-from hk_tick_collector.ops.live.systemd_unit import SERVICE, output, show_unit, systemd_runs
+from hk_tick_collector.ops.live.systemd_unit import SERVICE, not_taken_over, output, show_unit, systemd_runs
 from hk_tick_collector.store.versions import is_sound, library_version, reads_days
 
 from . import opend_files
@@ -142,6 +143,23 @@ def check_metrics(host: str, port: int, *, running: bool) -> Check:
     return ok("metrics", Words(f"{where} is free", f"{where} 空閒"))
 
 
+def check_takeover() -> Check | None:
+    """What a takeover that waits for the restart says of the data; None where none waits."""
+    who = not_taken_over(show_unit(SERVICE, "MainPID"))
+    if who is None:
+        return None
+    runs = Words("this version has not been started yet", "本版本仍未啟動")
+    if who:
+        runs = Words(
+            f"another program runs as hk-tick-collector, {who}", f"另一程式正以服務 hk-tick-collector 運行，{who}"
+        )
+    text = Words(
+        "{runs}: the restart takes over, and sets who owns the data",
+        "{runs}：重啟服務即由本版本接管，並設好資料的擁有者",
+    )
+    return warning("takeover", text.filled(runs=runs), remedies.RESTART)
+
+
 def _service() -> Check:
     name, unit = "unit", show_unit(SERVICE, _PROPERTIES)
     if unit is None:
@@ -215,6 +233,8 @@ def _opend_unit(name: str, unit: dict[str, str]) -> Check:
 def _timers() -> Check:
     units = {timer: show_unit(timer, _PROPERTIES) for timer in TIMERS}
     idle = [timer for timer, unit in units.items() if unit is None or unit["ActiveState"] != "active"]
+    if idle and not_taken_over(None) is not None:
+        return ok("timers", Words("the restart that takes over enables them", "接管的重啟會啟用它們"))
     if idle:
         names = ", ".join(idle)
         text = Words(f"not active: {names}", f"沒有啟用：{names}")

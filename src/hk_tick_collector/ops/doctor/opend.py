@@ -13,7 +13,7 @@ from hk_tick_collector.ops.findings.words import NO_WORDS, Words, same
 from .result import AS_ROOT, Check, failure, not_checked, ok, warning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from hk_tick_collector.errors import CollectorError
 
@@ -36,15 +36,21 @@ def check_away(error: CollectorError) -> list[Check]:
 
 
 def check_answers(
-    answers: Answers, symbols: Sequence[str], ours: int | None, *, drift_warn_s: float, today: int
+    answers: Answers,
+    symbols: Sequence[str],
+    ours: int | None,
+    *,
+    drift_warn_s: float,
+    today: int,
+    reported: Mapping[str, str] | None = None,
 ) -> Iterator[Check]:
     """Every check that OpenD's answers allow.
 
     `ours` is what our own running service has subscribed, None where that may not be read; `today` is this host's
-    Hong Kong day.
+    Hong Kong day. `reported` is what OpenD told that service of itself: its answers do not say why it is not logged in.
     """
     yield _addresses(answers)
-    yield _login(answers)
+    yield _login(answers, reported or {})
     yield _clock(answers, drift_warn_s)
     yield _quota(answers, symbols, ours)
     yield _symbols(answers, symbols)
@@ -72,7 +78,7 @@ def _addresses(answers: Answers) -> Check:
     return warning("OpenD", text, Words(f"set FUTU_HOST={at}, or correct the name", f"設 FUTU_HOST={at}，或改正名稱"))
 
 
-def _login(answers: Answers) -> Check:
+def _login(answers: Answers, reported: Mapping[str, str]) -> Check:
     state = answers.state
     if state is None:
         return _unanswered("login", answers, "state")
@@ -85,7 +91,14 @@ def _login(answers: Answers) -> Check:
         return failure("login", *remedies.advised(text, remedy_of(state.program)))
     if not state.quote_logged_in:
         text = Words("OpenD is not logged in to the quote server", "OpenD 未登入行情伺服器")
-        return failure("login", *remedies.advised(text, remedy_of("quote_link_lost")))
+        for kind, words in reported.items():  # `status` says the same, with the same remedy
+            text = Words("{text}, as it reported: {told}{words}", "{text}，其回報：{told}{words}").filled(
+                text=text,
+                told=Words(kind.replace("_", " "), meaning_of(kind).zh),
+                words=Words(f" ({words})", f"（{words}）") if words else NO_WORDS,
+            )
+            return failure("login", *remedies.advised(text, remedy_of(kind)))
+        return failure("login", *remedies.advised(text, remedies.LOGGED_OUT))
     name = market.state_name(state.market_hk)
     text = Words(
         f"logged in to the quote server; the market is in the state {name}", f"已登入行情伺服器；市場狀態為 {name}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from hk_tick_collector import connecting, market
 from hk_tick_collector.errors import CollectorError, OpenDError
@@ -64,20 +64,49 @@ def ask(
     """
     deadline_s = time.monotonic() + TOTAL_S
     resolve = resolve or connecting.Resolver()
-    try:
-        reached = asyncio.run(connecting.connect(host, port, resolve, all_addresses=True))
-    except OpenDError as error:
-        hint = f"{remedies.OPEND_STATUS}; nc -vz {host} {port}; {remedies.RESTART_OPEND}"
-        raise OpenDError(str(error), hint=hint) from None
-    with reached.socket:
-        reached.socket.setblocking(True)
-        talk = _Talk(reached.socket, protocol.Connection(client_id, rsa), deadline_s)
-        answers = Answers(talk.start().server_ver, reached.address, reached.failed)
+    talk, answers = _first_that_answers(host, port, _Caller(client_id, rsa, deadline_s), resolve)
+    with talk.socket:
         _try(answers, "state", lambda: _ask_state(talk, answers))
         _try(answers, "quota", lambda: _ask_quota(talk, answers))
         _try(answers, "calendar", lambda: _ask_calendar(talk, answers))
         _try(answers, "symbols", lambda: _ask_symbols(talk, answers, symbols))
     return answers
+
+
+def _first_that_answers(host: str, port: int, caller: _Caller, resolve: connecting.Resolve) -> tuple[_Talk, Answers]:
+    """A conversation with the first address that answers as OpenD does, as the service looks for it."""
+    no_opend: dict[str, OpenDError] = {}  # addresses that take connections, and do not answer as OpenD does
+
+    async def others(host: str, port: int) -> list[connecting.Address]:
+        return [address for address in await resolve(host, port) if address.where[0] not in no_opend]
+
+    while True:
+        try:
+            reached = asyncio.run(connecting.connect(host, port, others, all_addresses=True))
+        except OpenDError as error:
+            if no_opend:  # the address that takes connections tells more than those that do not
+                raise next(iter(no_opend.values())) from None
+            hint = f"{remedies.OPEND_STATUS}; nc -vz {host} {port}; {remedies.RESTART_OPEND}"
+            raise OpenDError(str(error), hint=hint) from None
+        reached.socket.setblocking(True)
+        talk = _Talk(reached.socket, protocol.Connection(caller.client_id, caller.rsa), caller.deadline_s)
+        try:
+            version = talk.start().server_ver
+        except OpenDError as error:
+            reached.socket.close()
+            no_opend[reached.address] = error
+        except BaseException:
+            reached.socket.close()
+            raise
+        else:
+            failed = {**{address: str(error) for address, error in no_opend.items()}, **reached.failed}
+            return talk, Answers(version, reached.address, failed)
+
+
+class _Caller(NamedTuple):
+    client_id: str
+    rsa: RsaCipher | None
+    deadline_s: float
 
 
 def _try(answers: Answers, question: str, put: Callable[[], None]) -> None:
@@ -122,7 +151,7 @@ class _Talk:
     """Requests and replies one after the other, on a blocking socket."""
 
     def __init__(self, connection: socket.socket, core: protocol.Connection, deadline_s: float) -> None:
-        self._socket = connection
+        self.socket = connection
         self._core = core
         self._deadline_s = deadline_s
 
@@ -154,9 +183,9 @@ class _Talk:
         if left_s <= 0:
             raise OpenDError("OpenD accepts the connection but does not answer in time", hint=remedies.RESTART_OPEND)
         try:
-            self._socket.settimeout(left_s)
-            self._socket.sendall(self._core.data_to_send())
-            data = self._socket.recv(_READ_BYTES)
+            self.socket.settimeout(left_s)
+            self.socket.sendall(self._core.data_to_send())
+            data = self.socket.recv(_READ_BYTES)
         except TimeoutError:
             return []
         except OSError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from . import remedies
 from .finding import Severity
 from .remedies import Remedy
-from .spec import SOON, FindingSpec
+from .spec import FindingSpec, Rule
 from .words import Words
 
 if TYPE_CHECKING:
@@ -55,6 +55,6 @@ BACKFILL_FAILING: Final = FindingSpec(
         "一分鐘內 OpenD 拒絕或沒有回應某股票的每一次補取",
     ),
     do=Words(remedies.grep("backfill_failed"), f"`{remedies.grep('backfill_failed')}`"),
-    alert=SOON,
+    alert=Rule(hold_s=5, by_ticks=True),
     causes=("gaps_lost", "gaps_healing", "incomplete"),
 )

@@ -33,15 +33,20 @@ def lost_ticks(incomplete: Incomplete, ticks_healing: int) -> int:
     return max(0, incomplete.missing - incomplete.before_start - ticks_healing)
 
 
-def check_completeness(day: str, complete: Completeness, incomplete: Incomplete, ticks_healing: int) -> list[Finding]:
-    """What is wrong with the completeness of a day (`20261120`)."""
+def check_completeness(
+    day: str, complete: Completeness, incomplete: Incomplete, ticks_healing: int, *, importing: bool = False
+) -> list[Finding]:
+    """What is wrong with the completeness of a day (`20261120`).
+
+    While a file of the predecessor is `importing`, or waits for that, what is missing may be in it.
+    """
     findings = []
     if incomplete.above:
         findings.append(
             ABOVE_COMPLETE.found(Severity.WARNING, count=incomplete.above, day=day, first=incomplete.above_first)
         )
     lost, expected = lost_ticks(incomplete, ticks_healing), complete.expected - incomplete.before_start
-    if lost and (expected <= 0 or (expected - lost) / expected < _LEAST_SHARE):
+    if lost and not importing and (expected <= 0 or (expected - lost) / expected < _LEAST_SHARE):
         share = f"{max(0, expected - lost) / expected:.2%}" if expected > 0 else "0 %"
         findings.append(INCOMPLETE.found(Severity.WARNING, day=day, share=share, lost=lost, worst=incomplete.worst))
     return findings

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .spec import Seen
 
 _START_GRACE_MS: Final = 60_000  # OpenD may be away for so long before it is more than a warning
+_SUBSCRIBING_MS: Final = 10_000  # a connection older than this has its symbols subscribed
 _SILENCE: Final = (
     "no_tick_at_open",
     "no_ticks",
@@ -145,11 +146,7 @@ OPEND_NOT_READY: Final = FindingSpec(
     variants={
         "logged_out": Says(
             Words("OpenD is not logged in to the quote server", "OpenD 未登入行情伺服器"),
-            Remedy(
-                remedies.OPEND_LOG,
-                "if it stays so, log it in again (docs/operations.md)",
-                "若持續，重新登入（docs/operations.md）",
-            ),
+            remedies.LOGGED_OUT,
         )
     },
     meaning=Words(
@@ -224,4 +221,41 @@ SYMBOLS_REFUSED: Final = FindingSpec(
         "按 OpenD 的原話：額度（`hk-tick-collector doctor`）、行情權限，或 FUTU_SYMBOLS 內有錯的股票",
     ),
     alert=Rule(hold_s=30),  # the quota
+    causes=("still_subscribing",),
+)
+
+
+def _still_subscribing(seen: Seen) -> Iterator[Finding]:
+    """Symbols that are still being asked for."""
+    status = seen.status
+    if not (status.connected and _is_ready(seen) and status.subscribed):
+        return
+    left, since_ms = status.symbols - status.subscribed - len(status.refused), status.link_since_ms
+    if left > 0 and since_ms is not None and seen.now_ms - since_ms > _SUBSCRIBING_MS:
+        why = _WITH_ANOTHER if status.refused else Words("OpenD did not answer", "OpenD 沒有回覆")
+        yield STILL_SUBSCRIBING.found(Severity.WARNING, left=left, all=status.symbols, why=why)
+
+
+_WITH_ANOTHER: Final = Words(
+    "OpenD refused requests that held them, for another symbol", "OpenD 因另一隻股票拒絕了包含它們的請求"
+)
+STILL_SUBSCRIBING: Final = FindingSpec(
+    code="still_subscribing",
+    when=_still_subscribing,
+    text=Words(
+        "{left:,} of {all:,} symbols are not subscribed yet: {why}; they are asked for again in smaller groups, at a"
+        " limited rate",
+        "{all:,} 隻股票中有 {left:,} 隻仍未訂閱：{why}；會分成較小的組，按限定頻率再次請求",
+    ),
+    remedy=Remedy(remedies.grep("subscribing")),
+    meaning=Words(
+        "some symbols are not subscribed ten seconds after the connection began; the others are collected",
+        "連線十秒後仍有股票未訂閱；其餘照常收集",
+    ),
+    do=Words(
+        "OpenD refuses a whole request for one symbol: see symbols_refused, correct FUTU_SYMBOLS; the others follow by"
+        " themselves",
+        "OpenD 會因一隻股票拒絕整個請求：見 `symbols_refused`，改正 `FUTU_SYMBOLS`；其餘股票會自行訂閱",
+    ),
+    alert=PATIENT,
 )

@@ -120,6 +120,49 @@ COPY_TOO_SLOW: Final = FindingSpec(
 )
 
 
+def _importing(seen: Seen) -> Iterator[Finding]:
+    """The predecessor's file whose rows are being added now: nothing is wrong."""
+    status = seen.status
+    if not status.importing:
+        return
+    all_in = status.importing_checked or status.importing_done >= status.importing_rows
+    yield DAY_BEING_IMPORTED.found(
+        Severity.OK,
+        "checked" if all_in else "",
+        day=status.importing[:8],
+        rows=status.importing_rows,
+        done=status.importing_done,
+        checked=status.importing_checked,
+    )
+
+
+DAY_BEING_IMPORTED: Final = FindingSpec(
+    code="day_being_imported",
+    when=_importing,
+    text=Words(
+        "{day} is being imported from the predecessor's file: {done:,} of {rows:,} rows are in; it ends by itself",
+        "正從原有程式的日檔匯入 {day}：{rows:,} 筆中已匯入 {done:,} 筆；會自行完成",
+    ),
+    remedy=Remedy(""),
+    variants={
+        "checked": Says(
+            Words(
+                "{day} is being imported from the predecessor's file: all are in, {checked:,} of {rows:,} rows are"
+                " checked; it ends by itself",
+                "正從原有程式的日檔匯入 {day}：已全部匯入，{rows:,} 筆中已核對 {checked:,} 筆；會自行完成",
+            )
+        )
+    },
+    meaning=Words(
+        "the service adds the ticks of a predecessor's file, another collector's, to the day; nothing is wrong. Until"
+        " then its ticks are not called lost",
+        "服務正把原有程式的日檔匯入當日的日檔；屬正常。完成之前不會把其 tick 當作遺失",
+    ),
+    do=Words("nothing: it ends by itself", "毋須處理：會自行完成"),
+    alert=SMALL,
+)
+
+
 def _set_aside(seen: Seen) -> Iterator[Finding]:
     """Day files of the predecessor that were set aside and are not ours yet."""
     for name, why in sorted(seen.status.predecessor_files.items(), reverse=True):

@@ -15,6 +15,8 @@ from .words import NO_WORDS, Words
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hk_tick_collector.ops.live.status import LiveStatus
+
     from .finding import Finding
     from .spec import Seen
 
@@ -23,15 +25,29 @@ def _lost(seen: Seen) -> Iterator[Finding]:
     status = seen.status
     importing = "" in status.predecessor_files.values()  # what OpenD no longer has may be in the predecessor's file
     if status.gaps_lost_lately and not importing:
-        gaps = status.gaps_lost_lately
         yield GAPS_LOST.found(
             Severity.WARNING,
             since_ms=status.lost_found_ms,
-            size=status.ticks_lost,
-            ticks=status.ticks_lost_lately,
-            gaps=Words(f"{gaps:,} {'gap' if gaps == 1 else 'gaps'}", f"{gaps:,} 個缺口"),
+            size=status.ticks_lost + status.unknown_gaps_lost,
+            amount=_lost_ticks(status),
             traded=_traded(status.lost_from_ms, status.lost_to_ms),
         )
+
+
+def _lost_ticks(status: LiveStatus) -> Words:
+    """How many ticks are lost, as far as that is known."""
+    unknown = status.unknown_gaps_lost_lately
+    known = status.gaps_lost_lately - unknown
+    amount = _KNOWN.filled(ticks=status.ticks_lost_lately, gaps=_gaps_of(known))
+    if not unknown:
+        return amount
+    if not known:
+        return _UNKNOWN.filled(gaps=_gaps_of(unknown))
+    return _BOTH.filled(known=amount, gaps=_gaps_of(unknown))
+
+
+def _gaps_of(count: int) -> Words:
+    return Words("1 gap" if count == 1 else f"{count:,} gaps", f"{count:,} 個缺口")
 
 
 def _traded(from_ms: int | None, to_ms: int | None) -> Words:
@@ -42,13 +58,15 @@ def _traded(from_ms: int | None, to_ms: int | None) -> Words:
     return Words(f" (traded {start} to {end})", f"（成交於 {start} 至 {end}）")
 
 
+_KNOWN: Final = Words("{ticks:,} ticks in {gaps}", "{gaps}共 {ticks:,} 筆")
+_UNKNOWN: Final = Words("an unknown number of ticks in {gaps}", "{gaps}，筆數不明")
+_BOTH: Final = Words("{known} and an unknown number in {gaps}", "{known}，另{gaps}筆數不明")
 GAPS_LOST: Final = FindingSpec(
     code="gaps_lost",
     when=_lost,
     text=Words(
-        "{ticks:,} ticks in {gaps}{traded} are lost: OpenD no longer holds them; no action needed, this warning clears"
-        " by itself",
-        "有 tick 已遺失：{gaps}共 {ticks:,} 筆{traded}，OpenD 已不再保留；毋須處理，警告會自行消失",
+        "{amount}{traded} are lost: OpenD no longer holds them; no action needed, this warning clears by itself",
+        "有 tick 已遺失：{amount}{traded}，OpenD 已不再保留；毋須處理，警告會自行消失",
     ),
     remedy=Remedy(remedies.GAPS),
     meaning=Words(

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from hk_tick_collector import market
 from hk_tick_collector.store.foreign import import_command, move_command
 
 from . import remedies
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
 
 def _held(seen: Seen) -> Iterator[Finding]:
     """Files of single days that cannot be written, the latest day first: today's is the worst."""
-    status = seen.status
+    status, today = seen.status, market.day_name(market.day_number(seen.now_ms))
     for day, rows in sorted(status.held_rows.items(), reverse=True):
         cause = status.held_causes.get(day, "")
         yield DAY_HELD.found(
-            Severity.CRITICAL if day >= status.newest_day else Severity.WARNING,
+            Severity.CRITICAL if status.newest_day <= day <= today else Severity.WARNING,
             remedy=Remedy(remedy_of(cause, status.data_root, day, status.account)),
             rows=rows,
             day=day,

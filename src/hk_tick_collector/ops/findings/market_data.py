@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from . import remedies
 from .finding import Severity
-from .market_silence import LAG_WARN_S, UNTOLD, is_at_open, judged_lag_s, may_trade, shift_ms
+from .market_silence import LAG_WARN_S, UNTOLD, is_ahead, is_at_open, judged_lag_s, may_trade, newest_ms, shift_ms
 from .remedies import Remedy
-from .spec import IF_CRITICAL, PATIENT, FindingSpec, Rule
+from .spec import IF_CRITICAL, PATIENT, FindingSpec, Rule, Says
 from .words import Words, times
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _silent(seen: Seen) -> Iterator[Finding]:
         state = Words(status.market_state, _SESSIONS.get(status.market_state, status.market_state))
         spec = NO_TICK_AT_OPEN if is_at_open(status, now_ms) else NO_TICKS
         yield spec.found(severity, state=state, quiet_s=quiet_s, subscribed=status.subscribed)
-    yield LAG.found(severity, behind_s=behind_s)
+    yield LAG.found(severity, "ahead" if is_ahead(status, now_ms) else "", behind_s=behind_s)
 
 
 def _nothing_stored(seen: Seen) -> Iterator[Finding]:
@@ -75,7 +75,7 @@ def _nothing_stored(seen: Seen) -> Iterator[Finding]:
     else:
         return
     ahead_ms = shift_ms(status)
-    behind_s = (seen.now_ms - ahead_ms - max(status.newest_ts_ms or 0, since_ms - ahead_ms)) / 1000
+    behind_s = (seen.now_ms - ahead_ms - max(newest_ms(status, seen.now_ms), since_ms - ahead_ms)) / 1000
     critical_s = seen.limits.lag_critical_s
     if behind_s > min(LAG_WARN_S, critical_s):
         severity = Severity.CRITICAL if behind_s > critical_s else Severity.WARNING
@@ -135,12 +135,21 @@ LAG: Final = FindingSpec(
         "盤中最新已儲存的 tick 落後 {behind_s:.0f} 秒",
     ),
     remedy=Remedy(remedies.JOURNAL),
+    variants={
+        "ahead": Says(
+            Words(
+                "no tick has come for {behind_s:.0f} s while the market trades; the newest stored one is dated ahead",
+                "盤中已有 {behind_s:.0f} 秒沒有 tick；最新已儲存的 tick 的時間比現在遲",
+            ),
+            Remedy(remedies.JOURNAL),
+        )
+    },
     meaning=Words("the newest stored tick is old while the market trades", "盤中最新的 tick 已過時"),
     do=Words(
         f"hk-tick-collector status; {remedies.LOGS}",
         f"`hk-tick-collector status`；`{remedies.LOGS}`",
     ),
-    alert=Rule(hold_s=10, critical_s=0),  # section 6 of the runbook: over LAG_CRITICAL_SEC and growing
+    alert=Rule(hold_s=10, critical_s=0, by_ticks=True),  # section 6 of the runbook: over LAG_CRITICAL_SEC and growing
 )
 NO_TICKS_STORED: Final = FindingSpec(
     code="no_ticks_stored",
@@ -156,6 +165,6 @@ NO_TICKS_STORED: Final = FindingSpec(
         "hk-tick-collector doctor; sudo systemctl restart futu-opend; the text names the cause",
         "`hk-tick-collector doctor`；`sudo systemctl restart futu-opend`；原因見文字",
     ),
-    alert=Rule(hold_s=10, critical_s=0),  # as a lag, while connections come and go
+    alert=Rule(hold_s=10, critical_s=0, by_ticks=True),  # as a lag, while connections come and go
     causes=("lag",),
 )

@@ -21,6 +21,7 @@ LAG_WARN_S: Final = 60.0
 _CONTINUOUS: Final = {"morning": 9 * 60 + 30, "afternoon": 13 * 60}  # state → its first minute of the day
 UNTOLD: Final = ("", "unknown")
 _MINUTE_MS: Final = 60_000
+_AHEAD_MS: Final = 60_000  # two clocks may differ by less
 _NOON: Final = 12 * 60
 _AUCTIONS: Final = {
     "auction": Words("pre-open auction: its trades come at 09:20 to 09:22", "開市前競價：成交在 09:20 至 09:22 出現"),
@@ -70,7 +71,7 @@ def judged_lag_s(status: LiveStatus, now_ms: int) -> float:
     """How long ticks have been missing: only in a continuous session, and not from before it began."""
     if not (status.connected and status.trading and status.subscribed and status.market_state in _CONTINUOUS):
         return 0.0
-    last_ms = max(status.newest_ts_ms or 0, _since_ms(status))
+    last_ms = max(newest_ms(status, now_ms), _since_ms(status))
     return max(0.0, (now_ms - shift_ms(status) - last_ms) / 1000) if last_ms else 0.0
 
 
@@ -87,7 +88,19 @@ def is_at_open(status: LiveStatus, now_ms: int) -> bool:
     """Whether nothing is stored of the session that trades now."""
     start_ms = market.day_start_ms(market.day_number(now_ms - shift_ms(status)))
     start_ms += _CONTINUOUS[status.market_state] * _MINUTE_MS
-    return (status.newest_ts_ms or 0) < min(start_ms, _since_ms(status) or start_ms)
+    return newest_ms(status, now_ms) < min(start_ms, _since_ms(status) or start_ms)
+
+
+def is_ahead(status: LiveStatus, now_ms: int) -> bool:
+    """Whether a tick is stored whose time is not soon: that says nothing of the ticks of this moment."""
+    return (status.newest_ts_ms or 0) > now_ms - shift_ms(status) + _AHEAD_MS
+
+
+def newest_ms(status: LiveStatus, now_ms: int) -> int:
+    """The time of the newest stored tick, in the exchange's time; where it is ahead, when a tick was last pushed."""
+    if is_ahead(status, now_ms):
+        return (status.last_tick_ms or status.started_ms) - shift_ms(status)
+    return status.newest_ts_ms or 0
 
 
 def _since_ms(status: LiveStatus) -> int:

@@ -14,6 +14,7 @@ from . import remedies
 from .finding import Severity
 from .remedies import Remedy
 from .service import (
+    NOT_TAKEN_OVER,
     SERVICE_BLOCKED,
     SERVICE_DIED,
     SERVICE_DOWN,
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
 
 _STALE_MS: Final = 10_000  # the live state is written every second
 _LATE_MS: Final = 3_000  # from then on it is worth a look whether its process lives
-UNIT_PROPERTIES: Final = "LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus,NRestarts,StatusText"
+UNIT_PROPERTIES: Final = (
+    "LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus,NRestarts,StatusText,MainPID"
+)
 _HANGS: Final = ("lives", "frozen", "in_kernel", "disk_frozen")  # what a process that does not report can be, and lives
 _EXITED: Final = "1"  # ExecMainCode: CLD_EXITED; other numbers mean that a signal ended it
 _BAD_SETTINGS: Final = "2"  # the exit code of `run` for settings that cannot work
@@ -51,6 +54,8 @@ class Host:
     settings_file: str = remedies.INSTALLED_SETTINGS
     blocked: tuple[str, str] | None = None  # rights or a lock that a start would meet, and what mends them
     data_root: str = ""
+    # Not None: installed beside another program, and not started yet; who runs under the service's name, or nobody.
+    take_over: str | None = None
 
 
 def is_silent(status: LiveStatus | None, now_ms: int) -> bool:
@@ -70,7 +75,7 @@ def check_gone(status: LiveStatus | None, now_ms: int, host: Host) -> Finding | 
     hangs = status is not None and status.state != "stopped" and host.process in _HANGS
     if status and hangs:
         return _hung(status, now_ms, host)
-    if host.settings_error or host.blocked:
+    if host.take_over is not None or host.settings_error or host.blocked:
         return _kept_out(status, now_ms, host)
     by_unit = _by_unit(host.unit) if host.unit and host.unit.get("LoadState") == "loaded" else None
     if by_unit:
@@ -86,7 +91,12 @@ def check_gone(status: LiveStatus | None, now_ms: int, host: Host) -> Finding | 
 
 
 def _kept_out(status: LiveStatus | None, now_ms: int, host: Host) -> Finding:
-    """Whoever ended it: settings, rights or a lock keep it from coming back."""
+    """What has to be done before it can start, whoever ended it: take over, settings, rights or a lock.
+
+    A takeover sets the rights itself: they keep nothing out.
+    """
+    if host.take_over is not None:
+        return _not_taken_over(host.take_over, host)
     ended = Words("does not run", "沒有運行")
     if status and status.state == "stopped":
         ended = Words("was stopped {ago} ago", "已在 {ago}前被停止").filled(
@@ -98,6 +108,26 @@ def _kept_out(status: LiveStatus | None, now_ms: int, host: Host) -> Finding:
     why, command = host.blocked or ("", "")
     remedy = Remedy(f"{command}; {remedies.START}")
     return SERVICE_BLOCKED.found(Severity.CRITICAL, remedy=remedy, ended=ended, why=why)
+
+
+def _not_taken_over(who: str, host: Host) -> Finding:
+    """Whoever collects until the restart is the program that was here before."""
+    severity, runs = Severity.CRITICAL, _NOBODY_RUNS
+    if who:
+        severity, runs = Severity.WARNING, _ANOTHER_RUNS.filled(who=who)
+    if host.settings_error:
+        why, file = host.settings_error, host.settings_file
+        return NOT_TAKEN_OVER.found(Severity.CRITICAL, "settings", runs=runs, why=why, file=file)
+    return NOT_TAKEN_OVER.found(severity, runs=runs)
+
+
+_ANOTHER_RUNS: Final = Words(
+    "another program runs as hk-tick-collector, {who}", "另一程式正以服務 hk-tick-collector 運行，{who}"
+)
+_NOBODY_RUNS: Final = Words(
+    "nothing runs as hk-tick-collector, the program that was here before has ended",
+    "服務 hk-tick-collector 沒有程式在運行，原有程式已結束",
+)
 
 
 def _by_unit(unit: dict[str, str]) -> Finding | None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 PREFIX: Final = "opend_"
 # What follows from an OpenD that gives no ticks, and from a connection that is away.
 NO_QUOTES: Final = (
-    *("opend_not_ready", "not_subscribed", "backfill_failing", "symbols_refused", "link_unstable"),
+    *("opend_not_ready", "not_subscribed", "still_subscribing", "backfill_failing", "symbols_refused", "link_unstable"),
     *("no_tick_at_open", "no_ticks", "no_ticks_stored", "lag", "pushes_stopped", "gaps_lost", "gaps_healing"),
 )
 TOLD: Final = Rule(hold_s=5, critical_s=0, after_budget=True)

@@ -14,11 +14,17 @@ if TYPE_CHECKING:
 
 QUOTA: Final = "quota"  # the account may not subscribe to more
 QUOTE_RIGHT: Final = "quote_right"  # the account may not see these quotes
+TEMPORARY: Final = "temporary"  # OpenD or its network is busy, or it was asked too often
 OTHER: Final = "other"  # nearly always a symbol that OpenD does not know
 
 _QUOTA_WORDS: Final = re.compile(r"quota|額度|额度", re.IGNORECASE)
 _RIGHT_WORDS: Final = re.compile(
     r"權限|权限|\brights?\b(?! now)|permission|\bno (quote )?authori[sz]ation\b|\bnot authori[sz]ed\b", re.IGNORECASE
+)
+_TEMPORARY_WORDS: Final = re.compile(
+    r"網[絡路]|网[络路]|超時|超时|稍[後后候]|[頻频]繁|繁忙|[頻频]率"
+    r"|network|time[d-]? ?out|try again|frequen|\bbusy\b",
+    re.IGNORECASE,
 )
 _LEFT_OVER: Final = re.compile(r"\s+|\s*[\[(「『【]\s*[\])」』】]")
 
@@ -32,9 +38,11 @@ class Group(NamedTuple):
 
 
 def cause_of(words: str) -> str:
-    """Which of the three causes a refusal tells."""
+    """Which of the causes a refusal tells."""
     if _QUOTA_WORDS.search(words):
         return QUOTA
+    if _TEMPORARY_WORDS.search(words):
+        return TEMPORARY
     return QUOTE_RIGHT if _RIGHT_WORDS.search(words) else OTHER
 
 
@@ -47,6 +55,12 @@ def without_codes(words: str, symbols: Iterable[str]) -> str:
             text = re.sub(rf"(?:\b{re.escape(market)}[. ]?)?(?<![0-9A-Za-z]){re.escape(code)}(?![0-9A-Za-z])", "", text)
     text = _LEFT_OVER.sub(" ", text).strip(" :：,，;；-").strip()
     return text if any(char.isalnum() for char in text) else words
+
+
+def named_in(words: str, symbols: Iterable[str]) -> list[str]:
+    """Those of `symbols` whose code stands in OpenD's words."""
+    codes = set(re.findall(r"(?<![0-9A-Za-z])[0-9A-Za-z]+(?![0-9A-Za-z])", words))
+    return [symbol for symbol in symbols if symbol.partition(".")[2] in codes]
 
 
 def groups(refused: Mapping[str, str]) -> list[Group]:

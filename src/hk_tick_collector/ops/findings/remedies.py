@@ -127,6 +127,12 @@ RIGHT: Final = Remedy(
     " to Hong Kong quotes (docs/operations.md)",
     "行情權限可能被同一帳戶的另一終端佔用，此命令取回；仍然不成，即帳戶沒有港股行情權限（docs/operations.md）",
 )
+LOGGED_OUT: Final = Remedy(  # OpenD runs and is not logged in to the quote server
+    f"{OPEND_LOG}; {TAKE_BACK}",
+    "another terminal of this account may have taken its quotes: the second command takes them back; if it stays so,"
+    " log it in again (docs/operations.md)",
+    "行情可能被同一帳戶的另一終端取得：第二個命令取回；若持續，重新登入（docs/operations.md）",
+)
 _REFUSAL: Final = {
     refusals.QUOTA: Remedy(
         f"{DOCTOR}; {EDIT_SETTINGS}",
@@ -134,6 +140,11 @@ _REFUSAL: Final = {
         "doctor 會列出額度：從 FUTU_SYMBOLS 移除部分股票",
     ),
     refusals.QUOTE_RIGHT: RIGHT,
+    refusals.TEMPORARY: Remedy(
+        DOCTOR,
+        "OpenD cannot serve it now; it is asked again every minute; if it lasts, see doctor",
+        "OpenD 暫時未能處理；每分鐘重試；若持續，見 doctor",
+    ),
     refusals.OTHER: Remedy(
         EDIT_SETTINGS,
         "correct FUTU_SYMBOLS; refused ones are tried again every minute",

@@ -127,8 +127,8 @@ def _named(days: Sequence[KeptDay]) -> Words:
     )
 
 
-_SNAPSHOT: Final = "hk-tick-collector snapshot --day YYYYMMDD"
-_TAKE: Final = Remedy("hk-tick-collector snapshot --day {day}")
+_SNAPSHOT: Final = "sudo hk-tick-collector snapshot --day YYYYMMDD"
+_TAKE: Final = Remedy("sudo hk-tick-collector snapshot --day {day}")
 _TAKE_IT: Final = Words(_SNAPSHOT, f"`{_SNAPSHOT}`")
 DISK_FILLS: Final = FindingSpec(
     code="disk_fills",

@@ -238,6 +238,30 @@ SERVICE_BLOCKED: Final = FindingSpec(
     alert=NO_SERVICE,
     causes=_FOLLOWS,
 )
+NOT_TAKEN_OVER: Final = FindingSpec(
+    code="not_taken_over",
+    text=Words("{runs}; the restart takes over", "{runs}；重啟服務即由本版本接管"),
+    remedy=Remedy(remedies.RESTART),
+    variants={
+        "settings": Says(
+            Words(
+                "{runs}; this version would not start with these settings: {why}",
+                "{runs}；以這些設定，本版本不能啟動：{why}",
+            ),
+            Remedy("sudo vim {file}"),
+        )
+    },
+    meaning=Words(
+        "installed beside another program, which runs under the service's name until the restart; the restart sets the"
+        " owner of the data and starts this version",
+        "已在原有程式旁安裝，重啟之前服務名下運行的仍是它；重啟會設好資料的擁有者並啟動本版本",
+    ),
+    do=Words(
+        f"{remedies.RESTART}; see docs/operations.md",
+        f"`{remedies.RESTART}`；見 docs/operations.md",
+    ),
+    alert=NO_SERVICE,
+)
 SERVICE_DIED: Final = FindingSpec(
     code="service_died",
     text=Words(

@@ -41,6 +41,7 @@ class Rule:
     critical_s: float | None = None
     only_critical: bool = False  # only while `status` calls it critical
     after_budget: bool = False  # a warning until OpenD has been without ticks for longer than the outage budget
+    by_ticks: bool = False  # a run without a tick cannot see it: it is neither seen nor over
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ class LiveStatus:
     # the writer
     newest_day: str = ""
     newest_ts_ms: int | None = None
-    last_tick_ms: int | None = None  # when a tick last reached our socket; None since the start
+    last_tick_ms: int | None = None  # when OpenD last pushed a tick; None since the start
     last_commit_ms: int | None = None
     writer_alive_ms: int | None = None
     writer_trouble: str = ""
@@ -100,6 +100,10 @@ class LiveStatus:
     not_sealed: dict[str, str] = field(default_factory=dict)  # the name of a file that should be sealed → why it is not
     predecessor_days: list[str] = field(default_factory=list)  # earlier days whose file is the predecessor's
     predecessor_files: dict[str, str] = field(default_factory=dict)  # set aside → why they are not imported yet
+    importing: str = ""  # the one of them whose rows are being added now, how many it has, added, and found again
+    importing_rows: int = 0
+    importing_done: int = 0
+    importing_checked: int = 0
     spooled: int = 0  # of those waiting, the rows that memory could not hold
     stalls: int = 0  # how often the watchdog has met a stall
     commit_ms_p50: float | None = None
@@ -114,8 +118,10 @@ class LiveStatus:
     gaps_healing: int = 0  # open gaps that OpenD may still fill
     ticks_healing: int = 0  # how many ticks they miss, a gap of unknown size counted as one
     gaps_lost_lately: int = 0  # gaps that were found to be lost for good within the last 15 minutes
-    ticks_lost_lately: int = 0  # how many ticks they miss
+    ticks_lost_lately: int = 0  # how many ticks they miss, those of known size
     ticks_lost: int = 0  # the same since the start
+    unknown_gaps_lost_lately: int = 0  # of gaps_lost_lately, those of unknown size
+    unknown_gaps_lost: int = 0  # the same since the start
     lost_found_ms: int | None = None  # when the first of the last 15 minutes was found to be lost
     lost_from_ms: int | None = None  # from when to when its ticks were traded
     lost_to_ms: int | None = None
@@ -220,7 +226,7 @@ def read_status(path: Path) -> LiveStatus | None:
         known = {spec.name: str(spec.type) for spec in fields(LiveStatus)}
         found = {key: value for key, value in raw.items() if key in known}
         status = LiveStatus(**found) if all(_fits(key, value, known[key]) for key, value in found.items()) else None
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise StoreError(

@@ -10,12 +10,16 @@ from pathlib import Path
 from shutil import which
 from typing import TYPE_CHECKING, Final
 
+from hk_tick_collector.store.locks import describe
+
 from .kernel_wait import is_frozen, state
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SERVICE: Final = "hk-tick-collector.service"
+# While it is there the installed version has not begun: the next start takes over (deploy/lib/predecessor.sh).
+TAKE_OVER: Final = Path("/etc/systemd/system/hk-tick-collector.service.d/take-over.conf")
 _OURS: Final = (b"hk-tick-collector", b"hk_tick_collector")  # one of them is in every command line of the collector
 _COMMAND_S: Final = 5.0
 _SMALL_FILE_BYTES: Final = 65_536
@@ -34,6 +38,19 @@ def show_unit(unit: str, properties: str, within_s: float = _COMMAND_S) -> dict[
         return None
     found = dict.fromkeys(properties.split(","), "")
     return found | dict(line.split("=", 1) for line in said.split("\n") if "=" in line)
+
+
+def not_taken_over(unit: dict[str, str] | None) -> str | None:
+    """While a takeover waits for the restart: who runs under the service's name, empty where nobody is seen. Else None.
+
+    `unit` has the property MainPID of the service.
+    """
+    try:
+        TAKE_OVER.lstat()
+    except OSError:
+        return None
+    pid = (unit or {}).get("MainPID", "")
+    return describe(int(pid)).words() if pid.isdigit() and int(pid) else ""
 
 
 def output(command: Sequence[str], within_s: float = _COMMAND_S) -> str | None:

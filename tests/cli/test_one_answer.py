@@ -1,0 +1,135 @@
+"""What only a start judges: `run`, `config --check`, `status` and `doctor` name the same setting, value and line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from tests.e2e.conftest import PROGRAM, Start
+
+from hk_tick_collector.cli._refusals import refusals
+from hk_tick_collector.config import load_settings
+from hk_tick_collector.ops.doctor.files import Account
+from hk_tick_collector.simulator.control import tell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CAP_S: Final = 300.0
+# A line of .env, with @ for a directory of the test's own, and what is said of it behind its place.
+WRONG: Final = [
+    ("FUTU_SYMBOLS=", "FUTU_SYMBOLS (from {env}:3) is empty"),
+    ("DATA_ROOT=@/none", "DATA_ROOT=@/none (from {env}:3) does not exist"),
+    ("DATA_ROOT=@/file", "DATA_ROOT=@/file (from {env}:3) is not a directory"),
+    ("SPOOL_DIR=@/file", "SPOOL_DIR=@/file (from {env}:3) is not a directory"),
+    ("SPOOL_DIR=@/file/spool", "SPOOL_DIR=@/file/spool (from {env}:3) is below @/file, which is not a directory"),
+    ("FUTU_RSA_KEY=@/none", "FUTU_RSA_KEY=@/none (from {env}:3): No such file or directory"),
+    ("FUTU_RSA_KEY=@/file", "FUTU_RSA_KEY=@/file (from {env}:3): "),
+    ("ALERT_URLS=foo://x", "ALERT_URLS (from {env}:3): URL 1:foo://*** is not one that Apprise understands"),
+    ("ALERT_URLS=json://h tgramm://1/2", "ALERT_URLS (from {env}:3): URL 2:tgramm://*** is not one that"),
+]
+
+
+@pytest.fixture
+def start(workdir: Path) -> Iterator[Start]:
+    """Starts collectors and simulators, and ends them with the test."""
+    processes = Start(workdir)
+    yield processes
+    processes.end()
+
+
+def ask(workdir: Path, *args: str) -> str:
+    """All that a verb says in a directory with a .env."""
+    done = subprocess.run([*PROGRAM, *args], cwd=workdir, capture_output=True, text=True, timeout=CAP_S, check=False)
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("line", "said"), WRONG, ids=[line for line, _ in WRONG])
+def test_what_a_start_refuses_is_said_alike_by_all(workdir: Path, line: str, said: str) -> None:
+    """`run` refuses it with exit 2; the others say the same before it: setting, value, file and line."""
+    (workdir / "HK").mkdir()
+    (workdir / "file").write_text("neither a directory nor a key\n")
+    given = [f"DATA_ROOT={workdir}/HK", "FUTU_SYMBOLS=HK.00700", line.replace("@", str(workdir))]
+    name = line.partition("=")[0]
+    lines = ["METRICS_ADDR=" if each.startswith(name + "=") else each for each in given[:2]] + given[2:]
+    (workdir / ".env").write_text("\n".join([*lines, "FUTU_PORT=1", ""]))
+    words = said.replace("@", str(workdir)).format(env=workdir / ".env")
+    done = subprocess.run([*PROGRAM, "run"], cwd=workdir, capture_output=True, text=True, timeout=CAP_S, check=False)
+    assert (done.returncode, done.stderr.count(words)) == (2, 1), done.stderr
+    assert f"ERROR: {words}" in ask(workdir, "config", "--check")
+    assert f"cannot start with these settings: {words}" in ask(workdir, "status").splitlines()[0]
+    failures = [each for each in ask(workdir, "doctor").splitlines() if each.startswith("FAILURE")]
+    assert sum(words in each for each in failures) == 1, failures
+
+
+def test_a_collector_that_runs_is_told_of_before_its_restart(start: Start, workdir: Path) -> None:
+    """ALERT_URLS was changed into nonsense: `status` warns while the service still runs, and no longer once mended."""
+    port = start.simulate(symbols="HK.00700").port
+    (workdir / "HK").mkdir()
+    text = f"FUTU_SYMBOLS=HK.00700\nDATA_ROOT={workdir}/HK\nFUTU_PORT={port}\nMETRICS_ADDR=\n"
+    collector = start.run(port, data_root=workdir / "HK")
+    collector.wait_stored(10)
+    wrong = f"these settings: ALERT_URLS (from {workdir}/.env:5): URL 1:tgramm://***"
+    for url, is_told in (("tgramm://123/456", True), ("json://127.0.0.1", False)):
+        (workdir / ".env").write_text(f"{text}ALERT_URLS={url}\n")
+        deadline_s = time.monotonic() + CAP_S
+        while True:
+            document = json.loads(ask(workdir, "status", "--json"))
+            told = [each for each in document["findings"] if each["code"] == "settings" and wrong in each["text"]]
+            if bool(told) is is_told and document["live"]["state"] == "running":
+                break
+            assert time.monotonic() < deadline_s, document["findings"]
+            time.sleep(0.1)
+
+
+def test_kicked_out_has_one_cause_and_remedy(start: Start, workdir: Path) -> None:
+    """`doctor` says what `status` says; a service that was restarted since cannot know, and both say what it may be."""
+    opend = start.simulate("--control", str(workdir / "control"), symbols="HK.00700")
+    (workdir / "HK").mkdir()
+    text = f"FUTU_SYMBOLS=HK.00700\nDATA_ROOT={workdir}/HK\nFUTU_PORT={opend.port}\nMETRICS_ADDR=\n"
+    (workdir / ".env").write_text(text)
+    take_back = "echo request_highest_quote_right | nc -C -q 3 127.0.0.1 22222"
+
+    def both_say(verdict: str, words: str) -> None:
+        deadline_s = time.monotonic() + CAP_S
+        while verdict not in (line := ask(workdir, "status").splitlines()[0]):
+            assert time.monotonic() < deadline_s, line
+            time.sleep(0.1)
+        (login,) = [each for each in ask(workdir, "doctor").splitlines() if each.startswith("FAILURE     login")]
+        for said in (line, login):
+            assert words in said
+            assert take_back in said
+
+    collector = start.run(opend.port, data_root=workdir / "HK")
+    collector.wait_stored(10)
+    tell(workdir / "control", "kicked-out")
+    both_say("kicked out", "kicked out")
+    collector.kill()
+    start.run(opend.port, data_root=workdir / "HK").wait_for("started")
+    both_say("not logged in", "another terminal of this account may have taken its quotes")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone may read what the service may not")
+def test_a_key_that_the_service_may_not_read_is_a_refusal(workdir: Path) -> None:
+    """Root reads it, the service's account does not: told before the start, with the command that mends it."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    (workdir / "key.pem").write_bytes(pem)
+    (workdir / "key.pem").chmod(0o600)
+    (workdir / ".env").write_text(f"DATA_ROOT={workdir}\nFUTU_SYMBOLS=HK.00700\nFUTU_RSA_KEY={workdir}/key.pem\n")
+    loaded = load_settings(workdir / ".env", {})
+    account = Account("svc", 65534, frozenset({65534}), installed=True)
+    found = refusals(loaded, account=account)
+    assert list(found) == ["FUTU_RSA_KEY"]
+    assert str(found["FUTU_RSA_KEY"]).endswith(f"(from {workdir}/.env:3): svc may not read it")
+    assert found["FUTU_RSA_KEY"].hint.startswith(f"sudo chown root:svc {workdir}/key.pem; ")
+    os.chown(workdir / "key.pem", 0, 65534)
+    (workdir / "key.pem").chmod(0o640)
+    assert refusals(loaded, account=account) == {}

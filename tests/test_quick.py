@@ -1,0 +1,110 @@
+"""`pytest --quick` on tests of a small project: what it leaves, what it remembers, and when it tries anew."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+_CONFTEST = """
+from tests import quick
+pytest_addoption = quick.add_options
+pytest_configure = quick.configure
+"""
+_MIXED = """
+import asyncio, subprocess, sys, threading, time
+from pathlib import Path
+
+def test_quick():
+    pass
+
+def test_wrong():
+    assert Path("mended").exists()
+
+def test_sleeps():
+    time.sleep(60)
+
+def test_starts_a_process():
+    subprocess.run([sys.executable, "-c", "print()"], check=True)
+
+def test_starts_a_process_in_vain():
+    try:
+        subprocess.run([sys.executable, "-c", "print()"], check=True)
+    except BaseException:
+        raise AssertionError("hidden by the test itself") from None
+
+def test_waits_for_a_thread():
+    asked = threading.Event()
+    threading.Timer(0.3, asked.set).start()
+    assert asked.wait(60)
+
+def test_waits_in_a_loop():
+    asyncio.run(asyncio.sleep(0.3))
+"""
+_SLOW = """
+import time
+from pathlib import Path
+
+Path("imported").write_text(Path("imported").read_text() + "x" if Path("imported").exists() else "x")
+
+def test_sleeps():
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Tests of which one is quick, one is wrong, and the others wait or start a process."""
+    (tmp_path / "conftest.py").write_text(_CONFTEST, "utf-8")
+    (tmp_path / "pytest.ini").write_text("[pytest]\n", "utf-8")
+    (tmp_path / "test_mixed.py").write_text(_MIXED, "utf-8")
+    (tmp_path / "test_slow.py").write_text(_SLOW, "utf-8")
+    return tmp_path
+
+
+def counts(project: Path, *options: str) -> dict[str, int]:
+    """What a run's last line counts: passed, failed, skipped, deselected."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:xdist", "-q", *options]
+    done = subprocess.run(
+        command, cwd=project, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True, check=False
+    )
+    last = done.stdout.strip().splitlines()[-1]
+    return {what: int(number) for number, what in re.findall(r"(\d+) (passed|failed|skipped|deselected)", last)}
+
+
+def test_what_waits_is_left_and_not_begun_again(project: Path) -> None:
+    """A test that hides the interruption as its own failure is left all the same; one that is wrong stays."""
+    assert counts(project, "--quick") == {"passed": 3, "failed": 1, "skipped": 4}  # two of them waited, seen at the end
+    (project / "mended").touch()
+    assert counts(project, "--quick") == {"passed": 2, "deselected": 5}
+    assert (project / "imported").read_text("utf-8") == "x"  # a file without a quick test is not even imported
+
+
+def test_a_changed_file_is_tried_anew(project: Path) -> None:
+    """Its test may have stopped sleeping."""
+    counts(project, "--quick")
+    (project / "test_slow.py").write_text("def test_sleeps(): pass\n", "utf-8")
+    (project / "mended").touch()
+    assert counts(project, "--quick") == {"passed": 3, "deselected": 5}
+
+
+def test_a_part_of_a_file_does_not_speak_for_the_rest(project: Path) -> None:
+    """After a run of one slow test alone, the quick ones of its file are still begun."""
+    (project / "mended").touch()
+    assert counts(project, "--quick", "test_mixed.py::test_sleeps") == {"skipped": 1}
+    assert counts(project, "--quick", "test_mixed.py")["passed"] == 4
+
+
+def test_as_known_leaves_nothing_in_mid_way(project: Path) -> None:
+    """For mutants: one that makes a quick test sleep must be caught, not skipped."""
+    (project / "mended").touch()
+    counts(project, "--quick")
+    assert counts(project, "--quick-as-known") == {"passed": 2, "deselected": 5}
+    (project / "test_mixed.py").write_text("import time\ndef test_quick(): time.sleep(0.3)\n", "utf-8")
+    assert counts(project, "--quick-as-known") == {"passed": 1}
+    assert counts(project, "--quick-as-known") == {"passed": 1}
