@@ -23,6 +23,7 @@ from hk_tick_collector.ops.alerts.rules import Alerts, rule_of
 from hk_tick_collector.ops.catalogue import catalogue
 from hk_tick_collector.ops.findings.finding import Finding, Severity
 from hk_tick_collector.ops.findings.health import Limits, check, line_of
+from hk_tick_collector.ops.findings.not_reporting import Host
 from hk_tick_collector.ops.findings.opend_states import OPEND_OTHER
 from hk_tick_collector.ops.findings.ordering import explains
 from hk_tick_collector.ops.findings.registry import REGISTRY, SUBJECTS
@@ -42,6 +43,12 @@ ROOT: Final = Path(__file__).parents[3]
 SOURCE: Final = ROOT / "src" / "hk_tick_collector"
 LIMITS: Final = Limits(drift_warn_s=2.0, lag_critical_s=300.0, disk_min_free_mb=2048, queue_warn_rows=50_000)
 SPECS: Final = [*REGISTRY, OPEND_OTHER, WRITER_OTHER]
+# A connection and an import that are half done, and gaps of which some have no known size.
+HALF_WAY: Final[dict[str, Any]] = {
+    "symbols": 90, "subscribed": 57, "refused": {"HK.00005": "timeout"}, "link_since_ms": NOW_MS - 21_000,
+    "importing": "20261120.db.predecessor-x", "importing_rows": 90, "importing_done": 30,
+    "gaps_lost_lately": 1, "unknown_gaps_lost_lately": 1,
+}  # fmt: skip
 # All that an operator must know of a new finding, in one module: nothing else is written.
 MADE_UP: Final = '''
 """Findings of the tea kettle."""
@@ -159,6 +166,15 @@ def test_all_that_is_wrong_is_told_in_chinese_with_the_same_commands(make_status
         *check(make_status(**ALL_WRONG | {"connected": False}), NOW_MS, LIMITS),
         *check(make_status(subscribed=0), NOW_MS, LIMITS),
         *check(None, NOW_MS, LIMITS),
+        *check(make_status(**HALF_WAY), NOW_MS, LIMITS),
+        *check(make_status(**HALF_WAY | {"importing_checked": 40, "gaps_lost_lately": 2}), NOW_MS, LIMITS),
+        *check(make_status(newest_ts_ms=NOW_MS + 7_200_000, last_tick_ms=NOW_MS - 400_000), NOW_MS, LIMITS),
+        *(
+            finding
+            for who in ("", "pid 633 (ticker: python)")
+            for wrong in ("", "FUTU_PORT=abc is not a whole number")
+            for finding in check(None, NOW_MS, LIMITS, Host(take_over=who, settings_error=wrong))
+        ),
     ]
     assert len({finding.code for finding in findings}) > 25
     for finding in findings:

@@ -151,7 +151,7 @@ def check_takeover() -> Check | None:
     runs = Words("this version has not been started yet", "本版本仍未啟動")
     if who:
         runs = Words(
-            f"another program runs as hk-tick-collector, {who}", f"另一程式正以服務 hk-tick-collector 運行，{who}"
+            f"another program runs as hk-tick-collector, {who}", f"服務 hk-tick-collector 名下運行的是另一程式，{who}"
         )
     text = Words(
         "{runs}: the restart takes over, and sets who owns the data",

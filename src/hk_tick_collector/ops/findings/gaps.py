@@ -60,7 +60,7 @@ def _traded(from_ms: int | None, to_ms: int | None) -> Words:
 
 _KNOWN: Final = Words("{ticks:,} ticks in {gaps}", "{gaps}共 {ticks:,} 筆")
 _UNKNOWN: Final = Words("an unknown number of ticks in {gaps}", "{gaps}，筆數不明")
-_BOTH: Final = Words("{known} and an unknown number in {gaps}", "{known}，另{gaps}筆數不明")
+_BOTH: Final = Words("{known} and an unknown number in {gaps}", "{known}，另有 {gaps}筆數不明")
 GAPS_LOST: Final = FindingSpec(
     code="gaps_lost",
     when=_lost,

@@ -122,11 +122,11 @@ def _not_taken_over(who: str, host: Host) -> Finding:
 
 
 _ANOTHER_RUNS: Final = Words(
-    "another program runs as hk-tick-collector, {who}", "另一程式正以服務 hk-tick-collector 運行，{who}"
+    "another program runs as hk-tick-collector, {who}", "服務 hk-tick-collector 名下運行的是另一程式，{who}"
 )
 _NOBODY_RUNS: Final = Words(
     "nothing runs as hk-tick-collector, the program that was here before has ended",
-    "服務 hk-tick-collector 沒有程式在運行，原有程式已結束",
+    "服務 hk-tick-collector 名下沒有程式運行，原有程式已結束",
 )
 
 
