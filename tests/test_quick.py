@@ -40,11 +40,11 @@ def test_starts_a_process_in_vain():
 
 def test_waits_for_a_thread():
     asked = threading.Event()
-    threading.Timer(0.3, asked.set).start()
+    threading.Timer(1.5, asked.set).start()
     assert asked.wait(60)
 
 def test_waits_in_a_loop():
-    asyncio.run(asyncio.sleep(0.3))
+    asyncio.run(asyncio.sleep(1.5))
 """
 _SLOW = """
 import time

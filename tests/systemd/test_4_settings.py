@@ -25,7 +25,7 @@ STATUS: Final = "sudo systemctl status hk-tick-collector --no-pager -l"
         ("FUTU_SIMBOLS=HK.00700", ("FUTU_SIMBOLS", "FUTU_SYMBOLS")),
         ("MAX_WAIT_MS=0", ("MAX_WAIT_MS", "1 to ")),
         ("LOG_LEVEL='DEBUG'", ("LOG_LEVEL", "quote")),
-        ("DATA_ROOT=/data/nowhere", ("/data/nowhere", "mkdir")),
+        ("DATA_ROOT=/data/nowhere", ("/data/nowhere", "sudo install -d")),
     ],
 )
 def test_a_wrong_line_is_told_and_not_tried_again(
