@@ -37,6 +37,7 @@ readonly SOURCE
 ACTION=install
 DRY_RUN=false
 WHEELHOUSE=
+CHOSEN_LANG=      # OPERATOR_LANG of a new settings file; empty: that of the locale
 # shellcheck source=deploy/lib/trust.sh disable=SC1091
 . "$SOURCE/deploy/lib/trust.sh"
 # shellcheck source=deploy/lib/upgrade.sh disable=SC1091
@@ -50,7 +51,7 @@ MISSING=()        # Debian packages that could not be installed and that the col
 
 usage() {
     cat <<END
-Usage: sudo bash deploy/install.sh [--upgrade | --uninstall] [--wheelhouse DIR] [--dry-run]
+Usage: sudo bash deploy/install.sh [--upgrade | --uninstall] [--wheelhouse DIR] [--lang en|zh-Hant] [--dry-run]
 
 Installs hk-tick-collector as a systemd service on Debian 12: packages, account, $HOME_DIR,
 $DATA_DIR, units. Never overwrites $ENV_FILE. May be repeated at any time.
@@ -60,6 +61,8 @@ $DATA_DIR, units. Never overwrites $ENV_FILE. May be repeated at any time.
   --uninstall       removes service and program; ticks, settings and accounts stay
   --wheelhouse DIR  takes Python packages (and *.deb, where there are any) from DIR instead of the network;
                     'make wheelhouse' fills one on a host that has a network
+  --lang LANG       the language of status, alerts and doctor, en or zh-Hant, for a new $ENV_FILE;
+                    a terminal is asked for it where it is not given, else the locale decides
   --dry-run         says what would be done and changes nothing; needs no root
   --help            this
 
@@ -97,12 +100,23 @@ parse_arguments() {
                 shift
                 ;;
             --wheelhouse=*) WHEELHOUSE=${1#*=} ;;
+            --lang)
+                [ $# -ge 2 ] || wrong_usage "--lang needs en or zh-Hant"
+                CHOSEN_LANG=$2
+                shift
+                ;;
+            --lang=*) CHOSEN_LANG=${1#*=} ;;
             --dry-run) DRY_RUN=true ;;
             --help | -h) usage; exit 0 ;;
             *) wrong_usage "unknown argument '$1'" ;;
         esac
         shift
     done
+    case $CHOSEN_LANG in
+        "" | en | zh-Hant) ;;
+        *) wrong_usage "--lang '$CHOSEN_LANG' is neither en nor zh-Hant" ;;
+    esac
+    [ "$ACTION" != uninstall ] || [ -z "$CHOSEN_LANG" ] || wrong_usage "--uninstall needs no --lang"
     [ "$ACTION" != uninstall ] || [ -z "$WHEELHOUSE" ] || wrong_usage "--uninstall needs no --wheelhouse"
     [ -n "$WHEELHOUSE" ] || return 0
     compgen -G "$WHEELHOUSE/*.whl" >/dev/null ||
@@ -206,11 +220,32 @@ make_directories() {
     fi
 }
 
+# The language of a new settings file: as --lang says, else as the operator answers, else that of this locale. systemd
+# may start the service with another locale, or none; so a Chinese one is written down.
+choose_language() {
+    local answer="" locale=${LC_ALL:-${LC_MESSAGES:-${LANG:-}}}
+    [ -z "$CHOSEN_LANG" ] || return 0
+    [[ $locale != zh* ]] || CHOSEN_LANG=zh-Hant
+    if [ -t 0 ] && [ -t 1 ] && ! $DRY_RUN; then
+        printf '%s: language of status, alerts and doctor / 狀態與告警的語言: en, zh-Hant [%s] ' "$PROGRAM" "${CHOSEN_LANG:-en}"
+        read -r -t 60 answer || echo
+        case $answer in
+            en | zh-Hant) CHOSEN_LANG=$answer ;;
+            "") ;;
+            *) warn "'$answer' is neither en nor zh-Hant: OPERATOR_LANG=${CHOSEN_LANG:-en}; $ENV_FILE keeps it" ;;
+        esac
+    fi
+}
+
 # Settings are the operator's: made once, never overwritten; only who may read them is set right.
 make_settings() {
+    [ ! -e $ENV_FILE ] || [ -z "$CHOSEN_LANG" ] ||
+        warn "--lang is for a new file: write OPERATOR_LANG=$CHOSEN_LANG into $ENV_FILE"
     if [ ! -e $ENV_FILE ]; then
         say "settings $ENV_FILE, from the example"
         put_file root:$ACCOUNT 0640 "$SOURCE/.env.example" $ENV_FILE
+        choose_language
+        [ -z "$CHOSEN_LANG" ] || act sed -i "s/^#OPERATOR_LANG=.*/OPERATOR_LANG=$CHOSEN_LANG/" $ENV_FILE
     elif $FOREIGN; then
         say "settings $ENV_FILE: kept, with its owner and mode until it is taken over"
     else

@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("any load", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("any load")
 
+# Verbs speak the language of the locale: here it is English, whoever runs the tests.
+for _name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+    if os.environ.get(_name, "").lower().startswith("zh"):
+        os.environ[_name] = "C.UTF-8"
+
 _HONG_KONG_MS: Final = 8 * 3_600_000
 _NEAR_MS: Final = 3 * 60_000
 

@@ -76,6 +76,9 @@ def test_scripts_are_read_by_their_shell(script: Path) -> None:
         (["--update"], "unknown argument '--update'"),
         (["now"], "unknown argument 'now'"),
         (["--wheelhouse"], "--wheelhouse needs a directory"),
+        (["--lang"], "--lang needs en or zh-Hant"),
+        (["--lang", "zh"], "--lang 'zh' is neither en nor zh-Hant"),
+        (["--uninstall", "--lang=en"], "--uninstall needs no --lang"),
         (["--wheelhouse", "/nowhere"], "'/nowhere' holds no *.whl"),
         (["--upgrade", "--uninstall"], "--uninstall and --upgrade exclude each other"),
     ],
@@ -101,7 +104,14 @@ def test_help_names_every_option(install: Installer) -> None:
     """And has an example."""
     done = install("--help")
     assert done.returncode == 0
-    for word in ("--upgrade", "--uninstall", "--wheelhouse DIR", "--dry-run", "Example: sudo bash deploy/install.sh"):
+    for word in (
+        "--upgrade",
+        "--uninstall",
+        "--wheelhouse DIR",
+        "--lang LANG",
+        "--dry-run",
+        "Example: sudo bash deploy/install.sh",
+    ):
         assert word in done.stdout
 
 
@@ -135,6 +145,30 @@ def test_a_dry_run_tells_each_step_and_needs_no_rights(install: Installer, place
         "systemctl daemon-reload",
     ):
         assert change in steps
+
+
+@pytest.mark.parametrize(
+    ("args", "locale", "written"),
+    [
+        (["--lang", "zh-Hant"], "C", "zh-Hant"),
+        (["--lang=en"], "zh_HK.UTF-8", "en"),
+        ([], "zh_HK.UTF-8", "zh-Hant"),
+        ([], "en_US.UTF-8", ""),
+    ],
+    ids=["told", "told otherwise", "by the locale", "nothing said"],
+)
+def test_the_operators_language_is_written_into_new_settings(
+    install: Installer, args: list[str], locale: str, written: str
+) -> None:
+    """--lang decides, else a Chinese locale, which the service itself may not see; a line of the example becomes it."""
+    if Path("/opt/futu_tick_downloader/.env").exists():
+        pytest.skip("this host has settings, which are kept")
+    done = install("--dry-run", *args, LANG=locale)
+    assert done.returncode == 0, done.stderr
+    step = f"would run: sed -i s/^#OPERATOR_LANG=.*/OPERATOR_LANG={written}/ /opt/futu_tick_downloader/.env"
+    assert (step in done.stdout) == bool(written)
+    assert "OPERATOR_LANG" not in done.stdout or written
+    assert "#OPERATOR_LANG=" in (ROOT / ".env.example").read_text()
 
 
 @pytest.mark.parametrize("action", ["--upgrade", "--uninstall"])

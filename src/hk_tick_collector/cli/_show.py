@@ -11,6 +11,7 @@ import json
 import math
 import re
 import sys
+import unicodedata
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -31,6 +32,12 @@ def show(text: str = "", *, head: str = "", style: str = "", flush: bool = False
     """Prints one line: `head`, in `style` (an escape sequence of ours, or nothing), then `text`."""
     shown = f"{style}{plain(head)}{PLAIN}" if style else plain(head)
     print(f"{shown}{plain(text)}", flush=flush)
+
+
+def padded(text: str, columns: int) -> str:
+    """Text and blanks, so many columns of a terminal in all; a Chinese character takes two."""
+    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    return text + " " * max(0, columns - len(text) - wide)
 
 
 def show_lines(text: str) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import ipaddress
 import sys
 from contextlib import suppress
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import __version__, clock, market
-from hk_tick_collector.config import ENVIRONMENT, load_settings
+from hk_tick_collector.config import ENVIRONMENT, load_settings, operator_language
 from hk_tick_collector.errors import CollectorError, StoreError, UsageError
 from hk_tick_collector.ops.doctor import files, opend
 from hk_tick_collector.ops.doctor import host as check_host
@@ -18,6 +17,7 @@ from hk_tick_collector.ops.doctor.opend_probe import ask
 from hk_tick_collector.ops.doctor.result import EXIT_CODES, Check, Outcome, failure, not_checked, ok, verdict, warning
 from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.ops.findings.remedies import is_command
+from hk_tick_collector.ops.findings.words import ENGLISH, Words
 
 from ._options import AsJson, EnvFile, today
 from ._patience import demand_writable, in_child
@@ -51,23 +51,26 @@ def doctor(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     """
     checks: list[Check] = []
     colour = not as_json and in_colour(sys.stdout)
+    lang = ENGLISH if as_json else operator_language(env_file)
     for check in _checks(env_file):
         checks.append(check)
         if not as_json:
-            _print(check, colour=colour)
-    worst, line = verdict(checks)
+            _print(check, lang, colour=colour)
+    worst, line = verdict(checks, lang)
     if as_json:
-        show_json({"verdict": worst, "line": line, "checks": list(map(asdict, checks))})
+        show_json({"verdict": worst, "line": line, "checks": [check.as_json() for check in checks]})
     else:
         show(line)
     return EXIT_CODES[worst]
 
 
-def _print(check: Check, *, colour: bool) -> None:
-    mark = " ->" if is_command(check.remedy) else ";"  # what stands behind an arrow can be pasted
-    remedy = f"{mark} {check.remedy}" if check.remedy else ""
+def _print(check: Check, lang: str, *, colour: bool) -> None:
+    text, to_do = check.words(lang)
+    # What stands behind an arrow can be pasted.
+    mark = " -> " if is_command(to_do) else Words("; ", "；").of(lang)
+    remedy = f"{mark}{to_do}" if to_do else ""
     style = _COLOURS.get(check.outcome, _COLOURS_OF_FAILURE) if colour else ""
-    show(f"{check.name:16}{check.text}{remedy}", head=f"{check.outcome.upper():12}", style=style, flush=True)
+    show(f"{check.name:16}{text}{remedy}", head=f"{check.outcome.upper():12}", style=style, flush=True)
 
 
 def _checks(env_file: Path | None) -> Iterator[Check]:
@@ -98,7 +101,8 @@ def _checks(env_file: Path | None) -> Iterator[Check]:
         yield _check_metrics(loaded.settings)
         yield _check_alerts(loaded.settings, wrong.get("ALERT_URLS"))
     else:
-        yield not_checked("the rest", "data, OpenD, metrics and alerts need settings", "see settings above")
+        text = Words("data, OpenD, metrics and alerts need settings", "資料、OpenD、指標與告警須有設定才能檢查")
+        yield not_checked("the rest", text, Words("see settings above", "見上面的 settings"))
 
 
 def _check_settings(loaded: Loaded, account: files.Account, wrong: dict[str, UsageError]) -> Iterator[Check]:
@@ -106,11 +110,17 @@ def _check_settings(loaded: Loaded, account: files.Account, wrong: dict[str, Usa
     given = sum(origin != "default" for origin in loaded.origins.values())
     where = loaded.env_file or ENVIRONMENT
     if no_symbols := wrong.get("FUTU_SYMBOLS"):
-        yield failure("settings", str(no_symbols), f"name symbols in {where}: FUTU_SYMBOLS=HK.00700,HK.00981")
+        example = "FUTU_SYMBOLS=HK.00700,HK.00981"
+        remedy = Words(f"name symbols in {where}: {example}", f"在 {where} 列出股票：{example}")
+        yield failure("settings", Words(str(no_symbols), "FUTU_SYMBOLS 沒有股票"), remedy)
     elif told := loaded.told(3):
         yield warning("settings", "; ".join(told), remedies.CHECK_SETTINGS)
     else:
-        yield ok("settings", f"{given} given, the others default; {len(settings.symbols):,} symbols")
+        count = f"{len(settings.symbols):,}"
+        text = Words(
+            f"{given} given, the others default; {count} symbols", f"設定了 {given} 項，其餘用預設值；{count} 隻股票"
+        )
+        yield ok("settings", text)
     yield from _check_predecessor(loaded)
     if no_key := wrong.get("FUTU_RSA_KEY"):
         yield failure("RSA key", str(no_key), no_key.hint)
@@ -133,9 +143,11 @@ def _check_predecessor(loaded: Loaded) -> Iterator[Check]:
     """What of the predecessor's settings is left, and what to paste."""
     found, where = loaded.predecessor, loaded.env_file or ENVIRONMENT
     if found.alerts and found.alerts.lines:
-        yield warning("old alerts", found.alerts.line, f"write into {where}: {' or '.join(found.alerts.lines)}")
+        either = Words(" or ".join(found.alerts.lines), " 或 ".join(found.alerts.lines))
+        remedy = Words("write into {where}: {lines}", "寫入 {where}：{lines}").filled(where=where, lines=either)
+        yield warning("old alerts", found.alerts.line, remedy)
     elif found.alerts and not found.alerts.done:
-        yield warning("old alerts", found.alerts.line, f"edit {where}")
+        yield warning("old alerts", found.alerts.line, Words(f"edit {where}", f"編輯 {where}"))
     lines = [former.line for former in (*found.former, *found.same_name)]
     lines += [found.alerts.line] if found.alerts and found.alerts.done else []
     if lines:
@@ -171,7 +183,8 @@ def _check_data(settings: Settings, account: files.Account, wrong: dict[str, Usa
 def _check_opend(loaded: Loaded, wrong: dict[str, UsageError]) -> list[Check]:
     settings = loaded.settings
     if "FUTU_RSA_KEY" in wrong:
-        return [not_checked(name, "needs the RSA key", "see RSA key above") for name in ("OpenD", *opend.NAMES)]
+        text, see = Words("needs the RSA key", "須有 RSA 金鑰"), Words("see RSA key above", "見上面的 RSA key")
+        return [not_checked(name, text, see) for name in ("OpenD", *opend.NAMES)]
     try:
         rsa = rsa_key(loaded)
         client_id = f"hk-tick-collector-{settings.instance_id}-doctor"
@@ -205,7 +218,7 @@ def _subscribed(settings: Settings) -> int | None:
 
 def _check_metrics(settings: Settings) -> Check:
     if settings.metrics_addr is None:
-        return ok("metrics", "off: METRICS_ADDR is empty")
+        return ok("metrics", Words("off: METRICS_ADDR is empty", "沒有開啟：METRICS_ADDR 是空的"))
     host, port = settings.metrics_addr
     return check_host.check_metrics(host, port, running=_running(settings) is not None)
 
@@ -216,8 +229,9 @@ def _check_alerts(settings: Settings, wrong: UsageError | None) -> Check:
         return failure("alerts", str(wrong), wrong.hint)
     schemes = sorted({url.get_secret_value().partition("://")[0] for url in settings.alert_urls})
     if not schemes:
-        return ok("alerts", "none are sent: ALERT_URLS is empty")
-    return ok("alerts", f"{len(settings.alert_urls)} destinations: {', '.join(schemes)}")
+        return ok("alerts", Words("none are sent: ALERT_URLS is empty", "不會發出：ALERT_URLS 是空的"))
+    count, kinds = len(settings.alert_urls), ", ".join(schemes)
+    return ok("alerts", Words(f"{count} destinations: {kinds}", f"{count} 個目的地：{kinds}"))
 
 
 def _running(settings: Settings) -> LiveStatus | None:

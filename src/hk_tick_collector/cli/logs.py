@@ -11,8 +11,10 @@ from typing import IO, TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from hk_tick_collector.config import operator_language
 from hk_tick_collector.errors import JournalError, UsageError
 from hk_tick_collector.ops.catalogue import catalogue
+from hk_tick_collector.ops.findings.words import Words, same
 
 from ._journal import LEVELS, SYSTEMD, Choice, Line, read_lines, summed
 from ._options import AsJson  # noqa: TC001 - typer reads the annotation
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 UNIT: Final = "hk-tick-collector"
 _LATEST_LINES: Final = 500  # what is read of the journal where no --since says it
 _MAY_NOT: Final = ("insufficient permissions", "not seeing messages from other users", "Permission denied")
+_WHAT: Final = {"log line": Words("log line", "日誌"), "finding": same("finding")}
+_DO: Final = Words("do", "做法")
 _COLOURS: Final = {"DEBUG": "\33[2m", "INFO": "", "WARNING": "\33[33m", "ERROR": "\33[1;31m"}
 
 
@@ -111,9 +115,15 @@ def _explain(text: str, *, as_json: bool) -> None:
         ]
         show_json({"explained": entries})
         return
+    lang = operator_language()
     for each in found:
-        show(f"{each.name} ({each.what}): {each.entry.meaning.en}")
-        show(f"  do: {each.entry.remedy.en}")
+        show(f"{each.name} ({_WHAT[each.what].of(lang)}): {_plain(each.entry.meaning, lang)}")
+        show(f"  {_DO.of(lang)}: {_plain(each.entry.remedy, lang)}")
+
+
+def _plain(words: Words, lang: str) -> str:
+    """As a terminal shows it: the marks of code in Chinese are for the page."""
+    return words.of(lang).replace("`", "")
 
 
 @contextmanager

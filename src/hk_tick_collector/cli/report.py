@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from hk_tick_collector.config import operator_language
 from hk_tick_collector.errors import DiskHangsError
 from hk_tick_collector.ops.findings import health, retention
+from hk_tick_collector.ops.findings.words import ENGLISH, NO_WORDS, Words, same
 from hk_tick_collector.store.kept import GOOD, survey
 
 from ._options import AsJson, EnvFile, settings_in_force, today
 from ._patience import in_child
-from ._show import show, show_json
+from ._show import padded, show, show_json
 from .status import hanging
 
 if TYPE_CHECKING:
     from hk_tick_collector.config import Settings
     from hk_tick_collector.store.kept import Kept, KeptDay
+
+_FINE: Final = Words("OK: nothing to do", "OK: 毋須處理")
 
 
 def report(
@@ -45,16 +48,19 @@ def report(
             settings.data_root,
         )
     except DiskHangsError as error:
-        return _tell_of_the_disk(error, as_json=as_json)
+        return _tell_of_the_disk(error, ENGLISH if as_json else operator_language(env_file), as_json=as_json)
     day, min_free_bytes = today(), settings.disk_min_free_mb * 2**20
     findings = retention.check(found, day, min_free_bytes)
-    severity, line = health.summary(findings) if findings else (health.Severity.OK, "OK: nothing to do")
+    lang = ENGLISH if as_json else operator_language(env_file)
+    severity, line = health.Severity.OK, _FINE.of(lang)
+    if findings:
+        severity, line = health.summary(findings, lang=lang)
     forecast, movable = retention.forecast(found, day, min_free_bytes), retention.movable(found, day)
     if as_json:
         document = {
             "verdict": severity.name,
             "line": line,
-            "findings": [{**asdict(finding), "severity": finding.severity.name} for finding in findings],
+            "findings": [finding.as_json() for finding in findings],
             **forecast._asdict(),
             "may_move": [each.day for each in movable],
             **_facts(found),
@@ -63,16 +69,16 @@ def report(
     else:
         show(line)
         for finding in findings[1:]:
-            show(f"  {health.line_of(finding)}")
+            show(f"  {health.line_of(finding, lang=lang)}")
         for name, text in [*_lines(found, forecast), *_move_lines(movable, settings)]:
-            show(f"{name:12}{text}")
+            show(f"{padded(name.of(lang), 12)}{text.of(lang)}")
     return int(severity)
 
 
-def _tell_of_the_disk(error: DiskHangsError, *, as_json: bool) -> int:
+def _tell_of_the_disk(error: DiskHangsError, lang: str, *, as_json: bool) -> int:
     finding = hanging(error)
-    severity, line = health.summary([finding])
-    document = {"verdict": severity.name, "line": line, "findings": [{**asdict(finding), "severity": severity.name}]}
+    severity, line = health.summary([finding], lang=lang)
+    document = {"verdict": severity.name, "line": line, "findings": [finding.as_json()]}
     if as_json:
         show_json(document)
     else:
@@ -87,38 +93,79 @@ def _facts(found: Kept) -> dict[str, Any]:
     return {**found._asdict(), **lists, "days": [day._asdict() for day in found.days]}
 
 
-def _lines(found: Kept, forecast: retention.Forecast) -> list[tuple[str, str]]:
+def _lines(found: Kept, forecast: retention.Forecast) -> list[tuple[Words, Words]]:
     days = found.days
-    span = f", {days[0].day} to {days[-1].day}" if days else ""
-    sealed, good = sum(day.sealed for day in days), sum(day.snapshot == GOOD for day in days)
-    day_mb = sum(day.size_bytes for day in days) / 2**20
-    snapshot_mb = sum(day.snapshot_bytes for day in days) / 2**20
-    grows = "not known before the first finished day"
-    if forecast.bytes_per_day is not None:
-        grows = f"{forecast.bytes_per_day / 2**20:,.1f} MB a trading day"
-        if forecast.days_until_full is not None:
-            grows += f": DISK_MIN_FREE_MB is reached in {forecast.days_until_full:,} trading days"
+    first, last = (days[0].day, days[-1].day) if days else ("", "")
+    kept = Words(
+        "{count:,}{span}, {sealed:,} sealed, {size_mb:,.1f} MB",
+        "{count:,} 日{span}，已封存 {sealed:,} 日，{size_mb:,.1f} MB",
+    ).filled(
+        count=len(days),
+        span=Words(f", {first} to {last}", f"，{first} 至 {last}") if days else NO_WORDS,
+        sealed=sum(day.sealed for day in days),
+        size_mb=sum(day.size_bytes for day in days) / 2**20,
+    )
+    snapshots = Words(
+        "{good:,} good, {size_mb:,.1f} MB{elsewhere}", "完好 {good:,} 個，{size_mb:,.1f} MB{elsewhere}"
+    ).filled(
+        good=sum(day.snapshot == GOOD for day in days),
+        size_mb=sum(day.snapshot_bytes for day in days) / 2**20,
+        elsewhere=NO_WORDS if found.same_disk else Words(", on another disk", "，在另一磁碟"),
+    )
+    free = Words("{free_mb:,} of {all_mb:,} MB free", "{all_mb:,} MB 中剩餘 {free_mb:,} MB")
+    damaged = Words("{count:,} damaged files, {size_mb:,.1f} MB", "{count:,} 個損壞檔案，{size_mb:,.1f} MB")
+    imported = Words(
+        "{count:,} files kept, imported, {size_mb:,.1f} MB", "{count:,} 個已匯入的原檔保留，{size_mb:,.1f} MB"
+    )
+    spool = Words("{count:,} files, {size_mb:,.1f} MB", "{count:,} 個檔案，{size_mb:,.1f} MB")
     return [
-        ("days", f"{len(days):,}{span}, {sealed:,} sealed, {day_mb:,.1f} MB"),
-        ("snapshots", f"{good:,} good, {snapshot_mb:,.1f} MB" + ("" if found.same_disk else ", on another disk")),
-        ("growth", grows),
-        ("disk", f"{found.free_bytes // 2**20:,} of {found.disk_bytes // 2**20:,} MB free"),
-        ("set aside", f"{len(found.damaged):,} damaged files, {found.damaged_bytes / 2**20:,.1f} MB"),
+        (Words("days", "日檔"), kept),
+        (Words("snapshots", "快照"), snapshots),
+        (Words("growth", "增長"), _growth(forecast)),
+        (Words("disk", "磁碟"), free.filled(free_mb=found.free_bytes // 2**20, all_mb=found.disk_bytes // 2**20)),
+        (Words("set aside", "改名保留"), damaged.filled(count=len(found.damaged), size_mb=found.damaged_bytes / 2**20)),
         *(
-            [("predecessor", f"{len(found.imported):,} files kept, imported, {found.imported_bytes / 2**20:,.1f} MB")]
+            [
+                (
+                    Words("predecessor", "原有程式"),
+                    imported.filled(count=len(found.imported), size_mb=found.imported_bytes / 2**20),
+                )
+            ]
             if found.imported
             else []
         ),
-        ("spool", f"{found.spool_files:,} files, {found.spool_bytes / 2**20:,.1f} MB"),
+        (same("spool"), spool.filled(count=found.spool_files, size_mb=found.spool_bytes / 2**20)),
     ]
 
 
-def _move_lines(movable: list[KeptDay], settings: Settings) -> list[tuple[str, str]]:
+def _growth(forecast: retention.Forecast) -> Words:
+    if forecast.bytes_per_day is None:
+        return Words("not known before the first finished day", "首個完結的交易日之前不明")
+    grows = Words("{size_mb:,.1f} MB a trading day", "每個交易日 {size_mb:,.1f} MB")
+    grows = grows.filled(size_mb=forecast.bytes_per_day / 2**20)
+    if forecast.days_until_full is None:
+        return grows
+    full = Words(
+        "{grows}: DISK_MIN_FREE_MB is reached in {days:,} trading days",
+        "{grows}：{days:,} 個交易日後達到 DISK_MIN_FREE_MB",
+    )
+    return full.filled(grows=grows, days=forecast.days_until_full)
+
+
+def _move_lines(movable: list[KeptDay], settings: Settings) -> list[tuple[Words, Words]]:
     """What to type, for a person who decides; /ARCHIVE stands for a directory of his on another disk."""
     if not movable:
         return []
-    size_mb = sum(day.size_bytes + day.snapshot_bytes for day in movable) / 2**20
     day, root, snapshots = movable[0].day, shlex.quote(str(settings.data_root)), shlex.quote(str(settings.snapshot_dir))
     command = f"sudo mv {root}/{day}.db {snapshots}/{day}.snapshot.db {snapshots}/{day}.snapshot.db.sha256 /ARCHIVE/"
-    span = f"{movable[0].day} to {movable[-1].day}"
-    return [("may move", f"{len(movable):,} sealed days with a good snapshot, {span}, {size_mb:,.1f} MB: {command}")]
+    text = Words(
+        "{count:,} sealed days with a good snapshot, {first} to {last}, {size_mb:,.1f} MB: {command}",
+        "{first} 至 {last} 有 {count:,} 個已封存並有完好快照的日子，{size_mb:,.1f} MB：{command}",
+    ).filled(
+        count=len(movable),
+        first=day,
+        last=movable[-1].day,
+        size_mb=sum(day.size_bytes + day.snapshot_bytes for day in movable) / 2**20,
+        command=command,
+    )
+    return [(same("may move"), text)]

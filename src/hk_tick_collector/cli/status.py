@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hk_tick_collector import clock
-from hk_tick_collector.config import ENVIRONMENT, Settings, settings_file
+from hk_tick_collector.config import ENVIRONMENT, Settings, operator_language, settings_file
 from hk_tick_collector.errors import (
     CollectorError,
     DiskHangsError,
@@ -23,9 +23,14 @@ from hk_tick_collector.errors import (
 from hk_tick_collector.model import MATCHING, UNEXPLAINED
 from hk_tick_collector.ops.findings import health, remedies
 from hk_tick_collector.ops.findings.completeness import check_completeness, lost_ticks
-from hk_tick_collector.ops.findings.health import Finding, Severity
+from hk_tick_collector.ops.findings.day_files import PREDECESSOR_DAYS
+from hk_tick_collector.ops.findings.finding import Finding, Severity
+from hk_tick_collector.ops.findings.host import DAY_FILE, DISK_HANGS
 from hk_tick_collector.ops.findings.market_silence import silence
 from hk_tick_collector.ops.findings.not_reporting import UNIT_PROPERTIES, Host, is_late, is_silent
+from hk_tick_collector.ops.findings.remedies import Remedy
+from hk_tick_collector.ops.findings.service import LIVE_STATE, NOT_TAKEN_OVER, SETTINGS, SETTINGS_UNREADABLE
+from hk_tick_collector.ops.findings.words import NO_WORDS, Words, joined
 from hk_tick_collector.ops.live.status import RUNTIME_DIRECTORY, STATUS_NAME, LiveStatus, read_status
 from hk_tick_collector.ops.live.systemd_unit import (
     SERVICE,
@@ -39,25 +44,31 @@ from hk_tick_collector.store.foreign import list_waiting
 from hk_tick_collector.store.kept import still_predecessors
 from hk_tick_collector.store.locks import describe
 from hk_tick_collector.store.query import DayReader, list_days, path_of
-from hk_tick_collector.store.rights import JOIN_GROUP
 
 from ._figures import figure_lines
 from ._options import AsJson, EnvFile, limits, loaded_in_force, today
 from ._patience import Disk
 from ._refusals import blocked, refusals
-from ._show import show, show_json
+from ._show import padded, show, show_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hk_tick_collector.config import Loaded
     from hk_tick_collector.model import Reconciled
+    from hk_tick_collector.ops.findings.spec import FindingSpec
     from hk_tick_collector.store.query import Completeness, Incomplete
 
     _Known: TypeAlias = tuple[Loaded | None, UsageError | None]  # the settings, or why there are none
 
 _SYSTEMD_S: Final = 2.0
 _WORST: Final = 3  # symbols that are named, those that miss the most
+_NAME_COLUMNS: Final = 14
+_EXPOSURE: Final = ("rows", "seconds", "synchronous", "power_cut")  # as --json tells it
+_LOST: Final = Words(
+    "{lost:,} ticks of {day} are lost: hk-tick-collector gaps --open",
+    "{day} 有 {lost:,} 筆 tick 已遺失：hk-tick-collector gaps --open",
+)
 
 
 def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
@@ -74,9 +85,9 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     live, unread = _live(settings.data_root if settings else None, disk)
     live = _with_holder(_with_imported(live, disk)) if live else None
     findings = [unread] if unread else _check(live, env_file, known, now_ms, disk)
-    waits = any(finding.code == "not_taken_over" for finding in findings)  # until then the file is another program's
+    waits = any(finding.code == NOT_TAKEN_OVER.code for finding in findings)  # until then the file is another program's
     if wrong and _is_unreadable(wrong) and not waits:  # whoever may not read them sees no cause in what else is missing
-        findings = [Finding("settings_unreadable", Severity.UNKNOWN, str(wrong), JOIN_GROUP)]
+        findings = [SETTINGS_UNREADABLE.found(Severity.UNKNOWN, error=str(wrong))]
     day = _day(settings.data_root, live, findings, disk) if settings and not unread and not waits else None
     if disk.error and not any(finding.code == "disk_hangs" for finding in findings):
         findings.append(hanging(disk.error))
@@ -84,30 +95,31 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     silent = is_silent(live, now_ms)  # then its figures are those of its last report
     as_of_ms = live.written_ms if live and silent else now_ms
     exposure = _exposure(live, settings) if live and settings and not silent else None
-    quiet = silence(live, now_ms) if live and not silent else ""
-    lost = (
-        f"{day['lost']:,} ticks of {day['day']} are lost: hk-tick-collector gaps --open" if day and day["lost"] else ""
-    )
-    severity, line = health.summary(findings, "; ".join(filter(None, (quiet, lost))))
-    if as_json:
+    quiet = silence(live, now_ms) if live and not silent else NO_WORDS
+    lost = _LOST.filled(lost=day["lost"], day=day["day"]) if day and day["lost"] else NO_WORDS
+    explained = joined(quiet, lost)
+    if as_json:  # in English, whatever the operator's language is: scripts read it
+        severity, line = health.summary(findings, explained)
         document = {
             "verdict": severity.name,
             "line": line,
-            "findings": [{**asdict(finding), "severity": finding.severity.name} for finding in findings],
-            "silence": quiet,
+            "findings": [finding.as_json() for finding in findings],
+            "silence": quiet.en,
             "lag_s": health.lag_s(live, now_ms) if live else None,
             "as_of_ms": as_of_ms,
             "live": asdict(live) if live else None,
-            "exposure": exposure,
+            "exposure": exposure and {name: exposure[name] for name in _EXPOSURE},
             "day": day,
         }
         show_json(document)
-    else:
-        show(line)
-        for finding in findings[1:]:
-            show(f"  {health.line_of(finding)}")
-        for name, text in figure_lines(live, day, exposure, now_ms, as_of_ms):
-            show(f"{name:14}{text}")
+        return int(severity)
+    lang = operator_language(env_file)
+    severity, line = health.summary(findings, explained, lang)
+    show(line)
+    for finding in findings[1:]:
+        show(f"  {health.line_of(finding, lang=lang)}")
+    for name, text in figure_lines(live, day, exposure, now_ms, as_of_ms, lang):
+        show(f"{padded(name, _NAME_COLUMNS)}{text}")
     return int(severity)
 
 
@@ -130,7 +142,7 @@ def _is_unreadable(wrong: UsageError) -> bool:
 
 def hanging(error: DiskHangsError) -> Finding:
     """The finding for a disk that does not answer whoever reads."""
-    return Finding("disk_hangs", Severity.CRITICAL, str(error), error.hint)
+    return DISK_HANGS.found(Severity.CRITICAL, remedy=Remedy(error.hint), error=str(error))
 
 
 def _live(data_root: Path | None, disk: Disk) -> tuple[LiveStatus | None, Finding | None]:
@@ -140,12 +152,13 @@ def _live(data_root: Path | None, disk: Disk) -> tuple[LiveStatus | None, Findin
     except DiskHangsError as error:
         return None, hanging(error)
     except StoreError as error:
-        return None, Finding("live_state", Severity.UNKNOWN, *_of_error(error))
+        return None, _of_error(LIVE_STATE, error)
 
 
-def _of_error(error: CollectorError) -> tuple[str, str]:
-    """Text and remedy of a finding that an error is."""
-    return remedies.advised(str(error), remedies.for_hint(error.hint, remedies.DOCTOR))
+def _of_error(spec: FindingSpec, error: CollectorError) -> Finding:
+    """The finding that an error is."""
+    remedy = remedies.for_hint(error.hint, remedies.DOCTOR)
+    return spec.found(Severity.UNKNOWN, remedy=remedy, error=str(error))
 
 
 def _with_holder(live: LiveStatus) -> LiveStatus:
@@ -176,8 +189,7 @@ def _check(live: LiveStatus | None, env_file: Path | None, known: _Known, now_ms
     findings = health.check(live, now_ms, limits(loaded.settings if loaded else Settings.model_validate({})), host)
     refused = wrong.one_line() if wrong else refused
     if refused and not is_silent(live, now_ms):
-        text = f"the collector runs, but would not start again with these settings: {refused}"
-        findings.append(Finding("settings", Severity.WARNING, text, f"sudo vim {settings_file(env_file)}"))
+        findings.append(SETTINGS.found(Severity.WARNING, error=refused, file=settings_file(env_file)))
     return findings
 
 
@@ -274,10 +286,11 @@ def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding], disk
     except (NoDayError, DiskHangsError):  # `disk` keeps the other
         return None
     except PredecessorFileError as error:
-        findings.append(Finding("predecessor_days", Severity.WARNING, str(error), error.hint))
+        remedy = Remedy(error.hint)
+        findings.append(PREDECESSOR_DAYS.found(Severity.WARNING, "read", remedy=remedy, error=str(error)))
         return None
     except CollectorError as error:
-        findings.append(Finding("day_file", Severity.UNKNOWN, *_of_error(error)))
+        findings.append(_of_error(DAY_FILE, error))
         return None
     findings += health.check_totals(reconciled)
     if name == today():
@@ -334,9 +347,16 @@ def _reconciliation(rows: Sequence[Reconciled]) -> dict[str, Any] | None:
 
 def _exposure(live: LiveStatus, settings: Settings) -> dict[str, Any]:
     """What would have to be fetched again if the process died now, and what a power cut may cost beyond that."""
+    at_risk = live.synchronous == "NORMAL"
+    wal_mb, pages = (live.wal_bytes / 2**20, settings.sqlite_wal_autocheckpoint) if at_risk else (None, None)
     cost = "nothing that is committed"
-    if live.synchronous == "NORMAL":
-        pages = settings.sqlite_wal_autocheckpoint
-        cost = f"commits since the last checkpoint, at most the {live.wal_bytes / 2**20:.1f} MB of the WAL"
-        cost += f" (one every {pages:,} pages)"
-    return {"rows": live.exposed_rows, "seconds": live.exposed_s, "synchronous": live.synchronous, "power_cut": cost}
+    if at_risk:
+        cost = f"commits since the last checkpoint, at most the {wal_mb:.1f} MB of the WAL (one every {pages:,} pages)"
+    return {
+        "rows": live.exposed_rows,
+        "seconds": live.exposed_s,
+        "synchronous": live.synchronous,
+        "power_cut": cost,
+        "wal_mb": wal_mb,
+        "pages": pages,
+    }

@@ -5,12 +5,14 @@ settings.py   every setting: name, unit, bounds, default, meaning
 values.py     from text to value, exactly
 symbols.py    the list or file of symbols; what is none is named
 envfile.py    the settings file, as systemd reads it or not at all
+language.py   the operator's language, also where other settings are wrong
 load.py       environment, file, defaults; where each value came from
 """
 
 from __future__ import annotations
 
 from . import reference
+from .language import operator_language
 from .load import (
     DEFAULT,
     ENVIRONMENT,
@@ -39,6 +41,7 @@ __all__ = [
     "as_text",
     "environment_without_settings",
     "load_settings",
+    "operator_language",
     "read_symbols",
     "reference",
     "settings_file",

@@ -18,7 +18,7 @@ from hk_tick_collector.errors import UsageError
 
 from .envfile import read_env_file
 from .predecessor import Predecessor, became, is_distinctive, predecessor
-from .settings import DEFINITIONS, Notes, Setting, Settings, as_text
+from .settings import DEFINITIONS, Notes, Setting, Settings, as_text, locale_language
 from .values import printable
 
 if TYPE_CHECKING:
@@ -106,6 +106,8 @@ def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | Non
     settings, wrong = _parsed(texts, origins, notes)
     if settings is None or faults:
         raise _together([*faults, *wrong], path)
+    if origins["OPERATOR_LANG"] == DEFAULT:
+        settings = settings.model_copy(update={"operator_lang": locale_language(environ)})
     ours = {name: (text, origins[name]) for name, text in texts.items()}
     of_predecessor = predecessor(former, ours, alerts_in_force=bool(settings.alert_urls))
     origin = origins["FUTU_SYMBOLS"]

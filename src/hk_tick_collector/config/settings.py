@@ -11,7 +11,7 @@ import re
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeVar
 
 from annotated_types import Ge, Le
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo
@@ -21,6 +21,9 @@ from hk_tick_collector.errors import UsageError
 from . import symbols as symbol_lists
 from . import values
 from .values import Address
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _INT32: Final = 2**31 - 1  # SQLite keeps its own settings in an int
 _ROWS: Final = 10**9
@@ -105,8 +108,14 @@ _Directory = Annotated[Path, _from_text(values.path)]
 
 _PATH: Final = Words("a path, relative to the current directory unless absolute", "路徑；相對路徑由目前目錄起算")
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
-_LANGUAGES: Final = ("en", "zh-Hant")
+LANGUAGES: Final = ("en", "zh-Hant")
 _SYNCHRONOUS: Final = ("NORMAL", "FULL", "EXTRA")
+
+
+def locale_language(environ: Mapping[str, str]) -> str:
+    """The language that a process's locale names: `zh-Hant` for a Chinese one, else `en`."""
+    locale = next((environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if environ.get(name)), "")
+    return "zh-Hant" if locale.lower().startswith("zh") else "en"
 
 
 def _among(names: tuple[str, ...]) -> Words:
@@ -320,8 +329,14 @@ class Settings(BaseModel):
     ]
     operator_lang: Annotated[
         str,
-        _one_of(*_LANGUAGES),
-        About(Words("language of alerts", "告警的語言"), allowed=_among(_LANGUAGES)),
+        _one_of(*LANGUAGES),
+        About(
+            Words(
+                "language of status, alerts, doctor and logs --explain; by the locale (LC_ALL, LANG) when not set",
+                "status、告警、doctor 與 logs --explain 的語言；沒有設定時按系統語言（LC_ALL、LANG）",
+            ),
+            allowed=_among(LANGUAGES),
+        ),
     ] = "en"
     log_level: Annotated[
         str, _one_of(*_LEVELS), About(Words("least level of a log line", "日誌的最低級別"), allowed=_among(_LEVELS))

@@ -8,10 +8,12 @@ import pytest
 from tests.ops.conftest import NOW_MS
 
 from hk_tick_collector import market
-from hk_tick_collector.ops.alerts.rules import RULES, Alerts, Memory, Open, rule_of
+from hk_tick_collector.ops.alerts.rules import Alerts, Memory, Open, rule_of
 from hk_tick_collector.ops.alerts.words import CHINESE, Kind, Message
+from hk_tick_collector.ops.findings.connection import OPEND_AWAY
 from hk_tick_collector.ops.findings.finding import Finding, Severity
 from hk_tick_collector.ops.findings.health import Limits, check
+from hk_tick_collector.ops.findings.opend_states import TOLD
 
 if TYPE_CHECKING:
     from tests.ops.conftest import MakeStatus
@@ -164,12 +166,12 @@ def test_kicked_out_at_night_stays_a_warning(watch: Watch) -> None:
 
 
 def test_messages_are_in_the_operators_language(make_status: MakeStatus) -> None:
-    """OPERATOR_LANG=zh-Hant: title, meaning, time and next step in Chinese, the command and the figures as they are."""
+    """OPERATOR_LANG=zh-Hant: title, text, time and next step in Chinese; commands and OpenD's words are not."""
     watch = Watch(make_status, lang=CHINESE)
     (told,) = watch.look(30, **KICKED)
     assert told.title == "[one] 警告 opend_kicked_out"
-    assert told.body.startswith("同一帳戶的另一終端取得了行情")
-    assert "詳情：OpenD reports: kicked out" in told.body
+    assert told.body.startswith("OpenD 回報：同一帳戶的另一終端取得了行情")
+    assert told.body.partition("\n")[0].endswith("，another login；此命令取回行情，毋須重啟 OpenD")
     assert "由 2026-11-20 10:00:01 HKT 起，截至 10:00:06" in told.body
     assert "下一步：" in told.body
     (over,) = watch.look(100)
@@ -280,8 +282,8 @@ def test_what_is_critical_elsewhere_is_alerted_even_without_a_rule() -> None:
     """A finding that is made tomorrow is not forgotten; one that is only listed is not alerted."""
     assert rule_of(Finding("brand_new", Severity.CRITICAL, "", ""))
     assert rule_of(Finding("brand_new", Severity.WARNING, "", "")) is None
-    assert rule_of(Finding("opend_away", Severity.WARNING, "", "")) is RULES["opend_away"]
-    assert rule_of(Finding("opend_kicked_out", Severity.CRITICAL, "", "")) is RULES["opend_"]
+    assert rule_of(Finding("opend_away", Severity.WARNING, "", "")) is OPEND_AWAY.alert
+    assert rule_of(Finding("opend_kicked_out", Severity.CRITICAL, "", "")) is TOLD
 
 
 def test_the_start_is_no_part_of_a_later_outage(watch: Watch) -> None:

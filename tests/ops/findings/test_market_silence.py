@@ -9,6 +9,7 @@ import pytest
 from hk_tick_collector import market
 from hk_tick_collector.ops.findings.health import Limits, Severity, check, summary
 from hk_tick_collector.ops.findings.market_silence import silence
+from hk_tick_collector.ops.findings.words import NO_WORDS
 
 if TYPE_CHECKING:
     from tests.ops.conftest import MakeStatus
@@ -53,16 +54,16 @@ def test_a_silence_is_explained(make_status: MakeStatus, clock: str, state: str,
     changes = fresh(clock, market_state=state, day_kind=kind, trading="auction" in state, trading_since_ms=None)
     status = make_status(**changes, newest_ts_ms=at(clock) - 3_600_000, drift_s=0.0)
     quiet = silence(status, at(clock))
-    assert words in quiet
+    assert words in quiet.en
     severity, line = summary(check(status, at(clock), LIMITS), quiet)
     assert severity == Severity.OK
-    assert quiet in line
+    assert quiet.en in line
 
 
 @pytest.mark.parametrize("state", ["morning", "afternoon", "none", "unknown", ""])
 def test_nothing_is_explained_away(make_status: MakeStatus, state: str) -> None:
     """While the market trades, and while nobody knows, there is no excuse."""
-    assert silence(make_status(**fresh("10:00:00", market_state=state)), at("10:00:00")) == ""
+    assert silence(make_status(**fresh("10:00:00", market_state=state)), at("10:00:00")) == NO_WORDS
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from tests.ops.catalogue.test_catalogue import families
 from tests.ops.conftest import NOW_MS
 
-from hk_tick_collector.ops.findings import not_reporting, remedies
+from hk_tick_collector.ops.findings import held_days, not_reporting, opend_states, remedies, writer
 from hk_tick_collector.ops.findings.health import Limits, check, summary
 from hk_tick_collector.ops.findings.remedies import Remedy, is_command
 from hk_tick_collector.store.rights import JOIN_GROUP
@@ -56,13 +56,12 @@ def commands() -> Iterator[str]:
         yield getattr(remedies, name)
     yield JOIN_GROUP
     yield from (remedies.HUNG, remedies.STALL, remedies.grep("x"), remedies.for_rejected("conflict", "HK.00700", 3))
-    yield from (remedies.for_link("127.0.0.1:11111"), remedies.for_login().command, remedies.for_questions().command)
-    yield from (remedies.for_refusal(cause).command for cause in ("quota", "quote_right", "other"))
-    yield from (remedies.for_opend(kind).command for kind in (*families()["opend_"], "unheard_of"))
+    yield remedies.for_link("127.0.0.1:11111")
+    yield from (remedies.for_refusal(cause).command for cause in ("quota", "quote_right", "temporary", "other"))
+    yield from (opend_states.remedy_of(kind).command for kind in (*families()["opend_"], "unheard_of"))
     for cause in (*families()["writer_"], "unheard_of"):
-        yield remedies.for_writer(cause, ROOT, DAY).command
-        yield remedies.for_held_day(cause, ROOT, DAY)
-    yield remedies.for_sealing(ROOT, f"{DAY}.db").command
+        yield writer.remedy_of(cause, ROOT, DAY).command
+        yield held_days.remedy_of(cause, ROOT, DAY)
 
 
 @pytest.mark.parametrize("command", sorted(set(commands())))

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector import market
 from hk_tick_collector.errors import StoreError
 from hk_tick_collector.model import MATCHING, UNEXPLAINED
+from hk_tick_collector.ops.findings.words import Words
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
-from .words import CHINESE, ENGLISH
+from .words import ENGLISH
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,26 +28,28 @@ _NOON: Final = 12
 _DAYS: Final = 5  # finished days from which the need of space is told
 # Each line in English and in Chinese.
 _WORDS: Final = {
-    "day": ("Trading day {day}", "交易日 {day}"),
-    "file_error": ("day file: {error}", "當日檔案：{error}"),
-    "disk_error": ("disk: {error}", "磁碟：{error}"),
-    "stalls": ("watchdog stalls: {count} since the start of the service", "Watchdog 觸發：服務啟動以來 {count} 次"),
-    "rows": ("rows: {rows:,} of {symbols:,} symbols", "tick：{rows:,} 筆，{symbols:,} 隻股票"),
-    "complete": ("completeness: {percent:.5f} % of {expected:,}", "完整度：{expected:,} 筆的 {percent:.5f} %"),
-    "unknown": ("completeness: unknown", "完整度：不明"),
-    "gaps": ("open gaps: {gaps:,}, {missing:,} ticks missing", "未補的缺口：{gaps:,} 個，欠 {missing:,} 筆"),
-    "reconciled": (
+    "day": Words("Trading day {day}", "交易日 {day}"),
+    "file_error": Words("day file: {error}", "日檔：{error}"),
+    "disk_error": Words("disk: {error}", "磁碟：{error}"),
+    "stalls": Words(
+        "watchdog stalls: {count} since the start of the service", "Watchdog 觸發：服務啟動以來 {count} 次"
+    ),
+    "rows": Words("rows: {rows:,} of {symbols:,} symbols", "tick：{rows:,} 筆，{symbols:,} 隻股票"),
+    "complete": Words("completeness: {percent:.5f} % of {expected:,}", "完整度：{expected:,} 筆的 {percent:.5f} %"),
+    "unknown": Words("completeness: unknown", "完整度：不明"),
+    "gaps": Words("open gaps: {gaps:,}, {missing:,} ticks missing", "未補的缺口：{gaps:,} 個，欠 {missing:,} 筆"),
+    "reconciled": Words(
         "reconciliation (at {session}): {agree} of {all} agree, {unexplained} unexplained",
         "核對（{session}）：{all} 隻中 {agree} 隻相符，{unexplained} 隻原因不明",
     ),
-    "not_reconciled": ("reconciliation: none", "核對：沒有"),
-    "away": (
+    "not_reconciled": Words("reconciliation: none", "核對：沒有"),
+    "away": Words(
         "without OpenD between 09:00 and the close: {minutes:.1f} min",
         "09:00 至收市沒有 OpenD：{minutes:.1f} 分鐘",
     ),
-    "size": ("day file: {size_mb:,.1f} MB; disk free: ", "當日檔案：{size_mb:,.1f} MB；磁碟剩餘："),
-    "free_unknown": ("unknown", "不明"),
-    "lasts": (
+    "size": Words("day file: {size_mb:,.1f} MB; disk free: ", "日檔：{size_mb:,.1f} MB；磁碟剩餘："),
+    "free_unknown": Words("unknown", "不明"),
+    "lasts": Words(
         ", enough for {days:,} days like the largest of the last {of}",
         "，夠 {days:,} 日（以最近 {of} 日中最大的計）",
     ),
@@ -55,7 +58,7 @@ _WORDS: Final = {
 
 def _say(lang: str, name: str, **facts: object) -> str:
     """A line of the digest, or a part of one."""
-    return _WORDS[name][lang == CHINESE].format(**facts)
+    return _WORDS[name].filled(**facts).of(lang)
 
 
 class DigestClock:

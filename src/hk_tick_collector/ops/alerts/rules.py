@@ -1,12 +1,12 @@
 """Findings of now + what is open + now → messages to send: opened, worse, more, still open, resolved. Pure.
 
-One table says which findings are alerted, and from when on they are critical. A finding opens once it has been seen for
-some seconds and closes once it was away for a minute, so that one that flickers sends two messages and not two hundred.
-One that comes back after it was called resolved is told again at once; from then on it is called resolved only after
-ten quiet minutes. So the last message always says what holds.
+The spec of a finding says whether it is alerted, and from when on it is critical. A finding opens once it has been
+seen for some seconds and closes once it was away for a minute, so that one that flickers sends two messages and not two
+hundred. One that comes back after it was called resolved is told again at once; from then on it is called resolved only
+after ten quiet minutes. So the last message always says what holds.
 
 Waits are counted by a clock that never steps back (`now_ms`); the times that are told are those of the event, by the
-wall clock. Both are UTC epoch ms. The words of a message are in `alert_words`.
+wall clock. Both are UTC epoch ms. What stands around a finding's own text is in `words`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,13 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from hk_tick_collector.ops.findings.backlog import PERSISTENT_STALL
 from hk_tick_collector.ops.findings.finding import Finding, Severity
+from hk_tick_collector.ops.findings.market_data import LAG
 from hk_tick_collector.ops.findings.market_silence import may_trade
+from hk_tick_collector.ops.findings.registry import REGISTRY
+from hk_tick_collector.ops.findings.spec import IF_CRITICAL, NotAlerted, Rule
+from hk_tick_collector.ops.findings.words import Words
 
 from .words import ENGLISH, Happened, Kind, Message, body_of, resolved_of, title_of
 
@@ -33,72 +38,29 @@ _GROWN_MS: Final = 60_000  # what grows is told again after so long, then after 
 _REMIND_MS: Final = {Severity.WARNING: 6 * 3_600_000, Severity.CRITICAL: 1_800_000}  # while it stays open
 _STALLS_WITHIN_MS: Final = 1_800_000  # stalls so close to each other are one trouble, also across a restart
 _GROWING_MS: Final = 30_000  # a lag grows when the newest tick fell behind within so long
+_STALLS: Final = Words(
+    "{text} ({count} stalls within half an hour, restarts included)", "{text}（半小時內停滯 {count} 次，包括重啟前後）"
+)
+_CATCHING_UP: Final = Words("{text}, and catching up", "{text}，正在追上")
+_NO_TICK_YET: Final = Words("no tick since the market began to trade: {text}", "開市以來沒有 tick：{text}")
 _START_MS: Final = 10_000  # of a run: what is away then only, as a connection that is not made yet, is no event
 _BUDGET_MOST_S: Final = 300.0  # OpenD without ticks for so long is critical, however quiet the symbols are
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """How long a finding must be seen before it is told, and after how much longer it is critical; None: never."""
-
-    hold_s: float
-    critical_s: float | None = None
-
-
-_SOON: Final = Rule(hold_s=5)
-_PATIENT: Final = Rule(hold_s=60)  # what often passes by itself
-
-# By the codes of `ops.health`; a code that ends in `_` stands for all that begin so. The longest that fits counts.
-RULES: Final[dict[str, Rule]] = {
-    # section 6 of the runbook
-    "persistent_stall": Rule(hold_s=0, critical_s=0),  # a repeated one
-    "restarts": Rule(hold_s=0, critical_s=0),  # at once: it may not live for long
-    "lag": Rule(hold_s=10, critical_s=0),  # over LAG_CRITICAL_SEC and growing
-    "no_ticks_stored": Rule(hold_s=10, critical_s=0),  # the same while connections come and go
-    "writer_disk_full": Rule(hold_s=2, critical_s=0),
-    "writer_read_only": Rule(hold_s=2, critical_s=0),
-    "writer_no_permission": Rule(hold_s=10, critical_s=0),
-    "opend_away": Rule(hold_s=15, critical_s=0),  # once `status` calls it critical, after a minute
-    "opend_not_ready": Rule(hold_s=30, critical_s=300),  # it answers, and gives no quotes: away all the same
-    # warnings
-    "opend_": Rule(hold_s=5, critical_s=0),  # what OpenD tells of itself: critical once the outage budget is used up
-    "not_subscribed": _PATIENT,
-    "symbols_refused": Rule(hold_s=30),  # the quota
-    "still_subscribing": _PATIENT,
-    "bad_symbols": _SOON,
-    "gaps_lost": _SOON,
-    "gaps_healing": Rule(hold_s=180),
-    "backfill_failing": _SOON,
-    "dropped": _SOON,
-    "rejected": _SOON,
-    "conflict": _SOON,
-    "no_sequence": _SOON,
-    "not_subscribed_ticks": _SOON,
-    "sealed_day": _SOON,
-    "clock_drift": _PATIENT,
-    "disk": _PATIENT,
-    "descriptors": _PATIENT,
-    "day_held": Rule(hold_s=10, critical_s=0),  # today's
-    "day_not_sealed": Rule(hold_s=300),
-    "predecessor_file": Rule(hold_s=600),  # its ticks are not in ours, and somebody must see to it
-    "day_damaged": _SOON,
-    "day_gone": _SOON,
-    "writer_": Rule(hold_s=10),
-    "writer_busy": _PATIENT,
-    "writer_slow_disk": _PATIENT,
-    "link_unstable": _PATIENT,
-    "bad_messages": _PATIENT,
-}
-_BY_TICKS: Final = frozenset({"lag", "no_ticks_stored", "backfill_failing"})  # a run without a tick cannot see them
-_UNLISTED: Final = Rule(hold_s=30)  # what is not in the table is told where `status` calls it critical
-
-
 def rule_of(finding: Finding) -> Rule | None:
-    """The rule of a finding; None for what is only listed by `status`."""
-    fitting = [key for key in RULES if finding.code == key or (key.endswith("_") and finding.code.startswith(key))]
-    if fitting:
-        return RULES[max(fitting, key=len)]
-    return _UNLISTED if finding.severity is Severity.CRITICAL else None
+    """The rule of a finding, by its spec; None for what is only listed by `status`.
+
+    What is critical is told in any case, also where the spec says that it is not alerted, or where there is none.
+    """
+    spec = REGISTRY.spec(finding.code)
+    rule = IF_CRITICAL if spec is None or isinstance(spec.alert, NotAlerted) else spec.alert
+    return None if rule.only_critical and finding.severity is not Severity.CRITICAL else rule
+
+
+def _is_seen_by_ticks(code: str) -> bool:
+    """Whether a run without a tick cannot see a finding."""
+    spec = REGISTRY.spec(code)
+    return spec is not None and isinstance(spec.alert, Rule) and spec.alert.by_ticks
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +129,7 @@ class Alerts:
                 self._see(finding, now_ms, status)
                 told += self._tell(finding, rule, now_ms, status.written_ms)
         for code, item in list(self.memory.open.items()):
-            if code in _BY_TICKS and not status.last_tick_ms and may_trade(status, status.written_ms):
+            if _is_seen_by_ticks(code) and not status.last_tick_ms and may_trade(status, status.written_ms):
                 self.memory.open[code] = replace(item, last_ms=now_ms)  # neither seen nor over
             elif code not in seen:
                 told += self._miss(code, item, now_ms)
@@ -190,20 +152,21 @@ class Alerts:
 
     def _judged(self, finding: Finding, status: LiveStatus) -> Finding | None:
         """The finding as section 6 of the runbook sees it; None for one that is history."""
-        if finding.code == "persistent_stall":
+        if finding.code == PERSISTENT_STALL.code:
             count = len(self.memory.stalls_ms)
             if not count:
                 return None  # rows that wait for a moment are no stall, whatever happened this morning
             severity = Severity.CRITICAL if count >= 2 else Severity.WARNING
-            text = f"{finding.text} ({count} stalls within half an hour, restarts included)"
-            return replace(finding, severity=severity, text=text)
-        if rule_of(finding) is RULES["opend_"] and not _budget_used_up(finding, status):
+            words = _STALLS.filled(text=finding.words, count=count)
+            return replace(finding, severity=severity).saying(words)
+        rule = rule_of(finding)
+        if rule and rule.after_budget and not _budget_used_up(finding, status):
             return replace(finding, severity=Severity.WARNING)
-        if finding.code == "lag":
+        if finding.code == LAG.code:
             if not self._lag_grows():
-                return replace(finding, severity=Severity.WARNING, text=f"{finding.text}, and catching up")
+                return replace(finding, severity=Severity.WARNING).saying(_CATCHING_UP.filled(text=finding.words))
             if status.trading_since_ms and (status.newest_ts_ms or 0) < status.trading_since_ms:
-                return replace(finding, text=f"no tick since the market began to trade: {finding.text}")
+                return finding.saying(_NO_TICK_YET.filled(text=finding.words))
         return finding
 
     def _lag_grows(self) -> bool:

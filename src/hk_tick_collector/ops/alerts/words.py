@@ -1,7 +1,4 @@
-"""The words of an alert, in the operator's language: title, what is wrong, since when, what to type next. Pure.
-
-The figures of a finding are English everywhere, as in `status`; in Chinese the catalogue's meaning stands before them.
-"""
+"""The words of an alert, in the operator's language: title, what is wrong, since when, what to type next. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +7,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import market
-from hk_tick_collector.ops.findings.codes import FINDINGS
+from hk_tick_collector.ops.findings.words import CHINESE, ENGLISH, LANGUAGES
 
 if TYPE_CHECKING:
     from hk_tick_collector.ops.findings.finding import Finding
 
-ENGLISH: Final = "en"
-CHINESE: Final = "zh-Hant"
-LANGUAGES: Final = (ENGLISH, CHINESE)
+__all__ = ["CHINESE", "ENGLISH", "LANGUAGES", "Happened", "Kind", "Message", "body_of", "resolved_of", "title_of"]
 
 
 class Kind(StrEnum):
@@ -86,9 +81,8 @@ def body_of(finding: Finding, happened: Happened, since_ms: int, now_ms: int, ti
     since, now = _moment(since_ms), f"{market.hkt(now_ms):%H:%M:%S}"
     if lang == CHINESE:
         state = _CHINESE[happened].format(now=now) + (f"，其間再現 {times} 次" if times else "")
-        known = FINDINGS.get(finding.code.replace("opend_program_", "opend_"))
-        lines = [*([known.meaning.zh] if known else []), f"詳情：{finding.text}", f"由 {since} 起，{state}"]
-        return "\n".join([*lines, *([f"下一步：{finding.remedy}"] if finding.remedy else [])])
+        next_step = [f"下一步：{finding.remedy}"] if finding.remedy else []
+        return "\n".join([finding.zh, f"由 {since} 起，{state}", *next_step])
     state = _ENGLISH[happened].format(now=now) + (f", it came back {_times(times)} meanwhile" if times else "")
     return "\n".join(
         [finding.text, f"since {since}, {state}", *([f"next: {finding.remedy}"] if finding.remedy else [])]

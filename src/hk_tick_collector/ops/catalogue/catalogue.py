@@ -1,7 +1,7 @@
 """The one place that knows every log event and every finding. Pure.
 
 Enters: an event's name, a finding's code or a whole log line. Leaves: what it means and what to do, as `logs --explain`
-prints it, and the reference part of docs/troubleshooting.md.
+prints it, and the reference part of docs/troubleshooting.md and docs/troubleshooting.en.md.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import difflib
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from hk_tick_collector.ops.findings.codes import FINDINGS
+from hk_tick_collector.ops.findings.registry import REGISTRY
 
 from .log_events import EVENTS, SIMULATOR_EVENTS
 
 if TYPE_CHECKING:
-    from hk_tick_collector.ops.findings.entry import Entry, Words
+    from hk_tick_collector.ops.findings.entry import Entry
+    from hk_tick_collector.ops.findings.words import Words
 
 _LINE: Final = re.compile(r"(?:^|\s)(?:DEBUG|INFO|WARNING|ERROR) (WATCHDOG \w+|\w+)(?=\s|$)(.*)")
 _BARE: Final = re.compile(r"\s*(WATCHDOG \w+|\w+)(\s.*=.*)")  # as a page quotes a line: without time and level
@@ -36,7 +37,7 @@ class Explained(NamedTuple):
 
 def names() -> list[str]:
     """Every event and code, each once, by name."""
-    return sorted({*EVENTS, *SIMULATOR_EVENTS, *FINDINGS}, key=str.lower)
+    return sorted({*EVENTS, *SIMULATOR_EVENTS, *REGISTRY.explained()}, key=str.lower)
 
 
 def nearest(text: str) -> str:
@@ -67,10 +68,11 @@ def explain(text: str) -> list[Explained]:
 def _named(name: str) -> list[Explained]:
     known = {**SIMULATOR_EVENTS, **EVENTS}
     event = next((full for full in (name, f"WATCHDOG {name}", f"{name} persistent_stall") if full in known), None)
+    findings = REGISTRY.explained()
     code = name.replace("opend_program_", "opend_")  # what Notify tells of the program is what GetGlobalState tells
     return [
         *([Explained(event, "log line", known[event])] if event else []),
-        *([Explained(code, "finding", FINDINGS[code])] if code in FINDINGS else []),
+        *([Explained(code, "finding", findings[code])] if code in findings else []),
     ]
 
 
@@ -85,7 +87,7 @@ def _chinese() -> str:
 
 ## 每一種日誌
 
-`hk-tick-collector logs --explain EVENT` 在命令列給出同樣內容（英文）；整行日誌亦可貼上。
+`hk-tick-collector logs --explain EVENT` 在命令列給出同樣內容；整行日誌亦可貼上。
 
 {_table(f"事件 | {head}", EVENTS, "zh-Hant")}
 
@@ -94,7 +96,7 @@ def _chinese() -> str:
 `status`、告警與指標以這些代號稱呼同一件事（`status --json` 的 `findings[].code`）。
 `opend_program_…` 與 `opend_…` 同義。
 
-{_table(f"代號 | {head}", FINDINGS, "zh-Hant")}
+{_table(f"代號 | {head}", REGISTRY.explained(), "zh-Hant")}
 
 ## 模擬 OpenD 的日誌
 
@@ -117,7 +119,7 @@ def _english() -> str:
 `status`, alerts and metrics use these codes for the same thing (`findings[].code` in `status --json`).
 `opend_program_…` means the same as `opend_…`.
 
-{_table(f"Code | {head}", FINDINGS, "en")}
+{_table(f"Code | {head}", REGISTRY.explained(), "en")}
 
 ## Log lines of the simulated OpenD
 

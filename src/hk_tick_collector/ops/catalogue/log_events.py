@@ -105,7 +105,7 @@ EVENTS: Final[dict[str, Entry]] = {
     ),
     "persist_loop_heartbeat": entry(
         "the writer is alive; what waits, and how long ago the last commit was",
-        "寫入程序仍在運作；附等待列數與距上次提交的時間",
+        "寫入執行緒仍在運作；附等待列數與距上次提交的時間",
         "if trouble= is not none, look for persist_failed or sqlite_busy_backoff",
         "`trouble=` 不是 none 時，找 `persist_failed` 或 `sqlite_busy_backoff`",
     ),
@@ -149,7 +149,7 @@ EVENTS: Final[dict[str, Entry]] = {
         "as hint= says. quota: hk-tick-collector doctor compares it; quote_right: see opend_quote_right_none;"
         " temporary: no action, it is tried again every minute; other: correct FUTU_SYMBOLS",
         "按 `hint=`。quota：`hk-tick-collector doctor` 會比對；quote_right：見 `opend_quote_right_none`；"
-        "temporary：無須處理，每分鐘重試；other：改正 FUTU_SYMBOLS",
+        "temporary：毋須處理，每分鐘重試；other：改正 FUTU_SYMBOLS",
     ),
     "subscriptions_lost": entry(
         "OpenD no longer has subscriptions that it had accepted; they are made again",
@@ -205,7 +205,7 @@ EVENTS: Final[dict[str, Entry]] = {
         "某筆 tick 被拒收，原因見 `cause=`：`sealed_day` 屬已封存日子，`conflict` 同序號已有另一成交，"
         "`no_sequence` 序號為 0；每種原因首一百筆整筆寫在日誌",
         "a few are OpenD's oddities; many of sealed_day: ls -l the day file, only finished days may be read-only",
-        "零星出現屬 OpenD 的異常；大量 `sealed_day`：`ls -l` 當日檔案，只有已完結的日子可為唯讀",
+        "零星出現屬 OpenD 的異常；大量 `sealed_day`：`ls -l` 日檔，只有已完結的日子可為唯讀",
     ),
     "symbol_not_subscribed": entry(
         "OpenD pushes a symbol that is not in FUTU_SYMBOLS: its ticks are counted as rejected and not stored; a symbol"
@@ -226,7 +226,7 @@ EVENTS: Final[dict[str, Entry]] = {
         "a trigger or an index of the day file was dropped or altered, or is of an earlier version: it was made anew",
         "日檔的 trigger 或索引被刪除、更改，或屬舊版本：已重新建立",
         "after an upgrade nothing; otherwise find who changed it (day files are for reading): sudo fuser -v the file",
-        "升級後出現毋須處理；否則找出更改者，日檔只供讀取：`sudo fuser -v` 當日檔案",
+        "升級後出現毋須處理；否則找出更改者，日檔只供讀取：`sudo fuser -v` 日檔",
     ),
     "ticks_dropped": entry(
         "memory and spool were full, so ticks were dropped; they are counted and are open gaps",
@@ -298,14 +298,14 @@ EVENTS: Final[dict[str, Entry]] = {
     "sqlite_busy_backoff": entry(
         "another process holds a lock on the day file; holder= names it where the kernel tells;"
         " the writer waits and tries again, ticks are spooled meanwhile",
-        "另一程序鎖住當日檔案，核心能說的話由 `holder=` 指明；寫入程序等待後重試，其間 tick 寫入 spool",
+        "另一程序鎖住日檔，核心能說的話由 `holder=` 指明；寫入執行緒等待後重試，其間 tick 寫入 spool",
         "hk-tick-collector status names the holder; end it, or: sudo fuser -v the day file",
-        "`hk-tick-collector status` 指明佔用者；停止它，或 `sudo fuser -v` 當日檔案",
+        "`hk-tick-collector status` 指明佔用者；停止它，或 `sudo fuser -v` 日檔",
     ),
-    "writer_recovered": fine("the writer commits again", "寫入程序已恢復提交"),
+    "writer_recovered": fine("the writer commits again", "寫入執行緒已恢復提交"),
     "disk_slow": entry(
         "the writer waits inside the kernel for the disk; rows wait in memory meanwhile",
-        "寫入程序在核心等待磁碟；資料暫存記憶體",
+        "寫入執行緒在核心等待磁碟；資料暫存記憶體",
         "cat /proc/pressure/io; sudo dmesg | tail",
         "`cat /proc/pressure/io`；`sudo dmesg | tail`",
     ),
@@ -335,13 +335,13 @@ EVENTS: Final[dict[str, Entry]] = {
     ),
     "spool_started": entry(
         "memory could hold no more, or a copy of the day is being made, so rows go to SPOOL_DIR; none is lost",
-        "記憶體已滿，或正在複製當日檔案，資料寫入 SPOOL_DIR；沒有遺失",
+        "記憶體已滿，或正在複製日檔，資料寫入 SPOOL_DIR；沒有遺失",
         "cause=copy: nothing; otherwise find why the day file cannot be written: hk-tick-collector status",
-        "`cause=copy`：毋須處理；其餘：找出當日檔案不能寫入的原因：`hk-tick-collector status`",
+        "`cause=copy`：毋須處理；其餘：找出日檔不能寫入的原因：`hk-tick-collector status`",
     ),
     "commits_held": fine(
         "sqlite3 copies the day (.backup): commits wait for it, ticks are kept in memory and spool",
-        "`sqlite3` 正以 `.backup` 複製當日檔案：提交暫停等它完成，tick 留在記憶體與 spool",
+        "`sqlite3` 正以 `.backup` 複製日檔：提交暫停等它完成，tick 留在記憶體與 spool",
     ),
     "commits_resumed": entry(
         "ticks are stored again; why=copy_ended: the copy was made, copy_stands_still: it does not go on,"
@@ -353,7 +353,7 @@ EVENTS: Final[dict[str, Entry]] = {
         "`copy_ended`、`stop`：毋須處理；`limit`：結束該複製，改用 `sudo hk-tick-collector snapshot`；"
         "`spool`：檢查 SPOOL_DIR 的磁碟",
     ),
-    "spool_drained": fine("all spooled rows are in the day file", "spool 內的資料已全部寫入當日檔案"),
+    "spool_drained": fine("all spooled rows are in the day file", "spool 內的資料已全部寫入日檔"),
     "spool_replayed": fine("rows that an earlier run had to leave were stored", "上次執行留下的資料已存入"),
     "spool_not_synced": entry(
         "spooled rows are written but not synced: a power cut could cost them",
@@ -374,7 +374,7 @@ EVENTS: Final[dict[str, Entry]] = {
         "檢查磁碟：`sudo dmesg | tail`；`hk-tick-collector gaps --open`",
     ),
     # the day's file
-    "day_opened": fine("a day file is open for writing", "當日檔案已開啟"),
+    "day_opened": fine("a day file is open for writing", "日檔已開啟"),
     "day_closed": fine(
         "a day file is closed; plain=False: a reader held it, its WAL stays",
         "檔案已關閉；`plain=False` 即有讀者佔用，WAL 留下",
@@ -394,7 +394,7 @@ EVENTS: Final[dict[str, Entry]] = {
     ),
     "day_sealed_early": entry(
         "the file of the current day is read-only, so its ticks are rejected",
-        "當日檔案為唯讀，其 tick 會被拒收",
+        "日檔為唯讀，其 tick 會被拒收",
         "chmod 0640 the file, then sudo systemctl restart hk-tick-collector",
         "`chmod 0640` 該檔，再 `sudo systemctl restart hk-tick-collector`",
     ),
@@ -406,7 +406,7 @@ EVENTS: Final[dict[str, Entry]] = {
     ),
     "predecessor_set_aside": entry(
         "the day file was the predecessor's, another collector's: it was renamed, and a fresh one begun at once",
-        "當日檔案屬原有程式：已改名保留，並立即建立新檔",
+        "日檔屬原有程式：已改名保留，並立即建立新檔",
         "nothing: its ticks are added by itself, predecessor_imported tells when",
         "毋須處理：其 tick 會自動匯入，完成時記錄 predecessor_imported",
     ),
@@ -428,7 +428,7 @@ EVENTS: Final[dict[str, Entry]] = {
         "the day file was removed, moved or replaced while it was written; a fresh one was begun",
         "寫入期間檔案被移除、移走或換掉；新檔已建立",
         "bring its ticks back from a copy if there is one; nobody may touch files of the current day",
-        "如有副本，取回其 tick；不可移動當日檔案",
+        "如有副本，取回其 tick；不可移動日檔",
     ),
     "day_held": entry(
         "the file of this day alone cannot be written: its ticks wait in a spool of their own, every other day goes on",

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from hk_tick_collector.errors import CollectorError, NoDayError, PredecessorFileError, StoreError
-from hk_tick_collector.ops.findings import remedies
+from hk_tick_collector.ops.findings.day_files import predecessor_days
+from hk_tick_collector.ops.findings.words import Words
 from hk_tick_collector.store import rights, schema
 from hk_tick_collector.store.blocking import day_holder
 from hk_tick_collector.store.foreign import import_command, list_waiting, move_command
@@ -24,7 +25,7 @@ from hk_tick_collector.store.query import DayReader, list_days, path_of
 from hk_tick_collector.store.rights import give, user_name
 from hk_tick_collector.store.spool_segments import segments_below
 
-from .result import Check, failure, not_checked, ok, warning
+from .result import AS_ROOT, Check, failure, not_checked, ok, warning
 
 ACCOUNT: Final = "hkcollector"
 _NETWORK: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "afs", "fuse.sshfs"})
@@ -35,7 +36,7 @@ _UNFINISHED: Final = re.compile(r"\.[0-9]{8}\.snapshot\.db(\.partial|\.partial\.
 _MOMENT_S: Final = 0.3  # a lock of a commit or a checkpoint is gone by then
 _RECENT_DAYS: Final = 5
 _MIB: Final = 2**20
-_AS_ROOT: Final = "run it with sudo, or as a member of the group hkcollector"
+_SEE_WAL: Final = Words("see docs/sqlite-wal.md", "見 docs/sqlite-wal.md")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +78,25 @@ def service_account() -> Account:
 def check_caller(account: Account) -> Check:
     """Whether who asks may see what there is to see."""
     if not account.installed:
-        return not_checked("caller", f"there is no account {ACCOUNT} here, so rights are those of {account.name}")
+        text = Words(
+            "there is no account {account} here, so rights are those of {name}",
+            "本機沒有 {account} 帳戶，權限按 {name} 檢查",
+        )
+        return not_checked("caller", text.filled(account=ACCOUNT, name=account.name))
     try:
         group = grp.getgrnam(ACCOUNT).gr_gid
     except KeyError:
-        return failure("caller", f"there is no group {ACCOUNT}", "sudo bash deploy/install.sh")
+        text = Words(f"there is no group {ACCOUNT}", f"沒有 {ACCOUNT} 群組")
+        return failure("caller", text, "sudo bash deploy/install.sh")
     if os.geteuid() in (0, account.uid) or group in {os.getegid(), *os.getgroups()}:
-        return ok("caller", f"may read what {ACCOUNT} wrote")
+        return ok("caller", Words(f"may read what {ACCOUNT} wrote", f"可讀取 {ACCOUNT} 寫入的檔案"))
     return warning(
         "caller",
-        f"is no member of the group {ACCOUNT}, and may not read day files or settings",
-        f"sudo usermod -aG {ACCOUNT} $USER, then log in anew",
+        Words(
+            f"is no member of the group {ACCOUNT}, and may not read day files or settings",
+            f"不是 {ACCOUNT} 群組成員，不能讀取日檔或設定",
+        ),
+        Words(f"sudo usermod -aG {ACCOUNT} $USER, then log in anew", f"sudo usermod -aG {ACCOUNT} $USER，再重新登入"),
     )
 
 
@@ -97,31 +106,41 @@ def check_directory(name: str, path: Path, account: Account, *, made_by_service:
         found = _first_that_exists(path)
         mode = found.stat()
     except OSError as error:
-        return not_checked(name, f"{path} cannot be looked at ({error.strerror})", _AS_ROOT)
+        return not_checked(name, _unseen(path, error.strerror), AS_ROOT)
     make = f"sudo install -d -o {ACCOUNT} -g {ACCOUNT} -m 0750 {path}" if account.installed else f"mkdir -p {path}"
     if found != path and not made_by_service:
-        return failure(name, f"{path} does not exist", make)
+        return failure(name, Words(f"{path} does not exist", f"{path} 不存在"), make)
     if not stat.S_ISDIR(mode.st_mode):
-        return failure(name, f"{found} is no directory", f"name a directory in {name}")
+        return failure(
+            name,
+            Words(f"{found} is no directory", f"{found} 不是目錄"),
+            Words(f"name a directory in {name}", f"在 {name} 設定一個目錄"),
+        )
     if refused := _refused(name, found, mode, account):
         return refused
     if found != path:
-        return ok(name, f"{path} is made by the service when it is needed")
+        return ok(name, Words(f"{path} is made by the service when it is needed", f"{path} 由服務在需要時建立"))
     if account.installed and not made_by_service and stat.S_IMODE(mode.st_mode) & 0o057 != 0o050:
-        text = f"{path} has mode {stat.S_IMODE(mode.st_mode):04o}: its group must read it and others must not"
+        text = Words(
+            "{path} has mode {mode:04o}: its group must read it and others must not",
+            "{path} 的權限為 {mode:04o}：群組須可讀，其他人不可",
+        ).filled(path=path, mode=stat.S_IMODE(mode.st_mode))
         return warning(name, text, f"sudo chmod 0750 {path}")
-    return ok(name, f"{account.name} may write in {path}")
+    return ok(name, Words(f"{account.name} may write in {path}", f"{account.name} 可寫入 {path}"))
 
 
 def _refused(name: str, found: Path, mode: os.stat_result, account: Account) -> Check | None:
     """What keeps the account from making files in a directory that exists."""
     closed = _first_closed(found, account)
     if closed:
-        return failure(name, f"{account.name} may not enter {closed}", f"sudo chmod o+x {closed}")
+        text = Words(f"{account.name} may not enter {closed}", f"{account.name} 不能進入 {closed}")
+        return failure(name, text, f"sudo chmod o+x {closed}")
     if os.statvfs(found).f_flag & os.ST_RDONLY:
-        return failure(name, f"{found} is on a read-only file system", f"sudo mount -o remount,rw {_mount(found)[0]}")
+        text = Words(f"{found} is on a read-only file system", f"{found} 在唯讀的檔案系統上")
+        return failure(name, text, f"sudo mount -o remount,rw {_mount(found)[0]}")
     if not account.may(mode, 3):
-        return failure(name, f"{account.name} may not write in {found}", f"sudo chown {account.owner} {found}")
+        text = Words(f"{account.name} may not write in {found}", f"{account.name} 不能寫入 {found}")
+        return failure(name, text, f"sudo chown {account.owner} {found}")
     return None
 
 
@@ -135,20 +154,27 @@ def check_locks(data_root: Path, spool_dir: Path, today: str, account: Account) 
         except FileNotFoundError:
             continue
         except OSError as error:
-            return not_checked(name, f"{path} cannot be looked at ({error.strerror})", _AS_ROOT)
+            return not_checked(name, _unseen(path, error.strerror), AS_ROOT)
         if not account.may(found, 6):
-            whose = f"it belongs to {user_name(found.st_uid)}, mode {stat.S_IMODE(found.st_mode):04o}"
-            return failure(name, f"{account.name} may not write {path}: {whose}", give(path, account.owner))
+            text = Words(
+                "{name} may not write {path}: it belongs to {owner}, mode {mode:04o}",
+                "{name} 不能寫入 {path}：擁有者為 {owner}，權限 {mode:04o}",
+            ).filled(name=account.name, path=path, owner=user_name(found.st_uid), mode=stat.S_IMODE(found.st_mode))
+            return failure(name, text, give(path, account.owner))
     for path in files:
         others = [holder for holder in holders(path) or () if not holder.is_collector]
         if others:
-            text = f"{path} is locked by {others[0].words()}: no collector can start"
+            text = Words(
+                "{path} is locked by {holder}: no collector can start", "{path} 被 {holder} 鎖住：收集器不能啟動"
+            )
+            text = text.filled(path=path, holder=others[0].words())
             return failure(name, text, _end(others[0], path))
     path = path_of(data_root, today)
     holder = _lasting_holder(path)
     if holder and not holder.is_collector:
-        return failure(name, f"{path} is locked by {holder.words()}: nothing can be stored", _end(holder, path))
-    return ok(name, "nobody is seen to keep the service from writing")
+        text = Words("{path} is locked by {holder}: nothing can be stored", "{path} 被 {holder} 鎖住：不能儲存")
+        return failure(name, text.filled(path=path, holder=holder.words()), _end(holder, path))
+    return ok(name, Words("nobody is seen to keep the service from writing", "沒有發現妨礙服務寫入的程序"))
 
 
 def _lasting_holder(path: Path) -> Holder | None:
@@ -180,8 +206,8 @@ def check_left_behind(spool_dir: Path, snapshot_dir: Path, account: Account) -> 
     except OSError as error:
         return _unlisted(name, Path(error.filename or spool_dir), error)
     if not strange:
-        return ok(name, "spool and snapshots belong to the service")
-    text = f"{account.name} may not write {_first_of(strange)}"
+        return ok(name, Words("spool and snapshots belong to the service", "spool 與快照屬服務帳戶"))
+    text = _may_not_write(account, strange)
     roots = {spool_dir if Path(path).is_relative_to(spool_dir) else Path(path) for path in strange}
     targets = " ".join(shlex.quote(str(root)) for root in sorted(roots))
     return failure(name, text, f"sudo chown -R {account.owner} {targets}")
@@ -197,30 +223,39 @@ def check_files(data_root: Path, account: Account) -> Check:
     unfinished = {name: mode for name, mode in modes.items() if mode.st_mode & stat.S_IWUSR}  # others are sealed
     strange = [name for name, mode in unfinished.items() if not account.may(mode, 6)]
     if strange:
-        text = f"{account.name} may not write {_first_of(strange)}"
+        text = _may_not_write(account, strange)
         return failure(name, text, f"sudo chown -R {account.owner} {data_root}")
     opened = [name for name, mode in modes.items() if mode.st_mode & 0o007]
     if opened and account.installed:
-        return warning(name, f"everybody may read {_first_of(opened)}", f"sudo chmod o= {data_root}/*.db*")
-    return ok(name, "files of unfinished days belong to the service")
+        first = _first_of(opened)
+        text = Words(f"everybody may read {first.en}", f"所有人都可讀取 {first.zh}")
+        return warning(name, text, f"sudo chmod o= {data_root}/*.db*")
+    return ok(name, Words("files of unfinished days belong to the service", "未完結日子的檔案屬服務帳戶"))
 
 
 def check_env_file(path: Path | None, *, secrets: bool, installed: bool) -> Check:
     """Who may read and change the settings file."""
     name = ".env"
     if path is None:
-        return ok(name, "no settings file: environment and defaults are in force")
+        return ok(
+            name, Words("no settings file: environment and defaults are in force", "沒有設定檔：使用環境變數與預設值")
+        )
     try:
         found = path.stat()
     except OSError as error:
-        return not_checked(name, f"{path} cannot be looked at ({error.strerror})", _AS_ROOT)
+        return not_checked(name, _unseen(path, error.strerror), AS_ROOT)
     mode = stat.S_IMODE(found.st_mode)
     right = f"sudo chown root:{ACCOUNT} {path}; sudo chmod 0640 {path}" if installed else f"chmod 0640 {path}"
     if mode & 0o022:
-        return warning(name, f"{path} has mode {mode:04o}: more than its owner may change it", right)
+        text = Words(
+            "{path} has mode {mode:04o}: more than its owner may change it",
+            "{path} 的權限為 {mode:04o}：不止擁有者可更改",
+        )
+        return warning(name, text.filled(path=path, mode=mode), right)
     if mode & 0o007 and (secrets or installed):
-        return warning(name, f"{path} has mode {mode:04o}: everybody may read it", right)
-    return ok(name, f"{path}, mode {mode:04o}")
+        text = Words("{path} has mode {mode:04o}: everybody may read it", "{path} 的權限為 {mode:04o}：所有人都可讀取")
+        return warning(name, text.filled(path=path, mode=mode), right)
+    return ok(name, Words(f"{path}, mode {mode:04o}", f"{path}，權限 {mode:04o}"))
 
 
 def check_file_system(data_root: Path) -> Check:
@@ -229,12 +264,23 @@ def check_file_system(data_root: Path) -> Check:
     try:
         mount, kind = _mount(_first_that_exists(data_root))
     except OSError as error:
-        return not_checked(name, f"mounts cannot be read ({error.strerror})")
+        return not_checked(
+            name, Words(f"mounts cannot be read ({error.strerror})", f"不能讀取掛載資訊（{error.strerror}）")
+        )
     if kind in _NETWORK:
-        return failure(name, f"DATA_ROOT is on {kind} at {mount}: SQLite's WAL needs a local disk", "move DATA_ROOT")
+        text = Words(
+            "DATA_ROOT is on {kind} at {mount}: SQLite's WAL needs a local disk",
+            "DATA_ROOT 在 {mount} 的 {kind} 上：SQLite 的 WAL 需要本機磁碟",
+        )
+        return failure(name, text.filled(kind=kind, mount=mount), Words("move DATA_ROOT", "搬移 DATA_ROOT"))
     if kind in _IN_MEMORY:
-        return warning(name, f"DATA_ROOT is on {kind} at {mount}: a reboot loses every day", "move DATA_ROOT to a disk")
-    return ok(name, f"{kind or 'unknown'} at {mount}")
+        text = Words(
+            "DATA_ROOT is on {kind} at {mount}: a reboot loses every day",
+            "DATA_ROOT 在 {mount} 的 {kind} 上：重新開機會失去所有日子",
+        )
+        remedy = Words("move DATA_ROOT to a disk", "把 DATA_ROOT 搬到磁碟上")
+        return warning(name, text.filled(kind=kind, mount=mount), remedy)
+    return ok(name, Words(f"{kind or 'unknown'} at {mount}", f"{kind or '不明'}，掛載於 {mount}"))
 
 
 def check_space(data_root: Path, today: str, min_free_mb: int) -> Check:
@@ -245,22 +291,31 @@ def check_space(data_root: Path, today: str, min_free_mb: int) -> Check:
         days = [day for day in list_days(data_root) if day < today][-_RECENT_DAYS:]
         largest = max((path_of(data_root, day).stat().st_size for day in days), default=0)
     except (OSError, StoreError) as error:
-        return not_checked(name, f"{data_root} cannot be looked at ({error})", _AS_ROOT)
+        return not_checked(name, _unseen(data_root, str(error)), AS_ROOT)
     free = space.f_bavail * space.f_frsize
-    text = f"{free // _MIB:,} MB are free"
-    remedy = f"df -h {data_root}; move finished days away, with their snapshots"
+    text = Words(f"{free // _MIB:,} MB are free", f"剩餘 {free // _MIB:,} MB")
+    remedy = Words(
+        f"df -h {data_root}; move finished days away, with their snapshots",
+        f"df -h {data_root}；搬走已完結的日子及其快照",
+    )
     if space.f_files and not space.f_favail:
-        return failure(name, "no inode is left", f"df -i {data_root}")
+        return failure(name, Words("no inode is left", "inode 已用盡"), f"df -i {data_root}")
     if free // _MIB < min_free_mb:
         worst = failure if free // _MIB < min_free_mb / 4 else warning
-        return worst(name, f"{text}, DISK_MIN_FREE_MB is {min_free_mb:,}", remedy)
+        limit = Words("{text}, DISK_MIN_FREE_MB is {limit_mb:,}", "{text}，DISK_MIN_FREE_MB 為 {limit_mb:,}")
+        return worst(name, limit.filled(text=text, limit_mb=min_free_mb), remedy)
     if not largest:
-        return ok(name, f"{text}; no earlier day tells how much one takes")
-    text += f"; the largest of the last {len(days)} days took {max(1, largest // _MIB):,} MB"
+        untold = Words("{text}; no earlier day tells how much one takes", "{text}；沒有較早的日子可估計每日用量")
+        return ok(name, untold.filled(text=text))
+    enough = Words(
+        "{text}; the largest of the last {count} days took {largest_mb:,} MB: enough for {left:,} such days",
+        "{text}；最近 {count} 日中最大的一日用 {largest_mb:,} MB：足夠 {left:,} 日",
+    )
     days_left = (free - min_free_mb * _MIB) // largest
+    words = enough.filled(text=text, count=len(days), largest_mb=max(1, largest // _MIB), left=days_left)
     if days_left < _RECENT_DAYS:
-        return (failure if days_left < 1 else warning)(name, f"{text}: enough for {days_left} such days", remedy)
-    return ok(name, f"{text}: enough for {days_left:,} such days")
+        return (failure if days_left < 1 else warning)(name, words, remedy)
+    return ok(name, words)
 
 
 def check_day(data_root: Path, today: str) -> Check:
@@ -271,20 +326,35 @@ def check_day(data_root: Path, today: str) -> Check:
         with DayReader(path) as reader:
             rows, version = reader.totals().rows, reader.schema_version()
     except NoDayError:
-        return ok(name, f"there is none of {today} yet: the service makes it on a trading day")
+        text = Words(
+            f"there is none of {today} yet: the service makes it on a trading day",
+            f"仍沒有 {today} 的日檔：服務在交易日建立",
+        )
+        return ok(name, text)
     except PredecessorFileError as error:
-        return warning(name, f"{error}: the service sets it aside and imports it by itself", error.hint)
+        text = Words(
+            f"{error}: the service sets it aside and imports it by itself", f"{error}：服務會自行改名保留並匯入"
+        )
+        return warning(name, text, error.hint)
     except CollectorError as error:
         if "stays locked" in str(error) or "cannot" in str(error):
             return not_checked(name, str(error), error.hint)
-        return failure(name, str(error), error.hint or "see docs/sqlite-wal.md")
+        return failure(name, str(error), error.hint or _SEE_WAL)
     if version > schema.VERSION:
-        text = f"{path} has schema {version}, this version writes up to {schema.VERSION}"
-        return failure(name, text, f"install the version that wrote it, or move the file away: {move_command(path)}")
+        text = Words(
+            f"{path} has schema {version}, this version writes up to {schema.VERSION}",
+            f"{path} 的 schema 為 {version}，本版本最多寫到 {schema.VERSION}",
+        )
+        command = move_command(path)
+        remedy = Words(
+            f"install the version that wrote it, or move the file away: {command}",
+            f"安裝寫入它的版本，或移走該檔：{command}",
+        )
+        return failure(name, text, remedy)
     if not path.stat().st_mode & stat.S_IWUSR:
-        text = f"{path} is read-only: ticks of today would be rejected"
+        text = Words(f"{path} is read-only: ticks of today would be rejected", f"{path} 唯讀：今日的 tick 會被拒收")
         return failure(name, text, f"sudo chmod 0640 {path}; sudo systemctl restart hk-tick-collector")
-    return ok(name, f"{path}, {rows:,} rows, schema {version}")
+    return ok(name, Words(f"{path}, {rows:,} rows, schema {version}", f"{path}，{rows:,} 筆，schema {version}"))
 
 
 def check_damaged(data_root: Path) -> Check:
@@ -295,9 +365,15 @@ def check_damaged(data_root: Path) -> Check:
     except OSError as error:
         return _unlisted(name, data_root, error)
     if not found:
-        return ok(name, "none")
-    text = f"damaged files that were set aside: {len(found)}, the newest {found[-1]}"
-    return warning(name, text, "see docs/sqlite-wal.md, then move them out of DATA_ROOT")
+        return ok(name, Words("none", "沒有"))
+    text = Words(
+        f"damaged files that were set aside: {len(found)}, the newest {found[-1]}",
+        f"有 {len(found)} 個改名保留的損壞檔案，最新的是 {found[-1]}",
+    )
+    remedy = Words(
+        "see docs/sqlite-wal.md, then move them out of DATA_ROOT", "見 docs/sqlite-wal.md，再把它們搬離 DATA_ROOT"
+    )
+    return warning(name, text, remedy)
 
 
 def check_predecessor(data_root: Path) -> Check:
@@ -311,11 +387,12 @@ def check_predecessor(data_root: Path) -> Check:
     except StoreError as error:
         return not_checked(name, str(error), error.hint)
     if days:
-        return warning(name, remedies.predecessor_days(days), import_command(data_root))
+        return warning(name, predecessor_days(days, data_root).words, import_command(data_root))
     if waiting:
-        text = f"{_first_of([path.name for path in waiting])} was set aside and is not imported"
+        first = _first_of([path.name for path in waiting])
+        text = Words(f"{first.en} was set aside and is not imported", f"{first.zh} 已改名保留，但未匯入")
         return warning(name, text, import_command(data_root))
-    return ok(name, "no day file of another collector")
+    return ok(name, Words("no day file of another collector", "沒有其他收集器的日檔"))
 
 
 def _is_predecessors(path: Path) -> bool:
@@ -336,11 +413,19 @@ def check_spool(spool_dir: Path, *, running: bool) -> Check:
     except OSError as error:
         return _unlisted(name, spool_dir, error)
     if not sizes:
-        return ok(name, "empty")
-    text = f"{sum(sizes) / _MIB:,.1f} MB of ticks wait in {spool_dir}"
+        return ok(name, Words("empty", "沒有資料"))
+    size_mb = f"{sum(sizes) / _MIB:,.1f} MB"
+    text = Words(f"{size_mb} of ticks wait in {spool_dir}", f"{spool_dir} 有 {size_mb} 的 tick 等候寫入")
+    remedy = Words(
+        "sudo systemctl start hk-tick-collector: the start stores them",
+        "sudo systemctl start hk-tick-collector：啟動時會寫入",
+    )
     if running:
-        return warning(name, text, "wait, they are stored as soon as the day file takes them: hk-tick-collector status")
-    return warning(name, text, "sudo systemctl start hk-tick-collector: the start stores them")
+        remedy = Words(
+            "wait, they are stored as soon as the day file takes them: hk-tick-collector status",
+            "等待，日檔可寫時即寫入：hk-tick-collector status",
+        )
+    return warning(name, text, remedy)
 
 
 def _listed(directory: Path) -> list[os.DirEntry[str]]:
@@ -353,11 +438,24 @@ def _listed(directory: Path) -> list[os.DirEntry[str]]:
 
 
 def _unlisted(name: str, directory: Path, error: OSError) -> Check:
-    return not_checked(name, f"{directory} cannot be listed ({error.strerror})", _AS_ROOT)
+    text = Words(f"{directory} cannot be listed ({error.strerror})", f"不能列出 {directory}（{error.strerror}）")
+    return not_checked(name, text, AS_ROOT)
 
 
-def _first_of(names: list[str]) -> str:
-    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+def _unseen(path: Path, why: str | None) -> Words:
+    return Words(f"{path} cannot be looked at ({why})", f"不能查看 {path}（{why}）")
+
+
+def _may_not_write(account: Account, names: list[str]) -> Words:
+    first = _first_of(names)
+    return Words(f"{account.name} may not write {first.en}", f"{account.name} 不能寫入 {first.zh}")
+
+
+def _first_of(names: list[str]) -> Words:
+    count = len(names) - 1
+    return Words(
+        names[0] + (f" and {count} more" if count else ""), names[0] + (f" 等共 {count + 1} 個" if count else "")
+    )
 
 
 def _first_that_exists(path: Path) -> Path:

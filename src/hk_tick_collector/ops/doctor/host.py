@@ -10,6 +10,7 @@ from shutil import which
 from typing import Final
 
 from hk_tick_collector.ops.findings import remedies
+from hk_tick_collector.ops.findings.words import NO_WORDS, Words
 from hk_tick_collector.ops.live.systemd_unit import SERVICE, not_taken_over, output, show_unit, systemd_runs
 from hk_tick_collector.store.versions import is_sound, library_version, reads_days
 
@@ -22,6 +23,7 @@ TIMERS: Final = ("hk-tick-collector-snapshot.timer", "hk-tick-collector-report.t
 _SHIPPED: Final = INSTALLED / "deploy" / "systemd"
 _PROGRAMS: Final = {"sqlite3": "sqlite3", "lsof": "lsof", "fuser": "psmisc", "nc": "netcat-openbsd"}  # and packages
 _HTTP_S: Final = 2.0
+_SILENT: Final = Words("systemctl does not answer", "systemctl 沒有回應")
 _INSTALL: Final = "sudo bash deploy/install.sh"
 _PROPERTIES: Final = "LoadState,UnitFileState,ActiveState,SubState,Result,NRestarts,NeedDaemonReload,FragmentPath"
 
@@ -32,18 +34,28 @@ def check_sqlite() -> Check:
     if not is_sound(ours):
         return failure(
             "SQLite",
-            f"we write with {ours}, whose WAL can be corrupted by two writers",
-            "install apsw anew: " + _INSTALL,
+            Words(
+                f"we write with {ours}, whose WAL can be corrupted by two writers",
+                f"收集器使用 SQLite {ours}，兩個寫入者可令其 WAL 損壞",
+            ),
+            Words(f"install apsw anew: {_INSTALL}", f"重新安裝 apsw：{_INSTALL}"),
         )
     said = output(["sqlite3", "--version"])
     version = said.split()[0] if said and said.split() else ""
     if not re.fullmatch(r"\d+\.\d+\.\d+", version):
-        return ok("SQLite", f"we write with {ours}")
+        return ok("SQLite", Words(f"we write with {ours}", f"收集器使用 {ours}"))
     if not reads_days(version):
-        text = f"sqlite3 of this host is {version}, too old for day files: they need 3.37 or later"
+        text = Words(
+            f"sqlite3 of this host is {version}, too old for day files: they need 3.37 or later",
+            f"本機的 sqlite3 為 {version}，太舊而不能讀取日檔：須 3.37 或以上",
+        )
         return warning("SQLite", text, "hk-tick-collector ticks")
-    care = "" if is_sound(version) else ", so use it with mode=ro only"
-    return ok("SQLite", f"we write with {ours}; sqlite3 of this host is {version}{care}")
+    care = NO_WORDS if is_sound(version) else Words(", so use it with mode=ro only", "，只可以 mode=ro 使用")
+    text = Words(
+        "we write with {ours}; sqlite3 of this host is {version}{care}",
+        "收集器使用 {ours}；本機的 sqlite3 為 {version}{care}",
+    )
+    return ok("SQLite", text.filled(ours=ours, version=version, care=care))
 
 
 def check_programs() -> Check:
@@ -51,24 +63,34 @@ def check_programs() -> Check:
     missing = [program for program in _PROGRAMS if which(program) is None]
     if missing:
         packages = " ".join(_PROGRAMS[program] for program in missing)
-        return warning("programs", f"the runbook needs {', '.join(missing)}", f"sudo apt-get install {packages}")
-    return ok("programs", f"{', '.join(_PROGRAMS)} are there")
+        names = ", ".join(missing)
+        text = Words(f"the runbook needs {names}", f"runbook 需要 {names}")
+        return warning("programs", text, f"sudo apt-get install {packages}")
+    names = ", ".join(_PROGRAMS)
+    return ok("programs", Words(f"{names} are there", f"已有 {names}"))
 
 
 def check_ntp() -> Check:
     """Whether this host's clock follows a time server."""
     said = output(["timedatectl", "show", "-p", "NTPSynchronized", "--value"]) if systemd_runs() else None
     if said is None:
-        return not_checked("NTP", "there is no systemd here that could tell", "chronyc tracking, or ntpq -p")
+        text = Words("there is no systemd here that could tell", "本機沒有 systemd，無從得知")
+        return not_checked("NTP", text, Words("chronyc tracking, or ntpq -p", "chronyc tracking，或 ntpq -p"))
     if said.strip() == "yes":
-        return ok("NTP", "the clock is synchronised")
-    return warning("NTP", "the clock is not synchronised", "sudo timedatectl set-ntp true; timedatectl status")
+        return ok("NTP", Words("the clock is synchronised", "時鐘已同步"))
+    return warning(
+        "NTP", Words("the clock is not synchronised", "時鐘未同步"), "sudo timedatectl set-ntp true; timedatectl status"
+    )
 
 
 def check_units(*, local_opend: bool) -> list[Check]:
     """Installed, enabled, active, unchanged: the service, OpenD where it runs on this host, the timers."""
     if not systemd_runs():
-        return [not_checked("units", "systemd does not run here", f"on the host itself: {_INSTALL}")]
+        text, remedy = (
+            Words("systemd does not run here", "這裏沒有運行 systemd"),
+            Words("on the host itself: {0}", "在主機上執行：{0}"),
+        )
+        return [not_checked("units", text, Words(remedy.en.format(_INSTALL), remedy.zh.format(_INSTALL)))]
     checks = [_service()]
     if local_opend:
         checks += _opend()
@@ -78,19 +100,25 @@ def check_units(*, local_opend: bool) -> list[Check]:
 def check_version(running: str, installed: str) -> Check:
     """Whether what runs (empty where nothing does) is what is installed, and no change of version was interrupted."""
     if (INSTALLED / ".upgrade").exists():
-        text = f"a change of version was interrupted: {running or 'nothing'} runs, {installed} is installed"
+        text = Words(
+            f"a change of version was interrupted: {running or 'nothing'} runs, {installed} is installed",
+            f"版本更換中斷了：運行中 {running or '沒有'}，已安裝 {installed}",
+        )
         return failure("version", text, f"{_INSTALL} --upgrade")
     if running and running != installed:
-        text = f"{running} runs and {installed} is installed: the service was not restarted"
+        text = Words(
+            f"{running} runs and {installed} is installed: the service was not restarted",
+            f"運行中為 {running}，已安裝 {installed}：服務未重啟",
+        )
         return warning("version", text, f"sudo systemctl restart {SERVICE}")
-    return ok("version", f"{installed}{' runs' if running else ''}")
+    return ok("version", Words(f"{installed} runs", f"{installed} 運行中") if running else installed)
 
 
 def check_metrics(host: str, port: int, *, running: bool) -> Check:
     """Whether the metrics port is free, or our own service's."""
     where = f"{host}:{port}"
     if port == 0:
-        return ok("metrics", "a free port is taken at the start")
+        return ok("metrics", Words("a free port is taken at the start", "啟動時取用一個空閒連接埠"))
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, proto) as probe:
@@ -98,12 +126,21 @@ def check_metrics(host: str, port: int, *, running: bool) -> Check:
             probe.bind(address)
     except OSError as error:
         if running and _answers_metrics(host, port):
-            return ok("metrics", f"the running service answers on {where}")
-        remedy = f"sudo ss -ltnp 'sport = :{port}', or set another METRICS_ADDR (collection works without)"
-        return warning("metrics", f"{where} cannot be taken: {error.strerror or error}", remedy)
+            return ok("metrics", Words(f"the running service answers on {where}", f"運行中的服務在 {where} 回應"))
+        look = f"sudo ss -ltnp 'sport = :{port}'"
+        remedy = Words(
+            f"{look}, or set another METRICS_ADDR (collection works without)",
+            f"{look}，或設定另一 METRICS_ADDR（不影響收集）",
+        )
+        why = error.strerror or error
+        text = Words(f"{where} cannot be taken: {why}", f"{where} 不能使用：{why}")
+        return warning("metrics", text, remedy)
     if running:
-        return ok("metrics", f"{where} is free: the running service does not use it")
-    return ok("metrics", f"{where} is free")
+        return ok(
+            "metrics",
+            Words(f"{where} is free: the running service does not use it", f"{where} 空閒：運行中的服務沒有使用"),
+        )
+    return ok("metrics", Words(f"{where} is free", f"{where} 空閒"))
 
 
 def check_takeover() -> Check | None:
@@ -111,60 +148,98 @@ def check_takeover() -> Check | None:
     who = not_taken_over(show_unit(SERVICE, "MainPID"))
     if who is None:
         return None
-    text = f"another program runs as hk-tick-collector, {who}" if who else "this version has not been started yet"
-    text += ": the restart takes over, and sets who owns the data"
-    return warning("takeover", text, remedies.RESTART)
+    runs = Words("this version has not been started yet", "本版本仍未啟動")
+    if who:
+        runs = Words(
+            f"another program runs as hk-tick-collector, {who}", f"服務 hk-tick-collector 名下運行的是另一程式，{who}"
+        )
+    text = Words(
+        "{runs}: the restart takes over, and sets who owns the data",
+        "{runs}：重啟服務即由本版本接管，並設好資料的擁有者",
+    )
+    return warning("takeover", text.filled(runs=runs), remedies.RESTART)
 
 
 def _service() -> Check:
     name, unit = "unit", show_unit(SERVICE, _PROPERTIES)
     if unit is None:
-        return not_checked(name, "systemctl does not answer", f"systemctl status {SERVICE}")
-    state = f"{SERVICE} is {unit['ActiveState']} ({unit['SubState']}), {unit['UnitFileState'] or 'not enabled'}"
+        return not_checked(name, _SILENT, f"systemctl status {SERVICE}")
+    active, enabled = f"{unit['ActiveState']} ({unit['SubState']})", unit["UnitFileState"]
+    state = _state(SERVICE, active, enabled)
     if unit["LoadState"] != "loaded":
-        return failure(name, f"{SERVICE} is {unit['LoadState']}", _INSTALL)
+        load = unit["LoadState"]
+        return failure(name, Words(f"{SERVICE} is {load}", f"{SERVICE} 為 {load}"), _INSTALL)
     if unit["ActiveState"] == "failed":
-        remedy = f"sudo systemctl status {SERVICE} --no-pager; then sudo systemctl restart {SERVICE}"
-        return failure(name, f"{state}: {unit['Result']}", remedy)
+        look, restart = f"sudo systemctl status {SERVICE} --no-pager", f"sudo systemctl restart {SERVICE}"
+        remedy = Words(f"{look}; then {restart}", f"{look}；再 {restart}")
+        result = unit["Result"]
+        return failure(name, Words(f"{state.en}: {result}", f"{state.zh}：{result}"), remedy)
     if unit["NeedDaemonReload"] == "yes":
-        return warning(name, f"{SERVICE} was changed on disk and not read", "sudo systemctl daemon-reload")
+        text = Words(f"{SERVICE} was changed on disk and not read", f"磁碟上的 {SERVICE} 已更改，但未重新讀取")
+        return warning(name, text, "sudo systemctl daemon-reload")
     if not unit["UnitFileState"].startswith("enabled"):
-        return warning(name, f"{state}: it does not start with the host", f"sudo systemctl enable --now {SERVICE}")
+        text = Words(f"{state.en}: it does not start with the host", f"{state.zh}：不會隨主機啟動")
+        return warning(name, text, f"sudo systemctl enable --now {SERVICE}")
     if unit["ActiveState"] != "active":
         return warning(name, state, f"sudo systemctl start {SERVICE}")
-    changed = (
-        "" if _is_as_shipped(unit["FragmentPath"]) else f"; {unit['FragmentPath']} is not as shipped in {_SHIPPED}"
-    )
-    return ok(name, f"{state}, {unit['NRestarts']} restarts{changed}")
+    changed, path = NO_WORDS, unit["FragmentPath"]
+    if not _is_as_shipped(path):
+        changed = Words(f"; {path} is not as shipped in {_SHIPPED}", f"；{path} 與 {_SHIPPED} 內的不同")
+    text = Words("{state}, {restarts} restarts{changed}", "{state}，重啟 {restarts} 次{changed}")
+    return ok(name, text.filled(state=state, restarts=unit["NRestarts"], changed=changed))
+
+
+def _state(unit: str, active: str, enabled: str) -> Words:
+    return Words(f"{unit} is {active}, {enabled or 'not enabled'}", f"{unit} 為 {active}，{enabled or '沒有 enable'}")
 
 
 def _opend() -> list[Check]:
     name, unit = "OpenD's unit", show_unit(OPEND, f"{_PROPERTIES},{opend_files.PROPERTIES}")
     if unit is None:
-        return [not_checked(name, "systemctl does not answer", f"systemctl status {OPEND}")]
+        return [not_checked(name, _SILENT, f"systemctl status {OPEND}")]
     if unit["LoadState"] == "masked":
-        return [ok(name, f"{OPEND} is masked: OpenD is not run by this host's systemd")]
+        return [
+            ok(
+                name,
+                Words(
+                    f"{OPEND} is masked: OpenD is not run by this host's systemd",
+                    f"{OPEND} 為 masked：OpenD 不由本機的 systemd 運行",
+                ),
+            )
+        ]
     if unit["LoadState"] != "loaded":
-        return [warning(name, f"{OPEND} is {unit['LoadState']}: OpenD does not start with the host", _INSTALL)]
+        load = unit["LoadState"]
+        text = Words(
+            f"{OPEND} is {load}: OpenD does not start with the host", f"{OPEND} 為 {load}：OpenD 不會隨主機啟動"
+        )
+        return [warning(name, text, _INSTALL)]
     return [_opend_unit(name, unit), opend_files.check_opend_files(unit)]
 
 
 def _opend_unit(name: str, unit: dict[str, str]) -> Check:
-    state = f"{OPEND} is {unit['ActiveState']}, {unit['UnitFileState'] or 'not enabled'}"
+    state = _state(OPEND, unit["ActiveState"], unit["UnitFileState"])
     if unit["ActiveState"] != "active" or not unit["UnitFileState"].startswith("enabled"):
         return warning(name, state, f"sudo systemctl enable --now {OPEND}; sudo systemctl status {OPEND} --no-pager")
     ours = opend_files.STARTER in unit["ExecStart"]
-    return ok(name, state if ours else f"{state}; {unit['FragmentPath']} is not ours and is kept")
+    path = unit["FragmentPath"]
+    return ok(
+        name,
+        state
+        if ours
+        else Words(f"{state.en}; {path} is not ours and is kept", f"{state.zh}；{path} 不是本程式的，予以保留"),
+    )
 
 
 def _timers() -> Check:
     units = {timer: show_unit(timer, _PROPERTIES) for timer in TIMERS}
     idle = [timer for timer, unit in units.items() if unit is None or unit["ActiveState"] != "active"]
     if idle and not_taken_over(None) is not None:
-        return ok("timers", "the restart that takes over enables them")
+        return ok("timers", Words("the restart that takes over enables them", "接管的重啟會啟用它們"))
     if idle:
-        return warning("timers", f"not active: {', '.join(idle)}", f"sudo systemctl enable --now {' '.join(idle)}")
-    return ok("timers", "snapshot and report run daily")
+        names = ", ".join(idle)
+        text = Words(f"not active: {names}", f"沒有啟用：{names}")
+        return warning("timers", text, f"sudo systemctl enable --now {' '.join(idle)}")
+    return ok("timers", Words("snapshot and report run daily", "snapshot 與 report 每日執行"))
 
 
 def _is_as_shipped(unit_file: str) -> bool:

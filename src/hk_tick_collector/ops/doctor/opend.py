@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import market
 from hk_tick_collector.ops.findings import remedies
+from hk_tick_collector.ops.findings.market_data import CLOCK_DRIFT
+from hk_tick_collector.ops.findings.opend_states import meaning_of, remedy_of
+from hk_tick_collector.ops.findings.words import NO_WORDS, Words, same
 
-from .result import Check, failure, not_checked, ok, warning
+from .result import AS_ROOT, Check, failure, not_checked, ok, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,13 +21,18 @@ if TYPE_CHECKING:
 
 NAMES: Final = ("login", "OpenD's clock", "quota", "symbols", "calendar")
 _LOCAL_V6: Final = "::1"  # the first address of localhost, where OpenD does not listen; it refuses at once
-_KINDS: Final = {"whole": "a whole day", "morning": "a half day: the morning only", "afternoon": "the afternoon only"}
+_KINDS: Final = {
+    "whole": Words("a whole day", "全日"),
+    "morning": Words("a half day: the morning only", "半日市：只有早市"),
+    "afternoon": Words("the afternoon only", "只有午市"),
+}
 
 
 def check_away(error: CollectorError) -> list[Check]:
     """OpenD cannot be asked: one failure, and all that depends on it is not checked."""
     away = failure("OpenD", str(error), error.hint or remedies.OPEND_STATUS)
-    return [away, *(not_checked(name, "OpenD could not be asked") for name in NAMES)]
+    unasked = Words("OpenD could not be asked", "未能查詢 OpenD")
+    return [away, *(not_checked(name, unasked) for name in NAMES)]
 
 
 def check_answers(
@@ -50,15 +58,24 @@ def check_answers(
 
 
 def _addresses(answers: Answers) -> Check:
-    where = f" at {answers.address}" if answers.address else ""
-    text = f"answers{where}, version {answers.server_ver}"
+    at = answers.address
+    text = Words(
+        f"answers{f' at {at}' if at else ''}, version {answers.server_ver}",
+        f"{f'{at} ' if at else ''}有回應，版本 {answers.server_ver}",
+    )
     unreachable = {address: reason for address, reason in answers.unreachable.items() if address != _LOCAL_V6}
     if not unreachable:
         return ok("OpenD", text)
     count = len(unreachable)
     dead = "; ".join(f"{address}: {reason}" for address, reason in unreachable.items())
-    words = "another address of FUTU_HOST does" if count == 1 else f"{count} other addresses of FUTU_HOST do"
-    return warning("OpenD", f"{text}; {words} not: {dead}", f"set FUTU_HOST={answers.address}, or correct the name")
+    others = Words(
+        "another address of FUTU_HOST does" if count == 1 else f"{count} other addresses of FUTU_HOST do",
+        f"FUTU_HOST 的另外 {count} 個位址",
+    )
+    text = Words("{text}; {others} not: {dead}", "{text}；{others}沒有回應：{dead}").filled(
+        text=text, others=others, dead=dead
+    )
+    return warning("OpenD", text, Words(f"set FUTU_HOST={at}, or correct the name", f"設 FUTU_HOST={at}，或改正名稱"))
 
 
 def _login(answers: Answers, reported: Mapping[str, str]) -> Check:
@@ -66,26 +83,34 @@ def _login(answers: Answers, reported: Mapping[str, str]) -> Check:
     if state is None:
         return _unanswered("login", answers, "state")
     if state.program != "ready":
-        detail = f" ({state.program_detail})" if state.program_detail else ""
-        return failure(
-            "login", *remedies.advised(f"OpenD is {state.program}{detail}", remedies.for_opend(state.program))
+        said = state.program_detail
+        text = Words("OpenD is {state}{detail}", "{state}{detail}").filled(
+            state=Words(state.program, meaning_of(state.program).zh),
+            detail=Words(f" ({said})", f"（{said}）") if said else NO_WORDS,
         )
+        return failure("login", *remedies.advised(text, remedy_of(state.program)))
     if not state.quote_logged_in:
-        text = "OpenD is not logged in to the quote server"
+        text = Words("OpenD is not logged in to the quote server", "OpenD 未登入行情伺服器")
         for kind, words in reported.items():  # `status` says the same, with the same remedy
-            text = f"{text}, as it reported: {kind.replace('_', ' ')}{f' ({words})' if words else ''}"
-            return failure("login", *remedies.advised(text, remedies.for_opend(kind)))
-        return failure("login", *remedies.advised(text, remedies.for_login()))
-    return ok(
-        "login", f"logged in to the quote server; the market is in the state {market.state_name(state.market_hk)}"
+            text = Words("{text}, as it reported: {told}{words}", "{text}，其回報：{told}{words}").filled(
+                text=text,
+                told=Words(kind.replace("_", " "), meaning_of(kind).zh),
+                words=Words(f" ({words})", f"（{words}）") if words else NO_WORDS,
+            )
+            return failure("login", *remedies.advised(text, remedy_of(kind)))
+        return failure("login", *remedies.advised(text, remedies.LOGGED_OUT))
+    name = market.state_name(state.market_hk)
+    text = Words(
+        f"logged in to the quote server; the market is in the state {name}", f"已登入行情伺服器；市場狀態為 {name}"
     )
+    return ok("login", text)
 
 
 def _clock(answers: Answers, drift_warn_s: float) -> Check:
     drift_s = answers.drift_s
     if drift_s is None:
-        return not_checked("OpenD's clock", "OpenD told no time")
-    text = f"this host's clock is {drift_s:+.1f} s off OpenD's"
+        return not_checked("OpenD's clock", Words("OpenD told no time", "OpenD 沒有提供時間"))
+    text = CLOCK_DRIFT.text.filled(drift_s=drift_s)
     if abs(drift_s) > drift_warn_s:
         return warning("OpenD's clock", text, "timedatectl status; sudo systemctl restart systemd-timesyncd")
     return ok("OpenD's clock", text)
@@ -97,28 +122,48 @@ def _quota(answers: Answers, symbols: Sequence[str], ours: int | None) -> Check:
         return _unanswered("quota", answers, "quota")
     used, left, wanted = answers.quota.used_quota, answers.quota.remaining_quota, len(symbols)
     by_us = min(ours or 0, used)
-    text = f"{wanted:,} symbols wanted, {left + by_us:,} can be had ({used:,} of {used + left:,} used, {by_us:,} by us)"
+    text = Words(
+        "{wanted:,} symbols wanted, {free:,} can be had ({used:,} of {all:,} used, {by_us:,} by us)",
+        "需要 {wanted:,} 隻股票，可用 {free:,}（{all:,} 中已用 {used:,}，其中本服務 {by_us:,}）",
+    ).filled(wanted=wanted, free=left + by_us, used=used, all=used + left, by_us=by_us)
     if wanted > used + left:
-        return failure("quota", text, f"take {wanted - used - left:,} symbols out of FUTU_SYMBOLS, or raise the quota")
-    if wanted > left + by_us and ours is None:
-        text = f"{used:,} of {used + left:,} are used, perhaps by our own service: its live state cannot be read"
-        return not_checked("quota", text, "run it with sudo, or as a member of the group hkcollector")
-    if wanted > left + by_us:
-        return failure(
-            "quota", text, "end the other clients of OpenD; a closed one gives its quota back after a minute"
+        count = f"{wanted - used - left:,}"
+        remedy = Words(
+            f"take {count} symbols out of FUTU_SYMBOLS, or raise the quota",
+            f"從 FUTU_SYMBOLS 移除 {count} 隻股票，或提高額度",
         )
+        return failure("quota", text, remedy)
+    if wanted > left + by_us and ours is None:
+        text = Words(
+            f"{used:,} of {used + left:,} are used, perhaps by our own service: its live state cannot be read",
+            f"{used + left:,} 中已用 {used:,}，可能由本服務使用：不能讀取其即時狀態",
+        )
+        return not_checked("quota", text, AS_ROOT)
+    if wanted > left + by_us:
+        remedy = Words(
+            "end the other clients of OpenD; a closed one gives its quota back after a minute",
+            "結束 OpenD 的其他用戶端；關閉一分鐘後會釋放額度",
+        )
+        return failure("quota", text, remedy)
     return ok("quota", text)
 
 
 def _symbols(answers: Answers, symbols: Sequence[str]) -> Check:
     error = answers.failed.get("symbols")
     if error:
-        return warning("symbols", f"OpenD says of FUTU_SYMBOLS: {error}", "correct FUTU_SYMBOLS: see its words")
+        text = Words(f"OpenD says of FUTU_SYMBOLS: {error}", f"OpenD 對 FUTU_SYMBOLS 回覆：{error}")
+        return warning("symbols", text, Words("correct FUTU_SYMBOLS: see its words", "按其回覆改正 FUTU_SYMBOLS"))
     if answers.unknown:
         shown = ", ".join(answers.unknown[:5]) + (" …" if len(answers.unknown) > 5 else "")
-        text = f"OpenD does not know {len(answers.unknown):,} of {len(symbols):,} symbols: {shown}"
-        return warning("symbols", text, "take them out of FUTU_SYMBOLS: the others are collected all the same")
-    return ok("symbols", f"OpenD knows all {len(symbols):,}")
+        text = Words(
+            f"OpenD does not know {len(answers.unknown):,} of {len(symbols):,} symbols: {shown}",
+            f"OpenD 不認識 {len(symbols):,} 隻股票中的 {len(answers.unknown):,} 隻：{shown}",
+        )
+        remedy = Words(
+            "take them out of FUTU_SYMBOLS: the others are collected all the same", "從 FUTU_SYMBOLS 移除；其餘照常收集"
+        )
+        return warning("symbols", text, remedy)
+    return ok("symbols", Words(f"OpenD knows all {len(symbols):,}", f"OpenD 認識全部 {len(symbols):,} 隻"))
 
 
 def _calendar(answers: Answers, today: int) -> Check:
@@ -126,17 +171,23 @@ def _calendar(answers: Answers, today: int) -> Check:
         return _unanswered("calendar", answers, "calendar")
     name = market.day_date(today).isoformat()
     if not answers.calendar:
-        return warning("calendar", "OpenD names no trading day of the next two weeks", remedies.OPEND_STATUS)
+        text = Words("OpenD names no trading day of the next two weeks", "OpenD 沒有列出未來兩週的交易日")
+        return warning("calendar", text, remedies.OPEND_STATUS)
     kind = next((day.kind for day in answers.calendar if day.date == name), None)
     if kind:
-        return ok("calendar", f"{name} is a trading day, {_KINDS.get(kind, kind)}")
+        words = _KINDS.get(kind, same(kind))
+        return ok("calendar", Words(f"{name} is a trading day, {words.en}", f"{name} 是交易日，{words.zh}"))
     following = next((day for day in answers.calendar if day.date > name), None)
-    then = (
-        f"the next trading day is {following.date}, {_KINDS.get(following.kind, '')}" if following else "none is near"
-    )
-    return ok("calendar", f"{name} is no trading day; {then}")
+    then = Words("none is near", "近日沒有")
+    if following:
+        words = _KINDS.get(following.kind, NO_WORDS)
+        then = Words(
+            f"the next trading day is {following.date}, {words.en}", f"下一個交易日是 {following.date}，{words.zh}"
+        )
+    return ok("calendar", Words(f"{name} is no trading day; {then.en}", f"{name} 不是交易日；{then.zh}"))
 
 
 def _unanswered(name: str, answers: Answers, question: str) -> Check:
     error = answers.failed.get(question)
-    return not_checked(name, f"OpenD did not answer: {error}", remedies.OPEND_STATUS)
+    text = Words(f"OpenD did not answer: {error}", f"OpenD 沒有回覆：{error}")
+    return not_checked(name, text, remedies.OPEND_STATUS)

@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 from typing import Final
 
+from hk_tick_collector.ops.findings.words import Words
+
 from .result import Check, not_checked, ok, warning
 
 PROPERTIES: Final = "ExecStart,User,Environment"
@@ -20,7 +22,21 @@ _PLACES: Final = (Path("/opt/FutuOpenD"), Path("/opt/futu-opend"))
 _HOMES: Final = (Path("/var/lib/futu-opend"),)
 _ACCOUNTS: Final = ("futu", "futu-opend")
 _NAME: Final = "OpenD's files"
-_AS_ROOT: Final = "run it with sudo"
+_AS_ROOT: Final = Words("run it with sudo", "以 sudo 執行")
+
+
+_WITH_DEVICE: Final = Words(
+    "{program} runs as {user}, the login's device file is {device}",
+    "{program} 以 {user} 運行，登入的裝置檔案為 {device}",
+)
+_WITHOUT_DEVICE: Final = Words(
+    "{program} runs as {user}; no device file at {device}: the next login asks for an SMS code",
+    "{program} 以 {user} 運行；{device} 沒有裝置檔案：下次登入會要求短訊驗證碼",
+)
+_DEVICE_ELSEWHERE: Final = Words(
+    "{program} runs as {user}, whose home {home} has no device file: OpenD asks for a new SMS code; one is {other}",
+    "{program} 以 {user} 運行，其 home {home} 沒有裝置檔案：OpenD 會要求新的短訊驗證碼；{other} 有一個",
+)
 
 
 def check_opend_files(unit: dict[str, str]) -> Check:
@@ -37,27 +53,31 @@ def check_opend_files(unit: dict[str, str]) -> Check:
         has_device = device.exists()
         elsewhere = [path for path in _devices() if path != device]
     except PermissionError as error:
-        return not_checked(_NAME, f"{error.filename} cannot be looked at", _AS_ROOT)
+        text = Words(f"{error.filename} cannot be looked at", f"不能查看 {error.filename}")
+        return not_checked(_NAME, text, _AS_ROOT)
     if not there:
         return _no_program(program)
-    text = f"{program} runs as {user}"
+    facts = {"program": program, "user": user, "device": device, "home": home}
     if has_device:
-        return ok(_NAME, f"{text}, the login's device file is {device}")
+        return ok(_NAME, _WITH_DEVICE.filled(**facts))
     if elsewhere:
-        text += f", whose home {home} has no device file: OpenD asks for a new SMS code; one is {elsewhere[0]}"
+        text = _DEVICE_ELSEWHERE.filled(**facts, other=elsewhere[0])
         return warning(_NAME, text, "sudo bash deploy/install.sh; sudo systemctl restart futu-opend")
-    return ok(_NAME, f"{text}; no device file at {device}: the next login asks for an SMS code")
+    return ok(_NAME, _WITHOUT_DEVICE.filled(**facts))
 
 
 def _no_program(program: Path | None) -> Check:
     found = next((path for place in _PLACES for path in sorted(place.glob("**/FutuOpenD")) if path.is_file()), None)
-    text = f"futu-opend.service starts {program or 'no program'}, which is not there"
+    text = Words(
+        f"futu-opend.service starts {program or 'no program'}, which is not there",
+        f"futu-opend.service 啟動的程式（{program or '沒有設定'}）不存在",
+    )
     if found is None:
-        return warning(
-            _NAME, f"{text}, and OpenD is in none of {', '.join(map(str, _PLACES))}", f"sudo vim {_DEFAULTS}"
-        )
+        places = ", ".join(map(str, _PLACES))
+        text = Words(f"{text.en}, and OpenD is in none of {places}", f"{text.zh}，OpenD 亦不在 {places}")
+        return warning(_NAME, text, f"sudo vim {_DEFAULTS}")
     correct = f"sudo sed -i 's|^OPEND_BIN=.*|OPEND_BIN={found}|' {_DEFAULTS}; sudo systemctl restart futu-opend"
-    return warning(_NAME, f"{text}; OpenD is {found}", correct)
+    return warning(_NAME, Words(f"{text.en}; OpenD is {found}", f"{text.zh}；OpenD 在 {found}"), correct)
 
 
 def _program(exec_start: str) -> Path | None:

@@ -8,9 +8,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.ops.findings.remedies import is_command
+from hk_tick_collector.ops.findings.words import CHINESE, ENGLISH, NO_WORDS, Words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import TypeAlias
+
+    Text: TypeAlias = Words | str
 
 
 class Outcome(StrEnum):
@@ -22,47 +26,86 @@ class Outcome(StrEnum):
     FAILURE = "failure"
 
 
+AS_ROOT: Final = Words(
+    "run it with sudo, or as a member of the group hkcollector", "以 sudo 執行，或以 hkcollector 群組成員執行"
+)
 EXIT_CODES: Final = {Outcome.OK: 0, Outcome.NOT_CHECKED: 0, Outcome.WARNING: 1, Outcome.FAILURE: 2}
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The result of one check: `remedy` is what to type or do, also for what could not be checked."""
+    """The result of one check: `remedy` is what to type or do, also for what could not be checked.
+
+    Text and remedy are English; `text_zh` and `remedy_zh` are the same in Traditional Chinese.
+    """
 
     name: str
     outcome: Outcome
     text: str
     remedy: str = ""
+    text_zh: str = ""
+    remedy_zh: str = ""
+
+    def words(self, lang: str) -> tuple[str, str]:
+        """Text and remedy in the operator's language."""
+        if lang == ENGLISH:
+            return self.text, self.remedy
+        return self.text_zh or self.text, self.remedy_zh or self.remedy
+
+    def as_json(self) -> dict[str, str]:
+        """As `--json` tells it: in English, whatever the operator's language is."""
+        return {"name": self.name, "outcome": self.outcome, "text": self.text, "remedy": self.remedy}
 
 
-def ok(name: str, text: str) -> Check:
+def ok(name: str, text: Text) -> Check:
     """As it should be."""
-    return Check(name, Outcome.OK, text)
+    return _check(name, Outcome.OK, text, "")
 
 
-def warning(name: str, text: str, remedy: str) -> Check:
+def warning(name: str, text: Text, remedy: Text) -> Check:
     """Collection works, but this will hurt."""
-    return Check(name, Outcome.WARNING, text, remedy)
+    return _check(name, Outcome.WARNING, text, remedy)
 
 
-def failure(name: str, text: str, remedy: str) -> Check:
+def failure(name: str, text: Text, remedy: Text) -> Check:
     """Ticks would not be collected, or not kept."""
-    return Check(name, Outcome.FAILURE, text, remedy)
+    return _check(name, Outcome.FAILURE, text, remedy)
 
 
-def not_checked(name: str, text: str, remedy: str = "") -> Check:
+def not_checked(name: str, text: Text, remedy: Text = "") -> Check:
     """Nobody looked, and why."""
-    return Check(name, Outcome.NOT_CHECKED, text, remedy)
+    return _check(name, Outcome.NOT_CHECKED, text, remedy)
 
 
-def verdict(checks: Sequence[Check]) -> tuple[Outcome, str]:
+def _check(name: str, outcome: Outcome, text: Text, remedy: Text) -> Check:
+    """A plain text is one that is not translated: a command, the words of an error."""
+    said, to_do = (each if isinstance(each, Words) else Words(each, each) for each in (text, remedy))
+    return Check(name, outcome, said.en, to_do.en, said.zh, to_do.zh)
+
+
+def verdict(checks: Sequence[Check], lang: str = ENGLISH) -> tuple[Outcome, str]:
     """The worst outcome, and the line that sums all up and names the first thing to do."""
     count = Counter(check.outcome for check in checks)
-    unseen = f"; {count[Outcome.NOT_CHECKED]} could not be checked" if count[Outcome.NOT_CHECKED] else ""
+    unseen = _UNSEEN.filled(count=count[Outcome.NOT_CHECKED]) if count[Outcome.NOT_CHECKED] else NO_WORDS
     for worst in (Outcome.FAILURE, Outcome.WARNING):
         if count[worst]:
             first = next(check for check in checks if check.outcome is worst)
-            numbers = f"failures {count[Outcome.FAILURE]}, warnings {count[Outcome.WARNING]}{unseen}"
-            mark = " ->" if is_command(first.remedy) else ":"
-            return worst, f"{worst.name}: {numbers}; first {first.name}{mark} {first.remedy}"
-    return Outcome.OK, f"OK: all {count[Outcome.OK]} checks passed{unseen}"
+            line = _WRONG.filled(
+                worst=worst.name,
+                failures=count[Outcome.FAILURE],
+                warnings=count[Outcome.WARNING],
+                unseen=unseen,
+                first=first.name,
+                mark=" -> " if is_command(first.remedy) else Words(": ", "："),
+                remedy=Words(first.words(ENGLISH)[1], first.words(CHINESE)[1]),
+            )
+            return worst, line.of(lang)
+    return Outcome.OK, _FINE.filled(count=count[Outcome.OK], unseen=unseen).of(lang)
+
+
+_UNSEEN: Final = Words("; {count} could not be checked", "；{count} 項未能檢查")
+_FINE: Final = Words("OK: all {count} checks passed{unseen}", "OK: {count} 項檢查全部通過{unseen}")
+_WRONG: Final = Words(
+    "{worst}: failures {failures}, warnings {warnings}{unseen}; first {first}{mark}{remedy}",
+    "{worst}: FAILURE {failures} 項，WARNING {warnings} 項{unseen}；先處理 {first}{mark}{remedy}",
+)

@@ -9,11 +9,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from hk_tick_collector.model import UNEXPLAINED
+
 from . import remedies
-from .finding import Finding, Severity
+from .finding import Severity
+from .remedies import Remedy
+from .spec import BY_STATUS, FindingSpec
+from .words import Words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hk_tick_collector.model import Reconciled
     from hk_tick_collector.store.query import Completeness, Incomplete
+
+    from .finding import Finding
 
 _LEAST_SHARE: Final = 0.9999
 
@@ -33,24 +43,87 @@ def check_completeness(
     findings = []
     if incomplete.above:
         findings.append(
-            Finding(
-                "above_complete",
-                Severity.WARNING,
-                f"{incomplete.above:,} symbols of {day} have more ticks than their sequence tells,"
-                f" {incomplete.above_first} first: their completeness is not known",
-                f"hk-tick-collector gaps --day {day} {incomplete.above_first}",
-            )
+            ABOVE_COMPLETE.found(Severity.WARNING, count=incomplete.above, day=day, first=incomplete.above_first)
         )
     lost, expected = lost_ticks(incomplete, ticks_healing), complete.expected - incomplete.before_start
     if lost and not importing and (expected <= 0 or (expected - lost) / expected < _LEAST_SHARE):
         share = f"{max(0, expected - lost) / expected:.2%}" if expected > 0 else "0 %"
-        findings.append(
-            Finding(
-                "incomplete",
-                Severity.WARNING,
-                f"{day} is {share} complete: {lost:,} ticks are lost, {incomplete.worst} lacks most;"
-                " no action needed, this clears with the next trading day",
-                remedies.GAPS,
-            )
-        )
+        findings.append(INCOMPLETE.found(Severity.WARNING, day=day, share=share, lost=lost, worst=incomplete.worst))
     return findings
+
+
+def check_totals(rows: Sequence[Reconciled]) -> list[Finding]:
+    """What the day's reconciliation with OpenD's own totals says is wrong; nothing when there was none."""
+    unexplained = [row for row in rows if row.explained == UNEXPLAINED]
+    if not unexplained:
+        return []
+    worst = max(unexplained, key=lambda row: row.difference)
+    return [
+        TOTALS_DIFFER.found(
+            Severity.WARNING,
+            count=len(unexplained),
+            all=len(rows),
+            session=Words(worst.session, _SESSIONS.get(worst.session, worst.session)),
+            worst=worst.symbol,
+            shares=worst.difference,
+        )
+    ]
+
+
+_SESSIONS: Final = {"lunch": "午間休市", "close": "收市"}
+TOTALS_DIFFER: Final = FindingSpec(
+    code="totals_differ",
+    text=Words(
+        "{count} of {all} symbols differ from OpenD's own volume at {session} without a known reason, {worst} by"
+        " {shares:,} shares (docs/data-quality.md)",
+        "{session}核對時 {all} 隻股票中有 {count} 隻的成交量與 OpenD 官方數字不符，原因不明，最大為 {worst} 相差"
+        " {shares:,} 股（docs/data-quality.md）",
+    ),
+    remedy=Remedy("hk-tick-collector gaps {worst}"),
+    meaning=Words(
+        "some symbols differ from OpenD's own volume without a known reason",
+        "部分股票的成交量與 OpenD 官方數字不符，原因不明",
+    ),
+    do=Words(
+        "docs/data-quality.md tells how to read the table reconciliation",
+        "見 docs/data-quality.md 關於 reconciliation 的說明",
+    ),
+    alert=BY_STATUS,  # and the daily digest
+)
+ABOVE_COMPLETE: Final = FindingSpec(
+    code="above_complete",
+    text=Words(
+        "{count:,} symbols of {day} have more ticks than their sequence tells, {first} first: their completeness is"
+        " not known",
+        "{day} 有 {count:,} 隻股票的 tick 多於其序號所示，首隻 {first}：完整度不明",
+    ),
+    remedy=Remedy("hk-tick-collector gaps --day {day} {first}"),
+    meaning=Words(
+        "a symbol has more ticks than its sequence tells: its completeness is not known",
+        "某股票的 tick 多於其序號所示：完整度不明",
+    ),
+    do=Words(
+        "hk-tick-collector gaps SYMBOL; see docs/data-quality.md",
+        "`hk-tick-collector gaps 股票`；見 docs/data-quality.md",
+    ),
+    alert=BY_STATUS,
+)
+INCOMPLETE: Final = FindingSpec(
+    code="incomplete",
+    text=Words(
+        "{day} is {share} complete: {lost:,} ticks are lost, {worst} lacks most; no action needed, this clears with the"
+        " next trading day",
+        "{day} 的完整度為 {share}：遺失 {lost:,} 筆 tick，欠最多的是 {worst}；毋須處理，下一個交易日自行消失",
+    ),
+    remedy=Remedy(remedies.GAPS),
+    meaning=Words(
+        "today is less than 99.99 % complete: ticks are lost that could be expected, apart from those of before the"
+        " first start",
+        "當日完整度低於 99.99 %：有應收而遺失的 tick（首次啟動之前的不計）",
+    ),
+    do=Words(
+        f"no action needed, it clears with the next trading day; {remedies.GAPS}",
+        f"毋須處理，下一個交易日自行消失；`{remedies.GAPS}`",
+    ),
+    alert=BY_STATUS,  # what is lost is alerted as gaps_lost
+)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from .words import Words
 
-class Words(NamedTuple):
-    """The same in English, for the command line, and in Traditional Chinese, for the pages of docs/."""
-
-    en: str
-    zh: str
+NOTHING = Words("nothing", "毋須處理")
 
 
 class Entry(NamedTuple):
@@ -22,9 +19,6 @@ class Entry(NamedTuple):
 def entry(en: str, zh: str, do_en: str, do_zh: str) -> Entry:
     """An entry on four lines, as the tables hold them."""
     return Entry(Words(en, zh), Words(do_en, do_zh))
-
-
-NOTHING = Words("nothing", "毋須處理")
 
 
 def fine(en: str, zh: str) -> Entry:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import IntEnum
+from typing import Any
 
 from hk_tick_collector.text import plain
+
+from .words import Words
 
 
 class Severity(IntEnum):
@@ -22,7 +25,7 @@ class Finding:
     """One thing that is wrong: `code` names it for machines, `remedy` is what to type next; empty: nothing to type.
 
     `since_ms` is when it began (UTC epoch ms), where that is known. `size` grows with what is lost; it does not fall
-    while the service runs, and is None where nothing is counted.
+    while the service runs, and is None where nothing is counted. `zh` is the text in Traditional Chinese.
 
     Text and remedy are one line each and fit to be shown, whatever words of others are in them.
     """
@@ -33,8 +36,25 @@ class Finding:
     remedy: str
     since_ms: int | None = None
     size: int | None = None
+    zh: str = ""
 
     def __post_init__(self) -> None:
         """Cleans what others said."""
         object.__setattr__(self, "text", plain(self.text))
         object.__setattr__(self, "remedy", plain(self.remedy))
+        object.__setattr__(self, "zh", plain(self.zh or self.text))
+
+    @property
+    def words(self) -> Words:
+        """The text in both languages."""
+        return Words(self.text, self.zh)
+
+    def saying(self, words: Words) -> Finding:
+        """The same finding with another text."""
+        return replace(self, text=words.en, zh=words.zh)
+
+    def as_json(self) -> dict[str, Any]:
+        """As `--json` tells it: the text in English, whatever the operator's language is, for scripts read it."""
+        fields = {**asdict(self), "severity": self.severity.name}
+        del fields["zh"]
+        return fields

@@ -11,11 +11,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from . import remedies
-from .finding import Finding, Severity
-from .remedies import advised
+from .finding import Severity
+from .remedies import Remedy
+from .service import (
+    NOT_TAKEN_OVER,
+    SERVICE_BLOCKED,
+    SERVICE_DIED,
+    SERVICE_DOWN,
+    SERVICE_HUNG,
+    SERVICE_SETTINGS,
+    SERVICE_STOPPED,
+)
+from .words import Words
+from .writer import unwritten
 
 if TYPE_CHECKING:
     from hk_tick_collector.ops.live.status import LiveStatus
+
+    from .finding import Finding
 
 _STALE_MS: Final = 10_000  # the live state is written every second
 _LATE_MS: Final = 3_000  # from then on it is worth a look whether its process lives
@@ -61,63 +74,60 @@ def check_gone(status: LiveStatus | None, now_ms: int, host: Host) -> Finding | 
         return None
     hangs = status is not None and status.state != "stopped" and host.process in _HANGS
     if status and hangs:
-        return _unwritten(status, now_ms, host.place) if host.place else _hung(status, now_ms, host)
+        return _hung(status, now_ms, host)
     if host.take_over is not None or host.settings_error or host.blocked:
         return _kept_out(status, now_ms, host)
     by_unit = _by_unit(host.unit) if host.unit and host.unit.get("LoadState") == "loaded" else None
     if by_unit:
         return by_unit
     if status is None:
-        text = f"no collector is running for DATA_ROOT{f'={host.data_root}' if host.data_root else ''} (no status.json)"
-        return Finding("service_down", Severity.CRITICAL, text, remedies.START)
-    age_s = (now_ms - status.written_ms) / 1000
+        return SERVICE_DOWN.found(Severity.CRITICAL, root=f"={host.data_root}" if host.data_root else "")
+    ago = _ago((now_ms - status.written_ms) / 1000)
     if status.state == "stopped":
-        text = f"the collector was stopped {_ago(age_s)} ago"
-        return Finding("service_stopped", Severity.CRITICAL, text, remedies.START)
+        return SERVICE_STOPPED.found(Severity.CRITICAL, ago=ago)
     if host.process == "gone":
-        text = f"the collector (pid {status.pid}) died {_ago(age_s)} ago without a word"
-        return Finding("service_died", Severity.CRITICAL, text, f"{remedies.LAST_LINES}; {remedies.START}")
+        return SERVICE_DIED.found(Severity.CRITICAL, pid=status.pid, ago=ago)
     return _hung(status, now_ms, host)
 
 
 def _kept_out(status: LiveStatus | None, now_ms: int, host: Host) -> Finding:
-    """What has to be done before it can start. A takeover sets the rights itself: they keep nothing out."""
+    """What has to be done before it can start, whoever ended it: take over, settings, rights or a lock.
+
+    A takeover sets the rights itself: they keep nothing out.
+    """
     if host.take_over is not None:
         return _not_taken_over(host.take_over, host)
-    return _bad_settings(status, now_ms, host) if host.settings_error else _blocked(status, now_ms, host)
-
-
-def _bad_settings(status: LiveStatus | None, now_ms: int, host: Host) -> Finding:
-    """Whoever ended it: this keeps it from coming back."""
-    ended = "does not run"
+    ended = Words("does not run", "沒有運行")
     if status and status.state == "stopped":
-        ended = f"was stopped {_ago((now_ms - status.written_ms) / 1000)} ago"
-    text = f"the collector {ended} and cannot start with these settings: {host.settings_error}"
-    return Finding("service_settings", Severity.CRITICAL, text, f"sudo vim {host.settings_file}; {remedies.RESTART}")
+        ended = Words("was stopped {ago} ago", "已在 {ago}前被停止").filled(
+            ago=_ago((now_ms - status.written_ms) / 1000)
+        )
+    if host.settings_error:
+        why = host.settings_error
+        return SERVICE_SETTINGS.found(Severity.CRITICAL, ended=ended, why=why, file=host.settings_file)
+    why, command = host.blocked or ("", "")
+    remedy = Remedy(f"{command}; {remedies.START}")
+    return SERVICE_BLOCKED.found(Severity.CRITICAL, remedy=remedy, ended=ended, why=why)
 
 
 def _not_taken_over(who: str, host: Host) -> Finding:
     """Whoever collects until the restart is the program that was here before."""
-    text, severity = f"another program runs as hk-tick-collector, {who}", Severity.WARNING
-    if not who:
-        text, severity = (
-            "nothing runs as hk-tick-collector, the program that was here before has ended",
-            Severity.CRITICAL,
-        )
+    severity, runs = Severity.CRITICAL, _NOBODY_RUNS
+    if who:
+        severity, runs = Severity.WARNING, _ANOTHER_RUNS.filled(who=who)
     if host.settings_error:
-        text = f"{text}; this version would not start with these settings: {host.settings_error}"
-        return Finding("not_taken_over", Severity.CRITICAL, text, f"sudo vim {host.settings_file}")
-    return Finding("not_taken_over", severity, f"{text}; the restart takes over", remedies.RESTART)
+        why, file = host.settings_error, host.settings_file
+        return NOT_TAKEN_OVER.found(Severity.CRITICAL, "settings", runs=runs, why=why, file=file)
+    return NOT_TAKEN_OVER.found(severity, runs=runs)
 
 
-def _blocked(status: LiveStatus | None, now_ms: int, host: Host) -> Finding:
-    """Whoever ended it: rights, or a lock, keep it from coming back."""
-    why, remedy = host.blocked or ("", "")
-    ended = "does not run"
-    if status and status.state == "stopped":
-        ended = f"was stopped {_ago((now_ms - status.written_ms) / 1000)} ago"
-    text = f"the collector {ended} and cannot start: {why}"
-    return Finding("service_blocked", Severity.CRITICAL, text, f"{remedy}; {remedies.START}")
+_ANOTHER_RUNS: Final = Words(
+    "another program runs as hk-tick-collector, {who}", "服務 hk-tick-collector 名下運行的是另一程式，{who}"
+)
+_NOBODY_RUNS: Final = Words(
+    "nothing runs as hk-tick-collector, the program that was here before has ended",
+    "服務 hk-tick-collector 名下沒有程式運行，原有程式已結束",
+)
 
 
 def _by_unit(unit: dict[str, str]) -> Finding | None:
@@ -126,28 +136,20 @@ def _by_unit(unit: dict[str, str]) -> Finding | None:
     ended = _ending(unit)
     refusal = _refusal(unit)
     if refusal and (state == "failed" or unit["SubState"] == "auto-restart"):
-        remedy = f"{remedies.DOCTOR}; {remedies.RESTART}"
-        return Finding("service_died", Severity.CRITICAL, f"the collector cannot start: {refusal}", remedy)
+        return SERVICE_DIED.found(Severity.CRITICAL, "refused", why=refusal)
     if state in ("activating", "reloading") and unit["SubState"] == "auto-restart":
-        text = f"the collector died, and systemd starts it again: {ended}"
-        if restarts:
-            text = f"the collector dies at every start, {restarts:,} restarts so far: {ended}"
-        return Finding("service_died", Severity.CRITICAL, text, remedies.LAST_LINES)
+        variant = "dies" if restarts else "restarted"
+        return SERVICE_DIED.found(Severity.CRITICAL, variant, restarts=restarts, ended=ended)
     if state in ("active", "activating", "reloading"):
         if restarts >= _RESTARTS:
-            text = f"the collector starts again, after {restarts} restarts, and has not reported yet"
-            return Finding("service_died", Severity.CRITICAL, text, remedies.LAST_LINES)
-        text = f"systemd says {state}, but nothing reports for this DATA_ROOT: it has just started, or uses another"
-        return Finding("service_down", Severity.CRITICAL, text, "hk-tick-collector config | grep DATA_ROOT")
+            return SERVICE_DIED.found(Severity.CRITICAL, "starts", restarts=restarts)
+        return SERVICE_DOWN.found(Severity.CRITICAL, "elsewhere", state=state)
     if state == "failed" and unit["ExecMainCode"] == _EXITED and unit["ExecMainStatus"] == _BAD_SETTINGS:
-        text = "the collector refused its settings (exit 2), which are right now"
-        return Finding("service_settings", Severity.CRITICAL, text, remedies.RESTART)
+        return SERVICE_SETTINGS.found(Severity.CRITICAL, "right_now")
     if state == "failed":
-        text = f"the collector died and is not started again: {ended}"
-        return Finding("service_died", Severity.CRITICAL, text, f"{remedies.LAST_LINES}; {remedies.START}")
+        return SERVICE_DIED.found(Severity.CRITICAL, "failed", ended=ended)
     if state == "inactive" and result in ("success", ""):
-        text = "the collector was stopped: systemd says inactive, and nothing failed"
-        return Finding("service_stopped", Severity.CRITICAL, text, remedies.START)
+        return SERVICE_STOPPED.found(Severity.CRITICAL, "inactive")
     return None
 
 
@@ -169,43 +171,27 @@ def _ending(unit: dict[str, str]) -> str:
         return result
 
 
-def _unwritten(status: LiveStatus, now_ms: int, place: str) -> Finding:
-    """The collector lives and cannot say so: its live state lies on the disk that is full, or read-only."""
-    age_s = (now_ms - status.written_ms) / 1000
-    what = "is full" if place == "disk_full" else "is read-only"
-    text = f"the disk of {status.data_root} {what}: the collector (pid {status.pid}) could not report for {age_s:.0f} s"
-    text, remedy = advised(text, remedies.for_writer(place, status.data_root, status.newest_day))
-    if place == "disk_full":
-        return Finding("writer_disk_full", Severity.CRITICAL, text, remedy)
-    return Finding("writer_read_only", Severity.CRITICAL, text, remedy)
-
-
 def _hung(status: LiveStatus, now_ms: int, host: Host) -> Finding:
     age_s = (now_ms - status.written_ms) / 1000
-    who = f"the collector (pid {status.pid})"
-    remedy = remedies.HUNG
+    if host.process in _HANGS and host.place:
+        return unwritten(host.place, status.data_root, status.newest_day, status.pid, age_s)
     if host.process == "frozen":
-        text = f"{who} is frozen by a signal (SIGSTOP) and has not reported for {age_s:.0f} s"
-        remedy = f"sudo kill -CONT {status.pid}"
+        variant = "frozen"
     elif age_s < 0:  # a service that lives would have written anew, by the clock of now
-        text = f"the live state is {-age_s:.0f} s in the future: the clock was set back and {who} does not report"
-        remedy = f"timedatectl status; {remedies.RESTART}"
-    elif host.process == "disk_frozen":
-        text = (
-            f"the disk of {status.data_root} is frozen (fsfreeze, as backups of this machine do it): {who} waits for it"
-        )
-        text += f" and has not reported for {age_s:.0f} s"
-        remedy = remedies.for_frozen_disk(status.data_root)
-    elif host.process == "in_kernel":
-        text = f"{who} hangs in the kernel, as on a disk that does not answer, and has not reported for {age_s:.0f} s"
-        remedy = remedies.DISK_MESSAGES
-    elif host.process == "lives":
-        text = f"{who} lives but has not reported for {age_s:.0f} s: it hangs"
+        variant = "future"
     else:
-        text = f"{who} has not reported for {age_s:.0f} s: it died or hangs"
-    return Finding("service_hung", Severity.CRITICAL, text, remedy)
+        variant = host.process if host.process in ("disk_frozen", "in_kernel", "lives") else ""
+    thaw = Remedy(remedies.for_frozen_disk(status.data_root)) if variant == "disk_frozen" else None
+    shown_s = -age_s if variant == "future" else age_s
+    return SERVICE_HUNG.found(
+        Severity.CRITICAL, variant, remedy=thaw, pid=status.pid, age_s=shown_s, root=status.data_root
+    )
 
 
-def _ago(age_s: float) -> str:
+def _ago(age_s: float) -> Words:
     """`12 s`, `34 min`, `5 h`: how long ago, as a person says it."""
-    return f"{age_s:.0f} s" if age_s < 120 else f"{age_s // 60:.0f} min" if age_s < 7200 else f"{age_s // 3600:.0f} h"
+    if age_s < 120:
+        return Words(f"{age_s:.0f} s", f"{age_s:.0f} 秒")
+    if age_s < 7200:
+        return Words(f"{age_s // 60:.0f} min", f"{age_s // 60:.0f} 分鐘")
+    return Words(f"{age_s // 3600:.0f} h", f"{age_s // 3600:.0f} 小時")

@@ -1,4 +1,7 @@
-"""What is kept + the day it is → findings on retention and disk, and what may be moved. Pure; nothing is deleted."""
+"""What is kept + the day it is → findings of `report` on retention and disk, and what may be moved. Pure.
+
+Nothing is deleted.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,19 @@ from hk_tick_collector.store import kept
 from hk_tick_collector.store.foreign import import_command
 
 from . import remedies
-from .finding import Finding, Severity
+from .day_files import PREDECESSOR_FILE, predecessor_days
+from .finding import Severity
+from .host import DISK
+from .remedies import Remedy
+from .spec import BY_REPORT, FindingSpec, Says
+from .words import NO_WORDS, Words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from hk_tick_collector.store.kept import Kept, KeptDay
+
+    from .finding import Finding
 
 _RECENT_DAYS: Final = 20  # a month of trading: what the growth is a mean of, and what always stays at hand
 _FULL_WARN_DAYS: Final = 10
@@ -55,34 +65,30 @@ def check(found: Kept, today: str, min_free_bytes: int) -> list[Finding]:
 
 def _disk(found: Kept, today: str, min_free_bytes: int) -> Iterator[Finding]:
     free_mb, days = found.free_bytes // 2**20, forecast(found, today, min_free_bytes).days_until_full
-    advice = "move old days to another disk (the line `may move` names them), or enlarge the disk"
-    remedy = "df -h"
     if found.free_bytes < min_free_bytes:
         severity = Severity.CRITICAL if found.free_bytes < min_free_bytes / 4 else Severity.WARNING
-        text = f"{free_mb:,} MB are free, less than DISK_MIN_FREE_MB ({min_free_bytes // 2**20:,} MB); {advice}"
-        yield Finding("disk", severity, text, remedy)
+        yield DISK.found(severity, "days", free_mb=free_mb, limit_mb=min_free_bytes // 2**20)
     elif days is not None and days < _FULL_WARN_DAYS:
         severity = Severity.CRITICAL if days < _FULL_CRITICAL_DAYS else Severity.WARNING
-        text = f"{free_mb:,} MB are free: enough for {days} trading days as they have been; {advice}"
-        yield Finding("disk_fills", severity, text, remedy)
+        yield DISK_FILLS.found(severity, free_mb=free_mb, days=days)
 
 
 def _days(found: Kept, today: str) -> Iterator[Finding]:
     past = [day for day in found.days if day.day < today]
     if former := [day.day for day in found.days if day.is_predecessors]:
-        text = remedies.predecessor_days(former)
-        yield Finding("predecessor_days", Severity.WARNING, text, import_command(found.data_root))
+        yield predecessor_days(former, found.data_root)
     if broken := [day for day in found.days if day.rows is None and not day.is_predecessors]:
-        text = f"{_named(broken)} cannot be read: {broken[0].problem}"
-        more = "" if broken[0].remedy else "; bring it back from a copy (docs/sqlite-wal.md)"
-        yield Finding("day_unreadable", Severity.CRITICAL, text + more, broken[0].remedy or remedies.DOCTOR)
+        first = broken[0]
+        variant, remedy = ("named", Remedy(first.remedy)) if first.remedy else ("", None)
+        yield DAY_UNREADABLE.found(
+            Severity.CRITICAL, variant, remedy=remedy, days=_named(broken), problem=first.problem
+        )
     wrong = [day for day in found.days if day.snapshot in (kept.DIFFERS, kept.UNREADABLE)]
     if wrong:
-        text = f"the snapshot of {_named(wrong)} is damaged"
-        yield Finding("snapshot_damaged", Severity.CRITICAL, text, _take(wrong[0]))
-    for word, code, text in _SNAPSHOTS:
+        yield SNAPSHOT_DAMAGED.found(Severity.CRITICAL, days=_named(wrong), day=wrong[0].day)
+    for word, spec in _SNAPSHOTS:
         if days := [day for day in past if day.snapshot == word and day.rows is not None]:
-            yield Finding(code, Severity.WARNING, f"{_named(days)}: {text}", _take(days[0]))
+            yield spec.found(Severity.WARNING, days=_named(days), day=days[0].day)
     number = market.parse_day(today)
     late = [
         day
@@ -90,41 +96,149 @@ def _days(found: Kept, today: str) -> Iterator[Finding]:
         if not day.sealed and not day.is_predecessors and market.parse_day(day.day) <= number - _SEALED_WITHIN_DAYS
     ]
     if late:
-        text = f"{_named(late)} not sealed yet: the collector does that from 06:00 once OpenD's date is later"
-        remedy = "sudo journalctl -u hk-tick-collector --no-pager | grep day_seal_failed | tail"
-        yield Finding("unsealed", Severity.WARNING, text, remedy)
+        yield UNSEALED.found(Severity.WARNING, days=_named(late))
 
 
 def _left(found: Kept) -> Iterator[Finding]:
     if found.not_imported:
-        text = f"the predecessor's {found.not_imported[0].name} was set aside and is not imported"
-        more = f", as {len(found.not_imported) - 1} more" if len(found.not_imported) > 1 else ""
-        yield Finding("predecessor_file", Severity.WARNING, text + more, import_command(found.data_root))
+        count, remedy = len(found.not_imported) - 1, Remedy(import_command(found.data_root))
+        others = Words(f", as {count} more", f"，另有 {count} 個") if count else NO_WORDS
+        name = found.not_imported[0].name
+        yield PREDECESSOR_FILE.found(Severity.WARNING, remedy=remedy, name=name, others=others)
     if found.damaged:
-        text = f"{len(found.damaged)} damaged day files are set aside, {found.damaged_bytes // 2**20:,} MB: "
-        text += f"{found.damaged[-1].name}; save what can be saved (docs/sqlite-wal.md), then move them to another disk"
-        yield Finding("damaged_files", Severity.WARNING, text, f"ls -l {shlex.quote(str(found.damaged[-1].parent))}")
+        last = found.damaged[-1]
+        yield DAMAGED_FILES.found(
+            Severity.WARNING,
+            count=len(found.damaged),
+            size_mb=found.damaged_bytes // 2**20,
+            name=last.name,
+            directory=shlex.quote(str(last.parent)),
+        )
     if found.spool_files:
-        text = f"{found.spool_files} spool files, {found.spool_bytes / 2**20:,.1f} MB, wait for a day file;"
-        text += " the collector stores them by itself, also at its next start"
-        yield Finding("spool", Severity.WARNING, text, "hk-tick-collector status")
+        yield SPOOL.found(Severity.WARNING, count=found.spool_files, size_mb=found.spool_bytes / 2**20)
     if found.partial:
-        text = f"a snapshot was killed and left {found.partial[0].name}, or is being taken now;"
-        text += " the next snapshot of that day uses it up"
-        yield Finding("partial", Severity.WARNING, text, "")
+        yield PARTIAL.found(Severity.WARNING, name=found.partial[0].name)
 
 
-_SNAPSHOTS: Final = (
-    (kept.NO_SNAPSHOT, "no_snapshot", "no snapshot"),
-    (kept.NO_SUM, "no_sum", "a snapshot without its SHA-256, so nothing tells that it was checked"),
-    (kept.BEHIND, "snapshot_behind", "the snapshot has fewer ticks than the day file"),
+def _named(days: Sequence[KeptDay]) -> Words:
+    names, count = ", ".join(day.day for day in days[:_NAMED]), len(days) - _NAMED
+    return Words(
+        names + (f" and {count} more days" if count > 0 else ""), names + (f" 等共 {len(days)} 日" if count > 0 else "")
+    )
+
+
+_SNAPSHOT: Final = "sudo hk-tick-collector snapshot --day YYYYMMDD"
+_TAKE: Final = Remedy("sudo hk-tick-collector snapshot --day {day}")
+_TAKE_IT: Final = Words(_SNAPSHOT, f"`{_SNAPSHOT}`")
+DISK_FILLS: Final = FindingSpec(
+    code="disk_fills",
+    text=Words(
+        "{free_mb:,} MB are free: enough for {days} trading days as they have been; move old days to another disk (the"
+        " line `may move` names them), or enlarge the disk",
+        "剩餘 {free_mb:,} MB：按近日增長只夠 {days} 個交易日；把舊日子搬到另一磁碟（`may move` 一行列出），或擴充磁碟",
+    ),
+    remedy=Remedy("df -h"),
+    meaning=Words("as days have been, the disk is full within days", "按近日增長，磁碟將於數日內用盡"),
+    do=Words(
+        "hk-tick-collector report names the days that may be moved; or enlarge the disk",
+        "`hk-tick-collector report` 列出可搬走的日子；或擴充磁碟",
+    ),
+    alert=BY_REPORT,
 )
-
-
-def _take(day: KeptDay) -> str:
-    return f"sudo hk-tick-collector snapshot --day {day.day}"
-
-
-def _named(days: Sequence[KeptDay]) -> str:
-    more = f" and {len(days) - _NAMED} more days" if len(days) > _NAMED else ""
-    return ", ".join(day.day for day in days[:_NAMED]) + more
+DAY_UNREADABLE: Final = FindingSpec(
+    code="day_unreadable",
+    text=Words(
+        "{days} cannot be read: {problem}; bring it back from a copy (docs/sqlite-wal.md)",
+        "{days} 不能讀取：{problem}；由副本取回（docs/sqlite-wal.md）",
+    ),
+    remedy=Remedy(remedies.DOCTOR),
+    variants={"named": Says(Words("{days} cannot be read: {problem}", "{days} 不能讀取：{problem}"))},
+    meaning=Words("a day file cannot be read", "某日的日檔不能讀取"),
+    do=Words("see docs/sqlite-wal.md; bring it back from a copy", "見 docs/sqlite-wal.md；由副本取回"),
+    alert=BY_REPORT,
+)
+SNAPSHOT_DAMAGED: Final = FindingSpec(
+    code="snapshot_damaged",
+    text=Words("the snapshot of {days} is damaged", "{days} 的快照已損壞"),
+    remedy=_TAKE,
+    meaning=Words("a snapshot does not have its SHA-256 or cannot be read", "快照與其 SHA-256 不符，或不能讀取"),
+    do=Words(f"{_SNAPSHOT} takes it anew", f"`{_SNAPSHOT}` 重做"),
+    alert=BY_REPORT,
+)
+NO_SNAPSHOT: Final = FindingSpec(
+    code="no_snapshot",
+    text=Words("{days}: no snapshot", "{days}：沒有快照"),
+    remedy=_TAKE,
+    meaning=Words("a past day has no snapshot", "某日沒有快照"),
+    do=_TAKE_IT,
+    alert=BY_REPORT,
+)
+NO_SUM: Final = FindingSpec(
+    code="no_sum",
+    text=Words(
+        "{days}: a snapshot without its SHA-256, so nothing tells that it was checked",
+        "{days}：快照沒有 SHA-256，不能證明已驗證",
+    ),
+    remedy=_TAKE,
+    meaning=Words(
+        "a snapshot has no SHA-256, so nothing tells that it was checked", "快照沒有 SHA-256，不能證明已驗證"
+    ),
+    do=_TAKE_IT,
+    alert=BY_REPORT,
+)
+SNAPSHOT_BEHIND: Final = FindingSpec(
+    code="snapshot_behind",
+    text=Words("{days}: the snapshot has fewer ticks than the day file", "{days}：快照的 tick 少於日檔"),
+    remedy=_TAKE,
+    meaning=Words("a snapshot has fewer ticks than its day file", "快照的 tick 少於其日檔"),
+    do=_TAKE_IT,
+    alert=BY_REPORT,
+)
+UNSEALED: Final = FindingSpec(
+    code="unsealed",
+    text=Words(
+        "{days} not sealed yet: the collector does that from 06:00 once OpenD's date is later",
+        "{days} 仍未封存：OpenD 的日期較後時，收集器由 06:00 起封存",
+    ),
+    remedy=Remedy(remedies.grep("day_seal_failed")),
+    meaning=Words("a past day is not sealed yet", "已完結的日子仍未封存"),
+    do=Words("hk-tick-collector logs --event day_seal_failed", "`hk-tick-collector logs --event day_seal_failed`"),
+    alert=BY_REPORT,
+)
+DAMAGED_FILES: Final = FindingSpec(
+    code="damaged_files",
+    text=Words(
+        "{count} damaged day files are set aside, {size_mb:,} MB: {name}; save what can be saved (docs/sqlite-wal.md),"
+        " then move them to another disk",
+        "有 {count} 個改名保留的損壞日檔，{size_mb:,} MB：{name}；"
+        "先取回可用的資料（docs/sqlite-wal.md），再搬到另一磁碟",
+    ),
+    remedy=Remedy("ls -l {directory}"),
+    meaning=Words("damaged day files were set aside and still lie there", "仍有改名保留的損壞日檔"),
+    do=Words("see docs/sqlite-wal.md, then move them to another disk", "見 docs/sqlite-wal.md，再搬到另一磁碟"),
+    alert=BY_REPORT,
+)
+SPOOL: Final = FindingSpec(
+    code="spool",
+    text=Words(
+        "{count} spool files, {size_mb:,.1f} MB, wait for a day file; the collector stores them by itself, also at its"
+        " next start",
+        "{count} 個 spool 檔案，{size_mb:,.1f} MB，等候寫入日檔；收集器會自行寫入，下次啟動時亦然",
+    ),
+    remedy=Remedy("hk-tick-collector status"),
+    meaning=Words("spool files wait for a day file", "spool 有資料等候寫入日檔"),
+    do=Words("the collector stores them by itself, also at its next start", "收集器會自行寫入，下次啟動時亦然"),
+    alert=BY_REPORT,
+)
+PARTIAL: Final = FindingSpec(
+    code="partial",
+    text=Words(
+        "a snapshot was killed and left {name}, or is being taken now; the next snapshot of that day uses it up",
+        "有快照被終止而留下 {name}，或正在進行；該日的下一個快照會用掉它",
+    ),
+    remedy=Remedy(""),
+    meaning=Words("a snapshot was killed half-way, or is being taken now", "快照做到一半被終止，或正在進行"),
+    do=Words("nothing: the next snapshot of that day uses it up", "毋須處理：該日的下一個快照會用掉它"),
+    alert=BY_REPORT,
+)
+_SNAPSHOTS: Final = ((kept.NO_SNAPSHOT, NO_SNAPSHOT), (kept.NO_SUM, NO_SUM), (kept.BEHIND, SNAPSHOT_BEHIND))

@@ -18,7 +18,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from hk_tick_collector import market
 from hk_tick_collector.ops.findings.finding import Severity
 from hk_tick_collector.ops.findings.health import check
-from hk_tick_collector.ops.findings.recent import unplanned_restarts
+from hk_tick_collector.ops.findings.registry import REGISTRY
+from hk_tick_collector.ops.findings.service import unplanned_restarts
 from hk_tick_collector.stats import LATENCY_BOUNDS_MS
 from hk_tick_collector.text import plain
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _MIB: Final = 2**20
-_MAX_CODES: Final = 64  # codes of findings are few words of ours; whatever OpenD invents, labels stay few
+_MAX_CODES: Final = 64  # of codes that have no spec: whatever OpenD invents, labels stay few
 _OTHER: Final = "other"
 
 
@@ -279,7 +280,7 @@ class Metrics:
         findings = check(seen.live, self._now_ms(), seen.limits)
         worst: dict[str, int] = dict.fromkeys(self._codes, 0)
         for finding in findings:
-            known = finding.code in self._codes or len(self._codes) < _MAX_CODES
+            known = finding.code in self._codes or len(self._codes) < _MAX_CODES or REGISTRY.defines(finding.code)
             code = finding.code if known else _OTHER
             worst[code] = max(worst.get(code, 0), finding.severity)
         self._codes |= worst.keys()

@@ -1,0 +1,34 @@
+"""The operator's language: OPERATOR_LANG, else that of the locale, else English."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector.errors import UsageError
+
+from .envfile import read_env_file
+from .load import settings_file
+from .settings import LANGUAGES, locale_language
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_NAME: Final = "OPERATOR_LANG"
+
+
+def operator_language(env_file: Path | None = None, environ: Mapping[str, str] | None = None) -> str:
+    """`en` or `zh-Hant`, for a verb at a terminal. It raises nothing: other settings may be wrong, or not readable."""
+    environ = os.environ if environ is None else environ
+    given = environ.get(_NAME) or _of_file(env_file)
+    return given if given in LANGUAGES else locale_language(environ)
+
+
+def _of_file(env_file: Path | None) -> str:
+    path = settings_file(env_file)
+    try:
+        variables = read_env_file(path)[0] if path else []
+    except UsageError:
+        return ""
+    return next((variable.value for variable in variables if variable.name == _NAME), "")

@@ -1,0 +1,242 @@
+"""Findings of day files: damaged, gone, being copied, or the predecessor's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector import market
+from hk_tick_collector.store.foreign import import_command
+
+from . import remedies
+from .finding import Severity
+from .remedies import Remedy
+from .spec import SMALL, SOON, FindingSpec, Rule, Says
+from .words import Words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from .finding import Finding
+    from .spec import Seen
+
+_BACKFILLED: Final = ("gaps_lost", "gaps_healing", "lag")
+
+
+def _damaged(seen: Seen) -> Iterator[Finding]:
+    if seen.status.damaged_files:
+        yield DAY_DAMAGED.found(Severity.WARNING, name=seen.status.damaged_files[-1])
+
+
+DAY_DAMAGED: Final = FindingSpec(
+    code="day_damaged",
+    when=_damaged,
+    text=Words(
+        "a damaged day file was set aside as {name} and a fresh one begun; keep it (docs/sqlite-wal.md)",
+        "損壞的日檔已改名保留為 {name}，並建立了新檔；保留該檔（docs/sqlite-wal.md）",
+    ),
+    remedy=Remedy(remedies.GAPS),
+    meaning=Words("a damaged day file was set aside and a fresh one begun", "損壞的日檔已改名保留，新檔已建立"),
+    do=Words(
+        f"keep it, see docs/sqlite-wal.md; {remedies.GAPS}", f"保留該檔，見 docs/sqlite-wal.md；`{remedies.GAPS}`"
+    ),
+    alert=SOON,
+    causes=_BACKFILLED,
+)
+
+
+def _gone(seen: Seen) -> Iterator[Finding]:
+    if seen.status.gone_files:
+        yield DAY_GONE.found(Severity.WARNING, name=seen.status.gone_files[-1])
+
+
+DAY_GONE: Final = FindingSpec(
+    code="day_gone",
+    when=_gone,
+    text=Words(
+        "{name} was removed, moved or replaced while it was written: a fresh one was begun; if there is a copy,"
+        " keep it",
+        "{name} 在寫入期間被刪除、移走或換掉：已建立新檔；若有副本，請保留",
+    ),
+    remedy=Remedy(remedies.GAPS),
+    meaning=Words(
+        "the day file was removed, moved or replaced while it was written", "日檔在寫入期間被刪除、移走或換掉"
+    ),
+    do=Words(f"bring its ticks back from a copy; {remedies.GAPS}", f"由副本取回 tick；`{remedies.GAPS}`"),
+    alert=SOON,
+    causes=_BACKFILLED,
+)
+
+
+def _copying(seen: Seen) -> Iterator[Finding]:
+    """A copy that `sqlite3` makes of a day that is being written: nothing is wrong, unless it does not end."""
+    status = seen.status
+    if status.copy_since_ms is None:
+        return
+    path, since = status.copy_path, f"{market.hkt(status.copy_since_ms):%H:%M:%S} HKT"
+    if status.copy_held:
+        yield DAY_BEING_COPIED.found(Severity.OK, rows=status.waiting, path=path, since=since)
+    else:
+        yield COPY_TOO_SLOW.found(Severity.WARNING, path=path, since=since)
+
+
+DAY_BEING_COPIED: Final = FindingSpec(
+    code="day_being_copied",
+    when=_copying,
+    text=Words(
+        "a copy of the day is being made since {since}, {path}: commits wait for it, {rows:,} ticks are kept in memory"
+        " and spool and stored when it ends, after a minute at the latest",
+        "由 {since} 起正在複製日檔 {path}：提交暫停等候，{rows:,} 筆 tick 留在記憶體與 spool，"
+        "複製完成即寫入，最遲一分鐘後",
+    ),
+    remedy=Remedy(""),
+    meaning=Words(
+        "sqlite3 copies the day (.backup): commits wait for it, ticks are kept in memory and spool; nothing is wrong",
+        "`sqlite3` 正以 `.backup` 複製日檔：提交暫停等候，tick 留在記憶體與 spool；屬正常",
+    ),
+    do=Words("wait: they are stored when it ends, after a minute at the latest", "等待：複製完成即寫入，最遲一分鐘後"),
+    alert=SMALL,
+    causes=("lag",),
+)
+COPY_TOO_SLOW: Final = FindingSpec(
+    code="copy_too_slow",
+    when=_copying,
+    text=Words(
+        "commits no longer wait for the copy {path}, being made since {since}: it starts over at each of them",
+        "提交不再等候由 {since} 起進行的複製 {path}：每次提交都令它從頭再來",
+    ),
+    remedy=Remedy(
+        "sudo hk-tick-collector snapshot",
+        "end that copy and take a snapshot instead",
+        "停止該複製，改用 snapshot",
+    ),
+    meaning=Words(
+        "a copy of the day is not done after a minute: commits go on, and it starts over at each of them",
+        "複製日檔一分鐘後仍未完成：收集器恢復提交，每次提交都令複製從頭再來",
+    ),
+    do=Words("end it, then: sudo hk-tick-collector snapshot", "停止它，改用 `sudo hk-tick-collector snapshot`"),
+    alert=SMALL,
+    causes=("spooling", "queue", "lag"),
+)
+
+
+def _importing(seen: Seen) -> Iterator[Finding]:
+    """The predecessor's file whose rows are being added now: nothing is wrong."""
+    status = seen.status
+    if not status.importing:
+        return
+    all_in = status.importing_checked or status.importing_done >= status.importing_rows
+    yield DAY_BEING_IMPORTED.found(
+        Severity.OK,
+        "checked" if all_in else "",
+        day=status.importing[:8],
+        rows=status.importing_rows,
+        done=status.importing_done,
+        checked=status.importing_checked,
+    )
+
+
+DAY_BEING_IMPORTED: Final = FindingSpec(
+    code="day_being_imported",
+    when=_importing,
+    text=Words(
+        "{day} is being imported from the predecessor's file: {done:,} of {rows:,} rows are in; it ends by itself",
+        "正從原有程式的日檔匯入 {day}：{rows:,} 筆中已匯入 {done:,} 筆；會自行完成",
+    ),
+    remedy=Remedy(""),
+    variants={
+        "checked": Says(
+            Words(
+                "{day} is being imported from the predecessor's file: all are in, {checked:,} of {rows:,} rows are"
+                " checked; it ends by itself",
+                "正從原有程式的日檔匯入 {day}：已全部匯入，{rows:,} 筆中已核對 {checked:,} 筆；會自行完成",
+            )
+        )
+    },
+    meaning=Words(
+        "the service adds the ticks of a predecessor's file, another collector's, to the day; nothing is wrong. Until"
+        " then its ticks are not called lost",
+        "服務正把原有程式的日檔匯入當日的日檔；屬正常。完成之前不會把其 tick 當作遺失",
+    ),
+    do=Words("nothing: it ends by itself", "毋須處理：會自行完成"),
+    alert=SMALL,
+)
+
+
+def _set_aside(seen: Seen) -> Iterator[Finding]:
+    """Day files of the predecessor that were set aside and are not ours yet."""
+    for name, why in sorted(seen.status.predecessor_files.items(), reverse=True):
+        if why:
+            path = Path(seen.status.data_root, name)
+            command = Remedy(import_command(path))
+            yield PREDECESSOR_FILE.found(Severity.WARNING, "waits", remedy=command, path=path, why=why)
+
+
+PREDECESSOR_FILE: Final = FindingSpec(
+    code="predecessor_file",
+    when=_set_aside,
+    text=Words(
+        "the predecessor's {name} was set aside and is not imported{others}",
+        "原有程式的 {name} 已改名保留，但未匯入{others}",
+    ),
+    remedy=Remedy("sudo hk-tick-collector import"),
+    variants={
+        "waits": Says(
+            Words(
+                "the predecessor's {path} was set aside and is not imported: {why}",
+                "原有程式的 {path} 已改名保留，但未匯入：{why}",
+            )
+        )
+    },
+    meaning=Words(
+        "a day file of the predecessor, another collector, was set aside and its ticks are not in ours yet",
+        "原有程式的日檔已改名保留，其 tick 尚未匯入",
+    ),
+    do=Words(
+        "follow the text; the collector tries again every minute, or: sudo hk-tick-collector import FILE",
+        "按文字說明處理；收集器每分鐘重試，亦可執行 `sudo hk-tick-collector import FILE`",
+    ),
+    alert=Rule(hold_s=600),  # its ticks are not in ours, and somebody must see to it
+)
+
+
+def _not_ours(seen: Seen) -> Iterator[Finding]:
+    if seen.status.predecessor_days:
+        yield predecessor_days(seen.status.predecessor_days, Path(seen.status.data_root))
+
+
+def predecessor_days(days: Sequence[str], data_root: Path) -> Finding:
+    """What is told of day files of the predecessor; there is one or more."""
+    remedy = Remedy(import_command(data_root))
+    if len(days) == 1:
+        return PREDECESSOR_DAYS.found(Severity.WARNING, "one", remedy=remedy, day=days[0])
+    return PREDECESSOR_DAYS.found(Severity.WARNING, remedy=remedy, count=len(days), first=days[0], last=days[-1])
+
+
+PREDECESSOR_DAYS: Final = FindingSpec(
+    code="predecessor_days",
+    when=_not_ours,
+    text=Words(
+        "{count} day files, {first} to {last}, are the predecessor's: no verb reads them before they are imported",
+        "{first} 至 {last} 的 {count} 個日檔屬原有程式：匯入之前任何指令都不會讀取",
+    ),
+    remedy=Remedy("sudo hk-tick-collector import"),
+    variants={
+        "one": Says(
+            Words(
+                "{day} is the predecessor's day file: no verb reads it before it is imported",
+                "{day} 的日檔屬原有程式：匯入之前任何指令都不會讀取",
+            )
+        ),
+        "read": Says(Words("{error}", "{error}")),  # by `status`, that met it as today's
+    },
+    meaning=Words(
+        "files of earlier days are the predecessor's, another collector's: no verb reads them before they are imported",
+        "較早的日檔屬原有程式：匯入之前任何指令都不會讀取",
+    ),
+    do=Words(
+        "sudo hk-tick-collector import /data/sqlite/HK",
+        "`sudo hk-tick-collector import /data/sqlite/HK`",
+    ),
+    alert=SMALL,
+)

@@ -1,0 +1,108 @@
+"""Every kind of finding, collected from the modules that define them; what is derived from all of them is here.
+
+A module is listed once, by its subject, in the order in which findings of equal severity are shown. A spec is not
+listed: every `FindingSpec` of a module counts, in the order of its definition.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from . import (
+    backfill,
+    backlog,
+    completeness,
+    connection,
+    day_files,
+    gaps,
+    held_days,
+    host,
+    market_data,
+    not_stored,
+    opend_states,
+    retention,
+    service,
+    stability,
+    writer,
+    writer_waits,
+)
+from .entry import Entry
+from .spec import FindingSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+    from .finding import Finding
+    from .spec import Seen
+
+SUBJECTS: Final = (
+    *(
+        opend_states,
+        connection,
+        writer,
+        writer_waits,
+        held_days,
+        backlog,
+        day_files,
+        market_data,
+        host,
+        backfill,
+        service,
+        stability,
+    ),
+    *(not_stored, gaps, completeness, retention),
+)
+# What stands for a code of the family that has no spec of its own: what a later OpenD or `store.faults` may name.
+_FAMILIES: Final = {
+    opend_states.PREFIX: opend_states.OPEND_OTHER,
+    writer.PREFIX: writer.WRITER_OTHER,
+}
+
+
+class Registry:
+    """Specs by code."""
+
+    def __init__(self) -> None:
+        self._specs: dict[str, FindingSpec] = {}
+
+    def include(self, module: ModuleType) -> None:
+        """Takes every spec of a module. ValueError for a code that is taken."""
+        for spec in vars(module).values():
+            if not isinstance(spec, FindingSpec) or spec.code in _FAMILIES:
+                continue
+            if self._specs.setdefault(spec.code, spec) is not spec:  # the same: one subject uses another's
+                raise ValueError(f"two findings have the code {spec.code}")
+
+    def exclude(self, module: ModuleType) -> None:
+        """Forgets them."""
+        for spec in vars(module).values():
+            if isinstance(spec, FindingSpec) and self._specs.get(spec.code) is spec:
+                del self._specs[spec.code]
+
+    def __iter__(self) -> Iterator[FindingSpec]:
+        return iter(self._specs.values())
+
+    def spec(self, code: str) -> FindingSpec | None:
+        """What is known of a code; None for one that nobody defines. `opend_program_X` is `opend_X`."""
+        name = code.replace("opend_program_", opend_states.PREFIX)
+        family = next((spec for prefix, spec in _FAMILIES.items() if code.startswith(prefix)), None)
+        return self._specs.get(name, family)
+
+    def defines(self, code: str) -> bool:
+        """Whether a code has a spec of its own, so that it may be a label of a metric."""
+        return code in self._specs
+
+    def found(self, seen: Seen) -> Iterator[Finding]:
+        """What is wrong in a live state, in the order of the subjects; a `when` that specs share is asked once."""
+        for when in dict.fromkeys(spec.when for spec in self if spec.when is not None):
+            yield from when(seen)
+
+    def explained(self) -> dict[str, Entry]:
+        """The explanation of every code."""
+        return {spec.code: Entry(spec.meaning, spec.do) for spec in self}
+
+
+REGISTRY: Final = Registry()
+for _subject in SUBJECTS:
+    REGISTRY.include(_subject)

@@ -1,0 +1,60 @@
+"""What is said to an operator, in English and in Traditional Chinese; the two say the same with the same figures. Pure.
+
+A template has its figures in braces, as `str.format` takes them. A figure may be `Words` itself: each language then
+takes its own. What others said (OpenD, the kernel, SQLite) is shown as they said it, in either language.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+ENGLISH: Final = "en"
+CHINESE: Final = "zh-Hant"
+LANGUAGES: Final = (ENGLISH, CHINESE)
+
+
+class Words(NamedTuple):
+    """The same in both languages; a text, or a template."""
+
+    en: str
+    zh: str
+
+    def of(self, lang: str) -> str:
+        """In the language of an operator, `en` or `zh-Hant`."""
+        return self.zh if lang == CHINESE else self.en
+
+    def filled(self, **facts: object) -> Words:
+        """The template with its figures. KeyError for one that is not given."""
+        return Words(*(template.format(**_in(lang, facts)) for lang, template in zip(LANGUAGES, self, strict=True)))
+
+    def __bool__(self) -> bool:
+        return bool(self.en)
+
+
+NO_WORDS: Final = Words("", "")
+
+
+def _in(lang: str, facts: dict[str, object]) -> dict[str, object]:
+    return {name: fact.of(lang) if isinstance(fact, Words) else fact for name, fact in facts.items()}
+
+
+def same(text: str) -> Words:
+    """What is not translated: the words of others, a name, a command."""
+    return Words(text, text)
+
+
+def joined(first: Words, then: Words) -> Words:
+    """Two sentences in a row; either may be empty."""
+    if not (first and then):
+        return first or then
+    return Words(f"{first.en}; {then.en}", f"{first.zh}；{then.zh}")
+
+
+def times(count: int) -> Words:
+    """`once`, `4 times`."""
+    return Words("once" if count == 1 else f"{count:,} times", f"{count:,} 次")
+
+
+def more(count: int) -> Words:
+    """` (and 3 more)`, nothing for none."""
+    return Words(f" (and {count} more)", f"（另有 {count} 項）") if count > 0 else NO_WORDS
