@@ -18,7 +18,6 @@ from tests.ops.findings.test_remedies import ALL_WRONG
 
 from hk_tick_collector import clock
 from hk_tick_collector.cli import main
-from hk_tick_collector.model import Stats
 from hk_tick_collector.ops.alerts.rules import Alerts, rule_of
 from hk_tick_collector.ops.catalogue import catalogue
 from hk_tick_collector.ops.findings.finding import Finding, Severity
@@ -32,6 +31,7 @@ from hk_tick_collector.ops.findings.words import CHINESE, ENGLISH, Words
 from hk_tick_collector.ops.findings.writer import WRITER_OTHER
 from hk_tick_collector.ops.live.status import write_status
 from hk_tick_collector.ops.metrics.exposition import Metrics
+from hk_tick_collector.stats import Stats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
