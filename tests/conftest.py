@@ -28,8 +28,14 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import TickRow
 
 
-# How long an example takes depends on what else the machine does.
-hypothesis.settings.register_profile("any load", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+# How long an example takes depends on what else the machine does. The same examples in each run: a change is not judged
+# by those that happened to be drawn. `--hypothesis-profile=explore` draws others each time.
+hypothesis.settings.register_profile(
+    "any load", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.register_profile(
+    "explore", hypothesis.settings.get_profile("any load"), derandomize=False, database=None
+)
 hypothesis.settings.load_profile("any load")
 
 # Verbs speak the language of the locale: here it is English, whoever runs the tests.

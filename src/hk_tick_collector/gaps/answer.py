@@ -188,12 +188,16 @@ def is_whole_day(track: SymbolDay, part: Part, answer: Answer) -> bool:
     """Whether nothing of the day is older than the answer.
 
     So it is when OpenD gives ticks of the day before. When it only says that it has no more, it must say so again with
-    the same oldest tick: while the answer grows, as it does not when only the newest are given, or for a while.
+    the same oldest tick: while the answer grows, as it does not when only the newest are given, or for a while. It must
+    also have all ticks that we know: OpenD may keep fewer than it says.
     """
     if part.from_before:
         return True
     known = len(track.recent.known()) if track.recent else 0
-    if not answer.complete or part.from_after or len(answer.ticks) < min(answer.asked_rows, known):
+    has_all = len(answer.ticks) >= min(answer.asked_rows, known) and (
+        not track.first_seq or track.first_seq in part.seqs
+    )
+    if not answer.complete or part.from_after or not has_all:
         track.oldest = None
         return False
     ticks, before = len(answer.ticks), track.oldest

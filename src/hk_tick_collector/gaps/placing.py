@@ -130,6 +130,8 @@ class Placing:
         track.interrupted = ""
         track.next = counter + 1
         track.candidate = 0
+        if stored:
+            track.note_first(seq)
         before_s = track.last_seq >> 32 if track.last_seq else day.start_s
         if seq > track.last_seq:
             track.last_seq, track.last_ts_ms = seq, ts_ms
@@ -185,6 +187,7 @@ class Placing:
         gap = self._find(track, seq)
         if gap is None:
             return False  # no gap there: the key of the table recognises the duplicate
+        track.note_first(seq)
         if seq in track.strange:  # a late report behind a leap, for example: it has its place now
             track.strange.remove(seq)
         counter, among = seq & COUNTER_MASK, track.past if seq < track.run_seq else track.gaps

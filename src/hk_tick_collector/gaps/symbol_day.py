@@ -128,6 +128,7 @@ class SymbolDay:
 
     symbol: str
     next: int = 0  # 0 before the first tick that follows the rule, -1 once the rule does not hold
+    first_seq: int = 0  # the lowest that followed the rule, 0 before there was one
     last_seq: int = 0  # the highest, not the one before `next`: a late report may carry an older second
     last_ts_ms: int = 0
     gaps: list[OpenGap] = field(default_factory=list)  # by counter, never adjacent: those that may still be filled
@@ -188,6 +189,11 @@ class SymbolDay:
             self.known_seq = max(self.known_seq, seq)
         else:
             self.known.add(seq)
+
+    def note_first(self, seq: int) -> None:
+        """Notes a stored tick that follows the rule, which may be the first of the day that is known."""
+        if not self.first_seq or seq < self.first_seq:
+            self.first_seq = seq
 
     def remember(self, seq: int, ts_ms: int) -> None:
         """Notes a tick of a symbol without the rule."""

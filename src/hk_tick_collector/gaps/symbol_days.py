@@ -97,6 +97,13 @@ class SymbolDays:
             )
             track.known, track.oldest = known, None
         elif from_seq is None or doubt.from_seq is None:
+            # With times alone a doubt begins the margin before what was known. The one that had sequences has none yet.
+            if from_seq is not None:
+                from_ts_ms = max(from_ts_ms - MARGIN_MS, day_start_ms)
+            elif doubt.from_seq is not None:
+                doubt.from_ts_ms = max(doubt.from_ts_ms - MARGIN_MS, day_start_ms)
+            if from_ts_ms < doubt.from_ts_ms:
+                track.known &= known
             doubt.from_seq = doubt.to_seq = None
             doubt.from_ts_ms, doubt.to_ts_ms = min(doubt.from_ts_ms, from_ts_ms), track.to_ms - 1
         elif from_seq < doubt.from_seq:

@@ -154,6 +154,12 @@ class DayReader(DayConnection):
         rows = list(self._select(("seq", "ts_ms"), "ticks", rest, (symbol, *values, count)))
         return [(seq, ts_ms) for seq, ts_ms in reversed(rows)]
 
+    def first_seq(self, symbol: str, from_seq: int, to_seq: int) -> int | None:
+        """The lowest sequence of a symbol between these, None where there is none."""
+        sql = "SELECT min(seq) FROM ticks WHERE symbol = ? AND seq BETWEEN ? AND ?"
+        found: int | None = next(self._rows(sql, (symbol, from_seq, to_seq)))[0]
+        return found
+
     def top_seq(self, symbol: str, from_seq: int, to_seq: int) -> int | None:
         """The highest sequence of a symbol between these, None where there is none."""
         sql = "SELECT max(seq) FROM ticks WHERE symbol = ? AND seq BETWEEN ? AND ?"

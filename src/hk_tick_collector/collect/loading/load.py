@@ -162,10 +162,13 @@ def _track(day: Day, reader: DayReader, count: SymbolCount, rule: Rule) -> Symbo
         for seq, ts_ms in newest:
             recent.add(seq, ts_ms)
         last_seq = newest[-1][0] if newest else count.max_seq
-        return SymbolDay(symbol, -1, last_seq, count.last_ts_ms, recent=recent, interrupted=CAUSE_RESTART)
+        return SymbolDay(symbol, -1, 0, last_seq, count.last_ts_ms, recent=recent, interrupted=CAUSE_RESTART)
     top_seq = reader.top_seq(symbol, max(rule.run_seq, day.start_s << 32), day.last_seq) or 0
     upcoming = (top_seq & COUNTER_MASK) + 1
-    return SymbolDay(symbol, upcoming, top_seq, count.last_ts_ms, run_seq=rule.run_seq, interrupted=CAUSE_RESTART)
+    first_seq = reader.first_seq(symbol, day.start_s << 32, day.last_seq) or 0
+    return SymbolDay(
+        symbol, upcoming, first_seq, top_seq, count.last_ts_ms, run_seq=rule.run_seq, interrupted=CAUSE_RESTART
+    )
 
 
 def _looks_like_counter(newest: list[tuple[int, int]]) -> bool:
