@@ -148,6 +148,13 @@ class Collector(Process):
         """Returns when its day files hold so many ticks."""
         wait_until(lambda: self.stored() >= ticks, lambda: f"{ticks} ticks stored in\n{self.output}")
 
+    def outlive(self, opend: OpenD) -> None:
+        """Stops OpenD, and returns when all that it sent has been read."""
+        before = len(self.events("futu_disconnected"))
+        opend.signal(signal.SIGTERM)
+        opend.finish()
+        self.wait_for("futu_disconnected", before + 1)
+
     def shutdown(self) -> dict[str, str]:
         """The fields of its last line, which tells how it ended."""
         last = self.events()[-1]
