@@ -140,7 +140,7 @@ def test_an_error_without_standard_error_keeps_its_exit_code() -> None:
 
 def test_a_limit_of_file_size_is_named(start: Start) -> None:
     """RLIMIT_FSIZE: rows are kept while it holds, stored once it is gone; `status` names it."""
-    opend = start.simulate("--rate", "500")
+    opend = start.simulate("--rate", "500", "--wait")
     collector = start.run(opend.port)
     collector.wait_stored(50)
     before = resource.prlimit(collector.pid, resource.RLIMIT_FSIZE)
