@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hk_tick_collector.model import TickRow
-    from hk_tick_collector.simulator.exchange.market import MadeRow
+    from hk_tick_collector.simulator.exchange.made import MadeRow
 
 LINE_RATE: Final = 10_000.0  # ticks/s of exchange time for what is sent at line speed
 _SEED: Final = 1

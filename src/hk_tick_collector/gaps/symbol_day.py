@@ -190,6 +190,13 @@ class SymbolDay:
         else:
             self.known.add(seq)
 
+    def go_to(self, counter: int, seq: int, ts_ms: int) -> None:
+        """Notes that the tick of this counter and sequence was seen, which may be newer than all before."""
+        if counter <= COUNTER_MAX and counter >= self.next:
+            self.next = counter + 1
+        if seq > self.last_seq:
+            self.last_seq, self.last_ts_ms = seq, max(ts_ms, self.last_ts_ms)
+
     def note_first(self, seq: int) -> None:
         """Notes a stored tick that follows the rule, which may be the first of the day that is known."""
         if not self.first_seq or seq < self.first_seq:

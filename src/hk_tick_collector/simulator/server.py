@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from hk_tick_collector.simulator.exchange.listing import Security
-    from hk_tick_collector.simulator.exchange.market import MadeRow, Source
+    from hk_tick_collector.simulator.exchange.made import MadeRow, Source
     from hk_tick_collector.simulator.faults.scenario import Line, Step
 
     from .plan import Gateway, Plan

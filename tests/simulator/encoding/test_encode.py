@@ -23,7 +23,7 @@ from hk_tick_collector.simulator.encoding.encode import (
 from hk_tick_collector.simulator.exchange.listing import default_symbols, listing
 
 if TYPE_CHECKING:
-    from hk_tick_collector.simulator.exchange.market import MadeRow
+    from hk_tick_collector.simulator.exchange.made import MadeRow
 
 SECURITIES = listing(default_symbols(40), seed=1)
 SIGNS = {1: " ", 2: "P", 3: "M", 4: "Y", 5: "X", 6: "D", 7: "U"}

@@ -10,7 +10,8 @@ import pytest
 from hk_tick_collector import market as calendar
 from hk_tick_collector.errors import UsageError
 from hk_tick_collector.simulator.exchange.listing import default_symbols, listing, parse_symbols
-from hk_tick_collector.simulator.exchange.market import AUCTION, AUTO_MATCH, LATE, ODD_LOT, MadeTick, SyntheticMarket
+from hk_tick_collector.simulator.exchange.made import AUCTION, AUTO_MATCH, LATE, ODD_LOT, MadeTick
+from hk_tick_collector.simulator.exchange.market import SyntheticMarket
 from hk_tick_collector.simulator.exchange.prices import LADDER, level_of, spread_at
 from hk_tick_collector.simulator.exchange.timetable import Calendar, Trading, trading_day
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from hk_tick_collector.simulator.exchange.market import MadeRow
+    from hk_tick_collector.simulator.exchange.made import MadeRow
 
 DAY = market.parse_day("20261120")
 START_MS = market.day_start_ms(DAY) + 10 * 3_600_000

@@ -1,4 +1,4 @@
-"""A day whose file could not be read at first, and can be now: what it knows is joined with what was seen since.
+"""What was seen of a day while its file could not be read, to be joined with what the file tells.
 
 The file's gaps keep their number, cause and status. What was noted since the start, when numbers began at 1, gets new
 numbers; of its gaps only what neither the file nor memory holds is left.
@@ -12,7 +12,6 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from hk_tick_collector import market
-from hk_tick_collector.errors import NoDayError, PredecessorFileError
 from hk_tick_collector.gaps.gap import OpenGap, first_counter
 from hk_tick_collector.gaps.symbol_day import (
     CAUSE_BEFORE_START,
@@ -25,32 +24,11 @@ from hk_tick_collector.gaps.symbol_day import (
     Day,
     SymbolDay,
 )
-from hk_tick_collector.store.query import DayReader, path_of
-
-from .load import go_to, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from hk_tick_collector.model import TickRow
-
-
-def load_late(data_root: Path, old: Day, held: Iterable[TickRow], now_ms: int) -> Day:
-    """The day as its file tells, with what was seen while the file could not be read (`old`).
-
-    `held` are the rows that are not committed. Raises what DayReader raises; `old` is then as it was. Any thread may
-    call it, while nobody else uses `old`.
-    """
-    try:
-        with DayReader(path_of(data_root, market.day_name(old.number))) as reader, reader.snapshot():
-            if reader.is_sealed():
-                return Day(old.number, sealed=True)
-            return load(old.number, reader, Seen(old, held, now_ms))
-    except (NoDayError, PredecessorFileError):  # then a fresh file is made
-        day = Day(old.number)
-        Seen(old, held, now_ms).keep_others(day)
-        return day
 
 
 class Seen:
@@ -112,7 +90,7 @@ class Seen:
         """A tick that came since may be newer than every stored one, and have found no place."""
         before = self._old.tracks.get(track.symbol)
         if before is not None and before.next > 0 and before.last_seq >= track.run_seq:
-            go_to(track, before.next - 1, before.last_seq, before.last_ts_ms)
+            track.go_to(before.next - 1, before.last_seq, before.last_ts_ms)
 
     def seqs(self, symbol: str) -> list[int]:
         """The sequences of the rows of a symbol that are not committed."""

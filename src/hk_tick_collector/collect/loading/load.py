@@ -24,7 +24,6 @@ from hk_tick_collector.gaps.symbol_day import (
     CAUSE_SEQUENCE,
     CAUSE_SKIPPED,
     COUNTER_MASK,
-    COUNTER_MAX,
     MARGIN_MS,
     RULE_COUNTER,
     RULE_NONE,
@@ -190,11 +189,11 @@ def _add_gaps(track: SymbolDay, gaps: _Gaps, reader: DayReader) -> None:
         # A dropped or a rejected tick may be newer than the newest stored one: it was seen all the same.
         newest = gaps.open.newest()
         if newest is not None:
-            go_to(track, newest.last, newest.to_seq or 0, newest.to_ts_ms)
+            track.go_to(newest.last, newest.to_seq or 0, newest.to_ts_ms)
         for seq in gaps.marks:
             if seq >= track.run_seq:
                 track.marks.add(seq & COUNTER_MASK)
-                go_to(track, seq & COUNTER_MASK, seq, (seq >> 32) * 1000)
+                track.go_to(seq & COUNTER_MASK, seq, (seq >> 32) * 1000)
     _ask_again(track)
     # A doubt that ends before the day does is lost: only what an answer did not reach has such an end.
     lasting = [open_gap for open_gap in gaps.doubts if open_gap.to_ts_ms >= track.to_ms - 1]
@@ -223,14 +222,6 @@ def _ask_again(track: SymbolDay) -> None:
         open_gap.final, open_gap.lost_ms = False, 0
         track.gaps.append(open_gap)
     track.gaps.reverse()
-
-
-def go_to(track: SymbolDay, counter: int, seq: int, ts_ms: int) -> None:
-    """Notes that the tick of this counter and sequence was seen, which may be newer than all before."""
-    if counter <= COUNTER_MAX and counter >= track.next:
-        track.next = counter + 1
-    if seq > track.last_seq:
-        track.last_seq, track.last_ts_ms = seq, max(ts_ms, track.last_ts_ms)
 
 
 def _adds_up(track: SymbolDay, count: SymbolCount | None, gaps: _Gaps) -> bool:

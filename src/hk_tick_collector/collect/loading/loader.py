@@ -9,20 +9,23 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hk_tick_collector import log
+from hk_tick_collector import log, market
 from hk_tick_collector.clock import now_ms
+from hk_tick_collector.errors import NoDayError, PredecessorFileError
 from hk_tick_collector.gaps.symbol_day import Day
+from hk_tick_collector.store.query import DayReader, path_of
 
-from .late import load_late
-from .load import load_day
+from .late import Seen
+from .load import load, load_day
 from .recount import rebuild_day
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from hk_tick_collector.collect.buffer.intake import Intake
     from hk_tick_collector.gaps.tracker import GapTracker
+    from hk_tick_collector.model import TickRow
 
 T = TypeVar("T")
 
@@ -50,6 +53,23 @@ def in_thread(what: Callable[..., T], *args: Any) -> asyncio.Future[T]:
 
     threading.Thread(target=run, name=what.__name__ if hasattr(what, "__name__") else "reader", daemon=True).start()
     return future
+
+
+def load_late(data_root: Path, old: Day, held: Iterable[TickRow], at_ms: int) -> Day:
+    """The day as its file tells, with what was seen while the file could not be read (`old`).
+
+    `held` are the rows that are not committed. Raises what DayReader raises; `old` is then as it was. Any thread may
+    call it, while nobody else uses `old`.
+    """
+    try:
+        with DayReader(path_of(data_root, market.day_name(old.number))) as reader, reader.snapshot():
+            if reader.is_sealed():
+                return Day(old.number, sealed=True)
+            return load(old.number, reader, Seen(old, held, at_ms))
+    except (NoDayError, PredecessorFileError):  # then a fresh file is made
+        day = Day(old.number)
+        Seen(old, held, at_ms).keep_others(day)
+        return day
 
 
 class DayLoader:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import stat
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from hk_tick_collector import log, market
 from hk_tick_collector.errors import PredecessorFileError
@@ -23,18 +23,31 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hk_tick_collector.stats import Stats
+    from hk_tick_collector.store.dayfile import StoreOptions
 
-    from .open_days import OpenDays
 
 _SEAL_AGAIN_S: Final = 60.0
 _SHORT_CHECK_S: Final = 0.02  # the check of a small file is waited for
 _SEAL_FAILED_LOG_S: Final = 3600.0  # a file that cannot be sealed is told so often, and when its cause changes
 
 
+class Days(Protocol):
+    """The day files of the writer, as far as sealing needs them."""
+
+    def close(self, day: int) -> None:
+        """Closes the file of a day, where it is open."""
+
+    def options_of(self, day: int) -> StoreOptions:
+        """How SQLite is to be used for the file of a day."""
+
+    def forget_use(self, day: int) -> None:
+        """Forgets when the file of a day was last used."""
+
+
 class Sealing:
     """One day after the other. `now_ms` is the wall clock in UTC epoch ms."""
 
-    def __init__(self, days: OpenDays, stats: Stats, data_root: Path, now_ms: Callable[[], int]) -> None:
+    def __init__(self, days: Days, stats: Stats, data_root: Path, now_ms: Callable[[], int]) -> None:
         self._days = days
         self._stats = stats
         self._data_root = data_root

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from hk_tick_collector.simulator.exchange.listing import Security
-    from hk_tick_collector.simulator.exchange.market import MadeRow
+    from hk_tick_collector.simulator.exchange.made import MadeRow
 
 _DOUBLE: Final = struct.Struct("<d").pack
 _OUTCOME_OK: Final = b"\x08\x00\x12\x00\x18\x00"  # retType 0, an empty retMsg, errCode 0

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from hk_tick_collector.market import DAY_MS
 
 if TYPE_CHECKING:
-    from hk_tick_collector.simulator.exchange.market import MadeRow, SyntheticMarket
+    from hk_tick_collector.simulator.exchange.made import MadeRow
+    from hk_tick_collector.simulator.exchange.market import SyntheticMarket
 
     from .encode import EntryEncoder
 

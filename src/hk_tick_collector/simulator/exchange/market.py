@@ -11,11 +11,23 @@ from __future__ import annotations
 
 import math
 import random
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.market import DAY_MS, HKT_OFFSET_MS, day_number
 
+from .made import (
+    AUCTION,
+    AUTO_MATCH,
+    BUY,
+    INTER_AUTO_MATCH,
+    INTER_NON_AUTO_MATCH,
+    LATE,
+    NEUTRAL,
+    NON_AUTO_MATCH,
+    ODD_LOT,
+    SELL,
+)
 from .prices import LADDER, LADDER_MILS, level_of
 from .sequences import Sequences
 from .timetable import Trading
@@ -24,34 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from .listing import Security
+    from .made import MadeRow
     from .timetable import Calendar
-
-BUY, SELL, NEUTRAL = 1, 2, 3  # Qot_Common.TickerDirection
-AUTO_MATCH, LATE, NON_AUTO_MATCH, INTER_AUTO_MATCH, INTER_NON_AUTO_MATCH, ODD_LOT, AUCTION = 1, 2, 3, 4, 5, 6, 7
-
-
-class MadeTick(NamedTuple):
-    """One trade as the exchange made it; numbers as on OpenD's wire."""
-
-    security: int  # its place in the listing
-    seq: int
-    ts_ms: int  # UTC epoch ms
-    price: float  # HKD
-    volume: int  # shares
-    turnover: float  # HKD
-    direction: int
-    tick_type: int
-
-
-MadeRow: TypeAlias = tuple[int, int, int, float, int, float, int, int]  # a MadeTick without the cost of its name
-
-
-class Source(Protocol):
-    """Where made ticks come from: the synthetic market, or a recorded day."""
-
-    def slot(self, start_ms: int, end_ms: int) -> Sequence[MadeRow]:
-        """The ticks from `start_ms` up to `end_ms`, UTC epoch ms; slots are asked for in order."""
-        ...
 
 
 def _trades() -> list[tuple[int, int, int, int]]:

@@ -17,7 +17,7 @@ from hk_tick_collector.market import day_number
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from .market import MadeRow
+    from .made import MadeRow
 
 COUNTER: Final = "counter"
 MODELS: Final = {

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Awaitable, Callable, Sequence
 
-    from hk_tick_collector.simulator.exchange.market import Source
+    from hk_tick_collector.simulator.exchange.made import Source
     from hk_tick_collector.simulator.gateway.answers import Desk
     from hk_tick_collector.simulator.gateway.conditions import Conditions
     from hk_tick_collector.simulator.gateway.feed import Feed

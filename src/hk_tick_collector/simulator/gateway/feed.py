@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from hk_tick_collector.simulator.exchange.listing import Security
-    from hk_tick_collector.simulator.exchange.market import MadeRow, SyntheticMarket
+    from hk_tick_collector.simulator.exchange.made import MadeRow
+    from hk_tick_collector.simulator.exchange.market import SyntheticMarket
     from hk_tick_collector.simulator.truth.truth import TruthFile
 
     from .conditions import Conditions

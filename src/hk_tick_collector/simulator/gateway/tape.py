@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector.market import day_number
 from hk_tick_collector.opend.messages import TICKER_WINDOW_ROWS
 from hk_tick_collector.simulator.encoding.encode import as_cached
-from hk_tick_collector.simulator.exchange.market import AUCTION, AUTO_MATCH, INTER_AUTO_MATCH
+from hk_tick_collector.simulator.exchange.made import AUCTION, AUTO_MATCH, INTER_AUTO_MATCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from hk_tick_collector.simulator.exchange.listing import Security
-    from hk_tick_collector.simulator.exchange.market import MadeRow
+    from hk_tick_collector.simulator.exchange.made import MadeRow
 
 _ON_THE_BOOK: Final = frozenset({AUTO_MATCH, INTER_AUTO_MATCH, AUCTION})  # odd lots and reports set no price
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from hk_tick_collector.model import Tick
-    from hk_tick_collector.simulator.exchange.market import MadeRow
+    from hk_tick_collector.simulator.exchange.made import MadeRow
 
     from .truth import TruthTick
 

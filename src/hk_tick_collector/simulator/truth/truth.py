@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from hk_tick_collector.simulator.exchange.market import MadeRow
+    from hk_tick_collector.simulator.exchange.made import MadeRow
 
 DIRECTIONS: Final = {0: "UNKNOWN", 1: "BUY", 2: "SELL", 3: "NEUTRAL"}
 
