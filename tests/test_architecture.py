@@ -35,12 +35,12 @@ RANKS = {
 }
 # The same inside the large parts: packages and single modules.
 RANKS_INSIDE = {
-    "ops": {"live": 0, "findings": 1, "alerts": 2, "catalogue": 2, "doctor": 2, "metrics": 2},
+    "ops": {"live": 0, "findings": 1, "alerts": 2, "explanations": 2, "doctor": 2, "metrics": 2},
     "collect": {
         "options": 0,
         "opend_state": 0,
         "storing_state": 0,
-        "earlier_runs": 0,
+        "restart_history": 0,
         "memory_limit": 0,
         "buffer": 1,
         "loading": 2,
@@ -299,7 +299,7 @@ WITHOUT_TESTS_OF_THEIR_OWN = {
     "collect/memory_limit.py",
     "collect/options.py",
     "collect/storing_state.py",
-    "collect/loading/imported.py",
+    "collect/loading/imported_gaps.py",
 }
 
 

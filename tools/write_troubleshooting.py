@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hk_tick_collector.ops.catalogue import catalogue
+from hk_tick_collector.ops.explanations import catalogue
 
 DOCS = Path(__file__).parent.parent / "docs"
 

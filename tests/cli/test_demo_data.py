@@ -16,7 +16,7 @@ import pytest
 from hk_tick_collector.cli._demo_data import begin
 from hk_tick_collector.cli._options import today
 from hk_tick_collector.errors import OwnedError, UsageError
-from hk_tick_collector.store.owner import OwnerLock
+from hk_tick_collector.store.collector_lock import OwnerLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,8 +16,8 @@ import pytest
 from tests.predecessor_files import SHIFT_MS, as_predecessors, begin_file, insert, write_file
 
 from hk_tick_collector import market
+from hk_tick_collector.store.collector_lock import OwnerLock
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions, seal
-from hk_tick_collector.store.owner import OwnerLock
 from hk_tick_collector.store.query import DayReader
 
 if TYPE_CHECKING:

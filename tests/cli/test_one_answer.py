@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.e2e.conftest import PROGRAM, Start
 
-from hk_tick_collector.cli._refusals import refusals
+from hk_tick_collector.cli._refused_settings import refusals
 from hk_tick_collector.config import load_settings
 from hk_tick_collector.ops.doctor.files import Account
 from hk_tick_collector.simulator.control import tell

@@ -22,10 +22,10 @@ from tests.reliability.disks import disk_of_its_own, frozen
 
 from hk_tick_collector import market
 from hk_tick_collector.model import Gap, RuleChange
+from hk_tick_collector.store.collector_lock import OwnerLock
 from hk_tick_collector.store.dayfile import Batch, DayFile, Link, StoreOptions, seal
 from hk_tick_collector.store.foreign import keep, kept_path
 from hk_tick_collector.store.locks import describe
-from hk_tick_collector.store.owner import OwnerLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,7 +13,7 @@ from hk_tick_collector.errors import CollectorError, NoDayError, SchemaChangedEr
 from hk_tick_collector.model import Gap
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions, seal
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
-from hk_tick_collector.store.kept import survey
+from hk_tick_collector.store.inventory import survey
 from hk_tick_collector.store.query import DayReader
 
 if TYPE_CHECKING:

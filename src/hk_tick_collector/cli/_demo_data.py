@@ -12,7 +12,7 @@ from hk_tick_collector import market
 from hk_tick_collector.clock import now_ms
 from hk_tick_collector.errors import OwnedError, UsageError
 from hk_tick_collector.ops.live.status import STATUS_NAME
-from hk_tick_collector.store.owner import OwnerLock
+from hk_tick_collector.store.collector_lock import OwnerLock
 from hk_tick_collector.store.query import list_days, path_of
 
 from ._options import today

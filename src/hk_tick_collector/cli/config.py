@@ -93,7 +93,7 @@ def _check(env_file: Path | None, *, as_json: bool) -> int:
 
 def _faults(env_file: Path | None) -> tuple[list[UsageError], list[str], str]:
     """Errors that stop a start, what is odd beside them, and what is right in a few words."""
-    from ._refusals import blocked, check_made, refusals  # they need SQLite, the table of settings does not
+    from ._refused_settings import blocked, check_made, refusals  # they need SQLite, the table of settings does not
 
     try:
         loaded = load_settings(env_file)

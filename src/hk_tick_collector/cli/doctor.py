@@ -21,7 +21,7 @@ from hk_tick_collector.ops.findings.words import ENGLISH, Words
 
 from ._options import AsJson, EnvFile, today
 from ._patience import demand_writable, in_child
-from ._refusals import refusals, rsa_key
+from ._refused_settings import refusals, rsa_key
 from ._show import show, show_json
 from ._terminal import in_colour
 from .status import live_status

@@ -11,7 +11,7 @@ import typer
 
 from hk_tick_collector import __version__
 from hk_tick_collector.clock import now_ms
-from hk_tick_collector.collect.loading.imported import missing_of
+from hk_tick_collector.collect.loading.imported_gaps import missing_of
 from hk_tick_collector.errors import CollectorError, OwnedError, StoreError, UsageError
 from hk_tick_collector.store import foreign, predecessor
 from hk_tick_collector.store.importing import clear_drafts, hand_over, import_day

@@ -13,7 +13,7 @@ import typer
 
 from hk_tick_collector.config import operator_language
 from hk_tick_collector.errors import JournalError, UsageError
-from hk_tick_collector.ops.catalogue import catalogue
+from hk_tick_collector.ops.explanations import catalogue
 from hk_tick_collector.ops.findings.words import Words, same
 
 from ._journal import LEVELS, SYSTEMD, Choice, Line, read_lines, summed

@@ -11,7 +11,7 @@ from hk_tick_collector.config import operator_language
 from hk_tick_collector.errors import DiskHangsError
 from hk_tick_collector.ops.findings import health, retention
 from hk_tick_collector.ops.findings.words import ENGLISH, NO_WORDS, Words, same
-from hk_tick_collector.store.kept import GOOD, survey
+from hk_tick_collector.store.inventory import GOOD, survey
 
 from ._options import AsJson, EnvFile, settings_in_force, today
 from ._patience import in_child
@@ -20,7 +20,7 @@ from .status import hanging
 
 if TYPE_CHECKING:
     from hk_tick_collector.config import Settings
-    from hk_tick_collector.store.kept import Kept, KeptDay
+    from hk_tick_collector.store.inventory import Kept, KeptDay
 
 _FINE: Final = Words("OK: nothing to do", "OK: 毋須處理")
 

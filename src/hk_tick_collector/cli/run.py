@@ -13,7 +13,7 @@ from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.ops.live.systemd_notify import Notifier
 
 from ._options import EnvFile, limits
-from ._refusals import check_data_root, check_made, destinations, rsa_key, symbols
+from ._refused_settings import check_data_root, check_made, destinations, rsa_key, symbols
 
 if TYPE_CHECKING:
     from pathlib import Path

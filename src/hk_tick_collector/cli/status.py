@@ -41,15 +41,15 @@ from hk_tick_collector.ops.live.systemd_unit import (
     systemd_runs,
 )
 from hk_tick_collector.store.foreign import list_waiting
-from hk_tick_collector.store.kept import still_predecessors
+from hk_tick_collector.store.inventory import still_predecessors
 from hk_tick_collector.store.locks import describe
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
-from ._figures import figure_lines
 from ._options import AsJson, EnvFile, limits, loaded_in_force, today
 from ._patience import Disk
-from ._refusals import blocked, refusals
+from ._refused_settings import blocked, refusals
 from ._show import padded, show, show_json
+from ._status_lines import figure_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -40,8 +40,8 @@ def verify(
 
     Example: hk-tick-collector verify --truth truth.tsv demo-data/20261120.db
     """
-    from hk_tick_collector.simulator.truth.columns import Truth
     from hk_tick_collector.simulator.truth.truth import read_outliers, read_rejects, read_truth
+    from hk_tick_collector.simulator.truth.truth_arrays import Truth
     from hk_tick_collector.simulator.truth.verdict import judge
 
     if truth is None:

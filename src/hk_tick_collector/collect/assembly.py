@@ -17,8 +17,8 @@ from hk_tick_collector.collect.buffer.intake import Intake
 from hk_tick_collector.collect.buffer.overflow import Overflow
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
 from hk_tick_collector.collect.connection.backfill import Backfiller
+from hk_tick_collector.collect.connection.compare_totals import Reconciler
 from hk_tick_collector.collect.connection.feed import Feed
-from hk_tick_collector.collect.connection.reconcile import Reconciler
 from hk_tick_collector.collect.loading.load import unfinished_days
 from hk_tick_collector.collect.loading.loader import DayLoader
 from hk_tick_collector.collect.reporting.gap_log import GapLog

@@ -18,12 +18,12 @@ from hk_tick_collector.collect.loading.load import is_late_start
 from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.ops.alerts.alerter import STOP_S
 from hk_tick_collector.ops.metrics.server import metrics_served
-from hk_tick_collector.store.owner import OwnerLock, spool_owned
+from hk_tick_collector.store.collector_lock import OwnerLock, spool_owned
 from hk_tick_collector.store.rights import refused
 
 from .assembly import assemble
-from .earlier_runs import EarlierRuns
 from .memory_limit import demand_room
+from .restart_history import EarlierRuns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine

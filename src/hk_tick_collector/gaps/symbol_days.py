@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector import market
 
 from .gap import OpenGap
-from .losses import Losses
+from .losses_by_second import Losses
 from .symbol_day import COUNTER_MASK, MARGIN_MS, RULE_NONE, Day, SymbolDay, Unwitnessed
 
 if TYPE_CHECKING:

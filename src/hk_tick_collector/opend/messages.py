@@ -14,7 +14,7 @@ from hk_tick_collector.errors import OpenDError, ProtocolError, UsageError
 from hk_tick_collector.model import WINDOW_ROWS
 
 from . import opend_pb2 as pb
-from .bounds import FREE_BYTES, check_parts
+from .part_count import FREE_BYTES, check_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -27,10 +27,10 @@ from hk_tick_collector.simulator.faults.steps import Faults, Stage
 from hk_tick_collector.simulator.gateway.account import Account
 from hk_tick_collector.simulator.gateway.answers import Desk
 from hk_tick_collector.simulator.gateway.conditions import Conditions
-from hk_tick_collector.simulator.gateway.door import Door
 from hk_tick_collector.simulator.gateway.feed import Feed
+from hk_tick_collector.simulator.gateway.listening_socket import Door
+from hk_tick_collector.simulator.gateway.recent_ticks import Tape
 from hk_tick_collector.simulator.gateway.session import Session
-from hk_tick_collector.simulator.gateway.tape import Tape
 from hk_tick_collector.simulator.truth.replay import Replay, made_row
 from hk_tick_collector.simulator.truth.truth import TruthFile, last_moment, read_outliers, read_rejects, read_truth
 

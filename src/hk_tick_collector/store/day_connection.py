@@ -19,10 +19,10 @@ import apsw
 from hk_tick_collector import market
 from hk_tick_collector.errors import BusyFileError, ForeignFileError, NoDayError, SchemaChangedError, StoreError
 
+from .bounded_reading import Allowance, connect, demand_tables
 from .day_records import SymbolCount
 from .faults import lack_of_room
 from .foreign import demand_files_beside, foreign_file, no_file_here, not_sqlite, waiting_for
-from .guarded import Allowance, connect, demand_tables
 from .schema import APPLICATION_ID, TICK_COLUMNS, VERSION
 from .schema_check import CHANGED_HINT, SCHEMA_ERRORS, difference, named_change
 

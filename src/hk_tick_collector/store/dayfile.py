@@ -26,11 +26,11 @@ from hk_tick_collector.errors import SchemaChangedError, SealedDayError, StoreEr
 from hk_tick_collector.model import GAP_OPEN, UNSTORED_CAUSES, Gap, Reconciled, symbol_of, ts_ms_of
 
 from . import schema
-from .beside import write_beside
 from .disk import sync_directory
 from .faults import system_error_told
 from .inserting import insert
 from .opening import open_for_writing
+from .predecessor_rows import write_beside
 from .schema_check import CHANGED_HINT, cookie, mend, named_changes, refuse_foreign_triggers
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.model import RuleChange, TickRow
 
-    from .beside import BesideRow
+    from .predecessor_rows import BesideRow
 
 
 _LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01: a later tick is another's work

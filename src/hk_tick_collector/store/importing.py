@@ -24,12 +24,12 @@ from hk_tick_collector import market
 from hk_tick_collector.errors import StoreError
 
 from . import foreign
-from .beside import BesideRow, read_beside
+from .collector_lock import LOCK_NAME, OwnerLock
 from .dayfile import Batch, DayFile, StoreOptions, make_plain
 from .disk import demand_room, own_and_sync, refusals_named, sync_directory
 from .faults import diagnose
-from .owner import LOCK_NAME, OwnerLock
 from .predecessor import CONFLICT, place
+from .predecessor_rows import BesideRow, read_beside
 from .query import DayReader, path_of
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector.errors import SchemaChangedError
 
 from . import schema
-from .identity import compare
+from .same_tick import compare
 from .schema_check import CHANGED_HINT
-from .wide import bindings, widths
+from .wide_statements import bindings, widths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hk_tick_collector.model import GAP_OPEN, Gap, Reconciled, Tick
 
+from .bounded_reading import checked, demand_figures
 from .day_connection import DayConnection, list_days, path_of
 from .day_records import Completeness, Incomplete, Rule, Run, Stretch, SymbolCount, Totals
-from .guarded import checked, demand_figures
-from .identity import Compared, compare
+from .same_tick import Compared, compare
 from .schema import MISCOUNTED, TICK_COLUMNS
 
 if TYPE_CHECKING:

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from tests.ops.catalogue.test_catalogue import families
 from tests.ops.conftest import NOW_MS
+from tests.ops.explanations.test_catalogue import families
 from tests.ops.findings.test_remedies import ALL_WRONG
 
 from hk_tick_collector import clock
 from hk_tick_collector.cli import main
 from hk_tick_collector.ops.alerts.rules import Alerts, rule_of
-from hk_tick_collector.ops.catalogue import catalogue
+from hk_tick_collector.ops.explanations import catalogue
 from hk_tick_collector.ops.findings.finding import Finding, Severity
 from hk_tick_collector.ops.findings.health import Limits, check, line_of
 from hk_tick_collector.ops.findings.not_reporting import Host

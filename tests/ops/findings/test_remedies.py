@@ -6,8 +6,8 @@ import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from tests.ops.catalogue.test_catalogue import families
 from tests.ops.conftest import NOW_MS
+from tests.ops.explanations.test_catalogue import families
 
 from hk_tick_collector.ops.findings import held_days, not_reporting, opend_states, remedies, writer
 from hk_tick_collector.ops.findings.health import Limits, check, summary

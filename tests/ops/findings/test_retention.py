@@ -9,7 +9,7 @@ import pytest
 
 from hk_tick_collector.ops.findings import retention
 from hk_tick_collector.ops.findings.finding import Severity
-from hk_tick_collector.store.kept import GOOD, NO_SNAPSHOT, Kept, KeptDay
+from hk_tick_collector.store.inventory import GOOD, NO_SNAPSHOT, Kept, KeptDay
 
 MB: Final = 2**20
 TODAY: Final = "20261120"

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hk_tick_collector import market
 from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.model import UNSTORED_CAUSES, Gap, Tick
-from hk_tick_collector.simulator.truth.columns import Truth
 from hk_tick_collector.simulator.truth.truth import Outlier, TruthTick
+from hk_tick_collector.simulator.truth.truth_arrays import Truth
 from hk_tick_collector.simulator.truth.verdict import StoredDay, Verdict, judge
 from hk_tick_collector.store.query import Run, SymbolCount
 

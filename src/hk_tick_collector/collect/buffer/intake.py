@@ -18,7 +18,7 @@ from hk_tick_collector.opend.convert import DETAILS_MOST
 from hk_tick_collector.store.dayfile import Link
 
 from .chunk import Chunk
-from .rejections import Refused, Rejections
+from .rejection_log import Refused, Rejections
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.stats import Stats
 
     from .backfill import Backfiller
-    from .reconcile import Reconciler
+    from .compare_totals import Reconciler
 
 _LOG_EVERY_S: Final = 30.0
 _USEFUL_S: Final = 10.0  # a connection that was subscribed for so long was of use, though no tick came: a quiet market

@@ -2,9 +2,10 @@
 
 OpenD accepts or refuses a batch as a whole; its words may name one symbol that it refuses. Every batch is asked for as
 a whole first. What a refused batch holds is then asked for in groups, each time the group that subscribes the most
-symbols (`sieve.py`): the good ones first. A symbol that a refusal names, or that is the only one left of a refused
-group, is taken to be refused and asked for alone at the end. Where single symbols of a batch are refused too, all in
-the same words, the whole batch is taken to be refused: to ask for each of them would be a hundred requests for nothing.
+symbols (`refused_batches.py`): the good ones first. A symbol that a refusal names, or that is the only one left of a
+refused group, is taken to be refused and asked for alone at the end. Where single symbols of a batch are refused too,
+all in the same words, the whole batch is taken to be refused: to ask for each of them would be a hundred requests for
+nothing.
 Requests after a refusal are paced.
 """
 
@@ -28,8 +29,8 @@ from hk_tick_collector.ops.findings.refusals import (
     without_codes,
 )
 
-from .halves import halves
-from .sieve import Sieve
+from .ask_in_halves import halves
+from .refused_batches import Sieve
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import Gap
     from hk_tick_collector.store.query import Rule, SymbolCount
 
-    from .late import Seen
+    from .seen_while_unread import Seen
 
 _WINDOW_ROWS: Final = 1_100  # gaps among so many newest ticks may be filled; the others only take memory
 _LOWEST_SEQ: Final = -(2**63)

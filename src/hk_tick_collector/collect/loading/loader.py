@@ -15,9 +15,9 @@ from hk_tick_collector.errors import NoDayError, PredecessorFileError
 from hk_tick_collector.gaps.symbol_day import Day
 from hk_tick_collector.store.query import DayReader, path_of
 
-from .late import Seen
 from .load import load, load_day
 from .recount import rebuild_day
+from .seen_while_unread import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.collect.opend_state import OpenDState
     from hk_tick_collector.collect.options import ServiceOptions
     from hk_tick_collector.collect.writing.current_writer import CurrentWriter
-    from hk_tick_collector.collect.writing.handover import Commit
+    from hk_tick_collector.collect.writing.thread_handover import Commit
     from hk_tick_collector.stats import Stats
 
     from .gap_log import GapLog

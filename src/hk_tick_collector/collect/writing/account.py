@@ -10,12 +10,12 @@ import time
 from typing import TYPE_CHECKING
 
 from hk_tick_collector import log, market
-from hk_tick_collector.collect.buffer.rejections import Refused, Rejections, Tally
+from hk_tick_collector.collect.buffer.rejection_log import Refused, Rejections, Tally
 from hk_tick_collector.model import PUSH_BACKFILL, Tick, push_type_of, recv_ts_ms_of, seq_of, symbol_of
 from hk_tick_collector.store.faults import DISK_ERRORS
 from hk_tick_collector.store.query import DayReader, path_of
 
-from .handover import Commit
+from .thread_handover import Commit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.stats import Stats
     from hk_tick_collector.store.dayfile import Written
 
-    from .handover import Handover
+    from .thread_handover import Handover
 
 
 class Account:

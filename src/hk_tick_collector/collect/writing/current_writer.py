@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.collect.buffer.tick_queue import TickQueue
     from hk_tick_collector.model import Reconciled
 
-    from .handover import Beside
+    from .thread_handover import Beside
     from .writer import Writer
 
 

@@ -29,11 +29,11 @@ from hk_tick_collector.store.importing import (
     sorted_out,
     source_name,
 )
-from hk_tick_collector.store.kept import still_predecessors
+from hk_tick_collector.store.inventory import still_predecessors
 from hk_tick_collector.store.predecessor import CONFLICT, Source
 from hk_tick_collector.store.query import DayReader, path_of
 
-from .handover import Beside
+from .thread_handover import Beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from hk_tick_collector.collect.buffer.tick_queue import TickQueue
     from hk_tick_collector.model import TickRow
     from hk_tick_collector.stats import Stats
-    from hk_tick_collector.store.beside import BesideRow
     from hk_tick_collector.store.predecessor import SourceRow
+    from hk_tick_collector.store.predecessor_rows import BesideRow
 
     from .current_writer import CurrentWriter
 

@@ -9,8 +9,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
-from hk_tick_collector.store.blocking import day_holder
 from hk_tick_collector.store.faults import diagnose, in_words
+from hk_tick_collector.store.lock_holder import day_holder
 from hk_tick_collector.store.query import path_of
 
 if TYPE_CHECKING:

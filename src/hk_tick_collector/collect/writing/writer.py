@@ -21,10 +21,10 @@ from hk_tick_collector.store.dayfile import Batch
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
 
 from .account import Account
+from .backup_wait import POLL_S, CopyWait
 from .committer import Committer, Orders
-from .copy_wait import POLL_S, CopyWait
-from .handover import Handover, popped
 from .open_days import OpenDays
+from .thread_handover import Handover, popped
 from .trouble import LONGEST_BACKOFF_S, Trouble
 from .turns import Turns
 from .waiting_days import WaitingDays
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import Gap, Reconciled
     from hk_tick_collector.stats import Stats
 
-    from .handover import Beside, Commit
+    from .thread_handover import Beside, Commit
 
 _IDLE_S: Final = 1.0  # how long the thread sleeps at most: its heartbeat
 _HELD_IDLE_S: Final = 0.1  # while a day's file is tried again: its first retries come soon

@@ -17,10 +17,10 @@ from hk_tick_collector.errors import CollectorError, NoDayError, PredecessorFile
 from hk_tick_collector.ops.findings.day_files import predecessor_days
 from hk_tick_collector.ops.findings.words import Words
 from hk_tick_collector.store import rights, schema
-from hk_tick_collector.store.blocking import day_holder
+from hk_tick_collector.store.collector_lock import LOCK_NAME, SPOOL_LOCK_NAME
 from hk_tick_collector.store.foreign import import_command, list_waiting, move_command
+from hk_tick_collector.store.lock_holder import day_holder
 from hk_tick_collector.store.locks import Holder, holders
-from hk_tick_collector.store.owner import LOCK_NAME, SPOOL_LOCK_NAME
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 from hk_tick_collector.store.rights import give, user_name
 from hk_tick_collector.store.spool_segments import segments_below

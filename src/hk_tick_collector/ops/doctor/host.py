@@ -12,7 +12,7 @@ from typing import Final
 from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.ops.findings.words import NO_WORDS, Words
 from hk_tick_collector.ops.live.systemd_unit import SERVICE, not_taken_over, output, show_unit, systemd_runs
-from hk_tick_collector.store.versions import is_sound, library_version, reads_days
+from hk_tick_collector.store.sqlite_versions import is_sound, library_version, reads_days
 
 from . import opend_files
 from .result import Check, failure, not_checked, ok, warning

@@ -13,7 +13,8 @@ One finding is one `FindingSpec` (spec.py), in the module of its subject, with a
 
 Everything else is derived, and there is no second list: registry.py collects the specs of the subjects' modules;
 health.py and ordering.py make the line and the lines of `status`; `ops/alerts` asks a spec for its rule and sends its
-text; `ops/metrics` has its code as a label; `ops/catalogue` explains it, for `logs --explain` and docs/troubleshooting.
+text; `ops/metrics` has its code as a label; `ops/explanations` explains it, for `logs --explain` and for
+docs/troubleshooting.md.
 A new finding is one spec in the module of its subject, and its test. What it needs to know is in the live state
 (`ops/live/status.py`) or goes there first, through `Stats`.
 

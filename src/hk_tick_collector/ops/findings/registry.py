@@ -13,6 +13,7 @@ from . import (
     backlog,
     completeness,
     connection,
+    connection_breaks,
     day_files,
     gaps,
     held_days,
@@ -22,11 +23,10 @@ from . import (
     opend_states,
     retention,
     service,
-    stability,
     writer,
     writer_waits,
 )
-from .entry import Entry
+from .explanation import Entry
 from .spec import FindingSpec
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ SUBJECTS: Final = (
         host,
         backfill,
         service,
-        stability,
+        connection_breaks,
     ),
     *(not_stored, gaps, completeness, retention),
 )

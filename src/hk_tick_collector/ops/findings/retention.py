@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import market
-from hk_tick_collector.store import kept
+from hk_tick_collector.store import inventory
 from hk_tick_collector.store.foreign import import_command
 
 from . import remedies
@@ -24,7 +24,7 @@ from .words import NO_WORDS, Words
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from hk_tick_collector.store.kept import Kept, KeptDay
+    from hk_tick_collector.store.inventory import Kept, KeptDay
 
     from .finding import Finding
 
@@ -54,7 +54,7 @@ def forecast(found: Kept, today: str, min_free_bytes: int) -> Forecast:
 def movable(found: Kept, today: str) -> list[KeptDay]:
     """Days that are safe to move to another disk, oldest first: sealed, with a good snapshot, older than a month."""
     past = [day for day in found.days if day.day < today][:-_RECENT_DAYS]
-    return [day for day in past if day.sealed and day.snapshot == kept.GOOD]
+    return [day for day in past if day.sealed and day.snapshot == inventory.GOOD]
 
 
 def check(found: Kept, today: str, min_free_bytes: int) -> list[Finding]:
@@ -83,7 +83,7 @@ def _days(found: Kept, today: str) -> Iterator[Finding]:
         yield DAY_UNREADABLE.found(
             Severity.CRITICAL, variant, remedy=remedy, days=_named(broken), problem=first.problem
         )
-    wrong = [day for day in found.days if day.snapshot in (kept.DIFFERS, kept.UNREADABLE)]
+    wrong = [day for day in found.days if day.snapshot in (inventory.DIFFERS, inventory.UNREADABLE)]
     if wrong:
         yield SNAPSHOT_DAMAGED.found(Severity.CRITICAL, days=_named(wrong), day=wrong[0].day)
     for word, spec in _SNAPSHOTS:
@@ -241,4 +241,8 @@ PARTIAL: Final = FindingSpec(
     do=Words("nothing: the next snapshot of that day uses it up", "毋須處理：該日的下一個快照會用掉它"),
     alert=BY_REPORT,
 )
-_SNAPSHOTS: Final = ((kept.NO_SNAPSHOT, NO_SNAPSHOT), (kept.NO_SUM, NO_SUM), (kept.BEHIND, SNAPSHOT_BEHIND))
+_SNAPSHOTS: Final = (
+    (inventory.NO_SNAPSHOT, NO_SNAPSHOT),
+    (inventory.NO_SUM, NO_SUM),
+    (inventory.BEHIND, SNAPSHOT_BEHIND),
+)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from .account import Account
     from .conditions import Conditions, ReplyFault
-    from .tape import Tape
+    from .recent_ticks import Tape
 
 SERVER_VER: Final = 1011
 _BUILD: Final = 7108

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from hk_tick_collector.simulator.truth.truth import TruthFile
 
     from .conditions import Conditions
+    from .recent_ticks import Tape
     from .session import Session
-    from .tape import Tape
 
 REFILL_ROWS: Final = 50  # what OpenD pushes again of each security after an outage of its own link, at most
 _RESTORE_ROWS: Final = 10_000

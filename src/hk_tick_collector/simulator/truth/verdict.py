@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.model import Tick
 
-    from .columns import Column, Fields, Truth
+    from .truth_arrays import Column, Fields, Truth
 
 CAUSE_REJECTED: Final = "rejected"  # of a gap: its tick came and could not be stored
 _FIELDS: Final = ("ts_ms", "price", "volume", "turnover", "direction", "tick_type")

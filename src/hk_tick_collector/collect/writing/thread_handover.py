@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hk_tick_collector.model import Gap, Reconciled
-    from hk_tick_collector.store.beside import BesideRow
+    from hk_tick_collector.store.predecessor_rows import BesideRow
 
 _Event = TypeVar("_Event")
 

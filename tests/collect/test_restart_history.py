@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from hk_tick_collector import log
-from hk_tick_collector.collect import earlier_runs as starts_module
-from hk_tick_collector.collect.earlier_runs import STARTS_NAME, EarlierRuns
+from hk_tick_collector.collect import restart_history as starts_module
+from hk_tick_collector.collect.restart_history import STARTS_NAME, EarlierRuns
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hk_tick_collector.gaps.gap import OpenGap
-from hk_tick_collector.gaps.losses import Losses
+from hk_tick_collector.gaps.losses_by_second import Losses
 from hk_tick_collector.gaps.symbol_day import CAUSE_BEFORE_START, CAUSE_PUSH_LOST
 
 NOW_MS = 1_795_140_000_000

@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from . import schema
-from .wide import bindings, widths
+from .wide_statements import bindings, widths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,7 +18,7 @@ from tests.others import open_to_others
 
 from hk_tick_collector.errors import OwnedError, StoreError
 from hk_tick_collector.store import locks
-from hk_tick_collector.store.owner import LOCK_NAME, SPOOL_LOCK_NAME, OwnerLock, spool_owned
+from hk_tick_collector.store.collector_lock import LOCK_NAME, SPOOL_LOCK_NAME, OwnerLock, spool_owned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 HOLD = """
 import os, sys
 from pathlib import Path
-from hk_tick_collector.store.owner import OwnerLock
+from hk_tick_collector.store.collector_lock import OwnerLock
 lock = OwnerLock(Path(sys.argv[1]), f"pid {os.getpid()}, instance other")
 print("held", flush=True)
 sys.stdin.read()
@@ -170,7 +170,7 @@ AS_NOBODY = """
 import os, sys
 from pathlib import Path
 from hk_tick_collector.errors import StoreError
-from hk_tick_collector.store.owner import OwnerLock, spool_owned
+from hk_tick_collector.store.collector_lock import OwnerLock, spool_owned
 os.setgroups([]), os.setgid(65534), os.setuid(65534)
 for lock in (OwnerLock, lambda *args: spool_owned(*args).__enter__()):
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hk_tick_collector.collect.buffer.rejections import Rejections, Tally
+from hk_tick_collector.collect.buffer.rejection_log import Rejections, Tally
 
 if TYPE_CHECKING:
     from tests.collect.conftest import Journal

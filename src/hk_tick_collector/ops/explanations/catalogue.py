@@ -15,7 +15,7 @@ from hk_tick_collector.ops.findings.registry import REGISTRY
 from .log_events import EVENTS, SIMULATOR_EVENTS
 
 if TYPE_CHECKING:
-    from hk_tick_collector.ops.findings.entry import Entry
+    from hk_tick_collector.ops.findings.explanation import Entry
     from hk_tick_collector.ops.findings.words import Words
 
 _LINE: Final = re.compile(r"(?:^|\s)(?:DEBUG|INFO|WARNING|ERROR) (WATCHDOG \w+|\w+)(?=\s|$)(.*)")

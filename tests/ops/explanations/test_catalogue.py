@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from hk_tick_collector.opend.messages import QUOTE_RIGHTS_WITHOUT_TICKS
-from hk_tick_collector.ops.catalogue import catalogue
-from hk_tick_collector.ops.catalogue.log_events import EVENTS, SIMULATOR_EVENTS
+from hk_tick_collector.ops.explanations import catalogue
+from hk_tick_collector.ops.explanations.log_events import EVENTS, SIMULATOR_EVENTS
 from hk_tick_collector.ops.findings.registry import REGISTRY
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def families() -> dict[str, set[str]]:
 
 
 def test_every_event_that_is_logged_is_explained_and_no_other() -> None:
-    """A new line needs its entry in ops/catalogue/log_events.py; an entry whose line is gone must go too."""
+    """A new line needs its entry in ops/explanations/log_events.py; an entry whose line is gone must go too."""
     assert logged() == {*EVENTS, *SIMULATOR_EVENTS}
 
 

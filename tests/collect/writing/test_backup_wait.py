@@ -14,8 +14,8 @@ from hk_tick_collector import market
 from hk_tick_collector.collect.buffer.chunk import Chunk
 from hk_tick_collector.collect.buffer.overflow import Overflow
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
-from hk_tick_collector.collect.writing.copy_rule import LIMIT_S
-from hk_tick_collector.collect.writing.copy_wait import CopyWait, Elsewhere
+from hk_tick_collector.collect.writing.backup_rule import LIMIT_S
+from hk_tick_collector.collect.writing.backup_wait import CopyWait, Elsewhere
 from hk_tick_collector.stats import Stats
 from hk_tick_collector.store.copies import find_copies
 from hk_tick_collector.store.spool import Spool

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hk_tick_collector.collect.connection.sieve import Sieve
+from hk_tick_collector.collect.connection.refused_batches import Sieve
 
 
 def settle(symbols: list[str], refused: set[str], *, holds_refused: bool) -> tuple[set[str], int]:

@@ -31,7 +31,7 @@ from hk_tick_collector.opend import messages
 from hk_tick_collector.store.faults import DISK_ERRORS
 from hk_tick_collector.store.query import DayReader, path_of
 
-from .halves import halves
+from .ask_in_halves import halves
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from hk_tick_collector.ops.findings.entry import Entry, entry, fine
+from hk_tick_collector.ops.findings.explanation import Entry, entry, fine
 
 EVENTS: Final[dict[str, Entry]] = {
     # the service

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector import log, market
 from hk_tick_collector.store.copies import find_copies
 
-from .copy_rule import LIMIT, CopyRule
+from .backup_rule import LIMIT, CopyRule
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from hk_tick_collector.collect.writing.copy_rule import ENDED, LIMIT, LIMIT_S, STILL, STILL_S, TOTAL_S, CopyRule
+from hk_tick_collector.collect.writing.backup_rule import ENDED, LIMIT, LIMIT_S, STILL, STILL_S, TOTAL_S, CopyRule
 
 COPY: Final = "/data/20261120.snapshot.db"
 OTHER: Final = "/data/other.db"

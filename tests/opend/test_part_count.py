@@ -14,7 +14,7 @@ from tests.scripted_opend import ticks_of
 from hk_tick_collector.errors import ProtocolError
 from hk_tick_collector.opend import messages
 from hk_tick_collector.opend import opend_pb2 as pb
-from hk_tick_collector.opend.bounds import MOST_PARTS, check_parts
+from hk_tick_collector.opend.part_count import MOST_PARTS, check_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hk_tick_collector.collect.connection.halves import halves
+from hk_tick_collector.collect.connection.ask_in_halves import halves
 
 
 @pytest.mark.parametrize("count", range(1, 10))
