@@ -150,7 +150,7 @@ def _dump_stacks() -> None:
     with suppress(OSError), os.fdopen(os.memfd_create("stacks"), "r+b") as file:
         faulthandler.dump_traceback(file, all_threads=True)
         file.seek(0)
-        if log.tell(file.read().decode(errors="replace").rstrip()):
+        if log.write_text(file.read().decode(errors="replace").rstrip()):
             return
     sys.stderr.flush()
     faulthandler.dump_traceback(sys.stderr, all_threads=True)
