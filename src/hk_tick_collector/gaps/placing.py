@@ -1,7 +1,7 @@
 """Decides whether a tick is the next of its symbol, fills a gap, was seen before, or breaks the rule. No I/O.
 
-A single tick that does not follow the rule affects nothing else. Several in a row end the rule for the symbol. A counter
-that falls and continues from the lower value begins a new run.
+A single tick that does not follow the rule affects nothing else. Several in a row end the rule for the symbol. A
+counter that falls and continues from the lower value begins a new run.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ class Placing:
         return gap
 
     def _fill(self, day: Day, track: SymbolDay, seq: int, ts_ms: int) -> bool:
-        """A tick with a lower counter than the newest: late, backfilled or a duplicate. Returns whether it was missing."""
+        """A tick whose counter is not the highest: late, backfilled or a duplicate. Returns whether it was missing."""
         gap = self._find(track, seq)
         if gap is None:
             return False  # not in a gap: the primary key of `ticks` detects the duplicate
