@@ -159,7 +159,7 @@ async def _cancelled(*tasks: asyncio.Task[None]) -> None:
 
 
 async def _until_stopped(stop: asyncio.Event, *parts: asyncio.Task[None]) -> bool:
-    """Waits for a stop signal. Returns True if a part ended first: that is a failure, parts do not end by themselves."""
+    """Waits for a stop signal. Returns True if a part ended first, which is a failure."""
     waiting = asyncio.create_task(stop.wait())
     await asyncio.wait((waiting, *parts), return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()

@@ -56,7 +56,7 @@ class Account:
         for what in written.mended:
             log.warning("day_schema_mended", day=market.day_name(day), what=what)
         self._note_conflicts(market.day_name(day), written.conflicts)
-        self._rejections.tell()
+        self._rejections.log_due()
 
     def refused(self, day: int, rows: list[TickRow]) -> tuple[int, int]:
         """Ticks of a finished day: those it has are duplicates, the others are rejected; how many are which."""
