@@ -3,7 +3,7 @@
     CollectorError               has a hint: what the operator does next
     ├── UsageError               an argument or a setting that cannot work      exit 2
     ├── ProtocolError            the peer broke OpenD's wire protocol           the connection is reset
-    │   └── CryptoError          a body or a key that does not decrypt
+    │   └── CryptoError          a body that cannot be decrypted, or a bad key
     ├── OpenDError               OpenD answered a request with a failure
     ├── StoreError               a day file or its directory cannot be used
     │   ├── ForeignFileError     exists, but is not a day file of ours (or is of a newer version)
@@ -48,7 +48,7 @@ class ProtocolError(CollectorError):
 
 
 class CryptoError(ProtocolError):
-    """An RSA key that does not parse, or a body that does not decrypt."""
+    """An RSA key is invalid, or a body cannot be decrypted."""
 
 
 class OpenDError(CollectorError):

@@ -171,7 +171,7 @@ SCRIPTS: Final = [
         "a reply to InitConnect that is none",
         connecting,
         raw(messages.INIT_CONNECT, b"\xff", 1) + push(1),
-        [("Closed", "a body of 1 bytes is no InitConnectResponse")],
+        [("Closed", "a body of 1 bytes is not a valid InitConnectResponse")],
     ),
     Script(
         "a second yes",
@@ -235,7 +235,7 @@ SCRIPTS: Final = [
         "a pull that is no message",
         lambda: ready(GET_TICKER),
         raw(messages.GET_TICKER, b"\xff", 2) + push(1),
-        [("Failed", 2, messages.GET_TICKER, "a body of 1 bytes is no TickerResponse"), ("Ticks", hk(1), ())],
+        [("Failed", 2, messages.GET_TICKER, "a body of 1 bytes is not a valid TickerResponse"), ("Ticks", hk(1), ())],
     ),
     Script(
         "a pull that names no security",
