@@ -635,7 +635,7 @@ print(attempt(lambda: spool.append([row(1)])), spool.rows)
 """,
         tmp_path,
     )
-    hint = ": it must be a directory, or a place to make one, where the collector's account may write"
+    hint = ": it must be a directory in which the collector's account may write, or one that it may create"
     assert printed.splitlines() == [
         f"cannot use the spool closed/.spool: no right to write, or a read-only file system{hint}",
         f"cannot use the spool open/theirs: Permission denied{hint}",
