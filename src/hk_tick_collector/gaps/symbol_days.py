@@ -98,7 +98,8 @@ class SymbolDays:
             )
             track.known, track.oldest = known, None
         elif from_seq is None or doubt.from_seq is None:
-            # With times alone a doubt begins the margin before what was known. The one that had sequences has none yet.
+            # A doubt with only times starts MARGIN_MS before the last known tick. One of the two had sequences as
+            # bounds, so its time does not include this margin yet.
             if from_seq is not None:
                 from_ts_ms = max(from_ts_ms - MARGIN_MS, day_start_ms)
             elif doubt.from_seq is not None:

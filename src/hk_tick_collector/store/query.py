@@ -156,7 +156,7 @@ class DayReader(DayConnection):
         return [(seq, ts_ms) for seq, ts_ms in reversed(rows)]
 
     def first_seq(self, symbol: str, from_seq: int, to_seq: int) -> int | None:
-        """The lowest sequence of a symbol between these, None where there is none."""
+        """The lowest sequence of a symbol from `from_seq` to `to_seq`, None if there is none."""
         sql = "SELECT min(seq) FROM ticks WHERE symbol = ? AND seq BETWEEN ? AND ?"
         found: int | None = next(self._rows(sql, (symbol, from_seq, to_seq)))[0]
         return found

@@ -56,17 +56,17 @@ def in_thread(what: Callable[..., T], *args: Any) -> asyncio.Future[T]:
 
 
 def load_late(data_root: Path, old: Day, held: Iterable[TickRow], at_ms: int) -> Day:
-    """The day as its file tells, with what was seen while the file could not be read (`old`).
+    """The day from its file, joined with `old`: what was seen while the file could not be read.
 
-    `held` are the rows that are not committed. Raises what DayReader raises; `old` is then as it was. Any thread may
-    call it, while nobody else uses `old`.
+    `held` are the uncommitted rows. Raises the errors of DayReader; `old` is then unchanged. Any thread may call it, if
+    no other thread uses `old` meanwhile.
     """
     try:
         with DayReader(path_of(data_root, market.day_name(old.number))) as reader, reader.snapshot():
             if reader.is_sealed():
                 return Day(old.number, sealed=True)
             return load(old.number, reader, Seen(old, held, at_ms))
-    except (NoDayError, PredecessorFileError):  # then a fresh file is made
+    except (NoDayError, PredecessorFileError):  # then the writer creates a new file
         day = Day(old.number)
         Seen(old, held, at_ms).keep_others(day)
         return day

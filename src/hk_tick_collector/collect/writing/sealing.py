@@ -32,16 +32,16 @@ _SEAL_FAILED_LOG_S: Final = 3600.0  # between log lines about a file that cannot
 
 
 class Days(Protocol):
-    """The day files of the writer, as far as sealing needs them."""
+    """The methods of OpenDays that sealing needs."""
 
     def close(self, day: int) -> None:
-        """Closes the file of a day, where it is open."""
+        """Closes the file of a day if it is open."""
 
     def options_of(self, day: int) -> StoreOptions:
-        """How SQLite is to be used for the file of a day."""
+        """The SQLite options for the file of a day."""
 
     def forget_use(self, day: int) -> None:
-        """Forgets when the file of a day was last used."""
+        """The file of a day is a plain file now and needs no further work."""
 
 
 class Sealing:
