@@ -68,7 +68,7 @@ def told(events: Iterable[Event]) -> list[Told]:
     plain: list[Told] = []
     for event in events:
         match event:
-            case Ticks(rows=rows, rejected=rejected, pulled_by=None):
+            case Ticks(rows=rows, rejected=rejected, requested_by=None):
                 seqs = tuple(row[:2] for row in rows)
                 bad = tuple((one.seq, one.cause) for one in rejected)
                 if plain and plain[-1][0] == "Ticks":
@@ -78,7 +78,7 @@ def told(events: Iterable[Event]) -> list[Told]:
                     seqs, bad = before + seqs, bad_before + bad
                 if seqs or bad:
                     plain.append(("Ticks", seqs, bad))
-            case Ticks(rows=rows, pulled_by=serial):
+            case Ticks(rows=rows, requested_by=serial):
                 plain.append(("Pulled", serial, tuple(row[:2] for row in rows)))
             case Ready(reply=reply):
                 plain.append(("Ready", reply.conn_id))

@@ -124,11 +124,11 @@ def _writers(options: ServiceOptions, run_id: str, queue: TickQueue, opend: Open
     writing = _writer_options(options, run_id)
     held = WaitingDays(queue, stats, options.data_root, options.spool_dir / run_id)
 
-    def appoint(number: int, on_fresh: Callable[[int], None]) -> Writer:
+    def create(number: int, on_fresh: Callable[[int], None]) -> Writer:
         clock = ExchangeClock(opend, now_ms)
         return Writer(queue, stats, _numbered(writing, number), clock, on_fresh, held)
 
-    return CurrentWriter(queue, appoint)
+    return CurrentWriter(queue, create)
 
 
 def _writer_options(options: ServiceOptions, run_id: str) -> WriterOptions:

@@ -38,7 +38,7 @@ class DayTurn:
         if today != self._opened_day and self._is_trading_day(today):
             self._opened_day = self._current_writer.writer.open_day = today
         # Only after every symbol was compared: missing ticks of an earlier day may still be in OpenD's window.
-        known = self._opend.connected and self._opend.looked_around and self._opend.opend_time_ms is not None
+        known = self._opend.connected and self._opend.all_checked and self._opend.opend_time_ms is not None
         self._current_writer.writer.seal_before = market.finished_before(moment_ms, now_ms()) if known else None
 
     def _is_trading_day(self, day: int) -> bool:

@@ -37,8 +37,8 @@ class OpenDState:
     trouble_since_ms: dict[str, int] = field(default_factory=dict)  # kind → when it began
     subscribed: int = 0
     refused: dict[str, str] = field(default_factory=dict)  # symbol → OpenD's error text
-    looked_around: bool = False  # every symbol was compared with OpenD since the last interruption
-    heard: int = 0  # ticks received, stored or not; only used to see whether it increases
+    all_checked: bool = False  # every symbol was compared with OpenD since the last interruption
+    received: int = 0  # ticks received, stored or not; only used to see whether it increases
     # date → whole, morning, afternoon: OpenD's calendar of the coming days; empty before its first answer
     calendar: dict[str, str] = field(default_factory=dict)
     calendar_asked_on: int | None = None  # number of the day

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hk_tick_collector import __version__, log, market
 from hk_tick_collector.clock import now_ms
-from hk_tick_collector.collect.buffer.replay import replay_leftovers
+from hk_tick_collector.collect.buffer.replay import replay_earlier_spools
 from hk_tick_collector.collect.loading.load import is_late_start
 from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.ops.alerts.alerter import STOP_S
@@ -78,16 +78,16 @@ async def _serve(options: ServiceOptions) -> int:
     parts = assemble(options)
     parts.stats.unplanned_ms = starts.unplanned_ms
     _begin(parts, options.data_root)
-    leftovers = replay_leftovers(options.spool_dir, parts.run_id, parts.intake, parts.queue)
+    replay = replay_earlier_spools(options.spool_dir, parts.run_id, parts.intake, parts.queue)
     exporter = metrics_served(options.metrics_addr, lambda: parts.live.latest, parts.stats, options.limits)
-    running = _running(parts.feed.run(), parts.heartbeat.run(), leftovers, parts.predecessor_days.run())
-    async with exporter, running as (feeding, pulsing, replaying, taking_over):
-        failed = await _until_stopped(stop, feeding, pulsing)
+    running = _running(parts.feed.run(), parts.heartbeat.run(), replay, parts.predecessor_days.run())
+    async with exporter, running as (feeding, beating, replaying, taking_over):
+        failed = await _until_stopped(stop, feeding, beating)
         starts.end(failed=failed)
         parts.heartbeat.memory.release()
         limit_s = options.stop_flush_timeout_s
         deadline_s = time.monotonic() + limit_s - min(_LEAVE_S, limit_s / 10)
-        _announce_the_end(parts, limit_s)
+        _announce_stop(parts, limit_s)
         alarms_end_s = min(time.monotonic() + STOP_S, deadline_s)
         await _cancelled(feeding, replaying, taking_over)  # from here on nothing is put into the queue
         parts.intake.link(now_ms(), connected=False, conn_id=None, reason="the collector was stopped")
@@ -98,7 +98,7 @@ async def _serve(options: ServiceOptions) -> int:
     parts.heartbeat.beat()
     await asyncio.to_thread(parts.alerter.join, alarms_end_s)
     await asyncio.to_thread(starts.join, max(0.1, alarms_end_s - time.monotonic()))
-    _tell_the_end(parts.stats, failed=failed, flushed=flushed, left=left, lost=lost)
+    _log_end(parts.stats, failed=failed, flushed=flushed, left=left, lost=lost)
     for number in _STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the stop is complete: a late signal must not change the exit code
     return 1 if failed or lost else 0
@@ -118,14 +118,14 @@ def _begin(parts: Assembly, data_root: Path) -> None:
     parts.alerter.start()
 
 
-def _announce_the_end(parts: Assembly, limit_s: float) -> None:
+def _announce_stop(parts: Assembly, limit_s: float) -> None:
     parts.heartbeat.state = "stopping"
     parts.notifier.status("stopping: writing the remaining rows")
     parts.notifier.stopping(limit_s + _LEAVE_S + _EXIT_S)
     parts.alerter.stop()
 
 
-def _tell_the_end(stats: Stats, *, failed: bool, flushed: int, left: int, lost: int) -> None:
+def _log_end(stats: Stats, *, failed: bool, flushed: int, left: int, lost: int) -> None:
     log.info(
         "shutdown",
         reason="failure" if failed else "signal",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from .gap import OpenGap
-    from .symbol_day import Day, SymbolDay, Unwitnessed
+    from .symbol_day import Day, SymbolDay, Unconfirmed
 
 _LATE_MS: Final = 3_000  # how far OpenD's answers may be behind its pushes
 _EDGE_MS: Final = 1_000  # ticks of one second may be in any order
@@ -134,7 +134,7 @@ def reach(day: Day, track: SymbolDay, answer: Answer, part: Part) -> Reach | Non
     return Reach(0 if from_before else low, high, len(run) - 1, sorted(run)[len(run) // 2])
 
 
-def witnesses(track: SymbolDay, day: Day, answer: Answer, before: Unwitnessed) -> bool:
+def reaches_back(track: SymbolDay, day: Day, answer: Answer, before: Unconfirmed) -> bool:
     """Whether an answer reaches back to a tick that was known when the interruption began."""
     first = day.start_s << 32
     return any(

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from .symbol_day import SymbolDay
     from .tracker import GapTracker
 
-_LOOK_ROWS: Final = 10  # enough to see whether a quiet symbol has ticks that we missed
+_CHECK_ROWS: Final = 10  # enough to see whether a quiet symbol has ticks that we missed
 _SPARE_ROWS: Final = 20  # ticks that may arrive between the request and the answer
-_LOOKS: Final = 3  # failed checks of a symbol before it is no longer checked unless it has a gap
+_CHECKS: Final = 3  # failed checks of a symbol before it is no longer checked unless it has a gap
 _RETRY_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 # OpenD's window is 1,000 ticks. If its answers show a smaller window for a symbol, an answer of that length is full.
 _WINDOW_TIMES: Final = 2
@@ -44,7 +44,7 @@ _COMPARE_RULE_S: Final = 300.0  # between comparisons of a symbol that follows t
 _COMPARE_LEAST_S: Final = 1.0  # of one that does not: this is the minimum, COMPARED_S the maximum
 
 
-class Ask(NamedTuple):
+class TickRequest(NamedTuple):
     """A request for the latest `rows` ticks of a symbol."""
 
     symbol: str
@@ -61,7 +61,7 @@ class _Window(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Patient:
+class _Requests:
     """The state of a symbol's requests."""
 
     asked: bool = False  # a request is under way
@@ -79,84 +79,84 @@ class BackfillPlan:
 
     def __init__(self, tracker: GapTracker) -> None:
         self._tracker = tracker
-        self._patients: dict[str, _Patient] = {}
-        self._to_look_at: dict[str, int] = {}  # symbol → rows, in order of requests
+        self._symbols: dict[str, _Requests] = {}
+        self._to_check: dict[str, int] = {}  # symbol → rows, in order of requests
         self._rates: dict[str, float] = {}  # ticks/s
         self._rate_base: dict[str, tuple[int, int]] = {}  # progress and newest time at the last measurement
         self._rate_at_s = 0.0
         self._to_compare: dict[str, int] = {}  # symbol → rows, in order of requests
         self._compare_at_s = 0.0
 
-    def look_at(self, symbols: Iterable[str]) -> None:
+    def request_checks(self, symbols: Iterable[str]) -> None:
         """Plans one request for each of these symbols: OpenD's newest ticks show whether any were missed."""
         for symbol in symbols:
-            self._to_look_at[symbol] = self._look_rows(symbol)
-            patient = self._patient(symbol)
-            patient.not_before_s, patient.failures = 0.0, 0
-            self._tracker.hope(symbol, WINDOW_ROWS)
+            self._to_check[symbol] = self._check_rows(symbol)
+            state = self._requests_of(symbol)
+            state.not_before_s, state.failures = 0.0, 0
+            self._tracker.reopen_gaps(symbol, WINDOW_ROWS)
 
-    def look_now(self, symbol: str) -> Ask:
+    def check_now(self, symbol: str) -> TickRequest:
         """A request to check one symbol now. Do not call it while another one is under way: see `is_asked`."""
-        return self._ask(Ask(symbol, self._look_rows(symbol)))
+        return self._ask(TickRequest(symbol, self._check_rows(symbol)))
 
     def is_asked(self, symbol: str) -> bool:
         """Whether a request for a symbol is under way."""
-        return self._patient(symbol).asked
+        return self._requests_of(symbol).asked
 
     def reset(self) -> None:
         """A connection ended: its requests will not be answered."""
-        self._patients.clear()
-        self._to_look_at.clear()
+        self._symbols.clear()
+        self._to_check.clear()
         self._to_compare.clear()
 
     @property
-    def looking(self) -> bool:
+    def checking(self) -> bool:
         """Whether symbols still wait for their check."""
-        return bool(self._to_look_at)
+        return bool(self._to_check)
 
-    def due(self, now_s: float, most: int) -> list[Ask]:
+    def due(self, now_s: float, most: int) -> list[TickRequest]:
         """The next requests, at most `most`, the most urgent first."""
         if most <= 0:
             return []
         asks = [self._ask(ask) for _, ask in sorted(self._urgent(now_s))[:most]]
         for ask in asks:
-            self._to_look_at.pop(ask.symbol, None)
+            self._to_check.pop(ask.symbol, None)
         self._plan_to_compare(now_s)
-        for waiting in (self._to_look_at, self._to_compare):
+        for waiting in (self._to_check, self._to_compare):
             for symbol in list(waiting):
                 if len(asks) >= most:
                     break
-                patient = self._patient(symbol)
-                if not patient.asked and now_s >= patient.not_before_s:
-                    asks.append(self._ask(Ask(symbol, waiting.pop(symbol))))
+                state = self._requests_of(symbol)
+                if not state.asked and now_s >= state.not_before_s:
+                    asks.append(self._ask(TickRequest(symbol, waiting.pop(symbol))))
         return asks
 
-    def answered(self, ask: Ask, ticks: Sequence[tuple[int, int]], now_s: float) -> list[OpenGap]:
+    def answered(self, ask: TickRequest, ticks: Sequence[tuple[int, int]], now_s: float) -> list[OpenGap]:
         """OpenD answered a request, and the tracker has seen its ticks (sequence, epoch ms). Returns the lost gaps."""
-        patient = self._patient(ask.symbol)
-        patient.window = _moved_on(patient.window, ask, ticks, now_s)
-        full = len(ticks) >= WINDOW_ROWS or _is_window(patient.window, now_s)
-        lost = self._tracker.answered(ask.symbol, Answer(ticks, ask.rows, full, patient.newest_ms, now_s))
+        state = self._requests_of(ask.symbol)
+        state.window = _moved_on(state.window, ask, ticks, now_s)
+        full = len(ticks) >= WINDOW_ROWS or _is_window(state.window, now_s)
+        lost = self._tracker.answered(ask.symbol, Answer(ticks, ask.rows, full, state.newest_ms, now_s))
         track = self._tracker.known.track(ask.symbol)
-        patient.asked, patient.failures = False, 0
-        patient.compared_s, patient.progress = now_s, track.progress if track else 0
+        state.asked, state.failures = False, 0
+        state.compared_s, state.progress = now_s, track.progress if track else 0
         exhausted = len(ticks) < ask.rows or ask.rows >= WINDOW_ROWS
-        patient.whole = ask.rows > _LOOK_ROWS and not exhausted and self._tracker.known.missing(ask.symbol) > 0
-        patient.not_before_s = now_s
+        state.whole = ask.rows > _CHECK_ROWS and not exhausted and self._tracker.known.missing(ask.symbol) > 0
+        state.not_before_s = now_s
         return lost
 
-    def failed(self, ask: Ask, now_s: float) -> None:
+    def failed(self, ask: TickRequest, now_s: float) -> None:
         """A request had no answer. It is repeated at increasing intervals."""
-        patient = self._patient(ask.symbol)
-        patient.asked = False
-        patient.failures += 1
-        patient.not_before_s = now_s + _delay_s(patient.failures)
-        if patient.failures < _LOOKS:
-            self._to_look_at.setdefault(ask.symbol, ask.rows)
+        state = self._requests_of(ask.symbol)
+        state.asked = False
+        state.failures += 1
+        state.not_before_s = now_s + _delay_s(state.failures)
+        if state.failures < _CHECKS:
+            self._to_check.setdefault(ask.symbol, ask.rows)
 
-    def refused(self, ask: Ask) -> list[OpenGap]:
+    def refused(self, ask: TickRequest) -> list[OpenGap]:
         """OpenD refuses to answer for this symbol, because it is not subscribed. Returns the gaps that are lost."""
-        self._patient(ask.symbol).asked = False
+        self._requests_of(ask.symbol).asked = False
         return self._tracker.give_up(ask.symbol)
 
     def measure(self, now_s: float) -> None:
@@ -166,7 +166,7 @@ class BackfillPlan:
         their own times.
         """
         passed_s = now_s - self._rate_at_s
-        if passed_s < _RATE_EVERY_S or self._tracker.known.deaf:  # no ticks arrive now, so there is no rate
+        if passed_s < _RATE_EVERY_S or self._tracker.known.is_interrupted:  # no ticks arrive now, so there is no rate
             return
         for track in self._tracker.known.tracks():
             base, base_ms = self._rate_base.get(track.symbol, (0, 0))
@@ -180,33 +180,33 @@ class BackfillPlan:
         """The symbol with the highest rate, and that rate in ticks/s; None before a rate is known."""
         return max(self._rates.items(), key=lambda item: item[1], default=None)
 
-    def _ask(self, ask: Ask) -> Ask:
-        patient, track = self._patient(ask.symbol), self._tracker.known.track(ask.symbol)
-        patient.asked, patient.newest_ms = True, track.last_ts_ms if track else 0
+    def _ask(self, ask: TickRequest) -> TickRequest:
+        state, track = self._requests_of(ask.symbol), self._tracker.known.track(ask.symbol)
+        state.asked, state.newest_ms = True, track.last_ts_ms if track else 0
         return ask
 
     def _plan_to_compare(self, now_s: float) -> None:
         """Finds the symbols that have new ticks and are due for a comparison with OpenD's ticks."""
-        if now_s < self._compare_at_s or self._tracker.known.deaf:
+        if now_s < self._compare_at_s or self._tracker.known.is_interrupted:
             return
         self._compare_at_s = now_s + _COMPARE_EVERY_S
         for track in self._tracker.known.tracks():
-            symbol, patient = track.symbol, self._patient(track.symbol)
-            if symbol in self._to_compare or patient.asked or track.progress == patient.progress:
+            symbol, state = track.symbol, self._requests_of(track.symbol)
+            if symbol in self._to_compare or state.asked or track.progress == state.progress:
                 continue
-            if not patient.compared_s:
-                patient.compared_s = now_s  # the interval starts now
-            if now_s - patient.compared_s >= self._compare_after_s(track, track.progress - patient.progress):
-                self._to_compare[symbol] = self._look_rows(symbol)
+            if not state.compared_s:
+                state.compared_s = now_s  # the interval starts now
+            if now_s - state.compared_s >= self._compare_after_s(track, track.progress - state.progress):
+                self._to_compare[symbol] = self._check_rows(symbol)
 
     def _compare_after_s(self, track: SymbolDay, new_rows: int) -> float:
         if track.patterned:
             return _COMPARE_RULE_S
-        window = self._patient(track.symbol).window  # OpenD's window may be smaller for this symbol
+        window = self._requests_of(track.symbol).window  # OpenD's window may be smaller for this symbol
         rows = COMPARED_ROWS if window is None else min(COMPARED_ROWS, window.rows * COMPARED_ROWS // WINDOW_ROWS)
         return _COMPARE_LEAST_S if new_rows >= rows else COMPARED_S
 
-    def _urgent(self, now_s: float) -> Iterable[tuple[tuple[float, float], Ask]]:
+    def _urgent(self, now_s: float) -> Iterable[tuple[tuple[float, float], TickRequest]]:
         """Requests for symbols with gaps that may be filled, each with its urgency: the number of seconds until the
         oldest missing tick leaves the window.
         """
@@ -214,38 +214,38 @@ class BackfillPlan:
         for track, gap in self._tracker.known.open_gaps():
             if gap.final or track.symbol in first or now_s < gap.tried_s + _delay_s(gap.tries):
                 continue
-            if gap.first or not self._tracker.known.deaf:
+            if gap.first or not self._tracker.known.is_interrupted:
                 # A doubt begins at 0: the whole window is asked for.
                 first[track.symbol] = (_in_run(track, gap.first, gap.from_seq or 0), track.next)
-        for track in () if self._tracker.known.deaf else self._tracker.known.unwitnessed():
-            before = track.unwitnessed
+        for track in () if self._tracker.known.is_interrupted else self._tracker.known.unconfirmed():
+            before = track.unconfirmed
             if before is None or not before.answers or now_s < before.answered_s + _delay_s(before.answers - 1):
                 continue
             if track.symbol not in first:
                 known = _in_run(track, before.next - 1, before.last_seq) if before.answers == 1 else 0
                 first[track.symbol] = (known, track.next)
         for symbol, (oldest, upcoming) in first.items():
-            patient = self._patient(symbol)
-            if patient.asked or now_s < patient.not_before_s:
+            state = self._requests_of(symbol)
+            if state.asked or now_s < state.not_before_s:
                 continue
             rate = self._rates.get(symbol, 0.0)
             slack = max(0, oldest - (upcoming - WINDOW_ROWS))
             rows = WINDOW_ROWS
-            if oldest and not patient.whole:
+            if oldest and not state.whole:
                 rows = min(rows, upcoming - oldest + _SPARE_ROWS + int(rate * 2))
-            yield (slack / (rate + 0.001), -rate), Ask(symbol, rows)
+            yield (slack / (rate + 0.001), -rate), TickRequest(symbol, rows)
 
-    def _look_rows(self, symbol: str) -> int:
-        track, patient = self._tracker.known.track(symbol), self._patients.get(symbol)
-        if track is None and patient is not None and patient.compared_s:
-            return _LOOK_ROWS  # OpenD has answered before, without any tick of the current day
-        return _LOOK_ROWS if track and track.patterned else WINDOW_ROWS
+    def _check_rows(self, symbol: str) -> int:
+        track, state = self._tracker.known.track(symbol), self._symbols.get(symbol)
+        if track is None and state is not None and state.compared_s:
+            return _CHECK_ROWS  # OpenD has answered before, without any tick of the current day
+        return _CHECK_ROWS if track and track.patterned else WINDOW_ROWS
 
-    def _patient(self, symbol: str) -> _Patient:
-        patient = self._patients.get(symbol)
-        if patient is None:
-            patient = self._patients[symbol] = _Patient()
-        return patient
+    def _requests_of(self, symbol: str) -> _Requests:
+        state = self._symbols.get(symbol)
+        if state is None:
+            state = self._symbols[symbol] = _Requests()
+        return state
 
 
 def _in_run(track: SymbolDay, counter: int, seq: int) -> int:
@@ -253,7 +253,9 @@ def _in_run(track: SymbolDay, counter: int, seq: int) -> int:
     return counter if seq >= track.run_seq else 0
 
 
-def _moved_on(window: _Window | None, ask: Ask, ticks: Sequence[tuple[int, int]], now_s: float) -> _Window | None:
+def _moved_on(
+    window: _Window | None, ask: TickRequest, ticks: Sequence[tuple[int, int]], now_s: float
+) -> _Window | None:
     """Updates what is known of OpenD's window for a symbol. An answer with all requested rows changes nothing."""
     if len(ticks) >= ask.rows:
         return window

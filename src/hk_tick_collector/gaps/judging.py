@@ -55,10 +55,10 @@ class Judging:
             elif answer.full and part.from_after and not part.seqs:
                 lost += self._lose_all(track)  # OpenD's window starts on a later day
             if reached and track.patterned:
-                self._judge_witness(day, track, answer, part)
+                self._judge_unconfirmed(day, track, answer, part)
             lost += self._judge_past(day, track, answer, part)
             lost += self._judge_doubt(day, track, answer, part, reached)
-            if track.next < 0 and not self._known.deaf:
+            if track.next < 0 and not self._known.is_interrupted:
                 lost += self._judge_overlap(day, track, answer, part)
             self._count_tries(track, answer, part)
         now_ms = self._known.now_ms()
@@ -69,7 +69,7 @@ class Judging:
 
     def _why_no_rule(self, day: Day, track: SymbolDay, answer: Answer, reached: Reach | None) -> str:
         """Why an answer ends the rule of a symbol, empty if it does not."""
-        if self._known.deaf or not track.patterned or not answer.is_fresh:
+        if self._known.is_interrupted or not track.patterned or not answer.is_fresh:
             return ""
         if reached and answers.steps(reached, track.gaps):
             return "steps"
@@ -91,7 +91,7 @@ class Judging:
                 continue
             if answer.full and gap.last < reached.low:
                 lost.append(gap)
-            elif reached.contradicts(gap) and not self._known.deaf:
+            elif reached.contradicts(gap) and not self._known.is_interrupted:
                 if gap.contradicted_s is None:
                     gap.contradicted_s = answer.now_s
                 elif answer.now_s - gap.contradicted_s < _AGAIN_S and not reached.is_last_word(gap, answer):
@@ -117,7 +117,7 @@ class Judging:
         unknown, so the gap is replaced by a lost doubt.
         """
         first = track.gaps[0] if track.gaps and track.gaps[0].first == 1 and not track.run_seq else None
-        if first is None or track.doubt or part.from_before or self._known.deaf:
+        if first is None or track.doubt or part.from_before or self._known.is_interrupted:
             return []
         if not answers.is_whole_day(track, part, answer):
             return []
@@ -129,21 +129,21 @@ class Judging:
         doubt.final, doubt.to_seq, doubt.to_ts_ms = True, first.to_seq, first.to_ts_ms
         return [doubt]
 
-    def _judge_witness(self, day: Day, track: SymbolDay, answer: Answer, part: Part) -> None:
+    def _judge_unconfirmed(self, day: Day, track: SymbolDay, answer: Answer, part: Part) -> None:
         """After an interruption: opens a doubt if no answer reaches a tick known before it, and no gap starts there.
 
         The counter alone does not show what is missing, because it may have restarted during the interruption.
         """
-        before = track.unwitnessed
-        if before is None or self._known.deaf:
+        before = track.unconfirmed
+        if before is None or self._known.is_interrupted:
             return
-        if answers.witnesses(track, day, answer, before) or part.from_before:
-            track.unwitnessed = None
+        if answers.reaches_back(track, day, answer, before) or part.from_before:
+            track.unconfirmed = None
             return
-        track.unwitnessed = before._replace(answers=before.answers + 1, answered_s=answer.now_s)
+        track.unconfirmed = before._replace(answers=before.answers + 1, answered_s=answer.now_s)
         told = answers.tells_of(track, before.next)
         if answer.full:
-            track.unwitnessed = None
+            track.unconfirmed = None
         if told or not (answer.full or before.answers):
             return
         if track.doubt is None or track.doubt.final:
@@ -179,7 +179,7 @@ class Judging:
             if answer.full and not part.from_before and (lowest is None or (gap.to_seq or 0) < lowest):
                 gap.final = True
                 lost.append(gap)
-            elif lowest is not None and lowest < (gap.from_seq or 0) and not self._known.deaf:
+            elif lowest is not None and lowest < (gap.from_seq or 0) and not self._known.is_interrupted:
                 if gap.contradicted_s is None:
                     gap.contradicted_s = answer.now_s
                 elif answer.now_s - gap.contradicted_s >= _AGAIN_S:
@@ -194,7 +194,7 @@ class Judging:
         and does not, the doubt is lost and returned.
         """
         doubt = track.doubt
-        if doubt is None or doubt.final or self._known.deaf or not answer.is_fresh:
+        if doubt is None or doubt.final or self._known.is_interrupted or not answer.is_fresh:
             return []
         if track.candidate and all(seq < track.candidate for seq in part.seqs):
             return []  # it does not reach the tick that may have begun a new run of the counter
@@ -258,13 +258,13 @@ class Judging:
         """
         part = answers.part_of(answer, day.number)
         within = {gap.id for gap in (*track.past, *track.gaps) if gap.from_ts_ms >= part.oldest_ms}
-        gaps, unheard = self._known.end_rule(day, track, why)
+        gaps, unconfirmed = self._known.end_rule(day, track, why)
         before = [gap for gap in gaps if gap.id not in within]
         for seq, ts_ms in answer.ticks:
             if seq in part.seqs:
                 track.remember(seq, ts_ms)
-        if unheard and not answers.witnesses(track, day, answer, unheard):
-            since = (unheard.last_seq + 1, unheard.last_ts_ms, unheard.cause)
+        if unconfirmed and not answers.reaches_back(track, day, answer, unconfirmed):
+            since = (unconfirmed.last_seq + 1, unconfirmed.last_ts_ms, unconfirmed.cause)
         else:
             since = (day.last_seq, track.to_ms, "")
         if before:

@@ -255,14 +255,14 @@ class Placing:
     def _give_up_rule(self, day: Day, track: SymbolDay, seq: int, ts_ms: int, why: str = "order") -> None:
         """Ends the rule of a symbol. How many ticks are missing is then unknown, also in the gaps found so far."""
         # Ticks may be missing from before the rule ended: an answer must reach a tick that was known before that.
-        gaps, unheard = self._known.end_rule(day, track, why)
+        gaps, unconfirmed = self._known.end_rule(day, track, why)
         since = [(gap.from_ts_ms + MARGIN_MS, gap.cause) for gap in gaps]
-        if unheard is not None:
-            since.append((unheard.last_ts_ms, unheard.cause))
+        if unconfirmed is not None:
+            since.append((unconfirmed.last_ts_ms, unconfirmed.cause))
         if since:
             from_ts_ms, cause = min(since)
             self._known.doubt(day, track, None, from_ts_ms, cause, known=set())
-            track.known_seq = unheard.last_seq if unheard and not gaps else 0
+            track.known_seq = unconfirmed.last_seq if unconfirmed and not gaps else 0
         for strange in track.strange:
             track.remember(strange, track.last_ts_ms or ts_ms)
         self._known.latest.setdefault(track.symbol, track)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import Rejected, TickRow
 
 QUIET_S: Final = 30.0  # a symbol that was not pushed for this time is compared, however rarely it trades
-UNHEARD_S: Final = 3.0  # OpenD has had new ticks for this time without pushing them: the pushes have stopped
+UNPUSHED_S: Final = 3.0  # OpenD has had new ticks for this time without pushing them: the pushes have stopped
 BATCH_SYMBOLS: Final = 100  # in one Sub request
 SUB_BURST: Final = 8  # Sub requests at once, and one more every 3 s: OpenD allows about 10 in 30 s
 SUB_EVERY_S: Final = 3.0
@@ -37,17 +37,17 @@ _STALLED_S: Final = 2.0  # our event loop was blocked this long: pushes wait in 
 _HOLD_S: Final = 1.0  # for this time after it
 _INTERVALS: Final = 6  # intervals without a push; at one tick a second that happens by chance 1 time in 400
 _INTERVALS_KNOWN: Final = 3  # intervals measured before the mean is used
-_PATIENCE_MIN_S: Final = 1.0  # the shortest limit: half of the window at 500 ticks/s
-_PATIENCE_NEW_S: Final = 5.0  # the shortest limit before the mean is used
-_PATIENCE_MAX_S: Final = 15.0  # the longest limit for a symbol with at least one tick every 5 s
+_SILENCE_MIN_S: Final = 1.0  # the shortest limit: half of the window at 500 ticks/s
+_SILENCE_NEW_S: Final = 5.0  # the shortest limit before the mean is used
+_SILENCE_MAX_S: Final = 15.0  # the longest limit for a symbol with at least one tick every 5 s
 _BUSY_INTERVAL_S: Final = 5.0
-_QUESTION_EVERY_S: Final = 0.25  # between requests for symbols that are only silent
+_SILENT_EVERY_S: Final = 0.25  # between requests for symbols that are only silent
 _AGAIN_S: Final = 5.0  # after a request without an answer
-_FIRST_PULL_S: Final = 1.0
-_PULL_MIN_S: Final = 0.25
-_PULL_MAX_S: Final = 5.0
+_FIRST_REQUEST_S: Final = 1.0
+_REQUEST_MIN_S: Final = 0.25
+_REQUEST_MAX_S: Final = 5.0
 _RATE_KEPT: Final = 0.7  # share of the previous rate: one answer with few ticks does not delay the next request
-_PULL_ROWS: Final = 400  # new ticks that an answer should have; the window has space for more than twice as many
+_REQUEST_ROWS: Final = 400  # new ticks that an answer should have; the window has space for more than twice as many
 _JUDGE_EVERY_S: Final = 0.5
 _MANY: Final = 3  # when so many symbols have stopped, every silent symbol is treated as stopped
 _SUB_AGAIN_S: Final = 10.0  # doubled each time
@@ -63,7 +63,7 @@ class Known(NamedTuple):
     last_seq: int = 0
 
 
-class Question(NamedTuple):
+class CheckRequest(NamedTuple):
     """A request for the latest `rows` ticks of a symbol; None for a few, enough to see whether there are new ones."""
 
     symbol: str
@@ -95,42 +95,42 @@ class _Watched:
     anchor: frozenset[int] | None = None  # sequences known when the doubt began; later pushes are not used
     rate: float = 0.0  # ticks/s, from the answers
     reached: bool = True  # the last answer had a tick that was known before
-    unheard_s: float | None = None  # since when OpenD has ticks that it did not push
+    unpushed_s: float | None = None  # since when OpenD has ticks that it did not push
     stopped: bool = False  # OpenD has stopped pushing it
-    heard_again_s: float | None = None  # time of the first push after it was subscribed again
-    news_s: float = float("-inf")  # time of the last answer with new ticks
+    pushed_again_s: float | None = None  # time of the first push after it was subscribed again
+    new_ticks_s: float = float("-inf")  # time of the last answer with new ticks
     sub_s: float = float("-inf")  # when it was last subscribed again
     subs: int = 0  # how often it was subscribed again
     sub_again_s: float = float("-inf")  # earliest time to subscribe it again
 
     @property
     def in_doubt(self) -> bool:
-        return self.stopped or self.unheard_s is not None
+        return self.stopped or self.unpushed_s is not None
 
     @property
     def busy(self) -> bool:
         return self.intervals >= _INTERVALS_KNOWN and self.interval_s <= _BUSY_INTERVAL_S
 
     @property
-    def patience_s(self) -> float:
+    def silence_limit_s(self) -> float:
         """How long it may be silent before it is compared with OpenD."""
         if not self.intervals:
             return QUIET_S
-        most = _PATIENCE_MAX_S if self.interval_s <= _BUSY_INTERVAL_S else QUIET_S
-        least = _PATIENCE_MIN_S if self.intervals >= _INTERVALS_KNOWN else _PATIENCE_NEW_S
+        most = _SILENCE_MAX_S if self.interval_s <= _BUSY_INTERVAL_S else QUIET_S
+        least = _SILENCE_MIN_S if self.intervals >= _INTERVALS_KNOWN else _SILENCE_NEW_S
         return min(
             max(least, _INTERVALS * (self.interval_s - _SLOT_S / 2)), most
         )  # a push is noted at the end of its slot
 
-    def be_patient(self, now_s: float) -> None:
+    def allow_silence(self, now_s: float) -> None:
         """Sets the next request to the shortest limit from now. `is_overdue` computes the exact limit later."""
-        self.ask_s = now_s + _PATIENCE_MIN_S
+        self.ask_s = now_s + _SILENCE_MIN_S
 
     def is_overdue(self, now_s: float) -> bool:
         """Whether it has been silent for too long; not for a symbol in doubt."""
         if now_s < self.ask_s:
             return False
-        self.ask_s = max(self.ask_s, self.last_s + self.patience_s)
+        self.ask_s = max(self.ask_s, self.last_s + self.silence_limit_s)
         return now_s >= self.ask_s
 
 
@@ -144,7 +144,7 @@ class PushWatch:
         self._doubted: set[str] = set()  # symbols in doubt
         self._slot_s = 0.0
         self._hold_until_s = 0.0
-        self._question_s = 0.0
+        self._silent_at_s = 0.0
         self._judge_s = 0.0
         self._subs_left = float(SUB_BURST)
         self._subs_at_s = 0.0
@@ -169,7 +169,7 @@ class PushWatch:
             if old is not None:
                 new.interval_s, new.intervals, new.rate = old.interval_s, old.intervals, old.rate
                 new.pushed, new.answered_seq = old.pushed, old.answered_seq
-            new.be_patient(now_s)
+            new.allow_silence(now_s)
             self._fresh.discard(symbol)
             self._doubted.discard(symbol)
         self._precaution.clear()
@@ -193,11 +193,11 @@ class PushWatch:
         for symbol in fresh:
             watched = self._watched.get(symbol)
             if watched is not None:
-                _hear(watched, now_s)
+                _note_push(watched, now_s)
                 if symbol in self._doubted and not watched.in_doubt:
                     self._doubted.discard(symbol)
 
-    def due(self, now_s: float, most: int, may_ask: Callable[[str], bool], *, trading: bool) -> list[Question]:
+    def due(self, now_s: float, most: int, may_ask: Callable[[str], bool], *, trading: bool) -> list[CheckRequest]:
         """The next requests, at most `most`. First the symbols in doubt, before their ticks leave OpenD's window. Then,
         only while the market trades, the one symbol that is silent for the longest time relative to its limit.
         """
@@ -208,19 +208,19 @@ class PushWatch:
             for symbol in self._doubted
             if now_s >= self._watched[symbol].ask_s and may_ask(symbol)
         ]
-        questions = [Question(symbol, self._rows(symbol)) for _, symbol in sorted(doubted)[:most]]
-        if trading and len(questions) < most and now_s >= self._question_s:
-            self._question_s = now_s + _QUESTION_EVERY_S
+        requests = [CheckRequest(symbol, self._rows(symbol)) for _, symbol in sorted(doubted)[:most]]
+        if trading and len(requests) < most and now_s >= self._silent_at_s:
+            self._silent_at_s = now_s + _SILENT_EVERY_S
             silent = [
-                ((now_s - max(watched.last_s, watched.asked_s)) / watched.patience_s, symbol)
+                ((now_s - max(watched.last_s, watched.asked_s)) / watched.silence_limit_s, symbol)
                 for symbol, watched in self._watched.items()
                 if symbol not in self._doubted and watched.is_overdue(now_s) and may_ask(symbol)
             ]
             if silent:
-                questions.append(Question(max(silent)[1], None))
-        for symbol, _ in questions:
+                requests.append(CheckRequest(max(silent)[1], None))
+        for symbol, _ in requests:
             self._watched[symbol].ask_s = now_s + _AGAIN_S
-        return questions
+        return requests
 
     def answered(self, symbol: str, seqs: Sequence[int], known: Known, now_s: float) -> Comparison:
         """Evaluates OpenD's answer to a request, its ticks in OpenD's order; 0 is a tick without a sequence."""
@@ -232,11 +232,11 @@ class PushWatch:
         rate = comparison.passed / max(now_s - since_s, _SLOT_S)
         watched.rate = max(rate, watched.rate * _RATE_KEPT)
         if comparison.new:
-            watched.news_s = now_s
-            if watched.unheard_s is None and watched.heard_again_s is None and symbol not in self._fresh:
-                watched.unheard_s = now_s
+            watched.new_ticks_s = now_s
+            if watched.unpushed_s is None and watched.pushed_again_s is None and symbol not in self._fresh:
+                watched.unpushed_s = now_s
         if watched.in_doubt:
-            watched.ask_s = now_s + _pull_delay_s(watched)
+            watched.ask_s = now_s + _request_delay_s(watched)
             watched.anchor = frozenset(seqs[-1:]) or watched.anchor
             self._doubted.add(symbol)
             if _end_doubt(watched, now_s):
@@ -245,10 +245,10 @@ class PushWatch:
             silent_s = now_s - watched.last_s
             watched.ask_s = now_s + min(max(2 * silent_s, _AGAIN_S), QUIET_S)
             watched.interval_s += max(silent_s - watched.interval_s, 0.0) / 3
-        self.pulled(symbol, seqs)
+        self.note_answer(symbol, seqs)
         return comparison
 
-    def pulled(self, symbol: str, seqs: Sequence[int]) -> None:
+    def note_answer(self, symbol: str, seqs: Sequence[int]) -> None:
         """Records the newest tick of any answer of OpenD's: it is known now, although it was not pushed."""
         watched = self._watched.get(symbol)
         newest = next((seq for seq in reversed(seqs) if seq), None)
@@ -263,7 +263,7 @@ class PushWatch:
         found = [
             symbol
             for symbol in self._doubted
-            if not (watched := self._watched[symbol]).stopped and _is_unheard(watched, now_s)
+            if not (watched := self._watched[symbol]).stopped and _is_unpushed(watched, now_s)
         ]
         for symbol in found:
             self._stop(symbol, now_s)
@@ -289,7 +289,7 @@ class PushWatch:
         self._precaution = [symbol for symbol in self._precaution if symbol not in batch]
         for symbol in batch:
             watched = self._watched[symbol]
-            watched.sub_s, watched.unheard_s, watched.heard_again_s = now_s, None, None
+            watched.sub_s, watched.unpushed_s, watched.pushed_again_s = now_s, None, None
             watched.subs += 1
             watched.sub_again_s = now_s + min(_SUB_AGAIN_S * 2 ** min(watched.subs - 1, 10), _SUB_AGAIN_MAX_S)
         return batch
@@ -306,7 +306,7 @@ class PushWatch:
             if watched is None:
                 continue
             if watched.stopped:
-                watched.unheard_s = now_s - UNHEARD_S  # still stopped
+                watched.unpushed_s = now_s - UNPUSHED_S  # still stopped
                 if len(batch) > 1:
                     watched.subs, watched.sub_again_s = watched.subs - 1, now_s
             elif len(batch) > 1:
@@ -316,10 +316,10 @@ class PushWatch:
         watched = self._watched[symbol]
         if now_s - watched.sub_s > _HEALTHY_S:
             watched.subs, watched.sub_again_s = 0, now_s
-        watched.stopped, watched.heard_again_s = True, None
+        watched.stopped, watched.pushed_again_s = True, None
         watched.anchor = watched.anchor or _known_seqs(watched)
-        if watched.unheard_s is None:
-            watched.unheard_s, watched.ask_s = now_s - UNHEARD_S, now_s
+        if watched.unpushed_s is None:
+            watched.unpushed_s, watched.ask_s = now_s - UNPUSHED_S, now_s
         self._doubted.add(symbol)
 
     def _stopped_with_them(self, now_s: float) -> list[str]:
@@ -353,10 +353,10 @@ class PushWatch:
         watched = self._watched[symbol]
         if symbol in self.unordered or not (watched.rate and watched.reached):
             return WINDOW_ROWS
-        return min(WINDOW_ROWS, 50 + int(2 * watched.rate * _pull_delay_s(watched)))
+        return min(WINDOW_ROWS, 50 + int(2 * watched.rate * _request_delay_s(watched)))
 
 
-def _hear(watched: _Watched, now_s: float) -> None:
+def _note_push(watched: _Watched, now_s: float) -> None:
     """Records that it was pushed in the slot that ends now."""
     waited_s = now_s - watched.last_s
     if not watched.stopped:
@@ -365,13 +365,13 @@ def _hear(watched: _Watched, now_s: float) -> None:
     watched.last_s = now_s
     if watched.stopped and now_s - watched.sub_s < _FIRST_PUSH_S:
         return
-    watched.unheard_s = None
+    watched.unpushed_s = None
     if watched.stopped:
-        if watched.heard_again_s is None:
-            watched.heard_again_s, watched.ask_s = now_s, now_s
+        if watched.pushed_again_s is None:
+            watched.pushed_again_s, watched.ask_s = now_s, now_s
     else:
         watched.anchor = None
-        watched.be_patient(now_s)
+        watched.allow_silence(now_s)
 
 
 def _known_seqs(watched: _Watched) -> frozenset[int]:
@@ -383,13 +383,13 @@ def _known_seqs(watched: _Watched) -> frozenset[int]:
 
 def _end_doubt(watched: _Watched, now_s: float) -> bool:
     """Whether an answer ends the doubt: the symbol was pushed again, or nothing was new for half a minute."""
-    quiet = watched.unheard_s is None and now_s - max(watched.news_s, watched.sub_s) >= QUIET_S
-    if watched.heard_again_s is not None or quiet:
-        watched.stopped, watched.heard_again_s = False, None
+    quiet = watched.unpushed_s is None and now_s - max(watched.new_ticks_s, watched.sub_s) >= QUIET_S
+    if watched.pushed_again_s is not None or quiet:
+        watched.stopped, watched.pushed_again_s = False, None
     if watched.in_doubt:
         return False
     watched.anchor = None
-    watched.be_patient(now_s)
+    watched.allow_silence(now_s)
     return True
 
 
@@ -407,18 +407,18 @@ def _compare(watched: _Watched, seqs: Sequence[int], known: Known) -> Comparison
     return Comparison(new, not seqs, new)
 
 
-def _pull_delay_s(watched: _Watched) -> float:
+def _request_delay_s(watched: _Watched) -> float:
     """How long until the next request for a symbol in doubt: the ticks until then must fit in OpenD's window."""
     if not watched.rate:
-        return _PULL_MAX_S
-    most_s = _PULL_MAX_S if watched.reached else _FIRST_PULL_S
-    return min(max(_PULL_ROWS / watched.rate, _PULL_MIN_S), most_s)
+        return _REQUEST_MAX_S
+    most_s = _REQUEST_MAX_S if watched.reached else _FIRST_REQUEST_S
+    return min(max(_REQUEST_ROWS / watched.rate, _REQUEST_MIN_S), most_s)
 
 
 def _wants_sub(watched: _Watched, now_s: float) -> bool:
-    return watched.stopped and _is_unheard(watched, now_s) and now_s >= watched.sub_again_s
+    return watched.stopped and _is_unpushed(watched, now_s) and now_s >= watched.sub_again_s
 
 
-def _is_unheard(watched: _Watched, now_s: float) -> bool:
+def _is_unpushed(watched: _Watched, now_s: float) -> bool:
     """Whether OpenD has had new ticks for so long that a push under way would have arrived."""
-    return watched.unheard_s is not None and now_s - watched.unheard_s >= UNHEARD_S
+    return watched.unpushed_s is not None and now_s - watched.unpushed_s >= UNPUSHED_S

@@ -111,7 +111,7 @@ class Oldest(NamedTuple):
     ticks: int  # number of ticks in the first of them
 
 
-class Unwitnessed(NamedTuple):
+class Unconfirmed(NamedTuple):
     """The state of a symbol with the rule at the start of an interruption, kept until an answer reaches back to it."""
 
     next: int
@@ -155,7 +155,7 @@ class SymbolDay:
     skipped: LostGaps = field(default_factory=LostGaps)  # counters without a tick, according to OpenD's answers
     marks: set[int] = field(default_factory=set)  # counters of received ticks that are not in this day's file
     contradicted: int = 0  # how many gaps OpenD's answers have contradicted
-    unwitnessed: Unwitnessed | None = None  # with the rule: since an interruption no answer has reached back to it
+    unconfirmed: Unconfirmed | None = None  # with the rule: since an interruption no answer has reached back to it
     recent: Recent | None = None  # without the rule: the newest ticks
     oldest: Oldest | None = None  # the oldest tick of the last complete answers
 
@@ -180,9 +180,9 @@ class SymbolDay:
 
     def recall(self, seq: int) -> None:
         """A tick counts as known before the interruption: an answer that reaches back to it is enough."""
-        before = self.unwitnessed
+        before = self.unconfirmed
         if before is not None and seq > before.last_seq:
-            self.unwitnessed = before._replace(next=max(before.next, (seq & COUNTER_MASK) + 1), last_seq=seq)
+            self.unconfirmed = before._replace(next=max(before.next, (seq & COUNTER_MASK) + 1), last_seq=seq)
         if self.doubt is None:
             return
         self.doubt.final, self.doubt.tries = False, 0  # an answer may reach back to this tick

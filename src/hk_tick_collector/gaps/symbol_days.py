@@ -12,7 +12,7 @@ from hk_tick_collector import market
 
 from .gap import OpenGap
 from .losses import Losses
-from .symbol_day import COUNTER_MASK, MARGIN_MS, RULE_NONE, Day, SymbolDay, Unwitnessed
+from .symbol_day import COUNTER_MASK, MARGIN_MS, RULE_NONE, Day, SymbolDay, Unconfirmed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,7 +37,7 @@ class SymbolDays:
         self.latest: dict[str, SymbolDay] = {}  # each symbol on the day of its newest tick
         self.losses = Losses()
         self.events: deque[tuple[str, str, int]] = deque(maxlen=10_000)  # symbol, finding, sequence: for the log
-        self.deaf = False  # OpenD itself does not receive every tick now: its answers prove nothing
+        self.is_interrupted = False  # OpenD itself does not receive every tick now: its answers prove nothing
 
     def day_of(self, track: SymbolDay) -> Day:
         """The day of a track."""
@@ -50,7 +50,7 @@ class SymbolDays:
         day.dirty[mark.id] = (symbol, mark, False)
         day.tracks[symbol].marks.add(counter)
 
-    def end_rule(self, day: Day, track: SymbolDay, why: str) -> tuple[list[OpenGap], Unwitnessed | None]:
+    def end_rule(self, day: Day, track: SymbolDay, why: str) -> tuple[list[OpenGap], Unconfirmed | None]:
         """Ends the rule of a symbol: that is written and logged, and its gaps are closed as invalid.
 
         Returns these gaps, with the doubt if there is one, and what was known at the start of the last interruption.
@@ -61,8 +61,8 @@ class SymbolDays:
         track.gaps, track.past, track.next = [], [], -1
         day.rules[track.symbol] = RULE_NONE
         self.events.append((track.symbol, why, track.last_seq))
-        unheard, track.unwitnessed = track.unwitnessed, None
-        return [*gaps, *self.take_doubt(day, track)], unheard
+        unconfirmed, track.unconfirmed = track.unconfirmed, None
+        return [*gaps, *self.take_doubt(day, track)], unconfirmed
 
     def doubt(
         self,
@@ -179,9 +179,9 @@ class SymbolDays:
         """Every symbol on the day of its newest tick."""
         return self.latest.values()
 
-    def unwitnessed(self) -> Iterable[SymbolDay]:
+    def unconfirmed(self) -> Iterable[SymbolDay]:
         """Symbols for which no answer has yet reached a tick that was known when an interruption began."""
-        return [track for track in self.latest.values() if track.unwitnessed is not None]
+        return [track for track in self.latest.values() if track.unconfirmed is not None]
 
     def symbols_without_rule(self) -> list[str]:
         """The symbols whose sequence does not show what is missing."""
@@ -189,13 +189,13 @@ class SymbolDays:
 
     def missing(self, symbol: str) -> int:
         """How many ticks of a symbol are missing that OpenD may still have; a doubt counts as one."""
-        return sum(gap.missing or 1 for gap in self.hopeful(symbol))
+        return sum(gap.missing or 1 for gap in self.fillable_gaps(symbol))
 
     def tries(self, symbol: str) -> int:
         """The highest number of answers that should have filled a gap of the symbol, and did not."""
-        return max((gap.tries for gap in self.hopeful(symbol)), default=0)
+        return max((gap.tries for gap in self.fillable_gaps(symbol)), default=0)
 
-    def hopeful(self, symbol: str) -> Iterable[OpenGap]:
+    def fillable_gaps(self, symbol: str) -> Iterable[OpenGap]:
         """The gaps and doubts of a symbol that may be filled."""
         for day in self.days.values():
             track = day.tracks.get(symbol)

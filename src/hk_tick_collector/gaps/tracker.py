@@ -44,7 +44,7 @@ from .symbol_day import (
     COUNTER_MASK,
     Day,
     SymbolDay,
-    Unwitnessed,
+    Unconfirmed,
     plausible,
 )
 from .symbol_days import SymbolDays
@@ -147,7 +147,7 @@ class GapTracker:
         for symbol, seq, ts_ms, stored in pending:
             self._place(symbol, seq, ts_ms, stored=stored)
 
-    def lend(self, number: int) -> Day:
+    def begin_rebuild(self, number: int) -> Day:
         """Removes a day and returns it, to be built again from its file. `adopt` must be called afterwards; ticks that
         arrive meanwhile wait for that.
         """
@@ -170,8 +170,8 @@ class GapTracker:
                 last_ms = track.last_ts_ms
                 from_ms = track.recent.unproved_ms(last_ms) if track.recent else last_ms
                 self.known.doubt(day, track, None, from_ms, track.interrupted)
-            elif track.next > 0 and track.unwitnessed is None and track.interrupted == CAUSE_RESTART:
-                track.unwitnessed = Unwitnessed(track.next, track.last_seq, track.last_ts_ms, track.interrupted)
+            elif track.next > 0 and track.unconfirmed is None and track.interrupted == CAUSE_RESTART:
+                track.unconfirmed = Unconfirmed(track.next, track.last_seq, track.last_ts_ms, track.interrupted)
 
     def resume_unfinished(self, number: int, symbols: Iterable[str]) -> None:
         """Reopens an earlier day whose close was not observed: ticks may be missing at its end, and no later tick of
@@ -234,21 +234,21 @@ class GapTracker:
         """From now on ticks may be missed. A gap that shows later gets this cause, or that of an earlier interruption
         that has not ended.
         """
-        self.known.deaf = True
+        self.known.is_interrupted = True
         self._interrupted = self._interrupted or cause
         for track in self.known.latest.values():
             if not track.interrupted or track.interrupted_at != track.next:
                 track.interrupted, track.interrupted_at = cause, track.next
             if track.next <= 0:
                 self.known.doubt(self.known.day_of(track), track, None, track.last_ts_ms, cause)
-            elif track.unwitnessed is None:
-                track.unwitnessed = Unwitnessed(track.next, track.last_seq, track.last_ts_ms, track.interrupted)
+            elif track.unconfirmed is None:
+                track.unconfirmed = Unconfirmed(track.next, track.last_seq, track.last_ts_ms, track.interrupted)
 
-    def listen(self) -> None:
+    def resume_receiving(self) -> None:
         """Ticks arrive again: from now on OpenD's answers show what was missed."""
-        self.known.deaf = False
+        self.known.is_interrupted = False
 
-    def settle(self) -> None:
+    def end_interruption(self) -> None:
         """Every symbol has been checked since the interruption: it is not the cause of a gap that opens from now on."""
         self._interrupted = ""
         for track in self.known.latest.values():
@@ -285,14 +285,14 @@ class GapTracker:
         return self._judging.answered(symbol, answer)
 
     def give_up(self, symbol: str) -> list[OpenGap]:
-        """OpenD cannot be asked for a symbol. Returns its gaps, which are lost until `hope` reopens them."""
-        lost = list(self.known.hopeful(symbol))
+        """OpenD cannot be asked for a symbol. Returns its gaps, which are lost until `reopen_gaps` reopens them."""
+        lost = list(self.known.fillable_gaps(symbol))
         for gap in lost:
             gap.final, gap.lost_ms = True, gap.lost_ms or self.known.now_ms()
         self.known.losses.add(lost, self.known.now_ms())
         return lost
 
-    def hope(self, symbol: str, window_rows: int) -> None:
+    def reopen_gaps(self, symbol: str, window_rows: int) -> None:
         """Reopens lost gaps among the latest `window_rows` ticks of a symbol: a new connection may be able to fill
         them.
 

@@ -67,7 +67,7 @@ class Ticks:
 
     rows: list[TickRow] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
-    pulled_by: int | None = None
+    requested_by: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +152,14 @@ class Connection:
         self._asked_of: dict[int, str] = {}  # serial of a GetTicker request → the requested symbol
         self._subscribed: set[str] = set()  # symbols in our Sub requests
         self._symbols: dict[bytes, str] = {}  # bytes of a security → symbol: all its ticks share one string object
-        self._heard_s = 0.0
+        self._received_s = 0.0
         self._keep_alive_every_s = 0.0
         self._keep_alive_at_s = float("inf")
 
     def start(self, now_s: float) -> None:
         """Sends InitConnect; a Ready or a Closed event follows."""
         self.state = State.CONNECTING
-        self._heard_s = now_s
+        self._received_s = now_s
         encryption = ENC_ALGO_AES_CBC if self._rsa else ENC_ALGO_NONE
         request = messages.init_connect(self._client_id, encryption)
         self._send(messages.INIT_CONNECT, request, now_s + INIT_TIMEOUT_S)
@@ -194,7 +194,7 @@ class Connection:
         burst = _unfinished(events)  # consecutive pushes are added to one event
         try:
             for proto_id, serial, body in self._reader.feed(data):
-                self._heard_s = now_s
+                self._received_s = now_s
                 if proto_id != messages.UPDATE_TICKER:
                     burst = None
                     self._read_message(proto_id, serial, body, now_s, recv_ts_ms, events)
@@ -223,7 +223,7 @@ class Connection:
         if self.state in (State.NEW, State.CLOSED):
             return float("inf")
         waiting = min((deadline for _, deadline in self._waiting.values()), default=float("inf"))
-        return min(waiting, self._heard_s + SILENCE_S, self._keep_alive_at_s)
+        return min(waiting, self._received_s + SILENCE_S, self._keep_alive_at_s)
 
     def advance(self, now_s: float, epoch_s: int) -> list[Event]:
         """Handles the time: requests without a reply fail, a silent connection is closed, a keep-alive is sent.
@@ -232,7 +232,7 @@ class Connection:
         """
         if self.state in (State.NEW, State.CLOSED):
             return []
-        if now_s >= self._heard_s + SILENCE_S:
+        if now_s >= self._received_s + SILENCE_S:
             return self._close([], OpenDError(f"OpenD has been silent for {SILENCE_S:.0f} s"))
         events: list[Event] = []
         for serial, (proto_id, deadline) in list(self._waiting.items()):
@@ -265,7 +265,7 @@ class Connection:
         if self._late.get(serial) == proto_id:
             del self._late[serial]
             if proto_id == messages.GET_TICKER:
-                self._pulled(serial, body, recv_ts_ms, events)
+                self._read_get_ticker(serial, body, recv_ts_ms, events)
             return
         asked = self._waiting.get(serial)
         if asked is None or asked[0] != proto_id:
@@ -275,7 +275,7 @@ class Connection:
         if proto_id == messages.INIT_CONNECT:
             events.append(self._accepted(body, now_s))
         elif proto_id == messages.GET_TICKER:
-            self._pulled(serial, body, recv_ts_ms, events)
+            self._read_get_ticker(serial, body, recv_ts_ms, events)
         elif proto_id != messages.KEEP_ALIVE:
             events.append(Replied(serial, proto_id, body))
 
@@ -293,11 +293,11 @@ class Connection:
         self.state = State.READY
         return Ready(reply)
 
-    def _pulled(self, serial: int, body: bytes, recv_ts_ms: int, events: list[Event]) -> None:
+    def _read_get_ticker(self, serial: int, body: bytes, recv_ts_ms: int, events: list[Event]) -> None:
         """Handles an answer to GetTicker. If it has another symbol than the requested one, the request fails. Its ticks
         are used if that symbol is subscribed, else skipped.
         """
-        ticks, wanted = Ticks(pulled_by=serial), self._asked_of.pop(serial, "")
+        ticks, wanted = Ticks(requested_by=serial), self._asked_of.pop(serial, "")
         try:
             s2c = messages.read_get_ticker(body)
             symbol = _symbol_in_answer(s2c, wanted)
@@ -381,4 +381,4 @@ def _symbol_in_answer(s2c: pb.TickerResponse.S2C, wanted: str) -> str:
 def _unfinished(events: list[Event]) -> Ticks | None:
     """The last event, if it is pushed ticks, to which more ticks can be added."""
     last = events[-1] if events else None
-    return last if isinstance(last, Ticks) and last.pulled_by is None else None
+    return last if isinstance(last, Ticks) and last.requested_by is None else None

@@ -116,7 +116,7 @@ def test_gaps_of_unknown_size_are_not_counted_as_nothing(journal: Journal) -> No
 def test_a_lost_gap_warns_for_a_quarter_of_an_hour() -> None:
     """While it may heal it is healing; once given up it is a recent loss, and then only listed."""
     desk = Desk()
-    desk.tracker.settle()
+    desk.tracker.end_interruption()
     desk.tracker.see([at("HK.00700", 1), at("HK.00700", 3), at("HK.00005", 1), at("HK.00005", 4)])
     assert desk.gaps.summary() == {
         "gaps_healing": 2,
@@ -140,7 +140,7 @@ def test_a_lost_gap_warns_for_a_quarter_of_an_hour() -> None:
     assert (summary["ticks_lost"], summary["lost_found_ms"]) == (1, desk.now_ms)
     assert summary["lost_from_ms"] == TEN_S * 1000
     desk.now_ms += 15 * MINUTE_MS
-    desk.tracker.hope("HK.00700", 1000)
+    desk.tracker.reopen_gaps("HK.00700", 1000)
     desk.tracker.answered("HK.00700", answer)
     summary = desk.gaps.summary()
     assert (summary["gaps_healing"], summary["gaps_lost_lately"], summary["ticks_lost"]) == (1, 0, 1)
@@ -151,13 +151,13 @@ def test_a_lost_gap_warns_for_a_quarter_of_an_hour() -> None:
 def test_a_lost_gap_of_unknown_size_is_no_lost_tick(journal: Journal) -> None:
     """It is counted as what it is, in the figures and in the line of many gaps."""
     desk = Desk()
-    desk.tracker.settle()
+    desk.tracker.end_interruption()
     odd: list[TickRow] = [
         Tick("HK.00700", n, TEN_S * 1000 + n, 1.0, 1, 1.0, "BUY", "AUTO_MATCH", "realtime", 0) for n in (7, 90, 3)
     ]
     desk.tracker.see(odd)
     desk.tracker.interrupt("disconnected")
-    desk.tracker.listen()
+    desk.tracker.resume_receiving()
     assert (desk.gaps.summary()["gaps_healing"], desk.gaps.summary()["ticks_healing"]) == (1, 0)
     later = [(n, TEN_S * 1000 + 60_000 + n) for n in (500, 400, 600)]
     desk.tracker.answered("HK.00700", Answer(later, 3, full=True, newest_ms=0, now_s=1.0))

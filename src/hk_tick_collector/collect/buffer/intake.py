@@ -71,13 +71,13 @@ class Intake:
             return
         if rows and self._newest_ms < max(map(ts_ms_of, rows)):
             rows, rejected = self._without_future(rows, rejected)
-        if event.pulled_by is None:
+        if event.requested_by is None:
             self.pushes.note(rows, rejected)
             if recv_ts_ms is not None:
                 stats.last_tick_ms = recv_ts_ms
-        heard = len(rows) + len(rejected)
-        stats.received += heard
-        self._opend.heard += heard
+        received = len(rows) + len(rejected)
+        stats.received += received
+        self._opend.received += received
         dropped = 0
         if self._queue.has_room(len(rows)):
             self._tracker.see(rows)
@@ -89,7 +89,7 @@ class Intake:
             self._note_drop(dropped)
         if rejected:
             self._tracker.reject(rejected)
-            self._note_rejects(rejected, pulled=event.pulled_by is not None)
+            self._note_rejects(rejected, backfilled=event.requested_by is not None)
         gaps, rules = self._tracker.take_changes(), self._tracker.take_rules()
         chunk = Chunk(rows=rows, dropped=dropped, gaps=gaps, rules=rules, on_commit=on_commit)
         chunk.rejected = len(rejected) + self._take_unwanted()
@@ -100,7 +100,7 @@ class Intake:
         """Counts a push of a symbol that is not in FUTU_SYMBOLS, and logs the symbol once. The ticks are not stored."""
         stats = self._stats
         stats.received += ticks
-        self._opend.heard += ticks
+        self._opend.received += ticks
         stats.not_subscribed += ticks
         self._unwanted += ticks
         if symbol not in self._named and len(self._named) < _NAMED:
@@ -150,8 +150,8 @@ class Intake:
         """Records that a connection to OpenD began or ended."""
         self._queue.put(Chunk(rejected=self._take_unwanted(), links=[Link(at_ms, connected, conn_id, reason)]))
 
-    def _note_rejects(self, rejected: list[Rejected], *, pulled: bool) -> None:
-        stats, news = self._stats, self._refused.ticks(rejected, pulled=pulled)
+    def _note_rejects(self, rejected: list[Rejected], *, backfilled: bool) -> None:
+        stats, news = self._stats, self._refused.ticks(rejected, backfilled=backfilled)
         stats.rejected += len(news)
         stats.rejected_pulled_again += len(rejected) - len(news)
         by_cause: dict[str, list[Rejected]] = {}

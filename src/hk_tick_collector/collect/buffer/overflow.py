@@ -111,7 +111,7 @@ class Overflow:
         """
         upto = self._appended  # read before the spool: a row up to here that the spool does not have is lost
         rows, lost_rows = self._read(), 0
-        self._tell_damage()
+        self._log_damage()
         with self._changed:
             if not rows and not self._beside and self._failing:
                 return self._take_from_memory()
@@ -276,7 +276,7 @@ class Overflow:
             cause, _ = diagnose(error)
             log.error("spool_failed", cause=cause, rows=rows, buffer_rows=self._buffer_rows, detail=error)
 
-    def _tell_damage(self) -> None:
+    def _log_damage(self) -> None:
         for damage in self._spool.pop_damage():
             log.error("spool_damaged", **damage._asdict())
 

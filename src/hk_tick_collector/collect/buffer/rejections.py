@@ -79,19 +79,21 @@ class Refused:
 
     def rows(self, rows: Iterable[TickRow]) -> list[TickRow]:
         """The rows that were not rejected before."""
-        return [row for row in rows if self._is_news(hash(row[:_CONTENT]), pulled=push_type_of(row) == PUSH_BACKFILL)]
+        return [
+            row for row in rows if self._is_news(hash(row[:_CONTENT]), backfilled=push_type_of(row) == PUSH_BACKFILL)
+        ]
 
-    def ticks(self, ticks: Iterable[Rejected], *, pulled: bool) -> list[Rejected]:
-        """The ticks that were not rejected before. `pulled` says that a backfill brought them."""
+    def ticks(self, ticks: Iterable[Rejected], *, backfilled: bool) -> list[Rejected]:
+        """The ticks that were not rejected before. `backfilled` says that a backfill brought them."""
         return [
             tick
             for tick in ticks
-            if self._is_news(hash((tick.symbol, tick.seq, tick.cause, tick.seq or tick.detail)), pulled=pulled)
+            if self._is_news(hash((tick.symbol, tick.seq, tick.cause, tick.seq or tick.detail)), backfilled=backfilled)
         ]
 
-    def _is_news(self, content: int, *, pulled: bool) -> bool:
+    def _is_news(self, content: int, *, backfilled: bool) -> bool:
         """Whether a tick is new. A pushed tick always is."""
-        is_news = not pulled or content not in self._known
+        is_news = not backfilled or content not in self._known
         self._known[content] = None
         if len(self._known) > _KNOWN_MOST:
             del self._known[next(iter(self._known))]

@@ -29,7 +29,7 @@ _NO_REQUEST: Final = 0  # a serial number that no request of ours has
 _SPARE: Final = 4  # then this many times their number must be free for live ticks
 
 
-async def replay_leftovers(spool_dir: Path, mine: str, intake: Intake, queue: TickQueue) -> None:
+async def replay_earlier_spools(spool_dir: Path, mine: str, intake: Intake, queue: TickQueue) -> None:
     """Stores the rows that earlier runs spooled, the oldest run first. `mine` is the name of this run's own directory.
 
     A record is deleted only after all its rows are committed. Failed reads are repeated later. A file that cannot be
@@ -68,12 +68,12 @@ async def store_rows(rows: list[TickRow], intake: Intake, queue: TickQueue, *, p
     `pushed` says that OpenD pushed them.
     """
     loop, committed = asyncio.get_running_loop(), asyncio.Event()
-    await _put(rows, intake, queue, partial(tell, loop, committed), None if pushed else _NO_REQUEST)
+    await _put(rows, intake, queue, partial(set_event, loop, committed), None if pushed else _NO_REQUEST)
     await committed.wait()
 
 
 async def _put(
-    rows: list[TickRow], intake: Intake, queue: TickQueue, on_commit: Callable[[], None], pulled_by: int | None
+    rows: list[TickRow], intake: Intake, queue: TickQueue, on_commit: Callable[[], None], requested_by: int | None
 ) -> None:
     """Passes rows to the intake in slices that fit in memory. `on_commit` is called after the last commit.
 
@@ -92,10 +92,10 @@ async def _put(
             now = rows
         rows = rows[len(now) :]
         # Rows are committed in the order in which they are put: when the last slice is committed, all are.
-        intake.ticks(Ticks(rows=now, pulled_by=pulled_by), None, None if rows else on_commit)
+        intake.ticks(Ticks(rows=now, requested_by=requested_by), None, None if rows else on_commit)
 
 
-def tell(loop: asyncio.AbstractEventLoop, committed: asyncio.Event) -> None:
+def set_event(loop: asyncio.AbstractEventLoop, committed: asyncio.Event) -> None:
     """Sets an event of the event loop from another thread."""
     loop.call_soon_threadsafe(committed.set)
 

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.collect.buffer.intake import Intake
     from hk_tick_collector.collect.opend_state import OpenDState
-    from hk_tick_collector.gaps.backfill_plan import Ask, BackfillPlan
+    from hk_tick_collector.gaps.backfill_plan import BackfillPlan, TickRequest
     from hk_tick_collector.gaps.gap import OpenGap
-    from hk_tick_collector.gaps.push_watch import Question
+    from hk_tick_collector.gaps.push_watch import CheckRequest
     from hk_tick_collector.gaps.tracker import GapTracker
     from hk_tick_collector.stats import Stats
 
@@ -143,12 +143,12 @@ class Backfiller:
                 self._tracker.resume_unfinished(earlier, symbols)
         self._intake.flush_gaps()
 
-    def look_at(self, symbols: Iterable[str]) -> None:
+    def request_checks(self, symbols: Iterable[str]) -> None:
         """Plans a check of each of these symbols, because ticks of them may have been missed."""
         symbols = tuple(symbols)
-        self._tracker.listen()
-        self._opend.looked_around = False
-        self._plan.look_at(symbol for symbol in symbols if symbol not in self._opend.refused)
+        self._tracker.resume_receiving()
+        self._opend.all_checked = False
+        self._plan.request_checks(symbol for symbol in symbols if symbol not in self._opend.refused)
         self._symbols = tuple(dict.fromkeys((*self._symbols, *symbols)))
         self._pushes.begin(symbols, time.monotonic())
         self._pushes.forget(self._opend.refused)
@@ -157,7 +157,7 @@ class Backfiller:
     def interrupt(self, cause: str) -> None:
         """Ticks may be missed from now on, for this cause."""
         self._settle_at_s = None
-        self._opend.looked_around = False
+        self._opend.all_checked = False
         self._tracker.interrupt(cause)
         self._intake.flush_gaps()
 
@@ -197,15 +197,15 @@ class Backfiller:
                 task.cancel()
             await asyncio.gather(*flights, return_exceptions=True)
 
-    async def _backfill(self, transport: Transport, ask: Ask) -> None:
+    async def _backfill(self, transport: Transport, ask: TickRequest) -> None:
         """Sends one request of the backfill plan."""
-        self._pushes.pulled(ask.symbol, await self._pull(transport, ask) or [])
+        self._pushes.note_answer(ask.symbol, await self._request(transport, ask) or [])
 
-    async def _pull(self, transport: Transport, ask: Ask) -> list[int] | None:
+    async def _request(self, transport: Transport, ask: TickRequest) -> list[int] | None:
         """Sends one request and waits until the intake has the ticks. Returns their sequences; None if it failed."""
         before, dropped = self._tracker.known.missing(ask.symbol), self._intake.dropped
         try:
-            ticks = await transport.pull(ask.symbol, ask.rows)
+            ticks = await transport.request_ticks(ask.symbol, ask.rows)
         except CollectorError as error:
             if ask.symbol not in self._symbols or ask.symbol in self._opend.refused:
                 self._round.add(ask.symbol, 0, 0, self._plan.refused(ask))
@@ -243,19 +243,19 @@ class Backfiller:
             self._tracker.forget_days_before(today)
 
     def _settle(self, now_s: float, *, busy: bool) -> None:
-        if self._settle_at_s is not None and now_s >= self._settle_at_s and not busy and not self._plan.looking:
+        if self._settle_at_s is not None and now_s >= self._settle_at_s and not busy and not self._plan.checking:
             self._settle_at_s = None
-            self._tracker.settle()
-            self._opend.looked_around = True
+            self._tracker.end_interruption()
+            self._opend.all_checked = True
 
     def _watch_pushes(self, transport: Transport, now_s: float, most: int) -> set[asyncio.Task[object]]:
         """Starts the requests that are due for silent symbols, and one that subscribes a batch again."""
         self._log_stopped(now_s)
         state = self._opend.market_state  # None is unknown: the market may be trading
-        trading = (state is None or market.is_trading(state)) and not self._plan.looking
+        trading = (state is None or market.is_trading(state)) and not self._plan.checking
         tasks: set[asyncio.Task[object]] = {
-            asyncio.create_task(self._inspect(transport, question))
-            for question in self._pushes.due(now_s, most, self._may_ask, trading=trading)
+            asyncio.create_task(self._inspect(transport, check))
+            for check in self._pushes.due(now_s, most, self._may_ask, trading=trading)
         }
         if self._subscribing is None or self._subscribing.done():
             batch = self._pushes.to_subscribe(now_s)
@@ -281,14 +281,14 @@ class Backfiller:
     def _may_ask(self, symbol: str) -> bool:
         return symbol not in self._opend.refused and not self._plan.is_asked(symbol)
 
-    async def _inspect(self, transport: Transport, question: Question) -> None:
+    async def _inspect(self, transport: Transport, check: CheckRequest) -> None:
         """Compares a silent symbol with OpenD's latest ticks."""
-        symbol, rows = question
+        symbol, rows = check
         track = self._tracker.known.track(symbol)
         known_ms = track.last_ts_ms if track else 0
         known = Known(track.patterned, track.last_seq) if track else Known(ordered=True, last_seq=_NOTHING_SEQ)
-        ask = self._plan.look_now(symbol)
-        seqs = await self._pull(transport, ask if rows is None else ask._replace(rows=rows))
+        ask = self._plan.check_now(symbol)
+        seqs = await self._request(transport, ask if rows is None else ask._replace(rows=rows))
         if seqs is None:
             return
         if self._tracker.known.track(symbol) is None:
@@ -307,4 +307,4 @@ class Backfiller:
             return
         self._pushes.subscribed()
         stopped = set(self._pushes.still_stopped())
-        self._plan.look_at(symbol for symbol in batch if symbol not in stopped)
+        self._plan.request_checks(symbol for symbol in batch if symbol not in stopped)

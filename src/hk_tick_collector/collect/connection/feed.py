@@ -70,7 +70,7 @@ class Feed:
         self._intake = intake
         self._backfiller = backfiller
         self._reconciler = reconciler
-        self._notices = Notices(opend, backfiller.interrupt, lambda: backfiller.look_at(options.symbols))
+        self._notices = Notices(opend, backfiller.interrupt, lambda: backfiller.request_checks(options.symbols))
         self._stats = stats
         self._random = random.Random()  # noqa: S311 - jitter
         self._failures = log.Repeated(_LOG_EVERY_S)
@@ -83,11 +83,11 @@ class Feed:
         options = self._options
         delay_s = options.reconnect_min_delay_s
         while True:
-            heard = self._opend.heard
+            received = self._opend.received
             self._subscribed_s = None
             error = await self._one_connection()
             was_up = self._opend.connected
-            if was_up and self._was_useful(heard):
+            if was_up and self._was_useful(received):
                 delay_s = options.reconnect_min_delay_s
                 self._useless = 0
                 self._failures = log.Repeated(_LOG_EVERY_S)
@@ -99,10 +99,10 @@ class Feed:
             await asyncio.sleep(self._random.uniform(options.reconnect_min_delay_s, delay_s))
             delay_s = min(delay_s * 2, options.reconnect_max_delay_s)
 
-    def _was_useful(self, heard: int) -> bool:
+    def _was_useful(self, received: int) -> bool:
         """Whether the connection that ended was subscribed for long enough, and so brought ticks or could have."""
         lived_s = time.monotonic() - self._subscribed_s if self._subscribed_s is not None else 0.0
-        return lived_s >= (_USEFUL_WITH_TICKS_S if self._opend.heard > heard else _USEFUL_S)
+        return lived_s >= (_USEFUL_WITH_TICKS_S if self._opend.received > received else _USEFUL_S)
 
     async def _one_connection(self) -> CollectorError:
         """Opens one connection and waits until it ends; returns why it ended."""

@@ -62,8 +62,8 @@ _FAILURES: Final[tuple[type[Exception], ...]] = (
 )  # trouble of a connection or a disk, not a bug
 _LATE_TICKS_MS: Final = 60_000  # wait after the end of a session, for ticks that are still under way
 _AGAIN_MS: Final = (60_000, 120_000, 300_000, 900_000)  # until the next attempt, by OpenD's clock
-_LOOKS: Final = 3  # attempts before a difference is final; a failed attempt is repeated as often as _AGAIN_MS allows
-_LOOK_EVERY_S: Final = 1.0
+_ATTEMPTS: Final = 3  # attempts before a difference is final; a failed attempt is repeated as often as _AGAIN_MS allows
+_POLL_S: Final = 1.0
 _SPACING_S: Final = 0.6  # OpenD allows 60 requests in 30 s, and other clients may use some of them
 _MOST_REQUESTS: Final = 100  # of one attempt
 _TURNOVER_HKD: Final = 1.0  # rounding: sums of decimal fractions may differ by this amount, or
@@ -207,7 +207,7 @@ class Reconciler:
                 except Exception as error:  # noqa: BLE001 - the task's boundary: it must not stop collection
                     self._due_ms = None
                     log.bug("reconcile_failed", error)
-            await asyncio.sleep(_LOOK_EVERY_S)
+            await asyncio.sleep(_POLL_S)
 
     def due(self) -> tuple[int, str] | None:
         """The day and session to compare now, if any."""
@@ -246,7 +246,7 @@ class Reconciler:
         rows = compare(session, symbols, ours, official, market.day_date(day).isoformat(), at_ms)
         self._keep(day, rows)
         _log_result(session, rows)
-        if self._attempts >= _LOOKS or all(row.explained in _SETTLED for row in rows):
+        if self._attempts >= _ATTEMPTS or all(row.explained in _SETTLED for row in rows):
             self._due_ms = None
 
 

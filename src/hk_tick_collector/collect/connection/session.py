@@ -59,7 +59,7 @@ class Session:
         self._opend = opend
         self._questions = questions
         self._on_ready = on_ready
-        self._heard_before = opend.heard
+        self._received_before = opend.received
         self._state_asked = asyncio.Event()  # the first state request was answered, or failed
         self._may_subscribe = asyncio.Event()  # cleared while OpenD reports that it cannot serve
         self._tried = asyncio.Event()  # every symbol was requested once
@@ -90,7 +90,7 @@ class Session:
             self._state_asked.set()
             if told and not self._recalled and self._tried.is_set():  # OpenD's date is known only now
                 await self._recall()
-                self._backfiller.look_at(self._symbols)
+                self._backfiller.request_checks(self._symbols)
             await asyncio.sleep(self._waits.state_every_s)
 
     async def _ask_state(self) -> bool:
@@ -235,10 +235,10 @@ class Session:
         opend = self._opend
         pending = self._pending - opend.refused.keys() - self._unanswered.keys()
         opend.subscribed = len(self._symbols) - len(opend.refused) - len(self._unanswered) - len(pending)
-        if not symbols and opend.heard > self._heard_before:
+        if not symbols and opend.received > self._received_before:
             symbols = tuple(self._unanswered)  # OpenD pushes ticks although it did not answer
         if symbols:
-            self._backfiller.look_at(symbols)
+            self._backfiller.request_checks(symbols)
             opend.serving.set()
 
     def _log_subscribed(self, info: messages.SubInfo | None) -> None:

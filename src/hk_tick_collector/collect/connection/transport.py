@@ -103,7 +103,7 @@ class Transport(asyncio.Protocol):
         assert isinstance(reply, protocol.Replied)
         return reply.body
 
-    async def pull(self, symbol: str, rows: int) -> list[tuple[int, int]]:
+    async def request_ticks(self, symbol: str, rows: int) -> list[tuple[int, int]]:
         """Asks for a symbol's latest ticks, which go to the intake like all ticks. Returns their sequences and times
         (epoch ms). For a tick that cannot be stored the time is taken from its sequence, 0 if that is not possible.
 
@@ -180,8 +180,8 @@ class Transport(asyncio.Protocol):
         for event in events:
             if isinstance(event, protocol.Ticks):
                 self._intake.ticks(event, recv_ts_ms)
-                if event.pulled_by is not None:
-                    self._resolve(event.pulled_by, event)
+                if event.requested_by is not None:
+                    self._resolve(event.requested_by, event)
             else:
                 self._handle_rare(event)
         self._flush()

@@ -80,7 +80,7 @@ class Seen:
             _widen(track.doubt, before.doubt)
             track.known_seq = min(track.known_seq, before.known_seq)
             day.dirty[track.doubt.id] = (track.symbol, track.doubt, True)
-        track.interrupted, track.unwitnessed = before.interrupted, before.unwitnessed
+        track.interrupted, track.unconfirmed = before.interrupted, before.unconfirmed
         track.candidate, track.strange, track.in_a_row = before.candidate, before.strange, before.in_a_row
         if before.next > 0:
             day.rules[track.symbol] = RULE_COUNTER

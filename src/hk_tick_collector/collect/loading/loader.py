@@ -109,7 +109,7 @@ class DayLoader:
             held = self._intake.held_rows(number)
             if held is None:
                 return False
-            old = self._tracker.lend(number)
+            old = self._tracker.begin_rebuild(number)
             self._begin(number, self._rebuild, old, held)
         return False
 

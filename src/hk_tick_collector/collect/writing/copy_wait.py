@@ -32,7 +32,7 @@ _NO_SPOOL: Final = "spool"
 _STOP: Final = "stop"
 
 
-class Elsewhere:
+class OtherDirectory:
     """Searches a directory on another disk in a separate thread, because a network disk may hang without limit."""
 
     def __init__(self, look: Callable[[], dict[str, Mark]]) -> None:
@@ -80,9 +80,9 @@ class CopyWait:
         self._queue = queue
         self._stats = stats
         self._look = partial(find_copies, (data_root,), self._writes)
-        self._elsewhere = None
+        self._other = None
         if snapshot_dir not in (None, data_root):
-            self._elsewhere = Elsewhere(partial(find_copies, (snapshot_dir,), self._writes))
+            self._other = OtherDirectory(partial(find_copies, (snapshot_dir,), self._writes))
         self._is_written = is_written
         self._now_ms = now_ms
         self._now_s = now_s
@@ -97,7 +97,7 @@ class CopyWait:
         """Whether commits must wait for a copy."""
         now_s = self._now_s()
         if now_s >= self._look_at_s:
-            seen = self._look() | (self._elsewhere.latest() if self._elsewhere else {})
+            seen = self._look() | (self._other.latest() if self._other else {})
             self._rule.judge(seen, now_s, all_stored=not self._queue.spooled_rows)
             self._look_at_s = now_s + (_LOOK_AGAIN_S if self._rule.held else _LOOK_EVERY_S)
         held = self._rule.held
@@ -113,8 +113,8 @@ class CopyWait:
         """Ends the wait because the service stops. May be called more than once."""
         self._end(_STOP, self._now_s())
         self._note("")
-        if self._elsewhere:
-            self._elsewhere.close()
+        if self._other:
+            self._other.close()
 
     def _writes(self, day_name: str) -> bool:
         try:

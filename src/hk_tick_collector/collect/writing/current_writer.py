@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 class CurrentWriter:
     """`writer` is the current writer.
 
-    `appoint(n, on_fresh)` creates the n-th writer of this run, not yet started. `fresh_days` collects the days whose
+    `create(n, on_fresh)` creates the n-th writer of this run, not yet started. `fresh_days` collects the days whose
     damaged file was replaced by a new one: RecountDays rebuilds them.
     """
 
-    def __init__(self, queue: TickQueue, appoint: Callable[[int, Callable[[int], None]], Writer]) -> None:
+    def __init__(self, queue: TickQueue, create: Callable[[int, Callable[[int], None]], Writer]) -> None:
         self.fresh_days: deque[int] = deque()
         self._queue = queue
-        self._appoint = appoint
+        self._create = create
         self._count = 1
         self._retired: list[Writer] = []
-        self.writer = appoint(1, self.fresh_days.append)
+        self.writer = create(1, self.fresh_days.append)
 
     @property
-    def haunted(self) -> bool:
+    def retired_is_alive(self) -> bool:
         """Whether the thread of a replaced writer still runs: it may hold the lock that the new writer waits for."""
         return any(writer.alive for writer in self._retired)
 
@@ -53,7 +53,7 @@ class CurrentWriter:
         old.retire()
         self._retired.append(old)
         self._queue.give_back()
-        self.writer = self._appoint(self._count, self.fresh_days.append)
+        self.writer = self._create(self._count, self.fresh_days.append)
         self.writer.take_over(old)
         self.writer.start()
         log.error("writer_replaced", writers=self._count)

@@ -149,7 +149,7 @@ class OpenDays:
         if file is not None:
             file.abandon()
 
-    def take_gone(self) -> list[int]:
+    def close_gone(self) -> list[int]:
         """Closes the files that were removed or moved meanwhile, and returns their days."""
         gone = []
         for day in [day for day, file in self._files.items() if not file.in_place()]:

@@ -17,7 +17,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import log, market
-from hk_tick_collector.collect.buffer.replay import store_rows, tell
+from hk_tick_collector.collect.buffer.replay import set_event, store_rows
 from hk_tick_collector.collect.loading.loader import in_thread
 from hk_tick_collector.errors import NoDayError, StoreError
 from hk_tick_collector.store import foreign
@@ -187,7 +187,7 @@ class PredecessorDays:
 
     async def _keep(self, number: int, rows: list[BesideRow], meta: dict[str, str]) -> None:
         loop, committed = asyncio.get_running_loop(), asyncio.Event()
-        self._current_writer.keep_beside(Beside(number, rows, meta, partial(tell, loop, committed)))
+        self._current_writer.keep_beside(Beside(number, rows, meta, partial(set_event, loop, committed)))
         await committed.wait()
 
     async def _check(self, source: Source, number: int) -> None:

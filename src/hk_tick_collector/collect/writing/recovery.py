@@ -53,7 +53,7 @@ class Recovery:
         self._opend = opend
         self._slow_disk = log.Repeated(_LOG_EVERY_S)
         self._commits, self._committed_s = 0, time.monotonic()  # the count of commits, and when it last increased
-        self._heard, self._heard_s = 0, float("-inf")  # the same for received ticks
+        self._received, self._received_s = 0, float("-inf")  # the same for received ticks
 
     def look(self, now_ms: int) -> None:
         """Checks for a stall and acts. Raises StoreError when the process must be restarted."""
@@ -67,7 +67,7 @@ class Recovery:
             commit_age_s=0.0 if queue.storing.copy_held else min(since_commit_s, waited_s),
             upstream_age_s=since_tick_s,
             # While a blocked, replaced writer of ours may hold the lock, a lock does not count as a known cause.
-            cause="" if self._current_writer.haunted else queue.storing.writer_trouble or disk_cause,
+            cause="" if self._current_writer.retired_is_alive else queue.storing.writer_trouble or disk_cause,
         )
         verdict = self._watchdog.judge(pressure, time.monotonic())
         if verdict:
@@ -77,12 +77,12 @@ class Recovery:
 
     def _silence_s(self, now_s: float) -> tuple[float, float]:
         """How long ago the last commit and the last tick were. The wall clock is not used: it may be set back."""
-        commits, heard = self._queue.storing.commits, self._opend.heard
+        commits, received = self._queue.storing.commits, self._opend.received
         if commits != self._commits:
             self._commits, self._committed_s = commits, now_s
-        if heard != self._heard:
-            self._heard, self._heard_s = heard, now_s
-        return now_s - self._committed_s, now_s - self._heard_s
+        if received != self._received:
+            self._received, self._received_s = received, now_s
+        return now_s - self._committed_s, now_s - self._received_s
 
     def _log(self, pressure: Pressure, verdict: Verdict) -> None:
         log.error(

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 _IDLE_S: Final = 1.0  # the longest sleep of the thread, so also the interval of its heartbeat
 _HELD_IDLE_S: Final = 0.1  # the same while a day's file is tried again, because the first retries come soon
 _GRACE_S: Final = 1.0  # part of the stop time reserved for the thread to end after an interrupt
-_TEND_EVERY_S: Final = 5.0  # also while ticks keep arriving
+_UPKEEP_EVERY_S: Final = 5.0  # also while ticks keep arriving
 # The part of MAX_WAIT_MS for which ticks wait for further ticks, with short commits and with long commits.
 _LINGER_MOST: Final = 0.95 - GATHER_SHARE
 _LINGER_LEAST: Final = 0.5
@@ -84,7 +84,7 @@ class Writer:
         account = Account(stats, self._handover, options.data_root, now_ms)
         self._committer = Committer(queue, self._days, self._held, self._trouble, account, self._orders, now_ms)
         self._turns = Turns(queue, self._days, self._held, self._committer, self._orders, options.batch_rows)
-        self._tend_at_s = 0.0
+        self._upkeep_at_s = 0.0
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
     def prepare(self, day: int) -> None:
@@ -188,9 +188,9 @@ class Writer:
                 self._held.call_when_safe()
                 if not chunks and not moved and self._may_end():
                     break
-                if not (chunks or moved) or time.monotonic() >= self._tend_at_s:
-                    self._tend_at_s = time.monotonic() + _TEND_EVERY_S
-                    self._tend()
+                if not (chunks or moved) or time.monotonic() >= self._upkeep_at_s:
+                    self._upkeep_at_s = time.monotonic() + _UPKEEP_EVERY_S
+                    self._upkeep()
         except Exception:  # noqa: BLE001 - the thread's boundary: the service detects that it has ended, and exits
             log.bug("writer_failed")
         finally:
@@ -233,9 +233,9 @@ class Writer:
             self._orders.give_up.wait(LONGEST_BACKOFF_S)
             return []
 
-    def _tend(self) -> None:
+    def _upkeep(self) -> None:
         """Does the work that is not for ticks: today's file, reconciliations, files of other days, sealing."""
-        for gone in self._days.take_gone():
+        for gone in self._days.close_gone():
             self._begin_day(gone)
         if self.open_day is not None:
             day, self.open_day = self.open_day, None
