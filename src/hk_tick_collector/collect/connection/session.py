@@ -164,9 +164,7 @@ class Session:
             missing = await self._missing()
 
     async def _wait_to_compare(self) -> None:
-        """Waits until the next comparison. A refused backfill request shortens the wait: OpenD answers only for
-        subscribed symbols, so a subscription may be lost.
-        """
+        """Waits until the next comparison. A refused backfill, the sign of a lost subscription, shortens the wait."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._waits.compare_every_s):
                 await asyncio.sleep(self._waits.compare_least_s)
