@@ -402,7 +402,7 @@ def test_more_symbols_than_any_quota(workdir: Path, count: int) -> None:
     if count == 2000:
         assert len(load_settings(None, {"FUTU_SYMBOLS": text}).settings.needed_symbols()) == count
         return
-    with pytest.raises(UsageError, match=f"holds {count} symbols") as caught:
+    with pytest.raises(UsageError, match=f"has {count} symbols") as caught:
         load_settings(None, {"FUTU_SYMBOLS": text})
     assert len(caught.value.one_line()) < 400
 

@@ -1,7 +1,6 @@
 """The state of OpenD that decisions depend on: whether it is connected, its own state, the market, our subscriptions.
 
-Enters: what OpenD reports on the connection. Leaves: facts for decisions. Only the event loop writes; any thread may
-read. Times are UTC epoch ms, None when there is none yet.
+Only the event loop writes it; any thread may read. Times are UTC epoch ms, None when there is none yet.
 """
 
 from __future__ import annotations

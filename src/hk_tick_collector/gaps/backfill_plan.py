@@ -215,7 +215,7 @@ class BackfillPlan:
             if gap.final or track.symbol in first or now_s < gap.tried_s + _delay_s(gap.tries):
                 continue
             if gap.first or not self._tracker.known.is_interrupted:
-                # A doubt begins at 0: the whole window is asked for.
+                # `first` of a doubt is 0: then the whole window is requested.
                 first[track.symbol] = (_in_run(track, gap.first, gap.from_seq or 0), track.next)
         for track in () if self._tracker.known.is_interrupted else self._tracker.known.unconfirmed():
             before = track.unconfirmed

@@ -190,8 +190,8 @@ class Judging:
     def _judge_doubt(
         self, day: Day, track: SymbolDay, answer: Answer, part: Part, reached: Reach | None
     ) -> list[OpenGap]:
-        """Ends the doubt if an honest answer reaches back to a known tick or has the whole day. If the answer is full
-        and does not, the doubt is lost and returned.
+        """Ends the doubt if an honest answer reaches back to a known tick, or has the whole day. If the answer does
+        neither and is full, the doubt is lost and returned.
         """
         doubt = track.doubt
         if doubt is None or doubt.final or self._known.is_interrupted or not answer.is_fresh:

@@ -43,7 +43,7 @@ class Losses:
         self._seconds: dict[int, Lost] = {}
 
     def add(self, gaps: Iterable[OpenGap], now_ms: int) -> None:
-        """Counts gaps that were found to be lost, at the time in `lost_ms`, or now where that is 0."""
+        """Adds lost gaps. The time of a loss is the gap's `lost_ms`, or now if that is 0."""
         for gap in gaps:
             if not self._counts(gap):
                 continue
@@ -69,7 +69,7 @@ class Losses:
                 self._note(gap, _found_ms(gap))
 
     def since(self, moment_ms: int) -> Lost:
-        """What was found to be lost since a moment (UTC epoch ms)."""
+        """The sum of the gaps that were found to be lost since `moment_ms` (UTC epoch ms)."""
         found = [lost for second, lost in self._seconds.items() if second * 1000 > moment_ms]
         if not found:
             return Lost(0, 0, 0, 0, 0)

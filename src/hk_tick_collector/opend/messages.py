@@ -245,7 +245,7 @@ def request_trade_date(first: str, last: str) -> pb.RequestTradeDateRequest:
 
 
 def read_init_connect(body: bytes) -> InitReply:
-    """The reply to `init_connect`; OpenDError with OpenD's own words when it refuses."""
+    """The reply to `init_connect`. Raises OpenDError with OpenD's text when it refuses."""
     s2c = _succeeded(_parse(pb.InitConnectResponse, body)).s2c
     return InitReply(
         server_ver=s2c.serverVer,
@@ -257,7 +257,7 @@ def read_init_connect(body: bytes) -> InitReply:
 
 
 def read_global_state(body: bytes) -> GlobalState:
-    """The reply to `get_global_state`; OpenDError when it failed."""
+    """The reply to `get_global_state`. Raises OpenDError when the request failed."""
     s2c = _succeeded(_parse(pb.GetGlobalStateResponse, body)).s2c
     # An old OpenD does not send programStatus. It answered, so it is running.
     known = s2c.HasField("programStatus")
@@ -276,7 +276,7 @@ def read_outcome(body: bytes) -> None:
 
 
 def read_sub_info(body: bytes) -> SubInfo:
-    """The reply to `get_sub_info`; OpenDError when it failed."""
+    """The reply to `get_sub_info`. Raises OpenDError when the request failed."""
     s2c = _succeeded(_parse(pb.GetSubInfoResponse, body)).s2c
     symbols = frozenset(
         symbol_of(security)
@@ -290,14 +290,14 @@ def read_sub_info(body: bytes) -> SubInfo:
 
 
 def read_trade_dates(body: bytes) -> list[TradingDay]:
-    """The reply to `request_trade_date`; OpenDError when it failed."""
+    """The reply to `request_trade_date`. Raises OpenDError when the request failed."""
     s2c = _succeeded(_parse(pb.RequestTradeDateResponse, body)).s2c
     kinds = {0: "whole", 1: "morning", 2: "afternoon"}
     return [TradingDay(_text(day.time)[:10], kinds.get(day.tradeDateType, "whole")) for day in s2c.tradeDateList]
 
 
 def read_security_snapshot(body: bytes) -> list[DayTotals]:
-    """The reply to `get_security_snapshot`; OpenDError when it failed."""
+    """The reply to `get_security_snapshot`. Raises OpenDError when the request failed."""
     s2c = _succeeded(_parse(pb.GetSecuritySnapshotResponse, body)).s2c
     return [
         DayTotals(
@@ -312,7 +312,7 @@ def read_security_snapshot(body: bytes) -> list[DayTotals]:
 
 
 def read_get_ticker(body: bytes) -> pb.TickerResponse.S2C:
-    """The reply to `get_ticker`; OpenDError when it failed."""
+    """The reply to `get_ticker`. Raises OpenDError when the request failed."""
     return _succeeded(_parse(pb.TickerResponse, body)).s2c
 
 

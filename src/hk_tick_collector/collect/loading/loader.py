@@ -1,6 +1,6 @@
 """Reads day files in separate threads: a file may be large, and the event loop must not wait.
 
-Enters: the numbers of days to read, or to read again. Leaves: days that `gaps` adopts, on the event loop.
+Enters: the numbers of days to read, or to read again. Leaves: days, which are given to the tracker on the event loop.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class OpenDays:
         return self._clock.today()
 
     def home(self) -> int | None:
-        """The day whose file gets content that belongs to no tick: today, or the latest open day."""
+        """The day whose file gets connections and counts that come without ticks: today, or the latest open day."""
         current = self.current()
         return current if current in self._files else max(self._files, default=None)
 
@@ -138,7 +138,9 @@ class OpenDays:
         stats.newest_ts_ms = self._newest_ts_ms or None
 
     def _is_too_early(self, day: int) -> bool:
-        """Whether a day has no tick and has not begun by OpenD's clock: this host's clock caused its file."""
+        """Whether this host's clock caused a file to be created too early: it has no tick, and by OpenD's clock its day
+        has not begun.
+        """
         file, opend_ms = self._files.get(day), self._clock.opend_ms
         has_ticks = file is not None and file.newest_ts_ms
         return opend_ms is not None and day > market.day_number(opend_ms + _AHEAD_MS) and not has_ticks
@@ -169,7 +171,7 @@ class OpenDays:
             file.interrupt()
 
     def close_idle(self) -> None:
-        """Closes one file of another day that gets no more ticks, as a plain file, if there is one."""
+        """Closes one file of another day, and makes it plain, if it has had no tick for ten minutes."""
         now_ms, current = self._now_ms(), self.current()
         idle = (day for day, used in self._used_ms.items() if day != current and now_ms - used > _IDLE_FILE_MS)
         day = next(idle, None)
@@ -177,7 +179,7 @@ class OpenDays:
             self._make_plain(day)
 
     def close_all(self, until: Callable[[], bool] = lambda: False) -> None:
-        """Closes every file. Files that are closed but not plain are made plain, until `until` returns true."""
+        """Closes every file. Also makes files plain that were closed without that; stops when `until` returns true."""
         self.sealing.stop()
         for day in list(self._files):
             self.close(day)
@@ -223,7 +225,7 @@ class OpenDays:
                 log.warning("predecessor_set_aside", day=name, kept_as=kept)
 
     def _set_aside(self, day: int, path: Path, error: DamagedFileError) -> None:
-        """Renames a damaged file. Its ticks are asked for again from OpenD."""
+        """Renames a damaged file. OpenD is then asked for its ticks again."""
         target = set_aside(path, self._now_ms())
         self.known.pop(day, None)  # the ledger of the damaged file stays in it
         self._stats.damaged_files.append(str(target))

@@ -59,8 +59,8 @@ class Turns:
                 gaps.setdefault(change.day, []).append(change.gap)
             for rule in chunk.rules:
                 rules.setdefault(rule.day, []).append(rule)
-        # Rows from the spool are deleted there when this batch is done. By then they must be committed, or in the spool
-        # of their day.
+        # The spool deletes its rows when this batch is done. Before that they must be committed, or written to the
+        # spool of their day.
         on_disk = self._queue.taken_from_spool
         current = self._days.current()
         later: list[tuple[int, Part]] = []
@@ -80,7 +80,7 @@ class Turns:
         self._queue.done(chunks)
 
     def _postpone(self, chunks: list[Chunk]) -> None:
-        """Delays `on_commit` of these chunks until no held row is only in memory: it deletes the rows on disk."""
+        """Delays `on_commit`, which deletes rows on disk, until no held row is only in memory."""
         for chunk in chunks:
             if chunk.on_commit:
                 self._held.when_safe(chunk.on_commit)

@@ -185,9 +185,8 @@ class WaitingDays:
     def first(self, day: int, max_rows: int, *, is_today: bool) -> Part:
         """The oldest rows of a day. The last part also has the changes of `gaps` and rules, if they are valid.
 
-        These changes are valid only for the content of the file when it was last read. The file of a day other than
-        today may have been read again without them: then the day must be rebuilt. Raises OSError when the day's spool
-        cannot be read now.
+        The changes are not valid any more if the file was read again after they were made. That is possible for a day
+        other than today, which must then be rebuilt. Raises OSError when the day's spool cannot be read now.
         """
         held = self._days[day]
         if not is_today and held.since_s and held.gaps:
@@ -217,7 +216,7 @@ class WaitingDays:
         if ended:
             del self._days[day]
         else:
-            self._days[day] = self._days.pop(day)  # every other day is before it now
+            self._days[day] = self._days.pop(day)  # moves it to the end, after every other day
         self._count()
         return ended and held.recount
 
