@@ -37,7 +37,7 @@ class SymbolDays:
         self.latest: dict[str, SymbolDay] = {}  # each symbol on the day of its newest tick
         self.losses = Losses()
         self.events: deque[tuple[str, str, int]] = deque(maxlen=10_000)  # symbol, finding, sequence: for the log
-        self.is_interrupted = False  # OpenD itself does not receive every tick now: its answers prove nothing
+        self.is_interrupted = False  # ticks may be missed now, by us or by OpenD: answers end no doubt and close no gap
 
     def day_of(self, track: SymbolDay) -> Day:
         """The day of a track."""
@@ -128,7 +128,7 @@ class SymbolDays:
         track.doubt, track.known = None, set()
         track.proved, track.proved_ms = part.seqs, part.newest_ms
 
-    # --- questions ---
+    # --- queries ---
 
     def open_gaps(self) -> Iterable[tuple[SymbolDay, OpenGap]]:
         """Every gap and doubt of every loaded day that may still be filled or was lost recently."""

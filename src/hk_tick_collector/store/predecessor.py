@@ -98,7 +98,7 @@ class Placed(NamedTuple):
 
 
 class OursError(StoreError):
-    """The file is a day file of this collector already."""
+    """The file is already a day file of this collector."""
 
 
 class Source:
@@ -323,7 +323,7 @@ def _check_file(path: Path) -> None:
 
 
 def _connect(path: Path) -> apsw.Connection:
-    """A read-only connection, without a checkpoint. A WAL without its shm needs write permission to create the shm.
+    """A read-only connection, without a checkpoint. If the WAL has no shm, SQLite needs write access to create it.
 
     A file without a WAL on a read-only medium is opened with `immutable=1`, because it cannot change.
     """

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 _SPOOL_POLL_S: Final = 0.01  # between reads of the spool while its thread has not written the next rows yet
-# A batch of this many rows does not wait for more. During a commit the next batch grows larger. If it waited for a full
-# batch, the disk would be idle at the start of a burst.
+# A batch waits for further rows only until it has this many. During a commit more rows can collect, and the next batch
+# has all of them. Waiting for a full batch would leave the disk idle at the start of a burst.
 _ENOUGH_ROWS: Final = 5_000
 
 
@@ -185,7 +185,7 @@ class TickQueue:
             return self._taken
 
     def done(self, taken: list[Chunk]) -> None:
-        """The chunks that `take` returned are committed or counted. Without effect if they were given back since."""
+        """The chunks that `take` returned are committed, or counted as rejected. Ignored if they were given back."""
         with self._changed:
             if taken is not self._taken:
                 return

@@ -1,7 +1,7 @@
 """Handles OpenD's Notify messages.
 
-Enters: notices. Leaves: the trouble in OpenDState, log lines, calls to the backfill that an interruption began or
-ended. A flood of notices causes at most a few log lines a minute and one check of the symbols a second.
+Enters: notices. Leaves: the trouble in OpenDState, log lines, and calls that tell the backfill when an interruption
+begins or ends. A flood of notices causes at most a few log lines a minute and one check of the symbols a second.
 """
 
 from __future__ import annotations

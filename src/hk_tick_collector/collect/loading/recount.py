@@ -159,7 +159,7 @@ def of_row(gap: Gap) -> OpenGap:
 
 
 def counters_of(track: SymbolDay, seqs: Iterable[int]) -> list[int]:
-    """The counters of these sequences in order, without unconfirmed ones at the top that jump too far."""
+    """The counters of these sequences in order. The highest ones are left out if they jump too far."""
     counters = sorted({seq & COUNTER_MASK for seq in seqs})
     while len(counters) > 1 and counters[-1] - max(counters[-2], track.next) > _LEAP:
         counters.pop()
@@ -167,7 +167,7 @@ def counters_of(track: SymbolDay, seqs: Iterable[int]) -> list[int]:
 
 
 def outliers_of(track: SymbolDay, seqs: Iterable[int], odd: Container[int]) -> list[int]:
-    """The wrong sequences among `seqs`: they do not follow another one, and no later one follows them.
+    """The wrong sequences among `seqs`: they do not follow another sequence, and no later one follows them.
 
     `odd` are the sequences that do not match the time of their tick. The counters up to the end of the known gaps are
     taken as confirmed: the tick after a gap is not an outlier.
