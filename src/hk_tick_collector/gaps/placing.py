@@ -120,8 +120,8 @@ class Placing:
         return True
 
     def _advance(self, day: Day, track: SymbolDay, seq: int, ts_ms: int, *, stored: bool) -> None:
-        """A tick with a higher counter than all before it. The counters that it skips are a gap. So is its own counter
-        when the tick is not stored.
+        """A tick with a higher counter than all before it. The counters that it skips are a gap. If the tick is not
+        stored, its own counter is part of the gap.
         """
         counter = seq & COUNTER_MASK
         first = max(track.next, 1)
@@ -139,7 +139,7 @@ class Placing:
         if seq > track.last_seq:
             track.last_seq, track.last_ts_ms = seq, ts_ms
         self._known.latest[track.symbol] = track
-        # Late reports that arrived before the gap opened to which they belong.
+        # Late reports with counters in this gap, which arrived before the gap opened.
         for strange in list(track.strange) if first < counter else ():
             if first <= strange & COUNTER_MASK < counter and before_s - _ORDER_S <= strange >> 32 <= seq >> 32:
                 self._fill(day, track, strange, (strange >> 32) * 1000)

@@ -4,8 +4,8 @@ Enters: which symbols were pushed, and OpenD's answers. Leaves: which symbols to
 subscribe again. All times are monotonic seconds.
 
 A symbol is usually pushed every `interval_s`. When it was not pushed for several intervals, OpenD is asked for its
-ticks. No new ticks in the answer: the symbol is quiet. New ticks in the answer, and no push within the next 3 s: OpenD
-has stopped pushing it, because a push that was under way when OpenD answered arrives sooner than that. The decision
+ticks. If the answer has no new ticks, the symbol is quiet. If it has new ticks and no push arrives within the next 3 s,
+OpenD has stopped pushing the symbol: a push that was under way when OpenD answered would arrive sooner. The decision
 depends neither on the clock of the host nor on the order of sequences.
 
 A symbol is in doubt from an answer with new ticks until it is pushed again. While it is in doubt, its ticks are
@@ -272,7 +272,7 @@ class PushWatch:
         return sorted(found, key=lambda symbol: -self._watched[symbol].rate)
 
     def still_stopped(self) -> list[str]:
-        """All symbols that OpenD has stopped pushing and not yet resumed."""
+        """All symbols whose pushes have stopped and not come back."""
         return [symbol for symbol in self._doubted if self._watched[symbol].stopped]
 
     def to_subscribe(self, now_s: float) -> list[str]:

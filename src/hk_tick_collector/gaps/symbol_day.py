@@ -230,7 +230,7 @@ class Day:
     marked: int = 0  # ticks recorded as received but not stored, since the file was read
     dirty: dict[int, tuple[str, OpenGap, bool]] = field(default_factory=dict)  # gap id → symbol, gap, still open
     rules: dict[str, str] = field(default_factory=dict)  # symbol → its rule, if that is not yet in the file
-    sealed: bool = False  # no tick can be stored, so no gap is searched
+    sealed: bool = False  # no tick can be stored, so gaps are not searched for
     unread: bool = False  # its file could not be read: changes of gaps must not be written before it was read
     loading: bool = False  # its file is being read: ticks that arrive meanwhile wait in `pending`
     pending: list[tuple[str, int, int, bool]] = field(default_factory=list)  # symbol, seq, ts_ms, stored

@@ -44,7 +44,7 @@ class OwnerLock:
         self._fd = _lock("DATA_ROOT", data_root, data_root / LOCK_NAME, who)
 
     def release(self) -> None:
-        """Releases the lock. The file is not removed: with two files of one name, two collectors could hold a lock."""
+        """Releases the lock. The file is not removed: otherwise two collectors could lock an old and a new file."""
         os.close(self._fd)
 
 

@@ -72,7 +72,7 @@ class Rejections:
 
 
 class Refused:
-    """The rejected ticks so far. A backfill brings the same ones again: these are not counted and logged again."""
+    """The rejected ticks so far. A backfill brings the same ones again, which must not be logged a second time."""
 
     def __init__(self) -> None:
         self._known: dict[int, None] = {}  # hashes of the newest ones

@@ -33,8 +33,8 @@ _OF_THE_FILE_WHEN_REPEATED: Final = {"damaged", "schema_changed"}
 def concerns_one_file(error: Exception, path: Path, *, is_today: bool, attempt: int) -> bool:
     """Whether an error affects only the file of this day. `attempt` counts from 1.
 
-    If the day is not today and the cause may be the file or the disk, the file is assumed: if it is the disk, today's
-    file will have the same error.
+    If the cause may be the file or the disk, and the day is not today, the file is assumed to be the cause. If it is
+    the disk, today's file will have the same error.
     """
     cause = diagnose(error)[0]
     if cause in _OF_THE_FILE or _is_read_only(path) or _is_in_the_way(path):
