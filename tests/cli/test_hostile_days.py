@@ -74,7 +74,7 @@ def test_report_names_each_file_and_goes_on(cli: Cli, root: Path) -> None:
     for day, (_, words) in DAYS.items():
         assert words in problems[day]
         assert bool(words) == bool(problems[day])
-    assert problems["20251113"] == f"{root}/20251113.db is no regular file"
+    assert problems["20251113"] == f"{root}/20251113.db is not a regular file"
     assert {"day_unreadable"} <= {finding["code"] for finding in found["findings"]}
 
 

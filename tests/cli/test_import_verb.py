@@ -319,11 +319,11 @@ def test_what_is_no_file_of_the_predecessor(cli: Cli, root: Path) -> None:
     done = cli("import", *map(str, (text, other, damaged, missing, pipe, good)))
     assert done.returncode == 1
     told = dict(zip(("text", "other", "damaged", "missing", "pipe"), done.stderr.splitlines(), strict=True))
-    assert "is no SQLite file" in told["text"]
+    assert "is not an SQLite file" in told["text"]
     assert "another program's database" in told["other"]
     assert "is damaged" in told["damaged"]
     assert "there is no" in told["missing"]
-    assert "no regular file" in told["pipe"]
+    assert "not a regular file" in told["pipe"]
     assert "1 of 1 rows imported" in done.stdout
 
 
@@ -350,7 +350,7 @@ def test_a_hostile_file_is_named(cli: Cli, root: Path, sql: str) -> None:
     done = cli("import", str(path))
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
-    assert "another program's database" in done.stderr or "not as the predecessor makes" in done.stderr
+    assert "another program's database" in done.stderr or "the tables of a predecessor's file" in done.stderr
     assert cli("ticks", "--day", DAY).returncode == 1
     assert [*root.glob("*.db"), *root.glob("*predecessor*")] == [path]
 
@@ -364,7 +364,7 @@ def test_the_day_is_told_by_name_or_rows(cli: Cli, root: Path) -> None:
         root.parent / "two.sqlite",
         [as_predecessors(tick("HK.00700", 1), DAY), as_predecessors(tick("HK.00700", 2), "20261119")],
     )
-    assert "tell one trading day" in cli("import", str(two)).stderr
+    assert "the trading day is neither in the name of" in cli("import", str(two)).stderr
     assert "--to" in cli("import", str(one), "--to", str(root / "nowhere")).stderr
 
 

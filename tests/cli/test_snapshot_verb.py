@@ -84,7 +84,7 @@ def test_snapshot_dir_is_the_setting(cli: Cli, day: Path, root: Path) -> None:
     """SNAPSHOT_DIR is where it goes when nothing else is told; one that is not there is named."""
     done = cli("snapshot", "--day", DAY, SNAPSHOT_DIR=str(root / "away"))
     assert done.returncode == 1
-    assert f"there is no directory {root}/away: make it, or name another" in only_line(done)
+    assert f"there is no directory {root}/away: create it, or name another" in only_line(done)
     (root / "away").mkdir()
     assert cli("snapshot", "--day", DAY, SNAPSHOT_DIR=str(root / "away")).returncode == 0
     assert (root / "away" / f"{DAY}.snapshot.db").exists()
@@ -151,7 +151,7 @@ def test_what_is_no_day_file_or_has_no_room(cli: Cli, root: Path, day: Path) -> 
     """A text by the name of a day; a disk that has less than what must stay free on it."""
     (root / "20261118.db").write_text("no database " * 1000)
     done = cli("snapshot", "--day", "20261118")
-    assert (done.returncode, "20261118.db is no SQLite file" in only_line(done)) == (1, True)
+    assert (done.returncode, "20261118.db is not an SQLite file" in only_line(done)) == (1, True)
     done = cli("snapshot", "--day", DAY, DISK_MIN_FREE_MB="2000000000")
     assert (done.returncode, f"no room in {root}: " in only_line(done)) == (1, True)
 

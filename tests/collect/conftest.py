@@ -158,7 +158,7 @@ class Rig:
     def put(self, rows: list[TickRow]) -> None:
         """As the intake does."""
         self.stats.received += len(rows)
-        self.opend.heard += len(rows)
+        self.opend.received += len(rows)
         self.queue.put(Chunk(rows=rows))
 
     def wait_stored(self, rows: int) -> None:

@@ -174,11 +174,11 @@ def test_too_little_memory_is_named_at_the_start(start: Start, free_port: int, l
     limit = limit_mb << 20
     collector = start.run(free_port, wrapper=("prlimit", f"--as={limit}:{limit}"))
     assert collector.finish() == 1
-    assert f"a limit of {limit_mb} MB of memory" in collector.output
+    assert f"the memory limit of {limit_mb} MB" in collector.output
     assert "Traceback" not in collector.output
 
 
-def test_a_limit_of_memory_ends_it_in_time(start: Start) -> None:
+def test_a_memory_limit_stops_the_service_in_time(start: Start) -> None:
     """RLIMIT_AS nearly met: named, everything that is held on the disk, exit code 1 for systemd; no abort."""
     opend = start.simulate("--rate", "50")
     collector = start.run(opend.port)

@@ -68,7 +68,7 @@ def told(events: Iterable[Event]) -> list[Told]:
     plain: list[Told] = []
     for event in events:
         match event:
-            case Ticks(rows=rows, rejected=rejected, pulled_by=None):
+            case Ticks(rows=rows, rejected=rejected, requested_by=None):
                 seqs = tuple(row[:2] for row in rows)
                 bad = tuple((one.seq, one.cause) for one in rejected)
                 if plain and plain[-1][0] == "Ticks":
@@ -78,7 +78,7 @@ def told(events: Iterable[Event]) -> list[Told]:
                     seqs, bad = before + seqs, bad_before + bad
                 if seqs or bad:
                     plain.append(("Ticks", seqs, bad))
-            case Ticks(rows=rows, pulled_by=serial):
+            case Ticks(rows=rows, requested_by=serial):
                 plain.append(("Pulled", serial, tuple(row[:2] for row in rows)))
             case Ready(reply=reply):
                 plain.append(("Ready", reply.conn_id))
@@ -171,7 +171,7 @@ SCRIPTS: Final = [
         "a reply to InitConnect that is none",
         connecting,
         raw(messages.INIT_CONNECT, b"\xff", 1) + push(1),
-        [("Closed", "a body of 1 bytes is no InitConnectResponse")],
+        [("Closed", "a body of 1 bytes is not a valid InitConnectResponse")],
     ),
     Script(
         "a second yes",
@@ -235,7 +235,7 @@ SCRIPTS: Final = [
         "a pull that is no message",
         lambda: ready(GET_TICKER),
         raw(messages.GET_TICKER, b"\xff", 2) + push(1),
-        [("Failed", 2, messages.GET_TICKER, "a body of 1 bytes is no TickerResponse"), ("Ticks", hk(1), ())],
+        [("Failed", 2, messages.GET_TICKER, "a body of 1 bytes is not a valid TickerResponse"), ("Ticks", hk(1), ())],
     ),
     Script(
         "a pull that names no security",

@@ -48,7 +48,7 @@ def show_lines(text: str) -> None:
 
 def complain(line: str) -> None:
     """Prints one line to stderr; where that is closed or full, nobody can be told."""
-    if log.tell(plain(line)):  # after the lines of the log, and not waiting for ever for who reads it
+    if log.write_text(plain(line)):  # after the lines of the log, and not waiting for ever for who reads it
         log.flush()
         return
     try:

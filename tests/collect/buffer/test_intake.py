@@ -128,7 +128,7 @@ def test_a_rejected_tick_that_is_pulled_again_is_no_news(journal: Journal) -> No
     nameless = [Rejected(SYMBOL, 0, "incomplete", f"tick {n}", NOW_MS) for n in (1, 2)]
     desk.intake.ticks(Ticks(rows=[at(1)], rejected=[refused(2)]), NOW_MS)
     for _ in range(3):
-        desk.intake.ticks(Ticks(rows=[at(1)], rejected=[refused(2), *nameless], pulled_by=7), NOW_MS)
+        desk.intake.ticks(Ticks(rows=[at(1)], rejected=[refused(2), *nameless], requested_by=7), NOW_MS)
     assert len(journal.events("tick_rejected")) == 3
     assert (desk.stats.rejected, desk.stats.rejected_total) == (3, 10)
     assert sum(chunk.rejected for chunk in desk.take()) == 10
@@ -175,7 +175,7 @@ def test_changes_that_no_tick_brought_are_flushed() -> None:
     desk = Desk()
     desk.intake.flush_gaps()
     assert desk.take() == []
-    desk.tracker.settle()
+    desk.tracker.end_interruption()
     desk.intake.ticks(Ticks(rows=[Tick(*at(7))._replace(seq=seq) for seq in (7, 3, 12)]), NOW_MS)
     desk.tracker.interrupt("quote_link_lost")
     desk.intake.flush_gaps()

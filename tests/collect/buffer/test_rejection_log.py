@@ -24,10 +24,10 @@ def test_the_others_are_one_line_a_minute(journal: Journal) -> None:
     rejections.count("bad_time", ["HK.00700"])
     rejections.count("bad_time", ["HK.00700", "HK.00005", "HK.00700"])
     now_s[0] = 59.9
-    rejections.tell()
+    rejections.log_due()
     assert len(journal.events("ticks_rejected")) == 1
     now_s[0] = 60.0
-    rejections.tell()
+    rejections.log_due()
     _, line = journal.events("ticks_rejected")
     assert {name: line.fields[name] for name in ("ticks", "symbols", "most")} == {
         "ticks": "3",

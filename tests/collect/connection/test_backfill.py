@@ -74,7 +74,7 @@ class ScriptedWire:
         self.most_under_way = 0
         self._intake = intake
 
-    async def pull(self, symbol: str, rows: int) -> list[tuple[int, int]]:
+    async def request_ticks(self, symbol: str, rows: int) -> list[tuple[int, int]]:
         """The latest ticks of a symbol, through the intake."""
         assert symbol not in self.under_way, "asked twice at once"
         self.pulls.append((symbol, rows))
@@ -87,7 +87,7 @@ class ScriptedWire:
         if self.error:
             raise self.error
         reply = self.tapes.get(symbol, [])[-min(rows, WINDOW_ROWS) :]
-        self._intake.ticks(Ticks(rows=list(reply), rejected=list(self.rejects), pulled_by=1), 1)
+        self._intake.ticks(Ticks(rows=list(reply), rejected=list(self.rejects), requested_by=1), 1)
         return [(row[1], row[2]) for row in reply] + [(tick.seq, 0) for tick in self.rejects]
 
     async def request(self, proto_id: int, message: Message) -> bytes:
@@ -137,7 +137,7 @@ class Ward:
 
         async def subscribe() -> None:
             self.subscribed.set()
-            self.backfiller.look_at(symbols)
+            self.backfiller.request_checks(symbols)
 
         self.subscribing = asyncio.create_task(subscribe())
         return task
@@ -259,7 +259,7 @@ def test_nothing_is_asked_before_the_subscriptions_are_made() -> None:
         task = ward.run()
         await asyncio.sleep(0.1)
         ward.opend.refused = {B: "unknown stock"}
-        ward.backfiller.look_at([A, B])
+        ward.backfiller.request_checks([A, B])
         await asyncio.sleep(0.1)
         assert ward.transport.pulls == []
         ward.subscribed.set()
@@ -326,7 +326,7 @@ def test_a_symbol_that_is_not_subscribed_is_asked_for_once(journal: Journal) -> 
         assert (ward.tracker.known.missing(A), len(ward.transport.pulls)) == (0, 1)
         assert [open_gap.missing for _, open_gap in ward.tracker.known.open_gaps()] == [2]
         ward.transport.error = None
-        ward.backfiller.look_at([A])
+        ward.backfiller.request_checks([A])
         await until(lambda: ward.whole(A), "healed")
         await end(task)
 
@@ -590,7 +590,7 @@ def test_without_the_pattern_stopped_pushes_are_mended_too(journal: Journal, clo
             await one(Ward(), missed, doubts)
 
     async def one(ward: Ward, missed: int, doubts: int) -> None:
-        ward.tracker.settle()
+        ward.tracker.end_interruption()
         task = await ward.begin_quiet(clock, A, patterned=False)
         ward.make(A, missed, pushed=False, age_s=20, patterned=False)
         await until(lambda: ward.transport.subscribed, "subscribed again")

@@ -48,7 +48,7 @@ class Client:
         while True:
             while self.events:
                 event = self.events.pop(0)
-                if isinstance(event, protocol.Ticks) and event.pulled_by is None:
+                if isinstance(event, protocol.Ticks) and event.requested_by is None:
                     self.rows += event.rows
                 if isinstance(event, kind):
                     return event
@@ -61,7 +61,7 @@ class Client:
         self._flush()
         while True:
             event: Any = await self.until(object)
-            if serial in (getattr(event, "serial", None), getattr(event, "pulled_by", None)):
+            if serial in (getattr(event, "serial", None), getattr(event, "requested_by", None)):
                 return event
 
     async def subscribe(self, *symbols: str) -> None:
@@ -497,7 +497,7 @@ def test_replies_that_never_come_come_late_or_refuse(tools: Any) -> None:
             await simulator.perform("slow-reply GetTicker 1ms 1")
             slow = client.core.request(messages.GET_TICKER, ask, time.monotonic())
             assert (await client.state()).program == "ready"
-            assert (await client.until(protocol.Ticks)).pulled_by == slow
+            assert (await client.until(protocol.Ticks)).requested_by == slow
 
             await simulator.perform("fail-reply any")
             failed = await client.ask(messages.GET_TICKER, ask)
