@@ -23,7 +23,8 @@ readonly COMMAND=/usr/local/bin/$UNIT
 readonly ACCOUNT=hkcollector
 readonly OPEND_ACCOUNT=futu-opend
 readonly LINKS=(.venv scripts docs deploy)
-readonly SOURCES=(src pyproject.toml README.md LICENSE requirements/runtime.txt tools/version.py .env.example deploy scripts docs)
+readonly PAGES=(README.md README.zh-Hant.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md) # docs/ links to them
+readonly SOURCES=(src pyproject.toml "${PAGES[@]}" LICENSE requirements/runtime.txt tools/version.py .env.example deploy scripts docs)
 readonly PACKAGES=(sqlite3 lsof psmisc netcat-openbsd python3-venv)
 readonly NEEDED_MB=400      # a release takes about a third of it, an upgrade has two side by side
 readonly LOOK_S=${LOOK_S:-70}  # a new version is looked at for a minute and a little more
@@ -338,7 +339,7 @@ last_log_line() { grep -v '^[[:space:]]*$' "$LOG" | tail -n 1 | cut -c 1-200; }
 
 copy_files() {
     local directory=$1 each
-    for each in deploy scripts docs .env.example LICENSE; do
+    for each in deploy scripts docs "${PAGES[@]}" .env.example LICENSE; do
         [ ! -e "$SOURCE/$each" ] || cp -R --no-preserve=ownership "$SOURCE/$each" "$directory/"
     done
     chmod -R u=rwX,go=rX "$directory"

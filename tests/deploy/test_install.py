@@ -6,6 +6,7 @@ The rest, installing, upgrading, rolling back and uninstalling for real, needs a
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -282,3 +283,23 @@ def test_the_home_of_the_other_program_gets_its_rights_back(tmp_path: Path) -> N
     assert f"  {home}/.venv.before-install\n" in said
     assert f"  {units}/hk-tick-collector.service.before-uninstall\n" in said
     assert "docs/operations.en.md" in said
+
+
+def test_the_links_of_installed_pages_lead_to_installed_files(tmp_path: Path) -> None:
+    """A reader on the host can open every page and file that an installed page links to, for example SECURITY.md."""
+    steps = r"""
+        set -eu
+        SOURCE=$1
+        eval "$(sed -n '/^readonly PAGES=/p; /^copy_files() {/,/^}/p' "$SOURCE/deploy/install.sh")"
+        copy_files "$2"
+    """
+    subprocess.run(["bash", "-c", steps, "bash", str(ROOT), str(tmp_path)], check=True)
+    pages = sorted(tmp_path.rglob("*.md"))
+    assert tmp_path / "docs" / "operations.md" in pages
+    lost = [
+        f"{page.relative_to(tmp_path)}: {link}"
+        for page in pages
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8"))
+        if "://" not in link and not (page.parent / link.partition("#")[0]).exists()
+    ]
+    assert lost == []
