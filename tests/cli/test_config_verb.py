@@ -112,7 +112,7 @@ def test_check_names_what_run_would_refuse(cli: Cli, workdir: Path) -> None:
         "FUTU_SYMBOLS is empty",
         f"DATA_ROOT=/no/where (from {workdir}/.env:1) does not exist",
         f"FUTU_RSA_KEY=/no/key (from {workdir}/.env:2): No such file or directory",
-        f"ALERT_URLS (from {workdir}/.env:3): URL 1:nothing://*** is not one that Apprise understands",
+        f"ALERT_URLS (from {workdir}/.env:3): URL 1:nothing://*** is not supported by Apprise",
     ]
 
 

@@ -56,7 +56,7 @@ def test_a_second_demo_begins_its_own_day(cli: Cli, workdir: Path) -> None:
     first = rows(day)
     second = run_demo(workdir)
     (aside,) = (workdir / "demo-data").glob("earlier-*")
-    assert f"An earlier demo of today is now in {aside}" in second
+    assert f"The files of an earlier demo of today are now in {aside}" in second
     assert rows(aside / day.name) == first
     document = json.loads(cli("status", "--json", DATA_ROOT="demo-data").stdout)["day"]
     assert document["completeness"]["percent"] == 100.0

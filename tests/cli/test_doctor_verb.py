@@ -91,7 +91,7 @@ def test_all_that_is_right(cli: Cli, workdir: Path) -> None:
         found = checks(cli("doctor", "--json", **settings))
         names = ("settings", "DATA_ROOT", "SPOOL_DIR", "disk", "day file", "OpenD", "login", "OpenD's clock")
         assert told(found, *names, "quota", "symbols", "calendar") == ["ok"] * 11, found
-        assert found["quota"]["text"] == "3 symbols wanted, 3 can be had (3 of 3 used, 3 by us)"
+        assert found["quota"]["text"] == "3 symbols wanted, 3 available (3 of 3 used, 3 by this service)"
         simulated = workdir / "simulate.log"
         _line(simulated, "client_disconnected")  # its own short connection, and not the collector's
         assert "futu_disconnected" not in log.read_text("utf-8")

@@ -89,7 +89,7 @@ def test_what_cannot_be_listed_has_one_line(cli: Cli, stored: Path) -> None:
     """A day without a file, a day to come, a symbol that is none: cause and remedy, nothing on stdout."""
     for args, code, words in (
         (("--day", "20200102"), 1, f"the only day there is {DAY}"),
-        (("--day", "99991231"), 2, "has not come yet"),
+        (("--day", "99991231"), 2, "is in the future"),
         (("00700", "--day", DAY), 2, "HK.00700"),
     ):
         done = cli("gaps", *args)

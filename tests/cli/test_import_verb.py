@@ -166,12 +166,12 @@ def test_rows_that_are_no_ticks_stay_beside(cli: Cli, root: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     for told in (
         "5 of 15 rows imported",
-        "1 were there already",
+        "1 were already there",
         "2 without a sequence, in the table ticks_without_seq",
         "3 with values of another type",
         "1 of another day",
         "1 without price",
-        "1 whose time is in doubt",
+        "1 with a doubtful time",
         "1 contradict a tick",
     ):
         assert told in done.stdout
@@ -195,8 +195,8 @@ def test_a_time_eight_hours_off_is_put_right_by_its_sequence(cli: Cli, root: Pat
     path = write_file(root / f"{DAY}.db", rows, version=1)
     done = cli("import", str(path))
     assert done.returncode == 0
-    assert "4 had a time eight hours off by their own sequence: put right" in done.stdout
-    assert "1 whose time is in doubt" in done.stdout
+    assert "4 had a time eight hours off, shown by their own sequence: corrected" in done.stdout
+    assert "1 with a doubtful time" in done.stdout
     assert ours(path) == ticks
 
 
@@ -213,7 +213,7 @@ def test_a_day_of_ours_gains_what_it_lacks(cli: Cli, root: Path) -> None:
     done = cli("import", str(old))
     assert (done.returncode, done.stderr) == (0, "")
     assert f"4 of 7 rows added to {path}" in done.stdout
-    assert "2 were there already; 1 contradict" in done.stdout
+    assert "2 were already there; 1 contradict" in done.stdout
     assert ours(path) == [*theirs[:4], *mine]
     assert old.exists()
     assert f"{DAY}: no gap" in cli("gaps", "--day", DAY).stdout

@@ -61,7 +61,7 @@ def test_repeats_are_summed_up_and_the_routine_is_left_out(cli: Cli, saved: str)
     done = cli("logs", saved)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        LINES[0], HEALTH[0], "    … 4 more health like it, then the last:", HEALTH[-1], *LINES[8:]
+        LINES[0], HEALTH[0], "    … 4 more health like this one; the last:", HEALTH[-1], *LINES[8:]
     ]  # fmt: skip
     assert cli("logs", saved, "--all").stdout.splitlines() == LINES
 
@@ -71,7 +71,7 @@ def test_a_line_that_says_something_else_is_no_repeat(cli: Cli, workdir: Path) -
     lines = [*HEALTH[:2], HEALTH[2].replace("True", "False"), *HEALTH[3:]]
     (workdir / "run.log").write_text("\n".join(lines) + "\n")
     assert cli("logs", "run.log").stdout.splitlines() == [
-        *lines[:4], "    … 1 more health like it, then the last:", lines[-1]
+        *lines[:4], "    … 1 more health like this one; the last:", lines[-1]
     ]  # fmt: skip
 
 
@@ -162,12 +162,12 @@ def test_what_cannot_be_meant(cli: Cli, workdir: Path, saved: str) -> None:
     for args, words in (
         (("nowhere.log",), "cannot read nowhere.log (No such file or directory)"),
         ((saved, "--level", "LOUD"), "levels are DEBUG, INFO, WARNING, ERROR"),
-        ((saved, "--event", "sqlite_busy"), "perhaps sqlite_busy_backoff"),
+        ((saved, "--event", "sqlite_busy"), "did you mean sqlite_busy_backoff?"),
         ((saved, "--event", "qqqq"), "--explain all lists every name"),
-        ((saved, "--follow"), "leave --json and FILE away"),
+        ((saved, "--follow"), "leave out --json and FILE"),
         ((saved, "--since", "today"), "pipe journalctl --since in"),
-        (("--since", "yesteryear"), "--since yesteryear is no time: write '10 minutes ago'"),
-        (("--explain", "helth"), "perhaps health"),
+        (("--since", "yesteryear"), "--since yesteryear is not a time: write '10 minutes ago'"),
+        (("--explain", "helth"), "did you mean health?"),
     ):
         done = cli("logs", *args, **failed)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done
@@ -189,7 +189,7 @@ def test_a_line_is_explained(cli: Cli) -> None:
     done = cli("logs", "--explain", f"{at(0)} ERROR persist_failed cause=disk_full day=20261120")
     assert done.returncode == 0
     assert done.stdout.splitlines()[0].startswith("persist_failed (log line): ")
-    assert done.stdout.splitlines()[3] == "  do: free space: df -h; it resumes by itself"
+    assert done.stdout.splitlines()[3] == "  do: free space: df -h; writing resumes by itself"
     explained = json.loads(cli("logs", "--explain", "opend_kicked_out", "--json").stdout)["explained"]
     assert [(each["name"], each["what"]) for each in explained] == [("opend_kicked_out", "finding")]
     assert len(cli("logs", "--explain", "all").stdout.splitlines()) > 200

@@ -36,7 +36,7 @@ def only_line(done: subprocess.CompletedProcess[str]) -> str:
     ("args", "says"),
     [
         ([], "no verb given: verbs are run"),
-        (["confg"], "there is no verb 'confg': perhaps config"),
+        (["confg"], "there is no verb 'confg': did you mean config?"),
         (["--frobnicate"], "there is no verb '--frobnicate'"),
         (["config", "--frobnicate"], "No such option: --frobnicate: see hk-tick-collector config --help"),
         (["config", "spare"], "hk-tick-collector: config: "),
@@ -44,8 +44,8 @@ def only_line(done: subprocess.CompletedProcess[str]) -> str:
         (["ticks", "--limit", "many"], "--limit"),
         (["ticks", "--format", "xml"], "--format"),
         (["ticks", "--json", "--follow"], "--json"),
-        (["ticks", "--day", "20261332"], "--day 20261332 is no date"),
-        (["ticks", "--day", "99991231"], "99991231 has not come yet"),
+        (["ticks", "--day", "20261332"], "--day 20261332 is not a date"),
+        (["ticks", "--day", "99991231"], "99991231 is in the future"),
         (["ticks", "HK.700"], "HK.700"),
         (["ticks", "@missing.txt"], "missing.txt"),
     ],
@@ -178,9 +178,9 @@ def test_a_bug_shows_its_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 @pytest.mark.parametrize(
     ("day", "code", "words"),
     [
-        ("20261332", 2, "--day 20261332 is no date: write a day like 20261120"),
-        ("2026", 2, "--day 2026 is no date"),
-        ("20991120", 2, "20991120 has not come yet: the only day there is 20261120"),
+        ("20261332", 2, "--day 20261332 is not a date: write a day like 20261120"),
+        ("2026", 2, "--day 2026 is not a date"),
+        ("20991120", 2, "20991120 is in the future: the only day there is 20261120"),
         ("20261119", 1, "the only day there is 20261120"),
         ("20261120", 1, "20261120.db has schema 1 without ticks.recv_ts_ms: read it with the version"),
     ],

@@ -78,7 +78,7 @@ def test_nothing_was_collected_yet(cli: Cli, root: Path) -> None:
     """A fresh host: fine, and it says what is not known yet; a DATA_ROOT that is not there is one line."""
     done = cli("report")
     assert (done.returncode, done.stdout.splitlines()[0]) == (0, "OK: nothing to do")
-    assert "not known before the first finished day" in done.stdout
+    assert "unknown until the first day is finished" in done.stdout
     done = cli("report", DATA_ROOT=str(root / "nowhere"))
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "cannot read DATA_ROOT" in done.stderr

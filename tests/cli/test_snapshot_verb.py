@@ -93,9 +93,9 @@ def test_snapshot_dir_is_the_setting(cli: Cli, day: Path, root: Path) -> None:
 @pytest.mark.parametrize(
     ("day_asked", "code", "says"),
     [
-        ("20261332", 2, "--day 20261332 is no date: write a day like 20261120"),
-        ("99991231", 2, "99991231 has not come yet: the days there: 20261120 to 20261120"),
-        ("20261115", 1, "20261115.db: 20261115 was a Sunday, no trading day"),
+        ("20261332", 2, "--day 20261332 is not a date: write a day like 20261120"),
+        ("99991231", 2, "99991231is in the future: days with a file: 20261120 to 20261120"),
+        ("20261115", 1, "20261115.db: 20261115 was a Sunday, not a trading day"),
         ("20261119", 1, "20261119.db: a holiday, or the collector did not run that day"),
     ],
 )
@@ -137,13 +137,13 @@ def test_why_today_has_no_file(cli: Cli, day: Path, root: Path, on_thursday: dic
     leave_live_state(root, day_expected=True)
     done = cli("snapshot", **on_thursday)
     assert done.returncode == 1
-    assert "20261119.db, though the collector runs: hk-tick-collector status" in only_line(done)
+    assert "20261119.db, although the collector runs: hk-tick-collector status" in only_line(done)
     leave_live_state(root, day_expected=False)
     done = cli("snapshot", "--day", "20261119", **on_thursday)
-    assert (done.returncode, "by OpenD's calendar 20261119 is no trading day" in only_line(done)) == (1, True)
+    assert (done.returncode, "by OpenD's calendar 20261119 is not a trading day" in only_line(done)) == (1, True)
     done = cli("snapshot", **on_thursday)
     assert done.returncode == 0
-    assert done.stderr == "warning: 20261119 is no trading day: this is a snapshot of 20261118\n"
+    assert done.stderr == "warning: 20261119 is not a trading day: this is a snapshot of 20261118\n"
     assert (root / "20261118.snapshot.db").exists()
 
 

@@ -95,10 +95,10 @@ def test_all_is_well(cli: Cli, workdir: Path, live: Callable[..., None], tick: C
     lines = figures(done)
     assert lines["complete"] == "100.00000 %, 2 of 2 ticks of 1 symbols"
     assert lines["gaps"] == "0 open, 0 ticks missing"
-    assert lines["totals"] == "1 of 1 symbols agree with OpenD's own at close (09:30 HKT): 1 match"
+    assert lines["totals"] == "1 of 1 symbols agree with OpenD's totals at close (09:30 HKT): 1 match"
     assert lines["outage budget"] == "83 s: after that HK.00700 loses ticks for good"
     assert lines["exposed"] == (
-        "0 rows, 0.0 s: backfilled if the process died now; a power cut costs nothing that is committed (FULL)"
+        "0 rows, 0.0 s: to backfill if the process dies now; a power cut loses nothing that is committed (FULL)"
     )
 
 
@@ -138,7 +138,7 @@ def test_a_link_that_broke_and_came_back_is_named_and_no_warning(cli: Cli, live:
     live(**broken, link_breaks_lately=3)
     done = cli("status")
     assert done.returncode == 1
-    assert done.stdout.startswith("WARNING: the link to OpenD broke 3 times in the last 15 minutes")
+    assert done.stdout.startswith("WARNING: the connection to OpenD broke 3 times in the last 15 minutes")
 
 
 def test_one_tick_in_ten_million_shows(
@@ -147,12 +147,14 @@ def test_one_tick_in_ten_million_shows(
     """Completeness is cut, never rounded up; the symbols that miss the most are named, others counted."""
     live()
     leave_day(workdir, [tick("HK.00700", SEQ | 1, OPEN_MS), tick("HK.00001", 7, OPEN_MS)])
-    odd = ", their sequence does not tell what is missing: HK.00001"
+    odd = ", sequence without a rule, missing ticks unknown: HK.00001"
     for rows, expected, shown in ((9_999_999, 10_000_000, "99.99999"), (19_999_999, 20_000_000, "99.99999")):
         count = f"UPDATE symbols SET rows = {rows}, expected = {expected} WHERE symbol = 'HK.00700'"
         subprocess.run(["sqlite3", str(workdir / f"{DAY}.db"), count], check=True)
         lines = figures(cli("status"))
-        assert lines["complete"] == f"{shown} %, {rows:,} of {expected:,} ticks of 1 symbols; of 1 it is unknown{odd}"
+        assert (
+            lines["complete"] == f"{shown} %, {rows:,} of {expected:,} ticks of 1 symbols; unknown for 1 symbols{odd}"
+        )
         assert lines["worst"] == "HK.00700 -1"
 
 
@@ -200,7 +202,7 @@ def test_totals_that_differ_are_a_warning(cli: Cli, workdir: Path, live: Callabl
     leave_day(workdir, [], reconciled=[SAME, other, gap])
     done = cli("status")
     assert done.returncode == 1
-    assert "1 of 3 symbols differ from OpenD's own volume at close" in done.stdout.splitlines()[0]
+    assert "1 of 3 symbols differ from OpenD's volume at close" in done.stdout.splitlines()[0]
     assert figures(done)["totals"].endswith("1 gap, 1 match, 1 unexplained; worst HK.00700 by 1,200 shares")
 
 
@@ -364,7 +366,7 @@ def test_what_is_being_imported_is_not_called_lost(
     (workdir / name).touch()
     done = cli("status")
     assert "lost" not in done.stdout
-    assert f"{today} is being imported from the predecessor's file: 300 of 900 rows are in" in done.stdout
+    assert f"{today} is being imported from the predecessor's file: 300 of 900 rows so far" in done.stdout
     assert f"{earlier} is the predecessor's day file" in done.stdout
     assert "day files" not in done.stdout
 

@@ -78,7 +78,7 @@ def test_symbols_from_a_file_and_missing_ones(cli: Cli, stored: list[TickRow], w
     [
         (["--day", "20261119"], "the only day there is 20261120"),
         (["--day", "20261120", "HK.00388"], "no tick of HK.00388 on 20261120"),
-        (["--day", "20261121"], "20261121.db holds no tick yet"),
+        (["--day", "20261121"], "20261121.db has no tick yet"),
         (["--day", "20261122"], "20261122.db is no SQLite file"),
     ],
 )

@@ -107,7 +107,7 @@ def test_a_day_of_the_truth_without_a_file_fails(cli: Cli, day: Any, workdir: Pa
         ([], "nothing to compare with"),
         (["--truth", "missing"], "missing cannot be read"),
         (["--truth", ".env", "--day", "20261399"], "no date"),
-        (["--truth", ".env", "--day", "20261120", "20261120.db"], "a day of its own"),
+        (["--truth", ".env", "--day", "20261120", "20261120.db"], "cannot be combined with"),
     ],
 )
 def test_what_cannot_work_is_one_line(cli: Cli, workdir: Path, arguments: list[str], words: str) -> None:

@@ -137,7 +137,7 @@ def test_a_predecessor_that_still_runs_stops_nothing(start: Start, workdir: Path
     insert(db, of_predecessor(theirs[:2000]))
     collector = start.run(opend.port)
     collector.wait_for("predecessor_not_imported")
-    words = "was set aside and is not imported: it is open in process"
+    words = "was renamed and is not imported: it is open in process"
     # The live state is written once a second.
     wait_until(lambda: words in cli("status", DATA_ROOT=str(root)).stdout, lambda: collector.output)
     insert(db, of_predecessor(theirs[2000:]))

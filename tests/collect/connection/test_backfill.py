@@ -508,7 +508,7 @@ def test_a_tick_that_is_just_coming_is_no_alarm(journal: Journal, clock: Clock) 
 
 
 def test_audits_do_not_wait_for_a_state_that_nobody_knows(clock: Clock) -> None:
-    """OpenD does not tell the market's state: symbols are looked after as if it traded."""
+    """OpenD does not report the market's state: symbols are looked after as if it traded."""
 
     async def story() -> None:
         ward = Ward()

@@ -120,6 +120,6 @@ def test_a_service_that_does_not_come_back_is_not_waited_for() -> None:
     destination = Destination("1:slow://***", "slow://x", cast("NotifyBase", service), seconds=0.5)
     with pytest.raises(AlertError, match=r"not sent within 0\.5 s"):
         destination.send(MESSAGE)
-    with pytest.raises(AlertError, match="an earlier message is still on its way"):
+    with pytest.raises(AlertError, match="an earlier message is still being sent"):
         destination.send(MESSAGE)
     paused.set()

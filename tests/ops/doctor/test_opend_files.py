@@ -51,5 +51,5 @@ def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
     """With the file in which it is named."""
     check = check_opend_files(unit(tmp_path / "gone", tmp_path))
     assert check.outcome is Outcome.WARNING
-    assert f"futu-opend.service starts {tmp_path / 'gone'}, which is not there" in check.text
+    assert f"futu-opend.service starts {tmp_path / 'gone'}, which does not exist" in check.text
     assert "/etc/default/futu-opend" in check.remedy

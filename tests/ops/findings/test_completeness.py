@@ -46,7 +46,7 @@ def test_a_real_loss_is_never_ok(complete: Completeness, incomplete: Incomplete,
 def test_the_words_say_how_much_and_whom() -> None:
     """The share of what could be expected, how many ticks, which symbol lacks most."""
     (finding,) = check_completeness(DAY, of(900, 2000), lacking(1100, before_start=1000), 0)
-    assert finding.text.startswith("20261120 is 90.00% complete: 100 ticks are lost, HK.00700 lacks most")
+    assert finding.text.startswith("20261120 is 90.00% complete: 100 ticks are lost, most of them of HK.00700")
     assert finding.remedy == "hk-tick-collector gaps --open"
 
 

@@ -143,11 +143,11 @@ def test_what_lately_happened_is_named(make_status: MakeStatus) -> None:
     lately |= {"protocol_error": "SHA-1 of 3011", "skipped_messages_lately": 2, "skipped_message": "9999, no request"}
     lately |= {"pushes_stopped_lately": 2, "pushes_stopped_first": "HK.00005"}
     texts = {finding.code: finding.text for finding in check(make_status(**lately), NOW_MS, LIMITS)}
-    assert "4 times in the last 15 minutes, the last time: reset by peer" in texts["link_unstable"]
-    assert "once in the last 15 minutes, the last time: SHA-1 of 3011" in texts["bad_messages"]
-    assert "2 messages" in texts["messages_skipped"]
+    assert "4 times in the last 15 minutes, most recently: reset by peer" in texts["link_unstable"]
+    assert "once in the last 15 minutes, most recently: SHA-1 of 3011" in texts["bad_messages"]
+    assert "2 unknown messages" in texts["messages_skipped"]
     assert "9999, no request" in texts["messages_skipped"]
-    assert "2 symbols in the last 15 minutes, HK.00005 first: subscribed again" in texts["pushes_stopped"]
+    assert "2 symbols in the last 15 minutes, HK.00005 first: they were subscribed again" in texts["pushes_stopped"]
     away = make_status(
         connected=False, link_since_ms=NOW_MS, link_reason="got HTTP", link_hint="check FUTU_PORT", **lately
     )
@@ -315,7 +315,7 @@ def test_files_of_the_predecessor_name_the_command(make_status: MakeStatus) -> N
     assert waiting.code == "predecessor_file"
     assert waiting.text.endswith("is not imported: it is open in process 7")
     assert waiting.remedy == f"sudo hk-tick-collector import {status.data_root}/{name}"
-    assert days.text.startswith("3 day files, 20261117 to 20261119, are the predecessor's")
+    assert days.text.startswith("3 day files, 20261117 to 20261119, belong to the predecessor")
     assert days.remedy == f"sudo hk-tick-collector import {status.data_root}"
     assert {waiting.severity.name, days.severity.name} == {"WARNING"}
 
@@ -325,8 +325,8 @@ def test_an_import_under_way_is_told_and_is_nothing_wrong(make_status: MakeStatu
     name = "20261120.db.predecessor-20261120T013000Z.not-imported"
     under_way: dict[str, Any] = {"importing": name, "importing_rows": 1_200_000, "predecessor_files": {name: ""}}
     for done, checked, words in (
-        (300_000, 0, "300,000 of 1,200,000 rows are in"),
-        (1_200_000, 40_000, "all are in, 40,000 of 1,200,000 rows are checked"),
+        (300_000, 0, "300,000 of 1,200,000 rows so far"),
+        (1_200_000, 40_000, "all rows are imported, 40,000 of 1,200,000 are checked"),
     ):
         status = make_status(**under_way, importing_done=done, importing_checked=checked)
         (finding,) = check(status, NOW_MS, LIMITS)
@@ -395,9 +395,9 @@ def test_symbols_that_are_not_subscribed_yet_are_a_finding(make_status: MakeStat
     [
         ("No right to subscribe", "echo request_highest_quote_right", "quote right"),
         ("股票無行情權限", "echo request_highest_quote_right", "quote right"),
-        ("訂閱額度不足", "sudo hk-tick-collector doctor", "doctor tells the quota"),
+        ("訂閱額度不足", "sudo hk-tick-collector doctor", "doctor shows the quota"),
         ("Unknown stock", "sudo vim", "correct FUTU_SYMBOLS"),
-        ("网络异常，请稍后再试", "sudo hk-tick-collector doctor", "it is asked again every minute"),
+        ("网络异常，请稍后再试", "sudo hk-tick-collector doctor", "the request is repeated every minute"),
     ],
 )
 @pytest.mark.parametrize("subscribed", [0, 1])

@@ -34,19 +34,19 @@ def fresh(clock: str, **changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("clock", "state", "kind", "words"),
     [
-        ("08:59:00", "closed", "whole", "closed till the pre-open at 09:00"),
+        ("08:59:00", "closed", "whole", "closed until the pre-open at 09:00"),
         ("09:29:00", "waiting_open", "whole", "before the open at 09:30"),
         ("09:05:00", "auction", "whole", "pre-open auction"),
-        ("12:30:00", "rest", "whole", "lunch, till 13:00"),
+        ("12:30:00", "rest", "whole", "lunch, until 13:00"),
         ("16:05:00", "closing_auction", "whole", "closing auction"),
-        ("17:00:00", "closed", "whole", "closed till the next trading day"),
-        ("14:00:00", "closed", "morning", "half day: the morning alone trades"),
-        ("10:00:00", "closed", "afternoon", "half day: the afternoon alone trades"),
-        ("10:00:00", "closed", "holiday", "no trading day by OpenD's calendar"),
+        ("17:00:00", "closed", "whole", "closed until the next trading day"),
+        ("14:00:00", "closed", "morning", "half day: only the morning trades"),
+        ("10:00:00", "closed", "afternoon", "half day: only the afternoon trades"),
+        ("10:00:00", "closed", "holiday", "not a trading day by OpenD's calendar"),
         ("10:00:00", "closed", "whole", "unscheduled close"),
         ("14:00:00", "closed", "whole", "unscheduled close"),
         ("10:00:00", "rest", "morning", "unscheduled close"),
-        ("12:30:00", "closed", "", "closed till the next trading day"),
+        ("12:30:00", "closed", "", "closed until the next trading day"),
     ],
 )
 def test_a_silence_is_explained(make_status: MakeStatus, clock: str, state: str, kind: str, words: str) -> None:
@@ -179,7 +179,7 @@ def test_when_nothing_stored_is_a_finding(
 
 @pytest.mark.parametrize("clock", ["08:30:00", "12:30:00", "20:00:00"])
 def test_an_unknown_state_outside_the_hours_calls_nobody(make_status: MakeStatus, clock: str) -> None:
-    """A steady connection on which OpenD does not tell the market's state, at an hour at which nothing trades."""
+    """A steady connection on which OpenD does not report the market's state, at an hour at which nothing trades."""
     changes = unsteady(clock, link_breaks_lately=0, market_state="unknown", trading=False, trading_since_ms=None)
     changes |= {"newest_ts_ms": at("08:00:00") - 3_600_000, "ticks_expected_since_ms": at("08:00:00") - 3_600_000}
     assert check(make_status(**changes), at(clock), LIMITS) == []
@@ -204,14 +204,14 @@ def test_a_tick_dated_ahead_hides_no_silence(make_status: MakeStatus, pushed: st
     assert [finding.code for finding in findings] == ["no_ticks", "lag"]
     assert {finding.severity for finding in findings} == {Severity.CRITICAL}
     assert findings[1].text == (
-        "no tick has come for 600 s while the market trades; the newest stored one is dated ahead"
+        "no tick has come for 600 s while the market trades; the newest stored one has a time in the future"
     )
     flowing = {**changes, "last_tick_ms": at("09:59:59"), "received": 9}
     assert check(make_status(**flowing), at("10:00:00"), LIMITS) == []
 
 
 def test_a_tick_dated_ahead_hides_no_silence_without_a_state(make_status: MakeStatus) -> None:
-    """The same where OpenD does not tell the market's state."""
+    """The same where OpenD does not report the market's state."""
     changes = fresh("10:00:00", newest_ts_ms=at("12:00:00"), last_tick_ms=at("09:50:00"), market_state="unknown")
     changes |= {"trading": False, "trading_since_ms": None, "ticks_expected_since_ms": at("09:30:00")}
     assert "no_ticks_stored" in [finding.code for finding in check(make_status(**changes), at("10:00:00"), LIMITS)]

@@ -76,7 +76,7 @@ def test_every_command_can_be_pasted(command: str) -> None:
     [
         "wait, they close by themselves",
         "restart the service",
-        "df -h /; free space, it resumes by itself",
+        "df -h /; free space; it resumes by itself",
         "",
         "free some space",
     ],

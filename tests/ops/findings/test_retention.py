@@ -67,4 +67,4 @@ def test_what_was_set_aside_is_named() -> None:
     """The newest damaged file by name, with what all of them take."""
     found = retention.check(kept()._replace(damaged=[Path("a"), Path("b")], damaged_bytes=7 * MB), TODAY, MB)
     (finding,) = found
-    assert finding.text.startswith("2 damaged day files are set aside, 7 MB: b; ")
+    assert finding.text.startswith("2 damaged day files are kept under another name, 7 MB: b; ")
