@@ -124,7 +124,7 @@ def test_words_are_read_and_wrong_ones_named() -> None:
         assert "allowed are counter, steps, jumps" in wrong.value.one_line()
     with pytest.raises(UsageError, match=r"HK\.00005 has a sequence model but is not simulated"):
         Sequences(["HK.00700"], {"HK.00005": "random"}, 1)
-    with pytest.raises(UsageError, match="a recorded day has sequences of its own"):
+    with pytest.raises(UsageError, match="a recorded day has its own sequences"):
         Plan(symbols=["HK.00700"], recorded=[], sequence={"": "random"})
 
 

@@ -711,9 +711,9 @@ def test_what_is_impossible_now_says_so(tools: Any) -> None:
     async def main() -> None:
         async with tools.simulating(**STILL, wait=True) as simulator:
             for step in ("cut", "cut-mid-frame", "half-open", "garbage 9", "notify kicked-out", "stop-pushes all"):
-                with pytest.raises(CollectorError, match="nobody is connected"):
+                with pytest.raises(CollectorError, match="no client is connected"):
                     await simulator.perform(step)
-            with pytest.raises(CollectorError, match="nobody is subscribed"):
+            with pytest.raises(CollectorError, match="no client is subscribed"):
                 await simulator.perform("duplicate 5")
             with pytest.raises(CollectorError, match="the market has not begun"):
                 await simulator.perform("burst 5")
@@ -739,7 +739,7 @@ def test_a_scenario_is_played_in_order(tools: Any, caplog: pytest.LogCaptureFixt
     logged = [record.getMessage() for record in caplog.records]
     assert [line for line in logged if line.startswith("scenario_step")] == [
         "scenario_step step=cut",
-        'scenario_step_failed step=cut reason="nobody is connected"',
+        'scenario_step_failed step=cut reason="no client is connected"',
         'scenario_step step="burst 7"',
         'scenario_step step="quota 5"',
         'scenario_step step="end quota"',
