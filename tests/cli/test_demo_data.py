@@ -88,7 +88,7 @@ def test_no_demo_writes_among_the_days_of_a_collector(
     before = sorted(path.name for path in root.iterdir())
     done = cli("demo", "--seconds", "1", "--data", str(root))
     assert done.returncode == 2
-    assert "day files that no demo made: name a directory of its own" in done.stderr
+    assert "day files that no demo made: name another directory" in done.stderr
     assert sorted(path.name for path in root.iterdir()) == before
 
 

@@ -84,7 +84,7 @@ def test_a_file_in_its_place_becomes_ours(cli: Cli, root: Path, version: int, re
     assert f"78 of 78 rows imported to {path}, checked row by row" in line
     expected = ticks if recv else [(*row[:9], row[9] + 40) for row in ticks]
     assert ours(path) == sorted(expected)
-    assert ("inserted_at_ms stands for it" in line) == (not recv)
+    assert ("inserted_at_ms is used instead" in line) == (not recv)
     [kept] = root.glob(f"{DAY}.db.predecessor-*")
     assert str(kept) in line
     assert kept.read_bytes() == before
@@ -104,7 +104,7 @@ def test_the_verbs_read_it(cli: Cli, root: Path) -> None:
         assert told.returncode == 1
         assert f"{path} is a day file of the predecessor: {command}" in told.stderr
     report = cli("report")
-    assert report.stdout.startswith(f"WARNING: {DAY} is the predecessor's")
+    assert report.stdout.startswith(f"WARNING: the day file of {DAY} belongs to the predecessor")
     assert f"sudo hk-tick-collector import {root}" in report.stdout
     doctor = cli("doctor").stdout
     assert f"WARNING     old day files   {DAY} is the predecessor's day file" in doctor
@@ -249,7 +249,7 @@ def test_a_running_collector_is_given_the_file(cli: Cli, root: Path) -> None:
         lock.release()
         day.close()
     assert (done.returncode, done.stderr) == (0, "")
-    assert "handed to the collector that runs" in done.stdout
+    assert "given to the running collector" in done.stdout
     [waiting] = root.glob(f"{DAY}.db.predecessor-*.not-imported")
     assert len(ours(path)) == 1
     assert "1 of 1 rows added" in cli("import", str(root)).stdout

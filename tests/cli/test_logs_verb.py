@@ -165,7 +165,7 @@ def test_what_cannot_be_meant(cli: Cli, workdir: Path, saved: str) -> None:
         ((saved, "--event", "sqlite_busy"), "did you mean sqlite_busy_backoff?"),
         ((saved, "--event", "qqqq"), "--explain all lists every name"),
         ((saved, "--follow"), "leave out --json and FILE"),
-        ((saved, "--since", "today"), "pipe journalctl --since in"),
+        ((saved, "--since", "today"), "pipe the output of journalctl --since"),
         (("--since", "yesteryear"), "--since yesteryear is not a time: write '10 minutes ago'"),
         (("--explain", "helth"), "did you mean health?"),
     ):

@@ -33,7 +33,7 @@ WRONG: Final = [
     ("FUTU_RSA_KEY=@/none", "FUTU_RSA_KEY=@/none (from {env}:3): No such file or directory"),
     ("FUTU_RSA_KEY=@/file", "FUTU_RSA_KEY=@/file (from {env}:3): "),
     ("ALERT_URLS=foo://x", "ALERT_URLS (from {env}:3): URL 1:foo://*** is not supported by Apprise"),
-    ("ALERT_URLS=json://h tgramm://1/2", "ALERT_URLS (from {env}:3): URL 2:tgramm://*** is not one that"),
+    ("ALERT_URLS=json://h tgramm://1/2", "ALERT_URLS (from {env}:3): URL 2:tgramm://*** is not supported"),
 ]
 
 

@@ -278,7 +278,7 @@ def test_a_taken_port_is_named(cli: Callable[..., subprocess.CompletedProcess[st
         port = other.getsockname()[1]
         done = cli("simulate", "--port", str(port))
     assert done.returncode == 2
-    assert f"127.0.0.1:{port} is taken: stop what listens there" in done.stderr
+    assert f"127.0.0.1:{port} is in use: stop the program that listens there" in done.stderr
 
 
 def test_no_tick_is_sent_that_the_truth_lacks(start_simulate: Callable[..., Any], workdir: Path, tools: Any) -> None:
