@@ -113,7 +113,7 @@ def test_kicked_out_has_one_cause_and_remedy(start: Start, workdir: Path) -> Non
     both_say("kicked out", "kicked out")
     collector.kill()
     start.run(opend.port, data_root=workdir / "HK").wait_for("started")
-    both_say("not logged in", "another terminal of this account may have taken its quotes")
+    both_say("not logged in", "another terminal of this account may have taken the quotes")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root alone may read what the service may not")

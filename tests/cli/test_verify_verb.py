@@ -106,7 +106,7 @@ def test_a_day_of_the_truth_without_a_file_fails(cli: Cli, day: Any, workdir: Pa
     [
         ([], "nothing to compare with"),
         (["--truth", "missing"], "missing cannot be read"),
-        (["--truth", ".env", "--day", "20261399"], "no date"),
+        (["--truth", ".env", "--day", "20261399"], "is not a date"),
         (["--truth", ".env", "--day", "20261120", "20261120.db"], "cannot be combined with"),
     ],
 )

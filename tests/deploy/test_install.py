@@ -80,7 +80,7 @@ def test_scripts_are_read_by_their_shell(script: Path) -> None:
         (["--lang"], "--lang needs en or zh-Hant"),
         (["--lang", "zh"], "--lang 'zh' is neither en nor zh-Hant"),
         (["--uninstall", "--lang=en"], "--uninstall needs no --lang"),
-        (["--wheelhouse", "/nowhere"], "'/nowhere' holds no *.whl"),
+        (["--wheelhouse", "/nowhere"], "'/nowhere' has no *.whl"),
         (["--upgrade", "--uninstall"], "--uninstall and --upgrade exclude each other"),
     ],
 )
@@ -130,7 +130,7 @@ def test_a_copy_without_sources_says_so(place: Path) -> None:
     shutil.copytree(ROOT / "deploy", place / "installed" / "deploy")
     done = Installer(place / "installed")("--dry-run")
     assert done.returncode == 1
-    assert f"{place / 'installed'} holds no sources (no src)" in done.stderr
+    assert f"{place / 'installed'} has no sources (no src)" in done.stderr
 
 
 def test_a_dry_run_tells_each_step_and_needs_no_rights(install: Installer, place: Path) -> None:

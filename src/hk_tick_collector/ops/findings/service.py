@@ -67,7 +67,7 @@ RESTARTS: Final = FindingSpec(
 SETTINGS: Final = FindingSpec(
     code="settings",
     text=Words(
-        "the collector runs, but with these settings it could not start again: {error}",
+        "the collector runs, but could not start again with these settings: {error}",
         "收集器在運行，但以這些設定不能再次啟動：{error}",
     ),
     remedy=Remedy("sudo vim {file}"),
