@@ -67,7 +67,7 @@ types: $(VENV)/.dev
 	@$(BIN)/mypy
 
 docs: $(VENV)/.dev
-	@$(BIN)/python -m pytest --quiet tests/test_architecture.py tests/test_docs.py tests/ops/explanations/test_catalogue.py
+	@$(BIN)/python -m pytest --quiet tests/test_architecture.py tests/test_docs.py tests/test_docs_languages.py tests/ops/explanations/test_catalogue.py
 
 docs-site: $(VENV)/.site  ## ./site: the documentation in both languages as web pages that need no network; every link checked
 	@$(BIN)/python -m tools.docs_site.build site
