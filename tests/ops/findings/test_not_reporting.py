@@ -1,4 +1,4 @@
-"""A service that does not report: stopped, refused its settings, died, frozen, hung; each is told as what it is."""
+"""A service that does not report: stopped, settings refused, died, frozen, stuck; each has its own finding."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STOPPED: Final = {**OLD, "state": "stopped"}
 
 
 def unit(**changes: str) -> dict[str, str]:
-    """What `systemctl show` says of a unit that was stopped by hand; keywords are what is different."""
+    """The output of `systemctl show` for a unit that was stopped by hand; keywords are the differences."""
     return {
         "LoadState": "loaded", "ActiveState": "inactive", "SubState": "dead", "Result": "success",
         "ExecMainCode": "1", "ExecMainStatus": "0", "NRestarts": "0",
@@ -99,7 +99,7 @@ WRONG: Final = "FUTU_PORT=abc (from /opt/futu_tick_downloader/.env:3) is not a w
 def test_why_no_service_reports(
     make_status: MakeStatus, live: dict[str, Any] | None, host: Host, code: str, words: str, remedy: str
 ) -> None:
-    """The true cause, and the command for it."""
+    """The true cause, and its command."""
     finding = check_gone(make_status(**live) if live else None, NOW_MS, host)
     assert finding
     assert finding.code == code
@@ -108,7 +108,7 @@ def test_why_no_service_reports(
 
 
 def test_a_takeover_waits_while_its_drop_in_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who runs under the service's name is told with what it runs; the first start of ours ends it."""
+    """The process running as the service is named; our first start ends the waiting."""
     drop_in = tmp_path / "take-over.conf"
     monkeypatch.setattr(systemd_unit, "TAKE_OVER", drop_in)
     assert systemd_unit.not_taken_over({"MainPID": str(os.getpid())}) is None
@@ -118,13 +118,13 @@ def test_a_takeover_waits_while_its_drop_in_is_there(tmp_path: Path, monkeypatch
 
 
 def test_a_service_that_reports_is_not_gone(make_status: MakeStatus) -> None:
-    """A second without a report is none, whatever /proc says of a pid of another namespace."""
+    """One second without a report is normal, whatever /proc says about a pid of another namespace."""
     assert check_gone(make_status(written_ms=NOW_MS - 1_000), NOW_MS, Host(process="gone")) is None
     assert check_gone(make_status(written_ms=NOW_MS - 5_000), NOW_MS, Host(process="lives")) is None
 
 
 def test_a_process_is_told_from_another_with_its_pid() -> None:
-    """Alive, frozen, dead; and a program that is no collector is not taken for one."""
+    """Alive, frozen, dead; a program that is not a collector is not taken for one."""
     wait = [sys.executable, "-c", "print(flush=True); __import__('signal').pause()"]
     with subprocess.Popen([*wait, "hk-tick-collector"], stdout=subprocess.PIPE) as process:
         assert process.stdout
@@ -144,5 +144,5 @@ def test_a_process_is_told_from_another_with_its_pid() -> None:
 
 
 def test_a_place_without_trouble(tmp_path: Path) -> None:
-    """Where files can be written nothing is said; a full disk is tried in tests/cli/test_status_causes.py."""
+    """No reason if files can be written; a full disk is tested in tests/cli/test_status_causes.py."""
     assert place_trouble(tmp_path) == place_trouble(tmp_path / "gone") == ""
