@@ -107,7 +107,7 @@ def test_the_verbs_read_it(cli: Cli, root: Path) -> None:
     assert report.stdout.startswith(f"WARNING: the day file of {DAY} belongs to the predecessor")
     assert f"sudo hk-tick-collector import {root}" in report.stdout
     doctor = cli("doctor").stdout
-    assert f"WARNING     old day files   {DAY} is the predecessor's day file" in doctor
+    assert f"WARNING     old day files   the day file of {DAY} belongs to the predecessor" in doctor
     today = market.day_name(market.day_number(time.time_ns() // 1_000_000))
     of_today = write_file(root / f"{today}.db", [as_predecessors(tick("HK.00700", 1), today)])
     told = cli("status")

@@ -94,7 +94,7 @@ def test_snapshot_dir_is_the_setting(cli: Cli, day: Path, root: Path) -> None:
     ("day_asked", "code", "says"),
     [
         ("20261332", 2, "--day 20261332 is not a date: write a day like 20261120"),
-        ("99991231", 2, "99991231is in the future: days with a file: 20261120 to 20261120"),
+        ("99991231", 2, "99991231 is in the future: days with a file: 20261120 to 20261120"),
         ("20261115", 1, "20261115.db: 20261115 was a Sunday, not a trading day"),
         ("20261119", 1, "20261119.db: a holiday, or the collector did not run that day"),
     ],

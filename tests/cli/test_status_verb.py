@@ -191,7 +191,7 @@ def test_exposure_is_stated(cli: Cli, live: Callable[..., None]) -> None:
     assert exposure["power_cut"] == (
         "commits since the last checkpoint, at most the 3.0 MB of the WAL (one every 4,000 pages)"
     )
-    assert "40 rows, 0.2 s: backfilled if" in figures(cli("status"))["exposed"]
+    assert "40 rows, 0.2 s: to backfill if" in figures(cli("status"))["exposed"]
 
 
 def test_totals_that_differ_are_a_warning(cli: Cli, workdir: Path, live: Callable[..., None]) -> None:
@@ -203,7 +203,7 @@ def test_totals_that_differ_are_a_warning(cli: Cli, workdir: Path, live: Callabl
     done = cli("status")
     assert done.returncode == 1
     assert "1 of 3 symbols differ from OpenD's volume at close" in done.stdout.splitlines()[0]
-    assert figures(done)["totals"].endswith("1 gap, 1 match, 1 unexplained; worst HK.00700 by 1,200 shares")
+    assert figures(done)["totals"].endswith("1 gap, 1 match, 1 unexplained; largest difference HK.00700, 1,200 shares")
 
 
 def test_every_tick_of_a_sealed_day_is_critical(cli: Cli, live: Callable[..., None]) -> None:
@@ -367,7 +367,7 @@ def test_what_is_being_imported_is_not_called_lost(
     done = cli("status")
     assert "lost" not in done.stdout
     assert f"{today} is being imported from the predecessor's file: 300 of 900 rows so far" in done.stdout
-    assert f"{earlier} is the predecessor's day file" in done.stdout
+    assert f"the day file of {earlier} belongs to the predecessor" in done.stdout
     assert "day files" not in done.stdout
 
 

@@ -255,7 +255,7 @@ def test_a_recorded_day_is_replayed_field_by_field(
         (["--scenario", "notes.txt"], "notes.txt:1: a line begins with at TIME or every TIME"),
         (["--resume", "missing"], "the truth file missing cannot be written"),
         (["--resume", "truth", "--truth", "truth"], "--resume continues its own truth file"),
-        (["--control", "missing/control"], "the control socket missing/control cannot be made"),
+        (["--control", "missing/control"], "the control socket missing/control cannot be created"),
         (["--replay", "missing.db"], "missing.db"),
         (["--replay", "notes.txt"], "notes.txt"),
     ],

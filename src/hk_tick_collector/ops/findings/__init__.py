@@ -13,8 +13,8 @@ One finding is one `FindingSpec` (spec.py), in the module of its subject, with e
 
 Everything else is derived from the specs; there is no second list. registry.py collects the specs of all modules;
 health.py and ordering.py make the lines of `status`; `ops/alerts` uses a spec's rule and text; `ops/metrics` uses its
-code as a label; `ops/explanations` explains it, for `logs --explain` and docs/troubleshooting. A new finding is one spec
-in the module of its subject, and its test. The data it needs is in the live state (`ops/live/status.py`), or must
+code as a label; `ops/explanations` explains it, for `logs --explain` and docs/troubleshooting. A new finding is one
+spec in the module of its subject, and its test. The data it needs is in the live state (`ops/live/status.py`), or must
 first be added there through `Stats`.
 
     words.py      the two languages                 remedies.py        commands used by several findings
@@ -23,6 +23,6 @@ first be added there through `Stats`.
     registry.py   all kinds
 
 Subjects, in the order in which findings of equal severity are shown: opend_states, connection, writer, writer_waits,
-held_days, backlog, day_files, market_data, host, backfill, service, stability, not_stored, gaps, completeness,
+held_days, backlog, day_files, market_data, host, backfill, service, connection_breaks, not_stored, gaps, completeness,
 retention.
 """
