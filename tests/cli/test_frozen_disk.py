@@ -126,7 +126,7 @@ def writer(root: Path) -> Iterator[subprocess.Popen[bytes]]:
             process.send_signal(signal.SIGKILL)
 
 
-def test_a_lock_of_a_process_that_waits_for_the_disk_is_the_disks_fault(
+def test_a_lock_held_by_a_process_that_waits_for_the_disk_is_a_disk_fault(
     workdir: Path, tick: Callable[..., TickRow]
 ) -> None:
     """A file stays locked by a writer that waits for a frozen disk: the disk is reported, not a process to end."""

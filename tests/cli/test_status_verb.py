@@ -125,7 +125,7 @@ def test_what_a_stopped_collector_left_is_told_as_of_its_end(
     assert (document["as_of_ms"], document["silence"], document["exposure"]) == (ended_ms, "", None)
 
 
-def test_a_link_that_broke_and_came_back_is_named_and_no_warning(cli: Cli, live: Callable[..., None]) -> None:
+def test_a_connection_that_broke_and_is_back_is_shown_without_a_warning(cli: Cli, live: Callable[..., None]) -> None:
     """Exit code 0 with the reason among the figures; the third break within a quarter of an hour is a warning."""
     broken = {"link_break_ms": OPEN_MS, "link_break_reason": "OpenD closed the connection"}
     live(**broken, link_breaks_lately=1)

@@ -55,7 +55,7 @@ def test_a_demo_on_a_dumb_terminal_is_watched_in_lines(on_terminal: OnTerminal) 
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS.keys() - {"demo", "snapshot"}))
-def test_nobody_who_wants_no_colour_gets_any(on_terminal: OnTerminal, verb: str) -> None:
+def test_no_color_is_respected(on_terminal: OnTerminal, verb: str) -> None:
     """NO_COLOR with any value (https://no-color.org)."""
     _, text = on_terminal(*VERBS[verb], NO_COLOR="1")
     assert text

@@ -123,7 +123,7 @@ JSON: Final = [
 
 
 @pytest.mark.parametrize("args", VERBS, ids=lambda args: "-".join(map(ascii, args))[:40])
-def test_no_verb_lets_words_act(place: Path, run: Run, args: tuple[str, ...]) -> None:
+def test_no_verb_prints_control_characters_from_outside(place: Path, run: Run, args: tuple[str, ...]) -> None:
     """No control or bidi character and no extra line, neither on stdout nor on stderr."""
     done = run(*args)
     text = (done.stdout + done.stderr).decode()

@@ -82,7 +82,7 @@ def test_when_opend_appears_collecting_begins_by_itself(start: Start, free_port:
     assert keys([*collector.ticks()]) <= keys([*opend.truth()])
 
 
-def test_a_killed_opend_is_come_back_to(start: Start, free_port: int) -> None:
+def test_the_collector_reconnects_to_a_killed_opend(start: Start, free_port: int) -> None:
     """Killed and started again on its port, with another connection id: reported, reconnected, stored."""
     first = start.simulate("--rate", "500", port=free_port)
     collector = start.run(free_port, QUICK)
@@ -155,7 +155,7 @@ def test_a_web_server_on_the_port_is_named(start: Start, web_port: int) -> None:
     assert collector.shutdown()["received"] == "0"
 
 
-def test_something_mute_on_the_port_is_given_up(start: Start) -> None:
+def test_a_mute_port_is_given_up(start: Start) -> None:
     """A port that accepts and sends nothing is given up after ten seconds, with the reason; health lines continue."""
     with socket.create_server(("127.0.0.1", 0)) as mute:
         collector = start.run(mute.getsockname()[1])

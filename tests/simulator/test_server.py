@@ -118,7 +118,7 @@ def test_a_first_push_carries_the_latest_cached_tick(tools: Any, tmp_path: Path)
 
 
 def test_each_connection_gets_what_it_subscribed_to(tools: Any) -> None:
-    """Two clients, two symbols; one that does not want pushes gets none but may pull."""
+    """Two clients, two symbols; one that does not want pushes gets none but can request ticks."""
 
     async def main() -> None:
         async with (

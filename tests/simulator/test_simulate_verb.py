@@ -157,7 +157,7 @@ def test_a_killed_simulator_goes_on(start_simulate: Callable[..., Any], workdir:
 
 
 def test_it_goes_on_serving_when_all_ticks_are_made(start_simulate: Callable[..., Any], tools: Any) -> None:
-    """After --total a client may still connect and pull."""
+    """After --total a client can still connect and request ticks."""
     simulate = start_simulate("--symbols", "HK.00700", "--rate", "10000", "--total", "200")
     simulate.wait_for("simulator_market_ended ticks=200")
 

@@ -100,7 +100,7 @@ def test_a_service_that_stops_is_no_alert(
     assert there.titles() == []
 
 
-def test_until_when_it_was_seen_outlives_the_run(
+def test_the_time_it_was_last_seen_is_kept_across_runs(
     receiver: Callable[..., Receiver], tmp_path: Path, make_status: ops.MakeStatus
 ) -> None:
     """The next run sends the end, with the time when the finding was last seen, not that of its first message."""

@@ -69,7 +69,7 @@ def test_a_finding_opens_once_and_closes_once(watch: Watch) -> None:
     assert "it lasted 3 min" in resolved.body
 
 
-def test_what_flickers_is_told_once(watch: Watch) -> None:
+def test_a_finding_that_comes_and_goes_is_sent_once(watch: Watch) -> None:
     """An hour of two seconds on, two seconds off: one message, and one when it ends."""
     messages = []
     for _ in range(900):
@@ -179,7 +179,7 @@ def test_messages_are_in_the_operators_language(make_status: MakeStatus) -> None
     assert "持續 29 秒，由 2026-11-20 10:00:01 HKT 至 2026-11-20 10:00:30 HKT" in over.body
 
 
-def test_a_blip_is_not_told(watch: Watch) -> None:
+def test_a_short_finding_is_not_sent(watch: Watch) -> None:
     """A finding that lasts one second every two minutes sends no message."""
     messages = []
     for _ in range(30):
@@ -255,7 +255,7 @@ def test_a_repeated_stall_is_critical_also_across_a_restart(watch: Watch, make_s
     assert kinds(after.look(60, stalls=1, waiting=900)) == [(Kind.CRITICAL, "persistent_stall")]
 
 
-def test_a_stall_of_this_morning_is_history(watch: Watch) -> None:
+def test_an_old_stall_is_resolved(watch: Watch) -> None:
     """The counter remains and rows always wait for a moment: half an hour after the last stall it is resolved."""
     watch.look(60, stalls=1, waiting=900)
     assert kinds(watch.look(2400, stalls=1, waiting=3)) == [(Kind.RESOLVED, "persistent_stall")]
@@ -272,7 +272,7 @@ def test_what_is_open_is_not_told_again_by_a_restart(watch: Watch, make_status: 
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"open": {"a": {"x": 1}}, "stalls_ms": [], "digest_day": ""}'])
-def test_a_memory_that_is_none_is_refused(text: str) -> None:
+def test_an_invalid_memory_is_refused(text: str) -> None:
     """With an error that the caller expects, and no other."""
     with pytest.raises(ValueError, match=r"Expecting|saved state"):
         Memory.from_json(text)

@@ -132,7 +132,7 @@ def test_what_is_wrong_is_found(
         "one failure, not needed again",
     ],
 )
-def test_what_healed_or_is_usual_is_no_finding(make_status: MakeStatus, changes: dict[str, Any]) -> None:
+def test_what_is_over_or_usual_is_no_finding(make_status: MakeStatus, changes: dict[str, Any]) -> None:
     """A connection that is back, an event older than a quarter of an hour, a disk that is slow for a moment."""
     assert check(make_status(**changes), NOW_MS, LIMITS) == []
 

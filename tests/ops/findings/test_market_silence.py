@@ -61,7 +61,7 @@ def test_a_silence_is_explained(make_status: MakeStatus, clock: str, state: str,
 
 
 @pytest.mark.parametrize("state", ["morning", "afternoon", "none", "unknown", ""])
-def test_nothing_is_explained_away(make_status: MakeStatus, state: str) -> None:
+def test_silence_during_trading_is_not_explained(make_status: MakeStatus, state: str) -> None:
     """While the market trades, or its state is unknown, there is no explanation."""
     assert silence(make_status(**fresh("10:00:00", market_state=state)), at("10:00:00")) == NO_WORDS
 

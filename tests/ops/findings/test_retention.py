@@ -41,7 +41,7 @@ def test_the_growth_is_that_of_finished_days() -> None:
         (500, "disk", Severity.CRITICAL),
     ],
 )
-def test_a_disk_that_fills_is_told_in_time(free_mb: int, code: str, severity: Severity) -> None:
+def test_a_disk_that_will_be_full_is_reported_in_time(free_mb: int, code: str, severity: Severity) -> None:
     """Ten trading days before, a warning; two days before, critical; below the minimum, at once."""
     found = retention.check(kept(day("20261119"), free_mb=free_mb), TODAY, 2048 * MB)
     assert [(finding.code, finding.severity) for finding in found] == ([(code, severity)] if code else [])

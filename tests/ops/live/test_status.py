@@ -128,7 +128,7 @@ def test_a_field_that_cannot_be_is_named_as_no_live_state(
         read_status(path)
 
 
-def test_a_file_without_a_bottom_is_no_live_state(tmp_path: Path) -> None:
+def test_endless_nesting_is_no_live_state(tmp_path: Path) -> None:
     """A hundred thousand nested brackets."""
     path = tmp_path / STATUS_NAME
     path.write_text("[" * 100_000)

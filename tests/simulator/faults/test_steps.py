@@ -197,7 +197,7 @@ def test_cut_mid_frame_leaves_half_a_frame(tools: Any) -> None:
 
 
 def test_cut_mid_burst_loses_the_rest_of_it(tools: Any) -> None:
-    """Whole frames, half of the burst; the truth has all, and a pull brings the others."""
+    """Whole frames, half of the burst; the truth has all, and GetTicker returns the others."""
 
     async def main() -> None:
         async with pair(tools) as (simulator, client):
@@ -213,7 +213,7 @@ def test_cut_mid_burst_loses_the_rest_of_it(tools: Any) -> None:
 
 
 def test_cut_during_backfill_hits_the_next_pull_alone(tools: Any) -> None:
-    """Half a reply and the end; the connection after it pulls well."""
+    """Half a reply and the end; the next connection gets a complete reply."""
 
     async def main() -> None:
         async with pair(tools) as (simulator, client):
@@ -230,7 +230,7 @@ def test_cut_during_backfill_hits_the_next_pull_alone(tools: Any) -> None:
 
 
 def test_away_refuses_until_it_is_back_with_other_numbers(tools: Any) -> None:
-    """The port stays its own; what was made meanwhile can be pulled."""
+    """The port stays reserved; ticks made meanwhile can be requested."""
 
     async def main() -> None:
         sleeper = Sleeper()
@@ -285,7 +285,7 @@ def test_mute_brings_nothing(tools: Any) -> None:
 
 
 def test_a_connection_survives_being_muted(tools: Any) -> None:
-    """What is pushed afterwards arrives; the hole is exactly what was made meanwhile."""
+    """Later pushes arrive; the gap is exactly the ticks made meanwhile."""
 
     async def main() -> None:
         async with pair(tools, symbols=["HK.00700"]) as (simulator, client):
@@ -417,7 +417,7 @@ def test_refused_symbols_and_a_small_quota(tools: Any) -> None:
 
 
 def test_no_first_push_and_a_short_window(tools: Any) -> None:
-    """Subscribing sends nothing, and a pull reaches back no further."""
+    """Subscribing sends nothing, and GetTicker returns no more than that."""
 
     async def main() -> None:
         async with tools.simulating(**STILL, symbols=["HK.00700"]) as simulator, client_of(simulator) as client:
