@@ -1,4 +1,4 @@
-"""The grammar of scenarios: every step, every bad line, and the moments that lines lead to."""
+"""The grammar of scenarios: every step, every kind of bad line, and the times of lines."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_every_step_has_a_form_a_doing_and_a_line_here() -> None:
 
 @pytest.mark.parametrize("text", ONE_OF_EACH)
 def test_a_step_is_read(text: str) -> None:
-    """Its name, its arguments as values, and a duration where it can last."""
+    """Its name, its arguments as values, and a duration if it can last."""
     name = text.split(maxsplit=1)[0]
     assert parse_step(text) == Step(name, ONE_OF_EACH[text], None, text)
     assert parse_step(f"  {text.replace(' ', '  ')} ").arguments == ONE_OF_EACH[text]
@@ -140,14 +140,14 @@ def test_a_step_is_read(text: str) -> None:
     ],
 )
 def test_a_bad_step_says_what_is_allowed(text: str, words: str) -> None:
-    """What was wrong, and what would be right."""
+    """What was wrong, and what is allowed."""
     with pytest.raises(UsageError) as error:
         parse_step(text)
     assert words in error.value.one_line()
 
 
 def test_lines_are_read() -> None:
-    """Comments and empty lines are fine; every kind of line."""
+    """Every kind of line; comments and empty lines are allowed."""
     lines = parse_scenario(
         "# a bad morning\n\nat 5s cut   # at once\nevery 500ms pause for 10ms\n"
         "at 1m every 10s until 1h mute for 1s\nevery 2s random seed 7 from cut | away for 2s\n",
@@ -189,7 +189,7 @@ def test_a_bad_line_is_named(line: str, words: str) -> None:
 
 
 def test_moments_come_in_order() -> None:
-    """Lines that repeat beside lines that do not; until is the last moment."""
+    """Lines that repeat and lines that do not; until is the last time."""
     lines = parse_scenario("at 7s cut\nevery 3s until 9s pause\nat 1s every 4s mute", "name")
     assert [(at_s, step.name) for at_s, step in islice(moments(lines), 8)] == [
         (1, "mute"), (3, "pause"), (5, "mute"), (6, "pause"), (7, "cut"), (9, "pause"), (9, "mute"), (13, "mute"),
@@ -202,7 +202,7 @@ def test_moments_come_in_order() -> None:
 
 
 def test_chance_is_replayed_from_its_seed() -> None:
-    """Equal seeds choose equal steps at equal moments, others do not."""
+    """The same seed chooses the same steps at the same times, another does not."""
 
     def chosen(seed: int) -> list[tuple[float, str]]:
         lines = parse_scenario(f"every 2s random seed {seed} from cut | mute for 1s | away for 1s", "name")
