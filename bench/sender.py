@@ -59,7 +59,7 @@ async def less_waiting(session: Session, most_bytes: int) -> None:
 
 
 async def serve(directory: Path) -> None:
-    """Listens, and sends one part after another to the one client, each when it is told to."""
+    """Listens, and sends one part after another to the one client, each on its own signal."""
     symbols, parts = read_stream(directory)
     word, stop = asyncio.Semaphore(0), asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -296,7 +296,7 @@ disk_holds() { [[ -n $1 ]] && grep -qsE '^[0-9]+ \(.*\) D ' /proc/"$1"/task/*/st
 # finish_hanging PID: the verdict for a process that waits for the disk; the kernel says whether the disk is frozen.
 finish_hanging() {
   if grep -qsE 'percpu_|sb_start_write' /proc/"$1"/task/*/wchan || grep -qs '"disk_frozen":true' "$RUNTIME_DIRECTORY/status.json" "$directory/status.json"; then
-    finish 2 "the disk of $directory is frozen (fsfreeze): a backup of this machine does that, and must thaw it within seconds; if none is running, thaw it" \
+    finish 2 "the disk of $directory is frozen (fsfreeze): backups of this machine do that for a few seconds; if no backup is running, unfreeze it" \
       "sudo fsfreeze --unfreeze \$(findmnt -n -o TARGET -T $(printf %q "$directory"))"
   fi
   finish 2 "the disk of $directory does not answer" "sudo dmesg | tail"

@@ -123,15 +123,15 @@ def disk_error(path: Path, how: str) -> DiskHangsError:
     path = path.parent if path.suffix == ".db" else path
     if how == "frozen":
         text = (
-            f"the disk of {path} is frozen (fsfreeze): a backup of this machine does that, and must thaw it within"
-            " seconds; if none is running, thaw it"
+            f"the disk of {path} is frozen (fsfreeze): backups of this machine do that for a few seconds;"
+            " if no backup is running, unfreeze it"
         )
         return DiskHangsError(text, hint=remedies.for_frozen_disk(str(path)))
     return DiskHangsError(f"the disk of {path} does not answer", hint=remedies.DISK_MESSAGES)
 
 
 def _work(work: Callable[[], object], writing: int) -> None:
-    """The child. It closes what the parent's reader may wait for: while it hangs, it cannot be ended."""
+    """The child process. It closes the standard streams: a reader of them must not wait for a child that hangs."""
     answer: Answer
     try:
         nowhere = os.open(os.devnull, os.O_RDWR)

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 def refusals(
     loaded: Loaded, *, given_only: bool = False, account: Account | None = None, leave_out: tuple[str, ...] = ()
 ) -> dict[str, UsageError]:
-    """The errors, by name, for which `run` under the service's account would refuse these settings; `run` stops at one.
+    """The errors for which `run`, as the service's account, would refuse these settings, by the setting's name.
+
+    `run` itself stops at the first one.
 
     With `given_only` default values are not checked: where no service is installed, nobody needs to set them.
     """
@@ -51,7 +53,7 @@ def refusals(
         try:
             check()
         except UsageError as error:
-            # Perhaps only we may not read it, and the service's account may.
+            # We may not read it, but perhaps the service's account may.
             if not (isinstance(error.__cause__, PermissionError) and os.geteuid() != account.uid):
                 found[name] = error
     return found

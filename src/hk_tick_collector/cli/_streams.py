@@ -21,7 +21,7 @@ def open_missing() -> None:
             os.fstat(number)
         except OSError:
             try:
-                opened = os.open(os.devnull, os.O_RDWR)  # the lowest free one is this one, unless a thread opens files
+                opened = os.open(os.devnull, os.O_RDWR)  # the lowest free number: `number`, unless a thread opens files
                 if opened == number:
                     os.set_inheritable(number, True)
                 else:

@@ -34,7 +34,8 @@ _WITHOUT_DEVICE: Final = Words(
     "{program} 以 {user} 運行；{device} 沒有裝置檔案：下次登入會要求短訊驗證碼",
 )
 _DEVICE_ELSEWHERE: Final = Words(
-    "{program} runs as {user}, whose home {home} has no device file: OpenD asks for a new SMS code; one is {other}",
+    "{program} runs as {user}, whose home {home} has no device file: OpenD asks for a new SMS code; "
+    "there is one at {other}",
     "{program} 以 {user} 運行，其 home {home} 沒有裝置檔案：OpenD 會要求新的短訊驗證碼；{other} 有一個",
 )
 

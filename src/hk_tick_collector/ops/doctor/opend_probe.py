@@ -1,4 +1,4 @@
-"""A short connection of its own to OpenD that asks for its state. It never subscribes, so it uses no quota.
+"""A short, separate connection to OpenD that asks for its state. It never subscribes, so it uses no quota.
 
 Input: OpenD's address and the wanted symbols. Output: its answers, and the reason for each missing one. It blocks, with
 limits: each address of the host has a time limit, and the whole exchange ends within TOTAL_S. Meanwhile it uses one of

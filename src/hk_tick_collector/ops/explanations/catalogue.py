@@ -140,7 +140,7 @@ def _cell(words: Words, language: str) -> str:
 
 
 def _marked(words: Words) -> str:
-    """The English text with code marks at the places that are marked in Chinese: the command line has no marks."""
+    """The English text with the code marks of the Chinese text: the text for the command line has no marks."""
     code = sorted(set(_CODE.findall(words.zh)), key=len, reverse=True)
     if not code:
         return words.en
