@@ -88,7 +88,7 @@ class Disk(apsw.VFS):
         self._free.set()
 
     def block(self) -> None:
-        """Writes wait until the disk is healed."""
+        """Writes wait until the disk works again."""
         self._free.clear()
 
     def meet(self, operation: str) -> None:

@@ -204,10 +204,10 @@ def test_backfill_that_fails_is_counted_until_an_answer_comes(journal: Journal) 
     run_at_once(story())
 
 
-# --- healing ---
+# --- backfilling ---
 
 
-def test_after_an_outage_everything_is_healed(journal: Journal) -> None:
+def test_after_an_outage_everything_is_backfilled(journal: Journal) -> None:
     """Each symbol is looked at once, gaps are filled, and one line tells what was found."""
 
     async def story() -> None:
@@ -233,7 +233,7 @@ def test_after_an_outage_everything_is_healed(journal: Journal) -> None:
 
 
 def test_what_is_beyond_reach_is_told_with_its_size(journal: Journal) -> None:
-    """One ERROR line with how many ticks, why, and the worst symbol; what could be healed is healed."""
+    """One ERROR line with how many ticks, why, and the worst symbol; what could be backfilled is."""
 
     async def story() -> None:
         ward = Ward()
@@ -291,7 +291,7 @@ def test_few_requests_are_under_way_at_a_time() -> None:
 
 
 def test_a_request_that_fails_is_made_again(journal: Journal) -> None:
-    """Each failure is a line; the gap heals once OpenD answers."""
+    """Each failure is a line; the gap is filled when OpenD answers."""
 
     async def story() -> None:
         ward = Ward()
@@ -312,7 +312,7 @@ def test_a_request_that_fails_is_made_again(journal: Journal) -> None:
 
 def test_a_symbol_that_is_not_subscribed_is_asked_for_once(journal: Journal) -> None:
     """A gap of a symbol that FUTU_SYMBOLS has no longer, or that OpenD refuses: given up and told, not asked for
-    every half minute and shown as healing all day; it heals when the symbol is subscribed after all.
+    every half minute and shown as healing all day; it is filled when the symbol is subscribed after all.
     """
 
     async def story() -> None:
@@ -335,7 +335,7 @@ def test_a_symbol_that_is_not_subscribed_is_asked_for_once(journal: Journal) -> 
     assert [event.fields["missing"] for event in journal.events("gaps_beyond_reach")] == ["2"]
 
 
-def test_a_full_queue_gives_no_hole_up() -> None:
+def test_a_full_queue_gives_up_no_gap() -> None:
     """Ticks that OpenD gives and that find no place say nothing of what OpenD has: asked again when there is room."""
 
     async def story() -> None:
@@ -451,7 +451,7 @@ def test_an_interruption_is_blamed_until_every_symbol_was_looked_at(clock: Clock
 
 
 def test_pushes_that_stopped_are_found_and_mended(journal: Journal, clock: Clock) -> None:
-    """A quiet symbol has newer ticks at OpenD: told by name, subscribed again, healed; its neighbour is left alone."""
+    """A quiet symbol has newer ticks at OpenD: named, subscribed again, backfilled; the other symbol is not touched."""
 
     async def story() -> None:
         ward = Ward()
@@ -508,7 +508,7 @@ def test_a_tick_that_is_just_coming_is_no_alarm(journal: Journal, clock: Clock) 
 
 
 def test_audits_do_not_wait_for_a_state_that_nobody_knows(clock: Clock) -> None:
-    """OpenD does not tell the market's state: symbols are looked after as if it traded."""
+    """OpenD does not report the market's state: symbols are looked after as if it traded."""
 
     async def story() -> None:
         ward = Ward()
@@ -583,7 +583,7 @@ def test_a_clock_that_is_wrong_by_an_hour_changes_nothing(journal: Journal, cloc
 
 
 def test_without_the_pattern_stopped_pushes_are_mended_too(journal: Journal, clock: Clock) -> None:
-    """The answer does not reach what we knew: a doubt, healed or final by what OpenD still has."""
+    """The answer does not reach known ticks: a doubt, closed or final by what OpenD still has."""
 
     async def story() -> None:
         for missed, doubts in ((900, 0), (1500, 1)):

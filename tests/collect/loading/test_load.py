@@ -330,7 +330,7 @@ def test_ticks_that_were_stored_while_the_day_was_being_read_count(run: Run, fir
     assert journal.events() == []
 
 
-def test_a_sealed_day_holds_nothing_to_heal(run: Run) -> None:
+def test_a_sealed_day_has_nothing_to_backfill(run: Run) -> None:
     """Its gaps stay as they are: what came for it could not be stored."""
     run.store(at(1), at(3))
     assert seal(run.path, TEN_S * 1000, StoreOptions())

@@ -35,7 +35,7 @@ def gap(symbol: str, missing: int | None, status: str = GAP_OPEN, cause: str = "
 
 
 class Office:
-    """Stands for the seat and the writer in it: hands over the events of commits."""
+    """Stands for the writer thread: passes the events of commits."""
 
     def __init__(self) -> None:
         self.events: list[Gap] = []
@@ -114,7 +114,7 @@ def test_gaps_of_unknown_size_are_not_counted_as_nothing(journal: Journal) -> No
 
 
 def test_a_lost_gap_warns_for_a_quarter_of_an_hour() -> None:
-    """While it may heal it is healing; once given up it is a recent loss, and then only listed."""
+    """While it can be backfilled it is healing; then it is a recent loss, and later only listed."""
     desk = Desk()
     desk.tracker.end_interruption()
     desk.tracker.see([at("HK.00700", 1), at("HK.00700", 3), at("HK.00005", 1), at("HK.00005", 4)])
@@ -171,7 +171,7 @@ def test_a_lost_gap_of_unknown_size_is_no_lost_tick(journal: Journal) -> None:
 
 
 def test_the_outage_budget_is_the_busiest_symbols() -> None:
-    """How long the link may stay away before 1,000 ticks of it have passed."""
+    """How long the connection may be down before 1,000 ticks have passed."""
     desk = Desk()
     for second, (busy, calm) in enumerate([(1, 1), (501, 20)]):
         desk.tracker.see([at("HK.00700", n) for n in range(1, busy + 1)])
