@@ -169,7 +169,7 @@ async def _until_stopped(stop: asyncio.Event, *parts: asyncio.Task[None]) -> boo
         if isinstance(error, CollectorError):
             log.error("stopping", cause=error, **({"hint": error.hint} if error.hint else {}))
         elif isinstance(error, MemoryError):
-            log.error("stopping", cause="no memory is left")
+            log.error("stopping", cause="out of memory")
         else:
             log.bug("bug", error)
     return bool(failed)
