@@ -173,7 +173,7 @@ class LiveState:
         self._counted.append(self._counts())
         self._disk_waits_ms.append(stats.disk_wait_ms)
         self._note_trading()
-        self.latest = status = self._told(state)
+        self.latest = status = self._status(state)
         return status
 
     def pop_commits(self) -> list[Commit]:
@@ -213,7 +213,7 @@ class LiveState:
             return ""
         return calendar.get(market.day_name(market.day_number(moment_ms)), "holiday")
 
-    def _told(self, state: str) -> LiveStatus:
+    def _status(self, state: str) -> LiveStatus:
         options, stats, queue = self._options, self._stats, self._queue
         write_ms = [commit.write_ms for commit in self._recent]
         stopped = self._stopped_lately()
