@@ -147,7 +147,7 @@ def test_one_tick_in_ten_million_shows(
     """Completeness is rounded down; the symbols with the most missing ticks are named, others counted."""
     live()
     leave_day(workdir, [tick("HK.00700", SEQ | 1, OPEN_MS), tick("HK.00001", 7, OPEN_MS)])
-    odd = ", sequence without a rule, missing ticks unknown: HK.00001"
+    odd = ", without these, whose sequence follows no rule: HK.00001"
     for rows, expected, shown in ((9_999_999, 10_000_000, "99.99999"), (19_999_999, 20_000_000, "99.99999")):
         count = f"UPDATE symbols SET rows = {rows}, expected = {expected} WHERE symbol = 'HK.00700'"
         subprocess.run(["sqlite3", str(workdir / f"{DAY}.db"), count], check=True)

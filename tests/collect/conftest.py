@@ -31,7 +31,7 @@ NOW_MS = 1_795_140_000_000  # 2026-11-20 10:00 in Hong Kong
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:
-    """Returns once `condition()` holds; fails with `what` when that takes more than the cap."""
+    """Returns when `condition()` is true; fails with `what` if that takes longer than the cap."""
     deadline_s = time.monotonic() + CAP_S
     while not condition():
         assert time.monotonic() < deadline_s, f"not within {CAP_S:.0f} s: {what}"
@@ -92,7 +92,7 @@ class Disk(apsw.VFS):
         self._free.clear()
 
     def meet(self, operation: str) -> None:
-        """What a file does to the disk passes here."""
+        """Every file operation calls this."""
         if operation == "write" and not self._free.is_set():
             self.blocked.set()
             self._free.wait()
@@ -133,7 +133,7 @@ class DiskFile(apsw.VFSFile):
 
 @pytest.fixture
 def disk() -> Iterator[Disk]:
-    """A disk that works until it is told otherwise."""
+    """A disk that works until a fault is set."""
     disk = Disk("faulty")
     yield disk
     disk.heal()
@@ -162,11 +162,11 @@ class Rig:
         self.queue.put(Chunk(rows=rows))
 
     def wait_stored(self, rows: int) -> None:
-        """Returns when so many rows are committed, duplicates counted."""
+        """Returns when this many rows are committed, including duplicates."""
         wait_until(lambda: self.stats.stored + self.stats.duplicate == rows, f"{rows} rows: {self.stats}")
 
     def query(self, day: str, sql: str) -> list[tuple[object, ...]]:
-        """What a reader of a day file sees."""
+        """The result of a reader's query on a day file."""
         db = apsw.Connection(str(self.data_root / f"{day}.db"), flags=apsw.SQLITE_OPEN_READONLY)
         try:
             return list(db.execute(sql))

@@ -22,7 +22,7 @@ def at(day: int, hours: int = 10) -> int:
 
 @pytest.fixture
 def writer(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """What is wished of the writer; this host's clock stands at ten."""
+    """The requests to the writer; this host's clock shows ten."""
     monkeypatch.setattr(day_turn, "now_ms", lambda: at(FRIDAY))
     return SimpleNamespace(open_day=None, seal_before=None)
 
@@ -53,7 +53,7 @@ def test_a_trading_day_has_its_file_from_its_first_second(
 
 
 def test_the_wish_is_told_once_a_day(writer: Any) -> None:
-    """The writer takes it, and is not asked again."""
+    """The writer takes the request, and is not asked again."""
     turn = turn_of(OpenDState(), writer)
     turn.check()
     assert writer.open_day == FRIDAY
@@ -63,7 +63,7 @@ def test_the_wish_is_told_once_a_day(writer: Any) -> None:
 
 
 def test_nothing_is_sealed_before_every_symbol_was_looked_at(writer: Any) -> None:
-    """What an earlier day still lacks may be in OpenD's window; and OpenD must have told its clock."""
+    """Missing ticks of an earlier day may still be at OpenD; and OpenD must have reported its clock."""
     opend = OpenDState(connected=True, opend_time_ms=at(FRIDAY))
     turn = turn_of(opend, writer)
     turn.check()

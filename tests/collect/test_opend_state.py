@@ -1,4 +1,4 @@
-"""Which day it is: by OpenD's clock where it has told, whatever this host's says."""
+"""Which day it is: by OpenD's clock if OpenD has reported it, whatever this host's clock shows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_the_hosts_clock_counts_until_opend_has_told() -> None:
 
 
 def test_a_clock_that_opend_told_once_goes_on_with_the_hosts() -> None:
-    """OpenD tells every few seconds only: between, the day still turns."""
+    """OpenD reports only every few seconds: in between the day still changes."""
     opend, host_ms = OpenDState(), [TEN_MS]
     clock = ExchangeClock(opend, lambda: host_ms[0])
     opend.opend_time_ms = market.day_start_ms(DAY + 1) - 1_000

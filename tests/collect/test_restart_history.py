@@ -1,4 +1,4 @@
-"""Which restarts somebody asked for, and which not: from a real file, over runs of which some leave no word."""
+"""Which restarts were planned, and which not: from a real file, over runs of which some left no record."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_run_that_left_no_word_or_failed_makes_the_next_start_unplanned(host: 
 
 
 def test_a_restart_by_an_operator_or_an_upgrade_is_none_and_begins_anew(host: Host) -> None:
-    """However often it is restarted on purpose; crashes before that were somebody's to look at."""
+    """However many planned restarts; earlier crashes no longer count."""
     for _ in range(9):
         assert host.run("stopped") == []
     host.run("killed")
@@ -96,7 +96,7 @@ def test_a_file_that_makes_no_sense_is_told_and_replaced(host: Host, lines: io.S
 def test_a_disk_that_is_full_keeps_nobody_from_starting_or_stopping(
     host: Host, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is told."""
+    """It is logged."""
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -135,7 +135,7 @@ def _share(day: dict[str, Any]) -> Words:
         share = _plus(share, unknown)
     if complete["without_rule"]:
         named = ", ".join(complete["without_rule"])
-        untold = Words(", sequence without a rule, missing ticks unknown: {named}", "，其序號不能顯示缺漏：{named}")
+        untold = Words(", without these, whose sequence follows no rule: {named}", "，其序號不能顯示缺漏：{named}")
         share = _plus(share, untold.filled(named=named))
     return share
 

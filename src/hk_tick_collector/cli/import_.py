@@ -110,7 +110,7 @@ def _in_directory(directory: Path) -> list[Path]:
 
 
 def _moved(path: Path) -> Path:
-    """The file itself, or its new path after an interrupted import or the collector has renamed it."""
+    """The file itself, or its new path if an interrupted import or the collector has renamed it."""
     if path.exists():
         return path
     waiting = (

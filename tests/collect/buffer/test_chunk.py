@@ -1,4 +1,4 @@
-"""What a chunk is besides its rows."""
+"""Properties of a chunk besides its rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hk_tick_collector.store.dayfile import Link
 def test_a_count_alone_can_be_taken_along_by_another_chunk(
     chunk: Chunk, count_alone: bool, more_than_rows: bool
 ) -> None:
-    """Whatever else it holds must keep its own place in the queue."""
+    """A chunk with anything else must keep its own place in the queue."""
     assert (chunk.is_count_alone(), chunk.has_more_than_rows()) == (count_alone, more_than_rows)
 
 

@@ -1,4 +1,4 @@
-"""The intake: everything received is stored, rejected or dropped, counted once, and travels with what it changes."""
+"""The intake: every tick is stored, rejected or dropped, counted once, and travels with the changes it causes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Desk:
         self.intake = Intake(self.queue, self.tracker, self.opend, self.stats, lambda: self.now_s)
 
     def take(self) -> list[Chunk]:
-        """What the writer would get, all of it."""
+        """Everything that the writer would get."""
         chunks = self.queue.take(10**9, 0.0, 0.0)
         self.queue.done(chunks)
         return chunks
@@ -68,7 +68,7 @@ class Desk:
     )
 )
 def test_received_is_stored_rejected_or_dropped(story: list[tuple[list[int], list[int]] | None]) -> None:
-    """To the tick, whatever comes together, while a writer sometimes makes room; never more rows than allowed."""
+    """Exact counts for any order of events, while a writer sometimes makes room; never more rows than allowed."""
     desk = Desk(max_rows=20)
     chunks: list[Chunk] = []
     for step in story:
@@ -102,7 +102,7 @@ def test_a_chunk_carries_the_gaps_of_its_own_rows() -> None:
 
 
 def test_what_finds_no_place_is_counted_logged_and_a_gap(journal: Journal) -> None:
-    """All rows of a chunk or none; the line is not repeated for each, but no drop is missing from its sum."""
+    """All rows of a chunk or none; the line is not repeated for each, but its total has every drop."""
     desk = Desk(max_rows=3)
     desk.intake.ticks(Ticks(rows=[at(1), at(2)]), NOW_MS)
     desk.intake.ticks(Ticks(rows=[at(3), at(4)]), NOW_MS)
@@ -123,7 +123,7 @@ def test_what_finds_no_place_is_counted_logged_and_a_gap(journal: Journal) -> No
 
 
 def test_a_rejected_tick_that_is_backfilled_again_is_not_logged_again(journal: Journal) -> None:
-    """OpenD gives it with every answer: it is told and counted once, the ledger has it each time it is received."""
+    """OpenD returns it with every answer: it is logged and counted once, the ledger counts it each time."""
     desk = Desk()
     nameless = [Rejected(SYMBOL, 0, "incomplete", f"tick {n}", NOW_MS) for n in (1, 2)]
     desk.intake.ticks(Ticks(rows=[at(1)], rejected=[refused(2)]), NOW_MS)
@@ -154,7 +154,7 @@ def test_rejected_ticks_close_their_gaps_and_are_logged(journal: Journal) -> Non
 
 
 def test_a_flood_of_rejected_ticks_is_a_line_a_minute(journal: Journal) -> None:
-    """The first hundred of a cause are told whole, the others as a count; another cause has its own hundred."""
+    """The first hundred of a cause are logged whole, the others as a count; another cause has its own hundred."""
     desk = Desk()
     for second in range(120):
         desk.now_s = 100.0 + second
@@ -171,7 +171,7 @@ def test_a_flood_of_rejected_ticks_is_a_line_a_minute(journal: Journal) -> None:
 
 
 def test_changes_that_no_tick_brought_are_flushed() -> None:
-    """A doubt that an interruption opens finds its way to the day file; when nothing changed, nothing is queued."""
+    """A doubt opened by an interruption reaches the day file; if nothing changed, nothing is queued."""
     desk = Desk()
     desk.intake.flush_gaps()
     assert desk.take() == []
@@ -201,7 +201,7 @@ def test_ticks_that_waited_on_disk_count_but_are_not_heard_now() -> None:
 
 
 def test_a_full_queue_still_takes_connections() -> None:
-    """When OpenD went away is known, whatever the disk does."""
+    """The end of a connection is recorded, whatever the disk does."""
     desk = Desk(max_rows=1)
     desk.intake.ticks(Ticks(rows=[at(1)]), NOW_MS)
     desk.intake.link(NOW_MS, connected=False, conn_id=None, reason="gone")
@@ -225,7 +225,7 @@ def test_a_tick_of_a_far_future_is_rejected(journal: Journal) -> None:
 
 
 def test_symbols_that_nobody_chose_are_counted_and_named_once(journal: Journal) -> None:
-    """Each is told once, a hundred at most; the account is even, in the ledger too, whatever comes next or nothing."""
+    """Each is logged once, a hundred at most; the account balances, in the ledger too, with or without later ticks."""
     desk = Desk()
     for number in range(20_000):
         desk.intake.unwanted(f"HK.{number // 2:05}", 3)
@@ -243,7 +243,7 @@ def test_symbols_that_nobody_chose_are_counted_and_named_once(journal: Journal) 
 
 
 def test_rejected_ticks_are_remembered_one_by_one_only_so_far() -> None:
-    """Beyond that they are missing like others: what OpenD can send without end is not kept without end."""
+    """Beyond that they count as missing: memory is bounded, whatever OpenD sends."""
     desk = Desk()
     desk.intake.ticks(Ticks(rejected=[refused(counter) for counter in range(1, 50_011)]), NOW_MS)
     (chunk,) = desk.take()

@@ -1,4 +1,4 @@
-"""What memory cannot hold: to the spool and back, each row counted once, and a stop that tells the truth."""
+"""Rows that memory cannot hold: to the spool and back, each counted once, and a stop that reports correctly."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BUFFER_ROWS: Final = 50_000
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """Where the spool of a test is made."""
+    """The path of a test's spool."""
     return tmp_path / "spool"
 
 
@@ -77,7 +77,7 @@ class Gate:
         self._open.set()
 
     def fsync(self, fd: int) -> None:
-        """What `os.fsync` is in the test."""
+        """Replaces `os.fsync` in the test."""
         if Path(f"/proc/self/fd/{fd}").readlink().suffix == ".spool" and not self._open.is_set():
             self.met.set()
             self._open.wait()
@@ -94,7 +94,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
 
 
 def seqs_in(place: Path) -> list[int]:
-    """What the next start finds."""
+    """The sequences that the next start finds."""
     spool = Spool(place)
     found: list[int] = []
     while rows := spool.first():
@@ -105,7 +105,7 @@ def seqs_in(place: Path) -> list[int]:
 
 
 def take(queue: TickQueue) -> list[Chunk]:
-    """The next chunks, once there are some."""
+    """The next chunks; waits for them."""
     taken: list[list[Chunk]] = [[]]
 
     def there() -> bool:
@@ -213,7 +213,7 @@ def test_small_appends_come_back_together(place: Path, make_overflow: MakeOverfl
 def test_rows_of_an_earlier_run_have_their_turn_without_being_spooled_again(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
 ) -> None:
-    """Behind live rows, before the next ones; their `on_commit` is told, and the spool never sees them."""
+    """They come after live rows, before the next ones; `on_commit` is called, and the spool does not get them again."""
     told: list[str] = []
     spool = Spool(place)
     overflow = make_overflow(spool)
@@ -245,7 +245,7 @@ def test_rows_of_an_earlier_run_have_their_turn_without_being_spooled_again(
 def test_a_stop_saves_what_is_held_and_nothing_twice(
     place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
 ) -> None:
-    """In the spool, in the taker's hands from there, of an earlier run, and in memory: each row is saved once."""
+    """In the spool, taken from it, of an earlier run, and in memory: each row is saved once."""
     overflow = make_overflow(Spool(place))
     queue = TickQueue(1, overflow)
     queue.put(chunk(0, 5))

@@ -1,4 +1,4 @@
-"""What is told of rejected ticks: a hundred of a cause whole, the others as a count."""
+"""Log lines for rejected ticks: a hundred of a cause whole, the others as a count."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def test_a_hundred_of_each_cause_are_told_whole() -> None:
-    """One cause does not use up what another may tell."""
+    """One cause does not use up the lines of another."""
     rejections = Rejections(lambda: 0.0)
     assert [rejections.whole("bad_time", 60) for _ in range(3)] == [60, 40, 0]
     assert rejections.whole("conflict", 5) == 5

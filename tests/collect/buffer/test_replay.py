@@ -1,4 +1,4 @@
-"""What earlier runs spooled is stored, oldest first, and forgotten only once it is committed."""
+"""Rows spooled by earlier runs are stored, oldest first, and deleted only after they are committed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MINE = "20261120T100000-mine"
 
 
 async def taken(queue: TickQueue, rows: int) -> list[int]:
-    """Takes and commits so many rows, as the writer would; their sequences."""
+    """Takes and commits this many rows, like the writer; returns their sequences."""
     found: list[int] = []
     while len(found) < rows:
         chunks = await asyncio.to_thread(queue.take, 1000, 0.0, 1.0)

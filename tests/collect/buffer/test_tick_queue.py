@@ -62,7 +62,7 @@ def test_rows_come_out_once_in_order_and_never_above_the_bound(
 
 
 def test_a_full_queue_still_takes_what_has_no_rows(tick: MakeTick) -> None:
-    """Counts and connections find their way into the ledger also when no tick finds a place."""
+    """Counts and connections reach the ledger even if no tick finds room."""
     queue = TickQueue(1)
     queue.put(Chunk(rows=[tick("HK.00700", 1)]))
     assert not queue.has_room(1)

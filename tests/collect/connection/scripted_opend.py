@@ -148,7 +148,7 @@ class OpenD:
 
 
 class _Raw:
-    """A body of bytes that are no message."""
+    """A body of bytes that is not a message."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -196,17 +196,17 @@ class Service:
         return [row[1] & 0xFFFFFFFF for chunk in self.queue.held_in_memory() for row in chunk.rows]
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Returns once it holds; each story has a cap."""
+        """Returns when the condition is true; each test has a cap."""
         while not condition():  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.005)
 
     async def until_ticks(self, more: int) -> None:
-        """Returns once so many more ticks came."""
+        """Returns when this many more ticks have come."""
         wanted = self.stats.received + more
         await self.until(lambda: self.stats.received >= wanted)
 
     def assert_nothing_lost(self) -> None:
-        """One connection, on which each tick that was pushed has come, once."""
+        """One connection, on which each pushed tick has arrived once."""
         counters = self.counters()
         assert self.opend.connections == 1
         assert counters == list(range(1, len(counters) + 1))

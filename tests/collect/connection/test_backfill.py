@@ -40,7 +40,7 @@ IN_FLIGHT: Final = 4
 
 
 class Clock:
-    """Both clocks of the host; `pass_s` lets time jump for all who ask, the event loop included."""
+    """Both clocks of the host; `pass_s` advances time for everybody, including the event loop."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._ahead_s = 0.0
@@ -115,7 +115,7 @@ class Ward:
         self.subscribed = asyncio.Event()
 
     def make(self, symbol: str, ticks: int, *, pushed: bool, age_s: float = 60.0, patterned: bool = True) -> None:
-        """The symbol traded so long ago, and we heard of it or not."""
+        """The symbol traded this long ago, with or without a push to us."""
         tape = self.transport.tapes.setdefault(symbol, [])
         moment_s = time.time_ns() // 10**9 - int(age_s)
         made: list[TickRow] = []
@@ -143,7 +143,7 @@ class Ward:
         return task
 
     async def begin_quiet(self, clock: Clock, *symbols: str, patterned: bool = True) -> asyncio.Task[Any]:
-        """A connection whose symbols have all been looked at; none of them has traded for a minute and a half."""
+        """A connection whose symbols have all been checked; none has traded for a minute and a half."""
         for symbol in symbols:
             self.make(symbol, 5, pushed=True, age_s=90, patterned=patterned)
         task = self.begin(*symbols)
@@ -153,17 +153,17 @@ class Ward:
         return task
 
     def stored(self, symbol: str) -> int:
-        """How many different ticks of a symbol are on their way to the day file."""
+        """Number of different ticks of a symbol on their way to the day file."""
         return len({row[1] for chunk in self.queue.held_in_memory() for row in chunk.rows if row[0] == symbol})
 
     def whole(self, *symbols: str) -> bool:
-        """Whether all that was made is on its way to the day file, and nothing is known to be missing."""
+        """Whether every tick is on its way to the day file, and no tick is known to be missing."""
         complete = all(self.stored(symbol) == len(self.transport.tapes[symbol]) for symbol in symbols)
         return complete and not list(self.tracker.known.open_gaps())
 
 
 async def until(condition: Callable[[], object], what: str) -> None:
-    """Returns once `condition()` holds."""
+    """Returns when `condition()` is true."""
     for _ in range(int(CAP_S / 0.01)):
         if condition():
             return
@@ -172,7 +172,7 @@ async def until(condition: Callable[[], object], what: str) -> None:
 
 
 async def end(task: asyncio.Task[Any]) -> None:
-    """The connection ends; whatever went wrong shows here."""
+    """Ends the connection; any error is raised here."""
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -208,7 +208,7 @@ def test_backfill_that_fails_is_counted_until_an_answer_comes(journal: Journal) 
 
 
 def test_after_an_outage_everything_is_backfilled(journal: Journal) -> None:
-    """Each symbol is looked at once, gaps are filled, and one line tells what was found."""
+    """Each symbol is checked once, gaps are filled, and one line reports the result."""
 
     async def story() -> None:
         ward = Ward()
@@ -251,7 +251,7 @@ def test_what_is_beyond_reach_is_told_with_its_size(journal: Journal) -> None:
 
 
 def test_nothing_is_asked_before_the_subscriptions_are_made() -> None:
-    """OpenD answers for subscribed symbols alone; refused ones are never asked for."""
+    """OpenD answers only for subscribed symbols; refused ones are never requested."""
 
     async def story() -> None:
         ward = Ward()
@@ -272,7 +272,7 @@ def test_nothing_is_asked_before_the_subscriptions_are_made() -> None:
 
 
 def test_few_requests_are_under_way_at_a_time() -> None:
-    """However many symbols wait; none of them twice, audits included."""
+    """However many symbols wait; none of them twice, including audits."""
 
     async def story() -> None:
         ward = Ward()
@@ -336,7 +336,7 @@ def test_a_symbol_that_is_not_subscribed_is_asked_for_once(journal: Journal) -> 
 
 
 def test_a_full_queue_gives_up_no_gap() -> None:
-    """Ticks that OpenD gives and that find no place say nothing of what OpenD has: asked again when there is room."""
+    """Ticks without room do not count as OpenD's answer: they are requested again when there is room."""
 
     async def story() -> None:
         ward = Ward(max_queue_rows=8)
@@ -355,7 +355,7 @@ def test_a_full_queue_gives_up_no_gap() -> None:
 
 
 def test_a_tick_without_a_sequence_is_not_the_oldest() -> None:
-    """A rejected tick of an answer may have none: what the answer reaches is told by the others."""
+    """A rejected tick of an answer may have no sequence: the other ticks show how far back the answer reaches."""
 
     async def story() -> None:
         ward = Ward()
@@ -388,7 +388,7 @@ def test_cancelling_ends_every_request() -> None:
 
 
 def test_a_bug_in_a_request_surfaces() -> None:
-    """It ends the run with its own exception, whatever else goes wrong at the same moment."""
+    """It ends the run with its own exception, whatever else fails at the same moment."""
 
     async def story() -> None:
         ward = Ward()
@@ -406,7 +406,7 @@ def test_a_bug_in_a_request_surfaces() -> None:
 
 
 def test_a_new_connection_begins_anew() -> None:
-    """What the old one was asked and never answered is asked again at once."""
+    """Requests that the old one did not answer are repeated at once."""
 
     async def story() -> None:
         ward = Ward()
@@ -428,7 +428,7 @@ def test_a_new_connection_begins_anew() -> None:
 
 
 def test_an_interruption_is_blamed_until_every_symbol_was_looked_at(clock: Clock) -> None:
-    """And some seconds more, for pushes that were under way; then a jump was lost on the way."""
+    """And for some seconds more, because of pushes under way; after that a jump is a lost push."""
 
     async def story() -> None:
         ward = Ward()
@@ -508,7 +508,7 @@ def test_a_tick_that_is_just_coming_is_no_alarm(journal: Journal, clock: Clock) 
 
 
 def test_audits_do_not_wait_for_a_state_that_nobody_knows(clock: Clock) -> None:
-    """OpenD does not report the market's state: symbols are looked after as if it traded."""
+    """OpenD does not report the market's state: symbols are checked as during trading."""
 
     async def story() -> None:
         ward = Ward()
@@ -556,7 +556,7 @@ def test_one_symbol_is_not_audited_again_and_again(clock: Clock) -> None:
 
 
 def test_a_clock_that_is_wrong_by_an_hour_changes_nothing(journal: Journal, clock: Clock) -> None:
-    """No clock but the monotonic one is asked: neither blind nor alarmed."""
+    """Only the monotonic clock is used: no missed and no false alarm."""
 
     async def story() -> None:
         for drift_s in (3600.0, -3600.0):
@@ -611,7 +611,7 @@ def test_without_the_pattern_stopped_pushes_are_mended_too(journal: Journal, clo
 def test_a_refused_subscription_is_told_and_costs_nothing_else(
     error: Exception, journal: Journal, clock: Clock
 ) -> None:
-    """Healing goes on."""
+    """Backfilling continues."""
 
     async def story() -> None:
         ward = Ward()

@@ -1,4 +1,4 @@
-"""Reconciliation: which word a difference earns, what OpenD is asked, and when a session is compared."""
+"""Reconciliation: the word for a difference, the request to OpenD, and when a session is compared."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ AUCTION, MORNING, REST, CLOSED = 1, 3, 4, 6  # QotMarketState
 
 
 def sums(volume: int = 1000, *, gap: bool = False, rejected: bool = False) -> DaySums:
-    """One symbol with 1,000 shares for 2,000 HKD, of which 30 odd and 200 late; none when `volume` is 0."""
+    """One symbol with 1,000 shares for 2,000 HKD, of these 30 odd and 200 late; no ticks if `volume` is 0."""
     count = SymbolCount("HK.00700", 5, 1, 2, 3, volume, volume * 2.0, 5)
     return DaySums(
         counts={"HK.00700": count} if volume else {},
@@ -81,7 +81,7 @@ def test_large_turnovers_may_differ_by_their_rounding() -> None:
 
 
 def test_missing_ticks_explain_only_a_lack() -> None:
-    """An open gap or a rejected tick is why OpenD counts more, never why it counts less; the gap is told first."""
+    """An open gap or a rejected tick explains why OpenD has more, never why it has less; the gap comes first."""
     more, less = DayTotals("HK.00700", 1500, 3000.0, False, DAY), DayTotals("HK.00700", 500, 1000.0, False, DAY)
     assert word(sums(gap=True), more) == compare_totals.GAP
     assert word(sums(rejected=True), more) == compare_totals.REJECTED
@@ -192,12 +192,12 @@ class Rig:
         )
 
     def at(self, state: int, ms: int) -> tuple[int, str] | None:
-        """What is due in this state at this time of OpenD's."""
+        """The session that is due in this state at this time of OpenD."""
         self.opend.market_state, self.opend.opend_time_ms = state, ms
         return self.reconciler.due()
 
     def attempt(self, opend: Snapshots, session: str = "lunch") -> str:
-        """Compares once; the word of the first symbol, empty when nothing was kept."""
+        """Compares once; the word of the first symbol, empty if nothing was stored."""
         before = len(self.kept)
         asyncio.run(self.reconciler.attempt(opend, DAY_NUMBER, session))
         return self.kept[-1][1][0].explained if len(self.kept) > before else ""
@@ -212,7 +212,7 @@ def day(make_day: Callable[..., Any], tick: Callable[..., TickRow]) -> Any:
 
 
 def test_a_session_is_due_a_minute_after_its_end(tmp_path: Path) -> None:
-    """At lunch and after the close, once late ticks are in; never while the market trades, nor without its state."""
+    """At lunch and after the close, after late ticks; never while the market trades, nor with an unknown state."""
     rig = Rig(tmp_path)
     assert rig.at(REST, NOON_MS) is None
     assert rig.at(REST, NOON_MS + 59_000) is None
@@ -226,7 +226,7 @@ def test_a_session_is_due_a_minute_after_its_end(tmp_path: Path) -> None:
 
 
 def test_half_a_day_has_its_close_at_noon(tmp_path: Path) -> None:
-    """The close is what OpenD calls closed, at whatever hour."""
+    """The close is when OpenD reports closed, at any hour."""
     rig = Rig(tmp_path)
     rig.at(19, NOON_MS)
     rig.at(CLOSED, NOON_MS + 600_000)
@@ -273,7 +273,7 @@ def test_failures_are_told_and_tried_again(tmp_path: Path, day: Any, journal: Jo
 
 
 def test_nothing_is_compared_before_the_open(tmp_path: Path, make_day: Callable[..., Any]) -> None:
-    """Without a file, or without a tick in it, OpenD's totals are those of an earlier day: nobody asks."""
+    """Without a file, or without a tick in it, OpenD's totals are those of an earlier day: no request."""
     opend = Snapshots()
     for exists in (False, True):
         if exists:
@@ -291,7 +291,7 @@ def test_nothing_is_compared_before_the_open(tmp_path: Path, make_day: Callable[
 
 @pytest.mark.parametrize(("kept", "asks"), [("match", 0), ("rejected", 0), ("gap", 1), ("unexplained", 1)])
 def test_a_restart_does_not_repeat_what_is_settled(tmp_path: Path, day: Any, kept: str, asks: int) -> None:
-    """What an earlier run has stored stands, unless something was left to find."""
+    """The results of an earlier run are kept, unless some were missing."""
     values = "0, 100, 1.5, 0, 0.0, 0, 0.0, 100, 1.5"
     day.execute(f"INSERT INTO reconciliation VALUES ('lunch', 'HK.00700', {values}, '{kept}')")
     opend = Snapshots()
@@ -300,7 +300,7 @@ def test_a_restart_does_not_repeat_what_is_settled(tmp_path: Path, day: Any, kep
 
 
 def test_the_file_tells_gaps_and_kinds_of_trades(tmp_path: Path, day: Any, tick: Callable[..., TickRow]) -> None:
-    """What explains a difference is read with the sums: open gaps, rejected ticks, odd lots, late reports."""
+    """The explanation of a difference is read with the sums: open gaps, rejected ticks, odd lots, late reports."""
     day.add([Tick(*tick("HK.00700", 2))._replace(tick_type=kind, volume=7) for kind in ("ODD_LOT",)])
     day.add([Tick(*tick("HK.00700", 3))._replace(tick_type="LATE", volume=9)])
     marks = ", ".join("?" * len(Gap._fields))
@@ -316,7 +316,7 @@ def test_the_file_tells_gaps_and_kinds_of_trades(tmp_path: Path, day: Any, tick:
 
 
 def test_refused_symbols_are_not_asked_for(tmp_path: Path, day: Any) -> None:
-    """OpenD said that it does not know them: they are no difference."""
+    """Symbols that OpenD does not know are not a difference."""
     rig, opend = Rig(tmp_path, ("HK.00700", "HK.09999")), Snapshots()
     rig.opend.refused["HK.09999"] = "Unknown stock"
     assert rig.attempt(opend) == model.MATCH
@@ -324,7 +324,7 @@ def test_refused_symbols_are_not_asked_for(tmp_path: Path, day: Any) -> None:
 
 
 def test_an_answer_that_cannot_be_read_costs_the_others_nothing(no_spacing: list[float]) -> None:
-    """A symbol whose answer is no message has no totals; the connection and the other symbols do not suffer."""
+    """A symbol with an invalid answer has no totals; the connection and the other symbols are not affected."""
     opend = Snapshots()
 
     async def request(proto_id: int, message: Message) -> bytes:

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 def test_connections_without_use_are_made_ever_more_slowly(
     journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
-    """OpenD accepts and closes at once, or as soon as it was asked something: the delay grows to its maximum, and the
-    log tells of few of the connections."""
+    """OpenD accepts and closes at once, or after a request: the delay grows to its maximum, the log has few lines."""
     delays: list[tuple[float, float]] = []
 
     class Chance(random.Random):

@@ -1,4 +1,4 @@
-"""What OpenD tells of itself: known at once, told in few lines, acted on once a second at most."""
+"""OpenD's notices: known at once, few log lines, at most one reaction a second."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Desk:
 
 
 def test_trouble_is_known_until_opend_says_that_it_is_over() -> None:
-    """A right comes back by itself alone; with the last trouble everything that passed by is asked for."""
+    """A right is restored only for itself; when the last trouble ends, missed ticks are requested."""
     desk = Desk()
     desk.note(KICKED, NO_RIGHT)
     assert desk.opend.trouble == {"kicked_out": "elsewhere", "quote_right_none": ""}
@@ -46,7 +46,7 @@ def test_trouble_is_known_until_opend_says_that_it_is_over() -> None:
 
 
 def test_a_flood_of_notices_is_a_few_lines_a_minute(journal: Journal) -> None:
-    """The first five of a kind have a line each, the others are a count, told also when no more come."""
+    """The first five of a kind have a line each, the others a count, also if no more come."""
     desk = Desk()
     for _ in range(10_000):
         desk.note(KICKED, Notice("used_quota", healthy=True, detail="subscriptions=7"))
@@ -93,7 +93,7 @@ def test_what_is_lost_and_back_again_and_again_costs_one_look_a_second() -> None
 
 
 def test_a_connection_that_ended_is_not_looked_at() -> None:
-    """What was to be asked on it is asked on the next one anyway."""
+    """Its requests are repeated on the next connection anyway."""
 
     async def story() -> None:
         desk = Desk()

@@ -1,4 +1,4 @@
-"""Questions that OpenD does not answer end nothing, and are told."""
+"""Requests that OpenD does not answer end nothing, and are logged."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("how", [REFUSED, LATE, MUTE, WRONG, EMPTY])
 @pytest.mark.parametrize("proto_id", [proto_id for proto_id in KINDS if proto_id != messages.SUB])
 def test_a_question_without_an_answer_ends_nothing(journal: Journal, tmp_path: Path, proto_id: int, how: str) -> None:
-    """From the start on: subscribed all the same, one connection, no tick missing; named once, and asked again."""
+    """From the start: subscribed anyway, one connection, no tick missing; logged once, and repeated."""
 
     async def story() -> None:
         async with Service(OpenD({proto_id: how}), tmp_path).up() as service:
@@ -60,7 +60,7 @@ def test_a_question_without_an_answer_ends_nothing(journal: Journal, tmp_path: P
     ],
 )
 def test_a_question_that_fails_later_ends_nothing(journal: Journal, tmp_path: Path, proto_id: int, how: str) -> None:
-    """All was well, then the answers stop, then they come again: told twice, and nothing is missing."""
+    """Answers stop, and come again: logged both times, and no tick is missing."""
 
     async def story() -> None:
         async with Service(OpenD(), tmp_path).up() as service:

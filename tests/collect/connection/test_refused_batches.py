@@ -40,14 +40,14 @@ def test_exactly_the_refused_ones_are_found(count: int, numbers: set[int]) -> No
 
 
 def test_few_refused_ones_cost_few_requests() -> None:
-    """One of a hundred is found as by halving, and no symbol alone is asked for before."""
+    """One of a hundred is found by halving, and no single symbol is requested before."""
     symbols = [f"HK.{number:05d}" for number in range(100)]
     for number in range(0, 100, 9):
         assert settle(symbols, {symbols[number]}, holds_refused=True)[1] <= 20
 
 
 def test_what_is_not_settled_is_told() -> None:
-    """Also the part that a group under way leaves behind."""
+    """Also the rest of a group that was being tried."""
     sieve = Sieve()
     symbols = [f"HK.{number:05d}" for number in range(10)]
     sieve.add(symbols[:6], holds_refused=True)

@@ -1,4 +1,4 @@
-"""The feed on a real socket, with an OpenD that follows a script: ticks flow, whatever becomes of the questions."""
+"""The feed on a real socket, with a scripted OpenD: ticks flow, whatever happens to other requests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("how", [LATE, MUTE, WRONG])
 def test_subscribing_without_an_answer_ends_nothing(journal: Journal, tmp_path: Path, how: str) -> None:
-    """OpenD hears the request and pushes: no tick is missing, and GetSubInfo proves what Sub did not say."""
+    """OpenD gets the request and pushes: no tick is missing, and GetSubInfo proves the subscription."""
 
     async def story() -> None:
         async with Service(OpenD({messages.SUB: how}), tmp_path).up() as service:
@@ -99,7 +99,7 @@ def test_everything_beside_the_ticks_is_mute(journal: Journal, tmp_path: Path) -
 
 
 def test_opend_that_says_that_it_cannot_serve_is_waited_for(journal: Journal, tmp_path: Path) -> None:
-    """Its own word counts: nothing is subscribed before its program is ready."""
+    """Nothing is subscribed before OpenD reports that its program is ready."""
 
     class Starting(OpenD):
         ready = False
@@ -124,7 +124,7 @@ def test_opend_that_says_that_it_cannot_serve_is_waited_for(journal: Journal, tm
 
 
 def test_a_late_answer_says_nothing_of_the_clock(tmp_path: Path) -> None:
-    """An answer that took seconds does not tell how far two clocks are apart: no false `clock_drift`."""
+    """An answer after seconds does not show the difference of two clocks: no false `clock_drift`."""
 
     async def story() -> None:
         waits = Waits(answer_s=CAP_S, first_state_s=0.01, state_every_s=0.01)
@@ -142,7 +142,7 @@ def test_a_late_answer_says_nothing_of_the_clock(tmp_path: Path) -> None:
 
 
 def test_a_state_that_is_old_is_no_longer_known(tmp_path: Path) -> None:
-    """What OpenD said of itself is forgotten once it has not answered for a minute, here for a moment."""
+    """OpenD's state is forgotten when it has not answered for a minute (shortened here)."""
 
     async def story() -> None:
         with pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,4 @@
-"""Subscribing: one bad symbol or a short quota never costs the others, and is told by name."""
+"""Subscribing: a bad symbol or a short quota never affects other symbols, and is logged by name."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def names(count: int) -> list[str]:
 
 @given(count=st.integers(0, 350), bad=st.sets(st.integers(0, 349), max_size=6))
 def test_exactly_the_bad_ones_are_refused(count: int, bad: set[int]) -> None:
-    """Wherever they stand: each good symbol is subscribed once, each bad one named with OpenD's words; few requests."""
+    """At any position: each good symbol is subscribed once, each bad one named with OpenD's text; few requests."""
     symbols = names(count)
     refused = {symbols[n] for n in bad if n < count}
     account = Account(bad=refused)
@@ -132,7 +132,7 @@ def test_symbols_without_a_right_cost_the_others_nothing() -> None:
 
 
 def test_requests_after_a_refusal_are_paced() -> None:
-    """Twenty at once, then one every three seconds; what is known by then is told before each wait."""
+    """Twenty at once, then one every three seconds; before each wait the known results are logged."""
     now_s = 0.0
     pace = Pace(lambda: now_s)
     assert [pace.take() for _ in range(22)] == [0.0] * 20 + [3.0, 6.0]
@@ -153,7 +153,7 @@ def test_requests_after_a_refusal_are_paced() -> None:
 
 
 class Patient(Pace):
-    """Counts, and never waits: what the pace would be told after so many requests."""
+    """Counts requests and never waits: records what the pace would log."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -206,7 +206,7 @@ def test_good_symbols_come_before_the_refused_ones(
 
 
 def test_a_symbol_that_a_refusal_names_wrongly_is_subscribed_all_the_same() -> None:
-    """What OpenD says of a batch is believed until every other symbol is settled; then it is asked for alone."""
+    """OpenD's text about a batch is trusted until all other symbols are settled; then the symbol is tried alone."""
 
     class Confused(Account):
         async def request(self, proto_id: int, message: Message) -> bytes:
@@ -222,7 +222,7 @@ def test_a_symbol_that_a_refusal_names_wrongly_is_subscribed_all_the_same() -> N
 
 
 def test_a_request_that_came_too_often_says_nothing_of_its_symbols() -> None:
-    """Where OpenD has had too many requests, the rest is asked for again later, and no symbol is called refused."""
+    """If OpenD got too many requests, the rest is repeated later, and no symbol is called refused."""
 
     class Strict(Account):
         async def request(self, proto_id: int, message: Message) -> bytes:
@@ -238,7 +238,7 @@ def test_a_request_that_came_too_often_says_nothing_of_its_symbols() -> None:
 
 
 def test_a_batch_without_an_answer_is_no_refusal() -> None:
-    """Its symbols are named with the reason, to be asked for again; the other batches are subscribed all the same."""
+    """Its symbols are named with the reason and requested again; the other batches are still subscribed."""
     account = Account(bad={"HK.00250"})
     mute = "OpenD did not answer message 3001 in time"
 
@@ -253,7 +253,7 @@ def test_a_batch_without_an_answer_is_no_refusal() -> None:
 
 
 def test_an_answer_that_cannot_be_read_is_no_refusal() -> None:
-    """Bytes that are no message say nothing of the symbols, and end nothing."""
+    """An invalid message says nothing about the symbols, and ends nothing."""
 
     async def request(proto_id: int, message: Message) -> bytes:
         return b"\xff"

@@ -1,4 +1,4 @@
-"""What the log tells of subscribing: each refused symbol once, how far it is now and then."""
+"""Log lines of subscribing: each refused symbol once, and the progress from time to time."""
 
 from __future__ import annotations
 

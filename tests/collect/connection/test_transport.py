@@ -49,13 +49,13 @@ def push(*counters: int) -> bytes:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Returns once it holds; each test has a cap."""
+    """Returns when the condition is true; each test has a cap."""
     while not condition():  # noqa: ASYNC110 - nothing tells of a packet that was received, and of the clock
         await asyncio.sleep(0.001)
 
 
 class CountingWire(Transport):
-    """A wire that tells how many packets have come."""
+    """A wire that counts received packets."""
 
     packets = 0
 
@@ -102,17 +102,17 @@ class Link:
         return int(serial)
 
     async def send(self, data: bytes) -> None:
-        """OpenD sends; returns once the wire has received a packet more."""
+        """OpenD sends; returns when the wire has received one more packet."""
         expected = self.transport.packets + 1
         self.writer.write(data)
         await until(lambda: self.transport.packets >= expected)
 
     def rows(self) -> list[TickRow]:
-        """What has reached the queue."""
+        """The rows in the queue."""
         return [row for chunk in self.queue.held_in_memory() for row in chunk.rows]
 
     async def until_rows(self, rows: int) -> None:
-        """Returns once so many rows have reached the queue."""
+        """Returns when this many rows are in the queue."""
         await until(lambda: len(self.rows()) >= rows)
 
 
@@ -171,7 +171,7 @@ def test_what_waits_is_understood_when_the_connection_breaks() -> None:
 
 
 def test_a_reply_is_not_kept_waiting() -> None:
-    """Who asks is answered at once, and after the ticks that came before the answer."""
+    """A request is answered at once, after the ticks that came before the answer."""
 
     async def story() -> None:
         async with Link(HOUR_S).up() as link:
@@ -199,7 +199,7 @@ def test_a_burst_does_not_wait() -> None:
 
 
 def test_a_lone_tick_waits_for_a_moment_only() -> None:
-    """Nothing else need happen for it to go on."""
+    """It is passed on without any other event."""
 
     async def story() -> None:
         async with Link(0.01).up() as link:
@@ -274,7 +274,7 @@ def test_a_tick_in_pieces_is_one_tick(gather_s: float) -> None:
 
 
 def test_costly_messages_leave_everything_else_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However much OpenD sends at once, the loop gets to other work between two reads; nothing is lost by the rest."""
+    """However much OpenD sends at once, the loop does other work between two reads; nothing is lost."""
     monkeypatch.setattr(wire_module, "_REST_AFTER_S", 0.0)  # every read counts as costly
 
     async def story() -> None:

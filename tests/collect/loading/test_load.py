@@ -1,4 +1,4 @@
-"""Where a day stands at the start: as it was left, whatever of it the file can tell."""
+"""The state of a day at the start, computed from its file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ A, B = "HK.00700", "HK.09988"
 
 
 def at(counter: int, symbol: str = A, second: int | None = None) -> Tick:
-    """A tick of the pattern, a second after the one before, or so many seconds after ten."""
+    """A tick of the pattern, one second after the previous one, or this many seconds after ten."""
     second = TEN_S + (counter if second is None else second)
     return Tick(symbol, second << 32 | counter, second * 1000, 1.0, 100, 100.0, "BUY", "AUTO_MATCH", "realtime", 0)
 
@@ -53,7 +53,7 @@ class Run:
         self.restart()
 
     def restart(self) -> None:
-        """The service begins anew."""
+        """The service starts again."""
         self.tracker = GapTracker(partial(load_day, self.root), lambda: TEN_S * 1000)
         self.tracker.resume(DAY)
 
@@ -63,7 +63,7 @@ class Run:
         self.commit(list(ticks))
 
     def commit(self, rows: list[TickRow] | None = None) -> None:
-        """What changed of gaps is committed."""
+        """Commits the changes of gaps."""
         file = DayFile(self.path, NAME, "run", TEN_S * 1000, "test", StoreOptions(synchronous="OFF"))
         changes, rules = self.tracker.take_changes(), self.tracker.take_rules()
         file.write(Batch(rows=rows or [], gaps=[change.gap for change in changes], rules=rules), TEN_S * 1000)
@@ -88,13 +88,13 @@ def run(tmp_path: Path) -> Run:
 
 
 def run_rules(run: Run) -> list[str]:
-    """What was judged of every symbol's sequence, as the file has it."""
+    """The judgement of every symbol's sequence in the file."""
     with DayReader(run.path) as reader:
         return [rule.rule for rule in reader.rules().values()]
 
 
 def state(tracker: GapTracker) -> dict[str, tuple[object, ...]]:
-    """What counts of every symbol."""
+    """The relevant state of every symbol."""
     return {
         track.symbol: (
             track.next,
@@ -158,7 +158,7 @@ def test_a_restart_changes_nothing_of_what_is_known(run: Run, story: Callable[[R
 
 
 def test_what_a_restart_missed_is_blamed_on_it(run: Run) -> None:
-    """The next jump of each known symbol; a symbol that nobody knew missed what came before the start."""
+    """The next jump of each known symbol; a new symbol misses what came before the start."""
     run.store(at(1), at(2))
     run.restart()
     run.store(at(5), at(6), at(8), at(3, B))
@@ -191,7 +191,7 @@ def test_a_counter_that_began_anew_before_a_crash_leaves_a_doubt(run: Run, journ
 
 
 def outlier(ahead_s: int, counters: int) -> Tick:
-    """A tick whose own time is right, and whose sequence is so many seconds and so many ticks away; 60 are stored."""
+    """A tick with a correct time, whose sequence is off by this many seconds and ticks; 60 are stored."""
     seq = TEN_S + 60 + ahead_s << 32 | 60 + counters
     return at(60)._replace(seq=seq, price=12.34)
 
@@ -203,7 +203,7 @@ OUTLIERS: Final = [(40, 60_000), (200, 60_000), (3_000, 60_000), (200, 500), (12
 @pytest.mark.parametrize(("ahead_s", "counters"), OUTLIERS)
 @pytest.mark.parametrize("later", [0, 1, 100], ids=["newest", "one tick after it", "a hundred ticks after it"])
 def test_a_stored_outlier_costs_itself_only(run: Run, ahead_s: int, counters: int, later: int) -> None:
-    """Before a restart and after it: nothing is said to be missing, and what is lost then is told to the tick."""
+    """Before and after a restart nothing is reported missing, and later losses are exact."""
     run.store(*[at(counter) for counter in range(1, 61)])
     run.store(outlier(ahead_s, counters))
     if later:
@@ -230,7 +230,7 @@ def test_an_outlier_whose_counter_lies_in_a_gap_is_not_the_missing_tick(run: Run
 
 
 def test_outliers_among_gaps_leave_the_gaps(run: Run) -> None:
-    """What was found to be missing before a stored outlier is asked for again after a restart."""
+    """Ticks known to be missing before a stored outlier are requested again after a restart."""
     run.store(*[at(counter) for counter in (1, 2, 5, 6)], outlier(300, 70_000), outlier(600, 70_400), at(7), at(9))
     before = [(gap.from_seq, gap.missing) for gap in run.open() if gap.missing]
     run.restart()
@@ -242,7 +242,7 @@ def test_outliers_among_gaps_leave_the_gaps(run: Run) -> None:
 
 
 def test_an_answer_that_has_both_counters_ends_the_doubt_after_a_crash(run: Run) -> None:
-    """What was missing between them is stored then."""
+    """The ticks missing between them are then stored."""
     first = [at(counter) for counter in range(1, 16)]
     second = [
         at(counter)._replace(seq=(TEN_S + 60) << 32 | counter, ts_ms=(TEN_S + 60) * 1000) for counter in range(1, 26)
@@ -304,7 +304,7 @@ def test_without_the_rule_a_restart_is_a_doubt(run: Run) -> None:
     ],
 )
 def test_a_file_shows_whether_a_symbol_follows_the_pattern(run: Run, seqs: list[int]) -> None:
-    """Where it does not, nothing is concluded from the highest number."""
+    """If it does not, nothing is concluded from the highest number."""
     file = DayFile(run.path, NAME, "run", TEN_S * 1000, "test", StoreOptions(synchronous="OFF"))
     rows = [(A, seq, max(seq >> 32, TEN_S) * 1000, 1.0, 1, 1.0, "BUY", "BULK", "realtime", 0) for seq in seqs]
     file.write(Batch(rows=rows), TEN_S * 1000)
@@ -331,7 +331,7 @@ def test_ticks_that_were_stored_while_the_day_was_being_read_count(run: Run, fir
 
 
 def test_a_sealed_day_has_nothing_to_backfill(run: Run) -> None:
-    """Its gaps stay as they are: what came for it could not be stored."""
+    """Its gaps do not change: ticks for it could not be stored."""
     run.store(at(1), at(3))
     assert seal(run.path, TEN_S * 1000, StoreOptions())
     assert load_day(run.root, DAY) == Day(DAY, sealed=True)
@@ -346,7 +346,7 @@ def test_a_day_without_a_file_begins_from_nothing(run: Run, journal: Journal) ->
 
 @pytest.mark.parametrize("content", [b"no database at all, whatever its name may say" * 100, b""])
 def test_a_file_that_cannot_be_read_is_told(run: Run, content: bytes, journal: Journal) -> None:
-    """What is missing from before is not known then; collection goes on, and the file is not touched."""
+    """Earlier missing ticks are then unknown; collection continues, and the file is not changed."""
     run.path.write_bytes(content)
     assert load_day(run.root, DAY) == Day(DAY, unread=True)
     assert run.path.read_bytes() == content
@@ -355,7 +355,7 @@ def test_a_file_that_cannot_be_read_is_told(run: Run, content: bytes, journal: J
 
 
 def test_reading_a_day_changes_nothing_on_disk(run: Run) -> None:
-    """It is the writer's file: it is opened read-only."""
+    """The file belongs to the writer: it is opened read-only."""
     run.store(at(1), at(3))
     before = run.path.read_bytes()
     load_day(run.root, DAY)
@@ -380,7 +380,7 @@ def test_the_doubt_of_a_day_that_goes_on_ends_where_its_numbers_tell(run: Run) -
 
 
 def test_the_doubt_of_a_day_that_is_over_stays_where_the_window_does_not_reach(run: Run) -> None:
-    """An answer with nothing of the old day tells nothing of its end."""
+    """An answer without ticks of the old day says nothing about its end."""
     run.store(at(1), at(2))
     run.restart()
     run.tracker.resume_unfinished(DAY, (A,))
@@ -406,7 +406,7 @@ def test_a_symbol_of_which_nothing_was_stored_is_in_doubt_too(run: Run) -> None:
 
 
 def test_a_day_without_any_tick_is_no_doubt(run: Run) -> None:
-    """The file of a holiday, made before OpenD had told that it is one: nobody is asked for its ticks the next day."""
+    """The file of a holiday, created before OpenD reported the holiday: its ticks are not requested the next day."""
     run.tracker.resume_unfinished(DAY, (A, B))
     run.commit()
     assert run.open() == []
@@ -414,7 +414,7 @@ def test_a_day_without_any_tick_is_no_doubt(run: Run) -> None:
 
 @pytest.mark.parametrize("ticks", [(), (at(90_000, B),)], ids=["nothing", "the next day's"])
 def test_what_opend_has_of_a_later_day_tells_nothing_of_an_earlier_one(run: Run, ticks: tuple[TickRow, ...]) -> None:
-    """OpenD may begin anew every day: an answer that is all it has is no proof for a day before."""
+    """OpenD may start again every day: an answer with everything it has proves nothing for an earlier day."""
     run.store(at(1))
     run.restart()
     run.tracker.resume_unfinished(DAY, (B,))
@@ -425,7 +425,7 @@ def test_what_opend_has_of_a_later_day_tells_nothing_of_an_earlier_one(run: Run,
 
 
 def test_days_that_cannot_be_read_keep_nobody_from_collecting(run: Run, journal: Journal) -> None:
-    """A name that is no date is no day; a file or a directory in trouble is told, and the other days count."""
+    """A name that is not a date is ignored; a faulty file or directory is logged, and other days count."""
     run.store(at(1))
     for name in ("99999999.db", "20261119.db"):
         (run.root / name).write_bytes(b"no database at all, whatever its name may say" * 100)
@@ -450,7 +450,7 @@ def test_what_was_lost_before_a_restart_is_still_told(run: Run) -> None:
 
 
 def test_a_start_is_late_where_an_earlier_day_has_a_file(run: Run) -> None:
-    """The first day of all is none; nor is a day of which an earlier run has stored ticks."""
+    """The very first day is not late, nor is a day of which an earlier run stored ticks."""
     assert not is_late_start(run.root, DAY)
     DayFile(run.root / "20261119.db", "20261119", "run", 1, "test", StoreOptions()).close()
     assert is_late_start(run.root, DAY)

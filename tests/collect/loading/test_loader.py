@@ -1,4 +1,4 @@
-"""Days are read beside the event loop, and what comes meanwhile is placed then."""
+"""Days are read beside the event loop; ticks that come meanwhile are placed afterwards."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TEN_S = market.day_start_ms(DAY) // 1000 + 36_000
 
 
 def test_ticks_that_come_while_their_day_is_read_are_placed_then(tmp_path: Path, tick: Callable[..., TickRow]) -> None:
-    """Their gaps are known once the day is there, and go to the writer by themselves."""
+    """Their gaps are known when the day is loaded, and go to the writer automatically."""
     loader, queue = DayLoader(tmp_path), TickQueue(100)
     tracker = GapTracker(loader, lambda: TEN_S * 1000)
     intake = Intake(queue, tracker, OpenDState(), Stats(), time.monotonic)

@@ -1,4 +1,4 @@
-"""What a day's file really holds, when its counters cannot be believed."""
+"""The real content of a day's file, if its counters cannot be trusted."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_file_that_adds_up_is_not_read_tick_by_tick(path: Path) -> None:
 
 
 def test_a_fresh_file_lacks_all_but_what_it_and_memory_hold(path: Path) -> None:
-    """After a damaged file was set aside: everything that was ever seen is a gap, but for rows on their way."""
+    """After a damaged file was renamed: everything seen before is a gap, except rows on their way."""
     seen = [row("HK.00700", n) for n in range(1, 101)]
     tracker = GapTracker(lambda number: load_day(path.parent, number), lambda: NOW_MS)
     tracker.see(seen)
@@ -116,7 +116,7 @@ def test_only_a_symbol_that_lost_rows_is_made_anew(path: Path) -> None:
 
 
 def test_a_day_without_a_file_lacks_all_that_is_not_held(path: Path) -> None:
-    """The spool lost all that there was of a day: nothing waits for a file that nobody makes."""
+    """The spool lost all rows of a day: nothing waits for a file that is never created."""
     tracker = GapTracker(lambda number: load_day(path.parent, number), lambda: NOW_MS)
     tracker.see([row("HK.00700", n) for n in range(1, 6)])
     tracker.adopt(rebuild_day(path.parent, tracker.begin_rebuild(DAY), [row("HK.00700", 5)], NOW_MS))

@@ -1,4 +1,4 @@
-"""A day whose file cannot be read at the start, and can be later: what it knows is adopted, and not invented anew."""
+"""A day whose file can be read only after the start: its content is adopted, not invented again."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Service:
         self.waiting += ticks
 
     def commit(self) -> None:
-        """What waits is written, as the writer does."""
+        """Writes what waits, like the writer."""
         changes, rules = self.tracker.take_changes(), self.tracker.take_rules()
         file = DayFile(self.path, NAME, "run", NOW_MS, "test", StoreOptions(synchronous="OFF"))
         file.write(Batch(rows=self.waiting, gaps=[change.gap for change in changes], rules=rules), NOW_MS)
@@ -118,7 +118,7 @@ class Service:
 
 @pytest.fixture
 def service(tmp_path: Path) -> Service:
-    """A service that has stored ticks of two symbols, with a gap before its start and one under way, and ended."""
+    """A service that has stored ticks of two symbols, with a gap before its start and a later one, and ended."""
     service = Service(tmp_path)
     service.see(*rows(11, 12, 13, 16, 17), *rows(3, 4, symbol=B))
     service.tracker.end_interruption()
@@ -193,7 +193,7 @@ def rejected(service: Service) -> None:
 def test_what_was_noted_meanwhile_gets_numbers_of_its_own(
     service: Service, what: Callable[[Service], None], noted: list[str]
 ) -> None:
-    """Drops and rejected ticks are kept with their cause, beside the file's rows."""
+    """Drops and rejected ticks are kept with their cause, in addition to the file's rows."""
     before = service.gaps()
     service.hide()
     service.start()
@@ -212,7 +212,7 @@ def test_what_was_noted_meanwhile_gets_numbers_of_its_own(
 
 
 def test_a_symbol_that_the_file_does_not_know_is_kept(service: Service) -> None:
-    """Its first tick tells how many came before; no number of the file's gaps is used again."""
+    """Its first tick shows how many came before; no number of the file's gaps is used again."""
     before = service.gaps()
     service.hide()
     service.start()
@@ -228,7 +228,7 @@ def test_a_symbol_that_the_file_does_not_know_is_kept(service: Service) -> None:
 
 
 def test_a_counter_that_began_anew_meanwhile_is_seen(service: Service) -> None:
-    """Between the runs OpenD's counter began anew: no stretch of the new run is taken for one of the old one."""
+    """OpenD's counter restarted between the runs: no part of the new run is taken for the old one."""
     service.hide()
     service.start()
     again = [
@@ -247,7 +247,7 @@ def test_a_counter_that_began_anew_meanwhile_is_seen(service: Service) -> None:
 
 
 def test_a_recount_keeps_the_causes(service: Service) -> None:
-    """A day that is known is counted anew, as after a loss of the spool: its gaps keep number and cause too."""
+    """A known day is counted again, for example after a loss of the spool: its gaps keep number and cause."""
     service.start()
     service.see(*rows(18, 19, 20))
     service.waiting = rows(20)  # the spool lost two
@@ -287,7 +287,7 @@ def test_an_answer_that_knew_no_better_is_forgotten(service: Service) -> None:
 
 
 def test_a_rule_that_broke_meanwhile_leaves_one_doubt(service: Service) -> None:
-    """How many ticks are missing is not known then: the file's gaps of known size end, one of unknown size is open."""
+    """The number of missing ticks is then unknown: the file's gaps of known size end, one of unknown size is open."""
     service.hide()
     service.start()
     service.see(*[(A, 7 + n, (OPEN_S + 30 + n) * 1000, 1.0, 100, 100.0, "BUY", "X", "realtime", 0) for n in range(5)])

@@ -1,4 +1,4 @@
-"""What is told of gaps: each event once, many in one line, and figures that do not warn for ever."""
+"""Log lines for gaps: each event once, many in one line, and figures that do not warn for ever."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Desk:
 
 
 def test_a_few_events_are_a_line_each(journal: Journal) -> None:
-    """A gap that opens is a warning with its bounds, size and cause, one that closes is good news; each told once."""
+    """An opened gap is a warning with bounds, size and cause, a closed one is information; each logged once."""
     desk = Desk()
     desk.office.events = [gap("HK.00700", 3), gap("HK.00005", None), gap("HK.00700", 0, GAP_HEALED)]
     desk.gaps.log_due()
@@ -79,7 +79,7 @@ def test_a_few_events_are_a_line_each(journal: Journal) -> None:
 
 
 def test_an_end_that_nobody_knows_is_told_as_that(journal: Journal) -> None:
-    """The largest sequence there is stands for it in the file, and is no number for a person."""
+    """The file has the largest sequence as its end, which is not shown to people."""
     desk = Desk()
     desk.office.events = [gap("HK.00700", None)._replace(to_seq=2**63 - 1)]
     desk.gaps.log_due()
@@ -149,7 +149,7 @@ def test_a_lost_gap_warns_for_a_quarter_of_an_hour() -> None:
 
 
 def test_a_lost_gap_of_unknown_size_is_no_lost_tick(journal: Journal) -> None:
-    """It is counted as what it is, in the figures and in the line of many gaps."""
+    """It is counted as a gap of unknown size, in the figures and in the line of many gaps."""
     desk = Desk()
     desk.tracker.end_interruption()
     odd: list[TickRow] = [

@@ -34,7 +34,7 @@ class Rig:
 
 
 def test_three_lines_tell_how_it_goes(journal: Journal) -> None:
-    """Connection and queue, the commits since the last time, and whether the writer lives."""
+    """Connection and queue, the commits since the last time, and whether the writer runs."""
     rig = Rig(Commit(5, 2.0, 8), Commit(7, 4.0, 9))
     rig.opend.connected, rig.opend.subscribed = True, 2
     rig.lines.log()
@@ -56,7 +56,7 @@ def test_three_lines_tell_how_it_goes(journal: Journal) -> None:
 
 
 def test_trouble_names_why_no_tick_comes() -> None:
-    """The connection while it is away; what OpenD told while it is there; what the writer waits for; days that wait."""
+    """Without a connection its reason; otherwise OpenD's notice, what the writer waits for, days that wait."""
     rig = Rig()
     assert rig.lines.trouble() == {"link": "starting"}
     rig.opend.connected, rig.opend.trouble = True, {"kicked_out": "elsewhere"}

@@ -1,4 +1,4 @@
-"""The clock beside the data's way: duties, the live state, systemd's watchdog, once a second."""
+"""The heartbeat: duties, the live state, systemd's watchdog, once a second."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Rig:
-    """A heartbeat whose neighbours note what is asked of them."""
+    """A heartbeat with recorders instead of real parts."""
 
     def __init__(self, path: Path, *duties: Callable[[], object]) -> None:
         self.noted: list[str] = []
@@ -57,7 +57,7 @@ class Rig:
 
 
 def test_a_duty_that_fails_ends_the_service(tmp_path: Path) -> None:
-    """A writer that is gone, or stuck for good: systemd starts the service again."""
+    """A writer that is gone or stuck: systemd starts the service again."""
 
     def dead() -> None:
         raise StoreError("the writer thread has ended")
@@ -67,7 +67,7 @@ def test_a_duty_that_fails_ends_the_service(tmp_path: Path) -> None:
 
 
 def test_duties_come_before_each_beat_while_the_service_runs(tmp_path: Path) -> None:
-    """In their order; a service that stops has none left."""
+    """In order; a stopping service has none left."""
     rig = Rig(tmp_path / "status.json", lambda: rig.noted.append("first"), lambda: rig.noted.append("second"))
 
     async def told(state: str) -> list[str]:
@@ -81,7 +81,7 @@ def test_duties_come_before_each_beat_while_the_service_runs(tmp_path: Path) -> 
 
 
 def test_systemd_hears_of_readiness_once_symbols_are_subscribed(tmp_path: Path) -> None:
-    """And is told once."""
+    """Once."""
     rig = Rig(tmp_path / "status.json")
 
     asyncio.run(rig.beat())
@@ -93,7 +93,7 @@ def test_systemd_hears_of_readiness_once_symbols_are_subscribed(tmp_path: Path) 
 
 
 def test_each_beat_leaves_the_live_state_and_tells_the_listeners(tmp_path: Path) -> None:
-    """What cannot be written is told, and the listeners hear of it all the same."""
+    """A failed write is logged, and the listeners are still called."""
     rig = Rig(tmp_path / "status.json")
     heard: list[LiveStatus] = []
     rig.heartbeat.listeners.append(heard.append)
@@ -104,7 +104,7 @@ def test_each_beat_leaves_the_live_state_and_tells_the_listeners(tmp_path: Path)
 
 
 def test_a_live_state_that_cannot_be_written_is_told_once_a_minute(tmp_path: Path, journal: Journal) -> None:
-    """A directory in its place: collection goes on."""
+    """A directory in its place: collection continues."""
     (tmp_path / "status.json").mkdir()
     rig = Rig(tmp_path / "status.json")
     rig.heartbeat.beat()

@@ -1,4 +1,4 @@
-"""The live state has what the parts know, by name."""
+"""The live state has the values of the parts, by name."""
 
 from __future__ import annotations
 
@@ -31,6 +31,6 @@ def test_nothing_is_taken_over_twice() -> None:
 
 
 def test_percentiles_are_of_what_was_measured() -> None:
-    """None of none."""
+    """None without values."""
     assert percentile([], 50) is None
     assert [percentile([3.0, 1.0, 2.0, 4.0], percent) for percent in (0, 50, 99)] == [1.0, 3.0, 4.0]

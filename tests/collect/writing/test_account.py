@@ -1,4 +1,4 @@
-"""What the writer refuses: other content under a stored key, ticks of sealed days. Counted, told, and never a flood."""
+"""What the writer rejects: other content under a stored key, ticks of sealed days. Counted, logged, no flood."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_other_content_under_one_key_is_rejected_and_told(make_rig: MakeRig, tic
 def test_a_conflict_that_is_backfilled_again_is_not_logged_again(
     make_rig: MakeRig, tick: MakeTick, journal: Journal
 ) -> None:
-    """OpenD gives it with every answer: it is told and counted as a conflict once, and in the ledger each time."""
+    """OpenD returns it with every answer: logged and counted as a conflict once, and in the ledger each time."""
     rig = make_rig()
     first, nameless = tick("HK.00700", 7), tick("HK.00005", 0)
     again = [
@@ -77,7 +77,7 @@ def test_a_conflict_that_is_backfilled_again_is_not_logged_again(
 def test_a_flood_of_conflicts_is_a_hundred_lines_and_a_count(
     make_rig: MakeRig, tick: MakeTick, journal: Journal
 ) -> None:
-    """A counter that begins anew in mid-day: thousands of ticks, each in the ledger, not each in the log."""
+    """A counter that restarts during the day: thousands of ticks, each in the ledger, not each in the log."""
     rig = make_rig()
     rows = [tick("HK.00700", seq) for seq in range(1, 3001)]
     rig.put(rows)
@@ -133,7 +133,7 @@ def sealed(make_rig: MakeRig, tick: MakeTick, root: Path) -> None:
 def test_a_backfill_that_reaches_back_to_a_sealed_day_is_one_line(
     make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
 ) -> None:
-    """Symbols that were added in the morning: yesterday's ticks are counted and told in one line a minute."""
+    """Symbols that were added in the morning: yesterday's ticks are counted, with one log line a minute."""
     sealed(make_rig, tick, tmp_path)
     rig = make_rig()
     rig.writer.prepare(market.parse_day(DAY) + 1)
@@ -153,7 +153,7 @@ def test_a_backfill_that_reaches_back_to_a_sealed_day_is_one_line(
 def test_pushed_ticks_of_a_sealed_day_are_told_whole_up_to_a_hundred(
     make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
 ) -> None:
-    """What the day has is a duplicate, what differs from it a conflict, and what it has not is rejected."""
+    """A tick that the day has is a duplicate, one that differs is a conflict, a missing one is rejected."""
     sealed(make_rig, tick, tmp_path)
     rig = make_rig()
     rig.writer.prepare(market.parse_day(DAY) + 1)
@@ -172,12 +172,12 @@ def test_pushed_ticks_of_a_sealed_day_are_told_whole_up_to_a_hundred(
 
 
 def stock(path: Path, sql: str) -> None:
-    """What another program does, with the system's sqlite3."""
+    """A change by another program, with the system's sqlite3."""
     subprocess.run(["sqlite3", str(path), ".timeout 10000", sql], check=True, timeout=30)
 
 
 def test_a_changed_schema_is_waited_for(make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path) -> None:
-    """A table is renamed on the live file: named, ticks wait, and are stored once that is undone; also at a start."""
+    """A table is renamed in the live file: named, ticks wait and are stored when that is undone; also at a start."""
     rig = make_rig()
     rig.put([tick("HK.00700", 1)])
     rig.writer.start()
@@ -206,7 +206,7 @@ def test_a_changed_schema_is_waited_for(make_rig: MakeRig, tick: MakeTick, journ
 def test_a_trigger_that_was_dropped_is_told(
     make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
 ) -> None:
-    """It is there again before the next tick, and the log says so."""
+    """It is restored before the next tick, and logged."""
     rig = make_rig()
     rig.put([tick("HK.00700", 1)])
     rig.writer.start()

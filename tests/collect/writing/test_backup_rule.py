@@ -1,4 +1,4 @@
-"""When commits wait for a copy that somebody makes of the day, and when they do not: with an injected clock."""
+"""When commits wait for another process's copy of the day, and when not: with an injected clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LOOK_S: Final = 0.5
 
 
 class Watched:
-    """A rule that is asked every half second. `look` says what of each copy is seen: a figure that grows, or not."""
+    """A rule that is called every half second. `look` gives the state of each copy: a growing figure, or not."""
 
     def __init__(self) -> None:
         self.rule = CopyRule()
@@ -42,7 +42,7 @@ def test_commits_wait_from_the_first_look_at_a_new_copy_until_it_is_gone() -> No
 
 
 def test_a_journal_that_a_killed_copy_left_holds_nothing() -> None:
-    """What lies there at the start is not waited for, and what stops growing is not after two seconds."""
+    """A file that exists at the start is not waited for, and one that stops growing only for two seconds."""
     lying = Watched()
     lying.rule = CopyRule()
     assert [lying.look(copy=1) for _ in range(20)] == [""] * 20
@@ -56,14 +56,14 @@ def test_a_journal_that_a_killed_copy_left_holds_nothing() -> None:
 
 
 def test_a_copy_that_is_under_way_at_the_start_is_seen_by_its_growth() -> None:
-    """A collector that starts beside a copy waits from its second look on."""
+    """A collector that starts during a copy waits from its second check on."""
     watched = Watched()
     watched.rule = CopyRule()
     assert watched.grow(2) == ["", COPY, COPY, COPY]
 
 
 def test_a_copy_without_end_is_waited_for_once() -> None:
-    """After the limit commits go on for good, until that copy has ended; then another one is waited for."""
+    """After the limit commits continue until that copy has ended; then another one is waited for."""
     watched = Watched()
     held = watched.grow(10 * LIMIT_S)
     assert held.count(COPY) * LOOK_S == LIMIT_S
@@ -106,7 +106,7 @@ def test_two_copies_at_once_share_one_wait() -> None:
 
 
 def test_copy_after_copy_cannot_keep_ticks_out_of_the_file_for_good() -> None:
-    """Whoever begins one copy after the other is waited for three minutes in all, then everything is stored first."""
+    """For one copy after another it waits three minutes in total, then everything is stored first."""
     watched = Watched()
     watched.stored = False
     held = 0
@@ -117,7 +117,7 @@ def test_copy_after_copy_cannot_keep_ticks_out_of_the_file_for_good() -> None:
 
 
 def test_touching_a_file_without_end_costs_no_more_than_a_copy() -> None:
-    """A file that changes every second and is made anew each time has the same limits."""
+    """A file that changes every second and is created again each time has the same limits."""
     watched = Watched()
     watched.stored = False
     held = sum(bool(watched.look(copy=look)) for look in range(int(10 * LIMIT_S / LOOK_S)))

@@ -1,4 +1,4 @@
-"""The writer's wait for a copy of the day: told, safe on the disk, in order, and ended when it cannot be safe."""
+"""The writer's wait for a copy of the day: reported, safe on disk, in order, and ended if it cannot be safe."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class FailingSpool(Spool):
 
 
 class Scene:
-    """A queue with its spool, a directory in which somebody copies, and a clock."""
+    """A queue with its spool, a directory in which a copy is made, and a clock."""
 
     def __init__(self, root: Path, max_rows: int = 500) -> None:
         self.copy = root / "20261120.snapshot.db"
@@ -95,7 +95,7 @@ def scene(tmp_path: Path, journal: Journal) -> Iterator[Scene]:  # what it logs 
 
 
 def test_a_copy_is_told_from_its_begin_to_its_end(scene: Scene, journal: Journal) -> None:
-    """Which copy and since when, in Stats at once, in the log once ticks wait for a second."""
+    """Which copy and since when: in Stats at once, in the log when ticks have waited for a second."""
     assert scene.step()
     assert (scene.stats.copy_path, scene.stats.copy_since_ms) == (str(scene.copy), NOW_MS)
     assert scene.queue.storing.copy_held
@@ -111,7 +111,7 @@ def test_a_copy_is_told_from_its_begin_to_its_end(scene: Scene, journal: Journal
 
 
 def test_a_copy_without_end_is_told_for_as_long_as_it_goes_on(scene: Scene, journal: Journal) -> None:
-    """After the limit commits go on, one line says so, and the copy stays named until it ends."""
+    """After the limit commits continue, one line says so, and the copy stays named until it ends."""
     held = [scene.step(seconds=1.0) for _ in range(int(LIMIT_S) + 20)]
     assert held == [True] * int(LIMIT_S) + [False] * 20
     assert [line.fields["why"] for line in journal.events("commits_resumed")] == ["limit"]
@@ -122,7 +122,7 @@ def test_a_copy_without_end_is_told_for_as_long_as_it_goes_on(scene: Scene, jour
 
 
 def test_what_waits_for_long_or_fills_memory_is_spooled_in_order(scene: Scene, tick: MakeTick) -> None:
-    """Half of the memory goes to the spool at once, and later ticks follow it there; they come back as they came."""
+    """Half of the memory goes to the spool at once, later ticks follow; they come back in order."""
     scene.step()
     for seq in range(100):
         scene.queue.put(Chunk(rows=[tick("HK.00700", seq)]))
@@ -149,7 +149,7 @@ def test_a_tick_waits_in_memory_for_a_second_at_most(scene: Scene, tick: MakeTic
 
 
 def test_rows_ahead_of_the_spool_are_stored_first(scene: Scene, tick: MakeTick) -> None:
-    """Where memory is full and the rest spooled already, commits go on until memory is empty: order is kept."""
+    """If memory is full and more rows are in the spool, commits continue until memory is empty: order is kept."""
     for seq in range(600):
         scene.queue.put(Chunk(rows=[tick("HK.00700", seq)]))
     assert scene.queue.spooled_rows == 100
@@ -162,7 +162,7 @@ def test_rows_ahead_of_the_spool_are_stored_first(scene: Scene, tick: MakeTick) 
 
 
 def test_a_spool_that_takes_nothing_ends_the_wait(scene: Scene, tick: MakeTick, journal: Journal) -> None:
-    """Nothing may be lost for a copy: with SPOOL_DIR full, ticks are stored again, and that is told."""
+    """No tick may be lost for a copy: with SPOOL_DIR full, ticks are stored again, and that is logged."""
     for _ in range(3):
         assert scene.step()
     scene.spool.full = True

@@ -1,4 +1,4 @@
-"""One transaction, however often it must be tried, is counted once."""
+"""A transaction that must be tried several times is counted once."""
 
 from __future__ import annotations
 

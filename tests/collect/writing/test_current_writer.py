@@ -1,4 +1,4 @@
-"""Who writes: one in office, replaced when it is stuck."""
+"""The current writer thread, replaced when it is stuck."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def test_today_does_not_wait_for_the_check_of_a_finished_day(
 
 
 def test_a_late_tick_ends_the_check_of_its_day(make_rig: MakeRig, tick: MakeTick, journal: Journal, disk: Disk) -> None:
-    """It is stored at once, in a file that is still open to ticks: only what was checked is sealed."""
+    """It is stored at once, in a file that is still open: only what was checked is sealed."""
     rig = make_rig(vfs=disk.name)
     sealing_slowly(rig, disk, tick)
     rig.put([tick("HK.00002", 9_999, TODAY_MS - market.DAY_MS)])

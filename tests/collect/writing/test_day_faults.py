@@ -1,4 +1,4 @@
-"""Whose fault an error is: with one file at fault, other days go on."""
+"""Which file an error belongs to: with one faulty file, other days continue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many days at once: today's ticks first, a few files open, and no old date that keeps today's ticks waiting."""
+"""Many days at once: today's ticks first, few open files, and old dates never delay today's ticks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def open_in(directory: Path) -> int:
-    """How many descriptors of this process are below a directory."""
+    """The number of this process's descriptors below a directory."""
     count = 0
     for entry in Path("/proc/self/fd").iterdir():
         with suppress(OSError):
@@ -53,7 +53,7 @@ def test_old_days_never_exhaust_the_descriptors(make_rig: MakeRig, tick: MakeTic
 
 
 def test_files_of_old_days_end_plain(make_rig: MakeRig, tick: MakeTick) -> None:
-    """Those that were let go of to open others too: after ten minutes one after the other, at a stop the rest."""
+    """Files closed to open others too: after ten minutes one after another, at a stop the rest."""
     rig = make_rig()
     rig.put([*of_old_days(tick, MOST_FILES + 2), *of_today(tick, 1)])
     rig.writer.start()
@@ -71,7 +71,7 @@ def test_files_of_old_days_end_plain(make_rig: MakeRig, tick: MakeTick) -> None:
 
 
 def test_an_old_day_in_turns_keeps_its_account(make_rig: MakeRig, tick: MakeTick) -> None:
-    """Days that take turns are opened again and again: every tick once, every figure right."""
+    """Such days are opened again and again: every tick once, every figure right."""
     rig = make_rig()
     rig.writer.start()
     for turn in range(5):
@@ -96,7 +96,7 @@ def test_today_is_opends(make_rig: MakeRig, tick: MakeTick, journal: Journal) ->
 def test_a_log_without_its_file_meets_no_fresh_file(
     make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
 ) -> None:
-    """A file that was let go of is moved away without its WAL: what is stored next is in a file of its own, whole."""
+    """A closed file is moved away without its WAL: the next ticks are in a new, complete file."""
     rig = make_rig()
     rig.put([*of_old_days(tick, MOST_FILES + 2), *of_today(tick, 1)])
     rig.writer.start()

@@ -1,4 +1,4 @@
-"""The predecessor's files in the way of ours: set aside, their rows added, nothing lost or sealed too early."""
+"""The predecessor's files in our files' places: renamed, imported, nothing lost or sealed too early."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def run_until(rig: Rig, journal: Journal, event: str, on_imported: Callable[[], 
 
 
 def test_a_late_tick_of_a_day_of_the_predecessor(make_rig: MakeRig, journal: Journal) -> None:
-    """The file is set aside with its WAL and a fresh one begun at once; then every row of the old one is in ours."""
+    """The file is renamed with its WAL and a new one created at once; then every row of the old one is in ours."""
     rig = make_rig()
     path = rig.data_root / f"{DAY}.db"
     theirs = [tick(counter) for counter in range(1, 3000)]
@@ -99,7 +99,7 @@ def test_a_late_tick_of_a_day_of_the_predecessor(make_rig: MakeRig, journal: Jou
 
 
 def test_how_far_an_import_is_can_be_seen(make_rig: MakeRig, journal: Journal) -> None:
-    """Which file, how many rows, added and found again; nothing once it has ended."""
+    """Which file, how many rows, imported and checked; nothing when it has ended."""
     rig = make_rig()
     name = f"{DAY}.db.predecessor-20261120T013000Z.not-imported"
     write_file(rig.data_root / name, [as_predecessors(tick(counter), DAY) for counter in range(1, 8000)])
@@ -116,7 +116,7 @@ def test_how_far_an_import_is_can_be_seen(make_rig: MakeRig, journal: Journal) -
 
 
 def test_a_day_that_import_brought_in_is_no_finding_any_more(make_rig: MakeRig, journal: Journal) -> None:
-    """The other days stay; the writer, which looks at all of them once a minute, is not waited for."""
+    """The other days stay; the writer, which checks all of them once a minute, is not waited for."""
     rig = make_rig()
     other = market.day_name(TODAY - 2)
     write_file(rig.data_root / f"{other}.db", [as_predecessors(tick(1), other)])
@@ -128,7 +128,7 @@ def test_a_day_that_import_brought_in_is_no_finding_any_more(make_rig: MakeRig, 
 
 
 def test_a_day_is_not_sealed_before_it_is_imported(make_rig: MakeRig, journal: Journal) -> None:
-    """A sealed day would refuse the rows that are still to come; it is sealed once they are in."""
+    """A sealed day would refuse the remaining rows; it is sealed when they are imported."""
     rig = make_rig()
     path = rig.data_root / f"{DAY}.db"
     with closing(begin_file(path)) as at_work:
@@ -148,7 +148,7 @@ def test_a_day_is_not_sealed_before_it_is_imported(make_rig: MakeRig, journal: J
 
 
 def test_earlier_days_of_the_predecessor_are_one_finding(make_rig: MakeRig, journal: Journal) -> None:
-    """They are no failures of sealing, told hour after hour, and nobody asks OpenD about them."""
+    """They are not repeated failures of sealing, and OpenD is not asked about them."""
     rig = make_rig()
     days = [market.day_name(TODAY - back) for back in (3, 2, 1)]
     for day in days:
@@ -164,7 +164,7 @@ def test_earlier_days_of_the_predecessor_are_one_finding(make_rig: MakeRig, jour
 
 @pytest.mark.parametrize("mode", [0o640, 0o440])
 def test_a_file_that_may_not_be_written_is_set_aside_too(make_rig: MakeRig, journal: Journal, mode: int) -> None:
-    """The predecessor's own rights, or those of an operator who protected it, stop nothing."""
+    """Restrictive permissions of the file do not prevent it."""
     rig = make_rig()
     path = write_file(rig.data_root / f"{DAY}.db", [as_predecessors(tick(1), DAY)])
     path.chmod(mode)
@@ -176,7 +176,7 @@ def test_a_file_that_may_not_be_written_is_set_aside_too(make_rig: MakeRig, jour
 
 
 def test_a_damaged_file_is_told_and_kept(make_rig: MakeRig, journal: Journal) -> None:
-    """It cannot be read to its end: the day goes on without it, and the file waits under its name."""
+    """It cannot be read to its end: the day continues without it, and the file keeps its name."""
     rig = make_rig()
     path = write_file(rig.data_root / f"{DAY}.db", [as_predecessors(tick(counter), DAY) for counter in range(1, 2000)])
     data = bytearray(path.read_bytes())
@@ -193,7 +193,7 @@ def test_a_damaged_file_is_told_and_kept(make_rig: MakeRig, journal: Journal) ->
 
 
 def test_a_move_that_was_cut_short_goes_on(tmp_path: Path) -> None:
-    """At whatever step it ends, the file is never without its WAL, and the next call goes on with the same name."""
+    """At whatever step it was interrupted, the file has its WAL, and the next call continues with the same name."""
     for steps in range(4):
         path = tmp_path / f"{steps}" / f"{DAY}.db"
         path.parent.mkdir()

@@ -1,4 +1,4 @@
-"""Days whose file lacks rows that we had are looked up anew, each once, and told."""
+"""Days whose file lacks rows that we had are counted again, each once, and logged."""
 
 from __future__ import annotations
 

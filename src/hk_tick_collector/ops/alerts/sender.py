@@ -40,7 +40,7 @@ RETRIES_S: Final = (
     120.0,
     240.0,
     480.0,
-)  # a network that is down has a quarter of an hour to recover
+)  # a network may be down for a quarter of an hour
 _LOG_EVERY_S: Final = 60.0
 
 
@@ -87,7 +87,7 @@ class Sender:
             self._changed.notify()
 
     def join(self, timeout_s: float) -> None:
-        """Waits at most this long for the end; messages left then are logged as dropped, and nothing later."""
+        """Waits at most this long for the end. Messages left then are logged as dropped; nothing is logged after that."""
         self._thread.join(timeout_s)
         with self._changed:
             left = [self._carried, *self._queue] if self._carried else [*self._queue]
@@ -130,7 +130,7 @@ class Sender:
             self._drop(message, "it could not be sent")
 
     def _waited(self, wait_s: float) -> bool:
-        """Waits for the next message; False if the thread should end instead."""
+        """Waits before a retry; False if the thread should end instead."""
         deadline_s = time.monotonic() + wait_s
         with self._changed:
             while not self._stopping and (left_s := deadline_s - time.monotonic()) > 0:
