@@ -72,7 +72,7 @@ def cause_of(one: pb.Ticker) -> str:
 
 
 def non_utf8(one: pb.Ticker) -> pb.Ticker:
-    """The same tick with a text that is no UTF-8: proto2 lets it pass, and hands it over as bytes."""
+    """The same tick with a text that is not UTF-8: proto2 accepts it and returns it as bytes."""
     text = one.time.encode()
     return pb.Ticker.FromString(one.SerializeToString().replace(text, b"\xff" * len(text)))
 
@@ -107,7 +107,7 @@ def test_a_tick_arrives_field_by_field() -> None:
 @pytest.mark.parametrize("seq", [SEQ, UNPATTERNED_SEQ], ids=["patterned", "plain"])
 @pytest.mark.parametrize("stamp", [None, TRADED_MS / 1000], ids=["text only", "whole seconds"])
 def test_every_spelling_of_a_time_means_the_same_moment(text: str, ms: int, seq: int, stamp: float | None) -> None:
-    """The text alone gives the moment; beside a timestamp of whole seconds it gives the milliseconds."""
+    """The text alone gives the moment; with a timestamp of whole seconds it gives the milliseconds."""
     assert row_of(ticker(time=text, sequence=seq, timestamp=stamp)).ts_ms == TRADED_MS + ms
 
 
@@ -146,7 +146,7 @@ def test_a_text_of_another_second_adds_nothing_to_a_timestamp(text: str) -> None
     ],
 )
 def test_a_text_that_is_no_time_is_rejected_with_its_cause(text: str) -> None:
-    """Without a timestamp there is no moment then, and no day to file the tick under."""
+    """Without a timestamp there is then no time, and no day for the tick."""
     assert cause_of(ticker(time=text)) == "bad_time"
     assert row_of(ticker(time=text, timestamp=TRADED_MS / 1000)).ts_ms == TRADED_MS
 
@@ -166,7 +166,7 @@ def test_a_date_that_opend_cannot_know_is_no_time(date: str) -> None:
 
 @pytest.mark.parametrize("moment", ["2000-01-01 08:00:00.001", "2100-01-01 07:59:59.999"])
 def test_the_first_and_the_last_moment_that_opend_can_know(moment: str) -> None:
-    """The bounds are of UTC and exclusive: one millisecond on, and there is no such time."""
+    """The bounds are in UTC and exclusive: one millisecond later is invalid."""
     assert row_of(ticker(time=moment)).ts_ms == epoch_ms(moment)
     for beyond in ("2000-01-01 08:00:00.000", "2100-01-01 08:00:00.000"):
         assert cause_of(ticker(time=beyond)) == "bad_time"
@@ -183,7 +183,7 @@ def test_the_first_and_the_last_moment_that_opend_can_know(moment: str) -> None:
 )
 @pytest.mark.parametrize("clock_error_h", [-1, 0, 1])
 def test_midnight_and_a_wrong_clock_leave_the_date_right(moment: str, received: str, clock_error_h: int) -> None:
-    """A text without a date takes it from the receipt, with the host's clock right or an hour off either way."""
+    """A text without a date takes it from the receive time, with the host's clock right or an hour off."""
     received_ms = epoch_ms(received) + clock_error_h * HOUR_MS
     text = moment.split()[1]
     assert row_of(ticker(time=text, sequence=UNPATTERNED_SEQ), received_ms).ts_ms == epoch_ms(moment)
@@ -191,7 +191,7 @@ def test_midnight_and_a_wrong_clock_leave_the_date_right(moment: str, received: 
 
 @pytest.mark.parametrize("received", ["2026-11-20 10:00:05", "2026-11-23 09:00:00", "2026-01-01 00:00:00"])
 def test_the_sequence_dates_a_tick_whatever_the_clock(received: str) -> None:
-    """Where the upper half is the tick's second, a late request or a host months off does not move it."""
+    """If the upper half is the tick's second, a late request or a host months off does not change the date."""
     assert row_of(ticker(time="10:00:01.123"), epoch_ms(received)).ts_ms == TRADED_MS + 123
 
 
@@ -264,7 +264,7 @@ def test_the_precise_volume_counts_where_it_is_a_number_of_shares(
 @pytest.mark.parametrize("volume", [2**40 + 1, 2**63 - 1, -(2**40) - 1, -(2**63)])
 @pytest.mark.parametrize("stamp", [TRADED_MS / 1000, TRADED_MS / 1000 + 0.123], ids=["s", "ms"])
 def test_a_volume_that_no_company_has_is_rejected(volume: int, stamp: float) -> None:
-    """The day's total is an INTEGER column: one absurd volume would overflow it and cost its neighbours their batch."""
+    """The day's total is an INTEGER column: one absurd volume would overflow it, and the whole batch would fail."""
     assert cause_of(ticker(volume=volume, timestamp=stamp)) == "out_of_range"
 
 
@@ -306,7 +306,7 @@ def test_tick_types_that_are_not_known_keep_their_number(number: int | None, nam
     [(None, "realtime"), (0, "realtime"), (1, "realtime"), (2, "disconnect_refill"), (3, "cache"), (9, "realtime")],
 )
 def test_a_pushed_tick_says_how_it_came_and_a_requested_one_is_a_backfill(number: int | None, name: str) -> None:
-    """pushDataType names the way of a push; what we asked for is a backfill whatever it says."""
+    """pushDataType is the way of a push; a requested tick is a backfill in any case."""
     assert row_of(ticker(pushDataType=number)).push_type == name
     rows, _ = convert_all(ticker(pushDataType=number), push_type="backfill")
     assert [row.push_type for row in rows] == ["backfill"]
@@ -315,7 +315,7 @@ def test_a_pushed_tick_says_how_it_came_and_a_requested_one_is_a_backfill(number
 @pytest.mark.parametrize("missing", ["sequence", "dir", "price", "volume", "turnover"])
 @pytest.mark.parametrize("stamp", [TRADED_MS / 1000, TRADED_MS / 1000 + 0.123], ids=["s", "ms"])
 def test_an_incomplete_tick_is_rejected_and_its_neighbours_are_kept(missing: str, stamp: float) -> None:
-    """A tick without a field that has a column cannot be told from one with zero in it; it alone is lost."""
+    """A tick without a required field cannot be told from one with zero in it; only that tick is lost."""
     good = [ticker(sequence=SEQ + n, timestamp=stamp) for n in (0, 2)]
     broken = ticker(**{"sequence": SEQ + 1, "timestamp": stamp, missing: None})
     rows, rejected = convert_all(good[0], broken, good[1])
@@ -326,14 +326,14 @@ def test_an_incomplete_tick_is_rejected_and_its_neighbours_are_kept(missing: str
 
 @pytest.mark.parametrize("stamp", [TRADED_MS / 1000, TRADED_MS / 1000 + 0.123], ids=["s", "ms"])
 def test_a_tick_without_a_text_is_kept_when_it_has_a_timestamp(stamp: float) -> None:
-    """What no column needs is not missed, with milliseconds or without."""
+    """A text that no column needs may be missing, with milliseconds or without."""
     assert row_of(ticker(timestamp=stamp, time=None)).ts_ms == round(stamp * 1000)
     assert cause_of(ticker(time=None)) == "bad_time"
 
 
 @pytest.mark.parametrize("stamp", [TRADED_MS / 1000, TRADED_MS / 1000 + 0.123], ids=["s", "ms"])
 def test_a_precise_volume_stands_in_for_a_missing_one(stamp: float) -> None:
-    """The column has its number either way."""
+    """The column gets its number either way."""
     assert row_of(ticker(timestamp=stamp, hpVolume=300.0, volume=None)).volume == 300
 
 
@@ -432,7 +432,7 @@ def assert_one_outcome(one: pb.Ticker, day: apsw.Connection) -> None:
 @settings(max_examples=400)
 @given(one=TICKERS)
 def test_any_ticker_gives_one_row_or_one_rejected(day: apsw.Connection, one: pb.Ticker) -> None:
-    """Whatever the fields hold and whichever are missing, nothing is lost, doubled or raised."""
+    """Whatever the fields contain or lack, nothing is lost, doubled or raised."""
     assert_one_outcome(one, day)
 
 
@@ -440,7 +440,7 @@ def test_any_ticker_gives_one_row_or_one_rejected(day: apsw.Connection, one: pb.
 def test_a_ticker_damaged_on_its_way_gives_one_row_or_one_rejected(
     day: apsw.Connection, one: pb.Ticker, data: st.DataObject
 ) -> None:
-    """The same for bytes that still parse after a flip: unknown fields, wire types and texts that are no UTF-8."""
+    """The same for bytes that still parse after a flip: unknown fields, wire types, texts that are not UTF-8."""
     wire = bytearray(one.SerializePartialToString())
     for place in data.draw(st.lists(st.integers(0, max(0, len(wire) - 1)), min_size=1, max_size=3)):
         wire[place : place + 1] = data.draw(st.binary(max_size=2))

@@ -40,7 +40,7 @@ def private_key(bits: int = 1024, which: int = 0) -> rsa.RSAPrivateKey:
 
 
 def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, password: bytes | None = None) -> bytes:
-    """The key in the form that the vendor asks for, PKCS#1."""
+    """The key in the vendor's form, PKCS#1."""
     protection = BestAvailableEncryption(password) if password else NoEncryption()
     return key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, protection)
 
@@ -76,7 +76,7 @@ def test_rsa_gives_back_every_length(bits: int) -> None:
 @pytest.mark.parametrize("mode", AES)
 @given(wire=st.binary(max_size=100))
 def test_aes_never_fails_otherwise(mode: str, wire: bytes) -> None:
-    """Whatever arrives decrypts to something (the SHA-1 judges it) or is a CryptoError."""
+    """Any input decrypts to something (the SHA-1 judges it) or raises CryptoError."""
     try:
         plain = AES[mode].decrypt(wire)
     except CryptoError:
@@ -153,7 +153,7 @@ def test_a_file_that_is_no_rsa_key_is_refused_when_it_is_read(bad: tuple[str, by
 
 
 def test_the_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A plain installation with a key configured is told which extra to install."""
+    """With a key configured, a plain installation gets the name of the extra to install."""
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric", None)
     with pytest.raises(CryptoError) as caught:
         RsaCipher(pem(private_key()))

@@ -1,4 +1,4 @@
-"""Frames: whatever the pieces, whatever the damage, only bodies that were sent come out, and in their order."""
+"""Frames: whatever the pieces or the damage, only bodies that were sent are returned, in their order."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ENDS: Final = [sum(HEADER_BYTES + len(body) for _, _, body in FRAMES[: n + 1]) f
 
 
 def read(reader: FrameReader, pieces: Iterable[bytes]) -> tuple[list[Frame], ProtocolError | None]:
-    """What a reader makes of these pieces: its frames, and the fault that ended them."""
+    """What a reader returns for these pieces: its frames, and the error that ended them."""
     frames: list[Frame] = []
     try:
         for piece in pieces:
@@ -120,7 +120,7 @@ def test_damage_never_yields_a_body_that_was_not_sent(wounded: tuple[bytes, int]
 
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=4))
 def test_noise_is_refused_with_the_right_error(noise: bytes, cuts: list[int]) -> None:
-    """Bytes that are no frame end in ProtocolError once a header is complete, and in nothing before."""
+    """Bytes that are not a frame end in ProtocolError when a header is complete, and not before."""
     frames, fault = read(FrameReader(), cut(noise, (place for place in cuts if place < len(noise))))
     assert frames == []
     assert (fault is not None) == (len(noise) >= HEADER_BYTES)
@@ -158,7 +158,7 @@ def test_a_web_server_on_the_port_is_named() -> None:
 
 
 def test_a_wrong_key_is_named_where_there_is_one() -> None:
-    """A digest that does not match asks for OpenD's own RSA key; without encryption nothing is said of keys."""
+    """A digest that does not match suggests OpenD's own RSA key; without encryption keys are not mentioned."""
     damaged = header(3, body=b"abd") + b"abc"
     _, plain = read(FrameReader(), [damaged])
     _, encrypted = read(FrameReader(lambda _, body: body), [damaged])

@@ -109,17 +109,17 @@ def name(reader: Callable[[bytes], object]) -> str:
 
 
 def read(reader: Callable[[bytes], object]) -> Any:
-    """What this reader makes of its good reply."""
+    """The result of reading a positive reply."""
     return reader(GOOD[reader].SerializeToString())
 
 
 def notice(**s2c: Any) -> messages.Notice:
-    """What is made of this Notify push."""
+    """The result of reading a Notify push."""
     return messages.read_notify(pb.NotifyResponse(retType=0, s2c={"type": 1, **s2c}).SerializeToString())
 
 
 def test_init_connect_is_read() -> None:
-    """Version, connection, key, interval; no iv means none, an empty one too."""
+    """Version, connection, key, interval; no iv means none, and so does an empty one."""
     assert read(messages.read_init_connect) == messages.InitReply(1011, 2**63 + 1, b"k" * 16, None, 10)
     reply = pb.InitConnectResponse.FromString(GOOD[messages.read_init_connect].SerializeToString())
     for iv, expected in (("", None), ("i" * 16, b"i" * 16)):
@@ -128,13 +128,13 @@ def test_init_connect_is_read() -> None:
 
 
 def test_a_key_that_is_no_text_arrives_as_its_bytes() -> None:
-    """The field is a string, but proto2 lets any bytes pass, and a random AES key is rarely UTF-8."""
+    """The field is a string, but proto2 accepts any bytes, and a random AES key is rarely UTF-8."""
     reply = GOOD[messages.read_init_connect].SerializeToString().replace(b"k" * 16, b"\xff" * 16)
     assert messages.read_init_connect(reply).aes_key == b"\xff" * 16
 
 
 def test_global_state_is_read() -> None:
-    """A state of the program that is not known is named by its number; an OpenD that sends none runs."""
+    """An unknown program state is named by its number; an OpenD that sends none is running."""
     assert read(messages.read_global_state) == messages.GlobalState(5, True, "ready", "fine", 1_795_140_000)
     reply = pb.GetGlobalStateResponse.FromString(GOOD[messages.read_global_state].SerializeToString())
     for state, word in ((3, "needs_captcha"), (0, "state_0"), (99, "state_99")):
@@ -146,7 +146,7 @@ def test_global_state_is_read() -> None:
 
 @pytest.mark.parametrize("moment_s", [0, -1, 1, 99_999_999_999, 2**63 - 1])
 def test_a_time_of_opends_that_is_no_moment_is_not_known(moment_s: int) -> None:
-    """No date could be made of it, and every date that is asked for would end the service."""
+    """It has no date, and an error at each use of the date would end the service."""
     reply = pb.GetGlobalStateResponse.FromString(GOOD[messages.read_global_state].SerializeToString())
     reply.s2c.time = moment_s
     assert messages.read_global_state(reply.SerializeToString()).server_time_s == 0
@@ -199,7 +199,7 @@ def test_ticks_are_handed_over_as_they_came() -> None:
     ],
 )
 def test_every_kind_of_notice_has_its_word(s2c: dict[str, Any], expected: tuple[str, bool, str]) -> None:
-    """What OpenD says of itself, and whether data can be expected after it; the unknown is told and harmless."""
+    """OpenD's state, and whether data can be expected after it; an unknown notice is reported and harmless."""
     assert notice(**s2c) == expected
 
 
@@ -221,7 +221,7 @@ def test_a_reply_without_an_outcome_is_a_failure(reader: Callable[[bytes], objec
 
 @pytest.mark.parametrize("reader", [read for read in ANSWERS if read is not messages.read_outcome], ids=name)
 def test_a_success_without_content_is_told_as_such(reader: Callable[[bytes], object]) -> None:
-    """`succ` is no reason for a failure: the error says that the content is missing."""
+    """`succ` is not a reason for a failure: the error says that the content is missing."""
     with pytest.raises(OpenDError, match="without its content"):
         reader(pb.Outcome(retType=0, retMsg="succ").SerializeToString())
 
@@ -296,7 +296,7 @@ def test_a_damaged_reply_raises_nothing_but_our_errors(reader: Callable[[bytes],
 
 @given(reader=st.sampled_from(READERS), body=st.binary(max_size=60))
 def test_noise_raises_nothing_but_our_errors(reader: Callable[[bytes], object], body: bytes) -> None:
-    """Whatever the body is."""
+    """For any body."""
     with suppress(CollectorError):
         reader(body)
 
@@ -311,7 +311,7 @@ def test_noise_raises_nothing_but_our_errors(reader: Callable[[bytes], object], 
     ],
 )
 def test_words_are_cut_where_they_enter(words: str | bytes, begin: str, end: str) -> None:
-    """Of whatever length and whatever bytes: 500 characters are kept, and it is told that there were more."""
+    """For any length and any bytes: 500 characters are kept, with a mark that there were more."""
     text = words if isinstance(words, bytes) else words.encode()
     size = len(text)
     varint = bytes([size & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size >> 14 & 0x7F | 0x80, size >> 21])

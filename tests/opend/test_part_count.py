@@ -1,4 +1,4 @@
-"""How many parts a message has is told from its bytes, whatever they are."""
+"""The number of elements of a message is counted from its bytes, for any bytes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_list_without_end_is_refused_before_it_is_made(read: Callable[[bytes],
 
 
 def test_the_longest_honest_lists_pass() -> None:
-    """As many ticks as no OpenD sends at once, and the answer for the largest quota."""
+    """More ticks than OpenD ever sends at once, and the answer for the largest quota."""
     ticks = ticks_of(*range(1, 50_001)).SerializeToString()
     assert len(messages.read_ticker_push(ticks).tickerList) == 50_000
     held = [{"market": 1, "code": f"{number:05}"} for number in range(2000)]
@@ -61,7 +61,7 @@ def test_the_longest_honest_lists_pass() -> None:
 @settings(max_examples=30, deadline=None)
 @given(ticks=st.integers(MOST_PARTS - 20, MOST_PARTS + 20), unknown=st.integers(0, 10), kind=st.sampled_from("vlgf"))
 def test_the_bound_is_near(ticks: int, unknown: int, kind: str) -> None:
-    """A few parts more or fewer than ticks count, whatever fields that nobody knows lie between them."""
+    """A few elements more or fewer than ticks count, whatever unknown fields are between them."""
     odd = {"v": b"\x78\x01", "l": field(15, b"\x12\x00"), "g": b"\x7b\x12\x00\x7c", "f": b"\x7d\x00\x00\x00\x00"}[kind]
     body = s2c(field(1, b"\x08\x01\x12\x0100") + odd * unknown + EMPTY * ticks)
     try:
@@ -90,5 +90,5 @@ def test_bytes_that_are_no_message_are_left_to_the_parser(start: bytes, repeated
 
 
 def test_a_number_without_end_is_not_followed() -> None:
-    """Sixteen million bytes of one varint are no number."""
+    """Sixteen million bytes of one varint are not a number."""
     check_parts(pb.TickerPush, b"\x08" + b"\xff" * 16_000_000)

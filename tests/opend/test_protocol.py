@@ -64,7 +64,7 @@ KICKED: Final = notify(event={"eventType": 7, "desc": "elsewhere"})
 
 
 def told(events: Iterable[Event]) -> list[Told]:
-    """Events as plain values: errors by their words, neighbouring bursts of pushes as one, empty ones as none."""
+    """Events as plain values: errors by their text, neighbouring bursts of pushes as one, empty ones as none."""
     plain: list[Told] = []
     for event in events:
         match event:
@@ -126,7 +126,7 @@ def cut(data: bytes, places: Iterable[int]) -> list[bytes]:
 
 @dataclass(frozen=True)
 class Script:
-    """What the server sends to such a connection, and what it must tell."""
+    """What the server sends to such a connection, and the expected events."""
 
     name: str
     begin: Callable[[], Connection]
@@ -405,7 +405,7 @@ REST: Final = STORY[len(INIT) :]
 
 @given(st.lists(st.integers(0, len(REST)), max_size=40))
 def test_split_points_do_not_matter(places: list[int]) -> None:
-    """However TCP cuts a busy stream, it tells the same."""
+    """However TCP splits a busy stream, the events are the same."""
     whole = told(feed(story_teller(), [REST]))
     assert len(whole) == 7
     assert told(feed(story_teller(), cut(REST, places))) == whole
@@ -421,7 +421,7 @@ def test_split_points_do_not_matter(places: list[int]) -> None:
 def test_garbage_anywhere_ends_in_closed_or_changes_nothing_before_it(
     place: int, wound: bytes, removed: int, places: list[int]
 ) -> None:
-    """Nothing but events comes of it; what was whole before the damage is told; Closed, if it comes, is the last."""
+    """Only events result; complete messages before the damage are returned; Closed, if it comes, is the last."""
     before = told(feed(story_teller(), [REST[:place]]))
     connection = story_teller()
     events = feed(connection, cut(REST[:place] + wound + REST[place + removed :], places))
@@ -439,7 +439,7 @@ def test_garbage_anywhere_ends_in_closed_or_changes_nothing_before_it(
 
 
 def test_requests_are_numbered_and_framed() -> None:
-    """Serial numbers count from InitConnect; the bytes to send come out once, in order."""
+    """Serial numbers count from InitConnect; the bytes to send are returned once, in order."""
     connection = ready()
     serials = [connection.request(*SUBSCRIBE, NOW_S), connection.request(*GET_TICKER, NOW_S)]
     sent = list(FrameReader().feed(connection.data_to_send()))
@@ -528,7 +528,7 @@ def test_a_request_without_a_reply_fails_at_its_deadline() -> None:
 
 
 def test_what_is_remembered_of_late_requests_is_bounded() -> None:
-    """An OpenD that never answers costs no memory, however often it is asked."""
+    """An OpenD that never answers uses no memory, however many requests are sent."""
     connection = ready()
     first = connection.request(*GET_TICKER, NOW_S, timeout_s=1.0)
     for _ in range(300):
@@ -552,7 +552,7 @@ def test_an_opend_that_never_accepts_is_left_after_ten_seconds() -> None:
 
 @pytest.mark.parametrize("interval_s", [1, 5, 10, 20])
 def test_the_connection_is_kept_alive_at_the_share_of_the_interval(interval_s: int) -> None:
-    """0.8 of what OpenD named, again and again, with the wall clock in it; the replies are nobody's business."""
+    """0.8 of OpenD's interval, again and again, with the wall clock in it; replies cause no event."""
     connection = ready(interval_s=interval_s)
     due_s = NOW_S
     for turn in range(1, 6):
@@ -570,7 +570,7 @@ def test_the_connection_is_kept_alive_at_the_share_of_the_interval(interval_s: i
 
 @pytest.mark.parametrize("interval_s", [-1, 0, 1, 10, 41, 60, 3600, 2**31 - 1])
 def test_a_quiet_peer_that_answers_is_never_taken_for_dead(interval_s: int) -> None:
-    """Whatever interval OpenD names, the lunch break of an hour brings no disconnect and no flood of keep-alives."""
+    """With any interval of OpenD, the lunch break brings no disconnection and no flood of keep-alives."""
     connection = ready(interval_s=interval_s)
     sent = 0
     while (now_s := connection.next_deadline_s()) < NOW_S + 3600:
@@ -584,7 +584,7 @@ def test_a_quiet_peer_that_answers_is_never_taken_for_dead(interval_s: int) -> N
 
 @pytest.mark.parametrize("trickle", [b"", push(*range(40))], ids=["nothing", "one byte a second"])
 def test_silence_is_noticed(trickle: bytes) -> None:
-    """33 seconds without a whole message: keep-alives that go unanswered and single bytes are no life."""
+    """33 seconds without a complete message: unanswered keep-alives and single bytes do not count."""
     connection = ready(SUBSCRIBE)
     events: list[Event] = []
     for second in range(1, 36):
@@ -629,7 +629,7 @@ def test_time_always_moves_on(steps: list[tuple[float, str]]) -> None:
 
 
 def test_the_end_of_the_stream_closes_and_fails_what_waits() -> None:
-    """Each outstanding request hears of it before Closed; half a frame is forgotten with the connection."""
+    """Each outstanding request fails before Closed; half a frame is dropped with the connection."""
     connection = ready(SUBSCRIBE, GET_TICKER)
     connection.receive(push(1) + push(2)[:60], NOW_S, RECEIVED_MS)
     words = "OpenD closed the connection"
@@ -717,7 +717,7 @@ def test_an_opend_with_another_key_is_named(reply: bytes) -> None:
 
 @pytest.mark.parametrize(("session_key", "iv"), [("short", None), ("", None), ("k" * 16, "short")])
 def test_a_session_key_that_cannot_be_used_closes(session_key: str, iv: str | None) -> None:
-    """OpenD's slip is told; nothing is sent under half a key."""
+    """OpenD's error is reported; nothing is sent with half a key."""
     connection = connecting(key())
     data = frame(messages.INIT_CONNECT, 1, accepted(key=session_key, iv=iv), key())
     assert told(connection.receive(data, NOW_S, RECEIVED_MS))[-1][0] == "Closed"
@@ -726,7 +726,7 @@ def test_a_session_key_that_cannot_be_used_closes(session_key: str, iv: str | No
 
 @pytest.mark.parametrize("wire", [b"", b"x" * 15, b"x" * 16, bytes(32)])
 def test_a_body_that_does_not_decrypt_closes_after_what_came_before(wire: bytes) -> None:
-    """The ticks before it are told; it and what follows are not."""
+    """The ticks before it are returned; it and everything after it are not."""
     connection = connecting(key())
     aes = AesCipher(b"k" * 16, b"i" * 16)
     connection.receive(frame(messages.INIT_CONNECT, 1, accepted(iv="i" * 16), key()), NOW_S, RECEIVED_MS)
@@ -740,7 +740,7 @@ def test_a_body_that_does_not_decrypt_closes_after_what_came_before(wire: bytes)
 
 
 def test_a_symbol_that_nobody_chose_is_counted_and_not_read() -> None:
-    """Its ticks are a number; those of chosen symbols beside it are whole, before OpenD is asked for them too."""
+    """Its ticks are only counted; those of subscribed symbols beside it are complete, also before the subscription."""
     connection = Connection("test", wanted={"HK.00700"})
     connection.start(NOW_S)
     connection.receive(INIT, NOW_S, RECEIVED_MS)
@@ -751,7 +751,7 @@ def test_a_symbol_that_nobody_chose_is_counted_and_not_read() -> None:
 
 
 def test_what_is_remembered_of_securities_is_bounded() -> None:
-    """A security that is written in ever other ways, or at great length, is not kept."""
+    """A security that is written differently each time, or at great length, is not remembered."""
     connection = ready()
     symbols: Any = connection._symbols  # noqa: SLF001 - what is remembered is the claim
     for number in range(25_000):
@@ -766,7 +766,7 @@ def test_what_is_remembered_of_securities_is_bounded() -> None:
 
 
 def test_a_message_at_fault_is_not_kept_by_its_error() -> None:
-    """An error holds no frame of the code that met it: in there is the message, and with it all that came beside it."""
+    """An error keeps no stack frame: the frame would keep the whole message in memory."""
     connection = connecting()
     events = connection.receive(frame(messages.INIT_CONNECT, 1, NO), NOW_S, RECEIVED_MS)
     (closed,) = [event for event in events if isinstance(event, Closed)]
@@ -778,7 +778,7 @@ def test_a_message_at_fault_is_not_kept_by_its_error() -> None:
 
 
 def test_only_the_first_of_many_bad_ticks_are_told_whole() -> None:
-    """A hundred of each cause in a message; a text that is no time is measured, not copied."""
+    """A hundred of each cause in a message; a text that is not a time is measured, not copied."""
     connection = ready()
     events = connection.receive(push(*range(1, 151), price=float("nan")), NOW_S, RECEIVED_MS)
     (ticks,) = events

@@ -82,7 +82,7 @@ PROTO_IDS: Final = {
 
 @pytest.fixture(scope="module")
 def sdk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
-    """The SDK's modules that are asked here, by short names; the connection it is told of is forgotten at the end."""
+    """The SDK's modules that are used here, by short names; the SDK's connection is removed at the end."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         modules = SimpleNamespace(
@@ -99,7 +99,7 @@ def sdk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
 
 @pytest.fixture
 def pem(sdk: SimpleNamespace, tmp_path: Path) -> Iterator[bytes]:
-    """A key as the vendor asks for it (RSA, 1,024 bits, PKCS#1), which the SDK has been told to use."""
+    """A key in the vendor's form (RSA, 1,024 bits, PKCS#1), which the SDK is set to use."""
     key = rsa.generate_private_key(65537, 1024)
     text = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
     key_file, settings = tmp_path / "key.pem", sdk.config.SysConfig
@@ -128,20 +128,20 @@ def enum(sdk: SimpleNamespace, module: str, name: str) -> dict[str, int]:
 
 
 def shape(field: FieldDescriptor) -> tuple[object, ...]:
-    """What a field is on the wire. An enumeration is an int32 there, and stays one with us."""
+    """The type of a field in the encoding. An enumeration is an int32 there, and stays one in our messages."""
     kind = field.TYPE_INT32 if field.type == field.TYPE_ENUM else field.type
     default = field.default_value if field.has_default_value else None
     return field.name, field.number, kind, field.is_required, field.is_repeated, default
 
 
 def unopened(field: FieldDescriptor) -> tuple[object, ...]:
-    """What a field is for who leaves the message inside as the bytes that it is on the wire."""
+    """The type of a field if the message inside is left as bytes."""
     name, number, kind, *rest = shape(field)
     return name, number, field.TYPE_BYTES if kind == field.TYPE_MESSAGE else kind, *rest
 
 
 def differences(mine: Descriptor, theirs: Descriptor, path: str = "") -> Iterator[str]:
-    """Where a message of ours is not a part of theirs that either side can parse."""
+    """The places where a message of ours is not a part of theirs that either side can parse."""
     known = {field.number: field for field in theirs.fields}
     for field in mine.fields:
         where = f"{path}{mine.name}.{field.name}"
@@ -198,7 +198,7 @@ def test_numbers_of_enumerations_that_we_send(sdk: SimpleNamespace) -> None:
 
 
 def test_tick_types_are_the_sdks_constants_with_its_spelling(sdk: SimpleNamespace) -> None:
-    """Name by number, all of them, and none more."""
+    """Name by number, all of them, and no others."""
     numbers = sdk.constant.TickerType().load_dic()
     assert {number: name for name, number in numbers.items()} == convert.TICK_TYPES
     assert set(convert.TICK_TYPES) == set(enum(sdk, "Qot_Common", "TickerType").values())
@@ -221,7 +221,7 @@ def test_directions_are_the_sdks(sdk: SimpleNamespace) -> None:
 
 
 def test_push_types_are_the_sdks(sdk: SimpleNamespace) -> None:
-    """The contract's words for the SDK's three ways of a tick."""
+    """The contract's names for the SDK's three ways of a tick."""
     words = {"N/A": "realtime", "REALTIME": "realtime", "BYDISCONN": "disconnect_refill", "CACHE": "cache"}
     numbers = sdk.constant.PushDataType().load_dic()
     assert {name: converted(pushDataType=number)[1] for name, number in numbers.items()} == words
@@ -301,7 +301,7 @@ def test_program_states_are_the_sdks(sdk: SimpleNamespace) -> None:
 
 
 def test_quote_rights_are_the_sdks(sdk: SimpleNamespace) -> None:
-    """Each right has its word; BMP and none at all bring no ticks."""
+    """Each right has its name; BMP and no right have no ticks."""
     words = {"Unknow": "unknown", "Bmp": "bmp", "Level1": "level1", "Level2": "level2", "SF": "sf", "No": "none"}
     numbers = enum(sdk, "Qot_Common", "QotRight")
     assert set(numbers) == {*words, "Level3"}
@@ -364,7 +364,7 @@ def packed_by_us() -> dict[str, tuple[int, Message]]:
 
 
 def question(request: Any) -> dict[str, object]:
-    """What a request asks for, without what differs from client to client and from second to second."""
+    """The content of a request, without what differs from client to client and from second to second."""
     fields = {field.name: value for field, value in request.c2s.ListFields() if field.name not in ("clientVer", "time")}
     return {
         name: value.removesuffix(" 00:00:00") if isinstance(value, str) else value for name, value in fields.items()
@@ -459,7 +459,7 @@ def bodies() -> Iterator[bytes]:
 
 @pytest.mark.parametrize("iv", [IV, None], ids=["cbc", "ftaes_ecb"])
 def test_aes_is_the_sdks(sdk: SimpleNamespace, iv: str | None) -> None:
-    """The same bytes either way: what one encrypts the other would have, and decrypts."""
+    """The same bytes: what one encrypts the other decrypts."""
     connect(sdk, encrypted=True, iv=iv)
     mine = AesCipher(KEY.encode(), iv.encode() if iv else None)
     for body in bodies():

@@ -58,7 +58,7 @@ _EXAMPLES: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Chaos:
-    """What goes wrong: for so many seconds, then calm for so many; `model` for all symbols, or mixed ones."""
+    """The faults: for this many seconds, then calm for this many; `model` for all symbols, or mixed models."""
 
     seconds: float = 30.0
     calm_s: float = CALM_S
@@ -69,7 +69,7 @@ class Chaos:
 
 @dataclass(slots=True)
 class Outcome:
-    """What one seed came to."""
+    """The result of one seed."""
 
     seed: int
     ticks: int = 0
@@ -142,7 +142,7 @@ class _Seed:
         self._judge()
 
     def close(self) -> None:
-        """Ends the record of faults; whoever began the trial ends its processes."""
+        """Ends the record of faults; the owner of the trial ends its processes."""
         self._log.close()
 
     # --- what goes wrong ---
@@ -240,7 +240,7 @@ class _Seed:
     # --- the end ---
 
     def _calm(self) -> None:
-        """Answers are honest, pushes come, OpenD is there: whatever can still be had must come in."""
+        """Answers are correct, pushes come, OpenD runs: everything that is still available must be stored."""
         self._say("calm")
         self._step("end all", fault=False)
         self._step(f"window {self._window}", fault=False)
@@ -274,7 +274,7 @@ class _Seed:
             return {(tick.symbol, tick.seq, tick.ts_ms) for day in days for tick in day.ticks}
 
     def _vague(self) -> int:
-        """How many stored ticks lie in open gaps of unknown size; an empty excuse for everything would have many."""
+        """The number of stored ticks in open gaps of unknown size; many would mean that such gaps hide errors."""
         count = 0
         with ExitStack() as stack:
             for day in self._trial.stored.days(stack):
@@ -287,7 +287,7 @@ class _Seed:
         return count
 
     def _rejected(self) -> list[tuple[str, int]]:
-        """What the collectors named as rejected: ticks of days that are over."""
+        """The ticks that the collectors logged as rejected: ticks of days that are over."""
         return [
             (event.fields["symbol"], int(event.fields["seq"]))
             for collector in self._trial.collectors
@@ -356,7 +356,7 @@ class _Seed:
 
 
 def _again(options: argparse.Namespace, seed: int) -> str:
-    """What runs one of the seeds alone, as it was."""
+    """The command that runs one seed again."""
     words = ["--hostile", f"--seed {seed}", f"--seconds {options.seconds:g}", f"--calm {options.calm:g}"]
     words += [f"--{name} {value}" for name in ("sequence", "without") if (value := getattr(options, name))]
     return " ".join([*words, *(["--honest"] if options.honest else [])])

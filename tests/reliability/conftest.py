@@ -45,7 +45,7 @@ def beginning(nursery: Nursery, directory: Path) -> Iterator[Begin]:
 
 @pytest.fixture(scope="session")
 def nursery() -> Iterator[Nursery]:
-    """Where processes come from."""
+    """Starts processes quickly."""
     nursery = Nursery()
     yield nursery
     nursery.close()

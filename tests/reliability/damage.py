@@ -1,4 +1,4 @@
-"""Row 8 as tools: what may befall a day file while nobody has it open, and a hand that does it between two lives."""
+"""Row 8 as tools: kinds of damage to a closed day file, and a tool that damages it between two runs."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def zero(path: Path) -> None:
 
 
 def lose_wal(path: Path) -> None:
-    """Its write-ahead log is gone."""
+    """Its WAL is gone."""
     path.with_name(path.name + "-wal").unlink(missing_ok=True)
 
 
 def lose_shm(path: Path) -> None:
-    """The index of its write-ahead log is gone: SQLite makes it anew, nothing may be missing."""
+    """The index of its WAL is gone: SQLite rebuilds it, and nothing may be missing."""
     path.with_name(path.name + "-shm").unlink(missing_ok=True)
 
 
@@ -70,15 +70,15 @@ class Vandal:
 
     @property
     def acked_count(self) -> int:
-        """How many acked ticks were in a file that was damaged by hand."""
+        """How many acknowledged ticks were in a file that was damaged on purpose."""
         return sum(map(len, self._hurt.values()))
 
     def is_open(self) -> bool:
-        """Whether the collector that runs has opened the day: what was damaged there is set aside by then."""
+        """Whether the running collector has opened the day: the damaged file is renamed by then."""
         return f" day_opened day={self._day} " in self._trial.collector.output
 
     def visit(self, acked: dict[str, list[int]]) -> None:
-        """Between a kill and the next start: nearly always nothing; else `acked` is no longer promised by anybody."""
+        """Between a kill and the next start: nearly always nothing; otherwise damage, and `acked` no longer counts."""
         path = path_of(self._trial.data_root, self._day)
         if self._rng.randrange(_EVERY) or not path.exists() or path.stat().st_size < _WORTH_BYTES:
             return
@@ -92,14 +92,14 @@ class Vandal:
             acked.clear()
 
     def lost(self) -> int:
-        """How many of those are not stored now; the verdict demands a recorded gap of each. After the last stop."""
+        """How many of those are not stored now; each must be in a recorded gap. After the last stop."""
         if not self.count:
             return 0
         with DayReader(path_of(self._trial.data_root, self._day)) as reader:
             return sum(len(seqs.difference(reader.seqs(symbol, 0))) for symbol, seqs in self._hurt.items())
 
     def kept(self) -> tuple[int, list[str]]:
-        """How many damaged files lie beside the day, and which of those that a log tells of do not."""
+        """How many damaged files are beside the day's file, and which of those in the log are not."""
         root = self._trial.data_root
         told = {
             event.fields["kept_as"]

@@ -36,7 +36,7 @@ class Killer:
 
     @property
     def acked_count(self) -> int:
-        """How many ticks are known to have been committed before a kill, and are still promised."""
+        """How many ticks are known to have been committed before a kill, and must still be stored."""
         return sum(map(len, self._acked.values()))
 
     def acked(self) -> Iterator[tuple[str, int]]:

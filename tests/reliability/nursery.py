@@ -57,7 +57,7 @@ class Forked:
         return self._code
 
     def wait(self, timeout: float | None = None) -> int:
-        """The exit code, once it has ended; TimeoutExpired when it has not by then."""
+        """The exit code, when it has ended; TimeoutExpired if it has not by then."""
         if self._code is None:
             if not select.select([self._ends], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired("run", timeout or 0.0)
@@ -66,7 +66,7 @@ class Forked:
         return self._code
 
     def send_signal(self, number: int) -> None:
-        """As `kill` would; nothing once it has ended."""
+        """Sends a signal; no effect after its end."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
@@ -80,7 +80,7 @@ class Forked:
 
 
 class Nursery:
-    """Where processes are forked, by any thread; its end is theirs. Settings are on top of this process's own."""
+    """Forks processes for any thread; they end with it. Settings are on top of this process's own."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # one request at a time
@@ -125,7 +125,7 @@ class Nursery:
 
 
 def _own_environ() -> dict[str, str]:
-    """This process's environment without settings that somebody's shell may have."""
+    """This process's environment without settings from the user's shell."""
     names = {setting.name for setting in DEFINITIONS}
     foreign = ("FUTU_", "SQLITE_", "WATCHDOG_")
     return {name: value for name, value in os.environ.items() if name not in names and not name.startswith(foreign)}

@@ -118,7 +118,7 @@ SMALL_MEMORY: Final = {"MAX_QUEUE_ROWS": "2500"}  # so that the steady one's spo
 
 @dataclass(slots=True)
 class Figures:
-    """What a soak comes to."""
+    """The figures of a soak."""
 
     seed: int
     seconds: float = 0.0
@@ -156,7 +156,7 @@ class Figures:
 
 
 class Soak:
-    """One soak in a directory, for so many seconds."""
+    """One soak in a directory, for this many seconds."""
 
     def __init__(self, directory: Path, nursery: Nursery, seconds: float, seed: int) -> None:
         self.figures = Figures(seed)
@@ -247,7 +247,7 @@ class Soak:
             self._wait(self._rng.uniform(0.1, 1.2))
 
     def _trades(self) -> bool:
-        """Whether the exchange makes ticks; one that is resumed in its lunch would begin that anew."""
+        """Whether the exchange makes ticks; one that is resumed at lunch would start that again."""
         status = self._steady.status()
         return status is not None and status.trading
 

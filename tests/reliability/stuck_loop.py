@@ -71,7 +71,7 @@ class Loop:
         self._watcher.start()
 
     def findings(self) -> dict[str, Finding]:
-        """What the verb `status` says at this moment, by code."""
+        """The findings of `status` at this moment, by code."""
         status = read_status(self.collector.data_root / STATUS_NAME)
         return {finding.code: finding for finding in check(status, now_ms(), LIMITS)}
 

@@ -1,4 +1,4 @@
-"""Row 30 with real processes: one day's file cannot be written, live and over restarts; nothing is lost."""
+"""Row 30 with real processes: one day's file cannot be written, live and across restarts; nothing is lost."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def of_another_account(path: Path) -> None:
 
 
 def pipe_beside(path: Path) -> None:
-    """As nobody would; SQLite looks for a rollback journal there, and would wait for a writer of the pipe for ever."""
+    """SQLite looks for a rollback journal there, and would wait for a writer of the pipe for ever."""
     DayFile(path, path.stem, "earlier", now_ms(), "test", StoreOptions()).close()
     os.mkfifo(path.with_name(f"{path.name}-journal"))
 
@@ -63,7 +63,7 @@ KINDS: Final = {
 
 
 def wait_held(trial: Trial, day: str, rows: int) -> None:
-    """Returns once so many ticks of the day wait."""
+    """Returns when this many ticks of the day wait."""
 
     def held() -> bool:
         status = trial.status()

@@ -23,16 +23,16 @@ ROW_BYTES: Final = 50  # of a spooled row, at least
 
 
 class BadSpool(Library):
-    """The disk under the spool of whoever is started with `environ`; `bad_spool.c`, compiled."""
+    """A faulty disk under the spool of a process started with `environ`; `bad_spool.c`, compiled."""
 
     def fail(self, call: str) -> None:
-        """Every call of that name fails from now on; none does for the empty name."""
+        """Every call with that name fails from now on; with an empty name no call does."""
         self.tell(call)
 
 
 @pytest.fixture
 def bad_spool(workdir: Path, build_library: Callable[[str], Path]) -> BadSpool:
-    """A disk that can be told to fail."""
+    """A disk whose faults can be switched on."""
     return BadSpool(build_library("bad_spool"), workdir / "bad_spool")
 
 
@@ -46,11 +46,11 @@ class Spooling(Trial):
         self.program = start.run(self.market.port, settings, data_root=self.data_root)
 
     def status(self) -> LiveStatus | None:
-        """What it says of itself."""
+        """The document of `status --json`."""
         return read_status(self.data_root / STATUS_NAME)
 
     def spool_bytes(self) -> int:
-        """What is in the spool, for good."""
+        """The size of the spool, also in files."""
         return sum(path.stat().st_size for path in self.data_root.glob(".spool/*/*.spool"))
 
     def end(self, cap_s: float = CAP_S) -> dict[str, str]:

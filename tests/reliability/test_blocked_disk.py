@@ -29,12 +29,12 @@ SIGNALS: Final = (1, 2)  # SIGTERMs
 
 
 def behind(trial: Trial, rows: int) -> None:
-    """Returns once so many ticks wait for the disk."""
+    """Returns when this many ticks wait for the disk."""
     wait_until(lambda: trial.live().waiting >= rows, lambda: f"{rows} rows wait\n{trial.tail()}")
 
 
 def blocked(begin: Begin, rows: int, rate: float = 200) -> tuple[Trial, FaultyCollector]:
-    """A trial whose disk answers no more, with so many ticks that wait for it, and its collector."""
+    """A trial with a blocked disk, this many waiting ticks, and its collector."""
     trial = begin("--wait", symbols="20", rate=rate)
     collector = trial.run_on_faulty_disk(STOP_FLUSH_TIMEOUT_SEC=str(STOP_S))
     trial.wait_stored(200)
@@ -45,7 +45,7 @@ def blocked(begin: Begin, rows: int, rate: float = 200) -> tuple[Trial, FaultyCo
 
 
 def stop_in_time(collector: FaultyCollector, signals: int = 1) -> int:
-    """The exit code after so many SIGTERMs; it comes within STOP_FLUSH_TIMEOUT_SEC, and slack for a slow machine."""
+    """The exit code after this many SIGTERMs, within STOP_FLUSH_TIMEOUT_SEC and a margin for a slow machine."""
     stopped_s = time.monotonic()
     for _ in range(signals):
         collector.signal(signal.SIGTERM)
@@ -103,7 +103,7 @@ def test_a_burst_beyond_memory_waits_in_the_spool(begin: Begin) -> None:
 
 @pytest.fixture
 def spool_disk(workdir: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A small disk for the spool, of two megabytes unless told otherwise."""
+    """A small disk for the spool, two megabytes by default."""
     with small_disk(workdir / "spool", f"size={getattr(request, 'param', '2m')}") as place:
         yield place
 

@@ -1,4 +1,4 @@
-"""Row 18: a wall clock that jumps, another time zone, midnight, a half day, a close that nobody announced."""
+"""Row 18: a wall clock that jumps, another time zone, midnight, a half day, an unscheduled close."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Clocked(Trial):
         return self.program
 
     def end(self) -> None:
-        """Settles by rows, stops, judges: nothing may be missing, nothing false may have been told."""
+        """Waits until rows are settled, stops, checks: nothing may be missing, and no false report."""
         self.market.tell("pause")
         made = self.market.made()
         wait_until(lambda: self.stored.rows() >= made, lambda: f"{made} ticks stored\n{self.program.output}")
@@ -75,7 +75,7 @@ class Clocked(Trial):
         return self.verdict().days
 
     def codes(self) -> set[str]:
-        """What `status` says, asked on that host."""
+        """The findings of `status` on that host."""
         status = read_status(self.data_root / STATUS_NAME)
         return {finding.code for finding in check(status, status.written_ms, LIMITS)} if status else set()
 
@@ -131,7 +131,7 @@ def test_a_clock_that_jumps_an_hour_changes_nothing_that_is_stored(
 
 
 def test_a_clock_that_is_set_back_does_not_blind_the_watchdog(clocking: Clocking, clock: Clock) -> None:
-    """Rows 18 and 22: the clock goes an hour back while nothing can be committed: the stall is seen all the same."""
+    """Rows 18 and 22: the clock goes back an hour while nothing can be committed: the stall is still noticed."""
     trial = clocking()
     stall = {"WATCHDOG_STALL_SEC": "3", "WATCHDOG_QUEUE_THRESHOLD_ROWS": "300", "SQLITE_BUSY_TIMEOUT_MS": "50"}
     program = trial.start({**stall, **clock.environ})
@@ -204,7 +204,7 @@ def test_midnight_in_the_middle_of_trading_parts_the_files(clocking: Clocking, c
 @pytest.mark.early
 @pytest.mark.parametrize("close", CLOSES)
 def test_a_close_is_no_alarm(begin: Begin, close: tuple[str, str, bool]) -> None:
-    """Row 18: a half day, a whole day, a close that nobody announced: no gap, no stall, no lag; the service goes on."""
+    """Row 18: a half day, a whole day, an unscheduled close: no gap, no stall, no lag; the service continues."""
     day, at, announced = close
     begun_ms = now_ms()
     trial = begin("--wait", "--day", day, "--at", at, "--speed", "60", symbols="20", rate=300)

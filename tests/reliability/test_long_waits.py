@@ -36,7 +36,7 @@ def named(events: list[Event]) -> set[str]:
 
 
 def sockets(pid: int) -> int:
-    """How many sockets a process holds."""
+    """The number of sockets of a process."""
     return sum(what.startswith("socket:") for what in descriptors(pid).values())
 
 

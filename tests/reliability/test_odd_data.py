@@ -1,4 +1,4 @@
-"""Rows 14 to 16: bytes that are no messages, odd ticks, and ticks that come twice, late or in another order."""
+"""Rows 14 to 16: bytes that are not messages, odd ticks, and ticks that come twice, late or in another order."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_bytes_that_are_no_messages_end_the_connection_and_nothing_else(begin: B
 
 
 def test_messages_that_mean_nothing_are_skipped_and_counted(begin: Begin) -> None:
-    """Row 14: a truncated protobuf, unknown messages, unknown enum values: counted, named, the connection lives on."""
+    """Row 14: a truncated protobuf, unknown messages, unknown enum values: counted, named, the connection stays."""
     trial = begin(symbols="20", rate=300)
     collector = trial.run()
     trial.wait_stored(200)

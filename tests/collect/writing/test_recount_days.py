@@ -75,7 +75,7 @@ def test_a_day_that_was_unreadable_is_tried_every_second_and_told_once_it_was_re
 
 
 def test_a_day_that_must_wait_holds_back_no_other(journal: Journal) -> None:
-    """Its rows are in the spool for as long as its file cannot be written: the other days are counted meanwhile."""
+    """Its rows are in the spool while its file cannot be written; meanwhile the other days are counted."""
     recount = RecountDays(
         StoringState(lost_rows=1),
         SimpleNamespace(fresh_days=deque()),  # type: ignore[arg-type]

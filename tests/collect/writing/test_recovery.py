@@ -1,4 +1,4 @@
-"""What the watchdog's judgement leads to, beside a writer that has its reasons."""
+"""What the watchdog's judgement leads to, for a writer that waits for a known reason."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STALL_S: Final = 0.02
 def test_a_writer_that_waits_for_a_copy_is_no_stall(
     make_rig: MakeRig, journal: Journal, tick: Callable[..., TickRow]
 ) -> None:
-    """However short WATCHDOG_STALL_SEC is, and however long ticks wait: nobody lays hands on the writer."""
+    """However short WATCHDOG_STALL_SEC is, and however long ticks wait: no recovery is tried."""
     rig = make_rig()
     current_writer = CurrentWriter(rig.queue, lambda _number, _fresh: rig.writer)
     watchdog = Watchdog(STALL_S, threshold_rows=1, max_failures=1)

@@ -1,4 +1,4 @@
-"""Finished days are sealed, beside the ticks of today."""
+"""Finished days are sealed while today's ticks are stored."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def test_a_day_is_not_sealed_before_its_waiting_ticks_are_stored(
     make_rig: MakeRig, tick: MakeTick, journal: Journal
 ) -> None:
-    """Forty finished days may be sealed while their late ticks wait: all are stored, none is refused."""
+    """Forty finished days may be sealed while their late ticks wait: all are stored, none is rejected."""
     rig = make_rig()
     rig.put(of_old_days(tick, 40))
     rig.writer.start()

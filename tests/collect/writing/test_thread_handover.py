@@ -1,4 +1,4 @@
-"""What passes between the writer and the event loop is told once, whoever writes."""
+"""Events from the writer to the event loop are passed once, whichever thread writes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def test_each_gap_event_and_commit_is_told_once(make_rig: MakeRig, tick: MakeTick) -> None:
-    """While the writer commits as fast as it can, another thread pops as fast as it can: none is lost or told twice."""
+    """While the writer commits and another thread takes events, both at full speed, none is lost or passed twice."""
     rig = make_rig(batch_rows=1, max_wait_ms=1)
     number = market.parse_day(DAY)
     popped_gaps: list[Gap] = []
@@ -60,7 +60,7 @@ def test_each_gap_event_and_commit_is_told_once(make_rig: MakeRig, tick: MakeTic
 
 
 def test_a_writer_that_takes_over_has_what_was_not_told_yet(make_rig: MakeRig, tick: MakeTick) -> None:
-    """Commits of a writer that was replaced reach the log through its successor, once."""
+    """Commits of a replaced writer are logged through its successor, once."""
     old, new = make_rig(), make_rig()
     old.put([tick("HK.00700", 1)])
     old.writer.start()

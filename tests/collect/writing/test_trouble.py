@@ -1,4 +1,4 @@
-"""What the writer waits for is named, told and outlived."""
+"""What the writer waits for is named, logged and survived."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def test_a_foreign_lock_is_waited_for(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
-    """`sqlite_busy_backoff` once for many attempts, then everything that came meanwhile is stored; nothing is lost."""
+    """`sqlite_busy_backoff` once for many attempts, then everything is stored; nothing is lost."""
     rig = make_rig()
     rig.writer.prepare(market.parse_day(DAY))
     rig.writer.start()
@@ -69,7 +69,7 @@ def test_a_disk_that_fails_is_named_and_outlived(
     error: Callable[[], Exception],
     cause: str,
 ) -> None:
-    """The trouble has a name while it lasts; when it ends, all that was received is stored once, by itself."""
+    """The trouble has a name while it lasts; afterwards everything is stored once, automatically."""
     rig = make_rig(vfs=disk.name)
     rig.put(hundred(tick))
     if operation != "open":
@@ -92,7 +92,7 @@ def test_a_disk_that_fails_is_named_and_outlived(
 def test_a_directory_that_goes_away_is_waited_for(
     make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
 ) -> None:
-    """DATA_ROOT unmounted before the day's first tick: named, and stored once it is back."""
+    """DATA_ROOT unmounted before the day's first tick: named, and ticks are stored when it is back."""
     tmp_path.joinpath("HK").mkdir()
     rig = make_rig()
     rig.data_root.rename(tmp_path.with_name("elsewhere"))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def test_todays_ticks_do_not_wait_for_old_days(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
-    """What arrives while old days are stored is committed before the next of them but one."""
+    """Ticks that arrive while old days are stored wait for one old day at most."""
     rig = make_rig()
     watch(journal, lambda number: rig.put(of_today(tick, 7, first=100)) if number == 5 else None)
     rig.put([*of_old_days(tick, 30), *of_today(tick, 3)])
@@ -38,7 +38,7 @@ def test_todays_ticks_do_not_wait_for_old_days(make_rig: MakeRig, tick: MakeTick
 def test_a_leftover_of_old_days_holds_back_nothing_of_today(
     make_rig: MakeRig, tick: MakeTick, journal: Journal
 ) -> None:
-    """Rows that an earlier run's spool holds go in turns too; the spool lets go of them once the last is committed."""
+    """Rows in an earlier run's spool also take turns; the spool deletes them when the last is committed."""
     rig = make_rig()
     stored: list[int] = []
     watch(journal, lambda number: rig.put(of_today(tick, 7, first=100)) if number == 5 else None)

@@ -1,4 +1,4 @@
-"""Row 30: a file that cannot be written, of yesterday, today or tomorrow: only its day's ticks wait, and are told."""
+"""Row 30: a file of yesterday, today or tomorrow that cannot be written: only its day's ticks wait."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ KINDS: Final = {kind.__name__: kind for kind in (newer, another_programs, text, 
 
 
 def content(path: Path) -> object:
-    """What is in a file's place, as far as we must not touch it."""
+    """The content of a file that must not be changed."""
     if path.is_symlink():
         return path.readlink()
     return sorted(path.iterdir()) if path.is_dir() else path.read_bytes()
@@ -190,7 +190,7 @@ def test_only_the_ticks_of_a_bad_day_wait(
 
 @pytest.mark.parametrize("which", ["yesterday", "today"])
 def test_held_ticks_outlive_a_stop(rig: SpoolingRig, tick: MakeTick, which: str) -> None:
-    """A stop leaves them in the spool, and says how many; the next run finds every one of them, once."""
+    """A stop leaves them in the spool and logs how many; the next run finds every one of them, once."""
     bad = DAYS[which]
     name = market.day_name(bad)
     (rig.data_root / f"{name}.db").mkdir()
@@ -238,7 +238,7 @@ def test_gaps_of_a_bad_day_wait_with_its_rows(rig: SpoolingRig, tick: MakeTick, 
 
 
 def test_a_file_that_nobody_could_read_is_counted_anew(rig: SpoolingRig, tick: MakeTick) -> None:
-    """What our own gaps were made from was not what the file knows: its day is looked at again, once it can be."""
+    """Our own gaps were not made from the file's content: its day is loaded again when it can be read."""
     path, aside = rig.data_root / "20261119.db", rig.data_root / "aside"
     earlier = DayFile(path, path.stem, "earlier", NOW_MS, "test", StoreOptions())
     earlier.close()
@@ -277,7 +277,7 @@ def test_many_held_rows_come_back_in_pieces(rig: SpoolingRig, tick: MakeTick, jo
 
 
 def test_without_a_spool_memory_is_bounded(tmp_path: Path, tick: MakeTick, journal: Journal) -> None:
-    """Where the spool takes none either, 50,000 rows wait in memory, and then the queue: nothing is lost."""
+    """If the spool takes no ticks either, 50,000 rows wait in memory, and then the queue: nothing is lost."""
     rig = SpoolingRig(tmp_path)
     shutil.rmtree(rig.spool_dir)
     rig.spool_dir.write_text("no directory\n")
@@ -324,7 +324,7 @@ def test_a_commit_that_an_error_hid_is_counted_once_for_a_held_day(
 
 
 def test_a_lock_on_yesterdays_file_stops_nothing_of_today(rig: SpoolingRig, tick: MakeTick, journal: Journal) -> None:
-    """Somebody else writes to yesterday's file: its late ticks wait for him, today's do not."""
+    """Another process writes to yesterday's file: its late ticks wait, today's do not."""
     rig.put([*rows_of(tick, TODAY - 1, 1), *rows_of(tick, TODAY, 1)])
     rig.writer.start()
     rig.wait_stored(2)
@@ -340,7 +340,7 @@ def test_a_lock_on_yesterdays_file_stops_nothing_of_today(rig: SpoolingRig, tick
 
 
 def test_rows_of_another_spool_are_on_disk_before_it_forgets_them(rig: SpoolingRig, tick: MakeTick) -> None:
-    """A leftover of a bad day is done with only once it is in that day's own spool."""
+    """A row of an old spool is deleted there only when it is in the day's own spool."""
     (rig.data_root / "20261119.db").mkdir()
     done: list[int] = []
     rig.writer.start()
@@ -410,7 +410,7 @@ def test_each_tick_is_stored_once_whatever_becomes_of_the_days(
 def test_a_day_whose_file_was_moved_away_is_counted_anew(
     tmp_path: Path, tick: MakeTick, journal: Journal, day: str
 ) -> None:
-    """The remedy was followed: what the file that is gone held is missing from the fresh one, and is looked for."""
+    """The remedy was followed: ticks of the moved file are missing from the new one, and are requested."""
     rig, number = SpoolingRig(tmp_path), DAYS[day]
     name, start_ms = market.day_name(number), market.day_start_ms(number) + 36_000_000
     rig.put([tick("HK.00700", 1, start_ms)])

@@ -20,7 +20,7 @@ def watchdog(max_failures: int = 3) -> Watchdog:
 
 
 def actions(dog: Watchdog, pressure: Pressure, seconds: int) -> list[tuple[int, Action]]:
-    """What is done about a pressure that lasts, judged once a second, and when."""
+    """The watchdog's actions during lasting pressure, judged once a second, and their times."""
     verdicts = [(second, dog.judge(pressure, float(second))) for second in range(seconds)]
     return [(second, verdict.action) for second, verdict in verdicts if verdict]
 
@@ -53,7 +53,7 @@ def test_what_is_no_stall_is_no_alarm(pressure: Pressure) -> None:
 
 @pytest.mark.parametrize("cause", ["disk_full", "read_only", "busy", "slow_disk", "no_directory"])
 def test_a_stall_with_a_name_is_waited_for(cause: str) -> None:
-    """An hour of it: told every minute, and the process never ended for it."""
+    """For an hour: logged every minute, and the process is never ended because of it."""
     told = actions(watchdog(), replace(STALL, cause=cause), 3600)
     assert told == [(minute * 60, Action.WAIT) for minute in range(60)]
 
@@ -67,7 +67,7 @@ def test_a_commit_ends_the_count_of_failures() -> None:
 
 
 def test_the_queue_below_its_threshold_for_a_moment_is_no_recovery() -> None:
-    """Only a commit helps: a stall that the queue's own bounds hide for a second goes on where it was."""
+    """Only a commit helps: a stall that is hidden for a second continues from where it was."""
     dog = watchdog()
     assert [action for _, action in actions(dog, STALL, 31)] == [Action.INTERRUPT, Action.NEW_CONNECTION]
     assert dog.judge(replace(STALL, queue_rows=0), 40.0) is None
@@ -76,7 +76,7 @@ def test_the_queue_below_its_threshold_for_a_moment_is_no_recovery() -> None:
 
 @pytest.mark.parametrize("failures", [0, 1, 5])
 def test_the_number_of_recoveries_is_as_set(failures: int) -> None:
-    """WATCHDOG_RECOVERY_MAX_FAILURES: so many steps before the end; beyond three the last is repeated."""
+    """WATCHDOG_RECOVERY_MAX_FAILURES: this many steps before the end; beyond three the last is repeated."""
     done = [action for _, action in actions(watchdog(failures), STALL, 30 * failures + 1)]
     steps = [Action.INTERRUPT, Action.NEW_CONNECTION, *[Action.NEW_WRITER] * 3]
     assert done == [*steps[:failures], Action.EXIT]

@@ -1,4 +1,4 @@
-"""The writer thread: what the queue holds is committed once, whatever the disk does meanwhile; and it always ends."""
+"""The writer thread: queued rows are committed once, whatever the disk does; and the thread always ends."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_a_burst_begins_to_be_committed_at_once(make_rig: MakeRig, tick: MakeTic
 def test_a_tick_of_a_sealed_day_is_rejected_whole(
     make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
 ) -> None:
-    """What the sealed file has is a duplicate; what it has not is logged with every column; the file stays sealed."""
+    """A tick that the sealed file has is a duplicate; a missing one is logged completely; the file stays sealed."""
     first = make_rig()
     first.put(hundred(tick))
     first.writer.start()
@@ -167,7 +167,7 @@ def _plain(value: object) -> str:
 def test_finished_days_are_sealed_when_allowed(
     make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
 ) -> None:
-    """Days before the given one become plain and read-only, what is damaged is named, and what is no day is let be."""
+    """Days before the given one become plain and read-only, damaged ones are named, other files are left alone."""
     rig = make_rig()
     rig.put([tick("HK.00700", 1, MIDNIGHT_MS - 1), tick("HK.00700", 2)])
     rig.writer.start()
@@ -212,7 +212,7 @@ def test_a_query_on_the_file_of_a_stopped_day_does_not_fail_the_start(
 
 
 def test_a_reader_that_holds_the_wal_stops_nothing(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
-    """With a reader in a long query every tick is committed all the same, and its own view does not change."""
+    """With a reader in a long query every tick is still committed, and the reader's view does not change."""
     rig = make_rig()
     rig.writer.prepare(market.parse_day(DAY))
     reader = apsw.Connection(str(rig.data_root / f"{DAY}.db"), flags=apsw.SQLITE_OPEN_READONLY)
@@ -232,7 +232,7 @@ def test_a_reader_that_holds_the_wal_stops_nothing(make_rig: MakeRig, tick: Make
 def test_a_day_file_that_is_taken_away_is_begun_anew(
     how: str, make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
 ) -> None:
-    """The open day's file goes from its place: what comes next is in a file that can be found, and the loss is told."""
+    """The open day's file is moved: later ticks are in a new file with the right name, and the loss is logged."""
     rig = at_work(make_rig(), tick)
     path = rig.data_root / f"{DAY}.db"
     match how:
@@ -262,7 +262,7 @@ def test_a_day_file_that_is_taken_away_is_begun_anew(
 def test_a_day_file_that_is_taken_away_while_nothing_trades_is_there_again(
     make_rig: MakeRig, tick: MakeTick, journal: Journal
 ) -> None:
-    """At lunch too: nobody waits for the next tick to be told."""
+    """At lunch too: the check does not need a tick."""
     rig = at_work(make_rig(), tick)
     path = rig.data_root / f"{DAY}.db"
     for part in rig.data_root.glob(f"{DAY}.db*"):
@@ -275,7 +275,7 @@ def test_a_day_file_that_is_taken_away_while_nothing_trades_is_there_again(
 def test_a_foreign_file_in_the_way_stays_whole(
     make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
 ) -> None:
-    """Today's name belongs to a text file: a start says so and goes on, and its ticks wait until it is moved."""
+    """A text file has today's name: the start logs it and continues, and ticks wait until it is moved."""
     path = tmp_path / f"{DAY}.db"
     path.write_text("notes\n")
     rig = make_rig()
@@ -328,7 +328,7 @@ def test_a_stop_ends_also_when_the_disk_does_not_answer(
 
 
 def test_a_bug_ends_the_thread_visibly(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
-    """What is no fault of a disk is not tried for ever: a traceback, and the service finds the thread dead."""
+    """An error that is not the disk's is not repeated for ever: a traceback, and the service sees the thread end."""
     rig = make_rig()
     rig.put([tick("HK.00700", 1)])
     rig.put([Tick(*tick("HK.00700", 2))._replace(volume=object())])  # type: ignore[arg-type]
