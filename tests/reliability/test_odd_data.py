@@ -124,7 +124,7 @@ def test_a_sealed_day_is_not_reborn(begin: Begin) -> None:
 
 
 def test_a_time_that_is_none_ends_nothing(begin: Begin) -> None:
-    """Rows 14 and 18: OpenD tells the year 3,170,900, later one before 1970: not believed, nothing is lost."""
+    """Rows 14 and 18: OpenD reports the year 3,170,900, later one before 1970: not used, nothing is lost."""
     trial = begin("--wait", symbols="20", rate=500)
     trial.run()
     trial.wait_stored(200)

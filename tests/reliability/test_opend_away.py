@@ -178,13 +178,13 @@ def test_thirty_seconds_off_the_network_at_five_thousand_ticks_a_second(begin: B
 
 
 def healed_since(trial: Trial, moment_ms: int) -> bool:
-    """Whether a live state of a later moment says that nothing is being backfilled any more."""
+    """Whether a later live state says that nothing is being backfilled any more."""
     status = trial.live()
     return status.written_ms > moment_ms and not status.gaps_healing
 
 
 def count_by_symbol(trial: Trial) -> dict[str, int]:
-    """How many ticks of each symbol were made so far."""
+    """The number of ticks of each symbol made so far."""
     counts = dict.fromkeys(trial.market.symbols, 0)
     for tick in trial.market.process.truth():
         counts[tick.symbol] += 1

@@ -37,7 +37,7 @@ STARTS: Final = (1, 2)
 
 
 def cut_power(trial: Trial, rng: random.Random, changes: int, of: str = "") -> Path:
-    """Has the power go at one of so many changes of these files; returns what the disk may hold then."""
+    """Cuts the power at one of this many changes of these files; returns what the disk may have then."""
     image = trial.directory / "kept"
     trial.collector.cut_power(rng.randint(1, changes), of, image, rng.randrange(1 << 30))
     return image
@@ -58,7 +58,7 @@ def restore_power(trial: Trial, image: Path, rng: random.Random) -> None:
 
 
 def found(image: Path) -> tuple[list[Tick], int]:
-    """The ticks that a service finds there, and the commits; asked of a copy, which it may repair."""
+    """The ticks and commits that a service finds there; read from a copy, which may be repaired."""
     copy = image.with_name("copy")
     shutil.copytree(image, copy)
     ticks: list[Tick] = []
@@ -108,7 +108,7 @@ def test_a_power_cut_takes_no_more_than_stated(begin: Begin, case: tuple[str, st
 
 @pytest.mark.parametrize("seed", STARTS)
 def test_a_power_cut_at_the_start_is_survived(begin: Begin, seed: int) -> None:
-    """Row 2, while the day's file is made: what is left of it is no obstacle to the next start."""
+    """Row 2, while the day's file is created: what is left of it does not prevent the next start."""
     rng = random.Random(seed)
     trial = begin("--wait", symbols="20", rate=200)
     collector = trial.run_on_forgetful_disk(MAX_WAIT_MS="40")

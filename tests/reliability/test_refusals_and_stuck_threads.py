@@ -1,4 +1,4 @@
-"""Rows 19, 20 and 22: what OpenD refuses, who owns DATA_ROOT, and parts of the service that are stuck."""
+"""Rows 19, 20 and 22: what OpenD refuses, the owner of DATA_ROOT, and stuck parts of the service."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_short_quota_and_refused_symbols_leave_the_others_alone(begin: Begin) 
 
 
 def test_the_second_collector_is_refused_and_the_first_goes_on(begin: Begin) -> None:
-    """Row 20: on one DATA_ROOT the second exits 1 and says who holds it; the first loses nothing."""
+    """Row 20: on one DATA_ROOT the second exits with 1 and names the holder; the first loses nothing."""
     trial = begin("--wait", symbols="20", rate=500)
     first = trial.run(INSTANCE_ID="first")
     trial.wait_stored(200)
@@ -114,7 +114,7 @@ def test_a_spool_has_one_owner_too(begin: Begin) -> None:
 
 
 def stalls_of(collector: FaultyCollector) -> list[str]:
-    """What was done about each stall that the watchdog told."""
+    """The watchdog's action for each stall."""
     lines = [line for line in collector.output.splitlines() if "WATCHDOG persistent_stall" in line]
     print("\n".join(line.split("persistent_stall")[1] for line in lines))
     return [line.split("action=")[1].split()[0] for line in lines]
@@ -178,9 +178,7 @@ def described(trial: Trial) -> list[Finding]:
 
 
 def test_exhausted_descriptors_are_outlived(begin: Begin) -> None:
-    """Row 22: no descriptor is left when the connection breaks: named, also in `status`; health goes on, recovers once
-    there are some.
-    """
+    """Row 22: no descriptor is left when the connection breaks: named, also in `status`; then it recovers."""
     trial = begin("--wait", symbols="20", rate=300)
     collector = trial.run()
     trial.wait_stored(200)

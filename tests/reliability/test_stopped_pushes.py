@@ -1,4 +1,4 @@
-"""Row 26: pushes of a symbol stop while the connection lives, at several rates: subscribed again, nothing lost."""
+"""Row 26: pushes of a symbol stop on an open connection, at several rates: subscribed again, nothing lost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FOUND_S: Final = 300.0  # only ends a test that would wait for ever: 20 s are pr
 
 @pytest.mark.parametrize("rate", RATES)
 def test_at_any_rate_pushes_that_stop_are_found_and_nothing_is_unaccounted(begin: Begin, rate: float) -> None:
-    """Told once, subscribed again, backfilled; what left OpenD's window meanwhile is a gap of known size."""
+    """Logged once, subscribed again, backfilled; ticks beyond OpenD's 1,000 are a gap of known size."""
     trial = begin(symbols=SYMBOL, rate=rate)
     collector = trial.run()
     trial.wait_stored(max(WARM_ROWS, int(2 * rate)))

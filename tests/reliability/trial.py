@@ -44,7 +44,7 @@ QUICK: Final = {"RECONNECT_MIN_DELAY": "0.02", "RECONNECT_MAX_DELAY": "0.2"}
 
 
 def wait_until(condition: Callable[[], object], what: Callable[[], str] | str, cap_s: float = CAP_S) -> float:
-    """Returns once `condition()` holds, with how long that took; fails with `what` when it takes more than the cap."""
+    """Returns the duration when `condition()` is true; fails with `what` if that takes longer than the cap."""
     started_s = time.monotonic()
     while not condition():
         if time.monotonic() - started_s > cap_s:
@@ -85,11 +85,11 @@ class FaultyCollector(Collector):
         return self.events(name)[count - 1]
 
     def inject(self, fault: Fault) -> int:
-        """Its disk meets this fault from now on; returns its number."""
+        """Injects a fault into its disk; returns its number."""
         return int(self._ask("inject", {each.name: getattr(fault, each.name) for each in fields(fault) if each.init}))
 
     def hits(self, number: int) -> int:
-        """How many operations a fault has hit."""
+        """The number of operations that a fault has hit."""
         return int(self._ask("hits", number))
 
     def lift(self, number: int | None = None) -> None:
@@ -165,7 +165,7 @@ class Market:
 
     @property
     def symbols(self) -> list[str]:
-        """What it trades."""
+        """The symbols that it trades."""
         return self.symbols_path.read_text().split()
 
     def tell(self, step: str) -> dict[str, str]:
@@ -181,11 +181,11 @@ class Market:
         return ""
 
     def made(self) -> int:
-        """How many ticks it has made that can be stored."""
+        """The number of ticks made that can be stored."""
         return count_lines(self.truth_path)
 
     def kill(self) -> None:
-        """SIGKILL: connections end, nobody listens."""
+        """SIGKILL: connections end, the port is closed."""
         self.process.kill()
 
     def resume(self) -> None:
@@ -213,7 +213,7 @@ class Market:
 
 
 def count_lines(path: Path) -> int:
-    """How many whole lines a file has."""
+    """The number of complete lines in a file."""
     with path.open("rb") as file:
         return sum(part.count(b"\n") for part in iter(lambda: file.read(1 << 20), b""))
 
@@ -276,7 +276,7 @@ class Stored:
         return count
 
     def days(self, stack: ExitStack, only: frozenset[str] | None = None) -> Iterator[StoredDay]:
-        """What the checker wants of each file."""
+        """The input of the checker for each file."""
         for day in list_days(self._root):
             if only is None or day in only:
                 reader = stack.enter_context(DayReader(path_of(self._root, day)))
@@ -321,7 +321,7 @@ class Trial:
         return self._next(settings, "plain")
 
     def run_on_faulty_disk(self, **settings: str) -> FaultyCollector:
-        """The same on a disk to which faults can be told."""
+        """The same on a disk into which faults can be injected."""
         return self._next(settings, "faulty")
 
     def run_on_forgetful_disk(self, **settings: str) -> FaultyCollector:
@@ -329,7 +329,7 @@ class Trial:
         return self._next(settings, "forgetful")
 
     def another(self) -> FaultyCollector:
-        """Starts one on the same DATA_ROOT, beside the one that runs; whoever asked for it closes it."""
+        """Starts one on the same DATA_ROOT while another runs; the caller closes it."""
         return self._start(len(self.collectors) + 1000, {}, "plain")
 
     def close(self) -> None:
@@ -338,17 +338,17 @@ class Trial:
             collector.close()
 
     def status(self) -> LiveStatus | None:
-        """The live state of the collector that runs; None before it has left any."""
+        """The live state of the running collector; None before the first."""
         status = read_status((self.runtime or self.data_root) / STATUS_NAME)
         return status if status and status.pid == self.collector.pid else None
 
     def breaks(self) -> int:
-        """How often a connection that was up has ended, by the live state."""
+        """How often an established connection has ended, from the live state."""
         status = self.status()
         return status.link_breaks_lately if status else 0
 
     def live(self, **wanted: object) -> LiveStatus:
-        """The live state, once it is there, and says this."""
+        """The live state, when it exists and has this."""
         found: list[LiveStatus] = []
 
         def there() -> bool:
@@ -362,12 +362,12 @@ class Trial:
         return found[-1]
 
     def findings(self) -> dict[str, Finding]:
-        """What the verb `status` says at this moment, by code."""
+        """The findings of `status` at this moment, by code."""
         status = self.status()
         return {finding.code: finding for finding in check(status, now_ms(), LIMITS)} if status else {}
 
     def wait_finding(self, code: str, words: str = "") -> Finding:
-        """A finding of `status`, once it says so, in these words."""
+        """A finding of `status`, as soon as it appears with these words."""
         found: dict[str, Finding] = {}
 
         def there() -> bool:
@@ -378,11 +378,11 @@ class Trial:
         return found[code]
 
     def wait_stored(self, rows: int) -> float:
-        """Returns once so many ticks are stored, with the seconds that took."""
+        """Returns when this many ticks are stored, with the seconds that took."""
         return wait_until(lambda: self.stored.rows() >= rows, lambda: f"{rows} ticks stored\n{self.tail()}")
 
     def wait_more(self, rows: int) -> float:
-        """Returns once so many more ticks are stored, with the seconds that took."""
+        """Returns when this many more ticks are stored, with the seconds that took."""
         return self.wait_stored(self.stored.rows() + rows)
 
     def settle(self, *, excused: int = 0, cap_s: float = CAP_S) -> float:
@@ -447,7 +447,7 @@ class Trial:
     def verdict(
         self, acked: Iterable[tuple[str, int]] = (), only: frozenset[str] | None = None, *, ok: bool = True
     ) -> Verdict:
-        """The same, printed; it must be `ok`, unless told otherwise."""
+        """The same, printed; it must be `ok` unless the test says otherwise."""
         verdict = self.judge(acked, only)
         print(verdict.line())
         assert verdict.ok or not ok, f"{verdict.line()}\n{self.tail()}"
@@ -514,7 +514,7 @@ class Trial:
             return 0, 0, True  # locked, or just being made
 
     def _is_quiet(self, since_ms: int) -> bool:
-        """Whether a live state that was left after that moment says that nothing is under way."""
+        """Whether a live state written after that moment says that nothing is in progress."""
         status = self.status()
         if status is None or status.written_ms <= since_ms:
             return False

@@ -32,12 +32,12 @@ class Sqlite3(Protocol):
     """Runs the stock `sqlite3` of the system as a member of the group that may read and not write."""
 
     def __call__(self, path: Path, sql: str, *, immutable: bool = False) -> str:
-        """What it prints; AssertionError with its words when it fails."""
+        """Its output; AssertionError with its error text if it fails."""
 
 
 @pytest.fixture
 def open_day() -> Iterator[OpenDay]:
-    """Opens day files for writing, and lets go of those that a test left open."""
+    """Opens day files for writing, and closes those that a test left open."""
     opened: list[DayFile] = []
 
     def make(path: Path, run_id: str = "run", options: StoreOptions | None = None) -> DayFile:
@@ -51,13 +51,13 @@ def open_day() -> Iterator[OpenDay]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the day file of a test is, or will be."""
+    """The path of the test's day file, which may not exist yet."""
     return tmp_path / f"{DAY}.db"
 
 
 @pytest.fixture
 def group_path(tmp_path: Path) -> Iterator[Path]:
-    """Where a day file is in a directory as in production: 0750, of a group that reads, under umask 0027."""
+    """The path of a day file in a directory as in production: 0750, readable by the group, umask 0027."""
     if os.geteuid() != 0:
         pytest.skip("becoming another user needs root")
     open_to_others(tmp_path)
@@ -72,7 +72,7 @@ def group_path(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def sqlite3() -> Sqlite3:
-    """The stock `sqlite3`, as another user who is in the group."""
+    """The system's `sqlite3`, as another user in the group."""
 
     def run(path: Path, sql: str, *, immutable: bool = False) -> str:
         uri = f"file:{path}?mode=ro" + ("&immutable=1" if immutable else "")

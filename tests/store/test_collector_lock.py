@@ -1,4 +1,4 @@
-"""One collector a DATA_ROOT, told by a lock that dies with its holder."""
+"""One collector for a DATA_ROOT, ensured by a lock that ends with its holder."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ sys.stdin.read()
 
 
 def test_the_second_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:
-    """The line names the holder; when it lets go, the next one gets in and leaves its own name."""
+    """The line names the holder; when it releases the lock, the next one gets it and writes its own name."""
     first = OwnerLock(tmp_path, f"pid {os.getpid()}, instance first")
     with pytest.raises(OwnedError, match=f"pid {os.getpid()}, instance first") as caught:
         OwnerLock(tmp_path, "pid 2")
@@ -48,7 +48,7 @@ def test_the_second_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:
 
 
 def test_a_killed_holder_leaves_no_lock(tmp_path: Path) -> None:
-    """While another process lives it holds; SIGKILL frees at once, and what it wrote does not mislead."""
+    """The lock is held while the process lives; SIGKILL releases it at once, and the old name does not mislead."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:
@@ -63,7 +63,7 @@ def test_a_killed_holder_leaves_no_lock(tmp_path: Path) -> None:
 
 
 def test_a_refused_one_leaks_no_descriptor(tmp_path: Path) -> None:
-    """Asking a hundred times for what is held costs nothing."""
+    """Asking a hundred times for a held lock leaves no descriptor open."""
     lock = OwnerLock(tmp_path, f"pid {os.getpid()}")
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are enough
     for _ in range(100):
@@ -92,7 +92,7 @@ sys.stdin.read()
 
 @contextmanager
 def locked_by_another(path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that is no collector holds a shared lock, as any reader may take one."""
+    """A process that is not a collector holds a shared lock, as any reader may."""
     command = [sys.executable, "-c", LOCK, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
         assert reader.stdout
@@ -149,7 +149,7 @@ def test_the_group_can_take_no_lock(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can leave a file of root's")
 def test_a_lock_file_of_roots_is_named_with_the_command_that_mends_it(tmp_path: Path) -> None:
-    """What a run as root left: the service's account is told whose the file is, and what to paste."""
+    """After a run as root the service's account gets the file's owner and the command to paste."""
     open_to_others(tmp_path)
     tmp_path.chmod(0o777)
     for name in (LOCK_NAME, SPOOL_LOCK_NAME):
@@ -181,7 +181,7 @@ for lock in (OwnerLock, lambda *args: spool_owned(*args).__enter__()):
 
 
 def test_a_full_disk_keeps_nobody_from_starting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without room for a name in it, or for the file itself, the lock is held all the same."""
+    """Without space for the name, or for the file itself, the lock is still held."""
 
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -206,7 +206,7 @@ def test_a_full_disk_keeps_nobody_from_starting(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another account")
 def test_a_run_by_another_account_is_sent_to_systemd(tmp_path: Path) -> None:
-    """Its advice gives nothing of the service away: no chown of the lock, whether the service runs or not."""
+    """The advice does not give the lock away: no chown, whether the service runs or not."""
     open_to_others(tmp_path)
     for name in (LOCK_NAME, SPOOL_LOCK_NAME):
         (tmp_path / name).touch(mode=0o600)

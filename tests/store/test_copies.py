@@ -1,4 +1,4 @@
-"""Copies of the day are found by what the stock `sqlite3` leaves beside them; nothing else is taken for one."""
+"""Copies of the day are found by the files that `sqlite3` puts beside them; nothing else is taken for one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CAP_S: Final = 30.0
 
 
 def find(*directories: Path) -> dict[str, tuple[int, ...]]:
-    """What is found while the file of DAY is written."""
+    """The copies found while the file of DAY is written."""
     return find_copies(directories, lambda day: day == DAY)
 
 
@@ -39,7 +39,7 @@ def source(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("before", ["", "wal", "delete"])
 @pytest.mark.parametrize("name", [f"{DAY}.snapshot.db", "noon.db"])
 def test_a_backup_is_seen_to_go_on_and_to_end(source: Path, before: str, name: str) -> None:
-    """Over nothing, over the copy that an earlier `.backup` left, and over one that is no WAL database."""
+    """To a new file, over the copy of an earlier `.backup`, and over a database that is not in WAL mode."""
     target = source.with_name(name)
     if before:
         subprocess.run(["sqlite3", str(source), f".backup '{target}'"], check=True)
@@ -57,7 +57,7 @@ def test_a_backup_is_seen_to_go_on_and_to_end(source: Path, before: str, name: s
 
 
 def test_what_is_no_copy_of_this_day_is_passed_over(tmp_path: Path) -> None:
-    """Day files, drafts, what was set aside, other days, journals without a copy, a directory that is missing."""
+    """Day files, drafts, renamed files, other days, journals without a copy, a missing directory."""
     for name in (f"{DAY}.db", "20261119.db", f".{DAY}.db.new", f"{DAY}.db.damaged-20261120T010203Z", "20261119.x.db"):
         for suffix in ("", "-journal", "-wal"):
             (tmp_path / (name + suffix)).write_bytes(b"x")

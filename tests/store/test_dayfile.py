@@ -37,7 +37,7 @@ RECOUNT: Final = """
 
 
 def query(path: Path, sql: str) -> list[tuple[object, ...]]:
-    """What a reader beside the writer sees."""
+    """The result of a query by another reader."""
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     try:
         return list(db.execute(sql))
@@ -54,7 +54,7 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 
 def test_a_batch_is_there_when_write_returns(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
-    """Every column as it was given, for a reader beside the writer, as soon as `write` has returned."""
+    """Every column as given, for another reader, as soon as `write` has returned."""
     day = open_day(path)
     rows = [tick("HK.00700", 2**62 + 1, NOW_MS), tick("HK.00005", -1), tick("HK.00700", 3, 0)]
     assert day.write(Batch(rows=rows), NOW_MS) == Written(3, 0)
@@ -175,7 +175,7 @@ def test_the_ledger_balances(open_day: OpenDay, path: Path, tick: MakeTick) -> N
 
 
 def test_a_run_goes_on_with_its_own_account(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
-    """A file opened anew in the same run continues the counters and keeps the time of the start."""
+    """A file that is opened again in the same run continues the counters and keeps the start time."""
     open_day(path).write(Batch(rows=[tick("HK.00700", 1)]), NOW_MS)
     again = DayFile(path, path.stem, "run", NOW_MS + 9, "test", StoreOptions())
     assert again.ledger == Ledger(stored=1, commits=1)
@@ -267,7 +267,7 @@ def test_a_new_file_is_never_open_to_others(open_day: OpenDay, path: Path, mask:
 
 
 def test_an_unfinished_draft_is_no_obstacle(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
-    """A crash while a day file is made leaves at most a draft under another name: it is made anew."""
+    """A crash while a day file is created leaves at most a draft with another name: it is created again."""
     draft = path.with_name(f".{path.name}.new")
     draft.touch()
     draft.with_name(f"{draft.name}-journal").write_bytes(b"of the crash")
@@ -327,7 +327,7 @@ def _alter(path: Path, sql: str) -> None:
 def test_a_foreign_file_is_refused_untouched(
     open_day: OpenDay, path: Path, leave: Callable[[Path], None], told: str
 ) -> None:
-    """One error with a remedy; not a byte of it changes, and nothing appears beside it."""
+    """One error with a remedy; no byte of it changes, and no file appears beside it."""
     leave(path)
     before = contents(path.parent)
     with pytest.raises(ForeignFileError, match=told) as caught:

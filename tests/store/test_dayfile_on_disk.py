@@ -33,7 +33,7 @@ OPTIONS: Final = StoreOptions(busy_timeout_ms=50)
 
 
 def files(path: Path) -> list[str]:
-    """What is beside the day file, by the end of its name."""
+    """The files beside the day file, by the end of their names."""
     return sorted(file.name.removeprefix(path.name) for file in path.parent.glob(f"{path.name}*"))
 
 
@@ -145,7 +145,7 @@ def test_a_file_whose_wal_was_removed_in_mid_copy_is_whole_or_named_damaged(
 def test_the_next_run_finds_what_a_killed_one_committed(
     open_day: OpenDay, path: Path, tick: MakeTick, killed_writer: KilledWriter
 ) -> None:
-    """A run after SIGKILL goes on in the same file; nothing that was committed is stored again."""
+    """A run after SIGKILL continues in the same file; committed ticks are not stored again."""
     killed_writer(path, rows=500)
     day = open_day(path)
     assert day.write(Batch(rows=[tick("HK.00700", 499), tick("HK.00700", 500)]), NOW_MS).stored == 1
@@ -155,7 +155,7 @@ def test_the_next_run_finds_what_a_killed_one_committed(
 def test_a_clean_stop_leaves_one_plain_file(
     open_day: OpenDay, group_path: Path, tick: MakeTick, sqlite3: Sqlite3
 ) -> None:
-    """Closed in mid-day it is a single file, readable on a medium that nobody can write to, and opens again."""
+    """Closed during the day it is a single file, readable on a read-only medium, and can be opened again."""
     filled(open_day, group_path, tick)
     assert files(group_path) == [""]
     assert sqlite3(group_path, COUNT) == "300"
@@ -168,7 +168,7 @@ def test_a_clean_stop_leaves_one_plain_file(
 def test_a_reader_at_the_stop_keeps_the_files(
     open_day: OpenDay, group_path: Path, tick: MakeTick, sqlite3: Sqlite3
 ) -> None:
-    """A reader that is attached when the service stops is no fault: the WAL stays, and everyone still reads all."""
+    """A reader connected at the stop is no fault: the WAL stays, and everybody still reads everything."""
     day = open_day(group_path)
     day.write(Batch(rows=[tick("HK.00700", 1)]), NOW_MS)
     reader = attach(group_path)
@@ -194,7 +194,7 @@ def test_letting_go_writes_nothing(open_day: OpenDay, path: Path, tick: MakeTick
 def test_a_lost_companion_costs_no_checkpointed_tick(
     open_day: OpenDay, path: Path, tick: MakeTick, killed_writer: KilledWriter, lost: str
 ) -> None:
-    """Whoever deletes `-shm` or `-wal` after a crash keeps an intact file, which the next run goes on with."""
+    """If `-shm` or `-wal` is deleted after a crash, the file stays valid, and the next run continues with it."""
     filled(open_day, path, tick)
     killed_writer(path, rows=400)
     for suffix in ("-shm", "-wal"):
@@ -247,7 +247,7 @@ def test_a_statement_can_be_ended_from_another_thread(open_day: OpenDay, path: P
 def test_a_sealed_day_is_one_plain_file_for_ever(
     open_day: OpenDay, group_path: Path, tick: MakeTick, sqlite3: Sqlite3
 ) -> None:
-    """Sealed from whatever state: one file, 0440, says when; a copy opens anywhere; sealing again changes nothing."""
+    """Sealed from any state: one file, 0440, with the time; a copy opens anywhere; sealing again changes nothing."""
     filled(open_day, group_path, tick)
     assert seal(group_path, NOW_MS, OPTIONS) is True
     assert files(group_path) == [""]
@@ -262,7 +262,7 @@ def test_a_sealed_day_is_one_plain_file_for_ever(
 
 
 def test_a_day_is_sealed_after_a_crash(path: Path, killed_writer: KilledWriter) -> None:
-    """What a killed run left in the WAL is in the sealed file."""
+    """Ticks that a killed run left in the WAL are in the sealed file."""
     killed_writer(path, rows=500)
     assert seal(path, NOW_MS, OPTIONS)
     assert files(path) == [""]
@@ -271,7 +271,7 @@ def test_a_day_is_sealed_after_a_crash(path: Path, killed_writer: KilledWriter) 
 
 @pytest.mark.parametrize("as_owner", [True, False], ids=["by mode", "by content"])
 def test_a_sealed_day_takes_no_tick(open_day: OpenDay, path: Path, tick: MakeTick, *, as_owner: bool) -> None:
-    """Neither the mode nor, when someone made it writable, the mark inside lets it be written again."""
+    """Neither the mode nor, if somebody made it writable, the mark inside allows writing."""
     filled(open_day, path, tick)
     assert seal(path, NOW_MS, OPTIONS)
     if not as_owner:
@@ -311,7 +311,7 @@ def test_a_query_on_a_plain_file_only_delays_sealing(open_day: OpenDay, path: Pa
 
 
 def test_a_damaged_day_is_not_sealed(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
-    """The check before sealing finds a flipped page; the file keeps its mode and its bytes for whoever rescues it."""
+    """The check before sealing finds a flipped page; the file keeps its mode and bytes, so that data can be saved."""
     filled(open_day, path, tick, rows=20_000)
     data = bytearray(path.read_bytes())
     middle = len(data) // 2 // 4096 * 4096

@@ -1,4 +1,4 @@
-"""Whatever the disk does has a name that an operator can look up."""
+"""Every disk error has a name that an operator can look up."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def caused(error: Exception) -> StoreError:
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )
 def test_a_fault_has_a_name(error: Exception, cause: str, *, reopen: bool) -> None:
-    """Its cause in one word; only a lock leaves the connection usable; and the writer catches all of them."""
+    """Its cause in one word; only after a lock the connection stays usable; and the writer handles all of them."""
     assert diagnose(error) == (cause, reopen)
     assert isinstance(error, DISK_ERRORS)
 

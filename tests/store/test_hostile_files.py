@@ -1,4 +1,4 @@
-"""Day files that somebody made to do harm, or broke: a reader and the writer name the file, within bounds of work."""
+"""Damaged or malicious day files: readers and the writer name the file, with bounded work."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def change(path: Path, sql: str) -> None:
 
 
 def read_all(path: Path) -> list[str]:
-    """Everything that verbs ask of a day; what errors there were, none of them another than ours."""
+    """Every query of the verbs on a day; all errors must be ours."""
     said = []
     for ask in (
         DayReader.totals, DayReader.completeness, lambda reader: reader.least_complete(3), DayReader.rules,
@@ -120,7 +120,7 @@ def read_all(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("sql", TOLD)
 def test_readers_name_the_file_and_what_is_wrong_in_it(path: Path, sql: str) -> None:
-    """Whatever a reader asks: an answer or an error of that file, at a bounded cost; and `report` goes on."""
+    """Every query gives an answer or an error of that file, with bounded work; and `report` continues."""
     change(path, sql)
     began_s = time.process_time()
     said = read_all(path)
@@ -133,7 +133,7 @@ def test_readers_name_the_file_and_what_is_wrong_in_it(path: Path, sql: str) -> 
 
 @pytest.mark.parametrize("sql", REFUSED)
 def test_the_writer_names_what_it_cannot_write_to(path: Path, tick: MakeTick, sql: str) -> None:
-    """Its ticks wait for that file alone, and none of them is counted as stored."""
+    """Only ticks of that file wait, and none of them is counted as stored."""
     change(path, sql)
     with pytest.raises(DISK_ERRORS, match=REFUSED[sql]) as met:
         _write(path, tick)
@@ -151,7 +151,7 @@ def _write(path: Path, tick: MakeTick) -> None:
 
 
 def _seal(path: Path) -> None:
-    """As the collector does once the day is over; it checks less of a file than the writer."""
+    """Seals like the collector after the day; sealing checks less than the writer."""
     seal(path, NOW_MS, StoreOptions())
     raise StoreError("sealed")
 
@@ -166,7 +166,7 @@ def test_a_foreign_trigger_takes_no_stored_tick_away(path: Path, tick: MakeTick)
 
 
 def test_a_sum_that_no_float_can_hold_is_a_number_all_the_same(path: Path, tick: MakeTick) -> None:
-    """Two turnovers of 1e308 are numbers; their sum is told as the largest there is, for JSON has no infinity."""
+    """Two turnovers of 1e308 are numbers; their sum is shown as the largest number, because JSON has no infinity."""
     day = DayFile(path, DAY, "second", NOW_MS, "test", StoreOptions())
     rows = [(*tick("HK.00700", n, NOW_MS)[:5], 1e308, *tick("HK.00700", n, NOW_MS)[6:]) for n in (7, 8)]
     day.write(Batch(rows=rows), NOW_MS)

@@ -1,4 +1,4 @@
-"""Who keeps us from writing, told of real locks that real processes hold on a real day file."""
+"""Who prevents writing, found from real locks that real processes hold on a real day file."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ PENDING, SHARED_FIRST = 0x40000000, 0x40000002  # of the file itself
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the file of a day is."""
+    """The path of a day's file."""
     return tmp_path / "20261120.db"
 
 
 @pytest.mark.parametrize("kind", [fcntl.F_RDLCK, fcntl.F_WRLCK])
 @pytest.mark.parametrize("byte", [WRITE, RECOVER])
 def test_a_lock_on_a_byte_of_shm_is_named_with_its_holder(path: Path, byte: int, kind: int) -> None:
-    """A shared lock needs no right to write. pid, user and command; nobody once it is gone."""
+    """A shared lock needs no write permission. pid, user and command; nothing when the process has ended."""
     day = open_day(path)
     day.write(Batch(rows=ticks(0, 10)), NOW_MS)
     with locked(path.with_name(path.name + "-shm"), kind, byte) as other:
@@ -79,7 +79,7 @@ def test_a_writer_in_the_stock_shell_is_named(path: Path) -> None:
 
 
 def test_a_reader_is_not_blamed(path: Path) -> None:
-    """A reader in a transaction keeps nobody from writing."""
+    """A reader in a transaction does not prevent writing."""
     day = open_day(path)
     day.write(Batch(rows=ticks(0, 10)), NOW_MS)
     with in_transaction(path, "BEGIN;", "SELECT count(*) FROM ticks;"):
@@ -89,7 +89,7 @@ def test_a_reader_is_not_blamed(path: Path) -> None:
 
 
 def test_a_reader_of_a_plain_file_keeps_it_from_being_opened(path: Path) -> None:
-    """After a clean stop the file is plain: a transaction that reads it is in the way of the next start, and named."""
+    """After a clean stop the file is plain: a transaction that reads it blocks the next start, and is named."""
     assert open_day(path).close()
     with in_transaction(path, "BEGIN;", "SELECT count(*) FROM ticks;") as other:
         with pytest.raises(apsw.BusyError):
@@ -124,7 +124,7 @@ def test_no_descriptor_leaks_and_a_missing_file_is_nobodys(path: Path) -> None:
 
 
 def test_a_hidden_or_hostile_process_is_told_in_one_clean_line(tmp_path: Path) -> None:
-    """What nobody may see is left out; a command line with escape codes and newlines does not reach a terminal."""
+    """What may not be seen is left out; escape codes and newlines of a command line do not reach a terminal."""
     assert describe(999_999_999).words() == "pid 999999999"
     with subprocess.Popen(["sleep", "60\x1b[31m\n" + "x" * 500], stderr=subprocess.DEVNULL) as other:
         words = describe(other.pid).words()
@@ -134,7 +134,7 @@ def test_a_hidden_or_hostile_process_is_told_in_one_clean_line(tmp_path: Path) -
 
 
 def test_the_kernels_list_is_read_or_known_to_be_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Holders of a flock by its inode; None where there is no list, as in the service's sandbox."""
+    """Holders of a flock by its inode; None if there is no list, as in the service's sandbox."""
     file = tmp_path / "lock"
     file.touch()
     assert holders(file) == []

@@ -51,7 +51,7 @@ def row(**changed: Any) -> SourceRow:
     ],
 )
 def test_a_row_that_is_a_tick(changed: dict[str, Any], column: int, value: Any) -> None:
-    """What may be missing has a word of its own; nothing but its spelling changes."""
+    """A missing optional value gets a word of its own; nothing else changes except spelling."""
     placed = place(row(**changed), DAY)
     assert placed.tick is not None
     assert placed.tick[column] == value
@@ -92,7 +92,7 @@ VALUES = st.none() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text(ma
 
 @given(st.dictionaries(st.sampled_from(COLUMNS), VALUES))
 def test_any_values_find_their_place(changed: dict[str, Any]) -> None:
-    """Whatever a file holds, a row is a tick of the right types or has a cause; the quick way finds the same."""
+    """Whatever a file contains, a row is a tick with the right types or has a cause; the fast path agrees."""
     values = row(**changed).values
     placed = place(SourceRow(1, values), DAY)
     assert (placed.tick is None) == bool(placed.cause)

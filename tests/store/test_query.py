@@ -45,7 +45,7 @@ def in_time(ticks: list[TickRow]) -> list[TickRow]:
 
 
 def test_ticks_come_in_the_order_of_time(make_day: MakeDay, tick: MakeTick) -> None:
-    """However they arrived: by (ts_ms, symbol, seq), every column as stored; of all symbols or of those asked for."""
+    """In any order of arrival: by (ts_ms, symbol, seq), every column as stored; of all symbols or the given ones."""
     day = make_day()
     stored = shuffled(tick)
     day.add(stored)
@@ -126,7 +126,7 @@ def test_the_books_of_the_service(make_day: MakeDay) -> None:
 
 
 def test_a_reader_sees_the_live_wal_and_changes_nothing(make_day: MakeDay, tick: MakeTick) -> None:
-    """Ticks that are in the WAL alone are read at once; a snapshot holds still; the reader cannot write."""
+    """Ticks only in the WAL are read at once; a snapshot does not change; the reader cannot write."""
     day = make_day()
     day.add([tick("HK.00700", 1)])
     before = day.path.read_bytes()
@@ -223,7 +223,7 @@ def test_a_missing_day_names_those_that_are_there(make_day: MakeDay, tmp_path: P
 
 
 def test_days_are_files_with_a_date(tmp_path: Path) -> None:
-    """Snapshots, WALs and files set aside are no days; a directory that is not there has none."""
+    """Snapshots, WALs and renamed files are not days; a missing directory has none."""
     for name in (
         "20261120.db",
         "20261119.db",
@@ -257,7 +257,7 @@ def test_following_tells_late_ticks_too(make_day: MakeDay, tick: MakeTick) -> No
 
 
 def test_one_look_is_bounded(make_day: MakeDay, tick: MakeTick) -> None:
-    """Behind a back-fill a look returns what was asked for at most, and further looks the rest."""
+    """After a backfill one poll returns at most the given number, and later polls the rest."""
     day = make_day()
     day.add([tick("HK.00700", 1000)])
     follower = Follower(day.path, most_ticks=7)
@@ -272,7 +272,7 @@ def test_one_look_is_bounded(make_day: MakeDay, tick: MakeTick) -> None:
 
 
 def test_following_survives_a_replaced_file(make_day: MakeDay, tick: MakeTick, tmp_path: Path) -> None:
-    """When a damaged file was set aside and a fresh one begun, nothing is told twice and nothing new is missed."""
+    """When a damaged file was renamed and a new one created, nothing is returned twice and nothing new is missed."""
     day = make_day()
     day.add([tick("HK.00700", seq) for seq in range(50)])
     follower = Follower(day.path)
@@ -292,7 +292,7 @@ def test_following_survives_a_replaced_file(make_day: MakeDay, tick: MakeTick, t
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_following_misses_nothing_in_any_order(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Whatever is stored between looks, in whatever order: every tick is told exactly once."""
+    """Whatever is stored between polls, in any order: every tick is returned exactly once."""
     db = apsw.Connection(str(path := tmp_path_factory.mktemp("follow") / "20261120.db"))
     db.pragma("application_id", APPLICATION_ID)
     db.pragma("journal_mode", "wal")
@@ -327,7 +327,7 @@ def test_what_is_not_stored_yet(make_day: MakeDay, tick: MakeTick) -> None:
 
 
 def test_completeness_counts_symbols_with_the_pattern_alone(make_day: MakeDay, tick: MakeTick) -> None:
-    """Rows beside what the sequences say there are, to the tick; a symbol without the pattern is told apart."""
+    """The number of rows against the number by the sequences, exactly; symbols without the rule are separate."""
     day, start_ms = make_day(), 1_795_138_200_000
     seqs = [(start_ms // 1000) << 32 | counter for counter in (1, 2, 5)]
     day.add([tick("HK.00700", seq, start_ms) for seq in seqs])
@@ -340,7 +340,7 @@ def test_completeness_counts_symbols_with_the_pattern_alone(make_day: MakeDay, t
 
 
 def test_completeness_is_never_above_a_hundred_percent(make_day: MakeDay, tick: MakeTick) -> None:
-    """More rows than the counter tells of, as two simulated exchanges in one file: no other symbol's loss is hidden."""
+    """More rows than the counter allows, as with two simulated exchanges in one file: no other loss is hidden."""
     day = make_day()
     day.add([tick("HK.00700", seq) for seq in range(254)] + [tick("HK.00005", 1)])
     day.execute("UPDATE symbols SET expected = 100")

@@ -1,4 +1,4 @@
-"""One key, one tick: what is stored twice is a duplicate, what differs is a conflict, and every row is counted once."""
+"""One key, one tick: an equal tick is a duplicate, a different one a conflict, and every row is counted once."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FIRST: Final = Tick("HK.00700", 7, NOW_MS + 400, 388.2, 100, 38_820.0, "BUY", "A
     ids=["itself", "backfilled later", "whole second", "999 ms", "sum in another order", "last digit"],
 )
 def test_the_same_trade_is_a_duplicate(open_day: OpenDay, path: Path, again: Tick) -> None:
-    """How a tick came, and the fraction of its second, say nothing of the trade."""
+    """How a tick came, and the fraction of its second, are not part of the trade."""
     day = open_day(path)
     day.write(Batch(rows=[FIRST]), NOW_MS)
     written = day.write(Batch(rows=[again]), NOW_MS)

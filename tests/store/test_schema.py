@@ -1,4 +1,4 @@
-"""What the schema's text says that code says too: files are compared with that text, so it cannot be made of names."""
+"""The schema's text agrees with the code: files are compared with that text, so names cannot be inserted."""
 
 from __future__ import annotations
 

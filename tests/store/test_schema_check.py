@@ -58,7 +58,7 @@ NAMED: Final = {
 
 
 def stock(path: Path, sql: str) -> None:
-    """What another program does to the file, with the system's sqlite3."""
+    """A change by another program, with the system's sqlite3."""
     done = subprocess.run(["sqlite3", str(path), sql], capture_output=True, text=True, timeout=30, check=False)
     assert not done.stderr, done.stderr
 
@@ -87,7 +87,7 @@ def test_what_is_harmless_stops_nothing(
 @pytest.mark.parametrize("reopened", [False, True], ids=["live", "at the next start"])
 @pytest.mark.parametrize("sql", MENDED)
 def test_what_is_ours_is_made_anew(open_day: OpenDay, path: Path, tick: MakeTick, sql: str, *, reopened: bool) -> None:
-    """A trigger or an index that was dropped or altered is there again before the next tick; it is told once."""
+    """A dropped or changed trigger or index is restored before the next tick, and logged once."""
     day = open_day(path)
     day.write(Batch(rows=[tick("HK.00700", 1)]), NOW_MS)
     stock(path, sql)
@@ -128,7 +128,7 @@ def test_a_version_that_was_set_back_is_named(open_day: OpenDay, path: Path, ver
 
 
 def test_once_undone_the_next_batch_is_stored(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
-    """The connection that met the change goes on when it is undone."""
+    """The connection that met the change continues when it is undone."""
     day = open_day(path)
     stock(path, "ALTER TABLE ticks RENAME TO trades")
     with pytest.raises(SchemaChangedError):
@@ -140,7 +140,7 @@ def test_once_undone_the_next_batch_is_stored(open_day: OpenDay, path: Path, tic
 
 
 def test_an_error_of_ours_stays_a_bug(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
-    """With our own tables unchanged a statement that fails is no trouble that passes."""
+    """If our own tables are unchanged, a failing statement is a bug and not a temporary problem."""
     day = open_day(path)
     broken = (*tick("HK.00700", 1)[:3], "a price", *tick("HK.00700", 1)[4:])
     with pytest.raises(apsw.ConstraintError):

@@ -1,4 +1,4 @@
-"""A snapshot: whole, of one moment, plain and checked while the writer goes on; or nothing at all."""
+"""A snapshot: complete, of one moment, plain and checked while the writer continues; or nothing at all."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ROWS: Final = 45_000  # several megabytes: a copy of more than one step
 
 
 def quiet(_what: str, _done: int, _total: int) -> None:
-    """Nobody looks on."""
+    """Without progress display."""
 
 
 def shoot(source: Path, directory: Path | None = None, progress: Progress = quiet) -> Snapshot:
@@ -55,7 +55,7 @@ def filled(path: Path) -> Path:
 def test_ticks_of_the_wal_are_in_it_and_anybody_reads_it(
     group_path: Path, open_day: OpenDay, tick: Callable[..., TickRow], sqlite3: Sqlite3
 ) -> None:
-    """One plain checked file beside its sum; a member of the group opens it from a directory that he cannot write."""
+    """One plain checked file and its SHA-256; a member of the group opens it in a directory without write access."""
     day = open_day(group_path)
     day.write(Batch(rows=[tick("HK.00700", n) for n in range(1200)]), NOW_MS)
     taken = shoot(group_path)
@@ -96,7 +96,7 @@ def test_a_writer_that_commits_at_every_step_does_not_make_it_begin_anew(
 
 
 def test_a_target_that_is_too_slow_costs_the_copy_and_not_the_collector(filled: Path, open_day: OpenDay) -> None:
-    """The log can not be used anew meanwhile: the copy ends before it has grown beyond its bound."""
+    """The WAL cannot be reused meanwhile: the copy ends before the WAL has grown beyond its limit."""
     day = open_day(filled)
     day.write(Batch(), NOW_MS)
     wal = filled.with_name(f"{DAY}.db-wal")
@@ -112,7 +112,7 @@ def test_a_target_that_is_too_slow_costs_the_copy_and_not_the_collector(filled: 
 
 @pytest.mark.parametrize("phase", ["copy", "read", "check"])
 def test_an_interrupted_one_leaves_what_was_there(filled: Path, phase: str) -> None:
-    """Ctrl-C at any moment: the older snapshot and its sum stay, and nothing is beside them."""
+    """Ctrl-C at any moment: the older snapshot and its SHA-256 stay, and no other file."""
     older = shoot(filled)
     before = names(filled.parent)
 
@@ -145,7 +145,7 @@ take(Path(sys.argv[1]), Path(sys.argv[1]).parent, keep_free_bytes=0, progress=di
 
 
 def test_two_at_once(filled: Path) -> None:
-    """The second is refused, and the first is none the worse for it."""
+    """The second is refused, and the first is not affected."""
     refused: list[str] = []
 
     def again(_what: str, _done: int, _total: int) -> None:
@@ -158,7 +158,7 @@ def test_two_at_once(filled: Path) -> None:
 
 
 def test_without_room_it_is_not_begun(filled: Path) -> None:
-    """What must stay free counts; the line tells how much there is and what is needed."""
+    """The space that must stay free counts; the line has the free and the needed space."""
     with pytest.raises(StoreError, match=r"no room in .*MB are free, .*MB needed") as caught:
         take(filled, filled.parent, keep_free_bytes=2**60, progress=quiet)
     assert "--to" in caught.value.hint
@@ -173,7 +173,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_disk_that_fills_meanwhile(filled: Path, small_disk: Path) -> None:
-    """Somebody else takes the room while it copies: it ends with one line, and gives back what it had taken."""
+    """Another program uses up the space: the copy ends with one line, and its own space is free again."""
 
     def fill(_what: str, _done: int, _total: int) -> None:
         hog = small_disk / "hog"
@@ -190,7 +190,7 @@ def test_a_disk_that_fills_meanwhile(filled: Path, small_disk: Path) -> None:
 def test_a_day_that_began_anew_does_not_cost_the_better_copy(
     path: Path, open_day: OpenDay, tick: Callable[..., TickRow]
 ) -> None:
-    """After damage a day file is fresh and poorer: the snapshot of before stays, and the line says how to go on."""
+    """After damage the new day file has fewer ticks: the earlier snapshot stays, and the line says what to do."""
     open_day(path).write(Batch(rows=[tick("HK.00700", n) for n in range(5)]), NOW_MS)
     older = shoot(path)
     for part in path.parent.glob(f"{DAY}.db*"):
@@ -207,7 +207,7 @@ def test_a_day_that_began_anew_does_not_cost_the_better_copy(
 def test_an_older_one_is_replaced_with_what_belongs_to_it(
     path: Path, open_day: OpenDay, tick: Callable[..., TickRow]
 ) -> None:
-    """A WAL that somebody's shell left beside the older copy must not meet the new one."""
+    """A WAL that a shell left beside the older copy must not be used with the new one."""
     day = open_day(path)
     day.write(Batch(rows=[tick("HK.00700", 1)]), NOW_MS)
     copy = shoot(path).path
@@ -224,7 +224,7 @@ def test_an_older_one_is_replaced_with_what_belongs_to_it(
 
 
 def test_damage_and_wrong_counters_are_not_copied_as_good(filled: Path) -> None:
-    """A page that is no page, a counter that is not the number of its ticks: told, and no snapshot is left."""
+    """An invalid page, a counter that differs from the number of ticks: reported, and no snapshot is left."""
     db = apsw.Connection(str(filled))
     db.execute("UPDATE symbols SET rows = rows + 1 WHERE symbol = 'HK.00007'")
     db.close()

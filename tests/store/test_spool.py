@@ -1,4 +1,4 @@
-"""The spool: what was acknowledged comes back, in order and exact, whatever happens to process, disk or file."""
+"""The spool: acknowledged rows are read back exactly and in order, whatever happens to process, disk or file."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ROWS = st.tuples(
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """Where the spool of a test is made."""
+    """The path of a test's spool."""
     return tmp_path / ".spool"
 
 
@@ -67,7 +67,7 @@ def tmpfs(tmp_path: Path) -> Iterator[Path]:
 
 
 def drain(spool: Spool) -> list[TickRow]:
-    """Everything that is in it, each record forgotten once it was read."""
+    """Everything in it; each record is deleted after it was read."""
     drained: list[TickRow] = []
     while (record := spool.first()) is not None:
         drained += record
@@ -81,7 +81,7 @@ def segments(place: Path) -> list[Path]:
 
 
 def run_child(program: str, *args: object) -> str:
-    """What a process of its own prints that runs `program` with what it needs imported."""
+    """The output of a separate process that runs `program` with its imports."""
     done = subprocess.run(
         [sys.executable, "-c", CHILD + program, *map(str, args)],
         capture_output=True,
@@ -178,7 +178,7 @@ def test_an_append_of_any_size(place: Path, rows: Callable[..., list[TickRow]], 
 
 
 def test_a_full_segment_is_followed_by_another(place: Path, rows: Callable[..., list[TickRow]]) -> None:
-    """A new file begins once one has its size; each goes when it is used up, and with the last the directory."""
+    """A new file begins when one has its size; each is deleted when it is used up, and the directory with the last."""
     spool = Spool(place, segment_bytes=2_000)
     for n in range(0, 100, 10):
         spool.append(rows(n, n + 10))
@@ -208,7 +208,7 @@ def test_a_quiet_service_leaves_nothing_behind(place: Path) -> None:
 
 
 def test_first_repeats_until_it_is_forgotten(place: Path, rows: Callable[..., list[TickRow]]) -> None:
-    """A commit that failed asks again and gets the same rows; to forget twice forgets once."""
+    """After a failed commit the same rows are returned again; deleting twice has no further effect."""
     spool = Spool(place)
     spool.append(rows(0, 3))
     spool.append(rows(3, 5))
@@ -222,7 +222,7 @@ def test_first_repeats_until_it_is_forgotten(place: Path, rows: Callable[..., li
 def test_first_gives_whole_records_up_to_a_bound(
     place: Path, rows: Callable[..., list[TickRow]], damaged: bool
 ) -> None:
-    """As many records as fit, at least one; damage ends them, is passed over by the next call, and costs one record."""
+    """As many records as fit, at least one; damage ends a read, is skipped by the next, and loses one record."""
     spool = Spool(place)
     ends = []
     for n in range(0, 50, 5):
@@ -267,7 +267,7 @@ def test_the_format_of_version_1(place: Path) -> None:
 
 
 def test_one_thread_appends_while_another_drains(place: Path, rows: Callable[..., list[TickRow]]) -> None:
-    """Two threads, now one ahead and now level: everything arrives once and in order, and nothing stays behind."""
+    """Two threads, now one ahead and now level: everything arrives once and in order, and nothing remains."""
     spool = Spool(place, segment_bytes=5_000)
     appended = rows(0, 3_000)
 
@@ -342,7 +342,7 @@ def test_killed_at_any_moment(place: Path, seed: int) -> None:
 
 
 def test_truncated_at_any_byte(place: Path, rows: Callable[..., list[TickRow]]) -> None:
-    """What a crash left of the last record is cut off and told; all before it is whole, and appends go on behind it."""
+    """The rest of an incomplete last record is cut off and reported; all before it is read, and appends continue."""
     spool = Spool(place)
     spool.append(rows(0, 2))
     whole = segments(place)[0].stat().st_size
@@ -367,7 +367,7 @@ def test_truncated_at_any_byte(place: Path, rows: Callable[..., list[TickRow]]) 
 
 
 def test_truncated_before_the_first_record(place: Path, rows: Callable[..., list[TickRow]]) -> None:
-    """A segment that never got its first record is removed; told when there was anything in it."""
+    """A segment without a complete first record is removed; reported if there was anything in it."""
     Spool(place).append(rows(0, 1))
     content = segments(place)[0].read_bytes()
     for size in range(len(content)):
@@ -467,7 +467,7 @@ def test_foreign_files_stay(place: Path, rows: Callable[..., list[TickRow]]) -> 
 
 
 def test_a_segment_taken_away_while_running(place: Path, rows: Callable[..., list[TickRow]]) -> None:
-    """A file that someone removed costs its rows, with their count, and not those behind it."""
+    """A removed file loses its rows, with their number, and not those after it."""
     spool = Spool(place, segment_bytes=1)
     spool.append(rows(0, 4))
     spool.append(rows(4, 5))
@@ -494,7 +494,7 @@ def test_a_spool_directory_that_is_taken_away_is_made_again(tmp_path: Path, rows
 def test_a_bad_sector(
     place: Path, rows: Callable[..., list[TickRow]], monkeypatch: pytest.MonkeyPatch, when: str, bad: int
 ) -> None:
-    """Fault row 5: EIO costs the record that it hit; what the disk may yet read is not cut off, at the end neither."""
+    """Fault row 5: EIO loses the record that it hit; what may still be readable is not cut off, also at the end."""
     spool = Spool(place)
     for n in range(3):
         spool.append(rows(n, n + 1))
@@ -519,7 +519,7 @@ def test_a_bad_sector(
 def test_what_cannot_be_read_for_a_moment_is_there_for_a_patient_reader(
     place: Path, rows: Callable[..., list[TickRow]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fault row 5: EIO passes over nothing for whoever says that he comes again; later the rows are there."""
+    """Fault row 5: for a reader that tries again EIO skips nothing; later the rows are there."""
     spool = Spool(place)
     spool.append(rows(0, 3))
     pread = os.pread
@@ -609,7 +609,7 @@ def test_read_only_in_mid_run(tmpfs: Path, rows: Callable[..., list[TickRow]]) -
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
 def test_without_the_right(tmp_path: Path) -> None:
-    """EACCES: a start is refused with a remedy, a running spool raises and goes on once the right is back."""
+    """EACCES: a start is refused with a remedy, a running spool raises and continues when the permission is back."""
     printed = run_child(
         """
 os.chdir(sys.argv[1])
@@ -647,7 +647,7 @@ print(attempt(lambda: spool.append([row(1)])), spool.rows)
 
 
 def test_a_file_in_its_place(place: Path) -> None:
-    """A directory that is none is refused at the start."""
+    """A path that is not a directory is refused at the start."""
     place.touch()
     with pytest.raises(StoreError, match="Not a directory") as raised:
         Spool(place)

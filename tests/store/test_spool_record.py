@@ -1,4 +1,4 @@
-"""The records of the spool: exact, and damage costs the record it hit."""
+"""The records of the spool: exact, and damage loses only the record it hit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def written(path: Path, *records: bytes) -> int:
 def test_rows_come_back_as_they_went_in(
     rows: list[tuple[str, int, int, float, int, float, str, str, str, int]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Whatever their texts and numbers are."""
+    """With any texts and numbers."""
     path = tmp_path_factory.mktemp("spool") / "0000000001.spool"
     end = written(path, record.encode(rows))
     part, found = record.read_rows(path, len(record.FILE_HEAD), end)

@@ -1,4 +1,4 @@
-"""What is brought to the machine: this checkout, the wheels for a host without a network, and a stand-in for OpenD."""
+"""What is copied to the machine: this checkout, the wheels for a host without a network, a stand-in for OpenD."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def next_commands(said: str) -> list[str]:
 
 
 def edits(host: Host, script: str) -> None:
-    """What the next `vim` on the machine does, in sed's words."""
+    """What the next `vim` on the machine does, as sed commands."""
     host.path("/etc/edits").write_text(script, "utf-8")
 
 

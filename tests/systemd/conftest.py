@@ -39,7 +39,7 @@ def machine() -> Iterator[Host]:
 
 @pytest.fixture(scope="session")
 def installed(machine: Host) -> str:
-    """What the installer says, typed by the person on duty as README.md has it; then they may read without sudo."""
+    """The installer's output, run by the person on duty as in README.md; then that person gets read access."""
     install = f"cd {cargo.CHECKOUT} && sudo bash deploy/install.sh --wheelhouse {cargo.WHEELHOUSE}"
     said = machine.run(install, who="duty", cap_s=300)
     machine.run("sudo usermod -aG hkcollector,systemd-journal duty", who="duty")
@@ -48,7 +48,7 @@ def installed(machine: Host) -> str:
 
 @pytest.fixture(scope="session")
 def started(machine: Host, installed: str) -> str:
-    """What the installer's last three commands lead to: the answer of `status` once it is well."""
+    """Runs the installer's last three commands: the answer of `status` when the service is healthy."""
     cargo.edits(machine, f"s/^FUTU_SYMBOLS=.*/FUTU_SYMBOLS={','.join(cargo.SYMBOLS)}/\n$ a HEALTH_INTERVAL_SEC=5\n")
     commands = cargo.next_commands(installed)
     reader, watch = Reader(machine), Watch(machine)
@@ -60,7 +60,7 @@ def started(machine: Host, installed: str) -> str:
 
 @pytest.fixture
 def watch(machine: Host, started: str) -> Iterator[Watch]:
-    """What can be seen from outside of a machine that collects, at the beginning of the story and at its end."""
+    """The state of a collecting machine as seen from outside, at the start of the test and at its end."""
     assert started
     watch = Watch(machine)
     if watch.show("ActiveState") != "active":  # a story before this one has failed: that shall not be this one's end

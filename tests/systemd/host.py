@@ -33,7 +33,7 @@ _ENVIRONMENT: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a command left: exit code, and standard output and error as they would appear on a terminal."""
+    """The result of a command: exit code, and standard output and error as on a terminal."""
 
     code: int
     text: str
@@ -55,7 +55,7 @@ def show(who: str, command: str, answer: Answer) -> None:
 
 
 class Host:
-    """A machine: `tree` is its disk. Boot it, use it, power it off; `close` ends it whatever its state."""
+    """A machine: `tree` is its disk. Boot it, use it, power it off; `close` ends it in any state."""
 
     def __init__(self, tree: Path) -> None:
         self.tree = tree
@@ -64,7 +64,7 @@ class Host:
         self._terminals: list[Terminal] = []
 
     def boot(self) -> None:
-        """Returns once systemd has started everything that is enabled."""
+        """Returns when systemd has started everything that is enabled."""
         environ = dict(os.environ)
         command = ["systemd-nspawn", "--boot", "--private-network", "--resolv-conf=off", "--timezone=off"]
         if not Path("/run/systemd/system").exists():  # no systemd here that could keep the machine's books
@@ -107,23 +107,23 @@ class Host:
         self._nspawn, self._init = None, 0
 
     def run(self, command: str, *, who: str = "root", codes: tuple[int, ...] = (0,), cap_s: float = _COMMAND_S) -> str:
-        """What a bash command prints. AssertionError with the answer when it exits with none of `codes`."""
+        """The output of a bash command. AssertionError with the output if the exit code is not one of `codes`."""
         answer = self.ask(command, who=who, cap_s=cap_s)
         assert answer.code in codes, f"{command!r} as {who} exits {answer.code}:\n{answer.text}"
         return answer.text
 
     def ask(self, command: str, *, who: str = "root", cap_s: float = _COMMAND_S) -> Answer:
-        """What a bash command answers, whatever it is."""
+        """The answer of a bash command, with any exit code."""
         answer = self._raw(command, who=who, cap_s=cap_s)
         show(who, command, answer)
         return answer
 
     def quietly(self, command: str, *, who: str = "root") -> Answer:
-        """As `ask`, and not in the log: for what is asked over and over."""
+        """Like `ask`, and not in the log: for commands that are repeated."""
         return self._raw(command, who=who)
 
     def terminal(self, who: str, directory: str) -> Terminal:
-        """A terminal with bash in it, in which variables live on from command to command."""
+        """A terminal with bash, in which variables are kept from command to command."""
         terminal = Terminal(self._enter(who, ["setsid", "--ctty", "--wait"]), _environment(who), directory)
         self._terminals.append(terminal)
         return terminal
@@ -138,7 +138,7 @@ class Host:
             time.sleep(0.2)
 
     def path(self, inside: str) -> Path:
-        """Where a file of the machine's disk is for us. Not for what is mounted in it."""
+        """The path of a file of the machine's disk for us. Not for mounted file systems in it."""
         return self.tree / inside.lstrip("/")
 
     def _find_init(self) -> bool:

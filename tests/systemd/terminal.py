@@ -45,7 +45,7 @@ class Terminal:
         return self._until_prompt(cap_s)
 
     def watch(self, command: str, pattern: str, cap_s: float) -> tuple[int, str]:
-        """Types a command that does not end by itself, waits until `pattern` appears, and presses Ctrl-C."""
+        """Types a command that does not end by itself, waits for `pattern`, and presses Ctrl-C."""
         self._type(command)
         wanted = re.compile(pattern.encode())
         self._read_until(lambda: wanted.search(self._seen) is not None, cap_s)

@@ -56,7 +56,7 @@ def test_the_process_tells_its_own_figures(machine: Host, watch: Watch) -> None:
 
 
 def test_the_installer_may_be_run_again(machine: Host, watch: Watch) -> None:
-    """It changes nothing that is right: same settings, same process."""
+    """It does not change what is right: same settings, same process."""
     settings, pid = machine.run("cat /opt/futu_tick_downloader/.env"), watch.pid()
     machine.run(
         f"cd {cargo.CHECKOUT} && sudo bash deploy/install.sh --wheelhouse {cargo.WHEELHOUSE}", who="duty", cap_s=300

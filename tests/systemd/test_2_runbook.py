@@ -107,13 +107,13 @@ def test_every_command_of_the_page(machine: Host, reader: Reader, watch: Watch) 
 
 
 def _here(command: str) -> str:
-    """What is done on another computer, as far as this one has a part in it: the file is there for who comes for it."""
+    """A command for another computer, as far as this machine takes part: the file can be copied."""
     fetched = re.sub(r"^scp .*@\w+:(\S+) \./$", r"cp \1 /tmp/ && rm /tmp/${DAY}.snapshot.db", command)
     return fetched.replace("<your-key>.pem", KEY)
 
 
 def test_the_backup_of_the_page_is_whole(machine: Host, reader: Reader, watch: Watch) -> None:
-    """What `.backup` left is a sound file with the rows of its moment, and the collector went on."""
+    """`.backup` made a valid file with the rows of its moment, and the collector continued."""
     before = watch.rows()
     for command in ("DAY=$(TZ=Asia/Hong_Kong date +%Y%m%d)", "DB=/data/sqlite/HK/${DAY}.db", "SNAP=/tmp/${DAY}.db"):
         reader.paste(command, who="root")

@@ -65,7 +65,7 @@ def test_opend_stays_away(machine: Host, reader: Reader, watch: Watch) -> None:
 
 
 def test_a_foreign_lock(machine: Host, reader: Reader, watch: Watch) -> None:
-    """Section 4 B: busy in the journal and in `status`, the page's commands name who holds it, then it catches up."""
+    """Section 4 B: busy in the journal and in `status`, the page's commands name the holder, then it catches up."""
     holding = f"(echo BEGIN IMMEDIATE\\;; sleep 600) | sqlite3 {_db()}"
     machine.run(f"systemd-run --unit=foreign --collect bash -c '{holding}'")
     watch.named(r"busy", WARNING)
@@ -81,7 +81,7 @@ def test_a_foreign_lock(machine: Host, reader: Reader, watch: Watch) -> None:
 
 
 def test_the_collector_hangs(machine: Host, watch: Watch) -> None:
-    """SIGSTOP: nobody feeds the watchdog, `status` says that it is frozen, systemd puts another in its place."""
+    """SIGSTOP: the watchdog is not served, `status` says that it is frozen, systemd starts another process."""
     pid = watch.pid()
     machine.run(f"kill -STOP {pid}")
     watch.named(r"frozen by a signal .*not reported", CRITICAL)
@@ -108,7 +108,7 @@ def small_disk(machine: Host, watch: Watch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("small_disk")
 def test_the_disk_is_full(machine: Host, reader: Reader, watch: Watch) -> None:
-    """`status` says disk full; space is made, and it goes on by itself with what it had received."""
+    """`status` says disk full; when there is space it stores everything by itself."""
     pid = watch.pid()
     machine.run(f"cat /dev/zero > {DATA}/filling", codes=(1,))
     said = watch.named(r"disk_full|disk is full|No space", CRITICAL)
@@ -137,7 +137,7 @@ def test_the_disk_is_read_only(machine: Host, reader: Reader, watch: Watch) -> N
 
 
 def test_the_rights_are_wrong(machine: Host, reader: Reader, watch: Watch) -> None:
-    """The day file is root's, as after a restore: `status` names the rights; with a chown it goes on by itself."""
+    """The day file belongs to root, as after a restore: `status` says so; after a chown it continues by itself."""
     machine.run(f"systemctl stop hk-tick-collector && chown root:root {_db()}")
     try:
         machine.run("systemctl start hk-tick-collector", codes=(0, 1))
@@ -158,7 +158,7 @@ def test_the_machine_is_restarted(machine: Host, watch: Watch) -> None:
 
 
 def test_after_all_this_every_tick_is_accounted_for(machine: Host, watch: Watch) -> None:
-    """The exchange's truth against the day files: each tick is stored once, or lies in a gap that is told."""
+    """The exchange's truth against the day files: each tick is stored once, or lies in a recorded gap."""
     machine.run("systemctl stop futu-opend", cap_s=60)
     watch.named(r"no connection to OpenD", WARNING)
     machine.run("systemctl stop hk-tick-collector")

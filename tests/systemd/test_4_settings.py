@@ -31,7 +31,7 @@ STATUS: Final = "sudo systemctl status hk-tick-collector --no-pager -l"
 def test_a_wrong_line_is_told_and_not_tried_again(
     machine: Host, reader: Reader, watch: Watch, line: str, named: tuple[str, ...]
 ) -> None:
-    """The restart fails at once, `systemctl status` has key, value and what is allowed; corrected, it starts."""
+    """The restart fails at once, `systemctl status` has name, value and what is allowed; corrected, it starts."""
     edits(machine, f"$ a {line}\n")
     reader.paste(f"sudo vim {ENV}")
     reader.paste(RESTART, codes=(1,))

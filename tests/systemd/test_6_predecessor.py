@@ -42,7 +42,7 @@ def old_host() -> Iterator[Host]:
 
 @pytest.fixture(scope="module")
 def installed_beside(old_host: Host) -> str:
-    """What the installer says while the predecessor goes on: killed before every third step of it, and run again."""
+    """The installer's output while the predecessor runs: killed before every third step, and run again."""
     _predecessor_stores(old_host)
     said, step = "", 1
     while (answer := cargo.killed_at(old_host, _INSTALL.replace("sudo ", ""), step, "install_first")).code != 0:
@@ -57,7 +57,7 @@ def installed_beside(old_host: Host) -> str:
 
 @pytest.fixture(scope="module")
 def taken_over(old_host: Host, installed_beside: str) -> Watch:
-    """What can be seen once the commands that the installer printed are typed."""
+    """The state after the commands that the installer printed."""
     commands = cargo.next_commands(installed_beside)
     reader, watch = Reader(old_host), Watch(old_host)
     reader.paste(commands[0])
@@ -68,7 +68,7 @@ def taken_over(old_host: Host, installed_beside: str) -> Watch:
 
 
 def test_the_predecessor_collects_until_it_is_restarted(old_host: Host, installed_beside: str) -> None:
-    """The same process, with its own files: the installation beside it costs it nothing."""
+    """The same process, with its own files: the installation beside it does not affect it."""
     assert "another program runs as hk-tick-collector" in installed_beside
     assert "stopped at" not in installed_beside
     before = old_host.run(f"readlink -f {HOME}/.venv/bin/python && stat -c %U {DATA}")
@@ -105,7 +105,7 @@ def test_root_trusts_nothing_that_was_there(old_host: Host, installed_beside: st
 
 
 def test_opend_is_found_and_its_login_is_kept(old_host: Host, installed_beside: str) -> None:
-    """Its unit, program and device file are named, by the installer and by `doctor`; OpenD is never restarted."""
+    """Its unit, program and device file are named by the installer and by `doctor`; OpenD is never restarted."""
     assert f"it runs {OPEND}/FutuOpenD as futu" in installed_beside
     assert f"the login's device file is {DEVICE}" in installed_beside
     doctor = old_host.run("hk-tick-collector doctor", codes=(0, 1, 2))
@@ -140,7 +140,7 @@ def test_it_is_taken_over_in_mid_session(old_host: Host, taken_over: Watch) -> N
 
 
 def test_all_its_days_are_readable_by_every_verb(old_host: Host, taken_over: Watch) -> None:
-    """Imported as one command, its rows without a sequence counted; the old files are kept aside."""
+    """Imported with one command, rows without a sequence are counted; the old files are kept."""
     said = old_host.run(f"sudo hk-tick-collector import {DATA}", who="duty")
     today = old_host.run("TZ=Asia/Hong_Kong date +%Y%m%d").strip()
     for day in (*EARLIER, today):
@@ -184,7 +184,7 @@ def test_run_again_and_removed_it_leaves_opend_alone(old_host: Host, taken_over:
 
 
 def test_an_opend_without_a_unit_is_run_as_it_was(old_host: Host, taken_over: Watch) -> None:
-    """Our unit is told its program, account and home, where the device file lies: it starts without an SMS code."""
+    """Our unit gets its program, account and home with the device file: it starts without an SMS code."""
     old_host.run("systemctl disable --now futu-opend && rm /etc/systemd/system/futu-opend.service")
     said = old_host.run(_INSTALL, who="duty", cap_s=400)
     assert f"found {OPEND}/FutuOpenD" in said
@@ -198,7 +198,7 @@ def test_an_opend_without_a_unit_is_run_as_it_was(old_host: Host, taken_over: Wa
 
 
 def _traps(host: Host) -> None:
-    """What a plain account that owns the directory could have put in the installer's way."""
+    """What an unprivileged owner of the directory could have prepared against the installer."""
     host.run(f"echo precious > {_VICTIM} && chmod 0600 {_VICTIM}")
     host.run(f"ln -s {_VICTIM} /run/lock/hk-tick-collector-install.lock", who=ACCOUNT)
     dry = host.run(f"cd {cargo.CHECKOUT} && bash deploy/install.sh --dry-run", who="duty")

@@ -1,4 +1,4 @@
-"""A new version: one that works stays, one that does not goes back by itself, and a killed upgrade is finished."""
+"""A new version: a working one stays, a broken one is rolled back, and a killed upgrade is completed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DB: Final = f"{DATA}/$(TZ=Asia/Hong_Kong date +%Y%m%d).db"
 
 
 def test_a_broken_version_is_rolled_back(machine: Host, watch: Watch) -> None:
-    """It does not start: the old one runs again, and the installer says what happened and fails."""
+    """It does not start: the old one runs again, and the installer reports what happened and fails."""
     before, rows = _version(machine), watch.rows()
     broken = cargo.new_version(machine, NEWER, "9.9.9") / "src/hk_tick_collector/collect/service.py"
     broken.write_text(f"raise RuntimeError('this version is broken')\n{broken.read_text('utf-8')}", "utf-8")
@@ -65,7 +65,7 @@ def test_a_version_that_migrates_and_then_dies_is_rolled_back(
 
 
 def test_a_good_version_takes_over(machine: Host, watch: Watch) -> None:
-    """It comes up and stays; settings and ticks are as before; the old version is kept."""
+    """It starts and keeps running; settings and ticks are as before; the old version is kept."""
     settings, rows = machine.path(ENV).read_bytes(), watch.rows()
     cargo.new_version(machine, NEWER, "9.9.10")
     said = machine.run(_upgrade(NEWER), who="duty", cap_s=400)
@@ -78,7 +78,7 @@ def test_a_good_version_takes_over(machine: Host, watch: Watch) -> None:
 
 
 def test_an_upgrade_that_is_killed_before_any_of_its_steps_is_finished_by_the_next(machine: Host, watch: Watch) -> None:
-    """Whole old or whole new in force after the kill; run again, the new one runs, whatever was left half done."""
+    """After the kill the old or the new version is completely in force; run again, the new one runs."""
     rows = watch.rows()
     places = {f"9.7.{n}": f"/home/duty/version{n}" for n in (0, 1)}
     for version, place in places.items():
@@ -109,7 +109,7 @@ def test_an_upgrade_that_is_killed_before_any_of_its_steps_is_finished_by_the_ne
 
 
 def test_after_the_upgrades_every_tick_is_accounted_for(machine: Host, watch: Watch) -> None:
-    """The exchange's truth against the day files: each tick is stored once, or lies in a gap that is told."""
+    """The exchange's truth against the day files: each tick is stored once, or lies in a recorded gap."""
     machine.run("systemctl stop futu-opend", cap_s=60)
     watch.named(r"no connection to OpenD", 1)
     machine.run("systemctl stop hk-tick-collector")

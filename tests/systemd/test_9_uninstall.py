@@ -1,4 +1,4 @@
-"""The end: program, units and links go; ticks and settings stay, and a new installation goes on with them."""
+"""Removal: program, units and links are removed; ticks and settings stay, and a new installation uses them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_uninstalled_and_installed_again(machine: Host, watch: Watch) -> None:
 
 
 def _install_killed_before_its_steps(machine: Host) -> None:
-    """Each run is killed some steps later and begins with what the one before left; the last one ends by itself."""
+    """Each run is killed some steps later and continues from the one before; the last one ends by itself."""
     command = f"cd {cargo.CHECKOUT} && bash deploy/install.sh --wheelhouse {cargo.WHEELHOUSE}"
     step = 1
     while (answer := cargo.killed_at(machine, command, step, "secure_directories")).code != 0:

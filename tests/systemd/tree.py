@@ -30,7 +30,7 @@ _DEBOOTSTRAP_S: Final = 1200
 
 
 def cache_directory() -> Path:
-    """Where trees and wheels are kept between runs: outside the checkout."""
+    """The directory that keeps trees and wheels between runs: outside the checkout."""
     base = os.environ.get("XDG_CACHE_HOME") or "/var/cache"
     return Path(base) / "hk-tick-collector-tests"
 
@@ -87,7 +87,7 @@ def _debootstrap(tree: Path) -> None:
 
 
 def _mirror() -> str:
-    """The mirror that this machine's own apt uses for this release; empty where it is no Debian of this release."""
+    """The mirror of this machine's own apt for this release; empty if it is not this Debian release."""
     wanted = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages"]
     done = subprocess.run(wanted, capture_output=True, text=True, check=False)
     targets = [line.split() for line in done.stdout.splitlines()]

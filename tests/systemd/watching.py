@@ -1,4 +1,4 @@
-"""What someone on duty can see of the machine, without root: `status`, rows, the journal."""
+"""What the person on duty can see of the machine without root: `status`, rows, the journal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Watch:
         self.host = host
 
     def rows(self) -> int:
-        """Rows in today's file; -1 while it cannot be asked."""
+        """Rows in today's file; -1 while it cannot be read."""
         answer = self.host.quietly(_COUNT, who="duty")
         return int(answer.text) if answer.code == 0 and answer.text.strip().isdecimal() else -1
 
@@ -64,7 +64,7 @@ class Watch:
         return self.host.run("hk-tick-collector status", who="duty", codes=(0, 1, 2, 3))
 
     def live(self) -> dict[str, Any]:
-        """The live state that `status --json` tells."""
+        """The live state in `status --json`."""
         document = json.loads(self.host.quietly("hk-tick-collector status --json 2>/dev/null", who="duty").text)
         live = document["live"]
         assert isinstance(live, dict)
@@ -75,7 +75,7 @@ class Watch:
         return self.host.quietly(f"systemctl show --property={name} --value {unit}").text.strip()
 
     def pid(self, unit: str = _UNIT) -> int:
-        """The main process of a unit, 0 when there is none."""
+        """The main process of a unit, 0 if there is none."""
         return int(self.show("MainPID", unit) or 0)
 
     def journal(self, since: str = "-5min", unit: str = _UNIT) -> str:
