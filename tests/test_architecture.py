@@ -1,4 +1,4 @@
-"""The rules of the layout, kept by reading the sources: who imports whom, and who may touch the world."""
+"""The rules of the layout, checked in the sources: who imports whom, who may use files, sockets, threads, clocks."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ SIMULATOR_MAY_NOT_IMPORT = {"store", "ops"}
 
 
 def part_of(path: Path) -> str:
-    """`opend` for `opend/frame.py`, `errors` for `errors.py`, nothing for the package itself."""
+    """`opend` for `opend/frame.py`, `errors` for `errors.py`, an empty text for the package itself."""
     inside = path.relative_to(SOURCE)
     return "" if inside.name == "__init__.py" and len(inside.parts) == 1 else inside.parts[0].removesuffix(".py")
 
 
 @cache
 def parsed(path: Path) -> ast.Module:
-    """A source as a tree; each is asked for by many rules."""
+    """A source as a tree; many rules ask for the same one."""
     return ast.parse(path.read_text("utf-8"))
 
 
@@ -95,7 +95,7 @@ def imports(path: Path) -> set[str]:
 
 
 def parts_imported(path: Path) -> set[str]:
-    """The parts of our own package that a source imports, its own not counted."""
+    """The parts of our own package that a source imports, without its own part."""
     ours = {name.split(".")[1] for name in imports(path) if name.startswith("hk_tick_collector.")}
     return (ours & {*RANKS, "config"}) - {part_of(path)}
 
@@ -113,7 +113,7 @@ def label(path: Path) -> str:
 
 @pytest.mark.parametrize("path", MODULES, ids=label)
 def test_imports_go_one_way(path: Path) -> None:
-    """cli → simulator, collect → ops → store, opend → market, model → errors; config is cli's alone."""
+    """cli → simulator, collect → ops → store, opend → market, model → errors; only cli imports config."""
     part, imported = part_of(path), parts_imported(path)
     if part == "config":
         assert imported <= CONFIG_MAY_IMPORT
@@ -129,7 +129,7 @@ def test_imports_go_one_way(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [path for path in MODULES if part_of(path) in RANKS_INSIDE], ids=label)
 def test_imports_go_one_way_inside_a_part(path: Path) -> None:
-    """Packages of one part have ranks too; those of one rank do not know each other."""
+    """Packages inside a part have ranks too; packages of the same rank do not import each other."""
     part, inside = part_of(path), path.relative_to(SOURCE).parts[1].removesuffix(".py")
     if inside == "__init__":
         return
@@ -141,7 +141,7 @@ def test_imports_go_one_way_inside_a_part(path: Path) -> None:
 
 
 def test_no_two_modules_need_each_other() -> None:
-    """Imports for types count too: what is below can be read without what is above."""
+    """Imports for types count too: a lower module can be read without a higher one."""
     names = {
         ".".join(["hk_tick_collector", *path.relative_to(SOURCE).with_suffix("").parts]).removesuffix(".__init__"): path
         for path in MODULES
@@ -158,7 +158,7 @@ def test_no_two_modules_need_each_other() -> None:
 
 @pytest.mark.parametrize("path", [path for path in MODULES if part_of(path) == "gaps"], ids=label)
 def test_gaps_are_judged_without_io(path: Path) -> None:
-    """gaps/ has no event loop, socket, thread, database, log or clock: what it knows comes in as arguments."""
+    """gaps/ has no event loop, socket, thread, database, log or clock: all it needs comes in as arguments."""
     forbidden = {"asyncio", "socket", "threading", "time", "uvloop", "sqlite3", "apsw", "os", "pathlib"}
     assert {name.split(".")[0] for name in imports(path)} & forbidden == set()
     assert uses(path, attributes={"now", "utcnow", "today"}, names=set()) == set()
@@ -174,19 +174,19 @@ def test_the_protocol_core_does_no_io(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=label)
 def test_sqlite_is_opened_in_the_store_alone(path: Path) -> None:
-    """Only store/ knows SQLite; everyone else asks it."""
+    """Only store/ uses SQLite; all others ask store/."""
     assert part_of(path) == "store" or not {name.split(".")[0] for name in imports(path)} & {"apsw", "sqlite3"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=label)
 def test_the_environment_is_read_in_config_alone(path: Path) -> None:
-    """What systemd or a shell sets reaches the rest as plain values."""
+    """Variables that systemd or a shell sets reach the other modules as plain values."""
     used = uses(path, attributes={"environ", "environb", "getenv"}, names={"os.environ", "os.getenv", "os.environb"})
     assert part_of(path) == "config" or used == set()
 
 
 def test_the_page_names_every_package() -> None:
-    """ARCHITECTURE.md has every package and every module beside them, and no source that is not there."""
+    """ARCHITECTURE.md lists every package and every module beside the packages, and no source that does not exist."""
     page = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
     packages = {f"{path.parent.relative_to(SOURCE)}/" for path in MODULES if path.name == "__init__.py"} - {"./"}
     beside = {path.name for path in MODULES if path.parent == SOURCE and not path.name.startswith("__")}
@@ -196,7 +196,7 @@ def test_the_page_names_every_package() -> None:
 
 
 def outputs(path: Path) -> list[str]:
-    """How a source prints by itself: print(), a stream's write, a console of rich, JSON or CSV made by hand."""
+    """How a source prints by itself: print(), write() of a stream, a console of rich, JSON or CSV made by hand."""
     found = []
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Call):
@@ -212,7 +212,7 @@ def outputs(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("path", [path for path in MODULES if part_of(path) in ("cli", "__main__")], ids=label)
 def test_what_verbs_print_has_one_way_out(path: Path) -> None:
-    """cli/_show.py alone prints, cleans what is printed and makes JSON; a table's cells pass through the same rule."""
+    """Only cli/_show.py prints, cleans what is printed and makes JSON; cells of a table pass the same rule."""
     if path.name == "_show.py":
         return
     allowed = ["Console().print"] if path.name == "_table.py" else []  # cells are cleaned before
@@ -221,7 +221,7 @@ def test_what_verbs_print_has_one_way_out(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [path for path in MODULES if part_of(path) != "cli"], ids=label)
 def test_nothing_below_the_verbs_prints(path: Path) -> None:
-    """Their words leave as log lines and values."""
+    """Their output is log lines and return values."""
     ways = {each.partition(" ")[2] for each in outputs(path)}
     assert ways <= {"json.dumps", "json.dump"}  # the live state and the memory of alerts
 
@@ -232,7 +232,7 @@ ARGUMENTS = 7
 
 @pytest.mark.parametrize("path", MODULES, ids=label)
 def test_classes_and_constructors_stay_small(path: Path) -> None:
-    """No class has more than 250 lines, no constructor more than seven arguments: where it would, two subjects meet."""
+    """No class has more than 250 lines, no constructor more than seven arguments: beyond that, it does two jobs."""
     classes = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ClassDef)]
     long = {node.name for node in classes if (node.end_lineno or 0) - node.lineno >= CLASS_LINES}
     constructors = [
@@ -250,7 +250,7 @@ def test_classes_and_constructors_stay_small(path: Path) -> None:
 
 
 def figures_read(path: Path) -> list[str]:
-    """Where a source reads a figure of Stats for anything else than to tell it in the log or to change it."""
+    """Where a source reads a figure of Stats for another purpose than to log it or to change it."""
     tree = ast.parse(path.read_text("utf-8"))
     parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
 
@@ -286,7 +286,7 @@ OBSERVERS = {"reporting", "service.py"}  # the latter tells what the flush at th
 
 @pytest.mark.parametrize("path", [path for path in MODULES if part_of(path) == "collect"], ids=label)
 def test_no_decision_hangs_on_a_figure(path: Path) -> None:
-    """Stats is written by the parts and read by observers alone: what decisions read is in the two states."""
+    """The parts write Stats and only observers read it: decisions read the two states."""
     if path.relative_to(SOURCE).parts[1] not in OBSERVERS:
         assert [each for each in figures_read(path) if each.split()[1] not in PRUNED.get(label(path), set())] == []
 
@@ -307,6 +307,6 @@ WITHOUT_TESTS_OF_THEIR_OWN = {
     "path", [path for path in MODULES if part_of(path) in ("gaps", "collect") and path.name != "__init__.py"], ids=label
 )
 def test_tests_mirror_the_sources(path: Path) -> None:
-    """Every module of gaps/ and collect/ has a file of tests of the same name in the same place below tests/."""
+    """Each module of gaps/ and collect/ has a test file of the same name, in the same place below tests/."""
     own = ROOT / "tests" / path.relative_to(SOURCE).parent / f"test_{path.name}"
     assert own.exists() != (label(path) in WITHOUT_TESTS_OF_THEIR_OWN)

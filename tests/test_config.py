@@ -1,4 +1,4 @@
-"""The settings: a file that systemd reads alike or not at all, exact values, messages that name all that is needed."""
+"""The settings: a file means the same to systemd or is refused, values are exact, messages name all that is needed."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def systemd_reads(data: bytes, *, joins_comments: bool) -> dict[str, str] | None
 
 
 def systemd_value(rest: str) -> tuple[str, str]:
-    """Value and remaining text after a `=`."""
+    """The value after a `=`, and the text that follows it."""
     value, rest = "", rest.lstrip(" \t")
     while rest[:1] in ("'", '"') and rest:  # quoted parts, blanks between them ignored
         pattern = r"'([^']*)(?:'|\Z)" if rest[0] == "'" else r'"((?:\\.|[^"\\])*)(?:"|\\?\Z)'
@@ -114,7 +114,7 @@ PIECES = st.sampled_from(
 
 @given(st.lists(PIECES, max_size=14).map(lambda pieces: "".join(pieces).encode()) | st.binary(max_size=30))
 def test_whatever_we_accept_systemd_reads_the_same(data: bytes) -> None:
-    """No file that our reader accepts means anything else to systemd, old or new; all others are refused by name."""
+    """A file that our reader accepts means the same to systemd, old or new; any other file is refused by name."""
     try:
         ours = read(data)
     except UsageError:
@@ -131,7 +131,7 @@ PLAIN = st.text(
 
 @given(st.dictionaries(NAMES, PLAIN.filter(lambda value: value[:1] not in ("'", '"'))))
 def test_plain_lines_are_accepted(variables: dict[str, str]) -> None:
-    """A file of KEY=VALUE lines without quotes, blanks and backslashes is read, whatever else is in the values."""
+    """A file of KEY=VALUE lines without quotes, blanks and backslashes is read; values may have any other character."""
     text = "# comment\n\n" + "".join(f"{name}={value}\n" for name, value in variables.items())
     assert read(text.encode()) == variables
 
@@ -164,7 +164,7 @@ def test_plain_lines_are_accepted(variables: dict[str, str]) -> None:
     ],
 )
 def test_a_line_in_doubt_is_refused(tmp_path: Path, text: str, line: int, says: str) -> None:
-    """Each line that systemd reads otherwise stops with file, line, what is wrong and what to write."""
+    """A line that systemd reads differently is an error: file, line, what is wrong and what to write."""
     file = tmp_path / "x.env"
     file.write_bytes(text.encode())
     with pytest.raises(UsageError) as caught:
@@ -182,7 +182,7 @@ def test_a_big5_comment_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("what", ["missing", "directory", "large"])
 def test_a_file_that_cannot_be_one(tmp_path: Path, what: str) -> None:
-    """A missing file that was asked for, a directory and a day file in its place are one line each."""
+    """A missing file that was named, a directory, a day file instead of a settings file: one line each."""
     path = tmp_path / "x.env"
     if what == "directory":
         path.mkdir()
@@ -199,14 +199,14 @@ def test_a_file_that_cannot_be_one(tmp_path: Path, what: str) -> None:
     "value", ["1e3", "１２", " 5", "5 ", "+5", "-5", "0x10", "1_000", "nan", "inf", "", "007", "5.0", "9" * 5000]
 )
 def test_whole_numbers_are_exact(workdir: Path, value: str) -> None:
-    """What Python would take for a number, but a person did not mean as one, is refused."""
+    """Text that Python takes as a number but a person would not write as one is refused."""
     with pytest.raises(UsageError, match=r"^BATCH_ROWS="):
         load_settings(None, {"BATCH_ROWS": value})
 
 
 @pytest.mark.parametrize("value", ["1e3", "nan", "inf", "-1", "+1", ".5", "1.", " 1", "0", "0.0001", "9" * 400, "١"])
 def test_decimals_are_exact(workdir: Path, value: str) -> None:
-    """The same for numbers with a fraction; waits begin at 1 ms."""
+    """The same for numbers with a fraction; the shortest wait is 1 ms."""
     with pytest.raises(UsageError, match=r"^RECONNECT_MIN_DELAY="):
         load_settings(None, {"RECONNECT_MIN_DELAY": value})
 
@@ -244,7 +244,7 @@ def test_decimals_are_exact(workdir: Path, value: str) -> None:
     ],
 )
 def test_a_bad_value_names_all_that_is_needed(workdir: Path, name: str, value: str) -> None:
-    """Name, value, where it came from and what is allowed are in the line, from the environment as from a file."""
+    """The line has the name, the value, its source and what is allowed, for the environment as for a file."""
     allowed = next(setting.allowed.en for setting in DEFINITIONS if setting.name == name)
     (workdir / ".env").write_text(f"# c\n{name}={value}\n")
     line_2 = f"{workdir}/.env:2"  # also where systemd read it first and handed it over
@@ -259,7 +259,7 @@ def test_a_bad_value_names_all_that_is_needed(workdir: Path, name: str, value: s
 
 
 def test_every_bad_setting_is_named(workdir: Path) -> None:
-    """One start tells all that is wrong in full: lines, unknown names, values; defaults built on them are no fault."""
+    """One start reports every error: lines, unknown names, values. A default that depends on a bad value is none."""
     (workdir / ".env").write_text("A.B=1\nFUTU_PRT=1\nexport TZ=x\n")
     with pytest.raises(UsageError) as caught:
         load_settings(None, {"FUTU_PORT": "x", "BATCH_ROWS": "0", "DATA_ROOT": "~", "SQLITE_SYNC": "FULL"})
@@ -283,7 +283,7 @@ def test_every_bad_setting_is_named(workdir: Path) -> None:
     [("FUTU_PRT", "FUTU_PORT"), ("SQLITE_SYNC", "SQLITE_SYNCHRONOUS"), ("WATCHDOG_STALL_SECS", "WATCHDOG_STALL_SEC")],
 )
 def test_an_unknown_name_of_ours_stops(workdir: Path, name: str, nearest: str) -> None:
-    """A misspelt setting is never ignored: the line names it and the nearest that exists."""
+    """A misspelt setting is never ignored: the line names it and the most similar setting."""
     (workdir / "x.env").write_text(f"{name}=1\n")
     for file, environ in ((None, {name: "1"}), (workdir / "x.env", {})):
         with pytest.raises(UsageError) as caught:
@@ -302,7 +302,7 @@ def test_names_of_others_pass(workdir: Path) -> None:
 
 
 def test_a_near_miss_in_a_file_is_told(workdir: Path) -> None:
-    """A name without our prefix may be anyone's, but one that looks like a setting is warned of."""
+    """A name without our prefix may belong to another program, but one that looks like a setting gives a warning."""
     (workdir / ".env").write_text("BATCH_ROW=5\n")
     (warning,) = load_settings(None, {}).warnings
     assert "BATCH_ROW " in warning
@@ -313,7 +313,7 @@ def test_a_near_miss_in_a_file_is_told(workdir: Path) -> None:
 
 
 def test_the_environment_wins_over_the_file(workdir: Path) -> None:
-    """Each value comes from the environment, else from the file, else from the default, and is told to."""
+    """A value comes from the environment, else from the file, else from the default; its source is kept with it."""
     (workdir / ".env").write_text("FUTU_PORT=2222\nFUTU_HOST=file\n")
     loaded = load_settings(None, {"FUTU_HOST": "environ"})
     assert (loaded.settings.futu_host, loaded.settings.futu_port, loaded.settings.batch_rows) == (
@@ -328,7 +328,7 @@ def test_the_environment_wins_over_the_file(workdir: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who may not be led by others")
 def test_root_is_not_led_by_the_file_of_somebody_else(workdir: Path) -> None:
-    """`./.env` of another account, or in a directory of one, is named and not read; named, it is."""
+    """`./.env` of another account, or in another's directory, is named and not read, unless `--env-file` names it."""
     local = workdir / ".env"
     local.write_text("FUTU_PORT=2222\n")
     assert load_settings(None, {}).settings.futu_port == 2222  # root's own, and none is installed
@@ -352,7 +352,7 @@ def test_a_named_file_replaces_the_local_one(workdir: Path) -> None:
 
 
 def test_defaults_follow_what_they_depend_on(workdir: Path) -> None:
-    """Directories follow DATA_ROOT; a default beyond a bound that was given moves with it."""
+    """Directories follow DATA_ROOT; a default that is beyond a bound that was set moves with the bound."""
     settings = load_settings(None, {"DATA_ROOT": "data", "RECONNECT_MIN_DELAY": "5", "MAX_QUEUE_ROWS": "10"}).settings
     assert (settings.data_root, settings.spool_dir) == (workdir / "data", workdir / "data/.spool")
     assert settings.snapshot_dir == settings.data_root
@@ -363,7 +363,7 @@ def test_defaults_follow_what_they_depend_on(workdir: Path) -> None:
 
 
 def test_two_given_settings_that_exclude_each_other(workdir: Path) -> None:
-    """When both were given neither is guessed: one line names both and their places."""
+    """When both were set, neither is changed: one line names both and their sources."""
     with pytest.raises(
         UsageError, match=r"RECONNECT_MIN_DELAY=5 \(from environment\) .* RECONNECT_MAX_DELAY=1 \(from environment\)"
     ):
@@ -381,14 +381,14 @@ def test_symbols_as_list_and_as_file(workdir: Path) -> None:
 
 
 def test_a_symbol_named_twice_is_kept_once(workdir: Path) -> None:
-    """A duplicate is harmless: it is told, and the service starts."""
+    """A duplicate is harmless: it is reported, and the service starts."""
     loaded = load_settings(None, {"FUTU_SYMBOLS": "HK.00700,HK.00981,HK.00700"})
     assert loaded.settings.symbols == ("HK.00700", "HK.00981")
     assert "HK.00700" in loaded.warnings[0]
 
 
 def test_no_symbols(workdir: Path) -> None:
-    """Only a verb that collects needs symbols; there, none is one line."""
+    """Only a verb that collects needs symbols; without any, it prints one line."""
     settings = load_settings(None, {"FUTU_SYMBOLS": ""}).settings
     assert settings.symbols == ()
     with pytest.raises(UsageError, match="FUTU_SYMBOLS is empty"):
@@ -426,7 +426,7 @@ def test_more_symbols_than_any_quota(workdir: Path, count: int) -> None:
     ],
 )
 def test_a_near_symbol_is_told_what_was_meant(workdir: Path, entry: str, meant: str) -> None:
-    """Alone it stops with the right spelling; beside a good symbol it is named, and the good one is collected."""
+    """Alone it is an error with the right spelling; beside a good symbol it is named, and the good one is collected."""
     with pytest.raises(UsageError) as caught:
         load_settings(None, {"FUTU_SYMBOLS": entry})
     assert f"did you mean {meant}?" in caught.value.one_line()
@@ -441,7 +441,7 @@ def test_a_near_symbol_is_told_what_was_meant(workdir: Path, entry: str, meant: 
     "entry", ["US.AAPL", "HK.007000", "0", "HK.00000x", "Tencent", "\x1b[31m700\x1b[0m", "7" * 3000]
 )
 def test_what_nobody_could_mean_is_named_alone(workdir: Path, entry: str) -> None:
-    """No suggestion where there is none; what is shown is short and safe for a terminal."""
+    """There is no suggestion if nothing is similar; the text that is shown is short and safe for a terminal."""
     (told,) = load_settings(None, {"FUTU_SYMBOLS": f"{entry},HK.09988"}).told()
     assert "a symbol looks like HK.00700" in told
     assert told.isprintable()
@@ -449,7 +449,7 @@ def test_what_nobody_could_mean_is_named_alone(workdir: Path, entry: str) -> Non
 
 
 def test_bad_lines_of_a_symbols_file_are_named_and_the_others_read(workdir: Path) -> None:
-    """File and line of each; bytes that are not UTF-8 spoil their line only, and in a comment nothing."""
+    """File and line of each; bytes that are not UTF-8 make only their own line bad, and do no harm in a comment."""
     lines: list[str | bytes] = [
         "HK.00700",
         "HK.700",
@@ -478,7 +478,7 @@ def test_a_file_without_a_good_symbol_stops(workdir: Path) -> None:
 
 @pytest.mark.parametrize("what", ["fifo", "directory", "utf16", "large", "missing"])
 def test_what_is_no_file_of_symbols(workdir: Path, what: str) -> None:
-    """A pipe without a writer, a directory, an endless file, UTF-16: one line each, and no wait."""
+    """A pipe without a writer, a directory, an endless file, UTF-16: one line each, without waiting."""
     path = workdir / "hk.txt"
     if what == "fifo":
         os.mkfifo(path)
@@ -493,7 +493,7 @@ def test_what_is_no_file_of_symbols(workdir: Path, what: str) -> None:
 
 
 def test_many_bad_symbols_are_counted(workdir: Path) -> None:
-    """The first are told one by one, the rest as a number with what lists them."""
+    """The first are named one by one, the others as a number, with the command that lists them."""
     loaded = load_settings(None, {"FUTU_SYMBOLS": "HK.00700," + ",".join(map(str, range(100, 200)))})
     assert len(loaded.bad_symbols) == 100
     assert len(loaded.told()) == 21
@@ -504,7 +504,7 @@ def test_many_bad_symbols_are_counted(workdir: Path) -> None:
     "name", ["DATA_ROOT", "SPOOL_DIR", "SNAPSHOT_DIR", "FUTU_RSA_KEY", "FUTU_SYMBOLS", "ALERT_URLS", "INSTANCE_ID"]
 )
 def test_bytes_that_are_no_utf8_are_refused(workdir: Path, name: str) -> None:
-    """A directory named in GBK, handed over by the system: refused with the setting's name, nothing is opened."""
+    """A directory name in GBK, as the system passes it: refused with the name of the setting, and nothing is opened."""
     odd = os.fsdecode(b"/tmp/\xb8\xdb\xb9\xc9")
     value = {"FUTU_SYMBOLS": f"@{odd}", "ALERT_URLS": f"json://host{odd}"}.get(name, odd)
     with pytest.raises(UsageError) as caught:
@@ -516,7 +516,7 @@ def test_bytes_that_are_no_utf8_are_refused(workdir: Path, name: str) -> None:
 
 
 def test_a_relative_path_below_a_directory_that_is_no_utf8(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`./data` is as unusable there as the whole path."""
+    """`./data` cannot be used there, like the whole path."""
     odd = workdir / os.fsdecode(b"\xb8\xdb")
     odd.mkdir()
     monkeypatch.chdir(odd)
@@ -534,7 +534,7 @@ def test_a_relative_path_below_a_directory_that_is_no_utf8(workdir: Path, monkey
     ],
 )
 def test_metrics_address(workdir: Path, text: str, address: Address | None) -> None:
-    """HOST:PORT, an IPv6 address in brackets, or nothing; written back the same."""
+    """HOST:PORT, an IPv6 address in brackets, or empty; it is written back the same."""
     settings = load_settings(None, {"METRICS_ADDR": text}).settings
     assert settings.metrics_addr == address
     assert as_text(address) == text
@@ -556,14 +556,14 @@ def test_secrets_never_show(workdir: Path) -> None:
 
 
 def test_settings_do_not_change(workdir: Path) -> None:
-    """Settings are read once and frozen."""
+    """Settings are read once and cannot be changed afterwards."""
     settings = load_settings(None, {}).settings
     with pytest.raises(ValueError, match="frozen"):
         settings.futu_port = 1
 
 
 def test_the_example_works_with_every_line_in_force(workdir: Path) -> None:
-    """Every default that `.env.example` shows may be uncommented as it stands."""
+    """Every default in `.env.example` may be uncommented as it is."""
     text = re.sub(r"(?m)^#(?=[A-Z_]+=)", "", reference.env_example())
     (workdir / "x.env").write_text(text)
     loaded = load_settings(workdir / "x.env", {})
@@ -574,7 +574,7 @@ def test_the_example_works_with_every_line_in_force(workdir: Path) -> None:
 
 
 def test_what_systemd_tells() -> None:
-    """RUNTIME_DIRECTORY, NOTIFY_SOCKET and the watchdog's time are read here; another's watchdog is not."""
+    """RUNTIME_DIRECTORY, NOTIFY_SOCKET and the watchdog time are read here; the watchdog of another process is not."""
     told = systemd_environment(
         {"RUNTIME_DIRECTORY": "/run/a:/run/b", "NOTIFY_SOCKET": "@n", "WATCHDOG_USEC": "30000000"}
     )
@@ -584,7 +584,7 @@ def test_what_systemd_tells() -> None:
 
 
 def test_a_child_gets_an_environment_without_our_settings(workdir: Path) -> None:
-    """What starts a collector with settings of its own hands on everything but ours."""
+    """A process that starts a collector with other settings passes on its environment without our settings."""
     environ = {"PATH": "/bin", "TZ": "UTC", "FUTU_PORT": "1", "DATA_ROOT": "/x", "WATCHDOG_USEC": "5"}
     assert environment_without_settings(environ) == {"PATH": "/bin", "TZ": "UTC"}
     assert load_settings(Path("/dev/null"), {}).settings.futu_port == 11111  # and so can the file be left out

@@ -1,4 +1,4 @@
-"""A host with several addresses: the first that answers is used, and no socket is left behind."""
+"""A host with several addresses: the first that answers is used, and no socket stays open."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RUNNERS: Final = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=[
 
 @contextmanager
 def swallowing(port: int, host: str = "127.0.0.2") -> Iterator[None]:
-    """An address at which packets vanish: its queue of connections is full."""
+    """An address where packets get no answer: its queue of connections is full."""
     with ExitStack() as stack:
         stack.enter_context(socket.create_server((host, port), backlog=0))
         for _ in range(4):
@@ -44,13 +44,13 @@ def swallowing(port: int, host: str = "127.0.0.2") -> Iterator[None]:
 
 @contextmanager
 def answering(host: str = "127.0.0.3") -> Iterator[int]:
-    """An address that takes connections; its port."""
+    """An address that accepts connections; its port."""
     with socket.create_server((host, 0)) as server:
         yield server.getsockname()[1]
 
 
 def resolves_to(*hosts: str) -> connecting.Resolve:
-    """A name server that knows these addresses of every name."""
+    """A name server that returns these addresses for every name."""
 
     async def resolve(_: str, port: int) -> list[Address]:
         return [Address(socket.AF_INET6 if ":" in host else socket.AF_INET, (host, port)) for host in hosts]
@@ -70,7 +70,7 @@ def sockets() -> int:
 
 
 async def where(coroutine: Coroutine[Any, Any, connecting.Reached]) -> tuple[str, str, dict[str, str]]:
-    """The address that was reached, the one at the socket's other end, the failures; the socket is closed."""
+    """The address that was reached, the peer of the socket, the failures; the socket is closed."""
     async with asyncio.timeout(CAP_S):
         reached = await coroutine
     with reached.socket:
@@ -79,7 +79,7 @@ async def where(coroutine: Coroutine[Any, Any, connecting.Reached]) -> tuple[str
 
 @RUNNERS
 def test_an_address_that_swallows_packets_costs_a_moment(run: Any) -> None:
-    """The second address is used, though the first has not failed yet; nothing of the first attempt is left open."""
+    """The second address is used although the first has not failed yet; no socket of the first attempt stays open."""
     with answering() as port, swallowing(port):
         before = sockets()
         found = run(where(connect("opend.test", port, resolves_to("127.0.0.2", "127.0.0.3"))))
@@ -89,7 +89,7 @@ def test_an_address_that_swallows_packets_costs_a_moment(run: Any) -> None:
 
 @RUNNERS
 def test_an_address_that_refuses_costs_nothing(run: Any) -> None:
-    """The next one begins at once, and the refusal is told."""
+    """The next address is tried at once, and the refusal is reported."""
     with answering() as port:
         found = run(where(connect("opend.test", port, resolves_to("127.0.0.2", "127.0.0.3"))))
     assert found == ("127.0.0.3", "127.0.0.3", {"127.0.0.2": "Connection refused"})
@@ -97,7 +97,7 @@ def test_an_address_that_refuses_costs_nothing(run: Any) -> None:
 
 @RUNNERS
 def test_all_addresses_are_judged_where_that_is_asked_for(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`doctor` tells of each address that does not answer, wherever it stands in the list."""
+    """`doctor` reports each address that does not answer, at any place in the list."""
     monkeypatch.setattr(connecting, "ADDRESS_LIMIT_S", 1.0)
     hosts = ("127.0.0.4", "127.0.0.3", "127.0.0.2")
     with answering() as port, swallowing(port):
@@ -110,7 +110,7 @@ def test_all_addresses_are_judged_where_that_is_asked_for(run: Any, monkeypatch:
 
 @RUNNERS
 def test_when_no_address_answers_each_is_named(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line tells what was wrong with which address; with a single address it tells the cause alone."""
+    """One line says what was wrong with which address; for a single address it says the cause alone."""
     monkeypatch.setattr(connecting, "ADDRESS_LIMIT_S", 0.3)
     with answering() as port:
         pass
@@ -125,7 +125,7 @@ def test_when_no_address_answers_each_is_named(run: Any, monkeypatch: pytest.Mon
 
 @RUNNERS
 def test_an_end_in_the_middle_leaves_no_socket(run: Any) -> None:
-    """The service stops while addresses are being tried."""
+    """The service stops while it tries addresses."""
 
     async def story(port: int) -> None:
         before = sockets()
@@ -141,7 +141,7 @@ def test_an_end_in_the_middle_leaves_no_socket(run: Any) -> None:
 
 
 def test_an_address_that_disappointed_comes_last() -> None:
-    """An address that takes connections and is no OpenD keeps nobody from the others."""
+    """An address that accepts connections but is not OpenD does not keep the collector from the other addresses."""
     with answering("127.0.0.2") as port, socket.create_server(("127.0.0.3", port)):
         resolve = resolves_to("127.0.0.2", "127.0.0.3")
         assert asyncio.run(where(connect("opend.test", port, resolve)))[0] == "127.0.0.2"
@@ -149,7 +149,7 @@ def test_an_address_that_disappointed_comes_last() -> None:
 
 
 def test_families_take_turns() -> None:
-    """Where the IPv6 of a host is dead as a whole, the first IPv4 address is second."""
+    """If all IPv6 addresses of a host are dead, the first IPv4 address is the second to be tried."""
     tried: list[str] = []
 
     async def attempt(address: Address) -> socket.socket:
@@ -166,7 +166,7 @@ def test_families_take_turns() -> None:
 
 @RUNNERS
 def test_a_name_server_that_hangs_is_named_and_asked_once(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The lookup has a time limit; one that is still under way is waited for again, and its answer used."""
+    """The lookup has a time limit; while one still runs, the next attempt waits for it and uses its answer."""
     monkeypatch.setattr(connecting, "LOOKUP_LIMIT_S", 0.05)
     answer, asked = threading.Event(), list[str]()
 
@@ -190,7 +190,7 @@ def test_a_name_server_that_hangs_is_named_and_asked_once(run: Any, monkeypatch:
 
 
 def test_a_name_that_is_not_known_is_looked_up_again() -> None:
-    """A name server that says no is asked anew by the next attempt."""
+    """If a name server answers that the name does not exist, the next attempt asks again."""
     answers: list[list[Address] | OSError] = [
         socket.gaierror(-2, "Name or service not known"),
         [Address(socket.AF_INET, ("127.0.0.3", 0))],
@@ -213,7 +213,7 @@ def test_a_name_that_is_not_known_is_looked_up_again() -> None:
 
 
 def test_a_name_server_that_hangs_does_not_hold_up_the_end() -> None:
-    """A process whose lookup never ends can end."""
+    """A process can exit although its lookup never ends."""
     script = (
         "import asyncio, threading\n"
         "from hk_tick_collector import connecting\n"
@@ -230,7 +230,7 @@ def test_a_name_server_that_hangs_does_not_hold_up_the_end() -> None:
     [({}, "ok"), ({"::1": "Connection refused"}, "ok"), ({"127.0.0.2": "no answer within 3 s"}, "warning")],
 )
 def test_doctor_tells_of_addresses_that_do_not_answer(unreachable: dict[str, str], outcome: str) -> None:
-    """Which address answered is always told; localhost's IPv6, where OpenD does not listen, is no finding."""
+    """The address that answered is always shown; localhost's IPv6, where OpenD does not listen, is no finding."""
     answers = Answers(server_ver=1011, address="127.0.0.3", unreachable=unreachable)
     check = next(iter(check_answers(answers, ["HK.00700"], 0, drift_warn_s=2.0, today=20_000)))
     assert (check.name, check.outcome) == ("OpenD", outcome)
@@ -242,7 +242,7 @@ def test_doctor_tells_of_addresses_that_do_not_answer(unreachable: dict[str, str
 
 @pytest.mark.parametrize("says", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
 def test_doctor_asks_the_next_address_where_one_is_not_opend(says: bytes) -> None:
-    """As the service does: an address that accepts and is mute, or says something else, is named in the warning."""
+    """As the service does: the warning names an address that accepts and is silent, or that is no OpenD."""
     with socket.create_server(("127.0.0.1", 0)) as wrong, closing(socket.socket()) as right:
         port = wrong.getsockname()[1]
         right.bind(("127.0.0.2", port))

@@ -1,4 +1,4 @@
-"""Documents in step with the code: what is generated is fresh, and every verb is explained where people look."""
+"""Documents match the code: generated pages are up to date, and every verb is explained where people look."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def test_the_readme_knows_every_verb(page: str, verb: str) -> None:
 
 
 def test_the_generated_messages_are_fresh() -> None:
-    """opend_pb2.py and its types are what opend.proto says: tools/generate_proto.sh."""
+    """opend_pb2.py and its types match opend.proto: tools/generate_proto.sh."""
     done = subprocess.run(["tools/generate_proto.sh", "--check"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
-    """The file is there, and the heading that it names."""
+    """The file exists, and so does the heading that the link names."""
     lost = []
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
         if "://" in link:

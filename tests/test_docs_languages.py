@@ -25,7 +25,7 @@ _CODE: Final = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 
 @dataclass
 class Section:
-    """What stands between two headings, without the words."""
+    """The part of a page between two headings, without its sentences."""
 
     level: int
     line: int
@@ -44,7 +44,7 @@ def english(page: Path) -> Path:
 
 
 def sections(page: Path) -> list[Section]:
-    """The page, one section a heading; what a reader cannot type is left out."""
+    """The page, one section for each heading, without what a reader cannot type."""
     found = [Section(0, 0)]
     fence: list[str] | None = None
     opened, by_hand = "", True
@@ -101,7 +101,7 @@ def test_a_page_says_the_same_in_both_languages(page: Path, translated: Path) ->
 
 @pytest.mark.parametrize("page", CHINESE, ids=lambda page: page.name)
 def test_a_page_leads_to_the_other_language(page: Path) -> None:
-    """Below the title: whoever follows a link from a log line or an alert is one step from their language."""
+    """Below the title: who follows a link from a log line or an alert can switch to their language with one click."""
     second = [path.read_text("utf-8").splitlines()[2] for path in (page, english(page))]
     assert second == [
         f"[English]({english(page).name}) · 繁體中文 · [文件目錄](README.md)",
@@ -110,7 +110,7 @@ def test_a_page_leads_to_the_other_language(page: Path) -> None:
 
 
 def test_no_page_is_in_one_language_only() -> None:
-    """Each page of docs/ has both; a page in English alone would be one that the person on duty cannot read."""
+    """Each page of docs/ has both; the operator on duty may not read English well."""
     assert {english(page).name for page in CHINESE} == {path.name for path in DOCS.glob("*.en.md")}
 
 
@@ -126,7 +126,7 @@ def test_each_language_stays_in_its_own(page: Path) -> None:
 
 
 def test_the_navigation_has_every_page_in_both_languages() -> None:
-    """docs/README.md is the one list of pages: no page is left out, and each row is one page."""
+    """docs/README.md lists all pages: no page is missing, and each row is one page."""
     rows = re.findall(r"^\| \[[^]]+\]\(([^)]+)\) \| \[[^]]+\]\(([^)]+)\) \|", NAVIGATION, re.MULTILINE)
     own = [row for row in rows if not row[0].startswith("../")]
     assert sorted(own) == sorted((english(page).name, page.name) for page in CHINESE)

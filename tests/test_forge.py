@@ -1,4 +1,4 @@
-"""What a public forge reads: workflow, forms and hooks parse, and name only targets, verbs and files that exist."""
+"""What a public forge reads: workflow, forms and hooks are valid, and name only targets, verbs and files that exist."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_every_target_that_is_named_exists(page: Path) -> None:
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
 def test_a_workflow_runs_what_a_contributor_runs(workflow: Path) -> None:
-    """Each job checks out and runs targets of the Makefile, with read access alone and an end."""
+    """Each job checks out and runs targets of the Makefile, with read access only and with a time limit."""
     read = load(workflow)
     assert read["permissions"] == {"contents": "read"}
     for name, job in read["jobs"].items():
@@ -64,7 +64,7 @@ def test_every_python_that_we_promise_is_tested_on_debian_12() -> None:
 
 
 def test_the_workflow_runs_what_the_gate_runs() -> None:
-    """`.ci/run` and the forge agree; test-systemd needs a machine that boots another one, and is left to .ci/run."""
+    """`.ci/run` and the forge run the same; only .ci/run has test-systemd, which needs to boot another machine."""
     gate = set(re.findall(r"(?m)^\s*make ([a-z-]+)", (ROOT / ".ci/run").read_text("utf-8"))) - {"test-systemd"}
     forge = {step["run"].split()[1] for step in steps(GITHUB / "workflows/check.yml") if "make " in step.get("run", "")}
     assert gate <= forge
@@ -72,7 +72,7 @@ def test_the_workflow_runs_what_the_gate_runs() -> None:
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda path: path.name)
 def test_a_form_is_one(form: Path) -> None:
-    """It has what the forge demands of a form: a name, a description, and fields with names of their own."""
+    """It has what the forge requires of a form: a name, a description, and fields whose names differ."""
     read = load(form)
     assert read["name"]
     assert read["description"]
@@ -94,7 +94,7 @@ def test_the_bug_form_asks_for_what_the_program_tells() -> None:
 
 
 def test_hooks_need_no_network() -> None:
-    """Each is a local command of .venv or a target; nothing is downloaded at a commit."""
+    """Each is a local command of .venv or a target; a commit downloads nothing."""
     for repository in load(ROOT / ".pre-commit-config.yaml")["repos"]:
         assert repository["repo"] == "local"
         for hook in repository["hooks"]:

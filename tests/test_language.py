@@ -1,4 +1,4 @@
-"""The operator's language: OPERATOR_LANG, else that of the locale; whatever else is wrong with the settings."""
+"""The operator's language: OPERATOR_LANG, else that of the locale; also if other settings are wrong."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOCALES = [
 
 @pytest.fixture
 def env_file(tmp_path: Path) -> Path:
-    """A settings file without anything."""
+    """An empty settings file."""
     path = tmp_path / "settings"
     path.write_text("")
     return path
@@ -33,7 +33,7 @@ def env_file(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("environ", "language"), LOCALES)
 def test_the_locale_decides_where_nothing_is_set(env_file: Path, environ: dict[str, str], language: str) -> None:
-    """As POSIX has it: LC_ALL before LC_MESSAGES before LANG, and an empty one does not count."""
+    """As POSIX defines it: LC_ALL before LC_MESSAGES before LANG, and an empty one does not count."""
     assert operator_language(env_file, environ) == language
     assert load_settings(env_file, environ).settings.operator_lang == language
 
@@ -41,7 +41,7 @@ def test_the_locale_decides_where_nothing_is_set(env_file: Path, environ: dict[s
 @pytest.mark.parametrize("language", ["en", "zh-Hant"])
 @pytest.mark.parametrize("locale", ["C", "zh_HK.UTF-8"])
 def test_the_setting_decides_over_the_locale(env_file: Path, language: str, locale: str) -> None:
-    """In the file; a variable of the shell decides over that one."""
+    """In the file; a variable of the shell has priority."""
     env_file.write_text(f"OPERATOR_LANG={language}\n")
     other = "en" if language == "zh-Hant" else "zh-Hant"
     for environ, expected in (({}, language), ({"OPERATOR_LANG": other}, other)):
@@ -54,18 +54,18 @@ def test_the_setting_decides_over_the_locale(env_file: Path, language: str, loca
     "text", ["OPERATOR_LANG=zh-Hant\nMAX_QUEUE_ROWS=none\n", "broken line\nOPERATOR_LANG=zh-Hant\n"]
 )
 def test_another_setting_that_is_wrong_does_not_change_it(env_file: Path, text: str) -> None:
-    """`status` and `doctor` say what is wrong in the operator's language."""
+    """`status` and `doctor` report the error in the operator's language."""
     env_file.write_text(text)
     assert operator_language(env_file, {}) == "zh-Hant"
 
 
 def test_what_cannot_be_read_leaves_the_locale(tmp_path: Path) -> None:
-    """Nothing is raised: a file that is not there is told by who needs it."""
+    """Nothing is raised: who needs the file reports that it does not exist."""
     assert operator_language(tmp_path / "nothing", {"LANG": "zh_HK.UTF-8"}) == "zh-Hant"
 
 
 def test_a_language_that_nobody_speaks_here_is_refused(env_file: Path) -> None:
-    """By the settings, with what is allowed; a verb that must speak meanwhile follows the locale."""
+    """The settings refuse it and say what is allowed; a verb that must print until then follows the locale."""
     env_file.write_text("OPERATOR_LANG=zh\n")
     assert operator_language(env_file, {"LANG": "C"}) == "en"
     with pytest.raises(Exception, match="OPERATOR_LANG"):

@@ -1,4 +1,4 @@
-"""Log lines: one event a line that splits back into its fields, whatever the values are."""
+"""Log lines: one event is one line that splits back into its fields, for any values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEXT = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"], include_chara
 
 @given(st.dictionaries(st.from_regex(r"[a-z_]{1,12}", fullmatch=True), TEXT, max_size=5))
 def test_a_line_splits_back_into_its_fields(fields: dict[str, str]) -> None:
-    """Blanks, quotes, equal signs, backslashes, newlines, nothing at all: one line, the same keys, readable values."""
+    """Blanks, quotes, equal signs, backslashes, newlines, empty values: one line, the same keys, readable values."""
     stream = io.StringIO()
     log.configure("INFO", stream)
     log.info("event", **fields)
@@ -36,7 +36,7 @@ def test_a_line_splits_back_into_its_fields(fields: dict[str, str]) -> None:
 
 
 def split(line: str) -> list[str]:
-    """At blanks, but for those between double quotes."""
+    """At blanks, except between double quotes."""
     return re.findall(r'(?:"[^"]*"|[^ "])+', line.rstrip("\n"))
 
 
@@ -60,12 +60,12 @@ def split(line: str) -> list[str]:
     ],
 )
 def test_values_are_told_without_noise(value: object, told: str) -> None:
-    """Floats without trailing zeros, whole numbers whole, text quoted only where it must be."""
+    """Floats without trailing zeros, whole numbers without a fraction, quotes around text only if necessary."""
     assert log.render(value) == told
 
 
 def test_times_are_hong_kongs_on_any_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in `status`, alerts and day files: whoever reads two of them has nothing to add or subtract."""
+    """As in `status`, alerts and day files: who compares two of them need not convert."""
     monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()
     stream = io.StringIO()
@@ -80,7 +80,7 @@ def test_times_are_hong_kongs_on_any_host(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_words_of_others_do_not_act() -> None:
-    """Neither in a field nor in the traceback of a bug: they are spelled out, and begin no line of their own."""
+    """In a field and in the traceback of a bug, control characters are escaped; they begin no line of their own."""
     stream = io.StringIO()
     log.configure("INFO", stream)
     log.info("event", reason="訂閱\x1b[2J\u202e")
@@ -92,7 +92,7 @@ def test_words_of_others_do_not_act() -> None:
 
 
 def test_repeats_are_held_back_and_counted() -> None:
-    """One line an interval; the next one through tells how many were not."""
+    """One line for each interval; the next line says how many were left out."""
     repeated = log.Repeated(10.0)
     assert [repeated.allow(now_s) for now_s in (0.0, 1.0, 9.9, 10.0, 10.1, 25.0, 50.0)] == [
         0,
@@ -126,7 +126,7 @@ def test_a_bug_has_its_traceback_and_nothing_else_has() -> None:
 
 
 def test_a_ration_is_for_each_interval() -> None:
-    """So many lines at once, the others are a count on the first line of the next interval."""
+    """So many lines at once; the others are a count on the first line of the next interval."""
     ration = log.Rationed(2, 60.0)
     assert [ration.allow(second) for second in (0, 1, 2, 3, 59)] == [0, 0, None, None, None]
     assert [ration.allow(second) for second in (60, 61, 62, 130)] == [3, 0, None, 1]

@@ -52,7 +52,7 @@ class Collected(TickerHandlerBase):  # type: ignore[misc]
 
 
 def ask_everything(context: Any, symbols: list[str]) -> dict[str, Any]:
-    """The answer of each query the collector's operators use, as plain values."""
+    """The answer of each query that the collector's operators use, as plain values."""
 
     def plain(answer: tuple[int, Any]) -> list[Any]:
         code, data = answer

@@ -1,4 +1,4 @@
-"""The control socket: the moment of a fault belongs to whoever connects."""
+"""The control socket: whoever connects decides when a fault happens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def controlled(tools: Any, path: Path) -> AsyncIterator[Any]:
-    """A simulator with a control socket, and a function that sends a command and returns the answer as it is."""
+    """A simulator with a control socket, and a function that sends a command and returns the unchanged answer."""
     async with tools.simulating(rate=500) as simulator, Control(path, simulator):
         await simulator.started()
         reader, writer = await asyncio.open_unix_connection(path)
@@ -33,7 +33,7 @@ async def controlled(tools: Any, path: Path) -> AsyncIterator[Any]:
 
 
 def test_a_command_is_done_when_it_is_answered(tools: Any, tmp_path: Path) -> None:
-    """Steps, pause and resume, one after the other on one connection; errors say why and end nothing."""
+    """Steps, pause and resume, one after the other on one connection; an error says why and does not close it."""
 
     async def main() -> None:
         async with controlled(tools, tmp_path / "control") as (simulator, say):
@@ -56,7 +56,7 @@ def test_a_command_is_done_when_it_is_answered(tools: Any, tmp_path: Path) -> No
 
 
 def test_tell_is_for_who_has_no_event_loop(tools: Any, tmp_path: Path) -> None:
-    """It returns the fields, and raises what the simulator refuses."""
+    """It returns the fields, and raises an error if the simulator refuses."""
 
     async def main() -> None:
         async with controlled(tools, tmp_path / "control"):
@@ -87,7 +87,7 @@ def test_its_clients_may_leave_at_any_moment(tools: Any, tmp_path: Path) -> None
 
 
 def test_the_socket_comes_and_goes(tools: Any, tmp_path: Path) -> None:
-    """One that a killed simulator left is replaced; a file that is none, and a path that cannot be, are not."""
+    """A socket that a killed simulator left is replaced; another kind of file or an unusable path is an error."""
     path = tmp_path / "control"
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(path))

@@ -1,4 +1,4 @@
-"""A simulator that was killed goes on as the same exchange."""
+"""A simulator that was killed continues as the same exchange."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def totals(tools: Any, peer: Any) -> list[messages.DayTotals]:
 
 @pytest.mark.parametrize("torn", [b"", b"HK.00700\t77", b"HK.00700\t1\t2\t3.0\t4\t5.0\tBUY\tAUTO_M"])
 def test_windows_totals_and_counters_go_on(tools: Any, tmp_path: Path, torn: bytes) -> None:
-    """As if it had not been away; the line that the kill cut short is gone, clock and counters only go forward."""
+    """As if it had run on: the line that was cut by the kill is gone, clock and counters only go forward."""
     truth = tmp_path / "truth"
 
     async def main() -> None:
@@ -67,7 +67,7 @@ def test_windows_totals_and_counters_go_on(tools: Any, tmp_path: Path, torn: byt
 
 
 def test_odd_ticks_and_other_days_are_remembered(tools: Any, tmp_path: Path) -> None:
-    """What a collector may still ask for stays in the window; the counters of other days go on too."""
+    """Ticks that a collector may still request stay in the window; the counters of other days continue too."""
     truth = tmp_path / "truth"
 
     async def main() -> None:

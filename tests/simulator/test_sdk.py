@@ -1,4 +1,4 @@
-"""The vendor's official SDK, unmodified and in its own process, is the witness that this is an OpenD."""
+"""The vendor's official SDK, unmodified and in its own process, accepts the simulator as an OpenD."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RET_OK, RET_ERROR = 0, -1
 
 
 def run_sdk(home: Path, port: int, *options: str) -> dict[str, Any]:
-    """What the SDK collected and was answered."""
+    """What the SDK collected, and the answers it got."""
     out = home / "sdk.json"
     # The SDK writes its logs below HOME, some of them through threads that outlive the imports: not under -X dev.
     environ = {**os.environ, "HOME": str(home), "PYTHONDEVMODE": "0", "PYTHONWARNINGS": "ignore"}
@@ -54,7 +54,7 @@ def collected(
 
 
 def test_the_sdk_collects_exactly_the_truth_and_every_query_answers(collected: dict[str, Any], workdir: Path) -> None:
-    """Every field of every tick equals the truth file's; then each query gives what it should."""
+    """Every field of every tick equals the truth file; then each query gives the expected answer."""
     truth = [
         [tick.symbol, tick.seq, time_text(tick.ts_ms), tick.price, tick.volume, tick.turnover, tick.direction,
          tick.tick_type]

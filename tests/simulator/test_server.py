@@ -23,7 +23,7 @@ GET_ORDER_BOOK = 3012
 
 
 async def until_closed(reader: asyncio.StreamReader) -> bytes:
-    """What still arrives before the simulator ends the connection."""
+    """The bytes that still arrive before the simulator closes the connection."""
     try:
         return await reader.read()
     except ConnectionResetError:
@@ -31,7 +31,7 @@ async def until_closed(reader: asyncio.StreamReader) -> bytes:
 
 
 def test_only_the_truth_is_pushed_and_all_of_it(tools: Any, tmp_path: Path) -> None:
-    """Every tick of the truth file reaches a client that was there from the start, each in a push of its own."""
+    """Every tick of the truth file reaches a client that is connected from the start, each in its own push."""
 
     async def main() -> None:
         plan = {"start_ms": START_MS, "rate": 20_000, "total": 3_000, "wait": True, "truth": tmp_path / "truth"}
@@ -68,7 +68,7 @@ def test_equal_seed_day_and_time_give_equal_bytes(tools: Any) -> None:
 
 
 def test_a_push_carries_the_ticks_of_one_trade(tools: Any) -> None:
-    """As many as asked for, of one security."""
+    """As many as configured, of one security."""
 
     async def main() -> None:
         plan = {"start_ms": START_MS, "rate": 20_000, "total": 1_000, "wait": True, "fills": 10}
@@ -81,7 +81,7 @@ def test_a_push_carries_the_ticks_of_one_trade(tools: Any) -> None:
 
 
 def test_the_window_holds_the_latest_thousand_made_while_nobody_was_there(tools: Any, tmp_path: Path) -> None:
-    """GetTicker gives the newest 1,000 and no more, oldest first, without push fields; fewer when asked."""
+    """GetTicker gives the newest 1,000, oldest first, without the fields of a push; fewer if fewer are asked for."""
 
     async def main() -> None:
         plan = {"symbols": ["HK.00700"], "rate": 100_000, "total": 2_500, "truth": tmp_path / "truth"}
@@ -99,7 +99,7 @@ def test_the_window_holds_the_latest_thousand_made_while_nobody_was_there(tools:
 
 
 def test_a_first_push_carries_the_latest_cached_tick(tools: Any, tmp_path: Path) -> None:
-    """One for each symbol that traded, marked as cached, right behind the reply to the subscription."""
+    """One for each symbol that traded, marked as cached, directly after the reply to the subscription."""
 
     async def main() -> None:
         async with tools.simulating(rate=100_000, total=500, truth=tmp_path / "truth") as simulator:
@@ -118,7 +118,7 @@ def test_a_first_push_carries_the_latest_cached_tick(tools: Any, tmp_path: Path)
 
 
 def test_each_connection_gets_what_it_subscribed_to(tools: Any) -> None:
-    """Two clients, two symbols; one that does not want pushes gets none but can request ticks."""
+    """Two clients, two symbols; a client that wants no pushes gets none but can request ticks."""
 
     async def main() -> None:
         async with (
@@ -143,7 +143,7 @@ def test_each_connection_gets_what_it_subscribed_to(tools: Any) -> None:
 
 
 def test_subscriptions_are_counted_and_refused_by_the_batch(tools: Any) -> None:
-    """Beyond the quota, with a refused or an unknown symbol: nothing of it is subscribed, and the words say why."""
+    """Beyond the quota, or with a refused or unknown symbol: no symbol is subscribed, and the message says why."""
 
     async def main() -> None:
         gateway = {"quota": 2, "refused": frozenset({"HK.09988"})}
@@ -187,7 +187,7 @@ def test_unsubscribing_stops_pushes_and_pulls(tools: Any) -> None:
 
 
 def test_what_opend_would_refuse_is_refused_in_words(tools: Any) -> None:
-    """Not subscribed, too many rows, an unknown protocol number, a body that is none: retType -1, and it goes on."""
+    """Not subscribed, too many rows, an unknown protocol, a body that cannot be decoded: retType -1; it goes on."""
 
     async def main() -> None:
         async with tools.simulating(rate=0) as simulator, tools.peer_of(simulator.port) as peer:
@@ -218,7 +218,7 @@ def test_nothing_is_answered_before_init_connect(tools: Any) -> None:
 
 
 def test_the_simulated_clock_is_told(tools: Any) -> None:
-    """GetGlobalState and KeepAlive tell exchange time, which runs at the speed asked for, and the market's state."""
+    """GetGlobalState and KeepAlive return exchange time, at the configured speed, and the market's state."""
 
     async def main() -> None:
         noon_ms = START_MS + 2 * 3_600_000
@@ -240,7 +240,7 @@ def test_the_simulated_clock_is_told(tools: Any) -> None:
 
 @pytest.mark.usefixtures("one_day")
 def test_without_a_day_the_market_trades_at_any_hour(tools: Any) -> None:
-    """On the wall clock, today is a trading day and the state is one of trading, nights and Sundays included."""
+    """On the wall clock, today is a trading day and the market is open, also at night and on Sundays."""
 
     async def main() -> None:
         async with tools.simulating(rate=500) as simulator, tools.peer_of(simulator.port) as peer:
@@ -258,7 +258,7 @@ def test_without_a_day_the_market_trades_at_any_hour(tools: Any) -> None:
 
 
 def test_the_calendar_knows_weekends_and_half_days(tools: Any) -> None:
-    """RequestTradeDate leaves out weekends and tells the mornings."""
+    """RequestTradeDate leaves out weekends and marks half days."""
 
     async def main() -> None:
         async with tools.simulating(start_ms=START_MS, rate=0) as simulator, tools.peer_of(simulator.port) as peer:
@@ -308,7 +308,7 @@ def test_day_totals_are_those_of_the_truth(tools: Any, tmp_path: Path) -> None:
     ids=["http", "length of 2 GB", "wrong SHA-1", "JSON", "no InitConnect"],
 )
 def test_bytes_that_are_no_protocol_end_that_connection_only(tools: Any, garbage: bytes) -> None:
-    """The client is cut off, the others go on."""
+    """The client is disconnected; the others go on."""
 
     async def main() -> None:
         async with tools.simulating(rate=0) as simulator, tools.peer_of(simulator.port) as other:
@@ -322,7 +322,7 @@ def test_bytes_that_are_no_protocol_end_that_connection_only(tools: Any, garbage
 
 
 def test_a_client_that_does_not_read_is_cut_and_slows_nobody(tools: Any) -> None:
-    """The one that reads gets every tick; the other is disconnected once its buffer is full."""
+    """The client that reads gets every tick; the other is disconnected once its buffer is full."""
 
     async def main() -> None:
         symbols = ["HK.00700"]
@@ -352,7 +352,7 @@ def test_a_client_that_does_not_read_is_cut_and_slows_nobody(tools: Any) -> None
 
 
 def test_the_129th_connection_is_turned_away(tools: Any) -> None:
-    """128 are served; when one leaves, another may come."""
+    """128 are served; when one disconnects, another can connect."""
 
     async def main() -> None:
         async with tools.simulating(rate=0) as simulator:
@@ -385,7 +385,7 @@ def test_an_encrypting_opend_turns_away_who_does_not_encrypt(tools: Any, rsa_key
 
 
 def test_waiting_ends_when_everything_that_can_be_is_subscribed(tools: Any) -> None:
-    """Not with the first batch; refused symbols are not waited for."""
+    """Not after the first batch; it does not wait for refused symbols."""
 
     async def main() -> None:
         gateway = {"refused": frozenset({"HK.09988"})}

@@ -1,4 +1,4 @@
-"""`hk-tick-collector simulate` as an operator meets it: signals, files, replay, and one line for what cannot work."""
+"""`hk-tick-collector simulate` as an operator uses it: signals, files, replay, and one line for every error."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_signal_ends_it_at_once_with_the_truth_whole(
 
 
 def subscribe_without_reading(port: int) -> socket.socket:
-    """A client that takes 100 ticks and reads no more; its buffers hold a small part of what follows."""
+    """A client that receives 100 ticks and then stops reading; its buffers hold a small part of the rest."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.settimeout(300)
@@ -74,7 +74,7 @@ def stalled(start_simulate: Callable[..., Any], workdir: Path) -> tuple[Any, soc
 
 
 def test_after_a_signal_clients_may_read_what_was_sent(start_simulate: Callable[..., Any], workdir: Path) -> None:
-    """No tick is made any more, and what was pushed is received to the last one; then the connection ends."""
+    """No more ticks are made, and all that was pushed is received; then the connection ends."""
     simulate, client = stalled(start_simulate, workdir)
     received = bytearray()
     # The simulator gives its clients three seconds for the rest: it must be little enough for a machine under load.
@@ -91,7 +91,7 @@ def test_after_a_signal_clients_may_read_what_was_sent(start_simulate: Callable[
 
 
 def test_patience_has_an_end_and_a_second_signal_ends_it(start_simulate: Callable[..., Any], workdir: Path) -> None:
-    """Who does not read is left behind after 3 s, or at once."""
+    """The simulator waits 3 s for a client that does not read, or not at all after a second signal."""
     for signals, left in (((signal.SIGTERM,), 1), ((signal.SIGINT, signal.SIGTERM), 0)):
         simulate, client = stalled(start_simulate, workdir)
         for number in signals:
@@ -103,7 +103,7 @@ def test_patience_has_an_end_and_a_second_signal_ends_it(start_simulate: Callabl
 
 
 def test_a_scenario_goes_wrong_as_it_says(start_simulate: Callable[..., Any], workdir: Path, tools: Any) -> None:
-    """Its steps are logged, and clients feel them."""
+    """Its steps are logged, and their effects reach clients."""
     (workdir / "bad.txt").write_text("# the end of this connection\nat 50ms cut\n")
     simulate = start_simulate("--symbols", "HK.00700", "--rate", "1000", "--wait", "--scenario", "bad.txt")
 
@@ -119,7 +119,7 @@ def test_a_scenario_goes_wrong_as_it_says(start_simulate: Callable[..., Any], wo
 
 
 def test_steps_can_be_listed(cli: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    """Each with its arguments and what it does."""
+    """Each with its arguments and its effect."""
     done = cli("simulate", "--list-steps")
     assert (done.returncode, done.stderr) == (0, "")
     for name, form in STEPS.items():
@@ -130,7 +130,7 @@ def test_steps_can_be_listed(cli: Callable[..., subprocess.CompletedProcess[str]
 def test_models_of_the_sequence_can_be_listed_and_a_wrong_one_is_refused(
     cli: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
-    """Each with what it is; a wrong value is one line that names what is allowed, exit 2."""
+    """Each with its description; a wrong value gives one line that names the allowed ones, exit 2."""
     done = cli("simulate", "--list-sequences")
     assert (done.returncode, done.stderr) == (0, "")
     assert [line.split()[0] for line in done.stdout.splitlines()] == list(MODELS)
@@ -171,7 +171,7 @@ def test_it_goes_on_serving_when_all_ticks_are_made(start_simulate: Callable[...
 
 
 def test_equal_arguments_make_equal_truth_files(start_simulate: Callable[..., Any], workdir: Path) -> None:
-    """Seed, day and time decide every byte, however the process is scheduled."""
+    """Seed, day and time decide every byte, in any order in which the process is scheduled."""
     arguments = ("--day", "20261120", "--at", "15:59", "--speed", "30", "--rate", "2000", "--seconds", "1")
     for name in ("one", "two"):
         simulate = start_simulate(*arguments, "--truth", name)
@@ -282,7 +282,7 @@ def test_a_taken_port_is_named(cli: Callable[..., subprocess.CompletedProcess[st
 
 
 def test_no_tick_is_sent_that_the_truth_lacks(start_simulate: Callable[..., Any], workdir: Path, tools: Any) -> None:
-    """Killed in the middle of pushing, the truth file holds every tick that a client received."""
+    """If it is killed while pushing, the truth file holds every tick that a client received."""
     simulate = start_simulate("--symbols", "HK.00700", "--rate", "20000", "--truth", "truth")
 
     async def main() -> list[int]:

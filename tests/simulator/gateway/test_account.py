@@ -1,4 +1,4 @@
-"""Quota and subscriptions by the vendor's rules."""
+"""Quota and subscriptions follow the vendor's rules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ONE, TWO, THREE = (Subscription(place, 4) for place in range(3))
 
 
 def test_a_batch_beyond_the_quota_fails_whole() -> None:
-    """Nothing of it is taken."""
+    """No symbol of it is subscribed."""
     account = Account(quota=2)
     account.subscribe(1, [ONE], 0)
     with pytest.raises(OpenDError, match="quota"):
@@ -21,7 +21,7 @@ def test_a_batch_beyond_the_quota_fails_whole() -> None:
 
 
 def test_what_two_connections_hold_counts_once() -> None:
-    """OpenD itself is subscribed once."""
+    """OpenD itself subscribes once."""
     account = Account(quota=1)
     account.subscribe(1, [ONE], 0)
     account.subscribe(2, [ONE], 0)
@@ -29,7 +29,7 @@ def test_what_two_connections_hold_counts_once() -> None:
 
 
 def test_unsubscribing_waits_a_minute() -> None:
-    """Before, it fails and changes nothing; subscribing again does not begin the minute anew."""
+    """Before that, it fails and changes nothing; to subscribe again does not restart the minute."""
     account = Account(quota=5)
     account.subscribe(1, [ONE], 100)
     account.subscribe(1, [ONE, TWO], 130)
@@ -41,7 +41,7 @@ def test_unsubscribing_waits_a_minute() -> None:
 
 
 def test_quota_stays_used_until_the_minute_of_a_closed_connection_is_over() -> None:
-    """It is free again after it, and can be taken over by another connection before."""
+    """After the minute it is free again; before, another connection can take it over."""
     account = Account(quota=1)
     account.subscribe(1, [ONE], 0)
     account.leave(1, 10)

@@ -1,4 +1,4 @@
-"""The truth file reads back exactly, and never lacks a tick that was sent."""
+"""The truth file reads back exactly, and always has every tick that was sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checker: an untouched day passes, and whatever is wrong with one is named."""
+"""The checker: a correct day passes, and every error in a day is named."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def made(symbol: str, counter: int) -> TruthTick:
 
 @dataclass
 class Case:
-    """A truth and a day file as lists, to be spoiled."""
+    """A truth and a day file as lists, in which a test makes errors."""
 
     truth: list[TruthTick] = field(
         default_factory=lambda: [made(symbol, n + 1) for n in range(TICKS) for symbol in SYMBOLS]
@@ -56,7 +56,7 @@ class Case:
         self.stored.sort()
 
     def lose(self, symbol: str, first: int, last: int, **changes: Any) -> None:
-        """Takes the ticks with these counters out of the file, and records them as one open gap."""
+        """Removes the ticks with these counters from the file, and records them as one open gap."""
         lost = [tick for tick in self.stored if tick.symbol == symbol and first <= tick.seq & 0xFFFFFFFF <= last]
         self.stored = [tick for tick in self.stored if tick not in lost]
         gap = Gap(
@@ -88,13 +88,13 @@ class Case:
 
 
 def _told_of(gap: Gap) -> int:
-    """How many ticks a gap tells of: those it misses, and those that came and are not in the file."""
+    """The number of ticks of a gap: those that are missing, and those that arrived and are not in the file."""
     return (gap.missing or 0) if gap.status == "open" else gap.cause in UNSTORED_CAUSES
 
 
 @pytest.fixture
 def case() -> Case:
-    """A correct day: two gaps, one of them within a symbol's ticks, the other at its beginning."""
+    """A correct day: two gaps, one between ticks of a symbol, the other before its first tick."""
     return correct()
 
 
@@ -109,7 +109,7 @@ def correct() -> Case:
 
 
 def test_a_correct_day_passes(case: Case) -> None:
-    """Also with ticks made out of order, and the line counts what there is."""
+    """Also with ticks that were made out of order; the line shows the counts."""
     random.Random(1).shuffle(case.truth)
     verdict = case.judge()
     assert verdict.ok
@@ -274,7 +274,7 @@ SPOILERS = {
 @settings(deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_whatever_is_wrong_is_named(name: str, seed: int) -> None:
-    """Wherever a correct day is spoiled: the verdict fails, and its line has the reason with an example."""
+    """For each error in a correct day the verdict fails, and its line has the reason with an example."""
     case = correct()
     reason = SPOILERS[name](case, random.Random(seed))
     verdict = case.judge()
@@ -288,7 +288,7 @@ def test_whatever_is_wrong_is_named(name: str, seed: int) -> None:
 @settings(deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_any_loss_that_is_recorded_exactly_passes(seed: int) -> None:
-    """Whichever ticks are lost, one gap a contiguous stretch."""
+    """For any lost ticks, if there is one gap for each contiguous range."""
     rng = random.Random(seed)
     case = Case()
     for tick in case.truth:
@@ -305,7 +305,7 @@ def test_any_loss_that_is_recorded_exactly_passes(seed: int) -> None:
 
 
 def test_a_rejected_tick_needs_its_gap(case: Case) -> None:
-    """A tick of the truth that was rejected lies in a gap of that cause, open or healed."""
+    """A tick of the truth that was rejected lies in a gap of that cause, open or backfilled."""
     case.lose("HK.00005", 5, 5, cause="rejected", status="healed", missing=0, closed_ms=2)
     case.acked = []
     verdict = case.judge()
@@ -314,7 +314,7 @@ def test_a_rejected_tick_needs_its_gap(case: Case) -> None:
 
 
 def test_what_cannot_be_stored_may_be_part_of_a_gap_or_of_none(case: Case) -> None:
-    """A gap's number counts it or not, as it was seen rejected or not; it is never missing, and never in the file."""
+    """A gap's number may count it or not, as it was seen rejected or not; it is never missing, nor in the file."""
     reject = made("HK.00700", 12)
     case.truth.remove(reject)
     case.rejects = [(reject.symbol, reject.seq)]
@@ -331,7 +331,7 @@ def test_what_cannot_be_stored_may_be_part_of_a_gap_or_of_none(case: Case) -> No
 
 
 def test_a_gap_without_a_number_explains_what_it_covers(case: Case) -> None:
-    """Bounded by time where the sequence is not known; it may cover nothing, for it claims nothing."""
+    """It has time bounds where the sequence is not known; it may cover no tick, because it has no number."""
     gap = case.gaps[0]
     assert gap.from_ts_ms is not None
     case.gaps[0] = gap._replace(from_seq=None, to_seq=None, missing=None)
@@ -351,7 +351,7 @@ def test_a_key_twice_in_the_truth_is_refused(case: Case) -> None:
 
 
 def test_each_day_needs_its_file_unless_it_is_left_out(case: Case) -> None:
-    """A tick of another day belongs into that day's file."""
+    """A tick of another day belongs in that day's file."""
     tomorrow = [tick._replace(ts_ms=tick.ts_ms + market.DAY_MS, seq=tick.seq + (86_400 << 32)) for tick in case.truth]
     verdict = judge(Truth(case.truth + tomorrow), [])
     assert verdict.findings["day_without_file"].examples == ["20261120", "20261121"]
@@ -362,7 +362,7 @@ def test_each_day_needs_its_file_unless_it_is_left_out(case: Case) -> None:
 
 
 def test_the_truth_takes_little_memory() -> None:
-    """42 bytes a tick, whatever else a tick object costs."""
+    """42 bytes for each tick, apart from the tick object."""
     ticks = (made("HK.00700", n) for n in range(1, 200_001))
     truth = Truth(ticks)
     column = truth.column(DAY, "HK.00700")
@@ -372,7 +372,7 @@ def test_the_truth_takes_little_memory() -> None:
 
 
 def test_the_expected_count_is_that_of_rows_and_gaps_or_none(case: Case) -> None:
-    """It is NULL where the sequence does not tell what is missing."""
+    """It is NULL where the sequence does not say what is missing."""
     odd = TruthTick("HK.00005", 12, OPEN_MS + 7, 1.0, 1, 1.0, "SELL", "ODD_LOT")
     case.truth.append(odd)
     case.store(odd)
@@ -388,7 +388,7 @@ def replace_expected(count: SymbolCount) -> SymbolCount:
 
 
 def made_within(case: Case, off_ms: int) -> TruthTick:
-    """The tick with counter 12 of HK.00700, which is in a gap of the case, bears another time."""
+    """The tick with counter 12 of HK.00700, which is in a gap of the case, has another time."""
     place = next(i for i, tick in enumerate(case.truth) if (tick.symbol, tick.seq & 0xFFFFFFFF) == ("HK.00700", 12))
     tick = case.truth[place]
     case.truth[place] = tick._replace(ts_ms=tick.ts_ms + off_ms)
@@ -398,7 +398,7 @@ def made_within(case: Case, off_ms: int) -> TruthTick:
 
 @pytest.mark.parametrize("by", ["sequence", "time"])
 def test_a_lost_late_report_lies_in_the_gap_of_its_making(case: Case, by: str) -> None:
-    """By its sequence, or by the moment at which it was made; nobody can know the time that it bore."""
+    """By its sequence, or by the time at which it was made; nobody can know which time it carried."""
     made_within(case, -300_000)
     if by == "time":
         case.gaps[0] = case.gaps[0]._replace(from_seq=None, to_seq=None, missing=None)
@@ -408,7 +408,7 @@ def test_a_lost_late_report_lies_in_the_gap_of_its_making(case: Case, by: str) -
 
 
 def test_a_lost_tick_of_a_wrong_date_lies_in_the_gap_of_another_day(case: Case) -> None:
-    """It belongs to the truth of its date, which needs no file for it; the gap may count it or not."""
+    """It belongs to the truth of its date, which needs no file because of it; the gap may count it or not."""
     made_within(case, -5 * 86_400_000)
     verdict = case.judge()
     assert verdict.ok, verdict.line()
@@ -420,7 +420,7 @@ def test_a_lost_tick_of_a_wrong_date_lies_in_the_gap_of_another_day(case: Case) 
 
 
 def test_an_honest_day_still_needs_its_file(case: Case) -> None:
-    """Only a day of nothing but outliers may have none."""
+    """Only a day that has nothing but outliers may have none."""
     made_within(case, -5 * 86_400_000)
     case.truth.append(case.truth[0]._replace(ts_ms=case.truth[0].ts_ms - 5 * 86_400_000))
     assert "day_without_file" in case.judge().findings

@@ -87,7 +87,7 @@ class Sender:
             self._changed.notify()
 
     def join(self, timeout_s: float) -> None:
-        """Waits at most this long for the end. Messages left then are logged as dropped; nothing is logged after that."""
+        """Waits at most this long for the end. Messages left then are logged as dropped; nothing is logged later."""
         self._thread.join(timeout_s)
         with self._changed:
             left = [self._carried, *self._queue] if self._carried else [*self._queue]
