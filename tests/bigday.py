@@ -18,7 +18,7 @@ _SECONDS: Final = 20_000  # over which the ticks of each symbol are spread, from
 
 
 def make_big_day(path: Path, rows: int) -> int:
-    """Makes the file as a collector leaves it after a clean stop; returns its rows: `rows` or a few less."""
+    """Makes the file as a collector leaves it after a clean stop; returns the number of rows: `rows` or a few less."""
     open_s = market.day_start_ms(market.parse_day(path.stem)) // 1000 + 34_200
     DayFile(path, path.stem, "earlier", open_s * 1000, "test", StoreOptions()).close()
     each = rows // SYMBOLS

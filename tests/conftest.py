@@ -52,7 +52,7 @@ _TERMINAL_VARIABLES: Final = {"TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "T
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest tests begin first, so that no worker is alone with one at the end."""
+    """The longest tests begin first, so that no worker has to run one alone at the end."""
 
     def rank(item: pytest.Item) -> int:
         if item.get_closest_marker("early"):
@@ -96,7 +96,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_foreign_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Removes settings that the shell running the tests may have."""
+    """Removes settings that the shell may have from which the tests are run."""
     names = {setting.name for setting in DEFINITIONS}
     for name in list(os.environ):
         if name in names or name.startswith(("FUTU_", "SQLITE_", "WATCHDOG_")):
@@ -116,7 +116,7 @@ def one_day() -> None:
 
 @pytest.fixture
 def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current directory of its own; its empty `.env` prevents an installed one from being read."""
+    """A current directory for the test; its empty `.env` keeps an installed one from being read."""
     (tmp_path / ".env").touch()
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -1,4 +1,4 @@
-"""The text of a log → its lines, parsed."""
+"""The text of a log, parsed into its lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A second process that holds locks on a file, as any program of this host may."""
+"""A second process that holds locks on a file, as any other program on this host may."""
 
 from __future__ import annotations
 

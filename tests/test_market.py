@@ -1,4 +1,4 @@
-"""Hong Kong's days and sessions: exact at every midnight, whatever zone the host is in."""
+"""Hong Kong's days and sessions: exact at every midnight, in any time zone of the host."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOMENTS = st.integers(946_684_800_000, 4_102_444_800_000)  # 2000 to 2100
 
 @given(MOMENTS)
 def test_a_moment_belongs_to_its_hong_kong_date(ts_ms: int) -> None:
-    """The day's name is the date that a clock on the wall of the exchange shows, by the system's own zone data."""
+    """The name of the day is the date that a clock in Hong Kong shows, by the system's own zone data."""
     seconds, ms = divmod(ts_ms, 1000)
     wall = datetime.fromtimestamp(seconds, ZoneInfo("Asia/Hong_Kong")) + timedelta(milliseconds=ms)
     day = market.day_number(ts_ms)
@@ -28,7 +28,7 @@ def test_a_moment_belongs_to_its_hong_kong_date(ts_ms: int) -> None:
 
 @given(MOMENTS)
 def test_a_day_begins_at_midnight_and_ends_a_millisecond_before_the_next(ts_ms: int) -> None:
-    """Start, last millisecond and name lead back to the same day."""
+    """Its start, its last millisecond and its name all belong to the same day."""
     day = market.day_number(ts_ms)
     start_ms = market.day_start_ms(day)
     assert start_ms <= ts_ms < market.day_start_ms(day + 1)
@@ -42,7 +42,7 @@ def test_a_day_begins_at_midnight_and_ends_a_millisecond_before_the_next(ts_ms: 
     ["", "2026112", "202611200", "20261320", "20260230", "2026-1-20", "20-261120", "abcdefgh", "２０２６１１２０"],
 )
 def test_what_is_no_date_is_refused(text: str) -> None:
-    """A file's name or an argument that only looks like a day is none."""
+    """A file name or an argument that only looks like a day is refused."""
     with pytest.raises(ValueError, match=r"date|day|month|range"):
         market.parse_day(text)
 
@@ -61,7 +61,7 @@ def test_what_is_no_date_is_refused(text: str) -> None:
     ],
 )
 def test_a_day_may_be_sealed_from_six_in_the_morning(hkt: str, *, may: bool) -> None:
-    """Only by OpenD's date, only of a day before it, and never before 06:00 in Hong Kong."""
+    """Only by OpenD's date, only a day before that date, and never before 06:00 in Hong Kong."""
     now = datetime.fromisoformat(hkt).replace(tzinfo=timezone(timedelta(hours=8)))
     day = market.parse_day("20261120")
     assert market.day_date(day) == date(2026, 11, 20)
@@ -79,7 +79,7 @@ def test_a_day_may_be_sealed_from_six_in_the_morning(hkt: str, *, may: bool) -> 
     ],
 )
 def test_the_current_day_ends_by_no_single_clock(opend: str, ours: str, limit: str | None) -> None:
-    """Row 18: OpenD's clock a day ahead ends nothing that this host still calls today, nor the other way round."""
+    """Row 18: the current day ends only when this host's clock and OpenD's clock both say so."""
     zone = timezone(timedelta(hours=8))
     opend_ms, our_ms = (
         int(datetime.fromisoformat(hkt).replace(tzinfo=zone).timestamp() * 1000) for hkt in (opend, ours)
@@ -88,7 +88,7 @@ def test_the_current_day_ends_by_no_single_clock(opend: str, ours: str, limit: s
 
 
 def test_states_have_the_names_of_the_sessions() -> None:
-    """Hong Kong's market states in words; an unknown number is kept, and nothing is expected in it."""
+    """Hong Kong's market states by name; an unknown number is kept, and no ticks are expected in it."""
     assert [market.state_name(state) for state in (1, 2, 3, 4, 5, 6, 19)] == [
         "auction",
         "waiting_open",

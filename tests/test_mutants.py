@@ -1,4 +1,4 @@
-"""What `make mutants` makes of mutmut's words: which mutants count as noticed, and the figure."""
+"""How `make mutants` reads mutmut's output: which mutants count as caught, and the percentage."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ FOUND = {
 
 
 def test_what_no_test_reaches_has_survived() -> None:
-    """Only what a test noticed counts; what was not tried yet counts on neither side."""
+    """Only mutants that a test caught count as caught; those that were not tried yet do not count at all."""
     assert mutants.share(FOUND) == 40.0
     assert mutants.share({"a.x_b__mutmut_1": "not checked"}) is None
 
 
 def test_the_table_has_a_line_a_module() -> None:
-    """And one for all of them."""
+    """And one line for all modules."""
     rows = [line.split() for line in mutants.table(FOUND)[1:]]
     assert rows == [
         [FRAME, "3", "2", "66.7", "1"],
@@ -36,7 +36,7 @@ def test_the_table_has_a_line_a_module() -> None:
 
 
 def test_the_paths_of_the_configuration_exist() -> None:
-    """A module that moves takes its line with it: mutmut itself would go on with fewer mutants, in silence."""
+    """If a module moves, its line must move too: mutmut itself would go on with fewer mutants and say nothing."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["mutmut"]
     for pattern in [*settings["only_mutate"], *settings["do_not_mutate"]]:
         assert list(ROOT.glob(pattern)), pattern

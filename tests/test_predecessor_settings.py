@@ -1,4 +1,4 @@
-"""The `.env` of the predecessor: nothing of it stops the start, nothing of it vanishes without a word."""
+"""The `.env` of the predecessor: none of its settings stops the start, and each of them is reported."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def write(path: Path, *parts: dict[str, str]) -> Path:
 
 
 def test_every_setting_of_the_predecessor_is_told_once(workdir: Path) -> None:
-    """None of them is an error; each is named with what became of it, and the ones in force that mean another thing."""
+    """None is an error; each is named with what became of it, and so are those that now mean something else."""
     write(workdir / ".env", {"FUTU_SYMBOLS": "HK.00700", "INSTANCE_ID": ""}, FORMER, SAME_NAME, TELEGRAM)
     loaded = load_settings(None, {})
     told = "\n".join(loaded.predecessor.lines)
@@ -77,7 +77,7 @@ def test_every_setting_of_the_predecessor_is_told_once(workdir: Path) -> None:
 
 
 def test_quotes_of_the_predecessor_stop_nothing(workdir: Path) -> None:
-    """Its values may be quoted, which ours may not be; one that systemd would read on from is refused all the same."""
+    """Its values may be quoted, ours may not; a value that systemd would continue on the next line is still refused."""
     file = workdir / ".env"
     file.write_text(f'TG_TOKEN="{TOKEN}"\nTG_CHAT_ID=\'-5\'\nBATCH_SIZE="500"\n')
     alerts = load_settings(None, {}).predecessor.alerts
@@ -89,14 +89,14 @@ def test_quotes_of_the_predecessor_stop_nothing(workdir: Path) -> None:
 
 
 def test_a_misspelt_name_beside_them_still_stops(workdir: Path) -> None:
-    """Only names that the predecessor had are passed by."""
+    """Only names that the predecessor had are accepted."""
     write(workdir / ".env", FORMER, {"FUTU_POLL": "1", "WATCHDOG_STALL": "1"})
     with pytest.raises(UsageError, match=r"2 settings are wrong: unknown setting FUTU_POLL .*WATCHDOG_STALL"):
         load_settings(None, {})
 
 
 def test_a_choice_of_ours_is_not_taken_for_the_predecessors(workdir: Path) -> None:
-    """SQLITE_SYNCHRONOUS=NORMAL alone, and the names of others in a shell, are nobody's leftovers."""
+    """SQLITE_SYNCHRONOUS=NORMAL alone, or names of other programs in a shell, do not come from the predecessor."""
     write(workdir / ".env", {"SQLITE_SYNCHRONOUS": "NORMAL", "HEALTH_INTERVAL_SEC": "30"})
     assert load_settings(None, {"TG_TOKEN": TOKEN, "BATCH_SIZE": "1"}).predecessor.lines == ()
     under_systemd = load_settings(None, {"TG_TOKEN": TOKEN, "TG_CHAT_ID": "5", "INVOCATION_ID": "8f3a"})
@@ -120,7 +120,7 @@ def test_a_choice_of_ours_is_not_taken_for_the_predecessors(workdir: Path) -> No
     ],
 )
 def test_the_line_to_paste(workdir: Path, given: dict[str, str], lines: tuple[str, ...]) -> None:
-    """Token, chat and thread are one Apprise URL; what does not make one is said to be missing, without the token."""
+    """Token, chat and thread form one Apprise URL; if one is missing, the message says so without the token."""
     write(workdir / ".env", given)
     alerts = load_settings(None, {}).predecessor.alerts
     assert alerts
@@ -130,7 +130,7 @@ def test_the_line_to_paste(workdir: Path, given: dict[str, str], lines: tuple[st
 
 
 def test_apprise_takes_the_line() -> None:
-    """What is pasted is a destination: bot, chat and thread as they were."""
+    """The pasted line is a valid destination: the same bot, chat and thread."""
     assert len(open_destinations([LINE.partition("=")[2]])) == 1
     plugin: Any = apprise.Apprise.instantiate(LINE.partition("=")[2])
     assert plugin.bot_token == TOKEN
@@ -138,7 +138,7 @@ def test_apprise_takes_the_line() -> None:
 
 
 def test_config_says_what_to_paste(cli: Cli, workdir: Path) -> None:
-    """At a terminal the line is whole, and the command takes the old settings out; stdout stays without the token."""
+    """On a terminal the line is complete, and the command removes the old settings; stdout never has the token."""
     symbols = {"FUTU_SYMBOLS": "HK.00700"}
     file = write(workdir / ".env", symbols, FORMER, SAME_NAME, TELEGRAM)
     for form in ([], ["--json"]):
@@ -158,7 +158,7 @@ def test_config_says_what_to_paste(cli: Cli, workdir: Path) -> None:
 
 
 def test_other_verbs_tell_it_in_one_line(cli: Cli, workdir: Path) -> None:
-    """`ticks` and `status` are not buried under a page of warnings."""
+    """`ticks` and `status` print one line about them, not a page of warnings."""
     write(workdir / ".env", {"FUTU_SYMBOLS": "HK.00700", "DATA_ROOT": str(workdir)}, FORMER, SAME_NAME, TELEGRAM)
     told = [line for line in cli("gaps", "--day", "20261120").stderr.splitlines() if line.startswith("warning: ")]
     assert told == [
@@ -167,7 +167,7 @@ def test_other_verbs_tell_it_in_one_line(cli: Cli, workdir: Path) -> None:
 
 
 def test_doctor_tells_each_with_what_to_paste(cli: Cli, workdir: Path) -> None:
-    """What became of each, and the line whole."""
+    """What became of each setting, and the complete line."""
     write(workdir / ".env", {"FUTU_SYMBOLS": "HK.00700", "DATA_ROOT": str(workdir)}, FORMER, TELEGRAM)
     done = cli("doctor")
     alerts, settings = (line for line in done.stdout.splitlines() if line.startswith("WARNING     old "))
@@ -179,7 +179,7 @@ def test_doctor_tells_each_with_what_to_paste(cli: Cli, workdir: Path) -> None:
 
 
 def test_the_journal_never_has_the_token(cli: Cli, workdir: Path) -> None:
-    """`run` tells each setting at its start, and who reads the log reads no secret."""
+    """`run` reports each setting at its start, and the log has no secret."""
     file = write(workdir / ".env", {"FUTU_SYMBOLS": "HK.00700", "DATA_ROOT": str(workdir)}, FORMER, TELEGRAM)
     program = (
         f"ulimit -n 8; exec {sys.executable} -m hk_tick_collector run --env-file {file}"  # it ends after these lines

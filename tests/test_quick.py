@@ -1,4 +1,4 @@
-"""`pytest --quick` on tests of a small project: what it leaves, what it remembers, and when it tries anew."""
+"""`pytest --quick` on tests of a small project: what it skips, what it remembers, and when it tries again."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_sleeps():
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """Tests of which one is quick, one is wrong, and the others wait or start a process."""
+    """One test is quick, one fails, and the others wait or start a process."""
     (tmp_path / "conftest.py").write_text(_CONFTEST, "utf-8")
     (tmp_path / "pytest.ini").write_text("[pytest]\n", "utf-8")
     (tmp_path / "test_mixed.py").write_text(_MIXED, "utf-8")
@@ -68,7 +68,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def counts(project: Path, *options: str) -> dict[str, int]:
-    """What a run's last line counts: passed, failed, skipped, deselected."""
+    """The counts of a run's last line: passed, failed, skipped, deselected."""
     command = [sys.executable, "-m", "pytest", "-p", "no:xdist", "-q", *options]
     done = subprocess.run(
         command, cwd=project, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True, check=False
@@ -78,7 +78,7 @@ def counts(project: Path, *options: str) -> dict[str, int]:
 
 
 def test_what_waits_is_left_and_not_begun_again(project: Path) -> None:
-    """A test that hides the interruption as its own failure is left all the same; one that is wrong stays."""
+    """A test that turns the interruption into its own failure is skipped too; one that really fails stays a failure."""
     assert counts(project, "--quick") == {"passed": 3, "failed": 1, "skipped": 4}  # two of them waited, seen at the end
     (project / "mended").touch()
     assert counts(project, "--quick") == {"passed": 2, "deselected": 5}
@@ -86,7 +86,7 @@ def test_what_waits_is_left_and_not_begun_again(project: Path) -> None:
 
 
 def test_a_changed_file_is_tried_anew(project: Path) -> None:
-    """Its test may have stopped sleeping."""
+    """The changed test may not sleep any more."""
     counts(project, "--quick")
     (project / "test_slow.py").write_text("def test_sleeps(): pass\n", "utf-8")
     (project / "mended").touch()
@@ -94,14 +94,14 @@ def test_a_changed_file_is_tried_anew(project: Path) -> None:
 
 
 def test_a_part_of_a_file_does_not_speak_for_the_rest(project: Path) -> None:
-    """After a run of one slow test alone, the quick ones of its file are still begun."""
+    """After a run of one slow test alone, the quick tests of its file are still run."""
     (project / "mended").touch()
     assert counts(project, "--quick", "test_mixed.py::test_sleeps") == {"skipped": 1}
     assert counts(project, "--quick", "test_mixed.py")["passed"] == 4
 
 
 def test_as_known_leaves_nothing_in_mid_way(project: Path) -> None:
-    """For mutants: one that makes a quick test sleep must be caught, not skipped."""
+    """For mutants: a mutant that makes a quick test sleep must be caught, not skipped."""
     (project / "mended").touch()
     counts(project, "--quick")
     assert counts(project, "--quick-as-known") == {"passed": 2, "deselected": 5}

@@ -1,4 +1,4 @@
-"""A release, built for real from a tagged checkout, and its wheel installed with pipx where there is no network."""
+"""A release, really built from a tagged checkout, and its wheel installed with pipx without a network."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SBOM = importlib.util.find_spec("cyclonedx_py") is not None  # requirements/rele
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of this tree as a repository of its own, with a changelog of ours, at the tag v0.7.0."""
+    """The files of this tree as a separate repository, with a changelog of the test, at the tag v0.7.0."""
     place = tmp_path_factory.mktemp("release") / "checkout"
     for part in ("src", "tools", "requirements"):
         shutil.copytree(ROOT / part, place / part, ignore=shutil.ignore_patterns("__pycache__"))
@@ -54,7 +54,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def release(place: Path, dist: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Runs `python -m tools.release` of a checkout; without the SBOM's tool a stand-in for it writes an empty list."""
+    """Runs `python -m tools.release` of a checkout; if the SBOM tool is missing, a substitute writes an empty list."""
     environ = dict(os.environ)
     if not SBOM:
         stand_in = dist.parent / "stand-in/cyclonedx_py"
@@ -67,7 +67,7 @@ def release(place: Path, dist: Path, *options: str) -> subprocess.CompletedProce
 
 
 def test_a_tagged_commit_is_built(checkout: Path, tmp_path: Path) -> None:
-    """sdist, wheel, SBOM, the notes of its section of the changelog, and the sums of all of them."""
+    """sdist, wheel, SBOM, the notes from its section of the changelog, and the checksums of all of them."""
     dist = tmp_path / "dist"
     done = release(checkout, dist)
     assert done.returncode == 0, done.stderr
@@ -90,7 +90,7 @@ def test_a_tagged_commit_is_built(checkout: Path, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not SBOM, reason="needs requirements/release.txt, which make release installs")
 def test_the_sbom_names_every_locked_package(checkout: Path, tmp_path: Path) -> None:
-    """Each with its version, and all of them as what ours depends on."""
+    """Each with its version, and our package depends on all of them."""
     assert release(checkout, tmp_path / "dist").returncode == 0
     bill = json.loads((tmp_path / "dist/hk-tick-collector-0.7.0.cdx.json").read_text("utf-8"))
     assert bill["bomFormat"] == "CycloneDX"
@@ -102,14 +102,14 @@ def test_the_sbom_names_every_locked_package(checkout: Path, tmp_path: Path) -> 
 
 
 def test_the_same_commit_gives_the_same_files(checkout: Path, tmp_path: Path) -> None:
-    """Whoever builds it can compare the sums."""
+    """Anyone who builds it can compare the checksums."""
     assert release(checkout, tmp_path / "one").returncode == 0
     assert release(checkout, tmp_path / "two").returncode == 0
     assert (tmp_path / "one/SHA256SUMS").read_text("ascii") == (tmp_path / "two/SHA256SUMS").read_text("ascii")
 
 
 def test_what_is_not_tagged_is_not_released(checkout: Path, tmp_path: Path) -> None:
-    """The command that tags it is told; a draft has the notes of what comes."""
+    """The message has the command that tags it; a draft has the notes of the next version."""
     place = tmp_path / "checkout"
     shutil.copytree(checkout, place)
     git(place, "commit", "--quiet", "--allow-empty", "--message", "more")
@@ -136,7 +136,7 @@ def test_a_release_needs_its_notes(checkout: Path, tmp_path: Path) -> None:
 
 
 def test_the_wheel_is_installed_with_pipx_and_no_network(checkout: Path, tmp_path: Path) -> None:
-    """From the wheelhouse alone: pip is told no index and has no way to one. Then it says its version and its help."""
+    """From the wheelhouse alone: pip gets no index and cannot reach one. Then it prints its version and its help."""
     dist, wheelhouse = tmp_path / "dist", tmp_path / "wheelhouse"
     assert release(checkout, dist).returncode == 0
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]

@@ -1,4 +1,4 @@
-"""The rule for text from outside: one line, nothing that acts, nothing that vanishes."""
+"""The rule for text from outside: one line, no character that a terminal obeys, none that is invisible."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hk_tick_collector.text import plain
     ],
 )
 def test_what_acts_is_shown_instead(text: object, shown: str) -> None:
-    """White space is a blank; what a terminal would obey, or nobody would see, is spelled out."""
+    """White space becomes a blank; control and invisible characters are escaped."""
     assert plain(text) == shown
 
 

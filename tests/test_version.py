@@ -16,7 +16,7 @@ PARTS = ("tools/version.py", "src/hk_tick_collector/__init__.py", ".gitattribute
 
 
 def git(place: Path, *arguments: str) -> str:
-    """Runs git in a checkout of its own account, whatever the machine has configured."""
+    """Runs git in a checkout of the test's account, with no other configuration of the machine."""
     ours = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
     who = ["-c", "user.name=A Test", "-c", "user.email=test@example.org"]
     done = subprocess.run(
@@ -27,21 +27,21 @@ def git(place: Path, *arguments: str) -> str:
 
 
 def version(place: Path, **environ: str) -> str:
-    """What tools/version.py of a tree prints."""
+    """What the tree's tools/version.py prints."""
     command = [sys.executable, "-I", str(place / "tools/version.py")]
     environ = {**os.environ, **environ}
     return subprocess.run(command, cwd="/", env=environ, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def commit(place: Path) -> str:
-    """One more commit; its short name."""
+    """Makes one more commit; returns its short name."""
     git(place, "commit", "--quiet", "--allow-empty", "--message", "a change")
     return git(place, "rev-parse", "--short", "HEAD")
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A copy of what a version is made from, without git; the version that comes next is 0.3.0."""
+    """A copy of the files that a version is made from, without git; the next version is 0.3.0."""
     place = tmp_path / "copy"
     for part in PARTS:
         (place / part).parent.mkdir(parents=True, exist_ok=True)
@@ -61,14 +61,14 @@ def checkout(copy: Path) -> Path:
 
 
 def test_a_tag_is_the_version(checkout: Path) -> None:
-    """Whatever NEXT_VERSION says: the tag decides, and tags that name no release do not count."""
+    """The tag decides, not NEXT_VERSION; tags that are not names of releases do not count."""
     git(checkout, "tag", "v0.2.0")
     git(checkout, "tag", "--annotate", "--message", "tried", "before-the-move")
     assert version(checkout) == "0.2.0"
 
 
 def test_behind_a_tag_it_is_a_development_version_of_what_comes_next(checkout: Path) -> None:
-    """Of the next patch, or of NEXT_VERSION where that is higher; with the commit, and whether it was changed."""
+    """Of the next patch, or of NEXT_VERSION if that is higher; with the commit, and whether files were changed."""
     git(checkout, "tag", "v0.2.0")
     name = commit(checkout)
     assert version(checkout) == f"0.3.0.dev1+g{name}"
@@ -81,7 +81,7 @@ def test_behind_a_tag_it_is_a_development_version_of_what_comes_next(checkout: P
 
 
 def test_a_changed_tree_is_not_the_release(checkout: Path) -> None:
-    """Nobody takes it for what was tagged."""
+    """Its version differs from that of the tag."""
     git(checkout, "tag", "v0.3.0")
     (checkout / ".gitattributes").write_text("# changed\n", "utf-8")
     assert version(checkout) == "0.3.1.dev0+dirty"
@@ -94,7 +94,7 @@ def test_without_a_tag_the_commits_are_counted(checkout: Path) -> None:
 
 
 def test_a_copy_without_git_has_the_next_version(copy: Path) -> None:
-    """The installer's copy, for example; also where it lies inside a checkout of something else."""
+    """The installer's copy, for example; also if it lies inside a checkout of another project."""
     assert version(copy) == "0.3.0"
     git(copy.parent, "init", "--quiet")
     commit(copy.parent)
@@ -103,13 +103,13 @@ def test_a_copy_without_git_has_the_next_version(copy: Path) -> None:
 
 
 def test_a_checkout_on_a_host_without_git(checkout: Path) -> None:
-    """Is not refused: it has the version of a copy."""
+    """It is not refused: it has the version of a copy."""
     git(checkout, "tag", "v0.2.0")
     assert version(checkout, PATH="/nowhere") == "0.3.0"
 
 
 def test_the_variables_of_a_git_hook_do_not_lead_elsewhere(checkout: Path, tmp_path: Path) -> None:
-    """git sets GIT_DIR for its hooks; this tree is asked all the same."""
+    """git sets GIT_DIR for its hooks; the version still comes from this tree."""
     other = tmp_path / "other"
     other.mkdir()
     git(other, "init", "--quiet")
@@ -121,7 +121,7 @@ def test_the_variables_of_a_git_hook_do_not_lead_elsewhere(checkout: Path, tmp_p
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may give a checkout to another account")
 def test_root_in_the_checkout_of_another_account(checkout: Path) -> None:
-    """The installer: git refuses such a checkout by itself, and the version would depend on who asks."""
+    """The installer: git refuses such a checkout by default, and the version would depend on the account."""
     git(checkout, "tag", "v0.2.0")
     for each in [checkout, *checkout.rglob("*")]:
         os.chown(each, 65534, 65534)
@@ -129,7 +129,7 @@ def test_root_in_the_checkout_of_another_account(checkout: Path) -> None:
 
 
 def test_an_archive_knows_its_version(checkout: Path, tmp_path: Path) -> None:
-    """What `git archive` makes, or a forge's download of a tag, has no .git and is no plain copy either."""
+    """The output of `git archive`, or a forge's download of a tag, has no .git but is no plain copy."""
     git(checkout, "tag", "v0.2.0")
     git(checkout, "archive", "--output", str(tmp_path / "tagged.tar"), "HEAD")
     name = commit(checkout)
@@ -141,7 +141,7 @@ def test_an_archive_knows_its_version(checkout: Path, tmp_path: Path) -> None:
 
 
 def test_an_sdist_keeps_its_version(copy: Path) -> None:
-    """Building a wheel from it, also inside a checkout, asks nobody."""
+    """A wheel is built from it with the same version, also inside a checkout."""
     (copy / "PKG-INFO").write_text("Metadata-Version: 2.4\nName: hk-tick-collector\nVersion: 0.2.0\n", "utf-8")
     git(copy, "init", "--quiet")
     commit(copy)
@@ -149,7 +149,7 @@ def test_an_sdist_keeps_its_version(copy: Path) -> None:
 
 
 def test_sources_that_are_not_installed_have_the_next_version(copy: Path) -> None:
-    """A copy of the package on PYTHONPATH alone, with no metadata beside it, still says which version it is."""
+    """A copy of the package on PYTHONPATH alone, without metadata, still says which version it is."""
     print_it = "import hk_tick_collector; print(hk_tick_collector.__version__)"
     command = [sys.executable, "-S", "-c", print_it]  # -S: without site-packages, where ours may be installed
     environ = {**os.environ, "PYTHONPATH": str(copy / "src")}
@@ -158,7 +158,7 @@ def test_sources_that_are_not_installed_have_the_next_version(copy: Path) -> Non
 
 
 def test_the_next_version_is_not_behind_the_changelog() -> None:
-    """A section for a release in CHANGELOG.md and an older NEXT_VERSION do not go together."""
+    """If CHANGELOG.md has a section for a release, NEXT_VERSION must not be lower."""
     source = (ROOT / "src/hk_tick_collector/__init__.py").read_text("utf-8")
     upcoming = re.findall(r'(?m)^NEXT_VERSION = "(\d+)\.(\d+)\.(\d+)"$', source)
     released = re.findall(r"(?m)^## \[(\d+)\.(\d+)\.(\d+)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"))
