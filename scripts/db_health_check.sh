@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # The 30-second check of one day file, with nothing but Debian's sqlite3: bash scripts/db_health_check.sh "$DB"
 #
-# Enters: the path of a YYYYMMDD.db; without one, today's file of DATA_ROOT. Leaves: one verdict line that says why and what
-# to type, then the figures behind it, with the newest tick of each symbol.
+# Argument: the path of a YYYYMMDD.db; without one, today's file of DATA_ROOT. Prints one verdict line with the cause and
+# what to type, then the figures behind it, with the newest tick of each symbol.
 # Exit 0 OK, 1 WARNING, 2 CRITICAL or wrong usage. It opens the file for reading only, also while the collector writes,
-# and never counts ticks: the counters of `symbols`, `gaps` and `ledger` tell all, so a large day takes no longer.
-# It answers within 20 s, also when the disk does not. It cannot ask OpenD: what the collector knows of it is in its live
-# state. Where there is none, lag is judged in trading hours by this host's clock, which knows no holiday and no half day.
-# `hk-tick-collector status` knows more.
+# and never counts ticks: it reads the counters of `symbols`, `gaps` and `ledger`, so a large day takes no longer.
+# It answers within 20 s, also when the disk does not. It does not ask OpenD: it reads what the collector wrote in its live
+# state. Without one, it judges lag in trading hours by this host's clock, which knows no holiday and no half day.
+# `hk-tick-collector status` shows more.
 set -uo pipefail
 export LC_ALL=C TZ=Asia/Hong_Kong
 
-# Words of others (OpenD's, a file's, a path's) pass: what a terminal acts on, or shows in another order, becomes a "?".
+# Text from outside (OpenD, files, paths) is printed too: a character that a terminal obeys or reorders becomes a "?".
 clean() {
   local line
   while IFS= read -r line || [[ -n $line ]]; do
@@ -28,21 +28,21 @@ cleaner=$!
 trap 'code=$?; exec >&-; wait "$cleaner" 2>/dev/null; exit "$code"' EXIT
 
 LAG_WARN_S=60
-# Settings of the same names, where the environment has them.
+# The settings of the same names, if they are in the environment.
 LAG_CRITICAL_S=${LAG_CRITICAL_SEC:-300} LAG_CRITICAL_S=${LAG_CRITICAL_S%.*}
 DISK_MIN_FREE_MB=${DISK_MIN_FREE_MB:-2048}
 [[ $LAG_CRITICAL_S =~ ^[1-9][0-9]*$ ]] || LAG_CRITICAL_S=300
 [[ $DISK_MIN_FREE_MB =~ ^[1-9][0-9]*$ ]] || DISK_MIN_FREE_MB=2048
 WAL_LARGE_BYTES=$((250 * 1024 * 1024)) # as `status`, with the default checkpoint length
 GAP_LATELY_S=900
-LOCK_CRITICAL_S=60 # a lock is waited for, and named, from then on it is critical, as in `status`
-LEAST_COMPLETE=9999 # of 10,000: with less of what could be expected a day is no longer OK, as in `status`
+LOCK_CRITICAL_S=60 # waiting this long for a lock is critical, as in `status`
+LEAST_COMPLETE=9999 # of 10,000: a day with less of the expected ticks is not OK, as in `status`
 RESTARTS_WARN=2 RESTARTS_CRITICAL=5 # unplanned ones within an hour, as in `status`
 FRESH_S=10
 SYMBOLS_SHOWN=40
-CPU_LIMIT_S=2          # of counters that take milliseconds
-LOOK_S=0.2 MOST_WAITS=12 # so many looks in a row at a sqlite3 that waits: 2.4 s
-SQLITE_S=10 ANSWER_S=20 # how long one call of sqlite3, and all of this, may take
+CPU_LIMIT_S=2          # of CPU time; the counters take milliseconds
+LOOK_S=0.2 MOST_WAITS=12 # if sqlite3 waits at so many checks in a row (2.4 s), it is stopped
+SQLITE_S=10 ANSWER_S=20 # time limits of one call of sqlite3 and of the whole script
 APPLICATION_ID=1212896323 # "HKTC", in the header of every day file
 RUNTIME_DIRECTORY=/run/hk-tick-collector
 INSTALLED=/opt/futu_tick_downloader
@@ -53,14 +53,14 @@ TAKE_BACK="echo request_highest_quote_right | nc -C -q 3 127.0.0.1 22222"
 
 WORDS=(OK WARNING CRITICAL)
 
-# finish SEVERITY TEXT [REMEDY]: the verdict where there is nothing more to look at. A remedy is a command to paste.
+# finish SEVERITY TEXT [REMEDY]: prints the verdict and exits; nothing else is checked. A remedy is a command to paste.
 finish() {
   echo "${WORDS[$1]}: $2${3:+ -> $3}"
   exit "$1"
 }
 
 worst=0 verdict="" remedy="" more=0 findings=()
-# found SEVERITY TEXT [REMEDY]: notes a finding; the worst, and of equals the first, becomes the verdict.
+# found SEVERITY TEXT [REMEDY]: notes a finding; the verdict is the first of the most severe ones.
 found() {
   if (($1 > worst)); then
     worst=$1 verdict=$2 remedy=${3:-}
@@ -74,19 +74,19 @@ usage() {
   exit 2
 }
 
-# at EPOCH_SECOND [FORMAT]: a moment in Hong Kong.
+# at EPOCH_SECOND [FORMAT]: the time in Hong Kong.
 at() { date -d "@$1" "+${2:-%H:%M:%S}"; }
 
 thousands() { sed ':a;s/\B[0-9]\{3\}\>/,&/;ta' <<<"$1"; }
 
-# A path as a shell reads it.
+# A path, quoted for a shell.
 quoted() { printf '%q' "$1"; }
 
 is_pid() { [[ $1 =~ ^[1-9][0-9]{0,9}$ ]]; }
 is_number() { [[ $1 =~ ^-?[0-9]{1,17}$ ]]; }
 
-# DATA_ROOT: of the environment, of .env in this directory or of the installed one, else the default. Root reads the
-# installed one alone.
+# DATA_ROOT: from the environment, .env in this directory or the installed .env, else the default. Root reads only
+# the installed one.
 data_root() {
   local file line=""
   [[ -n ${DATA_ROOT:-} ]] && { echo "$DATA_ROOT"; return; }
@@ -102,14 +102,14 @@ data_root() {
   echo "${line:-/data/sqlite/HK}"
 }
 
-# Whether a collector holds the lock of this DATA_ROOT: the kernel's own list tells, to anybody, and nothing is locked.
+# Whether a collector holds the lock of this DATA_ROOT. It reads the kernel's list of locks, and takes no lock itself.
 collector_runs() {
   local inode
   inode=$(stat -c %i "$directory/.collector.lock" 2>/dev/null) || return 1
   grep -q "FLOCK .* WRITE .*:$inode 0 EOF" /proc/locks
 }
 
-# The service's live state for this DATA_ROOT, the newer one of where it may be; nothing where there is none.
+# The service's live state for this DATA_ROOT: the newer of two possible files; nothing if there is none.
 live_file() {
   local file newest=""
   for file in "$RUNTIME_DIRECTORY/status.json" "$directory/status.json"; do
@@ -120,7 +120,7 @@ live_file() {
   echo "$newest"
 }
 
-# What the live state says, into the array `live`: values that are calculated with are numbers, words have one line.
+# Reads the live state into the array `live`: values for calculations must be numbers, texts have one line.
 declare -A live
 read_live() {
   local key rest file
@@ -146,12 +146,12 @@ SQL
   )
 }
 
-# What a fresh live state says of NAME; nothing otherwise.
+# The value of NAME in a live state that is up to date; nothing otherwise.
 fresh() {
   [[ -n ${live[age]:-} ]] && ((live[age] <= FRESH_S)) && echo "${live[$1]:-}"
 }
 
-# Why there is no file, and whether that is as it should be.
+# Why there is no file, and whether one is expected.
 no_file() {
   local above=$directory
   while [[ ! -e $above && $above != / ]]; do above=$(dirname "$above"); done
@@ -179,7 +179,7 @@ no_file() {
   finish 2 "there is no $path, though a collector runs on $directory" "hk-tick-collector status"
 }
 
-# What to type for a file of another program, as `hk-tick-collector status` says it too.
+# What to type for a file of another program; `hk-tick-collector status` says the same.
 move_away() {
   local db
   db=$(quoted "$path")
@@ -193,7 +193,7 @@ no_right() {
   finish 2 "no right $1; join its group" "sudo usermod -aG $group $(id -un) && newgrp $group"
 }
 
-# Whether it was stopped or died, as far as its live state tells.
+# Whether the collector was stopped or died, according to its live state.
 not_running() {
   local ago
   [[ -n ${live[age]:-} ]] && ago="$(at $((now_s - live[age])))"
@@ -211,7 +211,7 @@ how_to_start() {
   esac
 }
 
-# Whose lock the writer waits for, and how to end it: by its pid where the live state has it.
+# Which process holds the lock that the writer waits for, and how to end it: by its pid if the live state has it.
 holder() {
   local pid=${live[writer_holder_pid]:-} command user
   is_pid "$pid" || { echo "; stop the other program that writes it"; return; }
@@ -230,7 +230,7 @@ end_holder() {
   fi
 }
 
-# The writer waits for a named cause: as `status` says it.
+# The writer waits for a known cause: the same words as `status`.
 writer_waits() {
   local since_s=0 db
   is_number "${live[writer_trouble_since_ms]:-}" && since_s=$((now_s - live[writer_trouble_since_ms] / 1000))
@@ -248,7 +248,7 @@ writer_waits() {
   esac
 }
 
-# OpenD is connected and gives no ticks: as `status` says it.
+# OpenD is connected and sends no ticks: the same words as `status`.
 opend_reports() {
   local since=""
   is_number "${live[trouble_since_ms]:-}" && since=" since $(at $((live[trouble_since_ms] / 1000)))"
@@ -302,8 +302,8 @@ finish_hanging() {
   finish 2 "the disk of $directory does not answer" "sudo dmesg | tail"
 }
 
-# The answer of `ask`, line by line into `answer`, from a process that nobody waits for: one that a disk keeps inside the
-# kernel cannot be ended. Work has its limit in CPU time, a wait for the disk or for a lock its limit in seconds.
+# Reads the answer of `ask` into `answer`. It never waits for the end of that process: a process that waits for a disk inside
+# the kernel cannot be killed. Work is limited in CPU time, a wait for the disk or a lock in seconds.
 await_answer() {
   local line asked pid state code switches="" before="" waits=0
   exec {asked}< <(exec 2>/dev/null; ulimit -t "$CPU_LIMIT_S"; ask)
@@ -333,8 +333,8 @@ await_answer() {
   answer=${answer%$'\n'}
 }
 
-# Everything that is asked of the file, of one moment. Counters alone. What is calculated with must be a number, whatever
-# file somebody gave us: bash evaluates what stands in an arithmetic expression.
+# All queries of the file, in one transaction, of counters only. A value for a calculation must be a number, also in a file
+# that is not ours: bash evaluates the text in an arithmetic expression.
 ask() {
   local uri=${path//%/%25}
   uri=${uri//\?/%3f} uri=${uri//#/%23}
@@ -372,7 +372,7 @@ SELECT 'done';
 SQL
 }
 
-# The newest tick of each symbol, the oldest first: which ones have gone quiet.
+# The newest tick of each symbol, the oldest first: it shows which symbols have stopped.
 freshness() {
   local number symbol count last_ms age more_symbols
   for ((number = 1; number <= SYMBOLS_SHOWN; number++)); do
@@ -419,7 +419,7 @@ main() {
   wal_bytes=$(stat -c %s "$path-wal" 2>/dev/null || echo 0)
   free_mb=$(df -P -BM "$directory" | awk 'NR == 2 { print $4 + 0 }')
 
-  # The day that is being collected: is someone collecting, and is it current?
+  # Today: does a collector run, and is the file up to date?
   judged="not judged: $day is not today" is_live=""
   [[ $day == "$today" && -z $copy ]] && judge_today
   ((newest_s > now_s + 60)) &&
@@ -458,7 +458,7 @@ judge_today() {
       judged="judged: OpenD says that the market trades"
       is_number "${live[trading_since_ms]:-}" && ((since_s == 0)) && since_s=$((live[trading_since_ms] / 1000))
       ;;
-    false) since_s=0 ;; # OpenD knows better than the clock
+    false) since_s=0 ;; # OpenD says that the market is closed
   esac
   if ! collector_runs; then
     found 2 "$(not_running)" "$(how_to_start)"
@@ -496,7 +496,7 @@ judge_today() {
     found 1 "$gaps gaps are open, the last since $(at $((gap_ms / 1000)))" "hk-tick-collector gaps --open"
 }
 
-# Ticks that could be expected and are not there, apart from those that are being backfilled.
+# Ticks that were expected and are not in the file, without those that are being backfilled.
 judge_completeness() {
   local healing=0 lost wanted
   is_number "$(fresh ticks_healing)" && [[ -n $is_live ]] && healing=${live[ticks_healing]}
@@ -504,7 +504,7 @@ judge_completeness() {
   ((row[above])) &&
     found 1 "there are more ticks than their sequences tell: completeness is not known (docs/data-quality.md)" \
       "hk-tick-collector gaps --day $day"
-  compgen -G "$path.predecessor-*.not-imported" >/dev/null && return # what is missing may be there
+  compgen -G "$path.predecessor-*.not-imported" >/dev/null && return # that file may have the missing ticks
   if ((lost > 0 && (wanted <= 0 || (wanted - lost) * 10000 / wanted < LEAST_COMPLETE))); then
     found 1 "$(thousands "$lost") ticks of $day are lost" "hk-tick-collector gaps --open --day $day"
   fi
@@ -563,9 +563,9 @@ directory=$(dirname "$path") name=$(basename "$path")
 day=${BASH_REMATCH[1]} copy=${BASH_REMATCH[2]}
 [[ $(date -d "$day" +%Y%m%d 2>/dev/null) == "$day" ]] || usage "$day is not a date"
 
-# The rest touches the disk, which may not answer: it is waited for, but not for ever.
+# The rest reads the disk, which may not answer: the script waits for it, with a time limit.
 exec {said}< <(
-  exec 2>&1 # what hangs must not hold the caller's streams
+  exec 2>&1 # a process that hangs must not keep the streams of the caller open
   (
     read_live
     main

@@ -85,7 +85,7 @@ def _run_verb(verb: str, args: list[str]) -> int:
         near = difflib.get_close_matches(verb, VERBS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"verbs are {', '.join(VERBS)}; see {PROGRAM} --help"
         raise UsageError(f"there is no verb {verb!r}" if verb else "no verb given", hint=hint)
-    import typer  # imported late: --help does not need typer, which takes 0.1 s
+    import typer  # imported late: it is slow to import, and --help does not need it
 
     command = _command(verb)
     try:

@@ -49,7 +49,7 @@ class DemoView:
         self._bars = _BARS if can_encode(sys.stdout, _BARS) else _ASCII_BARS
         self._live_display = None
         if can_redraw(sys.stdout):
-            from rich.live import Live  # imported late: takes 0.1 s, and plain lines do not need it
+            from rich.live import Live  # imported late: it is slow to import, and plain lines do not need it
 
             self._live_display = Live(refresh_per_second=4, transient=False)
 

@@ -92,7 +92,7 @@ def plain_lines(header: Sequence[str], rows: Sequence[Sequence[str]], right: fro
 def _print_rich(
     header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str], fold: frozenset[str]
 ) -> None:
-    from rich import box  # imported late: takes 0.1 s, and a piped table does not need it
+    from rich import box  # imported late: it is slow to import, and a piped table does not need it
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -34,6 +34,6 @@ def can_encode(stream: TextIO, text: str) -> bool:
 
 
 def _console(stream: TextIO) -> Console:
-    from rich.console import Console  # imported late: takes 0.1 s, and a pipe does not need it
+    from rich.console import Console  # imported late: it is slow to import, and a pipe does not need it
 
     return Console(file=stream)
