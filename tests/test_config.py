@@ -301,7 +301,7 @@ def test_names_of_others_pass(workdir: Path) -> None:
     assert loaded.warnings == ()
 
 
-def test_a_near_miss_in_a_file_is_told(workdir: Path) -> None:
+def test_a_name_similar_to_a_setting_gives_a_warning(workdir: Path) -> None:
     """A name without our prefix may belong to another program, but one that looks like a setting gives a warning."""
     (workdir / ".env").write_text("BATCH_ROW=5\n")
     (warning,) = load_settings(None, {}).warnings
@@ -327,7 +327,7 @@ def test_the_environment_wins_over_the_file(workdir: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who may not be led by others")
-def test_root_is_not_led_by_the_file_of_somebody_else(workdir: Path) -> None:
+def test_root_does_not_read_the_file_of_another_account(workdir: Path) -> None:
     """`./.env` of another account, or in another's directory, is named and not read, unless `--env-file` names it."""
     local = workdir / ".env"
     local.write_text("FUTU_PORT=2222\n")
@@ -425,7 +425,7 @@ def test_more_symbols_than_any_quota(workdir: Path, count: int) -> None:
         ("HK.00700、HK.00981", "HK.00700,HK.00981"),
     ],
 )
-def test_a_near_symbol_is_told_what_was_meant(workdir: Path, entry: str, meant: str) -> None:
+def test_an_invalid_symbol_gets_a_suggestion(workdir: Path, entry: str, meant: str) -> None:
     """Alone it is an error with the right spelling; beside a good symbol it is named, and the good one is collected."""
     with pytest.raises(UsageError) as caught:
         load_settings(None, {"FUTU_SYMBOLS": entry})
@@ -440,7 +440,7 @@ def test_a_near_symbol_is_told_what_was_meant(workdir: Path, entry: str, meant: 
 @pytest.mark.parametrize(
     "entry", ["US.AAPL", "HK.007000", "0", "HK.00000x", "Tencent", "\x1b[31m700\x1b[0m", "7" * 3000]
 )
-def test_what_nobody_could_mean_is_named_alone(workdir: Path, entry: str) -> None:
+def test_a_symbol_similar_to_none_gets_no_suggestion(workdir: Path, entry: str) -> None:
     """There is no suggestion if nothing is similar; the text that is shown is short and safe for a terminal."""
     (told,) = load_settings(None, {"FUTU_SYMBOLS": f"{entry},HK.09988"}).told()
     assert "a symbol looks like HK.00700" in told

@@ -78,7 +78,7 @@ async def where(coroutine: Coroutine[Any, Any, connecting.Reached]) -> tuple[str
 
 
 @RUNNERS
-def test_an_address_that_swallows_packets_costs_a_moment(run: Any) -> None:
+def test_an_address_without_an_answer_costs_a_short_time(run: Any) -> None:
     """The second address is used although the first has not failed yet; no socket of the first attempt stays open."""
     with answering() as port, swallowing(port):
         before = sockets()
@@ -140,7 +140,7 @@ def test_an_end_in_the_middle_leaves_no_socket(run: Any) -> None:
         run(story(port))
 
 
-def test_an_address_that_disappointed_comes_last() -> None:
+def test_an_address_that_was_no_opend_comes_last() -> None:
     """An address that accepts connections but is not OpenD does not keep the collector from the other addresses."""
     with answering("127.0.0.2") as port, socket.create_server(("127.0.0.3", port)):
         resolve = resolves_to("127.0.0.2", "127.0.0.3")

@@ -59,7 +59,7 @@ def split(line: str) -> list[str]:
         ("two\nlines", '"two lines"'),
     ],
 )
-def test_values_are_told_without_noise(value: object, told: str) -> None:
+def test_values_are_written_in_their_shortest_form(value: object, told: str) -> None:
     """Floats without trailing zeros, whole numbers without a fraction, quotes around text only if necessary."""
     assert log.render(value) == told
 
@@ -79,7 +79,7 @@ def test_times_are_hong_kongs_on_any_host(monkeypatch: pytest.MonkeyPatch) -> No
     assert abs(moment.timestamp() - time.time()) < 600
 
 
-def test_words_of_others_do_not_act() -> None:
+def test_text_from_outside_is_cleaned() -> None:
     """In a field and in the traceback of a bug, control characters are escaped; they begin no line of their own."""
     stream = io.StringIO()
     log.configure("INFO", stream)
@@ -181,7 +181,7 @@ log.info('late')
     assert events[-1] == "late"
 
 
-def test_a_log_that_is_never_read_ends_all_the_same() -> None:
+def test_a_log_that_is_never_read_does_not_stop_the_exit() -> None:
     """The end waits a second for a reader, and not for ever."""
     with child("for n in range(5000): log.info('event', n=n)\nprint('logged', flush=True)") as process:
         assert process.stdout is not None

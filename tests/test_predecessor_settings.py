@@ -63,7 +63,7 @@ def write(path: Path, *parts: dict[str, str]) -> Path:
     return path
 
 
-def test_every_setting_of_the_predecessor_is_told_once(workdir: Path) -> None:
+def test_every_setting_of_the_predecessor_is_reported_once(workdir: Path) -> None:
     """None is an error; each is named with what became of it, and so are those that now mean something else."""
     write(workdir / ".env", {"FUTU_SYMBOLS": "HK.00700", "INSTANCE_ID": ""}, FORMER, SAME_NAME, TELEGRAM)
     loaded = load_settings(None, {})
@@ -157,7 +157,7 @@ def test_config_says_what_to_paste(cli: Cli, workdir: Path) -> None:
     assert cli("config").stderr == ""
 
 
-def test_other_verbs_tell_it_in_one_line(cli: Cli, workdir: Path) -> None:
+def test_other_verbs_report_it_in_one_line(cli: Cli, workdir: Path) -> None:
     """`ticks` and `status` print one line about them, not a page of warnings."""
     write(workdir / ".env", {"FUTU_SYMBOLS": "HK.00700", "DATA_ROOT": str(workdir)}, FORMER, SAME_NAME, TELEGRAM)
     told = [line for line in cli("gaps", "--day", "20261120").stderr.splitlines() if line.startswith("warning: ")]
@@ -166,7 +166,7 @@ def test_other_verbs_tell_it_in_one_line(cli: Cli, workdir: Path) -> None:
     ]
 
 
-def test_doctor_tells_each_with_what_to_paste(cli: Cli, workdir: Path) -> None:
+def test_doctor_shows_each_with_what_to_paste(cli: Cli, workdir: Path) -> None:
     """What became of each setting, and the complete line."""
     write(workdir / ".env", {"FUTU_SYMBOLS": "HK.00700", "DATA_ROOT": str(workdir)}, FORMER, TELEGRAM)
     done = cli("doctor")

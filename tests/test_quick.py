@@ -77,7 +77,7 @@ def counts(project: Path, *options: str) -> dict[str, int]:
     return {what: int(number) for number, what in re.findall(r"(\d+) (passed|failed|skipped|deselected)", last)}
 
 
-def test_what_waits_is_left_and_not_begun_again(project: Path) -> None:
+def test_a_test_that_waits_is_skipped_and_not_run_again(project: Path) -> None:
     """A test that turns the interruption into its own failure is skipped too; one that really fails stays a failure."""
     assert counts(project, "--quick") == {"passed": 3, "failed": 1, "skipped": 4}  # two of them waited, seen at the end
     (project / "mended").touch()
@@ -85,7 +85,7 @@ def test_what_waits_is_left_and_not_begun_again(project: Path) -> None:
     assert (project / "imported").read_text("utf-8") == "x"  # a file without a quick test is not even imported
 
 
-def test_a_changed_file_is_tried_anew(project: Path) -> None:
+def test_a_changed_file_is_tried_again(project: Path) -> None:
     """The changed test may not sleep any more."""
     counts(project, "--quick")
     (project / "test_slow.py").write_text("def test_sleeps(): pass\n", "utf-8")
@@ -93,7 +93,7 @@ def test_a_changed_file_is_tried_anew(project: Path) -> None:
     assert counts(project, "--quick") == {"passed": 3, "deselected": 5}
 
 
-def test_a_part_of_a_file_does_not_speak_for_the_rest(project: Path) -> None:
+def test_a_run_of_one_test_says_nothing_about_the_rest_of_its_file(project: Path) -> None:
     """After a run of one slow test alone, the quick tests of its file are still run."""
     (project / "mended").touch()
     assert counts(project, "--quick", "test_mixed.py::test_sleeps") == {"skipped": 1}

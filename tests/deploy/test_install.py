@@ -212,7 +212,7 @@ def opend(**environ: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("program", ["", "/nowhere/FutuOpenD", "/"])
-def test_an_opend_that_is_not_there_is_told_and_not_tried_again(program: str) -> None:
+def test_a_missing_opend_is_reported_and_not_started_again(program: str) -> None:
     """Exit code 78, after which the unit does not restart, and one line that names the file to correct."""
     done = opend(OPEND_BIN=program)
     assert done.returncode == 78

@@ -139,7 +139,7 @@ def test_a_stall_of_the_disk_itself_is_waited_for(begin: Begin) -> None:
     assert len(trial.collectors) == 1
 
 
-def test_a_foreign_lock_is_named_and_outlived(begin: Begin) -> None:
+def test_a_foreign_lock_is_named_and_the_collector_recovers(begin: Begin) -> None:
     """Row 7: another program holds the write lock for seconds: `sqlite_busy_backoff`, `status` names the holder."""
     trial = begin("--wait", symbols="20", rate=1000)
     collector = trial.run(SQLITE_BUSY_TIMEOUT_MS="50")

@@ -40,7 +40,9 @@ CASES: Final = tuple((error, need) for error in ERRORS for need in NEEDS)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}, {case[1].__name__}")
-def test_a_closed_disk_is_named_and_outlived(begin: Begin, case: tuple[str, Callable[[Trial], None]]) -> None:
+def test_a_closed_disk_is_named_and_the_collector_recovers(
+    begin: Begin, case: tuple[str, Callable[[Trial], None]]
+) -> None:
     """Row 4: a read-only mount, a `chown -R` by somebody else: what is open is written on; then critical in `status`
     with its remedy, memory bounded, drops counted to the tick; once it is put right the service goes on by itself.
     """

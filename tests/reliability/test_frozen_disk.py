@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .conftest import Begin
 
 
-def test_a_frozen_disk_is_named_and_outlived(begin: Begin) -> None:
+def test_a_frozen_disk_is_named_and_the_collector_recovers(begin: Begin) -> None:
     """`status` and the log say that the disk is frozen and how to thaw it, and never to restart: ticks wait in memory
     and are all stored afterwards.
     """

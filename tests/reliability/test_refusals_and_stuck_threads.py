@@ -177,7 +177,7 @@ def described(trial: Trial) -> list[Finding]:
     return [finding for code, finding in trial.findings().items() if code == "descriptors"]
 
 
-def test_exhausted_descriptors_are_outlived(begin: Begin) -> None:
+def test_the_collector_recovers_from_exhausted_descriptors(begin: Begin) -> None:
     """Row 22: no descriptor is left when the connection breaks: named, also in `status`; then it recovers."""
     trial = begin("--wait", symbols="20", rate=300)
     collector = trial.run()

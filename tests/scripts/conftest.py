@@ -1,4 +1,4 @@
-"""For the tests of scripts/: the script as an operator calls it, at a moment of the test's choosing."""
+"""For the tests of scripts/: runs the script as an operator does, at a time that the test sets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Check(Protocol):
 
 
 class Checked:
-    """What it said."""
+    """What it printed, and its exit code."""
 
     def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
         assert not done.stdout or not done.stderr, done
@@ -36,14 +36,14 @@ class Checked:
         self.figures = {line[:12].strip(): line[12:] for line in self.lines[1:] if not line.startswith(" ")}
 
     def only_line(self) -> str:
-        """The one line, where there is nothing to show behind it."""
+        """The only line, when no figures follow it."""
         assert len(self.lines) == 1, self.lines
         return self.verdict
 
 
 @pytest.fixture
 def check(tmp_path: Path, build_library: Callable[[str], Path]) -> Check:
-    """`bash scripts/db_health_check.sh ARGS`, with nothing of this shell's environment."""
+    """`bash scripts/db_health_check.sh ARGS`, with no variable of this shell's environment."""
     clock = Clock(build_library("wrong_clock"), tmp_path / "offset")
 
     def run(*args: object, at_s: int = 0, user: int | None = None, **environ: str) -> Checked:

@@ -1,4 +1,4 @@
-"""`db_health_check.sh "$DB"`: one verdict that names the cause, from real day files, with the stock sqlite3 alone."""
+"""`db_health_check.sh "$DB"`: one verdict that names the cause, from real day files, with only the stock sqlite3."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def fill(path: Path, tick: Callable[..., TickRow], *, count: int = 5, **batch: A
 
 @contextmanager
 def collecting(directory: Path) -> Iterator[None]:
-    """DATA_ROOT is held, as a running collector holds it."""
+    """The lock of DATA_ROOT is held, as a running collector holds it."""
     lock = OwnerLock(directory, "pid 1")
     try:
         yield
@@ -68,7 +68,7 @@ def collecting(directory: Path) -> Iterator[None]:
 
 
 def test_a_day_that_is_collected_is_ok(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
-    """While the writer has the file open and the newest ticks are in the WAL alone: OK, exit 0, every figure."""
+    """While the writer has the file open and the newest ticks are only in the WAL: OK, exit 0, every figure."""
     path = tmp_path / f"{DAY}.db"
     link = Link(OPEN_MS, connected=True, conn_id=1, reason="")
     with closing(fill(path, tick, count=1200, links=[link], duplicate=3)), collecting(tmp_path):
@@ -101,7 +101,7 @@ def test_a_day_that_is_collected_is_ok(tmp_path: Path, tick: Callable[..., TickR
 def test_lag_is_judged_in_trading_hours_alone(
     tmp_path: Path, tick: Callable[..., TickRow], check: Check, clock: str, code: int, says: str
 ) -> None:
-    """The newest tick is of 09:30:04: fine within a minute, critical after five, of no account outside the sessions."""
+    """The newest tick is of 09:30:04: OK within a minute, critical after five, not judged outside the sessions."""
     with closing(fill(tmp_path / f"{DAY}.db", tick)), collecting(tmp_path):
         found = check(tmp_path / f"{DAY}.db", at_s=at(clock))
     assert found.code == code, found.lines
@@ -109,14 +109,16 @@ def test_lag_is_judged_in_trading_hours_alone(
 
 
 def test_limits_are_the_settings_of_the_environment(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
-    """LAG_CRITICAL_SEC counts where it is a number; what is none leaves the default."""
+    """LAG_CRITICAL_SEC counts if it is a number; otherwise the default stays."""
     with closing(fill(tmp_path / f"{DAY}.db", tick)), collecting(tmp_path):
         for value, code in (("100", 2), ("100.5", 2), ("many", 1), ("x[$(touch /tmp/no)]", 1)):
             assert check(tmp_path / f"{DAY}.db", at_s=at("09:33:00"), LAG_CRITICAL_SEC=value).code == code
 
 
-def test_opend_knows_better_than_the_clock(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
-    """On a half day the fresh live state says that the market is closed: no alarm. A stale one means a hung service."""
+def test_the_market_state_has_priority_over_the_clock(
+    tmp_path: Path, tick: Callable[..., TickRow], check: Check
+) -> None:
+    """On a half day the current live state says that the market is closed: no alarm. An old one: a hung service."""
     path, now_s = tmp_path / f"{DAY}.db", at("13:10:00")
     live = leave_live_state(tmp_path, trading=False, day_expected=True)
     with closing(fill(path, tick)), collecting(tmp_path):
@@ -131,7 +133,7 @@ def test_opend_knows_better_than_the_clock(tmp_path: Path, tick: Callable[..., T
 
 
 def test_the_cause_of_a_lag_is_named_first(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
-    """Nobody collects; then OpenD is away: each is the verdict, and the lag that follows from it comes below."""
+    """No collector runs, or OpenD is not connected: each is the verdict, and the lag that it causes is shown below."""
     path = tmp_path / f"{DAY}.db"
     link = Link(OPEN_MS + 5000, connected=False, conn_id=None, reason="connection refused")
     with closing(fill(path, tick, links=[link])):
@@ -147,8 +149,8 @@ def test_the_cause_of_a_lag_is_named_first(tmp_path: Path, tick: Callable[..., T
     assert found.verdict.endswith("-> sudo systemctl status futu-opend --no-pager")
 
 
-def test_what_is_missing_is_told(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
-    """Open gaps with their sizes, lost ticks, a little disk; a small loss of long ago is a figure and no alarm."""
+def test_missing_ticks_are_reported(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
+    """Open gaps with their sizes, lost ticks, low disk space; a small loss long ago is a figure and no alarm."""
     path, opened_ms = tmp_path / f"{DAY}.db", OPEN_MS + 10_000
     gaps = [
         Gap("HK.00700", SEQ | 9, SEQ | 1208, OPEN_MS, OPEN_MS, 1200, "disconnected", "open", opened_ms, None, 1),
@@ -176,7 +178,7 @@ def test_what_is_missing_is_told(tmp_path: Path, tick: Callable[..., TickRow], c
 
 
 def test_dropped_ticks_and_a_wrong_account(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
-    """What was dropped is a warning; a file whose counters and ledger disagree is critical."""
+    """Dropped ticks are a warning; a file whose counters and ledger disagree is critical."""
     path = tmp_path / f"{DAY}.db"
     fill(path, tick, dropped=7).close()
     assert "7 received ticks were dropped" in check(path).verdict
@@ -187,7 +189,7 @@ def test_dropped_ticks_and_a_wrong_account(tmp_path: Path, tick: Callable[..., T
 
 
 def test_a_past_day_closed_sealed_or_copied(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
-    """Whatever state the file is in it is read, its lag is not judged, and a snapshot is a day file too."""
+    """The file is read in any state, its lag is not judged, and a snapshot is read as a day file too."""
     path = tmp_path / f"{DAY}.db"
     fill(path, tick).close()
     found = check(path)
@@ -211,7 +213,7 @@ def test_a_past_day_closed_sealed_or_copied(tmp_path: Path, tick: Callable[..., 
     ],
 )
 def test_why_there_is_no_file(tmp_path: Path, check: Check, name: str, clock: str, code: int, says: str) -> None:
-    """By the calendar, by whether somebody collects; where none is expected that is no fault."""
+    """It depends on the calendar and on whether a collector runs; if no file is expected, it is no fault."""
     found = check(tmp_path / f"{name}.db", at_s=at(clock))
     assert found.code == code
     assert f"there is no {tmp_path}/{name}.db" in found.only_line() or "snapshot" in name
@@ -219,7 +221,7 @@ def test_why_there_is_no_file(tmp_path: Path, check: Check, name: str, clock: st
 
 
 def test_why_there_is_no_file_of_today(tmp_path: Path, check: Check) -> None:
-    """With a collector it is a holiday by OpenD's calendar, or something that `status` knows."""
+    """If a collector runs, the day is a holiday in OpenD's calendar, or `status` shows the cause."""
     path, now_s = tmp_path / f"{DAY}.db", at("10:00:00")
     with collecting(tmp_path):
         found = check(path, at_s=now_s)
@@ -242,14 +244,14 @@ def test_why_there_is_no_file_of_today(tmp_path: Path, check: Check) -> None:
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_2(check: Check, args: list[str], says: str) -> None:
-    """It names what was wrong and how it is called."""
+    """It says what was wrong, and how the script is called."""
     found = check(*args)
     assert found.code == 2
     assert says in found.only_line()
 
 
 def test_without_an_argument_it_takes_today(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
-    """Today's file of DATA_ROOT: of the environment, else of the settings here, which root does not read."""
+    """Today's file of DATA_ROOT: from the environment, else from the settings here, which root does not read."""
     root = tmp_path / "HK"
     root.mkdir()
     with closing(fill(root / f"{DAY}.db", tick)), collecting(root):
@@ -264,7 +266,7 @@ def test_without_an_argument_it_takes_today(tmp_path: Path, tick: Callable[..., 
 
 
 def test_each_symbol_shows_how_fresh_it_is(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
-    """The one that has been quiet for longest first; of many the rest is counted."""
+    """The symbol with the oldest tick comes first; if there are many, the others are counted."""
     path = tmp_path / f"{DAY}.db"
     with closing(fill(path, tick)) as day, collecting(tmp_path):
         day.write(Batch(rows=[tick("HK.00005", SEQ | 1, OPEN_MS - 20_000)]), OPEN_MS + 60_000)
@@ -315,11 +317,11 @@ LIVE: Final = {
 def test_what_the_live_state_knows_is_named_as_status_does(
     tmp_path: Path, tick: Callable[..., TickRow], check: Check, changes: dict[str, Any], says: str
 ) -> None:
-    """A lock, a lost right, a code that is wanted, a crash loop: cause and command; words of OpenD's are only words."""
+    """A lock, a lost right, a login code, a crash loop: cause and command; OpenD's text is only text."""
     path, now_s = tmp_path / f"{DAY}.db", at("09:30:30")
 
     def moved(value: Any) -> Any:
-        """Moments are written as of now."""
+        """Times are moved to now."""
         if isinstance(value, dict):
             return {key: moved(each) for key, each in value.items()}
         if isinstance(value, list):
@@ -344,10 +346,10 @@ def test_what_the_live_state_knows_is_named_as_status_does(
         ("running", "it died without a word, last seen at 09:25:30 -> sudo journalctl"),
     ],
 )
-def test_a_stop_and_a_death_are_told_apart(
+def test_a_stop_and_a_crash_are_distinguished(
     tmp_path: Path, tick: Callable[..., TickRow], check: Check, state: str, says: str
 ) -> None:
-    """By what the collector left of itself."""
+    """From what the collector left in its files."""
     path, now_s = tmp_path / f"{DAY}.db", at("09:30:30")
     fill(path, tick).close()
     live = tmp_path / "status.json"
@@ -367,7 +369,7 @@ def test_a_stop_and_a_death_are_told_apart(
 def test_a_disk_that_does_not_answer_is_named(
     tmp_path: Path, tick: Callable[..., TickRow], check: Check, program: str, says: str
 ) -> None:
-    """Whatever hangs: the check answers, and holds nobody who reads what it says."""
+    """In every case the script answers, and its output is not kept open."""
     path = tmp_path / f"{DAY}.db"
     fill(path, tick).close()
     programs = tmp_path / "bin"
@@ -379,7 +381,7 @@ def test_a_disk_that_does_not_answer_is_named(
 
 
 def test_help_says_what_it_does(check: Check) -> None:
-    """The head of the script, exit 0."""
+    """The comment at the top of the script, exit 0."""
     found = check("--help")
     assert found.code == 0
     assert 'bash scripts/db_health_check.sh "$DB"' in found.verdict
@@ -409,7 +411,7 @@ def _zeros_inside(path: Path) -> None:
 
 
 def test_a_day_of_the_predecessor(tmp_path: Path, check: Check, tick: Callable[..., TickRow]) -> None:
-    """It is called that, with the command that makes it ours, in its place and set aside."""
+    """It is named as such, with the command that imports it, both in its place and set aside."""
     path = write_file(tmp_path / f"{DAY}.db", [as_predecessors(tick("HK.00700", 1), DAY)])
     found = check(path)
     assert (found.code, found.only_line()) == (
@@ -424,7 +426,7 @@ def test_a_day_of_the_predecessor(tmp_path: Path, check: Check, tick: Callable[.
 
 
 def test_the_command_moves_it_away(tmp_path: Path, check: Check) -> None:
-    """What is printed for another program's file can be pasted, and nothing of it is lost."""
+    """The command that is printed for another program's file can be pasted, and the file is kept."""
     path = tmp_path / f"{DAY}.db"
     _foreign(path)
     command = check(path).only_line().partition(" -> ")[2].replace("sudo ", "")
@@ -453,7 +455,7 @@ def test_what_is_no_whole_day_file(tmp_path: Path, check: Check, make: Callable[
 
 
 def test_a_locked_file(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
-    """A foreign exclusive lock: who holds it is one command away."""
+    """Another process has an exclusive lock: a command shows which."""
     path = tmp_path / f"{DAY}.db"
     fill(path, tick).close()
     with closing(apsw.Connection(str(path))) as db:
@@ -466,7 +468,7 @@ def test_a_locked_file(tmp_path: Path, tick: Callable[..., TickRow], check: Chec
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
 def test_without_the_right_the_group_is_named(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
-    """A file or a directory that the caller may not read: which group to join."""
+    """A file or a directory that the caller may not read: the message names the group to join."""
     open_to_others(tmp_path)
     root = tmp_path / "HK"
     root.mkdir()
@@ -484,7 +486,7 @@ def test_without_the_right_the_group_is_named(tmp_path: Path, tick: Callable[...
 
 
 def test_without_sqlite3_the_package_is_named(tmp_path: Path, check: Check) -> None:
-    """A host without it: what to install."""
+    """On a host without it, the message says what to install."""
     (tmp_path / "bash").symlink_to(shutil.which("bash") or "/bin/bash")
     found = check(tmp_path / f"{DAY}.db", PATH=str(tmp_path))
     assert (found.code, found.only_line()) == (
@@ -493,7 +495,7 @@ def test_without_sqlite3_the_package_is_named(tmp_path: Path, check: Check) -> N
 
 
 def test_a_path_with_odd_characters(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
-    """Blanks and what means something in a URI are parts of a name."""
+    """Blanks, and characters that have a meaning in a URI, are parts of the name."""
     odd = tmp_path / "a b?c#d%20'e"
     odd.mkdir()
     fill(odd / f"{DAY}.db", tick).close()
@@ -504,8 +506,8 @@ HOSTILE: Final = "訂阅\x1b[2J\x1b]0;t\x07\x9b1A\u202e\u2066\u200b\r\x7f|\ndone
 ACTS: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
-def test_words_of_others_do_not_act(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
-    """OpenD's reason, a file's version, the path: no control or bidi character, no line of theirs; Chinese stays."""
+def test_text_from_outside_is_cleaned(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
+    """OpenD's reason, a file's version, the path: control and bidi characters, newlines are replaced; Chinese stays."""
     folder = tmp_path / "a\x1b[2Jb"
     folder.mkdir()
     path = folder / f"{DAY}.db"
@@ -526,7 +528,7 @@ def test_words_of_others_do_not_act(tmp_path: Path, tick: Callable[..., TickRow]
 def test_five_million_rows_take_no_longer(
     tmp_path_factory: pytest.TempPathFactory, check: Check, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Counters answer, no tick is read: a day of five million rows, while it is written."""
+    """It reads counters and no tick: a day of five million rows, while it is written."""
     path = tmp_path_factory.mktemp("big") / f"{DAY}.db"
     rows = make_big_day(path, 5_000_000)
     with closing(DayFile(path, DAY, "run", OPEN_MS, "1", StoreOptions())):
@@ -541,7 +543,7 @@ def test_five_million_rows_take_no_longer(
 
 
 def test_a_frozen_disk(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
-    """sqlite3 cannot be ended there: the script answers without it, names the disk and the command that thaws it."""
+    """sqlite3 cannot be killed there: the script answers, and names the disk and the command to unfreeze it."""
     with disk_of_its_own(tmp_path / "disk") as root:
         path = root / f"{DAY}.db"
         with closing(fill(path, tick)), frozen(root):
@@ -552,7 +554,7 @@ def test_a_frozen_disk(tmp_path: Path, tick: Callable[..., TickRow], check: Chec
 
 
 def test_a_view_without_an_end(tmp_path: Path, tick: Callable[..., TickRow], check: Check) -> None:
-    """A file whose `symbols` never ends is given up after seconds of CPU time, and what to look at is named."""
+    """A file whose `symbols` never ends: the script stops after seconds of CPU time, and says what to look at."""
     path = tmp_path / f"{DAY}.db"
     fill(path, tick).close()
     with closing(apsw.Connection(str(path))) as db:

@@ -55,7 +55,7 @@ def test_a_command_is_done_when_it_is_answered(tools: Any, tmp_path: Path) -> No
     tools.run(main())
 
 
-def test_tell_is_for_who_has_no_event_loop(tools: Any, tmp_path: Path) -> None:
+def test_tell_works_without_an_event_loop(tools: Any, tmp_path: Path) -> None:
     """It returns the fields, and raises an error if the simulator refuses."""
 
     async def main() -> None:

@@ -217,7 +217,7 @@ def test_nothing_is_answered_before_init_connect(tools: Any) -> None:
     tools.run(main())
 
 
-def test_the_simulated_clock_is_told(tools: Any) -> None:
+def test_the_simulated_clock_is_returned(tools: Any) -> None:
     """GetGlobalState and KeepAlive return exchange time, at the configured speed, and the market's state."""
 
     async def main() -> None:

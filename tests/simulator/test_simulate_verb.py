@@ -90,7 +90,9 @@ def test_after_a_signal_clients_may_read_what_was_sent(start_simulate: Callable[
     assert pushes >= 50_000
 
 
-def test_patience_has_an_end_and_a_second_signal_ends_it(start_simulate: Callable[..., Any], workdir: Path) -> None:
+def test_the_wait_for_clients_is_limited_and_a_second_signal_ends_it(
+    start_simulate: Callable[..., Any], workdir: Path
+) -> None:
     """The simulator waits 3 s for a client that does not read, or not at all after a second signal."""
     for signals, left in (((signal.SIGTERM,), 1), ((signal.SIGINT, signal.SIGTERM), 0)):
         simulate, client = stalled(start_simulate, workdir)

@@ -1,4 +1,4 @@
-"""What is copied to the machine: this checkout, the wheels for a host without a network, a stand-in for OpenD."""
+"""What is copied to the machine: this checkout, the wheels for a host without a network, a substitute for OpenD."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ STRIDE: Final = 1 if os.environ.get("EVERY_STEP") else 3
 
 
 def killed_at(host: Host, command: str, step: int, function: str) -> Answer:
-    """Runs an installer's command as root that is killed before a step of it: exit code 137, or what it ends with."""
+    """Runs an installer's command as root and kills it before the given step: exit code 137, or its own."""
     host.path("/root/killer.sh").write_text(_KILLER, "utf-8")
     return host.ask(f"export BASH_ENV=/root/killer.sh KILL_AT={step} KILL_IN={function}; {command}", cap_s=400)
 
@@ -108,7 +108,7 @@ def edits(host: Host, script: str) -> None:
 
 
 def _bring_checkout(place: Path) -> None:
-    """Every file that git knows or would take in."""
+    """Every file that git tracks or would add."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -145,7 +145,7 @@ def wheelhouse() -> Path:
 
 
 def _bring_opend(place: Path) -> None:
-    """A program with its own copy of everything, so that no upgrade of the collector touches it."""
+    """A program with its own copy of everything, so that an upgrade of the collector does not change it."""
     wheels = ["--no-index", "--find-links", str(wheelhouse()), "--require-hashes"]
     _pip("install", "--target", str(place / "lib"), *wheels, "-r", str(ROOT / "requirements/runtime.txt"))
     shutil.copytree(ROOT / "src/hk_tick_collector", place / "lib/hk_tick_collector")

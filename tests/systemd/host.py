@@ -84,7 +84,7 @@ class Host:
         self.wait("systemd is up", lambda: self._raw("systemctl is-system-running").text.strip() in _UP, _BOOT_S)
 
     def power_off(self) -> None:
-        """An orderly end, as by `poweroff`."""
+        """A clean shutdown, as by `poweroff`."""
         self._forget_terminals()
         nspawn = self._running()
         self._raw("systemctl poweroff --no-block")
@@ -129,7 +129,7 @@ class Host:
         return terminal
 
     def wait(self, what: str, holds: Callable[[], object], cap_s: float = _WAIT_S) -> None:
-        """Until `holds` gives something true. AssertionError when that takes longer than `cap_s`, a generous cap."""
+        """Until `holds` returns something true. AssertionError if that takes longer than `cap_s`, a generous limit."""
         end_s = time.monotonic() + cap_s
         while not holds():
             nspawn = self._nspawn

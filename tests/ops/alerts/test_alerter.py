@@ -55,7 +55,7 @@ def looked(data_root: Path, there: Receiver, *statuses: LiveStatus) -> None:
     alerter.join(time.monotonic() + CAP_S)
 
 
-def test_what_was_told_is_remembered_in_the_data_root(
+def test_sent_alerts_are_remembered_in_the_data_root(
     receiver: Callable[..., Receiver], tmp_path: Path, stalled: LiveStatus
 ) -> None:
     """Recorded although the service stops at once; readable for the group; a restart sends no second stall."""
@@ -68,7 +68,7 @@ def test_what_was_told_is_remembered_in_the_data_root(
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"open": 3}', "\0"])
-def test_a_memory_that_makes_no_sense_is_told_and_put_aside(
+def test_an_invalid_file_of_sent_alerts_is_reported_and_set_aside(
     receiver: Callable[..., Receiver], tmp_path: Path, stalled: LiveStatus, lines: io.StringIO, text: str
 ) -> None:
     """Alerts work as without a file, and the file is valid afterwards."""

@@ -68,7 +68,7 @@ def test_it_is_due_a_quarter_of_an_hour_after_the_close(
     assert clock.done == (DAY if due else "")
 
 
-def test_a_day_that_was_told_is_not_told_by_the_next_run(make_status: MakeStatus) -> None:
+def test_a_day_that_was_sent_is_not_sent_by_the_next_run(make_status: MakeStatus) -> None:
     """The day of the last digest is remembered."""
     assert first_due(make_status, DigestClock(DAY)) == ""
 

@@ -69,7 +69,7 @@ def test_a_finding_opens_once_and_closes_once(watch: Watch) -> None:
     assert "it lasted 3 min" in resolved.body
 
 
-def test_a_finding_that_comes_and_goes_is_sent_once(watch: Watch) -> None:
+def test_a_finding_that_changes_every_two_seconds_is_sent_once(watch: Watch) -> None:
     """An hour of two seconds on, two seconds off: one message, and one when it ends."""
     messages = []
     for _ in range(900):
@@ -78,7 +78,7 @@ def test_a_finding_that_comes_and_goes_is_sent_once(watch: Watch) -> None:
     assert kinds(watch.look(120)) == [(Kind.RESOLVED, "opend_kicked_out")]
 
 
-def test_a_second_outage_within_the_cooldown_is_told(watch: Watch) -> None:
+def test_a_second_outage_within_the_cooldown_is_reported(watch: Watch) -> None:
     """It was called resolved, so whoever heard of that hears at once that it is not; then it is over only after ten
     quiet minutes, and the last message says what holds at every moment.
     """
@@ -91,7 +91,7 @@ def test_a_second_outage_within_the_cooldown_is_told(watch: Watch) -> None:
     assert "it lasted 89 s" in resolved.body
 
 
-def test_what_comes_and_goes_is_told_every_half_hour(watch: Watch) -> None:
+def test_a_finding_that_changes_every_90_s_is_sent_every_half_hour(watch: Watch) -> None:
     """90 s on, 90 s off, for an hour: four messages, the last with the number of returns; then one when it is over."""
     messages = []
     for _ in range(20):
@@ -121,7 +121,7 @@ def test_times_follow_the_wall_clock_that_was_set(watch: Watch) -> None:
     assert "since 2026-11-20 11:00:01 HKT" in told.body
 
 
-def test_losses_that_grow_are_told_again_ever_more_slowly(watch: Watch) -> None:
+def test_growing_losses_are_sent_again_at_growing_intervals(watch: Watch) -> None:
     """Each message has the present number; an hour of losses is a few messages."""
     lost: dict[str, Any] = {"gaps_lost_lately": 1, "ticks_lost_lately": 12}
     assert kinds(watch.look(300, ticks_lost=12, **lost)) == [(Kind.WARNING, "gaps_lost")]
@@ -136,7 +136,7 @@ def test_losses_that_grow_are_told_again_ever_more_slowly(watch: Watch) -> None:
     assert watch.look(800, ticks_lost=560, **lost) == [] or "560" not in messages[-1].body
 
 
-def test_losses_after_a_restart_are_told(watch: Watch, make_status: MakeStatus) -> None:
+def test_losses_after_a_restart_are_sent(watch: Watch, make_status: MakeStatus) -> None:
     """The count starts again with the service: a smaller loss is a new loss; none is none."""
     lost: dict[str, Any] = {"gaps_lost_lately": 1}
     assert len(watch.look(60, ticks_lost=1388, **lost)) == 1
@@ -187,7 +187,7 @@ def test_a_short_finding_is_not_sent(watch: Watch) -> None:
     assert messages == []
 
 
-def test_it_is_told_again_while_it_stays_open(watch: Watch) -> None:
+def test_it_is_sent_again_while_it_stays_open(watch: Watch) -> None:
     """A critical one every half hour, a warning every six hours."""
     assert kinds(watch.look(3700, **FULL)) == [(Kind.CRITICAL, "writer_disk_full")] * 3
     assert kinds(watch.look(60)) == [(Kind.RESOLVED, "writer_disk_full")]
@@ -261,7 +261,7 @@ def test_an_old_stall_is_resolved(watch: Watch) -> None:
     assert kinds(watch.look(2400, stalls=1, waiting=3)) == [(Kind.RESOLVED, "persistent_stall")]
 
 
-def test_what_is_open_is_not_told_again_by_a_restart(watch: Watch, make_status: MakeStatus) -> None:
+def test_an_open_finding_is_not_sent_again_after_a_restart(watch: Watch, make_status: MakeStatus) -> None:
     """The record is kept: the same finding is not sent again, its end is."""
     assert len(watch.look(60, **KICKED)) == 1
     after = Watch(make_status, Memory.from_json(watch.alerts.memory.to_json()))
@@ -301,7 +301,7 @@ def test_the_start_is_no_part_of_a_later_outage(watch: Watch) -> None:
     assert "it lasted 29 s" in resolved.body
 
 
-def test_an_outage_that_comes_and_goes_is_told_all_the_same(watch: Watch) -> None:
+def test_an_outage_that_comes_and_goes_is_sent(watch: Watch) -> None:
     """Ten seconds without a connection, ten seconds with one, each an event of its own: together they are sent."""
     told = []
     for _ in range(4):

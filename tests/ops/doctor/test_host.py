@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     import pytest
 
 
-def test_a_version_that_was_installed_and_not_started_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """After an upgrade that was killed in between: with the command that completes it."""
+def test_a_version_that_was_installed_and_not_started_is_reported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """After an upgrade that was killed before the restart: with the command that completes it."""
     monkeypatch.setattr(host, "INSTALLED", tmp_path)
     assert host.check_version("1.0", "1.0").outcome is Outcome.OK
     assert host.check_version("", "1.0").outcome is Outcome.OK
@@ -34,9 +36,7 @@ def test_a_version_that_was_installed_and_not_started_is_told(monkeypatch: pytes
     assert interrupted.remedy.endswith("--upgrade")
 
 
-def test_before_the_takeover_nobody_is_told_to_take_the_data_away(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_before_the_takeover_the_remedy_is_the_restart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Until the restart the files belong to another program: the remedy is the restart, not chown or import."""
     drop_in, root = tmp_path / "take-over.conf", tmp_path / "HK"
     root.mkdir(mode=0o755)

@@ -41,7 +41,7 @@ def test_program_account_and_device_file_are_named(program: Path, tmp_path: Path
     assert f"{program} runs as {getpass.getuser()}, the login's device file is {device}" in check.text
 
 
-def test_a_login_that_will_ask_for_a_code_is_told(program: Path, tmp_path: Path) -> None:
+def test_a_login_that_will_ask_for_a_code_is_reported(program: Path, tmp_path: Path) -> None:
     """No device file in the home of the unit's account."""
     check = check_opend_files(unit(program, tmp_path))
     assert f"no device file at {tmp_path / DEVICE}: the next login asks for an SMS code" in check.text

@@ -179,7 +179,7 @@ def test_silence_that_the_market_explains_is_no_lag(make_status: MakeStatus, cha
     assert check(make_status(**changes), NOW_MS, LIMITS) == []
 
 
-def test_a_wrong_clock_is_told_once_and_does_not_make_a_lag(make_status: MakeStatus) -> None:
+def test_a_wrong_clock_is_reported_once_and_makes_no_lag(make_status: MakeStatus) -> None:
     """A host one hour ahead of OpenD has a clock finding, not a lag of one hour."""
     status = make_status(drift_s=3600.0, newest_ts_ms=NOW_MS - 3_601_000, trading_since_ms=NOW_MS - 2 * 3_600_000)
     assert len(check(status, NOW_MS, LIMITS)) == 1
@@ -216,7 +216,7 @@ def test_a_wal_that_waits_for_its_checkpoint_is_no_finding(
         (1, 1, "an unknown number of ticks in 1 gap are lost"),
     ],
 )
-def test_a_gap_of_unknown_size_is_not_told_as_one_tick(
+def test_a_gap_of_unknown_size_is_not_shown_as_one_tick(
     make_status: MakeStatus, gaps: int, unknown: int, words: str
 ) -> None:
     """The finding says how many ticks are known to be lost, and in how many gaps the number is unknown."""
@@ -320,7 +320,7 @@ def test_files_of_the_predecessor_name_the_command(make_status: MakeStatus) -> N
     assert {waiting.severity.name, days.severity.name} == {"WARNING"}
 
 
-def test_an_import_under_way_is_told_and_is_nothing_wrong(make_status: MakeStatus) -> None:
+def test_a_running_import_is_shown_and_is_no_finding(make_status: MakeStatus) -> None:
     """The file, the progress, and that it ends by itself: the first line stays OK."""
     name = "20261120.db.predecessor-20261120T013000Z.not-imported"
     under_way: dict[str, Any] = {"importing": name, "importing_rows": 1_200_000, "predecessor_files": {name: ""}}
@@ -401,7 +401,7 @@ def test_symbols_that_are_not_subscribed_yet_are_a_finding(make_status: MakeStat
     ],
 )
 @pytest.mark.parametrize("subscribed", [0, 1])
-def test_a_refusal_is_told_by_its_own_cause(
+def test_a_refusal_is_reported_with_its_own_cause(
     make_status: MakeStatus, words: str, command: str, advice: str, subscribed: int
 ) -> None:
     """Quote right, quota and wrong symbols have their own remedies; the largest group decides."""

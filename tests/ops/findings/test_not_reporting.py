@@ -123,7 +123,7 @@ def test_a_service_that_reports_is_not_gone(make_status: MakeStatus) -> None:
     assert check_gone(make_status(written_ms=NOW_MS - 5_000), NOW_MS, Host(process="lives")) is None
 
 
-def test_a_process_is_told_from_another_with_its_pid() -> None:
+def test_a_process_is_distinguished_from_another_with_its_pid() -> None:
     """Alive, frozen, dead; a program that is not a collector is not taken for one."""
     wait = [sys.executable, "-c", "print(flush=True); __import__('signal').pause()"]
     with subprocess.Popen([*wait, "hk-tick-collector"], stdout=subprocess.PIPE) as process:

@@ -159,7 +159,7 @@ def test_two_findings_do_not_share_a_code(kettle: ModuleType) -> None:
         REGISTRY.include(load_made_up(Path(str(kettle.__file__)), "another"))
 
 
-def test_all_that_is_wrong_is_told_in_chinese_with_the_same_commands(make_status: MakeStatus) -> None:
+def test_every_finding_is_shown_in_chinese_with_the_same_commands(make_status: MakeStatus) -> None:
     """Each line of `status` has Chinese text with all figures, and the command of the English line."""
     findings = [
         *check(make_status(**ALL_WRONG), NOW_MS, LIMITS),

@@ -41,14 +41,14 @@ def test_the_line_is_one_line(systemd: socket.socket) -> None:
     assert systemd.recv(4096) == b"STATUS=a cause MAINPID=1 and its remedy"
 
 
-def test_words_of_others_do_not_act(systemd: socket.socket) -> None:
+def test_text_from_outside_is_cleaned(systemd: socket.socket) -> None:
     """`systemctl status` shows the text on a terminal; half a character is replaced, and the message still sent."""
     with closing(Notifier(systemd.getsockname())) as notifier:
         notifier.status("訂閱\x1b[2J\x07\u202e\ud800")
     assert systemd.recv(4096).decode() == "STATUS=訂閱\\x1b[2J\\x07\\u202e\\ud800"
 
 
-def test_nobody_listens(tmp_path: Path) -> None:
+def test_without_a_listener_nothing_is_sent(tmp_path: Path) -> None:
     """Without systemd, or if its socket is gone, nothing happens."""
     for address in (None, str(tmp_path / "gone")):
         with closing(Notifier(address)) as notifier:

@@ -108,7 +108,7 @@ def test_a_finding_of_many_words_stays_one_line(make_status: MakeStatus) -> None
     assert found['hktc_finding{code=opend_a"b\\c\nd}'] == 2
 
 
-def test_words_of_others_do_not_act(make_status: MakeStatus) -> None:
+def test_text_from_outside_is_cleaned(make_status: MakeStatus) -> None:
     """Text from outside has no effect on a terminal or a dashboard."""
     scrapes = Scrapes(make_status(trouble={"a\x1b[2J\u202e": "?"}, version="1\x1b", instance="訂閱\ud800"))
     text = scrapes.metrics.render().decode("utf-8")
@@ -141,7 +141,7 @@ def test_latencies_sum_up() -> None:
     assert latencies.sum_ms == 13.5
 
 
-def test_the_process_is_told_of_where_proc_stat_is_hidden(tmp_path: Path) -> None:
+def test_the_process_has_metrics_where_proc_stat_is_hidden(tmp_path: Path) -> None:
     """Under ProcSubset=pid only /proc/self is visible: memory, CPU, descriptors and start time are still shown."""
     (tmp_path / "self").symlink_to("/proc/self")
     hidden = {

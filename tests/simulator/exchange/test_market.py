@@ -191,7 +191,7 @@ def test_weekends_do_not_trade_unless_the_simulation_starts_there() -> None:
 
 
 @pytest.mark.parametrize("text", ["700", "HK.700", "US.AAPL", "HK.00700x", "HK.0070０"])
-def test_a_word_that_is_no_symbol_is_named(text: str) -> None:
+def test_an_invalid_symbol_is_named(text: str) -> None:
     """The error names it, and says how to write it."""
     with pytest.raises(UsageError, match="is not a Hong Kong symbol"):
         parse_symbols(["HK.00981", text])

@@ -178,7 +178,7 @@ async def ticks_of(
     return list(read_truth(truth))[before:]
 
 
-def test_a_counter_begins_anew_when_told_and_when_opend_is_started_again(tools: Any, tmp_path: Path) -> None:
+def test_a_counter_restarts_by_a_step_and_when_opend_restarts(tools: Any, tmp_path: Path) -> None:
     """At 1, only for the named symbol; after a start for every symbol of the model `restarts`, and no other."""
     truth = tmp_path / "truth"
     models = {"": "counter", SYMBOLS[1]: "restarts"}

@@ -346,7 +346,7 @@ def test_a_trickle_that_ends_while_muted_loses_no_order(tools: Any) -> None:
     tools.run(main())
 
 
-def test_a_trickle_has_an_end_to_its_patience(tools: Any) -> None:
+def test_a_trickle_is_limited_in_time(tools: Any) -> None:
     """A client that leaves too much unread is disconnected: memory stays bounded."""
 
     async def main() -> None:
@@ -588,7 +588,7 @@ def test_without_the_right_there_are_no_pushes(tools: Any) -> None:
     tools.run(main())
 
 
-def test_the_told_clock_may_be_wrong_and_the_market_closed(tools: Any) -> None:
+def test_the_reported_clock_may_be_wrong_and_the_market_closed(tools: Any) -> None:
     """GetGlobalState reports it; an unexpectedly closed market makes no ticks."""
 
     async def main() -> None:
@@ -608,7 +608,7 @@ def test_the_told_clock_may_be_wrong_and_the_market_closed(tools: Any) -> None:
     tools.run(main())
 
 
-def test_a_pause_makes_no_ticks_and_no_hole(tools: Any) -> None:
+def test_a_pause_makes_no_ticks_and_no_gap(tools: Any) -> None:
     """The next ticks have the next counters."""
 
     async def main() -> None:
