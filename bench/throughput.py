@@ -1,6 +1,6 @@
-"""End to end, compared with limits: a sender with prepared bytes → collector → committed rows; the same bodies decoded
-alone; the same rows in the same order inserted alone into the same schema with its counters, by plain wide statements
-and through the collector's own store.
+"""The collector's rate, compared with limits. The rate: a sender with prepared bytes → collector → committed rows.
+The limits: the same bodies, only decoded; the same rows in the same order, only inserted into the same schema with its
+counters, once by plain wide statements and once through the collector's own store.
 
 A run ends when a reader of the file sees the last row. The same rows are inserted alone right after it, while the
 collector is idle, so that other load of the machine affects both.
@@ -111,7 +111,7 @@ def insert_alone(write: Callable[[list[TickRow]], object], part: Part) -> float:
 
 
 def decode_alone(part: Part) -> float:
-    """Ticks/s of protobuf's part: bodies of pushes to messages."""
+    """Ticks/s of protobuf alone: from the bodies of pushes to messages."""
     bodies, parse = part.bodies(), pb.TickerResponse.FromString
     begun_s = time.monotonic()
     for body in bodies:
@@ -129,7 +129,7 @@ def read_alone(part: Part) -> float:
 
 
 def figures(cells: dict[tuple[int, int], Cell]) -> list[Figure]:
-    """Each combination beside its limits."""
+    """Each combination with its limits."""
     found: list[Figure] = []
 
     def add(

@@ -1,7 +1,7 @@
 """Prepares the directory of a demo: each demo starts a new day file and never writes to a real collector's files.
 
-A simulated exchange starts its sequence again each time. With two of them in one day file most of the day would seem to
-be missing. So the files that an earlier demo of today left are moved to a directory beside them.
+Each demo starts the sequences again. If two demos wrote to one day file, most of the day would seem to be missing. So
+the files that an earlier demo of today left are moved to a directory beside them.
 """
 
 from __future__ import annotations

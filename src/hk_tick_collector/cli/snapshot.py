@@ -118,7 +118,7 @@ class _Watch:
         self._gives_way = False
         self._signal: signal.Signals | None = None
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup sets it so
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup makes the process ignore it
                 signal.signal(number, self._note)
 
     def show(self, what: str, done: int, total: int) -> None:

@@ -2,7 +2,7 @@
 
 Input: the live state, once a second. Output: messages, queued for every sender, and `.alerts.json` in DATA_ROOT, which
 remembers across restarts the open findings and the day of the last digest. A message is recorded after it was sent; if
-the service dies before that, the next run sends it again. No caller waits for a network or a disk: a thread of its own,
+the service dies before that, the next run sends it again. No caller waits for a network or a disk: a separate thread,
 the clerk, writes the file and makes the digest.
 """
 
@@ -93,7 +93,7 @@ class Alerter:
             sender.stop()
 
     def join(self, deadline_s: float) -> None:
-        """Waits until a moment of the monotonic clock; messages left then are dropped."""
+        """Waits until a time of the monotonic clock; messages left then are dropped."""
         if self._senders:
             self._clerk.join(max(0.0, deadline_s - time.monotonic()))
             self._abandoned = True

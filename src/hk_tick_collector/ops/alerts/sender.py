@@ -81,7 +81,7 @@ class Sender:
             return not self._queue and self._carried is None
 
     def stop(self) -> None:
-        """Waits for no retry any more: each queued message is tried once, then the thread ends."""
+        """Ends the waits before retries: each queued message is tried once, then the thread ends."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
@@ -145,7 +145,7 @@ class Sender:
             )
 
     def _drop(self, message: Message, why: str) -> None:
-        """Counts and logs a dropped message, but nothing after the last line. The caller holds the lock."""
+        """Counts and logs a dropped message; does nothing once `join` has given up. The caller holds the lock."""
         if self._abandoned:
             return
         self.dropped += 1

@@ -29,7 +29,7 @@ _KINDS: Final = {
 
 
 def check_away(error: CollectorError) -> list[Check]:
-    """OpenD cannot be asked: one failure, and the checks that depend on it are not made."""
+    """OpenD cannot be queried: one failure, and the checks that need its answers are not made."""
     away = failure("OpenD", str(error), error.hint or remedies.OPEND_STATUS)
     unasked = Words("OpenD could not be asked", "未能查詢 OpenD")
     return [away, *(not_checked(name, unasked) for name in NAMES)]
