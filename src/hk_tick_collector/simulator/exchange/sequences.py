@@ -1,4 +1,4 @@
-"""The sequences of the simulated exchange: as in the vendor's samples, or breaking the rule that they suggest.
+"""The sequences of the simulated exchange: by the rule that the vendor's samples suggest, or against it.
 
 Input: the nth tick of a symbol on a day, and its time. Output: its sequence, unique for symbol and day. The same seed,
 day and time give the same sequences. MODELS lists the models; a symbol without one has `counter`.
@@ -43,7 +43,7 @@ _FALLS_FROM: Final = 1 << 40
 
 
 def parse_sequence(text: str) -> dict[str, str]:
-    """`random`, `HK.00005=random,HK.00700=steps` or both → models by symbol, "" for all others; else UsageError."""
+    """`random`, `HK.00005=random,HK.00700=steps` or both → symbol → model, "" for all other symbols. UsageError."""
     models: dict[str, str] = {}
     for word in filter(None, (word.strip() for word in text.split(","))):
         symbol, equals, model = word.rpartition("=")
@@ -58,7 +58,7 @@ def parse_sequence(text: str) -> dict[str, str]:
 
 
 class Seen:
-    """The sequences of an earlier process, in three figures."""
+    """The sequences that an earlier process used: their number, the lowest, the highest."""
 
     __slots__ = ("count", "highest", "lowest")
 
@@ -88,11 +88,11 @@ class Numbering(Protocol):
         ...
 
     def day_of(self, seq: int, ts_ms: int | None) -> int | None:
-        """The day in which a sequence was counted; None if only a time could show it and there is none."""
+        """The day of a sequence; None if only its time shows the day, and the time is not known."""
         ...
 
     def resume(self, day: int, seen: Seen, dayless: Seen | None) -> int:
-        """Continues after what a day has used, and no known day; returns how many ticks to count."""
+        """Continues after the sequences of a day, and those of unknown days; returns how many ticks that day counts."""
         ...
 
 

@@ -157,7 +157,7 @@ _Arguments: TypeAlias = "tuple[str, tuple[Callable[[str], Argument], ...], int]"
 
 
 class Form(NamedTuple):
-    """How a step is written: its arguments as words and as parsers, `optional` is how many may be left out."""
+    """How a step is written: its arguments as words and as parsers; the last `optional` of them may be left out."""
 
     says: str
     words: str = ""

@@ -1,7 +1,7 @@
 """Faulty answers to GetTicker: what each fault does to the entries of a correct answer, or to the request.
 
 Input: the desk, and the symbols and arguments of a step. Output: a change of the Conditions. The truth file is not
-affected: ticks missing from an answer were made all the same.
+affected: it has the ticks that an answer leaves out.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _put(where: dict[str, T], name: str, fault: T) -> Callable[[], None]:
 
 
 def _another(desk: Desk) -> Callable[[int, _Entries], tuple[int, _Entries]]:
-    """The ticks of the next security, under its name; as many, and at least one."""
+    """Answers with the ticks and the name of the next security: as many ticks as were due, and at least one."""
 
     def change(place: int, entries: _Entries) -> tuple[int, _Entries]:
         other = (place + 1) % len(desk.securities)
