@@ -27,7 +27,7 @@ TROUBLES: Final = {
     "quote-link-lost": ("opend_quote_link_lost", "Futu"),
     "quote-right none": ("opend_quote_right_none", "quote right"),
     "program needs_sms_code": ("opend_not_ready", "SMS"),
-    "not-logged-in": ("opend_not_ready", "log it in again"),
+    "not-logged-in": ("opend_not_ready", "not logged in to the quote server"),
 }
 
 

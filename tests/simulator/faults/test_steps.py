@@ -442,7 +442,7 @@ def test_no_first_push_and_a_short_window(tools: Any) -> None:
         ("garbage 200", "FT"),
         ("bad-magic", "begins with FT"),
         ("bad-sha1", "SHA-1"),
-        ("huge-length", "body of 4294967295 bytes"),
+        ("huge-length", "body length of 4294967295 bytes"),
         ("json-body", "format 1"),
     ],
 )
