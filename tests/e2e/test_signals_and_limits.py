@@ -164,7 +164,7 @@ def test_too_few_descriptors_are_named_at_the_start(start: Start, free_port: int
     """With fewer descriptors than the event loop needs, the start is refused in one line; libuv would abort."""
     collector = start.run(free_port, wrapper=("prlimit", f"--nofile={limit}:{limit}"))
     assert collector.finish() == 1
-    assert f"only {limit} files may be open" in collector.output
+    assert f"only {limit} open files are allowed" in collector.output
     assert "Traceback" not in collector.output
 
 
