@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from tests.nursery import Nursery
+
     from hk_tick_collector.model import TickRow
 
 
@@ -122,15 +124,28 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="session")
+def nursery() -> Iterable[Nursery]:
+    """Where processes come from that need no whole start of Python."""
+    from tests.nursery import Nursery  # imports the service, which most tests do without
+
+    nursery = Nursery()
+    yield nursery
+    nursery.close()
+
+
 @pytest.fixture
-def cli(workdir: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def cli(workdir: Path, nursery: Nursery) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs `python -m hk_tick_collector ARGS` in a process of its own, with extra environment variables as keywords."""
 
-    def run(*args: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    def run(*args: str, **more: str) -> subprocess.CompletedProcess[str]:
+        environ = {**os.environ, **more}
+        if nursery.can_fork(environ):
+            return nursery.run(list(args), workdir, environ)
         return subprocess.run(
             [sys.executable, "-m", "hk_tick_collector", *args],
             cwd=workdir,
-            env={**os.environ, **environ},
+            env=environ,
             capture_output=True,
             text=True,
             timeout=300,
@@ -141,26 +156,21 @@ def cli(workdir: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture
-def on_terminal(workdir: Path) -> Callable[..., tuple[int, str]]:
+def on_terminal(workdir: Path, nursery: Nursery, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
     """Like `cli`, on a terminal with colours: the exit code, and the output."""
-    ours = {name: value for name, value in os.environ.items() if name not in _TERMINAL_VARIABLES}
+    for name in _TERMINAL_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
 
     def run(*args: str, **environ: str) -> tuple[int, str]:
         leader, follower = pty.openpty()
-        with subprocess.Popen(
-            [sys.executable, "-m", "hk_tick_collector", *args],
-            cwd=workdir,
-            env={**ours, "TERM": "xterm", **environ},
-            stdin=follower,
-            stdout=follower,
-            stderr=follower,
-        ) as process:
-            os.close(follower)
-            shown = b""
-            with os.fdopen(leader, "rb", buffering=0) as terminal, suppress(OSError):  # how Linux tells its end
-                while piece := terminal.read(65_536):
-                    shown += piece
-            return process.wait(300), shown.decode().replace("\r\n", "\n")
+        files = (follower, follower, follower)
+        process = nursery.fork(list(args), workdir, files, {**os.environ, "TERM": "xterm", **environ})
+        os.close(follower)
+        shown = b""
+        with os.fdopen(leader, "rb", buffering=0) as terminal, suppress(OSError):  # how Linux tells its end
+            while piece := terminal.read(65_536):
+                shown += piece
+        return process.wait(300), shown.decode().replace("\r\n", "\n")
 
     return run
 

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tests.nursery import Nursery
+
+    Cli = Callable[..., subprocess.CompletedProcess[str]]
+
 CAP_S: Final = 300.0
 DAY: Final = "20261120"
 NOBODY: Final = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
@@ -35,9 +39,9 @@ ROWS: Final = 5_000_000
 
 
 @pytest.fixture
-def start(workdir: Path) -> Iterator[Start]:
+def start(workdir: Path, nursery: Nursery) -> Iterator[Start]:
     """Starts collectors and simulators, and ends them with the test."""
-    processes = Start(workdir)
+    processes = Start(workdir, nursery)
     yield processes
     processes.end()
 
@@ -53,14 +57,13 @@ def codes(said: Said) -> list[str]:
 
 
 @pytest.fixture
-def status(workdir: Path) -> Status:
+def status(cli: Cli) -> Status:
     """The document of `status --json`, as soon as it has what the test waits for."""
 
     def ask(awaited: Callable[[Said], object]) -> Said:
         deadline_s = time.monotonic() + CAP_S
         while True:
-            done = subprocess.run([*PROGRAM, "status", "--json"], cwd=workdir, capture_output=True, check=False)
-            said: Said = json.loads(done.stdout)
+            said: Said = json.loads(cli("status", "--json").stdout)
             if awaited(said):
                 return said
             assert time.monotonic() < deadline_s, said["line"]
@@ -83,7 +86,7 @@ def write_settings(workdir: Path, port: int, **more: str) -> dict[str, str]:
     return settings
 
 
-def test_frozen_died_stopped_and_wrong(start: Start, workdir: Path, verdict: Verdict) -> None:
+def test_frozen_died_stopped_and_wrong(start: Start, cli: Cli, workdir: Path, verdict: Verdict) -> None:
     """One collector, from SIGSTOP to a setting that prevents its start: each time the line says what happened."""
     port = start.simulate(symbols="HK.00700,HK.00005").port
     settings = write_settings(workdir, port)
@@ -98,7 +101,7 @@ def test_frozen_died_stopped_and_wrong(start: Start, workdir: Path, verdict: Ver
     verdict("")
     (workdir / ".env").write_text((workdir / ".env").read_text().replace(f"={port}\n", "=abc\n"))
     collector.kill()
-    done = subprocess.run([*PROGRAM, "status"], cwd=workdir, capture_output=True, text=True, check=False)
+    done = cli("status")
     assert done.returncode == 2
     line = done.stdout.splitlines()[0]
     assert "cannot start with these settings: FUTU_PORT=abc" in line

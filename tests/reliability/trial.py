@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 
     from tests.faults.faulty_disk import Fault
     from tests.log_lines import Event
-
-    from .nursery import Disk, Nursery
+    from tests.nursery import Disk, Nursery
 
 CAP_S: Final = 300.0  # no test asserts a time without need; this one only ends a test that would wait for ever
 UNKNOWN_REST_MS: Final = 8_000  # nothing is stored for so long: what a gap of unknown size misses is gone
