@@ -9,7 +9,8 @@ import sys
 import time
 from contextlib import closing, suppress
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Final
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import apsw
 import hypothesis
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import TickRow
 
 
+T = TypeVar("T")
+
 # How long an example takes depends on what else the machine does. The same examples in each run: a change is not judged
 # by those that happened to be drawn. `--hypothesis-profile=explore` draws others each time.
 hypothesis.settings.register_profile(
@@ -48,21 +51,34 @@ for _name in ("LC_ALL", "LC_MESSAGES", "LANG"):
 _HONG_KONG_MS: Final = 8 * 3_600_000
 _NEAR_MS: Final = 3 * 60_000
 
-_LONGEST_FIRST: Final = ("reliability", "e2e")  # folders of tests/
+_WAITING: Final = (
+    "reliability",
+    "e2e",
+)  # folders of tests/ whose tests wait far more than they work, the longest first
+_SPREAD_OVER: Final = 0.6  # of the other tests: what comes behind them is quick, and no worker is alone in the end
 
 _TERMINAL_VARIABLES: Final = {"TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest tests begin first, so that no worker is alone with one at the end."""
+    """Tests that wait are spread among those that work, so that no core is idle; what waits longest begins first."""
 
     def rank(item: pytest.Item) -> int:
         if item.get_closest_marker("early"):
             return 0
         folder = item.path.parent.name
-        return 1 + (_LONGEST_FIRST.index(folder) if folder in _LONGEST_FIRST else len(_LONGEST_FIRST))
+        return 1 + (_WAITING.index(folder) if folder in _WAITING else len(_WAITING))
 
-    items.sort(key=rank)
+    waiting = sorted((item for item in items if rank(item) <= len(_WAITING)), key=rank)
+    working = [item for item in items if rank(item) > len(_WAITING)]
+    items[:] = spread(waiting, working, round(_SPREAD_OVER * len(working)))
+
+
+def spread(some: list[T], others: list[T], over: int) -> list[T]:
+    """Both in their order, with `some` at equal distances among the first `over` of the others."""
+    places = [(index * over / len(some), item) for index, item in enumerate(some)]
+    among = [(float(index), item) for index, item in enumerate(others)]
+    return [item for _, item in sorted(places + among, key=itemgetter(0))]
 
 
 class _TellsAtOnce:
