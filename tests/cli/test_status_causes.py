@@ -14,15 +14,14 @@ import time
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pytest
+from tests.bigday import make_big_day
 from tests.cpu import cpu_of_children_s
 from tests.e2e.conftest import PROGRAM, Start
 from tests.others import open_to_others
 from tests.preloaded.wrong_clock import Clock, moment_s
 from tests.reliability.disks import small_disk
 
-from hk_tick_collector import market
 from hk_tick_collector.simulator.control import tell
-from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -201,43 +200,23 @@ def test_who_is_not_of_the_group_is_told_how_to_join(workdir: Path) -> None:
         assert line.endswith("-> sudo usermod -aG hkcollector $USER && newgrp hkcollector")
 
 
-@pytest.fixture(scope="module")
-def long_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with a day of 5 million rows, written by the store's own writer."""
-    directory = tmp_path_factory.mktemp("long")
-    open_ms = market.day_start_ms(market.parse_day(DAY)) + 34_200_000
-    seq = (open_ms // 1000) << 32
-    day = DayFile(directory / f"{DAY}.db", DAY, "run", open_ms, "test", StoreOptions())
-    symbols = [f"HK.{number:05}" for number in range(1000)]
-    for first in range(0, len(symbols), 10):
-        rows = [
-            (symbol, seq | n, open_ms + n, 388.2, 100, 38_820.0, "BUY", "AUTO_MATCH", "realtime", open_ms + n)
-            for symbol in symbols[first : first + 10]
-            for n in range(1, ROWS // len(symbols) + 1)
-        ]
-        day.write(Batch(rows=rows), open_ms)
-    day.close()
-    return directory
-
-
-def test_a_day_of_five_million_rows_takes_half_a_second(
-    long_day: Path, build_library: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_a_day_of_five_million_rows_takes_half_a_second(workdir: Path, build_library: Callable[[str], Path]) -> None:
     """The whole command, from start to exit: it reads counters and no ticks."""
-    (long_day / ".env").write_text(f"DATA_ROOT={long_day}\n")
-    clock = Clock(build_library("wrong_clock"), tmp_path / "clock")
+    rows = make_big_day(workdir / f"{DAY}.db", ROWS)
+    (workdir / ".env").write_text(f"DATA_ROOT={workdir}\n")
+    clock = Clock(build_library("wrong_clock"), workdir / "clock")
     clock.stop_at(moment_s(DAY, "20:00:00"))  # `status` reads today's file where no service names a day
     taken_s = []
     for _ in range(5):
         before_s = cpu_of_children_s()
         command = [sys.executable, "-m", "hk_tick_collector", "status", "--json"]
         done = subprocess.run(
-            command, cwd=long_day, env={**os.environ, **clock.environ}, capture_output=True, text=True, check=False
+            command, cwd=workdir, env={**os.environ, **clock.environ}, capture_output=True, text=True, check=False
         )
         taken_s.append(cpu_of_children_s() - before_s)
         assert done.returncode == 2, done.stderr  # nobody collects here
-        assert json.loads(done.stdout)["day"]["rows"] == ROWS
-    print(f"status took {sorted(taken_s)[2]:.2f} s of a core beside {ROWS:,} rows (median of 5)")
+        assert json.loads(done.stdout)["day"]["rows"] == rows
+    print(f"status took {sorted(taken_s)[2]:.2f} s of a core beside {rows:,} rows (median of 5)")
     assert min(taken_s) < 5 * 0.5
 
 
