@@ -32,14 +32,23 @@ SYMBOLS = "HK.00700,HK.09988,HK.00005"
 
 def wait_until(condition: Callable[[], object], what: Callable[[], str] | str, cap_s: float = CAP_S) -> None:
     """Returns when `condition()` is true; fails with `what` if that takes longer than the cap."""
-    deadline_s = time.monotonic() + cap_s
+    began_s = time.monotonic()
     while not condition():
-        assert time.monotonic() < deadline_s, f"not within {cap_s:.0f} s: {what if isinstance(what, str) else what()}"
-        time.sleep(0.01)
+        waited_s = time.monotonic() - began_s
+        assert waited_s < cap_s, f"not within {cap_s:.0f} s: {what if isinstance(what, str) else what()}"
+        time.sleep(pause_s(waited_s))
+
+
+def pause_s(waited_s: float) -> float:
+    """Until the next look: a look costs up to 10 ms of a core, so who has waited for long looks less often."""
+    return min(0.1, max(0.01, waited_s / 20))
 
 
 class Process:
     """A verb as a process, with its output in a file."""
+
+    _read_bytes = 0  # of its log, with their events
+    _events: tuple[Event, ...] = ()
 
     def __init__(
         self, log_path: Path, command: list[str], environ: dict[str, str], nursery: Nursery | None = None
@@ -63,8 +72,13 @@ class Process:
         return self._log_path.read_text("utf-8")
 
     def events(self, name: str = "") -> list[Event]:
-        """Its log lines so far, of one event or of all."""
-        return events_in(self.output, name)
+        """Its log lines so far, of one event or of all; each is read once, however often this is asked."""
+        with self._log_path.open("rb") as log:
+            log.seek(self._read_bytes)
+            whole, end, _ = log.read().rpartition(b"\n")
+        self._read_bytes += len(whole + end)
+        self._events += tuple(events_in((whole + end).decode("utf-8")))
+        return [event for event in self._events if name in ("", event.name)]
 
     def wait_for(self, name: str, count: int = 1, **fields: str) -> Event:
         """The `count`th line of an event with these fields; waits for it."""
