@@ -27,6 +27,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from importlib import import_module
 from keyword import iskeyword
 from pathlib import Path
@@ -97,13 +98,15 @@ class Nursery:
         self._lock = threading.Lock()  # one request at a time
         self._environ = _own_environ()
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        with theirs, ExitStack() as failed:
+            failed.callback(self._socket.close)
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.nursery", str(theirs.fileno()), " " * _COMMAND_BYTES],
                 cwd=ROOT,
                 env={**self._environ, "PYTHONPATH": str(ROOT)},
                 pass_fds=(theirs.fileno(),),
             )
+            failed.pop_all()
 
     def can_fork(self, environ: Mapping[str, str]) -> bool:
         """Whether a fork with these variables behaves like a process that was started with them."""
