@@ -15,18 +15,20 @@ help:  ## shows this list
 demo: $(VENV)/.runtime  ## a simulated OpenD, the collector, a live view; leaves ./demo-data/YYYYMMDD.db (SECONDS_TO_RUN=30 stops it after 30 s)
 	@$(BIN)/hk-tick-collector demo $(if $(SECONDS_TO_RUN),--seconds $(SECONDS_TO_RUN))
 
-# Types are checked while the tests run. The first run finds out which tests are quick: tests/quick.py.
+# Types are checked while the tests run. The first run finds out which tests are quick: tests/quick.py. Python's development
+# mode would take a quarter more time; make test has it.
 quick: $(VENV)/.dev  ## an answer in seconds: lint, types, and the tests that neither wait nor start a process
 	@types=$$(mktemp) && trap 'rm -f "$$types"' EXIT && \
 	{ $(BIN)/mypy >"$$types" 2>&1 & } && \
 	$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && \
-	$(BIN)/python -X dev -m pytest --quick --quiet -rfE $(ARGS) && \
+	$(BIN)/python -m pytest --quick --quiet -rfE $(ARGS) && \
 	{ wait $$! || { cat "$$types"; false; }; } && tail -n 1 "$$types"
 
-# Most tests wait for a process, a deadline or a disk, so several run on each core. ARGS="--numprocesses 0": one at a time.
+# Many tests wait for a process, a deadline or a disk, so several run on each core; tests/conftest.py spreads those that wait
+# among those that work. ARGS="--numprocesses 0": one at a time.
 # In a shell without job control background jobs ignore Ctrl-C, and under nohup they ignore SIGHUP; tests send both.
 # Each run has its own directory for temporary files: at each start pytest makes its shared one private to one account.
-WORKERS ?= $(shell echo $$((3 * $$(nproc))))
+WORKERS ?= $(shell echo $$((4 * $$(nproc))))
 test: $(VENV)/.dev debian-packages  ## every test (CLOCK="2026-11-28 23:58:00": with a wall clock that starts at that Hong Kong time)
 	@$(if $(CLOCK),tools/debian_packages.sh libfaketime)
 	@$(call tests)

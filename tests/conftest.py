@@ -9,7 +9,8 @@ import sys
 import time
 from contextlib import closing, suppress
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Final
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import apsw
 import hypothesis
@@ -25,8 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from tests.nursery import Nursery
+
     from hk_tick_collector.model import TickRow
 
+
+T = TypeVar("T")
 
 # How long an example takes depends on what else the machine does. The same examples in each run: a change is not judged
 # by those that happened to be drawn. `--hypothesis-profile=explore` draws others each time.
@@ -46,21 +51,34 @@ for _name in ("LC_ALL", "LC_MESSAGES", "LANG"):
 _HONG_KONG_MS: Final = 8 * 3_600_000
 _NEAR_MS: Final = 3 * 60_000
 
-_LONGEST_FIRST: Final = ("reliability", "e2e")  # folders of tests/
+_WAITING: Final = (
+    "reliability",
+    "e2e",
+)  # folders of tests/ whose tests wait far more than they work, the longest first
+_SPREAD_OVER: Final = 0.6  # of the other tests: what comes behind them is quick, and no worker is alone in the end
 
 _TERMINAL_VARIABLES: Final = {"TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest tests begin first, so that no worker has to run one alone at the end."""
+    """Tests that wait are spread among those that work, so that no core is idle; what waits longest begins first."""
 
     def rank(item: pytest.Item) -> int:
         if item.get_closest_marker("early"):
             return 0
         folder = item.path.parent.name
-        return 1 + (_LONGEST_FIRST.index(folder) if folder in _LONGEST_FIRST else len(_LONGEST_FIRST))
+        return 1 + (_WAITING.index(folder) if folder in _WAITING else len(_WAITING))
 
-    items.sort(key=rank)
+    waiting = sorted((item for item in items if rank(item) <= len(_WAITING)), key=rank)
+    working = [item for item in items if rank(item) > len(_WAITING)]
+    items[:] = spread(waiting, working, round(_SPREAD_OVER * len(working)))
+
+
+def spread(some: list[T], others: list[T], over: int) -> list[T]:
+    """Both in their order, with `some` at equal distances among the first `over` of the others."""
+    places = [(index * over / len(some), item) for index, item in enumerate(some)]
+    among = [(float(index), item) for index, item in enumerate(others)]
+    return [item for _, item in sorted(places + among, key=itemgetter(0))]
 
 
 class _TellsAtOnce:
@@ -122,15 +140,28 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="session")
+def nursery() -> Iterable[Nursery]:
+    """Where processes come from that need no whole start of Python."""
+    from tests.nursery import Nursery  # imports the service, which most tests do without
+
+    nursery = Nursery()
+    yield nursery
+    nursery.close()
+
+
 @pytest.fixture
-def cli(workdir: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def cli(workdir: Path, nursery: Nursery) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs `python -m hk_tick_collector ARGS` in a process of its own, with extra environment variables as keywords."""
 
-    def run(*args: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    def run(*args: str, **more: str) -> subprocess.CompletedProcess[str]:
+        environ = {**os.environ, **more}
+        if nursery.can_fork(environ):
+            return nursery.run(list(args), workdir, environ)
         return subprocess.run(
             [sys.executable, "-m", "hk_tick_collector", *args],
             cwd=workdir,
-            env={**os.environ, **environ},
+            env=environ,
             capture_output=True,
             text=True,
             timeout=300,
@@ -141,26 +172,21 @@ def cli(workdir: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture
-def on_terminal(workdir: Path) -> Callable[..., tuple[int, str]]:
+def on_terminal(workdir: Path, nursery: Nursery, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
     """Like `cli`, on a terminal with colours: the exit code, and the output."""
-    ours = {name: value for name, value in os.environ.items() if name not in _TERMINAL_VARIABLES}
+    for name in _TERMINAL_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
 
     def run(*args: str, **environ: str) -> tuple[int, str]:
         leader, follower = pty.openpty()
-        with subprocess.Popen(
-            [sys.executable, "-m", "hk_tick_collector", *args],
-            cwd=workdir,
-            env={**ours, "TERM": "xterm", **environ},
-            stdin=follower,
-            stdout=follower,
-            stderr=follower,
-        ) as process:
-            os.close(follower)
-            shown = b""
-            with os.fdopen(leader, "rb", buffering=0) as terminal, suppress(OSError):  # how Linux tells its end
-                while piece := terminal.read(65_536):
-                    shown += piece
-            return process.wait(300), shown.decode().replace("\r\n", "\n")
+        files = (follower, follower, follower)
+        process = nursery.fork(list(args), workdir, files, {**os.environ, "TERM": "xterm", **environ})
+        os.close(follower)
+        shown = b""
+        with os.fdopen(leader, "rb", buffering=0) as terminal, suppress(OSError):  # how Linux tells its end
+            while piece := terminal.read(65_536):
+                shown += piece
+        return process.wait(300), shown.decode().replace("\r\n", "\n")
 
     return run
 

@@ -26,10 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 PATIENCE_S: Final = 0.1  # of waiting
-WORK_S: Final = 0.25
+WORK_S: Final = 0.05  # of the CPU; one test in ten works for longer, and these take two thirds of the time of all
 EXAMPLES: Final = 10  # of each property; make test tries a hundred
 TRIED_ANEW_S: Final = 7 * 24 * 3600
 _KEY: Final = "quick/files"
+_STARTED: Final = "it starts a process"
+_SLEPT: Final = "it sleeps"
+_LEFT_AT_ONCE: Final = (_STARTED, _SLEPT)
 _SCHEDSTAT: Final = Path("/proc/thread-self/schedstat")
 _STARTS: Final = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec"}
 
@@ -115,11 +118,11 @@ class Quick:
 
     def _hear(self, event: str, _args: tuple[Any, ...]) -> None:
         if self._test and event in _STARTS:
-            self._leave("it starts a process")
+            self._leave(_STARTED)
 
     def _hear_sleep(self, seconds: float) -> None:
         if self._test and seconds > PATIENCE_S:
-            self._leave("it sleeps")
+            self._leave(_SLEPT)
         self._sleep(seconds)
 
     def _leave(self, why: str) -> None:
@@ -168,6 +171,9 @@ class Quick:
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """A test that was left has not failed, whatever came of that; one that passed slowly is remembered too."""
         report = yield
+        if report.skipped and isinstance(report.longrepr, tuple):  # a wider fixture was left with an earlier test
+            words = report.longrepr[2].removeprefix("Skipped: ")
+            self._why = self._why or (words if words in _LEFT_AT_ONCE else "")
         if report.when == "teardown" and not self._why:
             if waited_s() - self._waited_before_s > PATIENCE_S:
                 self._why = "it waits"

@@ -57,6 +57,22 @@ def test_sleeps():
 """
 
 
+_SHARED = """
+import subprocess, sys
+import pytest
+
+@pytest.fixture(scope="session")
+def process():
+    subprocess.run([sys.executable, "-c", "print()"], check=True)
+
+def test_first(process):
+    pass
+
+def test_second(process):
+    pass
+"""
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """One test is quick, one fails, and the others wait or start a process."""
@@ -83,6 +99,15 @@ def test_a_test_that_waits_is_skipped_and_not_run_again(project: Path) -> None:
     (project / "mended").touch()
     assert counts(project, "--quick") == {"passed": 2, "deselected": 5}
     assert (project / "imported").read_text("utf-8") == "x"  # a file without a quick test is not even imported
+
+
+def test_a_fixture_that_starts_a_process_leaves_each_of_its_tests(project: Path) -> None:
+    """pytest asks a fixture of the whole run once: those that come later are left for its sake too."""
+    (project / "test_mixed.py").unlink()
+    (project / "test_slow.py").write_text(_SHARED, "utf-8")
+    assert counts(project, "--quick") == {"skipped": 2}
+    (project / "test_mixed.py").write_text("def test_quick(): pass\n", "utf-8")
+    assert counts(project, "--quick") == {"passed": 1}
 
 
 def test_a_changed_file_is_tried_again(project: Path) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import time
 from typing import TYPE_CHECKING, Final
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from tests.e2e.conftest import PROGRAM, Start
+from tests.e2e.conftest import Start
 
 from hk_tick_collector.cli._refused_settings import refusals
 from hk_tick_collector.config import load_settings
@@ -19,8 +18,14 @@ from hk_tick_collector.ops.doctor.files import Account
 from hk_tick_collector.simulator.control import tell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import subprocess
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tests.nursery import Nursery
+
+    Cli = Callable[..., subprocess.CompletedProcess[str]]
+    Ask = Callable[..., str]
 
 CAP_S: Final = 300.0
 # A line of .env, with @ for a directory of the test's own, and what is said of it behind its place.
@@ -38,21 +43,26 @@ WRONG: Final = [
 
 
 @pytest.fixture
-def start(workdir: Path) -> Iterator[Start]:
+def start(workdir: Path, nursery: Nursery) -> Iterator[Start]:
     """Starts collectors and simulators, and ends them with the test."""
-    processes = Start(workdir)
+    processes = Start(workdir, nursery)
     yield processes
     processes.end()
 
 
-def ask(workdir: Path, *args: str) -> str:
+@pytest.fixture
+def ask(cli: Cli) -> Ask:
     """The output of a verb in a directory with a .env."""
-    done = subprocess.run([*PROGRAM, *args], cwd=workdir, capture_output=True, text=True, timeout=CAP_S, check=False)
-    return done.stdout + done.stderr
+
+    def run(*args: str) -> str:
+        done = cli(*args)
+        return done.stdout + done.stderr
+
+    return run
 
 
 @pytest.mark.parametrize(("line", "said"), WRONG, ids=[line for line, _ in WRONG])
-def test_what_a_start_refuses_is_said_alike_by_all(workdir: Path, line: str, said: str) -> None:
+def test_what_a_start_refuses_is_said_alike_by_all(cli: Cli, ask: Ask, workdir: Path, line: str, said: str) -> None:
     """`run` refuses it with exit code 2; the others report the same before: setting, value, file and line."""
     (workdir / "HK").mkdir()
     (workdir / "file").write_text("neither a directory nor a key\n")
@@ -61,15 +71,15 @@ def test_what_a_start_refuses_is_said_alike_by_all(workdir: Path, line: str, sai
     lines = ["METRICS_ADDR=" if each.startswith(name + "=") else each for each in given[:2]] + given[2:]
     (workdir / ".env").write_text("\n".join([*lines, "FUTU_PORT=1", ""]))
     words = said.replace("@", str(workdir)).format(env=workdir / ".env")
-    done = subprocess.run([*PROGRAM, "run"], cwd=workdir, capture_output=True, text=True, timeout=CAP_S, check=False)
+    done = cli("run")
     assert (done.returncode, done.stderr.count(words)) == (2, 1), done.stderr
-    assert f"ERROR: {words}" in ask(workdir, "config", "--check")
-    assert f"cannot start with these settings: {words}" in ask(workdir, "status").splitlines()[0]
-    failures = [each for each in ask(workdir, "doctor").splitlines() if each.startswith("FAILURE")]
+    assert f"ERROR: {words}" in ask("config", "--check")
+    assert f"cannot start with these settings: {words}" in ask("status").splitlines()[0]
+    failures = [each for each in ask("doctor").splitlines() if each.startswith("FAILURE")]
     assert sum(words in each for each in failures) == 1, failures
 
 
-def test_a_collector_that_runs_is_told_of_before_its_restart(start: Start, workdir: Path) -> None:
+def test_a_collector_that_runs_is_told_of_before_its_restart(start: Start, ask: Ask, workdir: Path) -> None:
     """With a wrong ALERT_URLS in the file `status` warns while the service still runs, until it is corrected."""
     port = start.simulate(symbols="HK.00700").port
     (workdir / "HK").mkdir()
@@ -81,7 +91,7 @@ def test_a_collector_that_runs_is_told_of_before_its_restart(start: Start, workd
         (workdir / ".env").write_text(f"{text}ALERT_URLS={url}\n")
         deadline_s = time.monotonic() + CAP_S
         while True:
-            document = json.loads(ask(workdir, "status", "--json"))
+            document = json.loads(ask("status", "--json"))
             told = [each for each in document["findings"] if each["code"] == "settings" and wrong in each["text"]]
             if bool(told) is is_told and document["live"]["state"] == "running":
                 break
@@ -89,7 +99,7 @@ def test_a_collector_that_runs_is_told_of_before_its_restart(start: Start, workd
             time.sleep(0.1)
 
 
-def test_kicked_out_has_one_cause_and_remedy(start: Start, workdir: Path) -> None:
+def test_kicked_out_has_one_cause_and_remedy(start: Start, ask: Ask, workdir: Path) -> None:
     """`doctor` and `status` agree; after a restart the reason is unknown, and both give the likely one."""
     opend = start.simulate("--control", str(workdir / "control"), symbols="HK.00700")
     (workdir / "HK").mkdir()
@@ -99,10 +109,10 @@ def test_kicked_out_has_one_cause_and_remedy(start: Start, workdir: Path) -> Non
 
     def both_say(verdict: str, words: str) -> None:
         deadline_s = time.monotonic() + CAP_S
-        while verdict not in (line := ask(workdir, "status").splitlines()[0]):
+        while verdict not in (line := ask("status").splitlines()[0]):
             assert time.monotonic() < deadline_s, line
             time.sleep(0.1)
-        (login,) = [each for each in ask(workdir, "doctor").splitlines() if each.startswith("FAILURE     login")]
+        (login,) = [each for each in ask("doctor").splitlines() if each.startswith("FAILURE     login")]
         for said in (line, login):
             assert words in said
             assert take_back in said

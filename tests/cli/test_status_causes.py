@@ -14,19 +14,22 @@ import time
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pytest
+from tests.bigday import make_big_day
 from tests.cpu import cpu_of_children_s
 from tests.e2e.conftest import PROGRAM, Start
 from tests.others import open_to_others
 from tests.preloaded.wrong_clock import Clock, moment_s
 from tests.reliability.disks import small_disk
 
-from hk_tick_collector import market
 from hk_tick_collector.simulator.control import tell
-from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tests.nursery import Nursery
+
+    Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 CAP_S: Final = 300.0
 DAY: Final = "20261120"
@@ -35,9 +38,9 @@ ROWS: Final = 5_000_000
 
 
 @pytest.fixture
-def start(workdir: Path) -> Iterator[Start]:
+def start(workdir: Path, nursery: Nursery) -> Iterator[Start]:
     """Starts collectors and simulators, and ends them with the test."""
-    processes = Start(workdir)
+    processes = Start(workdir, nursery)
     yield processes
     processes.end()
 
@@ -53,14 +56,13 @@ def codes(said: Said) -> list[str]:
 
 
 @pytest.fixture
-def status(workdir: Path) -> Status:
+def status(cli: Cli) -> Status:
     """The document of `status --json`, as soon as it has what the test waits for."""
 
     def ask(awaited: Callable[[Said], object]) -> Said:
         deadline_s = time.monotonic() + CAP_S
         while True:
-            done = subprocess.run([*PROGRAM, "status", "--json"], cwd=workdir, capture_output=True, check=False)
-            said: Said = json.loads(done.stdout)
+            said: Said = json.loads(cli("status", "--json").stdout)
             if awaited(said):
                 return said
             assert time.monotonic() < deadline_s, said["line"]
@@ -83,7 +85,7 @@ def write_settings(workdir: Path, port: int, **more: str) -> dict[str, str]:
     return settings
 
 
-def test_frozen_died_stopped_and_wrong(start: Start, workdir: Path, verdict: Verdict) -> None:
+def test_frozen_died_stopped_and_wrong(start: Start, cli: Cli, workdir: Path, verdict: Verdict) -> None:
     """One collector, from SIGSTOP to a setting that prevents its start: each time the line says what happened."""
     port = start.simulate(symbols="HK.00700,HK.00005").port
     settings = write_settings(workdir, port)
@@ -98,7 +100,7 @@ def test_frozen_died_stopped_and_wrong(start: Start, workdir: Path, verdict: Ver
     verdict("")
     (workdir / ".env").write_text((workdir / ".env").read_text().replace(f"={port}\n", "=abc\n"))
     collector.kill()
-    done = subprocess.run([*PROGRAM, "status"], cwd=workdir, capture_output=True, text=True, check=False)
+    done = cli("status")
     assert done.returncode == 2
     line = done.stdout.splitlines()[0]
     assert "cannot start with these settings: FUTU_PORT=abc" in line
@@ -198,43 +200,23 @@ def test_who_is_not_of_the_group_is_told_how_to_join(workdir: Path) -> None:
         assert line.endswith("-> sudo usermod -aG hkcollector $USER && newgrp hkcollector")
 
 
-@pytest.fixture(scope="module")
-def long_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with a day of 5 million rows, written by the store's own writer."""
-    directory = tmp_path_factory.mktemp("long")
-    open_ms = market.day_start_ms(market.parse_day(DAY)) + 34_200_000
-    seq = (open_ms // 1000) << 32
-    day = DayFile(directory / f"{DAY}.db", DAY, "run", open_ms, "test", StoreOptions())
-    symbols = [f"HK.{number:05}" for number in range(1000)]
-    for first in range(0, len(symbols), 10):
-        rows = [
-            (symbol, seq | n, open_ms + n, 388.2, 100, 38_820.0, "BUY", "AUTO_MATCH", "realtime", open_ms + n)
-            for symbol in symbols[first : first + 10]
-            for n in range(1, ROWS // len(symbols) + 1)
-        ]
-        day.write(Batch(rows=rows), open_ms)
-    day.close()
-    return directory
-
-
-def test_a_day_of_five_million_rows_takes_half_a_second(
-    long_day: Path, build_library: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_a_day_of_five_million_rows_takes_half_a_second(workdir: Path, build_library: Callable[[str], Path]) -> None:
     """The whole command, from start to exit: it reads counters and no ticks."""
-    (long_day / ".env").write_text(f"DATA_ROOT={long_day}\n")
-    clock = Clock(build_library("wrong_clock"), tmp_path / "clock")
+    rows = make_big_day(workdir / f"{DAY}.db", ROWS)
+    (workdir / ".env").write_text(f"DATA_ROOT={workdir}\n")
+    clock = Clock(build_library("wrong_clock"), workdir / "clock")
     clock.stop_at(moment_s(DAY, "20:00:00"))  # `status` reads today's file where no service names a day
     taken_s = []
     for _ in range(5):
         before_s = cpu_of_children_s()
         command = [sys.executable, "-m", "hk_tick_collector", "status", "--json"]
         done = subprocess.run(
-            command, cwd=long_day, env={**os.environ, **clock.environ}, capture_output=True, text=True, check=False
+            command, cwd=workdir, env={**os.environ, **clock.environ}, capture_output=True, text=True, check=False
         )
         taken_s.append(cpu_of_children_s() - before_s)
         assert done.returncode == 2, done.stderr  # nobody collects here
-        assert json.loads(done.stdout)["day"]["rows"] == ROWS
-    print(f"status took {sorted(taken_s)[2]:.2f} s of a core beside {ROWS:,} rows (median of 5)")
+        assert json.loads(done.stdout)["day"]["rows"] == rows
+    print(f"status took {sorted(taken_s)[2]:.2f} s of a core beside {rows:,} rows (median of 5)")
     assert min(taken_s) < 5 * 0.5
 
 

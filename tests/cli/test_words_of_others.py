@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.conftest import DayFile
+    from tests.nursery import Nursery
 
     from hk_tick_collector.model import TickRow
 
@@ -75,6 +76,8 @@ def place(workdir: Path, make_day: Callable[..., DayFile], tick: Callable[..., T
 
 @pytest.fixture
 def run(workdir: Path) -> Run:
+    """Whole starts: a locale, or a stream that is closed, is met by the start of Python."""
+
     def start(*args: str | bytes, environ: dict[str, str] | None = None, **more: Any) -> Any:
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "PYTHONIO"))}
         return subprocess.run(
@@ -123,9 +126,9 @@ JSON: Final = [
 
 
 @pytest.mark.parametrize("args", VERBS, ids=lambda args: "-".join(map(ascii, args))[:40])
-def test_no_verb_prints_control_characters_from_outside(place: Path, run: Run, args: tuple[str, ...]) -> None:
+def test_no_verb_prints_control_characters_from_outside(place: Path, nursery: Nursery, args: tuple[str, ...]) -> None:
     """No control or bidi character and no extra line, neither on stdout nor on stderr."""
-    done = run(*args)
+    done = nursery.run_bytes([*args], place, {})
     text = (done.stdout + done.stderr).decode()
     assert text.strip()
     assert ACTS.findall(text) == []
@@ -135,11 +138,11 @@ def test_no_verb_prints_control_characters_from_outside(place: Path, run: Run, a
 
 @pytest.mark.parametrize("name", ["FUTU_SYMBOLS", "DATA_ROOT", "FUTU_HOST", "BATCH_ROWS", "INSTANCE_ID", "ALERT_URLS"])
 @pytest.mark.parametrize("verb", ["run", "status", "config", "doctor"])
-def test_no_setting_acts(place: Path, run: Run, verb: str, name: str) -> None:
+def test_no_setting_acts(place: Path, nursery: Nursery, verb: str, name: str) -> None:
     """A value of the environment, valid or not, and a list of symbols from a file."""
     value = "@symbols" if name == "FUTU_SYMBOLS" else HOSTILE
     settings = {"FUTU_SYMBOLS": "HK.00700", "DATA_ROOT": str(place / "none")} if verb == "run" else {}
-    done = run(verb, environ={**settings, name: value}, stdin=subprocess.DEVNULL)
+    done = nursery.run_bytes([verb], place, {**settings, name: value})
     text = (done.stdout + done.stderr).decode()
     assert ACTS.findall(text) == []
     assert "Traceback" not in text

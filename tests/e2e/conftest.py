@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import apsw
 import pytest
@@ -21,7 +22,8 @@ from hk_tick_collector.simulator.truth.truth import TruthTick, read_truth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
+
+    from tests.nursery import Nursery
 
 CAP_S = 300.0
 PROGRAM = (sys.executable, "-m", "hk_tick_collector")
@@ -30,26 +32,38 @@ SYMBOLS = "HK.00700,HK.09988,HK.00005"
 
 def wait_until(condition: Callable[[], object], what: Callable[[], str] | str, cap_s: float = CAP_S) -> None:
     """Returns when `condition()` is true; fails with `what` if that takes longer than the cap."""
-    deadline_s = time.monotonic() + cap_s
+    began_s = time.monotonic()
     while not condition():
-        assert time.monotonic() < deadline_s, f"not within {cap_s:.0f} s: {what if isinstance(what, str) else what()}"
-        time.sleep(0.01)
+        waited_s = time.monotonic() - began_s
+        assert waited_s < cap_s, f"not within {cap_s:.0f} s: {what if isinstance(what, str) else what()}"
+        time.sleep(pause_s(waited_s))
+
+
+def pause_s(waited_s: float) -> float:
+    """Until the next look: a look costs up to 10 ms of a core, so who has waited for long looks less often."""
+    return min(0.1, max(0.01, waited_s / 20))
 
 
 class Process:
     """A verb as a process, with its output in a file."""
 
-    def __init__(self, log_path: Path, command: list[str], environ: dict[str, str]) -> None:
+    _read_bytes = 0  # of its log, with their events
+    _events: tuple[Event, ...] = ()
+
+    def __init__(
+        self, log_path: Path, command: list[str], environ: dict[str, str], nursery: Nursery | None = None
+    ) -> None:
         self._log_path = log_path
-        with log_path.open("wb") as output:
-            self._process = subprocess.Popen(
-                command,
-                cwd=log_path.parent,
-                env={**os.environ, **environ},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
+        environ = {**os.environ, **environ}
+        with log_path.open("wb") as output, Path(os.devnull).open("rb") as nothing:
+            if nursery and (*command[: len(PROGRAM)],) == PROGRAM and nursery.can_fork(environ):
+                files = (nothing.fileno(), output.fileno(), output.fileno())
+                forked = nursery.fork(command[len(PROGRAM) :], log_path.parent, files, environ)
+                self._process = cast("subprocess.Popen[bytes]", forked)  # as much of one as this class uses
+            else:
+                self._process = subprocess.Popen(
+                    command, cwd=log_path.parent, env=environ, stdin=nothing, stdout=output, stderr=output
+                )
         self.pid = self._process.pid
 
     @property
@@ -58,8 +72,13 @@ class Process:
         return self._log_path.read_text("utf-8")
 
     def events(self, name: str = "") -> list[Event]:
-        """Its log lines so far, of one event or of all."""
-        return events_in(self.output, name)
+        """Its log lines so far, of one event or of all; each is read once, however often this is asked."""
+        with self._log_path.open("rb") as log:
+            log.seek(self._read_bytes)
+            whole, end, _ = log.read().rpartition(b"\n")
+        self._read_bytes += len(whole + end)
+        self._events += tuple(events_in((whole + end).decode("utf-8")))
+        return [event for event in self._events if name in ("", event.name)]
 
     def wait_for(self, name: str, count: int = 1, **fields: str) -> Event:
         """The `count`th line of an event with these fields; waits for it."""
@@ -166,8 +185,9 @@ class Collector(Process):
 class Start:
     """Starts processes, and ends them with the test."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, nursery: Nursery) -> None:
         self._directory = directory
+        self._nursery = nursery
         self._started: list[Process] = []
 
     def simulate(self, *args: str, port: int = 0, symbols: str = SYMBOLS) -> OpenD:
@@ -175,7 +195,7 @@ class Start:
         number = len(self._started)
         truth = self._directory / f"truth-{number}.tsv"
         options = ["--port", str(port), "--truth", str(truth), "--symbols", symbols, *args]
-        opend = OpenD(self._directory / f"simulate-{number}.log", [*PROGRAM, "simulate", *options], {})
+        opend = OpenD(self._directory / f"simulate-{number}.log", [*PROGRAM, "simulate", *options], {}, self._nursery)
         opend.truth_path = truth
         self._started.append(opend)
         assert opend.port
@@ -202,7 +222,7 @@ class Start:
             "METRICS_ADDR": "",
         } | dict(settings or {})
         log_path = self._directory / f"run-{len(self._started)}.log"
-        collector = Collector(log_path, [*wrapper, *program, "run"], environ)
+        collector = Collector(log_path, [*wrapper, *program, "run"], environ, self._nursery)
         collector.data_root = root
         self._started.append(collector)
         return collector
@@ -219,9 +239,9 @@ def _one_day(one_day: None) -> None:
 
 
 @pytest.fixture
-def start(workdir: Path) -> Iterator[Start]:
+def start(workdir: Path, nursery: Nursery) -> Iterator[Start]:
     """Starts the verbs as processes in the test's directory."""
-    processes = Start(workdir)
+    processes = Start(workdir, nursery)
     yield processes
     processes.end()
 

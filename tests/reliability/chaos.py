@@ -27,8 +27,8 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.log_lines import events_in
+from tests.nursery import Nursery
 from tests.reliability.conftest import beginning
-from tests.reliability.nursery import Nursery
 
 from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.simulator.exchange.listing import default_symbols

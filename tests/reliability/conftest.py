@@ -1,4 +1,4 @@
-"""For the reliability tests: the nursery of processes, and trials."""
+"""For the reliability tests: trials, each with processes of its own."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from .nursery import Nursery
 from .stuck_loop import Loop
 from .trial import Market, Trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.nursery import Nursery
 
 
 class Begin(Protocol):
@@ -41,14 +42,6 @@ def beginning(nursery: Nursery, directory: Path) -> Iterator[Begin]:
         for trial in trials:
             trial.close()
             trial.market.close()
-
-
-@pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
-    """Starts processes quickly."""
-    nursery = Nursery()
-    yield nursery
-    nursery.close()
 
 
 @pytest.fixture(autouse=True)

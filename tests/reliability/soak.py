@@ -33,10 +33,10 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.faults.faulty_disk import Fault
+from tests.nursery import Nursery
 from tests.reliability.damage import Vandal
 from tests.reliability.killer import Killer
 from tests.reliability.lengths import CUT_SETTINGS, foreign_lock, lasting_reader, slow_syncs
-from tests.reliability.nursery import Nursery
 from tests.reliability.trial import Market, Trial
 
 from hk_tick_collector.errors import CollectorError

@@ -19,9 +19,9 @@ from .trial import LIMITS, Market, now_ms, wait_until
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hk_tick_collector.ops.findings.health import Finding
+    from tests.nursery import Nursery
 
-    from .nursery import Nursery
+    from hk_tick_collector.ops.findings.health import Finding
 
 SYMBOLS: Final = "HK.00700,HK.00005,HK.00939,HK.09988"
 RATE: Final = 8.0  # little enough that nothing leaves OpenD's window, however late a test looks
@@ -55,7 +55,7 @@ class Loop:
         self.fed_s: list[float] = []  # when systemd's watchdog was fed
         self._listener = threading.Thread(target=self._listen, name="systemd", daemon=True)
         self._listener.start()
-        self.start = Start(directory)
+        self.start = Start(directory, nursery)
         sign = directory / "stick"
         self.collector = self.start.run(
             self.market.port,

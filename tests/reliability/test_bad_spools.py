@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from .nursery import Nursery
+    from tests.nursery import Nursery
 
 BURST: Final = 20_000  # ten times what memory holds, less than what waits in it for the spool
 ROW_BYTES: Final = 50  # of a spooled row, at least
@@ -73,7 +73,7 @@ class Spooling(Trial):
 @pytest.fixture
 def spooling(nursery: Nursery, workdir: Path, bad_spool: BadSpool) -> Iterator[Spooling]:
     """A collector that has stored its first ticks."""
-    start = Start(workdir)
+    start = Start(workdir, nursery)
     trial = Spooling(nursery, workdir, start, bad_spool.environ)
     trial.program.wait_stored(200)
     yield trial

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.e2e.conftest import Collector
+    from tests.nursery import Nursery
 
     from .conftest import Begin
-    from .nursery import Nursery
 
 HOUR_S: Final = 3600
 CLOSES: Final = (("20261224", "12:05", True), ("20261118", "16:05", True), ("20261118", "10:00", False))
@@ -36,9 +36,9 @@ def clock(workdir: Path, build_library: Callable[[str], Path]) -> Clock:
 
 
 @pytest.fixture
-def start(workdir: Path) -> Iterator[Start]:
+def start(workdir: Path, nursery: Nursery) -> Iterator[Start]:
     """Starts the verbs as processes of their own: a preloaded library needs a new program, not a fork."""
-    processes = Start(workdir)
+    processes = Start(workdir, nursery)
     yield processes
     processes.end()
 

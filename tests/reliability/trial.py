@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import apsw
 from tests.descriptors import count_kept, resident_kib
-from tests.e2e.conftest import PROGRAM, Collector, OpenD
+from tests.e2e.conftest import PROGRAM, Collector, OpenD, pause_s
 
 from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.model import GAP_OPEN
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 
     from tests.faults.faulty_disk import Fault
     from tests.log_lines import Event
-
-    from .nursery import Disk, Nursery
+    from tests.nursery import Disk, Nursery
 
 CAP_S: Final = 300.0  # no test asserts a time without need; this one only ends a test that would wait for ever
 UNKNOWN_REST_MS: Final = 8_000  # nothing is stored for so long: what a gap of unknown size misses is gone
 LIMITS: Final = Limits(drift_warn_s=2.0, lag_critical_s=300.0, disk_min_free_mb=0, queue_warn_rows=50_000)
+_LINE_BYTES: Final = 1024  # more than two lines of a truth file
 QUICK: Final = {"RECONNECT_MIN_DELAY": "0.02", "RECONNECT_MAX_DELAY": "0.2"}
 
 
@@ -49,7 +49,7 @@ def wait_until(condition: Callable[[], object], what: Callable[[], str] | str, c
     while not condition():
         if time.monotonic() - started_s > cap_s:
             raise AssertionError(f"not within {cap_s:.0f} s: {what if isinstance(what, str) else what()}")
-        time.sleep(0.02)
+        time.sleep(pause_s(time.monotonic() - started_s))
     return time.monotonic() - started_s
 
 
@@ -183,6 +183,13 @@ class Market:
     def made(self) -> int:
         """The number of ticks made that can be stored."""
         return count_lines(self.truth_path)
+
+    def newest_ms(self) -> int:
+        """The time of the last tick that it has made; 0 before the first."""
+        with self.truth_path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _LINE_BYTES))
+            lines = file.read().decode("ascii").split("\n")[1:-1]  # neither cut off in front nor still being written
+        return int(lines[-1].split("\t")[2]) if lines else 0
 
     def kill(self) -> None:
         """SIGKILL: connections end, the port is closed."""

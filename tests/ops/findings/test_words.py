@@ -5,15 +5,13 @@ from __future__ import annotations
 import ast
 import re
 import string
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pytest
 
 from hk_tick_collector.ops.findings.words import CHINESE, ENGLISH, NO_WORDS, Words, joined, more, same, times
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SOURCE: Final = Path(__file__).parents[3] / "src" / "hk_tick_collector"
 MODULES: Final = sorted(SOURCE.rglob("*.py"))
@@ -33,13 +31,16 @@ _NOT_SAID: Final = {
 }
 
 
-def said(path: Path) -> Iterator[tuple[int, ast.expr, ast.expr]]:
+@cache
+def said(path: Path) -> list[tuple[int, ast.expr, ast.expr]]:
     """The line, the English and the Chinese of every literal `Words(…, …)` and `Remedy(…, …, …)`."""
+    found = []
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             pair = {"Words": node.args[:2], "Remedy": node.args[1:3]}.get(node.func.id, [])
             if len(pair) == 2:
-                yield node.lineno, pair[0], pair[1]
+                found.append((node.lineno, pair[0], pair[1]))
+    return found
 
 
 def figures(node: ast.expr) -> set[str]:

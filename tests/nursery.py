@@ -1,11 +1,12 @@
 """Processes that start in a tenth of a second: forked from one that has imported everything already.
 
-    PYTHONPATH=. python -m tests.reliability.nursery FD
+    PYTHONPATH=. python -m tests.nursery FD
 
-A thousand kills need a thousand starts, and most of a start is Python's imports. So one process does them once; each
-fork of it is a process of its own that runs a verb as the command line does, or the verb `run` on a disk that works
-until it is told otherwise: a `faulty` or a `forgetful` one (tests/faults/run_on_faulty_disk.py). A `powerless` one has
-none of root's capabilities: owners and modes bind it as anybody else. Requests and answers are JSON on a socket:
+The tests start the command line thousands of times, and most of a start is Python's imports. So one process does them
+once; each fork of it is a process of its own, with streams, an environment and a directory of its own, that runs a verb
+as the command line does, or the verb `run` on a disk that works until it is told otherwise: a `faulty` or a `forgetful`
+one (tests/faults/run_on_faulty_disk.py). A `powerless` one has none of root's capabilities: owners and modes bind it as
+anybody else. Requests and answers are JSON on a socket:
 
     {"verb": ["run"], "environ": {NAME: value, …}, "in": directory, "disk": "faulty", "powerless": false}
                       with the descriptors of stdin, stdout and stderr; answers the process id
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import io
 import json
 import os
 import select
@@ -24,19 +26,29 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from contextlib import ExitStack
+from importlib import import_module
+from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 from tests.faults.run_on_faulty_disk import main as run_on_faulty_disk
 
+from hk_tick_collector.cli import VERBS
 from hk_tick_collector.cli import main as run_verb
 from hk_tick_collector.config import DEFINITIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ROOT: Final = Path(__file__).parents[2]
+ROOT: Final = Path(__file__).parents[1]
 _REQUEST_BYTES: Final = 1 << 18
+# What the start of Python or the dynamic linker reads: who changes that needs a whole start.
+_READ_AT_START: Final = ("LC_", "LANG", "LD_", "PYTHON", "COVERAGE")
+
+_COMMAND_BYTES: Final = 4096  # room for the command line of a fork
+_CAP_S: Final = 300.0
 
 Disk = Literal["plain", "faulty", "forgetful"]
 
@@ -84,14 +96,22 @@ class Nursery:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # one request at a time
+        self._environ = _own_environ()
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        with theirs, ExitStack() as failed:
+            failed.callback(self._socket.close)
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.reliability.nursery", str(theirs.fileno())],
+                [sys.executable, "-m", "tests.nursery", str(theirs.fileno()), " " * _COMMAND_BYTES],
                 cwd=ROOT,
-                env={**_own_environ(), "PYTHONPATH": str(ROOT)},
+                env={**self._environ, "PYTHONPATH": str(ROOT)},
                 pass_fds=(theirs.fileno(),),
             )
+            failed.pop_all()
+
+    def can_fork(self, environ: Mapping[str, str]) -> bool:
+        """Whether a fork with these variables behaves like a process that was started with them."""
+        early = {name: value for name, value in environ.items() if name.startswith(_READ_AT_START)}
+        return early.items() <= self._environ.items()
 
     def fork(
         self,
@@ -103,11 +123,45 @@ class Nursery:
         disk: Disk = "plain",
         powerless: bool = False,
     ) -> Forked:
-        """A verb in `directory` with these stdin, stdout and stderr, these settings, this disk and these powers."""
-        request = {"verb": verb, "environ": {**environ}, "in": str(directory), "disk": disk, "powerless": powerless}
+        """A verb in `directory` with these stdin, stdout and stderr, this disk and these powers.
+
+        `environ` is on top of this process's own, without settings. ValueError for what only a whole start would read.
+        """
+        if not self.can_fork(environ):
+            raise ValueError(f"one of these must be there when Python starts: {', '.join(environ)}")
+        whole = _own_environ() | {**environ}
+        request = {"verb": verb, "environ": whole, "in": str(directory), "disk": disk, "powerless": powerless}
         with self._lock:
             socket.send_fds(self._socket, [json.dumps(request).encode()], list(files))
             return Forked(self, int(self._answer()))
+
+    def run(self, verb: list[str], directory: Path, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        """As `subprocess.run` with captured text: a verb that reads nothing, once it has ended."""
+        done = self.run_bytes(verb, directory, environ)
+        out, err = (io.TextIOWrapper(io.BytesIO(said)).read() for said in (done.stdout, done.stderr))
+        return subprocess.CompletedProcess(verb, done.returncode, out, err)
+
+    def run_bytes(
+        self, verb: list[str], directory: Path, environ: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[bytes]:
+        """The same with what it wrote as it wrote it; AssertionError when it does not end."""
+        (from_out, to_out), (from_err, to_err) = os.pipe(), os.pipe()
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        try:
+            process = self.fork(verb, directory, (nothing, to_out, to_err), environ)
+        except BaseException:
+            os.close(from_out)
+            os.close(from_err)
+            raise
+        finally:
+            for file in (nothing, to_out, to_err):
+                os.close(file)
+        said = _read_all(from_out, from_err)
+        if said is None:
+            process.kill()
+        code = process.wait(_CAP_S)
+        assert said is not None, f"{verb} had not ended after {_CAP_S:.0f} s"
+        return subprocess.CompletedProcess(verb, code, *said)
 
     def ask(self, request: dict[str, Any]) -> Any:
         """One request, one answer."""
@@ -124,6 +178,26 @@ class Nursery:
         return json.loads(self._socket.recv(_REQUEST_BYTES))
 
 
+def _read_all(*files: int) -> list[bytes] | None:
+    """The content of each file to its end, all of them closed; None when that is not there in time."""
+    texts = {file: bytearray() for file in files}
+    open_, until_s = set(files), time.monotonic() + _CAP_S
+    try:
+        while open_:
+            ready, _, _ = select.select(sorted(open_), [], [], max(0.0, until_s - time.monotonic()))
+            if not ready:
+                return None
+            for file in ready:
+                part = os.read(file, 1 << 16)
+                texts[file] += part
+                if not part:
+                    open_.discard(file)
+    finally:
+        for file in files:
+            os.close(file)
+    return [bytes(text) for text in texts.values()]
+
+
 def _own_environ() -> dict[str, str]:
     """This process's environment without settings from the user's shell."""
     names = {setting.name for setting in DEFINITIONS}
@@ -135,12 +209,13 @@ def main() -> int:
     """Forks and reaps until its socket ends."""
     import uvloop  # noqa: F401 - what `run` imports late, so that every fork has it
 
-    import hk_tick_collector.cli.run
-    import hk_tick_collector.cli.simulate
     import hk_tick_collector.collect.service
     import hk_tick_collector.simulator.control
     import hk_tick_collector.simulator.server  # noqa: F401
 
+    for verb in VERBS:
+        import_module(f"hk_tick_collector.cli.{verb}_" if iskeyword(verb) else f"hk_tick_collector.cli.{verb}")
+    gc.collect()
     gc.freeze()
     running: set[int] = set()
     with socket.socket(fileno=int(sys.argv[1])) as requests:
@@ -172,18 +247,45 @@ def _become(request: dict[str, Any], files: list[int]) -> NoReturn:
     code = 1
     try:
         os.chdir(request["in"])
+        os.environ.clear()
         os.environ.update(request["environ"])
+        time.tzset()
         for number, file in enumerate(files):
             os.dup2(file, number)
             os.close(file)
+        _open_streams()
+        _show_as([sys.executable, "-m", "hk_tick_collector", *request["verb"]])
         if request["powerless"]:
             _drop_capabilities()
         sys.argv = ["run"]
         plain, forgetful = request["disk"] == "plain", request["disk"] == "forgetful"
         code = run_verb(request["verb"]) if plain else run_on_faulty_disk(forgetful=forgetful)
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - a thread that never ends keeps a process
+        sys.stdout.flush()
         sys.stderr.flush()
     finally:
         os._exit(code)
+
+
+def _show_as(command: list[str]) -> None:
+    """The command line that others see: who holds a lock, and whether a pid is a collector, is read from there."""
+    first, end = map(int, Path("/proc/self/stat").read_text("ascii").rpartition(")")[2].split()[45:47])
+    words = b"\0".join(map(os.fsencode, command))[: end - first - 1]
+    ctypes.memmove(first, words.ljust(end - first, b"\0"), end - first)
+
+
+def _open_streams() -> None:
+    """As Python's start opens them: whether they are lines at once depends on what they are."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        inherited = getattr(sys, name)
+        stream = io.TextIOWrapper(
+            open(number, "wb" if number else "rb", closefd=False),  # noqa: SIM115 - open to the process's end
+            encoding=inherited.encoding,
+            errors=inherited.errors,
+            line_buffering=number == 2 or os.isatty(number),
+        )
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
 
 
 def _drop_capabilities() -> None:

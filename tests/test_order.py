@@ -1,0 +1,14 @@
+"""In which order `make test` begins the tests."""
+
+from __future__ import annotations
+
+from tests.conftest import spread
+
+
+def test_what_waits_is_spread_among_what_works() -> None:
+    """Each keeps its order; the first one that waits is the very first, and the last has others behind it."""
+    some, others = ["a", "b", "c"], list("0123456789")
+    assert "".join(spread(some, others, 6)) == "a01b23c456789"
+    assert spread([], others, 6) == others
+    assert spread(some, [], 0) == some
+    assert "".join(sorted(spread(list("abcdefgh"), ["0", "1"], 1))) == "01abcdefgh"
