@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -29,6 +31,7 @@ NOTICED: Final = {"killed", "timeout", "segfault", "caught by type check"}
 UNTRIED: Final = {"not checked", "check was interrupted by user", "skipped"}
 _PYTHON: Final = [sys.executable, "-X", "dev", "-W", "ignore", "-m"]
 _STOP_S: Final = 120
+_MEMORY: Final = Path("/dev/shm")  # a file system in memory: a test that waits for fsync would take no part
 
 
 def find_quick_tests() -> bool:
@@ -126,11 +129,13 @@ def main() -> int:
     parser.add_argument("--again", action="store_true", help="try survivors once more, after a test was added")
     parser.add_argument("names", nargs="*", help="patterns of mutants, 'hk_tick_collector.opend.frame.*' for example")
     arguments = parser.parse_args()
-    if not find_quick_tests():
-        print("make mutants: these tests must pass before mutants are tried", file=sys.stderr)
-        return 2
-    chosen = ["--sample", str(arguments.sample), "--seed", arguments.seed, *["--again"] * arguments.again]
-    try_mutants(arguments.minutes, ["--processes", str(arguments.processes), *chosen, *arguments.names])
+    with tempfile.TemporaryDirectory(prefix="mutants-", dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None) as files:
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = files
+        if not find_quick_tests():
+            print("make mutants: these tests must pass before mutants are tried", file=sys.stderr)
+            return 2
+        chosen = ["--sample", str(arguments.sample), "--seed", arguments.seed, *["--again"] * arguments.again]
+        try_mutants(arguments.minutes, ["--processes", str(arguments.processes), *chosen, *arguments.names])
     found = results()
     if arguments.sample:
         drawn = sample_of(found, arguments.sample, arguments.seed)
