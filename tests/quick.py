@@ -25,7 +25,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-PATIENCE_S: Final = 0.1  # of waiting
+PATIENCE_S: Final = 0.1  # of waiting; --patience says otherwise
 WORK_S: Final = 0.25
 EXAMPLES: Final = 10  # of each property; make test tries a hundred
 TRIED_ANEW_S: Final = 7 * 24 * 3600
@@ -59,7 +59,9 @@ class Quick:
         """`config` is that of a run without workers."""
         self._root = config.rootpath
         self._cache = config.cache
-        stored = self._cache.get(_KEY, {}) if self._cache else {}
+        self._patience_s: float = config.getoption("--patience")
+        self._key = _KEY if self._patience_s == PATIENCE_S else f"{_KEY} {self._patience_s:g}"
+        stored = self._cache.get(self._key, {}) if self._cache else {}
         now_s = time.time()
         self._files: dict[str, _Known] = {
             name: known
@@ -118,7 +120,7 @@ class Quick:
             self._leave("it starts a process")
 
     def _hear_sleep(self, seconds: float) -> None:
-        if self._test and seconds > PATIENCE_S:
+        if self._test and seconds > self._patience_s:
             self._leave("it sleeps")
         self._sleep(seconds)
 
@@ -169,7 +171,7 @@ class Quick:
         """A test that was left has not failed, whatever came of that; one that passed slowly is remembered too."""
         report = yield
         if report.when == "teardown" and not self._why:
-            if waited_s() - self._waited_before_s > PATIENCE_S:
+            if waited_s() - self._waited_before_s > self._patience_s:
                 self._why = "it waits"
             elif time.process_time() - self._worked_before_s > WORK_S:
                 self._why = "it works for long"
@@ -197,7 +199,7 @@ class Quick:
             known["quick"] = 1 if part else self._collected[name] - len(known["left"])
             self._files[name] = known
         if self._cache:
-            self._cache.set(_KEY, self._files)
+            self._cache.set(self._key, self._files)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """How many tests were not asked."""
@@ -226,6 +228,9 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help="only tests that neither wait nor start a process")
     parser.addoption(
         "--quick-as-known", action="store_true", help="the same, of those that are known: for make mutants"
+    )
+    parser.addoption(
+        "--patience", type=float, default=PATIENCE_S, metavar="S", help="so many seconds a quick test may wait"
     )
 
 

@@ -31,6 +31,7 @@ NOTICED: Final = {"killed", "timeout", "segfault", "caught by type check"}
 UNTRIED: Final = {"not checked", "check was interrupted by user", "skipped"}
 _PYTHON: Final = [sys.executable, "-X", "dev", "-W", "ignore", "-m"]
 _STOP_S: Final = 120
+_CAP_S: Final = 10  # so long a test waits for what a mutant never does
 _MEMORY: Final = Path("/dev/shm")  # a file system in memory: a test that waits for fsync would take no part
 
 
@@ -38,7 +39,8 @@ def find_quick_tests() -> bool:
     """Runs the tests once as they are: they pass, and those that wait or start processes are known."""
     selected = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["mutmut"]
     tests = selected["pytest_add_cli_args_test_selection"]
-    command = [sys.executable, "-X", "dev", "-m", "pytest", "--quick", "--quiet", "-rfE", *tests]
+    patience = next(each for each in selected["pytest_add_cli_args"] if each.startswith("--patience="))
+    command = [sys.executable, "-X", "dev", "-m", "pytest", "--quick", patience, "--quiet", "-rfE", *tests]
     return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 
@@ -130,7 +132,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="patterns of mutants, 'hk_tick_collector.opend.frame.*' for example")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mutants-", dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None) as files:
-        os.environ["PYTEST_DEBUG_TEMPROOT"] = files
+        os.environ |= {"PYTEST_DEBUG_TEMPROOT": files, "TESTS_CAP_S": str(_CAP_S)}
         if not find_quick_tests():
             print("make mutants: these tests must pass before mutants are tried", file=sys.stderr)
             return 2

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from tests.collect.conftest import wait_until
+from tests.collect.conftest import CAP_S, wait_until
 
 from hk_tick_collector.collect.buffer.chunk import Chunk
 from hk_tick_collector.collect.buffer.overflow import Overflow
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     MakeChunk = Callable[[int, int], Chunk]
     MakeOverflow = Callable[[Spool], Overflow]
 
-CAP_S: Final = 300.0
 BUFFER_ROWS: Final = 50_000
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import apsw
 import pytest
-from tests.collect.conftest import wait_until
+from tests.collect.conftest import CAP_S, wait_until
 
 from hk_tick_collector import market
 from hk_tick_collector.collect.buffer.chunk import Chunk
 from hk_tick_collector.model import Tick
 from hk_tick_collector.store.dayfile import Link, StoreOptions, seal
 
-from .work import ACCOUNT, CAP_S, COUNT, DAY, MIDNIGHT_MS, STOP_S, at_work, hundred, stop
+from .work import ACCOUNT, COUNT, DAY, MIDNIGHT_MS, STOP_S, at_work, hundred, stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
