@@ -73,7 +73,7 @@ def test_the_figures_of_gaps_are_those_of_their_rows(open_day: OpenDay, path: Pa
     for _ in range(25):
         sizes = random.choices([None, 0, 0, 1, 2, 7], k=random.randrange(5))
         gaps = [of_symbol(random.randrange(1, 7), missing) for missing in sizes]
-        before = dict(query(path, "SELECT id, status FROM gaps"))  # type: ignore[arg-type]
+        before = {row[0]: row[1] for row in query(path, "SELECT id, status FROM gaps")}
         written = day.write(Batch(gaps=gaps), NOW_MS)
         last = {each.id: each for each in gaps}
         turned = [each for each in last.values() if each.status != before.get(each.id, GAP_HEALED)]
