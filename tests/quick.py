@@ -232,15 +232,23 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addoption(
         "--patience", type=float, default=PATIENCE_S, metavar="S", help="so many seconds a quick test may wait"
     )
+    parser.addoption(
+        "--same-examples", action="store_true", help="properties try the same examples in each run: for make mutants"
+    )
 
 
 def configure(config: pytest.Config) -> None:
     """Takes part in a run with one of these options; for conftest.py."""
+    if config.getoption("--same-examples"):
+        same = hypothesis.settings(max_examples=EXAMPLES, derandomize=True, database=None)
+        hypothesis.settings.register_profile("same", same)
+        hypothesis.settings.load_profile("same")
     if config.getoption("--quick-as-known"):
         config.pluginmanager.register(AsKnown(Quick(config)), "quick-as-known")
     elif config.getoption("--quick"):
-        hypothesis.settings.register_profile("quick", hypothesis.settings(), max_examples=EXAMPLES)
-        hypothesis.settings.load_profile("quick")
+        if not config.getoption("--same-examples"):
+            hypothesis.settings.register_profile("quick", hypothesis.settings(), max_examples=EXAMPLES)
+            hypothesis.settings.load_profile("quick")
         quick = Quick(config)
         config.pluginmanager.register(quick, "quick")
         quick.listen()

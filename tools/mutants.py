@@ -37,10 +37,10 @@ _MEMORY: Final = Path("/dev/shm")  # a file system in memory: a test that waits 
 
 def find_quick_tests() -> bool:
     """Runs the tests once as they are: they pass, and those that wait or start processes are known."""
-    selected = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["mutmut"]
-    tests = selected["pytest_add_cli_args_test_selection"]
-    patience = next(each for each in selected["pytest_add_cli_args"] if each.startswith("--patience="))
-    command = [sys.executable, "-X", "dev", "-m", "pytest", "--quick", patience, "--quiet", "-rfE", *tests]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["mutmut"]
+    options = ["--quick" if each == "--quick-as-known" else each for each in settings["pytest_add_cli_args"]]
+    tests = settings["pytest_add_cli_args_test_selection"]
+    command = [sys.executable, "-X", "dev", "-m", "pytest", "--quiet", "-rfE", *options, *tests]
     return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 
