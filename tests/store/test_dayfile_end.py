@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import apsw
 import pytest
+from tests.disorder import put_in_disorder
 
 from hk_tick_collector.errors import StoreError
 from hk_tick_collector.store.dayfile import Batch, Link, StoreOptions, check_day, make_plain, seal
@@ -45,14 +46,6 @@ def filled(open_day: OpenDay, path: Path, tick: MakeTick, rows: int = 300) -> No
     day.abandon()
 
 
-def damage(path: Path) -> None:
-    """Puts the last of a plain file's pages of ticks in disorder: SQLite opens it, and finds it only by reading all."""
-    data = bytearray(path.read_bytes())
-    row = data.rindex(b"HK.00700")
-    data[row : row + 8] = b"HK.00001"
-    path.write_bytes(data)
-
-
 def go_on(_interrupt: Callable[[], None]) -> bool:
     """To the check: read it."""
     return True
@@ -69,7 +62,7 @@ def test_a_day_that_is_wanted_is_not_checked(open_day: OpenDay, path: Path, tick
     """Whoever begins a check may still say no, with the file open: then it did not pass, though it is damaged."""
     filled(open_day, path, tick)
     assert make_plain(path, OPTIONS)
-    damage(path)
+    put_in_disorder(path)
     assert check_day(path, OPTIONS, lambda _: False) is False
 
 
@@ -141,8 +134,7 @@ def test_a_damaged_day_is_told_with_a_remedy(
     """By the check alone and by sealing: the file's name, SQLite's verdict, where to read on. It stays as it is."""
     filled(open_day, path, tick)
     assert make_plain(path, OPTIONS)
-    damage(path)
-    before = path.read_bytes()
+    before = put_in_disorder(path)
     with pytest.raises(StoreError, match=r"20261120\.db does not pass its integrity check \(.+\)") as caught:
         end(path)
     assert caught.value.hint == "keep the file, copy it away and see docs/sqlite-wal.md"
@@ -153,9 +145,26 @@ def test_what_was_checked_is_not_read_again(open_day: OpenDay, path: Path, tick:
     """Sealing behind a check takes moments: it does not read the ticks, so it cannot find what only that would."""
     filled(open_day, path, tick)
     assert make_plain(path, OPTIONS)
-    damage(path)
+    put_in_disorder(path)
     assert seal(path, NOW_MS, OPTIONS, checked=True) is True
     assert path.stat().st_mode & 0o777 == 0o440
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda path: check_day(path, OPTIONS, go_on),
+        lambda path: make_plain(path, OPTIONS),
+        lambda path: seal(path, NOW_MS, OPTIONS),
+    ],
+    ids=["check_day", "make_plain", "seal"],
+)
+def test_a_day_that_is_gone_is_not_made_anew(path: Path, end: Callable[[Path], bool]) -> None:
+    """Somebody moved it away a moment before: an error with its name, and no empty file in its place."""
+    with pytest.raises(FileNotFoundError) as caught:
+        end(path)
+    assert str(caught.value.filename) == str(path)
+    assert list(path.parent.iterdir()) == []
 
 
 def test_a_day_is_sealed_from_its_log(open_day: OpenDay, path: Path, tick: MakeTick) -> None:

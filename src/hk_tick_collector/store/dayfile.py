@@ -18,6 +18,7 @@ import stat
 from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import apsw
@@ -238,8 +239,7 @@ class DayFile:
 
     def interrupt(self) -> None:
         """Ends the statement that runs in another thread; `write` raises there. Safe to call from any thread."""
-        with suppress(apsw.ConnectionClosedError):  # its own thread may close it meanwhile
-            self._db.interrupt()
+        _interrupt(self._db)
 
     def _look_at_schema(self) -> None:
         """Sees, within a transaction, what others changed since the last one; makes anew what that is safe for."""
@@ -365,13 +365,13 @@ class DayFile:
 def check_day(path: Path, options: StoreOptions, opened: Callable[[Callable[[], None]], bool]) -> bool:
     """Checks a file that nobody writes, as long as that takes; whether it passed. False when a reader holds it.
 
-    `opened` is told how to end it from another thread, apsw.InterruptError then, and says whether to go on. Raises what
-    `seal` raises.
+    `opened` is told how to end it from another thread, at any time, and says whether to go on. Raises what `seal`
+    raises, and apsw.InterruptError when it was ended.
     """
-    db = _open(path, options, check=False)
+    db = _open_finished(path, options)
     try:
         with named_changes(db, path.name):
-            if not opened(db.interrupt):
+            if not opened(partial(_interrupt, db)):
                 return False
             _demand_whole(db, path)
     except (apsw.BusyError, apsw.LockedError):
@@ -390,7 +390,7 @@ def seal(path: Path, now_ms: int, options: StoreOptions, *, checked: bool = Fals
     """
     if not path.stat().st_mode & stat.S_IWUSR:
         return True
-    db = _open(path, options, check=False)  # its own check is the thorough one
+    db = _open_finished(path, options)  # its own check is the thorough one
     refuse_foreign_triggers(db, path.name)
     try:
         with system_error_told(db, path), named_changes(db, path.name):
@@ -407,11 +407,16 @@ def seal(path: Path, now_ms: int, options: StoreOptions, *, checked: bool = Fals
 
 def make_plain(path: Path, options: StoreOptions) -> bool:
     """Makes one plain file of a day file that nobody writes; False when a reader holds it. Raises as `seal`."""
-    db = _open(path, options, check=False)
+    db = _open_finished(path, options)
     try:
         return _make_plain(db)
     finally:
         db.close()
+
+
+def _interrupt(db: apsw.Connection) -> None:
+    with suppress(apsw.ConnectionClosedError):  # its own thread may close it meanwhile
+        db.interrupt()
 
 
 def _demand_whole(db: apsw.Connection, path: Path) -> None:
@@ -463,8 +468,13 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _open(path: Path, options: StoreOptions, *, check: bool = True) -> apsw.Connection:
-    return open_for_writing(path, options.busy_timeout_ms, options.vfs, check=check)
+def _open(path: Path, options: StoreOptions) -> apsw.Connection:
+    return open_for_writing(path, options.busy_timeout_ms, options.vfs)
+
+
+def _open_finished(path: Path, options: StoreOptions) -> apsw.Connection:
+    """A file that is there and gets no tick any more. It is not read through: that is up to the caller."""
+    return open_for_writing(path, options.busy_timeout_ms, options.vfs, check=False, make=False)
 
 
 def _build(path: Path, options: StoreOptions) -> None:

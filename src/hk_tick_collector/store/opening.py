@@ -38,15 +38,18 @@ _APPLICATION_ID_AT: Final = 68  # in the header of every SQLite file, 4 bytes, b
 _TEXT_OF_OURS: Final = b"recv_ts_ms INTEGER NOT NULL"  # in our table's definition, on one of the first pages
 
 
-def open_for_writing(path: Path, busy_timeout_ms: int, vfs: str | None, *, check: bool = True) -> apsw.Connection:
+def open_for_writing(
+    path: Path, busy_timeout_ms: int, vfs: str | None, *, check: bool = True, make: bool = True
+) -> apsw.Connection:
     """A connection to a whole file of ours, or to a new and empty one.
 
     `check` reads the whole file once (0.3 s for a million rows). Raises ForeignFileError, SealedDayError,
     DamagedFileError or StoreError, and SQLite's own errors as `apsw.Error` for what may pass, a lock for example.
+    Without `make` raises FileNotFoundError where there is no file.
     """
     if any("\ud800" <= char <= "\udfff" for char in str(path)):  # the settings refuse it; SQLite could not open it
         raise StoreError(f"{str(path)!a} is no UTF-8 name", hint="rename the directory")
-    size = _existing_size(path)
+    size = _existing_size(path, make=make)
     demand_files_beside(path)
     wal = path.with_name(path.name + "-wal")
     wal_size = wal.stat().st_size if wal.exists() else 0
@@ -129,11 +132,13 @@ def _tell_why_nothing_opens(directory: Path) -> None:
         raise StoreError(f"cannot open anything in {directory}: {error.strerror}") from error
 
 
-def _existing_size(path: Path) -> int | None:
+def _existing_size(path: Path, *, make: bool) -> int | None:
     """The size of the file; None when it was missing and is made now. What is no writable file of ours is refused."""
     try:
         found = path.stat()
     except FileNotFoundError:
+        if not make:
+            raise
         _make(path)
         return None
     if not stat.S_ISREG(found.st_mode):
