@@ -269,3 +269,15 @@ def test_an_unbelievable_tick_of_tomorrow_does_not_overflow_anything() -> None:
     track = table.tracker.known.track(SYMBOL)
     assert track is not None
     assert track.patterned
+
+
+def test_a_leap_that_the_next_tick_confirms_is_a_gap_of_known_size() -> None:
+    """The first tick beyond belief leaves a doubt, which the second one turns into a gap up to the first."""
+    table = Table()
+    table.see(*[at(counter) for counter in range(1, 10)])
+    table.see(at(50_000, 1))
+    assert table.open() == [(None, "sequence_restarted")]
+    table.see(at(50_001, 1))
+    assert table.open() == [(49_990, "push_lost")]
+    assert table.counters() == [(10, 49_999)]
+    assert table.tracker.known.symbols_without_rule() == []

@@ -11,6 +11,8 @@ import pytest
 from hk_tick_collector.gaps.push_watch import BATCH_SYMBOLS, QUIET_S, SUB_BURST, SUB_EVERY_S, Known, PushWatch
 from hk_tick_collector.model import WINDOW_ROWS, Rejected, Tick
 
+from .table import row
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -337,3 +339,27 @@ def test_symbols_that_opend_does_not_know_are_never_subscribed_again() -> None:
     world.stop(*world.rates)
     world.run(WITHIN_S)
     assert {symbol for _, batch in world.subs for symbol in batch} == set(world.rates) - {"HK.99999"}
+
+
+def test_a_refused_batch_is_tried_again_by_halves_and_a_single_symbol_waits() -> None:
+    """Two of a batch are subscribed one by one at once; one that is refused alone waits for its turn, longer each
+    time.
+    """
+    watch = PushWatch()
+    watch.begin(["HK.00001", "HK.00002"], 0.0)
+    for now_s in (10.0, 20.0, 30.0):
+        watch.note([row(int(now_s), symbol=symbol) for symbol in ("HK.00001", "HK.00002")], [])
+        watch.measure(now_s)
+    for symbol in ("HK.00001", "HK.00002"):
+        watch.answered(symbol, [500, 501], Known(ordered=True, last_seq=30), 80.0)
+    assert sorted(watch.stopped(84.0)) == ["HK.00001", "HK.00002"]
+    batch = watch.to_subscribe(84.0)
+    assert sorted(batch) == ["HK.00001", "HK.00002"]
+    watch.refused(batch, 84.5)
+    first = watch.to_subscribe(84.5)
+    second = watch.to_subscribe(84.5)
+    assert sorted(first + second) == ["HK.00001", "HK.00002"]
+    assert (len(first), watch.to_subscribe(84.5)) == (1, [])
+    watch.refused(first, 85.0)
+    assert watch.to_subscribe(85.0) == []
+    assert sorted(watch.still_stopped()) == ["HK.00001", "HK.00002"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,7 @@ from tests.collect.conftest import CAP_S, wait_until
 from hk_tick_collector.collect.buffer.chunk import Chunk
 from hk_tick_collector.collect.buffer.overflow import Overflow
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
+from hk_tick_collector.model import GAP_OPEN, Gap, GapChange, RuleChange
 from hk_tick_collector.stats import Stats
 from hk_tick_collector.store.dayfile import Link
 from hk_tick_collector.store.spool import Spool
@@ -309,3 +311,49 @@ def test_a_stop_has_a_spool_that_failed_tried_at_once(
     spool_place.unlink()
     assert overflow.stop(time.monotonic() + 0.7, [chunk(10, 17)]) == 0
     assert seqs_in(spool_place) == list(range(10, 17))
+
+
+def test_all_that_a_chunk_holds_comes_back_with_its_rows(
+    place: Path, make_overflow: MakeOverflow, chunk: MakeChunk, journal: Journal
+) -> None:
+    """Counts, links, gaps and rules wait beside the spool; the end of the way is told with the rows that went it."""
+    overflow = make_overflow(Spool(place))
+    before = overflow.active
+    assert not before
+    change = GapChange(1, Gap("HK.00700", 1, 2, 0, 0, 1, "restart", GAP_OPEN, 1, None, 1))
+    rule, link, told = RuleChange(1, "HK.00700", "counter", 0), Link(5, True, 1, ""), list[str]()
+    full = chunk(0, 3)
+    full.rejected, full.dropped, full.links, full.gaps, full.rules = 2, 4, [link], [change], [rule]
+    full.on_commit = lambda: told.append("committed")
+    more = chunk(3, 5)
+    more.rejected, more.dropped = 1, 1
+    overflow.put(full)
+    overflow.put(more)
+    found: list[Chunk] = []
+    while overflow.active:
+        if taken := overflow.take():
+            assert taken.on_disk
+            found.append(replace(taken))
+            assert overflow.rows == 5 - sum(len(each.rows) for each in found[:-1])
+            assert taken.on_commit is not None
+            taken.on_commit()
+    assert [row[1] for each in found for row in each.rows] == [0, 1, 2, 3, 4]
+    assert (sum(each.rejected for each in found), sum(each.dropped for each in found)) == (3, 5)
+    assert [found[0].links, found[0].gaps, found[0].rules] == [[link], [change], [rule]]
+    assert told == ["committed"]
+    assert (overflow.rows, overflow.safe_rows, seqs_in(place)) == (0, 0, [])
+    assert [event.fields for event in journal.events("spool_started")] == [{"cause": "queue_full"}]
+    assert journal.events("spool_drained")[-1].fields == {"rows": "5"}
+
+
+def test_memory_is_passed_by_only_while_the_spool_is_in_use(
+    place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
+) -> None:
+    """And only for as many rows as may wait for its disk."""
+    overflow = make_overflow(Spool(place))
+    queue = TickQueue(2, overflow)
+    assert not queue.has_turn_for(1)
+    queue.put(chunk(0, 2))
+    queue.put(chunk(2, 3))
+    assert queue.has_turn_for(BUFFER_ROWS - 1)
+    assert not queue.has_turn_for(BUFFER_ROWS + 1)
