@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -270,7 +271,8 @@ def test_rows_whose_sync_does_not_return_are_not_told_as_lost(
     assert gate.met.wait(CAP_S)
     lost = overflow.stop(time.monotonic() + 0.1, [chunk(10, 17)])
     assert lost == 7
-    assert journal.wait_for("spool_not_synced").fields["rows"] == "10"
+    told = journal.wait_for("spool_not_synced")
+    assert (told.level, told.fields) == ("WARNING", {"rows": "10", "hint": "safe but for a power cut"})
     kept = place.with_name("as the next start sees it")
     kept.mkdir()
     for path in place.iterdir():
@@ -357,3 +359,102 @@ def test_memory_is_passed_by_only_while_the_spool_is_in_use(
     queue.put(chunk(2, 3))
     assert queue.has_turn_for(BUFFER_ROWS - 1)
     assert not queue.has_turn_for(BUFFER_ROWS + 1)
+
+
+# --- a spool that loses, a disk that does not read, a copy that is waited for ---
+
+
+def test_what_the_spool_lost_is_dropped_and_told_to_the_row(
+    place: Path, make_overflow: MakeOverflow, chunk: MakeChunk, journal: Journal
+) -> None:
+    """Known once the spool is empty: in the account of the chunk that comes back in its place, and in the log."""
+    overflow = make_overflow(Spool(place))
+    lost = chunk(0, 7)
+    lost.links = [Link(5, True, 1, "")]
+    overflow.put(lost)
+    wait_until(lambda: overflow.safe_rows == 7, "the append")
+    (segment,) = place.glob("*.spool")
+    segment.write_bytes(b"\xa5" * segment.stat().st_size)
+    found: list[Chunk] = []
+
+    def look() -> bool:
+        found.extend(filter(None, [overflow.take()]))
+        return bool(found)
+
+    wait_until(look, "what is left of it")
+    (back,) = found
+    assert (back.rows, back.dropped, back.links) == ([], 7, lost.links)
+    assert (overflow.rows, overflow.storing.lost_rows) == (0, 7)
+    (told,) = journal.events("ticks_dropped")
+    assert (told.level, told.fields) == ("ERROR", {"rows": "7", "dropped_total": "7", "cause": "spool_damaged"})
+    assert [event.level for event in journal.events("spool_damaged")] == ["ERROR"]
+
+
+class Unread(Spool):
+    """A spool whose disk cannot read for a while; how patient it was asked to be."""
+
+    def __init__(self, place: Path, errors: list[int]) -> None:
+        super().__init__(place)
+        self.errors = errors
+        self.asked: list[bool] = []
+
+    def first(self, max_rows: int = 1, *, patient: bool = False) -> list[TickRow] | None:
+        """Fails as often as it was told."""
+        self.asked.append(patient)
+        if self.errors:
+            raise OSError(self.errors.pop(), "the disk")
+        return super().first(max_rows, patient=patient)
+
+
+def test_a_disk_that_reads_nothing_is_given_time_ten_times(
+    place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
+) -> None:
+    """Errors of reading count, one after the other; what cannot be read then is passed over. A good read ends it."""
+    spool = Unread(place, [errno.EIO] * 10 + [errno.EACCES])
+    overflow = make_overflow(spool)
+    overflow.put(chunk(0, 3))
+    wait_until(lambda: overflow.safe_rows == 3, "the append")
+    for _ in range(11):
+        with pytest.raises(OSError, match="the disk"):
+            overflow.take()
+    assert overflow.take() is not None
+    assert spool.asked == [True] * 11 + [False]
+    overflow.take()
+    assert spool.asked[-1] is True
+
+
+@pytest.mark.parametrize(
+    ("copying", "trouble", "level", "cause"),
+    [(True, "", "INFO", "copy"), (False, "disk_full", "WARNING", "disk_full"), (True, "busy", "INFO", "busy")],
+)
+def test_why_ticks_are_spooled_is_told(
+    place: Path,
+    make_overflow: MakeOverflow,
+    chunk: MakeChunk,
+    journal: Journal,
+    *,
+    copying: bool,
+    trouble: str,
+    level: str,
+    cause: str,
+) -> None:
+    """Once, at the first chunk; that commits wait for a copy is nobody's fault."""
+    overflow = make_overflow(Spool(place))
+    overflow.storing.copy_held, overflow.storing.writer_trouble = copying, trouble
+    overflow.put(chunk(0, 1))
+    overflow.put(chunk(1, 2))
+    assert [(event.level, event.fields) for event in journal.events("spool_started")] == [(level, {"cause": cause})]
+    overflow.storing.copy_held = False
+
+
+def test_while_a_copy_is_made_a_seconds_ticks_are_one_append(
+    place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
+) -> None:
+    """Each sync keeps the copy from the disk. Many ticks wait for no second: a quarter of the place in memory."""
+    overflow = make_overflow(Spool(place))
+    overflow.storing.copy_held = True
+    overflow.put(chunk(0, BUFFER_ROWS // 4 - 1))
+    assert overflow.safe_rows == 0
+    overflow.put(chunk(BUFFER_ROWS // 4 - 1, BUFFER_ROWS // 4))
+    wait_until(lambda: overflow.safe_rows == BUFFER_ROWS // 4, "the append")
+    overflow.storing.copy_held = False
