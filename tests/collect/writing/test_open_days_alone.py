@@ -53,7 +53,9 @@ class Desk:
 
     def store(self, day: int, *rows: TickRow, gaps: tuple[Gap, ...] = ()) -> None:
         """One commit, as the committer makes it."""
-        self.days.file(day).write(Batch(rows=list(rows), gaps=list(gaps)), self.now_ms)
+        file = self.days.file(day)
+        file.write(Batch(rows=list(rows), gaps=list(gaps)), self.now_ms)
+        self.days.known[day] = file.ledger
         self.days.touch(day)
 
     def ticks(self, day: int) -> list[int]:
@@ -93,10 +95,11 @@ def test_a_file_that_is_taken_away_is_begun_anew_and_told(
     path.rename(path.with_name("moved"))
     if replaced:
         path.write_text("notes\n")
+    desk.days.file(TODAY)
+    assert desk.days.known[TODAY].commits == 0
     desk.store(TODAY, of(tick, TODAY, 2))
     assert desk.ticks(TODAY) == [2]
     assert (desk.fresh, desk.stats.gone_files) == ([TODAY], [str(path)])
-    assert desk.days.known[TODAY].commits == 0, "the committer notes the first one"
     (told,) = journal.events("day_file_gone")
     kept = next(iter(desk.data_root.glob(f"{DAY}.db.damaged-*[0-9Z]")), None)
     assert (told.level, told.fields["day"], told.fields["path"]) == ("ERROR", DAY, str(path))
@@ -124,6 +127,8 @@ def test_a_damaged_file_is_set_aside_for_a_fresh_one(desk: Desk, tick: MakeTick,
     path = desk.path(TODAY)
     damaged = path.read_bytes()[:4096] + b"\xa5" * 4096 + path.read_bytes()[8192:]
     path.write_bytes(damaged)
+    desk.days.file(TODAY)
+    assert desk.days.known[TODAY].commits == 0, "the account of the damaged file stays with it"
     desk.store(TODAY, of(tick, TODAY, 2))
     assert desk.ticks(TODAY) == [2]
     (told,) = journal.events("day_set_aside")

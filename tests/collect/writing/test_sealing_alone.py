@@ -150,8 +150,9 @@ def test_a_directory_that_cannot_be_read_is_told(tmp_path: Path, tick: MakeTick,
     (tmp_path / "notes").write_text("no directory\n")
     office = Office(tmp_path / "notes", tick)
     assert office.days.sealing.before(TODAY) is False
-    told = journal.events("day_seal_failed")
-    assert [event.fields["file"] for event in told] in ([], ["all"])
+    (told,) = journal.events("day_seal_failed")
+    assert (told.level, told.fields["file"], told.fields["repeats"]) == ("ERROR", "all", "0")
+    assert "Not a directory" in told.fields["detail"]
     assert office.stats.not_sealed == {}
 
 
