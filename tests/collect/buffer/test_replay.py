@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from unittest import mock
 
 import pytest
-from tests.collect.conftest import CAP_S
+from tests.collect.conftest import CAP_S, wait_until
 
 from hk_tick_collector.collect.buffer.chunk import Chunk
 from hk_tick_collector.collect.buffer.intake import Intake
+from hk_tick_collector.collect.buffer.overflow import Overflow
 from hk_tick_collector.collect.buffer.replay import replay_leftovers, store_rows
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
 from hk_tick_collector.collect.opend_state import OpenDState
@@ -186,3 +187,32 @@ def test_a_record_that_is_damaged_is_told_and_passed_over(
 
     assert asyncio.run(story()) == [1]
     assert [event.level for event in journal.events("spool_damaged")] == ["ERROR"]
+
+
+@pytest.mark.parametrize(("rows", "has_turn"), [(20, True), (30, False)])
+def test_while_live_ticks_are_spooled_rows_of_a_disk_have_a_turn_behind_them(
+    tmp_path: Path,
+    tick: Callable[..., TickRow],
+    journal: Journal,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: int,
+    *,
+    has_turn: bool,
+) -> None:
+    """After some seconds all at once, where four times their number has place on the way to the spool; or they wait."""
+    _ = journal
+    monkeypatch.setattr("hk_tick_collector.collect.buffer.replay._PATIENCE_S", 0.0)
+    overflow = Overflow(Spool(tmp_path / "spool"), 100, Stats())
+    queue = TickQueue(8, overflow)
+    intake = make_intake(queue, Stats())
+    intake.ticks(Ticks(rows=[tick("HK.00005", seq) for seq in range(10)]), 5)
+    wait_until(lambda: overflow.safe_rows == 10, "the append")
+
+    async def story() -> int:
+        storing = asyncio.create_task(store_rows([tick("HK.00700", seq) for seq in range(rows)], intake, queue))
+        await asyncio.sleep(0)
+        storing.cancel()
+        return queue.rows
+
+    assert asyncio.run(story()) == 10 + rows * has_turn
+    overflow.stop(time.monotonic() + CAP_S, [])
