@@ -60,6 +60,7 @@ def test_a_gap_whose_neighbours_stand_side_by_side_is_none() -> None:
     assert table.open() == [(1, "push_lost")]
     table.answer(*answer)
     assert table.open() == []
+    assert table.tracker.known.events[0] == (SYMBOL, "contradicted", at(20, 0)[1])
     assert table.tracker.known.symbols_without_rule() == [SYMBOL]
     table.see(at(30), at(32))
     assert table.open() == []

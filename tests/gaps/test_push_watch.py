@@ -363,3 +363,25 @@ def test_a_refused_batch_is_tried_again_by_halves_and_a_single_symbol_waits() ->
     watch.refused(first, 85.0)
     assert watch.to_subscribe(85.0) == []
     assert sorted(watch.still_stopped()) == ["HK.00001", "HK.00002"]
+
+
+def test_who_has_stopped_with_others_is_subscribed_at_once() -> None:
+    """Three busy symbols are found by OpenD's answers: the fourth, which is silent too, is not asked about first, and
+    the slow one, which was not pushed since, is subscribed again with them and gets no finding.
+    """
+    watch, busy = PushWatch(), ["HK.00001", "HK.00002", "HK.00003", "HK.00004"]
+    watch.begin([*busy, "HK.00005", "HK.00006"], 0.0)
+    for second in range(1, 21):
+        watch.note([row(second, symbol=symbol) for symbol in busy], [])
+        if second == 10:
+            watch.note([row(second, symbol="HK.00005")], [])
+        watch.measure(float(second))
+    watch.note([row(21, symbol="HK.00006")], [])
+    watch.measure(28.0)
+    watch.measure(29.0)
+    for symbol in busy[:3]:
+        assert watch.answered(symbol, [20, 21, 22], Known(ordered=True, last_seq=20), 29.5).new == 2
+    assert watch.stopped(32.4) == []
+    assert sorted(watch.stopped(32.9)) == busy
+    assert sorted(watch.to_subscribe(32.9)) == [*busy, "HK.00005"]
+    assert sorted(watch.still_stopped()) == busy

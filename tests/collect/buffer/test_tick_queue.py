@@ -130,7 +130,7 @@ def test_what_was_given_back_comes_first_for_another_taker(tick: MakeTick) -> No
     assert (seqs(taken), queue.rows, queue.waiting_rows) == ([0, 1, 2, 3, 4], 7, 2)
     queue.put(Chunk(rows=[tick("HK.00700", 7)]))
     queue.give_back()
-    assert (queue.rows, queue.waiting_rows) == (8, 8)
+    assert (queue.rows, queue.waiting_rows, queue.taken_from_spool) == (8, 8, False)
     queue.done(taken)
     assert (queue.rows, told) == (8, [])
     again = queue.take(100, 0.0, 0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -50,10 +51,16 @@ class AtOnce:
     """Stores what it is given, in the place of the service's writer; without the ticks of which `loses` says so."""
 
     def __init__(self, data_root: Path, loses: Callable[[TickRow], bool] = lambda _: False) -> None:
-        self.file = DayFile(data_root / f"{DAY}.db", DAY, "run", TODAY_MS, "test", StoreOptions(synchronous="OFF"))
+        self._data_root = data_root
         self.queue = TickQueue(100_000)
         self.beside: list[Beside] = []
         self._loses = loses
+
+    @cached_property
+    def file(self) -> DayFile:
+        """Our file of the day, made for the first rows as by the service's writer."""
+        options = StoreOptions(synchronous="OFF")
+        return DayFile(self._data_root / f"{DAY}.db", DAY, "run", TODAY_MS, "test", options)
 
     def keep_beside(self, beside: Beside) -> None:
         """Rows that are no ticks of ours."""
