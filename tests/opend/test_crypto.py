@@ -157,4 +157,5 @@ def test_the_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric", None)
     with pytest.raises(CryptoError) as caught:
         RsaCipher(pem(private_key()))
-    assert "encryption" in caught.value.hint
+    assert str(caught.value) == "an RSA key is set but the package cryptography is missing"
+    assert caught.value.hint == "install hk-tick-collector[encryption]"
