@@ -12,8 +12,14 @@ from tests.collect.conftest import CAP_S, wait_until
 
 from hk_tick_collector import market
 from hk_tick_collector.collect.buffer.chunk import Chunk
+from hk_tick_collector.collect.buffer.overflow import Overflow
+from hk_tick_collector.collect.buffer.tick_queue import TickQueue
+from hk_tick_collector.collect.opend_state import ExchangeClock
+from hk_tick_collector.collect.options import WriterOptions
+from hk_tick_collector.collect.writing.writer import Writer
 from hk_tick_collector.model import Tick
 from hk_tick_collector.store.dayfile import Link, StoreOptions, seal
+from hk_tick_collector.store.spool import Spool
 
 from .work import ACCOUNT, COUNT, DAY, MIDNIGHT_MS, STOP_S, at_work, hundred, stop
 
@@ -337,3 +343,31 @@ def test_a_bug_ends_the_thread_visibly(make_rig: MakeRig, tick: MakeTick, journa
     assert "Traceback" in journal.getvalue()
     assert rig.writer.stop(time.monotonic() + CAP_S) == 2
     assert not rig.writer.alive
+
+
+def test_a_spool_that_cannot_be_read_now_is_waited_for(
+    make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
+) -> None:
+    """Named like any trouble of the disk; what is in it stays there, and the thread lives."""
+    rig = make_rig()
+    overflow = Overflow(Spool(tmp_path / "spool"), 1000, rig.stats)
+    rig.queue = TickQueue(1, overflow)
+    options = WriterOptions(tmp_path, "run", "test", 100, 20, StoreOptions(busy_timeout_ms=10))
+    writer = Writer(rig.queue, rig.stats, options, ExchangeClock(rig.opend, lambda: rig.now_ms))
+    rig.queue.put(Chunk(rows=hundred(tick)))
+    wait_until(lambda: overflow.safe_rows == 100, "the append")
+    (segment,) = (tmp_path / "spool").glob("*.spool")
+    kept = segment.rename(segment.with_suffix(".kept"))
+    segment.mkdir()
+    writer.start()
+    fields = journal.wait_for("persist_failed").fields
+    assert (fields["day"], fields["attempt"], fields["wait_ms"]) == (DAY, "1", "50")
+    assert (writer.alive, rig.queue.rows, overflow.safe_rows) == (True, 100, 100)
+    writer.retire()
+    segment.rmdir()
+    kept.rename(segment)
+    assert writer.stop(time.monotonic() + CAP_S) == 100
+    assert overflow.stop(time.monotonic() + CAP_S, []) == 0
+    found = Spool(tmp_path / "spool").first(1000)
+    assert found is not None
+    assert [row[1] for row in found] == list(range(100))
