@@ -271,7 +271,7 @@ def test_rows_whose_sync_does_not_return_are_not_told_as_lost(
     assert gate.met.wait(CAP_S)
     lost = overflow.stop(time.monotonic() + 0.1, [chunk(10, 17)])
     assert lost == 7
-    assert [thread.daemon for thread in threading.enumerate() if thread.name == "overflow"] == [True], "nor waited for"
+    assert {thread.daemon for thread in threading.enumerate() if thread.name == "overflow"} == {True}, "nor waited for"
     told = journal.wait_for("spool_not_synced")
     assert (told.level, told.fields) == ("WARNING", {"rows": "10", "hint": "safe but for a power cut"})
     kept = place.with_name("as the next start sees it")
