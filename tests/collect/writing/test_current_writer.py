@@ -10,7 +10,7 @@ import pytest
 from tests.collect.conftest import CAP_S, NOW_MS, wait_until
 
 from hk_tick_collector.collect.writing.current_writer import CurrentWriter
-from hk_tick_collector.collect.writing.handover import Beside
+from hk_tick_collector.collect.writing.thread_handover import Beside
 from hk_tick_collector.errors import StoreError
 from hk_tick_collector.model import Reconciled
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.collect.conftest import Journal
 
     from hk_tick_collector.collect.writing.current_writer import CurrentWriter
-    from hk_tick_collector.collect.writing.handover import Beside
+    from hk_tick_collector.collect.writing.thread_handover import Beside
     from hk_tick_collector.model import TickRow
 
 NUMBER = TODAY - 1

@@ -16,8 +16,8 @@ from hk_tick_collector.collect.opend_state import ExchangeClock, OpenDState
 from hk_tick_collector.collect.options import WriterOptions
 from hk_tick_collector.collect.writing.account import Account
 from hk_tick_collector.collect.writing.committer import Committer, Orders
-from hk_tick_collector.collect.writing.handover import Handover
 from hk_tick_collector.collect.writing.open_days import OpenDays
+from hk_tick_collector.collect.writing.thread_handover import Handover
 from hk_tick_collector.collect.writing.trouble import Trouble
 from hk_tick_collector.collect.writing.turns import Turns
 from hk_tick_collector.collect.writing.waiting_days import WaitingDays
