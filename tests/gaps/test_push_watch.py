@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from hk_tick_collector.gaps.push_watch import BATCH_SYMBOLS, QUIET_S, SUB_BURST, SUB_EVERY_S, Known, PushWatch
+from hk_tick_collector.gaps.push_watch import (
+    BATCH_SYMBOLS,
+    QUIET_S,
+    SUB_BURST,
+    SUB_EVERY_S,
+    Comparison,
+    Known,
+    PushWatch,
+)
 from hk_tick_collector.model import WINDOW_ROWS, Rejected, Tick
 
 from .table import row
@@ -385,3 +393,18 @@ def test_who_has_stopped_with_others_is_subscribed_at_once() -> None:
     assert sorted(watch.stopped(32.9)) == busy
     assert sorted(watch.to_subscribe(32.9)) == [*busy, "HK.00005"]
     assert sorted(watch.still_stopped()) == busy
+    watch.refused(["HK.00001", "HK.00005"], 33.0)
+    assert sorted([*watch.to_subscribe(33.0), *watch.to_subscribe(33.0)]) == ["HK.00001", "HK.00005"]
+
+
+def test_without_an_order_only_what_stands_behind_a_known_tick_is_new() -> None:
+    """Nothing is, where nothing was known; all is, where the answer holds nothing that was, and then it does not reach
+    back. An answer without a tick reaches.
+    """
+    watch = PushWatch()
+    watch.unordered = frozenset(["HK.00001"])
+    watch.begin(["HK.00001"], 0.0)
+    assert watch.answered("HK.00001", [7, 3, 9], Known(), 1.0) == Comparison(0, reaches=False, passed=0)
+    assert watch.answered("HK.00001", [3, 9, 4, 1], Known(), 2.0) == Comparison(2, reaches=True, passed=2)
+    assert watch.answered("HK.00001", [8, 5], Known(), 3.0) == Comparison(2, reaches=False, passed=2)
+    assert watch.answered("HK.00001", [], Known(), 4.0) == Comparison(0, reaches=True, passed=0)

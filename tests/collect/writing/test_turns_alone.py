@@ -90,6 +90,18 @@ def hall(tmp_path: Path, tick: MakeTick, journal: Journal) -> Iterator[Hall]:  #
     hall.days.close_all()
 
 
+def when_told(journal: Journal, event: str, act: Callable[[], object]) -> None:
+    """Does something at the moment when an event is logged."""
+    write = journal.write
+
+    def watching(text: str) -> int:
+        if f" {event} " in text:
+            act()
+        return write(text)
+
+    journal.write = watching  # type: ignore[method-assign]
+
+
 def test_all_that_a_chunk_holds_goes_into_its_days(hall: Hall) -> None:
     """Rows, gaps and rules of a day into its own file; links and counts of none into today's, once."""
     gap = Gap("HK.00700", 1, 2, 0, 0, 5, "restart", GAP_OPEN, 1, None, 1)
@@ -138,7 +150,7 @@ def test_rows_of_a_spool_stay_on_a_disk(tmp_path: Path, tick: MakeTick, journal:
     hall.queue.put(Chunk(rows=hall.rows(1, 5)))
     wait_until(lambda: overflow.safe_rows == 5, "the append")
     chunks = hall.queue.take(100, 0.0, 0.0)
-    hall.orders.give_up.set()
+    when_told(journal, "spool_failed", hall.orders.give_up.set)
     hall.turns.store(chunks)
     assert overflow.safe_rows == 5, "nowhere else yet"
     assert hall.queue.held_rows == 0
@@ -229,14 +241,7 @@ def test_a_lock_is_waited_for_and_told(hall: Hall, journal: Journal) -> None:
     hall.store(Chunk(rows=hall.rows(1, 1)))
     other = apsw.Connection(str(hall.path(TODAY)))
     other.execute("BEGIN IMMEDIATE")
-    write = journal.write
-
-    def release(text: str) -> int:
-        if "sqlite_busy_backoff" in text:
-            other.execute("ROLLBACK")
-        return write(text)
-
-    journal.write = release  # type: ignore[method-assign]
+    when_told(journal, "sqlite_busy_backoff", lambda: other.execute("ROLLBACK"))
     hall.store(Chunk(rows=hall.rows(2, 3)))
     (busy,) = journal.events("sqlite_busy_backoff")
     assert busy.level == "WARNING"
@@ -247,3 +252,24 @@ def test_a_lock_is_waited_for_and_told(hall: Hall, journal: Journal) -> None:
     assert (hall.stats.writer_detail, hall.stats.writer_day, hall.stats.writer_trouble_since_ms) == ("", "", None)
     assert hall.ticks(TODAY) == [1, 2, 3]
     other.close()
+
+
+def test_a_batch_that_was_not_ended_is_for_the_next_writer(hall: Hall, journal: Journal) -> None:
+    """Told to give up behind its first commit: the rows of the other day were neither stored nor put aside."""
+    when_told(journal, "day_opened", hall.orders.give_up.set)
+    hall.store(Chunk(rows=[*hall.rows(1, 2), *hall.rows(1, 2, YESTERDAY)]))
+    assert hall.stats.stored == 2
+    assert (hall.queue.rows, hall.held.days()) == (4, set())
+    hall.queue.give_back()
+    assert [row[1] for chunk in hall.queue.take(9, 0.0, 0.0) for row in chunk.rows] == [1, 2, 1, 2]
+
+
+def test_what_others_changed_is_told_with_its_day(hall: Hall, journal: Journal) -> None:
+    """Which file, and what was made anew in it."""
+    hall.store(Chunk(rows=hall.rows(1, 1)))
+    other = apsw.Connection(str(hall.path(TODAY)))
+    other.execute("DROP TRIGGER ticks_counted")
+    other.close()
+    hall.store(Chunk(rows=hall.rows(2, 2)))
+    (told,) = journal.events("day_schema_mended")
+    assert (told.level, told.fields) == ("WARNING", {"day": DAY, "what": "trigger ticks_counted was missing"})
