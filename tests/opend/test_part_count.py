@@ -95,8 +95,8 @@ def test_a_number_without_end_is_not_followed() -> None:
 
 
 def test_what_is_no_list_is_passed_over_whole() -> None:
-    """A long text whose bytes would be parts elsewhere: its own length counts, also one of three bytes."""
-    text = field(15, EMPTY * (MOST_PARTS + 1))
+    """Long texts whose bytes would be parts elsewhere: their own lengths count, of three bytes each."""
+    text = field(15, EMPTY * 16_383) * 20
     check_parts(pb.TickerPush, text + s2c(EMPTY))
     with pytest.raises(ProtocolError):
         check_parts(pb.TickerPush, s2c(EMPTY * (MOST_PARTS + 1)) + text)

@@ -371,3 +371,29 @@ def test_a_spool_that_cannot_be_read_now_is_waited_for(
     found = Spool(tmp_path / "spool").first(1000)
     assert found is not None
     assert [row[1] for row in found] == list(range(100))
+
+
+def test_a_copy_of_the_day_is_waited_for(make_rig: MakeRig, tick: MakeTick, tmp_path: Path) -> None:
+    """No commit while it goes on, which would have it begin anew; ticks are stored once it has ended."""
+    rig = make_rig()
+    overflow = Overflow(Spool(tmp_path / "spool"), 100_000, rig.stats)
+    rig.queue = TickQueue(100_000, overflow)
+    options = WriterOptions(tmp_path, "run", "test", 1000, 20, StoreOptions(busy_timeout_ms=10))
+    rig.writer = Writer(rig.queue, rig.stats, options, ExchangeClock(rig.opend, lambda: rig.now_ms))
+    at_work(rig, tick)
+    copy = tmp_path / f"{DAY}.snapshot.db"
+    journal_of_it = copy.with_name(f"{copy.name}-journal")
+
+    def grow() -> bool:
+        copy.write_bytes(b"x" * ((copy.stat().st_size if copy.exists() else 0) + 1))
+        journal_of_it.write_bytes(b"x")
+        return rig.queue.storing.copy_held
+
+    wait_until(grow, "the writer's wait")
+    rig.put(hundred(tick, 100))
+    grow()
+    assert rig.writer.alive
+    journal_of_it.unlink()
+    rig.wait_stored(200)
+    stop(rig)
+    overflow.stop(time.monotonic() + CAP_S, [])
