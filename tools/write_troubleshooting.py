@@ -1,4 +1,4 @@
-"""Renews the reference part of docs/troubleshooting.md and .en.md from the catalogue; what stands above is by hand."""
+"""Renews the reference part of docs/troubleshooting.md and .en.md from the catalogue; the text above is by hand."""
 
 from __future__ import annotations
 

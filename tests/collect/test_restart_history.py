@@ -59,7 +59,7 @@ def test_a_run_that_left_no_word_or_failed_makes_the_next_start_unplanned(host: 
     assert host.run("failed") == [1]
     assert host.run("killed") == [1, 2]
     told = [line for line in lines.getvalue().splitlines() if "unplanned_restart" in line]
-    assert 'previous_end="without a word" within_an_hour=1' in told[0]
+    assert 'previous_end="not recorded" within_an_hour=1' in told[0]
     assert "previous_end=failed within_an_hour=2" in told[1]
 
 

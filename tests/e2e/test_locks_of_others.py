@@ -1,4 +1,4 @@
-"""Somebody else's lock on the day file, taken by a reader: named with its holder, and it costs no tick."""
+"""A lock of another process on the day file, held by a reader: its holder is named, and no tick is lost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CAP_S: Final = 300.0
 
 
 def today(collector: Collector) -> Path:
-    """The file of the day, once it is there."""
+    """The day's file, as soon as it exists."""
     return next(collector.data_root.glob("[0-9]" * 8 + ".db"))
 
 
@@ -39,7 +39,7 @@ def finding(collector: Collector, code: str) -> dict[str, Any] | None:
 
 
 def spooled(collector: Collector) -> int:
-    """Rows that wait in the spool, as the live state tells."""
+    """Rows in the spool, from the live state."""
     live = read_status(collector.data_root / STATUS_NAME)
     return live.spooled if live else 0
 

@@ -14,11 +14,11 @@ from hk_tick_collector.gaps.answer import (
     last_fall,
     part_of,
     reach,
+    reaches_back,
     steps,
-    witnesses,
 )
 from hk_tick_collector.gaps.gap import OpenGap
-from hk_tick_collector.gaps.symbol_day import Day, SymbolDay, Unwitnessed
+from hk_tick_collector.gaps.symbol_day import Day, SymbolDay, Unconfirmed
 
 from .table import DAY, TEN_MS, at
 
@@ -236,7 +236,7 @@ def test_a_witness_is_a_tick_from_before_ticks_passed_us_by() -> None:
     """Of this day, not beyond what was known, with a counter that was, and no strange one."""
     day = Day(DAY)
     track = SymbolDay("HK.00700", next=9, strange=[at(3, 3)[1]])
-    before = Unwitnessed(6, at(5, 5)[1], at(5, 5)[2], "disconnected")
+    before = Unconfirmed(6, at(5, 5)[1], at(5, 5)[2], "disconnected")
     seqs = {
         "known": at(5, 5)[1],
         "oldest": day.start_s << 32 | 1,
@@ -246,6 +246,6 @@ def test_a_witness_is_a_tick_from_before_ticks_passed_us_by() -> None:
         "zero": at(0, 4)[1],
         "yesterday": (day.start_s - 1) << 32 | 2,
     }
-    found = {name: witnesses(track, day, ticks((seq, TEN_MS)), before) for name, seq in seqs.items()}
+    found = {name: reaches_back(track, day, ticks((seq, TEN_MS)), before) for name, seq in seqs.items()}
     assert [name for name, is_one in found.items() if is_one] == ["known", "oldest"]
-    assert witnesses(track, day, ticks((seqs["later"], TEN_MS), (seqs["known"], TEN_MS)), before)
+    assert reaches_back(track, day, ticks((seqs["later"], TEN_MS), (seqs["known"], TEN_MS)), before)

@@ -28,7 +28,7 @@ from hk_tick_collector.store.query import DayReader, path_of
 from .sequence_models import DAY, MODELS, TEN_S, Sequence
 
 if TYPE_CHECKING:
-    from hk_tick_collector.gaps.backfill_plan import Ask
+    from hk_tick_collector.gaps.backfill_plan import TickRequest
     from hk_tick_collector.model import TickRow
 
 SYMBOL: Final = "HK.00700"
@@ -61,8 +61,8 @@ class Story:
     def connect(self) -> None:
         """A connection begins: every symbol is looked at."""
         self.plan.reset()
-        self.tracker.listen()
-        self.plan.look_at([SYMBOL])
+        self.tracker.resume_receiving()
+        self.plan.request_checks([SYMBOL])
 
     def trade(self, ticks: int, *, pushed: bool = True) -> None:
         """The exchange makes ticks."""
@@ -87,7 +87,7 @@ class Story:
         changes, rules = self.tracker.take_changes(), self.tracker.take_rules()
         self.file.write(Batch(rows=rows or [], gaps=[change.gap for change in changes], rules=rules), self.now_ms)
 
-    def reply(self, ask: Ask) -> list[TickRow]:
+    def reply(self, ask: TickRequest) -> list[TickRow]:
         """What OpenD answers, honestly or not."""
         honest = self.made[-min(ask.rows, self.window) :]
         match self.hostile:

@@ -91,7 +91,7 @@ def test_what_opend_never_had_is_lost() -> None:
     table = Table()
     table.see(*[at(counter) for counter in range(1, 10)])
     table.tracker.interrupt("quote_link_lost")
-    table.tracker.listen()
+    table.tracker.resume_receiving()
     table.see(*[at(counter) for counter in range(15, 25)])
     answer = [at(counter) for counter in (*range(1, 10), *range(15, 25))]
     assert table.answer(*answer) == []
@@ -121,7 +121,7 @@ def test_a_counter_that_begins_at_zero_leaves_no_gap() -> None:
     for settled in (True, False):
         table = Table()
         if settled:
-            table.tracker.settle()
+            table.tracker.end_interruption()
         ticks = [at(counter, counter) for counter in range(7)]
         table.see(*ticks[:5])
         table.answer(*ticks[:5])
@@ -195,7 +195,7 @@ def test_an_answer_ends_a_doubt_when_it_reaches_what_was_known(
     table = Table()
     known = {tick[1]: tick for tick in heard(table, 7, 90, 3)}
     table.tracker.interrupt("disconnected")
-    table.tracker.listen()
+    table.tracker.resume_receiving()
     lost = table.answer(*[known.get(number) or odd(number, 9) for number in numbers], full=full, asked=3)
     assert [bool(lost) for _ in unknown(table)] == left
 
@@ -207,7 +207,7 @@ def test_an_answer_during_the_trouble_says_nothing_of_a_doubt() -> None:
     table.tracker.interrupt("quote_link_lost")
     assert table.answer(*ticks) == []
     assert len(unknown(table)) == 1
-    table.tracker.listen()
+    table.tracker.resume_receiving()
     table.answer(*ticks)
     assert table.open() == []
 
@@ -232,7 +232,7 @@ def test_after_an_interruption_the_counter_alone_is_no_proof() -> None:
     table = Table()
     table.see(at(1), at(2), at(3))
     table.tracker.interrupt("disconnected")
-    table.tracker.listen()
+    table.tracker.resume_receiving()
     table.see(at(4, 900), at(5, 900))
     assert table.open() == []
     table.answer(*[at(counter, 900) for counter in range(1, 6)], full=True)
@@ -244,11 +244,11 @@ def test_an_answer_that_reaches_what_was_known_leaves_no_doubt() -> None:
     table = Table()
     table.see(at(1), at(2), at(3))
     table.tracker.interrupt("disconnected")
-    table.tracker.listen()
+    table.tracker.resume_receiving()
     table.see(at(6, 9))
     table.answer(at(2), at(3), at(4, 8), at(5, 8), at(6, 9))
     assert table.open() == []
-    assert list(table.tracker.known.unwitnessed()) == []
+    assert list(table.tracker.known.unconfirmed()) == []
 
 
 def test_an_answer_that_reaches_nothing_from_before_an_outage_leaves_a_doubt() -> None:
@@ -257,9 +257,9 @@ def test_an_answer_that_reaches_nothing_from_before_an_outage_leaves_a_doubt() -
     """
     table = Table()
     table.see(*[at(counter) for counter in range(1, 6)])
-    table.tracker.settle()
+    table.tracker.end_interruption()
     table.tracker.interrupt("disconnected")
-    table.tracker.listen()
+    table.tracker.resume_receiving()
     answer = [at(6, 60), at(7, 60)]
     table.see(*answer)
     assert (table.answer(*answer), table.open()) == ([], [])
@@ -278,10 +278,10 @@ def test_a_counter_that_falls_within_an_answer_ends_the_rule(cause: str) -> None
     """
     table = Table()
     table.see(*[at(counter) for counter in range(1, 10)])
-    table.tracker.settle()
+    table.tracker.end_interruption()
     if cause == "disconnected":
         table.tracker.interrupt(cause)
-        table.tracker.listen()
+        table.tracker.resume_receiving()
     newest = [at(counter, 30) for counter in (20, 21, 22, 23)]
     table.see(*newest)
     assert table.open() == [(10, cause)]

@@ -295,7 +295,7 @@ def test_a_start_is_blamed_once() -> None:
 def test_a_dropped_tick_without_a_rule_is_a_doubt_in_time_alone() -> None:
     """Its sequence says nothing: the doubt begins ten seconds before its time."""
     table = Table()
-    table.tracker.settle()
+    table.tracker.end_interruption()
     table.tracker.lose([odd(70, 1)])
     (doubt,) = unknown(table)
     assert (doubt.from_seq, doubt.to_seq, doubt.from_ts_ms, doubt.cause) == (None, None, TEN_MS - 9_000, "dropped")

@@ -217,7 +217,7 @@ def play(world: World, step: tuple[object, ...]) -> None:
         case ("interrupt",):
             world.table.tracker.interrupt("disconnected")
         case ("settle",):
-            world.table.tracker.settle()
+            world.table.tracker.end_interruption()
         case ("next_day",):
             world.moment_ms = market.day_start_ms(market.day_number(world.moment_ms) + 1)
 
@@ -260,7 +260,7 @@ def test_once_settled_nothing_is_blamed_on_the_interruption() -> None:
     table = Table()
     table.see(at(1))
     table.tracker.interrupt("quote_link_lost")
-    table.tracker.settle()
+    table.tracker.end_interruption()
     table.see(at(3), row(at(4)[1], symbol="HK.00005"))
     assert sorted(table.open()) == [(1, "push_lost"), (3, "push_lost")]
 
@@ -306,7 +306,7 @@ def test_gaps_in_opends_window_get_another_chance_with_the_next_connection() -> 
     table.see(at(1), at(3), at(8), at(10))
     table.answer(at(10), full=True)
     assert table.tracker.known.missing(SYMBOL) == 0
-    table.tracker.hope(SYMBOL, 4)
+    table.tracker.reopen_gaps(SYMBOL, 4)
     assert table.tracker.known.missing(SYMBOL) == 5  # 9, and 4 to 7 for their newest, which is still there
 
 
@@ -362,7 +362,7 @@ def test_what_an_earlier_run_had_spooled_was_known() -> None:
         if not patterned:
             heard(table, 1, 2, 3)
         table.tracker.interrupt("disconnected")
-        table.tracker.listen()
+        table.tracker.resume_receiving()
         table.answer(make(7, 9), full=True, asked=1)  # OpenD's window does not reach back to what the file has
         replayed = [make(counter, 5) for counter in (4, 5, 6)]
         table.see(*replayed)
@@ -487,7 +487,7 @@ def test_what_comes_while_a_day_is_read_is_placed_behind_it() -> None:
     assert table.open() == []
     read = Table()
     read.see(*[at(counter) for counter in (1, 2, 5)])
-    day = read.tracker.lend(DAY)
+    day = read.tracker.begin_rebuild(DAY)
     table.tracker.adopt(day)
     assert not table.tracker.is_loading(DAY)
     assert table.counters() == [(6, 7), (10, 11)], "the gap of the file was written by the one who read it"
@@ -500,14 +500,14 @@ def test_a_day_that_is_lent_waits_for_its_file() -> None:
     table = Table()
     table.see(at(1), at(2))
     table.see(row(at(1)[1], symbol="HK.00005"))
-    day = table.tracker.lend(DAY)
+    day = table.tracker.begin_rebuild(DAY)
     assert sorted(day.tracks) == ["HK.00005", SYMBOL]
     assert table.tracker.known.track(SYMBOL) is None
     table.see(at(5))
     assert table.open() == []
     table.tracker.adopt(day)
     assert table.open() == [(2, "push_lost")]
-    other = table.tracker.lend(DAY + 5)
+    other = table.tracker.begin_rebuild(DAY + 5)
     assert (other.number, other.tracks, table.tracker.is_loading(DAY + 5)) == (DAY + 5, {}, True)
 
 
@@ -523,7 +523,7 @@ def test_the_end_of_a_day_whose_close_nobody_heard_is_a_doubt() -> None:
         table = Table(partial(_day, sealed=sealed))
         if not sealed:
             table.see(at(1), at(2, 5))
-            table.tracker.settle()
+            table.tracker.end_interruption()
         table.tracker.resume_unfinished(DAY, [SYMBOL, "HK.00005"])
         table.tracker.resume_unfinished(DAY + 1, [SYMBOL])
         table.take()

@@ -102,14 +102,14 @@ def test_a_body_of_an_impossible_length_is_refused(mode: str, wire: bytes) -> No
 def test_an_impossible_padding_is_refused() -> None:
     """PKCS#7 counts 1 to 16, the vendor's tail 0 to 15."""
     ecb = AES["ecb"]
-    with pytest.raises(CryptoError, match=r"^an encrypted body has an impossible padding$"):
+    with pytest.raises(CryptoError, match=r"^an encrypted body has an invalid padding$"):
         ecb.decrypt(bytes(31) + b"\x10")
     cbc, iv = AES["cbc"], b"fedcba9876543210"
     for count in (0, 17, 255):
         last = bytes(15) + bytes([count])
         # One block of CBC is ECB of the block xor iv: the way to a padding that the encryptor would never write.
         wire = ecb.encrypt(bytes(a ^ b for a, b in zip(last, iv, strict=True)))[:16]
-        with pytest.raises(CryptoError, match=r"^an encrypted body has an impossible padding$"):
+        with pytest.raises(CryptoError, match=r"^an encrypted body has an invalid padding$"):
             cbc.decrypt(wire)
 
 
@@ -123,7 +123,7 @@ def test_an_aes_key_of_a_wrong_size_is_refused(key: bytes, iv: bytes | None) -> 
 @pytest.mark.parametrize("length", [1, 127, 129, 200])
 def test_a_reply_that_is_not_rsa_names_the_key(length: int) -> None:
     """An OpenD without a key answers in the clear: the operator is sent to the key."""
-    with pytest.raises(CryptoError, match="does not decrypt") as caught:
+    with pytest.raises(CryptoError, match="cannot be decrypted") as caught:
         RsaCipher(pem(private_key())).decrypt(bytes(length))
     assert "RSA key" in caught.value.hint
 

@@ -223,5 +223,5 @@ def test_a_run_by_another_account_is_sent_to_systemd(tmp_path: Path) -> None:
     assert [line.partition(" ")[0] for line in idle + running] == ["DATA_ROOT", "SPOOL_DIR"] * 2
     assert all(runs_as in line and "chown" not in line for line in idle + running)
     assert all(line.endswith("not by hand: sudo systemctl start hk-tick-collector") for line in idle)
-    assert f"another collector is at work there, pid {service.pid} (" in running[0]
+    assert f"another collector is running there, pid {service.pid} (" in running[0]
     assert running[0].endswith("): sudo systemctl status hk-tick-collector --no-pager")

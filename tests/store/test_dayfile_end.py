@@ -137,7 +137,7 @@ def test_a_damaged_day_is_told_with_a_remedy(
     before = put_in_disorder(path)
     with pytest.raises(StoreError, match=r"20261120\.db does not pass its integrity check \(.+\)") as caught:
         end(path)
-    assert caught.value.hint == "keep the file, copy it away and see docs/sqlite-wal.md"
+    assert caught.value.hint == "keep a copy of the file, and see docs/sqlite-wal.md"
     assert (path.stat().st_mode & 0o777, path.read_bytes(), files(path)) == (0o640, before, [""])
 
 

@@ -115,11 +115,11 @@ def test_a_rule_whose_commit_failed_still_waits(open_day: OpenDay, path: Path, t
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ("UPDATE gaps SET missing = -1", "20261120.db: open gaps miss -1 ticks"),
-        ("UPDATE gaps SET missing = 9007199254740992", "20261120.db: open gaps miss 9007199254740992 ticks"),
+        ("UPDATE gaps SET missing = -1", "20261120.db: the sum of gaps.missing is -1"),
+        ("UPDATE gaps SET missing = 9007199254740992", "20261120.db: the sum of gaps.missing is 9007199254740992"),
         (
             "INSERT INTO gaps SELECT symbol, from_seq, to_seq, 0, 0, -5, cause, status, 0, NULL, 7 FROM gaps",
-            "20261120.db: open gaps miss 995 ticks",
+            "20261120.db: the sum of gaps.missing is 995",
         ),
         ("UPDATE symbols SET last_ts_ms = 4102444800000", "20261120.db: symbols.last_ts_ms is 4102444800000"),
     ],

@@ -1,7 +1,7 @@
-"""Settings that are right each by itself, and that `run` refuses all the same: no symbols, a directory, a key, a URL.
+"""Checks of settings that are valid one by one but that `run` still refuses: no symbols, a directory, a key, a URL.
 
-Enters: the loaded settings. Leaves: a UsageError each, with name, value and place, as `load_settings` words its own.
-`run`, `config --check`, `status` and `doctor` ask here, so that they give one answer.
+Input: the loaded settings. Output: a UsageError for each, with name, value and source, worded as by `load_settings`.
+`run`, `config --check`, `status` and `doctor` all use these checks, so that they agree.
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ if TYPE_CHECKING:
 def refusals(
     loaded: Loaded, *, given_only: bool = False, account: Account | None = None, leave_out: tuple[str, ...] = ()
 ) -> dict[str, UsageError]:
-    """What `run`, as the service's account, would refuse of these settings, by name; it refuses the first.
+    """The errors for which `run`, as the service's account, would refuse these settings, by the setting's name.
 
-    With `given_only` a default is not judged: where no service is installed nobody has to have set it.
+    `run` itself stops at the first one.
+
+    With `given_only` default values are not checked: where no service is installed, nobody needs to set them.
     """
     settings, account = loaded.settings, account or service_account()
     checks: dict[str, Callable[[], object]] = {
@@ -51,14 +53,14 @@ def refusals(
         try:
             check()
         except UsageError as error:
-            # What we may not read, the service's account perhaps may.
+            # We may not read it, but perhaps the service's account may.
             if not (isinstance(error.__cause__, PermissionError) and os.geteuid() != account.uid):
                 found[name] = error
     return found
 
 
 def blocked(settings: Settings) -> tuple[str, str] | None:
-    """What another account left, or holds, that a start would meet: in words, and what mends it."""
+    """Files of another account, or locks, that would prevent a start: a description and the remedy."""
     account, root = service_account(), settings.data_root
     if not root.is_dir():
         return None
@@ -73,7 +75,7 @@ def blocked(settings: Settings) -> tuple[str, str] | None:
 
 
 def symbols(loaded: Loaded) -> tuple[str, ...]:
-    """The symbols; UsageError where there are none."""
+    """The symbols; UsageError if there are none."""
     try:
         return loaded.settings.needed_symbols()
     except UsageError as error:
@@ -81,7 +83,7 @@ def symbols(loaded: Loaded) -> tuple[str, ...]:
 
 
 def check_data_root(loaded: Loaded) -> None:
-    """UsageError for a DATA_ROOT that is no directory."""
+    """UsageError for a DATA_ROOT that is not a directory."""
     path = loaded.settings.data_root
     given = _given("DATA_ROOT", path, loaded)
     try:
@@ -90,21 +92,21 @@ def check_data_root(loaded: Loaded) -> None:
         account = service_account()
         made = f"sudo install -d -o {account.name} -g {account.name} -m 0750" if account.installed else "mkdir -p"
         raise UsageError(f"{given} does not exist", hint=f"{made} {path}") from None
-    except OSError as error:  # a directory above it is closed to this account
+    except OSError as error:  # this account may not enter a directory above it
         raise UsageError(f"{given} cannot be reached: {error.strerror}", hint=remedies.DOCTOR) from error
     if not stat.S_ISDIR(mode):
         raise UsageError(f"{given} is not a directory", hint="name a directory")
 
 
 def check_made(name: str, path: Path, loaded: Loaded) -> None:
-    """UsageError where a directory that the service makes when it needs it is a file, or is below one."""
+    """UsageError if a directory that the service will create is a file, or is below a file."""
     for place in (path, *path.parents):
         try:
             mode = place.stat().st_mode
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError:
-            return  # closed to this account: `run` tells what it may not do
+            return  # this account may not enter it: `run` reports what it may not do
         if not stat.S_ISDIR(mode):
             below = "" if place == path else f" is below {place}, which"
             raise UsageError(
@@ -114,7 +116,7 @@ def check_made(name: str, path: Path, loaded: Loaded) -> None:
 
 
 def rsa_key(loaded: Loaded) -> RsaCipher | None:
-    """The key of FUTU_RSA_KEY, None where there is none; UsageError for a file that holds none."""
+    """The key of FUTU_RSA_KEY, or None if it is not set; UsageError for a file without a valid key."""
     path = loaded.settings.futu_rsa_key
     if path is None:
         return None
@@ -130,7 +132,7 @@ def rsa_key(loaded: Loaded) -> RsaCipher | None:
 
 
 def destinations(loaded: Loaded) -> tuple[Destination, ...]:
-    """Where alerts go; UsageError for a URL that Apprise does not understand."""
+    """The destinations of alerts; UsageError for a URL that Apprise does not support."""
     from hk_tick_collector.ops.alerts.destination import open_destinations
 
     try:
@@ -141,7 +143,7 @@ def destinations(loaded: Loaded) -> tuple[Destination, ...]:
 
 
 def _check_key(loaded: Loaded, account: Account) -> None:
-    """UsageError for a key that is none, or that we may read and the service's account may not."""
+    """UsageError for an invalid key, or for one that we may read and the service's account may not."""
     path = loaded.settings.futu_rsa_key
     rsa_key(loaded)
     if path and not account.may(path.stat(), 4):

@@ -1,4 +1,4 @@
-"""The figures below the one line of `status`: name and text, from the live state and the day's own account. No I/O."""
+"""The figures below the first line of `status`: name and text, from live state and day file counters. No I/O."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def figure_lines(
     as_of_ms: int,
     lang: str,
 ) -> list[tuple[str, str]]:
-    """Each figure under its name, in the order of the data's way, in the operator's language.
+    """All figures with their names, in the order in which data flows, in the operator's language.
 
-    `as_of_ms` is the moment of the live state where the service does not report any more, else it is `now_ms`.
+    `as_of_ms` is the time of the last live state if the service no longer reports, otherwise it equals `now_ms`.
     """
     figures: list[Figure] = []
     if live:
@@ -80,7 +80,7 @@ def _as_of(live: LiveStatus, as_of_ms: int) -> Words:
 
 def _exposed(exposure: dict[str, Any]) -> Words:
     text = Words(
-        "{rows:,} rows, {seconds:.1f} s: backfilled if the process died now; a power cut costs {cost} ({synchronous})",
+        "{rows:,} rows, {seconds:.1f} s: to backfill if the process dies now; a power cut loses {cost} ({synchronous})",
         "{rows:,} 筆，{seconds:.1f} 秒：程序此刻終止則須補取；斷電{cost}（{synchronous}）",
     )
     cost = Words("nothing that is committed", "不影響已提交的資料")
@@ -121,19 +121,21 @@ def _share(day: dict[str, Any]) -> Words:
     if complete["percent"] is None:
         if day["rows"] == 0:
             return Words("no tick yet", "仍沒有 tick")
-        return Words("unknown: no sequence tells how many ticks there are", "不明：沒有序號可計算應有多少 tick")
+        return Words(
+            "unknown: the sequence does not show how many ticks there are", "不明：沒有序號可計算應有多少 tick"
+        )
     share = Words(
         "{percent:.5f} %, {counted:,} of {expected:,} ticks of {symbols:,} symbols",
         "{percent:.5f} %，{symbols:,} 隻股票 {expected:,} 筆中的 {counted:,} 筆",
     ).filled(**{name: complete[name] for name in ("percent", "counted", "expected", "symbols")})
     if complete["without_pattern"]:
-        unknown = Words("; of {count:,} it is unknown", "；另 {count:,} 隻不明").filled(
+        unknown = Words("; unknown for {count:,} symbols", "；另 {count:,} 隻不明").filled(
             count=complete["without_pattern"]
         )
         share = _plus(share, unknown)
     if complete["without_rule"]:
         named = ", ".join(complete["without_rule"])
-        untold = Words(", their sequence does not tell what is missing: {named}", "，其序號不能顯示缺漏：{named}")
+        untold = Words(", sequence without a rule, missing ticks unknown: {named}", "，其序號不能顯示缺漏：{named}")
         share = _plus(share, untold.filled(named=named))
     return share
 
@@ -141,11 +143,11 @@ def _share(day: dict[str, Any]) -> Words:
 def _totals(found: dict[str, Any] | None) -> Words:
     if found is None:
         return Words(
-            "not yet compared with OpenD's own: at lunch and after the close",
+            "not compared yet with OpenD's totals: this is done at lunch and after the close",
             "仍未與 OpenD 官方數字核對：午間休市及收市後進行",
         )
     text = Words(
-        "{matching:,} of {symbols:,} symbols agree with OpenD's own at {session} ({time} HKT): {words}",
+        "{matching:,} of {symbols:,} symbols agree with OpenD's totals at {session} ({time} HKT): {words}",
         "{session}核對（{time} HKT）：{symbols:,} 隻股票中 {matching:,} 隻與 OpenD 官方數字相符：{words}",
     ).filled(
         matching=found["matching"],
@@ -156,7 +158,7 @@ def _totals(found: dict[str, Any] | None) -> Words:
     )
     worst = found["worst"]
     if worst:
-        most = Words("; worst {symbol} by {shares:,} shares", "；相差最大為 {symbol}，{shares:,} 股")
+        most = Words("; largest difference {symbol}, {shares:,} shares", "；相差最大為 {symbol}，{shares:,} 股")
         text = _plus(text, most.filled(symbol=worst["symbol"], shares=worst["shares"]))
     return text
 
@@ -165,11 +167,11 @@ _SESSIONS: Final = {"lunch": "午間休市", "close": "收市"}
 
 
 def _link(live: LiveStatus, now_ms: int) -> Words:
-    """For how long the connection has been up or away, and when and why one broke."""
+    """How long the connection has been up or down, and when and why the last one broke."""
     since_min = (now_ms - (live.link_since_ms or live.started_ms)) // 60_000
     text = Words("up for {hours} h {minutes} min", "已連線 {hours} 小時 {minutes} 分鐘")
     if not live.connected:
-        text = Words("away for {hours} h {minutes} min", "已中斷 {hours} 小時 {minutes} 分鐘")
+        text = Words("down for {hours} h {minutes} min", "已中斷 {hours} 小時 {minutes} 分鐘")
     text = text.filled(hours=since_min // 60, minutes=since_min % 60)
     if live.link_breaks_lately:
         broke = Words(", broke {times} in the last 15 minutes", "，最近 15 分鐘內中斷 {times}")
@@ -182,9 +184,9 @@ def _link(live: LiveStatus, now_ms: int) -> Words:
 
 
 def _opend(live: LiveStatus) -> Words:
-    """Where OpenD is, its state, and how far our clock is off."""
+    """OpenD's address and state, and the difference between its clock and ours."""
     if not live.connected:
-        text = Words("{address}, away: {reason}", "{address}，已中斷：{reason}")
+        text = Words("{address}, no connection: {reason}", "{address}，已中斷：{reason}")
         return text.filled(address=live.address, reason=live.link_reason)
     if live.trouble:
         told = _trouble(live)
@@ -272,7 +274,7 @@ def _live_figures(live: LiveStatus, now_ms: int, *, is_live: bool) -> list[Figur
 
 
 def _trouble(live: LiveStatus) -> Words:
-    """What OpenD told of itself, since when."""
+    """What OpenD reported about itself, and since when."""
     found = []
     for kind in live.trouble:
         since_ms = live.trouble_since_ms.get(kind)
@@ -283,7 +285,7 @@ def _trouble(live: LiveStatus) -> Words:
 
 
 def _service(live: LiveStatus, now_ms: int, *, is_live: bool) -> Words:
-    """Which process it is and for how long it runs; how often it ended by itself."""
+    """The process and its age, and how often it ended by itself."""
     up_min = (now_ms - live.started_ms) // 60_000
     ran = Words("up", "已運行") if is_live else Words("ran", "曾運行")
     text = Words(
@@ -308,7 +310,7 @@ _STATES: Final = {"starting": "啟動中", "running": "運行中", "stopping": "
 
 
 def _held(live: LiveStatus) -> Words:
-    """Which days' rows wait for their files."""
+    """The days whose rows wait because their file cannot be written."""
     each = Words("{rows:,} rows of {day}, {cause}", "{day} 的 {rows:,} 筆，{cause}")
     days = [
         each.filled(rows=rows, day=day, cause=live.held_causes.get(day, ""))

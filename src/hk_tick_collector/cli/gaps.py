@@ -1,4 +1,4 @@
-"""`gaps`: the gaps of a day, as the day file has them, and their sums."""
+"""`gaps`: the gaps of a day as the day file records them, and their totals."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 _HEADER: Final = ("symbol", "from", "to", "missing", "cause", "status", "opened", "closed", "from_seq", "to_seq")
 _RIGHT: Final = frozenset({"missing", "from_seq", "to_seq"})
 _SPARE: Final = ("to_seq", "from_seq", "closed", "opened")
-_NO_END: Final = 2**63 - 1  # a gap that nobody knows the end of
+_NO_END: Final = 2**63 - 1  # the end of the gap is unknown
 
 
 def gaps(
-    symbols: Annotated[list[str] | None, typer.Argument(metavar="SYMBOL", help="like HK.00700; all when none")] = None,
+    symbols: Annotated[list[str] | None, typer.Argument(metavar="SYMBOL", help="like HK.00700; default: all")] = None,
     day: Day = None,
     only_open: Annotated[bool, typer.Option("--open", help="only gaps whose ticks are still missing")] = False,
     as_json: AsJson = False,
     env_file: EnvFile = None,
 ) -> None:
-    """Lists the gaps of a day: which ticks of a symbol are missing, why, and whether they were backfilled since.
+    """Lists the gaps of a day: which ticks of a symbol are missing, why, and whether they have been backfilled.
 
-    Times are Hong Kong's. A gap is open while its ticks are missing, and healed once they are stored; one with the
-    cause rejected was received, cannot be stored, and is not asked for again. Exit code 0, with gaps or without.
+    Times are Hong Kong time. A gap is open while its ticks are missing, and healed once they are stored. A gap with the
+    cause rejected was received and cannot be stored, so it is not requested again. Exit code 0, with gaps or without.
 
     \b
     Examples:
@@ -53,7 +53,7 @@ def gaps(
         found = in_child(lambda: _read(path, wanted, only_open=only_open), path)
     except NoDayError as error:
         if name > today():
-            raise UsageError(f"{name} has not come yet", hint=error.hint) from None
+            raise UsageError(f"{name} is in the future", hint=error.hint) from None
         raise
     sums = summed(found)
     if as_json:
@@ -77,7 +77,7 @@ def _read(path: Path, wanted: Sequence[str], *, only_open: bool) -> list[Gap]:
 
 
 def summed(gaps: Sequence[Gap]) -> dict[str, Any]:
-    """How many gaps and missing ticks there are, in all and per cause; `unknown` counts gaps of unknown size."""
+    """The number of gaps and missing ticks, in total and by cause; `unknown` counts gaps of unknown size."""
     opened = [gap for gap in gaps if gap.status == GAP_OPEN]
     causes: dict[str, Counter[str]] = {}
     for gap in gaps:

@@ -1,11 +1,11 @@
-"""How runs of the service ended, kept in `.starts.json` in DATA_ROOT: a crash loop is seen across restarts.
+"""Records how runs of the service ended, in `.starts.json` in DATA_ROOT, to detect a crash loop.
 
-Enters: that a run begins, that one is told to stop. Leaves: when the service was started although nobody had stopped
-it. A run that was ended by SIGTERM, SIGINT or SIGHUP was stopped on purpose: by an operator, an upgrade, a shutdown of
-the host. That begins the count anew. One that ended with a failure, or left no word at all (killed, out of memory, a
-crash, power lost), makes the next start an unplanned one.
+Enters: the start and the stop of a run. Leaves: the times of unplanned starts. A run that ended by SIGTERM, SIGINT or
+SIGHUP was stopped on purpose: by an operator, an upgrade or a shutdown of the host. After it the count is 0 again. A
+run that ended with a failure, or did not record its end (killed, out of memory, a crash, a power loss), makes the next
+start an unplanned one.
 
-A file that cannot be read or written is told, and never keeps the service from starting or stopping.
+If the file cannot be read or written, that is logged, and the service still starts and stops.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ FAILED: Final = "failed"
 
 
 class _Run(NamedTuple):
-    """What the file keeps: the latest run, and the unplanned starts before and including it (UTC epoch ms)."""
+    """The content of the file: the latest run, and the unplanned starts up to and including it (UTC epoch ms)."""
 
     pid: int
     started_ms: int
-    ended: str  # empty while it runs, and for ever where it left no word
+    ended: str  # STOPPED or FAILED; empty while it runs, and after a run that did not record its end
     unplanned_ms: list[int]
 
 
 class EarlierRuns:
-    """Of one run: `begin` once DATA_ROOT is ours, `end` when a stop begins, `join` before the process ends."""
+    """Call `begin` once DATA_ROOT is locked, `end` when a stop begins, `join` before the process ends."""
 
     def __init__(self, data_root: Path, now_ms: Callable[[], int]) -> None:
-        self.unplanned_ms: list[int] = []  # starts of the last hour, this one perhaps, that nobody asked for
+        self.unplanned_ms: list[int] = []  # unplanned starts of the last hour, including this one if it is one
         self._path = data_root / STARTS_NAME
         self._now_ms = now_ms
         self._started_ms = now_ms()
         self._writing: threading.Thread | None = None
 
     def begin(self) -> None:
-        """Judges how the run before ended, and notes this one."""
+        """Checks how the last run ended, and records this one."""
         before = self._read()
         if before is not None and before.ended != STOPPED:
             recent = [at_ms for at_ms in before.unplanned_ms if abs(self._started_ms - at_ms) < _KEPT_MS]
@@ -57,20 +57,20 @@ class EarlierRuns:
             log.warning(
                 "unplanned_restart",
                 previous_pid=before.pid,
-                previous_end=before.ended or "without a word",
+                previous_end=before.ended or "not recorded",
                 within_an_hour=len(self.unplanned_ms),
             )
         self._write("")
 
     def end(self, *, failed: bool) -> None:
-        """A stop begins. It is noted beside it: a disk that hangs does not hold it up."""
+        """Records that a stop begins, in a thread: a disk that hangs must not delay the stop."""
         self._writing = threading.Thread(
             target=self._write, args=(FAILED if failed else STOPPED,), name="starts", daemon=True
         )
         self._writing.start()
 
     def join(self, timeout_s: float) -> None:
-        """Waits until the end is noted, at most so long."""
+        """Waits until the end is recorded, at most `timeout_s`."""
         if self._writing:
             self._writing.join(timeout_s)
 

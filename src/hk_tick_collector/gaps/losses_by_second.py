@@ -1,6 +1,6 @@
-"""What was found to be lost: gaps that OpenD can no longer fill, summed by the second. No I/O.
+"""Lost ticks: the gaps that OpenD can no longer fill, summed per second. No I/O.
 
-A bad day has hundreds of thousands of gaps; of the last quarter of an hour it is at most as many sums as seconds.
+A bad day can have hundreds of thousands of gaps. With one sum per second, memory and time stay small.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ _ANEW_MS: Final = 1000
 
 
 class Lost(NamedTuple):
-    """Gaps that were found to be lost within some time. Moments are UTC epoch ms, 0 where there are no gaps."""
+    """The gaps that were found to be lost within some time. Times are UTC epoch ms, 0 when there are no gaps."""
 
     gaps: int
-    ticks: int  # in those of known size
-    found_ms: int  # when the first of them was found to be lost
-    from_ts_ms: int  # from when to when their ticks were traded
+    ticks: int  # in the gaps of known size
+    found_ms: int  # when the first of the gaps was found to be lost
+    from_ts_ms: int  # time range of the missing trades
     to_ts_ms: int
-    unknown: int = 0  # of the gaps, those of unknown size
+    unknown: int = 0  # how many of the gaps have an unknown size
 
 
 class Losses:
-    """`ticks` is how many were lost since the start of the service, `unknown` how many gaps of unknown size: neither
-    ever falls.
+    """Counts lost ticks. `ticks` is how many were lost since the start of the service, and `unknown` how many gaps of
+    unknown size. Neither ever decreases.
 
-    `late_start` says that the service should have run before: then what it missed of the day is a loss like any other.
+    `late_start` means that the service should have been running earlier: then ticks before its start count as lost too.
     """
 
     def __init__(self) -> None:
@@ -43,18 +43,18 @@ class Losses:
         self._seconds: dict[int, Lost] = {}
 
     def add(self, gaps: Iterable[OpenGap], now_ms: int) -> None:
-        """Takes gaps that were found to be lost, at the moment that each names or else now."""
+        """Adds lost gaps. The time of a loss is the gap's `lost_ms`, or now if that is 0."""
         for gap in gaps:
             if not self._counts(gap):
                 continue
             if gap.lost_ms and now_ms - gap.lost_ms > _ANEW_MS:
-                continue  # it was asked for again after a reconnect, and is lost as before
+                continue  # counted before: it was asked for again after a reconnect, and is still lost
             self.ticks += gap.missing or 0
             self.unknown += gap.missing is None
             self._note(gap, gap.lost_ms or now_ms)
 
     def recall(self, gaps: Iterable[OpenGap], after_ms: int) -> None:
-        """Gaps in a day's file that lie beyond OpenD's window: told again where they opened after a moment."""
+        """Adds the lost gaps of a day file that opened after `after_ms` to the sums per second."""
         for gap in gaps:
             if gap.lost_ms:
                 continue  # found in this run
@@ -62,14 +62,14 @@ class Losses:
                 self._note(gap, gap.opened_ms)
 
     def recount(self, gaps: Iterable[OpenGap]) -> None:
-        """Only these are still there: the others were filled from elsewhere. Sums since the start do not fall."""
+        """Replaces the sums per second: only these gaps are still open. The sums since the start do not decrease."""
         self._seconds = {}
         for gap in sorted(gaps, key=_found_ms):
             if self._counts(gap):
                 self._note(gap, _found_ms(gap))
 
     def since(self, moment_ms: int) -> Lost:
-        """What was found to be lost since a moment (UTC epoch ms)."""
+        """The sum of the gaps that were found to be lost since `moment_ms` (UTC epoch ms)."""
         found = [lost for second, lost in self._seconds.items() if second * 1000 > moment_ms]
         if not found:
             return Lost(0, 0, 0, 0, 0)
@@ -83,7 +83,7 @@ class Losses:
         )
 
     def _counts(self, gap: OpenGap) -> bool:
-        """Whether a gap is a loss: of what was traded before the service had begun nobody expects the ticks."""
+        """Whether a gap counts as a loss. Ticks from before the first start of the service do not."""
         return gap.cause != CAUSE_BEFORE_START or self.late_start
 
     def _note(self, gap: OpenGap, at_ms: int) -> None:

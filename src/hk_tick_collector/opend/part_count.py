@@ -1,7 +1,7 @@
-"""How many parts a message has, told from its bytes, before protobuf makes an object of each. Pure.
+"""Limits the number of parts of a message, counted in its bytes before protobuf creates an object for each. Pure.
 
-Enters: the body of a message and its type. Leaves: whether it may be parsed. An element of a list may be two bytes on
-the wire and is some three hundred in memory, so a bound on bytes alone bounds nothing.
+Enters: the body of a message and its type. Leaves: whether it may be parsed. An element of a list can be two bytes on
+the wire and about three hundred bytes in memory, so a limit on the bytes of a message does not limit its memory.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
     from google.protobuf.message import Message
 
-# A hundred times what GetTicker gives at most, fifty times the largest quota of subscriptions.
+# A hundred times the ticks in an answer to GetTicker, fifty times the largest quota of subscriptions.
 MOST_PARTS: Final = 100_000
 _LEAST_BYTES: Final = 2  # of a part: its tag and a length of zero
-FREE_BYTES: Final = MOST_PARTS * _LEAST_BYTES  # what is shorter cannot have more parts, and is not looked through
+FREE_BYTES: Final = MOST_PARTS * _LEAST_BYTES  # a shorter message cannot have more parts, and is not checked
 _LONGEST_VARINT_BITS: Final = 70
 
-# The fields of a message that are lists of messages, or lead to one, by number, and the same of what they hold.
+# The fields of a message type that are lists of messages or contain one: number → the same for the type of the field.
 _Lists: TypeAlias = "dict[int, _Lists]"
 
 _VARINT, _EIGHT_BYTES, _LENGTH, _GROUP, _GROUP_END, _FOUR_BYTES = range(6)
 
 
 def check_parts(kind: type[Message], body: bytes) -> None:
-    """Raises ProtocolError for a body with more than MOST_PARTS parts, before anything is made of them."""
+    """Raises ProtocolError for a body with more than MOST_PARTS parts. Call it before parsing."""
     if len(body) > FREE_BYTES and _has_more_parts(body, _lists_of(kind.DESCRIPTOR)):
         raise ProtocolError(f"a message of {len(body):,} bytes has more than {MOST_PARTS:,} parts")
 
@@ -45,7 +45,7 @@ def _lists_of(message: Descriptor) -> _Lists:
 
 
 def _has_more_parts(body: bytes, lists: _Lists) -> bool:
-    """Counts the fields of every level that is a list or leads to one; bytes that are no message are the parser's."""
+    """Counts the fields at every level that is a list or contains one. False for invalid bytes, which fail later."""
     left = MOST_PARTS
     levels = [(0, len(body), lists)]
     try:
@@ -72,12 +72,12 @@ def _has_more_parts(body: bytes, lists: _Lists) -> bool:
                 elif wire_type not in (_GROUP, _GROUP_END):
                     return False
     except IndexError:
-        pass  # cut short, or a number without an end
+        pass  # incomplete, or a number that is too long
     return False
 
 
 def _varint(body: bytes, at: int) -> tuple[int, int]:
-    """The number that begins at a place, and where it ends. IndexError where it does not end."""
+    """The number that begins at offset `at`, and the offset of its end. Raises IndexError if it has no end."""
     byte = body[at]
     at += 1
     if byte < 0x80:

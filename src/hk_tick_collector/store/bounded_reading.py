@@ -1,8 +1,8 @@
-"""Reading a file that anybody may have written: what it may cost, and what its values must be.
+"""Reads files that another program may have written: limits the work of statements and checks all values.
 
-Enters: a path. Leaves: a connection whose every statement is bounded in work and bytes, and rows as the schema promises
-them. A view can run without an end, a STRICT table can be made to lie through `writable_schema`, and a number can be
-true and still no price: each is an error of that file, with its name in it.
+Enters: a path. Leaves: a connection on which each statement has limits for time and bytes, and rows whose values are
+checked against the schema. In a hostile file a view can run without end, a STRICT table can have values of wrong types
+(through `writable_schema`), and a number can be an impossible price. Each of these raises an error with the file name.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-MOST_BYTES: Final = 1_000_000  # of one value; the longest of ours are OpenD's words
-_STEPS: Final = 20_000  # of SQLite's machine between two looks at what a statement has cost
+MOST_BYTES: Final = 1_000_000  # of one value; the longest of ours are texts from OpenD
+_STEPS: Final = 20_000  # of SQLite's virtual machine between two checks of the time
 _LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01
 _KINDS: Final[dict[str, type]] = {"TEXT": str, "INTEGER": int, "REAL": float}
 _HINT: Final = "see docs/sqlite-wal.md for what can be saved"
 
 
 class Allowance:
-    """How much of this process's time SQLite may take for a file: counters take milliseconds, a scan as the file is
-    long. What is measured is CPU time, so a busy machine changes nothing.
+    """The CPU time that SQLite may use for a file. Counters need milliseconds; a scan gets time in proportion to the
+    file size. Because CPU time is measured, a busy machine does not matter.
     """
 
     def __init__(self, path: Path) -> None:
@@ -43,30 +43,30 @@ class Allowance:
         self._last_s = time.thread_time()
 
     def scan(self, file_bytes: int) -> None:
-        """A statement begins that reads the whole file, and whose rows are worked on between its steps."""
-        # A day of 100 MB: seven minutes, thirty times what it takes.
+        """Starts a statement that reads the whole file, and whose rows are processed between its steps."""
+        # For a day of 100 MB this is seven minutes, thirty times the usual time.
         self._left_s += file_bytes / 250_000 + (0.0 if self._scans else 10.0)
         self._scans = True
         self._last_s = time.thread_time()
 
     def begin(self) -> None:
-        """A statement begins; what was done between two of them is not SQLite's."""
+        """Starts a statement. The time between two statements does not count."""
         self._last_s = time.thread_time()
 
     def spend(self) -> bool:
-        """SQLite asks now and then whether it may go on. Raises StoreError when it has taken too long."""
+        """SQLite's progress handler. Raises StoreError when the time is used up."""
         now_s = time.thread_time()
         self._left_s -= max(0.0, now_s - self._last_s)
         self._last_s = now_s
         if self._left_s < 0:
-            raise StoreError(f"{self._path} asks for more work than a day file does", hint=_HINT)
+            raise StoreError(f"{self._path} takes more time to read than a day file can need", hint=_HINT)
         return False
 
 
 def connect(path: Path, allowance: Allowance, *, finished: bool = False) -> apsw.Connection:
-    """A connection for reading alone, on which nothing of the file's own is run: no view, no function with effects.
+    """A read-only connection that runs no code of the file: no views, no functions with side effects.
 
-    A file that is `finished` is read as it is: no WAL, no lock, and no file is made beside it.
+    A `finished` file is read without its WAL and without locks, and no file is created beside it.
     """
     uri = f"file:{quote(str(path.absolute()))}?mode=ro{'&immutable=1' if finished else ''}"
     db = apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
@@ -79,23 +79,23 @@ def connect(path: Path, allowance: Allowance, *, finished: bool = False) -> apsw
 
 
 def demand_tables(db: apsw.Connection, path: Path, tables: Iterable[str]) -> None:
-    """Raises SchemaChangedError for one that is there and is a view, a virtual table or calculated."""
+    """Raises SchemaChangedError if one of these tables is a view or a virtual table, or has generated columns."""
     names = list(tables)
     marks = ", ".join("?" * len(names))
     found = db.execute(f"SELECT name, type, rootpage FROM sqlite_schema WHERE name IN ({marks})", names).fetchall()  # noqa: S608
     for name, kind, page in found:
         if kind != "table" or not isinstance(page, int) or page < 1:
-            what = "a view" if kind == "view" else "no table of SQLite's own"
+            what = "a view" if kind == "view" else "not an ordinary table"
             raise SchemaChangedError(f"{path}: the table {name} is {what}", hint=CHANGED_HINT)
         for column, hidden in db.execute("SELECT name, hidden FROM pragma_table_xinfo(?)", (name,)):
             if hidden and column in _promised(name):
-                raise SchemaChangedError(f"{path}: the column {name}.{column} is calculated", hint=CHANGED_HINT)
+                raise SchemaChangedError(f"{path}: the column {name}.{column} is generated", hint=CHANGED_HINT)
 
 
 class _Promise(NamedTuple):
-    """What the columns of a statement must be, by their places."""
+    """The checks for the columns of a statement, each with the index of the column."""
 
-    kinds: list[tuple[int, str, type, bool]]  # place, column, type, whether it may be empty
+    kinds: list[tuple[int, str, type, bool]]  # index, column, type, whether it may be NULL
     times: list[tuple[int, str]]  # UTC epoch ms
     floats: list[tuple[int, str]]
 
@@ -103,7 +103,7 @@ class _Promise(NamedTuple):
 def checked(
     rows: Iterator[tuple[Any, ...]], path: Path, table: str, columns: Sequence[str]
 ) -> Iterator[tuple[Any, ...]]:
-    """The rows, each as the schema promises it; StoreError for the first that is not."""
+    """The rows, each checked against the schema. Raises StoreError for the first invalid one."""
     kinds, times, floats = _promise(table, tuple(columns))
     good: set[tuple[type, ...]] = set()
     for row in rows:
@@ -123,13 +123,13 @@ def checked(
 
 
 def odd_value(path: Path, what: str, value: object) -> StoreError:
-    """The error for a value that the schema does not allow, or that no clock and no market gives."""
+    """The error for a value that the schema does not allow, or that is impossible."""
     shown = repr(value)
     return StoreError(f"{path}: {what} is {shown if len(shown) <= 40 else shown[:40] + '…'}", hint=_HINT)
 
 
 def demand_figures(path: Path, table: str, figures: NamedTuple) -> None:
-    """Raises StoreError for counts and times that are none. Sums of volume and turnover may be any numbers."""
+    """Raises StoreError for invalid counts and times. Sums of volume and turnover may be any numbers."""
     for name, value in figures._asdict().items():
         is_good = type(value) in (int, float)
         if is_good and name not in ("volume", "turnover"):
@@ -140,7 +140,7 @@ def demand_figures(path: Path, table: str, figures: NamedTuple) -> None:
 
 @cache
 def _promised(table: str) -> dict[str, tuple[type, bool]]:
-    """The columns of a table of ours: type, and whether it may be empty."""
+    """The columns of a table in our schema → their type, and whether they may be NULL."""
     found = columns_of(schema.MIGRATIONS, table)
     return {each.name: (_KINDS[each.type], not each.not_null and not each.key) for each in found}
 
@@ -150,6 +150,6 @@ def _promise(table: str, columns: tuple[str, ...]) -> _Promise:
     promised = _promised(table)
     known = [(at, name, *promised[name]) for at, name in enumerate(columns) if name in promised]
     times = [(at, name) for at, name, _, _ in known if name.endswith("_ms")]
-    # A sum of turnovers, each a number, may pass what a float can hold.
+    # A sum of valid turnovers may be infinite as a float.
     floats = [(at, name) for at, name, kind, _ in known if kind is float and table != "symbols"]
     return _Promise(known, times, floats)

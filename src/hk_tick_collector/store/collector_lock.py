@@ -1,6 +1,7 @@
-"""One collector a DATA_ROOT, one a SPOOL_DIR: locks that the kernel lets go of when their holder dies, in any way.
+"""Locks for DATA_ROOT and SPOOL_DIR, so that only one collector uses each. The kernel releases a lock when its process
+ends, however it ends.
 
-The lock files are for their owner alone: with a right to read, somebody else could take a lock and keep us out.
+Only the owner of a lock file can read it: anyone who can read it could also lock it.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOCK_NAME: Final = ".collector.lock"
-SPOOL_LOCK_NAME: Final = ".spool.lock"  # another name: SPOOL_DIR may be DATA_ROOT itself
+SPOOL_LOCK_NAME: Final = ".spool.lock"  # a different name, because SPOOL_DIR may be DATA_ROOT itself
 _MODE: Final = 0o600
-SERVICE_ACCOUNT: Final = "hkcollector"  # of an installation
+SERVICE_ACCOUNT: Final = "hkcollector"  # the account that the installer creates
 _SERVICE_STATUS: Final = "sudo systemctl status hk-tick-collector --no-pager"
 _SERVICE_START: Final = "sudo systemctl start hk-tick-collector"
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
@@ -33,25 +34,25 @@ _PID: Final = re.compile(r"pid (\d+)")
 
 
 class OwnerLock:
-    """Holds DATA_ROOT for this process from construction to `release`.
+    """Locks DATA_ROOT for this process from construction to `release`.
 
-    `who` begins with `pid N` and is written into the lock file for the one who comes second. Raises OwnedError when
-    another process holds it, StoreError when the file cannot be written.
+    `who` begins with `pid N` and is written into the lock file, for the error message of a second collector. Raises
+    OwnedError when another process holds the lock, StoreError when the file cannot be written.
     """
 
     def __init__(self, data_root: Path, who: str) -> None:
         self._fd = _lock("DATA_ROOT", data_root, data_root / LOCK_NAME, who)
 
     def release(self) -> None:
-        """Lets the next collector in. The file stays: removing it would let two in."""
+        """Releases the lock. The file is not removed: otherwise two collectors could lock an old and a new file."""
         os.close(self._fd)
 
 
 @contextmanager
 def spool_owned(spool_dir: Path, who: str) -> Iterator[None]:
-    """Holds SPOOL_DIR for this process; another collector's rows there would be taken for an earlier run's.
+    """Locks SPOOL_DIR for this process. Otherwise this run would replay the spool of another running collector.
 
-    Raises as OwnerLock.
+    Raises the same errors as OwnerLock.
     """
     path = spool_dir / SPOOL_LOCK_NAME
     try:
@@ -59,7 +60,7 @@ def spool_owned(spool_dir: Path, who: str) -> Iterator[None]:
     except StoreError as error:
         if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in _NO_ROOM or path.exists():
             raise
-        fd = _lock("SPOOL_DIR", spool_dir, spool_dir, "")  # no file can be made there now: the directory will do
+        fd = _lock("SPOOL_DIR", spool_dir, spool_dir, "")  # the disk is full: the directory itself is locked
     try:
         yield
     finally:
@@ -67,7 +68,7 @@ def spool_owned(spool_dir: Path, who: str) -> Iterator[None]:
 
 
 def _lock(setting: str, directory: Path, path: Path, who: str) -> int:
-    """A descriptor that holds the lock; it is for reading alone, so that a disk can be made read-only beside it."""
+    """A descriptor that holds the lock. It is read-only, so that the file system can be remounted read-only."""
     try:
         fd = os.open(path, os.O_CLOEXEC | os.O_RDONLY | (os.O_CREAT if who else os.O_DIRECTORY), _MODE)
     except OSError as error:
@@ -76,7 +77,7 @@ def _lock(setting: str, directory: Path, path: Path, who: str) -> int:
         raise refused(f"{setting}'s lock file" if who else setting, path, error) from error
     try:
         if who and os.fstat(fd).st_uid == os.geteuid():
-            os.fchmod(fd, _MODE)  # an earlier version's may be read by the group
+            os.fchmod(fd, _MODE)  # in an earlier version the group could read it
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if who:
             _sign(setting, path, who)
@@ -91,7 +92,7 @@ def _lock(setting: str, directory: Path, path: Path, who: str) -> int:
 
 
 def _sign(setting: str, path: Path, who: str) -> None:
-    """Writes the holder into its lock file. On a full disk the lock is held all the same, without a name in it."""
+    """Writes the holder into the lock file. On a full disk the file stays empty, and the lock is still held."""
     try:
         fd = os.open(path, os.O_CLOEXEC | os.O_WRONLY)
     except OSError as error:
@@ -107,7 +108,7 @@ def _sign(setting: str, path: Path, who: str) -> None:
 
 
 def _owned(what: str, path: Path, named: str) -> OwnedError:
-    """Whose the lock is: the collector's that is `named` in it, or somebody's who only keeps us out."""
+    """The error for a lock that another process holds: the collector `named` in it, or another program."""
     match, found = _PID.match(named), holders(path)
     pid = int(match[1]) if match else None
     if pid in [holder.pid for holder in found or ()] or (not found and pid is not None and _is_collector(pid)):
@@ -115,17 +116,17 @@ def _owned(what: str, path: Path, named: str) -> OwnedError:
     holder = found[0] if found else Holder(-1)
     if holder.is_collector:
         return _of_another(what, f"{holder.words()}, which is just starting")
-    text = f"{what} is locked by {holder.words()}, which holds {path}: no collector"
+    text = f"{what} is locked by {holder.words()}, which holds {path} and is not a collector"
     if holder.pid > 0:
         return OwnedError(text, hint=f"sudo kill -TERM {holder.pid}")
     return OwnedError(text, hint=f"sudo fuser -v {shlex.quote(str(path))}")
 
 
 def _of_another_account(setting: str, directory: Path, path: Path) -> StoreError | None:
-    """Who collects there, where this account is the wrong one: it may not even write in the directory.
+    """The error when this account may not write in the directory because another account collects there.
 
-    Nothing is to be given to it then. None for a lock file that is not the directory's owner's, as a run as root leaves
-    it.
+    In that case the remedy is not to change the owner of the files. None if the lock file does not belong to the owner
+    of the directory, for example after a run as root.
     """
     try:
         owner = directory.stat().st_uid
@@ -139,7 +140,7 @@ def _of_another_account(setting: str, directory: Path, path: Path) -> StoreError
     found = [holder for holder in holders(path) or () if holder.is_collector or not holder.command]
     text = f"{setting} {directory} belongs to {user_name(owner)}, and this runs as {user_name(os.geteuid())}"
     if found:
-        return StoreError(f"{text}: another collector is at work there, {found[0].words()}", hint=_SERVICE_STATUS)
+        return StoreError(f"{text}: another collector is running there, {found[0].words()}", hint=_SERVICE_STATUS)
     return StoreError(f"{text}: the service is started by systemd, not by hand", hint=_SERVICE_START)
 
 
@@ -151,7 +152,7 @@ def _of_another(what: str, who: str) -> OwnedError:
 
 
 def _is_collector(pid: int) -> bool:
-    """Whether a process with this number lives that may be a collector: what it runs may be hidden from us."""
+    """Whether a process with this id runs and may be a collector; its command may be hidden from us."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

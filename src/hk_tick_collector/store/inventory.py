@@ -1,6 +1,7 @@
-"""What is kept on disk: day files, their snapshots, damaged files, the spool. Sizes and counters; no tick is read.
+"""Surveys the files on disk: day files, snapshots, damaged files, the spool. Reads sizes and counters, but no ticks.
 
-Enters: the directories. Leaves: facts. Changes nothing. With `read_snapshots` every snapshot is read once, for its sum.
+Enters: the directories. Leaves: facts. Changes nothing. With `read_snapshots` every snapshot is read once, to check its
+SHA-256.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NO_SNAPSHOT: Final = "none"
-NO_SUM: Final = "no_sum"  # there is one, and no SHA-256 of it
-DIFFERS: Final = "differs"  # its content is not what the SHA-256 is of
+NO_SUM: Final = "no_sum"  # the snapshot has no SHA-256 file
+DIFFERS: Final = "differs"  # its content does not match the SHA-256
 UNREADABLE: Final = "unreadable"
 BEHIND: Final = "behind"  # it has fewer ticks than the day file
 GOOD: Final = "good"
@@ -37,34 +38,34 @@ class KeptDay(NamedTuple):
     day: str
     size_bytes: int  # its WAL included
     sealed: bool
-    rows: int | None  # None where the file cannot be read
-    problem: str  # and why
+    rows: int | None  # None if the file cannot be read
+    problem: str  # why it cannot be read
     snapshot: str  # one of the words above
     snapshot_bytes: int
     remedy: str = ""  # of the problem
-    is_predecessors: bool = False  # it is the predecessor's, and can be imported
+    is_predecessors: bool = False  # it is a file of the predecessor and can be imported
 
 
 class Kept(NamedTuple):
-    """All that is kept."""
+    """All files on disk."""
 
     days: list[KeptDay]  # oldest first
     damaged: list[Path]  # day files that were set aside, without their WALs
     damaged_bytes: int
     spool_files: int
     spool_bytes: int
-    partial: list[Path]  # what a killed snapshot left
+    partial: list[Path]  # files of killed snapshots
     disk_bytes: int
     free_bytes: int
-    same_disk: bool  # snapshots go to the disk of the day files
+    same_disk: bool  # snapshots are on the disk of the day files
     data_root: Path
-    not_imported: list[Path]  # files of the predecessor that were set aside
-    imported: list[Path]  # and those that are kept although they are imported
+    not_imported: list[Path]  # files of the predecessor that wait for import
+    imported: list[Path]  # files of the predecessor that were imported and are still kept
     imported_bytes: int
 
 
 def survey(data_root: Path, snapshot_dir: Path, spool_dir: Path, *, read_snapshots: bool) -> Kept:
-    """What is there now. StoreError for a DATA_ROOT that is not there or cannot be read."""
+    """The files that exist now. Raises StoreError if DATA_ROOT does not exist or cannot be read."""
     try:
         root = data_root.stat()
         disk = shutil.disk_usage(data_root)
@@ -128,8 +129,8 @@ def _snapshot(copy: Path, rows: int | None, *, read: bool) -> str:
         return NO_SNAPSHOT
     expected = read_sum(copy)
     if expected is None:
-        return NO_SUM  # as one that was made by hand
-    copied, _ = _rows(copy, finished=True)  # the sum, too, is of the file alone
+        return NO_SUM  # for example a copy that was made by hand
+    copied, _ = _rows(copy, finished=True)  # without a WAL, like the SHA-256
     if copied is None:
         return UNREADABLE
     if read:
@@ -145,12 +146,12 @@ def _bytes(paths: Iterable[Path]) -> int:
         try:
             total += path.stat().st_size
         except OSError:
-            continue  # gone meanwhile, or closed to us
+            continue  # removed meanwhile, or not accessible
     return total
 
 
 def still_predecessors(data_root: Path, days: Sequence[str]) -> list[str]:
-    """Those days (`20261120`) whose file is the predecessor's still, or cannot be read now."""
+    """The days (`20261120`) among `days` whose file is still the predecessor's, or cannot be read now."""
     return [day for day in days if not _is_ours(path_of(data_root, day))]
 
 

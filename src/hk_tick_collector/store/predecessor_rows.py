@@ -1,8 +1,8 @@
-"""Rows of the predecessor that are no ticks of ours: kept verbatim in tables of their own, beside `ticks`.
+"""Rows of the predecessor that cannot be ticks in our table: they are stored unchanged in separate tables.
 
-`ticks_without_seq` holds those without a sequence, `rows_not_imported` the others, each with its cause. Both have all
-columns of the predecessor as they were, and where a row came from; a row that is written again is there once. The
-tables are made when the first such row comes: a day without a predecessor has none.
+`ticks_without_seq` has the rows without a sequence, `rows_not_imported` the others, each with its cause. Both have all
+columns of the predecessor unchanged, and the origin of each row. A row that is written twice is stored once. The tables
+are created for the first such row, so a day without a predecessor has none.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TABLE_NOT_IMPORTED: Final = "rows_not_imported"
 
 
 class BesideRow(NamedTuple):
-    """One row, and why it is no tick."""
+    """One row, and why it cannot be a tick."""
 
     source: str  # name of the file that it came from
     row_id: int  # its rowid there
@@ -30,7 +30,7 @@ class BesideRow(NamedTuple):
 
 
 def write_beside(db: apsw.Connection, rows: Iterable[BesideRow]) -> None:
-    """Adds rows, within the caller's transaction. SQLite's errors are bare."""
+    """Adds rows, within the caller's transaction. Raises apsw.Error."""
     for table, extra in _TABLES.items():
         found = [row for row in rows if (row.cause == WITHOUT_SEQ) == (table == TABLE_WITHOUT_SEQ)]
         if not found:
@@ -43,7 +43,7 @@ def write_beside(db: apsw.Connection, rows: Iterable[BesideRow]) -> None:
 
 
 def read_beside(db: apsw.Connection, source: str) -> Iterator[BesideRow]:
-    """The rows that came from a file, by their rowid there. SQLite's errors are bare."""
+    """The rows that came from a file, ordered by their rowid there. Raises apsw.Error."""
     parts = []
     for table, extra in _TABLES.items():
         if db.table_exists("main", table):

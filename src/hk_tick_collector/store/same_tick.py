@@ -1,8 +1,8 @@
-"""Which ticks are the same: rows compared with what a day file has under their key.
+"""Compares rows with the ticks of a day file that have the same key, to decide which are the same tick.
 
-Enters: rows and a connection. Leaves: those whose key is not there, and those that differ from the tick that is there.
-A tick that was pushed and is backfilled later is the same tick: how and when it reached us does not count, and OpenD
-gives the time of a push and of a later answer with another fraction of the second.
+Enters: rows and a connection. Leaves: the rows whose key is not stored, and the rows that differ from the stored tick.
+A tick that is pushed and later backfilled is the same tick. So how and when it reached us is not compared, and the
+times may differ by a fraction of a second, because OpenD's pushes and answers differ there.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.model import TickRow
 
-# The first columns of a tick: what the exchange says of the trade. The others tell how and when it reached us.
+# The first columns of a tick, which describe the trade. The others say how and when it reached us.
 _COLUMNS: Final = schema.TICK_COLUMNS[: schema.TICK_COLUMNS.index("push_type")]
 _CONTENT: Final = itemgetter(slice(len(_COLUMNS)))
 
 
 def _is_near(column: str) -> str:
-    """Floats of one value may differ in their last digits, because they may be sums in another order."""
+    """SQL that compares floats with a tolerance: equal sums may differ in their last digits."""
     return f"abs(got.{column} - has.{column}) <= 1e-9 * max(abs(got.{column}), abs(has.{column}))"
 
 
@@ -44,7 +44,7 @@ _SAME: Final = " AND ".join(
 )
 _HEAD: Final = f"WITH got (number, {', '.join(_COLUMNS)}) AS (VALUES "
 _ROW: Final = "(" + ",".join("?" * len(_COLUMNS)) + ")"
-# One row for a whole statement: to step through many would hand the interpreter to the event loop at each.
+# One result row for a whole statement: with many rows, the event loop could take the GIL at each row.
 _TAIL: Final = f""") SELECT group_concat(number) FILTER (WHERE has.symbol IS NULL),
                             group_concat(number) FILTER (WHERE has.symbol IS NOT NULL)
     FROM got LEFT JOIN ticks AS has ON has.symbol = got.symbol AND has.seq = got.seq
@@ -53,14 +53,14 @@ _WIDTHS: Final = widths(len(_HEAD + _TAIL), len("(000,") + len(_ROW))
 
 
 class Compared(NamedTuple):
-    """What `compare` found; a row in neither list is stored with the same content."""
+    """The result of `compare`. A row in neither list is stored with the same content."""
 
-    missing: list[TickRow]  # there is no tick with their key
-    differing: list[TickRow]  # there is another tick with their key
+    missing: list[TickRow]  # no stored tick has their key
+    differing: list[TickRow]  # a different tick has their key
 
 
 def compare(db: apsw.Connection, rows: Sequence[TickRow]) -> Compared:
-    """Compares rows with the ticks of a day file; both lists are in the order of `rows`. SQLite's errors are bare."""
+    """Compares rows with the ticks of a day file; both lists are in the order of `rows`. Raises apsw.Error."""
     found = Compared([], [])
     values, first = chain.from_iterable(map(_CONTENT, rows)), 0
     for width in _WIDTHS:

@@ -1,4 +1,4 @@
-"""Which SQLite is at work, and which ones may write beside another connection."""
+"""The version of SQLite in use, and which versions are safe for several connections."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Final
 
 import apsw
 
-# From 3.7.0 to 3.51.2 the WAL-reset defect can corrupt a database when two connections write or checkpoint at once.
+# In versions 3.7.0 to 3.51.2 the WAL-reset defect can corrupt a database when two connections write or checkpoint at
+# the same time.
 SOUND_SINCE: Final = (3, 51, 3)
-READS_SINCE: Final = (3, 37, 0)  # STRICT tables; an older one calls the schema of a day file malformed
+READS_SINCE: Final = (3, 37, 0)  # has STRICT tables; older versions report a malformed schema for a day file
 
 
 def library_version() -> str:

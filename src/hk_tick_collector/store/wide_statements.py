@@ -1,8 +1,7 @@
-"""Wide statements: many rows bound to one statement, by iterators of C alone.
+"""Wide statements: many rows are bound to one statement, with iterators implemented in C.
 
-A statement of hundreds of rows keeps the GIL away from SQLite's work, but one that is too long for apsw's cache of
-prepared statements is prepared at each use: to fill SQLite's 32,766 parameters, 3,276 rows, cost a third of all its
-time. A ladder of widths keeps the statements few.
+During a statement with hundreds of rows SQLite does not need the GIL. But a statement that is too long for apsw's cache
+of prepared statements is prepared again at each use (docs/decisions/0002). So only a few fixed widths are used.
 """
 
 from __future__ import annotations
@@ -13,15 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_CACHED_BYTES: Final = 16_384  # apsw's `max_cacheable_bytes`, of which a statement must stay short
+_CACHED_BYTES: Final = 16_384  # apsw's `max_cacheable_bytes`: a statement must be shorter than this
 _NARROWER: Final = (256, 64, 16, 4, 1)
 
 
 def widths(fixed_bytes: int, row_bytes: int) -> tuple[int, ...]:
-    """How many rows the statements have, widest first: `fixed_bytes` of text beside the rows, `row_bytes` for each."""
+    """The numbers of rows per statement, highest first. A statement is `fixed_bytes` long plus `row_bytes` a row."""
     return ((_CACHED_BYTES - 1 - fixed_bytes) // row_bytes, *_NARROWER)
 
 
 def bindings(values: Iterator[Any], statements: int, values_each: int) -> Iterator[tuple[Any, ...]]:
-    """What `statements` statements bind, taken from `values` as they ask for it, without a line of Python between."""
+    """The bindings for `statements` statements, taken lazily from `values`, without running Python code in between."""
     return map(tuple, map(islice, repeat(values, statements), repeat(values_each)))

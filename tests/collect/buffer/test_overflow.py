@@ -273,7 +273,7 @@ def test_rows_whose_sync_does_not_return_are_not_told_as_lost(
     assert lost == 7
     assert {thread.daemon for thread in threading.enumerate() if thread.name == "overflow"} == {True}, "nor waited for"
     told = journal.wait_for("spool_not_synced")
-    assert (told.level, told.fields) == ("WARNING", {"rows": "10", "hint": "safe but for a power cut"})
+    assert (told.level, told.fields) == ("WARNING", {"rows": "10", "hint": "lost only if the power fails now"})
     kept = place.with_name("as the next start sees it")
     kept.mkdir()
     for path in place.iterdir():

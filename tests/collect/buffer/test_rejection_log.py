@@ -25,10 +25,10 @@ def test_the_others_are_one_line_a_minute(journal: Journal) -> None:
     rejections.count("bad_time", ["HK.00700"])
     rejections.count("bad_time", ["HK.00700", "HK.00005", "HK.00700"])
     now_s[0] = 59.9
-    rejections.tell()
+    rejections.log_due()
     assert len(journal.events("ticks_rejected")) == 1
     now_s[0] = 60.0
-    rejections.tell()
+    rejections.log_due()
     _, line = journal.events("ticks_rejected")
     assert {name: line.fields[name] for name in ("ticks", "symbols", "most")} == {
         "ticks": "3",
@@ -56,10 +56,10 @@ def test_the_first_line_comes_at_once_and_causes_do_not_wait_for_each_other(jour
     rejections.add("conflict", {"HK.00005": 1})
     assert [event.fields["cause"] for event in journal.events("ticks_rejected")] == ["bad_time", "conflict"]
     now_s[0] = 94.9
-    rejections.tell()
+    rejections.log_due()
     now_s[0] = 95.0
-    rejections.tell()
-    rejections.tell()
+    rejections.log_due()
+    rejections.log_due()
     first, second, third = journal.events("ticks_rejected")
     assert (first.level, first.fields) == (
         "WARNING",
@@ -79,7 +79,7 @@ def test_more_symbols_than_there_are_take_no_memory(journal: Journal) -> None:
     rejections.count("bad_time", names)
     rejections.count("bad_time", names[:1])
     now_s[0] = 60.0
-    rejections.tell()
+    rejections.log_due()
     last = journal.events("ticks_rejected")[-1].fields
     assert (last["ticks"], last["symbols"], last["most"]) == ("10004", "10001", "others:3")
     tally.add(names)
@@ -92,15 +92,15 @@ def test_a_tick_that_opend_gives_again_is_no_news() -> None:
     """It is asked for the same ticks again and again. What it pushes is news each time, and is known from then on."""
     refused = Refused()
     tick = Rejected("HK.00700", 7, "bad_time", "a tick", 1)
-    assert refused.ticks([tick, tick], pulled=True) == [tick]
-    assert refused.ticks([tick], pulled=True) == []
-    assert refused.ticks([tick], pulled=False) == [tick]
+    assert refused.ticks([tick, tick], backfilled=True) == [tick]
+    assert refused.ticks([tick], backfilled=True) == []
+    assert refused.ticks([tick], backfilled=False) == [tick]
     again = tick._replace(recv_ts_ms=99, detail="the same tick in other words")
-    assert refused.ticks([again], pulled=True) == []
+    assert refused.ticks([again], backfilled=True) == []
     others = [tick._replace(symbol="HK.00005"), tick._replace(seq=8), tick._replace(cause="non_finite")]
-    assert refused.ticks(others, pulled=True) == others
+    assert refused.ticks(others, backfilled=True) == others
     unnumbered = [tick._replace(seq=0, detail=detail) for detail in ("one", "two", "one")]
-    assert refused.ticks(unnumbered, pulled=True) == unnumbered[:2]
+    assert refused.ticks(unnumbered, backfilled=True) == unnumbered[:2]
 
 
 def test_a_rejected_row_is_known_by_its_trade() -> None:
@@ -118,8 +118,8 @@ def test_only_the_newest_rejected_ticks_are_known() -> None:
     """Twenty thousand; the oldest of more is news again."""
     refused = Refused()
     ticks = [Rejected("HK.00700", seq, "bad_time", "", 1) for seq in range(1, 20_002)]
-    refused.ticks(ticks[:20_000], pulled=True)
-    assert refused.ticks(ticks[:1], pulled=True) == []
-    refused.ticks(ticks[20_000:], pulled=True)
-    assert refused.ticks(ticks[1:2], pulled=True) == []
-    assert refused.ticks(ticks[:1], pulled=True) == ticks[:1]
+    refused.ticks(ticks[:20_000], backfilled=True)
+    assert refused.ticks(ticks[:1], backfilled=True) == []
+    refused.ticks(ticks[20_000:], backfilled=True)
+    assert refused.ticks(ticks[1:2], backfilled=True) == []
+    assert refused.ticks(ticks[:1], backfilled=True) == ticks[:1]

@@ -13,7 +13,7 @@ from tests.collect.conftest import CAP_S, wait_until
 from hk_tick_collector.collect.buffer.chunk import Chunk
 from hk_tick_collector.collect.buffer.intake import Intake
 from hk_tick_collector.collect.buffer.overflow import Overflow
-from hk_tick_collector.collect.buffer.replay import replay_leftovers, store_rows
+from hk_tick_collector.collect.buffer.replay import replay_earlier_spools, store_rows
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
 from hk_tick_collector.collect.opend_state import OpenDState
 from hk_tick_collector.gaps.symbol_day import Day
@@ -57,7 +57,7 @@ def test_the_oldest_run_comes_first_and_its_spool_is_gone_then(
     intake = Intake(queue, tracker, OpenDState(), stats, time.monotonic)
 
     async def story() -> list[int]:
-        replaying = asyncio.create_task(replay_leftovers(tmp_path, MINE, intake, queue))
+        replaying = asyncio.create_task(replay_earlier_spools(tmp_path, MINE, intake, queue))
         found = await taken(queue, 3)
         await replaying
         return found
@@ -71,7 +71,7 @@ def test_without_a_spool_there_is_nothing_to_do(tmp_path: Path) -> None:
     """SPOOL_DIR need not be there."""
     queue = TickQueue(100)
     intake = Intake(queue, GapTracker(Day, lambda: 0), OpenDState(), Stats(), time.monotonic)
-    asyncio.run(replay_leftovers(tmp_path / "none", MINE, intake, queue))
+    asyncio.run(replay_earlier_spools(tmp_path / "none", MINE, intake, queue))
     assert queue.rows == 0
 
 
@@ -154,7 +154,7 @@ def test_a_directory_that_cannot_be_read_is_told(tmp_path: Path, journal: Journa
     queue = TickQueue(100)
 
     async def story() -> None:
-        replaying = asyncio.create_task(replay_leftovers(place, MINE, make_intake(queue, Stats()), queue))
+        replaying = asyncio.create_task(replay_earlier_spools(place, MINE, make_intake(queue, Stats()), queue))
         await asyncio.to_thread(journal.wait_for, "spool_failed")
         assert not replaying.done()
         replaying.cancel()
@@ -180,7 +180,7 @@ def test_a_record_that_is_damaged_is_told_and_passed_over(
     queue = TickQueue(100)
 
     async def story() -> list[int]:
-        replaying = asyncio.create_task(replay_leftovers(tmp_path, MINE, make_intake(queue, Stats()), queue))
+        replaying = asyncio.create_task(replay_earlier_spools(tmp_path, MINE, make_intake(queue, Stats()), queue))
         found = await taken(queue, 1)
         await replaying
         return found

@@ -234,7 +234,7 @@ def test_half_a_day_has_its_close_at_noon(tmp_path: Path) -> None:
 
 
 def test_what_matches_is_compared_once(tmp_path: Path, day: Any, journal: Journal) -> None:
-    """However often the link comes back in the same session; the log says so in one line."""
+    """However often the connection is restored in the same session; the log says so in one line."""
     rig, opend = Rig(tmp_path), Snapshots()
     rig.at(REST, NOON_MS)
     rig.at(REST, NOON_MS + 60_000)
@@ -261,7 +261,7 @@ def test_a_difference_is_looked_at_again(tmp_path: Path, day: Any, journal: Jour
 
 
 def test_failures_are_told_and_tried_again(tmp_path: Path, day: Any, journal: Journal) -> None:
-    """A link that breaks each time is asked five times in half an hour, not at every reconnect."""
+    """With a connection that breaks each time there are five requests in half an hour, not at every reconnect."""
     rig, opend = Rig(tmp_path), Snapshots(fails=99)
     for later in range(0, 7_200_000, 1000):
         if rig.at(REST, NOON_MS + later) is not None:

@@ -121,7 +121,7 @@ def service(tmp_path: Path) -> Service:
     """A service that has stored ticks of two symbols, with a gap before its start and one under way, and ended."""
     service = Service(tmp_path)
     service.see(*rows(11, 12, 13, 16, 17), *rows(3, 4, symbol=B))
-    service.tracker.settle()
+    service.tracker.end_interruption()
     service.commit()
     assert [gap[1:] for gap in service.open()] == [(1, 10, "before_start"), (14, 15, "push_lost")]
     return service

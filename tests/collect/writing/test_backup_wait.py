@@ -15,7 +15,7 @@ from hk_tick_collector.collect.buffer.chunk import Chunk
 from hk_tick_collector.collect.buffer.overflow import Overflow
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
 from hk_tick_collector.collect.writing.backup_rule import LIMIT_S
-from hk_tick_collector.collect.writing.backup_wait import CopyWait, Elsewhere
+from hk_tick_collector.collect.writing.backup_wait import CopyWait, OtherDirectory
 from hk_tick_collector.stats import Stats
 from hk_tick_collector.store.copies import find_copies
 from hk_tick_collector.store.spool import Spool
@@ -211,7 +211,7 @@ def test_a_copy_in_another_directory_is_seen_and_a_disk_that_hangs_is_not_waited
         assert answers.wait(CAP_S)
         return find_copies((tmp_path,), lambda _: True)
 
-    elsewhere = Elsewhere(look)
+    elsewhere = OtherDirectory(look)
     (tmp_path / "x.db").touch()
     (tmp_path / "x.db-journal").touch()
     assert elsewhere.latest() == {}

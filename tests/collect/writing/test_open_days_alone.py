@@ -114,10 +114,10 @@ def test_files_that_were_taken_away_are_let_go_of(desk: Desk, tick: MakeTick) ->
         desk.store(day, of(tick, day))
     for day in (TODAY, TODAY - 2):
         desk.path(day).rename(desk.path(day).with_name(f"moved{day}"))
-    assert sorted(desk.days.take_gone()) == [TODAY - 2, TODAY]
+    assert sorted(desk.days.close_gone()) == [TODAY - 2, TODAY]
     assert [day in desk.days for day in (TODAY, TODAY - 1, TODAY - 2)] == [False, True, False]
     assert sorted(desk.fresh) == [TODAY - 2, TODAY]
-    assert desk.days.take_gone() == []
+    assert desk.days.close_gone() == []
 
 
 def test_a_damaged_file_is_set_aside_for_a_fresh_one(desk: Desk, tick: MakeTick, journal: Journal) -> None:
@@ -172,7 +172,7 @@ def test_a_link_to_nowhere_is_not_replaced(desk: Desk) -> None:
     path.symlink_to(desk.data_root / "away" / path.name)
     with pytest.raises(ForeignFileError) as caught:
         desk.days.file(TODAY)
-    assert str(caught.value) == f"{path} is a link to {desk.data_root}/away/{path.name}, which is not there"
+    assert str(caught.value) == f"{path} is a symbolic link to {desk.data_root}/away/{path.name}, which does not exist"
     assert path.is_symlink()
 
 

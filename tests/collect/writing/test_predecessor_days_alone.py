@@ -190,7 +190,7 @@ def test_nothing_is_added_to_a_sealed_day(tmp_path: Path, journal: Journal) -> N
     importing.writer.file.close()
     assert seal(tmp_path / f"{DAY}.db", TODAY_MS, StoreOptions())
     fields = importing.run("predecessor_not_imported")
-    assert fields["detail"] == f"{DAY}.db is sealed: nothing is added to a finished day"
+    assert fields["detail"] == f"{DAY}.db is sealed: no ticks can be added to a finished day"
     assert kept.exists()
     assert importing.stats.received == 0
 

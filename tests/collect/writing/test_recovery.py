@@ -89,7 +89,7 @@ def test_a_writer_that_waits_for_a_copy_is_no_stall(
     recovery.look(NOW_MS)
     assert not journal.events("WATCHDOG")
     rig.queue.storing.copy_held = False
-    rig.opend.heard += 1
+    rig.opend.received += 1
     recovery.look(NOW_MS)
     assert "WATCHDOG persistent_stall" in journal.getvalue()
 
@@ -153,7 +153,7 @@ def test_what_cannot_be_recovered_ends_the_service(make_rig: MakeRig, tick: Make
     """With an error that says who starts it again."""
     scene = Scene(make_rig())
     scene.rig.put(hundred(tick))
-    with pytest.raises(StoreError, match="the writer is stuck and could not be recovered") as caught:
+    with pytest.raises(StoreError, match="the writer is blocked and did not recover") as caught:
         scene.look(Action.EXIT)
     assert caught.value.hint == "systemd restarts the service"
 
@@ -181,7 +181,7 @@ def test_a_writer_beyond_help_is_replaced(make_rig: MakeRig, tick: MakeTick, jou
     rig = make_rig(vfs=disk.name)
     rig.writer.start()
     scene = Scene(rig)
-    before = scene.current.haunted
+    before = scene.current.retired_is_alive
     assert not before
     disk.block()
     rig.put(hundred(tick))
@@ -191,12 +191,12 @@ def test_a_writer_beyond_help_is_replaced(make_rig: MakeRig, tick: MakeTick, jou
     (told,) = journal.events("writer_replaced")
     assert (told.level, told.fields) == ("ERROR", {"writers": "2"})
     assert scene.current.writer is not rig.writer
-    assert scene.current.haunted
+    assert scene.current.retired_is_alive
     assert scene.look().cause == ""
     disk.heal()
     rig.put(hundred(tick, 100))
     wait_until(lambda: rig.queue.rows == 0, "all stored")
-    wait_until(lambda: not scene.current.haunted, "the end of the old one")
+    wait_until(lambda: not scene.current.retired_is_alive, "the end of the old one")
     scene.current.demand_alive()
     assert scene.current.writer.stop(time.monotonic() + CAP_S) == 0
     assert rig.query(DAY, COUNT) == [(200,)]

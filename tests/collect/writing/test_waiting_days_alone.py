@@ -278,11 +278,11 @@ def test_who_keeps_rows_on_disk_is_told_when_they_are_safe(room: Room) -> None:
     told: list[str] = []
     room.days.defer(YESTERDAY, Part.of(room.rows(1, 2, YESTERDAY)))
     room.days.when_safe(lambda: told.append("safe"))
-    room.days.tell_safe()
+    room.days.call_when_safe()
     assert told == []
     room.hold(3, 4, YESTERDAY)
     for _ in range(2):
-        room.days.tell_safe()
+        room.days.call_when_safe()
     assert told == ["safe"]
     assert room.counts() == (4, 4, 0)
 

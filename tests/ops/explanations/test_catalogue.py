@@ -1,4 +1,4 @@
-"""The catalogue in step with the sources and its page: what is logged or found is explained, and nothing else is."""
+"""The catalogue agrees with the sources and the page: exactly the logged events and the findings are explained."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LOGGING: Final = {"debug", "info", "warning", "error", "bug"}
 
 
 def trees(*parts: str) -> Iterator[ast.Module]:
-    """The sources of these parts, of all when none is named."""
+    """The sources of these parts; all if none is given."""
     for path in sorted(SOURCE.rglob("*.py")):
         if not parts or path.relative_to(SOURCE).parts[0] in parts:
             yield ast.parse(path.read_text("utf-8"))
@@ -37,14 +37,14 @@ def strings(node: ast.AST) -> set[str]:
 
 
 def is_logging(function: ast.expr) -> bool:
-    """`log.info(…)`, `say(…)` where say was chosen among them, or what log.py tells of itself."""
+    """`log.info(…)`, `say(…)` if say is one of those, or what log.py itself logs."""
     if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
         return function.value.id == "log" and function.attr in LOGGING
     return isinstance(function, ast.Name) and function.id in ("say", "_own_event")
 
 
 def looped(tree: ast.Module, name: str) -> set[str]:
-    """What a variable is that a loop of its module sets from a table of constants."""
+    """The values of a variable that a loop of the module takes from a table of constants."""
     constants = [node for node in tree.body if isinstance(node, ast.AnnAssign)]
     tables = {node.target.id: node.value for node in constants if isinstance(node.target, ast.Name)}
     found: set[str] = set()
@@ -60,7 +60,7 @@ def looped(tree: ast.Module, name: str) -> set[str]:
 
 
 def handed(tree: ast.Module, name: str) -> set[str]:
-    """What constants a module's own calls hand to its functions as an argument of this name."""
+    """The constants that a module's own calls pass as an argument of this name."""
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     places = {function.name: [arg.arg for arg in function.args.args] for function in functions}
     found: set[str] = set()
@@ -73,7 +73,7 @@ def handed(tree: ast.Module, name: str) -> set[str]:
 
 
 def possible(tree: ast.Module, name: str) -> set[str]:
-    """Everything that a variable of this name can be in a module."""
+    """Every value that a variable of this name can have in a module."""
     found = looped(tree, name) | handed(tree, name)
     assert found, f"nobody can tell what {name} is"
     return found
@@ -106,7 +106,7 @@ def values_of(path: Path, *tables: str) -> set[str]:
 
 
 def families() -> dict[str, set[str]]:
-    """What may follow the beginning of a code that is put together at run time."""
+    """The possible endings of a code that is composed at run time."""
     messages = SOURCE / "opend" / "messages.py"
     states = values_of(messages, "_PROGRAM_STATES", "_GATEWAY_EVENTS") - {"ready"}
     rights = {f"quote_right_{right}" for right in QUOTE_RIGHTS_WITHOUT_TICKS}
@@ -115,13 +115,13 @@ def families() -> dict[str, set[str]]:
 
 
 def test_every_event_that_is_logged_is_explained_and_no_other() -> None:
-    """A new line needs its entry in ops/explanations/log_events.py; an entry whose line is gone must go too."""
+    """A new line needs its entry in ops/explanations/log_events.py; an entry without a line must be removed."""
     assert logged() == {*EVENTS, *SIMULATOR_EVENTS}
 
 
 @pytest.mark.parametrize(("page", "language"), PAGES)
 def test_the_page_is_fresh(page: Path, language: str) -> None:
-    """The reference of docs/troubleshooting.md and .en.md is the catalogue's: python tools/write_troubleshooting.py."""
+    """The reference of docs/troubleshooting.md and .en.md is generated: python tools/write_troubleshooting.py."""
     text = page.read_text("utf-8")
     assert catalogue.BEGIN in text
     assert text.partition(catalogue.BEGIN)[2] == catalogue.markdown(language).partition(catalogue.BEGIN)[2]
@@ -148,14 +148,14 @@ def _words(words: Words, language: str) -> str:
 
 
 def _bare(cell: str) -> str:
-    """Without what only Markdown needs."""
+    """The text without Markdown marks."""
     return (
         re.sub(r"\[[^]]+\]\(([a-z-]+)(?:\.en)?\.md\)", r"docs/\1.md", cell).replace("\\|", "|").replace("`", "").strip()
     )
 
 
 def test_code_is_marked_in_english_where_it_is_in_chinese() -> None:
-    """The words for the command line have no marks; a name inside a longer one is left alone."""
+    """The text for the command line has no marks; a name inside a longer one is not marked."""
     rows = catalogue.markdown("en").splitlines()
     (row,) = [row for row in rows if row.startswith("| `status_not_written` |")]
     assert "status.json could not be replaced, so `status` and alerts see an old state" in row
@@ -164,7 +164,7 @@ def test_code_is_marked_in_english_where_it_is_in_chinese() -> None:
 
 
 def test_a_line_is_explained_with_its_cause() -> None:
-    """Whatever stands before the level; `cause=` and `kind=` name findings."""
+    """With any text before the level; `cause=` and `kind=` name findings."""
     line = 'Nov 24 09:30:01 host hk[7]: 2026-11-24T09:30:01.000+08:00 ERROR persist_failed cause=disk_full detail="a b"'
     assert [each.name for each in catalogue.explain(line)] == ["persist_failed", "writer_disk_full"]
     line = "2026-11-24T09:30:01.000+08:00 ERROR opend_notice kind=program_needs_captcha detail=x"
@@ -190,5 +190,5 @@ def test_a_line_is_explained_with_its_cause() -> None:
     ],
 )
 def test_a_line_is_explained_as_a_page_quotes_it(line: str, expected: list[str]) -> None:
-    """Without its time and level; what its fields mean is explained as well, and of an unknown event nothing."""
+    """Without time and level; its fields are explained as well; an unknown event gives nothing."""
     assert [each.name for each in catalogue.explain(line)] == expected

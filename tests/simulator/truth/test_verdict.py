@@ -305,7 +305,7 @@ def test_any_loss_that_is_recorded_exactly_passes(seed: int) -> None:
 
 
 def test_a_rejected_tick_needs_its_gap(case: Case) -> None:
-    """A tick of the truth that came and was rejected lies in a gap of that cause, open or healed."""
+    """A tick of the truth that was rejected lies in a gap of that cause, open or healed."""
     case.lose("HK.00005", 5, 5, cause="rejected", status="healed", missing=0, closed_ms=2)
     case.acked = []
     verdict = case.judge()

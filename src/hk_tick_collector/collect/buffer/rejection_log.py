@@ -1,7 +1,7 @@
-"""What is told of rejected ticks: the first hundred of a cause whole, then one line a minute with their count.
+"""Log lines about rejected ticks: the first hundred of a cause in full, then one line a minute with their count.
 
-Enters: rejected ticks, as counts by symbol. Leaves: how many of them may be logged whole, and lines `ticks_rejected`.
-One cause can bring thousands of ticks a second. For one thread; each that rejects has one of its own.
+Enters: rejected ticks, as counts by symbol. Leaves: how many of them may be logged in full, and lines `ticks_rejected`.
+One cause can reject thousands of ticks a second. Each object here is for one thread.
 """
 
 from __future__ import annotations
@@ -19,40 +19,40 @@ if TYPE_CHECKING:
 
 _WHOLE: Final = 100
 _EVERY_S: Final = 60.0
-_SYMBOLS: Final = 10_000  # so many are kept apart; OpenD can name more than there are
+_SYMBOLS: Final = 10_000  # symbols counted separately; OpenD may send any number of invalid symbols
 _OTHERS: Final = "others"
 _KNOWN_MOST: Final = 20_000
-_CONTENT: Final = Tick._fields.index("push_type")  # so many of a row's first columns are the trade
+_CONTENT: Final = Tick._fields.index("push_type")  # the number of columns, at the start of a row, that are the trade
 
 
 class Rejections:
-    """`now_s` is a monotonic clock in seconds."""
+    """Decides which rejected ticks are logged in full, and counts the others. `now_s` is a monotonic clock (s)."""
 
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
-        self._whole: Counter[str] = Counter()  # how many of each cause were logged whole
+        self._whole: Counter[str] = Counter()  # cause → how many ticks were logged in full
         self._counted: dict[str, Counter[str]] = {}  # cause → symbol → ticks since its last line
         self._next_s: dict[str, float] = {}  # when the next line of a cause is due
 
     def whole(self, cause: str, ticks: int) -> int:
-        """How many of so many ticks the caller is to log whole; the others he counts."""
+        """How many of `ticks` ticks the caller must log in full. The caller must pass the others to `count`."""
         allowed = min(ticks, _WHOLE - self._whole[cause])
         self._whole[cause] += allowed
         return allowed
 
     def count(self, cause: str, symbols: Iterable[str]) -> None:
-        """Notes the symbol of each tick that is not logged whole."""
+        """Counts ticks that are not logged in full, given the symbol of each."""
         self.add(cause, Counter(symbols))
 
     def add(self, cause: str, ticks: Mapping[str, int]) -> None:
-        """As `count`, with the number of ticks of each symbol. Beyond so many symbols the others are one."""
+        """Like `count`, given the number of ticks of each symbol. Symbols above a limit are counted together."""
         counts = self._counted.setdefault(cause, Counter())
         for symbol, number in ticks.items():
             counts[symbol if symbol in counts or len(counts) < _SYMBOLS else _OTHERS] += number
-        self.tell()
+        self.log_due()
 
-    def tell(self) -> None:
-        """Logs the counts that are due; cheap while there is none."""
+    def log_due(self) -> None:
+        """Logs the counts that are due."""
         if not self._counted:
             return
         now_s = self._now_s()
@@ -72,26 +72,28 @@ class Rejections:
 
 
 class Refused:
-    """Ticks that were rejected: OpenD gives them again whenever it is asked."""
+    """The rejected ticks so far. A backfill brings the same ones again, which must not be logged a second time."""
 
     def __init__(self) -> None:
-        self._known: dict[int, None] = {}  # the newest, by their content
+        self._known: dict[int, None] = {}  # hashes of the newest ones
 
     def rows(self, rows: Iterable[TickRow]) -> list[TickRow]:
-        """Those of these rejected rows that are news."""
-        return [row for row in rows if self._is_news(hash(row[:_CONTENT]), pulled=push_type_of(row) == PUSH_BACKFILL)]
+        """The rows that were not rejected before."""
+        return [
+            row for row in rows if self._is_news(hash(row[:_CONTENT]), backfilled=push_type_of(row) == PUSH_BACKFILL)
+        ]
 
-    def ticks(self, ticks: Iterable[Rejected], *, pulled: bool) -> list[Rejected]:
-        """Those of these rejected ticks that are news; `pulled`: OpenD was asked for them."""
+    def ticks(self, ticks: Iterable[Rejected], *, backfilled: bool) -> list[Rejected]:
+        """The ticks that were not rejected before. `backfilled` says that a backfill brought them."""
         return [
             tick
             for tick in ticks
-            if self._is_news(hash((tick.symbol, tick.seq, tick.cause, tick.seq or tick.detail)), pulled=pulled)
+            if self._is_news(hash((tick.symbol, tick.seq, tick.cause, tick.seq or tick.detail)), backfilled=backfilled)
         ]
 
-    def _is_news(self, content: int, *, pulled: bool) -> bool:
-        """Whether a tick is not the same as one before; one that is pushed always is news."""
-        is_news = not pulled or content not in self._known
+    def _is_news(self, content: int, *, backfilled: bool) -> bool:
+        """Whether a tick is new. A pushed tick always is."""
+        is_news = not backfilled or content not in self._known
         self._known[content] = None
         if len(self._known) > _KNOWN_MOST:
             del self._known[next(iter(self._known))]
@@ -99,7 +101,7 @@ class Refused:
 
 
 class Tally:
-    """How many ticks of which symbol, since the start."""
+    """Counts ticks by symbol since the start."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -113,9 +115,9 @@ class Tally:
 
     @property
     def symbols(self) -> int:
-        """How many there are."""
+        """The number of symbols."""
         return len(self._counts)
 
     def most(self) -> tuple[str, int]:
-        """The symbol with the most ticks, and how many; empty and 0 before the first."""
+        """The symbol with the most ticks, and their number; ("", 0) before the first tick."""
         return max(self._counts.items(), key=lambda item: item[1], default=("", 0))

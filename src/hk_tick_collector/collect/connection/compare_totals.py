@@ -1,10 +1,10 @@
-"""Whether we have what OpenD counted: at lunch and after the close, our sums beside its own totals of the day.
+"""Reconciliation: at lunch and after the close, compares our sums of the day with OpenD's own totals.
 
-Enters: the market's state, the snapshot of every symbol, the counters of the day file. Leaves: rows of the table
-`reconciliation`, a log line. It is a witness and nothing more: no tick, no gap, no request for ticks depends on it.
+Enters: the market's state, OpenD's snapshot of every symbol, the sums of the day file. Leaves: rows of the table
+`reconciliation`, a log line. It only reports: no tick, gap or backfill depends on it.
 
-Which trades OpenD counts in volume and turnover is not documented (docs/data-quality.md tells what is known). So our
-sums are compared in every way that makes sense, and the word kept with them says which one fits.
+OpenD does not document which trades it counts in volume and turnover (docs/data-quality.md says what is known). So
+our sums are compared with and without the trade types in question. The column `explained` says which comparison fits.
 """
 
 from __future__ import annotations
@@ -48,28 +48,31 @@ if TYPE_CHECKING:
 
     Request = Callable[[int, Message], Awaitable[bytes]]
 
-TURNOVER: Final = "turnover"  # the volume is the same to the share, so no tick is missing
-GAP: Final = "gap"  # ticks are missing, and the table `gaps` says so
+TURNOVER: Final = "turnover"  # the volume is equal, so no tick is missing; the turnover differs
+GAP: Final = "gap"  # ticks are missing, and the table `gaps` has an open gap
 REJECTED: Final = "rejected"
 NO_ANSWER: Final = "no_answer"
 
-_SETTLED: Final = MATCHING | {TURNOVER, REJECTED}  # looking again would find the same
+_SETTLED: Final = MATCHING | {TURNOVER, REJECTED}  # another attempt would have the same result
 
 _SESSIONS: Final = {4: "lunch", 6: "close"}  # by QotMarketState: rest, closed
-_FAILURES: Final[tuple[type[Exception], ...]] = (CollectorError, *DISK_ERRORS)  # a link or a disk in trouble, no bug
-_LATE_TICKS_MS: Final = 60_000  # after the end of a session, for what is still under way
-_AGAIN_MS: Final = (60_000, 120_000, 300_000, 900_000)  # after an attempt, by OpenD's clock
-_LOOKS: Final = 3  # before a difference is believed; a failure is tried again as often as _AGAIN_MS has places
-_LOOK_EVERY_S: Final = 1.0
-_SPACING_S: Final = 0.6  # 60 requests in 30 s are allowed, and others may ask as well
-_MOST_REQUESTS: Final = 100  # of one attempt, however many symbols OpenD refuses
-_TURNOVER_HKD: Final = 1.0  # how far sums of decimal fractions may stand apart: this, or
-_TURNOVER_SHARE: Final = 1e-6  # this share of them
+_FAILURES: Final[tuple[type[Exception], ...]] = (
+    CollectorError,
+    *DISK_ERRORS,
+)  # trouble of a connection or a disk, not a bug
+_LATE_TICKS_MS: Final = 60_000  # wait after the end of a session, for ticks that are still under way
+_AGAIN_MS: Final = (60_000, 120_000, 300_000, 900_000)  # until the next attempt, by OpenD's clock
+_ATTEMPTS: Final = 3  # attempts before a difference is final; a failed attempt is repeated as often as _AGAIN_MS allows
+_POLL_S: Final = 1.0
+_SPACING_S: Final = 0.6  # OpenD allows 60 requests in 30 s, and other clients may use some of them
+_MOST_REQUESTS: Final = 100  # of one attempt
+_TURNOVER_HKD: Final = 1.0  # rounding: sums of decimal fractions may differ by this amount, or
+_TURNOVER_SHARE: Final = 1e-6  # by this share
 
 
 @dataclass(frozen=True, slots=True)
 class DaySums:
-    """What a day file knows, read at one moment. Sums are of volume (shares) and turnover (HKD), by symbol."""
+    """The sums of a day file, read in one transaction: volume (shares) and turnover (HKD), by symbol."""
 
     counts: Mapping[str, SymbolCount]
     odd_lots: Mapping[str, tuple[int, float]]
@@ -79,7 +82,7 @@ class DaySums:
 
     @classmethod
     def read(cls, path: Path) -> DaySums:
-        """Reads a day file; that of a busy day takes seconds. Raises StoreError, NoDayError among them."""
+        """Reads a day file, which can take seconds. Raises StoreError, or its subclass NoDayError."""
         with DayReader(path) as reader, reader.snapshot():
             gaps = reader.gaps()
             return cls(
@@ -92,7 +95,7 @@ class DaySums:
 
 
 def worth_it(path: Path, session: str) -> bool:
-    """Whether there is a day to compare: not before its first tick, nor when an earlier run has left nothing open."""
+    """Whether a comparison is useful: the day has ticks, and no earlier run has already compared it completely."""
     with DayReader(path) as reader:
         before = reader.reconciliation()
         done = bool(before) and before[0].session == session and all(row.explained in _SETTLED for row in before)
@@ -102,7 +105,7 @@ def worth_it(path: Path, session: str) -> bool:
 def compare(
     session: str, symbols: Sequence[str], ours: DaySums, official: Mapping[str, DayTotals], day: str, at_ms: int
 ) -> list[Reconciled]:
-    """One row a symbol; `day` is the date of the comparison as `2026-11-20`."""
+    """One row for each symbol. `day` is the date of the comparison, like `2026-11-20`."""
     rows = []
     for symbol in symbols:
         count, theirs = ours.counts.get(symbol), official.get(symbol)
@@ -141,7 +144,7 @@ def _explain(row: Reconciled, theirs: DayTotals, ours: DaySums, day: str) -> str
         return TURNOVER
     if not row.volume and (theirs.suspended or (theirs.updated and theirs.updated != day)):
         return NOT_TRADED
-    if theirs.volume > row.volume - odd[0] - late[0]:  # they have more, as they must where a tick is missing
+    if theirs.volume > row.volume - odd[0] - late[0]:  # OpenD has more: a tick of ours is missing
         if row.symbol in ours.with_gaps:
             return GAP
         if row.symbol in ours.with_rejected:
@@ -150,9 +153,9 @@ def _explain(row: Reconciled, theirs: DayTotals, ours: DaySums, day: str) -> str
 
 
 async def ask_totals(request: Request, symbols: Sequence[str]) -> dict[str, DayTotals]:
-    """OpenD's totals of as many of `symbols` as it tells; a symbol that it refuses costs the others nothing.
+    """OpenD's totals of `symbols`. A symbol that OpenD refuses is left out and does not affect the others.
 
-    Raises OpenDError when the connection ends or a reply does not come.
+    Raises OpenDError when the connection ends or a reply does not arrive.
     """
     totals: dict[str, DayTotals] = {}
     size = messages.SNAPSHOT_MAX
@@ -166,15 +169,15 @@ async def ask_totals(request: Request, symbols: Sequence[str]) -> dict[str, DayT
         body = await request(messages.GET_SECURITY_SNAPSHOT, messages.get_security_snapshot(batch))
         try:
             totals.update((each.symbol, each) for each in messages.read_security_snapshot(body))
-        except CollectorError:  # refused, or it cannot be read
+        except CollectorError:  # refused, or not readable
             waiting += halves(batch)
     return totals
 
 
 class Reconciler:
-    """Knows when a session is to be compared, once for each, whatever becomes of connections meanwhile.
+    """Compares each session once, also if connections end meanwhile.
 
-    `keep` takes the day number and the rows to store. The market's state and OpenD's clock come from `opend`.
+    `keep` is called with the day number and the rows to store. `opend` has the market's state and OpenD's clock.
     """
 
     def __init__(
@@ -190,24 +193,24 @@ class Reconciler:
         self._opend = opend
         self._storing = storing
         self._keep = keep
-        self._session: tuple[int, str] | None = None  # the day and the session that has ended
-        self._due_ms: int | None = None  # by OpenD's clock; None when nothing is left to do
+        self._session: tuple[int, str] | None = None  # the day and name of the session that ended
+        self._due_ms: int | None = None  # time of the next attempt by OpenD's clock; None when there is none
         self._attempts = 0
 
     async def run(self, transport: Transport, subscribed: asyncio.Event) -> None:
-        """Compares what is due while one connection lives; never returns. Whatever fails ends nothing else."""
+        """Makes the attempts that are due, on one connection; never returns. A failure here affects nothing else."""
         await subscribed.wait()
         while True:
             if (session := self.due()) is not None:
                 try:
                     await self.attempt(transport.request, *session)
-                except Exception as error:  # noqa: BLE001 - the task's boundary: a witness never stops collection
+                except Exception as error:  # noqa: BLE001 - the task's boundary: it must not stop collection
                     self._due_ms = None
                     log.bug("reconcile_failed", error)
-            await asyncio.sleep(_LOOK_EVERY_S)
+            await asyncio.sleep(_POLL_S)
 
     def due(self) -> tuple[int, str] | None:
-        """The day and session to be compared now, if any."""
+        """The day and session to compare now, if any."""
         opend = self._opend
         if opend.opend_time_ms is None or opend.market_state is None:
             return None
@@ -221,7 +224,7 @@ class Reconciler:
         return session
 
     async def attempt(self, request: Request, day: int, session: str) -> None:
-        """Compares every symbol; what could not be read, or differs without a reason, is looked at again later."""
+        """Compares every symbol. A failure, or a difference without a reason, causes another attempt later."""
         self._attempts += 1
         wait_ms = _AGAIN_MS[self._attempts - 1] if self._attempts <= len(_AGAIN_MS) else None
         self._due_ms = None if wait_ms is None else (self._opend.opend_time_ms or 0) + wait_ms
@@ -242,12 +245,12 @@ class Reconciler:
         at_ms = self._opend.opend_time_ms or 0
         rows = compare(session, symbols, ours, official, market.day_date(day).isoformat(), at_ms)
         self._keep(day, rows)
-        _tell(session, rows)
-        if self._attempts >= _LOOKS or all(row.explained in _SETTLED for row in rows):
+        _log_result(session, rows)
+        if self._attempts >= _ATTEMPTS or all(row.explained in _SETTLED for row in rows):
             self._due_ms = None
 
 
-def _tell(session: str, rows: Sequence[Reconciled]) -> None:
+def _log_result(session: str, rows: Sequence[Reconciled]) -> None:
     differing = [row for row in rows if row.explained not in MATCHING]
     unexplained = [row for row in differing if row.explained == UNEXPLAINED]
     worst = max(unexplained or differing, key=lambda row: row.difference, default=None)

@@ -1,7 +1,7 @@
-"""What is missing of a day that was imported from the predecessor: the gaps and rules that its sequences tell.
+"""Finds the gaps of a day that was imported from the predecessor, which did not record gaps.
 
-The predecessor wrote no gaps. A new file of its ticks is read as any other at a start, and what its counters lack is
-written down, so that `gaps`, `status` and a later backfill go on from there.
+The new file with its ticks is read like any file at a start. The gaps and rules found in its sequences are written to
+it, for `gaps`, `status` and a later backfill.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CAUSE_PREDECESSOR: Final = "predecessor"  # the ticks are not in the predecessor
 
 
 def missing_of(directory: Path, number: int) -> Batch:
-    """The gaps and rules to be written to the file of a day in a directory."""
+    """The gaps and rules to write to the file of a day in `directory`."""
     day = load_day(directory, number)
     tracker = GapTracker(lambda _: day, now_ms)
     tracker.open(number)

@@ -1,7 +1,7 @@
-"""What was seen of a day while its file could not be read, to be joined with what the file tells.
+"""What was seen of a day while its file could not be read, to be joined with the content of the file.
 
-The file's gaps keep their number, cause and status. What was noted since the start, when numbers began at 1, gets new
-numbers; of its gaps only what neither the file nor memory holds is left.
+The gaps of the file keep their id, cause and status. The gaps found since the start, whose ids began at 1, get new ids,
+and only the ticks that are neither in the file nor in memory stay missing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Seen:
-    """What was seen of a day since the start, and is not in its file."""
+    """What was seen of a day since the start and is not in its file."""
 
     def __init__(self, old: Day, held: Iterable[TickRow], now_ms: int) -> None:
         self._old = deepcopy(old)  # reading the file may still fail
@@ -40,7 +40,7 @@ class Seen:
         self._seqs: dict[str, list[int]] = {}
         self._marks: dict[str, list[OpenGap]] = {}
         self._joined: set[str] = set()
-        self._blind: dict[str, list[OpenGap]] = {}  # "the day begins here", said of a day of which nothing was known
+        self._blind: dict[str, list[OpenGap]] = {}  # gaps before the first tick, opened without knowledge of the file
         for symbol, seq, ts_ms, *_ in held:
             if market.day_number(ts_ms) == old.number:
                 self._seqs.setdefault(symbol, []).append(seq)
@@ -49,9 +49,10 @@ class Seen:
                 self._marks.setdefault(symbol, []).append(gap)
 
     def join(self, day: Day, track: SymbolDay, marks: set[int]) -> bool:
-        """Adds to a symbol as its file has it what is not a matter of ticks and gaps; whether those must be counted.
+        """Adds the state of a symbol from memory to its track from the file. Returns whether the ticks and gaps must be
+        counted again.
 
-        `marks` are the sequences of ticks that came and are not in the file; those of this run are added.
+        `marks` are the sequences of ticks that were received but are not in the file; those of this run are added.
         """
         before = self._old.tracks.get(track.symbol)
         if before is None:
@@ -79,7 +80,7 @@ class Seen:
             _widen(track.doubt, before.doubt)
             track.known_seq = min(track.known_seq, before.known_seq)
             day.dirty[track.doubt.id] = (track.symbol, track.doubt, True)
-        track.interrupted, track.unwitnessed = before.interrupted, before.unwitnessed
+        track.interrupted, track.unconfirmed = before.interrupted, before.unconfirmed
         track.candidate, track.strange, track.in_a_row = before.candidate, before.strange, before.in_a_row
         if before.next > 0:
             day.rules[track.symbol] = RULE_COUNTER
@@ -87,24 +88,23 @@ class Seen:
         return True
 
     def go_on(self, track: SymbolDay) -> None:
-        """A tick that came since may be newer than every stored one, and have found no place."""
+        """Advances a track to the newest tick seen since: it may have been dropped, and then is not in the file."""
         before = self._old.tracks.get(track.symbol)
         if before is not None and before.next > 0 and before.last_seq >= track.run_seq:
             track.go_to(before.next - 1, before.last_seq, before.last_ts_ms)
 
     def seqs(self, symbol: str) -> list[int]:
-        """The sequences of the rows of a symbol that are not committed."""
+        """The sequences of the uncommitted rows of a symbol."""
         return self._seqs.get(symbol, [])
 
     def gaps(self, symbol: str) -> list[OpenGap]:
-        """What was missing of a symbol by what was seen since, by counter. What came before the first tick was missed
-        by this start, where the file has ticks from before."""
+        """The gaps of a symbol found since the start, by counter, including the gap before the first tick."""
         before = self._old.tracks.get(symbol)
         blind = self._blind.get(symbol, [])
         return [] if before is None else sorted((*blind, *before.gaps, *before.lost), key=first_counter)
 
     def keep_others(self, day: Day) -> None:
-        """Takes over the symbols of which the file knows nothing, with new numbers for their gaps."""
+        """Adds the symbols that the file does not have, with new ids for their gaps."""
         for symbol, track in self._old.tracks.items():
             if symbol in day.tracks or symbol in self._joined:
                 continue
@@ -130,7 +130,7 @@ class Seen:
                 day.dirty[gap.id] = (track.symbol, gap, False)
 
     def _without_rule(self, day: Day, track: SymbolDay, before: SymbolDay) -> None:
-        """The rule does not hold: how much is missing since the first thing that was is unknown."""
+        """The rule does not hold: all gaps become one doubt, which starts with the earliest of them."""
         known = [*track.past, *track.gaps, *track.lost.clear(), *([track.doubt] if track.doubt else [])]
         for gap in known:
             day.dirty[gap.id] = (track.symbol, gap, False)

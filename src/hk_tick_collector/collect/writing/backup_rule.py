@@ -1,8 +1,8 @@
-"""Whether commits wait for a copy that somebody makes of the day file. No I/O: observations and time in, decision out.
+"""Decides whether commits wait for a copy of the day file that another program makes. No I/O: observations and time
+enter, a decision leaves.
 
-SQLite's `.backup` starts over at each commit of ours, so while ticks arrive it would never end. Commits wait for it as
-long as it goes on, and never longer than LIMIT_S: then ticks are stored again, and a copy that is not done by then is
-not waited for any more, until it has ended.
+SQLite's `.backup` starts over at each commit, so while ticks arrive it would never end. Commits wait while the copy
+makes progress, but at most LIMIT_S. After that ticks are stored again, and commits no longer wait for this copy.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from hk_tick_collector.store.copies import Mark
 
 LIMIT_S: Final = 60.0
-STILL_S: Final = 2.0  # a copy that does not change for so long is left behind by a dead process, or waits for the disk
-# One copy after the other: commits wait for so long in all before everything that waits must be stored once.
+STILL_S: Final = 2.0  # a copy that has not changed for this time was left by a dead process, or waits for the disk
+# With several copies in a row, commits wait for at most this time in total. Then all waiting rows must be stored once.
 TOTAL_S: Final = 3 * LIMIT_S
 
 ENDED: Final = "copy_ended"
@@ -29,13 +29,13 @@ LIMIT: Final = "limit"
 class _Copy:
     mark: Mark
     moved_s: float  # when it was last seen to have changed
-    refused: bool = False  # commits have waited for it long enough
+    refused: bool = False  # commits no longer wait for it
 
 
 class CopyRule:
-    """Call `judge` about twice a second. `held` is the copy that commits wait for, `ended` why they last stopped to.
+    """Call `judge` about twice a second. `held` is the copy that commits wait for. `ended` is why the last wait ended.
 
-    `unfinished` is a copy that goes on although commits do not wait for it any more. Both are "" where there is none.
+    `unfinished` is a copy in progress that commits do not wait for. All are "" when there is none.
     """
 
     def __init__(self) -> None:
@@ -44,14 +44,14 @@ class CopyRule:
         self.unfinished = ""
         self._copies: dict[str, _Copy] = {}
         self._looked = False
-        self._since_s = 0.0  # when the wait that lasts began
-        self._waited_s = 0.0  # in all, before it
-        self._spent = False  # no other wait before everything is stored
+        self._since_s = 0.0  # start of the current wait
+        self._waited_s = 0.0  # total of the earlier waits
+        self._spent = False  # no further wait until all rows are stored
 
     def judge(self, seen: Mapping[str, Mark], now_s: float, *, all_stored: bool) -> str:
-        """The copy that commits have to wait for now, "" where they have not to.
+        """The copy that commits must wait for now, "" if there is none.
 
-        `seen` is every copy with its mark, `now_s` a monotonic clock, `all_stored` whether nothing waits in the spool.
+        `seen` is every copy with its mark, `now_s` a monotonic clock, `all_stored` whether the spool is empty.
         """
         self._copies = copies = {path: self._known(path, mark, now_s) for path, mark in seen.items()}
         self._looked = True
@@ -76,7 +76,7 @@ class CopyRule:
         return self.held
 
     def _known(self, path: str, mark: Mark, now_s: float) -> _Copy:
-        """A copy as it was seen before, with what is new of it; what lies there at the first look is not moving."""
+        """The known state of a copy, updated. A copy that exists at the first call counts as not in progress."""
         copy = self._copies.get(path)
         if copy is None:
             return _Copy(mark, now_s if self._looked else float("-inf"))

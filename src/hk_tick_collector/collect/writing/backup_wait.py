@@ -1,7 +1,7 @@
-"""The writer's wait for a copy of the day: looks for one, and keeps safe what waits meanwhile.
+"""Lets the writer wait while another program copies a day file, and spools the ticks that wait meanwhile.
 
-Enters: what lies in DATA_ROOT and SNAPSHOT_DIR. Leaves: the answer whether the writer takes the next batch, two log
-lines, the copy in Stats. Ticks that wait for longer than a second go to the spool, which syncs them.
+Enters: the files in DATA_ROOT and SNAPSHOT_DIR. Leaves: whether the writer must wait, two log lines, the copy in Stats.
+Ticks that wait for longer than a second go to the spool, which syncs them to disk.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from hk_tick_collector.store.copies import Mark
 
 POLL_S: Final = 0.05  # how long the writer waits before it asks again
-_LOOK_EVERY_S: Final = 0.5  # so much of a copy may be in vain
-_LOOK_AGAIN_S: Final = 0.1  # while commits wait: its end is seen at once
-_IN_MEMORY_S: Final = 1.0  # ticks that wait longer are spooled
+_LOOK_EVERY_S: Final = 0.5  # between searches for copies; a new copy may start over once within this time
+_LOOK_AGAIN_S: Final = 0.1  # the same while commits wait, to detect the end of the copy soon
+_IN_MEMORY_S: Final = 1.0  # ticks that wait longer than this are spooled
 _NO_SPOOL: Final = "spool"
 _STOP: Final = "stop"
 
 
-class Elsewhere:
-    """Looks in a directory of another disk, in a thread of its own: a network disk may not answer for ever."""
+class OtherDirectory:
+    """Searches a directory on another disk in a separate thread, because a network disk may hang without limit."""
 
     def __init__(self, look: Callable[[], dict[str, Mark]]) -> None:
         self._look = look
@@ -43,14 +43,14 @@ class Elsewhere:
         self._thread = threading.Thread(target=self._run, name="copies", daemon=True)
 
     def latest(self) -> dict[str, Mark]:
-        """What the last look found; has the next one begin."""
+        """The result of the last search. Starts the next one."""
         if self._thread.ident is None:
             self._thread.start()
         self._wanted.set()
         return self._found
 
     def close(self) -> None:
-        """Ends the thread, once its look returns."""
+        """Ends the thread after its current search."""
         self._closed = True
         self._wanted.set()
 
@@ -61,10 +61,10 @@ class Elsewhere:
 
 
 class CopyWait:
-    """The writer asks `lasts` before it takes the next batch. For its thread alone.
+    """The writer thread calls `lasts` before it takes the next batch.
 
-    It looks in `places`: DATA_ROOT, and SNAPSHOT_DIR where that is another. `is_written` tells whether a day's file is
-    open for writing; `now_ms` is the wall clock in UTC epoch ms.
+    `places` are DATA_ROOT and SNAPSHOT_DIR; both are searched for copies. `is_written` returns whether a day's file is
+    open for writing. `now_ms` is the wall clock in UTC epoch ms.
     """
 
     def __init__(
@@ -80,24 +80,24 @@ class CopyWait:
         self._queue = queue
         self._stats = stats
         self._look = partial(find_copies, (data_root,), self._writes)
-        self._elsewhere = None
+        self._other = None
         if snapshot_dir not in (None, data_root):
-            self._elsewhere = Elsewhere(partial(find_copies, (snapshot_dir,), self._writes))
+            self._other = OtherDirectory(partial(find_copies, (snapshot_dir,), self._writes))
         self._is_written = is_written
         self._now_ms = now_ms
         self._now_s = now_s
         self._rule = CopyRule()
         self._look_at_s = float("-inf")
         self._since_s = 0.0
-        self._waits = False  # commits do
-        self._path = ""  # of the copy that goes on
-        self._told = False  # the wait that lasts has a line in the log
+        self._waits = False  # commits wait
+        self._path = ""  # of the copy in progress
+        self._told = False  # the current wait was logged
 
     def lasts(self) -> bool:
-        """Whether commits have to wait for a copy."""
+        """Whether commits must wait for a copy."""
         now_s = self._now_s()
         if now_s >= self._look_at_s:
-            seen = self._look() | (self._elsewhere.latest() if self._elsewhere else {})
+            seen = self._look() | (self._other.latest() if self._other else {})
             self._rule.judge(seen, now_s, all_stored=not self._queue.spooled_rows)
             self._look_at_s = now_s + (_LOOK_AGAIN_S if self._rule.held else _LOOK_EVERY_S)
         held = self._rule.held
@@ -110,20 +110,20 @@ class CopyWait:
         return safe
 
     def close(self) -> None:
-        """The service stops: that is more urgent than a copy. May be called again."""
+        """Ends the wait because the service stops. May be called more than once."""
         self._end(_STOP, self._now_s())
         self._note("")
-        if self._elsewhere:
-            self._elsewhere.close()
+        if self._other:
+            self._other.close()
 
     def _writes(self, day_name: str) -> bool:
         try:
             return self._is_written(market.parse_day(day_name))
         except ValueError:
-            return True  # no day: the name says nothing
+            return True  # not the name of a day
 
     def _go_on(self, path: str, now_s: float) -> None:
-        """Commits wait; that is told in the log once ticks wait for long enough to be spooled."""
+        """Commits wait. This is logged once ticks have waited long enough to be spooled."""
         if not self._waits:
             self._waits = self._queue.storing.copy_held = True
             self._since_s, self._told = now_s, False
@@ -140,9 +140,9 @@ class CopyWait:
             say("commits_resumed", why=why, held_s=round(now_s - self._since_s, 1), queue_rows=self._queue.rows)
 
     def _note(self, path: str) -> None:
-        """The copy that goes on, and since when."""
+        """Writes the copy in progress, and when it began, to Stats."""
         stats = self._stats
-        path = "".join(char if char.isprintable() else "?" for char in path)  # a name may hold anything
+        path = "".join(char if char.isprintable() else "?" for char in path)  # a file name may have any characters
         if path != self._path:
             self._path = stats.copy_path = path
             stats.copy_since_ms = self._now_ms() if path else None

@@ -1,6 +1,8 @@
-"""What passes between the writer's thread and the event loop, beside the queue: outcomes one way, wishes the other.
+"""The queues between the writer thread and the event loop, other than the tick queue: results in one direction,
+requests in the other.
 
-One side appends, the other pops from the left, each in one step. A writer that replaces another goes on with the same.
+One thread appends, the other pops from the left; both operations are atomic. A writer that replaces another one uses
+the same queues.
 """
 
 from __future__ import annotations
@@ -20,17 +22,17 @@ _Event = TypeVar("_Event")
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """Rows of the predecessor that are no ticks of ours, for the file of one day."""
+    """Rows of the predecessor that are not ticks in our sense, for the file of one day."""
 
     day: int
     rows: list[BesideRow]
     meta: dict[str, str]
-    on_commit: Callable[[], None]  # called by the thread once they are committed
+    on_commit: Callable[[], None]  # called by the writer thread after the commit
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One commit, for the summaries."""
+    """The figures of one commit."""
 
     rows: int
     write_ms: float  # from BEGIN to the return of COMMIT
@@ -39,19 +41,19 @@ class Commit:
 
 @dataclass(slots=True)
 class Handover:
-    """Written and emptied by two threads."""
+    """The queues. Two threads use them."""
 
     commits: deque[Commit] = field(default_factory=deque)
     gap_events: deque[Gap] = field(default_factory=deque)  # gaps that opened or closed with a commit
-    reconciled: deque[tuple[int, list[Reconciled]]] = field(default_factory=deque)  # by day, to be stored
-    beside: deque[Beside] = field(default_factory=deque)  # the same of the predecessor's rows that are no ticks
+    reconciled: deque[tuple[int, list[Reconciled]]] = field(default_factory=deque)  # (day, rows) to store
+    beside: deque[Beside] = field(default_factory=deque)  # rows of the predecessor to store
 
     def share(self, other: Handover) -> None:
-        """From now on what is in the other's hands."""
+        """Uses the queues of another handover from now on."""
         self.commits, self.gap_events = other.commits, other.gap_events
         self.reconciled, self.beside = other.reconciled, other.beside
 
 
 def popped(events: deque[_Event]) -> list[_Event]:
-    """What is in there now, taken out one by one; the other thread may go on appending."""
+    """Removes and returns the current items. The other thread may append meanwhile."""
     return [events.popleft() for _ in range(len(events))]

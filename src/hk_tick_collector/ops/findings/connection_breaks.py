@@ -1,7 +1,7 @@
-"""Findings of the last quarter of an hour on the connection: it broke, strange bytes, pushes that stopped.
+"""Findings for the connection in the last quarter of an hour: it broke, invalid bytes, pushes that stopped.
 
-A reconnect that went well is no finding: the figures of `status` name it. One that repeats, or bytes that are not
-OpenD's protocol, is.
+One reconnection is not a finding; the figures of `status` show it. Repeated disconnections, or bytes that are not
+OpenD's protocol, are findings.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .finding import Finding
     from .spec import Seen
 
-_BREAKS: Final = 3  # so many connections that ended make a link unstable
+_BREAKS: Final = 3  # this many broken connections are the finding link_unstable
 _BACKFILLED: Final = ("gaps_lost", "gaps_healing", "lag")
 
 
@@ -36,16 +36,16 @@ BAD_MESSAGES: Final = FindingSpec(
     code="bad_messages",
     when=_bad_messages,
     text=Words(
-        "OpenD sent what is not its protocol {times} in the last 15 minutes, the last time: {last};"
-        " if it goes on, update OpenD, and look for a proxy on the way",
+        "OpenD sent data that is not its protocol {times} in the last 15 minutes, most recently: {last};"
+        " if it lasts, update OpenD, and check for a proxy in between",
         "OpenD 在最近 15 分鐘內送來 {times} 不合協定的資料，最近一次：{last}；若持續，更新 OpenD，並檢查中間有否代理",
     ),
     remedy=Remedy(remedies.grep("futu_disconnected")),
     meaning=Words(
-        "OpenD sent bytes that are not its protocol; the connection was begun anew",
+        "OpenD sent bytes that are not its protocol; the connection was closed and opened again",
         "OpenD 送來不合協定的資料；已重新連線",
     ),
-    do=Words("if it goes on: update OpenD, look for a proxy on the way", "若持續：更新 OpenD，檢查中間有否代理"),
+    do=Words("if it lasts: update OpenD, check for a proxy in between", "若持續：更新 OpenD，檢查中間有否代理"),
     alert=PATIENT,
     causes=("link_unstable", *_BACKFILLED),
 )
@@ -63,12 +63,12 @@ LINK_UNSTABLE: Final = FindingSpec(
     code="link_unstable",
     when=_unstable,
     text=Words(
-        "the link to OpenD broke {times} in the last 15 minutes, the last time: {last}",
+        "the connection to OpenD broke {times} in the last 15 minutes, most recently: {last}",
         "與 OpenD 的連線在最近 15 分鐘內中斷 {times}，最近一次：{last}",
     ),
     remedy=Remedy(f"{remedies.OPEND_STATUS}; {remedies.grep('futu_disconnected')}"),
     meaning=Words(
-        "the link to OpenD broke three times or more within 15 minutes", "15 分鐘內與 OpenD 的連線中斷三次或以上"
+        "the connection to OpenD broke three times or more within 15 minutes", "15 分鐘內與 OpenD 的連線中斷三次或以上"
     ),
     do=Words(remedies.OPEND_STATUS, f"`{remedies.OPEND_STATUS}`"),
     alert=PATIENT,
@@ -88,13 +88,13 @@ MESSAGES_SKIPPED: Final = FindingSpec(
     code="messages_skipped",
     when=_skipped,
     text=Words(
-        "{count:,} messages that mean nothing to us were skipped in the last 15 minutes, the last one: {last};"
-        " compare OpenD's version with the one this release was made for",
+        "{count:,} unknown messages were skipped in the last 15 minutes, the last one: {last};"
+        " check whether OpenD's version is the one that this release supports",
         "最近 15 分鐘內略過 {count:,} 個無法理解的訊息，最近一個：{last}；核對 OpenD 版本是否與本版本相符",
     ),
     remedy=Remedy(remedies.grep("message_skipped")),
-    meaning=Words("messages that mean nothing to us were skipped", "略過了無法理解的訊息"),
-    do=Words("compare OpenD's version with the one this release was made for", "核對 OpenD 版本是否與本版本相符"),
+    meaning=Words("messages that the collector does not know were skipped", "略過了無法理解的訊息"),
+    do=Words("check whether OpenD's version is the one that this release supports", "核對 OpenD 版本是否與本版本相符"),
     alert=SMALL,
 )
 
@@ -111,17 +111,18 @@ PUSHES_STOPPED: Final = FindingSpec(
     code="pushes_stopped",
     when=_stopped,
     text=Words(
-        "OpenD had stopped pushing {count:,} symbols in the last 15 minutes, {first} first: subscribed again, what was"
-        " missed is backfilled; if it comes again, restart futu-opend after the close",
+        "OpenD stopped pushing {count:,} symbols in the last 15 minutes, {first} first: they were subscribed again,"
+        " and the"
+        " missing ticks are backfilled; if it happens again, restart futu-opend after the close",
         "OpenD 在最近 15 分鐘內曾停止推送 {count:,} 隻股票，首隻 {first}：已重新訂閱，缺漏正在補取；若再出現，"
         "收市後重啟 futu-opend",
     ),
     remedy=Remedy(remedies.grep("pushes_stopped")),
     meaning=Words(
-        "OpenD had stopped pushing some symbols; they are subscribed again", "OpenD 曾停止推送部分股票；已重新訂閱"
+        "OpenD stopped pushing some symbols; they were subscribed again", "OpenD 曾停止推送部分股票；已重新訂閱"
     ),
     do=Words(
-        f"ends by itself; if it comes again: {remedies.RESTART_OPEND}",
+        f"no action needed; if it happens again: {remedies.RESTART_OPEND}",
         f"自行消失；若再出現：`{remedies.RESTART_OPEND}`",
     ),
     alert=SMALL,

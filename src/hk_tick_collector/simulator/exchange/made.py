@@ -1,4 +1,4 @@
-"""A trade as the exchange makes it, and where such trades come from."""
+"""A trade made by the exchange, and the interface of sources of trades."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ AUTO_MATCH, LATE, NON_AUTO_MATCH, INTER_AUTO_MATCH, INTER_NON_AUTO_MATCH, ODD_LO
 
 
 class MadeTick(NamedTuple):
-    """One trade as the exchange made it; numbers as on OpenD's wire."""
+    """One trade made by the exchange; numbers as in OpenD's messages."""
 
-    security: int  # its place in the listing
+    security: int  # the position in the listing
     seq: int
     ts_ms: int  # UTC epoch ms
     price: float  # HKD
@@ -24,12 +24,12 @@ class MadeTick(NamedTuple):
     tick_type: int
 
 
-MadeRow: TypeAlias = tuple[int, int, int, float, int, float, int, int]  # a MadeTick without the cost of its name
+MadeRow: TypeAlias = tuple[int, int, int, float, int, float, int, int]  # faster to create than a MadeTick
 
 
 class Source(Protocol):
-    """Where made ticks come from: the synthetic market, or a recorded day."""
+    """A source of ticks: the synthetic market, or a recorded day."""
 
     def slot(self, start_ms: int, end_ms: int) -> Sequence[MadeRow]:
-        """The ticks from `start_ms` up to `end_ms`, UTC epoch ms; slots are asked for in order."""
+        """The ticks from `start_ms` to before `end_ms`, UTC epoch ms; slots are requested in order."""
         ...

@@ -1,4 +1,4 @@
-"""Where clients come in: the listening socket, and the port kept while nobody listens on it."""
+"""The listening socket, and the port that stays reserved while the socket does not listen."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class Door:
-    """Listens on `host`:`port`; port 0 takes a free one, and keeps it.
+    """Listens on `host`:`port`; port 0 takes a free one and keeps it.
 
-    While the door is shut its port stays bound and refuses: otherwise another process could take it, and a client on
-    this host that keeps trying could be given the very same port for its own end and connect to itself.
+    While closed, the port stays bound and refuses connections. Otherwise another process could take it, and a client on
+    this host that keeps trying could get the same port for its own end and connect to itself.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -27,7 +27,7 @@ class Door:
         self._server: asyncio.Server | None = None
 
     async def open(self, protocol: Callable[[], asyncio.Protocol]) -> None:
-        """Begins to listen; UsageError when that is impossible. An open door stays open."""
+        """Starts to listen; UsageError if that is impossible. No effect if it already listens."""
         if self._server is not None:
             return
         try:
@@ -38,14 +38,14 @@ class Door:
             raise self._cannot_listen(error) from None
 
     async def shut(self) -> None:
-        """Listens no more, and keeps the port; the connections that there are stay."""
+        """Stops listening and keeps the port; open connections stay."""
         if self._server is not None:
             self._server.close()
             self._server = None
             self._kept = self._bind()
 
     async def close(self) -> None:
-        """Gives up the port."""
+        """Releases the port."""
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
@@ -67,6 +67,7 @@ class Door:
         where = f"{self._host}:{self.port}"
         if error.errno == errno.EADDRINUSE:
             return UsageError(
-                f"{where} is taken", hint="stop what listens there, or give another port (0 takes a free one)"
+                f"{where} is in use",
+                hint="stop the program that listens there, or give another port (0 takes a free one)",
             )
         return UsageError(f"cannot listen on {where} ({error.strerror})", hint="give an address of this host")

@@ -1,6 +1,6 @@
-"""What has been made so far, as OpenD remembers it: the latest 1,000 ticks of each security, and the day's totals.
+"""The ticks that OpenD remembers: the latest 1,000 of each security, and the day's totals.
 
-Ticks are remembered whether or not anyone is connected: that is what a collector asks for after an outage.
+Ticks are remembered whether or not a client is connected: a collector requests them after an outage.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from hk_tick_collector.simulator.exchange.listing import Security
     from hk_tick_collector.simulator.exchange.made import MadeRow
 
-_ON_THE_BOOK: Final = frozenset({AUTO_MATCH, INTER_AUTO_MATCH, AUCTION})  # odd lots and reports set no price
+_ON_THE_BOOK: Final = frozenset(
+    {AUTO_MATCH, INTER_AUTO_MATCH, AUCTION}
+)  # odd lots and off-exchange trades do not change the prices
 
 
 @dataclass(slots=True)
 class DayTotals:
-    """One security's day. Every trade counts in volume and turnover; only the order book's set the prices."""
+    """One security's day. Every trade counts in volume and turnover; only trades of the order book set the prices."""
 
-    last: float = 0.0  # HKD; 0 before the first trade of the day, as the other prices
+    last: float = 0.0  # HKD; 0 before the first trade of the day, like the other prices
     open: float = 0.0
     high: float = 0.0
     low: float = 0.0
@@ -38,7 +40,7 @@ class DayTotals:
 
 
 class Tape:
-    """Remembers made ticks, by security."""
+    """Remembers ticks by security."""
 
     def __init__(self, securities: Sequence[Security]) -> None:
         self._windows: list[deque[bytes]] = [deque(maxlen=TICKER_WINDOW_ROWS) for _ in securities]
@@ -64,7 +66,7 @@ class Tape:
                 _note_price(totals, price)
 
     def remember(self, security: int, entry: bytes) -> None:
-        """Remembers one entry that does not count in the totals of today."""
+        """Remembers one entry that does not count in today's totals."""
         self._windows[security].append(entry)
 
     def totals(self, security: int) -> DayTotals:
@@ -77,7 +79,7 @@ class Tape:
         return list(islice(window, max(0, len(window) - rows), None))
 
     def cached(self, security: int) -> bytes:
-        """The latest entry as a first push carries it, empty when there is none."""
+        """The latest entry as in a first push, empty if there is none."""
         window = self._windows[security]
         return as_cached(window[-1]) if window else b""
 

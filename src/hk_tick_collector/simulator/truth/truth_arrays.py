@@ -1,6 +1,6 @@
-"""The truth in arrays: 42 bytes a tick, so that days of millions fit beside everything else.
+"""The truth file as arrays: 42 bytes a tick, so that days with millions of ticks fit into memory.
 
-Enters: the ticks of a truth file, in any order. Leaves: those of each day and symbol, in the order of their sequence.
+Input: the ticks of a truth file, in any order. Output: those of each day and symbol, in the order of their sequence.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
     from .truth import Outlier, TruthTick
 
-Fields: TypeAlias = tuple[int, float, int, float, str, str]  # of a tick, behind its key: from ts_ms to tick_type
+Fields: TypeAlias = tuple[
+    int, float, int, float, str, str
+]  # the fields of a tick after its key: from ts_ms to tick_type
 
 
 class Column:
-    """The truth of one symbol on one day, in arrays."""
+    """The ticks of one symbol on one day, as arrays."""
 
     __slots__ = ("fields", "kinds", "prices", "seqs", "times", "turnovers", "volumes")
 
@@ -32,7 +34,7 @@ class Column:
         self.kinds = array("H")
 
     def append(self, tick: TruthTick, kind: int) -> None:
-        """Takes one tick; `kind` stands for its direction and type."""
+        """Adds one tick; `kind` is a number for its direction and type."""
         self.seqs.append(tick.seq)
         self.times.append(tick.ts_ms)
         self.prices.append(tick.price)
@@ -41,7 +43,7 @@ class Column:
         self.kinds.append(kind)
 
     def sort(self, symbol: str) -> None:
-        """Brings the ticks into the order of their sequence; CollectorError when the truth has a key twice."""
+        """Sorts the ticks by sequence; CollectorError if a key occurs twice."""
         seqs = self.seqs
         if any(one >= following for one, following in pairwise(seqs)):
             order = sorted(range(len(seqs)), key=seqs.__getitem__)
@@ -57,10 +59,10 @@ _NOTHING: Final = Column()
 
 
 class Truth:
-    """Every tick that was made, by day and symbol; of the days named in `only`, or of all.
+    """Every tick that was made, by day and symbol; of the days in `only`, or of all.
 
-    `rejects` are keys whose absence is right: ticks that cannot be stored, or that came for a sealed day. `outliers`
-    bear another time than that of their making.
+    `rejects` are keys that are rightly not stored: ticks that cannot be stored, or that came for a sealed day.
+    `outliers` have another time than that at which they were made.
     """
 
     def __init__(
@@ -109,19 +111,19 @@ class Truth:
         return self._days.get(day, {}).get(symbol, _NOTHING)
 
     def rejects(self, symbol: str) -> Sequence[int]:
-        """The sequences of one symbol whose absence is right, in order."""
+        """The sequences of one symbol that are rightly not stored, in order."""
         return self._rejects.get(symbol, [])
 
     def made_ms(self, symbol: str, seq: int, ts_ms: int) -> int:
-        """When a tick was made, UTC epoch ms: its own time, but for an outlier."""
+        """When a tick was made, UTC epoch ms: its own time, except for an outlier."""
         return self._made_ms.get((symbol, seq, ts_ms), ts_ms)
 
     def strangers(self, day: str, symbol: str) -> Sequence[tuple[int, int]]:
-        """Sequence and moment of the ticks that were made on a day and bear the date of another."""
+        """Sequence and moment of the ticks that were made on a day and have the date of another."""
         return self._strangers.get((day, symbol), [])
 
     def only_outliers(self, day: str) -> bool:
-        """Whether no tick of a day was made at the time that it bears."""
+        """Whether every tick of a day has another time than that at which it was made."""
         return all(
             (symbol, seq, ts_ms) in self._made_ms
             for symbol, column in self._days.get(day, {}).items()
@@ -129,7 +131,7 @@ class Truth:
         )
 
     def fields(self, column: Column, place: int) -> Fields:
-        """The fields of one tick behind its key."""
+        """The fields of one tick after its key."""
         return (
             column.times[place],
             column.prices[place],

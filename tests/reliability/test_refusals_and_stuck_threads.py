@@ -35,9 +35,9 @@ TROUBLES: Final = {
 
 
 @pytest.mark.parametrize("step", TROUBLES)
-def test_trouble_that_opend_tells_is_a_finding_with_its_remedy(begin: Begin, step: str) -> None:
-    """Row 19: kicked out, no link, no right, a code wanted, not logged in: named in `status` with what to do, critical;
-    when it ends the ticks that passed by are fetched and the finding goes.
+def test_a_problem_that_opend_reports_is_a_finding_with_its_remedy(begin: Begin, step: str) -> None:
+    """Row 19: kicked out, no connection, no right, a code needed, not logged in: critical in `status`, with what to do;
+    when it is over the missed ticks are backfilled and the finding ends.
     """
     code, words = TROUBLES[step]
     trial = begin("--wait", symbols="20", rate=200)
@@ -178,7 +178,7 @@ def described(trial: Trial) -> list[Finding]:
 
 
 def test_exhausted_descriptors_are_outlived(begin: Begin) -> None:
-    """Row 22: no descriptor is left when the link breaks: named, also in `status`; health goes on, recovers once
+    """Row 22: no descriptor is left when the connection breaks: named, also in `status`; health goes on, recovers once
     there are some.
     """
     trial = begin("--wait", symbols="20", rate=300)
