@@ -535,3 +535,17 @@ def test_what_others_changed_is_told_with_the_commit_that_mends_it(
     assert day.attempted == written
     assert day.write(Batch(rows=[tick("HK.00700", 2)]), NOW_MS).mended == ()
     assert query(path, RECOUNT) == query(path, "SELECT * FROM symbols ORDER BY symbol")
+
+
+def test_ticks_that_a_trigger_of_others_keeps_out_are_named(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
+    """How many, and the first of them by its key; nothing of the batch is stored."""
+    day = open_day(path)
+    other = apsw.Connection(str(path))
+    other.execute("CREATE TRIGGER guard BEFORE INSERT ON ticks WHEN NEW.seq > 6 BEGIN SELECT RAISE(IGNORE); END")
+    other.close()
+    with pytest.raises(
+        SchemaChangedError, match=r"prevents 2 ticks from being stored, the first is HK\.00700 7$"
+    ) as caught:
+        day.write(Batch(rows=[tick("HK.00700", seq) for seq in (5, 6, 7, 8)]), NOW_MS)
+    assert "docs/sqlite-wal.md" in caught.value.hint
+    assert query(path, "SELECT count(*) FROM ticks") == [(0,)]
