@@ -25,7 +25,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-PATIENCE_S: Final = 0.1  # of waiting
+PATIENCE_S: Final = 0.1  # of waiting; --patience says otherwise
 WORK_S: Final = 0.05  # of the CPU; one test in ten works for longer, and these take two thirds of the time of all
 EXAMPLES: Final = 10  # of each property; make test tries a hundred
 TRIED_ANEW_S: Final = 7 * 24 * 3600
@@ -62,7 +62,9 @@ class Quick:
         """`config` is that of a run without workers."""
         self._root = config.rootpath
         self._cache = config.cache
-        stored = self._cache.get(_KEY, {}) if self._cache else {}
+        self._patience_s: float = config.getoption("--patience")
+        self._key = _KEY if self._patience_s == PATIENCE_S else f"{_KEY} {self._patience_s:g}"
+        stored = self._cache.get(self._key, {}) if self._cache else {}
         now_s = time.time()
         self._files: dict[str, _Known] = {
             name: known
@@ -121,7 +123,7 @@ class Quick:
             self._leave(_STARTED)
 
     def _hear_sleep(self, seconds: float) -> None:
-        if self._test and seconds > PATIENCE_S:
+        if self._test and seconds > self._patience_s:
             self._leave(_SLEPT)
         self._sleep(seconds)
 
@@ -175,7 +177,7 @@ class Quick:
             words = report.longrepr[2].removeprefix("Skipped: ")
             self._why = self._why or (words if words in _LEFT_AT_ONCE else "")
         if report.when == "teardown" and not self._why:
-            if waited_s() - self._waited_before_s > PATIENCE_S:
+            if waited_s() - self._waited_before_s > self._patience_s:
                 self._why = "it waits"
             elif time.process_time() - self._worked_before_s > WORK_S:
                 self._why = "it works for long"
@@ -203,7 +205,7 @@ class Quick:
             known["quick"] = 1 if part else self._collected[name] - len(known["left"])
             self._files[name] = known
         if self._cache:
-            self._cache.set(_KEY, self._files)
+            self._cache.set(self._key, self._files)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """How many tests were not asked."""
@@ -233,15 +235,26 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addoption(
         "--quick-as-known", action="store_true", help="the same, of those that are known: for make mutants"
     )
+    parser.addoption(
+        "--patience", type=float, default=PATIENCE_S, metavar="S", help="so many seconds a quick test may wait"
+    )
+    parser.addoption(
+        "--same-examples", action="store_true", help="properties try the same examples in each run: for make mutants"
+    )
 
 
 def configure(config: pytest.Config) -> None:
     """Takes part in a run with one of these options; for conftest.py."""
+    if config.getoption("--same-examples"):
+        same = hypothesis.settings(max_examples=EXAMPLES, derandomize=True, database=None)
+        hypothesis.settings.register_profile("same", same)
+        hypothesis.settings.load_profile("same")
     if config.getoption("--quick-as-known"):
         config.pluginmanager.register(AsKnown(Quick(config)), "quick-as-known")
     elif config.getoption("--quick"):
-        hypothesis.settings.register_profile("quick", hypothesis.settings(), max_examples=EXAMPLES)
-        hypothesis.settings.load_profile("quick")
+        if not config.getoption("--same-examples"):
+            hypothesis.settings.register_profile("quick", hypothesis.settings(), max_examples=EXAMPLES)
+            hypothesis.settings.load_profile("quick")
         quick = Quick(config)
         config.pluginmanager.register(quick, "quick")
         quick.listen()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 from tools import mutants
@@ -25,14 +26,29 @@ def test_what_no_test_reaches_has_survived() -> None:
     assert mutants.share({"a.x_b__mutmut_1": "not checked"}) is None
 
 
-def test_the_table_has_a_line_a_module() -> None:
-    """And one line for all modules."""
+def test_the_table_has_a_line_for_each_module_each_package_and_all() -> None:
+    """In all, tried, killed, ended because they took too long, survived, per cent of the tried that were noticed."""
     rows = [line.split() for line in mutants.table(FOUND)[1:]]
     assert rows == [
-        [FRAME, "3", "2", "66.7", "1"],
-        ["hk_tick_collector.store.dayfile", "2", "0", "0.0", "0"],
-        ["all", "5", "2", "40.0", "1"],
+        [FRAME, "4", "3", "1", "1", "1", "66.7"],
+        ["hk_tick_collector.store.dayfile", "2", "2", "0", "0", "2", "0.0"],
+        ["hk_tick_collector.opend", "4", "3", "1", "1", "1", "66.7"],
+        ["hk_tick_collector.store", "2", "2", "0", "0", "2", "0.0"],
+        ["all", "6", "5", "1", "1", "3", "40.0"],
     ]
+
+
+def test_a_sample_is_drawn_by_lot_from_each_package() -> None:
+    """The same seed draws the same mutants, whatever their order; a larger sample keeps those of a smaller one."""
+    names = [f"p.{package}.m{n % 3}.x_f__mutmut_{n}" for package, many in (("a", 1000), ("b", 20)) for n in range(many)]
+    drawn = mutants.sample_of(names, 100, "1")
+    assert Counter(map(mutants.package_of, drawn)) == {"p.a": 100, "p.b": 20}
+    assert Counter(map(mutants.module_of, drawn))["p.a.m0"] in range(20, 48)  # a third, by lot
+    assert mutants.sample_of(reversed(names), 100, "1") == drawn
+    assert mutants.sample_of(names, 200, "1") > drawn
+    assert mutants.sample_of(names, 100, "2") != drawn
+    without_one = mutants.sample_of(set(names) - {min(drawn)}, 100, "1")
+    assert len(drawn - without_one) == 1
 
 
 def test_the_paths_of_the_configuration_exist() -> None:

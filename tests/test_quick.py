@@ -55,6 +55,19 @@ Path("imported").write_text(Path("imported").read_text() + "x" if Path("imported
 def test_sleeps():
     time.sleep(60)
 """
+_PROPERTY = """
+from hypothesis import given, strategies as st
+
+tried = []
+
+@given(st.integers())
+def test_a_property(number):
+    tried.append(number)
+
+def teardown_module():
+    with open("tried", "a") as file:
+        file.write(" ".join(map(str, tried)) + "|")
+"""
 
 
 _SHARED = """
@@ -133,3 +146,24 @@ def test_as_known_leaves_nothing_in_mid_way(project: Path) -> None:
     (project / "test_mixed.py").write_text("import time\ndef test_quick(): time.sleep(0.3)\n", "utf-8")
     assert counts(project, "--quick-as-known") == {"passed": 1}
     assert counts(project, "--quick-as-known") == {"passed": 1}
+
+
+def test_more_patience_is_remembered_apart(project: Path) -> None:
+    """For mutants: tests that wait for a thread take part there, and `make quick` still leaves them."""
+    (project / "mended").touch()
+    counts(project, "--quick")
+    patient = ("--patience=5",)
+    assert counts(project, "--quick", *patient) == {"passed": 4, "skipped": 4}
+    assert counts(project, "--quick-as-known", *patient) == {"passed": 4, "deselected": 3}
+    assert counts(project, "--quick-as-known") == {"passed": 2, "deselected": 5}
+
+
+def test_the_same_examples_are_tried_in_each_run(project: Path) -> None:
+    """For mutants: one that a property noticed is noticed in the next run too."""
+    (project / "test_mixed.py").write_text(_PROPERTY, "utf-8")
+    (project / "test_slow.py").unlink()
+    for options in (("--quick",), ("--quick-as-known",), ("--quick-as-known",)):
+        assert counts(project, *options, "--same-examples") == {"passed": 1}
+    runs = (project / "tried").read_text("utf-8").split("|")
+    assert runs[0] == runs[1] == runs[2] != ""
+    assert len(runs[0].split()) == 10

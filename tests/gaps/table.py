@@ -46,7 +46,7 @@ def refused(tick: TickRow) -> Rejected:
 class Table:
     """the tracker as they are, and the table `gaps` as their changes make it."""
 
-    def __init__(self, load: Callable[[int], Day] = Day, now_ms: int = TEN_MS) -> None:
+    def __init__(self, load: Callable[[int], Day | None] = Day, now_ms: int = TEN_MS) -> None:
         self.now_ms = now_ms
         self.tracker = GapTracker(load, lambda: self.now_ms)
         self.rows: dict[tuple[int, int], Gap] = {}

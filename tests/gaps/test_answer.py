@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from hk_tick_collector.gaps.answer import Answer, last_fall, part_of, reach
-from hk_tick_collector.gaps.symbol_day import Day, SymbolDay
+from hk_tick_collector import market
+from hk_tick_collector.gaps.answer import (
+    Answer,
+    Part,
+    Reach,
+    has_all_recent,
+    is_whole_day,
+    last_fall,
+    part_of,
+    reach,
+    reaches_back,
+    steps,
+)
+from hk_tick_collector.gaps.gap import OpenGap
+from hk_tick_collector.gaps.symbol_day import Day, SymbolDay, Unconfirmed
 
 from .table import DAY, TEN_MS, at
 
@@ -52,3 +65,187 @@ def test_an_answer_with_less_than_we_know_reaches_nothing() -> None:
 def test_where_the_counter_falls_last(counters: list[int], index: int) -> None:
     """Several rise, the next is lower, and they rise again from there."""
     assert last_fall([at(counter, second)[1] for second, counter in enumerate(counters)]) == index
+
+
+def ticks(*rows: tuple[int, int], asked: int = 1000, full: bool = False, now_s: float = 1.0) -> Answer:
+    """An answer with these sequences and times."""
+    return Answer(list(rows), asked, full=full, newest_ms=0, now_s=now_s)
+
+
+def test_an_answer_is_parted_by_days() -> None:
+    """Each day has its own ticks, the oldest and newest of their times, and knows whether others are beside them."""
+    today = [at(counter, counter)[1:3] for counter in (3, 2, 5)]
+    yesterday, tomorrow = at(9, 0, DAY - 1)[1:3], at(1, 0, DAY + 1)[1:3]
+    both = ticks(yesterday, *today, (at(4)[1], 0), tomorrow)
+    seqs = frozenset(seq for seq, _ in today)
+    assert part_of(both, DAY) == Part(seqs, TEN_MS + 2_000, TEN_MS + 5_000, True, True)
+    assert part_of(ticks(*today), DAY) == Part(seqs, TEN_MS + 2_000, TEN_MS + 5_000, False, False)
+    assert part_of(ticks(*today), DAY + 1) == Part(frozenset(), 0, 0, True, False)
+    assert part_of(ticks(*today), DAY - 1) == Part(frozenset(), 0, 0, False, True)
+    assert (part_of(both, DAY).lowest_seq, part_of(ticks(), DAY).lowest_seq) == (min(seqs), None)
+
+
+@pytest.mark.parametrize(("days", "beside"), [(-1, (True, False)), (1, (False, True))])
+def test_a_wrong_date_within_an_answer_says_nothing(days: int, beside: tuple[bool, bool]) -> None:
+    """Where the sequence does not confirm it, only the first tick can be of before, and only the last of after."""
+    wrong = (at(4)[1], TEN_MS + days * market.DAY_MS)
+    ends = {
+        place: part_of(ticks(*[wrong if n == place else at(n + 1)[1:3] for n in range(3)]), DAY)[3:]
+        for place in range(3)
+    }
+    end = 0 if days < 0 else 2
+    assert ends == {place: beside if place == end else (False, False) for place in range(3)}
+
+
+def gap(first: int, last: int) -> OpenGap:
+    """A gap between these counters."""
+    return OpenGap(first, first, last, at(first)[1], at(last)[1], TEN_MS, TEN_MS, "push_lost", TEN_MS)
+
+
+def test_an_answer_speaks_of_the_counters_between_its_first_and_last() -> None:
+    """From the very first one on where it has ticks of the day before; a gap is contradicted where its neighbours are
+    in it, side by side.
+    """
+    day, track = Day(DAY), SymbolDay("HK.00700", next=12, last_seq=at(11)[1], gaps=[gap(4, 5), gap(8, 8)])
+    day.keep(track)
+    there = answer(3, 6, 7, 9, 10, 11)
+    assert reach(day, track, there, part_of(there, DAY)) == Reach(3, 11, 5, 9)
+    before = ticks(at(80, 0, DAY - 1)[1:3], *there.ticks)
+    reached = reach(day, track, before, part_of(before, DAY))
+    assert reached == Reach(0, 11, 5, 9)
+    assert reach(day, track, answer(3, 6, 7, 9, 11), part_of(there, DAY)) is None
+    assert reach(day, track, ticks(at(80, 0, DAY - 1)[1:3]), part_of(there, DAY)) is None
+    reached = Reach(3, 11, 5, 9)
+    found = [
+        reached.contradicts(each) for each in (gap(3, 5), gap(4, 5), gap(8, 10), gap(8, 11), gap(1, 2), gap(12, 12))
+    ]
+    assert found == [False, True, True, False, False, False]
+
+
+def test_what_is_no_tick_of_this_run_is_left_out_of_an_answer() -> None:
+    """Ticks before the counter began anew, of another day, beyond what we know, strange ones, and a counter of 0."""
+    day = Day(DAY)
+    track = SymbolDay("HK.00700", next=4, run_seq=at(1, 50)[1], last_seq=at(3, 50)[1], strange=[at(2, 60)[1]])
+    day.keep(track)
+    run = [at(counter, 50)[1:3] for counter in (1, 2, 3)]
+    others = [at(2, 49)[1:3], at(3, 50, DAY + 1)[1:3], at(4, 51)[1:3], at(0, 52)[1:3], at(2, 60)[1:3]]
+    for other in others:
+        there = ticks(*run, other)
+        reached = reach(day, track, there, part_of(there, DAY))
+        assert reached is not None
+        assert reached[1:] == (3, 2, 2), other
+
+
+def test_a_busy_symbol_has_no_second_word() -> None:
+    """Its ticks leave OpenD's window within seconds: an answer of a hundred neighbours and more is the last word on a
+    gap where it is full, or where the gap lies in its older half and OpenD says that it has no more.
+    """
+    full, complete = ticks(full=True), ticks(asked=1)
+    large, small = Reach(1, 200, 100, 90), Reach(1, 200, 99, 90)
+    assert large.is_last_word(gap(89, 89), full)
+    assert large.is_last_word(gap(150, 150), full)
+    assert large.is_last_word(gap(89, 89), complete)
+    assert not large.is_last_word(gap(90, 90), complete)
+    assert not large.is_last_word(gap(89, 89), ticks(asked=0))
+    assert not small.is_last_word(gap(89, 89), full)
+
+
+@pytest.mark.parametrize(("wrong", "pairs", "ends"), [(5, 50, True), (4, 5, False), (5, 51, False), (6, 60, True)])
+def test_many_jumps_that_are_contradicted_at_once_end_the_rule(wrong: int, pairs: int, *, ends: bool) -> None:
+    """Five and more, and one in ten neighbours; each for the second time."""
+    gaps = [gap(counter, counter) for counter in range(2, 2 + 2 * wrong, 2)]
+    first = steps(Reach(0, 99, pairs, 50), gaps)
+    for each in gaps:
+        each.contradicted_s = 0.0
+    assert (first, steps(Reach(0, 99, pairs, 50), gaps)) == (False, ends)
+
+
+def test_the_whole_day_is_told_by_ticks_of_the_day_before() -> None:
+    """At once. An answer that stops within the day, or that was asked for no more, tells nothing of its beginning."""
+    track = SymbolDay("HK.00700")
+    today = [at(counter, counter)[1:3] for counter in (3, 4, 5)]
+    before = ticks(at(80, 0, DAY - 1)[1:3], *today, asked=4)
+    assert is_whole_day(track, part_of(before, DAY), before)
+    for _ in range(9):
+        short = ticks(*today, asked=3, now_s=100.0 * _)
+        assert not is_whole_day(track, part_of(short, DAY), short)
+
+
+@pytest.mark.parametrize(
+    ("times_s", "whole"),
+    [
+        ([0.0, 10.0, 20.0], [False, False, True]),
+        ([0.0, 10.0, 19.9], [False, False, False]),
+        ([0.0, 20.0], [False, False]),
+        ([0.0, 10.0, 15.0, 20.0], [False, False, False, True]),
+    ],
+)
+def test_that_opend_has_no_more_must_be_said_three_times_in_twenty_seconds(
+    times_s: list[float], whole: list[bool]
+) -> None:
+    """With the same oldest tick: right after a reconnect it says so of a few ticks."""
+    track = SymbolDay("HK.00700")
+    answers = [ticks(*[at(counter, counter)[1:3] for counter in (3, 4)], now_s=at_s) for at_s in times_s]
+    assert [is_whole_day(track, part_of(each, DAY), each) for each in answers] == whole
+
+
+def test_an_answer_that_grows_from_the_same_oldest_tick_is_the_whole_day() -> None:
+    """After two seconds; one that begins with another tick begins the count anew, and so does one that is cut short."""
+    track = SymbolDay("HK.00700")
+
+    def said(first: int, last: int, now_s: float, asked: int = 1000) -> bool:
+        there = ticks(*[at(n, n)[1:3] for n in range(first, last + 1)], asked=asked, now_s=now_s)
+        return is_whole_day(track, part_of(there, DAY), there)
+
+    assert not said(3, 4, 0.0)
+    assert not said(3, 5, 1.9)
+    assert said(3, 5, 2.0)
+    assert not said(2, 5, 3.0)
+    assert not said(2, 4, 9.0, asked=3)
+    assert not said(2, 6, 9.5)
+    assert not said(2, 7, 11.4)
+    assert said(2, 7, 11.5)
+
+
+def test_without_the_rule_an_answer_must_have_all_that_we_know_of_its_time() -> None:
+    """Ticks of its first second and of its last three may be in any order. One of a few ticks proves nothing, unless
+    no more are known.
+    """
+    track = SymbolDay("HK.00700", next=-1)
+    known = [(number, TEN_MS + number * 1000) for number in range(1, 201)]
+    assert has_all_recent(track, part_of(ticks(), DAY), ticks())
+    for seq, ts_ms in known:
+        track.remember(seq, ts_ms)
+
+    def has_all(*rows: tuple[int, int], asked: int = 1000) -> bool:
+        there = ticks(*rows, asked=asked)
+        return has_all_recent(track, part_of(there, DAY), there)
+
+    assert has_all(*known)
+    assert has_all(*known[-100:])
+    assert not has_all(*known[-99:])
+    assert has_all(*known[-99:], asked=99)
+    assert not has_all(*known[50:100], *known[101:])
+    assert has_all(known[0], *known[2:]), "its first second"
+    assert not has_all(*known[:2], *known[3:])
+    assert has_all(*known[:197], known[199])
+    assert not has_all(*known[:195], *known[196:])
+
+
+def test_a_witness_is_a_tick_from_before_ticks_passed_us_by() -> None:
+    """Of this day, not beyond what was known, with a counter that was, and no strange one."""
+    day = Day(DAY)
+    track = SymbolDay("HK.00700", next=9, strange=[at(3, 3)[1]])
+    before = Unconfirmed(6, at(5, 5)[1], at(5, 5)[2], "disconnected")
+    seqs = {
+        "known": at(5, 5)[1],
+        "oldest": day.start_s << 32 | 1,
+        "later": at(5, 6)[1],
+        "higher": at(6, 4)[1],
+        "strange": at(3, 3)[1],
+        "zero": at(0, 4)[1],
+        "yesterday": (day.start_s - 1) << 32 | 2,
+    }
+    found = {name: reaches_back(track, day, ticks((seq, TEN_MS)), before) for name, seq in seqs.items()}
+    assert [name for name, is_one in found.items() if is_one] == ["known", "oldest"]
+    assert reaches_back(track, day, ticks((seqs["later"], TEN_MS), (seqs["known"], TEN_MS)), before)

@@ -60,6 +60,7 @@ def test_a_gap_whose_neighbours_stand_side_by_side_is_none() -> None:
     assert table.open() == [(1, "push_lost")]
     table.answer(*answer)
     assert table.open() == []
+    assert table.tracker.known.events[0] == (SYMBOL, "contradicted", at(20, 0)[1])
     assert table.tracker.known.symbols_without_rule() == [SYMBOL]
     table.see(at(30), at(32))
     assert table.open() == []
@@ -248,3 +249,47 @@ def test_an_answer_that_reaches_what_was_known_leaves_no_doubt() -> None:
     table.answer(at(2), at(3), at(4, 8), at(5, 8), at(6, 9))
     assert table.open() == []
     assert list(table.tracker.known.unconfirmed()) == []
+
+
+def test_an_answer_that_reaches_nothing_from_before_an_outage_leaves_a_doubt() -> None:
+    """The counter goes on as if nothing had happened, and OpenD has no tick from before: it may have begun anew
+    meanwhile. Said twice it is a doubt from the second of the last known tick on; a full answer says that it is lost.
+    """
+    table = Table()
+    table.see(*[at(counter) for counter in range(1, 6)])
+    table.tracker.end_interruption()
+    table.tracker.interrupt("disconnected")
+    table.tracker.resume_receiving()
+    answer = [at(6, 60), at(7, 60)]
+    table.see(*answer)
+    assert (table.answer(*answer), table.open()) == ([], [])
+    assert (table.answer(*answer), table.open()) == ([], [(None, "disconnected")])
+    (lost,) = table.answer(*answer, full=True)
+    (doubt,) = unknown(table)
+    assert (doubt.from_seq, doubt.from_ts_ms, doubt.to_ts_ms) == (at(0)[1], at(5)[2], at(6, 60)[2] + 10_000)
+    assert lost.final
+    assert table.tracker.known.missing(SYMBOL) == 0
+
+
+@pytest.mark.parametrize("cause", ["push_lost", "disconnected"])
+def test_a_counter_that_falls_within_an_answer_ends_the_rule(cause: str) -> None:
+    """After an outage or without one: how many ticks are missing since the last known one is not known any more, and
+    the doubt reaches to the oldest tick of the answer.
+    """
+    table = Table()
+    table.see(*[at(counter) for counter in range(1, 10)])
+    table.tracker.end_interruption()
+    if cause == "disconnected":
+        table.tracker.interrupt(cause)
+        table.tracker.resume_receiving()
+    newest = [at(counter, 30) for counter in (20, 21, 22, 23)]
+    table.see(*newest)
+    assert table.open() == [(10, cause)]
+    falling = [*[at(counter, 20) for counter in (11, 13, 15)], *[at(counter, 25) for counter in (2, 4, 6)]]
+    assert table.answer(*falling, *newest) == []
+    assert table.open() == [(None, cause)]
+    assert table.tracker.known.symbols_without_rule() == [SYMBOL]
+    assert table.tracker.known.events[-1][1] == "restarts"
+    (doubt,) = unknown(table)
+    assert (doubt.from_seq, doubt.from_ts_ms) == (at(0)[1], at(9)[2])
+    assert (doubt.to_seq, doubt.to_ts_ms) == (at(COUNTER, 20)[1], at(11, 20)[2] + 10_000)

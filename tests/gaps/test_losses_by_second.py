@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hk_tick_collector.gaps.gap import OpenGap
-from hk_tick_collector.gaps.losses_by_second import Losses
+from hk_tick_collector.gaps.losses_by_second import Losses, Lost
 from hk_tick_collector.gaps.symbol_day import CAUSE_BEFORE_START, CAUSE_PUSH_LOST
 
 NOW_MS = 1_795_140_000_000
@@ -51,3 +51,57 @@ def test_what_was_filled_from_elsewhere_was_not_lost_but_stays_counted() -> None
     losses.add([gap(1, 5), gap(7, 8)], NOW_MS)
     losses.recount([gap(7, 8, lost_ms=NOW_MS)])
     assert (losses.ticks, losses.since(0).ticks) == (7, 2)
+
+
+def test_the_moment_of_a_loss_is_when_it_was_found() -> None:
+    """Not when it was taken note of; from then on it counts for whoever asks, and with it the time that it spans."""
+    losses = Losses()
+    early = gap(1, 5, lost_ms=NOW_MS - 900)
+    early.from_ts_ms, early.to_ts_ms = NOW_MS - 9_000, NOW_MS - 8_000
+    losses.add([gap(7, 8, lost_ms=NOW_MS - 100), early, gap(10, 10, lost_ms=NOW_MS - 3_000)], NOW_MS)
+    losses.add([gap(20, 29)], NOW_MS + 5_000)
+    assert losses.ticks == 17, "the third was asked for again, more than a second after it was found"
+    assert losses.since(NOW_MS - 2_000) == Lost(3, 17, NOW_MS - 900, NOW_MS - 9_000, NOW_MS - 4_000)
+    assert losses.since(NOW_MS) == Lost(1, 10, NOW_MS + 5_000, NOW_MS - 5_000, NOW_MS - 4_000)
+    assert losses.since(NOW_MS + 5_000) == Lost(0, 0, 0, 0, 0)
+
+
+def test_a_gap_is_lost_anew_within_a_second() -> None:
+    """The same answer may find and note it; what was found longer ago is asked for again, and lost as before."""
+    losses = Losses()
+    losses.add([gap(1, 1, lost_ms=NOW_MS - 1_000)], NOW_MS)
+    assert losses.ticks == 1
+    losses.add([gap(2, 2, lost_ms=NOW_MS - 1_001)], NOW_MS)
+    assert losses.ticks == 1
+
+
+def test_losses_are_told_for_an_hour() -> None:
+    """What was found an hour before the newest loss is told no more; the sum since the start has it for ever."""
+    losses = Losses()
+    for at_s in (0, 1, 2, 3_601):
+        losses.add([gap(1, 10)], NOW_MS + at_s * 1_000)
+    assert losses.since(0).found_ms == NOW_MS + 2_000
+    assert (losses.since(0).gaps, losses.ticks) == (2, 40)
+
+
+def test_what_an_earlier_run_lost_is_told_again_if_it_was_lately() -> None:
+    """From a day's file, at the moment when it opened; what this run found itself is known, and nothing is added to
+    what this run has lost.
+    """
+    losses = Losses()
+    old, new, ours = gap(1, 5), gap(7, 8), gap(10, 19, lost_ms=NOW_MS)
+    old.opened_ms, new.opened_ms = NOW_MS - 60_000, NOW_MS - 59_999
+    losses.recall([ours, old, new], NOW_MS - 60_000)
+    assert losses.since(0) == Lost(1, 2, NOW_MS - 59_999, NOW_MS - 5_000, NOW_MS - 4_000)
+    assert (losses.ticks, losses.unknown) == (0, 0)
+
+
+def test_a_recount_tells_each_loss_at_its_own_moment() -> None:
+    """In whatever order they are counted: by when it was found, or when it opened where that was in an earlier run."""
+    losses = Losses()
+    found, opened, unknown = gap(1, 5, lost_ms=NOW_MS - 7_000), gap(7, 8), gap(0, 0, lost_ms=NOW_MS - 5_200)
+    opened.opened_ms = NOW_MS - 5_100
+    losses.add([gap(1, 1)], NOW_MS)
+    losses.recount([opened, found, unknown])
+    assert losses.since(0) == Lost(3, 7, NOW_MS - 7_000, NOW_MS - 5_000, NOW_MS - 4_000, 1)
+    assert losses.since(NOW_MS - 6_001)[:3] == (2, 2, NOW_MS - 5_200)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from hk_tick_collector.gaps.gap import OpenGap
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from hk_tick_collector.gaps.gap import OpenGap, first_counter
 from hk_tick_collector.gaps.lost_gaps import LostGaps
 
 from .table import SYMBOL, TEN_MS, Table, at
@@ -39,3 +44,41 @@ def test_a_gap_that_is_taken_is_the_one_that_was_added() -> None:
     assert lost.take(12) is None
     assert [each.first for each in lost.take_from(4)] == [1, 30]
     assert not lost
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_lost_gaps_are_as_a_plain_list_of_them(seed: int) -> None:
+    """Added in any order, taken by any counter: what is held, where and how much is missing, is what a list says."""
+    random, lost, plain = Random(seed), LostGaps(), dict[int, OpenGap]()
+    for step in range(60):
+        first = random.randrange(1, 90)
+        last = first + random.randrange(4)
+        free = all(each.last < first or last < each.first for each in plain.values())
+        if free and random.random() < 0.8:
+            cause = random.choice(["push_lost", "disconnected", "dropped"])
+            added = replace(gap(first, last), id=step, cause=cause, opened_ms=TEN_MS + step, lost_ms=TEN_MS + 9)
+            plain[first] = replace(added, final=True, written=True)
+            lost.add(added)
+        elif random.random() < 0.7:
+            there = next((each for each in plain.values() if each.first <= first <= each.last), None)
+            assert lost.holds(first) == (there is not None)
+            assert lost.take(first) == there
+            if there is not None:
+                del plain[there.first]
+        elif random.random() < 0.2:
+            taken = [each for each in sorted(plain.values(), key=first_counter) if each.last >= first]
+            assert lost.take_from(first) == taken
+            for each in taken:
+                del plain[each.first]
+        ordered = sorted(plain.values(), key=first_counter)
+        assert list(lost) == ordered
+        assert (len(lost), bool(lost)) == (len(plain), bool(plain))
+        assert (lost.last, lost.newest()) == ((ordered[-1].last, ordered[-1]) if ordered else (0, None))
+        counters = {counter for each in ordered for counter in range(each.first, each.last + 1)}
+        assert lost.missing() == len(counters)
+        assert lost.missing_between(first, last + 20) == sum(first <= counter <= last + 20 for counter in counters)
+    rest = list(lost)
+    assert lost.clear() == rest
+    assert not lost
+    lost.add(gap(1, 2))
+    assert [each.cause for each in lost] == ["push_lost"]

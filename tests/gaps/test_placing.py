@@ -269,3 +269,33 @@ def test_an_unbelievable_tick_of_tomorrow_does_not_overflow_anything() -> None:
     track = table.tracker.known.track(SYMBOL)
     assert track is not None
     assert track.patterned
+
+
+def test_a_leap_that_the_next_tick_confirms_is_a_gap_of_known_size() -> None:
+    """The first tick beyond belief leaves a doubt, which the second one turns into a gap up to the first."""
+    table = Table()
+    table.see(*[at(counter) for counter in range(1, 10)])
+    table.see(at(50_000, 1))
+    assert table.open() == [(None, "sequence_restarted")]
+    table.see(at(50_001, 1))
+    assert table.open() == [(49_990, "push_lost")]
+    assert table.counters() == [(10, 49_999)]
+    assert table.tracker.known.symbols_without_rule() == []
+
+
+def test_a_start_is_blamed_once() -> None:
+    """The first tick does not follow the rule, so all before it is in doubt; what the next ones skip was lost later."""
+    table = Table()
+    table.see(odd(5, 1))
+    assert table.open() == [(None, "before_start")]
+    table.see(at(3, 2), at(4, 2))
+    assert sorted(table.open(), key=str) == [(2, "push_lost"), (None, "before_start")]
+
+
+def test_a_dropped_tick_without_a_rule_is_a_doubt_in_time_alone() -> None:
+    """Its sequence says nothing: the doubt begins ten seconds before its time."""
+    table = Table()
+    table.tracker.end_interruption()
+    table.tracker.lose([odd(70, 1)])
+    (doubt,) = unknown(table)
+    assert (doubt.from_seq, doubt.to_seq, doubt.from_ts_ms, doubt.cause) == (None, None, TEN_MS - 9_000, "dropped")

@@ -8,8 +8,18 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from hk_tick_collector.gaps.push_watch import BATCH_SYMBOLS, QUIET_S, SUB_BURST, SUB_EVERY_S, Known, PushWatch
+from hk_tick_collector.gaps.push_watch import (
+    BATCH_SYMBOLS,
+    QUIET_S,
+    SUB_BURST,
+    SUB_EVERY_S,
+    Comparison,
+    Known,
+    PushWatch,
+)
 from hk_tick_collector.model import WINDOW_ROWS, Rejected, Tick
+
+from .table import row
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -337,3 +347,64 @@ def test_symbols_that_opend_does_not_know_are_never_subscribed_again() -> None:
     world.stop(*world.rates)
     world.run(WITHIN_S)
     assert {symbol for _, batch in world.subs for symbol in batch} == set(world.rates) - {"HK.99999"}
+
+
+def test_a_refused_batch_is_tried_again_by_halves_and_a_single_symbol_waits() -> None:
+    """Two of a batch are subscribed one by one at once; one that is refused alone waits for its turn, longer each
+    time.
+    """
+    watch = PushWatch()
+    watch.begin(["HK.00001", "HK.00002"], 0.0)
+    for now_s in (10.0, 20.0, 30.0):
+        watch.note([row(int(now_s), symbol=symbol) for symbol in ("HK.00001", "HK.00002")], [])
+        watch.measure(now_s)
+    for symbol in ("HK.00001", "HK.00002"):
+        watch.answered(symbol, [500, 501], Known(ordered=True, last_seq=30), 80.0)
+    assert sorted(watch.stopped(84.0)) == ["HK.00001", "HK.00002"]
+    batch = watch.to_subscribe(84.0)
+    assert sorted(batch) == ["HK.00001", "HK.00002"]
+    watch.refused(batch, 84.5)
+    first = watch.to_subscribe(84.5)
+    second = watch.to_subscribe(84.5)
+    assert sorted(first + second) == ["HK.00001", "HK.00002"]
+    assert (len(first), watch.to_subscribe(84.5)) == (1, [])
+    watch.refused(first, 85.0)
+    assert watch.to_subscribe(85.0) == []
+    assert sorted(watch.still_stopped()) == ["HK.00001", "HK.00002"]
+
+
+def test_who_has_stopped_with_others_is_subscribed_at_once() -> None:
+    """Three busy symbols are found by OpenD's answers: the fourth, which is silent too, is not asked about first, and
+    the slow one, which was not pushed since, is subscribed again with them and gets no finding.
+    """
+    watch, busy = PushWatch(), ["HK.00001", "HK.00002", "HK.00003", "HK.00004"]
+    watch.begin([*busy, "HK.00005", "HK.00006"], 0.0)
+    for second in range(1, 21):
+        watch.note([row(second, symbol=symbol) for symbol in busy], [])
+        if second == 10:
+            watch.note([row(second, symbol="HK.00005")], [])
+        watch.measure(float(second))
+    watch.note([row(21, symbol="HK.00006")], [])
+    watch.measure(28.0)
+    watch.measure(29.0)
+    for symbol in busy[:3]:
+        assert watch.answered(symbol, [20, 21, 22], Known(ordered=True, last_seq=20), 29.5).new == 2
+    assert watch.stopped(32.4) == []
+    assert sorted(watch.stopped(32.9)) == busy
+    assert sorted(watch.to_subscribe(32.9)) == [*busy, "HK.00005"]
+    assert sorted(watch.still_stopped()) == busy
+    watch.refused(["HK.00001", "HK.00005"], 33.0)
+    assert sorted([*watch.to_subscribe(33.0), *watch.to_subscribe(33.0)]) == ["HK.00001", "HK.00005"]
+
+
+def test_without_an_order_only_what_stands_behind_a_known_tick_is_new() -> None:
+    """Nothing is, where nothing was known; all is, where the answer holds nothing that was, and then it does not reach
+    back. An answer without a tick reaches.
+    """
+    watch = PushWatch()
+    watch.unordered = frozenset(["HK.00001"])
+    watch.begin(["HK.00001"], 0.0)
+    assert watch.answered("HK.00001", [7, 3, 9], Known(), 1.0) == Comparison(0, reaches=False, passed=0)
+    assert watch.answered("HK.00001", [3, 9, 4, 1], Known(), 2.0) == Comparison(2, reaches=True, passed=2)
+    assert watch.answered("HK.00001", [8, 5], Known(), 3.0) == Comparison(2, reaches=False, passed=2)
+    assert watch.answered("HK.00001", [], Known(), 4.0) == Comparison(0, reaches=True, passed=0)

@@ -471,3 +471,70 @@ def test_finished_days_are_let_go() -> None:
     table.see(at(5, 0, DAY - 1))
     assert loaded == [DAY - 1, DAY, DAY - 1]
     assert max(number for _, number in table.rows) == 100
+
+
+# --- days that are read meanwhile, and days whose close nobody heard ---
+
+
+def test_what_comes_while_a_day_is_read_is_placed_behind_it() -> None:
+    """Seen, dropped, late: nothing of it is forgotten, and the gaps of the file keep their numbers."""
+    days: list[Day | None] = [None]
+    table = Table(lambda _: days[0])
+    table.see(at(8), at(9))
+    table.tracker.lose([at(11)])
+    assert table.tracker.is_loading(DAY)
+    assert not table.tracker.is_loading(DAY + 1)
+    assert table.open() == []
+    read = Table()
+    read.see(*[at(counter) for counter in (1, 2, 5)])
+    day = read.tracker.begin_rebuild(DAY)
+    table.tracker.adopt(day)
+    assert not table.tracker.is_loading(DAY)
+    assert table.counters() == [(6, 7), (10, 11)], "the gap of the file was written by the one who read it"
+    assert [(gap.first, gap.last) for _, gap in table.tracker.known.open_gaps()] == [(3, 4), (6, 7), (10, 11)]
+    assert len({gap.id for _, gap in table.tracker.known.open_gaps()}) == 3
+
+
+def test_a_day_that_is_lent_waits_for_its_file() -> None:
+    """Its symbols are known no more until it is adopted; other days go on. One that was never seen may be lent too."""
+    table = Table()
+    table.see(at(1), at(2))
+    table.see(row(at(1)[1], symbol="HK.00005"))
+    day = table.tracker.begin_rebuild(DAY)
+    assert sorted(day.tracks) == ["HK.00005", SYMBOL]
+    assert table.tracker.known.track(SYMBOL) is None
+    table.see(at(5))
+    assert table.open() == []
+    table.tracker.adopt(day)
+    assert table.open() == [(2, "push_lost")]
+    other = table.tracker.begin_rebuild(DAY + 5)
+    assert (other.number, other.tracks, table.tracker.is_loading(DAY + 5)) == (DAY + 5, {}, True)
+
+
+def _day(number: int, *, sealed: bool) -> Day:
+    return Day(number, sealed=sealed)
+
+
+def test_the_end_of_a_day_whose_close_nobody_heard_is_a_doubt() -> None:
+    """From the last known tick of each symbol on; of one without a tick all of the day; none where nothing traded, and
+    none of a sealed day.
+    """
+    for sealed in (False, True):
+        table = Table(partial(_day, sealed=sealed))
+        if not sealed:
+            table.see(at(1), at(2, 5))
+            table.tracker.end_interruption()
+        table.tracker.resume_unfinished(DAY, [SYMBOL, "HK.00005"])
+        table.tracker.resume_unfinished(DAY + 1, [SYMBOL])
+        table.take()
+        found = {gap.symbol: gap for (of, _), gap in table.rows.items() if of == DAY and gap.missing is None}
+        assert {of for of, _ in table.rows} <= {DAY}
+        if sealed:
+            assert found == {}
+            continue
+        start_ms, end_ms = market.day_start_ms(DAY), market.day_start_ms(DAY + 1) - 1
+        assert sorted(found) == ["HK.00005", SYMBOL]
+        assert (found[SYMBOL].from_seq, found[SYMBOL].from_ts_ms) == (at(0, 5)[1], at(2, 5)[2])
+        whole = found["HK.00005"]
+        assert (whole.from_seq, whole.from_ts_ms, whole.cause) == (start_ms // 1000 << 32, start_ms, "restart")
+        assert {gap.to_ts_ms for gap in found.values()} == {end_ms}

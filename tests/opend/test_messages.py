@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hk_tick_collector import market
 from hk_tick_collector.errors import CollectorError, OpenDError, ProtocolError, UsageError
 from hk_tick_collector.opend import messages
 from hk_tick_collector.opend import opend_pb2 as pb
@@ -269,7 +270,8 @@ def test_a_symbol_of_another_market_is_a_usage_error(symbol: str) -> None:
     """The operator is told how to write it."""
     with pytest.raises(UsageError) as caught:
         messages.security_of(symbol)
-    assert "HK.00700" in caught.value.hint
+    assert str(caught.value) == f"{symbol!r} is not a Hong Kong symbol"
+    assert caught.value.hint == "write it like HK.00700"
 
 
 def test_ticks_are_subscribed_with_pushes_and_a_first_push() -> None:
@@ -328,3 +330,19 @@ def test_words_of_common_length_are_whole() -> None:
     """Up to 500 characters."""
     with pytest.raises(OpenDError, match=r"^n{500}$"):
         messages.read_outcome(pb.Outcome(retType=-1, retMsg="n" * 500).SerializeToString())
+
+
+def test_two_weeks_of_the_calendar_are_asked_for() -> None:
+    """From a day on, as dates; over the end of a year."""
+    assert messages.calendar_bounds(market.parse_day("20261120")) == ("2026-11-20", "2026-12-04")
+    assert messages.calendar_bounds(market.parse_day("20261225")) == ("2026-12-25", "2027-01-08")
+
+
+def test_the_drift_is_reckoned_from_the_middle_of_opends_second() -> None:
+    """Between the question and the answer; none where OpenD tells no time."""
+    state = messages.GlobalState(3, True, "ready", "", 1_795_140_000)
+    asked_ms = 1_795_140_000_000
+    assert state.drift_s(asked_ms, asked_ms + 1_000) == 0.0
+    assert state.drift_s(asked_ms + 60_000, asked_ms + 60_400) == 59.7
+    assert state.drift_s(asked_ms - 3_000, asked_ms - 3_000) == -3.5
+    assert state._replace(server_time_s=0).drift_s(asked_ms, asked_ms) is None

@@ -92,3 +92,11 @@ def test_bytes_that_are_no_message_are_left_to_the_parser(start: bytes, repeated
 def test_a_number_without_end_is_not_followed() -> None:
     """Sixteen million bytes of one varint are not a number."""
     check_parts(pb.TickerPush, b"\x08" + b"\xff" * 16_000_000)
+
+
+def test_what_is_no_list_is_passed_over_whole() -> None:
+    """Long texts whose bytes would be parts elsewhere: their own lengths count, of three bytes each."""
+    text = field(15, EMPTY * 16_383) * 20
+    check_parts(pb.TickerPush, text + s2c(EMPTY))
+    with pytest.raises(ProtocolError):
+        check_parts(pb.TickerPush, s2c(EMPTY * (MOST_PARTS + 1)) + text)

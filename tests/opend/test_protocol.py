@@ -789,3 +789,12 @@ def test_only_the_first_of_many_bad_ticks_are_told_whole() -> None:
     assert [one.cause for one in ticks.rejected] == ["bad_time"]
     assert "(1,000,000 characters)" in ticks.rejected[0].detail
     assert len(ticks.rejected[0].detail) <= 500
+
+
+def test_a_connection_that_has_not_begun_waits_for_nothing() -> None:
+    """However much time passes: no deadline, no silence, no keep-alive."""
+    connection = Connection("test")
+    assert connection.state is State.NEW
+    assert connection.next_deadline_s() == float("inf")
+    assert connection.advance(1e9, 1_795_140_000) == []
+    assert connection.state is State.NEW

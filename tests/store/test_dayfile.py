@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
@@ -11,14 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hk_tick_collector.errors import DamagedFileError, ForeignFileError, StoreError
+from hk_tick_collector.errors import DamagedFileError, ForeignFileError, SchemaChangedError, StoreError
 from hk_tick_collector.model import Reconciled, Tick
 from hk_tick_collector.store import schema
 from hk_tick_collector.store.dayfile import Batch, DayFile, Ledger, Link, StoreOptions, Written
 from hk_tick_collector.store.query import DayReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from hk_tick_collector.model import TickRow
@@ -266,11 +267,12 @@ def test_a_new_file_is_never_open_to_others(open_day: OpenDay, path: Path, mask:
     assert modes == dict.fromkeys((path.name, f"{path.name}-wal", f"{path.name}-shm"), 0o640 & ~mask)
 
 
-def test_an_unfinished_draft_is_no_obstacle(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
+@pytest.mark.parametrize("rest", ["-journal", "-wal", "-shm"])
+def test_an_unfinished_draft_is_no_obstacle(open_day: OpenDay, path: Path, tick: MakeTick, rest: str) -> None:
     """A crash while a day file is created leaves at most a draft with another name: it is created again."""
     draft = path.with_name(f".{path.name}.new")
     draft.touch()
-    draft.with_name(f"{draft.name}-journal").write_bytes(b"of the crash")
+    draft.with_name(draft.name + rest).write_bytes(b"of the crash")
     assert open_day(path).write(Batch(rows=[tick("HK.00700", 1)]), NOW_MS) == Written(1, 0)
     assert not list(path.parent.glob(f"{draft.name}*"))
 
@@ -413,3 +415,137 @@ def test_a_migration_keeps_the_ticks_and_marks_its_version(
     assert query(path, "PRAGMA user_version") == [(schema.VERSION,)]
     assert query(path, "SELECT value FROM meta WHERE key = 'schema_version'") == [(str(schema.VERSION),)]
     assert query(path, "SELECT count(*) FROM venues") == [(0,)]
+
+
+# --- the disk ---
+
+
+class Synced(apsw.VFS):
+    """A disk that counts the syncs of each file, by the end of its name."""
+
+    def __init__(self) -> None:
+        self.syncs: Counter[str] = Counter()
+        super().__init__("synced", base="")
+
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - APSW's
+        """Opens a file of this disk."""
+        return SyncedFile(self, name, flags)
+
+
+class SyncedFile(apsw.VFSFile):
+    """A file on it."""
+
+    def __init__(self, disk: Synced, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
+        self._disk = disk
+        path = name.filename() if isinstance(name, apsw.URIFilename) else str(name)
+        self._end = path.rpartition(".")[2]
+        super().__init__("", name, flags)
+
+    def xSync(self, flags: int) -> None:  # noqa: N802
+        """Syncs."""
+        self._disk.syncs[self._end] += 1
+        super().xSync(flags)
+
+
+@pytest.fixture
+def synced() -> Iterator[Synced]:
+    """A disk that counts its syncs."""
+    disk = Synced()
+    yield disk
+    disk.unregister()
+
+
+@pytest.mark.parametrize(("synchronous", "syncs"), [("FULL", 5), ("NORMAL", 0)])
+def test_a_commit_is_on_the_disk_when_write_returns(
+    open_day: OpenDay, path: Path, tick: MakeTick, synced: Synced, synchronous: str, syncs: int
+) -> None:
+    """A power cut behind `write` costs no tick: with FULL each commit syncs the WAL once, with NORMAL none does."""
+    day = open_day(path, options=StoreOptions(synchronous=synchronous, vfs="synced"))
+    day.write(Batch(rows=[tick("HK.00700", 0)]), NOW_MS)
+    synced.syncs.clear()
+    for seq in range(1, 6):
+        day.write(Batch(rows=[tick("HK.00700", seq)]), NOW_MS)
+    assert synced.syncs == Counter({"db-wal": syncs} if syncs else {})
+
+
+def test_a_new_file_is_on_the_disk_before_it_has_its_name(open_day: OpenDay, path: Path, synced: Synced) -> None:
+    """Its tables are synced under the name of the draft: a power cut leaves a whole file or none."""
+    open_day(path, options=StoreOptions(synchronous="FULL", vfs="synced"))
+    assert synced.syncs["new"] >= len(schema.MIGRATIONS)
+
+
+def test_the_log_stays_short(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
+    """It is copied into the file each time it is as long as the settings say. One that a reader made long is cut to
+    twice that once the reader has gone; its size is what `status` tells, 0 behind the end.
+    """
+    options = StoreOptions(wal_autocheckpoint_pages=10)
+    day = open_day(path, options=options)
+
+    def write(turns: int) -> None:
+        for turn in range(turns):
+            day.write(Batch(rows=[tick("HK.00700", day.ledger.stored + n) for n in range(100)]), NOW_MS + turn)
+
+    write(20)
+    assert 0 < day.wal_bytes() <= 4 * options.wal_autocheckpoint_bytes
+    reader = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    reader.execute("BEGIN; SELECT count(*) FROM ticks").fetchall()
+    write(20)
+    assert day.wal_bytes() > 8 * options.wal_autocheckpoint_bytes
+    reader.close()
+    write(3)
+    assert day.wal_bytes() == path.with_name(f"{path.name}-wal").stat().st_size
+    assert day.wal_bytes() <= 2 * options.wal_autocheckpoint_bytes
+    assert day.close()
+    assert day.wal_bytes() == 0
+
+
+def test_a_file_that_was_taken_away_is_noticed(open_day: OpenDay, path: Path) -> None:
+    """Moved away, or another in its place, or its directory moved: whoever writes on would write where nobody looks."""
+    day = open_day(path)
+    assert day.in_place()
+    aside = path.with_name("aside")
+    path.rename(aside)
+    assert not day.in_place()
+    path.write_bytes(aside.read_bytes())
+    assert not day.in_place(), "a copy is another file"
+    path.unlink()
+    aside.rename(path)
+    assert day.in_place()
+    path.parent.rename(path.parent.with_name("elsewhere"))
+    assert not day.in_place()
+    path.parent.touch()
+    assert not day.in_place()
+
+
+def test_what_others_changed_is_told_with_the_commit_that_mends_it(
+    open_day: OpenDay, path: Path, tick: MakeTick
+) -> None:
+    """Once, by a commit that happened: not by one that failed, and not again by the next."""
+    day = open_day(path)
+    other = apsw.Connection(str(path))
+    other.execute("DROP TRIGGER ticks_counted")
+    other.close()
+    bad = (*tick("HK.00700", 1)[:3], None, *tick("HK.00700", 1)[4:])
+    with pytest.raises(SchemaChangedError):
+        day.write(Batch(rows=[bad]), NOW_MS)  # type: ignore[list-item]
+    attempted = day.attempted
+    assert attempted is None
+    written = day.write(Batch(rows=[tick("HK.00700", 1)]), NOW_MS)
+    assert written.mended == ("trigger ticks_counted was missing",)
+    assert day.attempted == written
+    assert day.write(Batch(rows=[tick("HK.00700", 2)]), NOW_MS).mended == ()
+    assert query(path, RECOUNT) == query(path, "SELECT * FROM symbols ORDER BY symbol")
+
+
+def test_ticks_that_a_trigger_of_others_keeps_out_are_named(open_day: OpenDay, path: Path, tick: MakeTick) -> None:
+    """How many, and the first of them by its key; nothing of the batch is stored."""
+    day = open_day(path)
+    other = apsw.Connection(str(path))
+    other.execute("CREATE TRIGGER guard BEFORE INSERT ON ticks WHEN NEW.seq > 6 BEGIN SELECT RAISE(IGNORE); END")
+    other.close()
+    with pytest.raises(
+        SchemaChangedError, match=r"prevents 2 ticks from being stored, the first is HK\.00700 7$"
+    ) as caught:
+        day.write(Batch(rows=[tick("HK.00700", seq) for seq in (5, 6, 7, 8)]), NOW_MS)
+    assert "docs/sqlite-wal.md" in caught.value.hint
+    assert query(path, "SELECT count(*) FROM ticks") == [(0,)]

@@ -21,6 +21,7 @@ import stat
 from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import apsw
@@ -240,8 +241,7 @@ class DayFile:
 
     def interrupt(self) -> None:
         """Interrupts the statement that runs in another thread; `write` raises there. Any thread may call it."""
-        with suppress(apsw.ConnectionClosedError):  # its own thread may close it meanwhile
-            self._db.interrupt()
+        _interrupt(self._db)
 
     def _check_schema(self) -> None:
         """Within a transaction: detects changes of the schema since the last one, and undoes those that are safe."""
@@ -370,10 +370,10 @@ def check_day(path: Path, options: StoreOptions, opened: Callable[[Callable[[], 
     `opened` is called with a function that cancels the check from another thread, and returns whether to continue. A
     cancelled check raises apsw.InterruptError. Otherwise raises the errors of `seal`.
     """
-    db = _open(path, options, check=False)
+    db = _open_finished(path, options)
     try:
         with named_changes(db, path.name):
-            if not opened(db.interrupt):
+            if not opened(partial(_interrupt, db)):
                 return False
             _demand_whole(db, path)
     except (apsw.BusyError, apsw.LockedError):
@@ -392,7 +392,7 @@ def seal(path: Path, now_ms: int, options: StoreOptions, *, checked: bool = Fals
     """
     if not path.stat().st_mode & stat.S_IWUSR:
         return True
-    db = _open(path, options, check=False)  # the full check follows
+    db = _open_finished(path, options)  # the full check follows
     refuse_foreign_triggers(db, path.name)
     try:
         with with_system_error(db, path), named_changes(db, path.name):
@@ -409,11 +409,16 @@ def seal(path: Path, now_ms: int, options: StoreOptions, *, checked: bool = Fals
 
 def make_plain(path: Path, options: StoreOptions) -> bool:
     """Makes a day file that is not being written one plain file; False if a reader has it open. Raises as `seal`."""
-    db = _open(path, options, check=False)
+    db = _open_finished(path, options)
     try:
         return _make_plain(db)
     finally:
         db.close()
+
+
+def _interrupt(db: apsw.Connection) -> None:
+    with suppress(apsw.ConnectionClosedError):  # its own thread may close it meanwhile
+        db.interrupt()
 
 
 def _demand_whole(db: apsw.Connection, path: Path) -> None:
@@ -465,8 +470,13 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _open(path: Path, options: StoreOptions, *, check: bool = True) -> apsw.Connection:
-    return open_for_writing(path, options.busy_timeout_ms, options.vfs, check=check)
+def _open(path: Path, options: StoreOptions) -> apsw.Connection:
+    return open_for_writing(path, options.busy_timeout_ms, options.vfs)
+
+
+def _open_finished(path: Path, options: StoreOptions) -> apsw.Connection:
+    """A file that is there and gets no tick any more. It is not read through: that is up to the caller."""
+    return open_for_writing(path, options.busy_timeout_ms, options.vfs, check=False, make=False)
 
 
 def _build(path: Path, options: StoreOptions) -> None:

@@ -38,17 +38,20 @@ _APPLICATION_ID_AT: Final = 68  # in the header of every SQLite file, 4 bytes, b
 _TEXT_OF_OURS: Final = b"recv_ts_ms INTEGER NOT NULL"  # from the definition of our table, on one of the first pages
 
 
-def open_for_writing(path: Path, busy_timeout_ms: int, vfs: str | None, *, check: bool = True) -> apsw.Connection:
+def open_for_writing(
+    path: Path, busy_timeout_ms: int, vfs: str | None, *, check: bool = True, make: bool = True
+) -> apsw.Connection:
     """A connection to an undamaged file of ours, or to a new empty file.
 
     `check` reads the whole file once. Raises ForeignFileError, SealedDayError, DamagedFileError or StoreError, and
-    `apsw.Error` for a condition that may be temporary, such as a lock.
+    `apsw.Error` for a condition that may be temporary, such as a lock. Without `make` raises FileNotFoundError if there
+    is no file.
     """
     if any(
         "\ud800" <= char <= "\udfff" for char in str(path)
     ):  # SQLite cannot open such a name; the settings refuse it too
         raise StoreError(f"{str(path)!a} is not a UTF-8 name", hint="rename the directory")
-    size = _existing_size(path)
+    size = _existing_size(path, make=make)
     demand_files_beside(path)
     wal = path.with_name(path.name + "-wal")
     wal_size = wal.stat().st_size if wal.exists() else 0
@@ -131,11 +134,15 @@ def _raise_why_nothing_opens(directory: Path) -> None:
         raise StoreError(f"cannot open anything in {directory}: {error.strerror}") from error
 
 
-def _existing_size(path: Path) -> int | None:
-    """The size of the file; None if it was missing and is created. Raises if it is not a writable regular file."""
+def _existing_size(path: Path, *, make: bool) -> int | None:
+    """The size of the file; None if it was missing and is created. Raises if it is not a writable regular file, and
+    FileNotFoundError if it is missing and not to be made.
+    """
     try:
         found = path.stat()
     except FileNotFoundError:
+        if not make:
+            raise
         _make(path)
         return None
     if not stat.S_ISREG(found.st_mode):

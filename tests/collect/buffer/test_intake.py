@@ -14,6 +14,7 @@ from hk_tick_collector.collect.opend_state import OpenDState
 from hk_tick_collector.gaps.symbol_day import Day
 from hk_tick_collector.gaps.tracker import GapTracker
 from hk_tick_collector.model import GAP_HEALED, GAP_OPEN, Rejected, Tick
+from hk_tick_collector.opend.convert import DETAILS_MOST
 from hk_tick_collector.opend.protocol import Ticks
 from hk_tick_collector.stats import Stats
 from hk_tick_collector.store.dayfile import Link
@@ -259,3 +260,85 @@ def test_counts_alone_take_no_place_in_the_queue() -> None:
     for _ in range(1_000):
         desk.intake.ticks(Ticks(rejected=[refused(0)]), NOW_MS)
     assert [(len(chunk.rows), chunk.rejected) for chunk in desk.take()] == [(1, 1_000)]
+
+
+def test_each_line_tells_what_an_operator_needs(journal: Journal) -> None:
+    """A symbol that nobody chose, a tick that cannot be stored, ticks that find no place: whose, how many, why."""
+    desk = Desk(max_rows=2)
+    desk.intake.unwanted("HK.00005", 3)
+    desk.intake.ticks(Ticks(rejected=[refused(3)]), NOW_MS)
+    desk.intake.ticks(Ticks(rows=[at(1), at(2)]), NOW_MS)
+    desk.intake.ticks(Ticks(rows=[at(4)]), NOW_MS)
+    desk.intake.ticks(Ticks(rows=[at(5), at(6)]), NOW_MS)
+    desk.now_s += 10.0
+    desk.queue.storing.writer_trouble = "disk_full"
+    desk.intake.ticks(Ticks(rows=[at(7)]), NOW_MS)
+    (unwanted,) = journal.events("symbol_not_subscribed")
+    assert (unwanted.level, unwanted.fields) == (
+        "WARNING",
+        {"symbol": "HK.00005", "ticks": "3", "hint": "it is not in FUTU_SYMBOLS"},
+    )
+    (rejected,) = journal.events("tick_rejected")
+    assert (rejected.level, rejected.fields) == (
+        "WARNING",
+        {
+            "cause": "non_finite",
+            "symbol": SYMBOL,
+            "seq": str(refused(3).seq),
+            "rejected_total": "1",
+            "tick": "the tick 3, whole",
+        },
+    )
+    dropped = journal.events("ticks_dropped")
+    assert [event.level for event in dropped] == ["ERROR", "ERROR"]
+    room = {"queue_rows": "2", "max_queue_rows": "2"}
+    assert [event.fields for event in dropped] == [
+        {"rows": "1", "dropped_total": "1", **room, "cause": "queue_full"},
+        {"rows": "3", "dropped_total": "4", **room, "cause": "disk_full"},
+    ]
+    stats = desk.stats
+    assert (stats.not_subscribed, stats.not_subscribed_first, desk.intake.dropped, stats.no_room) == (
+        3,
+        "HK.00005",
+        4,
+        4,
+    )
+    assert (stats.received, desk.opend.received, stats.last_tick_ms) == (10, 10, NOW_MS)
+
+
+def test_a_date_of_the_far_future_is_told_whole_for_the_first_ticks(journal: Journal) -> None:
+    """Those of the day after OpenD's own date are stored, to its last millisecond; the later ones are refused, and
+    only the first ones of a message carry the whole tick.
+    """
+    desk = Desk(max_rows=100)
+    desk.opend.opend_time_ms = NOW_MS
+    last_ms = market.day_start_ms(DAY + 2) - 1
+    good = [(*at(1)[:2], last_ms, *at(1)[3:])]
+    bad = [(*at(counter)[:2], last_ms + 1, *at(counter)[3:]) for counter in range(2, 15)]
+    desk.intake.ticks(Ticks(rows=[*bad, *good], rejected=[refused(99)]), NOW_MS)
+    (chunk,) = desk.take()
+    assert (chunk.rows, chunk.rejected) == (good, 14)
+    told = [event for event in journal.events("tick_rejected") if event.fields["cause"] == "future_date"]
+    assert len(told) == 13
+    assert [bool(event.fields["tick"]) for event in told] == [n < DETAILS_MOST for n in range(13)]
+    assert told[0].fields["seq"] == str(bad[0][1])
+
+
+def test_rows_that_are_not_committed_are_known_unless_some_are_in_the_spool() -> None:
+    """For whoever counts a day anew: all of them or none."""
+    desk = Desk()
+    desk.intake.ticks(Ticks(rows=[at(1), at(2)]), NOW_MS)
+    desk.intake.ticks(Ticks(rows=[at(3)]), NOW_MS)
+    assert desk.intake.held_rows(DAY) == [at(1), at(2), at(3)]
+    desk.queue.spooled_days = lambda: {DAY - 1}
+    assert desk.intake.held_rows(DAY) == [at(1), at(2), at(3)]
+    desk.queue.spooled_days = lambda: {DAY}
+    assert desk.intake.held_rows(DAY) is None
+
+
+def test_a_stretch_is_told_with_all_that_is_known_of_it() -> None:
+    """When it begins, whether OpenD is there, by which connection, and why."""
+    desk = Desk()
+    desk.intake.link(NOW_MS, connected=True, conn_id=7, reason="ready")
+    (chunk,) = desk.take()
+    assert chunk.links == [Link(NOW_MS, True, 7, "ready")]

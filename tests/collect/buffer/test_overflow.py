@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from tests.collect.conftest import wait_until
+from tests.collect.conftest import CAP_S, wait_until
 
 from hk_tick_collector.collect.buffer.chunk import Chunk
 from hk_tick_collector.collect.buffer.overflow import Overflow
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
+from hk_tick_collector.model import GAP_OPEN, Gap, GapChange, RuleChange
 from hk_tick_collector.stats import Stats
 from hk_tick_collector.store.dayfile import Link
 from hk_tick_collector.store.spool import Spool
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
     MakeChunk = Callable[[int, int], Chunk]
     MakeOverflow = Callable[[Spool], Overflow]
 
-CAP_S: Final = 300.0
 BUFFER_ROWS: Final = 50_000
 
 
@@ -269,7 +271,9 @@ def test_rows_whose_sync_does_not_return_are_not_told_as_lost(
     assert gate.met.wait(CAP_S)
     lost = overflow.stop(time.monotonic() + 0.1, [chunk(10, 17)])
     assert lost == 7
-    assert journal.wait_for("spool_not_synced").fields["rows"] == "10"
+    assert {thread.daemon for thread in threading.enumerate() if thread.name == "overflow"} == {True}, "nor waited for"
+    told = journal.wait_for("spool_not_synced")
+    assert (told.level, told.fields) == ("WARNING", {"rows": "10", "hint": "lost only if the power fails now"})
     kept = place.with_name("as the next start sees it")
     kept.mkdir()
     for path in place.iterdir():
@@ -310,3 +314,148 @@ def test_a_stop_has_a_spool_that_failed_tried_at_once(
     spool_place.unlink()
     assert overflow.stop(time.monotonic() + 0.7, [chunk(10, 17)]) == 0
     assert seqs_in(spool_place) == list(range(10, 17))
+
+
+def test_all_that_a_chunk_holds_comes_back_with_its_rows(
+    place: Path, make_overflow: MakeOverflow, chunk: MakeChunk, journal: Journal
+) -> None:
+    """Counts, links, gaps and rules wait beside the spool; the end of the way is told with the rows that went it."""
+    overflow = make_overflow(Spool(place))
+    before = overflow.active
+    assert not before
+    change = GapChange(1, Gap("HK.00700", 1, 2, 0, 0, 1, "restart", GAP_OPEN, 1, None, 1))
+    rule, link, told = RuleChange(1, "HK.00700", "counter", 0), Link(5, True, 1, ""), list[str]()
+    full = chunk(0, 3)
+    full.rejected, full.dropped, full.links, full.gaps, full.rules = 2, 4, [link], [change], [rule]
+    full.on_commit = lambda: told.append("committed")
+    more = chunk(3, 5)
+    more.rejected, more.dropped = 1, 1
+    overflow.put(full)
+    overflow.put(more)
+    found: list[Chunk] = []
+    while overflow.active:
+        if taken := overflow.take():
+            assert taken.on_disk
+            found.append(replace(taken))
+            assert overflow.rows == 5 - sum(len(each.rows) for each in found[:-1])
+            assert taken.on_commit is not None
+            taken.on_commit()
+    assert [row[1] for each in found for row in each.rows] == [0, 1, 2, 3, 4]
+    assert (sum(each.rejected for each in found), sum(each.dropped for each in found)) == (3, 5)
+    assert [found[0].links, found[0].gaps, found[0].rules] == [[link], [change], [rule]]
+    assert told == ["committed"]
+    assert (overflow.rows, overflow.safe_rows, seqs_in(place)) == (0, 0, [])
+    assert [event.fields for event in journal.events("spool_started")] == [{"cause": "queue_full"}]
+    assert journal.events("spool_drained")[-1].fields == {"rows": "5"}
+
+
+def test_memory_is_passed_by_only_while_the_spool_is_in_use(
+    place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
+) -> None:
+    """And only for as many rows as may wait for its disk."""
+    overflow = make_overflow(Spool(place))
+    queue = TickQueue(2, overflow)
+    assert not queue.has_turn_for(1)
+    queue.put(chunk(0, 2))
+    queue.put(chunk(2, 3))
+    assert queue.has_turn_for(BUFFER_ROWS - 1)
+    assert not queue.has_turn_for(BUFFER_ROWS + 1)
+
+
+# --- a spool that loses, a disk that does not read, a copy that is waited for ---
+
+
+def test_what_the_spool_lost_is_dropped_and_told_to_the_row(
+    place: Path, make_overflow: MakeOverflow, chunk: MakeChunk, journal: Journal
+) -> None:
+    """Known once the spool is empty: in the account of the chunk that comes back in its place, and in the log."""
+    overflow = make_overflow(Spool(place))
+    lost = chunk(0, 7)
+    lost.links = [Link(5, True, 1, "")]
+    overflow.put(lost)
+    wait_until(lambda: overflow.safe_rows == 7, "the append")
+    (segment,) = place.glob("*.spool")
+    segment.write_bytes(b"\xa5" * segment.stat().st_size)
+    found: list[Chunk] = []
+
+    def look() -> bool:
+        found.extend(filter(None, [overflow.take()]))
+        return bool(found)
+
+    wait_until(look, "what is left of it")
+    (back,) = found
+    assert (back.rows, back.dropped, back.links) == ([], 7, lost.links)
+    assert (overflow.rows, overflow.storing.lost_rows) == (0, 7)
+    (told,) = journal.events("ticks_dropped")
+    assert (told.level, told.fields) == ("ERROR", {"rows": "7", "dropped_total": "7", "cause": "spool_damaged"})
+    assert [event.level for event in journal.events("spool_damaged")] == ["ERROR"]
+
+
+class Unread(Spool):
+    """A spool whose disk cannot read for a while; how patient it was asked to be."""
+
+    def __init__(self, place: Path, errors: list[int]) -> None:
+        super().__init__(place)
+        self.errors = errors
+        self.asked: list[bool] = []
+
+    def first(self, max_rows: int = 1, *, patient: bool = False) -> list[TickRow] | None:
+        """Fails as often as it was told."""
+        self.asked.append(patient)
+        if self.errors:
+            raise OSError(self.errors.pop(), "the disk")
+        return super().first(max_rows, patient=patient)
+
+
+def test_a_disk_that_reads_nothing_is_given_time_ten_times(
+    place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
+) -> None:
+    """Errors of reading count, one after the other; what cannot be read then is passed over. A good read ends it."""
+    spool = Unread(place, [errno.EIO] * 10 + [errno.EACCES])
+    overflow = make_overflow(spool)
+    overflow.put(chunk(0, 3))
+    wait_until(lambda: overflow.safe_rows == 3, "the append")
+    for _ in range(11):
+        with pytest.raises(OSError, match="the disk"):
+            overflow.take()
+    assert overflow.take() is not None
+    assert spool.asked == [True] * 11 + [False]
+    overflow.take()
+    assert spool.asked[-1] is True
+
+
+@pytest.mark.parametrize(
+    ("copying", "trouble", "level", "cause"),
+    [(True, "", "INFO", "copy"), (False, "disk_full", "WARNING", "disk_full"), (True, "busy", "INFO", "busy")],
+)
+def test_why_ticks_are_spooled_is_told(
+    place: Path,
+    make_overflow: MakeOverflow,
+    chunk: MakeChunk,
+    journal: Journal,
+    *,
+    copying: bool,
+    trouble: str,
+    level: str,
+    cause: str,
+) -> None:
+    """Once, at the first chunk; that commits wait for a copy is nobody's fault."""
+    overflow = make_overflow(Spool(place))
+    overflow.storing.copy_held, overflow.storing.writer_trouble = copying, trouble
+    overflow.put(chunk(0, 1))
+    overflow.put(chunk(1, 2))
+    assert [(event.level, event.fields) for event in journal.events("spool_started")] == [(level, {"cause": cause})]
+    overflow.storing.copy_held = False
+
+
+def test_while_a_copy_is_made_a_seconds_ticks_are_one_append(
+    place: Path, make_overflow: MakeOverflow, chunk: MakeChunk
+) -> None:
+    """Each sync keeps the copy from the disk. Many ticks wait for no second: a quarter of the place in memory."""
+    overflow = make_overflow(Spool(place))
+    overflow.storing.copy_held = True
+    overflow.put(chunk(0, BUFFER_ROWS // 4 - 1))
+    assert overflow.safe_rows == 0
+    overflow.put(chunk(BUFFER_ROWS // 4 - 1, BUFFER_ROWS // 4))
+    wait_until(lambda: overflow.safe_rows == BUFFER_ROWS // 4, "the append")
+    overflow.storing.copy_held = False

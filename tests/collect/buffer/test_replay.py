@@ -5,13 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import TYPE_CHECKING
+from unittest import mock
 
+import pytest
+from tests.collect.conftest import CAP_S, wait_until
+
+from hk_tick_collector.collect.buffer.chunk import Chunk
 from hk_tick_collector.collect.buffer.intake import Intake
-from hk_tick_collector.collect.buffer.replay import replay_earlier_spools
+from hk_tick_collector.collect.buffer.overflow import Overflow
+from hk_tick_collector.collect.buffer.replay import replay_earlier_spools, store_rows
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
 from hk_tick_collector.collect.opend_state import OpenDState
 from hk_tick_collector.gaps.symbol_day import Day
 from hk_tick_collector.gaps.tracker import GapTracker
+from hk_tick_collector.opend.protocol import Ticks
 from hk_tick_collector.stats import Stats
 from hk_tick_collector.store.spool import Spool
 
@@ -66,3 +73,146 @@ def test_without_a_spool_there_is_nothing_to_do(tmp_path: Path) -> None:
     intake = Intake(queue, GapTracker(Day, lambda: 0), OpenDState(), Stats(), time.monotonic)
     asyncio.run(replay_earlier_spools(tmp_path / "none", MINE, intake, queue))
     assert queue.rows == 0
+
+
+def make_intake(queue: TickQueue, stats: Stats) -> Intake:
+    """As the service has one."""
+    return Intake(queue, GapTracker(Day, lambda: 0), OpenDState(), stats, time.monotonic)
+
+
+def test_half_of_the_memory_is_for_live_ticks(tick: Callable[..., TickRow], journal: Journal) -> None:
+    """Rows of a disk come in slices of a quarter, and only while as much again is free beside half of the memory."""
+    _ = journal
+    queue, stats = TickQueue(40), Stats()
+    intake = make_intake(queue, stats)
+    rows = [tick("HK.00700", seq) for seq in range(1, 26)]
+    live = Ticks(rows=[tick("HK.00005", seq) for seq in range(1, 12)])
+    intake.ticks(live, 5)
+
+    async def story() -> tuple[list[int], list[list[int]]]:
+        storing = asyncio.create_task(store_rows(rows, intake, queue))
+        await asyncio.sleep(0)
+        waiting, batches = [queue.rows], list[list[int]]()
+        for _ in range(3):
+            chunks = await asyncio.to_thread(queue.take, 1000, 0.0, CAP_S)
+            waiting.append(queue.rows)
+            batches.append([len(chunk.rows) for chunk in chunks])
+            queue.done(chunks)
+        await storing
+        return waiting, batches
+
+    waiting, batches = asyncio.run(story())
+    assert waiting == [11, 11, 20, 5]
+    assert batches == [[11], [10, 10], [5]]
+    assert (stats.received, stats.last_tick_ms) == (36, 5), "what waited on a disk was not heard now"
+
+
+def test_rows_of_a_disk_are_stored_when_the_last_is_committed(tick: Callable[..., TickRow], journal: Journal) -> None:
+    """Not when it is taken: what its record holds is forgotten then."""
+    _ = journal
+    queue = TickQueue(100)
+    intake = make_intake(queue, Stats())
+
+    async def story() -> None:
+        storing = asyncio.create_task(store_rows([tick("HK.00700", seq) for seq in range(30)], intake, queue))
+        await asyncio.sleep(0)
+        first, last = queue.take(25, 0.0, 0.0), list[Chunk]()
+        assert all(chunk.on_disk for chunk in first)
+        queue.done(first)
+        last = queue.take(1000, 0.0, 0.0)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert (len(last), storing.done()) == (1, False)
+        queue.done(last)
+        await storing
+
+    asyncio.run(story())
+    assert queue.rows == 0
+
+
+@pytest.mark.parametrize("pushed", [True, False])
+def test_ticks_that_nobody_pushed_are_no_push(tick: Callable[..., TickRow], *, pushed: bool) -> None:
+    """From the predecessor's file, for example: they do not show that OpenD still pushes their symbol."""
+    queue = TickQueue(100)
+    intake = make_intake(queue, Stats())
+
+    async def story() -> None:
+        storing = asyncio.create_task(store_rows([tick("HK.00700", 1)], intake, queue, pushed=pushed))
+        await asyncio.sleep(0)
+        queue.done(queue.take(1, 0.0, 0.0))
+        await storing
+
+    with mock.patch.object(intake.pushes, "note") as note:
+        asyncio.run(story())
+    assert note.call_count == pushed
+
+
+def test_a_directory_that_cannot_be_read_is_told(tmp_path: Path, journal: Journal) -> None:
+    """And looked at again later: what lies there is not forgotten."""
+    place = tmp_path / "spool"
+    place.write_text("no directory\n")
+    queue = TickQueue(100)
+
+    async def story() -> None:
+        replaying = asyncio.create_task(replay_earlier_spools(place, MINE, make_intake(queue, Stats()), queue))
+        await asyncio.to_thread(journal.wait_for, "spool_failed")
+        assert not replaying.done()
+        replaying.cancel()
+
+    asyncio.run(story())
+    (told,) = journal.events("spool_failed")
+    assert (told.level, told.fields["directory"]) == ("ERROR", str(place))
+    assert "Not a directory" in told.fields["detail"]
+
+
+def test_a_record_that_is_damaged_is_told_and_passed_over(
+    tmp_path: Path, tick: Callable[..., TickRow], journal: Journal
+) -> None:
+    """The others of that run are stored."""
+    spool = Spool(tmp_path / "20261119T090000-b")
+    spool.append([tick("HK.00700", 1)])
+    spool.append([tick("HK.00700", 2)])
+    spool.close(1.0)
+    (segment,) = (tmp_path / "20261119T090000-b").glob("*.spool")
+    data = bytearray(segment.read_bytes())
+    data[-3] ^= 0xFF
+    segment.write_bytes(data)
+    queue = TickQueue(100)
+
+    async def story() -> list[int]:
+        replaying = asyncio.create_task(replay_earlier_spools(tmp_path, MINE, make_intake(queue, Stats()), queue))
+        found = await taken(queue, 1)
+        await replaying
+        return found
+
+    assert asyncio.run(story()) == [1]
+    assert [event.level for event in journal.events("spool_damaged")] == ["ERROR"]
+
+
+@pytest.mark.parametrize(("rows", "has_turn"), [(20, True), (30, False)])
+def test_while_live_ticks_are_spooled_rows_of_a_disk_have_a_turn_behind_them(
+    tmp_path: Path,
+    tick: Callable[..., TickRow],
+    journal: Journal,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: int,
+    *,
+    has_turn: bool,
+) -> None:
+    """After some seconds all at once, where four times their number has place on the way to the spool; or they wait."""
+    _ = journal
+    monkeypatch.setattr("hk_tick_collector.collect.buffer.replay._PATIENCE_S", 0.0)
+    overflow = Overflow(Spool(tmp_path / "spool"), 100, Stats())
+    queue = TickQueue(8, overflow)
+    intake = make_intake(queue, Stats())
+    intake.ticks(Ticks(rows=[tick("HK.00005", seq) for seq in range(10)]), 5)
+    wait_until(lambda: overflow.safe_rows == 10, "the append")
+
+    async def story() -> int:
+        storing = asyncio.create_task(store_rows([tick("HK.00700", seq) for seq in range(rows)], intake, queue))
+        await asyncio.sleep(0)
+        storing.cancel()
+        return queue.rows
+
+    assert asyncio.run(story()) == 10 + rows * has_turn
+    overflow.stop(time.monotonic() + CAP_S, [])

@@ -103,3 +103,112 @@ def test_a_full_batch_and_the_end_wake_the_taker(tick: MakeTick) -> None:
     taker.join(30)
     assert not taker.is_alive()
     assert sum(batches) == 3
+
+
+# --- who takes, and what he leaves ---
+
+
+def seqs(chunks: list[Chunk]) -> list[int]:
+    """The ticks of these chunks."""
+    return [row[1] for chunk in chunks for row in chunk.rows]
+
+
+def filled(tick: MakeTick, *counts: int, max_rows: int = 100) -> TickQueue:
+    """A queue with chunks of so many rows, numbered through."""
+    queue, first = TickQueue(max_rows), 0
+    for count in counts:
+        queue.put(Chunk(rows=[tick("HK.00700", first + n) for n in range(count)]))
+        first += count
+    return queue
+
+
+def test_what_was_given_back_comes_first_for_another_taker(tick: MakeTick) -> None:
+    """In its order, before what came meanwhile, counted all the time; the one who was replaced ends nothing of it."""
+    queue, told = filled(tick, 2, 3, 2), list[str]()
+    taken = queue.take(5, 0.0, 0.0)
+    taken[0].on_commit = lambda: told.append("committed")
+    assert (seqs(taken), queue.rows, queue.waiting_rows) == ([0, 1, 2, 3, 4], 7, 2)
+    queue.put(Chunk(rows=[tick("HK.00700", 7)]))
+    queue.give_back()
+    assert (queue.rows, queue.waiting_rows, queue.taken_from_spool) == (8, 8, False)
+    queue.done(taken)
+    assert (queue.rows, told) == (8, [])
+    again = queue.take(100, 0.0, 0.0)
+    assert seqs(again) == list(range(8))
+    queue.done(again)
+    assert (queue.rows, told) == (0, ["committed"])
+    queue.done(again)
+    assert (queue.rows, told) == (0, ["committed"])
+
+
+def test_the_oldest_row_is_as_old_as_since_it_was_put(tick: MakeTick) -> None:
+    """Waiting, in the taker's hands, and given back; 0 without any."""
+    queue = TickQueue(100)
+    assert queue.oldest_age_s() == 0.0
+    before_s = time.monotonic()
+    queue.put(Chunk(rows=[tick("HK.00700", 1)]))
+    put_s = time.monotonic()
+    taken = queue.take(1, 0.0, 0.0)
+    queue.put(Chunk(rows=[tick("HK.00700", 2)]))
+    for given_back in (False, True):
+        if given_back:
+            queue.give_back()
+        now_s = time.monotonic()
+        assert now_s - put_s <= queue.oldest_age_s() <= time.monotonic() - before_s
+    taken = queue.take(1, 0.0, 0.0)
+    queue.done(taken)
+    assert queue.oldest_age_s() <= time.monotonic() - put_s
+    queue.done(queue.take(1, 0.0, 0.0))
+    assert queue.oldest_age_s() == 0.0
+
+
+def test_counts_travel_with_what_waits(tick: MakeTick) -> None:
+    """A count of rejected ticks takes no place of its own behind another chunk; in an empty queue it is one."""
+    queue = filled(tick, 1)
+    queue.put(Chunk(rejected=3))
+    queue.put(Chunk(rejected=4))
+    assert [(len(chunk.rows), chunk.rejected) for chunk in queue.take(9, 0.0, 0.0)] == [(1, 7)]
+    queue.put(Chunk(rejected=2))
+    queue.put(Chunk(rejected=2, dropped=1))
+    assert [(chunk.rejected, chunk.dropped) for chunk in queue.take(9, 0.0, 0.0)] == [(2, 0), (2, 1)]
+
+
+def test_rows_that_wait_for_their_day_take_place(tick: MakeTick) -> None:
+    """Those that are in a spool take none, and are safe; all of them are waited for."""
+    queue = filled(tick, 4, max_rows=10)
+    queue.held_rows, queue.held_safe_rows = 5, 3
+    assert (queue.rows, queue.waiting_rows, queue.exposed_rows, queue.spooled_rows) == (9, 9, 6, 0)
+    assert queue.has_room(4)
+    assert not queue.has_room(5)
+    assert not queue.has_turn_for(1), "memory is never passed by without a spool"
+    taken = queue.take(9, 0.0, 0.0)
+    assert (queue.waiting_rows, queue.exposed_rows) == (5, 6)
+    assert not queue.has_room(5)
+    queue.done(taken)
+    assert queue.has_room(8)
+
+
+def test_what_is_in_memory_alone_is_all_there_in_order(tick: MakeTick) -> None:
+    """Held for a day, in the taker's hands, waiting: what a stop must save."""
+    queue = filled(tick, 2, 2)
+    held = Chunk(rows=[tick("HK.00005", 99)])
+    queue.held_chunks = lambda: [held]
+    taken = queue.take(2, 0.0, 0.0)
+    assert seqs(queue.held_in_memory()) == [99, 0, 1, 2, 3]
+    queue.done(taken)
+    assert seqs(queue.held_in_memory()) == [99, 2, 3]
+
+
+def test_a_batch_is_no_longer_than_asked_for_unless_a_chunk_is(tick: MakeTick) -> None:
+    """Chunks are never parted; one that is longer comes alone."""
+    queue = filled(tick, 2, 2, 2, 7, 1)
+    batches = []
+    while taken := queue.take(4, 0.0, 0.0):
+        batches.append([len(chunk.rows) for chunk in taken])
+        queue.done(taken)
+    assert batches == [[2, 2], [2], [7], [1]]
+
+
+def test_without_a_spool_ticks_must_be_taken(tick: MakeTick) -> None:
+    """Whoever could wait for a copy may not: they are in memory alone."""
+    assert not filled(tick, 1).wait_safely(9.0)

@@ -30,12 +30,12 @@ def test_a_full_disk_concerns_all_and_a_foreign_file_one(
     assert concerns_one_file(error, path, is_today=is_today, attempt=1) == alone
 
 
-@pytest.mark.parametrize("what", ["file", "-wal", "nowhere"])
+@pytest.mark.parametrize("what", ["", "-wal", "-shm", "-journal", "draft", "nowhere"])
 def test_what_is_in_the_way_of_a_file_concerns_it_alone(tmp_path: Path, what: str) -> None:
-    """A directory in its place, or in that of its log, or a link to nowhere."""
+    """A directory in its place, in that of its log or of its draft, or a link to nowhere."""
     path = tmp_path / "20261120.db"
     if what == "nowhere":
         path.symlink_to(tmp_path / "gone.db")
     else:
-        (path if what == "file" else tmp_path / "20261120.db-wal").mkdir()
+        path.with_name(".20261120.db.new" if what == "draft" else path.name + what).mkdir()
     assert concerns_one_file(IO, path, is_today=True, attempt=1)

@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING
 
 import apsw
 import pytest
-from tests.collect.conftest import wait_until
+from tests.collect.conftest import CAP_S, wait_until
 
 from hk_tick_collector import market
 from hk_tick_collector.collect.buffer.chunk import Chunk
+from hk_tick_collector.collect.buffer.overflow import Overflow
+from hk_tick_collector.collect.buffer.tick_queue import TickQueue
+from hk_tick_collector.collect.opend_state import ExchangeClock
+from hk_tick_collector.collect.options import WriterOptions
+from hk_tick_collector.collect.writing.writer import Writer
 from hk_tick_collector.model import Tick
 from hk_tick_collector.store.dayfile import Link, StoreOptions, seal
+from hk_tick_collector.store.spool import Spool
 
-from .work import ACCOUNT, CAP_S, COUNT, DAY, MIDNIGHT_MS, STOP_S, at_work, hundred, stop
+from .work import ACCOUNT, COUNT, DAY, MIDNIGHT_MS, STOP_S, at_work, hundred, stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -337,3 +343,57 @@ def test_a_bug_ends_the_thread_visibly(make_rig: MakeRig, tick: MakeTick, journa
     assert "Traceback" in journal.getvalue()
     assert rig.writer.stop(time.monotonic() + CAP_S) == 2
     assert not rig.writer.alive
+
+
+def test_a_spool_that_cannot_be_read_now_is_waited_for(
+    make_rig: MakeRig, tick: MakeTick, journal: Journal, tmp_path: Path
+) -> None:
+    """Named like any trouble of the disk; what is in it stays there, and the thread lives."""
+    rig = make_rig()
+    overflow = Overflow(Spool(tmp_path / "spool"), 1000, rig.stats)
+    rig.queue = TickQueue(1, overflow)
+    options = WriterOptions(tmp_path, "run", "test", 100, 20, StoreOptions(busy_timeout_ms=10))
+    writer = Writer(rig.queue, rig.stats, options, ExchangeClock(rig.opend, lambda: rig.now_ms))
+    rig.queue.put(Chunk(rows=hundred(tick)))
+    wait_until(lambda: overflow.safe_rows == 100, "the append")
+    (segment,) = (tmp_path / "spool").glob("*.spool")
+    kept = segment.rename(segment.with_suffix(".kept"))
+    segment.mkdir()
+    writer.start()
+    fields = journal.wait_for("persist_failed").fields
+    assert (fields["day"], fields["attempt"], fields["wait_ms"]) == (DAY, "1", "50")
+    assert (writer.alive, rig.queue.rows, overflow.safe_rows) == (True, 100, 100)
+    writer.retire()
+    segment.rmdir()
+    kept.rename(segment)
+    assert writer.stop(time.monotonic() + CAP_S) == 100
+    assert overflow.stop(time.monotonic() + CAP_S, []) == 0
+    found = Spool(tmp_path / "spool").first(1000)
+    assert found is not None
+    assert [row[1] for row in found] == list(range(100))
+
+
+def test_a_copy_of_the_day_is_waited_for(make_rig: MakeRig, tick: MakeTick, tmp_path: Path) -> None:
+    """No commit while it goes on, which would have it begin anew; ticks are stored once it has ended."""
+    rig = make_rig()
+    overflow = Overflow(Spool(tmp_path / "spool"), 100_000, rig.stats)
+    rig.queue = TickQueue(100_000, overflow)
+    options = WriterOptions(tmp_path, "run", "test", 1000, 20, StoreOptions(busy_timeout_ms=10))
+    rig.writer = Writer(rig.queue, rig.stats, options, ExchangeClock(rig.opend, lambda: rig.now_ms))
+    at_work(rig, tick)
+    copy = tmp_path / f"{DAY}.snapshot.db"
+    journal_of_it = copy.with_name(f"{copy.name}-journal")
+
+    def grow() -> bool:
+        copy.write_bytes(b"x" * ((copy.stat().st_size if copy.exists() else 0) + 1))
+        journal_of_it.write_bytes(b"x")
+        return rig.queue.storing.copy_held
+
+    wait_until(grow, "the writer's wait")
+    rig.put(hundred(tick, 100))
+    grow()
+    assert rig.writer.alive
+    journal_of_it.unlink()
+    rig.wait_stored(200)
+    stop(rig)
+    overflow.stop(time.monotonic() + CAP_S, [])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from tests.collect.conftest import CAP_S
+
 from hk_tick_collector import market
 
 if TYPE_CHECKING:
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
 DAY: Final = "20261120"
 MIDNIGHT_MS: Final = market.day_start_ms(market.parse_day(DAY))
-CAP_S: Final = 300.0
 STOP_S: Final = 0.15
 COUNT: Final = "SELECT count(*) FROM ticks"
 ACCOUNT: Final = "SELECT received, stored, duplicate, rejected, dropped, waiting FROM ledger"

@@ -1,0 +1,275 @@
+"""Turns and commits as the writer's thread makes them, one step after the other, on real files: without the thread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import apsw
+import pytest
+from tests.collect.conftest import wait_until
+
+from hk_tick_collector import market
+from hk_tick_collector.collect.buffer.chunk import Chunk, Part
+from hk_tick_collector.collect.buffer.overflow import Overflow
+from hk_tick_collector.collect.buffer.tick_queue import TickQueue
+from hk_tick_collector.collect.opend_state import ExchangeClock, OpenDState
+from hk_tick_collector.collect.options import WriterOptions
+from hk_tick_collector.collect.writing.account import Account
+from hk_tick_collector.collect.writing.committer import Committer, Orders
+from hk_tick_collector.collect.writing.open_days import OpenDays
+from hk_tick_collector.collect.writing.thread_handover import Handover
+from hk_tick_collector.collect.writing.trouble import Trouble
+from hk_tick_collector.collect.writing.turns import Turns
+from hk_tick_collector.collect.writing.waiting_days import WaitingDays
+from hk_tick_collector.model import GAP_OPEN, Gap, GapChange, RuleChange
+from hk_tick_collector.stats import Stats
+from hk_tick_collector.store.dayfile import Link, StoreOptions, seal
+from hk_tick_collector.store.query import DayReader
+from hk_tick_collector.store.spool import Spool
+
+from .days import DAY, TODAY, TODAY_MS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.collect.conftest import Journal
+
+    from hk_tick_collector.model import TickRow
+
+    MakeTick = Callable[..., TickRow]
+
+YESTERDAY: Final = TODAY - 1
+
+
+class Hall:
+    """All parts of a writer but its thread."""
+
+    def __init__(self, root: Path, tick: MakeTick, overflow: Overflow | None = None) -> None:
+        self.root, self.tick = root, tick
+        self.stats = Stats()
+        self.queue = TickQueue(2 if overflow else 100_000, overflow)
+        options = WriterOptions(root, "run", "test", 100, 20, StoreOptions(synchronous="OFF", busy_timeout_ms=0))
+        clock = ExchangeClock(OpenDState(), lambda: TODAY_MS)
+        self.days = OpenDays(options, self.stats, clock, lambda _: None)
+        (root / ".spool").mkdir(exist_ok=True)
+        self.held = WaitingDays(self.queue, self.stats, root, root / ".spool" / "run")
+        self.orders, self.handover = Orders(), Handover()
+        trouble = Trouble(self.queue, self.stats, root, clock.now_ms)
+        account = Account(self.stats, self.handover, root, clock.now_ms)
+        self.committer = Committer(self.queue, self.days, self.held, trouble, account, self.orders, clock.now_ms)
+        self.turns = Turns(self.queue, self.days, self.held, self.committer, self.orders, 100)
+
+    def rows(self, first: int, last: int, day: int = TODAY) -> list[TickRow]:
+        """Ticks of a day, at 10:00."""
+        start_ms = market.day_start_ms(day) + 36_000_000
+        return [self.tick("HK.00700", seq, start_ms + seq) for seq in range(first, last + 1)]
+
+    def store(self, *chunks: Chunk) -> None:
+        """One round of the thread with these chunks."""
+        for chunk in chunks:
+            self.queue.put(chunk)
+        self.turns.store(self.queue.take(100_000, 0.0, 0.0))
+
+    def path(self, day: int) -> Path:
+        """Where the file of a day is."""
+        return self.root / f"{market.day_name(day)}.db"
+
+    def ticks(self, day: int) -> list[int]:
+        """The sequences in a day's file."""
+        with DayReader(self.path(day)) as reader:
+            return sorted(tick.seq for tick in reader.ticks())
+
+
+@pytest.fixture
+def hall(tmp_path: Path, tick: MakeTick, journal: Journal) -> Iterator[Hall]:  # what is logged stays in the test
+    """Nothing waits."""
+    _ = journal
+    hall = Hall(tmp_path, tick)
+    yield hall
+    hall.days.close_all()
+
+
+def when_told(journal: Journal, event: str, act: Callable[[], object]) -> None:
+    """Does something at the moment when an event is logged."""
+    write = journal.write
+
+    def watching(text: str) -> int:
+        if f" {event} " in text:
+            act()
+        return write(text)
+
+    journal.write = watching  # type: ignore[method-assign]
+
+
+def test_all_that_a_chunk_holds_goes_into_its_days(hall: Hall) -> None:
+    """Rows, gaps and rules of a day into its own file; links and counts of none into today's, once."""
+    gap = Gap("HK.00700", 1, 2, 0, 0, 5, "restart", GAP_OPEN, 1, None, 1)
+    first = Chunk(rows=hall.rows(1, 2), rejected=3, dropped=4, links=[Link(5, True, 1, "")])
+    first.gaps, first.rules = [GapChange(TODAY, gap)], [RuleChange(TODAY, "HK.00700", "counter", 0)]
+    second = Chunk(rows=hall.rows(3, 4, YESTERDAY), rejected=1)
+    second.gaps = [GapChange(YESTERDAY, gap._replace(missing=7))]
+    second.rules = [RuleChange(YESTERDAY, "HK.00700", "none", 0)]
+    hall.store(first, second)
+    assert hall.stats.stored == 2, "today's first"
+    assert hall.queue.rows == 2
+    assert hall.turns.store_held() is True
+    assert hall.turns.store_held() is False
+    assert hall.queue.rows == 0
+    for day, rows, missing, rule in ((TODAY, [1, 2], 5, "counter"), (YESTERDAY, [3, 4], 7, "none")):
+        with DayReader(hall.path(day)) as reader:
+            assert sorted(tick.seq for tick in reader.ticks()) == rows
+            assert [each.missing for each in reader.gaps()] == [missing]
+            assert [each.rule for each in reader.rules().values()] == [rule]
+            runs = [(run.stored, run.rejected, run.dropped, run.waiting) for run in reader.ledger()]
+            links = reader.connections()
+        assert runs == ([(2, 4, 4, 0)] if day == TODAY else [(2, 0, 0, 0)])
+        assert len(links) == (day == TODAY)
+    assert [commit.rows for commit in hall.handover.commits] == [2, 2]
+
+
+def test_counts_without_a_row_are_stored_too(hall: Hall) -> None:
+    """In the file that is open; with none open they wait for one."""
+    hall.store(Chunk(rejected=3))
+    assert list(hall.root.glob("*.db")) == []
+    assert hall.committer.has_unfiled()
+    hall.store(Chunk(rows=hall.rows(1, 1)))
+    assert not hall.committer.has_unfiled()
+    hall.store(Chunk(dropped=2))
+    with DayReader(hall.path(TODAY)) as reader:
+        assert [(run.received, run.rejected, run.dropped, run.commits) for run in reader.ledger()] == [(6, 3, 2, 2)]
+
+
+def test_rows_of_a_spool_stay_on_a_disk(tmp_path: Path, tick: MakeTick, journal: Journal) -> None:
+    """A day's file cannot be written: what came back from the spool goes to that of its day, or is not let go of."""
+    overflow = Overflow(Spool(tmp_path / "overflow"), 1000, Stats())
+    hall = Hall(tmp_path, tick, overflow)
+    hall.path(TODAY).mkdir()
+    in_the_way = tmp_path / ".spool" / f"run.{DAY}"
+    in_the_way.write_text("in the way\\n")
+    hall.queue.put(Chunk(rows=hall.rows(1, 5)))
+    wait_until(lambda: overflow.safe_rows == 5, "the append")
+    chunks = hall.queue.take(100, 0.0, 0.0)
+    when_told(journal, "spool_failed", hall.orders.give_up.set)
+    hall.turns.store(chunks)
+    assert overflow.safe_rows == 5, "nowhere else yet"
+    assert hall.queue.held_rows == 0
+    hall.orders.give_up.clear()
+    in_the_way.unlink()
+    hall.turns.store(chunks)
+    assert (overflow.safe_rows, hall.queue.held_rows, hall.queue.held_safe_rows) == (0, 5, 5)
+    assert journal.events("day_held")
+    hall.path(TODAY).rmdir()
+    assert hall.turns.store_held() is True
+    assert hall.ticks(TODAY) == [1, 2, 3, 4, 5]
+    hall.days.close_all()
+
+
+def test_a_spool_that_cannot_be_read_now_is_tried_again(hall: Hall, journal: Journal) -> None:
+    """Its day is held, with the cause; the others go on, and nothing of it is lost."""
+    hall.path(TODAY).mkdir()
+    hall.store(Chunk(rows=hall.rows(1, 3)))
+    hall.path(TODAY).rmdir()
+    (segment,) = (hall.root / ".spool" / f"run.{DAY}").glob("*.spool")
+    kept = segment.rename(segment.with_suffix(".kept"))
+    segment.mkdir()
+    hall.held.hurry()
+    assert hall.turns.store_held() is True
+    assert hall.stats.held_rows == {DAY: 3}
+    assert len(journal.events("day_held")) == 2, "another cause"
+    segment.rmdir()
+    kept.rename(segment)
+    hall.held.hurry()
+    assert hall.turns.store_held() is True
+    assert hall.ticks(TODAY) == [1, 2, 3]
+
+
+def test_late_ticks_of_a_sealed_day_are_counted_where_links_are(hall: Hall) -> None:
+    """Those that it has are duplicates, the others rejected; in the account of the file that is open."""
+    hall.store(Chunk(rows=hall.rows(1, 2, YESTERDAY)))
+    hall.days.close_all()
+    assert seal(hall.path(YESTERDAY), TODAY_MS, StoreOptions())
+    hall.store(Chunk(rows=[*hall.rows(2, 4, YESTERDAY), *hall.rows(1, 1)]))
+    assert hall.turns.store_held() is True
+    with DayReader(hall.path(TODAY)) as reader:
+        assert [(run.stored, run.duplicate, run.rejected) for run in reader.ledger()] == [(1, 1, 2)]
+    assert (hall.stats.sealed_day, hall.queue.rows) == (2, 0)
+
+
+def test_after_giving_up_nothing_is_begun(hall: Hall) -> None:
+    """The rows are still there for whoever comes next."""
+    hall.orders.give_up.set()
+    hall.store(Chunk(rows=hall.rows(1, 2)))
+    assert (hall.queue.rows, hall.stats.stored, list(hall.root.glob("*.db"))) == (2, 0, [])
+    assert hall.committer.commit(TODAY, Part.of(hall.rows(1, 2))) is False
+    assert hall.turns.store_held(TODAY) is False
+
+
+def test_a_file_is_opened_anew_when_that_is_ordered(hall: Hall) -> None:
+    """Once, before the next commit; nothing is lost or counted twice by it."""
+    hall.store(Chunk(rows=hall.rows(1, 1)))
+    before = hall.days.file(TODAY)
+    hall.store(Chunk(rows=hall.rows(2, 2)))
+    assert hall.days.file(TODAY) is before
+    hall.orders.reopen.set()
+    hall.store(Chunk(rows=hall.rows(3, 3)))
+    again = hall.days.file(TODAY)
+    assert again is not before
+    hall.store(Chunk(rows=hall.rows(4, 4)))
+    assert hall.days.file(TODAY) is again
+    assert (hall.ticks(TODAY), again.ledger.stored, again.ledger.commits) == ([1, 2, 3, 4], 4, 4)
+
+
+def test_a_commit_is_told_in_all_its_figures(hall: Hall) -> None:
+    """What was stored, when, how long it took and how old its oldest row was; which days' file it is."""
+    rows = hall.rows(1, 3)
+    hall.store(Chunk(rows=[*rows, rows[0]]))
+    stats, (commit,) = hall.stats, hall.handover.commits
+    assert (stats.stored, stats.duplicate, stats.commits, stats.last_commit_ms) == (3, 1, 1, TODAY_MS)
+    assert commit.rows == 4
+    assert commit.age_ms == TODAY_MS - rows[0][9]
+    assert 0.0 < commit.write_ms / 1000 <= 300.0
+    assert hall.committer.took_s == commit.write_ms / 1000
+    assert (hall.queue.storing.commits, hall.queue.storing.writer_alive_ms) == (1, TODAY_MS)
+    hall.store(Chunk(rejected=1))
+    assert (hall.committer.took_s, hall.stats.commits) == (commit.write_ms / 1000, 2), "of ticks alone"
+    assert hall.stats.newest_day == DAY
+
+
+def test_a_lock_is_waited_for_and_told(hall: Hall, journal: Journal) -> None:
+    """One line for many attempts, with whose file, for how long; then all is stored."""
+    hall.store(Chunk(rows=hall.rows(1, 1)))
+    other = apsw.Connection(str(hall.path(TODAY)))
+    other.execute("BEGIN IMMEDIATE")
+    when_told(journal, "sqlite_busy_backoff", lambda: other.execute("ROLLBACK"))
+    hall.store(Chunk(rows=hall.rows(2, 3)))
+    (busy,) = journal.events("sqlite_busy_backoff")
+    assert busy.level == "WARNING"
+    told = {name: busy.fields[name] for name in ("cause", "day", "attempt", "wait_ms", "repeats", "queue_rows")}
+    assert told == {"cause": "busy", "day": DAY, "attempt": "1", "wait_ms": "50", "repeats": "0", "queue_rows": "2"}
+    (over,) = journal.events("writer_recovered")
+    assert over.fields == {"cause": "busy", "waiting_rows": "2"}
+    assert (hall.stats.writer_detail, hall.stats.writer_day, hall.stats.writer_trouble_since_ms) == ("", "", None)
+    assert hall.ticks(TODAY) == [1, 2, 3]
+    other.close()
+
+
+def test_a_batch_that_was_not_ended_is_for_the_next_writer(hall: Hall, journal: Journal) -> None:
+    """Told to give up behind its first commit: the rows of the other day were neither stored nor put aside."""
+    when_told(journal, "day_opened", hall.orders.give_up.set)
+    hall.store(Chunk(rows=[*hall.rows(1, 2), *hall.rows(1, 2, YESTERDAY)]))
+    assert hall.stats.stored == 2
+    assert (hall.queue.rows, hall.held.days()) == (4, set())
+    hall.queue.give_back()
+    assert [row[1] for chunk in hall.queue.take(9, 0.0, 0.0) for row in chunk.rows] == [1, 2, 1, 2]
+
+
+def test_what_others_changed_is_told_with_its_day(hall: Hall, journal: Journal) -> None:
+    """Which file, and what was made anew in it."""
+    hall.store(Chunk(rows=hall.rows(1, 1)))
+    other = apsw.Connection(str(hall.path(TODAY)))
+    other.execute("DROP TRIGGER ticks_counted")
+    other.close()
+    hall.store(Chunk(rows=hall.rows(2, 2)))
+    (told,) = journal.events("day_schema_mended")
+    assert (told.level, told.fields) == ("WARNING", {"day": DAY, "what": "trigger ticks_counted was missing"})
