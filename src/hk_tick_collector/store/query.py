@@ -10,7 +10,7 @@ from hk_tick_collector.model import GAP_OPEN, Gap, Reconciled, Tick
 
 from .day_connection import DayConnection, list_days, path_of
 from .day_records import Completeness, Incomplete, Rule, Run, Stretch, SymbolCount, Totals
-from .guarded import checked, demand_figures
+from .guarded import checked, demand_figures, odd_first
 from .identity import Compared, compare
 from .schema import MISCOUNTED, TICK_COLUMNS
 
@@ -41,13 +41,21 @@ _LONG: Final = ("ticks", "gaps")  # tables that have as many rows as the day had
 class DayReader(DayConnection):
     """What is asked of one day file; it opens as every DayConnection."""
 
-    def ticks(self, symbols: Sequence[str] = ()) -> Iterator[Tick]:
-        """The ticks of the day in the order of (ts_ms, symbol, seq); of these symbols, or all.
+    def ticks(self, symbols: Sequence[str] = (), *, last: int | None = None) -> Iterator[Tick]:
+        """The ticks of the day in the order of (ts_ms, symbol, seq); of these symbols or all, and with `last` only the
+        last so many.
 
-        Memory is bounded: SQLite sorts, a large day in a temporary file.
+        Memory is bounded: SQLite sorts, a large day in a temporary file. A row that is not as the schema promises is
+        raised before the first tick is given.
         """
         where, values = _of_symbols(symbols)
-        return self._ticks(f"{where} ORDER BY ts_ms, symbol, seq", values)
+        order = f"ORDER BY {odd_first('ticks', TICK_COLUMNS)}, ts_ms, symbol, seq"
+        if last is None:
+            return self._ticks(f"{where} {order}", values)
+        columns = ", ".join(TICK_COLUMNS)
+        latest = f"SELECT {columns} FROM ticks {where} ORDER BY ts_ms DESC, symbol DESC, seq DESC LIMIT ?"  # noqa: S608 - our own names
+        rows = self._rows(f"SELECT {columns} FROM ({latest}) {order}", (*values, last), scans=True)  # noqa: S608 - our own names
+        return map(Tick._make, checked(rows, self.path, "ticks", TICK_COLUMNS))
 
     def ticks_by_key(self) -> Iterator[Tick]:
         """The ticks of the day in the order of (symbol, seq), as they lie in the file."""
@@ -190,12 +198,19 @@ class DayReader(DayConnection):
         return {symbol: (volume, turnover) for symbol, volume, turnover in self._rows(sql, (tick_type,), scans=True)}
 
     def gaps(self, symbols: Sequence[str] = (), *, only_open: bool = False) -> list[Gap]:
-        """The gaps of the day, oldest first; of these symbols or of all."""
+        """As `each_gap`, in a list: a bad day can have a million."""
+        return list(self.each_gap(symbols, only_open=only_open))
+
+    def each_gap(self, symbols: Sequence[str] = (), *, only_open: bool = False) -> Iterator[Gap]:
+        """The gaps of the day, oldest first; of these symbols or of all.
+
+        Memory is bounded, and a row that is not as the schema promises is raised before the first gap: as with `ticks`.
+        """
         where, values = _of_symbols(symbols)
         if only_open:
             where, values = (f"{where} AND status = ?" if where else "WHERE status = ?"), (*values, GAP_OPEN)
-        rows = self._select(Gap._fields, "gaps", f"{where} ORDER BY opened_ms, symbol, from_seq", values)
-        return list(map(Gap._make, rows))
+        order = f"ORDER BY {odd_first('gaps', Gap._fields)}, opened_ms, symbol, from_seq"
+        return map(Gap._make, self._select(Gap._fields, "gaps", f"{where} {order}", values))
 
     def reconciliation(self) -> list[Reconciled]:
         """What the latest comparison with OpenD's own totals found, by symbol; nothing before the first.
