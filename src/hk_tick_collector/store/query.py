@@ -10,7 +10,7 @@ from hk_tick_collector.model import GAP_OPEN, Gap, Reconciled, Tick
 
 from .day_connection import DayConnection, list_days, path_of
 from .day_records import Completeness, Incomplete, Rule, Run, Stretch, SymbolCount, Totals
-from .guarded import checked, demand_figures, odd_first
+from .guarded import checked, demand_figures, odd_first, odd_value
 from .identity import Compared, compare
 from .schema import MISCOUNTED, TICK_COLUMNS
 
@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 _INTEGRITY_LINES: Final = 5
+_HIGHEST_ID: Final = 2**62  # ids of gaps grow by one, and begin anew at the present time in ms at most
 _LONG: Final = ("ticks", "gaps")  # tables that have as many rows as the day had ticks
 
 
@@ -190,7 +191,10 @@ class DayReader(DayConnection):
 
     def highest_gap_id(self) -> int:
         """The highest id of a gap, 0 without any."""
-        return int(next(self._rows("SELECT ifnull(max(id), 0) FROM gaps"))[0])
+        highest = next(self._rows("SELECT ifnull(max(id), 0) FROM gaps"))[0]
+        if not isinstance(highest, int) or not 0 <= highest < _HIGHEST_ID:
+            raise odd_value(self.path, "gaps.id", highest)
+        return highest
 
     def sums_of_type(self, tick_type: str) -> dict[str, tuple[int, float]]:
         """Volume (shares) and turnover (HKD) of one type's ticks, by symbol. Scans the day: seconds for millions."""

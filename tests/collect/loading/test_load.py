@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+import apsw
 import pytest
 
 from hk_tick_collector import market
@@ -480,3 +482,14 @@ def test_without_the_rule_what_was_lost_before_a_crash_is_a_gap_too(run: Run) ->
     assert gap.from_ts_ms is not None
     assert gap.to_ts_ms is not None
     assert gap.from_ts_ms <= (TEN_S + 60) * 1000 <= gap.to_ts_ms
+
+
+@pytest.mark.parametrize("value", ["'x'", "9223372036854775807", "-1"])
+def test_an_id_that_no_collector_gave_is_a_fault_of_the_file(run: Run, journal: Journal, value: str) -> None:
+    """The table `gaps` with such an id: told with the file's name, and the day goes on as one that was not read."""
+    run.store(at(1), at(4))
+    with closing(apsw.Connection(str(run.path))) as db:
+        db.execute("CREATE TABLE loose AS SELECT * FROM gaps; DROP TABLE gaps; ALTER TABLE loose RENAME TO gaps")
+        db.execute(f"UPDATE gaps SET id = {value}")
+    assert load_day(run.root, DAY).unread
+    assert f"gaps.id is {value}" in journal.events("day_not_resumed")[0].fields["detail"]
