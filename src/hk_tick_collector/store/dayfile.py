@@ -153,6 +153,7 @@ class DayFile:
         try:
             with system_error_told(self._db, path), named_changes(self._db, path.name):
                 self._db.pragma("synchronous", options.synchronous)
+                self._refuse_sealed()  # before anything of it changes
                 _migrate(self._db)  # before WAL: the plain file alone tells whose it is
                 _configure(self._db, options)
                 self._describe(now_ms, version)
@@ -325,6 +326,10 @@ class DayFile:
             raise SchemaChangedError(f"{self.path.name}: open gaps miss {missing:.0f} ticks", hint=CHANGED_HINT)
         return gaps, int(missing)
 
+    def _refuse_sealed(self) -> None:
+        if self._db.execute("SELECT value FROM meta WHERE key = 'sealed_ms'").get is not None:
+            raise SealedDayError(f"{self.path.name} is sealed")
+
     def _describe(self, now_ms: int, version: str) -> None:
         facts = {
             "schema_version": str(schema.VERSION),
@@ -334,8 +339,6 @@ class DayFile:
             "sqlite_version": apsw.sqlite_lib_version(),
         }
         with self._transaction():
-            if self._db.execute("SELECT value FROM meta WHERE key = 'sealed_ms'").get is not None:
-                raise SealedDayError(f"{self.path.name} is sealed")
             self._look_at_schema()
             created = "INSERT INTO meta (key, value) VALUES ('created_ms', ?) ON CONFLICT DO NOTHING"
             self._db.execute(created, (str(now_ms),))

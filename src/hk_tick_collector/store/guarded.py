@@ -142,6 +142,13 @@ def odd_first(table: str, columns: tuple[str, ...]) -> str:
     return f"ifnull({' OR '.join(odd)}, 0) DESC"
 
 
+def id_of(value: object, path: Path, what: str) -> int:
+    """A number that a row has from us; StoreError for any other value. Ids grow by one, from the time in ms at most."""
+    if not isinstance(value, int) or not 0 <= value < 2**62:
+        raise odd_value(path, what, value)
+    return value
+
+
 def odd_value(path: Path, what: str, value: object) -> StoreError:
     """The error for a value that the schema does not allow, or that no clock and no market gives."""
     shown = repr(value)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hk_tick_collector.model import GAP_OPEN, Gap, Reconciled, Tick
 
-from .day_connection import DayConnection, list_days, path_of
+from .day_connection import DayConnection, demand_sealed, list_days, path_of, unseal_command
 from .day_records import Completeness, Incomplete, Rule, Run, Stretch, SymbolCount, Totals
-from .guarded import checked, demand_figures, odd_first, odd_value
+from .guarded import checked, demand_figures, id_of, odd_first
 from .identity import Compared, compare
 from .schema import MISCOUNTED, TICK_COLUMNS
 
@@ -30,12 +30,13 @@ __all__ = [
     "Stretch",
     "SymbolCount",
     "Totals",
+    "demand_sealed",
     "list_days",
     "path_of",
+    "unseal_command",
 ]
 
 _INTEGRITY_LINES: Final = 5
-_HIGHEST_ID: Final = 2**62  # ids of gaps grow by one, and begin anew at the present time in ms at most
 _LONG: Final = ("ticks", "gaps")  # tables that have as many rows as the day had ticks
 
 
@@ -191,10 +192,7 @@ class DayReader(DayConnection):
 
     def highest_gap_id(self) -> int:
         """The highest id of a gap, 0 without any."""
-        highest = next(self._rows("SELECT ifnull(max(id), 0) FROM gaps"))[0]
-        if not isinstance(highest, int) or not 0 <= highest < _HIGHEST_ID:
-            raise odd_value(self.path, "gaps.id", highest)
-        return highest
+        return id_of(next(self._rows("SELECT ifnull(max(id), 0) FROM gaps"))[0], self.path, "gaps.id")
 
     def sums_of_type(self, tick_type: str) -> dict[str, tuple[int, float]]:
         """Volume (shares) and turnover (HKD) of one type's ticks, by symbol. Scans the day: seconds for millions."""
@@ -245,8 +243,7 @@ class DayReader(DayConnection):
 
     def schema_version(self) -> int:
         """The version of the tables in the file."""
-        version: int = self._db.pragma("user_version")
-        return version
+        return int(self._db.pragma("user_version"))
 
     def totals(self) -> Totals:
         """The whole day in one row, from counters alone."""

@@ -10,6 +10,7 @@ import apsw
 import pytest
 
 from hk_tick_collector import market
+from hk_tick_collector.collect.loading import load
 from hk_tick_collector.collect.loading.load import is_late_start, load_day, unfinished_days
 from hk_tick_collector.gaps.answer import Answer
 from hk_tick_collector.gaps.symbol_day import Day
@@ -493,3 +494,15 @@ def test_an_id_that_no_collector_gave_is_a_fault_of_the_file(run: Run, journal: 
         db.execute(f"UPDATE gaps SET id = {value}")
     assert load_day(run.root, DAY).unread
     assert f"gaps.id is {value}" in journal.events("day_not_resumed")[0].fields["detail"]
+
+
+def test_a_false_mark_of_sealing_is_no_end_of_today(
+    run: Run, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sealed_ms` in the file of a day that goes on: told, and its gaps wait until the file is as it should be."""
+    run.store(at(1))
+    with closing(apsw.Connection(str(run.path))) as db:
+        db.execute("INSERT INTO meta VALUES ('sealed_ms', '1')")
+    monkeypatch.setattr(load, "now_ms", lambda: TEN_S * 1000)
+    assert load_day(run.root, DAY) == Day(DAY, unread=True)
+    assert "sealed_ms" in journal.events("day_not_resumed")[0].fields["detail"]

@@ -27,7 +27,7 @@ from hk_tick_collector.gaps.symbol_day import (
 )
 from hk_tick_collector.store.query import DayReader, path_of
 
-from .load import go_to, load
+from .load import go_to, is_over, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,7 +44,7 @@ def load_late(data_root: Path, old: Day, held: Iterable[TickRow], now_ms: int) -
     """
     try:
         with DayReader(path_of(data_root, market.day_name(old.number))) as reader, reader.snapshot():
-            if reader.is_sealed():
+            if is_over(old.number, reader):
                 return Day(old.number, sealed=True)
             return load(old.number, reader, Seen(old, held, now_ms))
     except (NoDayError, PredecessorFileError):  # then a fresh file is made

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # What concerns every file, whichever met it first: a right that only one file lacks is seen in the file itself. An
 # interrupt is the watchdog's.
-_OF_THE_FILE: Final = ("foreign_file", "predecessor_file", "schema_changed")
+_OF_THE_FILE: Final = ("foreign_file", "predecessor_file", "schema_changed", "sealed_early")
 _OF_THE_DISK: Final = {
     "disk_full",
     "read_only",
