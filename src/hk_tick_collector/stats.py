@@ -104,8 +104,10 @@ class Stats:
     writer_holder: str = ""  # the same in words
     copy_path: str = ""  # the copy that somebody makes of a day that is written, and since when it is seen
     copy_since_ms: int | None = None
-    # days whose own file cannot be written, while the others are: rows that wait, the cause, and its words
+    # days whose own file cannot be written, while the others are: ticks that wait, rows of these that OpenD gave again,
+    # the cause, and its words
     held_rows: dict[str, int] = field(default_factory=dict)
+    held_again: dict[str, int] = field(default_factory=dict)
     held_causes: dict[str, str] = field(default_factory=dict)
     held_details: dict[str, str] = field(default_factory=dict)
     not_sealed: dict[str, str] = field(default_factory=dict)  # the name of a file that should be sealed → why it is not

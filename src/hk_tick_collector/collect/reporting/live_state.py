@@ -73,6 +73,7 @@ _OF_STATS: Final = (
     "damaged_files",
     "gone_files",
     "held_rows",
+    "held_again",
     "held_causes",
     "held_details",
     "not_sealed",

@@ -93,8 +93,10 @@ class LiveStatus:
     wal_autocheckpoint_bytes: int = 0  # from this length on it is copied to the day file and begun anew
     damaged_files: list[str] = field(default_factory=list)  # set aside by this run
     gone_files: list[str] = field(default_factory=list)  # removed, moved or replaced while this run wrote them
-    # days whose own file cannot be written, while the others are: rows that wait, the cause, and its words
+    # days whose own file cannot be written, while the others are: ticks that wait, rows of these that OpenD gave again,
+    # the cause, and its words
     held_rows: dict[str, int] = field(default_factory=dict)
+    held_again: dict[str, int] = field(default_factory=dict)
     held_causes: dict[str, str] = field(default_factory=dict)
     held_details: dict[str, str] = field(default_factory=dict)
     not_sealed: dict[str, str] = field(default_factory=dict)  # the name of a file that should be sealed → why it is not
