@@ -25,6 +25,7 @@ from hk_tick_collector.ops.findings.refusals import (
     TEMPORARY,
     cause_of,
     named_in,
+    pattern_of,
     without_codes,
 )
 
@@ -100,7 +101,7 @@ class _Subscribing:
         self._is_named = False  # whether OpenD named a symbol when it refused a batch lately
         self._last_words = ""  # with which a batch was refused
         self._no_quota = ""  # the words with which a single symbol was refused for want of quota
-        self._refused_alike = ""  # the words with which a whole batch was refused
+        self._refused_alike = ""  # the pattern of the words with which a whole batch was refused
         self._random = random.Random()  # noqa: S311 - which symbols stand for their batch
 
     async def run(self, symbols: Sequence[str]) -> Outcome:
@@ -181,17 +182,21 @@ class _Subscribing:
         batch is still to be asked for, in halves; where all were refused alike that is nothing.
         """
         outcome, cause = self._outcome, cause_of(words)
-        count = 1 if without_codes(words, batch) == self._refused_alike else _PROBES[cause]
+        pattern = pattern_of(without_codes(words, batch))
+        count = 1 if pattern == self._refused_alike else _PROBES[cause]
         if len(batch) <= count:
             return batch
         alike = ""
         for symbol in batch[:1] if cause == QUOTA else self._random.sample(batch, count):
-            if await self._ask([symbol], paced=True) is None or alike not in ("", outcome.refused[symbol]):
+            if await self._ask([symbol], paced=True) is None:
                 break
-            alike = outcome.refused[symbol]
+            words_of_it = outcome.refused[symbol]
+            if alike and pattern_of(words_of_it) != pattern_of(alike):
+                break
+            alike = words_of_it
         else:
             if cause != QUOTA:
-                self._refused_alike = without_codes(words, batch)
+                self._refused_alike = pattern
                 outcome.refused.update(dict.fromkeys(batch, alike))
         return [symbol for symbol in batch if not self._is_settled(symbol)]
 
