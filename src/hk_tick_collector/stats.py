@@ -60,6 +60,7 @@ class Stats:
     # the intake (event loop)
     received: int = 0
     rejected: int = 0
+    future_date: int = 0  # of the rejected: dated later than the day after OpenD's own date
     not_subscribed: int = 0  # rejected unread: OpenD pushes a symbol that nobody chose
     not_subscribed_first: str = ""  # the first such symbol
     rejected_pulled_again: int = 0  # rejected as before, and given by OpenD when it was asked

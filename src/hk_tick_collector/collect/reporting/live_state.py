@@ -41,6 +41,7 @@ _COUNTED_LATELY: Final = (
     "sealed_day_backfill",
     "conflicts",
     "no_sequence",
+    "future_date",
     "not_subscribed",
     "stalls",
     "link_breaks",

@@ -151,6 +151,7 @@ class LiveStatus:
     sealed_day_backfill_lately: int = 0
     conflicts_lately: int = 0
     no_sequence_lately: int = 0
+    future_date_lately: int = 0  # of rejected_lately: dated later than the day after OpenD's own date
     stalls_lately: int = 0
 
     # what else happened within the last 15 minutes, and the last one's words
