@@ -195,16 +195,16 @@ class StatusFile:
         self.path = path
         self._reserve = _open_reserve()
 
-    def write(self, status: LiveStatus) -> None:
-        """As `write_status`."""
+    def write(self, text: str, pid: int) -> None:
+        """Replaces the file by a live state's text, as `write_status`."""
         try:
-            write_status(self.path, status)
+            _replace(self.path, text, pid)
         except OSError as error:
             if error.errno not in (errno.EMFILE, errno.ENFILE) or self._reserve is None:
                 raise
             os.close(self._reserve)
             self._reserve = None
-            write_status(self.path, status)
+            _replace(self.path, text, pid)
         finally:
             if self._reserve is None:
                 self._reserve = _open_reserve()
@@ -219,7 +219,16 @@ def _open_reserve() -> int | None:
 
 def write_status(path: Path, status: LiveStatus) -> None:
     """Replaces the file in one step: a reader sees the old one or the new one, never half. OSError when it cannot."""
-    replace_file(path, json.dumps(asdict(status), separators=(",", ":")), f".{path.name}.{status.pid}")
+    _replace(path, text_of(status), status.pid)
+
+
+def text_of(status: LiveStatus) -> str:
+    """The live state as `status.json` has it."""
+    return json.dumps(asdict(status), separators=(",", ":"))
+
+
+def _replace(path: Path, text: str, pid: int) -> None:
+    replace_file(path, text, f".{path.name}.{pid}")
 
 
 def read_status(path: Path) -> LiveStatus | None:
