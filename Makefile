@@ -1,33 +1,33 @@
-# Every target sets up what it needs, once: .venv from the hash-locked requirements, Debian packages where it may.
+# Every target installs what it needs, once: .venv from the hash-locked requirements, and Debian packages if run by root.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Compiled sources are kept, whatever the shell says: each worker and each process of a test would compile all of them.
+# Always keep compiled sources: otherwise each worker and each process of a test would compile all of them.
 export PYTHONDONTWRITEBYTECODE :=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-virtualenv
 
 .PHONY: help demo quick test test-systemd coverage mutants release hooks check format lint types docs docs-site bench soak wheelhouse clean
-help:  ## this list
+help:  ## shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-demo: $(VENV)/.runtime  ## a simulated OpenD, the collector, a live view; leaves ./demo-data/YYYYMMDD.db (SECONDS_TO_RUN=30 ends it by itself)
+demo: $(VENV)/.runtime  ## a simulated OpenD, the collector, a live view; leaves ./demo-data/YYYYMMDD.db (SECONDS_TO_RUN=30 stops it after 30 s)
 	@$(BIN)/hk-tick-collector demo $(if $(SECONDS_TO_RUN),--seconds $(SECONDS_TO_RUN))
 
-# The types are checked beside the tests. The first run finds out which tests are quick: tests/quick.py.
-quick: $(VENV)/.dev  ## an answer in seconds: lint, types, the tests that neither wait nor start a process
+# Types are checked while the tests run. The first run finds out which tests are quick: tests/quick.py.
+quick: $(VENV)/.dev  ## an answer in seconds: lint, types, and the tests that neither wait nor start a process
 	@types=$$(mktemp) && trap 'rm -f "$$types"' EXIT && \
 	{ $(BIN)/mypy >"$$types" 2>&1 & } && \
 	$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && \
 	$(BIN)/python -X dev -m pytest --quick --quiet -rfE $(ARGS) && \
 	{ wait $$! || { cat "$$types"; false; }; } && tail -n 1 "$$types"
 
-# Most tests wait for a process, a deadline or a disk: several run on each core. ARGS="--numprocesses 0" is one at a time.
-# A shell without job control lets a background job ignore Ctrl-C, nohup has it ignore SIGHUP, and tests send both.
-# Each run has its own place for temporary files: pytest closes the one that it shares to other accounts at each start.
+# Most tests wait for a process, a deadline or a disk, so several run on each core. ARGS="--numprocesses 0": one at a time.
+# In a shell without job control background jobs ignore Ctrl-C, and under nohup they ignore SIGHUP; tests send both.
+# Each run has its own directory for temporary files: at each start pytest makes its shared one private to one account.
 WORKERS ?= $(shell echo $$((3 * $$(nproc))))
-test: $(VENV)/.dev debian-packages  ## every test (CLOCK="2026-11-28 23:58:00" begins at that time of Hong Kong)
+test: $(VENV)/.dev debian-packages  ## every test (CLOCK="2026-11-28 23:58:00": with a wall clock that starts at that Hong Kong time)
 	@$(if $(CLOCK),tools/debian_packages.sh libfaketime)
 	@$(call tests)
 
@@ -38,8 +38,8 @@ files=$$(mktemp -d) && trap 'rm -rf "$$files"' EXIT && \
 		--basetemp="$$files/tests" $(ARGS)
 endef
 
-# The processes that a test starts are measured too, until one is killed: what that one did does not count.
-coverage: $(VENV)/.dev debian-packages  ## every test, and how much of src/ they run: the figure, and coverage/index.html
+# Processes that a test starts are measured too, except those that are killed.
+coverage: $(VENV)/.dev debian-packages  ## every test, and the share of src/ that they run: the figure, and coverage/index.html
 	@rm -rf .coverage .coverage.* coverage
 	@$(call tests,-m coverage run)
 	@$(BIN)/coverage combine --quiet
@@ -48,14 +48,14 @@ coverage: $(VENV)/.dev debian-packages  ## every test, and how much of src/ they
 	@echo "coverage: $$($(BIN)/coverage report --format total --precision 1) % of lines and branches"
 
 MINUTES ?= 60
-mutants: $(VENV)/.mutants  ## small faults in the sources that tests must notice, 85 %; MINUTES=60, goes on at the next call
+mutants: $(VENV)/.mutants  ## puts small faults into the sources; tests must notice 85 % of them; MINUTES=60, continues at the next call
 	@$(BIN)/python -m tools.mutants --minutes $(MINUTES) --processes $$(nproc) $(ARGS)
 
-test-systemd: $(VENV)/.dev  ## as root: the runbook and its faults on a booted Debian 12; the log shows each command and its answer
+test-systemd: $(VENV)/.dev  ## as root: the runbook and its faults on a booted Debian 12; shows each command and its output
 	@tools/debian_packages.sh debootstrap systemd-container
 	@env --default-signal=INT,QUIT,HUP $(BIN)/python -m pytest tests/systemd --verbose --capture=no $(ARGS)
 
-check: lint types docs  ## format, lint, types, the layout's rules, documents in step with the code
+check: lint types docs  ## format, lint, types, the rules of the layout, documents that match the code
 
 format: $(VENV)/.dev  ## rewrite the sources in the agreed format
 	@$(BIN)/ruff check --quiet --fix-only . ; $(BIN)/ruff format .
@@ -67,7 +67,7 @@ types: $(VENV)/.dev
 	@$(BIN)/mypy
 
 docs: $(VENV)/.dev
-	@$(BIN)/python -m pytest --quiet tests/test_architecture.py tests/test_docs.py tests/ops/catalogue/test_catalogue.py
+	@$(BIN)/python -m pytest --quiet tests/test_architecture.py tests/test_docs.py tests/test_docs_languages.py tests/ops/explanations/test_catalogue.py
 
 docs-site: $(VENV)/.site  ## ./site: the documentation in both languages as web pages that need no network; every link checked
 	@$(BIN)/python -m tools.docs_site.build site
@@ -77,7 +77,7 @@ release: $(VENV)/.release  ## dist/: sdist, wheel, SBOM, notes and SHA256SUMS of
 
 hooks: $(VENV)/.hooks  ## git checks format and lint at each commit, and runs `make quick` before a push
 
-bench: $(VENV)/.dev  ## every figure beside its limit, in one run of less than ten minutes; leaves bench/report.json and bench/report.svg
+bench: $(VENV)/.dev  ## every figure beside its limit, in less than ten minutes; leaves bench/report.json and bench/report.svg
 	@$(BIN)/python -m bench $(ARGS)
 
 soak: $(VENV)/.dev  ## ten minutes of every fault at random, then the verdict (ARGS="--minutes 60 --seed 7"; ARGS="--hostile --seeds 100 --seconds 30": hostile sequences and answers)
@@ -111,7 +111,7 @@ $(VENV)/.site: requirements/docs.txt | $(BIN)/python
 	@$(PIP) --require-hashes -r requirements/docs.txt
 	@touch $@
 
-# What only one target needs, each from requirements of its own.
+# Packages that only one target needs, each from its own requirements.
 $(VENV)/.%: requirements/%.txt $(VENV)/.dev
 	@$(PIP) --require-hashes -r requirements/$*.txt
 	@touch $@

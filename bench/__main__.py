@@ -2,7 +2,7 @@
 
     python -m bench [--only throughput,latency,catching_up,growth,cost] [--scale 1.0] [--write-docs]
 
-`--scale 0.1` is for who works on the benchmark itself: totals and times become a tenth, and figures mean little.
+`--scale 0.1` is for work on the benchmark itself: totals and times become a tenth, and the figures mean little.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _BURST: Final = 300_000  # ticks of a run whose ratio has a target
 _SHORT_BURST: Final = 150_000  # of the others
 _SEGMENT_S: Final = 5.0
 _BACKLOG: Final = 500_000
-_ROWS_BEFORE: Final = 1_000_000  # in the file that is read or copied while it is written
+_ROWS_BEFORE: Final = 1_000_000  # rows in the file that is read or copied while it is written
 _RATES: Final = (500, 5_000, 20_000)
 _RUNS: Final = 3
 
 
 class Bench:
-    """Runs topics and keeps what they find. Everything on disk is in `scratch`, one directory a run."""
+    """Runs topics and keeps their results. Files are in `scratch`, one directory for each run."""
 
     def __init__(self, scratch: Path, scale: float) -> None:
         self._scratch = scratch
@@ -50,7 +50,7 @@ class Bench:
         self.figures: list[report.Figure] = []
 
     def throughput(self) -> None:
-        """Every mix of symbols and ticks a push."""
+        """Every combination of symbols and ticks a push."""
         for symbols in throughput.SYMBOLS:
             for per_push in throughput.PER_PUSH:
                 ticks = self._ticks(_BURST if (per_push, symbols) in throughput.TARGETS else _SHORT_BURST)
@@ -62,7 +62,7 @@ class Bench:
         self.figures += throughput.figures(self.cells)
 
     def latency(self) -> None:
-        """Every rate alone, and one beside a reader and snapshots."""
+        """Every rate alone, and one with a reader and with snapshots."""
         beside = [(latency.TARGET_RATE, latency.READER), (latency.TARGET_RATE, latency.SNAPSHOT)]
         for rate, other in [*((rate, "") for rate in _RATES), *beside]:
             rows = self._ticks(_ROWS_BEFORE) if other else 0
@@ -94,7 +94,7 @@ class Bench:
         self.figures += growth.figures(self.sizes)
 
     def cost(self) -> None:
-        """What is left to measure of the costs."""
+        """The remaining measurements of the cost."""
         with self._directory() as scratch:
             idle_mb = cost.idle_memory_mb(scratch)
         with self._directory() as one, self._directory() as two, self._directory() as three:
@@ -109,12 +109,12 @@ class Bench:
         return time.monotonic() - self._begun_s
 
     def tell(self, line: str) -> None:
-        """One line of progress."""
+        """Prints one line of progress."""
         print(f"{self.took_s:5.0f} s  {line}", flush=True)
 
     @contextmanager
     def _directory(self) -> Iterator[Path]:
-        """A directory for one run, kept by nobody: what is in it would crowd the disk's cache."""
+        """A directory for one run, deleted after it: its content would fill the disk's cache."""
         with tempfile.TemporaryDirectory(dir=self._scratch) as directory:
             yield Path(directory)
 
@@ -123,10 +123,10 @@ class Bench:
 
 
 def main() -> None:
-    """Runs what is asked for, and leaves the report."""
+    """Runs the topics and writes the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(TOPICS), help="topics, separated by commas")
-    parser.add_argument("--scale", type=float, default=1.0, help="of totals and times")
+    parser.add_argument("--scale", type=float, default=1.0, help="factor for totals and times")
     parser.add_argument(
         "--write-docs", action="store_true", help="renew the table and picture of docs/performance.md, .en.md"
     )

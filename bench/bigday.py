@@ -1,8 +1,8 @@
-"""A day file of millions of rows in a minute, with the pages that a collected day has.
+"""Makes a day file of millions of rows in a minute, with pages like those of a collected day.
 
-Ticks come by Zipf's law, in batches sorted by key as the writer sorts them: pages split where they would. One cycle of
-100,000 made ticks is repeated with later times and counters that go on. `fill` puts cycles in inside SQLite, without
-the counting trigger; `batches` gives the next cycle to the real writer, to be measured.
+Ticks follow Zipf's law, in batches sorted by key as the writer sorts them, so pages split at the same places. One cycle
+of 100,000 ticks is repeated with later times and increasing counters. `fill` inserts cycles inside SQLite, without the
+counting trigger; `batches` gives the next cycle to the real writer, to be measured.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 CYCLE_ROWS: Final = 100_000
 BATCH_ROWS: Final = 10_000
-_MOST_CYCLES: Final = 250  # what a day is divided into
+_MOST_CYCLES: Final = 250  # a day is divided into this
 
 
 class BigDay:
-    """One day's file, made if it is not there. It is plain and closed between calls."""
+    """One day's file, created if it does not exist. It is plain and closed between calls."""
 
     def __init__(self, path: Path, symbols: Sequence[str]) -> None:
         self.path = path
@@ -49,15 +49,15 @@ class BigDay:
         self.open().close()
 
     def open(self) -> DayFile:
-        """The file as the collector's writer opens it."""
+        """The file, opened as by the collector's writer."""
         return DayFile(self.path, self.path.stem, "bench", self._start_ms, "bench", StoreOptions())
 
     def fill(self, rows: int) -> None:
-        """Puts cycles in until there are so many rows."""
+        """Inserts cycles until there are this many rows."""
         with closing(apsw.Connection(str(self.path))) as db:
             db.execute("PRAGMA journal_mode = off; PRAGMA synchronous = off; PRAGMA cache_size = -65536")
             trigger = db.execute("SELECT sql FROM sqlite_schema WHERE name = 'ticks_counted'").get
-            db.execute("DROP TRIGGER ticks_counted")  # it counts one by one; here the sum is taken once
+            db.execute("DROP TRIGGER ticks_counted")  # it counts row by row; here the sum is computed once
             db.execute(_PATTERN)
             db.execute("BEGIN")
             db.executemany(
@@ -80,7 +80,7 @@ class BigDay:
         flush(self.path)
 
     def batches(self) -> Iterator[list[TickRow]]:
-        """The next cycle, in the writer's batches, unsorted as they arrive."""
+        """The next cycle, in the writer's batches, in the order of arrival."""
         begun_ms = self._start_ms + self._cycle * self._cycle_ms
         for start in range(0, CYCLE_ROWS, BATCH_ROWS):
             yield [

@@ -1,5 +1,5 @@
-"""500,000 rows wait behind a foreign write lock; how long after its release until the queue is empty again, while ticks
-keep coming; and the memory at the peak, beside a burst of the same size that nothing holds up.
+"""How long the collector needs to catch up: 500,000 rows wait behind a write lock of another process, then the lock is
+released while ticks keep coming. Also the peak memory, compared with a burst of the same size without a lock.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 SYMBOLS: Final = 500
 RATE: Final = 5_000
-_EMPTY_ROWS: Final = RATE // 5  # what waits at any moment with MAX_WAIT_MS as shipped
+_EMPTY_ROWS: Final = RATE // 5  # rows that wait at any moment with the default MAX_WAIT_MS
 _KEEP_COMING_S: Final = 15
 
 
 @dataclass(slots=True)
 class Backlog:
-    """What a backlog costs."""
+    """The results for one backlog."""
 
     rows: int
     caught_up_s: float
@@ -47,7 +47,7 @@ def measure(scratch: Path, ticks: int) -> Backlog:
             trial.go()
             trial.sent()
             trial.go()
-            time.sleep(1.0)  # what is still between the sockets gets to the queue
+            time.sleep(1.0)  # time for data in the sockets to reach the queue
             foreign.execute("COMMIT")
         released_s = time.monotonic()
         for _ in trial.until(lambda seen: seen.stored >= sent and seen.waiting <= _EMPTY_ROWS):
@@ -60,7 +60,7 @@ def measure(scratch: Path, ticks: int) -> Backlog:
 
 
 def measure_burst(scratch: Path, ticks: int) -> float:
-    """Peak resident memory of a burst that nothing holds up, MB."""
+    """Peak resident memory of a burst without a lock, MB."""
     preparation = Preparation(default_symbols(SYMBOLS), 1)
     parts = [preparation.part(ticks)]
     with Trial(scratch, preparation.symbols, parts) as trial:

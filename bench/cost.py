@@ -1,4 +1,4 @@
-"""What the collector costs while little happens: start, idle memory. The other costs come with other runs."""
+"""The collector's cost with little traffic: start, idle memory. Other costs are measured in other runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _RUNS: Final = 5
 
 
 def idle_memory_mb(scratch: Path) -> list[float]:
-    """Resident memory with 2,000 symbols and no tick, looked at some seconds apart, MB."""
+    """Resident memory with 2,000 symbols and no ticks, read several times at intervals of seconds, MB."""
     with Trial(scratch, default_symbols(SYMBOLS), []) as trial:
         looks = []
         for _ in range(_LOOKS):
@@ -38,7 +38,7 @@ def idle_memory_mb(scratch: Path) -> list[float]:
 
 
 def import_s() -> list[float]:
-    """What a start costs before anything happens, beside Python's own start."""
+    """The cost of a start, and of Python's own start."""
     return [_run_s(_IMPORT) for _ in range(_RUNS)]
 
 

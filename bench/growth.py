@@ -1,8 +1,7 @@
-"""One day file of 1, 5 and 20 million rows: what an insert costs then, and the runbook's queries and `status`.
+"""One day file of 1, 5 and 20 million rows: the time of an insert, of the runbook's queries and of `status`.
 
-The rows between are put in inside SQLite and brought to the disk; what is measured goes through the collector's own
-writer. Queries are asked with the system's SQLite on a file that nobody writes; `status` beside a running collector
-that holds the file open.
+The rows in between are inserted inside SQLite and synced to the disk; the measured ones go through the collector's own
+writer. Queries use the system's SQLite on a file that nobody writes; `status` runs while a collector has the file open.
 """
 
 from __future__ import annotations
@@ -32,20 +31,22 @@ if TYPE_CHECKING:
 
 SYMBOLS: Final = 2000
 SIZES: Final = (1_000_000, 5_000_000, 20_000_000)
-JUDGED_ROWS: Final = 5_000_000  # at which queries and `status` have a target
+JUDGED_ROWS: Final = 5_000_000  # the size at which queries and `status` have a target
 _RUNS: Final = 3
 
 
 @dataclass(slots=True)
 class Size:
-    """What was found at one size."""
+    """The results at one size."""
 
     rows: int
     inserted: list[float] = field(default_factory=list)  # rows/s
-    shares: list[float] = field(default_factory=list)  # of what a file of the first size took at the same moment
+    shares: list[float] = field(
+        default_factory=list
+    )  # divided by the rate of a file of the first size at the same moment
     queries: dict[str, list[float]] = field(default_factory=dict)  # s
     status_s: list[float] = field(default_factory=list)
-    start_s: float = 0.0  # of a collector that finds the file
+    start_s: float = 0.0  # of a collector that starts with the file
     bytes_per_tick: float = 0.0
 
 
@@ -98,7 +99,7 @@ def _ask(path: Path, size: Size) -> None:
 
 
 def _status_s(trial: Trial) -> float:
-    """How long an operator waits for `status`."""
+    """The time of `status`."""
     command = [sys.executable, "-m", "hk_tick_collector", "status", "--env-file", os.devnull]
     environment = {**environment_without_settings(), **trial.settings}
     begun_s = time.monotonic()
@@ -107,7 +108,7 @@ def _status_s(trial: Trial) -> float:
 
 
 def figures(sizes: list[Size]) -> list[Figure]:
-    """The curves; ratios are of two files that took rows in turn, so that other load meets both."""
+    """The curves. Ratios are of two files that were written in turn, so that other load affects both."""
     found = []
     for size in sizes:
         name = f"{size.rows // 1_000_000} million rows"

@@ -1,8 +1,8 @@
-"""Latency from the socket to the commit, at a paced rate; alone, beside a reader, and during snapshots.
+"""Latency from the socket to the commit, at a paced rate: alone, with a reader, and during snapshots.
 
-Measured from outside, for every tick: from its `recv_ts_ms` to the moment when a reader that looks every few
-milliseconds first sees the ledger count it. Rows are committed in the order of arrival, so a count tells which they
-are. What is measured is too long by up to one look, and never too short.
+Measured from outside, for every tick: from its `recv_ts_ms` to the moment when a reader that polls every few
+milliseconds first sees the ledger count it. Rows are committed in the order of arrival, so a count shows which rows
+they are. The result is too long by at most one polling interval, and never too short.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ _SEGMENTS: Final = 3
 
 @dataclass(slots=True)
 class Paced:
-    """What one rate gave; a value a segment of the run."""
+    """The results of one rate; one value for each segment of the run."""
 
     rate: int
-    beside: str  # what ran beside it
+    beside: str  # the program that ran at the same time
     p50_ms: list[float] = field(default_factory=list)
     p99_ms: list[float] = field(default_factory=list)
     max_ms: list[float] = field(default_factory=list)
     cores: list[float] = field(default_factory=list)  # of the collector
     written_per_tick: float = 0.0  # bytes
-    rounds: int = 0  # how often what ran beside it came to its end
+    rounds: int = 0  # how often that program finished
 
 
 def measure(scratch: Path, rate: int, seconds: float, beside: str = "", rows_before: int = 0) -> Paced:
-    """Three segments of so many seconds each. `rows_before` are in the file already, of other symbols."""
+    """Three segments of this many seconds each. `rows_before` rows, of other symbols, are in the file already."""
     names = default_symbols(SYMBOLS * 4)
     preparation = Preparation(names[:SYMBOLS], 1)
     parts = [preparation.part(int(rate * seconds), rate) for _ in range(_SEGMENTS)]
@@ -82,7 +82,7 @@ def measure(scratch: Path, rate: int, seconds: float, beside: str = "", rows_bef
 
 
 def _ages(received_ms: Sequence[int], marks: Sequence[tuple[int, int]]) -> list[float]:
-    """How old each row was when it was first seen; `marks` are moments and how many were seen by then."""
+    """The age of each row when it was first seen; `marks` are times and the number of rows seen by then."""
     ages: list[float] = []
     for seen_ms, stored in marks:
         ages += [float(seen_ms - each_ms) for each_ms in received_ms[len(ages) : stored]]
@@ -90,7 +90,7 @@ def _ages(received_ms: Sequence[int], marks: Sequence[tuple[int, int]]) -> list[
 
 
 class Beside:
-    """What runs beside the collector, begun again whenever it ends: nothing, `reader` or `snapshot`."""
+    """The program that runs at the same time, started again when it ends: none, `reader` or `snapshot`."""
 
     def __init__(self, scratch: Path, trial: Trial, kind: str) -> None:
         self._log = scratch / "beside.log"
@@ -107,7 +107,7 @@ class Beside:
         self.end()
 
     def keep_going(self) -> None:
-        """Begins it, and begins it again."""
+        """Starts it, again and again."""
         if not self._kind or (self._running is not None and self._running.poll() is None):
             return
         if self._running is not None:
@@ -121,7 +121,7 @@ class Beside:
         )
 
     def end(self) -> None:
-        """Ends it for good."""
+        """Ends it."""
         if self._running is not None:
             stop(self._running)
         self._stack.close()
@@ -148,7 +148,7 @@ def figures(runs: Sequence[Paced]) -> list[Figure]:
 
 
 def main() -> None:
-    """The reader: the runbook's queries, one round."""
+    """The reader: one round of the runbook's queries."""
     with closing(read_only(Path(sys.argv[1]))) as db:
         for query in QUERIES.values():
             db.execute(query).fetchall()

@@ -1,4 +1,4 @@
-"""The curves as one small SVG, written by hand: no plotting library is worth its weight for three charts."""
+"""The curves as one small SVG, written without a plotting library."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _COLOURS: Final = ("#1f6feb", "#d1242f", "#1a7f37", "#8250df")
 
 
 class Series(NamedTuple):
-    """One line of a chart: for each place on the axis the runs that were measured there."""
+    """One line of a chart: the runs measured at each position of the axis."""
 
     name: str
     runs: Mapping[str, Sequence[float]]
 
 
 def draw(cells: dict[tuple[int, int], Cell], paced: Sequence[Paced], sizes: Sequence[Size]) -> str:
-    """The charts side by side, those that have data."""
+    """The charts side by side; charts without data are left out."""
     charts = []
     if cells:
         charts.append(("end to end ÷ wide insert alone, by ticks a push", _shares(cells), 0.0, False))
@@ -66,7 +66,7 @@ def _latencies(paced: Sequence[Paced]) -> list[Series]:
 
 
 def _chart(title: str, series: Sequence[Series], low: float, *, logarithmic: bool) -> str:
-    """Medians as lines, the runs' spread as bars."""
+    """Medians as lines, the spread of the runs as bars."""
     labels = list(dict.fromkeys(label for each in series for label in each.runs))
     top = max(value for each in series for runs in each.runs.values() for value in runs) * 1.1
     left, bottom, plot_width, plot_height = _MARGIN, _HEIGHT - _MARGIN, _WIDTH - _MARGIN - 14, _HEIGHT - 2 * _MARGIN
@@ -84,7 +84,7 @@ def _chart(title: str, series: Sequence[Series], low: float, *, logarithmic: boo
         parts.append(f'<path d="M{left} {y(mark):.0f}h{plot_width}" stroke="#ddd"/>')
         parts.append(f'<text x="{left - 4}" y="{y(mark) + 3:.0f}" text-anchor="end">{mark:,.3g}</text>')
     for place, label in enumerate(labels):
-        lower = 12 * (place % 2) if len(labels) > 3 else 0  # long names would run into each other
+        lower = 12 * (place % 2) if len(labels) > 3 else 0  # long labels would overlap
         parts.append(f'<text x="{x(label):.0f}" y="{bottom + 14 + lower}" text-anchor="middle">{label}</text>')
     for place, each in enumerate(series):
         colour = _COLOURS[place % len(_COLOURS)]

@@ -1,4 +1,4 @@
-"""What was found: figures, the table on the terminal and in docs/performance.md and .en.md, and bench/report.json."""
+"""The results: figures, the table on the terminal and in docs/performance.md and .en.md, and bench/report.json."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ _WORDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What issue 5 asks for: `limit` is at least, or at most, what the judged value may be."""
+    """A target: `limit` is the least, or the most, that the judged value may be."""
 
     limit: float
     at_least: bool = False
     worst: bool = False  # judged by the worst run instead of the median
 
     def reached(self, runs: Sequence[float]) -> bool:
-        """Whether these runs reach it."""
+        """Whether these runs reach the target."""
         judged = statistics.median(runs)
         if self.worst:
             judged = min(runs) if self.at_least else max(runs)
@@ -68,12 +68,12 @@ class Figure:
 
     @property
     def reached(self) -> bool | None:
-        """None where nothing is asked for."""
+        """Whether the target is reached; None without a target."""
         return self.target.reached(self.runs) if self.target else None
 
     @property
     def median(self) -> float:
-        """What stands for the runs."""
+        """The median of the runs."""
         return statistics.median(self.runs)
 
     def cells(self) -> list[str]:
@@ -84,7 +84,7 @@ class Figure:
 
 
 def table(figures: Iterable[Figure]) -> str:
-    """For the terminal."""
+    """The table for the terminal."""
     head = ["", "unit", "runs", "min", "median", "max", "target", ""]
     rows, topic = [], ""
     for figure in figures:
@@ -102,7 +102,7 @@ def table(figures: Iterable[Figure]) -> str:
 
 
 def markdown(figures: Iterable[Figure], took_s: float, language: str) -> str:
-    """For docs/performance.md (`zh-Hant`) or docs/performance.en.md (`en`), between its two marks."""
+    """The table for docs/performance.md (`zh-Hant`) or docs/performance.en.md (`en`), between its two marks."""
     words = _WORDS[language]
     lines = [words.facts.format(**facts(), took_s=took_s), "", words.head, "|---|---|--:|--:|--:|--:|--:|---|"]
     topic = ""
@@ -122,7 +122,7 @@ def write_page(page: Path, text: str) -> None:
 
 
 def write_json(path: Path, figures: Iterable[Figure], took_s: float) -> None:
-    """All runs, for whoever compares two reports."""
+    """All runs, to compare two reports."""
     rows = [
         {
             "topic": figure.topic,
@@ -138,7 +138,7 @@ def write_json(path: Path, figures: Iterable[Figure], took_s: float) -> None:
 
 
 def facts() -> dict[str, object]:
-    """What the figures depend on."""
+    """The machine and versions on which the figures depend."""
     return {
         "taken": time.strftime("%Y-%m-%d", time.gmtime()),
         "cores": os.cpu_count(),

@@ -1,4 +1,4 @@
-"""The queries that the runbook has operators type, as they stand there."""
+"""The queries of the runbook, word for word."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The process that sends: the simulator's own connections and answers, and bytes that were ready before.
+"""The process that sends: the simulator's own connections and answers, with bytes that were prepared before.
 
     python -m bench.sender DIRECTORY
 
-Enters: what `stream.write_stream` left, SIGUSR1 to begin the next part, SIGTERM to end. Leaves: one line a step on
-stdout, with the monotonic clock, which all processes of a machine share. It makes no tick: of two cores it must take
-as little as it can. GetTicker answers that there is none, as on a feed of which nothing was missed.
+Input: the files of `stream.write_stream`; SIGUSR1 starts the next part, SIGTERM ends. Output: one line for each step on
+stdout, with the monotonic clock, which is the same for all processes of a machine. It makes no ticks, because it must
+use as little CPU as possible. GetTicker answers that there are no ticks, because none is missing.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 
     from .stream import Chunk
 
-_WAITING_BYTES: Final = 4 << 20  # enough to keep the socket full while this process sleeps a millisecond
+_WAITING_BYTES: Final = 4 << 20  # enough to keep the socket full while this process sleeps for a millisecond
 _BUFFER_BYTES: Final = 1 << 30
 _QUOTA: Final = 10_000
 
 
 def tell(step: str, **facts: object) -> None:
-    """One line for the benchmark."""
+    """Prints one line for the benchmark."""
     print(step, *(f"{key}={value}" for key, value in facts.items()), f"at_s={time.monotonic():.6f}", flush=True)
 
 
 async def send(session: Session, chunks: Sequence[Chunk]) -> None:
-    """Writes each chunk when it is due, and no faster than the other side reads."""
+    """Writes each chunk when it is due, and not faster than the other side reads."""
     begun_s = time.monotonic()
     for due_s, data in chunks:
         rest_s = begun_s + due_s - time.monotonic() if due_s else 0.0
@@ -53,13 +53,13 @@ async def send(session: Session, chunks: Sequence[Chunk]) -> None:
 
 
 async def less_waiting(session: Session, most_bytes: int) -> None:
-    """Returns once no more than so much waits for the socket; a look every millisecond costs next to nothing."""
+    """Returns when no more than this many bytes wait for the socket; polls every millisecond."""
     while session.waiting_bytes > most_bytes:  # noqa: ASYNC110 - the simulator's session has no event to wait for
         await asyncio.sleep(0.001)
 
 
 async def serve(directory: Path) -> None:
-    """Listens, and sends one part after the other to the one client there is, each when it is told to."""
+    """Listens, and sends one part after another to the one client, each on its own signal."""
     symbols, parts = read_stream(directory)
     word, stop = asyncio.Semaphore(0), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -81,7 +81,7 @@ async def serve(directory: Path) -> None:
 
 
 def main() -> None:
-    """Reads the argument and serves until the end."""
+    """Reads the argument and runs until SIGTERM."""
     log.configure("WARNING")
     uvloop.run(serve(Path(sys.argv[1])))
 

@@ -2,7 +2,7 @@
 
     python bench/simulator.py [--pushes 500000] [--symbols 900] [--truth] [--ticks-per-push 1] [--loop uvloop]
 
-Prints one line: pushes a second of wall time, and of the sender's CPU time, which is what one core of its own gives.
+Prints one line: pushes a second of real time, and of the sender's CPU time, which is the rate of one whole core.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _RECEIVE_BYTES = 1 << 20
 
 
 def discard(port: int, symbols: list[str]) -> None:
-    """Subscribes to everything and throws away what comes."""
+    """Subscribes to everything and discards what it receives."""
     with socket.create_connection(("127.0.0.1", port)) as peer:
         requests = [
             (messages.INIT_CONNECT, messages.init_connect("bench", ENC_ALGO_NONE)),
@@ -69,7 +69,7 @@ def main() -> None:
     """Reads the arguments and measures once."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pushes", type=int, default=500_000)
-    parser.add_argument("--rate", type=float, default=250_000, help="ticks/s asked for: more than it can make")
+    parser.add_argument("--rate", type=float, default=250_000, help="ticks/s to request: more than it can make")
     parser.add_argument("--symbols", type=int, default=900)
     parser.add_argument("--ticks-per-push", type=int, default=1)
     parser.add_argument("--truth", action="store_true", help="write the truth file too")

@@ -1,7 +1,7 @@
-"""What a run sends, made before any clock runs: frames of pushes in their order of arrival, and the rows they become.
+"""The input of a run, made before the clock starts: frames of pushes in the order of arrival, and their rows.
 
-Enters: symbols, ticks a push, how many ticks, at what pace. Leaves: parts, each sent when the benchmark says so. Trades
-come at random moments (Poisson), to securities by Zipf's law; `sequence = epoch second << 32 | counter`.
+Input: symbols, ticks a push, number of ticks, pace. Output: parts, each sent when the benchmark says so. Trades come at
+random moments (Poisson), of securities by Zipf's law; `sequence = epoch second << 32 | counter`.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hk_tick_collector.model import TickRow
-    from hk_tick_collector.simulator.exchange.market import MadeRow
+    from hk_tick_collector.simulator.exchange.made import MadeRow
 
-LINE_RATE: Final = 10_000.0  # ticks/s of exchange time for what is sent at line speed
+LINE_RATE: Final = 10_000.0  # ticks/s of exchange time for data sent at full speed
 _SEED: Final = 1
-_CHUNK_BYTES: Final = 64 << 10  # of one write at line speed
-_SLOT_S: Final = 0.001  # of one write when paced
+_CHUNK_BYTES: Final = 64 << 10  # bytes of one write at full speed
+_SLOT_S: Final = 0.001  # bytes of one write when paced
 _DIRECTIONS: Final = ("UNKNOWN", "BUY", "SELL", "NEUTRAL")
-_LEAD_MS: Final = 120_000  # exchange time begins this long ago, so that little of it lies ahead of the clock
+_LEAD_MS: Final = 120_000  # exchange time starts this long ago, so that little of it is in the future
 
 
 class Chunk(NamedTuple):
-    """Whole frames that leave in one write, and when: seconds after the part's beginning, 0 for at once."""
+    """Complete frames that are sent in one write, and when: seconds after the part's start, 0 for at once."""
 
     due_s: float
     data: bytes
@@ -47,18 +47,18 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What is sent after one word of the benchmark. `rows` are in the order of arrival, received at no time yet."""
+    """What is sent after one command of the benchmark. `rows` are in the order of arrival, without a receive time."""
 
     chunks: list[Chunk]
     rows: list[TickRow]
 
     def bodies(self) -> list[bytes]:
-        """The bodies of its pushes, for what decodes them alone."""
+        """The bodies of its pushes, to decode them alone."""
         return [body for chunk in self.chunks for body in _bodies(chunk.data)]
 
 
 class Preparation:
-    """Makes one part after the other, of one market whose counters go on."""
+    """Makes one part after another, of one market whose counters continue."""
 
     def __init__(self, symbols: Sequence[str], per_push: int) -> None:
         self.symbols = symbols
@@ -74,7 +74,7 @@ class Preparation:
         self._rng = random.Random(_SEED)
 
     def part(self, ticks: int, rate: float | None = None) -> Part:
-        """So many ticks (whole pushes), paced to a mean of `rate` a second; None sends them at line speed."""
+        """This many ticks (complete pushes), paced to a mean of `rate` a second; None sends them at full speed."""
         made, due_s = self._make(ticks, rate or LINE_RATE)
         entries = self._entries.entries(made, self._at_ms / 1000)
         starts = range(0, len(made), self.per_push)
@@ -102,7 +102,7 @@ class Preparation:
 
 
 def write_stream(directory: Path, symbols: Sequence[str], parts: Sequence[Part]) -> None:
-    """Leaves what the sender reads: `symbols`, `stream.bin`, and `stream.json` with the due time and size of writes."""
+    """Writes the files for the sender: `symbols`, `stream.bin`, and `stream.json` with due time and size of writes."""
     (directory / "symbols").write_text("\n".join([*symbols, ""]), encoding="ascii")
     (directory / "stream.json").write_text(
         json.dumps([[(chunk.due_s, len(chunk.data)) for chunk in part.chunks] for part in parts])
@@ -114,7 +114,7 @@ def write_stream(directory: Path, symbols: Sequence[str], parts: Sequence[Part])
 
 
 def flush(path: Path) -> None:
-    """Brings a file to the disk, so that its dirty pages do not go there with somebody else's fsync."""
+    """Syncs a file to the disk, so that its dirty pages are not written by another process's fsync."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
@@ -128,7 +128,7 @@ def read_stream(directory: Path) -> tuple[list[str], list[list[Chunk]]]:
 
 
 def _paced(frames: Sequence[bytes], due_s: Sequence[float]) -> list[Chunk]:
-    """One write for what is made within a few milliseconds, when they are over."""
+    """One write for the data of a few milliseconds, when they are over."""
     timed = zip(due_s, frames, strict=True)
     slots = groupby(timed, key=lambda pair: int(pair[0] / _SLOT_S))
     return [Chunk((slot + 1) * _SLOT_S, b"".join(frame for _, frame in pairs)) for slot, pairs in slots]

@@ -1,9 +1,9 @@
-"""End to end beside its limits: a sender with ready bytes → collector → committed rows; the same bodies decoded
+"""End to end, compared with limits: a sender with prepared bytes → collector → committed rows; the same bodies decoded
 alone; the same rows in the same order inserted alone into the same schema with its counters, by plain wide statements
 and through the collector's own store.
 
 A run ends when a reader of the file sees the last row. The same rows are inserted alone right after it, while the
-collector idles: what else the machine does in those seconds then weighs on both.
+collector is idle, so that other load of the machine affects both.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 PER_PUSH: Final = (1, 10, 100)
 SYMBOLS: Final = (50, 500, 2000)
-BATCH_ROWS: Final = Settings.model_validate({}).batch_rows  # as shipped
+BATCH_ROWS: Final = Settings.model_validate({}).batch_rows  # the defaults
 TARGETS: Final = {(1, 500): Target(0.6, at_least=True), (10, 500): Target(0.85, at_least=True)}
 _RUNS: Final = 3
 _RUNS_OF_TARGETS: Final = 5
@@ -43,7 +43,7 @@ _RUNS_OF_TARGETS: Final = 5
 
 @dataclass(slots=True)
 class Cell:
-    """One mix of symbols and ticks a push; a value a run, ticks/s but for the shares."""
+    """One combination of symbols and ticks a push; one value for each run, in ticks/s except for the shares."""
 
     end_to_end: list[float] = field(default_factory=list)
     inserted: list[float] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Cell:
     read: list[float] = field(default_factory=list)
     sender_cores: list[float] = field(default_factory=list)
     collector_cores: list[float] = field(default_factory=list)
-    network_cores: list[float] = field(default_factory=list)  # of them, those of the event loop's thread
+    network_cores: list[float] = field(default_factory=list)  # of these, the cores of the event loop's thread
     start_s: float = 0.0
     written_per_tick: float = 0.0  # bytes
 
@@ -68,7 +68,7 @@ class Cell:
 
 
 def measure(scratch: Path, per_push: int, symbols: int, ticks: int) -> Cell:
-    """Bursts of so many ticks into one file, and what is possible at most with the same ticks."""
+    """Bursts of this many ticks into one file, and the limits for the same ticks."""
     preparation = Preparation(default_symbols(symbols), per_push)
     runs = _RUNS_OF_TARGETS if (per_push, symbols) in TARGETS else _RUNS
     parts = [preparation.part(ticks) for _ in range(runs)]
@@ -103,7 +103,7 @@ def _ratios(wholes: Sequence[float], parts: Sequence[float]) -> list[float]:
 
 
 def insert_alone(write: Callable[[list[TickRow]], object], part: Part) -> float:
-    """Rows/s of what writes a batch in one transaction, with nothing to do beside it."""
+    """Rows/s of writing one batch in one transaction, without other work."""
     begun_s = time.monotonic()
     for start in range(0, len(part.rows), BATCH_ROWS):
         write(part.rows[start : start + BATCH_ROWS])
@@ -129,7 +129,7 @@ def read_alone(part: Part) -> float:
 
 
 def figures(cells: dict[tuple[int, int], Cell]) -> list[Figure]:
-    """Each mix beside its limits."""
+    """Each combination beside its limits."""
     found: list[Figure] = []
 
     def add(

@@ -1,7 +1,7 @@
-"""One collector at work: its sender, its data, and what can be seen of it from outside.
+"""One running collector: its sender, its data, and what can be seen of it from outside.
 
-Enters: prepared parts. Leaves: the moments and figures of the run. A run counts only when every row of what was sent is
-in the file, field by field, and the ledger says the same; `verify` raises BrokenRunError otherwise.
+Input: prepared parts. Output: the times and figures of the run. A run counts only if every row that was sent is in the
+file, field by field, and the ledger agrees; otherwise `verify` raises BrokenRunError.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parent.parent
 BUSY_TIMEOUT_S: Final = 30.0
 _LOG_LINES: Final = 10
-_CAP_S: Final = 180.0  # only keeps a broken run from hanging
-_SETTLE_S: Final = 2.0  # the collector asks once for every symbol's ticks after its subscription
+_CAP_S: Final = 180.0  # only prevents a broken run from hanging
+_SETTLE_S: Final = 2.0  # the collector requests every symbol's ticks once after its subscription
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -49,9 +49,9 @@ class Seen(NamedTuple):
 
 
 class Trial:
-    """Enter it and both processes are up and subscribed; leave it and both are gone.
+    """Inside the block both processes run and are subscribed; after it both have ended.
 
-    `data` may hold a day file already; what it holds is not counted.
+    `data` may have a day file already; its rows are not counted.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Trial:
                 **self._settings,
             }
             self.settings = settings
-            if not self.path.exists():  # the collector makes it before the first tick on weekdays alone
+            if not self.path.exists():  # before the first tick the collector creates it only on weekdays
                 DayFile(
                     self.path, self.path.stem, "bench", time.time_ns() // 1_000_000, "bench", StoreOptions()
                 ).close()
@@ -109,7 +109,7 @@ class Trial:
         return self._collector.pid
 
     def go(self) -> float:
-        """Begins the next part; returns the moment of its first byte, of the monotonic clock."""
+        """Starts the next part; returns the time of its first byte, of the monotonic clock."""
         self._told += 1
         self._sender.send_signal(signal.SIGUSR1)
         return float(self._step("begun", self._told)["at_s"])
@@ -119,12 +119,12 @@ class Trial:
         return self._step("sent", self._told)
 
     def seen(self) -> Seen:
-        """What is committed now."""
+        """The rows committed now."""
         row = self._ledger.execute("SELECT stored, waiting FROM ledger ORDER BY started_ms DESC LIMIT 1").fetchone()
         return Seen(*row) if row else Seen(0, 0)
 
     def until(self, condition: Callable[[Seen], bool], every_s: float = 0.01) -> Iterator[Seen]:
-        """What is committed, again and again, until the condition holds for it; raises when that takes too long."""
+        """Polls the committed rows until the condition holds; raises if that takes too long."""
         end_s = time.monotonic() + _CAP_S
         while True:
             seen = self.seen()
@@ -132,21 +132,21 @@ class Trial:
             if condition(seen):
                 return
             if time.monotonic() > end_s or self._collector.poll() is not None:
-                raise self._broken(f"the collector did not do its part: {seen}")
+                raise self._broken(f"the collector did not reach the expected state: {seen}")
             time.sleep(every_s)
 
     def until_stored(self, rows: int, every_s: float = 0.01) -> Iterator[Seen]:
-        """The same, until so many rows are committed."""
+        """The same, until this many rows are committed."""
         return self.until(lambda seen: seen.stored >= rows, every_s)
 
     def wait_stored(self, rows: int) -> float:
-        """Waits until so many rows are committed; returns that moment."""
+        """Waits until this many rows are committed; returns that time."""
         for _ in self.until_stored(rows):
             pass
         return time.monotonic()
 
     def verify(self, parts: Sequence[Part]) -> list[int]:
-        """Stops the collector and compares its file with what was sent; returns the rows' times of receipt, sorted."""
+        """Stops the collector and compares its file with what was sent; returns the rows' receive times, sorted."""
         stop(self._collector)
         sent = sorted(row[:9] for part in parts for row in part.rows)
         symbols = {row[0] for row in sent}
@@ -160,7 +160,7 @@ class Trial:
         return sorted(row[9] for row in rows)
 
     def _broken(self, why: str) -> BrokenRunError:
-        """The error, with the ends of both logs: the directory will be gone."""
+        """The error, with the last lines of both logs: the directory will be deleted."""
         logs = [path.read_text(errors="replace").splitlines() for path in (self._log("sender"), self._log("run"))]
         return BrokenRunError("\n".join([why, *logs[0][-_LOG_LINES:], *logs[1][-_LOG_LINES:]]))
 
@@ -168,20 +168,20 @@ class Trial:
         return self._scratch / f"{name}.log"
 
     def _step(self, step: str, number: int = 1) -> dict[str, str]:
-        """What the sender tells when it has taken a step for the n-th time."""
+        """What the sender prints when it takes a step for the n-th time."""
         end_s = time.monotonic() + _CAP_S
         while True:
             lines = [line for line in self._log("sender").read_text().splitlines() if line.startswith(step + " ")]
             if len(lines) >= number and lines[number - 1].count("at_s="):
                 return dict(re.findall(r"(\w+)=(\S+)", lines[number - 1]))
             if time.monotonic() > end_s or self._sender.poll() is not None:
-                raise self._broken(f"the sender never was {step}")
+                raise self._broken(f"the sender did not report {step}")
             time.sleep(0.005)
 
 
 @contextmanager
 def process(command: Sequence[str], settings: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """`python -m` what is named, as a process that ends with the block."""
+    """`python -m` with these arguments, as a process that ends with the block."""
     environment = {**environment_without_settings(), **settings}
     with log.open("wb") as output:
         running = subprocess.Popen(
@@ -194,7 +194,7 @@ def process(command: Sequence[str], settings: Mapping[str, str], log: Path) -> I
 
 
 def stop(running: subprocess.Popen[bytes]) -> None:
-    """Ends a process by its own way, or by force when it does not end."""
+    """Ends a process with SIGTERM, or with SIGKILL if it does not end."""
     running.terminate()
     try:
         running.wait(60)
@@ -204,12 +204,12 @@ def stop(running: subprocess.Popen[bytes]) -> None:
 
 
 def read_only(path: Path) -> sqlite3.Connection:
-    """A reader as any other: the system's own SQLite, without a right to write."""
+    """A reader like any other: the system's SQLite, without write permission."""
     return sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
 
 
 def cpu_s(pid: int, *, main_thread: bool = False) -> float:
-    """Processor time so far of a process, or of its main thread alone (in the collector: the network's)."""
+    """CPU time so far of a process, or of its main thread only (in the collector: the network's)."""
     fields = (
         Path(f"/proc/{pid}/task/{pid}/stat" if main_thread else f"/proc/{pid}/stat")
         .read_text()
@@ -220,12 +220,12 @@ def cpu_s(pid: int, *, main_thread: bool = False) -> float:
 
 
 def memory_mb(pid: int, *, peak: bool) -> float:
-    """Resident memory of a process now, or at its highest, MB."""
+    """Resident memory of a process now, or its peak, MB."""
     match = re.search(rf"{'VmHWM' if peak else 'VmRSS'}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     return int(match[1]) * 1024 / 1e6 if match else 0.0
 
 
 def written_bytes(pid: int) -> int:
-    """What a process had the disk write so far."""
+    """How many bytes a process has written to the disk so far."""
     match = re.search(r"^write_bytes: (\d+)", Path(f"/proc/{pid}/io").read_text(), re.MULTILINE)
     return int(match[1]) if match else 0

@@ -1,4 +1,4 @@
-"""The plain wide insert, which the end to end figures are compared with: what anybody would write for SQLite alone.
+"""The plain wide insert, with which the end to end figures are compared: the usual way to use SQLite alone.
 
 Rows in the order of their symbols, each INSERT as wide as SQLite allows, a transaction of the collector's largest
 batch, the day file's own schema with its counters and the same pragmas. The collector's own statements are narrower and
@@ -28,7 +28,7 @@ _ROW: Final = f"({', '.join('?' * len(TICK_COLUMNS))})"
 
 
 class WideFile:
-    """A day file that is filled so."""
+    """A day file that is filled in this way."""
 
     def __init__(self, path: Path, day_name: str) -> None:
         options = StoreOptions()

@@ -4,12 +4,12 @@
     python -I day_files.py fit DATA_ROOT            rebuilds those that are newer than this Python's hk_tick_collector
     python -I day_files.py forget DATA_ROOT         removes the copies
 
-install.sh runs it as the service's account, with the Python of the version that is to open the files afterwards.
+install.sh runs it as the service's account, with the Python of the version that will open the files afterwards.
 
-`fit` builds a file with that version's tables. All its rows come from the newer file, so what the newer version stored
-is in it; ticks that are in the copy alone are added. The new file is counted and checked before it takes the newer
-one's place. The newer file is kept beside it as `YYYYMMDD.db.newer-schema-N`. One line for each file on standard
-output; exit code 1 with one line on standard error where something could not be done: then that file is as it was.
+`fit` builds a file with that version's tables. All its rows come from the newer file, so everything that the newer
+version stored is in it; ticks that are only in the copy are added. The new file is counted and checked before it
+replaces the newer one. The newer file is kept beside it as `YYYYMMDD.db.newer-schema-N`. It prints one line for each
+file; if something fails, one line on standard error and exit code 1: that file is then unchanged.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 COPIES: Final = ".before-upgrade"  # inside DATA_ROOT
 _DAY_FILE: Final = re.compile(r"[0-9]{8}\.db")
 _BUSY_MS: Final = 10_000
-_SPARE_BYTES: Final = 256 << 20  # what a copy leaves free on the disk
+_SPARE_BYTES: Final = 256 << 20  # the free space that a copy leaves on the disk
 _PARTS: Final = ("", "-wal", "-shm", "-journal")
 
 
 class CannotError(Exception):
-    """Something that could not be done, in words for the operator."""
+    """An error, with a text for the operator."""
 
 
 def keep(root: Path, version: int) -> None:
@@ -50,7 +50,7 @@ def keep(root: Path, version: int) -> None:
     if needed + _SPARE_BYTES > free:
         raise CannotError(
             f"the day files that would change take {needed >> 20} MB, and {free >> 20} MB are free in {root}: "
-            "make room first (hk-tick-collector report)"
+            "free some space first (hk-tick-collector report)"
         )
     place = root / COPIES
     place.mkdir(mode=0o750, exist_ok=True)
@@ -60,7 +60,7 @@ def keep(root: Path, version: int) -> None:
         with _opened(path, apsw.SQLITE_OPEN_READONLY) as source, _opened(draft, _MAKE) as target:
             with target.backup("main", source, "main") as backup:
                 while not backup.done:
-                    backup.step(-1)  # in one step: commits of the collector cannot make it begin again
+                    backup.step(-1)  # in one step: commits of the collector cannot make it start again
             target.pragma("journal_mode", "delete")
         draft.replace(place / path.name)
         print(f"{path.name}: copied, {_size(path) >> 20} MB")
@@ -120,7 +120,7 @@ def _rebuild(path: Path, kept: Path | None, version: int) -> None:
 
 
 def _make_tables(db: apsw.Connection) -> None:
-    db.pragma("synchronous", "off")  # synced as a whole before it gets its name
+    db.pragma("synchronous", "off")  # synced completely before it gets its name
     for migration in schema.MIGRATIONS:
         db.execute(migration)
     db.pragma("application_id", schema.APPLICATION_ID)
@@ -128,7 +128,7 @@ def _make_tables(db: apsw.Connection) -> None:
 
 
 def _attach(db: apsw.Connection, name: str, path: Path, *, writable: bool) -> None:
-    """Attaches a file; a writable one is first made plain, and so with all of its WAL in it."""
+    """Attaches a file; a writable one is first converted to a single file, with all of its WAL in it."""
     if writable:
         with _opened(path, apsw.SQLITE_OPEN_READWRITE) as plain, suppress(apsw.BusyError, apsw.LockedError):
             plain.pragma("journal_mode", "delete")
@@ -136,7 +136,7 @@ def _attach(db: apsw.Connection, name: str, path: Path, *, writable: bool) -> No
 
 
 def _take(db: apsw.Connection, table: str, places: tuple[str, ...]) -> str:
-    """Copies a table from the first place that has all its columns; the place, empty where none has."""
+    """Copies a table from the first source that has all its columns; returns the source, empty if there is none."""
     columns = _columns(db, "main", table)
     for place in places:
         if table in _tables(db, place) and not columns.keys() - _columns(db, place, table).keys():
@@ -147,10 +147,10 @@ def _take(db: apsw.Connection, table: str, places: tuple[str, ...]) -> str:
 
 
 def _add_ticks(db: apsw.Connection, place: str) -> None:
-    """Adds the ticks that are there and not here; a tick that cannot be added is an error of SQLite's."""
+    """Adds the ticks that are there and not here; SQLite raises an error for a tick that cannot be added."""
     if "ticks" in _tables(db, place) and not set(schema.TICK_COLUMNS) - _columns(db, place, "ticks").keys():
         names = ", ".join(schema.TICK_COLUMNS)
-        # WHERE true: the parser would take ON for a join's.
+        # WHERE true: otherwise the parser would take ON as part of a join.
         sql = f"INSERT INTO main.ticks ({names}) SELECT {names} FROM {place}.ticks WHERE true"
         db.execute(f"{sql} ON CONFLICT (symbol, seq) DO NOTHING")
 
@@ -160,7 +160,7 @@ def _count(db: apsw.Connection, place: str) -> int:
 
 
 def _count_again(db: apsw.Connection) -> None:
-    """`symbols` as the ticks are; the collector judges the rest of it when it opens the file."""
+    """Computes `symbols` from the ticks; the collector sets the other columns when it opens the file."""
     db.execute("DELETE FROM main.symbols")
     db.execute(
         """INSERT INTO main.symbols (symbol, rows, first_ts_ms, last_ts_ms, max_seq, volume, turnover)
@@ -170,11 +170,11 @@ def _count_again(db: apsw.Connection) -> None:
 
 
 def _exchange(path: Path, draft: Path, version: int) -> Path:
-    """Puts the draft in the place of the newer file, which gets another name. The day file is never absent."""
+    """Replaces the newer file, which gets another name, by the draft. The day file is never absent."""
     names = (f"{path.name}.newer-schema-{version}{more}" for more in ("", *(f"-{n}" for n in range(2, 1000))))
     aside = next(path.with_name(name) for name in names if not path.with_name(name).exists())
     aside.hardlink_to(path)
-    for suffix in _PARTS[1:]:  # the draft must not meet the WAL of another file
+    for suffix in _PARTS[1:]:  # the draft must not find the WAL of another file
         part = path.with_name(path.name + suffix)
         if part.exists():
             part.rename(aside.with_name(aside.name + suffix))
@@ -204,7 +204,7 @@ def _version(path: Path) -> int:
             db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             return int(db.pragma("user_version")) if db.pragma("application_id") == schema.APPLICATION_ID else 0
     except (apsw.NotADBError, apsw.CorruptError, apsw.CantOpenError):
-        return 0  # the collector sets it aside, or names it
+        return 0  # the collector renames it, or reports it
 
 
 @contextmanager
@@ -236,7 +236,7 @@ def _sync(path: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Runs one command; its exit code."""
+    """Runs one command; returns the exit code."""
     command, root, *more = arguments
     os.umask(0o027)
     try:

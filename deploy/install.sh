@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# install.sh: makes this Debian 12 host run hk-tick-collector under systemd. See --help.
+# install.sh: installs hk-tick-collector on this Debian 12 host, to run under systemd. See --help.
 #
-# lib/trust.sh: what root executes is root's. lib/upgrade.sh: from one version to another and back. lib/predecessor.sh:
-# a host that had another program under these names. day_files.py: day files around a change of their schema.
+# lib/trust.sh: checks that only root can change what root executes. lib/upgrade.sh: from one version to another and back.
+# lib/predecessor.sh: a host that had another program with these names. day_files.py: day files when their schema changes.
 #
 # Each version has a directory of its own below releases/; `current` is a link to the one in force, and .venv, scripts,
-# docs and deploy are links through it. So a version is changed by the change of one link, and changed back the same way.
-# Every step may be repeated: what is right already is left as it is.
+# docs and deploy are links through it. So one link changes the version, and changes it back.
+# Every step can be repeated: it does not change what is already right.
 set -Eeuo pipefail
 umask 022
 
@@ -23,11 +23,12 @@ readonly COMMAND=/usr/local/bin/$UNIT
 readonly ACCOUNT=hkcollector
 readonly OPEND_ACCOUNT=futu-opend
 readonly LINKS=(.venv scripts docs deploy)
-readonly SOURCES=(src pyproject.toml README.md LICENSE requirements/runtime.txt tools/version.py .env.example deploy scripts docs)
+readonly PAGES=(README.md README.zh-Hant.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md) # docs/ links to them
+readonly SOURCES=(src pyproject.toml "${PAGES[@]}" LICENSE requirements/runtime.txt tools/version.py .env.example deploy scripts docs)
 readonly PACKAGES=(sqlite3 lsof psmisc netcat-openbsd python3-venv)
-readonly NEEDED_MB=400      # a release takes about a third of it, an upgrade has two side by side
-readonly LOOK_S=${LOOK_S:-70}  # a new version is looked at for a minute and a little more
-readonly GOOD_LOOKS=3       # in a row, at the end of it
+readonly NEEDED_MB=400      # a release takes about a third of it, and an upgrade needs two at once
+readonly LOOK_S=${LOOK_S:-70}  # a new version is watched for this long
+readonly GOOD_LOOKS=3       # this many good checks in a row, at the end
 readonly KEPT_RELEASES=3
 PYTHON=${PYTHON:-python3}
 [[ $PYTHON != */* ]] || PYTHON=$(realpath -s "$PYTHON")
@@ -37,7 +38,7 @@ readonly SOURCE
 ACTION=install
 DRY_RUN=false
 WHEELHOUSE=
-CHOSEN_LANG=      # OPERATOR_LANG of a new settings file; empty: that of the locale
+CHOSEN_LANG=      # OPERATOR_LANG of a new settings file; empty: from the locale
 # shellcheck source=deploy/lib/trust.sh disable=SC1091
 . "$SOURCE/deploy/lib/trust.sh"
 # shellcheck source=deploy/lib/upgrade.sh disable=SC1091
@@ -45,44 +46,44 @@ CHOSEN_LANG=      # OPERATOR_LANG of a new settings file; empty: that of the loc
 # shellcheck source=deploy/lib/predecessor.sh disable=SC1091
 . "$SOURCE/deploy/lib/predecessor.sh"
 
-FINISH=false      # a change of version was interrupted, or what runs is not what is installed
-BUILDING=         # a release that is not whole yet
-MISSING=()        # Debian packages that could not be installed and that the collector runs without
+FINISH=false      # a change of version was interrupted, or the running version is not the installed one
+BUILDING=         # a release that is not complete yet
+MISSING=()        # Debian packages that could not be installed; the collector runs without them
 
 usage() {
     cat <<END
 Usage: sudo bash deploy/install.sh [--upgrade | --uninstall] [--wheelhouse DIR] [--lang en|zh-Hant] [--dry-run]
 
 Installs hk-tick-collector as a systemd service on Debian 12: packages, account, $HOME_DIR,
-$DATA_DIR, units. Never overwrites $ENV_FILE. May be repeated at any time.
+$DATA_DIR, units. Never overwrites $ENV_FILE. Can be run again at any time.
 
-  --upgrade         changes to the version of this checkout: restarts the service, looks for a minute whether it stays
-                    up, and goes back to the old version by itself when it does not; finishes what was interrupted
-  --uninstall       removes service and program; ticks, settings and accounts stay
-  --wheelhouse DIR  takes Python packages (and *.deb, where there are any) from DIR instead of the network;
-                    'make wheelhouse' fills one on a host that has a network
+  --upgrade         changes to the version of this checkout: restarts the service, watches it for a minute, and
+                    restores the old version if it does not keep running; also completes an interrupted upgrade
+  --uninstall       removes service and program; ticks, settings and accounts are kept
+  --wheelhouse DIR  takes Python packages (and *.deb, if any) from DIR instead of the network;
+                    'make wheelhouse' creates it on a host with a network
   --lang LANG       the language of status, alerts and doctor, en or zh-Hant, for a new $ENV_FILE;
-                    a terminal is asked for it where it is not given, else the locale decides
-  --dry-run         says what would be done and changes nothing; needs no root
-  --help            this
+                    without it the installer asks if it runs in a terminal, otherwise the locale decides
+  --dry-run         shows what would be done and changes nothing; needs no root
+  --help            shows this text
 
 Example: sudo bash deploy/install.sh --wheelhouse ./wheelhouse
 END
 }
 
-# Told even if nobody listens any more: an upgrade goes to its end also when the terminal has gone.
+# Errors are ignored: an upgrade continues to its end even if the terminal has been closed.
 say() { printf '%s: %s\n' "$PROGRAM" "$*" || true; }
 warn() { printf '%s: WARNING: %s\n' "$PROGRAM" "$*" >&2 || true; }
 die() { printf '%s: %s\n' "$PROGRAM" "$*" >&2; exit 1; }
 wrong_usage() { printf '%s: %s: see --help\n' "$PROGRAM" "$*" >&2; exit 2; }
 
-# What must be so before anything is done; a dry run only tells.
+# A condition for going on; a dry run only reports it.
 require() {
     local what=$1
     if $DRY_RUN; then say "would stop here: $what"; else die "$what"; fi
 }
 
-# Does it, or says that it would.
+# Runs a command; a dry run only prints it.
 act() {
     if $DRY_RUN; then printf '  would run: %s\n' "$*"; else "$@"; fi
 }
@@ -90,7 +91,7 @@ act() {
 parse_arguments() {
     while [ $# -gt 0 ]; do
         case $1 in
-            --upgrade | --uninstall | --takeover) # the last is for the unit's first start alone: lib/predecessor.sh
+            --upgrade | --uninstall | --takeover) # the last is only for the unit's first start: lib/predecessor.sh
                 [ "$ACTION" = install ] || wrong_usage "$1 and --$ACTION exclude each other"
                 ACTION=${1#--}
                 ;;
@@ -120,15 +121,15 @@ parse_arguments() {
     [ "$ACTION" != uninstall ] || [ -z "$WHEELHOUSE" ] || wrong_usage "--uninstall needs no --wheelhouse"
     [ -n "$WHEELHOUSE" ] || return 0
     compgen -G "$WHEELHOUSE/*.whl" >/dev/null ||
-        wrong_usage "--wheelhouse '$WHEELHOUSE' holds no *.whl: fill it with 'make wheelhouse' where there is a network"
+        wrong_usage "--wheelhouse '$WHEELHOUSE' has no *.whl: create it with 'make wheelhouse' on a host with a network"
     WHEELHOUSE=$(cd "$WHEELHOUSE" && pwd)
 }
 
-# ---- what the host must be ------------------------------------------------------------------------------------------
+# ---- requirements of the host ------------------------------------------------------------------------------------------
 
 check_host() {
     [ "$(id -u)" -eq 0 ] || require "this needs root: sudo bash deploy/install.sh"
-    command -v apt-get >/dev/null || require "this is no Debian (no apt-get): install by hand as deploy/ and README.md show, on Debian 12 or newer"
+    command -v apt-get >/dev/null || require "this is not Debian (no apt-get): use Debian 12 or newer, or install by hand as README.md and deploy/ show"
     [ -d /run/systemd/system ] || require "systemd does not run here: boot the host with systemd"
 }
 
@@ -136,7 +137,7 @@ check_source() {
     local each
     for each in src pyproject.toml requirements/runtime.txt tools/version.py; do
         [ -e "$SOURCE/$each" ] ||
-            die "$SOURCE holds no sources (no $each): run deploy/install.sh of a checkout; only --uninstall works here"
+            die "$SOURCE has no sources (no $each): run deploy/install.sh of a checkout; only --uninstall works here"
     done
 }
 
@@ -146,7 +147,7 @@ check_python() {
     demand_roots "$(command -v "$PYTHON")" "$PYTHON"
     version=$("$PYTHON" -I -c 'import platform; print(platform.python_version())') || die "$PYTHON does not run"
     "$PYTHON" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-        require "Python 3.11 or newer is needed, $PYTHON is $version: name another, sudo PYTHON=/path/to/python3.11 bash deploy/install.sh"
+        require "Python 3.11 or newer is needed, $PYTHON is $version: use another, sudo PYTHON=/path/to/python3.11 bash deploy/install.sh"
     "$PYTHON" -I -c 'import ensurepip, venv' 2>/dev/null || will_have_venv ||
         require "$PYTHON has no venv module: sudo apt-get install python3-venv"
 }
@@ -162,11 +163,11 @@ check_space() {
         require "the disk is full: $((free_mb)) MB free at $place, $NEEDED_MB MB are needed; sudo du -xh -d 2 $place | sort -h shows what takes the space"
 }
 
-# One installer at a time. Not in /run/lock, where everybody may put a link.
+# One installer at a time. Not in /run/lock, where every user may create a link.
 lock() {
     $DRY_RUN && return
     exec 9>>/run/$UNIT-install.lock
-    flock --wait "$1" 9 || die "another $PROGRAM is at work: wait for it"
+    flock --wait "$1" 9 || die "another $PROGRAM is running: wait for it"
 }
 
 # ---- Debian packages, accounts, directories -------------------------------------------------------------------------
@@ -220,8 +221,8 @@ make_directories() {
     fi
 }
 
-# The language of a new settings file: as --lang says, else as the operator answers, else that of this locale. systemd
-# may start the service with another locale, or none; so a Chinese one is written down.
+# The language of a new settings file: from --lang, else the operator's answer, else this locale. systemd may start the
+# service with another locale, or none, so Chinese is written into the file.
 choose_language() {
     local answer="" locale=${LC_ALL:-${LC_MESSAGES:-${LANG:-}}}
     [ -z "$CHOSEN_LANG" ] || return 0
@@ -237,10 +238,10 @@ choose_language() {
     fi
 }
 
-# Settings are the operator's: made once, never overwritten; only who may read them is set right.
+# Settings belong to the operator: created once, never overwritten; only their permissions are corrected.
 make_settings() {
     [ ! -e $ENV_FILE ] || [ -z "$CHOSEN_LANG" ] ||
-        warn "--lang is for a new file: write OPERATOR_LANG=$CHOSEN_LANG into $ENV_FILE"
+        warn "--lang applies to a new file only: write OPERATOR_LANG=$CHOSEN_LANG into $ENV_FILE"
     if [ ! -e $ENV_FILE ]; then
         say "settings $ENV_FILE, from the example"
         put_file root:$ACCOUNT 0640 "$SOURCE/.env.example" $ENV_FILE
@@ -262,10 +263,10 @@ make_settings() {
 
 # ---- a release ------------------------------------------------------------------------------------------------------
 
-# VERSION-DIGEST of what this checkout would install: equal sources of one version have equal names.
+# VERSION-DIGEST of the sources that this checkout installs: the same sources have the same name.
 release_name() {
     local version digest
-    version=$(/usr/bin/python3 -I "$SOURCE/tools/version.py" 2>/dev/null) || # a host may have no Python yet
+    version=$(/usr/bin/python3 -I "$SOURCE/tools/version.py" 2>/dev/null) || # the host may have no Python yet
         version=$(sed -n 's/^NEXT_VERSION = "\(.*\)"$/\1/p' "$SOURCE/src/hk_tick_collector/__init__.py")
     digest=$(cd "$SOURCE" && list_sources | xargs -0 sha256sum | sha256sum)
     printf '%s-%s\n' "$version" "${digest:0:10}"
@@ -280,7 +281,7 @@ list_sources() {
 
 current_release() { [ ! -L $CURRENT ] || basename "$(readlink $CURRENT)"; }
 
-# Whole: it was finished by root, nobody else can have changed it, and its Python is still there.
+# Complete: root finished it, nobody else can have changed it, and its Python still exists.
 is_whole() {
     [ -e "$RELEASES/$1/.whole" ] && is_roots_tree "$RELEASES/$1" &&
         "$RELEASES/$1/.venv/bin/$UNIT" --version >/dev/null 2>&1
@@ -289,7 +290,7 @@ is_whole() {
 build_release() {
     local release=$1 directory=$RELEASES/$1
     if is_whole "$release"; then
-        say "version $release: is here already"
+        say "version $release: already installed"
         return
     fi
     check_space
@@ -312,7 +313,7 @@ build_release() {
     BUILDING=
 }
 
-# Packages with the hashes of requirements/runtime.txt and no others, then ours, built without fetching anything.
+# Only packages with the hashes of requirements/runtime.txt, then ours, built without the network.
 fill_venv() {
     local python=$1 offline=()
     [ -z "$WHEELHOUSE" ] || offline=(--no-index --find-links "$WHEELHOUSE")
@@ -325,26 +326,26 @@ run_pip() {
     shift
     "$python" -I -m pip --disable-pip-version-check --no-input --no-cache-dir --retries 2 "$@" >>"$LOG" 2>&1 && return
     if grep -q 'No space left on device' "$LOG"; then
-        die "the disk is full: make room at $HOME_DIR and run this again"
+        die "the disk is full: free some space at $HOME_DIR and run this again"
     elif grep -q 'DO NOT MATCH THE HASHES' "$LOG"; then
-        die "a package does not match its hash in requirements/runtime.txt, nothing of it is used: see $LOG"
+        die "a package does not match its hash in requirements/runtime.txt and is not used: see $LOG"
     elif [ -n "$WHEELHOUSE" ]; then
-        die "$WHEELHOUSE lacks a package ($(last_log_line)): fill it anew with 'make wheelhouse', with the Python of this host"
+        die "$WHEELHOUSE lacks a package ($(last_log_line)): create it again with 'make wheelhouse', with the same Python version as on this host"
     fi
-    die "could not fetch the Python packages ($(last_log_line)): without a network bring them along, 'make wheelhouse' on another host and --wheelhouse DIR here; all of it is in $LOG"
+    die "could not download the Python packages ($(last_log_line)): without a network, run 'make wheelhouse' on another host and use --wheelhouse DIR here; details are in $LOG"
 }
 
 last_log_line() { grep -v '^[[:space:]]*$' "$LOG" | tail -n 1 | cut -c 1-200; }
 
 copy_files() {
     local directory=$1 each
-    for each in deploy scripts docs .env.example LICENSE; do
+    for each in deploy scripts docs "${PAGES[@]}" .env.example LICENSE; do
         [ ! -e "$SOURCE/$each" ] || cp -R --no-preserve=ownership "$SOURCE/$each" "$directory/"
     done
     chmod -R u=rwX,go=rX "$directory"
 }
 
-# The one step that changes which version is in force.
+# The single step that changes the version in force.
 switch_to() {
     act rm -rf $CURRENT.new
     act ln -sfn "releases/$1" $CURRENT.new
@@ -354,7 +355,7 @@ switch_to() {
 place_links() {
     local name
     [ "$FOREIGN" = false ] || [ "$ACTION" = takeover ] ||
-        { say "what runs keeps its files in $HOME_DIR until it is taken over"; place_command; return; }
+        { say "the running program keeps its files in $HOME_DIR until the takeover"; place_command; return; }
     for name in "${LINKS[@]}"; do place_link "$HOME_DIR/$name" "current/$name"; done
     place_command
 }
@@ -387,8 +388,8 @@ remove_old_releases() {
 
 units_of() { [ ! -d "$1/deploy/systemd" ] || find "$1/deploy/systemd" -maxdepth 1 -type f -printf '%f\n' | sort; }
 
-# change_units FROM TO: units as the tree TO ships them, where they are as FROM or a version that is kept shipped them or
-# not there at all. One that the operator changed is kept, and so is OpenD's unit of somebody else.
+# change_units FROM TO: installs the units of the tree TO, if the present ones are those of FROM or of a kept version, or
+# do not exist. A unit that the operator changed is kept, and so is a unit of OpenD that is not ours.
 change_units() {
     local from=$1 to=$2 name installed
     for name in $({ units_of "$from"; units_of "$to"; } | sort -u); do
@@ -402,23 +403,23 @@ change_units() {
             put_file root:root 0644 "$to/deploy/systemd/$name" "$installed"
         elif was_shipped "$name" "$from"; then
             say "unit $name: changed with the version"
-            [ "$name" != futu-opend.service ] || say "OpenD keeps running as it is; the change counts from its next start"
+            [ "$name" != futu-opend.service ] || say "OpenD keeps running; the change takes effect at its next start"
             put_file root:root 0644 "$to/deploy/systemd/$name" "$installed"
         elif [ "$name" = futu-opend.service ] && is_foreign_opend_unit; then
-            continue # said by name where OpenD is looked for
+            continue # reported where OpenD is looked for
         elif [ "$from" = /nonexistent ]; then
             warn "$installed was not ours: moved to $installed.before-install"
             act mv -T --backup=numbered "$installed" "$installed.before-install"
             set_drop_ins_aside "$name"
             put_file root:root 0644 "$to/deploy/systemd/$name" "$installed"
         else
-            warn "$installed was changed by hand and is kept; what the version ships: $HOME_DIR/deploy/systemd/$name"
+            warn "$installed was changed by hand and is kept; the original of this version: $HOME_DIR/deploy/systemd/$name"
         fi
     done
     act systemctl daemon-reload
 }
 
-# Whether a unit is as some version that is here shipped it: a change that was killed leaves units of both.
+# Whether a unit is that of a version that is here: an interrupted change leaves units of both versions.
 was_shipped() {
     local tree
     for tree in "$2" "$RELEASES"/*; do
@@ -458,7 +459,7 @@ install_or_upgrade() {
         old=$running FINISH=true
     fi
     if [ "$ACTION" = install ] && [ -n "$old" ]; then
-        ! $FINISH || require "finish what was interrupted: run this with --upgrade, which leads to $new"
+        ! $FINISH || require "an upgrade was interrupted: run this with --upgrade, which completes the change to $new"
         [ "$old" = "$new" ] || require "version $old is installed and this checkout is $new: run it with --upgrade"
     fi
     install_packages
@@ -486,26 +487,26 @@ install_first() {
         warn_of_settings
     else
         own_data
-        enable_timers # once: one that the operator turned off stays off
+        enable_timers # once: a timer that the operator disabled stays disabled
     fi
     end_change
     next_steps
 }
 
-# A release that root may run; empty for one that was not made by root alone.
+# A release that root may run; empty if others than root could have changed it.
 trusted_release() {
     [ -n "$1" ] && [ -d "$RELEASES/$1" ] || return 0
-    if is_roots_tree "$RELEASES/$1"; then printf '%s\n' "$1"; else warn "$RELEASES/$1 can be changed by others than root: nothing of it is run"; fi
+    if is_roots_tree "$RELEASES/$1"; then printf '%s\n' "$1"; else warn "$RELEASES/$1 can be changed by others than root: it is not used"; fi
 }
 
 say_what_was_interrupted() {
     local current=$1 running=$2
     if [ -n "$FROM" ]; then
-        say "an earlier change from $FROM to $TO was interrupted: ${current:-nothing} is in force, ${running:-no version of it} runs"
+        say "an earlier change from $FROM to $TO was interrupted: ${current:-nothing} is in force, ${running:-no version} is running"
     elif [ -n "$TO" ]; then
-        say "an earlier installation of $TO was interrupted: it is begun again"
+        say "an earlier installation of $TO was interrupted: it starts again"
     elif [ -n "$running" ] && [ "$running" != "$current" ]; then
-        say "$current is in force and $running runs: the service was not restarted"
+        say "$current is in force and $running is running: the service was not restarted"
     fi
 }
 
@@ -523,7 +524,7 @@ next_steps() {
     if $FOREIGN; then
         command="systemctl restart $UNIT"
         systemctl is-enabled --quiet $UNIT 2>/dev/null || command="systemctl enable $UNIT && sudo $command"
-        say "until the restart the other program collects; then its files become $ACCOUNT's, and this version starts"
+        say "until the restart the other program collects; the restart gives its files to $ACCOUNT and starts this version"
     else
         command="systemctl enable --now futu-opend $UNIT"
         ! systemctl is-enabled --quiet $UNIT 2>/dev/null || command="systemctl start futu-opend $UNIT"
@@ -547,7 +548,7 @@ uninstall() {
     for name in $UNIT-snapshot.timer $UNIT-report.timer $UNIT-snapshot.service $UNIT-report.service $UNIT.service futu-opend.service; do
         [ "$name" != $UNIT.service ] || [ ! -e "$TAKE_OVER" ] || [ ! -e "$UNIT_DIR/$name.before-install" ] ||
             { put_back_unit; continue; }
-        [ "$name" != futu-opend.service ] || ! is_foreign_opend_unit || { say "$OPEND_UNIT was not ours and stays"; continue; }
+        [ "$name" != futu-opend.service ] || ! is_foreign_opend_unit || { say "$OPEND_UNIT is not ours and is kept"; continue; }
         [ ! -e "$UNIT_DIR/$name" ] || cmp -s "$UNIT_DIR/$name" "$CURRENT/deploy/systemd/$name" ||
             act cp --backup=numbered "$UNIT_DIR/$name" "$UNIT_DIR/$name.before-uninstall"
         remove_unit "$name"
@@ -561,17 +562,17 @@ uninstall() {
     act rm -rf "$RELEASES" "$HOME_DIR/install.log" /run/$UNIT
     ! $BACK || put_back_home
     $DRY_RUN && { say "dry run: nothing was changed"; return; }
-    say "uninstalled. These stay: ticks in $DATA_DIR, settings $ENV_FILE and $OPEND_FILE, accounts $ACCOUNT and $OPEND_ACCOUNT (and drop-ins of units, where there are any)"
+    say "uninstalled. These are kept: ticks in $DATA_DIR, settings $ENV_FILE and $OPEND_FILE, accounts $ACCOUNT and $OPEND_ACCOUNT (and drop-ins of units, if any)"
     say_what_is_left
 }
 
-# ---- and all together -----------------------------------------------------------------------------------------------
+# ---- main -----------------------------------------------------------------------------------------------
 
 clean_up() {
     [ -z "$BUILDING" ] || rm -rf "$BUILDING"
 }
 
-# What pip and apt-get say. Not through a link, and not into a file that somebody else made.
+# The output of pip and apt-get. The file must not be a link, nor belong to another account.
 open_log() {
     $DRY_RUN && return
     LOG=$HOME_DIR/install.log
@@ -585,7 +586,7 @@ main() {
     trap 'exit 130' INT TERM HUP
     trap 'printf "%s: stopped at line %s: %s\n" "$PROGRAM" "$LINENO" "$BASH_COMMAND" >&2' ERR
     LOG=/dev/null
-    cd / # so that nothing is read from where root stands
+    cd / # so that nothing is read from the current directory
     check_host
     case $ACTION in
         uninstall) lock 0; uninstall ;;

@@ -166,15 +166,15 @@ no_file() {
   elif [[ -n $copy ]]; then
     finish 1 "there is no snapshot $path" "hk-tick-collector snapshot --day $day"
   elif [[ $day > $today ]]; then
-    finish 2 "there is no $path: $day has not come yet, today is $today in Hong Kong"
+    finish 2 "there is no $path: $day is in the future, today is $today in Hong Kong"
   elif (($(date -d "$day" +%u) > 5)); then
-    finish 0 "there is no $path and none is expected: $day is a $(date -d "$day" +%A), no trading day"
+    finish 0 "there is no $path and none is expected: $day is a $(date -d "$day" +%A), not a trading day"
   elif [[ $day < $today ]]; then
     finish 1 "there is no $path: a holiday, or the collector did not run that day" "ls $(quoted "$directory")"
   elif ! collector_runs; then
     finish 2 "there is no $path: $(not_running)" "$(how_to_start)"
   elif [[ $(fresh day_expected) == false ]]; then
-    finish 0 "there is no $path and none is expected: by OpenD's calendar $day is no trading day"
+    finish 0 "there is no $path and none is expected: by OpenD's calendar $day is not a trading day"
   fi
   finish 2 "there is no $path, though a collector runs on $directory" "hk-tick-collector status"
 }
@@ -214,12 +214,12 @@ how_to_start() {
 # Whose lock the writer waits for, and how to end it: by its pid where the live state has it.
 holder() {
   local pid=${live[writer_holder_pid]:-} command user
-  is_pid "$pid" || { echo "; end the other program that writes it"; return; }
+  is_pid "$pid" || { echo "; stop the other program that writes it"; return; }
   user=$(stat -c %U "/proc/$pid" 2>/dev/null)
   command=$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")
   command=${command%"${command##*[! ]}"}
   ((${#command} <= 80)) || command=${command:0:77}...
-  echo ", locked by pid $pid${user:+ ($user${command:+: $command})}; end that process, it resumes by itself"
+  echo ", locked by pid $pid${user:+ ($user${command:+: $command})}; end that process; writing resumes by itself"
 }
 
 end_holder() {
@@ -238,10 +238,10 @@ writer_waits() {
   local text="the writer waits for $since_s s: ${live[writer_trouble]} (${live[writer_detail]:-})"
   case ${live[writer_trouble]} in
     busy) found $((since_s < LOCK_CRITICAL_S ? 1 : 2)) "$text$(holder)" "$(end_holder "$db")" ;;
-    disk_full) found 2 "$text; free some space, it resumes by itself" "df -h $(quoted "$directory")" ;;
-    read_only) found 2 "$text; once mounted, it resumes by itself" \
+    disk_full) found 2 "$text; free some space; writing resumes by itself" "df -h $(quoted "$directory")" ;;
+    read_only) found 2 "$text; once mounted; writing resumes by itself" \
       "sudo dmesg | tail; sudo mount -o remount,rw \$(findmnt -n -o TARGET -T $(quoted "$directory"))" ;;
-    no_permission) found 2 "$text; it resumes by itself" \
+    no_permission) found 2 "$text; writing resumes by itself" \
       "sudo chown -R hkcollector:hkcollector $(quoted "$directory")" ;;
     io_error) found 2 "$text; the disk may be failing" "sudo dmesg | tail" ;;
     *) found 2 "$text" "hk-tick-collector status" ;;
@@ -296,7 +296,7 @@ disk_holds() { [[ -n $1 ]] && grep -qsE '^[0-9]+ \(.*\) D ' /proc/"$1"/task/*/st
 # finish_hanging PID: the verdict for a process that waits for the disk; the kernel says whether the disk is frozen.
 finish_hanging() {
   if grep -qsE 'percpu_|sb_start_write' /proc/"$1"/task/*/wchan || grep -qs '"disk_frozen":true' "$RUNTIME_DIRECTORY/status.json" "$directory/status.json"; then
-    finish 2 "the disk of $directory is frozen (fsfreeze): a backup of this machine does that, and must thaw it within seconds; if none is running, thaw it" \
+    finish 2 "the disk of $directory is frozen (fsfreeze): backups of this machine do that for a few seconds; if no backup is running, unfreeze it" \
       "sudo fsfreeze --unfreeze \$(findmnt -n -o TARGET -T $(printf %q "$directory"))"
   fi
   finish 2 "the disk of $directory does not answer" "sudo dmesg | tail"
@@ -434,7 +434,7 @@ main() {
   ((dropped)) &&
     found 1 "$dropped received ticks were dropped" "sudo journalctl -u hk-tick-collector --no-pager | grep ticks_dropped | tail"
   ((wal_bytes > WAL_LARGE_BYTES)) &&
-    found 1 "the write-ahead log has $((wal_bytes / 1048576)) MB: a reader holds it" "sudo lsof $(quoted "$path-wal")"
+    found 1 "the WAL has $((wal_bytes / 1048576)) MB: a reader holds it" "sudo lsof $(quoted "$path-wal")"
   if ((free_mb < DISK_MIN_FREE_MB / 4)); then
     found 2 "$free_mb MB are free in $directory" "df -h $(quoted "$directory"); hk-tick-collector report"
   elif ((free_mb < DISK_MIN_FREE_MB)); then
@@ -463,7 +463,7 @@ judge_today() {
   if ! collector_runs; then
     found 2 "$(not_running)" "$(how_to_start)"
   elif ((${live[age]:-0} > FRESH_S)); then
-    found 2 "the collector has not reported for ${live[age]} s: it hangs" "$JOURNAL; sudo systemctl restart hk-tick-collector"
+    found 2 "the collector has not reported for ${live[age]} s: it is stuck" "$JOURNAL; sudo systemctl restart hk-tick-collector"
   elif [[ -n $(fresh writer_trouble) ]]; then
     writer_waits
   elif [[ -n $(fresh held) ]]; then
@@ -516,9 +516,9 @@ tell() {
   [[ -e $path-wal && -z $is_live ]] && state="with a WAL"
   ((${row[sealed]})) && state=sealed
   [[ -n $copy ]] && state=snapshot
-  complete="unknown: no sequence tells how many ticks there are"
+  complete="unknown: the sequence does not show how many ticks there are"
   ((expected)) && complete="$(awk "BEGIN { printf \"%.5f\", int($rows_patterned * 1e7 / $expected) / 1e5 }") %, $(thousands "$rows_patterned") of $(thousands "$expected") ticks of $patterned symbols"
-  ((expected && symbols > patterned)) && complete+="; of $((symbols - patterned)) it is unknown"
+  ((expected && symbols > patterned)) && complete+="; unknown for $((symbols - patterned)) symbols"
   lag="no tick yet"
   ((newest_s)) && lag="$lag_s s, newest tick $(at "$newest_s" '%F %T') HKT ($judged)"
   commit="none yet"
@@ -561,7 +561,7 @@ path=$(realpath -ms -- "$given")
 directory=$(dirname "$path") name=$(basename "$path")
 [[ $name =~ ^([0-9]{8})(\.snapshot)?\.db$ ]] || usage "$given has not the name of a day file"
 day=${BASH_REMATCH[1]} copy=${BASH_REMATCH[2]}
-[[ $(date -d "$day" +%Y%m%d 2>/dev/null) == "$day" ]] || usage "$day is no date"
+[[ $(date -d "$day" +%Y%m%d 2>/dev/null) == "$day" ]] || usage "$day is not a date"
 
 # The rest touches the disk, which may not answer: it is waited for, but not for ever.
 exec {said}< <(

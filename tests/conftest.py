@@ -1,4 +1,4 @@
-"""What every test may ask for: a place without foreign settings, day files, the command line as a process."""
+"""Fixtures for every test: a directory without foreign settings, day files, the command line as a process."""
 
 from __future__ import annotations
 
@@ -28,8 +28,14 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import TickRow
 
 
-# How long an example takes depends on what else the machine does.
-hypothesis.settings.register_profile("any load", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+# How long an example takes depends on what else the machine does. The same examples in each run: a change is not judged
+# by those that happened to be drawn. `--hypothesis-profile=explore` draws others each time.
+hypothesis.settings.register_profile(
+    "any load", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.register_profile(
+    "explore", hypothesis.settings.get_profile("any load"), derandomize=False, database=None
+)
 hypothesis.settings.load_profile("any load")
 
 # Verbs speak the language of the locale: here it is English, whoever runs the tests.
@@ -46,7 +52,7 @@ _TERMINAL_VARIABLES: Final = {"TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "T
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest begins first: no worker is alone with it in the end."""
+    """The longest tests begin first, so that no worker is alone with one at the end."""
 
     def rank(item: pytest.Item) -> int:
         if item.get_closest_marker("early"):
@@ -58,7 +64,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class _TellsAtOnce:
-    """Shows each failure when it happens; pytest itself shows them when all tests have run."""
+    """Shows each failure at once; pytest itself shows them after all tests."""
 
     def __init__(self, terminal: pytest.TerminalReporter) -> None:
         self._terminal = terminal
@@ -75,13 +81,13 @@ class _TellsAtOnce:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options of our own."""
+    """Our own options."""
     quick.add_options(parser)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Failures are shown where the tests are started from, not in each worker."""
+    """Failures are shown by the main process, not by each worker."""
     quick.configure(config)
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None and not hasattr(config, "workerinput"):
@@ -90,7 +96,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_foreign_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The shell that runs the tests may have settings of its own."""
+    """Removes settings that the shell running the tests may have."""
     names = {setting.name for setting in DEFINITIONS}
     for name in list(os.environ):
         if name in names or name.startswith(("FUTU_", "SQLITE_", "WATCHDOG_")):
@@ -110,7 +116,7 @@ def one_day() -> None:
 
 @pytest.fixture
 def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An own current directory; its empty `.env` keeps an installed one from being read."""
+    """A current directory of its own; its empty `.env` prevents an installed one from being read."""
     (tmp_path / ".env").touch()
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -136,7 +142,7 @@ def cli(workdir: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 @pytest.fixture
 def on_terminal(workdir: Path) -> Callable[..., tuple[int, str]]:
-    """As `cli`, with everything on a terminal that knows colours: the exit code, and what appeared."""
+    """Like `cli`, on a terminal with colours: the exit code, and the output."""
     ours = {name: value for name, value in os.environ.items() if name not in _TERMINAL_VARIABLES}
 
     def run(*args: str, **environ: str) -> tuple[int, str]:
@@ -168,7 +174,7 @@ _JUDGE: Final = """
 
 
 class DayFile:
-    """A day file of a test, with its own writing connection, as a collector would have it."""
+    """A day file of a test, with its own writing connection, as a collector has it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -184,7 +190,7 @@ class DayFile:
         self.db.pragma("journal_mode", "wal")
 
     def add(self, ticks: Iterable[TickRow]) -> None:
-        """Stores ticks in one transaction; those that are there already are passed by."""
+        """Stores ticks in one transaction; those that exist are skipped."""
         marks = ", ".join("?" * len(TICK_COLUMNS))
         with self.db:
             self.db.executemany(f"INSERT INTO ticks VALUES ({marks}) ON CONFLICT DO NOTHING", ticks)
@@ -211,7 +217,7 @@ def make_day(tmp_path: Path) -> Iterable[Callable[..., DayFile]]:
 
 @pytest.fixture
 def tick() -> Callable[..., TickRow]:
-    """Makes a tick from a symbol and a sequence; its time follows the sequence where not given."""
+    """Makes a tick from a symbol and a sequence; its time follows the sequence unless given."""
 
     def make(symbol: str, seq: int, ts_ms: int | None = None) -> TickRow:
         ts_ms = 1_795_138_200_000 + seq if ts_ms is None else ts_ms

@@ -1,4 +1,4 @@
-"""What work costs, whatever else the machine does meanwhile."""
+"""CPU time of work, independent of other load on the machine."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import resource
 
 
 def cpu_of_children_s() -> float:
-    """Seconds of a core that the processes have used which this one started and waited for."""
+    """CPU seconds of the child processes that this process started and waited for."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

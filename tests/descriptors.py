@@ -1,4 +1,4 @@
-"""A running process → what it keeps open, while it opens and closes other files all the time."""
+"""The files that a running process keeps open, while it opens and closes others."""
 
 from __future__ import annotations
 

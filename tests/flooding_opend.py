@@ -1,4 +1,4 @@
-"""An OpenD that answers as it should, until it floods: for tests of what a collector bears."""
+"""An OpenD that answers correctly until it floods the client."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class FloodingOpenD:
         self._thread.join()
 
     def send_ticks(self, code: str, count: int) -> None:
-        """Makes ticks of a security and pushes each to every connection that has subscribed."""
+        """Makes ticks of a security and pushes each to every subscribed connection."""
         for _ in range(count):
             made = self.made.setdefault(code, [])
             now_s = int(time.time())
@@ -71,7 +71,7 @@ class FloodingOpenD:
             self.send(frame(messages.UPDATE_TICKER, 0, push))
 
     def send(self, data: bytes) -> None:
-        """These bytes to every connection that has subscribed."""
+        """Sends these bytes to every subscribed connection."""
 
         def write() -> None:
             for writer in self._writers:

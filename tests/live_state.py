@@ -1,4 +1,4 @@
-"""The live state as the service itself writes it, for tests of those who read the file and not the service."""
+"""The live state as the service writes it, for tests of its readers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _NOTHING: Final[dict[str, Any]] = {"int": 0, "float": 0.0, "str": "", "bool": Fa
 
 
 def live_state(**values: Any) -> LiveStatus:
-    """These fields, and the least of every other."""
+    """A live state with these fields; all others have minimal values."""
     needed = [spec for spec in fields(LiveStatus) if spec.default is MISSING and spec.default_factory is MISSING]
     return LiveStatus(**{**{spec.name: _NOTHING.get(str(spec.type)) for spec in needed}, **values})
 
 
 def leave_live_state(data_root: Path, **values: Any) -> Path:
-    """Leaves `status.json` in DATA_ROOT with these fields, and the least of every other; returns its path."""
+    """Writes `status.json` in DATA_ROOT with these fields, all others minimal; returns its path."""
     write_status(data_root / STATUS_NAME, live_state(**{"data_root": str(data_root), **values}))
     return data_root / STATUS_NAME

@@ -1,4 +1,4 @@
-"""A log's text → its lines, taken apart as an operator's grep would find them."""
+"""The text of a log → its lines, parsed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FIELD: Final = re.compile(r' (\w+)=(?:"([^"]*)"|([^" ]*))')
 
 
 class Event(NamedTuple):
-    """One line of a log, taken apart."""
+    """One parsed line of a log."""
 
     time: str
     level: str
@@ -21,7 +21,7 @@ class Event(NamedTuple):
 
 
 def events_in(text: str, name: str = "") -> list[Event]:
-    """The whole lines of a log, of one event or of all; a line that is an event's must be well formed."""
+    """The complete lines of a log, of one event or of all; a malformed event line is an error."""
     found = []
     for line in text.splitlines(keepends=True):
         if match := _LINE.fullmatch(line):

@@ -1,4 +1,4 @@
-"""A test's directory, for processes of another account."""
+"""Opens a test's directory for processes of another account."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def open_to_others(directory: Path) -> None:
-    """Lets other accounts pass through it: pytest closes its directories, and there is one more for each worker."""
+    """Lets other accounts enter it: pytest makes its directories private, and there is one more for each worker."""
     for each in (directory, *directory.parents):
         mode = each.stat().st_mode
         if not mode & 0o001:

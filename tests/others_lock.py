@@ -32,7 +32,7 @@ def locked(path: Path, kind: int, start: int, length: int = 1, *, ofd: bool = Fa
 
 @contextmanager
 def in_transaction(path: Path, *statements: str) -> Iterator[subprocess.Popen[str]]:
-    """The stock `sqlite3` with a transaction open."""
+    """The system's `sqlite3` with an open transaction."""
     command = ["sqlite3", str(path), *statements, ".shell echo held; exec cat >/dev/null"]
     with _holding(command) as other:
         yield other

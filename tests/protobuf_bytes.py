@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def length(number: int) -> bytes:
-    """A number as protobuf writes it."""
+    """A number in protobuf's encoding."""
     parts = []
     while number > 0x7F:
         parts.append(number & 0x7F | 0x80)
@@ -13,5 +13,5 @@ def length(number: int) -> bytes:
 
 
 def field(number: int, value: bytes) -> bytes:
-    """A field of protobuf that has a length."""
+    """A protobuf field with a length."""
     return length(number << 3 | 2) + length(len(value)) + value

@@ -1,4 +1,4 @@
-"""A receiver of alerts on loopback: what Apprise's `json://` sends, and servers that fail or hang."""
+"""A receiver of alerts on loopback, for Apprise's `json://`; it can also fail or hang."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ class Receiver:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port it listens on."""
         return int(self._server.server_address[1])
 
     def titles(self) -> list[str]:
-        """Of what has arrived so far."""
+        """The titles that have arrived so far."""
         return [str(message["title"]) for message in self.messages]
 
     def close(self) -> None:
-        """Ends it, and whoever hangs in it."""
+        """Ends it, with every waiting connection."""
         self._released.set()
         self._server.shutdown()
         self._server.server_close()

@@ -1,4 +1,4 @@
-"""What a scripted OpenD sends: the bytes of its messages, for tests that need no whole simulator."""
+"""Bytes of OpenD's messages, for tests that need no complete simulator."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ INTERVAL_S: Final = 10  # of the keep-alive that it asks for
 
 
 def frame(proto_id: int, serial: int, message: Message, cipher: Cipher | None = None) -> bytes:
-    """One message of the server's."""
+    """One message of the server."""
     body = message.SerializePartialToString()
     return encode_frame(proto_id, serial, body, cipher.encrypt if cipher else None)
 
 
 def accepted(interval_s: int = INTERVAL_S, key: str = "k" * 16, iv: str | None = None) -> pb.InitConnectResponse:
-    """The body of OpenD's yes to InitConnect."""
+    """The body of OpenD's positive answer to InitConnect."""
     s2c = pb.InitConnectResponse.S2C(
         serverVer=1011, loginUserID=1, connID=42, connAESKey=key, keepAliveInterval=interval_s, aesCBCiv=iv
     )

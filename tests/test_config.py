@@ -266,7 +266,7 @@ def test_every_bad_setting_is_named(workdir: Path) -> None:
     line = caught.value.one_line()
     for told in (
         "7 settings are wrong: ",
-        f"{workdir}/.env:1: 'A.B' is no variable name: write KEY=VALUE",
+        f"{workdir}/.env:1: 'A.B' is not a variable name: write KEY=VALUE",
         f"{workdir}/.env:3: 'export' belongs to a shell",
         f"unknown setting FUTU_PRT (from {workdir}/.env:2): the nearest that exists is FUTU_PORT",
         "unknown setting SQLITE_SYNC (from environment): the nearest",
@@ -402,7 +402,7 @@ def test_more_symbols_than_any_quota(workdir: Path, count: int) -> None:
     if count == 2000:
         assert len(load_settings(None, {"FUTU_SYMBOLS": text}).settings.needed_symbols()) == count
         return
-    with pytest.raises(UsageError, match=f"holds {count} symbols") as caught:
+    with pytest.raises(UsageError, match=f"has {count} symbols") as caught:
         load_settings(None, {"FUTU_SYMBOLS": text})
     assert len(caught.value.one_line()) < 400
 

@@ -94,7 +94,7 @@ def test_the_bug_form_asks_for_what_the_program_tells() -> None:
 
 
 def test_hooks_need_no_network() -> None:
-    """Each is a local command of .venv or a target; nothing is fetched at a commit."""
+    """Each is a local command of .venv or a target; nothing is downloaded at a commit."""
     for repository in load(ROOT / ".pre-commit-config.yaml")["repos"]:
         assert repository["repo"] == "local"
         for hook in repository["hooks"]:

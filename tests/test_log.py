@@ -146,7 +146,7 @@ def child(code: str) -> subprocess.Popen[str]:
 
 def test_nothing_of_a_normal_end_is_lost() -> None:
     """Every line in its order, those of a bug and those that are no events too, though the process ends at once."""
-    code = "for n in range(5000): log.info('event', n=n)\nassert log.tell('told')"
+    code = "for n in range(5000): log.info('event', n=n)\nassert log.write_text('told')"
     with child(code) as process:
         _, told = process.communicate(timeout=60)
     lines = told.splitlines()

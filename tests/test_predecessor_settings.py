@@ -162,7 +162,7 @@ def test_other_verbs_tell_it_in_one_line(cli: Cli, workdir: Path) -> None:
     write(workdir / ".env", {"FUTU_SYMBOLS": "HK.00700", "DATA_ROOT": str(workdir)}, FORMER, SAME_NAME, TELEGRAM)
     told = [line for line in cli("gaps", "--day", "20261120").stderr.splitlines() if line.startswith("warning: ")]
     assert told == [
-        "warning: no alert is sent: the predecessor's TG_ settings do nothing -> sudo hk-tick-collector config"
+        "warning: no alerts are sent: the predecessor's TG_ settings have no effect -> sudo hk-tick-collector config"
     ]
 
 

@@ -1,9 +1,9 @@
-"""Says in one line what is missing when this Python cannot make the virtual environment that the Makefile wants."""
+"""Says in one line what is missing if this Python cannot create the virtual environment for the Makefile."""
 
 import importlib.util
 import sys
 
-if sys.version_info < (3, 11):  # noqa: UP036 - this is the place that says so
+if sys.version_info < (3, 11):  # noqa: UP036 - this check is for older versions
     sys.exit(
         f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: run make with PYTHON=/path/to/python3.11"
     )

@@ -1,9 +1,9 @@
 """Changes the sources in small ways and counts how many changes the tests notice. Called by `make mutants`.
 
-mutmut does the work; which sources and tests take part is told in [tool.mutmut] of pyproject.toml. This ends it after
---minutes, sums up what is known so far, and lists the mutants that no test noticed. A later run goes on where this one
-ended; mutants of a function that was changed since are tried again. Exit code 0: at least --threshold per cent of the
-mutants that were tried are noticed; 1: fewer; 2: nothing could be tried.
+mutmut makes the changes; [tool.mutmut] of pyproject.toml lists the sources and tests. This script stops it after
+--minutes, summarises the results so far, and lists the mutants that no test noticed. A later run continues; mutants of
+a function that has changed are tried again. Exit code 0: at least --threshold per cent of the mutants that were tried
+are noticed; 1: fewer; 2: nothing could be tried.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _STOP_S: Final = 120
 
 
 def find_quick_tests() -> bool:
-    """Runs the tests once as they are: they pass, and those that wait or start processes are known."""
+    """Runs the tests on the unchanged sources: they must pass, and tests that wait or start processes are found."""
     selected = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["mutmut"]
     tests = selected["pytest_add_cli_args_test_selection"]
     command = [sys.executable, "-X", "dev", "-m", "pytest", "--quick", "--quiet", "-rfE", *tests]
@@ -34,7 +34,7 @@ def find_quick_tests() -> bool:
 
 
 def try_mutants(minutes: float, processes: int, names: list[str]) -> None:
-    """Tries what was not tried yet. Ctrl-C, and the end of the time, keep what was found."""
+    """Tries the remaining mutants. The results so far are kept after Ctrl-C and at the end of the time."""
     command = [*_MUTMUT, "run", "--max-children", str(processes), *names]
     with subprocess.Popen(command, cwd=ROOT) as run:
         try:
@@ -48,18 +48,18 @@ def try_mutants(minutes: float, processes: int, names: list[str]) -> None:
 
 
 def results() -> dict[str, str]:
-    """Each mutant by its name, and what became of it, in mutmut's words."""
+    """Each mutant by its name, with its status from mutmut."""
     done = subprocess.run([*_MUTMUT, "results", "--all", "true"], cwd=ROOT, capture_output=True, text=True, check=False)
     return dict(re.findall(r"(?m)^\s+(\S+): (.+)$", done.stdout))
 
 
 def module_of(mutant: str) -> str:
-    """`hk_tick_collector.opend.frame` of `hk_tick_collector.opend.frame.xǁFrameǁpack__mutmut_1`."""
+    """`hk_tick_collector.opend.frame` for `hk_tick_collector.opend.frame.xǁFrameǁpack__mutmut_1`."""
     return re.split(r"\.x[_ǁ]", mutant)[0]
 
 
 def table(found: dict[str, str]) -> list[str]:
-    """A line a module: tried, noticed, per cent, not tried yet."""
+    """One line for each module: tried, noticed, per cent, not tried yet."""
     modules: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for mutant, status in found.items():
         modules[module_of(mutant)][_kind(status)] += 1
@@ -78,13 +78,13 @@ def _kind(status: str) -> str:
 
 
 def share(found: dict[str, str]) -> float | None:
-    """Per cent of the mutants that were tried and were noticed; None where none was tried."""
+    """The percentage of tried mutants that were noticed; None if none was tried."""
     tried = [status for status in found.values() if status not in UNTRIED]
     return 100 * sum(status in NOTICED for status in tried) / len(tried) if tried else None
 
 
 def main() -> int:
-    """See above."""
+    """Runs as described at the top of this module."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--threshold", type=float, default=85)
@@ -98,14 +98,14 @@ def main() -> int:
     found = results()
     noticed = share(found)
     if noticed is None:
-        print("make mutants: no mutant was tried; mutmut's lines above say why", file=sys.stderr)
+        print("make mutants: no mutant was tried; see mutmut's lines above", file=sys.stderr)
         return 2
     survivors = sorted(f"{mutant}: {status}" for mutant, status in found.items() if _kind(status) == "survived")
     (ROOT / "mutants/survivors.txt").write_text("".join(f"{each}\n" for each in survivors), "utf-8")
     print("", *table(found), "", sep="\n")
     print(f"mutants/survivors.txt lists {len(survivors)}; one of them: .venv/bin/mutmut show NAME")
     if left := sum(status in UNTRIED for status in found.values()):
-        print(f"{left} of {len(found)} were not tried: the same command goes on with them")
+        print(f"{left} of {len(found)} were not tried: run the same command again to continue")
     print(f"{noticed:.1f} % noticed, {arguments.threshold:g} % wanted")
     return 0 if noticed >= arguments.threshold else 1
 

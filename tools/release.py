@@ -1,7 +1,8 @@
 """Builds a release into dist/: sdist, wheel, SBOM, notes and SHA256SUMS. Called by `make release`.
 
-The version is that of the tag on the commit; its notes are its section of CHANGELOG.md. Without a tag, or in a changed
-tree, nothing is built, unless --draft is given: then the notes are those of [Unreleased], or of the version to come.
+The version is that of the tag on the commit; the notes are its section of CHANGELOG.md. Without a tag, or with
+uncommitted changes, nothing is built unless --draft is given: then the notes are those of [Unreleased], or of the next
+version.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ RELEASED = re.compile(r"\d+\.\d+\.\d+")
 def notes(changelog: str, version: str) -> str:
     """The section `## [version]` of a changelog in the format of keepachangelog.com, without its heading.
 
-    Raises LookupError where there is none, or where it is empty.
+    Raises LookupError if it does not exist or is empty.
     """
     parts = re.split(r"(?m)^## \[([^\]]+)\].*\n", changelog)
     sections = dict(zip(parts[1::2], parts[2::2], strict=True))
@@ -38,13 +39,13 @@ def notes(changelog: str, version: str) -> str:
 
 
 def sums(directory: Path) -> str:
-    """What `sha256sum *` prints in a directory."""
+    """The output of `sha256sum *` in a directory."""
     files = sorted(path for path in directory.iterdir() if path.name != "SHA256SUMS")
     return "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files)
 
 
 def build(root: Path, dist: Path) -> None:
-    """sdist and wheel. Their times are those of the commit: the same sources give the same files."""
+    """Builds sdist and wheel. File times are those of the commit, so the same sources give the same files."""
     time = subprocess.run(["git", "log", "-1", "--format=%ct"], cwd=root, capture_output=True, text=True, check=False)
     environ = {**os.environ, **({"SOURCE_DATE_EPOCH": time.stdout.strip()} if time.returncode == 0 else {})}
     command = [sys.executable, "-m", "hatchling", "build", "--directory", str(dist)]
@@ -52,12 +53,12 @@ def build(root: Path, dist: Path) -> None:
 
 
 def bill_of_materials(root: Path, version: str) -> str:
-    """CycloneDX: every package that a host gets beside ours, with version and hashes, from the locked requirements."""
+    """CycloneDX: every package that is installed with ours, with version and hashes, from the locked requirements."""
     command = [sys.executable, "-W", "ignore", "-m", "cyclonedx_py", "requirements", "--output-reproducible"]
     command += ["--pyproject", "pyproject.toml", "requirements/runtime.txt"]
     made = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
     bill: dict[str, Any] = json.loads(made)
-    ours = bill["metadata"]["component"]  # pyproject.toml leaves the version to the tags
+    ours = bill["metadata"]["component"]  # pyproject.toml takes the version from the tags
     ours |= {"version": version, "purl": f"pkg:pypi/{NAME}@{quote(version)}"}
     needs = sorted(part["bom-ref"] for part in bill["components"])
     others = [each for each in bill.get("dependencies", []) if each["ref"] != ours["bom-ref"]]
@@ -66,7 +67,7 @@ def bill_of_materials(root: Path, version: str) -> str:
 
 
 def notes_of(root: Path, version: str, *, draft: bool) -> str:
-    """The notes of a release; for a draft those of the section that will become it."""
+    """The notes of a release; for a draft those of the section that will become its notes."""
     changelog = (root / "CHANGELOG.md").read_text("utf-8")
     if not draft:
         return notes(changelog, version)
@@ -77,7 +78,7 @@ def notes_of(root: Path, version: str, *, draft: bool) -> str:
 
 
 def release(root: Path, dist: Path, *, draft: bool) -> str:
-    """Fills `dist`, which is emptied before; the version. Raises LookupError with what is missing."""
+    """Fills `dist`, after emptying it; returns the version. Raises LookupError that says what is missing."""
     version = versions.version(root)
     if not draft and not RELEASED.fullmatch(version):
         hint = f"git tag --annotate v{versions.next_version(root)}"
@@ -93,7 +94,7 @@ def release(root: Path, dist: Path, *, draft: bool) -> str:
 
 
 def main() -> int:
-    """0 where everything was built, 1 with a line that says what is missing."""
+    """Exit code 0 if everything was built, otherwise 1 and a line that says what is missing."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--draft", action="store_true", help="also without a tag")
     parser.add_argument("--root", type=Path, default=versions.ROOT)

@@ -1,15 +1,15 @@
-"""The version of this tree, from git's tags. pyproject.toml has the build ask here; run it to see the version.
+"""The version of this tree, from git's tags. The build of pyproject.toml calls this; run it to print the version.
 
     tagged v0.2.0, nothing changed    0.2.0
-    3 commits behind that tag         0.2.1.dev3+g1a2b3c4d, or NEXT_VERSION.dev3+… where that is higher
+    3 commits after that tag          0.2.1.dev3+g1a2b3c4d, or NEXT_VERSION.dev3+… if that is higher
     changed since the last commit     …+g1a2b3c4d.dirty
-    no tag known                      NEXT_VERSION.dev412+g1a2b3c4d (412: the commits that are here)
+    no tag known                      NEXT_VERSION.dev412+g1a2b3c4d (412: the number of commits)
     an archive of `git archive`       as above, from .git_archival.txt
-    an sdist                          what its PKG-INFO says
+    an sdist                          the version in its PKG-INFO
     none of these (a plain copy)      NEXT_VERSION, from src/hk_tick_collector/__init__.py
 
-Asks git only where this tree itself is a checkout, and never fails for its sake: git may be missing, or refuse the
-checkout of another account.
+Git is asked only if this tree itself is a checkout. An error of git is never an error here: git may be missing, or
+refuse the checkout of another account.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# Release tags, and nothing else that somebody may have tagged.
+# Release tags, and no other tags.
 _TAGS = "v[0-9]*.[0-9]*.[0-9]*"
 _RELEASE = r"(\d+)\.(\d+)\.(\d+)"
 _DESCRIBED = re.compile(rf"v(?P<tag>{_RELEASE})(?:-(?P<commits>\d+)-g(?P<commit>[0-9a-f]+))?(?P<dirty>-dirty)?")
@@ -32,7 +32,7 @@ def version(root: Path = ROOT) -> str:
 
 
 def next_version(root: Path = ROOT) -> str:
-    """What a tree that knows no tag is called."""
+    """The version of a tree without tags."""
     source = (root / "src/hk_tick_collector/__init__.py").read_text("utf-8")
     found = re.search(rf'^NEXT_VERSION = "({_RELEASE})"$', source, re.MULTILINE)
     if found is None:
@@ -41,7 +41,7 @@ def next_version(root: Path = ROOT) -> str:
 
 
 def from_description(described: str, upcoming: str) -> str:
-    """The version that `git describe --tags` means, or nothing where its words name no release tag."""
+    """The version for an output of `git describe --tags`; empty if it has no release tag."""
     found = _DESCRIBED.fullmatch(described)
     if found is None:
         return ""
@@ -53,7 +53,7 @@ def from_description(described: str, upcoming: str) -> str:
 
 
 def _between(tag: str, upcoming: str, commits: int, local: list[str]) -> str:
-    """A version behind the tag and before the release that follows it."""
+    """A version after the tag and before the next release."""
     major, minor, patch = _numbers(tag)
     following = max((major, minor, patch + 1), _numbers(upcoming))
     return ".".join(map(str, following)) + f".dev{commits}" + (f"+{'.'.join(local)}" if local else "")
@@ -71,7 +71,7 @@ def _of_sdist(root: Path) -> str:
 
 
 def _of_checkout(root: Path) -> str:
-    if not (root / ".git").exists():  # a tree inside the checkout of something else has no version of that
+    if not (root / ".git").exists():  # a tree inside the checkout of another project has no version from that
         return ""
     described = _git(root, "describe", "--tags", "--dirty", "--match", _TAGS)
     if found := from_description(described, next_version(root)):
@@ -85,16 +85,16 @@ def _of_checkout(root: Path) -> str:
 
 
 def _of_archive(root: Path) -> str:
-    """`git archive`, also a forge's download, writes the description of its commit into this file."""
+    """`git archive`, and a download from a forge, write the description of the commit into this file."""
     file = root / ".git_archival.txt"
     found = re.search(r"^describe: (\S+)$", file.read_text("utf-8"), re.MULTILINE) if file.is_file() else None
     return from_description(found[1], next_version(root)) if found else ""
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """What git answers in one line; nothing where it cannot. A hook's GIT_DIR does not lead it elsewhere.
+    """Git's answer in one line; empty on an error. GIT_DIR, which hooks set, is ignored.
 
-    The installer is root in the checkout of an operator, and runs what is in it anyway.
+    The installer runs as root in an operator's checkout, and executes what is in it anyway.
     """
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     settings = ["-c", f"safe.directory={root}", "-c", "core.fsmonitor=false", "--no-optional-locks"]

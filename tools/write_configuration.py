@@ -1,4 +1,4 @@
-"""Renews the table of settings in docs/configuration.md and .en.md; what stands around it is written by hand."""
+"""Renews the table of settings in docs/configuration.md and .en.md; the text around it is written by hand."""
 
 from __future__ import annotations
 

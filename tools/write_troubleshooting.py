@@ -1,10 +1,10 @@
-"""Renews the reference part of docs/troubleshooting.md and .en.md from the catalogue; what stands above is by hand."""
+"""Renews the reference part of docs/troubleshooting.md and .en.md from the catalogue; the text above is by hand."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from hk_tick_collector.ops.catalogue import catalogue
+from hk_tick_collector.ops.explanations import catalogue
 
 DOCS = Path(__file__).parent.parent / "docs"
 

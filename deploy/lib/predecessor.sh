@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# predecessor.sh: a host on which another program has collected under the same names, and OpenD where it had it.
+# predecessor.sh: for a host on which another program has collected with the same names, and for its OpenD.
 # Read by install.sh.
 #
 # While the other program runs, nothing that it uses is changed: neither its files in $HOME_DIR nor the rights of the
-# data. That is done when the service is restarted, by $TAKE_OVER, which is gone afterwards.
+# data. $TAKE_OVER does that when the service is restarted, and is removed afterwards.
 
 readonly TAKE_OVER=$UNIT_DIR/$UNIT.service.d/take-over.conf
-readonly HOME_OWNER=$UNIT_DIR/$UNIT.home-before-install # whose $HOME_DIR was
+readonly HOME_OWNER=$UNIT_DIR/$UNIT.home-before-install # the former owner and mode of $HOME_DIR
 readonly OPEND_UNIT=$UNIT_DIR/futu-opend.service
 readonly OPEND_PLACES=(/opt/FutuOpenD /opt/futu-opend)
 readonly OPEND_USERS=(futu)
 readonly DEVICE=.com.futunn.FutuOpenD/F3CNN/Device.dat # in the home of OpenD's account
 
-BACK=false    # it was not taken over and its unit is back
+BACK=false    # there was no takeover, and its unit is restored
 FOREIGN=false # another program runs as our service
 
 # Sets FOREIGN.
@@ -21,13 +21,13 @@ find_predecessor() {
     [ -d /run/systemd/system ] || return 0
     pid=$(systemctl show --property=MainPID --value $UNIT 2>/dev/null) || return 0
     [ "${pid:-0}" != 0 ] && [ -r "/proc/$pid/maps" ] && [ -z "$(running_release)" ] || return 0
-    # Not one of ours that begins: nothing of ours was installed, or an installation beside it was killed.
+    # Not our own program at its start: nothing of ours was installed, or an installation beside it was killed.
     [ ! -L $CURRENT ] || [ -e "$TAKE_OVER" ] || grep -qsx from= $JOURNAL || return 0
     FOREIGN=true
-    say "another program runs as $UNIT ($(tr '\0' ' ' <"/proc/$pid/cmdline")): it goes on until you restart the service"
+    say "another program runs as $UNIT ($(tr '\0' ' ' <"/proc/$pid/cmdline")): it keeps running until you restart the service"
 }
 
-# What waits for the restart of the service: see take_over.
+# Prepares what the restart of the service does: see take_over.
 prepare_take_over() {
     local draft
     $DRY_RUN && { act install -m 0644 take-over.conf "$TAKE_OVER"; return; }
@@ -57,20 +57,20 @@ take_over() {
     say "taken over: $DATA_DIR belongs to $ACCOUNT, $HOME_DIR/.venv is $(current_release)"
 }
 
-# Day files and their WALs as the service's own, whoever made them; nothing that a link leads to.
+# Gives day files and their WALs to the service's account, whoever owns them; links are not followed.
 own_data() {
     $DRY_RUN && return
     (
         enter_data || exit 0
         other=$(find . -xdev \( -type d -o -type f -links 1 \) ! -user $ACCOUNT -print -quit)
         [ -n "$other" ] || exit 0
-        say "$DATA_DIR: files of others become $ACCOUNT's ($other is the first)"
+        say "$DATA_DIR: files of other accounts are given to $ACCOUNT ($other is the first)"
         find . -xdev \( -type d -o -type f -links 1 \) ! -user $ACCOUNT \
             -exec chown -h $ACCOUNT:$ACCOUNT {} + -exec chmod o-rwx {} +
     )
 }
 
-# Goes to where the data is: from there on nobody who owns a directory above can lead us elsewhere. False where there is none.
+# Changes to the data directory: after that the owner of a directory above it cannot redirect us. False if there is none.
 enter_data() {
     local place
     place=$(realpath -e $DATA_DIR 2>/dev/null) || return 1
@@ -78,17 +78,17 @@ enter_data() {
     [ -L $DATA_DIR ] || [ "$(pwd -P)" = $DATA_DIR ] || die "$DATA_DIR leads to $(pwd -P): nothing was changed there"
 }
 
-# Before it was taken over: the other program's unit as it was. It runs on.
+# Without a takeover: restores the other program's unit. That program keeps running.
 put_back_unit() {
     local name=$UNIT_DIR/$UNIT.service
-    say "$UNIT was not taken over: the unit of the other program is put back, and it runs on"
+    say "$UNIT was not taken over: the unit of the other program is restored, and it keeps running"
     act rm -rf "$name.d"
     [ ! -e "$name.d.before-install" ] || act mv -T "$name.d.before-install" "$name.d"
     act mv -fT "$name.before-install" "$name"
     BACK=true
 }
 
-# Drop-ins of a unit that was not ours say how another program is started.
+# Drop-ins of a unit that is not ours are for another program.
 set_drop_ins_aside() {
     local place=$UNIT_DIR/$1.d
     [ -d "$place" ] && [ ! -e "$TAKE_OVER" ] || return 0
@@ -100,12 +100,12 @@ warn_of_settings() {
     local said root
     $DRY_RUN && return
     root=$(sed -n 's/^DATA_ROOT=//p' $ENV_FILE | tail -n 1)
-    [ -z "$root" ] || [ "${root%/}" = $DATA_DIR ] || warn "DATA_ROOT is $root: before the restart give the units the right to write there, as the first lines of $UNIT_DIR/$UNIT.service say, and sudo chown -R $ACCOUNT:$ACCOUNT $root"
+    [ -z "$root" ] || [ "${root%/}" = $DATA_DIR ] || warn "DATA_ROOT is $root: before the restart allow the units to write there, as the first lines of $UNIT_DIR/$UNIT.service say, and sudo chown -R $ACCOUNT:$ACCOUNT $root"
     said=$(try_settings "$(mktemp -d)" 2>&1 >/dev/null) ||
-        warn "with these settings it does not start; correct $ENV_FILE before the restart: $said"
+        warn "this version does not start with these settings; correct $ENV_FILE before the restart: $said"
 }
 
-# try_settings DIRECTORY: what `config` says of a copy: the file itself is not the service's to read before the takeover.
+# try_settings DIRECTORY: checks a copy with `config`: before the takeover the service may not read the file itself.
 try_settings() {
     local said code=0
     install -d -o root -g $ACCOUNT -m 0750 "$1"
@@ -116,7 +116,7 @@ try_settings() {
     return $code
 }
 
-# The other program's directory becomes root's, who executes from it; what it was is kept for `put_back_home`.
+# Gives the other program's directory to root, who executes from it; `put_back_home` can restore owner and mode.
 keep_home_owner() {
     $FOREIGN && ! $DRY_RUN && [ -d $HOME_DIR ] && [ ! -e "$HOME_OWNER" ] && ! is_roots $HOME_DIR || return 0
     stat -c '%u:%g %a' $HOME_DIR >"$HOME_OWNER.new"
@@ -132,24 +132,24 @@ put_back_home() {
     act rm -f "$HOME_OWNER"
 }
 
-# What an uninstallation leaves and somebody may look for: each by its name.
+# Lists the files that an uninstallation leaves.
 say_what_is_left() {
     local left=() each
     for each in "$UNIT_DIR/$UNIT"*.before-* "$HOME_OWNER" "$UNIT_DIR"/futu-opend.service.before-* "$HOME_DIR"/{.[!.],}*.before-install \
         "$ENV_FILE.predecessor" "$UNIT_DIR/$UNIT.service.d" "$OPEND_UNIT.d"; do
         [ ! -e "$each" ] && [ ! -L "$each" ] || left+=("$each")
     done
-    [ ${#left[@]} -eq 0 ] || { say "left too, to be removed when nobody needs them:"; printf '  %s\n' "${left[@]}"; }
+    [ ${#left[@]} -eq 0 ] || { say "also left; remove them when they are no longer needed:"; printf '  %s\n' "${left[@]}"; }
     [ ! -e "$UNIT_DIR/$UNIT.service.before-install" ] ||
-        say "back to the program that ran here before: docs/operations.en.md, \"Return to the predecessor\""
+        say "to return to the program that ran here before: docs/operations.en.md, \"Return to the predecessor\""
 }
 
 # ---- OpenD -----------------------------------------------------------------------------------------------------------
 
-# Whether futu-opend.service is there and is not one that any version of ours shipped or an operator made of it.
+# Whether futu-opend.service exists and is neither ours nor changed by an operator from ours.
 is_foreign_opend_unit() { [ -e "$OPEND_UNIT" ] && ! grep -q "$HOME_DIR/" "$OPEND_UNIT"; }
 
-# The program in one of the places where it may be; empty where there is none.
+# The program in one of the usual places; empty if there is none.
 find_opend() {
     local place
     for place in "${OPEND_PLACES[@]}"; do
@@ -160,7 +160,7 @@ find_opend() {
 
 home_of() { getent passwd "$1" | cut -d: -f6 || true; }
 
-# The account in whose home the login's device file lies; empty where there is none.
+# The account whose home has the login's device file; empty if there is none.
 device_owner() {
     local each home
     for each in "${OPEND_USERS[@]}"; do
@@ -169,7 +169,7 @@ device_owner() {
     done
 }
 
-# OpenD as it was found: its own unit is kept, or ours is told program, account and home. So no new SMS code is asked for.
+# Keeps OpenD as it was found: its own unit is kept, or ours gets program, account and home. So no SMS code is needed.
 adopt_opend() {
     local user program
     if is_foreign_opend_unit; then
@@ -195,9 +195,9 @@ say_device() {
     local file
     file=$(home_of "$1")/$DEVICE
     if [ -e "$file" ]; then
-        say "OpenD: the login's device file is $file: leave it there, then no new SMS code is asked for"
+        say "OpenD: the login's device file is $file: leave it there, so that no new SMS code is needed"
     else
-        say "OpenD: no device file at $file: the first login asks for an SMS code"
+        say "OpenD: no device file at $file: the first login needs an SMS code"
     fi
 }
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# upgrade.sh: from one version to another and back, whatever happens between. Read by install.sh.
+# upgrade.sh: from one version to another and back, also after an interruption. Read by install.sh.
 #
-# $JOURNAL says that a change of version has begun: the version before it, the one it leads to, and what `status` said
-# before. It goes when the change has ended. So a run after one that was killed knows what it has to finish.
+# $JOURNAL records that a change of version has begun: the old version, the new one, and what `status` said before. It is
+# removed when the change has ended. So a run after a killed one knows what it must complete.
 
 readonly JOURNAL=$HOME_DIR/.upgrade
-FROM=  # of a change that was interrupted
+FROM=  # of an interrupted change
 TO=
 BEFORE=
 
@@ -25,7 +25,7 @@ begin_change() {
 
 end_change() { act rm -f $JOURNAL; }
 
-# The version whose files the service's process uses; empty where none of ours runs.
+# The version whose files the service's process uses; empty if none of ours runs.
 running_release() {
     local pid
     pid=$(systemctl show --property=MainPID --value $UNIT 2>/dev/null) || return 0
@@ -55,16 +55,16 @@ upgrade() {
     before=${BEFORE:-$(live_state "$old")}
     keep_day_files "$old" "$new"
     begin_change "$old" "$new" "$before"
-    trap : INT TERM HUP # no half upgrade: it goes to its end, or back
+    trap : INT TERM HUP # an upgrade is completed or undone, never left half done
     put_in_force "$new" "$RELEASES/$old"
-    $DRY_RUN && { act systemctl restart $UNIT; say "would look for $LOOK_S s whether it stays up, and go back to $old if not"; return; }
+    $DRY_RUN && { act systemctl restart $UNIT; say "would watch it for $LOOK_S s, and restore $old if it does not keep running"; return; }
     if reason=$(restart_and_look "$new" "$before" "$fit"); then
         end_change
         forget_day_files "$new"
         remove_old_releases "$new" "$old"
-        say "upgraded to $new, which was up and well for $LOOK_S s; $old is kept in $RELEASES"
+        say "upgraded to $new, which ran without problems for $LOOK_S s; $old is kept in $RELEASES"
     elif [ "$old" = "$new" ]; then
-        die "$new is in force and does not stay up: ${reason:-it was interrupted}; sudo systemctl status $UNIT --no-pager"
+        die "$new is in force and does not keep running: ${reason:-it was interrupted}; sudo systemctl status $UNIT --no-pager"
     else
         roll_back "$old" "$new" "$before" "${reason:-it was interrupted}"
     fi
@@ -72,7 +72,7 @@ upgrade() {
 
 roll_back() {
     local old=$1 new=$2 before=$3 reason=$4
-    warn "$new did not stay up: $reason"
+    warn "$new did not keep running: $reason"
     journalctl --unit=$UNIT --no-pager --quiet --lines=8 --output=cat 2>/dev/null | sed 's/^/    /' >&2 || true
     switch_to "$old"
     change_units "$RELEASES/$new" "$RELEASES/$old"
@@ -83,18 +83,18 @@ roll_back() {
         act rm -rf "${RELEASES:?}/$new"
         die "rolled back: $old runs again as before; $new was removed"
     fi
-    die "rolled back to $old, which does not stay up either ($reason): sudo systemctl status $UNIT --no-pager"
+    die "rolled back to $old, which does not keep running either ($reason): sudo systemctl status $UNIT --no-pager"
 }
 
-# The settings must please the new version before the running one is touched.
+# The new version must accept the settings before the running one is stopped.
 check_settings() {
     local release=$1 complaint
     $DRY_RUN && return
     complaint=$(as_service "$RELEASES/$release/.venv/bin/$UNIT" config --json 2>&1 >/dev/null) ||
-        die "$release does not take the settings, nothing was changed: ${complaint:-$UNIT config}"
+        die "$release does not accept the settings, nothing was changed: ${complaint:-$UNIT config}"
 }
 
-# What `status` says, as one line of JSON; {} when it says nothing. Its exit code is of no interest here.
+# The output of `status` as one line of JSON; {} if there is none. Its exit code is ignored.
 live_state() {
     local said
     said=$(as_service "$RELEASES/$1/.venv/bin/$UNIT" status --json 2>/dev/null) || true
@@ -102,14 +102,14 @@ live_state() {
     printf '%s\n' "${said:-{\}}"
 }
 
-# restart_and_look RELEASE BEFORE FIT: restarts the service and looks at it for LOOK_S: says why it is not well; silent and successful when it is. It has to
-# be the same process from the restart to the end, and well at the last looks.
+# restart_and_look RELEASE BEFORE FIT: restarts the service and watches it for LOOK_S. Prints what is wrong, or nothing. It must
+# be the same process from the restart to the end, and without a problem at the last checks.
 restart_and_look() {
     local release=$1 before=$2 fit=$3 good=0 pid first='' reason='' until
     if $fit; then
         timeout 300 systemctl stop $UNIT >>"$LOG" 2>&1 || true
         if ! reason=$(fit_day_files "$release"); then
-            systemctl start --no-block $UNIT >>"$LOG" 2>&1 || true # what it cannot store it keeps in its spool
+            systemctl start --no-block $UNIT >>"$LOG" 2>&1 || true # rows that it cannot store stay in its spool
             echo "$reason"
             return 1
         fi
@@ -121,18 +121,18 @@ restart_and_look() {
         sleep 3
         pid=$(systemctl show --property=MainPID --value $UNIT)
         if [ "$pid" != "$first" ]; then
-            sleep 1 # until systemd has said how it ended
+            sleep 1 # until systemd reports how it ended
             echo "it came up and ended within $LOOK_S s; $(reason_down)"
             return 1
         fi
         if reason=$(live_state "$release" | is_well "$release" "$pid" "$before"); then good=$((good + 1)); else good=0; fi
     done
     [ $good -lt $GOOD_LOOKS ] || return 0
-    echo "after $LOOK_S s: ${reason:-it does not stay up}"
+    echo "after $LOOK_S s: ${reason:-it does not keep running}"
     return 1
 }
 
-# How it ended, and the last that it told systemd of itself.
+# How it ended, and its last status text for systemd.
 reason_down() {
     local state code words
     state=$(systemctl is-active $UNIT || true)
@@ -141,7 +141,7 @@ reason_down() {
     echo "it is $state, exit code $code${words:+, its last word: $words}"
 }
 
-# status --json on stdin: is this process alive and no worse off than the one before? Otherwise says what is wrong.
+# status --json on stdin: whether this process runs and has no new problem; otherwise prints what is wrong.
 is_well() {
     as_service "$RELEASES/$1/.venv/bin/python" -I -c '
 import json, sys
@@ -160,13 +160,13 @@ for each in now.get("findings", []):
 
 # ---- day files and the schema that a version writes -----------------------------------------------------------------
 
-# The number of the schema that a release writes; empty where it cannot tell.
+# The number of the schema that a release writes; empty if unknown.
 schema_of() {
     as_service "$RELEASES/$1/.venv/bin/python" -I -c \
         'from hk_tick_collector.store.schema import VERSION; print(VERSION)' 2>/dev/null || true
 }
 
-# Whether the first release writes an older schema than the second, or nobody can tell.
+# Whether the first release writes an older schema than the second, or it is unknown.
 is_older_schema() {
     local first second
     first=$(schema_of "$1")
@@ -191,14 +191,14 @@ day_files() {
         <"$SOURCE/deploy/day_files.py" 2>&1
 }
 
-# Before a version that migrates: a copy of what it would change, while the old one collects.
+# Before a version that migrates: copies the files that it would change, while the old version collects.
 keep_day_files() {
     local old=$1 new=$2 version said
     $DRY_RUN && return
     version=$(schema_of "$new")
     [ "$version" != "$(schema_of "$old")" ] || return 0
     said=$(day_files "$old" keep "${version:-999999}") || die "nothing was changed: $said"
-    [ -z "$said" ] || say "the version has another schema; kept for the way back: ${said//$'\n'/; }"
+    [ -z "$said" ] || say "the new version has another schema; copies kept to go back: ${said//$'\n'/; }"
 }
 
 # While the service does not run: day files that are newer than a release are rebuilt with its tables.

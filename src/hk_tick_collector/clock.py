@@ -1,4 +1,4 @@
-"""The wall clock, for the parts that stamp what happens. Deadlines use monotonic clocks instead."""
+"""The wall clock, for timestamps. Deadlines use monotonic clocks instead."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import time
 
 
 def now_ms() -> int:
-    """Now, UTC epoch ms."""
+    """The current time, UTC epoch ms."""
     return time.time_ns() // 1_000_000

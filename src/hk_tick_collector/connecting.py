@@ -1,11 +1,11 @@
 """A TCP connection to a host that may have several addresses: the first that answers is used.
 
-Enters: a host and a port. Leaves: a connected socket, and what became of the other addresses. The service and `doctor`
-reach OpenD through here, so that one never sees what the other does not.
+Enters: a host and a port. Leaves: a connected socket, and the reason why each other address failed. The service and
+`doctor` both connect to OpenD with this module, so that both always get the same result.
 
-The addresses are tried as RFC 8305 ("happy eyeballs") says: each begins a moment after the one before, or at once when
-that one has failed, each has a time limit of its own, and the first that is connected ends the others. uvloop's
-create_connection knows no `happy_eyeballs_delay`.
+The addresses are tried as RFC 8305 ("happy eyeballs") says. An attempt starts a moment after the one before it, or at
+once when that one has failed. Each attempt has its own time limit. The first connected address cancels the other
+attempts. This is written here because uvloop's create_connection does not support `happy_eyeballs_delay`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 ADDRESS_LIMIT_S: Final = 3.0  # for one address
 LOOKUP_LIMIT_S: Final = 5.0  # for the name
-_STAGGER_S: Final = 0.25  # between the beginnings of two attempts (RFC 8305's figure)
+_STAGGER_S: Final = 0.25  # between the starts of two attempts (the value of RFC 8305)
 
 SocketAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 
 
 class Address(NamedTuple):
-    """One address of a host, as the operating system takes it."""
+    """One address of a host, in the form that the operating system expects."""
 
     family: int  # AF_INET, AF_INET6
     where: SocketAddress
@@ -44,7 +44,7 @@ Resolve: TypeAlias = "Callable[[str, int], Awaitable[list[Address]]]"
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """A connected, non-blocking socket, the address it leads to, and why others are not used: address → reason."""
+    """A connected, non-blocking socket, its remote address, and the addresses that failed: address → reason."""
 
     socket: socket.socket
     address: str
@@ -52,9 +52,9 @@ class Reached:
 
 
 class Resolver:
-    """Looks up names in a thread that nobody waits for at the end: a name server that does not answer holds up nothing.
+    """Looks up names in a daemon thread, so that a name server that does not answer cannot delay the exit.
 
-    A lookup that has not ended is waited for again, never begun a second time.
+    While a lookup is running, a further call for the same host waits for it and does not start a second one.
     """
 
     def __init__(self, lookup: Callable[[str, int], list[Address]] | None = None) -> None:
@@ -78,22 +78,22 @@ class Resolver:
 
     def _begin(self, host: str, port: int) -> concurrent.futures.Future[list[Address]]:
         future: concurrent.futures.Future[list[Address]] = concurrent.futures.Future()
-        future.set_running_or_notify_cancel()  # from here on nobody who stops waiting can cancel it
+        future.set_running_or_notify_cancel()  # a caller that stops waiting can then no longer cancel it
         try:
             threading.Thread(target=self._run, args=(host, port, future), name="lookup", daemon=True).start()
-        except RuntimeError as error:  # a limit of threads or of memory
+        except RuntimeError as error:  # the limit of threads or memory is reached
             raise OSError(errno.EAGAIN, str(error)) from None
         return future
 
     def _run(self, host: str, port: int, future: concurrent.futures.Future[list[Address]]) -> None:
         try:
             future.set_result(self._lookup(host, port))
-        except Exception as error:  # noqa: BLE001 - the thread's boundary: whoever waits is told
+        except Exception as error:  # noqa: BLE001 - the thread's boundary: the waiting caller gets the error
             future.set_exception(error)
 
 
 def look_up(host: str, port: int, flags: int = 0) -> list[Address]:
-    """The addresses of a host, the preferred one first; may take long. Raises OSError when it has none."""
+    """The addresses of a host, the preferred one first. Blocks, possibly for long. Raises OSError when it has none."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
     return [Address(family, where) for family, _, _, _, where in found]  # type: ignore[arg-type]
 
@@ -103,8 +103,8 @@ async def connect(
 ) -> Reached:
     """Connects to the first address of a host that answers.
 
-    With `all_addresses` the others are tried to their end as well, and their connections closed. Those in `last` are
-    tried after the others. Raises OpenDError when no address answers.
+    With `all_addresses` the attempts for the other addresses also run to their end, and their connections are closed.
+    The addresses in `last` are tried after the others. Raises OpenDError when no address answers.
     """
     try:
         async with asyncio.timeout(LOOKUP_LIMIT_S):
@@ -114,7 +114,7 @@ async def connect(
     except OSError as error:
         raise _unreachable(host, port, reason_of(error)) from None
     except UnicodeError:
-        raise _unreachable(host, port, "that is no host name") from None
+        raise _unreachable(host, port, "not a valid host name") from None
     race = _Race(addresses)
     if await race.run(all_addresses=all_addresses):
         assert race.winner is not None
@@ -125,7 +125,7 @@ async def connect(
 
 
 def reason_of(error: OSError) -> str:
-    """The cause in the operating system's words, without an address."""
+    """The cause as the operating system words it, without an address."""
     if isinstance(error, TimeoutError):
         return f"no answer within {ADDRESS_LIMIT_S:g} s"
     if isinstance(error, socket.gaierror) or not error.errno:
@@ -134,7 +134,7 @@ def reason_of(error: OSError) -> str:
 
 
 class _Race:
-    """One attempt for each address; `winner` is the first socket that is connected, all others are closed."""
+    """One attempt for each address. `winner` is the first connected socket; all others are closed."""
 
     def __init__(self, addresses: list[Address]) -> None:
         self.winner: socket.socket | None = None
@@ -145,7 +145,7 @@ class _Race:
         self._running: dict[asyncio.Task[socket.socket], str] = {}
 
     async def run(self, *, all_addresses: bool) -> bool:
-        """Whether there is a winner."""
+        """Returns whether there is a winner."""
         try:
             while self._waiting or self._running:
                 if self._waiting:
@@ -182,7 +182,7 @@ class _Race:
 
 
 async def _attempt(address: Address) -> socket.socket:
-    """A connected socket; OSError, TimeoutError among them, when that address does not answer in time."""
+    """A connected socket. Raises OSError when the address fails, and its subclass TimeoutError after the time limit."""
     connection = socket.socket(address.family, socket.SOCK_STREAM)
     try:
         connection.setblocking(False)
@@ -196,13 +196,15 @@ async def _attempt(address: Address) -> socket.socket:
 
 
 def _close(task: asyncio.Task[socket.socket]) -> None:
-    """An attempt that was connected at the moment when it was to be cancelled."""
+    """Closes the socket of an attempt that connected just before it was cancelled."""
     if not task.cancelled() and task.exception() is None:
         task.result().close()
 
 
 def _in_turn(addresses: list[Address], last: Collection[str]) -> list[Address]:
-    """Each address once; the families take turns, so that one that is dead as a whole costs one attempt (RFC 8305)."""
+    """Each address once, IPv4 and IPv6 alternating (RFC 8305): when one family fails entirely, only one attempt is lost
+    before an address of the other is tried.
+    """
     families: dict[int, list[Address]] = {}
     for address in dict.fromkeys(addresses):
         families.setdefault(address.family, []).append(address)

@@ -1,11 +1,11 @@
 """Log lines: one event a line on stderr, `TIME LEVEL event key=value …`, which journald keeps and grep finds.
 
-Enters: an event's name and its fields. Leaves: one line. A value with a space, a quote or nothing in it is quoted, so
-that a line always splits back into its fields. Times are Hong Kong's, as everywhere, with their offset.
+Enters: an event's name and its fields. Leaves: one line. A value that is empty or contains a space or a quote is
+quoted, so that a line can always be split into its fields again. Times are Hong Kong time with their offset.
 
-After `in_background` a thread of its own writes the lines: a pipe that nobody reads, a terminal in Ctrl-S or a log file
-on a frozen disk stops nobody who logs. Lines beyond a bounded queue, and those that cannot be written, are counted and
-told as `log_lines_lost` once lines are written again.
+After `in_background` a separate thread writes the lines. A pipe without a reader, a terminal stopped with Ctrl-S or a
+log file on a frozen disk then blocks no other thread. Lines that do not fit in the bounded queue or cannot be written
+are counted, and the count is logged as `log_lines_lost` once lines can be written again.
 """
 
 from __future__ import annotations
@@ -27,39 +27,39 @@ from .text import plain
 _LOGGER = logging.getLogger("hk_tick_collector")
 _STDERR: Final = 2
 _QUEUE_BYTES: Final = 2 * 2**20  # of lines that wait to be written
-_NO_PROGRESS_S: Final = 1.0  # at the end nobody waits longer for a line that is not read
-_FLUSH_MOST_S: Final = 5.0
+_NO_PROGRESS_S: Final = 1.0  # `flush` gives up when no line was written for this time
+_FLUSH_MOST_S: Final = 5.0  # and after this time in any case
 
 
 def debug(event: str, **fields: object) -> None:
-    """What a developer wants while looking for a bug."""
+    """For a developer who looks for a bug."""
     _LOGGER.debug(line(event, fields))
 
 
 def info(event: str, **fields: object) -> None:
-    """What happened and is fine."""
+    """A normal event."""
     _LOGGER.info(line(event, fields))
 
 
 def warning(event: str, **fields: object) -> None:
-    """What an operator should know; collection goes on."""
+    """An event that the operator should know about. Collection continues."""
     _LOGGER.warning(line(event, fields))
 
 
 def error(event: str, **fields: object) -> None:
-    """What an operator must look at."""
+    """An event that the operator must check."""
     _LOGGER.error(line(event, fields))
 
 
 def bug(event: str, error: BaseException | None = None, **fields: object) -> None:
-    """What should never happen: the line, then the traceback of `error` or of the exception being handled."""
+    """A bug in this program: the line, then the traceback of `error` or of the exception being handled."""
     _LOGGER.error(line(event, fields), exc_info=error or True)
 
 
 class Repeated:
-    """Lets one line through per interval and counts the others, so that a fault cannot flood the journal.
+    """Allows one line per interval and counts the suppressed ones, so that a fault cannot flood the journal.
 
-    `allow(now_s)` returns how many were held back since the last one let through, or None to stay silent.
+    `allow(now_s)` returns how many lines were suppressed since the last allowed one, or None: do not log this one.
     """
 
     def __init__(self, interval_s: float) -> None:
@@ -78,9 +78,9 @@ class Repeated:
 
 
 class Rationed:
-    """Lets so many lines through per interval and counts the others: for a fault that concerns one symbol or hundreds.
+    """Allows `lines` lines per interval and counts the suppressed ones: for a fault that may affect many symbols.
 
-    `allow` as that of Repeated.
+    `allow` works as in Repeated.
     """
 
     def __init__(self, lines: int, interval_s: float) -> None:
@@ -102,7 +102,7 @@ class Rationed:
         return held_back
 
     def ended(self, now_s: float) -> int | None:
-        """How many lines were held back in an interval that has ended, to be told; None while it lasts."""
+        """How many lines were suppressed in the interval that has ended, for a log line; None before its end."""
         if now_s < self._next_s:
             return None
         held_back, self._held_back = self._held_back, 0
@@ -110,9 +110,9 @@ class Rationed:
 
 
 def configure(level: str, stream: TextIO | None = None) -> None:
-    """Sends every event of at least `level` (`DEBUG` … `ERROR`) to `stream`, stderr when not given."""
+    """Sends every event of at least `level` (`DEBUG` … `ERROR`) to `stream`, by default stderr."""
     stream = stream or sys.stderr
-    if isinstance(stream, io.TextIOWrapper):  # a journal and a file are UTF-8 in any locale; a terminal is as it is
+    if isinstance(stream, io.TextIOWrapper):  # the journal and files are UTF-8 in any locale; a terminal has its own
         stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
     handler = _handler(stream)
     handler.setFormatter(_Formatter())
@@ -126,14 +126,16 @@ def configure(level: str, stream: TextIO | None = None) -> None:
 
 
 def in_background() -> None:
-    """From now on a thread writes the lines, and no caller waits. Where no thread can be had, all stays as it is."""
+    """From now on a thread writes the lines, and no caller waits. Without effect when no thread can be started."""
     for handler in _LOGGER.handlers:
         if isinstance(handler, _Output):
             handler.start()
 
 
-def tell(text: str) -> bool:
-    """Writes one line that is no event after those logged before. False where no thread writes them: print it then."""
+def write_text(text: str) -> bool:
+    """Writes text that is not an event after the lines logged before it. False when no thread writes the lines: the
+    caller must print the text itself.
+    """
     outputs = [handler for handler in _LOGGER.handlers if isinstance(handler, _Output) and handler.is_started]
     for output in outputs:
         output.put(text)
@@ -141,14 +143,14 @@ def tell(text: str) -> bool:
 
 
 def flush() -> None:
-    """Waits until the lines so far are written; not for long where nobody reads them."""
+    """Waits until the lines logged so far are written, at most a few seconds."""
     for handler in _LOGGER.handlers:
         if isinstance(handler, _Output):
             handler.flush()
 
 
 def render(value: object) -> str:
-    """One field's value: floats without noise, text quoted where it would not split back."""
+    """One field's value: floats with at most three decimals, text quoted where the line could not be split without."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -162,22 +164,22 @@ def render(value: object) -> str:
 
 
 def line(event: str, fields: dict[str, object]) -> str:
-    """An event as it stands in the log, without time and level."""
+    """An event as it appears in the log, without time and level."""
     return " ".join([event, *(f"{key}={render(value)}" for key, value in fields.items())])
 
 
 def _handler(stream: TextIO) -> logging.Handler:
     try:
         is_stderr = stream.fileno() == _STDERR
-    except (OSError, AttributeError):  # a test's, in memory
+    except (OSError, AttributeError):  # a stream in memory, in tests
         is_stderr = False
     return _Output(_STDERR, stream.encoding) if is_stderr else logging.StreamHandler(stream)
 
 
 class _Output(logging.Handler):
-    """Lines to a descriptor: written by the caller until `start`, by a thread of its own from then on.
+    """Writes lines to a descriptor: in the caller's thread before `start`, in a separate thread afterwards.
 
-    The descriptor is written past Python's buffers: what is left in one fails again when the interpreter ends.
+    It writes without Python's buffers: text left in such a buffer raises an error again when the interpreter exits.
     """
 
     def __init__(self, descriptor: int, encoding: str) -> None:
@@ -188,12 +190,12 @@ class _Output(logging.Handler):
         self._lines: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._is_writing = False
-        self._done = 0  # lines written or given up by the thread
-        self._lost = 0  # lines not written that were not told yet
+        self._done = 0  # lines that the thread has written or given up
+        self._lost = 0  # lines not written and not yet reported
         self.is_started = False
 
     def start(self) -> None:
-        """Lets a thread write. Nothing changes where none can be had."""
+        """Starts the thread. Without effect when no thread can be started."""
         if not self.is_started:
             try:
                 threading.Thread(target=self._run, name="log", daemon=True).start()
@@ -205,7 +207,7 @@ class _Output(logging.Handler):
         self.put(self.format(record))
 
     def put(self, text: str) -> None:
-        """Writes a line, or leaves it to the thread; it is counted as lost where too much waits already."""
+        """Writes a line, or queues it for the thread. It is counted as lost when the queue is full."""
         data = f"{text}\n".encode(self._encoding, "backslashreplace")
         if not self.is_started:
             self._write(data)
@@ -219,7 +221,7 @@ class _Output(logging.Handler):
             self._changed.notify()
 
     def flush(self) -> None:
-        """Waits until everything is written, for as long as lines are read at all."""
+        """Waits until all lines are written. Gives up when no line is written for a while."""
         end_s = time.monotonic() + _FLUSH_MOST_S
         with self._changed:
             done, until_s = self._done, time.monotonic() + _NO_PROGRESS_S
@@ -261,9 +263,9 @@ class _Output(logging.Handler):
         while data:
             try:
                 data = data[os.write(self._descriptor, data) :]
-            except BlockingIOError:  # somebody else who has this terminal or pipe made it so
+            except BlockingIOError:  # another process that shares this terminal or pipe made it non-blocking
                 select.select([], [self._descriptor], [])
-            except OSError:  # a full disk, a pipe whose reader has gone: nobody else can be told
+            except OSError:  # a full disk, a pipe without a reader: there is no other place to report it
                 return False
         return True
 

@@ -1,9 +1,9 @@
-"""The Hong Kong trading day: dates, sessions and market states. Pure; no clock is read here.
+"""The Hong Kong trading day: dates, sessions and market states. Pure functions; no clock is read here.
 
-Clock and calendar only explain silence. They never decide whether a tick is kept.
+The clock and the calendar only explain why no ticks arrive. They never decide whether a tick is stored.
 
 Hong Kong has had no daylight saving time since 1979, so a fixed offset of eight hours is exact.
-Sessions are HKEX's for the securities market; the states are OpenD's `QotMarketState`.
+The sessions are those of HKEX's securities market. The states are OpenD's `QotMarketState`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ HKT: Final = timezone(timedelta(hours=8), "HKT")
 HKT_OFFSET_MS: Final = 8 * 3_600_000
 DAY_MS: Final = 86_400_000
 
-SEALING_HOUR: Final = 6  # a finished day is sealed from 06:00 the next morning, when nothing of it can still arrive
+SEALING_HOUR: Final = 6  # a day is sealed from 06:00 on the next morning: no tick of it can arrive after that
 
 _STATES: Final = {
     0: "none",
@@ -27,23 +27,23 @@ _STATES: Final = {
     6: "closed",
     19: "closing_auction",
 }
-STATE_NAMES: Final = tuple(_STATES.values())  # of `state_name`, those that are known
+STATE_NAMES: Final = tuple(_STATES.values())  # every name that `state_name` returns for a known state
 _TRADING_STATES: Final = frozenset({1, 3, 5, 19})
 _CONTINUOUS_STATES: Final = frozenset({3, 5})
 
 
 def day_number(ts_ms: int) -> int:
-    """The Hong Kong date of a UTC epoch in milliseconds, as days since 1970-01-01."""
+    """The Hong Kong date at a UTC epoch in milliseconds, as days since 1970-01-01."""
     return (ts_ms + HKT_OFFSET_MS) // DAY_MS
 
 
 def day_start_ms(day: int) -> int:
-    """Midnight in Hong Kong that begins the day with this number, UTC epoch ms."""
+    """The start of a day, midnight in Hong Kong, UTC epoch ms."""
     return day * DAY_MS - HKT_OFFSET_MS
 
 
 def day_name(day: int) -> str:
-    """`20261120` for a day number: the stem of its file."""
+    """`20261120` for a day number: the name of its file without `.db`."""
     return day_date(day).strftime("%Y%m%d")
 
 
@@ -53,7 +53,7 @@ def day_date(day: int) -> date:
 
 
 def parse_day(text: str) -> int:
-    """A day number from `20261120` or `2026-11-20`; ValueError for anything else."""
+    """A day number from `20261120` or `2026-11-20`. Raises ValueError for anything else."""
     digits = text.replace("-", "") if len(text) == 10 else text
     if len(digits) != 8 or not digits.isascii() or not digits.isdigit():
         raise ValueError(f"not a date: {text!r}")
@@ -66,12 +66,12 @@ def hkt(ts_ms: int) -> datetime:
 
 
 def is_weekday(day: int) -> bool:
-    """Monday to Friday: what is known of a day before OpenD's calendar has been asked."""
+    """Monday to Friday: used for a day before OpenD's trading calendar is known."""
     return day_date(day).weekday() < 5
 
 
 def state_name(state: int) -> str:
-    """OpenD's `QotMarketState` in words; `state_n` for a number that is not Hong Kong's."""
+    """The name of an OpenD `QotMarketState`; `state_n` for a number that the Hong Kong market does not use."""
     return _STATES.get(state, f"state_{state}")
 
 
@@ -81,24 +81,24 @@ def is_trading(state: int) -> bool:
 
 
 def is_continuous(state: int) -> bool:
-    """Whether this `QotMarketState` is a session; an auction trades in one moment at its end."""
+    """Whether this `QotMarketState` is continuous trading. In an auction all trades happen at its end."""
     return state in _CONTINUOUS_STATES
 
 
 def close_ms(day: int) -> int:
-    """When the closing auction of a whole trading day has ended at the earliest, 16:08, UTC epoch ms."""
+    """The earliest end of the closing auction of a full trading day, 16:08, UTC epoch ms."""
     return day_start_ms(day) + (16 * 60 + 8) * 60_000
 
 
 def may_seal(day: int, opend_now_ms: int) -> bool:
-    """Whether a day is over for good: OpenD's own date is later, and it is 06:00 in Hong Kong or after."""
+    """Whether a day is finished: OpenD's date is later, and by OpenD's clock it is 06:00 in Hong Kong or later."""
     return day < day_number(opend_now_ms) and hkt(opend_now_ms).hour >= SEALING_HOUR
 
 
 def finished_before(opend_now_ms: int, our_now_ms: int) -> int | None:
-    """The day before which all days are over for good; None before 06:00, when yesterday may not be.
+    """All days before the returned day are finished. None before 06:00, when yesterday may not be finished.
 
-    By the earlier of two dates, OpenD's and this host's: a clock that is a day ahead must not end the current day.
+    It uses the earlier of OpenD's date and this host's date: a clock that is a day ahead must not end the current day.
     """
     today = day_number(min(opend_now_ms, our_now_ms))
     return today if may_seal(today - 1, opend_now_ms) else None

@@ -1,7 +1,7 @@
-"""The values that travel through the collector.
+"""The values that the parts of the collector pass to each other.
 
-A tick travels as a plain tuple in the order of the table's columns, because one object for every tick is what a burst
-cannot afford; `Tick` is the same tuple with names, for everyone who is not in a hurry.
+A tick is passed as a plain tuple in the order of the table's columns, because an object per tick would be too slow in
+a burst. `Tick` is the same tuple with named fields, for code where speed does not matter.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Final, NamedTuple, TypeAlias
 
 TickRow: TypeAlias = tuple[str, int, int, float, int, float, str, str, str, int]
 
-WINDOW_ROWS: Final = 1000  # ticks of a symbol that OpenD gives when it is asked: the only history there is
-SEQ_NEAR_S: Final = 10  # from the second in a sequence to the tick's own time, at most; a trigger has it too
-LATELY_MS: Final = 15 * 60_000  # for so long what was lost is a warning, afterwards it is only listed
+WINDOW_ROWS: Final = 1000  # OpenD's window: it returns the latest 1,000 ticks of a symbol, and nothing older
+SEQ_NEAR_S: Final = 10  # most seconds between the second in a sequence and the tick's time; a trigger uses it too
+LATELY_MS: Final = 15 * 60_000  # lost ticks are a warning for this long; after that they are only listed
 
 PUSH_REALTIME = "realtime"
 PUSH_CACHE = "cache"
@@ -25,18 +25,18 @@ class Tick(NamedTuple):
     """One trade, in the column order of the table `ticks`."""
 
     symbol: str  # "HK.00700"
-    seq: int  # the feed's own sequence, untouched
+    seq: int  # the exchange feed's own sequence, unchanged
     ts_ms: int  # when the trade happened, UTC epoch ms
     price: float  # HKD
     volume: int  # shares
     turnover: float  # HKD
     direction: str  # BUY, SELL, NEUTRAL, UNKNOWN
-    tick_type: str  # AUTO_MATCH, ODD_LOT, …; TYPE_n for a number n that is not known
+    tick_type: str  # AUTO_MATCH, ODD_LOT, …; TYPE_n for an unknown number n
     push_type: str  # realtime, cache, disconnect_refill, backfill
     recv_ts_ms: int  # when it reached our socket, UTC epoch ms
 
 
-# The same of a plain row; where every row of a burst passes, `row[0]`, `row[1]` and `row[2]` are these first three.
+# Getters for a plain row. Code that handles every row of a burst uses `row[0]`, `row[1]` and `row[2]` instead.
 symbol_of: Final = itemgetter(Tick._fields.index("symbol"))
 seq_of: Final = itemgetter(Tick._fields.index("seq"))
 ts_ms_of: Final = itemgetter(Tick._fields.index("ts_ms"))
@@ -45,23 +45,23 @@ recv_ts_ms_of: Final = itemgetter(Tick._fields.index("recv_ts_ms"))
 
 
 class Rejected(NamedTuple):
-    """A received tick that cannot be stored, with all that is known of it."""
+    """A received tick that cannot be stored, and all that is known about it."""
 
     symbol: str
     seq: int
     cause: str  # incomplete, bad_time, non_finite, out_of_range, future_date
-    detail: str  # the whole tick, for the log; empty for the later ones of a message that is full of them
+    detail: str  # the whole tick, for the log; empty after the first ones of a message with many of them
     recv_ts_ms: int
 
 
 GAP_OPEN = "open"
 GAP_HEALED = "healed"
-# Causes of gaps whose tick came and is not in the file: it was rejected, or is stored in the file of another day.
+# Causes of gaps whose tick was received but is not in this file: it was rejected, or is stored in another day's file.
 UNSTORED_CAUSES = frozenset({"rejected", "other_day"})
 
 
 class Gap(NamedTuple):
-    """One contiguous gap: a row of `gaps`. The ticks it misses lie between its bounds, bounds included."""
+    """One contiguous gap: a row of `gaps`. The missing ticks lie between its bounds, bounds included."""
 
     symbol: str
     from_seq: int | None
@@ -77,25 +77,26 @@ class Gap(NamedTuple):
 
 
 class GapChange(NamedTuple):
-    """A row of `gaps` as it is to be, written in the transaction of the ticks that changed it."""
+    """A new or changed row of `gaps`. It is written in the same transaction as the ticks that changed it."""
 
     day: int  # number of the Hong Kong day whose file it belongs to
     gap: Gap
 
 
 class RuleChange(NamedTuple):
-    """What was judged of a symbol's sequence, written in the transaction of the ticks that showed it."""
+    """Whether a symbol's sequence shows what is missing. Written in the transaction of the ticks that showed it."""
 
     day: int  # number of the Hong Kong day whose file it belongs to
     symbol: str
-    rule: str  # counter: the sequence tells what is missing; none: it does not
-    run_seq: int  # the first sequence of this run of the counter, 0 where it never began anew within the day
+    rule: str  # counter: the sequence shows what is missing; none: it does not
+    run_seq: int  # the first sequence since the counter last restarted within the day, 0 if it never did
 
 
 class Reconciled(NamedTuple):
-    """One symbol's day so far, ours beside OpenD's own totals: a row of `reconciliation`.
+    """Our totals of one symbol and day compared with OpenD's totals: a row of `reconciliation`.
 
-    Official figures are None where OpenD gave none. `explained` is a word from below or from `collect.reconcile`.
+    The official figures are None where OpenD gave none. `explained` is a word from below or from
+    `collect.connection.reconcile`.
     """
 
     session: str  # lunch, close
@@ -105,7 +106,7 @@ class Reconciled(NamedTuple):
     turnover: float  # HKD
     odd_lot_volume: int  # of which ODD_LOT
     odd_lot_turnover: float
-    late_volume: int  # of which LATE: concluded before the open, or the day before
+    late_volume: int  # of which LATE: traded before the open, or on the day before
     late_turnover: float
     official_volume: int | None
     official_turnover: float | None
@@ -113,7 +114,7 @@ class Reconciled(NamedTuple):
 
     @property
     def difference(self) -> int:
-        """By how many shares ours and OpenD's volume differ; 0 where OpenD gave none."""
+        """The difference between our volume and OpenD's, in shares; 0 where OpenD gave none."""
         return 0 if self.official_volume is None else abs(self.official_volume - self.volume)
 
 
@@ -121,6 +122,6 @@ MATCH = "match"
 WITHOUT_ODD_LOTS = "match_without_odd_lots"
 WITHOUT_LATE = "match_without_late"
 WITHOUT_BOTH = "match_without_odd_lots_and_late"
-NOT_TRADED = "not_traded"  # we have no tick, and OpenD's totals are of an earlier day
+NOT_TRADED = "not_traded"  # we have no tick, and OpenD's totals are those of an earlier day
 UNEXPLAINED = "unexplained"
 MATCHING = frozenset({MATCH, WITHOUT_ODD_LOTS, WITHOUT_LATE, WITHOUT_BOTH, NOT_TRADED})

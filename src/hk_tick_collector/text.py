@@ -1,22 +1,22 @@
-"""Text from outside, made fit to be shown: one line, and nothing that a terminal, a log or a browser acts on. Pure.
+"""Makes text from outside safe to show: one line, without control characters for a terminal, a log or a browser.
 
-Enters: words of OpenD, of files, of other programs, of the environment. Leaves: the same words on one line. Every place
-where text leaves the program applies it: the verbs (`cli/_show.py`), log lines, systemd's STATUS=, findings, alerts and
-the labels of metrics.
+Enters: text from OpenD, from files, from other programs, from the environment. Leaves: the same text on one line. It is
+applied wherever text leaves the program: the verbs (`cli/_show.py`), log lines, systemd's STATUS=, findings, alerts and
+the labels of metrics. Pure functions.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-_BYTES: Final = range(0xDC80, 0xDD00)  # how Python keeps a byte of a file name that is not UTF-8
+_BYTES: Final = range(0xDC80, 0xDD00)  # the code points in which Python stores a byte of a file name that is not UTF-8
 
 
 def plain(text: object) -> str:
     """One line of printable characters.
 
-    A line break, a tabulator or any other white space becomes a blank. What moves a cursor, sets a colour, turns the
-    direction of writing or is invisible is shown as Python writes it: `\\x1b`, `\\u202e`.
+    A line break, a tab or any other white space becomes a space. A character that moves the cursor, sets a colour,
+    changes the direction of writing or is invisible becomes its Python escape: `\\x1b`, `\\u202e`.
     """
     words = str(text)
     return words if words.isprintable() else "".join(map(_shown, words))

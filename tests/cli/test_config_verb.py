@@ -1,4 +1,4 @@
-"""`config`: what is in force and where it came from, for a person and as JSON; secrets stay secret."""
+"""`config`: settings in force and their sources, as a table and as JSON; secrets are not shown."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def test_the_table_has_every_setting(cli: Cli, workdir: Path) -> None:
-    """Name, value, place, default, unit and bounds of every setting, in columns when piped."""
+    """The table has name, value, source, default, unit and bounds of every setting, in columns if piped."""
     (workdir / ".env").write_text("MAX_WAIT_MS=50\n")
     done = cli("config", FUTU_PORT="2222")
     assert (done.returncode, done.stderr) == (0, "")
@@ -33,7 +33,7 @@ def test_the_table_has_every_setting(cli: Cli, workdir: Path) -> None:
 
 
 def test_json_is_one_document(cli: Cli, workdir: Path) -> None:
-    """Numbers are numbers, lists are lists, and stdout holds nothing else; a warning goes to stderr and into it."""
+    """Numbers are numbers, lists are lists, stdout has nothing else; a warning is on stderr and in the document."""
     done = cli("config", "--json", FUTU_SYMBOLS="HK.00700,HK.00700,HK.00981", METRICS_ADDR="")
     document = json.loads(done.stdout)
     by_name = {setting["name"]: setting for setting in document["settings"]}
@@ -55,7 +55,7 @@ def test_json_is_one_document(cli: Cli, workdir: Path) -> None:
 
 
 def test_secrets_are_masked(cli: Cli) -> None:
-    """A token of ALERT_URLS appears in no form of the output."""
+    """A token of ALERT_URLS is in no form of the output."""
     for args in (["config"], ["config", "--json"]):
         done = cli(*args, ALERT_URLS="tgram://123:hunter2/chat")
         assert "tgram://***" in done.stdout
@@ -63,7 +63,7 @@ def test_secrets_are_masked(cli: Cli) -> None:
 
 
 def test_the_example_starts_a_collector(cli: Cli, workdir: Path) -> None:
-    """What `--example` prints is a file that is read without a word, with symbols to collect."""
+    """`--example` prints a file that is read without a warning, with symbols to collect."""
     (workdir / "new.env").write_text(cli("config", "--example").stdout)
     done = cli("config", "--env-file", "new.env", "--json")
     assert (done.returncode, done.stderr) == (0, "")
@@ -73,7 +73,7 @@ def test_the_example_starts_a_collector(cli: Cli, workdir: Path) -> None:
 
 
 def test_check_is_silent_of_nothing_wrong(cli: Cli, workdir: Path) -> None:
-    """One line with the file, what is given, and the restart as the next command; exit code 0."""
+    """`--check` prints one line with the file, the number of settings, and the restart as next command; exit code 0."""
     (workdir / ".env").write_text(f"FUTU_SYMBOLS=HK.00700,HK.00981\nDATA_ROOT={workdir}\n")
     done = cli("config", "--check")
     assert (done.returncode, done.stderr) == (0, "")
@@ -83,7 +83,7 @@ def test_check_is_silent_of_nothing_wrong(cli: Cli, workdir: Path) -> None:
 
 
 def test_check_names_what_a_restart_would_leave_out(cli: Cli, workdir: Path) -> None:
-    """Bad symbols and a misspelt name: each with file and line, exit code 2, and the service would start."""
+    """Bad symbols and a misspelt name: each with file and line; exit code 2; the service would start."""
     (workdir / "hk.txt").write_text("HK.00700\n700\nhk.00981\n")
     (workdir / ".env").write_text(f"FUTU_SYMBOLS=@hk.txt\nBATCH_ROW=5\nDATA_ROOT={workdir}\n")
     done = cli("config", "--check")
@@ -96,7 +96,7 @@ def test_check_names_what_a_restart_would_leave_out(cli: Cli, workdir: Path) -> 
 
 
 def test_check_names_what_run_would_refuse(cli: Cli, workdir: Path) -> None:
-    """A bad number with its line; and what only `run` looks at, all of it: no symbols, DATA_ROOT, key, alert URL."""
+    """A bad number with its line, and everything that only `run` checks: symbols, DATA_ROOT, key, alert URL."""
     (workdir / ".env").write_text("FUTU_SYMBOLS=HK.00700\nFUTU_PORT=eleven\n")
     done = cli("config", "--check")
     assert (done.returncode, done.stderr) == (2, "")
@@ -112,12 +112,12 @@ def test_check_names_what_run_would_refuse(cli: Cli, workdir: Path) -> None:
         "FUTU_SYMBOLS is empty",
         f"DATA_ROOT=/no/where (from {workdir}/.env:1) does not exist",
         f"FUTU_RSA_KEY=/no/key (from {workdir}/.env:2): No such file or directory",
-        f"ALERT_URLS (from {workdir}/.env:3): URL 1:nothing://*** is not one that Apprise understands",
+        f"ALERT_URLS (from {workdir}/.env:3): URL 1:nothing://*** is not supported by Apprise",
     ]
 
 
 def test_run_collects_the_good_symbols_and_tells_the_bad_ones(cli: Cli, workdir: Path) -> None:
-    """`run` refuses only when no good symbol is left; `ticks` does not guess which one an argument means."""
+    """`run` refuses only if no symbol is valid; `ticks` does not guess which symbol an argument means."""
     (workdir / ".env").write_text(f"FUTU_SYMBOLS=00700,700\nDATA_ROOT={workdir}\n")
     done = cli("run")
     assert done.returncode == 2
@@ -129,7 +129,7 @@ def test_run_collects_the_good_symbols_and_tells_the_bad_ones(cli: Cli, workdir:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root alone can become another account")
 def test_run_names_a_data_root_that_cannot_be_reached(workdir: Path) -> None:
-    """A directory above it is closed to the service's account: one line with DATA_ROOT, and what finds the place."""
+    """A directory above it may not be entered by the service's account: one line with DATA_ROOT and a command."""
     closed = workdir / "closed"
     (closed / "HK").mkdir(parents=True)
     closed.chmod(0o700)

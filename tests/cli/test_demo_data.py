@@ -1,4 +1,4 @@
-"""Each demo begins its own day, and touches no day that another collector made."""
+"""Each demo starts a new day file and does not touch a day file of another collector."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from hk_tick_collector.cli._demo_data import begin
 from hk_tick_collector.cli._options import today
 from hk_tick_collector.errors import OwnedError, UsageError
-from hk_tick_collector.store.owner import OwnerLock
+from hk_tick_collector.store.collector_lock import OwnerLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def run_demo(workdir: Path) -> str:
-    """A demo that is ended, as by Ctrl-C, once it has stored ticks; what it said."""
+    """Runs a demo, ends it as by Ctrl-C after it has stored ticks, and returns its output."""
     command = [sys.executable, "-m", "hk_tick_collector", "demo", "--symbols", "5", "--rate", "50"]
     with subprocess.Popen(command, cwd=workdir, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as demo:
         assert demo.stdout
@@ -50,13 +50,13 @@ def rows(path: Path) -> int:
 
 @pytest.mark.usefixtures("one_day")
 def test_a_second_demo_begins_its_own_day(cli: Cli, workdir: Path) -> None:
-    """Complete to the tick and without a gap, as the first one was; the first one's day is beside it, whole."""
+    """The second day is complete and without gaps, like the first; the first one's files are moved beside it."""
     run_demo(workdir)
     day = workdir / "demo-data" / f"{today()}.db"
     first = rows(day)
     second = run_demo(workdir)
     (aside,) = (workdir / "demo-data").glob("earlier-*")
-    assert f"An earlier demo of today is now in {aside}" in second
+    assert f"The files of an earlier demo of today are now in {aside}" in second
     assert rows(aside / day.name) == first
     document = json.loads(cli("status", "--json", DATA_ROOT="demo-data").stdout)["day"]
     assert document["completeness"]["percent"] == 100.0
@@ -64,7 +64,7 @@ def test_a_second_demo_begins_its_own_day(cli: Cli, workdir: Path) -> None:
 
 
 def test_what_a_killed_demo_left_goes_as_a_whole(tmp_path: Path, make_day: Callable[..., DayFile]) -> None:
-    """The file with its WAL, the spool, the live state: the next day file meets none of it."""
+    """File with WAL, spool and live state are moved, so that the next day file finds none of them."""
     root = tmp_path / "demo-data"
     assert begin(root) is None
     day = make_day(today(), root)
@@ -81,19 +81,19 @@ def test_what_a_killed_demo_left_goes_as_a_whole(tmp_path: Path, make_day: Calla
 def test_no_demo_writes_among_the_days_of_a_collector(
     cli: Cli, workdir: Path, make_day: Callable[..., DayFile]
 ) -> None:
-    """A directory with day files that no demo made is refused with exit 2, and nothing in it changes."""
+    """A directory with day files that no demo made is refused with exit code 2, and nothing in it changes."""
     root = workdir / "HK"
     root.mkdir()
     make_day("20261120", root).db.close()
     before = sorted(path.name for path in root.iterdir())
     done = cli("demo", "--seconds", "1", "--data", str(root))
     assert done.returncode == 2
-    assert "day files that no demo made: name a directory of its own" in done.stderr
+    assert "day files that no demo made: name another directory" in done.stderr
     assert sorted(path.name for path in root.iterdir()) == before
 
 
 def test_a_demo_that_runs_is_not_disturbed(tmp_path: Path, make_day: Callable[..., DayFile]) -> None:
-    """Whoever holds the directory keeps its file where it is."""
+    """A second demo does not move the file of a running demo."""
     root = tmp_path / "demo-data"
     begin(root)
     make_day(today(), root)

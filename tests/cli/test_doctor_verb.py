@@ -1,4 +1,4 @@
-"""`doctor`: every check against the real thing: an OpenD in trouble, a collector at work, files as they can be."""
+"""`doctor`: every check against real things: an OpenD with faults, a running collector, files in many states."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ENDS: Final = {"ok": 0, "not checked": 0, "warning": 1, "failure": 2}
 
 @contextmanager
 def verb(workdir: Path, *args: str, until: str, **environ: str) -> Iterator[tuple[str, Path]]:
-    """A verb in a process of its own, once it has logged `until`: that line, and the file of its log."""
+    """A verb as a process; returns the line of its log that contains `until`, and the log file."""
     path = workdir / f"{args[0]}.log"
     with path.open("wb") as output:
         process = subprocess.Popen(
@@ -59,7 +59,7 @@ def _line(path: Path, words: str) -> str:
 
 @contextmanager
 def opend(workdir: Path, *scenario: str) -> Iterator[dict[str, str]]:
-    """A simulated OpenD with these steps from its start; the settings that lead to it."""
+    """A simulated OpenD that performs these steps at its start, and the settings to use it."""
     steps = workdir / "scenario.txt"
     steps.write_text("".join(f"at 0s {step}\n" for step in scenario))
     args = ("simulate", "--port", "0", "--symbols", SYMBOLS, "--rate", "20", "--scenario", str(steps))
@@ -71,7 +71,7 @@ def opend(workdir: Path, *scenario: str) -> Iterator[dict[str, str]]:
 
 
 def checks(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, str]]:
-    """The checks by name; the exit code is that of the worst, and none that is not ok lacks a remedy or a reason."""
+    """The checks by name. Asserts that the exit code is the worst, and that each check that is not ok has a remedy."""
     document: dict[str, Any] = json.loads(done.stdout)
     found = {each["name"]: each for each in document["checks"]}
     assert len(found) == len(document["checks"])
@@ -85,13 +85,13 @@ def told(found: dict[str, dict[str, str]], *names: str) -> list[str]:
 
 
 def test_all_that_is_right(cli: Cli, workdir: Path) -> None:
-    """Beside a collector at work: OpenD, login, clock, quota with what is ours in it, symbols, calendar, day file."""
+    """With a running collector: OpenD, login, clock, quota including our part, symbols, calendar, day file."""
     with opend(workdir, "quota 3") as settings, verb(workdir, "run", until=" subscribed ", **settings) as (_, log):
         _line(workdir / "status.json", '"subscribed":3')  # written every second
         found = checks(cli("doctor", "--json", **settings))
         names = ("settings", "DATA_ROOT", "SPOOL_DIR", "disk", "day file", "OpenD", "login", "OpenD's clock")
         assert told(found, *names, "quota", "symbols", "calendar") == ["ok"] * 11, found
-        assert found["quota"]["text"] == "3 symbols wanted, 3 can be had (3 of 3 used, 3 by us)"
+        assert found["quota"]["text"] == "3 symbols wanted, 3 available (3 of 3 used, 3 by this service)"
         simulated = workdir / "simulate.log"
         _line(simulated, "client_disconnected")  # its own short connection, and not the collector's
         assert "futu_disconnected" not in log.read_text("utf-8")
@@ -99,7 +99,7 @@ def test_all_that_is_right(cli: Cli, workdir: Path) -> None:
 
 
 def test_opend_away_stops_no_other_check(cli: Cli, workdir: Path) -> None:
-    """The failure has the runbook's commands, what depends on OpenD is not checked, all else is."""
+    """The failure has the runbook's commands; checks that need OpenD are not made, all others are."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
     done = cli("doctor", DATA_ROOT=str(workdir), FUTU_SYMBOLS=SYMBOLS, FUTU_PORT=port)
@@ -117,7 +117,7 @@ def test_opend_away_stops_no_other_check(cli: Cli, workdir: Path) -> None:
 
 
 def test_a_mute_opend_is_not_waited_for(cli: Cli, workdir: Path) -> None:
-    """What accepts and says nothing costs seconds and becomes a failure with a remedy."""
+    """A port that accepts and never answers is a failure with a remedy within seconds."""
     with socket.create_server(("127.0.0.1", 0)) as mute:
         begun_s = time.monotonic()
         settings = {"DATA_ROOT": str(workdir), "FUTU_PORT": str(mute.getsockname()[1]), "FUTU_SYMBOLS": SYMBOLS}
@@ -133,7 +133,7 @@ def test_a_mute_opend_is_not_waited_for(cli: Cli, workdir: Path) -> None:
         ("program needs_sms_code", "login", "failure", "OpenD is needs_sms_code"),
         ("not-logged-in", "login", "failure", "not logged in"),
         ("clock +1h", "OpenD's clock", "warning", "s off OpenD's"),
-        ("quota 2", "quota", "failure", "3 symbols wanted, 2 can be had"),
+        ("quota 2", "quota", "failure", "3 symbols wanted, 2 available"),
         ("no-reply GetSubInfo", "quota", "not checked", "did not answer"),
         ("fail-reply RequestTradeDate", "calendar", "not checked", "did not answer"),
     ],
@@ -141,7 +141,7 @@ def test_a_mute_opend_is_not_waited_for(cli: Cli, workdir: Path) -> None:
 def test_each_trouble_of_opend_is_named(
     cli: Cli, workdir: Path, step: str, name: str, outcome: str, words: str
 ) -> None:
-    """By the check that it concerns, with a remedy; the other questions are asked all the same."""
+    """Each trouble is reported by its own check, with a remedy; the other requests are still made."""
     with opend(workdir, step) as settings:
         found = checks(cli("doctor", "--json", **settings))
     assert (found[name]["outcome"], words in found[name]["text"]) == (outcome, True), found[name]
@@ -150,7 +150,7 @@ def test_each_trouble_of_opend_is_named(
 
 
 def test_symbols_that_opend_does_not_know(cli: Cli, workdir: Path) -> None:
-    """A warning with OpenD's words: the collector takes the others all the same."""
+    """A warning with OpenD's text: the collector collects the other symbols."""
     with opend(workdir) as settings:
         found = checks(cli("doctor", "--json", **{**settings, "FUTU_SYMBOLS": f"{SYMBOLS},HK.99999"}))
     assert found["symbols"]["outcome"] == "warning"
@@ -158,7 +158,7 @@ def test_symbols_that_opend_does_not_know(cli: Cli, workdir: Path) -> None:
 
 
 def test_settings_that_cannot_work(cli: Cli, workdir: Path) -> None:
-    """The failure names key, value, place and what is allowed; what needs no settings is checked."""
+    """The failure gives name, value, source and what is allowed; checks that need no settings are made."""
     (workdir / ".env").write_text("FUTU_PORT=11111\nBATCH_ROWS=none\n")
     done = cli("doctor", "--json")
     found = checks(done)
@@ -170,7 +170,7 @@ def test_settings_that_cannot_work(cli: Cli, workdir: Path) -> None:
 
 @pytest.mark.usefixtures("one_day")
 def test_what_is_on_disk(cli: Cli, workdir: Path, make_day: Callable[..., Any]) -> None:
-    """A day of another schema, a spool with rows, a damaged file, days that grow beyond the disk: each has its line."""
+    """A day with another schema, a spool with rows, a damaged file, days larger than the disk: each has its line."""
     today = market.day_name(market.day_number(time.time_ns() // 1_000_000))
     make_day(today).execute("PRAGMA user_version = 99")
     (workdir / ".spool").mkdir()
@@ -188,14 +188,14 @@ def test_what_is_on_disk(cli: Cli, workdir: Path, make_day: Callable[..., Any]) 
 
 
 def test_a_place_that_is_not_there(cli: Cli, workdir: Path) -> None:
-    """DATA_ROOT must be made by the operator, and the line says how; the spool is made by the service."""
+    """DATA_ROOT must be created by the operator, and the line says how; the spool is created by the service."""
     found = checks(cli("doctor", "--json", DATA_ROOT=f"{workdir}/gone", FUTU_SYMBOLS=SYMBOLS, FUTU_PORT="1"))
     assert told(found, "DATA_ROOT", "SPOOL_DIR") == ["failure", "ok"]
     assert f"{workdir}/gone" in found["DATA_ROOT"]["remedy"]
 
 
 def test_a_metrics_port_that_is_taken(cli: Cli, workdir: Path) -> None:
-    """A warning, because collection works without; the secrets of alerts stay secret."""
+    """A warning, because collection does not need the port; the secrets of alerts are not shown."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         settings = {"METRICS_ADDR": address, "ALERT_URLS": "tgram://1:secret/1,mailto://me:secret@host.example"}

@@ -62,7 +62,7 @@ def ask(workdir: Path, *args: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_each_verb_names_the_frozen_disk(workdir: Path, root: Path) -> None:
-    """One line, no traceback, and the command that thaws it; afterwards all is as before."""
+    """One line, no traceback, and the command that unfreezes the disk; afterwards everything works as before."""
     with frozen(root.parent):
         for args in (
             ("gaps", "--day", DAY), ("gaps", "--day", DAY, "--json"), ("ticks", "--day", DAY),
@@ -81,7 +81,7 @@ def test_each_verb_names_the_frozen_disk(workdir: Path, root: Path) -> None:
 
 
 def test_status_keeps_its_figures_and_says_why_the_day_is_not_among_them(workdir: Path, root: Path) -> None:
-    """The live state is read all the same; the frozen disk is the first finding, in text and in JSON."""
+    """The live state is still read; the frozen disk is the first finding, in text and in JSON."""
     with subprocess.Popen(
         ["hk-tick-collector", "300"], executable="/usr/bin/sleep"
     ) as process:  # as the kernel lists it
@@ -106,7 +106,7 @@ def _demand_status(workdir: Path, root: Path) -> None:
 
 @contextmanager
 def writer(root: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that writes in DATA_ROOT and holds the file's locks as a writer in its first commit does."""
+    """A process that writes in DATA_ROOT and holds the locks of a writer in its first commit."""
     program = (
         "import apsw, sys\n"
         f"db = apsw.Connection({str(root / (DAY + '.db'))!r})\n"
@@ -126,10 +126,10 @@ def writer(root: Path) -> Iterator[subprocess.Popen[bytes]]:
             process.send_signal(signal.SIGKILL)
 
 
-def test_a_lock_of_a_process_that_waits_for_the_disk_is_the_disks_fault(
+def test_a_lock_held_by_a_process_that_waits_for_the_disk_is_a_disk_fault(
     workdir: Path, tick: Callable[..., TickRow]
 ) -> None:
-    """A file that stays locked by a writer that a frozen disk keeps: the disk is named, not a process to end."""
+    """A file stays locked by a writer that waits for a frozen disk: the disk is reported, not a process to end."""
     with disk_of_its_own(workdir / "disk") as root:
         (workdir / ".env").write_text(f"DATA_ROOT={root}\n")
         file = DayFile(root / f"{DAY}.db", DAY, "run", OPEN_MS, "test", StoreOptions())

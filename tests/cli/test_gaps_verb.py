@@ -1,4 +1,4 @@
-"""`gaps`: every gap of a day with its size and cause, as a table with sums or as one document."""
+"""`gaps`: every gap of a day with its size and cause, as a table with totals or as one document."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ GAPS: Final = [
 
 @pytest.fixture
 def stored(workdir: Path, tick: Callable[..., TickRow]) -> Path:
-    """The day file of DAY with these gaps, as a collector leaves it."""
+    """A day file of DAY with these gaps, as a collector writes it."""
     path = workdir / f"{DAY}.db"
     day = DayFile(path, DAY, "run", OPEN_MS, "test", StoreOptions())
     day.write(Batch(rows=[tick("HK.00700", SEQ | 1, OPEN_MS)], gaps=GAPS), OPEN_MS)
@@ -46,7 +46,7 @@ def stored(workdir: Path, tick: Callable[..., TickRow]) -> Path:
 
 
 def test_the_table_has_every_gap_and_the_sums(cli: Cli, stored: Path) -> None:
-    """Times of Hong Kong, exact sequences, the size or that it is unknown; sums in all and per cause; exit 0."""
+    """Hong Kong times, exact sequences, size or unknown; totals, and sums by cause; exit code 0."""
     done = cli("gaps", "--day", DAY)
     assert (done.returncode, done.stderr) == (0, "")
     header, *lines = done.stdout.splitlines()
@@ -81,7 +81,7 @@ def test_json_is_one_exact_document(cli: Cli, stored: Path) -> None:
 
 
 def test_symbols_and_open_gaps_are_chosen(cli: Cli, stored: Path) -> None:
-    """Only what was asked for is listed and summed."""
+    """Only the chosen gaps are listed and summed."""
     chosen = json.loads(cli("gaps", "HK.00005", "--open", "--day", DAY, "--json").stdout)
     assert [(gap["symbol"], gap["cause"]) for gap in chosen["gaps"]] == [("HK.00005", "kicked_out")]
     assert (chosen["sums"]["open"], chosen["sums"]["missing"]) == (1, 0)
@@ -89,10 +89,10 @@ def test_symbols_and_open_gaps_are_chosen(cli: Cli, stored: Path) -> None:
 
 
 def test_what_cannot_be_listed_has_one_line(cli: Cli, stored: Path) -> None:
-    """A day without a file, a day to come, a symbol that is none: cause and remedy, nothing on stdout."""
+    """A day without a file, a future day, an invalid symbol: one line with cause and remedy, nothing on stdout."""
     for args, code, words in (
         (("--day", "20200102"), 1, f"the only day there is {DAY}"),
-        (("--day", "99991231"), 2, "has not come yet"),
+        (("--day", "99991231"), 2, "is in the future"),
         (("00700", "--day", DAY), 2, "HK.00700"),
     ):
         done = cli("gaps", *args)

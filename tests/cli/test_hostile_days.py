@@ -1,4 +1,4 @@
-"""Verbs before files that somebody made to do harm: a bounded answer, a finding of that file, JSON that is JSON."""
+"""Verbs with files that were made to do harm: an answer in bounded time, a finding for the file, valid JSON."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ DAYS: Final = {
 
 @pytest.fixture
 def root(workdir: Path, tick: Callable[..., TickRow]) -> Path:
-    """DATA_ROOT with such days, and with two that are no files at all."""
+    """DATA_ROOT with such days, and with two that are not regular files."""
     (workdir / ".env").write_text(f"DATA_ROOT={workdir}\nDISK_MIN_FREE_MB=1\nFUTU_SYMBOLS=HK.00700\nFUTU_PORT=1\n")
     for day, (sql, _) in DAYS.items():
         start_ms = market.day_start_ms(market.parse_day(day)) + 34_200_000
@@ -59,7 +59,7 @@ def root(workdir: Path, tick: Callable[..., TickRow]) -> Path:
 
 
 def document(text: str) -> Any:
-    """One JSON document as the standard has it: without NaN and Infinity."""
+    """One JSON document by the standard: without NaN and Infinity."""
 
     def refuse(word: str) -> NoReturn:
         raise ValueError(f"{word} is no JSON")
@@ -68,20 +68,20 @@ def document(text: str) -> Any:
 
 
 def test_report_names_each_file_and_goes_on(cli: Cli, root: Path) -> None:
-    """Every day is listed, with its own problem."""
+    """Every day is listed, each with its own problem."""
     found = document(cli("report", "--json").stdout)
     problems = {day["day"]: day["problem"] for day in found["days"]}
     assert problems.keys() == {*DAYS, "20251113", "20251114"}
     for day, (_, words) in DAYS.items():
         assert words in problems[day]
         assert bool(words) == bool(problems[day])
-    assert problems["20251113"] == f"{root}/20251113.db is no regular file"
+    assert problems["20251113"] == f"{root}/20251113.db is not a regular file"
     assert {"day_unreadable"} <= {finding["code"] for finding in found["findings"]}
 
 
 @pytest.mark.parametrize("day", ["20251114", "20251117", "20251118", "20251120"])
 def test_each_verb_answers_in_one_line(cli: Cli, root: Path, day: str) -> None:
-    """The file and what is wrong in it; no traceback, no wait."""
+    """One line with the file and its fault; no traceback, no long wait."""
     for args in (("ticks", "--day", day), ("snapshot", "--day", day), ("gaps", "--day", day)):
         done = cli(*args)
         assert done.stderr.count("\n") <= 1, done.stderr
@@ -91,7 +91,7 @@ def test_each_verb_answers_in_one_line(cli: Cli, root: Path, day: str) -> None:
 
 @pytest.mark.usefixtures("one_day")
 def test_status_of_a_hostile_day_and_live_state(cli: Cli, root: Path) -> None:
-    """Its figures are numbers, or a finding says why there are none."""
+    """The figures are numbers, or a finding says why there are none."""
     done = cli("status", "--json")
     assert document(done.stdout)["findings"][0]["code"] == "live_state"
     (root / "status.json").unlink()

@@ -1,4 +1,4 @@
-"""`import`: a day file of the predecessor becomes one of ours, and nothing of it is lost, changed or guessed."""
+"""`import`: a day file of the predecessor is imported; no row is lost, changed or guessed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import pytest
 from tests.predecessor_files import SHIFT_MS, as_predecessors, begin_file, insert, write_file
 
 from hk_tick_collector import market
+from hk_tick_collector.store.collector_lock import OwnerLock
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions, seal
-from hk_tick_collector.store.owner import OwnerLock
 from hk_tick_collector.store.query import DayReader
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ OPEN_MS = 1_794_965_400_000  # 2026-11-18 09:30 in Hong Kong
 
 
 def tick(symbol: str, counter: int, **changed: Any) -> TickRow:
-    """A tick that follows the rule of its sequence, a second after the one before."""
+    """A tick that follows the rule of the sequence, one second after the previous one."""
     ts_ms = OPEN_MS + counter * 1000 + 250
     row = {
         "symbol": symbol,
@@ -57,14 +57,14 @@ def ours(path: Path) -> list[TickRow]:
 
 
 def beside(path: Path, table: str, columns: str = "cause, symbol, seq, ts_ms, price") -> list[Any]:
-    """Rows of the tables beside `ticks`."""
+    """Rows of the tables for rows that are not ticks."""
     with closing(sqlite3.connect(path)) as db:
         return db.execute(f"SELECT {columns} FROM {table} ORDER BY source_rowid").fetchall()
 
 
 @pytest.fixture
 def root(workdir: Path) -> Path:
-    """A DATA_ROOT, which the settings name."""
+    """The DATA_ROOT of the settings."""
     place = workdir / "HK"
     place.mkdir()
     (workdir / ".env").write_text(f"DATA_ROOT={place}\nDISK_MIN_FREE_MB=1\n")
@@ -74,7 +74,7 @@ def root(workdir: Path) -> Path:
 @pytest.mark.parametrize("version", [1, 2, 3, 4])
 @pytest.mark.parametrize("recv", [True, False])
 def test_a_file_in_its_place_becomes_ours(cli: Cli, root: Path, version: int, recv: bool) -> None:
-    """Every tick is there as it was, the old file is kept under a name that says what it is, one line tells all."""
+    """Every tick is unchanged, the old file is kept under a name that shows what it is, one line reports everything."""
     ticks = [tick(symbol, counter) for symbol in ("HK.00700", "HK.00981") for counter in range(1, 40)]
     path = write_file(root / f"{DAY}.db", [as_predecessors(row, DAY) for row in ticks], version=version, recv=recv)
     before = path.read_bytes()
@@ -84,7 +84,7 @@ def test_a_file_in_its_place_becomes_ours(cli: Cli, root: Path, version: int, re
     assert f"78 of 78 rows imported to {path}, checked row by row" in line
     expected = ticks if recv else [(*row[:9], row[9] + 40) for row in ticks]
     assert ours(path) == sorted(expected)
-    assert ("inserted_at_ms stands for it" in line) == (not recv)
+    assert ("inserted_at_ms is used instead" in line) == (not recv)
     [kept] = root.glob(f"{DAY}.db.predecessor-*")
     assert str(kept) in line
     assert kept.read_bytes() == before
@@ -95,7 +95,7 @@ def test_a_file_in_its_place_becomes_ours(cli: Cli, root: Path, version: int, re
 
 
 def test_the_verbs_read_it(cli: Cli, root: Path) -> None:
-    """Before, each says what to type; after, `ticks`, `gaps`, `report` and the check read the day as any other."""
+    """Before, each verb prints the command; afterwards `ticks`, `gaps`, `report` and the check work as usual."""
     ticks = [tick("HK.00700", counter) for counter in (1, 2, 3, 4, 7, 8, 9)]
     path = write_file(root / f"{DAY}.db", [as_predecessors(row, DAY) for row in ticks])
     command = f"sudo hk-tick-collector import {path}"
@@ -104,10 +104,10 @@ def test_the_verbs_read_it(cli: Cli, root: Path) -> None:
         assert told.returncode == 1
         assert f"{path} is a day file of the predecessor: {command}" in told.stderr
     report = cli("report")
-    assert report.stdout.startswith(f"WARNING: {DAY} is the predecessor's")
+    assert report.stdout.startswith(f"WARNING: the day file of {DAY} belongs to the predecessor")
     assert f"sudo hk-tick-collector import {root}" in report.stdout
     doctor = cli("doctor").stdout
-    assert f"WARNING     old day files   {DAY} is the predecessor's day file" in doctor
+    assert f"WARNING     old day files   the day file of {DAY} belongs to the predecessor" in doctor
     today = market.day_name(market.day_number(time.time_ns() // 1_000_000))
     of_today = write_file(root / f"{today}.db", [as_predecessors(tick("HK.00700", 1), today)])
     told = cli("status")
@@ -121,7 +121,7 @@ def test_the_verbs_read_it(cli: Cli, root: Path) -> None:
 
 
 def test_the_write_ahead_log_comes_with_it(cli: Cli, root: Path) -> None:
-    """A predecessor that was killed left its newest ticks in the WAL, with or without its shm."""
+    """A killed predecessor left its newest ticks in the WAL, with or without its shm: they are imported."""
     for day, keeps_shm in (("20261117", True), (DAY, False)):
         path = root / f"{day}.db"
         at_work = root / "at_work.db"
@@ -145,7 +145,7 @@ def test_the_write_ahead_log_comes_with_it(cli: Cli, root: Path) -> None:
 
 
 def test_rows_that_are_no_ticks_stay_beside(cli: Cli, root: Path) -> None:
-    """Without a sequence, of another day, incomplete, odd, in doubt, contradicting: verbatim, with cause, counted."""
+    """Rows without sequence, of another day, incomplete, wrong, doubtful or contradicting are stored unchanged."""
     good = [tick("HK.00700", counter) for counter in range(1, 6)]
     yesterday = tick("HK.00700", 6, seq=(OPEN_MS // 1000 - 86_400) << 32 | 6, ts_ms=OPEN_MS - 86_400_000)
     rows = [
@@ -166,12 +166,12 @@ def test_rows_that_are_no_ticks_stay_beside(cli: Cli, root: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     for told in (
         "5 of 15 rows imported",
-        "1 were there already",
+        "1 were already there",
         "2 without a sequence, in the table ticks_without_seq",
         "3 with values of another type",
         "1 of another day",
         "1 without price",
-        "1 whose time is in doubt",
+        "1 with a doubtful time",
         "1 contradict a tick",
     ):
         assert told in done.stdout
@@ -187,7 +187,7 @@ def test_rows_that_are_no_ticks_stay_beside(cli: Cli, root: Path) -> None:
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_time_eight_hours_off_is_put_right_by_its_sequence(cli: Cli, root: Path, sign: int) -> None:
-    """The second in the exchange's own sequence proves it, row by row; a row that nothing proves stays beside."""
+    """The second in the exchange's own sequence proves it row by row; a row without proof is not changed."""
     ticks = [tick("HK.00700", counter) for counter in range(1, 8)]
     rows = [as_predecessors(row, DAY, ts_ms=row[2] + sign * SHIFT_MS) for row in ticks[:4]]
     rows += [as_predecessors(row, DAY) for row in ticks[4:]]
@@ -195,13 +195,13 @@ def test_a_time_eight_hours_off_is_put_right_by_its_sequence(cli: Cli, root: Pat
     path = write_file(root / f"{DAY}.db", rows, version=1)
     done = cli("import", str(path))
     assert done.returncode == 0
-    assert "4 had a time eight hours off by their own sequence: put right" in done.stdout
-    assert "1 whose time is in doubt" in done.stdout
+    assert "4 had a time eight hours off, shown by their own sequence: corrected" in done.stdout
+    assert "1 with a doubtful time" in done.stdout
     assert ours(path) == ticks
 
 
 def test_a_day_of_ours_gains_what_it_lacks(cli: Cli, root: Path) -> None:
-    """What ours has stays, the predecessor's ticks are added, the contradiction is kept beside, gaps are filled."""
+    """Our ticks are kept, the predecessor's are added, contradictions are stored apart, gaps are filled."""
     path = root / f"{DAY}.db"
     day = DayFile(path, DAY, "run", OPEN_MS, "test", StoreOptions())
     mine = [tick("HK.00700", counter) for counter in range(5, 9)]
@@ -213,7 +213,7 @@ def test_a_day_of_ours_gains_what_it_lacks(cli: Cli, root: Path) -> None:
     done = cli("import", str(old))
     assert (done.returncode, done.stderr) == (0, "")
     assert f"4 of 7 rows added to {path}" in done.stdout
-    assert "2 were there already; 1 contradict" in done.stdout
+    assert "2 were already there; 1 contradict" in done.stdout
     assert ours(path) == [*theirs[:4], *mine]
     assert old.exists()
     assert f"{DAY}: no gap" in cli("gaps", "--day", DAY).stdout
@@ -221,7 +221,7 @@ def test_a_day_of_ours_gains_what_it_lacks(cli: Cli, root: Path) -> None:
 
 
 def test_a_sealed_day_is_left_alone(cli: Cli, root: Path) -> None:
-    """Nothing is added to a finished day; --to gives the ticks a file of their own."""
+    """Nothing is added to a sealed day; --to writes the ticks to another file."""
     path = root / f"{DAY}.db"
     day = DayFile(path, DAY, "run", OPEN_MS, "test", StoreOptions())
     day.write(Batch(rows=[tick("HK.00700", 1)]), OPEN_MS)
@@ -237,7 +237,7 @@ def test_a_sealed_day_is_left_alone(cli: Cli, root: Path) -> None:
 
 
 def test_a_running_collector_is_given_the_file(cli: Cli, root: Path) -> None:
-    """Its day file may be open: it adds the ticks itself, from a copy under the name that it looks for."""
+    """Its day file may be open, so the collector adds the ticks itself, from a copy with the name that it expects."""
     path = root / f"{DAY}.db"
     day = DayFile(path, DAY, "run", OPEN_MS, "test", StoreOptions())
     day.write(Batch(rows=[tick("HK.00700", 1)]), OPEN_MS)
@@ -249,7 +249,7 @@ def test_a_running_collector_is_given_the_file(cli: Cli, root: Path) -> None:
         lock.release()
         day.close()
     assert (done.returncode, done.stderr) == (0, "")
-    assert "handed to the collector that runs" in done.stdout
+    assert "given to the running collector" in done.stdout
     [waiting] = root.glob(f"{DAY}.db.predecessor-*.not-imported")
     assert len(ours(path)) == 1
     assert "1 of 1 rows added" in cli("import", str(root)).stdout
@@ -258,7 +258,7 @@ def test_a_running_collector_is_given_the_file(cli: Cli, root: Path) -> None:
 
 
 def test_a_predecessor_at_work_is_named(cli: Cli, root: Path) -> None:
-    """Its file is not taken from under it: the process is named."""
+    """The file is open in the predecessor, so it is not moved, and the process is named."""
     path = root / f"{DAY}.db"
     with closing(begin_file(path)) as db:
         insert(db, [as_predecessors(tick("HK.00700", 1), DAY)])
@@ -278,7 +278,7 @@ sys.stdin.read()
 
 
 def test_a_file_that_the_collector_imports_is_left_to_it(cli: Cli, root: Path) -> None:
-    """Under its last name or under that of the day: there is nothing to do, and nobody is told to stop the service."""
+    """With the file's new name or the day's name: nothing to do, and the message does not ask to stop the service."""
     path = root / f"{DAY}.db"
     waiting = root / f"{DAY}.db.predecessor-20261118T020304Z.not-imported"
     write_file(waiting, [as_predecessors(tick("HK.00700", 1), DAY)])
@@ -304,7 +304,7 @@ def test_a_file_that_the_collector_imports_is_left_to_it(cli: Cli, root: Path) -
 
 
 def test_what_is_no_file_of_the_predecessor(cli: Cli, root: Path) -> None:
-    """Each is refused with its cause, the others are imported all the same, exit 1."""
+    """Each is refused with its cause, the others are still imported; exit code 1."""
     good = write_file(root / f"{DAY}.db", [as_predecessors(tick("HK.00700", 1), DAY)])
     text, other, damaged = root.parent / "20261101.db", root.parent / "20261102.db", root.parent / "20261103.db"
     text.write_text("no database\n" * 200)
@@ -319,11 +319,11 @@ def test_what_is_no_file_of_the_predecessor(cli: Cli, root: Path) -> None:
     done = cli("import", *map(str, (text, other, damaged, missing, pipe, good)))
     assert done.returncode == 1
     told = dict(zip(("text", "other", "damaged", "missing", "pipe"), done.stderr.splitlines(), strict=True))
-    assert "is no SQLite file" in told["text"]
+    assert "is not an SQLite file" in told["text"]
     assert "another program's database" in told["other"]
     assert "is damaged" in told["damaged"]
     assert "there is no" in told["missing"]
-    assert "no regular file" in told["pipe"]
+    assert "not a regular file" in told["pipe"]
     assert "1 of 1 rows imported" in done.stdout
 
 
@@ -343,20 +343,20 @@ def test_what_is_no_file_of_the_predecessor(cli: Cli, root: Path) -> None:
     ],
 )
 def test_a_hostile_file_is_named(cli: Cli, root: Path, sql: str) -> None:
-    """A view without an end, another kind of table, a value of 50 MB: one line, nothing changed, no traceback."""
+    """An endless view, another kind of table, a value of 50 MB: one line, nothing changed, no traceback."""
     path = write_file(root / f"{DAY}.db", [as_predecessors(tick("HK.00700", 1), DAY)])
     with closing(sqlite3.connect(path)) as db:
         db.executescript(sql)
     done = cli("import", str(path))
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
-    assert "another program's database" in done.stderr or "not as the predecessor makes" in done.stderr
+    assert "another program's database" in done.stderr or "the tables of a predecessor's file" in done.stderr
     assert cli("ticks", "--day", DAY).returncode == 1
     assert [*root.glob("*.db"), *root.glob("*predecessor*")] == [path]
 
 
 def test_the_day_is_told_by_name_or_rows(cli: Cli, root: Path) -> None:
-    """A file of any name is imported where its rows are of one day; of two days nobody can tell."""
+    """A file with any name is imported if its rows are of one day; with rows of two days it is refused."""
     one = write_file(root.parent / "copy.sqlite", [as_predecessors(tick("HK.00700", 1), DAY)])
     assert cli("import", str(one)).returncode == 0
     assert len(ours(root / f"{DAY}.db")) == 1
@@ -364,12 +364,12 @@ def test_the_day_is_told_by_name_or_rows(cli: Cli, root: Path) -> None:
         root.parent / "two.sqlite",
         [as_predecessors(tick("HK.00700", 1), DAY), as_predecessors(tick("HK.00700", 2), "20261119")],
     )
-    assert "tell one trading day" in cli("import", str(two)).stderr
+    assert "the trading day is neither in the name of" in cli("import", str(two)).stderr
     assert "--to" in cli("import", str(one), "--to", str(root / "nowhere")).stderr
 
 
 def test_a_full_disk_changes_nothing(root: Path, cli: Cli) -> None:
-    """Where there is no room it is told before anything is written."""
+    """Too little space is reported before anything is written."""
     path = write_file(root / f"{DAY}.db", [as_predecessors(tick("HK.00700", 1), DAY)])
     before = path.read_bytes()
     done = cli("import", str(path), DISK_MIN_FREE_MB="2000000000")
@@ -380,7 +380,7 @@ def test_a_full_disk_changes_nothing(root: Path, cli: Cli) -> None:
 
 
 def test_a_disk_that_fills_meanwhile_changes_nothing(root: Path, workdir: Path) -> None:
-    """A write that fails ends the import with its cause: the old file is as it was, nothing is left beside it."""
+    """A failed write ends the import with its cause: the old file is unchanged, and no partial file remains."""
     rows = [as_predecessors(tick("HK.00700", counter), DAY) for counter in range(1, 5000)]
     path = write_file(root / f"{DAY}.db", rows)
     before = path.read_bytes()
@@ -393,7 +393,7 @@ def test_a_disk_that_fills_meanwhile_changes_nothing(root: Path, workdir: Path) 
 
 
 def test_earlier_days_beside_a_running_collector(cli: Cli, root: Path) -> None:
-    """A file of the predecessor that is in its place becomes ours without a stop."""
+    """A file of the predecessor in the day's place is imported without stopping the collector."""
     path = write_file(root / f"{DAY}.db", [as_predecessors(tick("HK.00700", 1), DAY)])
     lock = OwnerLock(root, "a test")
     try:
@@ -404,7 +404,7 @@ def test_earlier_days_beside_a_running_collector(cli: Cli, root: Path) -> None:
 
 
 def test_a_kill_at_any_moment_leaves_no_half(root: Path, cli: Cli, workdir: Path) -> None:
-    """SIGKILL between any two steps: no half of a new file is ever in force, and a second call ends the work."""
+    """After SIGKILL at any step no partial file is in use, and a second call completes the import."""
     ticks = [tick("HK.00700", counter) for counter in range(1, 60)]
     rows = [as_predecessors(row, DAY) for row in ticks]
     for step in ("_fill", "_judge", "_verify", "_give", "_publish", "os.link", "Path.replace", "foreign.keep"):
@@ -447,7 +447,7 @@ sys.exit(cli.main(["import", sys.argv[2]]))
 
 
 def test_memory_does_not_grow_with_the_rows(root: Path, workdir: Path) -> None:
-    """Three hundred thousand rows take hardly more memory than a few."""
+    """Three hundred thousand rows need hardly more memory than a few."""
     peaks = []
     for rows in (2_000, 300_000):
         path = root / f"{DAY}.db"

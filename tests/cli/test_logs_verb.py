@@ -1,4 +1,4 @@
-"""`logs`: a log chosen from and summed up, what a line means, and a journal that cannot be read told in one line."""
+"""`logs`: filters and combines log lines, explains a line, and reports an unreadable journal in one line."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def saved(workdir: Path) -> str:
 
 
 def stand_in(workdir: Path, said: str, code: int, printed: str = "") -> dict[str, str]:
-    """A journalctl that prints, says and ends as Debian's does, and writes down its arguments."""
+    """A stand-in for journalctl with given output and exit code, which records its arguments."""
     folder = workdir / "bin"
     folder.mkdir(exist_ok=True)
     program = folder / "journalctl"
@@ -57,26 +57,26 @@ def stand_in(workdir: Path, said: str, code: int, printed: str = "") -> dict[str
 
 
 def test_repeats_are_summed_up_and_the_routine_is_left_out(cli: Cli, saved: str) -> None:
-    """Of a row of like lines the first and the last stay, with their number; --all keeps every line."""
+    """Of a series of equal lines the first and the last are shown, with the number; --all shows every line."""
     done = cli("logs", saved)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        LINES[0], HEALTH[0], "    … 4 more health like it, then the last:", HEALTH[-1], *LINES[8:]
+        LINES[0], HEALTH[0], "    … 4 more health like this one; the last:", HEALTH[-1], *LINES[8:]
     ]  # fmt: skip
     assert cli("logs", saved, "--all").stdout.splitlines() == LINES
 
 
 def test_a_line_that_says_something_else_is_no_repeat(cli: Cli, workdir: Path) -> None:
-    """Health that changes from connected to not, or a cause that changes, is shown."""
+    """A health line that changes from connected to not, or a line with another cause, is shown."""
     lines = [*HEALTH[:2], HEALTH[2].replace("True", "False"), *HEALTH[3:]]
     (workdir / "run.log").write_text("\n".join(lines) + "\n")
     assert cli("logs", "run.log").stdout.splitlines() == [
-        *lines[:4], "    … 1 more health like it, then the last:", lines[-1]
+        *lines[:4], "    … 1 more health like this one; the last:", lines[-1]
     ]  # fmt: skip
 
 
 def test_lines_of_older_versions_are_told_in_hong_kongs_time(cli: Cli, workdir: Path) -> None:
-    """They had the offset of their host. What has no offset is left as it is."""
+    """Their offset is that of the host. A time without an offset is not changed."""
     lines = ["2026-11-20T01:30:20.000+00:00 WARNING gap_opened symbol=HK.00700", LINES[8]]
     syslog = "Nov 20 01:30:21 host systemd[1]: Started hk-tick-collector.service."
     (workdir / "old.log").write_text("\n".join([*lines, syslog]) + "\n")
@@ -96,7 +96,7 @@ def test_levels_and_events_are_chosen(cli: Cli, saved: str) -> None:
 
 
 def test_json_is_one_document(cli: Cli, saved: str) -> None:
-    """Fields taken apart, what belongs to a line with it."""
+    """Fields are separate, and lines that belong to an event are in it."""
     lines = json.loads(cli("logs", saved, "--level", "WARNING", "--json").stdout)["lines"]
     assert [line["event"] for line in lines] == ["sqlite_busy_backoff", "bug", "WATCHDOG persistent_stall"]
     assert lines[0]["fields"] == {"cause": "busy", "attempt": "1", "detail": "database is locked"}
@@ -104,7 +104,7 @@ def test_json_is_one_document(cli: Cli, saved: str) -> None:
 
 
 def test_the_journal_is_asked_for_our_unit(cli: Cli, workdir: Path) -> None:
-    """The journal's own head is taken off; what systemd says of the unit is kept, a kill as a warning."""
+    """The journal's prefix is removed; systemd's lines about the unit are kept, a kill as a warning."""
     head = "2026-11-20T09:30:00+0000 host"
     printed = "".join(
         f"{head} {who}: {line}\n"
@@ -126,7 +126,7 @@ def test_the_journal_is_asked_for_our_unit(cli: Cli, workdir: Path) -> None:
 
 
 def test_a_pipe_is_read(workdir: Path) -> None:
-    """`journalctl … | hk-tick-collector logs -`, whatever head its lines have."""
+    """`journalctl … | hk-tick-collector logs -`, with any prefix of the lines."""
     text = "".join(f"Nov 20 09:30:00 host hk-tick-collector[7]: {line}\n" for line in LINES)
     done = subprocess.run(
         [sys.executable, "-m", "hk_tick_collector", "logs", "-", "--level", "ERROR"],
@@ -150,24 +150,24 @@ def test_a_pipe_is_read(workdir: Path) -> None:
     ],
 )
 def test_a_journal_that_cannot_be_read(cli: Cli, workdir: Path, said: str, code: int, words: str) -> None:
-    """One line with cause and remedy, exit 1, nothing on stdout."""
+    """One line with cause and remedy, exit code 1, nothing on stdout."""
     done = cli("logs", **stand_in(workdir, said, code, "-- No entries --\n"))
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert words in done.stderr
 
 
 def test_what_cannot_be_meant(cli: Cli, workdir: Path, saved: str) -> None:
-    """Wrong arguments: one line that says what is allowed, exit 2."""
+    """Wrong arguments: one line that says what is allowed, exit code 2."""
     failed = stand_in(workdir, "Failed to parse timestamp: yesteryear\n", 1)
     for args, words in (
         (("nowhere.log",), "cannot read nowhere.log (No such file or directory)"),
         ((saved, "--level", "LOUD"), "levels are DEBUG, INFO, WARNING, ERROR"),
-        ((saved, "--event", "sqlite_busy"), "perhaps sqlite_busy_backoff"),
+        ((saved, "--event", "sqlite_busy"), "did you mean sqlite_busy_backoff?"),
         ((saved, "--event", "qqqq"), "--explain all lists every name"),
-        ((saved, "--follow"), "leave --json and FILE away"),
-        ((saved, "--since", "today"), "pipe journalctl --since in"),
-        (("--since", "yesteryear"), "--since yesteryear is no time: write '10 minutes ago'"),
-        (("--explain", "helth"), "perhaps health"),
+        ((saved, "--follow"), "leave out --json and FILE"),
+        ((saved, "--since", "today"), "pipe the output of journalctl --since"),
+        (("--since", "yesteryear"), "--since yesteryear is not a time: write '10 minutes ago'"),
+        (("--explain", "helth"), "did you mean health?"),
     ):
         done = cli("logs", *args, **failed)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done
@@ -175,7 +175,7 @@ def test_what_cannot_be_meant(cli: Cli, workdir: Path, saved: str) -> None:
 
 
 def test_no_journalctl(workdir: Path) -> None:
-    """A host without systemd: the line says that a file can be named."""
+    """On a host without systemd the line says that a file can be given."""
     done = subprocess.run(
         [sys.executable, "-m", "hk_tick_collector", "logs"],
         env={**os.environ, "PATH": str(workdir)}, capture_output=True, text=True, timeout=300, check=False, cwd=workdir,
@@ -185,18 +185,18 @@ def test_no_journalctl(workdir: Path) -> None:
 
 
 def test_a_line_is_explained(cli: Cli) -> None:
-    """Meaning and remedy of the event and of its cause, as text and as a document; `all` has every name."""
+    """Meaning and remedy of the event and its cause, as text and as a document; `all` lists every name."""
     done = cli("logs", "--explain", f"{at(0)} ERROR persist_failed cause=disk_full day=20261120")
     assert done.returncode == 0
     assert done.stdout.splitlines()[0].startswith("persist_failed (log line): ")
-    assert done.stdout.splitlines()[3] == "  do: free space: df -h; it resumes by itself"
+    assert done.stdout.splitlines()[3] == "  do: free space: df -h; writing resumes by itself"
     explained = json.loads(cli("logs", "--explain", "opend_kicked_out", "--json").stdout)["explained"]
     assert [(each["name"], each["what"]) for each in explained] == [("opend_kicked_out", "finding")]
     assert len(cli("logs", "--explain", "all").stdout.splitlines()) > 200
 
 
 def test_colour_is_for_a_terminal(on_terminal: Callable[..., tuple[int, str]], saved: str) -> None:
-    """Warnings and errors stand out where a person looks; a pipe gets plain lines."""
+    """Warnings and errors are coloured on a terminal; a pipe gets plain lines."""
     code, text = on_terminal("logs", saved)
     assert code == 0
     assert f"\33[33m{LINES[8]}\33[0m\n" in text

@@ -1,4 +1,4 @@
-"""The command line as a whole: exit codes, one line for every named cause, nothing heavy for a help."""
+"""The command line: exit codes, one line for every known cause, fast `--help`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OLD = "(symbol, seq, ts_ms, price, volume, turnover, direction, tick_type, push_
 
 
 def only_line(done: subprocess.CompletedProcess[str]) -> str:
-    """The one line on stderr of a process that printed nothing else."""
+    """The single line on stderr of a process that printed nothing else."""
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1, done.stderr
     return done.stderr.strip()
@@ -36,7 +36,7 @@ def only_line(done: subprocess.CompletedProcess[str]) -> str:
     ("args", "says"),
     [
         ([], "no verb given: verbs are run"),
-        (["confg"], "there is no verb 'confg': perhaps config"),
+        (["confg"], "there is no verb 'confg': did you mean config?"),
         (["--frobnicate"], "there is no verb '--frobnicate'"),
         (["config", "--frobnicate"], "No such option: --frobnicate: see hk-tick-collector config --help"),
         (["config", "spare"], "hk-tick-collector: config: "),
@@ -44,14 +44,14 @@ def only_line(done: subprocess.CompletedProcess[str]) -> str:
         (["ticks", "--limit", "many"], "--limit"),
         (["ticks", "--format", "xml"], "--format"),
         (["ticks", "--json", "--follow"], "--json"),
-        (["ticks", "--day", "20261332"], "--day 20261332 is no date"),
-        (["ticks", "--day", "99991231"], "99991231 has not come yet"),
+        (["ticks", "--day", "20261332"], "--day 20261332 is not a date"),
+        (["ticks", "--day", "99991231"], "99991231 is in the future"),
         (["ticks", "HK.700"], "HK.700"),
         (["ticks", "@missing.txt"], "missing.txt"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_2(cli: Cli, args: list[str], says: str) -> None:
-    """Whatever is wrong with the arguments: one line on stderr, nothing on stdout, exit 2."""
+    """Any wrong argument: one line on stderr, nothing on stdout, exit code 2."""
     done = cli(*args)
     assert done.returncode == 2
     assert says in only_line(done)
@@ -59,7 +59,7 @@ def test_wrong_usage_is_one_line_and_exit_2(cli: Cli, args: list[str], says: str
 
 @pytest.mark.parametrize("verb", ["config", "ticks", "run"])
 def test_a_bad_setting_stops_every_verb(cli: Cli, verb: str) -> None:
-    """A bad value, an unknown name and a damaged file: exit 2 and one line, whichever verb reads the settings."""
+    """A bad value, an unknown name, a damaged file: exit code 2 and one line from every verb that reads settings."""
     assert "FUTU_PORT=x (from environment)" in only_line(done := cli(verb, FUTU_PORT="x"))
     assert done.returncode == 2
     assert "FUTU_SYMBOL " in only_line(done := cli(verb, FUTU_SYMBOL="HK.00700"))
@@ -67,7 +67,7 @@ def test_a_bad_setting_stops_every_verb(cli: Cli, verb: str) -> None:
 
 
 def test_help_and_version(cli: Cli) -> None:
-    """The help names every verb with its line; `help VERB` and `VERB --help` are the same."""
+    """The help lists every verb; `help VERB` and `VERB --help` are the same."""
     done = cli("--help")
     assert done.returncode == 0
     for verb, line in VERBS.items():
@@ -78,7 +78,7 @@ def test_help_and_version(cli: Cli) -> None:
 
 
 def test_a_verb_imports_only_itself() -> None:
-    """The help needs neither typer nor pydantic, and `config` neither SQLite nor the event loop."""
+    """`--help` needs neither typer nor pydantic, `config` neither SQLite nor the event loop."""
     code = """
 import sys
 from hk_tick_collector.cli import main
@@ -105,7 +105,7 @@ def config_into(output: int, workdir: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_reader_that_goes_away_is_quiet(workdir: Path) -> None:
-    """`config | head` neither complains nor leaves a traceback; its exit code is any program's in a broken pipe."""
+    """`config | head` prints no complaint and no traceback; the exit code is that of a broken pipe."""
     read_end, write_end = os.pipe()
     os.close(read_end)
     done = config_into(write_end, workdir)
@@ -114,7 +114,7 @@ def test_a_reader_that_goes_away_is_quiet(workdir: Path) -> None:
 
 
 def test_a_full_disk_behind_the_output_is_named(workdir: Path) -> None:
-    """Output that cannot be written is an error, not a silent success."""
+    """Output that cannot be written is an error, not success."""
     with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
         done = config_into(full.fileno(), workdir)
     assert done.returncode == 1
@@ -122,7 +122,7 @@ def test_a_full_disk_behind_the_output_is_named(workdir: Path) -> None:
 
 
 def test_ctrl_c_is_quiet(workdir: Path, cli: Cli, make_day: Callable[..., object]) -> None:
-    """Ctrl-C of a verb that follows ends it with 130 and not a word."""
+    """Ctrl-C ends a following verb with exit code 130 and no message."""
     make_day("20261120")
     process = subprocess.Popen(
         [sys.executable, "-m", "hk_tick_collector", "ticks", "--day", "20261120", "--follow"],
@@ -151,7 +151,7 @@ def test_ctrl_c_is_quiet(workdir: Path, cli: Cli, make_day: Callable[..., object
 def test_causes_with_a_name(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int, line: str
 ) -> None:
-    """What a verb raises on purpose becomes one line and the exit code of its kind."""
+    """An error that a verb raises becomes one line, with the exit code of its kind."""
 
     def fail(_: list[str]) -> int:
         raise error
@@ -162,7 +162,7 @@ def test_causes_with_a_name(
 
 
 def test_a_bug_shows_its_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Only what nobody foresaw has a traceback, under an ERROR line."""
+    """Only an unexpected error has a traceback, under an ERROR line."""
 
     def fail(_: list[str]) -> int:
         raise ZeroDivisionError
@@ -178,15 +178,15 @@ def test_a_bug_shows_its_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 @pytest.mark.parametrize(
     ("day", "code", "words"),
     [
-        ("20261332", 2, "--day 20261332 is no date: write a day like 20261120"),
-        ("2026", 2, "--day 2026 is no date"),
-        ("20991120", 2, "20991120 has not come yet: the only day there is 20261120"),
+        ("20261332", 2, "--day 20261332 is not a date: write a day like 20261120"),
+        ("2026", 2, "--day 2026 is not a date"),
+        ("20991120", 2, "20991120 is in the future: the only day there is 20261120"),
         ("20261119", 1, "the only day there is 20261120"),
         ("20261120", 1, "20261120.db has schema 1 without ticks.recv_ts_ms: read it with the version"),
     ],
 )
 def test_a_day_that_cannot_be_read(cli: Cli, workdir: Path, verb: str, day: str, code: int, words: str) -> None:
-    """No date, a day to come, one without a file, a file of another schema: one line with cause and remedy."""
+    """An invalid date, a future day, a missing file, another schema: one line with cause and remedy."""
     db = apsw.Connection(str(workdir / "20261120.db"))
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1; CREATE TABLE ticks {OLD}")
     db.close()

@@ -1,4 +1,4 @@
-"""Tables on a terminal that is too narrow: whole numbers in fewer columns, and which are missing."""
+"""Tables on a narrow terminal: whole numbers in fewer columns, and the names of the missing columns."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _root(workdir: Path, make_day: Callable[..., DayFile], tick: Callable[..., T
 @pytest.mark.parametrize("columns", [40, 80, 250])
 @pytest.mark.parametrize("verb", ["ticks", "gaps", "config"])
 def test_no_number_is_cut(on_terminal: OnTerminal, verb: str, columns: int, terminal: str) -> None:
-    """Every number that is shown is one of the data; lines fit; what is left out is named, or the terminal wraps."""
+    """Every number shown is in the data; lines fit; left-out columns are named, or the terminal wraps."""
     args = [verb] if verb == "config" else [verb, "--day", DAY]
     code, text = on_terminal(*args, COLUMNS=str(columns), TERM=terminal, DISK_MIN_FREE_MB="123456789")
     text = re.sub("\33\\[[0-9;]*m", "", text)
@@ -57,6 +57,6 @@ def test_no_number_is_cut(on_terminal: OnTerminal, verb: str, columns: int, term
 
 
 def test_a_pipe_gets_every_column(cli: Cli) -> None:
-    """Without a terminal a table has every column, whatever COLUMNS says."""
+    """Without a terminal a table has every column, whatever COLUMNS is."""
     assert " push " in cli("ticks", "--day", DAY, COLUMNS="20").stdout.splitlines()[0]
     assert " to_seq" in cli("gaps", "--day", DAY, COLUMNS="20").stdout.splitlines()[0]

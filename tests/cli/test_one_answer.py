@@ -1,4 +1,4 @@
-"""What only a start judges: `run`, `config --check`, `status` and `doctor` name the same setting, value and line."""
+"""Checks made only at a start: `run`, `config --check`, `status` and `doctor` give the same setting, value and line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.e2e.conftest import PROGRAM, Start
 
-from hk_tick_collector.cli._refusals import refusals
+from hk_tick_collector.cli._refused_settings import refusals
 from hk_tick_collector.config import load_settings
 from hk_tick_collector.ops.doctor.files import Account
 from hk_tick_collector.simulator.control import tell
@@ -32,8 +32,8 @@ WRONG: Final = [
     ("SPOOL_DIR=@/file/spool", "SPOOL_DIR=@/file/spool (from {env}:3) is below @/file, which is not a directory"),
     ("FUTU_RSA_KEY=@/none", "FUTU_RSA_KEY=@/none (from {env}:3): No such file or directory"),
     ("FUTU_RSA_KEY=@/file", "FUTU_RSA_KEY=@/file (from {env}:3): "),
-    ("ALERT_URLS=foo://x", "ALERT_URLS (from {env}:3): URL 1:foo://*** is not one that Apprise understands"),
-    ("ALERT_URLS=json://h tgramm://1/2", "ALERT_URLS (from {env}:3): URL 2:tgramm://*** is not one that"),
+    ("ALERT_URLS=foo://x", "ALERT_URLS (from {env}:3): URL 1:foo://*** is not supported by Apprise"),
+    ("ALERT_URLS=json://h tgramm://1/2", "ALERT_URLS (from {env}:3): URL 2:tgramm://*** is not supported"),
 ]
 
 
@@ -46,14 +46,14 @@ def start(workdir: Path) -> Iterator[Start]:
 
 
 def ask(workdir: Path, *args: str) -> str:
-    """All that a verb says in a directory with a .env."""
+    """The output of a verb in a directory with a .env."""
     done = subprocess.run([*PROGRAM, *args], cwd=workdir, capture_output=True, text=True, timeout=CAP_S, check=False)
     return done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(("line", "said"), WRONG, ids=[line for line, _ in WRONG])
 def test_what_a_start_refuses_is_said_alike_by_all(workdir: Path, line: str, said: str) -> None:
-    """`run` refuses it with exit 2; the others say the same before it: setting, value, file and line."""
+    """`run` refuses it with exit code 2; the others report the same before: setting, value, file and line."""
     (workdir / "HK").mkdir()
     (workdir / "file").write_text("neither a directory nor a key\n")
     given = [f"DATA_ROOT={workdir}/HK", "FUTU_SYMBOLS=HK.00700", line.replace("@", str(workdir))]
@@ -70,7 +70,7 @@ def test_what_a_start_refuses_is_said_alike_by_all(workdir: Path, line: str, sai
 
 
 def test_a_collector_that_runs_is_told_of_before_its_restart(start: Start, workdir: Path) -> None:
-    """ALERT_URLS was changed into nonsense: `status` warns while the service still runs, and no longer once mended."""
+    """With a wrong ALERT_URLS in the file `status` warns while the service still runs, until it is corrected."""
     port = start.simulate(symbols="HK.00700").port
     (workdir / "HK").mkdir()
     text = f"FUTU_SYMBOLS=HK.00700\nDATA_ROOT={workdir}/HK\nFUTU_PORT={port}\nMETRICS_ADDR=\n"
@@ -90,7 +90,7 @@ def test_a_collector_that_runs_is_told_of_before_its_restart(start: Start, workd
 
 
 def test_kicked_out_has_one_cause_and_remedy(start: Start, workdir: Path) -> None:
-    """`doctor` says what `status` says; a service that was restarted since cannot know, and both say what it may be."""
+    """`doctor` and `status` agree; after a restart the reason is unknown, and both give the likely one."""
     opend = start.simulate("--control", str(workdir / "control"), symbols="HK.00700")
     (workdir / "HK").mkdir()
     text = f"FUTU_SYMBOLS=HK.00700\nDATA_ROOT={workdir}/HK\nFUTU_PORT={opend.port}\nMETRICS_ADDR=\n"
@@ -113,12 +113,12 @@ def test_kicked_out_has_one_cause_and_remedy(start: Start, workdir: Path) -> Non
     both_say("kicked out", "kicked out")
     collector.kill()
     start.run(opend.port, data_root=workdir / "HK").wait_for("started")
-    both_say("not logged in", "another terminal of this account may have taken its quotes")
+    both_say("not logged in", "another terminal of this account may have taken the quotes")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root alone may read what the service may not")
 def test_a_key_that_the_service_may_not_read_is_a_refusal(workdir: Path) -> None:
-    """Root reads it, the service's account does not: told before the start, with the command that mends it."""
+    """Root can read it, the service's account cannot: reported before the start, with the command that corrects it."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=1024)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
     (workdir / "key.pem").write_bytes(pem)

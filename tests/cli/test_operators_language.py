@@ -1,4 +1,4 @@
-"""What an operator who reads Chinese sees of the verbs; what a script reads stays English."""
+"""The verbs' output in Chinese; output for scripts stays English."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HAN = re.compile(r"[\u4e00-\u9fff]")
 
 @pytest.fixture
 def env_file(tmp_path: Path) -> Path:
-    """Settings with which nothing runs: every verb has something to say."""
+    """Settings with which nothing works, so that every verb reports something."""
     (tmp_path / "data").mkdir()
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         port = nobody.getsockname()[1]
@@ -31,7 +31,7 @@ def env_file(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("verb", ["status", "doctor", "report"])
 def test_a_verb_speaks_chinese(verb: str, env_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The first word of a line, a severity or an outcome, stays: documents and scripts name it."""
+    """The first word of a line, a severity or an outcome, stays English: documents and scripts use it."""
     main([verb, "--env-file", str(env_file)])
     lines = capsys.readouterr().out.splitlines()
     assert sum(bool(HAN.search(line)) for line in lines) > len(lines) * 0.7, lines
@@ -40,7 +40,7 @@ def test_a_verb_speaks_chinese(verb: str, env_file: Path, capsys: pytest.Capture
 
 @pytest.mark.parametrize("verb", ["status", "doctor", "report"])
 def test_json_stays_english(verb: str, env_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Whatever the operator's language is: it is ASCII by its form, and English by its words."""
+    """JSON is always English and ASCII."""
     main([verb, "--json", "--env-file", str(env_file)])
     text = capsys.readouterr().out
     assert not HAN.search(json.dumps(json.loads(text), ensure_ascii=False))
@@ -49,7 +49,7 @@ def test_json_stays_english(verb: str, env_file: Path, capsys: pytest.CaptureFix
 def test_every_name_is_explained_in_chinese(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`logs --explain all`: meaning and what to do of each, without the marks that a page needs."""
+    """`logs --explain all`: meaning and remedy of each, without Markdown marks."""
     monkeypatch.setenv("OPERATOR_LANG", "zh-Hant")
     assert main(["logs", "--explain", "all"]) == 0
     lines = capsys.readouterr().out.splitlines()

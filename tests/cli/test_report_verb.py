@@ -1,4 +1,4 @@
-"""`report`: what is kept and what is missing, in one line and an exit code; and that nothing is touched."""
+"""`report`: what is kept and what is missing, as one line and an exit code; it changes nothing."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def root(workdir: Path) -> Path:
 
 @pytest.fixture
 def keep(root: Path, tick: Callable[..., TickRow]) -> Callable[..., Path]:
-    """Leaves a day: sealed, with its snapshot, as the collector and its timer do; returns its file."""
+    """Makes a sealed day with its snapshot, as the collector and its timer do; returns its file."""
 
     def make(day: str, *, rows: int = 3, sealed: bool = True, snapshot: bool = True) -> Path:
         start_ms = market.day_start_ms(market.parse_day(day)) + 34_200_000
@@ -59,7 +59,7 @@ def keep(root: Path, tick: Callable[..., TickRow]) -> Callable[..., Path]:
 
 
 def test_all_is_well(cli: Cli, keep: Callable[..., Path]) -> None:
-    """Sealed days with good snapshots: exit 0, and the figures."""
+    """Sealed days with good snapshots: exit code 0, and the figures."""
     keep("20251119")
     keep(DAY)
     done = cli("report")
@@ -75,10 +75,10 @@ def test_all_is_well(cli: Cli, keep: Callable[..., Path]) -> None:
 
 
 def test_nothing_was_collected_yet(cli: Cli, root: Path) -> None:
-    """A fresh host: fine, and it says what is not known yet; a DATA_ROOT that is not there is one line."""
+    """A new host is fine, and unknown figures are shown as unknown; a missing DATA_ROOT is one line."""
     done = cli("report")
     assert (done.returncode, done.stdout.splitlines()[0]) == (0, "OK: nothing to do")
-    assert "not known before the first finished day" in done.stdout
+    assert "unknown until the first day is finished" in done.stdout
     done = cli("report", DATA_ROOT=str(root / "nowhere"))
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "cannot read DATA_ROOT" in done.stderr
@@ -87,7 +87,7 @@ def test_nothing_was_collected_yet(cli: Cli, root: Path) -> None:
 def test_each_thing_that_is_missing_is_named(
     cli: Cli, root: Path, keep: Callable[..., Path], tick: Callable[..., TickRow]
 ) -> None:
-    """A snapshot, its sum, its last ticks, a seal; what was set aside, what a spool holds: each with its remedy."""
+    """Snapshot, SHA-256, last ticks, seal, damaged files, spool: each missing thing has its line and remedy."""
     keep("20251117", snapshot=False)
     keep("20251118")
     (root / "20251118.snapshot.db.sha256").unlink()
@@ -130,7 +130,7 @@ def test_a_copy_made_by_hand_is_not_damaged(cli: Cli, keep: Callable[..., Path],
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root alone can become another account")
 def test_a_copy_in_wal_mode_is_judged_alike_by_all(keep: Callable[..., Path], root: Path) -> None:
-    """`.backup` leaves it so: whoever may not make files beside it calls it good as root does, and nothing is left."""
+    """`.backup` makes such a copy: without write access it is judged good as by root, and no file remains."""
     copy = root / f"{DAY}.snapshot.db"
     path = keep(DAY, sealed=False, snapshot=False)
     shutil.copy(path, copy)
@@ -153,7 +153,7 @@ def test_a_copy_in_wal_mode_is_judged_alike_by_all(keep: Callable[..., Path], ro
 
 
 def test_what_is_damaged_is_critical(cli: Cli, keep: Callable[..., Path], root: Path) -> None:
-    """A snapshot whose content is not what its sum is of is found by --read; a day file that is none at once."""
+    """--read finds a snapshot that does not match its SHA-256; a damaged day file is found without it."""
     keep(DAY)
     with closing(apsw.Connection(str(root / f"{DAY}.snapshot.db"))) as db:
         db.execute("UPDATE ticks SET price = 1")
@@ -172,7 +172,7 @@ def test_what_is_damaged_is_critical(cli: Cli, keep: Callable[..., Path], root: 
 
 
 def test_little_disk_is_told_with_what_may_move(cli: Cli, keep: Callable[..., Path], root: Path) -> None:
-    """Less than DISK_MIN_FREE_MB: critical; of 23 good days the oldest three may go, by a command for a person."""
+    """Less than DISK_MIN_FREE_MB is critical; of 23 good days the oldest three may be moved, with a command."""
     keep(DAY)
     for number in range(22):
         for suffix in (".db", ".snapshot.db"):

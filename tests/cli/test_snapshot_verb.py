@@ -1,4 +1,4 @@
-"""`snapshot`: while the real collector writes, on a terminal and in a pipe; and one line for whatever is in its way."""
+"""`snapshot`: while the real collector writes, on a terminal and in a pipe; one line for every obstacle."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def only_line(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_it_says_what_it_took(cli: Cli, day: Path, root: Path) -> None:
-    """One line with rows, newest time and size, one with the sum; nothing on stderr in a pipe; exit 0."""
+    """One line with rows, newest time and size, one with the SHA-256; nothing on stderr in a pipe; exit code 0."""
     done = cli("snapshot", "--day", DAY)
     assert (done.returncode, done.stderr) == (0, "")
     first, second = done.stdout.splitlines()
@@ -67,7 +67,7 @@ def test_it_says_what_it_took(cli: Cli, day: Path, root: Path) -> None:
 
 
 def test_json_is_one_document(cli: Cli, day: Path, root: Path) -> None:
-    """Into another directory, for a program."""
+    """To another directory, for a program."""
     (root / "backup").mkdir()
     done = cli("snapshot", "--day", DAY, "--to", "backup", "--json")
     document = json.loads(done.stdout)
@@ -81,10 +81,10 @@ def test_json_is_one_document(cli: Cli, day: Path, root: Path) -> None:
 
 
 def test_snapshot_dir_is_the_setting(cli: Cli, day: Path, root: Path) -> None:
-    """SNAPSHOT_DIR is where it goes when nothing else is told; one that is not there is named."""
+    """SNAPSHOT_DIR is used without --to; a missing directory is named."""
     done = cli("snapshot", "--day", DAY, SNAPSHOT_DIR=str(root / "away"))
     assert done.returncode == 1
-    assert f"there is no directory {root}/away: make it, or name another" in only_line(done)
+    assert f"there is no directory {root}/away: create it, or name another" in only_line(done)
     (root / "away").mkdir()
     assert cli("snapshot", "--day", DAY, SNAPSHOT_DIR=str(root / "away")).returncode == 0
     assert (root / "away" / f"{DAY}.snapshot.db").exists()
@@ -93,14 +93,14 @@ def test_snapshot_dir_is_the_setting(cli: Cli, day: Path, root: Path) -> None:
 @pytest.mark.parametrize(
     ("day_asked", "code", "says"),
     [
-        ("20261332", 2, "--day 20261332 is no date: write a day like 20261120"),
-        ("99991231", 2, "99991231 has not come yet: the days there: 20261120 to 20261120"),
-        ("20261115", 1, "20261115.db: 20261115 was a Sunday, no trading day"),
+        ("20261332", 2, "--day 20261332 is not a date: write a day like 20261120"),
+        ("99991231", 2, "99991231 is in the future: days with a file: 20261120 to 20261120"),
+        ("20261115", 1, "20261115.db: 20261115 was a Sunday, not a trading day"),
         ("20261119", 1, "20261119.db: a holiday, or the collector did not run that day"),
     ],
 )
 def test_why_there_is_no_file(cli: Cli, day: Path, day_asked: str, code: int, says: str) -> None:
-    """One line with the cause; exit 2 for what can never work."""
+    """One line with the cause; exit code 2 if it can never work."""
     done = cli("snapshot", "--day", day_asked)
     assert done.returncode == code
     assert says in only_line(done)
@@ -108,14 +108,14 @@ def test_why_there_is_no_file(cli: Cli, day: Path, day_asked: str, code: int, sa
 
 @pytest.fixture
 def on_thursday(root: Path, build_library: Callable[[str], Path]) -> dict[str, str]:
-    """The environment of a process for which it is 10:00 of the trading day before DAY."""
+    """The environment of a process in which it is 10:00 on the trading day before DAY."""
     clock = Clock(build_library("wrong_clock"), root / "offset")
     clock.stop_at(moment_s("20261119", "10:00:00"))
     return clock.environ
 
 
 def leave_live_state(root: Path, day_expected: bool) -> None:
-    """As a collector does that runs at that moment."""
+    """Writes the live state of a collector that runs at that moment."""
     at_ms = market.day_start_ms(market.parse_day("20261119")) + 36_000_000 + 3_000
     live = LiveStatus(
         written_ms=at_ms, started_ms=at_ms, pid=1, version="1", instance="one", state="running", data_root=str(root),
@@ -129,7 +129,7 @@ def leave_live_state(root: Path, day_expected: bool) -> None:
 
 
 def test_why_today_has_no_file(cli: Cli, day: Path, root: Path, on_thursday: dict[str, str]) -> None:
-    """No collector, one that ought to have made it, and a holiday: then the newest day is what is wanted."""
+    """No collector, a collector without the file, a holiday: in the last case the newest day is copied."""
     day.rename(root / "20261118.db")
     done = cli("snapshot", **on_thursday)
     assert done.returncode == 1
@@ -137,21 +137,21 @@ def test_why_today_has_no_file(cli: Cli, day: Path, root: Path, on_thursday: dic
     leave_live_state(root, day_expected=True)
     done = cli("snapshot", **on_thursday)
     assert done.returncode == 1
-    assert "20261119.db, though the collector runs: hk-tick-collector status" in only_line(done)
+    assert "20261119.db, although the collector runs: hk-tick-collector status" in only_line(done)
     leave_live_state(root, day_expected=False)
     done = cli("snapshot", "--day", "20261119", **on_thursday)
-    assert (done.returncode, "by OpenD's calendar 20261119 is no trading day" in only_line(done)) == (1, True)
+    assert (done.returncode, "by OpenD's calendar 20261119 is not a trading day" in only_line(done)) == (1, True)
     done = cli("snapshot", **on_thursday)
     assert done.returncode == 0
-    assert done.stderr == "warning: 20261119 is no trading day: this is a snapshot of 20261118\n"
+    assert done.stderr == "warning: 20261119 is not a trading day: this is a snapshot of 20261118\n"
     assert (root / "20261118.snapshot.db").exists()
 
 
 def test_what_is_no_day_file_or_has_no_room(cli: Cli, root: Path, day: Path) -> None:
-    """A text by the name of a day; a disk that has less than what must stay free on it."""
+    """A text file named like a day; a disk with less space than must stay free."""
     (root / "20261118.db").write_text("no database " * 1000)
     done = cli("snapshot", "--day", "20261118")
-    assert (done.returncode, "20261118.db is no SQLite file" in only_line(done)) == (1, True)
+    assert (done.returncode, "20261118.db is not an SQLite file" in only_line(done)) == (1, True)
     done = cli("snapshot", "--day", DAY, DISK_MIN_FREE_MB="2000000000")
     assert (done.returncode, f"no room in {root}: " in only_line(done)) == (1, True)
 
@@ -164,7 +164,7 @@ def start(root: Path, **streams: Any) -> subprocess.Popen[bytes]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_no_half_copy(root: Path, number: signal.Signals) -> None:
-    """Ended once it has begun to copy: the day file alone is left."""
+    """Ended during the copy: only the day file is left."""
     make_big_day(root / f"{DAY}.db", 1_000_000)
     before = {path.name for path in root.iterdir()}
     process = start(root, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -180,7 +180,7 @@ def test_a_signal_leaves_no_half_copy(root: Path, number: signal.Signals) -> Non
 
 
 def test_a_terminal_shows_how_far_it_is(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bar while it works, and a clean line for what is printed at the end."""
+    """A bar while it works, and a clear line for the final output."""
     monkeypatch.setenv("TERM", "xterm")  # a dumb one has no bar
     make_big_day(root / f"{DAY}.db", 100_000)
     ours, theirs = pty.openpty()

@@ -1,4 +1,4 @@
-"""`status` beside real collectors that are ill: its one line names the true cause, with what to type next."""
+"""`status` with real collectors in trouble: its first line gives the true cause and the command to type."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ Verdict: TypeAlias = "Callable[[str], Said]"
 
 
 def codes(said: Said) -> list[str]:
-    """The findings, the first of which is the line."""
+    """The codes of the findings; the first one is in the line."""
     return [finding["code"] for finding in said["findings"]]
 
 
 @pytest.fixture
 def status(workdir: Path) -> Status:
-    """What `status --json` says, once it says what is waited for."""
+    """The document of `status --json`, as soon as it has what the test waits for."""
 
     def ask(awaited: Callable[[Said], object]) -> Said:
         deadline_s = time.monotonic() + CAP_S
@@ -71,12 +71,12 @@ def status(workdir: Path) -> Status:
 
 @pytest.fixture
 def verdict(status: Status) -> Verdict:
-    """What it says once the first finding, which is its line, has this code; empty: once there is none."""
+    """The first line, as soon as its finding has this code; empty: as soon as there is none."""
     return lambda code: status(lambda said: codes(said)[:1] == ([code] if code else []))
 
 
 def write_settings(workdir: Path, port: int, **more: str) -> dict[str, str]:
-    """The settings of the service, where `status` finds them as well."""
+    """Writes the settings of the service where `status` finds them too."""
     (workdir / "HK").mkdir(exist_ok=True)
     settings = {"FUTU_PORT": str(port), "FUTU_SYMBOLS": "HK.00700,HK.00005", "DATA_ROOT": str(workdir / "HK")} | more
     (workdir / ".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
@@ -84,7 +84,7 @@ def write_settings(workdir: Path, port: int, **more: str) -> dict[str, str]:
 
 
 def test_frozen_died_stopped_and_wrong(start: Start, workdir: Path, verdict: Verdict) -> None:
-    """One collector, from SIGSTOP to a setting that keeps it from starting: each time the line says what happened."""
+    """One collector, from SIGSTOP to a setting that prevents its start: each time the line says what happened."""
     port = start.simulate(symbols="HK.00700,HK.00005").port
     settings = write_settings(workdir, port)
     collector = start.run(port, settings)
@@ -112,7 +112,7 @@ def test_frozen_died_stopped_and_wrong(start: Start, workdir: Path, verdict: Ver
 
 
 def test_opend_and_the_market(start: Start, workdir: Path, status: Status, verdict: Verdict) -> None:
-    """Kicked out, right lost, waiting for a code, quota: OpenD's own words. A close is no fault, and is explained."""
+    """Kicked out, right lost, code needed, quota: with OpenD's text. A closed market is no fault, and is explained."""
     opend = start.simulate("--control", str(workdir / "control"), symbols="HK.00700,HK.00005")
     settings = write_settings(workdir, opend.port)
     start.run(opend.port, settings).wait_stored(10)
@@ -137,7 +137,7 @@ def test_opend_and_the_market(start: Start, workdir: Path, status: Status, verdi
 
 
 def test_a_lock_is_named_before_what_waits_for_it(start: Start, workdir: Path, status: Status) -> None:
-    """Rows queue and the watchdog stirs, but the line is about the other writer, with its pid and command."""
+    """Rows queue and the watchdog reacts, but the line is about the other writer, with its pid and command."""
     opend = start.simulate("--rate", "500", symbols="HK.00700,HK.00005")
     more = {"WATCHDOG_STALL_SEC": "5", "WATCHDOG_QUEUE_THRESHOLD_ROWS": "500", "SQLITE_BUSY_TIMEOUT_MS": "100"}
     collector = start.run(opend.port, write_settings(workdir, opend.port, **more))
@@ -156,7 +156,7 @@ def test_a_lock_is_named_before_what_waits_for_it(start: Start, workdir: Path, s
 
 
 def fill(path: Path) -> None:
-    """Takes all the room that is left."""
+    """Uses up the free space."""
     with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(b"x" * 4096)
@@ -165,7 +165,7 @@ def fill(path: Path) -> None:
 def test_a_full_disk_is_told_also_when_it_holds_the_live_state(
     start: Start, workdir: Path, status: Status, verdict: Verdict
 ) -> None:
-    """Outside systemd the live state is in DATA_ROOT, and cannot be written either: full, and not hung."""
+    """Without systemd the live state is in DATA_ROOT and cannot be written either: reported as full, not as stuck."""
     with small_disk(workdir / "HK", "size=12m") as disk:
         opend = start.simulate("--rate", "200", symbols="HK.00700,HK.00005")
         settings = write_settings(workdir, opend.port, DISK_MIN_FREE_MB="1")
@@ -181,7 +181,7 @@ def test_a_full_disk_is_told_also_when_it_holds_the_live_state(
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root becomes another user")
 def test_who_is_not_of_the_group_is_told_how_to_join(workdir: Path) -> None:
-    """Settings or data that may not be read: exit 3, one line, and no other trouble is guessed from it."""
+    """Settings or data that may not be read: exit code 3, one line, and no other problem is guessed."""
     root = workdir / "HK"
     root.mkdir(mode=0o750)
     open_to_others(workdir)
@@ -220,7 +220,7 @@ def long_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_day_of_five_million_rows_takes_half_a_second(
     long_day: Path, build_library: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    """The whole command, from its start to its exit: counters are read, no tick is."""
+    """The whole command, from start to exit: it reads counters and no ticks."""
     (long_day / ".env").write_text(f"DATA_ROOT={long_day}\n")
     clock = Clock(build_library("wrong_clock"), tmp_path / "clock")
     clock.stop_at(moment_s(DAY, "20:00:00"))  # `status` reads today's file where no service names a day
@@ -240,7 +240,7 @@ def test_a_day_of_five_million_rows_takes_half_a_second(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can leave a file of root's")
 def test_a_lock_file_of_roots_has_one_answer(workdir: Path) -> None:
-    """`run`, `doctor` and `status` of the service's account: the file, its owner, and the same command to paste."""
+    """`run`, `doctor` and `status` as the service's account: the file, its owner, and the same command to paste."""
     settings = write_settings(workdir, 1)
     root = workdir / "HK"
     open_to_others(root)

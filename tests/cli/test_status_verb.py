@@ -1,4 +1,4 @@
-"""`status`: one line, an exit code and the figures, from what a collector has left; and the real one, reconciled."""
+"""`status`: one line, an exit code and the figures, from files of a collector; and with a real one, reconciled."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def live(workdir: Path, build_library: Callable[[str], Path], monkeypatch: pytes
 
 
 def rules_of(rows: list[TickRow]) -> list[RuleChange]:
-    """What the collector judges of these: a sequence with the second of its tick follows the rule."""
+    """The collector's judgement of these ticks: a sequence with the second of its tick follows the rule."""
     number = market.parse_day(DAY)
     odd = {row[0] for row in rows if abs((row[1] >> 32) - row[2] // 1000) > 10}
     symbols = {row[0] for row in rows}
@@ -75,19 +75,19 @@ def rules_of(rows: list[TickRow]) -> list[RuleChange]:
 
 
 def leave_day(workdir: Path, rows: list[TickRow], **batch: Any) -> None:
-    """The day file of DAY as a collector leaves it."""
+    """A day file of DAY as a collector writes it."""
     day = DayFile(workdir / f"{DAY}.db", DAY, "run", OPEN_MS, "test", StoreOptions())
     day.write(Batch(rows=rows, rules=rules_of(rows), **batch), OPEN_MS)
     day.close()
 
 
 def figures(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
-    """The lines of figures, by the name at their beginning."""
+    """The lines of figures by their names."""
     return {line[:14].strip(): line[14:] for line in done.stdout.splitlines()[1:] if not line.startswith("  ")}
 
 
 def test_all_is_well(cli: Cli, workdir: Path, live: Callable[..., None], tick: Callable[..., TickRow]) -> None:
-    """Exit 0 and one line that says so; the day is complete, agrees with OpenD, and nothing committed is exposed."""
+    """Exit code 0 and one line; the day is complete, agrees with OpenD, and no committed tick is exposed."""
     live(busiest_symbol="HK.00700", outage_budget_s=83.4)
     leave_day(workdir, [tick("HK.00700", SEQ | n, OPEN_MS) for n in (1, 2)], reconciled=[SAME])
     done = cli("status")
@@ -95,17 +95,17 @@ def test_all_is_well(cli: Cli, workdir: Path, live: Callable[..., None], tick: C
     lines = figures(done)
     assert lines["complete"] == "100.00000 %, 2 of 2 ticks of 1 symbols"
     assert lines["gaps"] == "0 open, 0 ticks missing"
-    assert lines["totals"] == "1 of 1 symbols agree with OpenD's own at close (09:30 HKT): 1 match"
+    assert lines["totals"] == "1 of 1 symbols agree with OpenD's totals at close (09:30 HKT): 1 match"
     assert lines["outage budget"] == "83 s: after that HK.00700 loses ticks for good"
     assert lines["exposed"] == (
-        "0 rows, 0.0 s: backfilled if the process died now; a power cut costs nothing that is committed (FULL)"
+        "0 rows, 0.0 s: to backfill if the process dies now; a power cut loses nothing that is committed (FULL)"
     )
 
 
 def test_what_a_stopped_collector_left_is_told_as_of_its_end(
     cli: Cli, workdir: Path, live: Callable[..., None], tick: Callable[..., TickRow]
 ) -> None:
-    """Nothing goes on counting, and nothing reads as if it were so now: not the market, the lag or the rate."""
+    """The figures do not change after the end, and none reads as present: not the market, the lag or the rate."""
     ended_ms = OPEN_MS + 3_600_000
     live(
         state="stopped", written_ms=ended_ms, started_ms=OPEN_MS, link_since_ms=OPEN_MS, trading=True,
@@ -125,8 +125,8 @@ def test_what_a_stopped_collector_left_is_told_as_of_its_end(
     assert (document["as_of_ms"], document["silence"], document["exposure"]) == (ended_ms, "", None)
 
 
-def test_a_link_that_broke_and_came_back_is_named_and_no_warning(cli: Cli, live: Callable[..., None]) -> None:
-    """Exit 0 with the reason among the figures; the third break within a quarter of an hour is a warning."""
+def test_a_connection_that_broke_and_is_back_is_shown_without_a_warning(cli: Cli, live: Callable[..., None]) -> None:
+    """Exit code 0 with the reason among the figures; the third break within a quarter of an hour is a warning."""
     broken = {"link_break_ms": OPEN_MS, "link_break_reason": "OpenD closed the connection"}
     live(**broken, link_breaks_lately=1)
     done = cli("status")
@@ -138,26 +138,28 @@ def test_a_link_that_broke_and_came_back_is_named_and_no_warning(cli: Cli, live:
     live(**broken, link_breaks_lately=3)
     done = cli("status")
     assert done.returncode == 1
-    assert done.stdout.startswith("WARNING: the link to OpenD broke 3 times in the last 15 minutes")
+    assert done.stdout.startswith("WARNING: the connection to OpenD broke 3 times in the last 15 minutes")
 
 
 def test_one_tick_in_ten_million_shows(
     cli: Cli, workdir: Path, live: Callable[..., None], tick: Callable[..., TickRow]
 ) -> None:
-    """Completeness is cut, never rounded up; the symbols that miss the most are named, others counted."""
+    """Completeness is rounded down; the symbols with the most missing ticks are named, others counted."""
     live()
     leave_day(workdir, [tick("HK.00700", SEQ | 1, OPEN_MS), tick("HK.00001", 7, OPEN_MS)])
-    odd = ", their sequence does not tell what is missing: HK.00001"
+    odd = ", sequence without a rule, missing ticks unknown: HK.00001"
     for rows, expected, shown in ((9_999_999, 10_000_000, "99.99999"), (19_999_999, 20_000_000, "99.99999")):
         count = f"UPDATE symbols SET rows = {rows}, expected = {expected} WHERE symbol = 'HK.00700'"
         subprocess.run(["sqlite3", str(workdir / f"{DAY}.db"), count], check=True)
         lines = figures(cli("status"))
-        assert lines["complete"] == f"{shown} %, {rows:,} of {expected:,} ticks of 1 symbols; of 1 it is unknown{odd}"
+        assert (
+            lines["complete"] == f"{shown} %, {rows:,} of {expected:,} ticks of 1 symbols; unknown for 1 symbols{odd}"
+        )
         assert lines["worst"] == "HK.00700 -1"
 
 
 def test_gaps_are_told_apart(cli: Cli, workdir: Path, live: Callable[..., None]) -> None:
-    """Those that heal and those beyond reach; while they heal the verdict is a warning, in `--json` as well."""
+    """Gaps being backfilled and lost gaps; during backfilling the verdict is a warning, in `--json` as well."""
     live(gaps_open=2, gaps_healing=1)
     tracker = [Gap("HK.00700", n, n, OPEN_MS, OPEN_MS, 600, "restart", "open", OPEN_MS, None, n) for n in (1, 2)]
     leave_day(workdir, [], gaps=tracker)
@@ -173,7 +175,7 @@ def test_gaps_are_told_apart(cli: Cli, workdir: Path, live: Callable[..., None])
 
 
 def test_a_data_root_behind_a_link_is_the_same(cli: Cli, workdir: Path, live: Callable[..., None]) -> None:
-    """The service was told one path, the operator another of the same directory: it runs here."""
+    """The service has one path, the operator another of the same directory: it counts as running here."""
     live()
     link = workdir / "link"
     link.symlink_to(workdir)
@@ -182,30 +184,30 @@ def test_a_data_root_behind_a_link_is_the_same(cli: Cli, workdir: Path, live: Ca
 
 
 def test_exposure_is_stated(cli: Cli, live: Callable[..., None]) -> None:
-    """What waits in memory alone would be fetched again; NORMAL says what a power cut may cost: the WAL at most."""
+    """Rows only in memory would be backfilled; with NORMAL a power cut may lose as much as the WAL."""
     live(waiting=90, spooled=50, exposed_rows=40, exposed_s=0.25, synchronous="NORMAL", wal_bytes=3 * 2**20)
     exposure = json.loads(cli("status", "--json").stdout)["exposure"]
     assert (exposure["rows"], exposure["seconds"], exposure["synchronous"]) == (40, 0.25, "NORMAL")
     assert exposure["power_cut"] == (
         "commits since the last checkpoint, at most the 3.0 MB of the WAL (one every 4,000 pages)"
     )
-    assert "40 rows, 0.2 s: backfilled if" in figures(cli("status"))["exposed"]
+    assert "40 rows, 0.2 s: to backfill if" in figures(cli("status"))["exposed"]
 
 
 def test_totals_that_differ_are_a_warning(cli: Cli, workdir: Path, live: Callable[..., None]) -> None:
-    """A difference without a reason is the verdict, with the worst symbol; the counts per reason are shown."""
+    """An unexplained difference is the verdict, with the worst symbol; the counts by reason are shown."""
     live()
     other = SAME._replace(symbol="HK.00700", official_volume=1300, explained="unexplained")
     gap = SAME._replace(symbol="HK.00001", official_volume=9900, explained="gap")
     leave_day(workdir, [], reconciled=[SAME, other, gap])
     done = cli("status")
     assert done.returncode == 1
-    assert "1 of 3 symbols differ from OpenD's own volume at close" in done.stdout.splitlines()[0]
-    assert figures(done)["totals"].endswith("1 gap, 1 match, 1 unexplained; worst HK.00700 by 1,200 shares")
+    assert "1 of 3 symbols differ from OpenD's volume at close" in done.stdout.splitlines()[0]
+    assert figures(done)["totals"].endswith("1 gap, 1 match, 1 unexplained; largest difference HK.00700, 1,200 shares")
 
 
 def test_every_tick_of_a_sealed_day_is_critical(cli: Cli, live: Callable[..., None]) -> None:
-    """A day that is closed to all its ticks is no healthy day."""
+    """A day whose ticks are all rejected is critical."""
     live(rejected=500, sealed_day=500, sealed_day_lately=500)
     done = cli("status")
     assert done.returncode == 2
@@ -213,7 +215,7 @@ def test_every_tick_of_a_sealed_day_is_critical(cli: Cli, live: Callable[..., No
 
 
 def test_a_damaged_or_missing_day_is_told(cli: Cli, workdir: Path, live: Callable[..., None]) -> None:
-    """Without a file the figures of the day are left out; one that cannot be read is unknown, exit 3."""
+    """Without a file the day's figures are left out; an unreadable file is unknown, exit code 3."""
     live()
     assert "complete" not in figures(cli("status"))
     (workdir / f"{DAY}.db").write_text("no database\n" * 1000)
@@ -224,7 +226,7 @@ def test_a_damaged_or_missing_day_is_told(cli: Cli, workdir: Path, live: Callabl
 def test_it_takes_half_a_second(
     workdir: Path, live: Callable[..., None], tick: Callable[..., TickRow], cli: Cli
 ) -> None:
-    """A day of 2,000 symbols and as many gaps and comparisons costs no more than an empty one: counters, no scan."""
+    """A day of 2,000 symbols with as many gaps and comparisons takes no longer than an empty one: no scan."""
     live()
     symbols = [f"HK.{number:05}" for number in range(2000)]
     leave_day(
@@ -289,7 +291,7 @@ def start(workdir: Path) -> Iterator[Callable[..., Verb]]:
 def test_a_real_session_agrees_with_opend(
     start: Callable[..., Verb], cli: Cli, workdir: Path, day: str, at: str, session: str
 ) -> None:
-    """Lunch, and the close of half a day: every symbol matches, odd lots and late reports included; told everywhere."""
+    """Lunch and the close of a half day: every symbol matches, with odd lots and late reports; shown everywhere."""
     args = ("--day", day, "--at", at, "--speed", "60", "--rate", "400", "--symbols", "HK.00700,HK.09988,HK.00005")
     opend = start("simulate", *args, "--port", "0", "--wait")
     port = opend.wait_for("simulator_listening").split("port=")[1].split()[0]
@@ -318,7 +320,7 @@ def test_a_real_session_agrees_with_opend(
 
 
 def test_what_was_missed_explains_the_difference(start: Callable[..., Verb], cli: Cli, workdir: Path) -> None:
-    """A collector that came too late for the first ticks differs from OpenD's totals, and its gap is the reason."""
+    """A collector that started after the first ticks differs from OpenD's totals, and its gap explains it."""
     args = ("--day", DAY, "--at", "11:50:00", "--speed", "60", "--rate", "400", "--symbols", "HK.00700")
     opend = start("simulate", *args, "--port", "0")
     port = opend.wait_for("simulator_listening").split("port=")[1].split()[0]
@@ -364,15 +366,15 @@ def test_what_is_being_imported_is_not_called_lost(
     (workdir / name).touch()
     done = cli("status")
     assert "lost" not in done.stdout
-    assert f"{today} is being imported from the predecessor's file: 300 of 900 rows are in" in done.stdout
-    assert f"{earlier} is the predecessor's day file" in done.stdout
+    assert f"{today} is being imported from the predecessor's file: 300 of 900 rows so far" in done.stdout
+    assert f"the day file of {earlier} belongs to the predecessor" in done.stdout
     assert "day files" not in done.stdout
 
 
 def test_before_the_takeover_no_import_is_advised(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Today's file is the other program's, at work: the one remedy is the restart that takes over."""
+    """Today's file belongs to the other running program: the only remedy is the restart that takes over."""
     today = market.day_name(market.day_number(time.time_ns() // 1_000_000))
     write_file(workdir / f"{today}.db", [])
     monkeypatch.setenv("DATA_ROOT", str(workdir))

@@ -1,4 +1,4 @@
-"""What a terminal gets: colour and redrawn lines where it can show them and they are wanted, plain text elsewhere."""
+"""What a terminal gets: colour and redrawn lines if it supports and wants them, otherwise plain text."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def _root(workdir: Path, make_day: Callable[..., DayFile], tick: Callable[..., T
 
 @pytest.mark.parametrize("verb", sorted(VERBS.keys() - {"demo"}))
 def test_a_dumb_terminal_gets_plain_text(on_terminal: OnTerminal, verb: str) -> None:
-    """TERM=dumb, as in an editor's shell: not one escape sequence."""
+    """TERM=dumb, as in an editor's shell: no escape sequences."""
     _, text = on_terminal(*VERBS[verb], TERM="dumb")
     assert text
     assert ESCAPE not in text
 
 
 def test_a_demo_on_a_dumb_terminal_is_watched_in_lines(on_terminal: OnTerminal) -> None:
-    """What cannot be redrawn is told in a line a second, not once at the end."""
+    """Without redrawing, one line a second is printed, not everything at the end."""
     code, text = on_terminal(*VERBS["demo"], TERM="dumb")
     assert code == 0
     assert " HKT  rate " in text
@@ -55,8 +55,8 @@ def test_a_demo_on_a_dumb_terminal_is_watched_in_lines(on_terminal: OnTerminal) 
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS.keys() - {"demo", "snapshot"}))
-def test_nobody_who_wants_no_colour_gets_any(on_terminal: OnTerminal, verb: str) -> None:
-    """NO_COLOR, whatever it says (https://no-color.org)."""
+def test_no_color_is_respected(on_terminal: OnTerminal, verb: str) -> None:
+    """NO_COLOR with any value (https://no-color.org)."""
     _, text = on_terminal(*VERBS[verb], NO_COLOR="1")
     assert text
     assert "\33[3" not in text
@@ -65,7 +65,7 @@ def test_nobody_who_wants_no_colour_gets_any(on_terminal: OnTerminal, verb: str)
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
 def test_other_terminals_get_what_they_can_show(on_terminal: OnTerminal, verb: str) -> None:
-    """An empty NO_COLOR asks for nothing. The verbs that are plain everywhere stay so."""
+    """An empty NO_COLOR has no effect. Verbs that are plain everywhere stay plain."""
     _, text = on_terminal(*VERBS[verb], NO_COLOR="")
     assert text
     assert (ESCAPE in text) == (verb in STYLED)

@@ -1,4 +1,4 @@
-"""`ticks`: a day as table, CSV, JSON lines or one document; followed while written; a reason where there is none."""
+"""`ticks`: a day as table, CSV, JSON lines or one document; following; a reason if there is nothing to print."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_csv_and_json_lines_are_exact(cli: Cli, stored: list[TickRow]) -> None:
 
 
 def test_json_is_one_document(cli: Cli, stored: list[TickRow], workdir: Path) -> None:
-    """One document with the day, the file and all ticks; with nothing asked for, an empty list."""
+    """One document with the day, the file and all ticks; an empty list without matching ticks."""
     document = json.loads(cli("ticks", "--day", "20261120", "--json").stdout)
     assert (document["day"], document["file"]) == ("20261120", f"{workdir}/20261120.db")
     assert [tuple(tick.values()) for tick in document["ticks"]] == stored
@@ -57,7 +57,7 @@ def test_json_is_one_document(cli: Cli, stored: list[TickRow], workdir: Path) ->
 
 
 def test_a_table_shows_the_latest(cli: Cli, stored: list[TickRow]) -> None:
-    """The latest twenty, or as many as asked for, of the symbols asked for, with Hong Kong's time."""
+    """The latest twenty, or as many as given, of the given symbols, with Hong Kong time."""
     assert len(cli("ticks", "--day", "20261120").stdout.splitlines()) == 1 + 20
     header, *rows = cli("ticks", "HK.00700", "--day", "20261120", "-n", "2").stdout.splitlines()
     assert header.split()[:3] == ["time", "symbol", "price"]
@@ -66,7 +66,7 @@ def test_a_table_shows_the_latest(cli: Cli, stored: list[TickRow]) -> None:
 
 
 def test_symbols_from_a_file_and_missing_ones(cli: Cli, stored: list[TickRow], workdir: Path) -> None:
-    """@FILE names symbols; one without a tick is told on stderr, beside the ticks of the others."""
+    """@FILE names symbols; one without ticks is reported on stderr, with the ticks of the others on stdout."""
     (workdir / "hk.txt").write_text("HK.00700\nHK.00388\n")
     done = cli("ticks", "@hk.txt", "--day", "20261120", "--format", "jsonl")
     assert {json.loads(line)["symbol"] for line in done.stdout.splitlines()} == {"HK.00700"}
@@ -78,8 +78,8 @@ def test_symbols_from_a_file_and_missing_ones(cli: Cli, stored: list[TickRow], w
     [
         (["--day", "20261119"], "the only day there is 20261120"),
         (["--day", "20261120", "HK.00388"], "no tick of HK.00388 on 20261120"),
-        (["--day", "20261121"], "20261121.db holds no tick yet"),
-        (["--day", "20261122"], "20261122.db is no SQLite file"),
+        (["--day", "20261121"], "20261121.db has no tick yet"),
+        (["--day", "20261122"], "20261122.db is not an SQLite file"),
     ],
 )
 @pytest.mark.parametrize("form", [[], ["--json"], ["--format", "csv"]])
@@ -92,7 +92,7 @@ def test_nothing_to_print_has_a_reason(
     says: str,
     form: list[str],
 ) -> None:
-    """No file, no such symbol, an empty day, a foreign file: one line with cause and remedy, exit 1, stdout empty."""
+    """No file, unknown symbol, empty day, foreign file: one line with cause and remedy, exit code 1, stdout empty."""
     if args[1] == "20261121":
         make_day("20261121")
     elif args[1] == "20261122":
@@ -103,7 +103,7 @@ def test_nothing_to_print_has_a_reason(
 
 
 def test_an_empty_data_root(cli: Cli, workdir: Path) -> None:
-    """Before the first day: the line says what to check."""
+    """Before the first day the line says what to check."""
     done = cli("ticks", DATA_ROOT=f"{workdir}/nowhere")
     assert done.returncode == 1
     assert "check DATA_ROOT" in done.stderr
@@ -111,7 +111,7 @@ def test_an_empty_data_root(cli: Cli, workdir: Path) -> None:
 
 @contextmanager
 def following(workdir: Path, *args: str) -> Iterator[Iterator[int]]:
-    """The sequences that a following process prints, as they come."""
+    """The sequences printed by a following process, as they come."""
     process = subprocess.Popen(
         [sys.executable, "-m", "hk_tick_collector", "ticks", "--follow", "--format", "jsonl", *args],
         cwd=workdir,
@@ -130,7 +130,7 @@ def following(workdir: Path, *args: str) -> Iterator[Iterator[int]]:
 def test_following_prints_what_is_stored_later(
     workdir: Path, make_day: Callable[..., Any], tick: Callable[..., TickRow]
 ) -> None:
-    """After the latest ticks come the new ones, late ones too, as soon as they are committed."""
+    """After the latest ticks the new ones are printed as soon as they are committed, late ones too."""
     day = make_day("20261120")
     day.add([tick("HK.00700", seq) for seq in (10, 20)])
     with following(workdir, "--day", "20261120", "-n", "1") as seqs:
@@ -145,7 +145,7 @@ def test_following_prints_what_is_stored_later(
 def test_a_tick_of_tomorrow_ends_no_day(
     workdir: Path, make_day: Callable[..., Any], tick: Callable[..., TickRow]
 ) -> None:
-    """One tick is dated tomorrow, and there is a file that is none: today's ticks go on, each once."""
+    """With one tick dated tomorrow, and an invalid file of that day: today's ticks continue, each once."""
     today = make_day(datetime.now(market.HKT).strftime("%Y%m%d"))
     today.add([tick("HK.00700", 1)])
     make_day("99991229").add([tick("HK.00700", 2)])  # there before: not new
@@ -163,7 +163,7 @@ def test_a_tick_of_tomorrow_ends_no_day(
 def test_following_goes_on_to_the_next_day(
     workdir: Path, make_day: Callable[..., Any], tick: Callable[..., TickRow]
 ) -> None:
-    """Without --day, today's file is followed until there is a newer one, and then that."""
+    """Without --day, today's file is followed until there is a newer one, and then that one."""
     today = make_day(datetime.now(market.HKT).strftime("%Y%m%d"))
     today.add([tick("HK.00700", 1)])
     with following(workdir) as seqs:

@@ -31,7 +31,7 @@ def rows(tick: Callable[..., TickRow]) -> list[TickRow]:
 
 @pytest.fixture
 def day(make_day: Callable[..., Any], rows: list[TickRow], workdir: Path) -> Any:
-    """Their day file, with its ledger, and their truth file."""
+    """Their day file with its ledger, and their truth file."""
     day = make_day(directory=workdir)
     day.add(rows)
     day.execute("UPDATE symbols SET expected = NULL")  # the tests write gaps past the collector
@@ -41,7 +41,7 @@ def day(make_day: Callable[..., Any], rows: list[TickRow], workdir: Path) -> Any
 
 
 def test_a_correct_day_is_ok(cli: Cli, day: Any) -> None:
-    """A table, the line, exit 0; the file named, or found in DATA_ROOT."""
+    """A table, the line, exit code 0; the file is given, or found in DATA_ROOT."""
     named = cli("verify", "--truth", "truth", day.path.name)
     assert (named.returncode, named.stderr) == (0, "")
     assert named.stdout.splitlines()[1].split()[:3] == ["20261120", "20", "20"]
@@ -52,7 +52,7 @@ def test_a_correct_day_is_ok(cli: Cli, day: Any) -> None:
 
 
 def test_what_is_missing_fails_it_until_a_gap_says_so(cli: Cli, day: Any, rows: list[TickRow]) -> None:
-    """Exit 1 with the key; with the gap recorded exit 0; a gap that says too much fails again."""
+    """Exit code 1 with the key; with the gap recorded exit code 0; a gap with a wrong number fails again."""
     extra = (*rows[0][:1], (OPEN_MS // 1000 + 11) << 32 | 11, OPEN_MS + 11_000, *rows[0][3:])
     with (day.path.parent / "truth").open("a") as truth:
         truth.write("\t".join(map(str, extra[:8])) + "\n")
@@ -77,7 +77,7 @@ def test_json_is_one_document(cli: Cli, day: Any) -> None:
 
 
 def test_a_tick_that_cannot_be_stored_is_not_asked_for(cli: Cli, day: Any) -> None:
-    """The simulator notes it beside the truth; its place may be in a gap."""
+    """The simulator records it in another file; it may be in a gap."""
     day.execute("INSERT INTO gaps VALUES ('HK.00700', 7, 9, NULL, NULL, 1, 'disconnected', 'open', 1, NULL, 1)")
     assert "empty_gap" in cli("verify", "--truth", "truth", day.path.name).stdout
     (day.path.parent / "truth.rejects").write_text("HK.00700\t8\tnan\n")
@@ -94,7 +94,7 @@ def test_what_was_acknowledged_must_be_there(cli: Cli, day: Any, rows: list[Tick
 
 
 def test_a_day_of_the_truth_without_a_file_fails(cli: Cli, day: Any, workdir: Path) -> None:
-    """Unless another day was asked for."""
+    """Unless --day names another day."""
     (workdir / "elsewhere").mkdir()
     done = cli("verify", "--truth", "truth", DATA_ROOT="elsewhere")
     assert (done.returncode, "day_without_file=1 (20261120)" in done.stdout) == (1, True)
@@ -106,12 +106,12 @@ def test_a_day_of_the_truth_without_a_file_fails(cli: Cli, day: Any, workdir: Pa
     [
         ([], "nothing to compare with"),
         (["--truth", "missing"], "missing cannot be read"),
-        (["--truth", ".env", "--day", "20261399"], "no date"),
-        (["--truth", ".env", "--day", "20261120", "20261120.db"], "a day of its own"),
+        (["--truth", ".env", "--day", "20261399"], "is not a date"),
+        (["--truth", ".env", "--day", "20261120", "20261120.db"], "cannot be combined with"),
     ],
 )
 def test_what_cannot_work_is_one_line(cli: Cli, workdir: Path, arguments: list[str], words: str) -> None:
-    """A cause and a remedy, exit 2."""
+    """Cause and remedy, exit code 2."""
     del workdir
     done = cli("verify", *arguments)
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)

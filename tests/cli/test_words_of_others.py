@@ -1,4 +1,4 @@
-"""Words of OpenD, of files and of the environment on their way out: every verb, every locale, full streams."""
+"""Text from OpenD, files and the environment in the output: every verb, every locale, full streams."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LOCALES: Final[tuple[dict[str, str], ...]] = (
 
 
 def live_state(workdir: Path) -> dict[str, Any]:
-    """Every word that OpenD or a disk error brings is hostile."""
+    """Every text from OpenD or a disk error is hostile."""
     now_ms = 1_795_140_000_000
     return {
         "written_ms": now_ms, "started_ms": now_ms, "pid": 1, "version": HOSTILE, "instance": HOSTILE,
@@ -53,7 +53,7 @@ def live_state(workdir: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def place(workdir: Path, make_day: Callable[..., DayFile], tick: Callable[..., TickRow]) -> Path:
-    """A place where everything that can bring words brings hostile ones."""
+    """A directory in which every text from outside is hostile."""
     (workdir / ".env").write_text(f"DATA_ROOT={workdir}\nFUTU_PORT=1\nMETRICS_ADDR=\nDISK_MIN_FREE_MB=1\n")
     (workdir / "status.json").write_text(json.dumps(live_state(workdir)))
     (workdir / "run.log").write_text(
@@ -123,8 +123,8 @@ JSON: Final = [
 
 
 @pytest.mark.parametrize("args", VERBS, ids=lambda args: "-".join(map(ascii, args))[:40])
-def test_no_verb_lets_words_act(place: Path, run: Run, args: tuple[str, ...]) -> None:
-    """Not one control or bidi character, and no line that others have made: neither on stdout nor on stderr."""
+def test_no_verb_prints_control_characters_from_outside(place: Path, run: Run, args: tuple[str, ...]) -> None:
+    """No control or bidi character and no extra line, neither on stdout nor on stderr."""
     done = run(*args)
     text = (done.stdout + done.stderr).decode()
     assert text.strip()
@@ -136,7 +136,7 @@ def test_no_verb_lets_words_act(place: Path, run: Run, args: tuple[str, ...]) ->
 @pytest.mark.parametrize("name", ["FUTU_SYMBOLS", "DATA_ROOT", "FUTU_HOST", "BATCH_ROWS", "INSTANCE_ID", "ALERT_URLS"])
 @pytest.mark.parametrize("verb", ["run", "status", "config", "doctor"])
 def test_no_setting_acts(place: Path, run: Run, verb: str, name: str) -> None:
-    """A value of the environment, right or wrong, and a list of symbols from a file."""
+    """A value of the environment, valid or not, and a list of symbols from a file."""
     value = "@symbols" if name == "FUTU_SYMBOLS" else HOSTILE
     settings = {"FUTU_SYMBOLS": "HK.00700", "DATA_ROOT": str(place / "none")} if verb == "run" else {}
     done = run(verb, environ={**settings, name: value}, stdin=subprocess.DEVNULL)
@@ -147,7 +147,7 @@ def test_no_setting_acts(place: Path, run: Run, verb: str, name: str) -> None:
 
 @pytest.mark.parametrize("environ", LOCALES, ids=lambda environ: "-".join(environ.values()))
 def test_any_locale_shows_every_word(place: Path, run: Run, environ: dict[str, str]) -> None:
-    """A terminal that lacks a character is given its code; the exit code is that of a terminal that has it."""
+    """A character that a terminal lacks is shown as its code; the exit code is the same."""
     for args, code in ((("status",), 2), (("logs", "run.log"), 0), (("gaps", "--day", DAY), 0), ((HOSTILE,), 2)):
         if HOSTILE in args and environ.get("PYTHONUTF8") == "0":
             continue  # the argument itself has no characters there
@@ -162,7 +162,7 @@ def test_any_locale_shows_every_word(place: Path, run: Run, environ: dict[str, s
 
 @pytest.mark.parametrize("environ", LOCALES[2:4] + LOCALES[-1:], ids=lambda environ: "-".join(environ.values()))
 def test_json_is_json_in_any_locale(place: Path, run: Run, environ: dict[str, str]) -> None:
-    """Pure ASCII, so that every reader of any locale gets the same document with the words as they were said."""
+    """Pure ASCII, so that every reader in any locale gets the same document with the original text."""
     for args in JSON:
         done = run(*args, environ=environ)
         assert done.stdout.isascii(), args
@@ -173,7 +173,7 @@ def test_json_is_json_in_any_locale(place: Path, run: Run, environ: dict[str, st
 
 
 def test_json_by_its_standard() -> None:
-    """What Python would write and nobody else reads: numbers that are none, halves of characters."""
+    """What Python would write and other readers refuse: NaN, Infinity, halves of characters."""
     document = {
         "a": float("inf"),
         "b": [float("nan"), 1.5],
@@ -188,7 +188,7 @@ def test_json_by_its_standard() -> None:
 
 @pytest.mark.parametrize("args", [("status",), ("status", "--json"), ("--help",), ("config",), ("logs", "run.log")])
 def test_a_full_disk_behind_stdout_is_named(place: Path, run: Run, args: tuple[str, ...]) -> None:
-    """Exit 1 and one line; no traceback, not even from the interpreter's own end."""
+    """Exit code 1 and one line; no traceback, also not from the interpreter's exit."""
     with Path("/dev/full").open("w") as full:
         done = run(*args, stdout=full)
         assert done.returncode == 1
@@ -197,7 +197,7 @@ def test_a_full_disk_behind_stdout_is_named(place: Path, run: Run, args: tuple[s
 
 
 def test_a_saved_log_is_read_in_any_locale(place: Path, run: Run) -> None:
-    """stdin is UTF-8, as the journal is; a byte that is not is shown as its code."""
+    """stdin is UTF-8, like the journal; an invalid byte is shown as its code."""
     line = "2026-11-20T09:30:20.000+08:00 WARNING gap_opened cause=阅".encode() + b"\xff\n"
     for environ in LOCALES:
         done = run("logs", "-", environ=environ, input=line)
@@ -207,7 +207,7 @@ def test_a_saved_log_is_read_in_any_locale(place: Path, run: Run) -> None:
 
 @pytest.mark.parametrize("environ", LOCALES, ids=lambda environ: "-".join(environ.values()))
 def test_log_lines_are_utf_8_in_any_locale(workdir: Path, run: Run, environ: dict[str, str]) -> None:
-    """journald and `logs` take nothing else; a file or a pipe has no encoding of its own."""
+    """journald and `logs` accept only UTF-8; a file or a pipe has no encoding of its own."""
     code = "import hk_tick_collector.log as log; log.configure('INFO'); log.info('x', words='\\u9605')"
     ours = {**os.environ, **environ}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=ours, check=True, timeout=300)

@@ -88,7 +88,7 @@ class Disk(apsw.VFS):
         self._free.set()
 
     def block(self) -> None:
-        """Writes wait until the disk is healed."""
+        """Writes wait until the disk works again."""
         self._free.clear()
 
     def meet(self, operation: str) -> None:
@@ -158,7 +158,7 @@ class Rig:
     def put(self, rows: list[TickRow]) -> None:
         """As the intake does."""
         self.stats.received += len(rows)
-        self.opend.heard += len(rows)
+        self.opend.received += len(rows)
         self.queue.put(Chunk(rows=rows))
 
     def wait_stored(self, rows: int) -> None:

@@ -68,7 +68,7 @@ def test_nothing_is_sealed_before_every_symbol_was_looked_at(writer: Any) -> Non
     turn = turn_of(opend, writer)
     turn.look()
     assert writer.seal_before is None
-    opend.looked_around = True
+    opend.all_checked = True
     turn.look()
     assert writer.seal_before == market.finished_before(at(FRIDAY), at(FRIDAY))
     opend.connected = False

@@ -1,4 +1,4 @@
-"""deploy/day_files.py: day files that a newer version migrated are opened again by the older one, with every tick."""
+"""deploy/day_files.py: day files migrated by a newer version can be opened by the older one, with every tick."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def rows(first: int, count: int) -> list[TickRow]:
 
 
 def store(path: Path, run: str, ticks: list[TickRow]) -> Ledger:
-    """One run of this version's collector, killed after its commit: the WAL stays."""
+    """One run of this version's collector, killed after its commit, so that the WAL remains."""
     day = DayFile(path, DAY, run, NOW_MS, "test", StoreOptions(busy_timeout_ms=50))
     day.write(Batch(rows=ticks), NOW_MS)
     day.abandon()
@@ -53,7 +53,7 @@ def store(path: Path, run: str, ticks: list[TickRow]) -> Ledger:
 
 
 def migrate(path: Path, script: str, ticks: Sequence[TickRow] = ()) -> None:
-    """What a newer version does with a day file before it dies: its tables, its ticks, in the WAL."""
+    """What a newer version does with a day file before it dies: its tables and ticks, in the WAL."""
     db = apsw.Connection(str(path))
     db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     db.execute(f"BEGIN; {script}; PRAGMA user_version = {NEWER}; COMMIT")
@@ -65,7 +65,7 @@ def migrate(path: Path, script: str, ticks: Sequence[TickRow] = ()) -> None:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A day file with ten ticks, as a collector that was killed leaves it."""
+    """A day file with ten ticks, as a killed collector leaves it."""
     path = tmp_path / f"{DAY}.db"
     store(path, "old", rows(1, 10))
     return path
@@ -73,7 +73,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("copied", [True, False])
 def test_what_the_newer_version_stored_is_there_for_the_older_one(path: Path, copied: bool) -> None:
-    """Its ticks, counters, ledger; with a copy from before and without one. The newer file is kept."""
+    """Its ticks, counters, ledger; with and without an earlier copy. The newer file is kept."""
     if copied:
         assert day_files("keep", path.parent, NEWER).returncode == 0
     migrate(path, ADDING, rows(11, 5))
@@ -93,7 +93,7 @@ def test_what_the_newer_version_stored_is_there_for_the_older_one(path: Path, co
 
 
 def test_a_migration_that_destroys_is_met_with_the_copy(path: Path) -> None:
-    """The ticks of the copy are all there, and the symbols are counted anew."""
+    """All ticks of the copy are there, and the symbols are counted again."""
     assert day_files("keep", path.parent, NEWER).stdout == f"{DAY}.db: copied, 0 MB\n"
     migrate(path, REPLACING)
     done = day_files("fit", path.parent)
@@ -106,7 +106,7 @@ def test_a_migration_that_destroys_is_met_with_the_copy(path: Path) -> None:
 
 
 def test_nothing_is_done_where_nothing_is_newer(path: Path) -> None:
-    """The file is not touched; `forget` removes what `keep` made, and only that."""
+    """The file is not changed; `forget` removes only the files that `keep` made."""
     before = path.stat()
     assert day_files("keep", path.parent, schema.VERSION).stdout == ""
     assert day_files("fit", path.parent).stdout == ""
@@ -116,7 +116,7 @@ def test_nothing_is_done_where_nothing_is_newer(path: Path) -> None:
 
 
 def test_a_sealed_day_of_the_newer_version_stays_sealed(path: Path) -> None:
-    """Rebuilt too, with its mode, so that the older version reads it."""
+    """Rebuilt too, with its mode, so that the older version can read it."""
     migrate(path, ADDING)
     db = apsw.Connection(str(path))
     db.pragma("journal_mode", "delete")
@@ -131,7 +131,7 @@ def test_a_sealed_day_of_the_newer_version_stays_sealed(path: Path) -> None:
 
 
 def test_a_rebuild_that_was_killed_is_begun_again(path: Path) -> None:
-    """What it left in its draft is of no use, and in nobody's way."""
+    """An unfinished draft is not used and does not disturb."""
     migrate(path, ADDING, rows(11, 1))
     path.with_name(f".{path.name}.fit").write_bytes(b"half a file")
     path.with_name(f".{path.name}.fit-journal").write_bytes(b"half a journal")
@@ -141,7 +141,7 @@ def test_a_rebuild_that_was_killed_is_begun_again(path: Path) -> None:
 
 
 def test_foreign_files_are_left_alone(path: Path) -> None:
-    """A predecessor's, a damaged one, an empty one."""
+    """A predecessor's file, a damaged one, an empty one."""
     other = path.with_name("20261119.db")
     db = apsw.Connection(str(other))
     db.execute("CREATE TABLE ticks (x); PRAGMA user_version = 99")

@@ -1,4 +1,4 @@
-"""docs/operations.md's way back to the predecessor, typed as it stands there, in directories of the test."""
+"""The commands of docs/operations.md that return to the predecessor, run word for word in the test's directories."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def tick(day: str, n: int) -> TickRow:
 
 
 def commands(page: str, top: Path) -> str:
-    """The block of the page, with this test's directories in it and no systemd."""
+    """The block of the page, with this test's directories and without systemd."""
     text = (ROOT / "docs" / page).read_text("utf-8")
     block = FIRST + text.partition(FIRST)[2].partition("```")[0]
     for name in ("/data/sqlite/HK", "/opt/futu_tick_downloader", "/etc/systemd/system"):
@@ -42,7 +42,7 @@ def commands(page: str, top: Path) -> str:
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
 @pytest.mark.parametrize("page", ["operations.md", "operations.en.md"])
 def test_the_predecessor_can_write_again(tmp_path: Path, page: str) -> None:
-    """A day not imported, one imported, today's (set aside with its WAL), one of ours alone; settings, unit, owner."""
+    """A day not imported, one imported, today's (renamed with its WAL), one only of ours; settings, unit, owner."""
     data, home, units = (
         tmp_path / name for name in ("data/sqlite/HK", "opt/futu_tick_downloader", "etc/systemd/system")
     )

@@ -6,6 +6,7 @@ The rest, installing, upgrading, rolling back and uninstalling for real, needs a
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -23,7 +24,7 @@ NOBODY = 65534
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
-    """A directory that anybody may read, with a copy of what an installation needs."""
+    """A directory that every user may read, with a copy of what an installation needs."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         directory.chmod(0o755)
@@ -37,7 +38,7 @@ def place() -> Iterator[Path]:
 
 
 class Installer:
-    """Runs a checkout's installer as a user without rights, whoever runs the tests."""
+    """Runs a checkout's installer as an unprivileged user, whoever runs the tests."""
 
     def __init__(self, checkout: Path) -> None:
         self.checkout = checkout
@@ -65,7 +66,7 @@ def install(place: Path) -> Installer:
 
 @pytest.mark.parametrize("script", sorted(ROOT.glob("deploy/**/*.sh")), ids=lambda path: path.name)
 def test_scripts_are_read_by_their_shell(script: Path) -> None:
-    """No syntax error waits in a branch that is seldom taken."""
+    """No syntax error is hidden in a branch that rarely runs."""
     shell = script.read_text("utf-8").splitlines()[0].rpartition("/")[2].split()[-1]
     subprocess.run([shell, "-n", str(script)], check=True)
 
@@ -79,12 +80,12 @@ def test_scripts_are_read_by_their_shell(script: Path) -> None:
         (["--lang"], "--lang needs en or zh-Hant"),
         (["--lang", "zh"], "--lang 'zh' is neither en nor zh-Hant"),
         (["--uninstall", "--lang=en"], "--uninstall needs no --lang"),
-        (["--wheelhouse", "/nowhere"], "'/nowhere' holds no *.whl"),
+        (["--wheelhouse", "/nowhere"], "'/nowhere' has no *.whl"),
         (["--upgrade", "--uninstall"], "--uninstall and --upgrade exclude each other"),
     ],
 )
 def test_wrong_arguments_end_with_one_line(install: Installer, args: list[str], named: str) -> None:
-    """Exit code 2, what was wrong and where to read on."""
+    """Exit code 2, the error and a reference to --help."""
     done = install(*args)
     assert done.returncode == 2
     assert named in done.stderr
@@ -94,14 +95,14 @@ def test_wrong_arguments_end_with_one_line(install: Installer, args: list[str], 
 
 
 def test_uninstall_takes_no_wheelhouse(install: Installer, place: Path) -> None:
-    """It would be for nothing, so it is a mistake."""
+    """A useless argument is an error."""
     done = install("--uninstall", "--wheelhouse", str(place / "wheelhouse"))
     assert done.returncode == 2
     assert "--uninstall needs no --wheelhouse" in done.stderr
 
 
 def test_help_names_every_option(install: Installer) -> None:
-    """And has an example."""
+    """It also has an example."""
     done = install("--help")
     assert done.returncode == 0
     for word in (
@@ -125,15 +126,15 @@ def test_without_rights_it_ends_with_one_line(install: Installer, args: list[str
 
 
 def test_a_copy_without_sources_says_so(place: Path) -> None:
-    """The copy that lies in the installed tree uninstalls; it has nothing to install."""
+    """The copy in the installed tree can uninstall; it has nothing to install."""
     shutil.copytree(ROOT / "deploy", place / "installed" / "deploy")
     done = Installer(place / "installed")("--dry-run")
     assert done.returncode == 1
-    assert f"{place / 'installed'} holds no sources (no src)" in done.stderr
+    assert f"{place / 'installed'} has no sources (no src)" in done.stderr
 
 
 def test_a_dry_run_tells_each_step_and_needs_no_rights(install: Installer, place: Path) -> None:
-    """Whoever may not do it may see it: what it would stop at, and every change to the host."""
+    """An unprivileged user can see where it would stop and every change to the host."""
     done = install("--dry-run", "--wheelhouse", str(place / "wheelhouse"))
     assert done.returncode == 0, done.stderr
     assert "would stop here: this needs root" in done.stdout
@@ -160,7 +161,7 @@ def test_a_dry_run_tells_each_step_and_needs_no_rights(install: Installer, place
 def test_the_operators_language_is_written_into_new_settings(
     install: Installer, args: list[str], locale: str, written: str
 ) -> None:
-    """--lang decides, else a Chinese locale, which the service itself may not see; a line of the example becomes it."""
+    """--lang decides, otherwise a Chinese locale; it is written into the new file."""
     if Path("/opt/futu_tick_downloader/.env").exists():
         pytest.skip("this host has settings, which are kept")
     done = install("--dry-run", *args, LANG=locale)
@@ -173,14 +174,14 @@ def test_the_operators_language_is_written_into_new_settings(
 
 @pytest.mark.parametrize("action", ["--upgrade", "--uninstall"])
 def test_every_action_has_its_dry_run(install: Installer, action: str) -> None:
-    """None of them touches the host."""
+    """None of them changes the host."""
     done = install(action, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "dry run: nothing was changed" in done.stdout
 
 
 def test_a_python_that_is_too_old_is_named(install: Installer, place: Path) -> None:
-    """With its version and how to name another."""
+    """With its version and how to use another."""
     old = place / "python3.9"
     old.write_text('#!/bin/sh\ncase "$*" in *platform*) echo 3.9.2 ;; *) exit 1 ;; esac\n')
     old.chmod(0o755)
@@ -190,7 +191,7 @@ def test_a_python_that_is_too_old_is_named(install: Installer, place: Path) -> N
 
 
 def test_a_python_that_others_may_change_is_refused(install: Installer, place: Path) -> None:
-    """Root would execute it: with the directory, its owner and the command."""
+    """Root would execute it: the message has the directory, its owner and the command."""
     mine = place / "python3.11"
     mine.write_text("#!/bin/sh\nexit 0\n")
     mine.chmod(0o757)
@@ -212,7 +213,7 @@ def opend(**environ: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("program", ["", "/nowhere/FutuOpenD", "/"])
 def test_an_opend_that_is_not_there_is_told_and_not_tried_again(program: str) -> None:
-    """Exit code 78, which the unit does not restart after, and one line that names the file to correct."""
+    """Exit code 78, after which the unit does not restart, and one line that names the file to correct."""
     done = opend(OPEND_BIN=program)
     assert done.returncode == 78
     assert f"OPEND_BIN={program} is no program" in done.stderr
@@ -220,7 +221,7 @@ def test_an_opend_that_is_not_there_is_told_and_not_tried_again(program: str) ->
 
 
 def test_opend_runs_in_its_own_directory_with_its_arguments(tmp_path: Path) -> None:
-    """There it looks for its own files; the arguments are words."""
+    """OpenD looks for its own files there; the arguments are separate words."""
     program = tmp_path / "FutuOpenD"
     program.write_text('#!/bin/sh\npwd\nprintf "%s\\n" "$@"\n')
     program.chmod(0o755)
@@ -229,7 +230,7 @@ def test_opend_runs_in_its_own_directory_with_its_arguments(tmp_path: Path) -> N
 
 
 def test_a_dry_run_counts_on_the_package_that_it_names(install: Installer, place: Path) -> None:
-    """As on a fresh Debian: python3-venv would be installed, so its module is not missed."""
+    """As on a fresh Debian: python3-venv would be installed, so its module is not reported missing."""
     programs = place / "fresh"
     programs.mkdir()
     (programs / "python3").write_text('#!/bin/sh\ncase "$*" in *ensurepip*) exit 1 ;; *) echo 3.11.2 ;; esac\n')
@@ -256,7 +257,7 @@ act() { "$@"; }
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory away")
 def test_the_home_of_the_other_program_gets_its_rights_back(tmp_path: Path) -> None:
-    """Root executes from it, so it is root's while both are there; without a takeover it is again as it was."""
+    """Root executes from it, so root owns it while both exist; without a takeover owner and mode are restored."""
     home, units = tmp_path / "home", tmp_path / "units"
     home.mkdir()
     units.mkdir()
@@ -282,3 +283,23 @@ def test_the_home_of_the_other_program_gets_its_rights_back(tmp_path: Path) -> N
     assert f"  {home}/.venv.before-install\n" in said
     assert f"  {units}/hk-tick-collector.service.before-uninstall\n" in said
     assert "docs/operations.en.md" in said
+
+
+def test_the_links_of_installed_pages_lead_to_installed_files(tmp_path: Path) -> None:
+    """A reader on the host can open every page and file that an installed page links to, for example SECURITY.md."""
+    steps = r"""
+        set -eu
+        SOURCE=$1
+        eval "$(sed -n '/^readonly PAGES=/p; /^copy_files() {/,/^}/p' "$SOURCE/deploy/install.sh")"
+        copy_files "$2"
+    """
+    subprocess.run(["bash", "-c", steps, "bash", str(ROOT), str(tmp_path)], check=True)
+    pages = sorted(tmp_path.rglob("*.md"))
+    assert tmp_path / "docs" / "operations.md" in pages
+    lost = [
+        f"{page.relative_to(tmp_path)}: {link}"
+        for page in pages
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8"))
+        if "://" not in link and not (page.parent / link.partition("#")[0]).exists()
+    ]
+    assert lost == []

@@ -1,4 +1,4 @@
-"""deploy/lib/trust.sh: what root executes can be changed by root alone, or it is refused with the command to type."""
+"""deploy/lib/trust.sh: only root can change what root executes, otherwise it is refused with the command to type."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def ask(*command: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A directory of root's, whose way up is root's too."""
+    """A directory of root, below directories of root."""
     with tempfile.TemporaryDirectory(dir="/opt") as name:
         place = Path(name, "place")
         place.parent.chmod(0o755)
@@ -44,7 +44,7 @@ def place() -> Iterator[Path]:
 
 
 def test_what_is_roots_up_to_the_root_is_taken(place: Path) -> None:
-    """Also what is not there yet, and by way of links of root's."""
+    """Also a path that does not exist yet, and one through links of root."""
     (place / "link").symlink_to(place / "program")
     for path in (place / "program", place / "link", place / "later/program"):
         assert ask("demand_roots", path, "a program").stdout == ""
@@ -52,7 +52,7 @@ def test_what_is_roots_up_to_the_root_is_taken(place: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o775, 0o757, 0o1777])
 def test_a_directory_that_others_may_write_is_refused(place: Path, mode: int) -> None:
-    """On any step of the way; a group that has no member but root is nobody else."""
+    """At any level of the path; a group without members except root does not count."""
     place.chmod(mode)
     os.chown(place, 0, NOBODY)
     said = ask("demand_roots", place / "program", "a program").stdout
@@ -61,13 +61,13 @@ def test_a_directory_that_others_may_write_is_refused(place: Path, mode: int) ->
 
 
 def test_a_directory_of_another_account_is_refused_even_higher_up(place: Path) -> None:
-    """Its owner could put another directory in the place of ours."""
+    """Its owner could replace our directory."""
     os.chown(place.parent, NOBODY, NOBODY)
     assert f"refused: {place.parent} is" in ask("demand_roots", place / "program", "a program").stdout
 
 
 def test_a_link_is_followed_to_where_it_leads(place: Path) -> None:
-    """A Python below somebody's home, by way of a link of root's."""
+    """A Python below a user's home, through a link of root."""
     home = place / "home"
     home.mkdir()
     (home / "python3").touch(0o755)
@@ -77,7 +77,7 @@ def test_a_link_is_followed_to_where_it_leads(place: Path) -> None:
 
 
 def test_a_tree_with_one_file_of_another_account_is_not_roots(place: Path) -> None:
-    """Nor one that others may write."""
+    """Nor is one that others may write."""
     assert ask("is_roots_tree", place).returncode == 0
     (place / "program").chmod(0o775)
     assert ask("is_roots_tree", place).returncode != 0

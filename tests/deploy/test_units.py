@@ -1,4 +1,4 @@
-"""The unit files: systemd reads them, they expose little, and they say the same as the code about names and times."""
+"""The unit files: systemd accepts them, they are restricted, and they agree with the code on names and times."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ needs_systemd = pytest.mark.skipif(
 
 
 def unit(name: str) -> dict[str, list[str]]:
-    """A unit's lines by key, in their order."""
+    """A unit's values by key, in order."""
     lines: dict[str, list[str]] = {}
     for line in (UNITS / name).read_text("utf-8").splitlines():
         key, equals, value = line.partition("=")
@@ -48,7 +48,7 @@ def seconds(text: str) -> float:
 
 @needs_systemd
 def test_systemd_reads_every_unit_without_a_complaint(tmp_path: Path) -> None:
-    """No unknown key, no bad value, every program where the unit says; in a tree like an installed one."""
+    """No unknown key, no bad value, every program exists; in a tree like an installed one."""
     installed = tmp_path / "etc/systemd/system"
     shutil.copytree(UNITS, installed)
     shutil.copytree("/usr/lib/systemd/system", tmp_path / "usr/lib/systemd/system", symlinks=True)
@@ -80,7 +80,7 @@ def test_the_exposure_is_low(name: str, most: float) -> None:
 
 
 def test_the_service_says_what_the_code_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Places and times that stand in both: the file of settings, the live state, the data, the time of a stop."""
+    """Paths and times that are in both: settings file, live state, data, duration of a stop."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").touch()
     lines, settings = unit("hk-tick-collector.service"), load_settings(None, {}).settings
@@ -92,7 +92,7 @@ def test_the_service_says_what_the_code_says(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_the_service_is_restarted_for_ever_but_for_a_wrong_setting() -> None:
-    """What the issue asks of it, to the letter."""
+    """The restart settings that the issue demands."""
     lines = unit("hk-tick-collector.service")
     for key, value in {
         "Type": "notify",
@@ -116,7 +116,7 @@ def test_the_service_is_restarted_for_ever_but_for_a_wrong_setting() -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_service_has_a_limit_of_memory(name: str) -> None:
-    """What takes too much ends alone: the kernel is not left to choose, and the collector is the last that it takes."""
+    """A process that uses too much memory ends alone; the kernel would end the collector last."""
     assert re.fullmatch(r"\d+[MG]", unit(f"{name}.service")["MemoryMax"][0])
 
 
@@ -129,7 +129,7 @@ def test_the_service_outlives_opend() -> None:
 
 @pytest.mark.parametrize("name", TIMERS)
 def test_timers_keep_hong_kong_time_and_make_up_for_a_missed_hour(name: str) -> None:
-    """Whatever the host's own time zone is, and after a host that was down; there is no daylight saving to mind."""
+    """In any time zone of the host, and after a host was down; Hong Kong has no daylight saving time."""
     lines = unit(f"{name}.timer")
     assert lines["OnCalendar"][0].endswith(" Asia/Hong_Kong")
     assert lines["Persistent"] == ["yes"]

@@ -1,4 +1,4 @@
-"""For end-to-end tests: the real `simulate` and the real `run`, each a process, and what they leave behind."""
+"""For end-to-end tests: the real `simulate` and the real `run`, each a process, and the files they leave."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SYMBOLS = "HK.00700,HK.09988,HK.00005"
 
 
 def wait_until(condition: Callable[[], object], what: Callable[[], str] | str, cap_s: float = CAP_S) -> None:
-    """Returns once `condition()` holds; fails with `what` when that takes more than the cap."""
+    """Returns when `condition()` is true; fails with `what` if that takes longer than the cap."""
     deadline_s = time.monotonic() + cap_s
     while not condition():
         assert time.monotonic() < deadline_s, f"not within {cap_s:.0f} s: {what if isinstance(what, str) else what()}"
@@ -37,7 +37,7 @@ def wait_until(condition: Callable[[], object], what: Callable[[], str] | str, c
 
 
 class Process:
-    """A verb in a process of its own, with what it writes in a file."""
+    """A verb as a process, with its output in a file."""
 
     def __init__(self, log_path: Path, command: list[str], environ: dict[str, str]) -> None:
         self._log_path = log_path
@@ -54,7 +54,7 @@ class Process:
 
     @property
     def output(self) -> str:
-        """All that it has written so far."""
+        """Everything that it has written so far."""
         return self._log_path.read_text("utf-8")
 
     def events(self, name: str = "") -> list[Event]:
@@ -62,7 +62,7 @@ class Process:
         return events_in(self.output, name)
 
     def wait_for(self, name: str, count: int = 1, **fields: str) -> Event:
-        """The `count`th line of an event with these fields, which may still have to come."""
+        """The `count`th line of an event with these fields; waits for it."""
 
         def matching() -> list[Event]:
             assert self._process.poll() is None or self.events(name), self.output
@@ -77,7 +77,7 @@ class Process:
         return self._process.poll() is None
 
     def signal(self, number: signal.Signals) -> None:
-        """As `kill` would."""
+        """Sends a signal."""
         self._process.send_signal(number)
 
     def finish(self) -> int:
@@ -100,13 +100,13 @@ class Process:
 
 
 class OpenD(Process):
-    """`simulate` in a process of its own."""
+    """`simulate` as a process."""
 
     truth_path: Path
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port it listens on."""
         return int(self.wait_for("simulator_listening").fields["port"])
 
     def truth(self) -> list[TruthTick]:
@@ -114,17 +114,17 @@ class OpenD(Process):
         return list(read_truth(self.truth_path))
 
     def wait_made(self, ticks: int) -> None:
-        """Returns when so many ticks are made."""
+        """Returns when this many ticks are made."""
         wait_until(lambda: self.truth_path.read_bytes().count(b"\n") >= ticks, f"{ticks} ticks made")
 
 
 class Collector(Process):
-    """`run` in a process of its own."""
+    """`run` as a process."""
 
     data_root: Path
 
     def ticks(self) -> list[Tick]:
-        """What all its day files hold, in the order of the key."""
+        """The ticks in all its day files, in the order of the key."""
         rows = []
         for path in sorted(self.data_root.glob("[0-9]" * 8 + ".db")):
             db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
@@ -134,7 +134,7 @@ class Collector(Process):
         return sorted(rows)
 
     def stored(self) -> int:
-        """How many ticks its day files hold; none yet in one that is just being made."""
+        """The number of ticks in its day files; 0 for a file that is just being created."""
         count = 0
         for path in self.data_root.glob("[0-9]" * 8 + ".db"):
             db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
@@ -145,11 +145,18 @@ class Collector(Process):
         return count
 
     def wait_stored(self, ticks: int) -> None:
-        """Returns when its day files hold so many ticks."""
+        """Returns when its day files have this many ticks."""
         wait_until(lambda: self.stored() >= ticks, lambda: f"{ticks} ticks stored in\n{self.output}")
 
+    def outlive(self, opend: OpenD) -> None:
+        """Stops OpenD, and returns when everything that it sent has been read."""
+        before = len(self.events("futu_disconnected"))
+        opend.signal(signal.SIGTERM)
+        opend.finish()
+        self.wait_for("futu_disconnected", before + 1)
+
     def shutdown(self) -> dict[str, str]:
-        """The fields of its last line, which tells how it ended."""
+        """The fields of its last line, which says how it ended."""
         last = self.events()[-1]
         assert last.name == "shutdown", self.output
         assert "Traceback" not in self.output
@@ -208,7 +215,7 @@ class Start:
 
 @pytest.fixture(autouse=True)
 def _one_day(one_day: None) -> None:
-    """A market on the host's clock is one day's, where it does not say otherwise."""
+    """A market on the host's clock stays on one day, unless the test says otherwise."""
 
 
 @pytest.fixture
@@ -228,7 +235,7 @@ def free_port() -> int:
 
 
 class Cable:
-    """A line to an OpenD that can be cut: it forwards bytes, and `cut` ends every connection at once."""
+    """A TCP proxy to an OpenD that can be cut: it forwards bytes, and `cut` ends every connection at once."""
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -240,12 +247,12 @@ class Cable:
 
     @property
     def port(self) -> int:
-        """The near end."""
+        """The proxy's port."""
         port: int = self._server.getsockname()[1]
         return port
 
     def cut(self) -> None:
-        """Both ends of every connection find it closed, wherever in a frame that is."""
+        """Both ends of every connection see it closed, at any point of a frame."""
         for end in list(self._ends):
             try:
                 end.shutdown(socket.SHUT_RDWR)
@@ -253,7 +260,7 @@ class Cable:
                 continue  # closed before
 
     def close(self) -> None:
-        """Ends the line for good."""
+        """Ends the proxy."""
         self._stopped = True
         self.cut()
         self._thread.join()
@@ -278,7 +285,7 @@ class Cable:
 
 
 def _carried(source: socket.socket, target: socket.socket) -> bool:
-    """Whether the connection lives on."""
+    """Whether the connection still forwards."""
     try:
         data = source.recv(65_536)
         target.sendall(data)
@@ -289,7 +296,7 @@ def _carried(source: socket.socket, target: socket.socket) -> bool:
 
 @pytest.fixture
 def lay_cable() -> Iterator[Callable[[int], Cable]]:
-    """Lays a line to a port, and removes it with the test."""
+    """Starts a proxy to a port, and removes it with the test."""
     laid: list[Cable] = []
 
     def lay(port: int) -> Cable:

@@ -1,4 +1,4 @@
-"""Alerts through the real `run`: what a person gets when something happens to a simulated OpenD."""
+"""Alerts of the real `run`: the messages for events of a simulated OpenD."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def wait_for(condition: Callable[[], object], what: Callable[[], object]) -> Non
 def test_a_kick_is_told_with_its_remedy_and_so_is_its_end(
     start: Start, workdir: Path, receiver: Callable[..., Receiver]
 ) -> None:
-    """Once each, to a receiver that works, though another one hangs; every tick is stored; no secret in the log."""
+    """Once each, to a working receiver, although another one hangs; every tick is stored; no secret in the log."""
     control = workdir / "control"
     opend = start.simulate("--rate", "200", "--wait", "--control", str(control))
     there, hanging = receiver(), receiver(hangs=True)
@@ -61,9 +61,7 @@ def test_a_kick_is_told_with_its_remedy_and_so_is_its_end(
 
 
 def test_a_crash_loop_is_told_at_once(start: Start, receiver: Callable[..., Receiver], free_port: int) -> None:
-    """Killed twice: the third run tells it in its first second, and says when; a restart on purpose begins the count
-    anew.
-    """
+    """Killed twice: the third run sends it in its first second, with the times; a planned restart resets the count."""
     there = receiver()
     settings = {"ALERT_URLS": f"json://127.0.0.1:{there.port}/{TIMES}", "INSTANCE_ID": "desk-1"}
     title = "[desk-1] WARNING restarts"
@@ -87,7 +85,7 @@ def test_a_crash_loop_is_told_at_once(start: Start, receiver: Callable[..., Rece
 def test_losses_that_grow_are_told_in_the_operators_language(
     start: Start, workdir: Path, receiver: Callable[..., Receiver]
 ) -> None:
-    """Two outages beyond OpenD's window: the second one's losses are told too, with both in the sum."""
+    """Two outages longer than OpenD's 1,000 ticks: the second loss is sent too, with the total of both."""
     control = workdir / "control"
     opend = start.simulate("--rate", "3000", "--wait", "--control", str(control))
     there = receiver()
@@ -132,7 +130,7 @@ def test_a_digest_after_the_close_and_only_one(start: Start, receiver: Callable[
 def test_what_is_open_is_remembered_over_a_restart(
     start: Start, receiver: Callable[..., Receiver], free_port: int
 ) -> None:
-    """OpenD is away, that was told: after SIGKILL and a restart it is not told anew."""
+    """Without OpenD, and after that was sent: it is not sent again after SIGKILL and a restart."""
     there = receiver()
     settings = {"ALERT_URLS": f"json://127.0.0.1:{there.port}/{TIMES}", "INSTANCE_ID": "desk-1"}
     title = "[desk-1] WARNING opend_away"
@@ -146,7 +144,7 @@ def test_what_is_open_is_remembered_over_a_restart(
 
 
 def test_a_url_that_cannot_work_stops_the_start(start: Start, free_port: int) -> None:
-    """Exit 2 and one line: which, masked, and what is allowed."""
+    """Exit code 2 and one line: which URL, masked, and what is allowed."""
     collector = start.run(free_port, {"ALERT_URLS": f"json://127.0.0.1 nonsense://{SECRET}"})
     assert collector.finish() == 2
     (line,) = collector.output.splitlines()

@@ -1,4 +1,4 @@
-"""The runbook's own copy at noon: the stock `sqlite3` and its `.backup`, on a large day file that takes every tick."""
+"""The runbook's own copy during trading: `sqlite3` with `.backup`, on a large day file that is being written."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def large_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def copying(source: Path, directory: Path) -> Iterator[None]:
-    """The line of the runbook again and again, and a last one that is killed in the middle."""
+    """Runs the runbook's line again and again, and kills the last one in the middle."""
     target = directory / f"{source.stem}.snapshot.db"
     script = """while sqlite3 "$0" ".backup '$1'"; do :; done"""
     shell = subprocess.Popen(["bash", "-c", script, str(source), str(target)], start_new_session=True)
@@ -56,7 +56,7 @@ def copying(source: Path, directory: Path) -> Iterator[None]:
 
 
 def backup(source: Path, target: Path, cap_s: float = LONG_CAP_S) -> float:
-    """The line of the runbook to its end; returns how long it took, in seconds."""
+    """Runs the runbook's line to its end; returns its duration in seconds."""
     started_s = time.monotonic()
     command = ["sqlite3", str(source), f".backup '{target}'"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -70,7 +70,7 @@ def backup(source: Path, target: Path, cap_s: float = LONG_CAP_S) -> float:
 
 
 def quiet_s(source: Path) -> tuple[float, float]:
-    """How long the copy takes while nobody writes, right before it matters: new, and over an earlier one."""
+    """The duration of the copy while nobody writes, measured just before: to a new file, and over an earlier one."""
     new, again = [], []
     for _ in range(3):
         target = source.with_name("quiet.db")
@@ -81,7 +81,7 @@ def quiet_s(source: Path) -> tuple[float, float]:
 
 
 def rows_of(path: Path) -> list[tuple[Any, ...]]:
-    """The ticks of the simulated symbols in a file, with what makes each of them, in the order of the key."""
+    """The ticks of the simulated symbols in a file, with all their fields, in the order of the key."""
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     marks = ",".join("?" * len(SYMBOLS.split(",")))
     sql = f"SELECT symbol, seq, ts_ms, price, volume FROM ticks WHERE symbol IN ({marks}) ORDER BY 1, 2"
@@ -91,7 +91,7 @@ def rows_of(path: Path) -> list[tuple[Any, ...]]:
 
 
 def state(collector: Collector) -> dict[str, Any]:
-    """The live state that the collector left last."""
+    """The last live state of the collector."""
     found: dict[str, Any] = json.loads((collector.data_root / "status.json").read_bytes())
     return found
 
@@ -111,9 +111,8 @@ def begin(start: Start, large_day: Path, settings: dict[str, str]) -> tuple[Open
 
 
 def finish(opend: OpenD, collector: Collector, source: Path) -> None:
-    """Every tick that was made is in the file, each once; nothing was dropped, and nothing waits in the spool."""
-    opend.signal(signal.SIGTERM)
-    opend.finish()
+    """Every tick that was made is in the file once; nothing was dropped, and nothing waits in the spool."""
+    collector.outlive(opend)
     wait_until(lambda: state(collector)["waiting"] == 0, "everything stored", LONG_CAP_S)
     assert collector.stop() == 0
     end = collector.shutdown()
@@ -149,7 +148,7 @@ def test_the_runbooks_backup_ends_in_time_and_costs_nothing(start: Start, large_
 
 
 def ask_status(collector: Collector) -> dict[str, Any]:
-    """What `status --json` says, once it says so of a copy."""
+    """The document of `status --json`, as soon as it mentions a copy."""
     command, environ = [*PROGRAM, "status", "--json"], os.environ | {"DATA_ROOT": str(collector.data_root)}
     answer: dict[str, Any] = {}
 
@@ -163,7 +162,7 @@ def ask_status(collector: Collector) -> dict[str, Any]:
 
 
 def test_status_and_health_tell_of_the_copy_and_its_end(start: Start, large_day: Path) -> None:
-    """While the copy is made, `status` says so and is content; the health line has since when; then both are silent."""
+    """During the copy `status` reports it and is OK; the health line has the start time; afterwards both are silent."""
     opend, collector, source = begin(start, large_day, {})
     with copying(source, source.parent):
         answer = ask_status(collector)
@@ -185,7 +184,7 @@ def test_status_and_health_tell_of_the_copy_and_its_end(start: Start, large_day:
 
 
 def test_a_stop_during_a_copy_writes_at_once(start: Start, large_day: Path, tmp_path: Path) -> None:
-    """SIGTERM wins: what waits for the copy, which goes to SNAPSHOT_DIR, is stored; nothing is left behind."""
+    """SIGTERM has priority: ticks that wait for the copy to SNAPSHOT_DIR are stored; nothing is left behind."""
     opend, collector, source = begin(start, large_day, {"SNAPSHOT_DIR": str(tmp_path)})
     with copying(source, tmp_path):
         wait_until(lambda: collector.events("commits_held"), "a wait told in the log", LONG_CAP_S)

@@ -1,4 +1,4 @@
-"""An OpenD that is absent, killed, mute or something else: named, survived, and never in the way of SIGTERM."""
+"""An OpenD that is missing, killed, mute or another program: reported, survived, and SIGTERM always works."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ QUICK: Final = {"RECONNECT_MIN_DELAY": "0.01", "RECONNECT_MAX_DELAY": "0.05"}
 
 
 def keys(ticks: list[tuple[object, ...]]) -> set[tuple[object, ...]]:
-    """Everything of a tick that the truth file knows."""
+    """All fields of a tick that the truth file has."""
     return {tuple(tick[:8]) for tick in ticks}
 
 
@@ -40,7 +40,7 @@ LIMITS: Final = Limits(drift_warn_s=2.0, lag_critical_s=300.0, disk_min_free_mb=
 
 
 def wait_finding(collector: Collector, code: str, words: str = "") -> Finding:
-    """A finding of `status`, once it says so, in these words."""
+    """A finding of `status`, as soon as it appears with these words."""
     found: dict[str, Finding] = {}
 
     def there() -> bool:
@@ -57,7 +57,7 @@ def wait_finding(collector: Collector, code: str, words: str = "") -> Finding:
 
 
 def test_without_opend_the_service_reports_and_stops(start: Start, free_port: int) -> None:
-    """Health lines come from the start, the cause is told once, and SIGTERM is obeyed at once."""
+    """Health lines come from the start, the cause is logged once, and SIGTERM works at once."""
     collector = start.run(free_port)
     health = collector.wait_for("health", count=2).fields
     assert (health["connected"], health["persisted_rows_per_min"]) == ("False", "0")
@@ -70,7 +70,7 @@ def test_without_opend_the_service_reports_and_stops(start: Start, free_port: in
 
 
 def test_when_opend_appears_collecting_begins_by_itself(start: Start, free_port: int) -> None:
-    """The first tick is stored soon after OpenD's arrival; how soon is measured by the bench."""
+    """The first tick is stored soon after OpenD starts; the bench measures how soon."""
     collector = start.run(free_port)
     collector.wait_for("futu_disconnected")
     opend = start.simulate("--rate", "200", port=free_port)
@@ -82,8 +82,8 @@ def test_when_opend_appears_collecting_begins_by_itself(start: Start, free_port:
     assert keys([*collector.ticks()]) <= keys([*opend.truth()])
 
 
-def test_a_killed_opend_is_come_back_to(start: Start, free_port: int) -> None:
-    """Killed and started anew on its port, with another connection id: named, reconnected, in the file."""
+def test_the_collector_reconnects_to_a_killed_opend(start: Start, free_port: int) -> None:
+    """Killed and started again on its port, with another connection id: reported, reconnected, stored."""
     first = start.simulate("--rate", "500", port=free_port)
     collector = start.run(free_port, QUICK)
     collector.wait_stored(100)
@@ -101,7 +101,7 @@ def test_a_killed_opend_is_come_back_to(start: Start, free_port: int) -> None:
 
 
 def test_reconnecting_leaks_nothing(start: Start, lay_cable: Callable[[int], Cable]) -> None:
-    """Twenty cuts in the middle of the stream: the same descriptors, no growing memory, no stale byte in the data."""
+    """Twenty cuts in the middle of the stream: the same descriptors, no growing memory, no old byte in the data."""
     opend = start.simulate("--rate", "2000")
     cable = lay_cable(opend.port)
     collector = start.run(cable.port, QUICK)
@@ -127,7 +127,7 @@ def test_reconnecting_leaks_nothing(start: Start, lay_cable: Callable[[int], Cab
 
 
 class WebServer(BaseHTTPRequestHandler):
-    """What commonly listens on a port."""
+    """A program that often listens on a port."""
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
         """Stays quiet."""
@@ -155,8 +155,8 @@ def test_a_web_server_on_the_port_is_named(start: Start, web_port: int) -> None:
     assert collector.shutdown()["received"] == "0"
 
 
-def test_something_mute_on_the_port_is_given_up(start: Start) -> None:
-    """What takes the connection and says nothing is left after ten seconds, by name; health goes on meanwhile."""
+def test_a_mute_port_is_given_up(start: Start) -> None:
+    """A port that accepts and sends nothing is given up after ten seconds, with the reason; health lines continue."""
     with socket.create_server(("127.0.0.1", 0)) as mute:
         collector = start.run(mute.getsockname()[1])
         collector.wait_for("health", count=2, connected="False")
@@ -171,7 +171,7 @@ def test_something_mute_on_the_port_is_given_up(start: Start) -> None:
 
 
 class Fickle(socketserver.BaseRequestHandler):
-    """An OpenD that accepts, says that the market trades, and closes before anything else."""
+    """An OpenD that accepts, reports that the market trades, and closes before anything else."""
 
     def handle(self) -> None:
         """One connection, until it is closed after the first answer to GetGlobalState."""
@@ -197,7 +197,7 @@ class FickleServer(socketserver.ThreadingTCPServer):
 
 
 def trading() -> pb.GetGlobalStateResponse:
-    """The body of OpenD's word that the morning session is on."""
+    """The body of OpenD's report that the morning session trades."""
     s2c: dict[str, Any] = dict.fromkeys(("marketUS", "marketSH", "marketSZ", "marketHKFuture"), 0)
     s2c |= {"marketHK": 3, "qotLogined": True, "trdLogined": True, "serverVer": 1, "serverBuildNo": 1}
     return pb.GetGlobalStateResponse(retType=0, s2c={**s2c, "time": time.time_ns() // 10**9})
@@ -215,7 +215,7 @@ def fickle() -> Iterator[FickleServer]:
 
 
 def test_an_opend_that_accepts_and_closes_is_critical(start: Start, fickle: FickleServer) -> None:
-    """It is not hammered, the log tells of few of the connections, and `status` says that nothing is stored."""
+    """Reconnections are slow, the log has few of them, and `status` says that nothing is stored."""
     quick = {"LAG_CRITICAL_SEC": "3", "RECONNECT_MIN_DELAY": "0.02", "RECONNECT_MAX_DELAY": "0.4"}
     collector = start.run(fickle.server_address[1], quick)
     wait_until(lambda: fickle.connections >= 20, "20 connections")
@@ -238,7 +238,7 @@ def test_an_opend_that_accepts_and_closes_is_critical(start: Start, fickle: Fick
 
 
 def test_refused_symbols_and_a_short_quota_are_named(start: Start) -> None:
-    """A symbol that OpenD does not know and those beyond the quota: each by name with OpenD's words; the rest comes."""
+    """An unknown symbol and those beyond the quota: each by name with OpenD's text; the others are collected."""
     symbols = "HK.00001,HK.00005,HK.00700,HK.09988"
     opend = start.simulate("--rate", "300", "--quota", "2", "--refuse", "HK.00005", symbols=symbols)
     collector = start.run(opend.port, {"FUTU_SYMBOLS": symbols})

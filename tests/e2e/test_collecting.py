@@ -1,4 +1,4 @@
-"""A simulated OpenD and the collector, two processes: what arrives in the day file is the truth, field by field."""
+"""A simulated OpenD and the collector, two processes: the day file equals the truth, field by field."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BALANCE: Final = "SELECT sum(received), sum(stored), sum(duplicate + rejected + 
 
 
 def made(ticks: Iterable[Tick]) -> list[TruthTick]:
-    """Stored ticks without what only the collector knows of them."""
+    """Stored ticks without the fields that only the collector knows."""
     return [TruthTick(*tick[:8]) for tick in ticks]
 
 
@@ -38,14 +38,14 @@ def by_symbol(ticks: Iterable[TruthTick]) -> dict[str, list[TruthTick]]:
 
 
 def assert_prefix(collector: Collector, opend: OpenD) -> None:
-    """Of each symbol everything is stored up to some tick: nothing is left out, nothing is made up."""
+    """Of each symbol everything is stored up to some tick, with nothing missing and nothing added."""
     truth = by_symbol(opend.truth())
     for symbol, ticks in by_symbol(made(collector.ticks())).items():
         assert ticks == truth[symbol][: len(ticks)], symbol
 
 
 def test_the_day_file_equals_the_truth(start: Start) -> None:
-    """2,000 ticks/s over 100 symbols: every field of every tick, each once; counters and ledger agree; no remains."""
+    """2,000 ticks/s over 100 symbols: every field of every tick, each once; counters and ledger agree; a clean end."""
     opend = start.simulate("--rate", "2000", "--total", "8000", "--wait", "--write-symbols", "s.txt", symbols="100")
     collector = start.run(opend.port, {"FUTU_SYMBOLS": "@s.txt"})
     opend.wait_made(8000)
@@ -68,7 +68,7 @@ def test_the_day_file_equals_the_truth(start: Start) -> None:
 
 
 def sqlite3(path: Path, sql: str) -> str:
-    """What the stock `sqlite3` answers."""
+    """The answer of the system's `sqlite3`."""
     done = subprocess.run(
         ["sqlite3", f"file:{path}?mode=ro", sql], capture_output=True, text=True, timeout=300, check=True
     )
@@ -81,7 +81,7 @@ def sqlite3(path: Path, sql: str) -> str:
     ids=lambda signals: "+".join(number.name for number in signals),
 )
 def test_a_stop_under_load_leaves_nothing_out(start: Start, signals: list[signal.Signals]) -> None:
-    """Whatever was received is in the file: the account balances, exit 0, `shutdown … left_rows=0` is the last line."""
+    """Everything received is in the file: it balances, exit code 0, `shutdown … left_rows=0` is the last line."""
     opend = start.simulate("--rate", "5000", "--wait")
     collector = start.run(opend.port)
     collector.wait_stored(1000)
@@ -98,7 +98,7 @@ def test_a_stop_under_load_leaves_nothing_out(start: Start, signals: list[signal
 
 
 def test_signals_that_do_not_end_leave_a_clean_end(start: Start) -> None:
-    """SIGTERM again and again, from the first until there is no process: flushed, exit 0, `shutdown` the last line."""
+    """SIGTERM again and again until the process has ended: flushed, exit code 0, `shutdown` the last line."""
     opend = start.simulate("--rate", "500")
     collector = start.run(opend.port)
     collector.wait_stored(100)
@@ -109,7 +109,7 @@ def test_signals_that_do_not_end_leave_a_clean_end(start: Start) -> None:
 
 
 def test_a_kill_under_load_loses_at_most_what_was_in_memory(start: Start) -> None:
-    """After SIGKILL every stored tick is true and the file is sound; a restart goes on in it, without asking anyone."""
+    """After SIGKILL every stored tick is correct and the file is valid; a restart continues in it without asking."""
     opend = start.simulate("--rate", "5000", "--wait")
     killed = start.run(opend.port)
     killed.wait_stored(1000)
@@ -125,7 +125,7 @@ def test_a_kill_under_load_loses_at_most_what_was_in_memory(start: Start) -> Non
 
 
 def test_an_encrypted_day_equals_the_truth(start: Start, rsa_key: Path) -> None:
-    """With OpenD's RSA key every body travels encrypted, and nothing else changes."""
+    """With OpenD's RSA key every body is encrypted, and nothing else changes."""
     opend = start.simulate("--rate", "1000", "--total", "2000", "--wait", "--rsa-key", str(rsa_key))
     collector = start.run(opend.port, {"FUTU_RSA_KEY": str(rsa_key)})
     collector.wait_stored(2000)
@@ -135,7 +135,7 @@ def test_an_encrypted_day_equals_the_truth(start: Start, rsa_key: Path) -> None:
 
 @pytest.fixture
 def rsa_key(workdir: Path) -> Path:
-    """A key as the vendor's documentation tells to make one: PKCS#1, 1024 bits."""
+    """A key made as in the vendor's documentation: PKCS#1, 1024 bits."""
     from cryptography.hazmat.primitives import serialization as form
     from cryptography.hazmat.primitives.asymmetric import rsa
 

@@ -1,4 +1,4 @@
-"""Whatever OpenD sends: bounded memory, a bounded log, ticks of chosen symbols stored, SIGTERM obeyed."""
+"""Whatever OpenD sends: bounded memory, a bounded log, ticks of subscribed symbols stored, SIGTERM works."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LONG_WORDS: Final = "額度不足 " * 1_500_000  # 15 MB and more
 
 
 def body_of(ticks: bytes, security: bytes) -> bytes:
-    """The body of a push, made of bytes."""
+    """The body of a push, given as bytes."""
     return b"\x08\x00" + field(4, field(1, security) + ticks)
 
 
@@ -40,26 +40,26 @@ SECURITY: Final = pb.Security(market=1, code=CHOSEN).SerializeToString()
 
 
 def pushed(ticks: bytes, security: bytes = SECURITY) -> bytes:
-    """A push of ticks that are bytes already."""
+    """A push of ticks that are given as bytes."""
     return encode_frame(messages.UPDATE_TICKER, 0, body_of(ticks, security))
 
 
 def empty_ticks() -> Iterable[bytes]:
-    """8.4 million empty ticks in one frame, and ten frames of as many as are allowed."""
+    """8.4 million empty ticks in one frame, and ten frames with the allowed maximum."""
     yield pushed(b"\x12\x00" * (MAX_BODY_BYTES // 2 - 20))
     for _ in range(10):
         yield pushed(b"\x12\x00" * 99_000)
 
 
 def tiny_ticks() -> Iterable[bytes]:
-    """Ticks with a sequence that may be one, and nothing else."""
+    """Ticks with nothing but a possible sequence."""
     numbers = itertools.count(1)
     for _ in range(8):
         yield pushed(b"".join(field(2, b"\x10" + length(1_795_140_000 << 32 | next(numbers))) for _ in range(90_000)))
 
 
 def unknown_fields() -> Iterable[bytes]:
-    """Fifteen MB of fields that nobody knows, each time others, wherever a message may have them."""
+    """Fifteen MB of unknown fields, different each time, wherever a message may have them."""
     for number in range(15):
         unknown = field(15, number.to_bytes(4, "big") + bytes(15_000_000))
         yield pushed(b"", SECURITY + unknown)
@@ -69,7 +69,7 @@ def unknown_fields() -> Iterable[bytes]:
 
 
 def strangers() -> Iterable[bytes]:
-    """Symbols that nobody subscribed, each with a tick of its own."""
+    """Symbols that are not subscribed, each with a tick."""
     for number in range(1_000):
         yield b"".join(
             pushed(field(2, b"\x10\x01"), pb.Security(market=1, code=f"{number:04}{each:02}").SerializeToString())
@@ -78,14 +78,14 @@ def strangers() -> Iterable[bytes]:
 
 
 def notices() -> Iterable[bytes]:
-    """The same few again and again, and kinds that nobody knows."""
+    """The same few again and again, and unknown kinds."""
     for number in range(30_000):
         yield notify(event={"eventType": 7, "desc": f"elsewhere {number}"})
         yield notify(type=2, programStatus={"programStatus": {"type": 1000 + number}})
 
 
 def changing_notices() -> Iterable[bytes]:
-    """It is lost, it is back, it is lost."""
+    """Lost, back, lost, again and again."""
     lost = notify(type=3, connectStatus={"qotLogined": False, "trdLogined": False})
     back = notify(type=3, connectStatus={"qotLogined": True, "trdLogined": True})
     for _ in range(600):
@@ -93,13 +93,13 @@ def changing_notices() -> Iterable[bytes]:
 
 
 def unasked() -> Iterable[bytes]:
-    """Answers to nothing, of any number; and pushes that are none."""
+    """Replies without a request, of any number; and invalid pushes."""
     for number in range(50_000):
         yield encode_frame(number % 4000 + 1, number, b"\xff\xff")
 
 
 def long_notice() -> Iterable[bytes]:
-    """Fifteen MB of words, and as many bytes that are no text."""
+    """Fifteen MB of text, and as many bytes that are not text."""
     event = field(2, b"\x08\x07" + field(2, b"\xff" * 15_000_000))
     for _ in range(10):
         yield notify(event={"eventType": 7, "desc": LONG_WORDS[:5_000_000]})
@@ -119,13 +119,13 @@ FLOODS: Final = [
 
 
 def memory_mb(collector: Collector) -> int:
-    """The most memory that it has had."""
+    """Its peak memory."""
     with open(f"/proc/{collector.pid}/status", encoding="ascii") as lines:  # noqa: PTH123 - no path of a test's
         return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def check(collector: Collector) -> dict[str, str]:
-    """Ends it, and judges what it has cost; the fields of its last line."""
+    """Ends it, and checks its memory and log; the fields of its last line."""
     most_mb = memory_mb(collector)
     assert collector.stop() == 0
     told = len(collector.output.encode())
@@ -137,7 +137,7 @@ def check(collector: Collector) -> dict[str, str]:
 
 @pytest.mark.parametrize("flood", FLOODS, ids=lambda flood: flood.__name__)
 def test_a_flood_costs_neither_memory_nor_log_nor_ticks(start: Start, flood: Callable[[], Iterable[bytes]]) -> None:
-    """Ticks of a chosen symbol that come behind it on the same connection are stored; the account is even."""
+    """Ticks of a subscribed symbol that come after it on the same connection are stored; the account balances."""
     with FloodingOpenD(flood) as opend:
         collector = start.run(opend.port, {"FUTU_SYMBOLS": f"HK.{CHOSEN},HK.00005", "STOP_FLUSH_TIMEOUT_SEC": "30"})
         wait_until(opend.flooded.is_set, lambda: f"the end of the flood; so far\n{collector.output[-5000:]}")
@@ -152,7 +152,7 @@ def test_a_flood_costs_neither_memory_nor_log_nor_ticks(start: Start, flood: Cal
 
 @pytest.mark.parametrize("flood", [empty_ticks, changing_notices])
 def test_a_stop_is_obeyed_in_the_middle_of_a_flood(start: Start, flood: Callable[[], Iterable[bytes]]) -> None:
-    """One that does not end, with two thousand symbols: SIGTERM ends the service within its time, all of it stored."""
+    """During an endless flood with two thousand symbols SIGTERM ends the service in time, with everything stored."""
     limit_s = 10
     with FloodingOpenD(lambda: itertools.chain.from_iterable(flood() for _ in itertools.count())) as opend:
         symbols = ",".join(f"HK.{number:05}" for number in range(1, 2001))
@@ -168,17 +168,17 @@ def test_a_stop_is_obeyed_in_the_middle_of_a_flood(start: Start, flood: Callable
 
 
 def refusing(proto_id: int, _: bytes) -> Message | None:
-    """Refuses everything but the connection, at great length."""
+    """Refuses everything except the connection, with very long texts."""
     return None if proto_id == messages.INIT_CONNECT else pb.Outcome(retType=-1, retMsg=LONG_WORDS[:5_000_000])
 
 
 def refusing_connections(proto_id: int, _: bytes) -> Message | None:
-    """Refuses the connection at great length."""
+    """Refuses the connection with a very long text."""
     return pb.Outcome(retType=-1, retMsg=LONG_WORDS[:5_000_000])
 
 
 class _Raw:
-    """A body that is bytes already."""
+    """A body given as bytes."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -188,7 +188,7 @@ class _Raw:
 
 
 def overfull(proto_id: int, body: bytes) -> Any:
-    """Answers of millions of parts."""
+    """Answers with millions of elements."""
     many = 7_000_000
     match proto_id:
         case messages.GET_TICKER:
@@ -206,7 +206,7 @@ def overfull(proto_id: int, body: bytes) -> Any:
 def test_answers_without_measure_cost_neither_memory_nor_log(
     start: Start, answer: Callable[[int, bytes], Message | None]
 ) -> None:
-    """However long OpenD's words are, or however many parts an answer has: again and again."""
+    """However long OpenD's texts are, or however many elements an answer has: again and again."""
     with FloodingOpenD(answer=answer) as opend:
         collector = start.run(opend.port, {"FUTU_SYMBOLS": f"HK.{CHOSEN},HK.00005", "STOP_FLUSH_TIMEOUT_SEC": "30"})
         wait_until(lambda: sum(opend.asked.values()) >= 30, lambda: f"30 requests; so far\n{collector.output[-5000:]}")
@@ -215,7 +215,7 @@ def test_answers_without_measure_cost_neither_memory_nor_log(
 
 
 def test_the_largest_honest_messages_are_whole(start: Start) -> None:
-    """A push of ten times the ticks that GetTicker gives at most is stored to the last."""
+    """A push with ten times the most ticks of GetTicker is stored completely."""
     ticks = 10_000
     with FloodingOpenD() as opend:
         collector = start.run(opend.port, {"FUTU_SYMBOLS": f"HK.{CHOSEN}"})

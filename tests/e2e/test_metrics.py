@@ -1,4 +1,4 @@
-"""Metrics of a real run, scraped over HTTP; the rules, the dashboard and the page beside them."""
+"""Metrics of a real run, scraped over HTTP; with the rules, the dashboard and the page."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _NAME: Final = re.compile(r"\b(?:hktc|process)_[a-z_]+\b")
 
 
 def scrape(collector: Collector) -> str:
-    """What Prometheus would get."""
+    """The answer that Prometheus would get."""
     address = collector.wait_for("metrics_listening").fields["address"]
     connection = HTTPConnection(address, timeout=CAP_S)
     try:
@@ -58,7 +58,7 @@ def scrape(collector: Collector) -> str:
 
 
 def samples(text: str) -> dict[str, float]:
-    """Sample → value; labels as they are written."""
+    """Sample → value; labels as written."""
     return {
         sample.name + "".join(f"{{{key}={value}}}" for key, value in sample.labels.items()): sample.value
         for family in text_string_to_metric_families(text)
@@ -67,7 +67,7 @@ def samples(text: str) -> dict[str, float]:
 
 
 def live_state(collector: Collector) -> LiveStatus:
-    """What `status.json` says now."""
+    """The present `status.json`."""
     live = read_status(collector.data_root / "status.json")
     assert live is not None
     return live
@@ -80,20 +80,20 @@ def dashboard() -> dict[str, Any]:
 
 
 def expressions(board: dict[str, Any]) -> list[str]:
-    """What a dashboard asks Prometheus for."""
+    """The expressions that a dashboard sends to Prometheus."""
     asked = [target["expr"] for panel in board["panels"] for target in panel.get("targets", [])]
     asked += [variable["query"]["query"] for variable in board["templating"]["list"] if variable["type"] == "query"]
     return asked + [annotation["expr"] for annotation in board["annotations"]["list"]]
 
 
 def rules() -> str:
-    """The rules without their remarks."""
+    """The rules without comments."""
     lines = (DEPLOY / "prometheus" / "rules.yml").read_text("utf-8").splitlines()
     return "\n".join(line for line in lines if not line.lstrip().startswith("#"))
 
 
 def promtool(*args: str, stdin: str = "") -> None:
-    """Has Prometheus' own tool judge; its words when it finds fault."""
+    """Checks with Prometheus' own tool; its output if it finds an error."""
     if not shutil.which("promtool"):
         pytest.skip("promtool is missing: apt install prometheus")
     done = subprocess.run(
@@ -169,7 +169,7 @@ def test_a_scrape_tells_the_truth(start: Start, page_table: dict[str, str]) -> N
 
 
 def test_the_whole_of_the_metrics_is_on_the_dashboard_or_in_a_rule(page_table: dict[str, str]) -> None:
-    """What nobody looks at need not be counted; a few are there to be asked for."""
+    """A metric that nobody looks at need not exist; a few are for questions by hand."""
     asked = _NAME.findall(" ".join([rules(), *expressions(dashboard())]))
     asked = [re.sub(r"_(bucket|count|sum)$", "", name) for name in asked]
     assert set(page_table) - set(asked) == SPARE
@@ -191,7 +191,7 @@ def test_a_port_that_is_taken_costs_the_metrics_alone(start: Start) -> None:
 
 @pytest.mark.parametrize("address", ["no-such-host.invalid:9108", "192.0.2.1:9108"])
 def test_an_address_that_is_not_ours_costs_the_metrics_alone(start: Start, address: str) -> None:
-    """A name that nobody knows, an address of another host: a warning."""
+    """An unknown host name, an address of another host: a warning."""
     opend_process = start.simulate("--rate", "1000", "--total", "500", "--wait")
     collector = start.run(opend_process.port, {"METRICS_ADDR": address})
     collector.wait_stored(500)
@@ -200,7 +200,7 @@ def test_an_address_that_is_not_ours_costs_the_metrics_alone(start: Start, addre
 
 
 def test_an_empty_address_turns_them_off(start: Start) -> None:
-    """Nothing listens, nothing is said."""
+    """Nothing listens, nothing is logged."""
     opend_process = start.simulate("--rate", "1000", "--total", "500", "--wait")
     collector = start.run(opend_process.port, {"METRICS_ADDR": ""})
     collector.wait_stored(500)
@@ -213,7 +213,7 @@ def test_an_empty_address_turns_them_off(start: Start) -> None:
 
 
 def started_s(pid: int) -> float:
-    """When a process began, by the kernel, in seconds since 1970: no clock of the suite moves that."""
+    """When a process began, from the kernel, in seconds since 1970: the suite's clocks do not affect it."""
     boot = next(line for line in Path("/proc/stat").read_text("ascii").splitlines() if line.startswith("btime"))
     ticks = int(Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[19])
     return int(boot.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")
@@ -231,7 +231,7 @@ def listening(pid: int) -> int:
 
 
 def test_hostile_scrapers_cost_no_tick(start: Start) -> None:
-    """400 connections that send an endless header, and scrapes beside them, while 2,000 ticks a second come."""
+    """400 connections that send an endless header, and scrapes at the same time, with 2,000 ticks a second."""
     opend_process = start.simulate("--rate", "2000", "--total", "10000", "--wait")
     collector = start.run(opend_process.port, FREE)
     host, _, port = collector.wait_for("metrics_listening").fields["address"].partition(":")
@@ -261,14 +261,14 @@ def test_hostile_scrapers_cost_no_tick(start: Start) -> None:
 
 
 def test_prometheus_takes_the_rules() -> None:
-    """Its own tool loads them, and finds them to fire and to keep silent as rules_test.yml says."""
+    """Its own tool loads them, and they fire or stay silent as in rules_test.yml."""
     promtool("check", "rules", "rules.yml")
     promtool("test", "rules", "rules_test.yml")
     promtool("check", "config", "--syntax-only", "scrape.yml")
 
 
 def test_prometheus_understands_what_the_dashboard_asks(tmp_path: Path) -> None:
-    """Each expression is one of its language, once Grafana has filled in what is chosen."""
+    """Each expression is valid after Grafana has filled in its variables."""
     chosen = {"$job": "hk-tick-collector", "$instance": ".*", "$__rate_interval": "1m"}
     asked = "\n".join(one for one in expressions(dashboard()) if not one.startswith("label_values("))
     for variable, value in chosen.items():
@@ -284,7 +284,7 @@ def test_prometheus_understands_what_the_dashboard_asks(tmp_path: Path) -> None:
 
 
 def test_every_rule_is_tested_and_says_what_to_type() -> None:
-    """Each alert fires somewhere in rules_test.yml, and carries a command and the page that explains it."""
+    """Each alert fires somewhere in rules_test.yml, and has a command and the page that explains it."""
     alerts = re.split(r"^ +- alert: ", rules(), flags=re.MULTILINE)[1:]
     tested = (DEPLOY / "prometheus" / "rules_test.yml").read_text("utf-8")
     for alert in alerts:
@@ -299,14 +299,14 @@ def test_every_rule_is_tested_and_says_what_to_type() -> None:
 
 
 def test_the_findings_that_rules_name_exist() -> None:
-    """A code that no part of the service knows would be an alert that never fires."""
+    """A rule for an unknown code would never fire."""
     codes = [spec.code for spec in REGISTRY]
     for code in {code for match in re.findall(r'code=~?"([^"]+)"', rules()) for code in match.split("|")}:
         assert any(re.fullmatch(code, known) for known in codes), code
 
 
 def test_the_dashboard_is_whole() -> None:
-    """Panels have numbers of their own and do not overlap; each asks the source that its reader chooses."""
+    """Panels have their own numbers and do not overlap; each uses the data source that the reader chooses."""
     panels = dashboard()["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     taken: set[tuple[int, int]] = set()

@@ -1,4 +1,4 @@
-"""What an operator runs beside a collector in a burst: the snapshot, the report, the health check. It never notices."""
+"""Commands of an operator during a burst: snapshot, report, health check. The collector is not affected."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CAP_S: Final = 300.0
 
 
 def verb(collector: Collector, *args: str) -> Any:
-    """What a verb answers as JSON, of the data of this collector."""
+    """The JSON document of a verb for this collector's data."""
     environ = {**os.environ, "DATA_ROOT": str(collector.data_root), "DISK_MIN_FREE_MB": "1"}
     command = [*PROGRAM, *args, "--json"]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=CAP_S, check=False)
@@ -33,7 +33,7 @@ def verb(collector: Collector, *args: str) -> Any:
 
 
 def test_snapshots_in_a_burst(start: Start) -> None:
-    """Each holds what was committed when it began, counted right; the writer meets no lock, and nothing is dropped."""
+    """Each has what was committed when it began, counted correctly; the writer meets no lock, nothing is dropped."""
     opend = start.simulate("--rate", str(BURST), "--wait")
     collector = start.run(opend.port)
     collector.wait_stored(20_000)
@@ -58,7 +58,7 @@ def test_snapshots_in_a_burst(start: Start) -> None:
 
 
 def test_the_health_check_of_a_collector_at_work(start: Start) -> None:
-    """It finds a collector that runs, an account that balances and a commit of just now; once it is stopped, that."""
+    """It finds a running collector, a balanced account and a recent commit; after a stop it reports the stop."""
     opend = start.simulate("--rate", "1000", "--wait")
     collector = start.run(opend.port)
     collector.wait_stored(500)
@@ -89,7 +89,7 @@ def test_the_health_check_of_a_collector_at_work(start: Start) -> None:
 
 
 def test_no_file_is_expected_of_a_saturday_that_follows_a_friday(start: Start) -> None:
-    """A collector that has been running since Friday says so; who finds no file on a holiday is told that."""
+    """A collector running since Friday knows it; a user without a file on a holiday gets that explanation."""
     opend = start.simulate("--day", "20261120", "--at", "23:59:55")
     collector = start.run(opend.port)
 

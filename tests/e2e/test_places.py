@@ -1,4 +1,4 @@
-"""Where the collector writes: a DATA_ROOT that cannot be used is one line, one that fails later is outlived."""
+"""Where the collector writes: an unusable DATA_ROOT is one line, one that fails later is survived."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LINES: Final = {
 
 
 def refused(collector: Collector, code: int) -> str:
-    """What a collector says that cannot start: one line, no traceback."""
+    """The error of a collector that cannot start: one line, no traceback."""
     assert collector.finish() == code
     lines = [line for line in collector.output.splitlines() if line]
     assert len(lines) == 1, collector.output
@@ -39,7 +39,7 @@ def refused(collector: Collector, code: int) -> str:
 
 
 def test_every_line_of_the_contract_splits_into_its_fields(start: Start) -> None:
-    """TIME LEVEL event key=value …, times with their offset, and the fields that operators' scripts look for."""
+    """TIME LEVEL event key=value …, times with their offset, and the fields that operators' scripts use."""
     opend = start.simulate("--rate", "200")
     collector = start.run(opend.port)
     collector.wait_stored(100)
@@ -58,7 +58,7 @@ def test_every_line_of_the_contract_splits_into_its_fields(start: Start) -> None
 
 
 def test_the_second_collector_is_refused_by_name(start: Start, free_port: int) -> None:
-    """On one DATA_ROOT the second says who holds it and exits 1; the first does not notice; its SIGKILL frees all."""
+    """On one DATA_ROOT the second names the holder and exits with 1; the first is unaffected; its SIGKILL frees it."""
     first = start.run(free_port, {"INSTANCE_ID": "first"})
     first.wait_for("started")
     line = refused(start.run(free_port), 1)
@@ -71,7 +71,7 @@ def test_the_second_collector_is_refused_by_name(start: Start, free_port: int) -
 
 
 def test_a_data_root_that_is_no_directory_is_one_line(start: Start, free_port: int, workdir: Path) -> None:
-    """Missing, or a file: exit 2, named, with the command that helps; nothing is created."""
+    """Missing, or a file: exit code 2, named, with the command that helps; nothing is created."""
     (workdir / "file").touch()
     assert "mkdir" in refused(start.run(free_port, data_root=workdir / "missing"), 2)
     assert "not a directory" in refused(start.run(free_port, data_root=workdir / "file"), 2)
@@ -79,7 +79,7 @@ def test_a_data_root_that_is_no_directory_is_one_line(start: Start, free_port: i
 
 
 def test_a_data_root_without_the_right_to_write_is_one_line(start: Start, free_port: int, workdir: Path) -> None:
-    """The wrong rights: exit 1, DATA_ROOT and the cause named."""
+    """Wrong permissions: exit code 1, with DATA_ROOT and the cause."""
     root = workdir / "HK"
     root.mkdir(mode=0o555)
     without_roots_right = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
@@ -102,7 +102,7 @@ def small_disk(workdir: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_named_and_outlived(start: Start, small_disk: Path) -> None:
-    """When space returns everything received meanwhile is stored, by itself; a full disk never ends the service."""
+    """When there is space again everything received is stored automatically; a full disk never ends the service."""
     opend = start.simulate("--rate", "4000", "--total", "8000", "--wait")
     filler = small_disk / "other-program.bin"
     filler.write_bytes(bytes(3_300_000))
@@ -184,7 +184,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_a_dead_writer_ends_the_service(start: Start) -> None:
-    """A bug in the writer is not hidden by a living network loop: its traceback, `shutdown reason=failure`, exit 1."""
+    """A bug in the writer is not hidden by a running event loop: traceback, `shutdown reason=failure`, exit 1."""
     opend = start.simulate("--rate", "200")
     collector = start.run(opend.port, program=(sys.executable, "-c", BROKEN_STORE))
     assert collector.finish() == 1
@@ -196,7 +196,7 @@ def test_a_dead_writer_ends_the_service(start: Start) -> None:
 
 
 def lock(collector: Collector) -> Callable[[], None]:
-    """Holds the write lock of every day file, as a careless operator would; returns what lets go."""
+    """Locks every day file for writing, as a careless operator would; returns the function that releases them."""
     held = [apsw.Connection(str(path)) for path in collector.data_root.glob("*.db")]
     for db in held:
         db.set_busy_timeout(5000)

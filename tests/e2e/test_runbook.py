@@ -44,7 +44,7 @@ sqlite3 "$DB" ".backup '${SNAP}'"
 
 
 def paste(commands: str, data_root: Path) -> str:
-    """What bash prints for the runbook's lines; AssertionError when one of them complains."""
+    """The output of bash for the runbook's lines; AssertionError if one of them fails."""
     script = (DAY_AND_DB + commands).replace("/data/sqlite/HK", str(data_root))
     done = subprocess.run(
         ["bash", "-euc", script],
@@ -60,7 +60,7 @@ def paste(commands: str, data_root: Path) -> str:
 
 @pytest.fixture
 def running(start: Start) -> Iterator[tuple[OpenD, Collector]]:
-    """A collector in the middle of its work."""
+    """A collector that is running."""
     opend = start.simulate("--rate", "1000", "--wait")
     collector = start.run(opend.port)
     collector.wait_stored(500)
@@ -90,7 +90,7 @@ def test_the_questions_are_answered_while_ticks_arrive(running: tuple[OpenD, Col
 
 
 def test_a_backup_is_taken_while_ticks_arrive(running: tuple[OpenD, Collector]) -> None:
-    """`.backup` leaves a sound copy of what was there; the collector goes on, and takes no day file from it."""
+    """`.backup` makes a valid copy; the collector continues, and does not take the copy for a day file."""
     opend, collector = running
     before = collector.stored()
     paste(SNAPSHOT, collector.data_root)

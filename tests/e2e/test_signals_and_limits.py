@@ -1,4 +1,4 @@
-"""Signals, standard streams, limits of the process: what is held is flushed, or the trouble named; never an abort."""
+"""Signals, standard streams, limits of the process: rows are flushed, or the problem is reported; no abort."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NO_COPY: Final = {"MAX_WAIT_MS": "5000", "BATCH_ROWS": "100000"}  # so long tick
 
 
 def closed(*redirections: str) -> tuple[str, ...]:
-    """Runs what follows with streams closed, as some supervisors do."""
+    """Runs a command with closed streams, as some supervisors do."""
     return ("bash", "-c", f'exec "$@" {" ".join(redirections)}', "bash")
 
 
@@ -41,7 +41,7 @@ UNREAD: Final = (
 
 
 def finding_of(collector: Collector, code: str) -> bool:
-    """Whether `status` says so."""
+    """Whether `status` has this finding."""
     status = read_status(collector.data_root / STATUS_NAME)
     return status is not None and code in {each.code for each in check(status, status.written_ms, LIMITS)}
 
@@ -50,7 +50,7 @@ def finding_of(collector: Collector, code: str) -> bool:
 
 
 def test_a_terminal_that_goes_away_costs_nothing(start: Start) -> None:
-    """SIGHUP flushes as SIGTERM does: what waits is in the day file, and the last line says so."""
+    """SIGHUP flushes like SIGTERM: waiting rows are in the day file, and the last line says so."""
     opend = start.simulate("--rate", "200")
     collector = start.run(opend.port, NO_COPY)
     collector.wait_for("subscribed")
@@ -65,7 +65,7 @@ def test_a_terminal_that_goes_away_costs_nothing(start: Start) -> None:
 
 
 def test_a_log_that_nobody_reads_stops_nothing(start: Start) -> None:
-    """Ticks are stored while no line can be written, and SIGTERM is obeyed."""
+    """Ticks are stored while no line can be written, and SIGTERM works."""
     opend = start.simulate("--rate", "200")
     collector = start.run(opend.port, {"HEALTH_INTERVAL_SEC": "1"}, wrapper=UNREAD)
     status = collector.data_root / STATUS_NAME
@@ -79,7 +79,7 @@ def test_a_log_that_nobody_reads_stops_nothing(start: Start) -> None:
 
 @pytest.mark.parametrize("redirections", [("2>/dev/full",), (">/dev/full", "2>/dev/full"), ("2>", ">(exec true)")])
 def test_a_log_that_cannot_be_written_is_no_failure(start: Start, redirections: tuple[str, ...]) -> None:
-    """On a full disk, or with its reader gone, a clean stop is exit code 0."""
+    """On a full disk, or without a reader, a clean stop still has exit code 0."""
     opend = start.simulate("--rate", "200")
     collector = start.run(opend.port, wrapper=closed(*redirections))
     status = collector.data_root / STATUS_NAME
@@ -89,7 +89,7 @@ def test_a_log_that_cannot_be_written_is_no_failure(start: Start, redirections: 
 
 
 def test_nohup_is_obeyed(start: Start, free_port: int) -> None:
-    """Whoever starts it with nohup wants it to go on when the terminal goes away."""
+    """Started with nohup, it continues when the terminal is closed."""
     collector = start.run(free_port, wrapper=("nohup",))
     collector.wait_for("health")
     collector.signal(signal.SIGHUP)
@@ -111,7 +111,7 @@ def test_a_hangup_ends_the_simulator_well(start: Start) -> None:
 
 @pytest.mark.parametrize("redirections", [(">&-",), ("<&-",), ("2>&-",), ("<&-", ">&-", "2>&-")])
 def test_closed_streams_are_no_reason_to_abort(start: Start, redirections: tuple[str, ...]) -> None:
-    """The service collects and stops as ever; no socket of its own stands where a stream was."""
+    """The service collects and stops as usual; no socket of its own takes a stream's descriptor."""
     opend = start.simulate("--rate", "200")
     collector = start.run(opend.port, wrapper=closed(*redirections))
     collector.wait_stored(50)
@@ -123,14 +123,14 @@ def test_closed_streams_are_no_reason_to_abort(start: Start, redirections: tuple
 
 @pytest.mark.parametrize("arguments", [("--version",), ("--help",), *((verb, "--help") for verb in VERBS)])
 def test_every_verb_lives_without_standard_output(arguments: tuple[str, ...]) -> None:
-    """Nobody reads the answer, so none is given; that is no failure and no traceback."""
+    """Nobody reads the answer, so there is none; that is no failure and no traceback."""
     command = [*closed("<&-", ">&-"), *PROGRAM, *arguments]
     done = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True, timeout=CAP_S)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_an_error_without_standard_error_keeps_its_exit_code() -> None:
-    """Wrong usage is 2, also where its line cannot be shown."""
+    """Wrong usage is 2, also if its line cannot be printed."""
     done = subprocess.run([*closed("2>&-"), *PROGRAM, "nonsense"], check=False, capture_output=True, timeout=CAP_S)
     assert (done.returncode, done.stdout) == (2, b"")
 
@@ -139,8 +139,8 @@ def test_an_error_without_standard_error_keeps_its_exit_code() -> None:
 
 
 def test_a_limit_of_file_size_is_named(start: Start) -> None:
-    """RLIMIT_FSIZE: rows are kept while it holds, stored once it is gone; `status` names it."""
-    opend = start.simulate("--rate", "500")
+    """RLIMIT_FSIZE: rows are kept while it applies, stored when it is lifted; `status` reports it."""
+    opend = start.simulate("--rate", "500", "--wait")
     collector = start.run(opend.port)
     collector.wait_stored(50)
     before = resource.prlimit(collector.pid, resource.RLIMIT_FSIZE)
@@ -152,7 +152,7 @@ def test_a_limit_of_file_size_is_named(start: Start) -> None:
     assert collector.alive
     resource.prlimit(collector.pid, resource.RLIMIT_FSIZE, before)
     collector.wait_for("writer_recovered", cause="file_size_limit")
-    opend.stop()
+    collector.outlive(opend)
     assert collector.stop() == 0
     told = collector.shutdown()
     assert int(told["stored"]) + int(told["duplicate"]) == int(told["received"])
@@ -161,7 +161,7 @@ def test_a_limit_of_file_size_is_named(start: Start) -> None:
 
 @pytest.mark.parametrize("limit", [6, 10, 15])
 def test_too_few_descriptors_are_named_at_the_start(start: Start, free_port: int, limit: int) -> None:
-    """Where the event loop itself could not live, the start is refused in one line; libuv would abort."""
+    """With fewer descriptors than the event loop needs, the start is refused in one line; libuv would abort."""
     collector = start.run(free_port, wrapper=("prlimit", f"--nofile={limit}:{limit}"))
     assert collector.finish() == 1
     assert f"only {limit} files may be open" in collector.output
@@ -170,15 +170,15 @@ def test_too_few_descriptors_are_named_at_the_start(start: Start, free_port: int
 
 @pytest.mark.parametrize("limit_mb", [60, 100, 140])
 def test_too_little_memory_is_named_at_the_start(start: Start, free_port: int, limit_mb: int) -> None:
-    """Where the first threads would end the process without a word, the start is refused in one line."""
+    """With too little memory for the first threads, the start is refused in one line."""
     limit = limit_mb << 20
     collector = start.run(free_port, wrapper=("prlimit", f"--as={limit}:{limit}"))
     assert collector.finish() == 1
-    assert f"a limit of {limit_mb} MB of memory" in collector.output
+    assert f"the memory limit of {limit_mb} MB" in collector.output
     assert "Traceback" not in collector.output
 
 
-def test_a_limit_of_memory_ends_it_in_time(start: Start) -> None:
+def test_a_memory_limit_stops_the_service_in_time(start: Start) -> None:
     """RLIMIT_AS nearly met: named, everything that is held on the disk, exit code 1 for systemd; no abort."""
     opend = start.simulate("--rate", "50")
     collector = start.run(opend.port)

@@ -1,4 +1,4 @@
-"""What `systemctl status` shows and systemd waits for: the real `run`, with a socket where systemd's would be."""
+"""Messages to systemd from the real `run`, on a socket like systemd's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CAP_S = 300.0
 
 
 class Systemd:
-    """Hears what the service says of itself."""
+    """Receives the service's messages."""
 
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
@@ -26,7 +26,7 @@ class Systemd:
         self.heard: list[str] = []
 
     def wait_for(self, words: str) -> str:
-        """The first message, from the start on, that holds these words."""
+        """The first message from the start on that contains these words."""
         deadline_s = time.monotonic() + CAP_S
         found = [message for message in self.heard if words in message]
         while not found:
@@ -39,7 +39,7 @@ class Systemd:
 
 @pytest.fixture
 def systemd(workdir: Path) -> Iterator[Systemd]:
-    """A notification socket as systemd's."""
+    """A notification socket like systemd's."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(workdir / "notify"))
         listener.settimeout(CAP_S)
@@ -47,7 +47,7 @@ def systemd(workdir: Path) -> Iterator[Systemd]:
 
 
 def test_systemctl_status_shows_the_health_line(start: Start, systemd: Systemd) -> None:
-    """READY once subscribed, the health line as the status, and at a stop the time that was set for it."""
+    """READY when subscribed, the health line as status, and at a stop the time that is set for it."""
     settings = {"NOTIFY_SOCKET": systemd.address, "STOP_FLUSH_TIMEOUT_SEC": "40"}
     collector = start.run(start.simulate().port, settings)
     systemd.wait_for("READY=1")
@@ -61,7 +61,7 @@ def test_systemctl_status_shows_the_health_line(start: Start, systemd: Systemd) 
 
 
 def test_ready_and_alive_with_opend_away(start: Start, systemd: Systemd, free_port: int) -> None:
-    """The start is bounded, the watchdog is fed meanwhile, and the status says why there is no link."""
+    """The start is limited in time, the watchdog is served, and the status says why there is no connection."""
     start.run(free_port, {"NOTIFY_SOCKET": systemd.address})
     assert "STATUS=health connected=False" in systemd.wait_for('link="no TCP connection')
     systemd.wait_for("WATCHDOG=1")
@@ -80,7 +80,7 @@ def test_ready_and_alive_with_opend_away(start: Start, systemd: Systemd, free_po
 def test_a_start_that_cannot_work_leaves_its_reason(
     start: Start, systemd: Systemd, settings: dict[str, str], why: str
 ) -> None:
-    """Exit code 2, after which systemd does not try again, and the line of the log as the last status."""
+    """Exit code 2, after which systemd does not try again, and the log's last line as status."""
     collector = start.run(11111, {"NOTIFY_SOCKET": systemd.address, **settings})
     assert collector.finish() == 2
     assert systemd.wait_for("STATUS=").startswith(f"STATUS={why}")
@@ -88,7 +88,7 @@ def test_a_start_that_cannot_work_leaves_its_reason(
 
 
 def test_a_second_collector_leaves_its_reason(start: Start, systemd: Systemd) -> None:
-    """Who holds DATA_ROOT is told as the status, and systemd may try again."""
+    """The holder of DATA_ROOT is the status, and systemd may try again."""
     port = start.simulate().port
     first = start.run(port)
     first.wait_for("started")

@@ -1,4 +1,4 @@
-"""Taking over from the predecessor in mid-session: its file of today is there, and nothing of the day is lost."""
+"""Taking over from the predecessor during trading: it has today's file, and no tick of the day is lost."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RATE = ("--rate", "800", "--wait")
 
 
 def of_predecessor(ticks: list[TruthTick]) -> list[dict[str, Any]]:
-    """Ticks as the predecessor stored them when they came."""
+    """Ticks as the predecessor stored them."""
     return [as_predecessors((*tick, "realtime", tick.ts_ms + 20), day_of(tick)) for tick in ticks]
 
 
@@ -39,7 +39,7 @@ def day_of(tick: TruthTick) -> str:
 
 
 def verified(cli: Cli, opend: OpenD, root: Path) -> dict[str, Any]:
-    """What `verify` says of the truth and the day files."""
+    """The result of `verify` for the truth and the day files."""
     done = cli("verify", "--truth", str(opend.truth_path), "--json", DATA_ROOT=str(root))
     document: dict[str, Any] = json.loads(done.stdout)
     assert done.returncode == 0, document
@@ -47,7 +47,7 @@ def verified(cli: Cli, opend: OpenD, root: Path) -> dict[str, Any]:
 
 
 def test_a_takeover_in_mid_session_loses_nothing(start: Start, workdir: Path, cli: Cli) -> None:
-    """Set aside, a fresh file begun at once, imported, backfilled: every tick of the truth is stored or in a gap."""
+    """File renamed, new one created at once, imported, backfilled: every tick of the truth is stored or in a gap."""
     root = workdir / "HK"
     root.mkdir()
     opend = start.simulate(*RATE, "--total", "8000")
@@ -82,14 +82,14 @@ def test_a_takeover_in_mid_session_loses_nothing(start: Start, workdir: Path, cl
 
 
 def missing(path: Path) -> int:
-    """How many ticks the open gaps of a day file miss."""
+    """The number of ticks missing in the open gaps of a day file."""
     with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
         db.set_busy_timeout(1000)
         return int(db.execute("SELECT ifnull(sum(missing), 0) FROM gaps WHERE status = 'open'").get)
 
 
 def opend_client(start: Start, opend: OpenD, workdir: Path) -> closing[Any]:
-    """A client that makes a market that waits for one begin: the predecessor at work."""
+    """A client that starts a waiting market: it stands for the running predecessor."""
     other = workdir / "predecessor-data"
     other.mkdir()
     client = start.run(opend.port, data_root=other)
@@ -105,7 +105,7 @@ class _Killed:
 
 
 def test_a_kill_in_the_middle_of_it_begins_anew(start: Start, workdir: Path, cli: Cli) -> None:
-    """SIGKILL while the old ticks are being added: the next start ends it, and every tick is there once."""
+    """SIGKILL during the import: the next start completes it, and every tick is there once."""
     root = workdir / "HK"
     root.mkdir()
     opend = start.simulate(*RATE, "--total", "6000")
@@ -126,7 +126,7 @@ def test_a_kill_in_the_middle_of_it_begins_anew(start: Start, workdir: Path, cli
 
 
 def test_a_predecessor_that_still_runs_stops_nothing(start: Start, workdir: Path, cli: Cli) -> None:
-    """Its file is set aside under its hands and collection goes on; it is imported once it has ended, all of it."""
+    """Its file is renamed while open and collection continues; it is imported completely after its end."""
     root = workdir / "HK"
     root.mkdir()
     opend = start.simulate(*RATE, "--total", "4000")
@@ -137,7 +137,7 @@ def test_a_predecessor_that_still_runs_stops_nothing(start: Start, workdir: Path
     insert(db, of_predecessor(theirs[:2000]))
     collector = start.run(opend.port)
     collector.wait_for("predecessor_not_imported")
-    words = "was set aside and is not imported: it is open in process"
+    words = "was renamed and is not imported: it is open in process"
     # The live state is written once a second.
     wait_until(lambda: words in cli("status", DATA_ROOT=str(root)).stdout, lambda: collector.output)
     insert(db, of_predecessor(theirs[2000:]))

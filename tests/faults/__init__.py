@@ -1,1 +1,1 @@
-"""Faults injected for real, and what must be true afterwards. A package, so that its tests share the faulty disk."""
+"""Faults injected for real, and the required results. A package, so that its tests share the faulty disk."""

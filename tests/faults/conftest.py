@@ -1,4 +1,4 @@
-"""For the fault tests: disks that fail, and a place for the day file."""
+"""For the fault tests: disks that fail, and a path for the day file."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the day file of a test is, or will be."""
+    """The path of the test's day file, which may not exist yet."""
     return tmp_path / f"{DAY}.db"
 
 
 @pytest.fixture
 def disk() -> Iterator[FaultyDisk]:
-    """A disk that works until it is told otherwise."""
+    """A disk that works until a fault is injected."""
     with FaultyDisk("faulty") as disk:
         yield disk

@@ -1,4 +1,4 @@
-"""Day files for the fault tests: ticks to store, and the verdict on what was stored."""
+"""Day files for the fault tests: ticks to store, and checks of what was stored."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SYMBOLS: Final = ("HK.00005", "HK.00700", "HK.09988")
 
 
 def ticks(first: int, count: int) -> list[TickRow]:
-    """The ticks number `first` and following: always the same for the same number, of several symbols."""
+    """The ticks from number `first` on: always the same for the same number, of several symbols."""
     return [
         (_SYMBOLS[n % 3], n, NOW_MS + n, 388.2 + n % 7, 100, 38_820.5, "BUY", "AUTO_MATCH", "realtime", NOW_MS + n + 3)
         for n in range(first, first + count)
@@ -35,7 +35,7 @@ def open_day(path: Path, run_id: str = "run", **options: Any) -> DayFile:
 
 
 def verdict(path: Path) -> list[TickRow]:
-    """What a day file holds, in the order of the key, once everything that it says of itself was found true."""
+    """The content of a day file in the order of the key, after checking its own counters."""
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs="unix")
     try:
         assert db.execute("PRAGMA integrity_check").get == "ok"
@@ -50,7 +50,7 @@ def verdict(path: Path) -> list[TickRow]:
 
 
 def wait_until(condition: Callable[[], object], what: Callable[[], object]) -> None:
-    """Returns once `condition()` holds; fails with `what()` when it never does."""
+    """Returns when `condition()` is true; fails with `what()` if it never is."""
     deadline_s = time.monotonic() + CAP_S
     while not condition():
         assert time.monotonic() < deadline_s, what()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def no_descriptors() -> Iterator[None]:
-    """Every descriptor that this process may have is taken."""
+    """Uses up every descriptor that this process may have."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     next_free = os.dup(0)
     os.close(next_free)

@@ -99,13 +99,13 @@ class FaultyDisk(apsw.VFS):
         self.lift()
 
     def inject(self, fault: Fault) -> Fault:
-        """From now on operations meet this fault; the earliest of those that match counts."""
+        """From now on operations meet this fault; of those that match, the earliest counts."""
         with self._lock:
             self._faults.append(fault)
         return fault
 
     def lift(self, fault: Fault | None = None) -> None:
-        """Ends one fault, or all; operations that it delays go on at once."""
+        """Ends one fault, or all; operations that it delays continue at once."""
         with self._lock:
             ended = list(self._faults) if fault is None else [fault]
             self._faults = [other for other in self._faults if other not in ended]
@@ -127,7 +127,7 @@ class FaultyDisk(apsw.VFS):
         return fault.error
 
     def written_part(self, offset: int, size: int) -> int:
-        """How many bytes of a failing write reach the file: it stops before any of the sectors that it touches."""
+        """How many bytes of a failing write reach the file: it stops before one of its sectors."""
         with self._lock:
             stop = self._random.randrange(offset // _SECTOR, -(-(offset + size) // _SECTOR)) * _SECTOR
         return max(0, stop - offset)
@@ -168,7 +168,7 @@ class FaultyDisk(apsw.VFS):
 
 
 class _File(QuietFile):
-    """One open file; each operation asks the disk what becomes of it."""
+    """One open file; each operation asks the disk for faults."""
 
     def __init__(
         self, disk: FaultyDisk, kind: str, base: str, name: str | apsw.URIFilename | None, flags: list[int]
@@ -198,7 +198,7 @@ class _File(QuietFile):
 
 
 def kind_of(name: str) -> str:
-    """The kind of a file by its name; nothing for a file that is none of ours."""
+    """The kind of a file by its name; empty for a file that is not ours."""
     for suffix, kind in ((".db", "db"), ("-wal", "wal"), ("-journal", "journal")):
         if name.endswith(suffix):
             return kind
@@ -206,7 +206,7 @@ def kind_of(name: str) -> str:
 
 
 def _wait_in_kernel(lifted: threading.Event, timeout_s: float | None) -> None:
-    """Waits in write(2), for a pipe that is full until then."""
+    """Waits in write(2) on a full pipe."""
     reading, writing = os.pipe()
 
     def make_room() -> None:

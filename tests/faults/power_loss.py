@@ -48,7 +48,7 @@ class _Write:
         image[self.offset : self.offset + len(self.data)] = self.data
 
     def sectors(self) -> list[_Write]:
-        """The same write in the parts that reach a disk whole."""
+        """The same write in the parts that reach a disk as a whole."""
         first, end = self.offset - self.offset % _SECTOR, self.offset + len(self.data)
         cuts = [max(cut, self.offset) for cut in range(first, end, _SECTOR)] + [end]
         return [_Write(start, self.data[start - self.offset : stop - self.offset]) for start, stop in pairwise(cuts)]
@@ -64,13 +64,13 @@ class _Truncation:
         image.extend(bytes(self.size - len(image)))
 
     def sectors(self) -> list[_Truncation]:
-        """A truncation happens or not."""
+        """A truncation happens or does not."""
         return [self]
 
 
 @dataclass(eq=False, slots=True)
 class _Content:
-    """What a file holds: for certain, and perhaps."""
+    """The content of a file: what is certain, and what is possible."""
 
     kept: bytearray = field(default_factory=bytearray)
     unsynced: list[_Write | _Truncation] = field(default_factory=list)
@@ -108,7 +108,7 @@ class PowerLossDisk(apsw.VFS):
         self._lock = threading.RLock()
 
     def crash(self, into: Path, seed: int) -> None:
-        """Makes the directory `into` as the disk may be found after a power cut now; the disk itself goes on."""
+        """Makes in `into` the directory as it may be after a power cut now; the disk itself continues."""
         rng = random.Random(seed)
         into.mkdir()
         with self._lock:
@@ -120,7 +120,7 @@ class PowerLossDisk(apsw.VFS):
                     (into / f"{os.path.basename(path)}-shm").write_bytes(rng.randbytes(32_768))  # noqa: PTH119
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802
-        """Opens a file of SQLite's; temporary ones do not outlive a power cut anyway."""
+        """Opens a file of SQLite; temporary ones do not survive a power cut anyway."""
         if not flags[0] & _SHADOWED or name is None:
             return apsw.VFSFile(self._base, name, flags)
         path = name.filename() if isinstance(name, apsw.URIFilename) else name
@@ -137,7 +137,7 @@ class PowerLossDisk(apsw.VFS):
         return opened
 
     def xDelete(self, name: str, syncdir: bool) -> None:  # noqa: N802
-        """Deletes a file; its name may come back."""
+        """Deletes a file; the deletion may be undone by a power cut."""
         super().xDelete(name, syncdir)
         with self._lock:
             self._names.setdefault(name, []).append(None)
@@ -160,14 +160,14 @@ class PowerLossDisk(apsw.VFS):
         self.tell("sync", path)
 
     def fail_sync(self, path: str) -> None:
-        """A sync failed: what reached the disk is there, nothing will ever bring the rest."""
+        """A sync failed: what reached the disk is there, and the rest never will be."""
         with self._lock:
             content = self._content(path)
             content.kept = content.lose(self._random)
             content.unsynced.clear()
 
     def sync_directory(self) -> None:
-        """Every name means for certain what it means now."""
+        """Every name now certainly means its present file."""
         with self._lock:
             self._names = {path: meanings[-1:] for path, meanings in self._names.items()}
 

@@ -1,4 +1,4 @@
-"""Row 8 at the store: what opening does to a damaged day file. Whatever it does, the damaged bytes must survive it."""
+"""Row 8 in the store: opening a damaged day file. Whatever it does, it must not change the damaged bytes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FRAME: Final = PAGE + 24
 
 
 def killed(path: Path) -> Path:
-    """A day file as SIGKILL leaves it: the newest batch in the WAL alone."""
+    """A day file as SIGKILL leaves it: the newest batch only in the WAL."""
     live = path.parent / "live" / path.name
     live.parent.mkdir()
     day = open_day(live, "before", wal_autocheckpoint_pages=60)
@@ -51,36 +51,36 @@ def beside(path: Path, suffix: str) -> Path:
 
 
 def remove(path: Path, *suffixes: str) -> None:
-    """Takes files of a day away."""
+    """Removes files of a day."""
     for suffix in suffixes:
         beside(path, suffix).unlink()
 
 
 def cut(path: Path, size: float) -> None:
-    """Keeps so many bytes, or that share of them."""
+    """Keeps this many bytes, or this share of them."""
     data = path.read_bytes()
     path.write_bytes(data[: int(size if size < 0 or size > 1 else len(data) * size)])
 
 
 def flip(path: Path, start: int, count: int) -> None:
-    """Other bytes where there were some."""
+    """Replaces some bytes."""
     data = bytearray(path.read_bytes())
     data[start : start + count] = bytes(byte ^ 0xA5 for byte in data[start : start + count])
     path.write_bytes(data)
 
 
 def zero(path: Path, count: int) -> None:
-    """Zeros where the file began, as a file system leaves of a block that never reached the disk."""
+    """Zeros at the start of the file, as when a block never reached the disk."""
     path.write_bytes(bytes(count) + path.read_bytes()[count:])
 
 
 def leaf(path: Path) -> int:
-    """Where a page of ticks begins."""
+    """The position of a page of ticks."""
     return path.read_bytes().index(b"AUTO_MATCH", 20 * PAGE) // PAGE * PAGE
 
 
 def contents(path: Path) -> dict[str, bytes]:
-    """The database and its WAL, as far as they are there; the shared memory says nothing."""
+    """The database and its WAL, as far as they exist; the shared memory does not matter."""
     return {file.name: file.read_bytes() for file in (path, beside(path, "-wal")) if file.exists()}
 
 
@@ -93,7 +93,7 @@ HARMLESS: Final[list[Any]] = [
 
 @pytest.mark.parametrize("damage", HARMLESS)
 def test_damage_that_sqlite_repairs(path: Path, damage: Damage) -> None:
-    """What the WAL holds too, and the shared memory, are made anew: every tick is there."""
+    """The shared memory, and what is also in the WAL, are rebuilt: every tick is there."""
     damage(killed(path))
     open_day(path).abandon()
     assert sorted(verdict(path)) == sorted(ticks(0, BATCHES * BATCH))
@@ -129,7 +129,7 @@ NAMED: Final[list[Any]] = [
 def test_damage_is_named_and_never_written_over(
     path: Path, leave: Callable[[Path], Path], damage: Damage, cause: str
 ) -> None:
-    """Opening refuses, and not a byte changes: the file can be set aside, with its WAL, as it was found."""
+    """Opening refuses and changes no byte: the file can be renamed, with its WAL, as it was found."""
     damage(leave(path))
     before = contents(path)
     with pytest.raises(DISK_ERRORS) as caught:
@@ -161,7 +161,7 @@ def test_a_missing_wal_takes_only_what_it_held(path: Path, damage: Damage) -> No
 
 
 def test_a_value_that_changed_on_the_disk_stays_unseen(path: Path) -> None:
-    """SQLite's pages carry no checksum: another price in a sound page is beyond every check. Stated, not solved."""
+    """SQLite's pages have no checksum: a changed price in a valid page cannot be detected. Documented, not solved."""
     stopped(path)
     data = path.read_bytes()
     path.write_bytes(data.replace(b"AUTO_MATCH", b"AUTO_WATCH", 1))

@@ -74,7 +74,7 @@ def test_a_failing_disk_is_named_and_the_batch_stored_once(
 
 @pytest.mark.parametrize("error", ["EROFS", "EACCES"])
 def test_a_file_that_may_only_be_read_is_named(disk: FaultyDisk, path: Path, error: str) -> None:
-    """Row 4: SQLite opens it for reading then; the first write says what is wrong, and nothing is changed."""
+    """Row 4: SQLite opens it for reading; the first write reports the cause, and nothing is changed."""
     assert open_day(path, vfs=disk.name).close()
     before = path.read_bytes()
     disk.inject(Fault(operations=("open",), files=("db",), error=error))
@@ -97,7 +97,7 @@ def test_a_file_that_may_only_be_read_is_named(disk: FaultyDisk, path: Path, err
     ],
 )
 def test_exhausted_descriptors_are_named(path: Path, exists: bool) -> None:
-    """Row 22, for real: `no_descriptors`, and the file opens once there are some again."""
+    """Row 22, for real: `no_descriptors`, and the file can be opened when there are some again."""
     if exists:
         assert open_day(path).close()
     with no_descriptors(), pytest.raises(DISK_ERRORS) as caught:
@@ -108,7 +108,7 @@ def test_exhausted_descriptors_are_named(path: Path, exists: bool) -> None:
 
 @pytest.mark.parametrize("error", ["EACCES", "EROFS", "EMFILE"])
 def test_a_wal_that_cannot_be_created_is_named(disk: FaultyDisk, path: Path, error: str) -> None:
-    """Row 4: SQLite opens the WAL and does not tell why it could not."""
+    """Row 4: SQLite opens the WAL and does not say why it could not be created."""
     fault = disk.inject(Fault(operations=("open",), files=("wal",), error=error))
     with pytest.raises(apsw.CantOpenError) as caught:
         open_day(path, vfs=disk.name)
@@ -140,7 +140,7 @@ def test_faults_at_random_cost_and_repeat_nothing(disk: FaultyDisk, path: Path, 
 
 
 def reopen(path: Path, disk: FaultyDisk) -> DayFile:
-    """Opens the file however often the disk fails meanwhile."""
+    """Opens the file however often the disk fails."""
     while True:
         try:
             return open_day(path, vfs=disk.name, wal_autocheckpoint_pages=OFTEN)
@@ -149,7 +149,7 @@ def reopen(path: Path, disk: FaultyDisk) -> DayFile:
 
 
 class FailedSync:
-    """A file whose last commit failed at its sync, on a disk that may lose what that sync was to keep."""
+    """A file whose last commit failed at its sync, on a disk that may lose the data of that sync."""
 
     def __init__(self, base: FaultyDisk, root: Path, seed: int) -> None:
         self.disk = PowerLossDisk(f"power-{seed}", base.name, seed=seed)
@@ -192,7 +192,7 @@ def test_no_commit_builds_on_a_sync_that_failed(disk: FaultyDisk, tmp_path: Path
 
 
 def test_a_power_cut_while_opening_behind_a_failed_sync_damages_nothing(disk: FaultyDisk, tmp_path: Path) -> None:
-    """Rows 2 and 5: whenever the power goes, the file is whole and what was committed before is there."""
+    """Rows 2 and 5: at whatever moment the power fails, the file is valid and has what was committed before."""
     wrong = {}
     for seed in range(20):
         failed = FailedSync(disk, tmp_path, seed)
@@ -208,7 +208,7 @@ def test_a_power_cut_while_opening_behind_a_failed_sync_damages_nothing(disk: Fa
 
 
 def cut_after(failed: FailedSync, changes: int) -> None:
-    """Lets the power go after so many more changes of the disk."""
+    """Cuts the power after this many more changes of the disk."""
     left = iter(range(changes, -1, -1))
 
     def count(_: str, __: str) -> None:
@@ -219,7 +219,7 @@ def cut_after(failed: FailedSync, changes: int) -> None:
 
 
 def test_what_another_run_finds_behind_a_failed_sync_is_safe_too(disk: FaultyDisk, tmp_path: Path) -> None:
-    """Row 5: the process was restarted between the failed sync and the next commit; nobody knows of it any more."""
+    """Row 5: the process was restarted between the failed sync and the next commit, and does not know of it."""
     lost = {}
     for seed in range(20):
         failed = FailedSync(disk, tmp_path, seed)
@@ -239,7 +239,7 @@ def test_what_another_run_finds_behind_a_failed_sync_is_safe_too(disk: FaultyDis
 
 @pytest.mark.parametrize("kind", [FaultyDisk, PowerLossDisk])
 def test_a_reader_of_what_a_kill_left_closes_in_peace(path: Path, kind: type[FaultyDisk | PowerLossDisk]) -> None:
-    """As on the plain disk: the last one to close cannot lock the file, and nobody minds."""
+    """As on the plain disk: the last one to close cannot lock the file, and that is no error."""
     left = path.with_name("left.db")
     day = open_day(path)
     day.write(Batch(rows=ticks(0, BATCH)), NOW_MS)
@@ -254,7 +254,7 @@ def test_a_reader_of_what_a_kill_left_closes_in_peace(path: Path, kind: type[Fau
 
 
 def test_a_fault_hits_what_it_names_and_no_more(disk: FaultyDisk, path: Path) -> None:
-    """After so many operations, so many times, of that kind of file; lifted, or used up, it is gone."""
+    """After this many operations, this many times, for this kind of file; then it is gone."""
     day = open_day(path, vfs=disk.name)
     fault = disk.inject(Fault(operations=("sync",), files=("wal",), error="EIO", after=1, times=2))
     disk.inject(Fault(operations=("sync",), files=("db",), error="EIO"))
@@ -271,7 +271,7 @@ def test_a_fault_hits_what_it_names_and_no_more(disk: FaultyDisk, path: Path) ->
 
 
 def test_a_gate_holds_writes_until_it_is_lifted(disk: FaultyDisk, path: Path) -> None:
-    """A blocked disk blocks only who writes to it; lifting lets him go on as if nothing had been."""
+    """A blocked disk blocks only writers; lifting the fault lets them continue as if nothing had happened."""
     day = open_day(path, vfs=disk.name)
     gate = disk.inject(Fault(operations=("write",), delay_s=float("inf")))
     done = threading.Event()
@@ -293,6 +293,6 @@ def test_a_gate_holds_writes_until_it_is_lifted(disk: FaultyDisk, path: Path) ->
 
 @pytest.mark.parametrize("wrong", [{"operations": ("wrote",)}, {"files": ("shm",)}, {"error": "EFULL"}])
 def test_a_fault_that_does_not_exist_is_refused(wrong: dict[str, object]) -> None:
-    """A word misspelt would be a fault that never comes."""
+    """A misspelt word would be a fault that never happens."""
     with pytest.raises(ValueError, match="no such fault"):
         Fault(**wrong)  # type: ignore[arg-type]

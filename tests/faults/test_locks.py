@@ -1,4 +1,4 @@
-"""Row 7 at the store: others who hold the day file cost time and space, never a tick."""
+"""Row 7 in the store: other processes that lock the day file cost time and space, never a tick."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BATCH: Final = 200
 
 @pytest.mark.parametrize("lock", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
 def test_a_foreign_write_lock_is_named_and_waited_for(path: Path, lock: str) -> None:
-    """`busy`, on the connection as it is: when the other lets go, the same file takes the same batch once."""
+    """`busy`, on the same connection: when the lock is released, the same file takes the same batch once."""
     day = open_day(path)
     day.write(Batch(rows=ticks(0, BATCH)), NOW_MS)
     other = apsw.Connection(str(path))
@@ -40,7 +40,7 @@ def test_a_foreign_write_lock_is_named_and_waited_for(path: Path, lock: str) -> 
 
 
 def test_a_file_that_another_holds_cannot_be_opened_yet(path: Path) -> None:
-    """Opening writes a little; a foreign lock then is the same `busy`, and nothing is left behind."""
+    """Opening writes a little; with another process's lock that is the same `busy`, and nothing is left behind."""
     assert open_day(path).close()
     other = apsw.Connection(str(path))
     other.execute("BEGIN EXCLUSIVE")
@@ -52,7 +52,7 @@ def test_a_file_that_another_holds_cannot_be_opened_yet(path: Path) -> None:
 
 
 def test_a_reader_that_stays_costs_space_and_no_tick(path: Path) -> None:
-    """While a reader holds its moment the WAL grows and every batch is stored; when it leaves, the WAL is used anew."""
+    """While a reader holds its transaction the WAL grows and every batch is stored; afterwards the WAL is reused."""
     day = open_day(path, wal_autocheckpoint_pages=OFTEN)
     day.write(Batch(rows=ticks(0, BATCH)), NOW_MS)
     reader = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)

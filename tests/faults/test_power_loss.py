@@ -90,7 +90,7 @@ class Day:
 
 
 def there_after(cut: Cut, batches: list[list[TickRow]]) -> int:
-    """How many batches are there after a power cut: always the first ones, each whole."""
+    """The number of batches after a power cut: always the first ones, each complete."""
     try:
         open_day(cut.path, "after").abandon()  # as the service does when the power is back
     except SealedDayError:
@@ -130,7 +130,7 @@ def test_a_power_cut_takes_no_more_than_stated(tmp_path: Path, synchronous: str,
 
 
 def test_the_disk_does_forget(tmp_path: Path) -> None:
-    """With synchronous OFF such cuts lose batches and damage files: the disk is as bad as it claims."""
+    """With synchronous OFF such cuts lose batches and damage files: the test disk really forgets."""
     day = Day(tmp_path, "OFF", 1)
     day.run()
     lost = damaged = 0

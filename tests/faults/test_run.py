@@ -1,4 +1,4 @@
-"""Row 3 for the whole service: the disk is full under load, then is not; the day file equals what was made."""
+"""Row 3 for the whole service: the disk is full under load, then is not; the day file equals the truth."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ class Collected:
 
     @property
     def log(self) -> str:
-        """What the collector logged so far."""
+        """The log of the collector so far."""
         return self._run_log.read_text()
 
     def status(self) -> dict[str, Any]:
-        """The live state that the collector leaves every second; empty before the first."""
+        """The live state that the collector writes every second; empty before the first."""
         try:
             state: dict[str, Any] = json.loads((self.data_root / "status.json").read_text())
         except FileNotFoundError:
@@ -68,12 +68,12 @@ class Collected:
         return state
 
     def wait_for(self, condition: Any) -> None:
-        """Waits for something that the processes do while both run."""
+        """Waits for an event while both processes run."""
         assert self.simulate.poll() is None, self._simulate_log.read_text()
         wait_until(condition, lambda: f"{self.status()}\n{self.log}")
 
     def end(self) -> None:
-        """Ends what still runs."""
+        """Ends the processes that still run."""
         for process in (self.run.process, self.simulate):
             if process.poll() is None:
                 process.kill()
@@ -83,14 +83,14 @@ class Collected:
 
 @pytest.fixture
 def collected(workdir: Path) -> Iterator[Collected]:
-    """A market that begins once the collector is subscribed."""
+    """A market that starts when the collector is subscribed."""
     both = Collected(workdir)
     yield both
     both.end()
 
 
 def test_a_disk_that_is_full_for_a_while_costs_nothing(collected: Collected) -> None:
-    """`disk_full` in `status` and in the log while ticks wait in memory; then every tick made is stored, and exit 0."""
+    """`disk_full` in `status` and in the log while ticks wait in memory; then every tick is stored, exit code 0."""
     collected.wait_for(lambda: collected.status().get("stored", 0) > 0)
     full = collected.run.inject(Fault(operations=("write", "truncate"), error="ENOSPC"))
     collected.wait_for(lambda: collected.status()["writer_trouble"] == "disk_full")

@@ -1,4 +1,4 @@
-"""Rows 3 to 7 and 17 through the writer thread: it waits, names the cause, and loses nothing while memory holds."""
+"""Rows 3 to 7 and 17 with the writer thread: it waits, names the cause, and loses nothing while memory has room."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ BURST: Final = 100_000
 
 
 class Collecting:
-    """A writer thread on a disk, with its queue and what it logs."""
+    """A writer thread on a disk, with its queue and its log."""
 
     def __init__(self, data_root: Path, vfs: str, *, max_queue_rows: int = 1_000_000, **options: Any) -> None:
         self.log = io.StringIO()
@@ -52,19 +52,19 @@ class Collecting:
         self.writer.start()
 
     def put(self, rows: Sequence[TickRow]) -> None:
-        """As the intake does."""
+        """Puts rows like the intake."""
         self.queue.put(Chunk(rows=list(rows)))
 
     def wait_for(self, condition: Callable[[], object]) -> None:
-        """Waits for something that the writer does."""
+        """Waits for a state of the writer."""
         wait_until(condition, lambda: f"{self.stats}\n{self.log.getvalue()}")
 
     def wait_stored_or_trouble(self, rows: int) -> None:
-        """Waits until so many rows are stored, or the writer says that it cannot."""
+        """Waits until this many rows are stored, or the writer reports trouble."""
         self.wait_for(lambda: self.queue.storing.writer_trouble or self.stats.stored == rows)
 
     def stop(self) -> list[TickRow]:
-        """Ends the writer, which leaves nothing behind; the verdict on its file."""
+        """Ends the writer and checks its file."""
         assert self.writer.stop(time.monotonic() + CAP_S) == 0, self.log.getvalue()
         assert self.queue.storing.writer_trouble == ""
         return verdict(self.path)
@@ -92,7 +92,7 @@ def collecting(disk: FaultyDisk, tmp_path: Path) -> Iterator[Start]:
 
 
 def feed_through(one: Collecting, disk: FaultyDisk, fault: Fault, cause: str) -> list[TickRow]:
-    """Rows before, while and after a fault that lasts until the writer has met it three times; what was put."""
+    """Puts rows before, during and after a fault that lasts until the writer has met it three times; returns them."""
     one.put(ticks(0, BATCH))
     one.wait_for(lambda: one.stats.stored == BATCH)
     disk.inject(fault)
@@ -127,7 +127,7 @@ def feed_through(one: Collecting, disk: FaultyDisk, fault: Fault, cause: str) ->
 def test_the_writer_waits_out_a_failing_disk(
     collecting: Start, disk: FaultyDisk, operations: tuple[str, ...], files: tuple[str, ...], error: str, cause: str
 ) -> None:
-    """The cause is named in the log and in `writer_trouble` while rows keep coming; then all is stored, each once."""
+    """The cause is in the log and in `writer_trouble` while rows keep coming; then all are stored once."""
     one = collecting(wal_autocheckpoint_pages=OFTEN)
     put = feed_through(one, disk, Fault(operations=operations, files=files, error=error), cause)
     one.wait_for(lambda: one.stats.stored == len(put))
@@ -138,7 +138,7 @@ def test_the_writer_waits_out_a_failing_disk(
 
 
 def test_a_failed_checkpoint_repeats_no_batch(collecting: Start, disk: FaultyDisk) -> None:
-    """Row 5: the error of a checkpoint comes out of COMMIT, behind a commit that happened; its rows count once."""
+    """Row 5: a checkpoint's error is reported by COMMIT, after the commit itself succeeded; its rows count once."""
     one = collecting(wal_autocheckpoint_pages=OFTEN)
     put = feed_through(one, disk, Fault(operations=("sync",), files=("db",), error="EIO"), "io_error")
     one.wait_for(lambda: one.stats.stored + one.stats.duplicate == len(put))
@@ -147,7 +147,7 @@ def test_a_failed_checkpoint_repeats_no_batch(collecting: Start, disk: FaultyDis
 
 
 def test_a_slow_disk_makes_batches_larger_and_the_queue_no_longer(collecting: Start, disk: FaultyDisk) -> None:
-    """Row 6: an fsync of 3 s; what comes meanwhile waits in memory, counted, and goes with one commit."""
+    """Row 6: an fsync of 3 s; rows that come meanwhile wait in memory, are counted, and are stored in one commit."""
     one = collecting()
     one.put(ticks(0, BATCH))
     one.wait_for(lambda: one.stats.stored == BATCH)
@@ -166,7 +166,7 @@ def test_a_slow_disk_makes_batches_larger_and_the_queue_no_longer(collecting: St
 
 
 def test_a_burst_behind_a_blocked_disk_is_stored_whole(collecting: Start, disk: FaultyDisk) -> None:
-    """Row 17: 100,000 ticks while nothing can be written: none dropped, all stored when the disk comes back."""
+    """Row 17: 100,000 ticks while nothing can be written: none dropped, all stored when the disk works again."""
     one = collecting()
     gate = disk.inject(Fault(operations=("write", "sync"), delay_s=math.inf))
     for start in range(0, BURST, 500):
@@ -180,7 +180,7 @@ def test_a_burst_behind_a_blocked_disk_is_stored_whole(collecting: Start, disk: 
 
 
 def test_a_stop_does_not_wait_for_a_blocked_disk(collecting: Start, disk: FaultyDisk) -> None:
-    """Row 21: `stop` returns within its time and tells what it leaves; the file is whole when the disk comes back."""
+    """Row 21: `stop` returns in time and reports the rows it leaves; the file is valid when the disk works again."""
     one = collecting()
     one.put(ticks(0, BATCH))
     one.wait_for(lambda: one.stats.stored == BATCH)
@@ -194,7 +194,7 @@ def test_a_stop_does_not_wait_for_a_blocked_disk(collecting: Start, disk: Faulty
 
 
 def test_a_foreign_write_lock_is_backed_off_from(collecting: Start) -> None:
-    """Row 7: `sqlite_busy_backoff`, repeats held back; the same batch goes in when the other process lets go."""
+    """Row 7: `sqlite_busy_backoff`, repeats limited; the same batch is stored when the lock is released."""
     one = collecting()
     one.put(ticks(0, BATCH))
     one.wait_for(lambda: one.stats.stored == BATCH)

@@ -105,7 +105,7 @@ def odd(number: int, second: int = 0) -> TickRow:
 
 def heard(table: Table, *numbers: int) -> list[TickRow]:
     """A symbol without the rule that was heard of, a tick a second; all of it is proved by an answer."""
-    table.tracker.settle()
+    table.tracker.end_interruption()
     ticks = [odd(number, second) for second, number in enumerate(numbers)]
     table.see(*ticks)
     return ticks

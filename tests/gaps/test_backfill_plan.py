@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hk_tick_collector import market
-from hk_tick_collector.gaps.backfill_plan import Ask, BackfillPlan
+from hk_tick_collector.gaps.backfill_plan import BackfillPlan, TickRequest
 from hk_tick_collector.gaps.symbol_day import Day
 from hk_tick_collector.gaps.tracker import GapTracker
 from hk_tick_collector.model import WINDOW_ROWS, Tick
@@ -34,7 +34,7 @@ class OpenD:
         self.leapt: dict[str, int] = {}
         self.patterned = patterned
         self.now_s = 100.0
-        self.asked: list[Ask] = []
+        self.asked: list[TickRequest] = []
         self.missing_for_ever: set[int] = set()  # counters that no answer holds
 
     def make(self, symbol: str, ticks: int, *, pushed: bool = True) -> None:
@@ -54,12 +54,12 @@ class OpenD:
         """The symbol's counter leaves numbers out: no tick has them."""
         self.leapt[symbol] = self.leapt.get(symbol, 0) + numbers
 
-    def reply(self, ask: Ask) -> list[TickRow]:
+    def reply(self, ask: TickRequest) -> list[TickRow]:
         """What OpenD would answer now."""
         tape = self.tapes.get(ask.symbol, [])[-min(ask.rows, WINDOW_ROWS) :]
         return [tick for tick in tape if tick[1] & 0xFFFF_FFFF not in self.missing_for_ever]
 
-    def answer(self, ask: Ask, reply: list[TickRow] | None = None) -> int:
+    def answer(self, ask: TickRequest, reply: list[TickRow] | None = None) -> int:
         """The answer arrives; returns how many missing ticks it left without hope."""
         rows = self.reply(ask) if reply is None else reply
         self.tracker.see(rows)
@@ -80,7 +80,7 @@ class OpenD:
         pytest.fail(f"{requests} rounds were not enough: {self.asked}")
 
 
-def names(asks: list[Ask]) -> list[str]:
+def names(asks: list[TickRequest]) -> list[str]:
     """The symbols that are asked for."""
     return [ask.symbol for ask in asks]
 
@@ -106,7 +106,7 @@ def test_a_hole_beyond_the_window_is_healed_as_far_as_it_goes(trades_meanwhile: 
     opend = OpenD()
     opend.make(A, 100)
     opend.make(A, 5000, pushed=False)
-    opend.plan.look_at([A])
+    opend.plan.request_checks([A])
     (look,) = opend.plan.due(opend.now_s, 4)
     assert look.rows < 100
     opend.answer(look)
@@ -146,11 +146,11 @@ def test_never_more_than_allowed_and_nobody_twice() -> None:
         opend.make(symbol, 1)
         opend.make(symbol, 1, pushed=False)
         opend.make(symbol, 1)
-    opend.plan.look_at(everybody)
-    flying: list[Ask] = []
+    opend.plan.request_checks(everybody)
+    flying: list[TickRequest] = []
     served: list[str] = []
     rng = random.Random(7)
-    while opend.plan.looking or flying or any(map(opend.tracker.known.missing, everybody)):
+    while opend.plan.checking or flying or any(map(opend.tracker.known.missing, everybody)):
         asks = opend.plan.due(opend.now_s, 4 - len(flying))
         flying += asks
         served += names(asks)
@@ -183,7 +183,7 @@ def test_whatever_was_missed_is_healed_or_lost_after_a_few_requests(
         opend.make(symbol, seen)
         if reconnects:
             opend.plan.reset()
-            opend.plan.look_at([A, B])
+            opend.plan.request_checks([A, B])
     requests = 0
     for _ in range(40):
         asks = opend.plan.due(opend.now_s, 4)
@@ -310,7 +310,7 @@ def test_failures_back_off_and_an_answer_forgives_them() -> None:
 def test_a_look_that_failed_is_repeated_but_not_for_ever() -> None:
     """A symbol that OpenD answers with an error is looked at three times; then a look no longer holds others up."""
     opend = OpenD()
-    opend.plan.look_at([A])
+    opend.plan.request_checks([A])
     looks = 0
     for _ in range(1000):
         for ask in opend.plan.due(opend.now_s, 4):
@@ -318,7 +318,7 @@ def test_a_look_that_failed_is_repeated_but_not_for_ever() -> None:
             opend.plan.failed(ask, opend.now_s)
         opend.now_s += 0.1
     assert looks == 3
-    assert not opend.plan.looking
+    assert not opend.plan.checking
 
 
 def test_a_new_connection_asks_anew() -> None:
@@ -335,7 +335,7 @@ def test_a_new_connection_asks_anew() -> None:
     opend.answer(ask, [])
     assert opend.plan.due(opend.now_s, 4) == []
     opend.plan.reset()
-    opend.plan.look_at([A])
+    opend.plan.request_checks([A])
     opend.heal()
     assert list(opend.tracker.known.open_gaps()) == []
     opend.make(A, 1, pushed=False)
@@ -348,26 +348,26 @@ def test_a_new_connection_asks_anew() -> None:
 def test_looking_brings_to_light_what_no_push_has_shown() -> None:
     """A quiet symbol goes on without us: the look shows the jump, the next request heals it."""
     opend = OpenD()
-    opend.tracker.settle()
+    opend.tracker.end_interruption()
     opend.make(A, 10)
     opend.make(A, 40, pushed=False)
-    opend.plan.look_at([A])
+    opend.plan.request_checks([A])
     assert opend.heal() == 0
     assert [ask.rows for ask in opend.asked] == [10, pytest.approx(60, abs=20)]
     assert list(opend.tracker.known.open_gaps()) == []
 
 
 def test_without_the_pattern_everything_is_asked_for() -> None:
-    """Nothing while OpenD is deaf; then healed when the answer reaches back, and final when it cannot."""
+    """Nothing while OpenD is is_interrupted; then healed when the answer reaches back, and final when it cannot."""
     for missed, left in ((900, 0), (1200, 1)):
         opend = OpenD(patterned=False)
-        opend.tracker.settle()
+        opend.tracker.end_interruption()
         opend.make(A, 10)
         opend.tracker.interrupt("quote_link_lost")
         assert opend.plan.due(opend.now_s, 4) == []
         opend.make(A, missed, pushed=False)
-        opend.tracker.listen()
-        opend.plan.look_at([A])
+        opend.tracker.resume_receiving()
+        opend.plan.request_checks([A])
         assert opend.heal() == left
         assert opend.asked == [(A, WINDOW_ROWS)]
         assert len(list(opend.tracker.known.open_gaps())) == left
@@ -452,8 +452,8 @@ def test_the_rest_of_an_earlier_run_of_the_counter_is_asked_for_as_a_whole() -> 
     opend.tracker.interrupt("disconnected")
     opend.plan.reset()
     opend.make(A, 5, pushed=False)
-    opend.tracker.listen()
-    opend.plan.look_at([A])
+    opend.tracker.resume_receiving()
+    opend.plan.request_checks([A])
     (look,) = opend.plan.due(opend.now_s, 4)
     opend.plan.failed(look, opend.now_s)
     opend.make(A, 94)

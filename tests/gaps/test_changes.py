@@ -39,7 +39,7 @@ def test_a_doubt_after_a_final_one_is_a_row_of_its_own() -> None:
     heard(table, 7, 90, 3)
     for start in (100, 200):
         table.tracker.interrupt("disconnected")
-        table.tracker.listen()
+        table.tracker.resume_receiving()
         later = [odd(start + number, start) for number in (9, 4, 6)]
         table.see(*later)
         table.answer(*later, full=True, asked=3)

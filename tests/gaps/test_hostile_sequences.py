@@ -28,7 +28,7 @@ from hk_tick_collector.store.query import DayReader, path_of
 from .sequence_models import DAY, MODELS, TEN_S, Sequence
 
 if TYPE_CHECKING:
-    from hk_tick_collector.gaps.backfill_plan import Ask
+    from hk_tick_collector.gaps.backfill_plan import TickRequest
     from hk_tick_collector.model import TickRow
 
 SYMBOL: Final = "HK.00700"
@@ -61,8 +61,8 @@ class Story:
     def connect(self) -> None:
         """A connection begins: every symbol is looked at."""
         self.plan.reset()
-        self.tracker.listen()
-        self.plan.look_at([SYMBOL])
+        self.tracker.resume_receiving()
+        self.plan.request_checks([SYMBOL])
 
     def trade(self, ticks: int, *, pushed: bool = True) -> None:
         """The exchange makes ticks."""
@@ -87,7 +87,7 @@ class Story:
         changes, rules = self.tracker.take_changes(), self.tracker.take_rules()
         self.file.write(Batch(rows=rows or [], gaps=[change.gap for change in changes], rules=rules), self.now_ms)
 
-    def reply(self, ask: Ask) -> list[TickRow]:
+    def reply(self, ask: TickRequest) -> list[TickRow]:
         """What OpenD answers, honestly or not."""
         honest = self.made[-min(ask.rows, self.window) :]
         match self.hostile:
@@ -252,12 +252,26 @@ def test_a_symbol_without_the_rule_is_whole_again_with_a_small_window(tmp_path: 
         story.file.abandon()
 
 
-def test_a_quiet_symbol_with_a_small_window_is_not_whole_for_it(tmp_path: Path) -> None:
-    """OpenD gives all that it has, and the same again and again; what is known is more than that."""
-    story = Story(tmp_path, "small", 0, 1, 400)
+@pytest.mark.parametrize(
+    ("model", "window", "steps"),
+    [
+        # OpenD gives all that it has, and the same again and again; what is known is more than that.
+        ("small", 400, [("outage", 401), ("kill",), ("pause", 22)]),
+        # The ticks that its answers lack were known before the rule ended.
+        ("steps", 200, [("outage", 201), ("pause", 23)]),
+        ("jumps", 200, [("outage", 201), ("trade", 20), ("pause", 23)]),
+        # A gap with sequences as bounds becomes one with times alone, and a kill has it read from the file.
+        ("jumps", 200, [("outage", 201), ("trade", 1), ("outage", 0), ("kill",)]),
+    ],
+)
+def test_all_that_opend_has_is_not_all_of_the_day(
+    tmp_path: Path, model: str, window: int, steps: list[tuple[object, ...]]
+) -> None:
+    """OpenD keeps fewer ticks of a quiet symbol than it says: one tick is lost, and told for as long as it is."""
+    story = Story(tmp_path, model, 0, 1, window)
     try:
         story.trade(5)
-        for step in (("outage", 401), ("kill",), ("pause", 22)):
+        for step in steps:
             play(story, step)
         for _ in range(6):
             story.heal(25.0)

@@ -90,7 +90,7 @@ def test_what_opend_never_had_is_lost() -> None:
     table = Table()
     table.see(*[at(counter) for counter in range(1, 10)])
     table.tracker.interrupt("quote_link_lost")
-    table.tracker.listen()
+    table.tracker.resume_receiving()
     table.see(*[at(counter) for counter in range(15, 25)])
     answer = [at(counter) for counter in (*range(1, 10), *range(15, 25))]
     assert table.answer(*answer) == []
@@ -120,7 +120,7 @@ def test_a_counter_that_begins_at_zero_leaves_no_gap() -> None:
     for settled in (True, False):
         table = Table()
         if settled:
-            table.tracker.settle()
+            table.tracker.end_interruption()
         ticks = [at(counter, counter) for counter in range(7)]
         table.see(*ticks[:5])
         table.answer(*ticks[:5])
@@ -194,7 +194,7 @@ def test_an_answer_ends_a_doubt_when_it_reaches_what_was_known(
     table = Table()
     known = {tick[1]: tick for tick in heard(table, 7, 90, 3)}
     table.tracker.interrupt("disconnected")
-    table.tracker.listen()
+    table.tracker.resume_receiving()
     lost = table.answer(*[known.get(number) or odd(number, 9) for number in numbers], full=full, asked=3)
     assert [bool(lost) for _ in unknown(table)] == left
 
@@ -206,7 +206,7 @@ def test_an_answer_during_the_trouble_says_nothing_of_a_doubt() -> None:
     table.tracker.interrupt("quote_link_lost")
     assert table.answer(*ticks) == []
     assert len(unknown(table)) == 1
-    table.tracker.listen()
+    table.tracker.resume_receiving()
     table.answer(*ticks)
     assert table.open() == []
 
@@ -231,7 +231,7 @@ def test_after_an_interruption_the_counter_alone_is_no_proof() -> None:
     table = Table()
     table.see(at(1), at(2), at(3))
     table.tracker.interrupt("disconnected")
-    table.tracker.listen()
+    table.tracker.resume_receiving()
     table.see(at(4, 900), at(5, 900))
     assert table.open() == []
     table.answer(*[at(counter, 900) for counter in range(1, 6)], full=True)
@@ -243,8 +243,8 @@ def test_an_answer_that_reaches_what_was_known_leaves_no_doubt() -> None:
     table = Table()
     table.see(at(1), at(2), at(3))
     table.tracker.interrupt("disconnected")
-    table.tracker.listen()
+    table.tracker.resume_receiving()
     table.see(at(6, 9))
     table.answer(at(2), at(3), at(4, 8), at(5, 8), at(6, 9))
     assert table.open() == []
-    assert list(table.tracker.known.unwitnessed()) == []
+    assert list(table.tracker.known.unconfirmed()) == []

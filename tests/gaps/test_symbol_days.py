@@ -47,7 +47,7 @@ def test_dropped_ticks_without_the_rule_are_a_doubt() -> None:
 def test_what_a_comparison_misses_is_a_doubt_only_without_the_rule() -> None:
     """Where the sequence tells what is missing, no guess is needed."""
     table = Table()
-    table.tracker.settle()
+    table.tracker.end_interruption()
     table.see(at(1), *[row(number, TEN_MS, "HK.00005") for number in (5, 2, 9)])
     for symbol in (SYMBOL, "HK.00005", "HK.99999"):
         table.tracker.doubt(symbol, TEN_MS, "push_lost")

@@ -217,7 +217,7 @@ def play(world: World, step: tuple[object, ...]) -> None:
         case ("interrupt",):
             world.table.tracker.interrupt("disconnected")
         case ("settle",):
-            world.table.tracker.settle()
+            world.table.tracker.end_interruption()
         case ("next_day",):
             world.moment_ms = market.day_start_ms(market.day_number(world.moment_ms) + 1)
 
@@ -260,7 +260,7 @@ def test_once_settled_nothing_is_blamed_on_the_interruption() -> None:
     table = Table()
     table.see(at(1))
     table.tracker.interrupt("quote_link_lost")
-    table.tracker.settle()
+    table.tracker.end_interruption()
     table.see(at(3), row(at(4)[1], symbol="HK.00005"))
     assert sorted(table.open()) == [(1, "push_lost"), (3, "push_lost")]
 
@@ -306,7 +306,7 @@ def test_gaps_in_opends_window_get_another_chance_with_the_next_connection() -> 
     table.see(at(1), at(3), at(8), at(10))
     table.answer(at(10), full=True)
     assert table.tracker.known.missing(SYMBOL) == 0
-    table.tracker.hope(SYMBOL, 4)
+    table.tracker.reopen_gaps(SYMBOL, 4)
     assert table.tracker.known.missing(SYMBOL) == 5  # 9, and 4 to 7 for their newest, which is still there
 
 
@@ -362,7 +362,7 @@ def test_what_an_earlier_run_had_spooled_was_known() -> None:
         if not patterned:
             heard(table, 1, 2, 3)
         table.tracker.interrupt("disconnected")
-        table.tracker.listen()
+        table.tracker.resume_receiving()
         table.answer(make(7, 9), full=True, asked=1)  # OpenD's window does not reach back to what the file has
         replayed = [make(counter, 5) for counter in (4, 5, 6)]
         table.see(*replayed)

@@ -177,7 +177,7 @@ def test_the_first_and_the_last_moment_that_opend_can_know(moment: str) -> None:
     [
         ("2026-11-20 23:59:59.900", "2026-11-21 00:00:00.100"),
         ("2026-11-21 00:00:00.100", "2026-11-21 00:00:00.200"),
-        ("2026-11-20 16:08:05.000", "2026-11-21 00:30:00.000"),  # pulled late
+        ("2026-11-20 16:08:05.000", "2026-11-21 00:30:00.000"),  # requested late
         ("2026-11-20 09:00:00.000", "2026-11-20 09:00:00.300"),
     ],
 )
@@ -191,7 +191,7 @@ def test_midnight_and_a_wrong_clock_leave_the_date_right(moment: str, received: 
 
 @pytest.mark.parametrize("received", ["2026-11-20 10:00:05", "2026-11-23 09:00:00", "2026-01-01 00:00:00"])
 def test_the_sequence_dates_a_tick_whatever_the_clock(received: str) -> None:
-    """Where the upper half is the tick's second, a late pull or a host months off does not move it."""
+    """Where the upper half is the tick's second, a late request or a host months off does not move it."""
     assert row_of(ticker(time="10:00:01.123"), epoch_ms(received)).ts_ms == TRADED_MS + 123
 
 
@@ -305,7 +305,7 @@ def test_tick_types_that_are_not_known_keep_their_number(number: int | None, nam
     ("number", "name"),
     [(None, "realtime"), (0, "realtime"), (1, "realtime"), (2, "disconnect_refill"), (3, "cache"), (9, "realtime")],
 )
-def test_a_pushed_tick_says_how_it_came_and_a_pulled_one_is_a_backfill(number: int | None, name: str) -> None:
+def test_a_pushed_tick_says_how_it_came_and_a_requested_one_is_a_backfill(number: int | None, name: str) -> None:
     """pushDataType names the way of a push; what we asked for is a backfill whatever it says."""
     assert row_of(ticker(pushDataType=number)).push_type == name
     rows, _ = convert_all(ticker(pushDataType=number), push_type="backfill")

@@ -174,7 +174,7 @@ def test_the_largest_body_of_a_wrong_format_is_told_as_that() -> None:
     assert str(fault) == "a body has format 1, expected 0 (protobuf)"
     _, fault = read(FrameReader(), [header(MAX_BODY_BYTES + 1, body_format=1)])
     assert fault is not None
-    assert f"a header claims a body of {MAX_BODY_BYTES + 1} bytes" in str(fault)
+    assert f"a header has a body length of {MAX_BODY_BYTES + 1} bytes" in str(fault)
 
 
 def test_the_largest_body_arrives_in_linear_time() -> None:

@@ -68,7 +68,7 @@ def told(events: Iterable[Event]) -> list[Told]:
     plain: list[Told] = []
     for event in events:
         match event:
-            case Ticks(rows=rows, rejected=rejected, pulled_by=None):
+            case Ticks(rows=rows, rejected=rejected, requested_by=None):
                 seqs = tuple(row[:2] for row in rows)
                 bad = tuple((one.seq, one.cause) for one in rejected)
                 if plain and plain[-1][0] == "Ticks":
@@ -78,7 +78,7 @@ def told(events: Iterable[Event]) -> list[Told]:
                     seqs, bad = before + seqs, bad_before + bad
                 if seqs or bad:
                     plain.append(("Ticks", seqs, bad))
-            case Ticks(rows=rows, pulled_by=serial):
+            case Ticks(rows=rows, requested_by=serial):
                 plain.append(("Pulled", serial, tuple(row[:2] for row in rows)))
             case Ready(reply=reply):
                 plain.append(("Ready", reply.conn_id))
@@ -171,7 +171,7 @@ SCRIPTS: Final = [
         "a reply to InitConnect that is none",
         connecting,
         raw(messages.INIT_CONNECT, b"\xff", 1) + push(1),
-        [("Closed", "a body of 1 bytes is no InitConnectResponse")],
+        [("Closed", "a body of 1 bytes is not a valid InitConnectResponse")],
     ),
     Script(
         "a second yes",
@@ -220,43 +220,43 @@ SCRIPTS: Final = [
         [("Skipped", messages.SUB), ("Ticks", hk(1), ())],
     ),
     Script(
-        "pulled ticks",
+        "requested ticks",
         lambda: ready(GET_TICKER, GET_TICKER),
         frame(messages.GET_TICKER, 3, ticks_of(5, 6)) + frame(messages.GET_TICKER, 2, ticks_of()),
         [("Pulled", 3, hk(5, 6)), ("Pulled", 2, ())],
     ),
     Script(
-        "a pull that fails, with OpenD's words",
+        "a GetTicker request that fails, with OpenD's text",
         lambda: ready(GET_TICKER),
         frame(messages.GET_TICKER, 2, NO) + push(1),
         [("Failed", 2, messages.GET_TICKER, "quota exceeded"), ("Ticks", hk(1), ())],
     ),
     Script(
-        "a pull that is no message",
+        "a GetTicker reply that is not a message",
         lambda: ready(GET_TICKER),
         raw(messages.GET_TICKER, b"\xff", 2) + push(1),
-        [("Failed", 2, messages.GET_TICKER, "a body of 1 bytes is no TickerResponse"), ("Ticks", hk(1), ())],
+        [("Failed", 2, messages.GET_TICKER, "a body of 1 bytes is not a valid TickerResponse"), ("Ticks", hk(1), ())],
     ),
     Script(
-        "a pull that names no security",
+        "a GetTicker reply without a security",
         lambda: ready(GET_TICKER),
         frame(messages.GET_TICKER, 2, pb.TickerResponse(retType=0, s2c={"tickerList": ticks_of(1).s2c.tickerList})),
         [("Failed", 2, messages.GET_TICKER, "the answer for HK.00700 names no security")],
     ),
     Script(
-        "a pull whose security has no code",
+        "a GetTicker reply whose security has no code",
         lambda: ready(GET_TICKER),
         frame(messages.GET_TICKER, 2, ticks_of(1, code="")),
         [("Failed", 2, messages.GET_TICKER, "in the answer for HK.00700 a security has the code ''")],
     ),
     Script(
-        "a pull whose security has a malformed code",
+        "a GetTicker reply whose security has a malformed code",
         lambda: ready(GET_TICKER),
         frame(messages.GET_TICKER, 2, ticks_of(1, code="00\n700")),
         [("Failed", 2, messages.GET_TICKER, "in the answer for HK.00700 a security has the code '00\\n700'")],
     ),
     Script(
-        "a pull with the ticks of a symbol that is not ours",
+        "a GetTicker reply with the ticks of a symbol that is not ours",
         lambda: ready(SUBSCRIBE, GET_TICKER),
         frame(messages.GET_TICKER, 3, ticks_of(1, 2, code="00005")) + push(3),
         [
@@ -266,7 +266,7 @@ SCRIPTS: Final = [
         ],
     ),
     Script(
-        "a pull with the ticks of another market's symbol",
+        "a GetTicker reply with the ticks of another market's symbol",
         lambda: ready(SUBSCRIBE, GET_TICKER),
         frame(messages.GET_TICKER, 3, ticks_of(1, market=11)),
         [
@@ -275,7 +275,7 @@ SCRIPTS: Final = [
         ],
     ),
     Script(
-        "a pull with the ticks of another symbol that is subscribed",
+        "a GetTicker reply with the ticks of another symbol that is subscribed",
         lambda: ready((messages.SUB, messages.subscribe(["HK.00700", "HK.00005"])), GET_TICKER),
         frame(messages.GET_TICKER, 3, ticks_of(1, 2, code="00005")),
         [
@@ -477,7 +477,7 @@ def test_a_reply_comes_with_its_body() -> None:
 
 
 def test_rows_carry_how_they_came_and_when() -> None:
-    """The receipt that the caller stamped at the socket; pushed ticks say their way, pulled ones are a backfill."""
+    """The receive time from the caller; pushed ticks say how they came, requested ones are a backfill."""
     connection = ready(GET_TICKER)
     data = push(1, pushDataType=3) + frame(messages.GET_TICKER, 2, ticks_of(2, pushDataType=1))
     pushed, pulled = connection.receive(data, NOW_S, RECEIVED_MS)
@@ -496,7 +496,7 @@ def test_a_burst_is_one_event() -> None:
 
 
 def test_bytes_that_nobody_has_looked_at_yet_are_one_event_with_those_that_follow() -> None:
-    """Each tick keeps the moment of its own bytes; pulled ticks and messages are joined by none."""
+    """Each tick keeps the moment of its own bytes; requested ticks and messages are never joined."""
     connection, events = ready(GET_TICKER), list[Event]()
     for number, data in enumerate(
         (push(1), push(2), frame(messages.GET_TICKER, 2, ticks_of(3)), push(4), KICKED, push(5))

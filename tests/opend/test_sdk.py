@@ -480,7 +480,7 @@ def test_rsa_is_the_sdks(sdk: SimpleNamespace, pem: bytes) -> None:
 
 @pytest.mark.parametrize("iv", [IV, None], ids=["cbc", "ftaes_ecb"])
 def test_an_encrypted_session_with_the_sdk_on_the_other_side(sdk: SimpleNamespace, pem: bytes, iv: str | None) -> None:
-    """From InitConnect under RSA to a pulled tick under AES, with the SDK's crypto and messages playing OpenD."""
+    """From InitConnect under RSA to a requested tick under AES, with the SDK's crypto and messages playing OpenD."""
     connect(sdk, encrypted=True, iv=iv)
     client = protocol.Connection("witness", RsaCipher(pem))
     client.start(0.0)

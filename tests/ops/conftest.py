@@ -1,4 +1,4 @@
-"""For the tests of what is told about a running service: a live state in which all is well."""
+"""Shared by tests of reports about a running service: a healthy live state."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _EMPTY: dict[str, Any] = {"int": 0, "str": "", "bool": False, "float": 0.0, "dic
 
 
 class MakeStatus(Protocol):
-    """Makes a live state; keywords are what is different from a healthy one."""
+    """Makes a live state; keywords are the differences from a healthy one."""
 
     def __call__(self, **changes: Any) -> LiveStatus:
         """A live state of NOW_MS."""
@@ -50,7 +50,7 @@ class MakeStatus(Protocol):
 
 @pytest.fixture
 def make_status() -> MakeStatus:
-    """A service that collects, with nothing to say against it."""
+    """A service that collects, without findings."""
     needed = [spec for spec in fields(LiveStatus) if spec.default is MISSING and spec.default_factory is MISSING]
     values: dict[str, Any] = {spec.name: _EMPTY.get(str(spec.type)) for spec in needed} | _HEALTHY
     healthy = LiveStatus(**values)

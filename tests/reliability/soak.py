@@ -379,7 +379,7 @@ class Soak:
 
     def _conclude(self) -> None:
         figures = self.figures
-        self._say("calm: everything is let be, and heals")
+        self._say("calm: no more faults, gaps are backfilled")
         self._steady.collector.lift()
         self._market.tell("end all")
         for trial in self._killed:

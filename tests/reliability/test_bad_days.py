@@ -138,7 +138,7 @@ def test_a_bad_file_costs_nothing(begin: Begin, kind: str, which: str) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_what_an_unreadable_file_knows_is_kept(begin: Begin) -> None:
     """Today's file belongs to another account at a start, and is given back under way. Its gaps keep number and cause,
-    none is entered twice or told as damage, and what was traded between the two runs is fetched."""
+    none is entered twice or told as damage, and the ticks between the two runs are backfilled."""
     trial = begin("--day", DAY, "--at", "10:00", symbols="10", rate=200)
     trial.powerless = True
     trial.market.tell("burst 20000")  # more than OpenD's window has: what comes before it is missing for good

@@ -176,7 +176,7 @@ SUFFIXES: Final = ("-wal", "-shm")
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_day_is_set_aside_and_fetched_again(begin: Begin, damage: Callable[[Path], None]) -> None:
+def test_a_damaged_day_is_renamed_and_backfilled(begin: Begin, damage: Callable[[Path], None]) -> None:
     """Row 8: found at a start: kept under a new name as it was, a fresh file begun, OpenD asked again; what is beyond
     its window is an open gap of exact size.
     """
@@ -230,9 +230,9 @@ REMOVALS: Final = (the_file_alone, the_directory)
 
 
 @pytest.mark.parametrize("remove", REMOVALS)
-def test_a_day_that_is_removed_under_way_is_begun_anew(begin: Begin, remove: Callable[[Path], None]) -> None:
+def test_a_day_file_deleted_while_written_is_created_again(begin: Begin, remove: Callable[[Path], None]) -> None:
     """Row 8: somebody removes the file that is being written. SQLite would go on writing to what nobody can find; so a
-    fresh one is begun, the log and `status` say so, and what it held is fetched again.
+    fresh one is begun, the log and `status` say so, and its ticks are backfilled.
     """
     trial = begin("--wait", symbols="20", rate=200)
     collector = trial.run(MAX_QUEUE_ROWS="2000")

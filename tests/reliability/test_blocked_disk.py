@@ -62,7 +62,7 @@ def stop_in_time(collector: FaultyCollector, signals: int = 1) -> int:
 
 def test_a_burst_of_100_000_pushes_with_the_disk_blocked_for_10_s_is_stored_whole(begin: Begin) -> None:
     """Row 17 and the issue: 100,000 pushes of one tick at line speed over 300 symbols, the disk blocked for 10 s in the
-    middle: every one is stored, none had to be fetched again.
+    middle: every one is stored, none had to be backfilled.
     """
     trial = begin("--wait", symbols="300", rate=200)
     collector = trial.run_on_faulty_disk()
@@ -117,9 +117,9 @@ def spool_disk(workdir: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     ],
     indirect=True,
 )
-def test_beyond_memory_and_spool_drops_are_exact_and_fetched_again(begin: Begin, spool_disk: Path) -> None:
-    """Rows 3 and 17: memory and a spool that is full for real: what finds no place is counted, named and a gap, to the
-    tick; when the disk comes back, OpenD's window is fetched and the rest stays an open gap of exact size.
+def test_beyond_memory_and_spool_drops_are_exact_and_backfilled(begin: Begin, spool_disk: Path) -> None:
+    """Rows 3 and 17: memory is full, and the spool too, for real: ticks without space are counted, logged and become a
+    gap of exact size; when the disk works again, OpenD's latest 1,000 ticks are backfilled and the rest stays open.
     """
     trial = begin("--wait", symbols="20", rate=200)
     collector = trial.run_on_faulty_disk(MAX_QUEUE_ROWS="2000", SPOOL_DIR=str(spool_disk))

@@ -112,8 +112,8 @@ def clocking(nursery: Nursery, workdir: Path, start: Start) -> Iterator[Clocking
 def test_a_clock_that_jumps_an_hour_changes_nothing_that_is_stored(
     clocking: Clocking, clock: Clock, offset_s: int
 ) -> None:
-    """Row 18: the host's wall clock is set an hour on or back while it collects, and a link breaks on top: the right
-    file, no gap, no watchdog; `clock_drift` names it.
+    """Row 18: the host's wall clock is set an hour ahead or back while it collects, and the connection breaks too: the
+    right file, no gap, no watchdog; `clock_drift` reports it.
     """
     trial = clocking()
     program = trial.start(clock.environ)

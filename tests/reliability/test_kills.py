@@ -1,4 +1,4 @@
-"""Row 1: SIGKILL at a random moment, then restart. What was committed stays; what was not is fetched again."""
+"""Row 1: SIGKILL at a random moment, then restart. What was committed stays; the rest is backfilled."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ def test_kills_while_days_begin_and_end_cost_nothing(begin: Begin, seed: int) ->
 
 @pytest.mark.early
 @pytest.mark.parametrize("end", ENDS)
-def test_the_end_of_a_day_that_nobody_heard_is_not_forgotten(begin: Begin, end: tuple[str, str, str]) -> None:
-    """Rows 1 and 9: the collector is killed, or OpenD goes, before the close; back in the next day's trading: the rest
-    of the old day is fetched, or recorded as missing. Whether this host's clock is behind OpenD's or ahead of it makes
-    no difference.
+def test_a_day_whose_close_was_not_observed_is_completed(begin: Begin, end: tuple[str, str, str]) -> None:
+    """Rows 1 and 9: before the close the collector is killed, or OpenD ends; it starts again in the next day's trading.
+    The rest of the old day is backfilled, or recorded as missing, whether this host's clock is behind OpenD's or ahead
+    of it.
     """
     day, following, gone = end
     trial = begin("--wait", "--day", day, "--at", "15:00", "--speed", "5000", symbols="5", rate=1000)
@@ -85,7 +85,7 @@ def test_the_end_of_a_day_that_nobody_heard_is_not_forgotten(begin: Begin, end: 
     trial.finish(complete=False, cap_s=60)
 
 
-def test_a_day_of_opends_is_not_over_because_this_hosts_clock_says_so(begin: Begin) -> None:
+def test_a_day_is_not_over_because_this_hosts_clock_is_ahead(begin: Begin) -> None:
     """Rows 1 and 18: this host's date is later than OpenD's. Killed in the middle of OpenD's day before it answered,
     and started again when its window has moved on: what is missing is known to the tick, nothing is in doubt.
     """

@@ -46,9 +46,9 @@ def seconds_after(began_ms: int, event: Event) -> float:
 
 
 @pytest.mark.parametrize("fault", DEAD)
-def test_a_dead_link_is_noticed_left_and_replaced(begin: Begin, fault: str) -> None:
+def test_a_dead_connection_is_noticed_closed_and_replaced(begin: Begin, fault: str) -> None:
     """Row 10: a mute OpenD, a half-open connection, one byte a second, a reply that never comes: noticed within 35 s,
-    named, the socket closed, connected again, and what passed meanwhile fetched.
+    named, the socket closed, connected again, and the missed ticks backfilled.
     """
     trial = begin(symbols=SYMBOLS, rate=RATE)
     collector = trial.run()
@@ -72,7 +72,7 @@ def test_a_dead_link_is_noticed_left_and_replaced(begin: Begin, fault: str) -> N
 
 
 def test_pushes_that_stop_are_found_by_asking(begin: Begin) -> None:
-    """Row 13: two symbols are pushed no more while the link lives: found by comparison with GetTicker, named,
+    """Row 13: two symbols are no longer pushed on an open connection: found by comparison with GetTicker, named,
     subscribed again, and nothing is missing.
     """
     trial = begin(symbols=SYMBOLS, rate=RATE)

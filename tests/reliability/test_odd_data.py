@@ -23,7 +23,7 @@ GROWTH_KIB: Final = 32 * 1024
 
 def test_bytes_that_are_no_messages_end_the_connection_and_nothing_else(begin: Begin) -> None:
     """Row 14: garbage, a wrong magic, a wrong SHA-1, a length of 4 GB, another format: reset and named each time,
-    memory bounded; what passed meanwhile is fetched.
+    memory bounded; the missed ticks are backfilled.
     """
     trial = begin(symbols="40", rate=300)
     collector = trial.run()

@@ -40,7 +40,7 @@ def open_gaps_of(trial: Trial, unsized: AbstractSet[str] = frozenset()) -> dict[
 
 def test_opend_absent_killed_and_back_as_another(begin: Begin) -> None:
     """Row 9: absent at the start, killed, restarted with other connection ids: named meanwhile, health goes on, the
-    first tick is stored within 2 s of each return, and what passed meanwhile is fetched.
+    first tick is stored within 2 s of each return, and the missed ticks are backfilled.
     """
     trial = begin(rate=300)
     trial.market.kill()
@@ -92,7 +92,7 @@ def test_no_stale_byte_reaches_the_next_connection(begin: Begin, seed: int) -> N
         if step == "cut-mid-burst":
             trial.market.try_step("burst 100")
         if step == "cut-during-backfill":
-            trial.market.try_step("cut")  # so that there is something to fetch
+            trial.market.try_step("cut")  # so that there is something to backfill
         wait_until(partial(_has_more_breaks, trial, ends), "the connection ends")
     finding = trial.wait_finding("link_unstable")
     reasons = {event.fields["reason"] for event in collector.events("futu_disconnected")}
@@ -107,7 +107,7 @@ def test_no_stale_byte_reaches_the_next_connection(begin: Begin, seed: int) -> N
 # --- row 12 ---
 
 
-def test_an_outage_within_the_window_is_healed_to_the_tick(begin: Begin) -> None:
+def test_an_outage_within_the_window_is_backfilled_to_the_tick(begin: Begin) -> None:
     """Row 12: fewer ticks of each symbol than OpenD still has: afterwards nothing is missing, and no gap is open."""
     trial = begin("--wait", symbols="10", rate=60)
     trial.market.tell(f"window {WINDOW}")
@@ -119,13 +119,13 @@ def test_an_outage_within_the_window_is_healed_to_the_tick(begin: Begin) -> None
     collector.wait_for("subscribed", count=2)
     trial.wait_more(100)
     trial.finish()
-    # A gap that opens and heals in one commit is told by what was fetched alone.
+    # A gap that opens and closes in one commit is known only from the backfill.
     assert any(int(event.fields["found"]) > 0 for event in collector.events("backfill"))
 
 
 def test_an_outage_beyond_the_window_leaves_the_rest_as_gaps_of_exact_size(begin: Begin) -> None:
     """Row 12: more of some symbols than OpenD still has: of those exactly the rest is an open gap of known size, the
-    others are healed; `status` warns.
+    others are backfilled; `status` warns.
     """
     trial = begin("--wait", symbols="10", rate=400)
     trial.market.tell(f"window {WINDOW}")
@@ -161,7 +161,7 @@ def test_thirty_seconds_off_the_network_at_five_thousand_ticks_a_second(begin: B
     missed = {symbol: count - seen[symbol] for symbol, count in count_by_symbol(trial).items()}
     collector.wait_for("subscribed", count=2)
     back_ms = now_ms()
-    healed_s = wait_until(lambda: healed_since(trial, back_ms + 1000), "all that can heal")
+    healed_s = wait_until(lambda: healed_since(trial, back_ms + 1000), "everything that can be backfilled")
     minute_s = time.monotonic() - started_s
     print(f"healed {healed_s:.1f} s after the return, {minute_s:.1f} s after the cut; {sum(missed.values())} missed")
     assert minute_s < 60 * SLACK
@@ -178,7 +178,7 @@ def test_thirty_seconds_off_the_network_at_five_thousand_ticks_a_second(begin: B
 
 
 def healed_since(trial: Trial, moment_ms: int) -> bool:
-    """Whether a live state of a later moment says that nothing is being fetched any more."""
+    """Whether a live state of a later moment says that nothing is being backfilled any more."""
     status = trial.live()
     return status.written_ms > moment_ms and not status.gaps_healing
 

@@ -23,8 +23,8 @@ from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.ops.findings.health import Finding, Limits, check
 from hk_tick_collector.ops.live.status import STATUS_NAME, LiveStatus, read_status
 from hk_tick_collector.simulator.control import tell
-from hk_tick_collector.simulator.truth.columns import Truth
 from hk_tick_collector.simulator.truth.truth import read_outliers, read_rejects, read_truth
+from hk_tick_collector.simulator.truth.truth_arrays import Truth
 from hk_tick_collector.simulator.truth.verdict import StoredDay, Verdict, judge
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 

@@ -22,10 +22,10 @@ from tests.reliability.disks import disk_of_its_own, frozen
 
 from hk_tick_collector import market
 from hk_tick_collector.model import Gap, RuleChange
+from hk_tick_collector.store.collector_lock import OwnerLock
 from hk_tick_collector.store.dayfile import Batch, DayFile, Link, StoreOptions, seal
 from hk_tick_collector.store.foreign import keep, kept_path
 from hk_tick_collector.store.locks import describe
-from hk_tick_collector.store.owner import OwnerLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -203,8 +203,8 @@ def test_a_past_day_closed_sealed_or_copied(tmp_path: Path, tick: Callable[..., 
 @pytest.mark.parametrize(
     ("name", "clock", "code", "says"),
     [
-        ("20261121", "10:00:00", 2, "20261121 has not come yet, today is 20261120 in Hong Kong"),
-        ("20261115", "10:00:00", 0, "none is expected: 20261115 is a Sunday, no trading day"),
+        ("20261121", "10:00:00", 2, "20261121 is in the future, today is 20261120 in Hong Kong"),
+        ("20261115", "10:00:00", 0, "none is expected: 20261115 is a Sunday, not a trading day"),
         ("20261119", "10:00:00", 1, "a holiday, or the collector did not run that day"),
         ("20261120", "10:00:00", 2, "no collector runs on"),
         ("20261119.snapshot", "10:00:00", 1, "hk-tick-collector snapshot --day 20261119"),
@@ -228,7 +228,7 @@ def test_why_there_is_no_file_of_today(tmp_path: Path, check: Check) -> None:
         os.utime(live, (now_s, now_s))
         found = check(path, at_s=now_s)
     assert found.code == 0
-    assert f"by OpenD's calendar {DAY} is no trading day" in found.only_line()
+    assert f"by OpenD's calendar {DAY} is not a trading day" in found.only_line()
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_why_there_is_no_file_of_today(tmp_path: Path, check: Check) -> None:
     [
         (["a", "b"], "one day file at most, 2 given"),
         ([""], "the path is empty"),
-        (["/data/20261332.db"], "20261332 is no date"),
+        (["/data/20261332.db"], "20261332 is not a date"),
         (["/data/ticks.db"], "/data/ticks.db has not the name of a day file"),
         (["/nowhere/at/all/20261120.db"], "-> hk-tick-collector config | grep DATA_ROOT"),
     ],
@@ -281,7 +281,7 @@ LIVE: Final = {
     "a lock": (
         {"writer_trouble": "busy", "writer_detail": "database is locked", "writer_trouble_since_ms": -9000},
         (
-            "WARNING: the writer waits for 9 s: busy (database is locked); end the other program that writes it"
+            "WARNING: the writer waits for 9 s: busy (database is locked); stop the other program that writes it"
             " -> sudo fuser -v {db} {db}-wal {db}-shm"
         ),
     ),
@@ -294,7 +294,7 @@ LIVE: Final = {
         },
         (
             f"CRITICAL: the writer waits for 61 s: busy (database is locked), locked by {describe(1).words()};"
-            " end that process, it resumes by itself -> sudo kill -TERM 1"
+            " end that process; writing resumes by itself -> sudo kill -TERM 1"
         ),
     ),
     "kicked out": (

@@ -1,4 +1,4 @@
-"""Simulators in this process and in their own, and a client that speaks plain frames."""
+"""Simulators in this process and as processes, and a client that uses plain frames."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DEADLINE_S = 300
 
 
 class Peer:
-    """A client of the simulator that shows every frame as it is."""
+    """A client of the simulator that returns every frame unchanged."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
@@ -42,7 +42,7 @@ class Peer:
         self._serial = 0
 
     async def receive(self) -> tuple[int, int, bytes]:
-        """The next frame; ConnectionError when the simulator ended the connection."""
+        """The next frame; ConnectionError if the simulator ended the connection."""
         while not self._arrived:
             data = await self.reader.read(1 << 16)
             if not data:
@@ -70,7 +70,7 @@ class Peer:
             return reply
 
     async def refusal(self, proto_id: int, request: Message | bytes) -> str:
-        """The words with which a request is refused."""
+        """The text with which a request is refused."""
         outcome = pb.Outcome.FromString(await self.ask(proto_id, request))
         assert outcome.retType == -1
         return outcome.retMsg
@@ -80,7 +80,7 @@ class Peer:
         messages.read_outcome(await self.ask(messages.SUB, messages.subscribe(symbols)))
 
     async def tickers(self, symbol: str, rows: int = 1000) -> list[pb.Ticker]:
-        """What GetTicker returns."""
+        """The ticks that GetTicker returns."""
         reply = pb.TickerResponse.FromString(await self.ask(messages.GET_TICKER, messages.get_ticker(symbol, rows)))
         assert reply.retType == 0, reply.retMsg
         return list(reply.s2c.tickerList)
@@ -88,7 +88,7 @@ class Peer:
 
 @asynccontextmanager
 async def peer_of(port: int) -> AsyncIterator[Peer]:
-    """A connection that is initialised."""
+    """An initialised connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     peer = Peer(reader, writer)
     try:
@@ -110,7 +110,7 @@ async def simulating(
 
 
 def read_basic_quotes(body: bytes) -> list[messages.DayTotals]:
-    """The day's totals of a reply to GetBasicQot, which our collector does not ask; it must have succeeded."""
+    """The day's totals in a reply to GetBasicQot, which the collector does not use; it must have succeeded."""
     reply = pb.GetBasicQotResponse.FromString(body)
     assert reply.retType == 0, reply.retMsg
     return [
@@ -139,7 +139,7 @@ def tools() -> Any:
 
 
 class SimulateProcess:
-    """`hk-tick-collector simulate` as a process of its own."""
+    """`hk-tick-collector simulate` as a process."""
 
     def __init__(self, directory: Path, arguments: tuple[str, ...]) -> None:
         self._log = directory / f"simulate-{time.monotonic_ns()}.log"
@@ -155,11 +155,11 @@ class SimulateProcess:
 
     @property
     def log(self) -> str:
-        """What it wrote to stderr so far."""
+        """What it has written to stderr so far."""
         return self._log.read_text()
 
     def wait_for(self, pattern: str) -> re.Match[str]:
-        """The first match in its log, once it is there."""
+        """The first match in its log; waits for it."""
         give_up_s = time.monotonic() + DEADLINE_S
         while not (match := re.search(pattern, self.log)):
             assert self.process.poll() is None, self.log
@@ -191,7 +191,7 @@ def start_simulate(workdir: Path) -> Iterator[Callable[..., SimulateProcess]]:
 
 @pytest.fixture(scope="session")
 def rsa_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A private key as OpenD's operators make it: RSA, 1,024 bits, PKCS#1, PEM."""
+    """A private key as operators of OpenD make it: RSA, 1,024 bits, PKCS#1, PEM."""
     from cryptography.hazmat.primitives.asymmetric import rsa
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 

@@ -47,7 +47,7 @@ def test_a_command_is_done_when_it_is_answered(tools: Any, tmp_path: Path) -> No
             )
             assert await say("resume") == "ok"
             assert (await say("stats")).endswith("lasting=mute")
-            assert await say("cut") == "error nobody is connected"
+            assert await say("cut") == "error no client is connected"
             assert (await say("dance")).startswith("error there is no step 'dance', allowed are ")
             assert (await say("")).startswith("error a step is missing")
             assert await say("end all") == "ok"
@@ -64,7 +64,7 @@ def test_tell_is_for_who_has_no_event_loop(tools: Any, tmp_path: Path) -> None:
             assert told == {}
             stats = await asyncio.to_thread(tell, tmp_path / "control", "stats")
             assert stats["lasting"] == "pause"
-            with pytest.raises(CollectorError, match="nobody is connected"):
+            with pytest.raises(CollectorError, match="no client is connected"):
                 await asyncio.to_thread(tell, tmp_path / "control", "cut")
 
     tools.run(main())

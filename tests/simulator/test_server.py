@@ -118,7 +118,7 @@ def test_a_first_push_carries_the_latest_cached_tick(tools: Any, tmp_path: Path)
 
 
 def test_each_connection_gets_what_it_subscribed_to(tools: Any) -> None:
-    """Two clients, two symbols; one that does not want pushes gets none but may pull."""
+    """Two clients, two symbols; one that does not want pushes gets none but can request ticks."""
 
     async def main() -> None:
         async with (
@@ -407,7 +407,7 @@ def test_a_taken_port_says_what_to_do(tools: Any) -> None:
 
     async def main() -> None:
         async with tools.simulating(rate=0) as first:
-            with pytest.raises(UsageError, match=f"127.0.0.1:{first.port} is taken") as error:
+            with pytest.raises(UsageError, match=f"127.0.0.1:{first.port} is in use") as error:
                 async with tools.simulating({"port": first.port}, rate=0):
                     pass
             assert "another port" in error.value.hint

@@ -157,7 +157,7 @@ def test_a_killed_simulator_goes_on(start_simulate: Callable[..., Any], workdir:
 
 
 def test_it_goes_on_serving_when_all_ticks_are_made(start_simulate: Callable[..., Any], tools: Any) -> None:
-    """After --total a client may still connect and pull."""
+    """After --total a client can still connect and request ticks."""
     simulate = start_simulate("--symbols", "HK.00700", "--rate", "10000", "--total", "200")
     simulate.wait_for("simulator_market_ended ticks=200")
 
@@ -250,12 +250,12 @@ def test_a_recorded_day_is_replayed_field_by_field(
         (["--rsa-key", ".env"], "the RSA key"),
         (["--total", "0"], "total is 0"),
         (["--ticks-per-push", "0"], "ticks per push is 0"),
-        (["--day", "20261120", "--replay", "notes.txt"], "a day of its own"),
+        (["--day", "20261120", "--replay", "notes.txt"], "cannot be combined with"),
         (["--scenario", "missing.txt"], "missing.txt cannot be read"),
         (["--scenario", "notes.txt"], "notes.txt:1: a line begins with at TIME or every TIME"),
         (["--resume", "missing"], "the truth file missing cannot be written"),
-        (["--resume", "truth", "--truth", "truth"], "--resume goes on with its own truth file"),
-        (["--control", "missing/control"], "the control socket missing/control cannot be made"),
+        (["--resume", "truth", "--truth", "truth"], "--resume continues its own truth file"),
+        (["--control", "missing/control"], "the control socket missing/control cannot be created"),
         (["--replay", "missing.db"], "missing.db"),
         (["--replay", "notes.txt"], "notes.txt"),
     ],
@@ -278,7 +278,7 @@ def test_a_taken_port_is_named(cli: Callable[..., subprocess.CompletedProcess[st
         port = other.getsockname()[1]
         done = cli("simulate", "--port", str(port))
     assert done.returncode == 2
-    assert f"127.0.0.1:{port} is taken: stop what listens there" in done.stderr
+    assert f"127.0.0.1:{port} is in use: stop the program that listens there" in done.stderr
 
 
 def test_no_tick_is_sent_that_the_truth_lacks(start_simulate: Callable[..., Any], workdir: Path, tools: Any) -> None:

@@ -319,9 +319,9 @@ def _alter(path: Path, sql: str) -> None:
         (newer_schema, f"has schema {schema.VERSION + 1}"),
         (foreign_database, "another program's database"),
         (foreign_application, "another program's database"),
-        (text_file, "is no SQLite file"),
-        (dump, "is no SQLite file"),
-        (other_beginning, "is no SQLite file"),
+        (text_file, "is not an SQLite file"),
+        (dump, "is not an SQLite file"),
+        (other_beginning, "is not an SQLite file"),
     ],
 )
 def test_a_foreign_file_is_refused_untouched(
@@ -363,7 +363,7 @@ def test_what_is_no_file_is_refused(open_day: OpenDay, path: Path) -> None:
         open_day(path)
     path.rmdir()
     os.mkfifo(path)
-    with pytest.raises(ForeignFileError, match="no regular file"):
+    with pytest.raises(ForeignFileError, match="not a regular file"):
         open_day(path)
     with pytest.raises(StoreError, match="No such file or directory") as caught:
         open_day(path.parent / "gone" / path.name)

@@ -15,7 +15,7 @@ from hk_tick_collector.model import Gap, Reconciled
 from hk_tick_collector.store import schema
 from hk_tick_collector.store.dayfile import Batch, DayFile, Link, StoreOptions, seal
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
-from hk_tick_collector.store.kept import survey
+from hk_tick_collector.store.inventory import survey
 from hk_tick_collector.store.query import DayReader
 from hk_tick_collector.store.schema_check import columns_of
 
@@ -77,7 +77,7 @@ REFUSED: Final = {
     "PRAGMA user_version = -7": "has schema -7",
     "PRAGMA user_version = 0": "user_version is 0",
     "DROP TABLE connections": "the table connections is missing",
-    "UPDATE gaps SET missing = 9223372036854775807": "open gaps miss",
+    "UPDATE gaps SET missing = 9223372036854775807": "the sum of gaps.missing is",
     "UPDATE symbols SET volume = 9223372036854775807": "values that no collector wrote",
     "UPDATE symbols SET last_ts_ms = 9223372036854775807": "symbols.last_ts_ms is 9223372036854775807",
     "CREATE TRIGGER evil AFTER INSERT ON ticks BEGIN DELETE FROM ticks; END": EVIL,
@@ -86,7 +86,7 @@ REFUSED: Final = {
     "CREATE TABLE other (a); CREATE TRIGGER first AFTER INSERT ON ticks BEGIN INSERT INTO other VALUES (1); END;"
     "CREATE TRIGGER evil AFTER INSERT ON other BEGIN DELETE FROM ticks; END": EVIL,
     "CREATE TABLE other (a); CREATE TRIGGER evil AFTER INSERT ON ticks BEGIN INSERT INTO other "
-    "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n; END": "may run without an end",
+    "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n; END": "may run without end",
     "CREATE TRIGGER evil AFTER INSERT ON meta BEGIN SELECT RAISE(ABORT, 'no'); END": "the trigger evil was added",
     "ALTER TABLE symbols ADD COLUMN x TEXT GENERATED ALWAYS AS (hex(zeroblob(400000000)))": "symbols",
 }
@@ -237,11 +237,11 @@ def test_what_is_no_file_is_named_and_never_waited_for(tmp_path: Path) -> None:
     """A pipe, a device, a directory, a link to itself, nothing at all, a WAL without its file."""
     path = tmp_path / f"{DAY}.db"
     os.mkfifo(path)
-    with pytest.raises(StoreError, match="is no regular file"):
+    with pytest.raises(StoreError, match="is not a regular file"):
         DayReader(path)
     path.unlink()
     path.symlink_to("/dev/zero")
-    with pytest.raises(StoreError, match="is no regular file"):
+    with pytest.raises(StoreError, match="is not a regular file"):
         DayReader(path)
     path.unlink()
     path.mkdir()

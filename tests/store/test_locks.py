@@ -15,8 +15,8 @@ from tests.faults.days import NOW_MS, open_day, ticks
 from tests.others_lock import in_transaction, locked
 
 from hk_tick_collector.store import locks
-from hk_tick_collector.store.blocking import day_holder
 from hk_tick_collector.store.dayfile import Batch
+from hk_tick_collector.store.lock_holder import day_holder
 from hk_tick_collector.store.locks import describe, holders
 
 if TYPE_CHECKING:

@@ -53,7 +53,7 @@ NAMED: Final = {
     "CREATE TRIGGER guard BEFORE INSERT ON ticks BEGIN SELECT RAISE(ABORT, 'no'); END": "the trigger guard was added",
     "CREATE TRIGGER guard AFTER INSERT ON ledger BEGIN SELECT unheard_of(); END": "the trigger guard was added",
     "CREATE UNIQUE INDEX guard ON ticks (tick_type)": "the index guard was added to ticks",
-    "CREATE TRIGGER guard BEFORE INSERT ON ticks BEGIN SELECT RAISE(IGNORE); END": "keeps 2 ticks out",
+    "CREATE TRIGGER guard BEFORE INSERT ON ticks BEGIN SELECT RAISE(IGNORE); END": "prevents 2 ticks from being stored",
 }
 
 
@@ -123,7 +123,7 @@ def test_a_version_that_was_set_back_is_named(open_day: OpenDay, path: Path, ver
     """The migrations find the tables that they are to make."""
     open_day(path).close()
     stock(path, f"PRAGMA user_version = {version}")
-    with pytest.raises(SchemaChangedError, match=f"user_version is {version}, and the table"):
+    with pytest.raises(SchemaChangedError, match=f"user_version is {version}, but the table"):
         open_day(path)
 
 

@@ -228,7 +228,7 @@ def test_damage_and_wrong_counters_are_not_copied_as_good(filled: Path) -> None:
     db = apsw.Connection(str(filled))
     db.execute("UPDATE symbols SET rows = rows + 1 WHERE symbol = 'HK.00007'")
     db.close()
-    with pytest.raises(StoreError, match=r"as its table symbols tells, HK\.00007 for one"):
+    with pytest.raises(StoreError, match=r"as its table `symbols` says, for example HK\.00007"):
         shoot(filled)
     with filled.open("r+b") as file:
         file.seek(filled.stat().st_size // 2 // 4096 * 4096)

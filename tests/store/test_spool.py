@@ -416,7 +416,7 @@ def test_a_flipped_bit_costs_one_record(place: Path, rows: Callable[..., list[Ti
         (damage,) = spool.pop_damage()
         if position < 12:
             assert (drained, damage.size_bytes, path.read_bytes()) == ([], len(content), bytes(flipped))
-            assert damage.cause.startswith("left alone: ")
+            assert damage.cause.startswith("not changed: ")
             path.unlink()
             continue
         lost = next(n for n in range(3) if position < ends[n + 1])
@@ -456,9 +456,9 @@ def test_foreign_files_stay(place: Path, rows: Callable[..., list[TickRow]]) -> 
     spool = Spool(place, segment_bytes=1)
     told = {damage.path.name: damage.cause for damage in spool.pop_damage()}
     assert told == {
-        "notes.txt": "left alone: no file of the spool",
-        "0000000002.spool": "left alone: no file of the spool",
-        "0000000009.spool": "left alone: the spool's format 2, this version reads 1",
+        "notes.txt": "not changed: not a file of the spool",
+        "0000000002.spool": "not changed: not a file of the spool",
+        "0000000009.spool": "not changed: the spool's format 2, this version reads 1",
     }
     spool.append(rows(0, 1))
     assert (place / "0000000010.spool").exists()
@@ -473,7 +473,7 @@ def test_a_segment_taken_away_while_running(place: Path, rows: Callable[..., lis
     spool.append(rows(4, 5))
     segments(place)[0].unlink()
     assert drain(spool) == rows(4, 5)
-    assert [(damage.rows, damage.cause) for damage in spool.pop_damage()] == [(4, "the file is gone")]
+    assert [(damage.rows, damage.cause) for damage in spool.pop_damage()] == [(4, "the file does not exist")]
 
 
 def test_a_spool_directory_that_is_taken_away_is_made_again(tmp_path: Path, rows: Callable[..., list[TickRow]]) -> None:
@@ -635,12 +635,12 @@ print(attempt(lambda: spool.append([row(1)])), spool.rows)
 """,
         tmp_path,
     )
-    hint = ": it must be a directory, or a place to make one, where the collector's account may write"
+    hint = ": it must be a directory in which the collector's account may write, or one that it may create"
     assert printed.splitlines() == [
         f"cannot use the spool closed/.spool: no right to write, or a read-only file system{hint}",
         f"cannot use the spool open/theirs: Permission denied{hint}",
         f"cannot use the spool nowhere/.spool: No such file or directory{hint}",
-        "['left alone: Permission denied']",
+        "['not changed: Permission denied']",
         "EACCES 1",
         "ok 2",
     ]

@@ -19,7 +19,7 @@ ROOT: Final = Path(__file__).parents[2]
 CHECKOUT: Final = "/home/duty/hk-tick-collector"
 WHEELHOUSE: Final = "/home/duty/wheelhouse"
 SYMBOLS: Final = ("HK.00005", "HK.00700", "HK.09988")
-RATE: Final = 30  # ticks per second: an outage of half a minute heals
+RATE: Final = 30  # ticks per second: an outage of half a minute is backfilled
 TRUTH: Final = "/var/lib/futu-opend/truth"
 
 _DOWNLOAD_S: Final = 600

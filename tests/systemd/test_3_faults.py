@@ -24,7 +24,7 @@ CRITICAL: Final = 2
 
 
 def test_the_collector_is_killed(machine: Host, watch: Watch) -> None:
-    """SIGKILL: systemd starts it anew, and what passed meanwhile is fetched."""
+    """SIGKILL: systemd starts it again, and the missed ticks are backfilled."""
     pid, rows = watch.pid(), watch.rows()
     machine.run(f"kill -KILL {pid}")
     machine.wait("another process", lambda: watch.pid() not in (0, pid))
@@ -43,7 +43,7 @@ def test_the_collector_is_stopped_and_forgotten(reader: Reader, watch: Watch) ->
 
 
 def test_opend_is_killed(machine: Host, watch: Watch) -> None:
-    """SIGKILL: systemd brings it back, the collector's process lives on and fetches what it missed."""
+    """SIGKILL: systemd starts it again; the collector keeps running and backfills the missed ticks."""
     pid, opend = watch.pid(), watch.pid("futu-opend")
     machine.run(f"kill -KILL {opend}")
     watch.named(r"no connection to OpenD", WARNING)
@@ -148,7 +148,7 @@ def test_the_rights_are_wrong(machine: Host, reader: Reader, watch: Watch) -> No
 
 
 def test_the_machine_is_restarted(machine: Host, watch: Watch) -> None:
-    """Power off and boot: OpenD and collector come up by themselves, and what passed meanwhile is fetched."""
+    """Power off and boot: OpenD and collector start by themselves, and the missed ticks are backfilled."""
     rows = watch.rows()
     machine.power_off()
     machine.boot()

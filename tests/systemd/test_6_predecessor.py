@@ -96,7 +96,7 @@ def test_until_the_restart_only_the_restart_is_advised(old_host: Host, installed
 
 def test_root_trusts_nothing_that_was_there(old_host: Host, installed_beside: str) -> None:
     """Directories are root's now, a planted version was not run, a link in a directory for all was not followed."""
-    assert f"{HOME} was {ACCOUNT}:{ACCOUNT}, mode 775: it becomes root's" in installed_beside
+    assert f"{HOME} was {ACCOUNT}:{ACCOUNT}, mode 775: it is given to root" in installed_beside
     owners = old_host.run(f"stat -c '%U:%G %a' {HOME} {HOME}/releases {HOME}/current/")
     assert owners == "root:root 755\n" * 3
     assert old_host.run(f"cat {_VICTIM}") == "precious\n"

@@ -2,8 +2,8 @@
 
     python -m tools.docs_site.build [OUT]
 
-A warning of Sphinx, a link that leads nowhere, anything that a page would load from another host, or a word that the
-search does not find ends it with exit code 1.
+Exit code 1 for a warning of Sphinx, a broken link, anything that a page would load from another host, or a word that
+the search does not find.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ QUERIES: Final = {
     "en": ["outage budget", "sqlite_busy_backoff", "quote right"],
     "zh-Hant": ["行情權限", "短訊驗證碼", "缺口", "寫入執行緒", "sqlite_busy_backoff", "日檔"],
 }
-# As searchtools.js does: its own way to cut a query where the language brings none.
+# As in searchtools.js: a language may have its own function that splits a query.
 _LOOK_UP: Final = r"""
 const cut = typeof splitQuery === "undefined"
   ? (text) => text.split(/[^\p{Letter}\p{Number}_\p{Emoji_Presentation}]+/gu).filter((word) => word)
@@ -54,7 +54,7 @@ location.replace(/^zh/i.test(navigator.language) ? "zh-Hant/index.html" : "en/in
 
 
 class _Page(HTMLParser):
-    """What a page leads to, what it loads, and the places in it."""
+    """The links of a page, the files it loads, and the anchors in it."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class _Page(HTMLParser):
 
 
 def faults(site: Path) -> Iterator[str]:
-    """Every link inside the site that leads nowhere, and everything that would come from another host."""
+    """Every broken link inside the site, and everything that would come from another host."""
     pages = {path.resolve(): _Page(path) for path in sorted(site.rglob("*.html"))}
     for path, page in pages.items():
         where = path.relative_to(site.resolve())
@@ -95,7 +95,7 @@ def faults(site: Path) -> Iterator[str]:
 
 
 def found(site: Path, query: str) -> list[str]:
-    """The pages that the search in the browser shows for a query: those that have each word of it."""
+    """The pages that the browser's search shows for a query: those with each of its words."""
     text = (site / "searchindex.js").read_text("utf-8")
     index = json.loads(text.removeprefix("Search.setIndex(").removesuffix(")"))
     pages = set(range(len(index["docnames"])))
@@ -109,10 +109,10 @@ def found(site: Path, query: str) -> list[str]:
 
 
 def _looked_up(site: Path, query: str) -> list[str]:
-    """The words that the index is asked for: by the site's own JavaScript, where node is installed to run it."""
+    """The words to look up in the index, from the site's own JavaScript if node is installed to run it."""
     node = shutil.which("node")
     if node is None:
-        stemmer = import_module("snowballstemmer").stemmer("english")  # Sphinx brings it
+        stemmer = import_module("snowballstemmer").stemmer("english")  # installed with Sphinx
         return [stemmer.stemWord(word) for word in words.of_query(query)]
     script = "const window = {}; " + (site / "_static" / "language_data.js").read_text("utf-8") + _LOOK_UP
     done = subprocess.run([node, "-", query], input=script, capture_output=True, text=True, check=False)
@@ -123,7 +123,7 @@ def _looked_up(site: Path, query: str) -> list[str]:
 
 
 def build(out: Path) -> list[str]:
-    """Writes the site; what is wrong with it, nothing when all is well."""
+    """Writes the site; returns the errors, empty if there are none."""
     shutil.rmtree(out, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="docs-site-") as scratch:
         for language in stage.LANGUAGES:
@@ -133,7 +133,7 @@ def build(out: Path) -> list[str]:
             command += ["-c", str(Path(__file__).parent), "-D", f"language={_SPHINX[language]}"]
             command += ["-d", str(Path(scratch) / "doctrees" / language), str(source), str(out / language)]
             if subprocess.run(command, check=False).returncode:
-                return [f"Sphinx warned of the pages in {language}, see above"]
+                return [f"Sphinx printed warnings for the pages in {language}, see above"]
     (out / "index.html").write_text(_FIRST, "utf-8")
     lost = [
         f"the search in {language} does not find {query}"
@@ -145,7 +145,7 @@ def build(out: Path) -> list[str]:
 
 
 def main() -> int:
-    """Builds, says what is wrong."""
+    """Builds the site and prints the errors."""
     out = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "site"
     wrong = build(out)
     for line in wrong:

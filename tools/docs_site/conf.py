@@ -1,4 +1,4 @@
-"""Sphinx's configuration for both languages; build.py says which with `-D language=`. Pages load from no other host."""
+"""Sphinx's configuration for both languages; build.py chooses with `-D language=`. Pages load from no other host."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sphinx.search.zh import SearchChinese
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent.parent))
 
-from tools.docs_site import words  # noqa: E402  # through the line above
+from tools.docs_site import words  # noqa: E402  # importable because of the line above
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -25,7 +25,7 @@ source_suffix = {".md": "markdown"}
 myst_heading_anchors = 6  # links to headings as GitHub names them
 myst_links_external_new_tab = False
 nitpicky = True
-smartquotes = False  # `--day` and 'now' are typed as they stand
+smartquotes = False  # `--day` and 'now' are shown as they are typed
 highlight_language = "none"
 pygments_style = "default"
 html_theme = "furo"
@@ -40,9 +40,11 @@ html_theme_options = {"top_of_page_buttons": []}
 
 
 class _Chinese(SearchChinese):
-    """Pairs of characters instead of a dictionary: see words.py."""
+    """Splits Chinese into pairs of characters instead of using a dictionary: see words.py."""
 
-    language_name = "English"  # whose stemmer is loaded: Sphinx 9.0's own search for Chinese asks for one that is not
+    language_name = (
+        "English"  # its stemmer is loaded: the one that Sphinx 9.0's own search for Chinese needs is not loaded
+    )
     js_splitter_code = words.JAVASCRIPT
 
     def split(self, input: str) -> list[str]:  # noqa: A002  # Sphinx's name
@@ -55,7 +57,7 @@ class _Chinese(SearchChinese):
 
 
 def _name_headings(_app: Sphinx, document: nodes.document) -> None:
-    """A heading has the name that GitHub gives it too: a link to operations#opend-登入 works in both places."""
+    """Gives a heading GitHub's anchor too: a link to operations#opend-登入 works in both places."""
     for section in document.findall(nodes.section):
         slug = section.get("slug")
         if slug and slug not in section["ids"]:
@@ -63,6 +65,6 @@ def _name_headings(_app: Sphinx, document: nodes.document) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Puts our words in the place of the segmenter for Chinese, and GitHub's names beside those of the headings."""
+    """Replaces Sphinx's segmenter for Chinese, and adds GitHub's anchors to the headings."""
     app.add_search_language(_Chinese)
     app.connect("doctree-read", _name_headings)

@@ -1,7 +1,7 @@
 """A Mermaid flowchart → SVG, so that a page shows its diagram without a script from another host. Pure.
 
-It knows what our pages use: `flowchart TD` or `LR`, boxes `A["text"]`, decisions `A{"text"}`, stores `A[("text")]`,
-arrows `-->`, `-- "label" -->`, `-. "label" .->`. ValueError for a line that is none of these.
+It supports what our pages use: `flowchart TD` or `LR`, boxes `A["text"]`, decisions `A{"text"}`, stores `A[("text")]`,
+arrows `-->`, `-- "label" -->`, `-. "label" .->`. ValueError for any other line.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class _Node:
     lines: list[str]
     shape: str = "["
     level: int = 0
-    x: float = 0  # of the middle
+    x: float = 0  # of the centre
     y: float = 0
 
     @property
@@ -50,7 +50,7 @@ class _Chart:
 
 
 def svg(lines: list[str]) -> str:
-    """The picture; colours follow the text of the page."""
+    """The picture; colours are those of the page's text."""
     chart = _parse(lines)
     _levels(chart)
     width, height = _place(chart)
@@ -87,7 +87,7 @@ def _parse(lines: list[str]) -> _Chart:
 
 
 def _levels(chart: _Chart) -> None:
-    """Each node stands behind all that lead to it."""
+    """The level of each node: after all nodes that lead to it."""
     for _ in chart.nodes:
         for start, end, *_rest in chart.edges:
             chart.nodes[end].level = max(chart.nodes[end].level, chart.nodes[start].level + 1)
@@ -96,7 +96,7 @@ def _levels(chart: _Chart) -> None:
 
 
 def _place(chart: _Chart) -> tuple[float, float]:
-    """Sets where each node is; width and height of the whole."""
+    """Sets the position of each node; returns width and height of the whole."""
     rows: dict[int, list[_Node]] = {}
     for node in chart.nodes.values():
         rows.setdefault(node.level, []).append(node)
@@ -134,7 +134,7 @@ def _arrow(chart: _Chart, start: str, end: str, label: str, dotted: bool) -> str
     line = f'<path d="M{x1:.0f} {y1:.0f}{bend} {x2:.0f} {y2:.0f}" marker-end="url(#arrow)"{dash}/>'
     if not label:
         return line
-    # On the curve: near its end where the arrows of one decision are apart, or above it.
+    # On the curve: near its end, where the arrows of one decision are apart, or above it.
     x, y = ((x1 + x2) / 2, (y1 + y2) / 2 - 6) if chart.across else (x1 + (x2 - x1) * 0.86, y1 + (y2 - y1) * 0.72)
     return line + _text(x, y, [label], 11.5)
 
@@ -157,7 +157,7 @@ def _text(x: float, y: float, lines: list[str], size: float) -> str:
 
 
 def _wrapped(text: str) -> list[str]:
-    """Lines of about the same width. Chinese may break anywhere but before punctuation; Latin words stay whole."""
+    """Lines of about the same width. Chinese may break anywhere except before punctuation; Latin words stay whole."""
     limit = _width(text) / math.ceil(_width(text) / _WRAP) + 4
     lines = [""]
     for word in _WORD.findall(text):
@@ -168,5 +168,5 @@ def _wrapped(text: str) -> list[str]:
 
 
 def _width(text: str) -> int:
-    """In Latin characters."""
+    """The width in Latin characters."""
     return sum(2 if char >= "\u2e80" else 1 for char in text)

@@ -1,7 +1,7 @@
-"""The repository's Markdown → one folder of pages for each language, with links that hold inside it.
+"""The repository's Markdown → one folder of pages for each language, with links that work inside it.
 
-Enters: docs/, the pages beside it, docs/README.md as the navigation. Leaves: what Sphinx reads. A link to a page of the
-other language leads to that language's site, one to a file of the repository to a copy of it.
+Input: docs/, the pages beside it, and docs/README.md as the navigation. Output: the input of Sphinx. A link to a page
+in the other language becomes a link to that language's site, one to a file of the repository a link to a copy of it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _ROW: Final = re.compile(r"^\| \[([^]]+)\]\(([^)]+)\) \| \[([^]]+)\]\(([^)]+)\) 
 
 
 class BrokenLinkError(Exception):
-    """A link that leads nowhere; names page, line and link."""
+    """A broken link; the text has page, line and link."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """Which file is which page: `names[language][file]` is a name without suffix, such as `runbook`.
+    """The pages by file: `names[language][file]` is a name without suffix, such as `runbook`.
 
-    `labels[file]` is what the navigation calls it, in its language.
+    `labels[file]` is its title in the navigation, in its language.
     """
 
     root: Path
@@ -41,7 +41,7 @@ class Pages:
 
     @classmethod
     def of(cls, root: Path) -> Pages:
-        """Every page of the repository. One without a counterpart is in both sites."""
+        """Every page of the repository. A page in one language only is in both sites."""
         names: dict[str, dict[Path, str]] = {language: {} for language in LANGUAGES}
         for path in sorted([*root.glob("*.md"), *(root / "docs").rglob("*.md")]):
             for language in LANGUAGES:
@@ -86,7 +86,7 @@ def navigation(page: Path) -> Iterator[tuple[tuple[str, str], list[tuple[tuple[s
 
 
 def write(root: Path, out: Path, language: str) -> None:
-    """One folder of pages, ready for Sphinx; BrokenLinkError for a link that leads nowhere."""
+    """Makes one folder of pages for Sphinx; BrokenLinkError for a broken link."""
     pages = Pages.of(root)
     listed = {file for _, rows in navigation(root / "docs" / "README.md") for row in rows for _, file in row}
     for path, name in pages.names[language].items():
@@ -129,7 +129,7 @@ def _page(pages: Pages, language: str, path: Path, out: Path) -> str:
 
 
 def _block(fence: list[str]) -> list[str]:
-    """Words after the language are for tests; a diagram becomes a picture."""
+    """Removes words for tests after the language of a code block; turns a diagram into a picture."""
     match = re.match(r"(\s*)```(\w*)", fence[0])
     assert match, fence[0]
     indent, language = match.groups()
@@ -139,7 +139,7 @@ def _block(fence: list[str]) -> list[str]:
 
 
 def _links(pages: Pages, language: str, path: Path, out: Path, line: str) -> str:
-    """Rewrites the links of a line, not those inside code."""
+    """Rewrites the links of a line, except inside code."""
     kept = [match.span() for match in _CODE.finditer(line)]
     done, at = [], 0
     for match in _LINK.finditer(line):
@@ -163,7 +163,7 @@ def _link(pages: Pages, language: str, path: Path, out: Path, match: re.Match[st
         away = os.path.relpath(f"{found[0]}/{found[1]}.html", Path(language) / here)
         return f'<a href="{away}{hash_}{heading}">{match["text"]}</a>'
     if not file.is_file() or not file.is_relative_to(pages.root):
-        raise BrokenLinkError(f"the link to {target} leads nowhere")
+        raise BrokenLinkError(f"the target {target} does not exist")
     copy = Path("files") / file.relative_to(pages.root)
     (out / copy).parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(file, out / copy)

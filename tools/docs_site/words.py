@@ -1,8 +1,8 @@
-"""How text becomes the words of the search index, and a query the words that are looked up: the same in both. Pure.
+"""How text is split into the words of the search index, and a query in the same way. Pure.
 
-Chinese has no blanks between words. Each pair of neighbouring characters is a word of the index, and a query is cut the
-same way: 行情權限 is found where 行情, 情權 and 權限 are. That finds every Chinese word without a dictionary. The usual
-segmenters have one of Simplified Chinese, and cut Traditional Chinese at wrong places.
+Chinese has no blanks between words. Each pair of neighbouring characters is a word of the index, and a query is split
+in the same way: 行情權限 is found on pages with 行情, 情權 and 權限. So every Chinese word is found without a
+dictionary. The usual segmenters have a dictionary of Simplified Chinese and split Traditional Chinese at wrong places.
 """
 
 from __future__ import annotations
@@ -38,5 +38,5 @@ def of_query(text: str) -> list[str]:
 
 
 def of_text(text: str) -> list[str]:
-    """The words of a page: those of a query, and each Chinese character, so that one alone is found too."""
+    """The words of a page: those of a query, and each single Chinese character."""
     return [*of_query(text), *(char for run in _RUN.findall(text) if run[0] >= "\u3400" for char in run)]

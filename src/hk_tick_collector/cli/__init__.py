@@ -1,7 +1,7 @@
-"""The command line: one file a verb, each a function with the verb's name; only the verb asked for is imported.
+"""The command line. Each verb is a module with a function of the verb's name; only the given verb is imported.
 
-Exit codes: 0 fine, 1 what was asked for failed, 2 wrong usage or settings, 130 Ctrl-C, 141 the reader of a pipe left;
-a verb may define others. A cause that has a name is told in one line with its remedy; a traceback means a bug.
+Exit codes: 0 success, 1 the command failed, 2 wrong usage or settings, 130 Ctrl-C, 141 the reader of a pipe has closed
+it; a verb may define others. An error with a known cause is one line with its remedy; a traceback means a bug.
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ if TYPE_CHECKING:
 
 PROGRAM: Final = "hk-tick-collector"
 
-# A verb is a module of this package, its function, and one line here.
+# A verb is a module of this package with a function of the same name, and one line here.
 VERBS: Final = {
     "run": "the service: collects until told to stop",
     "simulate": "an OpenD that needs no account: a synthetic Hong Kong day over real TCP",
     "demo": "simulate and run together in one terminal, with a live view",
     "status": "the 30-second check: one line that says what is wrong and what to do",
-    "doctor": "everything that must be right before the open, each failure with its remedy",
-    "logs": "the journal filtered and coloured; --explain tells what a line means",
+    "doctor": "checks everything that must be right before the market opens, and gives a remedy for each failure",
+    "logs": "the journal, filtered and coloured; --explain says what a line means",
     "ticks": "prints or follows ticks as a table, CSV or JSON lines",
-    "verify": "the truth of simulate against the day files of run, tick by tick",
+    "verify": "compares the day files of run with the ticks that simulate sent, tick by tick",
     "gaps": "the gaps of a day: which ticks are missing, why, and which were backfilled since",
-    "snapshot": "an online copy of a day, checked, with SHA-256; the collector never stops",
-    "import": "day files of the predecessor into ours, checked row by row; the old ones are kept aside",
+    "snapshot": "an online copy of a day, checked, with SHA-256; the collector does not stop",
+    "import": "imports day files of the predecessor, checked row by row; the old files are kept",
     "report": "retention and disk: what is kept, what is missing, when the disk is full; deletes nothing",
     "config": "every setting in force and where it came from",
 }
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Runs one verb and returns the exit code; `args` are those after the program's name, by default the process's."""
+    """Runs one verb and returns the exit code. `args` are the arguments after the program's name (else: sys.argv)."""
     open_missing()  # before anything that opens a file
     make_safe()
     args = sys.argv[1:] if args is None else args
     try:
         code = _top_level(list(args))
-        sys.stdout.flush()  # here, where a closed pipe or a full disk can still be told
+        sys.stdout.flush()  # flush here, where an error from a closed pipe or a full disk can still be reported
     except CollectorError as error:
         return _fail(error.one_line(), 2 if isinstance(error, UsageError) else 1)
     except KeyboardInterrupt:
@@ -60,7 +60,7 @@ def main(args: Sequence[str] | None = None) -> int:
         drop(sys.stdout)
         where = f": {error.filename}" if error.filename else ""
         return _fail(f"{error.strerror or error}{where}", 1)
-    except Exception:  # noqa: BLE001 - the last boundary: whatever arrives here is a bug
+    except Exception:  # noqa: BLE001 - the last boundary: an error that reaches this line is a bug
         log.configure("INFO")
         log.bug("bug", version=__version__, hint="please report the lines below")
         return 1
@@ -83,9 +83,9 @@ def _top_level(args: list[str]) -> int:
 def _run_verb(verb: str, args: list[str]) -> int:
     if verb not in VERBS:
         near = difflib.get_close_matches(verb, VERBS, n=1)
-        hint = f"perhaps {near[0]}" if near else f"verbs are {', '.join(VERBS)}; see {PROGRAM} --help"
+        hint = f"did you mean {near[0]}?" if near else f"verbs are {', '.join(VERBS)}; see {PROGRAM} --help"
         raise UsageError(f"there is no verb {verb!r}" if verb else "no verb given", hint=hint)
-    import typer  # the help above needs no 0.1 s for it
+    import typer  # imported late: --help does not need typer, which takes 0.1 s
 
     command = _command(verb)
     try:
@@ -102,7 +102,7 @@ def _run_verb(verb: str, args: list[str]) -> int:
 
 
 def _command(verb: str) -> Any:
-    """The verb as a typer command. Its private main() is passed by: it catches what `main` above names in one line."""
+    """The verb as a typer command. typer's own main() is not called: `main` above handles the errors it would catch."""
     import typer
 
     name = f"{verb}_" if keyword.iskeyword(verb) else verb
@@ -123,7 +123,7 @@ Collects every Hong Kong trade tick from Futu OpenD into one SQLite file per tra
 Verbs:
 {verbs}
 
-{PROGRAM} VERB --help tells more, with an example. {PROGRAM} --version tells the version.
+{PROGRAM} VERB --help shows the options and an example. {PROGRAM} --version shows the version.
 Try it without an account: {PROGRAM} demo"""
 
 

@@ -1,4 +1,4 @@
-"""What the demo shows: a panel that is redrawn on a terminal that can, one plain line a second elsewhere."""
+"""The demo's display: on a terminal a panel that is redrawn, elsewhere one plain line a second."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from hk_tick_collector.store.query import SymbolCount, Totals
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
-_ASCII_BARS: Final = "_.-=+*#@"  # where the terminal has none of these
-_HISTORY: Final = 30  # seconds a sparkline shows
+_ASCII_BARS: Final = "_.-=+*#@"  # for a terminal without these characters
+_HISTORY: Final = 30  # seconds that a sparkline covers
 _BUSIEST: Final = 8
 _COLOURS: Final = {"BUY": "green", "SELL": "red"}
 
 
 class Frame(NamedTuple):
-    """What is known at one moment; `totals` is None while there is no day file."""
+    """The data of one moment; `totals` is None while there is no day file."""
 
     live: LiveStatus
     totals: Totals | None
@@ -41,7 +41,7 @@ class Frame(NamedTuple):
 
 
 class DemoView:
-    """Draws frames. A context manager: the terminal is as before when it ends."""
+    """Draws frames. A context manager that restores the terminal when it ends."""
 
     def __init__(self) -> None:
         self._history: dict[str, deque[int]] = defaultdict(lambda: deque(maxlen=_HISTORY))
@@ -49,7 +49,7 @@ class DemoView:
         self._bars = _BARS if can_encode(sys.stdout, _BARS) else _ASCII_BARS
         self._live_display = None
         if can_redraw(sys.stdout):
-            from rich.live import Live  # 0.1 s that plain lines do not need
+            from rich.live import Live  # imported late: takes 0.1 s, and plain lines do not need it
 
             self._live_display = Live(refresh_per_second=4, transient=False)
 
@@ -65,7 +65,7 @@ class DemoView:
             self._live_display.stop()
 
     def update(self, frame: Frame) -> None:
-        """Shows a frame."""
+        """Draws a frame."""
         for symbol in frame.symbols:
             before = self._rows.get(symbol.symbol)
             self._history[symbol.symbol].append(0 if before is None else symbol.rows - before)
@@ -87,7 +87,7 @@ class DemoView:
     def _busiest(self) -> Table:
         from rich.text import Text
 
-        table = _table("busiest symbols", "ticks", f"ticks/s, last {_HISTORY} s")
+        table = _table("most active symbols", "ticks", f"ticks/s, last {_HISTORY} s")
         busiest = sorted(self._history, key=lambda name: -sum(self._history[name]))[:_BUSIEST]
         for name in busiest:
             cells = (plain(name), f"{self._rows[name]:,}", sparkline(self._history[name], self._bars))
@@ -96,7 +96,7 @@ class DemoView:
 
 
 def plain_line(frame: Frame) -> str:
-    """A frame in one line, for pipes and logs."""
+    """A frame as one line, for pipes and logs."""
     live = frame.live
     behind_s = lag_s(live, live.written_ms)
     return (

@@ -1,8 +1,8 @@
-"""Log lines as `logs` reads them: taken apart, chosen, repeats summed up. No I/O.
+"""Log lines for `logs`: parses them, filters them and combines repeats. No I/O.
 
-A line may be ours as it stands (stderr, `journalctl -o cat`), ours behind the journal's own head, or of systemd, which
-says of our unit that it started or was killed. Lines of a traceback belong to the line above them. All times leave as
-Hong Kong's, with their offset.
+A line may be our log line alone (stderr, `journalctl -o cat`), our log line after the journal's prefix, or a line of
+systemd about our unit, for example that it was started or killed. Lines of a traceback belong to the line above them.
+All times are converted to Hong Kong time, with the offset.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
-ROUTINE: Final = frozenset({"persist_summary", "persist_loop_heartbeat"})  # once a minute, and `health` beside them
+ROUTINE: Final = frozenset({"persist_summary", "persist_loop_heartbeat"})  # logged once a minute, like `health`
 SYSTEMD: Final = "systemd"
 
 _OURS: Final = re.compile(
@@ -27,7 +27,7 @@ _OURS: Final = re.compile(
 _HEAD: Final = re.compile(r"(\d{4}-\d\d-\d\dT\S+|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) \S+ ([^\s\[]+)\[\d+\]: (.*)")
 _FIELD: Final = re.compile(r' (\w+)=(?:"([^"]*)"|(\S*))')
 _TROUBLE: Final = re.compile(r"fail|kill|abort|timed? ?out|core.?dump|status=", re.IGNORECASE)
-# Two lines of one event are alike when these fields are: they say what happened, the others how much of it.
+# Two lines of one event are repeats if these fields are equal; other fields are only amounts.
 _TELLING: Final = (
     "cause",
     "reason",
@@ -45,7 +45,7 @@ _TELLING: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One event of the log; `text` is the line without the journal's head, `more` what belongs to it below."""
+    """One event of the log; `text` is the line without the journal's prefix, `more` the lines that belong to it."""
 
     time: str
     level: str
@@ -56,20 +56,20 @@ class Line:
 
     @property
     def kind(self) -> tuple[str, ...]:
-        """Equal for lines that say the same."""
+        """Equal for lines that are repeats of each other."""
         return (self.level, self.event, *(self.fields.get(name, "") for name in _TELLING), *self.more[:1])
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which lines are wanted: of at least this level, of these events or of any; `everything` keeps the routine."""
+    """A filter: the lowest level, the events (empty: all), and `everything` to keep routine lines."""
 
     level: str = "DEBUG"
     events: frozenset[str] = frozenset()
     everything: bool = False
 
     def takes(self, line: Line) -> bool:
-        """Whether the line is wanted."""
+        """Whether the filter accepts the line."""
         if LEVELS.index(line.level) < LEVELS.index(self.level):
             return False
         if self.events:
@@ -78,7 +78,7 @@ class Choice:
 
 
 def in_hong_kong(time: str, precision: str) -> str:
-    """A time with an offset, as older versions and the journal have it, as ours are; any other text as it is."""
+    """A time with an offset, as older versions and the journal write it, in our format; any other text unchanged."""
     try:
         moment = datetime.fromisoformat(time)
         return moment.astimezone(HKT).isoformat(timespec=precision) if moment.tzinfo else time
@@ -87,7 +87,7 @@ def in_hong_kong(time: str, precision: str) -> str:
 
 
 def read_line(raw: str) -> Line | None:
-    """One line taken apart; None for what belongs to the line above it, such as a traceback."""
+    """Parses one line; None for a line that belongs to the one above it, for example of a traceback."""
     if match := _OURS.search(raw):
         time, level, event, rest = match.groups()
         time = in_hong_kong(time, "milliseconds")
@@ -102,7 +102,7 @@ def read_line(raw: str) -> Line | None:
 
 
 def read_lines(raw_lines: Iterable[str], *, at_once: bool = False) -> Iterator[Line]:
-    """Lines with what belongs to them. `at_once` does not wait for more of a line: each comes when it is read."""
+    """Groups lines with those that belong to them. With `at_once` each line is yielded when it is read."""
     held: Line | None = None
     for raw in raw_lines:
         text = raw.rstrip("\n")
@@ -125,7 +125,7 @@ def read_lines(raw_lines: Iterable[str], *, at_once: bool = False) -> Iterator[L
 
 
 def summed(lines: Iterable[Line]) -> Iterator[tuple[Line, int]]:
-    """Each line with how many like it were left out before it: of a row of repeats the first and the last are kept."""
+    """Each line with the number of repeats left out before it. Of a series of repeats the first and last are kept."""
     first: Line | None = None
     last: Line | None = None
     held_back = 0

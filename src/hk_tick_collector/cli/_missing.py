@@ -1,4 +1,4 @@
-"""Why a day has no file, in words for the one who asked for it: by the calendar, and by what the service left."""
+"""Explains to the user why a day has no file, from the calendar and from the live state of the service."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ _FRESH_MS: Final = 10_000
 
 
 def no_file(data_root: Path, day: str) -> CollectorError:
-    """The error to raise where a day has no file: what is the cause, and what to do."""
+    """The error to raise if a day has no file: the cause and the remedy."""
     if waiting := waiting_for(path_of(data_root, day)):
         return waiting
     number, now = market.parse_day(day), today()
     there = list_days(data_root)
-    known = f"the days there: {there[0]} to {there[-1]}" if there else f"no day was collected in {data_root} yet"
+    known = f"days with a file: {there[0]} to {there[-1]}" if there else f"no day has been collected in {data_root} yet"
     if day > now:
-        return UsageError(f"{day} has not come yet", hint=known)
+        return UsageError(f"{day} is in the future", hint=known)
     why = f"there is no {path_of(data_root, day)}"
     if not market.is_weekday(number):
-        return NoDayError(f"{why}: {day} was a {market.day_date(number):%A}, no trading day", hint=known)
+        return NoDayError(f"{why}: {day} was a {market.day_date(number):%A}, not a trading day", hint=known)
     if day < now:
         return NoDayError(f"{why}: a holiday, or the collector did not run that day", hint=known)
     live = _alive(data_root)
     if live is None:
         return NoDayError(f"{why}: no collector runs here", hint=remedies.START)
     if not live.day_expected:
-        return NoDayError(f"{why}: by OpenD's calendar {day} is no trading day", hint=known)
-    return NoDayError(f"{why}, though the collector runs", hint="hk-tick-collector status tells what it waits for")
+        return NoDayError(f"{why}: by OpenD's calendar {day} is not a trading day", hint=known)
+    return NoDayError(f"{why}, although the collector runs", hint="hk-tick-collector status shows what it waits for")
 
 
 def newest_when_closed(data_root: Path) -> str | None:
-    """The newest day there is, where today is known to be no trading day and has no file; None otherwise."""
+    """The newest day with a file, if today is known not to be a trading day and has no file; otherwise None."""
     day = today()
     there = [name for name in list_days(data_root) if name <= day]
     if not there or there[-1] == day:
@@ -59,9 +59,9 @@ def newest_when_closed(data_root: Path) -> str | None:
 
 
 def _alive(data_root: Path) -> LiveStatus | None:
-    """The live state of a service that writes here and has reported within seconds."""
+    """The live state of a service that writes to this DATA_ROOT and reported within the last seconds."""
     for directory in (RUNTIME_DIRECTORY, data_root):
-        with suppress(StoreError):  # one that cannot be understood tells nothing
+        with suppress(StoreError):  # a status file that cannot be read says nothing
             live = in_child(partial(read_status, directory / STATUS_NAME), directory)
             if (
                 live

@@ -1,4 +1,4 @@
-"""What the verbs have in common: options that read alike, the settings in force, the day and symbols that are meant."""
+"""Shared by the verbs: common options, the settings in force, and how days and symbols on the command line are read."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 EnvFile: TypeAlias = Annotated[
     Path | None,
-    typer.Option("--env-file", metavar="FILE", help="settings to read instead of ./.env or the installed one"),
+    typer.Option("--env-file", metavar="FILE", help="settings file to read instead of ./.env or the installed one"),
 ]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="print one JSON document and nothing else")]
 Day: TypeAlias = Annotated[
-    str | None, typer.Option("--day", metavar="YYYYMMDD", help="the Hong Kong trading day, today when not given")
+    str | None, typer.Option("--day", metavar="YYYYMMDD", help="the Hong Kong trading day; default: today")
 ]
 
 
 def settings_in_force(env_file: Path | None) -> Settings:
-    """The settings, for a verb at a terminal: what is odd goes to stderr. UsageError for what cannot work."""
+    """The settings, for a verb on a terminal: warnings go to stderr. UsageError for wrong settings."""
     return loaded_in_force(env_file).settings
 
 
 def loaded_in_force(env_file: Path | None) -> Loaded:
-    """The same with where each came from."""
+    """The same, with the source of each setting."""
     loaded = load_settings(env_file)
     for warning in loaded.told(3):
         warn(warning)
@@ -43,17 +43,17 @@ def loaded_in_force(env_file: Path | None) -> Loaded:
 
 
 def warn_of_predecessor(loaded: Loaded) -> None:
-    """Settings of the predecessor in one line; `config` and `doctor` tell each."""
+    """One line about settings of the predecessor; `config` and `doctor` list each one."""
     found = loaded.predecessor
     if found.alerts and not found.alerts.done:
-        warn("no alert is sent: the predecessor's TG_ settings do nothing -> sudo hk-tick-collector config")
+        warn("no alerts are sent: the predecessor's TG_ settings have no effect -> sudo hk-tick-collector config")
     elif found.lines:
-        warn("settings of the predecessor do nothing, or mean another thing -> sudo hk-tick-collector config")
+        warn("settings of the predecessor have no effect or another meaning -> sudo hk-tick-collector config")
 
 
 def limits(settings: Settings) -> Limits:
-    """From when on a figure is a finding, whoever asks: `status`, metrics."""
-    from hk_tick_collector.ops.findings.health import Limits  # most verbs need it not
+    """The limits at which a figure becomes a finding, the same for `status` and metrics."""
+    from hk_tick_collector.ops.findings.health import Limits  # imported late: most verbs do not need it
 
     return Limits(
         drift_warn_s=settings.drift_warn_sec,
@@ -64,17 +64,17 @@ def limits(settings: Settings) -> Limits:
 
 
 def day_named(text: str | None) -> str:
-    """The day file's name for what `--day` says, today in Hong Kong when it says nothing; UsageError for no date."""
+    """The day file's name for `--day`, or for today in Hong Kong without it; UsageError for an invalid date."""
     if text is None:
         return today()
     try:
         return market.day_name(market.parse_day(text))
     except ValueError:
-        raise UsageError(f"--day {text} is no date", hint="write a day like 20261120") from None
+        raise UsageError(f"--day {text} is not a date", hint="write a day like 20261120") from None
 
 
 def symbols_named(arguments: list[str]) -> tuple[str, ...]:
-    """Symbols as arguments, as comma-separated lists or as @FILE, each once; UsageError for what is none."""
+    """Symbols from arguments, comma-separated lists or @FILE, each once; UsageError for an invalid symbol."""
     found: dict[str, None] = {}
     for argument in arguments:
         try:
@@ -89,5 +89,5 @@ def symbols_named(arguments: list[str]) -> tuple[str, ...]:
 
 
 def today() -> str:
-    """The Hong Kong date of this host's clock, which chooses a file to read and nothing else."""
+    """The Hong Kong date by this host's clock. It only chooses which file to read."""
     return market.day_name(market.day_number(now_ms()))

@@ -1,9 +1,9 @@
-"""Reading that always comes back: done in a child process, because nothing can interrupt one that waits for a disk.
+"""Reads in a child process, so that the command always returns: a read that waits for a disk cannot be interrupted.
 
-A file system that is frozen (fsfreeze, as backups of virtual machines do it) or a disk that does not answer keeps a
-process inside the kernel, deaf to every signal, as soon as SQLite opens the `-shm` of a day file. So a child reads, and
-this process answers for it. What is limited is waiting, never work: on a busy machine an answer takes as long as it
-takes, and how much work a file can ask for is the reader's own affair.
+When a file system is frozen (fsfreeze, used by backups of virtual machines) or a disk does not answer, a process that
+opens the `-shm` of a day file blocks in the kernel and receives no signal. So a child process reads, and this process
+reports the result. Only waiting is limited, not work: on a busy machine an answer may take long, and the reader itself
+limits how much work a file can cause.
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ from hk_tick_collector.store.query import DayReader
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Answer = tuple[bool, object]  # whether it is the result; else the error, or the words of a bug
+    Answer = tuple[bool, object]  # whether this is the result; otherwise it is the error, or the text of a bug
 
 _T = TypeVar("_T")
 
-ONE_WAIT_S: Final = 2.5  # inside the kernel, in one and the same wait: no disk that works takes so long
-_ALL_WAITS_S: Final = 2.5  # for locks, in many short ones
+ONE_WAIT_S: Final = 2.5  # in one uninterrupted wait in the kernel: a working disk never takes so long
+_ALL_WAITS_S: Final = 2.5  # for locks, in many short waits
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LOOK_EVERY_S: Final = 0.05
-_LATE_S: Final = 0.25  # one look counts for no longer: this process may itself have been kept waiting
+_LATE_S: Final = 0.25  # the longest time that one check counts: this process itself may have been delayed
 _READ_BYTES: Final = 2**20
 
 
 def in_child(work: Callable[[], _T], path: Path) -> _T:
-    """What `work` returns, or raises of CollectorError; it must print nothing, and what it returns must be picklable.
+    """Returns what `work` returns, or raises its CollectorError. `work` must not print; its result must be picklable.
 
-    `path` is the day file or the directory that it reads. Raises DiskHangsError when the disk does not answer within
-    seconds, BusyFileError when a lock keeps a file closed for as long.
+    `path` is the day file or directory that `work` reads. Raises DiskHangsError if the disk does not answer within
+    seconds, BusyFileError if a lock keeps the file closed for as long.
     """
     reading, writing = os.pipe()
-    # A signal during the fork would be lost: what Python runs after it, it runs without raising.
+    # A signal during the fork would be lost: an exception in the code that Python runs after it is ignored.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     child = os.fork()
     if child == 0:
         os.close(reading)
         for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)  # they are the parent's, which ends its child
+            signal.signal(number, signal.SIG_IGN)  # signals belong to the parent, which ends its child
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         _work(work, writing)
     os.close(writing)
@@ -79,13 +79,13 @@ def in_child(work: Callable[[], _T], path: Path) -> _T:
 
 
 class Disk:
-    """The disk of one directory, for a verb that reads there more than once: asked no more once it has not answered."""
+    """The disk of one directory, for a verb that reads it several times: after the first hang it is not asked again."""
 
     def __init__(self) -> None:
-        self.error: DiskHangsError | None = None  # how it did not answer
+        self.error: DiskHangsError | None = None  # the state in which it hung
 
     def read(self, work: Callable[[], _T], path: Path) -> _T:
-        """As `in_child`; at once the same DiskHangsError where there has been one."""
+        """Like `in_child`, but raises the same DiskHangsError at once if the disk has already hung."""
         if self.error is not None:
             raise self.error
         try:
@@ -96,7 +96,7 @@ class Disk:
 
 
 def demand_readable(path: Path) -> None:
-    """Opens a day file and lets go of it; raises what that raises, DiskHangsError and BusyFileError within seconds."""
+    """Opens and closes a day file; raises the errors of opening, and DiskHangsError or BusyFileError within seconds."""
 
     def opens() -> None:
         with DayReader(path) as reader, reader.snapshot():
@@ -106,9 +106,9 @@ def demand_readable(path: Path) -> None:
 
 
 def demand_writable(directory: Path) -> None:
-    """Asks a directory's disk for room for a file that has no name; DiskHangsError when it does not answer.
+    """Creates an unnamed file in a directory to test its disk; DiskHangsError if the disk does not answer.
 
-    What else keeps a file from being made there is left to who makes one.
+    Other errors are left to the caller, who will meet them when it creates its file.
     """
 
     def makes() -> None:
@@ -119,19 +119,19 @@ def demand_writable(directory: Path) -> None:
 
 
 def disk_error(path: Path, how: str) -> DiskHangsError:
-    """The error to raise for a disk that does not answer; `how` is `frozen` where the kernel says so."""
+    """The error to raise for a disk that does not answer; `how` is `frozen` if the kernel says so."""
     path = path.parent if path.suffix == ".db" else path
     if how == "frozen":
         text = (
-            f"the disk of {path} is frozen (fsfreeze): a backup of this machine does that, and must thaw it within"
-            " seconds; if none is running, thaw it"
+            f"the disk of {path} is frozen (fsfreeze): backups of this machine do that for a few seconds;"
+            " if no backup is running, unfreeze it"
         )
         return DiskHangsError(text, hint=remedies.for_frozen_disk(str(path)))
     return DiskHangsError(f"the disk of {path} does not answer", hint=remedies.DISK_MESSAGES)
 
 
 def _work(work: Callable[[], object], writing: int) -> None:
-    """The child. It lets go of what its parent's reader may wait for: nobody can end it while it hangs."""
+    """The child process. It closes the standard streams: a reader of them must not wait for a child that hangs."""
     answer: Answer
     try:
         nowhere = os.open(os.devnull, os.O_RDWR)
@@ -141,17 +141,17 @@ def _work(work: Callable[[], object], writing: int) -> None:
         said = pickle.dumps(answer)
     except CollectorError as error:
         said = pickle.dumps((False, error))
-    except BaseException:  # noqa: BLE001 - the boundary of the child: the parent raises it
+    except BaseException:  # noqa: BLE001 - the boundary of the child: the parent raises the error
         said = pickle.dumps((False, traceback.format_exc()))
     view = memoryview(said)
-    with suppress(OSError):  # the parent has gone
+    with suppress(OSError):  # the parent has ended
         while view:
             view = view[os.write(writing, view) :]
     os._exit(0)
 
 
 def _await(child: int, reading: int, path: Path) -> Answer:
-    """The child's answer; an error when it waits too long for the disk, or for a lock."""
+    """The child's answer; raises an error if the child waits too long for the disk or for a lock."""
     said = bytearray()
     waited, watch = 0.0, _Watch(child)
     while True:
@@ -173,22 +173,22 @@ def _await(child: int, reading: int, path: Path) -> Answer:
     os.waitpid(child, 0)
     if not said:
         raise RuntimeError(f"the child that reads {path} ended without an answer")
-    answer: Answer = pickle.loads(said)  # noqa: S301 - of our own child
+    answer: Answer = pickle.loads(said)  # noqa: S301 - written by our own child
     return answer
 
 
 class _Watch:
-    """How long a child has been waiting, by the kernel's word."""
+    """How long a child has been waiting, as the kernel reports it."""
 
     def __init__(self, child: int) -> None:
-        self.slept_s = 0.0  # since the look before, outside of the disk: for a lock
+        self.slept_s = 0.0  # since the last check, outside the disk: for a lock
         self._child = child
         self._last_s = time.monotonic()
         self._switches = ""
         self._one_wait_s = 0.0
 
     def one_wait_s(self) -> float:
-        """For how long the child has been in one and the same wait for the disk, as far as this was looked at."""
+        """How long the child has been in one and the same wait for the disk, as far as the checks have seen."""
         now_s = time.monotonic()
         passed_s, self._last_s = min(now_s - self._last_s, _LATE_S), now_s
         state, switches = kernel_wait.state(Path(f"/proc/{self._child}")), kernel_wait.switches(self._child)
@@ -199,13 +199,13 @@ class _Watch:
 
 
 def _end(child: int) -> None:
-    """It ends when the disk answers again, and not before."""
+    """The child ends when the disk answers again, not before."""
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, os.WNOHANG)
 
 
 def _blame_the_disk(path: Path) -> None:
-    """Raises DiskHangsError when who holds the lock itself waits for the disk: by the kernel's word, or its own."""
+    """Raises DiskHangsError if the holder of the lock itself waits for the disk, by the kernel's or its own report."""
     is_file = path.suffix == ".db"
     beside = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")] if is_file else path.glob("*.db*")
     for pid in pids_holding(beside):
@@ -214,7 +214,7 @@ def _blame_the_disk(path: Path) -> None:
 
 
 def _collector_waits(path: Path) -> bool:
-    """Whether the collector tells that this disk is frozen: the kernel may not tell it to whoever asks."""
+    """Whether the collector reports that this disk is frozen: the kernel may not show it to the current user."""
     try:
         live = read_status(RUNTIME_DIRECTORY / STATUS_NAME)
     except StoreError:

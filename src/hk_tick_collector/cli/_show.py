@@ -1,7 +1,7 @@
-"""Everything that a verb prints leaves here: a line, a document of JSON, rows of CSV. Nothing else in cli/ prints.
+"""Prints all output of the verbs: lines, JSON documents, CSV rows. No other module of cli/ prints.
 
-A line is one line and nothing that a terminal acts on, whatever is in it (`hk_tick_collector.text`); what styles it is
-ours and stands beside it. JSON is ASCII and strict, so that it is valid in every locale and to every reader.
+A printed line is always one line, and no part of it can control the terminal (`hk_tick_collector.text`); only our own
+styles do. JSON is strict and ASCII, so that it is valid in every locale and for every reader.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ _T = TypeVar("_T")
 
 PLAIN: Final = "\33[0m"
 _CLEAR_LINE: Final = "\r\33[K"
-_NOT_ASCII: Final = re.compile(r"[^\n -~]")  # a line break is one of an indented document
+_NOT_ASCII: Final = re.compile(r"[^\n -~]")  # line breaks are kept: an indented document has them
 
 
 def show(text: str = "", *, head: str = "", style: str = "", flush: bool = False) -> None:
-    """Prints one line: `head`, in `style` (an escape sequence of ours, or nothing), then `text`."""
+    """Prints one line: `head` in `style` (an escape sequence of ours, or empty), then `text`."""
     shown = f"{style}{plain(head)}{PLAIN}" if style else plain(head)
     print(f"{shown}{plain(text)}", flush=flush)
 
 
 def padded(text: str, columns: int) -> str:
-    """Text and blanks, so many columns of a terminal in all; a Chinese character takes two."""
+    """Text padded with blanks to this many terminal columns; a Chinese character takes two."""
     wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
     return text + " " * max(0, columns - len(text) - wide)
 
 
 def show_lines(text: str) -> None:
-    """Prints words of our own that have several lines."""
+    """Prints our own text of several lines."""
     for line in text.splitlines():
         show(line)
 
 
 def complain(line: str) -> None:
-    """Prints one line to stderr; where that is closed or full, nobody can be told."""
-    if log.tell(plain(line)):  # after the lines of the log, and not waiting for ever for who reads it
+    """Prints one line to stderr; if stderr is closed or full, the line is lost."""
+    if log.write_text(plain(line)):  # after the lines of the log, but without waiting for ever for a slow reader
         log.flush()
         return
     try:
@@ -60,12 +60,12 @@ def complain(line: str) -> None:
 
 
 def warn(line: str) -> None:
-    """One line for a person, beside the output."""
+    """Prints a warning to stderr, apart from the output."""
     complain(f"warning: {line}")
 
 
 def redraw(text: str, stream: TextIO) -> None:
-    """Replaces what the last line of a terminal shows; with no text the line is clear."""
+    """Replaces the last line of a terminal; without text it clears the line."""
     stream.write(f"{_CLEAR_LINE}{plain(text)}")
     stream.flush()
 
@@ -76,7 +76,7 @@ def show_json(document: object, *, indent: int | None = None) -> None:
 
 
 def json_text(document: object, *, indent: int | None = None) -> str:
-    """JSON by RFC 8259, in ASCII: a number that JSON does not have is null, half a surrogate is U+FFFD."""
+    """JSON as in RFC 8259, in ASCII: a number that JSON cannot express becomes null, half a surrogate U+FFFD."""
     try:
         text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=indent)
     except ValueError:
@@ -108,7 +108,7 @@ def show_json_list(
     items: Iterable[object],
     after: Callable[[], dict[str, object]] | None = None,
 ) -> None:
-    """Prints a JSON document with one more field, a list that is printed as it is read: it may not fit into memory.
+    """Prints a JSON document with one more field, a list printed while it is read: it may not fit into memory.
 
     `after` gives further fields once all items were read. What reading the first item raises is raised before anything
     is printed; what a later one raises leaves a document without its end, which no parser takes for a whole one.
@@ -122,7 +122,7 @@ def show_json_list(
 
 
 def show_csv(rows: Iterable[Sequence[object]], header: Sequence[str] = ()) -> None:
-    """Prints rows as CSV: a row is one line, a cell with a comma or a quote is quoted, numbers are as they are.
+    """Prints rows as CSV: a row is one line; a cell with a comma or quote is quoted, numbers are unchanged.
 
     What reading the first row raises is raised before the header is printed.
     """

@@ -1,7 +1,7 @@
-"""Standard streams that are missing, as some supervisors and `>&-` leave them, or that cannot show every character.
+"""Repairs standard streams: missing ones (some supervisors and `>&-`) and ones that cannot show every character.
 
-A descriptor below 3 that is free would be given to the next socket or file: libuv aborts over it, and what is printed
-would go there. So each missing one is opened to /dev/null before anything else is opened.
+A free descriptor below 3 would be given to the next socket or file. libuv aborts in that case, and printed text would
+go into that file. So each missing stream is opened to /dev/null before anything else is opened.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ _NAMES: Final = ("stdin", "stdout", "stderr")
 
 
 def open_missing() -> None:
-    """Opens those of the descriptors 0 to 2 that are closed. Where even that fails, all stays as it is."""
+    """Opens those of the descriptors 0 to 2 that are closed. If that fails, nothing is changed."""
     for number, name in enumerate(_NAMES):
         try:
             os.fstat(number)
         except OSError:
             try:
-                opened = os.open(os.devnull, os.O_RDWR)  # the lowest free one: this one, unless threads open files
+                opened = os.open(os.devnull, os.O_RDWR)  # the lowest free number: `number`, unless a thread opens files
                 if opened == number:
                     os.set_inheritable(number, True)
                 else:
@@ -34,23 +34,23 @@ def open_missing() -> None:
 
 
 def make_safe() -> None:
-    """Whatever the locale or PYTHONIOENCODING is: a character that a stream cannot show is shown as `\\u8ba2`.
+    r"""Makes every stream usable in any locale: a character that it cannot show becomes `\u8ba2`.
 
-    What comes in is UTF-8, as logs are.
+    Input is read as UTF-8, like logs.
     """
     for number, name in ((1, "stdout"), (2, "stderr")):
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
             try:
                 stream.reconfigure(errors="backslashreplace")
-            except OSError:  # another file was put in its place since it was opened, a pipe for example
+            except OSError:  # the stream was replaced by another file, for example a pipe, since it was opened
                 setattr(sys, name, _text(number))
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def drop(stream: TextIO) -> None:
-    """What is left in the buffer of a stream that failed would be written at the exit, and fail again."""
+    """Drops the buffer of a failed stream, which would otherwise be written at exit and fail again."""
     try:
         stream.flush()
     except OSError:

@@ -1,7 +1,6 @@
-"""A table for a person: drawn by rich on a terminal, plain aligned columns in a pipe or on a terminal that is dumb.
+"""Tables for people: drawn by rich on a terminal, plain aligned columns in a pipe or on a dumb terminal.
 
-A terminal that is too narrow for a table gets fewer columns, and is told which are missing: a number is shown whole or
-not at all.
+On a terminal that is too narrow some columns are left out, and a note names them. A number is never cut.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _HELD_ROWS: Final = 1000  # no more are kept in memory
-_FOLDED: Final = 14  # the narrowest that words are folded to
+_FOLDED: Final = 14  # the narrowest width to which words are folded
 
 
 def print_table(
@@ -33,8 +32,8 @@ def print_table(
 ) -> None:
     """Prints rows under their header; columns named in `right` are aligned to the right.
 
-    Where the terminal is too narrow, words in the columns of `fold` go on in the next line, and those in `spare` are
-    left out, the first one first. More than a thousand rows are plain lines that are printed as they are read: columns
+    If the terminal is too narrow, cells in the columns of `fold` continue on the next line, and columns in `spare` are
+    left out, in that order. More than a thousand rows are plain lines that are printed as they are read: columns
     are then as wide as the first thousand need, and at least as wide as `least` says.
     """
     rest = iter(rows)
@@ -85,7 +84,7 @@ def kept_columns(
     drawn: bool = False,
     fold: frozenset[str] = frozenset(),
 ) -> list[str]:
-    """The columns that fit into `room` characters, as many of the spare ones as can be; all where there is no limit."""
+    """The columns that fit into `room` characters, with as many spare ones as possible; all if there is no limit."""
     widths = dict(zip(header, _widths(header, rows, fold), strict=True))
     for name in spare:
         if room is None or _width(list(widths.values()), drawn=drawn) <= room:
@@ -95,19 +94,19 @@ def kept_columns(
 
 
 def _widths(header: Sequence[str], rows: Sequence[Sequence[str]], fold: frozenset[str] = frozenset()) -> list[int]:
-    """Of each column, what it needs at least."""
+    """The minimum width of each column."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     return [min(width, _FOLDED) if name in fold else width for name, width in zip(header, widths, strict=True)]
 
 
 def _width(widths: Sequence[int], *, drawn: bool) -> int:
-    """How many characters a line has, with what rich or `plain_lines` puts between the columns."""
+    """The width of a line, with what rich or `plain_lines` puts between the columns."""
     between, around = (3, 2) if drawn else (2, 0)
     return sum(widths) + between * (len(widths) - 1) + around
 
 
 def plain_lines(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str]) -> list[str]:
-    """Header and rows with columns as wide as their widest cell, two blanks between."""
+    """Header and rows with columns as wide as their widest cell, and two blanks between columns."""
     widths = _widths(header, rows)
     return [_plain_line(row, header, widths, right) for row in (header, *rows)]
 
@@ -121,7 +120,7 @@ def _plain_line(row: Sequence[str], header: Sequence[str], widths: Sequence[int]
 def _print_rich(
     header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str], fold: frozenset[str]
 ) -> None:
-    from rich import box  # 0.1 s that a piped table does not need
+    from rich import box  # imported late: takes 0.1 s, and a piped table does not need it
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -1,4 +1,4 @@
-"""What a stream can show: lines that are redrawn, colour, or plain text. rich tells, so that all verbs agree."""
+"""What a stream can show: redrawn lines, colour, or plain text. All verbs ask rich, so that they agree."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
 
 
 def can_redraw(stream: TextIO) -> bool:
-    """Whether escape sequences mean something there: on a terminal, if TERM is not `dumb`."""
+    """Whether the stream understands escape sequences: it is a terminal and TERM is not `dumb`."""
     return stream.isatty() and not _console(stream).is_dumb_terminal
 
 
 def in_colour(stream: TextIO) -> bool:
-    """Whether it shows colour, and nobody asked for none: NO_COLOR, of https://no-color.org."""
+    """Whether the stream shows colour and NO_COLOR (https://no-color.org) is not set."""
     return can_redraw(stream) and not _console(stream).no_color
 
 
 def width_of(stream: TextIO) -> int | None:
-    """How many characters a line of this terminal has; None where the stream is no terminal."""
+    """The width of the terminal in characters; None if the stream is not a terminal."""
     return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
@@ -34,6 +34,6 @@ def can_encode(stream: TextIO, text: str) -> bool:
 
 
 def _console(stream: TextIO) -> Console:
-    from rich.console import Console  # 0.1 s that a pipe does not need
+    from rich.console import Console  # imported late: takes 0.1 s, and a pipe does not need it
 
     return Console(file=stream)

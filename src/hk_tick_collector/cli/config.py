@@ -1,4 +1,4 @@
-"""`config`: every setting in force, where it came from, default, unit, bounds."""
+"""`config`: every setting in force with its source, default, unit and bounds."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def config(
     env_file: EnvFile = None,
     as_json: AsJson = False,
     check: Annotated[
-        bool, typer.Option("--check", help="one line for each fault, before a restart; exit code 2 when there is one")
+        bool, typer.Option("--check", help="check before a restart: one line a fault; exit code 2 if there is one")
     ] = False,
     example: Annotated[bool, typer.Option("--example", help="print a .env with every setting and its default")] = False,
 ) -> int:
-    """Shows every setting in force, where it came from, its default, unit and bounds. Secrets are masked.
+    """Shows every setting in force with its source, default, unit and bounds. Secrets are masked.
 
-    With --check it says what a restart of the service would meet, and changes nothing: exit code 0 when every line is
-    right, 2 when one is to be corrected.
+    With --check it shows what a restart of the service would refuse or ignore, and changes nothing: exit code 0 if
+    every line is right, 2 if a line must be corrected.
 
     \b
     Examples:
@@ -69,7 +69,7 @@ def config(
 
 
 def _check(env_file: Path | None, *, as_json: bool) -> int:
-    """What `run` would refuse, and what it would leave out or pass by: one line each."""
+    """What `run` would refuse, leave out or ignore: one line each."""
     errors, odd, right = _faults(env_file)
     file = settings_file(env_file)
     where, edit = file or "the environment", f" -> sudo vim {shlex.quote(str(file))}" if file else ""
@@ -83,17 +83,17 @@ def _check(env_file: Path | None, *, as_json: bool) -> int:
     for text in odd:
         show(f"WARNING: {text}")
     if errors:
-        show(f"the service would not start with these settings; until a restart it runs on{edit}")
+        show(f"the service would not start with these settings; it still runs with the old ones until a restart{edit}")
     elif odd:
-        show(f"the service would start, without what is named above{edit}")
+        show(f"the service would start, but without the entries named above{edit}")
     else:
         show(f"OK: {where}: {right} -> {remedies.RESTART}")
     return 2 if errors or odd else 0
 
 
 def _faults(env_file: Path | None) -> tuple[list[UsageError], list[str], str]:
-    """Errors that stop a start, what is odd beside them, and what is right in a few words."""
-    from ._refusals import blocked, check_made, refusals  # they need SQLite, the table of settings does not
+    """Errors that prevent a start, warnings, and a short description of the valid settings."""
+    from ._refused_settings import blocked, check_made, refusals  # imported late: they need SQLite
 
     try:
         loaded = load_settings(env_file)
@@ -107,7 +107,7 @@ def _faults(env_file: Path | None) -> tuple[list[UsageError], list[str], str]:
     odd = [*loaded.warnings, *loaded.bad_symbols]
     try:
         check_made("SNAPSHOT_DIR", loaded.settings.snapshot_dir, loaded)
-    except UsageError as error:  # it collects all the same, and every snapshot fails
+    except UsageError as error:  # the service collects anyway, but every snapshot fails
         odd.append(error.one_line())
     return errors, odd, right
 
@@ -118,15 +118,15 @@ def _print_table(loaded: Loaded) -> None:
 
 
 def _print_next(loaded: Loaded) -> None:
-    """What to paste, beside the output: the line may hold a token, which stdout never shows."""
+    """Lines to paste, on stderr: they may contain a token, which stdout never shows."""
     found, file = loaded.predecessor, loaded.env_file or "the settings file"
     if found.alerts and found.alerts.lines:
         either = "one of these lines" if len(found.alerts.lines) > 1 else "this line"
-        complain(f"alerts go where they went once {either} is in {file}:")
+        complain(f"alerts are sent to the same places as before once {either} is in {file}:")
         for line in found.alerts.lines:
             complain(line)
     if loaded.env_file and (command := found.removal(loaded.env_file)):
-        complain(f"to take these settings out (a copy stays in {file}.predecessor):")
+        complain(f"to remove these settings (a copy is kept in {file}.predecessor):")
         complain(command)
 
 
@@ -138,7 +138,7 @@ def _row(setting: Setting, loaded: Loaded) -> tuple[str, ...]:
 
 
 def _brief(value: object) -> str:
-    """The value in one cell: of a thousand symbols the first ones and their number."""
+    """The value as one cell: of many symbols the first ones and the number."""
     if isinstance(value, tuple) and not isinstance(value, Address) and len(value) > 3:
         return f"{as_text(value[:3])}, ... ({len(value)})"
     return as_text(value)
@@ -170,7 +170,7 @@ def _document(loaded: Loaded) -> dict[str, object]:
 
 
 def _json_value(value: object) -> object:
-    """Numbers and lists as such, everything else as it would be written in a file."""
+    """Numbers and lists as JSON values, everything else as it would be written in a settings file."""
     if isinstance(value, tuple) and not isinstance(value, Address):
         return [as_text(item) for item in value]
     return value if value is None or isinstance(value, int | float) else as_text(value)

@@ -1,6 +1,6 @@
-"""The verb `demo`: `simulate` and `run` as the processes they are, and a live view of what they leave on the disk.
+"""The verb `demo`: runs `simulate` and `run` as processes and shows a live view of the files they write.
 
-The view knows nothing that an operator's other programs could not know: it reads the live state and the day file.
+The view uses only what any other program could use: the live state and the day file.
 """
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ _STOPPED: Final = re.compile(r" simulator_stopped ticks=(\d+) pushes=(\d+)")
 
 
 def demo(
-    symbols: Annotated[int, typer.Option(min=1, max=2000, help="How many symbols the simulated market has.")] = 100,
-    rate: Annotated[float, typer.Option(min=0.1, help="Mean of ticks per second over all symbols.")] = 500.0,
-    seconds: Annotated[float | None, typer.Option(min=1, help="End by itself after so long.")] = None,
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Where the day file goes.")] = _DATA_ROOT,
+    symbols: Annotated[int, typer.Option(min=1, max=2000, help="Number of symbols of the simulated market.")] = 100,
+    rate: Annotated[float, typer.Option(min=0.1, help="Mean number of ticks per second over all symbols.")] = 500.0,
+    seconds: Annotated[float | None, typer.Option(min=1, help="Stop after this many seconds.")] = None,
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Directory of the day file.")] = _DATA_ROOT,
 ) -> int:
-    """A simulated OpenD and the collector together, with a live view; leaves a real day file. Ctrl-C ends it.
+    """Runs a simulated OpenD and the collector, with a live view; leaves a real day file. Ctrl-C ends it.
 
-    Each demo begins its own day: what an earlier one left of today is moved to a directory beside it.
+    Each demo starts a new day file: the files of an earlier demo of today are moved to a directory beside it.
 
     Example: hk-tick-collector demo --seconds 30
     """
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup sets it so
             signal.signal(number, lambda *_: stop.set())
     root = data.absolute()
     if earlier := begin(root):
-        show(f"An earlier demo of today is now in {earlier}; this one begins its own day.")
+        show(f"The files of an earlier demo of today are now in {earlier}; this demo starts a new day file.")
     with tempfile.TemporaryDirectory(prefix="hk-tick-demo-") as scratch:
         simulator_log, collector_log = Path(scratch, "simulate.log"), Path(scratch, "run.log")
         symbols_file = Path(scratch, "symbols")
@@ -67,7 +67,7 @@ def demo(
         ):
             port = _wait_for_port(simulator, simulator_log, stop)
             settings = {"FUTU_PORT": str(port), "FUTU_SYMBOLS": f"@{symbols_file}", "DATA_ROOT": str(root)}
-            settings["METRICS_ADDR"] = ""  # the port is the installed service's
+            settings["METRICS_ADDR"] = ""  # the default port belongs to the installed service
             with _process("run", ["--env-file", os.devnull], settings, collector_log) as collector:
                 show(f"OpenD is simulated on 127.0.0.1:{port}; the collector writes to {root}. Ctrl-C ends it.")
                 live = _watch(root, stop, seconds, (simulator, collector), (simulator_log, collector_log))
@@ -81,14 +81,15 @@ def demo(
 def _process(
     verb: str, arguments: list[str], settings: dict[str, str], log_file: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """One of our own verbs as a process, ended at the latest when the block ends.
+    """One of our verbs as a process, which is ended when the block ends.
 
-    In a session of its own, so that Ctrl-C in the terminal reaches this process alone and the end has an order.
+    The process has a session of its own: Ctrl-C in the terminal reaches only this process, which then ends the others
+    in order.
     """
     with log_file.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-m", "hk_tick_collector", verb, *arguments],
-            env={**environment_without_settings(), **settings},  # the demo shows the defaults
+            env={**environment_without_settings(), **settings},  # the demo uses the defaults
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -150,7 +151,7 @@ def _frame(root: Path, live: LiveStatus) -> Frame:
 
 
 def _wait_until_drained(root: Path, live: LiveStatus | None) -> LiveStatus | None:
-    """The simulator is gone; what it had sent is on its way to the disk."""
+    """The simulator has ended; the ticks it sent are still being stored."""
     deadline = time.monotonic() + _STOP_S
     while time.monotonic() < deadline:
         before, live = live, read_status(root / STATUS_NAME)
@@ -181,7 +182,7 @@ def _tell_totals(root: Path, live: LiveStatus | None, simulator_log: Path) -> in
 
 
 def _shown(path: Path) -> str:
-    """The path as it is typed from here."""
+    """The path as the user would type it here."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
@@ -194,4 +195,4 @@ def _text(log_file: Path) -> str:
 
 def _last_line(log_file: Path) -> str:
     lines = _text(log_file).strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "it printed nothing"

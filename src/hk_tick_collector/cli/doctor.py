@@ -1,4 +1,4 @@
-"""`doctor`: everything that must be right before the open, each failure with its remedy."""
+"""`doctor`: checks everything that must be right before the market opens, and gives a remedy for each failure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hk_tick_collector.ops.findings.words import ENGLISH, Words
 
 from ._options import AsJson, EnvFile, today
 from ._patience import demand_writable, in_child
-from ._refusals import refusals, rsa_key
+from ._refused_settings import refusals, rsa_key
 from ._show import show, show_json
 from ._terminal import in_colour
 from .status import live_status
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
     from hk_tick_collector.config import Loaded, Settings
     from hk_tick_collector.ops.live.status import LiveStatus
 
-_FRESH_MS: Final = 10_000  # the live state of a service that runs is written every second
+_FRESH_MS: Final = 10_000  # a running service writes its live state every second
 _COLOURS: Final = {Outcome.OK: "\33[32m", Outcome.NOT_CHECKED: "\33[2m", Outcome.WARNING: "\33[33m"}
 _COLOURS_OF_FAILURE: Final = "\33[1;31m"
 
 
 def doctor(env_file: EnvFile = None, as_json: AsJson = False) -> int:
-    """Checks everything that must be right before the open; each failure comes with what to type.
+    """Checks everything that must be right before the market opens, and gives a remedy for each failure.
 
-    It changes nothing, does not disturb a running service, and opens one short connection to OpenD, on which it never
-    subscribes. Run it as root to have all of it checked. Exit code 0 fine, 1 warning, 2 failure.
+    It changes nothing and does not disturb a running service. It opens one short connection to OpenD and never
+    subscribes on it. Run it as root so that everything can be checked. Exit code 0 fine, 1 warning, 2 failure.
 
     \b
     Examples:
@@ -66,7 +66,7 @@ def doctor(env_file: EnvFile = None, as_json: AsJson = False) -> int:
 
 def _print(check: Check, lang: str, *, colour: bool) -> None:
     text, to_do = check.words(lang)
-    # What stands behind an arrow can be pasted.
+    # The text after an arrow can be pasted as a command.
     mark = " -> " if is_command(to_do) else Words("; ", "；").of(lang)
     remedy = f"{mark}{to_do}" if to_do else ""
     style = _COLOURS.get(check.outcome, _COLOURS_OF_FAILURE) if colour else ""
@@ -74,7 +74,7 @@ def _print(check: Check, lang: str, *, colour: bool) -> None:
 
 
 def _checks(env_file: Path | None) -> Iterator[Check]:
-    """Every check in the order of what depends on what; one that fails stops no other."""
+    """All checks, each after those it depends on; a failed check does not stop the others."""
     account = files.service_account()
     yield files.check_caller(account)
     try:
@@ -85,7 +85,7 @@ def _checks(env_file: Path | None) -> Iterator[Check]:
         loaded = None
     wrong: dict[str, UsageError] = {}
     if loaded:
-        with suppress(StoreError):  # a disk that does not answer is told below
+        with suppress(StoreError):  # a disk that does not answer is reported by a later check
             wrong = in_child(partial(refusals, loaded), loaded.settings.data_root)
         yield from _check_settings(loaded, account, wrong)
         yield from _check_disk(loaded.settings, account, wrong)
@@ -101,7 +101,10 @@ def _checks(env_file: Path | None) -> Iterator[Check]:
         yield _check_metrics(loaded.settings)
         yield _check_alerts(loaded.settings, wrong.get("ALERT_URLS"))
     else:
-        text = Words("data, OpenD, metrics and alerts need settings", "資料、OpenD、指標與告警須有設定才能檢查")
+        text = Words(
+            "data, OpenD, metrics and alerts cannot be checked without settings",
+            "資料、OpenD、指標與告警須有設定才能檢查",
+        )
         yield not_checked("the rest", text, Words("see settings above", "見上面的 settings"))
 
 
@@ -118,7 +121,7 @@ def _check_settings(loaded: Loaded, account: files.Account, wrong: dict[str, Usa
     else:
         count = f"{len(settings.symbols):,}"
         text = Words(
-            f"{given} given, the others default; {count} symbols", f"設定了 {given} 項，其餘用預設值；{count} 隻股票"
+            f"{given} given, the rest default; {count} symbols", f"設定了 {given} 項，其餘用預設值；{count} 隻股票"
         )
         yield ok("settings", text)
     yield from _check_predecessor(loaded)
@@ -140,7 +143,7 @@ def _check_disk(settings: Settings, account: files.Account, wrong: dict[str, Usa
 
 
 def _check_predecessor(loaded: Loaded) -> Iterator[Check]:
-    """What of the predecessor's settings is left, and what to paste."""
+    """The predecessor's settings that are still there, and the lines to paste."""
     found, where = loaded.predecessor, loaded.env_file or ENVIRONMENT
     if found.alerts and found.alerts.lines:
         either = Words(" or ".join(found.alerts.lines), " 或 ".join(found.alerts.lines))
@@ -157,7 +160,7 @@ def _check_predecessor(loaded: Loaded) -> Iterator[Check]:
 def _check_data(settings: Settings, account: files.Account, wrong: dict[str, UsageError]) -> Iterator[Check]:
     root = settings.data_root
     waits = check_host.check_takeover()
-    if waits:  # what is there belongs to another program, and is set right by the start that takes over
+    if waits:  # the file belongs to another program; the start that takes over corrects it
         yield waits
         yield files.check_file_system(root)
         yield files.check_space(root, today(), settings.disk_min_free_mb)
@@ -207,7 +210,7 @@ def _check_opend(loaded: Loaded, wrong: dict[str, UsageError]) -> list[Check]:
 
 
 def _subscribed(settings: Settings) -> int | None:
-    """How many symbols the running service has subscribed; None where its live state may not be read."""
+    """How many symbols the running service has subscribed; None if its live state cannot be read."""
     try:
         live_status(settings.data_root)
     except StoreError:
@@ -224,7 +227,7 @@ def _check_metrics(settings: Settings) -> Check:
 
 
 def _check_alerts(settings: Settings, wrong: UsageError | None) -> Check:
-    """How many there are and of which kind; what is behind a scheme is a secret."""
+    """The number of destinations and their kinds; the rest of a URL is secret."""
     if wrong:
         return failure("alerts", str(wrong), wrong.hint)
     schemes = sorted({url.get_secret_value().partition("://")[0] for url in settings.alert_urls})

@@ -1,4 +1,4 @@
-"""`gaps`: the gaps of a day, as the day file has them, and their sums."""
+"""`gaps`: the gaps of a day as the day file records them, and their totals."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ _HEADER: Final = ("symbol", "from", "to", "missing", "cause", "status", "opened"
 _WIDTHS: Final = (8, 12, 12, 9, 12, 6, 12, 12, 19, 19)
 _RIGHT: Final = frozenset({"missing", "from_seq", "to_seq"})
 _SPARE: Final = ("to_seq", "from_seq", "closed", "opened")
-_NO_END: Final = 2**63 - 1  # a gap that nobody knows the end of
+_NO_END: Final = 2**63 - 1  # the end of the gap is unknown
 
 
 def gaps(
-    symbols: Annotated[list[str] | None, typer.Argument(metavar="SYMBOL", help="like HK.00700; all when none")] = None,
+    symbols: Annotated[list[str] | None, typer.Argument(metavar="SYMBOL", help="like HK.00700; default: all")] = None,
     day: Day = None,
     only_open: Annotated[bool, typer.Option("--open", help="only gaps whose ticks are still missing")] = False,
     as_json: AsJson = False,
     env_file: EnvFile = None,
 ) -> None:
-    """Lists the gaps of a day: which ticks of a symbol are missing, why, and whether they were backfilled since.
+    """Lists the gaps of a day: which ticks of a symbol are missing, why, and whether they have been backfilled.
 
-    Times are Hong Kong's. A gap is open while its ticks are missing, and healed once they are stored; one with the
-    cause rejected was received, cannot be stored, and is not asked for again. Exit code 0, with gaps or without.
+    Times are Hong Kong time. A gap is open while its ticks are missing, and healed once they are stored. A gap with the
+    cause rejected was received and cannot be stored, so it is not requested again. Exit code 0, with gaps or without.
     A file with a value that no collector wrote: nothing is printed, one line on stderr names it, exit code 1.
 
     \b
@@ -57,7 +57,7 @@ def gaps(
             _print(name, reader, reader.each_gap(wanted, only_open=only_open), as_json=as_json)
     except NoDayError as error:
         if name > today():
-            raise UsageError(f"{name} has not come yet", hint=error.hint) from None
+            raise UsageError(f"{name} is in the future", hint=error.hint) from None
         raise
 
 

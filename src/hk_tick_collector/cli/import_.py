@@ -1,4 +1,4 @@
-"""`import`: day files of the predecessor into ours."""
+"""`import`: imports day files of the predecessor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 
 from hk_tick_collector import __version__
 from hk_tick_collector.clock import now_ms
-from hk_tick_collector.collect.loading.imported import missing_of
+from hk_tick_collector.collect.loading.imported_gaps import missing_of
 from hk_tick_collector.errors import CollectorError, OwnedError, StoreError, UsageError
 from hk_tick_collector.store import foreign, predecessor
 from hk_tick_collector.store.importing import clear_drafts, hand_over, import_day
@@ -34,10 +34,10 @@ _WORDS: Final = {
     predecessor.OTHER_DAY: "of another day",
     predecessor.INCOMPLETE: "without price, volume or turnover",
     predecessor.ODD_TYPE: "with values of another type",
-    predecessor.TIME_IN_DOUBT: "whose time is in doubt",
+    predecessor.TIME_IN_DOUBT: "with a doubtful time",
 }
 _AT_WORK: Final = (
-    "the collector that runs (process {}) adds it to {} by itself, and removes .not-imported when it is done"
+    "the running collector (process {}) adds it to {} by itself, and removes .not-imported when it is done"
 )
 _SHOW_EVERY_S: Final = 0.1
 
@@ -45,19 +45,19 @@ _SHOW_EVERY_S: Final = 0.1
 def import_(
     files: Annotated[list[Path], typer.Argument(metavar="FILE", help="a day file of the predecessor, or a directory")],
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="DATA_ROOT", help="where the day file of ours goes; else DATA_ROOT")
+        Path | None, typer.Option("--to", metavar="DATA_ROOT", help="directory of the new day file; default: DATA_ROOT")
     ] = None,
     env_file: EnvFile = None,
 ) -> int:
-    """Brings day files of the predecessor into ours: a new file, checked row by row; the old one is kept aside.
+    """Imports day files of the predecessor: writes a new file and checks it row by row; the old file is kept.
 
-    The predecessor is another collector with the same paths and names of files. Its ticks go to YYYYMMDD.db, its file
-    is renamed to YYYYMMDD.db.predecessor-TIME where it stood in the way, and is never deleted. Rows without a sequence
-    go to the table ticks_without_seq, other rows that are no ticks to rows_not_imported, each with its cause; both are
-    counted. Where a day file of ours is there already the ticks are added to it, and what it has stays. Of a directory
-    every day file of the predecessor in it is imported. The collector may go on running.
+    The predecessor is another collector with the same paths and file names. Its ticks go to YYYYMMDD.db. If its file
+    has that name, it is renamed to YYYYMMDD.db.predecessor-TIME; it is never deleted. Rows without a sequence go to the
+    table ticks_without_seq, other rows that are not valid ticks to rows_not_imported with the cause; both are counted.
+    If a day file of ours exists, ticks are added to it and its own ticks are kept. For a directory, every day file of
+    the predecessor in it is imported. The collector may run meanwhile.
 
-    Exit code 0 when every file is imported, or was before; 1 otherwise, and such a file is left as it was.
+    Exit code 0 if every file is imported or was imported before; otherwise 1, and a file that failed is unchanged.
 
     \b
     Examples:
@@ -69,7 +69,9 @@ def import_(
     data_root = to.absolute() if to else settings.data_root
     if not data_root.is_dir():
         option = "--to" if to else "DATA_ROOT"
-        raise UsageError(f"{option} {data_root} is not a directory", hint=f"mkdir -p {data_root}, or name another")
+        raise UsageError(
+            f"{option} {data_root} is not a directory", hint=f"mkdir -p {data_root}, or name another directory"
+        )
     keep_free = settings.disk_min_free_mb * 2**20 if not to else 0
     clear_drafts(data_root)
     failed = 0
@@ -83,7 +85,7 @@ def import_(
 
 
 def _named(files: list[Path]) -> Iterator[Path]:
-    """The files that are meant, each once: of a directory those of the predecessor, oldest day first."""
+    """The files to import, each once: from a directory those of the predecessor, oldest day first."""
     seen: set[Path] = set()
     for named in files:
         for path in _in_directory(named.absolute()) if named.is_dir() else [_moved(named.absolute())]:
@@ -101,14 +103,14 @@ def _in_directory(directory: Path) -> list[Path]:
         except OursError:
             continue
         except StoreError:
-            found.append(path)  # its import tells what is wrong
+            found.append(path)  # its import reports the error
     if not found:
-        show(f"{directory}: no day file of the predecessor is left to be imported")
+        show(f"{directory}: no day file of the predecessor is left to import")
     return sorted(found, key=lambda path: path.name)
 
 
 def _moved(path: Path) -> Path:
-    """The file itself; or where it is, once an import that was cut short, or the collector, has set it aside."""
+    """The file itself, or its new path after an interrupted import or the collector has renamed it."""
     if path.exists():
         return path
     waiting = (
@@ -120,14 +122,14 @@ def _moved(path: Path) -> Path:
 
 
 def _import(path: Path, data_root: Path, keep_free: int) -> str:
-    """Imports one file; what is to be told of it."""
+    """Imports one file; returns the line to print."""
     holder = describe(foreign.opener(path) or 0)
     if holder.is_collector and foreign.is_kept(path):
         return f"{path}: {_AT_WORK.format(holder.pid, path_of(data_root, path.name[:8]))}: nothing to do"
     if not holder.is_collector and (opened := foreign.held_by(path)):
         raise StoreError(
-            f"it is open in {opened}, which may be the predecessor at work",
-            hint=f"sudo fuser -v {path}* names it; stop it, then import again",
+            f"it is open in {opened}, perhaps the predecessor itself",
+            hint=f"sudo fuser -v {path}* names the process; stop it, then import again",
         )
     bar = _Bar(path.name)
     started_s = time.monotonic()
@@ -147,8 +149,8 @@ def _import(path: Path, data_root: Path, keep_free: int) -> str:
             except OwnedError:
                 kept = hand_over(source, data_root, now_ms())
                 return (
-                    f"{path}: handed to the collector that runs, which adds it to {path_of(data_root, source.day())}:"
-                    f" {kept.name} loses .not-imported when that is done"
+                    f"{path}: given to the running collector, which adds it to {path_of(data_root, source.day())}"
+                    f" and removes .not-imported from {kept.name} when it is done"
                 )
     except OursError as error:
         return f"{path}: nothing to do: {error}"
@@ -161,14 +163,14 @@ def _line(path: Path, target: Path, kept: Path, result: Imported, took_s: float)
     verb = "added" if result.merged else "imported"
     parts = [f"{result.stored:,} of {result.rows:,} rows {verb} to {target}, checked row by row in {took_s:.1f} s"]
     if result.duplicate:
-        parts.append(f"{result.duplicate:,} were there already")
+        parts.append(f"{result.duplicate:,} were already there")
     parts += [f"{rows:,} {_WORDS.get(cause, cause)}" for cause, rows in sorted(result.beside.items())]
     if any(cause != predecessor.WITHOUT_SEQ for cause in result.beside):
-        parts.append("what is no tick is in the table rows_not_imported")
+        parts.append("rows that are not valid ticks are in the table rows_not_imported")
     if result.shifted:
-        parts.append(f"{result.shifted:,} had a time eight hours off by their own sequence: put right")
+        parts.append(f"{result.shifted:,} had a time eight hours off, shown by their own sequence: corrected")
     if result.without_recv:
-        parts.append(f"{result.without_recv:,} without recv_ts_ms: inserted_at_ms stands for it")
+        parts.append(f"{result.without_recv:,} without recv_ts_ms: inserted_at_ms is used instead")
     if result.gaps:
         parts.append(f"{result.gaps:,} gaps, {result.missing:,} ticks missing")
     where = f"the old file is {kept}" if kept != path else "the old file stays where it is"
@@ -176,7 +178,7 @@ def _line(path: Path, target: Path, kept: Path, result: Imported, took_s: float)
 
 
 class _Bar:
-    """How far one file is, on a terminal."""
+    """The progress of one file, on a terminal."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -185,14 +187,14 @@ class _Bar:
         self._next_s = 0.0
 
     def show(self, done: int, total: int) -> None:
-        """Draws it anew, now and then."""
+        """Redraws it from time to time."""
         if self._draws and time.monotonic() >= self._next_s:
             self._next_s = time.monotonic() + _SHOW_EVERY_S
             redraw(f"{self._name}: {done:,} of {total:,} rows", sys.stderr)
             self._drawn = True
 
     def clear(self) -> None:
-        """Leaves the line to what is printed next."""
+        """Clears the line for the next output."""
         if self._drawn:
             redraw("", sys.stderr)
             self._drawn = False

@@ -1,4 +1,4 @@
-"""`logs`: the service's journal, filtered and coloured; and what a line means."""
+"""`logs`: the service's journal, filtered and coloured, and the explanation of a line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 
 from hk_tick_collector.config import operator_language
 from hk_tick_collector.errors import JournalError, UsageError
-from hk_tick_collector.ops.catalogue import catalogue
+from hk_tick_collector.ops.explanations import catalogue
 from hk_tick_collector.ops.findings.words import Words, same
 
 from ._journal import LEVELS, SYSTEMD, Choice, Line, read_lines, summed
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 UNIT: Final = "hk-tick-collector"
-_LATEST_LINES: Final = 500  # what is read of the journal where no --since says it
+_LATEST_LINES: Final = 500  # lines read from the journal without --since
 _MAY_NOT: Final = ("insufficient permissions", "not seeing messages from other users", "Permission denied")
 _WHAT: Final = {"log line": Words("log line", "日誌"), "finding": same("finding")}
 _DO: Final = Words("do", "做法")
@@ -34,30 +34,35 @@ _COLOURS: Final = {"DEBUG": "\33[2m", "INFO": "", "WARNING": "\33[33m", "ERROR":
 
 def logs(
     file: Annotated[
-        str | None, typer.Argument(metavar="FILE", help="a saved log, - for stdin; the journal when not given")
+        str | None, typer.Argument(metavar="FILE", help="a saved log, - for stdin; default: the journal")
     ] = None,
     *,
     since: Annotated[
         str | None,
-        typer.Option("--since", metavar="TIME", help="as journalctl, Hong Kong's: '10 minutes ago', 09:15, today"),
+        typer.Option(
+            "--since", metavar="TIME", help="as for journalctl, in Hong Kong time: '10 minutes ago', 09:15, today"
+        ),
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="go on with new lines as they come")] = False,
-    level: Annotated[str, typer.Option("--level", metavar="LEVEL", help="least level: DEBUG to ERROR")] = "DEBUG",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="keep printing new lines")] = False,
+    level: Annotated[str, typer.Option("--level", metavar="LEVEL", help="lowest level: DEBUG to ERROR")] = "DEBUG",
     event: Annotated[
-        list[str] | None, typer.Option("--event", metavar="EVENT", help="only this event; may be given again")
+        list[str] | None, typer.Option("--event", metavar="EVENT", help="only this event; can be repeated")
     ] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="every line as it is: routine ones too, repeats not summed up")
-    ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="every line: also routine lines, and each repeat")] = False,
     explain: Annotated[
-        str | None, typer.Option("--explain", metavar="EVENT_OR_LINE", help="what it means; `all` lists every name")
+        str | None,
+        typer.Option(
+            "--explain",
+            metavar="EVENT_OR_LINE",
+            help="explain an event, a finding or a log line; `all` lists every name",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Shows what the service logged, newest last: warnings and errors stand out, repeats are summed up.
+    """Shows what the service logged, newest last; warnings and errors are highlighted, repeats are combined.
 
-    Without --since these are the last 500 lines of the journal. Lines that only say that all goes on
-    (persist_summary, persist_loop_heartbeat) are left out; --all shows them.
+    Without --since these are the last 500 lines of the journal. The routine lines persist_summary and
+    persist_loop_heartbeat are left out; --all shows them.
 
     \b
     Examples:
@@ -71,9 +76,11 @@ def logs(
         _explain(explain, as_json=as_json)
     else:
         if follow and (as_json or file):
-            raise UsageError("--follow is for the journal on a terminal", hint="leave --json and FILE away")
+            raise UsageError("--follow works only with the journal, on a terminal", hint="leave out --json and FILE")
         if file and since:
-            raise UsageError("--since is for the journal", hint="leave it away, or pipe journalctl --since in")
+            raise UsageError(
+                "--since works only with the journal", hint="leave it out, or pipe the output of journalctl --since"
+            )
         choice = Choice(_level(level), frozenset(map(_event, event or [])), everything)
         with _source(file, since, follow=follow) as raw_lines:
             wanted = filter(choice.takes, read_lines(raw_lines, at_once=follow))
@@ -82,12 +89,12 @@ def logs(
 
 def _level(text: str) -> str:
     if text.upper() not in LEVELS:
-        raise UsageError(f"--level {text} is no level", hint=f"levels are {', '.join(LEVELS)}")
+        raise UsageError(f"--level {text} is not a level", hint=f"levels are {', '.join(LEVELS)}")
     return text.upper()
 
 
 def _event(text: str) -> str:
-    """The event that is meant, by the name it has in the log."""
+    """The event in the text, by its name in the log."""
     found = [each.name for each in catalogue.explain(text) if each.what == "log line"]
     if text != SYSTEMD and not found:
         raise _unknown(text)
@@ -96,9 +103,9 @@ def _event(text: str) -> str:
 
 def _unknown(text: str) -> UsageError:
     near = catalogue.nearest(text)
-    hint = f"perhaps {near}" if near else "hk-tick-collector logs --explain all lists every name"
+    hint = f"did you mean {near}?" if near else "hk-tick-collector logs --explain all lists every name"
     shown = text if len(text) <= 60 else text[:57] + "..."
-    return UsageError(f"{shown!r} is no log line and no finding of this version", hint=hint)
+    return UsageError(f"{shown!r} is neither a log event nor a finding of this version", hint=hint)
 
 
 def _explain(text: str, *, as_json: bool) -> None:
@@ -122,7 +129,7 @@ def _explain(text: str, *, as_json: bool) -> None:
 
 
 def _plain(words: Words, lang: str) -> str:
-    """As a terminal shows it: the marks of code in Chinese are for the page."""
+    """The text for a terminal: the code marks in Chinese text are for the page."""
     return words.of(lang).replace("`", "")
 
 
@@ -148,11 +155,11 @@ def _source(file: str | None, since: str | None, *, follow: bool) -> Iterator[It
 
 @contextmanager
 def _journal(since: str | None, *, follow: bool) -> Iterator[Iterable[str]]:
-    """What journalctl prints of our unit. JournalError when there is no journal, or none that this user may read."""
+    """The output of journalctl for our unit. JournalError if there is no journal or this user may not read it."""
     program = which("journalctl")
     if program is None:
         raise JournalError("there is no journalctl on this host", hint="name a file: hk-tick-collector logs FILE")
-    # What --since says, and what the journal says of other programs, is Hong Kong's time as well.
+    # --since, and the journal's lines of other programs, are in Hong Kong time too.
     command = ["/usr/bin/env", "TZ=HKT-8", program, "-u", UNIT, "-o", "short-iso", "--no-pager"]
     command += [f"--since={since}"] if since else ["-n", str(_LATEST_LINES)]
     command += ["--follow"] if follow else []
@@ -170,7 +177,7 @@ def _journal(since: str | None, *, follow: bool) -> Iterator[Iterable[str]]:
 
 
 class _Seen:
-    """Lines of a stream, counted; journalctl's own remarks are no lines."""
+    """The lines of a stream, with a limit; journalctl's own remarks are left out."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
@@ -183,7 +190,7 @@ class _Seen:
 
 
 def _judge(said: str, code: int, lines: int, since: str | None) -> None:
-    """What journalctl said beside its output, in one line with a remedy."""
+    """The error that journalctl printed, as one line with a remedy."""
     if not lines and any(words in said for words in _MAY_NOT):
         raise JournalError(
             "this user may not read the journal",
@@ -192,7 +199,7 @@ def _judge(said: str, code: int, lines: int, since: str | None) -> None:
     words = " ".join(said.split())
     if code and "parse timestamp" in words:
         raise UsageError(
-            f"--since {since} is no time", hint="write '10 minutes ago', 'today', 09:15 or '2026-11-20 09:15'"
+            f"--since {since} is not a time", hint="write '10 minutes ago', 'today', 09:15 or '2026-11-20 09:15'"
         )
     if code:
         raise JournalError(f"journalctl failed: {words}", hint=f"compare with: sudo journalctl -u {UNIT} -n 20")
@@ -209,7 +216,7 @@ def _print(lines: Iterator[Line], *, repeats: bool, at_once: bool, as_json: bool
     colour = in_colour(sys.stdout)
     for line, held_back in ((line, 0) for line in lines) if repeats else summed(lines):
         if held_back:
-            show(f"    … {held_back:,} more {line.event} like it, then the last:")
+            show(f"    … {held_back:,} more {line.event} like this one; the last:")
         for text in (line.text, *line.more):
             show(head=text, style=_COLOURS[line.level] if colour else "")
         if at_once:

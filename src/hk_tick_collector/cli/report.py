@@ -1,4 +1,4 @@
-"""The verb `report`: retention and disk, for the daily timer and for a person. It deletes and moves nothing."""
+"""The verb `report`: retention and disk, for the daily timer and for people. It deletes and moves nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hk_tick_collector.config import operator_language
 from hk_tick_collector.errors import DiskHangsError
 from hk_tick_collector.ops.findings import health, retention
 from hk_tick_collector.ops.findings.words import ENGLISH, NO_WORDS, Words, same
-from hk_tick_collector.store.kept import GOOD, survey
+from hk_tick_collector.store.inventory import GOOD, survey
 
 from ._options import AsJson, EnvFile, settings_in_force, today
 from ._patience import in_child
@@ -20,7 +20,7 @@ from .status import hanging
 
 if TYPE_CHECKING:
     from hk_tick_collector.config import Settings
-    from hk_tick_collector.store.kept import Kept, KeptDay
+    from hk_tick_collector.store.inventory import Kept, KeptDay
 
 _FINE: Final = Words("OK: nothing to do", "OK: 毋須處理")
 
@@ -32,10 +32,10 @@ def report(
     as_json: AsJson = False,
     env_file: EnvFile = None,
 ) -> int:
-    """What is kept, what is missing, and when the disk is full: one line, then the figures. Nothing is deleted.
+    """What is kept, what is missing, and when the disk will be full: one line, then the figures. Nothing is deleted.
 
-    Days without a good snapshot or its SHA-256, days that are not sealed, damaged files, what a spool holds. What may
-    be moved is named with the command.
+    It lists days without a valid snapshot or its SHA-256, days that are not sealed, damaged files, and what a spool
+    holds. For days that can be moved it prints the command.
 
     Exit code 0 fine, 1 warning, 2 critical.
 
@@ -140,7 +140,7 @@ def _lines(found: Kept, forecast: retention.Forecast) -> list[tuple[Words, Words
 
 def _growth(forecast: retention.Forecast) -> Words:
     if forecast.bytes_per_day is None:
-        return Words("not known before the first finished day", "首個完結的交易日之前不明")
+        return Words("unknown until the first day is finished", "首個完結的交易日之前不明")
     grows = Words("{size_mb:,.1f} MB a trading day", "每個交易日 {size_mb:,.1f} MB")
     grows = grows.filled(size_mb=forecast.bytes_per_day / 2**20)
     if forecast.days_until_full is None:
@@ -153,7 +153,7 @@ def _growth(forecast: retention.Forecast) -> Words:
 
 
 def _move_lines(movable: list[KeptDay], settings: Settings) -> list[tuple[Words, Words]]:
-    """What to type, for a person who decides; /ARCHIVE stands for a directory of his on another disk."""
+    """The command to type, if the person decides to; /ARCHIVE stands for a directory on another disk."""
     if not movable:
         return []
     day, root, snapshots = movable[0].day, shlex.quote(str(settings.data_root)), shlex.quote(str(settings.snapshot_dir))

@@ -1,4 +1,4 @@
-"""The verb `run`: settings in, the service started, its exit code out."""
+"""The verb `run`: reads the settings, starts the service, returns its exit code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.ops.live.systemd_notify import Notifier
 
 from ._options import EnvFile, limits
-from ._refusals import check_data_root, check_made, destinations, rsa_key, symbols
+from ._refused_settings import check_data_root, check_made, destinations, rsa_key, symbols
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,19 +45,19 @@ def _run(env_file: Path | None) -> int:
         log.warning("setting", detail=warning)
     if loaded.predecessor.lines:
         log.warning(
-            "setting", detail="settings of the predecessor are told above", hint="sudo hk-tick-collector config"
+            "setting", detail="settings of the predecessor are listed above", hint="sudo hk-tick-collector config"
         )
 
     _check_descriptors()
 
-    import uvloop  # after the settings: a wrong one is told without waiting for imports
+    import uvloop  # imported after the settings are read: a wrong setting is reported without the delay of the imports
 
     from hk_tick_collector.collect.service import serve
 
     try:
         return uvloop.run(serve(options))
     finally:
-        log.flush()  # the last lines, however this process ends
+        log.flush()  # flushes the last lines, however this process ends
 
 
 def _options(loaded: Loaded) -> ServiceOptions:
@@ -107,17 +107,17 @@ def _options(loaded: Loaded) -> ServiceOptions:
 
 
 def status_path(data_root: Path) -> Path:
-    """Where the live state is: systemd's runtime directory when it started us, else DATA_ROOT."""
+    """The directory of the live state: systemd's runtime directory if systemd started us, otherwise DATA_ROOT."""
     from hk_tick_collector.ops.live.status import STATUS_NAME
 
     return (systemd_environment().runtime_directory or data_root) / STATUS_NAME
 
 
 def _check_descriptors() -> None:
-    """With fewer than the event loop itself needs, libuv would abort."""
+    """Raises if fewer descriptors than the event loop needs are allowed: libuv would abort."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if limit < _DESCRIPTORS_LEAST:
         raise CollectorError(
-            f"only {limit} files may be open, at least {_DESCRIPTORS_LEAST} must be",
+            f"only {limit} open files are allowed, at least {_DESCRIPTORS_LEAST} are needed",
             hint="ulimit -n 1024, or LimitNOFILE=1024 in the unit",
         )

@@ -1,4 +1,4 @@
-"""`hk-tick-collector simulate`: arguments → a Plan and a Gateway, then a simulator until a signal ends it."""
+"""`hk-tick-collector simulate`: makes a Plan and a Gateway from the arguments, then runs a simulator until a signal."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _AT: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
 
 
 def _list_steps(wanted: bool) -> None:
-    """Prints what a scenario may say."""
+    """Prints the grammar of a scenario."""
     if not wanted:
         return
     from hk_tick_collector.simulator.faults.scenario import STEPS
 
-    show("[at TIME] [every TIME [until TIME]] STEP          one line of a scenario; TIME like 500ms, 5s or 2m")
-    show("every TIME random seed NUMBER from STEP | STEP ...  one of them each time")
+    show("[at TIME] [every TIME [until TIME]] STEP          one line of a scenario; TIME is like 500ms, 5s or 2m")
+    show("every TIME random seed NUMBER from STEP | STEP ...  one of these steps each time")
     show()
     for name, form in STEPS.items():
         show(" ".join(filter(None, (f"  {name}", form.words, "[for TIME]" if form.lasts else ""))))
@@ -55,22 +55,23 @@ def _list_sequences(wanted: bool) -> None:
     raise typer.Exit
 
 
-def simulate(  # noqa: PLR0917 - typer makes an option of each
+def simulate(  # noqa: PLR0917 - typer makes an option of each argument
     symbols: Annotated[
         str, typer.Option(help="how many symbols, a list like HK.00700,HK.00981, or @FILE with one a line")
     ] = "100",
     rate: Annotated[
-        float, typer.Option(help="mean of ticks per second of wall time over all symbols, while the market trades")
+        float,
+        typer.Option(help="mean number of ticks per second of real time over all symbols, while the market trades"),
     ] = 200.0,
     day: Annotated[
         str,
-        typer.Option(help="trading day to simulate, like 20261120; without it and --at, exchange time is wall time"),
+        typer.Option(help="trading day to simulate, like 20261120; without --day and --at, exchange time is real time"),
     ] = "",
     at: Annotated[
-        str, typer.Option(help="Hong Kong time of day to start at, like 09:30 (which is the default of --day)")
+        str, typer.Option(help="Hong Kong time of day to start at, like 09:30 (the default if --day is given)")
     ] = "",
-    speed: Annotated[float, typer.Option(help="seconds of simulated time in a second of wall time")] = 1.0,
-    seed: Annotated[int, typer.Option(help="equal seed, day and time give equal ticks")] = 1,
+    speed: Annotated[float, typer.Option(help="seconds of simulated time per second of real time")] = 1.0,
+    seed: Annotated[int, typer.Option(help="the same seed, day and time give the same ticks")] = 1,
     sequence: Annotated[
         str,
         typer.Option(
@@ -85,18 +86,20 @@ def simulate(  # noqa: PLR0917 - typer makes an option of each
     write_symbols: Annotated[
         Path | None, typer.Option(help="write the symbols to this file, for FUTU_SYMBOLS=@FILE")
     ] = None,
-    ticks_per_push: Annotated[int, typer.Option(help="ticks of each trade, which one push carries")] = 1,
-    total: Annotated[int | None, typer.Option(help="make so many ticks, then only serve")] = None,
-    seconds: Annotated[float | None, typer.Option(help="make ticks for so many seconds, then only serve")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="begin once one client is subscribed to every symbol")] = False,
+    ticks_per_push: Annotated[int, typer.Option(help="ticks of each trade; one push has them all")] = 1,
+    total: Annotated[int | None, typer.Option(help="make this many ticks, then only answer requests")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="make ticks for this many seconds, then only answer requests")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="start when one client is subscribed to every symbol")] = False,
     quota: Annotated[int, typer.Option(help="subscription quota of the account")] = 2000,
-    refuse: Annotated[str, typer.Option(help="symbols that OpenD claims not to know: a list, or @FILE")] = "",
+    refuse: Annotated[str, typer.Option(help="symbols that OpenD reports as unknown: a list, or @FILE")] = "",
     rsa_key: Annotated[
         Path | None, typer.Option(help="encrypt with this RSA private key (PEM, PKCS#1), as OpenD does")
     ] = None,
-    client_buffer_mb: Annotated[int, typer.Option(help="cut off a client that lets more than this wait unread")] = 64,
+    client_buffer_mb: Annotated[int, typer.Option(help="disconnect a client that leaves more than this unread")] = 64,
     resume: Annotated[
-        Path | None, typer.Option(help="go on as the same exchange from this truth file, and append to it")
+        Path | None, typer.Option(help="continue as the same exchange from this truth file, and append to it")
     ] = None,
     scenario: Annotated[
         Path | None, typer.Option(help="what goes wrong and when: lines like `at 5s cut`, `every 1m away for 3s`")
@@ -117,9 +120,9 @@ def simulate(  # noqa: PLR0917 - typer makes an option of each
         ),
     ] = False,
 ) -> None:
-    """An OpenD that needs no account: a synthetic Hong Kong day, or a recorded one, well or as badly as scripted.
+    """An OpenD that needs no account: a synthetic Hong Kong day, or a recorded one, with or without scripted faults.
 
-    A signal ends it: it makes no more ticks and gives clients 3 s to read what was sent; a second one ends it at once.
+    After a signal it makes no more ticks and gives clients 3 s to read what was sent; a second signal ends it at once.
 
     \b
     Examples:
@@ -133,7 +136,7 @@ def simulate(  # noqa: PLR0917 - typer makes an option of each
 
     log.configure("INFO")
     if resume is not None and truth is not None:
-        raise UsageError("--resume goes on with its own truth file", hint="leave out --truth")
+        raise UsageError("--resume continues its own truth file", hint="leave out --truth")
     lines = parse_scenario(_read(scenario, "scenario").decode(errors="replace"), str(scenario)) if scenario else []
     with ExitStack() as stack:
         recorded: Iterator[Tick] | None = None
@@ -141,7 +144,10 @@ def simulate(  # noqa: PLR0917 - typer makes an option of each
             names, start_ms = _symbols(symbols), _start_ms(day, at)
         else:
             if day:
-                raise UsageError("a recording has a day of its own", hint="leave out --day, or --replay")
+                raise UsageError(
+                    "--day cannot be combined with --replay: a recording is of one day",
+                    hint="leave out --day, or --replay",
+                )
             names, recorded, start_ms = _recording(stack, replay, at)
         plan = Plan(
             symbols=names,
@@ -172,7 +178,7 @@ def simulate(  # noqa: PLR0917 - typer makes an option of each
 
 
 async def serve(plan: Plan, gateway: Gateway, lines: Sequence[Line] = (), control: Path | None = None) -> None:
-    """Simulates until SIGINT, SIGTERM or SIGHUP; raises what keeps the ticks from being made."""
+    """Simulates until SIGINT, SIGTERM or SIGHUP; raises any error that stops the ticks."""
     from hk_tick_collector.simulator.control import Control
     from hk_tick_collector.simulator.server import Simulator
 
@@ -184,11 +190,11 @@ async def serve(plan: Plan, gateway: Gateway, lines: Sequence[Line] = (), contro
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
-            continue  # as nohup sets SIGHUP
+            continue  # nohup sets SIGHUP so
         loop.add_signal_handler(number, on_signal)
     async with AsyncExitStack() as stack:
         simulator = Simulator(plan, gateway)
-        if control is not None:  # first, so that it is there when the simulator says that it listens
+        if control is not None:  # started first, so that it exists when the simulator reports that it listens
             await stack.enter_async_context(Control(control, simulator))
         await stack.enter_async_context(simulator)
         await _until(stop, simulator.finished(), simulator.play(lines))
@@ -199,7 +205,7 @@ async def serve(plan: Plan, gateway: Gateway, lines: Sequence[Line] = (), contro
 
 
 async def _until(stop: asyncio.Event, *work: Coroutine[None, None, None]) -> None:
-    """Lets `work` run, to its end or until `stop` is set; raises what fails in it."""
+    """Runs `work` until it ends or `stop` is set; raises its error."""
     stopped = asyncio.create_task(stop.wait())
     running: set[asyncio.Task[Any]] = {stopped, *map(asyncio.create_task, work)}
     try:
@@ -214,7 +220,7 @@ async def _until(stop: asyncio.Event, *work: Coroutine[None, None, None]) -> Non
 
 
 def _symbols(text: str) -> list[str]:
-    """The symbols that a count, a list or @FILE means."""
+    """The symbols of a number, a list or @FILE."""
     from hk_tick_collector.simulator.exchange.listing import default_symbols, parse_symbols
 
     if text.startswith("@"):
@@ -226,32 +232,32 @@ def _symbols(text: str) -> list[str]:
 
 
 def _start_ms(day: str, at: str) -> int | None:
-    """Where the simulated clock starts, UTC epoch ms; None for wall time."""
+    """The start of the simulated clock, UTC epoch ms; None for real time."""
     if not day and not at:
         return None
     try:
         number = market.parse_day(day) if day else market.day_number(now_ms())
     except ValueError:
-        raise UsageError(f"--day is {day!r}, which is no date", hint="write it like 20261120") from None
+        raise UsageError(f"--day is {day!r}, which is not a date", hint="write it like 20261120") from None
     return market.day_start_ms(number) + _time_of_day_ms(at or _DEFAULT_AT)
 
 
 def _time_of_day_ms(text: str) -> int:
     match = _AT.fullmatch(text)
     if match is None:
-        raise UsageError(f"--at is {text!r}, which is no time of day", hint="write it like 09:30 or 13:45:10")
+        raise UsageError(f"--at is {text!r}, which is not a time of day", hint="write it like 09:30 or 13:45:10")
     hour, minute, second = (int(part or 0) for part in match.groups())
     return ((hour * 60 + minute) * 60 + second) * 1000
 
 
 def _recording(stack: ExitStack, path: Path, at: str) -> tuple[list[str], Iterator[Tick], int]:
-    """The symbols and ticks of a day file, and where the clock starts: at its first tick, or at a time of its day."""
+    """The symbols and ticks of a day file, and the clock's start: the time of the first tick, or a time of that day."""
     from hk_tick_collector.store.query import DayReader
 
     reader = stack.enter_context(DayReader(path))
     counts = reader.symbols()
     if not counts:
-        raise UsageError(f"{path} holds no tick to replay", hint="give a day file that a collector has written to")
+        raise UsageError(f"{path} has no tick to replay", hint="give a day file that a collector has written to")
     first_ms = min(count.first_ts_ms for count in counts)
     if at:
         first_ms = market.day_start_ms(market.day_number(first_ms)) + _time_of_day_ms(at)
@@ -270,4 +276,6 @@ def _write_symbols(path: Path, symbols: list[str]) -> None:
     try:
         path.write_text("\n".join([*symbols, ""]), encoding="ascii")
     except OSError as error:
-        raise UsageError(f"the file of symbols {path} cannot be written ({error.strerror})", hint="check it") from None
+        raise UsageError(
+            f"the file of symbols {path} cannot be written ({error.strerror})", hint="check the path"
+        ) from None

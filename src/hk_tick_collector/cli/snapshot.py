@@ -35,15 +35,16 @@ _NICE: Final = 10
 def snapshot(
     day: Day = None,
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="DIR", help="directory for the copy instead of SNAPSHOT_DIR")
+        Path | None, typer.Option("--to", metavar="DIR", help="directory for the copy; default: SNAPSHOT_DIR")
     ] = None,
     as_json: AsJson = False,
     env_file: EnvFile = None,
 ) -> None:
     """Copies a day while the collector writes it, and checks the copy: YYYYMMDD.snapshot.db and its .sha256.
 
-    The copy is of one moment, is one plain file, and appears whole or not at all. The collector never stops. An older
-    snapshot of the day is replaced, unless it has more ticks. When today is no trading day, the newest day is copied.
+    The copy has the data of one moment in one plain file; an incomplete copy never appears. The collector does not
+    stop. An older snapshot of the day is replaced, unless it has more ticks. If today is not a trading day, the newest
+    day is copied.
 
     Exit code 0 taken, 1 not taken, 2 wrong usage.
 
@@ -55,7 +56,7 @@ def snapshot(
     settings = settings_in_force(env_file)
     name = day_named(day)
     if day is None and (newest := newest_when_closed(settings.data_root)):
-        warn(f"{name} is no trading day: this is a snapshot of {newest}")
+        warn(f"{name} is not a trading day: this is a snapshot of {newest}")
         name = newest
     source, directory = path_of(settings.data_root, name), to or settings.snapshot_dir
     began_s = time.monotonic()
@@ -79,11 +80,11 @@ def snapshot(
 
 
 def _keep_free_bytes(settings: Settings, directory: Path) -> int:
-    """On the collector's own disk so much stays free that `status` does not become critical."""
+    """The space to keep free on the collector's own disk, so that `status` does not become critical."""
     try:
         same_disk = directory.stat().st_dev == settings.data_root.stat().st_dev
     except OSError:
-        return 0  # `take` names what is wrong with it
+        return 0  # `take` reports what is wrong with the directory
     return settings.disk_min_free_mb * 2**20 // 4 if same_disk else 0
 
 
@@ -109,7 +110,7 @@ def _line(taken: Snapshot, took_s: float) -> str:
 
 
 class _Watch:
-    """Who looks on: a bar on a terminal, and signals that may end the copy between two of its steps."""
+    """Shows progress: a bar on a terminal. Also handles signals, which may end the copy between two of its steps."""
 
     def __init__(self) -> None:
         self._draws = can_redraw(sys.stderr)
@@ -117,18 +118,18 @@ class _Watch:
         self._gives_way = False
         self._signal: signal.Signals | None = None
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup sets it so
                 signal.signal(number, self._note)
 
     def show(self, what: str, done: int, total: int) -> None:
-        """Between two steps: ends the process where a signal came, so that nothing half is left; else draws the bar."""
+        """Called between two steps: ends the process after a signal, leaving no partial file; else draws the bar."""
         if self._signal is not None:
             self.clear()
             complain(f"hk-tick-collector: ended by {self._signal.name}, no copy was left")
             raise SystemExit(128 + self._signal)
         if what != "copy" and not self._gives_way:
             self._gives_way = True
-            os.nice(_NICE)  # from here on nothing of the collector's is held: it goes first
+            os.nice(_NICE)  # the day file is no longer read: a lower priority disturbs nobody
         if not self._draws:
             return
         full = _BAR * done // total if total else _BAR
@@ -137,11 +138,11 @@ class _Watch:
         self._drawn = True
 
     def clear(self) -> None:
-        """Leaves the bar's line to what is printed next."""
+        """Clears the bar's line for the next output."""
         if self._drawn:
             redraw("", sys.stderr)
             self._drawn = False
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self._signal = signal.Signals(number)
-        signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+        signal.signal(number, signal.SIG_DFL)  # a second signal ends the process at once

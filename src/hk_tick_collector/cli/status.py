@@ -1,4 +1,4 @@
-"""The verb `status`: the 30-second check, from the live state and the day file's counters; asks the service nothing."""
+"""The verb `status`: the 30-second check, from live state and day file counters; it sends the service no request."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ from hk_tick_collector.ops.live.systemd_unit import (
     systemd_runs,
 )
 from hk_tick_collector.store.foreign import list_waiting
-from hk_tick_collector.store.kept import still_predecessors
+from hk_tick_collector.store.inventory import still_predecessors
 from hk_tick_collector.store.locks import describe
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
-from ._figures import figure_lines
 from ._options import AsJson, EnvFile, limits, loaded_in_force, today
 from ._patience import Disk
-from ._refusals import blocked, refusals
+from ._refused_settings import blocked, refusals
 from ._show import padded, show, show_json
+from ._status_lines import figure_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,12 +59,12 @@ if TYPE_CHECKING:
     from hk_tick_collector.ops.findings.spec import FindingSpec
     from hk_tick_collector.store.query import Completeness, Incomplete
 
-    _Known: TypeAlias = tuple[Loaded | None, UsageError | None]  # the settings, or why there are none
+    _Known: TypeAlias = tuple[Loaded | None, UsageError | None]  # the settings, or the reason why there are none
 
 _SYSTEMD_S: Final = 2.0
-_WORST: Final = 3  # symbols that are named, those that miss the most
+_WORST: Final = 3  # symbols that are listed, those with the most missing ticks
 _NAME_COLUMNS: Final = 14
-_EXPOSURE: Final = ("rows", "seconds", "synchronous", "power_cut")  # as --json tells it
+_EXPOSURE: Final = ("rows", "seconds", "synchronous", "power_cut")  # the name in --json
 _LOST: Final = Words(
     "{lost:,} ticks of {day} are lost: hk-tick-collector gaps --open",
     "{day} 有 {lost:,} 筆 tick 已遺失：hk-tick-collector gaps --open",
@@ -72,7 +72,7 @@ _LOST: Final = Words(
 
 
 def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
-    """The 30-second check: one line that says what is wrong and what to do, then the figures behind it.
+    """The 30-second check: one line that says what is wrong and what to do, then the figures.
 
     Exit code 0 fine, 1 warning, 2 critical, 3 unknown.
 
@@ -86,19 +86,19 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     live = _with_holder(_with_imported(live, disk)) if live else None
     findings = [unread] if unread else _check(live, env_file, known, now_ms, disk)
     waits = any(finding.code == NOT_TAKEN_OVER.code for finding in findings)  # until then the file is another program's
-    if wrong and _is_unreadable(wrong) and not waits:  # whoever may not read them sees no cause in what else is missing
+    if wrong and _is_unreadable(wrong) and not waits:  # without the right to read, other causes are unknown
         findings = [SETTINGS_UNREADABLE.found(Severity.UNKNOWN, error=str(wrong))]
     day = _day(settings.data_root, live, findings, disk) if settings and not unread and not waits else None
     if disk.error and not any(finding.code == "disk_hangs" for finding in findings):
         findings.append(hanging(disk.error))
     findings = health.in_order(findings)
-    silent = is_silent(live, now_ms)  # then its figures are those of its last report
+    silent = is_silent(live, now_ms)  # then the figures are those of its last report
     as_of_ms = live.written_ms if live and silent else now_ms
     exposure = _exposure(live, settings) if live and settings and not silent else None
     quiet = silence(live, now_ms) if live and not silent else NO_WORDS
     lost = _LOST.filled(lost=day["lost"], day=day["day"]) if day and day["lost"] else NO_WORDS
     explained = joined(quiet, lost)
-    if as_json:  # in English, whatever the operator's language is: scripts read it
+    if as_json:  # always in English: scripts read it
         severity, line = health.summary(findings, explained)
         document = {
             "verdict": severity.name,
@@ -124,9 +124,10 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
 
 
 def _settings(env_file: Path | None) -> _Known:
-    """The settings in force, or why there are none: that may be why the service does not run, so it is no usage error.
+    """The settings, or the reason why there are none: that may be why the service does not run, so it is no usage
+    error.
 
-    What this command itself was given, a file that is not there or a variable of the shell, stays one.
+    An error in what this command was given, for example a missing file or a variable of the shell, is a usage error.
     """
     try:
         return loaded_in_force(env_file), None
@@ -141,12 +142,12 @@ def _is_unreadable(wrong: UsageError) -> bool:
 
 
 def hanging(error: DiskHangsError) -> Finding:
-    """The finding for a disk that does not answer whoever reads."""
+    """The finding for a disk that does not answer readers."""
     return DISK_HANGS.found(Severity.CRITICAL, remedy=Remedy(error.hint), error=str(error))
 
 
 def _live(data_root: Path | None, disk: Disk) -> tuple[LiveStatus | None, Finding | None]:
-    """The newest live state, of this DATA_ROOT where it is known; a finding when it cannot be read."""
+    """The newest live state, of this DATA_ROOT if it is known; a finding if it cannot be read."""
     try:
         return (live_status(data_root, disk) if data_root else read_status(RUNTIME_DIRECTORY / STATUS_NAME)), None
     except DiskHangsError as error:
@@ -156,30 +157,30 @@ def _live(data_root: Path | None, disk: Disk) -> tuple[LiveStatus | None, Findin
 
 
 def _of_error(spec: FindingSpec, error: CollectorError) -> Finding:
-    """The finding that an error is."""
+    """The finding for an error."""
     remedy = remedies.for_hint(error.hint, remedies.DOCTOR)
     return spec.found(Severity.UNKNOWN, remedy=remedy, error=str(error))
 
 
 def _with_holder(live: LiveStatus) -> LiveStatus:
-    """Whose lock the writer waits for: the service's sandbox hides who a process is, and not from us."""
+    """The holder of the lock the writer waits for; the service's sandbox hides processes that this command can see."""
     pid = live.writer_holder_pid
     return replace(live, writer_holder=describe(pid).words()) if pid and pid > 0 else live
 
 
 def _with_imported(live: LiveStatus, disk: Disk) -> LiveStatus:
-    """Without the days that `import` has brought in since the service looked."""
+    """Removes the days that `import` has imported since the service last checked."""
     if not live.predecessor_days:
         return live
     root = Path(live.data_root)
-    with suppress(DiskHangsError):  # `disk` keeps it
+    with suppress(DiskHangsError):  # `disk` remembers the hang
         left = disk.read(lambda: still_predecessors(root, live.predecessor_days), root)
         return replace(live, predecessor_days=left)
     return live
 
 
 def _check(live: LiveStatus | None, env_file: Path | None, known: _Known, now_ms: int, disk: Disk) -> list[Finding]:
-    """Findings of the live state; the host is asked only when a report is overdue."""
+    """Findings from the live state; the host is examined only if a report is overdue."""
     loaded, wrong = known
     host, refused = Host(), ""
     if is_silent(live, now_ms) or is_late(live, now_ms):
@@ -194,14 +195,14 @@ def _check(live: LiveStatus | None, env_file: Path | None, known: _Known, now_ms
 
 
 def _host(live: LiveStatus | None, env_file: Path | None, known: _Known, disk: Disk) -> Host:
-    """What systemd, the kernel and the settings say of a service that does not report."""
+    """What systemd, the kernel and the settings say about a service that does not report."""
     loaded, wrong = known
     settings = loaded.settings if loaded else None
     unit = show_unit(SERVICE, UNIT_PROPERTIES, _SYSTEMD_S) if systemd_runs() else None
     installed = unit is not None and unit["LoadState"] == "loaded"
     take_over = not_taken_over(unit)
     place, refused, stopped = "", "", None
-    with suppress(DiskHangsError):  # `disk` keeps it
+    with suppress(DiskHangsError):  # `disk` remembers the hang
         place = disk.read(lambda: place_trouble(Path(live.data_root)), Path(live.data_root)) if live else ""
         if loaded:
             refused = _refused(loaded, disk, given_only=not installed)
@@ -222,9 +223,9 @@ def _host(live: LiveStatus | None, env_file: Path | None, known: _Known, disk: D
 
 
 def _refused(loaded: Loaded, disk: Disk, *, given_only: bool = False, started_ms: int | None = None) -> str:
-    """What `run` would refuse of settings that are right each by itself; empty when it would start.
+    """The settings, valid one by one, that `run` would refuse; empty if it would start.
 
-    A service that started with this file has judged ALERT_URLS itself: that takes half a second.
+    If the service has started with this file, it has checked ALERT_URLS itself: that check takes half a second.
     """
     leave_out = ("ALERT_URLS",) if started_ms and not _changed_since(loaded, started_ms) else ()
     try:
@@ -234,13 +235,13 @@ def _refused(loaded: Loaded, disk: Disk, *, given_only: bool = False, started_ms
             ],
             loaded.settings.data_root,
         )
-    except DiskHangsError:  # `disk` keeps it
+    except DiskHangsError:  # `disk` remembers the hang
         return ""
     return "; ".join(found)
 
 
 def _changed_since(loaded: Loaded, moment_ms: int) -> bool:
-    """Whether the settings file is newer, by the time that nobody can set, or does not hold ALERT_URLS."""
+    """Whether the settings file is newer than the start, by its ctime, which nobody can set, or has no ALERT_URLS."""
     try:
         return loaded.env_file is None or loaded.env_file.stat().st_ctime_ns // 1_000_000 >= moment_ms
     except OSError:
@@ -248,9 +249,10 @@ def _changed_since(loaded: Loaded, moment_ms: int) -> bool:
 
 
 def live_status(data_root: Path, disk: Disk | None = None) -> LiveStatus | None:
-    """The newest live state of a service that writes to this DATA_ROOT. Raises StoreError when none can be read.
+    """The newest live state of a service that writes to this DATA_ROOT. Raises StoreError if none can be read.
 
-    A disk that does not answer is DiskHangsError only where no other place has one; `disk` keeps it.
+    A disk that does not answer raises DiskHangsError only if no other place has a live state; `disk` remembers the
+    hang.
     """
     disk = disk or Disk()
     found: list[LiveStatus] = []
@@ -276,14 +278,14 @@ def _is_same(live: LiveStatus, data_root: Path) -> bool:
 
 
 def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding], disk: Disk) -> dict[str, Any] | None:
-    """What the newest day's file says of itself; one that cannot be read becomes a finding, as what is wrong in it."""
+    """The counters of the newest day's file; an error while reading, or a fault in the file, becomes a finding."""
     name = (live.newest_day if live else "") or today()
     healing = live.ticks_healing if live and live.state != "stopped" else 0
     try:
         path = path_of(data_root, name)
         day, reconciled, complete, incomplete = disk.read(partial(_read_day, path, name, healing), path)
         importing = disk.read(lambda: _waits_for_import(path), path)
-    except (NoDayError, DiskHangsError):  # `disk` keeps the other
+    except (NoDayError, DiskHangsError):  # `disk` remembers the hang
         return None
     except PredecessorFileError as error:
         remedy = Remedy(error.hint)
@@ -301,14 +303,14 @@ def _day(data_root: Path, live: LiveStatus | None, findings: list[Finding], disk
 
 
 def _waits_for_import(path: Path) -> bool:
-    """Whether a file of the predecessor was set aside whose ticks are not, or not all, in the day's file."""
+    """Whether a file of the predecessor was renamed and not all of its ticks are in the day's file yet."""
     with suppress(OSError):
         return any(kept.name.startswith(f"{path.name}.") for kept in list_waiting(path.parent))
     return False
 
 
 def _read_day(path: Path, name: str, healing: int) -> tuple[dict[str, Any], list[Reconciled], Completeness, Incomplete]:
-    """Counters alone: nothing is scanned, however long the day."""
+    """Reads counters only: no table is scanned, however long the day is."""
     with DayReader(path) as reader, reader.snapshot():
         totals, complete = reader.totals(), reader.completeness()
         worst, reconciled = reader.least_complete(_WORST), reader.reconciliation()
@@ -346,7 +348,7 @@ def _reconciliation(rows: Sequence[Reconciled]) -> dict[str, Any] | None:
 
 
 def _exposure(live: LiveStatus, settings: Settings) -> dict[str, Any]:
-    """What would have to be fetched again if the process died now, and what a power cut may cost beyond that."""
+    """What would have to be backfilled if the process died now, and what a power cut may lose in addition."""
     at_risk = live.synchronous == "NORMAL"
     wal_mb, pages = (live.wal_bytes / 2**20, settings.sqlite_wal_autocheckpoint) if at_risk else (None, None)
     cost = "nothing that is committed"

@@ -34,11 +34,11 @@ _SPARE: Final = ("push", "delay_ms", "turnover", "type", "seq", "direction")
 _TABLE_ROWS: Final = 20
 _FEW: Final = 1000  # so many are found without a scan of the day, in memory
 _LOOK_EVERY_S: Final = 0.5
-_LATER_DAYS: Final = 3  # each look opens each file
+_LATER_DAYS: Final = 3  # each poll opens every file again
 
 
 class Format(StrEnum):
-    """How ticks are printed."""
+    """The format in which ticks are printed."""
 
     TABLE = "table"
     CSV = "csv"
@@ -46,13 +46,17 @@ class Format(StrEnum):
 
 
 def ticks(
-    symbols: Annotated[list[str] | None, typer.Argument(metavar="SYMBOL", help="like HK.00700; all when none")] = None,
+    symbols: Annotated[list[str] | None, typer.Argument(metavar="SYMBOL", help="like HK.00700; default: all")] = None,
     day: Day = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="go on with new ticks as they are stored")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="keep printing new ticks as they are stored")] = False,
     limit: Annotated[
         int | None,
         typer.Option(
-            "--limit", "-n", min=0, metavar="N", help="only the latest N; 20 in a table or with --follow, else all"
+            "--limit",
+            "-n",
+            min=0,
+            metavar="N",
+            help="only the latest N; default: 20 in a table or with --follow, otherwise all",
         ),
     ] = None,
     form: Annotated[Format, typer.Option("--format", metavar="FORMAT", help="table, csv or jsonl")] = Format.TABLE,
@@ -61,8 +65,8 @@ def ticks(
 ) -> None:
     """Prints the ticks of a day in the order of their time, or follows them as they are stored.
 
-    Times in a table are Hong Kong's. csv, jsonl and --json have the columns of the table `ticks`: ts_ms and
-    recv_ts_ms are UTC epoch milliseconds. seq is above 2^53: read it as a 64-bit integer, never through a float.
+    Times in a table are Hong Kong time. csv, jsonl and --json have the columns of the table `ticks`: ts_ms and
+    recv_ts_ms are UTC epoch milliseconds. seq is above 2^53: read it as a 64-bit integer, never as a float.
     A file with a value that no collector wrote: nothing is printed, one line on stderr names it, exit code 1.
 
     \b
@@ -73,7 +77,7 @@ def ticks(
     """
     if as_json and (follow or form is not Format.TABLE):
         raise UsageError(
-            "--json is one whole document", hint="use --format jsonl with --follow, and one format at a time"
+            "--json prints one complete document", hint="use --format jsonl with --follow, and one format at a time"
         )
     wanted = symbols_named(symbols or [])
     data_root = settings_in_force(env_file).data_root
@@ -95,15 +99,17 @@ def ticks(
                 _print(form, found)
     except NoDayError as error:
         if name > today():
-            raise UsageError(f"{name} has not come yet", hint=error.hint) from None
+            raise UsageError(f"{name} is in the future", hint=error.hint) from None
         raise
 
 
 def _refuse_nothing(reader: DayReader, day: str, wanted: tuple[str, ...]) -> None:
-    """Says why there is nothing to print; a symbol that is missing among others is only warned of."""
+    """Explains why there is nothing to print; if only some of several symbols are missing, it only warns."""
     there = {symbol.symbol for symbol in reader.symbols(wanted)}
     if not there and not wanted:
-        raise StoreError(f"{reader.path} holds no tick yet", hint="hk-tick-collector status says whether it should")
+        raise StoreError(
+            f"{reader.path} has no tick yet", hint="hk-tick-collector status shows whether ticks should arrive"
+        )
     missing = [symbol for symbol in wanted if symbol not in there]
     names = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
     if not there:
@@ -125,7 +131,7 @@ def _follow(data_root: Path, day: str, wanted: tuple[str, ...], *, limit: int, f
 
 
 class _Followed:
-    """A day's file, and with `roll` those of later days: one tick dated tomorrow makes a file and ends no day."""
+    """Follows a day's file, and with `roll` those of later days: a tick dated tomorrow does not end the day."""
 
     def __init__(self, data_root: Path, day: str, wanted: tuple[str, ...], *, roll: bool) -> None:
         self._data_root = data_root
@@ -136,20 +142,20 @@ class _Followed:
         self._refused: set[str] = set()  # later days whose file cannot be read
 
     def begin(self, limit: int) -> list[Tick]:
-        """The latest ticks of the day; what else its file and later ones hold now counts as told."""
+        """The latest ticks of the day; everything else in its file and in later ones counts as already printed."""
         for later in self._later():
-            with suppress(StoreError):  # `look` tells of it
+            with suppress(StoreError):  # `look` reports it
                 self._follower(later).begin(0)
         return self._follower(self._day).begin(limit)
 
     def look(self) -> list[Tick]:
-        """What is new since the last look, each day's ticks in the order of their time."""
+        """The ticks that are new since the last poll, each day's in the order of their time."""
         found: list[Tick] = []
         for name in [self._day, *self._later()]:
             try:
                 demand_readable(path_of(self._data_root, name))
                 found += self._follower(name).look()
-            except NoDayError:  # a damaged file is set aside and a fresh one begun: the next look finds it
+            except NoDayError:  # a damaged file is renamed and a new one created: the next poll finds it
                 continue
             except StoreError as error:
                 if name == self._day:
@@ -159,7 +165,7 @@ class _Followed:
         return found
 
     def _later(self) -> list[str]:
-        """The days after the one that is followed. Once the date is two days later, the next one takes its place."""
+        """The days after the one that is followed. When the date is two days later, the next day takes its place."""
         if not self._roll:
             return []
         later = [name for name in list_days(self._data_root) if name > self._day and name not in self._refused]
@@ -180,7 +186,7 @@ def _print(form: Format, ticks: Iterator[Tick], *, follow: bool = False, header:
             show_json(tick._asdict())
     elif form is Format.CSV:
         show_csv(ticks, Tick._fields if header else ())
-    elif follow:  # columns cannot grow with what is yet to come
+    elif follow:  # fixed widths: later rows cannot widen a column
         names = kept_columns(_HEADER, [["x" * width for width in _WIDTHS]], _SPARE, width_of(sys.stdout))
         kept = [_HEADER.index(name) for name in names]
         for row in chain([_HEADER] if header else [], map(_row, ticks)):

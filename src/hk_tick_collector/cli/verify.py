@@ -1,4 +1,4 @@
-"""The verb `verify`: the truth of a simulator against the day files of a collector; exit 0 when all holds, 1 else."""
+"""The verb `verify`: compares a collector's day files with a simulator's truth file; exit code 0 if they agree."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 def verify(
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="DAYFILE", help="day files; those of DATA_ROOT when none")
+        list[Path] | None, typer.Argument(metavar="DAYFILE", help="day files; default: those of DATA_ROOT")
     ] = None,
-    truth: Annotated[Path | None, typer.Option(metavar="FILE", help="what `simulate --truth` wrote")] = None,
+    truth: Annotated[Path | None, typer.Option(metavar="FILE", help="the file written by `simulate --truth`")] = None,
     day: Day = None,
     acked: Annotated[
         Path | None, typer.Option(metavar="FILE", help="keys that must be stored, one a line: SYMBOL, a tab, SEQ")
@@ -33,27 +33,31 @@ def verify(
     as_json: AsJson = False,
     env_file: EnvFile = None,
 ) -> int:
-    """Compares a collector's day files with the truth of the simulator that it collected from, tick by tick.
+    """Compares a collector's day files with the ticks that the simulator sent, tick by tick.
 
-    Every day of the truth needs its file; with --day only that day counts. Let the collector catch up before: what is
-    still on its way counts as missing.
+    Every day in the truth file must have a day file; with --day only that day is compared. Let the collector store
+    everything first: a tick that is not stored yet counts as missing.
 
     Example: hk-tick-collector verify --truth truth.tsv demo-data/20261120.db
     """
-    from hk_tick_collector.simulator.truth.columns import Truth
     from hk_tick_collector.simulator.truth.truth import read_outliers, read_rejects, read_truth
+    from hk_tick_collector.simulator.truth.truth_arrays import Truth
     from hk_tick_collector.simulator.truth.verdict import judge
 
     if truth is None:
         raise UsageError("there is nothing to compare with", hint="name the file of simulate --truth: --truth FILE")
     if day is not None and files:
-        raise UsageError("a day file has a day of its own", hint="leave out --day, or the files")
+        raise UsageError(
+            "--day cannot be combined with files: each file is of one day", hint="leave out --day, or the files"
+        )
     only = None if day is None else frozenset({day_named(day)})
     try:
         made = Truth(read_truth(truth), read_rejects(truth), only, read_outliers(truth))
         promised = _read_keys(acked) if acked else []
     except (OSError, ValueError) as error:
-        raise UsageError(f"{truth if acked is None else acked} cannot be read ({error})", hint="check it") from None
+        raise UsageError(
+            f"{truth if acked is None else acked} cannot be read ({error})", hint="check the path and its permissions"
+        ) from None
     paths = files or _of_data_root(env_file, made.days)
     with ExitStack() as stack:
         verdict = judge(made, (_stored_day(stack, path) for path in paths), promised)
@@ -65,7 +69,7 @@ def verify(
 
 
 def _of_data_root(env_file: Path | None, days: list[str]) -> list[Path]:
-    """The files that there are of these days."""
+    """The day files that exist for these days."""
     data_root = settings_in_force(env_file).data_root
     there = set(list_days(data_root))
     return [path_of(data_root, day) for day in days if day in there]

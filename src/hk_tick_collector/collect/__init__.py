@@ -1,6 +1,5 @@
 """The running service: ticks from OpenD into day files.
 
-The data goes connection → buffer → writing. `loading` tells `gaps` what the files know, `reporting` tells the outside.
-assembly.py puts the parts together, service.py runs them from start to stop. Below all: options.py, earlier_runs.py,
-memory_limit.py.
+The data goes connection → buffer → writing. `loading` reads from day files what `gaps` must know. `reporting` writes
+the live state and log lines. assembly.py creates the parts, service.py runs them from start to stop.
 """

@@ -1,6 +1,6 @@
-"""The parts of the service, put together: OpenD → feed → intake → queue → writer → day files, and the pulse beside it.
+"""Creates the parts of the service: OpenD → feed → intake → queue → writer → day files, and the heartbeat.
 
-Enters: options. Leaves: parts that know each other, none of them at work yet.
+Enters: options. Leaves: connected parts, none of them started.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from hk_tick_collector.collect.buffer.intake import Intake
 from hk_tick_collector.collect.buffer.overflow import Overflow
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
 from hk_tick_collector.collect.connection.backfill import Backfiller
+from hk_tick_collector.collect.connection.compare_totals import Reconciler
 from hk_tick_collector.collect.connection.feed import Feed
-from hk_tick_collector.collect.connection.reconcile import Reconciler
 from hk_tick_collector.collect.loading.load import unfinished_days
 from hk_tick_collector.collect.loading.loader import DayLoader
 from hk_tick_collector.collect.reporting.gap_log import GapLog
@@ -48,12 +48,12 @@ if TYPE_CHECKING:
 
     from .options import ServiceOptions
 
-_SPOOL_BUFFER_ROWS: Final = 50_000  # rows in memory, beyond MAX_QUEUE_ROWS, on their way to the spool
+_SPOOL_BUFFER_ROWS: Final = 50_000  # rows in memory, in addition to MAX_QUEUE_ROWS, that wait to be spooled
 
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """What starts, runs and stops; the others are reached through these. `run_id` names this run in the ledger."""
+    """The parts that the service starts, runs and stops. `run_id` names this run in the table `ledger`."""
 
     run_id: str
     stats: Stats
@@ -71,10 +71,10 @@ class Assembly:
 
 
 def assemble(options: ServiceOptions) -> Assembly:
-    """Makes the parts of one run. Raises StoreError when the spool cannot be used."""
+    """Creates the parts of one run. Raises StoreError when the spool cannot be used."""
     stats, opend = Stats(bad_symbols=list(options.bad_symbols)), OpenDState()
     run_id = f"{market.hkt(now_ms()):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
-    spool = Spool(options.spool_dir / run_id)  # this run's own part; others are earlier runs'
+    spool = Spool(options.spool_dir / run_id)  # this run's own directory; the others belong to earlier runs
     overflow = Overflow(spool, _SPOOL_BUFFER_ROWS, stats)
     queue = TickQueue(options.max_queue_rows, overflow)
     loader = DayLoader(options.data_root)
@@ -120,15 +120,15 @@ def assemble(options: ServiceOptions) -> Assembly:
 
 
 def _writers(options: ServiceOptions, run_id: str, queue: TickQueue, opend: OpenDState, stats: Stats) -> CurrentWriter:
-    """Each writer of a run has a row of its own in the ledger; what waits for the file of its day outlives them."""
+    """Creates the writer. Each replacement has its own row in the ledger; all share the rows that wait for a file."""
     writing = _writer_options(options, run_id)
     held = WaitingDays(queue, stats, options.data_root, options.spool_dir / run_id)
 
-    def appoint(number: int, on_fresh: Callable[[int], None]) -> Writer:
+    def create(number: int, on_fresh: Callable[[int], None]) -> Writer:
         clock = ExchangeClock(opend, now_ms)
         return Writer(queue, stats, _numbered(writing, number), clock, on_fresh, held)
 
-    return CurrentWriter(queue, appoint)
+    return CurrentWriter(queue, create)
 
 
 def _writer_options(options: ServiceOptions, run_id: str) -> WriterOptions:

@@ -1,7 +1,7 @@
-"""The roll of the day: today's file from its first second, finished days to be sealed.
+"""The change of the day: today's file exists from the first second, and finished days are sealed.
 
-Enters: OpenD's clock and calendar. Leaves: two wishes to the writer: which day's file must exist, and before which day
-days may be sealed.
+Enters: OpenD's clock and calendar. Leaves: two values for the writer: the day whose file must exist, and the day before
+which all days may be sealed.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class DayTurn:
-    """Looked at once a second."""
+    """Tells the writer about new and finished days."""
 
     def __init__(self, opend: OpenDState, current_writer: CurrentWriter) -> None:
         self._opend = opend
         self._current_writer = current_writer
         self._opened_day: int | None = None
-        self._today: int | None = None  # by OpenD where it has told
+        self._today: int | None = None  # by OpenD's clock if it is known
 
     @property
     def expects_today(self) -> bool:
@@ -32,13 +32,13 @@ class DayTurn:
         return self._today is not None and self._opened_day == self._today
 
     def look(self) -> None:
-        """The file of a new trading day from its first second, and finished days to be sealed."""
+        """Checks for a new day. Call it once a second."""
         moment_ms = self._opend.opend_time_ms if self._opend.connected and self._opend.opend_time_ms else now_ms()
         today = self._today = market.day_number(moment_ms)
         if today != self._opened_day and self._is_trading_day(today):
             self._opened_day = self._current_writer.writer.open_day = today
-        # Not before every symbol was looked at: what an earlier day still lacks may be in OpenD's window.
-        known = self._opend.connected and self._opend.looked_around and self._opend.opend_time_ms is not None
+        # Only after every symbol was compared: missing ticks of an earlier day may still be in OpenD's window.
+        known = self._opend.connected and self._opend.all_checked and self._opend.opend_time_ms is not None
         self._current_writer.writer.seal_before = market.finished_before(moment_ms, now_ms()) if known else None
 
     def _is_trading_day(self, day: int) -> bool:

@@ -1,8 +1,7 @@
-"""A limit of memory (RLIMIT_AS) is seen before it is met: then there is still room to store what is held.
+"""Stops the service before a memory limit (RLIMIT_AS) is reached, while there is still enough memory to store all rows.
 
-Beyond the limit nothing is certain: a stack that cannot grow ends the process without a word. So a reserve is taken at
-the start, each second it is tried whether a little more could be had, and once that fails the reserve is given back
-and the service ends itself.
+At the limit the process can die without any message, for example when a stack cannot grow. So a reserve is allocated at
+the start. Each second a small allocation is tried. When it fails, the reserve is freed and the service stops itself.
 """
 
 from __future__ import annotations
@@ -15,46 +14,48 @@ from typing import Final
 
 from hk_tick_collector.errors import StoreError
 
-_RESERVE_BYTES: Final = (64 << 20, 32 << 20, 16 << 20, 8 << 20)  # the first that leaves room
+_RESERVE_BYTES: Final = (64 << 20, 32 << 20, 16 << 20, 8 << 20)  # the first size that leaves enough memory
 _PROBE_BYTES: Final = 4 << 20
-_M_ARENA_MAX: Final = -8  # of glibc's malloc.h
-_LEAST_BYTES: Final = 112 << 20  # the stacks of a start's threads above all
-_ROOM_BYTES: Final = 128 << 20  # what the service itself takes after its start, threads' stacks and arenas above all
+_M_ARENA_MAX: Final = -8  # from glibc's malloc.h
+_LEAST_BYTES: Final = 112 << 20  # needed to start, mostly for the stacks of threads
+_ROOM_BYTES: Final = 128 << 20  # needed by the service after its start, mostly for stacks and arenas of threads
 
 
 def demand_room() -> None:
-    """Raises StoreError where a limit of memory leaves too little for a start: the first thread may end it without a
-    word. To be called before there is one.
+    """Raises StoreError when the memory limit is too low to start. Call it before the first thread is started, because
+    the process could die there without any message.
 
-    Under a limit all threads share one arena: glibc would reserve 64 MB of addresses for each.
+    With a limit, all threads share one malloc arena: otherwise glibc reserves 64 MB of address space for each thread.
     """
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit == resource.RLIM_INFINITY:
         return
-    with suppress(AttributeError, OSError):  # another C library has no such thing
+    with suppress(AttributeError, OSError):  # a C library other than glibc does not have it
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
     if not _is_room_for(_LEAST_BYTES):
         raise StoreError(
-            f"a limit of {limit >> 20} MB of memory (RLIMIT_AS, ulimit -v) is too little to start",
+            f"the memory limit of {limit >> 20} MB (RLIMIT_AS, ulimit -v) is too low to start",
             hint="ulimit -v unlimited, or raise LimitAS= of the unit",
         )
 
 
 class MemoryGuard:
-    """Knows whether memory is about to run out. The reserve is address space alone: no page of it is used."""
+    """Detects that memory is about to run out. The reserve is only address space: it uses no physical memory."""
 
     def __init__(self) -> None:
         self._limited = resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
-        self._reserve = self._take_reserve()  # also without a limit: one may be set from outside
+        self._reserve = self._take_reserve()  # also without a limit: another process may set one later
 
     def short(self) -> bool:
-        """Whether so little is left under the limit that it is time to end."""
+        """Whether so little memory is left that the service must stop."""
         if not self._limited:
-            self._limited = resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY  # set from outside
+            self._limited = (
+                resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+            )  # set by another process
         return self._limited and not _is_room_for(_PROBE_BYTES)
 
     def release(self) -> None:
-        """Gives the reserve back, for the work of the end."""
+        """Frees the reserve, so that there is memory for the stop."""
         if self._reserve is not None:
             self._reserve.close()
             self._reserve = None

@@ -1,7 +1,6 @@
-"""What decisions read of OpenD: whether it is there, what it says of itself and the market, what it serves us.
+"""The state of OpenD that decisions depend on: whether it is connected, its own state, the market, our subscriptions.
 
-Enters: what the connection was told. Leaves: facts for whoever decides by them. Written on the event loop alone; any
-thread may read. Times are UTC epoch ms, None while there is none.
+Only the event loop writes it; any thread may read. Times are UTC epoch ms, None when there is none yet.
 """
 
 from __future__ import annotations
@@ -18,46 +17,50 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class OpenDState:
-    """As it was last told."""
+    """The state as OpenD last reported it."""
 
     connected: bool = False
     link_since_ms: int | None = None
     link_reason: str = "starting"  # why not connected
     link_hint: str = ""  # what to do about it, where that is known
     conn_id: int | None = None
-    program: str = ""  # OpenD's own state, "ready" when it can serve, empty where it is not known
+    program: str = ""  # OpenD's own state, "ready" when it can serve, empty when unknown
     program_detail: str = ""
     quote_logged_in: bool = False
-    state_told: bool = False  # OpenD has told its state a short time ago
-    market_state: int | None = None  # QotMarketState, the last one that was told
-    opend_time_ms: int | None = None  # OpenD's clock when it was last asked
-    trouble: dict[str, str] = field(default_factory=dict)  # what OpenD told by Notify and did not take back
-    trouble_since_ms: dict[str, int] = field(default_factory=dict)  # since when, of each
+    state_told: bool = False  # OpenD reported its state recently
+    market_state: int | None = None  # the last reported QotMarketState
+    opend_time_ms: int | None = None  # OpenD's clock in its last answer
+    trouble: dict[str, str] = field(
+        default_factory=dict
+    )  # kind of trouble notice → detail, until OpenD reports its end
+    trouble_since_ms: dict[str, int] = field(default_factory=dict)  # kind → when it began
     subscribed: int = 0
-    refused: dict[str, str] = field(default_factory=dict)  # symbol → OpenD's words
-    looked_around: bool = False  # every symbol was compared with OpenD since ticks may have passed us by
-    heard: int = 0  # ticks that the intake took, whatever became of them: whether it grows is what matters
-    # date → whole, morning, afternoon: what OpenD said of the coming days; empty until it was asked
+    refused: dict[str, str] = field(default_factory=dict)  # symbol → OpenD's error text
+    all_checked: bool = False  # every symbol was compared with OpenD since the last interruption
+    received: int = 0  # ticks received, stored or not; only used to see whether it increases
+    # date → whole, morning, afternoon: OpenD's calendar of the coming days; empty before its first answer
     calendar: dict[str, str] = field(default_factory=dict)
     calendar_asked_on: int | None = None  # number of the day
-    serving: asyncio.Event = field(default_factory=asyncio.Event)  # it answers for the symbols, or pushes their ticks
+    serving: asyncio.Event = field(
+        default_factory=asyncio.Event
+    )  # OpenD answers for our symbols, or pushes their ticks
 
 
 class ExchangeClock:
-    """The day by OpenD's clock as it was last told, else by this host's. `now_ms` is the host's, UTC epoch ms.
+    """The current day by OpenD's clock, or by this host's clock while OpenD's is unknown. Used by one thread.
 
-    For one thread.
+    `now_ms` is this host's clock, UTC epoch ms.
     """
 
     def __init__(self, opend: OpenDState, now_ms: Callable[[], int]) -> None:
         self.now_ms = now_ms
         self._opend = opend
-        self._told_ms: int | None = None  # OpenD's clock when it was last told, and by how much it was ahead then
-        self._ahead_ms = 0
+        self._told_ms: int | None = None  # OpenD's last reported clock
+        self._ahead_ms = 0  # how far it was ahead of this host's clock
 
     @property
     def opend_ms(self) -> int | None:
-        """OpenD's clock when it was last told."""
+        """OpenD's last reported clock, UTC epoch ms."""
         return self._opend.opend_time_ms
 
     def today(self) -> int:

@@ -1,4 +1,4 @@
-"""What each part is told at its start: plain values, from the settings of the same names."""
+"""The options of each part: plain values, from the settings of the same names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.ops.findings.health import Limits
     from hk_tick_collector.store.dayfile import StoreOptions
 
-# Of MAX_WAIT_MS: so long received bytes may wait for others, before the writer's share begins.
+# The part of MAX_WAIT_MS for which received bytes may wait for further bytes. The rest is for the writer.
 GATHER_SHARE: Final = 0.25
 
 
@@ -24,19 +24,19 @@ GATHER_SHARE: Final = 0.25
 class Waits:
     """How long a session waits, in seconds."""
 
-    answer_s: float = REQUEST_TIMEOUT_S  # for the answer to a question
-    first_state_s: float = 3.0  # for OpenD's first word of its state; then symbols are subscribed without it
-    state_every_s: float = 3.0  # TCP may be up while OpenD's data is not
-    subscribe_again_s: float = 3.0  # while a request to subscribe has no answer, twice as long each time
-    # How often subscriptions are compared with OpenD's own list, and refused ones asked for again: quota stays used
-    # for about a minute after a connection closes.
+    answer_s: float = REQUEST_TIMEOUT_S  # for an answer
+    first_state_s: float = 3.0  # for OpenD's first state; after that, symbols are subscribed without it
+    state_every_s: float = 3.0  # between state requests: TCP may be up while OpenD cannot serve
+    subscribe_again_s: float = 3.0  # after a subscribe request without an answer, doubled each time
+    # Between comparisons of our subscriptions with OpenD's list, when refused symbols are also requested again. OpenD
+    # frees the quota of a closed connection only after about a minute.
     compare_every_s: float = 60.0
-    compare_least_s: float = 5.0  # between two comparisons, where a question for a symbol is refused
+    compare_least_s: float = 5.0  # the minimum between two comparisons, when a backfill request is refused
 
 
 @dataclass(frozen=True, slots=True)
 class FeedOptions:
-    """Whom to ask for what; see the settings of the same names."""
+    """Where OpenD is and what to subscribe; see the settings of the same names."""
 
     host: str
     port: int
@@ -46,7 +46,7 @@ class FeedOptions:
     reconnect_max_delay_s: float
     max_wait_ms: int
     rsa: RsaCipher | None = None
-    resolve: Resolve | None = None  # looks up the host's addresses; the operating system where it is None
+    resolve: Resolve | None = None  # looks up the host's addresses; None for the operating system's resolver
     waits: Waits = field(default_factory=Waits)
 
 
@@ -60,19 +60,19 @@ class WriterOptions:
     batch_rows: int
     max_wait_ms: int
     store: StoreOptions
-    snapshot_dir: Path | None = None  # copies of days are looked for there too
+    snapshot_dir: Path | None = None  # another directory where copies of day files may be in progress
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceOptions:
-    """What the service needs to know; see the settings of the same names."""
+    """The options of the service; see the settings of the same names."""
 
     feed: FeedOptions
     store: StoreOptions
     data_root: Path
     spool_dir: Path
     status_path: Path
-    notify_socket: str | None  # systemd's, None without it
+    notify_socket: str | None  # of systemd, None without systemd
     instance: str
     batch_rows: int
     max_wait_ms: int
@@ -86,5 +86,5 @@ class ServiceOptions:
     limits: Limits
     metrics_addr: tuple[str, int] | None  # host and port, None to serve none
     lang: str = "en"  # of alerts
-    snapshot_dir: Path | None = None  # where copies of days are looked for, beside DATA_ROOT
-    bad_symbols: tuple[str, ...] = ()  # entries of FUTU_SYMBOLS that are no symbols and are left out, in words
+    snapshot_dir: Path | None = None  # where copies of day files may be in progress, besides DATA_ROOT
+    bad_symbols: tuple[str, ...] = ()  # invalid entries of FUTU_SYMBOLS, which are left out, each as an error text

@@ -1,4 +1,4 @@
-"""The service from its start to its end: one owner, the parts at work, and everything on the disk before it ends."""
+"""Runs the service: locks DATA_ROOT, starts the parts, waits for a stop, writes all rows to disk, and exits."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hk_tick_collector import __version__, log, market
 from hk_tick_collector.clock import now_ms
-from hk_tick_collector.collect.buffer.replay import replay_leftovers
+from hk_tick_collector.collect.buffer.replay import replay_earlier_spools
 from hk_tick_collector.collect.loading.load import is_late_start
 from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.ops.alerts.alerter import STOP_S
 from hk_tick_collector.ops.metrics.server import metrics_served
-from hk_tick_collector.store.owner import OwnerLock, spool_owned
+from hk_tick_collector.store.collector_lock import OwnerLock, spool_owned
 from hk_tick_collector.store.rights import refused
 
 from .assembly import assemble
-from .earlier_runs import EarlierRuns
 from .memory_limit import demand_room
+from .restart_history import EarlierRuns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -39,26 +39,26 @@ if TYPE_CHECKING:
 
 _UMASK: Final = 0o027
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# How soon the interpreter lets another thread run: with its own 5 ms the writer waits for the event loop before and
-# after every statement. Rows are no cycles, so garbage is looked for rarely. Both: docs/decisions/0006.
+# How soon the interpreter switches threads. With the default of 5 ms the writer waits for the event loop before and
+# after every statement. Garbage collection runs rarely, because rows have no reference cycles. See docs/decisions/0006.
 _SWITCH_INTERVAL_S: Final = 0.00005
 _GC_AFTER: Final = 50_000
-_STORE_SHARE: Final = 0.7  # of the time a stop may take, for the day file; all that is left then for the spool
-_EXIT_S: Final = 10  # what systemd is asked for beyond it: a disk that is slow to close, the interpreter's end
-_LEAVE_S: Final = 0.3  # of it, for what comes after the flush; a tenth, where that is less
+_STORE_SHARE: Final = 0.7  # share of the stop time for writing the day file; the rest is for spooling
+_EXIT_S: Final = 10  # extra time requested from systemd: for a disk that is slow to close, and the interpreter's exit
+_LEAVE_S: Final = 0.3  # part of the stop time for the work after the flush; a tenth of it, if that is less
 
 
 async def serve(options: ServiceOptions) -> int:
     """Collects until SIGTERM, SIGINT or SIGHUP, then flushes; returns the exit code.
 
-    Raises OwnedError when another collector holds DATA_ROOT or SPOOL_DIR, StoreError when the day cannot be stored or
-    memory is limited too far.
+    Raises OwnedError when another collector uses DATA_ROOT or SPOOL_DIR, and StoreError when the day cannot be stored
+    or the memory limit is too low.
     """
     demand_room()
     log.in_background()
     os.umask(_UMASK)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    gc.freeze()  # what was imported stays
+    gc.freeze()  # imported modules are never freed
     gc.set_threshold(_GC_AFTER)
     who = f"pid {os.getpid()}, instance {options.instance}, started {market.hkt(now_ms()):%Y-%m-%d %H:%M:%S} HKT"
     lock = OwnerLock(options.data_root, who)
@@ -78,18 +78,18 @@ async def _serve(options: ServiceOptions) -> int:
     parts = assemble(options)
     parts.stats.unplanned_ms = starts.unplanned_ms
     _begin(parts, options.data_root)
-    leftovers = replay_leftovers(options.spool_dir, parts.run_id, parts.intake, parts.queue)
+    replay = replay_earlier_spools(options.spool_dir, parts.run_id, parts.intake, parts.queue)
     exporter = metrics_served(options.metrics_addr, lambda: parts.live.latest, parts.stats, options.limits)
-    running = _running(parts.feed.run(), parts.heartbeat.run(), leftovers, parts.predecessor_days.run())
-    async with exporter, running as (feeding, pulsing, replaying, taking_over):
-        failed = await _until_stopped(stop, feeding, pulsing)
+    running = _running(parts.feed.run(), parts.heartbeat.run(), replay, parts.predecessor_days.run())
+    async with exporter, running as (feeding, beating, replaying, taking_over):
+        failed = await _until_stopped(stop, feeding, beating)
         starts.end(failed=failed)
         parts.heartbeat.memory.release()
         limit_s = options.stop_flush_timeout_s
         deadline_s = time.monotonic() + limit_s - min(_LEAVE_S, limit_s / 10)
-        _announce_the_end(parts, limit_s)
+        _announce_stop(parts, limit_s)
         alarms_end_s = min(time.monotonic() + STOP_S, deadline_s)
-        await _cancelled(feeding, replaying, taking_over)  # nobody puts anything from here on
+        await _cancelled(feeding, replaying, taking_over)  # from here on nothing is put into the queue
         parts.intake.link(now_ms(), connected=False, conn_id=None, reason="the collector was stopped")
         before = parts.stats.stored + parts.stats.duplicate
         left, lost = await asyncio.to_thread(_flush, deadline_s, parts.current_writer, parts.queue, parts.overflow)
@@ -99,15 +99,15 @@ async def _serve(options: ServiceOptions) -> int:
     await asyncio.to_thread(parts.heartbeat.leave, alarms_end_s)
     await asyncio.to_thread(parts.alerter.join, alarms_end_s)
     await asyncio.to_thread(starts.join, max(0.1, alarms_end_s - time.monotonic()))
-    _tell_the_end(parts.stats, failed=failed, flushed=flushed, left=left, lost=lost)
+    _log_end(parts.stats, failed=failed, flushed=flushed, left=left, lost=lost)
     for number in _STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)  # all is said and done
+        signal.signal(number, signal.SIG_IGN)  # the stop is complete: a late signal must not change the exit code
     return 1 if failed or lost else 0
 
 
 def _begin(parts: Assembly, data_root: Path) -> None:
-    """From the files of the day to a writer at work; what cannot be written fails here, before OpenD is asked."""
-    parts.notifier.status("starting: reads what the files of the day know")
+    """Reads the day's file and starts the writer. If the file cannot be written, this fails before connecting."""
+    parts.notifier.status("starting: reading the day files")
     today = market.day_number(now_ms())
     parts.tracker.known.losses.late_start = is_late_start(data_root, today)
     if market.is_weekday(today):
@@ -119,14 +119,14 @@ def _begin(parts: Assembly, data_root: Path) -> None:
     parts.alerter.start()
 
 
-def _announce_the_end(parts: Assembly, limit_s: float) -> None:
+def _announce_stop(parts: Assembly, limit_s: float) -> None:
     parts.heartbeat.state = "stopping"
-    parts.notifier.status("stopping: writes what it holds")
+    parts.notifier.status("stopping: writing the remaining rows")
     parts.notifier.stopping(limit_s + _LEAVE_S + _EXIT_S)
     parts.alerter.stop()
 
 
-def _tell_the_end(stats: Stats, *, failed: bool, flushed: int, left: int, lost: int) -> None:
+def _log_end(stats: Stats, *, failed: bool, flushed: int, left: int, lost: int) -> None:
     log.info(
         "shutdown",
         reason="failure" if failed else "signal",
@@ -144,7 +144,7 @@ def _tell_the_end(stats: Stats, *, failed: bool, flushed: int, left: int, lost: 
 
 @asynccontextmanager
 async def _running(*parts: Coroutine[None, None, None]) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Runs parts side by side; none outlives the block."""
+    """Runs the coroutines as tasks, and cancels them when the block ends."""
     tasks = [asyncio.create_task(part) for part in parts]
     try:
         yield tasks
@@ -153,14 +153,14 @@ async def _running(*parts: Coroutine[None, None, None]) -> AsyncIterator[list[as
 
 
 async def _cancelled(*tasks: asyncio.Task[None]) -> None:
-    """Ends tasks, and returns once they have ended."""
+    """Cancels tasks and waits until they have ended."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _until_stopped(stop: asyncio.Event, *parts: asyncio.Task[None]) -> bool:
-    """Waits for a signal to stop; True when a part ended before, which none does by itself."""
+    """Waits for a stop signal. Returns True if a part ended first, which is a failure."""
     waiting = asyncio.create_task(stop.wait())
     await asyncio.wait((waiting, *parts), return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
@@ -177,12 +177,14 @@ async def _until_stopped(stop: asyncio.Event, *parts: asyncio.Task[None]) -> boo
 
 
 def _flush(deadline_s: float, current_writer: CurrentWriter, queue: TickQueue, overflow: Overflow) -> tuple[int, int]:
-    """Brings to the disk what is held; returns the rows left unstored, and how many of them are lost: not spooled."""
+    """Writes all rows in memory to the disk. Returns how many rows are not stored, and how many of these are lost
+    because they could not be spooled either.
+    """
     now_s = time.monotonic()
     current_writer.writer.stop(now_s + (deadline_s - now_s) * _STORE_SHARE)
     held, left = queue.held_in_memory(), queue.rows
     lost = overflow.stop(deadline_s, held)
-    still_held = {id(chunk) for chunk in queue.held_in_memory()}  # a stuck writer may have woken up meanwhile
+    still_held = {id(chunk) for chunk in queue.held_in_memory()}  # a blocked writer may have continued meanwhile
     left -= sum(len(chunk.rows) for chunk in held if id(chunk) not in still_held)
     return left, min(lost, left)
 
@@ -195,7 +197,7 @@ def _make_spool_dir(directory: Path) -> None:
 
 
 def _log_bug(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """An exception in a callback of the loop: the connection it broke is made anew, the bug is told."""
+    """Logs an exception in a callback of the event loop. The connection that it breaks is opened again elsewhere."""
     error = context.get("exception")
     if isinstance(error, MemoryError):
         log.error("memory_short", detail=context.get("message", ""))
@@ -204,10 +206,10 @@ def _log_bug(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
 
 
 def _stop_signals() -> asyncio.Event:
-    """An event that SIGTERM, SIGINT and SIGHUP set. A second one changes nothing: the flush has its own time limit.
+    """An event that SIGTERM, SIGINT and SIGHUP set. A second signal has no effect: the flush has its own time limit.
 
-    Not the loop's own handlers: it takes those away when it ends, and a signal a moment later would make a failure of
-    a clean end.
+    The loop's own signal handlers are not used, because the loop removes them when it ends: a signal after that would
+    kill the process and turn a clean stop into a failure.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -215,11 +217,11 @@ def _stop_signals() -> asyncio.Event:
     def note(number: int) -> None:
         log.info("signal", name=signal.Signals(number).name, already_stopping=stop.is_set())
         if stop.is_set():
-            signal.signal(number, signal.SIG_IGN)  # whoever repeats it changes nothing, and costs nothing
+            signal.signal(number, signal.SIG_IGN)  # further signals have no effect
         stop.set()
 
     for number in _STOP_SIGNALS:
         if signal.getsignal(number) is signal.SIG_IGN:
-            continue  # as nohup sets SIGHUP
+            continue  # nohup ignores SIGHUP
         signal.signal(number, lambda number, _: loop.call_soon_threadsafe(note, number))
     return stop

@@ -1,6 +1,6 @@
-"""What decisions read of the way to the disk: whether the writer waits, for what, and that it goes on.
+"""The state of the writer and the spool that decisions depend on: what the writer waits for, and whether it commits.
 
-Enters: what the writer and the spool meet. Leaves: facts for whoever decides by them; any thread may read.
+The writer and the spool write it; any thread may read.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class StoringState:
-    """As it is now. Of the counts it matters only that they grow."""
+    """The current state. The counts are only used to see whether they increase."""
 
-    writer_trouble: str = ""  # the named cause the writer waits for: busy, disk_full, read_only, io_error, ...
+    writer_trouble: str = ""  # why the writer waits: busy, disk_full, read_only, io_error, ...; empty when it does not
     writer_alive_ms: int | None = None
-    copy_held: bool = False  # commits wait for it
+    copy_held: bool = False  # commits wait until another program has finished its copy of the day file
     commits: int = 0
-    lost_rows: int = 0  # they went to the spool, and it could not give them back
+    lost_rows: int = 0  # written to the spool, but could not be read back

@@ -1,12 +1,12 @@
-"""The settings: the only part that reads the process environment. Imported by `cli` alone; others take plain values.
+"""The settings. Only this package reads the process environment, and only `cli` imports it; other parts get values.
 
-predecessor.py  what became of the predecessor's settings
-settings.py   every setting: name, unit, bounds, default, meaning
-values.py     from text to value, exactly
-symbols.py    the list or file of symbols; what is none is named
-envfile.py    the settings file, as systemd reads it or not at all
-language.py   the operator's language, also where other settings are wrong
-load.py       environment, file, defaults; where each value came from
+settings.py     every setting: name, unit, bounds, default, meaning
+values.py       converts the text of a setting to its value
+symbols.py      reads the list or file of symbols and reports invalid entries
+envfile.py      reads the settings file exactly as systemd does
+load.py         combines environment, file and defaults, with the origin of each value
+language.py     the operator's language, also when other settings are wrong
+predecessor.py  the replacements for the predecessor's settings
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Reads a file of settings exactly as systemd's `EnvironmentFile=` does, or refuses the line.
+"""Reads a settings file exactly as systemd's `EnvironmentFile=` does, and refuses lines that could be read differently.
 
-Enters: the bytes of a `.env`. Leaves: its variables with their line numbers. The unit hands this file to systemd and
-the command line reads it here, so a line that could come out differently stops with its number and what to write.
-systemd's own rules (`src/basic/env-file.c`) are richer than what is accepted: it unquotes values that begin with a
-quote, eats backslashes, joins continued lines, takes `;` for a comment and strips blanks. None of that is needed here.
+Enters: the bytes of a `.env`. Leaves: its variables with their line numbers. systemd reads this file for the unit, and
+this module reads it for the command line. A line that the two could read differently is an error with its number and
+the correct form. systemd's rules (`src/basic/env-file.c`) allow more: quoted values, backslashes, continued lines, `;`
+for comments, and blanks around values. None of that is needed here.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MAX_BYTES: Final = 1 << 20
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # every other name systemd drops with a line in its own journal
-_BLANKS: Final = " \t"  # systemd knows these alone; Python's strip() would also take form feeds and non-breaking spaces
-_QUOTED: Final = re.compile(r"\"[^\"\\\x00-\x1f\x7f]*\"|'[^'\\\x00-\x1f\x7f]*'")  # read alike by systemd
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # systemd ignores other names
+_BLANKS: Final = " \t"  # the blanks for systemd; Python's strip() would also remove form feeds and non-breaking spaces
+_QUOTED: Final = re.compile(r"\"[^\"\\\x00-\x1f\x7f]*\"|'[^'\\\x00-\x1f\x7f]*'")  # systemd reads these the same way
 _NONCHARACTER: Final = re.compile("[\ufdd0-\ufdef]")
 
 
@@ -34,9 +34,9 @@ class Variable(NamedTuple):
 
 
 def read_env_file(path: Path) -> tuple[list[Variable], list[UsageError]]:
-    """The variables of a settings file in their order, and each line that systemd reads otherwise, with `path:line`.
+    """The variables of a settings file in order, and an error with `path:line` for each line that is not accepted.
 
-    Raises UsageError for a file that cannot be read, or that as a whole is no settings file.
+    Raises UsageError for a file that cannot be read or is not a settings file.
     """
     variables: dict[str, Variable] = {}
     faults: list[UsageError] = []
@@ -59,7 +59,7 @@ def read_env_file(path: Path) -> tuple[list[Variable], list[UsageError]]:
 def _text(path: Path) -> str:
     try:
         if path.is_dir():
-            raise UsageError(f"{path} is a directory, not a file of settings", hint="name the .env file itself")
+            raise UsageError(f"{path} is a directory, not a settings file", hint="name the .env file itself")
         with path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
     except FileNotFoundError as error:
@@ -68,7 +68,7 @@ def _text(path: Path) -> str:
         hint = "run as root or as a member of its group" if isinstance(error, PermissionError) else "check the path"
         raise UsageError(f"cannot read settings file {path} ({error.strerror})", hint=hint) from error
     if len(data) > _MAX_BYTES:
-        raise UsageError(f"{path} is larger than 1 MiB, no file of settings", hint="name the .env file itself")
+        raise UsageError(f"{path} is larger than 1 MiB, so it is not a settings file", hint="name the .env file itself")
     if unreadable := _fault_of_bytes(data):
         position, fault, remedy = unreadable
         line = data.count(b"\n", 0, position) + 1
@@ -77,7 +77,7 @@ def _text(path: Path) -> str:
 
 
 def _fault_of_bytes(data: bytes) -> tuple[int, str, str] | None:
-    """What makes systemd refuse or misread the file whatever the line says: position, fault and remedy."""
+    """A byte because of which systemd refuses or misreads the file: position, fault and remedy."""
     if data.startswith(b"\xef\xbb\xbf"):
         return 0, "a byte order mark before the first name", "save the file as UTF-8 without BOM"
     for byte, fault, remedy in (
@@ -89,17 +89,17 @@ def _fault_of_bytes(data: bytes) -> tuple[int, str, str] | None:
     try:
         data.decode()
     except UnicodeDecodeError as error:
-        # Comments too: the second byte of a Big5 character may be a backslash, which joins the next line to it.
+        # Also in comments: the second byte of a Big5 character may be a backslash, which continues the line.
         return error.start, "bytes that are not UTF-8", "save the file as UTF-8"
     return None
 
 
 def _parse_line(where: str, line: str, number: int) -> Variable | None:
-    """One line without its newline: a variable, None for a blank or a comment, UsageError for anything in doubt."""
+    """Parses one line without its newline: a variable, None for a blank line or a comment. Raises UsageError."""
     if not line.strip(_BLANKS):
         return None
     if line.startswith("#"):
-        # Before its version 254 systemd took the following line for more of such a comment.
+        # Before version 254, systemd read the next line as part of such a comment.
         if line.endswith("\\"):
             raise UsageError(f"{where}: a comment that ends in a backslash", hint="delete the backslash")
         return None
@@ -107,9 +107,9 @@ def _parse_line(where: str, line: str, number: int) -> Variable | None:
     name, _, value = line.partition("=")
     if not _NAME.fullmatch(name):
         raise UsageError(
-            f"{where}: {_shown(name)!r} is no variable name", hint="write KEY=VALUE, letters, digits and _ in KEY"
+            f"{where}: {_shown(name)!r} is not a variable name", hint="write KEY=VALUE, letters, digits and _ in KEY"
         )
-    if became(name) and _QUOTED.fullmatch(value):  # of no use to us but for its words: nothing stops for its quotes
+    if became(name) and _QUOTED.fullmatch(value):  # it is only mentioned to the operator, so its quotes are no error
         return Variable(name, value[1:-1], number)
     _refuse_value(where, name, value)
     return Variable(name, value, number)
@@ -131,7 +131,7 @@ def _refuse_line(where: str, line: str) -> None:
 
 
 def _refuse_value(where: str, name: str, value: str) -> None:
-    """The value itself is never shown: it may be a secret."""
+    """Raises UsageError for a value that systemd could read differently. It is not shown, because it may be secret."""
     if value != value.strip(_BLANKS):
         raise UsageError(
             f"{where}: blanks around the value of {name}", hint=f"write {name}=VALUE without blanks around it"
@@ -142,7 +142,7 @@ def _refuse_value(where: str, name: str, value: str) -> None:
         raise UsageError(
             f"{where}: a backslash in the value of {name}", hint="write the value without backslashes, on one line"
         )
-    # systemd drops a variable that holds control characters, and the whole file for a Unicode noncharacter.
+    # systemd ignores a variable with control characters, and the whole file if it has a Unicode noncharacter.
     if any(
         ord(char) < 32 or ord(char) == 127 or ord(char) & 0xFFFE == 0xFFFE for char in value
     ) or _NONCHARACTER.search(value):

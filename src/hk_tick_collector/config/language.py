@@ -1,4 +1,4 @@
-"""The operator's language: OPERATOR_LANG, else that of the locale, else English."""
+"""The operator's language: OPERATOR_LANG, or else the language of the locale, or else English."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAME: Final = "OPERATOR_LANG"
 
 
 def operator_language(env_file: Path | None = None, environ: Mapping[str, str] | None = None) -> str:
-    """`en` or `zh-Hant`, for a verb at a terminal. It raises nothing: other settings may be wrong, or not readable."""
+    """`en` or `zh-Hant`, for a verb at a terminal. Never raises, also if other settings are wrong or unreadable."""
     environ = os.environ if environ is None else environ
     given = environ.get(_NAME) or _of_file(env_file)
     return given if given in LANGUAGES else locale_language(environ)

@@ -1,7 +1,7 @@
-"""Finds the settings in force: the environment, then a file, then the defaults; and tells where each came from.
+"""Loads the settings in force: from the environment, else a file, else the defaults, with the origin of each value.
 
-This is the only part that reads the process environment. A bad value, an unknown name of ours or a damaged file is a
-UsageError with name, value, place and what is allowed; nothing is guessed.
+Only this module reads the process environment. A bad value, an unknown name with one of our prefixes or a damaged file
+is a UsageError with the name, the value, its origin and the allowed values. Nothing is guessed.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ INSTALLED_ENV_FILE: Final = Path("/opt/futu_tick_downloader/.env")
 
 _BY_NAME: Final = {setting.name: setting for setting in DEFINITIONS}
 _OUR_PREFIXES: Final = ("FUTU_", "SQLITE_", "WATCHDOG_")
-# Names with our prefixes that others own: systemd sets the first two for a service that it watches, SQLite and its
-# shell read the last two.
+# Names with our prefixes that are used by other programs: systemd sets the first two, SQLite and its shell read the
+# others.
 _OTHERS: Final = frozenset({"WATCHDOG_USEC", "WATCHDOG_PID", "SQLITE_TMPDIR", "SQLITE_HISTORY"})
-_ORDERED: Final = (  # the first may not exceed the second
+_ORDERED: Final = (  # the first setting must not exceed the second
     ("reconnect_min_delay", "reconnect_max_delay"),
     ("watchdog_queue_threshold_rows", "max_queue_rows"),
 )
@@ -43,24 +43,24 @@ DEFAULT: Final = "default"
 
 
 class Loaded(NamedTuple):
-    """The settings in force and their story."""
+    """The settings in force, and how they were found."""
 
     settings: Settings
     origins: dict[str, str]  # name → "environment", "/path/.env:12" or "default"
-    warnings: tuple[str, ...]  # what is odd but works, one line each
+    warnings: tuple[str, ...]  # one line each
     env_file: Path | None  # the file that was read
-    predecessor: Predecessor = Predecessor()  # what of the predecessor's settings is in there
-    bad_symbols: tuple[str, ...] = ()  # entries of FUTU_SYMBOLS that are none, each with its place
+    predecessor: Predecessor = Predecessor()  # settings of the predecessor in the file or environment
+    bad_symbols: tuple[str, ...] = ()  # invalid entries of FUTU_SYMBOLS, each with its place
 
     def told(self, most: int = 20) -> tuple[str, ...]:
-        """What is odd and what is left out, one line each; of bad symbols the first and the number of the others."""
+        """The warnings and the bad symbols, one line each; at most `most` bad symbols and the number of the others."""
         more = len(self.bad_symbols) - most
         others = (f"and {more} more bad symbols: hk-tick-collector config --check",) if more > 0 else ()
         return (*self.warnings, *self.bad_symbols[:most], *others)
 
 
 class Systemd(NamedTuple):
-    """What systemd tells a service through its environment; nothing when it did not start us."""
+    """The values that systemd passes to a service in its environment; None if systemd did not start us."""
 
     runtime_directory: Path | None
     notify_socket: str | None
@@ -68,17 +68,17 @@ class Systemd(NamedTuple):
 
 
 def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | None = None) -> Loaded:
-    """The settings in force. `env_file` must exist where given; else `./.env` or the installed one is read, if there.
-    Root reads the installed one alone: see `_may_read`.
+    """The settings in force. A given `env_file` must exist; without it, `./.env` or the installed file is read, if it
+    exists. Root reads only the installed file: see `_may_read`.
 
-    Raises one UsageError for all that cannot work, with each setting's name, value, place and what is allowed.
-    Settings of the predecessor are passed by; `Loaded.predecessor` tells them.
+    Raises one UsageError for all invalid settings, each with its name, value, origin and allowed values. Settings of
+    the predecessor are ignored; they are listed in `Loaded.predecessor`.
     """
     environ = os.environ if environ is None else environ
     path = settings_file(env_file)
     texts: dict[str, str] = {}
     origins = dict.fromkeys(_BY_NAME, DEFAULT)
-    former: dict[str, tuple[str, str]] = {}  # the predecessor's: name → value and place
+    former: dict[str, tuple[str, str]] = {}  # settings of the predecessor: name → value and origin
     notes = Notes()
     warnings = notes.warnings
     if env_file is None and not _may_read(local := Path(".env").absolute()):
@@ -93,7 +93,7 @@ def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | Non
         else:
             faults += _unknown(variable.name, where)
             warnings += _near_miss(variable.name, where)
-    by_systemd = "INVOCATION_ID" in environ  # whose EnvironmentFile= hands over the file's lines: theirs is the origin
+    by_systemd = "INVOCATION_ID" in environ  # EnvironmentFile= puts the lines of the file into the environment
     for name, value in environ.items():
         if name in _BY_NAME:
             if not (by_systemd and texts.get(name) == value):
@@ -116,12 +116,12 @@ def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | Non
 
 
 def settings_file(env_file: Path | None = None) -> Path | None:
-    """The file that `load_settings` reads, right or wrong; None when there is none."""
+    """The file that `load_settings` reads, whether it exists or not; None if there is none."""
     return env_file.absolute() if env_file else _found_file()
 
 
 def systemd_environment(environ: Mapping[str, str] | None = None) -> Systemd:
-    """RUNTIME_DIRECTORY, NOTIFY_SOCKET and WATCHDOG_USEC as systemd set them; what is malformed counts as absent."""
+    """RUNTIME_DIRECTORY, NOTIFY_SOCKET and WATCHDOG_USEC as set by systemd; a malformed value counts as missing."""
     environ = os.environ if environ is None else environ
     directory = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]  # a unit may have several; ours has one
     watchdog = environ.get("WATCHDOG_USEC", "")
@@ -134,7 +134,7 @@ def systemd_environment(environ: Mapping[str, str] | None = None) -> Systemd:
 
 
 def environment_without_settings(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of a child process that gets settings of its own: all but ours."""
+    """The environment without our settings, for a child process that gets its own settings."""
     environ = os.environ if environ is None else environ
     return {
         name: value for name, value in environ.items() if name not in _BY_NAME and not name.startswith(_OUR_PREFIXES)
@@ -143,15 +143,16 @@ def environment_without_settings(environ: Mapping[str, str] | None = None) -> di
 
 def _found_file() -> Path | None:
     local = Path(".env").absolute()
-    # lexists, because a link to nowhere must be an error and not a start without settings.
+    # lexists: a symbolic link without a target must be an error, and not a start without settings.
     places = (local, INSTALLED_ENV_FILE) if _may_read(local) else (INSTALLED_ENV_FILE,)
     return next((path for path in places if os.path.lexists(path)), None)
 
 
 def _may_read(local: Path) -> bool:
-    """Whether `./.env` counts. Root reads the installed file; where none is installed, one that root alone may change.
+    """Whether `./.env` may be read. Root reads it only if no file is installed and only root can change it.
 
-    `sudo hk-tick-collector` in the directory of another account would follow that account's DATA_ROOT and ALERT_URLS.
+    Otherwise `sudo hk-tick-collector` in the directory of another account would use that account's DATA_ROOT and
+    ALERT_URLS.
     """
     if os.geteuid() != 0 or local == INSTALLED_ENV_FILE or not os.path.lexists(local):
         return True
@@ -159,13 +160,13 @@ def _may_read(local: Path) -> bool:
 
 
 def _is_roots(path: Path) -> bool:
-    """Whether root alone may change a file, or what a directory holds."""
+    """Whether only root can change a file, or the content of a directory."""
     found = path.lstat()
     return found.st_uid == 0 and (stat.S_ISLNK(found.st_mode) or not found.st_mode & 0o022)
 
 
 def _unknown(name: str, where: str) -> list[UsageError]:
-    """The fault of a name that is like ours and none of them."""
+    """The error for an unknown name with one of our prefixes."""
     if name in _OTHERS or not name.startswith(_OUR_PREFIXES):
         return []
     nearest = difflib.get_close_matches(name, _BY_NAME, n=1, cutoff=0)[0]
@@ -173,7 +174,7 @@ def _unknown(name: str, where: str) -> list[UsageError]:
 
 
 def _near_miss(name: str, where: str) -> list[str]:
-    """A file may hold names of others, such as TZ; one that is like a setting's is warned of."""
+    """A warning for an unknown name that resembles a setting. Other names, such as TZ, are allowed in the file."""
     near = () if name.startswith(_OUR_PREFIXES) else difflib.get_close_matches(name.upper(), _BY_NAME, n=1, cutoff=0.8)
     return [f"{name} ({where}) is no setting and does nothing: perhaps {near[0]} is meant"] if near else []
 
@@ -181,7 +182,7 @@ def _near_miss(name: str, where: str) -> list[str]:
 def _parsed(
     texts: Mapping[str, str], origins: Mapping[str, str], notes: Notes
 ) -> tuple[Settings | None, list[UsageError]]:
-    """The settings, or all that is wrong with them."""
+    """The settings, or all errors."""
     try:
         return _in_order(Settings.model_validate(texts, context=notes), origins), []
     except ValidationError as error:
@@ -191,7 +192,7 @@ def _parsed(
 
 
 def _together(faults: list[UsageError], path: Path | None) -> UsageError:
-    """All that is wrong in one answer, each with what is allowed."""
+    """One error with all errors, each with its allowed values."""
     if len(faults) == 1:
         return faults[0]
     told = "; ".join(f"{fault}: {fault.hint}" for fault in faults)
@@ -201,7 +202,7 @@ def _together(faults: list[UsageError], path: Path | None) -> UsageError:
 
 
 def _bad_values(errors: list[ErrorDetails], texts: Mapping[str, str], origins: Mapping[str, str]) -> list[UsageError]:
-    """Every bad value in full; defaults that wait for a bad value are no fault."""
+    """An error for every bad value. A default that depends on a bad value is not an error."""
     faults = {str(error["loc"][0]): error for error in errors if error["loc"][0] in texts}
     return [_bad_value(name, fault, texts[name], origins[name]) for name, fault in faults.items()]
 
@@ -223,7 +224,7 @@ def _shown(setting: Setting, text: str) -> str:
 
 
 def _in_order(settings: Settings, origins: Mapping[str, str]) -> Settings:
-    """A default beyond a bound that was given moves with it; two given ones that exclude each other are an error."""
+    """Adjusts a default that contradicts a given setting. Raises UsageError if two given settings contradict."""
     moved: dict[str, Any] = {}
     for low, high in _ORDERED:
         smaller, larger = getattr(settings, low), getattr(settings, high)

@@ -1,7 +1,7 @@
-"""The settings of the predecessor, another collector with the same `.env`: what became of each. Pure.
+"""The settings of the predecessor, another collector with the same `.env`, and what replaces each. Pure.
 
-Enters: names and values of a settings file. Leaves: words for the operator, and the ALERT_URLS line that replaces the
-Telegram settings. The names are those of the predecessor's own documentation; nothing here changes a value in force.
+Enters: names and values of a settings file. Leaves: texts for the operator, and the ALERT_URLS line that replaces the
+Telegram settings. The names are from the predecessor's documentation. Nothing here changes a setting.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_GAPS: Final = "not needed: what is missing is seen in the sequence of each symbol and backfilled"
-_WRITER: Final = "not needed: the writer waits for the disk and tries again for as long as it takes"
-_WATCHDOG: Final = "not needed: the watchdog needs WATCHDOG_STALL_SEC and WATCHDOG_QUEUE_THRESHOLD_ROWS alone"
-_ALERTING: Final = "not needed: how often an alert is sent is decided by its kind (docs/alerts.md)"
-_TELEGRAM: Final = "one tgram:// URL in ALERT_URLS takes their place"
+_GAPS: Final = "not needed: missing ticks are detected by the sequence of each symbol and backfilled"
+_WRITER: Final = "not needed: the writer waits for the disk and retries without limit"
+_WATCHDOG: Final = "not needed: the watchdog only needs WATCHDOG_STALL_SEC and WATCHDOG_QUEUE_THRESHOLD_ROWS"
+_ALERTING: Final = "not needed: how often an alert is sent depends on its kind (docs/alerts.md)"
+_TELEGRAM: Final = "replaced by a tgram:// URL in ALERT_URLS"
 
 _BECAME: Final = {
     "FUTU_POLL_ENABLED": _GAPS,
@@ -44,7 +44,7 @@ _OUR_PREFIXES: Final = ("FUTU_", "SQLITE_", "WATCHDOG_", "PERSIST_RETRY_")
 _TOKEN: Final = re.compile(r"(?:bot)?([0-9]+:[A-Za-z0-9_-]+)")
 _CHAT_ID: Final = re.compile(r"-?[0-9]{1,32}|@?[A-Za-z][A-Za-z0-9_]+")
 
-# The predecessor's defaults that mean another thing here, and those that only are none of our choosing.
+# Defaults of the predecessor whose setting has another meaning here, and other defaults of the predecessor.
 _OTHER_MEANING: Final = {
     "HEALTH_INTERVAL_SEC": ("900", "the predecessor's time between two chat messages; here it is that of the log line"),
     "DRIFT_WARN_SEC": ("120", "the predecessor's lag of the data; here it is the difference of this clock to OpenD's"),
@@ -60,7 +60,7 @@ _OTHER_DEFAULT: Final = {
 
 
 class Former(NamedTuple):
-    """Settings of the predecessor that have one thing in common."""
+    """Settings of the predecessor with the same replacement."""
 
     names: tuple[str, ...]
     where: str  # /path/.env:3, or environment: of the first
@@ -68,7 +68,7 @@ class Former(NamedTuple):
 
     @property
     def line(self) -> str:
-        """What an operator is told."""
+        """The text for the operator."""
         return f"{', '.join(self.names)} ({self.where}): {self.became}"
 
 
@@ -77,31 +77,31 @@ class Alerts(NamedTuple):
 
     names: tuple[str, ...]
     where: str
-    said: str  # what became of them, without a secret
-    lines: tuple[str, ...] = ()  # each can be pasted into the settings file; holds the token
-    done: bool = False  # nothing of them is needed any more
+    said: str  # what replaces them, without a secret
+    lines: tuple[str, ...] = ()  # each can be pasted into the settings file; contains the token
+    done: bool = False  # they are no longer needed
 
     @property
     def line(self) -> str:
-        """What an operator is told; fit for a log."""
+        """The text for the operator, without a secret."""
         return f"{', '.join(self.names)} ({self.where}): {self.said}"
 
 
 class Predecessor(NamedTuple):
-    """What a settings file has of the predecessor."""
+    """The settings of the predecessor in a settings file."""
 
-    former: tuple[Former, ...] = ()  # names that do nothing here
-    same_name: tuple[Former, ...] = ()  # in force, and probably not meant as they are
+    former: tuple[Former, ...] = ()  # names without effect here
+    same_name: tuple[Former, ...] = ()  # names with an effect here, with the predecessor's default as value
     alerts: Alerts | None = None
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """All of it, one line each, without a secret."""
+        """All texts for the operator, one line each, without a secret."""
         alerts = (self.alerts.line,) if self.alerts else ()
         return (*alerts, *(former.line for former in (*self.former, *self.same_name)))
 
     def removal(self, env_file: object) -> str:
-        """The command that takes these settings out of the file and keeps a copy of it; empty where there are none."""
+        """The command that removes these settings from the file and keeps a copy; empty if there are none."""
         names = [name for group in (*self.former, *self.same_name) for name in group.names]
         names += self.alerts.names if self.alerts and self.alerts.done else ()
         if not names:
@@ -110,7 +110,7 @@ class Predecessor(NamedTuple):
 
 
 def became(name: str) -> str | None:
-    """What became of a setting of the predecessor; None for a name that it did not have."""
+    """What replaces a setting of the predecessor; None for a name that it did not have."""
     if name.startswith("PERSIST_RETRY_"):
         return _WRITER
     if name in (*_TOKENS, _CHAT, _THREAD):
@@ -121,14 +121,14 @@ def became(name: str) -> str | None:
 
 
 def is_distinctive(name: str) -> bool:
-    """Whether a name in the environment of a shell is ours to speak of: others may well have a TG_TOKEN."""
+    """Whether a name in the environment of a shell can only be of the predecessor: others also use TG_TOKEN."""
     return name.startswith(_OUR_PREFIXES)
 
 
 def predecessor(
     found: Mapping[str, tuple[str, str]], ours: Mapping[str, tuple[str, str]], *, alerts_in_force: bool
 ) -> Predecessor:
-    """What there is to tell. Both map names to value and place: of the predecessor's settings, and of ours."""
+    """The texts about the settings `found` of the predecessor and about `ours`, both as name → value and origin."""
     telegram = [name for name in found if name in (*_TOKENS, _CHAT, _THREAD)]
     groups: dict[str, list[str]] = {}
     for name in found:
@@ -140,7 +140,7 @@ def predecessor(
         for name, (value, where) in ours.items()
         if name in _OTHER_MEANING and _is(value, _OTHER_MEANING[name][0])
     ]
-    # NORMAL alone may be anyone's choice; beside other settings of the predecessor it is what its example had.
+    # A value such as NORMAL may be the operator's choice, unless other settings of the predecessor are also there.
     if found or same_name:
         same_name += [
             Former((name,), where, f"{value} was the predecessor's default: leave it out for the default here")
@@ -170,7 +170,7 @@ def _alerts(found: Mapping[str, tuple[str, str]], *, in_force: bool) -> Alerts:
 
 
 def _lines(tokens: Iterable[str], chat: str, thread: str) -> tuple[str, ...]:
-    """ALERT_URLS as Apprise reads Telegram's parts; nothing where they are not what Telegram gives out."""
+    """ALERT_URLS lines in Apprise's format for Telegram; empty if token or chat are not valid."""
     found = [match[1] for token in tokens if (match := _TOKEN.fullmatch(token))]
     chats = [part for part in re.split(r"[\s,;]+", chat) if part]
     if not chats or not all(map(_CHAT_ID.fullmatch, chats)) or not re.fullmatch(r"[0-9]*", thread):

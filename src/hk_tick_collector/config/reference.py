@@ -1,4 +1,4 @@
-"""What is made from the definitions: `.env.example`, and the table of docs/configuration.md and .en.md. Pure."""
+"""Generates `.env.example` and the tables of docs/configuration.md and .en.md from the definitions. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HEADS: Final = {
 
 
 def env_example() -> str:
-    """A settings file that works as it is: every setting with its meaning, defaults commented out."""
+    """A working settings file: every setting with its meaning, defaults commented out."""
     head = (
         "# Settings of hk-tick-collector, read by systemd (EnvironmentFile=) and by the command line alike.\n"
         "# One KEY=VALUE a line, no quotes, no blanks around the value; # begins a comment in the first column only.\n"

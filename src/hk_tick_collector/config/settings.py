@@ -1,8 +1,8 @@
-"""Every setting of the collector: its name, unit, bounds, default and what it means, in this one place.
+"""Defines every setting of the collector: name, unit, bounds, default and meaning.
 
-`Settings` is what the parts are configured from; an attribute is the setting's name in lower case, `FUTU_SYMBOLS` is
-`symbols`. A new setting is one field here, and `make docs` says which generated file to refresh.
-Bounds refuse only what cannot work. Reading, precedence and messages are `load.py`'s business.
+An attribute of `Settings` is the setting's name in lower case; `FUTU_SYMBOLS` is `symbols`. To add a setting, add one
+field here; `make docs` then says which generated file to refresh. Bounds refuse only values that cannot work. `load.py`
+reads the settings and creates the error messages.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .values import Address
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_INT32: Final = 2**31 - 1  # SQLite keeps its own settings in an int
+_INT32: Final = 2**31 - 1  # SQLite stores its settings in an int
 _ROWS: Final = 10**9
 _YEAR_S: Final = 31_536_000
 
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class Words(NamedTuple):
-    """The same in English and in Traditional Chinese."""
+    """A text in English and in Traditional Chinese."""
 
     en: str
     zh: str
@@ -41,38 +41,38 @@ class Words(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What an operator is told about a setting."""
+    """The documentation of a setting."""
 
     text: Words
     unit: str = ""
-    allowed: Words | None = None  # where bounds do not say it
-    default: Words | None = None  # where the default is not one constant
-    example: str = ""  # what `.env.example` shows instead of the default
+    allowed: Words | None = None  # the allowed values, if they are not given by bounds
+    default: Words | None = None  # the default, if it is not a constant
+    example: str = ""  # the value in `.env.example`, if not the default
     secret: bool = False
 
 
 @dataclass(slots=True)
 class Notes:
-    """What was found beside the values: the validation's context."""
+    """The context of the validation: it collects findings that are not errors."""
 
-    warnings: list[str] = field(default_factory=list)  # what is odd but works, one line each
-    bad_symbols: list[symbol_lists.BadSymbol] = field(default_factory=list)  # which the others are collected without
+    warnings: list[str] = field(default_factory=list)  # one line each
+    bad_symbols: list[symbol_lists.BadSymbol] = field(default_factory=list)  # left out; the others are collected
 
 
 def _from_text(parse: Any) -> BeforeValidator:
-    """Parses text; a value that is typed already, as in tests, passes."""
+    """Parses text. A value that is not text, as in tests, is not changed."""
 
     def parsed(value: object) -> object:
         if not isinstance(value, str):
             return value
-        # A path says more of its own bytes.
+        # The error for a path is more specific about invalid bytes.
         return parse(value if parse in (values.path, values.optional_path) else values.utf8(value))
 
     return BeforeValidator(parsed)
 
 
 def _symbols(value: object, info: ValidationInfo) -> object:
-    """Parses symbols. One named twice is kept once, one that is none is left out: both are noted in the context."""
+    """Parses symbols. Duplicates and invalid entries are left out and recorded in the context."""
     if not isinstance(value, str):
         return value
     found = symbol_lists.read_symbols(value)
@@ -88,7 +88,7 @@ def _symbols(value: object, info: ValidationInfo) -> object:
 def _one_of(*names: str) -> BeforeValidator:
     def check(value: str) -> str:
         if value not in names:
-            raise ValueError("is none of them")
+            raise ValueError("is not one of them")
         return value
 
     return BeforeValidator(check)
@@ -113,7 +113,7 @@ _SYNCHRONOUS: Final = ("NORMAL", "FULL", "EXTRA")
 
 
 def locale_language(environ: Mapping[str, str]) -> str:
-    """The language that a process's locale names: `zh-Hant` for a Chinese one, else `en`."""
+    """The language of the locale in `environ`: `zh-Hant` for a Chinese one, else `en`."""
     locale = next((environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if environ.get(name)), "")
     return "zh-Hant" if locale.lower().startswith("zh") else "en"
 
@@ -352,7 +352,7 @@ class Settings(BaseModel):
     ] = "INFO"
 
     def needed_symbols(self) -> tuple[str, ...]:
-        """The symbols, for a verb that cannot do without; UsageError where there are none."""
+        """The symbols, for a verb that needs them. Raises UsageError if there are none."""
         if not self.symbols:
             raise UsageError("FUTU_SYMBOLS is empty", hint="set it to HK.00700,HK.00981 or to @FILE with one a line")
         return self.symbols
@@ -365,7 +365,7 @@ class Setting(NamedTuple):
     attribute: str  # futu_port
     about: About
     allowed: Words
-    default: str | None  # as it would be written in a file; None where `about.default` says it in words
+    default: str | None  # as written in a file; None if `about.default` describes it
 
 
 def _definitions() -> tuple[Setting, ...]:
@@ -388,7 +388,7 @@ def _allowed(about: About, metadata: list[Any]) -> Words:
 
 
 def as_text(value: object) -> str:
-    """A setting's value as it would be written in a file; secrets masked but for their scheme."""
+    """A setting's value as written in a file; of a secret only the URL scheme is shown."""
     if value is None:
         return ""
     if isinstance(value, SecretStr):

@@ -1,7 +1,7 @@
-"""From the text of FUTU_SYMBOLS, or the file that it names, to its symbols. Each entry that is none is named.
+"""Reads the symbols of FUTU_SYMBOLS, or of the file that it names, and reports each invalid entry.
 
-A bad entry costs itself only: the caller decides whether the good ones are enough. Raises ValueError for a list or a
-file of which nothing can be used.
+A bad entry does not affect the others: the caller decides whether the valid ones are enough. Raises ValueError for a
+list or a file without any valid symbol.
 """
 
 from __future__ import annotations
@@ -21,37 +21,37 @@ MAX_SYMBOLS: Final = 2000  # the largest subscription quota that OpenD grants
 
 _SYMBOL: Final = re.compile(r"HK\.[0-9]{5}")
 _MEANT: Final = re.compile(r"(?:HK[.:]?)?([0-9]{1,5})(?:[.:]?HK)?")  # after NFKC and in upper case
-_SEPARATORS: Final = re.compile(r"[\s,;|/、，；]+")  # that people write instead of a comma
-_MAX_MEANT: Final = 3  # symbols that one bad entry is taken for
+_SEPARATORS: Final = re.compile(r"[\s,;|/、，；]+")  # characters that people write instead of a comma
+_MAX_MEANT: Final = 3  # most symbols that are suggested for one bad entry
 _MAX_FILE_BYTES: Final = 1 << 20
-_NAMED: Final = 3  # bad entries in an error that names no good one
+_NAMED: Final = 3  # most bad entries in one error
 
 
 class BadSymbol(NamedTuple):
-    """An entry that is no symbol."""
+    """An invalid entry."""
 
-    text: str  # as it was written, cut, without what a terminal would obey
-    place: str  # `FILE:LINE`; empty where it stands in the setting itself
-    meant: str  # the symbols that it may stand for, as they would be written; empty where nobody can tell
+    text: str  # as written, shortened, without control characters
+    place: str  # `FILE:LINE`; empty if it is in the setting itself
+    meant: str  # the symbols that were probably meant, in correct form; empty if unknown
 
     def words(self) -> str:
-        """What is wrong and what was probably meant."""
+        """The error text, with a suggestion."""
         if not self.text:
-            return "an entry is empty: a comma too many"
+            return "an entry is empty: delete the extra comma"
         meant = f"did you mean {self.meant}?" if self.meant else "a symbol looks like HK.00700"
         return f"'{self.text}' is not a valid symbol; {meant}"
 
 
 class Symbols(NamedTuple):
-    """What a list or a file holds."""
+    """The entries of a list or a file."""
 
-    symbols: tuple[str, ...]  # in their order, each once
-    again: tuple[str, ...]  # those that were named more than once
+    symbols: tuple[str, ...]  # in order, each once
+    again: tuple[str, ...]  # symbols that occur more than once
     bad: tuple[BadSymbol, ...]
 
 
 def read_symbols(text: str) -> Symbols:
-    """The symbols of a list, or of the file after `@`. ValueError where there is none but bad ones, or too many."""
+    """The symbols of a list, or of the file after `@`. Raises ValueError if none is valid, or there are too many."""
     if not text.strip(" "):
         return Symbols((), (), ())
     if text.startswith("@"):
@@ -63,11 +63,11 @@ def read_symbols(text: str) -> Symbols:
     )
     counts = Counter(item for item, _ in items if _SYMBOL.fullmatch(item))
     if not counts and bad:
-        raise ValueError(f"holds no valid symbol: {_listed(bad)}")
+        raise ValueError(f"has no valid symbol: {_listed(bad)}")
     if not counts:
         raise ValueError("names a file without a symbol")
     if len(counts) > MAX_SYMBOLS:
-        raise ValueError(f"holds {len(counts)} symbols, more than the {MAX_SYMBOLS} of OpenD's largest quota")
+        raise ValueError(f"has {len(counts)} symbols, more than the {MAX_SYMBOLS} of OpenD's largest quota")
     return Symbols(tuple(counts), tuple(symbol for symbol, count in counts.items() if count > 1), bad)
 
 
@@ -77,7 +77,7 @@ def _listed(bad: tuple[BadSymbol, ...]) -> str:
 
 
 def _meant(item: str) -> str:
-    """The symbols that somebody had in mind who wrote `700`, `hk.00700`, `00700.HK` or `HK.00700;HK.00981`."""
+    """The symbols that were probably meant by `700`, `hk.00700`, `00700.HK` or `HK.00700;HK.00981`."""
     entries = [entry for entry in _SEPARATORS.split(unicodedata.normalize("NFKC", item).upper()) if entry]
     found = [_MEANT.fullmatch(entry.strip("\"'()[]")) for entry in entries]
     if not found or len(found) > _MAX_MEANT or not all(match and int(match[1]) for match in found):
@@ -86,19 +86,19 @@ def _meant(item: str) -> str:
 
 
 def _from_file(file: Path) -> list[tuple[str, str]]:
-    """Symbol and place of every line; `#` begins a comment."""
+    """The entry and place of every line; `#` begins a comment."""
     try:
         if not stat.S_ISREG(file.stat().st_mode):
-            raise ValueError(f"names {printable(str(file), 200)}, which is no regular file")
+            raise ValueError(f"names {printable(str(file), 200)}, which is not a regular file")
         with file.open("rb") as opened:
             data = opened.read(_MAX_FILE_BYTES + 1)
     except OSError as error:
         raise ValueError(f"names the file {file}, which cannot be read ({error.strerror})") from None
     if len(data) > _MAX_FILE_BYTES:
-        raise ValueError(f"names the file {file}, which is larger than 1 MiB: no list of symbols")
+        raise ValueError(f"names the file {file}, which is larger than 1 MiB and so not a list of symbols")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ValueError(f"names the file {file}, which is UTF-16: save it as UTF-8")
-    # Bytes that are not UTF-8 spoil their own line only; a comment in Big5 spoils nothing.
+    # Bytes that are not UTF-8 affect only their own line. In a comment, for example in Big5, they are allowed.
     lines = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape").split("\n")
     texts = ((line.partition("#")[0].strip(), number) for number, line in enumerate(lines, 1))
     return [(text, f"{file}:{number}") for text, number in texts if text]

@@ -1,7 +1,7 @@
-"""From a setting's text to its value: exact, so that `1e3`, ` 5`, `１２` or `0x10` is an error and not a surprise.
+"""Converts the text of a setting to its value. The forms are strict: `1e3`, ` 5`, `１２` and `0x10` are errors.
 
-Each function takes the text, returns the value and raises ValueError with what is wrong and what is allowed; the caller
-adds the setting's name and where it came from.
+Each function takes the text and returns the value. It raises ValueError with the fault; the caller adds the name of the
+setting and its origin.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 
 
 class Address(NamedTuple):
-    """Where a server of ours listens."""
+    """The address on which a server of ours listens."""
 
     host: str
-    port: int  # 0 takes a free one
+    port: int  # 0 for any free port
 
 
 def whole(text: str) -> int:
@@ -51,7 +51,7 @@ def host(text: str) -> str:
 
 
 def address(text: str) -> Address | None:
-    """`HOST:PORT`, `[IPV6]:PORT`, or None for nothing."""
+    """`HOST:PORT` or `[IPV6]:PORT`; None for an empty text."""
     if not text:
         return None
     name, colon, port = text.rpartition(":")
@@ -65,13 +65,13 @@ def address(text: str) -> Address | None:
 
 
 def path(text: str) -> Path:
-    """An absolute path; a relative one begins at the current directory. Links stay as they were written."""
+    """An absolute path. A relative path starts at the current directory. Symbolic links are not resolved."""
     if text.startswith("~"):
-        raise ValueError("begins with ~, which only a shell understands")
+        raise ValueError("begins with ~, which only a shell expands")
     if not text:
         raise ValueError("is empty")
     if any(unicodedata.category(char) == "Cc" for char in text):
-        raise ValueError("holds a control character")
+        raise ValueError("has a control character")
     found = Path(text).absolute()
     try:
         utf8(str(found))
@@ -81,19 +81,19 @@ def path(text: str) -> Path:
 
 
 def optional_path(text: str) -> Path | None:
-    """The same, or None for nothing."""
+    """A path as in `path`; None for an empty text."""
     return path(text) if text else None
 
 
 def instance_id(text: str) -> str:
-    """The name of this collector among others."""
+    """The name of this collector."""
     if not _INSTANCE.fullmatch(text):
-        raise ValueError("holds other characters, or more than 64")
+        raise ValueError("has other characters, or more than 64")
     return text
 
 
 def urls(text: str) -> tuple[str, ...]:
-    """URLs separated by blanks or commas; a comma inside of a URL stays where no new scheme follows it."""
+    """URLs separated by blanks or commas. A comma inside a URL is kept unless a new scheme follows it."""
     found = tuple(re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)", text.strip())) if text.strip() else ()
     if not all(_URL.fullmatch(url) for url in found):
         raise ValueError("is not a list of URLs")
@@ -101,13 +101,13 @@ def urls(text: str) -> tuple[str, ...]:
 
 
 def printable(text: str, most: int) -> str:
-    """A text of others in one line that a terminal shows and does not obey, of `most` characters at most."""
+    """A text from outside in one line without control characters, at most `most` characters."""
     text = text if len(text) <= most else text[: most - 3] + "..."
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def utf8(text: str) -> str:
-    """The text itself. What the system hands over may hold bytes that are none: nobody could print or open that."""
+    """The text unchanged. Raises ValueError if it has bytes that are not UTF-8, which the system may pass to us."""
     if any("\ud800" <= char <= "\udfff" for char in text):
-        raise ValueError("holds bytes that are not UTF-8")
+        raise ValueError("has bytes that are not UTF-8")
     return text

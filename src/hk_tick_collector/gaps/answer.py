@@ -1,9 +1,13 @@
-"""What an answer of OpenD's to GetTicker proves of one symbol and day. No I/O; `judging` draws the consequences.
+"""What an answer of OpenD's to GetTicker shows about one symbol and day. No I/O. `judging` acts on it.
 
-The rule of the sequence is inferred. Alone it proves nothing: OpenD's own answers are the second witness. An answer
-counts only when it is honest: it reaches the newest tick that was known when it was asked for, and it has every tick
-that we hold between its oldest and its newest. After a reconnect OpenD may answer for some seconds with a few ticks,
-with old ones or with none; such an answer still brings its ticks, and closes nothing.
+The rule of the sequence is inferred, so a gap must be confirmed by OpenD's answers. An answer is only used for this if
+it is honest, which means:
+
+- it reaches the newest tick that was known when it was requested, and
+- it has every tick that we know between its oldest and its newest tick.
+
+After a reconnect OpenD may answer for some seconds with few, old or no ticks. Such an answer is not honest: its ticks
+are stored, but it closes no gap.
 """
 
 from __future__ import annotations
@@ -18,37 +22,37 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from .gap import OpenGap
-    from .symbol_day import Day, SymbolDay, Unwitnessed
+    from .symbol_day import Day, SymbolDay, Unconfirmed
 
 _LATE_MS: Final = 3_000  # how far OpenD's answers may be behind its pushes
 _EDGE_MS: Final = 1_000  # ticks of one second may be in any order
 _STABLE_TIMES: Final = 3
 _STABLE_S: Final = 20.0
 _GROWING_S: Final = 2.0
-# Jumps that OpenD contradicts in one answer, and one in how many neighbours: then the counter does not step by one.
+# The rule ends if one answer contradicts at least _STEPS_LEAST gaps, and one gap per _STEPS_SHARE pairs of ticks.
 _STEPS_LEAST: Final = 5
-_RISING: Final = 3  # so many ticks before a fall of the counter and after it show that it began anew
+_RISING: Final = 3  # ticks with rising counters needed before and after a fall to show a restart of the counter
 _STEPS_SHARE: Final = 10
-WINDOW_LEAST: Final = 100  # an answer of fewer ticks is not all that OpenD can keep of a symbol
+WINDOW_LEAST: Final = 100  # OpenD's window for a symbol is never smaller than this
 
 
 class Answer(NamedTuple):
-    """OpenD's latest ticks of a symbol, those included that could not be stored."""
+    """OpenD's latest ticks of a symbol, including those that cannot be stored."""
 
-    ticks: Sequence[tuple[int, int]]  # sequence, UTC epoch ms; 0 where a tick that cannot be stored has no time
+    ticks: Sequence[tuple[int, int]]  # sequence, UTC epoch ms; 0 for a tick that cannot be stored and has no time
     asked_rows: int
-    full: bool  # as many as OpenD ever gives: what is older can be had no more
-    newest_ms: int  # the time of the newest tick that was known when it was asked for
+    full: bool  # it has as many ticks as OpenD's window: older ticks cannot be requested
+    newest_ms: int  # the time of the newest tick that was known when it was requested
     now_s: float  # monotonic
 
     @property
     def complete(self) -> bool:
-        """Whether OpenD says that it has no more; right after a reconnect that may not be so."""
+        """Whether it has fewer ticks than requested, so OpenD has no more. After a reconnect that may be wrong."""
         return len(self.ticks) < self.asked_rows
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it reaches what was known when it was asked for."""
+        """Whether it reaches the newest tick that was known when it was requested."""
         return max((ts_ms for _, ts_ms in self.ticks), default=0) >= self.newest_ms - _LATE_MS
 
 
@@ -58,8 +62,8 @@ class Part(NamedTuple):
     seqs: frozenset[int]
     oldest_ms: int  # 0 without any
     newest_ms: int
-    from_before: bool  # it has ticks of earlier days too: nothing of this day can be older than these
-    from_after: bool  # and of later days
+    from_before: bool  # the answer also has ticks of earlier days, so it has this day from its start
+    from_after: bool  # the answer also has ticks of later days
 
     @property
     def lowest_seq(self) -> int | None:
@@ -68,7 +72,7 @@ class Part(NamedTuple):
 
 
 def part_of(answer: Answer, day: int) -> Part:
-    """What an answer has of a day."""
+    """The ticks of an answer that are of a day."""
     here: dict[int, int] = {}
     before = after = False
     last = len(answer.ticks) - 1
@@ -78,7 +82,7 @@ def part_of(answer: Answer, day: int) -> Part:
         number = market.day_number(ts_ms)
         if number == day:
             here[seq] = ts_ms
-        # A wrong date says nothing: where the sequence does not confirm it, only the ends of an answer count.
+        # A tick may have a wrong date. If the sequence does not confirm it, only the first or last tick counts.
         elif plausible(seq, ts_ms) or index == (0 if number < day else last):
             before, after = before or number < day, after or number > day
     times = here.values()
@@ -86,24 +90,21 @@ def part_of(answer: Answer, day: int) -> Part:
 
 
 class Reach(NamedTuple):
-    """The counters that an honest answer speaks of: those between `low` and `high`; `pairs` neighbours are in it.
-
-    Half of them are below `middle`.
-    """
+    """The range of counters that an honest answer covers, from `low` to `high`."""
 
     low: int
     high: int
-    pairs: int
-    middle: int
+    pairs: int  # pairs of adjacent ticks in the answer
+    middle: int  # the median counter
 
     def contradicts(self, gap: OpenGap) -> bool:
-        """Whether it shows the neighbours of a gap side by side."""
+        """Whether the answer has the tick before and the tick after a gap, and so none between."""
         return self.low < gap.first and gap.last < self.high
 
     def is_last_word(self, gap: OpenGap, answer: Answer) -> bool:
         """Whether the next answer may no longer reach a gap that this one contradicts.
 
-        So it is with a busy symbol, whose ticks leave OpenD's window within seconds..
+        This is the case for a busy symbol, whose ticks leave OpenD's window within seconds.
         """
         if self.pairs < WINDOW_LEAST:
             return False
@@ -111,9 +112,9 @@ class Reach(NamedTuple):
 
 
 def reach(day: Day, track: SymbolDay, answer: Answer, part: Part) -> Reach | None:
-    """What an answer says of a symbol that follows the rule, None where it has less than we know.
+    """The range that an answer covers, for a symbol that follows the rule; None if it lacks a tick that we know.
 
-    A tick counts for the day of the second in its sequence: its own time may be of another day.
+    A tick counts for the day of the second in its sequence, which can differ from the day of its time.
     """
     first, end, strange = day.start_s << 32, day.last_seq, set(track.strange)
     run = {
@@ -124,7 +125,7 @@ def reach(day: Day, track: SymbolDay, answer: Answer, part: Part) -> Reach | Non
     if not run:
         return None
     low, high = min(run), max(run)
-    # A tick that could not be stored, or has another date, may be missing from what OpenD keeps.
+    # OpenD's answer may lack a tick that could not be stored or has another date.
     optional = sum(low <= counter <= high for counter in track.marks - run)
     held = high - low + 1 - track.unstored_between(low, high)
     if len(run) < held - optional:
@@ -133,8 +134,8 @@ def reach(day: Day, track: SymbolDay, answer: Answer, part: Part) -> Reach | Non
     return Reach(0 if from_before else low, high, len(run) - 1, sorted(run)[len(run) // 2])
 
 
-def witnesses(track: SymbolDay, day: Day, answer: Answer, before: Unwitnessed) -> bool:
-    """Whether an answer reaches back to a tick that was known before ticks may have passed us by."""
+def reaches_back(track: SymbolDay, day: Day, answer: Answer, before: Unconfirmed) -> bool:
+    """Whether an answer reaches back to a tick that was known when the interruption began."""
     first = day.start_s << 32
     return any(
         first <= seq <= before.last_seq and 0 < seq & COUNTER_MASK < before.next and seq not in track.strange
@@ -143,14 +144,16 @@ def witnesses(track: SymbolDay, day: Day, answer: Answer, before: Unwitnessed) -
 
 
 def began_anew(day: Day, track: SymbolDay, answer: Answer) -> bool:
-    """Whether the counter falls within an answer."""
+    """Whether an answer shows a restart of the counter."""
     first, end = max(day.start_s << 32, track.run_seq), day.last_seq
     return last_fall(sorted(seq for seq, _ in answer.ticks if first <= seq <= end)) > 0
 
 
 def last_fall(seqs: Sequence[int]) -> int:
-    """Where the counter falls last: the index of the first of these sequences, which ascend, after it; 0 where it never
-    does. Several rise, the next is lower, and they rise again from there: a single late report is not that.
+    """The index of the first sequence after the last restart of the counter, 0 if there is none.
+
+    `seqs` are in ascending order. A restart needs several rising counters before and after the fall, so that a single
+    late report does not count.
     """
     counters = [seq & COUNTER_MASK for seq in seqs]
     for at in range(len(counters) - _RISING, _RISING - 1, -1):
@@ -162,19 +165,19 @@ def last_fall(seqs: Sequence[int]) -> int:
 
 
 def steps(reached: Reach, gaps: Iterable[OpenGap]) -> bool:
-    """Whether so many jumps are contradicted at once that the counter cannot be one that steps by one.
+    """Whether an answer contradicts so many gaps that the counter does not increase by one per tick.
 
-    One answer is not enough: where nothing was known before it, what it leaves out does not show. The next one must
-    have all that it had.
+    Only gaps that an earlier answer has contradicted are counted: a single answer may be incomplete.
     """
     wrong = sum(gap.contradicted_s is not None and reached.contradicts(gap) for gap in gaps)
     return wrong >= _STEPS_LEAST and wrong * _STEPS_SHARE >= reached.pairs
 
 
 def has_all_recent(track: SymbolDay, part: Part, answer: Answer) -> bool:
-    """Whether an answer has what we know of a symbol without the rule, within the time it speaks of.
+    """Whether an answer has all ticks that we know within its time range, for a symbol without the rule.
 
-    It may be shorter than what we know: OpenD may keep fewer ticks than it says. One of a few ticks proves nothing.
+    It may have fewer ticks than we know, because OpenD's window may be smaller than 1,000. But an answer with only a
+    few ticks is not used.
     """
     if track.recent is None:
         return True
@@ -185,15 +188,20 @@ def has_all_recent(track: SymbolDay, part: Part, answer: Answer) -> bool:
 
 
 def is_whole_day(track: SymbolDay, part: Part, answer: Answer) -> bool:
-    """Whether nothing of the day is older than the answer.
+    """Whether an answer has the day from its first tick.
 
-    So it is when OpenD gives ticks of the day before. When it only says that it has no more, it must say so again with
-    the same oldest tick: while the answer grows, as it does not when only the newest are given, or for a while.
+    That is certain if it also has ticks of an earlier day. If it only has fewer ticks than requested, several answers
+    must have the same oldest tick: either the number of ticks grows, which shows that OpenD drops no old ones, or they
+    extend over some time. It must also have the first tick that we know, because OpenD's window may be smaller than
+    1,000.
     """
     if part.from_before:
         return True
     known = len(track.recent.known()) if track.recent else 0
-    if not answer.complete or part.from_after or len(answer.ticks) < min(answer.asked_rows, known):
+    has_all = len(answer.ticks) >= min(answer.asked_rows, known) and (
+        not track.first_seq or track.first_seq in part.seqs
+    )
+    if not answer.complete or part.from_after or not has_all:
         track.oldest = None
         return False
     ticks, before = len(answer.ticks), track.oldest
@@ -208,11 +216,11 @@ def is_whole_day(track: SymbolDay, part: Part, answer: Answer) -> bool:
 
 
 def knows(day: Day, track: SymbolDay, doubt: OpenGap, part: Part) -> bool:
-    """Whether an answer reaches back to a tick from before a doubt: then all after it is stored."""
+    """Whether an answer reaches back to a tick from before a doubt. Then no tick is missing after that tick."""
     known_seq = track.known_seq if doubt.from_seq is None else max(track.known_seq, doubt.from_seq - 1)
     return bool(part.seqs & track.known) or any(day.start_s << 32 <= seq <= known_seq for seq in part.seqs)
 
 
 def tells_of(track: SymbolDay, counter: int) -> bool:
-    """Whether an open gap of known size has this counter."""
+    """Whether an open or lost gap of known size contains this counter."""
     return track.lost.holds(counter) or any(gap.first <= counter <= gap.last for gap in track.gaps)

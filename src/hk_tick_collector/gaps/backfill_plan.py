@@ -1,12 +1,17 @@
-"""Whom to ask OpenD for next, so that gaps are filled before they are lost. No I/O: `collect` does the asking.
+"""Decides which symbols to ask OpenD for next, so that gaps are filled before they are lost. No I/O: `collect` sends
+the requests.
 
-GetTicker gives the latest 1,000 ticks of a symbol, nothing older. So a gap can be filled as long as its ticks are among
-those, and the symbol whose oldest missing tick leaves that window first is asked first. What an answer leaves open is
-asked for again, ever more slowly, until an honest and full answer says that it is lost. Beside gaps there are symbols
-that nobody has heard of since a connection began or an outage of OpenD's own ended: they are looked at once, because a
-jump shows only when a next tick comes. And every symbol that trades is compared with OpenD's answer now and then: often
-where its sequence does not tell what is missing, so that each answer overlaps the one before, and rarely where it does.
-Of one symbol only one request is under way at a time.
+GetTicker returns the latest 1,000 ticks of a symbol and nothing older. A gap can be filled while its ticks are among
+them. There are three reasons for a request, in this order of priority:
+
+1. A symbol has a gap. The symbol whose oldest missing tick leaves the window first is asked for first. A gap that is
+   still open after an answer is asked for again, at increasing intervals, until an answer shows that it is lost.
+2. A connection began, or an outage of OpenD's own ended. Each symbol is checked once, because a gap of a symbol shows
+   only when its next tick arrives.
+3. A symbol trades. It is compared with OpenD's ticks from time to time: rarely where its sequence shows what is
+   missing, and otherwise so often that each answer overlaps the one before.
+
+At most one request for a symbol is under way at a time.
 """
 
 from __future__ import annotations
@@ -26,20 +31,20 @@ if TYPE_CHECKING:
     from .symbol_day import SymbolDay
     from .tracker import GapTracker
 
-_LOOK_ROWS: Final = 10  # enough to see whether a quiet symbol has gone on without us
-_SPARE_ROWS: Final = 20  # ticks that may arrive between the question and the answer
-_LOOKS: Final = 3  # failures before a symbol is no longer looked at for its own sake
+_CHECK_ROWS: Final = 10  # enough to see whether a quiet symbol has ticks that we missed
+_SPARE_ROWS: Final = 20  # ticks that may arrive between the request and the answer
+_CHECKS: Final = 3  # failed checks of a symbol before it is no longer checked unless it has a gap
 _RETRY_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
-# OpenD keeps 1,000 ticks. Where it shows that it keeps fewer, an answer of that length is full.
+# OpenD's window is 1,000 ticks. If its answers show a smaller window for a symbol, an answer of that length is full.
 _WINDOW_TIMES: Final = 2
 _WINDOW_S: Final = 15.0
 _RATE_EVERY_S: Final = 10.0
-_COMPARE_EVERY_S: Final = 1.0  # how often it is seen who is to be compared
-_COMPARE_RULE_S: Final = 300.0  # a symbol that follows the rule
-_COMPARE_LEAST_S: Final = 1.0  # one that does not: at least, and COMPARED_S at most
+_COMPARE_EVERY_S: Final = 1.0  # how often the symbols due for a comparison are searched
+_COMPARE_RULE_S: Final = 300.0  # between comparisons of a symbol that follows the rule
+_COMPARE_LEAST_S: Final = 1.0  # of one that does not: this is the minimum, COMPARED_S the maximum
 
 
-class Ask(NamedTuple):
+class TickRequest(NamedTuple):
     """A request for the latest `rows` ticks of a symbol."""
 
     symbol: str
@@ -47,26 +52,26 @@ class Ask(NamedTuple):
 
 
 class _Window(NamedTuple):
-    """OpenD may keep fewer ticks of a symbol than it says: answers that are always as long, and move on."""
+    """Successive answers of the same length, shorter than requested: OpenD may have a smaller window for a symbol."""
 
-    rows: int
-    oldest_seq: int  # of the last of them
-    since_s: float
-    moved: int = 0  # how often the oldest tick had fallen out
+    rows: int  # ticks in each answer
+    oldest_seq: int  # of the last answer
+    since_s: float  # time of the first answer
+    moved: int = 0  # how often the oldest tick of an answer was missing in the next one
 
 
 @dataclass(slots=True)
-class _Patient:
-    """What is known of a symbol's healing."""
+class _Requests:
+    """The state of a symbol's requests."""
 
-    asked: bool = False
-    not_before_s: float = 0.0
-    failures: int = 0  # requests without an answer, one after the other
-    whole: bool = False  # the last request for gaps did not reach back far enough
-    newest_ms: int = 0  # the newest tick that was known when it was asked
-    compared_s: float = 0.0  # when OpenD last answered, and how far the symbol had come
-    progress: int = 0
-    window: _Window | None = None  # answers of one length from which the oldest ticks fall out
+    asked: bool = False  # a request is under way
+    not_before_s: float = 0.0  # earliest time of the next request
+    failures: int = 0  # consecutive requests without an answer
+    whole: bool = False  # ask for the whole window: the last answer did not reach back to every gap
+    newest_ms: int = 0  # time of the newest known tick at the last request, UTC epoch ms
+    compared_s: float = 0.0  # time of OpenD's last answer
+    progress: int = 0  # the symbol's `progress` at that time
+    window: _Window | None = None
 
 
 class BackfillPlan:
@@ -74,94 +79,94 @@ class BackfillPlan:
 
     def __init__(self, tracker: GapTracker) -> None:
         self._tracker = tracker
-        self._patients: dict[str, _Patient] = {}
-        self._to_look_at: dict[str, int] = {}  # symbol → rows, in order of asking
+        self._symbols: dict[str, _Requests] = {}
+        self._to_check: dict[str, int] = {}  # symbol → rows, in order of requests
         self._rates: dict[str, float] = {}  # ticks/s
-        self._rate_base: dict[str, tuple[int, int]] = {}  # progress, and the newest tick's time
+        self._rate_base: dict[str, tuple[int, int]] = {}  # progress and newest time at the last measurement
         self._rate_at_s = 0.0
-        self._to_compare: dict[str, int] = {}  # symbol → rows, in order of asking
+        self._to_compare: dict[str, int] = {}  # symbol → rows, in order of requests
         self._compare_at_s = 0.0
 
-    def look_at(self, symbols: Iterable[str]) -> None:
-        """Asks for each of these once: what OpenD's newest tick is tells whether one was missed."""
+    def request_checks(self, symbols: Iterable[str]) -> None:
+        """Plans one request for each of these symbols: OpenD's newest ticks show whether any were missed."""
         for symbol in symbols:
-            self._to_look_at[symbol] = self._look_rows(symbol)
-            patient = self._patient(symbol)
-            patient.not_before_s, patient.failures = 0.0, 0
-            self._tracker.hope(symbol, WINDOW_ROWS)
+            self._to_check[symbol] = self._check_rows(symbol)
+            state = self._requests_of(symbol)
+            state.not_before_s, state.failures = 0.0, 0
+            self._tracker.reopen_gaps(symbol, WINDOW_ROWS)
 
-    def look_now(self, symbol: str) -> Ask:
-        """A request to look at one symbol out of turn. Not while another one is under way: see `is_asked`."""
-        return self._ask(Ask(symbol, self._look_rows(symbol)))
+    def check_now(self, symbol: str) -> TickRequest:
+        """A request to check one symbol now. Do not call it while another one is under way: see `is_asked`."""
+        return self._ask(TickRequest(symbol, self._check_rows(symbol)))
 
     def is_asked(self, symbol: str) -> bool:
         """Whether a request for a symbol is under way."""
-        return self._patient(symbol).asked
+        return self._requests_of(symbol).asked
 
     def reset(self) -> None:
-        """A connection ended: what was asked of it will not be answered."""
-        self._patients.clear()
-        self._to_look_at.clear()
+        """A connection ended: its requests will not be answered."""
+        self._symbols.clear()
+        self._to_check.clear()
         self._to_compare.clear()
 
     @property
-    def looking(self) -> bool:
-        """Whether symbols still wait to be looked at."""
-        return bool(self._to_look_at)
+    def checking(self) -> bool:
+        """Whether symbols still wait for their check."""
+        return bool(self._to_check)
 
-    def due(self, now_s: float, most: int) -> list[Ask]:
+    def due(self, now_s: float, most: int) -> list[TickRequest]:
         """The next requests, at most `most`, the most urgent first."""
         if most <= 0:
             return []
         asks = [self._ask(ask) for _, ask in sorted(self._urgent(now_s))[:most]]
         for ask in asks:
-            self._to_look_at.pop(ask.symbol, None)
+            self._to_check.pop(ask.symbol, None)
         self._plan_to_compare(now_s)
-        for waiting in (self._to_look_at, self._to_compare):
+        for waiting in (self._to_check, self._to_compare):
             for symbol in list(waiting):
                 if len(asks) >= most:
                     break
-                patient = self._patient(symbol)
-                if not patient.asked and now_s >= patient.not_before_s:
-                    asks.append(self._ask(Ask(symbol, waiting.pop(symbol))))
+                state = self._requests_of(symbol)
+                if not state.asked and now_s >= state.not_before_s:
+                    asks.append(self._ask(TickRequest(symbol, waiting.pop(symbol))))
         return asks
 
-    def answered(self, ask: Ask, ticks: Sequence[tuple[int, int]], now_s: float) -> list[OpenGap]:
-        """The tracker saw the reply to a request: sequences and times (epoch ms). Returns the gaps that are lost."""
-        patient = self._patient(ask.symbol)
-        patient.window = _moved_on(patient.window, ask, ticks, now_s)
-        full = len(ticks) >= WINDOW_ROWS or _is_window(patient.window, now_s)
-        lost = self._tracker.answered(ask.symbol, Answer(ticks, ask.rows, full, patient.newest_ms, now_s))
+    def answered(self, ask: TickRequest, ticks: Sequence[tuple[int, int]], now_s: float) -> list[OpenGap]:
+        """OpenD answered a request, and the tracker has seen its ticks (sequence, epoch ms). Returns the lost gaps."""
+        state = self._requests_of(ask.symbol)
+        state.window = _moved_on(state.window, ask, ticks, now_s)
+        full = len(ticks) >= WINDOW_ROWS or _is_window(state.window, now_s)
+        lost = self._tracker.answered(ask.symbol, Answer(ticks, ask.rows, full, state.newest_ms, now_s))
         track = self._tracker.known.track(ask.symbol)
-        patient.asked, patient.failures = False, 0
-        patient.compared_s, patient.progress = now_s, track.progress if track else 0
+        state.asked, state.failures = False, 0
+        state.compared_s, state.progress = now_s, track.progress if track else 0
         exhausted = len(ticks) < ask.rows or ask.rows >= WINDOW_ROWS
-        patient.whole = ask.rows > _LOOK_ROWS and not exhausted and self._tracker.known.missing(ask.symbol) > 0
-        patient.not_before_s = now_s
+        state.whole = ask.rows > _CHECK_ROWS and not exhausted and self._tracker.known.missing(ask.symbol) > 0
+        state.not_before_s = now_s
         return lost
 
-    def failed(self, ask: Ask, now_s: float) -> None:
-        """A request brought no answer: again, later and later."""
-        patient = self._patient(ask.symbol)
-        patient.asked = False
-        patient.failures += 1
-        patient.not_before_s = now_s + _delay_s(patient.failures)
-        if patient.failures < _LOOKS:
-            self._to_look_at.setdefault(ask.symbol, ask.rows)
+    def failed(self, ask: TickRequest, now_s: float) -> None:
+        """A request had no answer. It is repeated at increasing intervals."""
+        state = self._requests_of(ask.symbol)
+        state.asked = False
+        state.failures += 1
+        state.not_before_s = now_s + _delay_s(state.failures)
+        if state.failures < _CHECKS:
+            self._to_check.setdefault(ask.symbol, ask.rows)
 
-    def refused(self, ask: Ask) -> list[OpenGap]:
-        """OpenD does not answer for this symbol, because it is not subscribed: returns the gaps that it leaves."""
-        self._patient(ask.symbol).asked = False
+    def refused(self, ask: TickRequest) -> list[OpenGap]:
+        """OpenD refuses to answer for this symbol, because it is not subscribed. Returns the gaps that are lost."""
+        self._requests_of(ask.symbol).asked = False
         return self._tracker.give_up(ask.symbol)
 
     def measure(self, now_s: float) -> None:
-        """Takes the rate of every symbol; call it about once a second.
+        """Measures the tick rate of every symbol. Call it about once a second.
 
-        Ticks of a longer time that come at once, from a predecessor's file, the spool or a backfill, have the rate of
-        that time.
+        When many ticks arrive at once, from a predecessor's file, the spool or a backfill, their rate is computed from
+        their own times.
         """
         passed_s = now_s - self._rate_at_s
-        if passed_s < _RATE_EVERY_S or self._tracker.known.deaf:  # no tick comes, and none is a rate of the market's
+        if passed_s < _RATE_EVERY_S or self._tracker.known.is_interrupted:  # no ticks arrive now, so there is no rate
             return
         for track in self._tracker.known.tracks():
             base, base_ms = self._rate_base.get(track.symbol, (0, 0))
@@ -172,82 +177,86 @@ class BackfillPlan:
         self._rate_at_s = now_s
 
     def busiest(self) -> tuple[str, float] | None:
-        """The symbol with the most ticks a second, and how many; None before a rate is known."""
+        """The symbol with the highest rate, and that rate in ticks/s; None before a rate is known."""
         return max(self._rates.items(), key=lambda item: item[1], default=None)
 
-    def _ask(self, ask: Ask) -> Ask:
-        patient, track = self._patient(ask.symbol), self._tracker.known.track(ask.symbol)
-        patient.asked, patient.newest_ms = True, track.last_ts_ms if track else 0
+    def _ask(self, ask: TickRequest) -> TickRequest:
+        state, track = self._requests_of(ask.symbol), self._tracker.known.track(ask.symbol)
+        state.asked, state.newest_ms = True, track.last_ts_ms if track else 0
         return ask
 
     def _plan_to_compare(self, now_s: float) -> None:
-        """Which symbols that trade are due to be compared with OpenD's own ticks."""
-        if now_s < self._compare_at_s or self._tracker.known.deaf:
+        """Finds the symbols that have new ticks and are due for a comparison with OpenD's ticks."""
+        if now_s < self._compare_at_s or self._tracker.known.is_interrupted:
             return
         self._compare_at_s = now_s + _COMPARE_EVERY_S
         for track in self._tracker.known.tracks():
-            symbol, patient = track.symbol, self._patient(track.symbol)
-            if symbol in self._to_compare or patient.asked or track.progress == patient.progress:
+            symbol, state = track.symbol, self._requests_of(track.symbol)
+            if symbol in self._to_compare or state.asked or track.progress == state.progress:
                 continue
-            if not patient.compared_s:
-                patient.compared_s = now_s  # it begins to be counted
-            if now_s - patient.compared_s >= self._compare_after_s(track, track.progress - patient.progress):
-                self._to_compare[symbol] = self._look_rows(symbol)
+            if not state.compared_s:
+                state.compared_s = now_s  # the interval starts now
+            if now_s - state.compared_s >= self._compare_after_s(track, track.progress - state.progress):
+                self._to_compare[symbol] = self._check_rows(symbol)
 
     def _compare_after_s(self, track: SymbolDay, new_rows: int) -> float:
         if track.patterned:
             return _COMPARE_RULE_S
-        window = self._patient(track.symbol).window  # OpenD keeps fewer, by its last answer
+        window = self._requests_of(track.symbol).window  # OpenD's window may be smaller for this symbol
         rows = COMPARED_ROWS if window is None else min(COMPARED_ROWS, window.rows * COMPARED_ROWS // WINDOW_ROWS)
         return _COMPARE_LEAST_S if new_rows >= rows else COMPARED_S
 
-    def _urgent(self, now_s: float) -> Iterable[tuple[tuple[float, float], Ask]]:
-        """Symbols with gaps that may be filled, with the seconds until their oldest missing tick is out of reach."""
+    def _urgent(self, now_s: float) -> Iterable[tuple[tuple[float, float], TickRequest]]:
+        """Requests for symbols with gaps that may be filled, each with its urgency: the number of seconds until the
+        oldest missing tick leaves the window.
+        """
         first: dict[str, tuple[int, int]] = {}
         for track, gap in self._tracker.known.open_gaps():
             if gap.final or track.symbol in first or now_s < gap.tried_s + _delay_s(gap.tries):
                 continue
-            if gap.first or not self._tracker.known.deaf:
-                # A doubt begins at 0: the whole window is asked for.
+            if gap.first or not self._tracker.known.is_interrupted:
+                # `first` of a doubt is 0: then the whole window is requested.
                 first[track.symbol] = (_in_run(track, gap.first, gap.from_seq or 0), track.next)
-        for track in () if self._tracker.known.deaf else self._tracker.known.unwitnessed():
-            before = track.unwitnessed
+        for track in () if self._tracker.known.is_interrupted else self._tracker.known.unconfirmed():
+            before = track.unconfirmed
             if before is None or not before.answers or now_s < before.answered_s + _delay_s(before.answers - 1):
                 continue
             if track.symbol not in first:
                 known = _in_run(track, before.next - 1, before.last_seq) if before.answers == 1 else 0
                 first[track.symbol] = (known, track.next)
         for symbol, (oldest, upcoming) in first.items():
-            patient = self._patient(symbol)
-            if patient.asked or now_s < patient.not_before_s:
+            state = self._requests_of(symbol)
+            if state.asked or now_s < state.not_before_s:
                 continue
             rate = self._rates.get(symbol, 0.0)
             slack = max(0, oldest - (upcoming - WINDOW_ROWS))
             rows = WINDOW_ROWS
-            if oldest and not patient.whole:
+            if oldest and not state.whole:
                 rows = min(rows, upcoming - oldest + _SPARE_ROWS + int(rate * 2))
-            yield (slack / (rate + 0.001), -rate), Ask(symbol, rows)
+            yield (slack / (rate + 0.001), -rate), TickRequest(symbol, rows)
 
-    def _look_rows(self, symbol: str) -> int:
-        track, patient = self._tracker.known.track(symbol), self._patients.get(symbol)
-        if track is None and patient is not None and patient.compared_s:
-            return _LOOK_ROWS  # OpenD has been asked, and has nothing of a day that goes on
-        return _LOOK_ROWS if track and track.patterned else WINDOW_ROWS
+    def _check_rows(self, symbol: str) -> int:
+        track, state = self._tracker.known.track(symbol), self._symbols.get(symbol)
+        if track is None and state is not None and state.compared_s:
+            return _CHECK_ROWS  # OpenD has answered before, without any tick of the current day
+        return _CHECK_ROWS if track and track.patterned else WINDOW_ROWS
 
-    def _patient(self, symbol: str) -> _Patient:
-        patient = self._patients.get(symbol)
-        if patient is None:
-            patient = self._patients[symbol] = _Patient()
-        return patient
+    def _requests_of(self, symbol: str) -> _Requests:
+        state = self._symbols.get(symbol)
+        if state is None:
+            state = self._symbols[symbol] = _Requests()
+        return state
 
 
 def _in_run(track: SymbolDay, counter: int, seq: int) -> int:
-    """A counter, or 0 where it is of a run before the one that goes on: it does not tell how long ago that was."""
+    """A counter, or 0 if it is of an earlier run: then it does not show how many ticks ago it was."""
     return counter if seq >= track.run_seq else 0
 
 
-def _moved_on(window: _Window | None, ask: Ask, ticks: Sequence[tuple[int, int]], now_s: float) -> _Window | None:
-    """What is known of OpenD's window for a symbol after an answer; one as long as was asked for changes nothing."""
+def _moved_on(
+    window: _Window | None, ask: TickRequest, ticks: Sequence[tuple[int, int]], now_s: float
+) -> _Window | None:
+    """Updates what is known of OpenD's window for a symbol. An answer with all requested rows changes nothing."""
     if len(ticks) >= ask.rows:
         return window
     if len(ticks) < WINDOW_LEAST:
@@ -260,17 +269,17 @@ def _moved_on(window: _Window | None, ask: Ask, ticks: Sequence[tuple[int, int]]
 
 
 def _is_window(window: _Window | None, now_s: float) -> bool:
-    """Whether OpenD gives no more than this: shown often enough, and for longer than it takes to fill a cache."""
+    """Whether this is OpenD's window for the symbol: seen often enough, and for longer than a cache takes to fill."""
     return window is not None and window.moved >= _WINDOW_TIMES and now_s - window.since_s >= _WINDOW_S
 
 
 def _delay_s(times: int) -> float:
-    """How long to wait after something went wrong so often in a row."""
+    """How long to wait after so many consecutive failures."""
     return _RETRY_S[min(times, len(_RETRY_S)) - 1] if times else 0.0
 
 
 def _rate(track: SymbolDay, new: int, since_ms: int, passed_s: float) -> float:
-    """Ticks/s of so many new ticks: by the time that passed, or by their own where that is longer."""
+    """The rate of `new` ticks: over the time that passed, or over their own time span if that is longer."""
     counted = new
     if track.recent is not None and new:
         times = track.recent.times[-new:]

@@ -1,4 +1,4 @@
-"""What changed since it was last written: rows of the tables `gaps` and `symbols`, for the next transaction."""
+"""The rows of the tables `gaps` and `symbols` that changed since the last call, for the next transaction."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def take_gaps(known: SymbolDays) -> list[GapChange]:
     changes: list[GapChange] = []
     for day in known.days.values():
         if not day.dirty or day.unread:
-            continue  # the numbers of an unread day's gaps may be those of other rows in its file
+            continue  # the ids of an unread day's gaps may already be used by other rows of its file
         now_ms = known.now_ms()
         for symbol, gap, is_open in day.dirty.values():
-            # A gap that opened and closed before anybody wrote it was only ticks out of order.
+            # A gap that opened and closed before it was written came only from ticks that arrived out of order.
             if is_open or gap.written:
                 changes.append(GapChange(day.number, _gap(symbol, gap, now_ms, is_open=is_open)))
             gap.written = True
@@ -28,7 +28,7 @@ def take_gaps(known: SymbolDays) -> list[GapChange]:
 
 
 def take_rules(known: SymbolDays) -> list[RuleChange]:
-    """What was judged of symbols' sequences since the last call, for the same transaction."""
+    """The symbols whose rule changed since the last call, for the same transaction."""
     changes: list[RuleChange] = []
     for day in known.days.values():
         if day.rules and not day.unread:

@@ -1,4 +1,4 @@
-"""What is missing of one symbol: a contiguous gap, or a doubt. A value that the tracker works on."""
+"""One gap of one symbol, of known or of unknown size. The tracker changes it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class OpenGap:
-    """Missing ticks of one symbol with counters `first` to `last`; their sequences lie within from_seq and to_seq.
+    """Missing ticks of one symbol with counters `first` to `last`. Their sequences lie between from_seq and to_seq.
 
-    With `first` 0 it is a doubt: a stretch of time in which an unknown number of ticks may be missing. Without the rule
-    a doubt has no sequences as bounds, only times.
+    With `first` 0 it is a doubt: a time range in which an unknown number of ticks may be missing. For a symbol without
+    the rule a doubt has only times as bounds, and no sequences.
     """
 
     id: int
@@ -22,12 +22,12 @@ class OpenGap:
     to_ts_ms: int
     cause: str
     opened_ms: int
-    tries: int = 0  # answers of OpenD that should have told of it, and did not
-    tried_s: float = 0.0  # when the last of them came (monotonic)
-    contradicted_s: float | None = None  # when an answer first showed its neighbours side by side (monotonic)
-    final: bool = False  # OpenD can no longer give these ticks
-    lost_ms: int = 0  # when that was first seen; 0 when it never was
-    written: bool = False  # the day file knows this gap
+    tries: int = 0  # answers of OpenD that should have contained its ticks, and did not
+    tried_s: float = 0.0  # when the last of these answers arrived (monotonic)
+    contradicted_s: float | None = None  # when an answer first had the ticks around it and none between (monotonic)
+    final: bool = False  # OpenD can no longer return these ticks
+    lost_ms: int = 0  # when that was first found, UTC epoch ms; 0 if it never was
+    written: bool = False  # the day file has a row for this gap
 
     @property
     def missing(self) -> int | None:
@@ -36,5 +36,5 @@ class OpenGap:
 
 
 def first_counter(gap: OpenGap) -> int:
-    """The key by which the gaps of a symbol are ordered."""
+    """The sort key for the gaps of a symbol."""
     return gap.first

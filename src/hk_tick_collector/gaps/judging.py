@@ -1,6 +1,6 @@
-"""What follows from an answer of OpenD's: gaps that are lost, that are none, doubts that end, a rule that breaks.
+"""Acts on an answer of OpenD's: finds gaps that are lost, closes contradicted gaps, ends doubts and rules.
 
-`answer` tells what an answer proves. No I/O.
+`answer` evaluates the answer. No I/O.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from .gap import OpenGap
     from .symbol_days import SymbolDays
 
-_AGAIN_S: Final = 10.0  # so long after the first answer that contradicts a gap, another one must do it again
-# Contradicted jumps before the rule does not hold: a counter that has left out numbers once may do so within an outage,
-# where nobody can tell them from ticks.
+_AGAIN_S: Final = 10.0  # a gap is closed if a second answer contradicts it, at least this long after the first
+# Contradicted gaps until the rule ends. A counter that skips numbers may also do so during an outage, and then skipped
+# numbers look like missing ticks.
 _EXCEPTIONS: Final = 1
 
 
 class Judging:
-    """Takes answers whose ticks have been placed."""
+    """Evaluates answers whose ticks have been placed."""
 
     def __init__(self, known: SymbolDays) -> None:
         self._known = known
 
     def answered(self, symbol: str, answer: Answer) -> list[OpenGap]:
-        """OpenD's answer for a symbol, whose ticks have been seen; returns the gaps that are lost by it."""
+        """Evaluates OpenD's answer for a symbol. Returns the gaps found to be lost."""
         lost: list[OpenGap] = []
         for day in list(self._known.days.values()):
             track = day.tracks.get(symbol)
@@ -50,15 +50,15 @@ class Judging:
             if why:
                 self._break_rule(day, track, answer, why)
             elif reached:
-                lost += self._judge_holes(day, track, answer, reached)
+                lost += self._judge_gaps(day, track, answer, reached)
                 lost += self._judge_start(day, track, answer, part)
             elif answer.full and part.from_after and not part.seqs:
-                lost += self._lose_all(track)  # the window begins on a later day
+                lost += self._lose_all(track)  # OpenD's window starts on a later day
             if reached and track.patterned:
-                self._judge_witness(day, track, answer, part)
+                self._judge_unconfirmed(day, track, answer, part)
             lost += self._judge_past(day, track, answer, part)
             lost += self._judge_doubt(day, track, answer, part, reached)
-            if track.next < 0 and not self._known.deaf:
+            if track.next < 0 and not self._known.is_interrupted:
                 lost += self._judge_overlap(day, track, answer, part)
             self._count_tries(track, answer, part)
         now_ms = self._known.now_ms()
@@ -68,30 +68,30 @@ class Judging:
         return lost
 
     def _why_no_rule(self, day: Day, track: SymbolDay, answer: Answer, reached: Reach | None) -> str:
-        """How an answer contradicts the rule of a symbol as a whole, empty when it does not."""
-        if self._known.deaf or not track.patterned or not answer.is_fresh:
+        """Why an answer ends the rule of a symbol, empty if it does not."""
+        if self._known.is_interrupted or not track.patterned or not answer.is_fresh:
             return ""
         if reached and answers.steps(reached, track.gaps):
             return "steps"
         return "restarts" if answers.began_anew(day, track, answer) else ""
 
     def _count_tries(self, track: SymbolDay, answer: Answer, part: Part) -> None:
-        """Notes for each gap that is left that this answer should have told of it."""
+        """Counts, for each remaining gap, the answers that should have contained its ticks."""
         lowest = part.lowest_seq
         for gap in (*track.gaps, *track.past, *([track.doubt] if track.doubt else [])):
             reaches = lowest is not None and gap.from_seq is not None and lowest <= gap.from_seq
             if answer.full or answer.complete or reaches:
                 gap.tries, gap.tried_s = gap.tries + 1, answer.now_s
 
-    def _judge_holes(self, day: Day, track: SymbolDay, answer: Answer, reached: Reach) -> list[OpenGap]:
-        """What an honest answer says of the gaps of a symbol that follows the rule."""
+    def _judge_gaps(self, day: Day, track: SymbolDay, answer: Answer, reached: Reach) -> list[OpenGap]:
+        """Applies an honest answer to the gaps of a symbol that follows the rule. Returns the lost ones."""
         lost: list[OpenGap] = []
         for gap in list(track.gaps):
             if gap.final:
                 continue
             if answer.full and gap.last < reached.low:
                 lost.append(gap)
-            elif reached.contradicts(gap) and not self._known.deaf:
+            elif reached.contradicts(gap) and not self._known.is_interrupted:
                 if gap.contradicted_s is None:
                     gap.contradicted_s = answer.now_s
                 elif answer.now_s - gap.contradicted_s < _AGAIN_S and not reached.is_last_word(gap, answer):
@@ -99,7 +99,7 @@ class Judging:
                 elif gap.cause in OURS:
                     self._contradict(day, track, gap)
                 else:
-                    gap.final = True  # OpenD never had these ticks: its own connection was away
+                    gap.final = True  # OpenD itself missed these ticks, because its own connection was down
                     lost.append(gap)
                     gap.lost_ms = self._known.now_ms()
         for gap in lost:
@@ -111,12 +111,13 @@ class Judging:
         return lost
 
     def _judge_start(self, day: Day, track: SymbolDay, answer: Answer, part: Part) -> list[OpenGap]:
-        """OpenD says, more than once, that it has nothing before a tick whose counter is not the first of the day.
+        """Handles the gap before the first tick of the day when several answers show that OpenD has no earlier tick.
 
-        It may have begun later than the day, or the counter may: how many ticks are missing is not known.
+        OpenD may have started after the first tick, or the counter may not start at 1. How many ticks are missing is
+        unknown, so the gap is replaced by a lost doubt.
         """
         first = track.gaps[0] if track.gaps and track.gaps[0].first == 1 and not track.run_seq else None
-        if first is None or track.doubt or part.from_before or self._known.deaf:
+        if first is None or track.doubt or part.from_before or self._known.is_interrupted:
             return []
         if not answers.is_whole_day(track, part, answer):
             return []
@@ -128,28 +129,28 @@ class Judging:
         doubt.final, doubt.to_seq, doubt.to_ts_ms = True, first.to_seq, first.to_ts_ms
         return [doubt]
 
-    def _judge_witness(self, day: Day, track: SymbolDay, answer: Answer, part: Part) -> None:
-        """Ticks may have passed us by: the counter alone does not tell, it may have begun anew meanwhile.
+    def _judge_unconfirmed(self, day: Day, track: SymbolDay, answer: Answer, part: Part) -> None:
+        """After an interruption: opens a doubt if no answer reaches a tick known before it, and no gap starts there.
 
-        Where no answer reaches what was known before, and no gap tells of it, there is a doubt.
+        The counter alone does not show what is missing, because it may have restarted during the interruption.
         """
-        before = track.unwitnessed
-        if before is None or self._known.deaf:
+        before = track.unconfirmed
+        if before is None or self._known.is_interrupted:
             return
-        if answers.witnesses(track, day, answer, before) or part.from_before:
-            track.unwitnessed = None
+        if answers.reaches_back(track, day, answer, before) or part.from_before:
+            track.unconfirmed = None
             return
-        track.unwitnessed = before._replace(answers=before.answers + 1, answered_s=answer.now_s)
+        track.unconfirmed = before._replace(answers=before.answers + 1, answered_s=answer.now_s)
         told = answers.tells_of(track, before.next)
         if answer.full:
-            track.unwitnessed = None
+            track.unconfirmed = None
         if told or not (answer.full or before.answers):
             return
         if track.doubt is None or track.doubt.final:
             self._known.doubt(day, track, before.last_seq + 1, before.last_ts_ms, before.cause)
 
     def _contradict(self, day: Day, track: SymbolDay, gap: OpenGap) -> None:
-        """No tick is missing there, by OpenD's word, twice: the counter jumped without one."""
+        """Closes a gap that two answers contradict: the counter skipped these numbers, and no tick is missing."""
         track.gaps.remove(gap)
         track.contradicted += 1
         gap.cause = CAUSE_SKIPPED
@@ -169,7 +170,7 @@ class Judging:
         return lost
 
     def _judge_past(self, day: Day, track: SymbolDay, answer: Answer, part: Part) -> list[OpenGap]:
-        """The same for gaps of the counter's earlier runs, which only have their sequences as bounds."""
+        """Applies an answer to the gaps of earlier runs of the counter. Returns the lost ones."""
         lost: list[OpenGap] = []
         lowest = part.lowest_seq
         for gap in list(track.past):
@@ -178,7 +179,7 @@ class Judging:
             if answer.full and not part.from_before and (lowest is None or (gap.to_seq or 0) < lowest):
                 gap.final = True
                 lost.append(gap)
-            elif lowest is not None and lowest < (gap.from_seq or 0) and not self._known.deaf:
+            elif lowest is not None and lowest < (gap.from_seq or 0) and not self._known.is_interrupted:
                 if gap.contradicted_s is None:
                     gap.contradicted_s = answer.now_s
                 elif answer.now_s - gap.contradicted_s >= _AGAIN_S:
@@ -189,12 +190,14 @@ class Judging:
     def _judge_doubt(
         self, day: Day, track: SymbolDay, answer: Answer, part: Part, reached: Reach | None
     ) -> list[OpenGap]:
-        """A doubt ends when an honest answer reaches back to what was known, or tells of the whole day."""
+        """Ends the doubt if an honest answer reaches back to a known tick, or has the whole day. If the answer does
+        neither and is full, the doubt is lost and returned.
+        """
         doubt = track.doubt
-        if doubt is None or doubt.final or self._known.deaf or not answer.is_fresh:
+        if doubt is None or doubt.final or self._known.is_interrupted or not answer.is_fresh:
             return []
         if track.candidate and all(seq < track.candidate for seq in part.seqs):
-            return []  # it does not reach the tick that may have begun another run of the counter
+            return []  # it does not reach the tick that may have begun a new run of the counter
         honest = answers.has_all_recent(track, part, answer) if track.next <= 0 else reached is not None
         if not honest and part.seqs:
             return []
@@ -206,7 +209,7 @@ class Judging:
             end_ms = part.oldest_ms if part.seqs else doubt.to_ts_ms
             doubt.to_ts_ms = min(doubt.to_ts_ms, max(doubt.from_ts_ms, end_ms + MARGIN_MS))
             if doubt.from_seq is not None and part.lowest_seq is not None:
-                # Where the counter began anew within a second, what is missing may have a higher one than what is not.
+                # If the counter restarted within a second, a missing tick may have a higher counter than a stored one.
                 doubt.to_seq = max(doubt.from_seq, part.lowest_seq | COUNTER_MASK)
             day.dirty[doubt.id] = (track.symbol, doubt, True)
             track.proved, track.proved_ms = part.seqs, part.newest_ms
@@ -214,23 +217,23 @@ class Judging:
         return []
 
     def _ends(self, day: Day, track: SymbolDay, doubt: OpenGap, answer: Answer, part: Part) -> bool:
-        """Whether an honest answer leaves nothing of a doubt."""
+        """Whether an honest answer ends a doubt."""
         if part.from_before:
-            return True  # OpenD has ticks from before this day, and all of this day since
+            return True  # the answer has ticks from before this day, and so this day from its start
         if part.seqs and answers.knows(day, track, doubt, part):
             return True
         from_the_start = doubt.from_ts_ms <= day.start_s * 1000 and day.number == max(self._known.days)
         if from_the_start and not track.patterned and answers.is_whole_day(track, part, answer):
             return True
         if from_the_start and doubt.from_seq is None and track.patterned and not track.run_seq:
-            # Only its first ticks did not follow the rule: the counter tells what is missing of the day.
+            # Only the first ticks did not follow the rule: the counter shows what is missing of the day.
             return doubt.cause != CAUSE_DROPPED
         sized = doubt.from_seq is not None and doubt.from_seq > track.run_seq and track.patterned
-        # Or a gap of known size begins where the doubt does.
+        # Or a gap of known size starts where the doubt starts.
         return bool(answer.full and sized and answers.tells_of(track, (track.known_seq & COUNTER_MASK) + 1))
 
     def _judge_overlap(self, day: Day, track: SymbolDay, answer: Answer, part: Part) -> list[OpenGap]:
-        """Without the rule each answer must overlap the one before it: what lies between them is stored then."""
+        """For a symbol without the rule: opens a doubt if an answer does not overlap the one before it."""
         doubt = track.doubt
         if not answer.is_fresh or not part.seqs or (doubt and not doubt.final and doubt.to_ts_ms >= track.to_ms - 1):
             return []
@@ -249,19 +252,19 @@ class Judging:
         return []
 
     def _break_rule(self, day: Day, track: SymbolDay, answer: Answer, why: str) -> None:
-        """OpenD's own answer shows that the counter does not step by one: the sizes that it seemed to tell are void.
+        """Ends the rule, because an answer shows that the counter does not increase by one. All gaps are closed.
 
-        Within the answer nothing is missing. What is missing before it is unknown.
+        No tick is missing within the answer. How many are missing before it is unknown, so a doubt may be opened.
         """
         part = answers.part_of(answer, day.number)
         within = {gap.id for gap in (*track.past, *track.gaps) if gap.from_ts_ms >= part.oldest_ms}
-        gaps, unheard = self._known.end_rule(day, track, why)
+        gaps, unconfirmed = self._known.end_rule(day, track, why)
         before = [gap for gap in gaps if gap.id not in within]
         for seq, ts_ms in answer.ticks:
             if seq in part.seqs:
                 track.remember(seq, ts_ms)
-        if unheard and not answers.witnesses(track, day, answer, unheard):
-            since = (unheard.last_seq + 1, unheard.last_ts_ms, unheard.cause)
+        if unconfirmed and not answers.reaches_back(track, day, answer, unconfirmed):
+            since = (unconfirmed.last_seq + 1, unconfirmed.last_ts_ms, unconfirmed.cause)
         else:
             since = (day.last_seq, track.to_ms, "")
         if before:

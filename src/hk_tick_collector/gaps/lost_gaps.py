@@ -1,7 +1,7 @@
-"""Gaps of one symbol that nobody asks for, in few bytes: a bad day may have hundreds of thousands.
+"""Gaps of one symbol that no request is made for, stored compactly: a bad day may have hundreds of thousands.
 
-They are those that OpenD can no longer give, and those without a tick. The ticks of the former may come all the same,
-from the spool of an earlier run for example: `take` gives back the gap that a counter lies in. No I/O.
+They are lost gaps, and ranges that the counter skipped without a tick. Ticks of a lost gap can still arrive, for
+example from the spool of an earlier run: `take` removes and returns the gap that contains a counter. No I/O.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from .gap import OpenGap
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_FIGURES: Final = 9  # of each gap, 8 bytes each
+_FIGURES: Final = 9  # integers for each gap, 8 bytes each
 
 
 class LostGaps:
-    """Sorted by counter; they do not overlap. Made empty."""
+    """Gaps sorted by counter, without overlaps. Empty at first."""
 
     __slots__ = ("_causes", "_figures", "_firsts")
 
@@ -44,11 +44,11 @@ class LostGaps:
         return self._figures[-_FIGURES + 1] if self._firsts else 0
 
     def newest(self) -> OpenGap | None:
-        """The one with the highest counters, None without any; it stays here."""
+        """The gap with the highest counters, None if there is none. It is not removed."""
         return self._make(len(self._firsts) - 1) if self._firsts else None
 
     def add(self, gap: OpenGap) -> None:
-        """Takes a gap of known size."""
+        """Adds a gap of known size."""
         if gap.cause not in self._causes:
             self._causes.append(gap.cause)
         assert gap.from_seq is not None
@@ -76,23 +76,23 @@ class LostGaps:
         self._figures[index * _FIGURES : index * _FIGURES] = figures
 
     def take(self, counter: int) -> OpenGap | None:
-        """The gap that a counter lies in, which is no longer held here then."""
+        """Removes and returns the gap that contains a counter, None if no gap does."""
         index = self._index_of(counter)
         return None if index < 0 else self._pop(index)
 
     def take_from(self, counter: int) -> list[OpenGap]:
-        """All that reach to this counter or beyond, in order; they are no longer held here then."""
+        """Removes and returns all gaps that end at this counter or above, in order."""
         taken: list[OpenGap] = []
         while self._firsts and self.last >= counter:
             taken.append(self._pop(len(self._firsts) - 1))
         return taken[::-1]
 
     def holds(self, counter: int) -> bool:
-        """Whether a counter lies in one of them."""
+        """Whether one of the gaps contains a counter."""
         return self._index_of(counter) >= 0
 
     def missing_between(self, first: int, last: int) -> int:
-        """How many of their ticks have counters from `first` to `last`."""
+        """How many missing ticks have counters from `first` to `last`."""
         index = max(0, bisect_right(self._firsts, first) - 1)
         missing = 0
         while index < len(self._firsts) and self._firsts[index] <= last:
@@ -101,17 +101,17 @@ class LostGaps:
         return missing
 
     def missing(self) -> int:
-        """How many ticks all of them miss."""
+        """How many ticks are missing in all gaps together."""
         return sum(self._figures[1::_FIGURES]) - sum(self._firsts) + len(self._firsts)
 
     def clear(self) -> list[OpenGap]:
-        """Gives all of them back, in order."""
+        """Removes and returns all gaps, in order."""
         gaps = list(self)
         self._firsts, self._figures, self._causes = array("q"), array("q"), []
         return gaps
 
     def _index_of(self, counter: int) -> int:
-        """Where the gap stands that a counter lies in; -1 when it lies in none."""
+        """The index of the gap that contains a counter; -1 if no gap does."""
         index = bisect_right(self._firsts, counter) - 1
         return index if index >= 0 and self._figures[index * _FIGURES + 1] >= counter else -1
 

@@ -1,7 +1,7 @@
-"""Where a tick belongs among those of its symbol: next, missing until now, seen before, or not of the rule. No I/O.
+"""Decides whether a tick is the next of its symbol, fills a gap, was seen before, or breaks the rule. No I/O.
 
-A tick that does not fit costs itself only. Several in a row end the rule; a counter that falls, and goes on from there,
-begins a new run.
+A single tick that does not follow the rule affects nothing else. Several in a row end the rule for the symbol. A
+counter that falls and continues from the lower value begins a new run.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ if TYPE_CHECKING:
     from .symbol_days import SymbolDays
 
 
-TOO_MANY: Final = "gaps"  # why the rule of a symbol ended: it has more gaps than can be kept
-_ORDER_S: Final = 1  # so far ticks that follow one another may be out of order by the second
+TOO_MANY: Final = "gaps"  # why the rule of a symbol ended: it has more gaps than memory allows
+_ORDER_S: Final = 1  # the second of a tick may be this much lower than that of the tick before it
 
 
 class Placing:
-    """Places ticks one by one; what that changes is noted in their days."""
+    """Places ticks one by one and changes their days accordingly."""
 
     def __init__(self, known: SymbolDays) -> None:
         self._known = known
 
     def place(self, day: Day, symbol: str, seq: int, ts_ms: int, interrupted: str, *, stored: bool) -> bool:
-        """Any tick of a day that is not simply the next one of its symbol; whether it is known to be new.
+        """Places a tick that is not simply the next one of its symbol. Returns whether it is certainly new.
 
-        `interrupted` is why ticks of a symbol that is not known yet may be missing before it, empty where none may.
+        `interrupted` is used for the first tick of a symbol: why ticks before it may be missing, empty if none can be.
         """
         near = plausible(seq, ts_ms)
         home = market.day_number((seq >> 32) * 1000)
@@ -74,7 +74,7 @@ class Placing:
             self._advance(day, track, seq, ts_ms, stored=stored)
             return True
         if in_day and (not in_run or (counter < track.next and not (near and begins_anew(track, seq)))):
-            # It came before, or it was missing: in this run of the counter or in an earlier one.
+            # It was seen before, or it was missing, in this run of the counter or in an earlier one.
             if stored and self._fill(day, track, seq, ts_ms):
                 return True
             if near and in_run:
@@ -101,9 +101,10 @@ class Placing:
         return False
 
     def _is_of_another_day(self, symbol: str, seq: int, home: int, *, stored: bool, near: bool) -> bool:
-        """Whether a tick has the sequence of another day, `home`, than its own time: nothing follows for the latter.
+        """Whether the sequence of a tick belongs to another day, `home`, than its time. It is then placed in `home`.
 
-        Around midnight the two differ although the time confirms the sequence: it must have its place in `home` then.
+        Around midnight the two days can differ although time and sequence agree. The tick must then fit in `home`: it
+        is one of the next ticks there, or it fills a gap.
         """
         day = self._known.days.get(home)
         track = day.tracks.get(symbol) if day else None
@@ -119,7 +120,9 @@ class Placing:
         return True
 
     def _advance(self, day: Day, track: SymbolDay, seq: int, ts_ms: int, *, stored: bool) -> None:
-        """A tick beyond all that were seen: what it skips is a gap, and so is itself when it is not stored."""
+        """A tick with a higher counter than all before it. The counters that it skips are a gap. If the tick is not
+        stored, its own counter is part of the gap.
+        """
         counter = seq & COUNTER_MASK
         first = max(track.next, 1)
         last = counter - 1 if stored else counter
@@ -130,17 +133,19 @@ class Placing:
         track.interrupted = ""
         track.next = counter + 1
         track.candidate = 0
+        if stored:
+            track.note_first(seq)
         before_s = track.last_seq >> 32 if track.last_seq else day.start_s
         if seq > track.last_seq:
             track.last_seq, track.last_ts_ms = seq, ts_ms
         self._known.latest[track.symbol] = track
-        # Late reports that were stored before the gap was seen that they are of.
+        # Late reports with counters in this gap, which arrived before the gap opened.
         for strange in list(track.strange) if first < counter else ():
             if first <= strange & COUNTER_MASK < counter and before_s - _ORDER_S <= strange >> 32 <= seq >> 32:
                 self._fill(day, track, strange, (strange >> 32) * 1000)
 
     def _open(self, day: Day, track: SymbolDay, counters: tuple[int, int], seq: int, ts_ms: int, cause: str) -> None:
-        """A gap up to this tick; one that ends where it begins grows instead."""
+        """Opens a gap before this tick. If the gap before it is adjacent, that one is extended instead."""
         first, last = counters
         seconds = (track.last_seq >> 32 if track.last_seq else day.start_s, seq >> 32)
         from_seq, to_seq = min(seconds) << 32 | first, max(seconds) << 32 | last
@@ -160,11 +165,11 @@ class Placing:
         day.dirty[gap.id] = (track.symbol, gap, True)
 
     def _blame(self, track: SymbolDay) -> str:
-        """Why a jump: what interrupted us, unless ticks came in order since."""
+        """The cause of a jump: the interruption, unless ticks arrived in order since."""
         return track.interrupted if track.interrupted and track.interrupted_at == track.next else CAUSE_PUSH_LOST
 
     def _find(self, track: SymbolDay, seq: int) -> OpenGap | None:
-        """The gap that a sequence lies in; taken out of those that are lost."""
+        """The gap that contains a sequence. A lost gap is moved to the open gaps."""
         counter = seq & COUNTER_MASK
         if seq < track.run_seq:
             return next((gap for gap in track.past if gap.first <= counter <= gap.last and _spans(gap, seq)), None)
@@ -181,11 +186,12 @@ class Placing:
         return gap
 
     def _fill(self, day: Day, track: SymbolDay, seq: int, ts_ms: int) -> bool:
-        """A tick behind the newest: late, or asked for, or seen before; whether it was missing."""
+        """A tick whose counter is not the highest: late, backfilled or a duplicate. Returns whether it was missing."""
         gap = self._find(track, seq)
         if gap is None:
-            return False  # no gap there: the key of the table recognises the duplicate
-        if seq in track.strange:  # a late report behind a leap, for example: it has its place now
+            return False  # not in a gap: the primary key of `ticks` detects the duplicate
+        track.note_first(seq)
+        if seq in track.strange:  # for example a late report, which fits into a gap that opened after it arrived
             track.strange.remove(seq)
         counter, among = seq & COUNTER_MASK, track.past if seq < track.run_seq else track.gaps
         if gap.first == gap.last:
@@ -206,10 +212,10 @@ class Placing:
         return True
 
     def _note_fall(self, day: Day, track: SymbolDay, seq: int) -> None:
-        """A lower counter than those of a gap, from a time after the gap began: the counter began anew within the gap.
+        """Handles a counter lower than those of a gap, in a tick later than the start of the gap.
 
-        So it is when the ticks of the new run were seen before, and begin where those of the run before ended. How many
-        ticks are missing is then not known.
+        Then the counter restarted within the gap, and the first tick of the new run looked like a jump of the old run.
+        How many ticks are missing is unknown, so a doubt begins.
         """
         index = bisect_right(track.gaps, seq & COUNTER_MASK, key=first_counter)
         if index == len(track.gaps):
@@ -222,13 +228,13 @@ class Placing:
             self._known.doubt(day, track, gap.from_seq, gap.from_ts_ms, CAUSE_SEQUENCE)
 
     def _is_run(self, track: SymbolDay, seq: int) -> bool:
-        """Whether a tick follows the one before it that may have begun another run of the counter."""
+        """Whether a tick follows `candidate`, the tick before it that may have begun another run of the counter."""
         return track.candidate > track.last_seq and follows(seq, track.candidate)
 
     def _begin_run(self, day: Day, track: SymbolDay, seq: int, ts_ms: int, *, stored: bool) -> None:
-        """The counter began anew, or leapt: its ticks have another order from here on."""
+        """Two ticks confirm that the counter restarted, or that it jumped far ahead in the same run."""
         began = track.candidate
-        if began & COUNTER_MASK >= track.next:  # a leap within the run: the gap that it opens has a size
+        if began & COUNTER_MASK >= track.next:  # a jump within the run: the size of the gap is known
             if track.doubt and track.doubt.cause == CAUSE_SEQUENCE:
                 self._known.take_doubt(day, track)
             self._advance(day, track, began, track.last_ts_ms, stored=True)
@@ -243,20 +249,20 @@ class Placing:
         day.rules[track.symbol] = RULE_COUNTER
         self._known.events.append((track.symbol, CAUSE_SEQUENCE, began))
         self._advance(day, track, seq, ts_ms, stored=stored)
-        if track.runs > RUNS_MOST:  # a counter that falls again and again is none
+        if track.runs > RUNS_MOST:  # it restarts too often: it is not a counter
             self._give_up_rule(day, track, seq, ts_ms)
 
     def _give_up_rule(self, day: Day, track: SymbolDay, seq: int, ts_ms: int, why: str = "order") -> None:
-        """Several ticks in a row do not follow the rule: how many are missing is unknown, also of known gaps."""
-        # Ticks may have passed us by while the rule still held: an answer must reach one that was known then.
-        gaps, unheard = self._known.end_rule(day, track, why)
+        """Ends the rule of a symbol. How many ticks are missing is then unknown, also in the gaps found so far."""
+        # Ticks may be missing from before the rule ended: an answer must reach a tick that was known before that.
+        gaps, unconfirmed = self._known.end_rule(day, track, why)
         since = [(gap.from_ts_ms + MARGIN_MS, gap.cause) for gap in gaps]
-        if unheard is not None:
-            since.append((unheard.last_ts_ms, unheard.cause))
+        if unconfirmed is not None:
+            since.append((unconfirmed.last_ts_ms, unconfirmed.cause))
         if since:
             from_ts_ms, cause = min(since)
             self._known.doubt(day, track, None, from_ts_ms, cause, known=set())
-            track.known_seq = unheard.last_seq if unheard and not gaps else 0
+            track.known_seq = unconfirmed.last_seq if unconfirmed and not gaps else 0
         for strange in track.strange:
             track.remember(strange, track.last_ts_ms or ts_ms)
         self._known.latest.setdefault(track.symbol, track)
@@ -265,7 +271,7 @@ class Placing:
             self._known.latest[track.symbol] = track
 
     def _doubt_unknown(self, day: Day, track: SymbolDay, ts_ms: int) -> None:
-        """The first tick of a symbol on a day does not follow the rule: what came before it is unknown."""
+        """The first tick of a symbol on a day does not follow the rule: ticks before it may be missing."""
         if track.interrupted and not track.last_ts_ms:
             before = self._known.latest.get(track.symbol)
             known_ms = before.last_ts_ms if before and before.last_ts_ms >= day.start_s * 1000 else day.start_s * 1000
@@ -284,10 +290,10 @@ class Placing:
 
 
 def _goes_on(track: SymbolDay, seq: int, *, near: bool) -> bool:
-    """Whether a tick is one of those that come next.
+    """Whether a tick continues the run of its symbol, directly or after a jump.
 
-    Where its own time does not confirm its sequence, as with a late report, a jump needs another tick that does: one
-    number that is wrong in its second and in its counter must open no gap.
+    If the tick's time does not match its sequence, as with a late report, a jump must be confirmed by another tick that
+    it follows. Otherwise one wrong sequence would open a gap.
     """
     if not continues(track, seq, near=near):
         return False
@@ -297,9 +303,9 @@ def _goes_on(track: SymbolDay, seq: int, *, near: bool) -> bool:
 
 
 def _spans(gap: OpenGap, seq: int) -> bool:
-    """Whether the second of a sequence can be one of a gap's: not later than that of the tick behind the gap.
+    """Whether a sequence can belong to a gap by its second, which must not be later than the tick after the gap.
 
-    A later one with such a counter may be of a run that began anew, which is perhaps not known yet. A late report
-    carries an older one.
+    A later second with such a counter may come from a new run that is not known yet. An earlier second is allowed,
+    because a late report has one.
     """
     return seq >> 32 <= ((gap.to_seq or 0) >> 32) + _ORDER_S

@@ -1,6 +1,6 @@
 """What is known of every symbol on every day, shared by the modules of this package. Opens and ends doubts. No I/O.
 
-A doubt is a gap of unknown size: a stretch of time in which ticks may be missing, until an answer of OpenD's tells.
+A doubt is a gap of unknown size: a time range in which ticks may be missing. An answer of OpenD's ends it.
 """
 
 from __future__ import annotations
@@ -11,49 +11,49 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector import market
 
 from .gap import OpenGap
-from .losses import Losses
-from .symbol_day import COUNTER_MASK, MARGIN_MS, RULE_NONE, Day, SymbolDay, Unwitnessed
+from .losses_by_second import Losses
+from .symbol_day import COUNTER_MASK, MARGIN_MS, RULE_NONE, Day, SymbolDay, Unconfirmed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from .answer import Part
 
-# Gaps are kept in memory, whatever OpenD sends: of one symbol, of all that may be filled, and of all. One that may be
-# filled takes half a KB, one that is lost 100 bytes.
+# Limits for the gaps in memory: of one symbol, of all gaps that may be filled, and of all gaps. A gap that may be
+# filled takes half a KB, a lost one 100 bytes.
 GAPS_MOST: Final = 5_000
 ASKED_MOST: Final = 50_000
 ALL_MOST: Final = 600_000
-_SHARE: Final = 300  # a symbol with fewer keeps them
-_COUNT_EVERY: Final = 50
+_SHARE: Final = 300  # the two limits for all symbols do not apply to a symbol with fewer gaps
+_COUNT_EVERY: Final = 50  # all gaps are counted once per so many new gaps of a symbol
 
 
 class SymbolDays:
-    """Days with their symbols. `now_ms` is the wall clock in UTC epoch ms."""
+    """All loaded days with their symbols. `now_ms` is the wall clock in UTC epoch ms."""
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self.now_ms = now_ms
         self.days: dict[int, Day] = {}
-        self.latest: dict[str, SymbolDay] = {}  # each symbol on the day of the last tick that was its newest
+        self.latest: dict[str, SymbolDay] = {}  # each symbol on the day of its newest tick
         self.losses = Losses()
-        self.events: deque[tuple[str, str, int]] = deque(maxlen=10_000)  # symbol, what was found, sequence: to be told
-        self.deaf = False  # OpenD itself does not hear of every tick now: its answers prove nothing
+        self.events: deque[tuple[str, str, int]] = deque(maxlen=10_000)  # symbol, finding, sequence: for the log
+        self.is_interrupted = False  # ticks may be missed now, by us or by OpenD: answers end no doubt and close no gap
 
     def day_of(self, track: SymbolDay) -> Day:
-        """The day that a track is of."""
+        """The day of a track."""
         return self.days[market.day_number(track.from_ms)]
 
     def mark(self, day: Day, symbol: str, seq: int, cause: str) -> None:
-        """Notes in the file of a day that this tick came and is not in it: its counter is no gap."""
+        """Records that this tick was received but is not stored in the day's file: its counter is not missing."""
         counter, ts_ms = seq & COUNTER_MASK, (seq >> 32) * 1000
         mark = OpenGap(day.new_gap_id(), counter, counter, seq, seq, ts_ms, ts_ms, cause, self.now_ms(), written=True)
         day.dirty[mark.id] = (symbol, mark, False)
         day.tracks[symbol].marks.add(counter)
 
-    def end_rule(self, day: Day, track: SymbolDay, why: str) -> tuple[list[OpenGap], Unwitnessed | None]:
-        """The rule of a symbol's sequence does not hold: that is written and told, and its gaps are void.
+    def end_rule(self, day: Day, track: SymbolDay, why: str) -> tuple[list[OpenGap], Unconfirmed | None]:
+        """Ends the rule of a symbol: that is written and logged, and its gaps are closed as invalid.
 
-        Returns those, a doubt among them, and what was known when ticks may have begun to pass us by.
+        Returns these gaps, with the doubt if there is one, and what was known at the start of the last interruption.
         """
         gaps = [*track.past, *track.gaps, *track.lost.clear()]
         for gap in gaps:
@@ -61,8 +61,8 @@ class SymbolDays:
         track.gaps, track.past, track.next = [], [], -1
         day.rules[track.symbol] = RULE_NONE
         self.events.append((track.symbol, why, track.last_seq))
-        unheard, track.unwitnessed = track.unwitnessed, None
-        return [*gaps, *self.take_doubt(day, track)], unheard
+        unconfirmed, track.unconfirmed = track.unconfirmed, None
+        return [*gaps, *self.take_doubt(day, track)], unconfirmed
 
     def doubt(
         self,
@@ -73,13 +73,14 @@ class SymbolDays:
         cause: str,
         known: set[int] | None = None,
     ) -> OpenGap:
-        """Ticks may be missing from here on, nobody knows how many: until an answer tells.
+        """Opens a doubt or extends the open one: an unknown number of ticks may be missing from this point on.
 
-        With the rule it has sequences as bounds, from the second of the last known one on: the counter may begin anew
-        within it. Without the rule it has only times. It lasts to the end of the day until then.
+        With the rule the doubt has sequences as bounds, starting at the second of the last known tick, because the
+        counter may restart within it. Without the rule it has only times. It ends at the end of the day until an answer
+        shows an earlier end.
         """
         day_start_ms, doubt = day.start_s * 1000, track.doubt
-        if known is None and track.proved:  # what came since may lack ticks too
+        if known is None and track.proved:  # ticks may be missing since the last complete answer
             known, from_ts_ms = set(track.proved), min(from_ts_ms, track.proved_ms)
         elif known is None:
             known = track.recent.until(from_ts_ms) if track.recent else set()
@@ -97,6 +98,14 @@ class SymbolDays:
             )
             track.known, track.oldest = known, None
         elif from_seq is None or doubt.from_seq is None:
+            # A doubt with only times starts MARGIN_MS before the last known tick. One of the two had sequences as
+            # bounds, so its time does not include this margin yet.
+            if from_seq is not None:
+                from_ts_ms = max(from_ts_ms - MARGIN_MS, day_start_ms)
+            elif doubt.from_seq is not None:
+                doubt.from_ts_ms = max(doubt.from_ts_ms - MARGIN_MS, day_start_ms)
+            if from_ts_ms < doubt.from_ts_ms:
+                track.known &= known
             doubt.from_seq = doubt.to_seq = None
             doubt.from_ts_ms, doubt.to_ts_ms = min(doubt.from_ts_ms, from_ts_ms), track.to_ms - 1
         elif from_seq < doubt.from_seq:
@@ -105,7 +114,7 @@ class SymbolDays:
         return doubt
 
     def take_doubt(self, day: Day, track: SymbolDay) -> list[OpenGap]:
-        """Ends a doubt that becomes part of another."""
+        """Ends a doubt that becomes part of another one, and returns it."""
         doubt, track.doubt = track.doubt, None
         if doubt is None:
             return []
@@ -113,16 +122,16 @@ class SymbolDays:
         return [doubt]
 
     def end_doubt(self, day: Day, track: SymbolDay, part: Part) -> None:
-        """An answer has told of all that the doubt was about."""
+        """Ends a doubt: an answer had all ticks that could have been missing."""
         if track.doubt is not None:
             day.dirty[track.doubt.id] = (track.symbol, track.doubt, False)
         track.doubt, track.known = None, set()
         track.proved, track.proved_ms = part.seqs, part.newest_ms
 
-    # --- questions ---
+    # --- queries ---
 
     def open_gaps(self) -> Iterable[tuple[SymbolDay, OpenGap]]:
-        """Every gap and doubt that may still be filled, or was lost lately, of every day that was seen."""
+        """Every gap and doubt of every loaded day that may still be filled or was lost recently."""
         for day in self.days.values():
             for track in day.tracks.values():
                 for gap in track.gaps:
@@ -133,13 +142,13 @@ class SymbolDays:
                     yield track, track.doubt
 
     def any_open(self) -> bool:
-        """Whether there is any of these."""
+        """Whether `open_gaps` has any."""
         return next(iter(self.open_gaps()), None) is not None
 
     def has_too_many(self, track: SymbolDay) -> bool:
-        """Whether the gaps of a symbol, or of all, take too much memory: they are one of unknown size from then on.
+        """Whether there are too many gaps for the memory. The caller then replaces those of this symbol by one doubt.
 
-        Those of all are counted now and then, and only for a symbol that has its share of them.
+        The gaps of all symbols are counted only from time to time, and only for a symbol with many gaps.
         """
         if len(track.gaps) > GAPS_MOST:
             return True
@@ -152,13 +161,13 @@ class SymbolDays:
         return asked_for + sum(len(each.lost) for each in tracks) > ALL_MOST
 
     def lost_gaps(self) -> Iterable[tuple[SymbolDay, OpenGap]]:
-        """Every gap of known size that OpenD can no longer give."""
+        """Every lost gap of known size."""
         for day in self.days.values():
             for track in day.tracks.values():
                 yield from ((track, gap) for gap in track.lost)
 
     def recount_losses(self) -> None:
-        """Ticks came from elsewhere that OpenD no longer had: only gaps that are still there were lost."""
+        """Counts the losses again after lost ticks were added from another source: only gaps still open are lost."""
         there = [gap for _, gap in self.open_gaps() if gap.lost_ms]
         self.losses.recount([*there, *(gap for _, gap in self.lost_gaps())])
 
@@ -170,23 +179,23 @@ class SymbolDays:
         """Every symbol on the day of its newest tick."""
         return self.latest.values()
 
-    def unwitnessed(self) -> Iterable[SymbolDay]:
-        """Symbols of which no answer has reached yet what was known when ticks may have begun to pass us by."""
-        return [track for track in self.latest.values() if track.unwitnessed is not None]
+    def unconfirmed(self) -> Iterable[SymbolDay]:
+        """Symbols for which no answer has yet reached a tick that was known when an interruption began."""
+        return [track for track in self.latest.values() if track.unconfirmed is not None]
 
     def symbols_without_rule(self) -> list[str]:
-        """The symbols whose sequence does not tell what is missing."""
+        """The symbols whose sequence does not show what is missing."""
         return [track.symbol for track in self.latest.values() if track.next < 0]
 
     def missing(self, symbol: str) -> int:
         """How many ticks of a symbol are missing that OpenD may still have; a doubt counts as one."""
-        return sum(gap.missing or 1 for gap in self.hopeful(symbol))
+        return sum(gap.missing or 1 for gap in self.fillable_gaps(symbol))
 
     def tries(self, symbol: str) -> int:
-        """How many answers at most left something of a symbol missing that they should have held."""
-        return max((gap.tries for gap in self.hopeful(symbol)), default=0)
+        """The highest number of answers that should have filled a gap of the symbol, and did not."""
+        return max((gap.tries for gap in self.fillable_gaps(symbol)), default=0)
 
-    def hopeful(self, symbol: str) -> Iterable[OpenGap]:
+    def fillable_gaps(self, symbol: str) -> Iterable[OpenGap]:
         """The gaps and doubts of a symbol that may be filled."""
         for day in self.days.values():
             track = day.tracks.get(symbol)

@@ -1,27 +1,28 @@
-"""What is missing: sees every tick and every answer of OpenD's, and tells which ticks never came.
+"""Finds missing ticks. It sees every received tick and every answer of OpenD's.
 
 Enters: rows in order of arrival, answers to GetTicker. Leaves: changes of the table `gaps` and of each symbol's rule,
-for the transaction that stores those rows, and the answer to "what should OpenD be asked for". No I/O: the clock and
-what a day's file knows are asked of functions that are given.
+for the transaction that stores those rows, and the gaps that OpenD should be asked for. No I/O: functions given to the
+constructor read the clock and the day files.
 
-A tick is never rejected or held back for a guess made here.
+Nothing decided here delays or rejects a tick.
 
-The sequence of a Hong Kong tick is `epoch second << 32 | counter`, and the counter steps by one per tick of a symbol
-and day, from 1. That rule is inferred, and it is judged here alone, tick by tick and for each symbol:
+The sequence of a Hong Kong tick is `epoch second << 32 | counter`. The counter of a symbol starts at 1 each day and
+increases by one with each tick. This rule is not documented: it was inferred, so it is checked for each symbol with
+each tick.
 
-- a jump of the counter is a gap of known size; the first tick of a day tells how many came before it;
-- a counter that falls begins a new run: what lies between the runs is a doubt, a gap of unknown size;
-- a tick that does not fit costs itself only; after several in a row the rule does not hold;
-- OpenD's answers are the second witness (`answer`). An answer that shows the neighbours of a gap side by side
-  contradicts it: many at once end the rule, a single one must be repeated. A full answer that begins after a gap says
-  that it is lost.
+- A jump of the counter is a gap of known size. The first tick of a day shows how many came before it.
+- A counter that falls begins a new run. Between two runs there is a doubt, a gap of unknown size.
+- A single tick that does not follow the rule affects nothing else. After several in a row the rule no longer holds.
+- OpenD's answers confirm or contradict a gap (`answer.py`). An answer contradicts a gap if it has the tick before the
+  gap and the tick after it, and none between. If it contradicts many gaps, the rule ends; a single contradiction must
+  be repeated by a later answer. A gap is lost if an answer is full and starts after the gap.
 
-A symbol without the rule is judged by answers alone: each must overlap the one before, or what was known when ticks
-began to pass us by; otherwise there is a doubt.
+For a symbol without the rule only answers count: each must overlap the one before, or reach a tick that was known when
+an interruption began. Otherwise there is a doubt.
 
-The bounds of a gap are made of its neighbours' seconds and its own counters, so the counters can be read back from
-them. Each symbol has its own idea of today, the day of the last tick that was its newest: a wrong date affects only
-its own symbol.
+The bounds of a gap consist of the seconds of the ticks around it and of its own counters, so the counters can be read
+from the bounds again. The current day is kept per symbol: it is the day of the symbol's newest tick. So a wrong date
+affects only its own symbol.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from .symbol_day import (
     COUNTER_MASK,
     Day,
     SymbolDay,
-    Unwitnessed,
+    Unconfirmed,
     plausible,
 )
 from .symbol_days import SymbolDays
@@ -56,17 +57,18 @@ if TYPE_CHECKING:
     from .answer import Answer
     from .gap import OpenGap
 
-# A tick whose sequence is further ahead is looked at with care; a symbol that was quiet for longer as well.
+# A tick that is more than 600 s after the last one of its symbol goes through all checks.
 _REACH: Final = 600 << 32
-# Rejected ticks of a day that are remembered one by one. What comes beyond is missing like any other tick.
+# Rejected ticks of a day that are remembered one by one. Further ones count as missing, like any other tick.
 _MARKS_MOST: Final = 50_000
 
 
 class GapTracker:
-    """Sees every tick that is accepted for storing, and every one that is not.
+    """Sees every tick that will be stored, and every one that will not.
 
-    `load` gives what a day's file knows when its first tick is seen, None while it is being read: then `adopt` must
-    follow. `now_ms` is the wall clock in UTC epoch ms. `known` answers what is known; nobody else changes it.
+    `load` is called with the number of a day when its first tick is seen. It returns what the day's file has, or None
+    while the file is being read: then `adopt` must be called. `now_ms` is the wall clock in UTC epoch ms. Others may
+    read `known`, but must not change it.
     """
 
     def __init__(self, load: Callable[[int], Day | None], now_ms: Callable[[], int]) -> None:
@@ -79,7 +81,7 @@ class GapTracker:
     # --- ticks ---
 
     def see(self, rows: list[TickRow]) -> None:
-        """Takes rows that will be stored. Nearly every row is the next of its symbol: that way is short."""
+        """Processes rows that will be stored. Nearly every row is the next of its symbol: that case must be fast."""
         latest = self.known.latest
         for row in rows:
             track = latest.get(row[0])
@@ -96,18 +98,18 @@ class GapTracker:
                 self._place(row[0], seq, ts_ms, stored=True)
 
     def lose(self, rows: Iterable[TickRow]) -> None:
-        """Takes rows that were received but find no place: their absence is known at once, to the tick."""
+        """Processes rows that were received but are dropped for lack of space. Each becomes part of a gap at once."""
         for row in rows:
             self._place(row[0], row[1], row[2], stored=False)
 
     def reject(self, rejected: Iterable[Rejected]) -> None:
-        """Takes ticks that cannot be stored: they are not missing, asking for them again would bring the same."""
+        """Processes ticks that cannot be stored. They are not missing: a backfill would bring the same ticks again."""
         for tick in rejected:
             ts_ms = (tick.seq >> 32) * 1000
             if not plausible(tick.seq, ts_ms) or abs(ts_ms - tick.recv_ts_ms) > 2 * market.DAY_MS:
                 continue
             if tick.cause == CAUSE_FUTURE or market.day_number(ts_ms) > market.day_number(tick.recv_ts_ms):
-                continue  # a tick that is not stored begins no day that is still to come
+                continue  # a tick that is not stored must not begin a future day
             day = self._day(market.day_number(ts_ms))
             if day.marked >= _MARKS_MOST:
                 continue
@@ -116,7 +118,7 @@ class GapTracker:
                 self.known.mark(day, tick.symbol, tick.seq, CAUSE_REJECTED)
 
     def _place(self, symbol: str, seq: int, ts_ms: int, *, stored: bool) -> bool:
-        """Any tick that is not simply the next one of its symbol on its latest day; whether it is known to be new."""
+        """Places a tick that is not simply the next one of its symbol. Returns whether it is certainly new."""
         day = self._day(market.day_number(ts_ms))
         if day.loading:
             day.pending.append((symbol, seq, ts_ms, stored))
@@ -127,15 +129,15 @@ class GapTracker:
     # --- days ---
 
     def resume(self, number: int) -> None:
-        """Begins with what a day's file knows, before its first tick arrives."""
+        """Loads a day from its file before its first tick arrives. Ticks since the last run may be missing."""
         self._doubt_restarted(self._day(number))
 
     def open(self, number: int) -> None:
-        """Begins with what a day's file knows and lacks, of a day of which no more is awaited."""
+        """Loads a day from its file; no further ticks of it are expected."""
         self._day(number)
 
     def adopt(self, day: Day) -> None:
-        """A day that was being read is here: what came meanwhile is placed now."""
+        """A day's file has been read. The ticks that arrived meanwhile are placed now."""
         before = self.known.days.get(day.number)
         pending = before.pending if before is not None else []
         day.loading = False
@@ -145,8 +147,10 @@ class GapTracker:
         for symbol, seq, ts_ms, stored in pending:
             self._place(symbol, seq, ts_ms, stored=stored)
 
-    def lend(self, number: int) -> Day:
-        """Gives a day away, to be made anew from its file; `adopt` must follow, what comes meanwhile waits for it."""
+    def begin_rebuild(self, number: int) -> Day:
+        """Removes a day and returns it, to be built again from its file. `adopt` must be called afterwards; ticks that
+        arrive meanwhile wait for that.
+        """
         day = self.known.days.get(number) or Day(number)
         self.known.days[number] = Day(number, loading=True, sealed=day.sealed)
         self.known.latest = {
@@ -162,18 +166,19 @@ class GapTracker:
     def _doubt_restarted(self, day: Day) -> None:
         for track in day.tracks.values():
             if track.next <= 0 and track.interrupted == CAUSE_RESTART:
-                # What was lost before the end, since OpenD's last answer, nobody has told of either.
+                # Ticks that were missed before the end of that run, after OpenD's last answer, are not known either.
                 last_ms = track.last_ts_ms
                 from_ms = track.recent.unproved_ms(last_ms) if track.recent else last_ms
                 self.known.doubt(day, track, None, from_ms, track.interrupted)
-            elif track.next > 0 and track.unwitnessed is None and track.interrupted == CAUSE_RESTART:
-                track.unwitnessed = Unwitnessed(track.next, track.last_seq, track.last_ts_ms, track.interrupted)
+            elif track.next > 0 and track.unconfirmed is None and track.interrupted == CAUSE_RESTART:
+                track.unconfirmed = Unconfirmed(track.next, track.last_seq, track.last_ts_ms, track.interrupted)
 
     def resume_unfinished(self, number: int, symbols: Iterable[str]) -> None:
-        """An earlier day whose close nobody heard: how many ticks of its end are missing, no later tick will tell.
+        """Reopens an earlier day whose close was not observed: ticks may be missing at its end, and no later tick of
+        that day will show it.
 
-        Of these symbols all of that day may be missing, where nothing of it was stored before the end. A day without
-        any tick was none of trading, for all that its file can tell.
+        For each of `symbols` without a stored tick, the whole day may be missing. A day without any tick is left out:
+        its file does not show that there was trading.
         """
         day = self._day(number)
         if day.sealed or not day.tracks:
@@ -187,15 +192,15 @@ class GapTracker:
             self.known.doubt(day, track, None if track.next < 0 else from_seq, known_ms, track.interrupted)
 
     def open_days(self) -> list[int]:
-        """The days that were seen and are not finished."""
+        """The loaded days that are not sealed."""
         return [day.number for day in self.known.days.values() if not day.sealed]
 
     def unread_days(self) -> list[int]:
-        """The days whose file could not be read: nothing is known of them but what was seen since."""
+        """The days whose file could not be read: only ticks seen since then are known."""
         return [day.number for day in self.known.days.values() if day.unread]
 
     def forget_days_before(self, number: int) -> None:
-        """Lets go of finished days. A tick that still comes for one has its file read again."""
+        """Removes finished days from memory. If a tick of such a day still arrives, its file is read again."""
         finished = [day for day in self.known.days if day < number]
         if not finished:
             return
@@ -226,35 +231,37 @@ class GapTracker:
     # --- interruptions ---
 
     def interrupt(self, cause: str) -> None:
-        """From now on ticks may pass us by: a jump that shows is blamed on `cause`, or on what it comes on top of."""
-        self.known.deaf = True
+        """From now on ticks may be missed. A gap that shows later gets this cause, or that of an earlier interruption
+        that has not ended.
+        """
+        self.known.is_interrupted = True
         self._interrupted = self._interrupted or cause
         for track in self.known.latest.values():
             if not track.interrupted or track.interrupted_at != track.next:
                 track.interrupted, track.interrupted_at = cause, track.next
             if track.next <= 0:
                 self.known.doubt(self.known.day_of(track), track, None, track.last_ts_ms, cause)
-            elif track.unwitnessed is None:
-                track.unwitnessed = Unwitnessed(track.next, track.last_seq, track.last_ts_ms, track.interrupted)
+            elif track.unconfirmed is None:
+                track.unconfirmed = Unconfirmed(track.next, track.last_seq, track.last_ts_ms, track.interrupted)
 
-    def listen(self) -> None:
-        """Ticks reach us again: from now on an answer of OpenD's tells what passed us by."""
-        self.known.deaf = False
+    def resume_receiving(self) -> None:
+        """Ticks arrive again: from now on OpenD's answers show what was missed."""
+        self.known.is_interrupted = False
 
-    def settle(self) -> None:
-        """Every symbol has been looked at since the interruption: what jumps from now on was lost on the way."""
+    def end_interruption(self) -> None:
+        """Every symbol has been checked since the interruption: it is not the cause of a gap that opens from now on."""
         self._interrupted = ""
         for track in self.known.latest.values():
             track.interrupted = ""
 
     def doubt(self, symbol: str, from_ts_ms: int, cause: str) -> None:
-        """Ticks of a symbol may be missing from here on. Only for a symbol that does not follow the rule."""
+        """Ticks of a symbol may be missing from this time on. Without effect for a symbol that follows the rule."""
         track = self.known.latest.get(symbol)
         if track is not None and track.next < 0:
             self.known.doubt(self.known.day_of(track), track, None, from_ts_ms, cause)
 
     def recall(self, rows: Iterable[TickRow]) -> None:
-        """Rows that were seen came from the spool of an earlier run: they were known before ticks could pass us by."""
+        """These rows came from the spool of an earlier run: they count as known before the interruption."""
         for symbol, seq, ts_ms, *_ in rows:
             day = self.known.days.get(market.day_number(ts_ms))
             track = day.tracks.get(symbol) if day else None
@@ -268,27 +275,28 @@ class GapTracker:
         return changes.take_gaps(self.known)
 
     def take_rules(self) -> list[RuleChange]:
-        """What was judged of symbols' sequences since the last call, for the same transaction."""
+        """The symbols whose rule changed since the last call, for the same transaction."""
         return changes.take_rules(self.known)
 
     # --- answers ---
 
     def answered(self, symbol: str, answer: Answer) -> list[OpenGap]:
-        """OpenD's answer for a symbol, whose ticks have been seen; returns the gaps that are lost by it."""
+        """Evaluates OpenD's answer for a symbol, whose ticks have been seen. Returns the gaps found to be lost."""
         return self._judging.answered(symbol, answer)
 
     def give_up(self, symbol: str) -> list[OpenGap]:
-        """Nobody may be asked about a symbol; returns its gaps, which are lost unless `hope` says otherwise."""
-        lost = list(self.known.hopeful(symbol))
+        """OpenD cannot be asked for a symbol. Returns its gaps, which are lost until `reopen_gaps` reopens them."""
+        lost = list(self.known.fillable_gaps(symbol))
         for gap in lost:
             gap.final, gap.lost_ms = True, gap.lost_ms or self.known.now_ms()
         self.known.losses.add(lost, self.known.now_ms())
         return lost
 
-    def hope(self, symbol: str, window_rows: int) -> None:
-        """Another connection may know more: gaps among the latest `window_rows` ticks of a symbol may be filled again.
+    def reopen_gaps(self, symbol: str, window_rows: int) -> None:
+        """Reopens lost gaps among the latest `window_rows` ticks of a symbol: a new connection may be able to fill
+        them.
 
-        So may the doubts of a symbol that could not be asked about.
+        The doubts of the symbol are asked for again without delay.
         """
         track = self.known.latest.get(symbol)
         if track is None:

@@ -1,4 +1,4 @@
-"""OpenD's protocol without I/O: bytes in, events and bytes out, time an argument.
+"""OpenD's protocol without I/O. Bytes and the time enter; events and bytes leave.
 
 frame.py     bytes ↔ frames (header, SHA-1)
 crypto.py    the bodies of an encrypted connection

@@ -1,12 +1,17 @@
-"""The vendor's Ticker → our tick: the only place that knows how OpenD spells a trade.
+"""Converts the vendor's Ticker to our tick. Only this module uses the fields of Ticker.
 
 Enters: the ticks of one message. Leaves: rows for the table `ticks`, and a Rejected for each tick that cannot be
-stored; one bad tick never costs its neighbours.
+stored. A bad tick does not affect the others.
 
-The moment of a trade. `timestamp` (epoch s) is the exchange's time, with its date; where it has whole seconds only, the
-text `time` adds the milliseconds. Without it the text is read in Hong Kong time, and its date is taken from the
-sequence, whose upper half is the tick's second, or else from the moment of receipt. Texts seen: `HH:MM:SS`, `.fff`,
-`:fff`, a date in front, and a fraction that is milliseconds without their leading zeros (`.8` meant `.008`).
+The time of a trade is taken from these fields:
+
+1. `timestamp` (epoch s) is the exchange's date and time. If it has only whole seconds, the text `time` adds the
+   milliseconds.
+2. Without `timestamp`, the text `time` is read as Hong Kong time. Its date is taken from the sequence, whose high 32
+   bits are the second of the tick, or else from the time of receipt.
+
+Forms of `time` that were observed: `HH:MM:SS`, the same with `.fff` or `:fff`, with a date before it, and with
+milliseconds without leading zeros (`.8` meant `.008`).
 """
 
 from __future__ import annotations
@@ -25,27 +30,27 @@ if TYPE_CHECKING:
 
 _DAY_MS: Final = 86_400_000
 _HKT_MS: Final = 8 * 3_600_000
-_EARLIEST_S: Final = 946_684_800  # 2000-01-01: OpenD has nothing older, so an earlier moment is no moment
+_EARLIEST_S: Final = 946_684_800  # 2000-01-01: OpenD has nothing older, so an earlier time is invalid
 _LATEST_S: Final = 4_102_444_800  # 2100-01-01
-_AHEAD_MS: Final = 2 * 3_600_000  # how far a host's clock may be behind before a tick looks like yesterday's
-DETAILS_MOST: Final = 100  # rejected ticks of a message and a cause that are told whole
+_AHEAD_MS: Final = 2 * 3_600_000  # how far this host's clock may be behind; with more, a tick gets yesterday's date
+DETAILS_MOST: Final = 100  # rejected ticks of one message and cause that are logged in full
 _DETAIL_CHARS: Final = 500  # a tick has 300
-_TIME_CHARS: Final = 64  # of a text that is no time
+_TIME_CHARS: Final = 64  # longer texts that are not a time are not logged
 
-# More shares than any company has, and little enough that a day's total stays inside SQLite's 64 bits: an overflow
-# there would cost a whole batch.
+# More shares than any company has, and small enough for the sum of a day to fit in SQLite's 64 bits. An overflow there
+# would make a whole batch fail.
 _MAX_SHARES: Final = 2**40
 _STORED: Final = (
     "sequence",
     "dir",
     "price",
     "turnover",
-)  # fields with a column; `time` and `volume` have a second source
+)  # required fields; for `time` and `volume` there is another field
 
 _DIRECTIONS: Final = {1: "BUY", 2: "SELL", 3: "NEUTRAL"}
 _PUSH_TYPES: Final = {1: PUSH_REALTIME, 2: PUSH_REFILL, 3: PUSH_CACHE}
 
-# The constants of the official SDK's `TickerType`, by the numbers of `Qot_Common.TickerType`, its spelling included.
+# The constants of the official SDK's `TickerType`, in its spelling, by the numbers of `Qot_Common.TickerType`.
 TICK_TYPES: Final = dict(
     enumerate(
         (
@@ -101,10 +106,10 @@ def convert(
 ) -> None:
     """Appends each of `tickers` to `rows` or to `rejected`.
 
-    `recv_ts_ms` is when the message reached our socket, UTC epoch ms. `push_type` is given for ticks that we asked
-    for; a pushed tick says itself how it came.
+    `recv_ts_ms` is when the message reached our socket, UTC epoch ms. `push_type` is given for ticks that were
+    requested; a pushed tick has its own.
 
-    The tuple is built in one go from fields read once: this loop runs for every tick of a burst.
+    The loop runs for every tick of a burst, so it must be fast: each field is read once.
     """
     append = rows.append
     alike: dict[str, int] = {}  # cause → ticks rejected for it
@@ -114,8 +119,7 @@ def convert(
         if precise_volume and precise_volume != volume:
             volume = _volume(precise_volume, volume)
         ts_ms = int(stamp_s * 1000 + 0.5) if _EARLIEST_S < stamp_s < _LATEST_S else None
-        # Whatever is not plainly a trade (no time, whole seconds, zero, negative, NaN, a field that is not there) is
-        # looked at with care, and away from this loop.
+        # An unusual tick (no time, whole seconds, zero, negative, NaN, a missing field) is checked by slower functions.
         if not (
             ts_ms
             and ts_ms % 1000
@@ -149,7 +153,7 @@ def convert(
 
 
 def _cause_to_reject(ticker: pb.Ticker, ts_ms: int | None, volume: int) -> str:
-    """Why a tick cannot be stored, empty when it can. Zero and negative figures are the exchange's business."""
+    """Why a tick cannot be stored, empty if it can. Zero and negative figures are stored as the exchange sends them."""
     if not (all(map(ticker.HasField, _STORED)) and (volume or ticker.HasField("volume"))):
         return "incomplete"
     if ts_ms is None:
@@ -160,19 +164,19 @@ def _cause_to_reject(ticker: pb.Ticker, ts_ms: int | None, volume: int) -> str:
 
 
 def _in_words(ticker: pb.Ticker) -> str:
-    """A tick that cannot be stored, whole, on one line; a text that is no time may be long, and is only measured."""
+    """All fields of a tick on one line. Of a long invalid `time`, only the length is shown."""
     if len(ticker.time) > _TIME_CHARS:
         ticker.time = f"({len(ticker.time):,} characters)"
     return " ".join(str(ticker).split())[:_DETAIL_CHARS]
 
 
 def _volume(precise: float, plain: int) -> int:
-    """The high-precision volume where it is a number of shares; Hong Kong trades no fractions."""
+    """The high-precision volume if it is a whole number, else the plain one: Hong Kong has no fractional shares."""
     return int(precise) if precise.is_integer() and abs(precise) <= _MAX_SHARES else plain
 
 
 def _with_milliseconds(ts_ms: int, text: str) -> int:
-    """A moment of whole seconds with the milliseconds of its text, when both mean the same second."""
+    """A time in whole seconds with the milliseconds of its text added, if both are the same second."""
     _, time_ms = _read_time(text)
     if ts_ms % 1000 or time_ms is None or (ts_ms + _HKT_MS) % _DAY_MS != time_ms - time_ms % 1000:
         return ts_ms
@@ -180,7 +184,7 @@ def _with_milliseconds(ts_ms: int, text: str) -> int:
 
 
 def _moment(text: str, seq: int, recv_ts_ms: int) -> int | None:
-    """UTC epoch ms of a tick without `timestamp`; None when its text is no time."""
+    """The time of a tick without `timestamp`, UTC epoch ms; None if its text is not a time."""
     date, time_ms = _read_time(text)
     if time_ms is None:
         return None
@@ -191,15 +195,15 @@ def _moment(text: str, seq: int, recv_ts_ms: int) -> int | None:
         near = _on_day_of(second * 1000, time_ms)
         if abs(near - second * 1000) <= SEQ_NEAR_S * 1000:
             return near
-    # Ticks come from the past: of the two days around the receipt, the later one that is not in the future.
+    # A tick cannot be from the future: its day is the latest one for which the time is not after the receipt.
     latest = recv_ts_ms + _AHEAD_MS
     today = (latest + _HKT_MS) // _DAY_MS * _DAY_MS - _HKT_MS + time_ms
     return today if today <= latest else today - _DAY_MS
 
 
 def _read_time(text: str) -> tuple[str, int | None]:
-    """The date in front of a time, empty when there is none, and the milliseconds since midnight; None for no time."""
-    # A string that is no UTF-8 comes as bytes (proto2 lets it pass): it spells no time.
+    """The date before the time, empty if there is none, and the milliseconds since midnight, None if it is no time."""
+    # A string that is not valid UTF-8 comes as bytes (proto2 allows it): it is not a time.
     match = _TIME.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None:
         return "", None
@@ -212,13 +216,13 @@ def _read_time(text: str) -> tuple[str, int | None]:
 
 
 def _on_day_of(moment_ms: int, time_ms: int) -> int:
-    """The moment with this time of day in Hong Kong that is nearest to `moment_ms`."""
+    """The time nearest to `moment_ms` that has this time of day in Hong Kong."""
     midnight = (moment_ms + _HKT_MS) // _DAY_MS * _DAY_MS - _HKT_MS
     return min((midnight + shift + time_ms for shift in (-_DAY_MS, 0, _DAY_MS)), key=lambda ms: abs(ms - moment_ms))
 
 
 def _with_date(text: str, time_ms: int) -> int | None:
-    """The moment of a date and a time of day in Hong Kong; None for a date that is none or that OpenD cannot know."""
+    """The UTC epoch ms of a date and a time of day in Hong Kong; None for an invalid or impossible date."""
     digits = text.replace("-", "")
     try:
         midnight = datetime(int(digits[:4]), int(digits[4:6]), int(digits[6:]), tzinfo=UTC)

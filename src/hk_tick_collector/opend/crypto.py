@@ -1,10 +1,10 @@
-"""The bodies of an encrypted connection: InitConnect under RSA, everything after it under AES.
+"""Encryption of message bodies: RSA for InitConnect, AES for every message after it.
 
-OpenD encrypts when its operator configured an RSA key; both sides then hold the same private key file (PEM; the vendor
-asks for 1,024 bits). RSA is PKCS#1 v1.5 in blocks. AES takes its key, and for CBC its iv, from the reply to
-InitConnect; every message starts the cipher anew.
+OpenD encrypts when it is configured with an RSA key. Both sides then have the same private key file (PEM; the vendor
+requires 1,024 bits). RSA is PKCS#1 v1.5 in blocks. The AES key, and for CBC the iv, come from the reply to InitConnect.
+Each message is encrypted separately, starting from that iv.
 
-`cryptography` is imported only when a key is set: a plain collector does without it.
+`cryptography` is imported only when a key is set: without encryption it is not needed.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ ENC_ALGO_AES_CBC: Final = 2
 
 _BLOCK: Final = 16
 _PKCS1_OVERHEAD: Final = 11
-_SDK_RSA_CHUNK: Final = 100  # what the vendor's SDK puts into one RSA block, whatever the size of the key
+_SDK_RSA_CHUNK: Final = 100  # bytes that the vendor's SDK puts into one RSA block, for any key size
 
 
 class Cipher(Protocol):
-    """Turns plain bodies into wire bodies and back; `decrypt` raises CryptoError."""
+    """Encrypts and decrypts bodies; `decrypt` raises CryptoError."""
 
     def encrypt(self, plain: bytes) -> bytes:
-        """A plain body as it travels."""
+        """The encrypted body."""
         ...
 
     def decrypt(self, wire: bytes) -> bytes:
-        """A travelled body as it was."""
+        """The decrypted body."""
         ...
 
 
 class RsaCipher:
-    """PKCS#1 v1.5 with one private key on both sides, as InitConnect wants it.
+    """PKCS#1 v1.5 with the same private key on both sides, as InitConnect needs it.
 
     Raises CryptoError when `pem` is not an unencrypted RSA private key.
     """
@@ -50,7 +50,7 @@ class RsaCipher:
                 hint="install hk-tick-collector[encryption]",
             ) from None
         try:
-            key = load_pem_private_key(pem, password=None)  # 6 ms, once: a damaged key is told from a foreign one
+            key = load_pem_private_key(pem, password=None)  # also checks the key
         except (ValueError, TypeError) as error:
             raise CryptoError(
                 f"the RSA key does not parse ({str(error).split('.')[0][:80]})",
@@ -64,13 +64,13 @@ class RsaCipher:
         self._block_bytes = (key.key_size + 7) // 8
 
     def encrypt(self, plain: bytes) -> bytes:
-        """RSA blocks, one behind the other."""
+        """The body as consecutive RSA blocks."""
         chunk = min(_SDK_RSA_CHUNK, self._block_bytes - _PKCS1_OVERHEAD)
         pieces = (plain[i : i + chunk] for i in range(0, len(plain), chunk))
         return b"".join(self._public.encrypt(piece, self._padding) for piece in pieces)
 
     def decrypt(self, wire: bytes) -> bytes:
-        """The plain body behind RSA blocks; CryptoError when they are not ours."""
+        """The body of consecutive RSA blocks. Raises CryptoError when they were encrypted with another key."""
         if len(wire) % self._block_bytes:
             raise _foreign_key()
         blocks = (wire[i : i + self._block_bytes] for i in range(0, len(wire), self._block_bytes))
@@ -81,10 +81,10 @@ class RsaCipher:
 
 
 class AesCipher:
-    """AES as OpenD uses it after InitConnect: CBC with PKCS#7 when there is an iv, the vendor's own ECB otherwise.
+    """AES as OpenD uses it after InitConnect: CBC with PKCS#7 if there is an iv, otherwise the vendor's form of ECB.
 
-    The vendor's ECB pads with zeros and appends one block in the clear whose last byte is the length of the plain
-    body modulo 16. Raises CryptoError when `key` or `iv` has a size that AES does not know.
+    The vendor's ECB pads with zeros and appends one unencrypted block whose last byte is the length of the plain body
+    modulo 16. Raises CryptoError when `key` or `iv` has an invalid size.
     """
 
     def __init__(self, key: bytes, iv: bytes | None = None) -> None:
@@ -98,7 +98,7 @@ class AesCipher:
         self._cbc = bool(iv)
 
     def encrypt(self, plain: bytes) -> bytes:
-        """One wire body."""
+        """The encrypted body."""
         rest = len(plain) % _BLOCK
         if self._cbc:
             count = _BLOCK - rest
@@ -107,18 +107,18 @@ class AesCipher:
         return self._run(self._mode.encryptor(), padded) + bytes(_BLOCK - 1) + bytes([rest])
 
     def decrypt(self, wire: bytes) -> bytes:
-        """One plain body; CryptoError for a length or a padding that cannot be."""
+        """The decrypted body. Raises CryptoError for an invalid length or padding."""
         if len(wire) % _BLOCK or not wire:
             raise CryptoError(f"an encrypted body has {len(wire)} bytes, not a multiple of {_BLOCK}")
         if self._cbc:
             plain = self._run(self._mode.decryptor(), wire)
             count = plain[-1]
             if not 1 <= count <= _BLOCK:
-                raise CryptoError("an encrypted body has an impossible padding")
+                raise CryptoError("an encrypted body has an invalid padding")
             return plain[:-count]
         plain, rest = self._run(self._mode.decryptor(), wire[:-_BLOCK]), wire[-1]
         if rest >= _BLOCK:
-            raise CryptoError("an encrypted body has an impossible padding")
+            raise CryptoError("an encrypted body has an invalid padding")
         return plain[: len(plain) - _BLOCK + rest] if rest else plain
 
     @staticmethod
@@ -134,6 +134,6 @@ class _Context(Protocol):
 
 def _foreign_key() -> CryptoError:
     return CryptoError(
-        "the reply to InitConnect does not decrypt",
+        "the reply to InitConnect cannot be decrypted",
         hint="use the RSA key that OpenD itself is configured with",
     )

@@ -1,7 +1,7 @@
-"""Frames: the 44-byte header and the body behind it.
+"""Frames: a 44-byte header followed by a body.
 
-Enters: bytes in pieces of any size. Leaves: whole frames in order, their SHA-1 checked. A body never grows beyond
-`MAX_BODY_BYTES`, whatever a header claims.
+Enters: bytes in pieces of any size. Leaves: complete frames in order, with their SHA-1 checked. A header with a body
+longer than `MAX_BODY_BYTES` is an error.
 
     offset  0  2s   "FT"
             2  u32  protocol number
@@ -27,43 +27,44 @@ if TYPE_CHECKING:
 
 HEADER: Final = struct.Struct("<2sI2B2I20s8s")
 HEADER_BYTES: Final = HEADER.size
-MAX_BODY_BYTES: Final = 16 * 1024 * 1024  # the largest honest one, a list of every security, stays below 4 MB
+MAX_BODY_BYTES: Final = 16 * 1024 * 1024  # the largest valid one, a list of every security, has less than 4 MB
 
 _MAGIC: Final = b"FT"
 _RESERVED: Final = bytes(8)
 _FORMAT_PROTOBUF: Final = 0
 
 
-# One message as it came off the wire: protocol number, serial number, plain and checked body. A plain tuple: a burst
-# has one frame a tick, and a named one costs as much as its decoding.
+# One received message: protocol number, serial number, decrypted and checked body. A plain tuple for speed, because a
+# burst has one frame for each tick.
 Frame: TypeAlias = tuple[int, int, bytes]
 
 
 def encode_frame(proto_id: int, serial: int, body: bytes, encrypt: Callable[[bytes], bytes] | None = None) -> bytes:
-    """The bytes of one frame; `encrypt` turns the plain body into what travels."""
+    """The bytes of one frame. `encrypt` is applied to the body."""
     digest = hashlib.sha1(body, usedforsecurity=False).digest()
     wire = encrypt(body) if encrypt else body
     return HEADER.pack(_MAGIC, proto_id, _FORMAT_PROTOBUF, 0, serial, len(wire), digest, _RESERVED) + wire
 
 
 class FrameReader:
-    """Cuts a stream of bytes into frames.
+    """Splits a stream of bytes into frames.
 
-    `feed` returns an iterator that the caller must exhaust before the next `feed`. It is lazy on purpose: `decrypt`,
-    called with a protocol number and a body, may learn its key from one frame before the next one is decrypted.
+    `feed` returns an iterator that the caller must exhaust before the next `feed`. It decrypts each frame only when the
+    caller asks for it, because one frame may contain the key for the next one. `decrypt` is called with a protocol
+    number and a body.
 
-    Raises ProtocolError, after every whole frame before the fault, when the bytes are not OpenD's protocol. Nothing
-    that follows can be trusted then: drop the reader with its connection.
+    When the bytes are not OpenD's protocol, the iterator returns every complete frame before the error, and then raises
+    ProtocolError. Later bytes cannot be trusted: drop the reader with its connection.
     """
 
     def __init__(self, decrypt: Callable[[int, bytes], bytes] | None = None) -> None:
         self._decrypt = decrypt
-        # What came of the next frame: one growing buffer, so that small pieces cost neither copies of it nor objects.
+        # The received part of the next frame. One growing buffer avoids copies when it arrives in small pieces.
         self._partial = bytearray()
         self._need = HEADER_BYTES
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """Takes the next bytes of the stream and yields the frames they complete."""
+        """Adds the next bytes of the stream and yields the frames that are now complete."""
         partial = self._partial
         if partial or len(data) < HEADER_BYTES:
             partial += data
@@ -97,12 +98,12 @@ def _bad_header(magic: bytes, body_format: int, length: int) -> ProtocolError:
     if magic != _MAGIC:
         return ProtocolError(f"expected a frame that begins with FT, got {magic!r}", hint=_hint_for(magic))
     if length > MAX_BODY_BYTES:
-        return ProtocolError(f"a header claims a body of {length} bytes, more than the {MAX_BODY_BYTES} allowed")
+        return ProtocolError(f"a header has a body length of {length} bytes, more than the {MAX_BODY_BYTES} allowed")
     return ProtocolError(f"a body has format {body_format}, expected 0 (protobuf)")
 
 
 def _bad_digest(proto_id: int, *, encrypted: bool) -> ProtocolError:
-    # A body under a foreign RSA key decrypts to noise without complaint (PKCS#1 v1.5 with implicit rejection).
+    # A body encrypted with another RSA key decrypts to random bytes without an error (implicit rejection, PKCS#1 v1.5).
     hint = "use the RSA key that OpenD itself is configured with" if encrypted else ""
     return ProtocolError(f"SHA-1 of the body of message {proto_id} does not match its header", hint=hint)
 

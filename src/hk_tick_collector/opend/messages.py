@@ -1,6 +1,6 @@
 """Protocol numbers, and the messages of `opend.proto` as plain Python values.
 
-What knows a field of the vendor's by name, apart from Ticker, lives here: one function a request, one a reply.
+Except for Ticker, only this module uses the vendor's field names. It has one function for each request and each reply.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hk_tick_collector.errors import OpenDError, ProtocolError, UsageError
 from hk_tick_collector.model import WINDOW_ROWS
 
 from . import opend_pb2 as pb
-from .bounds import FREE_BYTES, check_parts
+from .part_count import FREE_BYTES, check_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,13 +38,13 @@ RET_OK: Final = 0
 MARKET_HK: Final = 1
 SUB_TYPE_TICKER: Final = 4
 SNAPSHOT_MAX: Final = 400  # symbols of one request; 60 requests in 30 s at most (the vendor's documentation)
-TICKER_WINDOW_ROWS: Final = WINDOW_ROWS  # GetTicker's reach
-CALENDAR_DAYS: Final = 14  # that are asked for ahead
-_LONGEST_CODE: Final = 32  # options have the longest, some 20 characters
-_LONGEST_SECURITY: Final = 256  # bytes; one has 12, and a later OpenD may add to it
-WORDS_MOST: Final = 500  # characters of a text of OpenD's; what is longer is cut where it enters
-_EARLIEST_S: Final = 946_684_800  # 2000-01-01, and 2100-01-01: no clock of OpenD's stands outside
-_LATEST_S: Final = 4_102_444_800
+TICKER_WINDOW_ROWS: Final = WINDOW_ROWS  # most ticks in an answer to GetTicker
+CALENDAR_DAYS: Final = 14  # days of the calendar that are requested
+_LONGEST_CODE: Final = 32  # option codes are the longest, about 20 characters
+_LONGEST_SECURITY: Final = 256  # bytes; it has 12 now, and a later OpenD may add fields
+WORDS_MOST: Final = 500  # most characters of a text from OpenD; longer texts are cut here
+_EARLIEST_S: Final = 946_684_800  # 2000-01-01; a time before it or after _LATEST_S is invalid
+_LATEST_S: Final = 4_102_444_800  # 2100-01-01
 
 PROGRAM_READY: Final = 10
 _PROGRAM_STATES: Final = {
@@ -83,7 +83,7 @@ QUOTE_RIGHTS_WITHOUT_TICKS: Final = frozenset({"bmp", "none"})
 
 
 class InitReply(NamedTuple):
-    """What OpenD says of itself and of this connection."""
+    """OpenD's reply to InitConnect."""
 
     server_ver: int
     conn_id: int
@@ -93,18 +93,19 @@ class InitReply(NamedTuple):
 
 
 class GlobalState(NamedTuple):
-    """Whether OpenD is logged in and what the Hong Kong market does."""
+    """OpenD's state and the state of the Hong Kong market."""
 
     market_hk: int  # QotMarketState
     quote_logged_in: bool
-    program: str  # "ready", or why not
+    program: str  # "ready", or the reason why it is not
     program_detail: str
-    server_time_s: int  # UTC epoch s; 0 for what is no moment of this century
+    server_time_s: int  # UTC epoch s; 0 if OpenD sent an invalid time
 
     def drift_s(self, asked_ms: float, answered_ms: float) -> float | None:
-        """This host's clock minus OpenD's, by when it was asked and answered (UTC epoch ms); None where it tells none.
+        """This host's clock minus OpenD's clock, in seconds, to half a second; None if OpenD sent no time.
 
-        OpenD tells whole seconds: the middle of that second is the best guess, half a second the error.
+        `asked_ms` and `answered_ms` are the times of the request and the answer, UTC epoch ms. OpenD sends whole
+        seconds, so the middle of the second is used.
         """
         if not self.server_time_s:
             return None
@@ -112,7 +113,7 @@ class GlobalState(NamedTuple):
 
 
 class SubInfo(NamedTuple):
-    """What this connection is really subscribed to, and the quota of the account."""
+    """The symbols that this connection has subscribed, and the quota of the account."""
 
     symbols: frozenset[str]
     used_quota: int
@@ -120,7 +121,7 @@ class SubInfo(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """One Notify push: `kind` is a word of ours, `healthy` whether data can be expected after it."""
+    """One Notify push. `kind` is our name for it; `healthy` says whether data can be expected after it."""
 
     kind: str
     healthy: bool
@@ -128,7 +129,7 @@ class Notice(NamedTuple):
 
 
 class TradingDay(NamedTuple):
-    """One day of the exchange's calendar; ad-hoc closures are not in it."""
+    """One trading day of the exchange's calendar, which does not include unplanned closures."""
 
     date: str  # "2026-11-20"
     kind: str  # whole, morning, afternoon
@@ -141,11 +142,11 @@ class DayTotals(NamedTuple):
     volume: int  # shares
     turnover: float  # HKD
     suspended: bool
-    updated: str = ""  # "2026-11-20": the day of its latest quote, hence of these totals; empty where not told
+    updated: str = ""  # "2026-11-20": the day of its latest quote and of these totals; empty if not sent
 
 
 def symbol_of(security: pb.Security) -> str:
-    """`HK.00700` for the vendor's pair of market and code; ProtocolError for a code that could name no row."""
+    """`HK.00700` for the vendor's pair of market and code. Raises ProtocolError for an invalid code."""
     code = _text(security.code)
     if not 0 < len(code) <= _LONGEST_CODE or not code.isprintable() or "\\" in code:
         raise ProtocolError(f"a security has the code {code[:_LONGEST_CODE]!r}")
@@ -153,17 +154,17 @@ def symbol_of(security: pb.Security) -> str:
 
 
 def read_security(security: bytes) -> pb.Security:
-    """The security that a push names; ProtocolError when it names none."""
+    """The security of a push. Raises ProtocolError when it cannot be decoded."""
     if len(security) > _LONGEST_SECURITY:
-        raise ProtocolError(f"a push tells whose ticks it holds in {len(security):,} bytes")
+        raise ProtocolError(f"the security of a push has {len(security):,} bytes")
     try:
         return pb.Security.FromString(security)
     except DecodeError:
-        raise ProtocolError("a push does not tell whose ticks it holds") from None
+        raise ProtocolError("the security of a push cannot be decoded") from None
 
 
 def security_of(symbol: str) -> pb.Security:
-    """The vendor's pair of market and code for `HK.00700`; UsageError for another market."""
+    """The vendor's pair of market and code for `HK.00700`. Raises UsageError for another market."""
     market, _, code = symbol.partition(".")
     if market != "HK" or not code:
         raise UsageError(f"{symbol!r} is not a Hong Kong symbol", hint="write it like HK.00700")
@@ -174,7 +175,7 @@ def init_connect(client_id: str, encryption: int) -> pb.InitConnectRequest:
     """The first message of every connection; `encryption` is one of crypto's ENC_ALGO numbers."""
     return pb.InitConnectRequest(
         c2s=pb.InitConnectRequest.C2S(
-            clientVer=1011,  # the version of the vendor's SDK whose behaviour we follow, 10.11
+            clientVer=1011,  # 10.11, the version of the vendor's SDK whose behaviour we follow
             clientID=client_id,
             recvNotify=True,
             packetEncAlgo=encryption,
@@ -190,12 +191,12 @@ def get_global_state() -> pb.GetGlobalStateRequest:
 
 
 def keep_alive(epoch_s: int) -> pb.KeepAliveRequest:
-    """Keeps the connection alive; the reply proves that the peer is."""
+    """Keeps the connection alive; the reply shows that the peer is alive."""
     return pb.KeepAliveRequest(c2s=pb.KeepAliveRequest.C2S(time=epoch_s))
 
 
 def subscribe(symbols: Iterable[str]) -> pb.SubRequest:
-    """Subscribes to ticks with pushes. The latest cached tick comes first: on a reconnect it shows every gap."""
+    """Subscribes to ticks with pushes. OpenD then pushes the latest cached tick first, which shows missed ticks."""
     return pb.SubRequest(
         c2s=pb.SubRequest.C2S(
             securityList=[security_of(symbol) for symbol in symbols],
@@ -232,7 +233,7 @@ def get_security_snapshot(symbols: Iterable[str]) -> pb.GetSecuritySnapshotReque
 
 
 def calendar_bounds(today: int) -> tuple[str, str]:
-    """The first and last date to ask the calendar for, from the number of a day on: `2026-11-20`."""
+    """The first and last date of a calendar request that starts at the day with this number, like `2026-11-20`."""
     return market.day_date(today).isoformat(), market.day_date(today + CALENDAR_DAYS).isoformat()
 
 
@@ -244,7 +245,7 @@ def request_trade_date(first: str, last: str) -> pb.RequestTradeDateRequest:
 
 
 def read_init_connect(body: bytes) -> InitReply:
-    """The reply to `init_connect`; OpenDError with OpenD's own words when it refuses."""
+    """The reply to `init_connect`. Raises OpenDError with OpenD's text when it refuses."""
     s2c = _succeeded(_parse(pb.InitConnectResponse, body)).s2c
     return InitReply(
         server_ver=s2c.serverVer,
@@ -256,9 +257,9 @@ def read_init_connect(body: bytes) -> InitReply:
 
 
 def read_global_state(body: bytes) -> GlobalState:
-    """The reply to `get_global_state`; OpenDError when it failed."""
+    """The reply to `get_global_state`. Raises OpenDError when the request failed."""
     s2c = _succeeded(_parse(pb.GetGlobalStateResponse, body)).s2c
-    # An old OpenD sends no programStatus; it answered, so it runs.
+    # An old OpenD does not send programStatus. It answered, so it is running.
     known = s2c.HasField("programStatus")
     return GlobalState(
         market_hk=s2c.marketHK,
@@ -270,12 +271,12 @@ def read_global_state(body: bytes) -> GlobalState:
 
 
 def read_outcome(body: bytes) -> None:
-    """A reply of which only success matters; OpenDError when it failed."""
+    """Checks a reply without content. Raises OpenDError when the request failed."""
     _succeeded(_parse(pb.Outcome, body), needs_s2c=False)
 
 
 def read_sub_info(body: bytes) -> SubInfo:
-    """The reply to `get_sub_info`; OpenDError when it failed."""
+    """The reply to `get_sub_info`. Raises OpenDError when the request failed."""
     s2c = _succeeded(_parse(pb.GetSubInfoResponse, body)).s2c
     symbols = frozenset(
         symbol_of(security)
@@ -289,14 +290,14 @@ def read_sub_info(body: bytes) -> SubInfo:
 
 
 def read_trade_dates(body: bytes) -> list[TradingDay]:
-    """The reply to `request_trade_date`; OpenDError when it failed."""
+    """The reply to `request_trade_date`. Raises OpenDError when the request failed."""
     s2c = _succeeded(_parse(pb.RequestTradeDateResponse, body)).s2c
     kinds = {0: "whole", 1: "morning", 2: "afternoon"}
     return [TradingDay(_text(day.time)[:10], kinds.get(day.tradeDateType, "whole")) for day in s2c.tradeDateList]
 
 
 def read_security_snapshot(body: bytes) -> list[DayTotals]:
-    """The reply to `get_security_snapshot`; OpenDError when it failed."""
+    """The reply to `get_security_snapshot`. Raises OpenDError when the request failed."""
     s2c = _succeeded(_parse(pb.GetSecuritySnapshotResponse, body)).s2c
     return [
         DayTotals(
@@ -311,22 +312,22 @@ def read_security_snapshot(body: bytes) -> list[DayTotals]:
 
 
 def read_get_ticker(body: bytes) -> pb.TickerResponse.S2C:
-    """The reply to `get_ticker`; OpenDError when it failed."""
+    """The reply to `get_ticker`. Raises OpenDError when the request failed."""
     return _succeeded(_parse(pb.TickerResponse, body)).s2c
 
 
 def read_ticker_push(body: bytes) -> pb.TickerPush.S2C:
-    """The ticks of one push; ProtocolError when it is none. Every tick comes through here, so it does no more."""
+    """Decodes one push of ticks. Raises ProtocolError when that fails. Must be fast: every pushed tick passes here."""
     if len(body) > FREE_BYTES:
         check_parts(pb.TickerPush, body)
     try:
         return pb.TickerPush.FromString(body).s2c
     except DecodeError:
-        raise ProtocolError(f"a push of {len(body)} bytes holds no ticks that can be read") from None
+        raise ProtocolError(f"a push of {len(body)} bytes cannot be decoded") from None
 
 
 def read_notify(body: bytes) -> Notice:
-    """A Notify push in our words; a kind that is not known is `notify_n` and healthy."""
+    """Decodes a Notify push. An unknown kind is named `notify_n` and counts as healthy."""
     s2c = _parse(pb.NotifyResponse, body).s2c
     if s2c.HasField("event"):
         kind = _GATEWAY_EVENTS.get(s2c.event.eventType, f"gateway_event_{s2c.event.eventType}")
@@ -356,11 +357,11 @@ def _parse(kind: type[_M], body: bytes) -> _M:
     try:
         return kind.FromString(body)
     except DecodeError:
-        raise ProtocolError(f"a body of {len(body)} bytes is no {kind.DESCRIPTOR.name}") from None
+        raise ProtocolError(f"a body of {len(body)} bytes is not a valid {kind.DESCRIPTOR.name}") from None
 
 
 def _succeeded(reply: _M, *, needs_s2c: bool = True) -> _M:
-    """The reply itself when OpenD calls it a success, otherwise OpenDError with OpenD's own words."""
+    """Returns the reply if it is a success; otherwise raises OpenDError with OpenD's text."""
     ret_type: int = reply.retType  # type: ignore[attr-defined]
     if ret_type != RET_OK:
         words = _text(reply.retMsg)  # type: ignore[attr-defined]
@@ -370,11 +371,11 @@ def _succeeded(reply: _M, *, needs_s2c: bool = True) -> _M:
     return reply
 
 
-# A string of proto2 may hold any bytes; protobuf hands those that are no UTF-8 over as bytes.
+# In proto2 a string may have any bytes. protobuf returns it as `bytes` if it is not valid UTF-8.
 
 
 def _text(value: str | bytes) -> str:
-    """A text of OpenD's, of WORDS_MOST characters at most: what is cut off is counted."""
+    """A text from OpenD, at most WORDS_MOST characters. If it is cut, its full length is added."""
     if len(value) <= WORDS_MOST:
         text = value if isinstance(value, str) else value.decode(errors="backslashreplace")
         if len(text) <= WORDS_MOST:

@@ -1,12 +1,12 @@
 """One connection to OpenD, from InitConnect to its end, as a state machine without I/O.
 
-Enters: bytes from the peer, requests of ours, the time. Leaves: events and bytes to send. The caller's duty:
+Enters: bytes from the peer, requests of ours, the time. Leaves: events and bytes to send. The caller must:
 
 1. write `data_to_send()` to the socket after every call below;
 2. pass what it reads to `receive`, the end of the stream to `receive_eof`;
 3. call `advance` no later than `next_deadline_s`;
-4. after a Closed event, close the socket and drop the object: a connection is never used twice, so that no stale byte
-   can reach the next one.
+4. after a Closed event, close the socket and drop the object. An object is used for one connection only, so that no old
+   byte can reach the next one.
 
     NEW ──start──▶ CONNECTING ──reply to InitConnect──▶ READY ──▶ CLOSED
                        └── refusal, silence, bad bytes, end of stream ──▶ CLOSED
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
 
 INIT_TIMEOUT_S: Final = 10.0
 REQUEST_TIMEOUT_S: Final = 12.0  # the vendor's SDK gives up after the same time
-SILENCE_S: Final = 33.0  # no whole message for so long: the link is dead, whatever TCP says (the SDK's figure)
-KEEP_ALIVE_SHARE: Final = 0.8  # of the interval that OpenD names
-_SYMBOLS_MOST: Final = 10_000  # securities whose bytes are remembered
-_LATE_MOST: Final = 256  # requests without an answer that are remembered, so that a late one is known for what it is
+SILENCE_S: Final = 33.0  # a connection without a complete message for this time counts as dead (the SDK's value)
+KEEP_ALIVE_SHARE: Final = 0.8  # of the interval that OpenD requests
+_SYMBOLS_MOST: Final = 10_000  # securities in the cache of decoded symbols
+_LATE_MOST: Final = 256  # unanswered requests that are remembered, so that a late answer can be recognised
 _KEEP_ALIVE_MIN_S: Final = 1.0
 _KEEP_ALIVE_MAX_S: Final = (
     SILENCE_S / 2
-)  # whatever OpenD names: a quiet link must have been heard before it counts as dead
+)  # also if OpenD requests more: a quiet connection must get an answer before SILENCE_S has passed
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +61,18 @@ class Ready:
 class Ticks:
     """Ticks in order of arrival: pushed, or in the answer to the GetTicker request with this serial number.
 
-    An answer may come after its request had Failed, late or because it holds another symbol's ticks: they are ticks
-    all the same.
+    Such an answer may follow a Failed event of its request: it was late, or it has the ticks of another symbol. Its
+    ticks are valid.
     """
 
     rows: list[TickRow] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
-    pulled_by: int | None = None
+    requested_by: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Unwanted:
-    """A push of a symbol that nobody chose: so many ticks, of which nothing more is kept."""
+    """A push of a symbol that is not wanted. Its ticks are only counted."""
 
     symbol: str
     ticks: int
@@ -89,7 +89,7 @@ class Replied:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Request `serial` has no reply and will get none."""
+    """Request `serial` failed: it was refused, or had no reply in time."""
 
     serial: int
     proto_id: int
@@ -98,14 +98,14 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Notified:
-    """OpenD said something about itself."""
+    """OpenD sent a notice about itself."""
 
     notice: messages.Notice
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A whole, checked message that means nothing to us: nothing is lost but that message."""
+    """A complete message with a correct checksum that we could not decode. Later messages are not affected."""
 
     proto_id: int
     reason: str
@@ -113,7 +113,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The connection is over. Always the last event; `error` says why."""
+    """The connection has ended. Always the last event; `error` is the reason."""
 
     error: CollectorError
 
@@ -122,7 +122,7 @@ Event: TypeAlias = Ready | Ticks | Unwanted | Replied | Failed | Notified | Skip
 
 
 class State(Enum):
-    """Where a connection stands."""
+    """The state of a connection."""
 
     NEW = auto()
     CONNECTING = auto()
@@ -131,11 +131,11 @@ class State(Enum):
 
 
 class Connection:
-    """The client's side of one connection; see the module for the caller's duty.
+    """The client's side of one connection; see the module docstring for what the caller must do.
 
-    `client_id` names us to OpenD. `rsa` is given when the operator of OpenD configured a key. Pushes of other symbols
-    than `wanted` are Unwanted; that is not what is subscribed now, so that no tick of a chosen symbol depends on when
-    OpenD learns of it. None wants all.
+    `client_id` names us to OpenD. `rsa` is needed if OpenD is configured with an RSA key. Pushes of symbols that are
+    not in `wanted` become Unwanted; None accepts all. `wanted` are all symbols of the settings, also those that are not
+    subscribed yet, so that no tick of them is discarded.
     """
 
     def __init__(self, client_id: str, rsa: RsaCipher | None = None, wanted: Container[str] | None = None) -> None:
@@ -148,24 +148,24 @@ class Connection:
         self._out: list[bytes] = []
         self._serial = 0
         self._waiting: dict[int, tuple[int, float]] = {}  # serial → protocol number, deadline
-        self._late: dict[int, int] = {}  # serial of a request that was given up → its protocol number
-        self._asked_of: dict[int, str] = {}  # serial of a GetTicker request → the symbol that was asked for
-        self._subscribed: set[str] = set()  # what was asked to be pushed
-        self._symbols: dict[bytes, str] = {}  # security in a push → symbol: one string object, however many ticks
-        self._heard_s = 0.0
+        self._late: dict[int, int] = {}  # serial of a timed-out request → its protocol number
+        self._asked_of: dict[int, str] = {}  # serial of a GetTicker request → the requested symbol
+        self._subscribed: set[str] = set()  # symbols in our Sub requests
+        self._symbols: dict[bytes, str] = {}  # bytes of a security → symbol: all its ticks share one string object
+        self._received_s = 0.0
         self._keep_alive_every_s = 0.0
         self._keep_alive_at_s = float("inf")
 
     def start(self, now_s: float) -> None:
-        """Asks OpenD to accept this connection; Ready or Closed follows."""
+        """Sends InitConnect; a Ready or a Closed event follows."""
         self.state = State.CONNECTING
-        self._heard_s = now_s
+        self._received_s = now_s
         encryption = ENC_ALGO_AES_CBC if self._rsa else ENC_ALGO_NONE
         request = messages.init_connect(self._client_id, encryption)
         self._send(messages.INIT_CONNECT, request, now_s + INIT_TIMEOUT_S)
 
     def request(self, proto_id: int, message: Message, now_s: float, timeout_s: float = REQUEST_TIMEOUT_S) -> int:
-        """Sends a request and returns its serial number: Replied, Ticks or Failed will carry it.
+        """Sends a request and returns its serial number, which its Replied, Ticks or Failed event will have.
 
         Raises OpenDError when the connection is not ready.
         """
@@ -179,22 +179,22 @@ class Connection:
         return serial
 
     def data_to_send(self) -> bytes:
-        """The bytes that wait for the socket; each is returned once."""
+        """The bytes to write to the socket; each is returned once."""
         data = b"".join(self._out)
         self._out.clear()
         return data
 
     def receive(self, data: bytes, now_s: float, recv_ts_ms: int, events: list[Event] | None = None) -> list[Event]:
-        """What the peer's next bytes mean, behind the `events` of the bytes before where nobody has looked at them yet:
-        ticks that follow each other are one event then.
+        """Decodes the peer's next bytes and returns the events. New events are appended to `events`, those of earlier
+        bytes, if they are given; consecutive ticks then become one event.
         """
         events = [] if events is None else events
         if self.state is State.CLOSED:
             return events
-        burst = _unfinished(events)  # grows while pushes follow each other: an event a burst, not an event a tick
+        burst = _unfinished(events)  # consecutive pushes are added to one event
         try:
             for proto_id, serial, body in self._reader.feed(data):
-                self._heard_s = now_s
+                self._received_s = now_s
                 if proto_id != messages.UPDATE_TICKER:
                     burst = None
                     self._read_message(proto_id, serial, body, now_s, recv_ts_ms, events)
@@ -223,16 +223,16 @@ class Connection:
         if self.state in (State.NEW, State.CLOSED):
             return float("inf")
         waiting = min((deadline for _, deadline in self._waiting.values()), default=float("inf"))
-        return min(waiting, self._heard_s + SILENCE_S, self._keep_alive_at_s)
+        return min(waiting, self._received_s + SILENCE_S, self._keep_alive_at_s)
 
     def advance(self, now_s: float, epoch_s: int) -> list[Event]:
-        """What the passing of time means: a request without a reply, a dead link; sends the keep-alive.
+        """Handles the time: requests without a reply fail, a silent connection is closed, a keep-alive is sent.
 
-        `epoch_s` is the wall clock, which KeepAlive carries.
+        `epoch_s` is the wall clock, which KeepAlive contains.
         """
         if self.state in (State.NEW, State.CLOSED):
             return []
-        if now_s >= self._heard_s + SILENCE_S:
+        if now_s >= self._received_s + SILENCE_S:
             return self._close([], OpenDError(f"OpenD has been silent for {SILENCE_S:.0f} s"))
         events: list[Event] = []
         for serial, (proto_id, deadline) in list(self._waiting.items()):
@@ -255,7 +255,7 @@ class Connection:
     def _read_message(
         self, proto_id: int, serial: int, body: bytes, now_s: float, recv_ts_ms: int, events: list[Event]
     ) -> None:
-        """Any message but a push of ticks."""
+        """Handles any message except a push of ticks."""
         if proto_id == messages.NOTIFY:
             try:
                 events.append(Notified(messages.read_notify(body)))
@@ -265,7 +265,7 @@ class Connection:
         if self._late.get(serial) == proto_id:
             del self._late[serial]
             if proto_id == messages.GET_TICKER:
-                self._pulled(serial, body, recv_ts_ms, events)
+                self._read_get_ticker(serial, body, recv_ts_ms, events)
             return
         asked = self._waiting.get(serial)
         if asked is None or asked[0] != proto_id:
@@ -275,12 +275,12 @@ class Connection:
         if proto_id == messages.INIT_CONNECT:
             events.append(self._accepted(body, now_s))
         elif proto_id == messages.GET_TICKER:
-            self._pulled(serial, body, recv_ts_ms, events)
+            self._read_get_ticker(serial, body, recv_ts_ms, events)
         elif proto_id != messages.KEEP_ALIVE:
             events.append(Replied(serial, proto_id, body))
 
     def _accepted(self, body: bytes, now_s: float) -> Ready:
-        """Raises ProtocolError when OpenD refuses: nothing else can follow on this connection."""
+        """Handles the reply to InitConnect. Raises ProtocolError when OpenD refuses the connection."""
         try:
             reply = messages.read_init_connect(body)
         except OpenDError as error:
@@ -293,11 +293,11 @@ class Connection:
         self.state = State.READY
         return Ready(reply)
 
-    def _pulled(self, serial: int, body: bytes, recv_ts_ms: int, events: list[Event]) -> None:
-        """An answer without the symbol that was asked for fails. Ticks of another are no answer; where that symbol is
-        subscribed they are kept as what they are, else skipped.
+    def _read_get_ticker(self, serial: int, body: bytes, recv_ts_ms: int, events: list[Event]) -> None:
+        """Handles an answer to GetTicker. If it has another symbol than the requested one, the request fails. Its ticks
+        are used if that symbol is subscribed, else skipped.
         """
-        ticks, wanted = Ticks(pulled_by=serial), self._asked_of.pop(serial, "")
+        ticks, wanted = Ticks(requested_by=serial), self._asked_of.pop(serial, "")
         try:
             s2c = messages.read_get_ticker(body)
             symbol = _symbol_in_answer(s2c, wanted)
@@ -322,20 +322,20 @@ class Connection:
             if self._wanted is not None and symbol not in self._wanted:
                 return Unwanted(symbol, len(s2c.tickerList))
             self._learn(security, symbol)
-        # A copy of the list: to iterate over protobuf's own ends with an exception, which costs a lone tick 7 %.
+        # A copy of the list: iterating over protobuf's own list is slower for a single tick (docs/decisions/0001).
         convert(symbol, s2c.tickerList[:], recv_ts_ms, ticks.rows, ticks.rejected)
         return None
 
     def _learn(self, wire: bytes, symbol: str) -> None:
         if len(self._symbols) >= _SYMBOLS_MOST:
-            self._symbols.clear()  # one security may be written in many ways
+            self._symbols.clear()  # a peer may encode one security in many ways
         self._symbols[wire] = symbol
 
     def _skip(self, proto_id: int, reason: str, events: list[Event]) -> None:
         events.append(Skipped(proto_id, reason))
 
     def drop(self) -> None:
-        """Lets go of what came of a message that will never be whole. Nothing is understood after it."""
+        """Closes the state machine and frees the bytes of an incomplete message. No message is decoded afterwards."""
         self.state = State.CLOSED
         self._reader = FrameReader()
 
@@ -361,15 +361,15 @@ class Connection:
 
 
 def _bare(error: CollectorError) -> CollectorError:
-    """An error without the frames that it passed: they hold the message at fault, and an event that holds the error
-    would keep both until the next look for garbage, which may be far away.
+    """The error without its traceback. The traceback refers to the message, and would keep it in memory with the error
+    until the next garbage collection.
     """
     error.__cause__ = error.__context__ = None
     return error.with_traceback(None)
 
 
 def _symbol_in_answer(s2c: pb.TickerResponse.S2C, wanted: str) -> str:
-    """Whose ticks an answer holds. Raises ProtocolError where it names no security, or one that cannot be."""
+    """The symbol of the ticks in an answer. Raises ProtocolError if it names no security, or an invalid one."""
     if not s2c.HasField("security"):
         raise ProtocolError(f"the answer for {wanted} names no security")
     try:
@@ -379,6 +379,6 @@ def _symbol_in_answer(s2c: pb.TickerResponse.S2C, wanted: str) -> str:
 
 
 def _unfinished(events: list[Event]) -> Ticks | None:
-    """The pushed ticks that are the last event, which more may join."""
+    """The last event, if it is pushed ticks, to which more ticks can be added."""
     last = events[-1] if events else None
-    return last if isinstance(last, Ticks) and last.pulled_by is None else None
+    return last if isinstance(last, Ticks) and last.requested_by is None else None

@@ -1,6 +1,6 @@
-"""The control socket: somebody else decides, at the very moment he wants, what goes wrong.
+"""The control socket: another process decides at run time what goes wrong.
 
-A Unix socket, lines of text. One command a line in, one line back once it is done:
+A Unix socket, lines of text. One command a line; one line is returned when it is done:
 
     mute for 3s            → ok                       any step of a scenario, without a time
     end mute               → ok
@@ -27,7 +27,7 @@ _RESUME: Final = "end pause"
 
 
 class Control:
-    """Serves commands on a Unix socket; an async context manager. UsageError when the socket cannot be made."""
+    """Serves commands on a Unix socket; an async context manager. UsageError if the socket cannot be created."""
 
     def __init__(self, path: Path, simulator: Simulator) -> None:
         self._path = path
@@ -36,14 +36,14 @@ class Control:
         self._clients: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Self:
-        """Listens; what an earlier process left behind under this name is replaced."""
+        """Starts to listen; a socket left by an earlier process under this name is replaced."""
         try:
             if self._path.is_socket():
                 self._path.unlink()
             self._server = await asyncio.start_unix_server(self._serve, self._path)
         except OSError as error:
             raise UsageError(
-                f"the control socket {self._path} cannot be made ({error.strerror or error})",
+                f"the control socket {self._path} cannot be created ({error.strerror or error})",
                 hint="give a short path in a writable directory",
             ) from None
         return self
@@ -51,7 +51,7 @@ class Control:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends every client and removes the socket."""
+        """Disconnects every client and removes the socket."""
         assert self._server is not None
         self._server.close()
         for writer in list(self._clients):
@@ -65,7 +65,7 @@ class Control:
             while line := await reader.readline():
                 writer.write(f"{await self._answer(line.decode(errors='replace').strip())}\n".encode())
                 await writer.drain()
-        except (ConnectionError, ValueError):  # the client left, or its line has no end
+        except (ConnectionError, ValueError):  # the client disconnected, or its line is too long
             pass
         finally:
             self._clients.discard(writer)
@@ -82,7 +82,7 @@ class Control:
 
 
 def tell(path: Path, command: str, timeout_s: float = 30.0) -> dict[str, str]:
-    """Sends one command to a control socket and returns the fields of its answer; CollectorError for an `error`."""
+    """Sends one command to a control socket and returns the fields of the answer; CollectorError for an `error`."""
     with socket.socket(socket.AF_UNIX) as control:
         control.settimeout(timeout_s)
         control.connect(str(path))

@@ -1,4 +1,4 @@
-"""What to simulate: plain values, checked. Tests build one; `cli` builds one from arguments."""
+"""What to simulate: plain, checked values. Tests create them; `cli` creates them from arguments."""
 
 from __future__ import annotations
 
@@ -21,24 +21,26 @@ _MAX_QUOTA: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A market to simulate. Raises UsageError for values that cannot work."""
+    """A market to simulate. Raises UsageError for invalid values."""
 
     symbols: Sequence[str]
-    rate: float = 100.0  # mean of ticks per second of wall time, over all symbols, while the market trades
+    rate: float = 100.0  # mean number of ticks per second of real time, over all symbols, while the market trades
     seed: int = 1
-    start_ms: int | None = None  # where exchange time begins, UTC epoch ms; None: it is wall time, at any hour
-    speed: float = 1.0  # seconds of exchange time per second of wall time
+    start_ms: int | None = (
+        None  # the start of exchange time, UTC epoch ms; None: exchange time is real time, at any hour
+    )
+    speed: float = 1.0  # seconds of exchange time per second of real time
     sequence: Mapping[str, str] = field(default_factory=dict)  # models by symbol, "" for all others; see `sequences`
-    fills: int = 1  # ticks of one trade, which one push carries
-    recorded: Iterable[Tick] | None = None  # these ticks instead of made ones, in the order of their time
-    total: int | None = None  # make so many ticks, then only serve
-    seconds: float | None = None  # make ticks for so long in wall time, then only serve
-    wait: bool = False  # begin once one client is subscribed to every symbol that is not refused
+    fills: int = 1  # ticks of one trade; one push has them all
+    recorded: Iterable[Tick] | None = None  # these ticks instead of synthetic ones, in the order of their time
+    total: int | None = None  # make this many ticks, then only answer requests
+    seconds: float | None = None  # make ticks for this much real time, then only answer requests
+    wait: bool = False  # start when one client is subscribed to every symbol that is not refused
     truth: Path | None = None
-    resume: bool = False  # go on from what the truth file holds already, as the same exchange
+    resume: bool = False  # continue from the ticks in the truth file, as the same exchange
 
     def __post_init__(self) -> None:
-        """Names the first value that cannot work."""
+        """Raises an error for the first invalid value."""
         _within("rate", self.rate, 0, MAX_RATE)
         _within("speed", self.speed, 0.001, MAX_SPEED)
         _within("ticks per push", self.fills, 1, MAX_FILLS)
@@ -47,29 +49,29 @@ class Plan:
         if self.seconds is not None:
             _within("seconds", self.seconds, 0.001, 10**9)
         if self.sequence and self.recorded is not None:
-            raise UsageError("a recorded day has sequences of its own", hint="leave out --sequence, or the recording")
+            raise UsageError("a recorded day has its own sequences", hint="leave out --sequence, or the recording")
         if self.resume and (self.truth is None or self.recorded is not None):
-            raise UsageError("only made ticks with a truth file can be resumed", hint="leave out the recording")
+            raise UsageError("only synthetic ticks with a truth file can be resumed", hint="leave out the recording")
         if self.start_ms is None and self.speed != 1:
             raise UsageError(
-                "a speed needs a simulated clock", hint="give the day or the time of day to start from too"
+                "a speed needs a simulated clock", hint="also give the day or the time of day to start from"
             )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """The OpenD that serves it. Raises UsageError for values that cannot work."""
+    """The simulated OpenD. Raises UsageError for invalid values."""
 
     host: str = "127.0.0.1"
     port: int = 11111  # 0 takes a free one
     quota: int = 2000  # subscriptions, security × type
-    refused: frozenset[str] = frozenset()  # symbols that exist but that OpenD does not know
+    refused: frozenset[str] = frozenset()  # symbols that exist but that OpenD reports as unknown
     rsa_pem: bytes | None = None  # the private key of an OpenD that encrypts
-    buffer_bytes: int = 64 << 20  # what may wait for a client that does not read
+    buffer_bytes: int = 64 << 20  # the most bytes that may wait for a slow client
     min_hold_s: float = 60.0  # how long a subscription must be held
 
     def __post_init__(self) -> None:
-        """Names the first value that cannot work."""
+        """Raises an error for the first invalid value."""
         _within("port", self.port, 0, 65535)
         _within("quota", self.quota, 1, _MAX_QUOTA)
         _within("buffer", self.buffer_bytes, 1, 1 << 40)

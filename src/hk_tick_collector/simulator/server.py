@@ -1,7 +1,7 @@
 """The simulator: its sockets, its pace, and its end.
 
-Enters: a Plan and a Gateway. `async with Simulator(plan, gateway) as simulator` listens on `simulator.port` and makes
-ticks in the background until the block ends. `perform` is for whoever wants something to go wrong.
+Input: a Plan and a Gateway. `async with Simulator(plan, gateway) as simulator` listens on `simulator.port` and makes
+ticks in the background until the block ends. `perform` runs one step of a scenario.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from hk_tick_collector.simulator.faults.steps import Faults, Stage
 from hk_tick_collector.simulator.gateway.account import Account
 from hk_tick_collector.simulator.gateway.answers import Desk
 from hk_tick_collector.simulator.gateway.conditions import Conditions
-from hk_tick_collector.simulator.gateway.door import Door
 from hk_tick_collector.simulator.gateway.feed import Feed
+from hk_tick_collector.simulator.gateway.listening_socket import Door
+from hk_tick_collector.simulator.gateway.recent_ticks import Tape
 from hk_tick_collector.simulator.gateway.session import Session
-from hk_tick_collector.simulator.gateway.tape import Tape
 from hk_tick_collector.simulator.truth.replay import Replay, made_row
 from hk_tick_collector.simulator.truth.truth import TruthFile, last_moment, read_outliers, read_rejects, read_truth
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from hk_tick_collector.simulator.exchange.listing import Security
-    from hk_tick_collector.simulator.exchange.market import MadeRow, Source
+    from hk_tick_collector.simulator.exchange.made import MadeRow, Source
     from hk_tick_collector.simulator.faults.scenario import Line, Step
 
     from .plan import Gateway, Plan
@@ -48,9 +48,9 @@ _CONN_IDS: Final = 7_000_000_000_000_000_000
 
 
 class Simulator:
-    """An OpenD that needs no account. Raises UsageError when the truth file, the key or the port cannot be used.
+    """An OpenD that needs no account. Raises UsageError if the truth file, the key or the port cannot be used.
 
-    `sleep` is what scenarios wait with.
+    `sleep` is how scenarios wait.
     """
 
     def __init__(self, plan: Plan, gateway: Gateway, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
@@ -107,16 +107,16 @@ class Simulator:
 
     @property
     def ticks(self) -> int:
-        """How many ticks were made so far, by this process."""
+        """Number of ticks made so far by this process."""
         return self._feed.ticks
 
     @property
     def pushes(self) -> int:
-        """How many pushes of ticks were sent so far, over all connections."""
+        """Number of pushes of ticks sent so far, over all connections."""
         return self._feed.pushes
 
     async def __aenter__(self) -> Self:
-        """Listens, and begins to make ticks."""
+        """Starts to listen and to make ticks."""
         try:
             await self._listen(0)
         except UsageError:
@@ -138,19 +138,19 @@ class Simulator:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends every connection and the making of ticks, at once."""
+        """Closes every connection and stops making ticks, at once."""
         await self._stop_making()
         await self._faults.close()
         for session in list(self.sessions.values()):
             session.close()
-        await asyncio.sleep(0)  # lets the transports tell their sessions
+        await asyncio.sleep(0)  # lets the transports report the end to their sessions
         await self._door.close()
         if self._truth:
             self._truth.close()
         log.info("simulator_stopped", ticks=self.ticks, pushes=self.pushes)
 
     async def perform(self, step: Step | str) -> None:
-        """Performs one step of a scenario now; see `scenario` for the steps and `Faults.perform` for what it raises."""
+        """Performs one step of a scenario now; see `scenario` for the steps and `Faults.perform` for its errors."""
         await self._faults.perform(step)
 
     async def play(self, lines: Sequence[Line]) -> None:
@@ -165,7 +165,7 @@ class Simulator:
                 log.warning("scenario_step_failed", step=step.text, reason=error.one_line())
 
     def stats(self) -> dict[str, object]:
-        """What a test wants to know of a simulator at this moment."""
+        """The state of the simulator at this moment, for tests."""
         sessions = self.sessions.values()
         return {
             "ticks": self.ticks,
@@ -177,7 +177,7 @@ class Simulator:
         }
 
     async def finish(self, patience_s: float) -> None:
-        """Makes no more ticks, and gives clients so long to read what was sent to them."""
+        """Makes no more ticks, and gives clients this long to read what was sent to them."""
         await self._stop_making()
         await self._door.shut()
         sessions = list(self.sessions.values())
@@ -190,11 +190,11 @@ class Simulator:
             log.warning("clients_left", clients=len(self.sessions), waiting_bytes=self.stats()["waiting_bytes"])
 
     async def started(self) -> None:
-        """Returns once ticks are being made."""
+        """Returns when ticks are being made."""
         await self._started.wait()
 
     async def finished(self) -> None:
-        """Returns once the plan's ticks are all made; raises what ended their making too early."""
+        """Returns when all ticks of the plan are made; raises the error if they ended early."""
         assert self._play is not None
         await asyncio.shield(self._play)
 
@@ -221,7 +221,7 @@ class Simulator:
             self._subscribed.set()
 
     def _resume(self, places: dict[str, int], today: int) -> None:
-        """Takes up what an earlier process left in the truth file: the counters, the windows, the day's totals."""
+        """Restores from the truth file of an earlier process: counters, windows of ticks, totals of the day."""
 
         def made() -> Iterator[MadeRow]:
             assert self._plan.truth is not None
@@ -239,10 +239,10 @@ class Simulator:
     async def _stop_making(self) -> None:
         assert self._play is not None
         self._play.cancel()
-        await asyncio.gather(self._play, return_exceptions=True)  # `finished` tells what went wrong
+        await asyncio.gather(self._play, return_exceptions=True)  # `finished` raises the error
 
     async def _make_ticks(self) -> None:
-        """Makes the ticks of one slot after the other, each when it is over, and catches up when late."""
+        """Makes the ticks of one slot after another, each when its time is over; catches up if it is late."""
         plan, clock, stage = self._plan, self._clock, self._stage
         left = plan.total
         if plan.wait:
@@ -269,19 +269,19 @@ class Simulator:
         log.info("simulator_market_ended", ticks=self.ticks, pushes=self.pushes)
 
     def _first(self, ticks: Sequence[MadeRow], most: int) -> Sequence[MadeRow]:
-        """The first of these ticks; the others shall never have been made."""
+        """Keeps the first of these ticks; the exchange takes back the others."""
         if len(ticks) > most and isinstance(self._source, SyntheticMarket):
             self._source.take_back(ticks[most:])
         return ticks[:most]
 
 
 def _first_conn_id() -> int:
-    """Connection ids need all of uint64's upper half, as the vendor's do, and differ from process to process."""
+    """Connection ids use all of uint64's upper half, like the vendor's, and differ from process to process."""
     return _CONN_IDS + wall_ms() % 1_000_000_000 * 1_000_000
 
 
 def _start_ms(plan: Plan) -> int | None:
-    """Where exchange time begins: what is resumed goes on no earlier than it ended."""
+    """The start of exchange time: when resuming, not before the last tick."""
     if plan.start_ms is None or not plan.resume:
         return plan.start_ms
     assert plan.truth is not None

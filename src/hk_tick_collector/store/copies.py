@@ -1,13 +1,12 @@
-"""Copies of the day that `sqlite3` and its `.backup` are making, seen by the files that SQLite keeps beside them.
+"""Finds copies of day files that `.backup` of `sqlite3` is making, by the files that SQLite creates beside a copy.
 
-Enters: directories. Leaves: each copy with a mark that changes while it is being written. Stats alone: nothing is
-opened, so nobody's locks are touched.
+Enters: directories. Leaves: each copy with a mark that changes while it is being written. It only calls `stat` and
+opens no file, so it does not affect locks.
 
-How the shell of SQLite 3.40 copies, by strace: 100 pages a step, each step in a read transaction of its own. A commit
-between two steps makes it start over. A target that is new, or in rollback mode, has `NAME-journal` from before its
-first page until its end. A target that is in WAL mode, as the copy that an earlier `.backup` left, is not written at
-first: the pages go to `NAME-wal`. The last step commits the target, so the wait for the disk at the end no longer
-needs the day file.
+How the shell of SQLite 3.40 makes a copy (observed with strace): it copies 100 pages a step, each step in its own read
+transaction. A commit between two steps makes it start over. If the target is new or in rollback mode, `NAME-journal`
+exists from before the first page until the end. If the target is in WAL mode, for example a copy of an earlier
+`.backup`, the pages first go to `NAME-wal`. The last step commits the target; the day file is not needed after that.
 """
 
 from __future__ import annotations
@@ -20,20 +19,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-Mark: TypeAlias = tuple[int, ...]  # size and time of change, of the file beside the copy and of the copy
+Mark: TypeAlias = tuple[int, ...]  # size and time of the last change, of the file beside the copy and of the copy
 
 _JOURNAL: Final = "-journal"
 _WAL: Final = "-wal"
 _BESIDE: Final = (_JOURNAL, _WAL)
-_OURS: Final = re.compile(r"\.|\d{8}\.db(?:$|\.damaged-|\.predecessor-)")  # drafts, day files, and what was set aside
+_OURS: Final = re.compile(
+    r"\.|\d{8}\.db(?:$|\.damaged-|\.predecessor-)"
+)  # drafts, day files, and files that were set aside
 _DAY: Final = re.compile(r"(\d{8})(?!\d)")
 
 
 def find_copies(directories: Iterable[Path], is_written: Callable[[str], bool]) -> dict[str, Mark]:
-    """The copies in these directories, by the path of the copy.
+    """The copies in these directories: path of the copy → mark.
 
-    `is_written` tells whether the file of a day (`20261120`) is being written: a name that begins with another day
-    is a copy of that day, which nobody disturbs. A directory or file that cannot be looked at is passed over.
+    `is_written` says whether the file of a day (`20261120`) is being written. A copy whose name begins with another day
+    is left out, because no commit disturbs it. Directories and files that cannot be accessed are skipped.
     """
     copies: dict[str, Mark] = {}
     for directory in directories:
@@ -53,10 +54,11 @@ def find_copies(directories: Iterable[Path], is_written: Callable[[str], bool]) 
 
 
 def _mark(beside: Path, copy: Path) -> Mark | None:
-    """None where there is no copy.
+    """The mark of a copy; None if there is no copy.
 
-    A WAL that is empty counts: the first pages stay in the shell's cache, 2 MB, and on a busy host a copy that is made
-    to start over meanwhile would never be seen. A mere reader of an earlier copy has such a WAL too; it never changes.
+    An empty WAL also counts as a copy. The first pages stay in the shell's cache of 2 MB, and on a busy host a copy
+    that starts over again and again would never write more. A reader of an earlier copy has an empty WAL too, but that
+    one does not change.
     """
     try:
         found, target = beside.stat(), copy.stat()

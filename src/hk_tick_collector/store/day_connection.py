@@ -1,8 +1,8 @@
-"""A connection that only reads a day file: checked at once, and SQLite's errors told with the file's name and a remedy.
+"""A read-only connection to a day file. It checks the file at once and gives SQLite errors a file name and a remedy.
 
-It opens with `mode=ro`, so it can neither change nor checkpoint a file, needs no right to write, and its crash cannot
-touch collection. `immutable=1` is never used for a day file: it ignores the WAL, in which the newest ticks of a live
-day are.
+It opens with `mode=ro`, so it cannot change or checkpoint a file, needs no write permission, and cannot disturb
+collection when its process crashes. `immutable=1` is not used for a day being written, because it ignores the WAL,
+which has the newest ticks.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from hk_tick_collector.errors import (
     StoreError,
 )
 
+from .bounded_reading import Allowance, connect, demand_tables
 from .day_records import SymbolCount
 from .faults import lack_of_room
 from .foreign import demand_files_beside, foreign_file, no_file_here, not_sqlite, waiting_for
-from .guarded import Allowance, connect, demand_tables
 from .schema import APPLICATION_ID, TICK_COLUMNS, VERSION
 from .schema_check import CHANGED_HINT, SCHEMA_ERRORS, difference, named_change
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-_BUSY_MS: Final = 5000  # only a crashed writer's recovery or a day being sealed can keep a reader waiting
+_BUSY_MS: Final = 5000  # a reader waits only while a crashed writer's WAL is recovered or a day is sealed
 _NO_RIGHT: Final = "join the group hkcollector, or run it with sudo"
 _SAVE: Final = "see docs/sqlite-wal.md for what can be saved"
 _UNSEAL: Final = "\"DELETE FROM meta WHERE key = 'sealed_ms'\""
@@ -68,7 +68,7 @@ def unseal_command(path: Path) -> str:
 
 
 def list_days(data_root: Path) -> list[str]:
-    """The days that have a file, oldest first; none where the directory does not exist."""
+    """The days that have a file, oldest first; none if the directory does not exist."""
     try:
         names = [_DAY_FILE.fullmatch(path.name) for path in data_root.iterdir()]
     except FileNotFoundError:
@@ -89,10 +89,10 @@ def _is_date(name: str) -> bool:
 
 
 class DayConnection:
-    """One day file, read-only. A context manager; raises NoDayError or ForeignFileError at once where it cannot read.
+    """One day file, read-only; a context manager. Raises NoDayError, ForeignFileError or another StoreError at once.
 
-    A file of a newer schema is read as long as it has the columns of this one. While a statement is unfinished SQLite
-    keeps the WAL from being reset, so hold no iterator open longer than you read.
+    A file of a newer schema can be read if it has the columns of this one. An unfinished statement prevents a reset of
+    the WAL, so finish or close each iterator soon.
     """
 
     def __init__(self, path: Path, *, finished: bool = False) -> None:
@@ -118,12 +118,12 @@ class DayConnection:
         self.close()
 
     def close(self) -> None:
-        """Ends the connection and every iterator of it."""
+        """Closes the connection and all its iterators."""
         self._db.close(True)
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Everything read inside is of one moment."""
+        """Everything read inside the block is from one transaction."""
         with self._named_errors():
             self._db.execute("BEGIN")
         try:
@@ -157,7 +157,10 @@ class DayConnection:
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:
-        """SQLite's errors with the file's name and a remedy; an error in our own SQL stays what it is, a bug."""
+        """Replaces SQLite errors by StoreErrors with the file name and a remedy.
+
+        An error in our own SQL is a bug and is not replaced.
+        """
         try:
             yield
         except (apsw.Error, UnicodeDecodeError) as error:
@@ -170,13 +173,13 @@ class DayConnection:
         if isinstance(error, SCHEMA_ERRORS):
             changed = named_change(self._db, str(self.path), error)
             if changed is None and any(words in str(error) for words in _OF_VALUES):
-                return StoreError(f"{self.path} holds values that no collector wrote ({error})", hint=_SAVE)
+                return StoreError(f"{self.path} has values that the collector did not write ({error})", hint=_SAVE)
             return changed
         if isinstance(error, apsw.NotADBError):
             return not_sqlite(self.path)
         root = quote_word(str(self.path.parent))
         if isinstance(error, apsw.IOError | apsw.CantOpenError) and (lack := lack_of_room(self.path.parent)):
-            words = f"cannot open {self.path}: {lack} is left in {self.path.parent}, and a reader needs a little"
+            words = f"cannot open {self.path}: {lack} is left in {self.path.parent}, and a reader needs a little space"
             return StoreError(words, hint=f"df -h {root}; df -i {root}")
         for kinds, named, words, hint in _NAMED:
             if isinstance(error, kinds):
@@ -187,7 +190,7 @@ class DayConnection:
 
 _NAMED: Final[tuple[tuple[tuple[type[Exception], ...], type[StoreError], str, str], ...]] = (
     ((apsw.CorruptError,), StoreError, "{path} is damaged ({error})", _SAVE),
-    # The last of these: a writer that cannot go on.
+    # ProtocolError: SQLite gave up waiting for a lock of the WAL.
     ((apsw.BusyError, apsw.LockedError, apsw.ProtocolError), BusyFileError, "{path} stays locked", "{fuser}"),
     (
         (apsw.CantOpenError, apsw.PermissionsError, apsw.AuthError, apsw.ReadOnlyError),
@@ -196,16 +199,16 @@ _NAMED: Final[tuple[tuple[tuple[type[Exception], ...], type[StoreError], str, st
         _NO_RIGHT,
     ),
     ((apsw.IOError,), StoreError, "cannot read {path} ({error})", "sudo dmesg | tail"),
-    # What SQLite sorts may go to another disk: SQLITE_TMPDIR, /var/tmp.
-    ((apsw.FullError,), StoreError, "no room to read {path} ({error})", "df -h /var/tmp /tmp"),
+    # SQLite writes temporary files for sorting to SQLITE_TMPDIR or /var/tmp, which may be another disk.
+    ((apsw.FullError,), StoreError, "no space for temporary files to read {path} ({error})", "df -h /var/tmp /tmp"),
     ((apsw.NoMemError,), StoreError, "cannot read {path} ({error})", "free -m"),
-    ((UnicodeDecodeError,), StoreError, "{path} holds text that is not UTF-8 ({error.reason})", _SAVE),
+    ((UnicodeDecodeError,), StoreError, "{path} has text that is not UTF-8 ({error.reason})", _SAVE),
     ((apsw.FormatError, apsw.InterruptError), StoreError, "cannot read {path} ({error})", _SAVE),
 )
 
 
 def _check_file(path: Path) -> None:
-    """Names what SQLite would only call "unable to open"."""
+    """Raises a specific error where SQLite would only say "unable to open"."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -214,7 +217,7 @@ def _check_file(path: Path) -> None:
         days = list_days(path.parent) if path.parent.is_dir() else []
         raise NoDayError(f"there is no {path}", hint=_days_there(days, path.stem)) from None
     except OSError as error:
-        raise StoreError(f"cannot look at {path} ({error.strerror})", hint=_NO_RIGHT) from error
+        raise StoreError(f"cannot access {path} ({error.strerror})", hint=_NO_RIGHT) from error
     if not stat.S_ISREG(mode):
         raise no_file_here(path, mode)
     demand_files_beside(path)

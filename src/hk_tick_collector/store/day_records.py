@@ -1,4 +1,4 @@
-"""What a day file tells: its rows as values with names."""
+"""The rows of a day file, and results of queries, as named tuples."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class SymbolCount(NamedTuple):
-    """What is known of a symbol without counting: a row of `symbols`."""
+    """The counters of a symbol: a row of `symbols`."""
 
     symbol: str
     rows: int
@@ -15,18 +15,18 @@ class SymbolCount(NamedTuple):
     max_seq: int
     volume: int  # shares
     turnover: float  # HKD
-    expected: int | None  # ticks that the feed's counter says there are; None where it does not tell
+    expected: int | None  # number of ticks that were traded, from the feed's counter; None if unknown
 
 
 class Rule(NamedTuple):
-    """What was judged of a symbol's sequence."""
+    """The rule of a symbol's sequence."""
 
-    rule: str  # counter, none; empty where nothing was judged yet
-    run_seq: int  # the first sequence of the counter's present run, 0 where it never began anew within the day
+    rule: str  # counter, none; empty while undecided
+    run_seq: int  # the first sequence since the counter last restarted within the day, 0 if it never did
 
 
 class Stretch(NamedTuple):
-    """A stretch of time with or without OpenD: a row of `connections`."""
+    """A period with or without a connection to OpenD: a row of `connections`."""
 
     from_ms: int
     to_ms: int | None  # None while it lasts
@@ -36,7 +36,7 @@ class Stretch(NamedTuple):
 
 
 class Run(NamedTuple):
-    """The account of one run of the service: a row of `ledger`."""
+    """The counts of one run of the service: a row of `ledger`."""
 
     run_id: str
     started_ms: int
@@ -51,43 +51,43 @@ class Run(NamedTuple):
 
 
 class Completeness(NamedTuple):
-    """How much of the day is stored, over the symbols whose sequence tells how many ticks there are."""
+    """How much of the day is stored, for the symbols whose sequence shows how many ticks were traded."""
 
     symbols: int
     rows: int
     expected: int
-    without_pattern: int  # symbols whose sequence does not tell
-    counted: int  # of the rows, for each symbol at most as many as are expected of it
+    without_pattern: int  # symbols whose sequence does not show it
+    counted: int  # the sum over the symbols of their rows, each at most `expected`
 
     @property
     def percent(self) -> float | None:
-        """The share that is stored, 0 to 100; None where no sequence tells how many ticks there are.
+        """The stored share, 0 to 100; None if no sequence shows how many ticks were traded.
 
-        Cut and not rounded: one tick of ten million shows, 100 is without any missing. More rows than a symbol's
-        sequence tells of do not make up for another symbol's missing ones.
+        It is truncated, not rounded: 100 means that no tick is missing, and one missing tick of ten million shows.
+        Surplus rows of one symbol do not compensate for missing rows of another.
         """
         share = self.counted * 10**7 // self.expected / 10**5 if self.expected > 0 else None
         return None if share is None else min(100.0, max(0.0, share))
 
 
 class Incomplete(NamedTuple):
-    """What the day lacks, and what of it nobody could expect."""
+    """The missing ticks of the day, and how many of them are expected to be missing."""
 
-    missing: int  # ticks of open gaps, as far as their number is known
-    before_start: int  # of these, those traded before the service began to collect their symbol
-    above: int  # symbols with more ticks than their sequence tells, which cannot be
+    missing: int  # ticks missing in open gaps, as far as their number is known
+    before_start: int  # how many of them were traded before the service began to collect their symbol
+    above: int  # symbols with more ticks than their sequence shows, which is a fault
     above_first: str  # the first of them by name
-    worst: str  # the symbol with the most ticks missing
+    worst: str  # the symbol with the most missing ticks
 
 
 class Totals(NamedTuple):
-    """The whole day in one row."""
+    """The totals of a day."""
 
     symbols: int
     rows: int
-    first_ts_ms: int | None  # None while there is no tick
+    first_ts_ms: int | None  # None if there is no tick
     last_ts_ms: int | None
     volume: int
     turnover: float
     gaps_open: int
-    missing: int  # ticks of open gaps, as far as their number is known
+    missing: int  # ticks missing in open gaps, as far as their number is known

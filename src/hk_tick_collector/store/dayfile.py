@@ -1,12 +1,15 @@
-"""The only writer: day files, and what goes into them in one transaction.
+"""Writes day files. Only this module does.
 
 Enters: batches of rows for one day. Leaves: the same rows in `YYYYMMDD.db`, each `(symbol, seq)` once, with the
-counters of `symbols` and `ledger` in the same transaction. Nothing here logs, waits or retries: errors tell what went
-wrong, and the writer thread in `collect` decides.
+counters of `symbols` and `ledger` in the same transaction. Nothing here logs, waits or retries: errors say what failed,
+and the writer thread in `collect` decides.
 
-States of a file. While it is written it is a WAL database whose `-wal` and `-shm` stay on disk even after a crash, so
-that a reader without write access can always open it. `close` leaves one plain file when no reader holds it. `seal`
-ends a day: checked, plain, mode 0440; no tick enters it again.
+The states of a file:
+
+- While it is written, it is a WAL database. Its `-wal` and `-shm` stay on disk even after a crash, so that a reader
+  without write permission can always open it.
+- `close` makes it one plain file if no reader has it open.
+- `seal` ends a day: the file is checked, plain, and has mode 0440. No tick is added after that.
 """
 
 from __future__ import annotations
@@ -26,11 +29,11 @@ from hk_tick_collector.errors import SchemaChangedError, SealedDayError, StoreEr
 from hk_tick_collector.model import GAP_OPEN, UNSTORED_CAUSES, Gap, Reconciled, symbol_of, ts_ms_of
 
 from . import schema
-from .beside import write_beside
 from .disk import sync_directory
 from .faults import system_error_told
 from .inserting import insert
 from .opening import open_for_writing
+from .predecessor_rows import write_beside
 from .schema_check import CHANGED_HINT, cookie, mend, named_changes, refuse_foreign_triggers
 
 if TYPE_CHECKING:
@@ -39,10 +42,10 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.model import RuleChange, TickRow
 
-    from .beside import BesideRow
+    from .predecessor_rows import BesideRow
 
 
-_LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01: a later tick is another's work
+_LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01: a later tick was not written by the collector
 SEALED_MODE: Final = 0o440
 
 _PAGE_BYTES: Final = 4096  # SQLite's default
@@ -50,7 +53,7 @@ _PAGE_BYTES: Final = 4096  # SQLite's default
 
 @dataclass(frozen=True, slots=True)
 class StoreOptions:
-    """How SQLite is to be used; the defaults are the settings' own."""
+    """The options for SQLite; the defaults are those of the settings."""
 
     synchronous: str = "FULL"
     wal_autocheckpoint_pages: int = 4000
@@ -60,13 +63,13 @@ class StoreOptions:
 
     @property
     def wal_autocheckpoint_bytes(self) -> int:
-        """The same in bytes of the write-ahead log."""
+        """The size of the WAL, in bytes, at which SQLite checkpoints it."""
         return self.wal_autocheckpoint_pages * _PAGE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What became of everything received in one run: received = stored + duplicate + rejected + dropped + waiting."""
+    """The results of all ticks received in one run: received = stored + duplicate + rejected + dropped + waiting."""
 
     stored: int = 0
     duplicate: int = 0
@@ -77,13 +80,13 @@ class Ledger:
 
     @property
     def received(self) -> int:
-        """All ticks that reached the socket, whatever became of them."""
+        """All received ticks."""
         return self.stored + self.duplicate + self.rejected + self.dropped + self.waiting
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A stretch of time with or without OpenD begins."""
+    """A connection to OpenD began or ended."""
 
     at_ms: int
     connected: bool
@@ -93,44 +96,43 @@ class Link:
 
 @dataclass(slots=True)
 class Batch:
-    """What one transaction writes into one day file."""
+    """The content of one transaction for one day file."""
 
     rows: list[TickRow] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
-    gaps: list[Gap] = field(default_factory=list)  # as they are to be, of this file's day
-    rules: list[RuleChange] = field(default_factory=list)  # what was judged of sequences
-    reconciled: list[Reconciled] = field(default_factory=list)  # in place of what its session had
-    beside: list[BesideRow] = field(default_factory=list)  # of the predecessor, and no ticks
-    meta: dict[str, str] = field(default_factory=dict)  # what the file says of itself
-    duplicate: int = 0  # ticks of another, finished day that were stored long ago
+    gaps: list[Gap] = field(default_factory=list)  # new or changed rows of `gaps`
+    rules: list[RuleChange] = field(default_factory=list)  # changed rules of symbols
+    reconciled: list[Reconciled] = field(default_factory=list)  # replaces the rows of the same session
+    beside: list[BesideRow] = field(default_factory=list)  # rows of the predecessor that cannot be ticks
+    meta: dict[str, str] = field(default_factory=dict)  # rows of `meta`
+    duplicate: int = 0  # number of ticks that are already stored in the sealed file of another day
     rejected: int = 0
     dropped: int = 0
-    waiting: int = 0  # rows still queued behind this batch
+    waiting: int = 0  # rows still in the queue after this batch
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What one transaction did with a batch: its rows are stored, duplicate, or in `conflicts`."""
+    """The result of one transaction: each row of the batch is stored, duplicate, or in `conflicts`."""
 
     stored: int
     duplicate: int
-    # In the order in which they came: another tick has their key, and was first. They are rejected in the ledger.
+    # Rows, in order, for whose key a different tick is stored. In the ledger they count as rejected.
     conflicts: tuple[TickRow, ...] = ()
-    gaps: tuple[Gap, ...] = ()  # those that this transaction opened or closed, as committed
-    mended: tuple[str, ...] = ()  # what others had changed in the schema and was made anew, in words
+    gaps: tuple[Gap, ...] = ()  # gaps that this transaction opened or closed, as committed
+    mended: tuple[str, ...] = ()  # schema changes of other programs that were undone, as texts
 
 
 class DayFile:
-    """One day's file, open for writing; made when missing.
+    """The file of one day, open for writing; created if missing.
 
-    `day_name` is `YYYYMMDD`; `run_id` names this run of the service in the ledger. `ledger`, `newest_ts_ms`,
-    `gaps_open` and `gaps_missing` (ticks that open gaps miss) are what is committed. `attempted` is what the last call
-    of `write` did, from before its COMMIT: the truth of it, should the error of a commit hide that it happened.
+    `day_name` is `YYYYMMDD`. `run_id` names this run of the service in the ledger. `ledger`, `newest_ts_ms`,
+    `gaps_open` and `gaps_missing` (the ticks missing in open gaps) are the committed state. `attempted` is the result
+    of the last `write`, set before its COMMIT. It is needed when COMMIT returns an error although the commit succeeded.
 
-    Raises ForeignFileError, nothing touched, for a file that is not ours or is newer than this version;
-    DamagedFileError for one of ours that does not pass its check; SealedDayError for a finished day;
-    SchemaChangedError when others changed its tables; StoreError for what the system refuses; and SQLite's own errors
-    as `apsw.Error`.
+    Raises ForeignFileError, without changing anything, for a file that is not ours or is newer than this version;
+    DamagedFileError for a file of ours that does not pass its check; SealedDayError for a sealed day;
+    SchemaChangedError when another program changed the tables; StoreError when the system refuses; and `apsw.Error`.
     """
 
     def __init__(
@@ -148,13 +150,13 @@ class DayFile:
         refuse_foreign_triggers(self._db, path.name)
         self._identity = _identity(path)
         self.attempted: Written | None = None
-        self._cookie: int | None = None  # of the schema when it was last looked at
-        self._mended: list[str] = []  # and not told yet
+        self._cookie: int | None = None  # of the schema at its last check
+        self._mended: list[str] = []  # undone schema changes, not yet returned
         try:
             with system_error_told(self._db, path), named_changes(self._db, path.name):
                 self._db.pragma("synchronous", options.synchronous)
                 self._refuse_sealed()  # before anything of it changes
-                _migrate(self._db)  # before WAL: the plain file alone tells whose it is
+                _migrate(self._db)  # before WAL mode, so that the main file already has our application_id
                 _configure(self._db, options)
                 self._describe(now_ms, version)
                 self.ledger = self._read_ledger()
@@ -165,10 +167,10 @@ class DayFile:
             raise
 
     def write(self, batch: Batch, now_ms: int) -> Written:
-        """Stores a batch in one transaction; when it returns, SQLite has committed it.
+        """Stores a batch in one transaction. When it returns, SQLite has committed it.
 
-        On an error the transaction is rolled back, but a commit that failed may still have happened: reopen the file
-        then and compare `ledger.commits`.
+        On an error the transaction is rolled back. But a commit may have succeeded although it returned an error: then
+        open the file again and compare `ledger.commits`.
         """
         self.attempted = None
         with system_error_told(self._db, self.path), named_changes(self._db, self.path.name):
@@ -176,11 +178,11 @@ class DayFile:
 
     def _write(self, batch: Batch, now_ms: int) -> Written:
         before = self.ledger
-        # Nearly the order of the key, so that neighbours go to the same page: a symbol's own rows came in order. To
-        # compare whole rows would take three times as long, and nobody else gets the interpreter meanwhile.
+        # Sorted by symbol only: the rows of a symbol arrive nearly in order, so this is nearly the order of the key,
+        # and neighbours go to the same page. Sorting by the whole key would hold the GIL three times as long.
         rows = sorted(batch.rows, key=symbol_of)
         with self._transaction():
-            self._look_at_schema()
+            self._check_schema()
             stored, conflicts = insert(self._db, rows, self.path.name)
             for link in batch.links:
                 self._write_link(link)
@@ -213,43 +215,43 @@ class DayFile:
         return written
 
     def wal_bytes(self) -> int:
-        """The size of the write-ahead log on disk; 0 without one, and where it cannot be looked at."""
+        """The size of the WAL on disk; 0 if there is none or it cannot be accessed."""
         try:
-            return os.stat(f"{self.path}-wal").st_size  # noqa: PTH116 - beside the database, not a name of ours
+            return os.stat(f"{self.path}-wal").st_size  # noqa: PTH116 - faster
         except OSError:
-            return 0  # an open file takes ticks also when its directory is closed to us
+            return 0  # an open file can be written even if its directory is not accessible
 
     def in_place(self) -> bool:
-        """Whether the path still leads to this file; SQLite goes on writing to one that was removed or moved away."""
+        """Whether this file is still at its path. SQLite would continue to write to a removed or moved file."""
         try:
             return _identity(self.path) == self._identity
         except OSError:
-            return True  # a right that is lacking, for example, tells nothing of the file
+            return True  # a missing permission, for example, does not mean that the file was moved
 
     def close(self) -> bool:
-        """Closes the file; True when it is now one plain file, False when a reader kept the WAL alive."""
+        """Closes the file. Returns True if it is now one plain file, False if a reader still uses its WAL."""
         try:
             return _make_plain(self._db)
         finally:
             self._db.close()
 
     def abandon(self) -> None:
-        """Closes without a checkpoint, after an error: what was committed stays in the WAL."""
+        """Closes without a checkpoint, after an error. Committed rows stay in the WAL."""
         self._db.close(True)
 
     def interrupt(self) -> None:
-        """Ends the statement that runs in another thread; `write` raises there. Safe to call from any thread."""
+        """Interrupts the statement that runs in another thread; `write` raises there. Any thread may call it."""
         with suppress(apsw.ConnectionClosedError):  # its own thread may close it meanwhile
             self._db.interrupt()
 
-    def _look_at_schema(self) -> None:
-        """Sees, within a transaction, what others changed since the last one; makes anew what that is safe for."""
+    def _check_schema(self) -> None:
+        """Within a transaction: detects changes of the schema since the last one, and undoes those that are safe."""
         if cookie(self._db) != self._cookie:
             self._mended += mend(self._db, self.path.name)
             self._cookie = cookie(self._db)
 
     def _write_gaps(self, gaps: Sequence[Gap]) -> tuple[list[Gap], int, int]:
-        """Those that are opened or closed by this, and by how much the figures of open gaps change."""
+        """Returns the gaps that this opens or closes, and the changes of `gaps_open` and `gaps_missing`."""
         if not gaps:
             return [], 0, 0
         last = {gap.id: gap for gap in gaps}
@@ -271,7 +273,7 @@ class DayFile:
         return turned, opened, missing
 
     def _write_rules(self, rules: Sequence[RuleChange]) -> dict[str, RuleChange]:
-        """Writes what was judged; returns what waits for the first row of its symbol."""
+        """Writes changed rules; returns those that must wait for the first row of their symbol."""
         waiting = self._rules | {rule.symbol: rule for rule in rules}
         for change in list(waiting.values()):
             self._db.execute(_RULE_SQL, (change.rule, change.run_seq, change.symbol))
@@ -323,7 +325,7 @@ class DayFile:
         sql = "SELECT count(*), total(missing), ifnull(min(missing), 0) FROM gaps WHERE status = ?"
         gaps, missing, least = self._db.execute(sql, (GAP_OPEN,)).get
         if not 0 <= missing < 2**53 or least < 0:  # summed as floats, which never overflow
-            raise SchemaChangedError(f"{self.path.name}: open gaps miss {missing:.0f} ticks", hint=CHANGED_HINT)
+            raise SchemaChangedError(f"{self.path.name}: the sum of gaps.missing is {missing:.0f}", hint=CHANGED_HINT)
         return gaps, int(missing)
 
     def _refuse_sealed(self) -> None:
@@ -339,11 +341,11 @@ class DayFile:
             "sqlite_version": apsw.sqlite_lib_version(),
         }
         with self._transaction():
-            self._look_at_schema()
+            self._check_schema()
             created = "INSERT INTO meta (key, value) VALUES ('created_ms', ?) ON CONFLICT DO NOTHING"
             self._db.execute(created, (str(now_ms),))
             self._db.executemany(_META_SQL, facts.items())
-            # An earlier run that was killed could not end its last stretch: it lasted to its last commit at least.
+            # A killed run could not write the end of its last connection, which lasted at least to its last commit.
             self._db.execute(
                 """UPDATE connections SET to_ms = max(from_ms, (SELECT max(updated_ms) FROM ledger)),
                           reason = iif(connected, 'unclean stop', reason)
@@ -366,10 +368,10 @@ class DayFile:
 
 
 def check_day(path: Path, options: StoreOptions, opened: Callable[[Callable[[], None]], bool]) -> bool:
-    """Checks a file that nobody writes, as long as that takes; whether it passed. False when a reader holds it.
+    """Checks a file that is not being written. Returns True if it passed, False if a reader has it open.
 
-    `opened` is told how to end it from another thread, apsw.InterruptError then, and says whether to go on. Raises what
-    `seal` raises.
+    `opened` is called with a function that cancels the check from another thread, and returns whether to continue. A
+    cancelled check raises apsw.InterruptError. Otherwise raises the errors of `seal`.
     """
     db = _open(path, options, check=False)
     try:
@@ -385,15 +387,15 @@ def check_day(path: Path, options: StoreOptions, opened: Callable[[Callable[[], 
 
 
 def seal(path: Path, now_ms: int, options: StoreOptions, *, checked: bool = False) -> bool:
-    """Ends a day whose file nobody writes: checks it, makes it one plain file, mode 0440.
+    """Seals a day whose file is not being written: checks it and makes it one plain file with mode 0440.
 
-    True when that is done (also when it was before), False when a reader holds the file: try again later. Raises
-    StoreError when the check finds damage or others changed its tables, and leaves the file as it is. `checked` says
-    that `check_day` passed since it was written.
+    Returns True when it is sealed (also if it was before), False if a reader has the file open: try again later. Raises
+    StoreError, without changing the file, when the check finds damage or another program changed the tables. `checked`
+    says that `check_day` passed since the last write.
     """
     if not path.stat().st_mode & stat.S_IWUSR:
         return True
-    db = _open(path, options, check=False)  # its own check is the thorough one
+    db = _open(path, options, check=False)  # the full check follows
     refuse_foreign_triggers(db, path.name)
     try:
         with system_error_told(db, path), named_changes(db, path.name):
@@ -409,7 +411,7 @@ def seal(path: Path, now_ms: int, options: StoreOptions, *, checked: bool = Fals
 
 
 def make_plain(path: Path, options: StoreOptions) -> bool:
-    """Makes one plain file of a day file that nobody writes; False when a reader holds it. Raises as `seal`."""
+    """Makes a day file that is not being written one plain file; False if a reader has it open. Raises as `seal`."""
     db = _open(path, options, check=False)
     try:
         return _make_plain(db)
@@ -422,7 +424,7 @@ def _demand_whole(db: apsw.Connection, path: Path) -> None:
     if verdict != "ok":
         raise StoreError(
             f"{path.name} does not pass its integrity check ({verdict})",
-            hint="keep the file, copy it away and see docs/sqlite-wal.md",
+            hint="keep a copy of the file, and see docs/sqlite-wal.md",
         )
 
 
@@ -458,7 +460,7 @@ _RECONCILED_SQL: Final = (
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file a path leads to; None when to none."""
+    """The device and inode of the file at a path; None if there is none."""
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -471,7 +473,7 @@ def _open(path: Path, options: StoreOptions, *, check: bool = True) -> apsw.Conn
 
 
 def _build(path: Path, options: StoreOptions) -> None:
-    """Makes an empty day file under another name first: nobody ever sees one without its tables."""
+    """Creates an empty day file under another name first, so that no reader sees one without tables."""
     draft = path.with_name(f".{path.name}.new")
     for suffix in ("", "-journal", "-wal", "-shm"):
         draft.with_name(draft.name + suffix).unlink(missing_ok=True)
@@ -492,12 +494,13 @@ def _configure(db: apsw.Connection, options: StoreOptions) -> None:
     db.pragma("synchronous", options.synchronous)
     db.pragma("cache_size", -options.cache_kib)
     db.wal_autocheckpoint(options.wal_autocheckpoint_pages)
-    # A WAL that a reader made long is cut when it is begun anew; otherwise its size would stay, and tell of a reader.
+    # A long WAL, caused by a reader, is truncated when it is reset. Otherwise it would keep its size, which looks as if
+    # there were still a reader.
     db.pragma("journal_size_limit", 2 * options.wal_autocheckpoint_bytes)
 
 
 def _migrate(db: apsw.Connection) -> None:
-    """Brings an older or empty file to this version, one transaction a step."""
+    """Migrates an older or empty file to this schema version, one transaction for each step."""
     for version in range(db.pragma("user_version"), schema.VERSION):
         db.execute("BEGIN IMMEDIATE")
         try:
@@ -512,7 +515,7 @@ def _migrate(db: apsw.Connection) -> None:
 
 
 def _make_plain(db: apsw.Connection) -> bool:
-    """Turns a WAL database into one plain file; False when another connection holds it."""
+    """Turns a WAL database into one plain file; False if another connection has it open."""
     _keep_wal(db, keep=False)
     try:
         db.pragma("journal_mode", "delete")
@@ -523,6 +526,6 @@ def _make_plain(db: apsw.Connection) -> bool:
 
 
 def _keep_wal(db: apsw.Connection, *, keep: bool) -> None:
-    """Whether `-wal` and `-shm` outlive the last connection: without them a read-only reader cannot open the file."""
+    """Sets whether `-wal` and `-shm` stay after the last connection: a read-only reader needs them to open the file."""
     value = ctypes.c_int(int(keep))
     db.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(value))

@@ -1,6 +1,6 @@
-"""Writing to a disk: what is on it and not only in memory, whether there is room, what it refuses.
+"""Helpers for writing to a disk: sync, free space, errors.
 
-Without a sync a power cut takes a name or a content away.
+Without a sync, a power cut can lose a file name or content.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def own_and_sync(fd: int, mode: int, owner: os.stat_result) -> None:
 
 
 def write_all(fd: int, position: int, data: bytes) -> int:
-    """Writes it all at a place of a file; returns how many bytes that is. Raises OSError."""
+    """Writes all of `data` at offset `position`; returns its length. Raises OSError."""
     written, view = 0, memoryview(data)
     while written < len(data):
         written += os.pwrite(fd, view[written:], position + written)
@@ -47,11 +47,11 @@ def write_all(fd: int, position: int, data: bytes) -> int:
 
 
 def demand_room(directory: Path, needed_bytes: int, keep_free_bytes: int, hint: str) -> None:
-    """Raises StoreError, with a hint, where so many bytes have no room beside those that are to stay free."""
+    """Raises StoreError, with a hint, if there is no space for `needed_bytes` plus `keep_free_bytes`."""
     try:
         free = shutil.disk_usage(directory).free
     except OSError as error:
-        raise StoreError(f"cannot look at {directory} ({error.strerror})", hint=NAME_ANOTHER) from error
+        raise StoreError(f"cannot access {directory} ({error.strerror})", hint=NAME_ANOTHER) from error
     needed_bytes += keep_free_bytes
     if free < needed_bytes:
         raise StoreError(
@@ -63,9 +63,9 @@ def demand_room(directory: Path, needed_bytes: int, keep_free_bytes: int, hint: 
 
 @contextmanager
 def refusals_named(words: Callable[[Exception, object], tuple[str, str]]) -> Iterator[None]:
-    """What the system and SQLite refuse while we write, as StoreError; `words` gives its text and hint.
+    """Turns errors of the system and of SQLite while writing into StoreError.
 
-    It is given the error, and what the system or SQLite says of it.
+    `words` is called with the error and the system's or SQLite's text of it, and returns the message and the hint.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""What can go wrong with a disk and with SQLite, in the words that operators see."""
+"""Errors of disks and of SQLite, each with the name of its cause that operators see."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CAUSES: Final[tuple[tuple[type[Exception], str, bool], ...]] = (
-    # error, its name for the operator, whether the connection must be opened anew; the first match counts
+    # error, name of the cause, whether the connection must be opened again; the first match counts
     (apsw.BusyError, "busy", False),
     (apsw.LockedError, "busy", False),
     (apsw.FullError, "disk_full", True),
@@ -50,7 +50,7 @@ _CAUSES: Final[tuple[tuple[type[Exception], str, bool], ...]] = (
     (NoDayError, "no_file", True),
     (StoreError, "cannot_open", True),
 )
-# Whatever a disk, and who else uses it, can do to us. Anything else, a wrong statement say, is a bug.
+# All errors that a disk or another user of it can cause. Any other error, a wrong statement for example, is a bug.
 DISK_ERRORS: Final[tuple[type[Exception], ...]] = (*(kind for kind, _, _ in _CAUSES), OSError)
 
 _ERRNO_CAUSES: Final = {
@@ -67,20 +67,21 @@ _ERRNO_CAUSES: Final = {
 }
 
 
-# SQLite does not tell the system's error, EFBIG here. A write that fails where a limit is set has met it nearly always.
+# SQLite does not report the error EFBIG. If a file size limit is set and a write fails, the limit is nearly always the
+# reason.
 _WRITE_ERRORS: Final = frozenset(
     {apsw.SQLITE_IOERR_WRITE, apsw.SQLITE_IOERR_TRUNCATE, apsw.SQLITE_IOERR_SHMSIZE, apsw.SQLITE_IOERR_SHMOPEN}
 )
 
 
-# What the system's own error tells better than SQLite, which calls all of them an I/O error or "unable to open".
+# System errors that are more specific than SQLite's error, which is "I/O error" or "unable to open" for all of them.
 _TELLING: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 )
 
 
 def lack_of_room(directory: Path) -> str:
-    """What a directory's file system has nothing left of: `no space`, `no inode`; empty where there is room."""
+    """`no space` or `no inode` if the file system of a directory is full, else empty."""
     try:
         place = os.statvfs(directory)
     except OSError:
@@ -92,7 +93,7 @@ def lack_of_room(directory: Path) -> str:
 
 @contextmanager
 def system_error_told(db: apsw.Connection, path: Path) -> Iterator[None]:
-    """Gives SQLite's errors the system's own as their cause: no room comes first, whatever SQLite says of it."""
+    """Adds the system's error to SQLite errors as their cause. A full file system has priority over other causes."""
     try:
         yield
     except (apsw.IOError, apsw.CantOpenError) as error:
@@ -106,7 +107,7 @@ def system_error_told(db: apsw.Connection, path: Path) -> Iterator[None]:
 
 
 def in_words(error: Exception) -> str:
-    """An error of SQLite's with what the system said of it."""
+    """The text of a SQLite error, with the system's error if there is one."""
     cause = error.__cause__
     told = isinstance(cause, OSError) and cause.strerror and cause.strerror not in str(error)
     return f"{error}: {cause.strerror}" if isinstance(cause, OSError) and told else str(error)
@@ -117,7 +118,7 @@ def _is_file_size_limited() -> bool:
 
 
 def diagnose(error: Exception) -> tuple[str, bool]:
-    """The cause in one word, and whether the file must be opened anew before the next attempt."""
+    """The name of the cause, and whether the file must be opened again before the next attempt."""
     root = error.__cause__ if isinstance(error.__cause__, OSError) else error
     if isinstance(root, OSError):
         return _ERRNO_CAUSES.get(root.errno or 0, "io_error"), True

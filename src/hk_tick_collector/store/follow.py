@@ -1,8 +1,8 @@
-"""Follows a day file that is being written: the ticks it has gained since the last look, each exactly once.
+"""Follows a day file that is being written: returns the new ticks since the last call, each exactly once.
 
-Ticks come late and out of order, and a table without rowids does not tell what is new. But `symbols.rows` counts
-exactly: where a symbol has more rows than are known, the sequences above the highest known one are read; when those do
-not account for the difference, late ticks are found by comparing sequences, the recent ones first, then all of them.
+Ticks arrive late and out of order, and a table without rowids does not show what is new. But `symbols.rows` is exact.
+If a symbol has more rows than are known, the sequences above the highest known one are read. If these are fewer than
+the new rows, there are late ticks: they are found by comparing sequences, first the recent ones, then all of them.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import Tick
 
 _LOWEST_SEQ: Final = -(2**63)
-_RECENT_TICKS: Final = 2_000  # twice what one GetTicker brings back
+_RECENT_TICKS: Final = 2_000  # twice the ticks of one answer to GetTicker
 
 
 class Follower:
-    """One day file, followed. Costs 8 bytes of memory for every tick that it knows.
+    """Follows one day file. Needs 8 bytes of memory for each known tick.
 
-    Every look is a connection of its own: following never keeps a file from being sealed, or set aside and replaced.
-    A file that shrank because it was replaced tells nothing twice.
+    Each call opens its own connection, so that the file can be sealed, or set aside and replaced, between calls. If a
+    replaced file has fewer ticks, no tick is returned twice.
     """
 
     def __init__(self, path: Path, symbols: Sequence[str] = (), *, most_ticks: int = 50_000) -> None:
-        """Follows these symbols or all; one look returns at most `most_ticks`, so that a back-fill needs no memory."""
+        """Follows these symbols or all. One call returns at most `most_ticks`, to limit memory after a backfill."""
         self.path = path
         self._symbols = tuple(symbols)
         self._most_ticks = most_ticks
-        self._known: dict[str, array[int]] = {}  # per symbol its sequences in order
-        self._gone: dict[str, int] = {}  # per symbol how many of them the file no longer has
+        self._known: dict[str, array[int]] = {}  # symbol → its known sequences in order
+        self._gone: dict[str, int] = {}  # symbol → how many of them the file no longer has
 
     def begin(self, latest: int) -> list[Tick]:
-        """The latest ticks of the file as it is; all others that it holds now count as told."""
+        """The latest ticks of the file. All other ticks that it has now count as known."""
         with DayReader(self.path) as reader, reader.snapshot():
             for symbol in reader.symbols(self._symbols):
                 self._known[symbol.symbol] = array("q", reader.seqs(symbol.symbol, _LOWEST_SEQ))
             return reader.latest(latest, self._symbols)
 
     def look(self) -> list[Tick]:
-        """What is new, in the order of (ts_ms, symbol, seq). Look again at once when it is a full `most_ticks`."""
+        """The new ticks, in the order of (ts_ms, symbol, seq). If there are `most_ticks`, call it again at once."""
         found: list[Tick] = []
         with DayReader(self.path) as reader, reader.snapshot():
             for symbol in reader.symbols(self._symbols):
@@ -83,7 +83,7 @@ class Follower:
 
 
 def _unknown(reader: DayReader, symbol: str, known: array[int], from_seq: int) -> list[int]:
-    """The file's sequences from one on that are not among the known ones; both come in order."""
+    """The sequences of the file from `from_seq` on that are not known; both lists are in order."""
     unknown = []
     position, end = 0, len(known)
     for seq in reader.seqs(symbol, from_seq):

@@ -1,7 +1,8 @@
-"""Files that are in the place of a day file and none of ours: whose they are, what to type, how they are kept aside.
+"""Files at the path of a day file that are not ours: which program they belong to, the command for the operator, and
+how they are renamed.
 
-The predecessor is another collector with the same names of files. Its day file holds ticks that `import` can bring
-into ours; any other program's file only stands in the way. Nothing of either is ever deleted.
+The predecessor is another collector with the same file names. `import` can add the ticks of its day files to ours. A
+file of any other program only has to be moved away. None of these files is ever deleted.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     import apsw
 
-# The columns that tell the predecessor's table `ticks` from ours and from any other.
+# The columns by which the predecessor's table `ticks` is recognised.
 _ITS_COLUMNS: Final = frozenset({"market", "symbol", "ts_ms", "seq", "price", "volume", "turnover", "trading_day"})
 NOT_IMPORTED: Final = ".not-imported"
 _KEPT: Final = re.compile(r"[0-9]{8}\.db\.predecessor-[0-9TZ]+(-[0-9]+)?(\.not-imported)?")
@@ -36,35 +37,35 @@ _LOCK_POLL_S: Final = 0.02
 
 
 def is_predecessors(db: apsw.Connection) -> bool:
-    """Whether a database is a day file of the predecessor. SQLite's errors are bare."""
+    """Whether a database is a day file of the predecessor. Raises apsw.Error."""
     if db.pragma("application_id"):
         return False
-    # A view, or a table that another program's code makes up, is never read: it may have no end.
+    # A view or a virtual table is not read: it may return rows without end.
     made = db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'ticks' AND type = 'table' AND rootpage > 0").get
     columns = {name for (name,) in db.execute("SELECT name FROM pragma_table_info('ticks')")} if made else frozenset()
     return columns >= _ITS_COLUMNS and not db.table_exists("main", "meta")
 
 
 def foreign_file(db: apsw.Connection, path: Path) -> ForeignFileError:
-    """The error to raise for a database without our mark."""
+    """The error to raise for a database without our application_id."""
     if is_predecessors(db):
         return PredecessorFileError(f"{path} is a day file of the predecessor", hint=import_command(path))
     return ForeignFileError(f"{path} is another program's database", hint=move_command(path))
 
 
 def not_sqlite(path: Path) -> ForeignFileError:
-    """The error to raise for a file that is no database."""
-    return ForeignFileError(f"{path} is no SQLite file", hint=move_command(path))
+    """The error to raise for a file that is not a database."""
+    return ForeignFileError(f"{path} is not an SQLite file", hint=move_command(path))
 
 
 def no_file_here(path: Path, mode: int) -> ForeignFileError:
-    """The error to raise for what is no file at all, by its mode."""
-    kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
+    """The error to raise for a directory or a special file, by its mode."""
+    kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
     return ForeignFileError(f"{path} is {kind}", hint=move_command(path))
 
 
 def demand_files_beside(path: Path) -> None:
-    """Raises ForeignFileError where what SQLite opens beside a database is no file: a FIFO would block it for ever."""
+    """Raises ForeignFileError if one of SQLite's files beside a database is not a regular file: a FIFO would block."""
     for suffix in ("-journal", "-wal", "-shm"):
         beside = path.with_name(path.name + suffix)
         with suppress(OSError):
@@ -74,7 +75,7 @@ def demand_files_beside(path: Path) -> None:
 
 
 def waiting_for(path: Path) -> NoDayError | None:
-    """The error to raise where the file of a day is missing, and one of the predecessor waits to become it."""
+    """The error to raise when the file of a day is missing but a predecessor's file of that day waits for import."""
     with suppress(OSError):
         waiting = [kept for kept in list_waiting(path.parent) if kept.name.startswith(f"{path.name}.")]
         if waiting:
@@ -86,15 +87,15 @@ def waiting_for(path: Path) -> NoDayError | None:
 
 
 def import_command(path: Path) -> str:
-    """What to type for a file or a directory of the predecessor."""
+    """The command to import a file or a directory of the predecessor."""
     return f"sudo hk-tick-collector import {shlex.quote(str(path))}"
 
 
 def move_command(path: Path) -> str:
-    """What to type for anything else that is in the place of a day file.
+    """The command to move away any other file at the path of a day file.
 
-    What SQLite has beside it goes with it, under its own name, and the file itself last: a fresh one must not meet its
-    WAL, and an earlier file that was moved away is not overwritten.
+    It moves SQLite's files beside it first and the file itself last, so that SQLite cannot apply the WAL to a new file.
+    It does not overwrite a file that was moved away earlier.
     """
     db = shlex.quote(str(path))
     return (
@@ -104,9 +105,9 @@ def move_command(path: Path) -> str:
 
 
 def kept_path(path: Path, now_ms: int, *, waiting: bool) -> Path:
-    """Where a day file of the predecessor is kept: `20261120.db.predecessor-TIME`, until it is imported with a suffix.
+    """The new path of a predecessor's day file: `20261120.db.predecessor-TIME`, with a suffix while it is not imported.
 
-    A move that was cut short goes on: the name that the same file has already is found again.
+    If an interrupted rename already gave the file such a name, that name is returned.
     """
     kept = [other for other in path.parent.glob(f"{path.name}.predecessor-*") if _KEPT.fullmatch(other.name)]
     with suppress(OSError):
@@ -118,47 +119,47 @@ def kept_path(path: Path, now_ms: int, *, waiting: bool) -> Path:
 
 
 def aside_name(path: Path, what: str, now_ms: int, taken: set[str]) -> str:
-    """The name under which a file is set aside, as `20261120.db.damaged-20261120T020304Z`; none of `taken`."""
+    """The new name of a file that is set aside, like `20261120.db.damaged-20261120T020304Z`, and not in `taken`."""
     stem = f"{path.name}.{what}-{datetime.fromtimestamp(now_ms / 1000, UTC):%Y%m%dT%H%M%SZ}"
     return next(name for name in (stem, *(f"{stem}-{number}" for number in range(2, 1000))) if name not in taken)
 
 
 def imported_path(path: Path) -> Path:
-    """The name of a kept file once it is imported."""
+    """The path of a kept file after its import."""
     return path.with_name(path.name.removesuffix(NOT_IMPORTED))
 
 
 def is_kept(path: Path) -> bool:
-    """Whether a file has the name of a day file of the predecessor that was set aside."""
+    """Whether a file has the name of a predecessor's day file that was set aside."""
     return _KEPT.fullmatch(path.name) is not None
 
 
 def list_kept(data_root: Path) -> list[Path]:
-    """The predecessor's files that were set aside, oldest day first. OSError where the directory cannot be read."""
+    """The predecessor's files that were set aside, oldest day first. Raises OSError."""
     return sorted(path for path in data_root.iterdir() if is_kept(path))
 
 
 def list_waiting(data_root: Path) -> list[Path]:
-    """Those of them that are not imported yet."""
+    """The files of `list_kept` that are not imported yet."""
     return [path for path in list_kept(data_root) if path.name.endswith(NOT_IMPORTED)]
 
 
 def keep(path: Path, target: Path) -> None:
-    """Gives a file and what SQLite has beside it another name; at no moment is it without its write-ahead log.
+    """Renames a file together with SQLite's files beside it, so that it always keeps its WAL.
 
-    The file has both names while its WAL moves, so that whatever ends the process, the next call goes on from there.
-    Raises OSError.
+    The file has both names while its WAL is renamed. So an interrupted rename can be continued by the next call. Raises
+    OSError.
     """
     _drop_empty_log(path)
     if not target.exists():
-        with suppress(OSError):  # a file system without links, or a file of another account's
+        with suppress(OSError):  # a file system without links, or a file of another account
             os.link(path, target, follow_symlinks=False)
     for suffix in _PARTS:
         part, new = path.with_name(path.name + suffix), target.with_name(target.name + suffix)
         if part.exists() and not new.exists():
             part.rename(new)
         elif part.exists() and not part.stat().st_size:
-            part.unlink()  # what a reader left of a file whose WAL has moved already
+            part.unlink()  # created by a reader after the WAL was renamed
         elif part.exists():
             part.rename(new.with_name(f"{new.name}.later"))
     if target.exists():
@@ -169,7 +170,7 @@ def keep(path: Path, target: Path) -> None:
 
 
 def _drop_empty_log(path: Path) -> None:
-    """What a reader leaves of a file in WAL mode: an empty log and its index, which nobody has open."""
+    """Removes an empty WAL and its shm, which a reader of a file in WAL mode leaves, if no process has them open."""
     wal = path.with_name(f"{path.name}-wal")
     with suppress(FileNotFoundError):
         if not wal.stat().st_size and not held_by(path):
@@ -179,9 +180,9 @@ def _drop_empty_log(path: Path) -> None:
 
 @contextmanager
 def names_held(directory: Path, wait_s: float) -> Iterator[None]:
-    """While held, the other one of service and `import` gives no file of the predecessor another name.
+    """A lock between the service and `import`, so that only one of them renames files of the predecessor at a time.
 
-    Each holds it for milliseconds; whoever holds it for longer than `wait_s` is somebody else, and is passed by.
+    Both hold it for milliseconds. If it is held for longer than `wait_s`, another program holds it, and it is ignored.
     """
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -201,7 +202,7 @@ def names_held(directory: Path, wait_s: float) -> Iterator[None]:
 
 
 def held_by(path: Path) -> str:
-    """Which process, this one apart, has a database open: `process 123`; empty where none has. See `opener`."""
+    """Which other process has a database open: `process 123`; empty if none has. See `opener`."""
     pid = opener(path)
     if pid is None:
         return ""
@@ -209,11 +210,11 @@ def held_by(path: Path) -> str:
 
 
 def opener(path: Path) -> int | None:
-    """The process, this one apart, that has a database open; 0 or less where it cannot be told, None where none has.
+    """Another process that has a database open; 0 or less if the kernel does not name it, None if no process has.
 
-    A connection in WAL mode holds a lock on the log's index for as long as it lasts, any other while it reads or
-    writes. The kernel is asked of each file itself: its list of all locks is hidden from the service by its unit. No
-    lock is taken; but not to be called while this process has the file open, whose own locks would be dropped.
+    A connection in WAL mode always holds a lock on the shm file; in other modes it holds one while it reads or writes.
+    F_GETLK is used, because the unit of the service hides /proc/locks. No lock is taken. Do not call this while this
+    process has the file open: closing the descriptor here would release its locks.
     """
     for part in (path.with_name(f"{path.name}-shm"), path):
         with suppress(FileNotFoundError, PermissionError):

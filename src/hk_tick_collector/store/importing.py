@@ -1,11 +1,11 @@
-"""Brings a day file of the predecessor into one of ours: a new file, checked row by row, then put in its place.
+"""Imports a day file of the predecessor: creates a new day file, checks it row by row, and puts it into DATA_ROOT.
 
-Enters: the predecessor's file. Leaves: `YYYYMMDD.db` with its ticks and, beside them, its other rows; and the old file
-under a name that says what it is. Everything is made in a hidden directory of DATA_ROOT, and the finished file appears
-there in one step: whatever ends the process, no half of it is ever in force, and the next call begins anew.
+Enters: the predecessor's file. Leaves: `YYYYMMDD.db` with its ticks, and its other rows in separate tables; and the old
+file under a new name. The new file is created in a hidden directory of DATA_ROOT and moved into place in one step. So
+an interrupted import never leaves a partial file, and the next call starts again.
 
-Where a day file of ours is there already, the new one is a copy of it with the predecessor's ticks added: what was
-there first stays, under its key. Nothing here logs; memory does not grow with the number of rows.
+If a day file of ours already exists, the new file is a copy of it with the predecessor's ticks added. A stored tick is
+not replaced by another one with the same key. Nothing here logs. Memory does not grow with the number of rows.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from hk_tick_collector import market
 from hk_tick_collector.errors import StoreError
 
 from . import foreign
-from .beside import BesideRow, read_beside
+from .collector_lock import LOCK_NAME, OwnerLock
 from .dayfile import Batch, DayFile, StoreOptions, make_plain
 from .disk import demand_room, own_and_sync, refusals_named, sync_directory
 from .faults import diagnose
-from .owner import LOCK_NAME, OwnerLock
 from .predecessor import CONFLICT, place
+from .predecessor_rows import BesideRow, read_beside
 from .query import DayReader, path_of
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
     from .predecessor import Source, SourceRow
 
-    Judge = Callable[[Path, int], Batch]  # what is missing of a day, by its file in a directory
-    Progress = Callable[[int, int], None]  # rows done, rows in all; may raise to end it
+    Judge = Callable[[Path, int], Batch]  # (directory, day) → the gaps and rules of the day's file there
+    Progress = Callable[[int, int], None]  # (rows done, rows in total); may raise to stop the import
 
 _BATCH_ROWS: Final = 20_000
 _DRAFTS: Final = ".import-"
@@ -54,28 +54,27 @@ META_PREDECESSOR: Final = "predecessor"  # the name of the file whose rows were 
 
 @dataclass(slots=True)
 class Imported:
-    """What became of the rows of one file: rows = stored + duplicate + the rows of `beside`."""
+    """The results of the rows of one file: rows = stored + duplicate + the rows of `beside`."""
 
     day: str
     rows: int = 0
     stored: int = 0
-    duplicate: int = 0  # the day file had them already
-    beside: Counter[str] = field(default_factory=Counter)  # rows that are no ticks of ours, by cause
-    shifted: int = 0  # of those stored: their time was eight hours off
-    without_recv: int = 0  # of those stored: the file does not tell when they were received
+    duplicate: int = 0  # already in the day file
+    beside: Counter[str] = field(default_factory=Counter)  # cause → number of rows that cannot be ticks
+    shifted: int = 0  # ticks whose time was corrected by eight hours
+    without_recv: int = 0  # ticks of a file without a time of receipt
     gaps: int = 0
-    missing: int = 0  # ticks that the day file lacks, as far as the sequences tell
-    merged: bool = False  # a day file of ours was there
+    missing: int = 0  # ticks that are missing in the day file, as far as the sequences show it
+    merged: bool = False  # a day file of ours existed before
 
 
 def import_day(
     source: Source, data_root: Path, *, now_ms: int, version: str, judge: Judge, progress: Progress, keep_free: int
 ) -> tuple[Imported, Path]:
-    """Imports one file; returns what became of its rows, and where the old file is now.
+    """Imports one file. Returns the results of its rows, and the new path of the old file.
 
-    `judge` tells what is missing, from the new file in the directory that it is given. `keep_free` bytes of the disk
-    stay free. Raises StoreError for a disk without room, a sealed day and a new file that does not hold every row;
-    nothing is changed then.
+    `judge` finds the gaps of the new file. At least `keep_free` bytes of the disk stay free. Raises StoreError, without
+    changing anything, for a full disk, a sealed day, or a new file that does not have every row.
     """
     day = source.day()
     target, in_place = path_of(data_root, day), False
@@ -97,9 +96,9 @@ def import_day(
 
 
 def hand_over(source: Source, data_root: Path, now_ms: int) -> Path:
-    """Gives a copy of the file to the collector that runs on `data_root`, which imports it; returns where that is.
+    """Puts a copy of the file into `data_root`, where the running collector imports it. Returns the path of the copy.
 
-    One that it has already is left to it. Raises StoreError where the copy cannot be written.
+    A file that is already waiting there is not copied. Raises StoreError when the copy cannot be written.
     """
     if source.path.parent == data_root and foreign.is_kept(source.path):
         return source.path
@@ -119,7 +118,7 @@ def hand_over(source: Source, data_root: Path, now_ms: int) -> Path:
 def sorted_out(
     rows: list[SourceRow], source: Source, day: int, result: Imported
 ) -> tuple[list[TickRow], list[BesideRow]]:
-    """Rows as ticks, and those that are none; what became of them is counted in `result`, but for `stored`."""
+    """Converts rows to ticks; returns the ticks and the other rows. Counts them in `result`, except for `stored`."""
     ticks: list[TickRow] = []
     beside: list[BesideRow] = []
     for row in rows:
@@ -135,12 +134,12 @@ def sorted_out(
 
 
 def source_name(source: Source) -> str:
-    """What the tables beside `ticks` and `meta` call a file: the name that it had, or has once it is imported."""
+    """The name of a file in `meta` and in the separate tables: its name after the import."""
     return foreign.imported_path(source.path).name
 
 
 def batches(source: Source) -> Iterator[list[SourceRow]]:
-    """All rows of a file, some thousands at a time."""
+    """All rows of a file, in batches."""
     rows = source.rows()
     while batch := list(islice(rows, _BATCH_ROWS)):
         yield batch
@@ -167,12 +166,12 @@ def _fill(source: Source, draft: Path, result: Imported, now_ms: int, version: s
         file.abandon()
         raise
     if not plain:
-        raise StoreError(f"another process holds {draft}", hint=f"sudo fuser -v {draft} names it; try again")
+        raise StoreError(f"another process has {draft} open", hint=f"sudo fuser -v {draft} names it; try again")
     return result
 
 
 def conflicting(rows: list[SourceRow], source: Source, day: int, refused: Sequence[TickRow]) -> list[BesideRow]:
-    """The rows that these ticks were: those of equal content are each counted once."""
+    """The rows from which the ticks `refused` were made. Equal rows are matched one to one."""
     left = Counter(refused)
     found = []
     for row in rows:
@@ -184,7 +183,7 @@ def conflicting(rows: list[SourceRow], source: Source, day: int, refused: Sequen
 
 
 def _judge(draft: Path, name: str, result: Imported, judge: Judge, now_ms: int, version: str) -> None:
-    """Writes down what is missing, as the collector would."""
+    """Writes the gaps and rules of the new file, as the collector would."""
     batch = judge(draft.parent, market.parse_day(result.day))
     batch.meta = {META_PREDECESSOR: name}
     file = DayFile(draft, result.day, f"import-{now_ms}", now_ms, version, StoreOptions())
@@ -198,7 +197,7 @@ def _judge(draft: Path, name: str, result: Imported, judge: Judge, now_ms: int, 
 
 
 def _verify(source: Source, draft: Path, result: Imported) -> None:
-    """Compares the whole of both files, row by row; StoreError where the new one lacks or changed anything."""
+    """Compares both files row by row. Raises StoreError if a row is missing or changed in the new file."""
     _verify_beside(source, draft, result)
     db = apsw.Connection(str(draft), flags=apsw.SQLITE_OPEN_READONLY)
     with closing(db), DayReader(draft) as reader:
@@ -208,16 +207,16 @@ def _verify(source: Source, draft: Path, result: Imported) -> None:
 
 
 def _verify_ticks(source: Source, reader: DayReader, db: apsw.Connection, day: int, *, merged: bool) -> None:
-    """Both files in the order of their key: each tick of the old one is in the new one, or beside it as a conflict."""
+    """Checks that each tick of the old file is in the new one, or in the separate table as a conflict."""
     stored = reader.ticks_by_key()
     has: Tick | None = next(stored, None)
     before: tuple[str, int] | None = None
-    others: dict[TickRow, SourceRow] = {}  # not as they were: of each the new file must have the same trade
+    others: dict[TickRow, SourceRow] = {}  # ticks stored with a difference: the trade must be the same
 
     def check_others() -> None:
         for tick in reader.compare(list(others)).differing:
             if not _is_beside(db, source, others[tick]):
-                raise _wrong(source, f"{tick[0]} {tick[1]} is another tick in the new file")
+                raise _wrong(source, f"{tick[0]} {tick[1]} is a different tick in the new file")
         others.clear()
 
     for row in source.rows_by_key():
@@ -248,7 +247,7 @@ def _is_beside(db: apsw.Connection, source: Source, row: SourceRow) -> bool:
 
 
 def _verify_beside(source: Source, draft: Path, result: Imported) -> None:
-    """The rows beside the ticks are as they were, none is missing, and none is both."""
+    """Checks that the rows in the separate tables are complete and unchanged, and that no tick is among them."""
     day = market.parse_day(result.day)
     db = apsw.Connection(str(draft), flags=apsw.SQLITE_OPEN_READONLY)
     with closing(db):
@@ -269,14 +268,14 @@ def _verify_beside(source: Source, draft: Path, result: Imported) -> None:
 
 def _wrong(source: Source, what: str) -> StoreError:
     return StoreError(
-        f"the new file for {source.path} does not hold what the old one has: {what}",
+        f"the new file for {source.path} differs from the old one: {what}",
         hint="nothing was changed; please report this",
     )
 
 
 @contextmanager
 def _draft(data_root: Path, day: str) -> Iterator[Path]:
-    """A hidden directory for the new file, gone at the end. What an import that was killed left is removed first."""
+    """A hidden directory for the new file, removed at the end. Files of a killed import are removed first."""
     directory = data_root / f"{_DRAFTS}{day}"
     try:
         directory.mkdir(mode=0o700, exist_ok=True)
@@ -289,7 +288,7 @@ def _draft(data_root: Path, day: str) -> Iterator[Path]:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StoreError(f"another import of {day} is at work", hint="wait until it has ended") from None
+            raise StoreError(f"another import of {day} is running", hint="wait until it has ended") from None
         _empty(directory)
         try:
             yield directory
@@ -302,7 +301,7 @@ def _draft(data_root: Path, day: str) -> Iterator[Path]:
 
 
 def clear_drafts(data_root: Path) -> None:
-    """Removes what imports that were killed have left; that of one at work stays."""
+    """Removes the directories of killed imports; that of a running import is kept."""
     for directory in data_root.glob(f"{_DRAFTS}*"):
         with suppress(OSError, StoreError), _draft(data_root, directory.name.removeprefix(_DRAFTS)):
             pass
@@ -314,7 +313,7 @@ def _empty(directory: Path) -> None:
 
 
 def _copy(ours: Path, draft: Path) -> None:
-    """A copy of a day file of ours, as of this moment."""
+    """Copies a day file of ours, as it is now."""
     with DayReader(ours) as reader, reader.snapshot(), closing(apsw.Connection(str(draft))) as db:
         with reader.backup_into(db) as backup:
             while not backup.done:
@@ -324,15 +323,17 @@ def _copy(ours: Path, draft: Path) -> None:
 
 @contextmanager
 def _alone(data_root: Path, target: Path, *, there: bool) -> Iterator[None]:
-    """Nobody writes the day file of ours that is there, and it is one plain file. OwnedError where a collector runs."""
+    """Makes sure that no process writes our existing day file, and makes it one plain file. Raises OwnedError while a
+    collector runs.
+    """
     if not there:
         yield
         return
     with DayReader(target) as reader:
         if reader.is_sealed():
             raise StoreError(
-                f"{target} is sealed: nothing is added to a finished day",
-                hint="both files stay as they are; --to DIRECTORY makes a file of its own elsewhere",
+                f"{target} is sealed: no ticks can be added to a finished day",
+                hint="both files are unchanged; --to DIRECTORY creates a separate file elsewhere",
             )
     lock = OwnerLock(data_root, f"pid {os.getpid()}, an import of {target.name}")
     try:
@@ -342,7 +343,7 @@ def _alone(data_root: Path, target: Path, *, there: bool) -> Iterator[None]:
         with _named_errors(data_root):
             plain = make_plain(target, StoreOptions())
         if not plain:
-            raise StoreError(f"another process holds {target}", hint=f"sudo fuser -v {target} names it; try again")
+            raise StoreError(f"another process has {target} open", hint=f"sudo fuser -v {target} names it; try again")
         yield
     finally:
         lock.release()
@@ -358,7 +359,7 @@ def _demand_room(data_root: Path, files: list[Path], keep_free: int) -> None:
 
 
 def _give(draft: Path, data_root: Path) -> None:
-    """The new file is the service's, also where root made it, and on the disk before it has its name."""
+    """Gives the new file to the account of the service, also if root created it, and syncs it."""
     fd = os.open(draft, os.O_RDWR | os.O_CLOEXEC)
     try:
         own_and_sync(fd, _MODE, data_root.stat())
@@ -367,12 +368,12 @@ def _give(draft: Path, data_root: Path) -> None:
 
 
 def _publish(draft: Path, source: Path, target: Path, now_ms: int, *, in_place: bool, there: bool) -> Path:
-    """Puts the new file in its place, and the old one aside; returns where that is."""
+    """Moves the new file into place, renames the old one, and returns the new path of the old one."""
     with foreign.names_held(target.parent, _LOCK_S):
         if in_place:
             if not target.exists() or not target.samefile(source):
-                raise StoreError(f"{target} was taken away meanwhile", hint="import it again")
-            kept = foreign.kept_path(source, now_ms, waiting=True)  # until the new file is there
+                raise StoreError(f"{target} was removed or replaced meanwhile", hint="import it again")
+            kept = foreign.kept_path(source, now_ms, waiting=True)  # until the new file is in place
             foreign.keep(source, kept)
         else:
             kept = source
@@ -383,7 +384,7 @@ def _publish(draft: Path, source: Path, target: Path, now_ms: int, *, in_place: 
                 os.link(draft, target)
             except FileExistsError:
                 raise StoreError(
-                    f"{target} was made meanwhile by the collector", hint=f"import again: {kept}"
+                    f"{target} was created meanwhile by the collector", hint=f"import again: {kept}"
                 ) from None
             draft.unlink()
         if foreign.is_kept(kept) and kept.parent == target.parent and foreign.imported_path(kept) != kept:

@@ -1,4 +1,6 @@
-"""Ticks into the table `ticks`: many rows a statement, each key once, what is known already seen by comparison."""
+"""Inserts ticks into the table `ticks`: many rows per statement, each key once. Rows that are not inserted are compared
+with the stored ones.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 from hk_tick_collector.errors import SchemaChangedError
 
 from . import schema
-from .identity import compare
+from .same_tick import compare
 from .schema_check import CHANGED_HINT
-from .wide import bindings, widths
+from .wide_statements import bindings, widths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,25 +25,25 @@ if TYPE_CHECKING:
 _SECOND = itemgetter(1)
 _INSERT_HEAD: Final = f"INSERT INTO ticks ({', '.join(schema.TICK_COLUMNS)}) VALUES "  # noqa: S608 - our own names
 _INSERT_ROW: Final = "(" + ",".join("?" * len(schema.TICK_COLUMNS)) + ")"
-# DO NOTHING for the key alone: OR IGNORE would also swallow a NULL and count it as a duplicate.
+# DO NOTHING only for the key: OR IGNORE would also ignore a NULL, and count it as a duplicate.
 _INSERT_TAIL: Final = " ON CONFLICT (symbol, seq) DO NOTHING"
 _WIDTHS: Final = widths(len(_INSERT_HEAD + _INSERT_TAIL), len(_INSERT_ROW + ","))
 
 
 def insert(db: apsw.Connection, rows: Sequence[TickRow], name: str) -> tuple[int, list[TickRow]]:
-    """How many of the rows are new, and those under whose key another tick is stored.
+    """Inserts rows, within the caller's transaction. Returns how many are new, and those whose key another tick has.
 
-    For within a transaction. Raises SchemaChangedError, with the file's `name`, when ticks are kept out.
+    Raises SchemaChangedError, with the file's `name`, when something prevents rows from being stored.
     """
-    # Iterators of C alone, from one statement to the next: no line of Python at which the event loop, which waits
-    # for the interpreter in a burst, would be given it between the making of the values and their binding.
+    # Only iterators implemented in C are used, so that no Python code runs between statements. Otherwise the event
+    # loop could take the GIL there, and in a burst it always waits for it.
     values, first, stored = chain.from_iterable(rows), 0, 0
-    known: list[TickRow] = []  # rows of statements that did not insert all of theirs
+    known: list[TickRow] = []  # rows of statements that did not insert all their rows
     for width in _WIDTHS:
         statements = (len(rows) - first) // width
         if not statements:
             continue
-        # Before each statement binds its values, the change count of the one before it is noted; once at the end.
+        # The change count is recorded before each statement, for the one before it, and once more at the end.
         inserted: list[int] = []
         noting = map(inserted.append, starmap(db.changes, repeat(())))
         values_of_each = bindings(values, statements, width * len(schema.TICK_COLUMNS))
@@ -56,8 +58,8 @@ def insert(db: apsw.Connection, rows: Sequence[TickRow], name: str) -> tuple[int
     missing, differing = compare(db, known)
     if missing:
         raise SchemaChangedError(
-            f"{name}: a trigger or another program keeps {len(missing)} ticks out,"
-            f" {missing[0][0]} {missing[0][1]} first",
+            f"{name}: a trigger or another program prevents {len(missing)} ticks from being stored,"
+            f" the first is {missing[0][0]} {missing[0][1]}",
             hint=CHANGED_HINT,
         )
     return stored, differing

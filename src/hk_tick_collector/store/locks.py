@@ -1,7 +1,8 @@
-"""Who holds a lock that keeps us from writing, as far as the kernel tells it. Nothing is locked here.
+"""Finds the process that holds a lock, as far as the kernel shows it. This module takes no lock.
 
-Enters: paths and descriptors. Leaves: processes. Two sources. The kernel's list /proc/locks names every lock, but a
-service's sandbox may hide it. F_GETLK names the holder of one POSIX lock, as SQLite takes them, and is never hidden.
+Enters: paths and descriptors. Leaves: processes. There are two sources. The kernel's list /proc/locks has every lock,
+but the sandbox of a service may hide it. F_GETLK returns the holder of one POSIX lock, the kind that SQLite uses, and
+always works.
 """
 
 from __future__ import annotations
@@ -30,19 +31,19 @@ _SHOWN: Final = 80  # characters of a command
 
 
 class Holder(NamedTuple):
-    """A process that holds a lock. `user` and `command` are empty where they are hidden from us."""
+    """A process that holds a lock. `user` and `command` are empty if they are hidden from us."""
 
-    pid: int  # 0 or -1 where the kernel names none: another container's process, or no process in particular
+    pid: int  # 0 or -1 if the kernel names none: a process of another container, or no single process
     user: str = ""
     command: str = ""
 
     @property
     def is_collector(self) -> bool:
-        """Whether it runs a collector, as far as that is seen."""
+        """Whether it runs a collector, as far as its command is visible."""
         return _OURS.search(self.command) is not None
 
     def words(self) -> str:
-        """`pid 4711 (alice: sqlite3 x.db)`, or what is known of it."""
+        """`pid 4711 (alice: sqlite3 x.db)`, or the part of it that is known."""
         if self.pid <= 0:
             return "a process that cannot be seen from here"
         command = self.command if len(self.command) <= _SHOWN else self.command[: _SHOWN - 3] + "..."
@@ -51,7 +52,7 @@ class Holder(NamedTuple):
 
 
 def describe(pid: int) -> Holder:
-    """Whose process that is and what it runs, in printable characters."""
+    """The user and command of a process, in printable characters."""
     if pid <= 0:
         return Holder(pid)
     place = Path("/proc") / str(pid)
@@ -66,7 +67,7 @@ def describe(pid: int) -> Holder:
 
 
 def holders(path: Path, kind: str = "FLOCK") -> list[Holder] | None:
-    """Who holds locks of this kind on a file, by the kernel's list; None where that cannot be read."""
+    """The processes that hold locks of this kind on a file, from /proc/locks; None if that cannot be read."""
     try:
         inode, held = path.stat().st_ino, _held()
     except OSError:
@@ -77,7 +78,7 @@ def holders(path: Path, kind: str = "FLOCK") -> list[Holder] | None:
 
 
 def pids_holding(paths: Iterable[Path]) -> list[int]:
-    """Who holds a lock of any kind on one of these files, by the kernel's list; none where it is hidden."""
+    """The ids of processes that hold any lock on one of these files, from /proc/locks; none if that is hidden."""
     files = set()
     for path in paths:
         with suppress(OSError):
@@ -93,12 +94,12 @@ def pids_holding(paths: Iterable[Path]) -> list[int]:
 
 
 def _held() -> list[re.Match[str]]:
-    """The lines of the kernel's list that are locks in force, not waits for one. Raises OSError."""
+    """The lines of /proc/locks that are held locks, without the waiting ones. Raises OSError."""
     return [match for match in map(_LINE.match, _TABLE.read_text("utf-8", errors="replace").splitlines()) if match]
 
 
 def blocker(fd: int, kind: int, start: int, length: int) -> int | None:
-    """The process whose lock would refuse one of this kind; None where it would be granted. Our own never count.
+    """The process whose lock conflicts with a lock of this kind; None if there is none. Our own locks do not count.
 
     Raises OSError.
     """

@@ -1,7 +1,7 @@
-"""Opening a file for writing: is it ours, is it whole, may it be written. And setting aside one that is not whole.
+"""Opens a day file for writing after checking that it is ours, not damaged and writable. Sets aside a damaged file.
 
-Nothing of a file that is refused is touched. An existing file is looked at with `stat` and through SQLite alone:
-closing any other descriptor of it would drop the locks that SQLite holds on it for the whole process.
+A refused file is not changed. An existing file is only accessed with `stat` and through SQLite: closing another
+descriptor of it would release the locks that this process holds on it through SQLite.
 """
 
 from __future__ import annotations
@@ -26,43 +26,45 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE_MODE: Final = 0o640
-_MOST_BYTES: Final = 64 * 2**20  # of one value: what others add to a table may calculate a longer one at every look
+_MOST_BYTES: Final = 64 * 2**20  # of one value: a column added by another program may compute longer ones
 _MAGIC: Final = b"SQLite format 3\0"
 _CHUNK_BYTES: Final = 65_536
-# One wait inside SQLite, where nothing can be told: who waits longer asks again, and says whose lock it is.
+# The longest wait for a lock inside SQLite. After it the caller tries again and can report which process has the lock.
 _LONGEST_BUSY_MS: Final = 10_000
 _WAL_HEADER: Final = struct.Struct(">8I")  # magic, version, page size, checkpoint, two salts, two checksums
 _WAL_MAGICS: Final = {0x377F0682: "<", 0x377F0683: ">"}  # and the byte order of the checksums
 _HEADER_BYTES: Final = 100
 _APPLICATION_ID_AT: Final = 68  # in the header of every SQLite file, 4 bytes, big-endian
-_TEXT_OF_OURS: Final = b"recv_ts_ms INTEGER NOT NULL"  # in our table's definition, on one of the first pages
+_TEXT_OF_OURS: Final = b"recv_ts_ms INTEGER NOT NULL"  # from the definition of our table, on one of the first pages
 
 
 def open_for_writing(path: Path, busy_timeout_ms: int, vfs: str | None, *, check: bool = True) -> apsw.Connection:
-    """A connection to a whole file of ours, or to a new and empty one.
+    """A connection to an undamaged file of ours, or to a new empty file.
 
-    `check` reads the whole file once (0.3 s for a million rows). Raises ForeignFileError, SealedDayError,
-    DamagedFileError or StoreError, and SQLite's own errors as `apsw.Error` for what may pass, a lock for example.
+    `check` reads the whole file once. Raises ForeignFileError, SealedDayError, DamagedFileError or StoreError, and
+    `apsw.Error` for a condition that may be temporary, such as a lock.
     """
-    if any("\ud800" <= char <= "\udfff" for char in str(path)):  # the settings refuse it; SQLite could not open it
-        raise StoreError(f"{str(path)!a} is no UTF-8 name", hint="rename the directory")
+    if any(
+        "\ud800" <= char <= "\udfff" for char in str(path)
+    ):  # SQLite cannot open such a name; the settings refuse it too
+        raise StoreError(f"{str(path)!a} is not a UTF-8 name", hint="rename the directory")
     size = _existing_size(path)
     demand_files_beside(path)
     wal = path.with_name(path.name + "-wal")
     wal_size = wal.stat().st_size if wal.exists() else 0
     if not size and wal_size:
         raise DamagedFileError(f"{path.name} is empty but its WAL is not: it was truncated")
-    if size == 0:  # nobody ever sees a new one before its tables are in it
+    if size == 0:  # a new file gets its name only after its tables are created
         raise DamagedFileError(f"{path.name} is empty: it was truncated")
     if wal_size > _WAL_HEADER.size and not _is_wal(wal):
-        raise DamagedFileError(f"the WAL of {path.name} has a damaged header: SQLite would begin it anew")
+        raise DamagedFileError(f"the WAL of {path.name} has a damaged header: SQLite would discard it")
     try:
         db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
     except apsw.CantOpenError:
         _tell_why_nothing_opens(path.parent)
         raise
     try:
-        # Closing is no checkpoint: a file that we refuse keeps its WAL, and a disk in trouble is not written to.
+        # No checkpoint at closing: a refused file keeps its WAL, and nothing is written to a failing disk.
         db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         db.limit(apsw.SQLITE_LIMIT_LENGTH, _MOST_BYTES)
         db.set_busy_timeout(min(busy_timeout_ms, _LONGEST_BUSY_MS))
@@ -79,9 +81,9 @@ def open_for_writing(path: Path, busy_timeout_ms: int, vfs: str | None, *, check
 
 
 def set_aside(path: Path, now_ms: int) -> Path:
-    """Moves a damaged file with its WAL and shm out of the way, changes nothing in them, and returns its new place.
+    """Renames a damaged file with its WAL and shm, without changing their content, and returns the new path.
 
-    The WAL goes first: a fresh file must never meet the WAL of another. Raises OSError.
+    The WAL is renamed first: SQLite must not apply the WAL of one file to another. Raises OSError.
     """
     taken = {other.name for other in path.parent.glob(f"{path.name}.damaged-*")}
     target = path.with_name(aside_name(path, "damaged", now_ms, taken))
@@ -93,16 +95,16 @@ def set_aside(path: Path, now_ms: int) -> Path:
 
 
 def _demand_writable(db: apsw.Connection, path: Path) -> None:
-    if db.readonly("main"):  # what SQLite falls back to, without a word
-        raise apsw.ReadOnlyError(f"{path.name} opens for reading only")
+    if db.readonly("main"):  # SQLite may open a file read-only without an error
+        raise apsw.ReadOnlyError(f"{path.name} can only be opened for reading")
 
 
 def _sync_again(db: apsw.Connection, wal: Path, vfs: str | None) -> None:
-    """Writes a WAL's own bytes over themselves and syncs them, before anything is built on them.
+    """Writes the bytes of the WAL again unchanged, and syncs them, before new commits depend on them.
 
-    A commit whose fsync failed can still be read, from memory; the disk may have dropped it, and a second fsync of the
-    same pages says nothing of that. Written anew they are dirty again, and synced in earnest. The write lock keeps
-    everybody else from appending to the WAL or beginning it anew meanwhile.
+    After a failed fsync, a commit can still be read from the page cache although it is not on the disk. A second fsync
+    of the same pages then reports success without writing them. Writing them again makes them dirty, so that they are
+    really synced. The write lock prevents other processes from appending to the WAL or resetting it meanwhile.
     """
     db.execute("BEGIN IMMEDIATE")
     try:
@@ -119,7 +121,7 @@ def _sync_again(db: apsw.Connection, wal: Path, vfs: str | None) -> None:
 
 
 def _tell_why_nothing_opens(directory: Path) -> None:
-    """SQLite does not say why it could not open a file; the system does, of any other."""
+    """Raises the reason why a file in the directory cannot be opened, which SQLite does not report."""
     if lack := lack_of_room(directory):
         cause = OSError(errno.ENOSPC, f"{lack} is left")
         raise StoreError(f"cannot open anything in {directory}: {lack} is left") from cause
@@ -130,7 +132,7 @@ def _tell_why_nothing_opens(directory: Path) -> None:
 
 
 def _existing_size(path: Path) -> int | None:
-    """The size of the file; None when it was missing and is made now. What is no writable file of ours is refused."""
+    """The size of the file; None if it was missing and is created. Raises if it is not a writable regular file."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -138,7 +140,7 @@ def _existing_size(path: Path) -> int | None:
         return None
     if not stat.S_ISREG(found.st_mode):
         raise no_file_here(path, found.st_mode)
-    if found.st_mode & stat.S_IRUSR and not found.st_mode & stat.S_IWUSR:  # one that nobody may read was not sealed
+    if found.st_mode & stat.S_IRUSR and not found.st_mode & stat.S_IWUSR:  # a sealed file is readable
         raise SealedDayError(f"{path.name} is sealed (mode {found.st_mode & 0o777:04o})")
     if not os.access(path, os.R_OK | os.W_OK):
         read_only = os.statvfs(path).f_flag & os.ST_RDONLY
@@ -155,7 +157,9 @@ def _make(path: Path) -> None:
     except OSError as error:
         if isinstance(error, PermissionError):
             raise refused("the day file", path, error) from error
-        raise StoreError(f"cannot make {path}: {error.strerror}", hint="check rights and disk of DATA_ROOT") from error
+        raise StoreError(
+            f"cannot create {path}: {error.strerror}", hint="check rights and disk of DATA_ROOT"
+        ) from error
 
 
 def _refuse(db: apsw.Connection, path: Path, *, check: bool, has_wal: bool) -> None:
@@ -184,12 +188,12 @@ def _refuse(db: apsw.Connection, path: Path, *, check: bool, has_wal: bool) -> N
 
 
 def _check_without_wal(db: apsw.Connection) -> str:
-    """`ok`, or what a file lacks whose WAL somebody removed after a run was killed while it copied the WAL back.
+    """Detects a file whose WAL was removed after the service was killed during a checkpoint. Returns `ok` or the fault.
 
-    Some of the file's pages are then newer than others. Each page may be sound by itself, so that `quick_check` finds
-    nothing; keys out of order and rows that were counted and are not there give it away. A file that was closed by a
-    stop has no WAL either, and says that the connection has ended: it is not read again. Pages are copied in the order
-    of their numbers, so the table of connections is there before most ticks.
+    Some pages of such a file are newer than others. Each page may be valid, so that `quick_check` finds nothing. But
+    keys are out of order, or counters are higher than the number of rows. A file that was closed normally has no WAL
+    either. Its table `connections` says that the connection has ended, so that file is not read again. A checkpoint
+    copies pages in the order of their numbers, so `connections` is copied before most ticks.
     """
     if db.execute("SELECT 1 FROM connections WHERE to_ms IS NULL AND NOT connected").get is not None:
         return "ok"
@@ -197,12 +201,12 @@ def _check_without_wal(db: apsw.Connection) -> str:
     if verdict != "ok":
         return verdict
     for symbol, counted, stored in db.execute(schema.MISCOUNTED):
-        return f"without its WAL it holds {stored} of {counted} counted ticks of {symbol}"
+        return f"without its WAL it has {stored} of {counted} counted ticks of {symbol}"
     return "ok"
 
 
 def _is_wal(path: Path) -> bool:
-    """Whether a write-ahead log begins as one, checksum included (sqlite.org/fileformat2.html#walformat)."""
+    """Whether a WAL has a valid header, including its checksum (sqlite.org/fileformat2.html#walformat)."""
     with path.open("rb") as file:
         head = file.read(_WAL_HEADER.size)
     magic, *_, first, second = _WAL_HEADER.unpack(head)
@@ -218,10 +222,11 @@ def _is_wal(path: Path) -> bool:
 
 
 def _was_ours(path: Path) -> bool:
-    """Whether an unreadable file, which has the name of a day, is what damage leaves of one of ours.
+    """Whether an unreadable file with the name of a day is a damaged day file of ours.
 
-    Its header may bear our mark, begin as a SQLite file does and end or go on without any other mark, or be zeros, as a
-    file system leaves of a block that was never written. Whatever the header is, our tables' text may be behind it.
+    It is, in one of these cases: the header has our application_id; the header has the start of a SQLite header and no
+    other application_id; the header is zeros, which a file system leaves for a block that was not written; or the text
+    of our table definition is in the first pages.
     """
     try:
         with path.open("rb") as file:
@@ -234,4 +239,4 @@ def _was_ours(path: Path) -> bool:
         return True
     if head.startswith(_MAGIC[: len(head)]) and mark in (b"", b"\0\0\0\0"):
         return True
-    return _TEXT_OF_OURS in data and b"\0" in data  # without a zero it is text, a dump for example
+    return _TEXT_OF_OURS in data and b"\0" in data  # a file without a zero byte is text, for example a dump

@@ -1,11 +1,12 @@
-"""Reads a day file of the predecessor: each of its rows is a tick of ours, or has a named reason not to be one.
+"""Reads a day file of the predecessor: each row becomes a tick of ours, or has a named cause why it cannot.
 
-Enters: the file, opened for reading only. Leaves: rows for `ticks`, and the others verbatim. Nothing is guessed: a row
-is taken as it is, or by what its own sequence proves; whatever is in doubt stays beside `ticks`, with all its columns.
+Enters: the file, opened read-only. Leaves: rows for `ticks`, and the other rows unchanged. Nothing is guessed: a row is
+used as it is, or with a correction that its sequence proves. A doubtful row is not put into `ticks`; it is stored with
+all its columns in another table.
 
-Its table `ticks` has a rowid. NOT NULL holds for market, symbol, ts_ms, trading_day, recv_ts_ms and inserted_at_ms
-alone; older files have no recv_ts_ms. Early versions stored ts_ms eight hours off: where the exchange's sequence, whose
-upper half is the second of the trade, says so of a row, its ts_ms is put right by exactly these eight hours.
+The predecessor's table `ticks` has a rowid. Only market, symbol, ts_ms, trading_day, recv_ts_ms and inserted_at_ms are
+NOT NULL; older files have no recv_ts_ms. Early versions stored ts_ms with an error of eight hours. If the sequence of a
+row, whose high 32 bits are the second of the trade, shows this error, ts_ms is corrected by exactly eight hours.
 """
 
 from __future__ import annotations
@@ -54,31 +55,31 @@ COLUMNS: Final = (
 
 # Why a row is not in `ticks`.
 WITHOUT_SEQ: Final = "without_seq"
-ODD_TYPE: Final = "odd_type"  # a value of another type than its column's, or a symbol that is none of Hong Kong's
+ODD_TYPE: Final = "odd_type"  # a value with a wrong type, or a symbol that is not of Hong Kong
 INCOMPLETE: Final = "incomplete"  # no price, volume or turnover
-OTHER_DAY: Final = "other_day"  # by its own time it belongs to another trading day
-TIME_IN_DOUBT: Final = "time_in_doubt"  # its time and its receipt contradict each other, and no sequence decides
-CONFLICT: Final = "conflict"  # another tick has its symbol and sequence, and was first
+OTHER_DAY: Final = "other_day"  # by its time it belongs to another trading day
+TIME_IN_DOUBT: Final = "time_in_doubt"  # its time and its time of receipt do not match, and it has no usable sequence
+CONFLICT: Final = "conflict"  # a different tick with its symbol and sequence is stored
 
 _SHIFT_S: Final = 8 * 3600
-_EARLY_MS: Final = 3_600_000  # no clock of a host that runs is so far behind: received before it was traded
+_EARLY_MS: Final = 3_600_000  # a tick received this long before it was traded has a wrong time
 _PROMPT_MS: Final = 120_000
 _MAX_SHARES: Final = 2**40
 _INT64: Final = 2**63
 _EARLIEST_S: Final = 946_684_800  # 2000-01-01
 _LATEST_S: Final = 4_102_444_800  # 2100-01-01
-_PLAIN: Final = (int, float, int, float, str, int, str, str)  # of ts_ms to push_type
+_PLAIN: Final = (int, float, int, float, str, int, str, str)  # the usual types of ts_ms to push_type
 _SYMBOL: Final = re.compile(r"HK\.[0-9]{5}")
 _CODE: Final = re.compile(r"[0-9]{5}")
 _DAY_IN_NAME: Final = re.compile(r"([0-9]{8})\.db(\.|$)")
-_PUSH_TYPES: Final = {  # the official SDK's words for ours
+_PUSH_TYPES: Final = {  # the official SDK's names → our names
     "REALTIME": PUSH_REALTIME,
     "CACHE": PUSH_CACHE,
     "BYDISCONN": PUSH_REFILL,
     "BY_DISCONN": PUSH_REFILL,
 }
 _BUSY_MS: Final = 5000
-_MAX_ROW_BYTES: Final = 1_000_000  # a row of the predecessor's has 200
+_MAX_ROW_BYTES: Final = 1_000_000  # a row of the predecessor has 200
 
 
 class SourceRow(NamedTuple):
@@ -89,33 +90,33 @@ class SourceRow(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """Where a row goes: a tick, or the cause for which it is none."""
+    """The result for a row: a tick, or the cause why it cannot be one."""
 
     tick: TickRow | None
     cause: str = ""
-    shifted: bool = False  # its time was eight hours off
+    shifted: bool = False  # its time was corrected by eight hours
 
 
 class OursError(StoreError):
-    """The file is a day file of this collector already."""
+    """The file is already a day file of this collector."""
 
 
 class Source:
     """A day file of the predecessor, opened for reading; a context manager.
 
     Raises NoDayError, ForeignFileError for a file of another program, OursError for one of ours, DamagedFileError, and
-    StoreError for what the system refuses. The file itself is not changed, its write-ahead log is read with it.
+    StoreError when the system refuses. The file is not changed. Its WAL is read too.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path  # where it is now: whoever renames it says so here
+        self.path = path  # its current path: set it again after a rename
         _check_file(path)
         self._had_wal = _wal(path).exists()
         with named_errors(path):
             self._db = _connect(path)
         try:
             with named_errors(path):
-                self._db.execute("BEGIN")  # all that is read is of one moment
+                self._db.execute("BEGIN")  # everything is read in one transaction
                 _refuse_others(self._db, path)
                 self.version = int(self._db.pragma("user_version"))
                 has = {name for (name,) in self._db.execute("SELECT name FROM pragma_table_info('ticks')")}
@@ -132,7 +133,7 @@ class Source:
         self._close()
 
     def _close(self) -> None:
-        """A reader of a file in WAL mode makes an empty log and its index, which only a writer would take away."""
+        """Closes the file, and removes the empty WAL and shm that reading a file in WAL mode creates."""
         self._db.close(True)
         with suppress(OSError):
             if not self._had_wal and not _wal(self.path).stat().st_size and not held_by(self.path):
@@ -140,19 +141,19 @@ class Source:
                     part.unlink(missing_ok=True)
 
     def check(self) -> None:
-        """Reads the whole file once; DamagedFileError where SQLite finds it damaged."""
+        """Reads the whole file once. Raises DamagedFileError if SQLite finds damage."""
         with named_errors(self.path):
             verdict = self._db.execute("PRAGMA quick_check(1)").get
         if verdict != "ok":
             raise DamagedFileError(f"{self.path} is damaged ({' '.join(str(verdict).split())})", hint=_DAMAGED)
 
     def count(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         with named_errors(self.path):
             return int(self._db.execute("SELECT count(*) FROM ticks").get)
 
     def day(self) -> str:
-        """The trading day (`20261120`) by the file's name, else by its rows; StoreError where neither tells."""
+        """The trading day (`20261120`), from the file name or else the rows. Raises StoreError if it is unknown."""
         if match := _DAY_IN_NAME.match(self.path.name):
             with suppress(ValueError):
                 return market.day_name(market.parse_day(match[1]))
@@ -163,21 +164,21 @@ class Source:
             return market.day_name(market.parse_day(str(only)))
         except ValueError:
             raise StoreError(
-                f"neither the name of {self.path} nor its rows tell one trading day",
-                hint="give it a name like 20261120.db",
+                f"the trading day is neither in the name of {self.path} nor the same in all its rows",
+                hint="rename it like 20261120.db",
             ) from None
 
     def rows(self, after: int = -_INT64) -> Iterator[SourceRow]:
-        """All rows in the order of their rowid, from the one behind `after` on. Memory is bounded."""
+        """All rows with a rowid above `after`, in order of rowid. Memory is limited."""
         sql = f"SELECT rowid, {self._columns} FROM ticks WHERE rowid > ? ORDER BY rowid"  # noqa: S608 - our own names
         return self._select(sql, (after,))
 
     def rows_by_key(self) -> Iterator[SourceRow]:
-        """All rows in the order of symbol, sequence and rowid: SQLite sorts, a large file in a temporary one."""
+        """All rows in the order of symbol, sequence and rowid. SQLite sorts a large file in a temporary file."""
         return self._select(f"SELECT rowid, {self._columns} FROM ticks ORDER BY symbol, seq, rowid")  # noqa: S608
 
     def copy(self, target: Path) -> None:
-        """Writes a copy of the whole file, one plain file. SQLite's errors are bare."""
+        """Writes a copy of the whole file as one plain file. Raises apsw.Error."""
         with closing(apsw.Connection(str(target))) as db:
             with db.backup("main", self._db, "main") as backup:
                 while not backup.done:
@@ -191,12 +192,12 @@ class Source:
 
 
 def place(row: SourceRow, day: int) -> Placed:
-    """Where a row goes, for the day with this number. Pure."""
+    """The tick of a row for the day with this number, or the cause why it cannot be one. Pure."""
     return _place_plain(row.values, day) or _place(row.values, day)
 
 
 def _place_plain(values: tuple[Any, ...], day: int) -> Placed | None:
-    """A row as nearly all are, in a third of the time; None for one that is looked at with care."""
+    """A fast path for usual rows; None for a row that `_place` must check in detail."""
     if tuple(map(type, values[2:10])) != _PLAIN:
         return None
     its_market, code, ts_ms, price, volume, turnover, direction, seq, tick_type, push_type, *_, recv_ms, _ = values
@@ -275,7 +276,7 @@ def _whole(value: Any) -> int | None:
 
 
 def _is_moment(ts_ms: int) -> bool:
-    """Whether it is a time in milliseconds: one in micro- or nanoseconds, for example, is none."""
+    """Whether it is a possible time in milliseconds, and not, for example, in microseconds."""
     return _EARLIEST_S * 1000 < ts_ms < _LATEST_S * 1000
 
 
@@ -284,7 +285,7 @@ def _is_figure(value: Any) -> bool:
 
 
 def _shift_ms(seq: int, ts_ms: int, recv_ms: int | None) -> int | None:
-    """What must be added to a time: 0 nearly always, eight hours where the sequence says so; None where in doubt."""
+    """The correction to add to a time: 0, or eight hours if the sequence shows that error; None if it is doubtful."""
     second = seq >> 32
     if _EARLIEST_S < second < _LATEST_S:
         off_s = ts_ms // 1000 - second
@@ -301,7 +302,7 @@ def _shift_ms(seq: int, ts_ms: int, recv_ms: int | None) -> int | None:
 
 def _refuse_others(db: apsw.Connection, path: Path) -> None:
     if db.pragma("application_id") == APPLICATION_ID:
-        raise OursError(f"{path} is a day file of this collector already", hint="nothing is to be done")
+        raise OursError(f"{path} is already a day file of this collector", hint="no action is needed")
     if not is_predecessors(db):
         raise foreign_file(db, path)
 
@@ -316,15 +317,15 @@ def _check_file(path: Path) -> None:
     except (FileNotFoundError, NotADirectoryError):
         raise NoDayError(f"there is no {path}", hint=f"ls {path.parent}") from None
     except OSError as error:
-        raise StoreError(f"cannot look at {path} ({error.strerror})", hint="run it with sudo") from error
+        raise StoreError(f"cannot access {path} ({error.strerror})", hint="run it with sudo") from error
     if not stat.S_ISREG(mode):
-        raise ForeignFileError(f"{path} is no regular file", hint="name a file like 20261120.db")
+        raise ForeignFileError(f"{path} is not a regular file", hint="name a file like 20261120.db")
 
 
 def _connect(path: Path) -> apsw.Connection:
-    """For reading only; where its WAL has no shm beside it, and one may be made, also that. Never a checkpoint.
+    """A read-only connection, without a checkpoint. If the WAL has no shm, SQLite needs write access to create it.
 
-    A file on a medium that takes no writes, and without a WAL, is one that nobody changes.
+    A file without a WAL on a read-only medium is opened with `immutable=1`, because it cannot change.
     """
     name = f"file:{quote(str(path.absolute()))}"
     read, write = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI
@@ -347,7 +348,7 @@ def _opened(uri: str, flags: int) -> apsw.Connection:
         db.limit(apsw.SQLITE_LIMIT_LENGTH, _MAX_ROW_BYTES)
         db.execute("PRAGMA query_only = 1")
         db.execute("PRAGMA trusted_schema = 0")
-        _ = db.execute("SELECT count(*) FROM sqlite_schema").get  # only now the file itself is opened
+        _ = db.execute("SELECT count(*) FROM sqlite_schema").get  # only this opens the file itself
     except BaseException:
         db.close(True)
         raise
@@ -356,16 +357,16 @@ def _opened(uri: str, flags: int) -> apsw.Connection:
 
 @contextmanager
 def named_errors(path: Path) -> Iterator[None]:
-    """SQLite's errors with the file's name and a remedy."""
+    """Replaces SQLite errors by StoreErrors with the file name and a remedy."""
     try:
         yield
     except apsw.NotADBError as error:
-        raise ForeignFileError(f"{path} is no SQLite file", hint="name a file like 20261120.db") from error
+        raise ForeignFileError(f"{path} is not an SQLite file", hint="name a file like 20261120.db") from error
     except (apsw.CorruptError, apsw.FormatError) as error:
         raise DamagedFileError(f"{path} is damaged ({error})", hint=_DAMAGED) from error
     except SCHEMA_ERRORS as error:
         raise ForeignFileError(
-            f"{path} is not as the predecessor makes its files ({error})", hint=move_command(path)
+            f"{path} does not have the tables of a predecessor's file ({error})", hint=move_command(path)
         ) from error
     except (apsw.BusyError, apsw.LockedError) as error:
         raise StoreError(f"{path} stays locked", hint=f"sudo fuser -v {path} names who holds it") from error
@@ -376,4 +377,4 @@ def named_errors(path: Path) -> Iterator[None]:
         raise StoreError(f"cannot read {path} ({words})", hint="run it with sudo; sudo dmesg | tail") from error
 
 
-_DAMAGED: Final = "keep it; docs/sqlite-wal.md says what can be saved of it"
+_DAMAGED: Final = "keep it; see docs/sqlite-wal.md for what can be saved"

@@ -1,4 +1,4 @@
-"""Every SELECT: day files read through connections of their own, never the writer's (see `day_connection`)."""
+"""All SELECT statements on day files. They use separate connections, not the writer's (see `day_connection`)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hk_tick_collector.model import GAP_OPEN, Gap, Reconciled, Tick
 
+from .bounded_reading import checked, demand_figures, id_of, odd_first
 from .day_connection import DayConnection, demand_sealed, list_days, path_of, unseal_command
 from .day_records import Completeness, Incomplete, Rule, Run, Stretch, SymbolCount, Totals
-from .guarded import checked, demand_figures, id_of, odd_first
-from .identity import Compared, compare
+from .same_tick import Compared, compare
 from .schema import MISCOUNTED, TICK_COLUMNS
 
 if TYPE_CHECKING:
@@ -37,17 +37,16 @@ __all__ = [
 ]
 
 _INTEGRITY_LINES: Final = 5
-_LONG: Final = ("ticks", "gaps")  # tables that have as many rows as the day had ticks
+_LONG: Final = ("ticks", "gaps")  # tables that can have millions of rows
 
 
 class DayReader(DayConnection):
-    """What is asked of one day file; it opens as every DayConnection."""
+    """The queries on one day file. Raises the errors of DayConnection."""
 
     def ticks(self, symbols: Sequence[str] = (), *, last: int | None = None) -> Iterator[Tick]:
-        """The ticks of the day in the order of (ts_ms, symbol, seq); of these symbols or all, and with `last` only the
-        last so many.
+        """The ticks of the day in the order of (ts_ms, symbol, seq), for these symbols or all; `last`: only the last.
 
-        Memory is bounded: SQLite sorts, a large day in a temporary file. A row that is not as the schema promises is
+        Memory is limited: SQLite sorts a large day in a temporary file. A row that is not as the schema promises is
         raised before the first tick is given.
         """
         where, values = _of_symbols(symbols)
@@ -60,18 +59,18 @@ class DayReader(DayConnection):
         return map(Tick._make, checked(rows, self.path, "ticks", TICK_COLUMNS))
 
     def ticks_by_key(self) -> Iterator[Tick]:
-        """The ticks of the day in the order of (symbol, seq), as they lie in the file."""
+        """The ticks of the day in the order of (symbol, seq), which is their order in the file."""
         return self._ticks("ORDER BY symbol, seq", ())
 
     def latest(self, count: int, symbols: Sequence[str] = ()) -> list[Tick]:
-        """The latest `count` ticks in the order of (ts_ms, symbol, seq), without a scan of the day.
+        """The latest `count` ticks in the order of (ts_ms, symbol, seq), without scanning the day.
 
-        Within a symbol the feed's own sequence says what is latest, among symbols the time does.
+        The latest ticks of a symbol are those with the highest sequences. Across symbols the time decides.
         """
         heap: list[tuple[tuple[int, str, int], Tick]] = []
         for symbol in sorted(self.symbols(symbols), key=lambda symbol: -symbol.last_ts_ms):
             if len(heap) == count and (not heap or symbol.last_ts_ms < heap[0][0][0]):
-                break  # no symbol from here on has a tick as late as those at hand
+                break  # the remaining symbols have only earlier ticks
             for tick in self._ticks("WHERE symbol = ? ORDER BY seq DESC LIMIT ?", (symbol.symbol, count)):
                 entry = ((tick.ts_ms, tick.symbol, tick.seq), tick)
                 if len(heap) < count:
@@ -81,32 +80,32 @@ class DayReader(DayConnection):
         return [tick for _, tick in sorted(heap)]
 
     def ticks_after(self, symbol: str, seq: int, limit: int) -> list[Tick]:
-        """At most `limit` ticks of a symbol with a higher sequence, in its order."""
+        """At most `limit` ticks of a symbol with a sequence above `seq`, in order of sequence."""
         return list(self._ticks("WHERE symbol = ? AND seq > ? ORDER BY seq LIMIT ?", (symbol, seq, limit)))
 
     def tick(self, symbol: str, seq: int) -> Tick:
-        """One tick that is there."""
+        """One stored tick."""
         return next(self._ticks("WHERE symbol = ? AND seq = ?", (symbol, seq)))
 
     def compare(self, rows: Sequence[TickRow]) -> Compared:
-        """Which of `rows` the file does not have, and which differ from the tick that it has under their key."""
+        """The rows whose key is not stored, and the rows whose key a different tick has."""
         with self._named_errors():
             self._allowance.scan(self._bytes)
             return compare(self._db, rows)
 
     def seqs(self, symbol: str, from_seq: int) -> Iterator[int]:
-        """The sequences of a symbol from one on, in order."""
+        """The sequences of a symbol that are `from_seq` or higher, in order."""
         rows = self._select(("seq",), "ticks", "WHERE symbol = ? AND seq >= ? ORDER BY seq", (symbol, from_seq))
         return (seq for (seq,) in rows)
 
     def symbols(self, symbols: Sequence[str] = ()) -> list[SymbolCount]:
-        """The counters of these symbols or of all that have ticks, by name."""
+        """The counters of these symbols, or of all symbols with ticks, ordered by name."""
         where, values = _of_symbols(symbols)
         rows = self._select(SymbolCount._fields, "symbols", f"{where} ORDER BY symbol", values)
         return list(map(SymbolCount._make, rows))
 
     def completeness(self) -> Completeness:
-        """How much of the day is stored, from counters alone."""
+        """How much of the day is stored. Reads only counters."""
         sql = """SELECT count(expected), ifnull(sum(rows) FILTER (WHERE expected IS NOT NULL), 0),
                         ifnull(sum(expected), 0), count(*) - count(expected), ifnull(sum(min(rows, expected)), 0)
                  FROM symbols"""
@@ -115,10 +114,11 @@ class DayReader(DayConnection):
         return found
 
     def incomplete(self, *, first_day: bool) -> Incomplete:
-        """What the day lacks, from counters and gaps alone. `first_day`: there is no file of an earlier day.
+        """The missing ticks of the day. Reads only counters and gaps. `first_day`: there is no file of an earlier day.
 
-        A symbol that was added while the day went on lacks what was traded before. The first run of a day lacks it too;
-        that is to be expected on the first day alone, on others the service should have run.
+        Ticks from before a symbol was added during the day are always expected to be missing (`before_start`). Ticks
+        from before the first run of the day are expected to be missing only on the first day: on other days the service
+        should have been running.
         """
         gaps = """SELECT ifnull(sum(missing), 0),
                          ifnull(sum(missing) FILTER (
@@ -138,12 +138,12 @@ class DayReader(DayConnection):
         return Incomplete(missing, before_start, *above, *worst)
 
     def least_complete(self, count: int) -> list[SymbolCount]:
-        """The symbols that miss the most ticks by their own counter, at most `count`; none that misses none."""
+        """The symbols with the most missing ticks by their counter, at most `count`; complete ones are left out."""
         where = "WHERE expected > rows ORDER BY expected - rows DESC, symbol LIMIT ?"
         return list(map(SymbolCount._make, self._select(SymbolCount._fields, "symbols", where, (count,))))
 
     def rules(self) -> dict[str, Rule]:
-        """What was judged of the sequence of each symbol. A file of schema 2 tells it by `expected` alone."""
+        """The rule of each symbol. For a file of schema 2 it is derived from `expected`."""
         columns = {name for (name,) in self._rows("SELECT name FROM pragma_table_info('symbols')")}
         if {"rule", "run_seq"} <= columns:
             rows = self._select(("symbol", "rule", "run_seq"), "symbols", "")
@@ -152,26 +152,32 @@ class DayReader(DayConnection):
         return {symbol: Rule("counter" if patterned else "", 0) for symbol, patterned in rows}
 
     def without_rule(self, count: int) -> list[str]:
-        """Symbols whose sequence does not tell what is missing, at most `count`, by name."""
+        """Symbols whose sequence does not show what is missing, at most `count`, ordered by name."""
         return sorted(symbol for symbol, rule in self.rules().items() if rule.rule == "none")[:count]
 
     def newest_of(self, symbol: str, count: int, until_ms: int | None = None) -> list[tuple[int, int]]:
-        """Sequence and time of the newest `count` ticks of a symbol in the order of their receipt; of those not later
-        than `until_ms` (UTC epoch ms). Reads all ticks of the symbol.
+        """Sequence and time of the newest `count` ticks of a symbol, in order of receipt. Only ticks whose time is not
+        later than `until_ms` (UTC epoch ms) count. Reads all ticks of the symbol.
         """
         where, values = ("AND ts_ms <= ?", (until_ms,)) if until_ms is not None else ("", ())
         rest = f"WHERE symbol = ? {where} ORDER BY recv_ts_ms DESC, ts_ms DESC LIMIT ?"
         rows = list(self._select(("seq", "ts_ms"), "ticks", rest, (symbol, *values, count)))
         return [(seq, ts_ms) for seq, ts_ms in reversed(rows)]
 
+    def first_seq(self, symbol: str, from_seq: int, to_seq: int) -> int | None:
+        """The lowest sequence of a symbol from `from_seq` to `to_seq`, None if there is none."""
+        sql = "SELECT min(seq) FROM ticks WHERE symbol = ? AND seq BETWEEN ? AND ?"
+        found: int | None = next(self._rows(sql, (symbol, from_seq, to_seq)))[0]
+        return found
+
     def top_seq(self, symbol: str, from_seq: int, to_seq: int) -> int | None:
-        """The highest sequence of a symbol between these, None where there is none."""
+        """The highest sequence of a symbol from `from_seq` to `to_seq`, None if there is none."""
         sql = "SELECT max(seq) FROM ticks WHERE symbol = ? AND seq BETWEEN ? AND ?"
         found: int | None = next(self._rows(sql, (symbol, from_seq, to_seq)))[0]
         return found
 
     def odd_seqs(self, symbol: str, seconds: int) -> set[int]:
-        """The sequences of a symbol whose upper half is not an epoch second within so many of the tick's own time.
+        """The sequences of a symbol whose high 32 bits differ from the tick's epoch second by more than `seconds`.
 
         Reads all ticks of the symbol.
         """
@@ -179,23 +185,23 @@ class DayReader(DayConnection):
         return {seq for (seq,) in self._rows(sql, (symbol, seconds), scans=True)}
 
     def has_seqs(self, from_seq: int, to_seq: int) -> bool:
-        """Whether a tick has a sequence between these. Reads all ticks where none has."""
+        """Whether any tick has a sequence from `from_seq` to `to_seq`. Reads all ticks if none has."""
         sql = "SELECT EXISTS (SELECT 1 FROM ticks WHERE seq BETWEEN ? AND ?)"
         return bool(next(self._rows(sql, (from_seq, to_seq), scans=True))[0])
 
     def open_gaps_and_marks(self, causes: Sequence[str]) -> Iterator[Gap]:
-        """The open gaps, and the gaps of these causes whatever became of them, by symbol and sequence."""
+        """The open gaps, and all gaps with one of these causes, ordered by symbol and sequence."""
         marks = ", ".join("?" * len(causes))
         wanted = f"WHERE status = ? OR cause IN ({marks}) ORDER BY symbol, from_seq"
         rows = self._select(Gap._fields, "gaps", wanted, (GAP_OPEN, *causes))
         return map(Gap._make, rows)
 
     def highest_gap_id(self) -> int:
-        """The highest id of a gap, 0 without any."""
+        """The highest id of a gap, 0 if there is no gap."""
         return id_of(next(self._rows("SELECT ifnull(max(id), 0) FROM gaps"))[0], self.path, "gaps.id")
 
     def sums_of_type(self, tick_type: str) -> dict[str, tuple[int, float]]:
-        """Volume (shares) and turnover (HKD) of one type's ticks, by symbol. Scans the day: seconds for millions."""
+        """Volume (shares) and turnover (HKD) of the ticks of one type, by symbol. Scans the day: that takes seconds."""
         sql = "SELECT symbol, sum(volume), sum(turnover) FROM ticks WHERE tick_type = ? GROUP BY symbol"
         return {symbol: (volume, turnover) for symbol, volume, turnover in self._rows(sql, (tick_type,), scans=True)}
 
@@ -204,10 +210,7 @@ class DayReader(DayConnection):
         return list(self.each_gap(symbols, only_open=only_open))
 
     def each_gap(self, symbols: Sequence[str] = (), *, only_open: bool = False) -> Iterator[Gap]:
-        """The gaps of the day, oldest first; of these symbols or of all.
-
-        Memory is bounded, and a row that is not as the schema promises is raised before the first gap: as with `ticks`.
-        """
+        """The gaps of the day for these symbols or all, oldest first. Memory and errors are as with `ticks`."""
         where, values = _of_symbols(symbols)
         if only_open:
             where, values = (f"{where} AND status = ?" if where else "WHERE status = ?"), (*values, GAP_OPEN)
@@ -215,9 +218,9 @@ class DayReader(DayConnection):
         return map(Gap._make, self._select(Gap._fields, "gaps", f"{where} {order}", values))
 
     def reconciliation(self) -> list[Reconciled]:
-        """What the latest comparison with OpenD's own totals found, by symbol; nothing before the first.
+        """The latest comparison with OpenD's totals, ordered by symbol; empty before the first one.
 
-        The close's comparison, once there is one, replaces that of the lunch break.
+        The comparison after the close replaces the one of the lunch break.
         """
         if not self._db.table_exists("main", "reconciliation"):
             return []  # a file of schema 1
@@ -225,28 +228,28 @@ class DayReader(DayConnection):
         return list(map(Reconciled._make, self._select(Reconciled._fields, "reconciliation", latest)))
 
     def connections(self) -> list[Stretch]:
-        """When OpenD was there and when not, oldest first."""
+        """The times with and without a connection to OpenD, oldest first."""
         rows = self._select(Stretch._fields, "connections", "ORDER BY from_ms")
         return [stretch._replace(connected=bool(stretch.connected)) for stretch in map(Stretch._make, rows)]
 
     def ledger(self) -> list[Run]:
-        """The account of every run that wrote this file, oldest first."""
+        """The ledger row of every run that wrote this file, oldest first."""
         return list(map(Run._make, self._select(Run._fields, "ledger", "ORDER BY started_ms")))
 
     def meta(self) -> dict[str, str]:
-        """What the file says of itself: day, versions."""
+        """The content of the table `meta`: day, versions."""
         return dict(self._select(("key", "value"), "meta", "ORDER BY key"))
 
     def is_sealed(self) -> bool:
-        """Whether the file says that its day is over."""
+        """Whether the file is marked as sealed."""
         return "sealed_ms" in self.meta()
 
     def schema_version(self) -> int:
-        """The version of the tables in the file."""
+        """The schema version of the file."""
         return int(self._db.pragma("user_version"))
 
     def totals(self) -> Totals:
-        """The whole day in one row, from counters alone."""
+        """The totals of the day. Reads only counters."""
         sql = """SELECT count(*), ifnull(sum(rows), 0), min(first_ts_ms), max(last_ts_ms), ifnull(sum(volume), 0),
                         ifnull(sum(turnover), 0.0),
                         (SELECT count(*) FROM gaps WHERE status = 'open'),
@@ -259,23 +262,26 @@ class DayReader(DayConnection):
         )  # JSON has no infinity
 
     def page_bytes(self) -> int:
-        """The size of a page."""
+        """The size of a page in bytes."""
         return int(next(self._rows("PRAGMA page_size"))[0])
 
     def page_count(self) -> int:
-        """How many pages the file has, those in the WAL included."""
+        """The number of pages, including those in the WAL."""
         return int(next(self._rows("PRAGMA page_count"))[0])
 
     def backup_into(self, target: apsw.Connection) -> apsw.Backup:
-        """A copy to be made step by step. Inside `snapshot` no writer makes it begin anew; SQLite's errors are bare."""
+        """A backup into `target`, to be run step by step. Inside `snapshot` a commit does not make it start over.
+
+        Raises apsw.Error.
+        """
         return target.backup("main", self._db, "main")
 
     def miscounted(self) -> list[str]:
-        """Symbols whose counter is not the number of their ticks. Scans the keys: 0.4 s for five million ticks."""
+        """Symbols whose counter is not the number of their ticks. Scans the keys of all ticks."""
         return [symbol for symbol, _, _ in self._rows(MISCOUNTED, scans=True)]
 
     def integrity(self) -> str:
-        """`ok`, or what SQLite finds wrong with the file; it reads all of it."""
+        """`ok`, or the faults that SQLite's integrity check finds. Reads the whole file."""
         return "; ".join(line for (line,) in self._rows(f"PRAGMA integrity_check({_INTEGRITY_LINES})", scans=True))
 
     def _ticks(self, rest: str, values: Sequence[str | int]) -> Iterator[Tick]:
@@ -284,7 +290,7 @@ class DayReader(DayConnection):
     def _select(
         self, columns: Sequence[str], table: str, rest: str, values: Sequence[str | int] = ()
     ) -> Iterator[tuple[Any, ...]]:
-        """Rows as the schema promises them. All but `values` are constants of this module."""
+        """Rows whose values are checked against the schema. All arguments except `values` must be constants."""
         rows = self._rows(f"SELECT {', '.join(columns)} FROM {table} {rest}", values, scans=table in _LONG)  # noqa: S608
         return checked(rows, self.path, table, columns)
 

@@ -1,6 +1,6 @@
-"""Why this account may not use a file or directory, and the command that mends it.
+"""Explains why this account may not use a file or directory, and gives the command that corrects it.
 
-Enters: a path that the system refused. Leaves: whose it is, its mode, and what to paste. Nothing is changed.
+Enters: a path that the system refused. Leaves: its owner, its mode, and a command to paste. Nothing is changed.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from hk_tick_collector.errors import StoreError
 if TYPE_CHECKING:
     from pathlib import Path
 
-JOIN_GROUP: Final = "sudo usermod -aG hkcollector $USER && newgrp hkcollector"  # whoever may read joins the group
+JOIN_GROUP: Final = "sudo usermod -aG hkcollector $USER && newgrp hkcollector"  # members of the group may read
 
 
 def account() -> str:
-    """This process's `user:group`, as chown takes it: names, or numbers where the host knows none."""
+    """The `user:group` of this process for chown: names, or numbers that have no name on this host."""
     return f"{user_name(os.geteuid())}:{_group_name(os.getegid())}"
 
 
 def user_name(uid: int) -> str:
-    """A user's name, or its number where the host knows none."""
+    """The name of a user, or the number if it has no name on this host."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -42,9 +42,9 @@ def _group_name(gid: int) -> str:
 
 
 def refused(what: str, path: Path, error: OSError) -> StoreError:
-    """The error to raise where the system refused to open or make `path`; `what` is its name for the operator.
+    """The error when the system refused to open or create `path`; `what` is its name for the operator.
 
-    Where rights are the cause, it names the owner and has the command that gives the path to this account.
+    If permissions are the cause, it has the owner, and as a hint the command that gives the path to this account.
     """
     reason = f"cannot write {what} {path}: {error.strerror}"
     if error.errno not in (errno.EACCES, errno.EPERM):
@@ -63,13 +63,13 @@ def refused(what: str, path: Path, error: OSError) -> StoreError:
 
 
 def give(path: Path, owner: str, *, writable: bool = True) -> str:
-    """The command that gives a path to `owner` (`user:group`), and the right to write where it lacks that."""
+    """The command that gives a path to `owner` (`user:group`), and write permission if it is not `writable`."""
     quoted = shlex.quote(str(path))
     return f"sudo chown {owner} {quoted}" + ("" if writable else f" && sudo chmod u+rwX {quoted}")
 
 
 def _nearest(path: Path) -> Path:
-    """The path, or its nearest parent that can be looked at."""
+    """The path, or its nearest parent that can be accessed."""
     return next((each for each in (path, *path.parents) if _stat(each) is not None), path)
 
 

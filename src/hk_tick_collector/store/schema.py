@@ -1,12 +1,11 @@
-"""The tables of a day file, and the migrations that lead to them.
+"""The tables of a day file, and the migrations that create them.
 
-`user_version` is the schema's version, `application_id` marks the file as ours; each migration runs in one
-transaction with the version it leads to. Readers outside rely on these names (see docs/data-quality.md): add columns
-and tables, never rename.
+`user_version` is the version of the schema; `application_id` marks the file as ours. Each migration and its version
+number are committed in one transaction. Other programs use the names of tables and columns (see docs/data-quality.md):
+add columns and tables, never rename them.
 
-`ticks` is WITHOUT ROWID because its key is its order: 74 to 85 bytes a row against 129 with a rowid table and an index,
-at the same speed. The counters in `symbols` are kept by a trigger: it runs inside SQLite for exactly the rows that
-were inserted, whatever else the statement skipped as a duplicate.
+`ticks` is WITHOUT ROWID, which needs less space than a rowid table with an index (docs/decisions/0003). A trigger keeps
+the counters in `symbols`: SQLite runs it exactly for the inserted rows, not for the skipped duplicates.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ CREATE TABLE ticks (
     PRIMARY KEY (symbol, seq)
 ) STRICT, WITHOUT ROWID;
 
--- One row a symbol, kept in the transaction of its ticks, so that nobody has to count.
+-- One row for each symbol, updated in the transaction of its ticks, so that no reader has to count.
 CREATE TABLE symbols (
     symbol      TEXT    PRIMARY KEY,
     rows        INTEGER NOT NULL,
@@ -76,7 +75,7 @@ CREATE TRIGGER ticks_counted AFTER INSERT ON ticks BEGIN
         expected = max(expected, excluded.expected);  -- NULL once a tick broke the pattern
 END;
 
--- One row a contiguous hole.
+-- One row for each contiguous gap.
 CREATE TABLE gaps (
     symbol     TEXT    NOT NULL,
     from_seq   INTEGER,
@@ -92,7 +91,7 @@ CREATE TABLE gaps (
 ) STRICT;
 CREATE INDEX gaps_by_symbol ON gaps (symbol, status);
 
--- One row a stretch of time with or without OpenD; to_ms is NULL while it lasts.
+-- One row for each period with or without a connection to OpenD; to_ms is NULL while it lasts.
 CREATE TABLE connections (
     from_ms   INTEGER NOT NULL,
     to_ms     INTEGER,
@@ -101,7 +100,7 @@ CREATE TABLE connections (
     reason    TEXT    NOT NULL     -- why not connected, or what ended the stretch
 ) STRICT;
 
--- One row a run of the service: received = stored + duplicate + rejected + dropped + waiting.
+-- One row for each run of the service: received = stored + duplicate + rejected + dropped + waiting.
 CREATE TABLE ledger (
     run_id     TEXT    PRIMARY KEY,
     started_ms INTEGER NOT NULL,
@@ -117,14 +116,14 @@ CREATE TABLE ledger (
 ) STRICT, WITHOUT ROWID;
 """
 
-# Symbols whose counter is not the number of their ticks: symbol, the counter, the ticks. Reads the keys of all ticks.
+# Symbols whose counter is not the number of their ticks: symbol, counter, number. Reads the keys of all ticks.
 MISCOUNTED: Final = """SELECT symbol, ifnull(counted.rows, 0), ifnull(stored.rows, 0)
     FROM symbols AS counted
     FULL JOIN (SELECT symbol, count(*) AS rows FROM ticks GROUP BY symbol) AS stored USING (symbol)
     WHERE counted.rows IS NOT stored.rows ORDER BY 1"""
 
 _V2: Final = """
--- One row a symbol and session: our sums beside OpenD's own totals of the day so far.
+-- One row for each symbol and session: our sums and OpenD's totals of the day so far.
 CREATE TABLE reconciliation (
     session           TEXT    NOT NULL CHECK (session IN ('lunch', 'close')),
     symbol            TEXT    NOT NULL,
@@ -142,10 +141,10 @@ CREATE TABLE reconciliation (
 ) STRICT, WITHOUT ROWID;
 """
 
-# The rule of a symbol's sequence is judged by the collector alone, tick by tick; a trigger that judged it too let one
-# wrong tick cost the symbol its completeness for the day. `expected` grows with each row here, and the collector
-# corrects it in the transaction of the gaps that change it: rows + ticks missing in open gaps + ticks that came and are
-# not in this file (rejected, or of another day by their own time).
+# Only the collector decides whether a symbol follows the rule. In version 1 a trigger decided it, and one wrong tick
+# made the completeness of the symbol unknown for the whole day. The trigger now increases `expected` by 1 for each row.
+# The collector corrects `expected` in the transaction of a gap: rows + ticks missing in open gaps + received ticks that
+# are not in this file (rejected, or stored in another day's file).
 _V3: Final = """
 ALTER TABLE symbols ADD COLUMN rule TEXT NOT NULL DEFAULT '';       -- counter, none; '' before it is judged
 ALTER TABLE symbols ADD COLUMN run_seq INTEGER NOT NULL DEFAULT 0;  -- where the counter began anew within the day
@@ -167,4 +166,4 @@ CREATE TRIGGER ticks_counted AFTER INSERT ON ticks BEGIN
 END;
 """
 
-MIGRATIONS: Final = (_V1, _V2, _V3)  # MIGRATIONS[n] leads from version n to n + 1
+MIGRATIONS: Final = (_V1, _V2, _V3)  # MIGRATIONS[n] migrates from version n to n + 1

@@ -1,7 +1,8 @@
-"""What others changed in the tables of a day file: named, and repaired where that is safe.
+"""Detects changes that other programs made to the tables of a day file, and undoes those that are safe to undo.
 
-Enters: a connection to a file of ours. Leaves: words. A column that may be empty, an index, a view are harmless and
-stay. A trigger or an index of ours that was dropped or altered is made anew. All else is for the operator to undo.
+Enters: a connection to a file of ours. Leaves: descriptions of the changes. A new nullable column, index or view is
+harmless and is kept. A trigger or index of ours that was dropped or altered is created again. The operator must undo
+all other changes.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from . import schema
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
-# What SQLite raises when tables are not as a statement expects, or a trigger or an index refuses a row. With our own
-# tables unchanged these are bugs of ours.
+# The errors that SQLite raises when tables differ from what a statement expects, or a trigger or an index refuses a
+# row. If our tables are unchanged, they are bugs of ours.
 SCHEMA_ERRORS: Final = (
     apsw.SQLError,
     apsw.ConstraintError,
@@ -38,7 +39,7 @@ class _Column(NamedTuple):
     type: str
     not_null: bool
     default: str | None
-    key: int  # its place in the primary key, from 1; 0 outside of it
+    key: int  # its position in the primary key, from 1; 0 if it is not part of it
     hidden: int
 
 
@@ -46,7 +47,7 @@ class _Object(NamedTuple):
     kind: str  # table, index, trigger, view
     name: str
     table: str
-    sql: str | None  # None for an index that SQLite made by itself
+    sql: str | None  # None for an index that SQLite created itself
 
 
 class _Tables(NamedTuple):
@@ -56,9 +57,9 @@ class _Tables(NamedTuple):
 
 @contextmanager
 def named_changes(db: apsw.Connection, name: str) -> Iterator[None]:
-    """Turns an error that follows from a change by others into SchemaChangedError; any other stays as it is: a bug.
+    """Turns an error caused by a schema change of another program into SchemaChangedError. Other errors are bugs.
 
-    `name` is the file's, for the message. To be left only outside of a transaction.
+    `name` is the name of the file, for the message. The block must end outside of a transaction.
     """
     try:
         yield
@@ -70,7 +71,7 @@ def named_changes(db: apsw.Connection, name: str) -> Iterator[None]:
 
 
 def named_change(db: apsw.Connection, name: str, error: Exception) -> SchemaChangedError | None:
-    """The error to raise for one of SCHEMA_ERRORS; None when nothing was changed: then it is a bug."""
+    """The error to raise for one of SCHEMA_ERRORS; None if the schema is unchanged, so that it is a bug."""
     found = difference(db)
     if found is None and (isinstance(error, UnicodeDecodeError) or _OVERFLOW in str(error)):
         found = "it holds values that no collector wrote"
@@ -78,7 +79,7 @@ def named_change(db: apsw.Connection, name: str, error: Exception) -> SchemaChan
 
 
 def difference(db: apsw.Connection) -> str | None:
-    """What is not as this version makes it and may be in the way, in words; None when nothing is."""
+    """Describes a difference to our schema that may cause an error; None if there is none."""
     version = int(db.pragma("user_version"))
     ours, newest = _made_by(schema.MIGRATIONS[: max(version, 0)]), _made_by(schema.MIGRATIONS)
     try:
@@ -87,7 +88,7 @@ def difference(db: apsw.Connection) -> str | None:
         return f"its schema cannot be read: {cause}"
     early = [each for key, each in newest.objects.items() if key not in ours.objects and key in found.objects]
     if early:
-        return f"user_version is {version}, and the {early[0].kind} {early[0].name} is there"
+        return f"user_version is {version}, but the {early[0].kind} {early[0].name} of a later version exists"
     wrong = _obstacle(ours, found) or _of_others(ours, found)
     if wrong:
         return wrong
@@ -100,9 +101,9 @@ def difference(db: apsw.Connection) -> str | None:
 
 
 def mend(db: apsw.Connection, name: str) -> list[str]:
-    """Makes triggers and indexes of ours anew where they were dropped or altered; returns what was made, in words.
+    """Creates dropped or altered triggers and indexes of ours again; returns a description of each.
 
-    To be called within a transaction. Raises SchemaChangedError, nothing done, when a table cannot be written as it is.
+    Call it within a transaction. Raises SchemaChangedError, without a change, if a table cannot be written.
     """
     ours = _made_by(schema.MIGRATIONS)
     found = _read(db, ours.columns)
@@ -123,15 +124,15 @@ def mend(db: apsw.Connection, name: str) -> list[str]:
 
 
 def columns_of(migrations: tuple[str, ...], table: str) -> list[_Column]:
-    """The columns of a table as these migrations make it; none where they make no such table."""
+    """The columns of a table as these migrations create it; empty if they do not create it."""
     return list(_made_by(migrations).columns.get(table, {}).values())
 
 
 def refuse_foreign_triggers(db: apsw.Connection, name: str) -> None:
-    """From now on no statement is prepared in which a trigger of others changes a table of ours: SchemaChangedError.
+    """Makes SQLite refuse statements in which a trigger of another program changes our tables: SchemaChangedError.
 
-    Such a trigger can take away what was just inserted, and SQLite counts it as stored all the same. What triggers of
-    others do to tables of their own is theirs. `name` is the file's, for the message.
+    Such a trigger can delete a row that was just inserted, and SQLite would still count it as inserted. Triggers of
+    other programs may change their own tables. `name` is the name of the file, for the message.
     """
     ours = _made_by(schema.MIGRATIONS)
     mine = {name for kind, name in ours.objects if kind == "trigger"}
@@ -141,7 +142,7 @@ def refuse_foreign_triggers(db: apsw.Connection, name: str) -> None:
             if operation in _CHANGES and first in ours.columns:
                 raise SchemaChangedError(f"{name}: the trigger {by} changes the table {first}", hint=CHANGED_HINT)
             if operation == apsw.SQLITE_RECURSIVE:
-                raise SchemaChangedError(f"{name}: the trigger {by} may run without an end", hint=CHANGED_HINT)
+                raise SchemaChangedError(f"{name}: the trigger {by} may run without end", hint=CHANGED_HINT)
         return apsw.SQLITE_OK
 
     db.authorizer = judge
@@ -151,12 +152,12 @@ _CHANGES: Final = (apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE)
 
 
 def cookie(db: apsw.Connection) -> int:
-    """SQLite's count of changes to the schema: as long as it stays, nobody changed anything."""
+    """SQLite's counter of schema changes: while it is the same, the schema is unchanged."""
     return int(db.execute("PRAGMA schema_version").get)  # `pragma` would prepare it at each commit
 
 
 def _obstacle(ours: _Tables, found: _Tables) -> str | None:
-    """What keeps our statements from working."""
+    """Describes a change that makes our statements fail."""
     for table, columns in ours.columns.items():
         if table not in found.columns:
             kind = "a view" if ("view", table) in found.objects else "missing"
@@ -174,7 +175,7 @@ def _obstacle(ours: _Tables, found: _Tables) -> str | None:
 
 
 def _of_others(ours: _Tables, found: _Tables) -> str | None:
-    """What others added to our tables that can refuse a row."""
+    """Describes an index or trigger of another program that can refuse a row."""
     for key, each in found.objects.items():
         if each.kind in ("trigger", "index") and key not in ours.objects and each.table in ours.columns:
             return f"the {each.kind} {each.name} was added to {each.table}"
@@ -182,7 +183,7 @@ def _of_others(ours: _Tables, found: _Tables) -> str | None:
 
 
 def _read(db: apsw.Connection, tables: Container[str] | None = None) -> _Tables:
-    """What the file has; columns of these tables or of all: SQLite may not be able to read those of others."""
+    """The schema of the file, with the columns of these tables or of all. SQLite may fail to read foreign tables."""
     rows = db.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema").fetchall()
     objects = {(each.kind, each.name): each for each in map(_Object._make, rows)}
     columns: dict[str, dict[str, _Column]] = {}
@@ -200,7 +201,7 @@ def _columns(db: apsw.Connection, table: str) -> Iterator[_Column]:
 
 @cache
 def _made_by(migrations: tuple[str, ...]) -> _Tables:
-    """The tables as these migrations make them."""
+    """The schema that these migrations create."""
     db = apsw.Connection(":memory:")
     try:
         for migration in migrations:

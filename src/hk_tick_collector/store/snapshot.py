@@ -1,24 +1,13 @@
-"""A copy of a day file that anybody can open anywhere, taken while the collector writes.
+"""Makes a snapshot: a checked copy of a day file, taken while the collector writes.
 
-Enters: a day file, live or sealed. Leaves: `YYYYMMDD.snapshot.db`, one plain file of one moment, checked, and beside it
-`YYYYMMDD.snapshot.db.sha256` as `sha256sum` writes it. Both appear whole or not at all, whatever ends the process. The
-day file is opened for reading only; nothing here logs, waits or retries.
+Enters: a day file, live or sealed. Leaves: `YYYYMMDD.snapshot.db`, one plain file with the state at one moment, and
+`YYYYMMDD.snapshot.db.sha256` in the format of `sha256sum`. Neither is ever visible incomplete, even if the process is
+killed. The day file is opened read-only. Nothing here logs, waits or retries.
 
-SQLite's backup API copies in steps, and begins anew whenever another process has committed between two of them. So one
-read transaction spans all steps: the copy is of the moment it began. While it lasts, the write-ahead log cannot be used
-anew and grows instead. Measured on two cores beside a writer of 2,000 rows every 0.2 s, file of 407 MB; the slowest
-commit of the writer meanwhile was 56 ms without any copy:
-
-    method                                        time            slowest commit   log grew by
-    no transaction, 16 MB a step                  not in 40 s     168 ms           180 MB        begun anew 201 times
-    the shell's .backup, 100 pages a step         not in 40 s     335 ms           39 MB
-    VACUUM INTO                                   1.4 to 2.1 s    44 to 116 ms     0 to 18 MB    no room check, no bar
-    one transaction, 16 MB a step                 0.8 to 0.9 s    153 to 259 ms    7 to 9 MB
-    the same, each step sent to disk at once      0.9 to 1.6 s    49 to 189 ms     0 to 15 MB
-    the same, 1 MB a step: this one               0.8 to 0.9 s    21 to 41 ms      8 to 9 MB
-
-With eleven other busy processes on these cores it took 4 to 11 s, the log grew by up to 104 MB. The bound is on the
-log: where it has grown by MAX_WAL_GROWTH_BYTES, because the target is slow, the copy ends, not the collector.
+SQLite's backup API copies in steps, and starts over when another process commits between two steps. So all steps are in
+one read transaction, and the copy has the state at its start. During the transaction the WAL cannot be reset and grows.
+If it has grown by MAX_WAL_GROWTH_BYTES because the target is slow, the copy fails. The collector is not affected. The
+measurements of this and other methods are in docs/decisions/0011.
 """
 
 from __future__ import annotations
@@ -44,50 +33,50 @@ if TYPE_CHECKING:
 
     from .query import Totals
 
-    Progress = Callable[[str, int, int], None]  # what is being done, bytes done, bytes in all
+    Progress = Callable[[str, int, int], None]  # (name of the step, bytes done, bytes in total)
 
 SUFFIX: Final = ".snapshot.db"
 SUM_SUFFIX: Final = ".sha256"
-MAX_WAL_GROWTH_BYTES: Final = 256 * 2**20  # half of what `status` warns of
+MAX_WAL_GROWTH_BYTES: Final = 256 * 2**20  # half of the size at which `status` warns
 
 _MODE: Final = 0o640
-_SUM_CHARS: Final = 1000  # the sum and a name
-_DRAFT_MODE: Final = 0o600  # its lock is for its owner alone: a reader could take one and keep us out
+_SUM_CHARS: Final = 1000  # most characters of a SHA-256 file: the sum and a name
+_DRAFT_MODE: Final = 0o600  # anyone who can read the draft could lock it, so only its owner can
 _STEP_BYTES: Final = 2**20
 _READ_BYTES: Final = 16 * 2**20
-_SPARE_BYTES: Final = 16 * 2**20  # for the log and the file system's own books
-_ROLLBACK_JOURNAL: Final = b"\x01\x01"  # the versions for writing and reading of a file that is not in WAL mode
+_SPARE_BYTES: Final = 16 * 2**20  # for the WAL and the metadata of the file system
+_ROLLBACK_JOURNAL: Final = b"\x01\x01"  # write version and read version of a file that is not in WAL mode
 _VERSIONS_AT: Final = 18  # sqlite.org/fileformat2.html#file_format_version_numbers
 
 
 class Snapshot(NamedTuple):
-    """One that was taken."""
+    """A finished snapshot."""
 
     path: Path
     size_bytes: int
     sha256: str
     symbols: int
     rows: int
-    newest_ts_ms: int | None  # None while there is no tick
-    replaced: bool  # an older one had the name
+    newest_ts_ms: int | None  # None if there is no tick
+    replaced: bool  # it replaced an older one
 
 
 def snapshot_path(directory: Path, day: str) -> Path:
-    """Where the snapshot of a day (`20261120`) is, or would be."""
+    """The path of the snapshot of a day (`20261120`)."""
     return directory / f"{day}{SUFFIX}"
 
 
 def sum_path(snapshot: Path) -> Path:
-    """Where the SHA-256 of a snapshot is, or would be."""
+    """The path of the SHA-256 of a snapshot."""
     return snapshot.with_name(snapshot.name + SUM_SUFFIX)
 
 
 def take(source: Path, directory: Path, *, keep_free_bytes: int, progress: Progress) -> Snapshot:
-    """Copies a day file into a directory, checks the copy and gives it its name; an older one of the day is replaced.
+    """Copies a day file into a directory and checks the copy. An older snapshot of the day is replaced.
 
-    At least `keep_free_bytes` of the target's disk stay free. Run by root, the files belong to the day file's owner.
-    Raises what DayReader raises for the day file; StoreError for a target that cannot be written or has no room, a
-    copy that does not pass its check, and an older snapshot that has more ticks, which stays.
+    At least `keep_free_bytes` of the target's disk stay free. If root runs it, the files get the owner of the day file.
+    Raises the errors of DayReader for the day file. Raises StoreError if the target cannot be written or is full, if
+    the copy does not pass its check, or if an older snapshot has more ticks; the older one is then kept.
     """
     final = snapshot_path(directory, source.stem)
     with DayReader(source) as reader, _draft(final, source) as (draft, fd):
@@ -98,9 +87,11 @@ def take(source: Path, directory: Path, *, keep_free_bytes: int, progress: Progr
         with _named_errors(directory):
             os.pwrite(fd, _ROLLBACK_JOURNAL, _VERSIONS_AT)
             os.fsync(fd)
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)  # the check reads what is on the disk, not in memory
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)  # the check must read from the disk, not from memory
         size = os.fstat(fd).st_size
-        digest = _digest(fd, size, progress)  # first: it brings the file into memory in its order, ten times as fast
+        digest = _digest(
+            fd, size, progress
+        )  # before the check: it reads the file sequentially into memory, which is much faster
         progress("check", size, size)
         totals = _check(draft, source)
         progress("check", size, size)
@@ -111,7 +102,7 @@ def take(source: Path, directory: Path, *, keep_free_bytes: int, progress: Progr
 
 
 def read_sum(snapshot: Path) -> str | None:
-    """The SHA-256 that a snapshot had when it was taken; None where that was not written or is of another file."""
+    """The SHA-256 of a snapshot at its creation; None if it does not exist or is of another file."""
     try:
         path = sum_path(snapshot)
         if not path.is_file():  # a pipe would wait for a writer
@@ -125,10 +116,11 @@ def read_sum(snapshot: Path) -> str | None:
 
 @contextmanager
 def _draft(final: Path, source: Path) -> Iterator[tuple[Path, int]]:
-    """The file to copy into, under a hidden name, and a descriptor of it; gone at the end unless it was renamed.
+    """The target file under a hidden name, and a descriptor of it. It is removed at the end unless it was renamed.
 
-    The lock keeps a second snapshot of the day away, and ends with its holder: what a killed one left is used anew.
-    Close no other descriptor of the draft meanwhile: that would drop SQLite's locks.
+    A lock prevents a second snapshot of the same day. The kernel releases it when the process ends, so the draft of a
+    killed snapshot is used again. Do not close another descriptor of the draft meanwhile: that would release SQLite's
+    locks.
     """
     draft = final.with_name(f".{final.name}.partial")
     with _named_errors(final.parent):
@@ -160,21 +152,21 @@ def _draft(final: Path, source: Path) -> Iterator[tuple[Path, int]]:
 
 
 def _give(fd: int, source: Path) -> None:
-    """What root makes belongs to the account that owns the data."""
+    """If root runs this, gives the file to the account that owns the data."""
     if os.geteuid() == 0:
         owner = source.stat()
         os.fchown(fd, owner.st_uid, owner.st_gid)
 
 
 def _refuse_a_loss(final: Path, rows: int) -> None:
-    """A day file that was begun anew, after damage, must not cost the better copy that was taken before."""
+    """Raises StoreError if an existing snapshot has more ticks, because the day file was replaced after damage."""
     if not final.exists():
         return
     try:
         with DayReader(final) as older:
             before = older.totals().rows
     except CollectorError:
-        return  # it is of no use
+        return  # it cannot be read
     if before > rows:
         raise StoreError(
             f"{final} has {before:,} ticks and the day file now {rows:,}: it was not replaced",
@@ -183,12 +175,12 @@ def _refuse_a_loss(final: Path, rows: int) -> None:
 
 
 def _copy(reader: DayReader, draft: Path, fd: int, keep_free_bytes: int, progress: Progress) -> None:
-    """All pages as the reader's transaction sees them."""
+    """Copies all pages in the reader's transaction."""
     wal_limit = _wal_bytes(reader.path) + MAX_WAL_GROWTH_BYTES
     target = apsw.Connection(str(draft), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
-        target.pragma("journal_mode", "off")  # a draft is thrown away, never rolled back
-        target.pragma("synchronous", "off")  # it is synced once, when the transaction no longer holds the log
+        target.pragma("journal_mode", "off")  # an incomplete draft is deleted, not rolled back
+        target.pragma("synchronous", "off")  # it is synced once, after the transaction
         page_bytes = reader.page_bytes()
         _demand_room(draft.parent, reader.page_count() * page_bytes, keep_free_bytes)
         with reader.backup_into(target) as backup:
@@ -197,7 +189,7 @@ def _copy(reader: DayReader, draft: Path, fd: int, keep_free_bytes: int, progres
                 total, left = backup.page_count * page_bytes, backup.remaining * page_bytes
                 os.posix_fadvise(
                     fd, 0, 0, os.POSIX_FADV_DONTNEED
-                )  # begins to write, so that no one commit waits for all
+                )  # starts writing to the disk, so that a commit of the collector does not wait for all pages
                 _demand_room(draft.parent, left, keep_free_bytes)
                 if left and _wal_bytes(reader.path) > wal_limit:
                     raise StoreError(
@@ -216,7 +208,7 @@ def _demand_room(directory: Path, needed_bytes: int, keep_free_bytes: int) -> No
 
 
 def _check(draft: Path, source: Path) -> Totals:
-    """The whole of SQLite's own check, which costs no more than its quick one here, and every symbol's counter."""
+    """Runs SQLite's full integrity check, which is as fast as the quick one here, and checks every symbol's counter."""
     wrong: list[str] = []
     try:
         with DayReader(draft) as copy:
@@ -229,7 +221,7 @@ def _check(draft: Path, source: Path) -> Totals:
         raise StoreError(f"the copy of {source} does not pass its check ({verdict})", hint="see docs/sqlite-wal.md")
     if wrong:
         raise StoreError(
-            f"{source} does not have as many ticks as its table symbols tells, {wrong[0]} for one",
+            f"{source} does not have as many ticks as its table `symbols` says, for example {wrong[0]}",
             hint="copy it with sqlite3's .backup and see docs/sqlite-wal.md",
         )
     return totals
@@ -244,7 +236,7 @@ def _digest(fd: int, size: int, progress: Progress) -> str:
 
 
 def _publish(draft: Path, final: Path, digest: str, owner: os.stat_result) -> None:
-    """Gives both files their names. At no moment is there a sum of another file, or a snapshot beside a foreign WAL."""
+    """Gives both files their final names. No reader can ever see a SHA-256 of another file, or a WAL of another one."""
     sums = draft.with_name(draft.name + SUM_SUFFIX)
     fd = os.open(sums, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
     try:
@@ -268,15 +260,15 @@ def _wal_bytes(source: Path) -> int:
 
 
 def _named_errors(directory: Path) -> AbstractContextManager[None]:
-    """What the system and SQLite refuse while we write there, with a remedy."""
+    """Turns errors while writing to the directory into StoreErrors with a remedy."""
 
     def words(error: Exception, told: object) -> tuple[str, str]:
         if isinstance(error, FileNotFoundError | NotADirectoryError):
-            return f"there is no directory {directory}", "make it, or name another with --to or SNAPSHOT_DIR"
+            return f"there is no directory {directory}", "create it, or name another with --to or SNAPSHOT_DIR"
         if isinstance(error, PermissionError):
             hint = "name a directory of yours with --to, or run it as hkcollector: sudo -u hkcollector"
             return f"no right to write in {directory}", hint
-        # Of either disk: SQLite does not tell whose.
-        return f"the copy to {directory} failed ({told})", "df -h and dmesg | tail tell more"
+        # SQLite does not say on which of the two disks the error occurred.
+        return f"the copy to {directory} failed ({told})", "check both disks: df -h; sudo dmesg | tail"
 
     return refusals_named(words)

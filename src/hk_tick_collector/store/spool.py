@@ -1,13 +1,13 @@
-"""The spool: where received rows wait on disk while neither the day file nor memory can take them.
+"""The spool: received rows wait here on disk while neither the day file nor memory can take them.
 
-Enters: rows. Leaves: the same rows, oldest first, until they are said to be committed elsewhere. Nothing here logs,
-waits or retries, and there is no thread: errors tell what the disk did, and `collect` decides.
+Enters: rows. Leaves: the same rows, oldest first, until `forget` says that they are committed elsewhere. Nothing here
+logs, waits, retries or starts a thread: errors say what failed, and `collect` decides.
 
-The directory holds segments, `0000000001.spool` and on; while there are no rows to keep there is no directory either.
+The directory contains segments, `0000000001.spool` and so on. While there are no rows, there is no directory.
 
-Progress is kept in memory alone: a segment is removed once all of it is committed, and what was committed of one before
-a crash is replayed again. That is harmless, because `(symbol, seq)` is the key of a day file, and it spares a second
-file that would have to be kept in step with the first.
+How far the spool was read is kept only in memory. A segment is removed when all its rows are committed. After a crash,
+the committed rows of the first segment are replayed again. That is harmless, because `(symbol, seq)` is the primary key
+of a day file, and no second file is needed to record the progress.
 """
 
 from __future__ import annotations
@@ -34,31 +34,31 @@ if TYPE_CHECKING:
 DIRECTORY_MODE: Final = 0o750
 FILE_MODE: Final = 0o640
 
-# Small enough that space comes back while a full disk is being drained, and that a crash replays little of it twice;
-# large enough that a long outage makes hundreds of files and not thousands.
+# Small enough to free space soon on a full disk, and to replay few rows twice after a crash. Large enough for a long
+# outage to create hundreds of files and not thousands.
 SEGMENT_BYTES: Final = 16 * 1024 * 1024
 
 
 class Spool:
-    """Rows on disk, in the order in which they came. Made lazily: a spool that is never needed leaves nothing behind.
+    """Rows on disk, in order of arrival. The directory is created only when rows are appended.
 
-    `append` is for one thread, `first` and `forget` are for one other; the rest may be called from anywhere. Reads what
-    an earlier run left, checks it, and cuts off what a crash left unfinished at a segment's end, which was never
-    acknowledged: see `pop_damage`. `close` ends it for appends.
+    One thread may call `append`, and one other thread `first` and `forget`; any thread may call the other methods. The
+    segments of an earlier run are read and checked. An incomplete record at the end of a segment, left by a crash, was
+    never acknowledged and is truncated: see `pop_damage`. After `close` nothing can be appended.
 
-    Raises StoreError when the directory, or the place where it would be made, cannot be written.
+    Raises StoreError when the directory, or the parent where it would be created, cannot be written.
     """
 
     def __init__(self, directory: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
         self._directory = directory
         self._segment_bytes = segment_bytes
         self._lock = threading.Lock()  # for the fields below; never held while a file is read, written or synced
-        self._idle = threading.Condition(self._lock)  # told when a write has returned
+        self._idle = threading.Condition(self._lock)  # notified when a write has returned
         self._segments: deque[Segment] = deque()  # oldest first
         self._current: Segment | None = None  # the one to append to
         self._appending = False
         self._writing = False  # a write of `append` has not returned
-        self._written_rows = 0  # by this process, in whole records, synced or not
+        self._written_rows = 0  # rows of complete records written by this process, synced or not
         self._closed = False
         self._damage: list[Damage] = []
         self._number = 0  # of the newest segment
@@ -68,20 +68,21 @@ class Spool:
         except OSError as error:
             raise StoreError(
                 f"cannot use the spool {directory}: {error.strerror}",
-                hint="it must be a directory, or a place to make one, where the collector's account may write",
+                hint="it must be a directory in which the collector's account may write, or one that it may create",
             ) from error
 
     @property
     def rows(self) -> int:
         """Rows appended and not yet forgotten.
 
-        Rows that were damaged since, in a record whose head does not tell how many, count until their segment goes.
+        If the header of a record is damaged later, the number of its rows is unknown: they count until its segment is
+        removed.
         """
         with self._lock:
             return sum(segment.rows for segment in self._segments)
 
     def pop_damage(self) -> list[Damage]:
-        """What was found damaged or foreign since the last call: at the start, then by `first`. Foreign files stay."""
+        """Damage and foreign files found since the last call, at the start or by `first`. Foreign files are kept."""
         with self._lock:
             damage, self._damage = self._damage, []
         return damage
@@ -89,8 +90,8 @@ class Spool:
     def append(self, rows: Sequence[TickRow]) -> None:
         """Adds rows; they are on disk when it returns.
 
-        Raises OSError, and then the spool is as before, unless `close` came between. Integers beyond 64 bits raise
-        struct.error, text that is no UTF-8 UnicodeEncodeError: such rows fit into no day file either.
+        Raises OSError. The spool is then unchanged, unless `close` was called meanwhile. Integers beyond 64 bits raise
+        struct.error, and text that is not valid UTF-8 raises UnicodeEncodeError; a day file cannot store them either.
         """
         if not rows:
             return
@@ -102,19 +103,19 @@ class Spool:
             if segment is None or segment.end >= self._segment_bytes:
                 self._number += 1
                 segment = Segment(path_in(self._directory, self._number))
-            self._current, self._appending = segment, True  # now the reader removes neither it nor the directory
+            self._current, self._appending = segment, True  # prevents the reader from removing it and the directory
         new = segment.end == 0
         try:
             if new:
                 _make_directory(self._directory)
             end = self._write(segment.path, segment.end, records)
         except BaseException:
-            # Never again into this segment: after a failed write or fsync nobody knows what the disk holds of it, and
-            # a later fsync may report success for pages that the kernel has thrown away. What was acknowledged before
-            # is on disk, and stays to be replayed.
+            # This segment is not used for appends any more: after a failed write or fsync it is unknown what is on the
+            # disk, and a later fsync may report success for pages that the kernel has discarded. Rows acknowledged
+            # before are on disk and will be replayed.
             with self._lock:
                 if self._closed:
-                    raise  # what has gone in was told by `close`, so it stays
+                    raise  # `close` has already counted the written rows
                 self._current, self._appending = None, False
             self._remove_drained()
             raise
@@ -126,11 +127,11 @@ class Spool:
             self._appending = False
 
     def close(self, timeout_s: float) -> int:
-        """Nothing more goes in; returns how many rows went in since this spool was made, in whole records.
+        """Ends the spool for appends. Returns how many rows were written since its creation, in complete records.
 
-        Those of an append that is still under way count as far as they are written: the next start finds them, also if
-        their sync does not return before this process ends; only a power cut could cost them. The one write that may
-        be under way is waited for, for `timeout_s` at most. Its rows do not count when it takes longer.
+        The rows of a running append count as far as they are written. The next start finds them, even if their sync
+        does not return before this process ends; only a power cut could lose them. A running write is waited for, at
+        most `timeout_s`. If it takes longer, its rows do not count.
         """
         with self._idle:
             self._closed = True
@@ -140,15 +141,15 @@ class Spool:
     def first(self, max_rows: int = 1, *, patient: bool = False) -> list[TickRow] | None:
         """The oldest rows that are not forgotten; None when there are none.
 
-        They are those of one record, and of as many behind it as have `max_rows` rows with it at most. What turns out
-        to be damaged is passed over for good, and told by `pop_damage`. Raises OSError when the file cannot be opened
-        now, or, to a caller who is `patient`, read; its rows are there for a later call.
+        They are the rows of one record and of following records, up to `max_rows`. A damaged record is skipped and
+        reported by `pop_damage`. Raises OSError when the file cannot be opened now. With `patient` it also raises
+        OSError when a record cannot be read now; without, such a record is skipped as damaged.
         """
         self._returned = None
         while True:
             with self._lock:
                 segment = self._segments[0] if self._segments else None
-                if segment is None or segment.position >= segment.end:  # drained, while `append` still holds it
+                if segment is None or segment.position >= segment.end:  # read to its end, and `append` still uses it
                     return None
                 position, end, known = segment.position, segment.end, segment.damage.get(segment.position)
             if known is not None:
@@ -157,7 +158,7 @@ class Spool:
             try:
                 part, rows = record.read_rows(segment.path, position, end)
             except FileNotFoundError:
-                part, rows = record.Part(end, segment.rows, cause="the file is gone"), None
+                part, rows = record.Part(end, segment.rows, cause="the file does not exist"), None
             if rows is not None:
                 position = part.end
                 if len(rows) < max_rows:
@@ -172,9 +173,9 @@ class Spool:
             self._advance(segment, part.end, part.rows or 0)
 
     def forget(self) -> None:
-        """Lets go of the rows that `first` returned last, because they are committed elsewhere.
+        """Removes the rows that `first` returned last, because they are committed elsewhere.
 
-        Never fails: what cannot be removed now is replayed by the next run and found to be there.
+        Never fails: if a segment cannot be removed, the next run replays it, and its rows are duplicates.
         """
         if self._returned is not None:
             self._advance(*self._returned)
@@ -197,9 +198,10 @@ class Spool:
             raise OSError(errno.ECANCELED, "the spool has been closed")
 
     def _write(self, path: Path, end: int, records: list[tuple[int, bytes]]) -> int:
-        """Writes records, each with its number of rows, behind `end` and syncs; 0 makes the file; returns the new end.
+        """Writes records, each with its number of rows, at offset `end`, syncs, and returns the new end.
 
-        After an error the file is as before, as far as possible, unless `close` has told what is in it.
+        The file is created if `end` is 0. After an error the file is restored as far as possible, unless `close` has
+        already counted the written rows.
         """
         new, at, written_rows = end == 0, end, 0
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | (os.O_EXCL | os.O_CREAT if new else 0), FILE_MODE)
@@ -229,7 +231,7 @@ class Spool:
                 if undo:
                     self._written_rows -= written_rows
             if undo:
-                with suppress(OSError):  # what stays behind is cut off, or replayed in vain, by the next run
+                with suppress(OSError):  # remains are truncated by the next run, or replayed as duplicates
                     if new:
                         path.unlink()
                     else:
@@ -240,7 +242,7 @@ class Spool:
         return at
 
     def _advance(self, segment: Segment, position: int, rows: int) -> None:
-        """The records before `position`, with so many rows, are done with."""
+        """The records before `position`, with so many rows, are no longer needed."""
         with self._lock:
             segment.position = position
             segment.rows -= rows
@@ -262,9 +264,9 @@ class Spool:
         self._remove_directory()
 
     def _remove_directory(self) -> None:
-        with self._lock:  # held over this one call, so that `append` does not find its directory gone
+        with self._lock:  # held during this call, so that the directory does not vanish during an append
             if not self._segments and not self._appending:
-                with suppress(OSError):  # foreign files, no right in its parent, a file system of its own
+                with suppress(OSError):  # foreign files, no permission in its parent, or it is a mount point
                     self._directory.rmdir()
 
 
@@ -273,7 +275,7 @@ def _make_directory(directory: Path) -> None:
         directory.mkdir(DIRECTORY_MODE)
     except FileExistsError:
         return
-    except FileNotFoundError:  # SPOOL_DIR itself was taken away; where it stood is not ours to make
+    except FileNotFoundError:  # SPOOL_DIR itself was removed; its parent is not created
         directory.parent.mkdir(DIRECTORY_MODE)
         sync_directory(directory.parent.parent)
         directory.mkdir(DIRECTORY_MODE)

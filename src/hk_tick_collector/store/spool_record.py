@@ -1,10 +1,8 @@
-"""The records of the spool's segments: rows to bytes and back, and what of a segment can still be read.
+"""The records of spool segments: encodes and decodes rows, and finds the readable records of a damaged segment.
 
-A segment is a head and records, little-endian. Each record has a checksum over its head and one over its payload, so
-that damage costs the records it hit and no others. The payload is a fixed struct for each row and a table of their
-texts: exact, and nothing that a damaged or foreign file could abuse. At 57 bytes a row, 900,000 rows/s go in by
-thousands and 1,300,000 come out, disk included; JSON took 123 bytes, and 530,000 and 350,000 rows/s to encode and
-decode alone.
+A segment is a header and records, little-endian. Each record has one checksum for its header and one for its payload,
+so that damage affects only single records. The payload is a fixed struct for each row, and a table of their texts. This
+is exact, faster than JSON (docs/decisions/0012), and safe to decode from a damaged or foreign file.
 """
 
 from __future__ import annotations
@@ -31,26 +29,26 @@ _RECORD_MAGIC: Final = b"\xf5TK\xfa"  # no UTF-8 text contains it
 _RECORD_HEAD: Final = struct.Struct("<4sIIII")  # magic, payload bytes, rows, crc32 of the payload, crc32 of the above
 _ROW: Final = struct.Struct("<HqqdqdHHHq")  # TickRow; a text is its index in the table that follows the rows
 _LENGTH: Final = struct.Struct("<I")  # of a text, in bytes
-_READ_BYTES: Final = 1024 * 1024  # what one look behind a record reads at most: thousands of small ones
-FILE_HEAD: Final = _FILE_HEAD.pack(_FILE_MAGIC, _VERSION)  # what a segment of this version begins with
+_READ_BYTES: Final = 1024 * 1024  # most bytes that `read_more` reads at once: thousands of small records
+FILE_HEAD: Final = _FILE_HEAD.pack(_FILE_MAGIC, _VERSION)  # the header of a segment of this version
 
 _CHECKSUM: Final = "its checksum is wrong"
 UNFINISHED: Final = "it is incomplete"
 UNREADABLE: Final = "the disk cannot read it"
-NOT_OURS: Final = "no file of the spool"
+NOT_OURS: Final = "not a file of the spool"
 
 
 class Part(NamedTuple):
-    """A stretch of a segment: one record, or damage."""
+    """A part of a segment: one record, or damage."""
 
-    end: int
-    rows: int | None = None  # None where the record's head is damaged
+    end: int  # offset of its end
+    rows: int | None = None  # None if the header of the record is damaged
     payload: bytes | None = None  # None for damage
     cause: str = ""
 
 
 def encode(rows: Sequence[TickRow]) -> bytes:
-    """One record."""
+    """The bytes of one record with these rows."""
     table: dict[str, int] = {}
 
     def index(text: str) -> int:
@@ -75,7 +73,7 @@ def _record_head(size: int, rows: int, payload_crc: int) -> bytes:
 
 
 def _decode(payload: bytes, rows: int) -> list[TickRow]:
-    """The rows of a payload; ValueError, IndexError or struct.error where it is not in the format."""
+    """The rows of a payload. Raises ValueError, IndexError or struct.error if it is not in the format."""
     texts: list[str] = []
     at = rows * _ROW.size
     while at < len(payload):
@@ -84,7 +82,7 @@ def _decode(payload: bytes, rows: int) -> list[TickRow]:
         texts.append(payload[at : at + length].decode())
         at += length
     if at != len(payload) or not rows:
-        raise ValueError("rows and texts are not what the payload holds")
+        raise ValueError("the length of the payload does not match its rows and texts")
     return [
         (texts[symbol], seq, ts_ms, price, volume, turnover, texts[direction], texts[tick], texts[push], recv_ts_ms)
         for symbol, seq, ts_ms, price, volume, turnover, direction, tick, push, recv_ts_ms in _ROW.iter_unpack(
@@ -102,20 +100,24 @@ def read_parts(path: Path, position: int, end: int) -> Iterator[tuple[int, Part]
 
 
 def read_rows(path: Path, position: int, end: int) -> tuple[Part, list[TickRow] | None]:
-    """What is at `position`, and its rows, None where it is damage."""
+    """The part at `position`, and its rows, None if it is damaged."""
     part = _read_part(path, position, end)
     if part.payload is None:
         return part, None
     try:
         return part, _decode(part.payload, part.rows or 0)
-    except (ValueError, IndexError, struct.error):  # its checksum is right: not damaged, but not written by us
+    except (
+        ValueError,
+        IndexError,
+        struct.error,
+    ):  # the checksum is correct, so it is not damaged, but we did not write it
         return part._replace(payload=None, cause="not in the spool's format"), None
 
 
 def read_more(path: Path, position: int, end: int, rows: list[TickRow], max_rows: int) -> int:
-    """Adds to `rows` those of the whole records at `position` and on, to `max_rows` at most; returns where they end.
+    """Adds the rows of complete records from `position` on to `rows`, up to `max_rows` in all. Returns the new offset.
 
-    Nothing more where there is damage or the disk does not answer: whoever comes to that record next will find out.
+    It stops at damage and at a read error; the next call of `read_rows` will report it.
     """
     with suppress(OSError):
         data = read(path, position, min(end - position, _READ_BYTES))
@@ -136,7 +138,7 @@ def read_more(path: Path, position: int, end: int, rows: list[TickRow], max_rows
 
 
 def _read_part(path: Path, position: int, end: int) -> Part:
-    """The record at `position`, or the damage there: up to the next head that can be trusted, or to `end`."""
+    """The record at `position`, or the damage there, which extends to the next valid header or to `end`."""
     data = read(path, position, _RECORD_HEAD.size)
     head = _parse_head(data)
     if head is None:
@@ -154,7 +156,7 @@ def _read_part(path: Path, position: int, end: int) -> Part:
 
 
 def _parse_head(data: bytes) -> tuple[int, int, int] | None:
-    """Payload bytes, rows and the payload's crc32 from a record's head; None where it is damaged."""
+    """Payload bytes, rows and the payload's crc32 from the header of a record; None if it is damaged."""
     if len(data) < _RECORD_HEAD.size:
         return None
     _, size, rows, payload_crc, _ = _RECORD_HEAD.unpack_from(data)
@@ -162,7 +164,7 @@ def _parse_head(data: bytes) -> tuple[int, int, int] | None:
 
 
 def _find_head(data: bytes) -> int:
-    """Where behind the first byte a record begins; the end where none does."""
+    """The offset of the next valid header after the first byte; the length of `data` if there is none."""
     at = data.find(_RECORD_MAGIC, 1)
     while at >= 0 and _parse_head(data[at : at + _RECORD_HEAD.size]) is None:
         at = data.find(_RECORD_MAGIC, at + 1)
@@ -170,7 +172,7 @@ def _find_head(data: bytes) -> int:
 
 
 def whose(head: bytes) -> str:
-    """What a file is that does not begin as a segment of this version does."""
+    """Describes a file that does not have the header of a segment of this version."""
     if not head:
         return UNREADABLE
     if head.startswith(_FILE_MAGIC) and len(head) == _FILE_HEAD.size:
@@ -179,7 +181,7 @@ def whose(head: bytes) -> str:
 
 
 def read(path: Path, position: int, size: int) -> bytes:
-    """Bytes of a file; none where the disk cannot read them, so that one bad sector does not stop all that follows."""
+    """Bytes of a file; empty if the disk cannot read them, so that later records can still be read."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return os.pread(fd, size, position)

@@ -1,7 +1,7 @@
-"""The segments in the spool's directory: which there are, and what an earlier run left in them.
+"""The segments in a spool directory: lists them, and checks those of an earlier run.
 
-Enters: a directory. Leaves: segments that can be replayed, and the damage that was found. What a crash left unfinished
-at a segment's end was never acknowledged, and is cut off.
+Enters: a directory. Leaves: segments that can be replayed, and the damage found. An incomplete record at the end of a
+segment, left by a crash, was never acknowledged and is truncated.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _NAME: Final = re.compile(r"[0-9]{10}\.spool")
 
 
 class Damage(NamedTuple):
-    """Something in the spool's directory that cannot be replayed."""
+    """A part of a file in the spool directory that cannot be replayed."""
 
     path: Path
-    offset: int  # where in the file it begins
+    offset: int  # its start in the file
     size_bytes: int
-    rows: int | None  # rows lost with it; None where nothing tells
+    rows: int | None  # rows lost with it; None if unknown
     cause: str  # for the operator
 
 
@@ -36,29 +36,29 @@ class Segment:
     """One file of the spool."""
 
     path: Path
-    end: int = 0  # where the next record goes; all before it is on disk
+    end: int = 0  # offset of the next record; everything before it is on disk
     rows: int = 0  # appended and not yet forgotten
-    position: int = len(record.FILE_HEAD)  # of the oldest record that is not forgotten
-    damage: dict[int, int] = field(default_factory=dict)  # damage found at the start: from, to
+    position: int = len(record.FILE_HEAD)  # offset of the oldest record that is not forgotten
+    damage: dict[int, int] = field(default_factory=dict)  # damage found at the start: offset of its start → of its end
 
 
 @dataclass(slots=True)
 class Found:
-    """What is in the spool's directory at a start."""
+    """The content of a spool directory at the start."""
 
     segments: list[Segment] = field(default_factory=list)  # oldest first
     number: int = 0  # of the newest segment, 0 without any
-    damage: list[Damage] = field(default_factory=list)  # or foreign, which is left alone
+    damage: list[Damage] = field(default_factory=list)  # includes foreign files, which are not changed
 
 
 def path_in(directory: Path, number: int) -> Path:
-    """Where the segment of a number is, or would be."""
+    """The path of the segment with a number."""
     return directory / f"{number:010}.spool"
 
 
 def segments_below(spool_dir: Path) -> list[Path]:
-    """The segments of every run's spool in SPOOL_DIR: each run has a directory of its own, and one more for each day
-    that it holds. None where there is no SPOOL_DIR. Raises OSError where a directory may not be listed.
+    """The segments of all runs in SPOOL_DIR; empty if SPOOL_DIR does not exist. Each run has its own directory, and one
+    more for each held day. Raises OSError when a directory cannot be listed.
     """
     try:
         runs = sorted(path for path in spool_dir.iterdir() if path.is_dir() and not path.is_symlink())
@@ -68,7 +68,7 @@ def segments_below(spool_dir: Path) -> list[Path]:
 
 
 def look_through(paths: Iterable[Path]) -> Found:
-    """Reads and checks the segments among all that is in the spool's directory, in the order of their names."""
+    """Reads and checks the segments among the files of a spool directory, in the order of their names."""
     found = Found()
     for path in paths:
         ours = _NAME.fullmatch(path.name) is not None
@@ -76,13 +76,13 @@ def look_through(paths: Iterable[Path]) -> Found:
             found.number = int(path.stem)
         if ours and path.is_file():
             _open_segment(path, found)
-        elif not path.is_dir():  # such as lost+found, where the spool has a file system of its own
+        elif not path.is_dir():  # a directory may be lost+found, if the spool is a mount point
             _leave_alone(path, record.NOT_OURS, found)
     return found
 
 
 def _open_segment(path: Path, found: Found) -> None:
-    """Counts what a segment holds and cuts off an unfinished end; leaves alone what is not ours or unreadable."""
+    """Counts the rows of a segment and truncates an incomplete end. Foreign or unreadable files are not changed."""
     try:
         size = path.stat().st_size
         head = record.read(path, 0, len(record.FILE_HEAD))
@@ -104,8 +104,8 @@ def _open_segment(path: Path, found: Found) -> None:
     found.damage += damage
     if segment.rows:
         found.segments.append(segment)
-    if all(item.cause != record.UNREADABLE for item in damage):  # what could not be read may yet be read
-        with suppress(OSError):  # then the next run meets it again
+    if all(item.cause != record.UNREADABLE for item in damage):  # an unreadable record may be readable later
+        with suppress(OSError):  # if this fails, the next run does it
             if not segment.rows:
                 path.unlink()
             elif segment.end < size:
@@ -114,4 +114,4 @@ def _open_segment(path: Path, found: Found) -> None:
 
 def _leave_alone(path: Path, cause: str, found: Found) -> None:
     with suppress(OSError):
-        found.damage.append(Damage(path, 0, path.lstat().st_size, None, f"left alone: {cause}"))
+        found.damage.append(Damage(path, 0, path.lstat().st_size, None, f"not changed: {cause}"))

@@ -101,7 +101,7 @@ def test_a_chunk_carries_the_gaps_of_its_own_rows() -> None:
     assert told == [([1], []), ([4], [(GAP_OPEN, 2)]), ([3, 2], [(GAP_HEALED, 0)])]
 
 
-def test_what_finds_no_place_is_counted_told_and_a_hole(journal: Journal) -> None:
+def test_what_finds_no_place_is_counted_logged_and_a_gap(journal: Journal) -> None:
     """All rows of a chunk or none; the line is not repeated for each, but no drop is missing from its sum."""
     desk = Desk(max_rows=3)
     desk.intake.ticks(Ticks(rows=[at(1), at(2)]), NOW_MS)
@@ -122,19 +122,19 @@ def test_what_finds_no_place_is_counted_told_and_a_hole(journal: Journal) -> Non
     assert (last.status, last.cause, last.missing) == (GAP_OPEN, "dropped", 7)
 
 
-def test_a_rejected_tick_that_is_pulled_again_is_no_news(journal: Journal) -> None:
+def test_a_rejected_tick_that_is_backfilled_again_is_not_logged_again(journal: Journal) -> None:
     """OpenD gives it with every answer: it is told and counted once, the ledger has it each time it is received."""
     desk = Desk()
     nameless = [Rejected(SYMBOL, 0, "incomplete", f"tick {n}", NOW_MS) for n in (1, 2)]
     desk.intake.ticks(Ticks(rows=[at(1)], rejected=[refused(2)]), NOW_MS)
     for _ in range(3):
-        desk.intake.ticks(Ticks(rows=[at(1)], rejected=[refused(2), *nameless], pulled_by=7), NOW_MS)
+        desk.intake.ticks(Ticks(rows=[at(1)], rejected=[refused(2), *nameless], requested_by=7), NOW_MS)
     assert len(journal.events("tick_rejected")) == 3
     assert (desk.stats.rejected, desk.stats.rejected_total) == (3, 10)
     assert sum(chunk.rejected for chunk in desk.take()) == 10
 
 
-def test_rejected_ticks_close_their_holes_and_are_told(journal: Journal) -> None:
+def test_rejected_ticks_close_their_gaps_and_are_logged(journal: Journal) -> None:
     """Each of them whole; also when their neighbours find no place."""
     desk = Desk(max_rows=2)
     desk.intake.ticks(Ticks(rows=[at(1), at(3)], rejected=[refused(2)]), NOW_MS)
@@ -175,7 +175,7 @@ def test_changes_that_no_tick_brought_are_flushed() -> None:
     desk = Desk()
     desk.intake.flush_gaps()
     assert desk.take() == []
-    desk.tracker.settle()
+    desk.tracker.end_interruption()
     desk.intake.ticks(Ticks(rows=[Tick(*at(7))._replace(seq=seq) for seq in (7, 3, 12)]), NOW_MS)
     desk.tracker.interrupt("quote_link_lost")
     desk.intake.flush_gaps()
@@ -191,7 +191,7 @@ def test_an_empty_message_is_nothing() -> None:
 
 
 def test_ticks_that_waited_on_disk_count_but_are_not_heard_now() -> None:
-    """A replay after a crash does not make the link look alive; its commit is told to who forgets the record."""
+    """A replay after a crash does not make the connection look alive; its commit deletes the record."""
     desk = Desk()
     told: list[bool] = []
     desk.intake.ticks(Ticks(rows=[at(1)]), None, lambda: told.append(True))
@@ -200,7 +200,7 @@ def test_ticks_that_waited_on_disk_count_but_are_not_heard_now() -> None:
     assert told == [True]
 
 
-def test_a_full_queue_still_takes_links() -> None:
+def test_a_full_queue_still_takes_connections() -> None:
     """When OpenD went away is known, whatever the disk does."""
     desk = Desk(max_rows=1)
     desk.intake.ticks(Ticks(rows=[at(1)]), NOW_MS)

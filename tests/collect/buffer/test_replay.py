@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from hk_tick_collector.collect.buffer.intake import Intake
-from hk_tick_collector.collect.buffer.replay import replay_leftovers
+from hk_tick_collector.collect.buffer.replay import replay_earlier_spools
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
 from hk_tick_collector.collect.opend_state import OpenDState
 from hk_tick_collector.gaps.symbol_day import Day
@@ -50,7 +50,7 @@ def test_the_oldest_run_comes_first_and_its_spool_is_gone_then(
     intake = Intake(queue, tracker, OpenDState(), stats, time.monotonic)
 
     async def story() -> list[int]:
-        replaying = asyncio.create_task(replay_leftovers(tmp_path, MINE, intake, queue))
+        replaying = asyncio.create_task(replay_earlier_spools(tmp_path, MINE, intake, queue))
         found = await taken(queue, 3)
         await replaying
         return found
@@ -64,5 +64,5 @@ def test_without_a_spool_there_is_nothing_to_do(tmp_path: Path) -> None:
     """SPOOL_DIR need not be there."""
     queue = TickQueue(100)
     intake = Intake(queue, GapTracker(Day, lambda: 0), OpenDState(), Stats(), time.monotonic)
-    asyncio.run(replay_leftovers(tmp_path / "none", MINE, intake, queue))
+    asyncio.run(replay_earlier_spools(tmp_path / "none", MINE, intake, queue))
     assert queue.rows == 0

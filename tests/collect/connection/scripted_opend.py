@@ -14,8 +14,8 @@ from hk_tick_collector.clock import now_ms
 from hk_tick_collector.collect.buffer.intake import Intake
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
 from hk_tick_collector.collect.connection.backfill import Backfiller
+from hk_tick_collector.collect.connection.compare_totals import Reconciler
 from hk_tick_collector.collect.connection.feed import Feed
-from hk_tick_collector.collect.connection.reconcile import Reconciler
 from hk_tick_collector.collect.opend_state import OpenDState
 from hk_tick_collector.collect.options import FeedOptions, Waits
 from hk_tick_collector.gaps.backfill_plan import BackfillPlan

@@ -74,7 +74,7 @@ class ScriptedWire:
         self.most_under_way = 0
         self._intake = intake
 
-    async def pull(self, symbol: str, rows: int) -> list[tuple[int, int]]:
+    async def request_ticks(self, symbol: str, rows: int) -> list[tuple[int, int]]:
         """The latest ticks of a symbol, through the intake."""
         assert symbol not in self.under_way, "asked twice at once"
         self.pulls.append((symbol, rows))
@@ -87,7 +87,7 @@ class ScriptedWire:
         if self.error:
             raise self.error
         reply = self.tapes.get(symbol, [])[-min(rows, WINDOW_ROWS) :]
-        self._intake.ticks(Ticks(rows=list(reply), rejected=list(self.rejects), pulled_by=1), 1)
+        self._intake.ticks(Ticks(rows=list(reply), rejected=list(self.rejects), requested_by=1), 1)
         return [(row[1], row[2]) for row in reply] + [(tick.seq, 0) for tick in self.rejects]
 
     async def request(self, proto_id: int, message: Message) -> bytes:
@@ -137,7 +137,7 @@ class Ward:
 
         async def subscribe() -> None:
             self.subscribed.set()
-            self.backfiller.look_at(symbols)
+            self.backfiller.request_checks(symbols)
 
         self.subscribing = asyncio.create_task(subscribe())
         return task
@@ -204,10 +204,10 @@ def test_backfill_that_fails_is_counted_until_an_answer_comes(journal: Journal) 
     run_at_once(story())
 
 
-# --- healing ---
+# --- backfilling ---
 
 
-def test_after_an_outage_everything_is_healed(journal: Journal) -> None:
+def test_after_an_outage_everything_is_backfilled(journal: Journal) -> None:
     """Each symbol is looked at once, gaps are filled, and one line tells what was found."""
 
     async def story() -> None:
@@ -233,7 +233,7 @@ def test_after_an_outage_everything_is_healed(journal: Journal) -> None:
 
 
 def test_what_is_beyond_reach_is_told_with_its_size(journal: Journal) -> None:
-    """One ERROR line with how many ticks, why, and the worst symbol; what could be healed is healed."""
+    """One ERROR line with how many ticks, why, and the worst symbol; what could be backfilled is."""
 
     async def story() -> None:
         ward = Ward()
@@ -259,7 +259,7 @@ def test_nothing_is_asked_before_the_subscriptions_are_made() -> None:
         task = ward.run()
         await asyncio.sleep(0.1)
         ward.opend.refused = {B: "unknown stock"}
-        ward.backfiller.look_at([A, B])
+        ward.backfiller.request_checks([A, B])
         await asyncio.sleep(0.1)
         assert ward.transport.pulls == []
         ward.subscribed.set()
@@ -291,7 +291,7 @@ def test_few_requests_are_under_way_at_a_time() -> None:
 
 
 def test_a_request_that_fails_is_made_again(journal: Journal) -> None:
-    """Each failure is a line; the gap heals once OpenD answers."""
+    """Each failure is a line; the gap is filled when OpenD answers."""
 
     async def story() -> None:
         ward = Ward()
@@ -312,7 +312,7 @@ def test_a_request_that_fails_is_made_again(journal: Journal) -> None:
 
 def test_a_symbol_that_is_not_subscribed_is_asked_for_once(journal: Journal) -> None:
     """A gap of a symbol that FUTU_SYMBOLS has no longer, or that OpenD refuses: given up and told, not asked for
-    every half minute and shown as healing all day; it heals when the symbol is subscribed after all.
+    every half minute and shown as healing all day; it is filled when the symbol is subscribed after all.
     """
 
     async def story() -> None:
@@ -326,7 +326,7 @@ def test_a_symbol_that_is_not_subscribed_is_asked_for_once(journal: Journal) -> 
         assert (ward.tracker.known.missing(A), len(ward.transport.pulls)) == (0, 1)
         assert [open_gap.missing for _, open_gap in ward.tracker.known.open_gaps()] == [2]
         ward.transport.error = None
-        ward.backfiller.look_at([A])
+        ward.backfiller.request_checks([A])
         await until(lambda: ward.whole(A), "healed")
         await end(task)
 
@@ -335,7 +335,7 @@ def test_a_symbol_that_is_not_subscribed_is_asked_for_once(journal: Journal) -> 
     assert [event.fields["missing"] for event in journal.events("gaps_beyond_reach")] == ["2"]
 
 
-def test_a_full_queue_gives_no_hole_up() -> None:
+def test_a_full_queue_gives_up_no_gap() -> None:
     """Ticks that OpenD gives and that find no place say nothing of what OpenD has: asked again when there is room."""
 
     async def story() -> None:
@@ -451,7 +451,7 @@ def test_an_interruption_is_blamed_until_every_symbol_was_looked_at(clock: Clock
 
 
 def test_pushes_that_stopped_are_found_and_mended(journal: Journal, clock: Clock) -> None:
-    """A quiet symbol has newer ticks at OpenD: told by name, subscribed again, healed; its neighbour is left alone."""
+    """A quiet symbol has newer ticks at OpenD: named, subscribed again, backfilled; the other symbol is not touched."""
 
     async def story() -> None:
         ward = Ward()
@@ -508,7 +508,7 @@ def test_a_tick_that_is_just_coming_is_no_alarm(journal: Journal, clock: Clock) 
 
 
 def test_audits_do_not_wait_for_a_state_that_nobody_knows(clock: Clock) -> None:
-    """OpenD does not tell the market's state: symbols are looked after as if it traded."""
+    """OpenD does not report the market's state: symbols are looked after as if it traded."""
 
     async def story() -> None:
         ward = Ward()
@@ -583,14 +583,14 @@ def test_a_clock_that_is_wrong_by_an_hour_changes_nothing(journal: Journal, cloc
 
 
 def test_without_the_pattern_stopped_pushes_are_mended_too(journal: Journal, clock: Clock) -> None:
-    """The answer does not reach what we knew: a doubt, healed or final by what OpenD still has."""
+    """The answer does not reach known ticks: a doubt, closed or final by what OpenD still has."""
 
     async def story() -> None:
         for missed, doubts in ((900, 0), (1500, 1)):
             await one(Ward(), missed, doubts)
 
     async def one(ward: Ward, missed: int, doubts: int) -> None:
-        ward.tracker.settle()
+        ward.tracker.end_interruption()
         task = await ward.begin_quiet(clock, A, patterned=False)
         ward.make(A, missed, pushed=False, age_s=20, patterned=False)
         await until(lambda: ward.transport.subscribed, "subscribed again")

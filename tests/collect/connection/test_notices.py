@@ -51,12 +51,12 @@ def test_a_flood_of_notices_is_a_few_lines_a_minute(journal: Journal) -> None:
     for _ in range(10_000):
         desk.note(KICKED, Notice("used_quota", healthy=True, detail="subscriptions=7"))
     desk.note(NO_RIGHT)
-    desk.notices.tell()
+    desk.notices.log_due()
     lines = [event.fields["kind"] for event in journal.events("opend_notice")]
     assert lines == ["kicked_out", "used_quota"] * 5 + ["quote_right_none"]
     assert journal.events("opend_notices") == []
     desk.now_s += 61
-    desk.notices.tell()
+    desk.notices.log_due()
     told = {event.fields["kind"]: event.fields["repeats"] for event in journal.events("opend_notices")}
     assert told == {"kicked_out": "9995", "used_quota": "9995"}
     desk.note(KICKED)

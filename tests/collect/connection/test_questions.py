@@ -68,7 +68,7 @@ def test_a_question_that_fails_later_ends_nothing(journal: Journal, tmp_path: Pa
             await service.until_ticks(5)
             opend.wrong[proto_id] = how
             if proto_id == messages.GET_TICKER:
-                service._parts[1].look_at(SYMBOLS)  # noqa: SLF001 - the caretaker
+                service._parts[1].request_checks(SYMBOLS)  # noqa: SLF001 - the caretaker
                 await service.until(lambda: journal.events("backfill_failed"))
             else:
                 await service.until(lambda: named(journal, KINDS[proto_id]))

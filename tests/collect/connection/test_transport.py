@@ -230,7 +230,7 @@ def test_a_bug_ends_the_connection_and_is_told(gather_s: float) -> None:
             await link.send(push(1))
             if gather_s == HOUR_S:
                 link.transport.close(OpenDError("enough"))
-            assert "could not be understood" in str(await link.transport.closed)
+            assert "could not be decoded" in str(await link.transport.closed)
         assert [type(bug) for bug in bugs] == [ZeroDivisionError]
 
     run(story())
@@ -252,7 +252,7 @@ def test_a_bug_costs_nothing_of_what_was_understood_before(monkeypatch: pytest.M
 
             monkeypatch.setattr(link.transport.core, "receive", break_at_the_second)
             link.transport.close(OpenDError("enough"))
-            assert "could not be understood" in str(await link.transport.closed)
+            assert "could not be decoded" in str(await link.transport.closed)
             assert len(link.rows()) == 1
 
     run(story())

@@ -143,7 +143,7 @@ def _nothing_but_dropped(run: Run) -> None:
 
 
 def _doubt(run: Run) -> None:
-    run.tracker.settle()
+    run.tracker.end_interruption()
     run.store(odd(70), at(3, B))
     run.tracker.interrupt("quote_link_lost")
 
@@ -286,7 +286,7 @@ def test_a_rejected_tick_is_known_after_a_restart(run: Run) -> None:
 
 def test_without_the_rule_a_restart_is_a_doubt(run: Run) -> None:
     """From shortly before the last stored tick on, one however often the service starts; it ends as any other."""
-    run.tracker.settle()
+    run.tracker.end_interruption()
     stored = [odd(70), odd(20), odd(90)]
     run.store(*stored)
     for _ in range(2):
@@ -333,7 +333,7 @@ def test_ticks_that_were_stored_while_the_day_was_being_read_count(run: Run, fir
     assert journal.events() == []
 
 
-def test_a_sealed_day_holds_nothing_to_heal(run: Run) -> None:
+def test_a_sealed_day_has_nothing_to_backfill(run: Run) -> None:
     """Its gaps stay as they are: what came for it could not be stored."""
     run.store(at(1), at(3))
     assert seal(run.path, TEN_S * 1000, StoreOptions())
@@ -370,7 +370,7 @@ def test_the_doubt_of_a_day_that_goes_on_ends_where_its_numbers_tell(run: Run) -
     """A day taken for unfinished brings more ticks, and the service is killed before OpenD has answered: by the time it
     answers, the window no longer reaches the doubt. The numbers tell what is missing, so nothing unknown stays open.
     """
-    run.tracker.settle()
+    run.tracker.end_interruption()
     run.store(at(1), at(2), odd(70, B))
     for _ in range(2):
         run.restart()
@@ -443,7 +443,7 @@ def test_what_was_lost_before_a_restart_is_still_told(run: Run) -> None:
     was traded before the first start.
     """
     run.store(at(3))
-    run.tracker.settle()
+    run.tracker.end_interruption()
     run.store(at(8), *(at(counter) for counter in range(9, 1300)))
     run.restart()
     lost = run.tracker.known.losses.since(TEN_S * 1000 - 900_000)
@@ -472,7 +472,7 @@ def test_without_the_rule_what_was_lost_before_a_crash_is_a_gap_too(run: Run) ->
         seq = second * 7_919 % 1_009
         return Tick(A, seq, (TEN_S + second) * 1000, 1.0, 100, 100.0, "BUY", "AUTO_MATCH", "realtime", 0)
 
-    run.tracker.settle()
+    run.tracker.end_interruption()
     run.store(*(at_second(second) for second in range(60)))
     assert "none" in run_rules(run)
     run.store(at_second(88))  # the pushes of the seconds between them were lost

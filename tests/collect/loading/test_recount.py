@@ -87,7 +87,7 @@ def test_a_fresh_file_lacks_all_but_what_it_and_memory_hold(path: Path) -> None:
     store(path, seen[89:95])  # the fresh file took the batch that met the damage
     held = seen[95:]
 
-    tracker.adopt(rebuild_day(path.parent, tracker.lend(DAY), held, NOW_MS))
+    tracker.adopt(rebuild_day(path.parent, tracker.begin_rebuild(DAY), held, NOW_MS))
 
     assert open_gaps(tracker) == {"HK.00700": [(1, 89)]}
     tracker.see([row("HK.00700", 101)])
@@ -108,7 +108,7 @@ def test_only_a_symbol_that_lost_rows_is_made_anew(path: Path) -> None:
     day.close()
     tracker.see([row("HK.00700", n) for n in range(6, 9)])  # these the spool had
 
-    tracker.adopt(rebuild_day(path.parent, tracker.lend(DAY), [], NOW_MS))
+    tracker.adopt(rebuild_day(path.parent, tracker.begin_rebuild(DAY), [], NOW_MS))
 
     assert open_gaps(tracker) == {"HK.00700": [(6, 8)], "HK.00005": [(3, 4)]}
     changed = [(change.gap.symbol, change.gap.missing, change.gap.cause) for change in tracker.take_changes()]
@@ -119,5 +119,5 @@ def test_a_day_without_a_file_lacks_all_that_is_not_held(path: Path) -> None:
     """The spool lost all that there was of a day: nothing waits for a file that nobody makes."""
     tracker = GapTracker(lambda number: load_day(path.parent, number), lambda: NOW_MS)
     tracker.see([row("HK.00700", n) for n in range(1, 6)])
-    tracker.adopt(rebuild_day(path.parent, tracker.lend(DAY), [row("HK.00700", 5)], NOW_MS))
+    tracker.adopt(rebuild_day(path.parent, tracker.begin_rebuild(DAY), [row("HK.00700", 5)], NOW_MS))
     assert open_gaps(tracker) == {"HK.00700": [(1, 4)]}

@@ -35,7 +35,7 @@ def gap(symbol: str, missing: int | None, status: str = GAP_OPEN, cause: str = "
 
 
 class Office:
-    """Stands for the seat and the writer in it: hands over the events of commits."""
+    """Stands for the writer thread: passes the events of commits."""
 
     def __init__(self) -> None:
         self.events: list[Gap] = []
@@ -61,8 +61,8 @@ def test_a_few_events_are_a_line_each(journal: Journal) -> None:
     """A gap that opens is a warning with its bounds, size and cause, one that closes is good news; each told once."""
     desk = Desk()
     desk.office.events = [gap("HK.00700", 3), gap("HK.00005", None), gap("HK.00700", 0, GAP_HEALED)]
-    desk.gaps.tell()
-    desk.gaps.tell()
+    desk.gaps.log_due()
+    desk.gaps.log_due()
     told = [(event.level, event.name, event.fields["symbol"], event.fields["missing"]) for event in journal.events()]
     assert told == [
         ("WARNING", "gap_opened", "HK.00700", "3"),
@@ -82,7 +82,7 @@ def test_an_end_that_nobody_knows_is_told_as_that(journal: Journal) -> None:
     """The largest sequence there is stands for it in the file, and is no number for a person."""
     desk = Desk()
     desk.office.events = [gap("HK.00700", None)._replace(to_seq=2**63 - 1)]
-    desk.gaps.tell()
+    desk.gaps.log_due()
     assert journal.events()[0].fields["to_seq"] == "unknown"
 
 
@@ -91,7 +91,7 @@ def test_many_events_are_one_line(journal: Journal) -> None:
     desk = Desk()
     desk.office.events = [gap(f"HK.{n:05d}", n, cause="restart" if n % 2 else "disconnected") for n in range(2000)]
     desk.office.events += [gap(f"HK.{n:05d}", 0, GAP_HEALED) for n in range(6)]
-    desk.gaps.tell()
+    desk.gaps.log_due()
     opened, closed = journal.events()
     assert (opened.level, opened.name) == ("WARNING", "gap_opened")
     assert opened.fields == {
@@ -108,15 +108,15 @@ def test_gaps_of_unknown_size_are_not_counted_as_nothing(journal: Journal) -> No
     """The line says so when no size is known at all."""
     desk = Desk()
     desk.office.events = [gap(f"HK.{n:05d}", None) for n in range(6)]
-    desk.gaps.tell()
+    desk.gaps.log_due()
     (event,) = journal.events("gap_opened")
     assert event.fields["worst"] == "HK.00000:unknown"
 
 
 def test_a_lost_gap_warns_for_a_quarter_of_an_hour() -> None:
-    """While it may heal it is healing; once given up it is a recent loss, and then only listed."""
+    """While it can be backfilled it is healing; then it is a recent loss, and later only listed."""
     desk = Desk()
-    desk.tracker.settle()
+    desk.tracker.end_interruption()
     desk.tracker.see([at("HK.00700", 1), at("HK.00700", 3), at("HK.00005", 1), at("HK.00005", 4)])
     assert desk.gaps.summary() == {
         "gaps_healing": 2,
@@ -140,7 +140,7 @@ def test_a_lost_gap_warns_for_a_quarter_of_an_hour() -> None:
     assert (summary["ticks_lost"], summary["lost_found_ms"]) == (1, desk.now_ms)
     assert summary["lost_from_ms"] == TEN_S * 1000
     desk.now_ms += 15 * MINUTE_MS
-    desk.tracker.hope("HK.00700", 1000)
+    desk.tracker.reopen_gaps("HK.00700", 1000)
     desk.tracker.answered("HK.00700", answer)
     summary = desk.gaps.summary()
     assert (summary["gaps_healing"], summary["gaps_lost_lately"], summary["ticks_lost"]) == (1, 0, 1)
@@ -151,13 +151,13 @@ def test_a_lost_gap_warns_for_a_quarter_of_an_hour() -> None:
 def test_a_lost_gap_of_unknown_size_is_no_lost_tick(journal: Journal) -> None:
     """It is counted as what it is, in the figures and in the line of many gaps."""
     desk = Desk()
-    desk.tracker.settle()
+    desk.tracker.end_interruption()
     odd: list[TickRow] = [
         Tick("HK.00700", n, TEN_S * 1000 + n, 1.0, 1, 1.0, "BUY", "AUTO_MATCH", "realtime", 0) for n in (7, 90, 3)
     ]
     desk.tracker.see(odd)
     desk.tracker.interrupt("disconnected")
-    desk.tracker.listen()
+    desk.tracker.resume_receiving()
     assert (desk.gaps.summary()["gaps_healing"], desk.gaps.summary()["ticks_healing"]) == (1, 0)
     later = [(n, TEN_S * 1000 + 60_000 + n) for n in (500, 400, 600)]
     desk.tracker.answered("HK.00700", Answer(later, 3, full=True, newest_ms=0, now_s=1.0))
@@ -165,13 +165,13 @@ def test_a_lost_gap_of_unknown_size_is_no_lost_tick(journal: Journal) -> None:
     assert (summary["gaps_lost_lately"], summary["unknown_gaps_lost_lately"], summary["ticks_lost_lately"]) == (1, 1, 0)
     assert (summary["unknown_gaps_lost"], summary["ticks_lost"]) == (1, 0)
     desk.office.events = [gap(f"HK.{n:05d}", None if n < 4 else 7) for n in range(6)]
-    desk.gaps.tell()
+    desk.gaps.log_due()
     (event,) = journal.events("gap_opened")
     assert (event.fields["missing"], event.fields["unknown"]) == ("14", "4")
 
 
 def test_the_outage_budget_is_the_busiest_symbols() -> None:
-    """How long the link may stay away before 1,000 ticks of it have passed."""
+    """How long the connection may be down before 1,000 ticks have passed."""
     desk = Desk()
     for second, (busy, calm) in enumerate([(1, 1), (501, 20)]):
         desk.tracker.see([at("HK.00700", n) for n in range(1, busy + 1)])

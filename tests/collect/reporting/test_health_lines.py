@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
 from hk_tick_collector.collect.opend_state import OpenDState
 from hk_tick_collector.collect.reporting.health_lines import HealthLines
-from hk_tick_collector.collect.writing.handover import Commit
+from hk_tick_collector.collect.writing.thread_handover import Commit
 from hk_tick_collector.stats import Stats
 
 if TYPE_CHECKING:

@@ -50,7 +50,9 @@ def test_other_content_under_one_key_is_rejected_and_told(make_rig: MakeRig, tic
     assert rig.query(DAY, ACCOUNT) == [(6, 2, 1, 3, 0, 0)]
 
 
-def test_a_conflict_that_is_pulled_again_is_no_news(make_rig: MakeRig, tick: MakeTick, journal: Journal) -> None:
+def test_a_conflict_that_is_backfilled_again_is_not_logged_again(
+    make_rig: MakeRig, tick: MakeTick, journal: Journal
+) -> None:
     """OpenD gives it with every answer: it is told and counted as a conflict once, and in the ledger each time."""
     rig = make_rig()
     first, nameless = tick("HK.00700", 7), tick("HK.00005", 0)

@@ -54,7 +54,7 @@ def test_a_commit_that_an_error_hid_is_not_counted_twice(
 
 
 def test_the_account_balances_with_the_file(make_rig: MakeRig, tick: MakeTick) -> None:
-    """Duplicates, rejected and dropped ticks and links of the queue are in the ledger, with or without rows beside."""
+    """Duplicates, rejected and dropped ticks and connections reach the ledger, with or without rows."""
     rig = make_rig()
     rig.put(hundred(tick))
     rig.put(hundred(tick, 50))

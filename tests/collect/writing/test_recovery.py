@@ -34,6 +34,6 @@ def test_a_writer_that_waits_for_a_copy_is_no_stall(
     recovery.look(NOW_MS)
     assert not journal.events("WATCHDOG")
     rig.queue.storing.copy_held = False
-    rig.opend.heard += 1
+    rig.opend.received += 1
     recovery.look(NOW_MS)
     assert "WATCHDOG persistent_stall" in journal.getvalue()

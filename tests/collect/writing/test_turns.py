@@ -85,7 +85,7 @@ def test_gaps_of_an_old_day_go_with_its_rows(make_rig: MakeRig, tick: MakeTick) 
     assert rig.query("20261119", "SELECT missing FROM gaps") == [(3,)]
 
 
-def test_links_and_counts_belong_to_today(make_rig: MakeRig, tick: MakeTick) -> None:
+def test_connections_and_counts_belong_to_today(make_rig: MakeRig, tick: MakeTick) -> None:
     """With files of old and of future days open, what belongs to no tick is in today's file."""
     rig = make_rig()
     rig.writer.prepare(TODAY)

@@ -1,4 +1,4 @@
-"""From a live state to a message on a real socket, and what is kept of it in a real file."""
+"""From a live state to a message on a real socket, and the record of it in a real file."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def lines() -> io.StringIO:
 
 @pytest.fixture
 def stalled(make_status: ops.MakeStatus) -> LiveStatus:
-    """What is told without any delay: the watchdog has met a stall."""
+    """A finding that is sent at once: a stall found by the watchdog."""
     return make_status(stalls=1, stalls_lately=1, waiting=900)
 
 
 def looked(data_root: Path, there: Receiver, *statuses: LiveStatus) -> None:
-    """A run of the service that sees these live states and stops."""
+    """Runs a service that has these live states and stops."""
     destinations = open_destinations([f"json://127.0.0.1:{there.port}/?cto=5&rto=5"])
     alerter = Alerter(destinations, LIMITS, data_root, "one", lambda: ops.NOW_MS)
     alerter.start()
@@ -58,7 +58,7 @@ def looked(data_root: Path, there: Receiver, *statuses: LiveStatus) -> None:
 def test_what_was_told_is_remembered_in_the_data_root(
     receiver: Callable[..., Receiver], tmp_path: Path, stalled: LiveStatus
 ) -> None:
-    """Told, though the service stops at once; readable for the group; no second stall by the restart itself."""
+    """Recorded although the service stops at once; readable for the group; a restart sends no second stall."""
     there = receiver()
     looked(tmp_path, there, stalled)
     assert there.titles() == [TITLE]
@@ -71,7 +71,7 @@ def test_what_was_told_is_remembered_in_the_data_root(
 def test_a_memory_that_makes_no_sense_is_told_and_put_aside(
     receiver: Callable[..., Receiver], tmp_path: Path, stalled: LiveStatus, lines: io.StringIO, text: str
 ) -> None:
-    """Alerts work as on the first day, and the file is sound afterwards."""
+    """Alerts work as without a file, and the file is valid afterwards."""
     (tmp_path / MEMORY_NAME).write_text(text)
     there = receiver()
     looked(tmp_path, there, stalled)
@@ -84,7 +84,7 @@ def test_a_memory_that_makes_no_sense_is_told_and_put_aside(
 def test_a_memory_that_cannot_be_written_hinders_no_message(
     receiver: Callable[..., Receiver], tmp_path: Path, stalled: LiveStatus, lines: io.StringIO
 ) -> None:
-    """DATA_ROOT is gone: the message arrives, the log tells the cause."""
+    """Without DATA_ROOT the message still arrives, and the log gives the cause."""
     there = receiver()
     looked(tmp_path / "gone", there, stalled)
     assert there.titles() == [TITLE]
@@ -94,16 +94,16 @@ def test_a_memory_that_cannot_be_written_hinders_no_message(
 def test_a_service_that_stops_is_no_alert(
     receiver: Callable[..., Receiver], tmp_path: Path, make_status: ops.MakeStatus
 ) -> None:
-    """What its last live state says is its own doing."""
+    """The last live state of a stopping service causes no alert."""
     there = receiver()
     looked(tmp_path, there, make_status(stalls=1, waiting=900, state="stopping"))
     assert there.titles() == []
 
 
-def test_until_when_it_was_seen_outlives_the_run(
+def test_the_time_it_was_last_seen_is_kept_across_runs(
     receiver: Callable[..., Receiver], tmp_path: Path, make_status: ops.MakeStatus
 ) -> None:
-    """Its end is told by the next run: with the moment of the last look, and not that of its first message."""
+    """The next run sends the end, with the time when the finding was last seen, not that of its first message."""
     there = receiver()
     moments = (ops.NOW_MS, ops.NOW_MS + 20_000)
     looked(tmp_path, there, *(make_status(stalls=1, stalls_lately=1, waiting=900, written_ms=at) for at in moments))

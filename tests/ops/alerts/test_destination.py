@@ -1,4 +1,4 @@
-"""What a person reads of an alert: text, whatever tags, markup or control characters OpenD's words bring."""
+"""The text of an alert as a person reads it, whatever tags, markup or control characters OpenD's text contains."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MESSAGE: Final = Message(Kind.WARNING, "symbols_refused", "[host] WARNING symbol
 
 
 class MailServer:
-    """Takes one mail by SMTP on loopback."""
+    """Accepts one mail by SMTP on loopback."""
 
     def __init__(self) -> None:
         self.mail = b""
@@ -64,7 +64,7 @@ class MailServer:
 
 
 def test_a_mail_is_plain_text() -> None:
-    """Its lines are lines and its tags are characters; there is no HTML part."""
+    """Line breaks are kept and tags are plain characters; there is no HTML part."""
     server = MailServer()
     url = f"mailto://127.0.0.1:{server.port}/?from=a@example.com&to=b@example.com&mode=insecure"
     open_destinations([url])[0].send(MESSAGE)
@@ -76,7 +76,7 @@ def test_a_mail_is_plain_text() -> None:
 
 
 def test_a_mail_that_is_wanted_as_html_shows_the_same() -> None:
-    """Every character of the text is one that the reader sees; every line break is there."""
+    """The reader sees every character of the text and every line break."""
     server = MailServer()
     url = f"mailto://127.0.0.1:{server.port}/?from=a@example.com&to=b@example.com&mode=insecure&format=html"
     open_destinations([url])[0].send(MESSAGE)
@@ -87,7 +87,7 @@ def test_a_mail_that_is_wanted_as_html_shows_the_same() -> None:
 
 
 def test_telegram_gets_no_live_tag() -> None:
-    """It has no plain text: what is no tag of ours is escaped, or its server would refuse the message."""
+    """Telegram has no plain text: tags that are not ours are escaped, otherwise its server would refuse the message."""
     (there,) = open_destinations(["tgram://123456789:abcdefg_hijklmnop/987654321"])
     with mock.patch("requests.post") as post:  # the address of the service is fixed
         post.return_value.status_code, post.return_value.content = 200, b"{}"
@@ -98,14 +98,14 @@ def test_telegram_gets_no_live_tag() -> None:
 
 @pytest.mark.parametrize("options", ["", "?format=text"])
 def test_a_service_that_takes_text_gets_it_as_it_is(receiver: Callable[..., Receiver], options: str) -> None:
-    """Nothing escaped twice, nothing lost."""
+    """Nothing is escaped twice, nothing is lost."""
     there = receiver()
     open_destinations([f"json://127.0.0.1:{there.port}/{options}"])[0].send(MESSAGE)
     assert there.messages[0]["message"] == BODY
 
 
 def test_no_control_character_leaves(receiver: Callable[..., Receiver]) -> None:
-    """Line breaks of ours stay, everything else that acts is spelled out, in the title as well."""
+    """Our line breaks stay, every other control character is spelled out, in the title too."""
     there = receiver()
     message = Message(Kind.WARNING, "x", "[a\nb\x1b[2J] WARNING x", "one\x1b[2J\u202e\r\ntwo\x07")
     open_destinations([f"json://127.0.0.1:{there.port}/"])[0].send(message)
@@ -114,12 +114,12 @@ def test_no_control_character_leaves(receiver: Callable[..., Receiver]) -> None:
 
 
 def test_a_service_that_does_not_come_back_is_not_waited_for() -> None:
-    """A pause that a server asks for, a name server that is silent: the time of a message is bounded all the same."""
+    """A pause that a server asks for, a silent name server: the time for a message is limited in any case."""
     paused = threading.Event()
     service = SimpleNamespace(notify=lambda **_: paused.wait(600), notify_format="text")
     destination = Destination("1:slow://***", "slow://x", cast("NotifyBase", service), seconds=0.5)
     with pytest.raises(AlertError, match=r"not sent within 0\.5 s"):
         destination.send(MESSAGE)
-    with pytest.raises(AlertError, match="an earlier message is still on its way"):
+    with pytest.raises(AlertError, match="an earlier message is still being sent"):
         destination.send(MESSAGE)
     paused.set()

@@ -1,4 +1,4 @@
-"""When the digest is due, by a clock that the test moves, and what it says of a real day file."""
+"""When the digest is due, by a clock that the test sets, and its text for a real day file."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ MIDNIGHT_MS = market.day_start_ms(market.parse_day(DAY))
 
 
 def at(hour: int, minute: int) -> int:
-    """A moment of that day in Hong Kong."""
+    """A time of that day in Hong Kong."""
     return MIDNIGHT_MS + (hour * 60 + minute) * 60_000
 
 
 def first_due(make_status: MakeStatus, clock: DigestClock, **changes: Any) -> str:
-    """The Hong Kong time at which a day's digest is due, looked at once a minute; "" when it never is."""
+    """The Hong Kong time at which a day's digest is due, checked once a minute; "" if it never is."""
     for minute in range(24 * 60):
         now_ms = at(0, minute)
         state = "closed" if (changes.get("half_day") and minute >= 12 * 60 + 8) or minute >= 16 * 60 + 8 else "morning"
@@ -61,7 +61,7 @@ def first_due(make_status: MakeStatus, clock: DigestClock, **changes: Any) -> st
 def test_it_is_due_a_quarter_of_an_hour_after_the_close(
     make_status: MakeStatus, changes: dict[str, Any], due: str
 ) -> None:
-    """Not before the open, though the market is closed then too, and not twice."""
+    """Not before the open, although the market is closed then too, and not twice."""
     clock = DigestClock("")
     assert first_due(make_status, clock, **changes) == due
     assert first_due(make_status, clock, **changes) == ""
@@ -69,14 +69,14 @@ def test_it_is_due_a_quarter_of_an_hour_after_the_close(
 
 
 def test_a_day_that_was_told_is_not_told_by_the_next_run(make_status: MakeStatus) -> None:
-    """The day of the last digest is known from before."""
+    """The day of the last digest is remembered."""
     assert first_due(make_status, DigestClock(DAY)) == ""
 
 
 def test_what_it_says(
     make_status: MakeStatus, make_day: Callable[..., DayFile], tick: Callable[..., TickRow], tmp_path: Path
 ) -> None:
-    """Figures of the file and of the live state, each with its unit; open gaps with what to type."""
+    """Figures of the file and of the live state, each with its unit; open gaps with the command."""
     day = make_day(DAY)
     day.add([tick("HK.00700", seq) for seq in range(1, 10)])
     day.execute("UPDATE symbols SET expected = 10")
@@ -110,7 +110,7 @@ def test_what_it_says(
 def test_one_tick_in_ten_million_shows(
     make_status: MakeStatus, make_day: Callable[..., DayFile], tick: Callable[..., TickRow], tmp_path: Path
 ) -> None:
-    """Completeness is cut and not rounded."""
+    """Completeness is rounded down."""
     day = make_day(DAY)
     day.add([tick("HK.00700", 1)])
     day.execute("UPDATE symbols SET expected = 10000000, rows = 9999999")
@@ -118,7 +118,7 @@ def test_one_tick_in_ten_million_shows(
 
 
 def test_a_day_without_a_file(make_status: MakeStatus, tmp_path: Path) -> None:
-    """The digest says so; it still comes."""
+    """The digest says so; it is still sent."""
     text = digest(tmp_path, DAY, make_status(), NOW_MS)
     assert "day file: there is no " in text
     assert "disk free: 50,000 MB" in text

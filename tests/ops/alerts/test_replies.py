@@ -1,4 +1,4 @@
-"""Alert servers that answer without end: bounded in bytes and time, and a message that was taken is not sent again."""
+"""Alert servers with endless answers: bytes and time are bounded, and an accepted message is not sent again."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ print(json.dumps({"failure": failure, "grown": peak() - before, "threads": threa
 
 
 class Server:
-    """Takes connections on loopback, reads a request and lets `answer` write to the socket until the peer is gone."""
+    """Accepts connections on loopback, reads a request and lets `answer` write until the peer disconnects."""
 
     def __init__(self, answer: Callable[[socket.socket, Server], None], *, asks: bool = True) -> None:
         self.sent = 0
@@ -167,7 +167,7 @@ def send(url: str, seconds: float) -> dict[str, Any]:
 def test_a_body_without_end_is_cut_and_the_message_counts_as_sent(
     serve: Callable[..., Server], answer: Callable[[socket.socket, Server], None]
 ) -> None:
-    """The status line said that it was taken: no failure, so nobody sends it again; the process does not grow."""
+    """The status line accepted the message: no failure, so it is not sent again; the process does not grow."""
     server = serve(answer)
     found = send(f"json://127.0.0.1:{server.port}/", CAP_S)
     assert found["failure"] == ""
@@ -183,7 +183,7 @@ def test_a_body_without_end_is_cut_and_the_message_counts_as_sent(
 def test_an_answer_without_end_is_a_failure(
     serve: Callable[..., Server], answer: Callable[[socket.socket, Server], None]
 ) -> None:
-    """No status that counts: a failure with its cause, long before the time is over; the process does not grow."""
+    """Without a status code it is a failure with its cause, long before the time is over; the process does not grow."""
     server = serve(answer)
     found = send(f"json://127.0.0.1:{server.port}/", CAP_S)
     assert "not sent within" not in found["failure"]
@@ -200,7 +200,7 @@ def test_an_answer_without_end_is_a_failure(
 def test_a_slow_answer_ends_when_its_time_is_over(
     serve: Callable[..., Server], answer: Callable[[socket.socket, Server], None], failure: str
 ) -> None:
-    """A byte now and then keeps every single wait short; the whole has a limit, and no thread is left behind."""
+    """One byte now and then keeps every single wait short; the whole has a limit, and no thread remains."""
     found = send(f"json://127.0.0.1:{serve(answer).port}/", 2)
     assert failure in found["failure"]
     assert bool(failure) == bool(found["failure"])

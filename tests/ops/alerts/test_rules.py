@@ -1,4 +1,4 @@
-"""What is told of findings, when, and how often; by a clock that the test moves."""
+"""Which findings are sent, when, and how often; by a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FULL: dict[str, Any] = {"writer_trouble": "disk_full", "writer_detail": "no spac
 
 
 class Watch:
-    """Alerts, looked at once a second from NOW_MS on."""
+    """Alerts, updated once a second from NOW_MS on."""
 
     def __init__(self, make_status: MakeStatus, memory: Memory | None = None, lang: str = "en") -> None:
         self.alerts = Alerts("one", memory, lang)
@@ -34,7 +34,7 @@ class Watch:
         self._make = make_status
 
     def look(self, seconds: int, **changes: Any) -> list[Message]:
-        """The messages of so many seconds with a live state that differs from a healthy one in this."""
+        """The messages of this many seconds with a live state that differs from a healthy one in these fields."""
         found = []
         for _ in range(seconds):
             self.now_ms += 1000
@@ -47,7 +47,7 @@ class Watch:
 
 @pytest.fixture
 def watch(make_status: MakeStatus) -> Watch:
-    """Nothing is open."""
+    """No alert is open."""
     return Watch(make_status)
 
 
@@ -56,7 +56,7 @@ def kinds(messages: list[Message]) -> list[tuple[Kind, str]]:
 
 
 def test_a_finding_opens_once_and_closes_once(watch: Watch) -> None:
-    """Told after it has held for some seconds, with what to do; resolved after a minute without it; nothing between."""
+    """Sent after some seconds, with what to do; resolved after a minute without it; nothing in between."""
     assert watch.look(3, **KICKED) == []
     (opened,) = watch.look(200, **KICKED)
     assert (opened.kind, opened.title) == (Kind.WARNING, "[one] WARNING opend_kicked_out")
@@ -69,8 +69,8 @@ def test_a_finding_opens_once_and_closes_once(watch: Watch) -> None:
     assert "it lasted 3 min" in resolved.body
 
 
-def test_what_flickers_is_told_once(watch: Watch) -> None:
-    """An hour of two seconds on, two seconds off: one message; then it ends, and that is one more."""
+def test_a_finding_that_comes_and_goes_is_sent_once(watch: Watch) -> None:
+    """An hour of two seconds on, two seconds off: one message, and one when it ends."""
     messages = []
     for _ in range(900):
         messages += watch.look(2, **KICKED) + watch.look(2)
@@ -92,19 +92,19 @@ def test_a_second_outage_within_the_cooldown_is_told(watch: Watch) -> None:
 
 
 def test_what_comes_and_goes_is_told_every_half_hour(watch: Watch) -> None:
-    """90 s on, 90 s off, for an hour: four messages, the last with the number of returns; then one that it is over."""
+    """90 s on, 90 s off, for an hour: four messages, the last with the number of returns; then one when it is over."""
     messages = []
     for _ in range(20):
         messages += watch.look(90, **KICKED) + watch.look(90)
     warned, resolved = (Kind.WARNING, KICK), (Kind.RESOLVED, KICK)
     assert kinds(messages) == [warned, resolved, warned, warned]
-    assert "it came back 10 times meanwhile" in messages[-1].body
+    assert "it returned 10 times meanwhile" in messages[-1].body
     (over,) = watch.look(700)
-    assert "it came back 8 times meanwhile" in over.body
+    assert "it returned 8 times meanwhile" in over.body
 
 
 def test_times_are_those_of_the_event(watch: Watch) -> None:
-    """OpenD went away a minute before it is told as critical: the message says when it went, and as of when it is."""
+    """The connection was lost a minute before the critical message, which has that time and its own."""
     away_ms = NOW_MS + 1000
     messages = watch.look(90, connected=False, link_since_ms=away_ms, link_reason="refused")
     assert kinds(messages) == [(Kind.WARNING, "opend_away"), (Kind.CRITICAL, "opend_away")]
@@ -115,14 +115,14 @@ def test_times_are_those_of_the_event(watch: Watch) -> None:
 
 
 def test_times_follow_the_wall_clock_that_was_set(watch: Watch) -> None:
-    """A host whose clock was wrong at the start and was set since: times are right, waits are not disturbed."""
+    """A clock that was wrong at the start and was set later: times are right, durations are not affected."""
     watch.wall_ms = 3_600_000
     (told,) = watch.look(30, **KICKED)
     assert "since 2026-11-20 11:00:01 HKT" in told.body
 
 
 def test_losses_that_grow_are_told_again_ever_more_slowly(watch: Watch) -> None:
-    """Each message says how many there are by now; an hour of losses is a few messages."""
+    """Each message has the present number; an hour of losses is a few messages."""
     lost: dict[str, Any] = {"gaps_lost_lately": 1, "ticks_lost_lately": 12}
     assert kinds(watch.look(300, ticks_lost=12, **lost)) == [(Kind.WARNING, "gaps_lost")]
     (more,) = watch.look(60, ticks_lost=500, **lost | {"gaps_lost_lately": 2, "ticks_lost_lately": 500})
@@ -137,7 +137,7 @@ def test_losses_that_grow_are_told_again_ever_more_slowly(watch: Watch) -> None:
 
 
 def test_losses_after_a_restart_are_told(watch: Watch, make_status: MakeStatus) -> None:
-    """The count begins anew with the service: a smaller loss than the one that was told is a new one; none is none."""
+    """The count starts again with the service: a smaller loss is a new loss; none is none."""
     lost: dict[str, Any] = {"gaps_lost_lately": 1}
     assert len(watch.look(60, ticks_lost=1388, **lost)) == 1
     after = Watch(make_status, Memory.from_json(watch.alerts.memory.to_json()))
@@ -150,7 +150,7 @@ def test_losses_after_a_restart_are_told(watch: Watch, make_status: MakeStatus) 
 def test_kicked_out_is_critical_once_the_outage_budget_is_used_up(
     watch: Watch, budget_s: float | None, critical_after_s: int
 ) -> None:
-    """From then on ticks are lost for good. Five minutes are the most, also where the budget is not known."""
+    """From then on ticks are lost. Five minutes are the most, also if the budget is not known."""
     kicked = KICKED | {"trouble_since_ms": {"kicked_out": NOW_MS}, "last_tick_ms": NOW_MS, "outage_budget_s": budget_s}
     kicked |= {"ticks_expected_since_ms": NOW_MS - 1_800_000}
     assert kinds(watch.look(critical_after_s - 1, **kicked)) == [(Kind.WARNING, KICK)]
@@ -159,14 +159,14 @@ def test_kicked_out_is_critical_once_the_outage_budget_is_used_up(
 
 
 def test_kicked_out_at_night_stays_a_warning(watch: Watch) -> None:
-    """No tick is lost while the market does not trade."""
+    """No tick is lost while the market is closed."""
     night = {"trading": False, "market_state": "closed", "trading_since_ms": None, "newest_ts_ms": NOW_MS}
     kicked = KICKED | {"trouble_since_ms": {"kicked_out": NOW_MS}, "outage_budget_s": 17.0}
     assert kinds(watch.look(900, **night, **kicked)) == [(Kind.WARNING, KICK)]
 
 
 def test_messages_are_in_the_operators_language(make_status: MakeStatus) -> None:
-    """OPERATOR_LANG=zh-Hant: title, text, time and next step in Chinese; commands and OpenD's words are not."""
+    """OPERATOR_LANG=zh-Hant: title, text, time and next step in Chinese; commands and OpenD's text unchanged."""
     watch = Watch(make_status, lang=CHINESE)
     (told,) = watch.look(30, **KICKED)
     assert told.title == "[one] 警告 opend_kicked_out"
@@ -179,8 +179,8 @@ def test_messages_are_in_the_operators_language(make_status: MakeStatus) -> None
     assert "持續 29 秒，由 2026-11-20 10:00:01 HKT 至 2026-11-20 10:00:30 HKT" in over.body
 
 
-def test_a_blip_is_not_told(watch: Watch) -> None:
-    """A second of something every two minutes is nothing that a person must read."""
+def test_a_short_finding_is_not_sent(watch: Watch) -> None:
+    """A finding that lasts one second every two minutes sends no message."""
     messages = []
     for _ in range(30):
         messages += watch.look(1, **KICKED) + watch.look(119)
@@ -188,7 +188,7 @@ def test_a_blip_is_not_told(watch: Watch) -> None:
 
 
 def test_it_is_told_again_while_it_stays_open(watch: Watch) -> None:
-    """What is critical every half hour, a warning every six hours."""
+    """A critical one every half hour, a warning every six hours."""
     assert kinds(watch.look(3700, **FULL)) == [(Kind.CRITICAL, "writer_disk_full")] * 3
     assert kinds(watch.look(60)) == [(Kind.RESOLVED, "writer_disk_full")]
     assert kinds(watch.look(22_000, **KICKED)) == [(Kind.WARNING, "opend_kicked_out")] * 2
@@ -206,7 +206,7 @@ def test_it_is_told_again_while_it_stays_open(watch: Watch) -> None:
     ],
 )
 def test_what_section_6_of_the_runbook_names_is_critical(watch: Watch, changes: dict[str, Any], code: str) -> None:
-    """Each ends as a critical message that says what to do."""
+    """Each is sent as a critical message that says what to do."""
     messages = watch.look(400, **changes)
     assert (Kind.CRITICAL, code) in kinds(messages)
     assert len(messages) <= 2
@@ -230,7 +230,7 @@ def test_what_it_does_not_name_stays_a_warning(watch: Watch, changes: dict[str, 
 
 
 def test_no_tick_since_the_open(watch: Watch) -> None:
-    """The market trades and nothing comes: told as a warning after a minute, in those words; critical after five."""
+    """The market trades and no ticks come: a warning after a minute, with that text; critical after five."""
     yesterday_ms = NOW_MS - 60_000_000
     messages = watch.look(400, trading_since_ms=NOW_MS, newest_ts_ms=yesterday_ms)
     assert kinds(messages) == [(Kind.WARNING, "lag"), (Kind.CRITICAL, "lag")]
@@ -239,7 +239,7 @@ def test_no_tick_since_the_open(watch: Watch) -> None:
 
 
 def test_a_lag_that_shrinks_is_no_more_than_a_warning(watch: Watch) -> None:
-    """After an outage the newest tick comes nearer by the second: nobody needs to get up."""
+    """After an outage the newest tick comes nearer every second: no critical alert."""
     messages = []
     for second in range(150):
         newest_ms = watch.now_ms - 600_000 + second * 3000
@@ -248,21 +248,21 @@ def test_a_lag_that_shrinks_is_no_more_than_a_warning(watch: Watch) -> None:
 
 
 def test_a_repeated_stall_is_critical_also_across_a_restart(watch: Watch, make_status: MakeStatus) -> None:
-    """One is a warning; a second one within half an hour is critical, though the service was restarted between."""
+    """One is a warning; a second one within half an hour is critical, even if the service was restarted in between."""
     assert kinds(watch.look(60, stalls=1, waiting=900)) == [(Kind.WARNING, "persistent_stall")]
     after = Watch(make_status, Memory.from_json(watch.alerts.memory.to_json()))
     after.now_ms = watch.now_ms + 20_000
     assert kinds(after.look(60, stalls=1, waiting=900)) == [(Kind.CRITICAL, "persistent_stall")]
 
 
-def test_a_stall_of_this_morning_is_history(watch: Watch) -> None:
-    """The counter stays and rows always wait for a moment: half an hour after the last stall it is resolved."""
+def test_an_old_stall_is_resolved(watch: Watch) -> None:
+    """The counter remains and rows always wait for a moment: half an hour after the last stall it is resolved."""
     watch.look(60, stalls=1, waiting=900)
     assert kinds(watch.look(2400, stalls=1, waiting=3)) == [(Kind.RESOLVED, "persistent_stall")]
 
 
 def test_what_is_open_is_not_told_again_by_a_restart(watch: Watch, make_status: MakeStatus) -> None:
-    """The memory goes over: the same finding is silent, its end is told."""
+    """The record is kept: the same finding is not sent again, its end is."""
     assert len(watch.look(60, **KICKED)) == 1
     after = Watch(make_status, Memory.from_json(watch.alerts.memory.to_json()))
     after.now_ms = watch.now_ms + 3_600_000
@@ -272,14 +272,14 @@ def test_what_is_open_is_not_told_again_by_a_restart(watch: Watch, make_status: 
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"open": {"a": {"x": 1}}, "stalls_ms": [], "digest_day": ""}'])
-def test_a_memory_that_is_none_is_refused(text: str) -> None:
+def test_an_invalid_memory_is_refused(text: str) -> None:
     """With an error that the caller expects, and no other."""
-    with pytest.raises(ValueError, match=r"Expecting|memory"):
+    with pytest.raises(ValueError, match=r"Expecting|saved state"):
         Memory.from_json(text)
 
 
 def test_what_is_critical_elsewhere_is_alerted_even_without_a_rule() -> None:
-    """A finding that is made tomorrow is not forgotten; one that is only listed is not alerted."""
+    """A new kind of finding is not forgotten; one that is only listed is not alerted."""
     assert rule_of(Finding("brand_new", Severity.CRITICAL, "", ""))
     assert rule_of(Finding("brand_new", Severity.WARNING, "", "")) is None
     assert rule_of(Finding("opend_away", Severity.WARNING, "", "")) is OPEND_AWAY.alert
@@ -287,7 +287,7 @@ def test_what_is_critical_elsewhere_is_alerted_even_without_a_rule() -> None:
 
 
 def test_the_start_is_no_part_of_a_later_outage(watch: Watch) -> None:
-    """The second before the first connection does not count: a later outage has its own begin, wait and length."""
+    """The second before the first connection does not count: a later outage has its own start, delay and length."""
     started_ms = NOW_MS
     begin = {"started_ms": started_ms, "connected": False, "link_reason": "connecting", "link_since_ms": started_ms}
     assert watch.look(2, **begin) == []
@@ -302,7 +302,7 @@ def test_the_start_is_no_part_of_a_later_outage(watch: Watch) -> None:
 
 
 def test_an_outage_that_comes_and_goes_is_told_all_the_same(watch: Watch) -> None:
-    """Ten seconds away, ten seconds back, each an event of its own: together they are told."""
+    """Ten seconds without a connection, ten seconds with one, each an event of its own: together they are sent."""
     told = []
     for _ in range(4):
         since_ms = watch.now_ms + 1000
@@ -313,7 +313,7 @@ def test_an_outage_that_comes_and_goes_is_told_all_the_same(watch: Watch) -> Non
 
 @pytest.mark.parametrize("code", ["lag", "no_ticks_stored", "backfill_failing"])
 def test_a_restart_without_a_tick_ends_no_lag(make_status: MakeStatus, code: str) -> None:
-    """It was told before the restart, and nothing came since: it is not called resolved; the first ticks let it end."""
+    """Sent before the restart, and no tick since: it is not resolved; the first ticks resolve it."""
     told = Open(NOW_MS - 90_000, NOW_MS - 1000, NOW_MS - 1000, held_ms=60_000, told=2, told_ms=NOW_MS - 60_000)
     watch = Watch(make_status, Memory({code: told}, []))
     assert (Kind.RESOLVED, code) not in kinds(watch.look(300, last_tick_ms=None, newest_ts_ms=None))

@@ -1,4 +1,4 @@
-"""One destination's courier, on real sockets: what arrives, what is tried again, what is dropped, what is told."""
+"""The sender of one destination, on real sockets: what arrives, what is tried again, dropped, logged."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def lines() -> io.StringIO:
 
 
 def test_a_message_arrives_whole(receiver: Callable[..., Receiver], lines: io.StringIO) -> None:
-    """Title, text and the level, as Apprise has it; the log names the destination without its secrets."""
+    """Title, text and level, as Apprise has it; the log names the destination without its secrets."""
     there = receiver()
     (destination,) = open_destinations([url(there.port)])
     sender = Sender(destination)
@@ -64,7 +64,7 @@ def test_a_message_arrives_whole(receiver: Callable[..., Receiver], lines: io.St
 
 
 def test_a_failure_is_tried_again(receiver: Callable[..., Receiver], lines: io.StringIO) -> None:
-    """Two refusals, then it is taken: it arrives once; the log told of the failure once, with the server's answer."""
+    """Two refusals, then success: it arrives once; the log has the failure once, with the server's answer."""
     there = receiver(503, 503)
     sender = Sender(open_destinations([url(there.port)])[0], retries_s=(0.01, 0.01, 0.01))
     sender.start()
@@ -79,7 +79,7 @@ def test_a_failure_is_tried_again(receiver: Callable[..., Receiver], lines: io.S
 
 
 def test_what_cannot_be_sent_is_dropped_with_a_count(free_port: int, lines: io.StringIO) -> None:
-    """Nobody listens: tried as often as allowed, then dropped; the next message has its own chance."""
+    """Nobody listens: tried as often as allowed, then dropped; the next message is tried too."""
     sender = Sender(open_destinations([url(free_port)])[0], retries_s=(0.01,))
     sender.start()
     sender.post(message())
@@ -93,7 +93,7 @@ def test_what_cannot_be_sent_is_dropped_with_a_count(free_port: int, lines: io.S
 
 
 def test_a_server_that_hangs_delays_nobody(receiver: Callable[..., Receiver], lines: io.StringIO) -> None:
-    """A flood is posted at once; the oldest make room; a stop takes no longer than it was given."""
+    """A flood is queued at once; the oldest are dropped; a stop takes no longer than allowed."""
     there = receiver(hangs=True)
     sender = Sender(open_destinations([url(there.port, f"&rto={HANGS_S}")])[0])
     sender.start()
@@ -112,7 +112,7 @@ def test_a_server_that_hangs_delays_nobody(receiver: Callable[..., Receiver], li
 
 
 def test_a_stop_sends_what_is_queued(receiver: Callable[..., Receiver]) -> None:
-    """A message waits for its next try: the stop does not wait with it, and tries what is behind it."""
+    """A message waits for its next try: the stop does not wait for it, and tries the messages behind it."""
     there = receiver(503)
     sender = Sender(open_destinations([url(there.port)])[0], retries_s=(3600.0,))
     sender.start()
@@ -127,7 +127,7 @@ def test_a_stop_sends_what_is_queued(receiver: Callable[..., Receiver]) -> None:
 
 @pytest.mark.parametrize("bad", ["nothing://x", "tgram://tooshort", "slack://a", "mailto://"])
 def test_a_url_that_apprise_does_not_understand(bad: str) -> None:
-    """One line names which, what is allowed and nothing that is secret."""
+    """One line says which URL and what is allowed, and shows no secret."""
     with pytest.raises(UsageError) as caught:
         open_destinations(["json://127.0.0.1/", f"{bad}"])
     line = caught.value.one_line()
@@ -137,7 +137,7 @@ def test_a_url_that_apprise_does_not_understand(bad: str) -> None:
 
 
 def test_a_test_message(receiver: Callable[..., Receiver], free_port: int) -> None:
-    """What `doctor` sends: each destination, and why it did not work."""
+    """The test message of `doctor`: each destination, and why it failed."""
     there = receiver()
     results = send_test([url(there.port), url(free_port)], "one")
     assert results[0] == ("1:json://***", "")

@@ -1,4 +1,4 @@
-"""Rights as another account would have them, told from owner and mode; the files are real."""
+"""Permissions of another account, judged by owner and mode; the files are real."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def reachable(tmp_path: Path) -> Path:
 
 
 def test_rights_are_those_of_the_account(reachable: Path) -> None:
-    """Who may not write is told with the command; a directory that is closed above is named."""
+    """A missing permission is reported with the command; a directory above that may not be entered is named."""
     root = reachable / "data"
     root.mkdir(mode=0o755)
     found = check_directory("DATA_ROOT", root, STRANGER, made_by_service=False)
@@ -56,7 +56,7 @@ def test_rights_are_those_of_the_account(reachable: Path) -> None:
 
 
 def test_files_that_another_account_left(reachable: Path) -> None:
-    """An unfinished day that the service may not write is a failure; a sealed one may be written by nobody."""
+    """An unfinished day that the service cannot write is a failure; a sealed one need not be writable."""
     sealed, live = reachable / "20261119.db", reachable / "20261120.db"
     sealed.touch(mode=0o440)
     assert check_files(reachable, STRANGER).outcome is Outcome.OK
@@ -70,7 +70,7 @@ def test_files_that_another_account_left(reachable: Path) -> None:
 
 @pytest.mark.parametrize("name", [".collector.lock", ".spool/.spool.lock"])
 def test_a_lock_file_of_another_account_is_named(reachable: Path, name: str) -> None:
-    """Whose it is, and the command that gives it to the service."""
+    """Its owner, and the command that gives it to the service."""
     spool = reachable / ".spool"
     spool.mkdir()
     (reachable / name).touch(mode=0o640)
@@ -84,7 +84,7 @@ def test_a_lock_file_of_another_account_is_named(reachable: Path, name: str) -> 
 
 
 def test_a_lock_that_somebody_holds_is_named(tmp_path: Path) -> None:
-    """On the lock file no collector can start, on the day file nothing is stored: pid and command of the holder."""
+    """A locked lock file prevents a start, a locked day file prevents storing: pid and command of the holder."""
     me = Account("me", os.geteuid(), frozenset(), installed=False)
     assert check_locks(tmp_path, tmp_path / ".spool", DAY, me).outcome is Outcome.OK
     lock = tmp_path / ".collector.lock"
@@ -122,7 +122,7 @@ def test_what_root_left_in_the_spool_and_of_snapshots_is_named(reachable: Path) 
 
 
 def test_the_settings_file_keeps_its_secrets(tmp_path: Path) -> None:
-    """0640 is right; one that all may read or some may change is warned of with the command."""
+    """0640 is right; a file that all may read or others may change is a warning with the command."""
     path = tmp_path / ".env"
     path.touch()
     path.chmod(0o640)
@@ -136,7 +136,7 @@ def test_the_settings_file_keeps_its_secrets(tmp_path: Path) -> None:
 
 
 def test_memory_is_no_disk(tmp_path: Path) -> None:
-    """A file system that a reboot empties is warned of; /dev/shm is one on every Linux."""
+    """A file system that is lost at a reboot is a warning; /dev/shm is one on every Linux."""
     from pathlib import Path as RealPath
 
     shm = RealPath("/dev/shm")
@@ -147,7 +147,7 @@ def test_memory_is_no_disk(tmp_path: Path) -> None:
 
 
 def test_the_verdict_names_the_first_thing_to_do() -> None:
-    """The worst decides; what could not be checked is counted, and is no fault."""
+    """The worst outcome decides; checks that were not made are counted, and are no fault."""
     fine, unseen = ok("a", "fine"), not_checked("b", "no right")
     warned, failed = warning("c", "odd", "mend c"), failure("d", "wrong", "mend d")
     cases: list[tuple[list[Check], Outcome, str]] = [

@@ -1,4 +1,4 @@
-"""Checks of `doctor` that concern this host: which version runs and which is installed."""
+"""Checks of `doctor` on this host: the running and the installed version."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def test_a_version_that_was_installed_and_not_started_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """As after an upgrade that was killed between the two: with the command that ends it."""
+    """After an upgrade that was killed in between: with the command that completes it."""
     monkeypatch.setattr(host, "INSTALLED", tmp_path)
     assert host.check_version("1.0", "1.0").outcome is Outcome.OK
     assert host.check_version("", "1.0").outcome is Outcome.OK
@@ -37,7 +37,7 @@ def test_a_version_that_was_installed_and_not_started_is_told(monkeypatch: pytes
 def test_before_the_takeover_nobody_is_told_to_take_the_data_away(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The files are another program's until the restart: that is the remedy, and no chown and no import is advised."""
+    """Until the restart the files belong to another program: the remedy is the restart, not chown or import."""
     drop_in, root = tmp_path / "take-over.conf", tmp_path / "HK"
     root.mkdir(mode=0o755)
     open_to_others(root)

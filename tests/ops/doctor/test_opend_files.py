@@ -1,4 +1,4 @@
-"""OpenD's program and the login's device file, as `doctor` names them."""
+"""OpenD's program and the login's device file, as `doctor` reports them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEVICE = ".com.futunn.FutuOpenD/F3CNN/Device.dat"
 
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
-    """An OpenD where a predecessor may have had it."""
+    """An OpenD at a predecessor's usual place."""
     program = tmp_path / "opend/FutuOpenD"
     program.parent.mkdir()
     program.touch(0o755)
@@ -26,13 +26,13 @@ def program(tmp_path: Path) -> Path:
 
 
 def unit(program: Path, home: Path) -> dict[str, str]:
-    """What systemd says of the unit that starts it."""
+    """systemd's properties of the unit that starts it."""
     said = f"{{ path={program} ; argv[]={program} -no_monitor=1 ; ignore_errors=no ; pid=7 }}"
     return {"ExecStart": said, "User": getpass.getuser(), "Environment": f"A=b HOME=/nowhere HOME={home}"}
 
 
 def test_program_account_and_device_file_are_named(program: Path, tmp_path: Path) -> None:
-    """So that whoever moves or cleans up knows what must stay."""
+    """So that an operator who moves or deletes files knows which ones must stay."""
     device = tmp_path / "home" / DEVICE
     device.parent.mkdir(parents=True)
     device.touch()
@@ -48,8 +48,8 @@ def test_a_login_that_will_ask_for_a_code_is_told(program: Path, tmp_path: Path)
 
 
 def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """With the file in which it is named."""
+    """With the file in which its path is set."""
     check = check_opend_files(unit(tmp_path / "gone", tmp_path))
     assert check.outcome is Outcome.WARNING
-    assert f"futu-opend.service starts {tmp_path / 'gone'}, which is not there" in check.text
+    assert f"futu-opend.service starts {tmp_path / 'gone'}, which does not exist" in check.text
     assert "/etc/default/futu-opend" in check.remedy

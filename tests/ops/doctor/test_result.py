@@ -1,4 +1,4 @@
-"""Results of checks: in both languages, what can be pasted behind an arrow, and the line that sums all up."""
+"""Results of checks: in both languages, the command after the arrow, and the summary line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAKERS: Final = {"ok", "warning", "failure", "not_checked"}
 
 @pytest.mark.parametrize("path", CHECKS, ids=lambda path: path.name)
 def test_a_check_speaks_both_languages(path: Path) -> None:
-    """A text that is a plain literal would be English for everybody; a remedy that is one is a command."""
+    """A plain literal as text would be English for everybody; a plain literal as remedy is a command."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MAKERS):
             continue
@@ -38,7 +38,7 @@ def test_json_is_english_whatever_the_language_is() -> None:
 
 
 def test_the_sum_is_in_the_operators_language() -> None:
-    """With the word of the worst outcome as it is; the first thing to do, behind an arrow if it is a command."""
+    """The word of the worst outcome is not translated; the first thing to do follows an arrow if it is a command."""
     fine, bad = ok("a", Words("fine", "正常")), failure("b", Words("bad", "不正常"), "df -h")
     odd = warning("c", Words("odd", "有異"), Words("look", "看"))
     assert verdict([fine, odd, bad]) == (Outcome.FAILURE, "FAILURE: failures 1, warnings 1; first b -> df -h")

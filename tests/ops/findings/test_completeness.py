@@ -1,4 +1,4 @@
-"""Which losses keep a day from being OK: real ones, beside what could be expected."""
+"""Which losses make a day not OK: ticks that could be expected and are lost."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ def lacking(missing: int, before_start: int = 0, above: int = 0) -> Incomplete:
     ],
 )
 def test_a_real_loss_is_never_ok(complete: Completeness, incomplete: Incomplete, healing: int, code: str) -> None:
-    """Below 99.99 % of what could be expected, or above 100 %, the day has a finding; otherwise none."""
+    """Below 99.99 % of the expected ticks, or above 100 %, the day has a finding; otherwise none."""
     findings = check_completeness(DAY, complete, incomplete, healing)
     assert [finding.code for finding in findings] == ([code] if code else [])
 
 
 def test_the_words_say_how_much_and_whom() -> None:
-    """The share of what could be expected, how many ticks, which symbol lacks most."""
+    """The share of the expected ticks, how many are lost, and of which symbol most."""
     (finding,) = check_completeness(DAY, of(900, 2000), lacking(1100, before_start=1000), 0)
-    assert finding.text.startswith("20261120 is 90.00% complete: 100 ticks are lost, HK.00700 lacks most")
+    assert finding.text.startswith("20261120 is 90.00% complete: 100 ticks are lost, most of them of HK.00700")
     assert finding.remedy == "hk-tick-collector gaps --open"
 
 
 def test_what_is_being_imported_is_not_lost() -> None:
-    """The predecessor's file may hold it; what is above a sequence's count stays told."""
+    """The predecessor's file may have them; a number above the sequence's count is still reported."""
     assert check_completeness(DAY, of(21, 100), lacking(79), 0, importing=True) == []
     (finding,) = check_completeness(DAY, of(108, 100), lacking(0, above=1), 0, importing=True)
     assert finding.code == "above_complete"
 
 
 def test_a_small_loss_is_still_counted() -> None:
-    """It is for the line that says OK."""
+    """It is shown on the line that says OK."""
     assert lost_ticks(lacking(12, before_start=5), 4) == 3
     assert lost_ticks(lacking(12, before_start=5), 40) == 0

@@ -1,4 +1,4 @@
-"""Findings: what is wrong is found, named and has a remedy; what only looks wrong is left alone."""
+"""Findings: real problems are found, named and have a remedy; harmless states have no finding."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OK, WARNING, CRITICAL = Severity.OK, Severity.WARNING, Severity.CRITICAL
 
 
 def test_a_healthy_service_has_no_finding(make_status: MakeStatus) -> None:
-    """Nothing to say: one line, exit code 0."""
+    """One line, exit code 0."""
     findings = check(make_status(), NOW_MS, LIMITS)
     assert findings == []
     severity, line = summary(findings)
@@ -98,7 +98,7 @@ def test_a_healthy_service_has_no_finding(make_status: MakeStatus) -> None:
 def test_what_is_wrong_is_found(
     make_status: MakeStatus, changes: dict[str, Any], code: str, severity: Severity
 ) -> None:
-    """Each trouble alone gives its one finding, with words, a remedy, and the exit code of its severity."""
+    """Each problem alone gives exactly its finding, with text, remedy, and the exit code of its severity."""
     (finding,) = check(make_status(**changes), NOW_MS, LIMITS)
     assert (finding.code, finding.severity) == (code, severity)
     assert finding.text
@@ -134,22 +134,22 @@ def test_what_is_wrong_is_found(
         "one failure, not needed again",
     ],
 )
-def test_what_healed_or_is_usual_is_no_finding(make_status: MakeStatus, changes: dict[str, Any]) -> None:
-    """A link that came back, what is older than a quarter of an hour, a disk that is slow for a moment."""
+def test_what_is_over_or_usual_is_no_finding(make_status: MakeStatus, changes: dict[str, Any]) -> None:
+    """A connection that is back, an event older than a quarter of an hour, a disk that is slow for a moment."""
     assert check(make_status(**changes), NOW_MS, LIMITS) == []
 
 
 def test_what_lately_happened_is_named(make_status: MakeStatus) -> None:
-    """The reason of the last break, the last message, the first symbol; while OpenD is away its hint is the remedy."""
+    """The reason of the last break, the last message, the first symbol; without a connection its hint is the remedy."""
     lately = {"link_breaks_lately": 4, "link_break_reason": "reset by peer", "protocol_errors_lately": 1}
     lately |= {"protocol_error": "SHA-1 of 3011", "skipped_messages_lately": 2, "skipped_message": "9999, no request"}
     lately |= {"pushes_stopped_lately": 2, "pushes_stopped_first": "HK.00005"}
     texts = {finding.code: finding.text for finding in check(make_status(**lately), NOW_MS, LIMITS)}
-    assert "4 times in the last 15 minutes, the last time: reset by peer" in texts["link_unstable"]
-    assert "once in the last 15 minutes, the last time: SHA-1 of 3011" in texts["bad_messages"]
-    assert "2 messages" in texts["messages_skipped"]
+    assert "4 times in the last 15 minutes, most recently: reset by peer" in texts["link_unstable"]
+    assert "once in the last 15 minutes, most recently: SHA-1 of 3011" in texts["bad_messages"]
+    assert "2 unknown messages" in texts["messages_skipped"]
     assert "9999, no request" in texts["messages_skipped"]
-    assert "2 symbols in the last 15 minutes, HK.00005 first: subscribed again" in texts["pushes_stopped"]
+    assert "2 symbols in the last 15 minutes, HK.00005 first: they were subscribed again" in texts["pushes_stopped"]
     away = make_status(
         connected=False, link_since_ms=NOW_MS, link_reason="got HTTP", link_hint="check FUTU_PORT", **lately
     )
@@ -160,7 +160,7 @@ def test_what_lately_happened_is_named(make_status: MakeStatus) -> None:
 
 
 def test_without_a_live_state_nothing_runs() -> None:
-    """No file at all is critical: nobody collects."""
+    """Without a status file the result is critical: nobody collects."""
     (finding,) = check(None, NOW_MS, LIMITS)
     assert (finding.code, finding.severity) == ("service_down", CRITICAL)
 
@@ -177,18 +177,18 @@ def test_without_a_live_state_nothing_runs() -> None:
     ids=["lunch", "weekend", "just opened", "first day", "exchange ahead"],
 )
 def test_silence_that_the_market_explains_is_no_lag(make_status: MakeStatus, changes: dict[str, Any]) -> None:
-    """Lag is judged only while OpenD says that the market trades, and not from before it began to."""
+    """Lag is judged only while OpenD reports that the market trades, from the start of the session."""
     assert check(make_status(**changes), NOW_MS, LIMITS) == []
 
 
 def test_a_wrong_clock_is_told_once_and_does_not_make_a_lag(make_status: MakeStatus) -> None:
-    """A host an hour ahead of OpenD has a clock finding, not ticks that are an hour late."""
+    """A host one hour ahead of OpenD has a clock finding, not a lag of one hour."""
     status = make_status(drift_s=3600.0, newest_ts_ms=NOW_MS - 3_601_000, trading_since_ms=NOW_MS - 2 * 3_600_000)
     assert len(check(status, NOW_MS, LIMITS)) == 1
 
 
 def test_the_worst_comes_first_and_the_others_are_counted(make_status: MakeStatus) -> None:
-    """The one line is about the worst, and says that there is more."""
+    """The first line is about the worst finding, and says that there are more."""
     findings = check(make_status(dropped_lately=3, disk_free_mb=100, waiting=60_000), NOW_MS, LIMITS)
     assert findings[0].code == "disk"
     assert [finding.severity for finding in findings] == [CRITICAL, WARNING, WARNING]
@@ -196,7 +196,7 @@ def test_the_worst_comes_first_and_the_others_are_counted(make_status: MakeStatu
 
 
 def test_lag_is_now_minus_the_newest_stored(make_status: MakeStatus) -> None:
-    """In seconds; none before the first tick."""
+    """In seconds; None before the first tick."""
     assert lag_s(make_status(newest_ts_ms=NOW_MS - 1_500), NOW_MS) == 1.5
     assert lag_s(make_status(newest_ts_ms=None), NOW_MS) is None
 
@@ -205,7 +205,7 @@ def test_lag_is_now_minus_the_newest_stored(make_status: MakeStatus) -> None:
 def test_a_wal_that_waits_for_its_checkpoint_is_no_finding(
     make_status: MakeStatus, wal_mb: int, checkpoint_mb: int
 ) -> None:
-    """How long is long depends on when it is begun anew; a single transaction of a backlog is no reader either."""
+    """The limit depends on when the WAL is reused; one large transaction of a backlog does not mean a reader."""
     status = make_status(wal_bytes=wal_mb * 2**20, wal_autocheckpoint_bytes=checkpoint_mb * 2**20)
     assert check(status, NOW_MS, LIMITS) == []
 
@@ -221,7 +221,7 @@ def test_a_wal_that_waits_for_its_checkpoint_is_no_finding(
 def test_a_gap_of_unknown_size_is_not_told_as_one_tick(
     make_status: MakeStatus, gaps: int, unknown: int, words: str
 ) -> None:
-    """The finding says how many are known to be lost, and in how many gaps nobody knows."""
+    """The finding says how many ticks are known to be lost, and in how many gaps the number is unknown."""
     ticks = 95 if gaps > unknown else 0
     status = make_status(gaps_lost_lately=gaps, unknown_gaps_lost_lately=unknown, ticks_lost_lately=ticks)
     (found,) = [finding for finding in check(status, NOW_MS, LIMITS) if finding.code == "gaps_lost"]
@@ -229,7 +229,7 @@ def test_a_gap_of_unknown_size_is_not_told_as_one_tick(
 
 
 def test_old_losses_are_no_findings(make_status: MakeStatus) -> None:
-    """After a quarter of an hour they are listed and not warned of: a start at 14:00 is not yellow all day."""
+    """After a quarter of an hour they are listed without a warning: a start at 14:00 is not a warning all day."""
     status = make_status(dropped=9, rejected=9, sealed_day=5, gaps_open=3, gaps_missing=500)
     assert check(status, NOW_MS, LIMITS) == []
 
@@ -242,7 +242,7 @@ def test_old_losses_are_no_findings(make_status: MakeStatus) -> None:
     ],
 )
 def test_every_state_of_opend_has_its_remedy(make_status: MakeStatus, kind: str) -> None:
-    """Whether OpenD answers with it or tells it by itself, the operator reads the same, and more than "look at it"."""
+    """In an answer or in a notice: the operator reads the same text with a specific remedy."""
     (answered,) = check(make_status(program=kind), NOW_MS, LIMITS)
     (told,) = check(make_status(trouble={f"program_{kind}": ""}), NOW_MS, LIMITS)
     assert answered.remedy == told.remedy
@@ -250,7 +250,7 @@ def test_every_state_of_opend_has_its_remedy(make_status: MakeStatus, kind: str)
 
 
 def test_kicked_out_has_one_answer(make_status: MakeStatus) -> None:
-    """While another terminal has the quotes nothing tells to restart OpenD, and since when is told."""
+    """While another terminal has the quotes no remedy restarts OpenD, and the time since when is shown."""
     silent = {"quote_logged_in": False, "newest_ts_ms": NOW_MS - 9 * MINUTE, "last_tick_ms": NOW_MS - 9 * MINUTE}
     kicked = {"trouble": {"kicked_out": ""}, "trouble_since_ms": {"kicked_out": NOW_MS - 9 * MINUTE}}
     findings = check(make_status(**silent, **kicked), NOW_MS, LIMITS)
@@ -269,14 +269,14 @@ def test_kicked_out_has_one_answer(make_status: MakeStatus) -> None:
     ],
 )
 def test_every_notice_has_its_remedy(make_status: MakeStatus, kind: str) -> None:
-    """What OpenD may tell by Notify is critical, named, and has a remedy of its own."""
+    """Every notice that matters is critical, has a name and a remedy of its own."""
     (finding,) = check(make_status(trouble={kind: ""}), NOW_MS, LIMITS)
     assert (finding.code, finding.severity) == (f"opend_{kind}", CRITICAL)
     assert "status futu-opend" not in finding.remedy
 
 
 def test_unexplained_totals_are_a_warning() -> None:
-    """How many symbols differ, and the worst; what has a reason is no finding, nor is a day not yet compared."""
+    """How many symbols differ, and the worst; explained differences, or a day not yet compared, are no finding."""
     same = Reconciled("close", "HK.00005", NOW_MS, 100, 1.0, 0, 0.0, 0, 0.0, 100, 1.0, "match")
     gap = same._replace(symbol="HK.00388", official_volume=9000, explained="gap")
     small = same._replace(symbol="HK.00700", official_volume=90, explained="unexplained")
@@ -289,7 +289,7 @@ def test_unexplained_totals_are_a_warning() -> None:
 
 
 def test_a_conflict_names_its_symbol_and_how_many(make_status: MakeStatus) -> None:
-    """What to type shows the ticks of the symbol that has the most."""
+    """The command shows the ticks of the symbol with the most."""
     status = make_status(
         conflicts=12,
         conflicts_lately=11,
@@ -307,7 +307,7 @@ ASIDE: Final = "d={db}.aside-$(date +%H%M%S); sudo mkdir $d"
 
 
 def test_files_of_the_predecessor_name_the_command(make_status: MakeStatus) -> None:
-    """One finding for all earlier days, and one for a file that is set aside and cannot be imported now."""
+    """One finding for all earlier days, and one for a renamed file that cannot be imported now."""
     name = "20261120.db.predecessor-20261120T013000Z.not-imported"
     status = make_status(
         predecessor_days=["20261117", "20261118", "20261119"],
@@ -317,18 +317,18 @@ def test_files_of_the_predecessor_name_the_command(make_status: MakeStatus) -> N
     assert waiting.code == "predecessor_file"
     assert waiting.text.endswith("is not imported: it is open in process 7")
     assert waiting.remedy == f"sudo hk-tick-collector import {status.data_root}/{name}"
-    assert days.text.startswith("3 day files, 20261117 to 20261119, are the predecessor's")
+    assert days.text.startswith("3 day files, 20261117 to 20261119, belong to the predecessor")
     assert days.remedy == f"sudo hk-tick-collector import {status.data_root}"
     assert {waiting.severity.name, days.severity.name} == {"WARNING"}
 
 
 def test_an_import_under_way_is_told_and_is_nothing_wrong(make_status: MakeStatus) -> None:
-    """What is imported, how far, and that it ends by itself: the line stays OK."""
+    """The file, the progress, and that it ends by itself: the first line stays OK."""
     name = "20261120.db.predecessor-20261120T013000Z.not-imported"
     under_way: dict[str, Any] = {"importing": name, "importing_rows": 1_200_000, "predecessor_files": {name: ""}}
     for done, checked, words in (
-        (300_000, 0, "300,000 of 1,200,000 rows are in"),
-        (1_200_000, 40_000, "all are in, 40,000 of 1,200,000 rows are checked"),
+        (300_000, 0, "300,000 of 1,200,000 rows so far"),
+        (1_200_000, 40_000, "all rows are imported, 40,000 of 1,200,000 are checked"),
     ):
         status = make_status(**under_way, importing_done=done, importing_checked=checked)
         (finding,) = check(status, NOW_MS, LIMITS)
@@ -369,7 +369,7 @@ def test_a_day_that_is_held_names_its_own_file(
 
 
 def test_the_remedy_of_a_writer_names_the_file_that_it_waits_for(make_status: MakeStatus) -> None:
-    """A lock on another day's file: that file, not today's."""
+    """A lock on another day's file: the remedy names that file, not today's."""
     (finding,) = check(make_status(writer_trouble="busy", writer_day="20261119"), NOW_MS, LIMITS)
     assert "20261119.db" in finding.remedy
     assert "20261120.db" not in finding.remedy
@@ -383,7 +383,7 @@ def test_a_day_that_cannot_be_sealed_is_a_finding(make_status: MakeStatus) -> No
 
 
 def test_symbols_that_are_not_subscribed_yet_are_a_finding(make_status: MakeStatus) -> None:
-    """Collecting some of them is not OK; the first seconds of a connection are."""
+    """Collecting only some symbols is not OK; during the first seconds of a connection it is."""
     young = make_status(symbols=90, subscribed=57, link_since_ms=NOW_MS - 9_000)
     assert check(young, NOW_MS, LIMITS) == []
     old = make_status(symbols=90, subscribed=57, link_since_ms=NOW_MS - 21_000, refused={"HK.00005": "unknown stock"})
@@ -397,16 +397,16 @@ def test_symbols_that_are_not_subscribed_yet_are_a_finding(make_status: MakeStat
     [
         ("No right to subscribe", "echo request_highest_quote_right", "quote right"),
         ("股票無行情權限", "echo request_highest_quote_right", "quote right"),
-        ("訂閱額度不足", "sudo hk-tick-collector doctor", "doctor tells the quota"),
+        ("訂閱額度不足", "sudo hk-tick-collector doctor", "doctor shows the quota"),
         ("Unknown stock", "sudo vim", "correct FUTU_SYMBOLS"),
-        ("网络异常，请稍后再试", "sudo hk-tick-collector doctor", "it is asked again every minute"),
+        ("网络异常，请稍后再试", "sudo hk-tick-collector doctor", "the request is repeated every minute"),
     ],
 )
 @pytest.mark.parametrize("subscribed", [0, 1])
 def test_a_refusal_is_told_by_its_own_cause(
     make_status: MakeStatus, words: str, command: str, advice: str, subscribed: int
 ) -> None:
-    """Quote right, quota and wrong symbols have a remedy each; most symbols decide."""
+    """Quote right, quota and wrong symbols have their own remedies; the largest group decides."""
     refused = dict.fromkeys(("HK.00005", "HK.00011"), words)
     if subscribed:
         refused = {"HK.00001": "one of another kind", **refused}

@@ -1,4 +1,4 @@
-"""Silence: what the market, the calendar and the hour explain is no finding, what they do not is named."""
+"""No ticks: no finding if market, calendar and time explain it; otherwise a finding."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def at(clock: str) -> int:
 
 
 def fresh(clock: str, **changes: Any) -> dict[str, Any]:
-    """What a service that is well reports at that time."""
+    """The report of a healthy service at that time."""
     now_ms = at(clock)
     alive = {"written_ms": now_ms, "writer_alive_ms": now_ms, "last_commit_ms": now_ms, "started_ms": at("08:00:00")}
     return {**alive, "link_since_ms": at("08:00:00"), **changes}
@@ -34,23 +34,23 @@ def fresh(clock: str, **changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("clock", "state", "kind", "words"),
     [
-        ("08:59:00", "closed", "whole", "closed till the pre-open at 09:00"),
+        ("08:59:00", "closed", "whole", "closed until the pre-open at 09:00"),
         ("09:29:00", "waiting_open", "whole", "before the open at 09:30"),
         ("09:05:00", "auction", "whole", "pre-open auction"),
-        ("12:30:00", "rest", "whole", "lunch, till 13:00"),
+        ("12:30:00", "rest", "whole", "lunch, until 13:00"),
         ("16:05:00", "closing_auction", "whole", "closing auction"),
-        ("17:00:00", "closed", "whole", "closed till the next trading day"),
-        ("14:00:00", "closed", "morning", "half day: the morning alone trades"),
-        ("10:00:00", "closed", "afternoon", "half day: the afternoon alone trades"),
-        ("10:00:00", "closed", "holiday", "no trading day by OpenD's calendar"),
+        ("17:00:00", "closed", "whole", "closed until the next trading day"),
+        ("14:00:00", "closed", "morning", "half day: only the morning trades"),
+        ("10:00:00", "closed", "afternoon", "half day: only the afternoon trades"),
+        ("10:00:00", "closed", "holiday", "not a trading day by OpenD's calendar"),
         ("10:00:00", "closed", "whole", "unscheduled close"),
         ("14:00:00", "closed", "whole", "unscheduled close"),
         ("10:00:00", "rest", "morning", "unscheduled close"),
-        ("12:30:00", "closed", "", "closed till the next trading day"),
+        ("12:30:00", "closed", "", "closed until the next trading day"),
     ],
 )
 def test_a_silence_is_explained(make_status: MakeStatus, clock: str, state: str, kind: str, words: str) -> None:
-    """The one line says why no tick comes, and that nothing is to be done."""
+    """The first line says why no ticks come, and that nothing is to be done."""
     changes = fresh(clock, market_state=state, day_kind=kind, trading="auction" in state, trading_since_ms=None)
     status = make_status(**changes, newest_ts_ms=at(clock) - 3_600_000, drift_s=0.0)
     quiet = silence(status, at(clock))
@@ -61,8 +61,8 @@ def test_a_silence_is_explained(make_status: MakeStatus, clock: str, state: str,
 
 
 @pytest.mark.parametrize("state", ["morning", "afternoon", "none", "unknown", ""])
-def test_nothing_is_explained_away(make_status: MakeStatus, state: str) -> None:
-    """While the market trades, and while nobody knows, there is no excuse."""
+def test_silence_during_trading_is_not_explained(make_status: MakeStatus, state: str) -> None:
+    """While the market trades, or its state is unknown, there is no explanation."""
     assert silence(make_status(**fresh("10:00:00", market_state=state)), at("10:00:00")) == NO_WORDS
 
 
@@ -70,7 +70,7 @@ def test_nothing_is_explained_away(make_status: MakeStatus, state: str) -> None:
     ("state", "clock", "since"), [("auction", "09:19:00", "09:00:00"), ("closing_auction", "16:07:00", "16:00:00")]
 )
 def test_an_auction_is_no_lag(make_status: MakeStatus, state: str, clock: str, since: str) -> None:
-    """Orders are collected for 20 and 8 minutes before the auction trades: every day, and no reason to call anybody."""
+    """Orders are collected for 20 and 8 minutes before the auction trades: that is normal every day."""
     changes = fresh(clock, market_state=state, trading_since_ms=at(since), newest_ts_ms=at(since) - 1000)
     assert check(make_status(**changes, last_tick_ms=at(since) - 1000), at(clock), LIMITS) == []
 
@@ -82,7 +82,7 @@ def test_an_auction_is_no_lag(make_status: MakeStatus, state: str, clock: str, s
 def test_no_tick_at_the_open(
     make_status: MakeStatus, clock: str, severity: Severity | None, newest: str | None
 ) -> None:
-    """Connected, subscribed, OpenD says that it trades, and nothing comes: with a name, whatever the auction had."""
+    """Connected, subscribed, OpenD reports trading, and no tick comes: a finding, whatever the auction had."""
     last_ms = at(newest) if newest else None
     changes = fresh(clock, trading_since_ms=at("09:30:02"), newest_ts_ms=last_ms, last_tick_ms=last_ms, received=0)
     findings = check(make_status(**changes), at(clock), LIMITS)
@@ -91,7 +91,7 @@ def test_no_tick_at_the_open(
 
 
 def test_a_whole_market_that_falls_silent(make_status: MakeStatus) -> None:
-    """Ticks came, and come no more; what is received and only waits for the disk is another matter."""
+    """Ticks came, and no longer come; ticks that are received and wait for the disk are another case."""
     changes = fresh("10:00:00", newest_ts_ms=at("09:58:00"), last_tick_ms=at("09:58:00"))
     assert [each.code for each in check(make_status(**changes), at("10:00:00"), LIMITS)] == ["no_ticks", "lag"]
     changes |= {"last_tick_ms": at("10:00:00"), "waiting": 9}
@@ -99,14 +99,14 @@ def test_a_whole_market_that_falls_silent(make_status: MakeStatus) -> None:
 
 
 def test_one_symbol_that_is_halted_is_nothing(make_status: MakeStatus) -> None:
-    """The newest tick of all symbols counts, not that of each."""
+    """The newest tick of all symbols counts, not that of each symbol."""
     changes = fresh("10:00:00", newest_ts_ms=at("09:59:59"), last_tick_ms=at("09:59:59"), symbols=2, subscribed=2)
     assert check(make_status(**changes), at("10:00:00"), LIMITS) == []
 
 
 @pytest.mark.parametrize("drift_s", [3600.0, -3600.0])
 def test_a_wrong_clock_explains_no_silence(make_status: MakeStatus, drift_s: float) -> None:
-    """Whatever this host takes the time for: two minutes without a tick are two minutes."""
+    """Whatever this host's clock shows: two minutes without a tick are two minutes."""
     shift_ms = int(drift_s * 1000)
     now_ms = at("10:00:00") + shift_ms
     own = {name: value + shift_ms for name, value in fresh("10:00:00", last_tick_ms=at("09:58:00")).items()}
@@ -119,7 +119,7 @@ def test_a_wrong_clock_explains_no_silence(make_status: MakeStatus, drift_s: flo
 
 
 def unsteady(clock: str, **changes: Any) -> dict[str, Any]:
-    """A service whose connections come and go since 09:40; nothing is stored since 09:50."""
+    """A service whose connection has broken again and again since 09:40; nothing is stored since 09:50."""
     found = {
         "link_breaks_lately": 9,
         "link_break_reason": "OpenD closed the connection",
@@ -137,7 +137,7 @@ def unsteady(clock: str, **changes: Any) -> dict[str, Any]:
 def test_connections_that_come_and_go_hide_no_silence(
     make_status: MakeStatus, clock: str, severity: Severity | None, state: str, connected: bool
 ) -> None:
-    """Each connection begins the session anew; the newest stored tick does not get younger by that."""
+    """Each connection starts the session again; the newest stored tick still gets older."""
     changes = unsteady(clock, market_state=state, trading=state == "morning", connected=connected)
     if not connected:
         changes |= {"trading_since_ms": None, "trading": False}
@@ -151,7 +151,7 @@ def test_connections_that_come_and_go_hide_no_silence(
 
 
 def test_connections_that_come_and_go_are_critical_in_the_one_line(make_status: MakeStatus) -> None:
-    """What an operator reads first names it."""
+    """The first line that an operator reads names it."""
     severity, line = summary(check(make_status(**unsteady("09:56:00")), at("09:56:00"), LIMITS))
     assert severity == Severity.CRITICAL
     assert "no tick has been stored for 360 s" in line
@@ -172,21 +172,21 @@ def test_connections_that_come_and_go_are_critical_in_the_one_line(make_status: 
 def test_when_nothing_stored_is_a_finding(
     make_status: MakeStatus, changes: dict[str, Any], severity: Severity | None
 ) -> None:
-    """A state that nobody tells, or no subscription: judged; a market that is closed, or a holiday: not."""
+    """With an unknown state or no subscription it is judged; with a closed market or on a holiday it is not."""
     found = {each.code: each for each in check(make_status(**unsteady("10:00:00", **changes)), at("10:00:00"), LIMITS)}
     assert (found["no_ticks_stored"].severity if "no_ticks_stored" in found else None) == severity
 
 
 @pytest.mark.parametrize("clock", ["08:30:00", "12:30:00", "20:00:00"])
 def test_an_unknown_state_outside_the_hours_calls_nobody(make_status: MakeStatus, clock: str) -> None:
-    """A steady connection on which OpenD does not tell the market's state, at an hour at which nothing trades."""
+    """A steady connection on which OpenD does not report the market's state, at a time outside trading."""
     changes = unsteady(clock, link_breaks_lately=0, market_state="unknown", trading=False, trading_since_ms=None)
     changes |= {"newest_ts_ms": at("08:00:00") - 3_600_000, "ticks_expected_since_ms": at("08:00:00") - 3_600_000}
     assert check(make_status(**changes), at(clock), LIMITS) == []
 
 
 def test_questions_without_an_answer_are_named(make_status: MakeStatus) -> None:
-    """A warning, since ticks come all the same; a state that was never told is not `not logged in`."""
+    """A warning, because ticks still come; a state that was never reported is not `not logged in`."""
     failed = {"GetGlobalState": "OpenD did not answer message 1002 in time", "GetSubInfo": "too frequent"}
     changes = fresh("10:00:00", program="", quote_logged_in=False, market_state="unknown", newest_ts_ms=at("09:59:59"))
     [finding] = check(make_status(**changes, questions_failed=failed), at("10:00:00"), LIMITS)
@@ -196,7 +196,7 @@ def test_questions_without_an_answer_are_named(make_status: MakeStatus) -> None:
 
 @pytest.mark.parametrize("pushed", ["09:50:00", None])
 def test_a_tick_dated_ahead_hides_no_silence(make_status: MakeStatus, pushed: str | None) -> None:
-    """Silence is judged by when ticks were pushed while the newest stored one is dated later than now."""
+    """While the newest stored tick has a time in the future, silence is judged by the time of the last push."""
     last_ms = None if pushed is None else at(pushed)
     changes = fresh("10:00:00", newest_ts_ms=at("12:00:00"), last_tick_ms=last_ms, started_ms=at("09:50:00"))
     changes["received"] = 0 if pushed is None else 9
@@ -204,14 +204,14 @@ def test_a_tick_dated_ahead_hides_no_silence(make_status: MakeStatus, pushed: st
     assert [finding.code for finding in findings] == ["no_ticks", "lag"]
     assert {finding.severity for finding in findings} == {Severity.CRITICAL}
     assert findings[1].text == (
-        "no tick has come for 600 s while the market trades; the newest stored one is dated ahead"
+        "no tick has come for 600 s while the market trades; the newest stored one has a time in the future"
     )
     flowing = {**changes, "last_tick_ms": at("09:59:59"), "received": 9}
     assert check(make_status(**flowing), at("10:00:00"), LIMITS) == []
 
 
 def test_a_tick_dated_ahead_hides_no_silence_without_a_state(make_status: MakeStatus) -> None:
-    """The same where OpenD does not tell the market's state."""
+    """The same if OpenD does not report the market's state."""
     changes = fresh("10:00:00", newest_ts_ms=at("12:00:00"), last_tick_ms=at("09:50:00"), market_state="unknown")
     changes |= {"trading": False, "trading_since_ms": None, "ticks_expected_since_ms": at("09:30:00")}
     assert "no_ticks_stored" in [finding.code for finding in check(make_status(**changes), at("10:00:00"), LIMITS)]

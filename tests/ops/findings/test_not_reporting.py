@@ -1,4 +1,4 @@
-"""A service that does not report: stopped, refused its settings, died, frozen, hung; each is told as what it is."""
+"""A service that does not report: stopped, settings refused, died, frozen, stuck; each has its own finding."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STOPPED: Final = {**OLD, "state": "stopped"}
 
 
 def unit(**changes: str) -> dict[str, str]:
-    """What `systemctl show` says of a unit that was stopped by hand; keywords are what is different."""
+    """The output of `systemctl show` for a unit that was stopped by hand; keywords are the differences."""
     return {
         "LoadState": "loaded", "ActiveState": "inactive", "SubState": "dead", "Result": "success",
         "ExecMainCode": "1", "ExecMainStatus": "0", "NRestarts": "0",
@@ -49,11 +49,11 @@ WRONG: Final = "FUTU_PORT=abc (from /opt/futu_tick_downloader/.env:3) is not a w
         (None, Host(data_root="/d"), "service_down", "for DATA_ROOT=/d (no status.json)", "systemctl start"),
         (None, Host(unit=unit(LoadState="not-found")), "service_down", "no collector is running", "systemctl start"),
         (None, Host(unit=unit(ActiveState="active")), "service_down", "DATA_ROOT", "hk-tick-collector config"),
-        (None, Host(unit=unit()), "service_stopped", "nothing failed", "systemctl start"),
+        (None, Host(unit=unit()), "service_stopped", "no failure", "systemctl start"),
         (STOPPED, Host(), "service_stopped", "stopped 60 s ago", "systemctl start"),
         (STOPPED, Host(settings_error=WRONG), "service_settings", WRONG, "vim /opt/futu_tick_downloader/.env"),
         (OLD, Host(unit=REFUSED, settings_error=WRONG), "service_settings", WRONG, "systemctl restart"),
-        (OLD, Host(unit=REFUSED), "service_settings", "exit 2", "systemctl restart"),
+        (OLD, Host(unit=REFUSED), "service_settings", "exit code 2", "systemctl restart"),
         (
             OLD,
             Host(unit=LOOPING, blocked=("a lock", "chown x")),
@@ -66,28 +66,40 @@ WRONG: Final = "FUTU_PORT=abc (from /opt/futu_tick_downloader/.env:3) is not a w
         (None, Host(take_over=OTHER, unit=unit(ActiveState="active")), "not_taken_over", OTHER, "systemctl restart"),
         (STOPPED, Host(take_over=""), "not_taken_over", "has ended", "systemctl restart"),
         (None, Host(take_over=OTHER, settings_error=WRONG), "not_taken_over", WRONG, "vim /opt/futu_tick"),
-        (OLD, Host(process="lives", blocked=("a lock", "chown x")), "service_hung", "lives", "systemctl restart"),
+        (
+            OLD,
+            Host(process="lives", blocked=("a lock", "chown x")),
+            "service_hung",
+            "is running but",
+            "systemctl restart",
+        ),
         (OLD, Host(unit=KILLED, process="gone"), "service_died", "signal, SIGKILL", "journalctl"),
         (OLD, Host(unit=LOOPING, process="gone"), "service_died", "7 restarts", "journalctl"),
         (OLD, Host(unit=LOOPING | {"StatusText": CLOSED}, process="gone"), "service_died", CLOSED, "doctor"),
         (OLD, Host(unit=LOOPING | {"StatusText": HEALTH}, process="gone"), "service_died", "7 restarts", "journalctl"),
-        (OLD, Host(unit=LOOPING | {"NRestarts": "0"}, process="gone"), "service_died", "starts it again", "journalctl"),
+        (
+            OLD,
+            Host(unit=LOOPING | {"NRestarts": "0"}, process="gone"),
+            "service_died",
+            "is starting it again",
+            "journalctl",
+        ),
         (OLD, Host(unit=KILLED | {"StatusText": CLOSED}, process="gone"), "service_died", "SIGKILL", "journalctl"),
         (OLD, Host(process="gone"), "service_died", "pid 4711) died 60 s ago", "systemctl start"),
         (OLD, Host(process="frozen"), "service_hung", "frozen by a signal", "kill -CONT 4711"),
-        (OLD, Host(process="lives"), "service_hung", "pid 4711) lives", "systemctl restart"),
-        (OLD, Host(process="lives", settings_error=WRONG), "service_hung", "lives", "systemctl restart"),
+        (OLD, Host(process="lives"), "service_hung", "pid 4711) is running", "systemctl restart"),
+        (OLD, Host(process="lives", settings_error=WRONG), "service_hung", "is running but", "systemctl restart"),
         (OLD, Host(process="in_kernel"), "service_hung", "in the kernel", "dmesg"),
         (OLD, Host(process="lives", place="disk_full"), "writer_disk_full", "is full", "df -h /data/sqlite/HK"),
         (OLD, Host(process="lives", place="read_only"), "writer_read_only", "is read-only", "remount,rw"),
-        (OLD, Host(), "service_hung", "died or hangs", "systemctl restart"),
+        (OLD, Host(), "service_hung", "died or is stuck", "systemctl restart"),
         ({"written_ms": NOW_MS - 4_000}, Host(process="gone"), "service_died", "died 4 s ago", "systemctl start"),
     ],
 )
 def test_why_no_service_reports(
     make_status: MakeStatus, live: dict[str, Any] | None, host: Host, code: str, words: str, remedy: str
 ) -> None:
-    """The true cause, and the command for it."""
+    """The true cause, and its command."""
     finding = check_gone(make_status(**live) if live else None, NOW_MS, host)
     assert finding
     assert finding.code == code
@@ -96,7 +108,7 @@ def test_why_no_service_reports(
 
 
 def test_a_takeover_waits_while_its_drop_in_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who runs under the service's name is told with what it runs; the first start of ours ends it."""
+    """The process running as the service is named; our first start ends the waiting."""
     drop_in = tmp_path / "take-over.conf"
     monkeypatch.setattr(systemd_unit, "TAKE_OVER", drop_in)
     assert systemd_unit.not_taken_over({"MainPID": str(os.getpid())}) is None
@@ -106,13 +118,13 @@ def test_a_takeover_waits_while_its_drop_in_is_there(tmp_path: Path, monkeypatch
 
 
 def test_a_service_that_reports_is_not_gone(make_status: MakeStatus) -> None:
-    """A second without a report is none, whatever /proc says of a pid of another namespace."""
+    """One second without a report is normal, whatever /proc says about a pid of another namespace."""
     assert check_gone(make_status(written_ms=NOW_MS - 1_000), NOW_MS, Host(process="gone")) is None
     assert check_gone(make_status(written_ms=NOW_MS - 5_000), NOW_MS, Host(process="lives")) is None
 
 
 def test_a_process_is_told_from_another_with_its_pid() -> None:
-    """Alive, frozen, dead; and a program that is no collector is not taken for one."""
+    """Alive, frozen, dead; a program that is not a collector is not taken for one."""
     wait = [sys.executable, "-c", "print(flush=True); __import__('signal').pause()"]
     with subprocess.Popen([*wait, "hk-tick-collector"], stdout=subprocess.PIPE) as process:
         assert process.stdout
@@ -132,5 +144,5 @@ def test_a_process_is_told_from_another_with_its_pid() -> None:
 
 
 def test_a_place_without_trouble(tmp_path: Path) -> None:
-    """Where files can be written nothing is said; a full disk is tried in tests/cli/test_status_causes.py."""
+    """No reason if files can be written; a full disk is tested in tests/cli/test_status_causes.py."""
     assert place_trouble(tmp_path) == place_trouble(tmp_path / "gone") == ""

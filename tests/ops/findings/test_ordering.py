@@ -1,4 +1,4 @@
-"""The order of findings: what an operator reads first is the cause, and what follows from it comes after."""
+"""The order of findings: a cause comes before its consequences."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ SILENT: Final[dict[str, Any]] = {
 def test_the_cause_is_the_line(
     make_status: MakeStatus, cause: dict[str, Any], consequences: dict[str, Any], first: str
 ) -> None:
-    """However severe what follows from it is: the line names the cause, the exit code is that of the worst."""
+    """However severe the consequences: the line names the cause, the exit code is that of the worst."""
     findings = check(make_status(**{**consequences, **cause}), NOW_MS, LIMITS)
     assert findings[0].code == first
     severity, line = summary(findings)
@@ -66,7 +66,7 @@ def test_the_cause_is_the_line(
 
 
 def test_what_is_not_related_is_sorted_by_severity() -> None:
-    """A clock that is off explains no full disk, and does not stand before it."""
+    """A wrong clock does not explain a full disk, and does not come before it."""
     clock = Finding("clock_drift", Severity.WARNING, "clock", "x")
     disk = Finding("disk", Severity.CRITICAL, "disk", "x")
     refused = Finding("symbols_refused", Severity.WARNING, "refused", "x")
@@ -74,7 +74,7 @@ def test_what_is_not_related_is_sorted_by_severity() -> None:
 
 
 def test_critical_outweighs_unknown() -> None:
-    """That a day file cannot be read does not hide that the service is down."""
+    """An unreadable day file does not hide that the service is down."""
     unknown = Finding("day_file", Severity.UNKNOWN, "day", "x")
     down = Finding("opend_away", Severity.CRITICAL, "away", "x")
     severity, line = summary(in_order([unknown, down]))

@@ -1,4 +1,4 @@
-"""Why OpenD refuses: its own words, however it puts them."""
+"""Why OpenD refuses, from its text in any form."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def test_the_cause_is_read_from_the_words(words: str, cause: str) -> None:
     ],
 )
 def test_the_symbol_is_taken_out_of_the_words(words: str, kept: str) -> None:
-    """So that all symbols of one cause have the same words; where nothing else is left they stay."""
+    """So that all symbols with one cause have the same text; if nothing else is left the text is kept."""
     assert without_codes(words, ["HK.00700"]) == kept
 
 
 def test_the_symbol_that_a_refusal_names_is_found() -> None:
-    """By its whole code alone; a number in the words that is nobody's code names nobody."""
+    """Only by its whole code; a number in the text that is not a code names no symbol."""
     symbols = ["HK.00700", "HK.31003", "HK.10031"]
     assert named_in("unknown stock 31003", symbols) == ["HK.31003"]
     assert named_in("Unknown stock. HK.00700", symbols) == ["HK.00700"]
@@ -72,7 +72,7 @@ def test_the_symbol_that_a_refusal_names_is_found() -> None:
 
 
 def test_the_largest_group_comes_first() -> None:
-    """With the cause that its words tell, in the order in which symbols were refused."""
+    """With the cause in its text, in the order in which symbols were refused."""
     refused = {"HK.00001": "Unknown stock", "HK.00002": "no right", "HK.00003": "no right"}
     assert groups(refused) == [
         Group("no right", QUOTE_RIGHT, ("HK.00002", "HK.00003")),

@@ -1,4 +1,4 @@
-"""The registry: one place a finding, whole in both languages; and a new one that is seen everywhere from one module."""
+"""The registry: one place for each finding, complete in both languages; a new one appears everywhere."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from tests.ops.catalogue.test_catalogue import families
 from tests.ops.conftest import NOW_MS
+from tests.ops.explanations.test_catalogue import families
 from tests.ops.findings.test_remedies import ALL_WRONG
 
 from hk_tick_collector import clock
 from hk_tick_collector.cli import main
 from hk_tick_collector.ops.alerts.rules import Alerts, rule_of
-from hk_tick_collector.ops.catalogue import catalogue
+from hk_tick_collector.ops.explanations import catalogue
 from hk_tick_collector.ops.findings.finding import Finding, Severity
 from hk_tick_collector.ops.findings.health import Limits, check, line_of
 from hk_tick_collector.ops.findings.not_reporting import Host
@@ -95,7 +95,7 @@ def places(template: str) -> set[tuple[str, str]]:
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.code)
 def test_a_finding_is_whole_in_both_languages(spec: FindingSpec) -> None:
-    """Text, advice and explanation are there twice, with the same figures in the same formats."""
+    """Text, advice and explanation exist in both languages, with the same figures in the same formats."""
     for words in templates(spec):
         assert words.en
         assert words.zh, words
@@ -105,7 +105,7 @@ def test_a_finding_is_whole_in_both_languages(spec: FindingSpec) -> None:
 
 
 def test_what_is_declared_of_other_findings_names_them() -> None:
-    """A code in `causes` or `caused_by` is one that exists, or begins several."""
+    """A code in `causes` or `caused_by` exists, or is the beginning of existing codes."""
     codes = {spec.code for spec in REGISTRY}
     for spec in REGISTRY:
         for code in (*spec.causes, *spec.caused_by):
@@ -114,7 +114,7 @@ def test_what_is_declared_of_other_findings_names_them() -> None:
 
 
 def test_every_finding_is_alerted_or_says_why_not() -> None:
-    """No finding is left out by chance; what is critical is told in any case."""
+    """No finding is left out by accident; a critical finding is always sent."""
     for spec in REGISTRY:
         if isinstance(spec.alert, NotAlerted):
             assert len(spec.alert.why) > 20, spec.code
@@ -122,14 +122,14 @@ def test_every_finding_is_alerted_or_says_why_not() -> None:
 
 
 def test_the_families_are_complete() -> None:
-    """Each state that OpenD may tell, and each cause that the store may name, has a spec of its own."""
+    """Each state that OpenD may report, and each cause of the store, has its own spec."""
     for prefix, members in families().items():
         missing = {prefix + member for member in members} - {spec.code for spec in REGISTRY}
         assert missing == set()
 
 
 def test_a_finding_is_made_by_its_spec_alone() -> None:
-    """No source but spec.py makes a `Finding` itself: a text without its translation, or a code without its entry."""
+    """Only spec.py creates a `Finding`: otherwise a text could lack its translation, or a code its entry."""
     made = [
         str(path.relative_to(SOURCE))
         for path in sorted(SOURCE.rglob("*.py"))
@@ -141,7 +141,7 @@ def test_a_finding_is_made_by_its_spec_alone() -> None:
 
 
 def test_every_spec_is_used() -> None:
-    """A spec that no source finds explains what never happens."""
+    """A spec that no source uses explains something that never happens."""
     used: set[str] = set()
     for path in SOURCE.rglob("*.py"):
         tree = ast.parse(path.read_text("utf-8"))
@@ -160,7 +160,7 @@ def test_two_findings_do_not_share_a_code(kettle: ModuleType) -> None:
 
 
 def test_all_that_is_wrong_is_told_in_chinese_with_the_same_commands(make_status: MakeStatus) -> None:
-    """Each line of `status` has Chinese words, all of its figures filled, and the command of the English line."""
+    """Each line of `status` has Chinese text with all figures, and the command of the English line."""
     findings = [
         *check(make_status(**ALL_WRONG), NOW_MS, LIMITS),
         *check(make_status(**ALL_WRONG | {"connected": False}), NOW_MS, LIMITS),
@@ -197,7 +197,7 @@ def load_made_up(path: Path, name: str) -> ModuleType:
 
 @pytest.fixture
 def kettle(tmp_path: Path) -> Iterator[ModuleType]:
-    """One more module of findings, written to a file and registered; nothing else is touched."""
+    """One more module of findings, written to a file and registered; nothing else is changed."""
     path = tmp_path / "kettle.py"
     path.write_text(MADE_UP, "utf-8")
     module = load_made_up(path, "kettle")
@@ -208,13 +208,13 @@ def kettle(tmp_path: Path) -> Iterator[ModuleType]:
 
 @pytest.fixture
 def boiling(make_status: MakeStatus) -> Any:
-    """A live state in which the made-up finding is wrong, and an old tick beside it."""
+    """A live state with the made-up finding, and with an old tick."""
     return make_status(instance="kettle", newest_ts_ms=NOW_MS - 120_000, written_ms=NOW_MS)
 
 
 @pytest.mark.usefixtures("kettle")
 class TestOneModuleIsEnough:
-    """A finding that is written in one file is seen wherever an operator looks."""
+    """A finding that is written in one file appears everywhere that an operator looks."""
 
     @pytest.mark.parametrize(
         ("lang", "words"),
@@ -232,7 +232,7 @@ class TestOneModuleIsEnough:
         lang: str,
         words: str,
     ) -> None:
-        """The line of the verb, in the operator's language, before the lag that it explains."""
+        """The first line, in the operator's language, before the lag that it explains."""
         live = {**asdict(boiling), "data_root": str(tmp_path)}
         write_status(tmp_path / "status.json", type(boiling)(**live))
         (tmp_path / "env").write_text(f"DATA_ROOT={tmp_path}\nOPERATOR_LANG={lang}\n")
@@ -278,7 +278,7 @@ class TestOneModuleIsEnough:
     def test_in_explanations(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lang: str, words: list[str]
     ) -> None:
-        """Of `logs --explain` and of the page, in both languages."""
+        """In `logs --explain` and in the page, in both languages."""
         monkeypatch.setenv("OPERATOR_LANG", lang)
         assert main(["logs", "--explain", "kettle_boils"]) == 0
         assert capsys.readouterr().out.splitlines() == words
@@ -287,7 +287,7 @@ class TestOneModuleIsEnough:
         assert "kettle_boils" in catalogue.names()
 
     def test_in_the_order(self) -> None:
-        """What it explains and what explains it, declared by itself alone."""
+        """What it explains and what explains it, declared only by itself."""
         assert explains("kettle_boils", "lag")
         assert explains("writer_disk_full", "kettle_boils")
         assert not explains("lag", "kettle_boils")

@@ -1,4 +1,4 @@
-"""What stands behind `->` can be pasted into a shell, and is nothing else."""
+"""The text after `->` is a command that can be pasted, and nothing else."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from tests.ops.catalogue.test_catalogue import families
 from tests.ops.conftest import NOW_MS
+from tests.ops.explanations.test_catalogue import families
 
 from hk_tick_collector.ops.findings import held_days, not_reporting, opend_states, remedies, writer
 from hk_tick_collector.ops.findings.health import Limits, check, summary
@@ -66,7 +66,7 @@ def commands() -> Iterator[str]:
 
 @pytest.mark.parametrize("command", sorted(set(commands())))
 def test_every_command_can_be_pasted(command: str) -> None:
-    """It begins with a program, and a shell reads it."""
+    """It begins with a program, and a shell accepts it."""
     assert is_command(command), command
     assert subprocess.run(["bash", "-nc", command], check=False).returncode == 0
 
@@ -76,7 +76,7 @@ def test_every_command_can_be_pasted(command: str) -> None:
     [
         "wait, they close by themselves",
         "restart the service",
-        "df -h /; free space, it resumes by itself",
+        "df -h /; free space; it resumes by itself",
         "",
         "free some space",
     ],
@@ -107,7 +107,7 @@ def test_what_stands_behind_the_arrow_of_a_finding_can_be_pasted(make_status: Ma
 
 
 def test_what_is_said_of_a_service_that_does_not_report_can_be_pasted(make_status: MakeStatus) -> None:
-    """Hung, frozen, died, stopped, refused: each has one command."""
+    """Stuck, frozen, died, stopped, refused: each has one command."""
     old = make_status(written_ms=NOW_MS - 60_000)
     unit = dict.fromkeys(not_reporting.UNIT_PROPERTIES.split(","), "") | {"LoadState": "loaded", "NRestarts": "9"}
     hosts = [

@@ -1,4 +1,4 @@
-"""When the disk is full, and which days may go: from sizes alone."""
+"""When the disk will be full, and which days may be moved: computed from sizes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from hk_tick_collector.ops.findings import retention
 from hk_tick_collector.ops.findings.finding import Severity
-from hk_tick_collector.store.kept import GOOD, NO_SNAPSHOT, Kept, KeptDay
+from hk_tick_collector.store.inventory import GOOD, NO_SNAPSHOT, Kept, KeptDay
 
 MB: Final = 2**20
 TODAY: Final = "20261120"
@@ -24,7 +24,7 @@ def kept(*days: KeptDay, free_mb: int = 100_000, same_disk: bool = True) -> Kept
 
 
 def test_the_growth_is_that_of_finished_days() -> None:
-    """Today's file, which is not finished, does not count; snapshots do where they share the disk."""
+    """Today's unfinished file does not count; snapshots count if they share the disk."""
     days = (day("20261118"), day("20261119"), day(TODAY, NO_SNAPSHOT)._replace(size_bytes=1))
     assert retention.forecast(kept(*days), TODAY, 2048 * MB) == (500 * MB, 195)
     assert retention.forecast(kept(*days, same_disk=False), TODAY, 2048 * MB) == (300 * MB, 326)
@@ -41,8 +41,8 @@ def test_the_growth_is_that_of_finished_days() -> None:
         (500, "disk", Severity.CRITICAL),
     ],
 )
-def test_a_disk_that_fills_is_told_in_time(free_mb: int, code: str, severity: Severity) -> None:
-    """Ten trading days ahead a warning, two days ahead critical, below what must stay free at once."""
+def test_a_disk_that_will_be_full_is_reported_in_time(free_mb: int, code: str, severity: Severity) -> None:
+    """Ten trading days before, a warning; two days before, critical; below the minimum, at once."""
     found = retention.check(kept(day("20261119"), free_mb=free_mb), TODAY, 2048 * MB)
     assert [(finding.code, finding.severity) for finding in found] == ([(code, severity)] if code else [])
 
@@ -55,7 +55,7 @@ def test_only_what_is_safe_may_move() -> None:
 
 
 def test_yesterday_need_not_be_sealed_and_today_needs_no_snapshot() -> None:
-    """A day is sealed the next morning, its snapshot taken in the evening; many days are named by the first few."""
+    """A day is sealed the next morning, its snapshot taken in the evening; of many days the first few are listed."""
     fine = kept(day("20261119", sealed=False), day(TODAY, NO_SNAPSHOT, sealed=False))
     assert retention.check(fine, TODAY, MB) == []
     found = retention.check(kept(*(day(f"202611{n:02}", sealed=False) for n in range(10, 20))), TODAY, MB)
@@ -64,7 +64,7 @@ def test_yesterday_need_not_be_sealed_and_today_needs_no_snapshot() -> None:
 
 
 def test_what_was_set_aside_is_named() -> None:
-    """The newest damaged file by name, with what all of them take."""
+    """The newest damaged file by name, with the size of all."""
     found = retention.check(kept()._replace(damaged=[Path("a"), Path("b")], damaged_bytes=7 * MB), TODAY, MB)
     (finding,) = found
-    assert finding.text.startswith("2 damaged day files are set aside, 7 MB: b; ")
+    assert finding.text.startswith("2 damaged day files are kept under another name, 7 MB: b; ")

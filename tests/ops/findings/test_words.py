@@ -1,4 +1,4 @@
-"""Words in two languages, everywhere in the sources: the same figures, and Chinese as it is written in Hong Kong."""
+"""Text in two languages, everywhere in the sources: the same figures, and Chinese as written in Hong Kong."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NOT_SAID: Final = {
 
 
 def said(path: Path) -> Iterator[tuple[int, ast.expr, ast.expr]]:
-    """The line, the English and the Chinese of every `Words(…, …)` and `Remedy(…, …, …)` of literals."""
+    """The line, the English and the Chinese of every literal `Words(…, …)` and `Remedy(…, …, …)`."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             pair = {"Words": node.args[:2], "Remedy": node.args[1:3]}.get(node.func.id, [])
@@ -43,7 +43,7 @@ def said(path: Path) -> Iterator[tuple[int, ast.expr, ast.expr]]:
 
 
 def figures(node: ast.expr) -> set[str]:
-    """What is filled into a literal, now or later."""
+    """The places of a literal that are filled with figures."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return {f"{name}:{form}" for _, name, form, _ in string.Formatter().parse(node.value) if name}
     if isinstance(node, ast.JoinedStr):
@@ -55,7 +55,7 @@ def figures(node: ast.expr) -> set[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_both_languages_tell_the_same_figures(path: Path) -> None:
-    """A figure that one language tells and the other does not would mislead whoever reads that one."""
+    """A figure in one language only would mislead readers of the other."""
     literal = (ast.Constant, ast.JoinedStr)
     for line, english, chinese in said(path):
         if isinstance(english, literal) and isinstance(chinese, literal):
@@ -65,7 +65,7 @@ def test_both_languages_tell_the_same_figures(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_the_glossary_is_kept(path: Path) -> None:
-    """One word an idea, as an engineer in Hong Kong says it."""
+    """One word for each idea, as an engineer in Hong Kong says it."""
     text = path.read_text("utf-8")
     if "predecessor" in path.name:
         return
@@ -77,7 +77,7 @@ def test_the_glossary_is_kept(path: Path) -> None:
 
 
 def test_words_are_filled_in_each_language() -> None:
-    """A figure that is words itself is told in the language of the text."""
+    """A figure that is `Words` itself appears in the language of the text."""
     words = Words("broke {times}, {count:,} rows", "中斷 {times}，{count:,} 筆").filled(times=times(4), count=1200)
     assert words.of(ENGLISH) == "broke 4 times, 1,200 rows"
     assert words.of(CHINESE) == "中斷 4 次，1,200 筆"

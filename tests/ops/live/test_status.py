@@ -1,4 +1,4 @@
-"""The live state: always whole, always readable by the group, and understood across versions."""
+"""The live state: always complete, always readable by the group, and understood across versions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def test_what_is_written_is_read(tmp_path: Path, make_status: MakeStatus) -> None:
-    """Every field comes back; nothing else is left in the directory; others than the group read nothing."""
+    """Every field is read back; nothing else is left in the directory; only owner and group can read it."""
     status = make_status(refused={"HK.00005": "說明 unknown"}, rows_per_s=[1, 2, 3], drift_s=-0.25)
     path = tmp_path / STATUS_NAME
     write_status(path, status)
@@ -31,7 +31,7 @@ def test_what_is_written_is_read(tmp_path: Path, make_status: MakeStatus) -> Non
 
 
 def test_a_reader_never_finds_half_of_it(tmp_path: Path, make_status: MakeStatus) -> None:
-    """While it is replaced again and again, every look finds a whole one."""
+    """While it is replaced again and again, every read finds a complete one."""
     path = tmp_path / STATUS_NAME
     write_status(path, make_status())
     done = threading.Event()
@@ -50,7 +50,7 @@ def test_a_reader_never_finds_half_of_it(tmp_path: Path, make_status: MakeStatus
 
 
 def test_without_a_descriptor_it_is_written_all_the_same(tmp_path: Path, make_status: MakeStatus) -> None:
-    """Row 22, for real: every descriptor is taken; one is in reserve for the live state, time and again."""
+    """With every descriptor in use it is still written, again and again: one is reserved for the live state."""
     path = tmp_path / STATUS_NAME
     file = StatusFile(path)
     with no_descriptors():
@@ -64,7 +64,7 @@ def test_without_a_descriptor_it_is_written_all_the_same(tmp_path: Path, make_st
 
 
 def test_what_else_hinders_it_is_an_os_error(tmp_path: Path, make_status: MakeStatus) -> None:
-    """The reserve is for that one case; every other is told at once."""
+    """The reserve is only for that case; every other error is raised at once."""
     file = StatusFile(tmp_path / "gone" / STATUS_NAME)
     for _ in range(2):
         with pytest.raises(FileNotFoundError):
@@ -72,12 +72,12 @@ def test_what_else_hinders_it_is_an_os_error(tmp_path: Path, make_status: MakeSt
 
 
 def test_no_file_is_an_answer(tmp_path: Path) -> None:
-    """A service that never ran left nothing."""
+    """A service that never ran left no file."""
     assert read_status(tmp_path / STATUS_NAME) is None
 
 
 def test_a_later_version_is_understood(tmp_path: Path, make_status: MakeStatus) -> None:
-    """Fields that this version does not know are passed by."""
+    """Fields that this version does not know are ignored."""
     path = tmp_path / STATUS_NAME
     path.write_text(json.dumps({**asdict(make_status()), "invented_later": 1}))
     assert read_status(path) == make_status()
@@ -85,7 +85,7 @@ def test_a_later_version_is_understood(tmp_path: Path, make_status: MakeStatus) 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '"text"', '{"pid": 1}', "\udcff"])
 def test_what_is_no_live_state_is_named(tmp_path: Path, text: str) -> None:
-    """Half a file, another document, one without the fields that are needed: one error with a remedy."""
+    """Half a file, another document, missing fields: one error with a remedy."""
     path = tmp_path / STATUS_NAME
     path.write_text(text, errors="surrogateescape")
     with pytest.raises(StoreError, match="not the live state") as caught:
@@ -121,15 +121,15 @@ def test_what_is_no_live_state_is_named(tmp_path: Path, text: str) -> None:
 def test_a_field_that_cannot_be_is_named_as_no_live_state(
     tmp_path: Path, make_status: MakeStatus, name: str, value: object
 ) -> None:
-    """Whoever wrote it: `status` says so in one line, and no reader stumbles over it later."""
+    """`status` says so in one line, and no later reader fails because of it."""
     path = tmp_path / STATUS_NAME
     path.write_text(json.dumps({**asdict(make_status()), name: value}))
     with pytest.raises(StoreError, match="not the live state"):
         read_status(path)
 
 
-def test_a_file_without_a_bottom_is_no_live_state(tmp_path: Path) -> None:
-    """Brackets, a hundred thousand deep."""
+def test_endless_nesting_is_no_live_state(tmp_path: Path) -> None:
+    """A hundred thousand nested brackets."""
     path = tmp_path / STATUS_NAME
     path.write_text("[" * 100_000)
     with pytest.raises(StoreError, match="not the live state"):
@@ -137,7 +137,7 @@ def test_a_file_without_a_bottom_is_no_live_state(tmp_path: Path) -> None:
 
 
 def test_what_never_ends_is_no_live_state(tmp_path: Path) -> None:
-    """A pipe that nobody writes, a device that gives zeros for ever, a file of gigabytes: each is answered at once."""
+    """A pipe without a writer, a device that never ends, a file of gigabytes: each gives an error at once."""
     path = tmp_path / STATUS_NAME
     os.mkfifo(path)
     with pytest.raises(StoreError, match="not the live state"):
@@ -154,7 +154,7 @@ def test_what_never_ends_is_no_live_state(tmp_path: Path) -> None:
 
 
 def test_a_place_that_cannot_be_written_is_an_os_error(tmp_path: Path, make_status: MakeStatus) -> None:
-    """The service decides what to make of it; reading what is no file is named."""
+    """The caller decides what to do; reading something else than a file gives a clear error."""
     with pytest.raises(OSError, match="No such file"):
         write_status(tmp_path / "gone" / STATUS_NAME, make_status())
     (tmp_path / STATUS_NAME).mkdir()

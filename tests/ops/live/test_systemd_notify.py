@@ -1,4 +1,4 @@
-"""What systemd hears, through a socket like its own."""
+"""Messages to systemd, received on a socket like systemd's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def systemd(tmp_path: Path) -> Iterator[socket.socket]:
-    """Where sd_notify's datagrams arrive."""
+    """The socket that receives sd_notify's datagrams."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "notify"))
         listener.settimeout(300)
@@ -25,7 +25,7 @@ def systemd(tmp_path: Path) -> Iterator[socket.socket]:
 
 
 def test_each_word_is_one_datagram(systemd: socket.socket) -> None:
-    """As sd_notify(3) has them; a stop asks for its time in microseconds."""
+    """As in sd_notify(3); a stop asks for its time in microseconds."""
     with closing(Notifier(systemd.getsockname())) as notifier:
         notifier.ready()
         notifier.alive()
@@ -42,14 +42,14 @@ def test_the_line_is_one_line(systemd: socket.socket) -> None:
 
 
 def test_words_of_others_do_not_act(systemd: socket.socket) -> None:
-    """`systemctl status` shows them on a terminal; half a character is no reason to send nothing."""
+    """`systemctl status` shows the text on a terminal; half a character is replaced, and the message still sent."""
     with closing(Notifier(systemd.getsockname())) as notifier:
         notifier.status("訂閱\x1b[2J\x07\u202e\ud800")
     assert systemd.recv(4096).decode() == "STATUS=訂閱\\x1b[2J\\x07\\u202e\\ud800"
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
-    """Without systemd, or with one that has gone, nothing happens."""
+    """Without systemd, or if its socket is gone, nothing happens."""
     for address in (None, str(tmp_path / "gone")):
         with closing(Notifier(address)) as notifier:
             notifier.ready()

@@ -1,4 +1,4 @@
-"""The text of a scrape, read by the library's own parser: what it says of a live state, and how long it can get."""
+"""The text of a scrape, parsed by the library: its values for a live state, and its maximum length."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Scrapes:
         self.metrics = Metrics(lambda: self.live, stats or Stats(), LIMITS, lambda: NOW_MS)
 
     def read(self) -> dict[str, float]:
-        """Every sample of ours by its name, and its labels where it has some, as they are written."""
+        """Every sample of ours by name, with its labels as written."""
         found = {}
         for family in text_string_to_metric_families(self.metrics.render().decode("utf-8")):
             for sample in family.samples:
@@ -40,7 +40,7 @@ class Scrapes:
 
 
 def test_a_healthy_service(make_status: MakeStatus) -> None:
-    """Base units, timestamps instead of ages, the ledger's parts, nothing found wrong."""
+    """Base units, timestamps instead of ages, the parts of the ledger, no findings."""
     live = make_status(received=100, stored=90, duplicate=5, rejected=2, dropped=1, waiting=2, disk_free_mb=10)
     found = Scrapes(live).read()
     assert found["hktc_build_info{instance_id=one,version=1.0}"] == 1
@@ -54,7 +54,7 @@ def test_a_healthy_service(make_status: MakeStatus) -> None:
 
 
 def test_what_is_unknown_has_no_sample(make_status: MakeStatus) -> None:
-    """No zero stands for a figure that is not there: 1970 would be a lag of half a century."""
+    """An unknown figure is not shown as 0: a time of 0 would be a lag of half a century."""
     live = make_status(newest_ts_ms=None, drift_s=None, disk_free_mb=None, last_commit_ms=None, market_state="state_77")
     found = Scrapes(live).read()
     for name in ("newest_tick_timestamp_seconds", "clock_drift_seconds", "disk_free_bytes"):
@@ -70,7 +70,7 @@ def test_before_the_first_live_state() -> None:
 
 
 def test_a_finding_opens_and_ends(make_status: MakeStatus) -> None:
-    """2 while it is critical, 0 once it is over, so that a graph ends and does not break off."""
+    """2 while it is critical, 0 when it is over, so that a graph shows the end."""
     scrapes = Scrapes(make_status())
     name = "hktc_finding{code=opend_away}"
     assert name not in scrapes.read()
@@ -83,12 +83,12 @@ def test_a_finding_opens_and_ends(make_status: MakeStatus) -> None:
 
 
 def test_a_service_whose_pulse_has_stopped(make_status: MakeStatus) -> None:
-    """Scrapes go on when the event loop hangs: they say so."""
+    """Scrapes still work while the event loop is stuck, and show it."""
     assert Scrapes(make_status(written_ms=NOW_MS - 40_000)).read()["hktc_finding{code=service_hung}"] == 2
 
 
 def test_the_number_of_series_is_bounded(make_status: MakeStatus) -> None:
-    """2,000 refused symbols and 100 notices that nobody knows: not more series than a few hundred."""
+    """With 2,000 refused symbols and 100 unknown notices there are only a few hundred series."""
     symbols = {f"HK.{number:05}": "quota" for number in range(2000)}
     scrapes = Scrapes(make_status(refused=symbols, subscribed=5))
     for notice in range(100):
@@ -102,14 +102,14 @@ def test_the_number_of_series_is_bounded(make_status: MakeStatus) -> None:
 
 
 def test_a_finding_of_many_words_stays_one_line(make_status: MakeStatus) -> None:
-    """What an operator or OpenD wrote cannot break the text."""
+    """Text of an operator or of OpenD cannot break the format."""
     live = make_status(trouble={'a"b\\c\nd': "?"}, version='1"\n\\')
     found = Scrapes(live).read()
     assert found['hktc_finding{code=opend_a"b\\c\nd}'] == 2
 
 
 def test_words_of_others_do_not_act(make_status: MakeStatus) -> None:
-    """Whoever looks at the page on a terminal, or at a dashboard, sees them and nothing else happens."""
+    """Text from outside has no effect on a terminal or a dashboard."""
     scrapes = Scrapes(make_status(trouble={"a\x1b[2J\u202e": "?"}, version="1\x1b", instance="訂閱\ud800"))
     text = scrapes.metrics.render().decode("utf-8")
     assert text.replace("\n", "").isprintable()
@@ -120,7 +120,7 @@ def test_words_of_others_do_not_act(make_status: MakeStatus) -> None:
     ("took_ms", "bound"), [(0.0, "0.001"), (1.0, "0.001"), (1.01, "0.0025"), (-5.0, "0.001"), (10**6, "+Inf")]
 )
 def test_a_histogram_counts_up_to_and_with_its_bound(make_status: MakeStatus, took_ms: float, bound: str) -> None:
-    """`le` is less or equal; a clock that was set back counts as nothing waited; beyond every bound is +Inf."""
+    """`le` is less or equal; with a clock that was set back the wait is 0; larger values are in +Inf."""
     stats = Stats()
     stats.commit_times.add(took_ms)
     found = Scrapes(make_status(), stats).read()
@@ -132,7 +132,7 @@ def test_a_histogram_counts_up_to_and_with_its_bound(make_status: MakeStatus, to
 
 
 def test_latencies_sum_up() -> None:
-    """Counts are kept per bound, once each."""
+    """Counts are kept for each bound, once each."""
     latencies = Latencies()
     for took_ms in (0.5, 3.0, 3.0, 7.0):
         latencies.add(took_ms)
@@ -142,7 +142,7 @@ def test_latencies_sum_up() -> None:
 
 
 def test_the_process_is_told_of_where_proc_stat_is_hidden(tmp_path: Path) -> None:
-    """ProcSubset=pid of the unit leaves /proc/self: memory, CPU, descriptors and the start are told all the same."""
+    """Under ProcSubset=pid only /proc/self is visible: memory, CPU, descriptors and start time are still shown."""
     (tmp_path / "self").symlink_to("/proc/self")
     hidden = {
         family.name: family.samples[0].value for family in OwnProcess(proc=str(tmp_path), registry=None).collect()

@@ -1,4 +1,4 @@
-"""The server of the metrics over real sockets: one text, and no client that could cost anything."""
+"""The server of the metrics on real sockets: one text, and no client that disturbs it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TEXT: Final = b"# TYPE one gauge\none 1\n"
 
 @contextmanager
 def serving(render: Callable[[], bytes] = lambda: TEXT, host: str = "127.0.0.1", **options: float) -> Iterator[int]:
-    """A server that answers; gives its port."""
+    """A running server; gives its port."""
     server = ScrapeServer(host, 0, render, "text/plain", **options)
     thread = threading.Thread(target=server.serve)
     thread.start()
@@ -47,14 +47,14 @@ def ask(port: int, path: str = "/metrics", method: str = "GET", host: str = "127
 
 
 def raw(port: int, request: bytes) -> bytes:
-    """All that comes back for these bytes, until the server closes."""
+    """Everything that the server returns for these bytes until it closes."""
     with socket.create_connection(("127.0.0.1", port), CAP_S) as client:
         client.sendall(request)
         return b"".join(iter(lambda: client.recv(65_536), b""))
 
 
 def test_it_answers() -> None:
-    """GET and HEAD of /metrics, with a query or without; everything else gets a plain no."""
+    """GET and HEAD of /metrics, with or without a query; everything else gets an error."""
     with serving() as port:
         assert ask(port) == (200, TEXT)
         assert ask(port, "/metrics?x=1") == (200, TEXT)
@@ -64,7 +64,7 @@ def test_it_answers() -> None:
 
 
 def test_it_answers_on_ipv6() -> None:
-    """A host of the other family."""
+    """On an IPv6 address."""
     if not socket.has_ipv6 or not Path("/proc/net/if_inet6").exists():
         pytest.skip("this machine has no IPv6")
     with serving(host="::1") as port:
@@ -76,14 +76,14 @@ def test_it_answers_on_ipv6() -> None:
     [b"\r\n\r\n", b"GET /metrics\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\r\n\r\n", b"GET /metrics SPDY\r\n\r\n"],
 )
 def test_what_is_no_request_is_refused(request_: bytes) -> None:
-    """A TLS hello, HTTP/0.9 and nothing at all get 400, and the next one its answer."""
+    """A TLS hello, HTTP/0.9 and an empty request get 400; the next client gets its answer."""
     with serving() as port:
         assert raw(port, request_).startswith(b"HTTP/1.1 400 ")
         assert ask(port) == (200, TEXT)
 
 
 def test_a_request_may_come_byte_by_byte() -> None:
-    """A slow network is no attack."""
+    """A slow client is served."""
     with serving() as port, socket.create_connection(("127.0.0.1", port), CAP_S) as client:
         for byte in b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n":
             client.sendall(bytes([byte]))
@@ -91,7 +91,7 @@ def test_a_request_may_come_byte_by_byte() -> None:
 
 
 def test_a_header_without_end_is_cut() -> None:
-    """The server closes long before a megabyte is sent, and goes on."""
+    """The server closes long before a megabyte is sent, and keeps running."""
     with serving() as port, socket.create_connection(("127.0.0.1", port), CAP_S) as client:
         with pytest.raises(ConnectionError):
             client.sendall(b"GET /metrics HTTP/1.1\r\n" + b"X-Endless: and so on and so on\r\n" * 500_000)
@@ -100,13 +100,13 @@ def test_a_header_without_end_is_cut() -> None:
 
 @pytest.mark.parametrize("begun", [b"", b"GET /met"])
 def test_who_says_nothing_more_is_dropped(begun: bytes) -> None:
-    """A client that connects, and never finishes its request, is closed when its time is over."""
+    """A client that connects and never completes its request is disconnected when its time is over."""
     with serving(patience_s=0.1) as port:
         assert raw(port, begun) == b""
 
 
 def test_who_does_not_read_is_dropped() -> None:
-    """An answer that nobody takes is thrown away when its time is over."""
+    """An answer that is not read is dropped when its time is over."""
     large = b"x" * 2**26
     with serving(lambda: large, patience_s=0.5) as port, socket.create_connection(("127.0.0.1", port), CAP_S) as client:
         _wait(lambda: _connected_to(port) == 1)
@@ -120,7 +120,7 @@ def test_who_does_not_read_is_dropped() -> None:
 
 
 def test_silent_clients_lock_nobody_out() -> None:
-    """A scrape is answered beside 100 connections that say nothing, of which the server holds a few alone."""
+    """A scrape is answered despite 100 silent connections, of which the server keeps only a few."""
     with serving() as port, ExitStack() as stack:
         for _ in range(100):
             stack.enter_context(socket.create_connection(("127.0.0.1", port), CAP_S))
@@ -129,7 +129,7 @@ def test_silent_clients_lock_nobody_out() -> None:
 
 
 def test_a_flood_of_scrapes_renders_little() -> None:
-    """However often it is asked: the text is made at most twice a second."""
+    """However many requests: the text is made at most twice a second."""
     rendered: list[float] = []
 
     def render() -> bytes:
@@ -145,13 +145,13 @@ def test_a_flood_of_scrapes_renders_little() -> None:
 
 
 def test_a_port_that_is_taken_is_an_error() -> None:
-    """The caller hears of it at once."""
+    """The caller gets the error at once."""
     with serving() as port, pytest.raises(OSError, match="Address already in use"):
         ScrapeServer("127.0.0.1", port, lambda: TEXT, "text/plain")
 
 
 def _connected_to(port: int) -> int:
-    """Connections on the server's side that are established and held by a process."""
+    """Established connections on the server's side that a process holds."""
     count = 0
     for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]:
         fields = line.split()

@@ -1,4 +1,4 @@
-"""Bytes made by hand are the bytes that the protobuf library makes."""
+"""Bytes encoded by hand equal those of the protobuf library."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hk_tick_collector.simulator.encoding.encode import (
 from hk_tick_collector.simulator.exchange.listing import default_symbols, listing
 
 if TYPE_CHECKING:
-    from hk_tick_collector.simulator.exchange.market import MadeRow
+    from hk_tick_collector.simulator.exchange.made import MadeRow
 
 SECURITIES = listing(default_symbols(40), seed=1)
 SIGNS = {1: " ", 2: "P", 3: "M", 4: "Y", 5: "X", 6: "D", 7: "U"}
@@ -44,7 +44,7 @@ rows = st.tuples(
 
 
 def by_the_library(row: MadeRow, *, recv_time_s: float, push_data_type: int | None) -> bytes:
-    """The same message, built by protobuf."""
+    """The same message, made by protobuf."""
     place, seq, ts_ms, price, volume, turnover, direction, tick_type = row
     security = SECURITIES[place]
     ticker = pb.Ticker(
@@ -67,7 +67,7 @@ def by_the_library(row: MadeRow, *, recv_time_s: float, push_data_type: int | No
 
 @given(st.lists(rows, min_size=1, max_size=20))
 def test_bytes_equal_the_librarys(ticks: list[MadeRow]) -> None:
-    """Whatever the tick, and whatever stood before it: as a push, as a first push, and as GetTicker returns it."""
+    """For any tick and any tick before it: as a push, as a first push, and as GetTicker returns it."""
     bodies = BodyEncoder(SECURITIES)
     entries = EntryEncoder().entries(ticks, 1_795_138_200.25)
     pushed = bodies.bodies([row[0] for row in ticks], entries)
@@ -79,7 +79,7 @@ def test_bytes_equal_the_librarys(ticks: list[MadeRow]) -> None:
 
 @given(st.lists(rows, min_size=1, max_size=50))
 def test_many_entries_make_one_message(ticks: list[MadeRow]) -> None:
-    """A body with many ticks parses to all of them, in order."""
+    """A body with many ticks is parsed to all of them, in order."""
     entries = EntryEncoder().entries(ticks, 1.5)
     parsed = pb.TickerResponse.FromString(BodyEncoder(SECURITIES).body(3, b"".join(entries)))
     assert [ticker.sequence for ticker in parsed.s2c.tickerList] == [row[1] for row in ticks]
@@ -88,14 +88,14 @@ def test_many_entries_make_one_message(ticks: list[MadeRow]) -> None:
 
 @given(st.lists(st.binary(max_size=2000), max_size=20))
 def test_frames_are_opends(bodies: list[bytes]) -> None:
-    """Frames of any length read back with their SHA-1 right."""
+    """Frames of any length are read back with a correct SHA-1."""
     read = list(FrameReader().feed(b"".join(push_frames(bodies))))
     assert read == [(messages.UPDATE_TICKER, 0, body) for body in bodies]
 
 
 @pytest.mark.parametrize("number", [0, 1, 127, 128, 300, 2**32, 2**63 - 1, -1, -(2**63)])
 def test_varints_are_protobufs(number: int) -> None:
-    """As an int64 field of the library has them."""
+    """Equal to an int64 field of the library."""
     assert pb.Ticker(sequence=number).SerializePartialToString() == b"\x10" + varint(number)
 
 

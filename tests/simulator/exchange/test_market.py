@@ -1,4 +1,4 @@
-"""The synthetic day is believable and repeats itself."""
+"""The synthetic day is realistic and repeatable."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from hk_tick_collector import market as calendar
 from hk_tick_collector.errors import UsageError
 from hk_tick_collector.simulator.exchange.listing import default_symbols, listing, parse_symbols
-from hk_tick_collector.simulator.exchange.market import AUCTION, AUTO_MATCH, LATE, ODD_LOT, MadeTick, SyntheticMarket
+from hk_tick_collector.simulator.exchange.made import AUCTION, AUTO_MATCH, LATE, ODD_LOT, MadeTick
+from hk_tick_collector.simulator.exchange.market import SyntheticMarket
 from hk_tick_collector.simulator.exchange.prices import LADDER, level_of, spread_at
 from hk_tick_collector.simulator.exchange.timetable import Calendar, Trading, trading_day
 
@@ -27,7 +28,7 @@ def at(clock: str, day: int = DAY) -> int:
 
 
 def make(start_ms: int, end_ms: int, *, seed: int = 1, per_second: float = 2.0, fills: int = 1) -> list[MadeTick]:
-    """The ticks of a stretch, made in slots of a second."""
+    """The ticks of a period, made in slots of one second."""
     market = SyntheticMarket(SECURITIES, Calendar(DAY, seed), seed=seed, ticks_per_ms=per_second / 1000, fills=fills)
     return [MadeTick(*row) for ms in range(start_ms, end_ms, 1000) for row in market.slot(ms, min(ms + 1000, end_ms))]
 
@@ -39,14 +40,14 @@ def whole_day() -> list[MadeTick]:
 
 
 def test_the_same_seed_makes_the_same_ticks_and_another_does_not() -> None:
-    """Equal seed, day and time give equal ticks."""
+    """The same seed, day and time give the same ticks."""
     span = (at("10:00"), at("10:05"))
     assert make(*span) == make(*span)
     assert make(*span) != make(*span, seed=2)
 
 
 def test_sequences_hold_the_second_and_a_counter_from_one(whole_day: list[MadeTick]) -> None:
-    """`sequence = (epoch second << 32) | counter`, the counter stepping by one per tick of that symbol."""
+    """`sequence = (epoch second << 32) | counter`; the counter grows by one with each tick of that symbol."""
     counters: Counter[int] = Counter()
     for tick in whole_day:
         counters[tick.security] += 1
@@ -54,7 +55,7 @@ def test_sequences_hold_the_second_and_a_counter_from_one(whole_day: list[MadeTi
 
 
 def test_counters_begin_anew_at_midnight_inside_a_slot() -> None:
-    """The first tick after midnight in Hong Kong has counter 1, wherever the slots are cut."""
+    """The first tick after midnight in Hong Kong has counter 1, wherever slots begin."""
     midnight = calendar.day_start_ms(DAY + 1)
     market = SyntheticMarket(SECURITIES[:1], Calendar(DAY, 1, always_open=True), seed=1, ticks_per_ms=0.5)
     ticks = [MadeTick(*row) for row in market.slot(midnight - 700, midnight + 700)]
@@ -67,7 +68,7 @@ def test_counters_begin_anew_at_midnight_inside_a_slot() -> None:
 
 
 def test_ticks_come_in_the_order_of_their_time(whole_day: list[MadeTick]) -> None:
-    """Time never runs backwards, and stays inside the slot that was asked for."""
+    """Time never goes back, and stays inside the requested slot."""
     assert all(one.ts_ms <= other.ts_ms for one, other in pairwise(whole_day))
 
 
@@ -100,7 +101,7 @@ def test_every_phase_has_its_kind_of_trades(whole_day: list[MadeTick]) -> None:
 
 
 def test_activity_has_the_shape_of_a_u(whole_day: list[MadeTick]) -> None:
-    """The first and last quarters of an hour are busier than any around noon, and the mean is the rate asked for."""
+    """The first and last quarters of an hour have more ticks than any around noon, and the mean is the given rate."""
     quarters = Counter((tick.ts_ms - MIDNIGHT) // (15 * MINUTE) for tick in whole_day)
     first, last = quarters[38], quarters[63]
     around_noon = [quarters[index] for index in (45, 46, 47, 53, 54, 55)]
@@ -110,14 +111,14 @@ def test_activity_has_the_shape_of_a_u(whole_day: list[MadeTick]) -> None:
 
 
 def test_activity_follows_zipf_over_the_symbols(whole_day: list[MadeTick]) -> None:
-    """The busiest symbol trades about ten times as often as the tenth, and none is forgotten."""
+    """The most active symbol trades about ten times as often as the tenth, and every symbol trades."""
     numbers = Counter(tick.security for tick in whole_day)
     assert numbers[0] / numbers[9] == pytest.approx(10, rel=0.3)
     assert len(numbers) == len(SECURITIES)
 
 
 def test_prices_stand_on_the_spread_table_within_a_tenth_of_the_close(whole_day: list[MadeTick]) -> None:
-    """A price is a multiple of the spread of its band."""
+    """A price is a multiple of its spread."""
     ladder = set(LADDER)
     for tick in whole_day:
         assert tick.price in ladder
@@ -131,7 +132,7 @@ def test_prices_stand_on_the_spread_table_within_a_tenth_of_the_close(whole_day:
      (200, 0.2), (500, 0.5), (1000, 1), (2000, 2), (5000, 5), (9995, 5)],
 )  # fmt: skip
 def test_the_spread_table_is_the_exchanges(price: float, spread: float) -> None:
-    """The spreads of HKEX's Second Schedule since August 2025, at the edges of their bands."""
+    """The spreads of HKEX's Second Schedule since August 2025, at the edges of their price ranges."""
     assert spread_at(price) == pytest.approx(spread)
     assert LADDER[level_of(price)] == price
 
@@ -149,7 +150,7 @@ def test_volumes_are_board_lots_except_odd_lots(whole_day: list[MadeTick]) -> No
 
 
 def test_one_trade_fills_as_many_ticks_as_asked() -> None:
-    """With fills, consecutive ticks of one symbol share a moment."""
+    """With fills, consecutive ticks of one symbol have the same time."""
     ticks = make(at("10:00"), at("10:01"), per_second=100, fills=5)
     assert len(ticks) % 5 == 0
     for first in range(0, len(ticks), 5):
@@ -162,12 +163,12 @@ def test_one_trade_fills_as_many_ticks_as_asked() -> None:
      ("16:00", 19), ("16:07", 19), ("16:10", 6), ("23:00", 6)],
 )  # fmt: skip
 def test_market_states_follow_the_day(clock: str, state: int) -> None:
-    """What GetGlobalState tells is what the exchange does."""
+    """GetGlobalState agrees with what the exchange does."""
     assert Calendar(DAY, 1).state(at(clock)) == state
 
 
 def test_the_closing_auction_ends_at_a_random_moment_of_two_minutes() -> None:
-    """Between 16:08 and 16:10, another one each day."""
+    """Between 16:08 and 16:10, different each day."""
     ends = {trading_day(day, 1).phases[-1].start_ms - calendar.day_start_ms(day) for day in range(DAY, DAY + 30)}
     assert len(ends) > 20
     assert min(ends) >= (16 * 60 + 8) * MINUTE
@@ -182,7 +183,7 @@ def test_a_half_day_closes_after_noon() -> None:
 
 
 def test_weekends_do_not_trade_unless_the_simulation_starts_there() -> None:
-    """Whoever asks for a Sunday gets one, and the days after it are as usual."""
+    """A simulation started on a Sunday trades then; the days after it are normal."""
     sunday = calendar.parse_day("20261122")
     days = Calendar(sunday, 1)
     assert [days.is_trading(sunday + number) for number in range(8)] == [True] * 6 + [False, False]
@@ -191,13 +192,13 @@ def test_weekends_do_not_trade_unless_the_simulation_starts_there() -> None:
 
 @pytest.mark.parametrize("text", ["700", "HK.700", "US.AAPL", "HK.00700x", "HK.0070０"])
 def test_a_word_that_is_no_symbol_is_named(text: str) -> None:
-    """The error says which one, and how to write it."""
+    """The error names it, and says how to write it."""
     with pytest.raises(UsageError, match="is not a Hong Kong symbol"):
         parse_symbols(["HK.00981", text])
 
 
 def test_symbols_are_taken_once_and_in_order() -> None:
-    """Duplicates and blanks do no harm; the most there may be are 5,000."""
+    """Duplicates and blanks are harmless; at most 5,000 are allowed."""
     assert parse_symbols(["HK.00981", " HK.00700 ", "", "HK.00981"]) == ["HK.00981", "HK.00700"]
     assert len(set(default_symbols(5000))) == 5000
     with pytest.raises(UsageError, match="5001"):

@@ -1,4 +1,4 @@
-"""Each model of the sequence: unique within a symbol and day, the same for the same seed, and what it says it is."""
+"""Each model of the sequence: unique for a symbol and day, the same for the same seed, and as described."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from hk_tick_collector.simulator.exchange.market import MadeRow
+    from hk_tick_collector.simulator.exchange.made import MadeRow
 
 DAY = market.parse_day("20261120")
 START_MS = market.day_start_ms(DAY) + 10 * 3_600_000
@@ -54,7 +54,7 @@ def by_symbol(rows: list[MadeRow]) -> dict[int, list[tuple[int, int]]]:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_is_unique_repeats_itself_and_leaves_all_else_as_it_was(model: str) -> None:
-    """Equal seeds give equal ticks; only the sequence differs from that of `counter`; it fits OpenD's int64."""
+    """The same seed gives the same ticks; only the sequence differs from that of `counter`; it fits OpenD's int64."""
     rows = make(model)
     assert rows == make(model)
     assert [row[:1] + row[2:] for row in rows] == [row[:1] + row[2:] for row in make("counter")]
@@ -83,7 +83,7 @@ def test_steps_are_one_to_three_and_jumps_are_rare_and_large() -> None:
 
 
 def test_restarts_begin_at_one_in_a_new_second() -> None:
-    """A few times in an hour; sequences still rise."""
+    """A few times an hour; sequences still rise."""
     for own in by_symbol(make("restarts", minutes=60)).values():
         falls = [after for before, after in pairwise(counters(own)) if after != before + 1]
         assert 1 <= len(falls) <= 20
@@ -92,7 +92,7 @@ def test_restarts_begin_at_one_in_a_new_second() -> None:
 
 
 def test_a_shared_counter_steps_by_one_over_all_symbols() -> None:
-    """So each symbol sees jumps that mean nothing."""
+    """So each symbol has jumps without missing ticks."""
     rows = make("shared")
     assert [row[1] & 0xFFFFFFFF for row in rows] == list(range(1, len(rows) + 1))
 
@@ -109,7 +109,7 @@ def test_a_shared_counter_steps_by_one_over_all_symbols() -> None:
     ],
 )
 def test_models_without_the_second(model: str, holds: Callable[[list[tuple[int, int]]], bool]) -> None:
-    """Each is what its line in MODELS says."""
+    """Each is as its line in MODELS says."""
     assert all(holds(own) for own in by_symbol(make(model)).values())
 
 
@@ -124,7 +124,7 @@ def test_words_are_read_and_wrong_ones_named() -> None:
         assert "allowed are counter, steps, jumps" in wrong.value.one_line()
     with pytest.raises(UsageError, match=r"HK\.00005 has a sequence model but is not simulated"):
         Sequences(["HK.00700"], {"HK.00005": "random"}, 1)
-    with pytest.raises(UsageError, match="a recorded day has sequences of its own"):
+    with pytest.raises(UsageError, match="a recorded day has its own sequences"):
         Plan(symbols=["HK.00700"], recorded=[], sequence={"": "random"})
 
 
@@ -137,7 +137,7 @@ def keys(truth: Path) -> list[tuple[str, int, int]]:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_resumed_exchange_repeats_no_sequence(tools: Any, tmp_path: Path, model: str) -> None:
-    """Killed and started again twice, with odd ticks in between: unique still, the window of GetTicker is whole."""
+    """Killed and started again twice, with odd ticks in between: still unique, and GetTicker's window is complete."""
     truth, symbols = tmp_path / "truth", SYMBOLS[:2]
 
     async def main() -> None:
@@ -163,7 +163,7 @@ def test_a_resumed_exchange_repeats_no_sequence(tools: Any, tmp_path: Path, mode
 async def ticks_of(
     tools: Any, truth: Path, *, resume: bool, steps: tuple[str, ...] = (), **plan: Any
 ) -> list[TruthTick]:
-    """What one process makes in three seconds of exchange time, after these steps."""
+    """The ticks that one process makes in three seconds of exchange time, after these steps."""
     before = len(list(read_truth(truth))) if resume else 0
     plan = {"start_ms": START_MS, "speed": 100, "rate": 20_000, "symbols": SYMBOLS, **plan}
     async with (
@@ -179,7 +179,7 @@ async def ticks_of(
 
 
 def test_a_counter_begins_anew_when_told_and_when_opend_is_started_again(tools: Any, tmp_path: Path) -> None:
-    """At 1, for the named symbol alone; after a start every symbol of the model `restarts`, and no other."""
+    """At 1, only for the named symbol; after a start for every symbol of the model `restarts`, and no other."""
     truth = tmp_path / "truth"
     models = {"": "counter", SYMBOLS[1]: "restarts"}
 
@@ -203,7 +203,7 @@ def test_a_counter_begins_anew_when_told_and_when_opend_is_started_again(tools: 
 
 @pytest.mark.parametrize("model", [model for model in MODELS if model not in ("counter", "steps", "jumps", "restarts")])
 def test_what_would_repeat_is_refused(model: str) -> None:
-    """A counter without the second cannot begin anew within a day."""
+    """A counter without the second cannot restart within a day."""
     made = market_of(model)
     if model == "shared":
         made.begin_anew([0], START_MS)

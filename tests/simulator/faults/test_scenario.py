@@ -1,4 +1,4 @@
-"""The grammar of scenarios: every step, every bad line, and the moments that lines lead to."""
+"""The grammar of scenarios: every step, every kind of bad line, and the times of lines."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_every_step_has_a_form_a_doing_and_a_line_here() -> None:
 
 @pytest.mark.parametrize("text", ONE_OF_EACH)
 def test_a_step_is_read(text: str) -> None:
-    """Its name, its arguments as values, and a duration where it can last."""
+    """Its name, its arguments as values, and a duration if it can last."""
     name = text.split(maxsplit=1)[0]
     assert parse_step(text) == Step(name, ONE_OF_EACH[text], None, text)
     assert parse_step(f"  {text.replace(' ', '  ')} ").arguments == ONE_OF_EACH[text]
@@ -109,45 +109,45 @@ def test_a_step_is_read(text: str) -> None:
     [
         ("", "a step is missing"),
         ("dance", "there is no step 'dance', allowed are cut, "),
-        ("cutt", "there is no step 'cutt', perhaps cut"),
+        ("cutt", "there is no step 'cutt', did you mean cut?"),
         ("cut now", "write cut"),
         ("cut for 3s", "cut happens at once"),
         ("mute 3s", "write mute [for TIME]"),
-        ("mute for 3", "'3' is no time, write it like 5s"),
-        ("mute for -3s", "'-3s' is no time"),
+        ("mute for 3", "'3' is not a time, write it like 5s"),
+        ("mute for -3s", "'-3s' is not a time"),
         ("trickle", "write trickle BYTES [for TIME]"),
-        ("trickle 0", "'0' is no number from 1 to"),
-        ("trickle x", "'x' is no number from 1 to"),
-        ("burst 10000001", "'10000001' is no number from 1 to 10000000"),
-        ("burst ４", "is no number"),
+        ("trickle 0", "'0' is not a number from 1 to"),
+        ("trickle x", "'x' is not a number from 1 to"),
+        ("burst 10000001", "'10000001' is not a number from 1 to 10000000"),
+        ("burst ４", "is not a number"),
         ("stop-pushes", "write stop-pushes SYMBOLS|all"),
         ("stop-pushes HK.700", "'HK.700' is not a Hong Kong symbol: write it like HK.00700"),
         ("refuse all", "'all' is not a Hong Kong symbol"),
-        ("no-reply GetBanana", "'GetBanana' is no message, allowed are InitConnect, "),
+        ("no-reply GetBanana", "'GetBanana' is not a message, allowed are InitConnect, "),
         ("slow-reply GetTicker", "write slow-reply MESSAGE TIME [NUMBER]"),
-        ("clock 3600s", "'3600s' is no shift of a clock, write it like +3600s"),
-        ("notify me", "'me' is no notice, allowed are "),
-        ("quote-right all", "'all' is no right, allowed are bmp, "),
-        ("program ready", "'ready' is no program state"),
-        ("market-state open", "'open' is no market state, allowed are none, auction, "),
+        ("clock 3600s", "'3600s' is not a shift of a clock, write it like +3600s"),
+        ("notify me", "'me' is not a notice, allowed are "),
+        ("quote-right all", "'all' is not a right, allowed are bmp, "),
+        ("program ready", "'ready' is not a program state"),
+        ("market-state open", "'open' is not a market state, allowed are none, auction, "),
         ("ticker-partial all", "write ticker-partial SYMBOLS|all ROWS [NUMBER]"),
-        ("ticker-late HK.00700 3", "'3' is no time"),
-        ("wrong-date all 0", "'0' is no number of days, write it like -1 or +30"),
-        ("late-report HK.00700 300", "'300' is no time"),
-        ("bad-ticks nan,ugly", "'ugly' is no kind of odd tick, allowed are nan, "),
+        ("ticker-late HK.00700 3", "'3' is not a time"),
+        ("wrong-date all 0", "'0' is not a number of days, write it like -1 or +30"),
+        ("late-report HK.00700 300", "'300' is not a time"),
+        ("bad-ticks nan,ugly", "'ugly' is not a kind of odd tick, allowed are nan, "),
         ("end", "write end NAME, with one of all, "),
         ("end cut", "write end NAME, with one of all, "),
     ],
 )
 def test_a_bad_step_says_what_is_allowed(text: str, words: str) -> None:
-    """What was wrong, and what would be right."""
+    """What was wrong, and what is allowed."""
     with pytest.raises(UsageError) as error:
         parse_step(text)
     assert words in error.value.one_line()
 
 
 def test_lines_are_read() -> None:
-    """Comments and empty lines are fine; every kind of line."""
+    """Every kind of line; comments and empty lines are allowed."""
     lines = parse_scenario(
         "# a bad morning\n\nat 5s cut   # at once\nevery 500ms pause for 10ms\n"
         "at 1m every 10s until 1h mute for 1s\nevery 2s random seed 7 from cut | away for 2s\n",
@@ -166,16 +166,16 @@ def test_lines_are_read() -> None:
     [
         ("cut", "a line begins with at TIME or every TIME"),
         ("at", "at needs a time"),
-        ("at 5 cut", "'5' is no time"),
+        ("at 5 cut", "'5' is not a time"),
         ("at 5s", "a step is missing"),
         ("at 5s every", "every needs a time"),
         ("every 0s cut", "every needs a time above 0"),
-        ("every 1s until cut", "'cut' is no time"),
+        ("every 1s until cut", "'cut' is not a time"),
         ("at 1s until 2s cut", "there is no step 'until'"),
-        ("at 5s cutt", "there is no step 'cutt', perhaps cut"),
+        ("at 5s cutt", "there is no step 'cutt', did you mean cut?"),
         ("at 5s random seed 7 from cut", "write every TIME random seed NUMBER from STEP | STEP"),
         ("every 5s random from cut", "write every TIME random seed NUMBER from STEP | STEP"),
-        ("every 5s random seed x from cut", "'x' is no number"),
+        ("every 5s random seed x from cut", "'x' is not a number"),
         ("every 5s random seed 7 from cut | ", "a step is missing"),
         ("every 5s random seed 7 from cut | dance", "there is no step 'dance'"),
     ],
@@ -189,7 +189,7 @@ def test_a_bad_line_is_named(line: str, words: str) -> None:
 
 
 def test_moments_come_in_order() -> None:
-    """Lines that repeat beside lines that do not; until is the last moment."""
+    """Lines that repeat and lines that do not; until is the last time."""
     lines = parse_scenario("at 7s cut\nevery 3s until 9s pause\nat 1s every 4s mute", "name")
     assert [(at_s, step.name) for at_s, step in islice(moments(lines), 8)] == [
         (1, "mute"), (3, "pause"), (5, "mute"), (6, "pause"), (7, "cut"), (9, "pause"), (9, "mute"), (13, "mute"),
@@ -202,7 +202,7 @@ def test_moments_come_in_order() -> None:
 
 
 def test_chance_is_replayed_from_its_seed() -> None:
-    """Equal seeds choose equal steps at equal moments, others do not."""
+    """The same seed chooses the same steps at the same times, another does not."""
 
     def chosen(seed: int) -> list[tuple[float, str]]:
         lines = parse_scenario(f"every 2s random seed {seed} from cut | mute for 1s | away for 1s", "name")

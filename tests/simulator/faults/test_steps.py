@@ -1,4 +1,4 @@
-"""Each fault as a client meets it: the collector's own protocol core over real sockets."""
+"""Each fault as a client sees it: the collector's own protocol core over real sockets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STILL: dict[str, Any] = {"rate": 0, "start_ms": START_MS}  # no tick but those t
 
 
 class Client:
-    """The collector's protocol core on a stream; every event is kept until it is asked for."""
+    """The collector's protocol core on a stream; events are kept until a test asks for them."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, rsa: RsaCipher | None) -> None:
         self.core = protocol.Connection("test", rsa)
@@ -48,7 +48,7 @@ class Client:
         while True:
             while self.events:
                 event = self.events.pop(0)
-                if isinstance(event, protocol.Ticks) and event.pulled_by is None:
+                if isinstance(event, protocol.Ticks) and event.requested_by is None:
                     self.rows += event.rows
                 if isinstance(event, kind):
                     return event
@@ -61,7 +61,7 @@ class Client:
         self._flush()
         while True:
             event: Any = await self.until(object)
-            if serial in (getattr(event, "serial", None), getattr(event, "pulled_by", None)):
+            if serial in (getattr(event, "serial", None), getattr(event, "requested_by", None)):
                 return event
 
     async def subscribe(self, *symbols: str) -> None:
@@ -115,7 +115,7 @@ class Client:
 
 @asynccontextmanager
 async def client_of(simulator: Any, *symbols: str, rsa: RsaCipher | None = None) -> AsyncIterator[Client]:
-    """A client that is ready, and subscribed where symbols are named."""
+    """A connected client, subscribed to the given symbols."""
     reader, writer = await asyncio.open_connection("127.0.0.1", simulator.port)
     client = Client(reader, writer, rsa)
     try:
@@ -129,7 +129,7 @@ async def client_of(simulator: Any, *symbols: str, rsa: RsaCipher | None = None)
 
 @asynccontextmanager
 async def pair(tools: Any, **plan: Any) -> AsyncIterator[tuple[Any, Client]]:
-    """A simulator that makes no tick by itself, and a client that is subscribed to everything."""
+    """A simulator that makes no ticks by itself, and a client that is subscribed to everything."""
     async with (
         tools.simulating(**{**STILL, **plan}) as simulator,
         client_of(simulator, *plan.get("symbols", SYMBOLS)) as client,
@@ -139,7 +139,7 @@ async def pair(tools: Any, **plan: Any) -> AsyncIterator[tuple[Any, Client]]:
 
 
 async def quiet(simulator: Any) -> None:
-    """Returns once nothing lasts any more."""
+    """Returns when no step lasts any more."""
     while simulator.stats()["lasting"] != "none":  # noqa: ASYNC110 - the simulator tells nobody
         await asyncio.sleep(0)
 
@@ -161,7 +161,7 @@ class Sleeper:
 
 
 def frames_in(data: bytes) -> tuple[int, bytes]:
-    """How many whole frames bytes hold, and what is behind them."""
+    """The number of complete frames in bytes, and the rest."""
     number = 0
     while len(data) >= HEADER_BYTES and len(data) >= (size := HEADER_BYTES + HEADER.unpack_from(data)[5]):
         data = data[size:]
@@ -170,7 +170,7 @@ def frames_in(data: bytes) -> tuple[int, bytes]:
 
 
 def test_cut_ends_every_connection(tools: Any) -> None:
-    """And the next one has another number."""
+    """The next connection has another number."""
 
     async def main() -> None:
         async with pair(tools) as (simulator, client), client_of(simulator) as other:
@@ -183,7 +183,7 @@ def test_cut_ends_every_connection(tools: Any) -> None:
 
 
 def test_cut_mid_frame_leaves_half_a_frame(tools: Any) -> None:
-    """What arrives ends within a frame."""
+    """The received bytes end within a frame."""
 
     async def main() -> None:
         async with pair(tools) as (simulator, client):
@@ -197,7 +197,7 @@ def test_cut_mid_frame_leaves_half_a_frame(tools: Any) -> None:
 
 
 def test_cut_mid_burst_loses_the_rest_of_it(tools: Any) -> None:
-    """Whole frames, half of the burst; the truth has all, and a pull brings the others."""
+    """Whole frames, half of the burst; the truth has all, and GetTicker returns the others."""
 
     async def main() -> None:
         async with pair(tools) as (simulator, client):
@@ -213,7 +213,7 @@ def test_cut_mid_burst_loses_the_rest_of_it(tools: Any) -> None:
 
 
 def test_cut_during_backfill_hits_the_next_pull_alone(tools: Any) -> None:
-    """Half a reply and the end; the connection after it pulls well."""
+    """Half a reply and the end; the next connection gets a complete reply."""
 
     async def main() -> None:
         async with pair(tools) as (simulator, client):
@@ -230,7 +230,7 @@ def test_cut_during_backfill_hits_the_next_pull_alone(tools: Any) -> None:
 
 
 def test_away_refuses_until_it_is_back_with_other_numbers(tools: Any) -> None:
-    """The port stays its own; what was made meanwhile can be pulled."""
+    """The port stays reserved; ticks made meanwhile can be requested."""
 
     async def main() -> None:
         sleeper = Sleeper()
@@ -254,7 +254,7 @@ def test_away_refuses_until_it_is_back_with_other_numbers(tools: Any) -> None:
 
 
 def test_away_may_be_repeated_and_ended(tools: Any) -> None:
-    """Performed while it lasts it begins anew; `end` of what does not last does nothing."""
+    """Performed again while it lasts, it restarts; `end` of a step that does not last does nothing."""
 
     async def main() -> None:
         async with tools.simulating(**STILL) as simulator:
@@ -267,7 +267,7 @@ def test_away_may_be_repeated_and_ended(tools: Any) -> None:
 
 
 def test_mute_brings_nothing(tools: Any) -> None:
-    """No push and no reply, to no old and to no new connection; the requests were read."""
+    """No push and no reply, on old and new connections; the requests were read."""
 
     async def main() -> None:
         async with pair(tools) as (simulator, client):
@@ -285,7 +285,7 @@ def test_mute_brings_nothing(tools: Any) -> None:
 
 
 def test_a_connection_survives_being_muted(tools: Any) -> None:
-    """What is pushed afterwards arrives; the hole is exactly what was made meanwhile."""
+    """Later pushes arrive; the gap is exactly the ticks made meanwhile."""
 
     async def main() -> None:
         async with pair(tools, symbols=["HK.00700"]) as (simulator, client):
@@ -298,7 +298,7 @@ def test_a_connection_survives_being_muted(tools: Any) -> None:
 
 
 def test_half_open_hears_not_even_the_end(tools: Any) -> None:
-    """The dead connection says nothing and stays; a new one works beside it."""
+    """The dead connection sends nothing and stays open; a new one works beside it."""
 
     async def main() -> None:
         async with pair(tools) as (simulator, client):
@@ -315,7 +315,7 @@ def test_half_open_hears_not_even_the_end(tools: Any) -> None:
 
 
 def test_trickle_lets_so_many_bytes_out_at_a_time(tools: Any) -> None:
-    """One byte, one byte, then all that waits when it ends."""
+    """One byte, one byte, then everything that waits when it ends."""
 
     async def main() -> None:
         sleeper = Sleeper()
@@ -335,7 +335,7 @@ def test_trickle_lets_so_many_bytes_out_at_a_time(tools: Any) -> None:
 
 
 def test_a_trickle_that_ends_while_muted_loses_no_order(tools: Any) -> None:
-    """What waited comes first, then what is new."""
+    """Waiting bytes come first, then new ones."""
 
     async def main() -> None:
         async with pair(tools, symbols=["HK.00700"]) as (simulator, client):
@@ -347,7 +347,7 @@ def test_a_trickle_that_ends_while_muted_loses_no_order(tools: Any) -> None:
 
 
 def test_a_trickle_has_an_end_to_its_patience(tools: Any) -> None:
-    """Who lets too much wait is cut off, trickle or not: memory stays bounded."""
+    """A client that leaves too much unread is disconnected: memory stays bounded."""
 
     async def main() -> None:
         gateway = {"buffer_bytes": 10_000}
@@ -363,7 +363,7 @@ def test_a_trickle_has_an_end_to_its_patience(tools: Any) -> None:
 
 @pytest.mark.parametrize(("step", "shown"), [("stop-pushes", True), ("lose-subscriptions", False)])
 def test_pushes_stop_for_some_symbols_until_they_are_subscribed_again(tools: Any, step: str, shown: bool) -> None:
-    """The others go on; GetSubInfo shows it or not."""
+    """The others continue; GetSubInfo shows it or not."""
 
     async def main() -> None:
         async with pair(tools) as (simulator, client):
@@ -385,7 +385,7 @@ def test_pushes_stop_for_some_symbols_until_they_are_subscribed_again(tools: Any
 
 
 def test_stopped_pushes_may_come_back_by_themselves(tools: Any) -> None:
-    """When the step ends, for what is still subscribed."""
+    """When the step ends, for symbols that are still subscribed."""
 
     async def main() -> None:
         async with pair(tools) as (simulator, client):
@@ -401,7 +401,7 @@ def test_stopped_pushes_may_come_back_by_themselves(tools: Any) -> None:
 
 
 def test_refused_symbols_and_a_small_quota(tools: Any) -> None:
-    """Named in words while they last, and fine afterwards."""
+    """Named in the text while they last, and normal afterwards."""
 
     async def main() -> None:
         async with tools.simulating(**STILL) as simulator, client_of(simulator) as client:
@@ -417,7 +417,7 @@ def test_refused_symbols_and_a_small_quota(tools: Any) -> None:
 
 
 def test_no_first_push_and_a_short_window(tools: Any) -> None:
-    """Subscribing sends nothing, and a pull reaches back no further."""
+    """Subscribing sends nothing, and GetTicker returns no more than that."""
 
     async def main() -> None:
         async with tools.simulating(**STILL, symbols=["HK.00700"]) as simulator, client_of(simulator) as client:
@@ -447,7 +447,7 @@ def test_no_first_push_and_a_short_window(tools: Any) -> None:
     ],
 )
 def test_bytes_that_are_no_protocol_close_the_core(tools: Any, step: str, words: str) -> None:
-    """With a ProtocolError that names them."""
+    """With a ProtocolError that describes them."""
 
     async def main() -> None:
         async with pair(tools) as (simulator, client):
@@ -466,7 +466,7 @@ def test_bytes_that_are_no_protocol_close_the_core(tools: Any, step: str, words:
 def test_messages_that_mean_nothing_are_skipped(
     tools: Any, rsa_key: Path, step: str, skipped: int, encrypted: bool
 ) -> None:
-    """And nothing but they: the ticks around them arrive, on a plain and on an encrypted connection."""
+    """Only they are skipped: the ticks around them arrive, on an unencrypted and on an encrypted connection."""
     pem = rsa_key.read_bytes() if encrypted else None
 
     async def main() -> None:
@@ -482,7 +482,7 @@ def test_messages_that_mean_nothing_are_skipped(
 
 
 def test_replies_that_never_come_come_late_or_refuse(tools: Any) -> None:
-    """So many of them, then all is well again; the others' messages are untouched."""
+    """This many of them, then normal again; other messages are not affected."""
 
     async def main() -> None:
         async with pair(tools) as (simulator, client):
@@ -497,7 +497,7 @@ def test_replies_that_never_come_come_late_or_refuse(tools: Any) -> None:
             await simulator.perform("slow-reply GetTicker 1ms 1")
             slow = client.core.request(messages.GET_TICKER, ask, time.monotonic())
             assert (await client.state()).program == "ready"
-            assert (await client.until(protocol.Ticks)).pulled_by == slow
+            assert (await client.until(protocol.Ticks)).requested_by == slow
 
             await simulator.perform("fail-reply any")
             failed = await client.ask(messages.GET_TICKER, ask)
@@ -511,7 +511,7 @@ def test_replies_that_never_come_come_late_or_refuse(tools: Any) -> None:
 
 
 def test_a_refused_init_connect_ends_the_attempt(tools: Any) -> None:
-    """As an OpenD that does not want us."""
+    """Like an OpenD that refuses us."""
 
     async def main() -> None:
         async with tools.simulating(**STILL) as simulator:
@@ -526,7 +526,7 @@ def test_a_refused_init_connect_ends_the_attempt(tools: Any) -> None:
 
 
 def test_a_notice_is_only_said(tools: Any) -> None:
-    """Pushes go on."""
+    """Pushes continue."""
 
     async def main() -> None:
         async with pair(tools) as (simulator, client):
@@ -548,7 +548,7 @@ def test_a_notice_is_only_said(tools: Any) -> None:
     ],
 )
 def test_without_its_servers_opend_has_no_quotes(tools: Any, step: str, first: list[str], last: list[str]) -> None:
-    """No pushes, refusals, a state that says so; back again, the latest 50 of each symbol come as a refill."""
+    """No pushes, refusals, a state that says so; afterwards the latest 50 of each symbol come as a refill."""
 
     async def main() -> None:
         async with pair(tools, symbols=["HK.00700"]) as (simulator, client):
@@ -572,7 +572,7 @@ def test_without_its_servers_opend_has_no_quotes(tools: Any, step: str, first: l
 
 
 def test_without_the_right_there_are_no_pushes(tools: Any) -> None:
-    """Until it is back."""
+    """Until it is restored."""
 
     async def main() -> None:
         async with pair(tools) as (simulator, client):
@@ -589,7 +589,7 @@ def test_without_the_right_there_are_no_pushes(tools: Any) -> None:
 
 
 def test_the_told_clock_may_be_wrong_and_the_market_closed(tools: Any) -> None:
-    """GetGlobalState tells it; a market that is closed by surprise makes no ticks."""
+    """GetGlobalState reports it; an unexpectedly closed market makes no ticks."""
 
     async def main() -> None:
         async with pair(tools, rate=1_000) as (simulator, client):
@@ -609,7 +609,7 @@ def test_the_told_clock_may_be_wrong_and_the_market_closed(tools: Any) -> None:
 
 
 def test_a_pause_makes_no_ticks_and_no_hole(tools: Any) -> None:
-    """What follows has the next counters."""
+    """The next ticks have the next counters."""
 
     async def main() -> None:
         async with pair(tools, symbols=["HK.00700"], rate=2_000) as (simulator, client):
@@ -627,7 +627,7 @@ def test_a_pause_makes_no_ticks_and_no_hole(tools: Any) -> None:
 
 
 def test_a_burst_is_all_there(tools: Any, tmp_path: Path) -> None:
-    """Each tick once, in the order of its counter, and in the truth; the market goes on behind it."""
+    """Each tick once, in the order of its counter, and in the truth; the market continues after it."""
 
     async def main() -> None:
         async with pair(tools, rate=500, fills=3, wait=True, truth=tmp_path / "truth") as (simulator, client):
@@ -661,7 +661,7 @@ def test_duplicates_and_ticks_out_of_order(tools: Any) -> None:
 
 
 def test_late_ticks_are_of_the_day_before(tools: Any, tmp_path: Path) -> None:
-    """Real ones, counted from 1, in the truth; today's totals do not know them."""
+    """Real ticks, counted from 1, in the truth; today's totals do not include them."""
 
     async def main() -> None:
         async with pair(tools, truth=tmp_path / "truth") as (simulator, client):
@@ -680,7 +680,7 @@ def test_late_ticks_are_of_the_day_before(tools: Any, tmp_path: Path) -> None:
 
 
 def test_bad_ticks_are_stored_faithfully_or_rejected_alone(tools: Any, tmp_path: Path) -> None:
-    """What can be stored is in the truth as it arrives, what cannot beside it; neither costs its neighbours."""
+    """What can be stored is in the truth as it was sent, what cannot is in another file; others are not affected."""
     stored = ("negative", "zero-volume", "odd-time", "unknown-type", "tomorrow", "yesterday")
     rejected = ("nan", "infinite", "bad-time")
 
@@ -711,9 +711,9 @@ def test_what_is_impossible_now_says_so(tools: Any) -> None:
     async def main() -> None:
         async with tools.simulating(**STILL, wait=True) as simulator:
             for step in ("cut", "cut-mid-frame", "half-open", "garbage 9", "notify kicked-out", "stop-pushes all"):
-                with pytest.raises(CollectorError, match="nobody is connected"):
+                with pytest.raises(CollectorError, match="no client is connected"):
                     await simulator.perform(step)
-            with pytest.raises(CollectorError, match="nobody is subscribed"):
+            with pytest.raises(CollectorError, match="no client is subscribed"):
                 await simulator.perform("duplicate 5")
             with pytest.raises(CollectorError, match="the market has not begun"):
                 await simulator.perform("burst 5")
@@ -739,7 +739,7 @@ def test_a_scenario_is_played_in_order(tools: Any, caplog: pytest.LogCaptureFixt
     logged = [record.getMessage() for record in caplog.records]
     assert [line for line in logged if line.startswith("scenario_step")] == [
         "scenario_step step=cut",
-        'scenario_step_failed step=cut reason="nobody is connected"',
+        'scenario_step_failed step=cut reason="no client is connected"',
         'scenario_step step="burst 7"',
         'scenario_step step="quota 5"',
         'scenario_step step="end quota"',

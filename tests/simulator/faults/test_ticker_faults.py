@@ -163,7 +163,7 @@ def test_a_sequence_that_the_other_day_has_is_refused(tools: Any) -> None:
             await simulator.started()
             await peer.subscribe(*SYMBOLS)
             await simulator.perform("late 9")
-            with pytest.raises(CollectorError, match="has a tick of this sequence already"):
+            with pytest.raises(CollectorError, match="already has a tick with this sequence"):
                 await simulator.perform("wrong-date HK.00700 -1")
             await simulator.perform("burst 300")
             await simulator.perform("wrong-date HK.00700 -1")

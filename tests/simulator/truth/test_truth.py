@@ -12,7 +12,7 @@ from hk_tick_collector.simulator.truth.truth import TruthFile, TruthTick, read_t
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hk_tick_collector.simulator.exchange.market import MadeRow
+    from hk_tick_collector.simulator.exchange.made import MadeRow
 
 SYMBOLS = ["HK.00700", "HK.00981"]
 ROWS: list[MadeRow] = [

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hk_tick_collector import market
 from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.model import UNSTORED_CAUSES, Gap, Tick
-from hk_tick_collector.simulator.truth.columns import Truth
 from hk_tick_collector.simulator.truth.truth import Outlier, TruthTick
+from hk_tick_collector.simulator.truth.truth_arrays import Truth
 from hk_tick_collector.simulator.truth.verdict import StoredDay, Verdict, judge
 from hk_tick_collector.store.query import Run, SymbolCount
 
@@ -305,7 +305,7 @@ def test_any_loss_that_is_recorded_exactly_passes(seed: int) -> None:
 
 
 def test_a_rejected_tick_needs_its_gap(case: Case) -> None:
-    """A tick of the truth that came and was rejected lies in a gap of that cause, open or healed."""
+    """A tick of the truth that was rejected lies in a gap of that cause, open or healed."""
     case.lose("HK.00005", 5, 5, cause="rejected", status="healed", missing=0, closed_ms=2)
     case.acked = []
     verdict = case.judge()

@@ -1,4 +1,4 @@
-"""What was received and is not yet stored.
+"""Received ticks that are not yet stored.
 
-Enters: ticks of a connection. Leaves: rows in the order in which they came, for `writing`. Starts at intake.py.
+Enters: ticks of a connection. Leaves: rows in order of arrival, for `writing`. Start reading at intake.py.
 """

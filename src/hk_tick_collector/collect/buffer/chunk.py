@@ -1,4 +1,4 @@
-"""What travels from the intake to the writer, and what of it belongs to one day."""
+"""The values that the intake passes to the writer, and the part of them for one day file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Part(NamedTuple):
-    """What belongs into the file of one day, in one transaction."""
+    """The rows and changes for one day file, written in one transaction."""
 
     rows: list[TickRow]
     gaps: list[Gap]
@@ -21,31 +21,31 @@ class Part(NamedTuple):
 
     @classmethod
     def of(cls, rows: list[TickRow]) -> Part:
-        """Rows alone."""
+        """A part with only rows."""
         return cls(rows, [], [])
 
 
 @dataclass(slots=True)
 class Chunk:
-    """Ticks that were understood together, or one event that belongs into the day file."""
+    """Ticks that were decoded together, or one event for the day file."""
 
     rows: list[TickRow] = field(default_factory=list)
-    rejected: int = 0  # ticks that cannot be stored: told, and now only counted
-    dropped: int = 0  # rows that found no place, counted where they would have been stored
+    rejected: int = 0  # number of ticks that cannot be stored; they are already logged
+    dropped: int = 0  # number of rows dropped for lack of space
     links: list[Link] = field(default_factory=list)
-    gaps: list[GapChange] = field(default_factory=list)  # what these rows open and fill: one transaction with them
-    rules: list[RuleChange] = field(default_factory=list)  # what they show of the rule of their sequences
-    on_disk: bool = False  # the rows are in a spool until `on_commit`: a stop need not save them, nor can it lose them
-    on_commit: Callable[[], None] | None = None  # called by the writer's thread once all of it is committed
+    gaps: list[GapChange] = field(default_factory=list)  # gaps that these rows open or fill: same transaction
+    rules: list[RuleChange] = field(default_factory=list)  # changes of the symbols' rules: same transaction
+    on_disk: bool = False  # the rows stay in a spool until `on_commit`: a stop need not save them
+    on_commit: Callable[[], None] | None = None  # called by the writer thread after the commit
 
     def is_count_alone(self) -> bool:
-        """Whether it holds a count of rejected ticks and nothing else: another chunk can take that along."""
+        """Whether it has only a count of rejected ticks, which can be added to another chunk."""
         return bool(self.rejected) and not (self.rows or self.on_commit or self.has_more_than_rejected())
 
     def has_more_than_rejected(self) -> bool:
-        """Whether it holds anything but rows and a count of rejected ticks."""
+        """Whether it has anything except rows and a count of rejected ticks."""
         return bool(self.dropped or self.links or self.gaps or self.rules)
 
     def has_more_than_rows(self) -> bool:
-        """Whether it holds anything but rows."""
+        """Whether it has anything except rows."""
         return bool(self.rejected) or self.has_more_than_rejected()

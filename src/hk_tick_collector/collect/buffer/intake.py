@@ -1,8 +1,8 @@
-"""The intake: every tick that reached the socket passes here, and is counted here.
+"""The intake: counts every received tick and puts it into the queue.
 
 Enters: Ticks events of the protocol core. Leaves: chunks in the queue, each with the rows of `gaps` that its ticks open
-and fill. What finds no place is dropped, with an exact count in the ledger and as a gap; nothing waits, because the
-loop that calls this also reads the socket.
+or fill. If there is no space, ticks are dropped: the ledger has the exact number, and a gap is opened. Nothing here
+waits, because the event loop that calls it also reads the socket.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hk_tick_collector.opend.convert import DETAILS_MOST
 from hk_tick_collector.store.dayfile import Link
 
 from .chunk import Chunk
-from .rejections import Refused, Rejections
+from .rejection_log import Refused, Rejections
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from .tick_queue import TickQueue
 
 _LOG_EVERY_S: Final = 10.0
-_NAMED: Final = 100  # symbols that nobody chose, each told once
+_NAMED: Final = 100  # symbols not in FUTU_SYMBOLS that are logged by name, each once
 _NOT_SUBSCRIBED: Final = "not_subscribed"
 
 
 class Intake:
-    """Counts what is received and passes it on. `now_s` is a monotonic clock in seconds.
+    """Counts received ticks and puts them into the queue. `now_s` is a monotonic clock in seconds.
 
-    `pushes` is told of every push; `dropped` is how many rows found no place.
+    `pushes` records every push. `dropped` is the number of rows dropped for lack of space.
     """
 
     def __init__(
@@ -55,27 +55,29 @@ class Intake:
         self._refused = Refused()
         self._drops = log.Repeated(_LOG_EVERY_S)
         self._dropped_unlogged = 0
-        self._newest_ms = 0  # a tick may have this time, UTC epoch ms; a later one is looked at with care
-        self._named: set[str] = set()  # symbols that nobody chose, and that were told
-        self._unwanted = 0  # their ticks that no chunk has taken along yet
+        self._newest_ms = 0  # ticks up to this time need no check for a future date, UTC epoch ms
+        self._named: set[str] = set()  # symbols not in FUTU_SYMBOLS that were logged by name
+        self._unwanted = 0  # ticks of such symbols that no chunk has counted yet
         self.pushes: Final = PushWatch()
 
     def ticks(self, event: Ticks, recv_ts_ms: int | None, on_commit: Callable[[], None] | None = None) -> None:
-        """Takes ticks that were understood together, the last of them received at `recv_ts_ms`; None for ticks that
-        wait on disk until they are committed: then the writer's thread calls `on_commit`.
+        """Processes ticks that were decoded together, the last of them received at `recv_ts_ms`.
+
+        `recv_ts_ms` is None for ticks that stay on disk until they are committed. The writer thread then calls
+        `on_commit`.
         """
         stats, rows, rejected = self._stats, event.rows, event.rejected
         if not rows and not rejected:
             return
         if rows and self._newest_ms < max(map(ts_ms_of, rows)):
             rows, rejected = self._without_future(rows, rejected)
-        if event.pulled_by is None:
+        if event.requested_by is None:
             self.pushes.note(rows, rejected)
             if recv_ts_ms is not None:
                 stats.last_tick_ms = recv_ts_ms
-        heard = len(rows) + len(rejected)
-        stats.received += heard
-        self._opend.heard += heard
+        received = len(rows) + len(rejected)
+        stats.received += received
+        self._opend.received += received
         dropped = 0
         if self._queue.has_room(len(rows)):
             self._tracker.see(rows)
@@ -87,7 +89,7 @@ class Intake:
             self._note_drop(dropped)
         if rejected:
             self._tracker.reject(rejected)
-            self._note_rejects(rejected, pulled=event.pulled_by is not None)
+            self._note_rejects(rejected, backfilled=event.requested_by is not None)
         gaps, rules = self._tracker.take_changes(), self._tracker.take_rules()
         chunk = Chunk(rows=rows, dropped=dropped, gaps=gaps, rules=rules, on_commit=on_commit)
         chunk.rejected = len(rejected) + self._take_unwanted()
@@ -95,10 +97,10 @@ class Intake:
         self._queue.put(chunk)
 
     def unwanted(self, symbol: str, ticks: int) -> None:
-        """Takes note of a push of a symbol that nobody chose: counted, told once, and not kept."""
+        """Counts a push of a symbol that is not in FUTU_SYMBOLS, and logs the symbol once. The ticks are not stored."""
         stats = self._stats
         stats.received += ticks
-        self._opend.heard += ticks
+        self._opend.received += ticks
         stats.not_subscribed += ticks
         self._unwanted += ticks
         if symbol not in self._named and len(self._named) < _NAMED:
@@ -114,9 +116,9 @@ class Intake:
         return unwanted
 
     def _without_future(self, rows: list[TickRow], rejected: list[Rejected]) -> tuple[list[TickRow], list[Rejected]]:
-        """Refuses ticks that are dated later than the day after OpenD's own date; where that is unknown there are none.
+        """Rejects ticks dated later than the day after OpenD's date. While OpenD's date is unknown, none are rejected.
 
-        What may come is looked up again only when a tick is later than all before.
+        For speed the caller runs this check only for a tick that is later than all before it.
         """
         opend_ms = self._opend.opend_time_ms
         if opend_ms is None:
@@ -132,24 +134,24 @@ class Intake:
         return [row for row in rows if ts_ms_of(row) <= self._newest_ms], [*rejected, *refused]
 
     def flush_gaps(self) -> None:
-        """Sends changes of `gaps` that no tick brought on their way to the day file."""
-        self._rejections.tell()
+        """Puts changes of `gaps` into the queue that did not come with a tick."""
+        self._rejections.log_due()
         gaps, rules = self._tracker.take_changes(), self._tracker.take_rules()
         if gaps or rules or self._unwanted:
             self._queue.put(Chunk(rejected=self._take_unwanted(), gaps=gaps, rules=rules))
 
     def held_rows(self, day: int) -> list[TickRow] | None:
-        """The rows that are not committed; None while some of them, or of those held for this day, are in the spool."""
+        """The uncommitted rows. None while some of them, or rows that wait for this day, are in the spool."""
         if self._queue.spooled_rows or day in self._queue.spooled_days():
             return None
         return [row for chunk in self._queue.held_in_memory() for row in chunk.rows]
 
     def link(self, at_ms: int, *, connected: bool, conn_id: int | None, reason: str) -> None:
-        """Takes note that a stretch of time with or without OpenD begins."""
+        """Records that a connection to OpenD began or ended."""
         self._queue.put(Chunk(rejected=self._take_unwanted(), links=[Link(at_ms, connected, conn_id, reason)]))
 
-    def _note_rejects(self, rejected: list[Rejected], *, pulled: bool) -> None:
-        stats, news = self._stats, self._refused.ticks(rejected, pulled=pulled)
+    def _note_rejects(self, rejected: list[Rejected], *, backfilled: bool) -> None:
+        stats, news = self._stats, self._refused.ticks(rejected, backfilled=backfilled)
         stats.rejected += len(news)
         stats.rejected_pulled_again += len(rejected) - len(news)
         by_cause: dict[str, list[Rejected]] = {}

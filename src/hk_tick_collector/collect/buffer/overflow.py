@@ -1,9 +1,10 @@
-"""Where chunks go that memory can hold no more: through a thread of its own to the spool, and back in their order.
+"""Spools the chunks that do not fit in memory, in a separate thread, and returns them in order.
 
-Enters: chunks that found the queue full, and every later one until all are back: order is kept, because what a chunk
-says of gaps is true only after those before it. Leaves: the same chunks, oldest first, their rows read from disk.
-What does not concern rows (changes of `gaps`, links, counts) waits in memory beside them: it is small, and after a
-crash it is found anew from the rows. Rows that an earlier run's spool holds until they are committed wait there too.
+Enters: chunks that do not fit in the queue, and then every later chunk until all have been taken again. The order is
+kept, because the gaps in a chunk are correct only after the chunks before it. Leaves: the same chunks, oldest first,
+with their rows read from disk. The other parts of a chunk (changes of `gaps`, connections, counts) wait in memory: they
+are small, and after a crash they are computed from the rows again. Rows that are already on disk, in the spool of an
+earlier run, also wait in memory.
 """
 
 from __future__ import annotations
@@ -31,21 +32,20 @@ if TYPE_CHECKING:
     from hk_tick_collector.store.spool import Spool
 
 _RETRY_S: Final = 1.0
-_READ_TRIES: Final = 10  # of what the disk cannot read, a second apart: a path may fail over, a cable be put back
+_READ_TRIES: Final = 10  # for an unreadable record, one second apart: the disk may come back
 _APPEND_ROWS: Final = 20_000  # rows of one append: one fsync for many chunks
 _LOG_EVERY_S: Final = 10.0
-# While commits wait for a copy: one sync for the ticks of so long, because each one keeps the copy from the disk.
+# While commits wait for a copy of the day file: each fsync delays the copy, so one is done for the ticks of this time.
 _GATHER_S: Final = 1.0
 _GATHER_POLL_S: Final = 0.05
-_LAST_WRITE_S: Final = 0.05  # at the end of a stop, for the write that is under way: into the page cache, as a rule
+_LAST_WRITE_S: Final = 0.05  # at the end of a stop, for a running write; it usually goes to the page cache
 
 
 class Overflow:
-    """Chunks on their way to the spool, in it, and back.
+    """Chunks that are in the spool, wait for it, or were taken from it.
 
-    `put` is called by the one who fills the queue, `take` by the one who empties it, who calls the chunk's `on_commit`
-    before he takes again. At most `max_buffer_rows` rows wait in memory for the spool's disk. `storing` tells how the
-    way to the disk is now.
+    The event loop calls `put`. The writer thread calls `take`, and the chunk's `on_commit` before the next `take`.
+    At most `max_buffer_rows` rows wait in memory to be spooled. `storing` is the state of the writer and the spool.
     """
 
     def __init__(self, spool: Spool, max_buffer_rows: int, stats: Stats) -> None:
@@ -55,47 +55,47 @@ class Overflow:
         self.storing = StoringState()
         self._buffer: deque[Chunk] = deque()
         self._buffer_rows = 0
-        self._appended = 0  # rows that went to the spool, ever
-        self._replayed = 0  # rows that came back
-        self._beside: deque[tuple[int, Chunk]] = deque()  # what belongs behind the row of that number
-        self._beside_rows = 0  # rows of an earlier run's spool, there and in the taker's hands
-        self._taken_rows: int | None = None  # rows of the chunk that `take` gave from the spool, None without one
-        self._in_hand_rows: int | None = None  # the same of a chunk that never reached the spool
-        self._failed_reads = 0  # without a good one between
+        self._appended = 0  # rows written to the spool since the start
+        self._replayed = 0  # rows read back from it and committed, or lost
+        self._beside: deque[tuple[int, Chunk]] = deque()  # parts in memory, each with the number of the row before it
+        self._beside_rows = 0  # rows in `_beside` and in the taken chunk that are in an earlier run's spool
+        self._taken_rows: int | None = None  # rows of the chunk that `take` read from the spool, None without one
+        self._in_hand_rows: int | None = None  # rows of a chunk that `take` returned from memory, None without one
+        self._failed_reads = 0  # consecutive ones
         self._stopping = False
-        self._ended = False  # the time of the stop is over
-        self._failing = False  # the last append failed, and the next has not begun
+        self._ended = False  # the time limit of the stop has passed
+        self._failing = False  # the last append failed, and the next one has not started
         self._held_back = log.Repeated(_LOG_EVERY_S)
         self._changed = threading.Condition(threading.Lock())
         self._thread = threading.Thread(target=self._run, name="overflow", daemon=True)
 
     @property
     def active(self) -> bool:
-        """Whether anything is on its way: then every new chunk must go the same way."""
+        """Whether any chunk is here: then every new chunk must also be put here, to keep the order."""
         return bool(self._buffer or self._beside or self._taken_rows is not None or self._in_hand_rows is not None)
 
     @property
     def rows(self) -> int:
-        """Rows that are not committed: before the spool, in it, beside it, and in the taker's hands."""
+        """Rows that are not committed: waiting to be spooled, in the spool, in memory beside it, and taken."""
         with self._changed:
             return self._buffer_rows + self._appended - self._replayed + self._beside_rows + (self._in_hand_rows or 0)
 
     @property
     def safe_rows(self) -> int:
-        """Of these, the rows that are in the spool, and would be there after a crash."""
+        """How many of these rows are in this run's spool, and so would survive a crash."""
         return self._appended - self._replayed
 
     @property
     def keeps_up(self) -> bool:
-        """Whether the spool's disk takes what is put, so that more may follow."""
+        """Whether the spool's disk writes fast enough for more rows."""
         return not self._failing and self._buffer_rows * 2 <= self._max_buffer_rows
 
     def has_room(self, rows: int) -> bool:
-        """Whether so many rows may be put."""
+        """Whether there is space for so many more rows."""
         return self._buffer_rows + rows <= self._max_buffer_rows
 
     def put(self, chunk: Chunk) -> None:
-        """Takes a chunk; the caller has asked `has_room` for its rows."""
+        """Adds a chunk. The caller must have checked `has_room` for its rows."""
         with self._changed:
             if self._thread.ident is None:
                 copying = self.storing.copy_held
@@ -104,20 +104,20 @@ class Overflow:
             self._buffer_up(chunk)
 
     def take(self) -> Chunk | None:
-        """The oldest rows that are in the spool, with what belongs to them; None while there is nothing to take.
+        """A chunk with the oldest rows of the spool and the parts that belong to them; None when there is none.
 
-        Raises OSError when the spool cannot be read now. What the spool has lost is known once it is empty: it goes
-        into the account as dropped.
+        Raises OSError when the spool cannot be read now. When the spool is empty and rows are missing, they are lost:
+        they are counted as dropped.
         """
-        upto = self._appended  # before looking: what the spool does not have then is committed, or was damaged
+        upto = self._appended  # read before the spool: a row up to here that the spool does not have is lost
         rows, lost_rows = self._read(), 0
-        self._tell_damage()
+        self._log_damage()
         with self._changed:
             if not rows and not self._beside and self._failing:
                 return self._take_from_memory()
             if rows:
                 upto = self._replayed + len(rows)
-            elif upto > self._replayed:  # not when an append that has given all its rows is not noted yet
+            elif upto > self._replayed:  # false while the rows of an append are read before it is recorded
                 lost_rows = upto - self._replayed
                 self._replayed = upto
             chunk, from_spool_rows, told = Chunk(rows=rows, dropped=lost_rows, on_disk=True), len(rows), []
@@ -136,9 +136,9 @@ class Overflow:
         return chunk
 
     def _read(self) -> list[TickRow]:
-        """The oldest rows in the spool; what the disk cannot read is tried again before it is passed over.
+        """The oldest rows in the spool. An unreadable record is tried several times before it is skipped.
 
-        A disk that has read nothing since is given no more time for the next record: behind it everything waits.
+        Until a read succeeds again, further unreadable records are skipped at once, because all later rows wait.
         """
         try:
             rows = self._spool.first(RECORD_ROWS, patient=self._failed_reads < _READ_TRIES) or []
@@ -149,7 +149,7 @@ class Overflow:
         return rows
 
     def _take_from_memory(self) -> Chunk | None:
-        """The spool is empty and takes nothing, but the day file does again: the spool is not needed any more."""
+        """The next chunk from memory. Used when the spool is empty and cannot be written, but the day file can."""
         if not self._buffer:
             return None
         chunk = self._buffer.popleft()
@@ -164,7 +164,7 @@ class Overflow:
             on_commit()
 
     def _done(self, beside_rows: int, told: list[Callable[[], None] | None]) -> None:
-        """What was taken is committed."""
+        """The taken chunk is committed."""
         with self._changed:
             taken, self._taken_rows = self._taken_rows, None
             if taken is None:
@@ -180,10 +180,10 @@ class Overflow:
             log.info("spool_drained", rows=self._appended)
 
     def stop(self, deadline_s: float, rest: Iterable[Chunk]) -> int:
-        """Spools `rest`, what the queue still holds, and what waits here; returns the rows of them that are lost.
+        """Spools the chunks that wait here and `rest`, those still in the queue. Returns how many rows are lost.
 
-        All others are replayed at the next start. Returns at `deadline_s`, of the monotonic clock, also when the disk
-        is stuck; what has gone in by then is not lost, and nothing goes in afterwards.
+        The others are replayed at the next start. Returns at `deadline_s` (monotonic) even if the disk hangs. Rows
+        written by then are not lost; none are written afterwards.
         """
         with self._changed:
             self._stopping = True
@@ -197,7 +197,9 @@ class Overflow:
         written_rows = self._spool.close(_LAST_WRITE_S)
         with self._changed:
             if self._thread.is_alive() and written_rows > self._appended:
-                log.warning("spool_not_synced", rows=written_rows - self._appended, hint="safe but for a power cut")
+                log.warning(
+                    "spool_not_synced", rows=written_rows - self._appended, hint="lost only if the power fails now"
+                )
             unsaved_rows = sum(len(chunk.rows) for chunk in self._buffer if not chunk.on_disk)
             return unsaved_rows - (written_rows - self._appended)
 
@@ -216,10 +218,10 @@ class Overflow:
                 if not self._buffer and self._stopping:
                     return
                 if not self._buffer:
-                    continue  # the taker had them from memory meanwhile
-                self._failing = False  # from here on the chunks are this thread's, until it is known how that went
+                    continue  # `take` has returned them from memory meanwhile
+                self._failing = False  # from here on only this thread uses the chunks, until the append has ended
                 chunks, rows = self._next_chunks()
-                last = self._stopping  # a stop has it tried once more
+                last = self._stopping  # during a stop there is only one more attempt
             try:
                 if rows:
                     self._spool.append(rows)
@@ -234,7 +236,7 @@ class Overflow:
                 self._note_appended(chunks)
 
     def _gather(self) -> None:
-        """While commits wait for a copy, lets a second's ticks come together, unless they are many."""
+        """While commits wait for a copy, collects the ticks of one second for one append, unless there are many."""
         due_s = time.monotonic() + _GATHER_S
         while self.storing.copy_held and not self._stopping and self._buffer_rows * 4 < self._max_buffer_rows:
             rest_s = due_s - time.monotonic()
@@ -243,7 +245,7 @@ class Overflow:
             self._changed.wait(min(rest_s, _GATHER_POLL_S))
 
     def _next_chunks(self) -> tuple[list[Chunk], list[TickRow]]:
-        """The next chunks, and the rows of them that are on no disk yet."""
+        """The next chunks, and those of their rows that are not on a disk yet."""
         chunks: list[Chunk] = []
         rows: list[TickRow] = []
         for chunk in self._buffer:
@@ -262,19 +264,19 @@ class Overflow:
                     self._beside_rows += len(chunk.rows)
                 else:
                     self._appended += len(chunk.rows)
-                # Also for a chunk of rows alone: it keeps `active` true until its rows are back.
+                # Also for a chunk with only rows: it keeps `active` true until its rows are taken.
                 self._beside.append((self._appended, chunk if chunk.on_disk else replace(chunk, rows=[])))
-                self._buffer.popleft()  # last: `active`, which is asked without the lock, must not be false between
+                self._buffer.popleft()  # last: `active` is read without the lock and must stay true
 
     def _note_failure(self, error: Exception, rows: int) -> None:
         if self._ended:
-            return  # `stop` has told what became of them
+            return  # `stop` has already counted them
         held_back = self._held_back.allow(time.monotonic())
         if held_back is not None:
             cause, _ = diagnose(error)
             log.error("spool_failed", cause=cause, rows=rows, buffer_rows=self._buffer_rows, detail=error)
 
-    def _tell_damage(self) -> None:
+    def _log_damage(self) -> None:
         for damage in self._spool.pop_damage():
             log.error("spool_damaged", **damage._asdict())
 

@@ -1,4 +1,4 @@
-"""What an earlier run had to leave in its spool: replayed through the intake, like ticks that come late."""
+"""Replays the rows that earlier runs left in their spools: they pass through the intake like late ticks."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 _POLL_S: Final = 0.05
 _RETRY_S: Final = 30.0
-_PATIENCE_S: Final = 5.0  # so long one commit of these waits for memory while all live ticks go by way of the spool
-_NO_REQUEST: Final = 0  # the serial number of none of our requests
-_SPARE: Final = 4  # so many times their own rows must then be free for live ticks on their way to it
+_PATIENCE_S: Final = 5.0  # how long rows wait for space in memory before they are put behind the spooled live ticks
+_NO_REQUEST: Final = 0  # a serial number that no request of ours has
+_SPARE: Final = 4  # they are put there only if this many times their number is free for live ticks
 
 
-async def replay_leftovers(spool_dir: Path, mine: str, intake: Intake, queue: TickQueue) -> None:
-    """Stores what earlier runs spooled, the oldest run first; `mine` is this run's own directory there.
+async def replay_earlier_spools(spool_dir: Path, mine: str, intake: Intake, queue: TickQueue) -> None:
+    """Stores the rows that earlier runs spooled, the oldest run first. `mine` is the name of this run's own directory.
 
-    Records are forgotten only once all their rows are committed. What cannot be read now is tried again later, a file
-    that cannot be opened for ever; a record that is still unreadable then is passed over.
+    A record is deleted only after all its rows are committed. Failed reads are repeated later. A file that cannot be
+    opened is tried again without limit; a record that stays unreadable is skipped.
     """
     while True:
         try:
@@ -63,23 +63,23 @@ async def _replay(spool: Spool, directory: Path, intake: Intake, queue: TickQueu
 
 
 async def store_rows(rows: list[TickRow], intake: Intake, queue: TickQueue, *, pushed: bool = True) -> None:
-    """Hands on rows that are on a disk, as ticks that come late; returns once all of them are committed.
+    """Passes rows that are on a disk to the intake like late ticks. Returns once all of them are committed.
 
-    `pushed` says that OpenD pushed them to us.
+    `pushed` says that OpenD pushed them.
     """
     loop, committed = asyncio.get_running_loop(), asyncio.Event()
-    await _put(rows, intake, queue, partial(tell, loop, committed), None if pushed else _NO_REQUEST)
+    await _put(rows, intake, queue, partial(set_event, loop, committed), None if pushed else _NO_REQUEST)
     await committed.wait()
 
 
 async def _put(
-    rows: list[TickRow], intake: Intake, queue: TickQueue, on_commit: Callable[[], None], pulled_by: int | None
+    rows: list[TickRow], intake: Intake, queue: TickQueue, on_commit: Callable[[], None], requested_by: int | None
 ) -> None:
-    """Hands rows on, in slices that memory has place for; `on_commit` is told when the last of them is committed.
+    """Passes rows to the intake in slices that fit in memory. `on_commit` is called after the last commit.
 
-    Live ticks go first: half of the memory is theirs, and these wait on disk as they did before. Memory is passed by
-    for as long as live ticks come faster than the spool can be emptied, which may be all day: then the rest has its
-    turn behind them, all at once, and waits in memory beside the spool for the rows in front of it.
+    Live ticks have priority: half of the memory is reserved for them, and these rows wait on disk meanwhile. While live
+    ticks arrive faster than the spool can be emptied, which may last all day, no memory becomes free. Then all
+    remaining rows are put behind the spooled live ticks at once, and wait in memory for the rows before them.
     """
     slice_rows, live_rows = max(1, queue.max_rows // 4), queue.max_rows // 2
     turn_s = time.monotonic() + _PATIENCE_S
@@ -91,18 +91,18 @@ async def _put(
                 continue
             now = rows
         rows = rows[len(now) :]
-        # What is put is committed in its order: the last slice speaks for all.
-        intake.ticks(Ticks(rows=now, pulled_by=pulled_by), None, None if rows else on_commit)
+        # Rows are committed in the order in which they are put: when the last slice is committed, all are.
+        intake.ticks(Ticks(rows=now, requested_by=requested_by), None, None if rows else on_commit)
 
 
-def tell(loop: asyncio.AbstractEventLoop, committed: asyncio.Event) -> None:
-    """Sets an event of the loop's from another thread."""
+def set_event(loop: asyncio.AbstractEventLoop, committed: asyncio.Event) -> None:
+    """Sets an event of the event loop from another thread."""
     loop.call_soon_threadsafe(committed.set)
 
 
 def _earlier(spool_dir: Path, mine: str) -> list[Path]:
-    """The directories of earlier runs, oldest first: their names begin with the time of their start.
+    """The directories of earlier runs, oldest first: a name begins with the start time of its run.
 
-    A run has one of its own name, and `NAME.YYYYMMDD` for each day whose file could not be written.
+    A run has a directory NAME, and a directory NAME.YYYYMMDD for each day whose file could not be written.
     """
     return sorted(path for path in spool_dir.iterdir() if path.is_dir() and path.name.partition(".")[0] != mine)

@@ -1,7 +1,6 @@
-"""What waits between the network and the disk: bounded, and counted in rows. What memory cannot hold is spooled.
+"""The queue between the network and the disk. Its limit is a number of rows; rows that do not fit are spooled.
 
-The event loop puts, the writer thread takes; neither ever waits for the other's work, only for this lock, which is held
-for a few operations on a deque.
+The event loop puts, the writer thread takes. Neither waits for the other's work, only for a lock that is held briefly.
 """
 
 from __future__ import annotations
@@ -20,105 +19,105 @@ if TYPE_CHECKING:
     from .overflow import Overflow
 
 
-_SPOOL_POLL_S: Final = 0.01  # while the spool's own thread has not written yet what is to come back
-# So many rows wait for no others. A batch grows beyond it while the one before is being committed: to wait for a full
-# one would leave the disk idle at the beginning of a burst.
+_SPOOL_POLL_S: Final = 0.01  # between reads of the spool while its thread has not written the next rows yet
+# A batch waits for further rows only until it has this many. During a commit more rows can collect, and the next batch
+# has all of them. Waiting for a full batch would leave the disk idle at the start of a burst.
 _ENOUGH_ROWS: Final = 5_000
 
 
 class TickQueue:
-    """A queue of chunks that holds at most `max_rows` rows in memory; more go to `overflow`, when there is one."""
+    """A queue of chunks with at most `max_rows` rows in memory. Further rows go to `overflow`, if there is one."""
 
     def __init__(self, max_rows: int, overflow: Overflow | None = None) -> None:
         self.max_rows = max_rows
-        self.storing: Final = overflow.storing if overflow else StoringState()  # told by the one who empties it
-        # Rows that were taken and wait for the file of their day, and of these the ones that a crash would not cost.
-        # Set by the one who holds them.
+        self.storing: Final = overflow.storing if overflow else StoringState()  # written by the writer
+        # Set by WaitingDays: rows that were taken and wait for the file of their day.
         self.held_rows = 0
-        self.held_safe_rows = 0
-        self.held_chunks: Callable[[], list[Chunk]] = list  # those in memory alone
-        self.spooled_days: Callable[[], set[int]] = set  # the days of those that are not
+        self.held_safe_rows = 0  # those of them that would survive a crash
+        self.held_chunks: Callable[[], list[Chunk]] = list  # those of them that are only in memory
+        self.spooled_days: Callable[[], set[int]] = set  # the days of the others
         self._overflow = overflow
         self._taken: list[Chunk] = []
-        self._taken_spooled = False  # it came back from the spool: memory does not count its rows
-        self._given_back: Chunk | None = None  # such a one, for another taker
-        self._chunks: deque[tuple[float, Chunk]] = deque()  # with the moment it was put
+        self._taken_spooled = False  # `_taken` came from the spool: its rows do not count as rows in memory
+        self._given_back: Chunk | None = None  # a chunk from the spool that the next writer must take
+        self._chunks: deque[tuple[float, Chunk]] = deque()  # with the time when each was put
         self._rows = 0
         self._taken_rows = 0
         self._taken_since_s = 0.0  # when the oldest of what is taken was put
-        self._wanted_rows = 1  # how many rows the taker waits for; 0 while it does not wait
+        self._wanted_rows = 1  # how many rows `take` waits for; 0 while it does not wait
         self._closed = False
-        self._takers = 1  # how many there were: one that was replaced takes no more
-        self._at_spool = threading.Lock()  # one of them at a time, also while the disk does not answer
+        self._takers = 1  # number of writers so far: a replaced writer can take no more
+        self._at_spool = threading.Lock()  # only one writer reads the spool, also while the disk hangs
         self._changed = threading.Condition(threading.Lock())
 
     @property
     def rows(self) -> int:
-        """Rows received and not yet committed: waiting here, in the writer's hands, spooled, and held for their day."""
+        """Rows received and not yet committed: waiting here, taken by the writer, spooled, and held for their day."""
         return self._rows + self._taken_rows + self.spooled_rows + self.held_rows
 
     @property
     def spooled_rows(self) -> int:
-        """Rows that memory could not hold."""
+        """Rows that did not fit in memory."""
         return self._overflow.rows if self._overflow else 0
 
     @property
     def exposed_rows(self) -> int:
-        """Rows that would be lost if the process died now: in memory alone."""
+        """Rows that are only in memory: they would be lost if the process died now."""
         return self.rows - (self._overflow.safe_rows if self._overflow else 0) - self.held_safe_rows
 
     @property
     def waiting_rows(self) -> int:
-        """Rows that nobody has taken yet, and those that are held for their day."""
+        """Rows that are not taken yet, and rows that are held for their day."""
         return self.rows - self._taken_rows
 
     @property
     def taken_from_spool(self) -> bool:
-        """Whether what is taken came back from the spool, which gives nothing more before that is done."""
+        """Whether the taken chunk came from the spool. The spool returns no further chunk until `done` is called."""
         return self._taken_spooled
 
     def oldest_age_s(self) -> float:
-        """How long the oldest row that is not committed has waited; 0 while there is none."""
+        """How long the oldest uncommitted row has waited; 0 when there is none."""
         with self._changed:
             if self._taken:
                 return time.monotonic() - self._taken_since_s
             return time.monotonic() - self._chunks[0][0] if self._chunks else 0.0
 
     def has_room(self, rows: int) -> bool:
-        """Whether so many rows may be put. Only the one who puts may rely on it: takers only make more room."""
+        """Whether so many rows may be put. It stays true until the next `put`, because `take` only frees space."""
         return self.has_memory_for(rows) or (self._overflow is not None and self._overflow.has_room(rows))
 
     def has_memory_for(self, rows: int) -> bool:
-        """Whether so many rows find place in memory: never past others that are spooled."""
+        """Whether so many rows fit in memory. False while rows are spooled, because the order must be kept."""
         overflowing = self._overflow is not None and self._overflow.active
         in_memory = self._rows + self._taken_rows + self.held_rows - self.held_safe_rows
         return not overflowing and in_memory + rows <= self.max_rows
 
     def has_turn_for(self, rows: int) -> bool:
-        """Whether memory is passed by, because the spool must be emptied first, and so many rows may be put there."""
+        """Whether rows are spooled, so that new rows must be put behind them, and there is space for so many."""
         return self._overflow is not None and self._overflow.active and self._overflow.has_room(rows)
 
     def put(self, chunk: Chunk) -> None:
-        """Adds a chunk. The caller has asked `has_room` for its rows; one without rows is always welcome."""
+        """Adds a chunk. The caller must have checked `has_room` for its rows; a chunk without rows always fits."""
         with self._changed:
-            # All of it with the lock held: `wait_safely` may be spooling what is here, and a later chunk must not come
-            # before it.
+            # The lock is held throughout: `wait_safely` may be spooling the chunks of this queue, and a later chunk
+            # must not be spooled before them.
             if self._chunks and chunk.is_count_alone():
                 self._chunks[-1][1].rejected += chunk.rejected
             elif self._overflow is None or self.has_memory_for(len(chunk.rows)):
                 self._chunks.append((time.monotonic(), chunk))
                 self._rows += len(chunk.rows)
-                # Waking the writer costs a switch of threads: only for the first chunk, and for a full batch.
+                # Waking the writer costs a thread switch, so it is done only for the first chunk and for a full batch.
                 if self._wanted_rows and (len(self._chunks) == 1 or self._rows >= self._wanted_rows):
                     self._changed.notify()
             else:
                 self._overflow.put(chunk)
 
     def wait_safely(self, most_s: float) -> bool:
-        """Whether the taker may leave alone what waits; for him, in place of `take`.
+        """For a writer that does not want to take now: whether the waiting rows may continue to wait.
 
-        What waits here for longer than `most_s`, or fills half of the memory, goes to the spool first. False where it
-        cannot: older rows than the spool's are here, it has no room, or it does not write. Then they must be taken.
+        Rows that wait for longer than `most_s`, or fill half of the memory, are spooled first. Returns False if that is
+        not possible: rows here are older than spooled ones, the spool has no space, or it cannot be written. Then the
+        writer must take.
         """
         overflow = self._overflow
         if overflow is None:
@@ -137,11 +136,11 @@ class TickQueue:
         return overflow.keeps_up
 
     def take(self, batch_rows: int, linger_s: float, idle_s: float) -> list[Chunk]:
-        """The next chunks, about `batch_rows` rows of them; empty after `idle_s` without any.
+        """The next chunks, together about `batch_rows` rows; empty if none arrives within `idle_s`.
 
-        When quiet it waits until the oldest chunk is `linger_s` old, so that a commit carries more than one tick;
-        under load enough rows are there at once. What is taken counts as queued until `done`. What was spooled comes
-        when memory is empty; OSError when it cannot be read now.
+        With few ticks it waits until the oldest chunk is `linger_s` old, so that a commit has more than one tick. With
+        many ticks it returns at once. Taken rows count as queued until `done` is called. Spooled rows are returned when
+        memory is empty. Raises OSError when they cannot be read now.
         """
         with self._changed:
             taker = self._takers
@@ -178,7 +177,7 @@ class TickQueue:
 
     def _take_spooled(self, spooled: Chunk, taker: int) -> list[Chunk]:
         with self._changed:
-            if taker != self._takers:  # replaced while it read: what it has is for its successor
+            if taker != self._takers:  # this writer was replaced while it read: the chunk is for the new one
                 self._given_back = spooled
                 return []
             self._taken_spooled, self._given_back = True, None
@@ -186,7 +185,7 @@ class TickQueue:
             return self._taken
 
     def done(self, taken: list[Chunk]) -> None:
-        """What `take` returned is committed, or accounted for in another way; nothing, if it was given back since."""
+        """The chunks that `take` returned are committed, or counted as rejected. Ignored if they were given back."""
         with self._changed:
             if taken is not self._taken:
                 return
@@ -196,7 +195,7 @@ class TickQueue:
                 chunk.on_commit()
 
     def give_back(self) -> None:
-        """What was taken and is not done goes back to the head: another taker will see to it."""
+        """Puts the taken chunks back at the head of the queue, for another writer."""
         with self._changed:
             self._takers += 1
             if self._taken_spooled:
@@ -208,7 +207,7 @@ class TickQueue:
             self._changed.notify_all()
 
     def held_in_memory(self) -> list[Chunk]:
-        """What is not committed and was not left to the spool, oldest first: held, in the taker's hands, waiting."""
+        """The uncommitted chunks that are in memory, oldest first: held for their day, taken, waiting."""
         with self._changed:
             given_back = [self._given_back] if self._given_back else []
             return [*self.held_chunks(), *self._taken, *given_back, *(chunk for _, chunk in self._chunks)]

@@ -1,4 +1,4 @@
-"""Everything that talks to OpenD: connecting, subscribing, questions beside the ticks, backfill.
+"""Communication with OpenD: connecting, subscribing, state and calendar requests, backfill.
 
-Enters: bytes of OpenD. Leaves: ticks, for `buffer`. Starts at feed.py.
+Enters: bytes from OpenD. Leaves: ticks, for `buffer`. Start reading at feed.py.
 """

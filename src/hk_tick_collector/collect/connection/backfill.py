@@ -1,7 +1,7 @@
-"""Backfill while a connection lives: asks OpenD what `backfill_plan` and `push_watch` plan, and subscribes again.
+"""Backfill on a connection: sends the requests that `backfill_plan` and `push_watch` plan, and subscribes again.
 
-Enters: plans. Leaves: GetTicker requests, whose ticks go the way of all ticks; log lines. At most a few requests are in
-flight, so that an answer of 1,000 ticks never holds up the pushes for long.
+Enters: planned requests. Leaves: GetTicker requests, whose ticks go to the intake like all ticks; log lines. Only a few
+requests are under way at a time, so that answers of 1,000 ticks do not delay the pushes for long.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.collect.buffer.intake import Intake
     from hk_tick_collector.collect.opend_state import OpenDState
-    from hk_tick_collector.gaps.backfill_plan import Ask, BackfillPlan
+    from hk_tick_collector.gaps.backfill_plan import BackfillPlan, TickRequest
     from hk_tick_collector.gaps.gap import OpenGap
-    from hk_tick_collector.gaps.push_watch import Question
+    from hk_tick_collector.gaps.push_watch import CheckRequest
     from hk_tick_collector.gaps.tracker import GapTracker
     from hk_tick_collector.stats import Stats
 
@@ -34,21 +34,21 @@ if TYPE_CHECKING:
 _IN_FLIGHT: Final = 4
 _POLL_S: Final = 0.05
 _IDLE_S: Final = 0.25
-_RECALL_S: Final = 5.0  # for reading what a few hundred day files say of their end
+_RECALL_S: Final = 5.0  # for reading the end of a few hundred day files
 _SETTLE_S: Final = 5.0
 _UPKEEP_EVERY_S: Final = 1.0
-_WATCHING: Final = 2  # requests at most for symbols that are silent: the others are for gaps
+_WATCHING: Final = 2  # requests under way for silent symbols at most; the others are for gaps
 _NOTHING_SEQ: Final = -(1 << 63)  # below every sequence
-_NAMED: Final = 20  # symbols at most in one line
-_FAILURES_TOLD: Final = 30  # a minute, of requests that failed
+_NAMED: Final = 20  # most symbols in one log line
+_FAILURES_TOLD: Final = 30  # log lines about failed requests per minute
 
 
 async def _at_once(_: list[int]) -> None:
-    """Days that are read at once need not be waited for."""
+    """For a `load` that returns each day at once: there is nothing to wait for."""
 
 
 class _Round:
-    """What the pulls of the last second brought: one log line, however many symbols a reconnect sends us after."""
+    """The results of the requests of one second, for one log line: after a reconnect there are hundreds of requests."""
 
     def __init__(self) -> None:
         self._next_s = 0.0
@@ -60,7 +60,7 @@ class _Round:
         self._lost: list[tuple[str, OpenGap]] = []
 
     def add(self, symbol: str, ticks: int, found: int, lost: list[OpenGap]) -> None:
-        """Takes one answer: `found` of its `ticks` had been missing, `lost` are gaps that can heal no more."""
+        """Adds one answer: `found` of its `ticks` ticks were missing before, and the gaps `lost` are lost."""
         self._requests += 1
         self._ticks += ticks
         self._found += found
@@ -68,8 +68,8 @@ class _Round:
             self._symbols.add(symbol)
         self._lost += [(symbol, gap) for gap in lost]
 
-    def tell(self, now_s: float) -> None:
-        """Logs what was found or lost, once a second."""
+    def log_due(self, now_s: float) -> None:
+        """Logs the filled and lost gaps, once a second."""
         if now_s < self._next_s or not (self._found or self._lost):
             return
         log.info("backfill", requests=self._requests, ticks=self._ticks, found=self._found, symbols=len(self._symbols))
@@ -89,9 +89,9 @@ class _Round:
 
 
 class Backfiller:
-    """Keeps every symbol whole. `run` works for one connection; the rest may be called at any time.
+    """Fills the gaps of every symbol. `run` works for one connection; the other methods may be called at any time.
 
-    `unfinished` gives the days before a date that can still be written and whose close nobody heard.
+    `unfinished` returns the days before a given day that can still be written and whose close was not observed.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Backfiller:
         unfinished: Callable[[int], list[int]] = lambda _: [],
         loaded: Callable[[list[int]], Awaitable[None]] = _at_once,
     ) -> None:
-        self.refused = asyncio.Event()  # OpenD did not answer for a symbol that should be subscribed
+        self.refused = asyncio.Event()  # a request failed for a symbol that should be subscribed
         self._plan = plan
         self._tracker = tracker
         self._intake = intake
@@ -122,20 +122,20 @@ class Backfiller:
         self._recalled: set[int] = set()
 
     async def recall(self, symbols: Iterable[str]) -> None:
-        """Whose end nobody heard of the days before OpenD's own date. Call it before these symbols are subscribed.
+        """Reopens the days before OpenD's date whose close was not observed. Call it before subscribing these symbols.
 
-        How many ticks of such an end are missing, no later tick will tell. This host's clock is not asked.
+        No later tick shows how many ticks are missing at the end of such a day. This host's clock is not used.
         """
         today = market.day_number(self._opend.opend_time_ms or 0)
         earlier_days: list[int] = []
         try:
             async with asyncio.timeout(_RECALL_S):
                 found = await in_thread(self._unfinished, today)
-                earlier_days = [day for day in found if day not in self._recalled]  # a day is in doubt once
+                earlier_days = [day for day in found if day not in self._recalled]  # each day only once
                 for number in (*earlier_days, today):
                     self._tracker.resume(number)
                 await self._loaded([*earlier_days, today])
-        except TimeoutError:  # the network does not wait for the disk: the next connection asks again
+        except TimeoutError:  # the network must not wait for the disk; the next connection tries again
             log.error("day_not_resumed", day="all", detail=f"the disk did not answer within {_RECALL_S:.0f} s")
         for earlier in earlier_days:
             if not self._tracker.is_loading(earlier):
@@ -143,35 +143,32 @@ class Backfiller:
                 self._tracker.resume_unfinished(earlier, symbols)
         self._intake.flush_gaps()
 
-    def look_at(self, symbols: Iterable[str]) -> None:
-        """Symbols of which ticks may have been missed: each is asked for once."""
+    def request_checks(self, symbols: Iterable[str]) -> None:
+        """Plans a check of each of these symbols, because ticks of them may have been missed."""
         symbols = tuple(symbols)
-        self._tracker.listen()
-        self._opend.looked_around = False
-        self._plan.look_at(symbol for symbol in symbols if symbol not in self._opend.refused)
+        self._tracker.resume_receiving()
+        self._opend.all_checked = False
+        self._plan.request_checks(symbol for symbol in symbols if symbol not in self._opend.refused)
         self._symbols = tuple(dict.fromkeys((*self._symbols, *symbols)))
         self._pushes.begin(symbols, time.monotonic())
         self._pushes.forget(self._opend.refused)
         self._settle_at_s = time.monotonic() + _SETTLE_S
 
     def interrupt(self, cause: str) -> None:
-        """Ticks may pass us by from now on, for this cause."""
+        """Ticks may be missed from now on, for this cause."""
         self._settle_at_s = None
-        self._opend.looked_around = False
+        self._opend.all_checked = False
         self._tracker.interrupt(cause)
         self._intake.flush_gaps()
 
     async def run(self, transport: Transport, subscribed: asyncio.Event) -> CollectorError:
-        """Heals from the moment `subscribed` is set, for as long as the connection lives.
-
-        Returns only with the connection's own error.
-        """
+        """Sends requests from when `subscribed` is set until the connection ends. Returns the connection's error."""
         self._plan.reset()
         self._stats.backfill_failing_ms.clear()
         self._stats.backfill_failed_ms.clear()
         flights: set[asyncio.Task[object]] = set()
         try:
-            await subscribed.wait()  # OpenD answers for subscribed symbols alone
+            await subscribed.wait()  # OpenD answers only for subscribed symbols
             self._pushes.begin(self._symbols, time.monotonic())
             self._pushes.forget(self._opend.refused)
             while True:
@@ -185,7 +182,7 @@ class Backfiller:
                 self._plan.measure(now_s)
                 self._settle(now_s, busy=bool(flights))
                 self._forget_finished_days()
-                self._round.tell(now_s)
+                self._round.log_due(now_s)
                 if flights:
                     done, _ = await asyncio.wait(flights, timeout=_POLL_S, return_when=asyncio.FIRST_COMPLETED)
                     for task in done:
@@ -200,15 +197,15 @@ class Backfiller:
                 task.cancel()
             await asyncio.gather(*flights, return_exceptions=True)
 
-    async def _backfill(self, transport: Transport, ask: Ask) -> None:
-        """One request that the healer planned."""
-        self._pushes.pulled(ask.symbol, await self._pull(transport, ask) or [])
+    async def _backfill(self, transport: Transport, ask: TickRequest) -> None:
+        """Sends one request of the backfill plan."""
+        self._pushes.note_answer(ask.symbol, await self._request(transport, ask) or [])
 
-    async def _pull(self, transport: Transport, ask: Ask) -> list[int] | None:
-        """One request; its ticks have passed the intake when it returns. None when OpenD did not answer."""
+    async def _request(self, transport: Transport, ask: TickRequest) -> list[int] | None:
+        """Sends one request and waits until the intake has the ticks. Returns their sequences; None if it failed."""
         before, dropped = self._tracker.known.missing(ask.symbol), self._intake.dropped
         try:
-            ticks = await transport.pull(ask.symbol, ask.rows)
+            ticks = await transport.request_ticks(ask.symbol, ask.rows)
         except CollectorError as error:
             if ask.symbol not in self._symbols or ask.symbol in self._opend.refused:
                 self._round.add(ask.symbol, 0, 0, self._plan.refused(ask))
@@ -223,7 +220,7 @@ class Backfiller:
         self._stats.backfill_failing_ms.pop(ask.symbol, None)
         self._stats.backfill_failed_ms.pop(ask.symbol, None)
         if self._intake.dropped > dropped:
-            self._plan.failed(ask, time.monotonic())  # no room for what comes: that says nothing of what OpenD has
+            self._plan.failed(ask, time.monotonic())  # ticks were dropped for lack of space: the answer is incomplete
             return None
         lost = self._plan.answered(ask, ticks, time.monotonic())
         self._intake.flush_gaps()
@@ -246,19 +243,19 @@ class Backfiller:
             self._tracker.forget_days_before(today)
 
     def _settle(self, now_s: float, *, busy: bool) -> None:
-        if self._settle_at_s is not None and now_s >= self._settle_at_s and not busy and not self._plan.looking:
+        if self._settle_at_s is not None and now_s >= self._settle_at_s and not busy and not self._plan.checking:
             self._settle_at_s = None
-            self._tracker.settle()
-            self._opend.looked_around = True
+            self._tracker.end_interruption()
+            self._opend.all_checked = True
 
     def _watch_pushes(self, transport: Transport, now_s: float, most: int) -> set[asyncio.Task[object]]:
-        """Begins what is due for symbols that are silent: questions, and a batch to subscribe again."""
-        self._tell_stopped(now_s)
-        state = self._opend.market_state  # None: OpenD has not said, so it may trade
-        trading = (state is None or market.is_trading(state)) and not self._plan.looking
+        """Starts the requests that are due for silent symbols, and one that subscribes a batch again."""
+        self._log_stopped(now_s)
+        state = self._opend.market_state  # None is unknown: the market may be trading
+        trading = (state is None or market.is_trading(state)) and not self._plan.checking
         tasks: set[asyncio.Task[object]] = {
-            asyncio.create_task(self._inspect(transport, question))
-            for question in self._pushes.due(now_s, most, self._may_ask, trading=trading)
+            asyncio.create_task(self._inspect(transport, check))
+            for check in self._pushes.due(now_s, most, self._may_ask, trading=trading)
         }
         if self._subscribing is None or self._subscribing.done():
             batch = self._pushes.to_subscribe(now_s)
@@ -267,8 +264,8 @@ class Backfiller:
                 tasks.add(self._subscribing)
         return tasks
 
-    def _tell_stopped(self, now_s: float) -> None:
-        """One line for all that were found together; the finding stays for as long as pushes do not come back."""
+    def _log_stopped(self, now_s: float) -> None:
+        """Logs one line for all symbols found to be stopped, and keeps the time at which each was last stopped."""
         if now_s >= self._next_upkeep_s:
             self._next_upkeep_s = now_s + _UPKEEP_EVERY_S
             self._pushes.forget(self._opend.refused)
@@ -284,24 +281,24 @@ class Backfiller:
     def _may_ask(self, symbol: str) -> bool:
         return symbol not in self._opend.refused and not self._plan.is_asked(symbol)
 
-    async def _inspect(self, transport: Transport, question: Question) -> None:
-        """Compares a silent symbol with OpenD's own latest ticks."""
-        symbol, rows = question
+    async def _inspect(self, transport: Transport, check: CheckRequest) -> None:
+        """Compares a silent symbol with OpenD's latest ticks."""
+        symbol, rows = check
         track = self._tracker.known.track(symbol)
         known_ms = track.last_ts_ms if track else 0
         known = Known(track.patterned, track.last_seq) if track else Known(ordered=True, last_seq=_NOTHING_SEQ)
-        ask = self._plan.look_now(symbol)
-        seqs = await self._pull(transport, ask if rows is None else ask._replace(rows=rows))
+        ask = self._plan.check_now(symbol)
+        seqs = await self._request(transport, ask if rows is None else ask._replace(rows=rows))
         if seqs is None:
             return
         if self._tracker.known.track(symbol) is None:
-            seqs = []  # all of a day that is finished
+            seqs = []  # all its ticks are of a finished day
         comparison = self._pushes.answered(symbol, seqs, known, time.monotonic())
         if comparison.new and not comparison.reaches and track is not None:
             self._tracker.doubt(symbol, known_ms, CAUSE_PUSH_LOST)
 
     async def _subscribe_again(self, transport: Transport, batch: list[str]) -> None:
-        """One Sub request. Those of which nobody knows whether they have stopped are looked at after it."""
+        """Sends one Sub request. Symbols in it that were not found to be stopped are then checked for missed ticks."""
         try:
             messages.read_outcome(await transport.request(messages.SUB, messages.subscribe(batch)))
         except CollectorError as error:
@@ -310,4 +307,4 @@ class Backfiller:
             return
         self._pushes.subscribed()
         stopped = set(self._pushes.still_stopped())
-        self._plan.look_at(symbol for symbol in batch if symbol not in stopped)
+        self._plan.request_checks(symbol for symbol in batch if symbol not in stopped)

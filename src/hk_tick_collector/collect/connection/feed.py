@@ -1,8 +1,9 @@
-"""The connection to OpenD: opens it, watches it, opens the next one. `session` asks on it, `transport` is its socket.
+"""Keeps a connection to OpenD: opens it, and opens the next one when it ends. `session` sends requests on it,
+`transport` is its socket.
 
-Enters: what OpenD says of itself. Leaves: requests, Stats; its ticks go from the transport to the intake. Whatever ends
-a connection (a bad frame, silence, a refusal, the network) ends in the same place: drop it whole, wait a jittered
-moment, begin anew.
+Enters: OpenD's answers. Leaves: requests, Stats; the ticks go from the transport to the intake. Every reason to end a
+connection (a bad frame, silence, a refusal, the network) is handled in the same way: close the connection, wait for a
+random time, connect again.
 """
 
 from __future__ import annotations
@@ -31,20 +32,20 @@ if TYPE_CHECKING:
     from hk_tick_collector.stats import Stats
 
     from .backfill import Backfiller
-    from .reconcile import Reconciler
+    from .compare_totals import Reconciler
 
 _LOG_EVERY_S: Final = 30.0
-_USEFUL_S: Final = 10.0  # a connection that was subscribed for so long was of use, though no tick came: a quiet market
-_USEFUL_WITH_TICKS_S: Final = 1.0  # and so was this one; one tick comes from OpenD's cache at each subscription
+_USEFUL_S: Final = 10.0  # a connection was useful if it was subscribed this long, even without ticks (a quiet market)
+_USEFUL_WITH_TICKS_S: Final = 1.0  # or this long with ticks; the first tick may come from OpenD's cache
 _REASONS_KEPT: Final = 20
-_USELESS_TOLD: Final = 3  # useless connections one after the other that are each told; then they are counted
+_USELESS_TOLD: Final = 3  # consecutive useless connections that are each logged; further ones are counted
 _GATHER_MAX_S: Final = 0.05  # docs/decisions/0007
 
 
 class Feed:
     """Keeps one connection to OpenD for as long as the service runs.
 
-    `subscribed` is set while the wanted symbols are subscribed, or were refused by name.
+    `subscribed` is set while OpenD answers for the symbols or pushes their ticks.
     """
 
     def __init__(
@@ -60,20 +61,20 @@ class Feed:
         self._opend = opend
         self._questions = Questions(stats)
         self._resolve = options.resolve or Resolver()
-        self._no_opend: set[str] = set()  # addresses that take connections, and did not answer as OpenD does
-        self._subscribed_s: float | None = None  # since when this connection is subscribed, monotonic
-        self._useless = 0  # connections one after the other that were accepted and brought nothing
+        self._no_opend: set[str] = set()  # addresses that accept connections, but did not answer like OpenD
+        self._subscribed_s: float | None = None  # when this connection was subscribed, monotonic
+        self._useless = 0  # consecutive connections that were accepted but not useful
         self._ups = log.Repeated(_LOG_EVERY_S)
         self._options = options
         self._wanted = frozenset(options.symbols)
         self._intake = intake
         self._backfiller = backfiller
         self._reconciler = reconciler
-        self._notices = Notices(opend, backfiller.interrupt, lambda: backfiller.look_at(options.symbols))
+        self._notices = Notices(opend, backfiller.interrupt, lambda: backfiller.request_checks(options.symbols))
         self._stats = stats
         self._random = random.Random()  # noqa: S311 - jitter
         self._failures = log.Repeated(_LOG_EVERY_S)
-        self._told: set[str] = set()  # why connections ended since the last one that was of use
+        self._told: set[str] = set()  # logged reasons why connections ended, since the last useful one
         self._skips = log.Repeated(_LOG_EVERY_S)
         stats.symbols = len(options.symbols)
 
@@ -82,11 +83,11 @@ class Feed:
         options = self._options
         delay_s = options.reconnect_min_delay_s
         while True:
-            heard = self._opend.heard
+            received = self._opend.received
             self._subscribed_s = None
             error = await self._one_connection()
             was_up = self._opend.connected
-            if was_up and self._was_useful(heard):
+            if was_up and self._was_useful(received):
                 delay_s = options.reconnect_min_delay_s
                 self._useless = 0
                 self._failures = log.Repeated(_LOG_EVERY_S)
@@ -94,17 +95,17 @@ class Feed:
             elif was_up:
                 self._useless += 1
             self._note_down(error, was_up=was_up)
-            # Full jitter above the minimum: a hundred clients of one OpenD do not come back in step.
+            # Random wait: so the many clients of one OpenD do not reconnect at the same moment.
             await asyncio.sleep(self._random.uniform(options.reconnect_min_delay_s, delay_s))
             delay_s = min(delay_s * 2, options.reconnect_max_delay_s)
 
-    def _was_useful(self, heard: int) -> bool:
-        """Whether the connection that ended brought ticks, or would have: it was subscribed for a while."""
+    def _was_useful(self, received: int) -> bool:
+        """Whether the connection that ended was subscribed for long enough, and so brought ticks or could have."""
         lived_s = time.monotonic() - self._subscribed_s if self._subscribed_s is not None else 0.0
-        return lived_s >= (_USEFUL_WITH_TICKS_S if self._opend.heard > heard else _USEFUL_S)
+        return lived_s >= (_USEFUL_WITH_TICKS_S if self._opend.received > received else _USEFUL_S)
 
     async def _one_connection(self) -> CollectorError:
-        """One connection from its first byte to its last; returns why it ended."""
+        """Opens one connection and waits until it ends; returns why it ended."""
         options = self._options
         loop = asyncio.get_running_loop()
         core = protocol.Connection(options.client_id, options.rsa, self._wanted)
@@ -120,16 +121,16 @@ class Feed:
             reached.socket.close()
             return OpenDError(f"no TCP connection to {options.host}:{options.port} ({reason_of(error)})")
         session = asyncio.create_task(self._session(transport, reached))
-        healing = asyncio.create_task(self._backfiller.run(transport, self.subscribed))
+        backfilling = asyncio.create_task(self._backfiller.run(transport, self.subscribed))
         reconciling = asyncio.create_task(self._reconciler.run(transport, self.subscribed))
         noting = asyncio.create_task(self._note_subscribed())
-        telling = asyncio.create_task(self._tell_counts())
+        logging = asyncio.create_task(self._log_counts())
         try:
-            done, _ = await asyncio.wait((session, healing, transport.closed), return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait((session, backfilling, transport.closed), return_when=asyncio.FIRST_COMPLETED)
             return next(iter(done)).result()
         finally:
             transport.close(OpenDError("the service stops"))
-            tasks = (session, healing, reconciling, noting, telling)
+            tasks = (session, backfilling, reconciling, noting, logging)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -137,7 +138,7 @@ class Feed:
             self.subscribed.clear()
 
     async def _session(self, transport: Transport, reached: Reached) -> CollectorError:
-        """What we want of a connection; returns only when OpenD does not accept it."""
+        """Runs the session of a connection; returns only when OpenD does not accept the connection."""
         self._no_opend.add(reached.address)
         try:
             reply = await transport.ready
@@ -203,11 +204,11 @@ class Feed:
                 stats.protocol_error = reason
             self._backfiller.interrupt("disconnected")
 
-    async def _tell_counts(self) -> None:
-        """Counts of what was held back in the log are told also when nothing more comes."""
+    async def _log_counts(self) -> None:
+        """Logs the counts of suppressed lines, also when no further event occurs."""
         while True:
             await asyncio.sleep(_LOG_EVERY_S)
-            self._notices.tell()
+            self._notices.log_due()
             self._intake.flush_gaps()
 
     def _note_skipped(self, skipped: protocol.Skipped) -> None:

@@ -1,7 +1,7 @@
-"""What OpenD tells of itself by Notify, and what follows from it.
+"""Handles OpenD's Notify messages.
 
-Enters: notices. Leaves: what is wrong in OpenDState, log lines, word to the backfill that ticks may pass us by, or
-that they no longer do. A flood of notices costs a few lines a minute and one look a second, whatever they say.
+Enters: notices. Leaves: the trouble in OpenDState, log lines, and calls that tell the backfill when an interruption
+begins or ends. A flood of notices causes at most a few log lines a minute and one check of the symbols a second.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from hk_tick_collector.collect.opend_state import OpenDState
     from hk_tick_collector.opend import messages
 
-_AT_ONCE: Final = 5  # lines of a kind in each interval; the other notices are counted
+_AT_ONCE: Final = 5  # log lines of one kind in each interval; further notices are counted
 _EVERY_S: Final = 60.0
-_KINDS: Final = 30  # told apart, and remembered as trouble; OpenD has some twenty
+_KINDS: Final = 30  # most kinds that are logged separately and kept as trouble; OpenD has about twenty
 _OTHERS: Final = "others"
 _LOOK_EVERY_S: Final = 1.0
 
 
 class Notices:
-    """Takes notices, for as long as the service runs. To be used within the event loop.
+    """Handles notices for as long as the service runs. Use it only on the event loop.
 
-    `interrupt` is called when OpenD says that ticks may pass us by, `look` when it says that this is over.
+    `interrupt` is called when a notice says that OpenD may miss ticks, `look` when one says that this has ended.
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class Notices:
         self._interrupt = interrupt
         self._look = look
         self._now_s = now_s
-        self._kinds: dict[str, log.Rationed] = {}  # what may be told of each
-        self._interrupted = False  # and not looked since
-        self._look_at_s = float("-inf")  # not before
+        self._kinds: dict[str, log.Rationed] = {}  # kind → its limit of log lines
+        self._interrupted = False  # `interrupt` was called, and `look` not since then
+        self._look_at_s = float("-inf")  # earliest time of the next call of `look`
         self._looking: asyncio.TimerHandle | None = None
 
     def note(self, notice: messages.Notice) -> None:
-        """Takes one notice."""
+        """Handles one notice."""
         trouble, kind = self._opend.trouble, notice.kind
         self._log(notice)
         if notice.healthy:
@@ -64,18 +64,18 @@ class Notices:
                 self._interrupt(kind)
 
     def serving(self) -> None:
-        """OpenD answers that it can serve: what it told before is over, but for its rights."""
+        """OpenD answered that it can serve: all trouble has ended, except that of quote rights."""
         self._forget(rights=False)
 
     def end(self) -> None:
-        """The connection is over: all that is known of it is asked anew on the next one."""
+        """The connection has ended. On the next one every symbol is checked anyway."""
         if self._looking is not None:
             self._looking.cancel()
             self._looking = None
         self._interrupted = False
 
-    def tell(self) -> None:
-        """Logs how many notices were held back, where that is due."""
+    def log_due(self) -> None:
+        """Logs how many notices were suppressed, for each kind whose interval has ended."""
         for kind, lines in list(self._kinds.items()):
             held_back = lines.ended(self._now_s())
             if held_back is not None:
@@ -84,7 +84,7 @@ class Notices:
                 log.warning("opend_notices", kind=kind, repeats=held_back)
 
     def _log(self, notice: messages.Notice) -> None:
-        self.tell()
+        self.log_due()
         kind = notice.kind if notice.kind in self._kinds or len(self._kinds) < _KINDS else _OTHERS
         lines = self._kinds.setdefault(kind, log.Rationed(_AT_ONCE, _EVERY_S))
         if lines.allow(self._now_s()) is None:
@@ -93,7 +93,7 @@ class Notices:
         say("opend_notice", kind=notice.kind, detail=notice.detail)
 
     def _forget(self, *, rights: bool) -> None:
-        """OpenD says that its quote right is back, or that all else is well: what passed us by is asked for."""
+        """Removes the trouble of quote rights, or all other trouble. If none is left, the symbols are checked."""
         trouble = self._opend.trouble
         over = [kind for kind in trouble if kind.startswith("quote_right") == rights]
         for kind in over:
@@ -101,7 +101,7 @@ class Notices:
             self._opend.trouble_since_ms.pop(kind, None)
         if over and not trouble and self._looking is None:
             wait_s = self._look_at_s - self._now_s()
-            if wait_s > 0:  # it was told a moment ago
+            if wait_s > 0:  # the last check was a moment ago
                 self._looking = asyncio.get_running_loop().call_later(wait_s, self._look_now)
             else:
                 self._look_now()
@@ -109,7 +109,7 @@ class Notices:
     def _look_now(self) -> None:
         self._looking = None
         if self._opend.trouble:
-            return  # it came again meanwhile; its end will be told too
+            return  # there is new trouble meanwhile, and OpenD will report its end too
         self._interrupted = False
         self._look_at_s = self._now_s() + _LOOK_EVERY_S
         self._look()

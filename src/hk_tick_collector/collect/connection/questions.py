@@ -1,7 +1,7 @@
-"""Questions to OpenD beside the ticks: how it is, what is subscribed, which days trade.
+"""Requests to OpenD that are not for ticks: its state, the subscriptions, the trading days.
 
-Enters: a question. Leaves: its answer, or None and a log line. An answer that is refused, late, wrong or missing never
-ends a connection: only the transport, silence, or OpenD's own word does. The question is asked again later.
+Enters: a request. Leaves: its answer, or None and a log line. A refused, late, wrong or missing answer does not end the
+connection. Only the transport, silence of OpenD or OpenD itself ends it. The request is sent again later.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ STATE: Final = "GetGlobalState"
 SUBSCRIBE: Final = "Sub"
 SUB_INFO: Final = "GetSubInfo"
 CALENDAR: Final = "RequestTradeDate"
-_LOG_EVERY_S: Final = 600.0  # of one kind; how often it failed meanwhile is told
+_LOG_EVERY_S: Final = 600.0  # between log lines about one kind
 
 
 @dataclass(slots=True)
 class _Kind:
-    """What became of one kind of question."""
+    """The state of one kind of request."""
 
     failures: int = 0  # since the last answer
-    told: bool = False  # that it fails
-    answered_s: float | None = None  # by the monotonic clock
+    told: bool = False  # the failure was logged
+    answered_s: float | None = None  # time of the last answer, monotonic
     lines: log.Repeated = field(default_factory=lambda: log.Repeated(_LOG_EVERY_S))
 
 
 class Questions:
-    """Asks, and remembers over all connections which kinds of questions OpenD does not answer."""
+    """Sends requests, and keeps for all connections which kinds of requests OpenD does not answer."""
 
     def __init__(self, stats: Stats, now_s: Callable[[], float] = time.monotonic) -> None:
         self._stats = stats
@@ -58,18 +58,18 @@ class Questions:
         read: Callable[[bytes], T],
         limit_s: float = REQUEST_TIMEOUT_S,
     ) -> T | None:
-        """The answer, as `read` understands it; None when there is none."""
+        """Sends a request. Returns the answer as decoded by `read`; None when there is none."""
         try:
             answer = read(await transport.request(*request, limit_s))
         except CollectorError as error:
-            if not transport.closed.done():  # the end of a connection is told as such
+            if not transport.closed.done():  # the end of a connection is logged elsewhere
                 self.failed(kind, str(error))
             return None
         self.answered(kind)
         return answer
 
     def failed(self, kind: str, reason: str) -> None:
-        """One more question without an answer; told once, then every ten minutes with a count."""
+        """Counts a failed request. Logs the first failure, then one line every ten minutes with a count."""
         state = self._kinds.setdefault(kind, _Kind())
         state.failures += 1
         self._stats.questions_failed[kind] = reason
@@ -79,7 +79,7 @@ class Questions:
             log.warning("question_failed", kind=kind, reason=reason, failures=state.failures, repeats=held_back)
 
     def answered(self, kind: str) -> None:
-        """OpenD answers questions of this kind, again perhaps."""
+        """OpenD answered a request of this kind. Logged if failures were logged before."""
         state = self._kinds.setdefault(kind, _Kind())
         if state.told:
             log.info("question_answered", kind=kind, failures=state.failures)
@@ -87,6 +87,6 @@ class Questions:
         self._stats.questions_failed.pop(kind, None)
 
     def silent_s(self, kind: str) -> float:
-        """For how long there has been no answer of this kind, infinity when there never was one."""
+        """How long ago the last answer of this kind was; infinity if there was none."""
         state = self._kinds.get(kind)
         return float("inf") if state is None or state.answered_s is None else self._now_s() - state.answered_s

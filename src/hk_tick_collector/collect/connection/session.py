@@ -1,7 +1,7 @@
-"""What we want of one connection to OpenD: every symbol subscribed, and its state and calendar known.
+"""The session on one connection to OpenD: subscribes every symbol, and asks for OpenD's state and calendar.
 
-Enters: a connection that OpenD has accepted. Leaves: requests, Stats. Three tasks that do not wait for each other: a
-question that OpenD does not answer keeps nobody from subscribing, and none of them ends the connection.
+Enters: a connection that OpenD has accepted. Leaves: requests, Stats. Three tasks run independently, so a request
+without an answer does not prevent subscribing. None of the tasks ends the connection.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from .questions import Questions
     from .transport import Transport
 
-STATE_STALE_S: Final = 60.0  # what OpenD said of itself so long ago is no longer known
-_ROUND_TRIP_MOST_S: Final = 2.0  # a slower answer does not tell how far two clocks are apart
+STATE_STALE_S: Final = 60.0  # OpenD's state counts as unknown when its last answer is older than this
+_ROUND_TRIP_MOST_S: Final = 2.0  # a slower answer is not used to measure the difference of the clocks
 
 
 class Session:
-    """Works for one connection. `on_ready` is called whenever OpenD says that it can serve.
+    """The tasks of one connection. `on_ready` is called whenever OpenD reports that it can serve.
 
-    `opend.serving` is set once OpenD has answered for the symbols, or pushes their ticks.
+    `opend.serving` is set once OpenD has answered a subscribe request or pushes ticks.
     """
 
     def __init__(
@@ -59,19 +59,19 @@ class Session:
         self._opend = opend
         self._questions = questions
         self._on_ready = on_ready
-        self._heard_before = opend.heard
-        self._state_asked = asyncio.Event()  # the first question has an answer, or failed
-        self._may_subscribe = asyncio.Event()  # cleared while OpenD says that it cannot serve
-        self._tried = asyncio.Event()  # every symbol was asked for once
-        self._told = False  # OpenD has told its state on this connection
+        self._received_before = opend.received
+        self._state_asked = asyncio.Event()  # the first state request was answered, or failed
+        self._may_subscribe = asyncio.Event()  # cleared while OpenD reports that it cannot serve
+        self._tried = asyncio.Event()  # every symbol was requested once
+        self._told = False  # OpenD has reported its state on this connection
         self._recalled = False
         self._log = SubscribingLog(len(options.symbols), opend)
         self._pace = Pace()
-        self._pending: set[str] = set()  # symbols that are being asked for, so far as nothing is known of them
-        self._unanswered: dict[str, str] = {}  # symbols that were asked for without an answer → the reason
+        self._pending: set[str] = set()  # symbols being requested, without a result yet
+        self._unanswered: dict[str, str] = {}  # symbols requested without an answer → the reason
 
     async def run(self) -> NoReturn:
-        """Works until it is cancelled."""
+        """Runs until it is cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch_state())
             tasks.create_task(self._keep_subscribed())
@@ -88,13 +88,13 @@ class Session:
             else:
                 self._may_subscribe.clear()
             self._state_asked.set()
-            if told and not self._recalled and self._tried.is_set():  # OpenD's date came after the subscriptions
+            if told and not self._recalled and self._tried.is_set():  # OpenD's date is known only now
                 await self._recall()
-                self._backfiller.look_at(self._symbols)
+                self._backfiller.request_checks(self._symbols)
             await asyncio.sleep(self._waits.state_every_s)
 
     async def _ask_state(self) -> bool:
-        """Asks OpenD how it is: logged in or not, the market, its clock. False when it did not answer."""
+        """Asks OpenD for its state: login, market state, clock. Returns False when it did not answer."""
         stats, opend, before_ms = self._stats, self._opend, time.time() * 1000
         request = messages.GET_GLOBAL_STATE, messages.get_global_state()
         state = await self._questions.ask(
@@ -121,7 +121,7 @@ class Session:
         return True
 
     def _forget_state(self) -> None:
-        """OpenD told it too long ago. The market's last state stays, for those who ask more often while it trades."""
+        """OpenD's state is too old. The last market state is kept: silent symbols are only checked while it trades."""
         stats, opend = self._stats, self._opend
         opend.state_told = opend.quote_logged_in = False
         opend.program = opend.program_detail = ""
@@ -141,7 +141,7 @@ class Session:
             async with asyncio.timeout(self._waits.first_state_s):
                 await self._state_asked.wait()
         except TimeoutError:
-            pass  # ticks matter more than words
+            pass  # subscribe without knowing OpenD's state: ticks are more important
         else:
             await self._may_subscribe.wait()
         if self._told:
@@ -152,8 +152,8 @@ class Session:
                 await self._subscribe(missing)
             self._tried.set()
             if self._unanswered or not self._opend.subscribed:
-                # A refusal of all may be a limit of how many requests there may be: not so soon.
-                # A quota comes back within a minute, a right when somebody gives it.
+                # If all symbols are refused, the reason may be a limit of requests, so wait longer. A quota becomes
+                # free within a minute, a quote right only when the account gets it.
                 quota = any(cause_of(words) == QUOTA for words in set(self._opend.refused.values()))
                 least_s = 0.0 if self._unanswered else self._waits.compare_every_s / (4 if quota else 2)
                 await asyncio.sleep(min(max(wait_s, least_s), self._waits.compare_every_s))
@@ -164,7 +164,7 @@ class Session:
             missing = await self._missing()
 
     async def _wait_to_compare(self) -> None:
-        """OpenD answers for subscribed symbols alone: where it refuses, a subscription may be lost already."""
+        """Waits until the next comparison. A refused backfill, the sign of a lost subscription, shortens the wait."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._waits.compare_every_s):
                 await asyncio.sleep(self._waits.compare_least_s)
@@ -172,7 +172,7 @@ class Session:
         self._backfiller.refused.clear()
 
     async def _missing(self) -> list[str]:
-        """What is wanted and, by OpenD's own word where it gives one, not subscribed."""
+        """The wanted symbols that are not subscribed, by OpenD's list if it gives one."""
         info = await self._ask_sub_info(self._waits.answer_s)
         if info is None:
             return [symbol for symbol in self._symbols if symbol in self._unanswered or symbol in self._opend.refused]
@@ -181,11 +181,11 @@ class Session:
         if lost:
             log.error("subscriptions_lost", count=len(lost), symbols=",".join(lost[:20]))
         proved = [symbol for symbol in self._unanswered if symbol in info.symbols]
-        if proved:  # the request was heard, only its answer is missing
+        if proved:  # OpenD received the request, only its answer is missing
             for symbol in proved:
                 del self._unanswered[symbol]
             self._note_subscribed(proved)
-            self._tell(info)
+            self._log_subscribed(info)
         return missing
 
     async def _subscribe(self, symbols: Sequence[str]) -> None:
@@ -213,11 +213,11 @@ class Session:
         answered = [symbol for symbol in symbols if symbol not in self._unanswered]
         self._note_subscribed(answered)
         if answered:
-            self._tell(await self._ask_sub_info(min(self._waits.answer_s, self._waits.first_state_s)))
+            self._log_subscribed(await self._ask_sub_info(min(self._waits.answer_s, self._waits.first_state_s)))
         self._log.refused(outcome.refused)
 
     def _note_so_far(self, outcome: Outcome) -> None:
-        """Requests are paced now: symbols that are subscribed or refused by now do not wait for the others."""
+        """Handles the results so far, before further requests are delayed by the pace."""
         fresh = [symbol for symbol in outcome.accepted if symbol in self._pending]
         self._pending.difference_update(fresh)
         for symbol in fresh:
@@ -229,17 +229,17 @@ class Session:
         self._log.progress()
 
     def _note_subscribed(self, symbols: Sequence[str]) -> None:
-        """OpenD answers for these symbols now: what they may have missed is asked for."""
+        """These symbols are subscribed now: ticks that were missed before are asked for."""
         opend = self._opend
         pending = self._pending - opend.refused.keys() - self._unanswered.keys()
         opend.subscribed = len(self._symbols) - len(opend.refused) - len(self._unanswered) - len(pending)
-        if not symbols and opend.heard > self._heard_before:
-            symbols = tuple(self._unanswered)  # OpenD pushes without having answered
+        if not symbols and opend.received > self._received_before:
+            symbols = tuple(self._unanswered)  # OpenD pushes ticks although it did not answer
         if symbols:
-            self._backfiller.look_at(symbols)
+            self._backfiller.request_checks(symbols)
             opend.serving.set()
 
-    def _tell(self, info: messages.SubInfo | None) -> None:
+    def _log_subscribed(self, info: messages.SubInfo | None) -> None:
         opend = self._opend
         log.info(
             "subscribed",
@@ -261,7 +261,7 @@ class Session:
     async def _keep_calendar(self) -> None:
         await self._tried.wait()
         while True:
-            if self._today() != self._opend.calendar_asked_on:  # a connection may outlive what it was told at first
+            if self._today() != self._opend.calendar_asked_on:  # a connection can last for several days
                 await self._ask_calendar()
             await asyncio.sleep(self._waits.compare_every_s)
 
@@ -274,7 +274,7 @@ class Session:
             told = messages.read_trade_dates(body)
             days = [day for day in told if first <= day.date <= last]
             if told and not days:
-                raise OpenDError(f"it names {told[0].date!r}, and no day from {first} to {last}")
+                raise OpenDError(f"the answer has {told[0].date!r}, but no day from {first} to {last}")
             return days
 
         days = await self._questions.ask(self._transport, questions.CALENDAR, request, read, self._waits.answer_s)

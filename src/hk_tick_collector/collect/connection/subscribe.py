@@ -1,11 +1,16 @@
-"""Subscribing in batches, so that one refused symbol or a short quota never costs the others.
+"""Subscribes in batches, so that a refused symbol or a short quota does not affect the other symbols.
 
-OpenD accepts or refuses a batch as a whole; its words may name one symbol that it refuses. Every batch is asked for as
-a whole first. What a refused batch holds is then asked for in groups, each time the group that subscribes the most
-symbols (`sieve.py`): the good ones first. A symbol that a refusal names, or that is the only one left of a refused
-group, is taken to be refused and asked for alone at the end. Where single symbols of a batch are refused too, all in
-the same words, the whole batch is taken to be refused: to ask for each of them would be a hundred requests for nothing.
-Requests after a refusal are paced.
+OpenD accepts or refuses a batch as a whole. The text of a refusal may name one symbol.
+
+1. Every batch is requested as a whole.
+2. The symbols of refused batches are requested in groups, each time the group that is expected to subscribe the most
+   symbols (`refused_batches.py`).
+3. A symbol is presumed to be refused if a refusal names it, or if it is the only one left of a refused group. It is
+   requested alone at the end.
+4. If several single symbols of a refused batch are refused too, all with the same text, the whole batch is presumed to
+   be refused: a request for each of its symbols would be useless.
+
+Requests after a refusal are delayed to stay within OpenD's limits.
 """
 
 from __future__ import annotations
@@ -29,25 +34,25 @@ from hk_tick_collector.ops.findings.refusals import (
     without_codes,
 )
 
-from .halves import halves
-from .sieve import Sieve
+from .ask_in_halves import halves
+from .refused_batches import Sieve
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from google.protobuf.message import Message
 
-BATCH_SYMBOLS: Final = 100  # what the vendor's SDK puts into one request
-_UNANSWERED_MOST: Final = 2  # batches without an answer, one after the other; then the others are not asked for
-# So many single symbols of a refused batch, all refused alike, stand for all of it. Where the account has no right to
-# them few will do; a list may well hold many symbols that OpenD does not know.
+BATCH_SYMBOLS: Final = 100  # as many as the vendor's SDK puts into one request
+_UNANSWERED_MOST: Final = 2  # after so many consecutive batches without an answer, no further batch is requested
+# By cause of the refusal: how many single symbols, all refused with the same text, are enough to presume that the whole
+# batch is refused. Few are enough for a missing quote right. Unknown symbols may be only some symbols of the batch.
 _PROBES: Final = {QUOTE_RIGHT: 4, OTHER: 8, QUOTA: 1, TEMPORARY: 1}
 _AT_ONCE: Final = 20  # requests after a refusal
 _ONE_MORE_S: Final = 3.0
 
 
 class Pace:
-    """How soon the next request after a refusal may be made: twenty at once, and one more every 3 s."""
+    """Limits the requests after a refusal: twenty at once, and one more every 3 s."""
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         self._now_s = now_s
@@ -55,7 +60,7 @@ class Pace:
         self._at_s = now_s()
 
     def take(self) -> float:
-        """Takes one request; returns for how many seconds it must wait."""
+        """Counts one request; returns how many seconds it must wait."""
         now_s = self._now_s()
         self._left = min(_AT_ONCE, self._left + (now_s - self._at_s) / _ONE_MORE_S) - 1
         self._at_s = now_s
@@ -64,7 +69,7 @@ class Pace:
 
 @dataclass(slots=True)
 class Outcome:
-    """Symbols that are not subscribed, so far as is known: by OpenD's words, or by the reason why it gave no answer."""
+    """The results so far: refused symbols with OpenD's text, and symbols without an answer with the reason."""
 
     refused: dict[str, str] = field(default_factory=dict)
     unanswered: dict[str, str] = field(default_factory=dict)
@@ -77,16 +82,16 @@ async def subscribe_all(
     pace: Pace | None = None,
     on_wait: Callable[[Outcome], None] = lambda _: None,
 ) -> Outcome:
-    """Subscribes to `symbols`; those that `Outcome` does not name as refused or unanswered are subscribed.
+    """Subscribes `symbols`. Those that `Outcome` does not list as refused or unanswered are subscribed.
 
-    A refusal is an answer. A batch without one, or with one that cannot be read, may be subscribed or not. `on_wait` is
-    told what is known so far before requests are paced; one that is taken to be refused by then may be accepted later.
+    A refusal is an answer. A batch without an answer, or with an unreadable one, may be subscribed or not. `on_wait` is
+    called with the results so far before a delayed request; a symbol presumed to be refused may be accepted later.
     """
     return await _Subscribing(request, pace or Pace(), on_wait).run(symbols)
 
 
 class _Subscribing:
-    """One go through all symbols."""
+    """One pass over all symbols."""
 
     def __init__(
         self, request: Callable[[int, Message], Awaitable[bytes]], pace: Pace, on_wait: Callable[[Outcome], None]
@@ -96,19 +101,19 @@ class _Subscribing:
         self._on_wait = on_wait
         self._outcome = Outcome()
         self._sieve = Sieve()
-        self._accused: list[str] = []  # taken to be refused, not asked for alone yet
-        self._silent = 0  # batches without an answer, one after the other
-        self._is_named = False  # whether OpenD named a symbol when it refused a batch lately
-        self._last_words = ""  # with which a batch was refused
-        self._no_quota = ""  # the words with which a single symbol was refused for want of quota
-        self._refused_alike = ""  # the pattern of the words with which a whole batch was refused
-        self._random = random.Random()  # noqa: S311 - which symbols stand for their batch
+        self._accused: list[str] = []  # symbols presumed to be refused, not yet requested alone
+        self._silent = 0  # consecutive batches without an answer
+        self._is_named = False  # the last refusal of a batch named a symbol
+        self._last_words = ""  # the text of the last refusal of a batch
+        self._no_quota = ""  # the text with which a single symbol was refused because the quota is used up
+        self._refused_alike = ""  # the pattern of the text with which a batch was presumed to be refused as a whole
+        self._random = random.Random()  # noqa: S311 - chooses the single symbols to request
 
     async def run(self, symbols: Sequence[str]) -> Outcome:
         """Every symbol is accepted, refused or unanswered at the end."""
         outcome = self._outcome
         batches = [list(symbols[i : i + BATCH_SYMBOLS]) for i in range(0, len(symbols), BATCH_SYMBOLS)]
-        waiting = [(batch, True) for batch in reversed(batches)]  # the last is next; whether it was asked for never
+        waiting = [(batch, True) for batch in reversed(batches)]  # a stack of (symbols, never requested)
         while waiting or self._sieve or self._accused:
             if waiting:
                 batch, is_new = waiting.pop()
@@ -123,23 +128,23 @@ class _Subscribing:
                 reason = next(reversed(outcome.unanswered.values()))
                 outcome.unanswered.update(dict.fromkeys(self._left(waiting), reason))
                 break
-            if self._no_quota:  # not one more, whichever it is
+            if self._no_quota:  # no further symbol can be subscribed
                 outcome.refused.update(dict.fromkeys(self._left(waiting), self._no_quota))
                 break
         outcome.refused = {symbol: outcome.refused[symbol] for symbol in symbols if symbol in outcome.refused}
         return outcome
 
     async def _divide(self, batch: list[str], words: str, *, is_new: bool) -> list[tuple[list[str], bool]]:
-        """A batch was refused. Returns what of it is to be asked for next; the rest is for the sieve."""
+        """Handles a refused batch. Returns the parts to request next; the rest is for the sieve."""
         rest = await self._probe(batch, words) if is_new else batch
-        if cause_of(words) == QUOTA:  # what is left of it is used up in the order of the settings
+        if cause_of(words) == QUOTA:  # the remaining quota is used in the order of FUTU_SYMBOLS
             return [(half, False) for half in halves(rest) or [rest] if half]
-        # The refused ones may all be among those that were asked for alone.
+        # All refused symbols may be among those that were requested alone.
         self._keep(rest, words, holds_refused=not any(symbol in self._outcome.refused for symbol in batch))
         return []
 
     async def _sift(self) -> None:
-        """One request for a group of symbols of refused batches."""
+        """Sends one request for a group of symbols of refused batches."""
         outcome = self._outcome
         refused, accepted = len(outcome.refused), len(outcome.accepted)
         group = self._sieve.take(refused, refused + accepted, is_named=self._is_named)
@@ -155,7 +160,7 @@ class _Subscribing:
             self._accuse(symbol, self._last_words)
 
     def _keep(self, rest: list[str], words: str, *, holds_refused: bool) -> None:
-        """`rest` of a refused batch is still to be asked for; it is certain or not that one of them is refused."""
+        """Keeps `rest` of a refused batch for later requests. `holds_refused`: at least one of them is refused."""
         self._last_words = words
         named = named_in(words, rest) if cause_of(words) != QUOTA else []
         self._is_named = len(named) == 1
@@ -168,18 +173,18 @@ class _Subscribing:
             self._sieve.add(rest, holds_refused=holds_refused)
 
     def _accuse(self, symbol: str, words: str) -> None:
-        """Takes a symbol to be refused by what OpenD said of its batch."""
+        """Presumes that a symbol is refused, with the text of OpenD's refusal of its batch."""
         self._outcome.refused[symbol] = without_codes(words, [symbol])
         self._accused.append(symbol)
 
     def _left(self, waiting: list[tuple[list[str], bool]]) -> list[str]:
-        """What was not asked for to the end."""
+        """The symbols without a result."""
         left = [*(symbol for batch, _ in waiting for symbol in batch), *self._sieve.rest()]
         return [symbol for symbol in left if not self._is_settled(symbol)]
 
     async def _probe(self, batch: list[str], words: str) -> list[str]:
-        """Asks for single symbols out of a refused batch until one is not refused, or not alike. Returns what of the
-        batch is still to be asked for, in halves; where all were refused alike that is nothing.
+        """Requests single symbols of a refused batch, until one is accepted or refused with another text. Returns the
+        symbols of the batch without a result: none if all were refused with the same text.
         """
         outcome, cause = self._outcome, cause_of(words)
         pattern = pattern_of(without_codes(words, batch))
@@ -205,7 +210,7 @@ class _Subscribing:
         return symbol in outcome.refused or symbol in outcome.unanswered or symbol in outcome.accepted
 
     async def _ask(self, batch: list[str], *, paced: bool) -> str | None:
-        """One request; OpenD's words where it refuses the batch. What is known then is in the outcome."""
+        """Sends one request and records its result. Returns OpenD's text if it refuses the batch, else None."""
         outcome = self._outcome
         wait_s = self._pace.take() if paced else 0.0
         if wait_s:
@@ -221,7 +226,7 @@ class _Subscribing:
         try:
             messages.read_outcome(body)
         except OpenDError as error:
-            if paced and len(batch) > 1 and cause_of(str(error)) == TEMPORARY:  # that says nothing of the symbols
+            if paced and len(batch) > 1 and cause_of(str(error)) == TEMPORARY:  # not because of the symbols
                 self._unanswered(batch, str(error))
                 self._silent += 1
                 return None

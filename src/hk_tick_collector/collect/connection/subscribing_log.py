@@ -1,4 +1,4 @@
-"""Log lines about subscribing: how far it has come, and which symbols OpenD refuses."""
+"""Log lines about subscribing: its progress, and the symbols that OpenD refuses."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ if TYPE_CHECKING:
     from hk_tick_collector.collect.opend_state import OpenDState
 
 _PROGRESS_EVERY_S: Final = 15.0
-_REASONS_TOLD: Final = 5  # for which symbols were refused, a line each
+_REASONS_TOLD: Final = 5  # most reasons of refusals that have a line of their own
 
 
 class SubscribingLog:
-    """Of one connection. `symbols` is how many are wanted."""
+    """The lines of one connection. `symbols` is the number of wanted symbols."""
 
     def __init__(self, symbols: int, opend: OpenDState) -> None:
         self._symbols = symbols
         self._opend = opend
-        self._told: set[str] = set()  # refused symbols, while symbols are being asked for
+        self._told: set[str] = set()  # refused symbols logged since `begin`
         self._progress = log.Repeated(_PROGRESS_EVERY_S)
 
     def begin(self) -> None:
-        """Symbols are asked for anew: those that are refused again are told again."""
+        """Symbols are requested again: those that are refused again are logged again."""
         self._told.clear()
 
     def refused(self, refused: dict[str, str]) -> None:
-        """Tells of refused symbols (→ OpenD's words), each once."""
+        """Logs refused symbols (→ OpenD's text), each once."""
         fresh = {symbol: words for symbol, words in refused.items() if symbol not in self._told}
         self._told.update(fresh)
-        _tell_refused(fresh)
+        _log_refused(fresh)
 
     def progress(self) -> None:
-        """Tells how many symbols are settled, now and then."""
+        """Logs how many symbols have a result, at most one line per interval."""
         repeats = self._progress.allow(time.monotonic())
         if repeats is not None:
             subscribed, refused = self._opend.subscribed, len(self._opend.refused)
@@ -44,8 +44,8 @@ class SubscribingLog:
             log.info("subscribing", symbols=subscribed, refused=refused, left=left, repeats=repeats)
 
 
-def _tell_refused(refused: dict[str, str]) -> None:
-    """A line for each reason, the one of most symbols first; where OpenD has ever other words, for the first few."""
+def _log_refused(refused: dict[str, str]) -> None:
+    """Logs a line for each reason, the one with the most symbols first, and one line for all further reasons."""
     told = groups(refused)
     for words, cause, names in told[:_REASONS_TOLD]:
         shown = ",".join(names[:20]) + (f",… ({len(names)} in all)" if len(names) > 20 else "")
@@ -53,4 +53,4 @@ def _tell_refused(refused: dict[str, str]) -> None:
         log.error("symbols_refused", cause=cause, symbols=shown, count=len(names), reason=words, hint=hint)
     if told[_REASONS_TOLD:]:
         rest = sum(len(names) for _, _, names in told[_REASONS_TOLD:])
-        log.error("symbols_refused", cause="several", symbols="others", count=rest, reason="many different ones")
+        log.error("symbols_refused", cause="several", symbols="others", count=rest, reason="other reasons")

@@ -1,10 +1,10 @@
-"""One connection to OpenD: the protocol core on an asyncio transport. All that is here is I/O.
+"""One connection to OpenD: connects the protocol core to an asyncio transport. This module does only I/O.
 
-Enters: bytes from the socket, stamped with the time as they are received. Leaves: ticks to the intake, notices and
-skipped messages to whoever listens, replies to whoever asked.
+Enters: bytes from the socket. Leaves: ticks to the intake, notices and skipped messages to the callbacks, replies to
+the callers of `request`.
 
-Bytes are stamped as each packet comes and understood a few packets together: to wake all that code for every single
-one costs a third more of a processor at 500 ticks/s.
+Each packet gets a timestamp when it is received. Several packets are then decoded together, which needs less processor
+time than decoding each on its own (docs/decisions/0007).
 """
 
 from __future__ import annotations
@@ -29,18 +29,19 @@ if TYPE_CHECKING:
 
 
 _ALARM_MOST_S: Final = 1.0
-_ENOUGH_BYTES: Final = 64 * 1024  # a burst waits for nothing
-# uvloop reads up to 32 times before it gives anything else its turn. Where one read takes so long, reading rests for a
-# share of that: a flood of costly messages keeps neither the live state nor a stop waiting.
+_ENOUGH_BYTES: Final = 64 * 1024  # so many bytes are decoded at once, without waiting for more
+# uvloop reads up to 32 times before it runs other tasks. If handling one read takes longer than _REST_AFTER_S, reading
+# pauses for a share of that time, so that a flood of messages does not delay the live state or a stop.
 _REST_AFTER_S: Final = 0.05
 _REST_SHARE: Final = 0.25
 
 
 class Transport(asyncio.Protocol):
-    """One connection: the protocol core on an asyncio transport. All that is here is I/O.
+    """One connection to OpenD.
 
-    `closed` is done when the connection is over; its result says why. `gather_s` is how long received bytes may wait
-    for others; they do not where somebody waits for a reply, and what waits is understood before the connection ends.
+    `closed` is done when the connection has ended; its result is the reason. `gather_s` is how long received bytes may
+    wait for further bytes. They do not wait while a reply is expected. Waiting bytes are decoded before the connection
+    ends.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Transport(asyncio.Protocol):
         self._on_notice = on_notice
         self._on_skipped = on_skipped
         self._gather_s = gather_s
-        self._unread: list[tuple[int, bytes]] = []  # with the moment of each
+        self._unread: list[tuple[int, bytes]] = []  # each with the time when it was received
         self._unread_bytes = 0
         self._gathering: asyncio.TimerHandle | None = None
         self._replies: dict[int, asyncio.Future[protocol.Replied | protocol.Ticks]] = {}
@@ -68,13 +69,13 @@ class Transport(asyncio.Protocol):
         self._resting = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begins with InitConnect."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports are no subclass of asyncio's
+        """Sends InitConnect."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports are not subclasses of asyncio's
         self.core.start(time.monotonic())
         self._flush()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes arrived: this is the moment that `recv_ts_ms` means."""
+        """Bytes arrived: their `recv_ts_ms` is the time of this call."""
         self._unread.append((now_ms(), data))
         self._unread_bytes += len(data)
         if self._replies or self._unread_bytes >= _ENOUGH_BYTES or not self.ready.done():
@@ -88,22 +89,25 @@ class Transport(asyncio.Protocol):
         self._handle(self.core.receive_eof(), 0)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The transport is gone, for whatever reason."""
+        """The transport has ended, for any reason."""
         self._read()
         reason = f"the connection broke ({exc})" if exc else "OpenD closed the connection"
         self._end(OpenDError(reason))
 
     async def request(self, proto_id: int, message: Message, limit_s: float = protocol.REQUEST_TIMEOUT_S) -> bytes:
-        """The body of the reply; OpenDError when there is none in time or the connection ends."""
+        """Sends a request; returns the body of the reply.
+
+        Raises OpenDError when there is no reply in time or the connection ends.
+        """
         reply = await self._ask(proto_id, message, limit_s)
         assert isinstance(reply, protocol.Replied)
         return reply.body
 
-    async def pull(self, symbol: str, rows: int) -> list[tuple[int, int]]:
-        """Asks for a symbol's latest ticks, which go the way of all others; returns sequences and times (epoch ms).
+    async def request_ticks(self, symbol: str, rows: int) -> list[tuple[int, int]]:
+        """Asks for a symbol's latest ticks, which go to the intake like all ticks. Returns their sequences and times
+        (epoch ms). For a tick that cannot be stored the time is taken from its sequence, 0 if that is not possible.
 
-        The time of a tick that cannot be stored is that of its sequence, 0 where that is none.
-        OpenDError when OpenD refuses, does not answer in time or the connection ends.
+        Raises OpenDError when OpenD refuses or does not answer in time, or the connection ends.
         """
         ticks = await self._ask(messages.GET_TICKER, messages.get_ticker(symbol, rows))
         assert isinstance(ticks, protocol.Ticks)
@@ -123,7 +127,7 @@ class Transport(asyncio.Protocol):
         future: asyncio.Future[protocol.Replied | protocol.Ticks] = asyncio.get_running_loop().create_future()
         self._replies[serial] = future
         if self._timer is not None and limit_s < _ALARM_MOST_S:
-            self._timer.cancel()  # it may ring after this request's own deadline
+            self._timer.cancel()  # it may run after the deadline of this request
             self._timer = None
         self._flush()
         try:
@@ -132,7 +136,7 @@ class Transport(asyncio.Protocol):
             self._replies.pop(serial, None)
 
     def _read(self) -> None:
-        """Has the core understand what was received. A bug of ours there ends the connection, and is told."""
+        """Passes the received bytes to the core. A bug there ends the connection and is logged."""
         if self._gathering is not None:
             self._gathering.cancel()
             self._gathering = None
@@ -142,8 +146,8 @@ class Transport(asyncio.Protocol):
         begun_s = time.monotonic()
         try:
             self._understand(unread)
-        except Exception as bug:  # noqa: BLE001 - a callback's boundary: what it cost is asked for on the next connection
-            message = "what OpenD sent could not be understood"
+        except Exception as bug:  # noqa: BLE001 - a callback's boundary: missed ticks are backfilled on the next connection
+            message = "a message of OpenD could not be decoded"
             asyncio.get_running_loop().call_exception_handler({"message": message, "exception": bug})
             self._end(OpenDError(f"{message}, see the line `bug` in the log"))
         took_s = time.monotonic() - begun_s
@@ -151,7 +155,7 @@ class Transport(asyncio.Protocol):
             self._rest(took_s * _REST_SHARE)
 
     def _rest(self, seconds: float) -> None:
-        """Reads nothing for a while: everything else has its turn, and OpenD waits."""
+        """Stops reading for a while, so that other tasks can run. OpenD waits meanwhile."""
         if self._transport is None or self._transport.is_closing() or self._resting:
             return
         self._resting = True
@@ -176,14 +180,14 @@ class Transport(asyncio.Protocol):
         for event in events:
             if isinstance(event, protocol.Ticks):
                 self._intake.ticks(event, recv_ts_ms)
-                if event.pulled_by is not None:
-                    self._resolve(event.pulled_by, event)
+                if event.requested_by is not None:
+                    self._resolve(event.requested_by, event)
             else:
                 self._handle_rare(event)
         self._flush()
 
     def _handle_rare(self, event: protocol.Event) -> None:
-        """Everything but ticks."""
+        """Handles all events except ticks."""
         match event:
             case protocol.Ready(reply=reply):
                 self.ready.set_result(reply)
@@ -209,10 +213,10 @@ class Transport(asyncio.Protocol):
         future = self._replies.get(serial)
         if future and not future.done():
             future.set_exception(error)
-            future.exception()  # nobody may be waiting for it any more
+            future.exception()  # marks it as retrieved: the caller may have stopped waiting
 
     def _flush(self) -> None:
-        """Writes what the core has to say, and sets the alarm for its next deadline."""
+        """Writes the core's pending bytes, and sets the timer for its next deadline."""
         if self._transport is None or self._transport.is_closing():
             return
         data = self.core.data_to_send()
@@ -221,12 +225,12 @@ class Transport(asyncio.Protocol):
         if self._timer is None:
             delay_s = max(0.0, self.core.next_deadline_s() - time.monotonic())
             if delay_s != float("inf"):
-                # Never longer than a second, and never moved by a burst: an alarm that rings early does no harm.
+                # At most a second, and not set again by each packet: if the timer runs early, that does no harm.
                 self._timer = asyncio.get_running_loop().call_later(min(delay_s, _ALARM_MOST_S), self._ring)
 
     def _ring(self) -> None:
         self._timer = None
-        self._read()  # before anybody calls the link silent
+        self._read()  # before the core checks for silence
         self._handle(self.core.advance(time.monotonic(), int(time.time())), 0)
 
     def _end(self, error: CollectorError) -> None:
@@ -235,17 +239,17 @@ class Transport(asyncio.Protocol):
             self._timer = None
         if self._transport is not None:
             self._transport.abort()
-        self.core.drop()  # an object that ended may be found as garbage much later
+        self.core.drop()  # frees its memory now: garbage collection may run much later
         if not self.closed.done():
             self.closed.set_result(error)
         for serial in list(self._replies):
             self._fail(serial, error)
         if not self.ready.done():
             self.ready.set_exception(error)
-            self.ready.exception()  # nobody may be waiting for it any more
+            self.ready.exception()  # marks it as retrieved: the caller may have stopped waiting
 
 
 def _time_of(rejected: Rejected) -> int:
-    """The second in a sequence where it can be that of a tick, UTC epoch ms; 0 where it cannot."""
+    """The second in a sequence, UTC epoch ms; 0 if it cannot be the time of a tick."""
     ts_ms = (rejected.seq >> 32) * 1000
     return ts_ms if abs(ts_ms - rejected.recv_ts_ms) <= 2 * market.DAY_MS else 0

@@ -1,4 +1,4 @@
-"""What day files tell the trackers of `gaps` when a day is first seen, read in threads of their own.
+"""Reads from day files what the tracker of `gaps` must know of a day, in separate threads.
 
-Enters: the number of a day. Leaves: its gaps and counters. Starts at loader.py.
+Enters: the number of a day. Leaves: its gaps and counters. Start reading at loader.py.
 """

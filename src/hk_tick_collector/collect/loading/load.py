@@ -1,6 +1,6 @@
-"""Where a day stands when its first tick is seen: what its file already has, and what it is missing. Reads one file.
+"""Creates the state of a day from its file when the first tick of the day is seen: its counters and gaps.
 
-Time and memory grow with the number of symbols and of gaps, never with the number of ticks: only a symbol whose rows,
+Time and memory grow with the number of symbols and gaps, but not with the number of ticks. Only a symbol whose rows,
 gaps and rejected ticks do not add up is read tick by tick.
 """
 
@@ -24,7 +24,6 @@ from hk_tick_collector.gaps.symbol_day import (
     CAUSE_SEQUENCE,
     CAUSE_SKIPPED,
     COUNTER_MASK,
-    COUNTER_MAX,
     MARGIN_MS,
     RULE_COUNTER,
     RULE_NONE,
@@ -49,38 +48,37 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import Gap
     from hk_tick_collector.store.query import Rule, SymbolCount
 
-    from .late import Seen
+    from .seen_while_unread import Seen
 
-_WINDOW_ROWS: Final = 1_100  # gaps among so many newest ticks may be filled; the others only take memory
+_WINDOW_ROWS: Final = 1_100  # a little more than OpenD's window: only gaps among so many newest ticks may be filled
 _LOWEST_SEQ: Final = -(2**63)
 _STRAY_ROWS: Final = 20
 _NAMED_MOST: Final = 20
-_ASKED_MOST: Final = 200  # gaps of a symbol that are asked for again, the newest ones
+_ASKED_MOST: Final = 200  # most gaps of a symbol that are asked for again, the newest ones
 
 
 class _Gaps(NamedTuple):
-    """The gaps of one symbol as the file has them."""
+    """The gaps of one symbol from the file."""
 
-    open: LostGaps  # in few bytes: there may be hundreds of thousands
-    past: list[OpenGap]  # of the counter's earlier runs
-    marks: set[int]  # sequences that came and are not in this file
-    skipped: LostGaps  # counters without a tick, by OpenD's word
+    open: LostGaps  # stored compactly: there may be hundreds of thousands
+    past: list[OpenGap]  # of earlier runs of the counter
+    marks: set[int]  # sequences of received ticks that are not in this file
+    skipped: LostGaps  # counters without a tick, according to OpenD's answers
     doubts: list[OpenGap]
 
 
 def load_day(data_root: Path, number: int) -> Day:
-    """What the file of a day knows of its symbols and gaps; nothing where there is no file, or none to write to.
+    """The symbols and gaps of a day from its file; an empty day if there is no file that can be written.
 
-    The counters of an open gap are the low halves of its bounds: a missing tick lies between its neighbours, and theirs
-    are one below and one above. Any thread may call it.
+    The counters of an open gap are the low 32 bits of its bounds. Any thread may call it.
     """
     try:
         with DayReader(path_of(data_root, market.day_name(number))) as reader, reader.snapshot():
             return Day(number, sealed=True) if is_over(number, reader) else load(number, reader)
     except (NoDayError, PredecessorFileError):
-        return Day(number)  # the writer sets the predecessor's file aside, and begins a fresh one
+        return Day(number)  # the writer sets the predecessor's file aside and creates a new one
     except DISK_ERRORS as error:
-        # The key of the table still keeps every tick once; only what is missing from before is not known yet.
+        # Ticks are still stored, each once because of the primary key. Only the earlier gaps are not known yet.
         log.error("day_not_resumed", day=market.day_name(number), detail=error)
         return Day(number, unread=True)
 
@@ -94,7 +92,10 @@ def is_over(number: int, reader: DayReader) -> bool:
 
 
 def load(number: int, reader: DayReader, seen: Seen | None = None) -> Day:
-    """What an open file knows; `seen` is what came while it could not be read. Raises what DayReader raises."""
+    """The day from an open file, joined with `seen` from the time when the file could not be read.
+
+    Raises the errors of DayReader.
+    """
     day = Day(number)
     counts, rules = {count.symbol: count for count in reader.symbols()}, reader.rules()
     day.next_gap_id = reader.highest_gap_id() + 1
@@ -116,7 +117,7 @@ def load(number: int, reader: DayReader, seen: Seen | None = None) -> Day:
         if track.run_seq != run_seq:
             restarted.append(symbol)
         if count is None and track.next > 0:
-            day.rules[symbol] = RULE_COUNTER  # the file has no row yet to write it to
+            day.rules[symbol] = RULE_COUNTER  # the file has no row of the symbol yet
 
     gaps_of_all = reader.open_gaps_and_marks((CAUSE_REJECTED, CAUSE_ELSEWHERE, CAUSE_SKIPPED))
     for symbol, rows in groupby(gaps_of_all, key=attrgetter("symbol")):
@@ -139,7 +140,7 @@ def _read_gaps(rows: Iterable[Gap], run_seq: int) -> _Gaps:
         from_seq = gap.from_seq or 0
         if gap.cause == CAUSE_SKIPPED:
             if from_seq >= run_seq:
-                found.skipped.add(of_row(gap._replace(missing=1)))  # its bounds have counters
+                found.skipped.add(of_row(gap._replace(missing=1)))  # not None: so `of_row` reads the counters
         elif gap.status != GAP_OPEN:
             if gap.from_seq is not None:
                 found.marks.add(from_seq)
@@ -153,7 +154,7 @@ def _read_gaps(rows: Iterable[Gap], run_seq: int) -> _Gaps:
 
 
 def _track(day: Day, reader: DayReader, count: SymbolCount, rule: Rule) -> SymbolDay:
-    """A symbol as its counters tell, before its gaps are known."""
+    """The state of a symbol from its counters, before its gaps are added."""
     symbol, name = count.symbol, rule.rule
     newest = reader.newest_of(symbol, _WINDOW_ROWS) if name != RULE_COUNTER else []
     if not name and _looks_like_counter(newest):
@@ -170,20 +171,23 @@ def _track(day: Day, reader: DayReader, count: SymbolCount, rule: Rule) -> Symbo
         for seq, ts_ms in newest:
             recent.add(seq, ts_ms)
         last_seq = newest[-1][0] if newest else count.max_seq
-        return SymbolDay(symbol, -1, last_seq, count.last_ts_ms, recent=recent, interrupted=CAUSE_RESTART)
+        return SymbolDay(symbol, -1, 0, last_seq, count.last_ts_ms, recent=recent, interrupted=CAUSE_RESTART)
     top_seq = reader.top_seq(symbol, max(rule.run_seq, day.start_s << 32), day.last_seq) or 0
     upcoming = (top_seq & COUNTER_MASK) + 1
-    return SymbolDay(symbol, upcoming, top_seq, count.last_ts_ms, run_seq=rule.run_seq, interrupted=CAUSE_RESTART)
+    first_seq = reader.first_seq(symbol, day.start_s << 32, day.last_seq) or 0
+    return SymbolDay(
+        symbol, upcoming, first_seq, top_seq, count.last_ts_ms, run_seq=rule.run_seq, interrupted=CAUSE_RESTART
+    )
 
 
 def _looks_like_counter(newest: list[tuple[int, int]]) -> bool:
-    """Whether a symbol of which nothing was judged follows the rule; what contradicts it is seen soon."""
+    """Whether an undecided symbol seems to follow the rule. If that is wrong, the next ticks will show it."""
     counters = {seq & COUNTER_MASK for seq, ts_ms in newest if plausible(seq, ts_ms)}
     return len(counters) * 10 >= 9 * len(newest)
 
 
 def _doubt_all(day: Day, track: SymbolDay) -> None:
-    """Nothing was judged of a symbol, so no gap of it was written either: all of the day is in doubt."""
+    """Opens a doubt for the whole day, for an undecided symbol: its gaps were not written either."""
     start_ms, end_ms = day.start_s * 1000, market.day_start_ms(day.number + 1) - 1
     track.doubt = OpenGap(day.new_gap_id(), 0, 0, None, None, start_ms, end_ms, CAUSE_RESTART, now_ms())
     day.dirty[track.doubt.id] = (track.symbol, track.doubt, True)
@@ -192,16 +196,16 @@ def _doubt_all(day: Day, track: SymbolDay) -> None:
 def _add_gaps(track: SymbolDay, gaps: _Gaps, reader: DayReader) -> None:
     track.lost, track.past, track.skipped = gaps.open, gaps.past, gaps.skipped
     if track.next >= 0:
-        # A dropped or a rejected tick may be newer than the newest stored one: it was seen all the same.
+        # A dropped or rejected tick was also seen, and may be newer than the newest stored one.
         newest = gaps.open.newest()
         if newest is not None:
-            go_to(track, newest.last, newest.to_seq or 0, newest.to_ts_ms)
+            track.go_to(newest.last, newest.to_seq or 0, newest.to_ts_ms)
         for seq in gaps.marks:
             if seq >= track.run_seq:
                 track.marks.add(seq & COUNTER_MASK)
-                go_to(track, seq & COUNTER_MASK, seq, (seq >> 32) * 1000)
+                track.go_to(seq & COUNTER_MASK, seq, (seq >> 32) * 1000)
     _ask_again(track)
-    # A doubt that ends before the day does is lost: only what an answer did not reach has such an end.
+    # A doubt that ends before the end of the day is lost: such an end is set by a full answer that did not reach it.
     lasting = [open_gap for open_gap in gaps.doubts if open_gap.to_ts_ms >= track.to_ms - 1]
     if lasting:
         track.doubt = doubt = min(lasting, key=lambda open_gap: open_gap.from_ts_ms)
@@ -214,13 +218,13 @@ def _add_gaps(track: SymbolDay, gaps: _Gaps, reader: DayReader) -> None:
 
 
 def _ask_again(track: SymbolDay) -> None:
-    """The newest gaps, which OpenD's window may reach, are asked for again; an answer fills the others as well."""
+    """Makes the newest lost gaps open again, because OpenD's window may still contain their ticks."""
     upper, held = track.next, 0
     while len(track.gaps) < _ASKED_MOST:
         open_gap = track.lost.newest()
         if open_gap is None:
             break
-        held += max(0, upper - open_gap.last - 1)  # ticks that are stored between this gap and the next
+        held += max(0, upper - open_gap.last - 1)  # ticks stored between this gap and the next
         if held > _WINDOW_ROWS:
             break
         upper = open_gap.first
@@ -230,28 +234,20 @@ def _ask_again(track: SymbolDay) -> None:
     track.gaps.reverse()
 
 
-def go_to(track: SymbolDay, counter: int, seq: int, ts_ms: int) -> None:
-    """Notes that the tick of this counter and sequence was seen, which may be newer than all before."""
-    if counter <= COUNTER_MAX and counter >= track.next:
-        track.next = counter + 1
-    if seq > track.last_seq:
-        track.last_seq, track.last_ts_ms = seq, max(ts_ms, track.last_ts_ms)
-
-
 def _adds_up(track: SymbolDay, count: SymbolCount | None, gaps: _Gaps) -> bool:
-    """Whether every counter up to the newest is stored, in an open gap, or came and is elsewhere."""
+    """Whether every counter up to the newest is stored, in an open gap, or of a tick that is not stored here."""
     rows, marks = count.rows if count else 0, len(gaps.marks)
     of_earlier_runs = sum(open_gap.missing or 0 for open_gap in track.past)
     return rows + marks + of_earlier_runs + track.unstored() == track.next - 1
 
 
 def _recount(day: Day, track: SymbolDay, gaps: _Gaps, reader: DayReader, seen: Seen | None) -> bool:
-    """Reads a symbol tick by tick; whether rows have vanished. They are then gaps. A gap whose ticks are stored ends.
+    """Reads a symbol tick by tick, opens gaps for vanished rows and closes gaps whose ticks are stored.
 
-    So it is after a WAL was removed, or a record of the spool lost: what is missing then shows nowhere else. A symbol
-    with ticks that do not follow the rule does not add up either, and misses nothing.
+    Returns whether rows have vanished, for example because the WAL was removed or a record of the spool was lost. For a
+    symbol with ticks that do not follow the rule, the numbers do not add up either, but no row has vanished.
     """
-    was_judged = track.symbol not in day.rules  # if not, no gap of it was ever written: nothing has vanished
+    was_judged = track.symbol not in day.rules  # if it was undecided, no gap of it was written, and none has vanished
     from_seq = max(track.run_seq, day.start_s << 32)
     elsewhere = [*gaps.marks, *(seen.seqs(track.symbol) if seen else ())]
     known = {*reader.seqs(track.symbol, from_seq), *(seq for seq in elsewhere if seq >= from_seq)}
@@ -277,7 +273,7 @@ def _recount(day: Day, track: SymbolDay, gaps: _Gaps, reader: DayReader, seen: S
 
 
 def _set_aside(track: SymbolDay, seqs: list[int], wrong: list[int]) -> list[int]:
-    """Wrong numbers of ticks that are stored tell nothing of what is missing: returns the other sequences."""
+    """Excludes the wrong sequences of stored ticks from the search for gaps. Returns the other sequences."""
     without = set(wrong)
     seqs = [seq for seq in seqs if seq not in without]
     track.strange = wrong[-STRANGE_KEPT:]
@@ -291,14 +287,15 @@ def _set_aside(track: SymbolDay, seqs: list[int], wrong: list[int]) -> list[int]
 
 
 def _begin_run(day: Day, track: SymbolDay, last_seq: int, began: int) -> None:
-    """The counter began anew between these two stored ticks, and the run before was killed before it told of that.
+    """Begins a new run: the counter restarted between these two stored ticks, and the service was killed before it
+    recorded that.
 
-    How many ticks are missing between them is not known.
+    How many ticks are missing between them is unknown, so a doubt is opened.
     """
     known = [*track.gaps, *track.lost.clear()]
     track.past += [open_gap for open_gap in known if (open_gap.to_seq or 0) < began]
     track.gaps = [open_gap for open_gap in known if (open_gap.from_seq or 0) >= began]
-    for open_gap in known:  # one that spans the fall was made of counters of two runs
+    for open_gap in known:  # a gap across the restart has counters of two runs, so it is wrong
         if (open_gap.from_seq or 0) < began <= (open_gap.to_seq or 0):
             day.dirty[open_gap.id] = (track.symbol, open_gap, False)
     track.skipped.clear()
@@ -317,7 +314,7 @@ def _begin_run(day: Day, track: SymbolDay, last_seq: int, began: int) -> None:
 
 
 def unfinished_days(data_root: Path, today: int) -> list[int]:
-    """Days before OpenD's `today` that can still be written and whose close nobody heard."""
+    """Days before OpenD's `today` that can still be written and whose close was not observed."""
     found = []
     try:
         names = list_days(data_root)
@@ -330,20 +327,20 @@ def unfinished_days(data_root: Path, today: int) -> list[int]:
             number = market.parse_day(name)
             with DayReader(path_of(data_root, name)) as reader:
                 meta = reader.meta()
-                # Days of the predecessor may be many; OpenD has ticks of the last one at most.
+                # There may be many imported days. OpenD can have ticks only of the last one.
                 is_old = META_PREDECESSOR in meta and name != newest_before
-                over = number >= today or "sealed_ms" in meta or is_old or _heard_the_close(reader, number)
+                over = number >= today or "sealed_ms" in meta or is_old or _observed_close(reader, number)
                 if not over and not _is_stray(reader, number):
                     found.append(number)
         except (ValueError, PredecessorFileError):
-            continue  # a name that only looks like a day, or a file that is not imported
+            continue  # the name is not a date, or the file is not imported
         except DISK_ERRORS as error:
             log.error("day_not_resumed", day=name, detail=error)
     return found
 
 
 def is_late_start(data_root: Path, today: int) -> bool:
-    """Whether nothing of today is stored and an earlier day has a file: the service should have run already."""
+    """Whether no tick of today is stored but an earlier day has a file: the service should have been running."""
     name = market.day_name(today)
     try:
         if all(day >= name for day in list_days(data_root)):
@@ -353,17 +350,17 @@ def is_late_start(data_root: Path, today: int) -> bool:
     except NoDayError:
         return True
     except DISK_ERRORS:
-        return False  # told by those who need the file
+        return False  # the parts that need the file report the error
 
 
 def _is_stray(reader: DayReader, number: int) -> bool:
-    """Whether a file holds only a few ticks with a wrong date: their sequences are of another day."""
+    """Whether a file has only a few ticks with a wrong date, whose sequences are of another day."""
     start_s = market.day_start_ms(number) // 1000
     return reader.totals().rows <= _STRAY_ROWS and not reader.has_seqs(start_s << 32, (start_s + 86_400) << 32)
 
 
-def _heard_the_close(reader: DayReader, number: int) -> bool:
-    """Whether ticks came until the close, or the connection lived at that moment."""
+def _observed_close(reader: DayReader, number: int) -> bool:
+    """Whether ticks arrived until the close, or the connection was up at the close."""
     close_ms = market.close_ms(number)
     last_ms = reader.totals().last_ts_ms
     alive_ms = max((run.updated_ms for run in reader.ledger()), default=0)

@@ -1,6 +1,6 @@
-"""Reads what day files know, in threads of its own: a file may be large, and the event loop must go on.
+"""Reads day files in separate threads: a file may be large, and the event loop must not wait.
 
-Enters: days that `gaps` asks for, or that must be looked at anew. Leaves: days that `gaps` adopts, on the event loop.
+Enters: the numbers of days to read, or to read again. Leaves: days, which are given to the tracker on the event loop.
 """
 
 from __future__ import annotations
@@ -9,26 +9,29 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hk_tick_collector import log
+from hk_tick_collector import log, market
 from hk_tick_collector.clock import now_ms
+from hk_tick_collector.errors import NoDayError, PredecessorFileError
 from hk_tick_collector.gaps.symbol_day import Day
+from hk_tick_collector.store.query import DayReader, path_of
 
-from .late import load_late
-from .load import load_day
+from .load import is_over, load, load_day
 from .recount import rebuild_day
+from .seen_while_unread import Seen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from hk_tick_collector.collect.buffer.intake import Intake
     from hk_tick_collector.gaps.tracker import GapTracker
+    from hk_tick_collector.model import TickRow
 
 T = TypeVar("T")
 
 
 def in_thread(what: Callable[..., T], *args: Any) -> asyncio.Future[T]:
-    """Runs a function in a thread that does not keep the process from ending, also while a disk does not answer."""
+    """Runs a function in a daemon thread, so that the process can exit even while the function waits for a disk."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
@@ -43,7 +46,7 @@ def in_thread(what: Callable[..., T], *args: Any) -> asyncio.Future[T]:
     def run() -> None:
         try:
             outcome: tuple[T | None, BaseException | None] = what(*args), None
-        except Exception as error:  # noqa: BLE001 - a thread's boundary: whoever waits for it gets it
+        except Exception as error:  # noqa: BLE001 - a thread's boundary: the waiting caller gets the error
             outcome = None, error
         if not loop.is_closed():
             loop.call_soon_threadsafe(settle, *outcome)
@@ -52,22 +55,39 @@ def in_thread(what: Callable[..., T], *args: Any) -> asyncio.Future[T]:
     return future
 
 
+def load_late(data_root: Path, old: Day, held: Iterable[TickRow], at_ms: int) -> Day:
+    """The day from its file, joined with `old`: what was seen while the file could not be read.
+
+    `held` are the uncommitted rows. Raises the errors of DayReader; `old` is then unchanged. Any thread may call it, if
+    no other thread uses `old` meanwhile.
+    """
+    try:
+        with DayReader(path_of(data_root, market.day_name(old.number))) as reader, reader.snapshot():
+            if is_over(old.number, reader):
+                return Day(old.number, sealed=True)
+            return load(old.number, reader, Seen(old, held, at_ms))
+    except (NoDayError, PredecessorFileError):  # then the writer creates a new file
+        day = Day(old.number)
+        Seen(old, held, at_ms).keep_others(day)
+        return day
+
+
 class DayLoader:
-    """Loads days for `gaps`, which is given by `serve`; every method is for the event loop's thread."""
+    """Loads days for the tracker that is given to `serve`. Call every method on the event loop."""
 
     def __init__(self, data_root: Path) -> None:
         self._data_root = data_root
         self._tracker: GapTracker | None = None
         self._intake: Intake | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._rebuilt: dict[int, Exception | None] = {}  # what became of it, until somebody asks
+        self._rebuilt: dict[int, Exception | None] = {}  # day → its error, or None; until `rebuild` is called again
 
     def serve(self, tracker: GapTracker, intake: Intake) -> None:
-        """From now on days that were read are given to these."""
+        """Sets the tracker and the intake that receive the days."""
         self._tracker, self._intake = tracker, intake
 
     def __call__(self, number: int) -> None:
-        """Begins to read the file of a day."""
+        """Starts to read the file of a day."""
         self._begin(number, load_day, self._data_root, number)
 
     async def wait(self, numbers: list[int]) -> None:
@@ -77,7 +97,7 @@ class DayLoader:
             await asyncio.wait(tasks)
 
     def rebuild(self, number: int) -> bool:
-        """Looks anew at what a day's file holds; False until that is done. Raises what reading the file raises."""
+        """Reads a day's file again and rebuilds the day. Call it until it returns True. Raises the reader's errors."""
         if number in self._rebuilt:
             error = self._rebuilt.pop(number)
             if error is not None:
@@ -89,20 +109,20 @@ class DayLoader:
             held = self._intake.held_rows(number)
             if held is None:
                 return False
-            old = self._tracker.lend(number)
+            old = self._tracker.begin_rebuild(number)
             self._begin(number, self._rebuild, old, held)
         return False
 
     def _rebuild(self, old: Day, held: list[Any]) -> Day:
-        """In the thread: the day as it is now, or as it was where its file cannot be read."""
+        """Runs in the thread. Returns the new day, or the old one if the file cannot be read."""
         try:
             if old.unread:
                 day = load_late(self._data_root, old, held, now_ms())
             elif old.tracks:
                 day = rebuild_day(self._data_root, old, held, now_ms())
-            else:  # nothing of it is known here: what its file tells is all there is
+            else:  # nothing is known of it in memory: only its file counts
                 day = load_day(self._data_root, old.number)
-        except Exception as error:  # noqa: BLE001 - handed to whoever asked for it
+        except Exception as error:  # noqa: BLE001 - `rebuild` raises it
             self._rebuilt[old.number] = error
             return old
         self._rebuilt[old.number] = None
@@ -115,9 +135,9 @@ class DayLoader:
     async def _bring(self, number: int, reading: asyncio.Future[Day]) -> None:
         try:
             day = await reading
-        except Exception as bug:  # noqa: BLE001 - a task's boundary: the day goes on without what its file knew
+        except Exception as bug:  # noqa: BLE001 - a task's boundary: the day continues without its file
             log.bug("bug", bug)
-            day = Day(number, next_gap_id=now_ms())  # beyond those of the gaps that its file has
+            day = Day(number, next_gap_id=now_ms())  # higher than every id in its file
         finally:
             self._tasks.pop(number, None)
         assert self._tracker is not None

@@ -1,7 +1,7 @@
-"""What a day's file really holds, tick by tick: for when its counters cannot be believed.
+"""Recounts a day from the ticks in its file, when the counters of the file or in memory may be wrong.
 
-That is so when a damaged file was set aside for a fresh one, when the spool lost rows, and when a file has fewer rows
-than its counters explain: a WAL that somebody removed. Reads every sequence of the symbols in question.
+That is the case when a damaged file was replaced by a new one, when the spool lost rows, and when a file has fewer rows
+than its counters say because its WAL was removed. It reads every sequence of the symbols concerned.
 """
 
 from __future__ import annotations
@@ -39,27 +39,27 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import Gap, TickRow
 
 _LOWEST_SEQ: Final = -(2**63)
-_VANISHED_MOST: Final = 2_000  # stretches of one symbol that are told one by one
-_LEAP: Final = 1_000  # a highest counter that is so far above the next one was never confirmed by another tick
+_VANISHED_MOST: Final = 2_000  # most gaps of one symbol that are opened one by one
+_LEAP: Final = 1_000  # a highest counter this far above the next lower one was not confirmed by another tick
 
 
 def rebuild_day(data_root: Path, old: Day, held: Iterable[TickRow], now_ms: int) -> Day:
-    """The day as its file and the rows in memory make it; every other tick that was ever seen is a gap.
+    """Builds a day from its file and the uncommitted rows `held`. Every other tick that was seen becomes part of a gap.
 
-    `held` are the rows that are not committed. A symbol that adds up stays as it is. Raises what DayReader raises. Any
-    thread may call it, while nobody else uses `old`.
+    A symbol whose numbers are consistent is not changed. Raises the errors of DayReader. Any thread may call it, if no
+    other thread uses `old` meanwhile.
     """
     seqs: dict[str, dict[int, int]] = {}
     for row in held:
         if market.day_number(ts_ms_of(row)) == old.number:
             seqs.setdefault(symbol_of(row), {})[seq_of(row)] = ts_ms_of(row)
     written: list[Gap] = []
-    with suppress(NoDayError):  # then nothing of it is stored, and the next commit makes the file
+    with suppress(NoDayError):  # then nothing is stored yet, and the next commit creates the file
         written = _add_stored(path_of(data_root, market.day_name(old.number)), seqs)
     day = Day(old.number, next_gap_id=old.next_gap_id)
     for symbol in seqs.keys() | old.tracks.keys():
         if symbol not in old.tracks:
-            old.keep(SymbolDay(symbol))  # with the bounds of its day
+            old.keep(SymbolDay(symbol))  # sets the bounds of its day
         before, known = old.tracks[symbol], seqs.get(symbol, {})
         if before.patterned and before.run_seq == 0 and len(known) + before.unstored() == before.next - 1:
             day.tracks[symbol] = before
@@ -74,13 +74,13 @@ def rebuild_day(data_root: Path, old: Day, held: Iterable[TickRow], now_ms: int)
 
 
 def _keep_known(day: Day, track: SymbolDay) -> None:
-    """Writes what is known to be missing: a fresh file has nothing of it."""
+    """Marks all known gaps to be written again: a new file does not have them."""
     known = (*track.gaps, *track.lost, *([track.doubt] if track.doubt else []))
     day.dirty.update({open_gap.id: (track.symbol, open_gap, True) for open_gap in known})
 
 
 def _close_unknown(day: Day, written: Iterable[Gap]) -> None:
-    """A gap that is open in the file alone ended in a change that never reached the file."""
+    """Closes gaps that are open only in the file: they were closed before, but that change was not written."""
     for gap in written:
         track = day.tracks.get(gap.symbol)
         if gap.id in day.dirty or track is None or not track.patterned or (gap.from_seq or 0) < track.run_seq:
@@ -89,15 +89,17 @@ def _close_unknown(day: Day, written: Iterable[Gap]) -> None:
 
 
 def _close(day: Day, before: SymbolDay) -> None:
-    """What was known to be open is told anew, with other bounds."""
+    """Closes the old gaps of a rebuilt symbol, which has new gaps with other bounds."""
     for open_gap in (*before.gaps, *before.past, *before.lost, *([before.doubt] if before.doubt else [])):
         if open_gap.written and open_gap.id not in day.dirty:
             day.dirty[open_gap.id] = (before.symbol, open_gap, False)
 
 
 def _add_stored(path: Path, seqs: dict[str, dict[int, int]]) -> list[Gap]:
-    """Adds the sequences that a day's file has or has refused for good, with their times where they matter; returns
-    the gaps of known size that are open there."""
+    """Adds to `seqs` the sequences that a day's file has, and those of its rejected ticks.
+
+    Returns the open gaps of known size in the file.
+    """
     written = []
     with DayReader(path) as reader, reader.snapshot():
         for count in reader.symbols():
@@ -111,12 +113,12 @@ def _add_stored(path: Path, seqs: dict[str, dict[int, int]]) -> list[Gap]:
 
 
 def _rebuild_track(day: Day, before: SymbolDay, known: dict[int, int], now_ms: int) -> SymbolDay:
-    """One symbol from its stored sequences, up to the newest tick that was ever seen."""
+    """Rebuilds one symbol from its stored sequences, up to the newest tick that was seen."""
     track = replace(before, gaps=list(before.gaps), past=[], known=set(), proved=frozenset())
     if before.next <= 0:
         track.gaps, track.lost = [], LostGaps()
     if before.next <= 0 or before.run_seq:
-        # How much was lost is not known: all of the day may be, up to now or to the beginning of this run.
+        # How many ticks were lost is unknown: possibly all of the day, up to now or to the start of this run.
         start_ms = day.start_s * 1000
         end_ms = (before.run_seq >> 32) * 1000 if before.run_seq else before.to_ms - 1
         track.doubt = OpenGap(day.new_gap_id(), 0, 0, None, None, start_ms, end_ms, CAUSE_DAMAGED, now_ms)
@@ -140,7 +142,7 @@ def _rebuild_track(day: Day, before: SymbolDay, known: dict[int, int], now_ms: i
 
 
 def of_row(gap: Gap) -> OpenGap:
-    """A gap as its row in the file has it; a doubt has no counters."""
+    """The gap of a row of `gaps`. A doubt has no counters."""
     known = gap.missing is not None and gap.from_seq is not None and gap.to_seq is not None
     return OpenGap(
         gap.id,
@@ -157,7 +159,7 @@ def of_row(gap: Gap) -> OpenGap:
 
 
 def counters_of(track: SymbolDay, seqs: Iterable[int]) -> list[int]:
-    """The counters of these sequences in order, but for highest ones that leap and that nothing confirms."""
+    """The counters of these sequences in order. The highest ones are left out if they jump too far."""
     counters = sorted({seq & COUNTER_MASK for seq in seqs})
     while len(counters) > 1 and counters[-1] - max(counters[-2], track.next) > _LEAP:
         counters.pop()
@@ -165,10 +167,10 @@ def counters_of(track: SymbolDay, seqs: Iterable[int]) -> list[int]:
 
 
 def outliers_of(track: SymbolDay, seqs: Iterable[int], odd: Container[int]) -> list[int]:
-    """The sequences that follow no other one and that the next ones do not go on from: wrong numbers.
+    """The wrong sequences among `seqs`: they do not follow another sequence, and no later one follows them.
 
-    `odd` are those that the ticks' own times do not confirm. A track has come at least to the end of its gaps: the tick
-    that showed one is no outlier.
+    `odd` are the sequences that do not match the time of their tick. The counters up to the end of the known gaps are
+    taken as confirmed: the tick after a gap is not an outlier.
     """
     by_counter: dict[int, int] = {}
     for seq in seqs:
@@ -190,7 +192,7 @@ def outliers_of(track: SymbolDay, seqs: Iterable[int], odd: Container[int]) -> l
 
 
 def _is_beside(track: SymbolDay, seq: int) -> bool:
-    """Whether a counter lies in a gap, and its second is none of the gap's: it is not the tick that is missing."""
+    """Whether a counter is in a gap but its second is not: then it is not the missing tick."""
     counter, second = seq & COUNTER_MASK, seq >> 32
     open_gap = next((each for each in track.gaps if each.first <= counter <= each.last), None)
     if open_gap is None and (open_gap := track.lost.take(counter)) is not None:
@@ -209,14 +211,14 @@ def add_vanished(
     cause: str = CAUSE_DAMAGED,
     explained: Sequence[OpenGap] = (),
 ) -> bool:
-    """Adds a gap for each stretch of counters that is neither among these nor in a gap; whether rows have vanished.
+    """Adds a gap for each range of counters that is neither stored nor in a gap. Returns whether rows have vanished.
 
-    What lies in one of `explained`, by counter, has not vanished: it has its cause from there. Very many are one gap of
-    unknown size instead.
+    Counters inside a gap of `explained` have not vanished: their new gap has the cause of that gap. If there are too
+    many ranges, one gap of unknown size is added instead.
     """
     seconds = {seq & COUNTER_MASK: seq >> 32 for seq in seqs}
     first = track.run_seq & COUNTER_MASK if track.run_seq else 1
-    # What is accounted for, as first and last counter and their seconds, and the end of it all.
+    # The counters that are accounted for, as (first counter, last counter, their seconds), and an end marker.
     accounted = [(counter, counter, seconds[counter], seconds[counter]) for counter in counters if counter >= first]
     accounted += [
         (open_gap.first, open_gap.last, (open_gap.from_seq or 0) >> 32, (open_gap.to_seq or 0) >> 32)
@@ -228,7 +230,7 @@ def add_vanished(
     found: list[tuple[tuple[int, int], tuple[int, int]]] = []
     for low, high, low_s, high_s in sorted(accounted):
         if low >= track.next:
-            low, low_s = track.next, end_s  # noqa: PLW2901 - an unconfirmed counter above all: the day ends before it
+            low, low_s = track.next, end_s  # noqa: PLW2901 - an unconfirmed counter above all others is ignored
         if low > expected:
             found.append(((expected, low - 1), (before_s, low_s)))
         if high >= expected:
@@ -249,7 +251,7 @@ def add_vanished(
         for counters_of_one, why in _explain(between, explained):
             of_one = cause if why is None else why.cause
             if of_one == CAUSE_BEFORE_START and counters_of_one[0] > 1:
-                of_one = CAUSE_RESTART  # the day had begun: its file has what came before
+                of_one = CAUSE_RESTART  # the service was already running on that day: the file has earlier ticks
             open_gap = _between(day.new_gap_id(), counters_of_one, of_seconds, of_one, now_ms)
             vanished |= why is None
             day.dirty[open_gap.id] = (track.symbol, open_gap, True)
@@ -263,7 +265,7 @@ def add_vanished(
 
 
 def _explain(between: tuple[int, int], gaps: Sequence[OpenGap]) -> list[tuple[tuple[int, int], OpenGap | None]]:
-    """A stretch of counters, in parts: each with the gap that it lies in, None where there is none."""
+    """Splits a range of counters into parts, each with the gap that contains it, or None."""
     parts: list[tuple[tuple[int, int], OpenGap | None]] = []
     first, last = between
     for open_gap in gaps[max(0, bisect_right(gaps, first, key=first_counter) - 1) :]:
@@ -282,9 +284,9 @@ def _explain(between: tuple[int, int], gaps: Sequence[OpenGap]) -> list[tuple[tu
 
 
 def fill_stored(day: Day, track: SymbolDay, counters: Sequence[int], seqs: Iterable[int]) -> None:
-    """Ends gaps of known size whose ticks are among these counters, which ascend; what else they miss stays a gap.
+    """Removes the stored counters, given in ascending order, from the gaps of known size.
 
-    A part keeps the gap's cause, and the first of them its number.
+    The remaining parts of a gap keep its cause, and the first part keeps its id.
     """
     seconds: dict[int, int] = {}
     gaps, track.gaps = track.gaps, []
@@ -313,7 +315,7 @@ def fill_stored(day: Day, track: SymbolDay, counters: Sequence[int], seqs: Itera
 
 
 def _part(open_gap: OpenGap, first: int, last: int, seconds: dict[int, int]) -> OpenGap:
-    """What is left of a gap between two stored ticks, or between one and an end of it."""
+    """The part of a gap between two stored ticks, or between a stored tick and an end of the gap."""
     from_s, to_s = (open_gap.from_seq or 0) >> 32, (open_gap.to_seq or 0) >> 32
     low_s = from_s if first == open_gap.first else min(max(seconds[first - 1], from_s), to_s)
     high_s = to_s if last == open_gap.last else max(min(seconds[last + 1], to_s), low_s)

@@ -1,4 +1,4 @@
-"""What the service tells of itself once a second: live state, health lines, gaps. It reads the other parts.
+"""Reports of the running service: live state once a second, health lines, gap lines. It reads the other parts.
 
-Starts at heartbeat.py.
+Start reading at heartbeat.py.
 """

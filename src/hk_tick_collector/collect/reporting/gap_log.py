@@ -1,4 +1,4 @@
-"""What is told of gaps: log lines as their rows are committed, and the figures of the live state."""
+"""Log lines about gaps once their rows are committed, and the gap figures of the live state."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from hk_tick_collector.gaps.tracker import GapTracker
     from hk_tick_collector.model import Gap
 
-_ONE_BY_ONE: Final = 5  # so many lines a second; a reconnect may open a gap for each of 2,000 symbols
-_NAMED: Final = 20  # symbols at most in one line
+_ONE_BY_ONE: Final = 5  # most lines about single gaps; a reconnect may open a gap for each of 2,000 symbols
+_NAMED: Final = 20  # most symbols in one line
 
 
 class Summary(TypedDict):
-    """The fields of the live state that this module knows."""
+    """The fields of the live state that this module provides."""
 
     gaps_healing: int
     ticks_healing: int
@@ -38,7 +38,7 @@ class Summary(TypedDict):
 
 
 class GapLog:
-    """Reads gaps, healer and writer; call `tell` about once a second."""
+    """Reads the tracker, the backfill plan and the writer. Call `log_due` about once a second."""
 
     def __init__(
         self, tracker: GapTracker, plan: BackfillPlan, current_writer: CurrentWriter, now_ms: Callable[[], int]
@@ -48,10 +48,10 @@ class GapLog:
         self._current_writer = current_writer
         self._now_ms = now_ms
 
-    def tell(self) -> None:
-        """Logs the gaps that opened or closed since the last call: each, or their sum when they are many."""
+    def log_due(self) -> None:
+        """Logs the gaps that opened or closed since the last call: one line each, or one line for all if many."""
         events = self._current_writer.writer.pop_gap_events()
-        self._tell_rules()
+        self._log_rules()
         for name, gaps in (
             ("gap_opened", [gap for gap in events if gap.status == GAP_OPEN]),
             ("gap_closed", [gap for gap in events if gap.status != GAP_OPEN]),
@@ -62,8 +62,8 @@ class GapLog:
             else:
                 _log_sum(name, gaps)
 
-    def _tell_rules(self) -> None:
-        """What was found of the rule of symbols' sequences, one line for each kind."""
+    def _log_rules(self) -> None:
+        """Logs the tracker's findings about the sequences of symbols, one line for each kind."""
         found: dict[str, list[tuple[str, int]]] = {}
         while self._tracker.known.events:
             symbol, what, seq = self._tracker.known.events.popleft()
@@ -80,14 +80,14 @@ class GapLog:
                 log.warning("sequence_rule_broken", why=what, **facts)
 
     def summary(self) -> Summary:
-        """How many gaps may still heal, what was lost lately, and the outage budget."""
-        healing = [open_gap.missing or 0 for _, open_gap in self._tracker.known.open_gaps() if not open_gap.final]
+        """How many gaps may still be filled, what was lost in the last 15 minutes, and the outage budget."""
+        fillable = [open_gap.missing or 0 for _, open_gap in self._tracker.known.open_gaps() if not open_gap.final]
         lost = self._tracker.known.losses.since(self._now_ms() - LATELY_MS)
         symbol, rate = self._plan.busiest() or ("", 0.0)
         budget_s = round(WINDOW_ROWS / rate, 1) if rate else None
         return Summary(
-            gaps_healing=len(healing),
-            ticks_healing=sum(healing),
+            gaps_healing=len(fillable),
+            ticks_healing=sum(fillable),
             gaps_lost_lately=lost.gaps,
             ticks_lost_lately=lost.ticks,
             ticks_lost=self._tracker.known.losses.ticks,

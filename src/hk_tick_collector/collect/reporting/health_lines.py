@@ -1,4 +1,4 @@
-"""The health lines of the log, and what `systemctl status` shows of them.
+"""The health lines of the log, and their values for `systemctl status`.
 
 Enters: figures, OpenD's state, the queue, the live state. Leaves: log lines.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class HealthLines:
-    """Told every HEALTH_INTERVAL_SEC."""
+    """The lines that are logged every HEALTH_INTERVAL_SEC."""
 
     def __init__(
         self, options: ServiceOptions, stats: Stats, opend: OpenDState, queue: TickQueue, live: LiveState
@@ -35,7 +35,7 @@ class HealthLines:
         self._live = live
 
     def trouble(self) -> dict[str, str]:
-        """Why the link is away, what the writer waits for, which days are held: the first questions of an operator."""
+        """Why the connection is down, what OpenD reports, what the writer waits for, which days are held."""
         link = "" if self._opend.connected else self._opend.link_reason
         named = {
             "link": link,
@@ -46,11 +46,11 @@ class HealthLines:
         return {part: why for part, why in named.items() if why}
 
     def _opend_trouble(self) -> str:
-        """What OpenD told of itself and did not take back: it is connected, and gives no ticks."""
+        """The trouble that OpenD reported, while it is connected; empty without any."""
         return ",".join(self._opend.trouble) if self._opend.connected else ""
 
     def health(self) -> dict[str, object]:
-        """What the health line says, and `systemctl status` with it."""
+        """The values of the health line, also used for `systemctl status`."""
         stats, queue = self._stats, self._queue
         behind_s = lag_s(self._live.latest, now_ms()) if self._live.latest else None
         return {
@@ -73,12 +73,12 @@ class HealthLines:
         }
 
     def _copying(self) -> dict[str, str]:
-        """Since when a copy of the day is being made by somebody, while it is."""
+        """Since when another program is making a copy of the day file; empty when none is."""
         since_ms = self._stats.copy_since_ms
         return {} if since_ms is None else {"copying_since": f"{market.hkt(since_ms):%H:%M:%S}"}
 
     def log(self) -> None:
-        """Writes them."""
+        """Logs the lines."""
         commits = self._live.pop_commits()
         stats, queue = self._stats, self._queue
         log.info("health", **self.health())
@@ -103,5 +103,5 @@ class HealthLines:
         )
 
     def _power_cut_bytes(self) -> int:
-        """What a power cut may cost of what is committed: the WAL, where only a checkpoint syncs it."""
+        """How many committed bytes a power cut can lose: the WAL, if only a checkpoint syncs it."""
         return self._stats.wal_bytes if self._synchronous == "NORMAL" else 0

@@ -1,6 +1,7 @@
-"""The clock beside the data's way: the live state every second, health lines every interval, systemd's watchdog fed.
+"""The heartbeat: writes the live state every second, logs the health lines, and notifies systemd's watchdog.
 
-Enters: the live state, duties of others that are due once a second. Leaves: `status.json`, log lines, word to systemd.
+Enters: the live state, duties of other parts that are due once a second. Leaves: `status.json`, log lines,
+notifications to systemd.
 """
 
 from __future__ import annotations
@@ -32,16 +33,16 @@ if TYPE_CHECKING:
     from .live_state import LiveState
 
 _LOG_EVERY_S: Final = 60.0
-_READY_S: Final = 20.0  # systemd hears of readiness at the latest then, also with OpenD away
-_STATUS_BEATS: Final = 5  # so many seconds lie between two lines for `systemctl status`
-# An event loop that does not beat for so long has the stacks of all threads logged, before the unit's watchdog bites.
+_READY_S: Final = 20.0  # systemd is told that the service is ready after this time, even if OpenD is away
+_STATUS_BEATS: Final = 5  # seconds between two status lines for systemd
+# If the event loop is blocked this long, the stacks of all threads are logged, before systemd's watchdog kills us.
 _LOOP_STUCK_S: Final = 20
 
 
 class Heartbeat:
-    """Beats once a second; `state` is what it tells of the service.
+    """Beats once a second. `state` is the state of the service in the live state.
 
-    `duties` are called before each beat while the service runs, in their order; a StoreError of theirs ends it.
+    `duties` are called in order before each beat while the service runs. If one raises StoreError, the service ends.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Heartbeat:
     ) -> None:
         self.state = "running"
         self.memory = MemoryGuard()
-        self.listeners: list[Callable[[LiveStatus], None]] = []  # told the live state of every second; none may wait
+        self.listeners: list[Callable[[LiveStatus], None]] = []  # called each second; must not block
         self._health_interval_s = options.health_interval_s
         self._live = live
         self._lines = lines
@@ -69,7 +70,7 @@ class Heartbeat:
         self._short_of_descriptors = log.Repeated(_LOG_EVERY_S)
 
     async def run(self) -> None:
-        """Beats until cancelled; ends with StoreError when a duty does or memory runs out."""
+        """Beats until cancelled. Raises StoreError when a duty does, or when memory runs out."""
         try:
             await self._beat_for_ever()
         finally:
@@ -81,7 +82,9 @@ class Heartbeat:
         health_s = started_s + min(1.0, self._health_interval_s)  # the first health line comes at once
         for beats in range(1, sys.maxsize):
             if self.state == "running" and self.memory.short():
-                raise StoreError("memory runs out: RLIMIT_AS is nearly met", hint="free -m; raise LimitAS= of the unit")
+                raise StoreError(
+                    "memory runs out: RLIMIT_AS is nearly reached", hint="free -m; raise LimitAS= of the unit"
+                )
             for duty in self._duties if self.state == "running" else ():
                 duty()
             self.beat()
@@ -92,10 +95,10 @@ class Heartbeat:
             await asyncio.sleep(max(0.0, started_s + beats - loop.time()))
 
     def beat(self) -> None:
-        """Takes the measures of one second and has the live state written."""
-        self._gaps.tell()
+        """Has the live state of this second written, and writes the log lines that are due."""
+        self._gaps.log_due()
         status = self._live.take(self.state)
-        self._tell_of_descriptors(status)
+        self._check_descriptors(status)
         self._status.put(status)
         for listener in self.listeners:
             listener(status)
@@ -104,15 +107,15 @@ class Heartbeat:
         """Waits until the live state is written, at most until `until_s` of the monotonic clock."""
         self._status.wait(until_s)
 
-    def _tell_of_descriptors(self, status: LiveStatus) -> None:
+    def _check_descriptors(self, status: LiveStatus) -> None:
         short = descriptors_short(status)
         held_back = self._short_of_descriptors.allow(time.monotonic()) if short else None
         if held_back is not None:
             log.error("descriptors_short", open=status.descriptors, limit=status.descriptors_limit, repeats=held_back)
 
     def _notify(self, up_s: float, beats: int) -> None:
-        """Reaching this place means: the loop turns, and the writer is supervised."""
-        with suppress(RuntimeError):  # no thread can be had: what it would tell is not worth an end
+        """Notifies systemd. Reaching this line shows that the event loop runs and the duties have been called."""
+        with suppress(RuntimeError):  # no thread can be started: the stack dump is not important enough to fail
             faulthandler.dump_traceback_later(_LOOP_STUCK_S, exit=False)
         self._notifier.alive()
         if self.state == "running" and beats % _STATUS_BEATS == 1:

@@ -1,4 +1,4 @@
-"""The live state of one second, made of what every part knows.
+"""Creates the live state of one second from the figures of all parts.
 
 Enters: figures, OpenD's state, the queue. Leaves: LiveStatus.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.collect.opend_state import OpenDState
     from hk_tick_collector.collect.options import ServiceOptions
     from hk_tick_collector.collect.writing.current_writer import CurrentWriter
-    from hk_tick_collector.collect.writing.handover import Commit
+    from hk_tick_collector.collect.writing.thread_handover import Commit
     from hk_tick_collector.stats import Stats
 
     from .gap_log import GapLog
@@ -47,7 +47,7 @@ _COUNTED_LATELY: Final = (
     "protocol_errors",
     "skipped_messages",
 )
-# What the live state tells by the name that it has where it comes from.
+# Fields that have the same name in the live state and in their source.
 _OF_STATS: Final = (
     "drift_s",
     "symbols",
@@ -131,7 +131,7 @@ _OF_STORING: Final = (
 
 
 class LiveState:
-    """`latest` is what was told last."""
+    """Creates LiveStatus objects. `latest` is the last one."""
 
     def __init__(
         self,
@@ -158,14 +158,14 @@ class LiveState:
         self._stored_before = 0
         self._counted = deque([self._counts()], maxlen=_LATELY_BEATS)
         self._disk_waits_ms: deque[int] = deque(maxlen=_MINUTE)
-        self._recent: deque[Commit] = deque(maxlen=1000)  # commits for the live view's percentiles
-        self._interval: list[Commit] = []
-        self._trading_since_ms: int | None = None  # in one state of the market: an auction is no session
+        self._recent: deque[Commit] = deque(maxlen=1000)  # commits for the percentiles
+        self._interval: list[Commit] = []  # commits since the last health lines
+        self._trading_since_ms: int | None = None  # start of the current trading state
         self._trading_state: int | None = None
         self._ticks_expected_since_ms: int | None = None
 
     def take(self, state: str) -> LiveStatus:
-        """Takes the measures of one second; `state` is the service's own."""
+        """Measures one second and returns the new live state. `state` is the state of the service."""
         stats = self._stats
         commits = self._current_writer.writer.pop_commits()
         self._recent.extend(commits)
@@ -185,7 +185,7 @@ class LiveState:
 
     @property
     def rows_per_min(self) -> int:
-        """Rows that were stored within the last minute."""
+        """Rows stored within the last minute."""
         return sum(self._per_second)
 
     def _trading(self) -> bool:
@@ -204,12 +204,12 @@ class LiveState:
             self._ticks_expected_since_ms = now_ms()
 
     def market_state(self) -> str:
-        """The market's state in words; `unknown` where OpenD did not tell it lately."""
+        """The name of the market's state; `unknown` if OpenD has not reported it recently."""
         state = self._opend.market_state if self._opend.state_told else None
         return "unknown" if state is None else market.state_name(state)
 
     def _day_kind(self) -> str:
-        """Today's kind in OpenD's calendar, by OpenD's date; empty before it has been asked."""
+        """The kind of today in OpenD's calendar, by OpenD's date; empty while the calendar is unknown."""
         moment_ms, calendar = self._opend.opend_time_ms, self._opend.calendar
         if not calendar or moment_ms is None:
             return ""
@@ -268,18 +268,18 @@ class LiveState:
         return tuple(getattr(self._stats, name) for name in _COUNTED_LATELY)
 
     def _grown_lately(self) -> dict[str, Any]:
-        """By how much the counters have grown within the last quarter of an hour."""
+        """The increase of the counters within the last 15 minutes."""
         growth = zip(_COUNTED_LATELY, self._counts(), self._counted[0], strict=True)
         return {f"{name}_lately": now - before for name, now, before in growth}
 
     def _stopped_lately(self) -> list[str]:
-        """Symbols whose pushes were found to have stopped, the first one first."""
+        """Symbols whose pushes were found to be stopped within the last 15 minutes, in order of finding."""
         since_ms = now_ms() - LATELY_MS
         return [symbol for symbol, found_ms in self._stats.pushes_stopped.items() if found_ms > since_ms]
 
 
 def percentile(values: list[float], percent: int) -> float | None:
-    """The value below which so many percent are; None of none."""
+    """The value below which `percent` percent of the values are; None for no values."""
     if not values:
         return None
     ordered = sorted(values)
@@ -287,9 +287,9 @@ def percentile(values: list[float], percent: int) -> float | None:
 
 
 def _descriptors() -> tuple[int | None, int]:
-    """How many descriptors this process has open, and how many it may have; at least as many when none is left."""
+    """How many descriptors this process has open, and its limit. When none is left, both are the limit."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     try:
-        return len(os.listdir("/proc/self/fd")) - 1, limit  # noqa: PTH208 - names are enough; one is this look's own
+        return len(os.listdir("/proc/self/fd")) - 1, limit  # noqa: PTH208 - names are enough; minus the one of this listing
     except OSError as error:
         return limit if error.errno == errno.EMFILE else None, limit

@@ -1,4 +1,4 @@
-"""The writer thread, its day files, and what gets it going again when it is stuck.
+"""The writer thread, its day files, and the recovery of a blocked writer thread.
 
-Enters: rows of `buffer`. Leaves: committed transactions. Starts at writer.py.
+Enters: rows of `buffer`. Leaves: committed transactions. Start reading at writer.py.
 """

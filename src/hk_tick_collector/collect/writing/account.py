@@ -1,7 +1,7 @@
-"""What became of rows, counted and told: stored, duplicate, or rejected by the writer.
+"""Counts and logs the results of the writer's rows: stored, duplicate or rejected.
 
-Enters: committed and refused rows. Leaves: Stats, log lines, the outcomes for the event loop. For the writer's thread
-alone.
+Enters: committed and rejected rows. Leaves: Stats, log lines, results for the event loop. Only the writer thread uses
+this module.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import time
 from typing import TYPE_CHECKING
 
 from hk_tick_collector import log, market
-from hk_tick_collector.collect.buffer.rejections import Refused, Rejections, Tally
+from hk_tick_collector.collect.buffer.rejection_log import Refused, Rejections, Tally
 from hk_tick_collector.model import PUSH_BACKFILL, Tick, push_type_of, recv_ts_ms_of, seq_of, symbol_of
 from hk_tick_collector.store.faults import DISK_ERRORS
 from hk_tick_collector.store.query import DayReader, path_of
 
-from .handover import Commit
+from .thread_handover import Commit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from hk_tick_collector.stats import Stats
     from hk_tick_collector.store.dayfile import Written
 
-    from .handover import Handover
+    from .thread_handover import Handover
 
 
 class Account:
-    """Of one writer. `now_ms` is the wall clock in UTC epoch ms."""
+    """The counts of one writer. `now_ms` is the wall clock in UTC epoch ms."""
 
     def __init__(self, stats: Stats, handover: Handover, data_root: Path, now_ms: Callable[[], int]) -> None:
         self._stats = stats
@@ -38,10 +38,10 @@ class Account:
         self._now_ms = now_ms
         self._rejections = Rejections(time.monotonic)
         self._refused = Refused()
-        self._conflicts, self._unnumbered = Tally(), Tally()  # ticks under whose key another one is stored
+        self._conflicts, self._unnumbered = Tally(), Tally()  # ticks whose key a different stored tick has
 
     def committed(self, day: int, rows: list[TickRow], written: Written, took_s: float) -> None:
-        """Rows of a day were committed; `took_s` from BEGIN to the return of COMMIT."""
+        """Counts committed rows of a day. `took_s` is the time from BEGIN to the return of COMMIT."""
         stats, now_ms = self._stats, self._now_ms()
         stats.stored += written.stored
         stats.duplicate += written.duplicate
@@ -56,10 +56,10 @@ class Account:
         for what in written.mended:
             log.warning("day_schema_mended", day=market.day_name(day), what=what)
         self._note_conflicts(market.day_name(day), written.conflicts)
-        self._rejections.tell()
+        self._rejections.log_due()
 
     def refused(self, day: int, rows: list[TickRow]) -> tuple[int, int]:
-        """Ticks of a finished day: those it has are duplicates, the others are rejected; how many are which."""
+        """Counts ticks of a sealed day: stored ones are duplicates, the others are rejected. Returns both numbers."""
         name = market.day_name(day)
         try:
             with DayReader(path_of(self._data_root, name)) as reader:
@@ -70,7 +70,7 @@ class Account:
         backfilled = [row for row in late if push_type_of(row) == PUSH_BACKFILL]
         pushed = [row for row in late if push_type_of(row) != PUSH_BACKFILL] if backfilled else late
         self._reject("sealed_day", name, pushed)
-        # OpenD's latest ticks of a quiet symbol reach back to days that are over: nobody missed them.
+        # OpenD's latest ticks of a quiet symbol include ticks of finished days: these were not missing.
         if backfilled:
             self._rejections.count("sealed_day_backfill", map(symbol_of, backfilled))
         self._note_conflicts(name, conflicts)
@@ -80,7 +80,7 @@ class Account:
         return duplicate, len(late) + len(conflicts)
 
     def _note_conflicts(self, day: str, rows: Sequence[TickRow]) -> None:
-        """Ticks under whose key another one is stored: that was first and stays, these are rejected."""
+        """Counts ticks that are rejected because a different tick with the same key is stored."""
         stats = self._stats
         news = self._refused.rows(rows)
         stats.rejected_again += len(rows) - len(news)
@@ -103,7 +103,7 @@ class Account:
             stats.no_sequence_most, stats.no_sequence_most_ticks = self._unnumbered.most()
 
     def _reject(self, cause: str, day: str, rows: Sequence[TickRow]) -> None:
-        """Tells of rejected ticks: the first of a cause whole, the others as a count."""
+        """Logs rejected ticks: the first ones of a cause in full, the others as a count."""
         whole = self._rejections.whole(cause, len(rows))
         for row in rows[:whole]:
             log.warning("tick_rejected", cause=cause, day=day, **Tick(*row)._asdict())

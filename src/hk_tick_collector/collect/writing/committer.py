@@ -1,7 +1,7 @@
-"""One transaction for one day, however often that must be tried.
+"""Commits one transaction for one day, and repeats it until it succeeds.
 
-Enters: what belongs to a day. Leaves: it is committed, refused for good, or held for its day's file. A commit whose
-error hid that it had happened is recognised. For the writer's thread alone.
+Enters: rows and changes of a day. Leaves: they are committed, rejected, or held for their day's file. If a commit
+succeeded although it returned an error, this is detected. Only the writer thread uses this module.
 """
 
 from __future__ import annotations
@@ -30,20 +30,22 @@ if TYPE_CHECKING:
     from .trouble import Trouble
     from .waiting_days import WaitingDays
 
-_IN_MEMORY_S: Final = 1.0  # ticks that wait longer for a lock are spooled
+_IN_MEMORY_S: Final = 1.0  # ticks that wait longer than this for a lock are spooled
 
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What other threads ask of the writer's."""
+    """Requests of other threads to the writer thread."""
 
-    closing: Event = field(default_factory=Event)  # commit what there is, and end
-    give_up: Event = field(default_factory=Event)  # begin no other commit
-    reopen: Event = field(default_factory=Event)  # open every file anew before the next
+    closing: Event = field(default_factory=Event)  # commit the remaining rows and end
+    give_up: Event = field(default_factory=Event)  # do not start another commit
+    reopen: Event = field(default_factory=Event)  # open every file again before the next commit
 
 
 class Committer:
-    """`unfiled` has links and counts that wait for a file, `took_s` is how long the last commit of ticks took."""
+    """Commits batches. `unfiled` has connections and counts that wait for a file; `took_s` is the duration of the last
+    commit of ticks.
+    """
 
     def __init__(
         self,
@@ -64,15 +66,15 @@ class Committer:
         self._account = account
         self._orders = orders
         self._now_ms = now_ms
-        self._attempted: dict[int, Written] = {}  # by day: what its last transaction did, also when its commit raised
+        self._attempted: dict[int, Written] = {}  # day → the result of its last transaction, also if the commit raised
 
     def commit(
         self, day: int, part: Part, *, on_disk: bool = False, was_held: bool = False, more: Batch | None = None
     ) -> bool:
-        """Stores what belongs to one day, however often that must be tried; False when the service gives up instead.
+        """Commits a part of one day, and repeats that until it succeeds. Returns False only if `give_up` is set.
 
-        Where the day's own file is at fault it is held, and other days go on: that is no failure. `more` has what
-        goes with it beside ticks and their gaps.
+        If only this day's file cannot be written, the part is held and True is returned, so that other days continue.
+        `more` has content of the transaction other than ticks and their gaps.
         """
         attempt = 0
         while not self._orders.give_up.is_set():
@@ -97,7 +99,7 @@ class Committer:
                     return True
                 self.note_trouble(day, error, attempt)
                 if diagnose(error)[0] == "busy":
-                    self._queue.wait_safely(_IN_MEMORY_S)  # somebody else's lock may last: on disk it costs no tick
+                    self._queue.wait_safely(_IN_MEMORY_S)  # another program's lock may last long
                 self._orders.give_up.wait(backoff_s(attempt))
             else:
                 if is_home:
@@ -114,21 +116,21 @@ class Committer:
         return False
 
     def _batch(self, part: Part, more: Batch | None, *, is_home: bool, was_held: bool) -> Batch:
-        """With links and counts that wait for a file, where that is the day's to take."""
+        """The batch of a part. The home day's batch also gets the connections and counts that wait for a file."""
         waiting = self._queue.waiting_rows - was_held * len(part.rows) if is_home else 0
         batch = replace(self.unfiled if is_home else Batch(), **part._asdict(), waiting=waiting)
         return replace(batch, reconciled=more.reconciled, beside=more.beside, meta=more.meta) if more else batch
 
     def has_unfiled(self) -> bool:
-        """Whether links or counts wait for a file."""
+        """Whether connections or counts wait for a file."""
         held = self.unfiled
         return bool(held.links or held.rejected or held.duplicate or held.dropped)
 
     def _write(self, day: int, file: DayFile, batch: Batch) -> Written:
-        """One transaction; recognises a commit whose error hid that it had happened."""
+        """Writes one transaction. If the last attempt was committed despite its error, returns the result of that."""
         known = self._days.known[day]
         if file.ledger.commits == known.commits + 1:
-            written = self._attempted[day]  # its own words, from before the commit
+            written = self._attempted[day]  # recorded before that commit
         else:
             try:
                 written = file.write(batch, self._now_ms())
@@ -139,23 +141,23 @@ class Committer:
         return written
 
     def _hold(self, day: int, part: Part, error: Exception, *, on_disk: bool, was_held: bool) -> bool:
-        """Has rows wait for the file of their day alone; False when there is no place for them."""
+        """Lets rows wait for the file of their day. Returns False when there is no space for them."""
         if not was_held and not self._held.hold(day, part, on_disk=on_disk):
             return False
         self._held.fail(day, error, len(part.rows))
         if was_held:
-            self._held.hold(day, Part.of([]), on_disk=False)  # what waited in memory for its turn will wait longer
+            self._held.hold(day, Part.of([]), on_disk=False)  # spools the rows of the day that are in memory
         self._days.abandon(day)
         self._trouble.forget_day(day)
         return True
 
     def _note_held(self, day: int, rows: list[TickRow], *, was_held: bool) -> None:
-        """Rows that were held are committed, or refused for good."""
+        """Records that held rows are committed or rejected."""
         if was_held and not self._orders.give_up.is_set() and self._held.done(day, len(rows)):
             self._days.on_fresh(day)
 
     def note_trouble(self, day: int, error: Exception, attempt: int) -> None:
-        """An error that is waited out; the file is opened anew where its connection may not survive it."""
+        """Records an error after which the writer waits and retries. Closes the file if its connection is unusable."""
         if diagnose(error)[1]:
             self._days.abandon(day)
         self._trouble.note(day, error, attempt)

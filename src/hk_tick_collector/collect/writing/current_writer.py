@@ -1,4 +1,4 @@
-"""The writer's seat: whoever writes now sits here. A writer that is stuck beyond help is replaced by a new one."""
+"""Holds the current writer, and replaces it by a new one when it is blocked and does not recover."""
 
 from __future__ import annotations
 
@@ -14,54 +14,54 @@ if TYPE_CHECKING:
     from hk_tick_collector.collect.buffer.tick_queue import TickQueue
     from hk_tick_collector.model import Reconciled
 
-    from .handover import Beside
+    from .thread_handover import Beside
     from .writer import Writer
 
 
 class CurrentWriter:
-    """Holds the writer in office.
+    """`writer` is the current writer.
 
-    `appoint(n, on_fresh)` makes the n-th writer of this run, not yet started. `fresh_days` collects the days whose
-    damaged file a writer set aside: somebody must look what the fresh one lacks.
+    `create(n, on_fresh)` creates the n-th writer of this run, not yet started. `fresh_days` collects the days whose
+    damaged file was replaced by a new one: RecountDays rebuilds them.
     """
 
-    def __init__(self, queue: TickQueue, appoint: Callable[[int, Callable[[int], None]], Writer]) -> None:
+    def __init__(self, queue: TickQueue, create: Callable[[int, Callable[[int], None]], Writer]) -> None:
         self.fresh_days: deque[int] = deque()
         self._queue = queue
-        self._appoint = appoint
+        self._create = create
         self._count = 1
         self._retired: list[Writer] = []
-        self.writer = appoint(1, self.fresh_days.append)
+        self.writer = create(1, self.fresh_days.append)
 
     @property
-    def haunted(self) -> bool:
-        """Whether a writer that was replaced still hangs on: the lock that the new one meets may be its."""
+    def retired_is_alive(self) -> bool:
+        """Whether the thread of a replaced writer still runs: it may hold the lock that the new writer waits for."""
         return any(writer.alive for writer in self._retired)
 
     def demand_alive(self) -> None:
-        """Raises StoreError when the thread of the writer in office has ended."""
+        """Raises StoreError when the thread of the current writer has ended."""
         if not self.writer.alive:
             raise StoreError("the writer thread has ended")
 
     def replace(self) -> None:
-        """A new writer goes on with what the old one had taken.
+        """Starts a new writer, which continues with the rows that the old one had taken.
 
-        The old thread may wake up and finish its last commit: the key of the table keeps each tick once, and each
-        writer has a row of its own in the ledger.
+        The old thread may still complete its last commit. The primary key of `ticks` then prevents duplicates, and each
+        writer has its own row in the ledger.
         """
         old, self._count = self.writer, self._count + 1
         old.retire()
         self._retired.append(old)
         self._queue.give_back()
-        self.writer = self._appoint(self._count, self.fresh_days.append)
+        self.writer = self._create(self._count, self.fresh_days.append)
         self.writer.take_over(old)
         self.writer.start()
         log.error("writer_replaced", writers=self._count)
 
     def keep_beside(self, beside: Beside) -> None:
-        """Has the writer in office store rows of the predecessor beside the ticks of a day."""
+        """Lets the current writer store rows of the predecessor that are not ticks."""
         self.writer.keep_beside(beside)
 
     def reconcile(self, day: int, rows: list[Reconciled]) -> None:
-        """Has the writer in office store the rows of a reconciliation."""
+        """Lets the current writer store the rows of a reconciliation."""
         self.writer.reconcile(day, rows)

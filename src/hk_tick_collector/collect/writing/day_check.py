@@ -1,8 +1,8 @@
-"""The thorough check of a finished day before it is sealed, in a thread of its own: it may last as long as the file is
-long, and the writer's thread has today's ticks to store.
+"""The full check of a finished day before it is sealed. It runs in a separate thread, because it takes long for a large
+file and the writer thread must store today's ticks.
 
-Enters: the path of a file that nobody writes. Leaves: whether it may be sealed. A day that gets ticks meanwhile has its
-check ended, and is checked again later.
+Enters: the path of a file that is not being written. Leaves: whether it may be sealed. If the day gets a tick
+meanwhile, the check is cancelled and made again later.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.store.dayfile import StoreOptions
 
-_CANCEL_S: Final = 5.0  # an interrupt takes effect within moments, unless the disk does not answer
+_CANCEL_S: Final = 5.0  # an interrupt takes effect at once, unless the disk hangs
 
 
 class DayCheck:
-    """One check, begun at once. `day` is the number of the day; `passed` and `error` are its end, once `done`."""
+    """One check, started at once. `day` is the number of the day; `passed` and `error` are the result once `done`."""
 
     def __init__(self, path: Path, day: int, options: StoreOptions) -> None:
         self.path = path
@@ -38,12 +38,12 @@ class DayCheck:
         self._thread.start()
 
     def done(self, wait_s: float = 0.0) -> bool:
-        """Whether it has ended, within so many seconds."""
+        """Waits up to `wait_s` and returns whether the check has ended."""
         self._thread.join(wait_s)
         return not self._thread.is_alive()
 
     def cancel(self) -> None:
-        """Ends it: the file is wanted."""
+        """Cancels the check, because the file is needed."""
         self._cancelled = True
         if self._interrupt is not None:
             self._interrupt()
@@ -58,6 +58,6 @@ class DayCheck:
             self.passed = check_day(self.path, self._options, self._opened)
         except DISK_ERRORS as error:
             self.error = None if self._cancelled else error
-        except Exception as bug:  # noqa: BLE001 - the thread's boundary: the day stays as it is
+        except Exception as bug:  # noqa: BLE001 - the thread's boundary: the day is not sealed
             log.bug("bug", bug)
             self.error = bug

@@ -1,4 +1,4 @@
-"""Whose fault an error is: that of one day's file, or of the disk and so of every file."""
+"""Decides whether an error affects the file of one day or, because it comes from the disk, every file."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hk_tick_collector.store.query import DayReader
 if TYPE_CHECKING:
     from pathlib import Path
 
-# What concerns every file, whichever met it first: a right that only one file lacks is seen in the file itself. An
-# interrupt is the watchdog's.
+# Causes that affect one file, and causes that affect every file. A missing right of a single file is detected by its
+# mode instead. An interrupt comes from the watchdog.
 _OF_THE_FILE: Final = ("foreign_file", "predecessor_file", "schema_changed", "sealed_early")
 _OF_THE_DISK: Final = {
     "disk_full",
@@ -26,15 +26,15 @@ _OF_THE_DISK: Final = {
     "interrupted",
 }
 OF_RIGHTS: Final = {"no_permission", "cannot_open", "read_only"}
-# What ends when the file is opened anew, if it ends; and then the file is at fault.
+# Causes that may end when the file is opened again. If they do not, they affect only this file.
 _OF_THE_FILE_WHEN_REPEATED: Final = {"damaged", "schema_changed"}
 
 
 def concerns_one_file(error: Exception, path: Path, *, is_today: bool, attempt: int) -> bool:
-    """Whether an error concerns the file of this day and no other. `attempt` counts from 1.
+    """Whether an error affects only the file of this day. `attempt` counts from 1.
 
-    An error of another day than today that may be the disk's is taken for the file's: if it is the disk's, today's file
-    meets it too.
+    If the cause may be the file or the disk, and the day is not today, the file is assumed to be the cause. If it is
+    the disk, today's file will have the same error.
     """
     cause = diagnose(error)[0]
     if cause in _OF_THE_FILE or _is_read_only(path) or _is_in_the_way(path):
@@ -45,7 +45,7 @@ def concerns_one_file(error: Exception, path: Path, *, is_today: bool, attempt: 
 
 
 def refuse_predecessors(path: Path) -> None:
-    """Raises PredecessorFileError for a file of the predecessor, which need not be ours to write."""
+    """Raises PredecessorFileError for a file of the predecessor, also when we may not write it."""
     try:
         with DayReader(path):
             pass
@@ -56,8 +56,9 @@ def refuse_predecessors(path: Path) -> None:
 
 
 def _is_in_the_way(path: Path) -> bool:
-    """Whether something that is no file, or none that we may write, is where a day's file or what SQLite keeps beside
-    it belongs, while new files can be made there."""
+    """Whether the path of a day's file, or of one of SQLite's files beside it, is not a regular file or not writable,
+    although we may create files in the directory.
+    """
     if not os.access(path.parent, os.R_OK | os.W_OK | os.X_OK):
         return False
     draft = path.with_name(f".{path.name}.new")
@@ -83,6 +84,6 @@ def _is_read_only(path: Path) -> bool:
 
 
 def is_finished(path: Path) -> bool:
-    """Whether a file says itself that its day is over."""
+    """Whether a file is marked as sealed in its own `meta` table."""
     with DayReader(path) as reader:
         return reader.is_sealed()

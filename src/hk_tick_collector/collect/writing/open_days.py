@@ -1,6 +1,6 @@
-"""The day files that are open now: opened when a tick or a new day asks for them, closed, sealed and set aside.
+"""The open day files: opened when a tick or a new day needs them, closed, sealed, and set aside when damaged.
 
-Enters: days. Leaves: DayFiles to write to. For the writer's thread alone, but for `interrupt`.
+Enters: day numbers. Leaves: DayFiles to write to. Only the writer thread uses this module, except for `interrupt`.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from hk_tick_collector.stats import Stats
     from hk_tick_collector.store.dayfile import StoreOptions
 
-# So many files are open at most, three descriptors each: today's, yesterday's, and those of ticks with other dates.
+# Most open files, three descriptors each: today's, yesterday's, and those of ticks with other dates.
 MOST_FILES: Final = 4
-_IDLE_FILE_MS: Final = 10 * 60_000  # the file of another day is made a plain one after so long without a tick
-_OTHERS_BUSY_MS: Final = 100  # so long a lock on the file of another day is waited for at once: today's ticks wait too
-_NAMES_HELD_S: Final = 1.0  # so long an import that gives files other names is waited for: milliseconds, rightly
+_IDLE_FILE_MS: Final = 10 * 60_000  # the file of another day is closed, as a plain file, this long after its last tick
+_OTHERS_BUSY_MS: Final = 100  # how long a lock on another day's file is waited for; today's ticks wait meanwhile
+_NAMES_HELD_S: Final = 1.0  # how long to wait for an import that is renaming files, which takes milliseconds
 _LEAVE_ALONE: Final = "copy day files, never move or remove one that is being written"
 _AHEAD_MS: Final = 2 * 3_600_000  # how far this host's clock may be behind the exchange's
 
@@ -47,9 +47,8 @@ _AHEAD_MS: Final = 2 * 3_600_000  # how far this host's clock may be behind the 
 class OpenDays:
     """The files of the writer, by day number.
 
-    `on_fresh` is called with a day whose file was damaged and set aside, or taken away, so that a fresh one is begun.
-    `known` holds what is known to be committed in each day: a file that is opened anew after an error may turn out to
-    have more.
+    `on_fresh` is called with a day whose file was damaged and set aside, or removed, so that a new one is created.
+    `known` has the ledger of each day after its last known commit. After an error, the file may have one commit more.
     """
 
     def __init__(
@@ -60,27 +59,27 @@ class OpenDays:
         self._stats = stats
         self._clock = clock
         self._now_ms = clock.now_ms
-        self._newest_day, self._newest_ts_ms = "", 0  # of those that are not too early
+        self._newest_day, self._newest_ts_ms = "", 0  # of the days that are not too early
         self.on_fresh = on_fresh
-        self._files: dict[int, DayFile] = {}  # the one used last comes last
-        self._used_ms: dict[int, int] = {}  # of open files, and of those that were let go of without being made plain
-        self._told_open: set[int] = set()  # and not that it was closed
+        self._files: dict[int, DayFile] = {}  # in order of last use
+        self._used_ms: dict[int, int] = {}  # of open files, and of closed ones that are not plain files yet
+        self._told_open: set[int] = set()  # days logged as opened, and not as closed
         self.sealing = Sealing(self, stats, options.data_root, clock.now_ms)
 
     def __contains__(self, day: int) -> bool:
         return day in self._files
 
     def current(self) -> int:
-        """Today: by OpenD's clock as it was last told, else by this host's."""
+        """Today, by OpenD's clock if it is known, else by this host's clock."""
         return self._clock.today()
 
     def home(self) -> int | None:
-        """The day whose file takes what belongs to no day's ticks: today, else the latest that is open."""
+        """The day whose file gets connections and counts that come without ticks: today, or the latest open day."""
         current = self.current()
         return current if current in self._files else max(self._files, default=None)
 
     def is_alone(self, day: int, error: Exception, attempt: int) -> bool:
-        """Whether an error concerns the file of this day and no other: then no other day need wait for it.
+        """Whether an error affects only the file of this day, so that other days need not wait.
 
         `attempt` counts from 1.
         """
@@ -88,8 +87,9 @@ class OpenDays:
         return concerns_one_file(error, path, is_today=day == self.current(), attempt=attempt)
 
     def file(self, day: int) -> DayFile:
-        """The file of a day, opened or made when it must be. Raises what DayFile raises, but for damage: that is dealt
-        with, by a fresh file."""
+        """The file of a day, opened or created if necessary. Raises the errors of DayFile, except DamagedFileError: a
+        damaged file is replaced by a new one.
+        """
         self.sealing.stop_for(day)
         file = self._files.get(day)
         if file is not None and not file.in_place():
@@ -111,24 +111,24 @@ class OpenDays:
             self._files[day] = file
             self.known.setdefault(day, file.ledger)
             self.touch(day)
-            say = log.debug if day in self._told_open else log.info  # one that is held is tried again and again
+            say = log.debug if day in self._told_open else log.info  # a held day is opened again at each retry
             self._told_open.add(day)
             say("day_opened", day=name, newest_ts_ms=file.newest_ts_ms, path=path)
         self._files[day] = self._files.pop(day)
         return file
 
     def forget_use(self, day: int) -> None:
-        """The file of a day is a plain one: nothing is to be done for it any more."""
+        """The file of a day is a plain file now and needs no further work."""
         self._used_ms.pop(day, None)
 
     def touch(self, day: int) -> None:
-        """Notes that a day's file is in use, and what it holds."""
+        """Records the use of a day's file, and its figures."""
         stats, file, name = self._stats, self._files[day], market.day_name(day)
         now_ms = self._used_ms[day] = self._now_ms()
         if day == self.home():
             stats.wal_bytes = file.wal_bytes()
         if day > market.day_number(max(now_ms, self._clock.opend_ms or 0) + _AHEAD_MS):
-            return  # a tick with the date of tomorrow is kept, but nothing is judged by it
+            return  # a tick dated tomorrow is stored, but does not count for these figures
         if self._is_too_early(day):
             return
         if name >= self._newest_day or self._is_too_early(market.parse_day(self._newest_day)):
@@ -138,36 +138,40 @@ class OpenDays:
         stats.newest_ts_ms = self._newest_ts_ms or None
 
     def _is_too_early(self, day: int) -> bool:
-        """Whether a day has no tick, and by OpenD's word has not begun: this host's clock had its file made."""
+        """Whether this host's clock caused a file to be created too early: it has no tick, and by OpenD's clock its day
+        has not begun.
+        """
         file, opend_ms = self._files.get(day), self._clock.opend_ms
         has_ticks = file is not None and file.newest_ts_ms
         return opend_ms is not None and day > market.day_number(opend_ms + _AHEAD_MS) and not has_ticks
 
     def abandon(self, day: int) -> None:
-        """Lets go of a file after an error that its connection may not survive; the next use opens it anew."""
+        """Closes a file after an error that can make its connection unusable; the next use opens it again."""
         file = self._files.pop(day, None)
         if file is not None:
             file.abandon()
 
-    def take_gone(self) -> list[int]:
-        """Lets go of files that somebody took away meanwhile, and returns their days."""
+    def close_gone(self) -> list[int]:
+        """Closes the files that were removed or moved meanwhile, and returns their days."""
         gone = []
         for day in [day for day, file in self._files.items() if not file.in_place()]:
             try:
                 self._lose(day)
-            except OSError as error:  # what stands in its place cannot be moved: the next tick of that day finds it
+            except (
+                OSError
+            ) as error:  # another file is in its place and cannot be moved: the next tick of that day handles it
                 log.warning("day_close_failed", day=market.day_name(day), detail=error)
                 self._forget(day)
             gone.append(day)
         return gone
 
     def interrupt(self) -> None:
-        """Ends the SQLite call that the writer's thread may be stuck in. For any thread."""
+        """Interrupts the SQLite call in which the writer thread may be blocked. Any thread may call it."""
         for file in list(self._files.values()):
             file.interrupt()
 
     def close_idle(self) -> None:
-        """Makes one plain file of another day that takes no more ticks, when there is one."""
+        """Closes one file of another day, and makes it plain, if it has had no tick for ten minutes."""
         now_ms, current = self._now_ms(), self.current()
         idle = (day for day, used in self._used_ms.items() if day != current and now_ms - used > _IDLE_FILE_MS)
         day = next(idle, None)
@@ -175,7 +179,7 @@ class OpenDays:
             self._make_plain(day)
 
     def close_all(self, until: Callable[[], bool] = lambda: False) -> None:
-        """Closes every file; those that were let go of before are made plain for as long as `until` is false."""
+        """Closes every file. Also makes files plain that were closed without that; stops when `until` returns true."""
         self.sealing.stop()
         for day in list(self._files):
             self.close(day)
@@ -185,7 +189,7 @@ class OpenDays:
             self._make_plain(day)
 
     def _open_ours(self, path: Path, name: str) -> DayFile:
-        """As `_open`; a file that may not be written is told by whose it is."""
+        """Like `_open`, but if the file may not be written, the error says whose file it is."""
         try:
             return self._open(path, name)
         except SealedDayError as error:
@@ -206,14 +210,14 @@ class OpenDays:
         return DayFile(path, name, options.run_id, self._now_ms(), options.version, store)
 
     def options_of(self, day: int) -> StoreOptions:
-        """How SQLite is to be used for the file of a day."""
+        """The SQLite options for the file of a day."""
         store = self._options.store
         if day == self.current():
             return store
         return replace(store, busy_timeout_ms=min(store.busy_timeout_ms, _OTHERS_BUSY_MS))
 
     def _keep_predecessors(self, path: Path, name: str) -> None:
-        """The predecessor's file is kept under a new name, and its ticks are added to a fresh one (see `takeover`)."""
+        """Renames the predecessor's file. PredecessorDays later adds its ticks to the new file."""
         with names_held(path.parent, _NAMES_HELD_S):
             try:
                 refuse_predecessors(path)
@@ -223,17 +227,17 @@ class OpenDays:
                 log.warning("predecessor_set_aside", day=name, kept_as=kept)
 
     def _set_aside(self, day: int, path: Path, error: DamagedFileError) -> None:
-        """A damaged file is kept under a new name; what it held is asked of OpenD again."""
+        """Renames a damaged file. OpenD is then asked for its ticks again."""
         target = set_aside(path, self._now_ms())
-        self.known.pop(day, None)  # the account of the damaged file stays with it
+        self.known.pop(day, None)  # the ledger of the damaged file stays in it
         self._stats.damaged_files.append(str(target))
         log.error("day_set_aside", day=market.day_name(day), cause=error, kept_as=target, hint="docs/sqlite-wal.md")
         self.on_fresh(day)
 
     def _lose(self, day: int) -> None:
-        """A file that was removed, moved or replaced: nobody would find what is written to it from now on.
+        """Handles a file that was removed, moved or replaced. Rows written to it now would be lost, so it is closed.
 
-        What stands in its place is kept under a new name: it must not meet the WAL of the one that is gone.
+        A file in its place is renamed, because SQLite must not apply the WAL of the old file to it.
         """
         path = path_of(self._options.data_root, market.day_name(day))
         kept_as = set_aside(path, self._now_ms()) if path.exists() else "none"
@@ -243,8 +247,9 @@ class OpenDays:
         self.on_fresh(day)
 
     def _make_place(self, day: int) -> None:
-        """Lets go of the files that were used least lately, without making plain files of them: they may soon be used
-        again. Never of today's, nor of the one that is about to be opened."""
+        """Closes the least recently used files while too many are open. They are not made plain files, because they may
+        soon be used again. Today's file and the file to be opened stay open.
+        """
         current = self.current()
         while len(self._files) >= MOST_FILES:
             oldest = next((other for other in self._files if other not in (current, day)), None)
@@ -259,7 +264,7 @@ class OpenDays:
         self.known.pop(day, None)
 
     def _make_plain(self, day: int) -> None:
-        """Closes a file, opened again for it when it was let go of."""
+        """Makes a file a plain one: opens it if it is closed, and closes it properly."""
         path = path_of(self._options.data_root, market.day_name(day))
         try:
             if day not in self._files and path.exists():
@@ -269,7 +274,7 @@ class OpenDays:
         self.close(day)
 
     def close(self, day: int) -> None:
-        """Closes a file, where it is open, and makes it a plain one where no reader holds it."""
+        """Closes a file if it is open. It becomes a plain file if no reader has it open."""
         file = self._files.get(day)
         try:
             if file is not None and not file.in_place():
@@ -280,7 +285,7 @@ class OpenDays:
             if file is None:
                 return
             if file.ledger.waiting:
-                file.write(Batch(), self._now_ms())  # what waits behind it is not for this file
+                file.write(Batch(), self._now_ms())  # sets the ledger's `waiting` to 0
             plain = file.close()
         except DISK_ERRORS as error:
             log.warning("day_close_failed", day=market.day_name(day), detail=error)
@@ -290,12 +295,14 @@ class OpenDays:
 
 
 def _clear_place(path: Path, name: str, now_ms: int) -> None:
-    """Keeps under a new name the write-ahead log of a file that was moved away without it: SQLite would apply it to
-    the file that is made now. Raises ForeignFileError for a link to nowhere, which a new file would replace."""
+    """Renames a WAL whose file was moved away without it: SQLite would apply it to the new file.
+
+    Raises ForeignFileError if the path is a symbolic link without a target, which a new file would replace.
+    """
     if path.exists():
         return
     if path.is_symlink():
-        raise ForeignFileError(f"{path} is a link to {path.readlink()}, which is not there")
+        raise ForeignFileError(f"{path} is a symbolic link to {path.readlink()}, which does not exist")
     if path.with_name(f"{path.name}-wal").exists():
         target = set_aside(path, now_ms)
         log.warning("day_set_aside", day=name, cause="a write-ahead log without its file", kept_as=f"{target}-wal")

@@ -1,11 +1,11 @@
-"""The predecessor's day files that were set aside: their ticks are added to ours beside everything else.
+"""Imports the predecessor's day files that were set aside, while the service collects.
 
-Enters: files `YYYYMMDD.db.predecessor-TIME.not-imported` in DATA_ROOT, put there by the writer, which begins a fresh
-file at once, or by `import`. Leaves: their ticks through the intake, as ticks that come late, so that gaps are filled
-and every row is counted; their other rows beside the ticks; and once all of it is found in our file, row by row, the
-same file without the end of its name. What is cut short begins anew at the next start: a row that is stored is known.
+Enters: files `YYYYMMDD.db.predecessor-TIME.not-imported` in DATA_ROOT, renamed by the writer or by `import`. Their
+ticks pass through the intake like late ticks, so that gaps are filled and every row is counted. Their other rows are
+stored in a separate table. When every row is found in our file, `.not-imported` is removed from the file's name. An
+interrupted import starts again at the next start and skips stored rows.
 
-Files are read in threads of their own. Live ticks go first.
+Files are read in separate threads. Live ticks have priority.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import log, market
-from hk_tick_collector.collect.buffer.replay import store_rows, tell
+from hk_tick_collector.collect.buffer.replay import set_event, store_rows
 from hk_tick_collector.collect.loading.loader import in_thread
 from hk_tick_collector.errors import NoDayError, StoreError
 from hk_tick_collector.store import foreign
@@ -29,11 +29,11 @@ from hk_tick_collector.store.importing import (
     sorted_out,
     source_name,
 )
-from hk_tick_collector.store.kept import still_predecessors
+from hk_tick_collector.store.inventory import still_predecessors
 from hk_tick_collector.store.predecessor import CONFLICT, Source
 from hk_tick_collector.store.query import DayReader, path_of
 
-from .handover import Beside
+from .thread_handover import Beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,35 +43,35 @@ if TYPE_CHECKING:
     from hk_tick_collector.collect.buffer.tick_queue import TickQueue
     from hk_tick_collector.model import TickRow
     from hk_tick_collector.stats import Stats
-    from hk_tick_collector.store.beside import BesideRow
     from hk_tick_collector.store.predecessor import SourceRow
+    from hk_tick_collector.store.predecessor_rows import BesideRow
 
     from .current_writer import CurrentWriter
 
 _LOOK_EVERY_S: Final = 2.0
 _AGAIN_S: Final = 60.0  # a file that could not be imported is tried again
-_BATCH_ROWS: Final = 5_000  # so many at once: the writer waits for no more, and the event loop looks at each of them
+_BATCH_ROWS: Final = 5_000  # rows per batch, a limit because the writer and the event loop handle a batch at once
 _CHECKED_ROWS: Final = 20_000
 _NAMES_HELD_S: Final = 1.0
 _LOG_EVERY_S: Final = 3600.0
 
 
 class _Lot(NamedTuple):
-    """Some rows of a file, beside what our file has of them now."""
+    """Some rows of a predecessor's file, compared with our file."""
 
-    missing: list[TickRow]
-    beside: list[BesideRow]
-    taken: int  # how many rows of the file they are
+    missing: list[TickRow]  # ticks that our file does not have
+    beside: list[BesideRow]  # rows for the separate table
+    taken: int  # number of rows read from the predecessor's file
 
 
 class _OpenError(StoreError):
-    """Another process has the file open: it may be the predecessor, which still writes to it."""
+    """Another process has the file open: perhaps the predecessor, which may still write to it."""
 
 
 class PredecessorDays:
-    """Imports what waits in DATA_ROOT, one file at a time. For the event loop's thread.
+    """Imports the waiting files of DATA_ROOT one after the other. Use it on the event loop.
 
-    `on_imported` is called after each: gaps that were thought to be lost may be filled.
+    `on_imported` is called after each file: lost gaps may be filled now.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class PredecessorDays:
         self._current_writer = current_writer
         self._stats = stats
         self._on_imported = on_imported
-        self._files: dict[str, str] = {}  # that wait, by name → why they are not imported yet
+        self._files: dict[str, str] = {}  # name of a waiting file → why it is not imported yet
         self._again_s: dict[Path, float] = {}
         self._told: dict[tuple[Path, str], log.Repeated] = {}
 
@@ -99,7 +99,7 @@ class PredecessorDays:
             try:
                 waiting = await in_thread(foreign.list_waiting, self._data_root)
             except DISK_ERRORS:
-                waiting = []  # the writer tells what is wrong with DATA_ROOT
+                waiting = []  # the writer reports the trouble of DATA_ROOT
             await self._drop_imported_days()
             there = {path.name for path in waiting}
             self._files = {name: why for name, why in self._files.items() if name in there}
@@ -110,7 +110,7 @@ class PredecessorDays:
             await asyncio.sleep(_LOOK_EVERY_S)
 
     async def _drop_imported_days(self) -> None:
-        """`import` may have brought some in; the writer, which finds them, looks at all days once a minute."""
+        """Removes days from Stats that `import` has imported. The writer would update them only once a minute."""
         days = self._stats.predecessor_days
         if days:
             left = await in_thread(still_predecessors, self._data_root, days)
@@ -118,7 +118,7 @@ class PredecessorDays:
             self._stats.predecessor_days = [day for day in now if day in left or day not in days]
 
     def _begin(self, name: str, rows: int) -> None:
-        """What `status` tells of an import under way; none with an empty name."""
+        """Sets the figures of the running import for `status`; an empty name means that none is running."""
         stats = self._stats
         stats.importing, stats.importing_rows, stats.importing_done, stats.importing_checked = name, rows, 0, 0
 
@@ -132,7 +132,7 @@ class PredecessorDays:
             told = self._told.setdefault((path, str(error)), log.Repeated(_LOG_EVERY_S))
             if told.allow(time.monotonic()) is not None:
                 log.error("predecessor_not_imported", file=path, detail=error, hint=hint)
-        except Exception as bug:  # noqa: BLE001 - a task's boundary: collection goes on without this file
+        except Exception as bug:  # noqa: BLE001 - a task's boundary: collection continues without this file
             self._again_s[path] = time.monotonic() + _AGAIN_S
             self._note(path, f"a bug: {bug!r}")
             log.bug("bug", bug, file=path)
@@ -144,7 +144,7 @@ class PredecessorDays:
         self._stats.predecessor_files = dict(self._files)
 
     async def _import(self, path: Path) -> None:
-        """Stores the rows of a file, sees that they are stored, and gives it its last name."""
+        """Stores the rows of a file, checks that all are stored, and gives the file its final name."""
         if holder := await in_thread(foreign.held_by, path):
             raise _OpenError(f"it is open in {holder}", hint=f"sudo fuser -v {path}*")
         self._note(path, "")
@@ -187,11 +187,11 @@ class PredecessorDays:
 
     async def _keep(self, number: int, rows: list[BesideRow], meta: dict[str, str]) -> None:
         loop, committed = asyncio.get_running_loop(), asyncio.Event()
-        self._current_writer.keep_beside(Beside(number, rows, meta, partial(tell, loop, committed)))
+        self._current_writer.keep_beside(Beside(number, rows, meta, partial(set_event, loop, committed)))
         await committed.wait()
 
     async def _check(self, source: Source, number: int) -> None:
-        """Whether every row is in our file: as a tick, or beside the ticks because another tick was first."""
+        """Checks that every row is in our file: as a tick, or in the separate table if another tick has its key."""
         rows = source.rows()
         while True:
             found = await in_thread(self._compare, rows, source, number)
@@ -205,7 +205,7 @@ class PredecessorDays:
             self._stats.importing_checked += found.taken
 
     def _next_lot(self, rows: Iterator[SourceRow], source: Source, number: int, result: Imported) -> _Lot | None:
-        """In a thread: the next rows, without those that our file has."""
+        """Runs in a thread: the next rows that our file does not have."""
         found = self._compared(list(islice(rows, _BATCH_ROWS)), source, number, result)
         if found is None:
             return None
@@ -216,21 +216,21 @@ class PredecessorDays:
         return _Lot(lot.missing, [*beside, *lot.beside], lot.taken)
 
     def _compare(self, rows: Iterator[SourceRow], source: Source, number: int) -> _Lot | None:
-        """In a thread: of the next rows those that are not in our file as they should be."""
+        """Runs in a thread: of the next rows, those that are missing in our file."""
         found = self._compared(list(islice(rows, _CHECKED_ROWS)), source, number, Imported(""))
         return None if found is None else found[2]
 
     def _compared(
         self, taken: list[SourceRow], source: Source, number: int, result: Imported
     ) -> tuple[int, list[BesideRow], _Lot] | None:
-        """How many of these rows are ticks, those that are none, and what our file lacks; None of no rows."""
+        """The number of ticks among these rows, the other rows, and what our file lacks; None for no rows."""
         if not taken:
             return None
         ticks, beside = sorted_out(taken, source, number, result)
         try:
             with DayReader(path_of(self._data_root, market.day_name(number))) as reader:
                 missing, differing = reader.compare(ticks)
-        except NoDayError:  # the first commit makes it
+        except NoDayError:  # the first commit creates it
             return len(ticks), beside, _Lot(ticks, [], len(taken))
         return len(ticks), beside, _Lot(missing, conflicting(taken, source, number, differing), len(taken))
 
@@ -239,7 +239,7 @@ def _refuse_sealed(ours: Path) -> None:
     try:
         with DayReader(ours) as reader:
             if reader.is_sealed():
-                raise StoreError(f"{ours.name} is sealed: nothing is added to a finished day")
+                raise StoreError(f"{ours.name} is sealed: no ticks can be added to a finished day")
     except NoDayError:
         return
 

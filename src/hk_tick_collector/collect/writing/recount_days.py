@@ -1,7 +1,7 @@
-"""Days whose file is to be read once more: it was begun afresh after damage, the spool lost rows, or it was unreadable.
+"""Days whose file must be read again: it was replaced after damage, the spool lost rows, or it could not be read.
 
-Enters: the days that a writer began afresh, losses of the spool, days whose file could not be read at first. Leaves:
-what each lacks is looked up anew in its file, and told.
+Enters: the days whose file was replaced, losses of the spool, days whose file could not be read at first. Leaves: the
+days are rebuilt from their files, with a log line for each.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 
 class RecountDays:
-    """`rebuild` looks what a day's file lacks, False when it must wait; `open_days` gives the days that a loss of the
-    spool may concern, and `unread_days` those whose file could not be read at first.
+    """Call `look` once a second.
+
+    `rebuild` rebuilds a day from its file; it returns False if that must wait. `open_days` returns the days that a loss
+    of the spool may affect, `unread_days` those whose file could not be read at first.
     """
 
     def __init__(
@@ -39,11 +41,11 @@ class RecountDays:
         self._open_days = open_days
         self._unread_days = unread_days
         self._late_days: deque[int] = deque()
-        self._thinned_days: deque[int] = deque()  # the spool lost rows, and these days may lack them
-        self._lost_rows = 0  # how many, when that was last noticed
+        self._thinned_days: deque[int] = deque()  # days that may miss rows lost by the spool
+        self._lost_rows = 0  # the count of such rows at the last call
 
     def look(self) -> None:
-        """Has every such day looked up that may be now."""
+        """Rebuilds each such day as soon as possible."""
         if self._storing.lost_rows != self._lost_rows:
             self._lost_rows = self._storing.lost_rows
             self._thinned_days.extend(day for day in self._open_days() if day not in self._thinned_days)
@@ -55,16 +57,16 @@ class RecountDays:
         while days:
             try:
                 if not self._rebuild(days[0]):
-                    days.rotate(-1)  # it may have to wait for long, until its file can be written
+                    days.rotate(-1)  # it may have to wait long, until its file can be written
                     return
             except DISK_ERRORS as error:
                 log.warning("day_not_rebuilt", day=market.day_name(days[0]), detail=error)
-                days.rotate(-1)  # another day's may be there
-                return  # a fresh file is not there yet: again in a second
+                days.rotate(-1)  # the file of another day may be readable
+                return  # the new file does not exist yet: try again in a second
             log.warning(event, day=market.day_name(days.popleft()))
 
     def _look_at_unread(self) -> None:
-        """Has a file that could not be read at first read as soon as it can be. That it cannot was told already."""
+        """Rebuilds a day whose file could not be read, as soon as it can be read. The failure was logged before."""
         days = self._late_days
         days.extend(day for day in self._unread_days() if day not in days)
         if not days:
@@ -75,5 +77,5 @@ class RecountDays:
                 days.append(day)
                 return
         except DISK_ERRORS:
-            return  # again in a second
+            return  # try again in a second
         log.warning("day_resumed", day=market.day_name(day))

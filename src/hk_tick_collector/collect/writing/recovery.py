@@ -1,7 +1,8 @@
-"""What the watchdog's judgement leads to: the one place that lays hands on a stuck writer.
+"""Carries out the watchdog's decisions on a stalled writer.
 
-Enters: the state of queue, writer and link, once a second. Leaves: the line `WATCHDOG persistent_stall` with what was
-done, thread stacks in the log, and at last an error that ends the service, with all that is held spooled on the way.
+Enters: the state of the queue, the writer and the connection, once a second. Leaves: the line `WATCHDOG
+persistent_stall` with the action, the stacks of all threads in the log, and as the last action an error that ends the
+service; all rows are then spooled.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ if TYPE_CHECKING:
 # System calls in which a thread waits for the disk: write, pwrite64, fsync, fdatasync, ftruncate, by architecture.
 _DISK_CALLS: Final = {"x86_64": {1, 18, 74, 75, 77}, "aarch64": {64, 68, 82, 83, 46}}.get(os.uname().machine, set())
 
-_SLOW_DISK_MS: Final = 500  # a write or a sync that takes longer is told
+_SLOW_DISK_MS: Final = 500  # a write or a sync that takes longer is logged
 _LOG_EVERY_S: Final = 30.0
 
 
 class Recovery:
-    """Watches the writer in office."""
+    """Watches the current writer. Call `look` once a second."""
 
     def __init__(
         self,
@@ -51,39 +52,39 @@ class Recovery:
         self._current_writer = current_writer
         self._opend = opend
         self._slow_disk = log.Repeated(_LOG_EVERY_S)
-        self._commits, self._committed_s = 0, time.monotonic()  # when a commit was last noticed
-        self._heard, self._heard_s = 0, float("-inf")  # and when ticks were
+        self._commits, self._committed_s = 0, time.monotonic()  # the count of commits, and when it last increased
+        self._received, self._received_s = 0, float("-inf")  # the same for received ticks
 
     def look(self, now_ms: int) -> None:
-        """Judges and acts. Raises StoreError when the process must be restarted."""
+        """Checks for a stall and acts. Raises StoreError when the process must be restarted."""
         queue = self._queue
         disk_cause = self._look_at_disk(now_ms)
-        waited_s = queue.oldest_age_s()  # rows that have only just begun to wait are no stall, however old the commit
+        waited_s = queue.oldest_age_s()  # there is no stall if rows wait only for a short time
         since_commit_s, since_tick_s = self._silence_s(time.monotonic())
         pressure = Pressure(
             queue_rows=queue.rows,
-            # A writer that waits for a copy of the day is no stall; its wait has an end of its own.
+            # A writer that waits for a copy of the day is not stalled: that wait has its own time limit.
             commit_age_s=0.0 if queue.storing.copy_held else min(since_commit_s, waited_s),
             upstream_age_s=since_tick_s,
-            # A lock has no outside cause to wait for while a writer of our own that is stuck may hold it.
-            cause="" if self._current_writer.haunted else queue.storing.writer_trouble or disk_cause,
+            # While a blocked, replaced writer of ours may hold the lock, a lock does not count as a known cause.
+            cause="" if self._current_writer.retired_is_alive else queue.storing.writer_trouble or disk_cause,
         )
         verdict = self._watchdog.judge(pressure, time.monotonic())
         if verdict:
             self._stats.stalls += 1
-            self._tell(pressure, verdict)
+            self._log(pressure, verdict)
             self._act(verdict)
 
     def _silence_s(self, now_s: float) -> tuple[float, float]:
-        """How long ago a commit and a tick were noticed. Not by the wall clock, which may be set an hour back."""
-        commits, heard = self._queue.storing.commits, self._opend.heard
+        """How long ago the last commit and the last tick were. The wall clock is not used: it may be set back."""
+        commits, received = self._queue.storing.commits, self._opend.received
         if commits != self._commits:
             self._commits, self._committed_s = commits, now_s
-        if heard != self._heard:
-            self._heard, self._heard_s = heard, now_s
-        return now_s - self._committed_s, now_s - self._heard_s
+        if received != self._received:
+            self._received, self._received_s = received, now_s
+        return now_s - self._committed_s, now_s - self._received_s
 
-    def _tell(self, pressure: Pressure, verdict: Verdict) -> None:
+    def _log(self, pressure: Pressure, verdict: Verdict) -> None:
         log.error(
             "WATCHDOG persistent_stall",
             queue_rows=pressure.queue_rows,
@@ -94,7 +95,7 @@ class Recovery:
             failed_recoveries=verdict.failures,
         )
         if verdict.action is not Action.WAIT:
-            log.error("thread_stacks", why="what every thread does at this moment follows")
+            log.error("thread_stacks", why="the stacks of all threads follow")
             _dump_stacks()
 
     def _act(self, verdict: Verdict) -> None:
@@ -106,12 +107,12 @@ class Recovery:
             case Action.NEW_WRITER:
                 self._current_writer.replace()
             case Action.EXIT:
-                raise StoreError("the writer is stuck and could not be recovered", hint="systemd restarts the service")
+                raise StoreError("the writer is blocked and did not recover", hint="systemd restarts the service")
             case Action.WAIT:
                 pass
 
     def _look_at_disk(self, now_ms: int) -> str:
-        """The cause when the writer waits for the disk; what is worth telling goes to the log and to Stats."""
+        """The cause if the writer waits for the disk, else "". Long waits are logged and written to Stats."""
         stats, storing, cause = self._stats, self._queue.storing, self._disk_cause()
         still_ms = now_ms - storing.writer_alive_ms if storing.writer_alive_ms is not None else 0
         frozen = stats.disk_frozen = cause == "frozen_disk"
@@ -130,13 +131,14 @@ class Recovery:
         return cause
 
     def _disk_cause(self) -> str:
-        """`slow_disk` when the writer's thread waits inside the kernel for the disk, by the kernel's word;
-        `frozen_disk` when it waits for a file system to be thawed."""
+        """`slow_disk` if the kernel shows that the writer thread waits for the disk, `frozen_disk` if it waits for a
+        frozen file system, else "".
+        """
         thread = self._current_writer.writer.native_id
         if thread is None:
             return ""
         task = Path(f"/proc/self/task/{thread}")
-        if kernel_wait.state(task) == "D":  # in whatever call: opening a file, too, waits for one that is frozen
+        if kernel_wait.state(task) == "D":  # in any call: opening a file also waits if its file system is frozen
             return "frozen_disk" if kernel_wait.is_frozen(task) else "slow_disk"
         try:
             call = (task / "syscall").read_text(encoding="ascii").split()[0]
@@ -146,11 +148,11 @@ class Recovery:
 
 
 def _dump_stacks() -> None:
-    """The stacks of all threads, on stderr; never waiting for who reads that, where a thread writes the log."""
+    """Writes the stacks of all threads to stderr. If a thread writes the log, this does not wait for the reader."""
     with suppress(OSError), os.fdopen(os.memfd_create("stacks"), "r+b") as file:
         faulthandler.dump_traceback(file, all_threads=True)
         file.seek(0)
-        if log.tell(file.read().decode(errors="replace").rstrip()):
+        if log.write_text(file.read().decode(errors="replace").rstrip()):
             return
     sys.stderr.flush()
     faulthandler.dump_traceback(sys.stderr, all_threads=True)

@@ -1,14 +1,14 @@
-"""Finished days are sealed: found, checked beside the writer's work, and made one plain file that nobody may write.
+"""Seals finished days: finds them, checks them in another thread, and makes each one plain read-only file.
 
-Enters: the day before which days are over. Leaves: sealed files; in Stats and the log what keeps one from it. For the
-writer's thread alone.
+Enters: the day before which days are finished. Leaves: sealed files; the reasons why a file is not sealed, in Stats and
+the log. Only the writer thread uses this module.
 """
 
 from __future__ import annotations
 
 import stat
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from hk_tick_collector import log, market
 from hk_tick_collector.errors import PredecessorFileError
@@ -23,35 +23,48 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hk_tick_collector.stats import Stats
+    from hk_tick_collector.store.dayfile import StoreOptions
 
-    from .open_days import OpenDays
 
 _SEAL_AGAIN_S: Final = 60.0
-_SHORT_CHECK_S: Final = 0.02  # the check of a small file is waited for
-_SEAL_FAILED_LOG_S: Final = 3600.0  # a file that cannot be sealed is told so often, and when its cause changes
+_SHORT_CHECK_S: Final = 0.02  # how long to wait for a check at once; enough for a small file
+_SEAL_FAILED_LOG_S: Final = 3600.0  # between log lines about a file that cannot be sealed for the same reason
+
+
+class Days(Protocol):
+    """The methods of OpenDays that sealing needs."""
+
+    def close(self, day: int) -> None:
+        """Closes the file of a day if it is open."""
+
+    def options_of(self, day: int) -> StoreOptions:
+        """The SQLite options for the file of a day."""
+
+    def forget_use(self, day: int) -> None:
+        """The file of a day is a plain file now and needs no further work."""
 
 
 class Sealing:
-    """One day after the other. `now_ms` is the wall clock in UTC epoch ms."""
+    """Seals one day after the other. `now_ms` is the wall clock in UTC epoch ms."""
 
-    def __init__(self, days: OpenDays, stats: Stats, data_root: Path, now_ms: Callable[[], int]) -> None:
+    def __init__(self, days: Days, stats: Stats, data_root: Path, now_ms: Callable[[], int]) -> None:
         self._days = days
         self._stats = stats
         self._data_root = data_root
         self._now_ms = now_ms
         self._seal_at_s = 0.0
         self._to_seal: list[Path] = []
-        self._check: DayCheck | None = None  # of the file that is sealed next
-        self._not_imported: set[int] = set()  # days to which ticks of the predecessor are still to be added
-        self._not_sealed: dict[str, str] = {}  # the name of a file that should be sealed → why it is not
+        self._check: DayCheck | None = None  # of the next file to seal
+        self._not_imported: set[int] = set()  # days whose ticks of the predecessor are not imported yet
+        self._not_sealed: dict[str, str] = {}  # name of a file that should be sealed → why it is not
         self._predecessor_days: set[str] = set()  # names of earlier days whose file is the predecessor's
         self._seal_failures: dict[str, log.Repeated] = {}  # by the name of the file and the cause
 
     def before(self, limit: int, held: Collection[int] = ()) -> bool:
-        """Seals one day before `limit` that is still writable; whether there are more to do at once.
+        """Seals one writable day before `limit`. Returns whether to call again at once for further days.
 
-        All are looked at now and then, one after the other; the check of one goes on beside the writer's work. A reader
-        that holds one delays it, and so do ticks that wait for it, in `held`.
+        All files are searched once a minute and handled one after the other. A check runs in another thread. A day is
+        sealed later if a reader has its file open, or if ticks wait for it (`held`).
         """
         if self._check is not None:
             if not self._check.done():
@@ -82,7 +95,7 @@ class Sealing:
                     continue
                 self._days.close(day)
             except ValueError:
-                continue  # a name that only looks like a day
+                continue  # the name is not a date
             except DISK_ERRORS as error:
                 self._note_sealing(path.name, error)
                 break
@@ -93,7 +106,7 @@ class Sealing:
         return bool(self._to_seal) and self._check is None
 
     def _end_sealing(self, limit: int, held: Collection[int]) -> None:
-        """Seals a day whose check has ended, which takes moments."""
+        """Seals a day whose check has ended."""
         check, self._check = self._check, None
         if check is None or check.day >= limit or check.day in held:
             return
@@ -113,18 +126,18 @@ class Sealing:
             log.info("day_sealed", day=path.stem)
 
     def stop_for(self, day: int) -> None:
-        """A late tick: what was checked is not what would be sealed."""
+        """Cancels the check of a day because a late tick changes its file."""
         if self._check is not None and self._check.day == day:
             self.stop()
 
     def stop(self) -> None:
-        """Ends the check that is under way."""
+        """Cancels the running check."""
         check, self._check = self._check, None
         if check is not None:
             check.cancel()
 
     def _note_sealing(self, name: str, error: Exception | None = None) -> None:
-        """What keeps a file from being sealed: for `status` while it lasts, and in the log now and then."""
+        """Records why a file is not sealed, for `status` and the log; without an error, removes the record."""
         if error is None:
             if self._not_sealed.pop(name, None) is not None:
                 self._stats.not_sealed = dict(self._not_sealed)
@@ -141,7 +154,7 @@ class Sealing:
 
 
 def _day_of(kept: Path) -> int:
-    """The day of a file of the predecessor that was set aside; -1 for a name that only looks like one."""
+    """The day of a set-aside file of the predecessor; -1 if its name does not begin with a date."""
     try:
         return market.parse_day(kept.name[:8])
     except ValueError:

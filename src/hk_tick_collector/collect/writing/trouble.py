@@ -1,6 +1,6 @@
-"""What the writer waits for: the named cause, since when, whose lock; told in the log now and then.
+"""The reason why the writer waits: the cause, since when, and which process holds the lock.
 
-Enters: errors of the disk. Leaves: Stats, log lines. For the writer's thread alone.
+Enters: disk errors. Leaves: Stats, log lines. Only the writer thread uses this module.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import log, market
-from hk_tick_collector.store.blocking import day_holder
 from hk_tick_collector.store.faults import diagnose, in_words
+from hk_tick_collector.store.lock_holder import day_holder
 from hk_tick_collector.store.query import path_of
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _BACKOFF_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 LONGEST_BACKOFF_S: Final = _BACKOFF_S[-1]
-_LOG_EVERY_S: Final = 10.0  # a fault that repeats is logged so often, with a count
+_LOG_EVERY_S: Final = 10.0  # between log lines about a repeated fault
 
 
 def backoff_s(attempt: int) -> float:
@@ -31,7 +31,7 @@ def backoff_s(attempt: int) -> float:
 
 
 class Trouble:
-    """One at a time. `now_ms` is the wall clock in UTC epoch ms."""
+    """The current trouble of the writer, if any. `now_ms` is the wall clock in UTC epoch ms."""
 
     def __init__(self, queue: TickQueue, stats: Stats, data_root: Path, now_ms: Callable[[], int]) -> None:
         self._queue = queue
@@ -39,11 +39,11 @@ class Trouble:
         self._data_root = data_root
         self._now_ms = now_ms
         self._storing = queue.storing
-        self._day: int | None = None  # whose file it is about
+        self._day: int | None = None  # the day whose file has the trouble
         self._held_back = log.Repeated(_LOG_EVERY_S)
 
     def note(self, day: int, error: Exception, attempt: int) -> None:
-        """An error that the writer waits out, of the file of a day; `attempt` counts from 1."""
+        """Records an error of a day's file, after which the writer waits and retries. `attempt` counts from 1."""
         cause, _ = diagnose(error)
         stats = self._stats
         self._storing.writer_alive_ms = self._now_ms()
@@ -70,25 +70,25 @@ class Trouble:
             )
 
     def over(self) -> None:
-        """What it waited for has passed."""
+        """The trouble has ended: logs that."""
         if self._storing.writer_trouble:
             log.info("writer_recovered", cause=self._storing.writer_trouble, waiting_rows=self._queue.rows)
             self.forget()
 
     def forget(self) -> None:
-        """It waits for nothing; nobody is told."""
+        """The writer waits for nothing; not logged."""
         stats = self._stats
         self._storing.writer_trouble, self._day = "", None
         stats.writer_detail = stats.writer_day = stats.writer_holder = ""
         stats.writer_trouble_since_ms = stats.writer_holder_pid = None
 
     def forget_day(self, day: int) -> None:
-        """The ticks of a day are held from now on: nothing waits for its file."""
+        """The ticks of a day are held from now on: the writer no longer waits for its file."""
         if self._day == day:
             self.forget()
 
     def _note_holder(self, day: int, *, is_locked: bool) -> None:
-        """Who holds the lock that the writer waits for, where the kernel tells it."""
+        """Records which process holds the lock that the writer waits for, if the kernel shows it."""
         holder = day_holder(path_of(self._data_root, market.day_name(day))) if is_locked else None
         self._stats.writer_holder_pid = holder.pid if holder else None
         self._stats.writer_holder = holder.words() if holder else ""

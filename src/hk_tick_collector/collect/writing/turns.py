@@ -1,6 +1,6 @@
-"""Whose turn it is: rows go to their days, today's first, and no day waits for another's file.
+"""The order of commits: rows are grouped by day, today's rows first, and no day waits for another day's file.
 
-Enters: chunks, days that wait. Leaves: one commit after the other. For the writer's thread alone.
+Enters: chunks, days that wait. Leaves: one commit after the other. Only the writer thread uses this module.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ROWS = attrgetter("rows")
 
 
 class Turns:
-    """`batch_rows` is how many rows that waited one commit takes at most."""
+    """Commits chunks and waiting rows in order. `batch_rows` is the most rows of a waiting day in one commit."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Turns:
         self._batch_rows = batch_rows
 
     def store(self, chunks: list[Chunk]) -> None:
-        """Commits chunks, has rows of other days wait for their turn, and tells the queue; not after a giving up."""
+        """Commits chunks, defers rows of other days, and calls `done` of the queue, unless `give_up` is set."""
         unfiled = self._committer.unfiled
         for chunk in chunks:
             unfiled.rejected += chunk.rejected
@@ -59,7 +59,8 @@ class Turns:
                 gaps.setdefault(change.day, []).append(change.gap)
             for rule in chunk.rules:
                 rules.setdefault(rule.day, []).append(rule)
-        # Rows of the spool are on disk until this batch is done: by then they must be on one again, or committed.
+        # The spool deletes its rows when this batch is done. Before that they must be committed, or written to the
+        # spool of their day.
         on_disk = self._queue.taken_from_spool
         current = self._days.current()
         later: list[tuple[int, Part]] = []
@@ -79,30 +80,29 @@ class Turns:
         self._queue.done(chunks)
 
     def _postpone(self, chunks: list[Chunk]) -> None:
-        """Who keeps rows on disk until they are committed is told when those that are held are no longer in memory."""
+        """Delays `on_commit`, which deletes rows on disk, until no held row is only in memory."""
         for chunk in chunks:
             if chunk.on_commit:
                 self._held.when_safe(chunk.on_commit)
                 chunk.on_commit = None
 
     def _may_wait(self, day: int, days: list[int], rows: dict[int, list[TickRow]]) -> bool:
-        """Whether rows of another day than today have their turn later, so that today's never wait for many files."""
+        """Whether rows of a day other than today are deferred, so that today's rows do not wait for many files."""
         many = len(days) > 1 or day in self._held
         of_others = sum(len(rows.get(other, [])) for other in days)
         return many and not self._held.must_wait(day) and self._held.has_room(of_others)
 
     def _store_day(self, day: int, part: Part, *, on_disk: bool) -> bool:
-        """Stores what belongs to a day now, or has it held where its file cannot be written; False when the service
-        gives up."""
+        """Commits a part of a day now, or holds it if its file cannot be written. Returns False if `give_up` is set."""
         while day in self._held and not self._held.must_wait(day):
             if not self.store_held(day):
-                return False  # what is in front of them
+                return False
         if self._held.must_wait(day) and self._held.hold(day, part, on_disk=on_disk):
             return True
         return self._committer.commit(day, part, on_disk=on_disk)
 
     def _store_unfiled(self) -> bool:
-        """Stores links and counts that no rows took along, in today's file; they wait for it when it is held."""
+        """Stores connections and counts that were not stored with rows, in today's file; they wait while it is held."""
         home = self._days.home()
         waits = self._held.is_bad(self._days.current()) or (home is not None and self._held.is_bad(home))
         if home is None or waits or not self._committer.has_unfiled():
@@ -110,7 +110,7 @@ class Turns:
         return self._committer.commit(home, Part.of([]))
 
     def store_held(self, day: int | None = None) -> bool:
-        """One commit for a day that waits for its turn or for its file, when one is due; whether there was one."""
+        """Makes one commit for a deferred or held day, if one is due. Returns whether there was one."""
         day = self._held.next_day(self._days.current()) if day is None else day
         if day is None or self._orders.give_up.is_set():
             return False
@@ -125,7 +125,7 @@ class Turns:
 
 
 def _by_day(rows: list[TickRow]) -> dict[int, list[TickRow]]:
-    """Rows by the Hong Kong day of their own time; nearly always that is one day, told by two figures."""
+    """Rows by the Hong Kong day of their time. Usually that is one day, which the lowest and highest time show."""
     if not rows:
         return {}
     first, last = market.day_number(min(map(ts_ms_of, rows))), market.day_number(max(map(ts_ms_of, rows)))

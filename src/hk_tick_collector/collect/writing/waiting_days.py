@@ -1,11 +1,11 @@
-"""Ticks that wait for the file of their day: because it cannot be written, or because another day goes first.
+"""Ticks that wait for the file of their day, because it cannot be written or because another day is written first.
 
-Enters: rows and changes of `gaps` of one day. Leaves: the same rows, oldest first, when the day has its turn. A day
-that cannot be written has its rows in a spool of its own, a directory `RUN.YYYYMMDD` beside this run's spool; the next
-run replays what is left of it like any other spool. Changes of `gaps` wait in memory: after a crash they are found anew
-from the rows. Rows that only wait for another day stay in memory, counted with the queue's.
+Enters: rows and changes of `gaps` of one day. Leaves: the same rows, oldest first, when the day can be written. The
+rows of a day that cannot be written are in its own spool, a directory `RUN.YYYYMMDD` beside this run's spool. The next
+run replays it like any other spool. Changes of `gaps` wait in memory: after a crash they are computed from the rows
+again. Rows that only wait for another day stay in memory and count as rows of the queue.
 
-For the writer's thread; counts may be read from anywhere. A writer that was replaced must not call anything here.
+Only the current writer's thread may call methods here. Any thread may read the counts.
 """
 
 from __future__ import annotations
@@ -32,37 +32,37 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import Gap, RuleChange, TickRow
     from hk_tick_collector.stats import Stats
 
-_LATER_ROWS: Final = 20_000  # rows of all days that may wait in memory for another day's turn
-_MEMORY_ROWS: Final = 50_000  # rows that may wait in memory, where their day's spool takes none
-_GAP_CHANGES: Final = 100_000  # of one day; beyond it the day's file is counted anew
+_LATER_ROWS: Final = 20_000  # most rows of all days that wait in memory only because another day is first
+_MEMORY_ROWS: Final = 50_000  # most rows that wait in memory because their day's spool cannot be written
+_GAP_CHANGES: Final = 100_000  # most changes of one day; with more, the day is rebuilt from its file instead
 _RETRY_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
-_LOOK_EVERY_S: Final = 1.0  # whether somebody has changed what is in a file's place
+_LOOK_EVERY_S: Final = 1.0  # between checks whether the file at a day's path was changed or replaced
 _LOG_EVERY_S: Final = 600.0
 _HINT: Final = "hk-tick-collector status names the remedy"
 
-_Place = tuple[int, ...] | None  # which file is at a path, and whose; None for none
+_Place = tuple[int, ...] | None  # identity, mode and owner of the file at a path; None if there is no file
 
 
 @dataclass(slots=True)
 class _Held:
-    """One day. Its rows are in the spool, then in memory."""
+    """One day. Its older rows are in the spool, the newer ones in memory."""
 
-    chunk: Chunk = field(default_factory=Chunk)  # one object for as long as the day is held
+    chunk: Chunk = field(default_factory=Chunk)  # the rows in memory; the same object while the day is held
     gaps: dict[int, Gap] = field(default_factory=dict)  # by id: a later change replaces an earlier one
     rules: dict[str, RuleChange] = field(default_factory=dict)  # by symbol
-    recount: bool = False  # changes of `gaps` or rows were lost
-    cause: str = ""  # why the file cannot be written; empty while the day only waits for its turn
+    recount: bool = False  # the day must be rebuilt: changes of `gaps` or rows were lost
+    cause: str = ""  # why the file cannot be written; empty if the day only waits for its turn
     detail: str = ""
     since_s: float = 0.0
     failures: int = 0
     retry_at_s: float = 0.0
-    first_rows: int = 0  # a commit of so many rows failed, and may have happened: they are tried again as they were
+    first_rows: int = 0  # rows of the failed commit, which may have succeeded: the same rows must be tried again
     place: _Place = None
-    began_with: _Place = None  # the file that was there when it could first not be written
+    began_with: _Place = None  # the file that existed at the first failure
     spool: Spool | None = None
     spooled_rows: int = 0
     ticks: HeldTicks = field(default_factory=HeldTicks)
-    in_spool: threading.Lock = field(default_factory=threading.Lock)  # a writer that was replaced may hang in there
+    in_spool: threading.Lock = field(default_factory=threading.Lock)  # a replaced writer may be blocked in it
     told: log.Repeated = field(default_factory=lambda: log.Repeated(_LOG_EVERY_S))
     spool_told: log.Repeated = field(default_factory=lambda: log.Repeated(10.0))
 
@@ -79,7 +79,7 @@ class _Held:
 class WaitingDays:
     """The days whose rows wait, by day number.
 
-    `spool_dir` is this run's own, beside which the days' spools are made; None for rows in memory alone.
+    `spool_dir` is this run's own; the spools of days are created beside it. None keeps all rows in memory.
     """
 
     def __init__(self, queue: TickQueue, stats: Stats, data_root: Path, spool_dir: Path | None) -> None:
@@ -102,21 +102,21 @@ class WaitingDays:
         return held is not None and bool(held.cause)
 
     def must_wait(self, day: int) -> bool:
-        """Whether new rows of a day go behind others in its spool, or its file cannot be written."""
+        """Whether new rows of a day must wait: rows before them are spooled, or its file cannot be written."""
         held = self._days.get(day)
         return held is not None and bool(held.cause or held.spooled_rows)
 
     @property
     def all_bad(self) -> bool:
-        """Whether every day that is held waits for its file alone: nothing can be done now."""
+        """Whether no waiting row can be written now, because every waiting day has a file that cannot be written."""
         return all(held.cause for held in self._days.values())
 
     def has_room(self, rows: int) -> bool:
-        """Whether so many rows may wait in memory for their day's turn."""
+        """Whether there is space in memory for so many more deferred rows."""
         return sum(len(held.chunk.rows) for held in self._days.values()) + rows <= _LATER_ROWS
 
     def defer(self, day: int, part: Part) -> None:
-        """Takes rows whose day has its turn later."""
+        """Adds rows of a day that is written later."""
         held = self._days.setdefault(day, _Held())
         held.chunk.rows += part.rows
         held.ticks.add(part.rows)
@@ -124,10 +124,10 @@ class WaitingDays:
         self._count()
 
     def hold(self, day: int, part: Part, *, on_disk: bool) -> bool:
-        """Takes rows of a day that must wait longer; False when there is no place for them.
+        """Adds rows of a day whose file cannot be written. Returns False when there is no space for them.
 
-        `on_disk` says that the rows are in another spool until the caller is done with them: then they must reach this
-        day's spool.
+        `on_disk` says that the rows are in another spool, from which the caller will delete them. So they must be
+        written to this day's spool and not only be kept in memory.
         """
         held, rows = self._days.setdefault(day, _Held()), part.rows
         self._spool(day, held)
@@ -146,9 +146,9 @@ class WaitingDays:
         return True
 
     def fail(self, day: int, error: Exception, tried_rows: int = 0) -> None:
-        """Notes that the file of a day could not be written, when a commit of `tried_rows` was tried; tells it.
+        """Records and logs that a commit of `tried_rows` rows to the file of a day failed.
 
-        The day is tried again ever more slowly, and soon after something changed in the file's place.
+        The day is tried again at increasing intervals, and soon after the file at its path has changed.
         """
         held, path = self._days.setdefault(day, _Held()), self._path(day)
         cause, now_s = diagnose(error)[0], time.monotonic()
@@ -177,12 +177,12 @@ class WaitingDays:
         self._count()
 
     def hurry(self) -> None:
-        """Has every day tried again now. For any thread."""
+        """Makes every day due now. Any thread may call it."""
         for held in list(self._days.values()):
             held.retry_at_s = 0.0
 
     def next_day(self, current: int) -> int | None:
-        """The day to be tried now: the current one first, then those that never failed; None when there is none."""
+        """The day to try now: the current one first, then those without a failure; None if none is due."""
         now_s = time.monotonic()
         if now_s >= self._look_at_s:
             self._look_at_s = now_s + _LOOK_EVERY_S
@@ -193,11 +193,10 @@ class WaitingDays:
         return min(due, key=lambda day: (day != current, bool(self._days[day].cause)), default=None)
 
     def first(self, day: int, max_rows: int, *, is_today: bool) -> Part:
-        """The oldest rows of a day, and with the last of them the changes of `gaps` and rules, where they are right.
+        """The oldest rows of a day. The last part also has the changes of `gaps` and rules, if they are valid.
 
-        They go on from what the file knew when it was last read. That of another day than today is read again now and
-        then, without the changes that wait here: its gaps are counted anew. Raises OSError when the day's spool cannot
-        be read now.
+        The changes are not valid any more if the file was read again after they were made. That is possible for a day
+        other than today, which must then be rebuilt. Raises OSError when the day's spool cannot be read now.
         """
         held = self._days[day]
         if not is_today and held.since_s and held.gaps:
@@ -209,7 +208,7 @@ class WaitingDays:
         return Part(rows, list(held.gaps.values()), list(held.rules.values())) if ends else Part.of(rows)
 
     def done(self, day: int, rows: int) -> bool:
-        """So many rows, which `first` gave, are committed; whether the day's file must now be counted anew."""
+        """So many rows returned by `first` are committed. Returns whether the day must be rebuilt from its file."""
         held = self._days[day]
         if held.spooled_rows and rows:
             if held.spool:
@@ -220,38 +219,38 @@ class WaitingDays:
         held.failures, held.first_rows, held.retry_at_s = 0, 0, 0.0
         was_bad, held.cause = held.cause, ""
         if was_bad and _is_another(held.began_with, _place(self._path(day))):
-            held.recount = True  # what the file that was moved away held is not in this one
+            held.recount = True  # the ticks of the file that was moved away are missing in this one
         ended = not held.rows
         if was_bad:
             log.info("day_writable", day=market.day_name(day), rows=held.rows + rows, held_s=_age_s(held), was=was_bad)
         if ended:
             del self._days[day]
         else:
-            self._days[day] = self._days.pop(day)  # every other day has its turn first
+            self._days[day] = self._days.pop(day)  # moves it to the end, after every other day
         self._count()
         return ended and held.recount
 
     def when_safe(self, on_commit: Callable[[], None]) -> None:
-        """Has `on_commit` called once no row that is held now is in memory alone."""
+        """Calls `on_commit` later, when no waiting row is only in memory."""
         self._waiting_for.append(on_commit)
 
-    def tell_safe(self) -> None:
-        """Calls what `when_safe` was given, when it is time."""
+    def call_when_safe(self) -> None:
+        """Calls the functions given to `when_safe` if no waiting row is only in memory."""
         if self._waiting_for and not self.chunks():
             told, self._waiting_for = self._waiting_for, []
             for on_commit in told:
                 on_commit()
 
     def chunks(self) -> list[Chunk]:
-        """What waits in memory alone, a chunk for each day: the same objects at every call."""
+        """The rows that are only in memory, one chunk for each day. Each call returns the same objects."""
         return [held.chunk for held in list(self._days.values()) if held.chunk.rows]
 
     def spooled_days(self) -> set[int]:
-        """The days of which rows wait in their spool. For any thread."""
+        """The days with rows in their spool. Any thread may call it."""
         return {day for day, held in list(self._days.items()) if held.spooled_rows}
 
     def days(self) -> set[int]:
-        """The days that are held."""
+        """The days with waiting rows."""
         return set(self._days)
 
     def _add_changes(self, held: _Held, part: Part) -> None:
@@ -262,7 +261,7 @@ class WaitingDays:
             held.recount = True
 
     def _spool(self, day: int, held: _Held) -> None:
-        """Brings to the spool what waits in memory; the rows that were tried before the others stay apart from them."""
+        """Writes the rows in memory to the spool. The rows of a failed commit become a record of their own."""
         while held.chunk.rows:
             rows = held.chunk.rows[: held.first_rows or None]
             if held.spooled_rows:
@@ -273,7 +272,7 @@ class WaitingDays:
             del held.chunk.rows[: len(rows)]
 
     def _append(self, day: int, held: _Held, rows: list[TickRow]) -> bool:
-        """Whether the rows are in the day's spool."""
+        """Appends rows to the day's spool; returns whether that succeeded."""
         if self._spool_dir is None or not held.in_spool.acquire(blocking=False):
             return False
         try:
@@ -331,12 +330,12 @@ def _age_s(held: _Held) -> float:
 
 def _place(path: Path) -> _Place:
     try:
-        found = os.stat(path)  # noqa: PTH116 - once a second, for the thread that writes
+        found = os.stat(path)  # noqa: PTH116 - faster
     except OSError:
         return None
     return found.st_dev, found.st_ino, found.st_mode, found.st_uid, found.st_gid
 
 
 def _is_another(before: _Place, now: _Place) -> bool:
-    """Whether another file is in a place than before; rights and owner may have changed."""
+    """Whether the file at a path is another one than before, not only with another mode or owner."""
     return before is not None and (now is None or now[:2] != before[:2])

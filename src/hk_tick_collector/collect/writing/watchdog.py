@@ -1,9 +1,10 @@
-"""The watchdog's judgement: is the writer stuck, and what is to be done about it. No I/O.
+"""The watchdog: decides whether the writer is stalled and what to do about it. No I/O.
 
-A stall is: the queue at or over its threshold, nothing committed for WATCHDOG_STALL_SEC, and ticks still arriving. A
-stall with a named cause (no space, read-only, a lock, a disk that does not answer) is waited for: a restart would only
-lose what memory holds. One without a name is met in steps, each given time to help: interrupt SQLite, open the files
-anew, put a new writer in place; then, after WATCHDOG_RECOVERY_MAX_FAILURES of them, let the process be restarted.
+A stall means: the queue is at or over its threshold, nothing was committed for WATCHDOG_STALL_SEC, and ticks still
+arrive. If the cause is known (no space, read-only, a lock, a disk that hangs), the watchdog waits: a restart would only
+lose the rows in memory. If the cause is unknown, it acts in steps, and gives each step time to take effect: interrupt
+SQLite, open the files again, replace the writer. After WATCHDOG_RECOVERY_MAX_FAILURES steps without success the process
+exits, and systemd restarts it.
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-_STEP_SHARE: Final = 1 / 6  # of the stall time: how long a step may take to show an effect
+_STEP_SHARE: Final = 1 / 6  # of WATCHDOG_STALL_SEC: the time that a step has to take effect
 _STEP_MIN_S: Final = 1.0
 _STEP_MAX_S: Final = 30.0
-_REPEAT_S: Final = 60.0  # how often a stall that is waited for is told again
+_REPEAT_S: Final = 60.0  # between log lines about a stall with a known cause
 
 
 class Action(StrEnum):
-    """What a stall leads to."""
+    """The reaction to a stall."""
 
-    WAIT = "wait"  # its cause has a name and passes by itself, or by the operator's hand
+    WAIT = "wait"  # the cause is known, and ends by itself or by an action of the operator
     INTERRUPT = "interrupt"
     NEW_CONNECTION = "new_connection"
     NEW_WRITER = "new_writer"
@@ -33,12 +34,12 @@ _STEPS: Final = (Action.INTERRUPT, Action.NEW_CONNECTION, Action.NEW_WRITER)
 
 @dataclass(frozen=True, slots=True)
 class Pressure:
-    """What the watchdog looks at. Ages in seconds."""
+    """The input of the watchdog. Ages in seconds."""
 
     queue_rows: int
-    commit_age_s: float  # since the last commit, or since rows began to wait where there was none
+    commit_age_s: float  # since the last commit, or since rows began to wait if that is later
     upstream_age_s: float  # since the last tick arrived
-    cause: str  # why the writer waits, empty where nothing tells
+    cause: str  # why the writer waits, empty if unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Watchdog:
         self._next_s = float("-inf")
 
     def judge(self, pressure: Pressure, now_s: float) -> Verdict | None:
-        """What to do now; None while all is well, or while the last step is given its time."""
+        """What to do now; None if there is no stall, or the last step still has time to take effect."""
         stalled = (
             pressure.queue_rows >= self._threshold_rows
             and pressure.commit_age_s >= self._stall_s

@@ -1,10 +1,10 @@
-"""The writer: the one thread that commits what the queue holds to day files.
+"""The writer: the only thread that commits rows from the queue to day files.
 
-Enters: chunks from the queue. Leaves: committed rows, each in the file of its own Hong Kong day; Stats. It alone
-decides what an error of the disk means: wait and try again, the cause named, for as long as it takes. A batch is in its
-hands until it is committed or refused for good, so nothing is lost while the process lives. Today's rows go first. What
-belongs to other days waits for its turn, and what belongs to a day whose file cannot be written waits for that file,
-both in WaitingDays: no day waits for another's file.
+Enters: chunks from the queue. Leaves: committed rows, each in the file of its Hong Kong day; Stats. Only the writer
+decides what a disk error means: it names the cause, waits, and tries again without limit. A batch is kept until it is
+committed or rejected, so no row is lost while the process runs. Today's rows are written first. Rows of other days wait
+for their turn, and rows of a day whose file cannot be written wait for that file. Both wait in WaitingDays, so that no
+day waits for another day's file.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from hk_tick_collector.store.dayfile import Batch
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
 
 from .account import Account
+from .backup_wait import POLL_S, CopyWait
 from .committer import Committer, Orders
-from .copy_wait import POLL_S, CopyWait
-from .handover import Handover, popped
 from .open_days import OpenDays
+from .thread_handover import Handover, popped
 from .trouble import LONGEST_BACKOFF_S, Trouble
 from .turns import Turns
 from .waiting_days import WaitingDays
@@ -39,24 +39,24 @@ if TYPE_CHECKING:
     from hk_tick_collector.model import Gap, Reconciled
     from hk_tick_collector.stats import Stats
 
-    from .handover import Beside, Commit
+    from .thread_handover import Beside, Commit
 
-_IDLE_S: Final = 1.0  # how long the thread sleeps at most: its heartbeat
-_HELD_IDLE_S: Final = 0.1  # while a day's file is tried again: its first retries come soon
-_GRACE_S: Final = 1.0  # of the time for a stop, to end after an interrupt
-_TEND_EVERY_S: Final = 5.0  # also while ticks keep coming
-# Of MAX_WAIT_MS: so long ticks wait for company where commits are short, and where they are long.
+_IDLE_S: Final = 1.0  # the longest sleep of the thread, so also the interval of its heartbeat
+_HELD_IDLE_S: Final = 0.1  # the same while a day's file is tried again, because the first retries come soon
+_GRACE_S: Final = 1.0  # part of the stop time reserved for the thread to end after an interrupt
+_UPKEEP_EVERY_S: Final = 5.0  # also while ticks keep arriving
+# The part of MAX_WAIT_MS for which ticks wait for further ticks, with short commits and with long commits.
 _LINGER_MOST: Final = 0.95 - GATHER_SHARE
 _LINGER_LEAST: Final = 0.5
 
 
 class Writer:
-    """Commits what the queue holds. Made and stopped by the service; everything else happens on its own thread.
+    """Commits the rows of the queue in its own thread. Other threads create, start and stop it.
 
-    `on_fresh` is called, on the thread, with a day whose damaged file was
-    set aside for a fresh one. `held` are the rows that wait for their day's file, which outlive a writer that is
-    replaced. Set `open_day` to the day whose file must exist, `seal_before` to the day before which finished days may
-    be sealed: the thread sees to both within seconds.
+    `on_fresh` is called on the writer thread with a day whose damaged file was replaced by a new one. `held` has the
+    rows that wait for their day's file; a writer that replaces another one gets the same object. Set `open_day` to the
+    day whose file must exist, and `seal_before` to the day before which finished days may be sealed. The thread handles
+    both within seconds.
     """
 
     def __init__(
@@ -84,14 +84,14 @@ class Writer:
         account = Account(stats, self._handover, options.data_root, now_ms)
         self._committer = Committer(queue, self._days, self._held, self._trouble, account, self._orders, now_ms)
         self._turns = Turns(queue, self._days, self._held, self._committer, self._orders, options.batch_rows)
-        self._tend_at_s = 0.0
+        self._upkeep_at_s = 0.0
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
     def prepare(self, day: int) -> None:
-        """Opens the file of a day before the thread starts, so that a start fails at once where it must.
+        """Opens the file of a day before the thread starts, so that a start with an unusable directory fails at once.
 
-        Where only this day's file is at fault the ticks of the day are held, and the start goes on. Raises StoreError,
-        or a subclass, for a directory that cannot be used and for a day that is sealed.
+        If only this day's file cannot be written, the ticks of the day are held and the start continues. Raises
+        StoreError or a subclass if the directory cannot be used or the day is sealed.
         """
         try:
             self._days.file(day)
@@ -105,7 +105,7 @@ class Writer:
                 raise
             cause, _ = diagnose(error)
             if cause == "busy":
-                return  # a lock passes: the thread waits for it, and says so
+                return  # a lock is temporary: the thread waits for it and logs that
             raise StoreError(f"cannot write {market.day_name(day)}.db ({cause}): {error}") from error
 
     def start(self) -> None:
@@ -113,9 +113,9 @@ class Writer:
         self._thread.start()
 
     def stop(self, deadline_s: float) -> int:
-        """Commits what the queue holds, closes the files and ends the thread; returns the rows left uncommitted.
+        """Commits the rows of the queue, closes the files and ends the thread. Returns the number of uncommitted rows.
 
-        Returns at `deadline_s`, of the monotonic clock, at the latest, also when the disk does not answer.
+        Returns at `deadline_s` (monotonic) at the latest, also when the disk hangs.
         """
         self._orders.closing.set()
         self._held.hurry()
@@ -129,22 +129,22 @@ class Writer:
         return self._queue.rows
 
     def interrupt(self) -> None:
-        """Ends the SQLite call that the thread may be stuck in; it opens the file anew and tries again."""
+        """Interrupts the SQLite call that may block the thread. The thread then opens the file again and retries."""
         self._days.interrupt()
 
     def reopen(self) -> None:
-        """Makes the thread open every file anew before it goes on, after an interrupt."""
+        """Interrupts the thread and makes it open every file again before it continues."""
         self._orders.reopen.set()
         self.interrupt()
 
     def retire(self) -> None:
-        """Another writer takes over: this thread must not begin another commit, whenever it wakes up."""
+        """Another writer replaces this one: when this thread continues, it must not start another commit."""
         self._orders.give_up.set()
         self.interrupt()
 
     @property
     def native_id(self) -> int | None:
-        """The kernel's number of the thread."""
+        """The kernel's id of the thread."""
         return self._thread.native_id
 
     def pop_commits(self) -> list[Commit]:
@@ -156,18 +156,18 @@ class Writer:
         return popped(self._handover.gap_events)
 
     def take_over(self, retired: Writer) -> None:
-        """Shares with a retired writer what passes between its thread and the event loop: nothing of it is lost.
+        """Uses the handover of a retired writer, so that none of its content is lost. Call it before `start`.
 
-        To be called before `start`; the retired thread may still end its last commit.
+        The retired thread may still complete its last commit.
         """
         self._handover.share(retired._handover)
 
     def reconcile(self, day: int, rows: list[Reconciled]) -> None:
-        """Has these rows stored in a day's file, once no tick waits."""
+        """Lets the thread store these rows in a day's file when no tick waits."""
         self._handover.reconciled.append((day, rows))
 
     def keep_beside(self, beside: Beside) -> None:
-        """Has rows of the predecessor stored beside the ticks of a day, and its `on_commit` called then."""
+        """Lets the thread store rows of the predecessor that are not ticks, and call their `on_commit` afterwards."""
         self._handover.beside.append(beside)
 
     @property
@@ -185,24 +185,24 @@ class Writer:
                 if chunks:
                     self._turns.store(chunks)
                 moved = self._turns.store_held() or self._store_beside()
-                self._held.tell_safe()
+                self._held.call_when_safe()
                 if not chunks and not moved and self._may_end():
                     break
-                if not (chunks or moved) or time.monotonic() >= self._tend_at_s:
-                    self._tend_at_s = time.monotonic() + _TEND_EVERY_S
-                    self._tend()
-        except Exception:  # noqa: BLE001 - the thread's boundary: the service sees it dead and ends the process
+                if not (chunks or moved) or time.monotonic() >= self._upkeep_at_s:
+                    self._upkeep_at_s = time.monotonic() + _UPKEEP_EVERY_S
+                    self._upkeep()
+        except Exception:  # noqa: BLE001 - the thread's boundary: the service detects that it has ended, and exits
             log.bug("writer_failed")
         finally:
             self._copy_hold.close()
             self._days.close_all(self._orders.give_up.is_set)
 
     def _may_end(self) -> bool:
-        """Whether a stop was asked for, and nothing is left that could be stored now."""
+        """Whether a stop was requested and no row is left that can be stored now."""
         return self._orders.closing.is_set() and self._queue.rows == self._queue.held_rows and self._held.all_bad
 
     def _waits_for_copy(self) -> bool:
-        """Whether nothing may be committed now, because a copy of the day would start over; a stop has precedence."""
+        """Whether commits must wait now because a copy of the day file would start over. A stop has priority."""
         if self._orders.closing.is_set():
             self._copy_hold.close()
             return False
@@ -213,29 +213,29 @@ class Writer:
         return True
 
     def _take(self) -> list[Chunk]:
-        # As long as the promise allows, with twice what the last commit took in reserve: fewer commits are less work
-        # and fewer bytes written.
+        # Waits as long as MAX_WAIT_MS allows, minus twice the time of the last commit: fewer commits need less time
+        # and write fewer bytes.
         promised_s = self._options.max_wait_ms / 1000
         linger_s, idle_s = (
             max(promised_s * _LINGER_LEAST, promised_s * _LINGER_MOST - 2 * self._committer.took_s),
             _IDLE_S,
         )
         if not self._held.all_bad:
-            linger_s = idle_s = 0.0  # the rows of another day have their turn next
+            linger_s = idle_s = 0.0  # rows of another day are next
         elif self._more_to_seal:
             idle_s = 0.0
         elif self._held.days():
             idle_s = _HELD_IDLE_S
         try:
             return self._queue.take(self._options.batch_rows, linger_s, idle_s)
-        except OSError as error:  # the spool cannot be read now; what is in it stays there
+        except OSError as error:  # the spool cannot be read now; its rows stay there
             self._committer.note_trouble(market.day_number(self._now_ms()), error, 1)
             self._orders.give_up.wait(LONGEST_BACKOFF_S)
             return []
 
-    def _tend(self) -> None:
-        """What is due beside the ticks: today's file, a reconciliation, files of other days, sealing."""
-        for gone in self._days.take_gone():
+    def _upkeep(self) -> None:
+        """Does the work that is not for ticks: today's file, reconciliations, files of other days, sealing."""
+        for gone in self._days.close_gone():
             self._begin_day(gone)
         if self.open_day is not None:
             day, self.open_day = self.open_day, None
@@ -247,7 +247,7 @@ class Writer:
             self._more_to_seal = self._days.sealing.before(self.seal_before, self._held.days())
 
     def _begin_day(self, day: int) -> bool:
-        """Makes sure that the file of a day is open; False when that must be tried again."""
+        """Opens the file of a day if it is not open. Returns False when that must be tried again."""
         if day in self._days or self._held.is_bad(day):
             return True
         try:
@@ -270,10 +270,10 @@ class Writer:
             if not self._held.is_bad(day):
                 self._committer.commit(day, Part.of([]), more=Batch(reconciled=rows))
             if self._held.is_bad(day):
-                self._handover.reconciled.append((day, rows))  # once its file can be written
+                self._handover.reconciled.append((day, rows))  # again when its file can be written
 
     def _store_beside(self) -> bool:
-        """Stores one lot of rows beside the ticks of their day; whether there was one that could be."""
+        """Stores one batch of the predecessor's rows that are not ticks. Returns whether one was stored."""
         waiting = self._handover.beside
         if not waiting or self._held.is_bad(waiting[0].day):
             return False

@@ -1,4 +1,4 @@
-"""Findings in, messages out: which are told, when, in which words, and the threads that send them.
+"""Findings in, messages out: which are sent, when, with what text, and the threads that send them.
 
-Starts at alerter.py.
+Start reading at alerter.py.
 """

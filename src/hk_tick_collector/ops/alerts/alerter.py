@@ -1,9 +1,9 @@
-"""From the live state of every second to the messages that leave: findings, alerts, couriers, the daily digest.
+"""From the live state of every second to the messages that are sent: findings, alerts, senders, the daily digest.
 
-Enters: the live state, once a second. Leaves: messages, posted to every courier, and `.alerts.json` in DATA_ROOT, which
-remembers over a restart what is open and which day's digest was sent. A message is remembered once it has left, so that
-a service that dies at once tells it again. Nothing here waits for a network or a disk: the file and the digest belong
-to a thread of their own, the clerk.
+Input: the live state, once a second. Output: messages, queued for every sender, and `.alerts.json` in DATA_ROOT, which
+remembers across restarts the open findings and the day of the last digest. A message is recorded after it was sent; if
+the service dies before that, the next run sends it again. No caller waits for a network or a disk: a thread of its own,
+the clerk, writes the file and makes the digest.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from .destination import Destination
 
 MEMORY_NAME: Final = ".alerts.json"
-STOP_S: Final = 1.0  # what a stop gives to messages that are still queued
+STOP_S: Final = 1.0  # the time that a stop gives to queued messages
 _LOG_EVERY_S: Final = 60.0
-_LEAVES_MS: Final = 30_000  # a message that has not left by then is remembered all the same: its courier goes on
-_KEEP_EVERY_MS: Final = 10_000  # while something is open: until when it was seen is told at its end
+_LEAVES_MS: Final = 30_000  # a message not sent by then is recorded anyway: its sender keeps trying
+_KEEP_EVERY_MS: Final = 10_000  # how often the end time of an open finding is saved, for the message that closes it
 
 
 class Alerter:
-    """Without a destination it does nothing. `now_ms` is the wall clock, read at the start alone: it may be set."""
+    """Without a destination it does nothing. `now_ms` is the wall clock, read only at the start: it may be set."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Alerter:
         self._lang = lang
         self._digests = DigestClock(memory.digest_day)
         self._base_ms = now_ms() - time.monotonic_ns() // 1_000_000
-        self._told_ms: int | None = None  # since when something was told that is not remembered
+        self._told_ms: int | None = None  # the time of the first message that is not recorded yet
         self._kept_ms = 0
         self._broken = False
         self._abandoned = False
@@ -69,7 +69,7 @@ class Alerter:
         self._failures = log.Repeated(_LOG_EVERY_S)
 
     def start(self) -> None:
-        """Begins to send."""
+        """Starts the threads."""
         if self._senders:
             self._clerk.start()
         for sender in self._senders:
@@ -81,19 +81,19 @@ class Alerter:
             return
         try:
             self._look(status)
-        except Exception:  # noqa: BLE001 - the boundary between watching and collecting
+        except Exception:  # noqa: BLE001 - the boundary between alerts and collection
             self._broken = True
             log.bug("bug", detail="findings are not alerted any more")
 
     def stop(self) -> None:
-        """What is queued may still leave, until `join` gives up."""
+        """Ends the senders; queued messages may still be sent until `join` gives up."""
         self._keep(at_once=True)
         self._errands.put(None)
         for sender in self._senders:
             sender.stop()
 
     def join(self, deadline_s: float) -> None:
-        """Waits until then, by the monotonic clock; whatever is left is dropped, and nothing is told later."""
+        """Waits until a moment of the monotonic clock; messages left then are dropped."""
         if self._senders:
             self._clerk.join(max(0.0, deadline_s - time.monotonic()))
             self._abandoned = True
@@ -120,7 +120,7 @@ class Alerter:
             self._keep()
 
     def _keep(self, *, at_once: bool = False) -> None:
-        """Has what was told remembered, and until when what is open was seen."""
+        """Saves which messages were sent, and when open findings were last seen."""
         is_open = any(item.told and not item.closed for item in self._alerts.memory.open.values())
         if is_open or (at_once and self._told_ms is not None):
             self._told_ms = None
@@ -138,9 +138,9 @@ class Alerter:
         while errand := self._errands.get():
             try:
                 errand()
-            except Exception:  # noqa: BLE001 - the thread's boundary: the next errand has its own chance
+            except Exception:  # noqa: BLE001 - the thread's boundary: a failed job must not stop the next one
                 if not self._abandoned:
-                    log.bug("bug", detail="an errand of the alerts failed")
+                    log.bug("bug", detail="a job of the alerts failed")
 
     def _remember(self, text: str) -> None:
         try:
@@ -152,11 +152,11 @@ class Alerter:
 
 
 def _recall(path: Path) -> Memory:
-    """What an earlier run left; nothing when there is no such file or none that makes sense."""
+    """The memory that an earlier run saved; empty if there is no valid file."""
     try:
         return Memory.from_json(path.read_text("utf-8"))
     except FileNotFoundError:
         return Memory({}, [])
     except (OSError, ValueError) as error:
-        log.warning("alerts_not_kept", path=path, detail=error, consequence="what is open is told again")
+        log.warning("alerts_not_kept", path=path, detail=error, consequence="open findings are sent again")
         return Memory({}, [])

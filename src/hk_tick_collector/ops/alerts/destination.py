@@ -1,8 +1,8 @@
-"""Where alerts go: one Apprise URL each. Enters: a URL, a message. Leaves: the message, or AlertError with the cause.
+"""Destinations of alerts, one Apprise URL each. Input: a URL, a message. Output: the sent message, or AlertError.
 
-A URL holds secrets. Nothing here tells one: a destination is named by its place and scheme, `2:tgram://***`, and what
-Apprise says of a failure is told without any part of the URL. Apprise is imported here and nowhere else, and only
-when there is a URL: that takes half a second.
+A URL contains secrets, so it is never shown: a destination is named by number and scheme, `2:tgram://***`, and every
+part of the URL is removed from Apprise's error texts. Apprise is imported only here, and only if there is a URL: the
+import takes half a second.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from apprise import NotifyBase
 
 _LOGGER: Final = logging.getLogger("apprise")
-_MUTE: Final = ("apprise", "urllib3", "requests_oauthlib", "oauthlib")  # their lines may hold what is secret
+_MUTE: Final = ("apprise", "urllib3", "requests_oauthlib", "oauthlib")  # their log lines may contain secrets
 _TYPES: Final = {Kind.CRITICAL: "failure", Kind.WARNING: "warning", Kind.RESOLVED: "success"}
 _PIECES: Final = (re.compile(r"[^\W_]{3,}"), re.compile(r"[^/@:?&=#,]{3,}"))
 SEND_S: Final = 60.0
-_GRACE_S: Final = 1.0  # what is read ends by itself before
-_TELLING: Final = 200  # characters of Apprise's words
+_GRACE_S: Final = 1.0  # reading ends before this time
+_TELLING: Final = 200  # the longest text from Apprise, characters
 
 
 class Destination:
-    """One place that messages go to; `label` names it without its secrets."""
+    """One destination; `label` is its name without secrets."""
 
     def __init__(self, label: str, url: str, service: NotifyBase, seconds: float) -> None:
         self.label = label
@@ -46,13 +46,13 @@ class Destination:
         self._secrets = sorted(pieces - {scheme}, key=len, reverse=True)
 
     def send(self, message: Message) -> None:
-        """Sends, in `seconds` at most. Raises AlertError; call it in a thread of its own.
+        """Sends within `seconds`. Raises AlertError; call it in a thread of its own.
 
-        Whatever the server does: what it answers is read within bounds (`collect.replies`), and what waits for
-        something else, a name server or a pause that the server asks for, is waited for no longer.
+        Whatever the server does: reading its answer is bounded (`ops.alerts.replies`), and every other wait, for a name
+        server or a pause that the server asks for, ends at the same time.
         """
         if self._sending and self._sending.is_alive():
-            raise AlertError("an earlier message is still on its way")
+            raise AlertError("an earlier message is still being sent")
         failures: list[str] = []
         self._sending = threading.Thread(target=self._send, args=(message, failures), daemon=True)
         self._sending.start()
@@ -63,7 +63,7 @@ class Destination:
             raise AlertError(self._masked(failures[0]))
 
     def _send(self, message: Message, failures: list[str]) -> None:
-        from .replies import bounded  # as Apprise: only where there is a URL
+        from .replies import bounded  # imported like Apprise: only if there is a URL
 
         words = _Words()
         _LOGGER.addHandler(words)
@@ -74,7 +74,7 @@ class Destination:
                 sent = self._service.notify(body=body, title=plain(message.title), notify_type=kind, body_format=markup)
             if not sent:
                 failures.append(words.last or "Apprise could not send it")
-        except Exception as error:  # noqa: BLE001 - foreign code, one module a service: whatever it raises is a failure
+        except Exception as error:  # noqa: BLE001 - foreign code, one module for each service: any exception is a failure
             failures.append(f"{type(error).__name__}: {error}")
         finally:
             _LOGGER.removeHandler(words)
@@ -86,7 +86,7 @@ class Destination:
 
 
 class _Words(logging.Handler):
-    """The last warning of the thread that made it: why a message was not sent."""
+    """The last warning of the current thread: the reason why a message was not sent."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -99,9 +99,9 @@ class _Words(logging.Handler):
 
 
 def _as_text(body: str, service: NotifyBase) -> tuple[str, str]:
-    """The body, and its format in Apprise's words, so that the reader sees these characters and nothing acts on them.
+    """The body and its format for Apprise, such that the reader sees exactly these characters.
 
-    Text, wherever the service has it. HTML is made here: not every service of Apprise escapes text for it.
+    Plain text, if the service accepts it. HTML is escaped here: not every service of Apprise does so.
     """
     body = "\n".join(map(plain, body.split("\n")))
     resolve = getattr(service, "resolve_format", None)
@@ -112,7 +112,7 @@ def _as_text(body: str, service: NotifyBase) -> tuple[str, str]:
 
 
 def open_destinations(urls: Sequence[str], seconds: float = SEND_S) -> tuple[Destination, ...]:
-    """A destination for every URL of ALERT_URLS; UsageError for one that Apprise does not understand.
+    """A destination for every URL of ALERT_URLS; UsageError for one that Apprise does not support.
 
     A message has `seconds` to be sent.
     """
@@ -120,7 +120,7 @@ def open_destinations(urls: Sequence[str], seconds: float = SEND_S) -> tuple[Des
         return ()
     from apprise import Apprise
 
-    for name in _MUTE:  # what matters reaches our own log, without secrets
+    for name in _MUTE:  # what matters is in our own log, without secrets
         logging.getLogger(name).propagate = False
         logging.getLogger(name).addHandler(logging.NullHandler())
     found = []
@@ -129,7 +129,7 @@ def open_destinations(urls: Sequence[str], seconds: float = SEND_S) -> tuple[Des
         service = Apprise.instantiate(url)
         if service is None:
             raise UsageError(
-                f"ALERT_URLS: URL {label} is not one that Apprise understands",
+                f"ALERT_URLS: URL {label} is not supported by Apprise",
                 hint="allowed are Apprise URLs such as tgram://BOT_TOKEN/CHAT_ID, slack://A/B/C or"
                 " mailtos://USER:PASSWORD@HOST (docs/alerts.md)",
             )
@@ -138,9 +138,9 @@ def open_destinations(urls: Sequence[str], seconds: float = SEND_S) -> tuple[Des
 
 
 def send_test(urls: Sequence[str], instance: str) -> list[tuple[str, str]]:
-    """Sends a test message everywhere, one after the other: each destination's label, and what went wrong, or "".
+    """Sends a test message to every destination in turn: each label with its error, or "".
 
-    Raises UsageError for a URL that Apprise does not understand.
+    Raises UsageError for a URL that Apprise does not support.
     """
     message = Message(Kind.TEST, "", f"[{instance}] test", "A test of hk-tick-collector's alerts: nothing is wrong.")
     results = []

@@ -1,7 +1,7 @@
-"""The daily digest: what a trading day was like, from its file and the live state, in a few lines. Reads only.
+"""The daily digest: a summary of a trading day from its file and the live state, in a few lines. Reads only.
 
-Also when it is due: once the market has been closed for a quarter of an hour, when the comparison with OpenD's totals
-is done.
+Also decides when it is due: when the market has been closed for a quarter of an hour and the comparison with OpenD's
+totals is done.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from hk_tick_collector.store.query import Stretch
 
 _SETTLE_MS: Final = 900_000
-_OPEN_MS: Final = 9 * 3_600_000  # after midnight: from here on ticks may come
+_OPEN_MS: Final = 9 * 3_600_000  # after midnight: ticks of a new day may come from this time on
 _NOON: Final = 12
-_DAYS: Final = 5  # finished days from which the need of space is told
+_DAYS: Final = 5  # finished days from which the daily size is estimated
 # Each line in English and in Chinese.
 _WORDS: Final = {
     "day": Words("Trading day {day}", "交易日 {day}"),
@@ -45,7 +45,7 @@ _WORDS: Final = {
     "not_reconciled": Words("reconciliation: none", "核對：沒有"),
     "away": Words(
         "without OpenD between 09:00 and the close: {minutes:.1f} min",
-        "09:00 至收市沒有 OpenD：{minutes:.1f} 分鐘",
+        "09:00 至收市與 OpenD 沒有連線：{minutes:.1f} 分鐘",
     ),
     "size": Words("day file: {size_mb:,.1f} MB; disk free: ", "日檔：{size_mb:,.1f} MB；磁碟剩餘："),
     "free_unknown": Words("unknown", "不明"),
@@ -62,16 +62,16 @@ def _say(lang: str, name: str, **facts: object) -> str:
 
 
 class DigestClock:
-    """Says when the digest of a day is due; `done` is the day of the last one, which is not told again."""
+    """Decides when the digest of a day is due; `done` is the day of the last digest, which is not repeated."""
 
     def __init__(self, done: str) -> None:
         self.done = done
-        self._over: tuple[str, int] | None = None  # the day that is over, and since when that is known
+        self._over: tuple[str, int] | None = None  # the day that is over, and when that became known
 
     def due(self, status: LiveStatus, now_ms: int) -> str:
-        """The day to tell of now (`20261120`), else nothing. Once a second is often enough."""
+        """The day whose digest is due (`20261120`), otherwise empty. Call it about once a second."""
         if status.connected and status.drift_s is not None:
-            now_ms -= int(status.drift_s * 1000)  # the exchange's time, not that of a wrong clock
+            now_ms -= int(status.drift_s * 1000)  # the exchange's time, which does not depend on this host's clock
         number = market.day_number(now_ms)
         day = market.day_name(number)
         if day == self.done or not status.day_expected or not _is_over(status, number, now_ms):
@@ -86,7 +86,7 @@ class DigestClock:
 
 
 def _is_over(status: LiveStatus, number: int, now_ms: int) -> bool:
-    """Closed by OpenD's word, on a half day at noon, or by the clock where OpenD is away."""
+    """Closed as OpenD reports, at noon on a half day; by the clock if there is no connection to OpenD."""
     if status.trading:
         return False
     closed = status.connected and status.market_state == "closed" and market.hkt(now_ms).hour >= _NOON
@@ -95,7 +95,7 @@ def _is_over(status: LiveStatus, number: int, now_ms: int) -> bool:
 
 
 def digest(data_root: Path, day: str, status: LiveStatus, now_ms: int, lang: str = ENGLISH) -> str:
-    """The lines of the digest. It opens the day's file: not for the event loop. A file that cannot be read is told."""
+    """The lines of the digest. Opens the day's file, so not for the event loop. An unreadable file becomes a line."""
     lines = [_say(lang, "day", day=day)]
     path = path_of(data_root, day)
     try:
@@ -137,7 +137,7 @@ def _of_the_file(path: Path, number: int, now_ms: int, lang: str) -> list[str]:
 
 
 def _downtime_s(stretches: list[Stretch], from_ms: int, to_ms: int) -> float:
-    """How long OpenD was away within these bounds, as far as a collector was there to see it."""
+    """How long OpenD was disconnected within these bounds, as far as a collector recorded it."""
     away_ms = 0
     for stretch in stretches:
         if not stretch.connected:
@@ -158,7 +158,7 @@ def _disk(data_root: Path, day: str, status: LiveStatus, lang: str) -> str:
 
 
 def _size(path: Path) -> int:
-    """Of the file and its write-ahead log, bytes; 0 where there is none."""
+    """The size of the file and its WAL in bytes; 0 if there is none."""
     size = 0
     for part in (path, path.with_name(path.name + "-wal")):
         try:

@@ -1,9 +1,9 @@
-"""What an alert server answers is read within bounds: 64 KB of a body, 1 MB in all, a minute.
+"""Bounds on reading an alert server's answer: 64 KB of a body, 1 MB in total, one minute.
 
-Apprise has a limit for each wait on the network and none for a whole answer: one without end filled 5.8 GB. It gives no
-place to set one. But all its services share two: HTTP goes through the adapter of requests, and what the standard
-library reads line by line, HTTP as well as SMTP, through `socket.SocketIO`. Both are replaced here by ones with bounds,
-in this process alone; a thread that sends no alert notices nothing.
+Apprise limits each wait on the network but not the whole answer: an endless answer filled 5.8 GB of memory. It has no
+setting for this. All its services use one of two ways to read: HTTP goes through the adapter of requests, and the
+standard library reads HTTP and SMTP line by line through `socket.SocketIO`. Both are replaced here by bounded versions,
+in this process only. Threads that send no alerts are not affected.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
     from requests import PreparedRequest, Response
 
-BODY_BYTES: Final = 65_536  # what is kept of the body of an answer: the services look for a few words in it
-TOTAL_BYTES: Final = 2**20  # of all answers to one message, with their headers, redirects and targets
+BODY_BYTES: Final = 65_536  # how much of an answer's body is kept: services search for a few words in it
+TOTAL_BYTES: Final = 2**20  # of all answers to one message, with headers, redirects and their targets
 SECONDS: Final = 60.0  # for one message
 
 _sending = threading.local()
 
 
 class _Budget:
-    """What a thread may still read for the message that it sends."""
+    """What a thread may still read for the message it sends."""
 
     def __init__(self, seconds: float) -> None:
         self.deadline_s = time.monotonic() + seconds
@@ -42,7 +42,7 @@ class _Budget:
 
 @contextmanager
 def bounded(seconds: float = SECONDS) -> Iterator[None]:
-    """What this thread reads inside is bounded; beyond it, reading raises OSError, which Apprise takes as a failure."""
+    """Bounds what this thread reads in the block; beyond that, reading raises OSError, a failure for Apprise."""
     install()
     _sending.budget = _Budget(seconds)
     try:
@@ -52,13 +52,13 @@ def bounded(seconds: float = SECONDS) -> Iterator[None]:
 
 
 def install() -> None:
-    """Puts the bounds in place; once or many times is the same."""
+    """Installs the bounds; calling it again has no effect."""
     socket.SocketIO = _BoundedIO  # type: ignore[misc]
     requests.sessions.HTTPAdapter = _BoundedAdapter  # type: ignore[attr-defined]
 
 
 class _BoundedIO(socket.SocketIO):
-    """The file of a socket. It ends at the budget of the thread that reads, where that has one."""
+    """The file of a socket. Reading ends at the budget of the thread that reads, if it has one."""
 
     def __init__(self, sock: socket.socket, mode: Any) -> None:
         super().__init__(sock, mode)
@@ -81,9 +81,10 @@ class _BoundedIO(socket.SocketIO):
 
 
 class _BoundedAdapter(HTTPAdapter):
-    """The transport of requests. Of an answer it keeps the beginning; the status line alone says whether it was taken.
+    """The transport of requests. It keeps the beginning of an answer; only the status code shows whether it was
+    accepted.
 
-    An answer is asked for unpacked, and is not unpacked when it comes packed: 64 KB could become any size.
+    Answers are requested uncompressed, and a compressed one is not unpacked: 64 KB could become any size.
     """
 
     def send(self, request: PreparedRequest, *args: Any, **named: Any) -> Response:

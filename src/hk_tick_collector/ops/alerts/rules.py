@@ -1,12 +1,12 @@
-"""Findings of now + what is open + now → messages to send: opened, worse, more, still open, resolved. Pure.
+"""Present findings + open alerts + time → messages to send: opened, worse, more, still open, resolved. Pure.
 
-The spec of a finding says whether it is alerted, and from when on it is critical. A finding opens once it has been
-seen for some seconds and closes once it was away for a minute, so that one that flickers sends two messages and not two
-hundred. One that comes back after it was called resolved is told again at once; from then on it is called resolved only
-after ten quiet minutes. So the last message always says what holds.
+The spec of a finding says whether it is alerted, and when it is critical. An alert opens when the finding has been seen
+for some seconds and closes when it has been gone for a minute, so a finding that comes and goes sends two messages, not
+hundreds. If it returns soon after it was resolved, it is sent at once; from then on it is resolved only after ten
+minutes without it. So the last message always describes the present state.
 
-Waits are counted by a clock that never steps back (`now_ms`); the times that are told are those of the event, by the
-wall clock. Both are UTC epoch ms. What stands around a finding's own text is in `words`.
+Durations are measured with a clock that never goes back (`now_ms`); the times in messages are those of the event, by
+the wall clock. Both are UTC epoch ms. The text around a finding's own text is in `words`.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.ops.live.status import LiveStatus
 
-AWAY_MS: Final = 60_000  # a finding that was away for so long is over
-_STEP_MS: Final = 5_000  # between two looks a finding counts as seen for no longer than this
-_COOLDOWN_MS: Final = 600_000  # one that opens again within it has to be away for so long before it is over
-_AGAIN_MS: Final = 1_800_000  # while it comes and goes: so long between two messages
-_GROWN_MS: Final = 60_000  # what grows is told again after so long, then after twice as long, up to the cooldown
-_REMIND_MS: Final = {Severity.WARNING: 6 * 3_600_000, Severity.CRITICAL: 1_800_000}  # while it stays open
-_STALLS_WITHIN_MS: Final = 1_800_000  # stalls so close to each other are one trouble, also across a restart
-_GROWING_MS: Final = 30_000  # a lag grows when the newest tick fell behind within so long
+AWAY_MS: Final = 60_000  # a finding that was gone for so long is over
+_STEP_MS: Final = 5_000  # the longest time between two calls that counts as seen
+_COOLDOWN_MS: Final = 600_000  # one that reopens within this time must be gone for this long before it is over
+_AGAIN_MS: Final = 1_800_000  # while it comes and goes: the time between two messages
+_GROWN_MS: Final = 60_000  # a growing loss is sent again after this time, then after twice as long, up to the cooldown
+_REMIND_MS: Final = {Severity.WARNING: 6 * 3_600_000, Severity.CRITICAL: 1_800_000}  # reminder while it stays open
+_STALLS_WITHIN_MS: Final = 1_800_000  # stalls within this time count as one problem, also across a restart
+_GROWING_MS: Final = 30_000  # a lag grows if the newest tick fell behind within this time
 _STALLS: Final = Words(
     "{text} ({count} stalls within half an hour, restarts included)", "{text}（半小時內停滯 {count} 次，包括重啟前後）"
 )
 _CATCHING_UP: Final = Words("{text}, and catching up", "{text}，正在追上")
 _NO_TICK_YET: Final = Words("no tick since the market began to trade: {text}", "開市以來沒有 tick：{text}")
-_START_MS: Final = 10_000  # of a run: what is away then only, as a connection that is not made yet, is no event
-_BUDGET_MOST_S: Final = 300.0  # OpenD without ticks for so long is critical, however quiet the symbols are
+_START_MS: Final = 10_000  # of a run: a finding seen only then, for example no connection yet, is not an event
+_BUDGET_MOST_S: Final = 300.0  # this long without ticks from OpenD is critical, however quiet the symbols are
 
 
 def rule_of(finding: Finding) -> Rule | None:
-    """The rule of a finding, by its spec; None for what is only listed by `status`.
+    """The rule of a finding, from its spec; None if only `status` shows it.
 
-    What is critical is told in any case, also where the spec says that it is not alerted, or where there is none.
+    A critical finding is sent in any case, even if its spec says that it is not alerted, or if it has no spec.
     """
     spec = REGISTRY.spec(finding.code)
     rule = IF_CRITICAL if spec is None or isinstance(spec.alert, NotAlerted) else spec.alert
@@ -58,71 +58,73 @@ def rule_of(finding: Finding) -> Rule | None:
 
 
 def _is_seen_by_ticks(code: str) -> bool:
-    """Whether a run without a tick cannot see a finding."""
+    """Whether a run without ticks cannot judge a finding."""
     spec = REGISTRY.spec(code)
     return spec is not None and isinstance(spec.alert, Rule) and spec.alert.by_ticks
 
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """A finding that was seen: since when, for how long, and what was told of it."""
+    """A finding that was seen: since when, for how long, and what was sent about it."""
 
     since_ms: int  # when it began, by the wall clock, and when it was last seen
     until_ms: int
-    last_ms: int  # the same moment by the clock that never steps back, as all that follows
-    held_ms: int = 0  # how long it was seen
+    last_ms: int  # the same by the clock that never goes back, like all fields below
+    held_ms: int = 0  # for how long it was seen
     critical_ms: int | None = None  # since when `status` calls it critical
-    told: int = 0  # the severity that was told, 0 while nothing was
+    told: int = 0  # the severity that was sent, 0 if nothing was
     told_ms: int = 0
-    closed: bool = False  # kept for the cooldown alone
-    back: int = 0  # how often it came back after it was called resolved
-    again: int = 0  # how often it went for a minute and came back since the last message
-    size: int = 0  # of what is lost, as it was told
-    grown: int = 0  # how often a larger one was told
+    closed: bool = False  # kept only for the cooldown
+    back: int = 0  # how often it returned after it was resolved
+    again: int = 0  # how often it was gone for a minute and returned since the last message
+    size: int = 0  # the amount lost, as last sent
+    grown: int = 0  # how often a larger amount was sent
 
 
 @dataclass(slots=True)
 class Memory:
-    """What outlives a restart: what is open, the latest stalls, the day of the last digest."""
+    """What is kept across a restart: open alerts, the latest stalls, the day of the last digest."""
 
     open: dict[str, Open]
     stalls_ms: list[int]
     digest_day: str = ""
 
     def to_json(self) -> str:
-        """As a file keeps it."""
+        """As it is saved in the file."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Memory:
-        """The reverse; ValueError for what is none."""
+        """The reverse; ValueError for an invalid document."""
         try:
             raw: dict[str, Any] = json.loads(text)
             found = {str(code): Open(**fields) for code, fields in raw["open"].items()}
             numbers = [value for item in found.values() for value in asdict(item).values() if value is not None]
             if not all(isinstance(value, int) for value in numbers):
-                raise ValueError("a field is no number")
+                raise ValueError("a field is not a number")
             return cls(found, [int(moment) for moment in raw["stalls_ms"]], str(raw["digest_day"]))
         except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not the memory of alerts: {error!r}") from None
+            raise ValueError(f"not the saved state of alerts: {error!r}") from None
 
 
 class Alerts:
-    """Call `look` about once a second, with what `check` found in `status`; `memory` is for the caller to keep."""
+    """Call `look` about once a second with the findings of `check`; the caller saves `memory`."""
 
     def __init__(self, instance: str, memory: Memory | None = None, lang: str = ENGLISH) -> None:
         self.memory = memory or Memory({}, [])
         self._instance = instance
         self._lang = lang
         self._stalls = 0  # of this run, as far as they were seen
-        self._newest: list[tuple[int, int]] = []  # moment and newest tick of the last half minute
+        self._newest: list[tuple[int, int]] = []  # time and newest tick of the last half minute
 
     def look(self, status: LiveStatus, findings: Iterable[Finding], now_ms: int) -> list[Message]:
-        """The messages of this moment; none most of the time."""
+        """The messages due now; usually none."""
         self._note(status, now_ms)
         told = []
         judged = [self._judged(finding, status) for finding in findings]
-        seen = {finding.code: finding for finding in reversed(judged) if finding}  # the first, which is the worst, wins
+        seen = {
+            finding.code: finding for finding in reversed(judged) if finding
+        }  # the first one is the worst and is used
         for finding in seen.values():
             rule = rule_of(finding)
             if rule:
@@ -130,7 +132,7 @@ class Alerts:
                 told += self._tell(finding, rule, now_ms, status.written_ms)
         for code, item in list(self.memory.open.items()):
             if _is_seen_by_ticks(code) and not status.last_tick_ms and may_trade(status, status.written_ms):
-                self.memory.open[code] = replace(item, last_ms=now_ms)  # neither seen nor over
+                self.memory.open[code] = replace(item, last_ms=now_ms)  # it neither opens nor closes
             elif code not in seen:
                 told += self._miss(code, item, now_ms)
         return told
@@ -141,9 +143,9 @@ class Alerts:
 
     def _note(self, status: LiveStatus, now_ms: int) -> None:
         memory = self.memory
-        if not self._newest:  # the first look after a restart: what was open has its minute to show again
+        if not self._newest:  # the first call after a restart: an open finding has one minute to appear again
             for code, item in memory.open.items():
-                memory.open[code] = replace(item, last_ms=now_ms, size=0)  # and sizes are counted anew
+                memory.open[code] = replace(item, last_ms=now_ms, size=0)  # and sizes are counted from 0 again
         memory.stalls_ms += [now_ms] * max(0, status.stalls - self._stalls)
         self._stalls = status.stalls
         memory.stalls_ms = [moment for moment in memory.stalls_ms if now_ms - moment < _STALLS_WITHIN_MS][-10:]
@@ -151,11 +153,11 @@ class Alerts:
         self._newest.append((now_ms, status.newest_ts_ms or 0))
 
     def _judged(self, finding: Finding, status: LiveStatus) -> Finding | None:
-        """The finding as section 6 of the runbook sees it; None for one that is history."""
+        """The finding with its severity by section 6 of the runbook; None if it is over."""
         if finding.code == PERSISTENT_STALL.code:
             count = len(self.memory.stalls_ms)
             if not count:
-                return None  # rows that wait for a moment are no stall, whatever happened this morning
+                return None  # rows that wait for a moment are not a stall, whatever happened earlier today
             severity = Severity.CRITICAL if count >= 2 else Severity.WARNING
             words = _STALLS.filled(text=finding.words, count=count)
             return replace(finding, severity=severity).saying(words)
@@ -170,7 +172,7 @@ class Alerts:
         return finding
 
     def _lag_grows(self) -> bool:
-        """Whether the newest tick moved on by less than time did."""
+        """Whether the newest tick advanced by less than the time that passed."""
         (then_ms, was_ms), (now_ms, is_ms) = self._newest[0], self._newest[-1]
         return is_ms - was_ms < max(now_ms - then_ms, 1)
 
@@ -180,7 +182,7 @@ class Alerts:
         item = self.memory.open.get(finding.code) or Open(since_ms, wall_ms, now_ms)
         if not item.told and not item.closed and finding.since_ms is not None and since_ms > item.until_ms:
             at_start = item.until_ms <= status.started_ms + _START_MS
-            # Another event of the kind. What was seen of the one before counts, unless that was the start itself.
+            # Another event of the same kind. The time seen of the earlier one counts, unless that was the start.
             item = Open(since_ms, wall_ms, now_ms) if at_start else replace(item, since_ms=since_ms)
         if item.closed:
             item = Open(since_ms, wall_ms, now_ms, back=item.back + 1, told_ms=item.told_ms)
@@ -223,7 +225,7 @@ class Alerts:
         return [self.message(kind, finding.code, body)]
 
     def _miss(self, code: str, item: Open, now_ms: int) -> list[Message]:
-        """What is not there now: over after a minute; forgotten when nothing was told, or after the cooldown."""
+        """Handles a finding that is gone: over after a minute; forgotten if nothing was sent, or after the cooldown."""
         open_now, away_ms = self.memory.open, now_ms - item.last_ms
         if item.closed:
             if away_ms >= _COOLDOWN_MS:
@@ -239,7 +241,7 @@ class Alerts:
 
 
 def _budget_used_up(finding: Finding, status: LiveStatus) -> bool:
-    """Whether OpenD has been without ticks for so long, while the market trades, that ticks are lost for good."""
+    """Whether OpenD has sent no ticks during trading for so long that ticks are lost."""
     if not may_trade(status, status.written_ms) or status.ticks_expected_since_ms is None:
         return False
     since_ms = max(finding.since_ms or 0, status.last_tick_ms or 0, status.ticks_expected_since_ms)

@@ -1,8 +1,8 @@
-"""The thread that carries messages to one destination. Nobody waits for it.
+"""The thread that sends messages to one destination. No other thread waits for it.
 
-Enters: messages, into a bounded queue. Leaves: what the destination took, log lines for what it did not. A message is
-tried a bounded number of times, then dropped; when the queue is full, the oldest makes room. Both are counted. At a
-stop what is queued is tried once more, and whoever stops it decides for how long.
+Input: messages, into a bounded queue. Output: sent messages, and log lines for those that failed. A message is tried a
+limited number of times, then dropped; if the queue is full, the oldest message is dropped. Both are counted. At a stop
+queued messages are tried once more, for a time that the caller decides.
 """
 
 from __future__ import annotations
@@ -22,21 +22,30 @@ if TYPE_CHECKING:
     from .words import Message
 
     class Recipient(Protocol):
-        """What a courier needs of a destination."""
+        """What a sender needs from a destination."""
 
         label: str
 
         def send(self, message: Message) -> None:
-            """Sends; AlertError when it cannot."""
+            """Sends; AlertError on failure."""
 
 
 QUEUE_MESSAGES: Final = 50
-RETRIES_S: Final = (2.0, 5.0, 15.0, 30.0, 60.0, 120.0, 240.0, 480.0)  # a dead network has a quarter of an hour
+RETRIES_S: Final = (
+    2.0,
+    5.0,
+    15.0,
+    30.0,
+    60.0,
+    120.0,
+    240.0,
+    480.0,
+)  # a network that is down has a quarter of an hour to recover
 _LOG_EVERY_S: Final = 60.0
 
 
 class Sender:
-    """Start it, `post` from any thread, stop it. `retries_s` are the waits before a message is tried again."""
+    """Start it, `post` from any thread, stop it. `retries_s` are the delays before a message is tried again."""
 
     def __init__(self, destination: Recipient, retries_s: Sequence[float] = RETRIES_S) -> None:
         self.dropped = 0
@@ -46,17 +55,17 @@ class Sender:
         self._changed = threading.Condition()
         self._stopping = False
         self._abandoned = False
-        self._carried: Message | None = None  # the one on its way
+        self._carried: Message | None = None  # the message being sent
         self._failures = log.Repeated(_LOG_EVERY_S)
-        # A daemon: a server that hangs must not keep the process from ending.
+        # A daemon: a server that hangs must not prevent the process from ending.
         self._thread = threading.Thread(target=self._run, name=f"alerts {destination.label}", daemon=True)
 
     def start(self) -> None:
-        """Begins to carry."""
+        """Starts the thread."""
         self._thread.start()
 
     def post(self, message: Message) -> None:
-        """Takes a message; returns at once."""
+        """Queues a message; returns at once."""
         with self._changed:
             full = len(self._queue) >= QUEUE_MESSAGES
             oldest = self._queue.popleft() if full else None
@@ -67,18 +76,18 @@ class Sender:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is queued or on its way."""
+        """Whether nothing is queued or being sent."""
         with self._changed:
             return not self._queue and self._carried is None
 
     def stop(self) -> None:
-        """No message is waited for any more: each that is queued is tried once, then the thread ends."""
+        """Waits for no retry any more: each queued message is tried once, then the thread ends."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
 
     def join(self, timeout_s: float) -> None:
-        """Waits for the end for at most so long; what is left then is told as dropped, and nothing is told later."""
+        """Waits at most this long for the end; messages left then are logged as dropped, and nothing later."""
         self._thread.join(timeout_s)
         with self._changed:
             left = [self._carried, *self._queue] if self._carried else [*self._queue]
@@ -91,7 +100,7 @@ class Sender:
         try:
             while message := self._next():
                 self._carry(message)
-        except Exception:  # noqa: BLE001 - the thread's boundary: alerts end, collection goes on
+        except Exception:  # noqa: BLE001 - the thread's boundary: alerts end, collection continues
             log.bug("bug", detail="alerts are not sent any more", to=self._destination.label)
 
     def _next(self) -> Message | None:
@@ -121,7 +130,7 @@ class Sender:
             self._drop(message, "it could not be sent")
 
     def _waited(self, wait_s: float) -> bool:
-        """False when it is time to end instead."""
+        """Waits for the next message; False if the thread should end instead."""
         deadline_s = time.monotonic() + wait_s
         with self._changed:
             while not self._stopping and (left_s := deadline_s - time.monotonic()) > 0:
@@ -136,7 +145,7 @@ class Sender:
             )
 
     def _drop(self, message: Message, why: str) -> None:
-        """The caller holds the lock: one count, and no line after the last one."""
+        """Counts and logs a dropped message, but nothing after the last line. The caller holds the lock."""
         if self._abandoned:
             return
         self.dropped += 1

@@ -1,4 +1,4 @@
-"""The words of an alert, in the operator's language: title, what is wrong, since when, what to type next. Pure."""
+"""The text of an alert in the operator's language: title, problem, start time, command to type. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["CHINESE", "ENGLISH", "LANGUAGES", "Happened", "Kind", "Message", "bo
 
 
 class Kind(StrEnum):
-    """What a message is about; the first word of its title, in capitals for what is wrong."""
+    """The kind of a message; the first word of its title, in capitals for a problem."""
 
     WARNING = "WARNING"
     CRITICAL = "CRITICAL"
@@ -26,7 +26,7 @@ class Kind(StrEnum):
 
 
 class Happened(StrEnum):
-    """Why a finding is told now."""
+    """Why a finding is sent now."""
 
     OPENED = "opened"
     BACK = "back"
@@ -40,7 +40,7 @@ class Message:
     """What a person reads."""
 
     kind: Kind
-    code: str  # of the finding; "" where there is none
+    code: str  # of the finding; "" if there is none
     title: str
     body: str
 
@@ -74,28 +74,28 @@ def title_of(instance: str, kind: Kind, code: str, lang: str) -> str:
 
 
 def body_of(finding: Finding, happened: Happened, since_ms: int, now_ms: int, times: int, lang: str) -> str:
-    """What is wrong, since when by the event's own time, why it is told now, what to type. Moments are UTC epoch ms.
+    """The problem, its start by the event's own time, why it is sent now, the command. Times are UTC epoch ms.
 
-    `times` is how often it came back since the last message.
+    `times` is how often it returned since the last message.
     """
     since, now = _moment(since_ms), f"{market.hkt(now_ms):%H:%M:%S}"
     if lang == CHINESE:
         state = _CHINESE[happened].format(now=now) + (f"，其間再現 {times} 次" if times else "")
         next_step = [f"下一步：{finding.remedy}"] if finding.remedy else []
         return "\n".join([finding.zh, f"由 {since} 起，{state}", *next_step])
-    state = _ENGLISH[happened].format(now=now) + (f", it came back {_times(times)} meanwhile" if times else "")
+    state = _ENGLISH[happened].format(now=now) + (f", it returned {_times(times)} meanwhile" if times else "")
     return "\n".join(
         [finding.text, f"since {since}, {state}", *([f"next: {finding.remedy}"] if finding.remedy else [])]
     )
 
 
 def resolved_of(since_ms: int, until_ms: int, times: int, lang: str) -> str:
-    """How long it lasted, by the event's own times; `times` is how often it came back untold."""
+    """How long it lasted, by the event's own times; `times` is how often it returned since the last message."""
     seconds = max(0.0, (until_ms - since_ms) / 1000)
     if lang == CHINESE:
         again = f"，其間再現 {times} 次" if times else ""
         return f"持續 {_duration(seconds, lang)}，由 {_moment(since_ms)} 至 {_moment(until_ms)}{again}\n毋須處理"
-    again = f"; it came back {_times(times)} meanwhile" if times else ""
+    again = f"; it returned {_times(times)} meanwhile" if times else ""
     span = f"from {_moment(since_ms)} until {_moment(until_ms)}"
     return f"it lasted {_duration(seconds, lang)}, {span}{again}\nnothing to do"
 

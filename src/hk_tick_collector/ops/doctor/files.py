@@ -1,4 +1,4 @@
-"""Checks of what is on disk: rights, file system, space, day files, spool. They read; nothing is made or changed."""
+"""Checks of files: permissions, file system, space, day files, spool. They only read; they change nothing."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from hk_tick_collector.errors import CollectorError, NoDayError, PredecessorFile
 from hk_tick_collector.ops.findings.day_files import predecessor_days
 from hk_tick_collector.ops.findings.words import Words
 from hk_tick_collector.store import rights, schema
-from hk_tick_collector.store.blocking import day_holder
+from hk_tick_collector.store.collector_lock import LOCK_NAME, SPOOL_LOCK_NAME
 from hk_tick_collector.store.foreign import import_command, list_waiting, move_command
+from hk_tick_collector.store.lock_holder import day_holder
 from hk_tick_collector.store.locks import Holder, holders
-from hk_tick_collector.store.owner import LOCK_NAME, SPOOL_LOCK_NAME
 from hk_tick_collector.store.query import DayReader, list_days, path_of, unseal_command
 from hk_tick_collector.store.rights import give, user_name
 from hk_tick_collector.store.spool_segments import segments_below
@@ -33,7 +33,7 @@ _IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})
 _DAY_PART: Final = re.compile(r"[0-9]{8}\.db(-wal|-shm)?")
 _DAMAGED: Final = re.compile(r"[0-9]{8}\.db\.damaged-[0-9TZ]+(-[0-9]+)?")
 _UNFINISHED: Final = re.compile(r"\.[0-9]{8}\.snapshot\.db(\.partial|\.partial\.sha256)")
-_MOMENT_S: Final = 0.3  # a lock of a commit or a checkpoint is gone by then
+_MOMENT_S: Final = 0.3  # a lock for a commit or a checkpoint is released within this time
 _RECENT_DAYS: Final = 5
 _MIB: Final = 2**20
 _SEE_WAL: Final = Words("see docs/sqlite-wal.md", "見 docs/sqlite-wal.md")
@@ -41,7 +41,7 @@ _SEE_WAL: Final = Words("see docs/sqlite-wal.md", "見 docs/sqlite-wal.md")
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who runs the service: the account hkcollector where there is one, else whoever asks."""
+    """The account of the service: hkcollector if it exists, otherwise the current user."""
 
     name: str
     uid: int
@@ -50,11 +50,11 @@ class Account:
 
     @property
     def owner(self) -> str:
-        """As chown takes it."""
+        """`user:group`, as chown takes it."""
         return f"{ACCOUNT}:{ACCOUNT}" if self.installed else rights.account()
 
     def may(self, found: os.stat_result, bits: int) -> bool:
-        """Whether the account has these rights (4 read, 2 write, 1 enter), by owner and mode alone."""
+        """Whether the account has these permissions (4 read, 2 write, 1 enter), by owner and mode only."""
         if self.uid == 0:
             return True
         shift = 6 if found.st_uid == self.uid else 3 if found.st_gid in self.gids else 0
@@ -76,10 +76,10 @@ def service_account() -> Account:
 
 
 def check_caller(account: Account) -> Check:
-    """Whether who asks may see what there is to see."""
+    """Whether the current user may read everything that the checks need."""
     if not account.installed:
         text = Words(
-            "there is no account {account} here, so rights are those of {name}",
+            "there is no account {account} here, so permissions are checked for {name}",
             "本機沒有 {account} 帳戶，權限按 {name} 檢查",
         )
         return not_checked("caller", text.filled(account=ACCOUNT, name=account.name))
@@ -89,19 +89,19 @@ def check_caller(account: Account) -> Check:
         text = Words(f"there is no group {ACCOUNT}", f"沒有 {ACCOUNT} 群組")
         return failure("caller", text, "sudo bash deploy/install.sh")
     if os.geteuid() in (0, account.uid) or group in {os.getegid(), *os.getgroups()}:
-        return ok("caller", Words(f"may read what {ACCOUNT} wrote", f"可讀取 {ACCOUNT} 寫入的檔案"))
+        return ok("caller", Words(f"may read the files of {ACCOUNT}", f"可讀取 {ACCOUNT} 寫入的檔案"))
     return warning(
         "caller",
         Words(
-            f"is no member of the group {ACCOUNT}, and may not read day files or settings",
+            f"is not a member of the group {ACCOUNT}, and may not read day files or settings",
             f"不是 {ACCOUNT} 群組成員，不能讀取日檔或設定",
         ),
-        Words(f"sudo usermod -aG {ACCOUNT} $USER, then log in anew", f"sudo usermod -aG {ACCOUNT} $USER，再重新登入"),
+        Words(f"sudo usermod -aG {ACCOUNT} $USER, then log in again", f"sudo usermod -aG {ACCOUNT} $USER，再重新登入"),
     )
 
 
 def check_directory(name: str, path: Path, account: Account, *, made_by_service: bool) -> Check:
-    """Whether the service may write in a directory, or make it where it makes it itself."""
+    """Whether the service may write to a directory, or create it if the service creates it itself."""
     try:
         found = _first_that_exists(path)
         mode = found.stat()
@@ -113,13 +113,16 @@ def check_directory(name: str, path: Path, account: Account, *, made_by_service:
     if not stat.S_ISDIR(mode.st_mode):
         return failure(
             name,
-            Words(f"{found} is no directory", f"{found} 不是目錄"),
+            Words(f"{found} is not a directory", f"{found} 不是目錄"),
             Words(f"name a directory in {name}", f"在 {name} 設定一個目錄"),
         )
     if refused := _refused(name, found, mode, account):
         return refused
     if found != path:
-        return ok(name, Words(f"{path} is made by the service when it is needed", f"{path} 由服務在需要時建立"))
+        return ok(
+            name,
+            Words(f"{path} does not exist: the service creates it when needed", f"{path} 不存在：服務在需要時建立"),
+        )
     if account.installed and not made_by_service and stat.S_IMODE(mode.st_mode) & 0o057 != 0o050:
         text = Words(
             "{path} has mode {mode:04o}: its group must read it and others must not",
@@ -130,7 +133,7 @@ def check_directory(name: str, path: Path, account: Account, *, made_by_service:
 
 
 def _refused(name: str, found: Path, mode: os.stat_result, account: Account) -> Check | None:
-    """What keeps the account from making files in a directory that exists."""
+    """Why the account cannot create files in a directory that exists."""
     closed = _first_closed(found, account)
     if closed:
         text = Words(f"{account.name} may not enter {closed}", f"{account.name} 不能進入 {closed}")
@@ -145,7 +148,7 @@ def _refused(name: str, found: Path, mode: os.stat_result, account: Account) -> 
 
 
 def check_locks(data_root: Path, spool_dir: Path, today: str, account: Account) -> Check:
-    """Whether a lock, or a lock file that another account left, keeps the service from starting or from writing."""
+    """Whether a lock, or a lock file of another account, would prevent the service from starting or writing."""
     name = "lock files"
     files = (data_root / LOCK_NAME, spool_dir / SPOOL_LOCK_NAME)
     for path in files:
@@ -174,11 +177,11 @@ def check_locks(data_root: Path, spool_dir: Path, today: str, account: Account) 
     if holder and not holder.is_collector:
         text = Words("{path} is locked by {holder}: nothing can be stored", "{path} 被 {holder} 鎖住：不能儲存")
         return failure(name, text.filled(path=path, holder=holder.words()), _end(holder, path))
-    return ok(name, Words("nobody is seen to keep the service from writing", "沒有發現妨礙服務寫入的程序"))
+    return ok(name, Words("no lock is known that prevents the service from writing", "沒有發現妨礙服務寫入的程序"))
 
 
 def _lasting_holder(path: Path) -> Holder | None:
-    """Who holds a lock on a day file now and a moment later."""
+    """The process that holds a lock on a day file now and a moment later."""
     holder = day_holder(path)
     if holder is None or holder.is_collector:
         return None
@@ -194,7 +197,7 @@ def _end(holder: Holder, path: Path) -> str:
 
 
 def check_left_behind(spool_dir: Path, snapshot_dir: Path, account: Account) -> Check:
-    """Whether another account left what the service must read and remove: ticks in the spool, unfinished snapshots."""
+    """Files of another account that the service must read and delete: ticks in the spool, unfinished snapshots."""
     name = "left files"
     strange: list[str] = []
     try:
@@ -214,7 +217,7 @@ def check_left_behind(spool_dir: Path, snapshot_dir: Path, account: Account) -> 
 
 
 def check_files(data_root: Path, account: Account) -> Check:
-    """Whether files that another account left keep the service from writing, for example after a run as root."""
+    """Files of another account that the service cannot write, for example after a run as root."""
     name = "files"
     try:
         modes = {file.name: file.stat() for file in _listed(data_root) if _DAY_PART.fullmatch(file.name)}
@@ -259,7 +262,7 @@ def check_env_file(path: Path | None, *, secrets: bool, installed: bool) -> Chec
 
 
 def check_file_system(data_root: Path) -> Check:
-    """Whether a write-ahead log can live there, and outlives a reboot."""
+    """Whether a WAL works on this file system, and whether files survive a reboot."""
     name = "file system"
     try:
         mount, kind = _mount(_first_that_exists(data_root))
@@ -284,7 +287,7 @@ def check_file_system(data_root: Path) -> Check:
 
 
 def check_space(data_root: Path, today: str, min_free_mb: int) -> Check:
-    """Free space against the largest of the recent days."""
+    """Free space, compared with the largest of the recent days."""
     name = "disk"
     try:
         space = os.statvfs(_first_that_exists(data_root))
@@ -295,7 +298,7 @@ def check_space(data_root: Path, today: str, min_free_mb: int) -> Check:
     free = space.f_bavail * space.f_frsize
     text = Words(f"{free // _MIB:,} MB are free", f"剩餘 {free // _MIB:,} MB")
     remedy = Words(
-        f"df -h {data_root}; move finished days away, with their snapshots",
+        f"df -h {data_root}; move finished days to another disk, with their snapshots",
         f"df -h {data_root}；搬走已完結的日子及其快照",
     )
     if space.f_files and not space.f_favail:
@@ -305,7 +308,9 @@ def check_space(data_root: Path, today: str, min_free_mb: int) -> Check:
         limit = Words("{text}, DISK_MIN_FREE_MB is {limit_mb:,}", "{text}，DISK_MIN_FREE_MB 為 {limit_mb:,}")
         return worst(name, limit.filled(text=text, limit_mb=min_free_mb), remedy)
     if not largest:
-        untold = Words("{text}; no earlier day tells how much one takes", "{text}；沒有較早的日子可估計每日用量")
+        untold = Words(
+            "{text}; no earlier day shows how much space a day takes", "{text}；沒有較早的日子可估計每日用量"
+        )
         return ok(name, untold.filled(text=text))
     enough = Words(
         "{text}; the largest of the last {count} days took {largest_mb:,} MB: enough for {left:,} such days",
@@ -319,7 +324,7 @@ def check_space(data_root: Path, today: str, min_free_mb: int) -> Check:
 
 
 def check_day(data_root: Path, today: str) -> Check:
-    """Whether the file of the current day, where there is one, opens and is of our schema."""
+    """Whether the file of the current day, if there is one, can be opened and has our schema."""
     name = "day file"
     path = path_of(data_root, today)
     try:
@@ -327,13 +332,13 @@ def check_day(data_root: Path, today: str) -> Check:
             rows, version, is_sealed = reader.totals().rows, reader.schema_version(), reader.is_sealed()
     except NoDayError:
         text = Words(
-            f"there is none of {today} yet: the service makes it on a trading day",
+            f"there is no file of {today} yet: the service creates it on a trading day",
             f"仍沒有 {today} 的日檔：服務在交易日建立",
         )
         return ok(name, text)
     except PredecessorFileError as error:
         text = Words(
-            f"{error}: the service sets it aside and imports it by itself", f"{error}：服務會自行改名保留並匯入"
+            f"{error}: the service renames it and imports it automatically", f"{error}：服務會自行改名保留並匯入"
         )
         return warning(name, text, error.hint)
     except CollectorError as error:
@@ -364,7 +369,7 @@ def check_day(data_root: Path, today: str) -> Check:
 
 
 def check_damaged(data_root: Path) -> Check:
-    """Damaged files that were set aside and still wait for somebody."""
+    """Damaged files that were renamed and still need attention."""
     name = "damaged files"
     try:
         found = sorted(file.name for file in _listed(data_root) if _DAMAGED.fullmatch(file.name))
@@ -373,7 +378,7 @@ def check_damaged(data_root: Path) -> Check:
     if not found:
         return ok(name, Words("none", "沒有"))
     text = Words(
-        f"damaged files that were set aside: {len(found)}, the newest {found[-1]}",
+        f"damaged files that were renamed: {len(found)}, the newest {found[-1]}",
         f"有 {len(found)} 個改名保留的損壞檔案，最新的是 {found[-1]}",
     )
     remedy = Words(
@@ -383,7 +388,7 @@ def check_damaged(data_root: Path) -> Check:
 
 
 def check_predecessor(data_root: Path) -> Check:
-    """Day files of the predecessor that are not ours yet."""
+    """Day files of the predecessor that are not imported yet."""
     name = "old day files"
     try:
         waiting = list_waiting(data_root) if data_root.is_dir() else []
@@ -396,7 +401,7 @@ def check_predecessor(data_root: Path) -> Check:
         return warning(name, predecessor_days(days, data_root).words, import_command(data_root))
     if waiting:
         first = _first_of([path.name for path in waiting])
-        text = Words(f"{first.en} was set aside and is not imported", f"{first.zh} 已改名保留，但未匯入")
+        text = Words(f"{first.en} was renamed and is not imported", f"{first.zh} 已改名保留，但未匯入")
         return warning(name, text, import_command(data_root))
     return ok(name, Words("no day file of another collector", "沒有其他收集器的日檔"))
 
@@ -412,7 +417,7 @@ def _is_predecessors(path: Path) -> bool:
 
 
 def check_spool(spool_dir: Path, *, running: bool) -> Check:
-    """Rows that wait on disk for a day file."""
+    """Rows on disk that are not in a day file yet."""
     name = "spool"
     try:
         sizes = [file.stat().st_size for file in segments_below(spool_dir)]
@@ -423,19 +428,19 @@ def check_spool(spool_dir: Path, *, running: bool) -> Check:
     size_mb = f"{sum(sizes) / _MIB:,.1f} MB"
     text = Words(f"{size_mb} of ticks wait in {spool_dir}", f"{spool_dir} 有 {size_mb} 的 tick 等候寫入")
     remedy = Words(
-        "sudo systemctl start hk-tick-collector: the start stores them",
+        "sudo systemctl start hk-tick-collector: they are stored at the start",
         "sudo systemctl start hk-tick-collector：啟動時會寫入",
     )
     if running:
         remedy = Words(
-            "wait, they are stored as soon as the day file takes them: hk-tick-collector status",
+            "wait, they are stored when the day file can be written: hk-tick-collector status",
             "等待，日檔可寫時即寫入：hk-tick-collector status",
         )
     return warning(name, text, remedy)
 
 
 def _listed(directory: Path) -> list[os.DirEntry[str]]:
-    """What is in a directory, nothing where it is not there. OSError where that may not be seen."""
+    """The entries of a directory, none if it does not exist. OSError if it may not be read."""
     try:
         with os.scandir(directory) as entries:
             return list(entries)
@@ -449,7 +454,7 @@ def _unlisted(name: str, directory: Path, error: OSError) -> Check:
 
 
 def _unseen(path: Path, why: str | None) -> Words:
-    return Words(f"{path} cannot be looked at ({why})", f"不能查看 {path}（{why}）")
+    return Words(f"{path} cannot be examined ({why})", f"不能查看 {path}（{why}）")
 
 
 def _may_not_write(account: Account, names: list[str]) -> Words:
@@ -465,7 +470,7 @@ def _first_of(names: list[str]) -> Words:
 
 
 def _first_that_exists(path: Path) -> Path:
-    """The path or its nearest parent that is there. OSError where that cannot be seen."""
+    """The path or its nearest existing parent. OSError if that may not be read."""
     for candidate in (path, *path.absolute().parents):
         try:
             candidate.stat()
@@ -482,7 +487,7 @@ def _first_closed(path: Path, account: Account) -> Path | None:
 
 
 def _mount(path: Path) -> tuple[str, str]:
-    """Mount point and kind of the file system that a path is on, by the kernel's own table."""
+    """Mount point and type of the file system of a path, from the kernel's table."""
     device = path.stat().st_dev
     wanted, best = f"{os.major(device)}:{os.minor(device)}", ("/", "")
     for line in Path("/proc/self/mountinfo").read_text("utf-8", errors="replace").splitlines():

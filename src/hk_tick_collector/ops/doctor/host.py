@@ -12,7 +12,7 @@ from typing import Final
 from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.ops.findings.words import NO_WORDS, Words
 from hk_tick_collector.ops.live.systemd_unit import SERVICE, not_taken_over, output, show_unit, systemd_runs
-from hk_tick_collector.store.versions import is_sound, library_version, reads_days
+from hk_tick_collector.store.sqlite_versions import is_sound, library_version, reads_days
 
 from . import opend_files
 from .result import Check, failure, not_checked, ok, warning
@@ -21,7 +21,12 @@ INSTALLED: Final = Path("/opt/futu_tick_downloader")
 OPEND: Final = "futu-opend.service"
 TIMERS: Final = ("hk-tick-collector-snapshot.timer", "hk-tick-collector-report.timer")
 _SHIPPED: Final = INSTALLED / "deploy" / "systemd"
-_PROGRAMS: Final = {"sqlite3": "sqlite3", "lsof": "lsof", "fuser": "psmisc", "nc": "netcat-openbsd"}  # and packages
+_PROGRAMS: Final = {
+    "sqlite3": "sqlite3",
+    "lsof": "lsof",
+    "fuser": "psmisc",
+    "nc": "netcat-openbsd",
+}  # and their packages
 _HTTP_S: Final = 2.0
 _SILENT: Final = Words("systemctl does not answer", "systemctl 沒有回應")
 _INSTALL: Final = "sudo bash deploy/install.sh"
@@ -29,21 +34,21 @@ _PROPERTIES: Final = "LoadState,UnitFileState,ActiveState,SubState,Result,NResta
 
 
 def check_sqlite() -> Check:
-    """The SQLite that we write with, and the one that an operator's shell reads with."""
+    """The SQLite that the collector writes with, and the one of an operator's shell."""
     ours = library_version()
     if not is_sound(ours):
         return failure(
             "SQLite",
             Words(
-                f"we write with {ours}, whose WAL can be corrupted by two writers",
+                f"the collector writes with SQLite {ours}, in which two writers can corrupt the WAL",
                 f"收集器使用 SQLite {ours}，兩個寫入者可令其 WAL 損壞",
             ),
-            Words(f"install apsw anew: {_INSTALL}", f"重新安裝 apsw：{_INSTALL}"),
+            Words(f"install apsw again: {_INSTALL}", f"重新安裝 apsw：{_INSTALL}"),
         )
     said = output(["sqlite3", "--version"])
     version = said.split()[0] if said and said.split() else ""
     if not re.fullmatch(r"\d+\.\d+\.\d+", version):
-        return ok("SQLite", Words(f"we write with {ours}", f"收集器使用 {ours}"))
+        return ok("SQLite", Words(f"the collector writes with {ours}", f"收集器使用 {ours}"))
     if not reads_days(version):
         text = Words(
             f"sqlite3 of this host is {version}, too old for day files: they need 3.37 or later",
@@ -52,14 +57,14 @@ def check_sqlite() -> Check:
         return warning("SQLite", text, "hk-tick-collector ticks")
     care = NO_WORDS if is_sound(version) else Words(", so use it with mode=ro only", "，只可以 mode=ro 使用")
     text = Words(
-        "we write with {ours}; sqlite3 of this host is {version}{care}",
+        "the collector writes with {ours}; sqlite3 of this host is {version}{care}",
         "收集器使用 {ours}；本機的 sqlite3 為 {version}{care}",
     )
     return ok("SQLite", text.filled(ours=ours, version=version, care=care))
 
 
 def check_programs() -> Check:
-    """What the runbook's commands need."""
+    """The programs that the runbook's commands need."""
     missing = [program for program in _PROGRAMS if which(program) is None]
     if missing:
         packages = " ".join(_PROGRAMS[program] for program in missing)
@@ -67,14 +72,14 @@ def check_programs() -> Check:
         text = Words(f"the runbook needs {names}", f"runbook 需要 {names}")
         return warning("programs", text, f"sudo apt-get install {packages}")
     names = ", ".join(_PROGRAMS)
-    return ok("programs", Words(f"{names} are there", f"已有 {names}"))
+    return ok("programs", Words(f"{names} are installed", f"已有 {names}"))
 
 
 def check_ntp() -> Check:
-    """Whether this host's clock follows a time server."""
+    """Whether this host's clock is synchronised with a time server."""
     said = output(["timedatectl", "show", "-p", "NTPSynchronized", "--value"]) if systemd_runs() else None
     if said is None:
-        text = Words("there is no systemd here that could tell", "本機沒有 systemd，無從得知")
+        text = Words("without systemd here, it is not known", "本機沒有 systemd，無從得知")
         return not_checked("NTP", text, Words("chronyc tracking, or ntpq -p", "chronyc tracking，或 ntpq -p"))
     if said.strip() == "yes":
         return ok("NTP", Words("the clock is synchronised", "時鐘已同步"))
@@ -84,7 +89,7 @@ def check_ntp() -> Check:
 
 
 def check_units(*, local_opend: bool) -> list[Check]:
-    """Installed, enabled, active, unchanged: the service, OpenD where it runs on this host, the timers."""
+    """Installed, enabled, active, unchanged: the service, OpenD if it runs on this host, the timers."""
     if not systemd_runs():
         text, remedy = (
             Words("systemd does not run here", "這裏沒有運行 systemd"),
@@ -98,7 +103,7 @@ def check_units(*, local_opend: bool) -> list[Check]:
 
 
 def check_version(running: str, installed: str) -> Check:
-    """Whether what runs (empty where nothing does) is what is installed, and no change of version was interrupted."""
+    """Whether the running version (empty if none) is the installed one, and no change of version was interrupted."""
     if (INSTALLED / ".upgrade").exists():
         text = Words(
             f"a change of version was interrupted: {running or 'nothing'} runs, {installed} is installed",
@@ -115,10 +120,10 @@ def check_version(running: str, installed: str) -> Check:
 
 
 def check_metrics(host: str, port: int, *, running: bool) -> Check:
-    """Whether the metrics port is free, or our own service's."""
+    """Whether the metrics port is free, or used by our own service."""
     where = f"{host}:{port}"
     if port == 0:
-        return ok("metrics", Words("a free port is taken at the start", "啟動時取用一個空閒連接埠"))
+        return ok("metrics", Words("a free port is chosen at the start", "啟動時取用一個空閒連接埠"))
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, proto) as probe:
@@ -129,11 +134,11 @@ def check_metrics(host: str, port: int, *, running: bool) -> Check:
             return ok("metrics", Words(f"the running service answers on {where}", f"運行中的服務在 {where} 回應"))
         look = f"sudo ss -ltnp 'sport = :{port}'"
         remedy = Words(
-            f"{look}, or set another METRICS_ADDR (collection works without)",
+            f"{look}, or set another METRICS_ADDR (collection is not affected)",
             f"{look}，或設定另一 METRICS_ADDR（不影響收集）",
         )
         why = error.strerror or error
-        text = Words(f"{where} cannot be taken: {why}", f"{where} 不能使用：{why}")
+        text = Words(f"{where} cannot be used: {why}", f"{where} 不能使用：{why}")
         return warning("metrics", text, remedy)
     if running:
         return ok(
@@ -144,7 +149,7 @@ def check_metrics(host: str, port: int, *, running: bool) -> Check:
 
 
 def check_takeover() -> Check | None:
-    """What a takeover that waits for the restart says of the data; None where none waits."""
+    """The finding about a takeover that waits for the restart; None if there is none."""
     who = not_taken_over(show_unit(SERVICE, "MainPID"))
     if who is None:
         return None
@@ -154,7 +159,7 @@ def check_takeover() -> Check | None:
             f"another program runs as hk-tick-collector, {who}", f"服務 hk-tick-collector 名下運行的是另一程式，{who}"
         )
     text = Words(
-        "{runs}: the restart takes over, and sets who owns the data",
+        "{runs}: the restart takes over, and changes the owner of the data",
         "{runs}：重啟服務即由本版本接管，並設好資料的擁有者",
     )
     return warning("takeover", text.filled(runs=runs), remedies.RESTART)
@@ -175,7 +180,7 @@ def _service() -> Check:
         result = unit["Result"]
         return failure(name, Words(f"{state.en}: {result}", f"{state.zh}：{result}"), remedy)
     if unit["NeedDaemonReload"] == "yes":
-        text = Words(f"{SERVICE} was changed on disk and not read", f"磁碟上的 {SERVICE} 已更改，但未重新讀取")
+        text = Words(f"{SERVICE} was changed on disk and not reloaded", f"磁碟上的 {SERVICE} 已更改，但未重新讀取")
         return warning(name, text, "sudo systemctl daemon-reload")
     if not unit["UnitFileState"].startswith("enabled"):
         text = Words(f"{state.en}: it does not start with the host", f"{state.zh}：不會隨主機啟動")
@@ -243,7 +248,7 @@ def _timers() -> Check:
 
 
 def _is_as_shipped(unit_file: str) -> bool:
-    """Whether the unit is the one that was installed; an operator may change it. True where one cannot be read."""
+    """Whether the unit is the installed one; an operator may change it. True if one of them cannot be read."""
     try:
         return (_SHIPPED / SERVICE).read_bytes() == Path(unit_file).read_bytes()
     except OSError:

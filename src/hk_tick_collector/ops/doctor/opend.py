@@ -1,4 +1,4 @@
-"""OpenD's answers → checks: login, clock, quota against symbols, symbols, calendar. Pure."""
+"""OpenD's answers → checks: login, clock, quota and symbols, calendar. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .opend_probe import Answers
 
 NAMES: Final = ("login", "OpenD's clock", "quota", "symbols", "calendar")
-_LOCAL_V6: Final = "::1"  # the first address of localhost, where OpenD does not listen; it refuses at once
+_LOCAL_V6: Final = "::1"  # an address of localhost on which OpenD does not listen: it refuses at once
 _KINDS: Final = {
     "whole": Words("a whole day", "全日"),
     "morning": Words("a half day: the morning only", "半日市：只有早市"),
@@ -29,7 +29,7 @@ _KINDS: Final = {
 
 
 def check_away(error: CollectorError) -> list[Check]:
-    """OpenD cannot be asked: one failure, and all that depends on it is not checked."""
+    """OpenD cannot be asked: one failure, and the checks that depend on it are not made."""
     away = failure("OpenD", str(error), error.hint or remedies.OPEND_STATUS)
     unasked = Words("OpenD could not be asked", "未能查詢 OpenD")
     return [away, *(not_checked(name, unasked) for name in NAMES)]
@@ -44,10 +44,11 @@ def check_answers(
     today: int,
     reported: Mapping[str, str] | None = None,
 ) -> Iterator[Check]:
-    """Every check that OpenD's answers allow.
+    """All checks that OpenD's answers allow.
 
-    `ours` is what our own running service has subscribed, None where that may not be read; `today` is this host's
-    Hong Kong day. `reported` is what OpenD told that service of itself: its answers do not say why it is not logged in.
+    `ours` is the number of symbols that our running service has subscribed, None if it cannot be read; `today` is this
+    host's Hong Kong day. `reported` is what OpenD reported to that service: its answers do not say why it is not
+    logged in.
     """
     yield _addresses(answers)
     yield _login(answers, reported or {})
@@ -72,7 +73,7 @@ def _addresses(answers: Answers) -> Check:
         "another address of FUTU_HOST does" if count == 1 else f"{count} other addresses of FUTU_HOST do",
         f"FUTU_HOST 的另外 {count} 個位址",
     )
-    text = Words("{text}; {others} not: {dead}", "{text}；{others}沒有回應：{dead}").filled(
+    text = Words("{text}; {others} do not: {dead}", "{text}；{others}沒有回應：{dead}").filled(
         text=text, others=others, dead=dead
     )
     return warning("OpenD", text, Words(f"set FUTU_HOST={at}, or correct the name", f"設 FUTU_HOST={at}，或改正名稱"))
@@ -109,7 +110,7 @@ def _login(answers: Answers, reported: Mapping[str, str]) -> Check:
 def _clock(answers: Answers, drift_warn_s: float) -> Check:
     drift_s = answers.drift_s
     if drift_s is None:
-        return not_checked("OpenD's clock", Words("OpenD told no time", "OpenD 沒有提供時間"))
+        return not_checked("OpenD's clock", Words("OpenD gave no time", "OpenD 沒有提供時間"))
     text = CLOCK_DRIFT.text.filled(drift_s=drift_s)
     if abs(drift_s) > drift_warn_s:
         return warning("OpenD's clock", text, "timedatectl status; sudo systemctl restart systemd-timesyncd")
@@ -117,19 +118,19 @@ def _clock(answers: Answers, drift_warn_s: float) -> Check:
 
 
 def _quota(answers: Answers, symbols: Sequence[str], ours: int | None) -> Check:
-    """What is wanted against what is left, to which comes what our own running service holds."""
+    """The number of symbols compared with the free quota, including what our running service uses."""
     if answers.quota is None:
         return _unanswered("quota", answers, "quota")
     used, left, wanted = answers.quota.used_quota, answers.quota.remaining_quota, len(symbols)
     by_us = min(ours or 0, used)
     text = Words(
-        "{wanted:,} symbols wanted, {free:,} can be had ({used:,} of {all:,} used, {by_us:,} by us)",
+        "{wanted:,} symbols wanted, {free:,} available ({used:,} of {all:,} used, {by_us:,} by this service)",
         "需要 {wanted:,} 隻股票，可用 {free:,}（{all:,} 中已用 {used:,}，其中本服務 {by_us:,}）",
     ).filled(wanted=wanted, free=left + by_us, used=used, all=used + left, by_us=by_us)
     if wanted > used + left:
         count = f"{wanted - used - left:,}"
         remedy = Words(
-            f"take {count} symbols out of FUTU_SYMBOLS, or raise the quota",
+            f"remove {count} symbols from FUTU_SYMBOLS, or raise the quota",
             f"從 FUTU_SYMBOLS 移除 {count} 隻股票，或提高額度",
         )
         return failure("quota", text, remedy)
@@ -141,7 +142,7 @@ def _quota(answers: Answers, symbols: Sequence[str], ours: int | None) -> Check:
         return not_checked("quota", text, AS_ROOT)
     if wanted > left + by_us:
         remedy = Words(
-            "end the other clients of OpenD; a closed one gives its quota back after a minute",
+            "stop the other clients of OpenD; the quota of a closed one is returned after a minute",
             "結束 OpenD 的其他用戶端；關閉一分鐘後會釋放額度",
         )
         return failure("quota", text, remedy)
@@ -152,7 +153,7 @@ def _symbols(answers: Answers, symbols: Sequence[str]) -> Check:
     error = answers.failed.get("symbols")
     if error:
         text = Words(f"OpenD says of FUTU_SYMBOLS: {error}", f"OpenD 對 FUTU_SYMBOLS 回覆：{error}")
-        return warning("symbols", text, Words("correct FUTU_SYMBOLS: see its words", "按其回覆改正 FUTU_SYMBOLS"))
+        return warning("symbols", text, Words("correct FUTU_SYMBOLS as OpenD's text says", "按其回覆改正 FUTU_SYMBOLS"))
     if answers.unknown:
         shown = ", ".join(answers.unknown[:5]) + (" …" if len(answers.unknown) > 5 else "")
         text = Words(
@@ -160,7 +161,7 @@ def _symbols(answers: Answers, symbols: Sequence[str]) -> Check:
             f"OpenD 不認識 {len(symbols):,} 隻股票中的 {len(answers.unknown):,} 隻：{shown}",
         )
         remedy = Words(
-            "take them out of FUTU_SYMBOLS: the others are collected all the same", "從 FUTU_SYMBOLS 移除；其餘照常收集"
+            "remove them from FUTU_SYMBOLS: the others are collected anyway", "從 FUTU_SYMBOLS 移除；其餘照常收集"
         )
         return warning("symbols", text, remedy)
     return ok("symbols", Words(f"OpenD knows all {len(symbols):,}", f"OpenD 認識全部 {len(symbols):,} 隻"))
@@ -171,20 +172,20 @@ def _calendar(answers: Answers, today: int) -> Check:
         return _unanswered("calendar", answers, "calendar")
     name = market.day_date(today).isoformat()
     if not answers.calendar:
-        text = Words("OpenD names no trading day of the next two weeks", "OpenD 沒有列出未來兩週的交易日")
+        text = Words("OpenD lists no trading day in the next two weeks", "OpenD 沒有列出未來兩週的交易日")
         return warning("calendar", text, remedies.OPEND_STATUS)
     kind = next((day.kind for day in answers.calendar if day.date == name), None)
     if kind:
         words = _KINDS.get(kind, same(kind))
         return ok("calendar", Words(f"{name} is a trading day, {words.en}", f"{name} 是交易日，{words.zh}"))
     following = next((day for day in answers.calendar if day.date > name), None)
-    then = Words("none is near", "近日沒有")
+    then = Words("none is known", "近日沒有")
     if following:
         words = _KINDS.get(following.kind, NO_WORDS)
         then = Words(
             f"the next trading day is {following.date}, {words.en}", f"下一個交易日是 {following.date}，{words.zh}"
         )
-    return ok("calendar", Words(f"{name} is no trading day; {then.en}", f"{name} 不是交易日；{then.zh}"))
+    return ok("calendar", Words(f"{name} is not a trading day; {then.en}", f"{name} 不是交易日；{then.zh}"))
 
 
 def _unanswered(name: str, answers: Answers, question: str) -> Check:

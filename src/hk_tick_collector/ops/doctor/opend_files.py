@@ -1,6 +1,6 @@
-"""Where OpenD lies on this host: its program, its account, the login's device file. Names alone are read.
+"""OpenD's files on this host: its program, its account, the login's device file. Only names are read.
 
-Without the device file in the home of its account OpenD asks for a new SMS code, in the middle of a session perhaps.
+Without the device file in the home of its account OpenD asks for a new SMS code, perhaps during trading.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hk_tick_collector.ops.findings.words import Words
 from .result import Check, not_checked, ok, warning
 
 PROPERTIES: Final = "ExecStart,User,Environment"
-STARTER: Final = "run-opend.sh"  # what our own unit starts; it takes the program from _DEFAULTS
+STARTER: Final = "run-opend.sh"  # what our own unit starts; it reads the program's path from _DEFAULTS
 _DEFAULTS: Final = Path("/etc/default/futu-opend")
 _DEVICE: Final = Path(".com.futunn.FutuOpenD/F3CNN/Device.dat")
 _PLACES: Final = (Path("/opt/FutuOpenD"), Path("/opt/futu-opend"))
@@ -34,13 +34,14 @@ _WITHOUT_DEVICE: Final = Words(
     "{program} 以 {user} 運行；{device} 沒有裝置檔案：下次登入會要求短訊驗證碼",
 )
 _DEVICE_ELSEWHERE: Final = Words(
-    "{program} runs as {user}, whose home {home} has no device file: OpenD asks for a new SMS code; one is {other}",
+    "{program} runs as {user}, whose home {home} has no device file: OpenD asks for a new SMS code; "
+    "there is one at {other}",
     "{program} 以 {user} 運行，其 home {home} 沒有裝置檔案：OpenD 會要求新的短訊驗證碼；{other} 有一個",
 )
 
 
 def check_opend_files(unit: dict[str, str]) -> Check:
-    """Whether the unit's program is there, and the device file in the home of the unit's account.
+    """Whether the unit's program exists, and the device file in the home of the unit's account.
 
     `unit` has systemd's PROPERTIES of futu-opend.service.
     """
@@ -53,7 +54,7 @@ def check_opend_files(unit: dict[str, str]) -> Check:
         has_device = device.exists()
         elsewhere = [path for path in _devices() if path != device]
     except PermissionError as error:
-        text = Words(f"{error.filename} cannot be looked at", f"不能查看 {error.filename}")
+        text = Words(f"{error.filename} cannot be examined", f"不能查看 {error.filename}")
         return not_checked(_NAME, text, _AS_ROOT)
     if not there:
         return _no_program(program)
@@ -69,7 +70,7 @@ def check_opend_files(unit: dict[str, str]) -> Check:
 def _no_program(program: Path | None) -> Check:
     found = next((path for place in _PLACES for path in sorted(place.glob("**/FutuOpenD")) if path.is_file()), None)
     text = Words(
-        f"futu-opend.service starts {program or 'no program'}, which is not there",
+        f"futu-opend.service starts {program or 'no program'}, which does not exist",
         f"futu-opend.service 啟動的程式（{program or '沒有設定'}）不存在",
     )
     if found is None:
@@ -81,7 +82,7 @@ def _no_program(program: Path | None) -> Check:
 
 
 def _program(exec_start: str) -> Path | None:
-    """The program that a unit starts, as `systemctl show` tells it; ours names it in a file of its own."""
+    """The program that a unit starts, from `systemctl show`; our unit reads its path from a file."""
     match = re.search(r"path=(\S+)", exec_start)
     if match is None:
         return None
@@ -95,7 +96,7 @@ def _program(exec_start: str) -> Path | None:
 
 
 def _home(user: str, environment: str) -> Path:
-    """The home that the unit sets, else the account's."""
+    """The home directory that the unit sets, otherwise the account's."""
     given = re.findall(r"(?:^| )HOME=(\S+)", environment)
     if given:
         return Path(given[-1])
@@ -106,7 +107,7 @@ def _home(user: str, environment: str) -> Path:
 
 
 def _devices() -> list[Path]:
-    """Device files in the homes where one may be."""
+    """Device files in the home directories where one may be."""
     homes = list(_HOMES)
     for account in _ACCOUNTS:
         try:

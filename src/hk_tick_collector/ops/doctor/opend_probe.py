@@ -1,8 +1,8 @@
-"""A short connection of our own to OpenD that asks how things are. It never subscribes, so it uses no quota.
+"""A short, separate connection to OpenD that asks for its state. It never subscribes, so it uses no quota.
 
-Enters: where OpenD is and which symbols are wanted. Leaves: its answers, and for each that is missing why. Blocking,
-and bounded: each address of the host has a time limit, and the whole conversation ends within TOTAL_S. One of OpenD's
-128 connections is used meanwhile.
+Input: OpenD's address and the wanted symbols. Output: its answers, and the reason for each missing one. It blocks, with
+limits: each address of the host has a time limit, and the whole exchange ends within TOTAL_S. Meanwhile it uses one of
+OpenD's 128 connections.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ if TYPE_CHECKING:
 TOTAL_S: Final = 15.0
 _REPLY_S: Final = 5.0
 _READ_BYTES: Final = 65_536
-_NO_PLAIN: Final = "a wrong FUTU_RSA_KEY looks like this as well, and so does a port that is not OpenD's"
+_NO_PLAIN: Final = "a wrong FUTU_RSA_KEY has the same effect, and so has a port that is not OpenD's"
 
 
 @dataclass(slots=True)
 class Answers:
-    """What OpenD said. `failed` has, by the name of the question, why there is no answer."""
+    """OpenD's answers. `failed` has, by the name of the request, why there is no answer."""
 
     server_ver: int = 0
-    address: str = ""  # of those that FUTU_HOST has, the one that answered
-    unreachable: dict[str, str] = field(default_factory=dict)  # those that did not, and why
+    address: str = ""  # the address of FUTU_HOST that answered
+    unreachable: dict[str, str] = field(default_factory=dict)  # the addresses that did not, and why
     state: GlobalState | None = None
-    drift_s: float | None = None  # our clock minus OpenD's; half a second is the error
+    drift_s: float | None = None  # our clock minus OpenD's, with an error of half a second
     quota: SubInfo | None = None
     calendar: list[TradingDay] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)  # wanted symbols of which OpenD knows nothing
+    unknown: list[str] = field(default_factory=list)  # wanted symbols that OpenD does not know
     failed: dict[str, CollectorError] = field(default_factory=dict)
 
 
@@ -57,9 +57,9 @@ def ask(
     symbols: Sequence[str],
     resolve: connecting.Resolve | None = None,
 ) -> Answers:
-    """Asks everything once. Raises OpenDError when there is no connection to ask on.
+    """Sends every request once. Raises OpenDError if there is no connection.
 
-    `resolve` looks up the host's addresses; the operating system does it when it is not given.
+    `resolve` looks up the host's addresses; by default the operating system does it.
     """
     deadline_s = time.monotonic() + TOTAL_S
     resolve = resolve or connecting.Resolver()
@@ -73,8 +73,8 @@ def ask(
 
 
 def _first_that_answers(host: str, port: int, caller: _Caller, resolve: connecting.Resolve) -> tuple[_Talk, Answers]:
-    """A conversation with the first address that answers as OpenD does, as the service looks for it."""
-    no_opend: dict[str, OpenDError] = {}  # addresses that take connections, and do not answer as OpenD does
+    """A connection to the first address that answers as OpenD does, found in the same way as by the service."""
+    no_opend: dict[str, OpenDError] = {}  # addresses that accept connections but do not answer as OpenD does
 
     async def others(host: str, port: int) -> list[connecting.Address]:
         return [address for address in await resolve(host, port) if address.where[0] not in no_opend]
@@ -83,7 +83,7 @@ def _first_that_answers(host: str, port: int, caller: _Caller, resolve: connecti
         try:
             reached = asyncio.run(connecting.connect(host, port, others, all_addresses=True))
         except OpenDError as error:
-            if no_opend:  # the address that takes connections tells more than those that do not
+            if no_opend:  # an address that accepts connections says more than one that does not
                 raise next(iter(no_opend.values())) from None
             hint = f"{remedies.OPEND_STATUS}; nc -vz {host} {port}; {remedies.RESTART_OPEND}"
             raise OpenDError(str(error), hint=hint) from None
@@ -135,7 +135,7 @@ def _ask_calendar(talk: _Talk, answers: Answers) -> None:
 
 
 def _ask_symbols(talk: _Talk, answers: Answers, symbols: Sequence[str]) -> None:
-    """Snapshots need no subscription; OpenD refuses a whole request for one symbol that it does not know."""
+    """Snapshots need no subscription; OpenD refuses a whole request because of one unknown symbol."""
     for start in range(0, len(symbols), messages.SNAPSHOT_MAX):
         wanted = symbols[start : start + messages.SNAPSHOT_MAX]
         request = messages.get_security_snapshot(wanted)
@@ -153,7 +153,7 @@ class _Talk:
         self._deadline_s = deadline_s
 
     def start(self) -> messages.InitReply:
-        """InitConnect. OpenDError when it is not accepted in time."""
+        """InitConnect. OpenDError if it is not accepted in time."""
         self._core.start(time.monotonic())
         limit_s = time.monotonic() + _REPLY_S
         while True:
@@ -163,7 +163,7 @@ class _Talk:
                 self._raise_if_over(event)
 
     def request(self, proto_id: int, message: Message) -> bytes:
-        """The body of the reply. OpenDError when there is none in time."""
+        """The body of the reply. OpenDError if there is none in time."""
         limit_s = time.monotonic() + _REPLY_S
         serial = self._core.request(proto_id, message, time.monotonic(), _REPLY_S)
         while True:
@@ -175,7 +175,7 @@ class _Talk:
                 self._raise_if_over(event)
 
     def _next(self, limit_s: float) -> list[protocol.Event]:
-        """Sends what there is to send, and waits for the peer. OpenDError after `limit_s`, a monotonic time."""
+        """Sends the output of the protocol core and reads from OpenD. OpenDError after `limit_s`, a monotonic time."""
         left_s = min(limit_s, self._deadline_s) - time.monotonic()
         if left_s <= 0:
             raise OpenDError("OpenD accepts the connection but does not answer in time", hint=remedies.RESTART_OPEND)

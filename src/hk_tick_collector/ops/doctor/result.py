@@ -1,4 +1,4 @@
-"""What `doctor` finds: one check is one small function that returns a result. Here are the results and their sum."""
+"""Results of `doctor`: one check is one small function that returns a result. Also their summary."""
 
 from __future__ import annotations
 
@@ -53,38 +53,38 @@ class Check:
         return self.text_zh or self.text, self.remedy_zh or self.remedy
 
     def as_json(self) -> dict[str, str]:
-        """As `--json` tells it: in English, whatever the operator's language is."""
+        """The result for `--json`: always in English."""
         return {"name": self.name, "outcome": self.outcome, "text": self.text, "remedy": self.remedy}
 
 
 def ok(name: str, text: Text) -> Check:
-    """As it should be."""
+    """The check passed."""
     return _check(name, Outcome.OK, text, "")
 
 
 def warning(name: str, text: Text, remedy: Text) -> Check:
-    """Collection works, but this will hurt."""
+    """Collection works, but a problem may follow."""
     return _check(name, Outcome.WARNING, text, remedy)
 
 
 def failure(name: str, text: Text, remedy: Text) -> Check:
-    """Ticks would not be collected, or not kept."""
+    """Ticks cannot be collected or stored."""
     return _check(name, Outcome.FAILURE, text, remedy)
 
 
 def not_checked(name: str, text: Text, remedy: Text = "") -> Check:
-    """Nobody looked, and why."""
+    """The check was not made; the text says why."""
     return _check(name, Outcome.NOT_CHECKED, text, remedy)
 
 
 def _check(name: str, outcome: Outcome, text: Text, remedy: Text) -> Check:
-    """A plain text is one that is not translated: a command, the words of an error."""
+    """A text that is not translated: a command, an error message."""
     said, to_do = (each if isinstance(each, Words) else Words(each, each) for each in (text, remedy))
     return Check(name, outcome, said.en, to_do.en, said.zh, to_do.zh)
 
 
 def verdict(checks: Sequence[Check], lang: str = ENGLISH) -> tuple[Outcome, str]:
-    """The worst outcome, and the line that sums all up and names the first thing to do."""
+    """The worst outcome, and the summary line with the first thing to do."""
     count = Counter(check.outcome for check in checks)
     unseen = _UNSEEN.filled(count=count[Outcome.NOT_CHECKED]) if count[Outcome.NOT_CHECKED] else NO_WORDS
     for worst in (Outcome.FAILURE, Outcome.WARNING):

@@ -1,4 +1,4 @@
-"""Finding of missing ticks that OpenD does not give, however often it is asked."""
+"""The finding for missing ticks that OpenD does not return although they were requested repeatedly."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from .spec import Seen
 
 _FAILS_MS: Final = 60_000
-_REPEATED_MS: Final = 10_000  # a request that failed once, and was not needed again, is no finding
+_REPEATED_MS: Final = 10_000  # a single failed request that was not repeated is not a finding
 
 
 def _failing(seen: Seen) -> Iterator[Finding]:
-    """Missing ticks that OpenD was asked for in vain, again and again for a minute."""
+    """Missing ticks that have been requested from OpenD without success for a minute."""
     status, now_ms = seen.status, seen.now_ms
     failing = {
         symbol: since_ms
@@ -46,13 +46,13 @@ BACKFILL_FAILING: Final = FindingSpec(
     when=_failing,
     text=Words(
         "OpenD has not given the missing ticks of {count:,} symbols for {since_s:.0f} s, {first} first: {reason};"
-        " it is asked again",
+        " the request is repeated",
         "OpenD 已有 {since_s:.0f} 秒未能補回 {count:,} 隻股票缺漏的 tick，首隻 {first}：{reason}；會再次補取",
     ),
     remedy=Remedy(remedies.grep("backfill_failed")),
     meaning=Words(
-        "OpenD has refused or not answered every request for a symbol's missing ticks for a minute",
-        "一分鐘內 OpenD 拒絕或沒有回應某股票的每一次補取",
+        "for a minute OpenD has refused, or not answered, every request for a symbol's missing ticks",
+        "一分鐘以來，OpenD 拒絕或沒有回應某股票的每一次補取",
     ),
     do=Words(remedies.grep("backfill_failed"), f"`{remedies.grep('backfill_failed')}`"),
     alert=Rule(hold_s=5, by_ticks=True),

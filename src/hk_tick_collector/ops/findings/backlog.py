@@ -1,4 +1,4 @@
-"""Findings of rows that wait: stalls, the spool."""
+"""Findings for rows that wait to be stored: stalls, the spool."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from .spec import Seen
 
 _STALLED_MS: Final = 3_000
-_STALLS_CRITICAL: Final = 2  # so many within a quarter of an hour: the runbook's signal to escalate
+_STALLS_CRITICAL: Final = 2  # this many stalls within a quarter of an hour are critical, see the runbook, section 6
 
 
 def queued_rows(status: LiveStatus) -> int:
-    """Rows that wait for the writer; those that wait for the file of their day have a finding of their own."""
+    """Rows that wait for the writer; rows that wait for the file of their day have a finding of their own."""
     return status.waiting - sum(status.held_rows.values()) - sum(status.held_again.values())
 
 
 def _stalls(seen: Seen) -> Iterator[Finding]:
-    """One that lasts, or that came back, is critical; one that is over is a warning for a while."""
+    """A stall that lasts or returned is critical; one that is over is a warning for some minutes."""
     status, queued = seen.status, queued_rows(seen.status)
     still = queued and seen.now_ms - (status.last_commit_ms or status.started_ms) > _STALLED_MS
     if status.stalls and still:
@@ -60,7 +60,7 @@ PERSISTENT_STALL: Final = FindingSpec(
         "the watchdog met a stall: rows wait and nothing is committed", "watchdog 發現停滯：資料等候而沒有提交"
     ),
     do=Words("docs/incident-watchdog-stall.md", "見 docs/incident-watchdog-stall.md"),
-    alert=Rule(hold_s=0, critical_s=0),  # section 6 of the runbook: a repeated one is critical
+    alert=Rule(hold_s=0, critical_s=0),  # section 6 of the runbook: repeated stalls are critical
     causes=WAITING[1:],
 )
 
@@ -74,15 +74,15 @@ SPOOLING: Final = FindingSpec(
     code="spooling",
     when=_spooling,
     text=Words(
-        "{rows} rows are spooled: the day file could not take them in time; they are stored as soon as it can",
-        "{rows} 筆在 spool：日檔來不及寫入；一旦可以即自動寫入",
+        "{rows} rows are in the spool: the day file could not be written in time; they are stored as soon as it can be",
+        "{rows} 筆在 spool：日檔未能及時寫入；可寫入時即自動存入",
     ),
     remedy=Remedy(remedies.JOURNAL),
     meaning=Words(
-        "rows are in the spool: the day file could not take them in time; none is lost",
-        "資料在 spool：日檔來不及寫入；沒有遺失",
+        "rows are in the spool: the day file could not be written in time; no tick is lost",
+        "資料在 spool：日檔未能及時寫入；沒有遺失 tick",
     ),
-    do=Words(f"wait; why it could not: {remedies.LOGS}", f"等待；原因：`{remedies.LOGS}`"),
+    do=Words(f"wait; for the reason: {remedies.LOGS}", f"等待；原因：`{remedies.LOGS}`"),
     alert=SMALL,
     causes=("queue", "dropped", "gaps_lost", "gaps_healing", "lag"),
 )

@@ -1,8 +1,8 @@
-"""How much of the day is stored → findings, and words for a small loss. Pure.
+"""How complete the day is → findings, and a short text for a small loss. Pure.
 
-Losses are judged beside what could be expected: not what was traded before a symbol was collected, and not what OpenD
-may still give. A loss of any size is a warning for a quarter of an hour (`gaps_lost`); one that makes the day less than
-99.99 % complete stays a warning for the rest of the day; a smaller one is named on the line that says OK.
+Only ticks that could be expected count as lost: not those before a symbol was collected, and not those that OpenD can
+still return. A loss of any size is a warning for a quarter of an hour (`gaps_lost`). If the day is less than 99.99 %
+complete, the warning lasts for the rest of the day; a smaller loss is mentioned on the line that says OK.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LEAST_SHARE: Final = 0.9999
 
 
 def lost_ticks(incomplete: Incomplete, ticks_healing: int) -> int:
-    """How many ticks are lost that could be expected; `ticks_healing` are those that OpenD may still give."""
+    """The number of lost ticks that could be expected; `ticks_healing` are those that OpenD can still return."""
     return max(0, incomplete.missing - incomplete.before_start - ticks_healing)
 
 
@@ -38,7 +38,7 @@ def check_completeness(
 ) -> list[Finding]:
     """What is wrong with the completeness of a day (`20261120`).
 
-    While a file of the predecessor is `importing`, or waits for that, what is missing may be in it.
+    While a file of the predecessor is `importing` or waits for that, the missing ticks may be in that file.
     """
     findings = []
     if incomplete.above:
@@ -53,7 +53,7 @@ def check_completeness(
 
 
 def check_totals(rows: Sequence[Reconciled]) -> list[Finding]:
-    """What the day's reconciliation with OpenD's own totals says is wrong; nothing when there was none."""
+    """The findings of the day's reconciliation with OpenD's totals; none if there was no reconciliation."""
     unexplained = [row for row in rows if row.explained == UNEXPLAINED]
     if not unexplained:
         return []
@@ -74,32 +74,32 @@ _SESSIONS: Final = {"lunch": "午間休市", "close": "收市"}
 TOTALS_DIFFER: Final = FindingSpec(
     code="totals_differ",
     text=Words(
-        "{count} of {all} symbols differ from OpenD's own volume at {session} without a known reason, {worst} by"
+        "{count} of {all} symbols differ from OpenD's volume at {session} for an unknown reason, most of all {worst} by"
         " {shares:,} shares (docs/data-quality.md)",
         "{session}核對時 {all} 隻股票中有 {count} 隻的成交量與 OpenD 官方數字不符，原因不明，最大為 {worst} 相差"
         " {shares:,} 股（docs/data-quality.md）",
     ),
     remedy=Remedy("hk-tick-collector gaps {worst}"),
     meaning=Words(
-        "some symbols differ from OpenD's own volume without a known reason",
+        "some symbols differ from OpenD's volume of the day for an unknown reason",
         "部分股票的成交量與 OpenD 官方數字不符，原因不明",
     ),
     do=Words(
-        "docs/data-quality.md tells how to read the table reconciliation",
+        "docs/data-quality.md explains the table reconciliation",
         "見 docs/data-quality.md 關於 reconciliation 的說明",
     ),
-    alert=BY_STATUS,  # and the daily digest
+    alert=BY_STATUS,  # and in the daily digest
 )
 ABOVE_COMPLETE: Final = FindingSpec(
     code="above_complete",
     text=Words(
-        "{count:,} symbols of {day} have more ticks than their sequence tells, {first} first: their completeness is"
-        " not known",
+        "{count:,} symbols of {day} have more ticks than their sequence allows, {first} first: their completeness is"
+        " unknown",
         "{day} 有 {count:,} 隻股票的 tick 多於其序號所示，首隻 {first}：完整度不明",
     ),
     remedy=Remedy("hk-tick-collector gaps --day {day} {first}"),
     meaning=Words(
-        "a symbol has more ticks than its sequence tells: its completeness is not known",
+        "a symbol has more ticks than its sequence allows: its completeness is unknown",
         "某股票的 tick 多於其序號所示：完整度不明",
     ),
     do=Words(
@@ -111,19 +111,21 @@ ABOVE_COMPLETE: Final = FindingSpec(
 INCOMPLETE: Final = FindingSpec(
     code="incomplete",
     text=Words(
-        "{day} is {share} complete: {lost:,} ticks are lost, {worst} lacks most; no action needed, this clears with the"
+        "{day} is {share} complete: {lost:,} ticks are lost, most of them of {worst}; no action needed, this clears"
+        " with the"
         " next trading day",
         "{day} 的完整度為 {share}：遺失 {lost:,} 筆 tick，欠最多的是 {worst}；毋須處理，下一個交易日自行消失",
     ),
     remedy=Remedy(remedies.GAPS),
     meaning=Words(
-        "today is less than 99.99 % complete: ticks are lost that could be expected, apart from those of before the"
-        " first start",
-        "當日完整度低於 99.99 %：有應收而遺失的 tick（首次啟動之前的不計）",
+        "today is less than 99.99 % complete: ticks that should have arrived are lost; ticks before the first start"
+        " do not"
+        " count",
+        "當日完整度低於 99.99 %：應收到的 tick 有所遺失（首次啟動之前的不計）",
     ),
     do=Words(
-        f"no action needed, it clears with the next trading day; {remedies.GAPS}",
+        f"no action needed, this clears with the next trading day; {remedies.GAPS}",
         f"毋須處理，下一個交易日自行消失；`{remedies.GAPS}`",
     ),
-    alert=BY_STATUS,  # what is lost is alerted as gaps_lost
+    alert=BY_STATUS,  # the loss itself is alerted as gaps_lost
 )

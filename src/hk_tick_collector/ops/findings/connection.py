@@ -1,4 +1,4 @@
-"""Findings of the connection to OpenD: away, not logged in, nothing subscribed, what it does not answer."""
+"""Findings for the connection to OpenD: no connection, no login, nothing subscribed, requests without an answer."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from .finding import Finding
     from .spec import Seen
 
-_START_GRACE_MS: Final = 60_000  # OpenD may be away for so long before it is more than a warning
-_SUBSCRIBING_MS: Final = 10_000  # a connection older than this has its symbols subscribed
+_START_GRACE_MS: Final = 60_000  # a shorter time without OpenD is only a warning
+_SUBSCRIBING_MS: Final = 10_000  # the symbols of an older connection should all be subscribed
 _SILENCE: Final = (
     "no_tick_at_open",
     "no_ticks",
@@ -58,13 +58,13 @@ OPEND_AWAY: Final = FindingSpec(
         remedies.for_link("127.0.0.1:11111"),
         f"`{remedies.OPEND_STATUS}`；`nc -vz 127.0.0.1 11111`；`{remedies.RESTART_OPEND}`",
     ),
-    alert=Rule(hold_s=15, critical_s=0),  # section 6 of the runbook: once `status` calls it critical, after a minute
+    alert=Rule(hold_s=15, critical_s=0),  # section 6 of the runbook: when `status` calls it critical, after a minute
     causes=NO_QUOTES,
 )
 
 
 def _questions(seen: Seen) -> Iterator[Finding]:
-    """What OpenD does not answer; ticks come all the same."""
+    """Requests that OpenD does not answer while ticks still arrive."""
     failed = seen.status.questions_failed
     if seen.status.connected and failed:
         kind, reason = next(iter(failed.items()))
@@ -75,24 +75,24 @@ QUESTIONS_FAILED: Final = FindingSpec(
     code="questions_failed",
     when=_questions,
     text=Words(
-        "OpenD does not answer {kind}{others}: {reason}; ticks are collected all the same",
+        "OpenD does not answer {kind}{others}: {reason}; ticks are still collected",
         "OpenD 沒有回覆 {kind}{others}：{reason}；tick 照常收集",
     ),
-    remedy=Remedy(remedies.grep("question_failed"), "it is asked again", "會自動再問"),
+    remedy=Remedy(remedies.grep("question_failed"), "the request is repeated", "會自動再問"),
     meaning=Words(
-        "OpenD refuses a question beside the ticks, or does not answer it in time; ticks are collected all the same",
+        "OpenD refuses a request other than for ticks, or does not answer it in time; ticks are still collected",
         "OpenD 拒絕或沒有及時回覆某項查詢（狀態、訂閱資訊、交易日曆等）；tick 照常收集",
     ),
     do=Words(
-        "wait, it is asked again; if it stays so: sudo systemctl restart futu-opend",
-        "稍候，會自動再問；若持續：`sudo systemctl restart futu-opend`",
+        "wait, the request is repeated; if it lasts: sudo systemctl restart futu-opend",
+        "稍候，會自動再查詢；若持續：`sudo systemctl restart futu-opend`",
     ),
     alert=SMALL,
 )
 
 
 def _bad_symbols(seen: Seen) -> Iterator[Finding]:
-    """Entries of FUTU_SYMBOLS that no start can subscribe; told until they are mended."""
+    """Entries of FUTU_SYMBOLS that are not valid symbols; reported until they are corrected."""
     bad = seen.status.bad_symbols
     if bad:
         yield BAD_SYMBOLS.found(Severity.WARNING, first=bad[0], others=more(len(bad) - 1), good=seen.status.symbols)
@@ -106,7 +106,7 @@ BAD_SYMBOLS: Final = FindingSpec(
     ),
     remedy=Remedy(remedies.CHECK_SETTINGS),
     meaning=Words(
-        "some entries of FUTU_SYMBOLS are no symbols: the text says where, and what was probably meant;"
+        "some entries of FUTU_SYMBOLS are not symbols: the text says where, and what was probably meant;"
         " the others are collected",
         "`FUTU_SYMBOLS` 有部分不是股票代號：文字指明檔案與行，以及可能的正確寫法；其餘照常收集",
     ),
@@ -119,7 +119,7 @@ BAD_SYMBOLS: Final = FindingSpec(
 
 
 def _is_ready(seen: Seen) -> bool:
-    """Whether OpenD serves quotes, as far as it has told its state."""
+    """Whether OpenD serves quotes, as far as it has reported its state."""
     status = seen.status
     return not status.program or (status.quote_logged_in and status.program == "ready")
 
@@ -134,7 +134,7 @@ def _not_ready(seen: Seen) -> Iterator[Finding]:
         )
         state = Words(status.program.replace("_", " "), meaning_of(status.program).zh)
         yield OPEND_NOT_READY.found(Severity.CRITICAL, remedy=remedy_of(status.program), state=state, detail=detail)
-    elif not status.trouble:  # else that is why, and has its own remedy
+    elif not status.trouble:  # otherwise that other finding is the reason, with its own remedy
         yield OPEND_NOT_READY.found(Severity.CRITICAL, "logged_out")
 
 
@@ -150,13 +150,13 @@ OPEND_NOT_READY: Final = FindingSpec(
         )
     },
     meaning=Words(
-        "OpenD answers but is not logged in; the text names its state", "OpenD 有回應但未登入；文字指明其狀態"
+        "OpenD answers but is not logged in; the text gives its state", "OpenD 有回應但未登入；文字指明其狀態"
     ),
     do=Words(
         "see the finding opend_STATE, and docs/operations.md for the login",
         "見 `opend_狀態` 一項，登入步驟見 docs/operations.md",
     ),
-    alert=Rule(hold_s=30, critical_s=300),  # it answers, and gives no quotes: away all the same
+    alert=Rule(hold_s=30, critical_s=300),  # it answers but serves no quotes: treated like no connection
     causes=NO_QUOTES,
 )
 
@@ -216,17 +216,17 @@ SYMBOLS_REFUSED: Final = FindingSpec(
     remedy=Remedy(remedies.EDIT_SETTINGS),
     meaning=Words("OpenD refused some symbols; the others are collected", "OpenD 拒絕部分股票；其餘照常收集"),
     do=Words(
-        "by OpenD's words: the quota (hk-tick-collector doctor), the quote right, or a symbol that is wrong in"
+        "as OpenD's text says: the quota (hk-tick-collector doctor), the quote right, or a symbol that is wrong in"
         " FUTU_SYMBOLS",
-        "按 OpenD 的原話：額度（`hk-tick-collector doctor`）、行情權限，或 FUTU_SYMBOLS 內有錯的股票",
+        "按 OpenD 的原文：額度（`hk-tick-collector doctor`）、行情權限，或 FUTU_SYMBOLS 內有錯的股票",
     ),
-    alert=Rule(hold_s=30),  # the quota
+    alert=Rule(hold_s=30),  # because of the quota
     causes=("still_subscribing",),
 )
 
 
 def _still_subscribing(seen: Seen) -> Iterator[Finding]:
-    """Symbols that are still being asked for."""
+    """Symbols that are not subscribed yet."""
     status = seen.status
     if not (status.connected and _is_ready(seen) and status.subscribed):
         return
@@ -237,13 +237,13 @@ def _still_subscribing(seen: Seen) -> Iterator[Finding]:
 
 
 _WITH_ANOTHER: Final = Words(
-    "OpenD refused requests that held them, for another symbol", "OpenD 因另一隻股票拒絕了包含它們的請求"
+    "OpenD refused requests that contained them, because of another symbol", "OpenD 因另一隻股票拒絕了包含它們的請求"
 )
 STILL_SUBSCRIBING: Final = FindingSpec(
     code="still_subscribing",
     when=_still_subscribing,
     text=Words(
-        "{left:,} of {all:,} symbols are not subscribed yet: {why}; they are asked for again in smaller groups, at a"
+        "{left:,} of {all:,} symbols are not subscribed yet: {why}; they are requested again in smaller groups, at a"
         " limited rate",
         "{all:,} 隻股票中有 {left:,} 隻仍未訂閱：{why}；會分成較小的組，按限定頻率再次請求",
     ),
@@ -253,8 +253,9 @@ STILL_SUBSCRIBING: Final = FindingSpec(
         "連線十秒後仍有股票未訂閱；其餘照常收集",
     ),
     do=Words(
-        "OpenD refuses a whole request for one symbol: see symbols_refused, correct FUTU_SYMBOLS; the others follow by"
-        " themselves",
+        "OpenD refuses a whole request because of one symbol: see symbols_refused, correct FUTU_SYMBOLS; the others"
+        " are then"
+        " subscribed automatically",
         "OpenD 會因一隻股票拒絕整個請求：見 `symbols_refused`，改正 `FUTU_SYMBOLS`；其餘股票會自行訂閱",
     ),
     alert=PATIENT,

@@ -1,4 +1,4 @@
-"""A finding: one thing that is wrong, how bad it is, what to type next."""
+"""A finding: one thing that is wrong, its severity, and the command to type next."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .words import Words
 
 
 class Severity(IntEnum):
-    """As the exit codes of `status`."""
+    """Ordered as the exit codes of `status`."""
 
     OK = 0
     WARNING = 1
@@ -22,12 +22,12 @@ class Severity(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong: `code` names it for machines, `remedy` is what to type next; empty: nothing to type.
+    """One thing that is wrong: `code` is its name for programs, `remedy` the command to type next, or empty.
 
-    `since_ms` is when it began (UTC epoch ms), where that is known. `size` grows with what is lost; it does not fall
-    while the service runs, and is None where nothing is counted. `zh` is the text in Traditional Chinese.
+    `since_ms` is when it began (UTC epoch ms), if that is known. `size` is the amount lost; it does not fall
+    while the service runs, and is None if nothing is counted. `zh` is the text in Traditional Chinese.
 
-    Text and remedy are one line each and fit to be shown, whatever words of others are in them.
+    Text and remedy are one line each and safe to print, even if they quote text from outside.
     """
 
     code: str
@@ -39,7 +39,7 @@ class Finding:
     zh: str = ""
 
     def __post_init__(self) -> None:
-        """Cleans what others said."""
+        """Cleans text from outside."""
         object.__setattr__(self, "text", plain(self.text))
         object.__setattr__(self, "remedy", plain(self.remedy))
         object.__setattr__(self, "zh", plain(self.zh or self.text))
@@ -50,11 +50,11 @@ class Finding:
         return Words(self.text, self.zh)
 
     def saying(self, words: Words) -> Finding:
-        """The same finding with another text."""
+        """A copy of the finding with another text."""
         return replace(self, text=words.en, zh=words.zh)
 
     def as_json(self) -> dict[str, Any]:
-        """As `--json` tells it: the text in English, whatever the operator's language is, for scripts read it."""
+        """The finding for `--json`: always with the English text, because scripts read it."""
         fields = {**asdict(self), "severity": self.severity.name}
         del fields["zh"]
         return fields

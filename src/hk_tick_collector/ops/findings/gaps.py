@@ -1,4 +1,4 @@
-"""Findings of missing ticks: being backfilled, or lost because OpenD no longer holds them."""
+"""Findings for missing ticks: being backfilled, or lost because OpenD no longer holds them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 def _lost(seen: Seen) -> Iterator[Finding]:
     status = seen.status
-    importing = "" in status.predecessor_files.values()  # what OpenD no longer has may be in the predecessor's file
+    importing = (
+        "" in status.predecessor_files.values()
+    )  # ticks that OpenD no longer holds may be in the predecessor's file
     if status.gaps_lost_lately and not importing:
         yield GAPS_LOST.found(
             Severity.WARNING,
@@ -35,7 +37,7 @@ def _lost(seen: Seen) -> Iterator[Finding]:
 
 
 def _lost_ticks(status: LiveStatus) -> Words:
-    """How many ticks are lost, as far as that is known."""
+    """The number of lost ticks, as far as it is known."""
     unknown = status.unknown_gaps_lost_lately
     known = status.gaps_lost_lately - unknown
     amount = _KNOWN.filled(ticks=status.ticks_lost_lately, gaps=_gaps_of(known))
@@ -51,7 +53,7 @@ def _gaps_of(count: int) -> Words:
 
 
 def _traded(from_ms: int | None, to_ms: int | None) -> Words:
-    """From when to when lost ticks were traded."""
+    """The time range in which the lost ticks were traded."""
     if from_ms is None or to_ms is None:
         return NO_WORDS
     start, end = f"{market.hkt(from_ms):%H:%M:%S}", f"{market.hkt(to_ms):%H:%M:%S} HKT"

@@ -1,6 +1,6 @@
-"""Live state + now → findings, in order; and the one line that says why and what to do. Pure.
+"""Live state + now → findings, in order; and the first line of `status` with the reason and the command. Pure.
 
-The calendar and the market's state only explain silence here; they decide nothing else.
+The calendar and the market's state are only used to explain why there are no ticks.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ _FINE: Final = Words("OK: collecting, nothing to do{quiet}", "OK: 正在收集�
 
 
 def lag_s(status: LiveStatus, now_ms: int) -> float | None:
-    """Now minus the newest stored tick, in seconds; None before the first one."""
+    """Now minus the time of the newest stored tick, in seconds; None before the first one."""
     return None if status.newest_ts_ms is None else (now_ms - status.newest_ts_ms) / 1000
 
 
 def check(status: LiveStatus | None, now_ms: int, limits: Limits, host: Host = NOTHING_KNOWN) -> list[Finding]:
-    """What is wrong, the one to act on first. `status` is None when there is no live state at all.
+    """The findings, the one to act on first at the head. `status` is None if there is no live state at all.
 
-    `host` helps to say why a service does not report.
+    `host` helps to explain why a service does not report.
     """
     gone = check_gone(status, now_ms, host)
     if gone or status is None:
@@ -54,9 +54,9 @@ def check(status: LiveStatus | None, now_ms: int, limits: Limits, host: Host = N
 
 
 def summary(findings: list[Finding], quiet: Words = NO_WORDS, lang: str = ENGLISH) -> tuple[Severity, str]:
-    """The severity of all, and the one line that says why and what to do; `quiet` is why no tick is to be expected.
+    """The overall severity and the first line of `status`; `quiet` is the reason why no ticks are expected.
 
-    The line is about the first finding: they are in the order of `in_order`.
+    The line shows the first finding: they are in the order of `in_order`.
     """
     if not findings:
         bracketed = Words(f" ({quiet.en})", f"（{quiet.zh}）") if quiet else NO_WORDS
@@ -66,6 +66,6 @@ def summary(findings: list[Finding], quiet: Words = NO_WORDS, lang: str = ENGLIS
 
 
 def line_of(finding: Finding, others: Words = NO_WORDS, lang: str = ENGLISH) -> str:
-    """One finding in one line; what stands behind the arrow can be pasted. The severity's word is English always."""
+    """One finding as one line; the text after the arrow can be pasted. The severity is always in English."""
     remedy = f" -> {finding.remedy}" if finding.remedy else ""
     return f"{finding.severity.name}: {finding.words.of(lang)}{others.of(lang)}{remedy}"

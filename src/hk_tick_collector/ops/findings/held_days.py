@@ -1,4 +1,4 @@
-"""Findings of single days whose file cannot be written or sealed, while the other days go on."""
+"""Findings for single days whose file cannot be written or sealed, while other days are stored as usual."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def _held(seen: Seen) -> Iterator[Finding]:
-    """Files of single days that cannot be written, the latest day first: today's is the worst."""
+    """Files of single days that cannot be written, the latest day first, because today's is the most urgent."""
     status, today = seen.status, market.day_name(market.day_number(seen.now_ms))
     for day, rows in sorted(status.held_rows.items(), reverse=True):
         cause = status.held_causes.get(day, "")
@@ -41,7 +41,7 @@ def _held(seen: Seen) -> Iterator[Finding]:
 
 
 def remedy_of(cause: str, data_root: str, day: str, account: str = "") -> str:
-    """What to type, by the cause for which only the file of `day` cannot be written."""
+    """The command to type, by the cause for which only the file of `day` cannot be written."""
     path = Path(data_root, f"{day}.db")
     if cause in ("foreign_file", "damaged"):
         return move_command(path)
@@ -68,14 +68,14 @@ DAY_HELD: Final = FindingSpec(
     ),
     remedy=Remedy("sudo hk-tick-collector doctor"),
     meaning=Words(
-        "the file of one day cannot be written: its ticks wait in a spool of their own, every other day goes on",
+        "the file of one day cannot be written: its ticks wait in a spool of their own; other days are stored as usual",
         "某一日的檔案不能寫入：其 tick 存於專用的 spool，其他日子照常寫入",
     ),
     do=Words(
-        "what status names: move the file away, or give it back to the collector's account; no restart is needed",
+        "as status says: move the file away, or give it back to the collector's account; no restart is needed",
         "按 status 所示：移走該檔，或將擁有者改回收集器的帳戶；毋須重啟",
     ),
-    alert=Rule(hold_s=10, critical_s=0),  # today's
+    alert=Rule(hold_s=10, critical_s=0),  # the current day is critical
     causes=("day_file", "day_not_sealed", "lag", "gaps_healing"),
 )
 
@@ -92,10 +92,12 @@ DAY_NOT_SEALED: Final = FindingSpec(
     text=Words("{root}/{name} cannot be sealed: {why}", "{root}/{name} 不能封存：{why}"),
     remedy=Remedy("ls -ld {root}/{name}*", "see docs/sqlite-wal.md", "見 docs/sqlite-wal.md"),
     meaning=Words(
-        "the file of a finished day cannot be sealed; the other days are", "已完結的某一日不能封存；其他日子照常封存"
+        "the file of a finished day cannot be sealed; other days are sealed as usual",
+        "已完結的某一日不能封存；其他日子照常封存",
     ),
     do=Words(
-        "follow the cause that status names; it is tried again every minute", "按 status 所示的原因處理；每分鐘重試"
+        "remove the cause that status names; sealing is tried again every minute",
+        "按 status 所示的原因處理；每分鐘重試",
     ),
     alert=Rule(hold_s=300),
 )

@@ -1,4 +1,4 @@
-"""Findings of this host's means: rows that wait for the disk, the write-ahead log, space, file descriptors."""
+"""Findings for the host's resources: rows that wait for the disk, the WAL, disk space, file descriptors."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from .spec import Seen
 
 _DESCRIPTORS_WARN_SHARE: Final = 0.8
-# A WAL is begun anew at its first checkpoint; one that is many times longer has a reader that keeps it from that. Not
-# below a size that a single transaction of a long backlog may have.
+# At its first checkpoint a WAL is reused from the start. If it is many times longer, a reader prevents that. Smaller
+# WALs are not reported: one transaction with a large backlog can be that long.
 _WAL_LARGE_TIMES: Final = 16
 _WAL_LARGE_BYTES: Final = 64 * 2**20
 
 
 def descriptors_short(status: LiveStatus) -> bool:
-    """Whether so few file descriptors are left that it should be told before there is none."""
+    """Whether file descriptors are so short that it must be reported before none is left."""
     count, limit = status.descriptors, status.descriptors_limit
     return count is not None and limit is not None and count >= limit * _DESCRIPTORS_WARN_SHARE
 
@@ -62,10 +62,10 @@ def _wal(seen: Seen) -> Iterator[Finding]:
 WAL_LARGE: Final = FindingSpec(
     code="wal_large",
     when=_wal,
-    text=Words("the write-ahead log has {wal_mb} MB: a reader holds it", "WAL 有 {wal_mb} MB：被讀取者佔用"),
+    text=Words("the WAL has {wal_mb} MB: a reader holds it", "WAL 有 {wal_mb} MB：被讀取者佔用"),
     remedy=Remedy("lsof {root}/{day}.db-wal"),
-    meaning=Words("the write-ahead log grows: a reader holds it", "WAL 過大：被讀取者佔用"),
-    do=Words("lsof the -wal file, and end the reader", "`lsof` 該 -wal 檔，停止該讀取者"),
+    meaning=Words("the WAL grows: a reader holds it", "WAL 過大：被讀取者佔用"),
+    do=Words("lsof the -wal file, and stop the reader", "`lsof` 該 -wal 檔，停止該讀取者"),
     alert=SMALL,
 )
 
@@ -80,7 +80,7 @@ def _space(seen: Seen) -> Iterator[Finding]:
 DISK: Final = FindingSpec(
     code="disk",
     when=_space,
-    text=Words("{free_mb} MB are free in {root}", "{root} 剩餘 {free_mb} MB"),
+    text=Words("{root} has {free_mb} MB of free space", "{root} 剩餘 {free_mb} MB"),
     remedy=Remedy("df -h {root}"),
     variants={  # by `report`, which knows the days
         "days": Says(
@@ -93,8 +93,8 @@ DISK: Final = FindingSpec(
             Remedy("df -h"),
         )
     },
-    meaning=Words("little space is left in DATA_ROOT", "DATA_ROOT 剩餘空間不足"),
-    do=Words("df -h; move old days away, then their snapshots", "`df -h`；搬走舊日子，再搬其快照"),
+    meaning=Words("DATA_ROOT has little free space", "DATA_ROOT 剩餘空間不足"),
+    do=Words("df -h; move old days to another disk, then their snapshots", "`df -h`；搬走舊日子，再搬其快照"),
     alert=PATIENT,
 )
 
@@ -111,12 +111,12 @@ DESCRIPTORS: Final = FindingSpec(
     code="descriptors",
     when=_descriptors,
     text=Words(
-        "{count:,} of {limit:,} file descriptors are open: without one no link and no file can be opened",
+        "{count:,} of {limit:,} file descriptors are open: when none is left, no connection and no file can be opened",
         "已用 {limit:,} 個檔案描述符中的 {count:,} 個：用盡後不能連線，亦不能開啟檔案",
     ),
     remedy=Remedy(f"sudo ls -l /proc/{{pid}}/fd; {remedies.RESTART}"),
     meaning=Words(
-        "file descriptors run out: without one no link and no file can be opened",
+        "file descriptors run out: when none is left, no connection and no file can be opened",
         "檔案描述符將用盡：用盡後不能連線，亦不能開啟檔案",
     ),
     do=Words(remedies.RESTART, f"`{remedies.RESTART}`"),
@@ -131,14 +131,16 @@ DISK_HANGS: Final = FindingSpec(
     text=Words("{error}", "{error}"),
     remedy=Remedy(remedies.DISK_MESSAGES),
     meaning=Words(
-        "the disk of DATA_ROOT answers nobody: it is frozen (fsfreeze, as backups of virtual machines do it) or fails",
+        "the disk of DATA_ROOT does not answer: it is frozen (fsfreeze, used by backups of virtual machines) or"
+        " failing",
         "DATA_ROOT 所在磁碟沒有回應：檔案系統被凍結（`fsfreeze`，虛擬機備份會這樣做），或磁碟故障",
     ),
     do=Words(
-        "wait for the backup to end; if none is running, the finding names the command that thaws; sudo dmesg | tail",
+        "wait for the backup to end; if none is running, the finding gives the command that unfreezes; sudo dmesg |"
+        " tail",
         "等待備份完成；若沒有備份在進行，以 finding 所列命令解凍；`sudo dmesg | tail`",
     ),
-    alert=NotAlerted("a process that reads meets it; the service tells it as writer_slow_disk"),
+    alert=NotAlerted("found by a process that reads; the service reports it as writer_slow_disk"),
     causes=("service_hung", "writer_stuck", "writer_slow_disk", "live_state", "day_file", *WAITING),
 )
 DAY_FILE: Final = FindingSpec(
@@ -146,6 +148,6 @@ DAY_FILE: Final = FindingSpec(
     text=Words("{error}", "{error}"),
     remedy=Remedy(remedies.DOCTOR),
     meaning=Words("the day file cannot be read", "日檔不能讀取"),
-    do=Words("follow the text: hk-tick-collector doctor", "按說明處理：`hk-tick-collector doctor`"),
+    do=Words("do what the text says: hk-tick-collector doctor", "按說明處理：`hk-tick-collector doctor`"),
     alert=BY_STATUS,
 )

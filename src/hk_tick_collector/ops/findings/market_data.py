@@ -1,4 +1,4 @@
-"""Findings of the market's data: the clock, no ticks, a lag; what explains silence is in `market_silence`."""
+"""Findings for market data: the clock, no ticks, the lag. `market_silence` explains why no ticks are expected."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CLOCK_DRIFT: Final = FindingSpec(
 
 
 def _silent(seen: Seen) -> Iterator[Finding]:
-    """The whole market silent while OpenD says that it trades; one silent symbol is nothing, it may be halted."""
+    """The whole market is silent while OpenD says that it trades. One silent symbol is normal: it may be suspended."""
     status, now_ms, critical_s = seen.status, seen.now_ms, seen.limits.lag_critical_s
     behind_s = judged_lag_s(status, now_ms)
     if behind_s <= min(LAG_WARN_S, critical_s):
@@ -53,7 +53,7 @@ def _silent(seen: Seen) -> Iterator[Finding]:
     arrived_ms = max(status.last_tick_ms or 0, status.trading_since_ms or 0)
     quiet_s = (now_ms - arrived_ms) / 1000 if arrived_ms else 0.0
     silent = status.last_tick_ms is not None or status.received == 0
-    if silent and quiet_s > LAG_WARN_S and not status.waiting and not status.trouble:  # which says why
+    if silent and quiet_s > LAG_WARN_S and not status.waiting and not status.trouble:  # that finding gives the reason
         state = Words(status.market_state, _SESSIONS.get(status.market_state, status.market_state))
         spec = NO_TICK_AT_OPEN if is_at_open(status, now_ms) else NO_TICKS
         yield spec.found(severity, state=state, quiet_s=quiet_s, subscribed=status.subscribed)
@@ -61,17 +61,17 @@ def _silent(seen: Seen) -> Iterator[Finding]:
 
 
 def _nothing_stored(seen: Seen) -> Iterator[Finding]:
-    """Nothing is stored although ticks are wanted, and no steady connection says whether the market trades."""
+    """Nothing is stored although ticks are expected, and no steady connection shows whether the market trades."""
     status = seen.status
     breaks, since_ms = status.link_breaks_lately, status.ticks_expected_since_ms
     if since_ms is None or not status.symbols or not (status.connected or breaks):
-        return  # without any connection, `opend_away` says it
+        return  # without any connection, `opend_away` reports it
     if breaks:
         why = _BROKE.filled(times=times(breaks), reason=status.link_break_reason)
     elif not status.subscribed:
         why = Words("no symbol is subscribed", "沒有訂閱到任何股票")
     elif status.market_state in UNTOLD and may_trade(status, seen.now_ms):
-        why = Words("OpenD does not tell the market's state", "OpenD 沒有回覆市場狀態")
+        why = Words("OpenD does not report the market's state", "OpenD 沒有回覆市場狀態")
     else:
         return
     ahead_ms = shift_ms(status)
@@ -84,14 +84,14 @@ def _nothing_stored(seen: Seen) -> Iterator[Finding]:
 
 _SESSIONS: Final = {"morning": "早市", "afternoon": "午市"}
 _BROKE: Final = Words(
-    "the connection to OpenD broke {times} in the last 15 minutes, the last time: {reason}",
+    "the connection to OpenD broke {times} in the last 15 minutes, most recently: {reason}",
     "與 OpenD 的連線在最近 15 分鐘內中斷 {times}，最近一次：{reason}",
 )
 _NO_TICKS: Final = Remedy(
     remedies.DOCTOR, "if doctor finds nothing wrong, restart futu-opend", "若 doctor 沒有發現異常，重啟 futu-opend"
 )
 _DO: Final = Words(
-    "hk-tick-collector doctor; if it finds nothing: sudo systemctl restart futu-opend",
+    "hk-tick-collector doctor; if it finds nothing wrong: sudo systemctl restart futu-opend",
     "`hk-tick-collector doctor`；若無異常：`sudo systemctl restart futu-opend`",
 )
 NO_TICK_AT_OPEN: Final = FindingSpec(
@@ -103,8 +103,8 @@ NO_TICK_AT_OPEN: Final = FindingSpec(
     ),
     remedy=_NO_TICKS,
     meaning=Words(
-        "the session has begun by OpenD's word, and no tick of any symbol has come",
-        "OpenD 說已開市，但任何股票都沒有 tick",
+        "OpenD reports that the session has begun, and no tick of any symbol has come",
+        "OpenD 表示已開市，但任何股票都沒有 tick",
     ),
     do=_DO,
     alert=IF_CRITICAL,
@@ -120,8 +120,9 @@ NO_TICKS: Final = FindingSpec(
     ),
     remedy=_NO_TICKS,
     meaning=Words(
-        "no tick of any symbol comes though OpenD says that the market trades; one halted symbol is no finding",
-        "OpenD 說盤中，但所有股票均無 tick；單一股票停牌不算",
+        "no tick of any symbol comes although OpenD reports that the market trades; one suspended symbol is not a"
+        " finding",
+        "OpenD 表示盤中，但所有股票均無 tick；單一股票停牌不算",
     ),
     do=_DO,
     alert=IF_CRITICAL,
@@ -138,8 +139,9 @@ LAG: Final = FindingSpec(
     variants={
         "ahead": Says(
             Words(
-                "no tick has come for {behind_s:.0f} s while the market trades; the newest stored one is dated ahead",
-                "盤中已有 {behind_s:.0f} 秒沒有 tick；最新已儲存的 tick 的時間比現在遲",
+                "no tick has come for {behind_s:.0f} s while the market trades; the newest stored one has a time in"
+                " the future",
+                "盤中已有 {behind_s:.0f} 秒沒有 tick；最新已儲存的 tick 的時間是未來時間",
             ),
             Remedy(remedies.JOURNAL),
         )
@@ -157,14 +159,14 @@ NO_TICKS_STORED: Final = FindingSpec(
     text=Words("no tick has been stored for {behind_s:.0f} s: {why}", "已有 {behind_s:.0f} 秒沒有 tick 入庫：{why}"),
     remedy=Remedy(f"{remedies.DOCTOR}; {remedies.JOURNAL}"),
     meaning=Words(
-        "nothing is stored although ticks are wanted: connections come and go, no symbol is subscribed,"
-        " or OpenD does not tell whether the market trades",
+        "nothing is stored although ticks are expected: the connection breaks again and again, no symbol is subscribed,"
+        " or OpenD does not report whether the market trades",
         "需要收集但一直沒有 tick 入庫：連線反覆中斷、沒有訂閱到任何股票，或 OpenD 沒有回覆市場狀態",
     ),
     do=Words(
-        "hk-tick-collector doctor; sudo systemctl restart futu-opend; the text names the cause",
+        "hk-tick-collector doctor; sudo systemctl restart futu-opend; the text gives the cause",
         "`hk-tick-collector doctor`；`sudo systemctl restart futu-opend`；原因見文字",
     ),
-    alert=Rule(hold_s=10, critical_s=0, by_ticks=True),  # as a lag, while connections come and go
+    alert=Rule(hold_s=10, critical_s=0, by_ticks=True),  # like a lag, while the connection breaks again and again
     causes=("lag",),
 )

@@ -1,8 +1,8 @@
-"""Why no tick comes, or that one should: market state, OpenD's calendar and the hour → words, lag. Pure.
+"""Market state, OpenD's calendar and the time → why no ticks are expected, and the lag. Pure.
 
-The calendar and the hour only explain here; what is judged is judged by the market state that OpenD tells. Hours are
+The calendar and the time only explain; findings are decided by the market state that OpenD reports. Times are
 HKEX's: 09:00 pre-open with its matching at 09:20, 09:30 to 12:00, 13:00 to 16:00, closing auction to 16:08 or 16:10;
-a half day ends about 12:10.
+a half day ends at about 12:10.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.ops.live.status import LiveStatus
 
 LAG_WARN_S: Final = 60.0
-# The auctions trade in a moment at their end alone: quiet minutes before it are the rule, and no lag.
+# Auction trades all come within seconds at its end: minutes without ticks before that are normal, and no lag.
 _CONTINUOUS: Final = {"morning": 9 * 60 + 30, "afternoon": 13 * 60}  # state → its first minute of the day
 UNTOLD: Final = ("", "unknown")
 _MINUTE_MS: Final = 60_000
@@ -30,45 +30,47 @@ _AUCTIONS: Final = {
         "收市競價：成交在完結時出現，16:08 起（半日市 12:08）",
     ),
 }
-_CLOSED: Final = Words("closed till the next trading day", "已收市，至下一個交易日")
-_BEFORE: Final = Words("closed till the pre-open at 09:00", "未開市，至 09:00 開市前時段")
+_CLOSED: Final = Words("closed until the next trading day", "已收市，至下一個交易日")
+_BEFORE: Final = Words("closed until the pre-open at 09:00", "未開市，至 09:00 開市前時段")
 _TRADING_HOURS: Final = {
     "whole": (range(9 * 60 + 31, 12 * 60), range(13 * 60 + 1, 16 * 60)),
     "morning": (range(9 * 60 + 31, 12 * 60),),
     "afternoon": (range(13 * 60 + 1, 16 * 60),),
 }
 _HALF: Final = {
-    "morning": Words("half day: the morning alone trades, till about 12:10", "半日市：只有早市，至約 12:10"),
-    "afternoon": Words("half day: the afternoon alone trades, from 13:00", "半日市：只有午市，13:00 起"),
+    "morning": Words("half day: only the morning trades, until about 12:10", "半日市：只有早市，至約 12:10"),
+    "afternoon": Words("half day: only the afternoon trades, from 13:00", "半日市：只有午市，13:00 起"),
 }
 
 
 def silence(status: LiveStatus, now_ms: int) -> Words:
-    """Why no tick is to be expected at this moment; empty while the market trades continuously, or is not known."""
+    """Why no ticks are expected now; empty during continuous trading, or if it is not known."""
     state, kind = status.market_state, status.day_kind
     if not status.connected or state in ("", "unknown", "none", *_CONTINUOUS):
         return NO_WORDS
     if state in _AUCTIONS:
         return _AUCTIONS[state]
     if kind == "holiday":
-        return Words("no trading day by OpenD's calendar: weekend or holiday", "按 OpenD 的日曆不是交易日：週末或假期")
+        return Words(
+            "not a trading day by OpenD's calendar: weekend or holiday", "按 OpenD 的日曆不是交易日：週末或假期"
+        )
     minute = _minute(status, now_ms)
     if any(minute in hours for hours in _TRADING_HOURS.get(kind, ())):
         return Words(
-            "closed outside the calendar: an unscheduled close or halt of the market; it goes on by itself",
+            "closed, not by the calendar: an unscheduled close or halt of the market; collecting resumes by itself",
             "日曆以外的停市：臨時收市或暫停交易；復市後自行繼續",
         )
     if kind in _HALF:
         return _HALF[kind]
     if state == "rest":
-        return Words("lunch, till 13:00", "午間休市，至 13:00")
+        return Words("lunch, until 13:00", "午間休市，至 13:00")
     if state == "waiting_open":
         return Words("before the open at 09:30", "未開市，09:30 開市")
     return _CLOSED if minute >= _NOON else _BEFORE
 
 
 def judged_lag_s(status: LiveStatus, now_ms: int) -> float:
-    """How long ticks have been missing: only in a continuous session, and not from before it began."""
+    """How long no tick has come: only in continuous trading, and counted from the session's start at most."""
     if not (status.connected and status.trading and status.subscribed and status.market_state in _CONTINUOUS):
         return 0.0
     last_ms = max(newest_ms(status, now_ms), _since_ms(status))
@@ -76,7 +78,7 @@ def judged_lag_s(status: LiveStatus, now_ms: int) -> float:
 
 
 def may_trade(status: LiveStatus, now_ms: int) -> bool:
-    """Whether the market trades: by OpenD's word, else at this hour, for all that the calendar or the weekday tells."""
+    """Whether the market trades: as OpenD reports, otherwise by the time, the calendar and the weekday."""
     if status.market_state not in UNTOLD:
         return status.trading
     day = market.day_number(now_ms - shift_ms(status))
@@ -85,31 +87,31 @@ def may_trade(status: LiveStatus, now_ms: int) -> bool:
 
 
 def is_at_open(status: LiveStatus, now_ms: int) -> bool:
-    """Whether nothing is stored of the session that trades now."""
+    """Whether nothing is stored yet of the session that trades now."""
     start_ms = market.day_start_ms(market.day_number(now_ms - shift_ms(status)))
     start_ms += _CONTINUOUS[status.market_state] * _MINUTE_MS
     return newest_ms(status, now_ms) < min(start_ms, _since_ms(status) or start_ms)
 
 
 def is_ahead(status: LiveStatus, now_ms: int) -> bool:
-    """Whether a tick is stored whose time is not soon: that says nothing of the ticks of this moment."""
+    """Whether a stored tick has a time in the future: it says nothing about the ticks of this moment."""
     return (status.newest_ts_ms or 0) > now_ms - shift_ms(status) + _AHEAD_MS
 
 
 def newest_ms(status: LiveStatus, now_ms: int) -> int:
-    """The time of the newest stored tick, in the exchange's time; where it is ahead, when a tick was last pushed."""
+    """The newest stored tick's time, by the exchange's clock; if that is in the future, the time of the last push."""
     if is_ahead(status, now_ms):
         return (status.last_tick_ms or status.started_ms) - shift_ms(status)
     return status.newest_ts_ms or 0
 
 
 def _since_ms(status: LiveStatus) -> int:
-    """Since when the session trades, in the exchange's time as ticks are; 0 when it does not."""
+    """When the current session began, by the exchange's clock like the ticks; 0 outside a session."""
     return status.trading_since_ms - shift_ms(status) if status.trading_since_ms else 0
 
 
 def shift_ms(status: LiveStatus) -> int:
-    """How far this host's clock is ahead of OpenD's, the exchange's; 0 below a second, its error."""
+    """How far this host's clock is ahead of OpenD's; 0 below one second, the error of the measurement."""
     drift_s = status.drift_s or 0.0
     return int(drift_s * 1000) if abs(drift_s) > 1 else 0
 

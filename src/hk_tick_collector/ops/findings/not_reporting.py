@@ -1,7 +1,7 @@
-"""A service that does not report → the one finding that says why: stopped, refused its settings, died, hangs. Pure.
+"""A service that does not report → the one finding that explains it: stopped, settings refused, died, stuck. Pure.
 
-Enters: the last live state, if any, and what the host says of process and unit. What the host cannot say stays open in
-the words.
+Input: the last live state, if any, and what the host says about process and unit. What the host cannot say is left
+open in the text.
 """
 
 from __future__ import annotations
@@ -31,45 +31,45 @@ if TYPE_CHECKING:
     from .finding import Finding
 
 _STALE_MS: Final = 10_000  # the live state is written every second
-_LATE_MS: Final = 3_000  # from then on it is worth a look whether its process lives
+_LATE_MS: Final = 3_000  # after this time it is worth checking whether the process lives
 UNIT_PROPERTIES: Final = (
     "LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus,NRestarts,StatusText,MainPID"
 )
-_HANGS: Final = ("lives", "frozen", "in_kernel", "disk_frozen")  # what a process that does not report can be, and lives
+_HANGS: Final = ("lives", "frozen", "in_kernel", "disk_frozen")  # states of a process that lives and does not report
 _EXITED: Final = "1"  # ExecMainCode: CLD_EXITED; other numbers mean that a signal ended it
-_BAD_SETTINGS: Final = "2"  # the exit code of `run` for settings that cannot work
-# How the words of a service that runs begin, as systemd has them; others say why it could not start (`run` sends them).
+_BAD_SETTINGS: Final = "2"  # the exit code of `run` for wrong settings
+# Prefixes of the status text of a running service in systemd; any other text says why it could not start (`run`).
 _RUNNING_WORDS: Final = ("health ", "starting: ", "stopping: ")
-_RESTARTS: Final = 3  # so many in a row, and more, are no accident
+_RESTARTS: Final = 3  # this many restarts in a row, or more, are not a coincidence
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What this host says of a service that does not report. Empty fields: nobody can tell."""
+    """What this host says about a service that does not report. Empty fields are unknown."""
 
     process: str = ""  # of the pid that reported last: lives, frozen, in_kernel, disk_frozen, gone
-    unit: dict[str, str] | None = None  # UNIT_PROPERTIES by systemd; None where it knows of no such unit
-    place: str = ""  # what keeps a live state from being written: disk_full, read_only
-    settings_error: str = ""  # why the settings in force cannot work
+    unit: dict[str, str] | None = None  # UNIT_PROPERTIES from systemd; None if it has no such unit
+    place: str = ""  # what prevents the live state from being written: disk_full, read_only
+    settings_error: str = ""  # why the settings in force are refused
     settings_file: str = remedies.INSTALLED_SETTINGS
-    blocked: tuple[str, str] | None = None  # rights or a lock that a start would meet, and what mends them
+    blocked: tuple[str, str] | None = None  # permissions or a lock that would prevent a start, and the remedy
     data_root: str = ""
-    # Not None: installed beside another program, and not started yet; who runs under the service's name, or nobody.
+    # Not None: installed beside another program and not started yet; the value is the process running as the service.
     take_over: str | None = None
 
 
 def is_silent(status: LiveStatus | None, now_ms: int) -> bool:
-    """Whether no service reports: it never ran, has ended, or its last report is old, or of a later clock."""
+    """Whether no service reports: it never ran, it has ended, or its last report is old or from a later clock."""
     return status is None or status.state == "stopped" or abs(now_ms - status.written_ms) > _STALE_MS
 
 
 def is_late(status: LiveStatus | None, now_ms: int) -> bool:
-    """Whether a report is overdue, so that its process may be gone."""
+    """Whether a report is overdue, so that the process may have ended."""
     return status is None or now_ms - status.written_ms > _LATE_MS
 
 
 def check_gone(status: LiveStatus | None, now_ms: int, host: Host) -> Finding | None:
-    """Why no service reports; None when one does."""
+    """Why no service reports; None if one does."""
     if not is_silent(status, now_ms) and not (is_late(status, now_ms) and host.process == "gone"):
         return None
     hangs = status is not None and status.state != "stopped" and host.process in _HANGS
@@ -91,9 +91,9 @@ def check_gone(status: LiveStatus | None, now_ms: int, host: Host) -> Finding | 
 
 
 def _kept_out(status: LiveStatus | None, now_ms: int, host: Host) -> Finding:
-    """What has to be done before it can start, whoever ended it: take over, settings, rights or a lock.
+    """What must be done before the service can start: take over, correct settings, permissions, or release a lock.
 
-    A takeover sets the rights itself: they keep nothing out.
+    A takeover sets the permissions itself, so they do not prevent it.
     """
     if host.take_over is not None:
         return _not_taken_over(host.take_over, host)
@@ -111,7 +111,7 @@ def _kept_out(status: LiveStatus | None, now_ms: int, host: Host) -> Finding:
 
 
 def _not_taken_over(who: str, host: Host) -> Finding:
-    """Whoever collects until the restart is the program that was here before."""
+    """Until the restart, the program that was here before collects."""
     severity, runs = Severity.CRITICAL, _NOBODY_RUNS
     if who:
         severity, runs = Severity.WARNING, _ANOTHER_RUNS.filled(who=who)
@@ -131,7 +131,7 @@ _NOBODY_RUNS: Final = Words(
 
 
 def _by_unit(unit: dict[str, str]) -> Finding | None:
-    """What systemd knows better than the last live state; None where that says all."""
+    """What systemd knows that is newer than the last live state; None if there is nothing."""
     state, result, restarts = unit["ActiveState"], unit["Result"], int(unit["NRestarts"] or 0)
     ended = _ending(unit)
     refusal = _refusal(unit)
@@ -154,14 +154,14 @@ def _by_unit(unit: dict[str, str]) -> Finding | None:
 
 
 def _refusal(unit: dict[str, str]) -> str:
-    """Why the service ended its start, in its own last words to systemd; empty where it left none."""
+    """Why the service did not start, from its last status text in systemd; empty if there is none."""
     words = unit.get("StatusText", "")
     own_end = unit["ExecMainCode"] == _EXITED and unit["ExecMainStatus"] not in ("0", _BAD_SETTINGS)
     return words if own_end and not words.startswith(_RUNNING_WORDS) else ""
 
 
 def _ending(unit: dict[str, str]) -> str:
-    """How the last process ended, in systemd's words."""
+    """How the last process ended, as systemd reports it."""
     status, result = unit["ExecMainStatus"], unit["Result"] or "unknown"
     if unit["ExecMainCode"] == _EXITED:
         return f"{result}, exit code {status}"
@@ -177,7 +177,7 @@ def _hung(status: LiveStatus, now_ms: int, host: Host) -> Finding:
         return unwritten(host.place, status.data_root, status.newest_day, status.pid, age_s)
     if host.process == "frozen":
         variant = "frozen"
-    elif age_s < 0:  # a service that lives would have written anew, by the clock of now
+    elif age_s < 0:  # a living service would have written a newer one, by the present clock
         variant = "future"
     else:
         variant = host.process if host.process in ("disk_frozen", "in_kernel", "lives") else ""
@@ -189,7 +189,7 @@ def _hung(status: LiveStatus, now_ms: int, host: Host) -> Finding:
 
 
 def _ago(age_s: float) -> Words:
-    """`12 s`, `34 min`, `5 h`: how long ago, as a person says it."""
+    """An age like `12 s`, `34 min` or `5 h`."""
     if age_s < 120:
         return Words(f"{age_s:.0f} s", f"{age_s:.0f} 秒")
     if age_s < 7200:

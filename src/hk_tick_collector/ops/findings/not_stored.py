@@ -1,4 +1,4 @@
-"""Findings of ticks that came within the last quarter of an hour and are not stored: rejected or dropped."""
+"""Findings for ticks that arrived within the last quarter of an hour and are not stored: rejected or dropped."""
 
 from __future__ import annotations
 
@@ -67,18 +67,19 @@ SEALED_DAY_BACKFILL: Final = FindingSpec(
     code="sealed_day_backfill",
     when=_sealed_backfill,
     text=Words(
-        "backfill answers brought {count:,} ticks of sealed days in the last 15 minutes, which were rejected: symbols"
-        " that were added today have such; no action needed, this clears by itself",
+        "backfill answers contained {count:,} ticks of sealed days in the last 15 minutes; they were rejected. This"
+        " is normal"
+        " for symbols that were added today; no action needed, this clears by itself",
         "最近 15 分鐘內補取的回覆帶來 {count:,} 筆屬於已封存日子的 tick，已拒收："
         "當日新增的股票會這樣；毋須處理，會自行消失",
     ),
     remedy=Remedy(""),
     meaning=Words(
-        "a backfill answer reached back to days that are sealed: those ticks are counted and rejected",
+        "a backfill answer contained ticks of days that are sealed: those ticks are counted and rejected",
         "補取的回覆包含已封存日子的 tick：已計數並拒收",
     ),
     do=Words(
-        "no action needed: so it is with symbols that were added today; this clears by itself",
+        "no action needed: this is normal for symbols that were added today; it clears by itself",
         "毋須處理：當日新增的股票會這樣；警告會自行消失",
     ),
     alert=SMALL,
@@ -87,7 +88,7 @@ SEALED_DAY_BACKFILL: Final = FindingSpec(
 
 
 def _conflict(seen: Seen) -> Iterator[Finding]:
-    """Ticks with the key of another one, which was first."""
+    """Ticks with the key of another tick that was stored first."""
     status = seen.status
     if status.conflicts_lately:
         symbol, ticks = status.conflicts_most, status.conflicts_most_ticks
@@ -113,11 +114,11 @@ CONFLICT: Final = FindingSpec(
     ),
     remedy=Remedy(remedies.grep("tick_rejected")),
     meaning=Words(
-        "ticks of one symbol have the sequence of another, stored tick and differ from it: the first is kept",
+        "ticks have the sequence of a stored tick of the same symbol and other content: the first one is kept",
         "同一股票有 tick 與已儲存者序號相同而內容不同：保留先到者，其餘拒收",
     ),
     do=Words(
-        "look at the ticks that status names; a sequence that begins anew in mid-day is a fault of OpenD: restart it"
+        "look at the ticks that status names; if the sequence restarts during the day, OpenD is at fault: restart it"
         " after the close",
         "查看 status 所列的 tick；序號在日中重新開始屬 OpenD 故障：收市後重啟 OpenD",
     ),
@@ -144,14 +145,15 @@ NO_SEQUENCE: Final = FindingSpec(
     code="no_sequence",
     when=_no_sequence,
     text=Words(
-        "{count:,} ticks were rejected in the last 15 minutes: OpenD gave them the sequence 0, which is none"
+        "{count:,} ticks were rejected in the last 15 minutes: OpenD gave them the sequence 0, that is, no sequence"
         " (since the start {total:,} of {symbols:,} symbols, {symbol} most: {ticks:,})",
         "最近 15 分鐘內 {count:,} 筆 tick 被拒收：OpenD 給出的序號為 0，即沒有序號"
         "（啟動以來 {symbols:,} 隻股票共 {total:,} 筆，最多的是 {symbol}：{ticks:,} 筆）",
     ),
     remedy=Remedy(remedies.grep("tick_rejected")),
     meaning=Words(
-        "OpenD gives ticks the sequence 0, which is none: one of each symbol and day is kept, the others are rejected",
+        "OpenD gives ticks the sequence 0, that is, no sequence: one of each symbol and day is kept, the others are"
+        " rejected",
         "OpenD 給出的 tick 序號為 0，即沒有序號：每隻股票每日只保留一筆，其餘拒收",
     ),
     do=Words(
@@ -225,11 +227,11 @@ REJECTED: Final = FindingSpec(
     code="rejected",
     when=_rejected,
     text=Words(
-        "{count} ticks that cannot be stored came in the last 15 minutes",
+        "{count} ticks that cannot be stored arrived in the last 15 minutes",
         "最近 15 分鐘內收到 {count} 筆不能儲存的 tick",
     ),
     remedy=Remedy(remedies.grep("tick_rejected")),
-    meaning=Words("ticks came that cannot be stored", "收到不能儲存的 tick"),
+    meaning=Words("ticks arrived that cannot be stored", "收到不能儲存的 tick"),
     do=Words("hk-tick-collector logs --event tick_rejected", "`hk-tick-collector logs --event tick_rejected`"),
     alert=SOON,
 )
@@ -247,7 +249,7 @@ NOT_SUBSCRIBED_TICKS: Final = FindingSpec(
     code="not_subscribed_ticks",
     when=_not_subscribed,
     text=Words(
-        "OpenD pushed {count:,} ticks in the last 15 minutes of symbols that are not in FUTU_SYMBOLS, {first} first;"
+        "in the last 15 minutes OpenD pushed {count:,} ticks of symbols that are not in FUTU_SYMBOLS, {first} first;"
         " they are counted and not stored",
         "OpenD 在最近 15 分鐘內推送了 {count:,} 筆不在 FUTU_SYMBOLS 內的股票的 tick，首隻 {first}；已計數，不會儲存",
     ),
@@ -257,7 +259,7 @@ NOT_SUBSCRIBED_TICKS: Final = FindingSpec(
         "OpenD 推送不在 FUTU_SYMBOLS 內的股票；這些 tick 計入拒收，不會儲存",
     ),
     do=Words(
-        "add the symbols to FUTU_SYMBOLS if they are wanted; otherwise restart OpenD in a quiet moment",
+        "add the symbols to FUTU_SYMBOLS if you want them; otherwise restart OpenD after the close",
         "若需要這些股票，加入 FUTU_SYMBOLS；否則待收市後重啟 OpenD",
     ),
     alert=SOON,
@@ -279,7 +281,7 @@ DROPPED: Final = FindingSpec(
     ),
     remedy=Remedy(f"{remedies.GAPS}; {remedies.JOURNAL}"),
     meaning=Words(
-        "memory and spool were full: ticks were dropped, counted, and are open gaps",
+        "memory and spool were full: ticks were dropped; they are counted and recorded as gaps",
         "記憶體與 spool 均滿：tick 被丟棄，已計數並列為缺口",
     ),
     do=Words(f"{remedies.GAPS}; find why the disk was slow", f"`{remedies.GAPS}`；找出磁碟慢的原因"),

@@ -1,6 +1,6 @@
-"""Findings `opend_STATE`: what OpenD tells of itself, by Notify or as its program state. One spec a state.
+"""Findings `opend_STATE`: what OpenD reports about itself, in a Notify or as its program state. One spec a state.
 
-The codes are the words of `opend.messages`. `opend_program_STATE` is the same as `opend_STATE`: Notify tells it so.
+The codes are the state names of `opend.messages`. `opend_program_STATE`, the name in a Notify, means `opend_STATE`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .spec import Seen
 
 PREFIX: Final = "opend_"
-# What follows from an OpenD that gives no ticks, and from a connection that is away.
+# The findings caused by an OpenD that sends no ticks, and by a lost connection.
 NO_QUOTES: Final = (
     *("opend_not_ready", "not_subscribed", "still_subscribing", "backfill_failing", "symbols_refused", "link_unstable"),
     *("no_tick_at_open", "no_ticks", "no_ticks_stored", "lag", "pushes_stopped", "gaps_lost", "gaps_healing"),
@@ -40,7 +40,7 @@ TOLD: Final = Rule(hold_s=5, critical_s=0, after_budget=True)
 
 
 def _told(seen: Seen) -> Iterator[Finding]:
-    """What OpenD told by itself and did not take back, since when; its words, where they say more than our own."""
+    """A state that OpenD reported and has not taken back, with its time, and OpenD's text if it adds something."""
     status = seen.status
     if not status.connected:
         return
@@ -59,18 +59,18 @@ def _told(seen: Seen) -> Iterator[Finding]:
 
 
 def remedy_of(state: str) -> Remedy:
-    """What to do in a state, in OpenD's word for it, `needs_sms_code` or `program_needs_sms_code`."""
+    """The remedy for a state, given by its name: `needs_sms_code` or `program_needs_sms_code`."""
     return _STATES.get(state.removeprefix("program_"), OPEND_OTHER).remedy
 
 
 def meaning_of(state: str) -> Words:
-    """What a state is; OpenD's own word where it is not known."""
+    """The text for a state; OpenD's own word if the state is unknown."""
     spec = _STATES.get(state.removeprefix("program_"))
     return spec.meaning if spec else same(state.replace("_", " "))
 
 
 def _state(name: str, meaning: Words, do: Words, remedy: Remedy, *, restart: bool = True) -> FindingSpec:
-    """`do` is the explanation's; most of these states end with a restart of OpenD."""
+    """`do` is the text of the explanation; most of these states end with a restart of OpenD."""
     if restart:
         do = Words(f"{do.en}, then {RESTART_OPEND}", f"{do.zh}，再 `{RESTART_OPEND}`")
     return FindingSpec(
@@ -86,9 +86,7 @@ def _state(name: str, meaning: Words, do: Words, remedy: Remedy, *, restart: boo
 
 
 _TEXT: Final = Words("OpenD reports: {told}{since}{words}", "OpenD 回報：{told}{since}{words}")
-_WAIT: Final = Remedy(
-    OPEND_LOG, "wait a minute; if it stays so, restart futu-opend", "等一分鐘；若持續，重啟 futu-opend"
-)
+_WAIT: Final = Remedy(OPEND_LOG, "wait a minute; if it lasts, restart futu-opend", "等一分鐘；若持續，重啟 futu-opend")
 _PASSWORD: Final = Remedy(EDIT_OPEND, "set OpenD's account and password", "設定 OpenD 的帳戶與密碼")
 _DISCLAIMER: Final = Remedy(
     RESTART_OPEND,
@@ -96,22 +94,22 @@ _DISCLAIMER: Final = Remedy(
     "重啟 OpenD 前，先在富途 App 同意 API 免責聲明",
 )
 _REINSTALL: Final = Remedy(
-    RESTART_OPEND, "install OpenD anew beside its data before it is restarted", "重啟前先重新安裝 OpenD，保留其資料"
+    RESTART_OPEND, "install OpenD again, keeping its data, before it is restarted", "重啟前先重新安裝 OpenD，保留其資料"
 )
 _A_MINUTE: Final = Words("wait a minute", "等一分鐘")
 _CONSOLE: Final = Words("enter it in OpenD's console (docs/operations.md)", "在 OpenD 主控台輸入（docs/operations.md）")
-_INSTALL: Final = Words("install OpenD anew", "重新安裝 OpenD")
+_INSTALL: Final = Words("install OpenD again", "重新安裝 OpenD")
 _TAKE_BACK: Final = Words(
-    f"another terminal may hold it, take it back: {TAKE_BACK}; else check the account's Hong Kong quote right",
+    f"another terminal may have taken it, take it back: {TAKE_BACK}; else check the account's Hong Kong quote right",
     f"可能被另一終端佔用，先取回：`{TAKE_BACK}`；仍然不成，檢查帳戶的港股行情權限",
 )
 
 OPEND_LOADED: Final = _state("loaded", Words("OpenD has just started", "OpenD 剛啟動"), _A_MINUTE, _WAIT)
-OPEND_LOGGING_IN: Final = _state("logging_in", Words("OpenD logs in", "OpenD 正在登入"), _A_MINUTE, _WAIT)
-OPEND_PREPARING: Final = _state("preparing", Words("OpenD prepares", "OpenD 正在準備"), _A_MINUTE, _WAIT)
+OPEND_LOGGING_IN: Final = _state("logging_in", Words("OpenD is logging in", "OpenD 正在登入"), _A_MINUTE, _WAIT)
+OPEND_PREPARING: Final = _state("preparing", Words("OpenD is preparing", "OpenD 正在準備"), _A_MINUTE, _WAIT)
 OPEND_NEEDS_CAPTCHA: Final = _state(
     "needs_captcha",
-    Words("Futu wants a captcha", "富途要求圖形驗證碼"),
+    Words("OpenD needs a captcha for Futu", "富途要求圖形驗證碼"),
     _CONSOLE,
     Remedy(
         OPEND_CONSOLE,
@@ -122,7 +120,7 @@ OPEND_NEEDS_CAPTCHA: Final = _state(
 )
 OPEND_NEEDS_SMS_CODE: Final = _state(
     "needs_sms_code",
-    Words("Futu wants the code of an SMS", "富途要求短訊驗證碼"),
+    Words("OpenD needs an SMS code for Futu", "富途要求短訊驗證碼"),
     _CONSOLE,
     Remedy(
         OPEND_CONSOLE,
@@ -135,7 +133,7 @@ OPEND_DEVICE_LOCK_ENABLED: Final = _state(
     "device_lock_enabled",
     Words("the account's device lock was switched on", "帳戶已開啟裝置鎖"),
     Words(
-        "enter the device's code in OpenD's console (docs/operations.md)",
+        "enter the device code in OpenD's console (docs/operations.md)",
         "在 OpenD 主控台輸入裝置驗證碼（docs/operations.md）",
     ),
     Remedy(
@@ -154,24 +152,24 @@ OPEND_LOGIN_FAILED: Final = _state(
 OPEND_PASSWORD_CHANGED: Final = _state(
     "password_changed",
     Words("the account's password was changed", "帳戶密碼已更改"),
-    Words("set the new one in OpenD", "在 OpenD 設定新密碼"),
+    Words("set the new password in OpenD", "在 OpenD 設定新密碼"),
     _PASSWORD,
 )
 OPEND_TRADE_PASSWORD_CHANGED: Final = _state(
     "trade_password_changed",
-    Words("the trade password was changed; ticks need none", "交易密碼已更改；收取 tick 毋須交易密碼"),
+    Words("the trade password was changed; ticks do not need it", "交易密碼已更改；收取 tick 毋須交易密碼"),
     _A_MINUTE,
     Remedy(
         RESTART_OPEND,
-        "ticks need no trade password: restart OpenD after the close",
+        "ticks do not need the trade password: restart OpenD after the close",
         "收取 tick 毋須交易密碼：收市後重啟 OpenD 即可",
     ),
 )
 OPEND_LOGIN_BANNED: Final = _state(
     "login_banned",
     Words("the account may not log in", "帳戶被禁止登入"),
-    Words("ask Futu's support", "聯絡富途客服"),
-    Remedy(OPEND_LOG, "the account may not log in: ask Futu's support", "帳戶被禁止登入：聯絡富途客服"),
+    Words("contact Futu's support", "聯絡富途客服"),
+    Remedy(OPEND_LOG, "the account may not log in: contact Futu's support", "帳戶被禁止登入：聯絡富途客服"),
     restart=False,
 )
 OPEND_FORCED_LOGOUT: Final = _state(
@@ -180,7 +178,7 @@ OPEND_FORCED_LOGOUT: Final = _state(
     Words(f"log it in again, without a restart: {RELOGIN}", f"重新登入，毋須重啟：`{RELOGIN}`"),
     Remedy(
         RELOGIN,
-        "another login or Futu logged OpenD out; this logs it in again, without a restart",
+        "another login or Futu logged OpenD out; this command logs it in again, without a restart",
         "另一登入或富途把 OpenD 登出；此命令重新登入，毋須重啟",
     ),
     restart=False,
@@ -188,27 +186,27 @@ OPEND_FORCED_LOGOUT: Final = _state(
 OPEND_KICKED_OUT: Final = _state(
     "kicked_out",
     Words(
-        "another terminal of this account took its quotes: OpenD is connected, and no tick comes",
+        "another terminal of this account took the quotes: OpenD is still connected, but no ticks come",
         "同一帳戶的另一終端取得了行情：OpenD 仍然連線，但沒有 tick",
     ),
-    Words(f"take them back, without a restart of OpenD: {TAKE_BACK}", f"取回行情，毋須重啟 OpenD：`{TAKE_BACK}`"),
+    Words(f"take the quotes back, without a restart of OpenD: {TAKE_BACK}", f"取回行情，毋須重啟 OpenD：`{TAKE_BACK}`"),
     Remedy(
         TAKE_BACK,
-        "another terminal of this account took its quotes; this takes them back, without a restart of OpenD",
+        "another terminal of this account took the quotes; this command takes them back, without a restart of OpenD",
         "此命令取回行情，毋須重啟 OpenD",
     ),
     restart=False,
 )
 OPEND_NEEDS_UPDATE: Final = _state(
     "needs_update",
-    Words("Futu demands a newer OpenD", "富途要求更新 OpenD"),
-    Words("install the current OpenD", "安裝最新版本的 OpenD"),
+    Words("Futu requires a newer OpenD", "富途要求更新 OpenD"),
+    Words("install the current version of OpenD", "安裝最新版本的 OpenD"),
     Remedy(OPEND_LOG, "install the current version of OpenD", "安裝最新版本的 OpenD"),
 )
 OPEND_DISCLAIMER_NOT_AGREED: Final = _state(
     "disclaimer_not_agreed",
-    Words("the API disclaimer was not agreed to", "未同意 API 免責聲明"),
-    Words("agree in Futu's app", "在富途 App 同意"),
+    Words("the API disclaimer was not accepted", "未同意 API 免責聲明"),
+    Words("accept it in Futu's app", "在富途 App 同意"),
     _DISCLAIMER,
 )
 OPEND_DISCLAIMER_UNAVAILABLE: Final = _state(
@@ -225,43 +223,43 @@ OPEND_CONFIG_LOAD_FAILED: Final = _state(
 )
 OPEND_NETWORK_CONFIG_MISSING: Final = _state(
     "network_config_missing",
-    Words("OpenD misses its network configuration", "OpenD 欠網絡設定"),
+    Words("OpenD has no network configuration", "OpenD 欠網絡設定"),
     Words("check OpenD.xml and its installation", "檢查 OpenD.xml 與安裝"),
     Remedy(EDIT_OPEND, "check OpenD's configuration and installation", "檢查 OpenD 的設定與安裝"),
 )
 OPEND_API_SERVER_FAILED: Final = _state(
     "api_server_failed",
     Words("OpenD cannot open its port", "OpenD 不能開啟連接埠"),
-    Words("find who holds it: sudo ss -ltnp", "找出誰佔用：`sudo ss -ltnp`"),
+    Words("find the program that holds it: sudo ss -ltnp", "找出誰佔用：`sudo ss -ltnp`"),
     Remedy(
         "sudo ss -ltnp",
-        "another program holds OpenD's port: end it, it resumes by itself",
+        "another program holds OpenD's port: stop it; OpenD then recovers by itself",
         "另一程式佔用 OpenD 的連接埠：停止該程式，其後自行恢復",
     ),
 )
 OPEND_APP_DATA_MISSING: Final = _state(
     "app_data_missing",
-    Words("OpenD's data beside the program is missing", "OpenD 程式旁的資料遺失"),
+    Words("OpenD's data files in its program directory are missing", "OpenD 程式旁的資料遺失"),
     _INSTALL,
     _REINSTALL,
 )
 OPEND_DATA_MISSING: Final = _state(
-    "data_missing", Words("OpenD's data is missing", "OpenD 的資料遺失"), _INSTALL, _REINSTALL
+    "data_missing", Words("OpenD's data files are missing", "OpenD 的資料遺失"), _INSTALL, _REINSTALL
 )
 OPEND_QUOTE_LINK_LOST: Final = _state(
     "quote_link_lost",
-    Words("OpenD lost Futu's servers", "OpenD 與富途伺服器失去連線"),
-    Words("check this host's network; it comes back by itself", "檢查本機網絡；會自行恢復"),
+    Words("OpenD lost the connection to Futu's servers", "OpenD 與富途伺服器失去連線"),
+    Words("check this host's network; it recovers by itself", "檢查本機網絡；會自行恢復"),
     Remedy(
         "ip route; ping -c 3 www.futunn.com",
-        "OpenD does not reach Futu: check this host's network, it resumes by itself",
+        "OpenD cannot reach Futu: check this host's network; it recovers by itself",
         "OpenD 連不到富途：檢查本機網絡，其後自行恢復",
     ),
     restart=False,
 )
 OPEND_QUOTE_RIGHT_BMP: Final = _state(
     "quote_right_bmp",
-    Words("the quote right fell to BMP, which has no ticks", "行情權限降為 BMP，沒有 tick"),
+    Words("the quote right fell to BMP, which includes no ticks", "行情權限降為 BMP，沒有 tick"),
     _TAKE_BACK,
     RIGHT,
     restart=False,
@@ -273,9 +271,9 @@ OPEND_QUOTE_RIGHT_NONE: Final = _state(
     RIGHT,
     restart=False,
 )
-# For what a later OpenD may tell: it is found and alerted, and has no page of its own.
+# For a state that a later OpenD may report: it is detected and alerted, but documents do not list it.
 OPEND_OTHER: Final = _state(
-    "", joined(same("OpenD"), NO_WORDS), Words("look at OpenD's log", "查看 OpenD 的日誌"), Remedy(OPEND_STATUS)
+    "", joined(same("OpenD"), NO_WORDS), Words("read OpenD's log", "查看 OpenD 的日誌"), Remedy(OPEND_STATUS)
 )
 
 _STATES: Final = {

@@ -1,9 +1,8 @@
-"""Findings in the order in which they are to be read: the cause before what follows from it. Pure.
+"""Orders findings: a cause comes before the findings that it explains. Pure.
 
-A disk that is full lets the writer wait, then rows queue, spool, and lag: four findings, and one thing to do. So a
-cause takes over the severity of what it explains, and stands before it. What explains what is told by the specs:
-causes are told apart by where on the data's way they are, for what is nearer to OpenD does not follow from what is
-nearer to the disk.
+A full disk makes the writer wait, then rows queue, go to the spool, and lag: four findings with one remedy. So a cause
+takes the severity of the findings that it explains, and comes before them. The specs declare causes. Several causes are
+separated by their place in the flow of data: a problem near OpenD is not explained by one near the disk.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ _BADNESS: Final = (Severity.OK, Severity.WARNING, Severity.UNKNOWN, Severity.CRI
 
 
 def in_order(findings: list[Finding]) -> list[Finding]:
-    """The one to act on first; of equal ones the causes, then as they came."""
+    """The finding to act on first comes first; among equals causes come first, then the given order."""
 
     def place(finding: Finding) -> tuple[int, bool]:
         below = [other for other in findings if explains(finding.code, other.code)]
@@ -28,12 +27,12 @@ def in_order(findings: list[Finding]) -> list[Finding]:
 
 
 def worst(findings: list[Finding]) -> Severity:
-    """The severity of the whole: what is known to be critical outweighs what is not known."""
+    """The overall severity: a known critical finding outweighs an unknown state."""
     return max((finding.severity for finding in findings), key=_BADNESS.index, default=Severity.OK)
 
 
 def explains(cause: str, other: str) -> bool:
-    """Whether a finding of the code `other` follows from one of the code `cause`, as either of them declares."""
+    """Whether the finding `other` is explained by the finding `cause`, as either of their specs declares."""
     if cause == other:
         return False
     causing, caused = REGISTRY.spec(cause), REGISTRY.spec(other)
@@ -44,5 +43,5 @@ def explains(cause: str, other: str) -> bool:
 
 
 def _is_of(code: str, declared: str) -> bool:
-    """A code that ends in `_` stands for all that begin so."""
+    """Matches a code; a pattern that ends in `_` matches every code that begins with it."""
     return code == declared or (declared.endswith("_") and code.startswith(declared))

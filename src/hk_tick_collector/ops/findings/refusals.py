@@ -1,6 +1,6 @@
-"""Why OpenD refuses to subscribe, by its own words: it gives no code for it. Pure.
+"""Why OpenD refuses a subscription, derived from its text: OpenD gives no error code for it. Pure.
 
-The log, `status` and its remedy all take the cause from here, so that they agree.
+The log, `status` and the remedy all use the cause from here, so that they agree.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-QUOTA: Final = "quota"  # the account may not subscribe to more
-QUOTE_RIGHT: Final = "quote_right"  # the account may not see these quotes
-TEMPORARY: Final = "temporary"  # OpenD or its network is busy, or it was asked too often
+QUOTA: Final = "quota"  # the account may not subscribe to more symbols
+QUOTE_RIGHT: Final = "quote_right"  # the account may not receive these quotes
+TEMPORARY: Final = "temporary"  # OpenD or its network is busy, or requests came too often
 OTHER: Final = "other"  # nearly always a symbol that OpenD does not know
 
 _QUOTA_WORDS: Final = re.compile(r"quota|額度|额度", re.IGNORECASE)
@@ -32,7 +32,7 @@ _LEFT_OVER: Final = re.compile(r"\s+|\s*[\[(「『【]\s*[\])」』】]")
 
 
 class Group(NamedTuple):
-    """Symbols that were refused with the same words, but for symbols and numbers in them."""
+    """Symbols that were refused with the same text, except for symbols and numbers in it."""
 
     words: str
     cause: str
@@ -40,7 +40,7 @@ class Group(NamedTuple):
 
 
 def cause_of(words: str) -> str:
-    """Which of the causes a refusal tells."""
+    """The cause of a refusal."""
     if _QUOTA_WORDS.search(words):
         return QUOTA
     if _TEMPORARY_WORDS.search(words):
@@ -49,7 +49,7 @@ def cause_of(words: str) -> str:
 
 
 def without_codes(words: str, symbols: Iterable[str]) -> str:
-    """OpenD's words without the symbol that they name, so that a hundred refusals are seen to be one."""
+    """OpenD's text without the symbol in it, so that many refusals with the same reason are grouped."""
     text = words
     for symbol in symbols:
         market, _, code = symbol.partition(".")
@@ -60,7 +60,7 @@ def without_codes(words: str, symbols: Iterable[str]) -> str:
 
 
 def named_in(words: str, symbols: Iterable[str]) -> list[str]:
-    """Those of `symbols` whose code stands in OpenD's words."""
+    """Those of `symbols` whose code is in OpenD's text."""
     codes = set(re.findall(r"(?<![0-9A-Za-z])[0-9A-Za-z]+(?![0-9A-Za-z])", words))
     return [symbol for symbol in symbols if symbol.partition(".")[2] in codes]
 
@@ -73,7 +73,7 @@ def pattern_of(words: str) -> str:
 
 
 def groups(refused: Mapping[str, str]) -> list[Group]:
-    """Refused symbols by their words, the largest group first; the words are those of the group's first symbol."""
+    """Refused symbols grouped by text, the largest group first; the text is that of the group's first symbol."""
     symbols: dict[str, list[str]] = {}
     for symbol, words in refused.items():
         symbols.setdefault(pattern_of(words), []).append(symbol)

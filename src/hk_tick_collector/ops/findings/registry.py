@@ -1,7 +1,7 @@
-"""Every kind of finding, collected from the modules that define them; what is derived from all of them is here.
+"""All kinds of findings, collected from the modules that define them, and what is derived from all of them.
 
-A module is listed once, by its subject, in the order in which findings of equal severity are shown. A spec is not
-listed: every `FindingSpec` of a module counts, in the order of its definition.
+Each module is listed once; the order is that in which findings of equal severity are shown. Specs need not be listed:
+every `FindingSpec` of a module counts, in the order of definition.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from . import (
     backlog,
     completeness,
     connection,
+    connection_breaks,
     day_files,
     gaps,
     held_days,
@@ -22,11 +23,10 @@ from . import (
     opend_states,
     retention,
     service,
-    stability,
     writer,
     writer_waits,
 )
-from .entry import Entry
+from .explanation import Entry
 from .spec import FindingSpec
 
 if TYPE_CHECKING:
@@ -49,11 +49,11 @@ SUBJECTS: Final = (
         host,
         backfill,
         service,
-        stability,
+        connection_breaks,
     ),
     *(not_stored, gaps, completeness, retention),
 )
-# What stands for a code of the family that has no spec of its own: what a later OpenD or `store.faults` may name.
+# Specs for codes of a family without their own spec: a later OpenD or `store.faults` may add such codes.
 _FAMILIES: Final = {
     opend_states.PREFIX: opend_states.OPEND_OTHER,
     writer.PREFIX: writer.WRITER_OTHER,
@@ -67,15 +67,15 @@ class Registry:
         self._specs: dict[str, FindingSpec] = {}
 
     def include(self, module: ModuleType) -> None:
-        """Takes every spec of a module. ValueError for a code that is taken."""
+        """Adds every spec of a module. ValueError if a code is already used."""
         for spec in vars(module).values():
             if not isinstance(spec, FindingSpec) or spec.code in _FAMILIES:
                 continue
-            if self._specs.setdefault(spec.code, spec) is not spec:  # the same: one subject uses another's
+            if self._specs.setdefault(spec.code, spec) is not spec:  # the same spec, imported by another subject
                 raise ValueError(f"two findings have the code {spec.code}")
 
     def exclude(self, module: ModuleType) -> None:
-        """Forgets them."""
+        """Removes the specs of a module."""
         for spec in vars(module).values():
             if isinstance(spec, FindingSpec) and self._specs.get(spec.code) is spec:
                 del self._specs[spec.code]
@@ -84,17 +84,17 @@ class Registry:
         return iter(self._specs.values())
 
     def spec(self, code: str) -> FindingSpec | None:
-        """What is known of a code; None for one that nobody defines. `opend_program_X` is `opend_X`."""
+        """The spec of a code; None if there is none. `opend_program_X` is `opend_X`."""
         name = code.replace("opend_program_", opend_states.PREFIX)
         family = next((spec for prefix, spec in _FAMILIES.items() if code.startswith(prefix)), None)
         return self._specs.get(name, family)
 
     def defines(self, code: str) -> bool:
-        """Whether a code has a spec of its own, so that it may be a label of a metric."""
+        """Whether a code has its own spec, so that it may be a label of a metric."""
         return code in self._specs
 
     def found(self, seen: Seen) -> Iterator[Finding]:
-        """What is wrong in a live state, in the order of the subjects; a `when` that specs share is asked once."""
+        """The findings of a live state, in the order of the subjects; a `when` shared by specs is called once."""
         for when in dict.fromkeys(spec.when for spec in self if spec.when is not None):
             yield from when(seen)
 

@@ -1,7 +1,7 @@
-"""What an operator knows and types next, by what is wrong. Words only.
+"""What an operator types and should know, for each problem. Text only.
 
-A remedy has two parts. `command` is what stands behind `->`: it can be pasted as it is, and is nothing else. `advice`
-is for a person and becomes part of the finding's text (`advised`).
+A remedy has two parts. `command` is the text after `->`: it can be pasted as it is. `advice` is for a person and is
+added to the finding's text (`advised`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .words import Words, joined
 
 
 class Remedy(NamedTuple):
-    """`command` can be pasted, empty where there is nothing to type; `advice` may be empty, `advice_zh` is Chinese."""
+    """`command` can be pasted, or is empty; `advice` may be empty, `advice_zh` is its Chinese."""
 
     command: str
     advice: str = ""
@@ -28,7 +28,7 @@ class Remedy(NamedTuple):
 
 
 def advised(text: Words, remedy: Remedy) -> tuple[Words, str]:
-    """Text and command: the advice stands behind what is wrong."""
+    """Text and command, with the advice after the text."""
     return joined(text, remedy.words), remedy.command
 
 
@@ -41,7 +41,7 @@ OPEND_LOG: Final = "sudo journalctl -u futu-opend -n 30 --no-pager"
 SERVICE_STATUS: Final = "sudo systemctl status hk-tick-collector --no-pager"
 LOGS: Final = "hk-tick-collector logs --since '10 minutes ago'"
 RESTART_OPEND: Final = "sudo systemctl restart futu-opend"
-# OpenD's maintenance port, with the port that docs/operations.md tells to set. It answers within moments.
+# OpenD's maintenance port, with the number that docs/operations.md recommends. It answers within moments.
 OPEND_CONSOLE: Final = "nc -C 127.0.0.1 22222"
 TAKE_BACK: Final = "echo request_highest_quote_right | nc -C -q 3 127.0.0.1 22222"
 RELOGIN: Final = "echo relogin | nc -C -q 3 127.0.0.1 22222"
@@ -49,7 +49,7 @@ GAPS: Final = "hk-tick-collector gaps --open"
 SLOW_DISK: Final = "cat /proc/pressure/io; sudo dmesg | tail"
 LAST_LINES: Final = "sudo journalctl -u hk-tick-collector -b --no-pager | tail -n 200"
 CHECK_SETTINGS: Final = "sudo hk-tick-collector config --check"
-ENDS: Final = (  # how runs of the last hour ended, in their words and systemd's
+ENDS: Final = (  # how the runs of the last hour ended, from our log and systemd's
     "sudo journalctl -u hk-tick-collector --since '1 hour ago' --no-pager"
     " | grep -E 'ERROR|Traceback|exited|result|started' | tail -n 50"
 )
@@ -57,7 +57,7 @@ INSTALLED_SETTINGS: Final = "/opt/futu_tick_downloader/.env"
 EDIT_SETTINGS: Final = f"sudo vim {INSTALLED_SETTINGS}; {RESTART}"
 DISK_MESSAGES: Final = "sudo dmesg | tail"
 EDIT_OPEND: Final = f"sudo vim /opt/FutuOpenD/FutuOpenD.xml; {RESTART_OPEND}"
-ACCOUNT: Final = "hkcollector:hkcollector"  # as chown takes it, where no other is known
+ACCOUNT: Final = "hkcollector:hkcollector"  # in the form that chown takes, used if the real owner is unknown
 HUNG: Final = f"{JOURNAL}; {RESTART}"
 
 
@@ -70,44 +70,44 @@ STALL: Final = f"{grep('WATCHDOG')}; {RESTART}"
 
 
 def for_rejected(cause: str, symbol: str, ticks: int) -> str:
-    """Shows the rejected ticks of a symbol; at most a hundred of a cause are logged whole."""
+    """The command that shows the rejected ticks of a symbol; at most a hundred of each cause are logged whole."""
     lines = f"grep 'tick_rejected cause={cause}' | grep {symbol} | tail -n {min(ticks, 100)}"
     return f"sudo journalctl -u hk-tick-collector --no-pager | {lines}"
 
 
 def for_link(address: str) -> str:
-    """While there is no connection to OpenD, by the `host:port` where it should be."""
+    """The remedy while there is no connection to OpenD at `host:port`."""
     host, _, port = address.rpartition(":")
     return f"{OPEND_STATUS}; nc -vz {host} {port}; {RESTART_OPEND}"
 
 
 def for_refusal(cause: str) -> Remedy:
-    """Symbols that OpenD did not subscribe, by one of the causes of `refusals`."""
+    """The remedy for symbols that OpenD refused, by a cause from `refusals`."""
     return _REFUSAL[cause]
 
 
 def for_frozen_disk(data_root: str) -> str:
-    """For a file system that was frozen, and is not thawed by who did it."""
+    """The command for a file system that was frozen and not unfrozen."""
     return f"sudo fsfreeze --unfreeze $(findmnt -n -o TARGET -T {shlex.quote(data_root)})"
 
 
 def for_lock(path: str) -> str:
-    """Names the processes that have a file or what is beside it open."""
+    """The command that names the processes with this file, or the files beside it, open."""
     return f"sudo fuser -v {shlex.quote(path)}*"
 
 
 def end_process(pid: int) -> str:
-    """Ends a process that was named before."""
+    """The command that ends a process named before."""
     return f"sudo kill -TERM {pid}"
 
 
 def for_hint(hint: str, otherwise: str) -> Remedy:
-    """An error's hint is a command or advice; advice is English."""
+    """The remedy from an error's hint, which is a command or advice in English."""
     return Remedy(hint) if is_command(hint) else Remedy(otherwise, hint)
 
 
 def is_command(text: str) -> bool:
-    """Whether a text can be pasted into a shell: each of its parts begins with a program that an operator has."""
+    """Whether a text can be pasted into a shell: each of its parts begins with a program that operators use."""
     parts = _SEPARATOR.split(_QUOTED.sub("_", text))
     return all(_COMMAND.match(part.strip()) for part in parts)
 
@@ -123,26 +123,26 @@ _COMMAND: Final = re.compile(
 
 RIGHT: Final = Remedy(
     TAKE_BACK,
-    "another terminal of this account may hold the quote right, this takes it back; if not, the account has no right"
-    " to Hong Kong quotes (docs/operations.md)",
+    "another terminal of this account may have taken the quote right, this command takes it back; otherwise the account"
+    " has no right to Hong Kong quotes (docs/operations.md)",
     "行情權限可能被同一帳戶的另一終端佔用，此命令取回；仍然不成，即帳戶沒有港股行情權限（docs/operations.md）",
 )
 LOGGED_OUT: Final = Remedy(  # OpenD runs and is not logged in to the quote server
     f"{OPEND_LOG}; {TAKE_BACK}",
-    "another terminal of this account may have taken its quotes: the second command takes them back; if it stays so,"
-    " log it in again (docs/operations.md)",
+    "another terminal of this account may have taken the quotes: the second command takes them back; if OpenD is still"
+    " not logged in, use relogin (docs/operations.md)",
     "行情可能被同一帳戶的另一終端取得：第二個命令取回；若持續，重新登入（docs/operations.md）",
 )
 _REFUSAL: Final = {
     refusals.QUOTA: Remedy(
         f"{DOCTOR}; {EDIT_SETTINGS}",
-        "doctor tells the quota: take symbols out of FUTU_SYMBOLS",
+        "doctor shows the quota: remove symbols from FUTU_SYMBOLS",
         "doctor 會列出額度：從 FUTU_SYMBOLS 移除部分股票",
     ),
     refusals.QUOTE_RIGHT: RIGHT,
     refusals.TEMPORARY: Remedy(
         DOCTOR,
-        "OpenD cannot serve it now; it is asked again every minute; if it lasts, see doctor",
+        "OpenD cannot serve it now; the request is repeated every minute; if it lasts, see doctor",
         "OpenD 暫時未能處理；每分鐘重試；若持續，見 doctor",
     ),
     refusals.OTHER: Remedy(

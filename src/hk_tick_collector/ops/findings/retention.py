@@ -1,4 +1,4 @@
-"""What is kept + the day it is → findings of `report` on retention and disk, and what may be moved. Pure.
+"""The files that are kept + today's date → findings of `report` on retention and disk, and the days to move. Pure.
 
 Nothing is deleted.
 """
@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import market
-from hk_tick_collector.store import kept
+from hk_tick_collector.store import inventory
 from hk_tick_collector.store.foreign import import_command
 
 from . import remedies
@@ -24,26 +24,26 @@ from .words import NO_WORDS, Words
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from hk_tick_collector.store.kept import Kept, KeptDay
+    from hk_tick_collector.store.inventory import Kept, KeptDay
 
     from .finding import Finding
 
-_RECENT_DAYS: Final = 20  # a month of trading: what the growth is a mean of, and what always stays at hand
+_RECENT_DAYS: Final = 20  # a month of trading: the growth is its mean, and these days always stay on this disk
 _FULL_WARN_DAYS: Final = 10
 _FULL_CRITICAL_DAYS: Final = 2
-_SEALED_WITHIN_DAYS: Final = 2  # a day is sealed the next morning, once OpenD's own date is later
-_NAMED: Final = 3  # days that a line names
+_SEALED_WITHIN_DAYS: Final = 2  # a day is sealed the next morning, when OpenD's own date is later
+_NAMED: Final = 3  # the most days that one line lists
 
 
 class Forecast(NamedTuple):
-    """How the disk fills."""
+    """How fast the disk fills."""
 
-    bytes_per_day: int | None  # of a finished trading day, its snapshot included where it shares the disk
-    days_until_full: int | None  # trading days until DISK_MIN_FREE_MB is reached; None where nothing tells
+    bytes_per_day: int | None  # of a finished trading day, with its snapshot if that is on the same disk
+    days_until_full: int | None  # trading days until DISK_MIN_FREE_MB is reached; None if it is unknown
 
 
 def forecast(found: Kept, today: str, min_free_bytes: int) -> Forecast:
-    """From the sizes of the latest finished days."""
+    """Computed from the sizes of the latest finished days."""
     recent = [day for day in found.days if day.day < today][-_RECENT_DAYS:]
     if not recent:
         return Forecast(None, None)
@@ -52,9 +52,9 @@ def forecast(found: Kept, today: str, min_free_bytes: int) -> Forecast:
 
 
 def movable(found: Kept, today: str) -> list[KeptDay]:
-    """Days that are safe to move to another disk, oldest first: sealed, with a good snapshot, older than a month."""
+    """Days that can safely be moved to another disk, oldest first: sealed, with a good snapshot, older than a month."""
     past = [day for day in found.days if day.day < today][:-_RECENT_DAYS]
-    return [day for day in past if day.sealed and day.snapshot == kept.GOOD]
+    return [day for day in past if day.sealed and day.snapshot == inventory.GOOD]
 
 
 def check(found: Kept, today: str, min_free_bytes: int) -> list[Finding]:
@@ -83,7 +83,7 @@ def _days(found: Kept, today: str) -> Iterator[Finding]:
         yield DAY_UNREADABLE.found(
             Severity.CRITICAL, variant, remedy=remedy, days=_named(broken), problem=first.problem
         )
-    wrong = [day for day in found.days if day.snapshot in (kept.DIFFERS, kept.UNREADABLE)]
+    wrong = [day for day in found.days if day.snapshot in (inventory.DIFFERS, inventory.UNREADABLE)]
     if wrong:
         yield SNAPSHOT_DAMAGED.found(Severity.CRITICAL, days=_named(wrong), day=wrong[0].day)
     for word, spec in _SNAPSHOTS:
@@ -133,12 +133,12 @@ _TAKE_IT: Final = Words(_SNAPSHOT, f"`{_SNAPSHOT}`")
 DISK_FILLS: Final = FindingSpec(
     code="disk_fills",
     text=Words(
-        "{free_mb:,} MB are free: enough for {days} trading days as they have been; move old days to another disk (the"
+        "{free_mb:,} MB are free: enough for {days} trading days of recent size; move old days to another disk (the"
         " line `may move` names them), or enlarge the disk",
         "剩餘 {free_mb:,} MB：按近日增長只夠 {days} 個交易日；把舊日子搬到另一磁碟（`may move` 一行列出），或擴充磁碟",
     ),
     remedy=Remedy("df -h"),
-    meaning=Words("as days have been, the disk is full within days", "按近日增長，磁碟將於數日內用盡"),
+    meaning=Words("at the recent growth the disk will be full within days", "按近日增長，磁碟將於數日內用盡"),
     do=Words(
         "hk-tick-collector report names the days that may be moved; or enlarge the disk",
         "`hk-tick-collector report` 列出可搬走的日子；或擴充磁碟",
@@ -148,21 +148,21 @@ DISK_FILLS: Final = FindingSpec(
 DAY_UNREADABLE: Final = FindingSpec(
     code="day_unreadable",
     text=Words(
-        "{days} cannot be read: {problem}; bring it back from a copy (docs/sqlite-wal.md)",
+        "{days} cannot be read: {problem}; restore the file from a copy (docs/sqlite-wal.md)",
         "{days} 不能讀取：{problem}；由副本取回（docs/sqlite-wal.md）",
     ),
     remedy=Remedy(remedies.DOCTOR),
     variants={"named": Says(Words("{days} cannot be read: {problem}", "{days} 不能讀取：{problem}"))},
     meaning=Words("a day file cannot be read", "某日的日檔不能讀取"),
-    do=Words("see docs/sqlite-wal.md; bring it back from a copy", "見 docs/sqlite-wal.md；由副本取回"),
+    do=Words("see docs/sqlite-wal.md; restore the file from a copy", "見 docs/sqlite-wal.md；由副本取回"),
     alert=BY_REPORT,
 )
 SNAPSHOT_DAMAGED: Final = FindingSpec(
     code="snapshot_damaged",
     text=Words("the snapshot of {days} is damaged", "{days} 的快照已損壞"),
     remedy=_TAKE,
-    meaning=Words("a snapshot does not have its SHA-256 or cannot be read", "快照與其 SHA-256 不符，或不能讀取"),
-    do=Words(f"{_SNAPSHOT} takes it anew", f"`{_SNAPSHOT}` 重做"),
+    meaning=Words("a snapshot does not match its SHA-256 or cannot be read", "快照與其 SHA-256 不符，或不能讀取"),
+    do=Words(f"{_SNAPSHOT} makes a new one", f"`{_SNAPSHOT}` 重做"),
     alert=BY_REPORT,
 )
 NO_SNAPSHOT: Final = FindingSpec(
@@ -176,12 +176,12 @@ NO_SNAPSHOT: Final = FindingSpec(
 NO_SUM: Final = FindingSpec(
     code="no_sum",
     text=Words(
-        "{days}: a snapshot without its SHA-256, so nothing tells that it was checked",
+        "{days}: a snapshot without its SHA-256, so it is not known whether it was checked",
         "{days}：快照沒有 SHA-256，不能證明已驗證",
     ),
     remedy=_TAKE,
     meaning=Words(
-        "a snapshot has no SHA-256, so nothing tells that it was checked", "快照沒有 SHA-256，不能證明已驗證"
+        "a snapshot has no SHA-256, so it is not known whether it was checked", "快照沒有 SHA-256，不能證明已驗證"
     ),
     do=_TAKE_IT,
     alert=BY_REPORT,
@@ -197,7 +197,7 @@ SNAPSHOT_BEHIND: Final = FindingSpec(
 UNSEALED: Final = FindingSpec(
     code="unsealed",
     text=Words(
-        "{days} not sealed yet: the collector does that from 06:00 once OpenD's date is later",
+        "{days} not sealed yet: the collector seals days from 06:00, when OpenD's date is later",
         "{days} 仍未封存：OpenD 的日期較後時，收集器由 06:00 起封存",
     ),
     remedy=Remedy(remedies.grep("day_seal_failed")),
@@ -208,37 +208,43 @@ UNSEALED: Final = FindingSpec(
 DAMAGED_FILES: Final = FindingSpec(
     code="damaged_files",
     text=Words(
-        "{count} damaged day files are set aside, {size_mb:,} MB: {name}; save what can be saved (docs/sqlite-wal.md),"
+        "{count} damaged day files are kept under another name, {size_mb:,} MB: {name}; save their data"
+        " (docs/sqlite-wal.md),"
         " then move them to another disk",
         "有 {count} 個改名保留的損壞日檔，{size_mb:,} MB：{name}；"
         "先取回可用的資料（docs/sqlite-wal.md），再搬到另一磁碟",
     ),
     remedy=Remedy("ls -l {directory}"),
-    meaning=Words("damaged day files were set aside and still lie there", "仍有改名保留的損壞日檔"),
+    meaning=Words("damaged day files are still kept under another name", "仍有改名保留的損壞日檔"),
     do=Words("see docs/sqlite-wal.md, then move them to another disk", "見 docs/sqlite-wal.md，再搬到另一磁碟"),
     alert=BY_REPORT,
 )
 SPOOL: Final = FindingSpec(
     code="spool",
     text=Words(
-        "{count} spool files, {size_mb:,.1f} MB, wait for a day file; the collector stores them by itself, also at its"
+        "{count} spool files, {size_mb:,.1f} MB, are not in a day file yet; the collector stores them by itself, also"
+        " at its"
         " next start",
         "{count} 個 spool 檔案，{size_mb:,.1f} MB，等候寫入日檔；收集器會自行寫入，下次啟動時亦然",
     ),
     remedy=Remedy("hk-tick-collector status"),
-    meaning=Words("spool files wait for a day file", "spool 有資料等候寫入日檔"),
+    meaning=Words("spool files are not in a day file yet", "spool 有資料等候寫入日檔"),
     do=Words("the collector stores them by itself, also at its next start", "收集器會自行寫入，下次啟動時亦然"),
     alert=BY_REPORT,
 )
 PARTIAL: Final = FindingSpec(
     code="partial",
     text=Words(
-        "a snapshot was killed and left {name}, or is being taken now; the next snapshot of that day uses it up",
-        "有快照被終止而留下 {name}，或正在進行；該日的下一個快照會用掉它",
+        "a snapshot was killed and left {name}, or is being made now; the next snapshot of that day reuses the file",
+        "有快照被終止而留下 {name}，或正在進行；該日的下一個快照會沿用該檔",
     ),
     remedy=Remedy(""),
-    meaning=Words("a snapshot was killed half-way, or is being taken now", "快照做到一半被終止，或正在進行"),
-    do=Words("nothing: the next snapshot of that day uses it up", "毋須處理：該日的下一個快照會用掉它"),
+    meaning=Words("a snapshot was killed, or is being made now", "快照做到一半被終止，或正在進行"),
+    do=Words("nothing: the next snapshot of that day reuses the file", "毋須處理：該日的下一個快照會用掉它"),
     alert=BY_REPORT,
 )
-_SNAPSHOTS: Final = ((kept.NO_SNAPSHOT, NO_SNAPSHOT), (kept.NO_SUM, NO_SUM), (kept.BEHIND, SNAPSHOT_BEHIND))
+_SNAPSHOTS: Final = (
+    (inventory.NO_SNAPSHOT, NO_SNAPSHOT),
+    (inventory.NO_SUM, NO_SUM),
+    (inventory.BEHIND, SNAPSHOT_BEHIND),
+)

@@ -1,6 +1,6 @@
-"""Findings of the service itself: restarts, settings, a live state that cannot be read; why it does not report.
+"""Findings for the service itself: restarts, settings, an unreadable live state; why the service does not report.
 
-Which of them explains a service that does not report, `not_reporting` decides: it asks the host, not the live state.
+`not_reporting` decides which of them explains a service that does not report: it asks the host, not the live state.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from .finding import Finding
     from .spec import Seen
 
-_RESTARTS: Final = 2  # unplanned ones within an hour
+_RESTARTS: Final = 2  # unplanned restarts within an hour
 _RESTARTS_CRITICAL: Final = 5
 _HOUR_MS: Final = 3_600_000
 
 
 def unplanned_restarts(status: LiveStatus, now_ms: int) -> list[int]:
-    """When the collector was started again within the last hour although nobody had stopped it (UTC epoch ms)."""
+    """The times of unplanned restarts within the last hour (UTC epoch ms)."""
     return [at_ms for at_ms in status.unplanned_ms if abs(now_ms - at_ms) < _HOUR_MS]
 
 
 def _restarts(seen: Seen) -> Iterator[Finding]:
-    """It runs now, and ended by itself again and again."""
+    """The service runs now, but has ended by itself repeatedly."""
     starts = unplanned_restarts(seen.status, seen.status.written_ms)
     if len(starts) >= _RESTARTS:
         yield RESTARTS.found(
@@ -50,27 +50,29 @@ RESTARTS: Final = FindingSpec(
     code="restarts",
     when=_restarts,
     text=Words(
-        "the collector ended by itself {times} in the last hour and was started again, the last time at {last}",
+        "the collector ended by itself {times} in the last hour and was started again, most recently at {last}",
         "收集器在最近一小時內自行終止 {times} 再被啟動，最近一次在 {last}",
     ),
     remedy=Remedy(remedies.ENDS),
     meaning=Words(
-        "the service runs, but ended by itself twice or more within an hour and was started again; a stop by an"
-        " operator or an upgrade does not count, and begins the count anew",
+        "the service runs, but ended by itself twice or more within an hour and was started again; a stop by a person"
+        " or an upgrade does not count, and resets the count",
         "服務在運行，但一小時內曾兩次或以上自行終止再被重啟；由人或升級停止的不計，並重新計數",
     ),
     do=Words(remedies.ENDS, f"`{remedies.ENDS}`"),
-    alert=Rule(hold_s=0, critical_s=0),  # section 6 of the runbook; at once: it may not live for long
+    alert=Rule(
+        hold_s=0, critical_s=0
+    ),  # section 6 of the runbook; sent at once, because the service may end again soon
 )
 SETTINGS: Final = FindingSpec(
     code="settings",
     text=Words(
-        "the collector runs, but would not start again with these settings: {error}",
+        "the collector runs, but could not start again with these settings: {error}",
         "收集器在運行，但以這些設定不能再次啟動：{error}",
     ),
     remedy=Remedy("sudo vim {file}"),
     meaning=Words(
-        "the service runs, but the settings on disk are wrong: it would not start again",
+        "the service runs, but the settings on disk are wrong: it could not start again",
         "服務在運行，但磁碟上的設定有誤：不能再次啟動",
     ),
     do=Words(remedies.EDIT_SETTINGS, f"`sudo vim {remedies.INSTALLED_SETTINGS}`；`{remedies.RESTART}`"),
@@ -134,7 +136,7 @@ SERVICE_STOPPED: Final = FindingSpec(
     variants={
         "inactive": Says(
             Words(
-                "the collector was stopped: systemd says inactive, and nothing failed",
+                "the collector was stopped: systemd says inactive, and no failure",
                 "收集器已被停止：systemd 顯示 inactive，沒有失敗",
             ),
             Remedy(remedies.START),
@@ -148,7 +150,7 @@ SERVICE_STOPPED: Final = FindingSpec(
 SERVICE_HUNG: Final = FindingSpec(
     code="service_hung",
     text=Words(
-        "the collector (pid {pid}) has not reported for {age_s:.0f} s: it died or hangs",
+        "the collector (pid {pid}) has not reported for {age_s:.0f} s: it died or is stuck",
         "收集器（pid {pid}）已有 {age_s:.0f} 秒沒有回報：已終止或卡住",
     ),
     remedy=Remedy(remedies.HUNG),
@@ -170,7 +172,8 @@ SERVICE_HUNG: Final = FindingSpec(
         ),
         "disk_frozen": Says(
             Words(
-                "the disk of {root} is frozen (fsfreeze, as backups of this machine do it): the collector (pid {pid})"
+                "the disk of {root} is frozen (fsfreeze, used by backups of virtual machines): the collector (pid"
+                " {pid})"
                 " waits for it and has not reported for {age_s:.0f} s",
                 "{root} 所在磁碟被凍結（fsfreeze，虛擬機備份會這樣做）：收集器（pid {pid}）正在等候，"
                 "已有 {age_s:.0f} 秒沒有回報",
@@ -178,22 +181,23 @@ SERVICE_HUNG: Final = FindingSpec(
         ),
         "in_kernel": Says(
             Words(
-                "the collector (pid {pid}) hangs in the kernel, as on a disk that does not answer, and has not reported"
+                "the collector (pid {pid}) is blocked in the kernel, as on a disk that does not answer, and has not"
+                " reported"
                 " for {age_s:.0f} s",
-                "收集器（pid {pid}）卡在核心，像磁碟沒有回應，已有 {age_s:.0f} 秒沒有回報",
+                "收集器（pid {pid}）停在核心內，可能是磁碟沒有回應，已有 {age_s:.0f} 秒沒有回報",
             ),
             Remedy(remedies.DISK_MESSAGES),
         ),
         "lives": Says(
             Words(
-                "the collector (pid {pid}) lives but has not reported for {age_s:.0f} s: it hangs",
-                "收集器（pid {pid}）仍在，但已有 {age_s:.0f} 秒沒有回報：卡住了",
+                "the collector (pid {pid}) is running but has not reported for {age_s:.0f} s: it is stuck",
+                "收集器（pid {pid}）仍在運行，但已有 {age_s:.0f} 秒沒有回報：已卡住",
             ),
             Remedy(remedies.HUNG),
         ),
     },
     meaning=Words(
-        "the live state is old: the service hangs, is frozen, or died", "即時狀態過舊：服務卡住、被暫停或已終止"
+        "the live state is old: the service is stuck, is frozen, or died", "即時狀態過舊：服務卡住、被暫停或已終止"
     ),
     do=Words(f"{remedies.RESTART}; {remedies.SERVICE_STATUS}", f"`{remedies.RESTART}`；`{remedies.SERVICE_STATUS}`"),
     alert=NO_SERVICE,
@@ -208,14 +212,15 @@ SERVICE_SETTINGS: Final = FindingSpec(
     variants={
         "right_now": Says(
             Words(
-                "the collector refused its settings (exit 2), which are right now",
+                "the collector refused its settings (exit code 2); the settings are right now",
                 "收集器曾因設定有誤而拒絕啟動（結束碼 2），設定現已正確",
             ),
             Remedy(remedies.RESTART),
         )
     },
     meaning=Words(
-        "the service does not run: it refuses its settings (exit 2); the text names key, value and what is allowed",
+        "the service does not run: it refused its settings (exit code 2); the text gives name, value and what is"
+        " allowed",
         "服務沒有運行：設定有誤而拒絕啟動（結束碼 2）；文字列出鍵、值與允許範圍",
     ),
     do=Words(remedies.EDIT_SETTINGS, f"`sudo vim {remedies.INSTALLED_SETTINGS}`；`{remedies.RESTART}`"),
@@ -227,7 +232,7 @@ SERVICE_BLOCKED: Final = FindingSpec(
     text=Words("the collector {ended} and cannot start: {why}", "收集器{ended}，且不能啟動：{why}"),
     remedy=Remedy(remedies.START),
     meaning=Words(
-        "the service does not run and cannot start: a file of another account, or somebody's lock, keeps it out;"
+        "the service does not run and cannot start, because of a file of another account or a lock of another process;"
         " the text names file and owner, or the process",
         "服務沒有運行亦不能啟動：被另一帳戶的檔案或別人的鎖擋住；文字指明檔案與擁有者，或佔用的程序",
     ),
@@ -252,7 +257,8 @@ NOT_TAKEN_OVER: Final = FindingSpec(
         )
     },
     meaning=Words(
-        "installed beside another program, which runs under the service's name until the restart; the restart sets the"
+        "installed beside another program, which runs under the service's name until the restart; the restart changes"
+        " the"
         " owner of the data and starts this version",
         "已在原有程式旁安裝，重啟之前服務名下運行的仍是它；重啟會設好資料的擁有者並啟動本版本",
     ),
@@ -265,7 +271,7 @@ NOT_TAKEN_OVER: Final = FindingSpec(
 SERVICE_DIED: Final = FindingSpec(
     code="service_died",
     text=Words(
-        "the collector (pid {pid}) died {ago} ago without a word", "收集器（pid {pid}）在 {ago}前終止，沒有留下原因"
+        "the collector (pid {pid}) died {ago} ago and left no reason", "收集器（pid {pid}）在 {ago}前終止，沒有留下原因"
     ),
     remedy=_DIED_AND_START,
     variants={
@@ -275,7 +281,8 @@ SERVICE_DIED: Final = FindingSpec(
         ),
         "restarted": Says(
             Words(
-                "the collector died, and systemd starts it again: {ended}", "收集器已終止，systemd 正重新啟動：{ended}"
+                "the collector died, and systemd is starting it again: {ended}",
+                "收集器已終止，systemd 正重新啟動：{ended}",
             ),
             _LOOK,
         ),

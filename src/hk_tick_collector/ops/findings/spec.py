@@ -1,4 +1,4 @@
-"""What is known of one kind of finding, whole: `FindingSpec`. See the package's docstring."""
+"""Everything that is known about one kind of finding: `FindingSpec`. See the package's docstring."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """From when on a figure is a finding; the settings of the same names."""
+    """The limits at which a figure becomes a finding; they are the settings of the same names."""
 
     drift_warn_s: float
     lag_critical_s: float
@@ -26,7 +26,7 @@ class Limits:
 
 
 class Seen(NamedTuple):
-    """What a finding is judged by: the live state, the moment (UTC epoch ms), the limits that the settings give."""
+    """The input for judging: live state, present time (UTC epoch ms), and the limits from the settings."""
 
     status: LiveStatus
     now_ms: int
@@ -35,33 +35,33 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """When a finding is alerted: after it was seen for `hold_s`, as critical after `critical_s` more (None: never)."""
+    """When a finding is alerted: after `hold_s`, and as critical after `critical_s` more (None: never)."""
 
     hold_s: float
     critical_s: float | None = None
     only_critical: bool = False  # only while `status` calls it critical
     after_budget: bool = False  # a warning until OpenD has been without ticks for longer than the outage budget
-    by_ticks: bool = False  # a run without a tick cannot see it: it is neither seen nor over
+    by_ticks: bool = False  # a run without ticks cannot judge it: such a run neither opens nor closes it
 
 
 @dataclass(frozen=True, slots=True)
 class NotAlerted:
-    """No message is sent, and why."""
+    """No message is sent; the value is the reason."""
 
     why: str
 
 
 SOON: Final = Rule(hold_s=5)
-PATIENT: Final = Rule(hold_s=60)  # what often passes by itself
+PATIENT: Final = Rule(hold_s=60)  # for findings that often pass by themselves
 IF_CRITICAL: Final = Rule(hold_s=30, only_critical=True)
-NO_SERVICE: Final = NotAlerted("a service that does not run sends nothing; the timer of docs/alerts.md tells of it")
+NO_SERVICE: Final = NotAlerted("a service that does not run cannot send alerts; the unit in docs/alerts.md does")
 BY_STATUS: Final = NotAlerted("only `status` reads the day file or the settings; the service does not")
-BY_REPORT: Final = NotAlerted("only `report` looks at what is kept; its timer tells")
-SMALL: Final = NotAlerted("it ends by itself, or something that is alerted follows from it")
+BY_REPORT: Final = NotAlerted("only `report` reads the files that are kept; its timer reports it")
+SMALL: Final = NotAlerted("it ends by itself, or a finding that it causes is alerted")
 
 
 class Says(NamedTuple):
-    """The text of a finding and what to type, both templates."""
+    """The text of a finding and its command, both templates."""
 
     text: Words
     remedy: Remedy = Remedy("")
@@ -69,13 +69,13 @@ class Says(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FindingSpec:
-    """One kind of finding: all that is known of it, in one place.
+    """One kind of finding: everything that is known about it, in one place.
 
-    `text` and `remedy` are templates; a finding that is told in several ways has `variants` by name. `when` gives the
-    findings of a live state; specs that are decided together share one function, which is called once. It is None for
-    what another part finds: `status` in the day file, `report` in what is kept. `meaning` and `do` are the
-    explanation. `causes` are the codes of what follows from it, `caused_by` of what it follows from; a code that ends
-    in `_` stands for all that begin so. An order between two findings is declared once, on either side.
+    `text` and `remedy` are templates; `variants`, by name, are other texts of the same finding. `when` returns the
+    findings of a live state; specs that are decided together share one function, which is called once. It is None if
+    another part detects the finding: `status` in the day file, `report` in the kept files. `meaning` and `do` are the
+    explanation. `causes` are the codes of findings that it explains, `caused_by` of findings that explain it; a code
+    that ends in `_` stands for all codes that begin with it. Each such pair is declared once, on either side.
     """
 
     code: str
@@ -100,7 +100,7 @@ class FindingSpec:
         size: int | None = None,
         **facts: object,
     ) -> Finding:
-        """A finding of this kind. `facts` fill the templates; `remedy` stands for the spec's own and is no template.
+        """A finding of this kind. `facts` fill the templates; `remedy` replaces the spec's own and is not a template.
 
         `code` is for a member of a family that has no spec of its own.
         """

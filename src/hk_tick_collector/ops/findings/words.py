@@ -1,7 +1,7 @@
-"""What is said to an operator, in English and in Traditional Chinese; the two say the same with the same figures. Pure.
+"""Text for operators in English and in Traditional Chinese; both say the same, with the same figures. Pure.
 
-A template has its figures in braces, as `str.format` takes them. A figure may be `Words` itself: each language then
-takes its own. What others said (OpenD, the kernel, SQLite) is shown as they said it, in either language.
+A template has its figures in braces, as for `str.format`. A figure may itself be `Words`: each language then uses its
+own. Text from outside (OpenD, the kernel, SQLite) is shown unchanged in both languages.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ LANGUAGES: Final = (ENGLISH, CHINESE)
 
 
 class Words(NamedTuple):
-    """The same in both languages; a text, or a template."""
+    """The same text, or template, in both languages."""
 
     en: str
     zh: str
 
     def of(self, lang: str) -> str:
-        """In the language of an operator, `en` or `zh-Hant`."""
+        """The text in the operator's language, `en` or `zh-Hant`."""
         return self.zh if lang == CHINESE else self.en
 
     def filled(self, **facts: object) -> Words:
-        """The template with its figures. KeyError for one that is not given."""
+        """The template with its figures. KeyError if one is missing."""
         return Words(*(template.format(**_in(lang, facts)) for lang, template in zip(LANGUAGES, self, strict=True)))
 
     def __bool__(self) -> bool:
@@ -39,12 +39,12 @@ def _in(lang: str, facts: dict[str, object]) -> dict[str, object]:
 
 
 def same(text: str) -> Words:
-    """What is not translated: the words of others, a name, a command."""
+    """Text that is not translated: text from outside, a name, a command."""
     return Words(text, text)
 
 
 def joined(first: Words, then: Words) -> Words:
-    """Two sentences in a row; either may be empty."""
+    """Two sentences, one after the other; either may be empty."""
     if not (first and then):
         return first or then
     return Words(f"{first.en}; {then.en}", f"{first.zh}；{then.zh}")
@@ -56,5 +56,5 @@ def times(count: int) -> Words:
 
 
 def more(count: int) -> Words:
-    """` (and 3 more)`, nothing for none."""
+    """` (and 3 more)`, or empty for 0."""
     return Words(f" (and {count} more)", f"（另有 {count} 項）") if count > 0 else NO_WORDS

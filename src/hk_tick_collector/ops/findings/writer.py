@@ -1,7 +1,7 @@
-"""Findings `writer_CAUSE`: the writer thread waits for a named cause. What has no name is in writer_waits.py.
+"""Findings `writer_CAUSE`: the writer thread waits for a named cause. Waits without a name are in writer_waits.py.
 
-The causes are the words of `store.faults`. What is told by a collector that lives and cannot write its live state,
-because that lies on the same disk, has the variant `unwritten`.
+The causes are the names of `store.faults`. The variant `unwritten` is for a collector that runs but cannot write its
+live state, because that is on the same disk.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "writer_"
 _BUSY_WARN_S: Final = 60
-# What follows from rows that wait.
+# The findings caused by rows that wait.
 WAITING: Final = (
     *("persistent_stall", "spooling", "queue", "dropped", "lag", "no_ticks_stored", "gaps_lost", "gaps_healing"),
 )
@@ -34,7 +34,7 @@ FOR_A_WHILE: Final = Rule(hold_s=10)
 
 
 def _waits(seen: Seen) -> Iterator[Finding]:
-    """The cause that the writer waits for, with who holds a lock."""
+    """The cause that the writer waits for, with the holder of a lock."""
     status = seen.status
     if not status.writer_trouble:
         return
@@ -60,13 +60,13 @@ def _waits(seen: Seen) -> Iterator[Finding]:
 
 
 def remedy_of(cause: str, data_root: str, day: str, account: str = "", holder_pid: int | None = None) -> Remedy:
-    """What to do about a cause; `day` is that of the file that the writer writes.
+    """The remedy for a cause; `day` is that of the file that the writer writes.
 
-    `account` is the service's `user:group`, `holder_pid` who holds a lock, where they are known.
+    `account` is the service's `user:group`, `holder_pid` the holder of a lock; both may be unknown.
     """
     if cause == "busy" and holder_pid and holder_pid > 0:
         return Remedy(
-            remedies.end_process(holder_pid), "end that process, it resumes by itself", "停止該程序，其後自行恢復"
+            remedies.end_process(holder_pid), "end that process; writing resumes by itself", "停止該程序，其後自行恢復"
         )
     if cause == "foreign_file":
         return Remedy(move_command(Path(data_root, f"{day}.db")))
@@ -77,7 +77,7 @@ def remedy_of(cause: str, data_root: str, day: str, account: str = "", holder_pi
 
 
 def unwritten(cause: str, data_root: str, day: str, pid: int, age_s: float) -> Finding:
-    """A collector that lives and cannot say so: its live state lies on the disk that is full, or read-only."""
+    """A collector that runs but cannot report: its live state is on the disk that is full or read-only."""
     spec = WRITER_DISK_FULL if cause == "disk_full" else WRITER_READ_ONLY
     remedy = remedy_of(cause, data_root, day)
     return spec.found(Severity.CRITICAL, "unwritten", remedy=remedy, root=data_root, pid=pid, age_s=age_s)
@@ -94,7 +94,7 @@ def _cause(
     causes: tuple[str, ...] = (),
     variants: dict[str, Says] | None = None,
 ) -> FindingSpec:
-    """A named cause; `short_zh` is it in the text of the finding. The commands take {root}, {db} and {account}."""
+    """A named cause; `short_zh` is its name in the text of the finding. Commands may use {root}, {db} and {account}."""
     return FindingSpec(
         code=PREFIX + name,
         when=_waits,
@@ -104,7 +104,7 @@ def _cause(
         ),
         remedy=remedy,
         meaning=Words(f"the writer waits: {meaning.en}", f"寫入執行緒等待中：{meaning.zh}"),
-        do=Words(f"{do.en}; it resumes by itself", f"{do.zh}；排除後自行恢復"),
+        do=Words(f"{do.en}; writing resumes by itself", f"{do.zh}；排除後自行恢復"),
         alert=alert,
         causes=(*causes, *CONSEQUENCES),
         variants=variants or {},
@@ -112,7 +112,7 @@ def _cause(
 
 
 def _resumes(command: str, en: str, zh: str) -> Remedy:
-    return Remedy(command, f"{en}, it resumes by itself", f"{zh}，其後自行恢復")
+    return Remedy(command, f"{en}; writing resumes by itself", f"{zh}，其後自行恢復")
 
 
 _DOCTOR: Final = "hk-tick-collector doctor"
@@ -120,15 +120,16 @@ WRITER_BUSY: Final = _cause(
     "busy",
     "日檔被鎖住",
     Words(
-        "another process holds a lock on the day file; the text names pid, user and command where the kernel tells"
+        "another process holds a lock on the day file; the text names pid, user and command if the kernel shows"
         " them; ticks are spooled",
         "另一程序鎖住日檔；文字指明 pid、使用者與命令（如核心有提供）；tick 寫入 spool",
     ),
     Words(
-        "end the process that is named (a reader may hold such a lock too); without a name: sudo fuser -v the day file",
+        "end the process that is named (a reader can hold such a lock too); if none is named: sudo fuser -v the day"
+        " file",
         "停止所指明的程序（只讀的程序也可以佔用鎖）；沒有指明時：`sudo fuser -v` 日檔",
     ),
-    _resumes("sudo fuser -v {db} {db}-wal {db}-shm", "end the other program that writes it", "停止寫入日檔的另一程式"),
+    _resumes("sudo fuser -v {db} {db}-wal {db}-shm", "stop the other program that writes it", "停止寫入日檔的另一程式"),
     alert=PATIENT,
 )
 WRITER_DISK_FULL: Final = _cause(
@@ -171,24 +172,24 @@ WRITER_READ_ONLY: Final = _cause(
 WRITER_NO_PERMISSION: Final = _cause(
     "no_permission",
     "沒有寫入權限",
-    Words("DATA_ROOT may not be written", "DATA_ROOT 沒有寫入權限"),
+    Words("DATA_ROOT cannot be written: no permission", "DATA_ROOT 沒有寫入權限"),
     Words("sudo chown -R hkcollector:hkcollector DATA_ROOT", "`sudo chown -R hkcollector:hkcollector DATA_ROOT`"),
-    Remedy("sudo chown -R {account} {root}", "it resumes by itself", "其後自行恢復"),
+    Remedy("sudo chown -R {account} {root}", "writing resumes by itself", "其後自行恢復"),
     alert=Rule(hold_s=10, critical_s=0),
 )
 WRITER_NO_DIRECTORY: Final = _cause(
     "no_directory",
     "DATA_ROOT 不見了",
     Words("DATA_ROOT is gone", "DATA_ROOT 不見了"),
-    Words("bring it back: is its disk mounted?", "取回該目錄：磁碟是否已掛載？"),
-    _resumes("ls -ld {root}", "bring the directory back (is its disk mounted?)", "取回該目錄（磁碟是否已掛載？）"),
+    Words("restore it: is its disk mounted?", "取回該目錄：磁碟是否已掛載？"),
+    _resumes("ls -ld {root}", "restore the directory (is its disk mounted?)", "取回該目錄（磁碟是否已掛載？）"),
 )
 WRITER_NO_FILE: Final = _cause(
     "no_file",
     "日檔不見了",
     Words("the day file is gone", "日檔不見了"),
-    Words("nobody may move it", "不可移動該檔"),
-    _resumes("ls -l {db}", "nobody may move the file", "不可移動該檔"),
+    Words("do not move the file", "不可移動該檔"),
+    _resumes("ls -l {db}", "do not move the file", "不可移動該檔"),
 )
 WRITER_NO_DESCRIPTORS: Final = _cause(
     "no_descriptors",
@@ -201,16 +202,16 @@ WRITER_FILE_SIZE_LIMIT: Final = _cause(
     "file_size_limit",
     "達到檔案大小上限",
     Words(
-        "a limit of the size of a file is met (RLIMIT_FSIZE): rows are spooled or kept in memory",
+        "the limit for the size of a file is reached (RLIMIT_FSIZE): rows are spooled or kept in memory",
         "達到檔案大小上限（RLIMIT_FSIZE）：資料寫入 spool 或留在記憶體",
     ),
     Words(
-        "set LimitFSIZE=infinity, in a shell ulimit -f unlimited; sudo systemctl restart hk-tick-collector",
+        "set LimitFSIZE=infinity (in a shell: ulimit -f unlimited); sudo systemctl restart hk-tick-collector",
         "設 `LimitFSIZE=infinity`（shell 則 `ulimit -f unlimited`）；`sudo systemctl restart hk-tick-collector`",
     ),
     Remedy(
         f"sudo systemctl edit hk-tick-collector; {remedies.RESTART}",
-        "set LimitFSIZE=infinity in [Service], in a shell: ulimit -f unlimited",
+        "set LimitFSIZE=infinity in [Service] (in a shell: ulimit -f unlimited)",
         "在 [Service] 設 LimitFSIZE=infinity；在 shell 則 ulimit -f unlimited",
     ),
 )
@@ -218,15 +219,15 @@ WRITER_NO_MEMORY: Final = _cause(
     "no_memory",
     "記憶體不足",
     Words("memory ran out", "記憶體不足"),
-    Words("free -m, and end what takes it", "`free -m`，停止佔用者"),
-    _resumes("free -m", "end what takes the memory", "停止佔用記憶體的程序"),
+    Words("free -m, and stop the program that uses it", "`free -m`，停止佔用者"),
+    _resumes("free -m", "stop the program that uses the memory", "停止佔用記憶體的程序"),
 )
 WRITER_IO_ERROR: Final = _cause(
     "io_error",
     "磁碟讀寫錯誤",
-    Words("the disk fails to read or write", "磁碟讀寫錯誤"),
+    Words("the disk reports read or write errors", "磁碟讀寫錯誤"),
     Words("sudo dmesg | tail, and replace the disk", "`sudo dmesg | tail`，並更換磁碟"),
-    Remedy("sudo dmesg | tail", "the disk may be failing; it resumes by itself", "磁碟可能故障；排除後自行恢復"),
+    Remedy("sudo dmesg | tail", "the disk may be failing; writing resumes by itself", "磁碟可能故障；排除後自行恢復"),
 )
 WRITER_CANNOT_OPEN: Final = _cause(
     "cannot_open",
@@ -238,15 +239,15 @@ WRITER_CANNOT_OPEN: Final = _cause(
 WRITER_FOREIGN_FILE: Final = _cause(
     "foreign_file",
     "其他程式的檔案佔用日檔名稱",
-    Words("a file of another program has the day's name", "其他程式的檔案佔用日檔名稱"),
+    Words("a file of another program has the name of the day file", "其他程式的檔案佔用日檔名稱"),
     Words("move it away with the command that status prints", "以 status 列出的命令移走該檔"),
-    Remedy(remedies.JOURNAL),  # the command names the file: `remedy_of`
+    Remedy(remedies.JOURNAL),  # the command contains the file name: `remedy_of`
 )
 WRITER_PREDECESSOR_FILE: Final = _cause(
     "predecessor_file",
     "原有程式的檔案佔用日檔名稱",
     Words(
-        "a file of the predecessor, another collector, has the day's name and cannot be set aside",
+        "a file of the predecessor, another collector, has the name of the day file and cannot be renamed",
         "原有程式的檔案佔用日檔名稱，且不能改名保留",
     ),
     Words("sudo hk-tick-collector import FILE", "`sudo hk-tick-collector import FILE`"),
@@ -267,7 +268,7 @@ WRITER_SCHEMA_CHANGED: Final = _cause(
         "另一程式更改了日檔的資料表，令其不能寫入；tick 等候，並寫入 spool",
     ),
     Words(
-        "undo the change that status names, with sqlite3; rows are stored again by themselves",
+        "undo the change that status names, with sqlite3; storing then resumes by itself",
         "以 sqlite3 還原 status 所指的更改；其後自動恢復儲存",
     ),
     _resumes("sudo sqlite3 {db} .schema", "undo the change that is named", "還原所指明的更改"),
@@ -293,16 +294,16 @@ WRITER_INTERRUPTED: Final = _cause(
 WRITER_BUG: Final = _cause(
     "bug",
     "程式缺陷",
-    Words("an error without a name, a bug", "未有名稱的錯誤，屬程式缺陷"),
+    Words("an unknown error, a bug", "未有名稱的錯誤，屬程式缺陷"),
     Words("report it with the journal", "連同日誌回報"),
     Remedy(remedies.JOURNAL),
 )
-# For a cause that a later `store` may name: it is found and alerted, and has no page of its own.
+# For a cause that a later `store` may add: it is detected and alerted, but documents do not list it.
 WRITER_OTHER: Final = _cause(
     "",
     "",
     Words("the writer waits", "寫入執行緒等待中"),
-    Words("look at the log", "查看日誌"),
+    Words("read the log", "查看日誌"),
     Remedy(remedies.JOURNAL),
 )
 

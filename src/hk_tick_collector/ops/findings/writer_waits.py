@@ -1,4 +1,4 @@
-"""Findings of a writer thread that waits inside the kernel for the disk, or does not move, without a named cause."""
+"""Findings for a writer thread that waits in the kernel for the disk, or makes no progress, without a named cause."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from .spec import Seen
 
 _STUCK_MS: Final = 30_000
-_SLOW_DISK_S: Final = 2.0  # one wait of the writer inside the kernel
+_SLOW_DISK_S: Final = 2.0  # one wait of the writer in the kernel
 _SLOW_DISK_CRITICAL_S: Final = 30.0
-_SLOW_DISK_WAITS: Final = 3  # shorter ones, of half a second and more, within a minute
+_SLOW_DISK_WAITS: Final = 3  # shorter waits, of half a second or more, within a minute
 
 
 def _waits(seen: Seen) -> Iterator[Finding]:
-    """The one thing that the writer waits for, where it has no name."""
+    """The one unnamed thing that the writer waits for."""
     status, alive_ms = seen.status, seen.status.writer_alive_ms
     if status.writer_trouble:
         return
@@ -50,7 +50,8 @@ WRITER_SLOW_DISK: Final = FindingSpec(
     variants={
         "frozen": Says(
             Words(
-                "the disk of {root} is frozen (fsfreeze, as backups of this machine do it): the writer has been waiting"
+                "the disk of {root} is frozen (fsfreeze, used by backups of virtual machines): the writer has been"
+                " waiting"
                 " for the disk for {wait_s:.0f} s; rows wait in memory",
                 "{root} 所在磁碟被凍結（fsfreeze，虛擬機備份會這樣做）：寫入執行緒等待磁碟已 {wait_s:.0f} 秒；"
                 "資料留在記憶體",
@@ -58,18 +59,18 @@ WRITER_SLOW_DISK: Final = FindingSpec(
         ),
         "lately": Says(
             Words(
-                "the disk let the writer wait for {wait_s:.1f} s and more within the last minute",
+                "the writer had to wait for the disk for {wait_s:.1f} s or more within the last minute",
                 "最近一分鐘內，寫入執行緒曾等待磁碟 {wait_s:.1f} 秒或以上",
             ),
             Remedy(remedies.SLOW_DISK),
         ),
     },
     meaning=Words(
-        "the writer waits inside the kernel for the disk; rows wait in memory; the text says when the disk is frozen",
+        "the writer waits in the kernel for the disk; rows wait in memory; the text says if the disk is frozen",
         "寫入執行緒在核心等待磁碟；資料留在記憶體；磁碟若被凍結，文字會說明",
     ),
     do=Words(
-        "cat /proc/pressure/io; sudo dmesg | tail; a frozen disk is thawed by the command that the finding names",
+        "cat /proc/pressure/io; sudo dmesg | tail; unfreeze a frozen disk with the command in the finding",
         "`cat /proc/pressure/io`；`sudo dmesg | tail`；被凍結的磁碟以 finding 所列命令解凍",
     ),
     alert=PATIENT,
@@ -80,7 +81,7 @@ WRITER_STUCK: Final = FindingSpec(
     when=_waits,
     text=Words("the writer has not moved for {stuck_s:.0f} s", "寫入執行緒已有 {stuck_s:.0f} 秒沒有動靜"),
     remedy=Remedy(remedies.RESTART),
-    meaning=Words("the writer has not moved for 30 s and gives no cause", "寫入執行緒 30 秒沒有動靜，原因不明"),
+    meaning=Words("the writer has not moved for 30 s, and the cause is unknown", "寫入執行緒 30 秒沒有動靜，原因不明"),
     do=Words(remedies.RESTART, f"`{remedies.RESTART}`"),
     alert=FOR_A_WHILE,
     causes=CONSEQUENCES,

@@ -1,1 +1,1 @@
-"""What processes tell each other: `status.json`, systemd's word, the kernel's word of a process."""
+"""What processes tell each other: `status.json`, systemd's and the kernel's state of a process."""

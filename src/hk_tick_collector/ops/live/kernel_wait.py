@@ -1,6 +1,6 @@
-"""What the kernel says of a process that waits: for a disk that does not answer, for a file system that is frozen.
+"""What the kernel says about a waiting process: a disk that does not answer, a file system that is frozen.
 
-Leaves: plain words. It changes nothing; where this user may not look, the words are empty.
+It changes nothing; if this user may not read the information, the results are empty.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Final
 
 _PROC: Final = Path("/proc")
-# Where a thread waits that wants to change a frozen file system: include/linux/fs.h, sb_start_write().
+# The function in which a thread waits that changes a frozen file system: include/linux/fs.h, sb_start_write().
 _FREEZE: Final = ("percpu_", "sb_start_write")
 
 
 def is_frozen(task: Path) -> bool:
-    """Whether a thread, `/proc/PID/task/TID`, waits for a file system to be thawed (fsfreeze, as VM backups do).
+    """Whether a thread, `/proc/PID/task/TID`, waits for a file system to be unfrozen (fsfreeze, used by VM backups).
 
-    The kernel tells it to the thread's own account and to root.
+    The kernel shows this to the thread's own account and to root.
     """
     try:
         return any(word in (task / "wchan").read_text("ascii") for word in _FREEZE)
@@ -25,15 +25,15 @@ def is_frozen(task: Path) -> bool:
 
 
 def state(task: Path) -> str:
-    """The letter of a thread's or process's state, `D` while it waits inside the kernel; empty where there is none."""
+    """The state letter of a thread or process, `D` while it waits in the kernel; empty if it does not exist."""
     try:
-        return (task / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]  # a name may hold brackets
+        return (task / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]  # a name may contain brackets
     except (OSError, IndexError):
         return ""
 
 
 def switches(pid: int) -> str:
-    """How often a process's first thread has been set to wait; while it stays equal, it is one and the same wait."""
+    """How often a process's first thread began to wait; while this number is the same, it is one and the same wait."""
     try:
         status = (_PROC / str(pid) / "status").read_text(errors="replace")
     except OSError:
@@ -42,7 +42,7 @@ def switches(pid: int) -> str:
 
 
 def waits_for_disk(pid: int) -> str:
-    """`frozen` or `in_kernel` when a thread of the process waits there for a disk; empty when none does."""
+    """`frozen` or `in_kernel` if a thread of the process waits in the kernel for a disk; otherwise empty."""
     try:
         tasks = sorted((_PROC / str(pid) / "task").iterdir())
     except OSError:

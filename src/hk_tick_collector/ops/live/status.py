@@ -1,7 +1,6 @@
-"""The live state: a small JSON file that the service replaces every second and every other process may read.
+"""The live state: a small JSON file that the service replaces every second and other processes read.
 
-Nobody asks the service anything. A file that has grown old says that the service is stuck or gone, which is an answer
-too.
+No process sends the service a request. If the file is old, the service is stuck or has ended.
 """
 
 from __future__ import annotations
@@ -21,17 +20,17 @@ from hk_tick_collector.store.rights import JOIN_GROUP
 
 from .atomic_file import replace_file
 
-_MOST_BYTES: Final = 16 * 2**20  # thousands of symbols, each refused with words of its own, take less
-_DAYS: Final = ("newest_day", "writer_day")  # a day file is read by this name
+_MOST_BYTES: Final = 16 * 2**20  # thousands of symbols, each refused with its own text, take less
+_DAYS: Final = ("newest_day", "writer_day")  # a day file is found by this name
 _DAY: Final = re.compile(r"([0-9]{8})?")
 STATUS_NAME: Final = "status.json"
-RUNTIME_DIRECTORY: Final = Path("/run/hk-tick-collector")  # systemd's, see the unit
-_LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01: no moment that we tell is later
+RUNTIME_DIRECTORY: Final = Path("/run/hk-tick-collector")  # set by systemd, see the unit
+_LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01: later times are invalid
 
 
 @dataclass(frozen=True, slots=True)
 class LiveStatus:
-    """Everything `status`, the live view and the health line tell. Times are UTC epoch ms, None while there is none."""
+    """All data for `status`, the live view and the health line. Times are UTC epoch ms, None if unknown."""
 
     # the process
     written_ms: int
@@ -63,7 +62,7 @@ class LiveStatus:
     connects: int
     skipped_messages: int  # since the start
 
-    # the data's way: received = stored + duplicate + rejected + dropped + waiting
+    # the flow of data: received = stored + duplicate + rejected + dropped + waiting
     received: int
     stored: int
     duplicate: int
@@ -77,76 +76,76 @@ class LiveStatus:
     # the writer
     newest_day: str = ""
     newest_ts_ms: int | None = None
-    last_tick_ms: int | None = None  # when OpenD last pushed a tick; None since the start
+    last_tick_ms: int | None = None  # when OpenD last pushed a tick; None if it has not since the start
     last_commit_ms: int | None = None
     writer_alive_ms: int | None = None
     writer_trouble: str = ""
     writer_detail: str = ""
-    writer_day: str = ""  # the day whose file it waits for
+    writer_day: str = ""  # the day of the file that the writer waits for
     writer_trouble_since_ms: int | None = None
-    writer_holder_pid: int | None = None  # whose lock it waits for; 0 or -1 where the kernel does not name it
-    writer_holder: str = ""  # the same in words
-    copy_path: str = ""  # the copy that somebody makes of a day that is written, and since when it is seen
+    writer_holder_pid: int | None = None  # the holder of the lock; 0 or -1 if the kernel does not name it
+    writer_holder: str = ""  # the same as text
+    copy_path: str = ""  # a copy that another process makes of a day being written, and since when
     copy_since_ms: int | None = None
-    copy_held: bool = False  # commits wait for it
+    copy_held: bool = False  # commits wait for the copy
     wal_bytes: int = 0
-    wal_autocheckpoint_bytes: int = 0  # from this length on it is copied to the day file and begun anew
-    damaged_files: list[str] = field(default_factory=list)  # set aside by this run
-    gone_files: list[str] = field(default_factory=list)  # removed, moved or replaced while this run wrote them
-    # days whose own file cannot be written, while the others are: ticks that wait, rows of these that OpenD gave again,
-    # the cause, and its words
+    wal_autocheckpoint_bytes: int = 0  # at this length it is copied to the day file and reused
+    damaged_files: list[str] = field(default_factory=list)  # renamed by this run
+    gone_files: list[str] = field(default_factory=list)  # deleted, moved or replaced while this run wrote them
+    # days whose file cannot be written while others can: ticks that wait, rows of these ticks that OpenD gave again,
+    # the cause, its text
     held_rows: dict[str, int] = field(default_factory=dict)
     held_again: dict[str, int] = field(default_factory=dict)
     held_causes: dict[str, str] = field(default_factory=dict)
     held_details: dict[str, str] = field(default_factory=dict)
-    not_sealed: dict[str, str] = field(default_factory=dict)  # the name of a file that should be sealed → why it is not
-    predecessor_days: list[str] = field(default_factory=list)  # earlier days whose file is the predecessor's
-    predecessor_files: dict[str, str] = field(default_factory=dict)  # set aside → why they are not imported yet
-    importing: str = ""  # the one of them whose rows are being added now, how many it has, added, and found again
+    not_sealed: dict[str, str] = field(default_factory=dict)  # name of a file that should be sealed → why it is not
+    predecessor_days: list[str] = field(default_factory=list)  # earlier days whose file was written by the predecessor
+    predecessor_files: dict[str, str] = field(default_factory=dict)  # renamed file → why it is not imported yet
+    importing: str = ""  # the file being imported: its rows, how many are imported, and how many are checked
     importing_rows: int = 0
     importing_done: int = 0
     importing_checked: int = 0
-    spooled: int = 0  # of those waiting, the rows that memory could not hold
-    stalls: int = 0  # how often the watchdog has met a stall
+    spooled: int = 0  # of the waiting rows, those that memory could not hold
+    stalls: int = 0  # stalls that the watchdog found
     commit_ms_p50: float | None = None
     commit_ms_p99: float | None = None
-    day_kind: str = ""  # by OpenD's calendar: whole, morning, afternoon, holiday; empty where it is not known
-    day_expected: bool = False  # today is a trading day, so its file must be there
+    day_kind: str = ""  # by OpenD's calendar: whole, morning, afternoon, holiday; empty if unknown
+    day_expected: bool = False  # today is a trading day, so its file must exist
     disk_free_mb: int | None = None
 
-    # what is missing, and what would be
+    # what is missing, and what would be lost
     gaps_open: int = 0
     gaps_missing: int = 0
-    gaps_healing: int = 0  # open gaps that OpenD may still fill
-    ticks_healing: int = 0  # how many ticks they miss, those of known size
-    gaps_lost_lately: int = 0  # gaps that were found to be lost for good within the last 15 minutes
-    ticks_lost_lately: int = 0  # how many ticks they miss, those of known size
+    gaps_healing: int = 0  # open gaps that OpenD can still fill
+    ticks_healing: int = 0  # their missing ticks, where the size is known
+    gaps_lost_lately: int = 0  # gaps that were found to be lost within the last 15 minutes
+    ticks_lost_lately: int = 0  # their missing ticks, where the size is known
     ticks_lost: int = 0  # the same since the start
     unknown_gaps_lost_lately: int = 0  # of gaps_lost_lately, those of unknown size
     unknown_gaps_lost: int = 0  # the same since the start
-    lost_found_ms: int | None = None  # when the first of the last 15 minutes was found to be lost
-    lost_from_ms: int | None = None  # from when to when its ticks were traded
+    lost_found_ms: int | None = None  # when the first one of the last 15 minutes was found to be lost
+    lost_from_ms: int | None = None  # the time range in which its ticks were traded
     lost_to_ms: int | None = None
     busiest_symbol: str = ""
-    outage_budget_s: float | None = None  # how long OpenD may stay away before that symbol overflows its window
+    outage_budget_s: float | None = None  # how long OpenD may be unreachable before ticks of that symbol are lost
     exposed_rows: int = 0  # received, and neither committed nor spooled
     exposed_s: float = 0.0  # age of the oldest received row that is not committed
     synchronous: str = ""
-    sealed_day: int = 0  # of the rejected: pushed, and their day is finished
-    sealed_day_backfill: int = 0  # the same of ticks that OpenD gave when it was asked
-    conflicts: int = 0  # of the rejected: another tick has their symbol and sequence, and was first
-    conflicts_symbols: int = 0  # of how many symbols, and which has the most
+    sealed_day: int = 0  # of the rejected ticks: pushed, and their day is finished
+    sealed_day_backfill: int = 0  # the same for ticks of backfill answers
+    conflicts: int = 0  # of the rejected ticks: another tick with their symbol and sequence came first
+    conflicts_symbols: int = 0  # the number of symbols, and the one with the most
     conflicts_most: str = ""
     conflicts_most_ticks: int = 0
-    no_sequence: int = 0  # as conflicts, with sequence 0: it is none
+    no_sequence: int = 0  # like the conflicts, with sequence 0, that is, without a sequence
     no_sequence_symbols: int = 0
     no_sequence_most: str = ""
     no_sequence_most_ticks: int = 0
-    not_subscribed: int = 0  # of the rejected: OpenD pushed a symbol that nobody chose; and the first such symbol
+    not_subscribed: int = 0  # of the rejected ticks: of a symbol that is not in FUTU_SYMBOLS; and the first such symbol
     not_subscribed_first: str = ""
     not_subscribed_lately: int = 0
-    dropped_lately: int = 0  # within the last 15 minutes, as the next five
-    rejected_lately: int = 0  # those that the following count not counted
+    dropped_lately: int = 0  # within the last 15 minutes, as are the next five
+    rejected_lately: int = 0  # those that the following fields do not count
     sealed_day_lately: int = 0
     sealed_day_backfill_lately: int = 0
     conflicts_lately: int = 0
@@ -154,41 +153,41 @@ class LiveStatus:
     future_date_lately: int = 0  # of rejected_lately: dated later than the day after OpenD's own date
     stalls_lately: int = 0
 
-    # what else happened within the last 15 minutes, and the last one's words
-    link_hint: str = ""  # while OpenD is away: what to do, where that is known
-    link_breaks_lately: int = 0  # connections that were up and ended
-    link_break_ms: int | None = None  # the last one since the start, however long ago
+    # other events of the last 15 minutes, and the text of the last one
+    link_hint: str = ""  # without a connection: the remedy, if it is known
+    link_breaks_lately: int = 0  # established connections that ended
+    link_break_ms: int | None = None  # the last one since the start, at any time
     link_break_reason: str = ""
-    protocol_errors_lately: int = 0  # of the breaks, those for bytes that are not OpenD's protocol
+    protocol_errors_lately: int = 0  # of these, those that ended because of bytes that are not OpenD's protocol
     protocol_error: str = ""
-    skipped_messages_lately: int = 0  # whole, and without a meaning to us
+    skipped_messages_lately: int = 0  # complete messages that the collector does not know
     skipped_message: str = ""
-    trouble_since_ms: dict[str, int] = field(default_factory=dict)  # of each of `trouble`
-    questions_failed: dict[str, str] = field(default_factory=dict)  # kinds that OpenD does not answer now → why
+    trouble_since_ms: dict[str, int] = field(default_factory=dict)  # for each kind in `trouble`
+    questions_failed: dict[str, str] = field(default_factory=dict)  # requests that OpenD does not answer now → why
     backfill_failing_ms: dict[str, int] = field(default_factory=dict)  # symbol → since when its backfill fails
     backfill_failed_ms: dict[str, int] = field(default_factory=dict)  # and when it failed last
-    backfill_reason: str = ""  # OpenD's last words for it
-    ticks_expected_since_ms: int | None = None  # the market trades, or nobody knows whether it does; connected or not
+    backfill_reason: str = ""  # OpenD's last text for it
+    ticks_expected_since_ms: int | None = None  # the market trades, or it is unknown whether it does; connected or not
     pushes_stopped_lately: int = 0  # symbols
     pushes_stopped_first: str = ""
 
     account: str = ""  # `user:group` of the service, as chown takes it
-    bad_symbols: list[str] = field(default_factory=list)  # entries of FUTU_SYMBOLS that are none, in words
+    bad_symbols: list[str] = field(default_factory=list)  # invalid entries of FUTU_SYMBOLS, as text
 
-    # the process's means
-    unplanned_ms: list[int] = field(default_factory=list)  # when it was started although nobody had stopped it
-    disk_wait_s: float = 0.0  # for how long the writer has been waiting inside the kernel for the disk
-    disk_wait_max_s: float = 0.0  # the longest such wait that was seen within the last minute
-    disk_frozen: bool = False  # it waits for a file system that somebody has frozen
-    disk_waits: int = 0  # and in how many of its seconds one was seen
-    descriptors: int | None = None  # open ones; the limit itself when there is none left
+    # the resources of the process
+    unplanned_ms: list[int] = field(default_factory=list)  # unplanned starts
+    disk_wait_s: float = 0.0  # how long the writer has been waiting in the kernel for the disk
+    disk_wait_max_s: float = 0.0  # the longest such wait seen within the last minute
+    disk_frozen: bool = False  # it waits for a frozen file system
+    disk_waits: int = 0  # and the number of seconds in which a wait was seen
+    descriptors: int | None = None  # open descriptors; the limit itself if none is left
     descriptors_limit: int | None = None
 
 
 class StatusFile:
-    """The file of the live state at `path`. It can be written also when every descriptor is taken: one is in reserve.
+    """The file of the live state at `path`. It can be written even if every descriptor is in use: it reserves one.
 
-    It lives as long as the process.
+    It exists as long as the process.
     """
 
     def __init__(self, path: Path) -> None:
@@ -196,7 +195,7 @@ class StatusFile:
         self._reserve = _open_reserve()
 
     def write(self, text: str, pid: int) -> None:
-        """Replaces the file by a live state's text, as `write_status`."""
+        """Replaces the file by a live state's text, like `write_status`."""
         try:
             _replace(self.path, text, pid)
         except OSError as error:
@@ -218,7 +217,7 @@ def _open_reserve() -> int | None:
 
 
 def write_status(path: Path, status: LiveStatus) -> None:
-    """Replaces the file in one step: a reader sees the old one or the new one, never half. OSError when it cannot."""
+    """Replaces the file in one step: a reader sees the old or the new content, never a part. OSError on failure."""
     _replace(path, text_of(status), status.pid)
 
 
@@ -232,7 +231,7 @@ def _replace(path: Path, text: str, pid: int) -> None:
 
 
 def read_status(path: Path) -> LiveStatus | None:
-    """The live state, None when there is no file. Raises StoreError for one that cannot be read or understood."""
+    """The live state, None if there is no file. Raises StoreError if it cannot be read or understood."""
     try:
         raw = json.loads(_read_small(path))
         known = {spec.name: str(spec.type) for spec in fields(LiveStatus)}
@@ -252,13 +251,13 @@ def read_status(path: Path) -> LiveStatus | None:
 
 
 def _read_small(path: Path) -> bytes:
-    """A file's content; ValueError for one that a collector never leaves: a pipe, a device, one without an end."""
+    """A file's content; ValueError for what a collector never writes: a pipe, a device, an endless file."""
     fd = os.open(
         path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     )  # opening a pipe would wait for a writer
     with open(fd, "rb") as file:  # noqa: PTH123 - a descriptor
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise ValueError("no regular file")
+            raise ValueError("not a regular file")
         content = file.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
         raise ValueError("too long")
@@ -266,23 +265,23 @@ def _read_small(path: Path) -> bytes:
 
 
 def _is_text(value: object) -> bool:
-    """Text that can be printed and be part of a path."""
+    """Text that can be printed and used in a path."""
     if not isinstance(value, str) or "\0" in value:
         return False
     try:
         value.encode()
-    except UnicodeEncodeError:  # a lone surrogate, which JSON can write
+    except UnicodeEncodeError:  # a lone surrogate, which JSON can contain
         return False
     return True
 
 
 def _is_number(value: object) -> bool:
-    """A whole number that a counter can hold, and a float can stand for."""
+    """An integer in the range of a counter, which a float can represent."""
     return type(value) is int and abs(value) < 2**63
 
 
 def _fits(name: str, value: object, declared: str) -> bool:
-    """Whether a value can be what a field of this name and type holds: who reads it later relies on that."""
+    """Whether a value is valid for a field of this name and type: later readers rely on this check."""
     kind, _, optional = declared.partition(" | ")
     if value is None:
         return optional == "None"

@@ -1,4 +1,4 @@
-"""What systemd is told: ready, alive, stopping, and one line of how it goes (sd_notify, by its datagram protocol)."""
+"""Reports to systemd: ready, alive, stopping, and one status line (sd_notify, its datagram protocol)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from hk_tick_collector.text import plain
 
 
 class Notifier:
-    """Sends to the socket that systemd named; to nobody when there is none.
+    """Sends to systemd's socket, or nowhere if there is none.
 
-    `address` is NOTIFY_SOCKET: a path, or `@name` in the abstract namespace. What cannot be sent is not sent: systemd's
-    own timers say so soon enough.
+    `address` is NOTIFY_SOCKET: a path, or `@name` in the abstract namespace. Send errors are ignored: systemd's own
+    timers then report the service soon enough.
     """
 
     def __init__(self, address: str | None) -> None:
@@ -23,23 +23,23 @@ class Notifier:
             self._socket.setblocking(False)
 
     def ready(self) -> None:
-        """The service is up: units ordered after it may start."""
+        """The service is ready: units ordered after it may start."""
         self._send("READY=1")
 
     def alive(self) -> None:
-        """Feeds systemd's watchdog."""
+        """Resets systemd's watchdog timer."""
         self._send("WATCHDOG=1")
 
     def status(self, line: str) -> None:
-        """The line that `systemctl status` shows, also after the service has ended."""
+        """Sets the line that `systemctl status` shows, also after the service has ended."""
         self._send("STATUS=" + " ".join(plain(line).split()))
 
     def stopping(self, within_s: float) -> None:
-        """The service ends and flushes what it holds; it asks for that time, whatever the unit's TimeoutStopSec is."""
+        """The service is stopping and stores its ticks; asks for that time, whatever the unit's TimeoutStopSec is."""
         self._send(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={math.ceil(within_s * 1_000_000)}")
 
     def close(self) -> None:
-        """Nothing more will be told."""
+        """Closes the socket."""
         if self._socket:
             self._socket.close()
 

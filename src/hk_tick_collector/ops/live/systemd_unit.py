@@ -1,6 +1,6 @@
-"""What this host's systemd says of a unit, and what its kernel says of a process. Bounded, and silent where neither is.
+"""What this host's systemd says about a unit, and the kernel about a process. With time limits; empty if unknown.
 
-Leaves: plain words. It changes nothing, and needs no rights.
+It changes nothing and needs no permissions.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SERVICE: Final = "hk-tick-collector.service"
-# While it is there the installed version has not begun: the next start takes over (deploy/lib/predecessor.sh).
+# While this file exists the installed version has not been started: the next start takes over (lib/predecessor.sh).
 TAKE_OVER: Final = Path("/etc/systemd/system/hk-tick-collector.service.d/take-over.conf")
-_OURS: Final = (b"hk-tick-collector", b"hk_tick_collector")  # one of them is in every command line of the collector
+_OURS: Final = (b"hk-tick-collector", b"hk_tick_collector")  # one of these is in every command line of the collector
 _COMMAND_S: Final = 5.0
 _SMALL_FILE_BYTES: Final = 65_536
 _STATES: Final = {"T": "frozen", "t": "frozen", "D": "in_kernel", "Z": "gone", "X": "gone"}
@@ -32,7 +32,7 @@ def systemd_runs() -> bool:
 
 
 def show_unit(unit: str, properties: str, within_s: float = _COMMAND_S) -> dict[str, str] | None:
-    """Properties (comma-separated) of a unit, empty where systemd has none; None when it does not answer in time."""
+    """Properties (comma-separated) of a unit, empty if systemd has none; None if it does not answer in time."""
     said = output(["systemctl", "show", "--no-pager", f"--property={properties}", unit], within_s)
     if not said:
         return None
@@ -41,7 +41,8 @@ def show_unit(unit: str, properties: str, within_s: float = _COMMAND_S) -> dict[
 
 
 def not_taken_over(unit: dict[str, str] | None) -> str | None:
-    """While a takeover waits for the restart: who runs under the service's name, empty where nobody is seen. Else None.
+    """If a takeover waits for the restart: the process running as the service, or empty if none is seen. Otherwise
+    None.
 
     `unit` has the property MainPID of the service.
     """
@@ -54,8 +55,8 @@ def not_taken_over(unit: dict[str, str] | None) -> str | None:
 
 
 def output(command: Sequence[str], within_s: float = _COMMAND_S) -> str | None:
-    """What a program of this host says; None when it is not there, fails, or takes too long."""
-    import subprocess  # `status` of a service that runs does not need it
+    """The output of a program of this host; None if it does not exist, fails, or takes too long."""
+    import subprocess  # imported late: `status` of a running service does not need it
 
     program = which(command[0])
     if program is None:
@@ -75,11 +76,12 @@ def output(command: Sequence[str], within_s: float = _COMMAND_S) -> str | None:
 
 
 def process_state(pid: int) -> str:
-    """What became of the collector with this pid; empty when nobody can tell.
+    """What happened to the collector with this pid; empty if it is not known.
 
-    `lives`, `frozen` by a signal, `in_kernel`, `disk_frozen` where it waits there for a frozen file system, `gone`.
+    `lives`, `frozen` by a signal, `in_kernel`, `disk_frozen` if it waits in the kernel for a frozen file system,
+    `gone`.
 
-    A pid that another program has by now is gone: the command line must be a collector's.
+    A pid that now belongs to another program is gone: the command line must be a collector's.
     """
     proc = Path("/proc")
     if not (proc / "self" / "stat").exists():
@@ -103,7 +105,7 @@ def process_state(pid: int) -> str:
 
 
 def place_trouble(directory: Path) -> str:
-    """What keeps anybody from writing a small file there: `disk_full`, `read_only`; empty when nothing is known to."""
+    """Why a small file cannot be written there: `disk_full`, `read_only`; empty if no reason is known."""
     try:
         place = os.statvfs(directory)
     except OSError:

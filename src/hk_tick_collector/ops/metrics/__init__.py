@@ -1,1 +1,1 @@
-"""The live state as Prometheus reads it, and the small HTTP server for that. Starts at server.py."""
+"""The live state for Prometheus, and the small HTTP server for it. Start reading at server.py."""

@@ -1,9 +1,10 @@
 """Metrics: the live state and Stats at the moment of a scrape, in Prometheus' text format.
 
-Enters: the latest live state, Stats, the limits. Leaves: text. It counts nothing itself and has no per-symbol label,
-however many symbols there are. The names are a promise: dashboards and rules in deploy/ and docs/metrics.md use them.
+Input: the latest live state, Stats, the limits. Output: text. It counts nothing itself and has no label by symbol, so
+its size does not grow with the symbols. The names never change: dashboards and rules in deploy/, and docs/metrics.md,
+use them.
 
-Imported only where METRICS_ADDR is set: the library costs 20 ms and 1.7 MB.
+Imported only if METRICS_ADDR is set: the library takes 20 ms and 1.7 MB.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _MIB: Final = 2**20
-_MAX_CODES: Final = 64  # of codes that have no spec: whatever OpenD invents, labels stay few
+_MAX_CODES: Final = 64  # of codes without a spec: whatever OpenD adds, the number of labels stays small
 _OTHER: Final = "other"
 
 
 class Seen(NamedTuple):
-    """What a scrape reads: the live state of the last second, which nobody changes any more, and the counters."""
+    """The input of a scrape: the live state of the last second, which is not changed any more, and the counters."""
 
     live: LiveStatus
     stats: Stats
@@ -47,7 +48,7 @@ class Seen(NamedTuple):
 
 
 class Plain(NamedTuple):
-    """A metric without labels; `read` gives None while there is nothing to tell."""
+    """A metric without labels; `read` returns None while there is no value."""
 
     name: str
     help: str
@@ -58,14 +59,14 @@ _GAUGES: Final = (
     Plain("hktc_status_timestamp_seconds", "When the figures were taken.", lambda seen: _s(seen.live.written_ms)),
     Plain(
         "hktc_unplanned_restarts",
-        "How often the collector was started within the last hour although nobody had stopped it.",
+        "How often the collector was started within the last hour without having been stopped by anybody.",
         lambda seen: len(unplanned_restarts(seen.live, seen.live.written_ms)),
     ),
     # OpenD
-    Plain("hktc_opend_connected", "1 while there is a link to OpenD.", lambda seen: seen.live.connected),
+    Plain("hktc_opend_connected", "1 while there is a connection to OpenD.", lambda seen: seen.live.connected),
     Plain(
         "hktc_opend_ready",
-        "1 while OpenD is linked, logged in and gives quotes.",
+        "1 while OpenD is connected, logged in and serves quotes.",
         lambda seen: (
             seen.live.connected
             and seen.live.quote_logged_in
@@ -75,7 +76,7 @@ _GAUGES: Final = (
     ),
     Plain(
         "hktc_opend_link_since_timestamp_seconds",
-        "Since when the link has been up, or away.",
+        "Since when there has been a connection, or none.",
         lambda seen: _s(seen.live.link_since_ms),
     ),
     Plain("hktc_clock_drift_seconds", "This host's clock minus OpenD's.", lambda seen: seen.live.drift_s),
@@ -89,7 +90,7 @@ _GAUGES: Final = (
     Plain("hktc_symbols_refused", "Symbols that OpenD refused.", lambda seen: len(seen.live.refused)),
     Plain(
         "hktc_symbols_stopped",
-        "Symbols whose pushes had stopped within the last 15 minutes, subscribed again since.",
+        "Symbols whose pushes stopped within the last 15 minutes; they were subscribed again.",
         lambda seen: seen.live.pushes_stopped_lately,
     ),
     Plain("hktc_quota_used", "Subscriptions that the account uses.", lambda seen: seen.live.quota_used),
@@ -99,7 +100,7 @@ _GAUGES: Final = (
         "1 while OpenD says that the Hong Kong market trades.",
         lambda seen: seen.live.trading,
     ),
-    # the data's way
+    # the flow of data
     Plain("hktc_queue_rows", "Rows received and neither committed nor refused.", lambda seen: seen.live.waiting),
     Plain("hktc_queue_limit_rows", "MAX_QUEUE_ROWS.", lambda seen: seen.live.max_queue_rows),
     Plain(
@@ -115,17 +116,17 @@ _GAUGES: Final = (
     ),
     Plain(
         "hktc_exposed_rows",
-        "Of the waiting rows, those in memory alone: lost if the process died now.",
+        "Of the waiting rows, those in memory only: lost if the process dies.",
         lambda seen: seen.live.exposed_rows,
     ),
     Plain(
         "hktc_newest_tick_timestamp_seconds",
-        "When the newest stored tick was traded, by the exchange.",
+        "Trade time of the newest stored tick.",
         lambda seen: _s(seen.live.newest_ts_ms),
     ),
     Plain(
         "hktc_lag_limit_seconds",
-        "LAG_CRITICAL_SEC: a newest stored tick that is older while the market trades is critical.",
+        "LAG_CRITICAL_SEC: if the newest stored tick is older during trading, that is critical.",
         lambda seen: seen.limits.lag_critical_s,
     ),
     # the writer and its disk
@@ -136,20 +137,20 @@ _GAUGES: Final = (
     ),
     Plain(
         "hktc_writer_alive_timestamp_seconds",
-        "When the writer last moved.",
+        "When the writer thread was last active.",
         lambda seen: _s(seen.live.writer_alive_ms),
     ),
     Plain(
         "hktc_writer_blocked",
-        "1 while the writer waits for a named cause: a lock, a full disk, a right.",
+        "1 while the writer waits for a named cause: a lock, a full disk, a permission.",
         lambda seen: bool(seen.live.writer_trouble),
     ),
     Plain(
         "hktc_disk_wait_seconds",
-        "How long the writer has been waiting inside the kernel for the disk, 0 while it is not.",
+        "How long the writer has been waiting in the kernel for the disk, 0 if it is not waiting.",
         lambda seen: seen.live.disk_wait_s,
     ),
-    Plain("hktc_wal_bytes", "Size of the newest day's write-ahead log.", lambda seen: seen.live.wal_bytes),
+    Plain("hktc_wal_bytes", "Size of the newest day's WAL.", lambda seen: seen.live.wal_bytes),
     Plain(
         "hktc_disk_free_bytes",
         "Free space in DATA_ROOT.",
@@ -160,10 +161,10 @@ _GAUGES: Final = (
         "DISK_MIN_FREE_MB: less is a warning, a quarter of it critical.",
         lambda seen: seen.limits.disk_min_free_mb * _MIB,
     ),
-    # what is missing, and what would be
+    # what is missing, and what would be lost
     Plain("hktc_gaps_open", "Open gaps of the newest day.", lambda seen: seen.live.gaps_open),
     Plain(
-        "hktc_gaps_healing", "Of the open gaps, those that OpenD may still fill.", lambda seen: seen.live.gaps_healing
+        "hktc_gaps_healing", "Of the open gaps, those that OpenD can still fill.", lambda seen: seen.live.gaps_healing
     ),
     Plain(
         "hktc_missing_ticks",
@@ -172,22 +173,22 @@ _GAUGES: Final = (
     ),
     Plain(
         "hktc_outage_budget_seconds",
-        "How long OpenD may stay away before ticks of the busiest symbol are lost for good.",
+        "How long OpenD may be unreachable before ticks of the most active symbol are lost.",
         lambda seen: seen.live.outage_budget_s,
     ),
 )
 
 _COUNTERS: Final = (
-    Plain("hktc_opend_connects_total", "Links to OpenD that were made.", lambda seen: seen.live.connects),
-    Plain("hktc_opend_link_breaks_total", "Links that were up and ended.", lambda seen: seen.stats.link_breaks),
+    Plain("hktc_opend_connects_total", "Connections to OpenD that were made.", lambda seen: seen.live.connects),
+    Plain("hktc_opend_link_breaks_total", "Established connections that ended.", lambda seen: seen.stats.link_breaks),
     Plain(
         "hktc_opend_protocol_errors_total",
-        "Of these, links that ended for bytes that are not OpenD's protocol.",
+        "Of these, connections that ended because of bytes that are not OpenD's protocol.",
         lambda seen: seen.stats.protocol_errors,
     ),
     Plain(
         "hktc_opend_skipped_messages_total",
-        "Messages of OpenD that are whole and mean nothing to us.",
+        "Complete messages of OpenD that the collector does not know.",
         lambda seen: seen.live.skipped_messages,
     ),
     Plain("hktc_ticks_received_total", "Ticks that reached our socket.", lambda seen: seen.live.received),
@@ -203,26 +204,26 @@ _COUNTERS: Final = (
     ),
     Plain(
         "hktc_no_sequence_ticks_total",
-        "The same of ticks with the sequence 0, which is none.",
+        "The same for ticks with the sequence 0, that is, without a sequence.",
         lambda seen: seen.live.no_sequence,
     ),
     Plain("hktc_commits_total", "Transactions that were committed.", lambda seen: seen.stats.commits),
-    Plain("hktc_watchdog_stalls_total", "Stalls of the writer that the watchdog met.", lambda seen: seen.live.stalls),
+    Plain("hktc_watchdog_stalls_total", "Stalls of the writer that the watchdog found.", lambda seen: seen.live.stalls),
     Plain(
         "hktc_day_files_damaged_total",
-        "Damaged day files that were set aside.",
+        "Damaged day files that were renamed.",
         lambda seen: len(seen.live.damaged_files),
     ),
     Plain(
         "hktc_day_files_gone_total",
-        "Day files that were removed, moved or replaced while they were written.",
+        "Day files that were deleted, moved or replaced while they were written.",
         lambda seen: len(seen.live.gone_files),
     ),
 )
 
 
 class OwnProcess(ProcessCollector):
-    """The library's, which gives nothing at all where it cannot read /proc/stat: under ProcSubset=pid, for example."""
+    """The library's collector, which returns nothing if it cannot read /proc/stat, for example under ProcSubset=pid."""
 
     def _boot_time(self) -> float:
         """When the host started, seconds since 1970."""
@@ -234,9 +235,9 @@ class OwnProcess(ProcessCollector):
 
 
 class Metrics:
-    """Renders what `latest` and `stats` tell. `now_ms` is the wall clock in UTC epoch ms.
+    """Renders the values of `latest` and `stats`. `now_ms` is the wall clock in UTC epoch ms.
 
-    Call it from one thread; that may be another one than those that write Stats.
+    Call it from one thread, which need not be the one that writes Stats.
     """
 
     def __init__(
@@ -246,17 +247,17 @@ class Metrics:
         self._stats = stats
         self._limits = limits
         self._now_ms = now_ms
-        self._codes: set[str] = set()  # of findings that were open in this run: they stay, as 0
+        self._codes: set[str] = set()  # of findings that were open in this run: they remain, as 0
         self._registry = CollectorRegistry()
         self._registry.register(self)
-        OwnProcess(registry=self._registry)  # memory, CPU, descriptors, start: names that dashboards know
+        OwnProcess(registry=self._registry)  # memory, CPU, descriptors, start: names that dashboards use
 
     def render(self) -> bytes:
-        """The text of a scrape; the process's own figures alone before the first live state."""
+        """The text of a scrape; before the first live state only the process's own figures."""
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
-        """Every metric as it is now, for the library."""
+        """Every metric with its present value, for the library."""
         live = self._latest()
         if live is None:
             return
@@ -286,7 +287,8 @@ class Metrics:
         self._codes |= worst.keys()
         by_code = GaugeMetricFamily(
             "hktc_finding",
-            "What `status` finds wrong: 2 critical, 1 a warning, 0 over. A code is here once it was met in this run.",
+            "What `status` finds wrong: 2 critical, 1 a warning, 0 over. A code appears once it has occurred in this"
+            " run.",
             labels=("code",),
         )
         for code, severity in sorted(worst.items()):
@@ -300,18 +302,20 @@ class Metrics:
 
 
 def _label(text: str) -> str:
-    """Words of others as a label; a line break stays, the library writes it as `\\n`."""
+    r"""Text from outside as a label; line breaks stay, the library writes them as `\n`."""
     return "\n".join(map(plain, text.split("\n")))
 
 
 def _info(live: LiveStatus) -> Metric:
-    info = GaugeMetricFamily("hktc_build_info", "Always 1; what runs here.", labels=("version", "instance_id"))
+    info = GaugeMetricFamily(
+        "hktc_build_info", "Always 1; the version and the name of this collector.", labels=("version", "instance_id")
+    )
     info.add_metric((_label(live.version), _label(live.instance)), 1)
     return info
 
 
 def _market_state(live: LiveStatus) -> Metric:
-    states = GaugeMetricFamily("hktc_market_state", "1 for the state that OpenD tells.", labels=("state",))
+    states = GaugeMetricFamily("hktc_market_state", "1 for the state that OpenD reports.", labels=("state",))
     names = (*market.STATE_NAMES, "unknown")
     now = live.market_state if live.market_state in names else _OTHER
     for name in (*names, _OTHER):
@@ -320,8 +324,8 @@ def _market_state(live: LiveStatus) -> Metric:
 
 
 def _outcomes(live: LiveStatus) -> Metric:
-    """The ledger: received = the sum of these + what waits in the queue."""
-    ticks = CounterMetricFamily("hktc_ticks_total", "What became of received ticks.", labels=("outcome",))
+    """The account: received = the sum of these + the rows that wait in the queue."""
+    ticks = CounterMetricFamily("hktc_ticks_total", "What happened to received ticks.", labels=("outcome",))
     ticks.add_metric(("stored",), live.stored)
     ticks.add_metric(("duplicate",), live.duplicate)
     ticks.add_metric(("rejected",), live.rejected)

@@ -1,8 +1,8 @@
-"""A very small HTTP server for one text that changes: GET /metrics. It has a thread of its own.
+"""A very small HTTP server for one changing text: GET /metrics. It has a thread of its own.
 
-Enters: connections of whoever can reach the port. Leaves: at most one answer each. It must never cost collection
-anything, whoever connects and however: clients are few and have little time, the one that came first makes room for
-the next, one turn of the loop is made in 10 ms at most, and the text is rendered at most twice a second.
+Input: connections from anybody who can reach the port. Output: at most one answer each. It must not slow down
+collection, whatever a client does: there are few clients and each has little time; a new client replaces the oldest; a
+turn of the loop accepts one client in 10 ms at most, and the text is rendered at most twice a second.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _MAX_CLIENTS: Final = 16
 _MAX_REQUEST_BYTES: Final = 8192
-_TURN_S: Final = 0.01  # a turn accepts one client: 100 of them a second is what a flood can have
+_TURN_S: Final = 0.01  # a turn accepts one client: at most 100 a second
 _NO_DESCRIPTOR_S: Final = 1.0
 _FRESH_S: Final = 0.5  # the live state changes once a second
 _BACKLOG: Final = 128
@@ -32,14 +32,14 @@ class _Client:
     socket: socket.socket
     deadline_s: float
     request: bytearray = field(default_factory=bytearray)
-    answer: memoryview | None = None  # what is still to be sent
+    answer: memoryview | None = None  # the rest of the answer
 
 
 class ScrapeServer:
-    """Listens on `host` and `port`, 0 for a free one, from the start; answers once `serve` runs, until `stop`.
+    """Listens on `host` and `port` (0: a free one) from its creation; answers while `serve` runs, until `stop`.
 
-    `render` gives the text, of `content_type`. One client has `patience_s` for its request and its answer. Raises
-    OSError when the address cannot be had.
+    `render` returns the text, of type `content_type`. A client has `patience_s` for its request and answer. Raises
+    OSError if the address cannot be used.
     """
 
     def __init__(
@@ -62,11 +62,11 @@ class ScrapeServer:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The address it listens on."""
         return cast("int", self._listener.getsockname()[1])
 
     def serve(self) -> None:
-        """Answers until `stop`, then closes everything. An exception of `render` passes through."""
+        """Answers until `stop`, then closes everything. Exceptions of `render` are passed on."""
         try:
             while not self._stopping:
                 self._turn()
@@ -101,7 +101,7 @@ class ScrapeServer:
             accepted, _ = self._listener.accept()
         except BlockingIOError:
             return
-        except OSError:  # no descriptor is left, most likely: what is left is for others
+        except OSError:  # probably no descriptor is left: leave the last ones to others
             time.sleep(_NO_DESCRIPTOR_S)
             return
         accepted.setblocking(False)
@@ -118,7 +118,7 @@ class ScrapeServer:
                 client.answer = client.answer[client.socket.send(client.answer) :]
         except BlockingIOError:
             return
-        except OSError:  # it went away
+        except OSError:  # the client has disconnected
             self._drop(client)
             return
         if client.answer is not None and not client.answer:

@@ -1,6 +1,6 @@
-"""Serves the metrics on METRICS_ADDR, from a thread of its own, or says why it cannot; collection never waits for it.
+"""Serves the metrics on METRICS_ADDR in a thread of its own, or logs why it cannot; collection never waits for it.
 
-Enters: what the pulse told last, and Stats. Leaves: what Prometheus asks for. It changes nothing.
+Input: the latest live state, and Stats. Output: the answers to Prometheus. It changes nothing.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 _RETRY_S: Final = 30.0
 _LOG_EVERY_S: Final = 3600.0
-_JOIN_S: Final = 0.1  # a stop waits for the thread so long; it is in nobody's way if it stays
+_JOIN_S: Final = 0.1  # how long a stop waits for the thread; a thread that remains disturbs nobody
 
 
 @asynccontextmanager
 async def metrics_served(
     address: tuple[str, int] | None, latest: Callable[[], LiveStatus | None], stats: Stats, limits: Limits
 ) -> AsyncIterator[None]:
-    """Serves them while the block runs; `address` is host and port, None to serve none. It awaits nothing."""
+    """Serves metrics while the block runs; `address` is host and port, or None for no server. It awaits nothing."""
     if address is None:
         yield
         return
@@ -44,7 +44,7 @@ async def metrics_served(
 
 
 class MetricsServer:
-    """The thread. Everything that may wait is on it: the import, the lookup of a host, a port that is taken."""
+    """The thread. Everything that may wait is on it: the import, the lookup of a host, a port that is in use."""
 
     def __init__(
         self, address: tuple[str, int], latest: Callable[[], LiveStatus | None], stats: Stats, limits: Limits
@@ -58,11 +58,11 @@ class MetricsServer:
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
 
     def start(self) -> None:
-        """Starts the thread, and returns at once."""
+        """Starts the thread and returns at once."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends it."""
+        """Ends the thread."""
         self._stopping.set()
         if self._server:
             self._server.stop()
@@ -77,19 +77,19 @@ class MetricsServer:
                 held_back = told.allow(time.monotonic())
                 if held_back is not None:
                     self._tell_why_not(error, held_back)
-            except Exception:  # noqa: BLE001 - the thread's boundary: collection goes on, and the metrics come back
+            except Exception:  # noqa: BLE001 - the thread's boundary: collection continues, and the server starts again
                 log.bug("metrics_failed")
             self._stopping.wait(_RETRY_S)
 
     def _serve(self) -> None:
-        from .exposition import CONTENT_TYPE, Metrics  # the library, only where it is wanted
+        from .exposition import CONTENT_TYPE, Metrics  # the library is imported only if it is needed
         from .http import ScrapeServer
 
         metrics = Metrics(self._latest, self._stats, self._limits, now_ms)
         host, port = self._address
         self._server = server = ScrapeServer(host, port, metrics.render, CONTENT_TYPE)
         log.info("metrics_listening", address=_joined(host, server.port), path="/metrics")
-        if self._stopping.is_set():  # `stop` may have come before there was a server to stop
+        if self._stopping.is_set():  # `stop` may have been called before there was a server
             server.stop()
         server.serve()
 
@@ -100,7 +100,7 @@ class MetricsServer:
             detail=error.strerror or error,
             retry_s=_RETRY_S,
             repeats=repeats,
-            hint="collection goes on; who holds the port: sudo ss -ltnp; another one, or none: METRICS_ADDR",
+            hint="collection is not affected; who holds the port: sudo ss -ltnp; or change METRICS_ADDR",
         )
 
 

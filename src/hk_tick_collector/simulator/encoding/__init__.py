@@ -1,1 +1,1 @@
-"""Made ticks and OpenD's own messages as bytes, right or wrong on purpose."""
+"""Synthetic ticks and OpenD's own messages as bytes, correct or deliberately wrong."""

@@ -1,16 +1,16 @@
-"""Made ticks → the bytes of OpenD's messages, by hand.
+"""Synthetic ticks → the bytes of OpenD's messages, encoded by hand.
 
-The protobuf library builds a push of one tick in about 5 µs; this does it in one, which is what lets the simulator
-load a collector. A test compares both byte by byte.
+The protobuf library needs about five times as long for a push of one tick, too long to load a collector. A test
+compares both byte by byte.
 
-An *entry* is one element of `tickerList`, tag and length included, as it stands in a realtime push. It is what the
-1,000-tick windows keep, because any other message about that tick is a slice of it:
+An *entry* is one element of `tickerList`, with tag and length, as in a realtime push. The 1,000-tick windows keep
+entries, because every other message about that tick contains a slice of its entry:
 
     12 LEN │ 0a 0c time │ 10 sequence │ 18 dir │ 21 price │ 28 volume │ 31 turnover │ 39 recvTime │
            │ 40 type │ 48 typeSign │ 50 pushDataType │ 59 timestamp
                                                                     (tags of `Ticker` in opend.proto, hexadecimal)
 
-From recvTime on every field has a fixed length, so that they are found from the end.
+From recvTime on every field has a fixed length, so its position is counted from the end.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from hk_tick_collector.simulator.exchange.listing import Security
-    from hk_tick_collector.simulator.exchange.market import MadeRow
+    from hk_tick_collector.simulator.exchange.made import MadeRow
 
 _DOUBLE: Final = struct.Struct("<d").pack
 _OUTCOME_OK: Final = b"\x08\x00\x12\x00\x18\x00"  # retType 0, an empty retMsg, errCode 0
 _SECURITY_HK: Final = b"\x08\x01\x12"  # market 1, then the code
 _REALTIME, _REFILL, _CACHE = b"\x50\x01", b"\x50\x02", b"\x50\x03"
 
-# Where the last fields of an entry begin, from its end: recvTime's eight bytes, pushDataType, timestamp.
+# Positions of the last fields of an entry, from its end: recvTime's eight bytes, pushDataType, timestamp.
 _RECV_TIME, _PUSH_DATA_TYPE, _TIMESTAMP = -23, -11, -9
 _NO_RECV_TIME: Final = bytes(8)
 
-# The exchange's letter for each kind of trade, as ASCII (HKEX's public trade types).
+# The exchange's letter for each type of trade, as ASCII (HKEX's public trade types).
 _TYPE_SIGNS: Final = {1: " ", 2: "P", 3: "M", 4: "Y", 5: "X", 6: "D", 7: "U", 31: "*"}
 
-MAX_TICK_TYPE: Final = 127  # one byte, so that what follows recvTime has a fixed length
+MAX_TICK_TYPE: Final = 127  # one byte, so that the fields after recvTime have a fixed length
 _TAIL_BYTES: Final = 24  # from recvTime on
-_HIGH_BYTES: Final = 5  # what precedes the counter in a sequence that begins with a second
+_HIGH_BYTES: Final = 5  # the part of a sequence before the counter, if it begins with a second
 _LOW_BITS: Final = 28  # of a sequence: the counter, four groups of seven bits
 _LOW_END: Final = 1 << _LOW_BITS
 _GROUP_PAIRS: Final = [bytes((0x80 | pair & 0x7F, 0x80 | pair >> 7)) for pair in range(1 << 14)]
-_MAX_KNOWN: Final = 100_000  # distinct prices or volumes kept encoded
-_MAX_FRONTS: Final = 256  # lengths remembered a security: single ticks have a handful
+_MAX_KNOWN: Final = 100_000  # distinct prices or volumes whose encoding is cached
+_MAX_FRONTS: Final = 256  # lengths cached for each security: there are few different ones
 
 
 def varint(number: int) -> bytes:
-    """A protobuf varint; a negative number takes ten bytes, as int64 does."""
+    """A protobuf varint; a negative number takes ten bytes, like int64."""
     number &= 0xFFFF_FFFF_FFFF_FFFF
     groups = bytearray()
     while number > 0x7F:
@@ -71,7 +71,7 @@ def time_text(ts_ms: int) -> str:
 
 
 def _packer(volume_bytes: int) -> tuple[Callable[..., bytes], bytes]:
-    """What packs an entry whose volume takes so many bytes, and the tag and length that the entry begins with."""
+    """The struct that packs an entry with a volume of this many bytes, and the entry's first tag and length."""
     packer = struct.Struct(f"<2s15s2s2s{_HIGH_BYTES}s2s10s{volume_bytes}ssd{_TAIL_BYTES}s")
     return packer.pack, bytes((0x12, packer.size - 2))
 
@@ -81,14 +81,14 @@ _DIRECTIONS: Final = [bytes((0x18, direction)) for direction in range(128)]
 
 
 class EntryEncoder:
-    """Turns made ticks into entries. Ticks that share a millisecond, a price or a volume share its bytes."""
+    """Turns ticks into entries. Ticks with the same millisecond, price or volume share its encoded bytes."""
 
     def __init__(self) -> None:
         self._prices: dict[float, bytes] = {}
         self._volumes: dict[int, bytes] = {}
 
     def entries(self, ticks: Iterable[MadeRow], recv_time_s: float) -> list[bytes]:
-        """One entry a tick; `recv_time_s` is when OpenD received them, epoch seconds."""
+        """One entry for each tick; `recv_time_s` is when OpenD received them, epoch seconds."""
         prices, volumes = self._prices, self._volumes
         pairs, packers, directions = _GROUP_PAIRS, _PACKERS, _DIRECTIONS
         if len(prices) > _MAX_KNOWN or len(volumes) > _MAX_KNOWN:
@@ -133,7 +133,7 @@ class EntryEncoder:
                         tail,
                     )
                 )
-            else:  # a sequence of another pattern
+            else:  # a sequence of another model
                 parts = (head, varint(seq), directions[direction], value, size, b"\x31", _DOUBLE(turnover), tail)
                 rest = b"".join(parts)
                 append(b"\x12" + varint(len(rest)) + rest)
@@ -149,14 +149,14 @@ class EntryEncoder:
 
 
 def as_cached(entry: bytes) -> bytes:
-    """The entry as a first push carries it: no recvTime, pushDataType cache."""
+    """The entry as in a first push: no recvTime, pushDataType cache."""
     return b"".join(
         (entry[:_RECV_TIME], _NO_RECV_TIME, entry[_RECV_TIME + 8 : _PUSH_DATA_TYPE], _CACHE, entry[_TIMESTAMP:])
     )
 
 
 def as_refilled(entry: bytes) -> bytes:
-    """The entry as OpenD pushes it after an outage of its own link: pushDataType refill, all else as it was."""
+    """The entry as OpenD pushes it after its own disconnection: pushDataType refill, everything else unchanged."""
     return b"".join((entry[:_PUSH_DATA_TYPE], _REFILL, entry[_TIMESTAMP:]))
 
 
@@ -174,19 +174,21 @@ def as_pulled(entry: bytes) -> bytes:
 
 
 class BodyEncoder:
-    """Puts entries of one security into the body that a push and a GetTicker reply share (`TickerResponse`)."""
+    """Builds from entries of one security the body that a push and a GetTicker reply share (`TickerResponse`)."""
 
     def __init__(self, securities: Sequence[Security]) -> None:
         self._fronts = [_length_prefixed(b"\x0a", _SECURITY_HK + _text(security.code)) for security in securities]
         self._backs = [b"\x1a" + _text(security.name) for security in securities]
-        self._known: list[dict[int, bytes]] = [{} for _ in securities]  # what precedes entries, by their length
+        self._known: list[dict[int, bytes]] = [
+            {} for _ in securities
+        ]  # the bytes before the entries, by the entries' length
 
     def body(self, security: int, entries: bytes) -> bytes:
-        """The body with these entries, one or many of them joined."""
+        """The body with these entries, one or many joined."""
         return self._front(security, len(entries)) + entries + self._backs[security]
 
     def bodies(self, securities: Iterable[int], entries: Iterable[bytes]) -> list[bytes]:
-        """One body for each security with its entries."""
+        """One body for each security, with its entries."""
         known, backs = self._known, self._backs
         return [
             (known[security].get(len(entry)) or self._remember(security, len(entry))) + entry + backs[security]
@@ -205,7 +207,7 @@ class BodyEncoder:
 
 
 def push_frames(bodies: Sequence[bytes]) -> list[bytes]:
-    """One UpdateTicker frame a body, in plain. Pushes answer nothing, so their serial number is 0."""
+    """One UpdateTicker frame for each body, unencrypted. Pushes answer no request, so their serial number is 0."""
     sha1, heads = hashlib.sha1, _PUSH_HEADS
     return [
         b"".join(

@@ -1,4 +1,4 @@
-"""What OpenD tells of itself unasked: the bodies of Notify pushes, by the words that a scenario uses for them."""
+"""OpenD's notices about itself: the bodies of Notify pushes, by the names that a scenario uses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 from hk_tick_collector.opend import opend_pb2 as pb
 
 _GATEWAY, _PROGRAM, _CONNECTION, _RIGHT = 1, 2, 3, 4  # Notify.NotifyType
-_US_AND_CN: Final = 1  # Qot_Common rights of markets that are not simulated
+_US_AND_CN: Final = 1  # Qot_Common rights for markets that are not simulated
 
 _EVENTS: Final = {  # Notify.GtwEventType
     "config-load-failed": 1,
@@ -58,7 +58,7 @@ def notice(kind: str) -> bytes:
 
 
 def program_notice(state: int) -> bytes:
-    """The body that tells a change of OpenD's own state."""
+    """The body that reports a change of OpenD's own state."""
     change = pb.NotifyResponse.ProgramStatusChange(programStatus=pb.ProgramStatus(type=state))
     return _body(pb.NotifyResponse.S2C(type=_PROGRAM, programStatus=change))
 

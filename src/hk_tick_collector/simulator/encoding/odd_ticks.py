@@ -1,8 +1,8 @@
-"""Ticks that are not as ticks should be: what an exchange, a gateway or a cable might do to one.
+"""Invalid or unusual ticks, as an exchange, a gateway or a network might produce them.
 
-Each is a real tick of its security, with the next counter of its day. What can be stored faithfully belongs to the
-truth as it was sent; what cannot (`storable` is false) is kept apart, so that a checker knows that its rejection is
-right.
+Each is a tick of a real security, with the next counter of its day. A tick that can be stored unchanged is in the truth
+file as it was sent; one that cannot (`storable` is false) is in a separate file, so that a checker knows that its
+rejection is correct.
 """
 
 from __future__ import annotations
@@ -14,32 +14,33 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from hk_tick_collector.market import DAY_MS
 
 if TYPE_CHECKING:
-    from hk_tick_collector.simulator.exchange.market import MadeRow, SyntheticMarket
+    from hk_tick_collector.simulator.exchange.made import MadeRow
+    from hk_tick_collector.simulator.exchange.market import SyntheticMarket
 
     from .encode import EntryEncoder
 
 _DOUBLE: Final = struct.Struct("<d").pack
-_TIME_AT: Final = slice(4, 16)  # where an entry has the text of its time, see encode.py
-_TIMESTAMP_BYTES: Final = 8  # its last
+_TIME_AT: Final = slice(4, 16)  # the position of the time text in an entry, see encode.py
+_TIMESTAMP_BYTES: Final = 8  # its last bytes
 _NO_TIME: Final = b"99:99:99.999"
 
 ODD_KINDS: Final = {
-    "nan": "a price that is no number",
-    "infinite": "a turnover without end",
-    "negative": "a price and a turnover below zero",
-    "zero-volume": "no shares",
+    "nan": "a price that is not a number",
+    "infinite": "an infinite turnover",
+    "negative": "a negative price and turnover",
+    "zero-volume": "a volume of zero",
     "bad-time": "a time like 99:99:99 and no timestamp",
-    "odd-time": "a time like 99:99:99 beside a good timestamp",
-    "unknown-type": "a kind and a direction of which nobody has heard",
-    "tomorrow": "a day too late",
-    "yesterday": "a day too early",
+    "odd-time": "a time like 99:99:99 with a valid timestamp",
+    "unknown-type": "an unknown type and direction",
+    "tomorrow": "dated one day late",
+    "yesterday": "dated one day early",
 }
 _UNSTORABLE: Final = frozenset({"nan", "infinite", "bad-time"})
 _UNKNOWN_TYPE, _UNKNOWN_DIRECTION = 99, 9
 
 
 class OddTick(NamedTuple):
-    """What the truth says of it, the entry that is sent, and whether a collector can store it."""
+    """The tick in the truth file, the entry that is sent, and whether a collector can store it."""
 
     row: MadeRow
     entry: bytes
@@ -67,6 +68,6 @@ def odd_tick(kind: str, market: SyntheticMarket, encoder: EntryEncoder, security
         entry = entry[: _TIME_AT.start] + _NO_TIME + entry[_TIME_AT.stop :]
     if kind == "bad-time":
         entry = entry[:-_TIMESTAMP_BYTES] + _DOUBLE(0.0)
-    told = 0 if direction == _UNKNOWN_DIRECTION else direction  # the truth says UNKNOWN
+    told = 0 if direction == _UNKNOWN_DIRECTION else direction  # the truth file has UNKNOWN
     row = (place, seq, ts_ms, price, volume, turnover, told, tick_type)
     return OddTick(row, entry, kind not in _UNSTORABLE, kind)

@@ -1,6 +1,6 @@
-"""Bytes that OpenD should never send, and where to cut a stream so that it hurts. Pure.
+"""Bytes that OpenD should never send, and positions at which to cut a stream. Pure.
 
-Each wrong message is one that a client can tell from a right one by the protocol alone; see `opend/frame.py`.
+Each wrong message is one that a client can recognise from the protocol alone; see `opend/frame.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FOREIGN_NOTICE: Final = 77
 
 
 class Message(NamedTuple):
-    """A message that is framed well: protocol number, serial number, body."""
+    """A message in a correct frame: protocol number, serial number, body."""
 
     proto_id: int
     serial: int
@@ -33,7 +33,7 @@ _ALIVE: Final = encode_frame(
     pb.KeepAliveResponse(retType=0, s2c=pb.KeepAliveResponse.S2C(time=1)).SerializeToString(),
 )
 
-# Frames that end a connection, whatever its encryption.
+# Frames that end a connection, whether it is encrypted or not.
 WRONG_FRAMES: Final = {
     "bad-magic": b"XX" + _ALIVE[2:],
     "bad-sha1": _ALIVE[:-1] + bytes((_ALIVE[-1] ^ 1,)),
@@ -57,12 +57,12 @@ WRONG_MESSAGES: Final = {
 
 
 def within_first_frame(data: bytes) -> int:
-    """How much of `data`, whole frames, ends in the middle of the first one's body."""
+    """The number of bytes of `data`, complete frames, up to the middle of the first body."""
     return min(HEADER_BYTES + _body_bytes(data, 0) // 2, len(data) - 1)
 
 
 def between_frames(data: bytes) -> int:
-    """How much of `data` ends behind the frame in its middle; 0 when that would be all of it."""
+    """The number of bytes of `data` up to the end of the frame in its middle; 0 if that is all of it."""
     end = 0
     while end < len(data) // 2:
         end += HEADER_BYTES + _body_bytes(data, end)

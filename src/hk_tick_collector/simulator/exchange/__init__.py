@@ -1,1 +1,1 @@
-"""The simulated market: what is listed, when it trades, which ticks are made. No network."""
+"""The simulated market: which securities are listed, when they trade, which ticks are made. No network."""

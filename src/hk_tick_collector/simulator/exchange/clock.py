@@ -1,7 +1,8 @@
-"""The exchange's clock: wall time, or a simulated time that starts where told and runs at a chosen speed.
+"""The exchange's clock: real time, or a simulated time with a given start and speed.
 
-Ticks are made in slots of a few milliseconds of wall time. The grid of slots is fixed in exchange time, not by when the
-process wakes up: a late slot is made late but holds the same ticks, so that equal seed, day and time give equal bytes.
+Ticks are made in slots of a few milliseconds of real time. The slots are fixed in exchange time and do not depend on
+when the process wakes up: a late slot is made late but has the same ticks, so the same seed, day and time give the same
+bytes.
 """
 
 from __future__ import annotations
@@ -11,16 +12,16 @@ from typing import Final
 
 _LONGEST_SLOT_S: Final = 0.01
 _SHORTEST_SLOT_S: Final = 0.001
-_SLOT_TICKS: Final = 400  # enough to share the cost of a write, few enough to stay in the processor's cache
+_SLOT_TICKS: Final = 400  # long enough to share the cost of a write, short enough to stay in the processor's cache
 
 
 def slot_seconds(rate: float) -> float:
-    """How long a slot is, in seconds of wall time, at so many ticks per second."""
+    """The length of a slot, in seconds of real time, at this many ticks per second."""
     return min(max(_SLOT_TICKS / rate, _SHORTEST_SLOT_S), _LONGEST_SLOT_S) if rate else _LONGEST_SLOT_S
 
 
 class Clock:
-    """Stands at `start_ms` (UTC epoch ms) until it begins; without `start_ms` it is the wall clock."""
+    """Shows `start_ms` (UTC epoch ms) until it is started; without `start_ms` it is the wall clock."""
 
     def __init__(self, start_ms: int | None, speed: float, slot_s: float) -> None:
         self.simulated = start_ms is not None
@@ -30,7 +31,7 @@ class Clock:
         self._begun_s: float | None = None
 
     def begin(self) -> None:
-        """Starts the clock, and with it the grid of slots."""
+        """Starts the clock and the sequence of slots."""
         if not self.simulated:
             self._start_ms = wall_ms()
         self._begun_s = time.monotonic()
@@ -42,24 +43,24 @@ class Clock:
         return self._start_ms + int(self.elapsed_s() * self._speed * 1000)
 
     def elapsed_s(self) -> float:
-        """Wall seconds since the clock began, 0 before."""
+        """Seconds of real time since the clock started, 0 before."""
         return 0.0 if self._begun_s is None else time.monotonic() - self._begun_s
 
     def slot(self, number: int) -> tuple[int, int]:
-        """The exchange time that slot `number` covers, UTC epoch ms, its end excluded."""
+        """The exchange time that slot `number` covers, UTC epoch ms, excluding its end."""
         width_ms = self._slot_s * self._speed * 1000
         return self._start_ms + int(number * width_ms), self._start_ms + int((number + 1) * width_ms)
 
     def slot_begins_s(self, number: int) -> float:
-        """The wall seconds between the clock's beginning and slot `number`."""
+        """Seconds of real time from the start of the clock to slot `number`."""
         return number * self._slot_s
 
     def wait_s(self, number: int) -> float:
-        """Wall seconds until slot `number` is over, 0 when it is."""
+        """Seconds of real time until slot `number` is over, 0 if it is over."""
         return max(0.0, (number + 1) * self._slot_s - self.elapsed_s())
 
     def received_s(self, slot_end_ms: int) -> float:
-        """When OpenD receives the ticks of a slot that is being sent now, epoch s, by its own clock."""
+        """When OpenD receives the ticks of a slot that is being sent now, epoch s, by OpenD's clock."""
         return slot_end_ms / 1000 if self.simulated else time.time()
 
 

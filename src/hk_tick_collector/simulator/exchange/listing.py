@@ -1,7 +1,7 @@
-"""What is listed: codes, names, board lots, closing prices, and the share of the market's trades that each has.
+"""The listed securities: codes, names, board lots, closing prices, and their shares of the market's trades.
 
-Enters: symbols and a seed. Leaves: one Security a symbol, the same for the same seed, in the order asked for.
-Activity follows Zipf's law by that order: the second symbol trades half as often as the first.
+Input: symbols and a seed. Output: one Security for each symbol in the given order, the same for the same seed.
+Activity follows Zipf's law in that order: the second symbol trades half as often as the first.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MAX_SYMBOLS: Final = 5000
 _SYMBOL: Final = re.compile(r"HK\.\d{5}", re.ASCII)
 
-# The busiest names come first, as their trades do. Prices are of the right size, not of any day.
+# The most active names come first. Prices have a realistic size but are not those of any day.
 _WELL_KNOWN: Final = (
     ("00700", "TENCENT", 100, 620.0),
     ("00981", "SMIC", 500, 72.5),
@@ -57,7 +57,7 @@ _WELL_KNOWN: Final = (
 )
 _KNOWN: Final = {f"HK.{code}": (name, lot, price) for code, name, lot, price in _WELL_KNOWN}
 _LOTS: Final = (100, 200, 400, 500, 1000, 2000, 4000, 5000, 10_000)
-_LOT_VALUE_HKD: Final = 4_000  # a board lot of a lesser name costs about this much
+_LOT_VALUE_HKD: Final = 4_000  # the approximate price of a board lot of a less known security
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +68,12 @@ class Security:
     code: str  # 00700
     name: str
     lot: int  # shares in a board lot
-    last_close: float  # HKD, on the spread table
+    last_close: float  # HKD, a price of the spread table
     weight: float  # relative number of trades
 
 
 def parse_symbols(words: Iterable[str]) -> list[str]:
-    """The symbols in `words`, in order and once each; UsageError names the first that is none."""
+    """The symbols in `words`, in order and once each; UsageError for the first invalid one."""
     symbols: dict[str, None] = {}
     for word in words:
         symbol = word.strip()
@@ -90,14 +90,14 @@ def parse_symbols(words: Iterable[str]) -> list[str]:
 
 
 def default_symbols(number: int) -> list[str]:
-    """The first `number` symbols of the simulated board: the well-known ones, then 00004, 00006, … in order."""
+    """The first `number` symbols of the simulated market: the well-known ones, then 00004, 00006, … in order."""
     if not 1 <= number <= MAX_SYMBOLS:
         raise UsageError(f"{number} symbols cannot be simulated", hint=f"give 1 to {MAX_SYMBOLS}")
     return list(islice(_board(), number))
 
 
 def listing(symbols: Sequence[str], seed: int) -> list[Security]:
-    """One Security for each of `symbols`, in their order; `seed` decides what is not known of the lesser names."""
+    """One Security for each of `symbols`, in order; `seed` decides the unknown data of the less known ones."""
     return [_security(symbol, rank, seed) for rank, symbol in enumerate(symbols, start=1)]
 
 

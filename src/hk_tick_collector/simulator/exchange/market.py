@@ -1,21 +1,33 @@
 """The synthetic market: the ticks of each slot of time. Pure: the same seed and the same slots give the same ticks.
 
-Enters: securities, a calendar, a seed, a rate. Leaves: made ticks in the order of time.
+Input: securities, a calendar, a seed, a rate. Output: ticks in the order of time.
 
-Prices walk on the spread table, between nine and eleven tenths of the last close: a buyer takes the ask, one level
-above the bid, a seller takes the bid, and now and then the quote follows. Sizes are whole board lots with a heavy
-tail; a few trades are odd lots or reported from outside. In an auction all of a security's trades have one price.
+Prices are a random walk on the spread table, between 90 % and 110 % of the last close. A buyer takes the ask, one level
+above the bid, a seller takes the bid, and sometimes the quote follows. Sizes are whole board lots with a heavy tail; a
+few trades are odd lots or reported off-exchange. In an auction all trades of a security have one price.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.market import DAY_MS, HKT_OFFSET_MS, day_number
 
+from .made import (
+    AUCTION,
+    AUTO_MATCH,
+    BUY,
+    INTER_AUTO_MATCH,
+    INTER_NON_AUTO_MATCH,
+    LATE,
+    NEUTRAL,
+    NON_AUTO_MATCH,
+    ODD_LOT,
+    SELL,
+)
 from .prices import LADDER, LADDER_MILS, level_of
 from .sequences import Sequences
 from .timetable import Trading
@@ -24,38 +36,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from .listing import Security
+    from .made import MadeRow
     from .timetable import Calendar
-
-BUY, SELL, NEUTRAL = 1, 2, 3  # Qot_Common.TickerDirection
-AUTO_MATCH, LATE, NON_AUTO_MATCH, INTER_AUTO_MATCH, INTER_NON_AUTO_MATCH, ODD_LOT, AUCTION = 1, 2, 3, 4, 5, 6, 7
-
-
-class MadeTick(NamedTuple):
-    """One trade as the exchange made it; numbers as on OpenD's wire."""
-
-    security: int  # its place in the listing
-    seq: int
-    ts_ms: int  # UTC epoch ms
-    price: float  # HKD
-    volume: int  # shares
-    turnover: float  # HKD
-    direction: int
-    tick_type: int
-
-
-MadeRow: TypeAlias = tuple[int, int, int, float, int, float, int, int]  # a MadeTick without the cost of its name
-
-
-class Source(Protocol):
-    """Where made ticks come from: the synthetic market, or a recorded day."""
-
-    def slot(self, start_ms: int, end_ms: int) -> Sequence[MadeRow]:
-        """The ticks from `start_ms` up to `end_ms`, UTC epoch ms; slots are asked for in order."""
-        ...
 
 
 def _trades() -> list[tuple[int, int, int, int]]:
-    """65,536 equally likely trades: (direction, levels above the bid, how far the quote follows, kind)."""
+    """65,536 equally likely trades: (direction, levels above the bid, how far the quote follows, type)."""
     up = [(BUY, 1, 1)] * 14 + [(BUY, 1, 0)] * 108
     down = [(SELL, 0, -1)] * 14 + [(SELL, 0, 0)] * 108
     moves = up + down + [(NEUTRAL, 0, 0)] * 6 + [(NEUTRAL, 1, 0)] * 6
@@ -64,22 +50,22 @@ def _trades() -> list[tuple[int, int, int, int]]:
 
 
 def _sizes() -> list[int]:
-    """4,096 equally likely sizes in board lots: four in five are one lot, one in a thousand a few hundred."""
+    """4,096 equally likely sizes in board lots: 80 % are one lot, 0.1 % a few hundred."""
     return [max(1, min(2000, int(0.5 * (4096 / (rank + 0.5)) ** 0.9))) for rank in range(4096)]
 
 
 _TRADES: Final = _trades()
 _SIZES: Final = _sizes()
 _CARDS: Final = 1 << 16
-_SWING: Final = 0.1  # how far a price may move from the last close
-_REPORTED_LOTS: Final = 20  # what is agreed outside the order book is larger
+_SWING: Final = 0.1  # the furthest price from the last close
+_REPORTED_LOTS: Final = 20  # trades agreed off the order book are larger
 
 
 class SyntheticMarket:
     """Makes the ticks of a listing.
 
     `ticks_per_ms` is the mean over the continuous sessions, in exchange time. Each trade makes `fills` ticks of one
-    security at one moment, as an order that meets several others does.
+    security at one moment, like an order that matches several others.
     """
 
     def __init__(
@@ -104,10 +90,10 @@ class SyntheticMarket:
         self._sequences = sequences or Sequences([security.symbol for security in securities], {}, seed)
         self._counters = [0] * len(securities)
         self._day = -1
-        self._other_days: dict[int, list[int]] = {}  # the counters of days that are over, or not yet there
+        self._other_days: dict[int, list[int]] = {}  # the counters of past and later days
 
     def slot(self, start_ms: int, end_ms: int) -> list[MadeRow]:
-        """The ticks from `start_ms` up to `end_ms`; slots are asked for in order."""
+        """The ticks from `start_ms` to before `end_ms`; slots are requested in order."""
         ticks: list[MadeRow] = []
         while start_ms < end_ms:
             day = day_number(start_ms)
@@ -122,7 +108,7 @@ class SyntheticMarket:
         return ticks
 
     def burst(self, ticks: int, ts_ms: int) -> list[MadeRow]:
-        """So many ticks of one moment, which must not lie before what was made already."""
+        """This many ticks of one moment, which must not be before ticks already made."""
         self._begin(day_number(ts_ms))
         rows: list[MadeRow] = []
         self._trade(Trading.CONTINUOUS, ts_ms, ts_ms + 1, -(-ticks // self._fills), rows)
@@ -131,13 +117,13 @@ class SyntheticMarket:
         return rows[:ticks]
 
     def take_back(self, ticks: Sequence[MadeRow]) -> None:
-        """The last ticks of today shall never have been made: their counters are free again."""
+        """Takes back the last ticks of today: their counters are free again."""
         for tick in ticks:
             self._counters[tick[0]] -= 1
         self._sequences.take_back(ticks)
 
     def single(self, security: int, ts_ms: int) -> MadeRow:
-        """A tick of one board lot at the bid, of any day; the counter is the next one of that day."""
+        """A tick of one board lot at the bid, of any day; its counter is the next one of that day."""
         counters = self._counters_of(day_number(ts_ms))
         counters[security] += 1
         level, volume = self._bids[security], self._lots[security]
@@ -148,27 +134,27 @@ class SyntheticMarket:
         return made[0]
 
     def outlier(self, security: int, made_ms: int, ts_ms: int) -> MadeRow:
-        """A tick that was made at one moment, as its sequence says, and bears the time of another.
+        """A tick with a sequence of the moment at which it is made, and with another time.
 
-        Raises CollectorError when the day of that time has its sequence already.
+        Raises CollectorError if the day of that time already has this sequence.
         """
         day, told_day = day_number(made_ms), day_number(ts_ms)
         if day != told_day and self._sequences.is_plain(security):
             nth, others = self._counters_of(day)[security] + 1, self._counters_of(told_day)
             if nth <= others[security]:
-                raise CollectorError("the other day has a tick of this sequence already")
+                raise CollectorError("the other day already has a tick with this sequence")
             others[security] = nth
         place, seq, _, price, volume, turnover, direction, tick_type = self.single(security, made_ms)
         return (place, seq, ts_ms, price, volume, turnover, direction, tick_type)
 
     def begin_anew(self, places: Iterable[int], now_ms: int) -> None:
-        """Counters begin at 1 with the next second; CollectorError where sequences would repeat."""
+        """Restarts counters at 1 with the next second; CollectorError if sequences would repeat."""
         self._sequences.begin_anew(places, now_ms)
 
     def resume(self, ticks: Iterable[MadeRow], others: Iterable[tuple[int, int, int | None]] = ()) -> None:
-        """Goes on from ticks that were made before: their days' counters, and the prices of the book.
+        """Continues after ticks that were made before: their days' counters, and the prices of the order book.
 
-        `others` are places, sequences and moments of ticks that are not among them, or were made at another time.
+        `others` are positions, sequences and moments of ticks that are not among them, or were made at another time.
         """
 
         def rows() -> Iterator[tuple[int, int, int | None]]:
@@ -189,7 +175,7 @@ class SyntheticMarket:
         return self._other_days.setdefault(day, [0] * len(self._counters))
 
     def _begin(self, day: int) -> None:
-        """Counts from 1, or from where a day stood."""
+        """Counts from 1, or from the last counter of a day."""
         if day != self._day:
             if self._day >= 0:
                 self._other_days[self._day] = self._counters
@@ -197,11 +183,11 @@ class SyntheticMarket:
             self._counters = self._other_days.pop(day, [0] * len(self._counters))
 
     def _trade(self, trading: Trading, start_ms: int, end_ms: int, number: int, ticks: list[MadeRow]) -> None:
-        """Appends the ticks of `number` trades at random moments of a stretch within one phase."""
+        """Appends the ticks of `number` trades at random moments of a period within one phase."""
         if not number:
             return
         rng, fills = self._rng, self._fills
-        # Bulk numbers from the generator cost a tenth of one call each.
+        # Random numbers in bulk cost a tenth of single calls.
         deck, width_ms = self._deck, end_ms - start_ms
         who = [deck[card] for card in memoryview(rng.randbytes(2 * number)).cast("H")]
         when = sorted([start_ms + (part * width_ms >> 16) for part in memoryview(rng.randbytes(2 * number)).cast("H")])
@@ -215,7 +201,7 @@ class SyntheticMarket:
             self._at_the_bid(trading, who, when, dice, ticks)
 
     def _continuous(self, who: Sequence[int], when: Sequence[int], dice: memoryview[int], ticks: list[MadeRow]) -> None:
-        """One tick for each security in `who`: the hot loop. Of a die's 32 bits, 16 decide the trade, 12 its size."""
+        """One tick for each security in `who`: the inner loop. Of 32 random bits, 16 choose the trade, 12 its size."""
         bids, lots, counters = self._bids, self._lots, self._counters
         lowest, highest, trades, sizes = self._lowest, self._highest, _TRADES, _SIZES
         prices, mils = LADDER, LADDER_MILS
@@ -240,7 +226,7 @@ class SyntheticMarket:
     def _at_the_bid(
         self, trading: Trading, who: Sequence[int], when: Sequence[int], dice: memoryview[int], ticks: list[MadeRow]
     ) -> None:
-        """The ticks of an auction, or of trades reported while one gathers its orders: prices stand still."""
+        """The ticks of an auction, or of off-exchange trades reported during one: prices do not move."""
         for security, ts_ms, die in zip(who, when, dice, strict=True):
             level = self._bids[security]
             volume = self._lots[security] * _SIZES[die >> 20]
@@ -256,10 +242,10 @@ class SyntheticMarket:
 
 
 def _deck(securities: Sequence[Security]) -> list[int]:
-    """65,536 cards, each with the place of a security, as many for each as its weight says and one at least."""
+    """65,536 positions in the listing; each security has a share by its weight, and one at least."""
     total = sum(security.weight for security in securities)
     cards: list[int] = []
-    for place in reversed(range(len(securities))):  # the busiest last: it takes up what the others' rounding leaves
+    for place in reversed(range(len(securities))):  # the most active one last: it gets what rounding leaves over
         share = securities[place].weight / total
         cards += [place] * (max(1, round(share * _CARDS)) if place else _CARDS - len(cards))
     return cards
@@ -270,7 +256,7 @@ def _is_morning(ts_ms: int) -> bool:
 
 
 def _poisson(rng: random.Random, mean: float) -> int:
-    """A Poisson number: exact while small, normal where the difference no longer shows."""
+    """A Poisson number: exact if small, otherwise from the normal distribution."""
     if mean > 50:
         return max(0, round(rng.gauss(mean, math.sqrt(mean))))
     limit, product, number = math.exp(-mean), rng.random(), 0

@@ -1,7 +1,7 @@
-"""HKEX's spread table as one ladder: every price at which a share can trade, in order.
+"""HKEX's spread table as a list of all prices at which a share can trade, in order.
 
-A price is an index of the ladder (a level), so that a step up or down is always a valid price and the price itself is
-exact: levels hold thousandths of a dollar, the smallest spread there is.
+A price is an index of this list (a level), so a step up or down is always a valid price. Prices are exact: levels hold
+thousandths of a dollar, the smallest spread.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ LADDER: Final = [mils / 1000 for mils in LADDER_MILS]  # HKD, the double nearest
 
 
 def level_of(price: float) -> int:
-    """The highest level that is not above `price` (HKD); the ladder's ends for prices beyond them."""
+    """The highest level not above `price` (HKD); the first or last level for prices outside the table."""
     return max(0, bisect_right(LADDER_MILS, round(price * 1000)) - 1)
 
 
 def spread_at(price: float) -> float:
-    """The distance to the next price above `price`, HKD."""
+    """The distance to the next higher price, HKD."""
     level = min(level_of(price), len(LADDER) - 2)
     return (LADDER_MILS[level + 1] - LADDER_MILS[level]) / 1000

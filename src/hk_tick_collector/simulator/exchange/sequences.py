@@ -1,7 +1,7 @@
-"""The sequences of the simulated exchange: as the vendor's samples show them, or hostile to whoever relies on that.
+"""The sequences of the simulated exchange: as in the vendor's samples, or breaking the rule that they suggest.
 
-Enters: the nth tick of a symbol on a day, with its time. Leaves: its sequence, unique for the symbol and the day.
-Equal seed, day and time give equal sequences. MODELS names the models; a symbol without one has `counter`.
+Input: the nth tick of a symbol on a day, and its time. Output: its sequence, unique for symbol and day. The same seed,
+day and time give the same sequences. MODELS lists the models; a symbol without one has `counter`.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from hk_tick_collector.market import day_number
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from .market import MadeRow
+    from .made import MadeRow
 
 COUNTER: Final = "counter"
 MODELS: Final = {
-    COUNTER: "second << 32 | a counter that steps by one",
-    "steps": "the counter steps by 1 to 3",
-    "jumps": "the counter steps by one, and once in 50 ticks by 10 to 5,000 more",
-    "restarts": "the counter begins anew at 1, once in ten minutes on average and whenever OpenD is started again",
-    "random": "63-bit numbers without order",
-    "shared": "one counter for all symbols of this model, behind the second",
+    COUNTER: "second << 32 | a counter that grows by one",
+    "steps": "the counter grows by 1 to 3",
+    "jumps": "the counter grows by one, and once in 50 ticks by 10 to 5,000 more",
+    "restarts": "the counter restarts at 1, once in ten minutes on average and whenever OpenD is started again",
+    "random": "63-bit numbers in random order",
+    "shared": "one counter for all symbols of this model, after the second",
     "small": "1, 2, 3 and so on, without the second",
     "falling": "2**40 and downwards, without the second",
-    "negative": "negative numbers without order",
+    "negative": "negative numbers in random order",
     "time": "microseconds since the epoch, rising",
     "time-ms-shared": "milliseconds since the epoch, rising over all symbols of this model",
 }
@@ -67,37 +67,37 @@ class Seen:
         self.count = 1
 
     def add(self, seq: int) -> None:
-        """One more."""
+        """Counts one more tick."""
         self.highest, self.lowest = max(self.highest, seq), min(self.lowest, seq)
         self.count += 1
 
 
 class Numbering(Protocol):
-    """The sequences of one symbol, or of all that share one."""
+    """The sequences of one symbol, or of all symbols that share one."""
 
     def number(self, nth: int, ts_ms: int) -> int:
         """The sequence of the nth tick of its day, at that time."""
         ...
 
     def take_back(self, ts_ms: int) -> None:
-        """The latest tick of that day shall never have been made."""
+        """Takes back the latest tick of that day."""
         ...
 
     def begin_anew(self, now_ms: int) -> None:
-        """The counter shall begin at 1 with the next second; CollectorError where sequences would repeat."""
+        """Restarts the counter at 1 with the next second; CollectorError if sequences would repeat."""
         ...
 
     def day_of(self, seq: int, ts_ms: int | None) -> int | None:
-        """The day in which a sequence was counted; None when only a time tells and there is none."""
+        """The day in which a sequence was counted; None if only a time could show it and there is none."""
         ...
 
     def resume(self, day: int, seen: Seen, dayless: Seen | None) -> int:
-        """Goes on behind what a day has seen, and no known day; returns how many ticks to count."""
+        """Continues after what a day has used, and no known day; returns how many ticks to count."""
         ...
 
 
 class Sequences:
-    """Gives made ticks their sequences. UsageError names a symbol with a model that is not listed."""
+    """Gives ticks their sequences. UsageError for a symbol with a model that is not simulated."""
 
     def __init__(self, symbols: Sequence[str], models: Mapping[str, str], seed: int) -> None:
         unknown = models.keys() - {_EVERY_SYMBOL, *symbols}
@@ -107,7 +107,7 @@ class Sequences:
         default = models.get(_EVERY_SYMBOL, COUNTER)
         self._seed = seed
         self._symbols = symbols
-        self._numberings: dict[int, Numbering] = {}  # by place in the listing; the others keep the market's counter
+        self._numberings: dict[int, Numbering] = {}  # by position in the listing; the others keep the market's counter
         for place, symbol in enumerate(symbols):
             model = models.get(symbol, default)
             if model != COUNTER:
@@ -124,13 +124,13 @@ class Sequences:
                 ticks[index] = (place, own, ts_ms, price, volume, turnover, direction, tick_type)
 
     def take_back(self, ticks: Iterable[MadeRow]) -> None:
-        """The last ticks shall never have been made."""
+        """Takes back the last ticks."""
         for place, _, ts_ms, *_ in ticks if self._numberings else ():
             if numbering := self._numberings.get(place):
                 numbering.take_back(ts_ms)
 
     def begin_anew(self, places: Iterable[int], now_ms: int) -> None:
-        """The counters of these symbols begin at 1 with the next second; CollectorError where they cannot."""
+        """Restarts the counters of these symbols at 1 with the next second; CollectorError if that is impossible."""
         for place in sorted(places):
             numbering = self._numberings.get(place)
             if numbering is None:
@@ -138,11 +138,11 @@ class Sequences:
             numbering.begin_anew(now_ms)
 
     def is_plain(self, place: int) -> bool:
-        """Whether the sequences of a symbol tell nothing but which tick of its day one is, the same on each day."""
+        """Whether the sequences of a symbol only number its ticks, in the same way on each day."""
         return isinstance(self._numberings.get(place), _Small | _Falling)
 
     def resume(self, rows: Iterable[tuple[int, int, int | None]]) -> dict[int, dict[int, int]]:
-        """Goes on behind these (place, sequence, time where it is known); returns day → place → ticks so far."""
+        """Continues after these (position, sequence, time if known); returns day → position → ticks so far."""
         seen: dict[tuple[Numbering, int | None], Seen] = {}
         places: dict[int, Numbering] = {}
         for place, seq, ts_ms in rows:
@@ -163,19 +163,19 @@ class Sequences:
 
 
 class _DayCount:
-    """Where a counter stands on one day."""
+    """The state of a counter on one day."""
 
     __slots__ = ("anew", "base", "nth", "second")
 
     def __init__(self) -> None:
         self.nth = 0  # ticks so far
-        self.base = 0  # of them, those before the counter began anew
+        self.base = 0  # of these, those before the counter restarted
         self.second = -1  # of the latest tick
-        self.anew = False  # whether the counter begins anew with the next second
+        self.anew = False  # whether the counter restarts with the next second
 
 
 class _Counter:
-    """`second << 32 | counter`. Rising whatever happens: a counter begins anew in a second that has no tick yet."""
+    """`second << 32 | counter`. Always rising: a counter restarts in a second that has no tick yet."""
 
     def __init__(self, key: int, *, restarts: bool = False) -> None:
         self._key = key
@@ -200,7 +200,7 @@ class _Counter:
         state.anew, state.second = True, max(state.second, now_ms // 1000)
 
     def day_of(self, seq: int, ts_ms: int | None) -> int | None:
-        del ts_ms  # a wrong date does not take a tick out of its order
+        del ts_ms  # a wrong date does not change a tick's place in the order
         return day_number((seq >> 32) * 1000)
 
     def resume(self, day: int, seen: Seen, dayless: Seen | None) -> int:
@@ -211,7 +211,7 @@ class _Counter:
         return state.nth
 
     def value(self, nth: int) -> int:
-        """The counter of the nth tick since it began."""
+        """The counter of the nth tick since its restart."""
         return nth
 
     def nth(self, value: int) -> int:
@@ -228,7 +228,7 @@ class _Counter:
 
 
 class _Shared(_Counter):
-    """One counter for several symbols: which tick of its symbol one is does not matter."""
+    """One counter for several symbols: the number of a tick within its own symbol is not used."""
 
     def _nth(self, state: _DayCount, nth: int) -> int:
         del nth
@@ -236,7 +236,7 @@ class _Shared(_Counter):
 
 
 class _Steps(_Counter):
-    """1 to 3 more each time: twice as much, and one more or not."""
+    """Grows by 1 to 3 each time: 2n, plus one at random."""
 
     def value(self, nth: int) -> int:
         return 2 * nth - 1 + (_mix(self._key + nth) & 1)
@@ -246,7 +246,7 @@ class _Steps(_Counter):
 
 
 class _Jumps(_Counter):
-    """In each block of ticks one jump, at a place and of a size by chance."""
+    """In each block of ticks one jump, at a random place and of a random size."""
 
     def __init__(self, key: int) -> None:
         super().__init__(key)
@@ -268,7 +268,7 @@ class _Jumps(_Counter):
 
 
 class _Plain:
-    """Numbers that no second precedes; the day is that of the tick's time."""
+    """Numbers without a second before them; the day is that of the tick's time."""
 
     def __init__(self, key: int) -> None:
         self._key = key
@@ -281,7 +281,7 @@ class _Plain:
 
     def begin_anew(self, now_ms: int) -> None:
         del now_ms
-        raise CollectorError("its sequences would not be unique if they began anew")
+        raise CollectorError("its sequences would not be unique after a restart")
 
     def day_of(self, seq: int, ts_ms: int | None) -> int | None:
         del seq
@@ -323,7 +323,7 @@ class _Negative(_Random):
 
 
 class _Time(_Plain):
-    """So many units in a millisecond, at a moment within it by chance, and always more than before."""
+    """This many units in a millisecond, at a random moment within it, and always more than before."""
 
     def __init__(self, units: int, key: int = 0) -> None:
         super().__init__(key)
@@ -363,7 +363,7 @@ def _numbering(model: str, seed: int, symbol: str) -> Numbering:
 
 
 def _mix(number: int) -> int:
-    """Another number of 63 bits; different ones stay different (the finalizer of splitmix64, cut to 63 bits)."""
+    """Another number of 63 bits; different inputs give different results (the finalizer of splitmix64, 63 bits)."""
     number = (number & _MASK_63) * 0x9E37_79B9_7F4A_7C15 & _MASK_63
     number = (number ^ number >> 30) * 0xBF58_476D_1CE4_E5B9 & _MASK_63
     number = (number ^ number >> 27) * 0x94D0_49BB_1331_11EB & _MASK_63

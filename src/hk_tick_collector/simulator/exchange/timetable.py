@@ -1,4 +1,4 @@
-"""The phases of a trading day: which market state OpenD tells, what trades, and how busily.
+"""The phases of a trading day: the market state that OpenD reports, the type of trading, and the activity.
 
 HKEX's securities market: opening auction from 09:00 with its matching at 09:20 to 09:22, morning 09:30 to 12:00,
 afternoon 13:00 to 16:00, closing auction to a random moment between 16:08 and 16:10. A half day ends with a closing
@@ -16,36 +16,36 @@ from typing import Final
 from hk_tick_collector import market
 
 _MINUTE_MS: Final = 60_000
-_HALF_DAYS: Final = frozenset({(12, 24), (12, 31)})  # the eve of the lunar new year, a half day too, is left out
+_HALF_DAYS: Final = frozenset({(12, 24), (12, 31)})  # the eve of the lunar new year, also a half day, is left out
 _AUCTION, _WAITING, _MORNING, _REST, _AFTERNOON, _CLOSED, _CLOSING = 1, 2, 3, 4, 5, 6, 19  # QotMarketState
 
 
 class Trading(Enum):
-    """What kind of trades a phase has."""
+    """The type of trading of a phase."""
 
     NONE = auto()
     CONTINUOUS = auto()
     MATCHING = auto()  # an auction's trades, all at one price
-    REPORTED = auto()  # trades agreed elsewhere and reported to the exchange
+    REPORTED = auto()  # off-exchange trades, reported to the exchange
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A stretch of a day within one market state, with one kind of trading."""
+    """A period of a day with one market state and one type of trading."""
 
     start_ms: int
     end_ms: int
     state: int  # QotMarketState
     trading: Trading
-    opening: float = 0.0  # activity at its beginning, 1 being the mean of the continuous sessions
+    opening: float = 0.0  # activity at its start; 1 is the mean of the continuous sessions
     middle: float = 0.0
     ending: float = 0.0
 
     def activity(self, ts_ms: int) -> float:
-        """How busy the market is at a moment of this phase, 1 being the mean of the continuous sessions.
+        """The activity at a moment of this phase; 1 is the mean of the continuous sessions.
 
-        Trading falls from the opening to a trough at two thirds and rises to the close: the U of a whole day, or one
-        of its two arms.
+        Activity falls from the open to a minimum at two thirds and rises to the close: a U over a whole day, or one
+        half of it.
         """
         share = (ts_ms - self.start_ms) / (self.end_ms - self.start_ms)
         trough = 2 / 3
@@ -55,7 +55,7 @@ class Phase:
 
 
 class Timetable:
-    """The phases of one day, in order and without a hole from midnight to midnight."""
+    """The phases of one day, in order and without gaps from midnight to midnight."""
 
     def __init__(self, phases: list[Phase]) -> None:
         self.phases = phases
@@ -67,9 +67,9 @@ class Timetable:
 
 
 class Calendar:
-    """Which days trade, and when. Every weekday does, and the day on which the simulation starts.
+    """Which days trade, and when. Every weekday trades, and the day on which the simulation starts.
 
-    `always_open` makes every day an endless session. OpenD's calendar knows no ad-hoc closures either.
+    With `always_open` every day is one session without end. As in OpenD's calendar, there are no unscheduled closures.
     """
 
     def __init__(self, first_day: int, seed: int, *, always_open: bool = False) -> None:
@@ -83,7 +83,7 @@ class Calendar:
         return self._always_open or day == self._first_day or market.is_weekday(day)
 
     def is_half(self, day: int) -> bool:
-        """Whether it opens for the morning only."""
+        """Whether it opens only in the morning."""
         return not self._always_open and is_half_day(day)
 
     def day(self, day: int) -> Timetable:
@@ -123,7 +123,7 @@ def trading_day(day: int, seed: int) -> Timetable:
             Phase(at(720), at(780), _REST, Trading.NONE),
             Phase(at(780), at(960), _AFTERNOON, Trading.CONTINUOUS, 0.95, 0.62, 2.55),
         ]
-    match = close - 10_000  # the orders match at the very end, all at one price
+    match = close - 10_000  # the orders match at the end, all at one price
     return Timetable(
         [
             *phases,

@@ -1,23 +1,24 @@
-"""Scenarios: what goes wrong, and when, as a small text. A pure parser, and the moments it leads to.
+"""Scenarios: a short text that says what goes wrong, and when. A pure parser, and the times of its steps.
 
-    # a bad morning                           one step a line; # begins a comment, empty lines are fine
+    # a bad morning                           one step a line; # begins a comment, empty lines are allowed
     at 5s cut
     at 10s away for 3s                        `for`: the step ends by itself
-    at 12s mute                               without it, it lasts until its end is called
+    at 12s mute                               without `for`, it lasts until it is ended
     at 16s end mute
     every 30s duplicate 50                    at 30 s, 60 s, …
     at 1m every 10s until 3m stop-pushes HK.00700,HK.00005
     every 2s random seed 7 from cut | away for 2s | mute for 1s
 
-Times count from the first tick, in seconds of wall time: `5s`, `500ms`, `2m`, `1h`. `random` performs one of its steps
-each time, at an interval between half and one and a half of what `every` says; equal seeds choose equally. A line:
+Times count from the first tick, in seconds of real time: `5s`, `500ms`, `2m`, `1h`. `random` performs one of its steps
+each time, at an interval between half and one and a half times that of `every`; the same seed gives the same choice. A
+line:
 
     [at TIME] [every TIME [until TIME]]  STEP
     [at TIME] every TIME [until TIME] random seed NUMBER from STEP | STEP …
 
-STEPS names every step with its arguments. A step marked `lasts` may have `for TIME` and can be ended with `end NAME`
-(`end all` ends everything); performed again while it lasts, it begins anew with its new arguments. The control socket
-takes the same steps, without a time.
+STEPS lists every step with its arguments. A step marked `lasts` may have `for TIME` and can be ended with `end NAME`
+(`end all` ends everything); if it is performed again while it lasts, it restarts with its new arguments. The control
+socket takes the same steps, without a time.
 """
 
 from __future__ import annotations
@@ -64,11 +65,11 @@ _TIME: Final = re.compile(r"([+-]?)(\d+(?:\.\d+)?)(ms|s|m|h)", re.ASCII)
 
 
 class _WrongError(Exception):
-    """What is wrong with a line, before it is known which file it is in."""
+    """What is wrong with a line, before the file's name is known."""
 
 
 class Step(NamedTuple):
-    """One thing that happens: its name, its arguments as values, and for how long it lasts where told."""
+    """One step: its name, the values of its arguments, and how long it lasts if that is given."""
 
     name: str
     arguments: tuple[Argument, ...] = ()
@@ -78,7 +79,7 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a scenario: which steps (more than one: one of them by chance), and when, in seconds."""
+    """One line of a scenario: its steps (if several, one of them at random), and when, in seconds."""
 
     steps: tuple[Step, ...]
     at_s: float
@@ -97,26 +98,26 @@ class Moment(NamedTuple):
 def _time(text: str) -> float:
     match = _TIME.fullmatch(text)
     if match is None or match[1]:
-        raise _WrongError(f"{text!r} is no time, write it like 5s, 500ms or 2m")
+        raise _WrongError(f"{text!r} is not a time, write it like 5s, 500ms or 2m")
     return float(match[2]) * _UNITS[match[3]]
 
 
 def _shift(text: str) -> float:
     match = _TIME.fullmatch(text)
     if match is None or not match[1]:
-        raise _WrongError(f"{text!r} is no shift of a clock, write it like +3600s or -1h")
+        raise _WrongError(f"{text!r} is not a shift of a clock, write it like +3600s or -1h")
     return float(match[1] + match[2]) * _UNITS[match[3]]
 
 
 def _number(text: str, most: int = _MAX_COUNT) -> int:
     if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= most:
-        raise _WrongError(f"{text!r} is no number from 1 to {most}")
+        raise _WrongError(f"{text!r} is not a number from 1 to {most}")
     return int(text)
 
 
 def _days(text: str) -> int:
     if not re.fullmatch(r"[+-]?[1-9]\d{0,3}", text, re.ASCII):
-        raise _WrongError(f"{text!r} is no number of days, write it like -1 or +30")
+        raise _WrongError(f"{text!r} is not a number of days, write it like -1 or +30")
     return int(text)
 
 
@@ -138,7 +139,7 @@ def _symbols_or_all(text: str) -> tuple[str, ...]:
 def _one_of(words: Sequence[str], what: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in words:
-            raise _WrongError(f"{text!r} is no {what}, allowed are {', '.join(words)}")
+            raise _WrongError(f"{text!r} is not a {what}, allowed are {', '.join(words)}")
         return text
 
     return read
@@ -156,7 +157,7 @@ _Arguments: TypeAlias = "tuple[str, tuple[Callable[[str], Argument], ...], int]"
 
 
 class Form(NamedTuple):
-    """How a step is written: its arguments as words for people and as what reads them, `optional` the last ones."""
+    """How a step is written: its arguments as words and as parsers, `optional` is how many may be left out."""
 
     says: str
     words: str = ""
@@ -166,7 +167,7 @@ class Form(NamedTuple):
 
 
 def _of_tickers(word: str = "", read: Callable[[str], Argument] | None = None) -> _Arguments:
-    """Words, readers and optional ones of a step about GetTicker: of which symbols, what, and for how many answers."""
+    """Words, parsers and number of optional arguments of a step about GetTicker: symbols, value, number of answers."""
     words = " ".join(filter(None, ("SYMBOLS|all", word, "[NUMBER]")))
     return words, (_symbols_or_all, *((read,) if read else ()), _number), 1
 
@@ -176,81 +177,85 @@ STEPS: Final[dict[str, Form]] = {
     "cut": Form("every connection ends at once"),
     "cut-mid-frame": Form("every connection ends in the middle of the next frame that it sends"),
     "cut-mid-burst": Form("every connection ends between two frames of the next burst"),
-    "cut-during-backfill": Form("the next answer to GetTicker is cut off, and its connection with it"),
-    "away": Form("OpenD is gone: nobody listens; the market goes on", lasts=True),
-    "mute": Form("it reads and answers nothing, the connections stay", lasts=True),
-    "half-open": Form("the connections that there are hear and say nothing any more, not even an end"),
-    "trickle": Form("so many bytes a second leave each connection", "BYTES", (_bytes,), lasts=True),
+    "cut-during-backfill": Form("the next answer to GetTicker is cut off, and its connection ends"),
+    "away": Form("OpenD does not run: connections are refused; the market goes on", lasts=True),
+    "mute": Form("OpenD reads requests and answers none; the connections stay open", lasts=True),
+    "half-open": Form("the present connections neither read nor send anything, not even their end"),
+    "trickle": Form("this many bytes a second leave each connection", "BYTES", (_bytes,), lasts=True),
     # subscriptions
-    "stop-pushes": Form("subscriptions die silently", "SYMBOLS|all", (_symbols_or_all,), lasts=True),
+    "stop-pushes": Form("subscriptions are lost without a notice", "SYMBOLS|all", (_symbols_or_all,), lasts=True),
     "lose-subscriptions": Form("the same, and GetSubInfo shows it", "SYMBOLS|all", (_symbols_or_all,)),
-    "refuse": Form("symbols that OpenD claims not to know", "SYMBOLS", (_symbols,), lasts=True),
+    "refuse": Form("symbols that OpenD reports as unknown", "SYMBOLS", (_symbols,), lasts=True),
     "quota": Form("the account's quota of subscriptions", "NUMBER", (_number,), lasts=True),
-    "no-first-push": Form("subscribing sends no cached tick", lasts=True),
-    "window": Form("GetTicker reaches back so many ticks only", "ROWS", (_number,), lasts=True),
-    # bytes that are no good
+    "no-first-push": Form("a subscription sends no cached tick", lasts=True),
+    "window": Form("GetTicker returns only this many ticks", "ROWS", (_number,), lasts=True),
+    # invalid bytes
     "garbage": Form("random bytes", "BYTES", (_bytes,)),
     "bad-magic": Form("a frame that does not begin with FT"),
-    "bad-sha1": Form("a frame whose body is another"),
+    "bad-sha1": Form("a frame whose body does not match its SHA-1"),
     "huge-length": Form("a header that announces 4 GB"),
-    "json-body": Form("a frame that says it is JSON"),
-    "truncated-protobuf": Form("a whole frame whose body ends too early"),
-    "unknown-ids": Form("frames of unknown kinds: a message, a reply that nobody asked for, a notice"),
+    "json-body": Form("a frame marked as JSON"),
+    "truncated-protobuf": Form("a complete frame whose body is too short"),
+    "unknown-ids": Form("unknown frames: a message, a reply without a request, a notice"),
     # requests
     "no-reply": Form(
-        "the next requests of a kind get no answer", "MESSAGE [NUMBER]", (_message, _number), 1, lasts=True
+        "the next requests of this kind get no answer", "MESSAGE [NUMBER]", (_message, _number), 1, lasts=True
     ),
-    "slow-reply": Form("they get it later", "MESSAGE TIME [NUMBER]", (_message, _time, _number), 1, lasts=True),
+    "slow-reply": Form("they are answered later", "MESSAGE TIME [NUMBER]", (_message, _time, _number), 1, lasts=True),
     "fail-reply": Form("they are refused", "MESSAGE [NUMBER]", (_message, _number), 1, lasts=True),
-    # answers to GetTicker; what they hide belongs to the truth
-    "ticker-partial": Form("it gives the newest ROWS only", *_of_tickers("ROWS", _number), lasts=True),
-    "ticker-sample": Form("it gives about half of the ticks, by chance", *_of_tickers(), lasts=True),
-    "ticker-without-latest": Form("it lacks the ticks of the last TIME", *_of_tickers("TIME", _time), lasts=True),
-    "ticker-unordered": Form("it gives them in an order by chance", *_of_tickers(), lasts=True),
-    "ticker-doubled": Form("it gives each tick twice", *_of_tickers(), lasts=True),
-    "ticker-empty": Form("it gives none", *_of_tickers(), lasts=True),
-    "ticker-other-symbol": Form("it gives another symbol's ticks, and names that", *_of_tickers(), lasts=True),
-    "ticker-refused": Form("it is refused", *_of_tickers(), lasts=True),
-    "ticker-never": Form("it never comes", *_of_tickers(), lasts=True),
-    "ticker-late": Form("it comes later", *_of_tickers("TIME", _time), lasts=True),
-    # what OpenD tells of itself
+    # answers to GetTicker; ticks missing from them are in the truth file
+    "ticker-partial": Form("only the newest ROWS", *_of_tickers("ROWS", _number), lasts=True),
+    "ticker-sample": Form("about half of the ticks, at random", *_of_tickers(), lasts=True),
+    "ticker-without-latest": Form("without the ticks of the last TIME", *_of_tickers("TIME", _time), lasts=True),
+    "ticker-unordered": Form("in random order", *_of_tickers(), lasts=True),
+    "ticker-doubled": Form("each tick twice", *_of_tickers(), lasts=True),
+    "ticker-empty": Form("no ticks", *_of_tickers(), lasts=True),
+    "ticker-other-symbol": Form("another symbol's ticks, under its name", *_of_tickers(), lasts=True),
+    "ticker-refused": Form("the request is refused", *_of_tickers(), lasts=True),
+    "ticker-never": Form("no answer", *_of_tickers(), lasts=True),
+    "ticker-late": Form("a late answer", *_of_tickers("TIME", _time), lasts=True),
+    # OpenD's notices about itself
     "notify": Form("a notice and nothing else", "KIND", (_one_of(tuple(NOTICES), "notice"),)),
     "kicked-out": Form("another login took the quotes: no pushes, no answers about quotes", lasts=True),
-    "quote-link-lost": Form("OpenD lost its own servers; told when it is back, with a refill of 50", lasts=True),
+    "quote-link-lost": Form(
+        "OpenD lost its own servers; a notice when it is back, and a refill of 50 ticks", lasts=True
+    ),
     "quote-right": Form("the account's right to Hong Kong quotes", "RIGHT", (_one_of(RIGHTS, "right"),), lasts=True),
     "program": Form("OpenD waits for its operator", "STATE", (_one_of(PROGRAMS, "program state"),), lasts=True),
     "not-logged-in": Form("not logged in to the quote servers, without a notice", lasts=True),
-    "clock": Form("the time that OpenD tells is wrong", "SHIFT", (_shift,), lasts=True),
+    "clock": Form("OpenD's time is wrong", "SHIFT", (_shift,), lasts=True),
     "market-state": Form(
-        "the market is in another state than its hours say, and trades only in a trading one",
+        "the market's state differs from the timetable; it trades only in a trading state",
         "STATE",
         (_one_of(tuple(MARKET_STATES), "market state"),),
         lasts=True,
     ),
     # ticks
     "pause": Form("the exchange makes no ticks", lasts=True),
-    "burst": Form("so many ticks at once", "NUMBER", (_number,)),
+    "burst": Form("this many ticks at once", "NUMBER", (_number,)),
     "duplicate": Form("the latest ticks of each symbol are pushed again", "NUMBER", (_number,)),
-    "out-of-order": Form("so many ticks at once, the last first", "NUMBER", (_number,)),
-    "late": Form("ticks of the day before", "NUMBER", (_number,)),
+    "out-of-order": Form("this many ticks at once, the last one first", "NUMBER", (_number,)),
+    "late": Form("ticks of the previous day", "NUMBER", (_number,)),
     "late-report": Form(
-        "a trade of each, whose time lies TIME before the second in its sequence",
+        "a trade of each symbol, whose time is TIME before the second in its sequence",
         "SYMBOLS|all TIME",
         (_symbols_or_all, _time),
     ),
     "wrong-date": Form(
-        "a trade of each, dated so many DAYS off, its sequence in order", "SYMBOLS|all DAYS", (_symbols_or_all, _days)
+        "a trade of each symbol, dated DAYS off, with its sequence in order",
+        "SYMBOLS|all DAYS",
+        (_symbols_or_all, _days),
     ),
     "restart-sequence": Form(
-        "counters of these begin anew at 1 with the next second", "SYMBOLS|all", (_symbols_or_all,)
+        "counters of these symbols restart at 1 with the next second", "SYMBOLS|all", (_symbols_or_all,)
     ),
     "bad-ticks": Form(f"one tick of each kind: {', '.join(ODD_KINDS)}", "KIND,KIND…", (_kinds,)),
-    "end": Form("ends a step that lasts", "NAME|all", ()),  # its argument is checked against this very table
+    "end": Form("ends a step that lasts", "NAME|all", ()),  # its argument is checked against this table
 }
 
 
 def parse_step(text: str) -> Step:
-    """A step without a time, as the control socket takes it; UsageError says what is wrong with it."""
+    """A step without a time, as the control socket takes it; UsageError if it is invalid."""
     try:
         return _step(text.split())
     except _WrongError as wrong:
@@ -258,7 +263,7 @@ def parse_step(text: str) -> Step:
 
 
 def parse_scenario(text: str, name: str) -> list[Line]:
-    """The lines of a scenario; UsageError names the first bad line as `name:number`."""
+    """The lines of a scenario; UsageError with `name:number` of the first bad line."""
     lines = []
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.partition("#")[0].split()
@@ -272,7 +277,7 @@ def parse_scenario(text: str, name: str) -> list[Line]:
 
 
 def moments(lines: Sequence[Line]) -> Iterator[Moment]:
-    """What happens when, in order; without end where a line repeats for ever. Equal lines give equal moments."""
+    """The steps with their times, in order; endless if a line repeats for ever. The same lines give the same times."""
     heap: list[tuple[float, int, Step]] = []
     sources = [_moments_of(line) for line in lines]
     for place, source in enumerate(sources):
@@ -319,7 +324,7 @@ def _line(words: list[str]) -> Line:
 
 
 def _prefix(words: list[str], name: str) -> float | None:
-    """Takes `name TIME` off the front, where it is there."""
+    """Removes `name TIME` from the front, if it is there."""
     if words[:1] != [name]:
         return None
     if len(words) < 2:
@@ -336,13 +341,15 @@ def _step(words: list[str]) -> Step:
     form = STEPS.get(name)
     if form is None:
         near = difflib.get_close_matches(name, STEPS, n=1)
-        raise _WrongError(f"there is no step {name!r}, {f'perhaps {near[0]}' if near else f'allowed are {_names()}'}")
+        raise _WrongError(
+            f"there is no step {name!r}, {f'did you mean {near[0]}?' if near else f'allowed are {_names()}'}"
+        )
     if name == "end":
         return _end(rest)
     for_s = None
     if len(rest) >= 2 and rest[-2] == "for":
         if not form.lasts:
-            raise _WrongError(f"{name} happens at once, it cannot last")
+            raise _WrongError(f"{name} happens at once and cannot last")
         for_s = _time(rest[-1])
         rest = rest[:-2]
     if not len(form.reads) - form.optional <= len(rest) <= len(form.reads):

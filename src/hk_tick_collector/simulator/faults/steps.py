@@ -1,7 +1,7 @@
 """What each step of a scenario does to a running simulator.
 
-A fault is a function of the Stage and the step's arguments. One that lasts returns how to end it. Which arguments a
-step has, and whether it lasts, is written in `scenario.STEPS`; a test keeps both tables alike.
+A fault is a function of the Stage and the step's arguments. One that lasts returns a function that ends it. The step's
+arguments, and whether it lasts, are defined in `scenario.STEPS`; a test compares the two tables.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Awaitable, Callable, Sequence
 
-    from hk_tick_collector.simulator.exchange.market import Source
+    from hk_tick_collector.simulator.exchange.made import Source
     from hk_tick_collector.simulator.gateway.answers import Desk
     from hk_tick_collector.simulator.gateway.conditions import Conditions
     from hk_tick_collector.simulator.gateway.feed import Feed
@@ -38,50 +38,50 @@ if TYPE_CHECKING:
 Undo: TypeAlias = "Callable[[], Awaitable[None] | None]"
 
 _TRICKLE_EVERY_S: Final = 1.0
-_BURST_ROWS: Final = 2_000  # published at once; the loop serves others between
-_CONN_IDS_APART: Final = 1_000_000  # an OpenD that comes back counts its connections from elsewhere
+_BURST_ROWS: Final = 2_000  # published at once; between such groups other tasks run
+_CONN_IDS_APART: Final = 1_000_000  # an OpenD that starts again numbers its connections from here
 
 
 @dataclass(slots=True)
 class Stage:
-    """All that faults act upon. `listen` and `stop_listening` open and shut OpenD's door."""
+    """The objects that faults act upon. `listen` and `stop_listening` open and close OpenD's port."""
 
     desk: Desk
     conditions: Conditions
     sessions: dict[int, Session]
     feed: Feed
     source: Source
-    making: asyncio.Lock  # held while ticks are made, so that their order is that of their counters
+    making: asyncio.Lock  # held while ticks are made, so that they are in the order of their counters
     rng: random.Random
-    listen: Callable[[int], Awaitable[None]]  # by how much the numbers of connections jump
+    listen: Callable[[int], Awaitable[None]]  # the step by which connection numbers jump
     stop_listening: Callable[[], Awaitable[None]]
     sleep: Callable[[float], Awaitable[None]]
     made_until_ms: int = 0  # no tick of an earlier moment will be made; 0 before the first
 
     def connected(self) -> list[Session]:
-        """The sessions that there are; CollectorError when there is none to do anything to."""
+        """The open sessions; CollectorError if there is none."""
         sessions = list(self.sessions.values())
         if not sessions:
-            raise CollectorError("nobody is connected")
+            raise CollectorError("no client is connected")
         return sessions
 
     def listeners(self) -> list[int]:
-        """The places in the listing that somebody gets pushes of; CollectorError when there is none."""
+        """The positions in the listing that some client is subscribed to; CollectorError if there is none."""
         places = set().union(*(session.client.pushed for session in self.sessions.values()))
         if not places:
-            raise CollectorError("nobody is subscribed")
+            raise CollectorError("no client is subscribed")
         return sorted(places)
 
     def synthetic(self) -> SyntheticMarket:
-        """The market, where ticks beyond the plan can be had; CollectorError where they cannot."""
+        """The market, which can make additional ticks; CollectorError if there is none."""
         if not isinstance(self.source, SyntheticMarket):
-            raise CollectorError("a recorded day has no other ticks to give")
+            raise CollectorError("a recorded day has no additional ticks")
         if not self.made_until_ms:
             raise CollectorError("the market has not begun")
         return self.source
 
     def notify(self, body: bytes) -> None:
-        """Tells every client."""
+        """Sends a notice to every client."""
         for session in list(self.sessions.values()):
             session.notify(body)
 
@@ -100,9 +100,9 @@ class Faults:
         return list(self._undo)
 
     async def perform(self, step: Step | str) -> None:
-        """Does what a step says and returns when it is done; what lasts ends later.
+        """Performs a step and returns when it is done; a step that lasts ends later.
 
-        Raises UsageError for a text that is no step, CollectorError for one that is impossible at this moment.
+        Raises UsageError for an invalid step, CollectorError for one that is impossible at this moment.
         """
         if isinstance(step, str):
             step = parse_step(step)
@@ -121,7 +121,7 @@ class Faults:
                 self._timers[step.name] = asyncio.create_task(timer, name=f"end {step.name}")
 
     async def close(self) -> None:
-        """Lets go of what lasts, without ending it."""
+        """Forgets the steps that last, without ending them."""
         timers = list(self._timers.values())
         for timer in timers:
             timer.cancel()
@@ -129,7 +129,7 @@ class Faults:
 
     async def _end_later(self, name: str, after_s: float) -> None:
         await self._stage.sleep(after_s)
-        del self._timers[name]  # this task: it must not end itself
+        del self._timers[name]  # this task, which must not cancel itself
         log.warning("scenario_step", step=f"end {name}")
         try:
             await self._end([name])
@@ -205,7 +205,7 @@ def _trickle(stage: Stage, size: int) -> Undo:
 
 
 def _places(stage: Stage, symbols: Sequence[str]) -> set[int]:
-    """The places of symbols in the listing, all of them when none is named."""
+    """The positions of symbols in the listing; all if none is given."""
     places = stage.desk.places
     unknown = [symbol for symbol in symbols if symbol not in places]
     if unknown:
@@ -266,7 +266,7 @@ def _quota(stage: Stage, quota: int) -> Undo:
     return undo
 
 
-# ---- bytes that are no good ----
+# ---- invalid bytes ----
 
 
 def _garbage(stage: Stage, size: int) -> None:
@@ -325,7 +325,7 @@ def _ticker(name: str, *, has_value: bool) -> Callable[..., Undo]:
     return fault
 
 
-# ---- what OpenD tells of itself ----
+# ---- OpenD's notices about itself ----
 
 
 def _notify(stage: Stage, kind: str) -> None:
@@ -334,7 +334,7 @@ def _notify(stage: Stage, kind: str) -> None:
 
 
 def _without_quotes(stage: Stage) -> Callable[[], None]:
-    """No ticks, no quotes; the result ends it, and OpenD pushes what it may of what passed by."""
+    """No ticks, no quotes; the result ends this, and OpenD then pushes a part of what was missed."""
     conditions = stage.conditions
     conditions.logged_in, conditions.pushes_stop = False, True
 
@@ -346,7 +346,7 @@ def _without_quotes(stage: Stage) -> Callable[[], None]:
 
 
 def _lost(first_notice: str) -> Callable[[Stage], Undo]:
-    """OpenD tells that it has no quotes any more, and later that it has them again."""
+    """OpenD reports that it has no quotes any more, and later that it has them again."""
 
     def fault(stage: Stage) -> Undo:
         stage.notify(notice(first_notice))
@@ -431,7 +431,7 @@ async def _bad_ticks(stage: Stage, kinds: Sequence[str]) -> None:
 
 
 async def _odd(stage: Stage, kinds: Sequence[str]) -> None:
-    """One odd tick of each kind, of the securities in turn that somebody listens to."""
+    """One odd tick of each kind, of the subscribed securities in turn."""
     synthetic, places = stage.synthetic(), stage.listeners()
     async with stage.making:
         for number, kind in enumerate(kinds):
@@ -447,7 +447,7 @@ async def _wrong_date(stage: Stage, symbols: Sequence[str], days: int) -> None:
 
 
 async def _outliers(stage: Stage, symbols: Sequence[str], off_ms: int) -> None:
-    """One tick of each symbol, made now, whose time is another."""
+    """One tick of each symbol, made now, with another time."""
     synthetic, places = stage.synthetic(), sorted(_places(stage, symbols))
     async with stage.making:
         for place in places:

@@ -1,7 +1,7 @@
-"""Hostile answers to GetTicker: what each does to the entries of an honest one, or to the request.
+"""Faulty answers to GetTicker: what each fault does to the entries of a correct answer, or to the request.
 
-Enters: the desk, and the symbols and arguments of a step. Leaves: a change of the Conditions. The truth stays as it
-is: what an answer hides was made all the same.
+Input: the desk, and the symbols and arguments of a step. Output: a change of the Conditions. The truth file is not
+affected: ticks missing from an answer were made all the same.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ TICKER_FAULTS: Final = (*_CHANGES, _OTHER_SYMBOL, *_FATES)
 def begin(
     name: str, desk: Desk, rng: random.Random, places: frozenset[int], value: float, left: int | None
 ) -> Callable[[], None]:
-    """Begins one of TICKER_FAULTS and returns what ends it; `value` are its rows or seconds, `left` the answers."""
+    """Begins one of TICKER_FAULTS and returns what ends it; `value` is rows or seconds, `left` the answers."""
     conditions = desk.conditions
     if name in _FATES:
         fate = TickerFate(places, ReplyFault(_FATES[name], left, value))
@@ -98,7 +98,7 @@ def _put(where: dict[str, T], name: str, fault: T) -> Callable[[], None]:
 
 
 def _another(desk: Desk) -> Callable[[int, _Entries], tuple[int, _Entries]]:
-    """The ticks of the next security, under its name; as many, and one at least."""
+    """The ticks of the next security, under its name; as many, and at least one."""
 
     def change(place: int, entries: _Entries) -> tuple[int, _Entries]:
         other = (place + 1) % len(desk.securities)

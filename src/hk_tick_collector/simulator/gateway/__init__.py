@@ -1,1 +1,1 @@
-"""The simulated OpenD towards its clients: connections, subscriptions, answers."""
+"""The simulated OpenD's side towards clients: connections, subscriptions, answers."""

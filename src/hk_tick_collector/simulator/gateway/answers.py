@@ -1,7 +1,7 @@
-"""What OpenD answers: one function a request, from the request's body to the reply's.
+"""OpenD's answers: one function for each request, from the request's body to the reply's.
 
-Enters: the body of a request and who asked. Leaves: the body of the reply, and the pushes that follow it. A request
-that OpenD would refuse raises OpenDError with OpenD's kind of words; `answer` turns it into a reply of retType -1.
+Input: the body of a request and its session. Output: the body of the reply, and the pushes that follow it. A request
+that OpenD would refuse raises OpenDError with a text like OpenD's; `answer` makes a reply of retType -1 from it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from .account import Account
     from .conditions import Conditions, ReplyFault
-    from .tape import Tape
+    from .recent_ticks import Tape
 
 SERVER_VER: Final = 1011
 _BUILD: Final = 7108
@@ -39,20 +39,20 @@ _LISTED: Final = "2004-06-16"
 _STOCK: Final = 3  # Qot_Common.SecurityType
 _MAIN_BOARD: Final = 1  # Qot_Common.ExchType
 _NORMAL: Final = 1  # Qot_Common.SecurityStatus
-_CLOSED: Final = 6  # Qot_Common.QotMarketState, for the markets that are not simulated
+_CLOSED: Final = 6  # Qot_Common.QotMarketState, for markets that are not simulated
 _WHOLE, _MORNING_ONLY = 0, 1  # Qot_Common.TradeDateType
 _SUB_TYPE_BASIC: Final = 1
 _SUB_TYPES: Final = range(1, 23)
 _SNAPSHOT_MAX: Final = 400
-_HK_TRADE_DATES: Final = frozenset({0, 1})  # Qot_Common.TradeDateMarket: not told, Hong Kong
+_HK_TRADE_DATES: Final = frozenset({0, 1})  # Qot_Common.TradeDateMarket: not given, Hong Kong
 
 
 @dataclass(slots=True)
 class Client:
-    """What OpenD knows of one connection."""
+    """What OpenD knows about one connection."""
 
     conn_id: int
-    pushed: set[int] = field(default_factory=set)  # places in the listing whose ticks are pushed to it
+    pushed: set[int] = field(default_factory=set)  # positions in the listing whose ticks are pushed to it
 
 
 class Answer(NamedTuple):
@@ -64,7 +64,7 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """All that an answer may draw on."""
+    """Everything that an answer may use."""
 
     securities: Sequence[Security]
     places: dict[str, int]
@@ -76,7 +76,7 @@ class Desk:
     bodies: BodyEncoder
 
     def place(self, security: pb.Security) -> int:
-        """The place of a security in the listing; OpenDError for one that is not listed, or refused on purpose."""
+        """The position of a security in the listing; OpenDError if it is not listed or is refused by a fault."""
         symbol = messages.symbol_of(security)
         place = self.places.get(symbol)
         if place is None or symbol in self.conditions.refused:
@@ -84,33 +84,33 @@ class Desk:
         return place
 
     def told_ms(self) -> int:
-        """The time that OpenD tells, UTC epoch ms."""
+        """The time that OpenD reports, UTC epoch ms."""
         return self.clock.now_ms() + self.conditions.clock_offset_ms
 
     def market_state(self) -> int:
-        """The QotMarketState that OpenD tells."""
+        """The QotMarketState that OpenD reports."""
         told = self.conditions.market_state
         return self.calendar.state(self.clock.now_ms()) if told is None else told
 
     def needs_login(self) -> None:
-        """Raises OpenDError while OpenD has no link to the quote servers."""
+        """Raises OpenDError while OpenD has no connection to the quote servers."""
         if not self.conditions.logged_in:
             raise OpenDError("Not logged in to the quote server")
 
 
 def fate(desk: Desk, proto_id: int, body: bytes) -> ReplyFault | None:
-    """What happens to a request; None for an answer. Counts it."""
+    """The fault that affects a request; None for a normal answer. Counts it."""
     fault = desk.conditions.fate_of(proto_id)
     if fault is None and proto_id == messages.GET_TICKER and desk.conditions.ticker_fates:
         try:
             return desk.conditions.ticker_fate(desk.place(pb.GetTickerRequest.FromString(body).c2s.security))
         except (OpenDError, DecodeError):
-            return None  # it is refused for its own sake
+            return None  # the request itself is refused
     return fault
 
 
 def answer(desk: Desk, client: Client, proto_id: int, body: bytes) -> Answer:
-    """The answer to any request; a failure for one that is refused, damaged or not known."""
+    """The answer to any request; a failure if it is refused, damaged or unknown."""
     handler = _HANDLERS.get(proto_id)
     if handler is None:
         return Answer(refused(f"Unknown protocol ID: {proto_id}"))
@@ -124,7 +124,7 @@ def answer(desk: Desk, client: Client, proto_id: int, body: bytes) -> Answer:
 
 
 def refused(words: str) -> bytes:
-    """The body of any reply that says no."""
+    """The body of any reply that refuses a request."""
     return pb.Outcome(retType=-1, retMsg=words, errCode=0).SerializeToString()
 
 
@@ -321,7 +321,7 @@ def _trade_date(desk: Desk, client: Client, body: bytes) -> Message:
     if c2s.market not in _HK_TRADE_DATES:
         raise OpenDError("Only the Hong Kong market is simulated")
     try:
-        # The official SDK adds a time of day to both.
+        # The official SDK adds a time of day to both dates.
         first, last = market.parse_day(c2s.beginTime[:10]), market.parse_day(c2s.endTime[:10])
     except ValueError:
         raise OpenDError("beginTime and endTime must be dates like 2026-11-20") from None

@@ -1,6 +1,6 @@
-"""What is wrong with OpenD at this moment: answers, sessions and the feed look here, faults change it.
+"""The present faults of OpenD: answers, sessions and the feed read them, scripted faults change them.
 
-Nothing is wrong by default. A value here says how OpenD behaves, never why: one scripted fault may change several.
+By default there are none. A value describes how OpenD behaves, not why: one scripted fault may change several.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ EVERY_MESSAGE: Final = 0  # instead of a protocol number
 
 
 class Reply(Enum):
-    """How a request fares."""
+    """What happens to a request."""
 
-    NONE = auto()  # it is read and forgotten
-    SLOW = auto()  # it is answered, later
+    NONE = auto()  # it is read and never answered
+    SLOW = auto()  # it is answered later
     REFUSED = auto()
 
 
 @dataclass(slots=True)
 class ReplyFault:
-    """What happens to requests of one kind; `left` is to how many more, None for all."""
+    """What happens to requests of one kind; `left` is the number of requests still affected, None for all."""
 
     kind: Reply
     left: int | None = None
@@ -40,13 +40,13 @@ Change: TypeAlias = "Callable[[int, list[bytes]], tuple[int, list[bytes]]]"
 
 @dataclass(slots=True)
 class TickerChange:
-    """What becomes of answers to GetTicker about some securities; `left` is of how many more, None for all.
+    """What happens to answers to GetTicker about some securities; `left` is the number still affected, None for all.
 
-    `change` takes a security and its entries, oldest first, and gives those to answer with. It sees all that OpenD
-    has with `in_window`, else what was asked for.
+    `change` takes a security and its entries, oldest first, and returns the entries of the answer. With `in_window` it
+    gets all entries that OpenD has, otherwise those requested.
     """
 
-    places: frozenset[int]  # in the listing
+    places: frozenset[int]  # positions in the listing
     change: Change
     in_window: bool = False
     left: int | None = None
@@ -54,7 +54,7 @@ class TickerChange:
 
 @dataclass(slots=True)
 class TickerFate:
-    """What happens to requests of GetTicker about some securities."""
+    """What happens to GetTicker requests about some securities."""
 
     places: frozenset[int]
     fault: ReplyFault
@@ -64,16 +64,16 @@ class TickerFate:
 class Conditions:
     """The state of one simulated OpenD."""
 
-    refused: frozenset[str] = frozenset()  # symbols that exist but that OpenD does not know
-    mute: bool = False  # it reads, and answers nothing
-    trickle: bool = False  # what it writes waits, and leaves in small portions
-    pushes_stop: bool = False  # no tick reaches it from the exchange
+    refused: frozenset[str] = frozenset()  # symbols that exist but that OpenD reports as unknown
+    mute: bool = False  # it reads requests and answers none
+    trickle: bool = False  # bytes to send wait, and leave in small portions
+    pushes_stop: bool = False  # it receives no ticks from the exchange
     logged_in: bool = True  # to the quote servers
     program: int = messages.PROGRAM_READY
-    clock_offset_ms: int = 0  # by how much the time it tells is wrong
-    market_state: int | None = None  # told instead of the true one
+    clock_offset_ms: int = 0  # the error of the time that it reports
+    market_state: int | None = None  # reported instead of the true one
     first_push: bool = True
-    window_rows: int = messages.TICKER_WINDOW_ROWS  # how far back GetTicker reaches
+    window_rows: int = messages.TICKER_WINDOW_ROWS  # how many ticks GetTicker returns
     paused: bool = False  # the exchange makes no ticks
     cut_next_ticker: bool = False  # the next answer to GetTicker ends in its middle
     replies: dict[int, ReplyFault] = field(default_factory=dict)  # by protocol number, or EVERY_MESSAGE
@@ -82,11 +82,11 @@ class Conditions:
 
     @property
     def trading(self) -> bool:
-        """Whether the exchange makes ticks, as far as faults decide that."""
+        """Whether the exchange makes ticks, as far as faults decide it."""
         return not self.paused and (self.market_state is None or market.is_trading(self.market_state))
 
     def fate_of(self, proto_id: int) -> ReplyFault | None:
-        """What happens to this request; None for a good answer. Counts it."""
+        """What happens to this request; None for a normal answer. Counts it."""
         for key in (proto_id, EVERY_MESSAGE):
             fault = self.replies.get(key)
             if fault is None:
@@ -99,7 +99,7 @@ class Conditions:
         return None
 
     def ticker_changes(self, place: int) -> list[TickerChange]:
-        """What becomes of this answer to GetTicker, in the order in which it began. Counts it."""
+        """The faults of this answer to GetTicker, in the order in which they began. Counts it."""
         changes = [(name, change) for name, change in self.ticker_changes_by.items() if place in change.places]
         for name, change in changes:
             if change.left is not None:
@@ -109,7 +109,7 @@ class Conditions:
         return [change for _, change in changes]
 
     def ticker_fate(self, place: int) -> ReplyFault | None:
-        """What happens to this request of GetTicker; None for an answer. Counts it."""
+        """What happens to this GetTicker request; None for an answer. Counts it."""
         for name, fate in self.ticker_fates.items():
             if place in fate.places:
                 if fate.fault.left is not None:

@@ -1,4 +1,4 @@
-"""The way of a tick from its making to the clients: truth file, tape, then the sessions that are subscribed to it."""
+"""From a made tick to the clients: first the truth file, then the tape, then the subscribed sessions."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from hk_tick_collector.simulator.exchange.listing import Security
-    from hk_tick_collector.simulator.exchange.market import MadeRow, SyntheticMarket
+    from hk_tick_collector.simulator.exchange.made import MadeRow
+    from hk_tick_collector.simulator.exchange.market import SyntheticMarket
     from hk_tick_collector.simulator.truth.truth import TruthFile
 
     from .conditions import Conditions
+    from .recent_ticks import Tape
     from .session import Session
-    from .tape import Tape
 
-REFILL_ROWS: Final = 50  # what OpenD pushes again of each security after an outage of its own link, at most
+REFILL_ROWS: Final = 50  # the most ticks of each security that OpenD pushes again after its own disconnection
 _RESTORE_ROWS: Final = 10_000
 
 
 class Feed:
-    """Publishes made ticks to `sessions`. `fills` is how many consecutive ticks of one security a push may carry."""
+    """Publishes ticks to `sessions`. `fills` is how many consecutive ticks of one security a push may have."""
 
     def __init__(
         self,
@@ -48,11 +49,11 @@ class Feed:
         self._truth = truth
         self._fills = fills
         self._held_back: dict[int, deque[bytes]] = {}  # what a refill will push, by security
-        self.ticks = 0  # published so far, those that cannot be stored not counted
+        self.ticks = 0  # published so far, without those that cannot be stored
         self.pushes = 0
 
     def publish(self, ticks: Sequence[MadeRow], recv_time_s: float, *, last_first: bool = False) -> None:
-        """Writes the truth of `ticks`, remembers them, and pushes them; `recv_time_s` is OpenD's own receive time."""
+        """Writes `ticks` to the truth file, remembers and pushes them; `recv_time_s` is OpenD's own receive time."""
         if self._truth:
             self._truth.write(ticks)
         entries = self._entries.entries(ticks, recv_time_s)
@@ -64,7 +65,7 @@ class Feed:
         self._push(places, entries)
 
     def publish_odd(self, kind: str, market: SyntheticMarket, security: int, ts_ms: int) -> None:
-        """Makes one odd tick at `ts_ms` and publishes it; see `odd_ticks`. Only those of today count in its totals."""
+        """Makes one odd tick at `ts_ms` and publishes it; see `odd_ticks`. Only today's count in the day's totals."""
         tick = odd_tick(kind, market, self._entries, security, ts_ms)
         if self._truth and tick.storable:
             self._truth.write([tick.row])
@@ -78,7 +79,7 @@ class Feed:
         self._push([security], [tick.entry])
 
     def publish_outlier(self, market: SyntheticMarket, security: int, made_ms: int, ts_ms: int) -> None:
-        """Makes one tick at `made_ms` that bears the time `ts_ms`, and publishes it."""
+        """Makes one tick at `made_ms` with the time `ts_ms`, and publishes it."""
         row = market.outlier(security, made_ms, ts_ms)
         if self._truth:
             self._truth.write_outlier(row, made_ms)
@@ -92,7 +93,7 @@ class Feed:
         self._push([security], [entry])
 
     def restore(self, ticks: Iterable[MadeRow], today: int) -> None:
-        """Remembers ticks that an earlier process published, in their order; those of `today` count in its totals."""
+        """Remembers ticks that an earlier process published, in order; those of `today` count in its totals."""
         for is_today, some in groupby(ticks, key=lambda tick: day_number(tick[2]) == today):
             while rows := list(islice(some, _RESTORE_ROWS)):
                 entries = self._entries.entries(rows, 0.0)
@@ -109,13 +110,13 @@ class Feed:
             self._push([place] * len(entries), entries)
 
     def refill(self) -> None:
-        """OpenD's own link is back: pushes the latest of what passed by meanwhile, marked as a refill."""
+        """OpenD's own connection is back: pushes the latest of the missed ticks, marked as a refill."""
         held_back, self._held_back = self._held_back, {}
         for place, entries in held_back.items():
             self._push([place] * len(entries), [as_refilled(entry) for entry in entries])
 
     def _push(self, places: Sequence[int], entries: Sequence[bytes]) -> None:
-        """Pushes entries to every session that wants their securities."""
+        """Pushes entries to every session that is subscribed to their securities."""
         if self._conditions.pushes_stop:
             for place, entry in zip(places, entries, strict=True):
                 self._held_back.setdefault(place, deque(maxlen=REFILL_ROWS)).append(entry)
@@ -137,7 +138,7 @@ class Feed:
 
 
 def _joined(places: Sequence[int], entries: Sequence[bytes], most: int) -> tuple[list[int], list[bytes]]:
-    """Consecutive entries of one security put together, `most` at most."""
+    """Groups consecutive entries of one security, at most `most` in a group."""
     joined_places, joined = [], []
     start = 0
     while start < len(places):

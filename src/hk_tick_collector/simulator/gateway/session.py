@@ -1,8 +1,8 @@
 """One client's connection: bytes in, answers and pushes out.
 
-Everything a client sends comes through `data_received` and `_answer`, everything it gets goes through `write`: the
-places where a scripted fault takes hold. What is wrong at the moment is in the desk's Conditions; what is wrong with
-this connection alone is told to it by name.
+Everything from a client comes through `data_received` and `_answer`, everything to it goes through `write`; scripted
+faults act there. The present faults of OpenD are in the desk's Conditions; a fault of this connection only is set by a
+method.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 KEEP_ALIVE_S: Final = 10
 MAX_SESSIONS: Final = 128
 _USER_ID: Final = 10_000_001
-_NO_SERIAL: Final = 0  # pushes answer nothing
+_NO_SERIAL: Final = 0  # pushes answer no request
 
 
 class Session(asyncio.Protocol):
     """A connection from its first byte to its last.
 
-    `sessions` are those that are open; this one joins them while it lasts. `rsa` is the key of an OpenD that encrypts.
-    A client that lets more than `buffer_bytes` wait is cut off, so that it never slows the others.
+    `sessions` are the open ones; this one is among them while it is open. `rsa` is the key of an OpenD that encrypts.
+    A client that leaves more than `buffer_bytes` unread is disconnected, so that it never delays the others.
     """
 
     def __init__(
@@ -73,21 +73,21 @@ class Session(asyncio.Protocol):
         self._frozen = False
         self._finishing = False
         self._cut_at: Callable[[bytes], int] | None = None
-        self._trickle = bytearray()  # written, but not yet let out
+        self._trickle = bytearray()  # written, but held back by a fault
 
     @property
     def encrypted(self) -> bool:
-        """Whether its bodies travel under AES, so that it cannot share its frames with others."""
+        """Whether its bodies are encrypted with AES, so that it cannot share frames with others."""
         return self._cipher is not None
 
     @property
     def waiting_bytes(self) -> int:
-        """What was written for this client and has not left the process yet."""
+        """Bytes for this client that have not left the process yet."""
         transport = self._transport
         return len(self._trickle) + (transport.get_write_buffer_size() if transport else 0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client connected; beyond 128 it is turned away, as OpenD does."""
+        """A client connected; beyond 128 it is refused, as by OpenD."""
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self._peer = f"{peer[0]}:{peer[1]}" if peer else "unknown"
@@ -98,7 +98,7 @@ class Session(asyncio.Protocol):
         log.info("client_connected", conn_id=self.client.conn_id, peer=self._peer)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is over, whoever ended it."""
+        """The connection has ended, on either side."""
         if self._sessions.pop(self.client.conn_id, None):
             self._desk.account.leave(self.client.conn_id, time.monotonic())
             log.info("client_disconnected", conn_id=self.client.conn_id, pushes=self.pushes, reason=exc or "closed")
@@ -107,7 +107,7 @@ class Session(asyncio.Protocol):
         self.closed.set()
 
     def data_received(self, data: bytes) -> None:
-        """Answers every request that these bytes complete; bytes that are no protocol end the connection."""
+        """Answers every request that these bytes complete; bytes that are not the protocol end the connection."""
         try:
             for proto_id, serial, body in self._reader.feed(data):
                 if not self._conditions.mute and not self._finishing:
@@ -116,7 +116,7 @@ class Session(asyncio.Protocol):
             self.cut(str(error))
 
     def write(self, data: bytes) -> None:
-        """Sends whole frames; a client that does not read them in time is cut off."""
+        """Sends complete frames; a client that does not read them in time is disconnected."""
         transport = self._transport
         if transport is None or transport.is_closing() or self._frozen or self._finishing or self._conditions.mute:
             return
@@ -127,26 +127,26 @@ class Session(asyncio.Protocol):
         if self._conditions.trickle:
             self._trickle += data
         else:
-            self.let_out()  # what a mute kept back comes first
+            self.let_out()  # bytes held back by `mute` come first
             transport.write(data)
         waiting = self.waiting_bytes
         if waiting > self._buffer_bytes:
             self.cut(f"too slow, {waiting} bytes were waiting for it")
 
     def push(self, bodies: Sequence[bytes]) -> None:
-        """Sends UpdateTicker pushes of its own, one a body."""
+        """Sends UpdateTicker pushes of its own, one for each body."""
         if bodies:
             self.pushes += len(bodies)
             self.write(b"".join([self._frame(messages.UPDATE_TICKER, _NO_SERIAL, body) for body in bodies]))
 
     def push_frames(self, frames: Sequence[bytes]) -> None:
-        """Sends UpdateTicker pushes that were framed for every plain connection."""
+        """Sends UpdateTicker pushes that were framed for all unencrypted connections."""
         if frames:
             self.pushes += len(frames)
             self.write(b"".join(frames))
 
     def send(self, proto_id: int, serial: int, body: bytes) -> None:
-        """Sends one message, right or wrong, framed and encrypted as it should be."""
+        """Sends one message, correct or not, in a frame and encrypted if needed."""
         self.write(self._frame(proto_id, serial, body))
 
     def notify(self, body: bytes) -> None:
@@ -155,17 +155,17 @@ class Session(asyncio.Protocol):
             self.send(messages.NOTIFY, _NO_SERIAL, body)
 
     def freeze(self) -> None:
-        """From now on it hears and says nothing, not even that the client left: a half-open connection."""
+        """From now on the connection is half open: it reads and sends nothing, and ignores a disconnection."""
         self._frozen = True
         if self._transport is not None:
             self._transport.pause_reading()
 
     def cut_in_next_write(self, cut_at: Callable[[bytes], int]) -> None:
-        """Ends in the next bytes for which `cut_at` tells how many of them still leave; 0 lets them pass."""
+        """Ends within the next bytes: `cut_at` returns how many of them are still sent; 0 means all, and go on."""
         self._cut_at = cut_at
 
     def let_out(self, size: int | None = None) -> None:
-        """Lets `size` of the bytes that trickle leave, all of them when not told."""
+        """Sends `size` of the bytes held back by `trickle`; all of them without `size`."""
         if self._transport is None or self._frozen or self._conditions.mute:
             return
         portion = bytes(self._trickle[:size])
@@ -174,7 +174,7 @@ class Session(asyncio.Protocol):
             self._transport.write(portion)
 
     def finish(self) -> None:
-        """Sends what still waits, then the end of the stream, and hears nothing more; `closed` follows."""
+        """Sends what still waits, then the end of the stream, and reads nothing more; `closed` follows."""
         self.let_out()
         self._finishing = True
         if self._transport is None or self._frozen or self._transport.is_closing():
@@ -194,7 +194,7 @@ class Session(asyncio.Protocol):
             self._transport.abort()
 
     def _answer(self, proto_id: int, serial: int, body: bytes) -> None:
-        """Answers a request as its fate wants it: well, or late, or not at all."""
+        """Answers a request normally, later or not at all, as the faults say."""
         fault = fate(self._desk, proto_id, body)
         match fault and fault.kind:
             case None:
@@ -225,7 +225,7 @@ class Session(asyncio.Protocol):
             self._on_subscribed(self)
 
     def _init(self, serial: int, body: bytes) -> None:
-        """Accepts the client, encrypted when OpenD has a key and the client asks for it."""
+        """Accepts the client; encrypted if OpenD has a key and the client asks for it."""
         try:
             c2s = pb.InitConnectRequest.FromString(body).c2s
         except DecodeError:

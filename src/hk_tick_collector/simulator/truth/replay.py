@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from hk_tick_collector.model import Tick
-    from hk_tick_collector.simulator.exchange.market import MadeRow
+    from hk_tick_collector.simulator.exchange.made import MadeRow
 
     from .truth import TruthTick
 
@@ -23,7 +23,7 @@ _TYPE_NUMBERS: Final = {name: number for number, name in TICK_TYPES.items()}
 
 
 class Replay:
-    """Gives recorded ticks slot by slot. `ticks` come in the order of their time; `places` is the listing's order."""
+    """Gives recorded ticks slot by slot. `ticks` are in the order of their time; `places` is the listing's order."""
 
     def __init__(self, ticks: Iterable[Tick], places: Mapping[str, int]) -> None:
         self._ticks = iter(ticks)
@@ -31,7 +31,7 @@ class Replay:
         self._places = places
 
     def slot(self, start_ms: int, end_ms: int) -> list[MadeRow]:
-        """The ticks from `start_ms` up to `end_ms`, UTC epoch ms; what lies before `start_ms` is passed over."""
+        """The ticks from `start_ms` to before `end_ms`, UTC epoch ms; earlier ones are skipped."""
         made: list[MadeRow] = []
         tick = self._next
         while tick is not None and tick.ts_ms < end_ms:
@@ -43,7 +43,7 @@ class Replay:
 
 
 def made_row(tick: Tick | TruthTick, place: int) -> MadeRow:
-    """A recorded tick as it was made; `place` is its security's in the listing."""
+    """A recorded tick as it was made; `place` is its security's position in the listing."""
     direction = _DIRECTION_NUMBERS[tick.direction]
     return place, tick.seq, tick.ts_ms, tick.price, tick.volume, tick.turnover, direction, _type_number(tick)
 

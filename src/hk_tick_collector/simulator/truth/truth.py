@@ -1,15 +1,15 @@
-"""The truth file: every tick that was made, one line each, written before any client can have it.
+"""The truth file: every tick that was made, one line each, written before any client can receive it.
 
     symbol  seq  ts_ms  price  volume  turnover  direction  tick_type      (separated by tabs, no heading)
 
-The columns are those of the table `ticks`, floats by `repr`, so that they read back exactly. A line without its end
-belongs to a batch that a kill cut short: none of that batch was sent.
+The columns are those of the table `ticks`; floats are written with `repr`, so that they read back exactly. A line
+without its end belongs to a batch that a kill interrupted: none of that batch was sent.
 
-Ticks that no collector can store (a price that is no number) are not in it, but beside it, in `NAME.rejects`:
+Ticks that no collector can store (for example a price that is not a number) are in another file, `NAME.rejects`:
 
     symbol  seq  kind
 
-Ticks that bear another time than that at which they were made are in it as they were sent, and in `NAME.outliers`:
+Ticks with another time than that at which they were made are in it as they were sent, and also in `NAME.outliers`:
 
     symbol  seq  ts_ms  made_ms
 """
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from hk_tick_collector.simulator.exchange.market import MadeRow
+    from hk_tick_collector.simulator.exchange.made import MadeRow
 
 DIRECTIONS: Final = {0: "UNKNOWN", 1: "BUY", 2: "SELL", 3: "NEUTRAL"}
 
 
-_MAX_KNOWN: Final = 100_000  # prices kept as texts
-_TAIL_BYTES: Final = 1 << 16  # more than any line
+_MAX_KNOWN: Final = 100_000  # prices whose text is cached
+_TAIL_BYTES: Final = 1 << 16  # longer than any line
 _TABS: Final = 7  # in a line
 
 
@@ -51,7 +51,7 @@ class TruthTick(NamedTuple):
 
 
 class Outlier(NamedTuple):
-    """A tick that bears another time than that at which it was made: a late report, or a wrong date."""
+    """A tick with another time than that at which it was made: a late report, or a wrong date."""
 
     symbol: str
     seq: int
@@ -60,9 +60,9 @@ class Outlier(NamedTuple):
 
 
 class TruthFile:
-    """Writes made ticks. Raises UsageError when `path` cannot be opened.
+    """Writes ticks. Raises UsageError if `path` cannot be opened.
 
-    An existing file is begun anew, or with `go_on` appended to, its last line cut off where a kill left it unfinished.
+    An existing file is replaced, or with `go_on` appended to, after an unfinished last line has been cut off.
     """
 
     def __init__(self, path: Path, symbols: Sequence[str], *, go_on: bool = False) -> None:
@@ -81,10 +81,10 @@ class TruthFile:
             ) from None
         self._path = path
         self._symbols = symbols
-        self._prices: dict[float, str] = {}  # as texts: prices repeat
+        self._prices: dict[float, str] = {}  # as text: prices repeat
 
     def write(self, ticks: Iterable[MadeRow]) -> None:
-        """Hands the lines of `ticks` to the system: a kill of this process can no longer lose them."""
+        """Gives the lines of `ticks` to the kernel: a kill of this process can no longer lose them."""
         symbols, prices, endings = self._symbols, self._prices, _ENDINGS
         if len(prices) > _MAX_KNOWN:
             prices.clear()
@@ -101,12 +101,12 @@ class TruthFile:
         self._write_all("".join(lines).encode())
 
     def write_reject(self, security: int, seq: int, kind: str) -> None:
-        """Notes a tick that is about to be sent and that cannot be stored."""
+        """Records a tick that is about to be sent and that cannot be stored."""
         with rejects_path(self._path).open("a", encoding="ascii") as rejects:
             rejects.write(f"{self._symbols[security]}\t{seq}\t{kind}\n")
 
     def write_outlier(self, row: MadeRow, made_ms: int) -> None:
-        """Notes a tick that is about to be written to the truth with another time than that of its making."""
+        """Records a tick that is about to be written with another time than that at which it was made."""
         with outliers_path(self._path).open("a", encoding="ascii") as outliers:
             outliers.write(f"{self._symbols[row[0]]}\t{row[1]}\t{row[2]}\t{made_ms}\n")
 
@@ -140,7 +140,7 @@ _ENDINGS: Final = [{kind: _ending(direction, kind) for kind in TICK_TYPES} for d
 
 
 def rejects_path(truth: Path) -> Path:
-    """Where the ticks that cannot be stored are, when there are any."""
+    """The path of the file of ticks that cannot be stored; it exists only if there are any."""
     return truth.with_name(f"{truth.name}.rejects")
 
 
@@ -155,7 +155,7 @@ def read_rejects(truth: Path) -> list[tuple[str, int]]:
 
 
 def outliers_path(truth: Path) -> Path:
-    """Where the ticks with another time than that of their making are named, when there are any."""
+    """The path of the file of ticks with another time; it exists only if there are any."""
     return truth.with_name(f"{truth.name}.outliers")
 
 
@@ -170,15 +170,15 @@ def read_outliers(truth: Path) -> list[Outlier]:
 
 
 def last_moment(path: Path, day: int) -> int | None:
-    """The latest time of a tick of `day` near the end of a truth file, UTC epoch ms; None when there is none."""
+    """The latest time of a tick of `day` near the end of a truth file, UTC epoch ms; None if there is none."""
     lines = _tail(path)[1].decode("ascii").split("\n")
-    # The first line may lack its beginning, the last its end.
+    # The first line read may lack its beginning, the last its end.
     times = [int(line.split("\t")[2]) for line in lines[:-1] if line.count("\t") == _TABS]
     return max((ts_ms for ts_ms in times if day_number(ts_ms) == day), default=None)
 
 
 def _whole_bytes(path: Path) -> int:
-    """How much of a file ends with the end of a line."""
+    """The length of a file up to the last end of a line."""
     size, tail = _tail(path)
     return size - len(tail) + tail.rfind(b"\n") + 1
 

@@ -1,16 +1,16 @@
-"""The checker: what the simulator made against what a collector stored. Pure; whoever calls it does the reading.
+"""Compares the ticks that the simulator made with those that a collector stored. Pure; the caller reads the files.
 
-Enters: the truth, and for each day file its ticks in the order of their key, its gaps, its ledger, its counters.
-Leaves: a Verdict. These hold, or it names what does not:
+Input: the truth, and for each day file its ticks in the order of their key, its gaps, its ledger, its counters.
+Output: a Verdict. It lists each of these rules that is broken:
 
-- what is stored is in the truth, once, in the file of its day, with every field as it was made;
-- what of the truth is not stored lies in a recorded gap that is open, or was rejected (a gap of that cause);
-- an open gap that tells how many ticks it misses tells it exactly, overlaps no other, and misses something;
+- a stored tick is in the truth, once, in the file of its day, with every field as it was made;
+- a tick of the truth that is not stored lies in a recorded gap that is open, or was rejected (a gap of that cause);
+- an open gap with a number of missing ticks has the exact number, does not overlap another gap, and is not empty;
 - the ledger balances and has as many stored ticks as the file; the counters of `symbols` equal a recount;
-- what was acknowledged is stored; SQLite finds nothing wrong with the file.
+- every acknowledged tick is stored; SQLite finds no fault in the file.
 
-Ticks that cannot be stored are not in the truth; their absence proves nothing, their counter may be part of a gap.
-A tick that bears another time than that of its making belongs to the day of its time; one that is not stored may also
+Ticks that cannot be stored are not in the truth: their absence proves nothing, and their counter may be part of a gap.
+A tick with another time than that at which it was made belongs to the day of its time; if it is not stored, it may also
 lie in a gap of the moment and the day at which it was made.
 """
 
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.model import Tick
 
-    from .columns import Column, Fields, Truth
+    from .truth_arrays import Column, Fields, Truth
 
-CAUSE_REJECTED: Final = "rejected"  # of a gap: its tick came and could not be stored
+CAUSE_REJECTED: Final = "rejected"  # the cause of a gap whose tick came and could not be stored
 _FIELDS: Final = ("ts_ms", "price", "volume", "turnover", "direction", "tick_type")
 _EXAMPLES: Final = 3
-_TURNOVER_TOLERANCE: Final = 1e-9  # a sum of floats depends on its order
+_TURNOVER_TOLERANCE: Final = 1e-9  # a sum of floats depends on the order
 
 
 class LedgerRow(Protocol):
-    """The account of one run, as the day file has it."""
+    """The account of one run, as in the day file."""
 
     @property
     def run_id(self) -> str: ...  # noqa: D102
@@ -60,7 +60,7 @@ class LedgerRow(Protocol):
 
 
 class CountRow(Protocol):
-    """The counters of one symbol, as the day file has them."""
+    """The counters of one symbol, as in the day file."""
 
     @property
     def symbol(self) -> str: ...  # noqa: D102
@@ -82,7 +82,7 @@ class CountRow(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredDay:
-    """What one day file holds; `ticks` in the order of (symbol, seq)."""
+    """The content of one day file; `ticks` in the order of (symbol, seq)."""
 
     name: str  # 20261120
     ticks: Iterable[Tick]
@@ -94,17 +94,17 @@ class StoredDay:
 
 @dataclass(slots=True)
 class DayCount:
-    """One day in figures."""
+    """The figures of one day."""
 
     day: str
     truth: int = 0
     stored: int = 0
     missing: int = 0  # of the truth
-    in_gaps: int = 0  # of those: inside an open gap
-    rejected: int = 0  # of those: came, and were rejected
-    unstorable: int = 0  # made so that nobody can store them
+    in_gaps: int = 0  # of these: inside an open gap
+    rejected: int = 0  # of these: received and rejected
+    unstorable: int = 0  # made in a form that cannot be stored
     gaps_open: int = 0
-    gaps_unknown: int = 0  # of those: without a number
+    gaps_unknown: int = 0  # of these: without a number
 
 
 @dataclass(slots=True)
@@ -117,18 +117,18 @@ class Finding:
 
 @dataclass(slots=True)
 class Verdict:
-    """What was found; `findings` is empty when all is well."""
+    """The result; `findings` is empty if no rule is broken."""
 
     days: list[DayCount] = field(default_factory=list)
     findings: dict[str, Finding] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
-        """Whether everything holds."""
+        """Whether no rule is broken."""
         return not self.findings
 
     def line(self) -> str:
-        """The verdict in one line."""
+        """The verdict as one line."""
         if self.findings:
             reasons = [f"{why}={found.count} ({'; '.join(found.examples)})" for why, found in self.findings.items()]
             return f"verdict: FAILED {', '.join(reasons)}"
@@ -142,7 +142,7 @@ class Verdict:
         return {"ok": self.ok, **asdict(self)}
 
     def note(self, reason: str, example: str) -> None:
-        """One more failure of a kind."""
+        """Records one more failure of a kind."""
         finding = self.findings.setdefault(reason, Finding())
         finding.count += 1
         if len(finding.examples) < _EXAMPLES:
@@ -152,7 +152,7 @@ class Verdict:
 def judge(truth: Truth, days: Iterable[StoredDay], acked: Iterable[tuple[str, int]] = ()) -> Verdict:
     """The verdict on these day files; a day of the truth without a file is a failure.
 
-    `acked` are keys that a collector acknowledged, all of days that are given.
+    `acked` are keys that a collector acknowledged, all of the given days.
     """
     verdict = Verdict()
     promised: defaultdict[str, set[int]] = defaultdict(set)
@@ -178,12 +178,12 @@ class _Missing(NamedTuple):
     """A tick of the truth that is not stored."""
 
     seq: int
-    ts_ms: int  # as it bears it
-    made_ms: int  # the same, but for an outlier
+    ts_ms: int  # the time in the tick
+    made_ms: int  # the same, except for an outlier
 
 
 class _Recount:
-    """The counters of one symbol, counted anew."""
+    """The counters of one symbol, counted again."""
 
     def __init__(self, tick: Tick) -> None:
         self.rows = self.volume = 0
@@ -200,9 +200,9 @@ class _Recount:
         self.max_seq = max(self.max_seq, tick.seq)
 
     def differs(self, row: CountRow, beside: int) -> str:
-        """The first counter that is another than this, empty when there is none.
+        """The first counter that differs, empty if there is none.
 
-        `beside` is how many ticks the gaps tell of: `expected` is these and the rows, where it is known.
+        `beside` is the number of ticks in gaps: `expected` is that and the rows, if it is known.
         """
         for name in ("rows", "first_ts_ms", "last_ts_ms", "max_seq", "volume"):
             if getattr(self, name) != getattr(row, name):
@@ -215,7 +215,7 @@ class _Recount:
 
 
 class _JudgeDay:
-    """The judgement of one day file."""
+    """Judges one day file."""
 
     def __init__(
         self,
@@ -237,7 +237,7 @@ class _JudgeDay:
             self._gaps[gap.symbol].append(gap)
 
     def judge(self) -> None:
-        """Notes everything that does not hold."""
+        """Records everything that is wrong."""
         verdict, day = self._verdict, self._day
         verdict.days.append(self._count)
         if day.integrity != "ok":
@@ -256,11 +256,11 @@ class _JudgeDay:
         self._judge_ledger()
 
     def _judge_symbol(self, symbol: str, ticks: Iterator[Tick]) -> None:
-        """Merges what is stored of a symbol with the truth; both are in the order of the sequence."""
+        """Merges the stored ticks of a symbol with the truth; both are in the order of the sequence."""
         truth, verdict, promised = self._truth, self._verdict, self._promised[symbol]
         column = truth.column(self._day.name, symbol)
         seqs, place, end, last_seq = column.seqs, 0, len(column.seqs), None
-        missing: list[int] = []  # places in the column
+        missing: list[int] = []  # positions in the column
         recount = None
         for tick in ticks:
             seq = tick.seq
@@ -293,7 +293,7 @@ class _JudgeDay:
                 self._verdict.note(f"wrong_{name}", f"{_key(tick.symbol, tick.seq)} {stored}, made {made}")
 
     def _judge_missing(self, symbol: str, column: Column, missing: Sequence[int]) -> None:
-        """Every tick that is not stored needs a reason."""
+        """Requires a reason for every tick that is not stored."""
         count, rejects = self._count, self._truth.rejects(symbol)
         count.missing += len(missing)
         gaps = self._gaps.get(symbol, [])
@@ -313,7 +313,7 @@ class _JudgeDay:
         self._judge_gaps(symbol, unexplained, rejects)
 
     def _lies_in_another_day(self, symbol: str, seq: int, made_ms: int) -> bool:
-        """Whether a tick was made on another day than its time says, within an open gap of that day."""
+        """Whether a tick was made on another day than that of its time, within an open gap of that day."""
         day = market.day_name(market.day_number(made_ms))
         return day != self._day.name and any(
             gap.symbol == symbol
@@ -327,7 +327,7 @@ class _JudgeDay:
         return market.day_name(market.day_number((seq >> 32) * 1000)) == self._day.name
 
     def _judge_gaps(self, symbol: str, missing: Sequence[_Missing], rejects: Sequence[int]) -> None:
-        """Open gaps against the ticks that are missing: each explains the other, to the tick."""
+        """Compares open gaps with missing ticks: each must explain the other exactly."""
         count, verdict = self._count, self._verdict
         strangers = self._truth.strangers(self._day.name, symbol)
         seqs = [tick.seq for tick in missing]
@@ -356,7 +356,7 @@ class _JudgeDay:
                 verdict.note("missing_outside_gaps", f"{self._day.name} {_key(symbol, seqs[place])}")
 
     def _judge_number(self, gap: Gap, inside: int, unstorable: int) -> None:
-        """What an open gap says it misses; one that cannot tell claims nothing.
+        """Checks the number of missing ticks of an open gap, if the gap has one.
 
         `unstorable` ticks may be among them and are not in the truth of this day.
         """
@@ -388,12 +388,12 @@ class _JudgeDay:
 
 
 def _told_by(gaps: Iterable[Gap]) -> int:
-    """How many ticks gaps tell of: those they miss, and those that came and are not in the file."""
+    """The number of ticks in gaps: those that are missing, and those that were received but are not in the file."""
     return sum(gap.missing or 0 if gap.status == GAP_OPEN else gap.cause in UNSTORED_CAUSES for gap in gaps)
 
 
 def _inside(gap: Gap, missing: Sequence[_Missing], seqs: Sequence[int]) -> list[int]:
-    """The places of the missing ticks that a gap covers."""
+    """The positions of the missing ticks that a gap covers."""
     first = 0 if gap.from_seq is None else bisect_left(seqs, gap.from_seq)
     last = len(seqs) if gap.to_seq is None else bisect_right(seqs, gap.to_seq)
     return [
@@ -405,14 +405,14 @@ def _inside(gap: Gap, missing: Sequence[_Missing], seqs: Sequence[int]) -> list[
 
 
 def covers(gap: Gap, seq: int, ts_ms: int) -> bool:
-    """Whether a tick lies in a gap: by its sequence, and where the gap does not bound that, by its time."""
+    """Whether a tick lies in a gap: by its sequence, or by its time if the gap has no bound by sequence."""
     begin, of_begin = (gap.from_ts_ms, ts_ms) if gap.from_seq is None else (gap.from_seq, seq)
     end, of_end = (gap.to_ts_ms, ts_ms) if gap.to_seq is None else (gap.to_seq, seq)
     return (begin is None or begin <= of_begin) and (end is None or of_end <= end)
 
 
 def _between(rejects: Sequence[int], gap: Gap) -> int:
-    """How many of the ticks that cannot be stored may be among those that a gap misses."""
+    """How many of the ticks that cannot be stored may be among a gap's missing ticks."""
     first = 0 if gap.from_seq is None else bisect_left(rejects, gap.from_seq)
     last = len(rejects) if gap.to_seq is None else bisect_right(rejects, gap.to_seq)
     return last - first

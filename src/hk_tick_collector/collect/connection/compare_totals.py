@@ -1,0 +1,271 @@
+"""Reconciliation: at lunch and after the close, compares our sums of the day with OpenD's own totals.
+
+Enters: the market's state, OpenD's snapshot of every symbol, the sums of the day file. Leaves: rows of the table
+`reconciliation`, a log line. It only reports: no tick, gap or backfill depends on it.
+
+OpenD does not document which trades it counts in volume and turnover (docs/data-quality.md says what is known). So
+our sums are compared with and without the trade types in question. The column `explained` says which comparison fits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector import log, market
+from hk_tick_collector.errors import CollectorError, NoDayError
+from hk_tick_collector.gaps.symbol_day import CAUSE_REJECTED
+from hk_tick_collector.model import (
+    GAP_OPEN,
+    MATCH,
+    MATCHING,
+    NOT_TRADED,
+    UNEXPLAINED,
+    WITHOUT_BOTH,
+    WITHOUT_LATE,
+    WITHOUT_ODD_LOTS,
+    Reconciled,
+)
+from hk_tick_collector.opend import messages
+from hk_tick_collector.store.faults import DISK_ERRORS
+from hk_tick_collector.store.query import DayReader, path_of
+
+from .ask_in_halves import halves
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from google.protobuf.message import Message
+
+    from hk_tick_collector.collect.opend_state import OpenDState
+    from hk_tick_collector.collect.storing_state import StoringState
+    from hk_tick_collector.opend.messages import DayTotals
+    from hk_tick_collector.store.query import SymbolCount
+
+    from .transport import Transport
+
+    Request = Callable[[int, Message], Awaitable[bytes]]
+
+TURNOVER: Final = "turnover"  # the volume is equal, so no tick is missing; the turnover differs
+GAP: Final = "gap"  # ticks are missing, and the table `gaps` has an open gap
+REJECTED: Final = "rejected"
+NO_ANSWER: Final = "no_answer"
+
+_SETTLED: Final = MATCHING | {TURNOVER, REJECTED}  # another attempt would have the same result
+
+_SESSIONS: Final = {4: "lunch", 6: "close"}  # by QotMarketState: rest, closed
+_FAILURES: Final[tuple[type[Exception], ...]] = (
+    CollectorError,
+    *DISK_ERRORS,
+)  # trouble of a connection or a disk, not a bug
+_LATE_TICKS_MS: Final = 60_000  # wait after the end of a session, for ticks that are still under way
+_AGAIN_MS: Final = (60_000, 120_000, 300_000, 900_000)  # until the next attempt, by OpenD's clock
+_ATTEMPTS: Final = 3  # attempts before a difference is final; a failed attempt is repeated as often as _AGAIN_MS allows
+_POLL_S: Final = 1.0
+_SPACING_S: Final = 0.6  # OpenD allows 60 requests in 30 s, and other clients may use some of them
+_MOST_REQUESTS: Final = 100  # of one attempt
+_TURNOVER_HKD: Final = 1.0  # rounding: sums of decimal fractions may differ by this amount, or
+_TURNOVER_SHARE: Final = 1e-6  # by this share
+
+
+@dataclass(frozen=True, slots=True)
+class DaySums:
+    """The sums of a day file, read in one transaction: volume (shares) and turnover (HKD), by symbol."""
+
+    counts: Mapping[str, SymbolCount]
+    odd_lots: Mapping[str, tuple[int, float]]
+    late: Mapping[str, tuple[int, float]]
+    with_gaps: frozenset[str]  # symbols with an open gap
+    with_rejected: frozenset[str]
+
+    @classmethod
+    def read(cls, path: Path) -> DaySums:
+        """Reads a day file, which can take seconds. Raises StoreError, or its subclass NoDayError."""
+        with DayReader(path) as reader, reader.snapshot():
+            with_gaps, with_rejected = set(), set()
+            for gap in reader.each_gap():  # there may be a million
+                if gap.status == GAP_OPEN:
+                    with_gaps.add(gap.symbol)
+                if gap.cause == CAUSE_REJECTED:
+                    with_rejected.add(gap.symbol)
+            return cls(
+                counts={count.symbol: count for count in reader.symbols()},
+                odd_lots=reader.sums_of_type("ODD_LOT"),
+                late=reader.sums_of_type("LATE"),
+                with_gaps=frozenset(with_gaps),
+                with_rejected=frozenset(with_rejected),
+            )
+
+
+def worth_it(path: Path, session: str) -> bool:
+    """Whether a comparison is useful: the day has ticks, and no earlier run has already compared it completely."""
+    with DayReader(path) as reader:
+        before = reader.reconciliation()
+        done = bool(before) and before[0].session == session and all(row.explained in _SETTLED for row in before)
+        return bool(reader.totals().rows) and not done
+
+
+def compare(
+    session: str, symbols: Sequence[str], ours: DaySums, official: Mapping[str, DayTotals], day: str, at_ms: int
+) -> list[Reconciled]:
+    """One row for each symbol. `day` is the date of the comparison, like `2026-11-20`."""
+    rows = []
+    for symbol in symbols:
+        count, theirs = ours.counts.get(symbol), official.get(symbol)
+        odd, late = ours.odd_lots.get(symbol, (0, 0.0)), ours.late.get(symbol, (0, 0.0))
+        row = Reconciled(
+            session=session,
+            symbol=symbol,
+            at_ms=at_ms,
+            volume=count.volume if count else 0,
+            turnover=count.turnover if count else 0.0,
+            odd_lot_volume=odd[0],
+            odd_lot_turnover=odd[1],
+            late_volume=late[0],
+            late_turnover=late[1],
+            official_volume=theirs.volume if theirs else None,
+            official_turnover=theirs.turnover if theirs else None,
+            explained=NO_ANSWER,
+        )
+        rows.append(row._replace(explained=_explain(row, theirs, ours, day)) if theirs else row)
+    return rows
+
+
+def _explain(row: Reconciled, theirs: DayTotals, ours: DaySums, day: str) -> str:
+    odd, late = (row.odd_lot_volume, row.odd_lot_turnover), (row.late_volume, row.late_turnover)
+    ways = (
+        (MATCH, 0, 0.0),
+        (WITHOUT_ODD_LOTS, *odd),
+        (WITHOUT_LATE, *late),
+        (WITHOUT_BOTH, odd[0] + late[0], odd[1] + late[1]),
+    )
+    same = [(word, row.turnover - turnover) for word, volume, turnover in ways if row.volume - volume == theirs.volume]
+    for word, turnover in same:
+        if abs(turnover - theirs.turnover) <= max(_TURNOVER_HKD, _TURNOVER_SHARE * theirs.turnover):
+            return word
+    if same:
+        return TURNOVER
+    if not row.volume and (theirs.suspended or (theirs.updated and theirs.updated != day)):
+        return NOT_TRADED
+    if theirs.volume > row.volume - odd[0] - late[0]:  # OpenD has more: a tick of ours is missing
+        if row.symbol in ours.with_gaps:
+            return GAP
+        if row.symbol in ours.with_rejected:
+            return REJECTED
+    return UNEXPLAINED
+
+
+async def ask_totals(request: Request, symbols: Sequence[str]) -> dict[str, DayTotals]:
+    """OpenD's totals of `symbols`. A symbol that OpenD refuses is left out and does not affect the others.
+
+    Raises OpenDError when the connection ends or a reply does not arrive.
+    """
+    totals: dict[str, DayTotals] = {}
+    size = messages.SNAPSHOT_MAX
+    waiting = [list(symbols[i : i + size]) for i in range(0, len(symbols), size)][::-1]
+    for number in range(_MOST_REQUESTS):
+        if not waiting:
+            break
+        if number:
+            await asyncio.sleep(_SPACING_S)
+        batch = waiting.pop()
+        body = await request(messages.GET_SECURITY_SNAPSHOT, messages.get_security_snapshot(batch))
+        try:
+            totals.update((each.symbol, each) for each in messages.read_security_snapshot(body))
+        except CollectorError:  # refused, or not readable
+            waiting += halves(batch)
+    return totals
+
+
+class Reconciler:
+    """Compares each session once, also if connections end meanwhile.
+
+    `keep` is called with the day number and the rows to store. `opend` has the market's state and OpenD's clock.
+    """
+
+    def __init__(
+        self,
+        data_root: Path,
+        symbols: Sequence[str],
+        opend: OpenDState,
+        storing: StoringState,
+        keep: Callable[[int, list[Reconciled]], None],
+    ) -> None:
+        self._data_root = data_root
+        self._symbols = symbols
+        self._opend = opend
+        self._storing = storing
+        self._keep = keep
+        self._session: tuple[int, str] | None = None  # the day and name of the session that ended
+        self._due_ms: int | None = None  # time of the next attempt by OpenD's clock; None when there is none
+        self._attempts = 0
+
+    async def run(self, transport: Transport, subscribed: asyncio.Event) -> None:
+        """Makes the attempts that are due, on one connection; never returns. A failure here affects nothing else."""
+        await subscribed.wait()
+        while True:
+            if (session := self.due()) is not None:
+                try:
+                    await self.attempt(transport.request, *session)
+                except Exception as error:  # noqa: BLE001 - the task's boundary: it must not stop collection
+                    self._due_ms = None
+                    log.bug("reconcile_failed", error)
+            await asyncio.sleep(_POLL_S)
+
+    def due(self) -> tuple[int, str] | None:
+        """The day and session to compare now, if any."""
+        opend = self._opend
+        if opend.opend_time_ms is None or opend.market_state is None:
+            return None
+        name = _SESSIONS.get(opend.market_state)
+        session = (market.day_number(opend.opend_time_ms), name) if name else None
+        if session != self._session:
+            self._session, self._attempts = session, 0
+            self._due_ms = opend.opend_time_ms + _LATE_TICKS_MS if session else None
+        if self._due_ms is None or opend.opend_time_ms < self._due_ms or self._storing.writer_trouble:
+            return None
+        return session
+
+    async def attempt(self, request: Request, day: int, session: str) -> None:
+        """Compares every symbol. A failure, or a difference without a reason, causes another attempt later."""
+        self._attempts += 1
+        wait_ms = _AGAIN_MS[self._attempts - 1] if self._attempts <= len(_AGAIN_MS) else None
+        self._due_ms = None if wait_ms is None else (self._opend.opend_time_ms or 0) + wait_ms
+        path = path_of(self._data_root, market.day_name(day))
+        try:
+            if self._attempts == 1 and not await asyncio.to_thread(worth_it, path, session):
+                self._due_ms = None
+                return
+            symbols = [symbol for symbol in self._symbols if symbol not in self._opend.refused]
+            official = await ask_totals(request, symbols)
+            ours = await asyncio.to_thread(DaySums.read, path)
+        except NoDayError:
+            self._due_ms = None  # a day without trading
+            return
+        except _FAILURES as error:
+            log.warning("reconcile_failed", session=session, attempt=self._attempts, reason=error)
+            return
+        at_ms = self._opend.opend_time_ms or 0
+        rows = compare(session, symbols, ours, official, market.day_date(day).isoformat(), at_ms)
+        self._keep(day, rows)
+        _log_result(session, rows)
+        if self._attempts >= _ATTEMPTS or all(row.explained in _SETTLED for row in rows):
+            self._due_ms = None
+
+
+def _log_result(session: str, rows: Sequence[Reconciled]) -> None:
+    differing = [row for row in rows if row.explained not in MATCHING]
+    unexplained = [row for row in differing if row.explained == UNEXPLAINED]
+    worst = max(unexplained or differing, key=lambda row: row.difference, default=None)
+    say = log.warning if unexplained else log.info
+    say(
+        "reconciled",
+        session=session,
+        symbols=len(rows),
+        matching=len(rows) - len(differing),
+        differing=len(differing),
+        unexplained=len(unexplained),
+        worst=f"{worst.symbol}:{worst.difference}:{worst.explained}" if worst else "none",
+    )

@@ -1,0 +1,124 @@
+"""When commits wait for a copy that somebody makes of the day, and when they do not: with an injected clock."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hk_tick_collector.collect.writing.backup_rule import ENDED, LIMIT, LIMIT_S, STILL, STILL_S, TOTAL_S, CopyRule
+
+COPY: Final = "/data/20261120.snapshot.db"
+OTHER: Final = "/data/other.db"
+LOOK_S: Final = 0.5
+
+
+class Watched:
+    """A rule that is asked every half second. `look` says what of each copy is seen: a figure that grows, or not."""
+
+    def __init__(self) -> None:
+        self.rule = CopyRule()
+        self.now_s = 1000.0
+        self.stored = True
+        self.look()
+
+    def look(self, **size: int) -> str:
+        """One look: `copy=` and `other=` are there with this size."""
+        names = {"copy": COPY, "other": OTHER}
+        self.now_s += LOOK_S
+        seen = {names[name]: (value,) for name, value in size.items()}
+        return self.rule.judge(seen, self.now_s, all_stored=self.stored)
+
+    def grow(self, for_s: float, name: str = "copy") -> list[str]:
+        """Looks at a copy that grows all the time; what each look decided."""
+        looks = range(int(for_s / LOOK_S))
+        return [self.look(**{name: int(self.now_s * 100) + look}) for look in looks]
+
+
+def test_commits_wait_from_the_first_look_at_a_new_copy_until_it_is_gone() -> None:
+    """Held as long as it grows, released by the look that does not see it any more."""
+    watched = Watched()
+    assert set(watched.grow(30)) == {COPY}
+    assert watched.look() == ""
+    assert watched.rule.ended == ENDED
+
+
+def test_a_journal_that_a_killed_copy_left_holds_nothing() -> None:
+    """What lies there at the start is not waited for, and what stops growing is not after two seconds."""
+    lying = Watched()
+    lying.rule = CopyRule()
+    assert [lying.look(copy=1) for _ in range(20)] == [""] * 20
+    killed = Watched()
+    assert killed.look(copy=1) == COPY
+    waited = [killed.look(copy=1) for _ in range(20)]
+    assert waited.count(COPY) * LOOK_S <= STILL_S
+    assert killed.rule.ended == STILL
+    assert waited[-1] == killed.rule.unfinished == ""
+    assert killed.look(copy=2) == COPY, "a copy that goes on is waited for again"
+
+
+def test_a_copy_that_is_under_way_at_the_start_is_seen_by_its_growth() -> None:
+    """A collector that starts beside a copy waits from its second look on."""
+    watched = Watched()
+    watched.rule = CopyRule()
+    assert watched.grow(2) == ["", COPY, COPY, COPY]
+
+
+def test_a_copy_without_end_is_waited_for_once() -> None:
+    """After the limit commits go on for good, until that copy has ended; then another one is waited for."""
+    watched = Watched()
+    held = watched.grow(10 * LIMIT_S)
+    assert held.count(COPY) * LOOK_S == LIMIT_S
+    assert held[-1] == ""
+    assert watched.rule.ended == LIMIT
+    assert watched.rule.unfinished == COPY
+    watched.look()
+    assert watched.rule.unfinished == ""
+    assert watched.look(copy=1) == COPY
+
+
+def test_after_the_limit_everything_is_stored_before_commits_wait_again() -> None:
+    """Another copy, right after one that took too long, finds commits going on while ticks wait in the spool."""
+    watched = Watched()
+    watched.stored = False
+    watched.grow(LIMIT_S + 1)
+    watched.look()
+    assert set(watched.grow(10, "other")) == {""}
+    assert watched.rule.unfinished == OTHER
+    watched.stored = True
+    assert watched.grow(1, "other")[-1] == OTHER
+
+
+def test_two_copies_in_turn_are_both_waited_for() -> None:
+    """The second one begins before what waited for the first is stored."""
+    watched = Watched()
+    watched.stored = False
+    assert set(watched.grow(40)) == {COPY}
+    watched.look()
+    assert set(watched.grow(40, "other")) == {OTHER}
+
+
+def test_two_copies_at_once_share_one_wait() -> None:
+    """Commits wait until both are done, and no longer than for one."""
+    watched = Watched()
+    assert watched.look(copy=1, other=1) == COPY
+    assert watched.look(copy=2, other=2) == COPY
+    assert watched.look(other=3) == OTHER
+    assert watched.look() == ""
+
+
+def test_copy_after_copy_cannot_keep_ticks_out_of_the_file_for_good() -> None:
+    """Whoever begins one copy after the other is waited for three minutes in all, then everything is stored first."""
+    watched = Watched()
+    watched.stored = False
+    held = 0
+    for turn in range(100):
+        held += sum(map(bool, watched.grow(20, "copy" if turn % 2 else "other")))
+        watched.look()
+    assert TOTAL_S <= held * LOOK_S <= TOTAL_S + LOOK_S
+
+
+def test_touching_a_file_without_end_costs_no_more_than_a_copy() -> None:
+    """A file that changes every second and is made anew each time has the same limits."""
+    watched = Watched()
+    watched.stored = False
+    held = sum(bool(watched.look(copy=look)) for look in range(int(10 * LIMIT_S / LOOK_S)))
+    assert held * LOOK_S == LIMIT_S
