@@ -51,12 +51,10 @@ class DayReader(DayConnection):
         """
         where, values = _of_symbols(symbols)
         order = f"ORDER BY {odd_first('ticks', TICK_COLUMNS)}, ts_ms, symbol, seq"
-        if last is None:
-            return self._ticks(f"{where} {order}", values)
-        columns = ", ".join(TICK_COLUMNS)
-        latest = f"SELECT {columns} FROM ticks {where} ORDER BY ts_ms DESC, symbol DESC, seq DESC LIMIT ?"  # noqa: S608 - our own names
-        rows = self._rows(f"SELECT {columns} FROM ({latest}) {order}", (*values, last), scans=True)  # noqa: S608 - our own names
-        return map(Tick._make, checked(rows, self.path, "ticks", TICK_COLUMNS))
+        if last is not None:
+            latest = f"SELECT symbol, seq FROM ticks {where} ORDER BY ts_ms DESC, symbol DESC, seq DESC LIMIT ?"  # noqa: S608 - our own names
+            where, values = f"WHERE (symbol, seq) IN ({latest})", (*values, last)
+        return self._ticks(f"{where} {order}", values)
 
     def ticks_by_key(self) -> Iterator[Tick]:
         """The ticks of the day in the order of (symbol, seq), which is their order in the file."""
