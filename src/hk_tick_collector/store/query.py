@@ -52,8 +52,8 @@ class DayReader(DayConnection):
         where, values = _of_symbols(symbols)
         order = f"ORDER BY {odd_first('ticks', TICK_COLUMNS)}, ts_ms, symbol, seq"
         if last is not None:
-            latest = f"SELECT symbol, seq FROM ticks {where} ORDER BY ts_ms DESC, symbol DESC, seq DESC LIMIT ?"  # noqa: S608 - our own names
-            where, values = f"WHERE (symbol, seq) IN ({latest})", (*values, last)
+            latest = f"SELECT symbol, seq FROM ticks {where} ORDER BY ts_ms DESC, symbol DESC, seq DESC LIMIT {last:d}"  # noqa: S608 - our own names
+            where = f"WHERE (symbol, seq) IN ({latest})"
         return self._ticks(f"{where} {order}", values)
 
     def ticks_by_key(self) -> Iterator[Tick]:
@@ -255,9 +255,8 @@ class DayReader(DayConnection):
                  FROM symbols"""
         found = Totals._make(next(self._rows(sql)))
         demand_figures(self.path, "symbols and gaps", found)
-        return found._replace(
-            turnover=min(max(found.turnover, -float_info.max), float_info.max)
-        )  # JSON has no infinity
+        turnover = min(max(found.turnover, -float_info.max), float_info.max)  # JSON has no infinity
+        return found._replace(turnover=turnover)
 
     def page_bytes(self) -> int:
         """The size of a page in bytes."""
