@@ -68,7 +68,7 @@ class Repeated:
         self._held_back = 0
 
     def allow(self, now_s: float) -> int | None:
-        """Whether the caller may log now; `now_s` is any monotonic clock in seconds."""
+        """The number of suppressed lines if the caller may log now, else None. `now_s` is a monotonic clock (s)."""
         if now_s < self._next_s:
             self._held_back += 1
             return None
@@ -91,7 +91,7 @@ class Rationed:
         self._held_back = 0
 
     def allow(self, now_s: float) -> int | None:
-        """Whether the caller may log now; `now_s` is any monotonic clock in seconds."""
+        """The number of suppressed lines if the caller may log now, else None. `now_s` is a monotonic clock (s)."""
         if now_s >= self._next_s:
             self._left, self._next_s = self._lines, now_s + self._interval_s
         if not self._left:

@@ -96,7 +96,7 @@ class Reconciled(NamedTuple):
     """Our totals of one symbol and day compared with OpenD's totals: a row of `reconciliation`.
 
     The official figures are None where OpenD gave none. `explained` is a word from below or from
-    `collect.connection.reconcile`.
+    `collect.connection.compare_totals`.
     """
 
     session: str  # lunch, close

@@ -48,17 +48,17 @@ def test_a_trading_day_has_its_file_from_its_first_second(
     """By OpenD's clock and calendar; by the weekday where it has named no day."""
     opend = OpenDState(connected=True, opend_time_ms=at(day), calendar=calendar)
     turn = turn_of(opend, writer)
-    turn.look()
+    turn.check()
     assert (writer.open_day, turn.expects_today) == (day if opened else None, opened)
 
 
 def test_the_wish_is_told_once_a_day(writer: Any) -> None:
     """The writer takes it, and is not asked again."""
     turn = turn_of(OpenDState(), writer)
-    turn.look()
+    turn.check()
     assert writer.open_day == FRIDAY
     writer.open_day = None
-    turn.look()
+    turn.check()
     assert writer.open_day is None
 
 
@@ -66,11 +66,11 @@ def test_nothing_is_sealed_before_every_symbol_was_looked_at(writer: Any) -> Non
     """What an earlier day still lacks may be in OpenD's window; and OpenD must have told its clock."""
     opend = OpenDState(connected=True, opend_time_ms=at(FRIDAY))
     turn = turn_of(opend, writer)
-    turn.look()
+    turn.check()
     assert writer.seal_before is None
     opend.all_checked = True
-    turn.look()
+    turn.check()
     assert writer.seal_before == market.finished_before(at(FRIDAY), at(FRIDAY))
     opend.connected = False
-    turn.look()
+    turn.check()
     assert writer.seal_before is None

@@ -328,6 +328,6 @@ def test_a_path_that_is_no_utf8_is_an_error_with_a_name(tmp_path: Path) -> None:
     """The settings refuse it first; nothing is made, and no traceback comes of it."""
     directory = tmp_path / os.fsdecode(b"\xb8\xdb")
     directory.mkdir()
-    with pytest.raises(StoreError, match="no UTF-8 name"):
+    with pytest.raises(StoreError, match="not a UTF-8 name"):
         DayFile(directory / "20261120.db", "20261120", "run", 0, "test", StoreOptions())
     assert list(directory.iterdir()) == []

@@ -95,7 +95,7 @@ def assemble(options: ServiceOptions) -> Assembly:
     gaps = GapLog(tracker, plan, current_writer, now_ms)
     live = LiveState(options, stats, opend, queue, day_turn, gaps, current_writer)
     lines = HealthLines(options, stats, opend, queue, live)
-    duties = (current_writer.demand_alive, day_turn.look, recount.look, lambda: recovery.look(now_ms()))
+    duties = (current_writer.demand_alive, day_turn.check, recount.check, lambda: recovery.check(now_ms()))
     heartbeat = Heartbeat(options, live, lines, gaps, opend, notifier, duties)
     alerter = Alerter(options.destinations, options.limits, options.data_root, options.instance, now_ms, options.lang)
     heartbeat.listeners.append(alerter.look)

@@ -31,7 +31,7 @@ class DayTurn:
         """Whether today has, or should have, a file."""
         return self._today is not None and self._opened_day == self._today
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Checks for a new day. Call it once a second."""
         moment_ms = self._opend.opend_time_ms if self._opend.connected and self._opend.opend_time_ms else now_ms()
         today = self._today = market.day_number(moment_ms)

@@ -21,7 +21,7 @@ _LEAST_BYTES: Final = 112 << 20  # needed to start, mostly for the stacks of thr
 _ROOM_BYTES: Final = 128 << 20  # needed by the service after its start, mostly for stacks and arenas of threads
 
 
-def demand_room() -> None:
+def require_memory() -> None:
     """Raises StoreError when the memory limit is too low to start. Call it before the first thread is started, because
     the process could die there without any message.
 
@@ -32,7 +32,7 @@ def demand_room() -> None:
         return
     with suppress(AttributeError, OSError):  # a C library other than glibc does not have it
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
-    if not _is_room_for(_LEAST_BYTES):
+    if not _can_allocate(_LEAST_BYTES):
         raise StoreError(
             f"the memory limit of {limit >> 20} MB (RLIMIT_AS, ulimit -v) is too low to start",
             hint="ulimit -v unlimited, or raise LimitAS= of the unit",
@@ -52,7 +52,7 @@ class MemoryGuard:
             self._limited = (
                 resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
             )  # set by another process
-        return self._limited and not _is_room_for(_PROBE_BYTES)
+        return self._limited and not _can_allocate(_PROBE_BYTES)
 
     def release(self) -> None:
         """Frees the reserve, so that there is memory for the stop."""
@@ -63,12 +63,12 @@ class MemoryGuard:
     @staticmethod
     def _take_reserve() -> mmap.mmap | None:
         for size in _RESERVE_BYTES:
-            if _is_room_for(size + _ROOM_BYTES):
+            if _can_allocate(size + _ROOM_BYTES):
                 return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         return None
 
 
-def _is_room_for(size: int) -> bool:
+def _can_allocate(size: int) -> bool:
     try:
         mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
     except (OSError, MemoryError):

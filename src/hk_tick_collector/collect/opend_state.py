@@ -27,7 +27,7 @@ class OpenDState:
     program: str = ""  # OpenD's own state, "ready" when it can serve, empty when unknown
     program_detail: str = ""
     quote_logged_in: bool = False
-    state_told: bool = False  # OpenD reported its state recently
+    state_known: bool = False  # OpenD reported its state recently
     market_state: int | None = None  # the last reported QotMarketState
     opend_time_ms: int | None = None  # OpenD's clock in its last answer
     trouble: dict[str, str] = field(

@@ -22,7 +22,7 @@ from hk_tick_collector.store.collector_lock import OwnerLock, spool_owned
 from hk_tick_collector.store.rights import refused
 
 from .assembly import assemble
-from .memory_limit import demand_room
+from .memory_limit import require_memory
 from .restart_history import EarlierRuns
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ async def serve(options: ServiceOptions) -> int:
     Raises OwnedError when another collector uses DATA_ROOT or SPOOL_DIR, and StoreError when the day cannot be stored
     or the memory limit is too low.
     """
-    demand_room()
+    require_memory()
     log.in_background()
     os.umask(_UMASK)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
@@ -170,7 +170,7 @@ async def _until_stopped(stop: asyncio.Event, *parts: asyncio.Task[None]) -> boo
         if isinstance(error, CollectorError):
             log.error("stopping", cause=error, **({"hint": error.hint} if error.hint else {}))
         elif isinstance(error, MemoryError):
-            log.error("stopping", cause="no memory is left")
+            log.error("stopping", cause="out of memory")
         else:
             log.bug("bug", error)
     return bool(failed)

@@ -30,7 +30,7 @@ from hk_tick_collector.model import GAP_OPEN, UNSTORED_CAUSES, Gap, Reconciled, 
 
 from . import schema
 from .disk import sync_directory
-from .faults import system_error_told
+from .faults import with_system_error
 from .inserting import insert
 from .opening import open_for_writing
 from .predecessor_rows import write_beside
@@ -153,7 +153,7 @@ class DayFile:
         self._cookie: int | None = None  # of the schema at its last check
         self._mended: list[str] = []  # undone schema changes, not yet returned
         try:
-            with system_error_told(self._db, path), named_changes(self._db, path.name):
+            with with_system_error(self._db, path), named_changes(self._db, path.name):
                 self._db.pragma("synchronous", options.synchronous)
                 self._refuse_sealed()  # before anything of it changes
                 _migrate(self._db)  # before WAL mode, so that the main file already has our application_id
@@ -173,7 +173,7 @@ class DayFile:
         open the file again and compare `ledger.commits`.
         """
         self.attempted = None
-        with system_error_told(self._db, self.path), named_changes(self._db, self.path.name):
+        with with_system_error(self._db, self.path), named_changes(self._db, self.path.name):
             return self._write(batch, now_ms)
 
     def _write(self, batch: Batch, now_ms: int) -> Written:
@@ -398,7 +398,7 @@ def seal(path: Path, now_ms: int, options: StoreOptions, *, checked: bool = Fals
     db = _open(path, options, check=False)  # the full check follows
     refuse_foreign_triggers(db, path.name)
     try:
-        with system_error_told(db, path), named_changes(db, path.name):
+        with with_system_error(db, path), named_changes(db, path.name):
             _seal(db, path, now_ms, checked=checked)
         plain = _make_plain(db)
     except (apsw.BusyError, apsw.LockedError):
@@ -479,7 +479,7 @@ def _build(path: Path, options: StoreOptions) -> None:
         draft.with_name(draft.name + suffix).unlink(missing_ok=True)
     db = _open(draft, options)
     try:
-        with system_error_told(db, draft):
+        with with_system_error(db, draft):
             db.pragma("synchronous", options.synchronous)
             _migrate(db)
     finally:

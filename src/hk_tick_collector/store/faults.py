@@ -75,7 +75,7 @@ _WRITE_ERRORS: Final = frozenset(
 
 
 # System errors that are more specific than SQLite's error, which is "I/O error" or "unable to open" for all of them.
-_TELLING: Final = frozenset(
+_SPECIFIC: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 )
 
@@ -92,7 +92,7 @@ def lack_of_room(directory: Path) -> str:
 
 
 @contextmanager
-def system_error_told(db: apsw.Connection, path: Path) -> Iterator[None]:
+def with_system_error(db: apsw.Connection, path: Path) -> Iterator[None]:
     """Adds the system's error to SQLite errors as their cause. A full file system has priority over other causes."""
     try:
         yield
@@ -101,7 +101,7 @@ def system_error_told(db: apsw.Connection, path: Path) -> Iterator[None]:
             number = db.system_errno
             if lack := lack_of_room(path.parent):
                 raise error from OSError(errno.ENOSPC, f"{lack} is left in {path.parent}")
-            if number in _TELLING:
+            if number in _SPECIFIC:
                 raise error from OSError(number, os.strerror(number))
         raise
 

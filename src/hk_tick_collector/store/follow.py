@@ -70,7 +70,7 @@ class Follower:
         return new
 
     def _late_of(self, reader: DayReader, symbol: SymbolCount) -> list[int]:
-        """The sequences that the file has and we do not, none above the highest known one."""
+        """The sequences of late ticks: in the file, not known, and below the highest known one."""
         known = self._known[symbol.symbol]
         gone = self._gone.get(symbol.symbol, 0)
         if len(known) > _RECENT_TICKS:

@@ -166,7 +166,7 @@ def _fill(source: Source, draft: Path, result: Imported, now_ms: int, version: s
         file.abandon()
         raise
     if not plain:
-        raise StoreError(f"another process has {draft} open", hint=f"sudo fuser -v {draft} names it; try again")
+        raise StoreError(f"another process has {draft} open", hint=f"sudo fuser -v {draft}")
     return result
 
 
@@ -343,7 +343,7 @@ def _alone(data_root: Path, target: Path, *, there: bool) -> Iterator[None]:
         with _named_errors(data_root):
             plain = make_plain(target, StoreOptions())
         if not plain:
-            raise StoreError(f"another process has {target} open", hint=f"sudo fuser -v {target} names it; try again")
+            raise StoreError(f"another process has {target} open", hint=f"sudo fuser -v {target}")
         yield
     finally:
         lock.release()

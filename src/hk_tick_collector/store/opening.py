@@ -17,7 +17,7 @@ import apsw
 from hk_tick_collector.errors import DamagedFileError, ForeignFileError, SealedDayError, StoreError
 
 from . import schema
-from .faults import lack_of_room, system_error_told
+from .faults import lack_of_room, with_system_error
 from .foreign import aside_name, demand_files_beside, foreign_file, move_command, no_file_here, not_sqlite
 from .rights import refused
 from .schema_check import named_changes
@@ -61,14 +61,14 @@ def open_for_writing(path: Path, busy_timeout_ms: int, vfs: str | None, *, check
     try:
         db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
     except apsw.CantOpenError:
-        _tell_why_nothing_opens(path.parent)
+        _raise_why_nothing_opens(path.parent)
         raise
     try:
         # No checkpoint at closing: a refused file keeps its WAL, and nothing is written to a failing disk.
         db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         db.limit(apsw.SQLITE_LIMIT_LENGTH, _MOST_BYTES)
         db.set_busy_timeout(min(busy_timeout_ms, _LONGEST_BUSY_MS))
-        with system_error_told(db, path):
+        with with_system_error(db, path):
             if size:
                 _refuse(db, path, check=check, has_wal=wal_size > 0)
             _demand_writable(db, path)
@@ -120,7 +120,7 @@ def _sync_again(db: apsw.Connection, wal: Path, vfs: str | None) -> None:
         db.execute("ROLLBACK")
 
 
-def _tell_why_nothing_opens(directory: Path) -> None:
+def _raise_why_nothing_opens(directory: Path) -> None:
     """Raises the reason why a file in the directory cannot be opened, which SQLite does not report."""
     if lack := lack_of_room(directory):
         cause = OSError(errno.ENOSPC, f"{lack} is left")

@@ -369,7 +369,7 @@ def named_errors(path: Path) -> Iterator[None]:
             f"{path} does not have the tables of a predecessor's file ({error})", hint=move_command(path)
         ) from error
     except (apsw.BusyError, apsw.LockedError) as error:
-        raise StoreError(f"{path} stays locked", hint=f"sudo fuser -v {path} names who holds it") from error
+        raise StoreError(f"{path} stays locked", hint=f"sudo fuser -v {path}") from error
     except StoreError:
         raise
     except DISK_ERRORS as error:

@@ -203,7 +203,7 @@ def _copy(reader: DayReader, draft: Path, fd: int, keep_free_bytes: int, progres
 
 
 def _demand_room(directory: Path, needed_bytes: int, keep_free_bytes: int) -> None:
-    hint = "name another disk with --to, or free space: hk-tick-collector report tells what may go"
+    hint = "name another disk with --to, or free space: hk-tick-collector report lists what may be deleted"
     demand_room(directory, needed_bytes + (_SPARE_BYTES if needed_bytes else 0), keep_free_bytes, hint)
 
 

@@ -132,7 +132,7 @@ def test_a_late_answer_says_nothing_of_the_clock(tmp_path: Path) -> None:
             patch.setattr("hk_tick_collector.collect.connection.session._ROUND_TRIP_MOST_S", LATE_S / 2)
             opend = OpenD({messages.GET_GLOBAL_STATE: LATE})
             async with Service(opend, tmp_path, waits=waits).up() as service:
-                await service.until(lambda: service.state.state_told)
+                await service.until(lambda: service.state.state_known)
                 assert service.state.opend_time_ms == TRADED_S * 1000
                 assert service.stats.drift_s is None
                 opend.wrong.clear()
@@ -148,9 +148,9 @@ def test_a_state_that_is_old_is_no_longer_known(tmp_path: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("hk_tick_collector.collect.connection.session.STATE_STALE_S", 0.3)
             async with Service(OpenD(), tmp_path).up() as service:
-                await service.until(lambda: service.state.state_told)
+                await service.until(lambda: service.state.state_known)
                 service.opend.wrong[messages.GET_GLOBAL_STATE] = MUTE
-                await service.until(lambda: not service.state.state_told)
+                await service.until(lambda: not service.state.state_known)
                 assert (service.state.program, service.state.opend_time_ms) == ("", None)
                 await service.until_ticks(5)
                 service.assert_nothing_lost()

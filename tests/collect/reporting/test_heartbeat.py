@@ -38,7 +38,7 @@ class Rig:
             options,
             SimpleNamespace(take=lambda state: live_state(state=state)),
             lines,
-            SimpleNamespace(tell=lambda: None),
+            SimpleNamespace(log_due=lambda: None),
             self.opend,
             notifier,
             duties,

@@ -26,11 +26,11 @@ def test_days_begun_afresh_and_days_that_lost_rows_are_counted_anew(journal: Jou
         return True
 
     recount = RecountDays(storing, SimpleNamespace(fresh_days=fresh), rebuild, lambda: [DAY, DAY + 1], list)  # type: ignore[arg-type]
-    recount.look()
+    recount.check()
     assert (asked, len(journal.events("day_begun_afresh"))) == ([DAY], 1)
     storing.lost_rows += 5
-    recount.look()
-    recount.look()
+    recount.check()
+    recount.check()
     assert (asked, len(journal.events("day_recounted"))) == ([DAY, DAY, DAY + 1], 2)
 
 
@@ -44,10 +44,10 @@ def test_a_day_that_cannot_be_read_waits_and_holds_back_no_other(journal: Journa
         return True
 
     recount = RecountDays(storing, SimpleNamespace(fresh_days=deque()), rebuild, lambda: [DAY, DAY + 1], list)  # type: ignore[arg-type]
-    recount.look()
+    recount.check()
     assert [event.fields["day"] for event in journal.events("day_not_rebuilt")] == ["20261120"]
     broken[0] = False
-    recount.look()
+    recount.check()
     assert [event.fields.get("day", "") or event.name for event in journal.events("day_recounted")]
     assert len(journal.events("day_recounted")) == 2
 
@@ -68,7 +68,7 @@ def test_a_day_that_was_unreadable_is_tried_every_second_and_told_once_it_was_re
     fresh = SimpleNamespace(fresh_days=deque())
     recount = RecountDays(StoringState(), fresh, rebuild, list, lambda: unread)  # type: ignore[arg-type]
     for _ in range(6):
-        recount.look()
+        recount.check()
     assert unread == []
     assert {event.fields["day"] for event in journal.events("day_resumed")} == {"20261120", "20261121"}
     assert not journal.events("day_not_rebuilt")
@@ -83,6 +83,6 @@ def test_a_day_that_must_wait_holds_back_no_other(journal: Journal) -> None:
         lambda: [DAY, DAY + 1],
         list,
     )
-    recount.look()
-    recount.look()
+    recount.check()
+    recount.check()
     assert [event.fields["day"] for event in journal.events("day_recounted")] == ["20261121"]

@@ -31,9 +31,9 @@ def test_a_writer_that_waits_for_a_copy_is_no_stall(
     rig.put([tick("HK.00700", 1)])
     wait_until(lambda: rig.queue.oldest_age_s() > 2 * STALL_S, "a tick that waits")
     rig.queue.storing.copy_held = True
-    recovery.look(NOW_MS)
+    recovery.check(NOW_MS)
     assert not journal.events("WATCHDOG")
     rig.queue.storing.copy_held = False
     rig.opend.received += 1
-    recovery.look(NOW_MS)
+    recovery.check(NOW_MS)
     assert "WATCHDOG persistent_stall" in journal.getvalue()

@@ -74,7 +74,7 @@ class Feed:
         self._stats = stats
         self._random = random.Random()  # noqa: S311 - jitter
         self._failures = log.Repeated(_LOG_EVERY_S)
-        self._told: set[str] = set()  # logged reasons why connections ended, since the last useful one
+        self._logged_reasons: set[str] = set()  # logged reasons why connections ended, since the last useful one
         self._skips = log.Repeated(_LOG_EVERY_S)
         stats.symbols = len(options.symbols)
 
@@ -91,7 +91,7 @@ class Feed:
                 delay_s = options.reconnect_min_delay_s
                 self._useless = 0
                 self._failures = log.Repeated(_LOG_EVERY_S)
-                self._told.clear()
+                self._logged_reasons.clear()
             elif was_up:
                 self._useless += 1
             self._note_down(error, was_up=was_up)
@@ -191,11 +191,11 @@ class Feed:
         opend.subscribed = 0
         held_back = self._failures.allow(time.monotonic())
         told = was_up and self._useless <= _USELESS_TOLD
-        if told or reason not in self._told or held_back is not None:
+        if told or reason not in self._logged_reasons or held_back is not None:
             hint = {"hint": error.hint} if error.hint else {}
             log.warning("futu_disconnected", reason=reason, repeats=held_back or 0, **hint)
-        if len(self._told) < _REASONS_KEPT:
-            self._told.add(reason)
+        if len(self._logged_reasons) < _REASONS_KEPT:
+            self._logged_reasons.add(reason)
         if was_up:
             stats.link_breaks += 1
             stats.link_break_ms, stats.link_break_reason = now_ms, reason

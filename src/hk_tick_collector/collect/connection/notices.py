@@ -22,30 +22,30 @@ _AT_ONCE: Final = 5  # log lines of one kind in each interval; further notices a
 _EVERY_S: Final = 60.0
 _KINDS: Final = 30  # most kinds that are logged separately and kept as trouble; OpenD has about twenty
 _OTHERS: Final = "others"
-_LOOK_EVERY_S: Final = 1.0
+_CHECK_EVERY_S: Final = 1.0
 
 
 class Notices:
     """Handles notices for as long as the service runs. Use it only on the event loop.
 
-    `interrupt` is called when a notice says that OpenD may miss ticks, `look` when one says that this has ended.
+    `interrupt` is called when a notice says that OpenD may miss ticks, `check` when one says that this has ended.
     """
 
     def __init__(
         self,
         opend: OpenDState,
         interrupt: Callable[[str], None],
-        look: Callable[[], None],
+        check: Callable[[], None],
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._opend = opend
         self._interrupt = interrupt
-        self._look = look
+        self._check = check
         self._now_s = now_s
         self._kinds: dict[str, log.Rationed] = {}  # kind → its limit of log lines
-        self._interrupted = False  # `interrupt` was called, and `look` not since then
-        self._look_at_s = float("-inf")  # earliest time of the next call of `look`
-        self._looking: asyncio.TimerHandle | None = None
+        self._interrupted = False  # `interrupt` was called, and `check` not since then
+        self._check_at_s = float("-inf")  # earliest time of the next call of `check`
+        self._check_timer: asyncio.TimerHandle | None = None
 
     def note(self, notice: messages.Notice) -> None:
         """Handles one notice."""
@@ -69,9 +69,9 @@ class Notices:
 
     def end(self) -> None:
         """The connection has ended. On the next one every symbol is checked anyway."""
-        if self._looking is not None:
-            self._looking.cancel()
-            self._looking = None
+        if self._check_timer is not None:
+            self._check_timer.cancel()
+            self._check_timer = None
         self._interrupted = False
 
     def log_due(self) -> None:
@@ -99,17 +99,17 @@ class Notices:
         for kind in over:
             del trouble[kind]
             self._opend.trouble_since_ms.pop(kind, None)
-        if over and not trouble and self._looking is None:
-            wait_s = self._look_at_s - self._now_s()
+        if over and not trouble and self._check_timer is None:
+            wait_s = self._check_at_s - self._now_s()
             if wait_s > 0:  # the last check was a moment ago
-                self._looking = asyncio.get_running_loop().call_later(wait_s, self._look_now)
+                self._check_timer = asyncio.get_running_loop().call_later(wait_s, self._check_now)
             else:
-                self._look_now()
+                self._check_now()
 
-    def _look_now(self) -> None:
-        self._looking = None
+    def _check_now(self) -> None:
+        self._check_timer = None
         if self._opend.trouble:
             return  # there is new trouble meanwhile, and OpenD will report its end too
         self._interrupted = False
-        self._look_at_s = self._now_s() + _LOOK_EVERY_S
-        self._look()
+        self._check_at_s = self._now_s() + _CHECK_EVERY_S
+        self._check()

@@ -37,7 +37,7 @@ class _Kind:
     """The state of one kind of request."""
 
     failures: int = 0  # since the last answer
-    told: bool = False  # the failure was logged
+    is_logged: bool = False  # the failure was logged
     answered_s: float | None = None  # time of the last answer, monotonic
     lines: log.Repeated = field(default_factory=lambda: log.Repeated(_LOG_EVERY_S))
 
@@ -75,15 +75,15 @@ class Questions:
         self._stats.questions_failed[kind] = reason
         held_back = state.lines.allow(self._now_s())
         if held_back is not None:
-            state.told = True
+            state.is_logged = True
             log.warning("question_failed", kind=kind, reason=reason, failures=state.failures, repeats=held_back)
 
     def answered(self, kind: str) -> None:
         """OpenD answered a request of this kind. Logged if failures were logged before."""
         state = self._kinds.setdefault(kind, _Kind())
-        if state.told:
+        if state.is_logged:
             log.info("question_answered", kind=kind, failures=state.failures)
-        state.failures, state.told, state.answered_s = 0, False, self._now_s()
+        state.failures, state.is_logged, state.answered_s = 0, False, self._now_s()
         self._stats.questions_failed.pop(kind, None)
 
     def silent_s(self, kind: str) -> float:

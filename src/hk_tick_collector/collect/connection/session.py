@@ -63,7 +63,7 @@ class Session:
         self._state_asked = asyncio.Event()  # the first state request was answered, or failed
         self._may_subscribe = asyncio.Event()  # cleared while OpenD reports that it cannot serve
         self._tried = asyncio.Event()  # every symbol was requested once
-        self._told = False  # OpenD has reported its state on this connection
+        self._has_state = False  # OpenD has reported its state on this connection
         self._recalled = False
         self._log = SubscribingLog(len(options.symbols), opend)
         self._pace = Pace()
@@ -107,7 +107,7 @@ class Session:
         after_ms = time.time() * 1000
         if state.market_hk != opend.market_state:
             log.info("market_state", state=market.state_name(state.market_hk))
-        self._told = opend.state_told = True
+        self._has_state = opend.state_known = True
         opend.market_state = state.market_hk
         opend.quote_logged_in = state.quote_logged_in
         opend.program, opend.program_detail = state.program, state.program_detail
@@ -123,7 +123,7 @@ class Session:
     def _forget_state(self) -> None:
         """OpenD's state is too old. The last market state is kept: silent symbols are only checked while it trades."""
         stats, opend = self._stats, self._opend
-        opend.state_told = opend.quote_logged_in = False
+        opend.state_known = opend.quote_logged_in = False
         opend.program = opend.program_detail = ""
         opend.opend_time_ms = stats.drift_s = None
 
@@ -144,7 +144,7 @@ class Session:
             pass  # subscribe without knowing OpenD's state: ticks are more important
         else:
             await self._may_subscribe.wait()
-        if self._told:
+        if self._has_state:
             await self._recall()
         missing, wait_s = list(self._symbols), self._waits.subscribe_again_s
         while True:

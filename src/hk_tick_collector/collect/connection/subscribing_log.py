@@ -22,17 +22,17 @@ class SubscribingLog:
     def __init__(self, symbols: int, opend: OpenDState) -> None:
         self._symbols = symbols
         self._opend = opend
-        self._told: set[str] = set()  # refused symbols logged since `begin`
+        self._logged: set[str] = set()  # refused symbols logged since `begin`
         self._progress = log.Repeated(_PROGRESS_EVERY_S)
 
     def begin(self) -> None:
         """Symbols are requested again: those that are refused again are logged again."""
-        self._told.clear()
+        self._logged.clear()
 
     def refused(self, refused: dict[str, str]) -> None:
         """Logs refused symbols (→ OpenD's text), each once."""
-        fresh = {symbol: words for symbol, words in refused.items() if symbol not in self._told}
-        self._told.update(fresh)
+        fresh = {symbol: words for symbol, words in refused.items() if symbol not in self._logged}
+        self._logged.update(fresh)
         _log_refused(fresh)
 
     def progress(self) -> None:

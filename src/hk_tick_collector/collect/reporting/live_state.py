@@ -175,7 +175,7 @@ class LiveState:
         self._counted.append(self._counts())
         self._disk_waits_ms.append(stats.disk_wait_ms)
         self._note_trading()
-        self.latest = status = self._told(state)
+        self.latest = status = self._status(state)
         return status
 
     def pop_commits(self) -> list[Commit]:
@@ -190,14 +190,14 @@ class LiveState:
 
     def _trading(self) -> bool:
         state = self._opend.market_state
-        return self._opend.connected and self._opend.state_told and state is not None and market.is_trading(state)
+        return self._opend.connected and self._opend.state_known and state is not None and market.is_trading(state)
 
     def _note_trading(self) -> None:
         state = self._opend.market_state if self._trading() else None
         if state != self._trading_state:
             self._trading_state = state
             self._trading_since_ms = None if state is None else now_ms()
-        told = self._opend.market_state if self._opend.state_told else None
+        told = self._opend.market_state if self._opend.state_known else None
         if told is not None and not market.is_continuous(told):
             self._ticks_expected_since_ms = None
         elif self._ticks_expected_since_ms is None:
@@ -205,7 +205,7 @@ class LiveState:
 
     def market_state(self) -> str:
         """The name of the market's state; `unknown` if OpenD has not reported it recently."""
-        state = self._opend.market_state if self._opend.state_told else None
+        state = self._opend.market_state if self._opend.state_known else None
         return "unknown" if state is None else market.state_name(state)
 
     def _day_kind(self) -> str:
@@ -215,7 +215,7 @@ class LiveState:
             return ""
         return calendar.get(market.day_name(market.day_number(moment_ms)), "holiday")
 
-    def _told(self, state: str) -> LiveStatus:
+    def _status(self, state: str) -> LiveStatus:
         options, stats, queue = self._options, self._stats, self._queue
         write_ms = [commit.write_ms for commit in self._recent]
         stopped = self._stopped_lately()

@@ -91,7 +91,7 @@ class CopyWait:
         self._since_s = 0.0
         self._waits = False  # commits wait
         self._path = ""  # of the copy in progress
-        self._told = False  # the current wait was logged
+        self._is_logged = False  # the current wait was logged
 
     def lasts(self) -> bool:
         """Whether commits must wait for a copy."""
@@ -126,16 +126,16 @@ class CopyWait:
         """Commits wait. This is logged once ticks have waited long enough to be spooled."""
         if not self._waits:
             self._waits = self._queue.storing.copy_held = True
-            self._since_s, self._told = now_s, False
-        if not self._told and now_s - self._since_s >= _IN_MEMORY_S:
-            self._told = True
+            self._since_s, self._is_logged = now_s, False
+        if not self._is_logged and now_s - self._since_s >= _IN_MEMORY_S:
+            self._is_logged = True
             log.info("commits_held", copy=path, queue_rows=self._queue.rows)
 
     def _end(self, why: str, now_s: float) -> None:
         if not self._waits:
             return
         self._waits = self._queue.storing.copy_held = False
-        if self._told:
+        if self._is_logged:
             say = log.warning if why in (LIMIT, _NO_SPOOL) else log.info
             say("commits_resumed", why=why, held_s=round(now_s - self._since_s, 1), queue_rows=self._queue.rows)
 

@@ -63,7 +63,7 @@ class OpenDays:
         self.on_fresh = on_fresh
         self._files: dict[int, DayFile] = {}  # in order of last use
         self._used_ms: dict[int, int] = {}  # of open files, and of closed ones that are not plain files yet
-        self._told_open: set[int] = set()  # days logged as opened, and not as closed
+        self._logged_open: set[int] = set()  # days logged as opened, and not as closed
         self.sealing = Sealing(self, stats, options.data_root, clock.now_ms)
 
     def __contains__(self, day: int) -> bool:
@@ -111,8 +111,8 @@ class OpenDays:
             self._files[day] = file
             self.known.setdefault(day, file.ledger)
             self.touch(day)
-            say = log.debug if day in self._told_open else log.info  # a held day is opened again at each retry
-            self._told_open.add(day)
+            say = log.debug if day in self._logged_open else log.info  # a held day is opened again at each retry
+            self._logged_open.add(day)
             say("day_opened", day=name, newest_ts_ms=file.newest_ts_ms, path=path)
         self._files[day] = self._files.pop(day)
         return file
@@ -259,7 +259,7 @@ class OpenDays:
 
     def _forget(self, day: int) -> None:
         self.abandon(day)
-        self._told_open.discard(day)
+        self._logged_open.discard(day)
         self._used_ms.pop(day, None)
         self.known.pop(day, None)
 
@@ -290,7 +290,7 @@ class OpenDays:
         except DISK_ERRORS as error:
             log.warning("day_close_failed", day=market.day_name(day), detail=error)
         else:
-            self._told_open.discard(day)
+            self._logged_open.discard(day)
             log.info("day_closed", day=market.day_name(day), plain=plain)
 
 

@@ -91,7 +91,7 @@ class PredecessorDays:
         self._on_imported = on_imported
         self._files: dict[str, str] = {}  # name of a waiting file → why it is not imported yet
         self._again_s: dict[Path, float] = {}
-        self._told: dict[tuple[Path, str], log.Repeated] = {}
+        self._log_limits: dict[tuple[Path, str], log.Repeated] = {}
 
     async def run(self) -> None:
         """Never returns."""
@@ -129,7 +129,7 @@ class PredecessorDays:
             self._again_s[path] = time.monotonic() + (0 if isinstance(error, _OpenError) else _AGAIN_S)
             hint = error.hint if isinstance(error, StoreError) else ""
             self._note(path, str(error))
-            told = self._told.setdefault((path, str(error)), log.Repeated(_LOG_EVERY_S))
+            told = self._log_limits.setdefault((path, str(error)), log.Repeated(_LOG_EVERY_S))
             if told.allow(time.monotonic()) is not None:
                 log.error("predecessor_not_imported", file=path, detail=error, hint=hint)
         except Exception as bug:  # noqa: BLE001 - a task's boundary: collection continues without this file

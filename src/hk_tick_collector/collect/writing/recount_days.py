@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class RecountDays:
-    """Call `look` once a second.
+    """Call `check` once a second.
 
     `rebuild` rebuilds a day from its file; it returns False if that must wait. `open_days` returns the days that a loss
     of the spool may affect, `unread_days` those whose file could not be read at first.
@@ -44,16 +44,16 @@ class RecountDays:
         self._thinned_days: deque[int] = deque()  # days that may miss rows lost by the spool
         self._lost_rows = 0  # the count of such rows at the last call
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Rebuilds each such day as soon as possible."""
         if self._storing.lost_rows != self._lost_rows:
             self._lost_rows = self._storing.lost_rows
             self._thinned_days.extend(day for day in self._open_days() if day not in self._thinned_days)
-        self._look_at(self._current_writer.fresh_days, "day_begun_afresh")
-        self._look_at(self._thinned_days, "day_recounted")
-        self._look_at_unread()
+        self._rebuild_first(self._current_writer.fresh_days, "day_begun_afresh")
+        self._rebuild_first(self._thinned_days, "day_recounted")
+        self._rebuild_unread()
 
-    def _look_at(self, days: deque[int], event: str) -> None:
+    def _rebuild_first(self, days: deque[int], event: str) -> None:
         while days:
             try:
                 if not self._rebuild(days[0]):
@@ -65,7 +65,7 @@ class RecountDays:
                 return  # the new file does not exist yet: try again in a second
             log.warning(event, day=market.day_name(days.popleft()))
 
-    def _look_at_unread(self) -> None:
+    def _rebuild_unread(self) -> None:
         """Rebuilds a day whose file could not be read, as soon as it can be read. The failure was logged before."""
         days = self._late_days
         days.extend(day for day in self._unread_days() if day not in days)

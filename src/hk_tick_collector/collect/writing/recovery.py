@@ -36,7 +36,7 @@ _LOG_EVERY_S: Final = 30.0
 
 
 class Recovery:
-    """Watches the current writer. Call `look` once a second."""
+    """Watches the current writer. Call `check` once a second."""
 
     def __init__(
         self,
@@ -55,10 +55,10 @@ class Recovery:
         self._commits, self._committed_s = 0, time.monotonic()  # the count of commits, and when it last increased
         self._received, self._received_s = 0, float("-inf")  # the same for received ticks
 
-    def look(self, now_ms: int) -> None:
+    def check(self, now_ms: int) -> None:
         """Checks for a stall and acts. Raises StoreError when the process must be restarted."""
         queue = self._queue
-        disk_cause = self._look_at_disk(now_ms)
+        disk_cause = self._check_disk(now_ms)
         waited_s = queue.oldest_age_s()  # there is no stall if rows wait only for a short time
         since_commit_s, since_tick_s = self._silence_s(time.monotonic())
         pressure = Pressure(
@@ -111,7 +111,7 @@ class Recovery:
             case Action.WAIT:
                 pass
 
-    def _look_at_disk(self, now_ms: int) -> str:
+    def _check_disk(self, now_ms: int) -> str:
         """The cause if the writer waits for the disk, else "". Long waits are logged and written to Stats."""
         stats, storing, cause = self._stats, self._queue.storing, self._disk_cause()
         still_ms = now_ms - storing.writer_alive_ms if storing.writer_alive_ms is not None else 0

@@ -63,8 +63,8 @@ class _Held:
     spooled_rows: int = 0
     ticks: HeldTicks = field(default_factory=HeldTicks)
     in_spool: threading.Lock = field(default_factory=threading.Lock)  # a replaced writer may be blocked in it
-    told: log.Repeated = field(default_factory=lambda: log.Repeated(_LOG_EVERY_S))
-    spool_told: log.Repeated = field(default_factory=lambda: log.Repeated(10.0))
+    log_limit: log.Repeated = field(default_factory=lambda: log.Repeated(_LOG_EVERY_S))
+    spool_log_limit: log.Repeated = field(default_factory=lambda: log.Repeated(10.0))
 
     @property
     def rows(self) -> int:
@@ -159,9 +159,9 @@ class WaitingDays:
         held.failures += 1
         held.place = _place(path)
         if cause != held.cause:
-            held.told = log.Repeated(_LOG_EVERY_S)
+            held.log_limit = log.Repeated(_LOG_EVERY_S)
         held.cause, held.detail = cause, str(error)
-        held_back = held.told.allow(now_s)
+        held_back = held.log_limit.allow(now_s)
         if held_back is not None:
             name = market.day_name(day)
             log.error(
@@ -280,7 +280,7 @@ class WaitingDays:
                 held.spool = Spool(self._spool_dir.with_name(f"{self._spool_dir.name}.{market.day_name(day)}"))
             held.spool.append(rows)
         except DISK_ERRORS as error:
-            held_back = held.spool_told.allow(time.monotonic())
+            held_back = held.spool_log_limit.allow(time.monotonic())
             if held_back is not None:
                 cause = diagnose(error)[0]
                 log.error("spool_failed", cause=cause, rows=len(rows), buffer_rows=len(held.chunk.rows), detail=error)
