@@ -11,6 +11,7 @@
     │   ├── DamagedFileError     a day file of ours whose content cannot be trusted
     │   ├── SchemaChangedError   another program changed the tables of a day file of ours
     │   ├── SealedDayError       the day is finished and read-only
+    │   ├── SealedEarlyError     a file says so of a day that is not over, and no collector sealed it
     │   ├── BusyFileError        another process holds a lock on a day file
     │   ├── DiskHangsError       the disk of a day file does not respond
     │   └── NoDayError           there is no file for that day
@@ -77,6 +78,10 @@ class SchemaChangedError(StoreError):
 
 class SealedDayError(StoreError):
     """The day is finished: its file is read-only."""
+
+
+class SealedEarlyError(StoreError):
+    """A file says that its day is sealed while the day goes on: somebody else wrote that into it."""
 
 
 class BusyFileError(StoreError):

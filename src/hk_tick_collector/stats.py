@@ -62,6 +62,7 @@ class Stats:
     # the intake (event loop)
     received: int = 0
     rejected: int = 0
+    future_date: int = 0  # of the rejected: dated later than the day after OpenD's own date
     not_subscribed: int = 0  # rejected without decoding: OpenD pushed a symbol that is not in FUTU_SYMBOLS
     not_subscribed_first: str = ""  # the first such symbol
     rejected_pulled_again: int = 0  # a rejected tick that a backfill brought again
@@ -108,8 +109,10 @@ class Stats:
     writer_holder: str = ""  # the same as text
     copy_path: str = ""  # a copy that another program is making of a day being written, and when it was first seen
     copy_since_ms: int | None = None
-    # days whose file alone cannot be written: how many rows wait, the cause, and its text
+    # days whose file alone cannot be written: how many ticks wait, rows of these ticks that OpenD gave again, the
+    # cause, and its text
     held_rows: dict[str, int] = field(default_factory=dict)
+    held_again: dict[str, int] = field(default_factory=dict)
     held_causes: dict[str, str] = field(default_factory=dict)
     held_details: dict[str, str] = field(default_factory=dict)
     not_sealed: dict[str, str] = field(default_factory=dict)  # name of a file that should be sealed → why it is not

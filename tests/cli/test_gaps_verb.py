@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
+import apsw
 import pytest
 
 from hk_tick_collector import market
@@ -12,7 +16,6 @@ from hk_tick_collector.model import Gap
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -95,3 +98,52 @@ def test_what_cannot_be_listed_has_one_line(cli: Cli, stored: Path) -> None:
         done = cli("gaps", *args)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1)
         assert words in done.stderr
+
+
+MANY: Final = 120_000
+FILL: Final = """
+WITH RECURSIVE n (x) AS (SELECT 10 UNION ALL SELECT x + 1 FROM n WHERE x < ? + 9)
+INSERT INTO gaps
+SELECT 'HK.00700', x << 32, (x << 32) | 3, ? + x, ? + x, x % 1000000, 'disconnected', 'open', ? + x, NULL, x FROM n
+"""
+MEASURED: Final = (
+    "import resource, sys; from hk_tick_collector import cli; code = cli.main(sys.argv[1:]);"
+    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,"
+    " resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024, file=sys.stderr); sys.exit(code)"
+)
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_memory_does_not_grow_with_the_gaps(stored: Path, workdir: Path, form: tuple[str, ...]) -> None:
+    """A day with a hundred thousand gaps is printed whole, in hardly more memory than one with four."""
+    peaks_mb = []
+    for rows in (0, MANY):
+        with closing(apsw.Connection(str(stored))) as db:
+            db.execute(FILL, (rows, OPEN_MS, OPEN_MS, OPEN_MS)) if rows else None
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURED, "gaps", "--day", DAY, *form],
+            cwd=workdir,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        peaks_mb.append(max(map(int, done.stderr.split())))
+        assert done.stdout.count("disconnected") >= rows
+        if form:
+            assert len(json.loads(done.stdout)["gaps"]) == rows + len(GAPS)
+    assert peaks_mb[1] < peaks_mb[0] + 20
+
+
+def test_a_long_table_keeps_its_columns(cli: Cli, on_terminal: Callable[..., tuple[int, str]], stored: Path) -> None:
+    """More gaps than are held in memory: the columns stay in their places, in a pipe and on a narrow terminal."""
+    with closing(apsw.Connection(str(stored))) as db:
+        db.execute(FILL, (3000, OPEN_MS, OPEN_MS, OPEN_MS))
+    header, *lines = cli("gaps", "--day", DAY).stdout.splitlines()[: 3000 + 1 + len(GAPS)]
+    assert len(lines) == 3000 + len(GAPS)
+    ends = {line.index("disconnected") for line in lines if "disconnected" in line}
+    assert ends == {header.index("cause")}
+    assert {len(line) for line in lines if "disconnected" in line} == {len(header)}
+    code, shown = on_terminal("gaps", "--day", DAY, COLUMNS="80", TERM="dumb")
+    assert code == 0
+    assert "(not shown at 80 columns: opened, closed, from_seq, to_seq)" in shown
+    assert max(map(len, shown.splitlines())) <= 80

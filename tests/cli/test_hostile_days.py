@@ -12,6 +12,7 @@ import apsw
 import pytest
 
 from hk_tick_collector import market
+from hk_tick_collector.model import Gap
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 
 if TYPE_CHECKING:
@@ -99,3 +100,48 @@ def test_status_of_a_hostile_day_and_live_state(cli: Cli, root: Path) -> None:
     found = document(cli("status", "--json").stdout)
     assert found["day"]["rows"] == 2**63 - 1
     assert math.isfinite(found["day"]["turnover"])
+
+
+def loose(table: str, change: str) -> str:
+    """The table without its types, as `CREATE TABLE ... AS` makes it, and what is then changed in it."""
+    made = f"CREATE TABLE loose AS SELECT * FROM {table}; DROP TABLE {table}; ALTER TABLE loose RENAME TO {table}"
+    return f"{made}; {change}"
+
+
+LAST: Final = "WHERE seq = 3000"
+ODD_VALUES: Final = {
+    loose("ticks", f"UPDATE ticks SET volume = 'many' {LAST}"): "ticks.volume is 'many'",
+    loose("ticks", f"UPDATE ticks SET price = x'00' {LAST}"): "ticks.price is b'",
+    loose("ticks", f"UPDATE ticks SET direction = NULL {LAST}"): "ticks.direction is None",
+    f"UPDATE ticks SET ts_ms = 9223372036854775807 {LAST}": "ticks.ts_ms is 9223372036854775807",
+    f"UPDATE ticks SET turnover = -9e999 {LAST}": "ticks.turnover is -inf",
+    f"UPDATE ticks SET tick_type = CAST(x'ff41' AS TEXT) {LAST}": "not UTF-8",
+    loose("gaps", "UPDATE gaps SET missing = 'x' WHERE id = 3000"): "gaps.missing is 'x'",
+    loose("gaps", "UPDATE gaps SET id = 'x' WHERE id = 3000"): "gaps.id is 'x'",
+    "UPDATE gaps SET closed_ms = -1 WHERE id = 3000": "gaps.closed_ms is -1",
+    "UPDATE gaps SET cause = CAST(x'ff41' AS TEXT) WHERE id = 3000": "not UTF-8",
+}
+
+
+@pytest.mark.parametrize("sql", ODD_VALUES)
+def test_a_document_is_whole_or_not_begun(cli: Cli, workdir: Path, tick: Callable[..., TickRow], sql: str) -> None:
+    """A value in the last row that the schema does not allow: no verb prints the rows before it; one line, exit 1."""
+    (workdir / ".env").write_text(f"DATA_ROOT={workdir}\n")
+    start_ms = market.day_start_ms(market.parse_day("20261120")) + 34_200_000
+    file = DayFile(workdir / "20261120.db", "20261120", "run", start_ms, "test", StoreOptions())
+    gaps = [
+        Gap("HK.00700", n, n, start_ms, start_ms + n, 1, "push_lost", "open", start_ms + n, None, n)
+        for n in range(1, 3001)
+    ]
+    file.write(Batch(rows=[tick("HK.00700", n, start_ms + n) for n in range(1, 3001)], gaps=gaps), start_ms)
+    file.close()
+    with closing(apsw.Connection(str(file.path))) as db:
+        db.execute(sql)
+    verbs: list[tuple[str, ...]] = [("gaps",), ("gaps", "--json")]
+    if "gaps" not in sql:
+        verbs = [("ticks", *form) for form in (("--json",), ("--format", "csv"), ("--format", "jsonl"), ("-n", "2999"))]
+    for args in verbs:
+        done = cli(*args, "--day", "20261120")
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), (args, done)
+        assert f"{file.path}" in done.stderr
+        assert ODD_VALUES[sql] in done.stderr

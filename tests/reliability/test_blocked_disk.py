@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import time
 from typing import TYPE_CHECKING, Final
@@ -139,6 +140,30 @@ def test_beyond_memory_and_spool_drops_are_exact_and_backfilled(begin: Begin, sp
     assert 0 < verdict.days[0].missing == verdict.days[0].in_gaps < dropped
     assert {cause for _, _, cause in trial.stored.gaps()} == {"dropped"}
     assert trial.stored.ledger()["waiting"] == 0
+
+
+def test_a_live_state_whose_disk_hangs_keeps_no_tick(begin: Begin) -> None:
+    """Without systemd `status.json` is in DATA_ROOT: a pipe where its draft is made keeps who writes it, as a frozen
+    file system does. Every tick is stored, and the live state goes on once it can be written.
+    """
+    trial = begin("--wait", symbols="20", rate=300)
+    collector = trial.run()
+    trial.wait_stored(200)
+    pipe = trial.data_root / f".status.json.{collector.pid}"
+    while True:
+        try:
+            os.mkfifo(pipe)
+        except FileExistsError:  # a draft that is about to become the file
+            continue
+        break
+    left = trial.data_root / "status.json"
+    wait_until(lambda: time.time() - left.stat().st_mtime > 3, "the live state is written no more")
+    trial.wait_more(1500)
+    assert pipe.is_fifo()
+    with pipe.open("rb") as reader:
+        reader.read()
+    wait_until(lambda: left.is_file() and trial.live().received > 1500, "the live state is written again")
+    trial.finish()
 
 
 # --- row 21 ---

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import apsw
 import pytest
 
 from hk_tick_collector.errors import CollectorError, NoDayError, SchemaChangedError, StoreError
-from hk_tick_collector.model import Gap
-from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions, seal
+from hk_tick_collector.model import Gap, Reconciled
+from hk_tick_collector.store import schema
+from hk_tick_collector.store.dayfile import Batch, DayFile, Link, StoreOptions, seal
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
 from hk_tick_collector.store.inventory import survey
 from hk_tick_collector.store.query import DayReader
+from hk_tick_collector.store.schema_check import columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 DAY: Final = "20261120"
 NOW_MS: Final = 1_795_138_200_000
+RECONCILED: Final = Reconciled("lunch", "HK.00700", NOW_MS, 1, 1.0, 0, 0.0, 0, 0.0, 1, 1.0, "match")
 GAP: Final = Gap("HK.00700", 5, 6, NOW_MS, NOW_MS, 2, "outage", "open", NOW_MS, None, 1)
 ENDLESS: Final = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)"
 CAP_S: Final = 100.0  # of this process's time; what SQLite may take of it is 2 s
@@ -51,6 +55,9 @@ TOLD: Final = {
     "DROP TRIGGER ticks_counted;" + loose("symbols") + "UPDATE symbols SET rows = 'many'": "symbols.rows is 'many'",
     loose("ticks") + "UPDATE ticks SET ts_ms = 'yesterday'": "ticks.ts_ms is 'yesterday'",
     loose("gaps") + "UPDATE gaps SET missing = 'x'": "gaps.missing is 'x'",
+    loose("gaps") + "UPDATE gaps SET id = 'x'": "gaps.id is 'x'",
+    "UPDATE gaps SET id = 9223372036854775807": "gaps.id is 9223372036854775807",
+    "UPDATE gaps SET id = -5": "gaps.id is -5",
     loose("meta") + "UPDATE meta SET value = x'ff'": "meta.value is b'",
     "UPDATE ticks SET ts_ms = 9223372036854775807": "ticks.ts_ms is 9223372036854775807",
     "UPDATE symbols SET last_ts_ms = 9223372036854775807": "last_ts_ms",
@@ -71,6 +78,7 @@ REFUSED: Final = {
     "PRAGMA user_version = 0": "user_version is 0",
     "DROP TABLE connections": "the table connections is missing",
     "UPDATE gaps SET missing = 9223372036854775807": "the sum of gaps.missing is",
+    "UPDATE symbols SET volume = 9223372036854775807": "values that no collector wrote",
     "UPDATE symbols SET last_ts_ms = 9223372036854775807": "symbols.last_ts_ms is 9223372036854775807",
     "CREATE TRIGGER evil AFTER INSERT ON ticks BEGIN DELETE FROM ticks; END": EVIL,
     "CREATE TRIGGER evil AFTER INSERT ON ticks BEGIN UPDATE ticks SET price = 1; END": (EVIL),
@@ -89,7 +97,8 @@ def path(tmp_path: Path, tick: MakeTick) -> Path:
     """A closed day file with three ticks and an open gap."""
     path = tmp_path / f"{DAY}.db"
     day = DayFile(path, DAY, "first", NOW_MS, "test", StoreOptions())
-    day.write(Batch(rows=[tick("HK.00700", n, NOW_MS) for n in (1, 2, 3)], gaps=[GAP]), NOW_MS)
+    rows, link = [tick("HK.00700", n, NOW_MS) for n in (1, 2, 3)], Link(NOW_MS, connected=True, conn_id=1, reason="")
+    day.write(Batch(rows=rows, gaps=[GAP], links=[link], reconciled=[RECONCILED]), NOW_MS)
     day.close()
     return path
 
@@ -108,7 +117,11 @@ def read_all(path: Path) -> list[str]:
         DayReader.totals, DayReader.completeness, lambda reader: reader.least_complete(3), DayReader.rules,
         DayReader.reconciliation, DayReader.gaps, DayReader.connections, DayReader.ledger, DayReader.meta,
         lambda reader: reader.latest(3), lambda reader: list(reader.ticks()), DayReader.symbols, DayReader.miscounted,
-        DayReader.integrity, lambda reader: list(reader.open_gaps_and_marks(("rejected",))),
+        DayReader.integrity, lambda reader: list(reader.open_gaps_and_marks(("rejected",))), DayReader.highest_gap_id,
+        lambda reader: reader.incomplete(first_day=True), lambda reader: list(reader.seqs("HK.00700", 0)),
+        lambda reader: reader.newest_of("HK.00700", 3), lambda reader: reader.top_seq("HK.00700", 0, 9),
+        lambda reader: reader.odd_seqs("HK.00700", 5), lambda reader: reader.has_seqs(0, 9),
+        lambda reader: reader.sums_of_type("AUTO_MATCH"), lambda reader: reader.ticks_after("HK.00700", 0, 9),
     ):  # fmt: skip
         try:
             with DayReader(path) as reader, reader.snapshot():
@@ -142,8 +155,52 @@ def test_the_writer_names_what_it_cannot_write_to(path: Path, tick: MakeTick, sq
         _seal(path)
 
 
+VALUES: Final = (
+    "'x'",
+    "'99999999999999999999'",
+    "x'ff'",
+    "CAST(x'ff' AS TEXT)",
+    "1.5",
+    "-5",
+    "9223372036854775807",
+    "NULL",
+)
+
+
+@pytest.mark.parametrize("table", ["ticks", "symbols", "meta", "gaps", "connections", "ledger", "reconciliation"])
+def test_any_value_in_any_column_is_a_fault_of_that_file(path: Path, tick: MakeTick, table: str) -> None:
+    """Whoever reads or writes: an error of the file, with its name, or an answer; never a bug of ours."""
+    whole, told = path.read_bytes(), 0
+    trigger = _asked(path, "SELECT sql FROM sqlite_schema WHERE name = 'ticks_counted'")
+    for column in columns_of(schema.MIGRATIONS, table):
+        for value in VALUES:
+            for beside in path.parent.iterdir():
+                beside.unlink()
+            path.write_bytes(whole)
+            change(
+                path,
+                f"DROP TRIGGER ticks_counted; {loose(table)} UPDATE {table} SET {column.name} = {value}; {trigger}",
+            )
+            said = read_all(path)
+            told += bool(said)
+            assert all(str(path) in words for words in said), (column, value, said)
+            with suppress(*DISK_ERRORS):
+                _write(path, tick)
+            with suppress(*DISK_ERRORS):
+                _seal(path)
+    assert told or table in ("connections", "ledger", "reconciliation", "meta")
+
+
+def _asked(path: Path, sql: str) -> str:
+    db = apsw.Connection(str(path))
+    try:
+        return str(db.execute(sql).get)
+    finally:
+        db.close()
+
+
 def _write(path: Path, tick: MakeTick) -> None:
-    day = DayFile(path, DAY, "second", NOW_MS, "test", StoreOptions())
+    day = DayFile(path, DAY, "second", NOW_MS, "test", StoreOptions(synchronous="OFF"))
     try:
         day.write(Batch(rows=[tick("HK.00700", 4, NOW_MS)]), NOW_MS)
     finally:

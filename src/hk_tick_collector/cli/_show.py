@@ -12,8 +12,8 @@ import math
 import re
 import sys
 import unicodedata
-from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from itertools import chain, islice, repeat
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 
 from hk_tick_collector import log
 from hk_tick_collector.text import plain
@@ -21,7 +21,9 @@ from hk_tick_collector.text import plain
 from ._streams import drop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+_T = TypeVar("_T")
 
 PLAIN: Final = "\33[0m"
 _CLEAR_LINE: Final = "\r\33[K"
@@ -100,15 +102,38 @@ def _finite(value: Any) -> Any:
     return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def show_json_list(document: dict[str, object], name: str, items: Iterable[object]) -> None:
-    """Prints a JSON document with one more field, a list printed while it is read: it may not fit into memory."""
+def show_json_list(
+    document: dict[str, object],
+    name: str,
+    items: Iterable[object],
+    after: Callable[[], dict[str, object]] | None = None,
+) -> None:
+    """Prints a JSON document with one more field, a list printed while it is read: it may not fit into memory.
+
+    `after` gives further fields once all items were read. What reading the first item raises is raised before anything
+    is printed; what a later one raises leaves a document without its end, which no parser takes for a whole one.
+    """
+    begun = _begun(items)
     print(f"{json_text(document)[:-1]}, {json_text(name)}: [", end="")
-    for comma, item in zip(chain(["\n"], repeat(",\n")), items, strict=False):
+    for comma, item in zip(chain(["\n"], repeat(",\n")), begun, strict=False):
         print(f"{comma}{json_text(item)}", end="")
-    print("\n]}")
+    more = after() if after else {}
+    print(f"\n], {json_text(more)[1:]}" if more else "\n]}")
 
 
-def show_csv(rows: Iterable[Sequence[object]]) -> None:
-    """Prints rows as CSV, one line each; a cell with a comma or quote is quoted, numbers are unchanged."""
+def show_csv(rows: Iterable[Sequence[object]], header: Sequence[str] = ()) -> None:
+    """Prints rows as CSV: a row is one line; a cell with a comma or quote is quoted, numbers are unchanged.
+
+    What reading the first row raises is raised before the header is printed.
+    """
+    begun = _begun(rows)
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerows([plain(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+    if header:
+        writer.writerow(header)
+    writer.writerows([plain(cell) if isinstance(cell, str) else cell for cell in row] for row in begun)
+
+
+def _begun(items: Iterable[_T]) -> Iterator[_T]:
+    """The same items, of which the first one was read."""
+    rest = iter(items)
+    return chain(list(islice(rest, 1)), rest)

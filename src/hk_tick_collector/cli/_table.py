@@ -6,6 +6,7 @@ On a terminal that is too narrow some columns are left out, and a note names the
 from __future__ import annotations
 
 import sys
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.text import plain
@@ -14,25 +15,32 @@ from ._show import show
 from ._terminal import can_redraw, width_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+_HELD_ROWS: Final = 1000  # no more are kept in memory
 _FOLDED: Final = 14  # the narrowest width to which words are folded
 
 
 def print_table(
     header: Sequence[str],
-    rows: Sequence[Sequence[str]],
+    rows: Iterable[Sequence[str]],
     *,
     right: frozenset[str] = frozenset(),
     spare: Sequence[str] = (),
     fold: frozenset[str] = frozenset(),
+    least: Sequence[int] = (),
 ) -> None:
     """Prints rows under their header; columns named in `right` are aligned to the right.
 
     If the terminal is too narrow, cells in the columns of `fold` continue on the next line, and columns in `spare` are
-    left out, in that order.
+    left out, in that order. More than a thousand rows are plain lines that are printed as they are read: columns
+    are then as wide as the first thousand need, and at least as wide as `least` says.
     """
-    rows = [[plain(cell) for cell in row] for row in rows]
+    rest = iter(rows)
+    rows = [[plain(cell) for cell in row] for row in islice(rest, _HELD_ROWS + 1)]
+    if len(rows) > _HELD_ROWS:
+        _print_long(header, chain(rows, ([plain(cell) for cell in row] for row in rest)), rows, right, spare, least)
+        return
     whole, room, drawn = len(header), width_of(sys.stdout), can_redraw(sys.stdout)
     folded = fold if drawn else frozenset()
     kept = [header.index(name) for name in kept_columns(header, rows, spare, room, drawn=drawn, fold=folded)]
@@ -45,6 +53,26 @@ def print_table(
             show(line)
     if len(kept) < whole:
         show(f"(not shown at {room} columns: {', '.join(left_out)})")
+
+
+def _print_long(
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    first: Sequence[Sequence[str]],
+    right: frozenset[str],
+    spare: Sequence[str],
+    least: Sequence[int],
+) -> None:
+    """Prints rows as they come; `first` are those that say how wide the columns are."""
+    room = width_of(sys.stdout)
+    sample = [*first, ["x" * width for width in least]] if least else first
+    names = kept_columns(header, sample, spare, room)
+    kept = [header.index(name) for name in names]
+    widths = _widths(names, [[row[place] for place in kept] for row in sample])
+    for row in chain([header], rows):
+        show(_plain_line([row[place] for place in kept], names, widths, right))
+    if len(kept) < len(header):
+        show(f"(not shown at {room} columns: {', '.join(name for name in header if name not in names)})")
 
 
 def kept_columns(
@@ -80,13 +108,13 @@ def _width(widths: Sequence[int], *, drawn: bool) -> int:
 def plain_lines(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[str]) -> list[str]:
     """Header and rows with columns as wide as their widest cell, and two blanks between columns."""
     widths = _widths(header, rows)
+    return [_plain_line(row, header, widths, right) for row in (header, *rows)]
 
-    def line(row: Sequence[str]) -> str:
-        cells = zip(row, header, widths, strict=True)
-        aligned = (cell.rjust(width) if name in right else cell.ljust(width) for cell, name, width in cells)
-        return "  ".join(aligned).rstrip()
 
-    return [line(row) for row in (header, *rows)]
+def _plain_line(row: Sequence[str], header: Sequence[str], widths: Sequence[int], right: frozenset[str]) -> str:
+    cells = zip(row, header, widths, strict=True)
+    aligned = (cell.rjust(width) if name in right else cell.ljust(width) for cell, name, width in cells)
+    return "  ".join(aligned).rstrip()
 
 
 def _print_rich(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -13,17 +14,17 @@ from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.store.query import DayReader, path_of
 
 from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, symbols_named, today
-from ._patience import in_child
-from ._show import show, show_json
+from ._patience import demand_readable
+from ._show import show, show_json_list
 from ._table import print_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator
 
     from hk_tick_collector.model import Gap
 
 _HEADER: Final = ("symbol", "from", "to", "missing", "cause", "status", "opened", "closed", "from_seq", "to_seq")
+_WIDTHS: Final = (8, 12, 12, 9, 12, 6, 12, 12, 19, 19)
 _RIGHT: Final = frozenset({"missing", "from_seq", "to_seq"})
 _SPARE: Final = ("to_seq", "from_seq", "closed", "opened")
 _NO_END: Final = 2**63 - 1  # the end of the gap is unknown
@@ -40,6 +41,7 @@ def gaps(
 
     Times are Hong Kong time. A gap is open while its ticks are missing, and healed once they are stored. A gap with the
     cause rejected was received and cannot be stored, so it is not requested again. Exit code 0, with gaps or without.
+    A file with a value that no collector wrote: nothing is printed, one line on stderr names it, exit code 1.
 
     \b
     Examples:
@@ -50,48 +52,55 @@ def gaps(
     name = day_named(day)
     path = path_of(settings_in_force(env_file).data_root, name)
     try:
-        found = in_child(lambda: _read(path, wanted, only_open=only_open), path)
+        demand_readable(path)
+        with DayReader(path) as reader:
+            _print(name, reader, reader.each_gap(wanted, only_open=only_open), as_json=as_json)
     except NoDayError as error:
         if name > today():
             raise UsageError(f"{name} is in the future", hint=error.hint) from None
         raise
-    sums = summed(found)
+
+
+def _print(day: str, reader: DayReader, found: Iterator[Gap], *, as_json: bool) -> None:
+    """Prints the gaps while they are read: a bad day has a million of them."""
+    sums = _Sums()
     if as_json:
-        document = {
-            "day": name,
-            "file": str(path),
-            "gaps": [gap._asdict() for gap in found],
-            "sums": sums,
-        }
-        show_json(document)
+        items = (gap._asdict() for gap in sums.count(found))
+        document: dict[str, object] = {"day": day, "file": str(reader.path)}
+        show_json_list(document, "gaps", items, after=lambda: {"sums": sums.document()})
         return
-    if found:
-        print_table(_HEADER, [_row(gap) for gap in found], right=_RIGHT, spare=_SPARE)
-    for line in _sum_lines(name, sums):
+    if first := next(found, None):
+        rows = map(_row, sums.count(chain([first], found)))
+        print_table(_HEADER, rows, right=_RIGHT, spare=_SPARE, least=_WIDTHS)
+    for line in _sum_lines(day, sums.document()):
         show(line)
 
 
-def _read(path: Path, wanted: Sequence[str], *, only_open: bool) -> list[Gap]:
-    with DayReader(path) as reader:
-        return reader.gaps(wanted, only_open=only_open)
+class _Sums:
+    """How many gaps and missing ticks there are, in all and per cause; `unknown` counts gaps of unknown size."""
+
+    def __init__(self) -> None:
+        self._all = _no_gap()  # its missing and unknown are of open gaps alone
+        self._causes: dict[str, Counter[str]] = {}
+
+    def count(self, gaps: Iterable[Gap]) -> Iterator[Gap]:
+        """The same gaps, each counted as it passes."""
+        for gap in gaps:
+            of_cause = self._causes.setdefault(gap.cause, _no_gap())
+            for count in (of_cause, self._all):
+                count[gap.status] += 1
+                if count is of_cause or gap.status == GAP_OPEN:
+                    count["missing"] += gap.missing or 0
+                    count["unknown"] += gap.missing is None
+            yield gap
+
+    def document(self) -> dict[str, Any]:
+        """The sums of what has passed."""
+        return {**self._all, "causes": {cause: dict(self._causes[cause]) for cause in sorted(self._causes)}}
 
 
-def summed(gaps: Sequence[Gap]) -> dict[str, Any]:
-    """The number of gaps and missing ticks, in total and by cause; `unknown` counts gaps of unknown size."""
-    opened = [gap for gap in gaps if gap.status == GAP_OPEN]
-    causes: dict[str, Counter[str]] = {}
-    for gap in gaps:
-        count = causes.setdefault(gap.cause, Counter(open=0, healed=0, missing=0, unknown=0))
-        count[gap.status] += 1
-        count["missing"] += gap.missing or 0
-        count["unknown"] += gap.missing is None
-    return {
-        "open": len(opened),
-        "healed": len(gaps) - len(opened),
-        "missing": sum(gap.missing or 0 for gap in opened),
-        "unknown": sum(gap.missing is None for gap in opened),
-        "causes": {cause: dict(causes[cause]) for cause in sorted(causes)},
-    }
+def _no_gap() -> Counter[str]:
+    return Counter(open=0, healed=0, missing=0, unknown=0)
 
 
 def _sum_lines(day: str, sums: dict[str, Any]) -> list[str]:

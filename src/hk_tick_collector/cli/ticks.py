@@ -32,6 +32,7 @@ _WIDTHS: Final = (12, 8, 9, 10, 14, 9, 10, 10, 8, 19)
 _RIGHT: Final = frozenset({"price", "volume", "turnover", "delay_ms", "seq"})
 _SPARE: Final = ("push", "delay_ms", "turnover", "type", "seq", "direction")
 _TABLE_ROWS: Final = 20
+_FEW: Final = 1000  # so many are found without a scan of the day, in memory
 _LOOK_EVERY_S: Final = 0.5
 _LATER_DAYS: Final = 3  # each poll opens every file again
 
@@ -66,6 +67,7 @@ def ticks(
 
     Times in a table are Hong Kong time. csv, jsonl and --json have the columns of the table `ticks`: ts_ms and
     recv_ts_ms are UTC epoch milliseconds. seq is above 2^53: read it as a 64-bit integer, never as a float.
+    A file with a value that no collector wrote: nothing is printed, one line on stderr names it, exit code 1.
 
     \b
     Examples:
@@ -88,7 +90,8 @@ def ticks(
             _refuse_nothing(reader, name, wanted)
             if limit is None and form is Format.TABLE and not as_json:
                 limit = _TABLE_ROWS
-            found = reader.ticks(wanted) if limit is None else iter(reader.latest(limit, wanted))
+            is_few = limit is not None and limit <= _FEW
+            found = iter(reader.latest(limit or 0, wanted)) if is_few else reader.ticks(wanted, last=limit)
             if as_json:
                 document: dict[str, object] = {"day": name, "file": str(reader.path)}
                 show_json_list(document, "ticks", (tick._asdict() for tick in found))
@@ -182,14 +185,14 @@ def _print(form: Format, ticks: Iterator[Tick], *, follow: bool = False, header:
         for tick in ticks:
             show_json(tick._asdict())
     elif form is Format.CSV:
-        show_csv(chain([Tick._fields] if header else [], ticks))
+        show_csv(ticks, Tick._fields if header else ())
     elif follow:  # fixed widths: later rows cannot widen a column
         names = kept_columns(_HEADER, [["x" * width for width in _WIDTHS]], _SPARE, width_of(sys.stdout))
         kept = [_HEADER.index(name) for name in names]
         for row in chain([_HEADER] if header else [], map(_row, ticks)):
             show("  ".join(row[place].rjust(_WIDTHS[place]) for place in kept))
     else:
-        print_table(_HEADER, [_row(tick) for tick in ticks], right=_RIGHT, spare=_SPARE)
+        print_table(_HEADER, map(_row, ticks), right=_RIGHT, spare=_SPARE, least=_WIDTHS)
 
 
 def _row(tick: Tick) -> tuple[str, ...]:

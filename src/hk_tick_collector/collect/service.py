@@ -96,6 +96,7 @@ async def _serve(options: ServiceOptions) -> int:
         flushed = parts.stats.stored + parts.stats.duplicate - before
     parts.heartbeat.state = "stopped"
     parts.heartbeat.beat()
+    await asyncio.to_thread(parts.heartbeat.leave, alarms_end_s)
     await asyncio.to_thread(parts.alerter.join, alarms_end_s)
     await asyncio.to_thread(starts.join, max(0.1, alarms_end_s - time.monotonic()))
     _log_end(parts.stats, failed=failed, flushed=flushed, left=left, lost=lost)

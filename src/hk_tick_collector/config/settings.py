@@ -198,7 +198,16 @@ class Settings(BaseModel):
         About(Words("longest wait of a tick for its commit", "tick 等待提交的最長時間"), "ms"),
     ] = 200
     max_queue_rows: Annotated[
-        _Whole, Ge(1), Le(_ROWS), About(Words("most ticks waiting in memory", "記憶體佇列最多可等待的 tick 數"), "rows")
+        _Whole,
+        Ge(1),
+        Le(_ROWS),
+        About(
+            Words(
+                "most ticks waiting in memory, which take 400 MB a million",
+                "記憶體佇列最多可等待的 tick 數，每一百萬筆佔 400 MB",
+            ),
+            "rows",
+        ),
     ] = 1_000_000
     stop_flush_timeout_sec: Annotated[
         _Decimal,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from functools import cache
 from math import isfinite
+from sys import float_info
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
@@ -28,6 +29,7 @@ MOST_BYTES: Final = 1_000_000  # of one value; the longest of ours are texts fro
 _STEPS: Final = 20_000  # of SQLite's virtual machine between two checks of the time
 _LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01
 _KINDS: Final[dict[str, type]] = {"TEXT": str, "INTEGER": int, "REAL": float}
+_SQL_TYPES: Final[dict[type, str]] = {str: "text", int: "integer", float: "real"}
 _HINT: Final = "see docs/sqlite-wal.md for what can be saved"
 
 
@@ -120,6 +122,31 @@ def checked(
             if row[at] is not None and not isfinite(row[at]):
                 raise odd_value(path, f"{table}.{column}", row[at])
         yield row
+
+
+@cache
+def odd_first(table: str, columns: tuple[str, ...]) -> str:
+    """A term of ORDER BY under which `checked` meets the rows that it raises for before all others.
+
+    So a verb that prints rows while it reads them has printed none when it fails. SQLite sorts all rows anyway.
+    """
+    kinds, times, floats = _promise(table, columns)
+    odd = []
+    for _, column, kind, may_be_empty in kinds:
+        words = f"typeof({column}) <> '{_SQL_TYPES[kind]}'"
+        odd.append(f"({words} AND {column} IS NOT NULL)" if may_be_empty else words)
+        if kind is str:
+            odd.append(f"{column} GLOB '*[^ -~]*'")  # none of ours; among them is text that is not UTF-8
+    odd += [f"{column} NOT BETWEEN 0 AND {_LATEST_MS - 1}" for _, column in times]
+    odd += [f"abs({column}) > {float_info.max!r}" for _, column in floats]
+    return f"ifnull({' OR '.join(odd)}, 0) DESC"
+
+
+def id_of(value: object, path: Path, what: str) -> int:
+    """A number that a row has from us; StoreError for any other value. Ids grow by one, from the time in ms at most."""
+    if not isinstance(value, int) or not 0 <= value < 2**62:
+        raise odd_value(path, what, value)
+    return value
 
 
 def odd_value(path: Path, what: str, value: object) -> StoreError:

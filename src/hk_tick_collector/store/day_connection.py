@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import apsw
 
 from hk_tick_collector import market
-from hk_tick_collector.errors import BusyFileError, ForeignFileError, NoDayError, SchemaChangedError, StoreError
+from hk_tick_collector.errors import (
+    BusyFileError,
+    ForeignFileError,
+    NoDayError,
+    SchemaChangedError,
+    SealedEarlyError,
+    StoreError,
+)
 
 from .bounded_reading import Allowance, connect, demand_tables
 from .day_records import SymbolCount
@@ -34,6 +41,7 @@ if TYPE_CHECKING:
 _BUSY_MS: Final = 5000  # a reader waits only while a crashed writer's WAL is recovered or a day is sealed
 _NO_RIGHT: Final = "join the group hkcollector, or run it with sudo"
 _SAVE: Final = "see docs/sqlite-wal.md for what can be saved"
+_UNSEAL: Final = "\"DELETE FROM meta WHERE key = 'sealed_ms'\""
 _OF_VALUES: Final = ("integer overflow", "too big")
 _TABLES: Final = ("ticks", "symbols", "meta", "gaps", "connections", "ledger", "reconciliation")
 _DAY_FILE: Final = re.compile(r"([0-9]{8})\.db")
@@ -42,6 +50,21 @@ _DAY_FILE: Final = re.compile(r"([0-9]{8})\.db")
 def path_of(data_root: Path, day: str) -> Path:
     """Where the file of a day (`20261120`) is, or would be."""
     return data_root / f"{day}.db"
+
+
+def demand_sealed(path: Path) -> None:
+    """Raises SealedEarlyError for a file that says it is sealed and may be written: the collector seals none so.
+
+    For a day that is not over. A finished one stays so for as long as a reader holds it.
+    """
+    if path.stat().st_mode & stat.S_IWUSR:
+        words = f"{path.name} says in its table meta that its day is sealed (sealed_ms), and the day is not over"
+        raise SealedEarlyError(words, hint=f"somebody else wrote that; take it out: {unseal_command(path)}")
+
+
+def unseal_command(path: Path) -> str:
+    """What an operator types to take a false `sealed_ms` out of a file."""
+    return f"sudo sqlite3 {quote_word(str(path))} {_UNSEAL}"
 
 
 def list_days(data_root: Path) -> list[str]:

@@ -156,6 +156,7 @@ class DayFile:
         try:
             with with_system_error(self._db, path), named_changes(self._db, path.name):
                 self._db.pragma("synchronous", options.synchronous)
+                self._refuse_sealed()  # before anything of it changes
                 _migrate(self._db)  # before WAL mode, so that the main file already has our application_id
                 _configure(self._db, options)
                 self._describe(now_ms, version)
@@ -327,6 +328,10 @@ class DayFile:
             raise SchemaChangedError(f"{self.path.name}: the sum of gaps.missing is {missing:.0f}", hint=CHANGED_HINT)
         return gaps, int(missing)
 
+    def _refuse_sealed(self) -> None:
+        if self._db.execute("SELECT value FROM meta WHERE key = 'sealed_ms'").get is not None:
+            raise SealedDayError(f"{self.path.name} is sealed")
+
     def _describe(self, now_ms: int, version: str) -> None:
         facts = {
             "schema_version": str(schema.VERSION),
@@ -336,8 +341,6 @@ class DayFile:
             "sqlite_version": apsw.sqlite_lib_version(),
         }
         with self._transaction():
-            if self._db.execute("SELECT value FROM meta WHERE key = 'sealed_ms'").get is not None:
-                raise SealedDayError(f"{self.path.name} is sealed")
             self._check_schema()
             created = "INSERT INTO meta (key, value) VALUES ('created_ms', ?) ON CONFLICT DO NOTHING"
             self._db.execute(created, (str(now_ms),))

@@ -16,6 +16,7 @@ from hk_tick_collector.errors import (
     NoDayError,
     PredecessorFileError,
     SchemaChangedError,
+    SealedEarlyError,
     StoreError,
 )
 
@@ -45,6 +46,7 @@ _CAUSES: Final[tuple[tuple[type[Exception], str, bool], ...]] = (
     (PredecessorFileError, "predecessor_file", True),
     (ForeignFileError, "foreign_file", True),
     (SchemaChangedError, "schema_changed", True),
+    (SealedEarlyError, "sealed_early", True),
     (NoDayError, "no_file", True),
     (StoreError, "cannot_open", True),
 )

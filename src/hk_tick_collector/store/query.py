@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hk_tick_collector.model import GAP_OPEN, Gap, Reconciled, Tick
 
-from .bounded_reading import checked, demand_figures
-from .day_connection import DayConnection, list_days, path_of
+from .bounded_reading import checked, demand_figures, id_of, odd_first
+from .day_connection import DayConnection, demand_sealed, list_days, path_of, unseal_command
 from .day_records import Completeness, Incomplete, Rule, Run, Stretch, SymbolCount, Totals
 from .same_tick import Compared, compare
 from .schema import MISCOUNTED, TICK_COLUMNS
@@ -30,8 +30,10 @@ __all__ = [
     "Stretch",
     "SymbolCount",
     "Totals",
+    "demand_sealed",
     "list_days",
     "path_of",
+    "unseal_command",
 ]
 
 _INTEGRITY_LINES: Final = 5
@@ -41,13 +43,18 @@ _LONG: Final = ("ticks", "gaps")  # tables that can have millions of rows
 class DayReader(DayConnection):
     """The queries on one day file. Raises the errors of DayConnection."""
 
-    def ticks(self, symbols: Sequence[str] = ()) -> Iterator[Tick]:
-        """The ticks of the day in the order of (ts_ms, symbol, seq), for these symbols or all.
+    def ticks(self, symbols: Sequence[str] = (), *, last: int | None = None) -> Iterator[Tick]:
+        """The ticks of the day in the order of (ts_ms, symbol, seq), for these symbols or all; `last`: only the last.
 
-        Memory is limited: SQLite sorts a large day in a temporary file.
+        Memory is limited: SQLite sorts a large day in a temporary file. A row that is not as the schema promises is
+        raised before the first tick is given.
         """
         where, values = _of_symbols(symbols)
-        return self._ticks(f"{where} ORDER BY ts_ms, symbol, seq", values)
+        order = f"ORDER BY {odd_first('ticks', TICK_COLUMNS)}, ts_ms, symbol, seq"
+        if last is not None:
+            latest = f"SELECT symbol, seq FROM ticks {where} ORDER BY ts_ms DESC, symbol DESC, seq DESC LIMIT {last:d}"  # noqa: S608 - our own names
+            where = f"WHERE (symbol, seq) IN ({latest})"
+        return self._ticks(f"{where} {order}", values)
 
     def ticks_by_key(self) -> Iterator[Tick]:
         """The ticks of the day in the order of (symbol, seq), which is their order in the file."""
@@ -189,7 +196,7 @@ class DayReader(DayConnection):
 
     def highest_gap_id(self) -> int:
         """The highest id of a gap, 0 if there is no gap."""
-        return int(next(self._rows("SELECT ifnull(max(id), 0) FROM gaps"))[0])
+        return id_of(next(self._rows("SELECT ifnull(max(id), 0) FROM gaps"))[0], self.path, "gaps.id")
 
     def sums_of_type(self, tick_type: str) -> dict[str, tuple[int, float]]:
         """Volume (shares) and turnover (HKD) of the ticks of one type, by symbol. Scans the day: that takes seconds."""
@@ -197,12 +204,16 @@ class DayReader(DayConnection):
         return {symbol: (volume, turnover) for symbol, volume, turnover in self._rows(sql, (tick_type,), scans=True)}
 
     def gaps(self, symbols: Sequence[str] = (), *, only_open: bool = False) -> list[Gap]:
-        """The gaps of the day for these symbols or all, oldest first."""
+        """As `each_gap`, in a list: a bad day can have a million."""
+        return list(self.each_gap(symbols, only_open=only_open))
+
+    def each_gap(self, symbols: Sequence[str] = (), *, only_open: bool = False) -> Iterator[Gap]:
+        """The gaps of the day for these symbols or all, oldest first. Memory and errors are as with `ticks`."""
         where, values = _of_symbols(symbols)
         if only_open:
             where, values = (f"{where} AND status = ?" if where else "WHERE status = ?"), (*values, GAP_OPEN)
-        rows = self._select(Gap._fields, "gaps", f"{where} ORDER BY opened_ms, symbol, from_seq", values)
-        return list(map(Gap._make, rows))
+        order = f"ORDER BY {odd_first('gaps', Gap._fields)}, opened_ms, symbol, from_seq"
+        return map(Gap._make, self._select(Gap._fields, "gaps", f"{where} {order}", values))
 
     def reconciliation(self) -> list[Reconciled]:
         """The latest comparison with OpenD's totals, ordered by symbol; empty before the first one.
@@ -233,8 +244,7 @@ class DayReader(DayConnection):
 
     def schema_version(self) -> int:
         """The schema version of the file."""
-        version: int = self._db.pragma("user_version")
-        return version
+        return int(self._db.pragma("user_version"))
 
     def totals(self) -> Totals:
         """The totals of the day. Reads only counters."""
@@ -245,9 +255,8 @@ class DayReader(DayConnection):
                  FROM symbols"""
         found = Totals._make(next(self._rows(sql)))
         demand_figures(self.path, "symbols and gaps", found)
-        return found._replace(
-            turnover=min(max(found.turnover, -float_info.max), float_info.max)
-        )  # JSON has no infinity
+        turnover = min(max(found.turnover, -float_info.max), float_info.max)  # JSON has no infinity
+        return found._replace(turnover=turnover)
 
     def page_bytes(self) -> int:
         """The size of a page in bytes."""

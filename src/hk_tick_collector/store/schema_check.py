@@ -30,6 +30,7 @@ SCHEMA_ERRORS: Final = (
     apsw.AuthError,
     apsw.TooBigError,
 )
+_OVERFLOW: Final = "cannot store REAL value in INTEGER column"  # a sum that passed what 64 bits hold
 CHANGED_HINT: Final = "undo that change with sqlite3; see docs/sqlite-wal.md"
 
 
@@ -62,7 +63,7 @@ def named_changes(db: apsw.Connection, name: str) -> Iterator[None]:
     """
     try:
         yield
-    except SCHEMA_ERRORS as error:
+    except (*SCHEMA_ERRORS, UnicodeDecodeError) as error:
         changed = named_change(db, name, error)
         if changed is None:
             raise
@@ -72,6 +73,8 @@ def named_changes(db: apsw.Connection, name: str) -> Iterator[None]:
 def named_change(db: apsw.Connection, name: str, error: Exception) -> SchemaChangedError | None:
     """The error to raise for one of SCHEMA_ERRORS; None if the schema is unchanged, so that it is a bug."""
     found = difference(db)
+    if found is None and (isinstance(error, UnicodeDecodeError) or _OVERFLOW in str(error)):
+        found = "it holds values that no collector wrote"
     return None if found is None else SchemaChangedError(f"{name}: {found} ({error})", hint=CHANGED_HINT)
 
 

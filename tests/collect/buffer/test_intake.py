@@ -222,6 +222,7 @@ def test_a_tick_of_a_far_future_is_rejected(journal: Journal) -> None:
     (chunk,) = desk.take()
     assert ([row[0] for row in chunk.rows], chunk.rejected) == (["HK.00700", "HK.00005"], 1)
     assert [event.fields["cause"] for event in journal.events("tick_rejected")] == ["future_date"]
+    assert desk.stats.future_date == 1
     assert desk.stats.rejected == 1
 
 

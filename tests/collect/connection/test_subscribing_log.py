@@ -37,3 +37,10 @@ def test_progress_is_told_now_and_then(journal: Journal) -> None:
     told.progress()
     (event,) = journal.events("subscribing")
     assert (event.fields["symbols"], event.fields["refused"], event.fields["left"]) == ("5", "1", "4")
+
+
+def test_reasons_that_differ_by_numbers_are_one_line(journal: Journal) -> None:
+    """A hundred refusals, each with the number of its request: why is told once, for all of them."""
+    SubscribingLog(100, OpenDState()).refused({f"HK.{n:05}": f"unknown stock, request {n * 7}" for n in range(1, 101)})
+    (event,) = journal.events("symbols_refused")
+    assert (event.fields["count"], event.fields["reason"]) == ("100", "unknown stock, request 7")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+import apsw
 import pytest
 
 from hk_tick_collector import market
+from hk_tick_collector.collect.loading import load
 from hk_tick_collector.collect.loading.load import is_late_start, load_day, unfinished_days
 from hk_tick_collector.gaps.answer import Answer
 from hk_tick_collector.gaps.symbol_day import Day
@@ -480,3 +483,26 @@ def test_without_the_rule_what_was_lost_before_a_crash_is_a_gap_too(run: Run) ->
     assert gap.from_ts_ms is not None
     assert gap.to_ts_ms is not None
     assert gap.from_ts_ms <= (TEN_S + 60) * 1000 <= gap.to_ts_ms
+
+
+@pytest.mark.parametrize("value", ["'x'", "9223372036854775807", "-1"])
+def test_an_id_that_no_collector_gave_is_a_fault_of_the_file(run: Run, journal: Journal, value: str) -> None:
+    """The table `gaps` with such an id: told with the file's name, and the day goes on as one that was not read."""
+    run.store(at(1), at(4))
+    with closing(apsw.Connection(str(run.path))) as db:
+        db.execute("CREATE TABLE loose AS SELECT * FROM gaps; DROP TABLE gaps; ALTER TABLE loose RENAME TO gaps")
+        db.execute(f"UPDATE gaps SET id = {value}")
+    assert load_day(run.root, DAY).unread
+    assert f"gaps.id is {value}" in journal.events("day_not_resumed")[0].fields["detail"]
+
+
+def test_a_false_mark_of_sealing_is_no_end_of_today(
+    run: Run, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sealed_ms` in the file of a day that goes on: told, and its gaps wait until the file is as it should be."""
+    run.store(at(1))
+    with closing(apsw.Connection(str(run.path))) as db:
+        db.execute("INSERT INTO meta VALUES ('sealed_ms', '1')")
+    monkeypatch.setattr(load, "now_ms", lambda: TEN_S * 1000)
+    assert load_day(run.root, DAY) == Day(DAY, unread=True)
+    assert "sealed_ms" in journal.events("day_not_resumed")[0].fields["detail"]

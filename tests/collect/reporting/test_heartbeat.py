@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.collect.conftest import CAP_S
 from tests.live_state import live_state
 
 from hk_tick_collector.collect.opend_state import OpenDState
@@ -98,6 +100,7 @@ def test_each_beat_leaves_the_live_state_and_tells_the_listeners(tmp_path: Path)
     heard: list[LiveStatus] = []
     rig.heartbeat.listeners.append(heard.append)
     rig.heartbeat.beat()
+    rig.heartbeat.leave(time.monotonic() + CAP_S)
     status = read_status(tmp_path / "status.json")
     assert status is not None
     assert (status.state, len(heard)) == ("running", 1)
@@ -107,6 +110,7 @@ def test_a_live_state_that_cannot_be_written_is_told_once_a_minute(tmp_path: Pat
     """A directory in its place: collection continues."""
     (tmp_path / "status.json").mkdir()
     rig = Rig(tmp_path / "status.json")
-    rig.heartbeat.beat()
-    rig.heartbeat.beat()
+    for _ in range(2):
+        rig.heartbeat.beat()
+        rig.heartbeat.leave(time.monotonic() + CAP_S)
     assert len(journal.events("status_not_written")) == 1

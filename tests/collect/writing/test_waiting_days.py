@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import random
+import shlex
 import shutil
+import subprocess
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +21,8 @@ from hk_tick_collector.collect.opend_state import ExchangeClock, OpenDState
 from hk_tick_collector.collect.options import WriterOptions
 from hk_tick_collector.collect.writing.waiting_days import WaitingDays
 from hk_tick_collector.collect.writing.writer import Writer
-from hk_tick_collector.model import GAP_OPEN, Gap, GapChange
+from hk_tick_collector.model import GAP_OPEN, Gap, GapChange, Tick
+from hk_tick_collector.ops.findings.held_days import remedy_of
 from hk_tick_collector.stats import Stats
 from hk_tick_collector.store.dayfile import DayFile, Link, StoreOptions
 from hk_tick_collector.store.spool import Spool
@@ -186,6 +189,53 @@ def test_only_the_ticks_of_a_bad_day_wait(
     assert rig.query("20261120", "SELECT count(*) FROM connections") == [(1,)]
     sums = rig.accounts()
     assert (sums["received"], sums["stored"], sums["dropped"], sums["waiting"]) == (62, 60, 2, 0)
+
+
+def test_a_tick_that_is_given_again_waits_once(rig: SpoolingRig, tick: MakeTick) -> None:
+    """A day that is held, and GetTicker again and again: each tick counts once in what is told, every row in the
+    account; no row is taken for one that the writer should have stored.
+    """
+    path = rig.data_root / f"{market.day_name(TODAY)}.db"
+    path.mkdir()
+    rig.writer.prepare(TODAY)
+    rig.writer.start()
+    pushed = rows_of(tick, TODAY, 1500)
+    rig.put(pushed)
+    wait_until(lambda: rig.stats.held_rows == {path.stem: 1500}, "1500 ticks held")
+    pulled = [row._replace(push_type="backfill") for row in map(Tick._make, rows_of(tick, TODAY, 1003, 501))]
+    for _ in range(3):
+        rig.put(list(pulled))
+    wait_until(lambda: rig.queue.rows == 1500 + 3 * 1003, "all rows")
+    wait_until(lambda: rig.stats.held_again == {path.stem: 3 * 1003 - 3}, "the others given again")
+    assert rig.stats.held_rows == {path.stem: 1503}
+    path.rmdir()
+    rig.wait_stored(4509)
+    assert (rig.stats.stored, rig.stats.duplicate) == (1503, 3 * 1003 - 3)
+    assert rig.end() == 0
+
+
+def test_a_false_mark_of_sealing_holds_todays_ticks(rig: SpoolingRig, tick: MakeTick, journal: Journal) -> None:
+    """`sealed_ms` in today's file, which somebody else wrote: nothing is rejected and the file stays as it is; what the
+    finding says to type has all stored, without a restart.
+    """
+    path = rig.data_root / f"{market.day_name(TODAY)}.db"
+    DayFile(path, path.stem, "earlier", NOW_MS, "test", StoreOptions()).close()
+    with contextlib.closing(apsw.Connection(str(path))) as db:
+        db.execute("INSERT INTO meta VALUES ('sealed_ms', '1')")
+    before = path.read_bytes()
+    rig.writer.prepare(TODAY)
+    rig.writer.start()
+    rig.put(rows_of(tick, TODAY, 10))
+    told = journal.wait_for("day_held")
+    wait_until(lambda: rig.stats.held_rows == {path.stem: 10}, f"10 rows held: {rig.stats.held_rows}")
+    assert (told.fields["cause"], rig.stats.rejected_total) == ("sealed_early", 0)
+    assert "sealed_ms" in rig.stats.held_details[path.stem]
+    assert path.read_bytes() == before
+    command = remedy_of("sealed_early", str(rig.data_root), path.stem)
+    subprocess.run(shlex.split(command.removeprefix("sudo ")), check=True)
+    rig.wait_stored(10)
+    assert rig.end() == 0
+    assert rig.query(path.stem, COUNT) == [(10,)]
 
 
 @pytest.mark.parametrize("which", ["yesterday", "today"])

@@ -58,6 +58,8 @@ def test_a_healthy_service_has_no_finding(make_status: MakeStatus) -> None:
         ({"no_sequence": 9, "no_sequence_lately": 9, "no_sequence_most": "HK.00002"}, "no_sequence", WARNING),
         ({"sealed_day": 1, "sealed_day_lately": 1, "persisted_rows_per_min": 9}, "sealed_day", WARNING),
         ({"sealed_day": 1, "sealed_day_lately": 1, "persisted_rows_per_min": 0}, "sealed_day", CRITICAL),
+        ({"rejected_lately": 9, "future_date_lately": 9, "persisted_rows_per_min": 9}, "future_date", WARNING),
+        ({"rejected_lately": 9, "future_date_lately": 9, "persisted_rows_per_min": 0}, "future_date", CRITICAL),
         ({"gaps_open": 2, "gaps_healing": 2}, "gaps_healing", WARNING),
         ({"gaps_open": 2, "gaps_lost_lately": 2}, "gaps_lost", WARNING),
         (

@@ -13,6 +13,7 @@ from hk_tick_collector.ops.findings.refusals import (
     cause_of,
     groups,
     named_in,
+    pattern_of,
     without_codes,
 )
 
@@ -77,3 +78,22 @@ def test_the_largest_group_comes_first() -> None:
         Group("no right", QUOTE_RIGHT, ("HK.00002", "HK.00003")),
         Group("Unknown stock", OTHER, ("HK.00001",)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "others"),
+    [
+        ("unknown stock (request 17)", "unknown stock (request 4711)"),
+        ("at 09:30:01.250: no right", "at 09:31:00.001: no right"),
+        ("no right to HK.00700", "no right to HK.09988"),
+        ("no right to HK.00700, HK.00005", "no right to HK.00388"),
+        ("股票00700無權限", "股票 09988無權限".replace(" ", "")),
+        ("left 0.5 of 100", "left 17 of 3"),
+    ],
+)
+def test_numbers_and_symbols_make_no_group_of_their_own(words: str, others: str) -> None:
+    """Refusals whose words differ by these alone are one group, told in the words of the first."""
+    assert pattern_of(words) == pattern_of(others)
+    (group,) = groups({"HK.00001": words, "HK.00002": others, "HK.00003": words})
+    assert (group.words, len(group.symbols)) == (words, 3)
+    assert len(groups({"HK.00001": words, "HK.00002": f"{others} today"})) == 2

@@ -12,7 +12,7 @@ import pytest
 from tests.faults.descriptors import no_descriptors
 
 from hk_tick_collector.errors import StoreError
-from hk_tick_collector.ops.live.status import STATUS_NAME, StatusFile, read_status, write_status
+from hk_tick_collector.ops.live.status import STATUS_NAME, StatusFile, read_status, text_of, write_status
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +57,7 @@ def test_without_a_descriptor_it_is_written_all_the_same(tmp_path: Path, make_st
         with pytest.raises(OSError, match="Too many open files"):
             path.open("rb").close()
         for number in (1, 2, 3):
-            file.write(make_status(received=number))
+            file.write(text_of(make_status(received=number)), 1)
     status = read_status(path)
     assert status
     assert status.received == 3
@@ -68,7 +68,7 @@ def test_what_else_hinders_it_is_an_os_error(tmp_path: Path, make_status: MakeSt
     file = StatusFile(tmp_path / "gone" / STATUS_NAME)
     for _ in range(2):
         with pytest.raises(FileNotFoundError):
-            file.write(make_status())
+            file.write(text_of(make_status()), 1)
 
 
 def test_no_file_is_an_answer(tmp_path: Path) -> None:

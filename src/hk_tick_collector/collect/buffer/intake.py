@@ -157,6 +157,7 @@ class Intake:
         by_cause: dict[str, list[Rejected]] = {}
         for tick in news:
             by_cause.setdefault(tick.cause, []).append(tick)
+        stats.future_date += len(by_cause.get(CAUSE_FUTURE, ()))
         for cause, ticks in by_cause.items():
             whole = self._rejections.whole(cause, len(ticks))
             for tick in ticks[:whole]:

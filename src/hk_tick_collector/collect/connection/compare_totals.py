@@ -84,13 +84,18 @@ class DaySums:
     def read(cls, path: Path) -> DaySums:
         """Reads a day file, which can take seconds. Raises StoreError, or its subclass NoDayError."""
         with DayReader(path) as reader, reader.snapshot():
-            gaps = reader.gaps()
+            with_gaps, with_rejected = set(), set()
+            for gap in reader.each_gap():  # there may be a million
+                if gap.status == GAP_OPEN:
+                    with_gaps.add(gap.symbol)
+                if gap.cause == CAUSE_REJECTED:
+                    with_rejected.add(gap.symbol)
             return cls(
                 counts={count.symbol: count for count in reader.symbols()},
                 odd_lots=reader.sums_of_type("ODD_LOT"),
                 late=reader.sums_of_type("LATE"),
-                with_gaps=frozenset(gap.symbol for gap in gaps if gap.status == GAP_OPEN),
-                with_rejected=frozenset(gap.symbol for gap in gaps if gap.cause == CAUSE_REJECTED),
+                with_gaps=frozenset(with_gaps),
+                with_rejected=frozenset(with_rejected),
             )
 
 

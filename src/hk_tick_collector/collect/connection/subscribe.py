@@ -30,6 +30,7 @@ from hk_tick_collector.ops.findings.refusals import (
     TEMPORARY,
     cause_of,
     named_in,
+    pattern_of,
     without_codes,
 )
 
@@ -105,7 +106,7 @@ class _Subscribing:
         self._is_named = False  # the last refusal of a batch named a symbol
         self._last_words = ""  # the text of the last refusal of a batch
         self._no_quota = ""  # the text with which a single symbol was refused because the quota is used up
-        self._refused_alike = ""  # the text of the refusal of a batch that was presumed to be refused as a whole
+        self._refused_alike = ""  # the pattern of the text with which a batch was presumed to be refused as a whole
         self._random = random.Random()  # noqa: S311 - chooses the single symbols to request
 
     async def run(self, symbols: Sequence[str]) -> Outcome:
@@ -186,17 +187,21 @@ class _Subscribing:
         symbols of the batch without a result: none if all were refused with the same text.
         """
         outcome, cause = self._outcome, cause_of(words)
-        count = 1 if without_codes(words, batch) == self._refused_alike else _PROBES[cause]
+        pattern = pattern_of(without_codes(words, batch))
+        count = 1 if pattern == self._refused_alike else _PROBES[cause]
         if len(batch) <= count:
             return batch
         alike = ""
         for symbol in batch[:1] if cause == QUOTA else self._random.sample(batch, count):
-            if await self._ask([symbol], paced=True) is None or alike not in ("", outcome.refused[symbol]):
+            if await self._ask([symbol], paced=True) is None:
                 break
-            alike = outcome.refused[symbol]
+            words_of_it = outcome.refused[symbol]
+            if alike and pattern_of(words_of_it) != pattern_of(alike):
+                break
+            alike = words_of_it
         else:
             if cause != QUOTA:
-                self._refused_alike = without_codes(words, batch)
+                self._refused_alike = pattern
                 outcome.refused.update(dict.fromkeys(batch, alike))
         return [symbol for symbol in batch if not self._is_settled(symbol)]
 

@@ -37,7 +37,7 @@ from hk_tick_collector.gaps.symbol_day import (
 from hk_tick_collector.model import GAP_OPEN, SEQ_NEAR_S
 from hk_tick_collector.store.faults import DISK_ERRORS
 from hk_tick_collector.store.importing import META_PREDECESSOR
-from hk_tick_collector.store.query import DayReader, list_days, path_of
+from hk_tick_collector.store.query import DayReader, demand_sealed, list_days, path_of
 
 from .recount import add_vanished, counters_of, fill_stored, of_row, outliers_of
 
@@ -74,13 +74,21 @@ def load_day(data_root: Path, number: int) -> Day:
     """
     try:
         with DayReader(path_of(data_root, market.day_name(number))) as reader, reader.snapshot():
-            return Day(number, sealed=True) if reader.is_sealed() else load(number, reader)
+            return Day(number, sealed=True) if is_over(number, reader) else load(number, reader)
     except (NoDayError, PredecessorFileError):
         return Day(number)  # the writer sets the predecessor's file aside and creates a new one
     except DISK_ERRORS as error:
         # Ticks are still stored, each once because of the primary key. Only the earlier gaps are not known yet.
         log.error("day_not_resumed", day=market.day_name(number), detail=error)
         return Day(number, unread=True)
+
+
+def is_over(number: int, reader: DayReader) -> bool:
+    """Whether the file of a day is sealed. Raises SealedEarlyError where somebody else wrote so into today's."""
+    is_sealed = reader.is_sealed()
+    if is_sealed and number >= market.day_number(now_ms()):
+        demand_sealed(reader.path)
+    return is_sealed
 
 
 def load(number: int, reader: DayReader, seen: Seen | None = None) -> Day:

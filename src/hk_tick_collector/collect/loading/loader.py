@@ -15,7 +15,7 @@ from hk_tick_collector.errors import NoDayError, PredecessorFileError
 from hk_tick_collector.gaps.symbol_day import Day
 from hk_tick_collector.store.query import DayReader, path_of
 
-from .load import load, load_day
+from .load import is_over, load, load_day
 from .recount import rebuild_day
 from .seen_while_unread import Seen
 
@@ -63,7 +63,7 @@ def load_late(data_root: Path, old: Day, held: Iterable[TickRow], at_ms: int) ->
     """
     try:
         with DayReader(path_of(data_root, market.day_name(old.number))) as reader, reader.snapshot():
-            if reader.is_sealed():
+            if is_over(old.number, reader):
                 return Day(old.number, sealed=True)
             return load(old.number, reader, Seen(old, held, at_ms))
     except (NoDayError, PredecessorFileError):  # then the writer creates a new file

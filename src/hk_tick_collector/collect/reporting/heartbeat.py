@@ -17,7 +17,8 @@ from hk_tick_collector import log
 from hk_tick_collector.collect.memory_limit import MemoryGuard
 from hk_tick_collector.errors import StoreError
 from hk_tick_collector.ops.findings.health import descriptors_short
-from hk_tick_collector.ops.live.status import StatusFile
+
+from .status_writer import StatusWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,8 +66,7 @@ class Heartbeat:
         self._notifier = notifier
         self._duties = duties
         self._ready = False
-        self._status_file = StatusFile(options.status_path)
-        self._status_failures = log.Repeated(_LOG_EVERY_S)
+        self._status = StatusWriter(options.status_path)
         self._short_of_descriptors = log.Repeated(_LOG_EVERY_S)
 
     async def run(self) -> None:
@@ -95,18 +95,17 @@ class Heartbeat:
             await asyncio.sleep(max(0.0, started_s + beats - loop.time()))
 
     def beat(self) -> None:
-        """Writes the live state of this second and the log lines that are due."""
+        """Has the live state of this second written, and writes the log lines that are due."""
         self._gaps.log_due()
         status = self._live.take(self.state)
         self._check_descriptors(status)
-        try:
-            self._status_file.write(status)
-        except OSError as error:
-            held_back = self._status_failures.allow(time.monotonic())
-            if held_back is not None:
-                log.warning("status_not_written", path=self._status_file.path, detail=error.strerror, repeats=held_back)
+        self._status.put(status)
         for listener in self.listeners:
             listener(status)
+
+    def leave(self, until_s: float) -> None:
+        """Waits until the live state is written, at most until `until_s` of the monotonic clock."""
+        self._status.wait(until_s)
 
     def _check_descriptors(self, status: LiveStatus) -> None:
         short = descriptors_short(status)

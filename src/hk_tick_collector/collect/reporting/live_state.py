@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import os
 import resource
-import shutil
 from collections import deque
 from copy import copy
 from typing import TYPE_CHECKING, Any, Final
@@ -19,9 +18,9 @@ from hk_tick_collector.model import LATELY_MS
 from hk_tick_collector.ops.live.status import LiveStatus
 from hk_tick_collector.store.rights import account
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from .free_space import FreeSpace
 
+if TYPE_CHECKING:
     from hk_tick_collector.collect.buffer.tick_queue import TickQueue
     from hk_tick_collector.collect.day_turn import DayTurn
     from hk_tick_collector.collect.opend_state import OpenDState
@@ -41,6 +40,7 @@ _COUNTED_LATELY: Final = (
     "sealed_day_backfill",
     "conflicts",
     "no_sequence",
+    "future_date",
     "not_subscribed",
     "stalls",
     "link_breaks",
@@ -73,6 +73,7 @@ _OF_STATS: Final = (
     "damaged_files",
     "gone_files",
     "held_rows",
+    "held_again",
     "held_causes",
     "held_details",
     "not_sealed",
@@ -144,6 +145,7 @@ class LiveState:
     ) -> None:
         self.latest: LiveStatus | None = None
         self._options = options
+        self._free_space = FreeSpace(options.data_root)
         self._stats = stats
         self._opend = opend
         self._queue = queue
@@ -244,7 +246,7 @@ class LiveState:
             commit_ms_p99=percentile(write_ms, 99),
             day_kind=self._day_kind(),
             day_expected=self._day_turn.expects_today,
-            disk_free_mb=_free_mb(options.data_root),
+            disk_free_mb=self._free_space.mb(),
             synchronous=options.store.synchronous,
             exposed_rows=queue.exposed_rows,
             exposed_s=queue.oldest_age_s(),
@@ -282,13 +284,6 @@ def percentile(values: list[float], percent: int) -> float | None:
         return None
     ordered = sorted(values)
     return round(ordered[min(len(ordered) - 1, len(ordered) * percent // 100)], 1)
-
-
-def _free_mb(path: Path) -> int | None:
-    try:
-        return shutil.disk_usage(path).free // 2**20
-    except OSError:
-        return None
 
 
 def _descriptors() -> tuple[int | None, int]:

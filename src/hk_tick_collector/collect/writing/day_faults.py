@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # Causes that affect one file, and causes that affect every file. A missing right of a single file is detected by its
 # mode instead. An interrupt comes from the watchdog.
-_OF_THE_FILE: Final = ("foreign_file", "predecessor_file", "schema_changed")
+_OF_THE_FILE: Final = ("foreign_file", "predecessor_file", "schema_changed", "sealed_early")
 _OF_THE_DISK: Final = {
     "disk_full",
     "read_only",

@@ -22,6 +22,8 @@ from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
 from hk_tick_collector.store.query import path_of
 from hk_tick_collector.store.spool import Spool
 
+from .held_ticks import HeldTicks
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -59,6 +61,7 @@ class _Held:
     began_with: _Place = None  # the file that existed at the first failure
     spool: Spool | None = None
     spooled_rows: int = 0
+    ticks: HeldTicks = field(default_factory=HeldTicks)
     in_spool: threading.Lock = field(default_factory=threading.Lock)  # a replaced writer may be blocked in it
     log_limit: log.Repeated = field(default_factory=lambda: log.Repeated(_LOG_EVERY_S))
     spool_log_limit: log.Repeated = field(default_factory=lambda: log.Repeated(10.0))
@@ -66,6 +69,11 @@ class _Held:
     @property
     def rows(self) -> int:
         return self.spooled_rows + len(self.chunk.rows)
+
+    @property
+    def again(self) -> int:
+        """Of the rows, those of a tick that OpenD gave before: they are found to be duplicates when they are stored."""
+        return min(self.ticks.again, self.rows)
 
 
 class WaitingDays:
@@ -111,6 +119,7 @@ class WaitingDays:
         """Adds rows of a day that is written later."""
         held = self._days.setdefault(day, _Held())
         held.chunk.rows += part.rows
+        held.ticks.add(part.rows)
         self._add_changes(held, part)
         self._count()
 
@@ -131,6 +140,7 @@ class WaitingDays:
                 self._count()
                 return False
             held.chunk.rows += rows
+        held.ticks.add(rows)
         self._add_changes(held, part)
         self._count()
         return True
@@ -305,7 +315,8 @@ class WaitingDays:
         self._queue.held_rows = sum(held.rows for held in days.values())
         self._queue.held_safe_rows = sum(held.spooled_rows for held in days.values())
         stats = self._stats
-        stats.held_rows = {market.day_name(day): held.rows for day, held in bad.items()}
+        stats.held_rows = {market.day_name(day): held.rows - held.again for day, held in bad.items()}
+        stats.held_again = {market.day_name(day): held.again for day, held in bad.items()}
         stats.held_causes = {market.day_name(day): held.cause for day, held in bad.items()}
         stats.held_details = {market.day_name(day): held.detail for day, held in bad.items()}
 

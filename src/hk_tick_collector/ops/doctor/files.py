@@ -21,7 +21,7 @@ from hk_tick_collector.store.collector_lock import LOCK_NAME, SPOOL_LOCK_NAME
 from hk_tick_collector.store.foreign import import_command, list_waiting, move_command
 from hk_tick_collector.store.lock_holder import day_holder
 from hk_tick_collector.store.locks import Holder, holders
-from hk_tick_collector.store.query import DayReader, list_days, path_of
+from hk_tick_collector.store.query import DayReader, list_days, path_of, unseal_command
 from hk_tick_collector.store.rights import give, user_name
 from hk_tick_collector.store.spool_segments import segments_below
 
@@ -329,7 +329,7 @@ def check_day(data_root: Path, today: str) -> Check:
     path = path_of(data_root, today)
     try:
         with DayReader(path) as reader:
-            rows, version = reader.totals().rows, reader.schema_version()
+            rows, version, is_sealed = reader.totals().rows, reader.schema_version(), reader.is_sealed()
     except NoDayError:
         text = Words(
             f"there is no file of {today} yet: the service creates it on a trading day",
@@ -356,6 +356,12 @@ def check_day(data_root: Path, today: str) -> Check:
             f"安裝寫入它的版本，或移走該檔：{command}",
         )
         return failure(name, text, remedy)
+    if is_sealed:
+        text = Words(
+            f"{path} says that its day is sealed (sealed_ms in meta): ticks of today would not be stored",
+            f"{path} 標示為已封存（meta 表的 sealed_ms）：今日的 tick 不會儲存",
+        )
+        return failure(name, text, f"sudo chmod 0640 {path}; {unseal_command(path)}")
     if not path.stat().st_mode & stat.S_IWUSR:
         text = Words(f"{path} is read-only: ticks of today would be rejected", f"{path} 唯讀：今日的 tick 會被拒收")
         return failure(name, text, f"sudo chmod 0640 {path}; sudo systemctl restart hk-tick-collector")

@@ -25,7 +25,7 @@ _STALLS_CRITICAL: Final = 2  # this many stalls within a quarter of an hour are 
 
 def queued_rows(status: LiveStatus) -> int:
     """Rows that wait for the writer; rows that wait for the file of their day have a finding of their own."""
-    return status.waiting - sum(status.held_rows.values())
+    return status.waiting - sum(status.held_rows.values()) - sum(status.held_again.values())
 
 
 def _stalls(seen: Seen) -> Iterator[Finding]:

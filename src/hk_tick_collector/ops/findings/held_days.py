@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector import market
 from hk_tick_collector.store.foreign import import_command, move_command
+from hk_tick_collector.store.query import unseal_command
 
 from . import remedies
 from .finding import Severity
@@ -46,6 +47,8 @@ def remedy_of(cause: str, data_root: str, day: str, account: str = "") -> str:
         return move_command(path)
     if cause == "predecessor_file":
         return import_command(path)
+    if cause == "sealed_early":
+        return unseal_command(path)
     command = _HELD.get(cause, "ls -l {db}*; sudo hk-tick-collector doctor")
     return command.format(db=shlex.quote(str(path)), account=account or remedies.ACCOUNT)
 

@@ -164,9 +164,63 @@ NO_SEQUENCE: Final = FindingSpec(
 )
 
 
+def _future_date(seen: Seen) -> Iterator[Finding]:
+    """Where OpenD's clock is days behind, that is every tick."""
+    status = seen.status
+    if status.future_date_lately:
+        all_of_them = not status.persisted_rows_per_min
+        yield FUTURE_DATE.found(
+            Severity.CRITICAL if all_of_them else Severity.WARNING,
+            "all" if all_of_them else "",
+            count=status.future_date_lately,
+            drift_h=(status.drift_s or 0.0) / 3600,
+        )
+
+
+FUTURE_DATE: Final = FindingSpec(
+    code="future_date",
+    when=_future_date,
+    text=Words(
+        "{count:,} ticks were rejected in the last 15 minutes: their date is later than the day after OpenD's own date",
+        "最近 15 分鐘內 {count:,} 筆 tick 被拒收：其日期晚於 OpenD 日期的翌日",
+    ),
+    remedy=Remedy(remedies.grep("tick_rejected")),
+    variants={
+        "all": Says(
+            Words(
+                "no tick is stored, {count:,} were rejected in the last 15 minutes: their date is later than the day"
+                " after OpenD's own date (this host's clock is {drift_h:+.1f} h off OpenD's)",
+                "沒有 tick 可儲存，最近 15 分鐘內 {count:,} 筆被拒收：其日期晚於 OpenD 日期的翌日"
+                "（本機時鐘與 OpenD 相差 {drift_h:+.1f} 小時）",
+            ),
+            Remedy(
+                "timedatectl status",
+                "set the clock of the host on which OpenD runs",
+                "校正 OpenD 所在主機的時鐘",
+            ),
+        )
+    },
+    meaning=Words(
+        "ticks are rejected because their date is later than the day after OpenD's own date; where none is stored,"
+        " OpenD's clock is wrong",
+        "tick 的日期晚於 OpenD 日期的翌日，被拒收；若一筆也存不了，即 OpenD 的時鐘有誤",
+    ),
+    do=Words(
+        "a few are OpenD's oddities; where no tick is stored, set the clock of the host on which OpenD runs, with"
+        " timedatectl: once OpenD tells the right date ticks are stored, and the latest 1,000 of a symbol are"
+        " backfilled",
+        "少量屬 OpenD 的異常；若沒有 tick 可儲存，以 `timedatectl` 校正 OpenD 所在主機的時鐘："
+        "OpenD 報告正確日期後恢復儲存，並補取每隻股票最近 1,000 筆",
+    ),
+    alert=SOON,
+    causes=("lag", "clock_drift", "no_tick_at_open", "no_ticks", "no_ticks_stored", "pushes_stopped", "gaps_healing"),
+)
+
+
 def _rejected(seen: Seen) -> Iterator[Finding]:
-    if seen.status.rejected_lately:
-        yield REJECTED.found(Severity.WARNING, count=seen.status.rejected_lately)
+    count = seen.status.rejected_lately - seen.status.future_date_lately
+    if count > 0:
+        yield REJECTED.found(Severity.WARNING, count=count)
 
 
 REJECTED: Final = FindingSpec(

@@ -26,11 +26,13 @@ _TEMPORARY_WORDS: Final = re.compile(
     r"|network|time[d-]? ?out|try again|frequen|\bbusy\b",
     re.IGNORECASE,
 )
+_SYMBOL_OR_NUMBER: Final = re.compile(r"\b[A-Za-z]{2}\.[0-9A-Za-z]+|\d+(?:[.:]\d+)*")
+_MARKS: Final = re.compile(r"#(?:[\s,;，、；]*#)+")  # a list of them, however long
 _LEFT_OVER: Final = re.compile(r"\s+|\s*[\[(「『【]\s*[\])」』】]")
 
 
 class Group(NamedTuple):
-    """Symbols that were refused with the same text."""
+    """Symbols that were refused with the same text, except for symbols and numbers in it."""
 
     words: str
     cause: str
@@ -63,10 +65,18 @@ def named_in(words: str, symbols: Iterable[str]) -> list[str]:
     return [symbol for symbol in symbols if symbol.partition(".")[2] in codes]
 
 
+def pattern_of(words: str) -> str:
+    """OpenD's words with one mark for symbols and numbers: equal for refusals that differ by nothing else, for example
+    by the time, by the number of a request or by a symbol of the batch.
+    """
+    return _MARKS.sub("#", _SYMBOL_OR_NUMBER.sub("#", words))
+
+
 def groups(refused: Mapping[str, str]) -> list[Group]:
-    """Refused symbols grouped by text, the largest group first."""
+    """Refused symbols grouped by text, the largest group first; the text is that of the group's first symbol."""
     symbols: dict[str, list[str]] = {}
     for symbol, words in refused.items():
-        symbols.setdefault(words, []).append(symbol)
-    counts = Counter({words: len(named) for words, named in symbols.items()})
-    return [Group(words, cause_of(words), tuple(symbols[words])) for words, _ in counts.most_common()]
+        symbols.setdefault(pattern_of(words), []).append(symbol)
+    counts = Counter({pattern: len(named) for pattern, named in symbols.items()})
+    found = [(refused[symbols[pattern][0]], tuple(symbols[pattern])) for pattern, _ in counts.most_common()]
+    return [Group(words, cause_of(words), named) for words, named in found]

@@ -273,6 +273,17 @@ WRITER_SCHEMA_CHANGED: Final = _cause(
     ),
     _resumes("sudo sqlite3 {db} .schema", "undo the change that is named", "還原所指明的更改"),
 )
+WRITER_SEALED_EARLY: Final = _cause(
+    "sealed_early",
+    "未完結的日子被標示為已封存",
+    Words(
+        "the table meta of the current day's file says sealed_ms, which another program wrote; ticks wait, and are"
+        " spooled",
+        "當日日檔的 meta 表有 sealed_ms，由另一程式寫入；tick 等候，並寫入 spool",
+    ),
+    Words("delete that row with sqlite3, as status says", "以 sqlite3 刪除該列，按 status 所示"),
+    Remedy("sudo sqlite3 {db} \"DELETE FROM meta WHERE key = 'sealed_ms'\""),
+)
 WRITER_INTERRUPTED: Final = _cause(
     "interrupted",
     "被 watchdog 中斷",

@@ -92,8 +92,10 @@ class LiveStatus:
     wal_autocheckpoint_bytes: int = 0  # at this length it is copied to the day file and reused
     damaged_files: list[str] = field(default_factory=list)  # renamed by this run
     gone_files: list[str] = field(default_factory=list)  # deleted, moved or replaced while this run wrote them
-    # days whose file cannot be written while others can: rows that wait, the cause, its text
+    # days whose file cannot be written while others can: ticks that wait, rows of these ticks that OpenD gave again,
+    # the cause, its text
     held_rows: dict[str, int] = field(default_factory=dict)
+    held_again: dict[str, int] = field(default_factory=dict)
     held_causes: dict[str, str] = field(default_factory=dict)
     held_details: dict[str, str] = field(default_factory=dict)
     not_sealed: dict[str, str] = field(default_factory=dict)  # name of a file that should be sealed → why it is not
@@ -148,6 +150,7 @@ class LiveStatus:
     sealed_day_backfill_lately: int = 0
     conflicts_lately: int = 0
     no_sequence_lately: int = 0
+    future_date_lately: int = 0  # of rejected_lately: dated later than the day after OpenD's own date
     stalls_lately: int = 0
 
     # other events of the last 15 minutes, and the text of the last one
@@ -191,16 +194,16 @@ class StatusFile:
         self.path = path
         self._reserve = _open_reserve()
 
-    def write(self, status: LiveStatus) -> None:
-        """Like `write_status`."""
+    def write(self, text: str, pid: int) -> None:
+        """Replaces the file by a live state's text, like `write_status`."""
         try:
-            write_status(self.path, status)
+            _replace(self.path, text, pid)
         except OSError as error:
             if error.errno not in (errno.EMFILE, errno.ENFILE) or self._reserve is None:
                 raise
             os.close(self._reserve)
             self._reserve = None
-            write_status(self.path, status)
+            _replace(self.path, text, pid)
         finally:
             if self._reserve is None:
                 self._reserve = _open_reserve()
@@ -215,7 +218,16 @@ def _open_reserve() -> int | None:
 
 def write_status(path: Path, status: LiveStatus) -> None:
     """Replaces the file in one step: a reader sees the old or the new content, never a part. OSError on failure."""
-    replace_file(path, json.dumps(asdict(status), separators=(",", ":")), f".{path.name}.{status.pid}")
+    _replace(path, text_of(status), status.pid)
+
+
+def text_of(status: LiveStatus) -> str:
+    """The live state as `status.json` has it."""
+    return json.dumps(asdict(status), separators=(",", ":"))
+
+
+def _replace(path: Path, text: str, pid: int) -> None:
+    replace_file(path, text, f".{path.name}.{pid}")
 
 
 def read_status(path: Path) -> LiveStatus | None:

@@ -112,7 +112,7 @@ _GAUGES: Final = (
     Plain(
         "hktc_held_rows",
         "Of the waiting rows, those of days whose own file cannot be written.",
-        lambda seen: sum(seen.live.held_rows.values()),
+        lambda seen: sum(seen.live.held_rows.values()) + sum(seen.live.held_again.values()),
     ),
     Plain(
         "hktc_exposed_rows",

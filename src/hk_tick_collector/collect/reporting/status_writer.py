@@ -1,0 +1,71 @@
+"""Writes the live state in a thread of its own: its disk may be frozen, and the event loop must go on.
+
+Enters: the live state, once a second. Leaves: the file. Only the newest one waits; an older one that is not written yet
+is passed over.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from hk_tick_collector import log
+from hk_tick_collector.ops.live.status import StatusFile, text_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hk_tick_collector.ops.live.status import LiveStatus
+
+_LOG_EVERY_S: Final = 60.0
+
+
+class StatusWriter:
+    """The file at `path`. `put` and `wait` are for other threads than its own, which begins with the first `put`."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = StatusFile(path)
+        self._changed = threading.Condition()
+        self._next: tuple[str, int] | None = None  # the newest text that is not written, and the pid in it
+        self._is_writing = False
+        self._thread: threading.Thread | None = None
+        self._failures = log.Repeated(_LOG_EVERY_S)
+
+    def put(self, status: LiveStatus) -> None:
+        """Has the live state written; it is read at once, for who has made it may change it later."""
+        text = text_of(status)
+        with self._changed:
+            self._next = text, status.pid
+            self._changed.notify_all()
+        if self._thread is None:
+            try:
+                thread = threading.Thread(target=self._run, name="status", daemon=True)
+                thread.start()
+                self._thread = thread
+            except RuntimeError as error:  # no thread can be had now: the next one is tried in a second
+                self._tell(str(error))
+
+    def wait(self, until_s: float) -> bool:
+        """Returns once what was put is written or has failed: True. False at `until_s` of the monotonic clock."""
+        with self._changed:
+            rest_s = max(0.0, until_s - time.monotonic())
+            return self._changed.wait_for(lambda: self._next is None and not self._is_writing, rest_s)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._is_writing = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._next is not None)
+                assert self._next is not None
+                (text, pid), self._next, self._is_writing = self._next, None, True
+            try:
+                self._file.write(text, pid)
+            except OSError as error:
+                self._tell(error.strerror or str(error))
+
+    def _tell(self, detail: str) -> None:
+        held_back = self._failures.allow(time.monotonic())
+        if held_back is not None:
+            log.warning("status_not_written", path=self._file.path, detail=detail, repeats=held_back)
