@@ -71,7 +71,7 @@ class Scene:
     def look(self, action: Action | None = None, failures: int = 0) -> Pressure:
         """One look, which is judged so; what the watchdog was shown."""
         self.watchdog.verdict = None if action is None else Verdict(action, failures)
-        self.recovery.look(NOW_MS)
+        self.recovery.check(NOW_MS)
         return self.watchdog.shown[-1]
 
 
