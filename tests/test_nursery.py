@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.e2e.conftest import wait_until
 
 if TYPE_CHECKING:
     from tests.nursery import Nursery
@@ -41,17 +42,19 @@ def test_what_only_a_start_reads_is_refused(nursery: Nursery, workdir: Path) -> 
     assert nursery.can_fork(dict(os.environ))
 
 
+def shown_of(pid: int) -> list[bytes]:
+    """The command line that the kernel shows."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+
+
 def test_a_fork_has_its_own_command_line(nursery: Nursery, workdir: Path) -> None:
     """By it `status` knows a collector, and names whoever holds a lock; ours and what is behind it are blank."""
     nothing = os.open(os.devnull, os.O_RDWR)
     forked = nursery.fork(["simulate", "--port", "0", "--wait"], workdir, (nothing, nothing, nothing), {})
     os.close(nothing)
     try:
-        shown = b""
-        while not shown.endswith(b"--wait"):
-            assert forked.poll() is None
-            shown = Path(f"/proc/{forked.pid}/cmdline").read_bytes().rstrip(b"\0")
-        assert shown.split(b"\0")[1:] == [b"-m", b"hk_tick_collector", b"simulate", b"--port", b"0", b"--wait"]
+        wait_until(lambda: shown_of(forked.pid)[-1:] == [b"--wait"], lambda: f"{shown_of(forked.pid)}", 60.0)
+        assert shown_of(forked.pid)[1:] == [b"-m", b"hk_tick_collector", b"simulate", b"--port", b"0", b"--wait"]
     finally:
         forked.kill()
         forked.wait(300)
