@@ -252,8 +252,8 @@ class Session:
     async def _ask_sub_info(self, limit_s: float) -> messages.SubInfo | None:
         request = messages.GET_SUB_INFO, messages.get_sub_info()
         info = await self._questions.ask(self._transport, questions.SUB_INFO, request, messages.read_sub_info, limit_s)
-        self._stats.quota_used = info.used_quota if info else None
-        self._stats.quota_remaining = info.remaining_quota if info else None
+        if info is not None:  # without an answer, also at the end of the connection, the last one stays
+            self._stats.quota_used, self._stats.quota_remaining = info.used_quota, info.remaining_quota
         return info
 
     # ---- the calendar ----
