@@ -168,7 +168,7 @@ def test_too_few_descriptors_are_named_at_the_start(start: Start, free_port: int
     assert "Traceback" not in collector.output
 
 
-@pytest.mark.parametrize("limit_mb", [60, 100, 140])
+@pytest.mark.parametrize("limit_mb", [40, 60, 75, 100, 140])
 def test_too_little_memory_is_named_at_the_start(start: Start, free_port: int, limit_mb: int) -> None:
     """With too little memory for the first threads, the start is refused in one line."""
     limit = limit_mb << 20

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import keyword
+import resource
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PROGRAM: Final = "hk-tick-collector"
+
+_LEAST_BYTES: Final = 72 << 20  # below this memory limit (RLIMIT_AS) the imports of a verb may fail at any line
 
 # A verb is a module of this package with a function of the same name, and one line here.
 VERBS: Final = {
@@ -47,6 +50,7 @@ def main(args: Sequence[str] | None = None) -> int:
     make_safe()
     args = sys.argv[1:] if args is None else args
     try:
+        _require_memory()
         code = _top_level(list(args))
         sys.stdout.flush()  # flush here, where an error from a closed pipe or a full disk can still be reported
     except CollectorError as error:
@@ -65,6 +69,15 @@ def main(args: Sequence[str] | None = None) -> int:
         log.bug("bug", version=__version__, hint="please report the lines below")
         return 1
     return code
+
+
+def _require_memory() -> None:
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit != resource.RLIM_INFINITY and limit < _LEAST_BYTES:
+        raise CollectorError(
+            f"the memory limit of {limit >> 20} MB (RLIMIT_AS, ulimit -v) is too low to start",
+            hint="ulimit -v unlimited, or raise LimitAS= of the unit",
+        )
 
 
 def _top_level(args: list[str]) -> int:
