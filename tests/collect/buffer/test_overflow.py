@@ -342,7 +342,10 @@ def test_all_that_a_chunk_holds_comes_back_with_its_rows(
             taken.on_commit()
     assert [row[1] for each in found for row in each.rows] == [0, 1, 2, 3, 4]
     assert (sum(each.rejected for each in found), sum(each.dropped for each in found)) == (3, 5)
-    assert [found[0].links, found[0].gaps, found[0].rules] == [[link], [change], [rule]]
+    # With the rows or behind them: rows can be read from the spool a moment before the rest of their chunk is noted.
+    assert [[each for part in found for each in getattr(part, name)] for name in ("links", "gaps", "rules")] == [
+        [link], [change], [rule],
+    ]  # fmt: skip
     assert told == ["committed"]
     assert (overflow.rows, overflow.safe_rows, seqs_in(place)) == (0, 0, [])
     assert [event.fields for event in journal.events("spool_started")] == [{"cause": "queue_full"}]
