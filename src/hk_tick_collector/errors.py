@@ -81,7 +81,7 @@ class SealedDayError(StoreError):
 
 
 class SealedEarlyError(StoreError):
-    """A file says that its day is sealed while the day goes on: somebody else wrote that into it."""
+    """A file is marked as sealed although its day is not over: another program wrote the mark."""
 
 
 class BusyFileError(StoreError):

@@ -134,6 +134,6 @@ def show_csv(rows: Iterable[Sequence[object]], header: Sequence[str] = ()) -> No
 
 
 def _begun(items: Iterable[_T]) -> Iterator[_T]:
-    """The same items, of which the first one was read."""
+    """The same items, after the first one has been read."""
     rest = iter(items)
     return chain(list(islice(rest, 1)), rest)

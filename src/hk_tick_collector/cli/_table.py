@@ -63,7 +63,7 @@ def _print_long(
     spare: Sequence[str],
     least: Sequence[int],
 ) -> None:
-    """Prints rows as they come; `first` are those that say how wide the columns are."""
+    """Prints rows as they are read. The rows of `first` decide the widths of the columns."""
     room = width_of(sys.stdout)
     sample = [*first, ["x" * width for width in least]] if least else first
     names = kept_columns(header, sample, spare, room)

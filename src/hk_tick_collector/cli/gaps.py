@@ -62,7 +62,7 @@ def gaps(
 
 
 def _print(day: str, reader: DayReader, found: Iterator[Gap], *, as_json: bool) -> None:
-    """Prints the gaps while they are read: a bad day has a million of them."""
+    """Prints gaps while they are read: a bad day can have a million of them."""
     sums = _Sums()
     if as_json:
         items = (gap._asdict() for gap in sums.count(found))
@@ -80,11 +80,11 @@ class _Sums:
     """How many gaps and missing ticks there are, in all and per cause; `unknown` counts gaps of unknown size."""
 
     def __init__(self) -> None:
-        self._all = _no_gap()  # its missing and unknown are of open gaps alone
+        self._all = _no_gap()  # `missing` and `unknown` count only open gaps
         self._causes: dict[str, Counter[str]] = {}
 
     def count(self, gaps: Iterable[Gap]) -> Iterator[Gap]:
-        """The same gaps, each counted as it passes."""
+        """The same gaps; each is counted when it is read."""
         for gap in gaps:
             of_cause = self._causes.setdefault(gap.cause, _no_gap())
             for count in (of_cause, self._all):
@@ -95,7 +95,7 @@ class _Sums:
             yield gap
 
     def document(self) -> dict[str, Any]:
-        """The sums of what has passed."""
+        """The sums of the gaps read so far."""
         return {**self._all, "causes": {cause: dict(self._causes[cause]) for cause in sorted(self._causes)}}
 
 

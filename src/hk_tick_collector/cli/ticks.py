@@ -32,7 +32,7 @@ _WIDTHS: Final = (12, 8, 9, 10, 14, 9, 10, 10, 8, 19)
 _RIGHT: Final = frozenset({"price", "volume", "turnover", "delay_ms", "seq"})
 _SPARE: Final = ("push", "delay_ms", "turnover", "type", "seq", "direction")
 _TABLE_ROWS: Final = 20
-_FEW: Final = 1000  # so many are found without a scan of the day, in memory
+_FEW: Final = 1000  # up to this number the last ticks are sorted in memory, without a scan of the day
 _LOOK_EVERY_S: Final = 0.5
 _LATER_DAYS: Final = 3  # each poll opens every file again
 

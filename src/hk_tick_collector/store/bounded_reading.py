@@ -136,14 +136,14 @@ def odd_first(table: str, columns: tuple[str, ...]) -> str:
         words = f"typeof({column}) <> '{_SQL_TYPES[kind]}'"
         odd.append(f"({words} AND {column} IS NOT NULL)" if may_be_empty else words)
         if kind is str:
-            odd.append(f"{column} GLOB '*[^ -~]*'")  # none of ours; among them is text that is not UTF-8
+            odd.append(f"{column} GLOB '*[^ -~]*'")  # the collector writes none; text that is not UTF-8 is among them
     odd += [f"{column} NOT BETWEEN 0 AND {_LATEST_MS - 1}" for _, column in times]
     odd += [f"abs({column}) > {float_info.max!r}" for _, column in floats]
     return f"ifnull({' OR '.join(odd)}, 0) DESC"
 
 
 def id_of(value: object, path: Path, what: str) -> int:
-    """A number that a row has from us; StoreError for any other value. Ids grow by one, from the time in ms at most."""
+    """The number in a column; StoreError for a value that the collector never writes."""
     if not isinstance(value, int) or not 0 <= value < 2**62:
         raise odd_value(path, what, value)
     return value

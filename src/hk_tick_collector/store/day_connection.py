@@ -63,7 +63,7 @@ def demand_sealed(path: Path) -> None:
 
 
 def unseal_command(path: Path) -> str:
-    """What an operator types to take a false `sealed_ms` out of a file."""
+    """The command that removes a false `sealed_ms` from a file."""
     return f"sudo sqlite3 {quote_word(str(path))} {_UNSEAL}"
 
 

@@ -156,7 +156,7 @@ class DayFile:
         try:
             with with_system_error(self._db, path), named_changes(self._db, path.name):
                 self._db.pragma("synchronous", options.synchronous)
-                self._refuse_sealed()  # before anything of it changes
+                self._refuse_sealed()  # before any change of the file
                 _migrate(self._db)  # before WAL mode, so that the main file already has our application_id
                 _configure(self._db, options)
                 self._describe(now_ms, version)

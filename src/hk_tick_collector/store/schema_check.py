@@ -30,7 +30,7 @@ SCHEMA_ERRORS: Final = (
     apsw.AuthError,
     apsw.TooBigError,
 )
-_OVERFLOW: Final = "cannot store REAL value in INTEGER column"  # a sum that passed what 64 bits hold
+_OVERFLOW: Final = "cannot store REAL value in INTEGER column"  # SQLite's message for a sum above 64 bits
 CHANGED_HINT: Final = "undo that change with sqlite3; see docs/sqlite-wal.md"
 
 

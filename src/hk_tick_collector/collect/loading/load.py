@@ -84,7 +84,7 @@ def load_day(data_root: Path, number: int) -> Day:
 
 
 def is_over(number: int, reader: DayReader) -> bool:
-    """Whether the file of a day is sealed. Raises SealedEarlyError where somebody else wrote so into today's."""
+    """Whether the file of a day is sealed. Raises SealedEarlyError if another program marked today's file as sealed."""
     is_sealed = reader.is_sealed()
     if is_sealed and number >= market.day_number(now_ms()):
         demand_sealed(reader.path)

@@ -1,4 +1,4 @@
-"""How much room a disk has, asked by a thread of its own: a file system that does not answer must keep nobody.
+"""The free space of a disk, read by a separate thread: a file system that hangs must not block the event loop.
 
 Enters: a directory. Leaves: megabytes, as they were when it last answered.
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class FreeSpace:
-    """Of the file system of `path`. `mb` is for one thread."""
+    """The free space of the file system of `path`. Only one thread may call `mb`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -24,9 +24,9 @@ class FreeSpace:
         self._thread: threading.Thread | None = None
 
     def mb(self) -> int | None:
-        """The megabytes that were free a second ago; None where the file system cannot be asked."""
+        """The free megabytes at the previous call, a second ago. None if the file system cannot be read."""
         if self._thread is None:
-            with suppress(RuntimeError):  # no thread can be had now: what is known stays
+            with suppress(RuntimeError):  # no thread can be started now: the last value stays
                 thread = threading.Thread(target=self._run, name="free_space", daemon=True)
                 thread.start()
                 self._thread = thread

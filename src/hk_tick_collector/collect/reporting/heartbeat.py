@@ -95,7 +95,7 @@ class Heartbeat:
             await asyncio.sleep(max(0.0, started_s + beats - loop.time()))
 
     def beat(self) -> None:
-        """Has the live state of this second written, and writes the log lines that are due."""
+        """Passes the live state of this second to its writer, and writes the log lines that are due."""
         self._gaps.log_due()
         status = self._live.take(self.state)
         self._check_descriptors(status)

@@ -1,7 +1,7 @@
-"""Writes the live state in a thread of its own: its disk may be frozen, and the event loop must go on.
+"""Writes the live state in a separate thread: its disk may be frozen, and that must not block the event loop.
 
-Enters: the live state, once a second. Leaves: the file. Only the newest one waits; an older one that is not written yet
-is passed over.
+Enters: the live state, once a second. Leaves: the file. Only the newest state waits; an older one
+that is not yet written is skipped.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _LOG_EVERY_S: Final = 60.0
 
 
 class StatusWriter:
-    """The file at `path`. `put` and `wait` are for other threads than its own, which begins with the first `put`."""
+    """Writes the file at `path`. The first `put` starts the thread; other threads call `put` and `wait`."""
 
     def __init__(self, path: Path) -> None:
         self._file = StatusFile(path)
         self._changed = threading.Condition()
-        self._next: tuple[str, int] | None = None  # the newest text that is not written, and the pid in it
+        self._next: tuple[str, int] | None = None  # the newest text not yet written, and the pid in it
         self._is_writing = False
         self._thread: threading.Thread | None = None
         self._failures = log.Repeated(_LOG_EVERY_S)
 
     def put(self, status: LiveStatus) -> None:
-        """Has the live state written; it is read at once, for who has made it may change it later."""
+        """Passes a live state to the thread. It becomes text at once: the caller may change it later."""
         text = text_of(status)
         with self._changed:
             self._next = text, status.pid
@@ -43,11 +43,11 @@ class StatusWriter:
                 thread = threading.Thread(target=self._run, name="status", daemon=True)
                 thread.start()
                 self._thread = thread
-            except RuntimeError as error:  # no thread can be had now: the next one is tried in a second
+            except RuntimeError as error:  # no thread can be started now: the next call tries again
                 self._tell(str(error))
 
     def wait(self, until_s: float) -> bool:
-        """Returns once what was put is written or has failed: True. False at `until_s` of the monotonic clock."""
+        """Waits until the last state is written, or writing it has failed: True. False at `until_s` (monotonic)."""
         with self._changed:
             rest_s = max(0.0, until_s - time.monotonic())
             return self._changed.wait_for(lambda: self._next is None and not self._is_writing, rest_s)

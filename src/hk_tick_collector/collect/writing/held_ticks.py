@@ -1,4 +1,4 @@
-"""Which of the rows that wait for one day's file are the same tick again: OpenD gives it whenever it is asked.
+"""Which waiting rows of a held day repeat a tick: OpenD sends the same tick in every answer.
 
 Enters: rows as they begin to wait. Leaves: how many of them waited before. A symbol's newest sequences are remembered,
 8 bytes each: OpenD gives no others again.
@@ -20,14 +20,14 @@ _KEPT: Final = WINDOW_ROWS + 100
 
 
 class HeldTicks:
-    """The ticks of one day that wait. For one thread."""
+    """The waiting ticks of one day. For one thread."""
 
     def __init__(self) -> None:
         self.again = 0  # rows of ticks that waited before
-        self._newest: dict[str, array[int]] = {}  # by symbol, in the order of their coming
+        self._newest: dict[str, array[int]] = {}  # by symbol, in order of arrival
 
     def add(self, rows: Iterable[TickRow]) -> None:
-        """Takes rows that begin to wait."""
+        """Adds rows that now wait."""
         by_symbol: dict[str, list[int]] = {}
         for row in rows:
             by_symbol.setdefault(symbol_of(row), []).append(seq_of(row))

@@ -72,7 +72,7 @@ class _Held:
 
     @property
     def again(self) -> int:
-        """Of the rows, those of a tick that OpenD gave before: they are found to be duplicates when they are stored."""
+        """How many waiting rows repeat a tick. They are found to be duplicates when they are stored."""
         return min(self.ticks.again, self.rows)
 
 

@@ -165,7 +165,7 @@ NO_SEQUENCE: Final = FindingSpec(
 
 
 def _future_date(seen: Seen) -> Iterator[Finding]:
-    """Where OpenD's clock is days behind, that is every tick."""
+    """If OpenD's clock is days behind, this is every tick."""
     status = seen.status
     if status.future_date_lately:
         all_of_them = not status.persisted_rows_per_min
