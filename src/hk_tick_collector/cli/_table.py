@@ -17,7 +17,7 @@ from ._terminal import can_redraw, width_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_HELD_ROWS: Final = 1000  # no more are kept in memory
+_HELD_ROWS: Final = 1000  # the most rows kept in memory
 _FOLDED: Final = 14  # the narrowest width to which words are folded
 
 
@@ -33,8 +33,8 @@ def print_table(
     """Prints rows under their header; columns named in `right` are aligned to the right.
 
     If the terminal is too narrow, cells in the columns of `fold` continue on the next line, and columns in `spare` are
-    left out, in that order. More than a thousand rows are plain lines that are printed as they are read: columns
-    are then as wide as the first thousand need, and at least as wide as `least` says.
+    left out, in that order. A table of more than a thousand rows is printed as plain lines while it is read. The
+    first thousand rows then decide the widths of the columns; `least` has the minimum widths.
     """
     rest = iter(rows)
     rows = [[plain(cell) for cell in row] for row in islice(rest, _HELD_ROWS + 1)]

@@ -118,7 +118,7 @@ def _print_table(loaded: Loaded) -> None:
 
 
 def _print_next(loaded: Loaded) -> None:
-    """Lines to paste, on stderr: they may contain a token, which stdout never shows."""
+    """Prints lines to paste. They go to stderr: they may contain a token, and stdout must not show one."""
     found, file = loaded.predecessor, loaded.env_file or "the settings file"
     if found.alerts and found.alerts.lines:
         either = "one of these lines" if len(found.alerts.lines) > 1 else "this line"
@@ -138,7 +138,7 @@ def _row(setting: Setting, loaded: Loaded) -> tuple[str, ...]:
 
 
 def _brief(value: object) -> str:
-    """The value as one cell: of many symbols the first ones and the number."""
+    """The value as one cell. A long list of symbols is shortened to the first three and the total."""
     if isinstance(value, tuple) and not isinstance(value, Address) and len(value) > 3:
         return f"{as_text(value[:3])}, ... ({len(value)})"
     return as_text(value)

@@ -160,7 +160,7 @@ def _check_predecessor(loaded: Loaded) -> Iterator[Check]:
 def _check_data(settings: Settings, account: files.Account, wrong: dict[str, UsageError]) -> Iterator[Check]:
     root = settings.data_root
     waits = check_host.check_takeover()
-    if waits:  # the file belongs to another program; the start that takes over corrects it
+    if waits:  # the files still belong to the predecessor; the first start takes them over
         yield waits
         yield files.check_file_system(root)
         yield files.check_space(root, today(), settings.disk_min_free_mb)

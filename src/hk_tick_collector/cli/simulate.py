@@ -190,7 +190,7 @@ async def serve(plan: Plan, gateway: Gateway, lines: Sequence[Line] = (), contro
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
-            continue  # nohup sets SIGHUP so
+            continue  # nohup makes a process ignore SIGHUP; keep that
         loop.add_signal_handler(number, on_signal)
     async with AsyncExitStack() as stack:
         simulator = Simulator(plan, gateway)
@@ -220,7 +220,7 @@ async def _until(stop: asyncio.Event, *work: Coroutine[None, None, None]) -> Non
 
 
 def _symbols(text: str) -> list[str]:
-    """The symbols of a number, a list or @FILE."""
+    """The symbols for `--symbols`: a number of symbols, a list, or @FILE."""
     from hk_tick_collector.simulator.exchange.listing import default_symbols, parse_symbols
 
     if text.startswith("@"):
@@ -251,7 +251,10 @@ def _time_of_day_ms(text: str) -> int:
 
 
 def _recording(stack: ExitStack, path: Path, at: str) -> tuple[list[str], Iterator[Tick], int]:
-    """The symbols and ticks of a day file, and the clock's start: the time of the first tick, or a time of that day."""
+    """The symbols and ticks of a day file, and the start of the simulated clock (UTC epoch ms).
+
+    The clock starts at `at` on that day; without `at` it starts at the time of the first tick.
+    """
     from hk_tick_collector.store.query import DayReader
 
     reader = stack.enter_context(DayReader(path))

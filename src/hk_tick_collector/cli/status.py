@@ -62,9 +62,9 @@ if TYPE_CHECKING:
     _Known: TypeAlias = tuple[Loaded | None, UsageError | None]  # the settings, or the reason why there are none
 
 _SYSTEMD_S: Final = 2.0
-_WORST: Final = 3  # symbols that are listed, those with the most missing ticks
+_WORST: Final = 3  # how many symbols are listed: those with the most missing ticks
 _NAME_COLUMNS: Final = 14
-_EXPOSURE: Final = ("rows", "seconds", "synchronous", "power_cut")  # the name in --json
+_EXPOSURE: Final = ("rows", "seconds", "synchronous", "power_cut")  # the keys of `exposure` in --json
 _LOST: Final = Words(
     "{lost:,} ticks of {day} are lost: hk-tick-collector gaps --open",
     "{day} 有 {lost:,} 筆 tick 已遺失：hk-tick-collector gaps --open",
@@ -85,7 +85,8 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
     live, unread = _live(settings.data_root if settings else None, disk)
     live = _with_holder(_with_imported(live, disk)) if live else None
     findings = [unread] if unread else _check(live, env_file, known, now_ms, disk)
-    waits = any(finding.code == NOT_TAKEN_OVER.code for finding in findings)  # until then the file is another program's
+    # Before a takeover the day files belong to the program that was here before.
+    waits = any(finding.code == NOT_TAKEN_OVER.code for finding in findings)
     if wrong and _is_unreadable(wrong) and not waits:  # without the right to read, other causes are unknown
         findings = [SETTINGS_UNREADABLE.found(Severity.UNKNOWN, error=str(wrong))]
     day = _day(settings.data_root, live, findings, disk) if settings and not unread and not waits else None
@@ -124,10 +125,10 @@ def status(env_file: EnvFile = None, as_json: AsJson = False) -> int:
 
 
 def _settings(env_file: Path | None) -> _Known:
-    """The settings, or the reason why there are none: that may be why the service does not run, so it is no usage
-    error.
+    """The settings, or the error in the settings file. That error may explain why the service does not run, so `status`
+    reports it.
 
-    An error in what this command was given, for example a missing file or a variable of the shell, is a usage error.
+    Raises UsageError if the error is in this command's own input: the file of --env-file, or the environment.
     """
     try:
         return loaded_in_force(env_file), None
@@ -163,7 +164,7 @@ def _of_error(spec: FindingSpec, error: CollectorError) -> Finding:
 
 
 def _with_holder(live: LiveStatus) -> LiveStatus:
-    """The holder of the lock the writer waits for; the service's sandbox hides processes that this command can see."""
+    """Adds a description of the process whose lock the writer waits for. The service cannot see other processes."""
     pid = live.writer_holder_pid
     return replace(live, writer_holder=describe(pid).words()) if pid and pid > 0 else live
 
@@ -223,9 +224,11 @@ def _host(live: LiveStatus | None, env_file: Path | None, known: _Known, disk: D
 
 
 def _refused(loaded: Loaded, disk: Disk, *, given_only: bool = False, started_ms: int | None = None) -> str:
-    """The settings, valid one by one, that `run` would refuse; empty if it would start.
+    """Why `run` would refuse to start, although each setting alone is valid; empty if it would start.
 
-    If the service has started with this file, it has checked ALERT_URLS itself: that check takes half a second.
+    ALERT_URLS is not checked if the service has started with this file: the check takes half a second, and the
+    service has made it.
+
     """
     leave_out = ("ALERT_URLS",) if started_ms and not _changed_since(loaded, started_ms) else ()
     try:
@@ -241,7 +244,7 @@ def _refused(loaded: Loaded, disk: Disk, *, given_only: bool = False, started_ms
 
 
 def _changed_since(loaded: Loaded, moment_ms: int) -> bool:
-    """Whether the settings file is newer than the start, by its ctime, which nobody can set, or has no ALERT_URLS."""
+    """Whether the settings file may have changed since `moment_ms`. Compares its ctime, which no user can set."""
     try:
         return loaded.env_file is None or loaded.env_file.stat().st_ctime_ns // 1_000_000 >= moment_ms
     except OSError:
@@ -348,7 +351,7 @@ def _reconciliation(rows: Sequence[Reconciled]) -> dict[str, Any] | None:
 
 
 def _exposure(live: LiveStatus, settings: Settings) -> dict[str, Any]:
-    """What would have to be backfilled if the process died now, and what a power cut may lose in addition."""
+    """The rows to backfill if the process died now, and what else a power cut may lose."""
     at_risk = live.synchronous == "NORMAL"
     wal_mb, pages = (live.wal_bytes / 2**20, settings.sqlite_wal_autocheckpoint) if at_risk else (None, None)
     cost = "nothing that is committed"

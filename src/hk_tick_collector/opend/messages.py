@@ -102,7 +102,7 @@ class GlobalState(NamedTuple):
     server_time_s: int  # UTC epoch s; 0 if OpenD sent an invalid time
 
     def drift_s(self, asked_ms: float, answered_ms: float) -> float | None:
-        """This host's clock minus OpenD's clock, in seconds, to half a second; None if OpenD sent no time.
+        """This host's clock minus OpenD's clock, in seconds (± 0.5 s). None if OpenD sent no time.
 
         `asked_ms` and `answered_ms` are the times of the request and the answer, UTC epoch ms. OpenD sends whole
         seconds, so the middle of the second is used.
@@ -196,7 +196,7 @@ def keep_alive(epoch_s: int) -> pb.KeepAliveRequest:
 
 
 def subscribe(symbols: Iterable[str]) -> pb.SubRequest:
-    """Subscribes to ticks with pushes. OpenD then pushes the latest cached tick first, which shows missed ticks."""
+    """Subscribes to pushed ticks. OpenD first pushes its latest cached tick, which shows if ticks were missed."""
     return pb.SubRequest(
         c2s=pb.SubRequest.C2S(
             securityList=[security_of(symbol) for symbol in symbols],
@@ -233,7 +233,7 @@ def get_security_snapshot(symbols: Iterable[str]) -> pb.GetSecuritySnapshotReque
 
 
 def calendar_bounds(today: int) -> tuple[str, str]:
-    """The first and last date of a calendar request that starts at the day with this number, like `2026-11-20`."""
+    """The first and last date of a calendar request, like `2026-11-20`. The first is day number `today`."""
     return market.day_date(today).isoformat(), market.day_date(today + CALENDAR_DAYS).isoformat()
 
 

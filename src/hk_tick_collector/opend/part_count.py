@@ -1,7 +1,8 @@
-"""Limits the number of parts of a message, counted in its bytes before protobuf creates an object for each. Pure.
+"""Limits the number of parts (fields and list elements) of a message. Pure.
 
-Enters: the body of a message and its type. Leaves: whether it may be parsed. An element of a list can be two bytes on
-the wire and about three hundred bytes in memory, so a limit on the bytes of a message does not limit its memory.
+Enters: the body of a message and its type. Leaves: whether it may be parsed. The parts are counted before parsing,
+because protobuf creates an object for each list element. An element can be two bytes on the wire and about three
+hundred bytes in memory, so a limit on the bytes of a message does not limit its memory.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
 
 # A hundred times the ticks in an answer to GetTicker, fifty times the largest quota of subscriptions.
 MOST_PARTS: Final = 100_000
-_LEAST_BYTES: Final = 2  # of a part: its tag and a length of zero
+_LEAST_BYTES: Final = 2  # the smallest part: a tag and a length of zero
 FREE_BYTES: Final = MOST_PARTS * _LEAST_BYTES  # a shorter message cannot have more parts, and is not checked
 _LONGEST_VARINT_BITS: Final = 70
 
-# The fields of a message type that are lists of messages or contain one: number → the same for the type of the field.
+# For a message type: the numbers of the fields that are lists of messages or contain such a list. Each value is the
+# same mapping for the type of the field.
 _Lists: TypeAlias = "dict[int, _Lists]"
 
 _VARINT, _EIGHT_BYTES, _LENGTH, _GROUP, _GROUP_END, _FOUR_BYTES = range(6)
@@ -45,7 +47,7 @@ def _lists_of(message: Descriptor) -> _Lists:
 
 
 def _has_more_parts(body: bytes, lists: _Lists) -> bool:
-    """Counts the fields at every level that is a list or contains one. False for invalid bytes, which fail later."""
+    """Counts the parts at all levels of `lists`. False for invalid bytes: parsing them fails later."""
     left = MOST_PARTS
     levels = [(0, len(body), lists)]
     try:

@@ -1,4 +1,4 @@
-"""From the live state of every second to the messages that are sent: findings, alerts, senders, the daily digest.
+"""Connects findings, alerts, senders and the daily digest: decides every second which messages to send.
 
 Input: the live state, once a second. Output: messages, queued for every sender, and `.alerts.json` in DATA_ROOT, which
 remembers across restarts the open findings and the day of the last digest. A message is recorded after it was sent; if
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from .destination import Destination
 
 MEMORY_NAME: Final = ".alerts.json"
-STOP_S: Final = 1.0  # the time that a stop gives to queued messages
+STOP_S: Final = 1.0  # how long a stop waits for queued messages
 _LOG_EVERY_S: Final = 60.0
-_LEAVES_MS: Final = 30_000  # a message not sent by then is recorded anyway: its sender keeps trying
-_KEEP_EVERY_MS: Final = 10_000  # how often the end time of an open finding is saved, for the message that closes it
+_LEAVES_MS: Final = 30_000  # after this time an unsent message is recorded as sent: its sender keeps trying
+_KEEP_EVERY_MS: Final = 10_000  # how often the time at which an open finding was last seen is saved
 
 
 class Alerter:
-    """Without a destination it does nothing. `now_ms` is the wall clock, read only at the start: it may be set."""
+    """Does nothing without a destination. The wall clock `now_ms` is read only once, as somebody may set the clock."""
 
     def __init__(
         self,

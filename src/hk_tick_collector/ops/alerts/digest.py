@@ -86,7 +86,11 @@ class DigestClock:
 
 
 def _is_over(status: LiveStatus, number: int, now_ms: int) -> bool:
-    """Closed as OpenD reports, at noon on a half day; by the clock if there is no connection to OpenD."""
+    """Whether the trading day is over.
+
+    It is over at the closing time. It is over from noon on if OpenD reports `closed` and the day has ticks: a half
+    day ends at noon.
+    """
     if status.trading:
         return False
     closed = status.connected and status.market_state == "closed" and market.hkt(now_ms).hour >= _NOON

@@ -2,8 +2,8 @@
 
 The spec of a finding says whether it is alerted, and when it is critical. An alert opens when the finding has been seen
 for some seconds and closes when it has been gone for a minute, so a finding that comes and goes sends two messages, not
-hundreds. If it returns soon after it was resolved, it is sent at once; from then on it is resolved only after ten
-minutes without it. So the last message always describes the present state.
+hundreds. A finding that returns soon after it was resolved is sent at once. After that it must be gone for ten minutes
+before it is resolved again. So the last message always describes the present state.
 
 Durations are measured with a clock that never goes back (`now_ms`); the times in messages are those of the event, by
 the wall clock. Both are UTC epoch ms. The text around a finding's own text is in `words`.
@@ -31,19 +31,19 @@ if TYPE_CHECKING:
     from hk_tick_collector.ops.live.status import LiveStatus
 
 AWAY_MS: Final = 60_000  # a finding that was gone for so long is over
-_STEP_MS: Final = 5_000  # the longest time between two calls that counts as seen
-_COOLDOWN_MS: Final = 600_000  # one that reopens within this time must be gone for this long before it is over
-_AGAIN_MS: Final = 1_800_000  # while it comes and goes: the time between two messages
+_STEP_MS: Final = 5_000  # the most that one call adds to the time for which a finding was seen
+_COOLDOWN_MS: Final = 600_000  # a finding that returns within this time must then be gone for this time
+_AGAIN_MS: Final = 1_800_000  # the time between two messages about a finding that comes and goes
 _GROWN_MS: Final = 60_000  # a growing loss is sent again after this time, then after twice as long, up to the cooldown
 _REMIND_MS: Final = {Severity.WARNING: 6 * 3_600_000, Severity.CRITICAL: 1_800_000}  # reminder while it stays open
 _STALLS_WITHIN_MS: Final = 1_800_000  # stalls within this time count as one problem, also across a restart
-_GROWING_MS: Final = 30_000  # a lag grows if the newest tick fell behind within this time
+_GROWING_MS: Final = 30_000  # a lag grows if it is larger than it was this long ago
 _STALLS: Final = Words(
     "{text} ({count} stalls within half an hour, restarts included)", "{text}（半小時內停滯 {count} 次，包括重啟前後）"
 )
 _CATCHING_UP: Final = Words("{text}, and catching up", "{text}，正在追上")
 _NO_TICK_YET: Final = Words("no tick since the market began to trade: {text}", "開市以來沒有 tick：{text}")
-_START_MS: Final = 10_000  # of a run: a finding seen only then, for example no connection yet, is not an event
+_START_MS: Final = 10_000  # a finding of the first 10 s of a run, like `no connection yet`, is not an event
 _BUDGET_MOST_S: Final = 300.0  # this long without ticks from OpenD is critical, however quiet the symbols are
 
 
@@ -58,7 +58,7 @@ def rule_of(finding: Finding) -> Rule | None:
 
 
 def _is_seen_by_ticks(code: str) -> bool:
-    """Whether a run without ticks cannot judge a finding."""
+    """Whether a finding can be judged only after the first tick of a run."""
     spec = REGISTRY.spec(code)
     return spec is not None and isinstance(spec.alert, Rule) and spec.alert.by_ticks
 
@@ -67,9 +67,9 @@ def _is_seen_by_ticks(code: str) -> bool:
 class Open:
     """A finding that was seen: since when, for how long, and what was sent about it."""
 
-    since_ms: int  # when it began, by the wall clock, and when it was last seen
-    until_ms: int
-    last_ms: int  # the same by the clock that never goes back, like all fields below
+    since_ms: int  # when it began, by the wall clock
+    until_ms: int  # when it was last seen, by the wall clock
+    last_ms: int  # the same by the clock that never goes back, as in all fields below
     held_ms: int = 0  # for how long it was seen
     critical_ms: int | None = None  # since when `status` calls it critical
     told: int = 0  # the severity that was sent, 0 if nothing was
@@ -132,7 +132,8 @@ class Alerts:
                 told += self._tell(finding, rule, now_ms, status.written_ms)
         for code, item in list(self.memory.open.items()):
             if _is_seen_by_ticks(code) and not status.last_tick_ms and may_trade(status, status.written_ms):
-                self.memory.open[code] = replace(item, last_ms=now_ms)  # it neither opens nor closes
+                # It is unknown whether the finding is over, so its alert neither opens nor closes.
+                self.memory.open[code] = replace(item, last_ms=now_ms)
             elif code not in seen:
                 told += self._miss(code, item, now_ms)
         return told
@@ -153,11 +154,11 @@ class Alerts:
         self._newest.append((now_ms, status.newest_ts_ms or 0))
 
     def _judged(self, finding: Finding, status: LiveStatus) -> Finding | None:
-        """The finding with its severity by section 6 of the runbook; None if it is over."""
+        """The finding with the severity that section 6 of the runbook gives it; None if it is over."""
         if finding.code == PERSISTENT_STALL.code:
             count = len(self.memory.stalls_ms)
             if not count:
-                return None  # rows that wait for a moment are not a stall, whatever happened earlier today
+                return None  # no recent stall: the waiting rows are normal
             severity = Severity.CRITICAL if count >= 2 else Severity.WARNING
             words = _STALLS.filled(text=finding.words, count=count)
             return replace(finding, severity=severity).saying(words)
@@ -172,7 +173,7 @@ class Alerts:
         return finding
 
     def _lag_grows(self) -> bool:
-        """Whether the newest tick advanced by less than the time that passed."""
+        """Whether the time of the newest tick advanced by less than the clock did."""
         (then_ms, was_ms), (now_ms, is_ms) = self._newest[0], self._newest[-1]
         return is_ms - was_ms < max(now_ms - then_ms, 1)
 
@@ -182,7 +183,8 @@ class Alerts:
         item = self.memory.open.get(finding.code) or Open(since_ms, wall_ms, now_ms)
         if not item.told and not item.closed and finding.since_ms is not None and since_ms > item.until_ms:
             at_start = item.until_ms <= status.started_ms + _START_MS
-            # Another event of the same kind. The time seen of the earlier one counts, unless that was the start.
+            # A new event with the same code. It keeps the time for which the earlier event was seen, except if that one
+            # was seen only at the start of the run.
             item = Open(since_ms, wall_ms, now_ms) if at_start else replace(item, since_ms=since_ms)
         if item.closed:
             item = Open(since_ms, wall_ms, now_ms, back=item.back + 1, told_ms=item.told_ms)
@@ -225,7 +227,11 @@ class Alerts:
         return [self.message(kind, finding.code, body)]
 
     def _miss(self, code: str, item: Open, now_ms: int) -> list[Message]:
-        """Handles a finding that is gone: over after a minute; forgotten if nothing was sent, or after the cooldown."""
+        """Handles a finding that is not present now.
+
+        It is resolved after AWAY_MS, or after _COOLDOWN_MS if it returned before. It is removed if nothing
+        was sent about it, or when the cooldown after its end is over.
+        """
         open_now, away_ms = self.memory.open, now_ms - item.last_ms
         if item.closed:
             if away_ms >= _COOLDOWN_MS:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .opend_probe import Answers
 
 NAMES: Final = ("login", "OpenD's clock", "quota", "symbols", "calendar")
-_LOCAL_V6: Final = "::1"  # an address of localhost on which OpenD does not listen: it refuses at once
+_LOCAL_V6: Final = "::1"  # an address of localhost; OpenD does not listen on it
 _KINDS: Final = {
     "whole": Words("a whole day", "全日"),
     "morning": Words("a half day: the morning only", "半日市：只有早市"),
@@ -29,7 +29,7 @@ _KINDS: Final = {
 
 
 def check_away(error: CollectorError) -> list[Check]:
-    """OpenD cannot be queried: one failure, and the checks that need its answers are not made."""
+    """One failure for an OpenD that cannot be queried. The checks that need its answers are not made."""
     away = failure("OpenD", str(error), error.hint or remedies.OPEND_STATUS)
     unasked = Words("OpenD could not be asked", "未能查詢 OpenD")
     return [away, *(not_checked(name, unasked) for name in NAMES)]
@@ -92,7 +92,7 @@ def _login(answers: Answers, reported: Mapping[str, str]) -> Check:
         return failure("login", *remedies.advised(text, remedy_of(state.program)))
     if not state.quote_logged_in:
         text = Words("OpenD is not logged in to the quote server", "OpenD 未登入行情伺服器")
-        for kind, words in reported.items():  # `status` says the same, with the same remedy
+        for kind, words in reported.items():  # the same text and remedy as in `status`; only the first one is used
             text = Words("{text}, as it reported: {told}{words}", "{text}，其回報：{told}{words}").filled(
                 text=text,
                 told=Words(kind.replace("_", " "), meaning_of(kind).zh),

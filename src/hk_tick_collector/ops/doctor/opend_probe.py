@@ -83,7 +83,7 @@ def _first_that_answers(host: str, port: int, caller: _Caller, resolve: connecti
         try:
             reached = asyncio.run(connecting.connect(host, port, others, all_addresses=True))
         except OpenDError as error:
-            if no_opend:  # an address that accepts connections says more than one that does not
+            if no_opend:  # the error of an address that accepts connections is more useful
                 raise next(iter(no_opend.values())) from None
             hint = f"{remedies.OPEND_STATUS}; nc -vz {host} {port}; {remedies.RESTART_OPEND}"
             raise OpenDError(str(error), hint=hint) from None
@@ -135,7 +135,10 @@ def _ask_calendar(talk: _Talk, answers: Answers) -> None:
 
 
 def _ask_symbols(talk: _Talk, answers: Answers, symbols: Sequence[str]) -> None:
-    """Snapshots need no subscription; OpenD refuses a whole request because of one unknown symbol."""
+    """Finds unknown symbols with snapshots, which need no subscription.
+
+    OpenD refuses a whole request if one of its symbols is unknown.
+    """
     for start in range(0, len(symbols), messages.SNAPSHOT_MAX):
         wanted = symbols[start : start + messages.SNAPSHOT_MAX]
         request = messages.get_security_snapshot(wanted)
@@ -175,7 +178,10 @@ class _Talk:
                 self._raise_if_over(event)
 
     def _next(self, limit_s: float) -> list[protocol.Event]:
-        """Sends the output of the protocol core and reads from OpenD. OpenDError after `limit_s`, a monotonic time."""
+        """Sends the output of the protocol core and reads from OpenD.
+
+        Raises OpenDError after `limit_s` (monotonic clock, seconds), or if the connection breaks.
+        """
         left_s = min(limit_s, self._deadline_s) - time.monotonic()
         if left_s <= 0:
             raise OpenDError("OpenD accepts the connection but does not answer in time", hint=remedies.RESTART_OPEND)
