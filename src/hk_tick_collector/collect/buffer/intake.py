@@ -63,8 +63,8 @@ class Intake:
     def ticks(self, event: Ticks, recv_ts_ms: int | None, on_commit: Callable[[], None] | None = None) -> None:
         """Processes ticks that were decoded together, the last of them received at `recv_ts_ms`.
 
-        `recv_ts_ms` is None for ticks that stay on disk until they are committed. The writer thread then calls
-        `on_commit`.
+        `recv_ts_ms` is None for ticks that were read from a file on disk. That file keeps them until they are
+        committed; the writer thread calls `on_commit` after the commit.
         """
         stats, rows, rejected = self._stats, event.rows, event.rejected
         if not rows and not rejected:

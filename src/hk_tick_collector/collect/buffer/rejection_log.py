@@ -22,7 +22,7 @@ _EVERY_S: Final = 60.0
 _SYMBOLS: Final = 10_000  # symbols counted separately; OpenD may send any number of invalid symbols
 _OTHERS: Final = "others"
 _KNOWN_MOST: Final = 20_000
-_CONTENT: Final = Tick._fields.index("push_type")  # the number of columns, at the start of a row, that are the trade
+_CONTENT: Final = Tick._fields.index("push_type")  # how many columns at the start of a row describe the trade
 
 
 class Rejections:
@@ -72,10 +72,10 @@ class Rejections:
 
 
 class Refused:
-    """The rejected ticks so far. A backfill brings the same ones again, which must not be logged a second time."""
+    """Remembers the rejected ticks. A backfill may return the same ticks again; they are not logged again."""
 
     def __init__(self) -> None:
-        self._known: dict[int, None] = {}  # hashes of the newest ones
+        self._known: dict[int, None] = {}  # hashes of the latest rejected ticks
 
     def rows(self, rows: Iterable[TickRow]) -> list[TickRow]:
         """The rows that were not rejected before."""

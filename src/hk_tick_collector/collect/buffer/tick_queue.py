@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .overflow import Overflow
 
 
-_SPOOL_POLL_S: Final = 0.01  # between reads of the spool while its thread has not written the next rows yet
+_SPOOL_POLL_S: Final = 0.01  # how long to wait if the spool's thread has not written the next rows yet
 # A batch waits for further rows only until it has this many. During a commit more rows can collect, and the next batch
 # has all of them. Waiting for a full batch would leave the disk idle at the start of a burst.
 _ENOUGH_ROWS: Final = 5_000
@@ -33,9 +33,9 @@ class TickQueue:
         self.storing: Final = overflow.storing if overflow else StoringState()  # written by the writer
         # Set by WaitingDays: rows that were taken and wait for the file of their day.
         self.held_rows = 0
-        self.held_safe_rows = 0  # those of them that would survive a crash
-        self.held_chunks: Callable[[], list[Chunk]] = list  # those of them that are only in memory
-        self.spooled_days: Callable[[], set[int]] = set  # the days of the others
+        self.held_safe_rows = 0  # those of the held rows that would survive a crash
+        self.held_chunks: Callable[[], list[Chunk]] = list  # the held rows that are only in memory
+        self.spooled_days: Callable[[], set[int]] = set  # the days with held rows in the spool
         self._overflow = overflow
         self._taken: list[Chunk] = []
         self._taken_spooled = False  # `_taken` came from the spool: its rows do not count as rows in memory
@@ -43,7 +43,7 @@ class TickQueue:
         self._chunks: deque[tuple[float, Chunk]] = deque()  # with the time when each was put
         self._rows = 0
         self._taken_rows = 0
-        self._taken_since_s = 0.0  # when the oldest of what is taken was put
+        self._taken_since_s = 0.0  # when the oldest taken chunk was put
         self._wanted_rows = 1  # how many rows `take` waits for; 0 while it does not wait
         self._closed = False
         self._takers = 1  # number of writers so far: a replaced writer can take no more
@@ -83,17 +83,17 @@ class TickQueue:
             return time.monotonic() - self._chunks[0][0] if self._chunks else 0.0
 
     def has_room(self, rows: int) -> bool:
-        """Whether so many rows may be put. It stays true until the next `put`, because `take` only frees space."""
+        """Whether `rows` more rows may be put. It stays true until the next `put`, because `take` only frees space."""
         return self.has_memory_for(rows) or (self._overflow is not None and self._overflow.has_room(rows))
 
     def has_memory_for(self, rows: int) -> bool:
-        """Whether so many rows fit in memory. False while rows are spooled, because the order must be kept."""
+        """Whether `rows` more rows fit in memory. False while rows are spooled, because the order must be kept."""
         overflowing = self._overflow is not None and self._overflow.active
         in_memory = self._rows + self._taken_rows + self.held_rows - self.held_safe_rows
         return not overflowing and in_memory + rows <= self.max_rows
 
     def has_turn_for(self, rows: int) -> bool:
-        """Whether rows are spooled, so that new rows must be put behind them, and there is space for so many."""
+        """Whether `rows` more rows can be put behind the spooled rows. False if no rows are spooled."""
         return self._overflow is not None and self._overflow.active and self._overflow.has_room(rows)
 
     def put(self, chunk: Chunk) -> None:
@@ -113,7 +113,7 @@ class TickQueue:
                 self._overflow.put(chunk)
 
     def wait_safely(self, most_s: float) -> bool:
-        """For a writer that does not want to take now: whether the waiting rows may continue to wait.
+        """Returns whether the rows in the queue may wait longer. For a writer that must not commit now.
 
         Rows that wait for longer than `most_s`, or fill half of the memory, are spooled first. Returns False if that is
         not possible: rows here are older than spooled ones, the spool has no space, or it cannot be written. Then the

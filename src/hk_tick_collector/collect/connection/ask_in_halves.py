@@ -4,6 +4,6 @@ from __future__ import annotations
 
 
 def halves(batch: list[str]) -> list[list[str]]:
-    """The second half and the first half, for a stack whose last item is the next; empty for a single symbol."""
+    """The two halves, the second one first: the caller takes from the end of the list. Empty for one symbol."""
     middle = len(batch) // 2
     return [batch[middle:], batch[:middle]] if middle else []

@@ -60,9 +60,9 @@ _FAILURES: Final[tuple[type[Exception], ...]] = (
     CollectorError,
     *DISK_ERRORS,
 )  # trouble of a connection or a disk, not a bug
-_LATE_TICKS_MS: Final = 60_000  # wait after the end of a session, for ticks that are still under way
+_LATE_TICKS_MS: Final = 60_000  # how long to wait after the end of a session for late ticks
 _AGAIN_MS: Final = (60_000, 120_000, 300_000, 900_000)  # until the next attempt, by OpenD's clock
-_ATTEMPTS: Final = 3  # attempts before a difference is final; a failed attempt is repeated as often as _AGAIN_MS allows
+_ATTEMPTS: Final = 3  # a difference is final after so many attempts; failed attempts go on to the end of _AGAIN_MS
 _POLL_S: Final = 1.0
 _SPACING_S: Final = 0.6  # OpenD allows 60 requests in 30 s, and other clients may use some of them
 _MOST_REQUESTS: Final = 100  # of one attempt

@@ -109,7 +109,7 @@ class Notices:
     def _check_now(self) -> None:
         self._check_timer = None
         if self._opend.trouble:
-            return  # there is new trouble meanwhile, and OpenD will report its end too
+            return  # new trouble began meanwhile; OpenD will report its end too
         self._interrupted = False
         self._check_at_s = self._now_s() + _CHECK_EVERY_S
         self._check()

@@ -14,7 +14,7 @@ from typing import Final
 # The initial assumption: about one symbol in thirty is refused.
 _PRIOR_REFUSED: Final = 0.5
 _PRIOR_ALL: Final = 15.0
-_NAMED_TIMES: Final = 3  # from a simulation with 1 to 50 refused of 100 symbols; values from 2 to 5 are nearly equal
+_NAMED_TIMES: Final = 3  # from a simulation with 1 to 50 refused of 100 symbols; 2 to 5 give nearly the same
 _ROUNDS: Final = 30  # iterations of the estimate
 _MOST: Final = 100  # most symbols in one request
 

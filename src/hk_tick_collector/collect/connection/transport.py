@@ -225,7 +225,7 @@ class Transport(asyncio.Protocol):
         if self._timer is None:
             delay_s = max(0.0, self.core.next_deadline_s() - time.monotonic())
             if delay_s != float("inf"):
-                # At most a second, and not set again by each packet: if the timer runs early, that does no harm.
+                # The timer runs after a second at most. Packets do not move it: it may run early, which does no harm.
                 self._timer = asyncio.get_running_loop().call_later(min(delay_s, _ALARM_MOST_S), self._ring)
 
     def _ring(self) -> None:

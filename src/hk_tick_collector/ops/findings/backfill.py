@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .spec import Seen
 
 _FAILS_MS: Final = 60_000
-_REPEATED_MS: Final = 10_000  # a single failed request that was not repeated is not a finding
+_REPEATED_MS: Final = 10_000  # requests must fail for at least this long: one failed request is not a finding
 
 
 def _failing(seen: Seen) -> Iterator[Finding]:

@@ -29,7 +29,7 @@ _LEAST_SHARE: Final = 0.9999
 
 
 def lost_ticks(incomplete: Incomplete, ticks_healing: int) -> int:
-    """The number of lost ticks that could be expected; `ticks_healing` are those that OpenD can still return."""
+    """The number of lost ticks. `ticks_healing` missing ticks are not lost, because OpenD can still return them."""
     return max(0, incomplete.missing - incomplete.before_start - ticks_healing)
 
 
@@ -38,7 +38,8 @@ def check_completeness(
 ) -> list[Finding]:
     """What is wrong with the completeness of a day (`20261120`).
 
-    While a file of the predecessor is `importing` or waits for that, the missing ticks may be in that file.
+    `importing` says that a file of the predecessor is being imported, or waits to be imported. The missing ticks may be
+    in that file.
     """
     findings = []
     if incomplete.above:

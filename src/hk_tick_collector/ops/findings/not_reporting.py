@@ -1,7 +1,7 @@
 """A service that does not report → the one finding that explains it: stopped, settings refused, died, stuck. Pure.
 
-Input: the last live state, if any, and what the host says about process and unit. What the host cannot say is left
-open in the text.
+Input: the last live state, if any, and what the host says about process and unit. What the host does not
+know is not in the text.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ UNIT_PROPERTIES: Final = (
 _HANGS: Final = ("lives", "frozen", "in_kernel", "disk_frozen")  # states of a process that lives and does not report
 _EXITED: Final = "1"  # ExecMainCode: CLD_EXITED; other numbers mean that a signal ended it
 _BAD_SETTINGS: Final = "2"  # the exit code of `run` for wrong settings
-# Prefixes of the status text of a running service in systemd; any other text says why it could not start (`run`).
+# In systemd, the status text of a running service begins with one of these. Any other text says why `run` could not
+# start.
 _RUNNING_WORDS: Final = ("health ", "starting: ", "stopping: ")
-_RESTARTS: Final = 3  # this many restarts in a row, or more, are not a coincidence
+_RESTARTS: Final = 3  # from this number of restarts in a row they are reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,13 @@ class Host:
     settings_file: str = remedies.INSTALLED_SETTINGS
     blocked: tuple[str, str] | None = None  # permissions or a lock that would prevent a start, and the remedy
     data_root: str = ""
-    # Not None: installed beside another program and not started yet; the value is the process running as the service.
+    # Not None if the installed version was not started yet and must take over from another program. The value
+    # describes the process that runs as the service; empty if there is none.
     take_over: str | None = None
 
 
 def is_silent(status: LiveStatus | None, now_ms: int) -> bool:
-    """Whether no service reports: it never ran, it has ended, or its last report is old or from a later clock."""
+    """Whether no service reports: it never ran, it has ended, or its last report is old or dated in the future."""
     return status is None or status.state == "stopped" or abs(now_ms - status.written_ms) > _STALE_MS
 
 
@@ -111,7 +113,7 @@ def _kept_out(status: LiveStatus | None, now_ms: int, host: Host) -> Finding:
 
 
 def _not_taken_over(who: str, host: Host) -> Finding:
-    """Until the restart, the program that was here before collects."""
+    """The finding that the installed version was not started yet: until the restart the previous program collects."""
     severity, runs = Severity.CRITICAL, _NOBODY_RUNS
     if who:
         severity, runs = Severity.WARNING, _ANOTHER_RUNS.filled(who=who)
@@ -177,7 +179,7 @@ def _hung(status: LiveStatus, now_ms: int, host: Host) -> Finding:
         return unwritten(host.place, status.data_root, status.newest_day, status.pid, age_s)
     if host.process == "frozen":
         variant = "frozen"
-    elif age_s < 0:  # a living service would have written a newer one, by the present clock
+    elif age_s < 0:  # the clock was set back, and the service has not reported since
         variant = "future"
     else:
         variant = host.process if host.process in ("disk_frozen", "in_kernel", "lives") else ""
