@@ -54,7 +54,7 @@ _WINDOW_ROWS: Final = 1_100  # a little more than OpenD's window: only gaps amon
 _LOWEST_SEQ: Final = -(2**63)
 _STRAY_ROWS: Final = 20
 _NAMED_MOST: Final = 20
-_ASKED_MOST: Final = 200  # most gaps of a symbol that are asked for again, the newest ones
+_ASKED_MOST: Final = 200  # the most gaps of a symbol that are requested again: the newest ones
 
 
 class _Gaps(NamedTuple):
@@ -92,7 +92,7 @@ def is_over(number: int, reader: DayReader) -> bool:
 
 
 def load(number: int, reader: DayReader, seen: Seen | None = None) -> Day:
-    """The day from an open file, joined with `seen` from the time when the file could not be read.
+    """The day from an open file, joined with `seen`: what was seen while the file could not be read.
 
     Raises the errors of DayReader.
     """
@@ -140,7 +140,7 @@ def _read_gaps(rows: Iterable[Gap], run_seq: int) -> _Gaps:
         from_seq = gap.from_seq or 0
         if gap.cause == CAUSE_SKIPPED:
             if from_seq >= run_seq:
-                found.skipped.add(of_row(gap._replace(missing=1)))  # not None: so `of_row` reads the counters
+                found.skipped.add(of_row(gap._replace(missing=1)))  # `of_row` reads counters only if it is not None
         elif gap.status != GAP_OPEN:
             if gap.from_seq is not None:
                 found.marks.add(from_seq)
@@ -187,7 +187,7 @@ def _looks_like_counter(newest: list[tuple[int, int]]) -> bool:
 
 
 def _doubt_all(day: Day, track: SymbolDay) -> None:
-    """Opens a doubt for the whole day, for an undecided symbol: its gaps were not written either."""
+    """Opens a doubt for the whole day of an undecided symbol, because its gaps were not written to the file."""
     start_ms, end_ms = day.start_s * 1000, market.day_start_ms(day.number + 1) - 1
     track.doubt = OpenGap(day.new_gap_id(), 0, 0, None, None, start_ms, end_ms, CAUSE_RESTART, now_ms())
     day.dirty[track.doubt.id] = (track.symbol, track.doubt, True)
@@ -205,7 +205,7 @@ def _add_gaps(track: SymbolDay, gaps: _Gaps, reader: DayReader) -> None:
                 track.marks.add(seq & COUNTER_MASK)
                 track.go_to(seq & COUNTER_MASK, seq, (seq >> 32) * 1000)
     _ask_again(track)
-    # A doubt that ends before the end of the day is lost: such an end is set by a full answer that did not reach it.
+    # A doubt that ends before the end of the day is lost: its end was set when a full answer did not reach back to it.
     lasting = [open_gap for open_gap in gaps.doubts if open_gap.to_ts_ms >= track.to_ms - 1]
     if lasting:
         track.doubt = doubt = min(lasting, key=lambda open_gap: open_gap.from_ts_ms)
@@ -235,7 +235,7 @@ def _ask_again(track: SymbolDay) -> None:
 
 
 def _adds_up(track: SymbolDay, count: SymbolCount | None, gaps: _Gaps) -> bool:
-    """Whether every counter up to the newest is stored, in an open gap, or of a tick that is not stored here."""
+    """Whether each counter up to the newest is stored, in an open gap, or of a tick rejected or stored elsewhere."""
     rows, marks = count.rows if count else 0, len(gaps.marks)
     of_earlier_runs = sum(open_gap.missing or 0 for open_gap in track.past)
     return rows + marks + of_earlier_runs + track.unstored() == track.next - 1
@@ -247,7 +247,7 @@ def _recount(day: Day, track: SymbolDay, gaps: _Gaps, reader: DayReader, seen: S
     Returns whether rows have vanished, for example because the WAL was removed or a record of the spool was lost. For a
     symbol with ticks that do not follow the rule, the numbers do not add up either, but no row has vanished.
     """
-    was_judged = track.symbol not in day.rules  # if it was undecided, no gap of it was written, and none has vanished
+    was_judged = track.symbol not in day.rules  # False: no gaps of the symbol were written, so no row vanished
     from_seq = max(track.run_seq, day.start_s << 32)
     elsewhere = [*gaps.marks, *(seen.seqs(track.symbol) if seen else ())]
     known = {*reader.seqs(track.symbol, from_seq), *(seq for seq in elsewhere if seq >= from_seq)}

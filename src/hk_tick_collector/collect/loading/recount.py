@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 _LOWEST_SEQ: Final = -(2**63)
 _VANISHED_MOST: Final = 2_000  # most gaps of one symbol that are opened one by one
-_LEAP: Final = 1_000  # a highest counter this far above the next lower one was not confirmed by another tick
+_LEAP: Final = 1_000  # the highest counter is ignored if it is more than this above the next lower one
 
 
 def rebuild_day(data_root: Path, old: Day, held: Iterable[TickRow], now_ms: int) -> Day:
@@ -192,7 +192,7 @@ def outliers_of(track: SymbolDay, seqs: Iterable[int], odd: Container[int]) -> l
 
 
 def _is_beside(track: SymbolDay, seq: int) -> bool:
-    """Whether a counter is in a gap but its second is not: then it is not the missing tick."""
+    """Whether the counter of a tick is in a gap but its second is not, so that it is not the missing tick."""
     counter, second = seq & COUNTER_MASK, seq >> 32
     open_gap = next((each for each in track.gaps if each.first <= counter <= each.last), None)
     if open_gap is None and (open_gap := track.lost.take(counter)) is not None:

@@ -1,6 +1,6 @@
 """The free space of a disk, read by a separate thread: a file system that hangs must not block the event loop.
 
-Enters: a directory. Leaves: megabytes, as they were when it last answered.
+Enters: a directory. Leaves: its free megabytes when it was last read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class FreeSpace:
         self._thread: threading.Thread | None = None
 
     def mb(self) -> int | None:
-        """The free megabytes at the previous call, a second ago. None if the file system cannot be read."""
+        """The free megabytes as last read, normally about a second ago. None if the file system cannot be read."""
         if self._thread is None:
             with suppress(RuntimeError):  # no thread can be started now: the last value stays
                 thread = threading.Thread(target=self._run, name="free_space", daemon=True)

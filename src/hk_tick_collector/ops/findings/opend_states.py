@@ -70,7 +70,7 @@ def meaning_of(state: str) -> Words:
 
 
 def _state(name: str, meaning: Words, do: Words, remedy: Remedy, *, restart: bool = True) -> FindingSpec:
-    """`do` is the text of the explanation; most of these states end with a restart of OpenD."""
+    """The spec of one state. With `restart` a restart of OpenD is added to `do`: most of these states need one."""
     if restart:
         do = Words(f"{do.en}, then {RESTART_OPEND}", f"{do.zh}，再 `{RESTART_OPEND}`")
     return FindingSpec(

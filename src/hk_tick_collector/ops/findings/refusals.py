@@ -66,8 +66,8 @@ def named_in(words: str, symbols: Iterable[str]) -> list[str]:
 
 
 def pattern_of(words: str) -> str:
-    """OpenD's words with one mark for symbols and numbers: equal for refusals that differ by nothing else, for example
-    by the time, by the number of a request or by a symbol of the batch.
+    """OpenD's text with `#` in place of symbols and numbers. Refusals that differ only in a time, a request number or a
+    symbol have the same pattern.
     """
     return _MARKS.sub("#", _SYMBOL_OR_NUMBER.sub("#", words))
 

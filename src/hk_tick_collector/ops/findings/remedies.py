@@ -70,7 +70,7 @@ STALL: Final = f"{grep('WATCHDOG')}; {RESTART}"
 
 
 def for_rejected(cause: str, symbol: str, ticks: int) -> str:
-    """The command that shows the rejected ticks of a symbol; at most a hundred of each cause are logged whole."""
+    """The command that shows the rejected ticks of a symbol; at most a hundred of each cause are logged in full."""
     lines = f"grep 'tick_rejected cause={cause}' | grep {symbol} | tail -n {min(ticks, 100)}"
     return f"sudo journalctl -u hk-tick-collector --no-pager | {lines}"
 

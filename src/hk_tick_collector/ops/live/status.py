@@ -21,7 +21,7 @@ from hk_tick_collector.store.rights import JOIN_GROUP
 from .atomic_file import replace_file
 
 _MOST_BYTES: Final = 16 * 2**20  # thousands of symbols, each refused with its own text, take less
-_DAYS: Final = ("newest_day", "writer_day")  # a day file is found by this name
+_DAYS: Final = ("newest_day", "writer_day")  # a path is made from these values, so they are checked
 _DAY: Final = re.compile(r"([0-9]{8})?")
 STATUS_NAME: Final = "status.json"
 RUNTIME_DIRECTORY: Final = Path("/run/hk-tick-collector")  # set by systemd, see the unit
@@ -92,8 +92,8 @@ class LiveStatus:
     wal_autocheckpoint_bytes: int = 0  # at this length it is copied to the day file and reused
     damaged_files: list[str] = field(default_factory=list)  # renamed by this run
     gone_files: list[str] = field(default_factory=list)  # deleted, moved or replaced while this run wrote them
-    # days whose file cannot be written while others can: ticks that wait, rows of these ticks that OpenD gave again,
-    # the cause, its text
+    # by day, for days whose file cannot be written while others can: how many ticks wait, how many further rows repeat
+    # one of them, the cause, its text
     held_rows: dict[str, int] = field(default_factory=dict)
     held_again: dict[str, int] = field(default_factory=dict)
     held_causes: dict[str, str] = field(default_factory=dict)
@@ -167,7 +167,7 @@ class LiveStatus:
     backfill_failing_ms: dict[str, int] = field(default_factory=dict)  # symbol → since when its backfill fails
     backfill_failed_ms: dict[str, int] = field(default_factory=dict)  # and when it failed last
     backfill_reason: str = ""  # OpenD's last text for it
-    ticks_expected_since_ms: int | None = None  # the market trades, or it is unknown whether it does; connected or not
+    ticks_expected_since_ms: int | None = None  # since then the market trades or may trade; also while disconnected
     pushes_stopped_lately: int = 0  # symbols
     pushes_stopped_first: str = ""
 
@@ -179,7 +179,7 @@ class LiveStatus:
     disk_wait_s: float = 0.0  # how long the writer has been waiting in the kernel for the disk
     disk_wait_max_s: float = 0.0  # the longest such wait seen within the last minute
     disk_frozen: bool = False  # it waits for a frozen file system
-    disk_waits: int = 0  # and the number of seconds in which a wait was seen
+    disk_waits: int = 0  # the number of seconds in which a wait was seen
     descriptors: int | None = None  # open descriptors; the limit itself if none is left
     descriptors_limit: int | None = None
 

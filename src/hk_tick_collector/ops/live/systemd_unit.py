@@ -41,8 +41,8 @@ def show_unit(unit: str, properties: str, within_s: float = _COMMAND_S) -> dict[
 
 
 def not_taken_over(unit: dict[str, str] | None) -> str | None:
-    """If a takeover waits for the restart: the process running as the service, or empty if none is seen. Otherwise
-    None.
+    """Whether a takeover waits for the restart: None if not. Otherwise a description of the process that runs as the
+    service, empty if there is none.
 
     `unit` has the property MainPID of the service.
     """

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _MIB: Final = 2**20
-_MAX_CODES: Final = 64  # of codes without a spec: whatever OpenD adds, the number of labels stays small
+_MAX_CODES: Final = 64  # of codes without a spec: OpenD may add codes without limit
 _OTHER: Final = "other"
 
 
@@ -247,7 +247,7 @@ class Metrics:
         self._stats = stats
         self._limits = limits
         self._now_ms = now_ms
-        self._codes: set[str] = set()  # of findings that were open in this run: they remain, as 0
+        self._codes: set[str] = set()  # of findings that were open in this run; they stay, with the value 0
         self._registry = CollectorRegistry()
         self._registry.register(self)
         OwnProcess(registry=self._registry)  # memory, CPU, descriptors, start: names that dashboards use
