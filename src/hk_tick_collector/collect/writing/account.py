@@ -38,7 +38,7 @@ class Account:
         self._now_ms = now_ms
         self._rejections = Rejections(time.monotonic)
         self._refused = Refused()
-        self._conflicts, self._unnumbered = Tally(), Tally()  # ticks whose key a different stored tick has
+        self._conflicts, self._unnumbered = Tally(), Tally()  # rejected: a different tick with this key is stored
 
     def committed(self, day: int, rows: list[TickRow], written: Written, took_s: float) -> None:
         """Counts committed rows of a day. `took_s` is the time from BEGIN to the return of COMMIT."""

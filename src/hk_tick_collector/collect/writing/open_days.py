@@ -59,7 +59,7 @@ class OpenDays:
         self._stats = stats
         self._clock = clock
         self._now_ms = clock.now_ms
-        self._newest_day, self._newest_ts_ms = "", 0  # of the days that are not too early
+        self._newest_day, self._newest_ts_ms = "", 0  # of the open days, without a day that has not begun
         self.on_fresh = on_fresh
         self._files: dict[int, DayFile] = {}  # in order of last use
         self._used_ms: dict[int, int] = {}  # of open files, and of closed ones that are not plain files yet

@@ -270,7 +270,7 @@ class Writer:
             if not self._held.is_bad(day):
                 self._committer.commit(day, Part.of([]), more=Batch(reconciled=rows))
             if self._held.is_bad(day):
-                self._handover.reconciled.append((day, rows))  # again when its file can be written
+                self._handover.reconciled.append((day, rows))  # tried again when its file can be written
 
     def _store_beside(self) -> bool:
         """Stores one batch of the predecessor's rows that are not ticks. Returns whether one was stored."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _RETRY_S: Final = 30.0
 _LOG_EVERY_S: Final = 3600.0
-_JOIN_S: Final = 0.1  # how long a stop waits for the thread; a thread that remains disturbs nobody
+_JOIN_S: Final = 0.1  # how long a stop waits for the thread; a thread that still runs then does no harm
 
 
 @asynccontextmanager
@@ -44,7 +44,7 @@ async def metrics_served(
 
 
 class MetricsServer:
-    """The thread. Everything that may wait is on it: the import, the lookup of a host, a port that is in use."""
+    """The thread. All that may block runs in it: the import, the lookup of a host, the wait for a port in use."""
 
     def __init__(
         self, address: tuple[str, int], latest: Callable[[], LiveStatus | None], stats: Stats, limits: Limits

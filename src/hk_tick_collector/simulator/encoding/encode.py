@@ -1,7 +1,7 @@
 """Synthetic ticks → the bytes of OpenD's messages, encoded by hand.
 
-The protobuf library needs about five times as long for a push of one tick, too long to load a collector. A test
-compares both byte by byte.
+The protobuf library needs about five times as long for a push of one tick. With it the simulator would be too slow to
+load a collector. A test compares both byte by byte.
 
 An *entry* is one element of `tickerList`, with tag and length, as in a realtime push. The 1,000-tick windows keep
 entries, because every other message about that tick contains a slice of its entry:
@@ -174,7 +174,7 @@ def as_pulled(entry: bytes) -> bytes:
 
 
 class BodyEncoder:
-    """Builds from entries of one security the body that a push and a GetTicker reply share (`TickerResponse`)."""
+    """Builds the body of a push or a GetTicker reply (`TickerResponse`) from the entries of one security."""
 
     def __init__(self, securities: Sequence[Security]) -> None:
         self._fronts = [_length_prefixed(b"\x0a", _SECURITY_HK + _text(security.code)) for security in securities]

@@ -154,7 +154,7 @@ class SyntheticMarket:
     def resume(self, ticks: Iterable[MadeRow], others: Iterable[tuple[int, int, int | None]] = ()) -> None:
         """Continues after ticks that were made before: their days' counters, and the prices of the order book.
 
-        `others` are positions, sequences and moments of ticks that are not among them, or were made at another time.
+        `others` has position, sequence and, if known, time of making of outliers and of ticks not in `ticks`.
         """
 
         def rows() -> Iterator[tuple[int, int, int | None]]:

@@ -88,7 +88,7 @@ class Numbering(Protocol):
         ...
 
     def day_of(self, seq: int, ts_ms: int | None) -> int | None:
-        """The day of a sequence; None if only its time shows the day, and the time is not known."""
+        """The day of a sequence. None if the sequence does not contain the day and the time is unknown."""
         ...
 
     def resume(self, day: int, seen: Seen, dayless: Seen | None) -> int:
@@ -323,7 +323,7 @@ class _Negative(_Random):
 
 
 class _Time(_Plain):
-    """This many units in a millisecond, at a random moment within it, and always more than before."""
+    """The time of the tick, in units of 1/`units` ms and random within the millisecond. It rises with each tick."""
 
     def __init__(self, units: int, key: int = 0) -> None:
         super().__init__(key)

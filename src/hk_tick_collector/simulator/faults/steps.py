@@ -334,7 +334,7 @@ def _notify(stage: Stage, kind: str) -> None:
 
 
 def _without_quotes(stage: Stage) -> Callable[[], None]:
-    """No ticks, no quotes; the result ends this, and OpenD then pushes a part of what was missed."""
+    """Stops ticks and quotes. The returned function ends this; OpenD then pushes a part of the missed ticks."""
     conditions = stage.conditions
     conditions.logged_in, conditions.pushes_stop = False, True
 
