@@ -77,7 +77,7 @@ def _text(path: Path) -> str:
 
 
 def _fault_of_bytes(data: bytes) -> tuple[int, str, str] | None:
-    """A byte because of which systemd refuses or misreads the file: position, fault and remedy."""
+    """Finds a byte that makes systemd refuse or misread the file. Returns its position, the fault and the remedy."""
     if data.startswith(b"\xef\xbb\xbf"):
         return 0, "a byte order mark before the first name", "save the file as UTF-8 without BOM"
     for byte, fault, remedy in (
@@ -109,7 +109,7 @@ def _parse_line(where: str, line: str, number: int) -> Variable | None:
         raise UsageError(
             f"{where}: {_shown(name)!r} is not a variable name", hint="write KEY=VALUE, letters, digits and _ in KEY"
         )
-    if became(name) and _QUOTED.fullmatch(value):  # it is only mentioned to the operator, so its quotes are no error
+    if became(name) and _QUOTED.fullmatch(value):  # a setting of the predecessor is only reported: quotes are allowed
         return Variable(name, value[1:-1], number)
     _refuse_value(where, name, value)
     return Variable(name, value, number)

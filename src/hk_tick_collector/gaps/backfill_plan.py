@@ -6,10 +6,10 @@ them. There are three reasons for a request, in this order of priority:
 
 1. A symbol has a gap. The symbol whose oldest missing tick leaves the window first is asked for first. A gap that is
    still open after an answer is asked for again, at increasing intervals, until an answer shows that it is lost.
-2. A connection began, or an outage of OpenD's own ended. Each symbol is checked once, because a gap of a symbol shows
+2. A connection began, or OpenD's own outage ended. Each symbol is checked once, because a gap of a symbol shows
    only when its next tick arrives.
-3. A symbol trades. It is compared with OpenD's ticks from time to time: rarely where its sequence shows what is
-   missing, and otherwise so often that each answer overlaps the one before.
+3. A symbol trades. Its ticks are compared with OpenD's from time to time. If its sequence shows what is missing, this
+   is rare. Otherwise it is done so often that each answer overlaps the previous one.
 
 At most one request for a symbol is under way at a time.
 """
@@ -41,7 +41,7 @@ _WINDOW_S: Final = 15.0
 _RATE_EVERY_S: Final = 10.0
 _COMPARE_EVERY_S: Final = 1.0  # how often the symbols due for a comparison are searched
 _COMPARE_RULE_S: Final = 300.0  # between comparisons of a symbol that follows the rule
-_COMPARE_LEAST_S: Final = 1.0  # of one that does not: this is the minimum, COMPARED_S the maximum
+_COMPARE_LEAST_S: Final = 1.0  # the minimum for a symbol without the rule; the maximum is COMPARED_S
 
 
 class TickRequest(NamedTuple):
@@ -249,7 +249,7 @@ class BackfillPlan:
 
 
 def _in_run(track: SymbolDay, counter: int, seq: int) -> int:
-    """A counter, or 0 if it is of an earlier run: then it does not show how many ticks ago it was."""
+    """A counter of the present run; 0 for one of an earlier run, which does not show how many ticks came since."""
     return counter if seq >= track.run_seq else 0
 
 

@@ -54,7 +54,7 @@ class Losses:
             self._note(gap, gap.lost_ms or now_ms)
 
     def recall(self, gaps: Iterable[OpenGap], after_ms: int) -> None:
-        """Adds the lost gaps of a day file that opened after `after_ms` to the sums per second."""
+        """Adds the lost gaps of a day file to the sums per second, except gaps that opened before `after_ms`."""
         for gap in gaps:
             if gap.lost_ms:
                 continue  # found in this run

@@ -145,7 +145,7 @@ class Placing:
                 self._fill(day, track, strange, (strange >> 32) * 1000)
 
     def _open(self, day: Day, track: SymbolDay, counters: tuple[int, int], seq: int, ts_ms: int, cause: str) -> None:
-        """Opens a gap before this tick. If the gap before it is adjacent, that one is extended instead."""
+        """Opens a gap before this tick. If it would directly follow another gap, that gap is extended instead."""
         first, last = counters
         seconds = (track.last_seq >> 32 if track.last_seq else day.start_s, seq >> 32)
         from_seq, to_seq = min(seconds) << 32 | first, max(seconds) << 32 | last
@@ -254,7 +254,7 @@ class Placing:
 
     def _give_up_rule(self, day: Day, track: SymbolDay, seq: int, ts_ms: int, why: str = "order") -> None:
         """Ends the rule of a symbol. How many ticks are missing is then unknown, also in the gaps found so far."""
-        # Ticks may be missing from before the rule ended: an answer must reach a tick that was known before that.
+        # Ticks from before the end of the rule may be missing too, so an answer must reach back to a tick known before.
         gaps, unconfirmed = self._known.end_rule(day, track, why)
         since = [(gap.from_ts_ms + MARGIN_MS, gap.cause) for gap in gaps]
         if unconfirmed is not None:

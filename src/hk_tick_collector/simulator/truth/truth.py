@@ -9,7 +9,8 @@ Ticks that no collector can store (for example a price that is not a number) are
 
     symbol  seq  kind
 
-Ticks with another time than that at which they were made are in it as they were sent, and also in `NAME.outliers`:
+An outlier is a tick whose time is not the time at which it was made. It is in the truth file as it was sent, and
+also in `NAME.outliers`:
 
     symbol  seq  ts_ms  made_ms
 """
@@ -51,7 +52,7 @@ class TruthTick(NamedTuple):
 
 
 class Outlier(NamedTuple):
-    """A tick with another time than that at which it was made: a late report, or a wrong date."""
+    """A tick whose time is not the time at which it was made: a late report, or a wrong date."""
 
     symbol: str
     seq: int
@@ -106,7 +107,7 @@ class TruthFile:
             rejects.write(f"{self._symbols[security]}\t{seq}\t{kind}\n")
 
     def write_outlier(self, row: MadeRow, made_ms: int) -> None:
-        """Records a tick that is about to be written with another time than that at which it was made."""
+        """Records an outlier that is about to be written."""
         with outliers_path(self._path).open("a", encoding="ascii") as outliers:
             outliers.write(f"{self._symbols[row[0]]}\t{row[1]}\t{row[2]}\t{made_ms}\n")
 
@@ -145,7 +146,7 @@ def rejects_path(truth: Path) -> Path:
 
 
 def read_rejects(truth: Path) -> list[tuple[str, int]]:
-    """The symbol and sequence of each of them."""
+    """The symbol and sequence of each tick that cannot be stored."""
     try:
         lines = rejects_path(truth).read_text("ascii").splitlines(keepends=True)
     except FileNotFoundError:
@@ -155,12 +156,12 @@ def read_rejects(truth: Path) -> list[tuple[str, int]]:
 
 
 def outliers_path(truth: Path) -> Path:
-    """The path of the file of ticks with another time; it exists only if there are any."""
+    """The path of the file of outliers; it exists only if there are any."""
     return truth.with_name(f"{truth.name}.outliers")
 
 
 def read_outliers(truth: Path) -> list[Outlier]:
-    """Each of them."""
+    """The outliers."""
     try:
         lines = outliers_path(truth).read_text("ascii").splitlines(keepends=True)
     except FileNotFoundError:

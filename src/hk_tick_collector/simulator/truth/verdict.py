@@ -10,8 +10,8 @@ Output: a Verdict. It lists each of these rules that is broken:
 - every acknowledged tick is stored; SQLite finds no fault in the file.
 
 Ticks that cannot be stored are not in the truth: their absence proves nothing, and their counter may be part of a gap.
-A tick with another time than that at which it was made belongs to the day of its time; if it is not stored, it may also
-lie in a gap of the moment and the day at which it was made.
+An outlier, a tick whose time is not the time at which it was made, belongs to the day of its time. If it is not stored,
+it may also lie in a gap at the time, and of the day, at which it was made.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class DayCount:
     rejected: int = 0  # of these: received and rejected
     unstorable: int = 0  # made in a form that cannot be stored
     gaps_open: int = 0
-    gaps_unknown: int = 0  # of these: without a number
+    gaps_unknown: int = 0  # of these: gaps of unknown size
 
 
 @dataclass(slots=True)
