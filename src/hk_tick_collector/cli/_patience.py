@@ -28,7 +28,7 @@ from hk_tick_collector.store.query import DayReader
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Answer = tuple[bool, object]  # whether this is the result; otherwise it is the error, or the text of a bug
+    Answer = tuple[bool, object]  # (True, the result), or (False, the error or the text of a bug)
 
 _T = TypeVar("_T")
 
@@ -36,7 +36,7 @@ ONE_WAIT_S: Final = 2.5  # in one uninterrupted wait in the kernel: a working di
 _ALL_WAITS_S: Final = 2.5  # for locks, in many short waits
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LOOK_EVERY_S: Final = 0.05
-_LATE_S: Final = 0.25  # the longest time that one check counts: this process itself may have been delayed
+_LATE_S: Final = 0.25  # one check adds at most this time to a wait: this process itself may have been delayed
 _READ_BYTES: Final = 2**20
 
 
@@ -82,7 +82,7 @@ class Disk:
     """The disk of one directory, for a verb that reads it several times: after the first hang it is not asked again."""
 
     def __init__(self) -> None:
-        self.error: DiskHangsError | None = None  # the state in which it hung
+        self.error: DiskHangsError | None = None  # the error of the first hang
 
     def read(self, work: Callable[[], _T], path: Path) -> _T:
         """Like `in_child`, but raises the same DiskHangsError at once if the disk has already hung."""
@@ -188,7 +188,7 @@ class _Watch:
         self._one_wait_s = 0.0
 
     def one_wait_s(self) -> float:
-        """How long the child has been in one and the same wait for the disk, as far as the checks have seen."""
+        """How long the child's present wait for the disk has lasted, as far as the checks show."""
         now_s = time.monotonic()
         passed_s, self._last_s = min(now_s - self._last_s, _LATE_S), now_s
         state, switches = kernel_wait.state(Path(f"/proc/{self._child}")), kernel_wait.switches(self._child)

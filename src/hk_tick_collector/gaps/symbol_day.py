@@ -25,7 +25,7 @@ _JUMP_MAX: Final = 1_000_000
 # confirmed by the next tick, so that one wrong sequence does not open a gap that can never be filled.
 _JUMP_ALWAYS: Final = 1_000
 _JUMP_PER_S: Final = 2_000
-_STEP_S: Final = 600  # how far the second of a late report, whose own time is different, may be after the newest one
+_STEP_S: Final = 600  # for a late report: the most seconds that its sequence may be after the newest one
 COMPARED_S: Final = 30  # a trading symbol without the rule is compared with OpenD's ticks at least this often,
 COMPARED_ROWS: Final = 400  # and after this many new ticks: less than half of OpenD's window
 MARGIN_MS: Final = 10_000  # a doubt starts this much before the last known tick: ticks are not in order of their times
@@ -138,7 +138,9 @@ class SymbolDay:
     lost: LostGaps = field(default_factory=LostGaps)  # lost gaps
     past: list[OpenGap] = field(default_factory=list)  # gaps of earlier runs of the counter
     doubt: OpenGap | None = None  # a time range in which ticks may be missing
-    known: set[int] = field(default_factory=set)  # without the rule: sequences from before the doubt; one ends it
+    known: set[int] = field(
+        default_factory=set
+    )  # without the rule: sequences before the doubt; an answer with one ends it
     known_seq: int = 0  # with the rule: the last sequence before the doubt
     proved: frozenset[int] = frozenset()  # without the rule: the sequences of the newest answer that left no doubt
     proved_ms: int = 0  # and the time of its newest tick
@@ -179,7 +181,7 @@ class SymbolDay:
         return self.recent.count if self.recent else self.next
 
     def recall(self, seq: int) -> None:
-        """A tick counts as known before the interruption: an answer that reaches back to it is enough."""
+        """Counts a tick as known before the interruption, so that an answer need only reach back to this tick."""
         before = self.unconfirmed
         if before is not None and seq > before.last_seq:
             self.unconfirmed = before._replace(next=max(before.next, (seq & COUNTER_MASK) + 1), last_seq=seq)

@@ -53,9 +53,10 @@ def path_of(data_root: Path, day: str) -> Path:
 
 
 def demand_sealed(path: Path) -> None:
-    """Raises SealedEarlyError for a file that says it is sealed and may be written: the collector seals none so.
+    """Raises SealedEarlyError if a file that is marked as sealed is still writable.
 
-    For a day that is not over. A finished one stays so for as long as a reader holds it.
+    The collector makes the files that it seals read-only. Call it only for a day that is not over: the
+    file of a finished day can be in this state while a reader has it open.
     """
     if path.stat().st_mode & stat.S_IWUSR:
         words = f"{path.name} says in its table meta that its day is sealed (sealed_ms), and the day is not over"

@@ -36,7 +36,7 @@ def insert(db: apsw.Connection, rows: Sequence[TickRow], name: str) -> tuple[int
     Raises SchemaChangedError, with the file's `name`, when something prevents rows from being stored.
     """
     # Only iterators implemented in C are used, so that no Python code runs between statements. Otherwise the event
-    # loop could take the GIL there, and in a burst it always waits for it.
+    # loop would take the GIL there: in a burst it always waits for the GIL.
     values, first, stored = chain.from_iterable(rows), 0, 0
     known: list[TickRow] = []  # rows of statements that did not insert all their rows
     for width in _WIDTHS:
