@@ -11,7 +11,7 @@
     │   ├── DamagedFileError     a day file of ours whose content cannot be trusted
     │   ├── SchemaChangedError   another program changed the tables of a day file of ours
     │   ├── SealedDayError       the day is finished and read-only
-    │   ├── SealedEarlyError     a file says so of a day that is not over, and no collector sealed it
+    │   ├── SealedEarlyError     a file is marked as sealed before its day is over, not by a collector
     │   ├── BusyFileError        another process holds a lock on a day file
     │   ├── DiskHangsError       the disk of a day file does not respond
     │   └── NoDayError           there is no file for that day

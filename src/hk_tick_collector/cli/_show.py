@@ -110,8 +110,8 @@ def show_json_list(
 ) -> None:
     """Prints a JSON document with one more field, a list printed while it is read: it may not fit into memory.
 
-    `after` gives further fields once all items were read. What reading the first item raises is raised before anything
-    is printed; what a later one raises leaves a document without its end, which no parser takes for a whole one.
+    `after` gives further fields once all items were read. If reading the first item raises an error, nothing is
+    printed. If reading a later item does, the document has no end, and every parser refuses it.
     """
     begun = _begun(items)
     print(f"{json_text(document)[:-1]}, {json_text(name)}: [", end="")
@@ -124,7 +124,7 @@ def show_json_list(
 def show_csv(rows: Iterable[Sequence[object]], header: Sequence[str] = ()) -> None:
     """Prints rows as CSV: a row is one line; a cell with a comma or quote is quoted, numbers are unchanged.
 
-    What reading the first row raises is raised before the header is printed.
+    If reading the first row raises an error, nothing is printed.
     """
     begun = _begun(rows)
     writer = csv.writer(sys.stdout, lineterminator="\n")

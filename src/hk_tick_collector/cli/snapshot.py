@@ -129,7 +129,7 @@ class _Watch:
             raise SystemExit(128 + self._signal)
         if what != "copy" and not self._gives_way:
             self._gives_way = True
-            os.nice(_NICE)  # the day file is no longer read: a lower priority disturbs nobody
+            os.nice(_NICE)  # the day file is no longer read, so the collector does not wait for this process
         if not self._draws:
             return
         full = _BAR * done // total if total else _BAR

@@ -33,7 +33,7 @@ _sending = threading.local()
 
 
 class _Budget:
-    """What a thread may still read for the message it sends."""
+    """How much a thread may still read for the message that it sends, and until when."""
 
     def __init__(self, seconds: float) -> None:
         self.deadline_s = time.monotonic() + seconds
@@ -58,7 +58,7 @@ def install() -> None:
 
 
 class _BoundedIO(socket.SocketIO):
-    """The file of a socket. Reading ends at the budget of the thread that reads, if it has one."""
+    """The file of a socket. A thread with a budget cannot read more than its budget."""
 
     def __init__(self, sock: socket.socket, mode: Any) -> None:
         super().__init__(sock, mode)

@@ -165,7 +165,7 @@ NO_SEQUENCE: Final = FindingSpec(
 
 
 def _future_date(seen: Seen) -> Iterator[Finding]:
-    """If OpenD's clock is days behind, this is every tick."""
+    """Ticks that are rejected because of a date in the future. If OpenD's clock is days behind, that is every tick."""
     status = seen.status
     if status.future_date_lately:
         all_of_them = not status.persisted_rows_per_min
