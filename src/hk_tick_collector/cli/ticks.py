@@ -104,7 +104,7 @@ def ticks(
 
 
 def _refuse_nothing(reader: DayReader, day: str, wanted: tuple[str, ...]) -> None:
-    """Explains why there is nothing to print; if only some of several symbols are missing, it only warns."""
+    """Raises an error with the reason if there is nothing to print. Warns if only some of the symbols have no ticks."""
     there = {symbol.symbol for symbol in reader.symbols(wanted)}
     if not there and not wanted:
         raise StoreError(
@@ -165,7 +165,7 @@ class _Followed:
         return found
 
     def _later(self) -> list[str]:
-        """The days after the one that is followed. When the date is two days later, the next day takes its place."""
+        """The days after the followed day. Once the date is two days after it, the next day is followed instead."""
         if not self._roll:
             return []
         later = [name for name in list_days(self._data_root) if name > self._day and name not in self._refused]

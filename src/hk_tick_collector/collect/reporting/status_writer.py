@@ -47,7 +47,7 @@ class StatusWriter:
                 self._tell(str(error))
 
     def wait(self, until_s: float) -> bool:
-        """Waits until the last state is written, or writing it has failed: True. False at `until_s` (monotonic)."""
+        """Waits until the last state is written or its write has failed. False if `until_s` (monotonic) is earlier."""
         with self._changed:
             rest_s = max(0.0, until_s - time.monotonic())
             return self._changed.wait_for(lambda: self._next is None and not self._is_writing, rest_s)

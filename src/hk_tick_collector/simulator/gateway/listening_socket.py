@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Door:
     """Listens on `host`:`port`; port 0 takes a free one and keeps it.
 
-    While closed, the port stays bound and refuses connections. Otherwise another process could take it, and a client on
-    this host that keeps trying could get the same port for its own end and connect to itself.
+    While closed, the port stays bound and refuses connections. Otherwise another process could take the port. A client
+    on this host that keeps trying could also get it as its local port, and then connect to itself.
     """
 
     def __init__(self, host: str, port: int) -> None:
