@@ -150,7 +150,7 @@ def flush() -> None:
 
 
 def render(value: object) -> str:
-    """One field's value: floats with at most three decimals, text quoted where the line could not be split without."""
+    """One field's value: floats with at most three decimals, text quoted if the line could not be split otherwise."""
     if value is None:
         return "none"
     if isinstance(value, bool):

@@ -34,7 +34,7 @@ SUB_EVERY_S: Final = 3.0
 
 _SLOT_S: Final = 0.25  # pushes are counted in slots of this length: shorter intervals cannot be measured
 _STALLED_S: Final = 2.0  # our event loop was blocked this long: pushes wait in the socket, so nothing is decided
-_HOLD_S: Final = 1.0  # for this time after it
+_HOLD_S: Final = 1.0  # after such a block nothing is decided for this time
 _INTERVALS: Final = 6  # intervals without a push; at one tick a second that happens by chance 1 time in 400
 _INTERVALS_KNOWN: Final = 3  # intervals measured before the mean is used
 _SILENCE_MIN_S: Final = 1.0  # the shortest limit: half of the window at 500 ticks/s

@@ -35,7 +35,7 @@ _RETRY_S: Final = 1.0
 _READ_TRIES: Final = 10  # for an unreadable record, one second apart: the disk may come back
 _APPEND_ROWS: Final = 20_000  # rows of one append: one fsync for many chunks
 _LOG_EVERY_S: Final = 10.0
-# While commits wait for a copy of the day file: each fsync delays the copy, so one is done for the ticks of this time.
+# While commits wait for a copy of the day file, the ticks of this time share one fsync: each fsync delays the copy.
 _GATHER_S: Final = 1.0
 _GATHER_POLL_S: Final = 0.05
 _LAST_WRITE_S: Final = 0.05  # at the end of a stop, for a running write; it usually goes to the page cache
@@ -117,7 +117,7 @@ class Overflow:
                 return self._take_from_memory()
             if rows:
                 upto = self._replayed + len(rows)
-            elif upto > self._replayed:  # false while the rows of an append are read before it is recorded
+            elif upto > self._replayed:  # else the rows were read before their append was recorded
                 lost_rows = upto - self._replayed
                 self._replayed = upto
             chunk, from_spool_rows, told = Chunk(rows=rows, dropped=lost_rows, on_disk=True), len(rows), []

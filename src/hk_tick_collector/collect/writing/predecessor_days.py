@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY_S: Final = 2.0
 _AGAIN_S: Final = 60.0  # a file that could not be imported is tried again
-_BATCH_ROWS: Final = 5_000  # rows per batch, a limit because the writer and the event loop handle a batch at once
+_BATCH_ROWS: Final = 5_000  # rows per batch; the event loop and the writer do nothing else while they handle a batch
 _CHECKED_ROWS: Final = 20_000
 _NAMES_HELD_S: Final = 1.0
 _LOG_EVERY_S: Final = 3600.0

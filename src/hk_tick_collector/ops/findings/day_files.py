@@ -235,7 +235,7 @@ PREDECESSOR_DAYS: Final = FindingSpec(
                 "{day} 的日檔屬原有程式：匯入之前任何指令都不會讀取",
             )
         ),
-        "read": Says(Words("{error}", "{error}")),  # by `status`, which found it as today's file
+        "read": Says(Words("{error}", "{error}")),  # used by `status` if today's file is the predecessor's
     },
     meaning=Words(
         "files of earlier days belong to the predecessor, another collector: no command reads them before they are"
