@@ -53,7 +53,7 @@ def demo(
     """
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup sets it so
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup makes a process ignore SIGHUP; keep that
             signal.signal(number, lambda *_: stop.set())
     root = data.absolute()
     if earlier := begin(root):
@@ -151,7 +151,7 @@ def _frame(root: Path, live: LiveStatus) -> Frame:
 
 
 def _wait_until_drained(root: Path, live: LiveStatus | None) -> LiveStatus | None:
-    """The simulator has ended; the ticks it sent are still being stored."""
+    """Waits until the ticks of the simulator, which has ended, are stored."""
     deadline = time.monotonic() + _STOP_S
     while time.monotonic() < deadline:
         before, live = live, read_status(root / STATUS_NAME)

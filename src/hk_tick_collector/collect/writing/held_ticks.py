@@ -1,7 +1,7 @@
 """Which waiting rows of a held day repeat a tick: OpenD sends the same tick in every answer.
 
-Enters: rows as they begin to wait. Leaves: how many of them waited before. A symbol's newest sequences are remembered,
-8 bytes each: OpenD gives no others again.
+Enters: rows that begin to wait. Leaves: how many of their ticks were already waiting. Only the newest sequences of a
+symbol are remembered, 8 bytes each, because OpenD returns only the latest ticks again.
 """
 
 from __future__ import annotations

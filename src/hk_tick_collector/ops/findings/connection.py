@@ -134,7 +134,7 @@ def _not_ready(seen: Seen) -> Iterator[Finding]:
         )
         state = Words(status.program.replace("_", " "), meaning_of(status.program).zh)
         yield OPEND_NOT_READY.found(Severity.CRITICAL, remedy=remedy_of(status.program), state=state, detail=detail)
-    elif not status.trouble:  # otherwise that other finding is the reason, with its own remedy
+    elif not status.trouble:  # trouble has a finding of its own, with the reason and the remedy
         yield OPEND_NOT_READY.found(Severity.CRITICAL, "logged_out")
 
 

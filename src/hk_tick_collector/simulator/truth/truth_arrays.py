@@ -62,7 +62,7 @@ class Truth:
     """Every tick that was made, by day and symbol; of the days in `only`, or of all.
 
     `rejects` are keys that are rightly not stored: ticks that cannot be stored, or that came for a sealed day.
-    `outliers` have another time than that at which they were made.
+    `outliers` are ticks whose time is not the time at which they were made.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Truth:
         return self._strangers.get((day, symbol), [])
 
     def only_outliers(self, day: str) -> bool:
-        """Whether every tick of a day has another time than that at which it was made."""
+        """Whether every tick of a day is an outlier."""
         return all(
             (symbol, seq, ts_ms) in self._made_ms
             for symbol, column in self._days.get(day, {}).items()
