@@ -109,8 +109,8 @@ class Stats:
     writer_holder: str = ""  # the same as text
     copy_path: str = ""  # a copy that another program is making of a day being written, and when it was first seen
     copy_since_ms: int | None = None
-    # days whose file alone cannot be written: how many ticks wait, rows of these ticks that OpenD gave again, the
-    # cause, and its text
+    # by day, for days whose file alone cannot be written: how many ticks wait, how many further rows repeat one of
+    # them, the cause, its text
     held_rows: dict[str, int] = field(default_factory=dict)
     held_again: dict[str, int] = field(default_factory=dict)
     held_causes: dict[str, str] = field(default_factory=dict)

@@ -46,8 +46,8 @@ class DayReader(DayConnection):
     def ticks(self, symbols: Sequence[str] = (), *, last: int | None = None) -> Iterator[Tick]:
         """The ticks of the day in the order of (ts_ms, symbol, seq), for these symbols or all; `last`: only the last.
 
-        Memory is limited: SQLite sorts a large day in a temporary file. A row that is not as the schema promises is
-        raised before the first tick is given.
+        Memory is limited: SQLite sorts a large day in a temporary file. If a row does not
+        match the schema, an error is raised before the first tick is returned.
         """
         where, values = _of_symbols(symbols)
         order = f"ORDER BY {odd_first('ticks', TICK_COLUMNS)}, ts_ms, symbol, seq"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 _PROC: Final = Path("/proc")
-# The function in which a thread waits that changes a frozen file system: include/linux/fs.h, sb_start_write().
+# The kernel function in which a thread waits to write to a frozen file system: include/linux/fs.h, sb_start_write().
 _FREEZE: Final = ("percpu_", "sb_start_write")
 
 

@@ -1,8 +1,8 @@
 """A very small HTTP server for one changing text: GET /metrics. It has a thread of its own.
 
 Input: connections from anybody who can reach the port. Output: at most one answer each. It must not slow down
-collection, whatever a client does: there are few clients and each has little time; a new client replaces the oldest; a
-turn of the loop accepts one client in 10 ms at most, and the text is rendered at most twice a second.
+collection, whatever a client does: there are few clients and each has little time; a new client replaces the oldest; at
+most one client is accepted every 10 ms; the text is rendered at most twice a second.
 """
 
 from __future__ import annotations

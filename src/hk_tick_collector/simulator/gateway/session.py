@@ -161,7 +161,11 @@ class Session(asyncio.Protocol):
             self._transport.pause_reading()
 
     def cut_in_next_write(self, cut_at: Callable[[bytes], int]) -> None:
-        """Ends within the next bytes: `cut_at` returns how many of them are still sent; 0 means all, and go on."""
+        """Ends the connection in a later write.
+
+        `cut_at` gets the bytes of each write and returns how many of them are sent before the end. If it returns 0, all
+        are sent and the connection stays open.
+        """
         self._cut_at = cut_at
 
     def let_out(self, size: int | None = None) -> None:
