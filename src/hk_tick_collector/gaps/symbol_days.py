@@ -25,7 +25,7 @@ GAPS_MOST: Final = 5_000
 ASKED_MOST: Final = 50_000
 ALL_MOST: Final = 600_000
 _SHARE: Final = 300  # the two limits for all symbols do not apply to a symbol with fewer gaps
-_COUNT_EVERY: Final = 50  # all gaps are counted once per so many new gaps of a symbol
+_COUNT_EVERY: Final = 50  # all gaps are counted again after this many new gaps of a symbol
 
 
 class SymbolDays:

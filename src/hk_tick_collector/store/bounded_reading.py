@@ -126,9 +126,9 @@ def checked(
 
 @cache
 def odd_first(table: str, columns: tuple[str, ...]) -> str:
-    """A term of ORDER BY under which `checked` meets the rows that it raises for before all others.
+    """A term of ORDER BY that puts invalid rows first, so that `checked` raises its error at the first row.
 
-    So a verb that prints rows while it reads them has printed none when it fails. SQLite sorts all rows anyway.
+    A verb that prints rows while it reads them has then printed none. SQLite sorts all rows in any case.
     """
     kinds, times, floats = _promise(table, columns)
     odd = []

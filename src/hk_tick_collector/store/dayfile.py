@@ -478,7 +478,7 @@ def _open(path: Path, options: StoreOptions) -> apsw.Connection:
 
 
 def _open_finished(path: Path, options: StoreOptions) -> apsw.Connection:
-    """A file that is there and gets no tick any more. It is not read through: that is up to the caller."""
+    """Opens an existing file that gets no more ticks. Does not check the whole file: the caller does."""
     return open_for_writing(path, options.busy_timeout_ms, options.vfs, check=False, make=False)
 
 

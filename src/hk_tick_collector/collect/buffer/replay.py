@@ -26,7 +26,7 @@ _POLL_S: Final = 0.05
 _RETRY_S: Final = 30.0
 _PATIENCE_S: Final = 5.0  # how long rows wait for space in memory before they are put behind the spooled live ticks
 _NO_REQUEST: Final = 0  # a serial number that no request of ours has
-_SPARE: Final = 4  # they are put there only if this many times their number is free for live ticks
+_SPARE: Final = 4  # rows are put there only if there is space for this many times their number
 
 
 async def replay_earlier_spools(spool_dir: Path, mine: str, intake: Intake, queue: TickQueue) -> None:

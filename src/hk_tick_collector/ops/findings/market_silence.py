@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.ops.live.status import LiveStatus
 
 LAG_WARN_S: Final = 60.0
-# Auction trades all come within seconds at its end: minutes without ticks before that are normal, and no lag.
+# All trades of an auction come within seconds at its end. Minutes without ticks before that are normal, not a lag.
 _CONTINUOUS: Final = {"morning": 9 * 60 + 30, "afternoon": 13 * 60}  # state → its first minute of the day
 UNTOLD: Final = ("", "unknown")
 _MINUTE_MS: Final = 60_000
@@ -70,7 +70,7 @@ def silence(status: LiveStatus, now_ms: int) -> Words:
 
 
 def judged_lag_s(status: LiveStatus, now_ms: int) -> float:
-    """How long no tick has come: only in continuous trading, and counted from the session's start at most."""
+    """How long no tick has come (s), at most since the session began; 0 if the market is not in continuous trading."""
     if not (status.connected and status.trading and status.subscribed and status.market_state in _CONTINUOUS):
         return 0.0
     last_ms = max(newest_ms(status, now_ms), _since_ms(status))
