@@ -12,5 +12,5 @@ Terms of this package:
     answer    OpenD's reply to a GetTicker request
     window    the latest 1,000 ticks of a symbol: an answer has no others
     doubt     a gap of unknown size: a time range in which ticks may be missing
-    lost      said of a gap that OpenD can no longer fill
+    lost      of a gap: OpenD can no longer fill it
 """

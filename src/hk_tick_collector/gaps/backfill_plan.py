@@ -274,7 +274,7 @@ def _is_window(window: _Window | None, now_s: float) -> bool:
 
 
 def _delay_s(times: int) -> float:
-    """How long to wait after so many consecutive failures."""
+    """How long to wait after this many consecutive failures."""
     return _RETRY_S[min(times, len(_RETRY_S)) - 1] if times else 0.0
 
 

@@ -138,9 +138,8 @@ class SymbolDay:
     lost: LostGaps = field(default_factory=LostGaps)  # lost gaps
     past: list[OpenGap] = field(default_factory=list)  # gaps of earlier runs of the counter
     doubt: OpenGap | None = None  # a time range in which ticks may be missing
-    known: set[int] = field(
-        default_factory=set
-    )  # without the rule: sequences before the doubt; an answer with one ends it
+    # without the rule: sequences from before the doubt; an answer that has one of them ends the doubt
+    known: set[int] = field(default_factory=set)
     known_seq: int = 0  # with the rule: the last sequence before the doubt
     proved: frozenset[int] = frozenset()  # without the rule: the sequences of the newest answer that left no doubt
     proved_ms: int = 0  # and the time of its newest tick
@@ -181,7 +180,7 @@ class SymbolDay:
         return self.recent.count if self.recent else self.next
 
     def recall(self, seq: int) -> None:
-        """Counts a tick as known before the interruption, so that an answer need only reach back to this tick."""
+        """Counts a tick as known before the interruption: an answer that reaches back to this tick is then enough."""
         before = self.unconfirmed
         if before is not None and seq > before.last_seq:
             self.unconfirmed = before._replace(next=max(before.next, (seq & COUNTER_MASK) + 1), last_seq=seq)

@@ -242,7 +242,7 @@ class Spool:
         return at
 
     def _advance(self, segment: Segment, position: int, rows: int) -> None:
-        """The records before `position`, with so many rows, are no longer needed."""
+        """The records before `position`, which have `rows` rows, are no longer needed."""
         with self._lock:
             segment.position = position
             segment.rows -= rows

@@ -91,7 +91,7 @@ class Overflow:
         return not self._failing and self._buffer_rows * 2 <= self._max_buffer_rows
 
     def has_room(self, rows: int) -> bool:
-        """Whether there is space for so many more rows."""
+        """Whether there is space for `rows` more rows."""
         return self._buffer_rows + rows <= self._max_buffer_rows
 
     def put(self, chunk: Chunk) -> None:

@@ -62,7 +62,7 @@ _FAILURES: Final[tuple[type[Exception], ...]] = (
 )  # trouble of a connection or a disk, not a bug
 _LATE_TICKS_MS: Final = 60_000  # how long to wait after the end of a session for late ticks
 _AGAIN_MS: Final = (60_000, 120_000, 300_000, 900_000)  # until the next attempt, by OpenD's clock
-_ATTEMPTS: Final = 3  # a difference is final after so many attempts; failed attempts go on to the end of _AGAIN_MS
+_ATTEMPTS: Final = 3  # a difference is final after this many attempts; failed attempts go on to the end of _AGAIN_MS
 _POLL_S: Final = 1.0
 _SPACING_S: Final = 0.6  # OpenD allows 60 requests in 30 s, and other clients may use some of them
 _MOST_REQUESTS: Final = 100  # of one attempt

@@ -252,7 +252,7 @@ class Session:
     async def _ask_sub_info(self, limit_s: float) -> messages.SubInfo | None:
         request = messages.GET_SUB_INFO, messages.get_sub_info()
         info = await self._questions.ask(self._transport, questions.SUB_INFO, request, messages.read_sub_info, limit_s)
-        if info is not None:  # without an answer, also at the end of the connection, the last one stays
+        if info is not None:  # without an answer the last one is kept, also when the connection ends
             self._stats.quota_used, self._stats.quota_remaining = info.used_quota, info.remaining_quota
         return info
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 BATCH_SYMBOLS: Final = 100  # as many as the vendor's SDK puts into one request
-_UNANSWERED_MOST: Final = 2  # after so many consecutive batches without an answer, no further batch is requested
+_UNANSWERED_MOST: Final = 2  # after this many consecutive batches without an answer, no further batch is requested
 # By cause of the refusal: how many single symbols, all refused with the same text, are enough to presume that the whole
 # batch is refused. Few are enough for a missing quote right. Unknown symbols may be only some symbols of the batch.
 _PROBES: Final = {QUOTE_RIGHT: 4, OTHER: 8, QUOTA: 1, TEMPORARY: 1}

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 _ALARM_MOST_S: Final = 1.0
-_ENOUGH_BYTES: Final = 64 * 1024  # so many bytes are decoded at once, without waiting for more
+_ENOUGH_BYTES: Final = 64 * 1024  # when this many bytes wait, they are decoded at once
 # uvloop reads up to 32 times before it runs other tasks. If handling one read takes longer than _REST_AFTER_S, reading
 # pauses for a share of that time, so that a flood of messages does not delay the live state or a stop.
 _REST_AFTER_S: Final = 0.05

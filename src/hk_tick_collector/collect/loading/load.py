@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from .seen_while_unread import Seen
 
-_WINDOW_ROWS: Final = 1_100  # a little more than OpenD's window: only gaps among so many newest ticks may be filled
+_WINDOW_ROWS: Final = 1_100  # a little more than OpenD's window: only gaps among this many newest ticks can be filled
 _LOWEST_SEQ: Final = -(2**63)
 _STRAY_ROWS: Final = 20
 _NAMED_MOST: Final = 20

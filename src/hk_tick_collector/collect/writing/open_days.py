@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 # Most open files, three descriptors each: today's, yesterday's, and those of ticks with other dates.
 MOST_FILES: Final = 4
 _IDLE_FILE_MS: Final = 10 * 60_000  # the file of another day is closed, as a plain file, this long after its last tick
-_OTHERS_BUSY_MS: Final = 100  # how long a lock on another day's file is waited for; today's ticks wait meanwhile
+_OTHERS_BUSY_MS: Final = 100  # how long to wait for a lock on another day's file; today's ticks wait too
 _NAMES_HELD_S: Final = 1.0  # how long to wait for an import that is renaming files, which takes milliseconds
 _LEAVE_ALONE: Final = "copy day files, never move or remove one that is being written"
 _AHEAD_MS: Final = 2 * 3_600_000  # how far this host's clock may be behind the exchange's

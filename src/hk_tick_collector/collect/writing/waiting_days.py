@@ -112,7 +112,7 @@ class WaitingDays:
         return all(held.cause for held in self._days.values())
 
     def has_room(self, rows: int) -> bool:
-        """Whether there is space in memory for so many more deferred rows."""
+        """Whether there is space in memory for `rows` more deferred rows."""
         return sum(len(held.chunk.rows) for held in self._days.values()) + rows <= _LATER_ROWS
 
     def defer(self, day: int, part: Part) -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 AWAY_MS: Final = 60_000  # a finding that was gone for so long is over
 _STEP_MS: Final = 5_000  # the most that one call adds to the time for which a finding was seen
-_COOLDOWN_MS: Final = 600_000  # a finding that returns within this time must then be gone for this time
+_COOLDOWN_MS: Final = 600_000  # a finding that returns within this time must then be gone for as long
 _AGAIN_MS: Final = 1_800_000  # the time between two messages about a finding that comes and goes
 _GROWN_MS: Final = 60_000  # a growing loss is sent again after this time, then after twice as long, up to the cooldown
 _REMIND_MS: Final = {Severity.WARNING: 6 * 3_600_000, Severity.CRITICAL: 1_800_000}  # reminder while it stays open

@@ -16,7 +16,7 @@ _BADNESS: Final = (Severity.OK, Severity.WARNING, Severity.UNKNOWN, Severity.CRI
 
 
 def in_order(findings: list[Finding]) -> list[Finding]:
-    """The finding to act on first comes first; among equals causes come first, then the given order."""
+    """Sorts by severity, the worst first. With equal severity causes come first; otherwise the given order is kept."""
 
     def place(finding: Finding) -> tuple[int, bool]:
         below = [other for other in findings if explains(finding.code, other.code)]

@@ -33,7 +33,7 @@ def state(task: Path) -> str:
 
 
 def switches(pid: int) -> str:
-    """How often a process's first thread began to wait; while this number is the same, it is one and the same wait."""
+    """How often a process's first thread began to wait. While the number does not change, the wait is the same one."""
     try:
         status = (_PROC / str(pid) / "status").read_text(errors="replace")
     except OSError:

@@ -82,7 +82,7 @@ class Conditions:
 
     @property
     def trading(self) -> bool:
-        """Whether the exchange makes ticks, as far as faults decide it."""
+        """Whether the faults allow the exchange to make ticks."""
         return not self.paused and (self.market_state is None or market.is_trading(self.market_state))
 
     def fate_of(self, proto_id: int) -> ReplyFault | None:

@@ -61,7 +61,7 @@ _NOTHING: Final = Column()
 class Truth:
     """Every tick that was made, by day and symbol; of the days in `only`, or of all.
 
-    `rejects` are keys that are rightly not stored: ticks that cannot be stored, or that came for a sealed day.
+    `rejects` are keys whose rejection is correct: ticks that cannot be stored, or that came for a sealed day.
     `outliers` are ticks whose time is not the time at which they were made.
     """
 
@@ -111,7 +111,7 @@ class Truth:
         return self._days.get(day, {}).get(symbol, _NOTHING)
 
     def rejects(self, symbol: str) -> Sequence[int]:
-        """The sequences of one symbol that are rightly not stored, in order."""
+        """The sequences of one symbol whose rejection is correct, in order."""
         return self._rejects.get(symbol, [])
 
     def made_ms(self, symbol: str, seq: int, ts_ms: int) -> int:
