@@ -1,8 +1,8 @@
 """Requests to OpenD that are not for ticks: its state, the subscriptions, the trading days.
 
 Enters: a request. Leaves: its answer, or None and a log line. A refused, late, wrong or missing answer does not end the
-connection; the request is sent again later. A connection ends only if the transport fails, OpenD closes it, or OpenD is
-silent for too long.
+connection; the request is sent again later. A connection ends only because of the transport, of
+OpenD itself, or of a silence of OpenD.
 """
 
 from __future__ import annotations
