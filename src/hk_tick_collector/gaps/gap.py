@@ -24,7 +24,7 @@ class OpenGap:
     opened_ms: int
     tries: int = 0  # answers of OpenD that should have contained its ticks, and did not
     tried_s: float = 0.0  # when the last of these answers arrived (monotonic)
-    contradicted_s: float | None = None  # when an answer first had the ticks before and after it, but not its own
+    contradicted_s: float | None = None  # first answer with the ticks before and after it, but not its own (monotonic)
     final: bool = False  # OpenD can no longer return these ticks
     lost_ms: int = 0  # when that was first found, UTC epoch ms; 0 if it never was
     written: bool = False  # the day file has a row for this gap
