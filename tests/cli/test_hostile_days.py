@@ -12,6 +12,7 @@ import apsw
 import pytest
 
 from hk_tick_collector import market
+from hk_tick_collector.clock import now_ms
 from hk_tick_collector.model import Gap
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 
@@ -95,7 +96,7 @@ def test_status_of_a_hostile_day_and_live_state(cli: Cli, root: Path) -> None:
     done = cli("status", "--json")
     assert document(done.stdout)["findings"][0]["code"] == "live_state"
     (root / "status.json").unlink()
-    today = market.day_name(market.day_number(int((root / "20251119.db").stat().st_mtime * 1000)))
+    today = market.day_name(market.day_number(now_ms()))
     (root / "20251119.db").rename(root / f"{today}.db")
     found = document(cli("status", "--json").stdout)
     assert found["day"]["rows"] == 2**63 - 1
