@@ -78,7 +78,7 @@ QUESTIONS_FAILED: Final = FindingSpec(
         "OpenD does not answer {kind}{others}: {reason}; ticks are still collected",
         "OpenD 沒有回覆 {kind}{others}：{reason}；tick 照常收集",
     ),
-    remedy=Remedy(remedies.grep("question_failed"), "the request is repeated", "會自動再問"),
+    remedy=Remedy(remedies.grep("question_failed"), "the request is repeated", "會自動再查詢"),
     meaning=Words(
         "OpenD refuses a request other than for ticks, or does not answer it in time; ticks are still collected",
         "OpenD 拒絕或沒有及時回覆某項查詢（狀態、訂閱資訊、交易日曆等）；tick 照常收集",

@@ -221,7 +221,7 @@ SERVICE_SETTINGS: Final = FindingSpec(
     meaning=Words(
         "the service does not run: it refused its settings (exit code 2); the text gives name, value and what is"
         " allowed",
-        "服務沒有運行：設定有誤而拒絕啟動（結束碼 2）；文字列出鍵、值與允許範圍",
+        "服務沒有運行：設定有誤而拒絕啟動（結束碼 2）；文字列出名稱、值與可用範圍",
     ),
     do=Words(remedies.EDIT_SETTINGS, f"`sudo vim {remedies.INSTALLED_SETTINGS}`；`{remedies.RESTART}`"),
     alert=NO_SERVICE,
@@ -234,7 +234,7 @@ SERVICE_BLOCKED: Final = FindingSpec(
     meaning=Words(
         "the service does not run and cannot start, because of a file of another account or a lock of another process;"
         " the text names file and owner, or the process",
-        "服務沒有運行亦不能啟動：被另一帳戶的檔案或別人的鎖擋住；文字指明檔案與擁有者，或佔用的程序",
+        "服務沒有運行亦不能啟動：被另一帳戶的檔案或另一程序的鎖擋住；文字指明檔案與擁有者，或佔用的程序",
     ),
     do=Words(
         f"paste the command of the text (chown, or kill), then {remedies.START}",
