@@ -108,7 +108,7 @@ BAD_SYMBOLS: Final = FindingSpec(
     meaning=Words(
         "some entries of FUTU_SYMBOLS are not symbols: the text says where, and what was probably meant;"
         " the others are collected",
-        "`FUTU_SYMBOLS` 有部分不是股票代號：文字指明檔案與行，以及可能的正確寫法；其餘照常收集",
+        "`FUTU_SYMBOLS` 有部分不是股票代號：訊息指明檔案與行，以及可能的正確寫法；其餘照常收集",
     ),
     do=Words(
         "sudo hk-tick-collector config --check; correct each line; sudo systemctl restart hk-tick-collector",
@@ -150,7 +150,7 @@ OPEND_NOT_READY: Final = FindingSpec(
         )
     },
     meaning=Words(
-        "OpenD answers but is not logged in; the text gives its state", "OpenD 有回應但未登入；文字指明其狀態"
+        "OpenD answers but is not logged in; the text gives its state", "OpenD 有回應但未登入；訊息指明其狀態"
     ),
     do=Words(
         "see the finding opend_STATE, and docs/operations.md for the login",

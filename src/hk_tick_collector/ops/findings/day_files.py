@@ -200,7 +200,7 @@ PREDECESSOR_FILE: Final = FindingSpec(
     ),
     do=Words(
         "do what the text says; the collector tries again every minute, or: sudo hk-tick-collector import FILE",
-        "按文字說明處理；收集器每分鐘重試，亦可執行 `sudo hk-tick-collector import FILE`",
+        "按訊息說明處理；收集器每分鐘重試，亦可執行 `sudo hk-tick-collector import FILE`",
     ),
     alert=Rule(hold_s=600),  # its ticks are missing from our file, and a person must act
 )

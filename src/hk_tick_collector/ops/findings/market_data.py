@@ -166,7 +166,7 @@ NO_TICKS_STORED: Final = FindingSpec(
     ),
     do=Words(
         "hk-tick-collector doctor; sudo systemctl restart futu-opend; the text gives the cause",
-        "`hk-tick-collector doctor`；`sudo systemctl restart futu-opend`；原因見文字",
+        "`hk-tick-collector doctor`；`sudo systemctl restart futu-opend`；原因見訊息",
     ),
     alert=Rule(hold_s=10, critical_s=0, by_ticks=True),  # like a lag, while the connection breaks again and again
     causes=("lag",),

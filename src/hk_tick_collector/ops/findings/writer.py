@@ -122,7 +122,7 @@ WRITER_BUSY: Final = _cause(
     Words(
         "another process holds a lock on the day file; the text names pid, user and command if the kernel shows"
         " them; ticks are spooled",
-        "另一程序鎖住日檔；文字指明 pid、使用者與命令（如核心有提供）；tick 寫入 spool",
+        "另一程序鎖住日檔；訊息指明 pid、使用者與命令（如核心有提供）；tick 寫入 spool",
     ),
     Words(
         "end the process that is named (a reader can hold such a lock too); if none is named: sudo fuser -v the day"
