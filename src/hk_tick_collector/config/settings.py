@@ -163,9 +163,9 @@ class Settings(BaseModel):
     ] = ()
 
     # Where data goes
-    data_root: Annotated[
-        _Directory, About(Words("directory of the day files", "每日資料檔所在目錄"), allowed=_PATH)
-    ] = Path("/data/sqlite/HK")
+    data_root: Annotated[_Directory, About(Words("directory of the day files", "日檔所在目錄"), allowed=_PATH)] = Path(
+        "/data/sqlite/HK"
+    )
     spool_dir: Annotated[
         _Directory,
         About(
@@ -308,9 +308,9 @@ class Settings(BaseModel):
         About(
             Words(
                 "where Prometheus reads metrics; port 0 takes a free one, empty: off",
-                "Prometheus 指標位址；連接埠 0 表示任取，留空則關閉",
+                "Prometheus 指標位址；連接埠 0 表示由系統選取，留空則關閉",
             ),
-            allowed=Words("HOST:PORT, port 0 to 65535, or empty", "HOST:PORT（埠 0 至 65535），或留空"),
+            allowed=Words("HOST:PORT, port 0 to 65535, or empty", "HOST:PORT（連接埠 0 至 65535），或留空"),
         ),
     ] = Address("127.0.0.1", 9108)
     alert_urls: Annotated[

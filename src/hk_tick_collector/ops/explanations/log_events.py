@@ -27,7 +27,7 @@ EVENTS: Final[dict[str, Entry]] = {
     "unplanned_restart": entry(
         "the service starts although nobody stopped the previous run: that run failed, was killed or"
         " crashed; within_an_hour= counts such starts",
-        "服務啟動，而上一次運行並非由人停止：失敗結束、被殺或崩潰；`within_an_hour=` 是一小時內的次數",
+        "服務啟動，而上一次運行並非由人停止：失敗結束、被強制終止或崩潰；`within_an_hour=` 是一小時內的次數",
         "sudo journalctl -u hk-tick-collector --since '1 hour ago' --no-pager",
         "`sudo journalctl -u hk-tick-collector --since '1 hour ago' --no-pager`",
     ),
@@ -52,7 +52,7 @@ EVENTS: Final[dict[str, Entry]] = {
     ),
     "alerts_not_kept": entry(
         "the record of sent alerts could not be written or read: after a restart open findings are sent again",
-        "未能保存或讀取已發告警的記錄：重啟後未了結的會再發一次",
+        "未能保存或讀取已發告警的記錄：重啟後未完結的會再發一次",
         "check space and permissions of the directory in path=",
         "檢查 `path=` 所在目錄的空間與權限",
     ),
@@ -142,7 +142,7 @@ EVENTS: Final[dict[str, Entry]] = {
         "此行之前有若干行日誌未能寫出：stderr 沒有人讀取，或其磁碟已滿或凍結。收集不受影響",
         "find out why stderr was not read: Ctrl-S in a terminal, a pipe, a supervisor; status shows what the lines"
         " said",
-        "查出 stderr 為何沒有被讀取：終端按了 Ctrl-S、管道或監管程式；被略去的內容可看 status",
+        "查出 stderr 為何沒有被讀取：終端機按了 Ctrl-S、管道或監管程式沒有讀取；略去的內容見 status",
     ),
     "symbols_refused": entry(
         "OpenD refuses symbols, one line for each reason; reason= is OpenD's text without the symbol, cause= is"
@@ -251,7 +251,7 @@ EVENTS: Final[dict[str, Entry]] = {
     "gap_closed": fine("a gap is filled, or its ticks can never be stored", "缺口已補回，或其 tick 已確定不能儲存"),
     "gap_contradicted": entry(
         "the counter skipped numbers, but OpenD's answers show no tick between them: the gap is closed",
-        "計數跳號，但 OpenD 的答覆顯示其間沒有 tick：缺口關閉",
+        "計數跳號，但 OpenD 的回覆顯示其間沒有 tick：缺口關閉",
         "no action needed; if it is often one symbol, sequence_rule_broken follows",
         "毋須處理；同一股票屢次出現，隨後有 `sequence_rule_broken`",
     ),
@@ -265,13 +265,13 @@ EVENTS: Final[dict[str, Entry]] = {
         "the sequence of these symbols does not show which ticks are missing, why= is the reason: for the rest of the"
         " day"
         " OpenD's successive answers are compared instead",
-        "這些股票的序號不能顯示欠缺多少，`why=` 為原因：當日餘下時間改為比較 OpenD 前後的答覆",
+        "這些股票的序號不能顯示欠缺多少，`why=` 為原因：當日餘下時間改為比較 OpenD 前後的回覆",
         "no action needed; hk-tick-collector status names them, their completeness is unknown",
         "毋須處理；`hk-tick-collector status` 列出這些股票，其完整度不明",
     ),
     "gaps_beyond_reach": entry(
         "OpenD no longer has these ticks: it keeps 1,000 of each symbol. The gap stays recorded",
-        "OpenD 已不保留這些 tick（每股票只保留 1,000 筆）；缺口留下記錄",
+        "OpenD 已不保留這些 tick（每隻股票只保留 1,000 筆）；缺口留下記錄",
         "these ticks are lost; keep outages shorter than the outage budget in hk-tick-collector status",
         "這些 tick 已遺失；中斷時間不要超過 `hk-tick-collector status` 的 `outage budget`",
     ),
@@ -386,7 +386,7 @@ EVENTS: Final[dict[str, Entry]] = {
     "day_opened": fine("a day file is open for writing", "日檔已開啟"),
     "day_closed": fine(
         "a day file is closed; plain=False: a reader held it, so its WAL remains",
-        "檔案已關閉；`plain=False` 即有讀者佔用，WAL 留下",
+        "檔案已關閉；`plain=False` 即有讀取者佔用，WAL 留下",
     ),
     "day_close_failed": entry(
         "closing a day file failed; nothing committed is lost",
@@ -403,7 +403,7 @@ EVENTS: Final[dict[str, Entry]] = {
     ),
     "day_sealed_early": entry(
         "the file of the current day is sealed (read-only, sealed_ms in its table meta), so its ticks are rejected",
-        "當日日檔已封存（唯讀，meta 表有 sealed_ms），其 tick 會被拒收",
+        "當日的日檔已封存（唯讀，meta 表有 sealed_ms），其 tick 會被拒收",
         "chmod 0640 the file, delete sealed_ms from meta with sqlite3, then sudo systemctl restart hk-tick-collector",
         "`chmod 0640` 該檔，以 sqlite3 刪除 meta 的 `sealed_ms`，再 `sudo systemctl restart hk-tick-collector`",
     ),
@@ -458,7 +458,7 @@ EVENTS: Final[dict[str, Entry]] = {
     ),
     "day_begun_afresh": entry(
         "a new file of a day is in use; what memory still held has been written to it",
-        "該日的新檔已啟用；記憶體所知的已寫回",
+        "該日的新檔已啟用；記憶體中該日的資料已寫入",
         "hk-tick-collector gaps --open shows what is missing",
         "`hk-tick-collector gaps --open` 看欠缺甚麼",
     ),
@@ -476,7 +476,7 @@ EVENTS: Final[dict[str, Entry]] = {
     ),
     "day_not_resumed": entry(
         "a day's file could not be read at the start; no gap of that day is written until it can be (day_resumed)",
-        "未能讀取該日檔案所知；可讀取之前（`day_resumed`）不會寫入缺口",
+        "未能讀取該日檔案的內容；可讀取之前（`day_resumed`）不會寫入缺口",
         "see detail=; hk-tick-collector doctor",
         "按 `detail=` 處理；`hk-tick-collector doctor`",
     ),
@@ -492,12 +492,12 @@ SIMULATOR_EVENTS: Final[dict[str, Entry]] = {
     "simulator_listening": fine("the simulated OpenD listens", "模擬 OpenD 已開始"),
     "simulator_stopped": fine("the simulated OpenD ended", "模擬 OpenD 已結束"),
     "simulator_market_ended": fine("the simulated day is over", "模擬的交易日已完結"),
-    "client_connected": fine("a client connected to the simulator", "有客戶端連上模擬 OpenD"),
-    "client_disconnected": fine("a client disconnected from the simulator", "客戶端已離開"),
+    "client_connected": fine("a client connected to the simulator", "有用戶端連上模擬 OpenD"),
+    "client_disconnected": fine("a client disconnected from the simulator", "用戶端已離開"),
     "client_cut": fine(
-        "the simulator disconnected a client; reason= says why", "模擬 OpenD 切斷客戶端，原因見 `reason=`"
+        "the simulator disconnected a client; reason= says why", "模擬 OpenD 切斷用戶端，原因見 `reason=`"
     ),
-    "clients_left": fine("clients were still connected when the simulator ended", "結束時仍有客戶端"),
+    "clients_left": fine("clients were still connected when the simulator ended", "結束時仍有用戶端"),
     "scenario_step": fine("a scripted fault begins or ends", "預定的故障開始或結束"),
     "scenario_step_failed": entry(
         "a scripted fault could not be performed",

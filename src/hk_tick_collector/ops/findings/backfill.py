@@ -47,7 +47,7 @@ BACKFILL_FAILING: Final = FindingSpec(
     text=Words(
         "OpenD has not given the missing ticks of {count:,} symbols for {since_s:.0f} s, {first} first: {reason};"
         " the request is repeated",
-        "OpenD 已有 {since_s:.0f} 秒未能補回 {count:,} 隻股票缺漏的 tick，首隻 {first}：{reason}；會再次補取",
+        "已有 {since_s:.0f} 秒未能向 OpenD 補取 {count:,} 隻股票缺漏的 tick，首隻 {first}：{reason}；會再次補取",
     ),
     remedy=Remedy(remedies.grep("backfill_failed")),
     meaning=Words(

@@ -78,7 +78,7 @@ QUESTIONS_FAILED: Final = FindingSpec(
         "OpenD does not answer {kind}{others}: {reason}; ticks are still collected",
         "OpenD 沒有回覆 {kind}{others}：{reason}；tick 照常收集",
     ),
-    remedy=Remedy(remedies.grep("question_failed"), "the request is repeated", "會自動再問"),
+    remedy=Remedy(remedies.grep("question_failed"), "the request is repeated", "會自動再查詢"),
     meaning=Words(
         "OpenD refuses a request other than for ticks, or does not answer it in time; ticks are still collected",
         "OpenD 拒絕或沒有及時回覆某項查詢（狀態、訂閱資訊、交易日曆等）；tick 照常收集",
@@ -108,7 +108,7 @@ BAD_SYMBOLS: Final = FindingSpec(
     meaning=Words(
         "some entries of FUTU_SYMBOLS are not symbols: the text says where, and what was probably meant;"
         " the others are collected",
-        "`FUTU_SYMBOLS` 有部分不是股票代號：文字指明檔案與行，以及可能的正確寫法；其餘照常收集",
+        "`FUTU_SYMBOLS` 有部分不是股票代號：訊息指明檔案與行，以及可能的正確寫法；其餘照常收集",
     ),
     do=Words(
         "sudo hk-tick-collector config --check; correct each line; sudo systemctl restart hk-tick-collector",
@@ -150,7 +150,7 @@ OPEND_NOT_READY: Final = FindingSpec(
         )
     },
     meaning=Words(
-        "OpenD answers but is not logged in; the text gives its state", "OpenD 有回應但未登入；文字指明其狀態"
+        "OpenD answers but is not logged in; the text gives its state", "OpenD 有回應但未登入；訊息指明其狀態"
     ),
     do=Words(
         "see the finding opend_STATE, and docs/operations.md for the login",

@@ -200,7 +200,7 @@ PREDECESSOR_FILE: Final = FindingSpec(
     ),
     do=Words(
         "do what the text says; the collector tries again every minute, or: sudo hk-tick-collector import FILE",
-        "按文字說明處理；收集器每分鐘重試，亦可執行 `sudo hk-tick-collector import FILE`",
+        "按訊息說明處理；收集器每分鐘重試，亦可執行 `sudo hk-tick-collector import FILE`",
     ),
     alert=Rule(hold_s=600),  # its ticks are missing from our file, and a person must act
 )
@@ -225,14 +225,14 @@ PREDECESSOR_DAYS: Final = FindingSpec(
     text=Words(
         "{count} day files, {first} to {last}, belong to the predecessor: no command reads them before they are"
         " imported",
-        "{first} 至 {last} 的 {count} 個日檔屬原有程式：匯入之前任何指令都不會讀取",
+        "{first} 至 {last} 的 {count} 個日檔屬原有程式：匯入之前任何命令都不會讀取",
     ),
     remedy=Remedy("sudo hk-tick-collector import"),
     variants={
         "one": Says(
             Words(
                 "the day file of {day} belongs to the predecessor: no command reads it before it is imported",
-                "{day} 的日檔屬原有程式：匯入之前任何指令都不會讀取",
+                "{day} 的日檔屬原有程式：匯入之前任何命令都不會讀取",
             )
         ),
         "read": Says(Words("{error}", "{error}")),  # used by `status` if today's file is the predecessor's
@@ -240,7 +240,7 @@ PREDECESSOR_DAYS: Final = FindingSpec(
     meaning=Words(
         "files of earlier days belong to the predecessor, another collector: no command reads them before they are"
         " imported",
-        "較早的日檔屬原有程式：匯入之前任何指令都不會讀取",
+        "較早的日檔屬原有程式：匯入之前任何命令都不會讀取",
     ),
     do=Words(
         "sudo hk-tick-collector import /data/sqlite/HK",

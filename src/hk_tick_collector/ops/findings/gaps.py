@@ -73,7 +73,7 @@ GAPS_LOST: Final = FindingSpec(
     remedy=Remedy(remedies.GAPS),
     meaning=Words(
         "ticks are lost: OpenD no longer holds them; the text says how many and when they were traded",
-        "有 tick 已遺失：OpenD 已不再保留；文字列出數目與成交時間",
+        "有 tick 已遺失：OpenD 已不再保留；訊息列出數目與成交時間",
     ),
     do=Words(
         f"no action needed, the warning clears after 15 minutes; {remedies.GAPS}",

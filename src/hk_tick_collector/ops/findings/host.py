@@ -87,14 +87,14 @@ DISK: Final = FindingSpec(
             Words(
                 "{free_mb:,} MB are free, less than DISK_MIN_FREE_MB ({limit_mb:,} MB); move old days to another disk"
                 " (the line `may move` names them), or enlarge the disk",
-                "剩餘 {free_mb:,} MB，少於 DISK_MIN_FREE_MB（{limit_mb:,} MB）；把舊日子搬到另一磁碟"
+                "剩餘 {free_mb:,} MB，少於 DISK_MIN_FREE_MB（{limit_mb:,} MB）；把較早的日檔搬到另一磁碟"
                 "（`may move` 一行列出），或擴充磁碟",
             ),
             Remedy("df -h"),
         )
     },
     meaning=Words("DATA_ROOT has little free space", "DATA_ROOT 剩餘空間不足"),
-    do=Words("df -h; move old days to another disk, then their snapshots", "`df -h`；搬走舊日子，再搬其快照"),
+    do=Words("df -h; move old days to another disk, then their snapshots", "`df -h`；搬走較早的日檔，再搬其快照"),
     alert=PATIENT,
 )
 

@@ -31,7 +31,7 @@ CLOCK_DRIFT: Final = FindingSpec(
     remedy=Remedy("timedatectl status"),
     meaning=Words(
         "this host's clock differs from OpenD's; ticks keep the exchange's own time",
-        "本機時鐘與 OpenD 不同；tick 仍用交易所時間",
+        "本機時鐘與 OpenD 有偏差；tick 仍用交易所時間",
     ),
     do=Words(
         "timedatectl status; sudo systemctl restart systemd-timesyncd",
@@ -105,7 +105,7 @@ NO_TICK_AT_OPEN: Final = FindingSpec(
     remedy=_NO_TICKS,
     meaning=Words(
         "OpenD reports that the session has begun, and no tick of any symbol has come",
-        "OpenD 表示已開市，但任何股票都沒有 tick",
+        "OpenD 表示已開市，但所有股票均沒有 tick",
     ),
     do=_DO,
     alert=IF_CRITICAL,
@@ -157,16 +157,16 @@ LAG: Final = FindingSpec(
 NO_TICKS_STORED: Final = FindingSpec(
     code="no_ticks_stored",
     when=_silent,
-    text=Words("no tick has been stored for {behind_s:.0f} s: {why}", "已有 {behind_s:.0f} 秒沒有 tick 入庫：{why}"),
+    text=Words("no tick has been stored for {behind_s:.0f} s: {why}", "已有 {behind_s:.0f} 秒沒有存入任何 tick：{why}"),
     remedy=Remedy(f"{remedies.DOCTOR}; {remedies.JOURNAL}"),
     meaning=Words(
         "nothing is stored although ticks are expected: the connection breaks again and again, no symbol is subscribed,"
         " or OpenD does not report whether the market trades",
-        "需要收集但一直沒有 tick 入庫：連線反覆中斷、沒有訂閱到任何股票，或 OpenD 沒有回覆市場狀態",
+        "需要收集但一直沒有存入任何 tick：連線反覆中斷、沒有訂閱到任何股票，或 OpenD 沒有回覆市場狀態",
     ),
     do=Words(
         "hk-tick-collector doctor; sudo systemctl restart futu-opend; the text gives the cause",
-        "`hk-tick-collector doctor`；`sudo systemctl restart futu-opend`；原因見文字",
+        "`hk-tick-collector doctor`；`sudo systemctl restart futu-opend`；原因見訊息",
     ),
     alert=Rule(hold_s=10, critical_s=0, by_ticks=True),  # like a lag, while the connection breaks again and again
     causes=("lag",),

@@ -97,7 +97,9 @@ _REINSTALL: Final = Remedy(
     RESTART_OPEND, "install OpenD again, keeping its data, before it is restarted", "重啟前先重新安裝 OpenD，保留其資料"
 )
 _A_MINUTE: Final = Words("wait a minute", "等一分鐘")
-_CONSOLE: Final = Words("enter it in OpenD's console (docs/operations.md)", "在 OpenD 主控台輸入（docs/operations.md）")
+_CONSOLE: Final = Words(
+    "enter it in OpenD's console (docs/operations.md)", "在 OpenD 的維護埠輸入（docs/operations.md）"
+)
 _INSTALL: Final = Words("install OpenD again", "重新安裝 OpenD")
 _TAKE_BACK: Final = Words(
     f"another terminal may have taken it, take it back: {TAKE_BACK}; else check the account's Hong Kong quote right",
@@ -134,7 +136,7 @@ OPEND_DEVICE_LOCK_ENABLED: Final = _state(
     Words("the account's device lock was switched on", "帳戶已開啟裝置鎖"),
     Words(
         "enter the device code in OpenD's console (docs/operations.md)",
-        "在 OpenD 主控台輸入裝置驗證碼（docs/operations.md）",
+        "在 OpenD 的維護埠輸入裝置驗證碼（docs/operations.md）",
     ),
     Remedy(
         OPEND_CONSOLE,
@@ -218,13 +220,13 @@ OPEND_DISCLAIMER_UNAVAILABLE: Final = _state(
 OPEND_CONFIG_LOAD_FAILED: Final = _state(
     "config_load_failed",
     Words("OpenD cannot read its configuration", "OpenD 不能讀取其設定"),
-    Words("check OpenD.xml", "檢查 OpenD.xml"),
+    Words("check FutuOpenD.xml", "檢查 FutuOpenD.xml"),
     Remedy(EDIT_OPEND, "correct OpenD's configuration", "改正 OpenD 的設定"),
 )
 OPEND_NETWORK_CONFIG_MISSING: Final = _state(
     "network_config_missing",
-    Words("OpenD has no network configuration", "OpenD 欠網絡設定"),
-    Words("check OpenD.xml and its installation", "檢查 OpenD.xml 與安裝"),
+    Words("OpenD has no network configuration", "OpenD 沒有網絡設定"),
+    Words("check FutuOpenD.xml and its installation", "檢查 FutuOpenD.xml 與安裝"),
     Remedy(EDIT_OPEND, "check OpenD's configuration and installation", "檢查 OpenD 的設定與安裝"),
 )
 OPEND_API_SERVER_FAILED: Final = _state(
@@ -239,12 +241,12 @@ OPEND_API_SERVER_FAILED: Final = _state(
 )
 OPEND_APP_DATA_MISSING: Final = _state(
     "app_data_missing",
-    Words("OpenD's data files in its program directory are missing", "OpenD 程式旁的資料遺失"),
+    Words("OpenD's data files in its program directory are missing", "OpenD 程式目錄內的資料檔遺失"),
     _INSTALL,
     _REINSTALL,
 )
 OPEND_DATA_MISSING: Final = _state(
-    "data_missing", Words("OpenD's data files are missing", "OpenD 的資料遺失"), _INSTALL, _REINSTALL
+    "data_missing", Words("OpenD's data files are missing", "OpenD 的資料檔遺失"), _INSTALL, _REINSTALL
 )
 OPEND_QUOTE_LINK_LOST: Final = _state(
     "quote_link_lost",

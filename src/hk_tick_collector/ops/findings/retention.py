@@ -135,7 +135,8 @@ DISK_FILLS: Final = FindingSpec(
     text=Words(
         "{free_mb:,} MB are free: enough for {days} trading days of recent size; move old days to another disk (the"
         " line `may move` names them), or enlarge the disk",
-        "剩餘 {free_mb:,} MB：按近日增長只夠 {days} 個交易日；把舊日子搬到另一磁碟（`may move` 一行列出），或擴充磁碟",
+        "剩餘 {free_mb:,} MB：按近日增長只夠 {days} 個交易日；把較早的日檔搬到另一磁碟（`may move` 一行列出），"
+        "或擴充磁碟",
     ),
     remedy=Remedy("df -h"),
     meaning=Words("at the recent growth the disk will be full within days", "按近日增長，磁碟將於數日內用盡"),
@@ -240,7 +241,7 @@ PARTIAL: Final = FindingSpec(
     ),
     remedy=Remedy(""),
     meaning=Words("a snapshot was killed, or is being made now", "快照做到一半被終止，或正在進行"),
-    do=Words("nothing: the next snapshot of that day reuses the file", "毋須處理：該日的下一個快照會用掉它"),
+    do=Words("nothing: the next snapshot of that day reuses the file", "毋須處理：該日的下一個快照會沿用該檔"),
     alert=BY_REPORT,
 )
 _SNAPSHOTS: Final = (

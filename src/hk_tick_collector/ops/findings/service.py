@@ -221,7 +221,7 @@ SERVICE_SETTINGS: Final = FindingSpec(
     meaning=Words(
         "the service does not run: it refused its settings (exit code 2); the text gives name, value and what is"
         " allowed",
-        "服務沒有運行：設定有誤而拒絕啟動（結束碼 2）；文字列出鍵、值與允許範圍",
+        "服務沒有運行：設定有誤而拒絕啟動（結束碼 2）；訊息列出名稱、值與可用範圍",
     ),
     do=Words(remedies.EDIT_SETTINGS, f"`sudo vim {remedies.INSTALLED_SETTINGS}`；`{remedies.RESTART}`"),
     alert=NO_SERVICE,
@@ -234,11 +234,11 @@ SERVICE_BLOCKED: Final = FindingSpec(
     meaning=Words(
         "the service does not run and cannot start, because of a file of another account or a lock of another process;"
         " the text names file and owner, or the process",
-        "服務沒有運行亦不能啟動：被另一帳戶的檔案或別人的鎖擋住；文字指明檔案與擁有者，或佔用的程序",
+        "服務沒有運行亦不能啟動：被另一帳戶的檔案或另一程序的鎖擋住；訊息指明檔案與擁有者，或佔用的程序",
     ),
     do=Words(
         f"paste the command of the text (chown, or kill), then {remedies.START}",
-        f"貼上文字中的命令（`chown` 或 `kill`），再 `{remedies.START}`",
+        f"貼上訊息中的命令（`chown` 或 `kill`），再 `{remedies.START}`",
     ),
     alert=NO_SERVICE,
     causes=_FOLLOWS,
@@ -307,7 +307,7 @@ SERVICE_DIED: Final = FindingSpec(
     },
     meaning=Words(
         "the service died, was killed, or dies at every start; the text says how",
-        "服務已終止、被強制終止，或每次啟動即終止；文字說明情形",
+        "服務已終止、被強制終止，或每次啟動即終止；訊息說明情形",
     ),
     do=Words(f"{remedies.LAST_LINES}; {remedies.START}", f"`{remedies.LAST_LINES}`；`{remedies.START}`"),
     alert=NO_SERVICE,

@@ -122,7 +122,7 @@ WRITER_BUSY: Final = _cause(
     Words(
         "another process holds a lock on the day file; the text names pid, user and command if the kernel shows"
         " them; ticks are spooled",
-        "另一程序鎖住日檔；文字指明 pid、使用者與命令（如核心有提供）；tick 寫入 spool",
+        "另一程序鎖住日檔；訊息指明 pid、使用者與命令（如核心有提供）；tick 寫入 spool",
     ),
     Words(
         "end the process that is named (a reader can hold such a lock too); if none is named: sudo fuser -v the day"
@@ -181,8 +181,8 @@ WRITER_NO_DIRECTORY: Final = _cause(
     "no_directory",
     "DATA_ROOT 不見了",
     Words("DATA_ROOT is gone", "DATA_ROOT 不見了"),
-    Words("restore it: is its disk mounted?", "取回該目錄：磁碟是否已掛載？"),
-    _resumes("ls -ld {root}", "restore the directory (is its disk mounted?)", "取回該目錄（磁碟是否已掛載？）"),
+    Words("restore it: is its disk mounted?", "檢查磁碟是否已掛載，恢復該目錄"),
+    _resumes("ls -ld {root}", "restore the directory (is its disk mounted?)", "恢復該目錄（檢查磁碟是否已掛載）"),
 )
 WRITER_NO_FILE: Final = _cause(
     "no_file",
@@ -281,7 +281,7 @@ WRITER_SEALED_EARLY: Final = _cause(
         " spooled",
         "當日日檔的 meta 表有 sealed_ms，由另一程式寫入；tick 等候，並寫入 spool",
     ),
-    Words("delete that row with sqlite3, as status says", "以 sqlite3 刪除該列，按 status 所示"),
+    Words("delete that row with sqlite3, as status says", "按 status 所示，以 sqlite3 刪除該列"),
     Remedy("sudo sqlite3 {db} \"DELETE FROM meta WHERE key = 'sealed_ms'\""),
 )
 WRITER_INTERRUPTED: Final = _cause(
@@ -294,7 +294,7 @@ WRITER_INTERRUPTED: Final = _cause(
 WRITER_BUG: Final = _cause(
     "bug",
     "程式缺陷",
-    Words("an unknown error, a bug", "未有名稱的錯誤，屬程式缺陷"),
+    Words("an unknown error, a bug", "不明的錯誤，屬程式缺陷"),
     Words("report it with the journal", "連同日誌回報"),
     Remedy(remedies.JOURNAL),
 )

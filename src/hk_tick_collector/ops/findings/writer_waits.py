@@ -67,7 +67,7 @@ WRITER_SLOW_DISK: Final = FindingSpec(
     },
     meaning=Words(
         "the writer waits in the kernel for the disk; rows wait in memory; the text says if the disk is frozen",
-        "寫入執行緒在核心等待磁碟；資料留在記憶體；磁碟若被凍結，文字會說明",
+        "寫入執行緒在核心等待磁碟；資料留在記憶體；磁碟若被凍結，訊息會說明",
     ),
     do=Words(
         "cat /proc/pressure/io; sudo dmesg | tail; unfreeze a frozen disk with the command in the finding",
