@@ -147,8 +147,9 @@ def test_an_outage_beyond_the_window_leaves_the_rest_as_gaps_of_exact_size(begin
 @pytest.mark.early
 @pytest.mark.parametrize("rate", RATES)
 def test_thirty_seconds_off_the_network_at_five_thousand_ticks_a_second(begin: Begin, rate: int) -> None:
-    """Row 12 and the issue: 30 s away at 5,000 ticks/s over 300 symbols; within the minute no gap is open where fewer
-    than 1,000 ticks of a symbol were missed, and gaps of exactly the missing size are where more were.
+    """Row 12 and the issue: 30 s away at 5,000 ticks/s over 300 symbols; within the minute no gap is open where OpenD
+    had every missed tick for as long as the backfill took, and gaps of exactly the missing size are where more than
+    1,000 ticks of a symbol were missed.
     """
     trial = begin("--wait", symbols="300", rate=rate)
     collector = trial.run()
@@ -162,6 +163,7 @@ def test_thirty_seconds_off_the_network_at_five_thousand_ticks_a_second(begin: B
     collector.wait_for("subscribed", count=2)
     back_ms = now_ms()
     healed_s = wait_until(lambda: healed_since(trial, back_ms + 1000), "everything that can be backfilled")
+    made = {symbol: count - seen[symbol] for symbol, count in count_by_symbol(trial).items()}
     minute_s = time.monotonic() - started_s
     print(f"healed {healed_s:.1f} s after the return, {minute_s:.1f} s after the cut; {sum(missed.values())} missed")
     assert minute_s < 60 * SLACK
@@ -171,7 +173,7 @@ def test_thirty_seconds_off_the_network_at_five_thousand_ticks_a_second(begin: B
     missing = open_gaps_of(trial, edge)
     print(f"{len(missing)} symbols with gaps, {sum(missing.values())} ticks missing for good")
     assert sum(missing.values()) == verdict.days[0].missing > 0
-    few = {symbol for symbol, count in missed.items() if count < 900}  # a little less: the market did not wait
+    few = {symbol for symbol, count in made.items() if count < 900}  # a little less: the market did not wait
     assert few
     assert not few & missing.keys()
     assert {symbol for symbol, count in missed.items() if count > 1500} <= missing.keys()
