@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from tests.faults.faulty_disk import Fault
 
+from hk_tick_collector.clock import now_ms
+
 from .disks import remount, small_disk
 from .trial import wait_until
 
@@ -157,7 +159,7 @@ def test_a_live_state_whose_disk_hangs_keeps_no_tick(begin: Begin) -> None:
             continue
         break
     left = trial.data_root / "status.json"
-    wait_until(lambda: time.time() - left.stat().st_mtime > 3, "the live state is written no more")
+    wait_until(lambda: now_ms() - trial.live().written_ms > 3000, "the live state is not written any more")
     trial.wait_more(1500)
     assert pipe.is_fifo()
     with pipe.open("rb") as reader:
