@@ -61,7 +61,7 @@ _TERMINAL_VARIABLES: Final = {"TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "T
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that wait are spread among those that work, so that no core is idle; what waits longest begins first."""
+    """Waiting tests are mixed with tests that use the CPU, so that no core is idle; the longest begin first."""
 
     def rank(item: pytest.Item) -> int:
         if item.get_closest_marker("early"):
