@@ -11,6 +11,7 @@ import apsw
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.store.other_readers import query
 
 from hk_tick_collector.errors import DamagedFileError, ForeignFileError, SchemaChangedError, StoreError
 from hk_tick_collector.model import Reconciled, Tick
@@ -35,15 +36,6 @@ RECOUNT: Final = """
     SELECT symbol, count(*), min(ts_ms), max(ts_ms), max(seq), sum(volume), sum(turnover), NULL, '', 0
     FROM ticks GROUP BY symbol ORDER BY symbol
 """
-
-
-def query(path: Path, sql: str) -> list[tuple[object, ...]]:
-    """The result of a query by another reader."""
-    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    try:
-        return list(db.execute(sql))
-    finally:
-        db.close()
 
 
 def contents(directory: Path) -> dict[str, bytes]:

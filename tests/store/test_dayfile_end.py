@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import apsw
 import pytest
 from tests.disorder import put_in_disorder
+from tests.store.other_readers import COUNT, attach, files
 
 from hk_tick_collector.errors import StoreError
 from hk_tick_collector.store.dayfile import Batch, Link, StoreOptions, check_day, make_plain, seal
@@ -24,19 +25,6 @@ if TYPE_CHECKING:
     MakeTick = Callable[..., TickRow]
 
 OPTIONS: Final = StoreOptions(busy_timeout_ms=0)
-COUNT: Final = "SELECT count(*) FROM ticks"
-
-
-def files(path: Path) -> list[str]:
-    """What is beside the day file, by the end of its name."""
-    return sorted(file.name.removeprefix(path.name) for file in path.parent.glob(f"{path.name}*"))
-
-
-def attach(path: Path) -> apsw.Connection:
-    """A reader that has read and stays."""
-    reader = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    reader.execute(COUNT).get  # noqa: B018 - a property that reads
-    return reader
 
 
 def filled(open_day: OpenDay, path: Path, tick: MakeTick, rows: int = 300) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import apsw
 import pytest
+from tests.store.other_readers import query
 
 from hk_tick_collector.errors import SchemaChangedError
 from hk_tick_collector.model import GAP_HEALED, GAP_OPEN, Gap, RuleChange
@@ -40,15 +41,6 @@ def gap(number: int, missing: int | None, symbol: str = SYMBOLS[1], *, cause: st
     is_open = missing != 0
     status, closed_ms = (GAP_OPEN, None) if is_open else (GAP_HEALED, NOW_MS)
     return Gap(symbol, 1, 9, NOW_MS, NOW_MS, missing, cause, status, NOW_MS, closed_ms, number)
-
-
-def query(path: Path, sql: str) -> list[tuple[object, ...]]:
-    """What a reader beside the writer sees."""
-    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    try:
-        return list(db.execute(sql))
-    finally:
-        db.close()
 
 
 def figures(path: Path) -> tuple[object, ...]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import apsw
 import pytest
+from tests.store.other_readers import COUNT, attach, files
 
 from hk_tick_collector.errors import DamagedFileError, SealedDayError, StoreError
 from hk_tick_collector.store.dayfile import Batch, DayFile, Link, StoreOptions, seal
@@ -28,20 +29,7 @@ if TYPE_CHECKING:
     MakeTick = Callable[..., TickRow]
 
 NOW_MS: Final = 1_795_140_000_000
-COUNT: Final = "SELECT count(*) FROM ticks"
 OPTIONS: Final = StoreOptions(busy_timeout_ms=50)
-
-
-def files(path: Path) -> list[str]:
-    """The files beside the day file, by the end of their names."""
-    return sorted(file.name.removeprefix(path.name) for file in path.parent.glob(f"{path.name}*"))
-
-
-def attach(path: Path) -> apsw.Connection:
-    """A reader that has read and stays."""
-    reader = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    reader.execute(COUNT).get  # noqa: B018 - a property that reads
-    return reader
 
 
 def filled(open_day: OpenDay, path: Path, tick: MakeTick, rows: int = 300) -> None:
