@@ -74,10 +74,10 @@ def main(args: Sequence[str] | None = None) -> int:
 def _require_memory() -> None:
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit != resource.RLIM_INFINITY and limit < _LEAST_BYTES:
-        raise CollectorError(
-            f"the memory limit of {limit >> 20} MB (RLIMIT_AS, ulimit -v) is too low to start",
-            hint="ulimit -v unlimited, or raise LimitAS= of the unit",
-        )
+        # imported here: --help and most verbs need no part of the service
+        from hk_tick_collector.collect.memory_limit import limit_too_low
+
+        raise limit_too_low(limit)
 
 
 def _top_level(args: list[str]) -> int:

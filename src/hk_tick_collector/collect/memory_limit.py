@@ -33,10 +33,15 @@ def require_memory() -> None:
     with suppress(AttributeError, OSError):  # a C library other than glibc does not have it
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
     if not _can_allocate(_LEAST_BYTES):
-        raise StoreError(
-            f"the memory limit of {limit >> 20} MB (RLIMIT_AS, ulimit -v) is too low to start",
-            hint="ulimit -v unlimited, or raise LimitAS= of the unit",
-        )
+        raise limit_too_low(limit)
+
+
+def limit_too_low(limit: int) -> StoreError:
+    """The error for a memory limit, in bytes, with which nothing can start."""
+    return StoreError(
+        f"the memory limit of {limit >> 20} MB (RLIMIT_AS, ulimit -v) is too low to start",
+        hint="ulimit -v unlimited, or raise LimitAS= of the unit",
+    )
 
 
 class MemoryGuard:
