@@ -19,6 +19,7 @@ RANKS = {
     "text": -1,
     "market": -1,
     "clock": -1,
+    "signals": -1,
     "errors": 0,
     "log": 0,
     "model": 1,

@@ -13,6 +13,7 @@ import typer
 
 from hk_tick_collector import market
 from hk_tick_collector.errors import NoDayError
+from hk_tick_collector.signals import give_back
 from hk_tick_collector.store.query import path_of
 from hk_tick_collector.store.snapshot import sum_path, take
 
@@ -145,4 +146,4 @@ class _Watch:
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self._signal = signal.Signals(number)
-        signal.signal(number, signal.SIG_DFL)  # a second signal ends the process at once
+        give_back([self._signal], signal.SIG_DFL)  # a second signal ends the process at once

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .options import ServiceOptions
 
 _UMASK: Final = 0o027
-_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # How soon the interpreter switches threads. With the default of 5 ms the writer waits for the event loop before and
 # after every statement. Garbage collection runs rarely, because rows have no reference cycles. See docs/decisions/0006.
 _SWITCH_INTERVAL_S: Final = 0.00005
@@ -100,8 +100,8 @@ async def _serve(options: ServiceOptions) -> int:
     await asyncio.to_thread(parts.alerter.join, alarms_end_s)
     await asyncio.to_thread(starts.join, max(0.1, alarms_end_s - time.monotonic()))
     _log_end(parts.stats, failed=failed, flushed=flushed, left=left, lost=lost)
-    for number in _STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)  # the stop is complete: a late signal must not change the exit code
+    for number in STOP_SIGNALS:
+        signal.signal(number, _no_effect)  # the stop is complete, and the event loop will be closed
     return 1 if failed or lost else 0
 
 
@@ -217,11 +217,15 @@ def _stop_signals() -> asyncio.Event:
     def note(number: int) -> None:
         log.info("signal", name=signal.Signals(number).name, already_stopping=stop.is_set())
         if stop.is_set():
-            signal.signal(number, signal.SIG_IGN)  # further signals have no effect
+            signal.signal(number, _no_effect)
         stop.set()
 
-    for number in _STOP_SIGNALS:
+    for number in STOP_SIGNALS:
         if signal.getsignal(number) is signal.SIG_IGN:
             continue  # nohup ignores SIGHUP
         signal.signal(number, lambda number, _: loop.call_soon_threadsafe(note, number))
     return stop
+
+
+def _no_effect(*_: object) -> None:
+    """Handles a further signal. It is no SIG_IGN, because one that has already arrived would print a traceback."""
