@@ -6,11 +6,12 @@ Needs root and loop devices, else it skips. The file system is thawed and unmoun
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -18,7 +19,10 @@ from tests.live_state import leave_live_state
 from tests.reliability.disks import disk_of_its_own, frozen
 
 from hk_tick_collector import market
+from hk_tick_collector.cli._patience import each_in_child
+from hk_tick_collector.errors import DiskHangsError
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
+from hk_tick_collector.store.query import DayReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -102,6 +106,29 @@ def _demand_status(workdir: Path, root: Path) -> None:
     assert document["findings"][0]["code"] == "disk_hangs"
     assert document["findings"][0]["remedy"] == THAW.format(root=root)
     assert (document["day"], document["live"]["newest_day"]) == (None, DAY)
+
+
+def test_a_disk_that_freezes_in_the_middle_of_an_output_is_named(root: Path) -> None:
+    """What was read before is given, then the error is raised; a reader that is closed early leaves no process."""
+    path = root / f"{DAY}.db"
+
+    def twice() -> Iterator[str]:
+        """More than the pipe holds; then the file is opened again, which writes in its -shm."""
+        for _ in range(2):
+            with DayReader(path) as reader, reader.snapshot():
+                yield from [reader.tick("HK.00700", 1).symbol] * 100_000
+
+    reading = each_in_child(twice, path)
+    taken = [next(reading)]
+    with frozen(root.parent), pytest.raises(DiskHangsError, match=rf"the disk of {root} is frozen \(fsfreeze\)"):
+        taken.extend(reading)
+    assert len(taken) == 100_000
+    reading = each_in_child(twice, path)
+    assert next(reading) == "HK.00700"
+    reading.close()
+    with suppress(ChildProcessError):  # none is left
+        while os.waitpid(-1, 0):  # returns when one has ended
+            pass
 
 
 @contextmanager

@@ -15,8 +15,9 @@ import signal
 import time
 import traceback
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from hk_tick_collector.errors import BusyFileError, CollectorError, DiskHangsError, StoreError
 from hk_tick_collector.ops.findings import remedies
@@ -26,9 +27,7 @@ from hk_tick_collector.store.locks import pids_holding
 from hk_tick_collector.store.query import DayReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Answer = tuple[bool, object]  # (True, the result), or (False, the error or the text of a bug)
+    from collections.abc import Callable, Generator, Iterable
 
 _T = TypeVar("_T")
 
@@ -38,6 +37,8 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LOOK_EVERY_S: Final = 0.05
 _LATE_S: Final = 0.25  # one check adds at most this time to a wait: this process itself may have been delayed
 _READ_BYTES: Final = 2**20
+_SIZE_BYTES: Final = 8
+_BATCH: Final = 500
 
 
 def in_child(work: Callable[[], _T], path: Path) -> _T:
@@ -46,36 +47,24 @@ def in_child(work: Callable[[], _T], path: Path) -> _T:
     `path` is the day file or directory that `work` reads. Raises DiskHangsError if the disk does not answer within
     seconds, BusyFileError if a lock keeps the file closed for as long.
     """
-    reading, writing = os.pipe()
-    # A signal during the fork would be lost: an exception in the code that Python runs after it is ignored.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)  # signals belong to the parent, which ends its child
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        _work(work, writing)
-    os.close(writing)
+    (result,) = each_in_child(lambda: [work()], path)
+    return result
+
+
+def each_in_child(work: Callable[[], Iterable[_T]], path: Path) -> Generator[_T, None, None]:
+    """Yields what `work` yields, while it is read: like `in_child`, for more than fits into memory.
+
+    The wait for each part is limited. The child ends when the iterator is closed.
+    """
+    child = _Child(work, path)
     try:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        answer = _await(child, reading, path)
+        while batch := child.receive():
+            yield from batch
     except BusyFileError:
         _blame_the_disk(path)
         raise
-    except KeyboardInterrupt:
-        _end(child)
-        raise
     finally:
-        os.close(reading)
-    ok, result = answer
-    if ok:
-        return result  # type: ignore[return-value]
-    if isinstance(result, BusyFileError):
-        _blame_the_disk(path)
-    if isinstance(result, BaseException):
-        raise result
-    raise RuntimeError(f"in the child that reads {path}:\n{result}")
+        child.end()
 
 
 class Disk:
@@ -130,78 +119,117 @@ def disk_error(path: Path, how: str) -> DiskHangsError:
     return DiskHangsError(f"the disk of {path} does not answer", hint=remedies.DISK_MESSAGES)
 
 
-def _work(work: Callable[[], object], writing: int) -> None:
+class _Child:
+    """A child process that sends what `work` yields, in batches; the last batch is empty."""
+
+    def __init__(self, work: Callable[[], Iterable[object]], path: Path) -> None:
+        self._path = path
+        reading, writing = os.pipe()
+        # A signal during the fork would be lost: an exception in the code that Python runs after it is ignored.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(reading)
+            for number in _SIGNALS:
+                signal.signal(number, signal.SIG_IGN)  # signals belong to the parent, which ends its child
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            _work(work, writing)
+        os.close(writing)
+        self._reading = reading
+        self._works = True  # it may be waiting for the disk
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        except KeyboardInterrupt:
+            self.end()
+            raise
+
+    def receive(self) -> list[Any]:
+        """The next batch; empty after the last. Raises the error of `work`, or one if the child waits for too long."""
+        said = self._read(_SIZE_BYTES)
+        ok, content = pickle.loads(self._read(int.from_bytes(said, "little")))  # noqa: S301 - written by our own child
+        if not ok or not content:  # the last that it sends
+            self._await_end()
+        if ok:
+            return content  # type: ignore[no-any-return]
+        if isinstance(content, BaseException):
+            raise content
+        raise RuntimeError(f"in the child that reads {self._path}:\n{content}")
+
+    def end(self) -> None:
+        """Ends the child. One that waits for the disk ends only when the disk answers again, so nobody waits for it."""
+        os.close(self._reading)
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, os.WNOHANG if self._works else 0)
+
+    def _await_end(self) -> None:
+        watch = _Watch(self._pid, self._path)
+        while not select.select([self._reading], [], [], _LOOK_EVERY_S)[0]:
+            watch.look()
+        self._works = False
+
+    def _read(self, size: int) -> bytes:
+        said, watch = bytearray(), _Watch(self._pid, self._path)
+        while len(said) < size:
+            if not select.select([self._reading], [], [], _LOOK_EVERY_S)[0]:
+                watch.look()
+            elif part := os.read(self._reading, min(size - len(said), _READ_BYTES)):
+                said += part
+                watch = _Watch(self._pid, self._path)
+            else:
+                self._works = False
+                raise RuntimeError(f"the child that reads {self._path} ended without an answer")
+        return bytes(said)
+
+
+def _work(work: Callable[[], Iterable[object]], writing: int) -> NoReturn:
     """The child process. It closes the standard streams: a reader of them must not wait for a child that hangs."""
-    answer: Answer
-    try:
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        for number in (0, 1, 2):
-            os.dup2(nowhere, number)
-        answer = True, work()
-        said = pickle.dumps(answer)
-    except CollectorError as error:
-        said = pickle.dumps((False, error))
-    except BaseException:  # noqa: BLE001 - the boundary of the child: the parent raises the error
-        said = pickle.dumps((False, traceback.format_exc()))
-    view = memoryview(said)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(nowhere, number)
     with suppress(OSError):  # the parent has ended
-        while view:
-            view = view[os.write(writing, view) :]
+        try:
+            items = iter(work())
+            while batch := list(islice(items, _BATCH)):
+                _send(writing, ok=True, said=batch)
+            _send(writing, ok=True, said=[])
+        except CollectorError as error:
+            _send(writing, ok=False, said=error)
+        except BaseException:  # noqa: BLE001 - the boundary of the child: the parent raises the error
+            _send(writing, ok=False, said=traceback.format_exc())
     os._exit(0)
 
 
-def _await(child: int, reading: int, path: Path) -> Answer:
-    """The child's answer; raises an error if the child waits too long for the disk or for a lock."""
-    said = bytearray()
-    waited, watch = 0.0, _Watch(child)
-    while True:
-        if select.select([reading], [], [], _LOOK_EVERY_S)[0]:
-            part = os.read(reading, _READ_BYTES)
-            if not part:
-                break
-            said += part
-            waited, watch = 0.0, _Watch(child)
-            continue
-        if watch.one_wait_s() >= ONE_WAIT_S:
-            how = "frozen" if kernel_wait.is_frozen(Path(f"/proc/{child}")) else "in_kernel"
-            _end(child)
-            raise disk_error(path, how)
-        waited += watch.slept_s
-        if waited >= _ALL_WAITS_S:
-            _end(child)
-            raise BusyFileError(f"{path} stays locked", hint=remedies.for_lock(str(path)))
-    os.waitpid(child, 0)
-    if not said:
-        raise RuntimeError(f"the child that reads {path} ended without an answer")
-    answer: Answer = pickle.loads(said)  # noqa: S301 - written by our own child
-    return answer
+def _send(writing: int, *, ok: bool, said: object) -> None:
+    data = pickle.dumps((ok, said))
+    view = memoryview(len(data).to_bytes(_SIZE_BYTES, "little") + data)
+    while view:
+        view = view[os.write(writing, view) :]
 
 
 class _Watch:
-    """How long a child has been waiting, as the kernel reports it."""
+    """How long a child has been waiting since its last answer, as the kernel reports it."""
 
-    def __init__(self, child: int) -> None:
-        self.slept_s = 0.0  # since the last check, outside the disk: for a lock
+    def __init__(self, child: int, path: Path) -> None:
         self._child = child
+        self._path = path
         self._last_s = time.monotonic()
         self._switches = ""
-        self._one_wait_s = 0.0
+        self._one_wait_s = 0.0  # its present wait for the disk
+        self._slept_s = 0.0  # in all, outside the disk: for a lock
 
-    def one_wait_s(self) -> float:
-        """How long the child's present wait for the disk has lasted, as far as the checks show."""
+    def look(self) -> None:
+        """Raises DiskHangsError or BusyFileError if the child has waited for too long, as far as the looks show."""
         now_s = time.monotonic()
         passed_s, self._last_s = min(now_s - self._last_s, _LATE_S), now_s
         state, switches = kernel_wait.state(Path(f"/proc/{self._child}")), kernel_wait.switches(self._child)
         is_same, self._switches = switches == self._switches, switches
         self._one_wait_s = self._one_wait_s + passed_s if state == "D" and is_same else 0.0
-        self.slept_s = passed_s if state == "S" else 0.0
-        return self._one_wait_s
-
-
-def _end(child: int) -> None:
-    """The child ends when the disk answers again, not before."""
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, os.WNOHANG)
+        self._slept_s += passed_s if state == "S" else 0.0
+        if self._one_wait_s >= ONE_WAIT_S:
+            is_frozen = kernel_wait.is_frozen(Path(f"/proc/{self._child}"))
+            raise disk_error(self._path, "frozen" if is_frozen else "in_kernel")
+        if self._slept_s >= _ALL_WAITS_S:
+            raise BusyFileError(f"{self._path} stays locked", hint=remedies.for_lock(str(self._path)))
 
 
 def _blame_the_disk(path: Path) -> None:

@@ -10,18 +10,17 @@ import typer
 
 from hk_tick_collector import market
 from hk_tick_collector.errors import NoDayError, UsageError
-from hk_tick_collector.model import GAP_OPEN
+from hk_tick_collector.model import GAP_OPEN, Gap
 from hk_tick_collector.store.query import DayReader, path_of
 
 from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, symbols_named, today
-from ._patience import demand_readable
+from ._patience import each_in_child
 from ._show import show, show_json_list
 from ._table import print_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    from hk_tick_collector.model import Gap
+    from pathlib import Path
 
 _HEADER: Final = ("symbol", "from", "to", "missing", "cause", "status", "opened", "closed", "from_seq", "to_seq")
 _WIDTHS: Final = (8, 12, 12, 9, 12, 6, 12, 12, 19, 19)
@@ -52,21 +51,26 @@ def gaps(
     name = day_named(day)
     path = path_of(settings_in_force(env_file).data_root, name)
     try:
-        demand_readable(path)
-        with DayReader(path) as reader:
-            _print(name, reader, reader.each_gap(wanted, only_open=only_open), as_json=as_json)
+        rows = each_in_child(lambda: _gaps(path, wanted, only_open=only_open), path)
+        _print(name, path, map(Gap._make, rows), as_json=as_json)
     except NoDayError as error:
         if name > today():
             raise UsageError(f"{name} is in the future", hint=error.hint) from None
         raise
 
 
-def _print(day: str, reader: DayReader, found: Iterator[Gap], *, as_json: bool) -> None:
+def _gaps(path: Path, wanted: tuple[str, ...], *, only_open: bool) -> Iterator[tuple[object, ...]]:
+    """Gaps as plain tuples, which go to another process for a tenth of the cost."""
+    with DayReader(path) as reader:
+        yield from map(tuple, reader.each_gap(wanted, only_open=only_open))
+
+
+def _print(day: str, path: Path, found: Iterator[Gap], *, as_json: bool) -> None:
     """Prints gaps while they are read: a bad day can have a million of them."""
     sums = _Sums()
     if as_json:
         items = (gap._asdict() for gap in sums.count(found))
-        document: dict[str, object] = {"day": day, "file": str(reader.path)}
+        document: dict[str, object] = {"day": day, "file": str(path)}
         show_json_list(document, "gaps", items, after=lambda: {"sums": sums.document()})
         return
     if first := next(found, None):

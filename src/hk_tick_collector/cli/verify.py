@@ -13,7 +13,7 @@ from hk_tick_collector.errors import UsageError
 from hk_tick_collector.store.query import DayReader, list_days, path_of
 
 from ._options import AsJson, Day, EnvFile, day_named, settings_in_force
-from ._patience import demand_readable
+from ._patience import in_child
 from ._show import show, show_json
 from ._table import print_table
 
@@ -59,8 +59,12 @@ def verify(
             f"{truth if acked is None else acked} cannot be read ({error})", hint="check the path and its permissions"
         ) from None
     paths = files or _of_data_root(env_file, made.days)
-    with ExitStack() as stack:
-        verdict = judge(made, (_stored_day(stack, path) for path in paths), promised)
+
+    def verdict_of_all() -> Verdict:
+        with ExitStack() as stack:
+            return judge(made, (_stored_day(stack, path) for path in paths), promised)
+
+    verdict = in_child(verdict_of_all, paths[0] if len(paths) == 1 else paths[0].parent) if paths else verdict_of_all()
     if as_json:
         show_json(verdict.document())
     else:
@@ -78,7 +82,6 @@ def _of_data_root(env_file: Path | None, days: list[str]) -> list[Path]:
 def _stored_day(stack: ExitStack, path: Path) -> StoredDay:
     from hk_tick_collector.simulator.truth.verdict import StoredDay
 
-    demand_readable(path)
     reader = stack.enter_context(DayReader(path))
     stack.enter_context(reader.snapshot())
     return StoredDay(
