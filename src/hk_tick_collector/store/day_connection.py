@@ -52,20 +52,19 @@ def path_of(data_root: Path, day: str) -> Path:
     return data_root / f"{day}.db"
 
 
-def demand_sealed(path: Path) -> None:
-    """Raises SealedEarlyError if a file that is marked as sealed is still writable.
+def sealed_early(path: Path) -> SealedEarlyError:
+    """The error for a file that is marked as sealed although its day is not over.
 
-    The collector makes the files that it seals read-only. Call it only for a day that is not over: the
-    file of a finished day can be in this state while a reader has it open.
+    Another program wrote that, or the collector itself while the clock of the host was a day ahead.
     """
-    if path.stat().st_mode & stat.S_IWUSR:
-        words = f"{path.name} says in its table meta that its day is sealed (sealed_ms), and the day is not over"
-        raise SealedEarlyError(words, hint=f"somebody else wrote that; take it out: {unseal_command(path)}")
+    words = f"{path.name} says in its table meta that its day is sealed (sealed_ms), and the day is not over"
+    return SealedEarlyError(words, hint=f"take it out: {unseal_command(path)}")
 
 
 def unseal_command(path: Path) -> str:
-    """The command that removes a false `sealed_ms` from a file."""
-    return f"sudo sqlite3 {quote_word(str(path))} {_UNSEAL}"
+    """The command that makes a sealed file writable and removes its `sealed_ms`."""
+    word = quote_word(str(path))
+    return f"sudo chmod 0640 {word}; sudo sqlite3 {word} {_UNSEAL}"
 
 
 def list_days(data_root: Path) -> list[str]:

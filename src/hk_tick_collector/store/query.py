@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hk_tick_collector.model import GAP_OPEN, Gap, Reconciled, Tick
 
 from .bounded_reading import checked, demand_figures, id_of, odd_first
-from .day_connection import DayConnection, demand_sealed, list_days, path_of, unseal_command
+from .day_connection import DayConnection, list_days, path_of, sealed_early, unseal_command
 from .day_records import Completeness, Incomplete, Rule, Run, Stretch, SymbolCount, Totals
 from .same_tick import Compared, compare
 from .schema import MISCOUNTED, TICK_COLUMNS
@@ -30,9 +30,9 @@ __all__ = [
     "Stretch",
     "SymbolCount",
     "Totals",
-    "demand_sealed",
     "list_days",
     "path_of",
+    "sealed_early",
     "unseal_command",
 ]
 

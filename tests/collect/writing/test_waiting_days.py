@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import shlex
 import shutil
 import subprocess
 import time
@@ -24,7 +23,7 @@ from hk_tick_collector.collect.writing.writer import Writer
 from hk_tick_collector.model import GAP_OPEN, Gap, GapChange, Tick
 from hk_tick_collector.ops.findings.held_days import remedy_of
 from hk_tick_collector.stats import Stats
-from hk_tick_collector.store.dayfile import DayFile, Link, StoreOptions
+from hk_tick_collector.store.dayfile import DayFile, Link, StoreOptions, seal
 from hk_tick_collector.store.spool import Spool
 
 if TYPE_CHECKING:
@@ -214,14 +213,18 @@ def test_a_tick_that_is_given_again_waits_once(rig: SpoolingRig, tick: MakeTick)
     assert rig.end() == 0
 
 
-def test_a_false_mark_of_sealing_holds_todays_ticks(rig: SpoolingRig, tick: MakeTick, journal: Journal) -> None:
-    """`sealed_ms` in today's file, which somebody else wrote: nothing is rejected and the file stays as it is; what the
-    finding says to type has all stored, without a restart.
+@pytest.mark.parametrize("how", ["by another program", "while the clock was a day ahead"])
+def test_a_sealed_file_of_today_holds_its_ticks(rig: SpoolingRig, tick: MakeTick, journal: Journal, how: str) -> None:
+    """`sealed_ms` in today's file: nothing is rejected and the file stays as it is; what the finding says to type has
+    all stored, without a restart.
     """
     path = rig.data_root / f"{market.day_name(TODAY)}.db"
     DayFile(path, path.stem, "earlier", NOW_MS, "test", StoreOptions()).close()
-    with contextlib.closing(apsw.Connection(str(path))) as db:
-        db.execute("INSERT INTO meta VALUES ('sealed_ms', '1')")
+    if how == "by another program":
+        with contextlib.closing(apsw.Connection(str(path))) as db:
+            db.execute("INSERT INTO meta VALUES ('sealed_ms', '1')")
+    else:
+        assert seal(path, NOW_MS, StoreOptions())
     before = path.read_bytes()
     rig.writer.prepare(TODAY)
     rig.writer.start()
@@ -232,10 +235,11 @@ def test_a_false_mark_of_sealing_holds_todays_ticks(rig: SpoolingRig, tick: Make
     assert "sealed_ms" in rig.stats.held_details[path.stem]
     assert path.read_bytes() == before
     command = remedy_of("sealed_early", str(rig.data_root), path.stem)
-    subprocess.run(shlex.split(command.removeprefix("sudo ")), check=True)
+    subprocess.run(command.replace("sudo ", ""), shell=True, check=True)
     rig.wait_stored(10)
     assert rig.end() == 0
     assert rig.query(path.stem, COUNT) == [(10,)]
+    assert path.stat().st_mode & 0o777 == 0o640
 
 
 @pytest.mark.parametrize("which", ["yesterday", "today"])

@@ -37,7 +37,7 @@ from hk_tick_collector.gaps.symbol_day import (
 from hk_tick_collector.model import GAP_OPEN, SEQ_NEAR_S
 from hk_tick_collector.store.faults import DISK_ERRORS
 from hk_tick_collector.store.importing import META_PREDECESSOR
-from hk_tick_collector.store.query import DayReader, demand_sealed, list_days, path_of
+from hk_tick_collector.store.query import DayReader, list_days, path_of, sealed_early
 
 from .recount import add_vanished, counters_of, fill_stored, of_row, outliers_of
 
@@ -84,10 +84,10 @@ def load_day(data_root: Path, number: int) -> Day:
 
 
 def is_over(number: int, reader: DayReader) -> bool:
-    """Whether the file of a day is sealed. Raises SealedEarlyError if another program marked today's file as sealed."""
+    """Whether the file of a day is sealed. Raises SealedEarlyError if the day is not over."""
     is_sealed = reader.is_sealed()
     if is_sealed and number >= market.day_number(now_ms()):
-        demand_sealed(reader.path)
+        raise sealed_early(reader.path)
     return is_sealed
 
 

@@ -21,7 +21,7 @@ from hk_tick_collector.store.dayfile import Batch, DayFile, Ledger
 from hk_tick_collector.store.faults import DISK_ERRORS, diagnose
 from hk_tick_collector.store.foreign import keep, kept_path, names_held
 from hk_tick_collector.store.opening import set_aside
-from hk_tick_collector.store.query import demand_sealed, path_of
+from hk_tick_collector.store.query import path_of, sealed_early
 
 from .day_faults import OF_RIGHTS, concerns_one_file, is_finished, refuse_predecessors
 from .sealing import Sealing
@@ -198,7 +198,7 @@ class OpenDays:
                     errno.EACCES, "may not be written"
                 )
             if market.parse_day(name) >= self.current():
-                demand_sealed(path)
+                raise sealed_early(path) from None
             raise error from None
         except DISK_ERRORS as error:
             if diagnose(error)[0] in OF_RIGHTS:

@@ -253,7 +253,7 @@ class Writer:
         try:
             self._days.file(day)
         except SealedDayError:
-            log.warning("day_sealed_early", day=market.day_name(day))
+            pass  # the day is over
         except DISK_ERRORS as error:
             if self._days.is_alone(day, error, 1):
                 self._held.fail(day, error)

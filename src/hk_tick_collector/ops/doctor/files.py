@@ -361,7 +361,7 @@ def check_day(data_root: Path, today: str) -> Check:
             f"{path} says that its day is sealed (sealed_ms in meta): ticks of today would not be stored",
             f"{path} 標示為已封存（meta 表的 sealed_ms）：今日的 tick 不會儲存",
         )
-        return failure(name, text, f"sudo chmod 0640 {path}; {unseal_command(path)}")
+        return failure(name, text, unseal_command(path))
     if not path.stat().st_mode & stat.S_IWUSR:
         text = Words(f"{path} is read-only: ticks of today would be rejected", f"{path} 唯讀：今日的 tick 會被拒收")
         return failure(name, text, f"sudo chmod 0640 {path}; sudo systemctl restart hk-tick-collector")

@@ -401,12 +401,6 @@ EVENTS: Final[dict[str, Entry]] = {
         "see detail= and docs/sqlite-wal.md",
         "見 `detail=` 與 docs/sqlite-wal.md",
     ),
-    "day_sealed_early": entry(
-        "the file of the current day is sealed (read-only, sealed_ms in its table meta), so its ticks are rejected",
-        "當日的日檔已封存（唯讀，meta 表有 sealed_ms），其 tick 會被拒收",
-        "chmod 0640 the file, delete sealed_ms from meta with sqlite3, then sudo systemctl restart hk-tick-collector",
-        "`chmod 0640` 該檔，以 sqlite3 刪除 meta 的 `sealed_ms`，再 `sudo systemctl restart hk-tick-collector`",
-    ),
     "day_set_aside": entry(
         "a damaged day file was renamed and a new one created, which is backfilled from OpenD",
         "損壞的檔案已改名保留，新檔已建立並向 OpenD 補取",

@@ -277,12 +277,15 @@ WRITER_SEALED_EARLY: Final = _cause(
     "sealed_early",
     "未完結的日子被標示為已封存",
     Words(
-        "the table meta of the current day's file says sealed_ms, which another program wrote; ticks wait, and are"
-        " spooled",
-        "當日日檔的 meta 表有 sealed_ms，由另一程式寫入；tick 等候，並寫入 spool",
+        "the table meta of the current day's file says sealed_ms: another program wrote it, or the clock of the host"
+        " was a day ahead; ticks wait, and are spooled",
+        "當日日檔的 meta 表有 sealed_ms：由另一程式寫入，或主機時鐘曾快一日；tick 等候，並寫入 spool",
     ),
-    Words("delete that row with sqlite3, as status says", "按 status 所示，以 sqlite3 刪除該列"),
-    Remedy("sudo sqlite3 {db} \"DELETE FROM meta WHERE key = 'sealed_ms'\""),
+    Words(
+        "make the file writable and delete that row with sqlite3, as status says",
+        "按 status 所示，令該檔可寫，並以 sqlite3 刪除該列",
+    ),
+    Remedy("sudo chmod 0640 {db}; sudo sqlite3 {db} \"DELETE FROM meta WHERE key = 'sealed_ms'\""),
 )
 WRITER_INTERRUPTED: Final = _cause(
     "interrupted",
