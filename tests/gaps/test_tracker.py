@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import tempfile
 from functools import partial
@@ -464,13 +465,52 @@ def test_finished_days_are_let_go() -> None:
 
     table = Table(load)
     table.see(at(3, 0, DAY - 1), row(at(1, 0, DAY - 1)[1], symbol="HK.00005"), at(1))
-    table.tracker.forget_days_before(DAY)
+    table.tracker.take_rules()
+    table.tracker.forget_days_before(DAY, 1.0, math.inf)
+    table.tracker.forget_days_before(DAY, 2.0, math.inf)
     assert list(table.tracker.known.open_gaps()) == []
     assert [track.symbol for track in table.tracker.known.tracks()] == [SYMBOL]
     table.tracker.interrupt("disconnected")
     table.see(at(5, 0, DAY - 1))
     assert loaded == [DAY - 1, DAY, DAY - 1]
     assert max(number for _, number in table.rows) == 100
+
+
+def test_a_finished_day_is_kept_until_its_file_has_what_was_seen() -> None:
+    """Else its file, read again for the next late tick, lacks ticks that wait for their commit: a false gap."""
+    loaded: list[int] = []
+
+    def load(number: int) -> Day:
+        loaded.append(number)
+        return Day(number)
+
+    table = Table(load)
+    table.see(at(1, 0, DAY - 1), at(1))
+    table.tracker.take_rules()
+    table.tracker.forget_days_before(DAY, 5.0, 4.0)
+    table.tracker.forget_days_before(DAY, 6.0, 5.0)  # what was seen at 5.0 s is not committed
+    table.see(at(2, 0, DAY - 1), at(3, 0, DAY - 1))
+    table.tracker.forget_days_before(DAY, 7.0, 6.5)
+    table.tracker.forget_days_before(DAY, 8.0, 7.0)
+    table.see(at(4, 0, DAY - 1))
+    assert (loaded, table.rows) == ([DAY - 1, DAY], {})
+    table.tracker.forget_days_before(DAY, 9.0, 8.9)
+    table.tracker.forget_days_before(DAY, 10.0, 9.5)
+    table.see(at(5, 0, DAY - 1))
+    assert loaded == [DAY - 1, DAY, DAY - 1]
+
+
+def test_a_finished_day_is_kept_while_its_file_is_read() -> None:
+    """Ticks that arrived meanwhile are placed when it has been read."""
+    table = Table(lambda number: None if number < DAY else Day(number))
+    table.see(at(1, 0, DAY - 1), at(1))
+    for now_s in (5.0, 6.0):
+        table.tracker.forget_days_before(DAY, now_s, math.inf)
+    table.see(at(2, 0, DAY - 1))
+    table.tracker.adopt(Day(DAY - 1))
+    assert [(track.symbol, track.next) for track in table.tracker.known.days[DAY - 1].tracks.values()] == [(SYMBOL, 3)]
+    table.take()
+    assert table.rows == {}
 
 
 # --- days that are read meanwhile, and days whose close nobody heard ---

@@ -46,12 +46,14 @@ db = sqlite3.connect(path) if path.exists() else predecessor_files.begin_file(pa
 while not pathlib.Path("{TRUTH}").exists():
     time.sleep(0.2)
 truth = open("{TRUTH}", encoding="ascii")
+stored = set(db.execute("SELECT symbol, seq FROM ticks"))  # it may have been started before
 waiting = ""
 while True:
     now_ms = time.time_ns() // 1_000_000
     waiting += truth.read()
     whole, _, waiting = waiting.rpartition("\\n")
-    predecessor_files.insert(db, [row(line) for line in whole.splitlines() if line])
+    rows = [row(line) for line in whole.splitlines() if line]
+    predecessor_files.insert(db, [each for each in rows if (each["symbol"], each["seq"]) not in stored])
     if ended:
         break
     time.sleep(1)

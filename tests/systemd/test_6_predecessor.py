@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -185,7 +186,7 @@ def test_run_again_and_removed_it_leaves_opend_alone(old_host: Host, taken_over:
 
 def test_an_opend_without_a_unit_is_run_as_it_was(old_host: Host, taken_over: Watch) -> None:
     """Our unit gets its program, account and home with the device file: it starts without an SMS code."""
-    old_host.run("systemctl disable --now futu-opend && rm /etc/systemd/system/futu-opend.service")
+    old_host.run("systemctl disable --now futu-opend && mv /etc/systemd/system/futu-opend.service /root")
     said = old_host.run(_INSTALL, who="duty", cap_s=400)
     assert f"found {OPEND}/FutuOpenD" in said
     assert f"the login's device file is {DEVICE}" in said
@@ -195,6 +196,26 @@ def test_an_opend_without_a_unit_is_run_as_it_was(old_host: Host, taken_over: Wa
     assert "run-opend.sh" in taken_over.show("ExecStart", "futu-opend")
     doctor = old_host.run("hk-tick-collector doctor", codes=(0, 1))
     assert f"{OPEND}/FutuOpenD runs as futu, the login's device file is {DEVICE}" in doctor
+
+
+def test_the_page_leads_back_to_the_predecessor(old_host: Host, taken_over: Watch) -> None:
+    """Uninstalled, then the block of the page word for word: its unit, account and files collect again."""
+    old_host.run(f"cd {cargo.CHECKOUT} && sudo bash deploy/install.sh --uninstall", who="duty")
+    old_host.run("mv /root/futu-opend.service /etc/systemd/system && systemctl daemon-reload")
+    old_host.run("systemctl enable --now futu-opend")
+    old_host.run(f"bash -e <<'PAGE'\n{_way_back()}PAGE")
+    assert taken_over.show("User") == ACCOUNT
+    assert old_host.run(f"find {DATA} {HOME}/.env ! -user {ACCOUNT}") == ""
+    _predecessor_stores(old_host)
+    for day in EARLIER:
+        assert old_host.run(f'sqlite3 -readonly {DATA}/{day}.db "{_COUNT}"') == f"{ROWS + 1}\n"
+
+
+def _way_back() -> str:
+    """The commands of the page; tests/deploy/test_going_back.py has them with other directories."""
+    page = (Path(__file__).parent.parent.parent / "docs/operations.md").read_text("utf-8")
+    begin = f"cd {DATA}\nmkdir -p ours\n"
+    return begin + page.partition(begin)[2].partition("```")[0]
 
 
 def _traps(host: Host) -> None:
@@ -224,4 +245,5 @@ def _predecessor_stores(host: Host) -> None:
         host.wait("the predecessor stores", grows)
     except AssertionError:
         host.ask("systemctl status hk-tick-collector futu-opend --no-pager -l")  # for the log
+        host.ask("journalctl -u hk-tick-collector -n 30 --no-pager -o cat")
         raise

@@ -23,7 +23,7 @@ def take_gaps(known: SymbolDays) -> list[GapChange]:
             if is_open or gap.written:
                 changes.append(GapChange(day.number, _gap(symbol, gap, now_ms, is_open=is_open)))
             gap.written = True
-        day.dirty = {}
+        day.dirty, day.idle_s = {}, None
     return changes
 
 
@@ -35,7 +35,7 @@ def take_rules(known: SymbolDays) -> list[RuleChange]:
             changes += [
                 RuleChange(day.number, symbol, rule, day.tracks[symbol].run_seq) for symbol, rule in day.rules.items()
             ]
-            day.rules = {}
+            day.rules, day.idle_s = {}, None
     return changes
 
 

@@ -233,6 +233,7 @@ class Day:
     rules: dict[str, str] = field(default_factory=dict)  # symbol → its rule, if that is not yet in the file
     sealed: bool = False  # no tick can be stored, so gaps are not searched for
     unread: bool = False  # its file could not be read: changes of gaps must not be written before it was read
+    idle_s: float | None = None  # of a finished day: since when nothing of it was seen, in monotonic seconds
     loading: bool = False  # its file is being read: ticks that arrive meanwhile wait in `pending`
     pending: list[tuple[str, int, int, bool]] = field(default_factory=list)  # symbol, seq, ts_ms, stored
 

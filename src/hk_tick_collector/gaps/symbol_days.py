@@ -43,6 +43,24 @@ class SymbolDays:
         """The day of a track."""
         return self.days[market.day_number(track.from_ms)]
 
+    def forget_before(self, number: int, now_s: float, committed_s: float) -> None:
+        """Removes finished days from memory. If a tick of such a day still arrives, its file is read again.
+
+        So a day stays until the file has all that was seen of it: whatever was seen before `committed_s` is committed.
+        Both times are monotonic seconds. Call it again and again.
+        """
+        finished = [day for day in self.days.values() if day.number < number and not day.loading]
+        if not finished:
+            return
+        from_ms = market.day_start_ms(number)
+        # No tick of a finished day may take the short way of `see`, which does not use the day.
+        self.latest = {symbol: track for symbol, track in self.latest.items() if track.from_ms >= from_ms}
+        for day in finished:
+            if day.idle_s is None or day.dirty or day.rules:
+                day.idle_s = now_s
+            elif day.idle_s < committed_s:
+                del self.days[day.number]
+
     def mark(self, day: Day, symbol: str, seq: int, cause: str) -> None:
         """Records that this tick was received but is not stored in the day's file: its counter is not missing."""
         counter, ts_ms = seq & COUNTER_MASK, (seq >> 32) * 1000

@@ -199,15 +199,9 @@ class GapTracker:
         """The days whose file could not be read: only ticks seen since then are known."""
         return [day.number for day in self.known.days.values() if day.unread]
 
-    def forget_days_before(self, number: int) -> None:
-        """Removes finished days from memory. If a tick of such a day still arrives, its file is read again."""
-        finished = [day for day in self.known.days if day < number]
-        if not finished:
-            return
-        for day in finished:
-            del self.known.days[day]
-        from_ms = market.day_start_ms(number)
-        self.known.latest = {symbol: track for symbol, track in self.known.latest.items() if track.from_ms >= from_ms}
+    def forget_days_before(self, number: int, now_s: float, committed_s: float) -> None:
+        """Removes finished days from memory: see SymbolDays.forget_before."""
+        self.known.forget_before(number, now_s, committed_s)
 
     def _day(self, number: int) -> Day:
         day = self.known.days.get(number)
@@ -217,6 +211,7 @@ class GapTracker:
                 day = Day(number, loading=True)
             self.known.days[number] = day
             self._adopt(day)
+        day.idle_s = None
         return day
 
     def _adopt(self, day: Day) -> None:

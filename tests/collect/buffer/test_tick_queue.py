@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -160,6 +161,23 @@ def test_the_oldest_row_is_as_old_as_since_it_was_put(tick: MakeTick) -> None:
     assert queue.oldest_age_s() <= time.monotonic() - put_s
     queue.done(queue.take(1, 0.0, 0.0))
     assert queue.oldest_age_s() == 0.0
+
+
+def test_what_was_put_before_the_oldest_chunk_is_committed(tick: MakeTick) -> None:
+    """Taken or waiting; nothing is known while rows are spooled or held for their day."""
+    queue = TickQueue(10)
+    assert queue.committed_s() == math.inf
+    before_s = time.monotonic()
+    queue.put(Chunk(rows=[tick("HK.00700", 1)]))
+    between_s = time.monotonic()
+    assert before_s <= queue.committed_s() <= between_s
+    taken = queue.take(1, 0.0, 0.0)
+    queue.put(Chunk(rows=[tick("HK.00700", 2)]))
+    assert before_s <= queue.committed_s() <= between_s
+    queue.done(taken)
+    assert between_s <= queue.committed_s() <= time.monotonic()
+    queue.held_rows = 1
+    assert queue.committed_s() == 0.0
 
 
 def test_counts_travel_with_what_waits(tick: MakeTick) -> None:

@@ -140,6 +140,10 @@ class Intake:
         if gaps or rules or self._unwanted:
             self._queue.put(Chunk(rejected=self._take_unwanted(), gaps=gaps, rules=rules))
 
+    def committed_s(self) -> float:
+        """Everything that entered before this time is committed; monotonic seconds."""
+        return self._queue.committed_s()
+
     def held_rows(self, day: int) -> list[TickRow] | None:
         """The uncommitted rows. None while some of them, or rows that wait for this day, are in the spool."""
         if self._queue.spooled_rows or day in self._queue.spooled_days():

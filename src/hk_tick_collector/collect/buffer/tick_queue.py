@@ -5,6 +5,7 @@ The event loop puts, the writer thread takes. Neither waits for the other's work
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -81,6 +82,18 @@ class TickQueue:
             if self._taken:
                 return time.monotonic() - self._taken_since_s
             return time.monotonic() - self._chunks[0][0] if self._chunks else 0.0
+
+    def committed_s(self) -> float:
+        """Every chunk that was put before this time is committed: monotonic seconds; infinite if none waits.
+
+        Zero while rows are spooled or held for their day: how long these wait is not known.
+        """
+        with self._changed:
+            if self.spooled_rows or self.held_rows or self._given_back:
+                return 0.0
+            if self._taken:
+                return self._taken_since_s
+            return self._chunks[0][0] if self._chunks else math.inf
 
     def has_room(self, rows: int) -> bool:
         """Whether `rows` more rows may be put. It stays true until the next `put`, because `take` only frees space."""

@@ -240,7 +240,7 @@ class Backfiller:
         moment_ms = self._opend.opend_time_ms
         today = market.finished_before(moment_ms, now_ms()) if moment_ms is not None else None
         if today is not None:
-            self._tracker.forget_days_before(today)
+            self._tracker.forget_days_before(today, time.monotonic(), self._intake.committed_s())
 
     def _settle(self, now_s: float, *, busy: bool) -> None:
         if self._settle_at_s is not None and now_s >= self._settle_at_s and not busy and not self._plan.checking:
