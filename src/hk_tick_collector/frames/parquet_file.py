@@ -1,0 +1,95 @@
+"""Ticks of an archived day as Arrow record batches. Row groups that cannot match are not read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hk_tick_collector.errors import StoreError
+
+from .day_file import BATCH_ROWS
+from .extras import need
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+
+def read_ticks(
+    source: Path | Any,
+    *,
+    symbols: Sequence[str] = (),
+    from_ms: int | None = None,
+    to_ms: int | None = None,
+    columns: Sequence[str] = (),
+) -> Iterator[pa.RecordBatch]:
+    """Yields the ticks of a Parquet file of the archive, as `day_file.read_ticks` does. `source` is a path or a file.
+
+    A column that the file does not have, because its schema is older, is NULL. Raises StoreError for a file that is
+    missing, damaged, or no archived day; CollectorError without the extra `data`.
+    """
+    pa, parquet = need("pyarrow", "data"), need("pyarrow.parquet", "data")
+    from .columns import NAMES, schema
+
+    names = tuple(columns) or NAMES
+    target = schema(names)
+    try:
+        with parquet.ParquetFile(source) as file:
+            there = set(file.schema_arrow.names)
+            if missing := {"symbol", "seq", "ts"} - there:
+                raise StoreError(f"{source} is not an archived day: it has no column {min(missing)}")
+            groups = [group for group in range(file.num_row_groups) if _may_match(file, group, symbols, from_ms, to_ms)]
+            asked = [name for name in dict.fromkeys((*names, "symbol", "ts")) if name in there]
+            for batch in file.iter_batches(BATCH_ROWS, row_groups=groups, columns=asked):
+                kept = _kept(batch, symbols, from_ms, to_ms)
+                if kept.num_rows:
+                    arrays = [
+                        kept.column(field.name).cast(field.type)
+                        if field.name in there
+                        else pa.nulls(kept.num_rows, field.type)
+                        for field in target
+                    ]
+                    yield pa.RecordBatch.from_arrays(arrays, schema=target)
+    except (OSError, pa.ArrowInvalid) as error:
+        words = " ".join(str(error).split())[:300]
+        raise StoreError(f"cannot read {source} ({words})", hint="hk-tick-collector certificate --check") from error
+
+
+def _may_match(
+    file: pq.ParquetFile, group: int, symbols: Sequence[str], from_ms: int | None, to_ms: int | None
+) -> bool:
+    """Whether a row group can have such ticks, by the lowest and highest values that the file states for it."""
+    about = file.metadata.row_group(group)
+    for index in range(about.num_columns):
+        column = about.column(index)
+        stated = column.statistics
+        if stated is None or not stated.has_min_max:
+            continue
+        least: Any = stated.min
+        most: Any = stated.max
+        if column.path_in_schema == "symbol" and symbols and not any(least <= each <= most for each in symbols):
+            return False
+        if column.path_in_schema == "ts":
+            low, high = (int(value.timestamp() * 1000) for value in (least, most))
+            if (from_ms is not None and high + 1 < from_ms) or (to_ms is not None and low - 1 >= to_ms):
+                return False
+    return True
+
+
+def _kept(batch: pa.RecordBatch, symbols: Sequence[str], from_ms: int | None, to_ms: int | None) -> pa.RecordBatch:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found: Any = None
+    if symbols:
+        found = pc.is_in(batch.column("symbol"), pa.array(symbols, pa.string()))
+    ts = batch.column("ts")
+    if from_ms is not None:
+        later = pc.greater_equal(ts, pa.scalar(from_ms, ts.type))
+        found = later if found is None else pc.and_(found, later)
+    if to_ms is not None:
+        earlier = pc.less(ts, pa.scalar(to_ms, ts.type))
+        found = earlier if found is None else pc.and_(found, earlier)
+    return batch if found is None else batch.filter(found)

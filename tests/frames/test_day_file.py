@@ -1,0 +1,132 @@
+"""Ticks of real day files as Arrow batches: every column exact, beside a writer, and the faults of a file by name."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+import pytest
+
+from hk_tick_collector import market
+from hk_tick_collector.errors import CollectorError, ForeignFileError, NoDayError, StoreError
+from hk_tick_collector.frames.columns import NAMES, schema
+from hk_tick_collector.frames.day_file import read_ticks
+from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
+from hk_tick_collector.store.query import DayReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from hk_tick_collector.model import TickRow
+
+DAY: Final = "20261120"
+OPEN_MS: Final = market.day_start_ms(market.parse_day(DAY)) + 34_200_000
+
+
+def write(path: Path, rows: list[TickRow]) -> DayFile:
+    """An open day file with these rows, as the collector writes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = DayFile(path, DAY, "run", OPEN_MS, "test", StoreOptions())
+    if rows:
+        file.write(Batch(rows=rows), OPEN_MS)
+    return file
+
+
+@pytest.fixture
+def path(tmp_path: Path, tick: Callable[..., TickRow]) -> Path:
+    """A day of two symbols in a directory with blanks and Chinese in its name; its writer has been killed."""
+    path = tmp_path / "資料 # 100%?" / f"{DAY}.db"
+    rows = [tick(symbol, n, OPEN_MS + n) for symbol in ("HK.00005", "HK.00700") for n in range(1, 101)]
+    write(path, rows).abandon()
+    return path
+
+
+def test_every_column_is_as_stored(path: Path) -> None:
+    """Types as declared; sequences above 2^53 to the last digit; the order is that of (symbol, seq)."""
+    table = pa.Table.from_batches(read_ticks(path))
+    assert table.schema == schema()
+    with DayReader(path) as reader:
+        stored = list(reader.ticks_by_key())
+    utc = dt.UTC
+    told = [
+        (row["symbol"], row["seq"], row["ts"], row["price"], row["volume"], row["turnover"])
+        for row in table.to_pylist()
+    ]
+    assert told == [
+        (
+            tick.symbol,
+            tick.seq,
+            dt.datetime.fromtimestamp(tick.ts_ms / 1000, utc),
+            tick.price,
+            tick.volume,
+            tick.turnover,
+        )
+        for tick in stored
+    ]
+    assert set(table["date"].to_pylist()) == {dt.date(2026, 11, 20)}
+
+
+def test_symbols_times_and_columns_are_chosen(path: Path) -> None:
+    """The end of the time is not included; a symbol without ticks has none."""
+    asked = read_ticks(
+        path, symbols=["HK.00700", "HK.00001"], from_ms=OPEN_MS + 10, to_ms=OPEN_MS + 20, columns=["ts", "symbol"]
+    )
+    table = pa.Table.from_batches(asked, schema(("ts", "symbol")))
+    assert table.column_names == ["ts", "symbol"]
+    assert table["ts"].cast(pa.int64()).to_pylist() == [OPEN_MS + n for n in range(10, 20)]
+    assert set(table["symbol"].to_pylist()) == {"HK.00700"}
+    assert pa.Table.from_batches(read_ticks(path, columns=["date"]), schema(("date",))).num_rows == 200
+
+
+def test_a_day_without_ticks_has_the_same_columns(tmp_path: Path) -> None:
+    """An empty day has no batch, or an empty one of the declared types."""
+    path = tmp_path / f"{DAY}.db"
+    write(path, []).close()
+    assert all(batch.schema == schema() and batch.num_rows == 0 for batch in read_ticks(path))
+    assert pa.Table.from_batches(read_ticks(path), schema()).column_names == list(NAMES)
+
+
+def test_a_day_that_is_being_written_is_read_from_one_moment(tmp_path: Path, tick: Callable[..., TickRow]) -> None:
+    """What is committed after the first batch is not in the answer, and the writer is not kept from committing."""
+    path = tmp_path / f"{DAY}.db"
+    file = write(path, [tick("HK.00700", n, OPEN_MS + n) for n in range(1, 70_001)])
+    reading = read_ticks(path)
+    first = next(reading)
+    file.write(Batch(rows=[tick("HK.00700", n, OPEN_MS + n) for n in range(70_001, 70_101)]), OPEN_MS)
+    assert first.num_rows + sum(batch.num_rows for batch in reading) == 70_000
+    assert sum(batch.num_rows for batch in read_ticks(path)) == 70_100
+    file.close()
+
+
+def test_faults_of_a_file_are_named(tmp_path: Path, path: Path) -> None:
+    """No day, no file of ours, a damaged one: the errors of the other readers."""
+    with pytest.raises(NoDayError):
+        next(read_ticks(tmp_path / "20261121.db"))
+    other = tmp_path / "20261122.db"
+    with closing(sqlite3.connect(other)) as db:
+        db.execute("CREATE TABLE ticks (a)")
+    with pytest.raises(ForeignFileError):
+        next(read_ticks(other))
+    plain = tmp_path / f"{DAY}.db"
+    write(plain, []).close()
+    with plain.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (plain.stat().st_size - 4096))
+    with pytest.raises(StoreError):
+        list(read_ticks(plain))
+
+
+def test_an_unknown_column_is_refused(path: Path) -> None:
+    with pytest.raises(KeyError):
+        next(read_ticks(path, columns=["bid"]))
+
+
+def test_without_the_extra_it_says_how_to_install_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "adbc_driver_sqlite.dbapi", None)
+    with pytest.raises(CollectorError) as told:
+        next(read_ticks(path))
+    assert told.value.one_line() == "adbc_driver_sqlite is not installed: pip install 'hk-tick-collector[data]'"

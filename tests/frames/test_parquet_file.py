@@ -1,0 +1,79 @@
+"""Ticks of Parquet files: what is asked for and nothing else, older schemas, and damaged files by name."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from hk_tick_collector.errors import StoreError
+from hk_tick_collector.frames.columns import MS_UTC, schema
+from hk_tick_collector.frames.parquet_file import read_ticks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OPEN_MS: Final = 1_795_051_800_000
+SYMBOLS: Final = ("HK.00005", "HK.00700", "HK.09988")
+
+
+@pytest.fixture
+def table() -> pa.Table:
+    """1,000 ticks of each of three symbols, a second apart."""
+    rows = [(symbol, n) for symbol in SYMBOLS for n in range(1000)]
+    count = len(rows)
+    return pa.table(
+        [
+            pa.array([dt.date(2026, 11, 20)] * count, pa.date32()),
+            pa.array([symbol for symbol, _ in rows]),
+            pa.array([2**60 + n for _, n in rows], pa.int64()),
+            pa.array([OPEN_MS + 1000 * n for _, n in rows], MS_UTC),
+            pa.array([388.2] * count),
+            pa.array([100] * count),
+            pa.array([38_820.0] * count),
+            pa.array(["BUY"] * count),
+            pa.array(["AUTO_MATCH"] * count),
+            pa.array(["realtime"] * count),
+            pa.array([OPEN_MS + 1000 * n + 80 for _, n in rows], MS_UTC),
+        ],
+        schema=schema(),
+    )
+
+
+def test_what_is_asked_for_comes_whatever_the_row_groups(tmp_path: Path, table: pa.Table) -> None:
+    """Symbols and times at the ends of row groups and across them; the end of the time is not included."""
+    for group in (1, 7, 1000, 5000):
+        path = tmp_path / f"{group}.parquet"
+        pq.write_table(table, path, row_group_size=group)
+        assert pa.Table.from_batches(read_ticks(path)).equals(table)
+        asked = read_ticks(path, symbols=["HK.00700"], from_ms=OPEN_MS + 5000, to_ms=OPEN_MS + 9000, columns=["seq"])
+        found = pa.Table.from_batches(asked, schema(("seq",)))
+        assert found["seq"].to_pylist() == [2**60 + n for n in range(5, 9)]
+        assert list(read_ticks(path, symbols=["HK.00001"])) == []
+        assert list(read_ticks(path, from_ms=OPEN_MS + 1_000_000)) == []
+
+
+def test_a_column_of_a_later_schema_is_null(tmp_path: Path, table: pa.Table) -> None:
+    """An archived day keeps the columns of its time."""
+    pq.write_table(table.drop_columns(["push_type"]), tmp_path / "older.parquet")
+    found = pa.Table.from_batches(read_ticks(tmp_path / "older.parquet", columns=["seq", "push_type"]))
+    assert found["push_type"].null_count == table.num_rows
+
+
+def test_faults_of_a_file_are_named(tmp_path: Path, table: pa.Table) -> None:
+    """Missing, cut, another kind of file, another table: one line with the name of the file."""
+    path = tmp_path / "day.parquet"
+    pq.write_table(table, path)
+    content = path.read_bytes()
+    for name, data in (("cut", content[:-100]), ("empty", b""), ("text", b"hello " * 100)):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(StoreError, match=name):
+            list(read_ticks(tmp_path / name))
+    with pytest.raises(StoreError, match="nothing"):
+        list(read_ticks(tmp_path / "nothing"))
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "other")
+    with pytest.raises(StoreError, match="is not an archived day"):
+        list(read_ticks(tmp_path / "other"))
