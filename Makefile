@@ -15,14 +15,8 @@ help:  ## shows this list
 demo: $(VENV)/.runtime  ## a simulated OpenD, the collector, a live view; leaves ./demo-data/YYYYMMDD.db (SECONDS_TO_RUN=30 stops it after 30 s)
 	@$(BIN)/hk-tick-collector demo $(if $(SECONDS_TO_RUN),--seconds $(SECONDS_TO_RUN))
 
-# Types are checked while the tests run. The first run finds out which tests are quick: tests/quick.py. Python's development
-# mode would take a quarter more time; make test has it.
 quick: $(VENV)/.dev  ## an answer in seconds: lint, types, and the tests that neither wait nor start a process
-	@types=$$(mktemp) && trap 'rm -f "$$types"' EXIT && \
-	{ $(BIN)/mypy >"$$types" 2>&1 & } && \
-	$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && \
-	$(BIN)/python -m pytest --quick --quiet -rfE $(ARGS) && \
-	{ wait $$! || { cat "$$types"; false; }; } && tail -n 1 "$$types"
+	@BIN=$(BIN) tools/quick.sh $(ARGS)
 
 # Many tests wait for a process, a deadline or a disk, so several run on each core; tests/conftest.py spreads those that wait
 # among those that work. ARGS="--numprocesses 0": one at a time.

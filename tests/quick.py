@@ -16,6 +16,7 @@ import hashlib
 import sys
 import threading
 import time
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
@@ -63,7 +64,10 @@ class Quick:
         self._root = config.rootpath
         self._cache = config.cache
         self._patience_s: float = config.getoption("--patience")
+        self._part, self._parts = _part_of(config)
         self._key = _KEY if self._patience_s == PATIENCE_S else f"{_KEY} {self._patience_s:g}"
+        if self._parts > 1:  # two processes must not write one entry
+            self._key += f" {self._part} of {self._parts}"
         stored = self._cache.get(self._key, {}) if self._cache else {}
         now_s = time.time()
         self._files: dict[str, _Known] = {
@@ -89,9 +93,11 @@ class Quick:
     # ---- what is not begun at all
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
-        """A file none of whose tests is quick is not even imported."""
-        if collection_path.suffix != ".py":
+        """A file none of whose tests is quick is not even imported, nor one of another part."""
+        if collection_path.suffix != ".py" or not collection_path.name.startswith("test_"):
             return None
+        if zlib.crc32(str(collection_path.relative_to(self._root)).encode()) % self._parts != self._part - 1:
+            return True
         known = self._files.get(str(collection_path.relative_to(self._root)))
         if known is None or known["quick"] or not known["left"]:
             return None
@@ -229,8 +235,17 @@ def _file_of(item: pytest.Item) -> str:
     return item.nodeid.partition("::")[0]
 
 
+def _part_of(config: pytest.Config) -> tuple[int, int]:
+    """The two numbers of --part, like (1, 2)."""
+    part, slash, parts = config.getoption("--part").partition("/")
+    if not (slash and part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise pytest.UsageError(f"--part {config.getoption('--part')}: give a part and their number, like 1/2")
+    return int(part), int(parts)
+
+
 def add_options(parser: pytest.Parser) -> None:
     """`--quick` and `--quick-as-known`, for conftest.py."""
+    parser.addoption("--part", default="1/1", metavar="K/N", help="only the K-th of N parts of the files, with --quick")
     parser.addoption("--quick", action="store_true", help="only tests that neither wait nor start a process")
     parser.addoption(
         "--quick-as-known", action="store_true", help="the same, of those that are known: for make mutants"

@@ -158,6 +158,29 @@ def test_more_patience_is_remembered_apart(project: Path) -> None:
     assert counts(project, "--quick-as-known") == {"passed": 2, "deselected": 5}
 
 
+def test_two_parts_have_each_file_once(project: Path) -> None:
+    """Two processes share the files, also those that they skip, and remember what they saw apart."""
+    (project / "mended").touch()
+    for number in range(4):
+        (project / f"test_more_{number}.py").write_text("def test_one():\n    pass\n", "utf-8")
+    parts = [counts(project, "--quick", "--part", f"{part}/2") for part in (1, 2)]
+    assert sum(part.get("passed", 0) for part in parts) == 8  # two of them waited, seen at the end
+    assert all(part.get("passed", 0) for part in parts)
+    parts = [counts(project, "--quick", "--part", f"{part}/2") for part in (1, 2)]
+    assert sum(part.get("passed", 0) for part in parts) == 6
+    assert sum(part.get("skipped", 0) for part in parts) == 0
+
+
+@pytest.mark.parametrize("part", ["0/2", "3/2", "2", "a/b"])
+def test_a_wrong_part_is_refused_with_one_line(project: Path, part: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--quick", "--part", part], cwd=project, capture_output=True, text=True,
+        check=False, env={"PYTHONPATH": str(ROOT), "PATH": ""},
+    )  # fmt: skip
+    assert done.returncode == 4
+    assert f"--part {part}: give a part and their number, like 1/2" in done.stderr
+
+
 def test_the_same_examples_are_tried_in_each_run(project: Path) -> None:
     """For mutants: one that a property noticed is noticed in the next run too."""
     (project / "test_mixed.py").write_text(_PROPERTY, "utf-8")
