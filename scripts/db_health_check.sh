@@ -264,7 +264,7 @@ opend_reports() {
 # What sqlite3 said, as cause and remedy.
 explain() {
   case $1 in
-    *"not a database"*) finish 2 "$path is no SQLite file" "$(move_away)" ;;
+    *"not a database"*) finish 2 "$path is not an SQLite file" "$(move_away)" ;;
     *'near "STRICT"'*)
       finish 2 "sqlite3 of this host is $(sqlite3 --version | cut -d ' ' -f 1), too old for day files: they need 3.37 or later" \
         "hk-tick-collector status" ;;

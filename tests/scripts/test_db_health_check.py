@@ -438,7 +438,7 @@ def test_the_command_moves_it_away(tmp_path: Path, check: Check) -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (_text, "is no SQLite file -> d="),
+        (_text, "is not an SQLite file -> d="),
         (_foreign, "is another program's database -> d="),
         (_other_schema, "has another schema (symbols); use the scripts of the version that wrote it"),
         (_zeros_inside, "is damaged; keep it, see docs/sqlite-wal.md"),

@@ -98,7 +98,7 @@ _REINSTALL: Final = Remedy(
 )
 _A_MINUTE: Final = Words("wait a minute", "等一分鐘")
 _CONSOLE: Final = Words(
-    "enter it in OpenD's console (docs/operations.md)", "在 OpenD 的維護埠輸入（docs/operations.md）"
+    "enter it at OpenD's maintenance port (docs/operations.md)", "在 OpenD 的維護埠輸入（docs/operations.md）"
 )
 _INSTALL: Final = Words("install OpenD again", "重新安裝 OpenD")
 _TAKE_BACK: Final = Words(
@@ -135,7 +135,7 @@ OPEND_DEVICE_LOCK_ENABLED: Final = _state(
     "device_lock_enabled",
     Words("the account's device lock was switched on", "帳戶已開啟裝置鎖"),
     Words(
-        "enter the device code in OpenD's console (docs/operations.md)",
+        "enter the device code at OpenD's maintenance port (docs/operations.md)",
         "在 OpenD 的維護埠輸入裝置驗證碼（docs/operations.md）",
     ),
     Remedy(
