@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import fields
 
 import pytest
+from tests.live_state import live_state as live
 
+from hk_tick_collector.collect.buffer.chunk import Chunk
+from hk_tick_collector.collect.buffer.tick_queue import TickQueue
 from hk_tick_collector.collect.opend_state import OpenDState
 from hk_tick_collector.collect.reporting import live_state
-from hk_tick_collector.collect.reporting.live_state import percentile
+from hk_tick_collector.collect.reporting.live_state import percentile, taken_evenly
 from hk_tick_collector.collect.storing_state import StoringState
 from hk_tick_collector.ops.live.status import LiveStatus
 from hk_tick_collector.stats import Stats
@@ -34,3 +37,27 @@ def test_percentiles_are_of_what_was_measured() -> None:
     """None without values."""
     assert percentile([], 50) is None
     assert [percentile([3.0, 1.0, 2.0, 4.0], percent) for percent in (0, 50, 99)] == [1.0, 3.0, 4.0]
+
+
+def test_a_batch_that_is_just_committed_is_counted_once() -> None:
+    """The writer has counted it as stored and not yet taken it out of the queue: the state is taken again."""
+    stats, queue = Stats(received=10), TickQueue(100)
+    queue.put(Chunk(rows=[("HK.00700", n, n, 1.0, 1, 1.0, "BUY", "AUTO_MATCH", "realtime", n) for n in range(10)]))
+    taken = queue.take(10, 0.0, 0.0)
+    stats.stored = 10
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        queue.done(taken)
+
+    status = taken_evenly(lambda: live(received=stats.received, stored=stats.stored, waiting=queue.rows), sleep)
+    assert (status.received, status.stored, status.waiting, len(waited)) == (10, 10, 0, 1)
+
+
+def test_counts_that_stay_uneven_are_shown() -> None:
+    """A tick that is in no count must not be hidden."""
+    waited: list[float] = []
+    status = taken_evenly(lambda: live(received=10, stored=9), waited.append)
+    assert (status.received, status.stored, status.waiting) == (10, 9, 0)
+    assert 0 < sum(waited) < 0.05

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import time
 from collections import deque
 from copy import copy
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,8 @@ from hk_tick_collector.store.rights import account
 from .free_space import FreeSpace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hk_tick_collector.collect.buffer.tick_queue import TickQueue
     from hk_tick_collector.collect.day_turn import DayTurn
     from hk_tick_collector.collect.opend_state import OpenDState
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from .gap_log import GapLog
 
 _MINUTE: Final = 60
+_TRIES: Final = 5
+_TRY_AGAIN_S: Final = 0.001
 _LATELY_BEATS: Final = LATELY_MS // 1000
 _COUNTED_LATELY: Final = (
     "dropped",
@@ -175,8 +180,8 @@ class LiveState:
         self._counted.append(self._counts())
         self._disk_waits_ms.append(stats.disk_wait_ms)
         self._note_trading()
-        self.latest = status = self._status(state)
-        return status
+        self.latest = taken_evenly(lambda: self._status(state))
+        return self.latest
 
     def pop_commits(self) -> list[Commit]:
         """The commits since the last call."""
@@ -276,6 +281,19 @@ class LiveState:
         """Symbols whose pushes were found to be stopped within the last 15 minutes, in order of finding."""
         since_ms = now_ms() - LATELY_MS
         return [symbol for symbol, found_ms in self._stats.pushes_stopped.items() if found_ms > since_ms]
+
+
+def taken_evenly(take: Callable[[], LiveStatus], sleep: Callable[[float], None] = time.sleep) -> LiveStatus:
+    """The live state, taken again if the writer was between counting a batch as stored and taking it out of the queue:
+    the batch would be counted twice. Counts that stay uneven are returned as they are.
+    """
+    for _ in range(_TRIES):
+        status = take()
+        settled = status.stored + status.duplicate + status.rejected + status.dropped
+        if status.received == settled + status.waiting:
+            break
+        sleep(_TRY_AGAIN_S)  # lets the writer go on
+    return status
 
 
 def percentile(values: list[float], percent: int) -> float | None:
