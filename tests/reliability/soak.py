@@ -318,7 +318,7 @@ class Soak:
                 killer.cycle(KILL_ANYWAY_S, patient=False)
             except Exception as error:  # noqa: BLE001 - a thread's boundary: the soak fails with it
                 if not self._done.is_set():
-                    self.figures.failures.append(f"a killed collector: {error}")
+                    self.figures.failures.append(f"a killed collector: {error!r}")
                 return
 
     def _lead(self, row: str, length: Callable[[], str]) -> None:
