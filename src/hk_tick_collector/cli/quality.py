@@ -1,0 +1,230 @@
+"""The verb `quality`: is a day usable? One line and an exit code, the figures, JSON, or a page with pictures."""
+
+from __future__ import annotations
+
+import sys
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path  # noqa: TC003 - typer reads the annotation
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from hk_tick_collector.clock import now_ms
+from hk_tick_collector.config import operator_language
+from hk_tick_collector.errors import BusyFileError, CollectorError, DiskHangsError, NoDayError, UsageError
+from hk_tick_collector.ops.findings.finding import Severity
+from hk_tick_collector.ops.findings.words import ENGLISH
+from hk_tick_collector.quality.document import day_document
+from hk_tick_collector.quality.facts import Progress, read_day, unreadable
+from hk_tick_collector.quality.figures import figures
+from hk_tick_collector.quality.overall import Overall
+from hk_tick_collector.quality.places import list_places
+from hk_tick_collector.quality.verdict import judge
+
+from ._missing import no_file
+from ._options import AsJson, EnvFile, day_named, settings_in_force, symbols_named, today
+from ._patience import each_in_child, in_child
+from ._quality_lines import day_rows, overall_lines, verdict_line
+from ._show import padded, redraw, show, show_json
+from ._table import print_table
+from ._terminal import can_redraw
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from hk_tick_collector.config import Settings
+    from hk_tick_collector.quality.facts import DayFacts
+    from hk_tick_collector.quality.places import Place
+
+_NAME_COLUMNS: Final = 15
+_BAR: Final = 30
+_Since = Annotated[str | None, typer.Option(metavar="YYYYMMDD", help="only days from this one on")]
+_Until = Annotated[str | None, typer.Option(metavar="YYYYMMDD", help="only days up to this one")]
+
+
+def quality(
+    day: Annotated[str | None, typer.Option(metavar="YYYYMMDD", help="only this day; default: all days")] = None,
+    since: _Since = None,
+    until: _Until = None,
+    symbols: Annotated[
+        list[str] | None, typer.Option(help="only these, like HK.00700,HK.00005 or @FILE; default: all")
+    ] = None,
+    scan: Annotated[
+        bool | None,
+        typer.Option("--scan/--no-scan", help="read every tick for delay and clock; default: only with --day"),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="write a page with pictures: all days, and one day in detail")
+    ] = None,
+    archive: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="directory of the archive; default: ARCHIVE_DIR")
+    ] = None,
+    as_json: AsJson = False,
+    env_file: EnvFile = None,
+) -> int:
+    """Is a day usable? One line with the verdict, then the figures: completeness, gaps, time without OpenD, totals.
+
+    Works on past days, on the day that is being collected, and on archived days. Several days: a line a day and the
+    sums. The page of --html shows the day of --day in detail, else the newest day with the worst verdict; it needs no
+    network.
+
+    Exit code 0 fine, 1 warning, 2 critical or wrong usage, 3 unknown.
+
+    \b
+    Examples:
+      hk-tick-collector quality --day 20261120
+      hk-tick-collector quality --since 20261101 --html quality.html
+    """
+    if day and (since or until):
+        raise UsageError("--day is one day and --since/--until are many", hint="use one of them")
+    settings, lang = settings_in_force(env_file), ENGLISH if as_json else operator_language(env_file)
+    source = _Source(settings, archive, symbols_named(symbols or []))
+    places = source.places()
+    try:
+        chosen = _chosen(settings, places, day, since, until)
+    except NoDayError as error:
+        return _nothing(error, as_json=as_json)
+    whole = scan if scan is not None else day is not None
+    found = source.read(chosen, spans=day is not None, scans=whole)
+    if html:
+        source.write_page(html, found, [place for place in places if place not in chosen], operator_language(env_file))
+    if as_json:
+        show_json(_document(found))
+    elif day:
+        _show_day(found, lang)
+    else:
+        _show_days(found, lang)
+    if html and not as_json:
+        show(f"{html}")
+    return int(found.severity)
+
+
+class _Source:
+    """Reads days in child processes, and draws a bar on a terminal while the ticks of a day are read."""
+
+    def __init__(self, settings: Settings, archive: Path | None, symbols: tuple[str, ...]) -> None:
+        self._settings = settings
+        self._archive = archive
+        self._symbols = symbols
+        self._now_ms = now_ms()
+        self._draws = can_redraw(sys.stderr)
+
+    def places(self) -> list[Place]:
+        """All days there are."""
+        root, archive = self._settings.data_root, self._archive
+        return in_child(lambda: list_places(root, archive), root)
+
+    def read(self, places: Sequence[Place], *, spans: bool = False, scans: bool = False) -> Overall:
+        """The facts and verdicts of these days."""
+        found = Overall()
+        try:
+            for facts in self._facts(places, spans=spans, scans=scans):
+                found.add(facts, judge(facts, self._settings.drift_warn_sec))
+        finally:
+            if self._draws:
+                redraw("", sys.stderr)
+        return found
+
+    def write_page(self, html: Path, found: Overall, others: Sequence[Place], lang: str) -> None:
+        """Writes the page: the chosen days, the other days in the calendar, and one day in detail."""
+        from hk_tick_collector.quality.page import page  # imported late: most calls need no page
+        from hk_tick_collector.quality.page_file import demand_replaceable, write_page
+
+        demand_replaceable(html)
+        first = found.worst or (found.days[-1] if found.days else None)
+        detail = first
+        if first and not first.facts.problem:
+            place = next(each for each in self.places() if each.day == first.facts.day)
+            detail = self.read([place], spans=True, scans=True).days[0]
+        rest = self.read(others)
+        write_page(html, page(found, rest, detail, self._now_ms, lang))
+
+    def _facts(self, places: Sequence[Place], *, spans: bool, scans: bool) -> Iterator[DayFacts]:
+        for _, group in groupby(places, attrgetter("is_archived")):
+            left = list(group)
+            while left:
+                try:
+                    for facts in self._of_child(left, spans=spans, scans=scans):
+                        left.pop(0)
+                        yield facts
+                except BusyFileError as error:  # the day whose turn it was
+                    yield unreadable(left.pop(0), self._now_ms, error)
+                except DiskHangsError as error:  # all days that are left are on this disk
+                    yield from (unreadable(place, self._now_ms, error) for place in left)
+                    left = []
+
+    def _of_child(self, places: list[Place], *, spans: bool, scans: bool) -> Iterator[DayFacts]:
+        wanted, now, symbols = list(places), self._now_ms, self._symbols
+
+        def work() -> Iterator[Progress | DayFacts]:
+            for place in wanted:
+                yield from read_day(place, now, symbols, spans=spans, scans=scans)
+
+        for item in each_in_child(work, wanted[0].path.parent, batch_items=1):
+            if not isinstance(item, Progress):
+                yield item
+            elif self._draws:
+                full = min(_BAR, _BAR * item.read // max(item.rows, 1))
+                bar = f"{'#' * full}{'.' * (_BAR - full)}"
+                redraw(f"{item.day} [{bar}] {item.read:,} of {item.rows:,} ticks", sys.stderr)
+
+
+def _chosen(
+    settings: Settings, places: list[Place], day: str | None, since: str | None, until: str | None
+) -> list[Place]:
+    """The days that were asked for. Raises NoDayError if there is none, UsageError for days that cannot be."""
+    if day is not None:
+        name = day_named(day)
+        if found := [place for place in places if place.day == name]:
+            return found
+        raise no_file(settings.data_root, name)
+    first, last = (day_named(since) if since else ""), (day_named(until) if until else "99999999")
+    if first > last:
+        raise UsageError(f"--since {first} is later than --until {last}", hint="exchange them")
+    if first > today():
+        raise UsageError(f"--since {first} is in the future", hint="write a day like 20261120")
+    if found := [place for place in places if first <= place.day <= last]:
+        return found
+    if not places:
+        raise NoDayError(f"no day has been collected in {settings.data_root} yet", hint="hk-tick-collector status")
+    raise NoDayError("no day in this range", hint=f"days there: {places[0].day} to {places[-1].day}")
+
+
+def _nothing(error: CollectorError, *, as_json: bool) -> int:
+    """The answer if there is no such day: nothing is known about it."""
+    line = f"{Severity.UNKNOWN.name}: {error.one_line()}"
+    if as_json:
+        show_json({"verdict": Severity.UNKNOWN.name, "line": line, "days": [], "total": Overall().document()})
+    else:
+        show(line)
+    return int(Severity.UNKNOWN)
+
+
+def _document(found: Overall) -> dict[str, Any]:
+    return {
+        "verdict": found.severity.name,
+        "standing": found.standing,
+        "line": verdict_line(found, ENGLISH),
+        "days": [day_document(day.facts, day.judged) for day in found.days],
+        "total": found.document(),
+    }
+
+
+def _show_day(found: Overall, lang: str) -> None:
+    day = found.days[0]
+    show(verdict_line(found, lang))
+    for finding in day.judged.findings[1:]:
+        arrow = f" -> {finding.remedy}" if finding.remedy else ""
+        show(f"  {finding.severity.name}: {finding.words.of(lang)}{arrow}")
+    if not day.facts.problem:
+        for name, text in figures(day.facts):
+            show(f"{padded(name.of(lang), _NAME_COLUMNS)}{text.of(lang)}")
+
+
+def _show_days(found: Overall, lang: str) -> None:
+    show(verdict_line(found, lang))
+    header, rows = day_rows(found, lang)
+    print_table(header, rows, right=frozenset(header[3:-1]), spare=(header[-1], header[6], header[2]))
+    for name, text in overall_lines(found):
+        show(f"{padded(name.of(lang), _NAME_COLUMNS)}{text.of(lang)}")

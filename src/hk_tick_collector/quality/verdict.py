@@ -1,0 +1,313 @@
+"""The rules: the facts of a day → its severity, its standing, what is wrong. Pure; a rule is one row of `RULES`.
+
+The severity says whether a person should look; it is the exit code. The standing says how much is proved, in the words
+of the certificate, and none of them is absolute: the meaning of the sequence is inferred (docs/data-quality.md).
+
+    complete      nothing shows that a tick is missing
+    gaps_known    ticks are missing, and it is known which and how many
+    not_provable  something may be missing of which nobody knows
+
+A rule that is met gives the day at least its standing. The first rule in the order of the table that has the highest
+severity makes the line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from hk_tick_collector import market
+from hk_tick_collector.model import NOT_TRADED
+from hk_tick_collector.ops.findings import remedies
+from hk_tick_collector.ops.findings.completeness import LEAST_SHARE
+from hk_tick_collector.ops.findings.finding import Finding, Severity
+from hk_tick_collector.ops.findings.words import NO_WORDS, Words, more
+
+from .facts import date_of
+from .outages import sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .facts import DayFacts
+
+COMPLETE: Final = "complete"
+GAPS_KNOWN: Final = "gaps_known"
+NOT_PROVABLE: Final = "not_provable"
+STANDINGS: Final = (COMPLETE, GAPS_KNOWN, NOT_PROVABLE)  # each is worse than the one before
+
+USABLE_SHARE: Final = 0.99  # of the ticks of a day; less is critical
+_END_MS: Final = 15 * 60_000  # a collector that worked within this time of the close saw the close
+_NAMED: Final = 3
+
+
+class Judged(NamedTuple):
+    """The verdict of a day."""
+
+    severity: Severity
+    standing: str  # one of STANDINGS
+    findings: tuple[Finding, ...]  # the worst first
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One thing that can be wrong with a day.
+
+    `when` gives the severity and the figures of the text if the rule is met, else None. The remedy is a template of a
+    command; it is left out for an archived day, whose day file is not there.
+    """
+
+    code: str
+    standing: str
+    text: Words
+    remedy: str
+    when: Callable[[DayFacts, float], tuple[Severity, dict[str, object]] | None]
+
+
+def judge(facts: DayFacts, drift_warn_s: float) -> Judged:
+    """The verdict of one day. `drift_warn_s` is the setting DRIFT_WARN_SEC."""
+    findings, standing = [], COMPLETE
+    for rule in RULES:
+        if met := rule.when(facts, drift_warn_s):
+            severity, figures = met
+            words = rule.text.filled(**figures)
+            remedy = "" if facts.is_archived and not facts.problem else rule.remedy.format(day=facts.day, **figures)
+            findings.append(Finding(rule.code, severity, words.en, remedy, zh=words.zh))
+            standing = max(standing, rule.standing, key=STANDINGS.index)
+            if facts.problem:
+                break
+    findings = [each for each in findings if each.severity is not Severity.OK]
+    findings.sort(key=lambda each: -each.severity)  # stable: rules of one severity stay in their order
+    return Judged(max((each.severity for each in findings), default=Severity.OK), standing, tuple(findings))
+
+
+def line_of(facts: DayFacts, judged: Judged, lang: str) -> str:
+    """The verdict of one day as one line; the text after the arrow can be pasted. The severity is always in English."""
+    if not judged.findings:
+        return f"OK: {facts.day}: {fine(facts, judged).of(lang)}"
+    first, others = judged.findings[0], more(len(judged.findings) - 1)
+    arrow = f" -> {first.remedy}" if first.remedy else ""
+    return f"{judged.severity.name}: {facts.day}: {first.words.of(lang)}{others.of(lang)}{arrow}"
+
+
+def fine(facts: DayFacts, judged: Judged) -> Words:
+    """What is said of a day with which nothing is wrong."""
+    so_far = NO_WORDS if facts.is_over else Words(" so far", "（至今）")
+    text = Words(
+        "{standing}, {rows:,} ticks of {symbols:,} symbols{so_far}{missing}",
+        "{standing}，{rows:,} 筆 tick，{symbols:,} 隻股票{so_far}{missing}",
+    )
+    lost = max(facts.missing, facts.gap_missing)
+    missing = Words(f", {lost:,} missing ({share(facts)})", f"，欠 {lost:,} 筆（{share(facts)}）") if lost else NO_WORDS
+    return text.filled(standing=judged.standing, rows=facts.rows, symbols=facts.symbols, so_far=so_far, missing=missing)
+
+
+def share(facts: DayFacts) -> str:
+    """The completeness as text, rounded down: 100 % only if no tick is missing by the counters."""
+    percent = facts.completeness.percent
+    return "? %" if percent is None else f"{percent:.5f}".rstrip("0").rstrip(".") + " %"
+
+
+_Met = tuple[Severity, dict[str, object]] | None
+
+
+def _unreadable(facts: DayFacts, _drift_warn_s: float) -> _Met:
+    if not facts.problem:
+        return None
+    severity = Severity.UNKNOWN if facts.is_unsure else Severity.CRITICAL
+    return severity, {"problem": facts.problem, "hint": remedies.for_hint(facts.remedy, remedies.DOCTOR).command}
+
+
+def _empty(facts: DayFacts, _drift_warn_s: float) -> _Met:
+    if facts.rows:
+        return None
+    if facts.totals is not None and facts.totals.explained.keys() == {NOT_TRADED}:
+        return None  # OpenD's totals say the same: the market was closed
+    return Severity.CRITICAL if facts.is_over else Severity.UNKNOWN, {"date": date_of(facts.day), "time": "09:00:00"}
+
+
+def _miscounted(facts: DayFacts, _drift_warn_s: float) -> _Met:
+    if facts.scan is None or facts.scan.rows == facts.rows or not facts.is_over:
+        return None
+    return Severity.CRITICAL, {"rows": facts.rows, "found": facts.scan.rows}
+
+
+def _incomplete(facts: DayFacts, _drift_warn_s: float) -> _Met:
+    lost, expected = facts.missing, facts.completeness.expected
+    if not lost:
+        return None
+    stored = (expected - lost) / expected
+    severity = Severity.OK if stored >= LEAST_SHARE else Severity.WARNING
+    if stored < USABLE_SHARE:
+        severity = Severity.CRITICAL
+    worst = facts.incomplete[0]
+    return severity, {"share": share(facts), "lost": lost, "worst": worst.symbol, "of_worst": worst.missing}
+
+
+def _known_gaps(facts: DayFacts, _drift_warn_s: float) -> _Met:
+    """Gaps of symbols whose expected number is not known; the others are in `_incomplete`."""
+    return (Severity.OK, {}) if facts.gap_missing else None
+
+
+def _unknown_gaps(facts: DayFacts, _drift_warn_s: float) -> _Met:
+    return (Severity.WARNING, {"count": facts.unknown_gaps}) if facts.unknown_gaps else None
+
+
+def _above(facts: DayFacts, _drift_warn_s: float) -> _Met:
+    return (Severity.WARNING, {"count": len(facts.above), "first": facts.above[0]}) if facts.above else None
+
+
+def _totals_differ(facts: DayFacts, _drift_warn_s: float) -> _Met:
+    totals = facts.totals
+    if totals is None or not (count := totals.explained.get("unexplained", 0)):
+        return None
+    worst = totals.differing[0]
+    return Severity.WARNING, {
+        "count": count,
+        "all": totals.symbols,
+        "worst": worst.symbol,
+        "shares": worst.difference,
+    }
+
+
+def _end_not_seen(facts: DayFacts, _drift_warn_s: float) -> _Met:
+    """Ticks after the last one are missed only by who looks: the next tick, or OpenD's totals, would show them."""
+    if not facts.is_over or not facts.rows or (facts.totals is not None and facts.totals.session == "close"):
+        return None
+    seen = [facts.last_ts_ms or 0, facts.away.seen_ms or 0 if facts.away else 0]
+    close_ms = market.close_ms(market.parse_day(facts.day))
+    ends_away = facts.away is not None and any(each.to_ms >= close_ms for each in facts.away.listed)
+    if max(seen) >= close_ms - _END_MS and not ends_away:
+        return None
+    last = facts.last_ts_ms or sessions(facts.day)[0][0]
+    return Severity.WARNING, {"date": date_of(facts.day), "time": f"{market.hkt(last):%H:%M:%S}"}
+
+
+def _no_rule(facts: DayFacts, _drift_warn_s: float) -> _Met:
+    """A symbol whose sequence shows nothing is proved only by OpenD's totals after the close."""
+    totals = facts.totals
+    matched = totals.matched if totals is not None and totals.session == "close" else frozenset()
+    unproved = [symbol for symbol in facts.without_rule if symbol not in matched]
+    if not unproved:
+        return None
+    severity = Severity.WARNING if len(unproved) * 10 > facts.symbols else Severity.OK
+    return severity, {"count": len(unproved), "all": facts.symbols, "named": named(unproved)}
+
+
+def _clock(facts: DayFacts, drift_warn_s: float) -> _Met:
+    ms = facts.scan.clock_ms if facts.scan else None
+    if ms is None or abs(ms) <= drift_warn_s * 1000:
+        return None
+    return Severity.WARNING, {"seconds": ms / 1000}
+
+
+def named(symbols: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    others = len(symbols) - _NAMED
+    return ", ".join(symbols[:_NAMED]) + (f" +{others:,}" if others > 0 else "")
+
+
+_GAPS: Final = "hk-tick-collector gaps --day {day} --open"
+_LOGS: Final = "hk-tick-collector logs --since '{date} {time}'"
+RULES: Final = (
+    Rule(
+        "unreadable",
+        NOT_PROVABLE,
+        Words("the file cannot be read: {problem}", "檔案不能讀取：{problem}"),
+        "{hint}",
+        _unreadable,
+    ),
+    Rule(
+        "empty",
+        NOT_PROVABLE,
+        Words("no tick is stored", "沒有任何 tick"),
+        _LOGS,
+        _empty,
+    ),
+    Rule(
+        "counters_disagree",
+        NOT_PROVABLE,
+        Words(
+            "the file has {found:,} ticks and its counters say {rows:,}: another program changed it, or it is damaged"
+            " (docs/sqlite-wal.md)",
+            "檔內有 {found:,} 筆 tick，計數則為 {rows:,} 筆：檔案被其他程式改動，或已損壞（docs/sqlite-wal.md）",
+        ),
+        "",
+        _miscounted,
+    ),
+    Rule(
+        "incomplete",
+        GAPS_KNOWN,
+        Words(
+            "{share} complete: {lost:,} ticks are missing, most of them of {worst} ({of_worst:,})",
+            "完整度 {share}：欠 {lost:,} 筆 tick，最多的是 {worst}（{of_worst:,} 筆）",
+        ),
+        _GAPS,
+        _incomplete,
+    ),
+    Rule("gaps_known", GAPS_KNOWN, Words("gaps of known size", "大小已知的缺口"), _GAPS, _known_gaps),
+    Rule(
+        "gaps_of_unknown_size",
+        NOT_PROVABLE,
+        Words(
+            "{count:,} gaps of unknown size: how many ticks are missing cannot be told",
+            "有 {count:,} 個大小不明的缺口：無法得知欠多少筆 tick",
+        ),
+        _GAPS,
+        _unknown_gaps,
+    ),
+    Rule(
+        "above_complete",
+        NOT_PROVABLE,
+        Words(
+            "{count:,} symbols have more ticks than their sequence shows, {first} first: their completeness is unknown",
+            "{count:,} 隻股票的 tick 多於其序號所示，首隻 {first}：完整度不明",
+        ),
+        "hk-tick-collector gaps --day {day} {first}",
+        _above,
+    ),
+    Rule(
+        "totals_differ",
+        NOT_PROVABLE,
+        Words(
+            "{count:,} of {all:,} symbols differ from OpenD's volume for an unknown reason, most of all {worst} by"
+            " {shares:,} shares",
+            "{all:,} 隻股票中有 {count:,} 隻的成交量與 OpenD 不符，原因不明，最大為 {worst}，相差 {shares:,} 股",
+        ),
+        "hk-tick-collector gaps --day {day} {worst}",
+        _totals_differ,
+    ),
+    Rule(
+        "end_not_seen",
+        NOT_PROVABLE,
+        Words(
+            "the last tick is of {time}, and neither the close nor OpenD's totals after it were seen: later ticks may"
+            " be missing",
+            "最後一筆 tick 在 {time}，其後既未見收市，亦未與 OpenD 的總數核對：之後的 tick 可能有所遺失",
+        ),
+        _LOGS,
+        _end_not_seen,
+    ),
+    Rule(
+        "no_rule",
+        NOT_PROVABLE,
+        Words(
+            "the sequence of {count:,} of {all:,} symbols does not show what is missing, and no totals prove them:"
+            " {named}",
+            "{all:,} 隻股票中有 {count:,} 隻的序號無法顯示欠缺，亦無總數證明：{named}",
+        ),
+        "hk-tick-collector gaps --day {day}",
+        _no_rule,
+    ),
+    Rule(
+        "clock",
+        COMPLETE,
+        Words(
+            "by its live ticks the clock of the host was {seconds:+.1f} s off the exchange's: do not compare recv_ts_ms"
+            " with ts_ms",
+            "按即時 tick 計，本機時鐘與交易所相差 {seconds:+.1f} 秒：recv_ts_ms 與 ts_ms 不可相比",
+        ),
+        "timedatectl status",
+        _clock,
+    ),
+)
