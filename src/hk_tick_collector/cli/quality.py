@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path  # noqa: TC003 - typer reads the annotation
@@ -12,7 +14,7 @@ import typer
 
 from hk_tick_collector.clock import now_ms
 from hk_tick_collector.config import operator_language
-from hk_tick_collector.errors import BusyFileError, CollectorError, DiskHangsError, NoDayError, UsageError
+from hk_tick_collector.errors import BusyFileError, CollectorError, DiskHangsError, NoDayError, StoreError, UsageError
 from hk_tick_collector.ops.findings.finding import Severity
 from hk_tick_collector.ops.findings.words import ENGLISH
 from hk_tick_collector.quality.document import day_document
@@ -39,11 +41,13 @@ if TYPE_CHECKING:
 
 _NAME_COLUMNS: Final = 15
 _BAR: Final = 30
+_FRESH_MS: Final = 10_000
 _Since = Annotated[str | None, typer.Option(metavar="YYYYMMDD", help="only days from this one on")]
 _Until = Annotated[str | None, typer.Option(metavar="YYYYMMDD", help="only days up to this one")]
 
 
 def quality(
+    *,
     day: Annotated[str | None, typer.Option(metavar="YYYYMMDD", help="only this day; default: all days")] = None,
     since: _Since = None,
     until: _Until = None,
@@ -120,11 +124,22 @@ class _Source:
         found = Overall()
         try:
             for facts in self._facts(places, spans=spans, scans=scans):
-                found.add(facts, judge(facts, self._settings.drift_warn_sec))
+                known = facts if facts.is_over else replace(facts, drift_s=self._drift_s())
+                found.add(known, judge(known, self._settings.drift_warn_sec))
         finally:
             if self._draws:
                 redraw("", sys.stderr)
         return found
+
+    def _drift_s(self) -> float | None:
+        """Our clock minus OpenD's, if a service reports it now."""
+        from .status import live_status  # imported late: only the live day needs it
+
+        with suppress(StoreError):
+            live = live_status(self._settings.data_root)
+            if live and live.state != "stopped" and abs(self._now_ms - live.written_ms) < _FRESH_MS:
+                return live.drift_s
+        return None
 
     def write_page(self, html: Path, found: Overall, others: Sequence[Place], lang: str) -> None:
         """Writes the page: the chosen days, the other days in the calendar, and one day in detail."""

@@ -64,6 +64,7 @@ def day_document(facts: DayFacts, judged: Judged) -> dict[str, Any]:
         },
         "totals": _totals(facts.totals) if facts.totals else None,
         "ledger": facts.ledger._asdict() if facts.ledger else None,
+        "opend_clock_drift_s": facts.drift_s,
         "ticks": _scan(facts.scan) if facts.scan else None,
     }
 

@@ -121,6 +121,7 @@ class DayFacts:
     totals: Totals | None = None
     ledger: Ledger | None = None
     scan: Scan | None = None
+    drift_s: float | None = None  # our clock minus OpenD's, as the running service reports it; only of the live day
 
     @property
     def missing(self) -> int:

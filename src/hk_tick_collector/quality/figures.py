@@ -1,4 +1,4 @@
-"""The figures of a day as text in both languages: name and figure, for the lines of `quality` and for its page. Pure."""
+"""The figures of a day as text in both languages, for the lines of `quality` and for its page. Pure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def figures(facts: DayFacts) -> list[tuple[Words, Words]]:
         (GAPS, _gaps(facts)),
         (AWAY, away(facts)),
         (TOTALS, _totals(facts)),
-        *([(DELAY, _delay(facts)), (CLOCK, _clock(facts))] if facts.scan else []),
+        *([(DELAY, _delay(facts))] if facts.scan else []),
+        *([(CLOCK, _clock(facts))] if facts.scan or facts.drift_s is not None else []),
         *([(LEDGER, _ledger(facts))] if facts.ledger else []),
         *([(WORST, same(worst(facts.incomplete[:_WORST])))] if facts.incomplete else []),
         (FILE, _file(facts)),
@@ -52,13 +53,16 @@ def delay(ms: int | None) -> str:
     """A delay with a suitable unit."""
     if ms is None:
         return "?"
-    return f"{ms:,} ms" if abs(ms) < 10_000 else f"{ms / 1000:,.0f} s"
+    return f"{ms} ms" if abs(ms) < 1000 else f"{ms / 1000:,.1f}".removesuffix(".0") + " s"
 
 
 def seconds(length_s: float) -> Words:
     """A length of time, as exact as it needs to be."""
     if length_s < 120:
         return Words(f"{length_s:,.0f} s", f"{length_s:,.0f} 秒")
+    if length_s >= 7200:
+        hours, minutes = divmod(round(length_s / 60), 60)
+        return Words(f"{hours:,} h {minutes} min", f"{hours:,} 小時 {minutes} 分")
     minutes, rest = divmod(round(length_s), 60)
     return Words(f"{minutes:,} min {rest} s", f"{minutes:,} 分 {rest} 秒")
 
@@ -166,12 +170,15 @@ def _delay(facts: DayFacts) -> Words:
 
 
 def _clock(facts: DayFacts) -> Words:
-    ms = facts.scan.clock_ms if facts.scan else None
-    if ms is None:
-        return Words("unknown", "不明")
-    return Words(
-        f"{ms / 1000:+.3f} s off the exchange's time, network included", f"與交易所時間相差 {ms / 1000:+.3f} 秒，連網絡"
-    )
+    parts = []
+    if facts.drift_s is not None:
+        parts.append(Words(f"{facts.drift_s:+.1f} s off OpenD's now", f"現時與 OpenD 相差 {facts.drift_s:+.1f} 秒"))
+    if facts.scan and (ms := facts.scan.clock_ms) is not None:
+        off = f"{ms / 1000:+.3f}"
+        parts.append(
+            Words(f"live ticks came {off} s after their own time at best", f"即時 tick 最快在其時間之後 {off} 秒到達")
+        )
+    return Words(", ".join(part.en for part in parts), "，".join(part.zh for part in parts)) or Words("unknown", "不明")
 
 
 def _ledger(facts: DayFacts) -> Words:

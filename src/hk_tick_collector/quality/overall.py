@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .facts import DayFacts
     from .verdict import Judged
 
-LISTED_SYMBOLS: Final = 20  # of each day that is kept, and of all days
+LISTED_SYMBOLS: Final = 30  # of each day that is kept, and of all days
 
 
 class Day(NamedTuple):

@@ -1,4 +1,4 @@
-"""Which days there are, and where: day files in DATA_ROOT, and in the archive a book with the Parquet file of its ticks.
+"""Which days there are, and where: day files in DATA_ROOT, and in the archive a book with a Parquet file of ticks.
 
 A day that is in both places is read from its day file: it is the original.
 """
