@@ -36,7 +36,6 @@ RANKS = {
     "quality": 5,
     "collect": 4,
     "simulator": 4,
-    "quality": 5,
     "cli": 6,
     "__main__": 7,
 }

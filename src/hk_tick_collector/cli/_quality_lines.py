@@ -8,7 +8,7 @@ from hk_tick_collector.ops.findings.finding import Severity
 from hk_tick_collector.ops.findings.words import Words, same
 from hk_tick_collector.quality.figures import AWAY as WITHOUT_OPEND
 from hk_tick_collector.quality.figures import COMPLETE, GAPS, ROWS, TOTALS, WORST, seconds, worst
-from hk_tick_collector.quality.verdict import STANDINGS, fine, line_of, share
+from hk_tick_collector.quality.verdict import STANDINGS, as_percent, fine, line_of, share
 
 if TYPE_CHECKING:
     from hk_tick_collector.quality.overall import Day as JudgedDay
@@ -74,7 +74,7 @@ def _row(day: JudgedDay, lang: str) -> list[str]:
 
 def overall_lines(found: Overall) -> list[tuple[Words, Words]]:
     """The sums over all days, name and figure."""
-    percent = found.completeness.percent
+    percent = as_percent(found.completeness.percent)
     missing = found.completeness.expected - found.completeness.counted
     causes = ", ".join(f"{cause} {count:,}" for cause, count in found.missing_by_cause.most_common(4) if count)
     lines = [
@@ -82,8 +82,8 @@ def overall_lines(found: Overall) -> list[tuple[Words, Words]]:
         (
             COMPLETE,
             Words(
-                f"{'?' if percent is None else percent} %: {missing:,} ticks are missing",
-                f"{'?' if percent is None else percent} %：欠 {missing:,} 筆",
+                f"{percent}: {missing:,} ticks are missing",
+                f"{percent}：欠 {missing:,} 筆",
             ),
         ),
         (

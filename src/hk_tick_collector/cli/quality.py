@@ -20,7 +20,7 @@ from hk_tick_collector.ops.findings.words import ENGLISH
 from hk_tick_collector.quality.document import day_document
 from hk_tick_collector.quality.facts import Progress, read_day, unreadable
 from hk_tick_collector.quality.figures import figures
-from hk_tick_collector.quality.overall import Overall
+from hk_tick_collector.quality.overall import ALL, FEW, Overall
 from hk_tick_collector.quality.places import list_places
 from hk_tick_collector.quality.verdict import judge
 
@@ -121,7 +121,7 @@ class _Source:
 
     def read(self, places: Sequence[Place], *, spans: bool = False, scans: bool = False) -> Overall:
         """The facts and verdicts of these days."""
-        found = Overall()
+        found = Overall(FEW if len(places) > 1 else ALL)
         try:
             for facts in self._facts(places, spans=spans, scans=scans):
                 known = facts if facts.is_over else replace(facts, drift_s=self._drift_s())
@@ -229,7 +229,7 @@ def _document(found: Overall) -> dict[str, Any]:
 def _show_day(found: Overall, lang: str) -> None:
     day = found.days[0]
     show(verdict_line(found, lang))
-    for finding in day.judged.findings[1:]:
+    for finding in (*day.judged.findings[1:], *day.judged.notes):
         arrow = f" -> {finding.remedy}" if finding.remedy else ""
         show(f"  {finding.severity.name}: {finding.words.of(lang)}{arrow}")
     if not day.facts.problem:

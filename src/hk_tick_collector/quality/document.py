@@ -21,6 +21,7 @@ def day_document(facts: DayFacts, judged: Judged) -> dict[str, Any]:
         "standing": judged.standing,
         "line": line_of(facts, judged, "en"),
         "findings": [each.as_json() for each in judged.findings],
+        "notes": [each.as_json() for each in judged.notes],
         "file": facts.path,
         "archived": facts.is_archived,
         "over": facts.is_over,
@@ -44,8 +45,8 @@ def day_document(facts: DayFacts, judged: Judged) -> dict[str, Any]:
             "missing": facts.missing,
             "symbols": complete.symbols,
             "symbols_incomplete": facts.incomplete_symbols,
-            "symbols_above": len(facts.above),
-            "symbols_without_rule": len(facts.without_rule),
+            "symbols_above": facts.above,
+            "symbols_without_rule": facts.without_rule,
         },
         "worst": [symbol_document(each) for each in facts.incomplete],
         "gaps": {

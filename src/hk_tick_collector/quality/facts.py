@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hk_tick_collector import market
@@ -22,7 +23,7 @@ from .places import ticks_file
 from .scan import Scan, Scanner, parquet_minutes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from hk_tick_collector.store.quality_reading import MinuteStep
     from hk_tick_collector.store.query import Run
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from .places import Place
 
 _KEPT_SYMBOLS: Final = 2000  # incomplete symbols of a day that are listed, the worst; all are counted
+_NAMED: Final = 3
+CLOSE: Final = "close"  # the comparison after the close
 _KEPT_SPANS: Final = 600
 _KEPT_DIFFERENCES: Final = 50
 
@@ -51,6 +54,12 @@ class SymbolFacts(NamedTuple):
         """The stored share, 0 to 100, rounded down."""
         return max(0, self.rows) * 10**7 // self.expected / 10**5 if self.expected > 0 else 0.0
 
+    @property
+    def share(self) -> str:
+        """The same as text with two digits: never 100 % while a tick is missing."""
+        hundredths = max(0, self.rows) * 10**4 // self.expected if self.expected > 0 else 0
+        return f"{hundredths // 100}.{hundredths % 100:02} %"
+
 
 class Totals(NamedTuple):
     """Our totals compared with OpenD's: the latest comparison of the day."""
@@ -65,7 +74,6 @@ class Totals(NamedTuple):
     turnover: float  # HKD
     official_turnover: float
     differing: tuple[Reconciled, ...]  # the worst first
-    matched: frozenset[str]  # the symbols that match
 
     @property
     def unexplained(self) -> list[Reconciled]:
@@ -113,15 +121,18 @@ class DayFacts:
     completeness: Completeness = _NOTHING
     incomplete: tuple[SymbolFacts, ...] = ()  # the worst first
     incomplete_symbols: int = 0
-    above: tuple[str, ...] = ()  # symbols with more ticks than their sequence shows
-    without_rule: tuple[str, ...] = ()  # symbols whose sequence does not show what is missing
+    above: int = 0  # symbols with more ticks than their sequence shows
+    above_first: str = ""  # the first of them by name
+    without_rule: int = 0  # symbols whose sequence does not show what is missing
+    without_rule_named: tuple[str, ...] = ()  # the first of them by name
+    unproved: int = 0  # how many of them do not match OpenD's totals after the close either
     gaps: tuple[GapSum, ...] = ()
     spans: tuple[GapSpan, ...] = ()
     away: Away | None = None
     totals: Totals | None = None
     ledger: Ledger | None = None
     scan: Scan | None = None
-    drift_s: float | None = None  # our clock minus OpenD's, as the running service reports it; only of the live day
+    drift_s: float | None = None  # our clock minus OpenD's: the worst of the day, or of now while it is collected
 
     @property
     def missing(self) -> int:
@@ -213,6 +224,12 @@ def _facts(
     counts, meta, runs = reader.symbols(symbols), reader.meta(), reader.ledger()
     reconciled = [row for row in reader.reconciliation() if not symbols or row.symbol in symbols]
     rules = reader.rules()
+    ruleless = [
+        count.symbol
+        for count in counts
+        if count.expected is None or count.symbol not in rules or rules[count.symbol].rule != "counter"
+    ]
+    above = [count.symbol for count in counts if count.expected is not None and count.rows > count.expected]
     lacking = [_of(count) for count in counts if (count.expected or 0) > count.rows]
     lacking.sort(key=lambda each: (-each.missing, each.symbol))
     until_ms = sessions(place.day)[-1][1] if is_over else now_ms
@@ -232,17 +249,22 @@ def _facts(
         "completeness": _completeness(counts),
         "incomplete": tuple(lacking[:_KEPT_SYMBOLS]),
         "incomplete_symbols": len(lacking),
-        "above": tuple(count.symbol for count in counts if count.expected is not None and count.rows > count.expected),
-        "without_rule": tuple(
-            count.symbol
-            for count in counts
-            if count.expected is None or count.symbol not in rules or rules[count.symbol].rule != "counter"
-        ),
+        "above": len(above),
+        "above_first": above[0] if above else "",
+        "without_rule": len(ruleless),
+        "without_rule_named": tuple(ruleless[:_NAMED]),
+        "unproved": len(set(ruleless).difference(row.symbol for row in reconciled if _proves(row))),
         "gaps": tuple(reader.gap_sums(symbols)),
         "away": find_outages(place.day, reader.connections(), runs, until_ms, has_ticks=bool(counts)),
         "totals": _totals(reconciled),
         "ledger": _ledger(runs),
+        "drift_s": _drift_s(meta),
     }
+
+
+def _proves(row: Reconciled) -> bool:
+    """Whether OpenD's totals after the close prove that no tick of this symbol is missing."""
+    return row.session == CLOSE and row.explained in MATCHING
 
 
 def _of(count: SymbolCount) -> SymbolFacts:
@@ -278,7 +300,6 @@ def _totals(rows: Sequence[Reconciled]) -> Totals | None:
         turnover=sum(row.turnover for row in official),
         official_turnover=sum(row.official_turnover or 0.0 for row in official),
         differing=tuple(differing[:_KEPT_DIFFERENCES]),
-        matched=frozenset(row.symbol for row in rows if row.explained in MATCHING),
     )
 
 
@@ -289,6 +310,15 @@ def _ledger(runs: Sequence[Run]) -> Ledger | None:
         len(runs),
         *(sum(getattr(run, name) for run in runs) for name in Ledger._fields[1:]),
     )
+
+
+def _drift_s(meta: Mapping[str, str]) -> float | None:
+    """The worst clock difference to OpenD, if the collector recorded it."""
+    try:
+        found = float(meta.get("clock_drift_max_s", "nan"))
+    except ValueError:
+        return None
+    return found if isfinite(found) else None
 
 
 def date_of(day: str) -> str:

@@ -8,7 +8,7 @@ from hk_tick_collector import market
 from hk_tick_collector.model import GAP_OPEN
 from hk_tick_collector.ops.findings.words import NO_WORDS, Words, same
 
-from .verdict import named, share
+from .verdict import share
 
 if TYPE_CHECKING:
     from .facts import DayFacts, SymbolFacts
@@ -46,7 +46,7 @@ def figures(facts: DayFacts) -> list[tuple[Words, Words]]:
 
 def worst(symbols: tuple[SymbolFacts, ...] | list[SymbolFacts]) -> str:
     """`HK.00700 -1,234 (99.12 %)`, one after the other."""
-    return ", ".join(f"{each.symbol} -{each.missing:,} ({each.percent:.2f} %)" for each in symbols)
+    return ", ".join(f"{each.symbol} -{each.missing:,} ({each.share})" for each in symbols)
 
 
 def delay(ms: int | None) -> str:
@@ -87,10 +87,10 @@ def _complete(facts: DayFacts) -> Words:
     )
     found = text.filled(share=share(facts), missing=facts.missing, expected=facts.completeness.expected)
     if facts.without_rule:
-        names = named(facts.without_rule)
+        names = ", ".join(facts.without_rule_named)
         found = Words(
-            f"{found.en}; unknown for {len(facts.without_rule):,} symbols ({names})",
-            f"{found.zh}；{len(facts.without_rule):,} 隻股票不明（{names}）",
+            f"{found.en}; unknown for {facts.without_rule:,} symbols ({names} …)",
+            f"{found.zh}；{facts.without_rule:,} 隻股票不明（{names} …）",
         )
     return found
 
@@ -172,7 +172,11 @@ def _delay(facts: DayFacts) -> Words:
 def _clock(facts: DayFacts) -> Words:
     parts = []
     if facts.drift_s is not None:
-        parts.append(Words(f"{facts.drift_s:+.1f} s off OpenD's now", f"現時與 OpenD 相差 {facts.drift_s:+.1f} 秒"))
+        off = f"{facts.drift_s:+.1f}"
+        if facts.is_over:
+            parts.append(Words(f"at most {off} s off OpenD's", f"與 OpenD 最多相差 {off} 秒"))
+        else:
+            parts.append(Words(f"{off} s off OpenD's now", f"現時與 OpenD 相差 {off} 秒"))
     if facts.scan and (ms := facts.scan.clock_ms) is not None:
         off = f"{ms / 1000:+.3f}"
         parts.append(

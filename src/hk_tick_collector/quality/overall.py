@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from .facts import DayFacts
     from .verdict import Judged
 
-LISTED_SYMBOLS: Final = 30  # of each day that is kept, and of all days
+FEW: Final = 10  # of each list of a day that is kept among many days
+ALL: Final = 1_000_000
+_WORST_SYMBOLS: Final = 30  # of all days
 
 
 class Day(NamedTuple):
@@ -30,7 +32,9 @@ class Day(NamedTuple):
 class Overall:
     """The days so far, and their sums."""
 
-    def __init__(self) -> None:
+    def __init__(self, listed: int = FEW) -> None:
+        """`listed`: how much of each list of a day is kept."""
+        self._listed = listed
         self.days: list[Day] = []  # in the order in which they were added; their lists of symbols are cut
         self.severities: Counter[str] = Counter()
         self.standings: Counter[str] = Counter()
@@ -45,7 +49,7 @@ class Overall:
 
     def add(self, facts: DayFacts, judged: Judged) -> None:
         """Adds a day."""
-        self.days.append(Day(replace(facts, incomplete=facts.incomplete[:LISTED_SYMBOLS]), judged))
+        self.days.append(Day(self._cut(facts), judged))
         self.severities[judged.severity.name] += 1
         self.standings[judged.standing] += 1
         if facts.problem:
@@ -69,6 +73,15 @@ class Overall:
                 each.symbol, before.rows + each.rows, before.expected + each.expected
             )
 
+    def _cut(self, facts: DayFacts) -> DayFacts:
+        totals, away, most = facts.totals, facts.away, self._listed
+        return replace(
+            facts,
+            incomplete=facts.incomplete[:most],
+            totals=totals and totals._replace(differing=totals.differing[:most]),
+            away=away and away._replace(listed=away.listed[:most]),
+        )
+
     @property
     def severity(self) -> Severity:
         """The worst verdict."""
@@ -85,7 +98,7 @@ class Overall:
         wrong = [day for day in self.days if day.judged.severity is not Severity.OK]
         return max(wrong, key=lambda day: (day.judged.severity, day.facts.day), default=None)
 
-    def symbols(self, count: int = LISTED_SYMBOLS) -> list[SymbolFacts]:
+    def symbols(self, count: int = _WORST_SYMBOLS) -> list[SymbolFacts]:
         """The symbols with the most missing ticks. Rows and expected are of the days on which some are missing."""
         return sorted(self._symbols.values(), key=lambda each: (-each.missing, each.symbol))[:count]
 

@@ -15,7 +15,7 @@ from . import pictures
 from .figures import figures, seconds
 from .markup import Markup, element, joined
 from .page_style import STYLE
-from .verdict import COMPLETE, GAPS_KNOWN, NOT_PROVABLE, fine, share
+from .verdict import COMPLETE, GAPS_KNOWN, NOT_PROVABLE, as_percent, fine, share
 
 if TYPE_CHECKING:
     from .facts import DayFacts, Totals
@@ -73,7 +73,7 @@ def _overview(found: Overall, others: Overall, detail: Day | None, lang: str) ->
     cards = [
         (Words("days", "日數"), f"{len(found.days):,}"),
         (Words("ticks", "筆數"), f"{found.rows:,}"),
-        (Words("complete", "完整度"), "?" if percent is None else f"{percent:.4f} %"),
+        (Words("complete", "完整度"), as_percent(percent)),
         (Words("missing", "欠"), f"{max(0, found.completeness.expected - found.completeness.counted):,}"),
         (Words("open gaps", "未補缺口"), f"{found.open_gaps:,}"),
         (Words("without OpenD", "沒有 OpenD"), seconds(found.away_s).of(lang)),
@@ -106,7 +106,7 @@ def _detail(day: Day, lang: str) -> Markup:
     name = judged.severity.name
     badge = element("span", name, class_=f"badge {name.lower()}")
     head = element("h2", f"{facts.day} ", badge, " ", element("span", judged.standing, class_="soft"))
-    if judged.findings:
+    if findings := (*judged.findings, *judged.notes):
         items = [
             element(
                 "li",
@@ -114,7 +114,7 @@ def _detail(day: Day, lang: str) -> Markup:
                 f" {each.words.of(lang)}",
                 *([element("br"), element("code", each.remedy)] if each.remedy else []),
             )
-            for each in judged.findings
+            for each in findings
         ]
         why = element("ul", *items, class_="findings")
     else:

@@ -219,7 +219,7 @@ def symbols(worst: Sequence[SymbolFacts], lang: str) -> Markup:
             element("text", each.symbol[:18], x=_LEFT - 8, y=y + 15, class_="end"),
             element("rect", x=_LEFT, y=y + 4, width=stored, height=_LANE - 8, class_="stored"),
             element("rect", x=_LEFT + stored, y=y + 4, width=max(1.5, room - stored), height=_LANE - 8, class_="gap"),
-            element("text", f"{each.percent:.2f} %  {missing}", x=_LEFT + room + 8, y=y + 15),
+            element("text", f"{each.share}, {missing}", x=_LEFT + room + 8, y=y + 15),
         ]
     label = Words("completeness by symbol, worst first", "各股票的完整度，由最差起").of(lang)
     return _svg(max(1, len(worst)) * _LANE, shapes, label)

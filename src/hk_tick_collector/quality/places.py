@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import market
-from hk_tick_collector.errors import StoreError
+from hk_tick_collector.errors import StoreError, UsageError
 from hk_tick_collector.store.query import list_days, path_of
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ class Place(NamedTuple):
 
 
 def list_places(data_root: Path, archive: Path | None) -> list[Place]:
-    """All days, oldest first. Raises StoreError if a directory cannot be listed."""
+    """All days, oldest first. Raises StoreError if a directory cannot be listed, UsageError if there is no archive."""
+    if archive and not archive.is_dir():
+        raise UsageError(f"there is no directory {archive}", hint="name the archive's directory, or mount its disk")
     found = {day: Place(day, path_of(data_root, day), None) for day in list_days(data_root)}
     for day in _books(archive) if archive else ():
         found.setdefault(day, archived(archive, day)) if archive else None

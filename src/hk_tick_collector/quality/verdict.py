@@ -7,7 +7,8 @@ of the certificate, and none of them is absolute: the meaning of the sequence is
     gaps_known    ticks are missing, and it is known which and how many
     not_provable  something may be missing of which nobody knows
 
-A rule that is met gives the day at least its standing. The first rule in the order of the table that has the highest
+A rule that is met gives the day at least its standing. A day never stands better here than in its certificate; it can
+stand worse, because `end_not_seen` looks at more. The first rule in the order of the table that has the highest
 severity makes the line.
 """
 
@@ -23,11 +24,11 @@ from hk_tick_collector.ops.findings.completeness import LEAST_SHARE
 from hk_tick_collector.ops.findings.finding import Finding, Severity
 from hk_tick_collector.ops.findings.words import NO_WORDS, Words, more
 
-from .facts import date_of
+from .facts import CLOSE, date_of
 from .outages import sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from .facts import DayFacts
 
@@ -37,8 +38,8 @@ NOT_PROVABLE: Final = "not_provable"
 STANDINGS: Final = (COMPLETE, GAPS_KNOWN, NOT_PROVABLE)  # each is worse than the one before
 
 USABLE_SHARE: Final = 0.99  # of the ticks of a day; less is critical
+LEAST_UNPROVED: Final = 0.1  # of the symbols without any evidence; more is a warning
 _END_MS: Final = 15 * 60_000  # a collector that worked within this time of the close saw the close
-_NAMED: Final = 3
 
 
 class Judged(NamedTuple):
@@ -47,6 +48,7 @@ class Judged(NamedTuple):
     severity: Severity
     standing: str  # one of STANDINGS
     findings: tuple[Finding, ...]  # the worst first
+    notes: tuple[Finding, ...]  # of severity OK: what explains the standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +78,10 @@ def judge(facts: DayFacts, drift_warn_s: float) -> Judged:
             standing = max(standing, rule.standing, key=STANDINGS.index)
             if facts.problem:
                 break
-    findings = [each for each in findings if each.severity is not Severity.OK]
     findings.sort(key=lambda each: -each.severity)  # stable: rules of one severity stay in their order
-    return Judged(max((each.severity for each in findings), default=Severity.OK), standing, tuple(findings))
+    wrong = tuple(each for each in findings if each.severity is not Severity.OK)
+    worst = max((each.severity for each in findings), default=Severity.OK)
+    return Judged(worst, standing, wrong, tuple(findings[len(wrong) :]))
 
 
 def line_of(facts: DayFacts, judged: Judged, lang: str) -> str:
@@ -104,7 +107,11 @@ def fine(facts: DayFacts, judged: Judged) -> Words:
 
 def share(facts: DayFacts) -> str:
     """The completeness as text, rounded down: 100 % only if no tick is missing by the counters."""
-    percent = facts.completeness.percent
+    return as_percent(facts.completeness.percent)
+
+
+def as_percent(percent: float | None) -> str:
+    """A share that was rounded down to five digits, as text."""
     return "? %" if percent is None else f"{percent:.5f}".rstrip("0").rstrip(".") + " %"
 
 
@@ -118,11 +125,14 @@ def _unreadable(facts: DayFacts, _drift_warn_s: float) -> _Met:
     return severity, {"problem": facts.problem, "hint": remedies.for_hint(facts.remedy, remedies.DOCTOR).command}
 
 
-def _empty(facts: DayFacts, _drift_warn_s: float) -> _Met:
-    if facts.rows:
+def _not_traded(facts: DayFacts, _drift_warn_s: float) -> _Met:
+    closed = facts.totals is not None and facts.totals.explained.keys() == {NOT_TRADED}
+    return (Severity.OK, {}) if closed and not facts.rows else None
+
+
+def _empty(facts: DayFacts, drift_warn_s: float) -> _Met:
+    if facts.rows or _not_traded(facts, drift_warn_s):
         return None
-    if facts.totals is not None and facts.totals.explained.keys() == {NOT_TRADED}:
-        return None  # OpenD's totals say the same: the market was closed
     return Severity.CRITICAL if facts.is_over else Severity.UNKNOWN, {"date": date_of(facts.day), "time": "09:00:00"}
 
 
@@ -146,7 +156,22 @@ def _incomplete(facts: DayFacts, _drift_warn_s: float) -> _Met:
 
 def _known_gaps(facts: DayFacts, _drift_warn_s: float) -> _Met:
     """Gaps of symbols whose expected number is not known; the others are in `_incomplete`."""
-    return (Severity.OK, {}) if facts.gap_missing else None
+    count = facts.open_gaps - facts.unknown_gaps
+    return (Severity.OK, {"count": count, "missing": facts.gap_missing}) if count and not facts.missing else None
+
+
+def _not_explained(facts: DayFacts, _drift_warn_s: float) -> _Met:
+    """More is missing than the gaps say: the rest was received and not stored."""
+    dropped = facts.ledger.dropped if facts.ledger else 0
+    if facts.missing <= facts.gap_missing and not (dropped and not facts.open_gaps):
+        return None
+    rejected = facts.ledger.rejected if facts.ledger else 0
+    return Severity.OK, {
+        "lost": facts.missing,
+        "known": facts.gap_missing,
+        "rejected": rejected,
+        "dropped": dropped,
+    }
 
 
 def _unknown_gaps(facts: DayFacts, _drift_warn_s: float) -> _Met:
@@ -154,7 +179,7 @@ def _unknown_gaps(facts: DayFacts, _drift_warn_s: float) -> _Met:
 
 
 def _above(facts: DayFacts, _drift_warn_s: float) -> _Met:
-    return (Severity.WARNING, {"count": len(facts.above), "first": facts.above[0]}) if facts.above else None
+    return (Severity.WARNING, {"count": facts.above, "first": facts.above_first}) if facts.above else None
 
 
 def _totals_differ(facts: DayFacts, _drift_warn_s: float) -> _Met:
@@ -172,7 +197,7 @@ def _totals_differ(facts: DayFacts, _drift_warn_s: float) -> _Met:
 
 def _end_not_seen(facts: DayFacts, _drift_warn_s: float) -> _Met:
     """Ticks after the last one are missed only by who looks: the next tick, or OpenD's totals, would show them."""
-    if not facts.is_over or not facts.rows or (facts.totals is not None and facts.totals.session == "close"):
+    if not facts.is_over or not facts.rows or (facts.totals is not None and facts.totals.session == CLOSE):
         return None
     seen = [facts.last_ts_ms or 0, facts.away.seen_ms or 0 if facts.away else 0]
     close_ms = market.close_ms(market.parse_day(facts.day))
@@ -184,14 +209,11 @@ def _end_not_seen(facts: DayFacts, _drift_warn_s: float) -> _Met:
 
 
 def _no_rule(facts: DayFacts, _drift_warn_s: float) -> _Met:
-    """A symbol whose sequence shows nothing is proved only by OpenD's totals after the close."""
-    totals = facts.totals
-    matched = totals.matched if totals is not None and totals.session == "close" else frozenset()
-    unproved = [symbol for symbol in facts.without_rule if symbol not in matched]
-    if not unproved:
+    """OpenD's totals after the close are other evidence: with them a symbol without the rule is no reason to warn."""
+    if not facts.without_rule:
         return None
-    severity = Severity.WARNING if len(unproved) * 10 > facts.symbols else Severity.OK
-    return severity, {"count": len(unproved), "all": facts.symbols, "named": named(unproved)}
+    severity = Severity.WARNING if facts.unproved > LEAST_UNPROVED * facts.symbols else Severity.OK
+    return severity, {"count": facts.without_rule, "all": facts.symbols, "unproved": facts.unproved}
 
 
 def _clock(facts: DayFacts, drift_warn_s: float) -> _Met:
@@ -199,12 +221,6 @@ def _clock(facts: DayFacts, drift_warn_s: float) -> _Met:
     by_ticks = facts.scan.clock_ms / 1000 if facts.scan and facts.scan.clock_ms is not None else 0.0
     off_s = max(by_ticks, facts.drift_s or 0.0, key=abs)
     return (Severity.WARNING, {"seconds": off_s}) if abs(off_s) > drift_warn_s else None
-
-
-def named(symbols: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
-    others = len(symbols) - _NAMED
-    return ", ".join(symbols[:_NAMED]) + (f" +{others:,}" if others > 0 else "")
 
 
 _GAPS: Final = "hk-tick-collector gaps --day {day} --open"
@@ -216,6 +232,15 @@ RULES: Final = (
         Words("the file cannot be read: {problem}", "檔案不能讀取：{problem}"),
         "{hint}",
         _unreadable,
+    ),
+    Rule(
+        "not_traded",
+        NOT_PROVABLE,
+        Words(
+            "no tick is stored, and OpenD's totals show no trade either", "沒有任何 tick，OpenD 的總數亦顯示沒有成交"
+        ),
+        "",
+        _not_traded,
     ),
     Rule(
         "empty",
@@ -245,7 +270,27 @@ RULES: Final = (
         _GAPS,
         _incomplete,
     ),
-    Rule("gaps_known", GAPS_KNOWN, Words("gaps of known size", "大小已知的缺口"), _GAPS, _known_gaps),
+    Rule(
+        "gaps_known",
+        GAPS_KNOWN,
+        Words(
+            "{missing:,} ticks are missing in {count:,} gaps of known size",
+            "{count:,} 個大小已知的缺口共欠 {missing:,} 筆 tick",
+        ),
+        _GAPS,
+        _known_gaps,
+    ),
+    Rule(
+        "not_explained",
+        NOT_PROVABLE,
+        Words(
+            "{lost:,} ticks are missing by the sequence and {known:,} by the gaps; {rejected:,} were rejected and"
+            " {dropped:,} dropped",
+            "按序號欠 {lost:,} 筆，按缺口欠 {known:,} 筆；拒收 {rejected:,} 筆，捨棄 {dropped:,} 筆",
+        ),
+        _GAPS,
+        _not_explained,
+    ),
     Rule(
         "gaps_of_unknown_size",
         NOT_PROVABLE,
@@ -292,9 +337,9 @@ RULES: Final = (
         "no_rule",
         NOT_PROVABLE,
         Words(
-            "the sequence of {count:,} of {all:,} symbols does not show what is missing, and no totals prove them:"
-            " {named}",
-            "{all:,} 隻股票中有 {count:,} 隻的序號無法顯示欠缺，亦無總數證明：{named}",
+            "the sequence of {count:,} of {all:,} symbols does not show what is missing; for {unproved:,} of them"
+            " OpenD's totals do not match either",
+            "{all:,} 隻股票中有 {count:,} 隻的序號無法顯示欠缺，其中 {unproved:,} 隻亦無相符的 OpenD 總數",
         ),
         "hk-tick-collector gaps --day {day}",
         _no_rule,

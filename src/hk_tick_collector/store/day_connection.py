@@ -12,7 +12,7 @@ import stat
 from bisect import bisect_left
 from contextlib import contextmanager
 from shlex import quote as quote_word
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import apsw
 
@@ -44,7 +44,6 @@ _SAVE: Final = "see docs/sqlite-wal.md for what can be saved"
 _UNSEAL: Final = "\"DELETE FROM meta WHERE key = 'sealed_ms'\""
 _OF_VALUES: Final = ("integer overflow", "too big")
 _TABLES: Final = ("ticks", "symbols", "meta", "gaps", "connections", "ledger", "reconciliation")
-_Needed: TypeAlias = tuple[tuple[str, tuple[str, ...]], ...]  # tables that a file must have, with their columns
 _DAY_FILE: Final = re.compile(r"([0-9]{8})\.db")
 
 
@@ -96,8 +95,6 @@ class DayConnection:
     the WAL, so finish or close each iterator soon.
     """
 
-    _needed: ClassVar[_Needed] = (("ticks", TICK_COLUMNS), ("symbols", SymbolCount._fields), ("meta", ("key", "value")))
-
     def __init__(self, path: Path, *, finished: bool = False) -> None:
         self.path = path
         _check_file(path)
@@ -141,7 +138,7 @@ class DayConnection:
         demand_tables(self._db, self.path, _TABLES)
         if self._db.pragma("application_id") != APPLICATION_ID:
             raise foreign_file(self._db, self.path)
-        for table, needed in self._needed:
+        for table, needed in (("ticks", TICK_COLUMNS), ("symbols", SymbolCount._fields), ("meta", ("key", "value"))):
             columns = {name for (name,) in self._db.execute("SELECT name FROM pragma_table_info(?)", (table,))}
             if missing := [column for column in needed if column not in columns]:
                 if self._db.pragma("user_version") == VERSION:

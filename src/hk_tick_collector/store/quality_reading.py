@@ -6,16 +6,22 @@ reads every tick once, in parts, so that its caller can show progress.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .bounded_reading import odd_value
+from hk_tick_collector.errors import ForeignFileError
+
+from .bounded_reading import demand_tables, odd_value
 from .day_records import SymbolCount
+from .foreign import foreign_file
 from .query import DayReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+BOOK_ID: Final = 0x484B5442  # "HKTB": what `archive` marks a book with, so that it is not taken for a day file
+_BOOK_TABLES: Final = ("symbols", "meta", "gaps", "connections", "ledger", "reconciliation")
+_CHECK: Final = "hk-tick-collector certificate --check"
 _PART_ROWS: Final = 100_000  # of one statement of `minutes`: SQLite sorts them in memory
 _MOST_SUMS: Final = 1000  # kinds of gaps: ours are about twenty causes, each open or healed
 # The delay of a tick, in steps of a tenth of its size: the upper end of the step, in ms. SQLite divides towards zero.
@@ -105,10 +111,19 @@ class QualityReader(DayReader):
 class BookReader(QualityReader):
     """The same queries on an archived book, without those that need ticks. No file is created beside it."""
 
-    _needed: ClassVar = (("symbols", SymbolCount._fields), ("meta", ("key", "value")))
-
     def __init__(self, path: Path) -> None:
         super().__init__(path, finished=True)
+
+    def _check_schema(self) -> None:
+        """As that of a day file, without ticks."""
+        self._bytes = self.page_bytes() * self.page_count()
+        demand_tables(self._db, self.path, _BOOK_TABLES)
+        if self._db.pragma("application_id") != BOOK_ID:
+            raise foreign_file(self._db, self.path)
+        for table, needed in (("symbols", SymbolCount._fields), ("meta", ("key", "value"))):
+            columns = {name for (name,) in self._db.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+            if missing := [column for column in needed if column not in columns]:
+                raise ForeignFileError(f"{self.path} is a book without {table}.{missing[0]}", hint=_CHECK)
 
 
 def _parts(counts: Sequence[SymbolCount]) -> list[tuple[int, str, tuple[str, ...]]]:
