@@ -112,7 +112,8 @@ def test_time_without_opend(cli: Cli, root: Path) -> None:
     day.run(14, 16.15)  # 360 s behind the last commit of the run before, which was killed
     found = document(cli, "--day", DAY, code=0)["days"][0]
     assert (found["without_opend"]["seconds"], found["without_opend"]["outages"]) == (1260, 4)
-    assert [(each["reason"], round((each["to_ms"] - each["from_ms"]) / 1000)) for each in found["without_opend"]["longest"]] == [
+    longest = found["without_opend"]["longest"]
+    assert [(each["reason"], round((each["to_ms"] - each["from_ms"]) / 1000)) for each in longest] == [
         ("kicked_out", 360), ("lunch", 360), ("lunch", 180), ("not_running", 360),
     ]  # fmt: skip
 

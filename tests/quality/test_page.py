@@ -28,15 +28,15 @@ HOSTILE: Final = """<script>alert(1)</script>"'><img src=x onerror=alert(1)>&\u2
 TAGS: Final = frozenset(
     re.findall(
         r"\S+",
-        "html head meta title style body main header section footer h1 h2 p div span b i ul li br code table thead tbody"
-        " tr th td figure figcaption dl dt dd svg g rect path line text",
+        "html head meta title style body main header section footer h1 h2 p div span b i ul li br code table thead"
+        " tbody tr th td figure figcaption dl dt dd svg g rect path line text",
     )
 )
 ATTRIBUTES: Final = frozenset(
     re.findall(
         r"\S+",
-        "lang charset http-equiv content name class scope colspan viewbox width height role aria-label x y x1 x2 y1 y2 rx"
-        " d",
+        "lang charset http-equiv content name class scope colspan viewbox width height role aria-label x y x1 x2 y1 y2"
+        " rx d",
     )
 )
 
