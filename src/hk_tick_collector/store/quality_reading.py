@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector.errors import ForeignFileError
 
-from .bounded_reading import demand_tables, odd_value
+from .bounded_reading import LATEST_MS, demand_tables, odd_value
 from .day_records import SymbolCount
 from .foreign import foreign_file
 from .query import DayReader
@@ -88,7 +88,13 @@ class QualityReader(DayReader):
                    count(DISTINCT symbol)
             FROM gaps {where} GROUP BY cause, status, ifnull(from_ts_ms, opened_ms) / 60000
             ORDER BY status = 'open' DESC, lost DESC, from_ms LIMIT {count:d}) ORDER BY from_ms, cause"""  # noqa: S608
-        return [GapSpan._make(_figures(row, self.path, "gaps", texts=2)) for row in self._rows(sql, values, scans=True)]
+        spans = [
+            GapSpan._make(_figures(row, self.path, "gaps", texts=2)) for row in self._rows(sql, values, scans=True)
+        ]
+        for span in spans:
+            if (latest := max(span.from_ms, span.to_ms)) >= LATEST_MS:
+                raise odd_value(self.path, "a time of gaps", latest)
+        return spans
 
     def minutes(self, symbols: Sequence[str] = ()) -> Iterator[tuple[int, list[MinuteStep]]]:
         """The ticks by minute and delay, in parts: the number of ticks read so far, by the counters, and the sums.
