@@ -320,6 +320,21 @@ def test_counters_need_no_extra(cli: Cli) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_an_archive_without_the_extra(root: Path, good: Path) -> None:
+    """The counters of an archived day are read all the same, and what needs pyarrow is said with its remedy."""
+    archive(good, root / "archive")
+    good.unlink()
+    words = "import sys; sys.modules['pyarrow'] = None; from hk_tick_collector.cli import main; sys.exit(main())"
+    for args, code, said in (((), 0, "warning: delay and clock"), (("--scan",), 1, "pyarrow is not installed")):
+        done = subprocess.run(
+            [sys.executable, "-c", words, "quality", "--day", DAY, "--archive", "archive", *args],
+            capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr
+        assert said in done.stderr
+        assert "pip install 'hk-tick-collector[data]'" in done.stderr
+
+
 @pytest.mark.usefixtures("good")
 @pytest.mark.parametrize(
     ("args", "code", "words"),

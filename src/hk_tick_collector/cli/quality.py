@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import groupby
 from operator import attrgetter
-from pathlib import Path  # noqa: TC003 - typer reads the annotation
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -15,12 +16,14 @@ import typer
 from hk_tick_collector.clock import now_ms
 from hk_tick_collector.config import operator_language
 from hk_tick_collector.errors import BusyFileError, CollectorError, DiskHangsError, NoDayError, StoreError, UsageError
+from hk_tick_collector.frames.extras import need
 from hk_tick_collector.ops.findings.finding import Severity
 from hk_tick_collector.ops.findings.words import ENGLISH
 from hk_tick_collector.quality.document import day_document
 from hk_tick_collector.quality.facts import Progress, read_day, unreadable
 from hk_tick_collector.quality.figures import figures
 from hk_tick_collector.quality.overall import ALL, FEW, Overall
+from hk_tick_collector.quality.page_file import demand_replaceable, write_page
 from hk_tick_collector.quality.places import list_places
 from hk_tick_collector.quality.verdict import judge
 
@@ -28,7 +31,7 @@ from ._missing import no_file
 from ._options import AsJson, EnvFile, day_named, settings_in_force, symbols_named, today
 from ._patience import each_in_child, in_child
 from ._quality_lines import day_rows, overall_lines, verdict_line
-from ._show import padded, redraw, show, show_json
+from ._show import padded, redraw, show, show_json, warn
 from ._table import print_table
 from ._terminal import can_redraw
 
@@ -83,13 +86,17 @@ def quality(
     if day and (since or until):
         raise UsageError("--day is one day and --since/--until are many", hint="use one of them")
     settings, lang = settings_in_force(env_file), ENGLISH if as_json else operator_language(env_file)
+    if html:
+        demand_replaceable(html)
     source = _Source(settings, archive, symbols_named(symbols or []))
     places = source.places()
     try:
         chosen = _chosen(settings, places, day, since, until)
     except NoDayError as error:
         return _nothing(error, as_json=as_json)
-    whole = scan if scan is not None else day is not None
+    whole = scan if scan is not None else day is not None and _can_scan(chosen)
+    if whole and any(place.is_archived for place in chosen):
+        need("pyarrow", "data")
     found = source.read(chosen, spans=day is not None, scans=whole)
     if html:
         source.write_page(html, found, [place for place in places if place not in chosen], operator_language(env_file))
@@ -109,7 +116,8 @@ class _Source:
 
     def __init__(self, settings: Settings, archive: Path | None, symbols: tuple[str, ...]) -> None:
         self._settings = settings
-        self._archive = archive
+        self._named = archive
+        self._archive = archive or _archive_of(settings)
         self._symbols = symbols
         self._now_ms = now_ms()
         self._draws = can_redraw(sys.stderr)
@@ -117,7 +125,14 @@ class _Source:
     def places(self) -> list[Place]:
         """All days there are."""
         root, archive = self._settings.data_root, self._archive
-        return in_child(lambda: list_places(root, archive), root)
+        try:
+            return in_child(lambda: list_places(root, archive), root)
+        except UsageError as error:
+            if self._named:
+                raise
+            warn(f"archived days are left out: {error}")
+            self._archive = None
+            return in_child(lambda: list_places(root, None), root)
 
     def read(self, places: Sequence[Place], *, spans: bool = False, scans: bool = False) -> Overall:
         """The facts and verdicts of these days."""
@@ -144,14 +159,11 @@ class _Source:
     def write_page(self, html: Path, found: Overall, others: Sequence[Place], lang: str) -> None:
         """Writes the page: the chosen days, the other days in the calendar, and one day in detail."""
         from hk_tick_collector.quality.page import page  # imported late: most calls need no page
-        from hk_tick_collector.quality.page_file import demand_replaceable, write_page
 
-        demand_replaceable(html)
-        first = found.worst or (found.days[-1] if found.days else None)
-        detail = first
-        if first and not first.facts.problem:
-            place = next(each for each in self.places() if each.day == first.facts.day)
-            detail = self.read([place], spans=True, scans=True).days[0]
+        detail = found.worst or found.days[-1]
+        if not detail.facts.problem and not (len(found.days) == 1 and detail.facts.scan):
+            place = [each for each in self.places() if each.day == detail.facts.day]
+            detail = self.read(place, spans=True, scans=_can_scan(place)).days[0]
         rest = self.read(others)
         write_page(html, page(found, rest, detail, self._now_ms, lang))
 
@@ -183,6 +195,23 @@ class _Source:
                 full = min(_BAR, _BAR * item.read // max(item.rows, 1))
                 bar = f"{'#' * full}{'.' * (_BAR - full)}"
                 redraw(f"{item.day} [{bar}] {item.read:,} of {item.rows:,} ticks", sys.stderr)
+
+
+def _archive_of(settings: Settings) -> Path | None:
+    """The directory of ARCHIVE_DIR, if there is one."""
+    where = str(getattr(settings, "archive_dir", None) or "")
+    if "://" in where:
+        warn(f"archived days are left out: {where} is no directory; name a copy on this host with --archive")
+        return None
+    return Path(where) if where else None
+
+
+def _can_scan(places: Sequence[Place]) -> bool:
+    """Whether the ticks of these days can be read; a warning if they are archived and the extra is missing."""
+    if not any(place.is_archived for place in places) or find_spec("pyarrow"):
+        return True
+    warn("delay and clock of an archived day need the extra data: pip install 'hk-tick-collector[data]'")
+    return False
 
 
 def _chosen(
