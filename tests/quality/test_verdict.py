@@ -14,6 +14,7 @@ from hk_tick_collector.ops.findings.finding import Severity
 from hk_tick_collector.quality.facts import DayFacts, SymbolFacts
 from hk_tick_collector.quality.scan import Scan
 from hk_tick_collector.quality.verdict import NOT_PROVABLE, RULES, Rule, judge, line_of
+from hk_tick_collector.store.quality_reading import GapSum
 from hk_tick_collector.store.query import Completeness
 
 FACTS = DayFacts(day=DAY, path=f"/data/{DAY}.db", is_archived=False, is_over=True, rows=1, symbols=1)
@@ -58,6 +59,14 @@ def test_the_clock(clock_ms: int | None, drift_s: float | None, severity: int) -
     facts = replace(FACTS, scan=scan, drift_s=drift_s, last_ts_ms=2**42)
     assert judge(facts, 2.0).severity == severity
     assert judge(facts, 3.0).severity == 0
+
+
+@pytest.mark.parametrize(("missing", "severity"), [(0, 0), (10, 0), (11, 1), (1000, 1), (1100, 2)])
+def test_gaps_of_symbols_without_a_number(missing: int, severity: int) -> None:
+    """A symbol of which no tick is stored has no counter: its gap counts all the same, by the same limits."""
+    gap = GapSum("dropped", "open", 1, missing, 0)
+    judged = judge(replace(FACTS, rows=100_000, gaps=(gap,), last_ts_ms=2**42), 2.0)
+    assert (judged.severity, judged.standing) == (severity, "gaps_known")
 
 
 def test_the_standing_is_the_worst_of_all_rules() -> None:

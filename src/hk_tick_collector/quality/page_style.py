@@ -21,7 +21,7 @@ h1{font-size:26px;margin:0}h2{font-size:19px;margin:32px 0 10px}header p{margin:
 .card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:8px 14px;flex:1 1 auto}
 .card b{display:block;font-size:18px;font-variant-numeric:tabular-nums;white-space:nowrap}.card span{font-size:13px}
 .months{display:flex;flex-wrap:wrap;gap:18px 26px}
-figure{margin:22px 0 0}figure.month{margin:0}
+figure{margin:22px 0 0;overflow-x:auto}figure.month{margin:0}
 figcaption{font-weight:600;margin-bottom:6px;font-size:14px}
 .keys{display:flex;flex-wrap:wrap;gap:4px 18px;font-size:13px;margin:12px 0 0}
 .key{display:inline-block;width:12px;height:12px;border-radius:3px;margin-right:6px;vertical-align:-1px}
@@ -36,8 +36,9 @@ table{border-collapse:collapse;font-size:14px;font-variant-numeric:tabular-nums}
 th,td{padding:4px 10px;border-bottom:1px solid var(--line);text-align:left;vertical-align:top;overflow-wrap:anywhere}
 .figures th{white-space:nowrap;color:var(--soft);font-weight:500}.figures{width:100%}
 .days{width:100%}.days th,.days td{white-space:nowrap}.days td[colspan]{white-space:normal}
+th[scope=col]{white-space:nowrap}
 thead th{color:var(--soft);font-weight:500}.right{text-align:right}.scroll{overflow-x:auto}
-svg{display:block;font-size:12px;max-width:100%}svg.wide{width:100%;height:auto;background:var(--card);
+svg{display:block;font-size:12px;max-width:100%}svg.wide{width:100%;min-width:640px;height:auto;background:var(--card);
 border:1px solid var(--line);border-radius:8px;padding:10px 0}
 svg text{fill:var(--ink)}svg .soft{fill:var(--soft)}svg .faint{fill:var(--soft);opacity:.6}
 svg .mid{text-anchor:middle}svg .end{text-anchor:end}svg .on{fill:var(--on)}svg .mark{font-size:10px;font-weight:700}

@@ -137,8 +137,8 @@ def _empty(facts: DayFacts, drift_warn_s: float) -> _Met:
 
 
 def _miscounted(facts: DayFacts, _drift_warn_s: float) -> _Met:
-    if facts.scan is None or facts.scan.rows == facts.rows or not facts.is_over:
-        return None
+    if facts.scan is None or facts.scan.rows == facts.rows:
+        return None  # both are from one transaction, also on the day that is being collected
     return Severity.CRITICAL, {"rows": facts.rows, "found": facts.scan.rows}
 
 
@@ -146,18 +146,23 @@ def _incomplete(facts: DayFacts, _drift_warn_s: float) -> _Met:
     lost, expected = facts.missing, facts.completeness.expected
     if not lost:
         return None
-    stored = (expected - lost) / expected
-    severity = Severity.OK if stored >= LEAST_SHARE else Severity.WARNING
-    if stored < USABLE_SHARE:
-        severity = Severity.CRITICAL
-    worst = facts.incomplete[0]
+    worst, severity = facts.incomplete[0], _of_loss(lost, expected)
     return severity, {"share": share(facts), "lost": lost, "worst": worst.symbol, "of_worst": worst.missing}
 
 
+def _of_loss(lost: int, expected: int) -> Severity:
+    stored = (expected - lost) / expected
+    if stored < USABLE_SHARE:
+        return Severity.CRITICAL
+    return Severity.OK if stored >= LEAST_SHARE else Severity.WARNING
+
+
 def _known_gaps(facts: DayFacts, _drift_warn_s: float) -> _Met:
-    """Gaps of symbols whose expected number is not known; the others are in `_incomplete`."""
-    count = facts.open_gaps - facts.unknown_gaps
-    return (Severity.OK, {"count": count, "missing": facts.gap_missing}) if count and not facts.missing else None
+    """What is missing by the gaps and not in `_incomplete`: of symbols whose expected number is not known."""
+    count, lost = facts.open_gaps - facts.unknown_gaps, facts.gap_missing - facts.missing
+    if count <= 0 or (facts.missing and lost <= 0):
+        return None
+    return _of_loss(lost, facts.rows + lost) if lost else Severity.OK, {"count": count, "missing": facts.gap_missing}
 
 
 def _not_explained(facts: DayFacts, _drift_warn_s: float) -> _Met:
@@ -201,6 +206,8 @@ def _end_not_seen(facts: DayFacts, _drift_warn_s: float) -> _Met:
         return None
     seen = [facts.last_ts_ms or 0, facts.away.seen_ms or 0 if facts.away else 0]
     close_ms = market.close_ms(market.parse_day(facts.day))
+    if (facts.last_ts_ms or 0) >= close_ms:
+        return None
     ends_away = facts.away is not None and any(each.to_ms >= close_ms for each in facts.away.listed)
     if max(seen) >= close_ms - _END_MS and not ends_away:
         return None
