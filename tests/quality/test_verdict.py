@@ -11,13 +11,14 @@ from tests.quality.days import DAY
 
 from hk_tick_collector.cli import VERBS
 from hk_tick_collector.ops.findings.finding import Severity
-from hk_tick_collector.quality.facts import DayFacts, SymbolFacts
+from hk_tick_collector.quality.facts import DayFacts, SymbolFacts, Totals
 from hk_tick_collector.quality.scan import Scan
 from hk_tick_collector.quality.verdict import NOT_PROVABLE, RULES, Rule, judge, line_of
 from hk_tick_collector.store.quality_reading import GapSum
 from hk_tick_collector.store.query import Completeness
 
-FACTS = DayFacts(day=DAY, path=f"/data/{DAY}.db", is_archived=False, is_over=True, rows=1, symbols=1)
+CLOSED = Totals("close", 0, 1, 1, {"match": 1}, 0, 0, 0.0, 0.0, ())
+FACTS = DayFacts(day=DAY, path=f"/data/{DAY}.db", is_archived=False, is_over=True, rows=1, symbols=1, totals=CLOSED)
 
 
 def fields(template: str) -> set[str]:

@@ -7,9 +7,8 @@ of the certificate, and none of them is absolute: the meaning of the sequence is
     gaps_known    ticks are missing, and it is known which and how many
     not_provable  something may be missing of which nobody knows
 
-A rule that is met gives the day at least its standing. A day never stands better here than in its certificate; it can
-stand worse, because `end_not_seen` looks at more. The first rule in the order of the table that has the highest
-severity makes the line.
+A rule that is met gives the day at least its standing. A day never stands better here than in its certificate. The
+first rule in the order of the table that has the highest severity makes the line.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import market
-from hk_tick_collector.model import NOT_TRADED
+from hk_tick_collector.model import GAP_OPEN, NOT_TRADED, UNEXPLAINED, UNSTORED_CAUSES
 from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.ops.findings.completeness import LEAST_SHARE
 from hk_tick_collector.ops.findings.finding import Finding, Severity
@@ -166,9 +165,10 @@ def _known_gaps(facts: DayFacts, _drift_warn_s: float) -> _Met:
 
 
 def _not_explained(facts: DayFacts, _drift_warn_s: float) -> _Met:
-    """More is missing than the gaps say: the rest was received and not stored."""
+    """More is missing than the open gaps and the ticks that were received and not stored here."""
     dropped = facts.ledger.dropped if facts.ledger else 0
-    if facts.missing <= facts.gap_missing and not (dropped and not facts.open_gaps):
+    unstored = sum(each.gaps for each in facts.gaps if each.cause in UNSTORED_CAUSES and each.status != GAP_OPEN)
+    if facts.missing - unstored <= facts.gap_missing and not (dropped and not facts.open_gaps):
         return None
     rejected = facts.ledger.rejected if facts.ledger else 0
     return Severity.OK, {
@@ -189,7 +189,7 @@ def _above(facts: DayFacts, _drift_warn_s: float) -> _Met:
 
 def _totals_differ(facts: DayFacts, _drift_warn_s: float) -> _Met:
     totals = facts.totals
-    if totals is None or not (count := totals.explained.get("unexplained", 0)):
+    if totals is None or not (count := totals.explained.get(UNEXPLAINED, 0)):
         return None
     worst = totals.differing[0]
     return Severity.WARNING, {
@@ -198,6 +198,17 @@ def _totals_differ(facts: DayFacts, _drift_warn_s: float) -> _Met:
         "worst": worst.symbol,
         "shares": worst.difference,
     }
+
+
+def _not_compared(facts: DayFacts, _drift_warn_s: float) -> _Met:
+    """A sequence does not show that ticks came after its last one."""
+    is_compared = facts.totals is not None and facts.totals.session == CLOSE
+    return None if is_compared or not facts.rows else (Severity.OK, {})
+
+
+def _no_answer(facts: DayFacts, _drift_warn_s: float) -> _Met:
+    count = facts.totals.explained.get("no_answer", 0) if facts.totals else 0
+    return (Severity.OK, {"count": count}) if count else None
 
 
 def _end_not_seen(facts: DayFacts, _drift_warn_s: float) -> _Met:
@@ -339,6 +350,23 @@ RULES: Final = (
         ),
         _LOGS,
         _end_not_seen,
+    ),
+    Rule(
+        "not_compared",
+        NOT_PROVABLE,
+        Words(
+            "no comparison with OpenD's totals after the close, so ticks after the last one may be missing",
+            "收市後未與 OpenD 的總數核對，最後一筆之後可能有所欠缺",
+        ),
+        "",
+        _not_compared,
+    ),
+    Rule(
+        "no_answer",
+        NOT_PROVABLE,
+        Words("OpenD gave no totals for {count:,} symbols", "OpenD 沒有提供 {count:,} 隻股票的總數"),
+        "",
+        _no_answer,
     ),
     Rule(
         "no_rule",
