@@ -6,18 +6,20 @@ import json
 import shutil
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, contextmanager
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Final
 
 import apsw
 import pytest
+from tests.live_state import leave_live_state
 from tests.quality.days import DAY, Collected, archive
 
 from hk_tick_collector import market
 from hk_tick_collector.clock import now_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -41,6 +43,26 @@ def good(root: Path) -> Path:
     day.totals()
     day.close()
     return day.path
+
+
+@contextmanager
+def reporting(root: Path, **values: Any) -> Iterator[None]:
+    """A service that reports every tenth of a second, however long the commands beside it take; stopped at the end."""
+    ended = Event()
+
+    def report() -> None:
+        while not ended.wait(0.1):
+            leave_live_state(root, written_ms=now_ms(), state="running", **values)
+
+    leave_live_state(root, written_ms=now_ms(), state="running", **values)
+    thread = Thread(target=report)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        leave_live_state(root, written_ms=now_ms(), state="stopped", **values)
 
 
 def document(cli: Cli, *args: str, code: int) -> Any:
@@ -246,6 +268,22 @@ def test_the_live_day_beside_its_writer(cli: Cli, root: Path) -> None:
     done = cli("quality", "--day", TOMORROW)
     assert done.stdout.splitlines()[0] == f"OK: {TOMORROW}: not_provable, 150 ticks of 2 symbols so far"
     assert "being written" in done.stdout
+
+
+def test_the_clock_of_the_live_day(cli: Cli, root: Path) -> None:
+    """What a running service reports of OpenD's clock counts for the day that is collected, and for no other day."""
+    for name in (DAY, TOMORROW):
+        day = Collected(root / f"{name}.db")
+        day.ticks("HK.00700", 100, hour=16)
+        day.totals()
+    with reporting(root, drift_s=-3.5):
+        days = {day["day"]: day for day in document(cli, code=1)["days"]}
+        shown = cli("quality", "--day", TOMORROW).stdout
+    assert (days[TOMORROW]["opend_clock_drift_s"], days[DAY]["opend_clock_drift_s"]) == (-3.5, None)
+    assert [each["code"] for each in days[TOMORROW]["findings"]] == ["clock"]
+    assert days[DAY]["verdict"] == "OK"
+    assert "-3.5 s off OpenD's now" in shown
+    assert document(cli, code=0)["days"][1]["opend_clock_drift_s"] is None  # the service has ended
 
 
 def test_a_day_that_stays_locked(cli: Cli, root: Path, good: Path) -> None:
