@@ -141,6 +141,8 @@ class _Source:
             for facts in self._facts(places, spans=spans, scans=scans):
                 known = facts if facts.is_over else replace(facts, drift_s=self._drift_s())
                 found.add(known, judge(known, self._settings.drift_warn_sec))
+                if self._draws and len(places) > 1:
+                    redraw(f"{len(found.days):,} of {len(places):,} days", sys.stderr)
         finally:
             if self._draws:
                 redraw("", sys.stderr)

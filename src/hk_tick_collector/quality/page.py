@@ -196,12 +196,12 @@ def _table(found: Overall, lang: str) -> Markup:
         Words("verdict", "結論"),
         Words("standing", "證明"),
         Words("ticks", "筆數"),
-        Words("symbols", "股票"),
         Words("complete", "完整度"),
         Words("missing", "欠"),
         Words("open gaps", "未補缺口"),
         Words("without OpenD", "沒有 OpenD"),
         Words("totals", "核對"),
+        Words("why", "原因"),
     )
     rows = [_row(day, lang) for day in found.days[: -_ROWS - 1 : -1]]
     head = element("thead", element("tr", *(element("th", name.of(lang), scope="col") for name in header)))
@@ -222,14 +222,15 @@ def _row(day: Day, lang: str) -> Markup:
         return element("tr", *head, element("td", facts.problem, colspan=7))
     figures_of_day = (
         f"{facts.rows:,}",
-        f"{facts.symbols:,}",
         share(facts),
         f"{facts.missing:,}",
         f"{facts.open_gaps:,}",
         seconds(facts.away.trading_s).of(lang) if facts.away else "?",
         f"{facts.totals.matching:,}/{facts.totals.symbols:,}" if facts.totals else "",
     )
-    return element("tr", *head, *(element("td", figure, class_="right") for figure in figures_of_day))
+    why = judged.findings[0].words.of(lang) if judged.findings else ""
+    cells = [element("td", figure, class_="right") for figure in figures_of_day]
+    return element("tr", *head, *cells, element("td", why, class_="why"))
 
 
 def _legend(lang: str) -> Markup:

@@ -35,7 +35,9 @@ overflow-wrap:anywhere}
 table{border-collapse:collapse;font-size:14px;font-variant-numeric:tabular-nums}
 th,td{padding:4px 10px;border-bottom:1px solid var(--line);text-align:left;vertical-align:top;overflow-wrap:anywhere}
 .figures th{white-space:nowrap;color:var(--soft);font-weight:500}.figures{width:100%}
-.days{width:100%}.days th,.days td{white-space:nowrap}.days td[colspan]{white-space:normal}
+.days{width:100%}.days th,.days td{white-space:nowrap}.days td[colspan],.days .why{white-space:normal}
+.days .why{min-width:15em}.days th,.days td{padding:3px 7px;font-size:13px}
+.days thead th:nth-child(n+4):nth-last-child(n+2){text-align:right}
 th[scope=col]{white-space:nowrap}
 thead th{color:var(--soft);font-weight:500}.right{text-align:right}.scroll{overflow-x:auto}
 svg{display:block;font-size:12px;max-width:100%}svg.wide{width:100%;min-width:640px;height:auto;background:var(--card);
