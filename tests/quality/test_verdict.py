@@ -41,6 +41,12 @@ def test_a_code_stands_for_one_rule() -> None:
     assert len(codes) == len(set(codes))
 
 
+def test_a_name_in_a_command_is_one_word() -> None:
+    """A remedy is pasted into a shell: a symbol of a hostile file must not become a command."""
+    judged = judge(replace(FACTS, above=1, above_first="HK.1; reboot\n"), 2.0)
+    assert judged.findings[0].remedy == f"hk-tick-collector gaps --day {DAY} 'HK.1; reboot '"
+
+
 def test_a_file_that_cannot_be_read_is_not_judged_further() -> None:
     """One finding; access that failed is unknown, a file that is wrong is critical."""
     facts = replace(FACTS, problem="/data/x is damaged", remedy="see docs/sqlite-wal.md", rows=0)

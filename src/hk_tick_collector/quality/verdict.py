@@ -14,14 +14,17 @@ first rule in the order of the table that has the highest severity makes the lin
 from __future__ import annotations
 
 from dataclasses import dataclass
+from shlex import quote
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import market
 from hk_tick_collector.model import GAP_OPEN, NOT_TRADED, UNEXPLAINED, UNSTORED_CAUSES
 from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.ops.findings.completeness import LEAST_SHARE
-from hk_tick_collector.ops.findings.finding import Finding, Severity
+from hk_tick_collector.ops.findings.finding import Severity
 from hk_tick_collector.ops.findings.words import NO_WORDS, Words, more
+
+from hk_tick_collector.text import plain
 
 from .facts import CLOSE, date_of
 from .outages import sessions
@@ -41,13 +44,26 @@ LEAST_UNPROVED: Final = 0.1  # of the symbols without any evidence; more is a wa
 _END_MS: Final = 15 * 60_000  # a collector that worked within this time of the close saw the close
 
 
+class Met(NamedTuple):
+    """A rule that a day meets. Words and remedy are one line each and safe to print, also where they quote a file."""
+
+    code: str
+    severity: Severity
+    words: Words
+    remedy: str  # a command that can be pasted, or empty
+
+    def as_json(self) -> dict[str, str]:
+        """For `--json`: always with the English text, because scripts read it."""
+        return {"code": self.code, "severity": self.severity.name, "text": self.words.en, "remedy": self.remedy}
+
+
 class Judged(NamedTuple):
     """The verdict of a day."""
 
     severity: Severity
     standing: str  # one of STANDINGS
-    findings: tuple[Finding, ...]  # the worst first
-    notes: tuple[Finding, ...]  # of severity OK: what explains the standing
+    findings: tuple[Met, ...]  # the worst first
+    notes: tuple[Met, ...]  # of severity OK: what explains the standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +88,8 @@ def judge(facts: DayFacts, drift_warn_s: float) -> Judged:
         if met := rule.when(facts, drift_warn_s):
             severity, figures = met
             words = rule.text.filled(**figures)
-            remedy = "" if facts.is_archived and not facts.problem else rule.remedy.format(day=facts.day, **figures)
-            findings.append(Finding(rule.code, severity, words.en, remedy, zh=words.zh))
+            remedy = "" if facts.is_archived and not facts.problem else _command(rule.remedy, facts.day, figures)
+            findings.append(Met(rule.code, severity, Words(plain(words.en), plain(words.zh)), plain(remedy)))
             standing = max(standing, rule.standing, key=STANDINGS.index)
             if facts.problem:
                 break
@@ -81,6 +97,14 @@ def judge(facts: DayFacts, drift_warn_s: float) -> Judged:
     wrong = tuple(each for each in findings if each.severity is not Severity.OK)
     worst = max((each.severity for each in findings), default=Severity.OK)
     return Judged(worst, standing, wrong, tuple(findings[len(wrong) :]))
+
+
+def _command(template: str, day: str, figures: dict[str, object]) -> str:
+    """The remedy, with names from the file as single words of a shell; `hint` is a whole command of ours."""
+    words = {
+        name: quote(value) if isinstance(value, str) and name != "hint" else value for name, value in figures.items()
+    }
+    return template.format(day=day, **words)
 
 
 def line_of(facts: DayFacts, judged: Judged, lang: str) -> str:
@@ -114,34 +138,34 @@ def as_percent(percent: float | None) -> str:
     return "? %" if percent is None else f"{percent:.5f}".rstrip("0").rstrip(".") + " %"
 
 
-_Met = tuple[Severity, dict[str, object]] | None
+_Answer = tuple[Severity, dict[str, object]] | None
 
 
-def _unreadable(facts: DayFacts, _drift_warn_s: float) -> _Met:
+def _unreadable(facts: DayFacts, _drift_warn_s: float) -> _Answer:
     if not facts.problem:
         return None
     severity = Severity.UNKNOWN if facts.is_unsure else Severity.CRITICAL
     return severity, {"problem": facts.problem, "hint": remedies.for_hint(facts.remedy, remedies.DOCTOR).command}
 
 
-def _not_traded(facts: DayFacts, _drift_warn_s: float) -> _Met:
+def _not_traded(facts: DayFacts, _drift_warn_s: float) -> _Answer:
     closed = facts.totals is not None and facts.totals.explained.keys() == {NOT_TRADED}
     return (Severity.OK, {}) if closed and not facts.rows else None
 
 
-def _empty(facts: DayFacts, drift_warn_s: float) -> _Met:
+def _empty(facts: DayFacts, drift_warn_s: float) -> _Answer:
     if facts.rows or _not_traded(facts, drift_warn_s):
         return None
     return Severity.CRITICAL if facts.is_over else Severity.UNKNOWN, {"date": date_of(facts.day), "time": "09:00:00"}
 
 
-def _miscounted(facts: DayFacts, _drift_warn_s: float) -> _Met:
+def _miscounted(facts: DayFacts, _drift_warn_s: float) -> _Answer:
     if facts.scan is None or facts.scan.rows == facts.rows:
         return None  # both are from one transaction, also on the day that is being collected
     return Severity.CRITICAL, {"rows": facts.rows, "found": facts.scan.rows}
 
 
-def _incomplete(facts: DayFacts, _drift_warn_s: float) -> _Met:
+def _incomplete(facts: DayFacts, _drift_warn_s: float) -> _Answer:
     lost, expected = facts.missing, facts.completeness.expected
     if not lost:
         return None
@@ -156,7 +180,7 @@ def _of_loss(lost: int, expected: int) -> Severity:
     return Severity.OK if stored >= LEAST_SHARE else Severity.WARNING
 
 
-def _known_gaps(facts: DayFacts, _drift_warn_s: float) -> _Met:
+def _known_gaps(facts: DayFacts, _drift_warn_s: float) -> _Answer:
     """What is missing by the gaps and not in `_incomplete`: of symbols whose expected number is not known."""
     count, lost = facts.open_gaps - facts.unknown_gaps, facts.gap_missing - facts.missing
     if count <= 0 or (facts.missing and lost <= 0):
@@ -164,7 +188,7 @@ def _known_gaps(facts: DayFacts, _drift_warn_s: float) -> _Met:
     return _of_loss(lost, facts.rows + lost) if lost else Severity.OK, {"count": count, "missing": facts.gap_missing}
 
 
-def _not_explained(facts: DayFacts, _drift_warn_s: float) -> _Met:
+def _not_explained(facts: DayFacts, _drift_warn_s: float) -> _Answer:
     """More is missing than the open gaps and the ticks that were received and not stored here."""
     dropped = facts.ledger.dropped if facts.ledger else 0
     unstored = sum(each.gaps for each in facts.gaps if each.cause in UNSTORED_CAUSES and each.status != GAP_OPEN)
@@ -179,15 +203,15 @@ def _not_explained(facts: DayFacts, _drift_warn_s: float) -> _Met:
     }
 
 
-def _unknown_gaps(facts: DayFacts, _drift_warn_s: float) -> _Met:
+def _unknown_gaps(facts: DayFacts, _drift_warn_s: float) -> _Answer:
     return (Severity.WARNING, {"count": facts.unknown_gaps}) if facts.unknown_gaps else None
 
 
-def _above(facts: DayFacts, _drift_warn_s: float) -> _Met:
+def _above(facts: DayFacts, _drift_warn_s: float) -> _Answer:
     return (Severity.WARNING, {"count": facts.above, "first": facts.above_first}) if facts.above else None
 
 
-def _totals_differ(facts: DayFacts, _drift_warn_s: float) -> _Met:
+def _totals_differ(facts: DayFacts, _drift_warn_s: float) -> _Answer:
     totals = facts.totals
     if totals is None or not (count := totals.explained.get(UNEXPLAINED, 0)):
         return None
@@ -200,18 +224,18 @@ def _totals_differ(facts: DayFacts, _drift_warn_s: float) -> _Met:
     }
 
 
-def _not_compared(facts: DayFacts, _drift_warn_s: float) -> _Met:
+def _not_compared(facts: DayFacts, _drift_warn_s: float) -> _Answer:
     """A sequence does not show that ticks came after its last one."""
     is_compared = facts.totals is not None and facts.totals.session == CLOSE
     return None if is_compared or not facts.rows else (Severity.OK, {})
 
 
-def _no_answer(facts: DayFacts, _drift_warn_s: float) -> _Met:
+def _no_answer(facts: DayFacts, _drift_warn_s: float) -> _Answer:
     count = facts.totals.explained.get("no_answer", 0) if facts.totals else 0
     return (Severity.OK, {"count": count}) if count else None
 
 
-def _end_not_seen(facts: DayFacts, _drift_warn_s: float) -> _Met:
+def _end_not_seen(facts: DayFacts, _drift_warn_s: float) -> _Answer:
     """Ticks after the last one are missed only by who looks: the next tick, or OpenD's totals, would show them."""
     if not facts.is_over or not facts.rows or (facts.totals is not None and facts.totals.session == CLOSE):
         return None
@@ -226,7 +250,7 @@ def _end_not_seen(facts: DayFacts, _drift_warn_s: float) -> _Met:
     return Severity.WARNING, {"date": date_of(facts.day), "time": f"{market.hkt(last):%H:%M:%S}"}
 
 
-def _no_rule(facts: DayFacts, _drift_warn_s: float) -> _Met:
+def _no_rule(facts: DayFacts, _drift_warn_s: float) -> _Answer:
     """OpenD's totals after the close are other evidence: with them a symbol without the rule is no reason to warn."""
     if not facts.without_rule:
         return None
@@ -234,7 +258,7 @@ def _no_rule(facts: DayFacts, _drift_warn_s: float) -> _Met:
     return severity, {"count": facts.without_rule, "all": facts.symbols, "unproved": facts.unproved}
 
 
-def _clock(facts: DayFacts, drift_warn_s: float) -> _Met:
+def _clock(facts: DayFacts, drift_warn_s: float) -> _Answer:
     """The live ticks show the clock of the whole day; the service reports only the present."""
     by_ticks = facts.scan.clock_ms / 1000 if facts.scan and facts.scan.clock_ms is not None else 0.0
     off_s = max(by_ticks, facts.drift_s or 0.0, key=abs)
