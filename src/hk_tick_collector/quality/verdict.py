@@ -23,7 +23,6 @@ from hk_tick_collector.ops.findings import remedies
 from hk_tick_collector.ops.findings.completeness import LEAST_SHARE
 from hk_tick_collector.ops.findings.finding import Severity
 from hk_tick_collector.ops.findings.words import NO_WORDS, Words, more
-
 from hk_tick_collector.text import plain
 
 from .facts import CLOSE, date_of
