@@ -53,7 +53,8 @@ def test_a_file_that_cannot_be_read_is_not_judged_further() -> None:
     judged = judge(facts, 2.0)
     assert (judged.severity, judged.standing, len(judged.findings)) == (Severity.CRITICAL, NOT_PROVABLE, 1)
     assert judge(replace(facts, is_unsure=True), 2.0).severity is Severity.UNKNOWN
-    assert " -> see docs" not in line_of(facts, judged, "en")
+    assert line_of(facts, judged, "en").endswith("is damaged; see docs/sqlite-wal.md")
+    assert line_of(facts, judge(replace(facts, remedy="sudo fuser -v x*"), 2.0), "en").endswith(" -> sudo fuser -v x*")
 
 
 @pytest.mark.parametrize(

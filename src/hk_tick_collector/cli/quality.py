@@ -271,6 +271,6 @@ def _show_day(found: Overall, lang: str) -> None:
 def _show_days(found: Overall, lang: str) -> None:
     show(verdict_line(found, lang))
     header, rows = day_rows(found, lang)
-    print_table(header, rows, right=frozenset(header[3:-1]), spare=(header[-1], header[6], header[2]))
+    print_table(header, rows, right=frozenset(header[3:-1]), spare=tuple(header[at] for at in (8, 6, 7, 2, 5)))
     for name, text in overall_lines(found):
         show(f"{padded(name.of(lang), _NAME_COLUMNS)}{text.of(lang)}")

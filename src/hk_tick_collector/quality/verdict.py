@@ -144,7 +144,9 @@ def _unreadable(facts: DayFacts, _drift_warn_s: float) -> _Answer:
     if not facts.problem:
         return None
     severity = Severity.UNKNOWN if facts.is_unsure else Severity.CRITICAL
-    return severity, {"problem": facts.problem, "hint": remedies.for_hint(facts.remedy, remedies.DOCTOR).command}
+    if facts.remedy.startswith("sudo ") or remedies.is_command(facts.remedy):
+        return severity, {"problem": facts.problem, "hint": facts.remedy}
+    return severity, {"problem": "; ".join(filter(None, (facts.problem, facts.remedy))), "hint": ""}
 
 
 def _not_traded(facts: DayFacts, _drift_warn_s: float) -> _Answer:
