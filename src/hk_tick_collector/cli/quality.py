@@ -190,7 +190,7 @@ class _Source:
             for place in wanted:
                 yield from read_day(place, now, symbols, spans=spans, scans=scans)
 
-        for item in each_in_child(work, wanted[0].path.parent, batch_items=1):
+        for item in each_in_child(work, wanted[0].path.parent, at_once=1):
             if not isinstance(item, Progress):
                 yield item
             elif self._draws:
