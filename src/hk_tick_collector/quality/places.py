@@ -6,6 +6,7 @@ A day that is in both places is read from its day file: it is the original.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import market
@@ -15,6 +16,8 @@ from hk_tick_collector.store.query import list_days, path_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+_CERTIFICATE_BYTES: Final = 100_000
+_TICKS: Final = re.compile(rb"^[0-9a-f]{64}  ticks/date=[0-9-]{10}/(ticks-[0-9a-f]{16}\.parquet)$", re.MULTILINE)
 _BOOK: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})\.db")
 
 
@@ -48,11 +51,15 @@ def archived(archive: Path, day: str) -> Place:
 
 
 def ticks_file(directory: Path) -> Path:
-    """The Parquet file of an archived day. Its name is its content; if there are several, the newest counts.
+    """The Parquet file of an archived day: the one that its certificate names, else the newest.
 
-    Raises StoreError if there is none.
+    A run of `archive --replace` that was killed may leave a second one. Raises StoreError if there is none.
     """
+    certificate = directory.parent.parent / "certificates" / f"{directory.name.removeprefix('date=')}.txt"
     try:
+        with suppress(FileNotFoundError), certificate.open("rb") as file:
+            if named := _TICKS.search(file.read(_CERTIFICATE_BYTES)):
+                return directory / named[1].decode()
         files = sorted(directory.glob("ticks-*.parquet"), key=lambda path: (path.stat().st_mtime_ns, path.name))
     except OSError as error:
         raise StoreError(f"cannot list {directory} ({error.strerror})", hint="check ARCHIVE_DIR") from error
