@@ -76,6 +76,9 @@ def test_each_verb_names_the_frozen_disk(workdir: Path, root: Path) -> None:
             assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), args
             assert f"the disk of {root} is frozen (fsfreeze)" in done.stderr
             assert done.stderr.rstrip().endswith(THAW.format(root=root))
+        done = ask(workdir, "quality")
+        assert (done.returncode, done.stderr) == (3, "")
+        assert f"the disk of {root} is frozen (fsfreeze)" in done.stdout.splitlines()[0]
         for verb in ("report", "doctor"):
             done = ask(workdir, verb)
             assert (done.returncode, done.stderr) == (2, ""), verb

@@ -90,6 +90,17 @@ def test_each_verb_answers_in_one_line(cli: Cli, root: Path, day: str) -> None:
         assert (done.returncode == 1) == (f"{root}/{day}.db" in done.stderr), done.stderr
 
 
+def test_quality_judges_each_file_and_goes_on(cli: Cli, root: Path) -> None:
+    """Every day has a verdict in bounded time, with its ticks read; figures are numbers, and the page is written."""
+    done = cli("quality", "--scan", "--json", "--html", "page.html")
+    found = document(done.stdout)
+    assert (done.returncode, done.stderr) == (2, "")
+    problems = {day["day"]: day.get("problem", "") for day in found["days"]}
+    assert problems.keys() == {*DAYS, "20251113", "20251114"}
+    assert {day for day in DAYS if problems[day]} == {"20251117", "20251118", "20251120"}
+    assert (root / "page.html").stat().st_size < 100_000
+
+
 @pytest.mark.usefixtures("one_day")
 def test_status_of_a_hostile_day_and_live_state(cli: Cli, root: Path) -> None:
     """The figures are numbers, or a finding says why there are none."""
@@ -101,6 +112,38 @@ def test_status_of_a_hostile_day_and_live_state(cli: Cli, root: Path) -> None:
     found = document(cli("status", "--json").stdout)
     assert found["day"]["rows"] == 2**63 - 1
     assert math.isfinite(found["day"]["turnover"])
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE ticks SET ts_ms = -9223372036854775807",
+        "UPDATE ticks SET recv_ts_ms = 9223372036854775807, ts_ms = -5",
+        "UPDATE gaps SET from_ts_ms = 9223372036854775807",
+        "UPDATE gaps SET missing = 9223372036854775807",
+        "UPDATE gaps SET cause = CAST(x'ff41' AS TEXT)",
+        "UPDATE symbols SET expected = 9223372036854775807, turnover = 9e999",
+        "UPDATE connections SET from_ms = -1",
+        "UPDATE ledger SET updated_ms = 9223372036854775807",
+        "UPDATE ticks SET push_type = CAST(x'ff41' AS TEXT)",
+    ],
+)
+def test_quality_of_odd_values(cli: Cli, workdir: Path, tick: Callable[..., TickRow], sql: str) -> None:
+    """A verdict, numbers, a page: whatever stands in the columns; no traceback."""
+    (workdir / ".env").write_text(f"DATA_ROOT={workdir}\n")
+    start_ms = market.day_start_ms(market.parse_day("20261120")) + 34_200_000
+    file = DayFile(workdir / "20261120.db", "20261120", "run", start_ms, "test", StoreOptions())
+    gaps = [Gap("HK.00700", n, n, start_ms, start_ms + n, 1, "lost", "open", start_ms, None, n) for n in (1, 2)]
+    file.write(Batch(rows=[tick("HK.00700", n, start_ms + n) for n in range(1, 9)], gaps=gaps), start_ms)
+    file.close()
+    with closing(apsw.Connection(str(file.path))) as db:
+        db.execute("INSERT INTO connections VALUES (1, NULL, 1, 1, '')")
+        db.execute(sql)
+    done = cli("quality", "--day", "20261120", "--json", "--html", "page.html")
+    assert (done.returncode in (1, 2), done.stderr) == (True, "")
+    assert document(done.stdout)["days"][0]["verdict"] in ("WARNING", "CRITICAL")
+    assert (workdir / "page.html").exists()
+    assert cli("quality", "--day", "20261120").stderr == ""
 
 
 def loose(table: str, change: str) -> str:

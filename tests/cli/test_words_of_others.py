@@ -103,6 +103,10 @@ VERBS: Final = (
     ("ticks", "--day", HOSTILE),
     ("ticks", "--limit", HOSTILE),
     ("gaps", "--day", DAY),
+    ("quality", "--day", DAY),
+    ("quality",),
+    ("quality", "--symbols", HOSTILE),
+    ("quality", "--html", "/dev/null/" + HOSTILE),
     ("snapshot", "--day", DAY, "--to", HOSTILE.replace("\n", " ")),
     ("logs", "run.log"),
     ("logs", "--all", "run.log"),
@@ -120,7 +124,7 @@ JSON: Final = [
     (verb, *more, "--json")
     for verb, *more in (
         ("status",), ("doctor",), ("report",), ("config",), ("ticks", "--day", DAY), ("gaps", "--day", DAY),
-        ("logs", "run.log"), ("snapshot", "--day", DAY),
+        ("quality", "--day", DAY), ("logs", "run.log"), ("snapshot", "--day", DAY),
     )
 ]  # fmt: skip
 

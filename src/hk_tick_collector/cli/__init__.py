@@ -37,6 +37,7 @@ VERBS: Final = {
     "ticks": "prints or follows ticks as a table, CSV or JSON lines",
     "verify": "compares the day files of run with the ticks that simulate sent, tick by tick",
     "gaps": "the gaps of a day: which ticks are missing, why, and which were backfilled since",
+    "quality": "is a day usable? one line, the figures, and a page with pictures; past, live and archived days",
     "snapshot": "an online copy of a day, checked, with SHA-256; the collector does not stop",
     "import": "imports day files of the predecessor, checked row by row; the old files are kept",
     "report": "retention and disk: what is kept, what is missing, when the disk is full; deletes nothing",

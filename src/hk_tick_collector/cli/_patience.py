@@ -51,12 +51,12 @@ def in_child(work: Callable[[], _T], path: Path) -> _T:
     return result
 
 
-def each_in_child(work: Callable[[], Iterable[_T]], path: Path) -> Generator[_T, None, None]:
+def each_in_child(work: Callable[[], Iterable[_T]], path: Path, *, at_once: int = _BATCH) -> Generator[_T, None, None]:
     """Yields what `work` yields, while it is read: like `in_child`, for more than fits into memory.
 
-    The wait for each part is limited. The child ends when the iterator is closed.
+    The wait for each part is limited; a part is at most `at_once` items. The child ends when the iterator is closed.
     """
-    child = _Child(work, path)
+    child = _Child(work, path, at_once)
     try:
         while batch := child.receive():
             yield from batch
@@ -122,7 +122,7 @@ def disk_error(path: Path, how: str) -> DiskHangsError:
 class _Child:
     """A child process that sends what `work` yields, in batches; the last batch is empty."""
 
-    def __init__(self, work: Callable[[], Iterable[object]], path: Path) -> None:
+    def __init__(self, work: Callable[[], Iterable[object]], path: Path, at_once: int) -> None:
         self._path = path
         reading, writing = os.pipe()
         # A signal during the fork would be lost: an exception in the code that Python runs after it is ignored.
@@ -133,7 +133,7 @@ class _Child:
             for number in _SIGNALS:
                 signal.signal(number, signal.SIG_IGN)  # signals belong to the parent, which ends its child
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            _work(work, writing)
+            _work(work, writing, at_once)
         os.close(writing)
         self._reading = reading
         self._works = True  # it may be waiting for the disk
@@ -181,7 +181,7 @@ class _Child:
         return bytes(said)
 
 
-def _work(work: Callable[[], Iterable[object]], writing: int) -> NoReturn:
+def _work(work: Callable[[], Iterable[object]], writing: int, at_once: int) -> NoReturn:
     """The child process. It closes the standard streams: a reader of them must not wait for a child that hangs."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
@@ -189,7 +189,7 @@ def _work(work: Callable[[], Iterable[object]], writing: int) -> NoReturn:
     with suppress(OSError):  # the parent has ended
         try:
             items = iter(work())
-            while batch := list(islice(items, _BATCH)):
+            while batch := list(islice(items, at_once)):
                 _send(writing, ok=True, said=batch)
             _send(writing, ok=True, said=[])
         except CollectorError as error:

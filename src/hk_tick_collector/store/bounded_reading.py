@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES: Final = 1_000_000  # of one value; the longest of ours are texts from OpenD
 _STEPS: Final = 20_000  # of SQLite's virtual machine between two checks of the time
-_LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01
+LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01
 _KINDS: Final[dict[str, type]] = {"TEXT": str, "INTEGER": int, "REAL": float}
 _SQL_TYPES: Final[dict[type, str]] = {str: "text", int: "integer", float: "real"}
 _HINT: Final = "see docs/sqlite-wal.md for what can be saved"
@@ -116,7 +116,7 @@ def checked(
                     raise odd_value(path, f"{table}.{column}", row[at])
             good.add(found)
         for at, column in times:
-            if row[at] is not None and not 0 <= row[at] < _LATEST_MS:
+            if row[at] is not None and not 0 <= row[at] < LATEST_MS:
                 raise odd_value(path, f"{table}.{column}", row[at])
         for at, column in floats:
             if row[at] is not None and not isfinite(row[at]):
@@ -137,7 +137,7 @@ def odd_first(table: str, columns: tuple[str, ...]) -> str:
         odd.append(f"({words} AND {column} IS NOT NULL)" if may_be_empty else words)
         if kind is str:
             odd.append(f"{column} GLOB '*[^ -~]*'")  # the collector writes none; text that is not UTF-8 is among them
-    odd += [f"{column} NOT BETWEEN 0 AND {_LATEST_MS - 1}" for _, column in times]
+    odd += [f"{column} NOT BETWEEN 0 AND {LATEST_MS - 1}" for _, column in times]
     odd += [f"abs({column}) > {float_info.max!r}" for _, column in floats]
     return f"ifnull({' OR '.join(odd)}, 0) DESC"
 
@@ -160,7 +160,7 @@ def demand_figures(path: Path, table: str, figures: NamedTuple) -> None:
     for name, value in figures._asdict().items():
         is_good = type(value) in (int, float)
         if is_good and name not in ("volume", "turnover"):
-            is_good = 0 <= value < (_LATEST_MS if name.endswith("_ms") else 2**63)
+            is_good = 0 <= value < (LATEST_MS if name.endswith("_ms") else 2**63)
         if value is not None and not is_good:
             raise odd_value(path, f"{name} of {table}", value)
 

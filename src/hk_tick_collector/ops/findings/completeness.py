@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .finding import Finding
 
-_LEAST_SHARE: Final = 0.9999
+LEAST_SHARE: Final = 0.9999  # of the ticks of a day; less is a warning, here and in `quality`
 
 
 def lost_ticks(incomplete: Incomplete, ticks_healing: int) -> int:
@@ -47,7 +47,7 @@ def check_completeness(
             ABOVE_COMPLETE.found(Severity.WARNING, count=incomplete.above, day=day, first=incomplete.above_first)
         )
     lost, expected = lost_ticks(incomplete, ticks_healing), complete.expected - incomplete.before_start
-    if lost and not importing and (expected <= 0 or (expected - lost) / expected < _LEAST_SHARE):
+    if lost and not importing and (expected <= 0 or (expected - lost) / expected < LEAST_SHARE):
         share = f"{max(0, expected - lost) / expected:.2%}" if expected > 0 else "0 %"
         findings.append(INCOMPLETE.found(Severity.WARNING, day=day, share=share, lost=lost, worst=incomplete.worst))
     return findings

@@ -1,0 +1,86 @@
+"""Which days there are, and where: day files in DATA_ROOT, and in the archive a book with a Parquet file of ticks.
+
+A day that is in both places is read from its day file: it is the original.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from hk_tick_collector import market
+from hk_tick_collector.errors import StoreError, UsageError
+from hk_tick_collector.store.query import list_days, path_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_CERTIFICATE_BYTES: Final = 100_000
+_TICKS: Final = re.compile(rb"^[0-9a-f]{64}  ticks/date=[0-9-]{10}/(ticks-[0-9a-f]{16}\.parquet)$", re.MULTILINE)
+_BOOK: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})\.db")
+
+
+class Place(NamedTuple):
+    """Where a day is."""
+
+    day: str  # 20261120
+    path: Path  # the day file, or the archived book
+    ticks: Path | None  # the directory of the archived ticks; None for a day file, which has them itself
+
+    @property
+    def is_archived(self) -> bool:
+        """Whether only the archive has this day."""
+        return self.ticks is not None
+
+
+def list_places(data_root: Path, archive: Path | None) -> list[Place]:
+    """All days, oldest first. Raises StoreError if a directory cannot be listed, UsageError if there is no archive."""
+    if archive and not archive.is_dir():
+        raise UsageError(f"there is no directory {archive}", hint="name the archive's directory, or mount its disk")
+    found = {day: Place(day, path_of(data_root, day), None) for day in list_days(data_root)}
+    for day in _books(archive) if archive else ():
+        found.setdefault(day, archived(archive, day)) if archive else None
+    return [found[day] for day in sorted(found)]
+
+
+def archived(archive: Path, day: str) -> Place:
+    """Where the archive has a day (`20261120`), or would have it."""
+    date = market.day_date(market.parse_day(day)).isoformat()
+    return Place(day, archive / "books" / f"{date}.db", archive / "ticks" / f"date={date}")
+
+
+def ticks_file(directory: Path) -> Path:
+    """The Parquet file of an archived day: the one that its certificate names, else the newest.
+
+    A run of `archive --replace` that was killed may leave a second one. Raises StoreError if there is none.
+    """
+    certificate = directory.parent.parent / "certificates" / f"{directory.name.removeprefix('date=')}.txt"
+    try:
+        with suppress(FileNotFoundError), certificate.open("rb") as file:
+            if named := _TICKS.search(file.read(_CERTIFICATE_BYTES)):
+                return directory / named[1].decode()
+        files = sorted(directory.glob("ticks-*.parquet"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+    except OSError as error:
+        raise StoreError(f"cannot list {directory} ({error.strerror})", hint="check ARCHIVE_DIR") from error
+    if not files:
+        raise StoreError(f"there is no Parquet file in {directory}", hint="hk-tick-collector certificate --check")
+    return files[-1]
+
+
+def _books(archive: Path) -> list[str]:
+    """The days with a book in the archive; none if it has no books yet."""
+    try:
+        names = [_BOOK.fullmatch(path.name) for path in (archive / "books").iterdir()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StoreError(f"cannot list {archive} ({error.strerror})", hint="check ARCHIVE_DIR") from error
+    return [day for name in names if name and (day := _day(name[1]))]
+
+
+def _day(date: str) -> str:
+    try:
+        return market.day_name(market.parse_day(date))
+    except ValueError:
+        return ""
