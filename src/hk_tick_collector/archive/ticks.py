@@ -61,7 +61,7 @@ def write(source: Path, target: Path, facts: dict[str, str], expected_rows: int,
     copy = Digests(schema())
     for batch in read_back(target):
         copy.update(batch)
-        progress("check", copy.rows, digests.rows)
+        progress("verify", copy.rows, digests.rows)
     if copy.by_column() != digests.by_column() or copy.rows != digests.rows:
         raise ArchiveError(
             f"what was read back from {target.parent} is not what was written", hint="check its disk: sudo dmesg | tail"
@@ -77,7 +77,7 @@ def digest_of(source: Path, progress: Progress, expected_rows: int) -> str:
     digests = Digests(schema())
     for batch in read_ticks(source):
         digests.update(batch)
-        progress("read", digests.rows, expected_rows)
+        progress("compare", digests.rows, expected_rows)
     return digests.content()
 
 
