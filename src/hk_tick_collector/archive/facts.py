@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hk_tick_collector import market
 from hk_tick_collector.errors import StoreError
-from hk_tick_collector.model import GAP_OPEN, UNEXPLAINED
+from hk_tick_collector.model import GAP_OPEN, UNEXPLAINED, UNSTORED_CAUSES
 from hk_tick_collector.store.query import DayReader
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ GAPS_KNOWN: Final = "gaps_known"  # ticks are missing, and the gaps say which an
 NOT_PROVABLE: Final = "not_provable"  # the sequences do not show it, or the figures do not agree
 
 _OPEN_MS: Final = 9 * 3_600_000  # the pre-opening session begins at 09:00
+_CLOSE: Final = "close"
+_UNSETTLED: Final = (UNEXPLAINED, "no_answer")  # docs/data-quality.md
 _LEDGER: Final = ("received", "stored", "duplicate", "rejected", "dropped", "waiting")
 
 
@@ -34,6 +36,8 @@ class Gaps(NamedTuple):
     open: int
     of_unknown_size: int  # of the open ones
     healed: int
+    rejected: int  # ticks that were received and could not be stored
+    other_day: int  # ticks that were stored in the file of another day
     sha256: str  # of all of them: see docs/archive.md
 
 
@@ -49,7 +53,8 @@ class DayFacts(NamedTuple):
     gaps: Gaps
     ledger: dict[str, int]  # the sums over all runs
     without_opend_s: float  # between 09:00 and 16:08
-    reconciled: dict[str, int]  # verdict → symbols
+    reconciled_after: str  # close, lunch, or empty: the session of the last comparison with OpenD's totals
+    reconciled: dict[str, int]  # what that comparison found → symbols
 
     @property
     def sealed_ms(self) -> int | None:
@@ -61,7 +66,7 @@ class DayFacts(NamedTuple):
     def verdict(self) -> str:
         """One of the three words, the weakest that any figure demands."""
         known = self.completeness
-        lacking = known.expected - known.counted
+        lacking = known.expected - known.counted - self.gaps.rejected - self.gaps.other_day
         unsure = (
             self.totals.rows == 0,
             known.without_pattern > 0,
@@ -69,18 +74,19 @@ class DayFacts(NamedTuple):
             self.gaps.of_unknown_size > 0,
             lacking > self.missing,  # more is missing than the gaps say
             self.ledger["dropped"] > 0 and self.gaps.open == 0,
-            self.reconciled.get(UNEXPLAINED, 0) > 0,
+            self.reconciled_after != _CLOSE,  # a sequence does not show that ticks came after its last one
+            any(word in self.reconciled for word in _UNSETTLED),
         )
         if any(unsure):
             return NOT_PROVABLE
-        return GAPS_KNOWN if self.gaps.open or lacking > 0 else COMPLETE
+        return GAPS_KNOWN if self.gaps.open or self.gaps.rejected else COMPLETE
 
 
 def read_facts(path: Path) -> DayFacts:
     """Reads the figures of a day file. Raises the errors of DayReader."""
     with DayReader(path) as reader, reader.snapshot():
         incomplete = reader.incomplete(first_day=False)
-        runs = reader.ledger()
+        runs, compared = reader.ledger(), reader.reconciliation()
         return DayFacts(
             meta=reader.meta(),
             schema=reader.schema_version(),
@@ -91,7 +97,8 @@ def read_facts(path: Path) -> DayFacts:
             gaps=_gaps(reader),
             ledger={name: sum(getattr(run, name) for run in runs) for name in _LEDGER},
             without_opend_s=_without_opend_s(path.stem, reader.connections()),
-            reconciled=dict(sorted(Counter(each.explained for each in reader.reconciliation()).items())),
+            reconciled_after=compared[0].session if compared else "",
+            reconciled=dict(sorted(Counter(each.explained for each in compared).items())),
         )
 
 
@@ -114,7 +121,16 @@ def _gaps(reader: DayReader) -> Gaps:
         is_open = gap.status == GAP_OPEN
         counts["open" if is_open else "healed"] += 1
         counts["unknown"] += is_open and gap.missing is None
-    return Gaps(counts["open"], counts["unknown"], counts["healed"], digest.hexdigest())
+        if gap.cause in UNSTORED_CAUSES and not is_open:
+            counts[gap.cause] += 1
+    return Gaps(
+        open=counts["open"],
+        of_unknown_size=counts["unknown"],
+        healed=counts["healed"],
+        rejected=counts["rejected"],
+        other_day=counts["other_day"],
+        sha256=digest.hexdigest(),
+    )
 
 
 def _without_opend_s(day: str, stretches: list[Stretch]) -> float:

@@ -93,7 +93,7 @@ def read_back(source: Path | Any) -> Iterator[pa.RecordBatch]:
             if not file.schema_arrow.remove_metadata().equals(schema()):
                 raise ArchiveError(f"{source} does not have the columns of an archived day")
             yield from file.iter_batches(BATCH_ROWS)
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException) as error:
         words = " ".join(str(error).split())[:200]
         raise ArchiveError(f"{source} is damaged ({words})", hint="hk-tick-collector certificate --check") from error
 
