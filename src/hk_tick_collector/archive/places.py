@@ -254,6 +254,9 @@ class Directory:
             return ArchiveError(
                 f"the disk of {self.where} is full", hint="free space there: df -h; nothing was changed"
             )
+        if error.errno == errno.EROFS:
+            hint = f"in a unit: sudo systemctl edit hk-tick-collector-archive, [Service] ReadWritePaths={self.where}"
+            return ArchiveError(f"{self.where} may not be written", hint=hint)
         hint = "check its owner and mode" if isinstance(error, PermissionError) else "check the disk: sudo dmesg | tail"
         return ArchiveError(f"cannot {what} {path} ({error.strerror})", hint=hint)
 
