@@ -122,6 +122,21 @@ def _among(names: tuple[str, ...]) -> Words:
     return Words(", ".join(names), "、".join(names))
 
 
+_ARCHIVE_DIR: Final = About(
+    Words(
+        "where `archive` puts finished days; empty: they are not archived",
+        "`archive` 存放已完結日子的地方；留空則不歸檔",
+    ),
+    allowed=Words("empty, a path, or s3://BUCKET/PREFIX", "留空、路徑，或 s3://BUCKET/PREFIX"),
+)
+_CERTIFICATE_KEY: Final = About(
+    Words("private key that signs the certificates of archived days", "簽署歸檔證書的私鑰"),
+    allowed=_PATH,
+    default=Words("DATA_ROOT/.certificate_key", "DATA_ROOT/.certificate_key"),
+    example="/data/sqlite/HK/.certificate_key",
+)
+
+
 class Settings(BaseModel):
     """All settings in force, parsed and checked."""
 
@@ -186,28 +201,9 @@ class Settings(BaseModel):
         ),
         Field(default_factory=lambda known: known["data_root"]),
     ]
-    archive_dir: Annotated[
-        str | None,
-        _from_text(values.place),
-        About(
-            Words(
-                "where `archive` puts finished days; empty: they are not archived",
-                "`archive` 存放已完結日子的地方；留空則不歸檔",
-            ),
-            allowed=Words("empty, a path, or s3://BUCKET/PREFIX", "留空、路徑，或 s3://BUCKET/PREFIX"),
-            example="/mnt/archive",
-        ),
-    ] = None
+    archive_dir: Annotated[str | None, _from_text(values.place), _ARCHIVE_DIR] = None
     certificate_key: Annotated[
-        Path,
-        _from_text(values.path),
-        About(
-            Words("private key that signs the certificates of archived days", "簽署歸檔證書的私鑰"),
-            allowed=_PATH,
-            default=Words("DATA_ROOT/.certificate_key", "DATA_ROOT/.certificate_key"),
-            example="/data/sqlite/HK/.certificate_key",
-        ),
-        Field(default_factory=lambda known: known["data_root"] / ".certificate_key"),
+        _Directory, _CERTIFICATE_KEY, Field(default_factory=lambda known: known["data_root"] / ".certificate_key")
     ]
 
     # Queue and batches
