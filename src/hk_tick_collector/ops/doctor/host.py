@@ -19,7 +19,7 @@ from .result import Check, failure, not_checked, ok, warning
 
 INSTALLED: Final = Path("/opt/futu_tick_downloader")
 OPEND: Final = "futu-opend.service"
-TIMERS: Final = ("hk-tick-collector-snapshot.timer", "hk-tick-collector-report.timer")
+TIMERS: Final = tuple(f"hk-tick-collector-{name}.timer" for name in ("snapshot", "report", "archive"))
 _SHIPPED: Final = INSTALLED / "deploy" / "systemd"
 _PROGRAMS: Final = {
     "sqlite3": "sqlite3",
