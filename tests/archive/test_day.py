@@ -96,6 +96,26 @@ def test_other_content_is_an_error_unless_it_replaces(make_day: MakeDay, place: 
     assert archived(place, key, source, replace=True).state == ALREADY
 
 
+def test_a_reader_during_a_replacement(make_day: MakeDay, place: Directory, key: SigningKey) -> None:
+    """Who has the file open reads it to its end; who lists the directory never finds two files of the day."""
+    source = make_day(DAY)
+    name = archived(place, key, source).certificate.ticks_name
+    changed(source)
+    seen: list[int] = []
+
+    def progress(*_: object) -> None:
+        seen.append(len(place.list("ticks/date=2026-11-20/")))
+
+    with place.open(name) as reader, place.hold() as workspace:
+        before = reader.read(100)
+        run = Run(place, workspace, key, "host-1", progress, lambda: open_ms(DAY) + 10**8)
+        archive_day(run, read_chain(place), source, replace=True)
+        assert len(before + reader.read()) > 1000
+    assert set(seen) == {1}
+    assert len(place.list("ticks/date=2026-11-20/")) == 1
+    assert not place.exists(name)
+
+
 def test_what_a_killed_run_left_does_not_stop_the_next(make_day: MakeDay, place: Directory, key: SigningKey) -> None:
     """Files without a certificate: the same content stays, other content is moved aside."""
     source = make_day(DAY)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from tests.archive.conftest import files_in, verify_sh
 from tests.bigday import make_big_day
+from tests.predecessor_files import write_file
 
 from hk_tick_collector.archive.chain import read_chain
 from hk_tick_collector.archive.places import Directory
@@ -110,12 +113,15 @@ def test_no_archive_is_named(cli: Cli, data: Path) -> None:
 def test_days_that_cannot_be_archived(cli: Cli, data: Path, archive_root: Path) -> None:
     """They are named, each with its reason, and do not keep the others from being archived."""
     make_big_day(data / "20261117.db", 900)
+    write_file(data / "20261113.db", [])
     (data / "20261116.db").write_text("no database" * 1000)
     done = cli("archive")
     assert done.returncode == 1
     assert "20261117: not sealed yet, so not archived" in done.stdout
     assert "20261116: " in done.stderr
     assert "is not an SQLite file" in done.stderr
+    assert "20261113: " in done.stderr
+    assert "hk-tick-collector import" in done.stderr
     assert len(Directory(archive_root).list("certificates/")) == 6
     done = cli("archive", "--day", "20261117")
     assert done.returncode == 1
@@ -175,6 +181,24 @@ def test_killed_at_any_moment(cli: Cli, data: Path, archive_root: Path, workdir:
     assert cli("archive").returncode == 0
     assert sorted(read_chain(Directory(archive_root)).by_day) == list(DAYS)
     assert verify_sh(archive_root).returncode == 0
+
+
+def test_a_signal_leaves_nothing_unfinished(data: Path, archive_root: Path, workdir: Path) -> None:
+    """One line says so; no file of the day, and no workspace, is left."""
+    (data / f"{DAYS[0]}.db").unlink()
+    make_big_day(data / f"{DAYS[0]}.db", 300_000)
+    assert seal(data / f"{DAYS[0]}.db", SEALED_MS, StoreOptions())
+    process = start(workdir, "--day", DAYS[0], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    end_s = time.monotonic() + CAP_S
+    while not (archive_root / ".partial" / "ticks.parquet").exists():
+        assert process.poll() is None
+        assert time.monotonic() < end_s
+    process.send_signal(signal.SIGTERM)
+    out, errors = process.communicate(timeout=CAP_S)
+    assert (process.returncode, out) == (128 + signal.SIGTERM, b"")
+    assert errors.decode().endswith("ended by SIGTERM, nothing of the unfinished day was left\n")
+    assert set(files_in(archive_root)) == {"allowed_signers", "verify.sh"}
+    assert not (archive_root / ".partial").exists()
 
 
 def test_two_runs_at_once(cli: Cli, data: Path, archive_root: Path) -> None:

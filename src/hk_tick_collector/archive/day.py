@@ -71,6 +71,7 @@ def archive_day(run: Run, chain: Chain, source: Path, *, replace: bool = False) 
         raise ArchiveError(chain.damaged[day], hint="hk-tick-collector certificate --check; move it away to go on")
     facts = read_facts(source)
     demand_sealed(source, facts)
+    state = _state(source)
     origin = Origin(run.instance, need("pyarrow", "data").__version__, *_identified(source, run), chain.last)
     if before is not None and _is_same(run, before, source, facts, origin.day_file_sha256):
         return Outcome(ALREADY, before, 0, time.monotonic() - began_s)
@@ -80,7 +81,7 @@ def archive_day(run: Run, chain: Chain, source: Path, *, replace: bool = False) 
             hint="find out which one is right; --replace archives it anew and keeps the old files in _superseded/",
         )
     drafts, written = _prepare(run, source, facts)
-    if _file_sha256(source, run) != origin.day_file_sha256:
+    if _state(source) != state:
         raise StoreError(f"{source} changed while it was archived", hint="archive it again once nothing writes to it")
     if before is not None:
         _set_aside(run.place, before)
@@ -175,6 +176,12 @@ def _clear_leftovers(place: Place, day: str, drafts: dict[str, Path]) -> None:
                 if hashlib.file_digest(file, "sha256").hexdigest() == found.sha256:
                     continue
         place.move(name, layout.superseded_name(name, f"{layout.dashed(day)}-uncertified", found.sha256))
+
+
+def _state(source: Path) -> tuple[int, int, int]:
+    """What changes when anything writes to the file or replaces it."""
+    found = source.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _file_sha256(path: Path, run: Run) -> str:
