@@ -12,7 +12,6 @@ import random
 import shutil
 import signal
 import sys
-import time
 from pathlib import Path
 
 import adbc_driver_sqlite.dbapi
@@ -28,15 +27,36 @@ from hk_tick_collector.cli import main
 LOADED = (adbc_driver_sqlite.dbapi, pyarrow.parquet, verb)
 
 
-def begin(*arguments: str) -> int:
-    """Starts `archive` in a child; its process id."""
+def run(at: int, *arguments: str) -> int:
+    """Runs `archive` in a child that kills itself at its call number `at`; how many calls it made if it was not killed.
+
+    Calls of Python and of C count, so that the moment does not depend on how busy the machine is.
+    """
+    reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         nowhere = os.open(os.devnull, os.O_RDWR)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
-        os._exit(main(["archive", *arguments]))
-    return pid
+        calls = 0
+
+        def count(*_: object) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.setprofile(count)
+        code = main(["archive", *arguments])
+        sys.setprofile(None)
+        os.write(writing, str(calls).encode())
+        os._exit(code)
+    os.close(writing)
+    with os.fdopen(reading) as said:
+        calls_made = int(said.read() or "0")
+    status = os.waitpid(pid, 0)[1]
+    assert status in (0, signal.SIGKILL), status
+    return calls_made
 
 
 def demand_no_lie(place: Directory) -> int:
@@ -56,21 +76,14 @@ def empty(root: Path) -> None:
 
 
 def kill(root: Path, times: int) -> int:
-    """Kills so many runs; how many were still running then. A run that was faster does not count."""
+    """Kills so many runs, at moments that are spread over a run by chance; how many were killed."""
     place, chance = Directory(root), random.Random(13)
-    began_s = time.monotonic()
-    assert os.waitpid(begin(), 0)[1] == 0
-    took_s = time.monotonic() - began_s
-    killed = tries = 0
+    calls = run(0)
     empty(root)
-    while killed < times:
-        tries += 1
-        pid = begin(*(["--replace"] if tries % 3 == 0 else []))
-        time.sleep(chance.uniform(0, took_s))
-        if os.waitpid(pid, os.WNOHANG)[0] == 0:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            killed += 1
+    killed = 0
+    for number in range(times):
+        arguments = ["--replace"] if number % 3 == 2 else []
+        killed += run(chance.randrange(1, calls + 1), *arguments) == 0
         if demand_no_lie(place) == 3:
             empty(root)
     return killed
