@@ -82,7 +82,7 @@ soak: $(VENV)/.dev  ## ten minutes of every fault at random, then the verdict (A
 wheelhouse: $(BIN)/python  ## ./wheelhouse: the packages for `deploy/install.sh --wheelhouse` or pipx on a host without a network
 	@mkdir -p wheelhouse
 	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
-		--dest wheelhouse -r requirements/runtime.txt -r requirements/pipx.txt
+		--dest wheelhouse -r requirements/$(or $(EXTRAS),runtime).txt -r requirements/pipx.txt
 	@echo "wheelhouse: $$(ls wheelhouse/*.whl | wc -l) wheels for Python $$($(BIN)/python -c 'import platform; print(platform.python_version())') on $$(uname -m)"
 
 clean:  ## remove everything that the other targets made

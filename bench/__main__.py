@@ -1,6 +1,6 @@
 """`make bench`: every topic in turn, then the report.
 
-    python -m bench [--only throughput,latency,catching_up,growth,cost] [--scale 1.0] [--write-docs]
+    python -m bench [--only throughput,latency,catching_up,growth,archive,cost] [--scale 1.0] [--write-docs]
 
 `--scale 0.1` is for work on the benchmark itself: totals and times become a tenth, and the figures mean little.
 """
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from . import catching_up, cost, growth, latency, picture, report, throughput
+from . import archiving, catching_up, cost, growth, latency, picture, report, throughput
 from .trial import ROOT, BrokenRunError
 
 if TYPE_CHECKING:
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from .latency import Paced
     from .throughput import Cell
 
-TOPICS: Final = ("throughput", "latency", "catching_up", "growth", "cost")
+TOPICS: Final = ("throughput", "latency", "catching_up", "growth", "archive", "cost")
 _BURST: Final = 300_000  # ticks of a run whose ratio has a target
 _SHORT_BURST: Final = 150_000  # of the others
 _SEGMENT_S: Final = 5.0
 _BACKLOG: Final = 500_000
 _ROWS_BEFORE: Final = 1_000_000  # rows in the file that is read or copied while it is written
+_OWN_TICKS: Final = 1_000_000
 _RATES: Final = (500, 5_000, 20_000)
 _RUNS: Final = 3
 
@@ -62,8 +63,8 @@ class Bench:
         self.figures += throughput.figures(self.cells)
 
     def latency(self) -> None:
-        """Every rate alone, and one with a reader and with snapshots."""
-        beside = [(latency.TARGET_RATE, latency.READER), (latency.TARGET_RATE, latency.SNAPSHOT)]
+        """Every rate alone, and one with a reader, with snapshots and with archive runs."""
+        beside = [(latency.TARGET_RATE, other) for other in (latency.READER, latency.SNAPSHOT, latency.ARCHIVE)]
         for rate, other in [*((rate, "") for rate in _RATES), *beside]:
             rows = self._ticks(_ROWS_BEFORE) if other else 0
             with self._directory() as scratch:
@@ -92,6 +93,14 @@ class Bench:
                 self.sizes.append(size)
                 self.tell(f"{size.rows:,} rows: {sorted(size.inserted)[1]:,.0f} rows/s more")
         self.figures += growth.figures(self.sizes)
+
+    def archive(self) -> None:
+        """One sealed day of millions of rows, and a year of certificates."""
+        with self._directory() as scratch:
+            found = archiving.measure(scratch, self._ticks(archiving.ROWS), self._ticks(_OWN_TICKS))
+        wall_s = sorted(each.wall_s for each in found.archived)
+        self.tell(f"{found.rows:,} rows: archived in {wall_s[1]:.1f} s, {found.bytes_per_row:.2f} bytes a row")
+        self.figures += archiving.figures(found)
 
     def cost(self) -> None:
         """The remaining measurements of the cost."""

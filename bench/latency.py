@@ -1,4 +1,4 @@
-"""Latency from the socket to the commit, at a paced rate: alone, with a reader, and during snapshots.
+"""Latency from the socket to the commit, at a paced rate: alone, with a reader, during snapshots and archive runs.
 
 Measured from outside, for every tick: from its `recv_ts_ms` to the moment when a reader that polls every few
 milliseconds first sees the ledger count it. Rows are committed in the order of arrival, so a count shows which rows
@@ -7,6 +7,7 @@ they are. The result is too long by at most one polling interval, and never too 
 
 from __future__ import annotations
 
+import statistics
 import sys
 import time
 from contextlib import ExitStack, closing
@@ -14,7 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from hk_tick_collector import market
 from hk_tick_collector.simulator.exchange.listing import default_symbols
+from hk_tick_collector.store.dayfile import StoreOptions, seal
 
 from .bigday import BigDay
 from .report import Figure, Target
@@ -28,8 +31,9 @@ if TYPE_CHECKING:
 
 SYMBOLS: Final = 500
 LOOK_EVERY_S: Final = 0.004
-READER, SNAPSHOT = "reader", "snapshot"
+READER, SNAPSHOT, ARCHIVE = "reader", "snapshot", "archive"
 TARGET_RATE: Final = 5_000
+_EARLIER: Final = "20260102"  # a sealed day beside the one that is written
 _SEGMENTS: Final = 3
 
 
@@ -48,13 +52,19 @@ class Paced:
 
 
 def measure(scratch: Path, rate: int, seconds: float, beside: str = "", rows_before: int = 0) -> Paced:
-    """Three segments of this many seconds each. `rows_before` rows, of other symbols, are in the file already."""
+    """Three segments of this many seconds each. `rows_before` rows, of other symbols, are in the file already, or in
+    that of an earlier day, which is archived.
+    """
     names = default_symbols(SYMBOLS * 4)
     preparation = Preparation(names[:SYMBOLS], 1)
     parts = [preparation.part(int(rate * seconds), rate) for _ in range(_SEGMENTS)]
     trial = Trial(scratch, preparation.symbols, parts)
     trial.data.mkdir()
-    if rows_before:
+    if beside == ARCHIVE:
+        earlier = BigDay(trial.data / f"{_EARLIER}.db", names[SYMBOLS:])
+        earlier.fill(rows_before)
+        seal(earlier.path, market.day_start_ms(market.parse_day(_EARLIER) + 1), StoreOptions())
+    elif rows_before:
         BigDay(trial.path, names[SYMBOLS:]).fill(rows_before)
     found, marks, expected = Paced(rate, beside), [(0, 0)], 0
     with trial, Beside(scratch, trial, beside) as others:
@@ -90,12 +100,13 @@ def _ages(received_ms: Sequence[int], marks: Sequence[tuple[int, int]]) -> list[
 
 
 class Beside:
-    """The program that runs at the same time, started again when it ends: none, `reader` or `snapshot`."""
+    """The program that runs at the same time, started again when it ends: none, `reader`, `snapshot` or `archive`."""
 
     def __init__(self, scratch: Path, trial: Trial, kind: str) -> None:
         self._log = scratch / "beside.log"
         self._trial = trial
         self._kind = kind
+        self._archive = scratch
         self._running: subprocess.Popen[bytes] | None = None
         self._stack = ExitStack()
         self.rounds = 0
@@ -112,12 +123,19 @@ class Beside:
             return
         if self._running is not None:
             self.rounds += self._running.returncode == 0
+        self._archive = self._log.with_name(f"archive-{self.rounds}")  # a new one each time
+        self._archive.mkdir(exist_ok=True)
         commands = {
             READER: ["bench.latency", str(self._trial.path)],
             SNAPSHOT: ["hk_tick_collector", "snapshot", "--env-file", "/dev/null"],
+            ARCHIVE: ["hk_tick_collector", "archive", "--env-file", "/dev/null", "--day", _EARLIER],
         }
         self._running = self._stack.enter_context(
-            process(commands[self._kind], {"DATA_ROOT": str(self._trial.data)}, self._log)
+            process(
+                commands[self._kind],
+                {"DATA_ROOT": str(self._trial.data), "ARCHIVE_DIR": str(self._archive)},
+                self._log,
+            )
         )
 
     def end(self) -> None:
@@ -130,6 +148,7 @@ class Beside:
 def figures(runs: Sequence[Paced]) -> list[Figure]:
     """p50, p99 and the maximum of each rate."""
     found = []
+    alone = {paced.rate: statistics.median(paced.p99_ms) for paced in runs if not paced.beside}
     for paced in runs:
         name = f"{paced.rate:,} ticks/s" + (f", {paced.beside} at work ({paced.rounds} rounds)" if paced.beside else "")
         asked = paced.rate == TARGET_RATE
@@ -144,6 +163,9 @@ def figures(runs: Sequence[Paced]) -> list[Figure]:
                 Target(1000, worst=True) if asked else None,
             ),
         ]
+        if paced.beside == ARCHIVE and paced.rate in alone:
+            ratios = [each / alone[paced.rate] for each in paced.p99_ms]
+            found.append(Figure("latency, socket → committed", f"{name}: p99 ÷ alone", "ratio", ratios, Target(1.2)))
     return found
 
 

@@ -24,9 +24,10 @@ readonly ACCOUNT=hkcollector
 readonly OPEND_ACCOUNT=futu-opend
 readonly LINKS=(.venv scripts docs deploy)
 readonly PAGES=(README.md README.zh-Hant.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md) # docs/ links to them
-readonly SOURCES=(src pyproject.toml "${PAGES[@]}" LICENSE requirements/runtime.txt tools/version.py .env.example deploy scripts docs)
+readonly SOURCES=(src pyproject.toml "${PAGES[@]}" LICENSE requirements/runtime.txt requirements/data.txt requirements/lake.txt tools/version.py .env.example deploy scripts docs)
 readonly PACKAGES=(sqlite3 lsof psmisc netcat-openbsd python3-venv)
 readonly NEEDED_MB=400      # a release takes about a third of it, and an upgrade needs two at once
+readonly EXTRAS_MB=800      # more with --extras, for two versions at once
 readonly LOOK_S=${LOOK_S:-70}  # a new version is watched for this long
 readonly GOOD_LOOKS=3       # this many good checks in a row, at the end
 readonly KEPT_RELEASES=3
@@ -38,6 +39,8 @@ readonly SOURCE
 ACTION=install
 DRY_RUN=false
 WHEELHOUSE=
+EXTRAS=           # data or lake: optional packages that are installed as well; empty: none
+GIVEN_EXTRAS=     # the same from the command line, where none means none; empty: as the installed version has them
 CHOSEN_LANG=      # OPERATOR_LANG of a new settings file; empty: from the locale
 # shellcheck source=deploy/lib/trust.sh disable=SC1091
 . "$SOURCE/deploy/lib/trust.sh"
@@ -52,7 +55,8 @@ MISSING=()        # Debian packages that could not be installed; the collector r
 
 usage() {
     cat <<END
-Usage: sudo bash deploy/install.sh [--upgrade | --uninstall] [--wheelhouse DIR] [--lang en|zh-Hant] [--dry-run]
+Usage: sudo bash deploy/install.sh [--upgrade | --uninstall] [--wheelhouse DIR] [--extras data|lake|none]
+                                   [--lang en|zh-Hant] [--dry-run]
 
 Installs hk-tick-collector as a systemd service on Debian 12: packages, account, $HOME_DIR,
 $DATA_DIR, units. Never overwrites $ENV_FILE. Can be run again at any time.
@@ -62,6 +66,8 @@ $DATA_DIR, units. Never overwrites $ENV_FILE. Can be run again at any time.
   --uninstall       removes service and program; ticks, settings and accounts are kept
   --wheelhouse DIR  takes Python packages (and *.deb, if any) from DIR instead of the network;
                     'make wheelhouse' creates it on a host with a network
+  --extras EXTRAS   also installs the packages for archive, export and bars (data, 230 MB), and for an archive in an
+                    object store (lake, 380 MB); an upgrade keeps them unless this says none
   --lang LANG       the language of status, alerts and doctor, en or zh-Hant, for a new $ENV_FILE;
                     without it the installer asks if it runs in a terminal, otherwise the locale decides
   --dry-run         shows what would be done and changes nothing; needs no root
@@ -106,6 +112,12 @@ parse_arguments() {
                 CHOSEN_LANG=$2
                 shift
                 ;;
+            --extras)
+                [ $# -ge 2 ] || wrong_usage "--extras needs data, lake or none"
+                GIVEN_EXTRAS=$2
+                shift
+                ;;
+            --extras=*) GIVEN_EXTRAS=${1#*=} ;;
             --lang=*) CHOSEN_LANG=${1#*=} ;;
             --dry-run) DRY_RUN=true ;;
             --help | -h) usage; exit 0 ;;
@@ -117,6 +129,11 @@ parse_arguments() {
         "" | en | zh-Hant) ;;
         *) wrong_usage "--lang '$CHOSEN_LANG' is neither en nor zh-Hant" ;;
     esac
+    case $GIVEN_EXTRAS in
+        "" | data | lake | none) ;;
+        *) wrong_usage "--extras '$GIVEN_EXTRAS' is none of data, lake, none" ;;
+    esac
+    [ "$ACTION" != uninstall ] || [ -z "$GIVEN_EXTRAS" ] || wrong_usage "--uninstall needs no --extras"
     [ "$ACTION" != uninstall ] || [ -z "$CHOSEN_LANG" ] || wrong_usage "--uninstall needs no --lang"
     [ "$ACTION" != uninstall ] || [ -z "$WHEELHOUSE" ] || wrong_usage "--uninstall needs no --wheelhouse"
     [ -n "$WHEELHOUSE" ] || return 0
@@ -135,7 +152,7 @@ check_host() {
 
 check_source() {
     local each
-    for each in src pyproject.toml requirements/runtime.txt tools/version.py; do
+    for each in src pyproject.toml requirements/runtime.txt requirements/data.txt requirements/lake.txt tools/version.py; do
         [ -e "$SOURCE/$each" ] ||
             die "$SOURCE has no sources (no $each): run deploy/install.sh of a checkout; only --uninstall works here"
     done
@@ -159,8 +176,10 @@ check_space() {
     local place=$HOME_DIR free_mb
     while [ ! -d "$place" ]; do place=$(dirname "$place"); done
     free_mb=$(df --output=avail --block-size=1M "$place" | tail -n 1)
-    [ "$free_mb" -ge "$NEEDED_MB" ] ||
-        require "the disk is full: $((free_mb)) MB free at $place, $NEEDED_MB MB are needed; sudo du -xh -d 2 $place | sort -h shows what takes the space"
+    local needed_mb=$NEEDED_MB
+    [ -z "$EXTRAS" ] || needed_mb=$((NEEDED_MB + EXTRAS_MB))
+    [ "$free_mb" -ge "$needed_mb" ] ||
+        require "the disk is full: $((free_mb)) MB free at $place, $needed_mb MB are needed; sudo du -xh -d 2 $place | sort -h shows what takes the space"
 }
 
 # One installer at a time. Not in /run/lock, where every user may create a link.
@@ -263,12 +282,12 @@ make_settings() {
 
 # ---- a release ------------------------------------------------------------------------------------------------------
 
-# VERSION-DIGEST of the sources that this checkout installs: the same sources have the same name.
+# VERSION-DIGEST of the sources and extras that this checkout installs: the same ones have the same name.
 release_name() {
     local version digest
     version=$(/usr/bin/python3 -I "$SOURCE/tools/version.py" 2>/dev/null) || # the host may have no Python yet
         version=$(sed -n 's/^NEXT_VERSION = "\(.*\)"$/\1/p' "$SOURCE/src/hk_tick_collector/__init__.py")
-    digest=$(cd "$SOURCE" && list_sources | xargs -0 sha256sum | sha256sum)
+    digest=$(cd "$SOURCE" && { list_sources | xargs -0 sha256sum; printf '%s' "$EXTRAS"; } | sha256sum)
     printf '%s-%s\n' "$version" "${digest:0:10}"
 }
 
@@ -287,6 +306,16 @@ is_whole() {
         "$RELEASES/$1/.venv/bin/$UNIT" --version >/dev/null 2>&1
 }
 
+# The lock file of the packages to install: that of an extra has those of runtime.txt too, in the same versions.
+lock_file() { printf 'requirements/%s.txt\n' "${EXTRAS:-runtime}"; }
+
+# What --extras says, else what the installed version has.
+choose_extras() {
+    EXTRAS=$GIVEN_EXTRAS
+    [ -n "$EXTRAS" ] || [ ! -f $CURRENT/.extras ] || ! is_roots $CURRENT/.extras || EXTRAS=$(<$CURRENT/.extras)
+    case $EXTRAS in data | lake) ;; *) EXTRAS= ;; esac
+}
+
 build_release() {
     local release=$1 directory=$RELEASES/$1
     if is_whole "$release"; then
@@ -297,7 +326,7 @@ build_release() {
     say "version $release: into $directory"
     if $DRY_RUN; then
         act "$PYTHON" -I -m venv "$directory/.venv"
-        act "$directory/.venv/bin/python" -m pip install --require-hashes -r requirements/runtime.txt
+        act "$directory/.venv/bin/python" -m pip install --require-hashes -r "$(lock_file)"
         act "$directory/.venv/bin/python" -m pip install "$SOURCE"
         return
     fi
@@ -309,15 +338,16 @@ build_release() {
     fill_venv "$directory/.venv/bin/python"
     copy_files "$directory"
     "$directory/.venv/bin/$UNIT" --version >>"$LOG" 2>&1 || die "the program does not start: $(last_log_line)"
+    [ -z "$EXTRAS" ] || printf '%s\n' "$EXTRAS" >"$directory/.extras"
     touch "$directory/.whole"
     BUILDING=
 }
 
-# Only packages with the hashes of requirements/runtime.txt, then ours, built without the network.
+# Only packages with the hashes of the lock file, then ours, built without the network.
 fill_venv() {
     local python=$1 offline=()
     [ -z "$WHEELHOUSE" ] || offline=(--no-index --find-links "$WHEELHOUSE")
-    run_pip "$python" install "${offline[@]}" --require-hashes --only-binary :all: -r "$SOURCE/requirements/runtime.txt"
+    run_pip "$python" install "${offline[@]}" --require-hashes --only-binary :all: -r "$SOURCE/$(lock_file)"
     run_pip "$python" install --no-index --no-deps --no-build-isolation "$SOURCE"
 }
 
@@ -328,9 +358,9 @@ run_pip() {
     if grep -q 'No space left on device' "$LOG"; then
         die "the disk is full: free some space at $HOME_DIR and run this again"
     elif grep -q 'DO NOT MATCH THE HASHES' "$LOG"; then
-        die "a package does not match its hash in requirements/runtime.txt and is not used: see $LOG"
+        die "a package does not match its hash in $(lock_file) and is not used: see $LOG"
     elif [ -n "$WHEELHOUSE" ]; then
-        die "$WHEELHOUSE lacks a package ($(last_log_line)): create it again with 'make wheelhouse', with the same Python version as on this host"
+        die "$WHEELHOUSE lacks a package ($(last_log_line)): create it again with 'make wheelhouse${EXTRAS:+ EXTRAS=$EXTRAS}', with the same Python version as on this host"
     fi
     die "could not download the Python packages ($(last_log_line)): without a network, run 'make wheelhouse' on another host and use --wheelhouse DIR here; details are in $LOG"
 }
@@ -391,7 +421,7 @@ units_of() { [ ! -d "$1/deploy/systemd" ] || find "$1/deploy/systemd" -maxdepth 
 # change_units FROM TO: installs the units of the tree TO, if the present ones are those of FROM or of a kept version, or
 # do not exist. A unit that the operator changed is kept, and so is a unit of OpenD that is not ours.
 change_units() {
-    local from=$1 to=$2 name installed
+    local from=$1 to=$2 name installed timers=()
     for name in $({ units_of "$from"; units_of "$to"; } | sort -u); do
         installed=$UNIT_DIR/$name
         if [ -e "$installed" ] && cmp -s "$installed" "$to/deploy/systemd/$name"; then
@@ -401,6 +431,8 @@ change_units() {
         elif [ ! -e "$installed" ]; then
             say "unit $name"
             put_file root:root 0644 "$to/deploy/systemd/$name" "$installed"
+            # A timer that is new with this version. Those of a first installation are enabled at its end.
+            [[ $from = /nonexistent || $name != *.timer || -e $from/deploy/systemd/$name ]] || timers+=("$name")
         elif was_shipped "$name" "$from"; then
             say "unit $name: changed with the version"
             [ "$name" != futu-opend.service ] || say "OpenD keeps running; the change takes effect at its next start"
@@ -417,6 +449,7 @@ change_units() {
         fi
     done
     act systemctl daemon-reload
+    for name in "${timers[@]}"; do act systemctl enable --quiet --now "$name"; done
 }
 
 # Whether a unit is that of a version that is here: an interrupted change leaves units of both versions.
@@ -449,6 +482,7 @@ install_or_upgrade() {
     secure_directories
     read_journal
     open_log
+    choose_extras
     new=$(release_name)
     old=$(trusted_release "$(current_release)")
     running=$(trusted_release "$(running_release)")
@@ -545,7 +579,7 @@ END
 
 uninstall() {
     local name
-    for name in $UNIT-snapshot.timer $UNIT-report.timer $UNIT-snapshot.service $UNIT-report.service $UNIT.service futu-opend.service; do
+    for name in $UNIT-{snapshot,report,archive}.{timer,service} $UNIT.service futu-opend.service; do
         [ "$name" != $UNIT.service ] || [ ! -e "$TAKE_OVER" ] || [ ! -e "$UNIT_DIR/$name.before-install" ] ||
             { put_back_unit; continue; }
         [ "$name" != futu-opend.service ] || ! is_foreign_opend_unit || { say "$OPEND_UNIT is not ours and is kept"; continue; }

@@ -15,6 +15,8 @@
     │   ├── BusyFileError        another process holds a lock on a day file
     │   ├── DiskHangsError       the disk of a day file does not respond
     │   └── NoDayError           there is no file for that day
+    ├── ArchiveError             the archive cannot be used, or a file of it is not what it should be
+    │   └── OtherContentError    a name of the archive already has other content
     ├── AlertError               a message did not reach its destination
     ├── OwnedError               another collector owns DATA_ROOT
     └── JournalError             systemd's journal cannot be read
@@ -94,6 +96,14 @@ class DiskHangsError(StoreError):
 
 class NoDayError(StoreError):
     """There is no file for that day."""
+
+
+class ArchiveError(CollectorError):
+    """The archive cannot be used, or a file in it is not what it should be."""
+
+
+class OtherContentError(ArchiveError):
+    """A name of the archive already has other content. Nothing was overwritten."""
 
 
 class AlertError(CollectorError):

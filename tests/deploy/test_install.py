@@ -80,6 +80,9 @@ def test_scripts_are_read_by_their_shell(script: Path) -> None:
         (["--lang"], "--lang needs en or zh-Hant"),
         (["--lang", "zh"], "--lang 'zh' is neither en nor zh-Hant"),
         (["--uninstall", "--lang=en"], "--uninstall needs no --lang"),
+        (["--extras"], "--extras needs data, lake or none"),
+        (["--extras=all"], "--extras 'all' is none of data, lake, none"),
+        (["--uninstall", "--extras", "data"], "--uninstall needs no --extras"),
         (["--wheelhouse", "/nowhere"], "'/nowhere' has no *.whl"),
         (["--upgrade", "--uninstall"], "--uninstall and --upgrade exclude each other"),
     ],
@@ -109,6 +112,7 @@ def test_help_names_every_option(install: Installer) -> None:
         "--upgrade",
         "--uninstall",
         "--wheelhouse DIR",
+        "--extras EXTRAS",
         "--lang LANG",
         "--dry-run",
         "Example: sudo bash deploy/install.sh",
@@ -146,6 +150,25 @@ def test_a_dry_run_tells_each_step_and_needs_no_rights(install: Installer, place
         "systemctl daemon-reload",
     ):
         assert change in steps
+
+
+@pytest.mark.parametrize(
+    ("args", "lock"), [([], "runtime"), (["--extras", "data"], "data"), (["--extras=none"], "runtime")]
+)
+def test_extras_have_a_lock_of_their_own(install: Installer, args: list[str], lock: str) -> None:
+    """With hashes like the rest, and as another release, so that an upgrade can go back."""
+    done = install("--dry-run", *args)
+    assert done.returncode == 0, done.stderr
+    assert f"--require-hashes -r requirements/{lock}.txt" in done.stdout
+
+
+@pytest.mark.parametrize("extra", ["data", "lake"])
+def test_the_locks_of_extras_agree_with_that_of_the_service(extra: str) -> None:
+    """Every package of the service is there in the same version."""
+    locks = [(ROOT / "requirements" / f"{name}.txt").read_text("utf-8") for name in ("runtime", extra)]
+    service, more = ({line.split()[0] for line in lock.splitlines() if "==" in line} for lock in locks)
+    assert service < more
+    assert any(line.startswith("pyarrow==") for line in more)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def test_uninstalled_and_installed_again(machine: Host, watch: Watch) -> None:
     assert machine.path("/opt/futu_tick_downloader/.env").read_bytes() == settings
     assert watch.rows() >= rows
     _install_killed_before_its_steps(machine)
-    for timer in ("snapshot", "report"):
+    for timer in ("snapshot", "report", "archive"):
         assert watch.show("UnitFileState", f"hk-tick-collector-{timer}.timer") == "enabled"
     machine.run("sudo systemctl enable --now futu-opend hk-tick-collector", who="duty")
     watch.collecting()

@@ -39,6 +39,8 @@ VERBS: Final = {
     "gaps": "the gaps of a day: which ticks are missing, why, and which were backfilled since",
     "quality": "is a day usable? one line, the figures, and a page with pictures; past, live and archived days",
     "snapshot": "an online copy of a day, checked, with SHA-256; the collector does not stop",
+    "archive": "sealed days as verified, signed files: Parquet, SQLite and a certificate",
+    "certificate": "shows and checks the signed certificates of archived days; makes the key",
     "import": "imports day files of the predecessor, checked row by row; the old files are kept",
     "report": "retention and disk: what is kept, what is missing, when the disk is full; deletes nothing",
     "config": "every setting in force and where it came from",
@@ -129,7 +131,7 @@ def _command(verb: str) -> Any:
 
 
 def _help() -> str:
-    verbs = "\n".join(f"  {verb:10}{line}" for verb, line in VERBS.items())
+    verbs = "\n".join(f"  {verb:12}{line}" for verb, line in VERBS.items())
     return f"""Usage: {PROGRAM} VERB [OPTIONS]
 
 Collects every Hong Kong trade tick from Futu OpenD into one SQLite file per trading day.

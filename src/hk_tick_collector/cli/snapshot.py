@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 import time
 from pathlib import Path  # noqa: TC003 - typer reads the annotation
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hk_tick_collector import market
 from hk_tick_collector.errors import NoDayError
-from hk_tick_collector.signals import give_back
 from hk_tick_collector.store.query import path_of
 from hk_tick_collector.store.snapshot import sum_path, take
 
 from ._missing import newest_when_closed, no_file
 from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, today
 from ._patience import demand_readable, demand_writable
-from ._show import complain, redraw, show, show_json, warn
-from ._terminal import can_redraw
+from ._show import show, show_json, warn
+from ._watch import Watch
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from hk_tick_collector.config import Settings
     from hk_tick_collector.store.snapshot import Snapshot
-
-_BAR: Final = 30
-_NICE: Final = 10
 
 
 def snapshot(
@@ -61,7 +52,7 @@ def snapshot(
         name = newest
     source, directory = path_of(settings.data_root, name), to or settings.snapshot_dir
     began_s = time.monotonic()
-    watch = _Watch()
+    watch = Watch("no copy was left", gives_way_after="copy")
     try:
         if name > today():
             raise no_file(settings.data_root, name)
@@ -108,42 +99,3 @@ def _line(taken: Snapshot, took_s: float) -> str:
     newest = f" up to {market.hkt(taken.newest_ts_ms):%H:%M:%S} HKT" if taken.newest_ts_ms else ""
     size = f"{taken.size_bytes / 2**20:,.1f} MB, checked, in {took_s:.1f} s"
     return f"{taken.path}: {taken.rows:,} ticks of {taken.symbols:,} symbols{newest}, {size}"
-
-
-class _Watch:
-    """Shows progress: a bar on a terminal. Also handles signals, which may end the copy between two of its steps."""
-
-    def __init__(self) -> None:
-        self._draws = can_redraw(sys.stderr)
-        self._drawn = False
-        self._gives_way = False
-        self._signal: signal.Signals | None = None
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup makes the process ignore it
-                signal.signal(number, self._note)
-
-    def show(self, what: str, done: int, total: int) -> None:
-        """Called between two steps: ends the process after a signal, leaving no partial file; else draws the bar."""
-        if self._signal is not None:
-            self.clear()
-            complain(f"hk-tick-collector: ended by {self._signal.name}, no copy was left")
-            raise SystemExit(128 + self._signal)
-        if what != "copy" and not self._gives_way:
-            self._gives_way = True
-            os.nice(_NICE)  # the day file is no longer read, so the collector does not wait for this process
-        if not self._draws:
-            return
-        full = _BAR * done // total if total else _BAR
-        figures = f"{done // 2**20:,} of {total // 2**20:,} MB"
-        redraw(f"{what:6}[{'#' * full}{'.' * (_BAR - full)}] {figures}", sys.stderr)
-        self._drawn = True
-
-    def clear(self) -> None:
-        """Clears the bar's line for the next output."""
-        if self._drawn:
-            redraw("", sys.stderr)
-            self._drawn = False
-
-    def _note(self, number: int, _frame: FrameType | None) -> None:
-        self._signal = signal.Signals(number)
-        give_back([self._signal], signal.SIG_DFL)  # a second signal ends the process at once

@@ -66,7 +66,7 @@ def _from_text(parse: Any) -> BeforeValidator:
         if not isinstance(value, str):
             return value
         # The error for a path is more specific about invalid bytes.
-        return parse(value if parse in (values.path, values.optional_path) else values.utf8(value))
+        return parse(value if parse in (values.path, values.optional_path, values.place) else values.utf8(value))
 
     return BeforeValidator(parsed)
 
@@ -120,6 +120,21 @@ def locale_language(environ: Mapping[str, str]) -> str:
 
 def _among(names: tuple[str, ...]) -> Words:
     return Words(", ".join(names), "、".join(names))
+
+
+_ARCHIVE_DIR: Final = About(
+    Words(
+        "where `archive` puts finished days; empty: they are not archived",
+        "`archive` 存放已完結日子的地方；留空則不歸檔",
+    ),
+    allowed=Words("empty, a path, or s3://BUCKET/PREFIX", "留空、路徑，或 s3://BUCKET/PREFIX"),
+)
+_CERTIFICATE_KEY: Final = About(
+    Words("private key that signs the certificates of archived days", "簽署歸檔證書的私鑰"),
+    allowed=_PATH,
+    default=Words("DATA_ROOT/.certificate_key", "DATA_ROOT/.certificate_key"),
+    example="/data/sqlite/HK/.certificate_key",
+)
 
 
 class Settings(BaseModel):
@@ -185,6 +200,10 @@ class Settings(BaseModel):
             example="/data/sqlite/HK",
         ),
         Field(default_factory=lambda known: known["data_root"]),
+    ]
+    archive_dir: Annotated[str | None, _from_text(values.place), _ARCHIVE_DIR] = None
+    certificate_key: Annotated[
+        _Directory, _CERTIFICATE_KEY, Field(default_factory=lambda known: known["data_root"] / ".certificate_key")
     ]
 
     # Queue and batches

@@ -16,6 +16,7 @@ _WHOLE: Final = re.compile(r"0|[1-9][0-9]*")
 _DECIMAL: Final = re.compile(r"(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 _HOST: Final = re.compile(r"(?=.{1,253}\Z)(?!(?:.*\.)?[0-9]+\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
 _INSTANCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_BUCKET: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(?:/[!-~]*)?")
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 
 
@@ -83,6 +84,17 @@ def path(text: str) -> Path:
 def optional_path(text: str) -> Path | None:
     """A path as in `path`; None for an empty text."""
     return path(text) if text else None
+
+
+def place(text: str) -> str | None:
+    """An absolute path as in `path`, or the URL of a bucket, `s3://BUCKET/PREFIX`; None for an empty text."""
+    if not text:
+        return None
+    if "://" not in text:
+        return str(path(text))
+    if not _BUCKET.fullmatch(text):
+        raise ValueError("is neither a path nor s3://BUCKET/PREFIX")
+    return text.rstrip("/")
 
 
 def instance_id(text: str) -> str:

@@ -19,7 +19,7 @@ from .result import Check, failure, not_checked, ok, warning
 
 INSTALLED: Final = Path("/opt/futu_tick_downloader")
 OPEND: Final = "futu-opend.service"
-TIMERS: Final = ("hk-tick-collector-snapshot.timer", "hk-tick-collector-report.timer")
+TIMERS: Final = tuple(f"hk-tick-collector-{name}.timer" for name in ("snapshot", "report", "archive"))
 _SHIPPED: Final = INSTALLED / "deploy" / "systemd"
 _PROGRAMS: Final = {
     "sqlite3": "sqlite3",
@@ -244,7 +244,7 @@ def _timers() -> Check:
         names = ", ".join(idle)
         text = Words(f"not active: {names}", f"沒有啟用：{names}")
         return warning("timers", text, f"sudo systemctl enable --now {' '.join(idle)}")
-    return ok("timers", Words("snapshot and report run daily", "snapshot 與 report 每日執行"))
+    return ok("timers", Words("snapshot, report and archive run daily", "snapshot、report 與 archive 每日執行"))
 
 
 def _is_as_shipped(unit_file: str) -> bool:

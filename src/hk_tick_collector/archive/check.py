@@ -1,0 +1,61 @@
+"""Checks archived days: is each certificate signed by a known key, are its files what it lists, is none missing?
+
+It does what `verify.sh` in the archive does, for any place, and names each fault.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from hk_tick_collector.errors import ArchiveError
+
+from . import layout, sshsig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .certificate import Certificate
+    from .chain import Chain
+    from .places import Place
+    from .sshsig import PublicKey
+
+
+class Checked(NamedTuple):
+    """The result for one day."""
+
+    day: str
+    certificate: Certificate | None  # None if it is missing or damaged
+    signer: str  # which host, or the key's fingerprint; empty if the signature is not valid
+    faults: list[str]  # one sentence each; none: everything is as it was signed
+
+
+def check_day(place: Place, chain: Chain, day: str, signers: Iterable[PublicKey]) -> Checked:
+    """Checks one day by reading all of its files. Raises ArchiveError only if the place cannot be read."""
+    if day in chain.damaged:
+        return Checked(day, None, "", [chain.damaged[day]])
+    certificate = chain.by_day.get(day)
+    if certificate is None:
+        return Checked(day, None, "", [f"there is no certificate of {day} in {place.where}"])
+    faults, signer = [], ""
+    try:
+        signer = _signer(place, certificate, signers)
+    except ArchiveError as error:
+        faults.append(f"{layout.certificate_name(day)}: {error}")
+    for name, expected in certificate.files.items():
+        found = place.stored(name)
+        if found is None:
+            faults.append(f"{name} is missing")
+        elif found.sha256 != expected:
+            faults.append(f"{name} is not what was signed: its SHA-256 is {found.sha256}")
+    beside = set(place.list(layout.ticks_directory(day))) - set(certificate.files)
+    faults += [f"{name} is not in the certificate, and doubles the day for readers" for name in sorted(beside)]
+    faults += [words for at, words in chain.faults() if at == day]
+    return Checked(day, certificate, signer, faults)
+
+
+def _signer(place: Place, certificate: Certificate, signers: Iterable[PublicKey]) -> str:
+    name = layout.certificate_name(certificate.day) + layout.SIGNATURE
+    if not place.exists(name):
+        raise ArchiveError("its signature is missing")
+    key = sshsig.check(certificate.text, place.read(name), signers)
+    return key.comment or key.fingerprint

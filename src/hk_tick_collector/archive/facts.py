@@ -1,0 +1,147 @@
+"""What a day file says of its own day: the figures of a certificate, and the verdict that they allow.
+
+The verdict never says more than the figures: that a sequence shows which ticks are missing is inferred from the feed
+and stated by nobody (docs/data-quality.md), so `complete` means complete as far as the sequence shows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from hk_tick_collector import market
+from hk_tick_collector.errors import StoreError
+from hk_tick_collector.model import GAP_OPEN, UNEXPLAINED, UNSTORED_CAUSES
+from hk_tick_collector.store.query import DayReader
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hk_tick_collector.store.query import Completeness, Stretch, Totals
+
+COMPLETE: Final = "complete"  # no tick is missing, as far as the sequences show
+GAPS_KNOWN: Final = "gaps_known"  # ticks are missing, and the gaps say which and how many
+NOT_PROVABLE: Final = "not_provable"  # the sequences do not show it, or the figures do not agree
+
+_OPEN_MS: Final = 9 * 3_600_000  # the pre-opening session begins at 09:00
+_CLOSE: Final = "close"
+_UNSETTLED: Final = (UNEXPLAINED, "no_answer")  # docs/data-quality.md
+_LEDGER: Final = ("received", "stored", "duplicate", "rejected", "dropped", "waiting")
+
+
+class Gaps(NamedTuple):
+    """The gaps of a day."""
+
+    open: int
+    of_unknown_size: int  # of the open ones
+    healed: int
+    rejected: int  # ticks that were received and could not be stored
+    other_day: int  # ticks that were stored in the file of another day
+    sha256: str  # of all of them: see docs/archive.md
+
+
+class DayFacts(NamedTuple):
+    """The figures of a day file, from one read transaction."""
+
+    meta: dict[str, str]
+    schema: int
+    totals: Totals
+    completeness: Completeness
+    missing: int  # in open gaps, as far as it is known
+    above: int  # symbols with more ticks than their sequence shows
+    gaps: Gaps
+    ledger: dict[str, int]  # the sums over all runs
+    without_opend_s: float  # between 09:00 and 16:08
+    reconciled_after: str  # close, lunch, or empty: the session of the last comparison with OpenD's totals
+    reconciled: dict[str, int]  # what that comparison found → symbols
+
+    @property
+    def sealed_ms(self) -> int | None:
+        """When the day was sealed, UTC epoch ms; None if it is not."""
+        text = self.meta.get("sealed_ms", "")
+        return int(text) if text.isascii() and text.isdigit() else None
+
+    @property
+    def verdict(self) -> str:
+        """One of the three words, the weakest that any figure demands."""
+        known = self.completeness
+        lacking = known.expected - known.counted - self.gaps.rejected - self.gaps.other_day
+        unsure = (
+            self.totals.rows == 0,
+            known.without_pattern > 0,
+            self.above > 0,
+            self.gaps.of_unknown_size > 0,
+            lacking > self.missing,  # more is missing than the gaps say
+            self.ledger["dropped"] > 0 and self.gaps.open == 0,
+            self.reconciled_after != _CLOSE,  # a sequence does not show that ticks came after its last one
+            any(word in self.reconciled for word in _UNSETTLED),
+        )
+        if any(unsure):
+            return NOT_PROVABLE
+        return GAPS_KNOWN if self.gaps.open or self.gaps.rejected else COMPLETE
+
+
+def read_facts(path: Path) -> DayFacts:
+    """Reads the figures of a day file. Raises the errors of DayReader."""
+    with DayReader(path) as reader, reader.snapshot():
+        incomplete = reader.incomplete(first_day=False)
+        runs, compared = reader.ledger(), reader.reconciliation()
+        return DayFacts(
+            meta=reader.meta(),
+            schema=reader.schema_version(),
+            totals=reader.totals(),
+            completeness=reader.completeness(),
+            missing=incomplete.missing,
+            above=incomplete.above,
+            gaps=_gaps(reader),
+            ledger={name: sum(getattr(run, name) for run in runs) for name in _LEDGER},
+            without_opend_s=_without_opend_s(path.stem, reader.connections()),
+            reconciled_after=compared[0].session if compared else "",
+            reconciled=dict(sorted(Counter(each.explained for each in compared).items())),
+        )
+
+
+def demand_sealed(path: Path, facts: DayFacts) -> int:
+    """When the day was sealed, UTC epoch ms. StoreError if it is not sealed, or is not one plain file yet."""
+    wal = path.with_name(path.name + "-wal")
+    if facts.sealed_ms is None or (wal.exists() and wal.stat().st_size):
+        raise StoreError(
+            f"{path.stem} is not sealed: ticks may still come, so it is not archived",
+            hint="the collector seals a day from 06:00 on the next morning: hk-tick-collector status",
+        )
+    return facts.sealed_ms
+
+
+def _gaps(reader: DayReader) -> Gaps:
+    digest = hashlib.sha256()
+    counts: Counter[str] = Counter()
+    for gap in reader.each_gap():
+        digest.update("|".join("" if value is None else str(value) for value in gap).encode() + b"\n")
+        is_open = gap.status == GAP_OPEN
+        counts["open" if is_open else "healed"] += 1
+        counts["unknown"] += is_open and gap.missing is None
+        if gap.cause in UNSTORED_CAUSES and not is_open:
+            counts[gap.cause] += 1
+    return Gaps(
+        open=counts["open"],
+        of_unknown_size=counts["unknown"],
+        healed=counts["healed"],
+        rejected=counts["rejected"],
+        other_day=counts["other_day"],
+        sha256=digest.hexdigest(),
+    )
+
+
+def _without_opend_s(day: str, stretches: list[Stretch]) -> float:
+    """Seconds from 09:00 to 16:08 in which no connection is recorded. On a half day that is more than trading lost."""
+    start_ms = market.day_start_ms(market.parse_day(day))
+    begin_ms, end_ms = start_ms + _OPEN_MS, market.close_ms(market.parse_day(day))
+    at_ms, connected_ms = begin_ms, 0
+    for stretch in sorted((each for each in stretches if each.connected), key=lambda each: each.from_ms):
+        low_ms = max(stretch.from_ms, at_ms)
+        high_ms = min(end_ms if stretch.to_ms is None else stretch.to_ms, end_ms)
+        if high_ms > low_ms:
+            connected_ms += high_ms - low_ms
+            at_ms = high_ms
+    return (end_ms - begin_ms - connected_ms) / 1000

@@ -1,0 +1,110 @@
+#!/bin/sh
+# Checks this archive with ssh-keygen and sha256sum (coreutils) and nothing else.
+#
+#   sh verify.sh                          every day
+#   sh verify.sh 2026-11-20 2026-11-21    these days, and the order of all certificates
+#   SIGNERS=/safe/allowed_signers sh verify.sh
+#
+# The file allowed_signers beside this script could have been replaced together with the rest: keep a copy elsewhere and
+# name it with SIGNERS. Exit code 0: everything is as it was signed; 1: something is not; 2: wrong usage.
+set -u
+LC_ALL=C
+export LC_ALL
+
+case ${SIGNERS:-} in
+    "") signers=allowed_signers ;;
+    /*) signers=$SIGNERS ;;
+    *) signers=$PWD/$SIGNERS ;;
+esac
+case $0 in */*) cd -- "${0%/*}" || exit 2 ;; esac
+
+bad=0
+checked=0
+newest=0
+wrong() { printf 'WRONG  %s\n' "$*"; bad=$((bad + 1)); }
+
+for each in ssh-keygen sha256sum; do
+    command -v "$each" >/dev/null || { printf 'verify.sh: there is no %s: install openssh-client and coreutils\n' "$each" >&2; exit 2; }
+done
+[ -r "$signers" ] || { printf 'verify.sh: there is no file %s\n' "$signers" >&2; exit 2; }
+for day in "$@"; do
+    case $day in
+        [0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]) ;;
+        *) printf 'verify.sh: %s is not a day like 2026-11-20\n' "$day" >&2; exit 2 ;;
+    esac
+    [ -e "certificates/$day.txt" ] || wrong "$day: there is no certificate certificates/$day.txt"
+done
+
+# The figures of a certificate: number, previous, day, verdict.
+figures() {
+    number='' previous='' day='' verdict=''
+    while IFS= read -r line; do
+        case $line in
+            '# number: '*) number=${line#'# number: '} ;;
+            '# previous: '*) previous=${line#'# previous: '} ;;
+            '# day: '*) day=${line#'# day: '} ;;
+            '# verdict: '*) verdict=${line#'# verdict: '} ;;
+        esac
+    done <"$1"
+    case $number in '' | 0* | *[!0-9]* | ??????????*) return 1 ;; esac
+    case $previous in none) ;; '' | *[!0-9a-f]*) return 1 ;; esac
+    case ${1##*/} in "$day.txt") ;; *) return 1 ;; esac
+}
+
+# 1. The signatures and files of the days.
+check_day() {
+    if ! ssh-keygen -Y verify -f "$signers" -I hk-tick-collector -n certificate@hk-tick-collector \
+        -s "$1.sig" <"$1" >/dev/null 2>&1; then
+        wrong "$day: the signature of $1 is not valid, or not by a key of $signers"
+    elif ! lines=$(sha256sum -c --quiet --strict "$1" 2>&1); then
+        wrong "$day: $lines"
+    else
+        printf 'right  %s  %s\n' "$day" "$verdict"
+        checked=$((checked + 1))
+    fi
+}
+
+# 2. The order of the certificates: each names the hash of the one before it. Those of replaced days belong to it.
+set -- "$@" --
+sums=$(for each in certificates/*.txt _superseded/*/certificates/*.txt; do [ ! -f "$each" ] || sha256sum "$each"; done)
+while read -r sum file; do
+    [ -n "$file" ] || continue
+    if ! figures "$file"; then
+        wrong "$file is not a certificate, or is damaged"
+        continue
+    fi
+    eval "taken=\${sum_$number:-}"
+    [ -z "$taken" ] || wrong "$day: there is another certificate with its number $number"
+    eval "sum_$number=\$sum previous_$number=\$previous day_$number=\$day"
+    [ "$number" -le "$newest" ] || newest=$number
+    case $file in _superseded/*) continue ;; esac
+    case " $* " in " -- " | *" $day "*) check_day "$file" ;; esac
+done <<END
+$sums
+END
+
+number=1
+before=none
+while [ "$number" -le "$newest" ]; do
+    eval "sum=\${sum_$number:-} previous=\${previous_$number:-} day=\${day_$number:-}"
+    if [ -z "$sum" ]; then
+        wrong "certificate number $number is missing"
+        before=
+    else
+        [ -z "$before" ] || [ "$previous" = "$before" ] ||
+            wrong "$day: it was not made after the certificate that is now before it"
+        before=$sum
+    fi
+    number=$((number + 1))
+done
+
+if [ "$newest" -gt 0 ] && [ -n "$before" ]; then
+    printf 'The newest certificate is number %s, of %s, SHA-256 %s.\n' "$newest" "$day" "$before"
+    printf 'Compare it with what was published: that later ones were cut off does not show here.\n'
+fi
+[ "$newest" -gt 0 ] || wrong "there is no certificate here"
+if [ "$bad" -gt 0 ]; then
+    printf '%s days are as they were signed; %s faults\n' "$checked" "$bad"
+    exit 1
+fi
+printf '%s days are as they were signed\n' "$checked"

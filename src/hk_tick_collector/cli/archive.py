@@ -1,0 +1,205 @@
+"""The verb `archive`: sealed days as verified, signed files."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from hk_tick_collector.clock import now_ms
+from hk_tick_collector.errors import ArchiveError, CollectorError, DiskHangsError, NoDayError
+from hk_tick_collector.store.query import DayReader, list_days, path_of
+
+from ._archives import Since, Until, days_between, place_named, refuse_both
+from ._missing import no_file
+from ._options import AsJson, EnvFile, settings_in_force, today
+from ._patience import demand_readable, demand_writable, in_child
+from ._show import complain, show, show_json, warn
+from ._watch import Watch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hk_tick_collector.archive.chain import Chain
+    from hk_tick_collector.archive.day import Outcome, Run
+    from hk_tick_collector.archive.places import Place
+    from hk_tick_collector.archive.sshsig import SigningKey
+    from hk_tick_collector.config import Settings
+
+_NOT_SEALED = "not_sealed"
+_FAILED = "failed"
+
+
+class _Asked(NamedTuple):
+    days: list[str]
+    by_name: bool  # --day or --replace: compared even if there is a certificate
+    replace: bool
+
+
+class _Result(NamedTuple):
+    day: str
+    state: str  # archived, replaced, already, not_sealed, failed
+    outcome: Outcome | None = None
+    error: CollectorError | None = None
+
+
+def archive(
+    day: Annotated[
+        str | None, typer.Option("--day", metavar="YYYYMMDD", help="one day; default: every sealed day without a copy")
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="DIR|s3://…", help="the archive; default: ARCHIVE_DIR")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="archive a day anew whose content changed; the old files are kept aside")
+    ] = False,
+    as_json: AsJson = False,
+    env_file: EnvFile = None,
+) -> None:
+    """Archives sealed days: ticks as one Parquet file, the other tables as SQLite, and a signed certificate.
+
+    Each file is read back and compared before the certificate is made, so a day with a certificate has all its files.
+    A day that is archived already stays as it is. The day file is not changed; prune frees it. A first run makes the
+    key of this host (CERTIFICATE_KEY). In the archive, sh verify.sh checks everything without this program.
+
+    Exit code 0 everything asked for is archived, 1 something is not, 2 wrong usage.
+
+    \b
+    Examples:
+      hk-tick-collector archive
+      hk-tick-collector archive --day 20261120 --to /mnt/archive
+      hk-tick-collector archive --since 20261101 --json
+    """
+    settings = settings_in_force(env_file)
+    place = place_named(to, settings, "--to")
+    asked = _asked(settings, refuse_both(day, since, until), since, until, replace=replace)
+    if (root := getattr(place, "root", None)) is not None:
+        demand_writable(root)
+    results = _archive(settings, place, asked)
+    if as_json:
+        show_json({"archive": place.where, "days": list(map(_document, results))})
+    else:
+        _tell(place, results)
+    if any(result.state == _FAILED for result in results):
+        raise typer.Exit(1)
+
+
+def _asked(settings: Settings, day: str | None, since: str | None, until: str | None, *, replace: bool) -> _Asked:
+    there = in_child(lambda: list_days(settings.data_root), settings.data_root)
+    if day is not None:
+        if day not in there:
+            raise no_file(settings.data_root, day)
+        return _Asked([day], by_name=True, replace=replace)
+    days = [each for each in days_between(there, since, until) if each < today()]
+    return _Asked(days, by_name=replace, replace=replace)
+
+
+def _archive(settings: Settings, place: Place, asked: _Asked) -> list[_Result]:
+    from hk_tick_collector.archive import ticks
+    from hk_tick_collector.archive.chain import read_chain
+    from hk_tick_collector.archive.day import ALREADY, Run
+    from hk_tick_collector.archive.signers import place_helpers
+
+    ticks.spare_memory()
+    watch = Watch("nothing of the unfinished day was left")
+    results: list[_Result] = []
+    try:
+        with place.hold() as workspace:
+            chain = read_chain(place)
+            key = _key(settings, place, chain)
+            run = Run(place, workspace, key, settings.instance_id, watch.show, now_ms)
+            place_helpers(place, workspace, key.public)
+            for day in asked.days:
+                watch.about = f"{day} "
+                path = path_of(settings.data_root, day)
+                if day in chain.by_day and not asked.by_name:
+                    results.append(_Result(day, ALREADY))
+                    continue
+                results.append(_one(run, chain, path, asked))
+    finally:
+        watch.clear()
+    return results
+
+
+def _key(settings: Settings, place: Place, chain: Chain) -> SigningKey:
+    """The key of this host. The first run for an archive makes it; later ones never do, because it would be another."""
+    from hk_tick_collector.archive.sshsig import SigningKey, make_key
+
+    path = settings.certificate_key
+    if not path.exists() and not chain.by_day and not chain.replaced and not chain.damaged:
+        make_key(path, settings.data_root)
+        warn(f"made the key {path}, which signs certificates: keep a copy of it, and of {place.where}/allowed_signers")
+    return SigningKey(path, settings.instance_id)
+
+
+def _one(run: Run, chain: Chain, path: Path, asked: _Asked) -> _Result:
+    """Archives one day. An error of one day does not keep the others from being archived; one of the archive does."""
+    from hk_tick_collector.archive.day import archive_day
+
+    day = path.stem
+    try:
+        demand_readable(path)
+        if not asked.by_name and not in_child(partial(_is_sealed, path), path):
+            return _Result(day, _NOT_SEALED)
+        outcome = archive_day(run, chain, path, replace=asked.replace)
+    except DiskHangsError:
+        raise
+    except NoDayError as error:  # moved away meanwhile
+        return _Result(day, _FAILED, error=error)
+    except CollectorError as error:
+        if len(asked.days) == 1 or (isinstance(error, ArchiveError) and not _is_of_day(error, chain, day)):
+            raise
+        return _Result(day, _FAILED, error=error)
+    return _Result(day, outcome.state, outcome)
+
+
+def _is_of_day(error: CollectorError, chain: Chain, day: str) -> bool:
+    from hk_tick_collector.errors import OtherContentError
+
+    return isinstance(error, OtherContentError) or day in chain.damaged
+
+
+def _is_sealed(path: Path) -> bool:
+    with DayReader(path) as reader:
+        return reader.is_sealed()
+
+
+def _document(result: _Result) -> dict[str, Any]:
+    document: dict[str, Any] = {"day": result.day, "state": result.state}
+    if result.outcome is not None:
+        certificate = result.outcome.certificate
+        document |= {
+            "verdict": certificate.verdict,
+            "rows": certificate.rows,
+            "content_sha256": certificate.content,
+            "certificate_sha256": certificate.sha256,
+            "files": certificate.files,
+            "bytes": result.outcome.size_bytes,
+            "seconds": round(result.outcome.seconds, 3),
+        }
+    if result.error is not None:
+        document |= {"error": str(result.error), "hint": result.error.hint}
+    return document
+
+
+def _tell(place: Place, results: list[_Result]) -> None:
+    for result in results:
+        if result.error is not None:
+            complain(f"{result.day}: {result.error.one_line()}")
+        elif result.outcome is not None:
+            show(_line(result.outcome))
+        elif result.state == _NOT_SEALED:
+            show(f"{result.day}: not sealed yet, so not archived")
+    before = sum(result.outcome is None and result.error is None and result.state != _NOT_SEALED for result in results)
+    if before or not results:
+        show(f"{before:,} days were archived before in {place.where}" if before else "no finished day to archive")
+
+
+def _line(outcome: Outcome) -> str:
+    certificate = outcome.certificate
+    size = f", {outcome.size_bytes / 2**20:,.1f} MB in {outcome.seconds:.1f} s" if outcome.size_bytes else ""
+    words = {"already": "archived before with the same content"}.get(outcome.state, f"{outcome.state} and verified")
+    return f"{certificate.day}: {words}: {certificate.rows:,} ticks, {certificate.verdict}{size}"

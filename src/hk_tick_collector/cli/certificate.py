@@ -1,0 +1,199 @@
+"""The verb `certificate`: makes the key, shows and checks the signed certificates of archived days."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hk_tick_collector.errors import ArchiveError, UsageError
+
+from ._archives import Since, Until, days_between, place_named, refuse_both
+from ._options import AsJson, EnvFile, settings_in_force
+from ._patience import in_child
+from ._show import complain, show, show_json, show_lines, warn
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hk_tick_collector.archive.certificate import Certificate
+    from hk_tick_collector.archive.chain import Chain
+    from hk_tick_collector.archive.check import Checked
+    from hk_tick_collector.archive.places import Place
+    from hk_tick_collector.archive.sshsig import PublicKey
+    from hk_tick_collector.config import Settings
+
+
+def certificate(  # noqa: PLR0917 - typer takes the options of a verb as its arguments
+    day: Annotated[
+        str | None, typer.Option("--day", metavar="YYYYMMDD", help="one day; default: the newest, or all with --check")
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+    check: Annotated[bool, typer.Option("--check", help="check signatures, files and the order of days")] = False,
+    new_key: Annotated[bool, typer.Option("--new-key", help="make the key of this host, CERTIFICATE_KEY")] = False,
+    archive: Annotated[
+        str | None, typer.Option("--archive", metavar="DIR|s3://…", help="the archive; default: ARCHIVE_DIR")
+    ] = None,
+    signers: Annotated[
+        str | None,
+        typer.Option("--signers", metavar="FILE", help="allowed_signers that you keep elsewhere, instead of its own"),
+    ] = None,
+    as_json: AsJson = False,
+    env_file: EnvFile = None,
+) -> None:
+    """Shows the certificate of an archived day, or checks days: by hash every file, by key every signature.
+
+    archive makes the certificate of each day that it archives. The verdict is complete, gaps_known or not_provable, as
+    far as the sequences of the feed show. --check reads all files of these days. It trusts the file allowed_signers
+    of the archive, which whoever changed the archive could have changed too: keep a copy and name it with --signers.
+
+    Exit code 0 shown, or everything is as it was signed; 1 it is not; 2 wrong usage.
+
+    \b
+    Examples:
+      hk-tick-collector certificate --day 20261120
+      hk-tick-collector certificate --check
+      hk-tick-collector certificate --new-key
+    """
+    settings = settings_in_force(env_file)
+    one = refuse_both(day, since, until)
+    if new_key:
+        if check or one or since or until:
+            raise UsageError("--new-key goes with no other option", hint="make the key first")
+        _make_key(settings, as_json=as_json)
+        return
+    if (since or until) and not check:
+        raise UsageError("--since and --until go with --check", hint="--day shows one certificate")
+    place = place_named(archive, settings, "--archive")
+    chain = _chain(place)
+    if check:
+        _check(place, chain, one, (since, until), _signers(place, signers), as_json=as_json)
+    else:
+        _show(place, chain, one, as_json=as_json)
+
+
+def _make_key(settings: Settings, *, as_json: bool) -> None:
+    from hk_tick_collector.archive.sshsig import SigningKey, make_key
+    from hk_tick_collector.frames.extras import need
+
+    need("cryptography", "data")
+    path = settings.certificate_key
+    make_key(path, settings.data_root)
+    public = SigningKey(path, settings.instance_id).public
+    if as_json:
+        show_json({"key": str(path), "fingerprint": public.fingerprint, "allowed_signers": public.line})
+        return
+    show(f"{path}: made, readable by its owner only; keep a copy of it in a safe place")
+    show(f"{public.fingerprint}; its line for allowed_signers, which archive adds by itself:")
+    show(public.line)
+
+
+def _chain(place: Place) -> Chain:
+    from hk_tick_collector.archive.chain import read_chain
+
+    root: Path | None = getattr(place, "root", None)
+    return read_chain(place) if root is None else in_child(lambda: read_chain(place), root)
+
+
+def _signers(place: Place, named: str | None) -> list[PublicKey]:
+    from hk_tick_collector.archive.signers import known_signers
+    from hk_tick_collector.archive.sshsig import read_signers
+    from hk_tick_collector.frames.extras import need
+
+    need("cryptography", "data")
+    if named is None:
+        return known_signers(place)
+    try:
+        with open(named, encoding="utf-8") as file:  # noqa: PTH123 - as the operator wrote it
+            found = read_signers(file.read())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read --signers {named} ({error})", hint="name a file like allowed_signers") from None
+    if not found:
+        raise UsageError(f"--signers {named} names no key that may sign certificates", hint="see docs/archive.md")
+    return found
+
+
+def _show(place: Place, chain: Chain, day: str | None, *, as_json: bool) -> None:
+    newest = max(chain.by_day, default=None)
+    wanted = day or newest
+    if wanted is None:
+        raise ArchiveError(f"there is no certificate in {place.where}", hint="hk-tick-collector archive makes them")
+    if wanted in chain.damaged:
+        raise ArchiveError(chain.damaged[wanted], hint="hk-tick-collector certificate --check")
+    found = chain.by_day.get(wanted)
+    if found is None:
+        known = f"days with one: {min(chain.by_day)} to {newest}" if newest else "hk-tick-collector archive makes them"
+        raise ArchiveError(f"there is no certificate of {wanted} in {place.where}", hint=known)
+    if as_json:
+        show_json(_document(found))
+    else:
+        show_lines(found.text.decode())
+
+
+def _document(found: Certificate) -> dict[str, Any]:
+    numbers = {name: int(value) for name, value in found.figures.items() if value.isascii() and value.isdigit()}
+    return {**found.figures, **numbers, "files": found.files, "certificate_sha256": found.sha256}
+
+
+def _check(
+    place: Place,
+    chain: Chain,
+    day: str | None,
+    between: tuple[str | None, str | None],
+    signers: list[PublicKey],
+    *,
+    as_json: bool,
+) -> None:
+    from hk_tick_collector.archive.check import check_day
+
+    everyone = sorted({*chain.by_day, *chain.damaged})
+    days = [day] if day else days_between(everyone, *between)
+    if not days:
+        raise ArchiveError(f"there is no certificate in {place.where}", hint="hk-tick-collector archive makes them")
+    checked = [check_day(place, chain, each, signers) for each in days]
+    order = [f"{at}: {words}" for at, words in chain.faults() if at not in days]
+    good = not order and not any(each.faults for each in checked)
+    if as_json:
+        last = chain.last
+        show_json(
+            {
+                "archive": place.where,
+                "as_signed": good,
+                "days": list(map(_checked_document, checked)),
+                "order": order,
+                "newest": None if last is None else {"day": last.day, "number": last.number, "sha256": last.sha256},
+            }
+        )
+    else:
+        _tell(chain, checked, order)
+    if not good:
+        raise typer.Exit(1)
+
+
+def _checked_document(checked: Checked) -> dict[str, Any]:
+    found = checked.certificate
+    return {
+        "day": checked.day,
+        "as_signed": not checked.faults,
+        "faults": checked.faults,
+        "signed_by": checked.signer,
+        "verdict": found.verdict if found else None,
+        "rows": found.rows if found else None,
+        "certificate_sha256": found.sha256 if found else None,
+    }
+
+
+def _tell(chain: Chain, checked: list[Checked], order: list[str]) -> None:
+    for each in checked:
+        found = each.certificate
+        if not each.faults and found is not None:
+            show(f"{each.day}: as signed by {each.signer}, {found.rows:,} ticks, {found.verdict}")
+        for words in each.faults:
+            complain(f"{each.day}: {words}")
+    for words in order:
+        complain(words)
+    if (last := chain.last) is not None:
+        show(f"newest: number {last.number}, {last.day}, SHA-256 {last.sha256}; compare it with what you published")
+    if any(not each.signer and each.certificate for each in checked):
+        warn("a signature cannot be trusted: see docs/archive.md")

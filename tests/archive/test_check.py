@@ -1,0 +1,165 @@
+"""Whatever was changed in an archive is named: by this program, and by verify.sh with the tools of Debian alone."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from tests.archive.conftest import files_in, open_ms, verify_sh
+
+from hk_tick_collector.archive.chain import read_chain
+from hk_tick_collector.archive.check import check_day
+from hk_tick_collector.archive.day import Run, archive_day
+from hk_tick_collector.archive.signers import known_signers, place_helpers
+from hk_tick_collector.archive.sshsig import SigningKey, make_key, read_signers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.archive.conftest import MakeDay
+
+    from hk_tick_collector.archive.places import Directory
+
+DAYS: Final = ("20261118", "20261119", "20261120")
+
+
+@pytest.fixture
+def archive(make_day: MakeDay, place: Directory, key: SigningKey) -> Directory:
+    """Three archived days."""
+    with place.hold() as workspace:
+        place_helpers(place, workspace, key.public)
+        chain = read_chain(place)
+        run = Run(place, workspace, key, "host-1", lambda *_: None, lambda: open_ms(DAYS[-1]) + 10**8)
+        for day in DAYS:
+            archive_day(run, chain, make_day(day, 20))
+    return place
+
+
+def faults(place: Directory) -> dict[str, list[str]]:
+    """What this program finds: day → faults."""
+    chain = read_chain(place)
+    days = sorted({*chain.by_day, *chain.damaged})
+    checked = {day: check_day(place, chain, day, known_signers(place)).faults for day in days}
+    return {day: found for day, found in checked.items() if found}
+
+
+def wrong(place: Directory) -> str:
+    """What verify.sh finds: its lines that begin with WRONG."""
+    done = verify_sh(place.root)
+    assert (done.returncode, done.stderr) == (1, "")
+    return "\n".join(line for line in done.stdout.splitlines() if line.startswith("WRONG"))
+
+
+def test_an_archive_as_it_was_signed(archive: Directory) -> None:
+    """No fault; one day can be checked alone; the newest certificate is named to be compared."""
+    assert faults(archive) == {}
+    done = verify_sh(archive.root, "2026-11-19")
+    assert done.stdout.startswith("right  2026-11-19  complete\nThe newest certificate is number 3, of 2026-11-20, SHA")
+    last = read_chain(archive).last
+    assert last is not None
+    assert last.sha256 in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["ticks/date=2026-11-19/", "books/2026-11-19.db"])
+def test_a_flipped_byte_in_a_file(archive: Directory, kind: str) -> None:
+    """The day and the file are named."""
+    name = archive.list(kind)[0]
+    content = bytearray((archive.root / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (archive.root / name).write_bytes(content)
+    assert name in faults(archive)["20261119"][0]
+    assert "2026-11-19" in wrong(archive)
+    assert name in wrong(archive)
+
+
+def test_a_flipped_byte_in_a_certificate_or_signature(archive: Directory) -> None:
+    """Each of many places: never as it was signed."""
+    for name in ("certificates/2026-11-19.txt", "certificates/2026-11-19.txt.sig"):
+        whole = (archive.root / name).read_bytes()
+        for at in range(0, len(whole) - 1, 211):
+            (archive.root / name).write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+            assert "20261119" in faults(archive)
+            assert verify_sh(archive.root, "2026-11-19").returncode == 1
+        (archive.root / name).write_bytes(whole)
+    assert faults(archive) == {}
+
+
+@pytest.mark.parametrize("kind", ["ticks/date=2026-11-19/", "books/2026-11-19.db", "certificates/2026-11-19.txt.sig"])
+def test_a_missing_file(archive: Directory, kind: str) -> None:
+    """It is named."""
+    name = archive.list(kind)[0]
+    (archive.root / name).unlink()
+    assert "missing" in faults(archive)["20261119"][0]
+    assert "2026-11-19" in wrong(archive)
+
+
+def test_a_day_taken_out_of_the_chain(archive: Directory) -> None:
+    """With all its files: the next day shows it."""
+    for name in [name for name in archive.list() if "2026-11-19" in name]:
+        (archive.root / name).unlink()
+    expected = "the certificate before it is missing: number 2, of 2026-11-19"
+    assert faults(archive) == {"20261120": [expected]}
+    assert "certificate number 2 is missing" in wrong(archive)
+
+
+def test_certificates_of_another_key(archive: Directory, tmp_path: Path) -> None:
+    """A day signed anew by a key that allowed_signers does not name."""
+    make_key(tmp_path / "other", tmp_path)
+    name = archive.root / "certificates" / "2026-11-20.txt"
+    name.with_name(name.name + ".sig").write_bytes(SigningKey(tmp_path / "other", "x").sign(name.read_bytes()))
+    assert "signed by another key" in faults(archive)["20261120"][0]
+    assert "2026-11-20: the signature" in wrong(archive)
+
+
+def test_signers_that_are_kept_elsewhere(archive: Directory, tmp_path: Path, key: SigningKey) -> None:
+    """An archive that somebody made anew with a key and an allowed_signers of his own."""
+    make_key(tmp_path / "other", tmp_path)
+    other = SigningKey(tmp_path / "other", "host-1")
+    (tmp_path / "kept").write_text(f"{key.public.line}\n")
+    (archive.root / "allowed_signers").write_text(f"{other.public.line}\n")
+    for name in archive.list("certificates/"):
+        if name.endswith(".txt"):
+            (archive.root / f"{name}.sig").write_bytes(other.sign(archive.read(name)))
+    assert verify_sh(archive.root).returncode == 0
+    assert verify_sh(archive.root, signers=tmp_path / "kept").returncode == 1
+    chain = read_chain(archive)
+    kept = read_signers((tmp_path / "kept").read_text())
+    assert "another key" in check_day(archive, chain, DAYS[0], kept).faults[0]
+
+
+def test_a_changed_order_shows(archive: Directory, key: SigningKey) -> None:
+    """Two certificates exchanged, or one made anew by the same key with other figures."""
+    name = archive.root / "certificates" / "2026-11-19.txt"
+    text = name.read_bytes().replace(b"# gaps_open: 0", b"# gaps_open: 1")
+    name.write_bytes(text)
+    name.with_name(name.name + ".sig").write_bytes(key.sign(text))
+    assert list(faults(archive)) == ["20261120"]
+    assert "2026-11-20: it was not made after" in wrong(archive)
+
+
+def test_a_second_file_beside_the_ticks(archive: Directory) -> None:
+    """It would double the day for whoever reads the directory."""
+    (archive.root / "ticks/date=2026-11-19/ticks-0123456789abcdef.parquet").write_bytes(b"x")
+    assert "doubles the day" in faults(archive)["20261119"][0]
+
+
+def test_wrong_usage_of_the_script(archive: Directory, tmp_path: Path) -> None:
+    """Exit code 2 and one line: a day in another form, no file of signers, no ssh-keygen."""
+    for done in (verify_sh(archive.root, "20261119"), verify_sh(archive.root, signers=tmp_path / "none")):
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert verify_sh(archive.root, "2026-11-17").returncode == 1
+    without = subprocess.run(
+        ["/bin/sh", archive.root / "verify.sh"], capture_output=True, env={"PATH": "/nowhere"}, check=False
+    )
+    assert without.returncode == 2
+    assert b"openssh-client" in without.stderr
+
+
+def test_it_needs_nothing_but_ssh_keygen_and_coreutils(archive: Directory, tmp_path: Path) -> None:
+    """With a PATH that has only these two."""
+    for name in ("ssh-keygen", "sha256sum"):
+        (tmp_path / name).symlink_to(f"/usr/bin/{name}")
+    command = ["/bin/sh", str(archive.root / "verify.sh")]
+    assert subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, check=False).returncode == 0
+    assert set(files_in(archive.root)) == set(archive.list())

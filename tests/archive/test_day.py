@@ -1,0 +1,214 @@
+"""A day is archived once, whole, and never over another one."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import apsw
+import pytest
+from tests.archive.conftest import files_in, open_ms, verify_sh
+
+from hk_tick_collector.archive.chain import read_chain
+from hk_tick_collector.archive.day import ALREADY, ARCHIVED, REPLACED, Outcome, Run, archive_day
+from hk_tick_collector.archive.signers import place_helpers
+from hk_tick_collector.archive.sshsig import SigningKey, make_key
+from hk_tick_collector.errors import ArchiveError, ForeignFileError, OtherContentError, StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.archive.conftest import MakeDay
+
+    from hk_tick_collector.archive.places import Directory
+
+DAY, NEXT = "20261120", "20261123"
+PARQUET = "ticks/date=2026-11-20/ticks-"
+
+
+def archived(place: Directory, key: SigningKey, source: Path, *, replace: bool = False) -> Outcome:
+    with place.hold() as workspace:
+        place_helpers(place, workspace, key.public)
+        run = Run(place, workspace, key, "host-1", lambda *_: None, lambda: open_ms(DAY) + 10**8)
+        return archive_day(run, read_chain(place), source, replace=replace)
+
+
+def changed(source: Path) -> None:
+    """Another price in a sealed day file, and a counter that agrees with it."""
+    source.chmod(0o640)
+    with apsw.Connection(str(source)) as db:
+        db.execute("UPDATE ticks SET price = price + 1 WHERE seq = (SELECT min(seq) FROM ticks)")
+    source.chmod(0o440)
+
+
+def test_what_lies_in_the_archive(make_day: MakeDay, place: Directory, key: SigningKey) -> None:
+    """The files of the layout and no other; the stock tools find them as they were signed."""
+    outcome = archived(place, key, make_day(DAY))
+    assert outcome.state == ARCHIVED
+    names = list(files_in(place.root))
+    digest = outcome.certificate.content[:16]
+    assert names == [
+        "allowed_signers", "books/2026-11-20.db", "certificates/2026-11-20.txt", "certificates/2026-11-20.txt.sig",
+        f"{PARQUET}{digest}.parquet", "verify.sh",
+    ]  # fmt: skip
+    done = verify_sh(place.root)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("right  2026-11-20  complete\n")
+    listed = subprocess.run(
+        ["sha256sum", "-c", "--strict", "certificates/2026-11-20.txt"], cwd=place.root, capture_output=True, check=False
+    )
+    assert listed.returncode == 0
+
+
+def test_a_second_time_changes_nothing(make_day: MakeDay, place: Directory, key: SigningKey) -> None:
+    """Nor does a file with other bytes and the same content, as restore makes one."""
+    source = make_day(DAY)
+    archived(place, key, source)
+    before = files_in(place.root)
+    assert archived(place, key, source).state == ALREADY
+    copy = source.parent / "copy"
+    subprocess.run(["sqlite3", source, f"VACUUM INTO '{copy}'"], check=True)
+    assert copy.read_bytes() != source.read_bytes()
+    copy.replace(source)
+    assert archived(place, key, source).state == ALREADY
+    assert files_in(place.root) == before
+
+
+def test_other_content_is_an_error_unless_it_replaces(make_day: MakeDay, place: Directory, key: SigningKey) -> None:
+    """Replaced files are kept aside under their names; the chain goes on over them."""
+    source = make_day(DAY)
+    first = archived(place, key, source).certificate
+    archived(place, key, make_day(NEXT))
+    before = files_in(place.root)
+    changed(source)
+    with pytest.raises(OtherContentError, match="2026-11-20 is archived with other content"):
+        archived(place, key, source)
+    assert files_in(place.root) == before
+    assert archived(place, key, source, replace=True).state == REPLACED
+    after = files_in(place.root)
+    aside = f"_superseded/2026-11-20-{first.sha256[:16]}/"
+    for name in [*first.files, "certificates/2026-11-20.txt", "certificates/2026-11-20.txt.sig"]:
+        assert after[aside + name] == before[name]
+    assert len([name for name in after if name.startswith(PARQUET)]) == 1
+    assert verify_sh(place.root).returncode == 0
+    chain = read_chain(place)
+    assert (chain.faults(), chain.last and chain.last.number) == ([], 3)
+    assert archived(place, key, source, replace=True).state == ALREADY
+
+
+def test_a_reader_during_a_replacement(make_day: MakeDay, place: Directory, key: SigningKey) -> None:
+    """Who has the file open reads it to its end; who lists the directory never finds two files of the day."""
+    source = make_day(DAY)
+    name = archived(place, key, source).certificate.ticks_name
+    changed(source)
+    seen: list[int] = []
+
+    def progress(*_: object) -> None:
+        seen.append(len(place.list("ticks/date=2026-11-20/")))
+
+    with place.open(name) as reader, place.hold() as workspace:
+        before = reader.read(100)
+        run = Run(place, workspace, key, "host-1", progress, lambda: open_ms(DAY) + 10**8)
+        archive_day(run, read_chain(place), source, replace=True)
+        assert len(before + reader.read()) > 1000
+    assert set(seen) == {1}
+    assert len(place.list("ticks/date=2026-11-20/")) == 1
+    assert not place.exists(name)
+
+
+def test_what_a_killed_run_left_does_not_stop_the_next(make_day: MakeDay, place: Directory, key: SigningKey) -> None:
+    """Files without a certificate: the same content stays, other content is moved aside."""
+    source = make_day(DAY)
+    outcome = archived(place, key, source)
+    name = f"{PARQUET}{outcome.certificate.content[:16]}.parquet"
+    whole = files_in(place.root)
+    (place.root / "certificates" / "2026-11-20.txt").unlink()
+    (place.root / name).write_bytes(b"of another version")
+    (place.root / f"{PARQUET}0123456789abcdef.parquet").write_bytes(b"doubles the day")
+    assert archived(place, key, source).state == ARCHIVED
+    after = files_in(place.root)
+    assert {each: content for each, content in after.items() if not each.startswith("_superseded/")} == whole
+    assert b"doubles the day" in after.values()
+    assert verify_sh(place.root).returncode == 0
+
+
+@pytest.mark.parametrize("cut", ["sealed", "text"])
+def test_what_cannot_be_archived(make_day: MakeDay, place: Directory, key: SigningKey, cut: str) -> None:
+    """A day that is not sealed, a foreign file: an error, and nothing in the archive."""
+    source = make_day(DAY, sealed=False)
+    if cut == "text":
+        source.write_text("no database" * 1000)
+    with pytest.raises(StoreError if cut == "sealed" else ForeignFileError):
+        archived(place, key, source)
+    assert set(files_in(place.root)) == {"allowed_signers", "verify.sh"}
+
+
+def test_an_older_schema_and_an_empty_day(make_day: MakeDay, place: Directory, key: SigningKey) -> None:
+    """Both are archived; the certificate says the schema, and that no tick proves nothing."""
+    older = make_day(DAY)
+    older.chmod(0o640)
+    with apsw.Connection(str(older)) as db:
+        db.execute("DROP TABLE reconciliation; PRAGMA user_version = 1")
+        db.execute("ALTER TABLE symbols DROP COLUMN rule; ALTER TABLE symbols DROP COLUMN run_seq")
+    certificate = archived(place, key, older).certificate
+    assert (certificate.figures["schema"], certificate.verdict) == ("1", "not_provable")
+    empty = archived(place, key, make_day(NEXT, 0)).certificate
+    assert (empty.rows, empty.verdict) == (0, "not_provable")
+    assert verify_sh(place.root).returncode == 0
+
+
+def test_a_file_that_changes_meanwhile(make_day: MakeDay, place: Directory, key: SigningKey) -> None:
+    """No certificate of a day file that something still writes."""
+    source = make_day(DAY)
+
+    def progress(what: str, done: int, _total: int) -> None:
+        if what == "verify" and done:
+            changed(source)
+
+    with place.hold() as workspace:
+        run = Run(place, workspace, key, "host-1", progress, lambda: open_ms(DAY) + 10**8)
+        with pytest.raises(StoreError, match="changed while it was archived"):
+            archive_day(run, read_chain(place), source)
+    assert files_in(place.root) == {}
+
+
+def test_a_full_disk_leaves_nothing(make_day: MakeDay, place: Directory, key: SigningKey, tmp_path: Path) -> None:
+    """One line, and the next run with space finishes."""
+    small = place.root
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "none", small], check=False).returncode:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        with pytest.raises((ArchiveError, StoreError), match="full"):
+            archived(place, key, make_day(DAY, 9000))
+        assert not [name for name in files_in(small) if name.startswith(("ticks", "certificates"))]
+        subprocess.run(["mount", "-o", "remount,size=64m", small], check=True)
+        assert archived(place, key, make_day(NEXT)).state == ARCHIVED
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+def test_keys_of_two_hosts(make_day: MakeDay, place: Directory, key: SigningKey, tmp_path: Path) -> None:
+    """allowed_signers has both, the old one is kept, and the days of both are right."""
+    archived(place, key, make_day(DAY))
+    make_key(tmp_path / "other", tmp_path)
+    second = make_day(NEXT)
+    archived(place, SigningKey(tmp_path / "other", "host-2"), second)
+    signers = (place.root / "allowed_signers").read_text().splitlines()
+    assert [line.rpartition(" ")[2] for line in signers] == ["host-1", "host-2"]
+    assert verify_sh(place.root).returncode == 0
+    place.move("allowed_signers", "_superseded/allowed_signers-0/allowed_signers")  # a run that was killed then
+    archived(place, key, second)
+    assert (place.root / "allowed_signers").read_text().splitlines() == signers
+
+
+def test_without_hard_links_it_works_too(
+    make_day: MakeDay, place: Directory, key: SigningKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk of another kind, exFAT for example."""
+
+    def link(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", link)
+    assert archived(place, key, make_day(DAY)).state == ARCHIVED
+    assert verify_sh(place.root).returncode == 0

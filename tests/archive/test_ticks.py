@@ -1,0 +1,107 @@
+"""Ticks come out of the Parquet file as they went in, and always in the same bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import apsw
+import pyarrow.parquet as pq
+import pytest
+
+from hk_tick_collector.archive import ticks
+from hk_tick_collector.archive.digests import Digests
+from hk_tick_collector.errors import ArchiveError, StoreError
+from hk_tick_collector.frames.columns import schema
+from hk_tick_collector.store.query import DayReader
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.archive.conftest import MakeDay
+
+DAY = "20261120"
+
+
+def write(source: Path, target: Path) -> ticks.Written:
+    return ticks.write(source, target, {"schema": "3"}, 400, lambda *_: None)
+
+
+def test_every_value_comes_back(make_day: MakeDay, tmp_path: Path) -> None:
+    """Row by row, in the order of symbol and seq."""
+    source = make_day(DAY)
+    written = write(source, tmp_path / "x.parquet")
+    assert written[:4] == (400, 2, 40_000, 3)
+    rows = pq.read_table(tmp_path / "x.parquet").to_pylist()
+    with DayReader(source) as reader:
+        stored = list(reader.ticks_by_key())
+    assert [(row["symbol"], row["seq"], row["price"], row["push_type"]) for row in rows] == [
+        (tick.symbol, tick.seq, tick.price, tick.push_type) for tick in stored
+    ]
+    assert [row["ts"].timestamp() * 1000 for row in rows] == [tick.ts_ms for tick in stored]
+
+
+def test_how_it_is_written(make_day: MakeDay, tmp_path: Path) -> None:
+    """Types, order, encodings and what the file says of itself."""
+    written = write(make_day(DAY), tmp_path / "x.parquet")
+    with pq.ParquetFile(tmp_path / "x.parquet") as file:
+        about = file.metadata
+        group = about.row_group(0)
+        columns = {group.column(at).path_in_schema: group.column(at) for at in range(group.num_columns)}
+        assert "DELTA_BINARY_PACKED" in columns["seq"].encodings
+        assert "RLE_DICTIONARY" in columns["price"].encodings
+        assert {column.compression for column in columns.values()} == {"ZSTD"}
+        assert str(file.schema_arrow.field("ts").type) == "timestamp[ms, tz=UTC]"
+        assert not any(field.nullable for field in file.schema_arrow)
+        told = about.metadata or {}
+        assert told[b"hk_tick_collector.digest"].decode() == written.digest
+        assert told[b"hk_tick_collector.schema"] == b"3"
+        assert [each.column_index for each in group.sorting_columns] == [1, 2]
+
+
+def test_the_same_bytes_each_time(make_day: MakeDay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many rows a batch of the day file has."""
+    source = make_day(DAY)
+    monkeypatch.setattr(ticks, "ROW_GROUP_ROWS", 150)
+    write(source, tmp_path / "one")
+    monkeypatch.setattr("hk_tick_collector.frames.day_file.BATCH_ROWS", 37)
+    write(source, tmp_path / "two")
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    with pq.ParquetFile(tmp_path / "one") as file:
+        assert [file.metadata.row_group(at).num_rows for at in range(3)] == [150, 150, 100]
+
+
+def test_no_ticks_make_a_file_too(make_day: MakeDay, tmp_path: Path) -> None:
+    """With every column and no row."""
+    written = write(make_day(DAY, 0), tmp_path / "x.parquet")
+    assert written[:4] == (0, 0, 0, None)
+    assert pq.read_table(tmp_path / "x.parquet").num_columns == 11
+
+
+def test_no_flipped_byte_gives_other_ticks_unnoticed(make_day: MakeDay, tmp_path: Path) -> None:
+    """Wherever it is in the file: it is damage, or another digest, or every tick is as before."""
+    digest = write(make_day(DAY), tmp_path / "x.parquet").digest
+    content, before = (tmp_path / "x.parquet").read_bytes(), pq.read_table(tmp_path / "x.parquet")
+    noticed = 0
+    for at in range(4, len(content), 97):
+        (tmp_path / "y.parquet").write_bytes(content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :])
+        digests = Digests(schema())
+        try:
+            for batch in ticks.read_back(tmp_path / "y.parquet"):
+                digests.update(batch)
+            noticed += digests.content() != digest
+        except ArchiveError:
+            noticed += 1
+            continue
+        assert digests.content() != digest or pq.read_table(tmp_path / "y.parquet").equals(before)
+    assert noticed > 10
+
+
+def test_counters_that_do_not_agree(make_day: MakeDay, tmp_path: Path) -> None:
+    """A tick that was taken out of a sealed file by another program."""
+    source = make_day(DAY)
+    source.chmod(0o640)
+    with apsw.Connection(str(source)) as db:
+        db.execute("DELETE FROM ticks WHERE seq IN (SELECT max(seq) FROM ticks)")
+    written = write(source, tmp_path / "x.parquet")
+    with pytest.raises(StoreError, match="its counters say 400 of 2"):
+        ticks.demand_counters(source, written, 400, 2, 40_000)
