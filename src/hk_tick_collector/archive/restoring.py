@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 from contextlib import closing, contextmanager, suppress
+from shlex import quote as quote_word
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
+    from types import ModuleType
 
     import pyarrow as pa
 
@@ -126,15 +128,29 @@ def _fill(place: Place, certificate: Certificate, draft: Path, columns: tuple[st
     marks = ", ".join("?" * len(columns))
     sql = f"INSERT INTO ticks ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 - names of our schema
     rows = 0
-    with place.open(certificate.ticks_name) as source, closing(driver.connect(f"file:{quote(str(draft))}")) as db:
-        with closing(db.cursor()) as cursor:
-            cursor.execute("PRAGMA journal_mode = off")
-            cursor.execute("PRAGMA synchronous = off")
-            for batch in ticks.read_back(source):
-                cursor.executemany(sql, _as_stored(batch, columns))
-                rows += batch.num_rows
-                progress("restore", rows, certificate.rows)
+    with (
+        place.open(certificate.ticks_name) as source,
+        closing(driver.connect(f"file:{quote(str(draft))}")) as db,
+        _errors_of(driver, draft),
+        closing(db.cursor()) as cursor,
+    ):
+        for batch in ticks.read_back(source):
+            cursor.executemany(sql, _as_stored(batch, columns))
+            rows += batch.num_rows
+            progress("write", rows, certificate.rows)
         db.commit()
+
+
+@contextmanager
+def _errors_of(driver: ModuleType, draft: Path) -> Iterator[None]:
+    """Turns errors of the database driver, such as a full disk, into StoreErrors."""
+    try:
+        yield
+    except driver.Error as error:
+        words = " ".join(str(error).split())[:200]
+        raise StoreError(
+            f"cannot write {draft.name} ({words})", hint=f"df -h {quote_word(str(draft.parent.parent))}"
+        ) from error
 
 
 def _as_stored(batch: pa.RecordBatch, columns: tuple[str, ...]) -> pa.RecordBatch:

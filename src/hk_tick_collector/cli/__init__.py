@@ -39,6 +39,7 @@ VERBS: Final = {
     "gaps": "the gaps of a day: which ticks are missing, why, and which were backfilled since",
     "snapshot": "an online copy of a day, checked, with SHA-256; the collector does not stop",
     "archive": "sealed days as verified, signed files: Parquet, SQLite and a certificate",
+    "restore": "archived days back as day files, compared with their certificates",
     "certificate": "shows and checks the signed certificates of archived days; makes the key",
     "import": "imports day files of the predecessor, checked row by row; the old files are kept",
     "report": "retention and disk: what is kept, what is missing, when the disk is full; deletes nothing",

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from hk_tick_collector import market
+from hk_tick_collector.config import object_store_variables
 from hk_tick_collector.errors import UsageError
 
 from ._options import day_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from hk_tick_collector.archive.places import Place
     from hk_tick_collector.config import Settings
@@ -25,14 +27,14 @@ Until: TypeAlias = Annotated[
 ]
 
 
-def place_named(named: str | None, settings: Settings, option: str) -> Place:
+def place_named(named: str | None, settings: Settings, option: str, env_file: Path | None) -> Place:
     """The archive of an option or of ARCHIVE_DIR. UsageError if there is neither, or it is none that works."""
-    from hk_tick_collector.archive.places import place_at  # imported late: most verbs need no archive
+    from hk_tick_collector.archive.addresses import place_at  # imported late: most verbs need no archive
 
     where = named or settings.archive_dir
     if not where:
         raise UsageError("no archive is named", hint=f"set ARCHIVE_DIR, or name a directory with {option}")
-    return place_at(where)
+    return place_at(where, object_store_variables(env_file))
 
 
 def days_between(there: Iterable[str], since: str | None, until: str | None) -> list[str]:

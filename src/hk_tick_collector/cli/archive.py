@@ -74,7 +74,7 @@ def archive(
       hk-tick-collector archive --since 20261101 --json
     """
     settings = settings_in_force(env_file)
-    place = place_named(to, settings, "--to")
+    place = place_named(to, settings, "--to", env_file)
     asked = _asked(settings, refuse_both(day, since, until), since, until, replace=replace)
     if (root := getattr(place, "root", None)) is not None:
         demand_writable(root)

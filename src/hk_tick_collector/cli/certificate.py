@@ -65,7 +65,7 @@ def certificate(  # noqa: PLR0917 - typer takes the options of a verb as its arg
         return
     if (since or until) and not check:
         raise UsageError("--since and --until go with --check", hint="--day shows one certificate")
-    place = place_named(archive, settings, "--archive")
+    place = place_named(archive, settings, "--archive", env_file)
     chain = _chain(place)
     if check:
         _check(place, chain, one, (since, until), _signers(place, signers), as_json=as_json)
