@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hk_tick_collector.archive.places import Place
+    from hk_tick_collector.archive.sshsig import PublicKey
     from hk_tick_collector.config import Settings
 
 Since: TypeAlias = Annotated[
@@ -61,3 +62,19 @@ def refuse_both(day: str | None, since: str | None, until: str | None) -> str | 
     if since is not None or until is not None:
         raise UsageError("--day names one day and --since, --until a range", hint="give one of them")
     return day_named(day)
+
+
+def signers_named(path: str) -> list[PublicKey]:
+    """The keys of a file like `allowed_signers`. UsageError if it cannot be read or names none."""
+    from hk_tick_collector.archive.sshsig import read_signers
+    from hk_tick_collector.frames.extras import need
+
+    need("cryptography", "data")
+    try:
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - as the operator wrote it
+            found = read_signers(file.read())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read --signers {path} ({error})", hint="name a file like allowed_signers") from None
+    if not found:
+        raise UsageError(f"--signers {path} names no key that may sign certificates", hint="see docs/archive.md")
+    return found
