@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from .sshsig import PublicKey
     from .ticks import Progress
 
-KEEP_DAYS: Final = 30  # six weeks of trading: what research and repairs look at most
 ASIDE: Final = ".pruning"
 DAY: Final = "day"
 SNAPSHOT: Final = "snapshot"

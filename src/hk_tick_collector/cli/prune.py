@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hk_tick_collector.errors import UsageError
+from hk_tick_collector.store.inventory import KEEP_DAYS
 from hk_tick_collector.store.query import list_days
 
 from ._archives import place_named, signers_named
@@ -28,7 +29,7 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", help="free them; without it nothing is changed")] = False,
     keep_days: Annotated[
         int, typer.Option("--keep-days", metavar="N", min=0, help="the newest N days with a file stay")
-    ] = 30,
+    ] = KEEP_DAYS,
     copies: Annotated[
         int, typer.Option("--copies", metavar="N", min=1, help="how many copies of a day must be proved")
     ] = 1,
