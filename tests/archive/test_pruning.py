@@ -141,7 +141,9 @@ def test_a_file_of_the_archive_that_is_not_right_keeps_the_day(
     assert not kept.freed
     assert kept.why.startswith("1 of 2 copies proved; ")
     (freed,) = pruned(copy, copies=1)
-    assert freed.why == f"proved in {copy.where}"
+    assert freed.freed
+    assert freed.why.startswith(f"proved in {copy.where}")
+    assert freed.is_fault or not place.exists("certificates/2026-11-20.txt")
 
 
 def test_a_flipped_bit_in_the_day_file_keeps_it(
@@ -301,3 +303,17 @@ def test_a_day_is_freed_only_as_the_file_that_was_read(
     assert (kept.freed, kept.is_fault) == (False, True)
     assert "it was changed while it was read" in kept.why
     assert subprocess.run(["sqlite3", day, "SELECT count(*) FROM ticks"], capture_output=True, check=True).stdout
+
+
+def test_without_an_archive_only_snapshots_go(
+    make_day: MakeDay, data_root: Path, snapshots: Path, key: SigningKey
+) -> None:
+    """A day is never freed on the word of nobody."""
+    day = make_day(DAY)
+    take(day, snapshots, keep_free_bytes=0, progress=nothing)
+    judged = prune(Asked(data_root, snapshots, [], [key.public], 1, 0, frees=True), nothing)
+    assert [(each.kind, each.freed, each.why) for each in judged] == [
+        ("snapshot", True, "the sealed day file has every tick of it"),
+        ("day", False, "no archive is named"),
+    ]
+    assert day.exists()

@@ -74,8 +74,9 @@ def test_a_fault_is_told_and_sets_the_exit_code(cli: Cli, data: Path, s3_server:
     assert "is not what was signed" in done.stderr
     assert len(days_in(data)) == 3
     done = cli("prune", "--keep-days", "2", "--yes", "--copy", place, **s3_server.variables)
-    assert done.returncode == 0
-    assert f"20261118.db: freed 0.1 MB: proved in {place}" in done.stdout
+    assert done.returncode == 1  # a copy is not right, and is named
+    assert f"20261118.db: freed 0.1 MB: proved in {place}; but " in done.stdout
+    assert "is not what was signed" in done.stderr
 
 
 def test_wrong_usage_is_one_line(cli: Cli, data: Path) -> None:

@@ -107,48 +107,70 @@ class SealedDay:
                 return content, hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def places_with(day: SealedDay, places: Sequence[Place], signers: Sequence[PublicKey], needed: int) -> list[str]:
-    """The places that have the day, at least `needed` of them. Raises Unproved with the reasons if there are fewer.
+class Proof(NamedTuple):
+    """Where a day is proved to be, and what is wrong with other places that should have it."""
 
-    In each of them the certificate is read and its signature checked with `signers`, it must be of this day file, and
-    both files are read and hashed.
-    """
-    proved, reasons, is_fault = [], [], False
-    for place in places:
+    places: list[str]
+    faults: list[str]
+
+
+class Copies:
+    """The places that may have copies. One that does not answer is not asked again for the next day."""
+
+    def __init__(self, places: Sequence[Place], signers: Sequence[PublicKey]) -> None:
+        self._places = places
+        self._signers = signers
+        self._silent: dict[str, str] = {}  # place → why
+
+    def prove(self, day: SealedDay, needed: int) -> Proof:
+        """Asks every place. Raises Unproved with the reasons if fewer than `needed` of them have the day.
+
+        In each, the certificate is read and its signature checked, it must be of this day file, and both files are read
+        and hashed.
+        """
+        proved: list[str] = []
+        reasons: list[str] = []
+        faults: list[str] = []
+        for place in self._places:
+            try:
+                self._demand_copy(day, place)
+                proved.append(place.where)
+            except Unproved as error:
+                (faults if error.is_fault else reasons).append(f"{place.where}: {error}")
+            except ArchiveError as error:
+                faults.append(str(error))
+        if len(proved) < needed:
+            counted = f"{len(proved)} of {needed} copies proved; " if needed > 1 else ""
+            why = "; ".join([*faults, *reasons]) or "no archive is named"
+            raise Unproved(counted + why, is_fault=bool(faults))
+        return Proof(proved, faults)
+
+    def _demand_copy(self, day: SealedDay, place: Place) -> None:
+        name = layout.certificate_name(day.day)
+        if place.where in self._silent:
+            raise Unproved(self._silent[place.where], is_fault=True)
         try:
-            _demand_copy(day, place, signers)
-            proved.append(place.where)
-        except Unproved as error:
-            reasons.append(f"{place.where}: {error}")
-            is_fault |= error.is_fault
+            there = place.exists(name)
         except ArchiveError as error:
-            reasons.append(str(error))
-            is_fault = True
-    if len(proved) < needed:
-        counted = f"{len(proved)} of {needed} copies proved; " if needed > 1 else ""
-        raise Unproved(counted + "; ".join(reasons or ["no archive is named"]), is_fault=is_fault)
-    return proved
-
-
-def _demand_copy(day: SealedDay, place: Place, signers: Sequence[PublicKey]) -> None:
-    name = layout.certificate_name(day.day)
-    if not place.exists(name):
-        raise Unproved("it is not archived there")
-    certificate = parse(place.read(name), name)
-    if certificate.day != day.day:
-        raise Unproved(f"{name} is the certificate of {certificate.day}", is_fault=True)
-    try:
-        sshsig.check(certificate.text, place.read(name + layout.SIGNATURE), signers)
-    except ArchiveError as error:
-        raise Unproved(f"{name}: {error}", is_fault=True) from error
-    for file, expected in certificate.files.items():
-        found = place.stored(file)
-        if found is None:
-            raise Unproved(f"{file} is missing", is_fault=True)
-        if found.sha256 != expected:
-            raise Unproved(f"{file} is not what was signed", is_fault=True)
-    if not day.is_in(certificate):
-        raise Unproved("what is archived there is not what the day file has", is_fault=True)
+            self._silent[place.where] = str(error)
+            raise
+        if not there:
+            raise Unproved("it is not archived there")
+        certificate = parse(place.read(name), name)
+        if certificate.day != day.day:
+            raise Unproved(f"{name} is the certificate of {certificate.day}", is_fault=True)
+        try:
+            sshsig.check(certificate.text, place.read(name + layout.SIGNATURE), self._signers)
+        except ArchiveError as error:
+            raise Unproved(f"{name}: {error}", is_fault=True) from error
+        for file, expected in certificate.files.items():
+            found = place.stored(file)
+            if found is None:
+                raise Unproved(f"{file} is missing", is_fault=True)
+            if found.sha256 != expected:
+                raise Unproved(f"{file} is not what was signed", is_fault=True)
+        if not day.is_in(certificate):
+            raise Unproved("what is archived there is not what the day file has", is_fault=True)
 
 
 def _open(path: Path) -> int:

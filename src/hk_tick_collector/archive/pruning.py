@@ -26,7 +26,7 @@ from hk_tick_collector.store.query import list_days, path_of
 from hk_tick_collector.store.rights import refused
 from hk_tick_collector.store.snapshot import SUFFIX, snapshot_path, sum_path
 
-from .proving import Identity, SealedDay, Unproved, places_with
+from .proving import Copies, Identity, SealedDay, Unproved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,13 +65,14 @@ class Judged(NamedTuple):
     size_bytes: int
     freed: bool  # in a dry run: it would be
     why: str  # where it is proved to be, or why it stays
-    is_fault: bool = False  # it stays because something is not as it should be
+    is_fault: bool = False  # something is not as it should be
 
 
 def prune(asked: Asked, progress: Progress) -> Iterator[Judged]:
     """Judges each day and each snapshot, and frees it at once if `asked.frees`. Raises StoreError if another run does,
     or if a directory cannot be read.
     """
+    copies = Copies(asked.places, asked.signers)
     with _held(asked):
         days = sorted({*list_days(asked.data_root), *_aside(asked.data_root, _ASIDE_DAY)})
         newest = set(days[-asked.keep_days :]) if asked.keep_days else set()
@@ -80,43 +81,44 @@ def prune(asked: Asked, progress: Progress) -> Iterator[Judged]:
             if day in newest:
                 yield from _kept(asked, day)
             else:
-                yield from _day(asked, day, progress)
+                yield from _day(asked, copies, day, progress)
 
 
-def _day(asked: Asked, day: str, progress: Progress) -> Iterator[Judged]:
+def _day(asked: Asked, copies: Copies, day: str, progress: Progress) -> Iterator[Judged]:
     """The snapshot first: the day file proves it."""
     path = path_of(asked.data_root, day)
-    sealed: SealedDay | Unproved | None = None
-    for each in (path, path.with_name(path.name + ASIDE)):
-        if os.path.lexists(each) and not isinstance(sealed, SealedDay):
-            try:
-                sealed = SealedDay(each, day, progress)
-            except Unproved as error:
-                sealed = error
-    yield from _snapshot(asked, day, sealed)
-    for each in (path, path.with_name(path.name + ASIDE)):
-        if os.path.lexists(each):
-            yield _judged(asked, day, each, sealed, progress)
+    there = [each for each in (path, path.with_name(path.name + ASIDE)) if os.path.lexists(each)]
+    found = {each: _sealed(each, day, progress) for each in there}
+    good = [each for each in found.values() if isinstance(each, SealedDay)]
+    yield from _snapshot(asked, copies, day, next(iter([*good, *found.values()]), None))
+    for each, sealed in found.items():
+        yield _judged(asked, copies, day, each, sealed)
 
 
-def _judged(asked: Asked, day: str, path: Path, sealed: SealedDay | Unproved | None, progress: Progress) -> Judged:
+def _sealed(path: Path, day: str, progress: Progress) -> SealedDay | Unproved:
+    try:
+        return SealedDay(path, day, progress)
+    except Unproved as error:
+        return error
+
+
+def _judged(asked: Asked, copies: Copies, day: str, path: Path, sealed: SealedDay | Unproved) -> Judged:
     size = _size(path)
     try:
-        if isinstance(sealed, Unproved) or sealed is None:
-            raise sealed or Unproved("it was removed meanwhile")
-        if sealed.path != path:  # there are the file and one aside
-            sealed = SealedDay(path, day, progress)
-        where = places_with(sealed, asked.places, asked.signers, asked.copies)
+        if not isinstance(sealed, SealedDay):
+            raise sealed
+        proof = copies.prove(sealed, asked.copies)
         if asked.frees:
             _free(path, sealed.identity)
     except Unproved as error:
         if asked.frees and path.name.endswith(ASIDE):
             path = _back(path)
         return Judged(day, DAY, path, size, freed=False, why=str(error), is_fault=error.is_fault)
-    return Judged(day, DAY, path, size, freed=True, why=f"proved in {', '.join(where)}")
+    why = "; but ".join([f"proved in {', '.join(proof.places)}", *proof.faults])
+    return Judged(day, DAY, path, size, freed=True, why=why, is_fault=bool(proof.faults))
 
 
-def _snapshot(asked: Asked, day: str, sealed: SealedDay | Unproved | None) -> Iterator[Judged]:
+def _snapshot(asked: Asked, copies: Copies, day: str, sealed: SealedDay | Unproved | None) -> Iterator[Judged]:
     """Judges a snapshot by the sealed day file, which counts as one copy of it."""
     path = snapshot_path(asked.snapshot_dir, day)
     aside = path.with_name(path.name + ASIDE)
@@ -126,7 +128,7 @@ def _snapshot(asked: Asked, day: str, sealed: SealedDay | Unproved | None) -> It
         size = _size(each)
         try:
             identity = Identity.of(each.lstat())
-            _demand_contained(asked, each, sealed)
+            _demand_contained(asked, copies, each, sealed)
             if asked.frees:
                 _free(each, identity, also=sum_path(path))
         except (Unproved, OSError) as error:
@@ -137,7 +139,7 @@ def _snapshot(asked: Asked, day: str, sealed: SealedDay | Unproved | None) -> It
             yield Judged(day, SNAPSHOT, each, size, freed=True, why="the sealed day file has every tick of it")
 
 
-def _demand_contained(asked: Asked, snapshot: Path, sealed: SealedDay | Unproved | None) -> None:
+def _demand_contained(asked: Asked, copies: Copies, snapshot: Path, sealed: SealedDay | Unproved | None) -> None:
     if sealed is None:
         raise Unproved(
             f"there is no day file to compare it with: hk-tick-collector restore {snapshot.name[:8]}, then prune again"
@@ -145,7 +147,7 @@ def _demand_contained(asked: Asked, snapshot: Path, sealed: SealedDay | Unproved
     if isinstance(sealed, Unproved):
         raise Unproved(f"the day file does not prove it: {sealed}", is_fault=sealed.is_fault)
     if asked.copies > 1:
-        places_with(sealed, asked.places, asked.signers, asked.copies - 1)
+        copies.prove(sealed, asked.copies - 1)
     if not stat.S_ISREG(snapshot.lstat().st_mode):
         raise Unproved("it is not a regular file", is_fault=True)
     if any(os.path.lexists(f"{snapshot}{suffix}") for suffix in ("-wal", "-journal")):

@@ -145,6 +145,8 @@ def _tell(asked: Asked, each: Judged) -> None:
     name, size = each.path.name, f"{each.size_bytes / 2**20:,.1f} MB"
     if each.freed:
         show(f"{name}: {'freed' if asked.frees else 'would free'} {size}: {each.why}")
+        if each.is_fault:
+            complain(f"{name}: a copy is not right: {each.why}")
     elif each.is_fault:
         complain(f"{name}: stays: {each.why}")
     else:
