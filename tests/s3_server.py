@@ -136,6 +136,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """The bulk removal: the only POST that a small object needs."""
+        if self.hostile.trick(self):
+            return
         body = self.body().decode()
         for name in list(self.hostile.objects):
             if f"<Key>{name}</Key>" in body:

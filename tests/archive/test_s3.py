@@ -198,6 +198,24 @@ def test_an_upload_that_is_cut_leaves_nothing(hostile: HostileS3) -> None:
     assert put(at(hostile), b"x" * 1_000_000)
 
 
+def test_a_large_upload_that_is_cut_between_its_parts_leaves_nothing(hostile: HostileS3) -> None:
+    """The name stays free, and the line says what was cut."""
+
+    def cut(request: _Handler) -> bool:
+        if request.command == "POST" and request.path.endswith("?uploads"):
+            request.body()
+            xml = "<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>"
+            request.answer(200, xml.encode())
+            return True
+        return request.command == "PUT" and "partNumber=2" in request.path and request.drop()
+
+    hostile.trick = cut
+    with pytest.raises(ArchiveError, match="cannot write s3://bucket/archive/ticks"):
+        put(at(hostile, timeout_s=2), b"x" * (PART_BYTES + 1))
+    assert "bucket/archive/" + NAME not in hostile.objects
+    assert not at(hostile).exists(NAME)
+
+
 def test_an_upload_whose_answer_is_lost_is_found_by_the_next_run(hostile: HostileS3) -> None:
     """The object is there although the upload failed: the next run recognises its content."""
 

@@ -16,8 +16,9 @@ from hk_tick_collector.errors import ArchiveError, CollectorError
 from hk_tick_collector.store.book import write_book
 from hk_tick_collector.store.query import DayReader
 
-from . import layout, sshsig, ticks
+from . import layout, sshsig
 from .certificate import parse
+from .content import columns_of, content_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +66,7 @@ class SealedDay:
         self.day = day
         self._progress = progress
         self._sha256 = ""
-        self._content: tuple[str, str] | None = None
+        self._content: dict[tuple[str, ...], tuple[str, str]] = {}  # columns → digests of ticks and of other tables
         fd = _open(path)
         try:
             self.identity = Identity.of(os.fstat(fd))
@@ -73,15 +74,16 @@ class SealedDay:
             os.close(fd)
         _demand_sealed(path, day, self.identity)
 
-    def is_in(self, certificate: Certificate) -> bool:
+    def is_in(self, certificate: Certificate, place: Place) -> bool:
         """Whether a certificate is of this file, or of the same content: a restored file has other bytes."""
         if not self._sha256:
             self._sha256 = self._hash()
         if certificate.day_file == self._sha256:
             return True
-        if self._content is None:
-            self._content = self._digests()
-        return self._content == (certificate.content, certificate.files[certificate.book_name])
+        names = columns_of(place, certificate.ticks_name)
+        if names not in self._content:
+            self._content[names] = self._digests(names)
+        return self._content[names] == (certificate.content, certificate.files[certificate.book_name])
 
     def _hash(self) -> str:
         fd = _open(self.path)
@@ -92,14 +94,14 @@ class SealedDay:
         finally:
             os.close(fd)
 
-    def _digests(self) -> tuple[str, str]:
+    def _digests(self, names: tuple[str, ...]) -> tuple[str, str]:
         """Of the ticks, and of the other tables."""
         with tempfile.TemporaryDirectory(prefix="hk-tick-collector-") as space:
             book = Path(space) / "book.db"
             try:
                 with DayReader(self.path) as reader:
                     rows = reader.totals().rows
-                content = ticks.digest_of(self.path, self._progress, rows)
+                content = content_of(self.path, names, rows, self._progress)
                 write_book(self.path, book)
             except CollectorError as error:
                 raise Unproved(str(error), is_fault=True) from error
@@ -169,7 +171,7 @@ class Copies:
                 raise Unproved(f"{file} is missing", is_fault=True)
             if found.sha256 != expected:
                 raise Unproved(f"{file} is not what was signed", is_fault=True)
-        if not day.is_in(certificate):
+        if not day.is_in(certificate, place):
             raise Unproved("what is archived there is not what the day file has", is_fault=True)
 
 

@@ -18,14 +18,15 @@ from urllib.parse import quote
 
 from hk_tick_collector.errors import ArchiveError, StoreError
 from hk_tick_collector.frames.extras import need
+from hk_tick_collector.frames.parquet_file import read_ticks
 from hk_tick_collector.store import rebuilding
 from hk_tick_collector.store.book import write_book
 from hk_tick_collector.store.dayfile import SEALED_MODE
 from hk_tick_collector.store.disk import demand_room, own_and_sync, refusals_named, sync_directory
 from hk_tick_collector.store.query import path_of
 
-from . import ticks
 from .check import check_day
+from .content import columns_of, content_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -77,9 +78,10 @@ def restore_day(
         draft, again = space / final.name, space / "book.db"
         book_bytes = _copy(place, certificate.book_name, draft)
         demand_room(directory, certificate.rows * _ROW_BYTES + 2 * book_bytes + _SPARE_BYTES, 0, _TO)
+        names = columns_of(place, certificate.ticks_name)
         _fill(place, certificate, draft, rebuilding.begin(draft), progress)
         rebuilding.finish(draft)
-        _demand_same(certificate, draft, again, progress)
+        _demand_same(certificate, names, draft, again, progress)
         _publish(draft, final)
     return Restored(final, certificate.rows, final.stat().st_size, checked.signer, certificate.verdict)
 
@@ -127,6 +129,10 @@ def _fill(place: Place, certificate: Certificate, draft: Path, columns: tuple[st
     driver = need("adbc_driver_sqlite.dbapi", "data")
     marks = ", ".join("?" * len(columns))
     sql = f"INSERT INTO ticks ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 - names of our schema
+    from hk_tick_collector.frames.columns import COLUMNS
+
+    outside = {column.stored: column.name for column in COLUMNS}
+    names = [outside[name] for name in columns]
     rows = 0
     with (
         place.open(certificate.ticks_name) as source,
@@ -138,7 +144,7 @@ def _fill(place: Place, certificate: Certificate, draft: Path, columns: tuple[st
         cursor.execute("PRAGMA journal_mode = off")
         cursor.execute("PRAGMA synchronous = off")
         db.adbc_connection.set_autocommit(False)
-        for batch in ticks.read_back(source):
+        for batch in read_ticks(source, columns=names):
             cursor.executemany(sql, _as_stored(batch, columns))
             rows += batch.num_rows
             progress("write", rows, certificate.rows)
@@ -158,22 +164,20 @@ def _errors_of(driver: ModuleType, draft: Path) -> Iterator[None]:
 
 
 def _as_stored(batch: pa.RecordBatch, columns: tuple[str, ...]) -> pa.RecordBatch:
-    """The columns of the table `ticks` that the file's schema has; times as UTC epoch ms."""
+    """The same columns under the names of the table `ticks`; times as UTC epoch ms."""
     import pyarrow as pa
 
-    from hk_tick_collector.frames.columns import COLUMNS
-
-    outside = {column.stored: column.name for column in COLUMNS if column.stored}
-    arrays: list[Any] = []
-    for name in columns:
-        array = batch.column(outside[name])
-        arrays.append(array.cast(pa.int64()) if pa.types.is_timestamp(array.type) else array)
+    arrays: list[Any] = [
+        array.cast(pa.int64()) if pa.types.is_timestamp(array.type) else array for array in batch.columns
+    ]
     return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
 
-def _demand_same(certificate: Certificate, draft: Path, again: Path, progress: Progress) -> None:
+def _demand_same(
+    certificate: Certificate, names: tuple[str, ...], draft: Path, again: Path, progress: Progress
+) -> None:
     """Reads the new file as `archive` would: ticks and book must be those of the certificate."""
-    content = ticks.digest_of(draft, progress, certificate.rows)
+    content = content_of(draft, names, certificate.rows, progress)
     write_book(draft, again)
     with again.open("rb") as file:
         book = hashlib.file_digest(file, "sha256").hexdigest()
