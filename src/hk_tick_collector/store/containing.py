@@ -10,7 +10,6 @@ import apsw
 
 from .disk import refusals_named
 from .query import DayReader
-from .schema import TICK_COLUMNS
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -20,7 +19,8 @@ _FLAGS: Final = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
 
 
 def lacking_ticks(day: Path, snapshot: Path) -> int:
-    """How many ticks of the snapshot the day file does not have, with the same content in every column.
+    """How many ticks of the snapshot the day file does not have, with the same content in every column of the
+    snapshot.
 
     Reads every tick of the snapshot. Raises the errors of DayReader for a file that is not a day file of ours.
     """
@@ -29,8 +29,9 @@ def lacking_ticks(day: Path, snapshot: Path) -> int:
             pass
     with _named_errors(day), closing(apsw.Connection(_uri(snapshot), flags=_FLAGS)) as db:
         db.execute("ATTACH ? AS day", (_uri(day),))
-        columns = [name for name in (*TICK_COLUMNS, *_columns(db, "main")) if name in _columns(db, "day")]
-        same = " AND ".join(f'has."{name}" IS copied."{name}"' for name in dict.fromkeys(columns))
+        columns, known = _columns(db, "main"), _columns(db, "day")
+        # A migration may have added columns to the day file since. The other way round the day file proves nothing.
+        same = " AND ".join(f'has."{name}" IS copied."{name}"' if name in known else "FALSE" for name in columns)
         sql = f"""SELECT count(*) FROM main.ticks AS copied WHERE NOT EXISTS (
             SELECT 1 FROM day.ticks AS has WHERE has.symbol = copied.symbol AND has.seq = copied.seq AND {same})"""  # noqa: S608 - names of both schemas
         count: Any = db.execute(sql).get
