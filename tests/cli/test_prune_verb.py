@@ -108,5 +108,7 @@ def test_killed_at_any_moment(cli: Cli, data: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    print(done.stdout)  # with -s: in how many runs the day was there, aside, freed
+    assert done.stdout.startswith(f"{KILLS} killed: ")
     cli("prune", "--yes", "--keep-days", "0")
     assert days_in(data) == ["20261118.db"]
