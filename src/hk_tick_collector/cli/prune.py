@@ -50,7 +50,7 @@ def prune(
     """Frees old day files and snapshots whose content is proved to be elsewhere. A dry run unless --yes is given.
 
     For each sealed day, at that moment: the signature of its certificate is checked with the key of this host, all
-    files of the archive and of each copy are read and hashed, and so is the day file. Only if enough copies are right
+    files of the archive and of each copy are read and hashed, and so is the day file. If enough copies are right,
     it is renamed aside and removed. A snapshot goes when the sealed file of its day has every tick of it. The newest
     days stay. restore brings a day back.
 
