@@ -1,4 +1,4 @@
-"""A sealed day of 5 million rows → verified, signed archive: time, CPU time, memory, bytes; and the check of a year.
+"""A sealed day of 5 million rows → verified, signed archive and back: time, CPU, memory, bytes; the check of a year.
 
 CPU time is divided by that of SQLite's own scan of the same file in the same round, because it depends on the machine
 and on what else runs there. The file's ticks repeat (bench/bigday.py), so the bytes of a row are measured with others.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -63,6 +64,7 @@ class Archiving:
     rows: int
     archived: list[Took] = field(default_factory=list)
     scanned: list[Took] = field(default_factory=list)
+    restored: list[Took] = field(default_factory=list)
     bytes_per_row: float = 0.0
     year_s: float = 0.0
 
@@ -82,6 +84,7 @@ def measure(scratch: Path, rows: int, own_ticks: int) -> Archiving:
         command = [sys.executable, "-m", "hk_tick_collector", "archive", "--env-file", os.devnull, "--to", str(target)]
         settings = {"DATA_ROOT": str(data), "CERTIFICATE_KEY": str(scratch / f"key-{number}")}
         found.archived.append(_took(command, settings))
+        found.restored.append(_restored(target, settings, scratch / f"restored-{number}", again=not number))
     found.bytes_per_row = _bytes_per_row(scratch, own_ticks)
     found.year_s = _year_s(scratch)
     return found
@@ -90,15 +93,36 @@ def measure(scratch: Path, rows: int, own_ticks: int) -> Archiving:
 def figures(found: Archiving) -> list[Figure]:
     """One row each."""
     name = f"{found.rows / 1_000_000:.0f} M rows → verified, signed archive"
+    back = f"restore {found.rows / 1_000_000:.0f} M rows; archived again, the same bytes"
     ratios = [one.cpu_s / other.cpu_s for one, other in zip(found.archived, found.scanned, strict=True)]
     return [
         Figure("archive", f"{name}: time", "s", [each.wall_s for each in found.archived], Target(7)),
         Figure("archive", f"{name}: CPU time", "s", [each.cpu_s for each in found.archived]),
         Figure("archive", f"{name}: CPU time ÷ SQLite's own scan", "ratio", ratios, Target(5.5)),
         Figure("archive", f"{name}: peak memory", "MB", [each.peak_mb for each in found.archived], Target(240)),
+        Figure("archive", f"{back}: time", "s", [each.wall_s for each in found.restored], Target(15)),
+        Figure("archive", f"{back}: CPU time", "s", [each.cpu_s for each in found.restored]),
         Figure("archive", "a row in Parquet", "bytes", [found.bytes_per_row], Target(7.5)),
         Figure("archive", "verify.sh over a year of 250 days, 9 GB", "s", [found.year_s], Target(60)),
     ]
+
+
+def _restored(archive: Path, settings: dict[str, str], to: Path, *, again: bool) -> Took:
+    """Restores the day, and with `again` archives the restored file, which must give the same files."""
+    to.mkdir()
+    verb = [sys.executable, "-m", "hk_tick_collector"]
+    no_file = ["--env-file", os.devnull]
+    took = _took([*verb, "restore", _DAY, "--archive", str(archive), "--to", str(to), *no_file], settings)
+    if again:
+        second = to / "archive"
+        second.mkdir()
+        _took([*verb, "archive", "--to", str(second), *no_file], {**settings, "DATA_ROOT": str(to)})
+        for pattern in ("ticks/*/*.parquet", "books/*.db"):
+            (before,), (after,) = archive.glob(pattern), second.glob(pattern)
+            if before.name != after.name or before.read_bytes() != after.read_bytes():
+                raise BrokenRunError(f"{after} is not the file that was archived first")
+    shutil.rmtree(to)
+    return took
 
 
 def _took(command: Sequence[str], settings: dict[str, str]) -> Took:

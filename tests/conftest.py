@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.nursery import Nursery
+    from tests.s3_server import S3Server
 
     from hk_tick_collector.model import TickRow
 
@@ -270,3 +271,13 @@ def receiver() -> Iterable[Callable[..., Receiver]]:
 def build_library(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Compiles a C file of tests/preloaded, by its name, once; skips the test without a C compiler."""
     return cache(partial(library.build, tmp_path_factory.mktemp("preloaded")))
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterable[S3Server]:
+    """An S3 server on loopback, with one bucket."""
+    from tests.s3_server import S3Server  # starts a web server, which most tests do without
+
+    server = S3Server()
+    yield server
+    server.close()

@@ -17,6 +17,7 @@ from hk_tick_collector.config import (
     as_text,
     environment_without_settings,
     load_settings,
+    object_store_variables,
     reference,
     systemd_environment,
 )
@@ -588,3 +589,15 @@ def test_a_child_gets_an_environment_without_our_settings(workdir: Path) -> None
     environ = {"PATH": "/bin", "TZ": "UTC", "FUTU_PORT": "1", "DATA_ROOT": "/x", "WATCHDOG_USEC": "5"}
     assert environment_without_settings(environ) == {"PATH": "/bin", "TZ": "UTC"}
     assert load_settings(Path("/dev/null"), {}).settings.futu_port == 11111  # and so can the file be left out
+
+
+def test_the_variables_of_an_object_store(tmp_path: Path) -> None:
+    """The usual AWS_ names, from the environment before the file; nothing else shows their values."""
+    file = tmp_path / ".env"
+    file.write_text("AWS_REGION=ap-east-1\nAWS_SECRET_ACCESS_KEY=of-the-file\nDATA_ROOT=/data\n")
+    environ = {"AWS_SECRET_ACCESS_KEY": "of-the-shell", "AWS_SESSION_TOKEN": "", "HOME": "/root"}
+    found = object_store_variables(file, environ)
+    assert found == {"AWS_REGION": "ap-east-1", "AWS_SECRET_ACCESS_KEY": "of-the-shell"}
+    loaded = load_settings(file, environ)
+    assert loaded.warnings == ()
+    assert "of-the" not in str(loaded)

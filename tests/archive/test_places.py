@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hk_tick_collector.archive.places import Directory, Stored, place_at
+from hk_tick_collector.archive.addresses import place_at
+from hk_tick_collector.archive.places import Directory, Stored
 from hk_tick_collector.errors import ArchiveError, OtherContentError, UsageError
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import apsw
 import pytest
+from tests.archived_days import seal_day
 from tests.e2e.conftest import PROGRAM
 from tests.others import open_to_others
 
@@ -186,3 +187,35 @@ def test_little_disk_is_told_with_what_may_move(cli: Cli, keep: Callable[..., Pa
     assert move.startswith("may move    3 sealed days with a good snapshot, 20251001 to 20251003, ")
     assert f"sudo mv {root}/20251001.db {root}/20251001.snapshot.db " in move
     assert len(list(root.iterdir())) == 23 * 3
+
+
+def test_what_prune_would_free(cli: Cli, root: Path, tmp_path: Path) -> None:
+    """By names alone, in a bounded time: the older days with a certificate and the older snapshots.
+
+    Nothing is wrong with an older sealed day whose snapshot was pruned.
+    """
+    archive = tmp_path / "the 檔案"
+    (archive / "certificates").mkdir(parents=True)
+    start = market.parse_day("20260101")
+    days = [market.day_name(start + number) for number in range(33)]
+    for day in days:
+        seal_day(root, day, rows=3)
+    taken = take(root / f"{days[0]}.db", root, keep_free_bytes=0, progress=lambda *_: None)
+    for day in (days[1], days[-1]):
+        (archive / "certificates" / f"{day[:4]}-{day[4:6]}-{day[6:]}.txt").touch()
+    told = json.loads(cli("report", "--json", ARCHIVE_DIR=str(archive)).stdout)
+    size = taken.size_bytes + (root / f"{days[1]}.db").stat().st_size
+    assert told["prune"] == {"days": [days[1]], "snapshots": [days[0]], "size_bytes": size, "problem": ""}
+    (missing,) = [each["text"] for each in told["findings"] if each["code"] == "no_snapshot"]
+    assert missing.startswith(f"{days[3]}, {days[4]}, {days[5]} and 27 more days: no snapshot")
+    done = cli("report", ARCHIVE_DIR=str(archive))
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("prune ")]
+    size_mb = f"{size / 2**20:,.1f}"
+    assert line == (
+        f"prune       would free up to {size_mb} MB: 1 days and 1 snapshots, all older than the newest 30 days:"
+        " hk-tick-collector prune"
+    )
+    done = cli("report", ARCHIVE_DIR=str(tmp_path / "unmounted"))
+    assert "(archived days are not counted: there is no directory" in done.stdout
+    done = cli("report", ARCHIVE_DIR="s3://bucket")
+    assert "(archived days are not counted: ARCHIVE_DIR is an object store" in done.stdout

@@ -1,4 +1,5 @@
-"""Where an archive lies: a directory, or later an object store. Names are those of layout.py, with `/` between parts.
+"""Where an archive lies: `Place`, and a directory as one; s3.py is the other. Names are those of layout.py, with `/`
+between parts.
 
 `Place` says what each one guarantees; the rest of the package relies on nothing else. No name is ever overwritten.
 """
@@ -13,9 +14,8 @@ import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
-from urllib.parse import urlsplit
 
-from hk_tick_collector.errors import ArchiveError, OtherContentError, UsageError
+from hk_tick_collector.errors import ArchiveError, OtherContentError
 from hk_tick_collector.store.disk import sync_directory
 
 if TYPE_CHECKING:
@@ -92,16 +92,6 @@ class Place(Protocol):
         ...
 
 
-def place_at(where: str) -> Place:
-    """The place that the operator named: a directory. UsageError for a kind of URL that is not supported."""
-    if "://" in where:
-        raise UsageError(
-            f"an archive at {urlsplit(where).scheme}:// is not supported",
-            hint="name a directory, or s3://BUCKET/PREFIX",
-        )
-    return Directory(Path(where))
-
-
 class Directory:
     """A place in the file system of this host. The directory itself must exist: an unmounted disk is not filled."""
 
@@ -143,7 +133,7 @@ class Directory:
             try:
                 _link(draft, final)
             except FileExistsError:
-                if _stored(final) != _stored(source):
+                if stored_in(final) != stored_in(source):
                     raise OtherContentError(f"{final} already has other content", hint="nothing was changed") from None
                 return False
             finally:
@@ -175,7 +165,7 @@ class Directory:
         """As `Place.stored`."""
         with self._named("read"):
             try:
-                return _stored(self.root / name)
+                return stored_in(self.root / name)
             except FileNotFoundError:
                 return None
 
@@ -200,7 +190,7 @@ class Directory:
             try:
                 _link(source, final)
             except FileExistsError:
-                if _stored(final) != _stored(source):
+                if stored_in(final) != stored_in(source):
                     raise OtherContentError(f"{final} already has other content", hint="nothing was changed") from None
             sync_directory(final.parent)
             source.unlink(missing_ok=True)
@@ -281,7 +271,7 @@ def _sync(path: Path) -> None:
         os.close(fd)
 
 
-def _stored(path: Path) -> Stored:
+def stored_in(path: Path) -> Stored:
     """Size and SHA-256 of a file, read from its disk. Raises OSError."""
     digest, size = hashlib.sha256(), 0
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -40,6 +40,8 @@ VERBS: Final = {
     "quality": "is a day usable? one line, the figures, and a page with pictures; past, live and archived days",
     "snapshot": "an online copy of a day, checked, with SHA-256; the collector does not stop",
     "archive": "sealed days as verified, signed files: Parquet, SQLite and a certificate",
+    "restore": "archived days back as day files, compared with their certificates",
+    "prune": "frees day files and snapshots that are proved to be elsewhere",
     "certificate": "shows and checks the signed certificates of archived days; makes the key",
     "import": "imports day files of the predecessor, checked row by row; the old files are kept",
     "report": "retention and disk: what is kept, what is missing, when the disk is full; deletes nothing",

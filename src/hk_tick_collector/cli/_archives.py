@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from hk_tick_collector import market
+from hk_tick_collector.config import object_store_variables
 from hk_tick_collector.errors import UsageError
 
 from ._options import day_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from hk_tick_collector.archive.places import Place
+    from hk_tick_collector.archive.sshsig import PublicKey
     from hk_tick_collector.config import Settings
 
 Since: TypeAlias = Annotated[
@@ -25,14 +28,14 @@ Until: TypeAlias = Annotated[
 ]
 
 
-def place_named(named: str | None, settings: Settings, option: str) -> Place:
+def place_named(named: str | None, settings: Settings, option: str, env_file: Path | None) -> Place:
     """The archive of an option or of ARCHIVE_DIR. UsageError if there is neither, or it is none that works."""
-    from hk_tick_collector.archive.places import place_at  # imported late: most verbs need no archive
+    from hk_tick_collector.archive.addresses import place_at  # imported late: most verbs need no archive
 
     where = named or settings.archive_dir
     if not where:
         raise UsageError("no archive is named", hint=f"set ARCHIVE_DIR, or name a directory with {option}")
-    return place_at(where)
+    return place_at(where, object_store_variables(env_file))
 
 
 def days_between(there: Iterable[str], since: str | None, until: str | None) -> list[str]:
@@ -59,3 +62,19 @@ def refuse_both(day: str | None, since: str | None, until: str | None) -> str | 
     if since is not None or until is not None:
         raise UsageError("--day names one day and --since, --until a range", hint="give one of them")
     return day_named(day)
+
+
+def signers_named(path: str) -> list[PublicKey]:
+    """The keys of a file like `allowed_signers`. UsageError if it cannot be read or names none."""
+    from hk_tick_collector.archive.sshsig import read_signers
+    from hk_tick_collector.frames.extras import need
+
+    need("cryptography", "data")
+    try:
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - as the operator wrote it
+            found = read_signers(file.read())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read --signers {path} ({error})", hint="name a file like allowed_signers") from None
+    if not found:
+        raise UsageError(f"--signers {path} names no key that may sign certificates", hint="see docs/archive.md")
+    return found

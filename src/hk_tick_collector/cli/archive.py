@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.archive.chain import Chain
     from hk_tick_collector.archive.day import Outcome, Run
+    from hk_tick_collector.archive.delta import Registered
     from hk_tick_collector.archive.places import Place
     from hk_tick_collector.archive.sshsig import SigningKey
     from hk_tick_collector.config import Settings
@@ -35,6 +36,7 @@ class _Asked(NamedTuple):
     days: list[str]
     by_name: bool  # --day or --replace: compared even if there is a certificate
     replace: bool
+    delta: bool = False
 
 
 class _Result(NamedTuple):
@@ -56,6 +58,9 @@ def archive(
     replace: Annotated[
         bool, typer.Option("--replace", help="archive a day anew whose content changed; the old files are kept aside")
     ] = False,
+    delta: Annotated[
+        bool, typer.Option("--delta", help="register all archived days in a Delta log, ticks/_delta_log, as well")
+    ] = False,
     as_json: AsJson = False,
     env_file: EnvFile = None,
 ) -> None:
@@ -74,15 +79,18 @@ def archive(
       hk-tick-collector archive --since 20261101 --json
     """
     settings = settings_in_force(env_file)
-    place = place_named(to, settings, "--to")
-    asked = _asked(settings, refuse_both(day, since, until), since, until, replace=replace)
+    place = place_named(to, settings, "--to", env_file)
+    asked = _asked(settings, refuse_both(day, since, until), since, until, replace=replace)._replace(delta=delta)
     if (root := getattr(place, "root", None)) is not None:
         demand_writable(root)
-    results = _archive(settings, place, asked)
+    results, registered = _archive(settings, place, asked)
     if as_json:
-        show_json({"archive": place.where, "days": list(map(_document, results))})
+        about = {} if registered is None else {"delta": registered._asdict()}
+        show_json({"archive": place.where, "days": list(map(_document, results)), **about})
     else:
         _tell(place, results)
+        if registered is not None and (registered.added or registered.removed):
+            show(f"Delta log version {registered.version}: {registered.added:,} added, {registered.removed:,} removed")
     if any(result.state == _FAILED for result in results):
         raise typer.Exit(1)
 
@@ -97,8 +105,8 @@ def _asked(settings: Settings, day: str | None, since: str | None, until: str | 
     return _Asked(days, by_name=replace, replace=replace)
 
 
-def _archive(settings: Settings, place: Place, asked: _Asked) -> list[_Result]:
-    from hk_tick_collector.archive import ticks
+def _archive(settings: Settings, place: Place, asked: _Asked) -> tuple[list[_Result], Registered | None]:
+    from hk_tick_collector.archive import delta, ticks
     from hk_tick_collector.archive.chain import read_chain
     from hk_tick_collector.archive.day import ALREADY, Run
     from hk_tick_collector.archive.signers import place_helpers
@@ -106,6 +114,7 @@ def _archive(settings: Settings, place: Place, asked: _Asked) -> list[_Result]:
     ticks.spare_memory()
     watch = Watch("nothing of the unfinished day was left")
     results: list[_Result] = []
+    registered = None
     try:
         with place.hold() as workspace:
             chain = read_chain(place)
@@ -119,9 +128,12 @@ def _archive(settings: Settings, place: Place, asked: _Asked) -> list[_Result]:
                     results.append(_Result(day, ALREADY))
                     continue
                 results.append(_one(run, chain, path, asked))
+            if asked.delta:
+                names = [each.ticks_name for each in chain.by_day.values()]
+                registered = delta.register(place, names, now_ms(), workspace)
     finally:
         watch.clear()
-    return results
+    return results, registered
 
 
 def _key(settings: Settings, place: Place, chain: Chain) -> SigningKey:

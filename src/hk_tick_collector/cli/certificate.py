@@ -8,7 +8,7 @@ import typer
 
 from hk_tick_collector.errors import ArchiveError, UsageError
 
-from ._archives import Since, Until, days_between, place_named, refuse_both
+from ._archives import Since, Until, days_between, place_named, refuse_both, signers_named
 from ._options import AsJson, EnvFile, settings_in_force
 from ._patience import in_child
 from ._show import complain, show, show_json, show_lines, warn
@@ -65,7 +65,7 @@ def certificate(  # noqa: PLR0917 - typer takes the options of a verb as its arg
         return
     if (since or until) and not check:
         raise UsageError("--since and --until go with --check", hint="--day shows one certificate")
-    place = place_named(archive, settings, "--archive")
+    place = place_named(archive, settings, "--archive", env_file)
     chain = _chain(place)
     if check:
         _check(place, chain, one, (since, until), _signers(place, signers), as_json=as_json)
@@ -98,20 +98,10 @@ def _chain(place: Place) -> Chain:
 
 def _signers(place: Place, named: str | None) -> list[PublicKey]:
     from hk_tick_collector.archive.signers import known_signers
-    from hk_tick_collector.archive.sshsig import read_signers
     from hk_tick_collector.frames.extras import need
 
     need("cryptography", "data")
-    if named is None:
-        return known_signers(place)
-    try:
-        with open(named, encoding="utf-8") as file:  # noqa: PTH123 - as the operator wrote it
-            found = read_signers(file.read())
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read --signers {named} ({error})", hint="name a file like allowed_signers") from None
-    if not found:
-        raise UsageError(f"--signers {named} names no key that may sign certificates", hint="see docs/archive.md")
-    return found
+    return known_signers(place) if named is None else signers_named(named)
 
 
 def _show(place: Place, chain: Chain, day: str | None, *, as_json: bool) -> None:

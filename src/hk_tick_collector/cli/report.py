@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
 from hk_tick_collector.config import operator_language
-from hk_tick_collector.errors import DiskHangsError
+from hk_tick_collector.errors import CollectorError, DiskHangsError
 from hk_tick_collector.ops.findings import health, retention
 from hk_tick_collector.ops.findings.words import ENGLISH, NO_WORDS, Words, same
-from hk_tick_collector.store.inventory import GOOD, survey
+from hk_tick_collector.store.inventory import GOOD, KEEP_DAYS, NO_SNAPSHOT, survey
 
 from ._options import AsJson, EnvFile, settings_in_force, today
 from ._patience import in_child
@@ -21,6 +22,16 @@ from .status import hanging
 if TYPE_CHECKING:
     from hk_tick_collector.config import Settings
     from hk_tick_collector.store.inventory import Kept, KeptDay
+
+
+class _Prunable(NamedTuple):
+    """What `prune` would free if its proofs succeed, by names and sizes alone."""
+
+    days: list[str]
+    snapshots: list[str]  # by their day
+    size_bytes: int
+    problem: str  # why it is not known which days are archived
+
 
 _FINE: Final = Words("OK: nothing to do", "OK: 毋須處理")
 
@@ -35,7 +46,7 @@ def report(
     """What is kept, what is missing, and when the disk will be full: one line, then the figures. Nothing is deleted.
 
     It lists days without a valid snapshot or its SHA-256, days that are not sealed, damaged files, and what a spool
-    holds. For days that can be moved it prints the command.
+    holds. For days that can be moved it prints the command, and what prune would free, without reading the archive.
 
     Exit code 0 fine, 1 warning, 2 critical.
 
@@ -56,6 +67,7 @@ def report(
     if findings:
         severity, line = health.summary(findings, lang=lang)
     forecast, movable = retention.forecast(found, day, min_free_bytes), retention.movable(found, day)
+    prunable = _prunable(settings, found)
     if as_json:
         document = {
             "verdict": severity.name,
@@ -63,6 +75,7 @@ def report(
             "findings": [finding.as_json() for finding in findings],
             **forecast._asdict(),
             "may_move": [each.day for each in movable],
+            "prune": prunable._asdict(),
             **_facts(found),
         }
         show_json(document)
@@ -70,7 +83,7 @@ def report(
         show(line)
         for finding in findings[1:]:
             show(f"  {health.line_of(finding, lang=lang)}")
-        for name, text in [*_lines(found, forecast), *_move_lines(movable, settings)]:
+        for name, text in [*_lines(found, forecast), *_move_lines(movable, settings), *_prune_lines(prunable)]:
             show(f"{padded(name.of(lang), 12)}{text.of(lang)}")
     return int(severity)
 
@@ -169,3 +182,53 @@ def _move_lines(movable: list[KeptDay], settings: Settings) -> list[tuple[Words,
         command=command,
     )
     return [(same("may move"), text)]
+
+
+def _prunable(settings: Settings, found: Kept) -> _Prunable:
+    """Counted by names: which of the older sealed days have a certificate, and which have a snapshot."""
+    old = [day for day in found.days[:-KEEP_DAYS] if day.sealed and day.rows is not None]
+    archived: set[str] = set()
+    problem = ""
+    if settings.archive_dir and old:
+        if "://" in settings.archive_dir:
+            problem = "ARCHIVE_DIR is an object store, which report does not ask"
+        else:
+            directory = Path(settings.archive_dir)
+            try:
+                archived = in_child(lambda: _certified(directory), directory)
+            except CollectorError as error:
+                problem = str(error)
+    days = [day for day in old if day.day in archived]
+    snapshots = [day for day in old if day.snapshot != NO_SNAPSHOT]
+    size = sum(day.size_bytes for day in days) + sum(day.snapshot_bytes for day in snapshots)
+    return _Prunable([day.day for day in days], [day.day for day in snapshots], size, problem)
+
+
+def _certified(archive: Path) -> set[str]:
+    from hk_tick_collector.archive import layout  # imported late: only those who archive need it
+    from hk_tick_collector.archive.places import Directory
+
+    names = Directory(archive).list(layout.CERTIFICATES)
+    return {day for name in names if name.endswith(".txt") and (day := layout.day_of(name))}
+
+
+def _prune_lines(prunable: _Prunable) -> list[tuple[Words, Words]]:
+    if not prunable.size_bytes and not prunable.problem:
+        return []
+    text = Words(
+        "would free up to {size_mb:,.1f} MB: {days:,} days and {snapshots:,} snapshots, all older than the newest"
+        " {kept} days{problem}: hk-tick-collector prune",
+        "最多可騰出 {size_mb:,.1f} MB：{days:,} 個日檔及 {snapshots:,} 個快照，均早於最近 {kept} 日"
+        "{problem}：hk-tick-collector prune",
+    ).filled(
+        size_mb=prunable.size_bytes / 2**20,
+        days=len(prunable.days),
+        snapshots=len(prunable.snapshots),
+        kept=KEEP_DAYS,
+        problem=Words(
+            f" (archived days are not counted: {prunable.problem})", f"（未計已歸檔的日子：{prunable.problem}）"
+        )
+        if prunable.problem
+        else NO_WORDS,
+    )
+    return [(same("prune"), text)]

@@ -6,6 +6,7 @@ symbols.py      reads the list or file of symbols and reports invalid entries
 envfile.py      reads the settings file exactly as systemd does
 load.py         combines environment, file and defaults, with the origin of each value
 language.py     the operator's language, also when other settings are wrong
+object_store.py the usual AWS_ variables, which are no settings of ours
 predecessor.py  the replacements for the predecessor's settings
 """
 
@@ -23,6 +24,7 @@ from .load import (
     settings_file,
     systemd_environment,
 )
+from .object_store import object_store_variables
 from .predecessor import Predecessor
 from .settings import DEFINITIONS, Setting, Settings, as_text
 from .symbols import read_symbols
@@ -41,6 +43,7 @@ __all__ = [
     "as_text",
     "environment_without_settings",
     "load_settings",
+    "object_store_variables",
     "operator_language",
     "read_symbols",
     "reference",

@@ -29,6 +29,8 @@ UNREADABLE: Final = "unreadable"
 BEHIND: Final = "behind"  # it has fewer ticks than the day file
 GOOD: Final = "good"
 
+KEEP_DAYS: Final = 30  # the newest days with a file, which `prune` leaves unless told otherwise: six weeks of trading
+
 _PARTIAL: Final = f".*{SUFFIX}.partial*"
 
 

@@ -86,8 +86,10 @@ def _days(found: Kept, today: str) -> Iterator[Finding]:
     wrong = [day for day in found.days if day.snapshot in (inventory.DIFFERS, inventory.UNREADABLE)]
     if wrong:
         yield SNAPSHOT_DAMAGED.found(Severity.CRITICAL, days=_named(wrong), day=wrong[0].day)
+    pruned = {day.day for day in found.days[: -inventory.KEEP_DAYS] if day.sealed}  # their snapshots may be gone
     for word, spec in _SNAPSHOTS:
-        if days := [day for day in past if day.snapshot == word and day.rows is not None]:
+        lacking = [day for day in past if day.snapshot == word and day.rows is not None]
+        if days := [day for day in lacking if word != inventory.NO_SNAPSHOT or day.day not in pruned]:
             yield spec.found(Severity.WARNING, days=_named(days), day=days[0].day)
     number = market.parse_day(today)
     late = [

@@ -1,0 +1,186 @@
+"""The verb `prune`: frees day files and snapshots that are proved to be elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hk_tick_collector.errors import UsageError
+from hk_tick_collector.store.inventory import KEEP_DAYS
+from hk_tick_collector.store.query import list_days
+
+from ._archives import place_named, signers_named
+from ._options import AsJson, EnvFile, settings_in_force
+from ._patience import in_child
+from ._show import complain, show, show_json, warn
+from ._watch import Watch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hk_tick_collector.archive.places import Place
+    from hk_tick_collector.archive.pruning import Asked, Judged
+    from hk_tick_collector.archive.sshsig import PublicKey
+    from hk_tick_collector.config import Settings
+
+
+def prune(
+    yes: Annotated[bool, typer.Option("--yes", help="free them; without it nothing is changed")] = False,
+    keep_days: Annotated[
+        int, typer.Option("--keep-days", metavar="N", min=0, help="the newest N days with a file stay")
+    ] = KEEP_DAYS,
+    copies: Annotated[
+        int, typer.Option("--copies", metavar="N", min=1, help="how many copies of a day must be proved")
+    ] = 1,
+    copy: Annotated[
+        list[str] | None,
+        typer.Option("--copy", metavar="DIR|s3://…", help="another copy of the archive; may be given several times"),
+    ] = None,
+    archive: Annotated[
+        str | None, typer.Option("--archive", metavar="DIR|s3://…", help="the archive; default: ARCHIVE_DIR")
+    ] = None,
+    signers: Annotated[
+        str | None,
+        typer.Option("--signers", metavar="FILE", help="allowed_signers that you keep; default: this host's key alone"),
+    ] = None,
+    as_json: AsJson = False,
+    env_file: EnvFile = None,
+) -> None:
+    """Frees old day files and snapshots whose content is proved to be elsewhere. A dry run unless --yes is given.
+
+    For each sealed day, at that moment: the signature of its certificate is checked with the key of this host, all
+    files of the archive and of each copy are read and hashed, and so is the day file. If enough copies are right,
+    it is renamed aside and removed. A snapshot goes when the sealed file of its day has every tick of it. The newest
+    days stay. restore brings a day back.
+
+    Exit code 0 done, 1 something is not as it should be, 2 wrong usage.
+
+    \b
+    Examples:
+      hk-tick-collector prune
+      hk-tick-collector prune --yes
+      hk-tick-collector prune --yes --keep-days 60 --copies 2 --copy s3://bucket/ticks
+    """
+    from hk_tick_collector.archive.pruning import Asked
+
+    settings = settings_in_force(env_file)
+    places = _places(settings, archive, copy or [], env_file)
+    if copies > max(1, len(places)):
+        raise UsageError(
+            f"--copies {copies} is more than the {len(places)} places that are named", hint="name more with --copy"
+        )
+    in_child(lambda: list_days(settings.data_root), settings.data_root)  # a disk that hangs is named at once
+    trusted = signers_named(signers) if signers is not None else _own_key(settings) if places else []
+    asked = Asked(settings.data_root, settings.snapshot_dir, places, trusted, copies, keep_days, yes)
+    judged = _prune(asked, as_json=as_json)
+    if as_json:
+        show_json(_document(asked, judged))
+    else:
+        _sum_up(asked, judged)
+    if any(each.is_fault for each in judged):
+        raise typer.Exit(1)
+
+
+def _places(settings: Settings, archive: str | None, copies: list[str], env_file: Path | None) -> list[Place]:
+    """The archive, if there is one, and its copies. UsageError if one place is named twice: it is one copy."""
+    named = [*([archive or settings.archive_dir] if archive or settings.archive_dir else []), *copies]
+    places = [place_named(each, settings, "--copy", env_file) for each in named if each]
+    known: dict[Any, str] = {}
+    root_disk = _disk(settings.data_root)
+    for place in places:
+        root: Path | None = getattr(place, "root", None)
+        key: Any = place.where
+        if root is not None:
+            try:
+                found = root.stat()
+                key = found.st_dev, found.st_ino
+            except OSError:
+                key = root.absolute()  # that it cannot be read is said of each day
+            if _disk(root) == root_disk is not None:
+                warn(f"{place.where} is on the disk of the day files: if that disk fails, both are lost")
+        if key in known:
+            raise UsageError(f"{place.where} and {known[key]} are the same place", hint="name each copy once")
+        known[key] = place.where
+    return places
+
+
+def _disk(path: Path) -> int | None:
+    try:
+        return path.stat().st_dev
+    except OSError:
+        return None
+
+
+def _own_key(settings: Settings) -> list[PublicKey]:
+    """The key of this host: whoever can write in an archive could add another key to its allowed_signers."""
+    from hk_tick_collector.archive.sshsig import SigningKey
+    from hk_tick_collector.frames.extras import need
+
+    need("cryptography", "data")
+    return [SigningKey(settings.certificate_key, settings.instance_id).public]
+
+
+def _prune(asked: Asked, *, as_json: bool) -> list[Judged]:
+    from hk_tick_collector.archive.pruning import prune
+
+    watch = Watch("the days that were named above are freed, the others are there")
+    judged = []
+    try:
+        for each in prune(asked, watch.show):
+            judged.append(each)
+            watch.clear()
+            if not as_json and (each.freed or not _is_newest(asked, each)):
+                _tell(asked, each)
+    finally:
+        watch.clear()
+    return judged
+
+
+def _is_newest(asked: Asked, each: Judged) -> bool:
+    return each.why == f"it is one of the newest {asked.keep_days} days"
+
+
+def _tell(asked: Asked, each: Judged) -> None:
+    name, size = each.path.name, f"{each.size_bytes / 2**20:,.1f} MB"
+    if each.freed:
+        show(f"{name}: {'freed' if asked.frees else 'would free'} {size}: {each.why}")
+        if each.is_fault:
+            complain(f"{name}: a copy is not right: {each.why}")
+    elif each.is_fault:
+        complain(f"{name}: stays: {each.why}")
+    else:
+        show(f"{name}: stays, {size}: {each.why}")
+
+
+def _sum_up(asked: Asked, judged: list[Judged]) -> None:
+    freed = [each for each in judged if each.freed]
+    newest = len({each.day for each in judged if _is_newest(asked, each)})
+    size = f"{sum(each.size_bytes for each in freed) / 2**20:,.1f} MB"
+    stay = f"; the newest {newest:,} days stay" if newest else ""
+    if asked.frees:
+        show(f"{len(freed):,} files freed, {size}{stay}")
+    else:
+        show(f"{len(freed):,} files would be freed, {size}{stay}; nothing was changed: prune --yes frees them")
+
+
+def _document(asked: Asked, judged: list[Judged]) -> dict[str, Any]:
+    return {
+        "dry_run": not asked.frees,
+        "places": [place.where for place in asked.places],
+        "copies": asked.copies,
+        "keep_days": asked.keep_days,
+        "freed_bytes": sum(each.size_bytes for each in judged if each.freed),
+        "files": [
+            {
+                "day": each.day,
+                "kind": each.kind,
+                "file": str(each.path),
+                "bytes": each.size_bytes,
+                "freed": each.freed,
+                "why": each.why,
+                "is_fault": each.is_fault,
+            }
+            for each in judged
+        ],
+    }

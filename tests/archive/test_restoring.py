@@ -1,0 +1,138 @@
+"""An archived day comes back whole or not at all, and never over an existing file."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.archive.conftest import files_in
+from tests.archive.test_day import archived, changed
+from tests.archived_days import flip, seal_day
+
+from hk_tick_collector.archive.chain import read_chain
+from hk_tick_collector.archive.day import ALREADY
+from hk_tick_collector.archive.restoring import Restored, restore_day
+from hk_tick_collector.archive.signers import known_signers
+from hk_tick_collector.errors import ArchiveError, StoreError
+from hk_tick_collector.store.schema import VERSION
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.archive.conftest import MakeDay
+
+    from hk_tick_collector.archive.places import Directory
+    from hk_tick_collector.archive.sshsig import SigningKey
+
+DAY = "20261120"
+
+
+def restored(place: Directory, directory: Path, day: str = DAY) -> Restored:
+    return restore_day(place, read_chain(place), day, directory, known_signers(place), lambda *_: None)
+
+
+def dump(path: Path) -> list[str]:
+    """Every table, row, index and trigger, as the stock sqlite3 writes them."""
+    done = subprocess.run(["sqlite3", "-readonly", path, ".dump"], capture_output=True, text=True, check=True)
+    return sorted(done.stdout.splitlines())
+
+
+@pytest.mark.parametrize("schema", range(2, VERSION + 1))
+@pytest.mark.parametrize("rows", [0, 60])
+def test_archive_restore_archive(data_root: Path, place: Directory, key: SigningKey, schema: int, rows: int) -> None:
+    """Of any schema, a day without ticks too: the same rows in all tables, sealed; archived again, the same bytes."""
+    day = seal_day(data_root, DAY, rows=rows, gaps=2, schema=schema)
+    archived(place, key, day)
+    before, content = files_in(place.root), dump(day)
+    day.unlink()
+    found = restored(place, data_root)
+    assert (found.path, found.rows, found.signer) == (day, rows, "host-1")
+    assert stat.S_IMODE(day.stat().st_mode) == 0o440
+    assert dump(day) == content
+    assert archived(place, key, day).state == ALREADY
+    assert files_in(place.root) == before
+    assert [path.name for path in data_root.iterdir()] == [day.name]
+
+
+def test_many_batches_come_back_in_order(make_day: MakeDay, data_root: Path, place: Directory, key: SigningKey) -> None:
+    """More rows than one batch of the reader."""
+    day = make_day(DAY, 20_000)
+    archived(place, key, day)
+    content = dump(day)
+    day.unlink()
+    assert restored(place, data_root).rows == 40_000
+    assert dump(day) == content
+
+
+@pytest.mark.parametrize("pattern", ["ticks/*/*.parquet", "books/*.db", "certificates/*.txt", "certificates/*.sig"])
+def test_a_flipped_bit_is_noticed(
+    make_day: MakeDay, data_root: Path, place: Directory, key: SigningKey, pattern: str
+) -> None:
+    """In each kind of file: nothing is restored, and nothing half-made stays."""
+    day = make_day(DAY)
+    archived(place, key, day)
+    day.unlink()
+    (file,) = place.root.glob(pattern)
+    flip(file)
+    with pytest.raises(ArchiveError, match=f"{DAY} is not restored: "):
+        restored(place, data_root)
+    assert list(data_root.iterdir()) == []
+
+
+def test_the_certificate_of_another_day_does_not_do(
+    make_day: MakeDay, data_root: Path, place: Directory, key: SigningKey
+) -> None:
+    """Nor do files that were exchanged between two right days."""
+    for name in (DAY, "20261123"):
+        day = make_day(name)
+        archived(place, key, day)
+        day.unlink()
+    first, second = place.root / "books/2026-11-20.db", place.root / "books/2026-11-23.db"
+    first.rename(place.root / "x")
+    second.rename(first)
+    (place.root / "x").rename(second)
+    with pytest.raises(ArchiveError, match="is not what was signed"):
+        restored(place, data_root)
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-journal", "-shm"])
+def test_an_existing_file_stays(
+    make_day: MakeDay, data_root: Path, place: Directory, key: SigningKey, suffix: str
+) -> None:
+    """A day file, and a WAL without one, which SQLite would apply to the new file."""
+    day = make_day(DAY)
+    archived(place, key, day)
+    day.unlink()
+    there = data_root / f"{DAY}.db{suffix}"
+    there.write_bytes(b"x")
+    with pytest.raises(StoreError, match=r"exists: it is not replaced"):
+        restored(place, data_root)
+    assert there.read_bytes() == b"x"
+
+
+def test_the_replaced_content_comes_back(make_day: MakeDay, data_root: Path, place: Directory, key: SigningKey) -> None:
+    """The certificate in force counts, not the one in _superseded/."""
+    day = make_day(DAY)
+    archived(place, key, day)
+    changed(day)
+    archived(place, key, day, replace=True)
+    content = dump(day)
+    day.unlink()
+    restored(place, data_root)
+    assert dump(day) == content
+
+
+def test_a_killed_run_leaves_nothing_that_stops_the_next(
+    make_day: MakeDay, data_root: Path, place: Directory, key: SigningKey
+) -> None:
+    """The next run uses the hidden directory again and removes it."""
+    day = make_day(DAY)
+    archived(place, key, day)
+    day.unlink()
+    left = data_root / f".restoring-{DAY}"
+    left.mkdir()
+    (left / day.name).write_bytes(b"half")
+    restored(place, data_root)
+    assert [path.name for path in data_root.iterdir()] == [day.name]

@@ -1,0 +1,114 @@
+"""`prune`: what an operator sees, and a day is there or provably elsewhere at any moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from tests.archived_days import flip, seal_day
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.s3_server import S3Server
+
+    Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+DAYS: Final = ("20261118", "20261119", "20261120")
+KILLS: Final = int(os.environ.get("PRUNE_KILLS", "20"))
+
+
+@pytest.fixture
+def data(workdir: Path, cli: Cli) -> Path:
+    """DATA_ROOT with three sealed, archived days, and the archive, both with blanks in their names."""
+    root = workdir / "the 數據"
+    root.mkdir()
+    (workdir / "the 檔案").mkdir()
+    (workdir / ".env").write_text(f"DATA_ROOT={root}\nARCHIVE_DIR={workdir}/the 檔案\n")
+    for day in DAYS:
+        seal_day(root, day)
+    assert cli("archive").returncode == 0
+    return root
+
+
+def days_in(root: Path) -> list[str]:
+    return sorted(path.name for path in root.glob("*.db*"))
+
+
+def test_a_dry_run_and_the_real_one(cli: Cli, data: Path) -> None:
+    """The same lines; only --yes frees. Then restore brings a day back."""
+    done = cli("prune", "--keep-days", "1")
+    assert done.returncode == 0
+    assert "is on the disk of the day files: if that disk fails, both are lost" in done.stderr
+    first, second, last = done.stdout.splitlines()
+    assert first.startswith("20261118.db: would free 0.1 MB: proved in ")
+    assert second.startswith("20261119.db: would free")
+    assert last.endswith("; the newest 1 days stay; nothing was changed: prune --yes frees them")
+    assert len(days_in(data)) == 3
+    done = cli("prune", "--keep-days", "1", "--yes", "--json")
+    told = json.loads(done.stdout)
+    assert [(each["day"], each["freed"]) for each in told["files"]] == [
+        (DAYS[0], True),
+        (DAYS[1], True),
+        (DAYS[2], False),
+    ]
+    assert told["freed_bytes"] > 0
+    assert days_in(data) == ["20261120.db"]
+    assert cli("restore", "20261118").returncode == 0
+    assert days_in(data) == ["20261118.db", "20261120.db"]
+
+
+def test_a_fault_is_told_and_sets_the_exit_code(cli: Cli, data: Path, s3_server: S3Server) -> None:
+    """A damaged archive keeps the day; a right copy in an object store frees it, if one copy is enough."""
+    place = f"s3://{s3_server.bucket}/copy-of-prune"
+    assert cli("archive", "--to", place, **s3_server.variables).returncode == 0
+    flip(next((data.parent / "the 檔案").glob("ticks/date=2026-11-18/*")))
+    done = cli("prune", "--keep-days", "2", "--yes")
+    assert done.returncode == 1
+    assert "20261118.db: stays: " in done.stderr
+    assert "is not what was signed" in done.stderr
+    assert len(days_in(data)) == 3
+    done = cli("prune", "--keep-days", "2", "--yes", "--copy", place, **s3_server.variables)
+    assert done.returncode == 1  # a copy is not right, and is named
+    assert f"20261118.db: freed 0.1 MB: proved in {place}; but " in done.stdout
+    assert "is not what was signed" in done.stderr
+
+
+def test_wrong_usage_is_one_line(cli: Cli, data: Path) -> None:
+    """More copies than places, one place named twice, no key: what was wrong and what to do."""
+    done = cli("prune", "--copies", "2")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--copies 2 is more than the 1 places that are named: name more with --copy" in done.stderr
+    done = cli("prune", "--copy", f"{data}/../the 檔案/.")
+    assert done.returncode == 2
+    assert "are the same place: name each copy once" in done.stderr
+    (data / ".certificate_key").unlink()
+    done = cli("prune")
+    assert done.returncode == 1
+    assert ".certificate_key" in done.stderr
+    assert len(days_in(data)) == 3
+
+
+def test_killed_at_any_moment(cli: Cli, data: Path) -> None:
+    """A day is there or proved, and the next run finishes. PRUNE_KILLS=200 tries more moments."""
+    archive = data.parent / "the 檔案"
+    flip(next(archive.glob("ticks/date=2026-11-18/*")))
+    (data / "20261120.db").unlink()
+    killer = Path(__file__).parent / "kill_prune.py"
+    done = subprocess.run(
+        [sys.executable, killer, data, "20261119", "20261118", str(KILLS)],
+        cwd=data.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    print(done.stdout)  # with -s: in how many runs the day was there, aside, freed
+    assert done.stdout.startswith(f"{KILLS} killed: ")
+    cli("prune", "--yes", "--keep-days", "0")
+    assert days_in(data) == ["20261118.db"]
