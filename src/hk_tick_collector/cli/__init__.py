@@ -36,6 +36,7 @@ VERBS: Final = {
     "logs": "the journal, filtered and coloured; --explain says what a line means",
     "ticks": "prints or follows ticks as a table, CSV or JSON lines",
     "verify": "compares the day files of run with the ticks that simulate sent, tick by tick",
+    "export": "ticks of any symbols and days as Parquet, CSV, Arrow or JSON lines: complete files, or none",
     "gaps": "the gaps of a day: which ticks are missing, why, and which were backfilled since",
     "quality": "is a day usable? one line, the figures, and a page with pictures; past, live and archived days",
     "snapshot": "an online copy of a day, checked, with SHA-256; the collector does not stop",

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
 import time
+from functools import partial
 from pathlib import Path  # noqa: TC003 - typer reads the annotation
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -13,23 +12,19 @@ import typer
 
 from hk_tick_collector import market
 from hk_tick_collector.errors import NoDayError
-from hk_tick_collector.signals import give_back
 from hk_tick_collector.store.query import path_of
 from hk_tick_collector.store.snapshot import sum_path, take
 
 from ._missing import newest_when_closed, no_file
 from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, today
 from ._patience import demand_readable, demand_writable
-from ._show import complain, redraw, show, show_json, warn
-from ._terminal import can_redraw
+from ._progress import Progress
+from ._show import show, show_json, warn
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from hk_tick_collector.config import Settings
     from hk_tick_collector.store.snapshot import Snapshot
 
-_BAR: Final = 30
 _NICE: Final = 10
 
 
@@ -61,17 +56,18 @@ def snapshot(
         name = newest
     source, directory = path_of(settings.data_root, name), to or settings.snapshot_dir
     began_s = time.monotonic()
-    watch = _Watch()
+    progress = Progress("no copy was left")
     try:
         if name > today():
             raise no_file(settings.data_root, name)
         demand_readable(source)
         demand_writable(directory)
-        taken = take(source, directory, keep_free_bytes=_keep_free_bytes(settings, directory), progress=watch.show)
+        free = _keep_free_bytes(settings, directory)
+        taken = take(source, directory, keep_free_bytes=free, progress=partial(_show, progress))
     except NoDayError:
         raise no_file(settings.data_root, name) from None
     finally:
-        watch.clear()
+        progress.clear()
     took_s = time.monotonic() - began_s
     if as_json:
         show_json(_document(name, taken, took_s))
@@ -110,40 +106,7 @@ def _line(taken: Snapshot, took_s: float) -> str:
     return f"{taken.path}: {taken.rows:,} ticks of {taken.symbols:,} symbols{newest}, {size}"
 
 
-class _Watch:
-    """Shows progress: a bar on a terminal. Also handles signals, which may end the copy between two of its steps."""
-
-    def __init__(self) -> None:
-        self._draws = can_redraw(sys.stderr)
-        self._drawn = False
-        self._gives_way = False
-        self._signal: signal.Signals | None = None
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup makes the process ignore it
-                signal.signal(number, self._note)
-
-    def show(self, what: str, done: int, total: int) -> None:
-        """Called between two steps: ends the process after a signal, leaving no partial file; else draws the bar."""
-        if self._signal is not None:
-            self.clear()
-            complain(f"hk-tick-collector: ended by {self._signal.name}, no copy was left")
-            raise SystemExit(128 + self._signal)
-        if what != "copy" and not self._gives_way:
-            self._gives_way = True
-            os.nice(_NICE)  # the day file is no longer read, so the collector does not wait for this process
-        if not self._draws:
-            return
-        full = _BAR * done // total if total else _BAR
-        figures = f"{done // 2**20:,} of {total // 2**20:,} MB"
-        redraw(f"{what:6}[{'#' * full}{'.' * (_BAR - full)}] {figures}", sys.stderr)
-        self._drawn = True
-
-    def clear(self) -> None:
-        """Clears the bar's line for the next output."""
-        if self._drawn:
-            redraw("", sys.stderr)
-            self._drawn = False
-
-    def _note(self, number: int, _frame: FrameType | None) -> None:
-        self._signal = signal.Signals(number)
-        give_back([self._signal], signal.SIG_DFL)  # a second signal ends the process at once
+def _show(progress: Progress, what: str, done: int, total: int) -> None:
+    if what != "copy" and os.nice(0) < _NICE:
+        os.nice(_NICE)  # the day file is no longer read, so the collector does not wait for this process
+    progress.show(what, done, total, f"{done // 2**20:,} of {total // 2**20:,} MB")

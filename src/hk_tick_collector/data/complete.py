@@ -62,7 +62,10 @@ def demand_free(path: Path, *, replace: bool) -> None:
     if path.is_dir():
         raise UsageError(f"{path} is a directory", hint="name a file")
     if not replace and os.path.lexists(path):
-        raise UsageError(f"{path} exists already and was not changed", hint="choose another name, or replace it")
+        raise UsageError(
+            f"{path} exists already and was not changed",
+            hint="choose another name, or replace it: --replace, replace=True",
+        )
     if not path.parent.is_dir():
         raise StoreError(f"there is no directory {path.parent}", hint="create it first")
 
@@ -70,9 +73,9 @@ def demand_free(path: Path, *, replace: bool) -> None:
 class Draft:
     """A file under a hidden name beside its final one; a context manager that removes it unless it was finished."""
 
-    def __init__(self, path: Path, folder: Path | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._hidden = (folder or path.parent) / f".{path.name}.{os.getpid()}.partial"
+        self._hidden = path.with_name(f".{path.name}.{os.getpid()}.partial")
         self._file: BinaryIO | None = None
 
     @property

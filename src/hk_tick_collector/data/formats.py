@@ -39,6 +39,10 @@ class Writer(Protocol):
         """Writes a batch. Raises OSError."""
         ...
 
+    def flush(self) -> None:
+        """Writes what is held back. Raises OSError."""
+        ...
+
     def close(self) -> None:
         """Writes what is left, and the end of the file. Raises OSError."""
         ...
@@ -82,19 +86,20 @@ class _Parquet:
         self._waiting.append(batch)
         self._rows += batch.num_rows
         if self._rows >= GROUP_ROWS:
-            self._write()
+            self.flush()
+
+    def flush(self) -> None:
+        """As `Writer.flush`: a row group."""
+        import pyarrow as pa
+
+        if self._waiting:
+            self._writer.write_table(pa.Table.from_batches(self._waiting, self._schema), row_group_size=GROUP_ROWS)
+        self._waiting, self._rows = [], 0
 
     def close(self) -> None:
         """As `Writer.close`."""
-        if self._waiting:
-            self._write()
+        self.flush()
         self._writer.close()
-
-    def _write(self) -> None:
-        import pyarrow as pa
-
-        self._writer.write_table(pa.Table.from_batches(self._waiting, self._schema), row_group_size=GROUP_ROWS)
-        self._waiting, self._rows = [], 0
 
 
 class _Arrow:
@@ -113,6 +118,9 @@ class _Arrow:
         import pyarrow as pa
 
         self._writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=self._schema))
+
+    def flush(self) -> None:
+        """As `Writer.flush`: nothing is held back."""
 
     def close(self) -> None:
         """As `Writer.close`."""
@@ -142,6 +150,9 @@ class _Csv:
         self._writer.write_batch(
             pa.RecordBatch.from_arrays([_times_as_text(column) for column in batch.columns], schema=self._schema)
         )
+
+    def flush(self) -> None:
+        """As `Writer.flush`: nothing is held back."""
 
     def close(self) -> None:
         """As `Writer.close`."""
@@ -185,6 +196,9 @@ class _JsonLines:
             _, offsets, text = lines.buffers()
             ends = memoryview(offsets).cast("i")
             self._file.write(memoryview(text)[ends[lines.offset] : ends[lines.offset + len(lines)]])
+
+    def flush(self) -> None:
+        """As `Writer.flush`: nothing is held back."""
 
     def close(self) -> None:
         """As `Writer.close`."""

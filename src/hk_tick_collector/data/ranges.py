@@ -60,6 +60,12 @@ class Times(NamedTuple):
     from_: Bound | None = None
     to: Bound | None = None
 
+    def is_empty(self) -> bool:
+        """Whether no time is within the bounds, on any day."""
+        if self.from_ is None or self.to is None:
+            return False
+        return self.from_.of_each_day == self.to.of_each_day and self.from_.ms >= self.to.ms
+
     def on(self, day: int) -> tuple[int | None, int | None]:
         """The bounds on one day, UTC epoch ms."""
         return (self.from_.on(day) if self.from_ else None, self.to.on(day) if self.to else None)
@@ -106,7 +112,7 @@ def read_times(from_time: Time | None, to_time: Time | None) -> Times:
         None if from_time is None else read_time(from_time, "from_time"),
         None if to_time is None else read_time(to_time, "to_time"),
     )
-    if times.from_ and times.to and times.from_.of_each_day == times.to.of_each_day and times.from_.ms >= times.to.ms:
+    if times.is_empty():
         raise UsageError(
             f"from_time={from_time} is not earlier than to_time={to_time}", hint="the end is not included in the range"
         )
