@@ -61,8 +61,8 @@ def test_texts_come_as_dictionaries_on_request(tmp_path: Path, table: pa.Table, 
     """The same ticks, whatever encoding the file has; also filtered, and with a column that the file does not have."""
     path = tmp_path / "day.parquet"
     pq.write_table(table.drop_columns(["push_type"]), path, use_dictionary=use_dictionary)
-    asked: dict[str, Any]
-    for asked in ({}, {"symbols": ["HK.00700"], "from_ms": OPEN_MS + 5000}):
+    choices: list[dict[str, Any]] = [{}, {"symbols": ["HK.00700"], "from_ms": OPEN_MS + 5000}]
+    for asked in choices:
         found = pa.Table.from_batches(read_ticks(path, dictionaries=True, **asked))
         assert pa.types.is_dictionary(found["symbol"].type)
         assert pa.types.is_dictionary(found["tick_type"].type)
