@@ -74,7 +74,7 @@ def _label(tick: Trade, size: dict[str, Any]) -> Any:
 
 def _is_full(group: list[Trade], size: dict[str, Any]) -> bool:
     if "ticks" in size:
-        return len(group) >= size["ticks"]
+        return bool(len(group) >= size["ticks"])
     for name in ("volume", "turnover"):
         if name in size:
             total = _sum(getattr(tick, name) for tick in group)

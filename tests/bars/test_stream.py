@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from tests.bars.slow_reference import DAY_MS, HKT_MS, Trade, reference_bars
 
 from hk_tick_collector import market
-from hk_tick_collector.bars import chunks
-from hk_tick_collector.bars.spec import BarSpec, length_ms
-from hk_tick_collector.bars.stream import COLUMNS, bars
+from hk_tick_collector.bars import TICK_COLUMNS, BarSpec, bar_schema, bars, chunks
+from hk_tick_collector.bars.spec import length_ms
 from hk_tick_collector.errors import CollectorError
 from hk_tick_collector.frames.columns import MS_UTC, schema
 
@@ -48,7 +47,7 @@ def trades(*rows: tuple[str, float, int, str], symbol: str = "HK.00700", day: in
 
 def batches(ticks: list[Trade], rows: int = 3, *, dictionaries: bool = False) -> Iterator[pa.RecordBatch]:
     """Ticks as a reader of day files gives them, in batches of a few rows."""
-    target = schema(COLUMNS)
+    target = schema(TICK_COLUMNS)
     ticks = sorted(ticks, key=lambda tick: (tick.day, tick.symbol, tick.seq))
     yield pa.RecordBatch.from_pylist([], schema=target)
     for begin in range(0, len(ticks), rows):
@@ -284,7 +283,7 @@ def test_columns_are_the_same_with_and_without_ticks() -> None:
     ]  # fmt: skip
     assert [field.name for field in stream.schema if field.nullable] == ["open", "high", "low", "close", "vwap"]
     assert stream.schema.field("time").type == MS_UTC
-    assert "end" not in bars(iter(()), BarSpec(every="1m")).schema.names
+    assert "end" not in bar_schema(BarSpec(every="1m")).names
 
 
 def test_ticks_in_another_order_are_refused() -> None:

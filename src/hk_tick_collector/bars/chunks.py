@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-COLUMNS: Final = ("date", "symbol", "ts", "price", "volume", "turnover", "direction", "tick_type")
 CHUNK_ROWS: Final = 131_072
 
 # What a tick counts for, as bits of its flag.

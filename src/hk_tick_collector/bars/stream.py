@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from .chunks import COLUMNS, chunks
+from .chunks import chunks
 from .cutting import cut, in_order_of_time
 from .summing import schema, summed
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from .spec import BarSpec
-
-__all__ = ["COLUMNS", "Bars", "bars"]
 
 
 class Bars:
@@ -47,12 +45,3 @@ class Bars:
         for chunk in chunks(batches, spec.prices, self.unknown_types):
             ordered = in_order_of_time(chunk)
             yield summed(ordered, cut(ordered, spec), spec)
-
-
-def bars(batches: Iterable[pa.RecordBatch], spec: BarSpec) -> Bars:
-    """The bars of ticks, in the order (day, symbol, time).
-
-    `batches` have the columns COLUMNS of `frames.columns` at least, in the order (day, symbol, seq); texts may be
-    dictionaries. Raises CollectorError, while it is read, if the order is another.
-    """
-    return Bars(batches, spec)
