@@ -94,40 +94,50 @@ def _flag_of_type(prices: str) -> Callable[[str], int]:
 
 
 def _chunk_of(batch: pa.RecordBatch, flag_of_type: Callable[[str], int], unknown: Counter[str]) -> Chunk:
-    codes, symbols = _codes(batch.column("symbol"))
-    days = _numbers(batch.column("date"), pa.int32(), np.int32)
+    codes, symbols = _codes(batch, "symbol")
+    days = _numbers(batch, "date", pa.int32())
     changes = np.flatnonzero((codes[1:] != codes[:-1]) | (days[1:] != days[:-1])) + 1
     firsts = np.concatenate([np.zeros(1, np.int64), changes])
-    types, names = _codes(batch.column("tick_type"))
+    types, names = _codes(batch, "tick_type")
     for code, name in enumerate(names):
         if is_unknown(name) and (count := int(np.count_nonzero(types == code))):
             unknown[name] += count
-    sides, directions = _codes(batch.column("direction"))
+    sides, directions = _codes(batch, "direction")
     flags = np.array([flag_of_type(name) for name in names], np.uint8)[types]
     flags |= np.array([_SIDES.get(name, 0) for name in directions], np.uint8)[sides]
     keys = [(int(days[row]), str(symbols[int(codes[row])])) for row in firsts]
     return Chunk(
         keys,
         firsts,
-        _numbers(batch.column("ts"), pa.int64(), np.int64),
-        _numbers(batch.column("price"), pa.float64(), np.float64),
-        _numbers(batch.column("volume"), pa.int64(), np.int64),
-        _numbers(batch.column("turnover"), pa.float64(), np.float64),
+        _numbers(batch, "ts", pa.int64()),
+        _numbers(batch, "price", pa.float64()),
+        _numbers(batch, "volume", pa.int64()),
+        _numbers(batch, "turnover", pa.float64()),
         flags,
     )
 
 
-def _codes(column: pa.Array[Any]) -> tuple[NDArray[Any], list[str]]:
+def _codes(batch: pa.RecordBatch, name: str) -> tuple[NDArray[Any], list[str]]:
     """Texts as numbers, and the text of each number."""
-    encoded: Any = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    column: Any = _demand_values(batch, name)
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     return encoded.indices.to_numpy(zero_copy_only=False), encoded.dictionary.to_pylist()
 
 
-def _numbers(column: pa.Array[Any], stored: pa.DataType, kind: type[Any]) -> NDArray[Any]:
-    """A column without nulls as an array. Dates and times become the numbers that Arrow stores."""
+def _numbers(batch: pa.RecordBatch, name: str, stored: pa.DataType) -> NDArray[Any]:
+    """A column as an array. Dates and times become the numbers that Arrow stores."""
+    column: Any = _demand_values(batch, name)
     if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()  # type: ignore[attr-defined]
-    return np.asarray(column.cast(stored).to_numpy(zero_copy_only=False), kind)
+        column = column.dictionary_decode()
+    found: NDArray[Any] = column.cast(stored).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _demand_values(batch: pa.RecordBatch, name: str) -> Any:
+    column = batch.column(name)
+    if column.null_count:
+        raise CollectorError(f"{column.null_count} ticks have no {name}", hint="no collector wrote them: see the file")
+    return column
 
 
 def _demand_order(keys: list[tuple[int, str]], last: tuple[int, str] | None) -> tuple[int, str]:

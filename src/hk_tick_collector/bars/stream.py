@@ -13,7 +13,7 @@ The rules, with their sources in docs/bars.md:
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .chunks import chunks
 from .cutting import cut, in_order_of_time
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from .spec import BarSpec
+
+
+_BATCH_ROWS: Final = 65_536
 
 
 class Bars:
@@ -44,4 +47,6 @@ class Bars:
     def _each(self, batches: Iterable[pa.RecordBatch], spec: BarSpec) -> Iterator[pa.RecordBatch]:
         for chunk in chunks(batches, spec.prices, self.unknown_types):
             ordered = in_order_of_time(chunk)
-            yield summed(ordered, cut(ordered, spec), spec)
+            found = summed(ordered, cut(ordered, spec), spec)
+            for begin in range(0, found.num_rows, _BATCH_ROWS):
+                yield found.slice(begin, _BATCH_ROWS)

@@ -35,6 +35,7 @@ VERBS: Final = {
     "doctor": "checks everything that must be right before the market opens, and gives a remedy for each failure",
     "logs": "the journal, filtered and coloured; --explain says what a line means",
     "ticks": "prints or follows ticks as a table, CSV or JSON lines",
+    "bars": "open, high, low, close and volumes of any symbols and days, by time, ticks, volume or turnover",
     "verify": "compares the day files of run with the ticks that simulate sent, tick by tick",
     "export": "ticks of any symbols and days as Parquet, CSV, Arrow or JSON lines: complete files, or none",
     "gaps": "the gaps of a day: which ticks are missing, why, and which were backfilled since",

@@ -8,7 +8,7 @@ ended: it is read only if there is no day file.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hk_tick_collector import market
 from hk_tick_collector.errors import NoDayError, StoreError
@@ -41,12 +41,17 @@ class Source(NamedTuple):
         return market.day_name(self.day)
 
     def ticks(
-        self, symbols: Sequence[str], times: Times, columns: Sequence[str]
+        self, symbols: Sequence[str], times: Times, columns: Sequence[str], *, dictionaries: bool = False
     ) -> Generator[pa.RecordBatch, None, None]:
-        """The ticks of the day: see `frames.day_file.read_ticks`."""
+        """The ticks of the day: see `frames.day_file.read_ticks`. With `dictionaries` texts may be dictionary arrays:
+        those of an archived day are then read in half the time.
+        """
         from_ms, to_ms = times.on(self.day)
-        read = parquet_file.read_ticks if self.is_archived else day_file.read_ticks
-        yield from read(self.path, symbols=symbols, from_ms=from_ms, to_ms=to_ms, columns=columns)
+        chosen: dict[str, Any] = {"symbols": symbols, "from_ms": from_ms, "to_ms": to_ms, "columns": columns}
+        if self.is_archived:
+            yield from parquet_file.read_ticks(self.path, dictionaries=dictionaries, **chosen)
+        else:
+            yield from day_file.read_ticks(self.path, **chosen)
 
 
 def find(data_root: Path | None, archive: Path | None, days: DayRange) -> list[Source]:
