@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -19,6 +18,7 @@ from hk_tick_collector.model import Gap
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -91,22 +91,28 @@ def test_a_table_shows_the_symbol_with_the_most_ticks(cli: Cli, stored: Path) ->
 
 
 def test_every_format_has_the_bars_of_the_slow_reference(cli: Cli, stored: Path) -> None:
-    """JSON, JSON lines, CSV and Parquet over both days, by time and by ticks, exact to the last digit."""
-    for option, spec in ((("--every", "1m"), {"every_ms": 60_000}), (("--ticks", "2"), {"ticks": 2})):
-        asked = ("bars", "--since", DAYS[0], "--until", DAYS[1], *option)
-        wanted = expected(*DAYS, **spec)
-        document = json.loads(cli(*asked, "--json").stdout)
-        assert document["bars"] == wanted
-        assert (document["days"], document["unknown_types"]) == (list(DAYS), {"TYPE_99": 2})
-        assert [json.loads(line) for line in cli(*asked, "--format", "jsonl").stdout.splitlines()] == wanted
-        rows = list(csv.DictReader(io.StringIO(cli(*asked, "--format", "csv").stdout)))
-        assert rows == [{name: "" if bar[name] is None else str(bar[name]) for name in rows[0]} for bar in wanted]
-        done = cli(*asked, "--out", f"bars{option[1]}.parquet")
-        assert done.stdout == f"bars{option[1]}.parquet: {len(wanted)} bars of 2 days\n"
-        table = pq.read_table(stored / f"bars{option[1]}.parquet")
-        assert table["close"].to_pylist() == [bar["close"] for bar in wanted]
-        assert table["time"].type == pa.timestamp("ms", "UTC")
-        assert table["volume"].to_pylist() == [bar["volume"] for bar in wanted]
+    """JSON, JSON lines and CSV over both days, exact to the last digit."""
+    asked, wanted = ("bars", "--since", DAYS[0], "--until", DAYS[1]), expected(*DAYS, every_ms=60_000)
+    document = json.loads(cli(*asked, "--json").stdout)
+    assert document["bars"] == wanted
+    assert (document["days"], document["every"], document["unknown_types"]) == (list(DAYS), "1m", {"TYPE_99": 2})
+    assert [json.loads(line) for line in cli(*asked, "--format", "jsonl").stdout.splitlines()] == wanted
+    rows = list(csv.DictReader(io.StringIO(cli(*asked, "--format", "csv").stdout)))
+    assert rows == [{name: "" if bar[name] is None else str(bar[name]) for name in rows[0]} for bar in wanted]
+
+
+def test_a_parquet_file_has_the_bars_of_the_slow_reference(cli: Cli, stored: Path) -> None:
+    """Bars of two ticks, with the time of the last one; times are UTC, the metadata says what was asked for."""
+    wanted = expected(*DAYS, ticks=2)
+    done = cli("bars", "--since", DAYS[0], "--ticks", "2", "--out", "bars.parquet")
+    assert done.stdout == f"bars.parquet: {len(wanted)} bars of 2 days\n"
+    table = pq.read_table(stored / "bars.parquet")
+    assert table["time"].type == pa.timestamp("ms", "UTC")
+    for name in ("symbol", "close", "volume", "vwap"):
+        assert table[name].to_pylist() == [bar[name] for bar in wanted]
+    ends: list[Any] = table["end"].cast(pa.int64()).to_pylist()
+    assert [market.hkt(ms).isoformat(timespec="milliseconds") for ms in ends] == [bar["end"] for bar in wanted]
+    assert pq.read_metadata(stored / "bars.parquet").metadata[b"hk_tick_collector.ticks"] == b"2"
 
 
 def test_prices_of_all_ticks_on_request(cli: Cli, stored: Path) -> None:
@@ -129,8 +135,8 @@ def test_archived_days_give_the_same_bars(cli: Cli, stored: Path) -> None:
     pq.write_table(table, folder / f"ticks-{'0' * 16}.parquet")
     number = market.parse_day(DAYS[1])
     both = []
-    for places in ((None, stored / "archive"), (stored, None)):
-        (source,) = find(*places, DayRange(number, number))
+    for data_root, archive in ((None, stored / "archive"), (stored, None)):
+        (source,) = find(data_root, archive, DayRange(number, number))
         ticks = source.ticks((), Times(), TICK_COLUMNS, dictionaries=True)
         both.append(pa.Table.from_batches(bars(ticks, BarSpec(every="1m"))))
     assert both[0].equals(both[1])

@@ -23,10 +23,14 @@ if TYPE_CHECKING:
 
     from .stream import Bars
 
-__all__ = ["TICK_COLUMNS", "BarSpec", "bar_schema", "bars"]
+__all__ = ["TICK_COLUMNS", "BarSpec", "UnknownTypeWarning", "bar_schema", "bars"]
 
 # What `bars` reads of ticks; every other column is read in vain.
 TICK_COLUMNS = ("date", "symbol", "ts", "price", "volume", "turnover", "direction", "tick_type")
+
+
+class UnknownTypeWarning(UserWarning):
+    """Ticks of a type that OpenD's SDK has no name for: their volume counts, their price does not."""
 
 
 def bars(batches: Iterable[pa.RecordBatch], spec: BarSpec) -> Bars:

@@ -44,6 +44,13 @@ class Bars:
     def __next__(self) -> pa.RecordBatch:
         return next(self._bars)
 
+    def unknown_line(self) -> str:
+        """One line for people about `unknown_types`; empty if there are none."""
+        if not self.unknown_types:
+            return ""
+        kinds = ", ".join(f"{name} ({count:,})" for name, count in sorted(self.unknown_types.items()))
+        return f"ticks of an unknown type count in volume and turnover alone: {kinds}"
+
     def _each(self, batches: Iterable[pa.RecordBatch], spec: BarSpec) -> Iterator[pa.RecordBatch]:
         for chunk in chunks(batches, spec.prices, self.unknown_types):
             ordered = in_order_of_time(chunk)

@@ -33,6 +33,13 @@ class Plan(NamedTuple):
     gaps: str  # a line about open gaps, empty if there is none
 
 
+class _Unknown(NamedTuple):
+    """The last message of the child."""
+
+    types: Counter[str]  # unknown type → its ticks
+    line: str
+
+
 def make_plan(places: tuple[Path, Path | None], wanted: tuple[str, ...], days: DayRange, *, one_symbol: bool) -> Plan:
     """Finds the days, the open gaps in them and, without symbols, the one with the most ticks on the last day."""
     sources = tuple(day_sources.find(*places, days))
@@ -59,11 +66,11 @@ def _busiest(source: day_sources.Source) -> tuple[str, ...]:
     return (str(found["symbol"][0].as_py()),)
 
 
-def _read(plan: Plan, spec: BarSpec) -> Iterator[pa.RecordBatch | Counter[str]]:
-    """The bars, then how many ticks had which unknown type. Runs in the child."""
+def _read(plan: Plan, spec: BarSpec) -> Iterator[pa.RecordBatch | _Unknown]:
+    """The bars, then what is known of unknown types. Runs in the child."""
     found = bars_of(_ticks(plan), spec)
     yield from found
-    yield found.unknown_types
+    yield _Unknown(found.unknown_types, found.unknown_line())
 
 
 def _ticks(plan: Plan) -> Iterator[pa.RecordBatch]:
@@ -81,6 +88,7 @@ class Reading:
         self.schema = bar_schema(spec)
         self.bars = 0
         self.unknown: Counter[str] = Counter()
+        self._unknown_line = ""
         self._symbols: set[str] = set()
         self._messages = each_in_child(lambda: _read(plan, spec), data_root, at_once=1)
 
@@ -96,8 +104,8 @@ class Reading:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The batches of bars. StoreError if there is no tick at all."""
         for message in self._messages:
-            if isinstance(message, Counter):
-                self.unknown = message
+            if isinstance(message, _Unknown):
+                self.unknown, self._unknown_line = message
                 break
             self.bars += message.num_rows
             self._symbols.update(map(str, message.column("symbol").unique().to_pylist()))
@@ -125,9 +133,8 @@ class Reading:
         """Warns of symbols without a tick and of unknown types."""
         if missing := [symbol for symbol in self.plan.symbols if symbol not in self._symbols]:
             warn(f"no tick of {_listed(missing)}")
-        if self.unknown:
-            kinds = ", ".join(f"{name} ({count:,})" for name, count in sorted(self.unknown.items()))
-            warn(f"ticks of an unknown type count in volume and turnover alone: {kinds}")
+        if self._unknown_line:
+            warn(self._unknown_line)
 
 
 def _with_number(field: pa.Field[Any]) -> pa.Field[Any]:

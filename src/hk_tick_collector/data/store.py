@@ -6,9 +6,9 @@ only reads. Errors of arguments are raised at once, those of files when a result
 
 from __future__ import annotations
 
-import importlib
+import warnings
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hk_tick_collector import market
 from hk_tick_collector.errors import NoDayError, UsageError
@@ -102,25 +102,27 @@ class Store:
     ) -> Result:
         """Bars of the same ticks: by time (`every="1m"`, the default), or of so many ticks, shares or HKD.
 
-        `every` is a number with s, m, h or d. `prices`: `"forming"` takes open, high, low and close from trades that
-        form a price, `"all"` from every tick. The rules and the columns are in /docs/bars.md; the rest as with `ticks`.
+        `every` is like `"30s"`, `"5m"` or `"1d"` and divides a day. `prices`: `"forming"` takes open, high, low, close
+        and vwap from automatic matches and auctions, `"all"` from every known type but late reports. Ticks of an
+        unknown type count in volume alone: an UnknownTypeWarning says how many. The rules and the columns are in
+        /docs/bars.md; the rest as with `ticks`.
         """
         need("pyarrow", "data")
-        from hk_tick_collector.frames.columns import NAMES
-
-        bars: Any = importlib.import_module("hk_tick_collector.bars.stream").bars
-        make_spec: Any = importlib.import_module("hk_tick_collector.bars.spec").BarSpec
+        from hk_tick_collector.bars import TICK_COLUMNS, BarSpec, UnknownTypeWarning, bar_schema, bars
 
         if every is None and ticks is None and volume is None and turnover is None:
             every = "1m"
-        spec = make_spec(every=every, ticks=ticks, volume=volume, turnover=turnover, prices=prices)
+        spec = BarSpec(every=every, ticks=ticks, volume=volume, turnover=turnover, prices=prices)
         request = self._request(symbols, read_days(day, since, until), read_times(from_time, to_time), gaps)
 
         def read() -> Generator[pa.RecordBatch, None, None]:
-            with closing(self._read(request, NAMES)) as batches:
-                yield from bars(batches, spec)
+            with closing(self._read(request, TICK_COLUMNS, dictionaries=True)) as batches:
+                found = bars(batches, spec)
+                yield from found
+            if line := found.unknown_line():
+                warnings.warn(line, UnknownTypeWarning, stacklevel=2)
 
-        return Result(bars(iter(()), spec).schema, read, f"bars of {request}", request.dates)
+        return Result(bar_schema(spec), read, f"bars of {request}", request.dates)
 
     def gaps(
         self,
@@ -187,10 +189,12 @@ class Store:
 
         return Result(table.schema, read, f"{table.name} of {request}", request.dates)
 
-    def _read(self, request: Request, columns: Sequence[str]) -> Generator[pa.RecordBatch, None, None]:
+    def _read(
+        self, request: Request, columns: Sequence[str], *, dictionaries: bool = False
+    ) -> Generator[pa.RecordBatch, None, None]:
         for source in request.sources:
             self._demand_verified(source)
-            with closing(source.ticks(request.symbols, request.times, columns)) as batches:
+            with closing(source.ticks(request.symbols, request.times, columns, dictionaries=dictionaries)) as batches:
                 yield from batches
 
     def _sources(self, days: DayRange) -> list[Source]:
