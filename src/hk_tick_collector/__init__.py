@@ -47,12 +47,15 @@ def open(  # noqa: A001 - as `gzip.open`: the module says what is opened
     """
     from pathlib import Path
 
+    from .data.days import demand_local, local_archive
     from .data.store import Store
 
     if data_root is None and archive is None:
         from .config import load_settings
 
         settings = load_settings().settings
-        data_root, archive = settings.data_root, getattr(settings, "archive_dir", None)
+        return Store(settings.data_root, local_archive(getattr(settings, "archive_dir", None)), verify=verify)
+    if archive is not None:
+        demand_local(archive)
     places = [None if place is None else Path(place) for place in (data_root, archive)]
     return Store(*places, verify=verify)

@@ -276,3 +276,18 @@ assert not extras & {name.partition('.')[0] for name in sys.modules}, sys.module
 assert 'pydantic' not in names and 'apsw' not in names, names
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_archive_elsewhere_is_refused() -> None:
+    """An object store is not read in place: the line says what to do instead."""
+    with pytest.raises(UsageError, match="cannot be read in place"):
+        hk_tick_collector.open(archive="s3://bucket/ticks")
+
+
+def test_certificates_need_an_archive(store: Store, week: Days) -> None:
+    """Without one, and for a day that has none, the error says what to do."""
+    with pytest.raises(UsageError, match="no archive is given"):
+        Store(week.data_root).certificate("20261120")
+    pytest.importorskip("hk_tick_collector.archive.chain", exc_type=ImportError)
+    with pytest.raises(NoDayError, match="no certificate of 20261120"):
+        store.certificate("20261120")

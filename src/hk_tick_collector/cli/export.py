@@ -14,6 +14,7 @@ import typer
 from hk_tick_collector import __version__
 from hk_tick_collector.clock import now_ms
 from hk_tick_collector.data.complete import demand_free, write_file
+from hk_tick_collector.data.days import local_archive
 from hk_tick_collector.data.export import (
     Plan,
     demand_finished,
@@ -30,15 +31,13 @@ from hk_tick_collector.frames.extras import need
 
 from ._options import AsJson, EnvFile, settings_in_force, symbols_named
 from ._patience import demand_writable, each_in_child, in_child
-from ._progress import Progress
 from ._show import show, show_json, warn
+from ._watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     import pyarrow as pa
-
-    from hk_tick_collector.config import Settings
 
 
 class Split(StrEnum):
@@ -120,7 +119,7 @@ def export(  # noqa: PLR0917 - typer makes an option of each argument
     chosen = _columns(columns)
     settings = settings_in_force(env_file)
     at_ms = now_ms()
-    places = (settings.data_root, archive or _archive(settings))
+    places = (settings.data_root, archive or local_archive(getattr(settings, "archive_dir", None)))
     plan = in_child(lambda: make_plan(places, wanted, days, times, at_ms), settings.data_root)
     demand_some(plan)
     target = _target(plan, out, form, Target(Path(), Format.PARQUET, split is not None, chosen, replace))
@@ -138,14 +137,14 @@ def export(  # noqa: PLR0917 - typer makes an option of each argument
 
 
 def _write(plan: Plan, target: Target, about: dict[str, str]) -> dict[Path, int]:
-    progress = Progress("no file was left")
+    watch = Watch("no file was left")
     request = plan.request._replace(symbols=plan.symbols) if target.split else plan.request
     names = tuple(dict.fromkeys((*target.columns, "symbol"))) if target.split else target.columns
     plan = plan._replace(request=request)
     from hk_tick_collector.frames.columns import schema
 
     try:
-        with closing(_batches(plan, names, progress)) as batches:
+        with closing(_batches(plan, names, watch)) as batches:
             if target.split:
                 return write_split(
                     target.path,
@@ -161,10 +160,10 @@ def _write(plan: Plan, target: Target, about: dict[str, str]) -> dict[Path, int]
             )
             return {target.path: rows}
     finally:
-        progress.clear()
+        watch.clear()
 
 
-def _batches(plan: Plan, names: tuple[str, ...], progress: Progress) -> Generator[pa.RecordBatch, None, None]:
+def _batches(plan: Plan, names: tuple[str, ...], watch: Watch) -> Generator[pa.RecordBatch, None, None]:
     """The ticks of every day, read in a child process while this one writes."""
     from hk_tick_collector.frames.columns import schema
 
@@ -178,12 +177,14 @@ def _batches(plan: Plan, names: tuple[str, ...], progress: Progress) -> Generato
         )
         with closing(messages):
             for message in messages:
-                progress.show(source.name, done + min(read, rows), total, f"{done + read:,} of {total:,} ticks")
+                watch.about = f"{source.name} "
+                watch.show("write", done + min(read, rows), total)
                 batch = received(message, target)
                 read += batch.num_rows
                 yield batch
         done += rows
-    progress.show("sync", total, total, f"{total:,} ticks")
+    watch.about = ""
+    watch.show("write", total, total)
 
 
 def _days(day: str | None, since: str | None, until: str | None) -> DayRange:
@@ -222,11 +223,6 @@ def _columns(text: str | None) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise UsageError("--columns names a column twice", hint="name each once")
     return names
-
-
-def _archive(settings: Settings) -> Path | None:
-    archive: Path | None = getattr(settings, "archive_dir", None)
-    return archive
 
 
 def _target(plan: Plan, out: Path | None, form: Format | None, target: Target) -> Target:

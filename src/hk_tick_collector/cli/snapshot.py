@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
-from functools import partial
 from pathlib import Path  # noqa: TC003 - typer reads the annotation
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,14 +16,12 @@ from hk_tick_collector.store.snapshot import sum_path, take
 from ._missing import newest_when_closed, no_file
 from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, today
 from ._patience import demand_readable, demand_writable
-from ._progress import Progress
 from ._show import show, show_json, warn
+from ._watch import Watch
 
 if TYPE_CHECKING:
     from hk_tick_collector.config import Settings
     from hk_tick_collector.store.snapshot import Snapshot
-
-_NICE: Final = 10
 
 
 def snapshot(
@@ -56,18 +52,17 @@ def snapshot(
         name = newest
     source, directory = path_of(settings.data_root, name), to or settings.snapshot_dir
     began_s = time.monotonic()
-    progress = Progress("no copy was left")
+    watch = Watch("no copy was left", gives_way_after="copy")
     try:
         if name > today():
             raise no_file(settings.data_root, name)
         demand_readable(source)
         demand_writable(directory)
-        free = _keep_free_bytes(settings, directory)
-        taken = take(source, directory, keep_free_bytes=free, progress=partial(_show, progress))
+        taken = take(source, directory, keep_free_bytes=_keep_free_bytes(settings, directory), progress=watch.show)
     except NoDayError:
         raise no_file(settings.data_root, name) from None
     finally:
-        progress.clear()
+        watch.clear()
     took_s = time.monotonic() - began_s
     if as_json:
         show_json(_document(name, taken, took_s))
@@ -104,9 +99,3 @@ def _line(taken: Snapshot, took_s: float) -> str:
     newest = f" up to {market.hkt(taken.newest_ts_ms):%H:%M:%S} HKT" if taken.newest_ts_ms else ""
     size = f"{taken.size_bytes / 2**20:,.1f} MB, checked, in {took_s:.1f} s"
     return f"{taken.path}: {taken.rows:,} ticks of {taken.symbols:,} symbols{newest}, {size}"
-
-
-def _show(progress: Progress, what: str, done: int, total: int) -> None:
-    if what != "copy" and os.nice(0) < _NICE:
-        os.nice(_NICE)  # the day file is no longer read, so the collector does not wait for this process
-    progress.show(what, done, total, f"{done // 2**20:,} of {total // 2**20:,} MB")

@@ -8,16 +8,17 @@ ended: it is read only if there is no day file.
 from __future__ import annotations
 
 import re
+import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from hk_tick_collector import market
-from hk_tick_collector.errors import NoDayError, StoreError
+from hk_tick_collector.errors import NoDayError, StoreError, UsageError
 from hk_tick_collector.frames import day_file, parquet_file
 from hk_tick_collector.store.query import list_days, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
-    from pathlib import Path
 
     import pyarrow as pa
 
@@ -25,6 +26,27 @@ if TYPE_CHECKING:
 
 _FOLDER: Final = re.compile(r"date=([0-9]{4}-[0-9]{2}-[0-9]{2})")
 _TICKS: Final = re.compile(r"ticks-[0-9a-f]{16}\.parquet")
+
+
+def demand_local(where: object) -> None:
+    """Raises UsageError for an archive that is no directory of this host."""
+    if "://" in str(where):
+        raise UsageError(
+            f"an archive at {where} cannot be read in place",
+            hint="copy it, or bring days back with hk-tick-collector restore",
+        )
+
+
+def local_archive(where: object) -> Path | None:
+    """The archive of the settings; None, with a warning, if it is no directory of this host."""
+    if not where:
+        return None
+    try:
+        demand_local(where)
+    except UsageError as error:
+        warnings.warn(f"{error}: its days are left out", UserWarning, stacklevel=3)
+        return None
+    return Path(str(where))
 
 
 class Source(NamedTuple):

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import warnings
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hk_tick_collector import market
 from hk_tick_collector.errors import NoDayError, UsageError
 from hk_tick_collector.frames.extras import need
 
 from . import days as day_sources
-from . import gap_count, tables
-from .ranges import Times, read_days, read_times
+from . import gap_count, proof, tables
+from .ranges import Times, read_day, read_days, read_times
 from .requests import Request, read_symbols
 from .result import Result
 
@@ -141,6 +141,14 @@ class Store:
         names = read_symbols(symbols)
         return self._table(tables.gaps(names, only_open=only_open), names, read_days(day, since, until))
 
+    def certificate(self, day: Day) -> Any:
+        """The certificate of an archived day: `verdict`, `rows`, `figures` by name, `files` with their SHA-256, `text`.
+
+        It is not checked here: `open(verify=True)` and `hk-tick-collector certificate --check` do that. Raises
+        UsageError without an archive, NoDayError if the day has none, ArchiveError, StoreError.
+        """
+        return proof.certificate(self.archive, read_day(day, "day"))
+
     def instruments(
         self,
         symbols: Symbols = None,
@@ -204,8 +212,9 @@ class Store:
         return found
 
     def _demand_verified(self, source: Source) -> None:
-        if self._verify and source.is_archived and source.path not in self._verified:
-            raise NotImplementedError
+        if self._verify and self.archive and source.is_archived and source.path not in self._verified:
+            proof.demand_proved(self.archive, source.day)
+            self._verified.add(source.path)
 
 
 def _columns(columns: Sequence[str] | None) -> tuple[str, ...]:
