@@ -121,7 +121,7 @@ def export(  # noqa: PLR0917 - typer makes an option of each argument
     at_ms = now_ms()
     places = (settings.data_root, archive or local_archive(getattr(settings, "archive_dir", None)))
     plan = in_child(lambda: make_plan(places, wanted, days, times, at_ms), settings.data_root)
-    demand_some(plan)
+    demand_some(plan, split=split is not None)
     target = _target(plan, out, form, Target(Path(), Format.PARQUET, split is not None, chosen, replace))
     if not target.split:
         demand_free(target.path, replace=replace)

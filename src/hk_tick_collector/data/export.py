@@ -259,9 +259,9 @@ def demand_finished(plan: Plan, *, partial: bool, name: str, suggestion: str) ->
         raise UsageError(f"{days} may still get ticks, and {name} does not say so", hint=f"--out {suggestion}")
 
 
-def demand_some(plan: Plan) -> None:
-    """Raises StoreError if none of the symbols has a tick on any of the days."""
-    if not plan.symbols and plan.absent:
-        raise StoreError(
-            f"no tick of {', '.join(plan.absent[:5])} on {len(plan.rows)} days", hint="hk-tick-collector ticks --help"
-        )
+def demand_some(plan: Plan, *, split: bool) -> None:
+    """Raises StoreError if none of the symbols has a tick on any of the days, or if no symbol has with `split`."""
+    if plan.symbols or not (plan.absent or split):
+        return
+    who = ", ".join(plan.absent[:5]) or "any symbol"
+    raise StoreError(f"no tick of {who} on {len(plan.rows)} days", hint="check the symbols and the days")
