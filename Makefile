@@ -8,12 +8,15 @@ BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE :=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-virtualenv
 
-.PHONY: help demo quick test test-systemd coverage mutants release hooks check format lint types docs docs-site bench soak wheelhouse clean
+.PHONY: help demo chart quick test test-systemd coverage mutants release hooks check format lint types docs docs-site bench soak wheelhouse clean
 help:  ## shows this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: $(VENV)/.runtime  ## a simulated OpenD, the collector, a live view; leaves ./demo-data/YYYYMMDD.db (SECONDS_TO_RUN=30 stops it after 30 s)
 	@$(BIN)/hk-tick-collector demo $(if $(SECONDS_TO_RUN),--seconds $(SECONDS_TO_RUN))
+
+chart: $(VENV)/.extra-data  ## ./chart.svg: candles of one minute of the busiest symbol of ./demo-data (ARGS="--data-root one-day --every 5m")
+	@$(BIN)/python examples/candles.py $(ARGS)
 
 quick: $(VENV)/.dev  ## an answer in seconds: lint, types, and the tests that neither wait nor start a process
 	@BIN=$(BIN) tools/quick.sh $(ARGS)
@@ -105,6 +108,12 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 
 $(VENV)/.site: requirements/docs.txt | $(BIN)/python
 	@$(PIP) --require-hashes -r requirements/docs.txt
+	@touch $@
+
+# What the Python API and the verbs for data need: the extra `data`.
+$(VENV)/.extra-data: requirements/data.txt $(VENV)/.runtime
+	@echo "installing pyarrow and adbc-driver-sqlite into $(VENV) (once)"
+	@$(PIP) --require-hashes -r requirements/data.txt
 	@touch $@
 
 # Packages that only one target needs, each from its own requirements.

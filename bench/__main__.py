@@ -1,6 +1,6 @@
 """`make bench`: every topic in turn, then the report.
 
-    python -m bench [--only throughput,latency,catching_up,growth,archive,cost] [--scale 1.0] [--write-docs]
+    python -m bench [--only throughput,latency,catching_up,growth,cost,bars,reading] [--scale 1.0] [--write-docs]
 
 `--scale 0.1` is for work on the benchmark itself: totals and times become a tenth, and the figures mean little.
 """
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from . import archiving, catching_up, cost, growth, latency, picture, report, throughput
+from . import bars, catching_up, cost, growth, latency, picture, reading, report, throughput
 from .trial import ROOT, BrokenRunError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .latency import Paced
     from .throughput import Cell
 
-TOPICS: Final = ("throughput", "latency", "catching_up", "growth", "archive", "cost")
+TOPICS: Final = ("throughput", "latency", "catching_up", "growth", "cost", "bars", "reading")
 _BURST: Final = 300_000  # ticks of a run whose ratio has a target
 _SHORT_BURST: Final = 150_000  # of the others
 _SEGMENT_S: Final = 5.0
@@ -111,6 +111,20 @@ class Bench:
         imports_s, pythons_s = cost.import_s(), cost.python_s()
         self.tell(f"idle {max(idle_mb):.0f} MB, subscribed after {sorted(starts_s)[1]:.2f} s")
         self.figures += cost.figures(idle_mb, imports_s, pythons_s, starts_s, self.paced, self.cells)
+
+    def bars(self) -> None:
+        """A month of bars, and one day beside DuckDB."""
+        with self._directory() as scratch:
+            found = bars.measure(scratch, self._scale)
+        self.figures += found
+        self.tell(f"{found[0].name}: {found[0].median:.1f} s, {found[1].median:.0f} MB")
+
+    def reading(self) -> None:
+        """What a researcher waits for."""
+        with self._directory() as scratch:
+            found = reading.measure(scratch, self._scale)
+        self.tell(", ".join(f"{figure.median:.2f} {figure.unit}" for figure in found))
+        self.figures += found
 
     @property
     def took_s(self) -> float:

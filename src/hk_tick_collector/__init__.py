@@ -1,5 +1,14 @@
 """Collects every Hong Kong trade tick that Futu OpenD pushes, exactly once, into one SQLite file per trading day."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from .data.store import Store
+
 # The version comes from the latest git tag: see tools/version.py. A tree without a tag has the version NEXT_VERSION.
 # After each release, set it to the next version. deploy/install.sh reads it too.
 NEXT_VERSION = "0.1.0"
@@ -19,3 +28,34 @@ def __getattr__(name: str) -> str:
         version = NEXT_VERSION
     globals()["__version__"] = version
     return version
+
+
+def open(  # noqa: A001 - as `gzip.open`: the module says what is opened
+    data_root: str | PathLike[str] | None = None,
+    archive: str | PathLike[str] | None = None,
+    *,
+    verify: bool = False,
+) -> Store:
+    """The ticks of a collector, for reading: `hk_tick_collector.open().ticks("HK.00700").polars()`.
+
+    `data_root` is the directory of the day files, `archive` that of the archive. If one of them is given, only that one
+    is read; without either both are read, as DATA_ROOT and ARCHIVE_DIR of the settings in force name them
+    (/docs/configuration.md). `verify`: check the signature and the SHA-256 of an archived day before its first use.
+
+    Nothing is read yet, and nothing is ever written. Raises UsageError for wrong settings; the methods of the store
+    need the extra `data`.
+    """
+    from pathlib import Path
+
+    from .data.days import demand_local, local_archive
+    from .data.store import Store
+
+    if data_root is None and archive is None:
+        from .config import load_settings
+
+        settings = load_settings().settings
+        return Store(settings.data_root, local_archive(getattr(settings, "archive_dir", None)), verify=verify)
+    if archive is not None:
+        demand_local(archive)
+    places = [None if place is None else Path(place) for place in (data_root, archive)]
+    return Store(*places, verify=verify)

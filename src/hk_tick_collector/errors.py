@@ -14,7 +14,8 @@
     │   ├── SealedEarlyError     a file is marked as sealed before its day is over, not by a collector
     │   ├── BusyFileError        another process holds a lock on a day file
     │   ├── DiskHangsError       the disk of a day file does not respond
-    │   └── NoDayError           there is no file for that day
+    │   ├── NoDayError           there is no file for that day
+    │   └── GapsError            ticks of a range are missing, and the caller asked for an error
     ├── ArchiveError             the archive cannot be used, or a file of it is not what it should be
     │   └── OtherContentError    a name of the archive already has other content
     ├── AlertError               a message did not reach its destination
@@ -96,6 +97,10 @@ class DiskHangsError(StoreError):
 
 class NoDayError(StoreError):
     """There is no file for that day."""
+
+
+class GapsError(StoreError):
+    """Ticks of the range are known to be missing, and the caller asked for an error in that case."""
 
 
 class ArchiveError(CollectorError):

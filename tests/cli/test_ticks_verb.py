@@ -171,3 +171,64 @@ def test_following_goes_on_to_the_next_day(
         today.add([tick("HK.00700", 2)])
         make_day("99991231").add([tick("HK.00700", 3)])
         assert [next(seqs), next(seqs)] == [2, 3]
+
+
+@pytest.fixture
+def three_days(make_day: Callable[..., Any], tick: Callable[..., TickRow], workdir: Path) -> None:
+    """Three days with a tick at 09:30, 12:00 and 15:30 each."""
+    for name in ("20261118", "20261119", "20261120"):
+        start_ms = market.day_start_ms(market.parse_day(name))
+        make_day(name).add([tick("HK.00700", minute, start_ms + minute * 60_000) for minute in (570, 720, 930)])
+    (workdir / ".env").write_text(f"DATA_ROOT={workdir}\n")
+
+
+@pytest.mark.usefixtures("three_days")
+@pytest.mark.parametrize(
+    ("args", "times"),
+    [
+        (["--since", "20261119"], ["19 09:30", "19 12:00", "19 15:30", "20 09:30", "20 12:00", "20 15:30"]),
+        (["--until", "2026-11-18"], ["18 09:30", "18 12:00", "18 15:30"]),
+        (["--since", "20261118 15:30", "--until", "20261119 12:00"], ["18 15:30", "19 09:30"]),
+        (["--since", "20261119T12:00", "--until", "20261119"], ["19 12:00", "19 15:30"]),
+        (["--day", "20261119", "--since", "12:00"], ["19 12:00", "19 15:30"]),
+        (["--day", "20261119", "--until", "12:00:00.001"], ["19 09:30", "19 12:00"]),
+        (["--since", "20261118", "--limit", "4"], ["19 15:30", "20 09:30", "20 12:00", "20 15:30"]),
+        (["--since", "20261120 16:00", "--json"], []),
+    ],
+)
+def test_days_and_times_are_chosen(cli: Cli, args: list[str], times: list[str]) -> None:
+    """Several days one after the other; a day of --until is included, a time of it is not; --limit counts in all."""
+    as_json = "--json" in args
+    done = cli("ticks", "HK.00700", *args, *([] if as_json else ["--format", "jsonl"]))
+    assert done.returncode == 0, done.stderr
+    ticks = json.loads(done.stdout)["ticks"] if as_json else map(json.loads, done.stdout.splitlines())
+    assert [market.hkt(tick["ts_ms"]).strftime("%d %H:%M") for tick in ticks] == times
+
+
+@pytest.mark.usefixtures("three_days")
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (["--since", "20261119", "--until", "20261118"], 2, "is not earlier than"),
+        (["--day", "20261119", "--since", "12:00", "--until", "12:00"], 2, "is not earlier than"),
+        (["--day", "20261119", "--since", "20261118"], 2, "both name a day"),
+        (["--since", "yesterday"], 2, "write a day like 20261120, a time like 09:30, or both"),
+        (["--since", "20261119 25:00"], 2, "no time of a day"),
+        (["--since", "20261119", "--follow"], 2, "leave out --since"),
+        (["--since", "20261201"], 1, "days with a file: 20261118 to 20261120"),
+        (["--since", "20261120 16:00"], 1, "no tick is in the range"),
+    ],
+)
+def test_a_range_that_gives_nothing_has_a_reason(cli: Cli, args: list[str], code: int, says: str) -> None:
+    done = cli("ticks", *args)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1)
+    assert says in done.stderr
+
+
+@pytest.mark.usefixtures("three_days")
+def test_a_table_of_several_days_has_their_dates(cli: Cli) -> None:
+    """Twenty rows at most, as for one day; the date comes first."""
+    header, *rows = cli("ticks", "--since", "20261119").stdout.splitlines()
+    assert header.split()[:2] == ["date", "time"]
+    assert [row.split()[:2] for row in rows][-1] == ["2026-11-20", "15:30:00.000"]
+    assert len(rows) == 6

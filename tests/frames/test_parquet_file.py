@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -54,6 +54,21 @@ def test_what_is_asked_for_comes_whatever_the_row_groups(tmp_path: Path, table: 
         assert found["seq"].to_pylist() == [2**60 + n for n in range(5, 9)]
         assert list(read_ticks(path, symbols=["HK.00001"])) == []
         assert list(read_ticks(path, from_ms=OPEN_MS + 1_000_000)) == []
+
+
+@pytest.mark.parametrize("use_dictionary", [True, False])
+def test_texts_come_as_dictionaries_on_request(tmp_path: Path, table: pa.Table, *, use_dictionary: bool) -> None:
+    """The same ticks, whatever encoding the file has; also filtered, and with a column that the file does not have."""
+    path = tmp_path / "day.parquet"
+    pq.write_table(table.drop_columns(["push_type"]), path, use_dictionary=use_dictionary)
+    choices: list[dict[str, Any]] = [{}, {"symbols": ["HK.00700"], "from_ms": OPEN_MS + 5000}]
+    for asked in choices:
+        found = pa.Table.from_batches(read_ticks(path, dictionaries=True, **asked))
+        assert pa.types.is_dictionary(found["symbol"].type)
+        assert pa.types.is_dictionary(found["tick_type"].type)
+        plain = pa.Table.from_batches(read_ticks(path, **asked)).drop_columns(["push_type"])
+        assert found.drop_columns(["push_type"]).cast(plain.schema).equals(plain)
+        assert found["push_type"].null_count == found.num_rows == plain.num_rows > 0
 
 
 def test_a_column_of_a_later_schema_is_null(tmp_path: Path, table: pa.Table) -> None:

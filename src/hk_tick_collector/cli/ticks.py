@@ -19,6 +19,7 @@ from hk_tick_collector.store.query import DayReader, list_days, path_of
 
 from ._options import AsJson, Day, EnvFile, day_named, settings_in_force, symbols_named, today
 from ._patience import demand_readable, each_in_child, in_child
+from ._ranges import range_named
 from ._show import show, show_csv, show_json, show_json_list, warn
 from ._table import kept_columns, print_table
 from ._terminal import width_of
@@ -26,6 +27,8 @@ from ._terminal import width_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from ._ranges import Range
 
 _HEADER: Final = ("time", "symbol", "price", "volume", "turnover", "direction", "type", "push", "delay_ms", "seq")
 _WIDTHS: Final = (12, 8, 9, 10, 14, 9, 10, 10, 8, 19)
@@ -45,9 +48,19 @@ class Format(StrEnum):
     JSONL = "jsonl"
 
 
-def ticks(
+def ticks(  # noqa: PLR0917 - typer makes an option of each argument
     symbols: Annotated[list[str] | None, typer.Argument(metavar="SYMBOL", help="like HK.00700; default: all")] = None,
     day: Day = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since", metavar="WHEN", help="from this day, time or both on: 20261120, 09:30, '20261120 09:30'"
+        ),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option("--until", metavar="WHEN", help="until this day, which is included, or before this time"),
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="keep printing new ticks as they are stored")] = False,
     limit: Annotated[
         int | None,
@@ -63,8 +76,9 @@ def ticks(
     as_json: AsJson = False,
     env_file: EnvFile = None,
 ) -> None:
-    """Prints the ticks of a day in the order of their time, or follows them as they are stored.
+    """Prints the ticks of a day, or of several, in the order of their time, or follows them as they are stored.
 
+    --since and --until choose days, times, or both, in Hong Kong; several days are printed one after the other.
     Times in a table are Hong Kong time. csv, jsonl and --json have the columns of the table `ticks`: ts_ms and
     recv_ts_ms are UTC epoch milliseconds. seq is above 2^53: read it as a 64-bit integer, never as a float.
     A file with a value that no collector wrote: nothing is printed, one line on stderr names it, exit code 1.
@@ -74,12 +88,19 @@ def ticks(
       hk-tick-collector ticks HK.00700
       hk-tick-collector ticks HK.00700 HK.09988 --follow
       hk-tick-collector ticks --day 20261120 --format csv > 20261120.csv
+      hk-tick-collector ticks HK.00700 --since '20261118 15:30' --until 20261120 --limit 100
     """
     if as_json and (follow or form is not Format.TABLE):
         raise UsageError(
             "--json prints one complete document", hint="use --format jsonl with --follow, and one format at a time"
         )
     wanted = symbols_named(symbols or [])
+    if since is not None or until is not None:
+        if follow:
+            raise UsageError("--follow begins with the latest ticks", hint="leave out --since and --until")
+        asked = range_named(day, since, until)
+        _print_range(settings_in_force(env_file).data_root, asked, wanted, limit, form, as_json=as_json)
+        return
     data_root = settings_in_force(env_file).data_root
     name = day_named(day)
     try:
@@ -109,6 +130,54 @@ def _ticks(path: Path, wanted: tuple[str, ...], limit: int | None) -> Iterator[t
             yield from map(tuple, reader.latest(limit, wanted))
         else:
             yield from map(tuple, reader.ticks(wanted, last=limit))
+
+
+def _print_range(
+    data_root: Path, asked: Range, wanted: tuple[str, ...], limit: int | None, form: Format, *, as_json: bool
+) -> None:
+    """Prints the ticks of each day of a range, the latest `limit` of them in all."""
+    there = in_child(lambda: list_days(data_root), data_root)
+    days = asked.days(there)
+    if not days:
+        known = f"days with a file: {there[0]} to {there[-1]}" if there else f"no day was collected in {data_root} yet"
+        hint = f"{known}; hk-tick-collector export reads archived days"
+        raise NoDayError("there is no day file in the range", hint=hint)
+    if limit is None and form is Format.TABLE and not as_json:
+        limit = _TABLE_ROWS
+    found = _range(data_root, asked, days, wanted) if limit is None else _latest(data_root, asked, days, wanted, limit)
+    if as_json:
+        show_json_list({"days": days}, "ticks", (tick._asdict() for tick in found))
+        return
+    first = next(found, None)
+    if first is None:
+        raise StoreError("no tick is in the range", hint="check the symbols and the times")
+    if form is Format.TABLE and len(days) > 1:
+        rows = ((market.hkt(tick.ts_ms).strftime("%Y-%m-%d"), *_row(tick)) for tick in chain([first], found))
+        print_table(("date", *_HEADER), rows, right=_RIGHT, spare=_SPARE, least=(10, *_WIDTHS))
+    else:
+        _print(form, chain([first], found))
+
+
+def _range(data_root: Path, asked: Range, days: list[str], wanted: tuple[str, ...]) -> Iterator[Tick]:
+    for name in days:
+        yield from _of_day(path_of(data_root, name), asked, wanted, None)
+
+
+def _latest(data_root: Path, asked: Range, days: list[str], wanted: tuple[str, ...], limit: int) -> Iterator[Tick]:
+    """The latest ticks of a range. The newest days are read first, and only as many as needed."""
+    parts: list[list[Tick]] = []
+    for name in reversed(days):
+        if (left := limit - sum(map(len, parts))) > 0:
+            parts.append(list(_of_day(path_of(data_root, name), asked, wanted, left)))
+    return chain.from_iterable(reversed(parts))
+
+
+def _of_day(path: Path, asked: Range, wanted: tuple[str, ...], last: int | None) -> Iterator[Tick]:
+    def read() -> Iterator[tuple[object, ...]]:
+        with DayReader(path) as reader:
+            yield from map(tuple, reader.ticks(wanted, last=last, times=(asked.from_ms, asked.to_ms)))
+
+    return map(Tick._make, each_in_child(read, path))
 
 
 def _symbols(path: Path, wanted: tuple[str, ...]) -> set[str]:

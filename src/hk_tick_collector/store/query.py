@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from sys import float_info
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from hk_tick_collector.model import GAP_OPEN, Gap, Reconciled, Tick
 
@@ -36,6 +36,9 @@ __all__ = [
     "unseal_command",
 ]
 
+Times: TypeAlias = tuple[int | None, int | None]  # ts_ms from the first on, before the second, UTC epoch ms
+
+ALL: Final[Times] = (None, None)
 _INTEGRITY_LINES: Final = 5
 _LONG: Final = ("ticks", "gaps")  # tables that can have millions of rows
 
@@ -43,13 +46,13 @@ _LONG: Final = ("ticks", "gaps")  # tables that can have millions of rows
 class DayReader(DayConnection):
     """The queries on one day file. Raises the errors of DayConnection."""
 
-    def ticks(self, symbols: Sequence[str] = (), *, last: int | None = None) -> Iterator[Tick]:
-        """The ticks of the day in the order of (ts_ms, symbol, seq), for these symbols or all; `last`: only the last.
+    def ticks(self, symbols: Sequence[str] = (), *, last: int | None = None, times: Times = ALL) -> Iterator[Tick]:
+        """The ticks of the day in the order of (ts_ms, symbol, seq), for these symbols and times; `last`: only these.
 
         Memory is limited: SQLite sorts a large day in a temporary file. If a row does not
         match the schema, an error is raised before the first tick is returned.
         """
-        where, values = _of_symbols(symbols)
+        where, values = _of_times(symbols, times)
         order = f"ORDER BY {odd_first('ticks', TICK_COLUMNS)}, ts_ms, symbol, seq"
         if last is not None:
             latest = f"SELECT symbol, seq FROM ticks {where} ORDER BY ts_ms DESC, symbol DESC, seq DESC LIMIT {last:d}"  # noqa: S608 - our own names
@@ -290,6 +293,14 @@ class DayReader(DayConnection):
         """Rows whose values are checked against the schema. All arguments except `values` must be constants."""
         rows = self._rows(f"SELECT {', '.join(columns)} FROM {table} {rest}", values, scans=table in _LONG)  # noqa: S608
         return checked(rows, self.path, table, columns)
+
+
+def _of_times(symbols: Sequence[str], times: Times) -> tuple[str, tuple[str | int, ...]]:
+    where, values = _of_symbols(symbols)
+    terms = [where.removeprefix("WHERE ")] if where else []
+    bounds = [(term, ms) for term, ms in zip(("ts_ms >= ?", "ts_ms < ?"), times, strict=True) if ms is not None]
+    terms += [term for term, _ in bounds]
+    return (f"WHERE {' AND '.join(terms)}" if terms else ""), (*values, *(ms for _, ms in bounds))
 
 
 def _of_symbols(symbols: Sequence[str]) -> tuple[str, tuple[str, ...]]:

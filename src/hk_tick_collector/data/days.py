@@ -1,0 +1,166 @@
+"""Which days there are, and where the ticks of each are: in the archive, or in a day file.
+
+Enters: DATA_ROOT and the directory of the archive. Leaves: one source for each day. An archived day is read from its
+Parquet file, also while its day file is still there. A Parquet file without a certificate may be that of a run that was
+ended: it is read only if there is no day file.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from hk_tick_collector import market
+from hk_tick_collector.errors import NoDayError, StoreError, UsageError
+from hk_tick_collector.frames import day_file, parquet_file
+from hk_tick_collector.store.query import list_days, path_of
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    import pyarrow as pa
+
+    from .ranges import DayRange, Times
+
+_FOLDER: Final = re.compile(r"date=([0-9]{4}-[0-9]{2}-[0-9]{2})")
+_TICKS: Final = re.compile(r"ticks-[0-9a-f]{16}\.parquet")
+
+
+def demand_local(where: object) -> None:
+    """Raises UsageError for an archive that is no directory of this host."""
+    if "://" in str(where):
+        raise UsageError(
+            f"an archive at {where} cannot be read in place",
+            hint="copy it, or bring days back with hk-tick-collector restore",
+        )
+
+
+def local_archive(where: object) -> Path | None:
+    """The archive of the settings; None, with a warning, if it is no directory of this host."""
+    if not where:
+        return None
+    try:
+        demand_local(where)
+    except UsageError as error:
+        warnings.warn(f"{error}: its days are left out", UserWarning, stacklevel=3)
+        return None
+    return Path(str(where))
+
+
+class Source(NamedTuple):
+    """Where the ticks of a day are."""
+
+    day: int  # day number
+    path: Path
+    is_archived: bool
+    book: Path | None  # the file with the other tables of the day; None if it is missing
+
+    @property
+    def name(self) -> str:
+        """The day as `20261120`."""
+        return market.day_name(self.day)
+
+    def ticks(
+        self, symbols: Sequence[str], times: Times, columns: Sequence[str], *, dictionaries: bool = False
+    ) -> Generator[pa.RecordBatch, None, None]:
+        """The ticks of the day: see `frames.day_file.read_ticks`. With `dictionaries` texts may be dictionary arrays:
+        those of an archived day are then read in half the time.
+        """
+        from_ms, to_ms = times.on(self.day)
+        chosen: dict[str, Any] = {"symbols": symbols, "from_ms": from_ms, "to_ms": to_ms, "columns": columns}
+        if self.is_archived:
+            yield from parquet_file.read_ticks(self.path, dictionaries=dictionaries, **chosen)
+        else:
+            yield from day_file.read_ticks(self.path, **chosen)
+
+
+def find(data_root: Path | None, archive: Path | None, days: DayRange) -> list[Source]:
+    """The days of the range that have data, oldest first. StoreError if a directory cannot be listed."""
+    found: dict[int, Source] = {}
+    for name in list_days(data_root) if data_root else ():
+        day = market.parse_day(name)
+        if data_root and day in days:
+            path = path_of(data_root, name)
+            found[day] = Source(day, path, is_archived=False, book=path)
+    for day in _archived(archive) if archive else ():
+        if day in days and archive and (source := _in_archive(archive, day, has_day_file=day in found)):
+            found[day] = source
+    return [found[day] for day in sorted(found)]
+
+
+def missing_weekdays(sources: Sequence[Source], days: DayRange) -> list[int]:
+    """Weekdays of the range without data: holidays, and days on which no collector ran. An open end is not counted."""
+    if not sources:
+        return []
+    there = {source.day for source in sources}
+    first = sources[0].day if days.since is None else days.since
+    last = sources[-1].day if days.until is None else days.until
+    return [day for day in range(first, last + 1) if day not in there and market.is_weekday(day)]
+
+
+def no_day(data_root: Path | None, archive: Path | None, days: DayRange) -> NoDayError:
+    """The error for a range without any data: it says which days there are."""
+    whole = find(data_root, archive, days._replace(since=None, until=None))
+    places = " and ".join(str(place) for place in (data_root, archive) if place)
+    if not whole:
+        return NoDayError(f"there is no day in {places}", hint="give data_root and archive, or check the settings")
+    weekend = ""
+    if days.since is not None and days.since == days.until and not market.is_weekday(days.since):
+        weekend = f", a {market.day_date(days.since):%A}"
+    there = f"{whole[0].name} to {whole[-1].name}" if len(whole) > 1 else f"only {whole[0].name}"
+    return NoDayError(f"no data of {days}{weekend} in {places}", hint=f"days there: {there}")
+
+
+def _archived(archive: Path) -> list[int]:
+    try:
+        names = [_FOLDER.fullmatch(path.name) for path in (archive / "ticks").iterdir()]
+    except FileNotFoundError:
+        if archive.is_dir():
+            return []
+        raise StoreError(f"there is no archive {archive}", hint="check ARCHIVE_DIR, or mount its disk") from None
+    except OSError as error:
+        raise StoreError(f"cannot list {archive / 'ticks'} ({error.strerror})", hint="check its rights") from error
+    found = []
+    for name in names:
+        try:
+            found += [market.parse_day(name[1])] if name else []
+        except ValueError:
+            continue  # date=2026-02-30
+    return found
+
+
+def _in_archive(archive: Path, day: int, *, has_day_file: bool) -> Source | None:
+    """The Parquet file that the certificate names; without a certificate the only one there is."""
+    date = market.day_date(day).isoformat()
+    folder = archive / "ticks" / f"date={date}"
+    book: Path | None = archive / "books" / f"{date}.db"
+    book = book if book and book.exists() else None
+    certified = certified_ticks(archive, day)
+    if certified:
+        return Source(day, folder / certified, is_archived=True, book=book)
+    there = sorted(path for path in folder.iterdir() if _TICKS.fullmatch(path.name))
+    if has_day_file or not there:
+        return None
+    if len(there) > 1:
+        raise StoreError(
+            f"{folder} has {len(there)} files and no certificate says which is the day",
+            hint=f"hk-tick-collector archive --day {market.day_name(day)}",
+        )
+    return Source(day, there[0], is_archived=True, book=book)
+
+
+def certified_ticks(archive: Path, day: int) -> str:
+    """The name of the Parquet file that the certificate of a day lists; empty without a certificate."""
+    date = market.day_date(day).isoformat()
+    try:
+        text = (archive / "certificates" / f"{date}.txt").read_text("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise StoreError(
+            f"cannot read the certificate of {date} ({error.strerror})", hint="check its rights"
+        ) from error
+    listed = re.search(rf"ticks/date={date}/({_TICKS.pattern})", text)
+    return listed[1] if listed else ""

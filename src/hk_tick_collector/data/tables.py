@@ -1,0 +1,140 @@
+"""The other tables of a day as Arrow: gaps, symbols, instruments, from the day file or from the book of the archive.
+
+Small tables only: each is read whole. Every read is one statement, and so of one moment.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import quote
+
+from hk_tick_collector import market
+from hk_tick_collector.errors import StoreError
+from hk_tick_collector.frames.extras import need
+from hk_tick_collector.store.query import DayReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from .days import Source
+
+
+SYMBOLS: Final = "SELECT symbol FROM symbols WHERE rows > 0"
+_NO_END: Final = 2**63 - 1  # the end of the gap is unknown
+
+
+class Table(NamedTuple):
+    """A table of every day as one: its columns, of which `date` is the first, and the statement for the others."""
+
+    name: str
+    schema: pa.Schema
+    sql: str
+    may_lack: bool  # days written by an earlier version do not have it
+
+    def of_day(self, source: Source, symbols: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The rows of a day. StoreError if the day has no book, or the file no such table although it should."""
+        pa = need("pyarrow", "data")
+        found = read(source, self.sql, symbols, pa.schema(list(self.schema)[1:]))
+        if found is None and source.book is None:
+            raise StoreError(
+                f"the book of {source.name} is missing: its {self.name} are not known",
+                hint=f"it belongs to {source.path.parent.parent.parent / 'books'}",
+            )
+        if found is None and not self.may_lack:
+            raise StoreError(f"{source.book} has no table {self.name}", hint="it is not a file of this collector")
+        if found is not None and found.num_rows:
+            dates = pa.repeat(pa.scalar(market.day_date(source.day), pa.date32()), found.num_rows)
+            yield from pa.Table.from_arrays([dates, *found.columns], schema=self.schema).to_batches()
+
+
+def gaps(symbols: Sequence[str], *, only_open: bool) -> Table:
+    """The gaps, oldest first; `to_seq` is NULL where the end is unknown."""
+    where = f"{of_symbols(symbols)} AND status = 'open'" if only_open else of_symbols(symbols)
+    sql = f"""SELECT symbol, from_seq, nullif(to_seq, {_NO_END}), from_ts_ms, to_ts_ms, missing, cause, status,
+                     opened_ms, closed_ms FROM gaps WHERE {where} ORDER BY opened_ms, symbol, from_seq"""  # noqa: S608
+    filled = ("symbol str", "cause str", "status str", "opened ms")
+    some = ("from_seq int", "to_seq int", "from_ts ms", "to_ts ms", "missing int", "closed ms")
+    order = ("symbol", "from_seq", "to_seq", "from_ts", "to_ts", "missing", "cause", "status", "opened", "closed")
+    return Table("gaps", _schema(order, filled, some), sql, may_lack=False)
+
+
+def instruments(symbols: Sequence[str]) -> Table:
+    """What OpenD said about each symbol, by name of the symbol."""
+    columns = "symbol, name, lot_size, type, suspended, listing_date, previous_close, updated_ms"
+    sql = f"SELECT {columns} FROM instruments WHERE {of_symbols(symbols)} ORDER BY symbol"  # noqa: S608
+    filled = ("symbol str", "updated ms")
+    some = ("name str", "lot_size int", "type str", "suspended bool", "listing_date date", "previous_close float")
+    order = ("symbol", "name", "lot_size", "type", "suspended", "listing_date", "previous_close", "updated")
+    return Table("instruments", _schema(order, filled, some), sql, may_lack=True)
+
+
+def names_schema() -> pa.Schema:
+    """The schema of `SYMBOLS`."""
+    return _schema(("symbol",), ("symbol str",), (), date=False)
+
+
+def _schema(order: Sequence[str], filled: Sequence[str], some: Sequence[str], *, date: bool = True) -> pa.Schema:
+    """A schema from `name type`: columns in `filled` are never NULL, those in `some` may be."""
+    need("pyarrow", "data")
+    import pyarrow as pa
+
+    types: dict[str, pa.DataType] = {
+        "str": pa.string(),
+        "int": pa.int64(),
+        "float": pa.float64(),
+        "bool": pa.bool_(),
+        "date": pa.date32(),
+        "ms": pa.timestamp("ms", "UTC"),
+    }
+    fields = {}
+    for columns, nullable in ((filled, False), (some, True)):
+        for name, _, kind in (column.partition(" ") for column in columns):
+            fields[name] = pa.field(name, types[kind], nullable)
+    first = [pa.field("date", pa.date32(), nullable=False)] if date else []
+    return pa.schema([*first, *(fields[name] for name in order)])
+
+
+def read(source: Source, sql: str, values: Sequence[Any], schema: pa.Schema) -> pa.Table | None:
+    """What a statement gives, with the types of `schema`; None if the day has no book, or the file no such table.
+
+    Raises StoreError for a file that cannot be read, CollectorError without the extra `data`.
+    """
+    if source.book is None:
+        return None
+    if not source.is_archived:
+        with DayReader(source.book):  # checks what the file is, and names what is wrong with it
+            pass
+    return _rows(source.book, sql, values, schema, finished=source.is_archived)
+
+
+def _rows(path: Path, sql: str, values: Sequence[Any], schema: pa.Schema, *, finished: bool) -> pa.Table | None:
+    need("pyarrow", "data")
+    driver = need("adbc_driver_sqlite.dbapi", "data")
+    import adbc_driver_manager
+    import pyarrow as pa
+
+    # A book is finished: no file is created beside it, also where the reader might write.
+    uri = f"file:{quote(str(path.absolute()))}?mode=ro{'&immutable=1' if finished else ''}"
+    try:
+        with closing(driver.connect(uri)) as connection, closing(connection.cursor()) as cursor:
+            cursor.execute(sql, tuple(values))
+            found: pa.Table = cursor.fetch_arrow_table()
+        return pa.Table.from_arrays(
+            [column.cast(field.type) for column, field in zip(found.columns, schema, strict=True)], schema=schema
+        )
+    except (adbc_driver_manager.Error, pa.ArrowInvalid, OverflowError) as error:
+        words = " ".join(str(error).split())[:300]
+        if "no such table" in words:
+            return None
+        raise StoreError(
+            f"cannot read {path} ({words})", hint="see docs/sqlite-wal.md for what can be saved"
+        ) from error
+
+
+def of_symbols(symbols: Sequence[str]) -> str:
+    """A term of WHERE for these symbols, or for all; its values are the symbols."""
+    return f"symbol IN ({', '.join('?' * len(symbols))})" if symbols else "1"
