@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -18,7 +20,6 @@ from hk_tick_collector.model import Gap
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -163,6 +164,24 @@ def test_a_file_is_never_replaced_unasked(cli: Cli, stored: Path) -> None:
     assert (stored / "mine.csv").read_text() == "mine"
     assert cli("bars", "--day", DAYS[0], "--out", "mine.csv", "--replace").returncode == 0
     assert len((stored / "mine.csv").read_text().splitlines()) == 1 + len(expected(DAYS[0], every_ms=60_000))
+
+
+def test_a_terminal_shows_progress(on_terminal: Callable[..., tuple[int, str]], stored: Path) -> None:
+    """A bar while it works, and only the result's line in the end."""
+    code, shown = on_terminal("bars", "--since", DAYS[0], "--out", "a.parquet")
+    assert code == 0
+    assert "[####" in shown
+    assert f"{len(expected(*DAYS, every_ms=60_000))} bars" in shown
+    assert "a.parquet: 8 bars of 2 days" in shown.splitlines()[-2]
+
+
+def test_without_the_extra_it_says_so(stored: Path) -> None:
+    """One line with the command that installs it; the rest of the collector works without."""
+    code = "import sys; sys.modules['numpy'] = None; from hk_tick_collector.cli import main; sys.exit(main())"
+    asked = [sys.executable, "-c", code, "bars", "--day", DAYS[0]]
+    done = subprocess.run(asked, cwd=stored, capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "hk-tick-collector: numpy is not installed: pip install 'hk-tick-collector[data]'\n"
 
 
 @pytest.mark.parametrize(

@@ -111,9 +111,8 @@ class Reading:
             self._symbols.update(map(str, message.column("symbol").unique().to_pylist()))
             yield message
         if not self.bars:
-            days = (
-                self.days[0] if len(self.days) == 1 else f"the {len(self.days)} days {self.days[0]} to {self.days[-1]}"
-            )
+            first, *_, last = self.days * 2
+            days = first if first == last else f"the {len(self.days)} days {first} to {last}"
             who = _listed(self.plan.symbols) or "any symbol"
             raise StoreError(f"no tick of {who} on {days}", hint="check FUTU_SYMBOLS: hk-tick-collector config")
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from bisect import bisect_right
 from contextlib import closing
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - typer reads the annotation
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -21,8 +22,14 @@ from hk_tick_collector.frames.extras import need
 from ._bar_reading import Reading, make_plan
 from ._options import AsJson, EnvFile, day_named, settings_in_force, symbols_named
 from ._patience import demand_writable, in_child
+from ._progress import Progress
 from ._show import show, show_csv, show_json, show_json_list, warn
 from ._table import print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
 
 _RIGHT: Final = frozenset(
     {"open", "high", "low", "close", "volume", "turnover", "vwap", "trades", "buy", "sell", "late"}
@@ -159,7 +166,12 @@ def _write(reading: Reading, out: Path, form: Format, *, replace: bool, as_json:
         **{key: str(value) for key, value in asked.items()},
     }
     about = {f"hk_tick_collector.{name}": text for name, text in about.items()}
-    write_file(out, FileFormat(form), reading.schema, reading.batches(), about=about, replace=replace)
+    progress = Progress("no file was left")
+    try:
+        batches = _shown(reading, progress)
+        write_file(out, FileFormat(form), reading.schema, batches, about=about, replace=replace)
+    finally:
+        progress.clear()
     if as_json:
         show_json(
             {"file": str(out), "days": reading.days, **asked, "bars": reading.bars, "unknown_types": reading.unknown}
@@ -167,6 +179,17 @@ def _write(reading: Reading, out: Path, form: Format, *, replace: bool, as_json:
     else:
         days = "1 day" if len(reading.days) == 1 else f"{len(reading.days)} days"
         show(f"{out}: {reading.bars:,} bars of {days}")
+
+
+def _shown(reading: Reading, progress: Progress) -> Iterator[pa.RecordBatch]:
+    """The batches, with a bar that shows which day they are of. A signal ends it."""
+    done, total = 0, len(reading.days)
+    for batch in reading.batches():
+        newest_ms: Any = batch.column("time")[-1].value
+        done = bisect_right(reading.days, market.day_name(market.day_number(newest_ms))) - 1
+        progress.show(reading.days[done], done, total, f"{reading.bars:,} bars")
+        yield batch
+    progress.show("sync", total, total, f"{reading.bars:,} bars")
 
 
 def _print(reading: Reading, form: Format, *, as_json: bool) -> None:
