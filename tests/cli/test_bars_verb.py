@@ -83,9 +83,9 @@ def test_a_table_shows_the_symbol_with_the_most_ticks(cli: Cli, stored: Path) ->
     header, *lines, last = done.stdout.splitlines()
     assert header.split()[:6] == ["time", "open", "high", "low", "close", "volume"]
     assert [line.split()[:7] for line in lines] == [
-        ["2026-11-19", "09:20:00", "380.000", "380.000", "380.000", "380.000", "1,000"],
-        ["2026-11-19", "09:30:00", "381.200", "381.200", "380.800", "380.800", "5,507"],
-        ["2026-11-19", "09:32:00", "-", "-", "-", "-", "50"],
+        ["2026-11-19", "09:20:00.000", "380.000", "380.000", "380.000", "380.000", "1,000"],
+        ["2026-11-19", "09:30:00.000", "381.200", "381.200", "380.800", "380.800", "5,507"],
+        ["2026-11-19", "09:32:00.000", "-", "-", "-", "-", "50"],
     ]
     assert last == "(HK.00700 has the most ticks; for others: hk-tick-collector bars SYMBOL)"
     assert done.stderr == "warning: ticks of an unknown type count in volume and turnover alone: TYPE_99 (1)\n"

@@ -213,7 +213,7 @@ def _cell(name: str, value: Any) -> str:
     if value is None:
         return "-"
     if name in ("time", "end"):
-        return f"{value[:10]} {value[11:].removesuffix('+08:00').removesuffix('.000')}"
+        return f"{value[:10]} {value[11:23]}"
     if name in ("open", "high", "low", "close"):
         return f"{value:.3f}"
     if name == "vwap":
