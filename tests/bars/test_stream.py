@@ -112,7 +112,7 @@ def days(draw: st.DrawFn) -> list[Trade]:
                         seq,
                         market.day_start_ms(day) + since_midnight_ms,
                         draw(st.sampled_from((0.01, 1.1, 388.2, 388.4))),
-                        draw(st.sampled_from((0, 1, 100, 2**53 + 1))),
+                        draw(st.sampled_from((0, 1, 100, -100, 2**53 + 1))),
                         draw(st.sampled_from((0.0, 0.1, 0.2, 38_820.7, 1e15))),
                         draw(st.sampled_from(DIRECTIONS)),
                         draw(st.sampled_from(TYPES)),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -18,7 +20,6 @@ from hk_tick_collector.model import Gap
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -82,9 +83,9 @@ def test_a_table_shows_the_symbol_with_the_most_ticks(cli: Cli, stored: Path) ->
     header, *lines, last = done.stdout.splitlines()
     assert header.split()[:6] == ["time", "open", "high", "low", "close", "volume"]
     assert [line.split()[:7] for line in lines] == [
-        ["2026-11-19", "09:20:00", "380.000", "380.000", "380.000", "380.000", "1,000"],
-        ["2026-11-19", "09:30:00", "381.200", "381.200", "380.800", "380.800", "5,507"],
-        ["2026-11-19", "09:32:00", "-", "-", "-", "-", "50"],
+        ["2026-11-19", "09:20:00.000", "380.000", "380.000", "380.000", "380.000", "1,000"],
+        ["2026-11-19", "09:30:00.000", "381.200", "381.200", "380.800", "380.800", "5,507"],
+        ["2026-11-19", "09:32:00.000", "-", "-", "-", "-", "50"],
     ]
     assert last == "(HK.00700 has the most ticks; for others: hk-tick-collector bars SYMBOL)"
     assert done.stderr == "warning: ticks of an unknown type count in volume and turnover alone: TYPE_99 (1)\n"
@@ -124,24 +125,23 @@ def test_prices_of_all_ticks_on_request(cli: Cli, stored: Path) -> None:
     assert max(bar["high"] or 0 for bar in wanted) == 999.0
 
 
-def test_archived_days_give_the_same_bars(cli: Cli, stored: Path) -> None:
-    """A Parquet file of the archive instead of the day file changes nothing."""
-    from hk_tick_collector.bars import TICK_COLUMNS, BarSpec, bars
-    from hk_tick_collector.data.days import find
-    from hk_tick_collector.data.ranges import DayRange, Times
+def test_times_choose_ticks_of_a_day(cli: Cli, stored: Path) -> None:
+    """--since and --until may be times, as those of `ticks`: the end is not included."""
+    done = cli("bars", "HK.00700", "--day", DAYS[0], "--since", "09:30", "--until", "09:31", "--json")
+    assert [bar["time"][11:16] for bar in json.loads(done.stdout)["bars"]] == ["09:30"]
 
+
+def test_archived_days_give_the_same_bars(cli: Cli, stored: Path) -> None:
+    """A day of the archive and one of a day file in one request; without a book its gaps are not known."""
     folder = stored / "archive" / "ticks" / "date=2026-11-20"
     folder.mkdir(parents=True)
     table = pa.Table.from_batches(read_ticks(stored / "20261120.db"))
     pq.write_table(table, folder / f"ticks-{'0' * 16}.parquet")
-    number = market.parse_day(DAYS[1])
-    both = []
-    for data_root, archive in ((None, stored / "archive"), (stored, None)):
-        (source,) = find(data_root, archive, DayRange(number, number))
-        ticks = source.ticks((), Times(), TICK_COLUMNS, dictionaries=True)
-        both.append(pa.Table.from_batches(bars(ticks, BarSpec(every="1m"))))
-    assert both[0].equals(both[1])
-    assert both[0].num_rows == len(expected(DAYS[1], every_ms=60_000))
+    (stored / "20261120.db").unlink()
+    done = cli("bars", "--since", DAYS[0], "--archive", "archive", "--json")
+    assert json.loads(done.stdout)["bars"] == expected(*DAYS, every_ms=60_000)
+    assert "the gaps of 20261120 are not known" in done.stderr
+    assert cli("bars", "--day", DAYS[1]).returncode == 1
 
 
 def test_open_gaps_and_symbols_without_ticks_are_told(cli: Cli, stored: Path) -> None:
@@ -165,6 +165,24 @@ def test_a_file_is_never_replaced_unasked(cli: Cli, stored: Path) -> None:
     assert len((stored / "mine.csv").read_text().splitlines()) == 1 + len(expected(DAYS[0], every_ms=60_000))
 
 
+def test_a_terminal_shows_progress(on_terminal: Callable[..., tuple[int, str]], stored: Path) -> None:
+    """A bar while it works, and only the result's line in the end."""
+    code, shown = on_terminal("bars", "--since", DAYS[0], "--out", "a.parquet")
+    assert code == 0
+    assert "[####" in shown
+    assert "14 of 14 ticks" in shown
+    assert "a.parquet: 8 bars of 2 days" in shown.splitlines()[-2]
+
+
+def test_without_the_extra_it_says_so(stored: Path) -> None:
+    """One line with the command that installs it; the rest of the collector works without."""
+    code = "import sys; sys.modules['numpy'] = None; from hk_tick_collector.cli import main; sys.exit(main())"
+    asked = [sys.executable, "-c", code, "bars", "--day", DAYS[0]]
+    done = subprocess.run(asked, cwd=stored, capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "hk-tick-collector: numpy is not installed: pip install 'hk-tick-collector[data]'\n"
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
@@ -179,9 +197,9 @@ def test_a_file_is_never_replaced_unasked(cli: Cli, stored: Path) -> None:
         (("--out", "bars.txt"), "--out bars.txt needs a format: a name that ends like one, or --format: csv, jsonl"),
         (("--out", "nowhere/bars.csv", "--day", "20261120"), "there is no directory nowhere"),
         (("--json", "--format", "csv"), "--json prints one complete document"),
-        (("--day", "20261120", "--since", "20261119"), "--day is given together with --since"),
-        (("--since", "20261120", "--until", "20261119"), "--since 20261120 is later than --until 20261119"),
-        (("--since", "yesterday"), "--since=yesterday is not a day"),
+        (("--day", "20261120", "--since", "20261119"), "--day and --since both name a day"),
+        (("--since", "20261120", "--until", "20261119"), "--since 20261120 is not earlier than --until 20261119"),
+        (("--since", "yesterday"), "--since yesterday is neither a day nor a time"),
         (("--day", "20261118"), "there is no "),
         (("00700",), "did you mean HK.00700?"),
         (("HK.09988", "--day", "20261120"), "no tick of HK.09988 on 20261120"),

@@ -11,10 +11,11 @@ from hk_tick_collector.bars import TICK_COLUMNS, BarSpec, bar_schema
 from hk_tick_collector.bars import bars as bars_of
 from hk_tick_collector.data import days as day_sources
 from hk_tick_collector.data import gap_count, tables
-from hk_tick_collector.data.ranges import DayRange, Times
+from hk_tick_collector.data.ranges import Bound, DayRange, Times
 from hk_tick_collector.errors import StoreError, UsageError
 
 from ._missing import no_file
+from ._options import day_named
 from ._patience import each_in_child
 from ._show import warn
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from ._ranges import Range
+
 
 class Plan(NamedTuple):
     """What is read."""
@@ -31,6 +34,8 @@ class Plan(NamedTuple):
     sources: tuple[day_sources.Source, ...]
     symbols: tuple[str, ...]  # empty: all
     gaps: str  # a line about open gaps, empty if there is none
+    times: Times = Times()
+    ticks: int = 0  # as the counters of the days say; 0 for a day without its book
 
 
 class _Unknown(NamedTuple):
@@ -40,16 +45,40 @@ class _Unknown(NamedTuple):
     line: str
 
 
-def make_plan(places: tuple[Path, Path | None], wanted: tuple[str, ...], days: DayRange, *, one_symbol: bool) -> Plan:
-    """Finds the days, the open gaps in them and, without symbols, the one with the most ticks on the last day."""
-    sources = tuple(day_sources.find(*places, days))
+def make_plan(places: tuple[Path, Path | None], wanted: tuple[str, ...], chosen: Range, *, one_symbol: bool) -> Plan:
+    """Finds the days (today if none is named), the open gaps in them and the number of their ticks.
+
+    `one_symbol`: if none is named, the one with the most ticks on the last day.
+    """
+    days, times = _days(chosen), Times(_bound(chosen.from_ms), _bound(chosen.to_ms))
+    sources = tuple(source for source in day_sources.find(*places, days) if times.touch(source.day))
     if not sources:
         if days.since == days.until and days.since is not None and places[1] is None:
             raise no_file(places[0], market.day_name(days.since))
         raise day_sources.no_day(*places, days)
     if one_symbol and not wanted:
         wanted = _busiest(sources[-1])
-    return Plan(sources, wanted, gap_count.count(sources, wanted, Times()).line())
+    gaps = gap_count.count(sources, wanted, times).line()
+    return Plan(sources, wanted, gaps, times, sum(_ticks_of(source, wanted) for source in sources))
+
+
+def _days(chosen: Range) -> DayRange:
+    if chosen.since is None and chosen.until is None:
+        today = market.parse_day(day_named(None))
+        return DayRange(today, today)
+    return DayRange(*(None if day is None else market.parse_day(day) for day in (chosen.since, chosen.until)))
+
+
+def _bound(ms: int | None) -> Bound | None:
+    return None if ms is None else Bound(ms, of_each_day=False)
+
+
+def _ticks_of(source: day_sources.Source, wanted: Sequence[str]) -> int:
+    import pyarrow as pa
+
+    sql = f"SELECT ifnull(sum(rows), 0) AS ticks FROM symbols WHERE {tables.of_symbols(wanted)}"  # noqa: S608 - our own names
+    found = tables.read(source, sql, wanted, pa.schema([("ticks", pa.int64())]))
+    return 0 if found is None else int(found["ticks"][0].as_py() or 0)
 
 
 def _busiest(source: day_sources.Source) -> tuple[str, ...]:
@@ -75,7 +104,7 @@ def _read(plan: Plan, spec: BarSpec) -> Iterator[pa.RecordBatch | _Unknown]:
 
 def _ticks(plan: Plan) -> Iterator[pa.RecordBatch]:
     for source in plan.sources:
-        with closing(source.ticks(plan.symbols, Times(), TICK_COLUMNS, dictionaries=True)) as batches:
+        with closing(source.ticks(plan.symbols, plan.times, TICK_COLUMNS, dictionaries=True)) as batches:
             yield from batches
 
 
@@ -111,9 +140,8 @@ class Reading:
             self._symbols.update(map(str, message.column("symbol").unique().to_pylist()))
             yield message
         if not self.bars:
-            days = (
-                self.days[0] if len(self.days) == 1 else f"the {len(self.days)} days {self.days[0]} to {self.days[-1]}"
-            )
+            first, *_, last = self.days * 2
+            days = first if first == last else f"the {len(self.days)} days {first} to {last}"
             who = _listed(self.plan.symbols) or "any symbol"
             raise StoreError(f"no tick of {who} on {days}", hint="check FUTU_SYMBOLS: hk-tick-collector config")
 

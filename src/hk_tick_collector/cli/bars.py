@@ -6,23 +6,30 @@ import sys
 from contextlib import closing
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - typer reads the annotation
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from hk_tick_collector import __version__, market
+from hk_tick_collector import __version__
 from hk_tick_collector.bars import BarSpec
 from hk_tick_collector.data.complete import demand_free, write_file
+from hk_tick_collector.data.days import local_archive
 from hk_tick_collector.data.formats import Format as FileFormat
-from hk_tick_collector.data.ranges import DayRange, read_day
 from hk_tick_collector.errors import UsageError
 from hk_tick_collector.frames.extras import need
 
 from ._bar_reading import Reading, make_plan
-from ._options import AsJson, EnvFile, day_named, settings_in_force, symbols_named
+from ._options import AsJson, EnvFile, settings_in_force, symbols_named
 from ._patience import demand_writable, in_child
+from ._ranges import range_named
 from ._show import show, show_csv, show_json, show_json_list, warn
 from ._table import print_table
+from ._watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
 
 _RIGHT: Final = frozenset(
     {"open", "high", "low", "close", "volume", "turnover", "vwap", "trades", "buy", "sell", "late"}
@@ -54,8 +61,10 @@ def bars(  # noqa: PLR0917 - typer makes an option of each argument
     day: Annotated[
         str | None, typer.Option("--day", metavar="YYYYMMDD", help="one trading day; default: today")
     ] = None,
-    since: Annotated[str | None, typer.Option("--since", metavar="YYYYMMDD", help="the first day")] = None,
-    until: Annotated[str | None, typer.Option("--until", metavar="YYYYMMDD", help="the last day, included")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="DAY", help="the first day, or a time like 09:30")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="DAY", help="the last day, or a time")] = None,
     every: Annotated[
         str | None, typer.Option("--every", metavar="LENGTH", help="like 1s, 30s, 1m, 5m, 1h, 1d; default: 1m")
     ] = None,
@@ -75,6 +84,9 @@ def bars(  # noqa: PLR0917 - typer makes an option of each argument
         Path | None, typer.Option("--out", metavar="FILE", help="write a file; its format is that of its suffix")
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="replace FILE, once the new one is complete")] = False,
+    archive: Annotated[
+        Path | None, typer.Option("--archive", metavar="DIR", help="the archive; default: ARCHIVE_DIR")
+    ] = None,
     as_json: AsJson = False,
     env_file: EnvFile = None,
 ) -> None:
@@ -96,15 +108,15 @@ def bars(  # noqa: PLR0917 - typer makes an option of each argument
     if every is None and ticks is None and volume is None and turnover is None:
         every = "1m"
     spec = BarSpec(every=every, ticks=ticks, volume=volume, turnover=turnover, prices=prices)
-    wanted, days = symbols_named(symbols or []), _days(day, since, until)
+    wanted, chosen = symbols_named(symbols or []), range_named(day, since, until)
     form = _format(form, out, as_json=as_json)
     if out is not None:
         demand_free(out, replace=replace)
     for module in ("pyarrow", "numpy", "adbc_driver_sqlite.dbapi"):
         need(module, "data")
     settings = settings_in_force(env_file)
-    places = (settings.data_root, getattr(settings, "archive_dir", None))
-    plan = in_child(lambda: make_plan(places, wanted, days, one_symbol=form is Format.TABLE), settings.data_root)
+    places = (settings.data_root, archive or local_archive(getattr(settings, "archive_dir", None)))
+    plan = in_child(lambda: make_plan(places, wanted, chosen, one_symbol=form is Format.TABLE), settings.data_root)
     if plan.gaps:
         warn(f"{plan.gaps} -> hk-tick-collector gaps --open")
     with closing(Reading(plan, spec, settings.data_root)) as reading:
@@ -115,19 +127,6 @@ def bars(  # noqa: PLR0917 - typer makes an option of each argument
         reading.tell_rest()
     if not wanted and plan.symbols:
         show(f"({plan.symbols[0]} has the most ticks; for others: hk-tick-collector bars SYMBOL)")
-
-
-def _days(day: str | None, since: str | None, until: str | None) -> DayRange:
-    if day is not None and (since is not None or until is not None):
-        raise UsageError("--day is given together with --since or --until", hint="give one day, or a range")
-    if since is None and until is None:
-        number = market.parse_day(day_named(day))
-        return DayRange(number, number)
-    first = None if since is None else read_day(since, "--since")
-    last = None if until is None else read_day(until, "--until")
-    if first is not None and last is not None and first > last:
-        raise UsageError(f"--since {since} is later than --until {until}", hint="give the earlier day as --since")
-    return DayRange(first, last)
 
 
 def _format(form: Format | None, out: Path | None, *, as_json: bool) -> Format:
@@ -159,7 +158,12 @@ def _write(reading: Reading, out: Path, form: Format, *, replace: bool, as_json:
         **{key: str(value) for key, value in asked.items()},
     }
     about = {f"hk_tick_collector.{name}": text for name, text in about.items()}
-    write_file(out, FileFormat(form), reading.schema, reading.batches(), about=about, replace=replace)
+    watch = Watch("no file was left")
+    try:
+        batches = _shown(reading, watch)
+        write_file(out, FileFormat(form), reading.schema, batches, about=about, replace=replace)
+    finally:
+        watch.clear()
     if as_json:
         show_json(
             {"file": str(out), "days": reading.days, **asked, "bars": reading.bars, "unknown_types": reading.unknown}
@@ -167,6 +171,18 @@ def _write(reading: Reading, out: Path, form: Format, *, replace: bool, as_json:
     else:
         days = "1 day" if len(reading.days) == 1 else f"{len(reading.days)} days"
         show(f"{out}: {reading.bars:,} bars of {days}")
+
+
+def _shown(reading: Reading, watch: Watch) -> Iterator[pa.RecordBatch]:
+    """The batches, with a bar that shows how many ticks they are made of. A signal ends it."""
+    import pyarrow.compute as pc
+
+    done = 0
+    for batch in reading.batches():
+        done += pc.sum(batch.column("trades")).as_py() or 0
+        watch.show("write", done, max(done, reading.plan.ticks))
+        yield batch
+    watch.show("write", done, done)
 
 
 def _print(reading: Reading, form: Format, *, as_json: bool) -> None:
@@ -197,7 +213,7 @@ def _cell(name: str, value: Any) -> str:
     if value is None:
         return "-"
     if name in ("time", "end"):
-        return f"{value[:10]} {value[11:].removesuffix('+08:00').removesuffix('.000')}"
+        return f"{value[:10]} {value[11:23]}"
     if name in ("open", "high", "low", "close"):
         return f"{value:.3f}"
     if name == "vwap":
