@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     MakeTick = Callable[..., TickRow]
 
 NOW_MS: Final = 1_795_140_000_000
+NULLABLE: Final = ("opend_recv_ts_ms", "type_sign")
 FULL_MARKET_BATCH: Final = 12_001  # many of the widest statements, and an odd rest
 
 RECOUNT: Final = """
@@ -132,9 +133,14 @@ def test_any_interleaving_is_the_set(
 def test_a_wrong_value_stores_nothing_of_its_batch(
     open_day: OpenDay, path: Path, tick: MakeTick, column: str, wrong: object
 ) -> None:
-    """NOT NULL and STRICT hold for every column: an error, never a silent "duplicate"; the batch leaves no trace."""
+    """NOT NULL and STRICT hold for every column: an error, never a silent "duplicate"; the batch leaves no trace.
+
+    Only the two columns that OpenD may leave out can be NULL.
+    """
+    if wrong is None and column in NULLABLE:
+        wrong = b"bytes"
     day = open_day(path)
-    bad = list(tick("HK.00700", 2))
+    bad: list[object] = list(tick("HK.00700", 2))
     bad[schema.TICK_COLUMNS.index(column)] = wrong
     before = day.ledger
     with pytest.raises((apsw.ConstraintError, TypeError)):
@@ -244,6 +250,8 @@ def test_every_table_is_strict_and_ticks_have_the_contracts_columns(open_day: Op
         ("tick_type", "TEXT", 1, 0),
         ("push_type", "TEXT", 1, 0),
         ("recv_ts_ms", "INTEGER", 1, 0),
+        ("opend_recv_ts_ms", "INTEGER", 0, 0),
+        ("type_sign", "TEXT", 0, 0),
     ]
 
 
@@ -470,7 +478,7 @@ def test_the_log_stays_short(open_day: OpenDay, path: Path, tick: MakeTick) -> N
     """It is copied into the file each time it is as long as the settings say. One that a reader made long is cut to
     twice that once the reader has gone; its size is what `status` tells, 0 behind the end.
     """
-    options = StoreOptions(wal_autocheckpoint_pages=10)
+    options = StoreOptions(wal_autocheckpoint_pages=11)
     day = open_day(path, options=options)
 
     def write(turns: int) -> None:
