@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.store.other_readers import query
 
 from hk_tick_collector.errors import DamagedFileError, ForeignFileError, SchemaChangedError, StoreError
-from hk_tick_collector.model import Reconciled, Tick
+from hk_tick_collector.model import Instrument, Reconciled, Tick
 from hk_tick_collector.store import schema
 from hk_tick_collector.store.dayfile import Batch, DayFile, Ledger, Link, StoreOptions, Written
 from hk_tick_collector.store.query import DayReader
@@ -253,6 +253,20 @@ def test_every_table_is_strict_and_ticks_have_the_contracts_columns(open_day: Op
         ("opend_recv_ts_ms", "INTEGER", 0, 0),
         ("type_sign", "TEXT", 0, 0),
     ]
+
+
+def test_a_later_answer_replaces_what_is_known_of_a_symbol(open_day: OpenDay, path: Path) -> None:
+    """Suspension may change in the day. Where the later answer says nothing, the earlier one stands."""
+    day = open_day(path)
+    first = Instrument("HK.00700", "騰訊控股", 100, "STOCK", False, "2004-06-16", 618.5, NOW_MS)
+    other = Instrument("HK.00001", None, None, None, None, None, None, NOW_MS)
+    day.write(Batch(instruments=[first, other]), NOW_MS)
+    day.write(Batch(instruments=[first._replace(name=None, suspended=True, updated_ms=NOW_MS + 1)]), NOW_MS)
+    with DayReader(path) as reader:
+        assert reader.instruments() == [other, first._replace(suspended=True, updated_ms=NOW_MS + 1)]
+        assert reader.instruments(["HK.00700", "HK.00002"]) == reader.instruments()[1:]
+    with pytest.raises(apsw.ConstraintError):
+        day.write(Batch(instruments=[first._replace(suspended=7)]), NOW_MS)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("mask", [0o027, 0o077, 0o000])

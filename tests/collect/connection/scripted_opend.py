@@ -75,6 +75,7 @@ class OpenD:
         self.sent = 0
         self.subscribed: list[str] = []
         self.pushing = True
+        self.market_state = 3  # QotMarketState: the morning session
         self.ending: Callable[[int], bool] = lambda _: False  # whether to end the connection after this message
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -123,7 +124,13 @@ class OpenD:
                 return accepted()
             case messages.GET_GLOBAL_STATE:
                 state: dict[str, Any] = dict.fromkeys(("marketUS", "marketSH", "marketSZ", "marketHKFuture"), 0)
-                state |= {"marketHK": 3, "qotLogined": True, "trdLogined": True, "serverVer": 1, "serverBuildNo": 1}
+                state |= {
+                    "marketHK": self.market_state,
+                    "qotLogined": True,
+                    "trdLogined": True,
+                    "serverVer": 1,
+                    "serverBuildNo": 1,
+                }
                 return pb.GetGlobalStateResponse(retType=0, s2c={**state, "time": TRADED_S})
             case messages.SUB:
                 symbols = pb.SubRequest.FromString(body).c2s.securityList

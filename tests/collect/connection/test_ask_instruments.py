@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 BOTH = (messages.GET_STATIC_INFO, messages.GET_SECURITY_SNAPSHOT)
 TENCENT = Instrument("HK.00700", "騰訊控股", 100, "STOCK", False, "2004-06-16", 618.5, 0)
+CLOSED, MORNING = 6, 3  # QotMarketState
 STATED = {"lotSize": 100, "listTime": "2004-06-16", "name": "騰訊控股"}
 FIGURES = ("priceSpread", "highPrice", "openPrice", "lowPrice", "curPrice", "volume", "turnover", "turnoverRate")
 
@@ -146,6 +147,24 @@ def test_an_unknown_symbol_does_not_affect_the_others(data_root: Path, journal: 
         async with service.up():
             await service.until(lambda: journal.events("instruments_failed"))
         assert [list(rows) for rows in service.kept] == [["HK.00700"]]
+
+    run(story())
+
+
+def test_it_is_asked_again_when_the_market_begins_to_trade(data_root: Path, journal: Journal) -> None:
+    """Only then it is certain who is suspended today; at the close it is not asked again."""
+    opend = Registry()
+    opend.market_state = CLOSED
+
+    async def story() -> None:
+        service = Asking(opend, data_root)
+        async with service.up():
+            await service.until(lambda: len(journal.events("instruments_asked")) == 1)
+            opend.suspended, opend.market_state = {"HK.00700"}, MORNING
+            await service.until(lambda: len(journal.events("instruments_asked")) == 2)
+            opend.market_state = CLOSED
+            await service.until_ticks(150)
+        assert [rows["HK.00700"].suspended for rows in service.kept] == [False, True]
 
     run(story())
 

@@ -187,6 +187,7 @@ class Writer:
                 moved = self._turns.store_held() or self._store_beside()
                 self._held.call_when_safe()
                 if not chunks and not moved and self._may_end():
+                    self._store_facts()
                     break
                 if not (chunks or moved) or time.monotonic() >= self._upkeep_at_s:
                     self._upkeep_at_s = time.monotonic() + _UPKEEP_EVERY_S
