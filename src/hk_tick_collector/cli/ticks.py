@@ -65,8 +65,9 @@ def ticks(
 ) -> None:
     """Prints the ticks of a day in the order of their time, or follows them as they are stored.
 
-    Times in a table are Hong Kong time. csv, jsonl and --json have the columns of the table `ticks`: ts_ms and
-    recv_ts_ms are UTC epoch milliseconds. seq is above 2^53: read it as a 64-bit integer, never as a float.
+    Times in a table are Hong Kong time. csv, jsonl and --json have the columns of the table `ticks`: ts_ms, recv_ts_ms
+    and opend_recv_ts_ms are UTC epoch milliseconds. The last two columns have no value where OpenD sent none.
+    seq is above 2^53: read it as a 64-bit integer, never as a float.
     A file with a value that no collector wrote: nothing is printed, one line on stderr names it, exit code 1.
 
     \b
