@@ -24,9 +24,11 @@ def instruments(collector: Collector) -> list[Instrument]:
         return reader.instruments()
 
 
-def test_instruments_arrive_beside_five_thousand_ticks_a_second(start: Start) -> None:
+def test_instruments_arrive_beside_five_thousand_ticks_a_second(start: Start, workdir: Path) -> None:
     """Every tick is stored once, with OpenD's time of receipt and the exchange's letter where OpenD sent them."""
-    opend = start.simulate("--rate", "5000", "--total", str(TICKS), "--wait", "--write-symbols", "s.txt", symbols="500")
+    (workdir / "suspended.txt").write_text("at 0s suspend HK.00388\n")
+    rate = ("--rate", "5000", "--total", str(TICKS), "--wait", "--scenario", "suspended.txt")
+    opend = start.simulate(*rate, "--write-symbols", "s.txt", symbols="500")
     collector = start.run(opend.port, {"FUTU_SYMBOLS": "@s.txt"})
     opend.wait_made(TICKS)
     collector.wait_stored(TICKS)
@@ -44,6 +46,7 @@ def test_instruments_arrive_beside_five_thousand_ticks_a_second(start: Start) ->
     named = {row.symbol: row for row in rows}
     assert named["HK.00700"][1:6] == ("TENCENT", 100, "STOCK", False, "2004-06-16")
     assert all(row.previous_close and row.updated_ms for row in rows)
+    assert [row.symbol for row in rows if row.suspended] == ["HK.00388"]
 
 
 def test_a_refused_snapshot_leaves_what_the_other_answer_says(start: Start, workdir: Path) -> None:
