@@ -36,6 +36,7 @@ import predecessor_files
 def row(line):
     symbol, seq, ts_ms, price, volume, turnover, direction, tick_type = line.rstrip("\\n").split("\\t")
     tick = (symbol, int(seq), int(ts_ms), float(price), int(volume), float(turnover), direction, tick_type, "", now_ms)
+    tick += None, None
     return predecessor_files.as_predecessors(tick, day)
 
 ended = []
