@@ -182,7 +182,7 @@ def test_what_is_on_disk(cli: Cli, workdir: Path, make_day: Callable[..., Any]) 
     found = checks(cli("doctor", "--json", DATA_ROOT=str(workdir), FUTU_SYMBOLS=SYMBOLS, FUTU_PORT="1"))
     assert told(found, "day file", "spool", "damaged files", "disk") == ["failure", "warning", "warning", "failure"]
     assert "has schema 99" in found["day file"]["text"]
-    assert "1.1 MB of ticks wait" in found["spool"]["text"]
+    assert "1.4 MB of ticks wait" in found["spool"]["text"]
     assert "systemctl start" in found["spool"]["remedy"]
     assert "enough for 0 such days" in found["disk"]["text"]
 
