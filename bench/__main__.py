@@ -1,6 +1,7 @@
 """`make bench`: every topic in turn, then the report.
 
-    python -m bench [--only throughput,latency,catching_up,growth,cost,bars,reading] [--scale 1.0] [--write-docs]
+    python -m bench [--only throughput,latency,catching_up,growth,archive,cost,bars,reading] [--scale 1.0]
+                    [--write-docs]
 
 `--scale 0.1` is for work on the benchmark itself: totals and times become a tenth, and the figures mean little.
 """
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from . import bars, catching_up, cost, growth, latency, picture, reading, report, throughput
+from . import archiving, bars, catching_up, cost, growth, latency, picture, reading, report, throughput
 from .trial import ROOT, BrokenRunError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from .latency import Paced
     from .throughput import Cell
 
-TOPICS: Final = ("throughput", "latency", "catching_up", "growth", "cost", "bars", "reading")
+TOPICS: Final = ("throughput", "latency", "catching_up", "growth", "archive", "cost", "bars", "reading")
 _BURST: Final = 300_000  # ticks of a run whose ratio has a target
 _SHORT_BURST: Final = 150_000  # of the others
 _SEGMENT_S: Final = 5.0

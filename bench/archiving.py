@@ -24,6 +24,7 @@ from hk_tick_collector.archive.places import Directory
 from hk_tick_collector.archive.signers import place_helpers
 from hk_tick_collector.archive.sshsig import SigningKey, make_key
 from hk_tick_collector.config import environment_without_settings
+from hk_tick_collector.model import Tick
 from hk_tick_collector.simulator.exchange.listing import default_symbols
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions, seal
 
@@ -35,6 +36,8 @@ from .trial import BrokenRunError
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from hk_tick_collector.model import TickRow
 
 ROWS: Final = 5_000_000
 _DAY: Final = "20261120"
@@ -162,13 +165,12 @@ def _bytes_per_row(scratch: Path, rows: int) -> float:
     return (scratch / "own.parquet").stat().st_size / written.rows
 
 
-def _at(row: tuple[object, ...], later_ms: int) -> tuple[str, int, int, float, int, float, str, str, str, int]:
+def _at(row: TickRow, later_ms: int) -> TickRow:
     """The tick at another time, with a sequence of that time and a delay of some milliseconds."""
-    symbol, seq, ts_ms, *rest = row
-    assert isinstance(seq, int)
-    assert isinstance(ts_ms, int)
-    moved_ms = ts_ms + later_ms
-    return (symbol, (moved_ms // 1000) << 32 | seq & 0xFFFFFFFF, moved_ms, *rest[:6], moved_ms + 2 + ts_ms % 7)  # type: ignore[return-value]
+    tick = Tick(*row)
+    moved_ms = tick.ts_ms + later_ms
+    seq = (moved_ms // 1000) << 32 | tick.seq & 0xFFFFFFFF
+    return tuple(tick._replace(seq=seq, ts_ms=moved_ms, recv_ts_ms=moved_ms + 2 + tick.ts_ms % 7))
 
 
 def _year_s(scratch: Path) -> float:

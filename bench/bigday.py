@@ -90,6 +90,8 @@ class BigDay:
                     begun_ms + offset_ms,
                     *row[3:9],
                     begun_ms + offset_ms + 3,
+                    begun_ms + offset_ms + 2,
+                    " ",
                 )
                 for row, offset_ms, counter in self._pattern[start : start + BATCH_ROWS]
             ]
@@ -107,7 +109,8 @@ CREATE TEMP TABLE pattern (
 _FILL: Final = """
 INSERT INTO ticks
 SELECT symbol, ((:begun_ms + offset_ms) / 1000 << 32) | (:cycle * each + counter), :begun_ms + offset_ms,
-       price, volume, turnover, direction, tick_type, push_type, :begun_ms + offset_ms + 3
+       price, volume, turnover, direction, tick_type, push_type, :begun_ms + offset_ms + 3,
+       :begun_ms + offset_ms + 2, ' '
 FROM pattern WHERE batch = :batch ORDER BY symbol, counter
 """
 _COUNT: Final = """

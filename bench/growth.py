@@ -123,6 +123,6 @@ def figures(sizes: list[Size]) -> list[Figure]:
         if size.status_s:
             found.append(Figure("growth", f"{name}: status", "s", size.status_s, Target(0.5)))
             found.append(Figure("growth", f"{name}: start to subscribed, 2,000 symbols", "s", [size.start_s]))
-        target = Target(88) if asked else None
+        target = Target(96) if asked else None
         found.append(Figure("growth", f"{name}: a stored tick", "bytes", [size.bytes_per_tick], target))
     return found

@@ -18,7 +18,7 @@ from hk_tick_collector import market
 from hk_tick_collector.model import PUSH_REALTIME
 from hk_tick_collector.opend.convert import TICK_TYPES
 from hk_tick_collector.opend.frame import HEADER, HEADER_BYTES
-from hk_tick_collector.simulator.encoding.encode import BodyEncoder, EntryEncoder, push_frames
+from hk_tick_collector.simulator.encoding.encode import TYPE_SIGNS, BodyEncoder, EntryEncoder, push_frames
 from hk_tick_collector.simulator.exchange.listing import listing
 from hk_tick_collector.simulator.exchange.market import SyntheticMarket
 from hk_tick_collector.simulator.exchange.timetable import Calendar
@@ -98,7 +98,9 @@ class Preparation:
     def _row(self, tick: MadeRow) -> TickRow:
         place, seq, ts_ms, price, volume, turnover, direction, tick_type = tick
         way, kind = _DIRECTIONS[direction], TICK_TYPES[tick_type]
-        return (self.symbols[place], seq, ts_ms, price, volume, turnover, way, kind, PUSH_REALTIME, ts_ms)
+        sign = TYPE_SIGNS.get(tick_type, " ")
+        row = self.symbols[place], seq, ts_ms, price, volume, turnover, way, kind, PUSH_REALTIME, ts_ms
+        return (*row, self._at_ms, sign)
 
 
 def write_stream(directory: Path, symbols: Sequence[str], parts: Sequence[Part]) -> None:

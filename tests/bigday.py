@@ -44,7 +44,8 @@ WITH RECURSIVE
 INSERT INTO ticks
 SELECT printf('HK.%05d', symbol.n), ((:open_s + counter.n * :seconds / :each) << 32) | counter.n,
        (:open_s + counter.n * :seconds / :each) * 1000, 388.2, 100, 38820.0, 'BUY', 'AUTO_MATCH', 'realtime',
-       (:open_s + counter.n * :seconds / :each) * 1000 + 3
+       (:open_s + counter.n * :seconds / :each) * 1000 + 3,
+       (:open_s + counter.n * :seconds / :each) * 1000 + 2, ' '
 FROM symbol CROSS JOIN counter
 """
 _COUNT: Final = """

@@ -248,7 +248,7 @@ def tick() -> Callable[..., TickRow]:
 
     def make(symbol: str, seq: int, ts_ms: int | None = None) -> TickRow:
         ts_ms = 1_795_138_200_000 + seq if ts_ms is None else ts_ms
-        return (symbol, seq, ts_ms, 388.2, 100, 38_820.0, "BUY", "AUTO_MATCH", "realtime", ts_ms + 3)
+        return (symbol, seq, ts_ms, 388.2, 100, 38_820.0, "BUY", "AUTO_MATCH", "realtime", ts_ms + 3, ts_ms + 2, " ")
 
     return make
 

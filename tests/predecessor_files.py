@@ -28,7 +28,7 @@ SHIFT_MS: Final = 8 * 3_600_000
 
 def as_predecessors(tick: TickRow, day: str, **changed: Any) -> dict[str, Any]:
     """A tick of ours as the predecessor stored it; columns may be given other values."""
-    symbol, seq, ts_ms, price, volume, turnover, direction, tick_type, _, recv_ts_ms = tick
+    symbol, seq, ts_ms, price, volume, turnover, direction, tick_type, _, recv_ts_ms, _, _ = tick
     row = {
         "market": "HK",
         "symbol": symbol,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import Final, NamedTuple, TypeAlias
 
-TickRow: TypeAlias = tuple[str, int, int, float, int, float, str, str, str, int]
+TickRow: TypeAlias = tuple[str, int, int, float, int, float, str, str, str, int, int | None, str | None]
 
 WINDOW_ROWS: Final = 1000  # OpenD's window: it returns the latest 1,000 ticks of a symbol, and nothing older
 SEQ_NEAR_S: Final = 10  # most seconds between the second in a sequence and the tick's time; a trigger uses it too
@@ -34,6 +34,8 @@ class Tick(NamedTuple):
     tick_type: str  # AUTO_MATCH, ODD_LOT, …; TYPE_n for an unknown number n
     push_type: str  # realtime, cache, disconnect_refill, backfill
     recv_ts_ms: int  # when it reached our socket, UTC epoch ms
+    opend_recv_ts_ms: int | None = None  # when it reached OpenD, by OpenD's clock, UTC epoch ms; None if not sent
+    type_sign: str | None = None  # the exchange's letter for the type of the trade, like "P"; None if not sent
 
 
 # Getters for a plain row. Code that handles every row of a burst uses `row[0]`, `row[1]` and `row[2]` instead.
@@ -116,6 +118,19 @@ class Reconciled(NamedTuple):
     def difference(self) -> int:
         """The difference between our volume and OpenD's, in shares; 0 where OpenD gave none."""
         return 0 if self.official_volume is None else abs(self.official_volume - self.volume)
+
+
+class Instrument(NamedTuple):
+    """What OpenD says of one symbol on one day: a row of `instruments`. None where OpenD said nothing."""
+
+    symbol: str
+    name: str | None  # outside text: escape it to print it
+    lot_size: int | None  # shares
+    type: str | None  # STOCK, ETF, WARRANT, …; TYPE_n for an unknown number n
+    suspended: bool | None
+    listing_date: str | None  # "2004-06-16"
+    previous_close: float | None  # HKD
+    updated_ms: int  # when OpenD answered, UTC epoch ms
 
 
 MATCH = "match"

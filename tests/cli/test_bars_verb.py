@@ -47,7 +47,9 @@ def rows_of(day: str) -> list[TickRow]:
     for number, (symbol, since_ms, price, volume, direction, kind) in enumerate(said):
         ts_ms = midnight_ms + since_ms
         seq = (midnight_ms + 34_000_000) // 1000 << 32 | number
-        found.append((symbol, seq, ts_ms, price, volume, price * volume, direction, kind, "realtime", ts_ms + 9))
+        found.append(
+            (symbol, seq, ts_ms, price, volume, price * volume, direction, kind, "realtime", ts_ms + 9, None, None)
+        )
     return found
 
 

@@ -174,7 +174,7 @@ def test_what_is_on_disk(cli: Cli, workdir: Path, make_day: Callable[..., Any]) 
     today = market.day_name(market.day_number(time.time_ns() // 1_000_000))
     make_day(today).execute("PRAGMA user_version = 99")
     (workdir / ".spool").mkdir()
-    row = ("HK.00700", 1, 1, 1.0, 1, 1.0, "BUY", "AUTO_MATCH", "realtime", 1)
+    row = ("HK.00700", 1, 1, 1.0, 1, 1.0, "BUY", "AUTO_MATCH", "realtime", 1, None, None)
     Spool(workdir / ".spool" / "20261120T013000-0123abcd").append([row] * 20_000)
     (workdir / "20261120.db.damaged-20261120T013000Z").touch()
     with (workdir / "20200102.db").open("wb") as grown:
@@ -182,7 +182,7 @@ def test_what_is_on_disk(cli: Cli, workdir: Path, make_day: Callable[..., Any]) 
     found = checks(cli("doctor", "--json", DATA_ROOT=str(workdir), FUTU_SYMBOLS=SYMBOLS, FUTU_PORT="1"))
     assert told(found, "day file", "spool", "damaged files", "disk") == ["failure", "warning", "warning", "failure"]
     assert "has schema 99" in found["day file"]["text"]
-    assert "1.1 MB of ticks wait" in found["spool"]["text"]
+    assert "1.4 MB of ticks wait" in found["spool"]["text"]
     assert "systemctl start" in found["spool"]["remedy"]
     assert "enough for 0 such days" in found["disk"]["text"]
 

@@ -46,6 +46,8 @@ def tick(symbol: str, counter: int, **changed: Any) -> TickRow:
         "tick_type": "AUTO_MATCH",
         "push_type": "realtime",
         "recv_ts_ms": ts_ms + 30,
+        "opend_recv_ts_ms": None,  # the predecessor has neither
+        "type_sign": None,
     }
     return tuple((row | changed).values())  # type: ignore[return-value]
 
@@ -82,7 +84,7 @@ def test_a_file_in_its_place_becomes_ours(cli: Cli, root: Path, version: int, re
     assert (done.returncode, done.stderr) == (0, "")
     [line] = done.stdout.splitlines()
     assert f"78 of 78 rows imported to {path}, checked row by row" in line
-    expected = ticks if recv else [(*row[:9], row[9] + 40) for row in ticks]
+    expected = ticks if recv else [(*row[:9], row[9] + 40, *row[10:]) for row in ticks]
     assert ours(path) == sorted(expected)
     assert ("inserted_at_ms is used instead" in line) == (not recv)
     [kept] = root.glob(f"{DAY}.db.predecessor-*")

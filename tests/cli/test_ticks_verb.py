@@ -6,9 +6,10 @@ import csv
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ import pytest
 
 from hk_tick_collector import market
 from hk_tick_collector.model import Tick
+from hk_tick_collector.store.schema import APPLICATION_ID, MIGRATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,6 +48,24 @@ def test_csv_and_json_lines_are_exact(cli: Cli, stored: list[TickRow]) -> None:
     lines = cli("ticks", "--day", "2026-11-20", "--format", "jsonl").stdout.splitlines()
     assert [tuple(json.loads(line).values()) for line in lines] == stored
     assert list(json.loads(lines[0])) == list(Tick._fields)
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_a_file_of_an_older_schema_has_the_newer_columns_without_values(
+    cli: Cli, stored: list[TickRow], workdir: Path, version: int
+) -> None:
+    """Every column is printed for every day: empty in CSV, null in JSON."""
+    with closing(sqlite3.connect(workdir / "20251120.db")) as db:
+        for migration in MIGRATIONS[:version]:
+            db.executescript(migration)
+        db.executescript(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version}")
+        db.executemany(f"INSERT INTO ticks VALUES ({', '.join('?' * 10)})", [row[:10] for row in stored])
+        db.commit()
+    header, *rows = csv.reader(io.StringIO(cli("ticks", "--day", "20251120", "--format", "csv").stdout))
+    assert tuple(header) == Tick._fields
+    assert rows == [[*map(str, row[:10]), "", ""] for row in stored]
+    document = json.loads(cli("ticks", "--day", "20251120", "--json", "-n", "3").stdout)
+    assert [tuple(tick.values()) for tick in document["ticks"]] == [(*row[:10], None, None) for row in stored[-3:]]
 
 
 def test_json_is_one_document(cli: Cli, stored: list[TickRow], workdir: Path) -> None:

@@ -63,7 +63,7 @@ def place(workdir: Path, make_day: Callable[..., DayFile], tick: Callable[..., T
     )
     (workdir / "symbols").write_text(f"HK.00700\n{HOSTILE}\n")
     day = make_day(DAY)
-    day.add([(HOSTILE, 1, *tick("x", 1)[2:6], HOSTILE, HOSTILE, HOSTILE, tick("x", 1)[9])])
+    day.add([(HOSTILE, 1, *tick("x", 1)[2:6], HOSTILE, HOSTILE, HOSTILE, tick("x", 1)[9], tick("x", 1)[10], HOSTILE)])
     for symbol in (HOSTILE, "HK.00005"):
         day.execute(
             "INSERT INTO gaps (symbol, from_seq, to_seq, missing, cause, status, opened_ms)"

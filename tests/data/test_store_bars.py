@@ -38,6 +38,8 @@ def rows_of(day: str) -> list[TickRow]:
             kind,
             "realtime",
             open_ms,
+            None,
+            None,
         )
         for n, kind in enumerate(kinds)
     ]

@@ -39,7 +39,20 @@ def day_files(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 def rows(first: int, count: int) -> list[TickRow]:
     return [
-        ("HK.00700", seq, NOW_MS + seq, 400.5, 100, 40_050.0, "BUY", "AUTO_MATCH", "realtime", NOW_MS + seq)
+        (
+            "HK.00700",
+            seq,
+            NOW_MS + seq,
+            400.5,
+            100,
+            40_050.0,
+            "BUY",
+            "AUTO_MATCH",
+            "realtime",
+            NOW_MS + seq,
+            NOW_MS + seq,
+            "P",
+        )
         for seq in range(first, first + count)
     ]
 

@@ -27,7 +27,8 @@ ACCOUNT: Final = 65534
 def tick(day: str, n: int) -> TickRow:
     """The n-th tick of a day."""
     ts_ms = market.day_start_ms(market.parse_day(day)) + 34_200_000 + n * 1000
-    return ("HK.00700", (ts_ms // 1000) << 32 | n, ts_ms, 388.2, 100, 38_820.0, "BUY", "AUTO_MATCH", "realtime", ts_ms)
+    seq = (ts_ms // 1000) << 32 | n
+    return ("HK.00700", seq, ts_ms, 388.2, 100, 38_820.0, "BUY", "AUTO_MATCH", "realtime", ts_ms, ts_ms, " ")
 
 
 def commands(page: str, top: Path) -> str:

@@ -30,7 +30,7 @@ RATE = ("--rate", "800", "--wait")
 
 def of_predecessor(ticks: list[TruthTick]) -> list[dict[str, Any]]:
     """Ticks as the predecessor stored them."""
-    return [as_predecessors((*tick, "realtime", tick.ts_ms + 20), day_of(tick)) for tick in ticks]
+    return [as_predecessors((*tick, "realtime", tick.ts_ms + 20, None, None), day_of(tick)) for tick in ticks]
 
 
 def day_of(tick: TruthTick) -> str:

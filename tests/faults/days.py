@@ -24,7 +24,10 @@ _SYMBOLS: Final = ("HK.00005", "HK.00700", "HK.09988")
 def ticks(first: int, count: int) -> list[TickRow]:
     """The ticks from number `first` on: always the same for the same number, of several symbols."""
     return [
-        (_SYMBOLS[n % 3], n, NOW_MS + n, 388.2 + n % 7, 100, 38_820.5, "BUY", "AUTO_MATCH", "realtime", NOW_MS + n + 3)
+        (
+            *(_SYMBOLS[n % 3], n, NOW_MS + n, 388.2 + n % 7, 100, 38_820.5, "BUY", "AUTO_MATCH", "realtime"),
+            *(NOW_MS + n + 3, NOW_MS + n + 2, " "),
+        )
         for n in range(first, first + count)
     ]
 

@@ -16,6 +16,7 @@ from hk_tick_collector.frames.columns import NAMES, schema
 from hk_tick_collector.frames.day_file import read_ticks
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 from hk_tick_collector.store.query import DayReader
+from hk_tick_collector.store.schema import APPLICATION_ID, MIGRATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +69,35 @@ def test_every_column_is_as_stored(path: Path) -> None:
         for tick in stored
     ]
     assert set(table["date"].to_pylist()) == {dt.date(2026, 11, 20)}
+    assert table["opend_recv_ts"].cast(pa.int64()).to_pylist() == [tick.opend_recv_ts_ms for tick in stored]
+    assert table["type_sign"].to_pylist() == [tick.type_sign for tick in stored]
+
+
+def test_columns_that_the_feed_left_out_are_null(tmp_path: Path, tick: Callable[..., TickRow]) -> None:
+    """Also where the first batch has no value at all, from which the driver takes the types, and later ones have."""
+    path = tmp_path / f"{DAY}.db"
+    rows = [tick("HK.00005", n, OPEN_MS + n) for n in range(1, 66_001)]
+    write(path, [(*row[:10], None, None) for row in rows] + [tick("HK.00700", 1), tick("HK.00700", 2)]).close()
+    table = pa.Table.from_batches(read_ticks(path))
+    assert (table["opend_recv_ts"].null_count, table["type_sign"].null_count) == (66_000, 66_000)
+    assert table["type_sign"].to_pylist()[-2:] == [" ", " "]
+    assert table["opend_recv_ts"].cast(pa.int64()).to_pylist()[-2:] == [tick("HK.00700", n)[10] for n in (1, 2)]
+
+
+def test_a_file_of_an_older_schema_has_null_in_the_newer_columns(tmp_path: Path) -> None:
+    """Of schema 1 to 3: the columns are there, without values; the others are as ever."""
+    for version in (1, 2, 3):
+        path = tmp_path / f"2026112{version}.db"
+        with closing(sqlite3.connect(path)) as db:
+            for migration in MIGRATIONS[:version]:
+                db.executescript(migration)
+            db.executescript(f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version}")
+            row = ("HK.00700", 1, OPEN_MS, 1.5, 100, 150.0, "BUY", "AUTO_MATCH", "realtime", OPEN_MS + 3)
+            db.execute(f"INSERT INTO ticks VALUES ({', '.join('?' * 10)})", row)
+            db.commit()
+        (told,) = pa.Table.from_batches(read_ticks(path)).to_pylist()
+        assert list(told) == list(NAMES)
+        assert (told["seq"], told["opend_recv_ts"], told["type_sign"]) == (1, None, None)
 
 
 def test_symbols_times_and_columns_are_chosen(path: Path) -> None:

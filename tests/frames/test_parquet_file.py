@@ -38,6 +38,8 @@ def table() -> pa.Table:
             pa.array(["AUTO_MATCH"] * count),
             pa.array(["realtime"] * count),
             pa.array([OPEN_MS + 1000 * n + 80 for _, n in rows], MS_UTC),
+            pa.array([OPEN_MS + 1000 * n + 70 for _, n in rows], MS_UTC),
+            pa.array([" "] * count),
         ],
         schema=schema(),
     )

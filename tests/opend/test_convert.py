@@ -78,11 +78,53 @@ def non_utf8(one: pb.Ticker) -> pb.Ticker:
 
 
 def test_a_tick_arrives_field_by_field() -> None:
-    """Ten columns, each as OpenD sent it, the receipt as it was stamped."""
-    sent = ticker(timestamp=TRADED_MS / 1000 + 0.123, type=7, dir=2, pushDataType=1, recvTime=1.0, typeSign=32)
+    """Every column, each as OpenD sent it, the receipt as it was stamped."""
+    received_s = TRADED_MS / 1000 + 0.2
+    sent = ticker(timestamp=TRADED_MS / 1000 + 0.123, type=7, dir=2, pushDataType=1, recvTime=received_s, typeSign=85)
     assert row_of(sent) == Tick(
-        "HK.00700", SEQ, TRADED_MS + 123, 402.2, 100, 40_220.0, "SELL", "AUCTION", "realtime", RECEIVED_MS
+        *("HK.00700", SEQ, TRADED_MS + 123, 402.2, 100, 40_220.0, "SELL", "AUCTION", "realtime", RECEIVED_MS),
+        *(TRADED_MS + 200, "U"),
     )
+
+
+@pytest.mark.parametrize(
+    ("received_s", "ms"),
+    [
+        *((impossible, None) for impossible in (0.0, -1.0, 1.0, 1e18, float("nan"), float("inf"))),
+        (1_795_140_000.0, 1_795_140_000_000),
+        (1_795_140_000.1234, 1_795_140_000_123),
+    ],
+)
+def test_opends_own_time_of_receipt_is_kept_where_it_is_one(received_s: float, ms: int | None) -> None:
+    """Ticks from its cache and requested ones have 0, which is no time; nor are other impossible values."""
+    assert row_of(ticker(recvTime=received_s)).opend_recv_ts_ms == ms
+    assert row_of(ticker()).opend_recv_ts_ms is None
+
+
+def test_the_ticks_of_one_message_may_have_different_times_of_receipt() -> None:
+    """Each keeps its own."""
+    at_s = (TRADED_MS / 1000, TRADED_MS / 1000, 0.0, 0.0, TRADED_MS / 1000 + 1, float("nan"), TRADED_MS / 1000)
+    rows, _ = convert_all(*[ticker(recvTime=each) for each in at_s])
+    expected = [TRADED_MS, TRADED_MS, None, None, TRADED_MS + 1000, None, TRADED_MS]
+    assert [row.opend_recv_ts_ms for row in rows] == expected
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (None, None),
+        (0, None),
+        (32, " "),
+        (80, "P"),
+        (126, "~"),
+        (10, "SIGN_10"),
+        (-1, "SIGN_-1"),
+        (20_013, "SIGN_20013"),
+    ],
+)
+def test_the_exchanges_letter_is_kept(number: int | None, text: str | None) -> None:
+    """A blank is the letter of an automatic match. A number that is no letter is kept as a number."""
+    assert row_of(ticker(**({} if number is None else {"typeSign": number}))).type_sign == text
 
 
 @pytest.mark.parametrize(
@@ -403,7 +445,7 @@ TICKERS: Final = st.fixed_dictionaries({}, optional=FIELDS).map(lambda fields: p
 TABLE: Final = (
     "CREATE TABLE ticks(symbol TEXT NOT NULL, seq INTEGER NOT NULL, ts_ms INTEGER NOT NULL, price REAL NOT NULL,"
     " volume INTEGER NOT NULL, turnover REAL NOT NULL, direction TEXT NOT NULL, tick_type TEXT NOT NULL,"
-    " push_type TEXT NOT NULL, recv_ts_ms INTEGER NOT NULL) STRICT"
+    " push_type TEXT NOT NULL, recv_ts_ms INTEGER NOT NULL, opend_recv_ts_ms INTEGER, type_sign TEXT) STRICT"
 )
 
 

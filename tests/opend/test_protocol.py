@@ -483,8 +483,8 @@ def test_rows_carry_how_they_came_and_when() -> None:
     pushed, pulled = connection.receive(data, NOW_S, RECEIVED_MS)
     assert isinstance(pushed, Ticks)
     assert isinstance(pulled, Ticks)
-    assert [row[8:] for row in pushed.rows] == [("cache", RECEIVED_MS)]
-    assert [row[8:] for row in pulled.rows] == [("backfill", RECEIVED_MS)]
+    assert [row[8:] for row in pushed.rows] == [("cache", RECEIVED_MS, None, None)]
+    assert [row[8:] for row in pulled.rows] == [("backfill", RECEIVED_MS, None, None)]
 
 
 def test_a_burst_is_one_event() -> None:

@@ -205,6 +205,13 @@ def test_tick_types_are_the_sdks_constants_with_its_spelling(sdk: SimpleNamespac
     assert [sdk.constant.TickerType.to_string2(n) for n in convert.TICK_TYPES] == list(convert.TICK_TYPES.values())
 
 
+def test_security_types_are_the_sdks_constants_with_its_spelling(sdk: SimpleNamespace) -> None:
+    """Name by number, all of them except the unknown one, which is NULL in the table of instruments."""
+    numbers = sdk.constant.SecurityType().load_dic()
+    assert {number: name for name, number in numbers.items() if number} == messages.SECURITY_TYPES
+    assert {0, *messages.SECURITY_TYPES} == set(enum(sdk, "Qot_Common", "SecurityType").values())
+
+
 def converted(**fields: Any) -> tuple[str, str]:
     """Direction and push type of a tick with these fields."""
     rows: list[Any] = []

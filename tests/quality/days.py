@@ -11,7 +11,7 @@ from hk_tick_collector import market
 from hk_tick_collector.quality.places import archived
 from hk_tick_collector.store.quality_reading import BOOK_ID
 from hk_tick_collector.store.query import DayReader
-from hk_tick_collector.store.schema import APPLICATION_ID, MIGRATIONS
+from hk_tick_collector.store.schema import APPLICATION_ID, MIGRATIONS, tick_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,18 +55,18 @@ class Collected:
         for number in range(count):
             ts_ms = self.at(hour) + number * 100
             seq = ts_ms // 1000 << 32 | (skip + number + 1)
-            rows.append((symbol, seq, ts_ms, 388.2, 100, 38820.0, "BUY", "AUTO_MATCH", "realtime", ts_ms + delay_ms))
+            rows.append(
+                (symbol, seq, ts_ms, 388.2, 100, 38820.0, "BUY", "AUTO_MATCH", "realtime", ts_ms + delay_ms, None, None)
+            )
         self.add(rows)
         self.expect(symbol, count + skip)
 
     def add(self, rows: Sequence[TickRow]) -> None:
         """Any ticks."""
+        names = tick_columns(self.db.pragma("user_version"))
+        sql = f"INSERT INTO ticks ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
         with self.db:
-            self.db.executemany(
-                "INSERT INTO ticks (symbol, seq, ts_ms, price, volume, turnover, direction, tick_type, push_type,"
-                " recv_ts_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                rows,
-            )
+            self.db.executemany(sql, (row[: len(names)] for row in rows))
 
     def expect(self, symbol: str, expected: int | None) -> None:
         """How many ticks the sequence of a symbol shows."""

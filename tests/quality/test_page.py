@@ -95,7 +95,7 @@ def test_it_runs_and_loads_nothing(tmp_path: Path, lang: str) -> None:
     root.mkdir()
     day = Collected(root / f"{DAY}.db")
     ts_ms = day.at(10)
-    day.add([(HOSTILE, 5, ts_ms, 1.0, 1, 1.0, HOSTILE, HOSTILE, "realtime", ts_ms)])
+    day.add([(HOSTILE, 5, ts_ms, 1.0, 1, 1.0, HOSTILE, HOSTILE, "realtime", ts_ms, None, HOSTILE)])
     day.expect(HOSTILE, 9)
     day.gap(HOSTILE, 4, cause=HOSTILE)
     day.connection(10, 11, reason=HOSTILE, connected=False)

@@ -33,7 +33,7 @@ def ticks(day: Collected) -> list[TickRow]:
             ts_ms = day.at(9.5) + dice.randrange(5 * 3_600_000)
             delay = ODD_DELAYS[number % 50] if number % 50 < len(ODD_DELAYS) else dice.randrange(20_000)
             push = "backfill" if dice.random() < 0.25 else "realtime"
-            rows.append((symbol, number + 1, ts_ms, 1.0, 1, 1.0, "BUY", "AUTO_MATCH", push, ts_ms + delay))
+            rows.append((symbol, number + 1, ts_ms, 1.0, 1, 1.0, "BUY", "AUTO_MATCH", push, ts_ms + delay, None, " "))
     return rows
 
 
@@ -50,7 +50,7 @@ def of_file(path: Path, symbols: tuple[str, ...] = ()) -> Scan:
 def day(tmp_path: Path) -> Collected:
     """A day with such ticks."""
     day = Collected(tmp_path / f"{DAY}.db")
-    rows = [(*row[:9], max(0, row[9])) for row in ticks(day)]
+    rows = [(*row[:9], max(0, row[9]), *row[10:]) for row in ticks(day)]
     day.add(rows)
     day.rows = rows  # type: ignore[attr-defined]
     return day

@@ -22,6 +22,7 @@ from tests.reliability.disks import disk_of_its_own, frozen
 
 from hk_tick_collector import market
 from hk_tick_collector.model import Gap, RuleChange
+from hk_tick_collector.store import schema
 from hk_tick_collector.store.collector_lock import OwnerLock
 from hk_tick_collector.store.dayfile import Batch, DayFile, Link, StoreOptions, seal
 from hk_tick_collector.store.foreign import keep, kept_path
@@ -82,7 +83,7 @@ def test_a_day_that_is_collected_is_ok(tmp_path: Path, tick: Callable[..., TickR
     account = "1,203 received = 1,200 stored + 3 duplicate + 0 rejected + 0 dropped + 0 waiting"
     assert found.figures["ledger"] == account
     assert found.figures["last commit"].endswith("2026-11-20 09:31:00 HKT")
-    assert found.figures["file"] == f"{path}, schema 3, written by 1.2.3, being written"
+    assert found.figures["file"] == f"{path}, schema {schema.VERSION}, written by 1.2.3, being written"
     assert "MB free" in found.figures["disk"]
 
 

@@ -201,7 +201,20 @@ def test_a_recorded_day_is_replayed_field_by_field(
     start_ms = 1_795_138_200_000
     rows = [tick("HK.00700", (start_ms // 1000 + i // 50) << 32 | i + 1, start_ms + 20 * i) for i in range(150)]
     rows += [
-        ("HK.00981", 12 + i, start_ms + 30 * i, 72.55, 1 + i, 72.55 * (1 + i), "SELL", f"TYPE_{i + 40}", "cache", 1)
+        (
+            "HK.00981",
+            12 + i,
+            start_ms + 30 * i,
+            72.55,
+            1 + i,
+            72.55 * (1 + i),
+            "SELL",
+            f"TYPE_{i + 40}",
+            "cache",
+            1,
+            None,
+            None,
+        )
         for i in range(50)
     ]
     day = make_day()
@@ -221,7 +234,7 @@ def test_a_recorded_day_is_replayed_field_by_field(
     got = tools.run(main())
     assert simulate.stop() == 0
     assert sorted(read_truth(workdir / "truth")) == sorted(row[:8] for row in rows)
-    for symbol, seq, ts_ms, price, volume, turnover, direction, tick_type, _, _ in rows:
+    for symbol, seq, ts_ms, price, volume, turnover, direction, tick_type, *_ in rows:
         ticker = got.pop((symbol, seq))
         assert round(ticker.timestamp * 1000) == ts_ms
         assert (ticker.price, ticker.volume, ticker.turnover) == (price, volume, turnover)

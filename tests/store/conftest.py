@@ -113,7 +113,8 @@ from pathlib import Path
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 os.umask(0o027)
 day = DayFile(Path(sys.argv[1]), {path.stem!r}, "killed", {NOW_MS}, "test", StoreOptions())
-rows = [("HK.00700", n, {NOW_MS} + n, 1.0, 1, 1.0, "BUY", "AUTO_MATCH", "realtime", {NOW_MS}) for n in range({rows})]
+tail = 1.0, 1, 1.0, "BUY", "AUTO_MATCH", "realtime", {NOW_MS}, {NOW_MS}, " "
+rows = [("HK.00700", n, {NOW_MS} + n, *tail) for n in range({rows})]
 day.write(Batch(rows=rows), {NOW_MS})
 os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.store.other_readers import query
 
 from hk_tick_collector.errors import DamagedFileError, ForeignFileError, SchemaChangedError, StoreError
-from hk_tick_collector.model import Reconciled, Tick
+from hk_tick_collector.model import Instrument, Reconciled, Tick
 from hk_tick_collector.store import schema
 from hk_tick_collector.store.dayfile import Batch, DayFile, Ledger, Link, StoreOptions, Written
 from hk_tick_collector.store.query import DayReader
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     MakeTick = Callable[..., TickRow]
 
 NOW_MS: Final = 1_795_140_000_000
+NULLABLE: Final = ("opend_recv_ts_ms", "type_sign")
 FULL_MARKET_BATCH: Final = 12_001  # many of the widest statements, and an odd rest
 
 RECOUNT: Final = """
@@ -132,9 +133,14 @@ def test_any_interleaving_is_the_set(
 def test_a_wrong_value_stores_nothing_of_its_batch(
     open_day: OpenDay, path: Path, tick: MakeTick, column: str, wrong: object
 ) -> None:
-    """NOT NULL and STRICT hold for every column: an error, never a silent "duplicate"; the batch leaves no trace."""
+    """NOT NULL and STRICT hold for every column: an error, never a silent "duplicate"; the batch leaves no trace.
+
+    Only the two columns that OpenD may leave out can be NULL.
+    """
+    if wrong is None and column in NULLABLE:
+        wrong = b"bytes"
     day = open_day(path)
-    bad = list(tick("HK.00700", 2))
+    bad: list[object] = list(tick("HK.00700", 2))
     bad[schema.TICK_COLUMNS.index(column)] = wrong
     before = day.ledger
     with pytest.raises((apsw.ConstraintError, TypeError)):
@@ -244,7 +250,23 @@ def test_every_table_is_strict_and_ticks_have_the_contracts_columns(open_day: Op
         ("tick_type", "TEXT", 1, 0),
         ("push_type", "TEXT", 1, 0),
         ("recv_ts_ms", "INTEGER", 1, 0),
+        ("opend_recv_ts_ms", "INTEGER", 0, 0),
+        ("type_sign", "TEXT", 0, 0),
     ]
+
+
+def test_a_later_answer_replaces_what_is_known_of_a_symbol(open_day: OpenDay, path: Path) -> None:
+    """Suspension may change in the day. Where the later answer says nothing, the earlier one stands."""
+    day = open_day(path)
+    first = Instrument("HK.00700", "騰訊控股", 100, "STOCK", False, "2004-06-16", 618.5, NOW_MS)
+    other = Instrument("HK.00001", None, None, None, None, None, None, NOW_MS)
+    day.write(Batch(instruments=[first, other]), NOW_MS)
+    day.write(Batch(instruments=[first._replace(name=None, suspended=True, updated_ms=NOW_MS + 1)]), NOW_MS)
+    with DayReader(path) as reader:
+        assert reader.instruments() == [other, first._replace(suspended=True, updated_ms=NOW_MS + 1)]
+        assert reader.instruments(["HK.00700", "HK.00002"]) == reader.instruments()[1:]
+    with pytest.raises(apsw.ConstraintError):
+        day.write(Batch(instruments=[first._replace(suspended=7)]), NOW_MS)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("mask", [0o027, 0o077, 0o000])
@@ -470,7 +492,7 @@ def test_the_log_stays_short(open_day: OpenDay, path: Path, tick: MakeTick) -> N
     """It is copied into the file each time it is as long as the settings say. One that a reader made long is cut to
     twice that once the reader has gone; its size is what `status` tells, 0 behind the end.
     """
-    options = StoreOptions(wal_autocheckpoint_pages=10)
+    options = StoreOptions(wal_autocheckpoint_pages=11)
     day = open_day(path, options=options)
 
     def write(turns: int) -> None:

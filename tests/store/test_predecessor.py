@@ -20,7 +20,7 @@ OPEN_MS = 1_794_965_400_000  # 2026-11-18 09:30 in Hong Kong
 DAY = market.day_number(OPEN_MS)
 TS_MS = OPEN_MS + 5250
 SEQ = (TS_MS // 1000 << 32) | 5
-TICK: TickRow = ("HK.00700", SEQ, TS_MS, 388.2, 100, 38_820.0, "BUY", "AUTO_MATCH", "realtime", TS_MS + 30)
+TICK: TickRow = ("HK.00700", SEQ, TS_MS, 388.2, 100, 38_820.0, "BUY", "AUTO_MATCH", "realtime", TS_MS + 30, None, None)
 
 
 def row(**changed: Any) -> SourceRow:
@@ -98,4 +98,16 @@ def test_any_values_find_their_place(changed: dict[str, Any]) -> None:
     assert (placed.tick is None) == bool(placed.cause)
     assert placed == predecessor._place(values, DAY)  # noqa: SLF001 - the careful way
     if placed.tick is not None:
-        assert [type(value) for value in placed.tick] == [str, int, int, float, int, float, str, str, str, int]
+        assert [type(value) for value in placed.tick] == [
+            str,
+            int,
+            int,
+            float,
+            int,
+            float,
+            str,
+            str,
+            str,
+            int,
+            *[type(None)] * 2,
+        ]

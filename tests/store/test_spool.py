@@ -36,8 +36,16 @@ NOBODY: Final = 65_534
 INT64 = st.integers(-(2**63), 2**63 - 1)
 ROWS = st.tuples(
     st.text(), INT64, INT64, st.floats(allow_nan=False), INT64, st.floats(allow_nan=False), st.text(), st.text(),
-    st.text(), INT64,
+    st.text(), INT64, st.none() | st.integers(0, 2**63 - 1), st.none() | st.text(),
 )  # fmt: skip
+
+
+FIRST: Final[TickRow] = ("HK.00700", 2**62 + 1, 1, 388.2, 100, 38_820.0, "BUY", "BUY", "realtime", 2, 1, "P")
+ROW_OF_FIRST: Final = (
+    " 0000 0100000000000040 0100000000000000 3333333333437840 6400000000000000 0000000080f4e240"
+    " 0100 0100 0200 0200000000000000"
+    " 08000000 484b2e3030373030 03000000 425559 08000000 7265616c74696d65"  # HK.00700, BUY, realtime
+)
 
 
 @pytest.fixture
@@ -100,7 +108,7 @@ from hk_tick_collector.errors import StoreError
 from hk_tick_collector.store.spool import Spool
 
 def row(n):
-    return ("HK.00700", n, n, 1.5, 100, 150.0, "BUY", "AUTO_MATCH", "realtime", n)
+    return ("HK.00700", n, n, 1.5, 100, 150.0, "BUY", "AUTO_MATCH", "realtime", n, n, "P")
 
 def attempt(do):
     try:
@@ -142,7 +150,7 @@ def test_any_interleaving_is_a_list(data: st.DataObject, segment_bytes: int) -> 
         for step in data.draw(st.lists(steps, min_size=10, max_size=40)):
             if step == "append":
                 count = data.draw(st.integers(0, 12))
-                new = [("HK", len(appended) + n, 0, 1.0, 1, 1.0, "", "", "", 0) for n in range(count)]
+                new = [("HK", len(appended) + n, 0, 1.0, 1, 1.0, "", "", "", 0, None, None) for n in range(count)]
                 spool.append(new)
                 appended += new
             elif step in ("first", "take"):
@@ -255,15 +263,47 @@ def test_modes(place: Path, rows: Callable[..., list[TickRow]]) -> None:
 
 def test_the_format_of_version_1(place: Path) -> None:
     """Golden bytes: a spool outlives an update of the software, so a change here needs a new version number."""
-    Spool(place).append([("HK.00700", 2**62 + 1, 1, 388.2, 100, 38_820.0, "BUY", "BUY", "realtime", 2)])
+    Spool(place).append([FIRST])
     golden = bytes.fromhex(
         "484b5453504f4f4c 01000000"  # HKTSPOOL, version 1
-        " f5544bfa 57000000 01000000 c29bf0a6 573ebc0d"  # 87 bytes, 1 row, two checksums
-        " 0000 0100000000000040 0100000000000000 3333333333437840 6400000000000000 0000000080f4e240"
-        " 0100 0100 0200 0200000000000000"
-        " 08000000 484b2e3030373030 03000000 425559 08000000 7265616c74696d65"  # HK.00700, BUY, realtime
+        " f5544bfa 7a000000 01000000 dd5b38c6 eb50c61e"  # 122 bytes, 1 row, two checksums
+        + ROW_OF_FIRST
+        + " 01000000 50"  # P
+        + " 1a000000 006d6f72653a 30313030303030303030303030303030 30333030"  # \0more: and 1, text 3 in hexadecimal
     )
     assert segments(place)[0].read_bytes() == golden
+
+
+def test_a_spool_of_the_version_with_ten_columns(place: Path) -> None:
+    """After an upgrade its rows are replayed, with NULL for the columns which that version did not know."""
+    place.mkdir()
+    (place / "0000000001.spool").write_bytes(
+        bytes.fromhex("484b5453504f4f4c 01000000 f5544bfa 57000000 01000000 c29bf0a6 573ebc0d" + ROW_OF_FIRST)
+    )
+    spool = Spool(place)
+    assert drain(spool) == [(*FIRST[:10], None, None)]
+    assert spool.pop_damage() == []
+
+
+@settings(deadline=None, max_examples=60)
+@given(given_rows=st.lists(ROWS, min_size=1, max_size=20))
+def test_the_version_with_ten_columns_reads_ours(given_rows: list[TickRow]) -> None:
+    """After a return to it, it replays the ten columns: this is how it decoded a payload."""
+    with tempfile.TemporaryDirectory() as directory:
+        place = Path(directory, ".spool")
+        Spool(place).append(given_rows)
+        data = segments(place)[0].read_bytes()
+    row, at, texts = struct.Struct("<HqqdqdHHHq"), 32 + 56 * len(given_rows), []
+    while at < len(data):
+        (length,) = struct.unpack_from("<I", data, at)
+        texts.append(data[at + 4 : at + 4 + length].decode())
+        at += 4 + length
+    assert (row.size, at) == (56, len(data))
+    found = [
+        (texts[a], *values, texts[b], texts[c], texts[d], recv)
+        for a, *values, b, c, d, recv in row.iter_unpack(data[32 : 32 + 56 * len(given_rows)])
+    ]
+    assert list(map(repr, found)) == [repr(tuple(each[:10])) for each in given_rows]
 
 
 def test_one_thread_appends_while_another_drains(place: Path, rows: Callable[..., list[TickRow]]) -> None:
@@ -431,7 +471,7 @@ def test_a_flipped_bit_costs_one_record(place: Path, rows: Callable[..., list[Ti
 @given(garbage=st.binary(min_size=1, max_size=300))
 def test_garbage_behind_the_last_record(garbage: bytes) -> None:
     """Bytes that no append wrote are cut off, whatever they are."""
-    kept: list[TickRow] = [("HK.00700", n, 0, 1.0, 1, 1.0, "", "", "", 0) for n in range(3)]
+    kept: list[TickRow] = [("HK.00700", n, 0, 1.0, 1, 1.0, "", "", "", 0, None, None) for n in range(3)]
     with tempfile.TemporaryDirectory() as directory:
         place = Path(directory, ".spool")
         Spool(place).append(kept)
@@ -583,7 +623,7 @@ print([path.stat().st_size for path in sorted(Path(sys.argv[1]).iterdir())], spo
 """,
         place,
     )
-    assert printed.splitlines() == ["EFBIG 1", "ok 2", "[133, 133] []"]
+    assert printed.splitlines() == ["EFBIG 1", "ok 2", "[168, 168] []"]
     spool = Spool(place)
     assert [row[1] for row in drain(spool)] == [0, 1]
     assert spool.pop_damage() == []

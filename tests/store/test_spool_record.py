@@ -13,12 +13,15 @@ from hk_tick_collector.store import spool_record as record
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hk_tick_collector.model import TickRow
+
 TEXT = st.text(st.characters(blacklist_categories=["Cs"]), max_size=20)
 INT64 = st.integers(-(2**63), 2**63 - 1)
 ROW = st.tuples(
-    TEXT, INT64, INT64, st.floats(allow_nan=False), INT64, st.floats(allow_nan=False), TEXT, TEXT, TEXT, INT64
+    *(TEXT, INT64, INT64, st.floats(allow_nan=False), INT64, st.floats(allow_nan=False), TEXT, TEXT, TEXT, INT64),
+    *(st.none() | st.integers(0, 2**63 - 1), st.none() | TEXT),
 )
-ONE = [("HK.00700", 7, 8, 388.2, 100, 38_820.0, "BUY", "AUTO_MATCH", "realtime", 9)]
+ONE: list[TickRow] = [("HK.00700", 7, 8, 388.2, 100, 38_820.0, "BUY", "AUTO_MATCH", "realtime", 9, 8, "P")]
 
 
 def written(path: Path, *records: bytes) -> int:
@@ -28,9 +31,7 @@ def written(path: Path, *records: bytes) -> int:
 
 
 @given(rows=st.lists(ROW, min_size=1, max_size=20))
-def test_rows_come_back_as_they_went_in(
-    rows: list[tuple[str, int, int, float, int, float, str, str, str, int]], tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_rows_come_back_as_they_went_in(rows: list[TickRow], tmp_path_factory: pytest.TempPathFactory) -> None:
     """With any texts and numbers."""
     path = tmp_path_factory.mktemp("spool") / "0000000001.spool"
     end = written(path, record.encode(rows))

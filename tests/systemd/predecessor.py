@@ -36,6 +36,7 @@ import predecessor_files
 def row(line):
     symbol, seq, ts_ms, price, volume, turnover, direction, tick_type = line.rstrip("\\n").split("\\t")
     tick = (symbol, int(seq), int(ts_ms), float(price), int(volume), float(turnover), direction, tick_type, "", now_ms)
+    tick += None, None
     return predecessor_files.as_predecessors(tick, day)
 
 ended = []
@@ -140,7 +141,7 @@ def start(host: Host) -> None:
     host.run("systemctl daemon-reload && systemctl enable --now futu-opend hk-tick-collector")
 
 
-def _tick(open_ms: int, n: int) -> tuple[str, int, int, float, int, float, str, str, str, int]:
+def _tick(open_ms: int, n: int) -> tuple[str, int, int, float, int, float, str, str, str, int, None, None]:
     ts_ms = open_ms + 1000 * n
     seq = (ts_ms // 1000) << 32 | n
-    return ("HK.00700", seq, ts_ms, 400.2, 100, 40_020.0, "BUY", "AUTO_MATCH", "realtime", ts_ms + 300)
+    return ("HK.00700", seq, ts_ms, 400.2, 100, 40_020.0, "BUY", "AUTO_MATCH", "realtime", ts_ms + 300, None, None)

@@ -79,8 +79,9 @@ def ticks(  # noqa: PLR0917 - typer makes an option of each argument
     """Prints the ticks of a day, or of several, in the order of their time, or follows them as they are stored.
 
     --since and --until choose days, times, or both, in Hong Kong; several days are printed one after the other.
-    Times in a table are Hong Kong time. csv, jsonl and --json have the columns of the table `ticks`: ts_ms and
-    recv_ts_ms are UTC epoch milliseconds. seq is above 2^53: read it as a 64-bit integer, never as a float.
+    Times in a table are Hong Kong time. csv, jsonl and --json have the columns of the table `ticks`: ts_ms, recv_ts_ms
+    and opend_recv_ts_ms are UTC epoch milliseconds. The last two columns have no value where OpenD sent none.
+    seq is above 2^53: read it as a 64-bit integer, never as a float.
     A file with a value that no collector wrote: nothing is printed, one line on stderr names it, exit code 1.
 
     \b

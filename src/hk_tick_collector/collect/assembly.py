@@ -16,6 +16,7 @@ from hk_tick_collector.clock import now_ms
 from hk_tick_collector.collect.buffer.intake import Intake
 from hk_tick_collector.collect.buffer.overflow import Overflow
 from hk_tick_collector.collect.buffer.tick_queue import TickQueue
+from hk_tick_collector.collect.connection.ask_instruments import InstrumentAsker
 from hk_tick_collector.collect.connection.backfill import Backfiller
 from hk_tick_collector.collect.connection.compare_totals import Reconciler
 from hk_tick_collector.collect.connection.feed import Feed
@@ -86,7 +87,10 @@ def assemble(options: ServiceOptions) -> Assembly:
     unfinished = partial(unfinished_days, options.data_root)
     backfiller = Backfiller(plan, tracker, intake, opend, stats, unfinished, loader.wait)
     reconciler = Reconciler(options.data_root, options.feed.symbols, opend, queue.storing, current_writer.reconcile)
-    feed = Feed(options.feed, intake, backfiller, reconciler, opend, stats)
+    instruments = InstrumentAsker(
+        options.data_root, options.feed, opend, queue.storing, current_writer.keep_instruments
+    )
+    feed = Feed(options.feed, intake, backfiller, (reconciler, instruments), opend, stats)
     day_turn = DayTurn(opend, current_writer)
     recount = RecountDays(queue.storing, current_writer, loader.rebuild, tracker.open_days, tracker.unread_days)
     watchdog = Watchdog(options.watchdog_stall_s, options.watchdog_queue_rows, options.watchdog_max_failures)

@@ -31,6 +31,10 @@ class Waits:
     # Between comparisons of our subscriptions with OpenD's list, when refused symbols are also requested again. OpenD
     # frees the quota of a closed connection only after about a minute.
     compare_every_s: float = 60.0
+    # From subscribing to the first question what the symbols are, and between these questions: OpenD allows 60
+    # snapshots in 30 s, and reconciliation and other clients may use most of them.
+    instruments_after_s: float = 5.0
+    instruments_spacing_s: float = 2.0
     compare_least_s: float = 5.0  # the minimum between two comparisons, when a backfill request is refused
 
 

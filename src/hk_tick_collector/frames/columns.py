@@ -33,6 +33,8 @@ COLUMNS: Final = (
     Column("tick_type", "tick_type", pa.string()),
     Column("push_type", "push_type", pa.string()),
     Column("recv_ts", "recv_ts_ms", MS_UTC),
+    Column("opend_recv_ts", "opend_recv_ts_ms", MS_UTC, nullable=True),  # null where the feed gave none, as is
+    Column("type_sign", "type_sign", pa.string(), nullable=True),  # every row of a file of schema 1 to 3
 )
 NAMES: Final = tuple(column.name for column in COLUMNS)
 

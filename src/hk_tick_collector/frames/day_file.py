@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH_ROWS: Final = 65_536  # more gains nothing, fewer cost time
+# The driver takes a column's type from the first batch, and int64 if all of it is NULL. A text in a later batch would
+# then be an error. So a missing text is read as an empty one, which no day file has, and made null again.
+_SELECTED: Final = {"type_sign": "ifnull(type_sign, '') AS type_sign"}
 
 
 def read_ticks(
@@ -45,11 +48,12 @@ def read_ticks(
     names = tuple(columns) or NAMES
     target = schema(names)
     stored = {column.name: column.stored for column in COLUMNS if column.stored}
-    chosen = [stored[name] for name in names if name in stored] or ["seq"]
+    with DayReader(path) as reader:  # checks what the file is, and names what is wrong with it
+        day, there = reader.meta().get("trading_day", path.stem), reader.tick_columns
+    stored = {name: column for name, column in stored.items() if column in there}  # an older schema has fewer
+    chosen = [_SELECTED.get(stored[name], stored[name]) for name in names if name in stored] or ["seq"]
     where, values = _where(symbols, from_ms, to_ms)
     sql = f"SELECT {', '.join(chosen)} FROM ticks {where} ORDER BY symbol, seq"  # noqa: S608 - our own names
-    with DayReader(path) as reader:  # checks what the file is, and names what is wrong with it
-        day = reader.meta().get("trading_day", path.stem)
     trading_day = date(int(day[:4]), int(day[4:6]), int(day[6:8]))
     with _named_errors(path), closing(driver.connect(f"file:{quote(str(path.absolute()))}?mode=ro")) as connection:
         cursor = connection.cursor()
@@ -82,11 +86,17 @@ def _typed(
     none.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     arrays = []
     for name, field in zip(names, target, strict=True):
         if name in stored:
-            arrays.append(batch.column(stored[name]).cast(field.type))
+            values: Any = batch.column(stored[name]).cast(field.type)
+            if stored[name] in _SELECTED:
+                values = pc.if_else(pc.equal(values, pa.scalar("")), pa.scalar(None, field.type), values)
+            arrays.append(values)
+        elif name != "date":
+            arrays.append(pa.nulls(batch.num_rows, field.type))
         else:
             arrays.append(pa.repeat(pa.scalar(trading_day, field.type), batch.num_rows))
     return pa.RecordBatch.from_arrays(arrays, schema=target)

@@ -12,6 +12,8 @@ The time of a trade is taken from these fields:
 
 Forms of `time` that were observed: `HH:MM:SS`, the same with `.fff` or `:fff`, with a date before it, and with
 milliseconds without leading zeros (`.8` meant `.008`).
+
+`recvTime` is kept in ms. It is 0 on ticks from OpenD's cache and on requested ones: those have no time of receipt.
 """
 
 from __future__ import annotations
@@ -19,12 +21,13 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from math import inf, isfinite
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.model import PUSH_CACHE, PUSH_REALTIME, PUSH_REFILL, SEQ_NEAR_S, Rejected, TickRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping, Sequence
 
     from . import opend_pb2 as pb
 
@@ -47,8 +50,23 @@ _STORED: Final = (
     "turnover",
 )  # required fields; for `time` and `volume` there is another field
 
-_DIRECTIONS: Final = {1: "BUY", 2: "SELL", 3: "NEUTRAL"}
-_PUSH_TYPES: Final = {1: PUSH_REALTIME, 2: PUSH_REFILL, 3: PUSH_CACHE}
+
+class _Texts(dict[int, str]):
+    """The texts of a field's numbers. An unknown number gets `unknown`, with the number in place of `{}`.
+
+    A subscript costs less than a call of `get`, for each tick of a burst.
+    """
+
+    def __init__(self, texts: Mapping[int, str], unknown: str) -> None:
+        super().__init__(texts)
+        self._unknown = unknown
+
+    def __missing__(self, number: int) -> str:
+        return self._unknown.format(number)
+
+
+_DIRECTIONS: Final = _Texts({1: "BUY", 2: "SELL", 3: "NEUTRAL"}, "UNKNOWN")
+_PUSH_TYPES: Final = _Texts({1: PUSH_REALTIME, 2: PUSH_REFILL, 3: PUSH_CACHE}, PUSH_REALTIME)
 
 # The constants of the official SDK's `TickerType`, in its spelling, by the numbers of `Qot_Common.TickerType`.
 TICK_TYPES: Final = dict(
@@ -90,15 +108,26 @@ TICK_TYPES: Final = dict(
     )
 )
 
+_TYPES: Final = _Texts(TICK_TYPES, "TYPE_{}")
+# `typeSign` is the ASCII code of the exchange's letter. 0 is sent, or nothing, when there is none.
+_TYPE_SIGNS: Final = _Texts({code: chr(code) for code in range(32, 127)}, "SIGN_{}")
+
 _TIME = re.compile(
     r"(?:(?P<date>\d{4}-?\d\d-?\d\d)[ T])?(?P<h>\d{1,2}):(?P<m>\d\d):(?P<s>\d\d)(?:[.:](?P<fraction>\d{1,6}))?",
     re.ASCII,
 )
 
 
+# One call for all fields takes less time than a statement for each.
+_FIELDS: Final = attrgetter(
+    *("sequence", "dir", "price", "volume", "turnover", "timestamp"),
+    *("hpVolume", "type", "typeSign", "recvTime", "pushDataType"),
+)
+
+
 def convert(
     symbol: str,
-    tickers: Iterable[pb.Ticker],
+    tickers: Sequence[pb.Ticker],
     recv_ts_ms: int,
     rows: list[TickRow],
     rejected: list[Rejected],
@@ -111,31 +140,36 @@ def convert(
 
     The loop runs for every tick of a burst, so it must be fast: each field is read once.
     """
-    append = rows.append
-    alike: dict[str, int] = {}  # cause → ticks rejected for it
+    append, fields = rows.append, _FIELDS
+    alike: dict[str, int] | None = None  # cause → ticks rejected for it
+    last_s = 0.0  # the ticks of a message mostly have the same recvTime
+    opend_ms: int | None = None
     for ticker in tickers:
-        seq, direction, price, volume = ticker.sequence, ticker.dir, ticker.price, ticker.volume
-        turnover, stamp_s, precise_volume = ticker.turnover, ticker.timestamp, ticker.hpVolume
+        seq, direction, price, volume, turnover, stamp_s, precise_volume, kind, sign, opend_s, pushed = fields(ticker)
+        if opend_s != last_s:
+            opend_ms = int(opend_s * 1000 + 0.5) if _EARLIEST_S < opend_s < _LATEST_S else None
+            last_s = opend_s
         if precise_volume and precise_volume != volume:
             volume = _volume(precise_volume, volume)
-        ts_ms = int(stamp_s * 1000 + 0.5) if _EARLIEST_S < stamp_s < _LATEST_S else None
         # An unusual tick (no time, whole seconds, zero, negative, NaN, a missing field) is checked by slower functions.
         if not (
-            ts_ms
-            and ts_ms % 1000
+            _EARLIEST_S < stamp_s < _LATEST_S
+            and (ts_ms := int(stamp_s * 1000 + 0.5)) % 1000
             and 0 < price < inf
             and 0 < turnover < inf
             and 0 < volume <= _MAX_SHARES
             and seq
             and direction
         ):
-            ts_ms = _with_milliseconds(ts_ms, ticker.time) if ts_ms else _moment(ticker.time, seq, recv_ts_ms)
-            cause = _cause_to_reject(ticker, ts_ms, volume)
-            if ts_ms is None or cause:
+            traded_ms = _traded_ms(ticker, recv_ts_ms)
+            cause = _cause_to_reject(ticker, traded_ms, volume)
+            if traded_ms is None or cause:
+                alike = {} if alike is None else alike
                 alike[cause] = alike.get(cause, 0) + 1
                 detail = _in_words(ticker) if alike[cause] <= DETAILS_MOST else ""
                 rejected.append(Rejected(symbol, seq, cause, detail, recv_ts_ms))
                 continue
+            ts_ms = traded_ms
         append(
             (
                 symbol,
@@ -144,10 +178,12 @@ def convert(
                 price,
                 volume,
                 turnover,
-                _DIRECTIONS.get(direction, "UNKNOWN"),
-                TICK_TYPES.get(ticker.type) or f"TYPE_{ticker.type}",
-                push_type or _PUSH_TYPES.get(ticker.pushDataType, PUSH_REALTIME),
+                _DIRECTIONS[direction],
+                _TYPES[kind],
+                push_type or _PUSH_TYPES[pushed],
                 recv_ts_ms,
+                opend_ms,
+                _TYPE_SIGNS[sign] if sign else None,
             )
         )
 
@@ -173,6 +209,14 @@ def _in_words(ticker: pb.Ticker) -> str:
 def _volume(precise: float, plain: int) -> int:
     """The high-precision volume if it is a whole number, else the plain one: Hong Kong has no fractional shares."""
     return int(precise) if precise.is_integer() and abs(precise) <= _MAX_SHARES else plain
+
+
+def _traded_ms(ticker: pb.Ticker, recv_ts_ms: int) -> int | None:
+    """The time of any tick, UTC epoch ms; None if it has no valid one."""
+    stamp_s = ticker.timestamp
+    if _EARLIEST_S < stamp_s < _LATEST_S:
+        return _with_milliseconds(int(stamp_s * 1000 + 0.5), ticker.time)
+    return _moment(ticker.time, ticker.sequence, recv_ts_ms)
 
 
 def _with_milliseconds(ts_ms: int, text: str) -> int:

@@ -5,13 +5,15 @@ Except for Ticker, only this module uses the vendor's field names. It has one fu
 
 from __future__ import annotations
 
+import re
+from math import isfinite
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from hk_tick_collector import market
+from hk_tick_collector import market, text
 from hk_tick_collector.errors import OpenDError, ProtocolError, UsageError
-from hk_tick_collector.model import WINDOW_ROWS
+from hk_tick_collector.model import WINDOW_ROWS, Instrument
 
 from . import opend_pb2 as pb
 from .part_count import FREE_BYTES, check_parts
@@ -38,6 +40,7 @@ RET_OK: Final = 0
 MARKET_HK: Final = 1
 SUB_TYPE_TICKER: Final = 4
 SNAPSHOT_MAX: Final = 400  # symbols of one request; 60 requests in 30 s at most (the vendor's documentation)
+STATIC_MAX: Final = 200  # symbols of one request of ours; the vendor documents no limit
 TICKER_WINDOW_ROWS: Final = WINDOW_ROWS  # most ticks in an answer to GetTicker
 CALENDAR_DAYS: Final = 14  # days of the calendar that are requested
 _LONGEST_CODE: Final = 32  # option codes are the longest, about 20 characters
@@ -45,6 +48,24 @@ _LONGEST_SECURITY: Final = 256  # bytes; it has 12 now, and a later OpenD may ad
 WORDS_MOST: Final = 500  # most characters of a text from OpenD; longer texts are cut here
 _EARLIEST_S: Final = 946_684_800  # 2000-01-01; a time before it or after _LATEST_S is invalid
 _LATEST_S: Final = 4_102_444_800  # 2100-01-01
+
+NAME_MOST: Final = 64  # most characters of a name; longer ones are cut
+# The constants of the official SDK's `SecurityType`, in its spelling, by the numbers of `Qot_Common.SecurityType`.
+SECURITY_TYPES: Final = {
+    1: "BOND",
+    2: "BWRT",
+    3: "STOCK",
+    4: "ETF",
+    5: "WARRANT",
+    6: "IDX",
+    7: "PLATE",
+    8: "DRVT",
+    9: "PLATESET",
+    10: "FUTURE",
+    11: "FOREX",
+    12: "CRYPTO",
+}
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 PROGRAM_READY: Final = 10
 _PROGRAM_STATES: Final = {
@@ -232,6 +253,13 @@ def get_security_snapshot(symbols: Iterable[str]) -> pb.GetSecuritySnapshotReque
     )
 
 
+def get_static_info(symbols: Iterable[str]) -> pb.GetStaticInfoRequest:
+    """Asks what at most STATIC_MAX symbols are; none needs to be subscribed."""
+    return pb.GetStaticInfoRequest(
+        c2s=pb.GetStaticInfoRequest.C2S(securityList=[security_of(symbol) for symbol in symbols])
+    )
+
+
 def calendar_bounds(today: int) -> tuple[str, str]:
     """The first and last date of a calendar request, like `2026-11-20`. The first is day number `today`."""
     return market.day_date(today).isoformat(), market.day_date(today + CALENDAR_DAYS).isoformat()
@@ -309,6 +337,61 @@ def read_security_snapshot(body: bytes) -> list[DayTotals]:
         )
         for each in s2c.snapshotList
     ]
+
+
+def read_instruments(body: bytes) -> list[Instrument]:
+    """What the reply to `get_security_snapshot` says of instruments; `updated_ms` is 0. Raises OpenDError when the
+    request failed.
+    """
+    s2c = _succeeded(_parse(pb.GetSecuritySnapshotResponse, body)).s2c
+    return [
+        Instrument(
+            symbol_of(each.security),
+            _name(each.name),
+            each.lotSize if each.lotSize > 0 else None,
+            _security_type(each.type),
+            each.isSuspend,
+            _date(each.listTime),
+            each.lastClosePrice if isfinite(each.lastClosePrice) and each.lastClosePrice > 0 else None,
+            0,
+        )
+        for each in (snapshot.basic for snapshot in s2c.snapshotList)
+    ]
+
+
+def read_static_info(body: bytes) -> list[Instrument]:
+    """The reply to `get_static_info`, without suspension and previous close; `updated_ms` is 0. Raises OpenDError when
+    the request failed.
+    """
+    s2c = _succeeded(_parse(pb.GetStaticInfoResponse, body)).s2c
+    return [
+        Instrument(
+            symbol_of(each.security),
+            _name(each.name),
+            each.lotSize if each.lotSize > 0 else None,
+            _security_type(each.secType),
+            None,
+            _date(each.listTime),
+            None,
+            0,
+        )
+        for each in (static.basic for static in s2c.staticInfoList)
+    ]
+
+
+def _name(value: str | bytes) -> str | None:
+    """A name as one line without control characters, cut; None if it is empty."""
+    return text.plain(_text(value)).strip()[:NAME_MOST] or None
+
+
+def _security_type(number: int) -> str | None:
+    return SECURITY_TYPES.get(number, f"TYPE_{number}") if number else None
+
+
+def _date(value: str | bytes) -> str | None:
+    """The date of a text like `2004-06-16` or `2004-06-16 00:00:00`; None if it has none."""
+    found = _DATE.match(_text(value))
+    return found[0] if found else None
 
 
 def read_get_ticker(body: bytes) -> pb.TickerResponse.S2C:

@@ -30,7 +30,7 @@ from .bounded_reading import Allowance, connect, demand_tables
 from .day_records import SymbolCount
 from .faults import lack_of_room
 from .foreign import demand_files_beside, foreign_file, no_file_here, not_sqlite, waiting_for
-from .schema import APPLICATION_ID, TICK_COLUMNS, VERSION
+from .schema import APPLICATION_ID, VERSION, tick_columns
 from .schema_check import CHANGED_HINT, SCHEMA_ERRORS, difference, named_change
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _NO_RIGHT: Final = "join the group hkcollector, or run it with sudo"
 _SAVE: Final = "see docs/sqlite-wal.md for what can be saved"
 _UNSEAL: Final = "\"DELETE FROM meta WHERE key = 'sealed_ms'\""
 _OF_VALUES: Final = ("integer overflow", "too big")
-_TABLES: Final = ("ticks", "symbols", "meta", "gaps", "connections", "ledger", "reconciliation")
+_TABLES: Final = ("ticks", "symbols", "meta", "gaps", "connections", "ledger", "reconciliation", "instruments")
 _DAY_FILE: Final = re.compile(r"([0-9]{8})\.db")
 
 
@@ -91,8 +91,8 @@ def _is_date(name: str) -> bool:
 class DayConnection:
     """One day file, read-only; a context manager. Raises NoDayError, ForeignFileError or another StoreError at once.
 
-    A file of a newer schema can be read if it has the columns of this one. An unfinished statement prevents a reset of
-    the WAL, so finish or close each iterator soon.
+    A file of a newer schema can be read if it has the columns of this one. `tick_columns` are those of
+    this file. An unfinished statement prevents a reset of the WAL, so finish or close each iterator soon.
     """
 
     def __init__(self, path: Path, *, finished: bool = False) -> None:
@@ -131,6 +131,25 @@ class DayConnection:
         finally:
             self._db.execute("ROLLBACK")
 
+    def schema_version(self) -> int:
+        """The schema version of the file."""
+        return int(self._db.pragma("user_version"))
+
+    def page_bytes(self) -> int:
+        """The size of a page in bytes."""
+        return int(next(self._rows("PRAGMA page_size"))[0])
+
+    def page_count(self) -> int:
+        """The number of pages, including those in the WAL."""
+        return int(next(self._rows("PRAGMA page_count"))[0])
+
+    def backup_into(self, target: apsw.Connection) -> apsw.Backup:
+        """A backup into `target`, to be run step by step. Inside `snapshot` a commit does not make it start over.
+
+        Raises apsw.Error.
+        """
+        return target.backup("main", self._db, "main")
+
     def _check_schema(self) -> None:
         self._bytes = int(
             self._db.execute("SELECT page_size * page_count FROM pragma_page_size, pragma_page_count").get
@@ -138,7 +157,12 @@ class DayConnection:
         demand_tables(self._db, self.path, _TABLES)
         if self._db.pragma("application_id") != APPLICATION_ID:
             raise foreign_file(self._db, self.path)
-        for table, needed in (("ticks", TICK_COLUMNS), ("symbols", SymbolCount._fields), ("meta", ("key", "value"))):
+        self.tick_columns = tick_columns(self.schema_version())
+        for table, needed in (
+            ("ticks", self.tick_columns),
+            ("symbols", SymbolCount._fields),
+            ("meta", ("key", "value")),
+        ):
             columns = {name for (name,) in self._db.execute("SELECT name FROM pragma_table_info(?)", (table,))}
             if missing := [column for column in needed if column not in columns]:
                 if self._db.pragma("user_version") == VERSION:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Final
 import apsw
 
 from hk_tick_collector.errors import SchemaChangedError, SealedDayError, StoreError
-from hk_tick_collector.model import GAP_OPEN, UNSTORED_CAUSES, Gap, Reconciled, symbol_of, ts_ms_of
+from hk_tick_collector.model import GAP_OPEN, UNSTORED_CAUSES, Gap, Instrument, Reconciled, symbol_of, ts_ms_of
 
 from . import schema
 from .disk import sync_directory
@@ -104,6 +104,7 @@ class Batch:
     gaps: list[Gap] = field(default_factory=list)  # new or changed rows of `gaps`
     rules: list[RuleChange] = field(default_factory=list)  # changed rules of symbols
     reconciled: list[Reconciled] = field(default_factory=list)  # replaces the rows of the same session
+    instruments: list[Instrument] = field(default_factory=list)  # replaces what is known of these symbols
     beside: list[BesideRow] = field(default_factory=list)  # rows of the predecessor that cannot be ticks
     meta: dict[str, str] = field(default_factory=dict)  # rows of `meta`
     duplicate: int = 0  # number of ticks that are already stored in the sealed file of another day
@@ -191,6 +192,8 @@ class DayFile:
             rules = self._write_rules(batch.rules)
             if batch.reconciled:
                 self._db.executemany(_RECONCILED_SQL, batch.reconciled)
+            if batch.instruments:
+                self._db.executemany(_INSTRUMENT_SQL, batch.instruments)
             if batch.beside:
                 write_beside(self._db, batch.beside)
             if batch.meta:
@@ -461,6 +464,13 @@ _LEDGER_SQL: Final = """INSERT OR REPLACE INTO ledger
 _RECONCILED_SQL: Final = (
     f"INSERT OR REPLACE INTO reconciliation ({', '.join(Reconciled._fields)}) "  # noqa: S608 - our own names
     f"VALUES ({', '.join('?' * len(Reconciled._fields))})"
+)
+
+# A value that the new answer lacks is kept: one of OpenD's two answers may be missing.
+_INSTRUMENT_SQL: Final = (
+    f"INSERT INTO instruments ({', '.join(Instrument._fields)}) "  # noqa: S608 - our own names
+    f"VALUES ({', '.join('?' * len(Instrument._fields))}) ON CONFLICT (symbol) DO UPDATE SET "
+    + ", ".join(f"{name} = ifnull(excluded.{name}, {name})" for name in Instrument._fields[1:])
 )
 
 

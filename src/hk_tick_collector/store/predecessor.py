@@ -214,7 +214,7 @@ def _place_plain(values: tuple[Any, ...], day: int) -> Placed | None:
     ):
         return None
     push_type = _PUSH_TYPES.get(push_type, push_type)
-    return Placed((symbol, seq, ts_ms, price, volume, turnover, direction, tick_type, push_type, recv_ms))
+    return Placed((symbol, seq, ts_ms, price, volume, turnover, direction, tick_type, push_type, recv_ms, None, None))
 
 
 def _place(values: tuple[Any, ...], day: int) -> Placed:
@@ -256,6 +256,8 @@ def _place(values: tuple[Any, ...], day: int) -> Placed:
         tick_type or "UNKNOWN",
         _PUSH_TYPES.get(push_type, push_type) if push_type else "unknown",
         recv_ms or ts_ms,
+        None,  # the predecessor did not keep these two
+        None,
     )
     return Placed(tick, shifted=shift_ms != 0)
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import heapq
+from itertools import starmap
 from sys import float_info
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from hk_tick_collector.model import GAP_OPEN, Gap, Reconciled, Tick
+from hk_tick_collector.model import GAP_OPEN, Gap, Instrument, Reconciled, Tick
 
 from .bounded_reading import checked, demand_figures, id_of, odd_first
 from .day_connection import DayConnection, list_days, path_of, sealed_early, unseal_command
 from .day_records import Completeness, Incomplete, Rule, Run, Stretch, SymbolCount, Totals
 from .same_tick import Compared, compare
-from .schema import MISCOUNTED, TICK_COLUMNS
+from .schema import MISCOUNTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    import apsw
 
     from hk_tick_collector.model import TickRow
 
@@ -53,7 +52,7 @@ class DayReader(DayConnection):
         match the schema, an error is raised before the first tick is returned.
         """
         where, values = _of_times(symbols, times)
-        order = f"ORDER BY {odd_first('ticks', TICK_COLUMNS)}, ts_ms, symbol, seq"
+        order = f"ORDER BY {odd_first('ticks', self.tick_columns)}, ts_ms, symbol, seq"
         if last is not None:
             latest = f"SELECT symbol, seq FROM ticks {where} ORDER BY ts_ms DESC, symbol DESC, seq DESC LIMIT {last:d}"  # noqa: S608 - our own names
             where = f"WHERE (symbol, seq) IN ({latest})"
@@ -228,6 +227,20 @@ class DayReader(DayConnection):
         latest = "WHERE session = (SELECT min(session) FROM reconciliation) ORDER BY symbol"  # "close" < "lunch"
         return list(map(Reconciled._make, self._select(Reconciled._fields, "reconciliation", latest)))
 
+    def instruments(self, symbols: Sequence[str] = ()) -> list[Instrument]:
+        """What OpenD said of these symbols, or of all, ordered by symbol; empty for a file of schema 1 to 3.
+
+        Names are outside text: print them through `text.plain`.
+        """
+        if not self._db.table_exists("main", "instruments"):
+            return []
+        where, values = _of_symbols(symbols)
+        rows = self._select(Instrument._fields, "instruments", f"{where} ORDER BY symbol", values)
+        return [
+            each._replace(suspended=None if each.suspended is None else bool(each.suspended))
+            for each in starmap(Instrument, rows)
+        ]
+
     def connections(self) -> list[Stretch]:
         """The times with and without a connection to OpenD, oldest first."""
         rows = self._select(Stretch._fields, "connections", "ORDER BY from_ms")
@@ -245,10 +258,6 @@ class DayReader(DayConnection):
         """Whether the file is marked as sealed."""
         return "sealed_ms" in self.meta()
 
-    def schema_version(self) -> int:
-        """The schema version of the file."""
-        return int(self._db.pragma("user_version"))
-
     def totals(self) -> Totals:
         """The totals of the day. Reads only counters."""
         sql = """SELECT count(*), ifnull(sum(rows), 0), min(first_ts_ms), max(last_ts_ms), ifnull(sum(volume), 0),
@@ -261,21 +270,6 @@ class DayReader(DayConnection):
         turnover = min(max(found.turnover, -float_info.max), float_info.max)  # JSON has no infinity
         return found._replace(turnover=turnover)
 
-    def page_bytes(self) -> int:
-        """The size of a page in bytes."""
-        return int(next(self._rows("PRAGMA page_size"))[0])
-
-    def page_count(self) -> int:
-        """The number of pages, including those in the WAL."""
-        return int(next(self._rows("PRAGMA page_count"))[0])
-
-    def backup_into(self, target: apsw.Connection) -> apsw.Backup:
-        """A backup into `target`, to be run step by step. Inside `snapshot` a commit does not make it start over.
-
-        Raises apsw.Error.
-        """
-        return target.backup("main", self._db, "main")
-
     def miscounted(self) -> list[str]:
         """Symbols whose counter is not the number of their ticks. Scans the keys of all ticks."""
         return [symbol for symbol, _, _ in self._rows(MISCOUNTED, scans=True)]
@@ -285,7 +279,7 @@ class DayReader(DayConnection):
         return "; ".join(line for (line,) in self._rows(f"PRAGMA integrity_check({_INTEGRITY_LINES})", scans=True))
 
     def _ticks(self, rest: str, values: Sequence[str | int]) -> Iterator[Tick]:
-        return map(Tick._make, self._select(TICK_COLUMNS, "ticks", rest, values))
+        return starmap(Tick, self._select(self.tick_columns, "ticks", rest, values))
 
     def _select(
         self, columns: Sequence[str], table: str, rest: str, values: Sequence[str | int] = ()

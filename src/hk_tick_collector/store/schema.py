@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 APPLICATION_ID: Final = 0x484B5443  # "HKTC"
-VERSION: Final = 3
+VERSION: Final = 4
 
 TICK_COLUMNS: Final = (
     "symbol",
@@ -26,7 +26,15 @@ TICK_COLUMNS: Final = (
     "tick_type",
     "push_type",
     "recv_ts_ms",
+    "opend_recv_ts_ms",
+    "type_sign",
 )
+
+
+def tick_columns(version: int) -> tuple[str, ...]:
+    """The columns of `ticks` in a file of this schema version: the last two came with version 4."""
+    return TICK_COLUMNS if version >= 4 else TICK_COLUMNS[:10]
+
 
 _V1: Final = """
 CREATE TABLE meta (
@@ -166,4 +174,23 @@ CREATE TRIGGER ticks_counted AFTER INSERT ON ticks BEGIN
 END;
 """
 
-MIGRATIONS: Final = (_V1, _V2, _V3)  # MIGRATIONS[n] migrates from version n to n + 1
+# Neither column can be computed later or bought. SQLite writes the text of a new column between the one before it and
+# that one's comment, hence the comments in this form. Existing rows are not written again: they have NULL.
+_V4: Final = """
+ALTER TABLE ticks ADD COLUMN opend_recv_ts_ms INTEGER /* when it reached OpenD, UTC epoch ms; NULL if not sent */;
+ALTER TABLE ticks ADD COLUMN type_sign TEXT /* the exchange's letter for tick_type; NULL if not sent; recv_ts_ms: */;
+
+-- One row for each symbol: what OpenD says of it on this day. A later answer replaces the row.
+CREATE TABLE instruments (
+    symbol         TEXT    PRIMARY KEY,
+    name           TEXT,               -- as OpenD sends it, at most 64 characters
+    lot_size       INTEGER,            -- shares
+    type           TEXT,               -- STOCK ETF WARRANT ... TYPE_n
+    suspended      INTEGER CHECK (suspended IN (0, 1)),
+    listing_date   TEXT,               -- 2004-06-16
+    previous_close REAL,               -- HKD
+    updated_ms     INTEGER NOT NULL    -- when OpenD answered, UTC epoch ms
+) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS: Final = (_V1, _V2, _V3, _V4)  # MIGRATIONS[n] migrates from version n to n + 1

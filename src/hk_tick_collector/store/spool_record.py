@@ -3,6 +3,10 @@
 A segment is a header and records, little-endian. Each record has one checksum for its header and one for its payload,
 so that damage affects only single records. The payload is a fixed struct for each row, and a table of their texts. This
 is exact, faster than JSON (docs/decisions/0012), and safe to decode from a damaged or foreign file.
+
+The two newest columns are in a text of their own at the end of the table, encoded as hexadecimal. To versions without
+these columns it is a text that no row uses: they replay the other columns. A record of such a version has no such text:
+its rows have None there. So a spool can be read after an upgrade and after a return to the version before it.
 """
 
 from __future__ import annotations
@@ -12,10 +16,11 @@ import os
 import struct
 import zlib
 from contextlib import suppress
+from itertools import repeat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from hk_tick_collector.model import TickRow
@@ -28,6 +33,9 @@ _FILE_HEAD: Final = struct.Struct("<8sI")  # magic, version
 _RECORD_MAGIC: Final = b"\xf5TK\xfa"  # no UTF-8 text contains it
 _RECORD_HEAD: Final = struct.Struct("<4sIIII")  # magic, payload bytes, rows, crc32 of the payload, crc32 of the above
 _ROW: Final = struct.Struct("<HqqdqdHHHq")  # TickRow; a text is its index in the table that follows the rows
+_MORE: Final = struct.Struct("<qH")  # the newest columns of a row: opend_recv_ts_ms, and the index of type_sign
+_MORE_MARK: Final = "\0more:"  # the start of the text that has them; no text of a row starts like this
+_NO_TIME, _NO_TEXT = -(2**63), 2**16 - 1  # for None
 _LENGTH: Final = struct.Struct("<I")  # of a text, in bytes
 _READ_BYTES: Final = 1024 * 1024  # most bytes that `read_more` reads at once: thousands of small records
 FILE_HEAD: Final = _FILE_HEAD.pack(_FILE_MAGIC, _VERSION)  # the header of a segment of this version
@@ -58,8 +66,13 @@ def encode(rows: Sequence[TickRow]) -> bytes:
         _ROW.pack(
             index(symbol), seq, ts_ms, price, volume, turnover, index(direction), index(tick), index(push), recv_ts_ms
         )
-        for symbol, seq, ts_ms, price, volume, turnover, direction, tick, push, recv_ts_ms in rows
+        for symbol, seq, ts_ms, price, volume, turnover, direction, tick, push, recv_ts_ms, _, _ in rows
     ]
+    more = b"".join(
+        _MORE.pack(_NO_TIME if row[-2] is None else row[-2], _NO_TEXT if row[-1] is None else index(row[-1]))
+        for row in rows
+    )
+    table[_MORE_MARK + more.hex()] = len(table)  # the last one
     for text in table:
         encoded = text.encode()
         packed += _LENGTH.pack(len(encoded)), encoded
@@ -83,11 +96,22 @@ def _decode(payload: bytes, rows: int) -> list[TickRow]:
         at += length
     if at != len(payload) or not rows:
         raise ValueError("the length of the payload does not match its rows and texts")
+    found = _ROW.iter_unpack(memoryview(payload)[: rows * _ROW.size])
+    more = _decode_more(texts, rows)
     return [
-        (texts[symbol], seq, ts_ms, price, volume, turnover, texts[direction], texts[tick], texts[push], recv_ts_ms)
-        for symbol, seq, ts_ms, price, volume, turnover, direction, tick, push, recv_ts_ms in _ROW.iter_unpack(
-            memoryview(payload)[: rows * _ROW.size]
-        )
+        (texts[symbol], *figures, texts[direction], texts[tick], texts[push], recv_ts_ms, opend_ms, sign)
+        for (symbol, *figures, direction, tick, push, recv_ts_ms), (opend_ms, sign) in zip(found, more, strict=True)
+    ]
+
+
+def _decode_more(texts: list[str], rows: int) -> Iterable[tuple[int | None, str | None]]:
+    """The newest columns of each row: None in both if the record is of a version without them. Raises ValueError."""
+    if not texts or not texts[-1].startswith(_MORE_MARK):
+        return repeat((None, None), rows)
+    data = bytes.fromhex(texts[-1].removeprefix(_MORE_MARK))
+    return [
+        (None if opend_ms == _NO_TIME else opend_ms, None if sign == _NO_TEXT else texts[sign])
+        for opend_ms, sign in _MORE.iter_unpack(data)
     ]
 
 

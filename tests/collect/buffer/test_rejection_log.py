@@ -10,6 +10,8 @@ from hk_tick_collector.model import Rejected
 if TYPE_CHECKING:
     from tests.collect.conftest import Journal
 
+    from hk_tick_collector.model import TickRow
+
 
 def test_a_hundred_of_each_cause_are_told_whole() -> None:
     """One cause does not use up the lines of another."""
@@ -106,8 +108,8 @@ def test_a_tick_that_opend_gives_again_is_no_news() -> None:
 def test_a_rejected_row_is_known_by_its_trade() -> None:
     """Not by when and how it came; a row that is pushed is news each time."""
     refused = Refused()
-    pushed = ("HK.00700", 1, 2, 388.2, 100, 38_820.0, "BUY", "AUTO_MATCH", "realtime", 3)
-    pulled = (*pushed[:8], "backfill", 4)
+    pushed: TickRow = ("HK.00700", 1, 2, 388.2, 100, 38_820.0, "BUY", "AUTO_MATCH", "realtime", 3, 2, " ")
+    pulled: TickRow = (*pushed[:8], "backfill", 4, None, " ")
     assert refused.rows([pushed, pushed]) == [pushed, pushed]
     assert refused.rows([pulled]) == []
     other = (*pulled[:4], 200, *pulled[5:])

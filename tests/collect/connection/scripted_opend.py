@@ -38,8 +38,14 @@ SYMBOLS: Final = ("HK.00700", "HK.09988")
 TRADED_S: Final = market.day_start_ms(market.parse_day("20261120")) // 1000 + 36_000
 TICK_EVERY_S: Final = 0.01
 QUICK: Final = Waits(
-    answer_s=0.1, first_state_s=0.2, state_every_s=0.05, subscribe_again_s=0.05, compare_every_s=0.1
-)  # in place of 12, 3, 3, 3 and 60 s
+    answer_s=0.1,
+    first_state_s=0.2,
+    state_every_s=0.05,
+    subscribe_again_s=0.05,
+    compare_every_s=0.1,
+    instruments_after_s=0.0,
+    instruments_spacing_s=0.0,
+)  # in place of 12, 3, 3, 3, 60, 5 and 2 s
 
 
 LATE_S: Final = 0.15  # as 14 s are beside the 12 s of an answer
@@ -69,6 +75,7 @@ class OpenD:
         self.sent = 0
         self.subscribed: list[str] = []
         self.pushing = True
+        self.market_state = 3  # QotMarketState: the morning session
         self.ending: Callable[[int], bool] = lambda _: False  # whether to end the connection after this message
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -117,7 +124,13 @@ class OpenD:
                 return accepted()
             case messages.GET_GLOBAL_STATE:
                 state: dict[str, Any] = dict.fromkeys(("marketUS", "marketSH", "marketSZ", "marketHKFuture"), 0)
-                state |= {"marketHK": 3, "qotLogined": True, "trdLogined": True, "serverVer": 1, "serverBuildNo": 1}
+                state |= {
+                    "marketHK": self.market_state,
+                    "qotLogined": True,
+                    "trdLogined": True,
+                    "serverVer": 1,
+                    "serverBuildNo": 1,
+                }
                 return pb.GetGlobalStateResponse(retType=0, s2c={**state, "time": TRADED_S})
             case messages.SUB:
                 symbols = pb.SubRequest.FromString(body).c2s.securityList
@@ -169,7 +182,7 @@ class Service:
         intake = Intake(self.queue, tracker, self.state, self.stats, time.monotonic)
         backfiller = Backfiller(BackfillPlan(tracker), tracker, intake, self.state, self.stats)
         reconciler = Reconciler(data_root, SYMBOLS, self.state, self.queue.storing, lambda *_: None)
-        self._parts = intake, backfiller, reconciler, self.state, self.stats
+        self._parts: tuple[Any, ...] = intake, backfiller, (reconciler,), self.state, self.stats
         self._options = {"reconnect_min_delay_s": 0.01, "reconnect_max_delay_s": 0.02, **options}
         self.feed: Feed
 
@@ -178,10 +191,7 @@ class Service:
         """The feed at work."""
         server = await asyncio.start_server(self.opend.serve, "127.0.0.1", 0)
         host, port = server.sockets[0].getsockname()
-        settings: dict[str, Any] = {
-            "host": host, "port": port, "symbols": SYMBOLS, "client_id": "test", "max_wait_ms": 4, "waits": QUICK
-        }  # fmt: skip
-        self.feed = Feed(FeedOptions(**{**settings, **self._options}), *self._parts)
+        self.feed = Feed(self._feed_options(host, port), *self._parts)
         working = asyncio.create_task(self.feed.run())
         try:
             yield self
@@ -190,6 +200,12 @@ class Service:
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
             server.close()
+
+    def _feed_options(self, host: str, port: int) -> FeedOptions:
+        settings: dict[str, Any] = {
+            "host": host, "port": port, "symbols": SYMBOLS, "client_id": "test", "max_wait_ms": 4, "waits": QUICK
+        }  # fmt: skip
+        return FeedOptions(**{**settings, **self._options})
 
     def counters(self) -> list[int]:
         """The feed's counters of the ticks that have reached the queue."""

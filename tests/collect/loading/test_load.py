@@ -309,7 +309,9 @@ def test_without_the_rule_a_restart_is_a_doubt(run: Run) -> None:
 def test_a_file_shows_whether_a_symbol_follows_the_pattern(run: Run, seqs: list[int]) -> None:
     """If it does not, nothing is concluded from the highest number."""
     file = DayFile(run.path, NAME, "run", TEN_S * 1000, "test", StoreOptions(synchronous="OFF"))
-    rows = [(A, seq, max(seq >> 32, TEN_S) * 1000, 1.0, 1, 1.0, "BUY", "BULK", "realtime", 0) for seq in seqs]
+    rows: list[TickRow] = [
+        Tick(A, seq, max(seq >> 32, TEN_S) * 1000, 1.0, 1, 1.0, "BUY", "BULK", "realtime", 0) for seq in seqs
+    ]
     file.write(Batch(rows=rows), TEN_S * 1000)
     file.close()
     track = load_day(run.root, DAY).tracks[A]

@@ -28,7 +28,7 @@ NOW_MS = OPEN_S * 1000 + 3_600_000
 def row(symbol: str, counter: int) -> TickRow:
     second = OPEN_S + counter
     seq, ts_ms = second << 32 | counter, second * 1000
-    return (symbol, seq, ts_ms, 1.0, 100, 100.0, "BUY", "AUTO_MATCH", "realtime", ts_ms)
+    return (symbol, seq, ts_ms, 1.0, 100, 100.0, "BUY", "AUTO_MATCH", "realtime", ts_ms, None, None)
 
 
 def store(path: Path, rows: list[TickRow]) -> None:

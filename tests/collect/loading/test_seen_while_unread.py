@@ -16,7 +16,7 @@ from hk_tick_collector.collect.loading.loader import DayLoader
 from hk_tick_collector.collect.opend_state import OpenDState
 from hk_tick_collector.gaps.answer import Answer
 from hk_tick_collector.gaps.tracker import GapTracker
-from hk_tick_collector.model import Rejected
+from hk_tick_collector.model import Rejected, Tick
 from hk_tick_collector.stats import Stats
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 from hk_tick_collector.store.query import DayReader
@@ -38,7 +38,7 @@ B: Final = "HK.00005"
 def row(counter: int, symbol: str = A) -> TickRow:
     second = OPEN_S + counter
     seq, ts_ms = second << 32 | counter, second * 1000
-    return (symbol, seq, ts_ms, 1.0, 100, 100.0, "BUY", "AUTO_MATCH", "realtime", ts_ms)
+    return (symbol, seq, ts_ms, 1.0, 100, 100.0, "BUY", "AUTO_MATCH", "realtime", ts_ms, ts_ms, " ")
 
 
 def rows(*counters: int, symbol: str = A) -> list[TickRow]:
@@ -232,7 +232,7 @@ def test_a_counter_that_began_anew_meanwhile_is_seen(service: Service) -> None:
     service.hide()
     service.start()
     again = [
-        (A, (OPEN_S + 100 + n) << 32 | n, (OPEN_S + 100 + n) * 1000, 1.0, 100, 100.0, "BUY", "X", "realtime", 0)
+        Tick(A, (OPEN_S + 100 + n) << 32 | n, (OPEN_S + 100 + n) * 1000, 1.0, 100, 100.0, "BUY", "X", "realtime", 0)
         for n in range(1, 9)
     ]
     service.see(*again)
@@ -290,7 +290,9 @@ def test_a_rule_that_broke_meanwhile_leaves_one_doubt(service: Service) -> None:
     """The number of missing ticks is then unknown: the file's gaps of known size end, one of unknown size is open."""
     service.hide()
     service.start()
-    service.see(*[(A, 7 + n, (OPEN_S + 30 + n) * 1000, 1.0, 100, 100.0, "BUY", "X", "realtime", 0) for n in range(5)])
+    service.see(
+        *[Tick(A, 7 + n, (OPEN_S + 30 + n) * 1000, 1.0, 100, 100.0, "BUY", "X", "realtime", 0) for n in range(5)]
+    )
     service.show()
     service.commit()
     service.look_anew()

@@ -13,6 +13,7 @@ from hk_tick_collector.collect.opend_state import OpenDState
 from hk_tick_collector.collect.reporting import live_state
 from hk_tick_collector.collect.reporting.live_state import percentile, taken_evenly
 from hk_tick_collector.collect.storing_state import StoringState
+from hk_tick_collector.model import Tick
 from hk_tick_collector.ops.live.status import LiveStatus
 from hk_tick_collector.stats import Stats
 
@@ -42,7 +43,7 @@ def test_percentiles_are_of_what_was_measured() -> None:
 def test_a_batch_that_is_just_committed_is_counted_once() -> None:
     """The writer has counted it as stored and not yet taken it out of the queue: the state is taken again."""
     stats, queue = Stats(received=10), TickQueue(100)
-    queue.put(Chunk(rows=[("HK.00700", n, n, 1.0, 1, 1.0, "BUY", "AUTO_MATCH", "realtime", n) for n in range(10)]))
+    queue.put(Chunk(rows=[Tick("HK.00700", n, n, 1.0, 1, 1.0, "BUY", "AUTO_MATCH", "realtime", n) for n in range(10)]))
     taken = queue.take(10, 0.0, 0.0)
     stats.stored = 10
     waited: list[float] = []

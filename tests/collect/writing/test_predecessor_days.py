@@ -17,6 +17,7 @@ from hk_tick_collector.collect.loading.load import load_day, unfinished_days
 from hk_tick_collector.collect.writing.current_writer import CurrentWriter
 from hk_tick_collector.collect.writing.predecessor_days import PredecessorDays
 from hk_tick_collector.gaps.tracker import GapTracker
+from hk_tick_collector.model import Tick
 from hk_tick_collector.store import foreign
 
 if TYPE_CHECKING:
@@ -35,9 +36,9 @@ OPEN_MS = market.day_start_ms(TODAY - 1) + 34_200_000  # 09:30
 def tick(counter: int, symbol: str = "HK.00700", **changed: Any) -> TickRow:
     """A tick of yesterday that follows the rule of its sequence."""
     ts_ms = OPEN_MS + counter * 1000
-    row = (symbol, (ts_ms // 1000 << 32) | counter, ts_ms, 388.2, 100, 38_820.0, "BUY", "AUTO_MATCH", "realtime", ts_ms)
-    names = ("symbol", "seq", "ts_ms", "price", "volume", "turnover", "direction", "tick_type", "push_type", "recv")
-    return tuple(changed.get(name, value) for name, value in zip(names, row, strict=True))
+    seq = (ts_ms // 1000 << 32) | counter
+    tick = Tick(symbol, seq, ts_ms, 388.2, 100, 38_820.0, "BUY", "AUTO_MATCH", "realtime", ts_ms)
+    return tick._replace(**changed)
 
 
 def predecessor_days(rig: Rig, on_imported: Callable[[], None] | None = None) -> PredecessorDays:

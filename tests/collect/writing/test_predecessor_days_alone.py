@@ -44,7 +44,7 @@ def tick(counter: int, price: float = 388.2) -> TickRow:
     """A tick of yesterday."""
     ts_ms = OPEN_MS + counter * 1000
     seq = (ts_ms // 1000 << 32) | counter
-    return ("HK.00700", seq, ts_ms, price, 100, 38_820.0, "BUY", "AUTO_MATCH", "realtime", ts_ms)
+    return ("HK.00700", seq, ts_ms, price, 100, 38_820.0, "BUY", "AUTO_MATCH", "realtime", ts_ms, None, None)
 
 
 class AtOnce:

@@ -33,6 +33,7 @@ ONE_OF_EACH: dict[str, tuple[Argument, ...]] = {
     "stop-pushes all": ((),),
     "lose-subscriptions all": ((),),
     "refuse HK.00700": (("HK.00700",),),
+    "suspend HK.00700,HK.00005": (("HK.00700", "HK.00005"),),
     "quota 10": (10,),
     "no-first-push": (),
     "window 200": (200,),

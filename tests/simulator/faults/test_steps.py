@@ -416,6 +416,21 @@ def test_refused_symbols_and_a_small_quota(tools: Any) -> None:
     tools.run(main())
 
 
+def test_suspended_symbols(tools: Any) -> None:
+    """A snapshot says so while it lasts; the others trade."""
+
+    async def main() -> None:
+        async with tools.simulating(**STILL) as simulator, client_of(simulator) as client:
+            told = []
+            for step in ("suspend HK.00981", "end suspend"):
+                await simulator.perform(step)
+                reply = await client.ask(messages.GET_SECURITY_SNAPSHOT, messages.get_security_snapshot(SYMBOLS))
+                told.append({each.symbol for each in messages.read_instruments(reply.body) if each.suspended})
+            assert told == [{"HK.00981"}, set()]
+
+    tools.run(main())
+
+
 def test_no_first_push_and_a_short_window(tools: Any) -> None:
     """Subscribing sends nothing, and GetTicker returns no more than that."""
 

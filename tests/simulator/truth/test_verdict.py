@@ -407,6 +407,14 @@ def test_a_lost_late_report_lies_in_the_gap_of_its_making(case: Case, by: str) -
     assert set(case.judge().findings) == {"missing_outside_gaps"}
 
 
+def test_a_letter_that_is_not_that_of_the_type_is_named(case: Case) -> None:
+    """Where the file has one: files of older schemas have none."""
+    case.stored = [tick._replace(type_sign=" " if tick.tick_type == "AUTO_MATCH" else None) for tick in case.stored]
+    assert case.judge().ok
+    case.stored[3] = case.stored[3]._replace(type_sign="P", tick_type="AUTO_MATCH")
+    assert list(case.judge().findings) == ["wrong_type_sign"]
+
+
 def test_a_lost_tick_of_a_wrong_date_lies_in_the_gap_of_another_day(case: Case) -> None:
     """It belongs to the truth of its date, which needs no file because of it; the gap may count it or not."""
     made_within(case, -5 * 86_400_000)

@@ -31,22 +31,19 @@ from hk_tick_collector.opend import messages
 from hk_tick_collector.store.faults import DISK_ERRORS
 from hk_tick_collector.store.query import DayReader, path_of
 
-from .ask_in_halves import halves
+from .ask_in_halves import Question, ask_about
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
-
-    from google.protobuf.message import Message
 
     from hk_tick_collector.collect.opend_state import OpenDState
     from hk_tick_collector.collect.storing_state import StoringState
     from hk_tick_collector.opend.messages import DayTotals
     from hk_tick_collector.store.query import SymbolCount
 
+    from .ask_in_halves import Request
     from .transport import Transport
-
-    Request = Callable[[int, Message], Awaitable[bytes]]
 
 TURNOVER: Final = "turnover"  # the volume is equal, so no tick is missing; the turnover differs
 GAP: Final = "gap"  # ticks are missing, and the table `gaps` has an open gap
@@ -65,9 +62,14 @@ _AGAIN_MS: Final = (60_000, 120_000, 300_000, 900_000)  # until the next attempt
 _ATTEMPTS: Final = 3  # a difference is final after this many attempts; failed attempts go on to the end of _AGAIN_MS
 _POLL_S: Final = 1.0
 _SPACING_S: Final = 0.6  # OpenD allows 60 requests in 30 s, and other clients may use some of them
-_MOST_REQUESTS: Final = 100  # of one attempt
 _TURNOVER_HKD: Final = 1.0  # rounding: sums of decimal fractions may differ by this amount, or
 _TURNOVER_SHARE: Final = 1e-6  # by this share
+_SNAPSHOT: Final = Question(
+    messages.GET_SECURITY_SNAPSHOT,
+    messages.SNAPSHOT_MAX,
+    messages.get_security_snapshot,
+    messages.read_security_snapshot,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,21 +164,9 @@ async def ask_totals(request: Request, symbols: Sequence[str]) -> dict[str, DayT
 
     Raises OpenDError when the connection ends or a reply does not arrive.
     """
-    totals: dict[str, DayTotals] = {}
-    size = messages.SNAPSHOT_MAX
-    waiting = [list(symbols[i : i + size]) for i in range(0, len(symbols), size)][::-1]
-    for number in range(_MOST_REQUESTS):
-        if not waiting:
-            break
-        if number:
-            await asyncio.sleep(_SPACING_S)
-        batch = waiting.pop()
-        body = await request(messages.GET_SECURITY_SNAPSHOT, messages.get_security_snapshot(batch))
-        try:
-            totals.update((each.symbol, each) for each in messages.read_security_snapshot(body))
-        except CollectorError:  # refused, or not readable
-            waiting += halves(batch)
-    return totals
+    found: list[DayTotals] = []
+    await ask_about(request, symbols, _SNAPSHOT, found, _SPACING_S)
+    return {each.symbol: each for each in found}
 
 
 class Reconciler:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from hk_tick_collector import clock, log
 from hk_tick_collector.collect.options import GATHER_SHARE
@@ -25,6 +25,8 @@ from .session import Session
 from .transport import Transport
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hk_tick_collector.collect.buffer.intake import Intake
     from hk_tick_collector.collect.opend_state import OpenDState
     from hk_tick_collector.collect.options import FeedOptions
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from hk_tick_collector.stats import Stats
 
     from .backfill import Backfiller
-    from .compare_totals import Reconciler
 
 _LOG_EVERY_S: Final = 30.0
 _USEFUL_S: Final = 10.0  # a connection was useful if it was subscribed this long, even without ticks (a quiet market)
@@ -42,8 +43,15 @@ _USELESS_TOLD: Final = 3  # consecutive useless connections that are each logged
 _GATHER_MAX_S: Final = 0.05  # docs/decisions/0007
 
 
+class Asker(Protocol):
+    """Asks for something beside the ticks. Nothing that it does ends the connection."""
+
+    async def run(self, transport: Transport, subscribed: asyncio.Event) -> None:
+        """Asks on one connection; never returns."""
+
+
 class Feed:
-    """Keeps one connection to OpenD for as long as the service runs.
+    """Keeps one connection to OpenD for as long as the service runs. Each of `askers` runs on each connection.
 
     `subscribed` is set while OpenD answers for the symbols or pushes their ticks.
     """
@@ -53,7 +61,7 @@ class Feed:
         options: FeedOptions,
         intake: Intake,
         backfiller: Backfiller,
-        reconciler: Reconciler,
+        askers: Sequence[Asker],
         opend: OpenDState,
         stats: Stats,
     ) -> None:
@@ -69,7 +77,7 @@ class Feed:
         self._wanted = frozenset(options.symbols)
         self._intake = intake
         self._backfiller = backfiller
-        self._reconciler = reconciler
+        self._askers = askers
         self._notices = Notices(opend, backfiller.interrupt, lambda: backfiller.request_checks(options.symbols))
         self._stats = stats
         self._random = random.Random()  # noqa: S311 - jitter
@@ -122,7 +130,7 @@ class Feed:
             return OpenDError(f"no TCP connection to {options.host}:{options.port} ({reason_of(error)})")
         session = asyncio.create_task(self._session(transport, reached))
         backfilling = asyncio.create_task(self._backfiller.run(transport, self.subscribed))
-        reconciling = asyncio.create_task(self._reconciler.run(transport, self.subscribed))
+        asking = [asyncio.create_task(asker.run(transport, self.subscribed)) for asker in self._askers]
         noting = asyncio.create_task(self._note_subscribed())
         logging = asyncio.create_task(self._log_counts())
         try:
@@ -130,7 +138,7 @@ class Feed:
             return next(iter(done)).result()
         finally:
             transport.close(OpenDError("the service stops"))
-            tasks = (session, backfilling, reconciling, noting, logging)
+            tasks = (session, backfilling, *asking, noting, logging)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -119,7 +119,11 @@ class Committer:
         """The batch of a part. The home day's batch also gets the connections and counts that wait for a file."""
         waiting = self._queue.waiting_rows - was_held * len(part.rows) if is_home else 0
         batch = replace(self.unfiled if is_home else Batch(), **part._asdict(), waiting=waiting)
-        return replace(batch, reconciled=more.reconciled, beside=more.beside, meta=more.meta) if more else batch
+        return (
+            replace(batch, reconciled=more.reconciled, instruments=more.instruments, beside=more.beside, meta=more.meta)
+            if more
+            else batch
+        )
 
     def has_unfiled(self) -> bool:
         """Whether connections or counts wait for a file."""

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from hk_tick_collector import log
 from hk_tick_collector.errors import StoreError
+from hk_tick_collector.store.dayfile import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hk_tick_collector.collect.buffer.tick_queue import TickQueue
-    from hk_tick_collector.model import Reconciled
+    from hk_tick_collector.model import Instrument, Reconciled
 
     from .thread_handover import Beside
     from .writer import Writer
@@ -64,4 +65,8 @@ class CurrentWriter:
 
     def reconcile(self, day: int, rows: list[Reconciled]) -> None:
         """Lets the current writer store the rows of a reconciliation."""
-        self.writer.reconcile(day, rows)
+        self.writer.keep_facts(day, Batch(reconciled=rows))
+
+    def keep_instruments(self, day: int, rows: list[Instrument]) -> None:
+        """Lets the current writer store what OpenD says of symbols."""
+        self.writer.keep_facts(day, Batch(instruments=rows))

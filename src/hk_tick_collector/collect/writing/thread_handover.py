@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hk_tick_collector.model import Gap, Reconciled
+    from hk_tick_collector.model import Gap
+    from hk_tick_collector.store.dayfile import Batch
     from hk_tick_collector.store.predecessor_rows import BesideRow
 
 _Event = TypeVar("_Event")
@@ -45,13 +46,13 @@ class Handover:
 
     commits: deque[Commit] = field(default_factory=deque)
     gap_events: deque[Gap] = field(default_factory=deque)  # gaps that opened or closed with a commit
-    reconciled: deque[tuple[int, list[Reconciled]]] = field(default_factory=deque)  # (day, rows) to store
+    facts: deque[tuple[int, Batch]] = field(default_factory=deque)  # (day, reconciliation or instruments) to store
     beside: deque[Beside] = field(default_factory=deque)  # rows of the predecessor to store
 
     def share(self, other: Handover) -> None:
         """Uses the queues of another handover from now on."""
         self.commits, self.gap_events = other.commits, other.gap_events
-        self.reconciled, self.beside = other.reconciled, other.beside
+        self.facts, self.beside = other.facts, other.beside
 
 
 def popped(events: deque[_Event]) -> list[_Event]:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from hk_tick_collector.collect.buffer.tick_queue import TickQueue
     from hk_tick_collector.collect.opend_state import ExchangeClock
     from hk_tick_collector.collect.options import WriterOptions
-    from hk_tick_collector.model import Gap, Reconciled
+    from hk_tick_collector.model import Gap
     from hk_tick_collector.stats import Stats
 
     from .thread_handover import Beside, Commit
@@ -162,9 +162,9 @@ class Writer:
         """
         self._handover.share(retired._handover)
 
-    def reconcile(self, day: int, rows: list[Reconciled]) -> None:
-        """Lets the thread store these rows in a day's file when no tick waits."""
-        self._handover.reconciled.append((day, rows))
+    def keep_facts(self, day: int, facts: Batch) -> None:
+        """Lets the thread store a reconciliation or instruments in a day's file, between batches of ticks."""
+        self._handover.facts.append((day, facts))
 
     def keep_beside(self, beside: Beside) -> None:
         """Lets the thread store rows of the predecessor that are not ticks, and call their `on_commit` afterwards."""
@@ -187,6 +187,7 @@ class Writer:
                 moved = self._turns.store_held() or self._store_beside()
                 self._held.call_when_safe()
                 if not chunks and not moved and self._may_end():
+                    self._store_facts()
                     break
                 if not (chunks or moved) or time.monotonic() >= self._upkeep_at_s:
                     self._upkeep_at_s = time.monotonic() + _UPKEEP_EVERY_S
@@ -234,14 +235,14 @@ class Writer:
             return []
 
     def _upkeep(self) -> None:
-        """Does the work that is not for ticks: today's file, reconciliations, files of other days, sealing."""
+        """Does the work that is not for ticks: today's file, facts beside the ticks, other days, sealing."""
         for gone in self._days.close_gone():
             self._begin_day(gone)
         if self.open_day is not None:
             day, self.open_day = self.open_day, None
             if not self._begin_day(day):
                 self.open_day = day
-        self._store_reconciled()
+        self._store_facts()
         self._days.close_idle()
         if self.seal_before is not None and not self._queue.spooled_rows:
             self._more_to_seal = self._days.sealing.before(self.seal_before, self._held.days())
@@ -264,13 +265,13 @@ class Writer:
             self._trouble.over()
         return True
 
-    def _store_reconciled(self) -> None:
-        for _ in range(len(self._handover.reconciled)):
-            day, rows = self._handover.reconciled.popleft()
+    def _store_facts(self) -> None:
+        for _ in range(len(self._handover.facts)):
+            day, facts = self._handover.facts.popleft()
             if not self._held.is_bad(day):
-                self._committer.commit(day, Part.of([]), more=Batch(reconciled=rows))
+                self._committer.commit(day, Part.of([]), more=facts)
             if self._held.is_bad(day):
-                self._handover.reconciled.append((day, rows))  # tried again when its file can be written
+                self._handover.facts.append((day, facts))  # tried again when its file can be written
 
     def _store_beside(self) -> bool:
         """Stores one batch of the predecessor's rows that are not ticks. Returns whether one was stored."""

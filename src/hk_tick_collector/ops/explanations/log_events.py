@@ -285,6 +285,17 @@ EVENTS: Final[dict[str, Entry]] = {
         "毋須處理；若持續：`sudo systemctl status futu-opend --no-pager`",
     ),
     "pulled": fine("DEBUG: one answer of a backfill", "DEBUG：一次補取的回應"),
+    "instruments_asked": fine(
+        "OpenD said what the symbols are (table instruments): symbols= all of them, suspended= of these",
+        "OpenD 已說明各股票的資料（資料表 instruments）：`symbols=` 全部，`suspended=` 其中停牌",
+    ),
+    "instruments_failed": entry(
+        "OpenD did not say what missing= symbols are; they are asked for again, at most five times a day; ticks do not"
+        " depend on it",
+        "OpenD 未說明 `missing=` 隻股票的資料；會再查詢，每日最多五次；不影響 tick",
+        "nothing",
+        "毋須處理",
+    ),
     "reconciled": entry(
         "our volume compared with OpenD's, at lunch and after the close",
         "午休與收市後，本機成交量與 OpenD 官方數字的核對",

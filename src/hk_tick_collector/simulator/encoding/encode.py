@@ -39,7 +39,7 @@ _RECV_TIME, _PUSH_DATA_TYPE, _TIMESTAMP = -23, -11, -9
 _NO_RECV_TIME: Final = bytes(8)
 
 # The exchange's letter for each type of trade, as ASCII (HKEX's public trade types).
-_TYPE_SIGNS: Final = {1: " ", 2: "P", 3: "M", 4: "Y", 5: "X", 6: "D", 7: "U", 31: "*"}
+TYPE_SIGNS: Final = {1: " ", 2: "P", 3: "M", 4: "Y", 5: "X", 6: "D", 7: "U", 31: "*"}
 
 MAX_TICK_TYPE: Final = 127  # one byte, so that the fields after recvTime have a fixed length
 _TAIL_BYTES: Final = 24  # from recvTime on
@@ -233,7 +233,7 @@ _RESERVED: Final = bytes(8)
 
 
 def _kind(tick_type: int) -> bytes:
-    return varint(tick_type) + b"\x48" + varint(ord(_TYPE_SIGNS.get(tick_type, " ")))
+    return varint(tick_type) + b"\x48" + varint(ord(TYPE_SIGNS.get(tick_type, " ")))
 
 
 def _text(text: str) -> bytes:

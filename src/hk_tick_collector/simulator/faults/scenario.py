@@ -185,6 +185,7 @@ STEPS: Final[dict[str, Form]] = {
     # subscriptions
     "stop-pushes": Form("subscriptions are lost without a notice", "SYMBOLS|all", (_symbols_or_all,), lasts=True),
     "lose-subscriptions": Form("the same, and GetSubInfo shows it", "SYMBOLS|all", (_symbols_or_all,)),
+    "suspend": Form("symbols that OpenD reports as suspended", "SYMBOLS", (_symbols,), lasts=True),
     "refuse": Form("symbols that OpenD reports as unknown", "SYMBOLS", (_symbols,), lasts=True),
     "quota": Form("the account's quota of subscriptions", "NUMBER", (_number,), lasts=True),
     "no-first-push": Form("a subscription sends no cached tick", lasts=True),

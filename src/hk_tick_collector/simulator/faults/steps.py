@@ -256,6 +256,10 @@ def _refuse(stage: Stage, symbols: Sequence[str]) -> Undo:
     return _set("refused")(stage, stage.conditions.refused | set(symbols))
 
 
+def _suspend(stage: Stage, symbols: Sequence[str]) -> Undo:
+    return _set("suspended")(stage, stage.conditions.suspended | set(symbols))
+
+
 def _quota(stage: Stage, quota: int) -> Undo:
     account = stage.desk.account
     before, account.quota = account.quota, quota
@@ -472,6 +476,7 @@ FAULTS: Final[dict[str, Callable[..., Any]]] = {
     "stop-pushes": _stop_pushes,
     "lose-subscriptions": _lose_subscriptions,
     "refuse": _refuse,
+    "suspend": _suspend,
     "quota": _quota,
     "no-first-push": _switch("first_push", False),
     "window": _set("window_rows"),

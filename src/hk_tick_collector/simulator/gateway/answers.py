@@ -234,7 +234,7 @@ def _basic_qot(desk: Desk, client: Client, body: bytes) -> Message:
         swing = (totals.high - totals.low) / security.last_close * 100
         reply.s2c.basicQotList.add(
             security=asked,
-            isSuspended=False,
+            isSuspended=security.symbol in desk.conditions.suspended,
             listTime=_LISTED,
             priceSpread=spread_at(last),
             updateTime=_time_text(totals.updated_ms),
@@ -268,7 +268,7 @@ def _snapshot(desk: Desk, client: Client, body: bytes) -> Message:
             basic=pb.GetSecuritySnapshotResponse.SnapshotBasicData(
                 security=asked,
                 type=_STOCK,
-                isSuspend=False,
+                isSuspend=security.symbol in desk.conditions.suspended,
                 listTime=_LISTED,
                 lotSize=security.lot,
                 priceSpread=spread_at(last),

@@ -65,6 +65,7 @@ class Conditions:
     """The state of one simulated OpenD."""
 
     refused: frozenset[str] = frozenset()  # symbols that exist but that OpenD reports as unknown
+    suspended: frozenset[str] = frozenset()  # symbols that it reports as suspended
     mute: bool = False  # it reads requests and answers none
     trickle: bool = False  # bytes to send wait, and leave in small portions
     pushes_stop: bool = False  # it receives no ticks from the exchange

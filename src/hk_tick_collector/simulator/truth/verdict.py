@@ -3,7 +3,8 @@
 Input: the truth, and for each day file its ticks in the order of their key, its gaps, its ledger, its counters.
 Output: a Verdict. It lists each of these rules that is broken:
 
-- a stored tick is in the truth, once, in the file of its day, with every field as it was made;
+- a stored tick is in the truth, once, in the file of its day, with every field as it was made; its letter, if the file
+  has one, is that of its type;
 - a tick of the truth that is not stored lies in a recorded gap that is open, or was rejected (a gap of that cause);
 - an open gap with a number of missing ticks has the exact number, does not overlap another gap, and is not empty;
 - the ledger balances and has as many stored ticks as the file; the counters of `symbols` equal a recount;
@@ -26,6 +27,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from hk_tick_collector import market
 from hk_tick_collector.model import GAP_OPEN, UNSTORED_CAUSES, Gap
+from hk_tick_collector.opend.convert import TICK_TYPES
+from hk_tick_collector.simulator.encoding.encode import TYPE_SIGNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from .truth_arrays import Column, Fields, Truth
 
 CAUSE_REJECTED: Final = "rejected"  # the cause of a gap whose tick came and could not be stored
+# The letter that the simulator sends with each type of trade. A file of schema 1 to 3 has none.
+_SIGNS: Final = {TICK_TYPES[number]: sign for number, sign in TYPE_SIGNS.items()}
 _FIELDS: Final = ("ts_ms", "price", "volume", "turnover", "direction", "tick_type")
 _EXAMPLES: Final = 3
 _TURNOVER_TOLERANCE: Final = 1e-9  # a sum of floats depends on the order
@@ -281,6 +286,8 @@ class _JudgeDay:
             fields = truth.fields(column, place)
             if tick[2:8] != fields:
                 self._note_fields(tick, fields)
+            if tick.type_sign is not None and tick.type_sign != _SIGNS.get(tick.tick_type, " "):
+                verdict.note("wrong_type_sign", f"{_key(symbol, seq)} {tick.type_sign!r} of {tick.tick_type}")
             place += 1
         missing.extend(range(place, end))
         self._count.truth += end
