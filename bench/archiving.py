@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.model import TickRow
 
+
 ROWS: Final = 5_000_000
 _DAY: Final = "20261120"
 _RUNS: Final = 3
@@ -180,10 +181,10 @@ def _bytes_per_row(scratch: Path, rows: int) -> float:
 
 def _at(row: TickRow, later_ms: int) -> TickRow:
     """The tick at another time, with a sequence of that time and a delay of some milliseconds."""
-    tick = Tick(*row)
-    moved_ms = tick.ts_ms + later_ms
-    seq = (moved_ms // 1000) << 32 | tick.seq & 0xFFFFFFFF
-    return tuple(tick._replace(seq=seq, ts_ms=moved_ms, recv_ts_ms=moved_ms + 2 + tick.ts_ms % 7))
+    moved_ms = row[2] + later_ms
+    seq = (moved_ms // 1000) << 32 | row[1] & 0xFFFFFFFF
+    moved = Tick._make(row)._replace(seq=seq, ts_ms=moved_ms, recv_ts_ms=moved_ms + 2 + row[2] % 7)
+    return moved._replace(opend_recv_ts_ms=moved_ms + 1 + row[2] % 5)
 
 
 def _year_s(scratch: Path) -> float:
