@@ -32,7 +32,7 @@ _SHORT_BURST: Final = 150_000  # of the others
 _SEGMENT_S: Final = 5.0
 _BACKLOG: Final = 500_000
 _ROWS_BEFORE: Final = 1_000_000  # rows in the file that is read or copied while it is written
-_OWN_TICKS: Final = 1_000_000
+_OWN_TICKS: Final = 5_000_000
 _RATES: Final = (500, 5_000, 20_000)
 _RUNS: Final = 3
 

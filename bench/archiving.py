@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from hk_tick_collector.model import TickRow
 
+
 ROWS: Final = 5_000_000
 _DAY: Final = "20261120"
 _RUNS: Final = 3
@@ -46,6 +47,17 @@ _SYMBOLS: Final = 2000
 _YEAR_DAYS: Final = 250
 _DAY_BYTES: Final = 37_000_000
 _BATCH_ROWS: Final = 10_000
+_PART_ROWS: Final = 250_000  # made at once
+_TRADING_S: Final = 19_800
+# A host with the extra `data` alone has none of these; the driver of the day files imports them where they are.
+_ONLY_DATA: Final = """import sys
+class Hidden:
+    def find_spec(self, name, *_):
+        if name in ("numpy", "pandas", "polars"):
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Hidden())
+from hk_tick_collector.cli import main
+sys.exit(main(sys.argv[1:]))"""
 _SCAN: Final = """import sqlite3, sys
 db = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
 columns = [row[1] for row in db.execute("PRAGMA table_info(ticks)")]
@@ -84,7 +96,7 @@ def measure(scratch: Path, rows: int, own_ticks: int) -> Archiving:
         target = scratch / f"archive-{number}"
         target.mkdir()
         found.scanned.append(_took([sys.executable, "-c", _SCAN, str(day.path)], {}))
-        command = [sys.executable, "-m", "hk_tick_collector", "archive", "--env-file", os.devnull, "--to", str(target)]
+        command = [sys.executable, "-c", _ONLY_DATA, "archive", "--env-file", os.devnull, "--to", str(target)]
         settings = {"DATA_ROOT": str(data), "CERTIFICATE_KEY": str(scratch / f"key-{number}")}
         found.archived.append(_took(command, settings))
         found.restored.append(_restored(target, settings, scratch / f"restored-{number}", again=not number))
@@ -154,23 +166,25 @@ def _seal(path: Path) -> None:
 def _bytes_per_row(scratch: Path, rows: int) -> float:
     """Of ticks that the simulated market makes, each of its own: times, prices and sizes do not repeat."""
     path = scratch / f"{_DAY}.db"
-    made = Preparation(default_symbols(_SYMBOLS), 1).part(rows, rows / 19_800).rows  # 5.5 hours of trading
-    first_ms = min(row[2] for row in made)
+    preparation = Preparation(default_symbols(_SYMBOLS), 1)
     start_ms = market.day_start_ms(market.parse_day(_DAY)) + 34_200_000
-    with closing(DayFile(path, _DAY, "bench", start_ms, "bench", StoreOptions())) as file:
-        for at in range(0, len(made), _BATCH_ROWS):
-            moved = [_at(row, start_ms - first_ms) for row in made[at : at + _BATCH_ROWS]]
-            file.write(Batch(rows=moved), start_ms)
+    later_ms = None
+    with closing(DayFile(path, _DAY, "bench", start_ms, "bench", StoreOptions(synchronous="NORMAL"))) as file:
+        for _ in range(0, rows, _PART_ROWS):
+            made = preparation.part(min(rows, _PART_ROWS), rows / _TRADING_S).rows
+            later_ms = start_ms - made[0][2] if later_ms is None else later_ms
+            for at in range(0, len(made), _BATCH_ROWS):
+                file.write(Batch(rows=[_at(row, later_ms) for row in made[at : at + _BATCH_ROWS]]), start_ms)
     written = ticks.write(path, scratch / "own.parquet", {}, rows, lambda *_: None)
     return (scratch / "own.parquet").stat().st_size / written.rows
 
 
 def _at(row: TickRow, later_ms: int) -> TickRow:
     """The tick at another time, with a sequence of that time and a delay of some milliseconds."""
-    tick = Tick(*row)
-    moved_ms = tick.ts_ms + later_ms
-    seq = (moved_ms // 1000) << 32 | tick.seq & 0xFFFFFFFF
-    return tick._replace(seq=seq, ts_ms=moved_ms, recv_ts_ms=moved_ms + 2 + tick.ts_ms % 7)
+    moved_ms = row[2] + later_ms
+    seq = (moved_ms // 1000) << 32 | row[1] & 0xFFFFFFFF
+    moved = Tick._make(row)._replace(seq=seq, ts_ms=moved_ms, recv_ts_ms=moved_ms + 2 + row[2] % 7)
+    return moved._replace(opend_recv_ts_ms=moved_ms + 1 + row[2] % 5)
 
 
 def _year_s(scratch: Path) -> float:

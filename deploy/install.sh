@@ -24,7 +24,7 @@ readonly ACCOUNT=hkcollector
 readonly OPEND_ACCOUNT=futu-opend
 readonly LINKS=(.venv scripts docs deploy)
 readonly PAGES=(README.md README.zh-Hant.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md) # docs/ links to them
-readonly SOURCES=(src pyproject.toml "${PAGES[@]}" LICENSE requirements/runtime.txt requirements/data.txt requirements/lake.txt tools/version.py .env.example deploy scripts docs)
+readonly SOURCES=(src pyproject.toml "${PAGES[@]}" LICENSE requirements/runtime.txt requirements/data.txt requirements/lake.txt tools/version.py .env.example deploy scripts docs examples)
 readonly PACKAGES=(sqlite3 lsof psmisc netcat-openbsd python3-venv)
 readonly NEEDED_MB=400      # a release takes about a third of it, and an upgrade needs two at once
 readonly EXTRAS_MB=800      # more with --extras, for two versions at once
@@ -369,7 +369,7 @@ last_log_line() { grep -v '^[[:space:]]*$' "$LOG" | tail -n 1 | cut -c 1-200; }
 
 copy_files() {
     local directory=$1 each
-    for each in deploy scripts docs "${PAGES[@]}" .env.example LICENSE; do
+    for each in deploy scripts docs examples "${PAGES[@]}" .env.example LICENSE; do
         [ ! -e "$SOURCE/$each" ] || cp -R --no-preserve=ownership "$SOURCE/$each" "$directory/"
     done
     chmod -R u=rwX,go=rX "$directory"
