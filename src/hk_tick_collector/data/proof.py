@@ -17,7 +17,7 @@ def certificate(archive: Path | None, day: int) -> Any:
     if archive is None:
         raise UsageError("no archive is given", hint="give archive, or set ARCHIVE_DIR")
     name = market.day_name(day)
-    chain = _module("chain").read_chain(_module("places").place_at(str(archive)))
+    chain = _module("chain").read_chain(_module("addresses").place_at(str(archive)))
     if name in chain.damaged:
         raise StoreError(chain.damaged[name], hint=_check(name))
     if name not in chain.by_day:
@@ -28,7 +28,7 @@ def certificate(archive: Path | None, day: int) -> Any:
 
 def demand_proved(archive: Path, day: int) -> None:
     """Reads all files of a day; StoreError unless its certificate has a valid signature and they are what it lists."""
-    place, name = _module("places").place_at(str(archive)), market.day_name(day)
+    place, name = _module("addresses").place_at(str(archive)), market.day_name(day)
     signers = _module("signers").known_signers(place)
     checked = _module("check").check_day(place, _module("chain").read_chain(place), name, signers)
     if checked.faults:
