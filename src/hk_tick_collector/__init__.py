@@ -54,7 +54,7 @@ def open(  # noqa: A001 - as `gzip.open`: the module says what is opened
         from .config import load_settings
 
         settings = load_settings().settings
-        return Store(settings.data_root, local_archive(getattr(settings, "archive_dir", None)), verify=verify)
+        return Store(settings.data_root, local_archive(settings.archive_dir), verify=verify)
     if archive is not None:
         demand_local(archive)
     places = [None if place is None else Path(place) for place in (data_root, archive)]

@@ -288,6 +288,30 @@ def test_certificates_need_an_archive(store: Store, week: Days) -> None:
     """Without one, and for a day that has none, the error says what to do."""
     with pytest.raises(UsageError, match="no archive is given"):
         Store(week.data_root).certificate("20261120")
-    pytest.importorskip("hk_tick_collector.archive.chain", exc_type=ImportError)
     with pytest.raises(NoDayError, match="no certificate of 20261120"):
         store.certificate("20261120")
+
+
+def test_instruments_of_each_day(days: Days) -> None:
+    """What OpenD said on each day, with types; a day whose file has no such table has no rows."""
+    for name in ("20261119", "20261120"):
+        days.collect(name).close()
+    columns = "symbol TEXT PRIMARY KEY, name TEXT, lot_size INTEGER, type TEXT, suspended INTEGER, listing_date TEXT"
+    with closing(sqlite3.connect(days.path("20261120"))) as db, db:
+        db.execute(
+            f"CREATE TABLE IF NOT EXISTS instruments ({columns}, previous_close REAL, updated_ms INTEGER NOT NULL)"
+            " STRICT, WITHOUT ROWID"
+        )
+        rows = [
+            ("HK.00700", "騰訊控股", 100, "STOCK", 0, "2004-06-16", 612.5, 1_795_138_200_000),
+            ("HK.00005", None, None, None, None, None, None, 1_795_138_200_000),
+        ]
+        db.executemany("INSERT INTO instruments VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    found = Store(days.data_root).instruments().arrow().to_pylist()
+    assert [(row["date"], row["symbol"], row["name"]) for row in found] == [
+        (WEEK[2], "HK.00005", None),
+        (WEEK[2], "HK.00700", "騰訊控股"),
+    ]
+    assert found[1]["listing_date"] == dt.date(2004, 6, 16)
+    assert (found[1]["lot_size"], found[1]["suspended"], found[1]["previous_close"]) == (100, False, 612.5)
+    assert Store(days.data_root).instruments("HK.00700").polars().height == 1

@@ -115,7 +115,7 @@ def bars(  # noqa: PLR0917 - typer makes an option of each argument
     for module in ("pyarrow", "numpy", "adbc_driver_sqlite.dbapi"):
         need(module, "data")
     settings = settings_in_force(env_file)
-    places = (settings.data_root, archive or local_archive(getattr(settings, "archive_dir", None)))
+    places = (settings.data_root, archive or local_archive(settings.archive_dir))
     plan = in_child(lambda: make_plan(places, wanted, chosen, one_symbol=form is Format.TABLE), settings.data_root)
     if plan.gaps:
         warn(f"{plan.gaps} -> hk-tick-collector gaps --open")

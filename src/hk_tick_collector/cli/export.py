@@ -119,7 +119,7 @@ def export(  # noqa: PLR0917 - typer makes an option of each argument
     chosen = _columns(columns)
     settings = settings_in_force(env_file)
     at_ms = now_ms()
-    places = (settings.data_root, archive or local_archive(getattr(settings, "archive_dir", None)))
+    places = (settings.data_root, archive or local_archive(settings.archive_dir))
     plan = in_child(lambda: make_plan(places, wanted, days, times, at_ms), settings.data_root)
     demand_some(plan, split=split is not None)
     target = _target(plan, out, form, Target(Path(), Format.PARQUET, split is not None, chosen, replace))

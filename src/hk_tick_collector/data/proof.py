@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hk_tick_collector import market
 from hk_tick_collector.errors import NoDayError, StoreError, UsageError
@@ -11,13 +10,18 @@ from hk_tick_collector.errors import NoDayError, StoreError, UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hk_tick_collector.archive.certificate import Certificate
 
-def certificate(archive: Path | None, day: int) -> Any:
-    """The certificate of a day, an `archive.certificate.Certificate`. UsageError, NoDayError, ArchiveError."""
+
+def certificate(archive: Path | None, day: int) -> Certificate:
+    """The certificate of a day. UsageError without an archive, NoDayError, ArchiveError, StoreError."""
     if archive is None:
         raise UsageError("no archive is given", hint="give archive, or set ARCHIVE_DIR")
     name = market.day_name(day)
-    chain = _module("chain").read_chain(_module("addresses").place_at(str(archive)))
+    from hk_tick_collector.archive.chain import read_chain  # imported late: most requests need no archive
+    from hk_tick_collector.archive.places import Directory
+
+    chain = read_chain(Directory(archive))
     if name in chain.damaged:
         raise StoreError(chain.damaged[name], hint=_check(name))
     if name not in chain.by_day:
@@ -28,17 +32,16 @@ def certificate(archive: Path | None, day: int) -> Any:
 
 def demand_proved(archive: Path, day: int) -> None:
     """Reads all files of a day; StoreError unless its certificate has a valid signature and they are what it lists."""
-    place, name = _module("addresses").place_at(str(archive)), market.day_name(day)
-    signers = _module("signers").known_signers(place)
-    checked = _module("check").check_day(place, _module("chain").read_chain(place), name, signers)
+    from hk_tick_collector.archive.chain import read_chain  # imported late: most requests need no archive
+    from hk_tick_collector.archive.check import check_day
+    from hk_tick_collector.archive.places import Directory
+    from hk_tick_collector.archive.signers import known_signers
+
+    place, name = Directory(archive), market.day_name(day)
+    checked = check_day(place, read_chain(place), name, known_signers(place))
     if checked.faults:
         raise StoreError(f"{name} in {archive} is not what was signed: {checked.faults[0]}", hint=_check(name))
 
 
 def _check(name: str) -> str:
     return f"hk-tick-collector certificate --check --day {name}"
-
-
-def _module(name: str) -> Any:
-    """A module of `archive`, imported at the first use: most requests need none."""
-    return importlib.import_module(f"hk_tick_collector.archive.{name}")

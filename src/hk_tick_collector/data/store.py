@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hk_tick_collector import market
 from hk_tick_collector.errors import NoDayError, UsageError
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
+
+    from hk_tick_collector.archive.certificate import Certificate
 
     from .days import Source
     from .gap_count import Gaps
@@ -141,7 +143,7 @@ class Store:
         names = read_symbols(symbols)
         return self._table(tables.gaps(names, only_open=only_open), names, read_days(day, since, until))
 
-    def certificate(self, day: Day) -> Any:
+    def certificate(self, day: Day) -> Certificate:
         """The certificate of an archived day: `verdict`, `rows`, `figures` by name, `files` with their SHA-256, `text`.
 
         It is not checked here: `open(verify=True)` and `hk-tick-collector certificate --check` do that. Raises

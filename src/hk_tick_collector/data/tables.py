@@ -123,9 +123,12 @@ def _rows(path: Path, sql: str, values: Sequence[Any], schema: pa.Schema, *, fin
         with closing(driver.connect(uri)) as connection, closing(connection.cursor()) as cursor:
             cursor.execute(sql, tuple(values))
             found: pa.Table = cursor.fetch_arrow_table()
-        return pa.Table.from_arrays(
-            [column.cast(field.type) for column, field in zip(found.columns, schema, strict=True)], schema=schema
-        )
+        columns = [
+            # The driver takes the type of a column from its values, and int64 if there is none.
+            pa.nulls(len(column), field.type) if column.null_count == len(column) else column.cast(field.type)
+            for column, field in zip(found.columns, schema, strict=True)
+        ]
+        return pa.Table.from_arrays(columns, schema=schema)
     except (adbc_driver_manager.Error, pa.ArrowInvalid, OverflowError) as error:
         words = " ".join(str(error).split())[:300]
         if "no such table" in words:
