@@ -170,7 +170,8 @@ def _at(row: TickRow, later_ms: int) -> TickRow:
     tick = Tick(*row)
     moved_ms = tick.ts_ms + later_ms
     seq = (moved_ms // 1000) << 32 | tick.seq & 0xFFFFFFFF
-    return tuple(tick._replace(seq=seq, ts_ms=moved_ms, recv_ts_ms=moved_ms + 2 + tick.ts_ms % 7))
+    recv_ms = moved_ms + 2 + tick.ts_ms % 7
+    return tick._replace(seq=seq, ts_ms=moved_ms, recv_ts_ms=recv_ms, opend_recv_ts_ms=recv_ms - 1)
 
 
 def _year_s(scratch: Path) -> float:

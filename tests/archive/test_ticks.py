@@ -51,7 +51,7 @@ def test_how_it_is_written(make_day: MakeDay, tmp_path: Path) -> None:
         assert "RLE_DICTIONARY" in columns["price"].encodings
         assert {column.compression for column in columns.values()} == {"ZSTD"}
         assert str(file.schema_arrow.field("ts").type) == "timestamp[ms, tz=UTC]"
-        assert not any(field.nullable for field in file.schema_arrow)
+        assert {field.name for field in file.schema_arrow if field.nullable} == {"opend_recv_ts", "type_sign"}
         told = about.metadata or {}
         assert told[b"hk_tick_collector.digest"].decode() == written.digest
         assert told[b"hk_tick_collector.schema"] == b"3"
@@ -74,7 +74,7 @@ def test_no_ticks_make_a_file_too(make_day: MakeDay, tmp_path: Path) -> None:
     """With every column and no row."""
     written = write(make_day(DAY, 0), tmp_path / "x.parquet")
     assert written[:4] == (0, 0, 0, None)
-    assert pq.read_table(tmp_path / "x.parquet").num_columns == 11
+    assert pq.read_table(tmp_path / "x.parquet").num_columns == 13
 
 
 def test_no_flipped_byte_gives_other_ticks_unnoticed(make_day: MakeDay, tmp_path: Path) -> None:
