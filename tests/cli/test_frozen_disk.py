@@ -11,22 +11,24 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from tests.collect.conftest import wait_until
 from tests.live_state import leave_live_state
 from tests.reliability.disks import disk_of_its_own, frozen
 
 from hk_tick_collector import market
 from hk_tick_collector.cli._patience import each_in_child
 from hk_tick_collector.errors import DiskHangsError
+from hk_tick_collector.ops.live import kernel_wait
 from hk_tick_collector.store.dayfile import Batch, DayFile, StoreOptions
 from hk_tick_collector.store.query import DayReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from hk_tick_collector.model import TickRow
 
@@ -126,12 +128,18 @@ def test_a_disk_that_freezes_in_the_middle_of_an_output_is_named(root: Path) -> 
     with frozen(root.parent), pytest.raises(DiskHangsError, match=rf"the disk of {root} is frozen \(fsfreeze\)"):
         taken.extend(reading)
     assert len(taken) == 100_000
+    before = working_children()
     reading = each_in_child(twice, path)
     assert next(reading) == "HK.00700"
+    assert len(working_children() - before) == 1
     reading.close()
-    with suppress(ChildProcessError):  # none is left
-        while os.waitpid(-1, 0):  # returns when one has ended
-            pass
+    wait_until(lambda: working_children() <= before, "its child has ended")
+
+
+def working_children() -> set[int]:
+    """The processes that this one started and that have not ended."""
+    pids = Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii").split()
+    return {int(pid) for pid in pids if kernel_wait.state(Path(f"/proc/{pid}")) not in ("Z", "")}
 
 
 @contextmanager

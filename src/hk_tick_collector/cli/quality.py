@@ -201,7 +201,7 @@ class _Source:
 
 def _archive_of(settings: Settings) -> Path | None:
     """The directory of ARCHIVE_DIR, if there is one."""
-    where = str(getattr(settings, "archive_dir", None) or "")
+    where = settings.archive_dir or ""
     if "://" in where:
         warn(f"archived days are left out: {where} is no directory; name a copy on this host with --archive")
         return None

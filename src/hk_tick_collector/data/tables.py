@@ -141,10 +141,3 @@ def _rows(path: Path, sql: str, values: Sequence[Any], schema: pa.Schema, *, fin
 def of_symbols(symbols: Sequence[str]) -> str:
     """A term of WHERE for these symbols, or for all; its values are the symbols."""
     return f"symbol IN ({', '.join('?' * len(symbols))})" if symbols else "1"
-
-
-def _cast(column: Any, kind: Any) -> Any:
-    """The column in its declared type. The driver gives int64 for a column without any value, also for a text."""
-    import pyarrow as pa
-
-    return pa.nulls(len(column), kind) if column.null_count == len(column) else column.cast(kind)

@@ -136,6 +136,7 @@ def test_a_backfill_that_reaches_back_to_a_sealed_day_is_one_line(
     """Symbols that were added in the morning: yesterday's ticks are counted, with one log line a minute."""
     sealed(make_rig, tick, tmp_path)
     rig = make_rig()
+    rig.now_ms += market.DAY_MS
     rig.writer.prepare(market.parse_day(DAY) + 1)
     rig.writer.start()
     for number in range(20):
@@ -156,6 +157,7 @@ def test_pushed_ticks_of_a_sealed_day_are_told_whole_up_to_a_hundred(
     """A tick that the day has is a duplicate, one that differs is a conflict, a missing one is rejected."""
     sealed(make_rig, tick, tmp_path)
     rig = make_rig()
+    rig.now_ms += market.DAY_MS
     rig.writer.prepare(market.parse_day(DAY) + 1)
     rig.writer.start()
     rig.put([tick("HK.00700", 5), other(tick("HK.00700", 6)), *(tick("HK.00700", seq) for seq in range(200, 400))])

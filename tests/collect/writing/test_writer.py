@@ -151,6 +151,7 @@ def test_a_tick_of_a_sealed_day_is_rejected_whole(
     before = (tmp_path / f"{DAY}.db").read_bytes()
 
     rig = make_rig()
+    rig.now_ms += market.DAY_MS
     late, today = tick("HK.00700", 500), tick("HK.00700", 900, MIDNIGHT_MS + market.DAY_MS)
     rig.put([tick("HK.00700", 7), late, today])
     rig.put([tick("HK.00700", 8)])
