@@ -190,7 +190,7 @@ def test_without_the_extra_it_says_so(stored: Path) -> None:
     [
         (("--every", "7m"), "every 7m does not divide a day into equal bars: usual are 1s 5s"),
         (("--every", "soon"), "every soon is not a length of time: write one like 1s 5s"),
-        (("--every", "1m", "--ticks", "5"), "every and ticks exclude each other: give one of"),
+        (("--every", "1m", "--ticks", "5"), "--every and --ticks exclude each other: give one of"),
         (("--ticks", "0"), "ticks 0 is not a whole number above 0"),
         (("--volume", "1.5"), "volume"),
         (("--turnover", "nan"), "turnover nan is not a number above 0"),

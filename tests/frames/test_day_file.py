@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sqlite3
+import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
@@ -156,7 +157,12 @@ def test_an_unknown_column_is_refused(path: Path) -> None:
 
 
 def test_without_the_extra_it_says_how_to_install_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "adbc_driver_sqlite.dbapi", None)
+    """With pip, or with the installer on a host where it put the service."""
+    monkeypatch.setitem(sys.modules, "adbc_driver_sqlite.dbapi", None)
     with pytest.raises(CollectorError) as told:
         next(read_ticks(path))
     assert told.value.one_line() == "adbc_driver_sqlite is not installed: pip install 'hk-tick-collector[data]'"
+    monkeypatch.setattr(sys, "prefix", "/opt/futu_tick_downloader/releases/1/.venv")
+    with pytest.raises(CollectorError) as told:
+        next(read_ticks(path))
+    assert told.value.hint == "sudo bash deploy/install.sh --upgrade --extras data"

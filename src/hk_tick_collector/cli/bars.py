@@ -105,7 +105,11 @@ def bars(  # noqa: PLR0917 - typer makes an option of each argument
       hk-tick-collector bars HK.00700 HK.09988 --day 20261120 --every 5m --format csv
       hk-tick-collector bars --since 20261102 --until 20261120 --every 1m --out november.parquet
     """
-    if every is None and ticks is None and volume is None and turnover is None:
+    lengths = {"--every": every, "--ticks": ticks, "--volume": volume, "--turnover": turnover}
+    given = [name for name, value in lengths.items() if value is not None]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} exclude each other", hint=f"give one of {', '.join(lengths)}")
+    if not given:
         every = "1m"
     spec = BarSpec(every=every, ticks=ticks, volume=volume, turnover=turnover, prices=prices)
     wanted, chosen = symbols_named(symbols or []), range_named(day, since, until)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Final
 
 from hk_tick_collector.errors import CollectorError
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+_INSTALLED: Final = (
+    "/opt/futu_tick_downloader/"  # where deploy/install.sh puts the service
+)
 
 
 def need(module: str, extra: str) -> ModuleType:
@@ -22,4 +27,7 @@ def need(module: str, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != package:
             raise
-        raise CollectorError(f"{package} is not installed", hint=f"pip install 'hk-tick-collector[{extra}]'") from None
+        hint = f"pip install 'hk-tick-collector[{extra}]'"
+        if sys.prefix.startswith(_INSTALLED):
+            hint = f"sudo bash deploy/install.sh --upgrade --extras {extra}"
+        raise CollectorError(f"{package} is not installed", hint=hint) from None
